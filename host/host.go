@@ -36,7 +36,7 @@ type Host struct {
 	locked   *lock.Lock // of the data folder
 	lockouts *lockouts.Store
 	// targets is nil in a run that ends by itself and in a group.
-	targets *config.Targets
+	targets *config.TargetStates
 	states  *targetstate.Store
 	samples *sampling.Sampler
 	group   *group.Worker // nil for a worker without a group
@@ -122,7 +122,7 @@ func newHost(ctx context.Context, c Config, m mode) (*Host, error) {
 		h.Close()
 		return nil, &SetupError{Cause: err}
 	}
-	h.logProblems(slices.Concat(problems, h.in.Problems(), h.in.Hidden))
+	h.logProblems(slices.Concat(problems, h.in.Problems(), h.in.Shadowed))
 	return h, nil
 }
 
@@ -145,7 +145,7 @@ func (h *Host) logProblems(problems config.Problems) {
 func fatalProblems(in *setup.Installation, problems config.Problems) config.Problems {
 	var files []*config.Connector
 	for _, c := range in.Connectors {
-		if !in.Config.Files.Made(c) {
+		if !in.Config.Files.IsRESTConnector(c) {
 			files = append(files, c)
 		}
 	}
@@ -155,7 +155,7 @@ func fatalProblems(in *setup.Installation, problems config.Problems) config.Prob
 	}
 	for _, c := range files {
 		for _, p := range c.Problems {
-			if !p.Alone {
+			if !p.ConnectorOnly {
 				problems = append(problems, p)
 			}
 		}
@@ -168,7 +168,7 @@ func fatalProblems(in *setup.Installation, problems config.Problems) config.Prob
 // otherwise the errors of tasks and connectors, each a [connect.Failure], in a SetupError if the file of a connector
 // was rejected.
 func (h *Host) Run(ctx context.Context) (err error) {
-	defer func() { err = secret.Error(err, h.in.Worker.Strike) }()
+	defer func() { err = secret.Error(err, h.in.Worker.Redact) }()
 	cleanup, err := h.start(ctx)
 	defer cleanup.Run()
 	switch {
@@ -229,7 +229,7 @@ func (h *Host) runInGroup(ctx context.Context) error {
 func (h *Host) reloadOptions() reload.Options {
 	parts := h.parts.get()
 	o := reload.Options{Worker: h.in.Worker, Folder: h.in.Config.Files.Folder, Connectors: h.in.Connectors,
-		Hidden: h.in.Hidden, Checker: *h.in.Checker, Lockouts: h.lockouts,
+		Hidden: h.in.Shadowed, Checker: *h.in.Checker, Lockouts: h.lockouts,
 		Changes: h.backend.ChangeChecker(parts.Plugins, parts.Herder), Remove: h.remove, Lock: guard.NewTurn(),
 		Log: h.in.Log}
 	if h.group != nil {

@@ -113,7 +113,7 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 	defer stop()
 	herder := h.parts.Herder()
 	running.Go(func() { herder.Run(ctx) })
-	until("connectors are started", func() bool { return herder.Barrier(t.Context()) == nil })
+	until("connectors are started", func() bool { return herder.WaitIdle(t.Context()) == nil })
 	starts("nothing is followed", "Plugins that no connector needs")
 	files, connectors := h.in.Config.Files, h.in.Connectors
 	r := reload.New(h.reloadOptions(), reload.FolderStore(files, connectors, h.targets, h.in.Worker, h.in.Log))

@@ -21,7 +21,7 @@ import (
 
 // openStored opens what a data folder stores: connectors into c.Files, and target states. A worker of a group rejects a
 // folder with connectors, and one that ends by itself ignores it.
-func openStored(c *Config, m mode) (*config.Targets, error) {
+func openStored(c *Config, m mode) (*config.TargetStates, error) {
 	own, _, err := config.LoadWorker(c.Files.Worker, c.Environ, c.Settings)
 	if err == nil && m.inGroup(*c, own) && !m.importing {
 		return nil, setup.RejectStored(*c)
@@ -50,11 +50,11 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 		return nil, err
 	}
 	in := h.in
-	defer func() { err = secret.Error(err, in.Worker.Strike) }()
-	h.samples = sampling.New(in.Registry, in.Worker.Strike)
+	defer func() { err = secret.Error(err, in.Worker.Redact) }()
+	h.samples = sampling.New(in.Registry, in.Worker.Redact)
 	if h.mode.inGroup(c, in.Worker) {
 		if err := h.openGroup(); err != nil {
-			problems = append(problems, in.Worker.Place(err))
+			problems = append(problems, in.Worker.Locate(err))
 		}
 	}
 	h.backend = restbackend.New(restbackend.Options{Installation: in, Offline: h.mode.offline, Lockouts: h.lockouts,
@@ -67,7 +67,7 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 		}
 	}
 	// While REST listens, connectors may be added, in a run that ends by itself too.
-	if err := in.OpenPlugins(ctx, needed, c.Once && !in.Worker.Given("listeners")); err != nil {
+	if err := in.OpenPlugins(ctx, needed, c.Once && !in.Worker.IsSet("listeners")); err != nil {
 		return nil, err
 	}
 	h.parts.set(func(p *restbackend.Parts) { p.Plugins = in.Plugins })
@@ -104,9 +104,9 @@ func (h *Host) openGroup() (err error) {
 
 func rejectTargetStates(connectors []*config.Connector) {
 	for _, k := range connectors {
-		if k.Target() != config.TargetStarted {
-			k.Problems = append(k.Problems, config.Problem{File: k.Initial.File, Line: k.Initial.Line,
-				Setting: k.Initial.Key, Text: "expected RUNNING in a run with --once, found " + k.Initial.Raw})
+		if k.InitialTarget() != config.TargetStarted {
+			k.Problems = append(k.Problems, config.Problem{File: k.InitialState.File, Line: k.InitialState.Line,
+				Setting: k.InitialState.Key, Text: "expected RUNNING in a run with --once, found " + k.InitialState.Raw})
 		}
 	}
 }
@@ -132,7 +132,7 @@ func (h *Host) start(ctx context.Context) (cleanup setup.Cleanup, err error) {
 	if err != nil {
 		return cleanup, err
 	}
-	offsets, wrong := offset.Parse(in.Worker.All())
+	offsets, wrong := offset.ParseConfig(in.Worker.All())
 	if err := wrong.Err(); err != nil {
 		return cleanup, &SetupError{Cause: err}
 	}
@@ -148,7 +148,7 @@ func (h *Host) start(ctx context.Context) (cleanup setup.Cleanup, err error) {
 	o := connect.Options{Worker: in.Worker, Plugins: in.Plugins, Registry: in.Registry, Kafka: in.Kafka,
 		Offsets:  stored,
 		Lockouts: h.lockouts, WorkerID: h.workerID(), Version: buildinfo.REST(), Target: h.states.Get, Tracer: tracer,
-		Tap: h.samples.Tap, Logger: in.Log}
+		Observer: h.samples.Tap, Logger: in.Log}
 	if g := h.group; g != nil {
 		if err := g.Open(ctx, in.Kafka, &cleanup); err != nil {
 			return cleanup, err
@@ -166,7 +166,7 @@ func (h *Host) start(ctx context.Context) (cleanup setup.Cleanup, err error) {
 
 func (h *Host) listen() error {
 	w, log := h.in.Worker, h.in.Log
-	if len(w.List("listeners")) == 0 || h.in.Config.Once && !w.Given("listeners") {
+	if len(w.List("listeners")) == 0 || h.in.Config.Once && !w.IsSet("listeners") {
 		return nil
 	}
 	o := setup.RESTOptions(w)
@@ -178,7 +178,7 @@ func (h *Host) listen() error {
 	}
 	server, err := rest.Listen(o, log)
 	if err != nil {
-		return fmt.Errorf("%s%w", w.Where("listeners"), err)
+		return fmt.Errorf("%s%w", w.ErrorPrefix("listeners"), err)
 	}
 	h.parts.mu.Lock()
 	h.parts.rest = server

@@ -28,7 +28,7 @@ func bind(m *plugin.Manager, c *config.Connector, prefix string, info plugin.Inf
 	}
 	guest := components.Guest(m, b.Current().Module(), component)
 	if guest.Prefix = prefix; prefix != "" {
-		c = c.Part(prefix)
+		c = c.StageConfig(prefix)
 	}
 	return boundPlugin{b, component.Name, guest.Settings(c)}, nil
 }
@@ -40,8 +40,8 @@ func (p boundPlugin) do(ctx context.Context, call func(*plugin.Instance) error) 
 
 // ask calls the plugin until it needs no more documents, which f fetches.
 func (p boundPlugin) ask(ctx context.Context, f transport.Fetcher, call func(i *plugin.Instance, state []byte,
-	answers []wit.Response) (*wit.Need, error)) error {
-	return transport.Ask(ctx, f, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+	answers []wit.Response) (*wit.RequestBatch, error)) error {
+	return transport.Ask(ctx, f, func(state []byte, answers []wit.Response) (need *wit.RequestBatch, err error) {
 		err = p.do(ctx, func(i *plugin.Instance) error {
 			need, err = call(i, state, answers)
 			return err

@@ -29,7 +29,7 @@ func Claimed(c *config.Connector, component wit.Component, claims []string) []st
 
 // ClaimedTwice returns the error of a connector that claims what another one has.
 func ClaimedTwice(claim, first, second string) error {
-	return &wit.Fault{Kind: wit.FaultConfig,
+	return &wit.Error{Kind: wit.ErrorConfig,
 		Message: fmt.Sprintf("connectors %s and %s both claim %s, which only one connector of an "+
 			"installation may have: %s does not start", first, second, claim, second)}
 }

@@ -11,12 +11,12 @@ import (
 // Guest returns what a version of a plugin may see of the settings of its component. A plugin that comes with the
 // program is judged by its own declarations and by those of its versions that ran: no plugin file can take a setting
 // away from it by declaring it a password.
-func Guest(m *plugin.Manager, info plugin.Info, own wit.Component) config.Guest {
+func Guest(m *plugin.Manager, info plugin.Info, own wit.Component) config.PluginView {
 	if c := component(&info, own.Kind, own.Name); c != nil {
 		own = *c
 	}
-	g := config.Guest{Own: config.DeclareComponent(own), BuiltIn: info.BuiltIn, Reveal: m.Revealed(info.Name)}
-	g.Others = append(Declarations(m, info), secrets(m, &info))
+	g := config.PluginView{Component: config.DeclareComponent(own), BuiltIn: info.BuiltIn, Exposed: m.Revealed(info.Name)}
+	g.OtherComponents = append(Declarations(m, info), secrets(m, &info))
 	return g
 }
 
@@ -37,7 +37,7 @@ func Declarations(m *plugin.Manager, of plugin.Info) (all []*config.Declarations
 func secrets(m *plugin.Manager, of *plugin.Info) *config.Declarations {
 	var c wit.Component
 	for _, name := range m.Secrets(of) {
-		c.Settings = append(c.Settings, wit.SettingSpec{Name: name, Kind: wit.KindPassword})
+		c.Settings = append(c.Settings, wit.ConfigKey{Name: name, Kind: wit.KindPassword})
 	}
 	return config.DeclareComponent(c)
 }

@@ -14,7 +14,7 @@ import (
 
 // ChangedBy returns the setting that decides what a stored offset of another system means, "" if there is none.
 func ChangedBy(component wit.Component) string {
-	i := slices.IndexFunc(component.Settings, func(s wit.SettingSpec) bool { return s.Role() == role.SourceChanged })
+	i := slices.IndexFunc(component.Settings, func(s wit.ConfigKey) bool { return s.Role() == role.SourceChanged })
 	if i < 0 {
 		return ""
 	}

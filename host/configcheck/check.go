@@ -31,7 +31,7 @@ func checkBy(ctx context.Context, c setup.Config,
 	defer in.Close()
 	if in.Worker.InGroup() {
 		for _, c := range in.Connectors {
-			c.Problems = append(c.Problems, in.Worker.Shared(c, components.Passwords(in.Plugins))...)
+			c.Problems = append(c.Problems, in.Worker.SharedProblems(c, components.Passwords(in.Plugins))...)
 		}
 	}
 	problems = examine(in, problems)
@@ -50,11 +50,11 @@ func checkBy(ctx context.Context, c setup.Config,
 func WithoutSecrets(ctx context.Context, c setup.Config) (Report, error) {
 	return checkBy(ctx, c, func(in *setup.Installation, worker config.Problems) config.Problems {
 		in.ExamineOffline(ctx, false)
-		absent := in.Worker.Absent()
+		absent := in.Worker.UnresolvedKeys()
 		for _, connector := range in.Connectors {
-			connector.Problems = config.Without(connector.Problems, connector.Absent(absent...))
+			connector.Problems = config.WithoutUnresolved(connector.Problems, connector.UnresolvedKeys(absent...))
 		}
-		return config.Without(worker, absent)
+		return config.WithoutUnresolved(worker, absent)
 	})
 }
 
@@ -77,7 +77,7 @@ func Online(ctx context.Context, c setup.Config, wait time.Duration) (Report, er
 			}
 			all := append(checker.CheckOnline(ctx, connector), checker.Registries(ctx, connector)...)
 			for i := range all { // CheckOnline repeats what was found offline
-				all[i].Warning = all[i].Warning && all[i].Code != setting.CodeUnasked // no success without an answer
+				all[i].Warning = all[i].Warning && all[i].Code != setting.CodeNotChecked // no success without an answer
 			}
 			return all
 		})

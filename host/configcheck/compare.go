@@ -13,7 +13,7 @@ import (
 // Compare returns what a reload of the files of c would change in a worker, without connectors that would not change.
 // It sends nothing itself: running returns the worker's connectors, and receives the URL of REST in the files as a
 // default. The error is that of running, or of a file that cannot be read.
-func Compare(ctx context.Context, c setup.Config, running func(url string) ([]config.Now, error)) ([]rest.Comparison,
+func Compare(ctx context.Context, c setup.Config, running func(url string) ([]config.RunningConnector, error)) ([]rest.Comparison,
 	error) {
 	in, problems, err := setup.Open(ctx, c)
 	if err != nil {
@@ -31,12 +31,12 @@ func Compare(ctx context.Context, c setup.Config, running func(url string) ([]co
 	written := map[string]map[string]string{}
 	for _, n := range now {
 		unhide(n, in.Connectors)
-		written[n.Name] = n.Written
+		written[n.Name] = n.Raw
 	}
 	all := []rest.Comparison{}
 	checked := func(*config.Connector) config.Problems { return nil }
-	for _, step := range config.Plan(now, in.Connectors, checked, in.Checker.Declared) {
-		if step.Effect == config.Nothing {
+	for _, step := range config.Diff(now, in.Connectors, checked, in.Checker.Declared) {
+		if step.Action == config.NoChange {
 			continue
 		}
 		found := rest.Comparison{Change: changeOf(step), Differences: []rest.Difference{}}
@@ -51,14 +51,14 @@ func Compare(ctx context.Context, c setup.Config, running func(url string) ([]co
 }
 
 // unhide takes what a worker hides for equal to what the files say: nobody can tell.
-func unhide(n config.Now, connectors []*config.Connector) {
+func unhide(n config.RunningConnector, connectors []*config.Connector) {
 	for _, c := range connectors {
 		if c.Name != n.Name {
 			continue
 		}
 		for key, value := range c.Raw() {
-			if n.Written[key] == config.Mask {
-				n.Written[key] = value
+			if n.Raw[key] == config.Mask {
+				n.Raw[key] = value
 			}
 		}
 	}
@@ -80,8 +80,8 @@ func restURL(w *config.Worker) string {
 }
 
 // changeOf returns a step of a plan as REST shows it.
-func changeOf(step config.Step) rest.Change {
-	c := rest.Change{Connector: step.Name, Effect: step.Effect, Settings: step.Settings, GoesOn: step.Goes}
+func changeOf(step config.Change) rest.Change {
+	c := rest.Change{Connector: step.Name, Effect: step.Action, Settings: step.Settings, GoesOn: step.KeepsRunning}
 	if step.Connector != nil {
 		c.File = step.Connector.File
 	}

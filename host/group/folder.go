@@ -60,13 +60,13 @@ func (f *Folder) publishedDigest() string {
 func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	f.files.LogGlobalProblems(s.Problems)
 	group, leads := f.worker.Overview()
-	if !f.agreed(s, group, leads && f.worker.Members() != nil) || f.files.Lock.Lock(ctx) != nil {
+	if !f.agreed(s, group, leads && f.worker.MemberIDs() != nil) || f.files.Lock.Lock(ctx) != nil {
 		return
 	}
 	defer f.files.Lock.Unlock()
 	topic, _ := f.worker.store.Snapshot()
-	notes := f.worker.store.Notes(config.FolderNote)
-	var records []config.TopicRecord
+	notes := f.worker.store.Annotations(config.FolderAnnotation)
+	var records []config.Record
 	found := func(ctx context.Context, c *config.Connector) config.Problems {
 		problems := f.check(topic, notes, c)
 		if problems.Err() == nil {
@@ -74,13 +74,13 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 		}
 		return problems
 	}
-	f.files.Reconcile(ctx, s, config.FromFolder(topic, notes, f.worker.Files.Folder, s.Connectors), s.Connectors,
-		found, func(step config.Step, _ bool) { records = append(records, step.Records(topic, notes)...) })
+	f.files.Reconcile(ctx, s, config.FolderConnectors(topic, notes, f.worker.Files.Folder, s.Connectors), s.Connectors,
+		found, func(step config.Change, _ bool) { records = append(records, step.Records(topic, notes)...) })
 	if len(records) == 0 || ctx.Err() != nil {
 		return
 	}
 	err := f.worker.log.Refresh(ctx)
-	if err == nil && f.worker.store.Stale(topic) { // by another leader, say: its connector would be overwritten
+	if err == nil && f.worker.store.IsStale(topic) { // by another leader, say: its connector would be overwritten
 		return
 	}
 	if err == nil {
@@ -134,17 +134,17 @@ const conflictMessage = "folders of connectors are not applied: those of other w
 // check returns what keeps a connector of the folder from being written to the config topic.
 func (f *Folder) check(topic config.Snapshot, notes map[string]json.RawMessage,
 	c *config.Connector) config.Problems {
-	if _, there := topic.Written[c.Name]; there && notes[c.Name] == nil {
-		return config.Problems{c.Place(config.Problem{Setting: "name", Text: fmt.Sprintf("expected a name that no "+
+	if _, there := topic.ConfigOffsets[c.Name]; there && notes[c.Name] == nil {
+		return config.Problems{c.Locate(config.Problem{Setting: "name", Text: fmt.Sprintf("expected a name that no "+
 			"connector has which REST made in the group, found %s: delete one of them", c.Name)})}
 	}
-	return f.worker.Settings.Shared(c, components.Passwords(f.worker.Parts.Plugins()))
+	return f.worker.Settings.SharedProblems(c, components.Passwords(f.worker.Parts.Plugins()))
 }
 
 // Connectors returns the connectors of the folder, and the problem that keeps it from being applied.
-func (f *Folder) Connectors() (have []config.Now, problems []string) {
+func (f *Folder) Connectors() (have []config.RunningConnector, problems []string) {
 	for _, c := range f.files.Connectors() {
-		have = append(have, config.Now{Name: c.Name, File: c.File})
+		have = append(have, config.RunningConnector{Name: c.Name, File: c.File})
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -158,11 +158,11 @@ func (f *Folder) Connectors() (have []config.Now, problems []string) {
 // CheckOwnership returns an error if REST must not change a connector because a folder created it and would undo the
 // change. Once no worker of the group has a folder any more, the connector belongs to REST.
 func (f *Folder) CheckOwnership(name string) error {
-	note := f.worker.store.Notes(config.FolderNote)[name]
+	note := f.worker.store.Annotations(config.FolderAnnotation)[name]
 	group, _ := f.worker.Overview()
 	if note == nil || !slices.ContainsFunc(group.Members, func(m rest.GroupMember) bool { return m.Digest != "" }) {
 		return nil
 	}
-	return &config.ErrKept{Connector: name, File: config.FileOf(note),
-		Why: "in the folder of connectors that workers of the group have (--config)"}
+	return &config.ReadOnlyError{Connector: name, File: config.AnnotatedFile(note),
+		Reason: "in the folder of connectors that workers of the group have (--config)"}
 }

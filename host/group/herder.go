@@ -45,7 +45,7 @@ func (g groupHerder) Tasks(name string) ([]connect.TaskInfo, error) {
 		return nil, err
 	}
 	infos := []connect.TaskInfo{}
-	if set := g.group.store.Planned(name); set != nil {
+	if set := g.group.store.TaskConfigs(name); set != nil {
 		for n, settings := range set.Settings {
 			infos = append(infos, connect.TaskInfo{ID: connect.TaskID{Connector: name, Task: n}, Config: settings})
 		}
@@ -65,12 +65,12 @@ func (g groupHerder) Status(name string) (connect.Status, error) {
 	}
 	shown := connect.Status{Name: name, Type: own.Type, Tasks: []connect.TaskStatus{}}
 	c := &shown.Connector
-	_ = json.Unmarshal([]byte(said.Own), c) // workers of Kafka Connect, and of versions before, say nothing there
+	_ = json.Unmarshal([]byte(said.Extension), c) // workers of Kafka Connect, and of versions before, say nothing there
 	c.State, c.WorkerID, c.Trace, c.Version, c.File = said.State, said.WorkerID, said.Trace, said.Version,
 		own.Connector.File
 	for _, said := range g.group.status.Tasks(name) {
 		var t connect.TaskStatus
-		_ = json.Unmarshal([]byte(said.Own), &t)
+		_ = json.Unmarshal([]byte(said.Extension), &t)
 		t.ID, t.State, t.WorkerID, t.Trace, t.Version = said.Task, said.State, said.WorkerID, said.Trace, said.Version
 		shown.Tasks = append(shown.Tasks, t)
 	}
@@ -106,17 +106,17 @@ func (g groupHerder) ResetOffsets(ctx context.Context, name string) error {
 
 // whenStopped is [cluster.Worker.Still] for a connector that exists.
 func (g groupHerder) whenStopped(ctx context.Context, name string, do func() error) error {
-	if _, err := g.Herder.NowOf(name); err != nil {
+	if _, err := g.Herder.RunningConfig(name); err != nil {
 		return err
 	}
-	return AsRESTError(g.group.Still(ctx, name, do))
+	return AsRESTError(g.group.WhenStopped(ctx, name, do))
 }
 
 // SetTargetState writes the target state of a connector to the config topic, which all workers read.
 func (c *Worker) SetTargetState(ctx context.Context, name string, target connect.TargetState) error {
 	c.targeting.Lock()
 	defer c.targeting.Unlock()
-	if _, there := c.store.Written(name); !there {
+	if _, there := c.store.ConfigOffset(name); !there {
 		return fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
 	}
 	if target == connect.Stopped { // its tasks are planned again when it resumes, as in Kafka Connect
@@ -129,7 +129,7 @@ func (c *Worker) SetTargetState(ctx context.Context, name string, target connect
 // AsRESTError converts an error of the group for REST.
 func AsRESTError(err error) error {
 	switch {
-	case errors.Is(err, cluster.ErrNotLeader), errors.Is(err, cluster.ErrAlone),
+	case errors.Is(err, cluster.ErrNotLeader), errors.Is(err, cluster.ErrLastMember),
 		errors.As(err, new(*config.OtherGroupError)):
 		return &rest.Refusal{Status: http.StatusConflict, Message: err.Error()}
 	case errors.As(err, new(*cluster.WriteError)):
@@ -138,27 +138,27 @@ func AsRESTError(err error) error {
 	return err
 }
 
-// Conditions implements [rest.Herder]: those of other workers come from the status topic.
-func (g groupHerder) Conditions() []connect.Condition {
-	all := g.Herder.Conditions()
+// Summaries implements [rest.Herder]: those of other workers come from the status topic.
+func (g groupHerder) Summaries() []connect.Summary {
+	all := g.Herder.Summaries()
 	here := g.group.workerID()
 	for i := range all {
 		c := &all[i]
-		own := c.Parts
-		c.Parts = own[:1:1]
-		if said, ok := g.group.status.Connector(c.Name); ok && !own[0].Here && said.State == connect.Failed {
-			c.Parts[0] = connect.SaidPart(-1, said.State, said.WorkerID,
-				g.group.Settings.Strike(said.Trace))
-		} else if ok && !own[0].Here {
-			c.Parts[0].WorkerID = said.WorkerID
+		own := c.Components
+		c.Components = own[:1:1]
+		if said, ok := g.group.status.Connector(c.Name); ok && !own[0].Local && said.State == connect.Failed {
+			c.Components[0] = connect.RemoteStatus(-1, said.State, said.WorkerID,
+				g.group.Settings.Redact(said.Trace))
+		} else if ok && !own[0].Local {
+			c.Components[0].WorkerID = said.WorkerID
 		}
 		for _, t := range g.group.status.Tasks(c.Name) {
-			part := connect.SaidPart(t.Task, t.State, t.WorkerID, g.group.Settings.Strike(t.Trace))
-			at := slices.IndexFunc(own, func(p connect.Part) bool { return p.Task == t.Task })
+			part := connect.RemoteStatus(t.Task, t.State, t.WorkerID, g.group.Settings.Redact(t.Trace))
+			at := slices.IndexFunc(own, func(p connect.ComponentStatus) bool { return p.Task == t.Task })
 			if at >= 0 && t.WorkerID == here {
 				part = own[at]
 			}
-			c.Parts = append(c.Parts, part)
+			c.Components = append(c.Components, part)
 		}
 	}
 	return all

@@ -21,8 +21,8 @@ type forwardedNotification struct {
 	Notification  wit.Notification `json:"notification"`
 }
 
-// HandOn forwards a notification to another worker, and returns the result.
-func (c *Worker) HandOn(ctx context.Context, connector string, n wit.Notification) connect.Handed {
+// Forward forwards a notification to another worker, and returns the result.
+func (c *Worker) Forward(ctx context.Context, connector string, n wit.Notification) connect.ForwardResult {
 	return c.findOwner(ctx, forwardedNotification{Connector: connector, Notification: n})
 }
 
@@ -35,8 +35,8 @@ func (c *Worker) handleNotification(ctx context.Context, _ string, body []byte) 
 	if herder == nil {
 		return nil, rest.Starting
 	}
-	taken := herder.Notified(ctx, h.Connector, h.Notification)
-	if !taken.Here && !h.NoFurtherHops {
+	taken := herder.HandleNotification(ctx, h.Connector, h.Notification)
+	if !taken.Found && !h.NoFurtherHops {
 		h.NoFurtherHops = true
 		taken = c.findOwner(ctx, h)
 	}
@@ -45,10 +45,10 @@ func (c *Worker) handleNotification(ctx context.Context, _ string, body []byte) 
 
 // findOwner asks the workers with tasks of a connector one by one, or the leader if they are unknown: each knows itself
 // whether its task has the feed.
-func (c *Worker) findOwner(ctx context.Context, h forwardedNotification) connect.Handed {
-	set := c.store.Planned(h.Connector)
+func (c *Worker) findOwner(ctx context.Context, h forwardedNotification) connect.ForwardResult {
+	set := c.store.TaskConfigs(h.Connector)
 	if set == nil {
-		return connect.Handed{}
+		return connect.ForwardResult{}
 	}
 	var asked []string
 	for task := range set.Settings {
@@ -57,13 +57,13 @@ func (c *Worker) findOwner(ctx context.Context, h forwardedNotification) connect
 			continue
 		}
 		asked = append(asked, to)
-		var found connect.Handed
+		var found connect.ForwardResult
 		switch err := c.ask(ctx, to, notificationCall, "", h, &found); {
 		case err != nil:
 			c.Log.Debug("a notification was not handed on", "connector", h.Connector, "error", err)
-		case found.Here:
+		case found.Found:
 			return found
 		}
 	}
-	return connect.Handed{}
+	return connect.ForwardResult{}
 }

@@ -65,7 +65,7 @@ type Worker struct {
 	destinations *transport.Destinations
 	lockouts     *cluster.Lockouts
 	store        *config.TopicStore
-	fences       *cluster.Fences
+	fences       *cluster.Fencer
 	log          *cluster.Log
 	status       *cluster.StatusTopic
 	folder       *Folder    // nil until Watch
@@ -91,14 +91,14 @@ func New(o Options) (*Worker, error) {
 		handlers: map[string]rest.Call{}, destinations: transport.NewDestinations(),
 		tracksTopics: w.Boolean("topic.tracking.enable"), readErr: make(chan error, 1)}
 	c.store = config.NewTopicStore(w.ConfigTopic(), w, c.changed, o.Log)
-	c.fences = cluster.NewFences(c.store, w.Text("group.id"), c.LeadsStill)
-	c.handle(cluster.LockoutsCall, cluster.NewPermits(c.store, c.Members).Answer)
-	c.handle(cluster.TasksCall, c.Take)
+	c.fences = cluster.NewFencer(c.store, w.Text("group.id"), c.CheckLeader)
+	c.handle(cluster.LockoutsCall, cluster.NewAttemptArbiter(c.store, c.MemberIDs).HandleCall)
+	c.handle(cluster.TasksCall, c.HandleTasksCall)
 	c.handle(fenceCall, c.fenceAsLeader)
 	c.handle(notificationCall, c.handleNotification)
-	c.handle(cluster.HoldsCall, func(context.Context, string, []byte) (any, error) {
+	c.handle(cluster.OwnedCall, func(context.Context, string, []byte) (any, error) {
 		if herder := c.Parts.Herder(); herder != nil {
-			return herder.Holds(), nil
+			return herder.Owned(), nil
 		}
 		return nil, rest.Starting
 	})
@@ -119,7 +119,7 @@ func (c *Worker) Store() *config.TopicStore { return c.store }
 func (c *Worker) Refresh(ctx context.Context) error { return c.log.Refresh(ctx) }
 
 // LeadNobody makes this worker the leader of a group without members, so that it may write to the config topic.
-func (c *Worker) LeadNobody(ctx context.Context) error { return c.log.LeadNobody(ctx) }
+func (c *Worker) LeadNobody(ctx context.Context) error { return c.log.LeadEmptyGroup(ctx) }
 
 // handle registers a handler for calls of other workers and of this one.
 func (c *Worker) handle(call string, do rest.Call) {
@@ -133,8 +133,8 @@ func (c *Worker) handle(call string, do rest.Call) {
 // ShareLockouts shares the rejected logons of a store with the other workers. Call it before the store is used.
 func (c *Worker) ShareLockouts(store *lockouts.Store) {
 	c.lockouts = cluster.NewLockouts(store, c.store, func(ctx context.Context, call, answer any) error {
-		return c.AskLeader(ctx, cluster.LockoutsCall, "", call, answer)
-	}, c.Member, c.Log)
+		return c.CallLeader(ctx, cluster.LockoutsCall, "", call, answer)
+	}, c.MemberID, c.Log)
 }
 
 // asHTTPError converts the error of a call: 409 or 503 if a repeated call may succeed.
@@ -152,8 +152,8 @@ func asHTTPError(err error) error {
 
 // isTransient reports whether a later call may succeed.
 func isTransient(err error) bool {
-	var fault *wit.Fault
-	return errors.As(err, &fault) && fault.Kind == wit.FaultTransient || security.Passes(err) ||
+	var fault *wit.Error
+	return errors.As(err, &fault) && fault.Kind == wit.ErrorTransient || security.Passes(err) ||
 		errors.Is(err, connect.ErrUnknownConnector)
 }
 
@@ -172,14 +172,14 @@ func isRetriable(err error) bool {
 func (c *Worker) Seat() rest.Seat {
 	leader, leads, led := c.Leader()
 	return rest.Seat{URL: c.URL(), Leader: leader, Leads: leads, Led: led, Pending: c.Pending(),
-		Barred: AsRESTError(c.store.Mine())}
+		Barred: AsRESTError(c.store.CheckGroup())}
 }
 
 // Drain implements [rest.Cluster].
 func (c *Worker) Drain(ctx context.Context) error { return AsRESTError(c.Worker.Drain(ctx)) }
 
 // Tell implements [rest.Cluster].
-func (c *Worker) Tell(ctx context.Context, r config.TopicRecord) error {
+func (c *Worker) Tell(ctx context.Context, r config.Record) error {
 	_, err := c.store.Write(ctx, r)
 	return AsRESTError(err)
 }
@@ -217,7 +217,7 @@ func (c *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanu
 			c.Log.Warn("states of connectors are not in the status topic", "error", err)
 		}
 	})
-	c.store.Open(log)
+	c.store.SetWriter(log)
 	c.log, c.status = log, status
 	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
 	caught := make(chan struct{})
@@ -234,7 +234,7 @@ func (c *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanu
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := c.store.Mine(); err != nil {
+	if err := c.store.CheckGroup(); err != nil {
 		return &setup.Error{Cause: err}
 	}
 	c.setSigningKey()
@@ -261,7 +261,7 @@ func (c *Worker) changed(change config.TopicChange) {
 		c.restart(change.Restart)
 	}
 	if c.Parts.Herder() != nil { // it starts with everything that was read
-		c.Read(change)
+		c.ConfigChanged(change)
 	}
 }
 
@@ -297,16 +297,16 @@ func (c *Worker) restart(r config.RestartRequest) {
 // Begin sets up the membership, which has the herder run what the group assigns.
 func (c *Worker) Begin(herder *connect.Herder, k kafka.Config) {
 	w := c.Settings
-	c.Worker.Begin(cluster.WorkerOptions{
-		Group: cluster.Options{Kafka: k, Group: w.Text("group.id"), Topic: w.ConfigTopic(),
-			Instance: w.Text("group.instance.id"), Session: w.Duration("session.timeout.ms"),
-			Rebalance: w.Duration("rebalance.timeout.ms"), Heartbeat: w.Duration("heartbeat.interval.ms")},
-		URL: c.URL(), WorkerID: c.workerID(), Delay: w.Duration("scheduled.rebalance.max.delay.ms"),
-		Sync: w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status, Herder: herder,
+	c.Worker.Configure(cluster.WorkerOptions{
+		Group: cluster.GroupOptions{Kafka: k, Group: w.Text("group.id"), Topic: w.ConfigTopic(),
+			InstanceID: w.Text("group.instance.id"), SessionTimeout: w.Duration("session.timeout.ms"),
+			RebalanceTimeout: w.Duration("rebalance.timeout.ms"), HeartbeatInterval: w.Duration("heartbeat.interval.ms")},
+		URL: c.URL(), WorkerID: c.workerID(), RebalanceDelay: w.Duration("scheduled.rebalance.max.delay.ms"),
+		SyncTimeout: w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status, Herder: herder,
 		Plugins: c.Parts.Plugins(), Classes: c.classes,
-		Declared: c.declared, SessionKey: c.rotateSessionKey, Divide: c.divideLimits, Passes: isRetriable,
-		Folder: c.folderDigest,
-		Ask:    c.ask, Logger: c.Log})
+		ResolveClass: c.declared, EnsureSessionKey: c.rotateSessionKey, SetQuotas: c.divideLimits, IsRetriable: isRetriable,
+		FolderDigest: c.folderDigest,
+		Call:         c.ask, Logger: c.Log})
 }
 
 func (c *Worker) workerID() string {
@@ -387,7 +387,7 @@ func (c *Worker) declared(class string) (name, of string) {
 func (c *Worker) rotateSessionKey(ctx context.Context) error {
 	w := c.Settings
 	now, ok := c.store.SessionKey()
-	if ok && !c.session.Worn() && now.Lasts(w.Duration("inter.worker.key.ttl.ms")) {
+	if ok && !c.session.Worn() && now.IsFresh(w.Duration("inter.worker.key.ttl.ms")) {
 		return nil
 	}
 	algorithm := w.Text("inter.worker.key.generation.algorithm")
@@ -400,16 +400,16 @@ func (c *Worker) rotateSessionKey(ctx context.Context) error {
 	return err
 }
 
-// Planned implements [connect.Group]: it checks a connector, then stores the plan of its tasks.
-func (c *Worker) Planned(ctx context.Context, name string, p config.Layout) error {
-	now, err := c.Parts.Herder().NowOf(name)
+// PutTaskConfigs implements [connect.Group]: it checks a connector, then stores the plan of its tasks.
+func (c *Worker) PutTaskConfigs(ctx context.Context, name string, p config.TaskPlan) error {
+	now, err := c.Parts.Herder().RunningConfig(name)
 	if err != nil {
 		return err
 	}
-	if err := c.Check(ctx, now.Given).Err(); err != nil {
+	if err := c.Check(ctx, now.Config).Err(); err != nil {
 		return err
 	}
-	return c.Worker.Planned(ctx, name, p)
+	return c.Worker.PutTaskConfigs(ctx, name, p)
 }
 
 // fenceRequest asks the leader to fence earlier producers before the tasks of a version write in transactions.
@@ -420,15 +420,15 @@ type fenceRequest struct {
 
 // Fence implements [connect.Group]: it asks the leader until there is one.
 func (c *Worker) Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
-	return c.Insist(ctx, func() error {
-		return c.AskLeader(ctx, fenceCall, connector, fenceRequest{version, now}, nil)
+	return c.RetryWithLeader(ctx, func() error {
+		return c.CallLeader(ctx, fenceCall, connector, fenceRequest{version, now}, nil)
 	})
 }
 
-// Uses implements [connect.Group].
-func (c *Worker) Uses(connector, topic string, task int) {
+// RecordTopic implements [connect.Group].
+func (c *Worker) RecordTopic(connector, topic string, task int) {
 	if c.tracksTopics {
-		c.status.Topic(connector, topic, task)
+		c.status.RecordTopic(connector, topic, task)
 	}
 }
 
@@ -439,7 +439,7 @@ func (c *Worker) fenceAsLeader(ctx context.Context, connector string, body []byt
 	if err := json.Unmarshal(body, &f); err != nil {
 		return nil, err
 	}
-	producers, err := c.Parts.Herder().Transacting(ctx, connector)
+	producers, err := c.Parts.Herder().TransactionalConfig(ctx, connector)
 	if err != nil {
 		return nil, err
 	}
@@ -464,7 +464,7 @@ func (c *Worker) Applied(s config.Snapshot) {
 			_ = targetstate.Apply(c.Parts.Herder(), k.Name, now)
 		}
 	}
-	c.Brought(s)
+	c.ApplySnapshot(s)
 }
 
 // Serve joins the group and is a member until ctx ends; then it hands over what it runs, see [cluster.Worker.Leave].

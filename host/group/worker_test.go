@@ -102,8 +102,8 @@ func TestWhatALeaderMayDoLater(t *testing.T) {
 	}{
 		{fmt.Errorf("fence: %w", kerr.NotCoordinator), true},
 		{kerr.TransactionalIDAuthorizationFailed, false},
-		{&wit.Fault{Kind: wit.FaultTransient}, true},
-		{&wit.Fault{Kind: wit.FaultConfig}, false},
+		{&wit.Error{Kind: wit.ErrorTransient}, true},
+		{&wit.Error{Kind: wit.ErrorConfig}, false},
 		{fmt.Errorf("c: %w", connect.ErrUnknownConnector), true}, // it has not read of it yet
 	} {
 		assert.Equal(t, []bool{c.want, c.want}, []bool{isRetriable(c.err), isRetriable(asHTTPError(c.err))}, c.err)

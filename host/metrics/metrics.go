@@ -139,7 +139,7 @@ func (m *Metrics) Gatherer(s Sources) prometheus.Gatherer {
 		tableCollector[spans]{table: spanMetrics, subject: s.Tracer})
 	if s.Herder != nil {
 		r.MustRegister(tableCollector[notifications]{table: notificationMetrics, subject: s.Herder},
-			taskCollector{connectors: s.Herder.Figures, startups: s.Herder.Startups, group: s.Rebalances,
+			taskCollector{connectors: s.Herder.Metrics, startups: s.Herder.Startups, group: s.Rebalances,
 				clients: s.Clients, rates: &m.rates})
 	}
 	if s.Reloads != nil {
@@ -163,7 +163,8 @@ var notificationMetrics = newMetrics("culvert_", nil, outcomes("notifications_to
 	"Notifications that came to the listeners, by what became of them.", notifications.Notifications))
 
 var reloadMetrics = newMetrics("culvert_", nil,
-	outcomes("reloads_total", "Reloads of the folder of connectors, by what they came to: applied, refused (at least one "+
+	outcomes("reloads_total", "Reloads of the folder of connectors, by what they came to: applied, refused (at "+
+		"least one "+
 		"connector's change was), unchanged (asked for, and nothing was new).",
 		Reloads.Outcomes),
 	labelled(prometheus.GaugeValue, "connector_config_refused",

@@ -18,7 +18,7 @@ import (
 // taskCollector collects Kafka Connect's metrics of connectors and tasks, and Culvert's own.
 type taskCollector struct {
 	unchecked
-	connectors func() []connect.Figures
+	connectors func() []connect.Metrics
 	startups   func() (connectors, tasks connect.Startups)
 	group      func() cluster.Rebalances
 	clients    prometheus.Gatherer
@@ -29,22 +29,22 @@ type taskCollector struct {
 func (f taskCollector) Collect(to chan<- prometheus.Metric) {
 	all := workerCounts{connectors: f.connectors(), group: f.group()}
 	all.started, all.startedTasks = f.startups()
-	all.connectors = slices.DeleteFunc(all.connectors, func(c connect.Figures) bool { // others of the group run them
-		return !c.Plans && len(c.Tasks) == 0
+	all.connectors = slices.DeleteFunc(all.connectors, func(c connect.Metrics) bool { // others of the group run them
+		return !c.OwnsConnector && len(c.Tasks) == 0
 	})
 	now := time.Now()
 	f.rates.lock()
 	defer f.rates.unlock()
 	for _, c := range all.connectors {
 		name := label(c.Name)
-		one := connectorCounts{Figures: c, states: map[connect.State]int{}}
+		one := connectorCounts{Metrics: c, states: map[connect.State]int{}}
 		for _, t := range c.Tasks {
 			one.states[t.State]++
-			if all.tasks++; all.tasks <= connect.MaxMeteredTasks {
+			if all.tasks++; all.tasks <= connect.MaxTasksWithMetrics {
 				f.collectTask(to, now, name, c.Type, t)
 			}
 		}
-		if all.tasks <= connect.MaxMeteredTasks && c.HTTP != nil {
+		if all.tasks <= connect.MaxTasksWithMetrics && c.HTTP != nil {
 			httpMetrics.collect(to, c.HTTP, name)
 		}
 		connectorMetrics.collect(to, one, name)
@@ -58,7 +58,7 @@ func (f taskCollector) Collect(to chan<- prometheus.Metric) {
 }
 
 func (f taskCollector) collectTask(to chan<- prometheus.Metric, now time.Time, connector, kind string,
-	t connect.TaskFigures) {
+	t connect.TaskMetrics) {
 	m := taskSample{t, now, func(name string, value float64) float64 {
 		return f.rates.rate(rateKey{name, connector, t.Task}, now, value)
 	}}
@@ -73,7 +73,7 @@ func (f taskCollector) collectTask(to chan<- prometheus.Metric, now time.Time, c
 }
 
 type workerCounts struct {
-	connectors            []connect.Figures
+	connectors            []connect.Metrics
 	tasks                 int
 	started, startedTasks connect.Startups
 	group                 cluster.Rebalances
@@ -82,7 +82,7 @@ type workerCounts struct {
 // connectorCount counts the connectors of the worker: in a group those that it plans.
 func connectorCount(w workerCounts) (n float64) {
 	for _, c := range w.connectors {
-		if c.Plans {
+		if c.OwnsConnector {
 			n++
 		}
 	}
@@ -109,13 +109,13 @@ var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
 		counter("worker_rebalance_completed_rebalances_total", "Rebalances of the worker's group; 0 for a worker that "+
 			"is alone.", func(w workerCounts) float64 { return float64(w.group.Completed) }),
 		gauge("worker_rebalance_rebalancing", "1 while the worker's group rebalances, else 0. Tasks go on.",
-			func(w workerCounts) float64 { return boolValue(w.group.Running) }),
+			func(w workerCounts) float64 { return boolValue(w.group.InProgress) }),
 		gauge("worker_rebalance_rebalance_avg_time_ms", "How long rebalances took, in milliseconds. "+lastMinute,
-			func(w workerCounts) float64 { return w.group.Took.Avg }),
+			func(w workerCounts) float64 { return w.group.Duration.Avg }),
 		gauge("worker_rebalance_rebalance_max_time_ms", "How long rebalances took, in milliseconds. "+lastMinute,
-			func(w workerCounts) float64 { return w.group.Took.Max }),
+			func(w workerCounts) float64 { return w.group.Duration.Max }),
 		gauge("worker_rebalance_time_since_last_rebalance_ms", "How long ago the last rebalance was, in milliseconds; "+
-			"+Inf before the first one, as in Kafka.", func(w workerCounts) float64 { return w.group.Since }),
+			"+Inf before the first one, as in Kafka.", func(w workerCounts) float64 { return w.group.SinceLast }),
 		gauge("worker_rebalance_epoch", "The group's generation, 0 before the first one.",
 			func(w workerCounts) float64 { return float64(w.group.Generation) }),
 		labelled(prometheus.GaugeValue, "worker_rebalance_leader_name", "1 where the group has a leader, which the "+
@@ -129,21 +129,21 @@ func startups(of string, n func(workerCounts) connect.Startups) []metric[workerC
 	name, help := "worker_"+of+"_startup_", "Starts of a "+of
 	return []metric[workerCounts]{
 		counter(name+"attempts_total", help+".",
-			func(w workerCounts) float64 { return float64(n(w).Done + n(w).Failed) }),
+			func(w workerCounts) float64 { return float64(n(w).Succeeded + n(w).Failed) }),
 		counter(name+"success_total", help+" that went well.",
-			func(w workerCounts) float64 { return float64(n(w).Done) }),
+			func(w workerCounts) float64 { return float64(n(w).Succeeded) }),
 		counter(name+"failure_total", help+" that failed.",
 			func(w workerCounts) float64 { return float64(n(w).Failed) }),
 		gauge(name+"success_percentage", help+" that went well in the last minute, from 0 to 1; 0 where there was "+
 			"none, "+
-			"as in Kafka.", func(w workerCounts) float64 { return n(w).Recent.Well }),
+			"as in Kafka.", func(w workerCounts) float64 { return n(w).LastMinute.Succeeded }),
 		gauge(name+"failure_percentage", help+" that failed in the last minute, from 0 to 1.",
-			func(w workerCounts) float64 { return n(w).Recent.Badly }),
+			func(w workerCounts) float64 { return n(w).LastMinute.Failed }),
 	}
 }
 
 type connectorCounts struct {
-	connect.Figures
+	connect.Metrics
 	states map[connect.State]int
 }
 
@@ -205,7 +205,7 @@ var httpMetrics = newMetrics("culvert_http_", []string{"connector"},
 
 // taskSample is a task at the time of a scrape.
 type taskSample struct {
-	connect.TaskFigures
+	connect.TaskMetrics
 	now  time.Time
 	rate func(name string, value float64) float64
 }
@@ -225,11 +225,11 @@ func withRate(name, help string, value func(*taskSample) int64) []metric[taskSam
 const lastMinute = "In the last minute; NaN where there was none, as in Kafka."
 
 // averageAndMax returns PREFIX_avgSUFFIX and PREFIX_maxSUFFIX of the last minute.
-func averageAndMax(prefix, suffix, help string, value func(*task.Tallied) task.Summary) []metric[taskSample] {
+func averageAndMax(prefix, suffix, help string, value func(*task.MetricsSnapshot) task.Summary) []metric[taskSample] {
 	prefix, help = "kafka_connect_"+prefix, help+" "+lastMinute
 	return []metric[taskSample]{
-		gauge(prefix+"_avg"+suffix, help, func(t taskSample) float64 { return value(&t.Measures).Avg }),
-		gauge(prefix+"_max"+suffix, help, func(t taskSample) float64 { return value(&t.Measures).Max }),
+		gauge(prefix+"_avg"+suffix, help, func(t taskSample) float64 { return value(&t.Counters).Avg }),
+		gauge(prefix+"_max"+suffix, help, func(t taskSample) float64 { return value(&t.Counters).Max }),
 	}
 }
 
@@ -250,7 +250,7 @@ func taskStatus(name string) metric[taskSample] {
 func rows(t *taskSample) int64        { return t.Rows }
 func rowsRead(t *taskSample) int64    { return t.Read }
 func rowsRefused(t *taskSample) int64 { return t.Failed }
-func rowsActive(t *taskSample) int64  { return t.Measures.Active }
+func rowsActive(t *taskSample) int64  { return t.Counters.Active }
 
 var taskLabels = []string{"connector", "task"}
 
@@ -261,24 +261,24 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[taskSample]{
 	counter("kafka_connect_task_error_total_records_skipped", "Records that were left out because they could "+
 		"not be handled (errors.tolerance=all).", integer(rowsRefused)),
 	counter("kafka_connect_task_error_total_record_failures", "Faults of records and of what was tried again.",
-		integer(func(t *taskSample) int64 { return t.Faults })),
+		integer(func(t *taskSample) int64 { return t.Errors })),
 	counter("kafka_connect_task_error_total_record_errors", "Records by which a task failed.",
-		integer(func(t *taskSample) int64 { return t.Measures.Errors })),
+		integer(func(t *taskSample) int64 { return t.Counters.Errors })),
 	counter("kafka_connect_task_error_total_retries", "Operations that failed and were tried again.",
-		integer(func(t *taskSample) int64 { return t.Measures.Retries })),
+		integer(func(t *taskSample) int64 { return t.Counters.Retries })),
 	counter("kafka_connect_task_error_total_errors_logged", "Records of which a line of the log says that they "+
-		"were left out.", integer(func(t *taskSample) int64 { return t.Measures.Logged })),
+		"were left out.", integer(func(t *taskSample) int64 { return t.Counters.Logged })),
 	counter("kafka_connect_task_error_deadletterqueue_produce_requests", "Dead letters that were to be sent.",
-		integer(func(t *taskSample) int64 { return t.Measures.Letters })),
+		integer(func(t *taskSample) int64 { return t.Counters.DeadLetters })),
 	counter("kafka_connect_task_error_deadletterqueue_produce_failures", "Dead letters that could not be sent, "+
 		"or were sent with others of which one could not be.",
-		integer(func(t *taskSample) int64 { return t.Measures.LostLetters })),
+		integer(func(t *taskSample) int64 { return t.Counters.LostDeadLetters })),
 	gauge("kafka_connect_task_error_last_error_timestamp", "When the last fault came, in milliseconds of "+
 		"Unix, 0 before the first.", integer(func(t *taskSample) int64 {
-		if t.LastFault.IsZero() {
+		if t.LastError.IsZero() {
 			return 0
 		}
-		return t.LastFault.UnixMilli()
+		return t.LastError.UnixMilli()
 	})),
 	gauge("kafka_connect_connector_task_running_ratio", "How much of its time a task was RUNNING, from 0 to 1.",
 		func(t taskSample) float64 { return t.Running }),
@@ -286,10 +286,10 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[taskSample]{
 		func(t taskSample) float64 { return t.Paused }),
 	gauge("kafka_connect_connector_task_offset_commit_success_percentage", "How many commits of offsets were done in "+
 		"the last minute, from 0 to 1; 0 where there was none, as in Kafka.",
-		func(t taskSample) float64 { return t.Measures.Recent.Well }),
+		func(t taskSample) float64 { return t.Counters.RecentCommits.Succeeded }),
 	gauge("kafka_connect_connector_task_offset_commit_failure_percentage",
 		"How many commits of offsets failed in the last minute, from 0 to 1.",
-		func(t taskSample) float64 { return t.Measures.Recent.Badly }),
+		func(t taskSample) float64 { return t.Counters.RecentCommits.Failed }),
 	labelled(prometheus.GaugeValue, "culvert_task_caught_up",
 		"1 while a task has nothing left to do, else 0. It is there "+
 			"for RUNNING tasks alone: more workers would not help others.", nil,
@@ -300,9 +300,9 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[taskSample]{
 		}),
 },
 	averageAndMax("connector_task_offset_commit", "_time_ms", "How long commits of offsets took, in milliseconds.",
-		func(m *task.Tallied) task.Summary { return m.CommitTime }),
+		func(m *task.MetricsSnapshot) task.Summary { return m.CommitTime }),
 	averageAndMax("connector_task_batch_size", "", "Rows of a source's pages, or of a sink's batches.",
-		func(m *task.Tallied) task.Summary { return m.BatchSize }),
+		func(m *task.MetricsSnapshot) task.Summary { return m.BatchSize }),
 )...)
 
 // sourceMetrics have the delta age in place of a sink's lag: a delta token is as old as the last response that had
@@ -312,14 +312,14 @@ var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
 		rowsRead),
 	withRate("source_task_source_record_write", "Rows of a source that Kafka has acknowledged.", rows),
 	averageAndMax("source_task_poll_batch", "_time_ms", "How long pages took from their request to their last row, "+
-		"in milliseconds.", func(m *task.Tallied) task.Summary { return m.BatchTime }),
+		"in milliseconds.", func(m *task.MetricsSnapshot) task.Summary { return m.BatchTime }),
 	averageAndMax("source_task_source_record_active_count", "", "Rows that a source has read and that are not settled.",
-		func(m *task.Tallied) task.Summary { return m.ActiveRows }),
+		func(m *task.MetricsSnapshot) task.Summary { return m.ActiveRows }),
 	averageAndMax("source_task_transaction_size", "", "Records of a transaction.",
-		func(m *task.Tallied) task.Summary { return m.Transactions }), []metric[taskSample]{
+		func(m *task.MetricsSnapshot) task.Summary { return m.Transactions }), []metric[taskSample]{
 		gauge("kafka_connect_source_task_transaction_size_min",
 			"Records of a transaction. In the last minute; NaN where there was none, as in Kafka.",
-			func(t taskSample) float64 { return t.Measures.Transactions.Min }),
+			func(t taskSample) float64 { return t.Counters.Transactions.Min }),
 		gauge("kafka_connect_source_task_source_record_active_count",
 			"Rows that a source has read and that are not settled.", integer(rowsActive)),
 		counter("culvert_source_pages_total", "Pages that a source has read.",
@@ -329,31 +329,31 @@ var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
 		counter("culvert_source_rows_total", "Rows of a source that Kafka has acknowledged.", integer(rows)),
 		since("culvert_source_delta_age_seconds", "How long ago a source had read all that there was, in its feed for "+
 			"which that is longest ago: so old are its delta tokens.",
-			func(t *taskSample) time.Time { return t.LastUp }),
+			func(t *taskSample) time.Time { return t.LastCaughtUp }),
 		since("culvert_source_notified_seconds",
 			"How long ago a notification came to a source that subscribes, or since "+
 				"when one is to come, in its feed for which that is longest ago.",
-			func(t *taskSample) time.Time { return t.Told }),
+			func(t *taskSample) time.Time { return t.LastNotified }),
 	})...)
 
 var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
 	withRate("sink_task_sink_record_read", "Records that a sink has read from Kafka.", rowsRead),
 	withRate("sink_task_sink_record_send", "Records of a sink that its service has taken.", rows),
 	withRate("sink_task_offset_commit_completion", "Commits of offsets that were done.",
-		func(t *taskSample) int64 { return t.Measures.Commits }),
+		func(t *taskSample) int64 { return t.Counters.Commits }),
 	averageAndMax("sink_task_put_batch", "_time_ms",
 		"How long batches took until the last row was settled, in milliseconds.",
-		func(m *task.Tallied) task.Summary { return m.BatchTime }),
+		func(m *task.MetricsSnapshot) task.Summary { return m.BatchTime }),
 	averageAndMax("sink_task_sink_record_active_count", "",
 		"Rows that a sink has in its batches and that are not settled.",
-		func(m *task.Tallied) task.Summary { return m.ActiveRows }), []metric[taskSample]{
+		func(m *task.MetricsSnapshot) task.Summary { return m.ActiveRows }), []metric[taskSample]{
 		gauge("kafka_connect_sink_task_sink_record_lag_max", "Records that a sink has before it.", integer(lag)),
 		gauge("kafka_connect_sink_task_sink_record_active_count",
 			"Rows that a sink has in its batches and that are not settled.", integer(rowsActive)),
 		gauge("kafka_connect_sink_task_partition_count", "Partitions that a task has of its group.",
 			integer(func(t *taskSample) int64 { return t.Partitions })),
 		gauge("kafka_connect_sink_task_offset_commit_seq_no", "Commits of offsets that were begun.",
-			integer(func(t *taskSample) int64 { return t.Measures.Commits + t.Measures.FailedCommits })),
+			integer(func(t *taskSample) int64 { return t.Counters.Commits + t.Counters.FailedCommits })),
 		counter("kafka_connect_sink_task_offset_commit_skip_total", "Always 0: a commit that is late is waited "+
 			"for, none is skipped.", func(taskSample) float64 { return 0 }),
 		constant[taskSample]("kafka_connect_sink_task_offset_commit_skip_rate",
@@ -370,7 +370,7 @@ var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
 		counter("culvert_sink_requests_total", "Requests that it has sent for them.",
 			integer(func(t *taskSample) int64 { return t.Requests })),
 		counter("culvert_sink_again_total", "How often a row was put into another request, since the one "+
-			"before was refused as a whole.", integer(func(t *taskSample) int64 { return t.Again })),
+			"before was refused as a whole.", integer(func(t *taskSample) int64 { return t.Reencoded })),
 		gauge("culvert_sink_uncertain_records", "Records of which nobody knows whether the service has them: "+
 			"the status of the task that failed by them names them.",
 			integer(func(t *taskSample) int64 { return t.Uncertain })),

@@ -25,25 +25,25 @@ type ChangeChecker struct {
 
 // Change returns a configuration as a change of the stored one. given are the settings that the sender wrote. A
 // reference to something that REST must not read does not prove that its sender knows it.
-func (k ChangeChecker) Change(checker *check.Checker, c *config.Connector, given map[string]string) config.Sent {
-	s := config.Sent{Now: c, Declared: config.Declare(), Password: components.Passwords(checker.Plugins),
+func (k ChangeChecker) Change(checker *check.Checker, c *config.Connector, given map[string]string) config.ConfigChange {
+	s := config.ConfigChange{New: c, Declarations: config.Declare(), IsPassword: components.Passwords(checker.Plugins),
 		Worker: k.Worker}
-	now, _ := k.Herder.NowOf(c.Name)
-	s.Stored = now.Given
-	s.Kept = func(key string) bool {
+	now, _ := k.Herder.RunningConfig(c.Name)
+	s.Stored = now.Config
+	s.FromStored = func(key string) bool {
 		value, brought := given[key]
 		e, _ := c.Entry(key)
-		return !brought || strings.TrimSpace(value) == config.Mask || e.Value.Secret() && !s.Worker.Providers.Open(e)
+		return !brought || strings.TrimSpace(value) == config.Mask || e.Value.Secret() && !s.Worker.Providers.AllowedForREST(e)
 	}
 	if _, component, err := components.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource,
 		wit.ComponentSink); err == nil {
-		s.Declared = config.DeclareComponent(component)
+		s.Declarations = config.DeclareComponent(component)
 	}
 	return s
 }
 
 // Interrupts reports whether a changed configuration would replace one of which a task runs.
-func (k ChangeChecker) Interrupts(c *config.Connector, sent config.Sent) bool {
+func (k ChangeChecker) Interrupts(c *config.Connector, sent config.ConfigChange) bool {
 	if sent.Stored == nil || maps.Equal(sent.Stored.Raw(), c.Raw()) {
 		return false
 	}
@@ -56,20 +56,20 @@ func (k ChangeChecker) Interrupts(c *config.Connector, sent config.Sent) bool {
 // AskService asks the service about a configuration without known problems that would interrupt a run: an error that
 // only the service can find, such as a misspelt entity set, would otherwise end the run.
 func (k ChangeChecker) AskService(ctx context.Context, checker check.Checker, c *config.Connector,
-	sent config.Sent) config.Problems {
-	checker.Wait, checker.Logon = check.OnlineTime, checker.Logon || sent.IsWhole()
+	sent config.ConfigChange) config.Problems {
+	checker.Wait, checker.Logon = check.OnlineTime, checker.Logon || sent.HasCompleteCredentials()
 	return checker.CheckOnline(ctx, c)
 }
 
 // OriginProblems returns the problems that keep a connector that runs from continuing at another origin.
 func (k ChangeChecker) OriginProblems(ctx context.Context, c *config.Connector) config.Problems {
-	now, unknown := k.Herder.NowOf(c.Name)
+	now, unknown := k.Herder.RunningConfig(c.Name)
 	_, component, err := components.Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
 		wit.ComponentSource)
-	if unknown != nil || err != nil || now.Given.Text("connector.class") != c.Text("connector.class") {
+	if unknown != nil || err != nil || now.Config.Text("connector.class") != c.Text("connector.class") {
 		return nil
 	}
-	problems, err := check.Moved(now.Given, c, component, func() ([]string, error) {
+	problems, err := check.Moved(now.Config, c, component, func() ([]string, error) {
 		return k.Herder.Fingerprints(ctx, c.Name)
 	})
 	if err != nil {

@@ -82,13 +82,13 @@ func New(o Options, store config.Store) *Reloader {
 }
 
 // FolderStore returns the store of the worker's files, of which connectors were read at the start.
-func FolderStore(files config.Files, connectors []*config.Connector, targets *config.Targets, w *config.Worker,
+func FolderStore(files config.Files, connectors []*config.Connector, targets *config.TargetStates, w *config.Worker,
 	log *slog.Logger) *config.FolderStore {
-	places := config.Places{Folder: files.Folder, Made: files.REST, Targets: targets}
+	places := config.Locations{Folder: files.Folder, REST: files.REST, TargetStates: targets}
 	if places.Folder == "" {
 		for _, c := range connectors {
-			if !files.Made(c) {
-				places.Named = append(places.Named, c)
+			if !files.IsRESTConnector(c) {
+				places.Files = append(places.Files, c)
 			}
 		}
 	}
@@ -102,13 +102,13 @@ func (r *Reloader) Check(ctx context.Context, c *config.Connector) config.Proble
 		checker := r.Checker
 		checker.Lockouts = r.Lockouts
 		sent := r.Changes.Change(&checker, c, c.Raw())
-		switch origin := components.Origin(c, sent.Declared); {
+		switch origin := components.Origin(c, sent.Declarations); {
 		case r.silent[origin] || !r.Changes.Interrupts(c, sent):
 		case time.Now().After(r.askUntil):
-			problems = append(problems, c.Place(config.Problem{Setting: "connector.class", Text: fmt.Sprintf("the "+
+			problems = append(problems, c.Locate(config.Problem{Setting: "connector.class", Text: fmt.Sprintf("the "+
 				"service was not asked whether this change is right, since services took %v to answer about others: "+
 				"it is asked again at once", askTime)}))
-			r.store.Look()
+			r.store.Refresh()
 		default:
 			if judged := r.Changes.AskService(ctx, checker, c, sent); judged != nil {
 				problems = judged // with those that were found before
@@ -144,20 +144,20 @@ func (r *Reloader) Reload(ctx context.Context, s config.Snapshot) {
 		return // the worker stops
 	}
 	defer r.Lock.Unlock()
-	if r.store.Stale(s) {
-		if s.Asked {
-			r.store.Look()
+	if r.store.IsStale(s) {
+		if s.Requested {
+			r.store.Refresh()
 		}
 		return // the next one follows
 	}
-	r.Reconcile(ctx, s, r.herder.Now(), s.Connectors, r.Check, nil)
+	r.Reconcile(ctx, s, r.herder.RunningConfigs(), s.Connectors, r.Check, nil)
 	r.reconciled.Store(ctx.Err() == nil)
 }
 
 // Reconcile applies the files of a snapshot to the connectors in have. The lock is held. found returns the problems of
 // a connector that differs. do carries out a step; nil means that the herder does.
-func (r *Reloader) Reconcile(ctx context.Context, s config.Snapshot, have []config.Now, files []*config.Connector,
-	found func(context.Context, *config.Connector) config.Problems, do func(step config.Step, news bool)) {
+func (r *Reloader) Reconcile(ctx context.Context, s config.Snapshot, have []config.RunningConnector, files []*config.Connector,
+	found func(context.Context, *config.Connector) config.Problems, do func(step config.Change, news bool)) {
 	r.LogGlobalProblems(s.Problems)
 	if s.Problems.Err() != nil {
 		return
@@ -169,59 +169,59 @@ func (r *Reloader) Reconcile(ctx context.Context, s config.Snapshot, have []conf
 	r.silent = map[string]bool{}
 	check := func(c *config.Connector) config.Problems { return found(ctx, c) }
 	if do == nil {
-		do = func(step config.Step, news bool) { r.do(step, s.Connectors, news) }
+		do = func(step config.Change, news bool) { r.do(step, s.Connectors, news) }
 		if r.Group != nil {
 			check = func(*config.Connector) config.Problems { return nil }
 			defer r.Group.Applied(s)
 		}
 	}
-	plan := config.Plan(have, files, check, r.Checker.Declared)
+	plan := config.Diff(have, files, check, r.Checker.Declared)
 	if ctx.Err() != nil {
 		return // the checks were cut short
 	}
 	outcome := reloadUnchanged
 	for _, step := range plan {
-		if now, err := r.herder.NowOf(step.Name); err == nil && step.Effect == config.Refuse && r.Group != nil {
+		if now, err := r.herder.RunningConfig(step.Name); err == nil && step.Action == config.Reject && r.Group != nil {
 			// Other workers run the new settings by now: nothing continues with the old ones here.
-			step.Goes = step.Goes && maps.Equal(now.Written, step.Connector.Raw())
+			step.KeepsRunning = step.KeepsRunning && maps.Equal(now.Raw, step.Connector.Raw())
 		}
 		news := r.logStep(step)
 		switch {
-		case step.Effect == config.Refuse && news:
+		case step.Action == config.Reject && news:
 			outcome = reloadRefused
-		case step.Effect != config.Refuse && step.Effect != config.Nothing && outcome == reloadUnchanged:
+		case step.Action != config.Reject && step.Action != config.NoChange && outcome == reloadUnchanged:
 			outcome = reloadApplied
 		}
 		do(step, news)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if outcome != reloadUnchanged || s.Asked {
+	if outcome != reloadUnchanged || s.Requested {
 		r.counts[outcome]++
 	}
 	if outcome != reloadUnchanged {
 		r.last = time.Now()
 	}
-	if s.Asked {
+	if s.Requested {
 		r.Log.Info("the folder of connectors was read again, as was asked for", "config", r.Folder,
 			"outcome", outcome)
 	}
 }
 
-func (r *Reloader) do(step config.Step, all []*config.Connector, news bool) {
+func (r *Reloader) do(step config.Change, all []*config.Connector, news bool) {
 	var err error
-	switch step.Effect {
-	case config.Nothing:
-		err = r.herder.Keep(step.Connector)
-	case config.InPlace:
-		err = r.herder.Adopt(step.Connector)
+	switch step.Action {
+	case config.NoChange:
+		err = r.herder.ReplaceEquivalent(step.Connector)
+	case config.UpdateInPlace:
+		err = r.herder.UpdateInPlace(step.Connector)
 	case config.Create, config.Restart:
 		r.herder.Put(step.Connector, all)
 	case config.Remove:
 		err = r.Remove(step.Name)
-	case config.Refuse:
-		if step.Goes {
-			err = r.herder.Refuse(step.Name, step.Problems)
+	case config.Reject:
+		if step.KeepsRunning {
+			err = r.herder.RejectConfig(step.Name, step.Problems)
 		} else if news {
 			r.herder.Put(step.Connector, all) // it is FAILED, and says why
 		}
@@ -232,19 +232,19 @@ func (r *Reloader) do(step config.Step, all []*config.Connector, news bool) {
 }
 
 // logStep reports whether the step differs from the rejection that was logged before.
-func (r *Reloader) logStep(step config.Step) (news bool) {
+func (r *Reloader) logStep(step config.Change) (news bool) {
 	r.mu.Lock()
 	before := r.rejected[step.Name]
-	if delete(r.rejected, step.Name); step.Effect == config.Refuse {
+	if delete(r.rejected, step.Name); step.Action == config.Reject {
 		r.rejected[step.Name] = step.Problems.Error()
 	}
 	news = r.rejected[step.Name] != before
 	r.mu.Unlock()
 	log := r.Log.With("connector", step.Name)
-	switch step.Effect {
+	switch step.Action {
 	case config.Create:
 		log.Info("reload: a new connector", "file", step.Connector.File)
-	case config.InPlace:
+	case config.UpdateInPlace:
 		log.Info("reload: settings have changed, and its tasks go on with them", "file", step.Connector.File,
 			"settings", step.Settings)
 	case config.Restart:
@@ -253,16 +253,16 @@ func (r *Reloader) logStep(step config.Step) (news bool) {
 			step.Settings)
 	case config.Remove:
 		log.Info("reload: its file is gone, and it stops; its offsets stay")
-	case config.Nothing:
+	case config.NoChange:
 		if before != "" {
 			log.Info("reload: its file says again what it runs with", "file", step.Connector.File)
 		}
-	case config.Refuse:
+	case config.Reject:
 		if !news {
 			return false
 		}
 		what := "reload: a change is refused, and what ran goes on: "
-		if !step.Goes {
+		if !step.KeepsRunning {
 			what = "reload: a connector's file is refused, the others run: "
 		}
 		for _, p := range step.Problems {
@@ -271,7 +271,7 @@ func (r *Reloader) logStep(step config.Step) (news bool) {
 			}
 		}
 	}
-	if step.Effect != config.Refuse {
+	if step.Action != config.Reject {
 		for _, p := range step.Problems {
 			log.Warn(p.String())
 		}
@@ -343,14 +343,14 @@ func (r *Reloader) Reconciled() bool { return r.reconciled.Load() }
 // ignores other connectors: the reload after each write applies to them. The lock is held.
 func (r *Reloader) ApplyOne(ctx context.Context, name string, warnings config.Problems) {
 	s, _ := r.store.Snapshot()
-	var have []config.Now
-	if now, err := r.herder.NowOf(name); err == nil {
+	var have []config.RunningConnector
+	if now, err := r.herder.RunningConfig(name); err == nil {
 		have = append(have, now)
 	}
 	files := slices.DeleteFunc(slices.Clone(s.Connectors), func(c *config.Connector) bool { return c.Name != name })
 	known := func(_ context.Context, c *config.Connector) (placed config.Problems) {
 		for _, p := range warnings {
-			placed = append(placed, c.Place(p))
+			placed = append(placed, c.Locate(p))
 		}
 		return placed
 	}
@@ -367,7 +367,7 @@ func (r *Reloader) Stored(name string) *config.Connector {
 }
 
 // Report returns the state of reloads for REST, with problems in addition to those that belong to no connector.
-func (r *Reloader) Report(connectors []config.Now, problems []string) rest.Reload {
+func (r *Reloader) Report(connectors []config.RunningConnector, problems []string) rest.Reload {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	answer := rest.Reload{Folder: r.Folder, Reloads: maps.Clone(r.counts),

@@ -53,7 +53,7 @@ type Difference struct {
 // Differences returns the differences between two configurations, by setting. Passwords are masked.
 func Differences(before, after map[string]string, password func(key string) bool) []Difference {
 	all := []Difference{}
-	for _, name := range config.Differing(before, after) {
+	for _, name := range config.ChangedKeys(before, after) {
 		d := Difference{Setting: name, Secret: password(name)}
 		value := func(settings map[string]string) *string {
 			v, there := settings[name]

@@ -58,10 +58,10 @@ func (p Parts) files() *reload.Reloader {
 // Rescan reads the stored configurations again, whether or not they seem to have changed.
 func (p Parts) Rescan() {
 	if p.Reloader != nil {
-		p.Reloader.Store().Look()
+		p.Reloader.Store().Refresh()
 	}
 	if p.Folder != nil {
-		p.Folder.Files().Store().Look()
+		p.Folder.Files().Store().Refresh()
 	}
 }
 
@@ -76,7 +76,7 @@ func New(o Options) *Backend { return &Backend{Options: o} }
 
 // REST returns the functions by which package rest reads and changes the worker.
 func (b *Backend) REST() rest.Worker {
-	return rest.Worker{Now: b.now, Strike: b.Worker.Strike, Metrics: b.gatherer, Ready: b.ready,
+	return rest.Worker{Now: b.now, Strike: b.Worker.Redact, Metrics: b.gatherer, Ready: b.ready,
 		Passwords: b.passwords, Aim: b.setTargetState, Validate: b.validate, Definitions: b.definitions,
 		Write:  b.writeConnector,
 		Delete: b.deleteConnector, Compare: b.compareConfig, Source: b.source, Sample: b.startSample, Sampled: b.sample,
@@ -116,9 +116,9 @@ func (b *Backend) starting(parts Parts) error {
 	case b.Config.Once, b.Offline:
 	case r == nil:
 		return errors.New("Plugins that no connector needs are being loaded, and connectors cannot be changed yet.")
-	case b.Group != nil && !b.Group.Joined():
+	case b.Group != nil && !b.Group.HasJoined():
 		return errors.New("The worker is joining its group.")
-	case !r.Store().Begun(), b.Group != nil && !r.Reconciled():
+	case !r.Store().Ready(), b.Group != nil && !r.Reconciled():
 		return errors.New("Connectors are being looked at for the first time, and cannot be changed yet.")
 	}
 	return nil
@@ -129,13 +129,13 @@ func (b *Backend) ready(ctx context.Context) error {
 	if err := b.starting(parts); err != nil {
 		return err
 	}
-	return parts.Herder.Barrier(ctx)
+	return parts.Herder.WaitIdle(ctx)
 }
 
 func (b *Backend) gatherer() prometheus.Gatherer {
 	parts := b.Parts()
 	s := metrics.Sources{Plugins: parts.Plugins, Tracer: parts.Tracer, Herder: parts.Herder, Rebalances: b.rebalances,
-		Clients: b.Kafka.Figures, Redact: b.Worker.Strike}
+		Clients: b.Kafka.Figures, Redact: b.Worker.Redact}
 	if files := parts.files(); files != nil {
 		s.Reloads = files
 	}
@@ -158,7 +158,7 @@ func (b *Backend) reload(again bool) (rest.Reload, bool) {
 	if again {
 		parts.Rescan()
 	}
-	connectors, problems := parts.Herder.Now(), []string{}
+	connectors, problems := parts.Herder.RunningConfigs(), []string{}
 	if parts.Folder != nil {
 		connectors, problems = parts.Folder.Connectors()
 	}
@@ -186,7 +186,7 @@ func (b *Backend) setTargetState(name string, state connect.TargetState) error {
 	if b.Group == nil {
 		return b.Targets.Set(herder, name, state)
 	}
-	if _, err := herder.NowOf(name); err != nil {
+	if _, err := herder.RunningConfig(name); err != nil {
 		return err
 	}
 	return b.Group.SetTargetState(context.Background(), name, state)

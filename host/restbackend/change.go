@@ -37,10 +37,10 @@ func (b *Backend) lockForChange(ctx context.Context) (*reload.Reloader, error) {
 }
 
 func asRESTError(err error) error {
-	var k *config.ErrKept
-	var u *config.ErrUnfit
+	var k *config.ReadOnlyError
+	var u *config.TooLargeError
 	switch {
-	case errors.As(err, new(*config.ErrChanged)):
+	case errors.As(err, new(*config.ChangedError)):
 		return &rest.Refusal{Status: http.StatusPreconditionFailed, Message: err.Error()}
 	case errors.As(err, &k):
 		return &rest.Refusal{Status: http.StatusConflict, Message: k.Error()}
@@ -50,13 +50,13 @@ func asRESTError(err error) error {
 	return group.AsRESTError(err)
 }
 
-func (b *Backend) checkOwnership(r *reload.Reloader, now config.Now) error {
+func (b *Backend) checkOwnership(r *reload.Reloader, now config.RunningConnector) error {
 	if f := b.Parts().Folder; f != nil {
 		if err := f.CheckOwnership(now.Name); err != nil {
 			return asRESTError(err)
 		}
 	}
-	return asRESTError(r.Store().Takes(now.Name, now.File))
+	return asRESTError(r.Store().CheckWritable(now.Name, now.File))
 }
 
 func (b *Backend) writeConnector(ctx context.Context, name string, given rest.Given) (done rest.Written, err error) {
@@ -71,7 +71,7 @@ func (b *Backend) writeConnector(ctx context.Context, name string, given rest.Gi
 		return done, err
 	}
 	defer r.Lock.Unlock()
-	before, unknown := b.herder().NowOf(name)
+	before, unknown := b.herder().RunningConfig(name)
 	switch {
 	case !given.Patch:
 	case unknown != nil:
@@ -91,12 +91,12 @@ func (b *Backend) writeConnector(ctx context.Context, name string, given rest.Gi
 }
 
 func (b *Backend) source(name string, withText bool) (text []byte, version string, err error) {
-	now, err := b.herder().NowOf(name)
+	now, err := b.herder().RunningConfig(name)
 	switch {
 	case err != nil:
 		return nil, "", err
-	case b.Group != nil || b.Config.Files.Made(now.Given):
-		return nil, now.Given.Version, nil
+	case b.Group != nil || b.Config.Files.IsRESTConnector(now.Config):
+		return nil, now.Config.Version, nil
 	case !withText:
 		return nil, "", nil
 	}
@@ -117,7 +117,7 @@ func (b *Backend) checkAhead(ctx context.Context, name string, given rest.Given)
 	if r == nil || b.herder() == nil || b.Config.Once {
 		return v, nil
 	}
-	if now, unknown := b.herder().NowOf(name); unknown != nil || b.checkOwnership(r, now) != nil {
+	if now, unknown := b.herder().RunningConfig(name); unknown != nil || b.checkOwnership(r, now) != nil {
 		return v, nil // nothing of it runs, or it must not change
 	}
 	if given.Over != nil { // reject a change of a configuration that has changed since
@@ -127,7 +127,7 @@ func (b *Backend) checkAhead(ctx context.Context, name string, given rest.Given)
 			}
 		}
 		if !given.Over(r.Stored(name).Version) {
-			return v, asRESTError(&config.ErrChanged{Connector: name})
+			return v, asRESTError(&config.ChangedError{Connector: name})
 		}
 	}
 	e, err := b.examine(ctx, r, name, given)
@@ -160,11 +160,11 @@ func (b *Backend) ask(ctx context.Context, e checkedConfig) (v serviceCheck, err
 	return v, nil
 }
 
-func settingsOf(now config.Now, given rest.Given) map[string]string {
+func settingsOf(now config.RunningConnector, given rest.Given) map[string]string {
 	if !given.Patch {
 		return maps.Clone(given.Settings)
 	}
-	settings := maps.Clone(now.Written)
+	settings := maps.Clone(now.Raw)
 	maps.Copy(settings, given.Settings)
 	for _, key := range given.Null {
 		delete(settings, key)
@@ -173,9 +173,9 @@ func settingsOf(now config.Now, given rest.Given) map[string]string {
 }
 
 // restartIfFailed restarts a failed connector that was written again without a change, as Kafka Connect does.
-func (b *Backend) restartIfFailed(name string, before config.Now, created bool) error {
-	now, _ := b.herder().NowOf(name)
-	if created || before.Refused || !maps.Equal(before.Written, now.Written) {
+func (b *Backend) restartIfFailed(name string, before config.RunningConnector, created bool) error {
+	now, _ := b.herder().RunningConfig(name)
+	if created || before.Rejected || !maps.Equal(before.Raw, now.Raw) {
 		return nil
 	}
 	if s, err := b.herder().Status(name); err == nil && s.Connector.State == connect.Failed {
@@ -190,7 +190,7 @@ func (b *Backend) deleteConnector(ctx context.Context, name string) error {
 		return err
 	}
 	defer r.Lock.Unlock()
-	now, err := b.herder().NowOf(name)
+	now, err := b.herder().RunningConfig(name)
 	if err != nil {
 		return err
 	}
@@ -206,9 +206,9 @@ func (b *Backend) deleteConnector(ctx context.Context, name string) error {
 
 type checkedConfig struct {
 	connector *config.Connector
-	change    config.Sent
+	change    config.ConfigChange
 	// current is the connector of the name, unknown an error if there is none.
-	current config.Now
+	current config.RunningConnector
 	unknown error
 	// locked is why that connector must not change, nil if it may.
 	locked error
@@ -232,7 +232,7 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, gi
 	case len(e.errors) > 0:
 		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(e.errors...)}
 	}
-	stored := config.Stored{Connector: e.connector, Over: given.Over}
+	stored := config.Stored{Connector: e.connector, IfMatch: given.Over}
 	switch {
 	case given.New != nil && e.unknown == nil:
 		return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
@@ -266,7 +266,7 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, gi
 // examine changes nothing. The error is that of a configuration that cannot be checked.
 func (b *Backend) examine(ctx context.Context, r *reload.Reloader, name string, given rest.Given) (e checkedConfig,
 	err error) {
-	e.current, e.unknown = b.herder().NowOf(name)
+	e.current, e.unknown = b.herder().RunningConfig(name)
 	settings := settingsOf(e.current, given)
 	if given.Patch {
 		given.Null = nil
@@ -303,8 +303,8 @@ func (b *Backend) examine(ctx context.Context, r *reload.Reloader, name string, 
 	reported := func(key string) bool { return key == "name" && wrongName != "" || slices.Contains(given.Null, key) }
 	e.change = b.changes().Change(checker, c, given.Settings)
 	var more []string
-	for _, p := range slices.Concat(c.Problems, b.Worker.ClearText(c, b.passwords()),
-		e.change.Astray(), checker.Check(ctx, c), b.changes().OriginProblems(ctx, c)) {
+	for _, p := range slices.Concat(c.Problems, b.Worker.ClearTextProblems(c, b.passwords()),
+		e.change.MisdirectedSecrets(), checker.Check(ctx, c), b.changes().OriginProblems(ctx, c)) {
 		switch {
 		case p.Warning:
 			e.warnings = append(e.warnings, p)

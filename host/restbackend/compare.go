@@ -24,7 +24,7 @@ func (b *Backend) compareConfig(ctx context.Context, name string, given rest.Giv
 	}
 	e, err := b.compare(ctx, r, name, given, masked, &out)
 	r.Lock.Unlock()
-	if err == nil && e.unknown == nil && out.Effect != config.Nothing && out.Effect != config.Refuse {
+	if err == nil && e.unknown == nil && out.Effect != config.NoChange && out.Effect != config.Reject {
 		b.compareFeeds(ctx, e, &out)
 	}
 	return out, cmp.Or(err, ctx.Err())
@@ -41,19 +41,19 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 		return e, err
 	}
 	password, there := b.passwords(), e.unknown == nil
-	out.Connector, out.Effect, out.Differences = name, config.Refuse, []rest.Difference{}
+	out.Connector, out.Effect, out.Differences = name, config.Reject, []rest.Difference{}
 	out.Problems = e.errors
 	for _, p := range e.warnings {
 		out.Warnings = append(out.Warnings, check.Told(p))
 	}
-	var have []config.Now
+	var have []config.RunningConnector
 	if there {
-		have = []config.Now{e.current}
-		out.File, out.GoesOn = e.current.File, len(e.errors) > 0 && !e.current.Refused
+		have = []config.RunningConnector{e.current}
+		out.File, out.GoesOn = e.current.File, len(e.errors) > 0 && !e.current.Rejected
 		b.compareStored(r, e.current, out, password)
 	}
 	if e.locked == nil {
-		e.locked = r.Store().Takes(name, "")
+		e.locked = r.Store().CheckWritable(name, "")
 	}
 	if e.locked != nil {
 		out.Kept = e.locked.Error()
@@ -62,11 +62,11 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 		return e, nil
 	}
 	for key, value := range given.Settings {
-		if masked && value != "" && e.current.Written[key] == value && password(key) && !config.IsReference(value) {
-			e.current.Written[key] = config.Mask
+		if masked && value != "" && e.current.Raw[key] == value && password(key) && !config.IsReference(value) {
+			e.current.Raw[key] = config.Mask
 		}
 	}
-	out.Differences = rest.Differences(e.current.Written, e.connector.Raw(), password)
+	out.Differences = rest.Differences(e.current.Raw, e.connector.Raw(), password)
 	for _, d := range out.Differences {
 		if there {
 			out.Settings = append(out.Settings, d.Setting)
@@ -74,19 +74,19 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 	}
 	if len(e.errors) == 0 {
 		none := func(*config.Connector) config.Problems { return nil }
-		out.Effect = config.Plan(have, []*config.Connector{e.connector}, none, r.Checker.Declared)[0].Effect
+		out.Effect = config.Diff(have, []*config.Connector{e.connector}, none, r.Checker.Declared)[0].Action
 	}
 	return e, nil
 }
 
-func (b *Backend) compareStored(r *reload.Reloader, now config.Now, out *rest.Comparison, password func(string) bool) {
+func (b *Backend) compareStored(r *reload.Reloader, now config.RunningConnector, out *rest.Comparison, password func(string) bool) {
 	stored := r.Stored(now.Name)
 	out.StoredProblem = r.Rejection(now.Name)
 	out.Version = stored.Version
 	if err := stored.Problems.Err(); err != nil {
 		out.StoredProblem = err.Error()
 	} else if stored.Name == now.Name {
-		out.Stored = rest.Differences(now.Written, stored.Raw(), password)
+		out.Stored = rest.Differences(now.Raw, stored.Raw(), password)
 	}
 }
 
@@ -96,16 +96,16 @@ func (b *Backend) compareFeeds(ctx context.Context, e checkedConfig, out *rest.C
 	if _, _, err := components.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource); err != nil {
 		return // it is a sink
 	}
-	c.Problems = append(c.Problems, e.change.Astray()...) // with these, no service is asked
+	c.Problems = append(c.Problems, e.change.MisdirectedSecrets()...) // with these, no service is asked
 	err := errors.New("its service is not asked")
 	var feeds []wit.Feed
 	if b.canContactService(ctx, c) {
-		checker.Wait, checker.Logon = check.OnlineTime, e.change.IsWhole()
+		checker.Wait, checker.Logon = check.OnlineTime, e.change.HasCompleteCredentials()
 		feeds, err = checker.Feeds(ctx, c)
 	}
 	var changed map[string][]string
 	if err == nil {
-		changed, err = b.herder().Changed(ctx, c.Name, feeds)
+		changed, err = b.herder().ChangedFeeds(ctx, c.Name, feeds)
 	}
 	if err != nil {
 		out.Warnings = append(out.Warnings, "which feeds would be read again is not known: "+err.Error())
@@ -113,8 +113,8 @@ func (b *Backend) compareFeeds(ctx context.Context, e checkedConfig, out *rest.C
 	}
 	for _, f := range feeds {
 		if differs := changed[f.Name]; differs != nil {
-			effect := map[wit.Changed]string{wit.ChangedFail: "fail", wit.ChangedReload: "reload",
-				wit.ChangedKeep: "keep"}[f.Changed]
+			effect := map[wit.MismatchPolicy]string{wit.MismatchFail: "fail", wit.MismatchReload: "reload",
+				wit.MismatchKeep: "keep"}[f.OnMismatch]
 			out.Feeds = append(out.Feeds, rest.FeedChange{Feed: f.Name, Effect: effect, Differs: differs})
 		}
 	}

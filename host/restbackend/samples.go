@@ -21,19 +21,19 @@ import (
 )
 
 func (b *Backend) startSample(name string, asked rest.SampleAsked) (rest.Sample, error) {
-	if _, err := b.herder().NowOf(name); err != nil {
+	if _, err := b.herder().RunningConfig(name); err != nil {
 		return rest.Sample{}, err
 	}
 	return b.Samples.Ask(name, asked)
 }
 
 func (b *Backend) configured(name string) (*config.Connector, error) {
-	now, err := b.herder().NowOf(name)
-	if err == nil && now.Given == nil {
+	now, err := b.herder().RunningConfig(name)
+	if err == nil && now.Config == nil {
 		err = &rest.Refusal{Status: http.StatusConflict, Message: "The configuration of connector " + name +
 			" is not known momentarily"}
 	}
-	return now.Given, err
+	return now.Config, err
 }
 
 func (b *Backend) chainOf(c *config.Connector) chaintest.Chain {
@@ -87,14 +87,14 @@ func (b *Backend) chained(ctx context.Context, name string, settings map[string]
 	}
 	if b.Worker.Boolean("rest.read.only") {
 		for _, e := range c.Entries {
-			if e.Brought && e.Value.Secret() {
+			if e.FromREST && e.Value.Secret() {
 				return nil, &rest.Refusal{Status: http.StatusForbidden, Message: e.Key +
 					": REST is for reading alone (rest.read.only=true), and follows no reference that the " +
 					"connector does not have"}
 			}
 		}
 	}
-	problems := append(c.Problems, b.changes().Change(b.checker(), c, given).Astray()...)
+	problems := append(c.Problems, b.changes().Change(b.checker(), c, given).MisdirectedSecrets()...)
 	if problems.Err() == nil {
 		problems = append(problems, b.checker().Stages(ctx, c)...)
 	}
@@ -181,14 +181,14 @@ func (b *Backend) runCommand(ctx context.Context, name, command string, asked re
 		return refuse(http.StatusConflict, check.ErrChanges.Error()+": run it by culvert "+command)
 	}
 	reply, err := tool.Run(asking, command, options)
-	var fault *wit.Fault
+	var fault *wit.Error
 	switch {
 	case err != nil && ctx.Err() == nil && asking.Err() != nil:
 		return refuse(http.StatusGatewayTimeout, fmt.Sprintf("no answer within %v: %s", check.OnlineTime,
 			shown.Line(err.Error())))
 	case errors.Is(err, check.ErrChanges):
 		return refuse(http.StatusConflict, shown.Line(err.Error())+": run it by culvert "+command)
-	case errors.As(err, &fault) && fault.Kind == wit.FaultConfig:
+	case errors.As(err, &fault) && fault.Kind == wit.ErrorConfig:
 		return refuse(http.StatusBadRequest, shown.Line(err.Error()))
 	case err != nil:
 		return refuse(http.StatusBadGateway, shown.Line(err.Error()))

@@ -38,9 +38,9 @@ func (b *Backend) validate(ctx context.Context, class string, settings map[strin
 	if err != nil {
 		return nil, asServerError(err)
 	}
-	c.Problems = append(c.Problems, sent.Astray()...)
+	c.Problems = append(c.Problems, sent.MisdirectedSecrets()...)
 	if b.canContactService(ctx, c) {
-		checker.Wait, checker.Logon = check.OnlineTime, logon || sent.IsWhole()
+		checker.Wait, checker.Logon = check.OnlineTime, logon || sent.HasCompleteCredentials()
 	}
 	v, err := checker.Validate(ctx, c)
 	if ctx.Err() != nil {
@@ -111,12 +111,12 @@ func (b *Backend) unmasked(settings map[string]string) (*config.Connector, error
 		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(fmt.Sprintf("expected at most "+
 			"%d settings, found %d", config.MaxSettings, n))}
 	}
-	now, _ := b.herder().NowOf(setting.Trim(settings["name"]))
-	settings, err := config.Unmasked(settings, now.Written)
+	now, _ := b.herder().RunningConfig(setting.Trim(settings["name"]))
+	settings, err := config.RestoreMasked(settings, now.Raw)
 	if err != nil {
 		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
 	}
-	c := config.NewBrought("the request", settings, now.Given, b.Worker.Providers)
+	c := config.NewRESTConnector("the request", settings, now.Config, b.Worker.Providers)
 	if _, given := c.Entry("name"); !given {
 		c.Name = ""
 	}

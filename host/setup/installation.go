@@ -42,8 +42,8 @@ func Open(ctx context.Context, c Config) (*Installation, config.Problems, error)
 		return nil, nil, err
 	}
 	problems = in.ReadSettings(ctx, problems, false)
-	if err := in.OpenPlugins(ctx, nil, c.Once && !in.Worker.Given("listeners")); err != nil {
-		return nil, nil, secret.Error(err, in.Worker.Strike)
+	if err := in.OpenPlugins(ctx, nil, c.Once && !in.Worker.IsSet("listeners")); err != nil {
+		return nil, nil, secret.Error(err, in.Worker.Redact)
 	}
 	return in, problems, nil
 }
@@ -58,7 +58,7 @@ func Read(c Config) (*Installation, config.Problems, error) {
 		return nil, nil, err
 	}
 	recent := &logging.Recent{}
-	c.Logger = logging.Struck(logging.Remembered(c.Logger, recent), in.Worker.Strike)
+	c.Logger = logging.Struck(logging.Remembered(c.Logger, recent), in.Worker.Redact)
 	return &Installation{Config: c, Installation: in, Log: c.Logger, Levels: levels, Recent: recent,
 		Registry: record.NewRegistry(), Checker: &check.Checker{}}, problems, nil
 }
@@ -85,11 +85,11 @@ func (in *Installation) OpenPlugins(ctx context.Context, needed []plugin.Needed,
 // in none of them, all at once, so that they can be mended at once. With toRun it sets the levels of loggers too.
 func (in *Installation) ReadSettings(ctx context.Context, problems config.Problems, toRun bool) config.Problems {
 	add := func(err error) { // two parsers may report the same problem, of a key store that both use for example
-		if p := in.Worker.Place(err); !slices.Contains(problems, p) {
+		if p := in.Worker.Locate(err); !slices.Contains(problems, p) {
 			problems = append(problems, p)
 		}
 	}
-	sound := in.Worker.Sound(problems)
+	sound := in.Worker.ValidSettings(problems)
 	if toRun {
 		if err := in.setLevels(sound); err != nil {
 			add(err)
@@ -107,7 +107,7 @@ func (in *Installation) ReadSettings(ctx context.Context, problems config.Proble
 			add(w)
 		}
 	}
-	_, wrong := offset.Parse(sound)
+	_, wrong := offset.ParseConfig(sound)
 	for _, p := range wrong {
 		add(p)
 	}
@@ -143,7 +143,7 @@ func (in *Installation) ReadSettings(ctx context.Context, problems config.Proble
 func (in *Installation) setLevels(settings map[string]string) error {
 	set := map[string]string{}
 	for key, level := range settings {
-		if name, ok := strings.CutPrefix(key, config.LoggerLevels); ok {
+		if name, ok := strings.CutPrefix(key, config.LoggerLevelPrefix); ok {
 			set[name] = level
 		}
 	}
@@ -156,7 +156,7 @@ func (in *Installation) setLevels(settings map[string]string) error {
 	for _, name := range slices.SortedFunc(maps.Keys(set), above) {
 		_, lines, err := in.Levels.Set(name, set[name])
 		if err != nil {
-			return config.Problem{Setting: config.LoggerLevels + name, Text: err.Error()}
+			return config.Problem{Setting: config.LoggerLevelPrefix + name, Text: err.Error()}
 		}
 		if !lines {
 			in.Log.Warn(logging.NoLines, "logger", name, "level", set[name], "loggers", logging.Loggers())

@@ -10,7 +10,7 @@ import (
 // RESTOptions returns the options of REST that the worker's settings specify.
 func RESTOptions(w *config.Worker) rest.Options {
 	o := rest.Options{Listeners: w.List("listeners"), AllowedHosts: w.List("rest.allowed.hosts"),
-		Admin: w.List("admin.listeners"), Apart: w.Given("admin.listeners"), Users: w.Text("rest.basic.auth.file"),
+		Admin: w.List("admin.listeners"), Apart: w.IsSet("admin.listeners"), Users: w.Text("rest.basic.auth.file"),
 		AdvertisedHost: w.Text("rest.advertised.host.name"), AdvertisedPort: w.Text("rest.advertised.port"),
 		AdvertisedListener: w.Text("rest.advertised.listener"), Masked: w.Boolean("rest.config.masked"),
 		ReadOnly: w.Boolean("rest.read.only"), Records: w.Text("console.records"),
@@ -19,7 +19,7 @@ func RESTOptions(w *config.Worker) rest.Options {
 		TLS: map[string]string{}}
 	own, all := w.Prefixed("listeners.https."), w.All()
 	for name := range own {
-		if w.Given("listeners.https." + name) {
+		if w.IsSet("listeners.https." + name) {
 			o.TLS[name] = own[name]
 		}
 	}

@@ -21,15 +21,15 @@ const (
 // sets in c.Files, and the target states of all connectors. It imports connectors of an earlier version from
 // DATA/connectors, unless that folder holds files that the user named. The problems describe files that cannot be
 // imported.
-func (c *Config) OpenStored() (targets *config.Targets, problems config.Problems, err error) {
-	if targets, err = config.OpenTargets(filepath.Join(c.Data, StatesFile)); err != nil {
+func (c *Config) OpenStored() (targets *config.TargetStates, problems config.Problems, err error) {
+	if targets, err = config.OpenTargetStates(filepath.Join(c.Data, StatesFile)); err != nil {
 		return nil, nil, err
 	}
 	if c.Files.REST, err = config.OpenConnectorsFile(filepath.Join(c.Data, ConnectorsFile)); err != nil {
 		return nil, nil, err
 	}
 	folder := filepath.Join(c.Data, "connectors")
-	if c.Files.Uses(folder) {
+	if c.Files.UsesFolder(folder) {
 		if c.Files.Folder == "" {
 			c.Logger.Warn("files that were given lie in the folder where an earlier version kept the connectors that "+
 				"were made by REST: nothing there is imported, and what was made by REST there does not run", "folder",

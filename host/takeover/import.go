@@ -21,7 +21,7 @@ import (
 // Source is a worker without a group whose connectors a group gets.
 type Source struct {
 	*setup.Installation
-	Targets *config.Targets
+	Targets *config.TargetStates
 	Herder  *connect.Herder
 	Group   *group.Worker
 }
@@ -34,7 +34,7 @@ func ImportIntoGroup(ctx context.Context, s Source, startOver bool) (names []str
 	w, store := s.Worker, s.Group.Store()
 	var problems config.Problems
 	for _, k := range s.Connectors {
-		problems = slices.Concat(problems, k.Problems, w.Shared(k, components.Passwords(s.Plugins)))
+		problems = slices.Concat(problems, k.Problems, w.SharedProblems(k, components.Passwords(s.Plugins)))
 	}
 	folder := filepath.Join(s.Config.Data, "connectors.adopted")
 	adopted := filepath.Join(folder, setup.ConnectorsFile)
@@ -49,7 +49,7 @@ func ImportIntoGroup(ctx context.Context, s Source, startOver bool) (names []str
 		return nil, err
 	}
 	topic, _ := store.Snapshot()
-	var records []config.TopicRecord
+	var records []config.Record
 	var other, fresh []string
 	targets := s.Targets.All()
 	for _, k := range s.Connectors {
@@ -72,7 +72,7 @@ func ImportIntoGroup(ctx context.Context, s Source, startOver bool) (names []str
 			config.ConnectorRecord(k.Name, k.Raw()))
 	}
 	for _, name := range slices.Sorted(maps.Keys(targets)) { // of connectors in files, which a folder brings
-		if _, there := topic.Written[name]; !there && topic.Targets[name] == "" {
+		if _, there := topic.ConfigOffsets[name]; !there && topic.Targets[name] == "" {
 			records = append(records, config.TargetRecord(name, targets[name]))
 		}
 	}

@@ -54,7 +54,7 @@ type groupReader struct {
 }
 
 func (s *groupReader) addProblem(file string, warning bool, text string) {
-	s.problems = append(s.problems, config.Problem{File: file, Warning: warning, Text: s.Worker.Strike(text)})
+	s.problems = append(s.problems, config.Problem{File: file, Warning: warning, Text: s.Worker.Redact(text)})
 }
 
 // addSettingProblem reports whether there was no error.
@@ -79,7 +79,7 @@ func withGroup(ctx context.Context, c setup.Config, do func(*groupReader) error)
 		return &setup.Error{Cause: err}
 	}
 	defer in.Close()
-	defer func() { err = secret.Error(err, in.Worker.Strike) }()
+	defer func() { err = secret.Error(err, in.Worker.Redact) }()
 	if !in.Worker.InGroup() {
 		problems = append(problems, in.Worker.Problem("group.id", "expected a worker of a group: group.id, "+
 			"config.storage.topic, status.storage.topic, and bootstrap.servers that are not embedded"))
@@ -116,7 +116,7 @@ func (s *groupReader) read(ctx context.Context) error {
 	defer reader.Close()
 	s.store = config.NewTopicStore(topic, s.Worker, nil, s.Log)
 	at, err := reader.Read(ctx, topic, kafka.ReadOptions{Expected: true}, func(r *kgo.Record) error {
-		s.store.Apply(config.TopicRecord{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
+		s.store.Apply(config.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
 		return nil
 	})
 	if hidden := ends[topic][0] - at[0]; err == nil && hidden > 0 {
@@ -135,15 +135,15 @@ func (s *groupReader) read(ctx context.Context) error {
 // of Culvert may run.
 func (s *groupReader) checkMembers(ctx context.Context, ours bool) {
 	const named = "group.id"
-	s.addSettingProblem(named, s.store.Mine())
+	s.addSettingProblem(named, s.store.CheckGroup())
 	g, err := s.admin.Group(ctx, s.Worker.Text(named))
 	s.addSettingProblem(named, err)
 	for _, m := range g.Members {
 		kind, stop := fmt.Sprintf("a member of the type %q in the state %s", g.Type, g.State), "stop it first"
 		switch {
-		case cluster.Ours(g) && ours:
+		case cluster.IsCulvertGroup(g) && ours:
 			kind, stop = "a worker of Culvert's", "workers that start join it"
-		case cluster.Ours(g):
+		case cluster.IsCulvertGroup(g):
 			kind, stop = "a worker of Culvert's", "stop it first, by SIGTERM (one with group.instance.id "+
 				"stays until session.timeout.ms is over)"
 		case g.Type == "connect" && g.Protocol != "":
@@ -151,7 +151,7 @@ func (s *groupReader) checkMembers(ctx context.Context, ours bool) {
 		}
 		s.addSettingProblem(named, fmt.Errorf("%s is live: %s: %s at %s, client %s", kind, stop, m.URL, m.Host,
 			m.ClientID))
-		s.problems[len(s.problems)-1].Warning = ours && cluster.Ours(g)
+		s.problems[len(s.problems)-1].Warning = ours && cluster.IsCulvertGroup(g)
 	}
 }
 
@@ -165,12 +165,12 @@ func Check(ctx context.Context, c setup.Config) (t Report, err error) {
 			return err
 		}
 		defer client.Close()
-		s.addSettingProblem("group.id", cluster.MayLead(ctx, client, s.Worker.Text("group.id")))
+		s.addSettingProblem("group.id", cluster.CheckLeaderAccess(ctx, client, s.Worker.Text("group.id")))
 		s.checkTopic(ctx, "status.storage.topic", 0)
 		var stored *offset.Store
 		if s.checkTopic(ctx, "offset.storage.topic", 0) {
-			settings, _ := offset.Parse(s.Worker.All()) // withGroup has reported what is wrong
-			names := slices.Collect(maps.Keys(s.snapshot.Written))
+			settings, _ := offset.ParseConfig(s.Worker.All()) // withGroup has reported what is wrong
+			names := slices.Collect(maps.Keys(s.snapshot.ConfigOffsets))
 			if stored, err = offset.Open(ctx, s.Kafka, settings, names, s.Log); err != nil {
 				return err
 			}
@@ -203,7 +203,7 @@ func (s *groupReader) countOffsets(ctx context.Context, k *config.Connector, kin
 		committed, err := s.herder.Offsets(ctx, k.Name)
 		return len(committed), err
 	case own != "" && own != s.Worker.Text("offset.storage.topic"):
-		found, err := connect.ReadStored(ctx, s.Kafka, own, k.Name, s.Log)
+		found, err := connect.ReadTopicOffsets(ctx, s.Kafka, own, k.Name, s.Log)
 		if errors.Is(err, kafka.ErrUnknownTopic) {
 			err = nil // it is made when the connector starts
 		}
@@ -235,8 +235,8 @@ func (s *groupReader) examine(ctx context.Context, checker *check.Checker, k *co
 	password := components.Passwords(checker.Plugins)
 	for _, e := range k.Entries {
 		hidden := password(e.Key)
-		if providers := s.Worker.Providers; providers.Unprovided(e) {
-			if p := providers.Missing(e, hidden); !slices.Contains(s.problems, p) { // which Check finds
+		if providers := s.Worker.Providers; providers.HasUnknownProvider(e) {
+			if p := providers.UnknownProvider(e, hidden); !slices.Contains(s.problems, p) { // which Check finds
 				s.problems = append(s.problems, p)
 			}
 		} else if hidden && !e.Value.Secret() && e.Raw != "" {
@@ -271,7 +271,7 @@ func Release(ctx context.Context, c setup.Config) (done Released, err error) {
 		}
 		group := s.Worker.Text("group.id")
 		leader, err := kafka.OpenTransactions(ctx, s.Kafka, group+"-configs-leader",
-			[]string{cluster.LeaderID(group)}, nil)
+			[]string{cluster.LeaderTransactionalID(group)}, nil)
 		if err != nil {
 			return err
 		}
@@ -286,14 +286,14 @@ func Release(ctx context.Context, c setup.Config) (done Released, err error) {
 		if done.Problems = s.problems; done.Problems.Err() != nil {
 			return nil
 		}
-		var all []config.TopicRecord
+		var all []config.Record
 		for _, name := range slices.Sorted(maps.Keys(s.snapshot.Tasks)) {
 			if n := len(s.snapshot.Tasks[name].Settings); n > 0 {
 				done.Tasks[name] = n
 				all = append(all, config.CommitRecord(name, 0))
 			}
 		}
-		for _, name := range slices.Sorted(maps.Keys(s.store.Notes(config.GroupNote))) {
+		for _, name := range slices.Sorted(maps.Keys(s.store.Annotations(config.GroupAnnotation))) {
 			all = append(all, config.GroupRecord(name, false))
 		}
 		var records []*kgo.Record
@@ -309,7 +309,7 @@ func Release(ctx context.Context, c setup.Config) (done Released, err error) {
 }
 
 func (s *groupReader) fenceProducers(ctx context.Context, group string, fenced map[string]int) {
-	names := s.store.Notes(config.FencingNote) // they outlive their connectors
+	names := s.store.Annotations(config.FencingAnnotation) // they outlive their connectors
 	for _, k := range s.snapshot.Connectors {
 		names[k.Name] = nil
 	}
@@ -319,7 +319,7 @@ func (s *groupReader) fenceProducers(ctx context.Context, group string, fenced m
 		if len(ids) == 0 {
 			continue
 		}
-		producers, err := s.herder.Transacting(ctx, name)
+		producers, err := s.herder.TransactionalConfig(ctx, name)
 		if errors.Is(err, connect.ErrUnknownConnector) {
 			producers, err = s.Kafka, nil
 		}

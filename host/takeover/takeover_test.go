@@ -53,16 +53,16 @@ func newFormerGroup(t *testing.T, settings ...string) *formerGroup {
 		require.NoError(t, err)
 	}
 	component := func(name string, kind wit.ComponentKind, iface string) []byte {
-		own := func(name string, kind wit.SettingKind, as string) wit.SettingSpec {
-			return setting.Spec("x."+name, kind, wit.Low, setting.Is("1"), "Some setting.", setting.Role(as))
+		own := func(name string, kind wit.SettingKind, as string) wit.ConfigKey {
+			return setting.Define("x."+name, kind, wit.Low, setting.Default("1"), "Some setting.", setting.Role(as))
 		}
 		m := guesttest.StaticModule(wit.Description{Name: strings.ToLower(name), Version: "1",
 			Components: []wit.Component{{Name: "test." + name, Kind: kind, Prefixes: []string{"x."},
-				Settings: []wit.SettingSpec{own("scheme", wit.KindText, role.Scheme),
-					own("host", wit.KindText, role.Address),
+				Settings: []wit.ConfigKey{own("scheme", wit.KindString, role.Scheme),
+					own("host", wit.KindString, role.Address),
 					own("port", wit.KindInt, role.Port), {Name: "x.user", Documentation: "A user."},
 					{Name: "x.key", Kind: wit.KindPassword, Documentation: "A secret."}}}}}, "", iface)
-		m.Answer(wit.InterfacePlugin, "Validate", wit.Inquiry{Done: &[]wit.Examined{}})
+		m.Answer(wit.InterfacePlugin, "Validate", wit.ValidateResult{Done: &[]wit.ConfigValue{}})
 		return m.Bytes()
 	}
 	plugins := t.TempDir()

@@ -39,11 +39,11 @@ func Apply(herder *connect.Herder, name string, state connect.TargetState) error
 // Store keeps the target states of a worker without a group. A state and its connector change together.
 type Store struct {
 	mu     sync.Mutex
-	states *config.Targets
+	states *config.TargetStates
 }
 
 // NewStore returns a store for a worker. states is nil in a run that ends by itself: all connectors run.
-func NewStore(states *config.Targets) *Store { return &Store{states: states} }
+func NewStore(states *config.TargetStates) *Store { return &Store{states: states} }
 
 // Get returns the target state of a connector.
 func (s *Store) Get(c *config.Connector) connect.TargetState {
@@ -57,7 +57,7 @@ func (s *Store) Get(c *config.Connector) connect.TargetState {
 func (s *Store) Set(herder *connect.Herder, name string, state connect.TargetState) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, err := herder.NowOf(name); err != nil {
+	if _, err := herder.RunningConfig(name); err != nil {
 		return err
 	}
 	if err := s.states.Set(name, Name(state)); err != nil {

@@ -7,12 +7,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Examine checks settings one by one and says which are missing, unknown, wrong or not built yet. Settings of groups
-// are there for each number that any given name has, those of other templates where they are given. What a component
-// checks of settings together it adds to the result with [Complain].
-func (t *Table) Examine(given []wit.Setting) []wit.Examined {
-	v, guess := t.Values(given), Guess{Table: t, Left: maxGuesses}
-	var out []wit.Examined
+// Validate checks each setting and returns a value for each declared one, with errors for what is missing, unknown,
+// invalid or not supported. It instantiates templates of groups for each number that occurs in a name, other templates
+// for the names that occur. A component that checks settings together adds its errors with [AddError].
+func (t *Table) Validate(given []wit.Setting) []wit.ConfigValue {
+	v, guess := t.Values(given), Suggester{Table: t, Budget: maxGuesses}
+	var out []wit.ConfigValue
 	for i := range t.specs {
 		if !IsTemplate(t.specs[i].Name) {
 			out = append(out, t.examine(v, t.specs[i], &t.specs[i]))
@@ -32,7 +32,7 @@ func (t *Table) Examine(given []wit.Setting) []wit.Examined {
 		i, by, ok := t.locate(s.Name)
 		switch {
 		case !ok && t.Prefix(s.Name) != "":
-			out = append(out, wit.Examined{Spec: wit.SettingSpec{Name: s.Name, Importance: wit.Low}, Value: &s.Value,
+			out = append(out, wit.ConfigValue{Key: wit.ConfigKey{Name: s.Name, Importance: wit.Low}, Value: &s.Value,
 				Visible: true,
 				Errors:  []string{Unknown(guess.Nearest(s.Name))}})
 		case ok && by != "" && by == t.specs[i].Name && !grouped(by):
@@ -42,13 +42,13 @@ func (t *Table) Examine(given []wit.Setting) []wit.Examined {
 	return out
 }
 
-// grouped tells whether a name is a template for a group's setting: its only placeholder is a number.
+// grouped reports whether a name is a template for a group's setting: its only placeholder is a number.
 func grouped(name string) bool {
 	before, placeholder, ok := cutPlaceholder(name)
 	return ok && placeholder != anyName && !IsTemplate(name[len(before)+len(placeholder):])
 }
 
-// groups are the beginnings of the templates for groups, up to and with the separator after the number: `shop#{n}.`.
+// groups returns the prefixes of the templates for groups, including the separator after the number: `shop#{n}.`.
 func (t *Table) groups() (groups []string) {
 	for i := range t.specs {
 		name := t.specs[i].Name
@@ -63,9 +63,9 @@ func (t *Table) groups() (groups []string) {
 }
 
 // examine checks one setting under its full name; declared is its declaration.
-func (t *Table) examine(v Values, spec wit.SettingSpec, declared *wit.SettingSpec) wit.Examined {
-	e := wit.Examined{Spec: spec, Value: spec.DefaultValue, Visible: true}
-	value, given := v.Given(spec.Name)
+func (t *Table) examine(v Values, spec wit.ConfigKey, declared *wit.ConfigKey) wit.ConfigValue {
+	e := wit.ConfigValue{Key: spec, Value: spec.DefaultValue, Visible: true}
+	value, given := v.Lookup(spec.Name)
 	if !given {
 		value, given = v.byAlias(declared)
 	}
@@ -81,7 +81,7 @@ func (t *Table) examine(v Values, spec wit.SettingSpec, declared *wit.SettingSpe
 	}
 	built, later := t.later[declared.Name]
 	if later && !given && spec.DefaultValue == nil {
-		e.Visible = false // no form offers what is not built
+		e.Visible = false // no form offers unsupported settings
 	}
 	if later && given && why == "" && !slices.ContainsFunc(built,
 		func(b string) bool { return strings.EqualFold(b, value) }) {
@@ -93,7 +93,7 @@ func (t *Table) examine(v Values, spec wit.SettingSpec, declared *wit.SettingSpe
 	return e
 }
 
-func notBuilt(spec *wit.SettingSpec, value string, built []string, instead string) string {
+func notBuilt(spec *wit.ConfigKey, value string, built []string, instead string) string {
 	if spec.Kind == wit.KindPassword {
 		value = Hidden
 	}
@@ -101,38 +101,38 @@ func notBuilt(spec *wit.SettingSpec, value string, built []string, instead strin
 	if instead != "" {
 		text += "; " + instead
 	}
-	if strings.Join(built, "") != "" { // an empty value is said by leaving the setting out
+	if strings.Join(built, "") != "" { // an empty value means leaving the setting out
 		return text + "; built: " + strings.Join(built, ", ")
 	}
 	return text + "; leave the setting out"
 }
 
-// Complain adds an error to the examined setting of that name.
-func Complain(examined []wit.Examined, name, text string) {
+// AddError adds an error to the setting of that name.
+func AddError(examined []wit.ConfigValue, name, text string) {
 	for i := range examined {
-		if examined[i].Spec.Name == name {
+		if examined[i].Key.Name == name {
 			examined[i].Errors = append(examined[i].Errors, text)
 			return
 		}
 	}
 }
 
-// Miss adds a setting that is required but missing, such as one of a group that nobody has configured.
-func (t *Table) Miss(examined []wit.Examined, name, text string) []wit.Examined {
-	for _, e := range t.Examine([]wit.Setting{{Name: name}}) {
-		if e.Spec.Name == name {
-			e.Value, e.Errors = e.Spec.DefaultValue, []string{text}
+// AddMissing adds a required setting that is missing, such as a setting of a group without any.
+func (t *Table) AddMissing(examined []wit.ConfigValue, name, text string) []wit.ConfigValue {
+	for _, e := range t.Validate([]wit.Setting{{Name: name}}) {
+		if e.Key.Name == name {
+			e.Value, e.Errors = e.Key.DefaultValue, []string{text}
 			return append(examined, e)
 		}
 	}
 	return examined
 }
 
-// First is the first error among examined settings as a fault, nil if there is none.
-func First(examined []wit.Examined) *wit.Fault {
+// FirstError returns the first error, or nil.
+func FirstError(examined []wit.ConfigValue) *wit.Error {
 	for i := range examined {
 		if e := &examined[i]; len(e.Errors) > 0 {
-			return &wit.Fault{Kind: wit.FaultConfig, Message: e.Errors[0], Setting: &e.Spec.Name}
+			return &wit.Error{Kind: wit.ErrorConfig, Message: e.Errors[0], Setting: &e.Key.Name}
 		}
 	}
 	return nil
