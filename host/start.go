@@ -106,7 +106,8 @@ func rejectTargetStates(connectors []*config.Connector) {
 	for _, k := range connectors {
 		if k.InitialTarget() != config.TargetStarted {
 			k.Problems = append(k.Problems, config.Problem{File: k.InitialState.File, Line: k.InitialState.Line,
-				Setting: k.InitialState.Key, Text: "expected RUNNING in a run with --once, found " + k.InitialState.Raw})
+				Setting: k.InitialState.Key, Text: "expected RUNNING in a run with --once, found " +
+					k.InitialState.Raw})
 		}
 	}
 }

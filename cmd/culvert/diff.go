@@ -43,7 +43,8 @@ a file would be refused.`,
 			}
 			hostConfig.Compiling = compiling(c.ErrOrStderr())
 			var others map[string]bool
-			plan, err := configcheck.Compare(c.Context(), hostConfig, func(from string) (now []config.RunningConnector, err error) {
+			plan, err := configcheck.Compare(c.Context(), hostConfig, func(from string) (now []config.RunningConnector,
+				err error) {
 				if at = cmp.Or(at, from); at == "" {
 					return nil, errors.New("expected --url: the worker's file says that REST listens nowhere")
 				}

@@ -103,7 +103,8 @@ func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) con
 	if binding, err := k.Plugins.Bind(c.Name, component.Kind, component.Name, info.Version); err == nil {
 		defer binding.Close() // one instance answers all questions: to make it takes longer than they do
 	}
-	rules := config.Checker{Worker: k.Worker, Embedded: k.Embedded, OtherComponents: components.Declarations(k.Plugins, info)}
+	rules := config.Checker{Worker: k.Worker, Embedded: k.Embedded,
+		OtherComponents: components.Declarations(k.Plugins, info)}
 	problems = append(problems, rules.CheckComponent(ctx, c, component)...)
 	problems = append(problems, topics(c, component)...)
 	problems = append(problems, k.targets(c, component)...)

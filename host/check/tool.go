@@ -60,7 +60,8 @@ func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *confi
 	if err != nil {
 		return nil, config.Problems{problem(entry(c, "connector.class"), err)}
 	}
-	problems := config.Checker{Worker: w, OtherComponents: components.Declarations(m, info)}.CheckComponent(ctx, c, component)
+	problems := config.Checker{Worker: w, OtherComponents: components.Declarations(m, info)}.CheckComponent(ctx, c,
+		component)
 	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)
 	if err := problems.Err(); err != nil {
 		return nil, err

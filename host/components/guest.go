@@ -15,7 +15,8 @@ func Guest(m *plugin.Manager, info plugin.Info, own wit.Component) config.Plugin
 	if c := component(&info, own.Kind, own.Name); c != nil {
 		own = *c
 	}
-	g := config.PluginView{Component: config.DeclareComponent(own), BuiltIn: info.BuiltIn, Exposed: m.Revealed(info.Name)}
+	g := config.PluginView{Component: config.DeclareComponent(own), BuiltIn: info.BuiltIn,
+		Exposed: m.Revealed(info.Name)}
 	g.OtherComponents = append(Declarations(m, info), secrets(m, &info))
 	return g
 }

@@ -13,7 +13,8 @@ import (
 // Compare returns what a reload of the files of c would change in a worker, without connectors that would not change.
 // It sends nothing itself: running returns the worker's connectors, and receives the URL of REST in the files as a
 // default. The error is that of running, or of a file that cannot be read.
-func Compare(ctx context.Context, c setup.Config, running func(url string) ([]config.RunningConnector, error)) ([]rest.Comparison,
+func Compare(ctx context.Context, c setup.Config, running func(url string) ([]config.RunningConnector,
+	error)) ([]rest.Comparison,
 	error) {
 	in, problems, err := setup.Open(ctx, c)
 	if err != nil {

@@ -300,11 +300,13 @@ func (c *Worker) Begin(herder *connect.Herder, k kafka.Config) {
 	c.Worker.Configure(cluster.WorkerOptions{
 		Group: cluster.GroupOptions{Kafka: k, Group: w.Text("group.id"), Topic: w.ConfigTopic(),
 			InstanceID: w.Text("group.instance.id"), SessionTimeout: w.Duration("session.timeout.ms"),
-			RebalanceTimeout: w.Duration("rebalance.timeout.ms"), HeartbeatInterval: w.Duration("heartbeat.interval.ms")},
+			RebalanceTimeout:  w.Duration("rebalance.timeout.ms"),
+			HeartbeatInterval: w.Duration("heartbeat.interval.ms")},
 		URL: c.URL(), WorkerID: c.workerID(), RebalanceDelay: w.Duration("scheduled.rebalance.max.delay.ms"),
 		SyncTimeout: w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status, Herder: herder,
 		Plugins: c.Parts.Plugins(), Classes: c.classes,
-		ResolveClass: c.declared, EnsureSessionKey: c.rotateSessionKey, SetQuotas: c.divideLimits, IsRetriable: isRetriable,
+		ResolveClass: c.declared, EnsureSessionKey: c.rotateSessionKey, SetQuotas: c.divideLimits,
+		IsRetriable:  isRetriable,
 		FolderDigest: c.folderDigest,
 		Call:         c.ask, Logger: c.Log})
 }

@@ -25,7 +25,8 @@ type ChangeChecker struct {
 
 // Change returns a configuration as a change of the stored one. given are the settings that the sender wrote. A
 // reference to something that REST must not read does not prove that its sender knows it.
-func (k ChangeChecker) Change(checker *check.Checker, c *config.Connector, given map[string]string) config.ConfigChange {
+func (k ChangeChecker) Change(checker *check.Checker, c *config.Connector,
+	given map[string]string) config.ConfigChange {
 	s := config.ConfigChange{New: c, Declarations: config.Declare(), IsPassword: components.Passwords(checker.Plugins),
 		Worker: k.Worker}
 	now, _ := k.Herder.RunningConfig(c.Name)
@@ -33,7 +34,8 @@ func (k ChangeChecker) Change(checker *check.Checker, c *config.Connector, given
 	s.FromStored = func(key string) bool {
 		value, brought := given[key]
 		e, _ := c.Entry(key)
-		return !brought || strings.TrimSpace(value) == config.Mask || e.Value.Secret() && !s.Worker.Providers.AllowedForREST(e)
+		return !brought || strings.TrimSpace(value) == config.Mask || e.Value.Secret() &&
+			!s.Worker.Providers.AllowedForREST(e)
 	}
 	if _, component, err := components.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource,
 		wit.ComponentSink); err == nil {

@@ -156,7 +156,8 @@ func (r *Reloader) Reload(ctx context.Context, s config.Snapshot) {
 
 // Reconcile applies the files of a snapshot to the connectors in have. The lock is held. found returns the problems of
 // a connector that differs. do carries out a step; nil means that the herder does.
-func (r *Reloader) Reconcile(ctx context.Context, s config.Snapshot, have []config.RunningConnector, files []*config.Connector,
+func (r *Reloader) Reconcile(ctx context.Context, s config.Snapshot, have []config.RunningConnector,
+	files []*config.Connector,
 	found func(context.Context, *config.Connector) config.Problems, do func(step config.Change, news bool)) {
 	r.LogGlobalProblems(s.Problems)
 	if s.Problems.Err() != nil {

@@ -79,7 +79,8 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 	return e, nil
 }
 
-func (b *Backend) compareStored(r *reload.Reloader, now config.RunningConnector, out *rest.Comparison, password func(string) bool) {
+func (b *Backend) compareStored(r *reload.Reloader, now config.RunningConnector, out *rest.Comparison,
+	password func(string) bool) {
 	stored := r.Stored(now.Name)
 	out.StoredProblem = r.Rejection(now.Name)
 	out.Version = stored.Version
