@@ -29,7 +29,7 @@ type Config struct {
 	ResumeLogons bool
 	// Compiling is called with the time that compiling plugins took at the start, if any had to be compiled: see
 	// [plugin.Options]. Default: lines of the Logger.
-	Compiling func(took time.Duration)
+	Compiling func(elapsed time.Duration)
 	// Logger. Default slog.Default().
 	Logger *slog.Logger
 }
