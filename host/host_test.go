@@ -259,7 +259,7 @@ func TestSettingsOfKafkaAreReportedAtTheirLine(t *testing.T) {
 }
 
 // What the declarations find wrong is told by nobody else again, and hides nothing that stands beside it.
-func TestProblemsOfAWorkerAreToldOnceEach(t *testing.T) {
+func TestProblemsOfAWorkerAreReportedOnce(t *testing.T) {
 	worker := write(t, "worker.properties", "bootstrap.servers=a:b:c\nsecurity.protocol=FOO\nsasl.mechanism=PLAIN\n"+
 		"offset.flush.interval.ms=soon\noffset.flush.timeout.ms=0\noffset.storage.partitions=0\n"+
 		"offset.storage.topic=a b\n")

@@ -473,15 +473,15 @@ func (v *validating) complain(problems config.Problems, declared *config.Declara
 			v.add("", v.examined(undeclared(name)))
 			at = v.find(name)
 		}
-		if text := Told(p); !slices.Contains(at.Value.Errors, text) {
+		if text := Message(p); !slices.Contains(at.Value.Errors, text) {
 			at.Value.Errors = append(at.Value.Errors, text)
 			v.Errors++
 		}
 	}
 }
 
-// Told is the text of a problem, with the name of its setting where the text does not say it.
-func Told(p config.Problem) string {
+// Message is the text of a problem, with the name of its setting where the text does not say it.
+func Message(p config.Problem) string {
 	if p.Setting == "" || config.Mentions(p.Text, p.Setting) {
 		return p.Text
 	}

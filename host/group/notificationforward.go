@@ -35,12 +35,12 @@ func (c *Worker) handleNotification(ctx context.Context, _ string, body []byte) 
 	if herder == nil {
 		return nil, rest.Starting
 	}
-	taken := herder.HandleNotification(ctx, h.Connector, h.Notification)
-	if !taken.Found && !h.NoFurtherHops {
+	result := herder.HandleNotification(ctx, h.Connector, h.Notification)
+	if !result.Found && !h.NoFurtherHops {
 		h.NoFurtherHops = true
-		taken = c.findOwner(ctx, h)
+		result = c.findOwner(ctx, h)
 	}
-	return taken, nil
+	return result, nil
 }
 
 // findOwner asks the workers with tasks of a connector one by one, or the leader if they are unknown: each knows itself
@@ -50,13 +50,13 @@ func (c *Worker) findOwner(ctx context.Context, h forwardedNotification) connect
 	if set == nil {
 		return connect.ForwardResult{}
 	}
-	var asked []string
+	var tried []string
 	for task := range set.Settings {
 		to, me, known := c.Owner(h.Connector, task)
-		if me || !known || slices.Contains(asked, to) {
+		if me || !known || slices.Contains(tried, to) {
 			continue
 		}
-		asked = append(asked, to)
+		tried = append(tried, to)
 		var found connect.ForwardResult
 		switch err := c.ask(ctx, to, notificationCall, "", h, &found); {
 		case err != nil:

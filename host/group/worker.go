@@ -118,8 +118,8 @@ func (c *Worker) Store() *config.TopicStore { return c.store }
 // Refresh returns when everything that the config topic had at the time of the call was read.
 func (c *Worker) Refresh(ctx context.Context) error { return c.log.Refresh(ctx) }
 
-// LeadNobody makes this worker the leader of a group without members, so that it may write to the config topic.
-func (c *Worker) LeadNobody(ctx context.Context) error { return c.log.LeadEmptyGroup(ctx) }
+// LeadEmptyGroup makes this worker the leader of a group without members, so that it may write to the config topic.
+func (c *Worker) LeadEmptyGroup(ctx context.Context) error { return c.log.LeadEmptyGroup(ctx) }
 
 // handle registers a handler for calls of other workers and of this one.
 func (c *Worker) handle(call string, do rest.Call) {

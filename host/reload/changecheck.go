@@ -32,9 +32,9 @@ func (k ChangeChecker) Change(checker *check.Checker, c *config.Connector,
 	now, _ := k.Herder.RunningConfig(c.Name)
 	s.Stored = now.Config
 	s.FromStored = func(key string) bool {
-		value, brought := given[key]
+		value, sent := given[key]
 		e, _ := c.Entry(key)
-		return !brought || strings.TrimSpace(value) == config.Mask || e.Value.Secret() &&
+		return !sent || strings.TrimSpace(value) == config.Mask || e.Value.Secret() &&
 			!s.Worker.Providers.AllowedForREST(e)
 	}
 	if _, component, err := components.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource,

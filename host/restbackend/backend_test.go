@@ -17,11 +17,11 @@ import (
 
 // What the worker's settings say about topics in use is what REST is told, in Kafka Connect's words.
 func TestTopicTrackingIsSwitchedOff(t *testing.T) {
-	for given, want := range map[string][2]string{
+	for request, want := range map[string][2]string{
 		"topic.tracking.enable":      {"Topic tracking is disabled.", "Topic tracking is disabled."},
 		"topic.tracking.allow.reset": {"", "Topic tracking reset is disabled."},
 	} {
-		settings, problems, err := config.LoadWorker("", nil, map[string]string{given: "false"})
+		settings, problems, err := config.LoadWorker("", nil, map[string]string{request: "false"})
 		if err != nil || problems.Err() != nil {
 			t.Fatal(err, problems)
 		}
@@ -38,7 +38,7 @@ func TestTopicTrackingIsSwitchedOff(t *testing.T) {
 			handler.ServeHTTP(answer, httptest.NewRequest(method, path, nil))
 			if (answer.Code == http.StatusForbidden) != (want[n] != "") ||
 				!strings.Contains(answer.Body.String(), want[n]) {
-				t.Errorf("%s=false: %s: expected %q, found %d %s", given, call, want[n], answer.Code, answer.Body)
+				t.Errorf("%s=false: %s: expected %q, found %d %s", request, call, want[n], answer.Code, answer.Body)
 			}
 		}
 	}

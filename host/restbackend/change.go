@@ -59,10 +59,10 @@ func (b *Backend) checkOwnership(r *reload.Reloader, now config.RunningConnector
 	return asRESTError(r.Store().CheckWritable(now.Name, now.File))
 }
 
-func (b *Backend) writeConnector(ctx context.Context, name string, given rest.Given) (done rest.Written, err error) {
-	var asked serviceCheck
-	if given.New == nil {
-		if asked, err = b.checkAhead(ctx, name, given); err != nil {
+func (b *Backend) writeConnector(ctx context.Context, name string, request rest.Given) (done rest.Written, err error) {
+	var answer serviceCheck
+	if request.New == nil {
+		if answer, err = b.checkAhead(ctx, name, request); err != nil {
 			return done, err
 		}
 	}
@@ -73,13 +73,13 @@ func (b *Backend) writeConnector(ctx context.Context, name string, given rest.Gi
 	defer r.Lock.Unlock()
 	before, unknown := b.herder().RunningConfig(name)
 	switch {
-	case !given.Patch:
+	case !request.Patch:
 	case unknown != nil:
 		return done, unknown
-	case slices.Contains(given.Null, "name"):
+	case slices.Contains(request.Null, "name"):
 		return done, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Missing("name"))}
 	}
-	if err := b.write(ctx, r, name, given, asked); err != nil {
+	if err := b.write(ctx, r, name, request, answer); err != nil {
 		return done, err
 	}
 	done.Created = unknown != nil
@@ -112,7 +112,7 @@ type serviceCheck struct {
 
 // checkAhead asks the service about a change of a connector that runs before the change locks the reloader, so that no
 // other change waits for a service, see [Backend.ask]. Other problems are found with the change itself.
-func (b *Backend) checkAhead(ctx context.Context, name string, given rest.Given) (v serviceCheck, err error) {
+func (b *Backend) checkAhead(ctx context.Context, name string, request rest.Given) (v serviceCheck, err error) {
 	r := b.Parts().Reloader
 	if r == nil || b.herder() == nil || b.Config.Once {
 		return v, nil
@@ -120,17 +120,17 @@ func (b *Backend) checkAhead(ctx context.Context, name string, given rest.Given)
 	if now, unknown := b.herder().RunningConfig(name); unknown != nil || b.checkOwnership(r, now) != nil {
 		return v, nil // nothing of it runs, or it must not change
 	}
-	if given.Over != nil { // reject a change of a configuration that has changed since
+	if request.Over != nil { // reject a change of a configuration that has changed since
 		if c := b.Group; c != nil {
 			if err := c.Refresh(ctx); err != nil {
 				return v, group.AsRESTError(err)
 			}
 		}
-		if !given.Over(r.Stored(name).Version) {
+		if !request.Over(r.Stored(name).Version) {
 			return v, asRESTError(&config.ChangedError{Connector: name})
 		}
 	}
-	e, err := b.examine(ctx, r, name, given)
+	e, err := b.examine(ctx, r, name, request)
 	if err != nil || e.locked != nil || len(e.errors) > 0 {
 		return v, nil
 	}
@@ -148,7 +148,7 @@ func (b *Backend) ask(ctx context.Context, e checkedConfig) (v serviceCheck, err
 		if p.Warning {
 			v.warnings = append(v.warnings, p)
 		} else {
-			wrong = append(wrong, check.Told(p))
+			wrong = append(wrong, check.Message(p))
 		}
 	}
 	switch {
@@ -160,13 +160,13 @@ func (b *Backend) ask(ctx context.Context, e checkedConfig) (v serviceCheck, err
 	return v, nil
 }
 
-func settingsOf(now config.RunningConnector, given rest.Given) map[string]string {
-	if !given.Patch {
-		return maps.Clone(given.Settings)
+func settingsOf(now config.RunningConnector, request rest.Given) map[string]string {
+	if !request.Patch {
+		return maps.Clone(request.Settings)
 	}
 	settings := maps.Clone(now.Raw)
-	maps.Copy(settings, given.Settings)
-	for _, key := range given.Null {
+	maps.Copy(settings, request.Settings)
+	for _, key := range request.Null {
 		delete(settings, key)
 	}
 	return settings
@@ -219,11 +219,11 @@ type checkedConfig struct {
 
 // write checks a configuration and, if it is valid, stores and applies it. It stores exactly what it has checked. A
 // request to create a connector that exists is rejected only after the configuration was found valid, as in Kafka
-// Connect. asked is the service's answer from before the lock was held: the service is asked now if the connector has
+// Connect. answer is the service's answer from before the lock was held: the service is asked now if the connector has
 // started since, or if it was asked about other settings.
-func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, given rest.Given,
-	asked serviceCheck) error {
-	e, err := b.examine(ctx, r, name, given)
+func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, request rest.Given,
+	answer serviceCheck) error {
+	e, err := b.examine(ctx, r, name, request)
 	switch {
 	case err != nil:
 		return err
@@ -232,21 +232,21 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, gi
 	case len(e.errors) > 0:
 		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(e.errors...)}
 	}
-	stored := config.Stored{Connector: e.connector, IfMatch: given.Over}
+	stored := config.Stored{Connector: e.connector, IfMatch: request.Over}
 	switch {
-	case given.New != nil && e.unknown == nil:
+	case request.New != nil && e.unknown == nil:
 		return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
-	case given.New != nil:
-		stored.Target = targetstate.Name(*given.New)
+	case request.New != nil:
+		stored.Target = targetstate.Name(*request.New)
 	case e.unknown != nil: // not the target state of an earlier connector of the name
 		stored.Target = config.TargetStarted
 	}
-	if !maps.Equal(asked.settings, e.connector.Raw()) {
-		if asked, err = b.ask(ctx, e); err != nil {
+	if !maps.Equal(answer.settings, e.connector.Raw()) {
+		if answer, err = b.ask(ctx, e); err != nil {
 			return err
 		}
 	}
-	if c := b.Group; c != nil && given.Over != nil { // read what others have written
+	if c := b.Group; c != nil && request.Over != nil { // read what others have written
 		if err := c.Refresh(ctx); err != nil {
 			return group.AsRESTError(err)
 		}
@@ -254,7 +254,7 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, gi
 	if err := r.Store().Put(ctx, name, stored); err != nil {
 		return asRESTError(err)
 	}
-	for _, p := range asked.warnings {
+	for _, p := range answer.warnings {
 		if !slices.Contains(e.warnings, p) {
 			e.warnings = append(e.warnings, p)
 		}
@@ -264,12 +264,12 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, gi
 }
 
 // examine changes nothing. The error is that of a configuration that cannot be checked.
-func (b *Backend) examine(ctx context.Context, r *reload.Reloader, name string, given rest.Given) (e checkedConfig,
+func (b *Backend) examine(ctx context.Context, r *reload.Reloader, name string, request rest.Given) (e checkedConfig,
 	err error) {
 	e.current, e.unknown = b.herder().RunningConfig(name)
-	settings := settingsOf(e.current, given)
-	if given.Patch {
-		given.Null = nil
+	settings := settingsOf(e.current, request)
+	if request.Patch {
+		request.Null = nil
 	}
 	if other, ok := settings["name"]; ok && other != name {
 		return e, &rest.Refusal{Status: http.StatusBadRequest,
@@ -300,8 +300,8 @@ func (b *Backend) examine(ctx context.Context, r *reload.Reloader, name string, 
 	if wrongName != "" {
 		e.errors = append(e.errors, wrongName)
 	}
-	reported := func(key string) bool { return key == "name" && wrongName != "" || slices.Contains(given.Null, key) }
-	e.change = b.changes().Change(checker, c, given.Settings)
+	reported := func(key string) bool { return key == "name" && wrongName != "" || slices.Contains(request.Null, key) }
+	e.change = b.changes().Change(checker, c, request.Settings)
 	var more []string
 	for _, p := range slices.Concat(c.Problems, b.Worker.ClearTextProblems(c, b.passwords()),
 		e.change.MisdirectedSecrets(), checker.Check(ctx, c), b.changes().OriginProblems(ctx, c)) {
@@ -309,10 +309,10 @@ func (b *Backend) examine(ctx context.Context, r *reload.Reloader, name string, 
 		case p.Warning:
 			e.warnings = append(e.warnings, p)
 		case !reported(p.Setting):
-			more = append(more, check.Told(p))
+			more = append(more, check.Message(p))
 		}
 	}
-	e.errors = slices.Concat(e.errors, slices.Repeat([]string{rest.NullValue}, len(given.Null)), more)
+	e.errors = slices.Concat(e.errors, slices.Repeat([]string{rest.NullValue}, len(request.Null)), more)
 	if ctx.Err() != nil {
 		return e, timeoutError(ctx)
 	}

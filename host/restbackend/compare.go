@@ -16,13 +16,13 @@ import (
 
 // compareConfig shows the sender no passwords if masked is set, nor confirms a guess: a password in clear text counts
 // as different. The service is asked about feeds without the lock.
-func (b *Backend) compareConfig(ctx context.Context, name string, given rest.Given, masked bool) (out rest.Comparison,
+func (b *Backend) compareConfig(ctx context.Context, name string, request rest.Given, masked bool) (out rest.Comparison,
 	err error) {
 	r, err := b.lockForChange(ctx)
 	if err != nil {
 		return out, err
 	}
-	e, err := b.compare(ctx, r, name, given, masked, &out)
+	e, err := b.compare(ctx, r, name, request, masked, &out)
 	r.Lock.Unlock()
 	if err == nil && e.unknown == nil && out.Effect != config.NoChange && out.Effect != config.Reject {
 		b.compareFeeds(ctx, e, &out)
@@ -30,9 +30,9 @@ func (b *Backend) compareConfig(ctx context.Context, name string, given rest.Giv
 	return out, cmp.Or(err, ctx.Err())
 }
 
-func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, given rest.Given, masked bool,
+func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, request rest.Given, masked bool,
 	out *rest.Comparison) (checkedConfig, error) {
-	e, err := b.examine(ctx, r, name, given)
+	e, err := b.examine(ctx, r, name, request)
 	var refusal *rest.Refusal
 	if errors.As(err, &refusal) && refusal.Status == http.StatusBadRequest {
 		e.errors, err = []string{refusal.Message}, nil
@@ -44,7 +44,7 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 	out.Connector, out.Effect, out.Differences = name, config.Reject, []rest.Difference{}
 	out.Problems = e.errors
 	for _, p := range e.warnings {
-		out.Warnings = append(out.Warnings, check.Told(p))
+		out.Warnings = append(out.Warnings, check.Message(p))
 	}
 	var have []config.RunningConnector
 	if there {
@@ -61,7 +61,7 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 	if e.connector == nil {
 		return e, nil
 	}
-	for key, value := range given.Settings {
+	for key, value := range request.Settings {
 		if masked && value != "" && e.current.Raw[key] == value && password(key) && !config.IsReference(value) {
 			e.current.Raw[key] = config.Mask
 		}

@@ -20,11 +20,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func (b *Backend) startSample(name string, asked rest.SampleAsked) (rest.Sample, error) {
+func (b *Backend) startSample(name string, request rest.SampleAsked) (rest.Sample, error) {
 	if _, err := b.herder().RunningConfig(name); err != nil {
 		return rest.Sample{}, err
 	}
-	return b.Samples.Ask(name, asked)
+	return b.Samples.Ask(name, request)
 }
 
 func (b *Backend) configured(name string) (*config.Connector, error) {
@@ -78,10 +78,10 @@ func (b *Backend) chained(ctx context.Context, name string, settings map[string]
 	if settings == nil {
 		return b.configured(name)
 	}
-	given := maps.Clone(settings)
-	maps.DeleteFunc(given, func(key, _ string) bool { return !chaintest.OfChain(key) })
-	given["name"] = name
-	c, err := b.unmasked(given)
+	request := maps.Clone(settings)
+	maps.DeleteFunc(request, func(key, _ string) bool { return !chaintest.OfChain(key) })
+	request["name"] = name
+	c, err := b.unmasked(request)
 	if err != nil {
 		return nil, err
 	}
@@ -94,14 +94,14 @@ func (b *Backend) chained(ctx context.Context, name string, settings map[string]
 			}
 		}
 	}
-	problems := append(c.Problems, b.changes().Change(b.checker(), c, given).MisdirectedSecrets()...)
+	problems := append(c.Problems, b.changes().Change(b.checker(), c, request).MisdirectedSecrets()...)
 	if problems.Err() == nil {
 		problems = append(problems, b.checker().Stages(ctx, c)...)
 	}
 	var wrong []string
 	for _, p := range problems {
 		if !p.Warning {
-			wrong = append(wrong, check.Told(p))
+			wrong = append(wrong, check.Message(p))
 		}
 	}
 	if len(wrong) > 0 {
@@ -152,7 +152,7 @@ func (b *Backend) commands(ctx context.Context, name string) ([]rest.Tool, error
 	return all, nil
 }
 
-func (b *Backend) runCommand(ctx context.Context, name, command string, asked rest.ToolAsked) (a rest.ToolAnswer,
+func (b *Backend) runCommand(ctx context.Context, name, command string, request rest.ToolAsked) (a rest.ToolAnswer,
 	err error) {
 	c, err := b.configured(name)
 	if err != nil {
@@ -173,7 +173,7 @@ func (b *Backend) runCommand(ctx context.Context, name, command string, asked re
 	if i < 0 {
 		return refuse(http.StatusNotFound, "The plugin of connector "+name+" has no command "+command)
 	}
-	options, err := check.Options(commands[i], asked.Options)
+	options, err := check.Options(commands[i], request.Options)
 	if err != nil {
 		return refuse(http.StatusBadRequest, shown.Line(err.Error()))
 	}

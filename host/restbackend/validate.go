@@ -29,8 +29,8 @@ func (b *Backend) validate(ctx context.Context, class string, settings map[strin
 		return nil, err
 	}
 	own, err := classOf(checker, c)
-	asked, unknown := checker.Class(class)
-	if named, ok := settings["connector.class"]; ok && (err != nil || unknown != nil || asked != own) &&
+	requested, unknown := checker.Class(class)
+	if named, ok := settings["connector.class"]; ok && (err != nil || unknown != nil || requested != own) &&
 		!strings.HasSuffix(strings.TrimSuffix(named, "Connector"), strings.TrimSuffix(class, "Connector")) {
 		return nil, &rest.Refusal{Status: http.StatusBadRequest,
 			Message: "Included connector type " + named + " does not match request type " + class}
@@ -76,14 +76,14 @@ func (b *Backend) definitions(ctx context.Context, class string, pluginVersion *
 func checkClassSetting(c *config.Connector) error {
 	for _, p := range c.Problems {
 		if p.Setting == "connector.class" && !p.Warning {
-			return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(check.Told(p))}
+			return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(check.Message(p))}
 		}
 	}
 	return nil
 }
 
 func classOf(checker *check.Checker, c *config.Connector) (string, error) {
-	if _, given := c.Entry("connector.class"); !given {
+	if _, request := c.Entry("connector.class"); !request {
 		return "", &rest.Refusal{Status: http.StatusBadRequest,
 			Message: "Connector config contains no connector type: expected connector.class"}
 	}
@@ -117,7 +117,7 @@ func (b *Backend) unmasked(settings map[string]string) (*config.Connector, error
 		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
 	}
 	c := config.NewRESTConnector("the request", settings, now.Config, b.Worker.Providers)
-	if _, given := c.Entry("name"); !given {
+	if _, request := c.Entry("name"); !request {
 		c.Name = ""
 	}
 	return c, nil

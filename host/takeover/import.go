@@ -45,7 +45,7 @@ func ImportIntoGroup(ctx context.Context, s Source, startOver bool) (names []str
 	if err := problems.Err(); err != nil {
 		return nil, &setup.Error{Cause: err}
 	}
-	if err := s.Group.LeadNobody(ctx); err != nil {
+	if err := s.Group.LeadEmptyGroup(ctx); err != nil {
 		return nil, err
 	}
 	topic, _ := store.Snapshot()
