@@ -6,7 +6,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	core "github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/internal/run/transform"
@@ -65,13 +65,13 @@ func Stages(m *plugin.Manager, c *config.Connector, tell teller) ([]transform.St
 // component is the declared name of a class and the settings that a version of its plugin may see.
 func component(m *plugin.Manager, c *config.Connector, tell teller, class, version, prefix string,
 	kind wit.ComponentKind) (string, func(plugin.Info) []wit.Setting, error) {
-	_, component, err := check.Find(m, class, version, kind)
+	_, component, err := components.Find(m, class, version, kind)
 	if err != nil {
 		return "", nil, err
 	}
 	part := c.StageConfig(prefix)
 	return component.Name, func(info plugin.Info) []wit.Setting {
-		g := check.Guest(m, info, component)
+		g := components.Guest(m, info, component)
 		g.Prefix = prefix
 		if tell != nil {
 			tell(info, &g, part)

@@ -3,7 +3,7 @@ package connect
 import (
 	"sync"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 )
 
 // claims is what the connectors that run have. The zero value is ready; nil keeps no account.
@@ -34,7 +34,7 @@ func (k *claims) take(name string, all []string) error {
 			if k.freed == nil {
 				k.freed = make(chan struct{})
 			}
-			return &heldError{check.ClaimedTwice(claim, first, name), k.freed}
+			return &heldError{components.ClaimedTwice(claim, first, name), k.freed}
 		}
 	}
 	if k.names == nil {

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/watch"
@@ -118,7 +118,7 @@ func newConnector(k *controller, o *Options, c *config.Connector) *connector {
 	n := &connector{controller: k, o: o, given: c, config: c, refused: c.Problems.Err(), log: k.log,
 		run: connectorRun{opening: guard.NewTurn()}, set: taskSet{share: Assignment{Standalone: true}}}
 	n.run.registries.log = n.log
-	n.class.plugin, n.class.component, n.class.unknown = check.Find(o.Plugins, c.Text("connector.class"),
+	n.class.plugin, n.class.component, n.class.unknown = components.Find(o.Plugins, c.Text("connector.class"),
 		c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
 	n.class.declared = config.DeclareComponent(n.class.component)
 	return n

@@ -10,7 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/internal/run/sink"
@@ -274,7 +274,7 @@ func (t *task) failed(l failureContext, binding *plugin.Binding) (setting, class
 		if aliases := config.List(c.config.Text("transforms")); l.Transform < len(aliases) {
 			prefix := "transforms." + aliases[l.Transform] + "."
 			class = c.config.Text(prefix + "type")
-			if of, component, err := check.Find(c.o.Plugins, class, c.config.Text(prefix+"plugin.version"),
+			if of, component, err := components.Find(c.o.Plugins, class, c.config.Text(prefix+"plugin.version"),
 				wit.ComponentTransformation); err == nil {
 				info, class = of, component.Name
 			}
@@ -287,7 +287,7 @@ func (t *task) failed(l failureContext, binding *plugin.Binding) (setting, class
 // classOf is the whole class of a converter, the connector's or else the worker's, also where an alias names it.
 func (c *connector) classOf(setting string) string {
 	class, _ := c.config.Converter(setting, c.o.Worker)
-	declared, err := check.ConverterOf(setting, class)
+	declared, err := components.ConverterOf(setting, class)
 	if err != nil { // cannot be: a converter was made of it
 		return class
 	}

@@ -3,7 +3,7 @@ package connect
 import (
 	"strings"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/wit"
@@ -12,7 +12,7 @@ import (
 // planned are the settings of a task as a version of the plugin may see them.
 func (t *task) planned(info plugin.Info) []wit.Setting {
 	c := t.connector
-	g := check.Guest(c.o.Plugins, info, c.class.component)
+	g := components.Guest(c.o.Plugins, info, c.class.component)
 	c.warnWithheld(info, &g, c.config)
 	return g.PlannedSettings(c.config, t.settings)
 }

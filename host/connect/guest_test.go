@@ -7,8 +7,8 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/check/checktest"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -79,7 +79,7 @@ func TestWhatWasAPasswordStaysHidden(t *testing.T) {
 		info, err := m.Find(wit.ComponentSource, "test.SpySource", v.version)
 		require.NoError(t, err)
 		assert.Equal(t, want, task.planned(info), v.version)
-		assert.Equal(t, true, check.Passwords(m)("spy.password"), v.version)
+		assert.Equal(t, true, components.Passwords(m)("spy.password"), v.version)
 		m.Close()
 	}
 }

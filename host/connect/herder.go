@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/run/notify"
@@ -137,7 +137,7 @@ func (h *Herder) target(c *config.Connector) TargetState {
 // options are those of new tasks among connectors.
 func (h *Herder) options(connectors []*config.Connector) *Options {
 	o := h.o
-	o.reserved = check.Reserved(o.Worker, connectors)
+	o.reserved = components.Reserved(o.Worker, connectors)
 	return &o
 }
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -75,7 +75,7 @@ func (c *connector) plan(ctx context.Context, toRun bool) (p wit.PlanResult, err
 	p, err = c.layout(ctx, binding, most)
 	if err == nil && toRun {
 		err = c.supported(p.ExactlyOnce)
-		p.Claims = append(check.Claimed(c.config, c.class.component, p.Claims), c.claimed(p)...)
+		p.Claims = append(components.Claimed(c.config, c.class.component, p.Claims), c.claimed(p)...)
 	}
 	return p, err
 }
@@ -92,7 +92,7 @@ func (c *connector) most() (int, error) {
 // shownTo are the settings that the version of the plugin may see which runs. A source also sees that its records are
 // written in transactions, if they are: it may have to choose between failing and reading rows again.
 func (c *connector) shownTo(info plugin.Info) []wit.Setting {
-	guest := check.Guest(c.o.Plugins, info, c.class.component)
+	guest := components.Guest(c.o.Plugins, info, c.class.component)
 	c.warnWithheld(info, &guest, c.config)
 	settings := guest.Settings(c.config)
 	if c.exactly() {

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/guard"
 )
@@ -32,7 +32,7 @@ func (r *registries) client(s registry.Settings) (*registry.Client, error) {
 	if c := r.clients[string(key)]; c != nil {
 		return c, nil
 	}
-	c, err := check.OpenRegistry(r.ctx, s, r.log)
+	c, err := components.OpenRegistry(r.ctx, s, r.log)
 	if err != nil {
 		return nil, err
 	}

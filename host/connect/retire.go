@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
@@ -102,7 +102,7 @@ func (c *connector) retire(ctx context.Context) (done string, err error) {
 		return "", err
 	}
 	defer binding.Close()
-	guest := check.Guest(c.o.Plugins, binding.Current().Module(), c.class.component)
+	guest := components.Guest(c.o.Plugins, binding.Current().Module(), c.class.component)
 	settings, addresses := guest.Settings(c.config), []string{addressOf(c.config.Name, "")}
 	err = transport.Ask(ctx, c.run.client, func(state []byte, answers []wit.Response) (need *wit.RequestBatch,
 		err error) {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/run/sink"
@@ -140,10 +140,10 @@ func flushEvery(roles config.Roles, worker *config.Worker) time.Duration {
 // reach is what the tasks of a sink look at together.
 func (c *connector) reach() *sink.UnmatchedTopics {
 	r := &sink.UnmatchedTopics{Settings: map[string]string{}}
-	for _, e := range check.TopicSettings(c.config, c.class.component) {
+	for _, e := range components.TopicSettings(c.config, c.class.component) {
 		r.Settings[setting.Trim(e.Value.Reveal())] = e.Key
 	}
-	if check.ByTopic(c.o.Plugins, c.config) {
+	if components.ByTopic(c.o.Plugins, c.config) {
 		r.InputTopics = config.List(c.config.Text("topics"))
 	}
 	return r

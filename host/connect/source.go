@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/guard"
@@ -135,7 +135,7 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 			fields, _, err = c.run.offsets.Get(ctx, c.config.Name, partition)
 			return offset.RelativeToOrigin(fields, c.run.client.Origin()), err // the original connector's are absolute
 		},
-		MismatchSetting:     check.ChangedBy(c.class.component),
+		MismatchSetting:     components.ChangedBy(c.class.component),
 		PrepareOffsets:      deliver.renew,
 		ExactlyOnceRequired: c.required(),
 		NewOutput: func(feed string) (source.Output, error) {

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/check/checktest"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -37,7 +37,7 @@ func TestConfigurationsAsREST(t *testing.T) {
 		lines = append(lines, key+"="+value)
 	}
 	given := b.Connector(t, lines...)
-	passwords := check.Passwords(b.options.Plugins)
+	passwords := components.Passwords(b.options.Plugins)
 	for hidden, hides := range map[bool]map[string]string{false: nil, true: masked} {
 		shown := func(settings map[string]string) map[string]string { return settings }
 		if hidden {
@@ -48,7 +48,7 @@ func TestConfigurationsAsREST(t *testing.T) {
 		}
 		h := New(b.options, []*config.Connector{given})
 		c := h.controllers["c"].current()
-		guest := check.Guest(b.options.Plugins, c.class.plugin, c.class.component)
+		guest := components.Guest(b.options.Plugins, c.class.plugin, c.class.component)
 		settings := guest.Settings(given)
 		c.set.tasks = append(c.set.tasks, &task{connector: c, settings: settings})
 		want := map[string]string{}
@@ -85,7 +85,7 @@ func TestPlannedAsWritten(t *testing.T) {
 		"spy.port=1", "spy.user=${file:"+file+":user}", "spy.password=${file:"+file+":pwd}", "spy#00.token=cl3ar",
 		"spy.claim=x-${file:"+file+":user}", "topics=a, b", "spy.pasword=x", "errors.tolerance=all")
 	c := New(b.options, []*config.Connector{given}).controllers["c"].current()
-	guest := check.Guest(b.options.Plugins, c.class.plugin, c.class.component)
+	guest := components.Guest(b.options.Plugins, c.class.plugin, c.class.component)
 	d := config.DeclareComponent(c.class.component)
 	for seed := range uint64(2000) {
 		random := rand.New(rand.NewPCG(seed, 26))

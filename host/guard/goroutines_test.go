@@ -13,6 +13,7 @@ import (
 
 // unguarded are the goroutines that begin without a recover, by file and what they run, each with the reason.
 var unguarded = map[string]string{
+	"host/host.go: func": "watches configurations, which package reload guards",
 	"host/rest/server.go: s.http.Serve": "the library's, which recovers in each request, as our handler does " +
 		"before it",
 	"host/internal/run/source/feed.go: func": "closes a channel around stages that guard each chunk; timers that end " +
