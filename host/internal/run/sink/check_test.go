@@ -35,7 +35,7 @@ type checker struct {
 	says func(status uint16) wit.Verdict
 }
 
-func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, origins record.Origins,
+func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, recordIDs record.Origins,
 	hints []wit.Hint) (d wit.Deliveries, err error) {
 	hinted := map[uint32]string{}
 	c.mu.Lock()
@@ -53,7 +53,7 @@ func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, ori
 		if string(b.Bytes(b.Rows[i].Value)) == "merge" {
 			r = wit.Request{Method: "MERGE", Target: "/Set", Body: []byte("merge " + key), Repeatable: true}
 		}
-		if checks(hinted[uint32(i)]) && !c.hasty {
+		if requestsCheck(hinted[uint32(i)]) && !c.hasty {
 			r = wit.Request{Method: "GET", Target: "/Set", Body: []byte("look " + key), Repeatable: true}
 		}
 		d.Ready = append(d.Ready, wit.Delivery{Request: r, Rows: []uint32{uint32(i)}, Memo: r.Body,
@@ -100,11 +100,11 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			x := newCheckedWorld(&checker{})
-			lost, checks := false, 0
+			noAnswer, checks := false, 0
 			x.service.answer = func(_ int, body string) (uint16, error) {
 				switch {
-				case body == "b" && !lost:
-					lost = true
+				case body == "b" && !noAnswer:
+					noAnswer = true
 					return 0, lostAnswer()
 				case body == "look b":
 					checks++
@@ -117,7 +117,7 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 			assert.Equal(t, 3, task.Progress().Written, "written")
 			assert.Equal(t, 3, x.committed("orders", 3), "committed")
 			if metadata := x.group.metadata[topicPartition{"orders", 3}]; strings.Contains(metadata, "u") &&
-				task.o.Uncertain.why(x.group.logs[topicPartition{"orders", 3}][1]) != nil {
+				task.o.Uncertain.cause(x.group.logs[topicPartition{"orders", 3}][1]) != nil {
 				t.Errorf("the record is uncertain still: %s", metadata)
 			}
 		})
@@ -226,17 +226,17 @@ func TestUncheckedRecordOfALostPartition(t *testing.T) {
 // network kept the record from being checked.
 func TestLostAnswersSayNothingOfTheNextTry(t *testing.T) {
 	away := &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}
-	lost := &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: away}
+	noAnswer := &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: away}
 	for _, c := range []struct {
 		why  error
 		want bool
 	}{
-		{lost, false},
-		{fmt.Errorf("%w (%w)", lost, &wit.Fault{Kind: wit.FaultTransient}), false},
-		{&unchecked{lost, errors.New("there is no check")}, false},
-		{&unchecked{lost, away}, true},
+		{noAnswer, false},
+		{fmt.Errorf("%w (%w)", noAnswer, &wit.Fault{Kind: wit.FaultTransient}), false},
+		{&uncheckedError{noAnswer, errors.New("there is no check")}, false},
+		{&uncheckedError{noAnswer, away}, true},
 	} {
-		err := fmt.Errorf("write: %w", &recordError{item: &item{}, stage: "write", err: c.why, uncertain: true})
+		err := fmt.Errorf("write: %w", &recordError{item: &item{}, stage: "write", err: c.why, inDoubt: true})
 		assert.Equal(t, c.want, errors.Is(err, away), "the network in", c.why)
 	}
 }
@@ -384,12 +384,12 @@ type learner struct {
 	overlap bool
 }
 
-func (l *learner) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
+func (l *learner) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.Origins,
 	hints []wit.Hint) (wit.Deliveries, error) {
 	l.mu.Lock()
 	l.encoded = append(l.encoded, string(context))
 	l.mu.Unlock()
-	return l.checker.Encode(ctx, context, b, origins, hints)
+	return l.checker.Encode(ctx, context, b, recordIDs, hints)
 }
 
 func (l *learner) Settle(_ context.Context, context []byte, _ []byte, _ []uint32, _ wit.Response) (wit.Settled, error) {
@@ -443,17 +443,17 @@ func TestWhatSettleLearnsEndsWithVersionAndTask(t *testing.T) {
 			t.Errorf("expected the first version to have learned, found %q", before.encoded)
 		}
 		// A batch may be encoded before the answers to the one before it, and then is encoded again.
-		again := func(what string, encoded []string) {
+		retry := func(what string, encoded []string) {
 			t.Helper()
 			if n := len(encoded); n == 0 || encoded[0] != "" || encoded[n-1] == "" {
 				t.Errorf("expected %s to begin again and to learn, found %q", what, encoded)
 			}
 		}
-		again("the second version", after.encoded)
+		retry("the second version", after.encoded)
 		first := len(after.encoded)
 		x.group.put("t", 0, "m=", "n=", "o=", "p=")
 		x.ok(t)
-		again("the second task", after.encoded[first:])
+		retry("the second task", after.encoded[first:])
 	})
 }
 
@@ -486,13 +486,13 @@ type named struct {
 	seen []string
 }
 
-func (n *named) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
+func (n *named) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.Origins,
 	hints []wit.Hint) (wit.Deliveries, error) {
-	for i, id := range origins.IDs {
-		n.seen = append(n.seen, fmt.Sprintf("%s:%s-%d@%d/%d of %d", b.Bytes(b.Rows[i].Key), origins.Topics[id.Topic],
+	for i, id := range recordIDs.IDs {
+		n.seen = append(n.seen, fmt.Sprintf("%s:%s-%d@%d/%d of %d", b.Bytes(b.Rows[i].Key), recordIDs.Topics[id.Topic],
 			id.Partition, id.Offset, id.Part, b.Rows[i].Timestamp))
 	}
-	return n.writer.Encode(ctx, context, b, origins, hints)
+	return n.writer.Encode(ctx, context, b, recordIDs, hints)
 }
 
 // Rows keep the identity of the record that was read, whatever transforms make of topics, numbers and timestamps, also

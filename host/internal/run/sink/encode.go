@@ -13,33 +13,33 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// deliveries encodes the batch. Before the first one of a partition metadata is stored, by which is known how long
+// encodeBatch encodes the batch. Before the first one of a partition metadata is stored, by which is known how long
 // metadata may be.
-func (w *writing) deliveries(o *outcome) ([]job, error) {
+func (w *activeBatch) encodeBatch(o *outcome) ([]delivery, error) {
 	t := w.task
-	if err := t.bury(&w.batch.outcome); err != nil {
+	if err := t.sendToDLQ(&w.batch.outcome); err != nil {
 		return nil, err
 	}
-	if t.account.apply(encodingBegins{w.batch.items}).yes {
-		if err := t.commit(t.run.working); errors.Is(err, kafka.ErrCommitMetadata) {
+	if t.tracker.apply(encodingStarted{w.batch.items}).ok {
+		if err := t.commit(t.run.requestCtx); errors.Is(err, kafka.ErrCommitMetadata) {
 			return nil, err
 		}
 	}
 	if len(w.rows) == 0 {
 		return nil, nil
 	}
-	if err := w.repeatMoved(); err != nil {
+	if err := w.resolveRepeatable(); err != nil {
 		return nil, err
 	}
-	var jobs []job
-	portions := t.account.portions(w.batch.items, w.rows, t.o.InFlight)
+	var jobs []delivery
+	portions := t.tracker.portions(w.batch.items, w.rows, t.o.InFlight)
 	for n, rows := range portions {
 		for _, row := range rows {
-			w.tries[row].portion = n
+			w.rowStates[row].portion = n
 		}
-		some, err := w.encodeBy(o, t.plugin.Opened(), rows, w.takeOverDoubts(rows), true)
-		if errors.Is(err, errAdopt) { // what was refused or ignored of the portions before is settled
-			w.takenBack(jobs)
+		more, err := w.encodeWith(o, t.plugin.Opened(), rows, w.inheritInDoubt(rows), true)
+		if errors.Is(err, errSwitchVersion) { // what was refused or ignored of the portions before is settled
+			w.requeueRows(jobs)
 			for _, rest := range portions[n:] {
 				w.rows = append(w.rows, rest...)
 			}
@@ -48,14 +48,14 @@ func (w *writing) deliveries(o *outcome) ([]job, error) {
 		if err != nil {
 			return nil, err
 		}
-		jobs = append(jobs, some...)
+		jobs = append(jobs, more...)
 	}
 	return jobs, nil
 }
 
-// takenBack has the rows of deliveries encoded once more.
-func (w *writing) takenBack(jobs []job) {
-	w.held.Add(-bytesOf(jobs))
+// requeueRows has the rows of deliveries encoded once more.
+func (w *activeBatch) requeueRows(jobs []delivery) {
+	w.deliveryBytes.Add(-bytesOf(jobs))
 	w.rows = w.rows[:0]
 	for i := range jobs {
 		w.rows = append(w.rows, jobs[i].rows...)
@@ -63,99 +63,99 @@ func (w *writing) takenBack(jobs []job) {
 	slices.Sort(w.rows)
 }
 
-// encode makes deliveries of rows of the batch.
-func (w *writing) encode(o *outcome, rows []uint32, hints []wit.Hint) ([]job, error) {
-	return w.encodeBy(o, w.task.plugin.Opened(), rows, hints, false)
+// encodeRows makes deliveries of rows of the batch.
+func (w *activeBatch) encodeRows(o *outcome, rows []uint32, hints []wit.Hint) ([]delivery, error) {
+	return w.encodeWith(o, w.task.plugin.Opened(), rows, hints, false)
 }
 
 // encodeChecks makes deliveries that check rows in doubt. With pause, the first is sent after one: what may have
 // arrived may still be at work there.
-func (w *writing) encodeChecks(o *outcome, rows []uint32, pause bool) ([]job, error) {
+func (w *activeBatch) encodeChecks(o *outcome, rows []uint32, pause bool) ([]delivery, error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
 	hints := make([]wit.Hint, len(rows))
 	for n, row := range rows {
-		w.tries[row].hint = w.task.o.Uncertain.hint(w.batch.items[row].record)
-		hints[n] = wit.Hint{Row: uint32(n), Text: w.tries[row].hint}
+		w.rowStates[row].hint = w.task.o.Uncertain.hint(w.batch.items[row].record)
+		hints[n] = wit.Hint{Row: uint32(n), Text: w.rowStates[row].hint}
 	}
-	if w.task.run.ends() {
-		return nil, w.giveUpChecks(o, rows)
+	if w.task.run.isEnding() {
+		return nil, w.abandonChecks(o, rows)
 	}
-	jobs, err := w.encode(o, rows, hints)
+	jobs, err := w.encodeRows(o, rows, hints)
 	if err != nil {
 		w.task.log.Warn("rows in doubt could not be checked", "error", err)
-		return nil, w.giveUpChecks(o, rows)
+		return nil, w.abandonChecks(o, rows)
 	}
-	if pause && slices.ContainsFunc(jobs, func(j job) bool { return j.noCheck == nil }) {
-		if w.task.o.Client.Retry().Wait(w.task.run.stopping, 0) != nil {
-			return nil, w.giveUpChecks(o, rows)
+	if pause && slices.ContainsFunc(jobs, func(j delivery) bool { return j.uncheckable == nil }) {
+		if w.task.o.Client.Retry().Wait(w.task.run.stopCtx, 0) != nil {
+			return nil, w.abandonChecks(o, rows)
 		}
 	}
 	return jobs, nil
 }
 
-// errAdopt: the batch is to be encoded by another version of the plugin, which takes over when nothing is on its way
+// errSwitchVersion: the batch is to be encoded by another version of the plugin, which takes over when nothing is on its way
 // that the version before has to settle.
-var errAdopt = errors.New("another version of the plugin takes over")
+var errSwitchVersion = errors.New("another version of the plugin takes over")
 
-// encodeBy makes them by what was opened. unsent: nothing of the batch was sent. Rows have the timestamps of the
+// encodeWith makes them by what was opened. unsent: nothing of the batch was sent. Rows have the timestamps of the
 // records that were read: an identification that is made from one must stay the same when a record is sent again by
 // another run, whose transforms may say another time.
-func (w *writing) encodeBy(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint, unsent bool) ([]job,
+func (w *activeBatch) encodeWith(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint, nothingSent bool) ([]delivery,
 	error) {
-	d, err := w.made(&o, rows, hints, unsent)
+	d, err := w.callEncode(&o, rows, hints, nothingSent)
 	var trap *plugin.Trap
 	switch {
 	case errors.As(err, &trap):
-		return w.halve(out, o, rows, hints, err)
+		return w.bisect(out, o, rows, hints, err)
 	case err != nil:
 		return nil, err
 	}
-	return w.jobs(out, o, d.by, rows, d.Deliveries)
+	return w.toDeliveries(out, o, d.version, rows, d.Deliveries)
 }
 
-// made holds the deliveries that a plugin built from rows, and what decides whether their lanes can be compared.
-type made struct {
+// encodeResult holds the deliveries that a plugin built from rows, and what decides whether their lanes can be compared.
+type encodeResult struct {
 	wit.Deliveries
-	by hashed
+	version contextVersion
 }
 
-// made has rows encoded. Where o is opened again for that, it is replaced.
-func (w *writing) made(o **openedVersion, rows []uint32, hints []wit.Hint, unsent bool) (d made, err error) {
+// encodeResult has rows encoded. Where o is opened again for that, it is replaced.
+func (w *activeBatch) callEncode(o **openedVersion, rows []uint32, hints []wit.Hint, nothingSent bool) (d encodeResult, err error) {
 	part := w.batch.rows.Part(rows)
-	origins := record.Origins{Topics: w.batch.origins.Topics, IDs: make([]wit.RecordID, len(rows))}
+	recordIDs := record.Origins{Topics: w.batch.recordIDs.Topics, IDs: make([]wit.RecordID, len(rows))}
 	for n, row := range rows {
 		part.Rows[n].Origin = uint32(n)
 		part.Rows[n].Timestamp = timestampOf(w.batch.items[row].record) // transforms may have changed it
-		origins.IDs[n] = w.batch.origins.IDs[row]
+		recordIDs.IDs[n] = w.batch.recordIDs.IDs[row]
 	}
 	began := time.Now()
 	for attempt, reopened := 0, false; ; {
 		w.task.count.encode.Begin()
-		err = task.Do(w.task.run.working, (*o).code, func(p Writer) error {
+		err = task.Do(w.task.run.requestCtx, (*o).code, func(p Writer) error {
 			var context []byte
-			context, d.by = (*o).newest()
-			d.Deliveries, err = p.Encode(w.task.run.working, context, part, origins, hints)
+			context, d.version = (*o).currentContext()
+			d.Deliveries, err = p.Encode(w.task.run.requestCtx, context, part, recordIDs, hints)
 			return err
 		})
 		w.task.count.encode.End()
 		var f *wit.Fault
 		switch {
 		case task.Stale(err) && !reopened:
-			if *o, err = w.task.reopen(w.task.run.working, *o); err != nil {
+			if *o, err = w.task.reopen(w.task.run.requestCtx, *o); err != nil {
 				return d, err
 			}
 			reopened = true
 			continue
-		case unsent && w.task.plugin.Again(err):
+		case nothingSent && w.task.plugin.Again(err):
 			w.task.log.Warn("a version of the plugin that is new broke: the batch is encoded again", "version",
 				(*o).code.Version(), "error", err)
-			return d, errAdopt
+			return d, errSwitchVersion
 		case errors.As(err, &f) && f.Kind == wit.FaultTransient && (attempt < w.task.o.Client.Retry().Times() ||
 			w.task.o.Retry.Allows(time.Since(began))):
 			attempt++
-			if err := w.task.o.Client.Retry().Wait(w.task.run.stopping, 0); err != nil {
+			if err := w.task.o.Client.Retry().Wait(w.task.run.stopCtx, 0); err != nil {
 				return d, err
 			}
 			continue
@@ -163,83 +163,83 @@ func (w *writing) made(o **openedVersion, rows []uint32, hints []wit.Hint, unsen
 		break
 	}
 	if err != nil && !errors.As(err, new(*plugin.Trap)) {
-		err = w.fault(rows, "encode", err)
+		err = w.rowsError(rows, "encode", err)
 	}
 	return d, err
 }
 
-// halve finds the row on which the plugin traps (P32).
-func (w *writing) halve(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint, err error) ([]job, error) {
+// bisect finds the row on which the plugin traps (P32).
+func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint, err error) ([]delivery, error) {
 	if len(rows) == 1 {
-		if w.tries[rows[0]].doubt != nil {
-			return []job{w.noCheck(rows[0], err)}, nil
+		if w.rowStates[rows[0]].inDoubt != nil {
+			return []delivery{w.uncheckable(rows[0], err)}, nil
 		}
-		w.refuse(out, rows[0], task.AtEncode, err)
-		return nil, w.task.bury(out)
+		w.rejectRow(out, rows[0], task.AtEncode, err)
+		return nil, w.task.sendToDLQ(out)
 	}
-	var jobs []job
+	var jobs []delivery
 	middle := len(rows) / 2
 	for _, half := range [][2]int{{0, middle}, {middle, len(rows)}} {
-		var its []wit.Hint
+		var halfHints []wit.Hint
 		for _, h := range hints {
 			if int(h.Row) >= half[0] && int(h.Row) < half[1] {
-				its = append(its, wit.Hint{Row: h.Row - uint32(half[0]), Text: h.Text})
+				halfHints = append(halfHints, wit.Hint{Row: h.Row - uint32(half[0]), Text: h.Text})
 			}
 		}
-		some, err := w.encodeBy(out, o, rows[half[0]:half[1]], its, false)
+		more, err := w.encodeWith(out, o, rows[half[0]:half[1]], halfHints, false)
 		if err != nil {
 			return nil, err
 		}
-		jobs = append(jobs, some...)
+		jobs = append(jobs, more...)
 	}
 	return jobs, nil
 }
 
 // jobs takes the result of encode: what is ready becomes jobs, the rest is settled.
-func (w *writing) jobs(out *outcome, o *openedVersion, by hashed, rows []uint32, d wit.Deliveries) ([]job, error) {
+func (w *activeBatch) toDeliveries(out *outcome, o *openedVersion, version contextVersion, rows []uint32, d wit.Deliveries) ([]delivery, error) {
 	t := w.task
-	jobs := make([]job, 0, len(d.Ready))
+	jobs := make([]delivery, 0, len(d.Ready))
 	for _, row := range d.Ignored {
-		if w.tries[rows[row]].doubt != nil {
-			jobs = append(jobs, w.noCheck(rows[row], errors.New("the plugin ignores it")))
+		if w.rowStates[rows[row]].inDoubt != nil {
+			jobs = append(jobs, w.uncheckable(rows[row], errors.New("the plugin ignores it")))
 			continue
 		}
 		t.count.ignored.Add(1)
-		w.settled(out, rows[row], false)
+		w.settleRow(out, rows[row], false)
 	}
 	for i := range d.Refused {
 		f := &d.Refused[i]
-		if w.tries[rows[f.Origin]].doubt != nil {
-			jobs = append(jobs, w.noCheck(rows[f.Origin], &f.Fault))
+		if w.rowStates[rows[f.Origin]].inDoubt != nil {
+			jobs = append(jobs, w.uncheckable(rows[f.Origin], &f.Fault))
 			continue
 		}
 		item := w.batch.items[rows[f.Origin]]
-		if ofAllRows(&f.Fault) {
-			t.count.faults.Count()
+		if isCallError(&f.Fault) {
+			t.count.errors.Count()
 			return nil, &recordError{item: item, stage: "encode", err: &f.Fault}
 		}
-		w.refuse(out, rows[f.Origin], task.AtEncode, &f.Fault)
+		w.rejectRow(out, rows[f.Origin], task.AtEncode, &f.Fault)
 	}
-	if err := t.bury(out); err != nil {
+	if err := t.sendToDLQ(out); err != nil {
 		return nil, err
 	}
 	for n, ready := range d.Ready {
 		if len(ready.Rows) == 0 {
 			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(d.Ready))
 		}
-		j := job{Delivery: ready, of: w, rows: make([]uint32, len(ready.Rows)), opened: o, hashed: by}
+		j := delivery{Delivery: ready, active: w, rows: make([]uint32, len(ready.Rows)), opened: o, version: version}
 		for n, row := range ready.Rows {
 			j.rows[n] = rows[row]
 		}
-		some, err := w.onlyReads(j)
+		more, err := w.requireReads(j)
 		if err != nil {
 			return nil, err
 		}
-		jobs = append(jobs, some...)
+		jobs = append(jobs, more...)
 	}
-	if most := int64(w.batch.bytes()) + maxMadeBytes; w.held.Add(bytesOf(jobs)) > most {
-		return nil, w.fault(rows, "encode", fmt.Errorf("the plugin makes more than %d bytes of requests and memos "+
-			"of the batch's %d rows: consumer.override.max.poll.records makes batches smaller", most,
+	if maxBytes := int64(w.batch.bytes()) + maxDeliveryBytes; w.deliveryBytes.Add(bytesOf(jobs)) > maxBytes {
+		return nil, w.rowsError(rows, "encode", fmt.Errorf("the plugin makes more than %d bytes of requests and memos "+
+			"of the batch's %d rows: consumer.override.max.poll.records makes batches smaller", maxBytes,
 			len(w.batch.rows.Rows)))
 	}
 	return jobs, nil

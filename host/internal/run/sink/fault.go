@@ -17,8 +17,8 @@ type recordError struct {
 	more  int
 	stage string
 	err   error
-	// uncertain: nobody knows whether it was written.
-	uncertain bool
+	// inDoubt: nobody knows whether it was written.
+	inDoubt bool
 }
 
 func (e *recordError) Error() string {
@@ -32,7 +32,7 @@ func (e *recordError) Error() string {
 // Unwrap is what failed; of a record in doubt what keeps it from being checked. The fault by which it came into doubt,
 // or the lost answer, says nothing of what the next try would meet.
 func (e *recordError) Unwrap() error {
-	if _, ok := e.err.(*unchecked); e.uncertain && !ok &&
+	if _, ok := e.err.(*uncheckedError); e.inDoubt && !ok &&
 		(errors.As(e.err, new(*wit.Fault)) || errors.As(e.err, new(*transport.NoAnswer))) {
 		return nil
 	}
@@ -41,21 +41,23 @@ func (e *recordError) Unwrap() error {
 
 // unchecked is why a row is in doubt, and what keeps it so: by the latter alone the task may go on by itself, because a
 // check that fails for now is made again by the next start, and a row that nobody can check waits for an operator.
-type unchecked struct{ doubt, reason error }
+type uncheckedError struct{ cause, reason error }
 
-func (u *unchecked) Error() string { return fmt.Sprintf("%v (not checked: %v)", u.doubt, u.reason) }
-
-func (u *unchecked) Unwrap() error { return u.reason }
-
-// isUncertain tells whether a fault leaves a record of which nobody knows whether it was written.
-func isUncertain(err error) bool {
-	var e *recordError
-	return errors.As(err, &e) && e.uncertain
+func (u *uncheckedError) Error() string {
+	return fmt.Sprintf("%v (not checked: %v)", u.cause, u.reason)
 }
 
-// goesFirst tells whether err is to be named rather than other: of several records that failed, the one that stands
+func (u *uncheckedError) Unwrap() error { return u.reason }
+
+// isInDoubt tells whether a fault leaves a record of which nobody knows whether it was written.
+func isInDoubt(err error) bool {
+	var e *recordError
+	return errors.As(err, &e) && e.inDoubt
+}
+
+// takesPrecedence tells whether err is to be named rather than other: of several records that failed, the one that stands
 // first in its partition, whichever was answered first. What is no record's is named only where no record is.
-func goesFirst(err, other error) bool {
+func takesPrecedence(err, other error) bool {
 	var a, b *recordError
 	if !errors.As(err, &a) {
 		return other == nil
@@ -82,9 +84,9 @@ type inDoubt struct {
 	inherited bool
 }
 
-// because adds why there is no check.
-func (d *inDoubt) because(reason error) *inDoubt {
+// withReason adds why there is no check.
+func (d *inDoubt) withReason(reason error) *inDoubt {
 	failure := *d.failure
-	failure.err = &unchecked{failure.err, reason}
+	failure.err = &uncheckedError{failure.err, reason}
 	return &inDoubt{&failure, d.inherited}
 }

@@ -28,12 +28,12 @@ const maxBatchBytes = 8 << 20
 // may have 64 MiB where defaults stand for what is absent.
 const maxConvertedBytes = 32 << 20
 
-// quiet is how long nothing must come before a finishing task looks whether it has caught up.
-const quiet = 200 * time.Millisecond
+// quietPeriod is how long nothing must come before a finishing task looks whether it has caught up.
+const quietPeriod = 200 * time.Millisecond
 
-// gatherer makes batches: consumer, converters, transforms. It belongs to one goroutine, which runs ahead of the
+// batchReader makes batches: consumer, converters, transforms. It belongs to one goroutine, which runs ahead of the
 // deliveries by two batches.
-type gatherer struct {
+type batchReader struct {
 	task       *Task
 	consumer   Consumer
 	key, value convert.Converter
@@ -41,17 +41,17 @@ type gatherer struct {
 	chain      Chain
 	headers    []datum.Header
 	// rest are items that did not fit into the batch before.
-	rest []*item
+	leftover []*item
 	// over is why nothing comes after the batch before and rest: a record that cannot be read or written.
-	over error
+	stopErr error
 	// growth is how many times as large as its records the rows of the batch before were.
 	growth float64
-	// came is when the first records of the batch did, zero of one that begins with the rest.
-	came time.Time
+	// firstReadAt is when the first records of the batch did, zero of one that begins with the rest.
+	firstReadAt time.Time
 }
 
-func (t *Task) newGatherer(ctx context.Context) (*gatherer, error) {
-	g := &gatherer{task: t}
+func (t *Task) newBatchReader(ctx context.Context) (*batchReader, error) {
+	g := &batchReader{task: t}
 	var err error
 	if g.key, g.value, err = t.o.NewConverters(); err != nil {
 		return nil, err
@@ -69,11 +69,11 @@ func (t *Task) newGatherer(ctx context.Context) (*gatherer, error) {
 	return g, nil
 }
 
-func (g *gatherer) run(ctx context.Context, out chan<- *batch) {
+func (g *batchReader) run(ctx context.Context, out chan<- *batch) {
 	for {
 		var b *batch
 		err := guard.Do(g.task.log, "a sink task, the stage of gathering", func() (err error) {
-			b, err = g.batch(ctx)
+			b, err = g.nextBatch(ctx)
 			return err
 		})
 		if ctx.Err() != nil {
@@ -93,16 +93,16 @@ func (g *gatherer) run(ctx context.Context, out chan<- *batch) {
 	}
 }
 
-// batch polls until there are rows enough or time is up.
-func (g *gatherer) batch(ctx context.Context) (*batch, error) {
+// nextBatch polls until there are rows enough or time is up.
+func (g *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 	t := g.task
-	g.came = time.Time{}
-	if items := g.rest; len(items) > 0 {
-		g.rest = nil
-		return g.shape(ctx, items)
+	g.firstReadAt = time.Time{}
+	if items := g.leftover; len(items) > 0 {
+		g.leftover = nil
+		return g.buildBatch(ctx, items)
 	}
-	if g.over != nil {
-		return nil, g.over
+	if g.stopErr != nil {
+		return nil, g.stopErr
 	}
 	var items []*item
 	var due time.Time
@@ -110,7 +110,7 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 	for len(items) < t.o.Rows && bytes < maxBatchBytes {
 		records, err := g.poll(ctx, due, len(items) == 0)
 		if err != nil {
-			g.over = err
+			g.stopErr = err
 			break
 		}
 		if len(records) == 0 {
@@ -124,7 +124,7 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 				t.count.read.Add(1)
 			}
 		}
-		items = append(items, t.account.apply(recordsRead{records}).items...)
+		items = append(items, t.tracker.apply(recordsRead{records}).items...)
 		t.count.bytes.Add(int64(bytes - before))
 		t.count.consume.End()
 		if t.o.Hold != nil {
@@ -136,8 +136,8 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 			continue
 		}
 		if due.IsZero() {
-			g.came = time.Now()
-			due = g.came.Add(t.every())
+			g.firstReadAt = time.Now()
+			due = g.firstReadAt.Add(t.linger())
 		}
 		if t.o.Every <= 0 {
 			break
@@ -145,18 +145,18 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 	}
 	switch {
 	case len(items) > 0:
-		return g.shape(ctx, items)
-	case g.over != nil:
-		return nil, g.over
+		return g.buildBatch(ctx, items)
+	case g.stopErr != nil:
+		return nil, g.stopErr
 	}
-	return &batch{caughtUp: true}, nil
+	return &batch{idle: true}, nil
 }
 
-// every is how long a batch waits for more: not long when the task is about to end.
-func (t *Task) every() time.Duration {
+// linger is how long a batch waits for more: not long when the task is about to end.
+func (t *Task) linger() time.Duration {
 	select {
 	case <-t.finishing:
-		return min(t.o.Every, quiet)
+		return min(t.o.Every, quietPeriod)
 	default:
 		return t.o.Every
 	}
@@ -164,7 +164,7 @@ func (t *Task) every() time.Duration {
 
 // poll waits for records until `due`; without a time for ever, or, when the task finishes, until nothing has come for a
 // while.
-func (g *gatherer) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.Record, error) {
+func (g *batchReader) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.Record, error) {
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if first {
@@ -178,7 +178,7 @@ func (g *gatherer) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.
 			case <-stop:
 				return
 			}
-			timer := time.NewTimer(quiet)
+			timer := time.NewTimer(quietPeriod)
 			defer timer.Stop()
 			select {
 			case <-timer.C:
@@ -206,37 +206,37 @@ func (g *gatherer) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.
 	}
 }
 
-// shape makes rows of records. A batch holds the rows of all its records, which are settled with it. It ends before a
+// buildBatch makes rows of records. A batch holds the rows of all its records, which are settled with it. It ends before a
 // record that cannot be written where none may be skipped: what was read before is written first.
-func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
-	b := g.room(items)
+func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, error) {
+	b := g.newBatch(items)
 	read := make([]*item, 0, len(items))
-	g.trace(b, items, time.Now())
+	g.startSpan(b, items, time.Now())
 	g.task.count.convert.Begin()
 	converted := sync.OnceFunc(g.task.count.convert.End)
 	defer converted()
 	converting := b.span.Child("convert", tracing.Internal)
 	for n, i := range items {
 		if len(b.rows.Data) >= maxConvertedBytes {
-			g.rest = items[n:]
+			g.leftover = items[n:]
 			break
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 		before := len(b.rows.Data)
-		row, stage, err := g.row(ctx, &b.rows, i.record)
+		row, stage, err := g.convertRecord(ctx, &b.rows, i.record)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
 			b.rows.Data = b.rows.Data[:before] // what came before of the record
 			if fault.Stops(err) {
-				g.over = fmt.Errorf("%s: %w", stage, err)
+				g.stopErr = fmt.Errorf("%s: %w", stage, err)
 			} else {
-				g.over = g.task.refuse(&b.outcome, i, allOfIt, stage, err)
+				g.stopErr = g.task.reject(&b.outcome, i, wholeRecord, stage, err)
 			}
-			if g.over == nil {
+			if g.stopErr == nil {
 				continue
 			}
 			break
@@ -247,37 +247,37 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	}
 	converted()
 	converting.End(nil)
-	g.converted(b, read)
+	g.updateGrowth(b, read)
 	g.task.o.Tap.Before(g.task.o.Task, "", &b.rows)
 	if g.chain == nil || len(read) == 0 {
-		err := g.transformed(b, read, nil)
-		g.task.arrived(b)
+		err := g.matchRows(b, read, nil)
+		g.task.checkTopics(b)
 		return b, err
 	}
-	working, ended := g.task.count.transform.Work(ctx)
+	workCtx, ended := g.task.count.transform.Work(ctx)
 	transforming := b.span.Child("transform", tracing.Internal)
-	faults, err := g.transform(working, &b.rows)
+	faults, err := g.transform(workCtx, &b.rows)
 	ended()
 	transforming.End(err)
 	if err != nil {
 		return nil, fmt.Errorf("transforms: %w", err)
 	}
-	err = g.transformed(b, read, faults)
-	g.task.arrived(b)
+	err = g.matchRows(b, read, faults)
+	g.task.checkTopics(b)
 	return b, err
 }
 
 // room makes a batch with memory for the rows of these records: what grows bit by bit is copied, and thrown away,
 // several times over. Their size is guessed by what became of the records of the batch before.
-func (g *gatherer) room(items []*item) *batch {
+func (g *batchReader) newBatch(items []*item) *batch {
 	size := int(float64(sizeOf(items))*g.growth*1.125) + 1<<10
 	return &batch{rows: record.Batch{Registry: g.task.o.Registry, Rows: make([]wit.Row, 0, len(items)),
 		Data: make([]byte, 0, min(size, maxConvertedBytes))},
-		origins: record.Origins{IDs: make([]wit.RecordID, 0, len(items))}}
+		recordIDs: record.Origins{IDs: make([]wit.RecordID, 0, len(items))}}
 }
 
-// converted learns how much larger rows are than the records that they were made of.
-func (g *gatherer) converted(b *batch, read []*item) {
+// updateGrowth learns how much larger rows are than the records that they were made of.
+func (g *batchReader) updateGrowth(b *batch, read []*item) {
 	if size := sizeOf(read); size > 0 {
 		g.growth = float64(len(b.rows.Data)) / float64(size)
 	}
@@ -291,13 +291,13 @@ func sizeOf(items []*item) (size int) {
 	return size
 }
 
-// trace begins the span of a batch of these records, which goes back to the spans that they come of.
-func (g *gatherer) trace(b *batch, items []*item, now time.Time) {
+// startSpan begins the span of a batch of these records, which goes back to the spans that they come of.
+func (g *batchReader) startSpan(b *batch, items []*item, now time.Time) {
 	t := g.task
 	if t.o.Tracer == nil {
 		return
 	}
-	since := g.came
+	since := g.firstReadAt
 	if since.IsZero() {
 		since = now
 	}
@@ -314,81 +314,81 @@ func (g *gatherer) trace(b *batch, items []*item, now time.Time) {
 }
 
 // transform sends rows through the chain, again while the settings allow it and some fail that may do better.
-func (g *gatherer) transform(ctx context.Context, rows *record.Batch) ([]wit.RowFault, error) {
+func (g *batchReader) transform(ctx context.Context, rows *record.Batch) ([]wit.RowFault, error) {
 	return g.task.o.Retry.Transform(ctx, g.chain.Apply, rows, func(failure error) {
-		g.task.count.faults.Count()
+		g.task.count.errors.Count()
 		g.task.o.Tally.Retries.Add(1)
 		g.task.log.Warn("transforms failed and are tried again", "error", failure)
 	})
 }
 
-// arrived says what does not fit of the topics that rows have.
-func (t *Task) arrived(b *batch) {
-	t.o.Reach.arrived(t.log, b.items, &b.rows, t.plugin.Opened().topics)
+// checkTopics says what does not fit of the topics that rows have.
+func (t *Task) checkTopics(b *batch) {
+	t.o.Reach.observe(t.log, b.items, &b.rows, t.plugin.Opened().topics)
 }
 
-// transformed finds out which rows came of which record. Where it is known that others are written, those stay that are
+// matchRows finds out which rows came of which record. Where it is known that others are written, those stay that are
 // left. Rows of the first record that cannot be written where none may be skipped, and of those read after it, are left
 // out.
-func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) error {
+func (g *batchReader) matchRows(b *batch, read []*item, faults []wit.RowFault) error {
 	t := g.task
 	rows := make([]uint32, len(read))
 	for i := range b.rows.Rows {
-		origin := b.rows.Rows[i].Origin
-		if int(origin) >= len(read) {
-			return fmt.Errorf("transforms: a row of record %d of %d", origin, len(read))
+		index := b.rows.Rows[i].Origin
+		if int(index) >= len(read) {
+			return fmt.Errorf("transforms: a row of record %d of %d", index, len(read))
 		}
-		rows[origin]++
+		rows[index]++
 	}
-	refused := make([]error, len(read)) // of the record as a whole
+	rejected := make([]error, len(read)) // of the record as a whole
 	for i := range faults {
 		if f := &faults[i]; int(f.Origin) < len(read) {
-			refused[f.Origin] = cmp.Or(refused[f.Origin], error(task.RowFault{RowFault: f}))
+			rejected[f.Origin] = cmp.Or(rejected[f.Origin], error(task.RowFault{RowFault: f}))
 		}
 	}
 	for n, i := range read {
-		if refused[n] == nil {
-			refused[n] = t.o.replayed[idOf(i.record)].Parts.Fits(rows[n])
+		if rejected[n] == nil {
+			rejected[n] = t.o.deadLetterOf[idOf(i.record)].Parts.Fits(rows[n])
 		}
-		if refused[n] == nil {
+		if rejected[n] == nil {
 			continue
 		}
-		if err := t.refuse(&b.outcome, i, allOfIt, task.AtTransforms, refused[n]); err != nil {
-			g.over, g.rest, read = err, nil, read[:n]
+		if err := t.reject(&b.outcome, i, wholeRecord, task.AtTransforms, rejected[n]); err != nil {
+			g.stopErr, g.leftover, read = err, nil, read[:n]
 			break
 		}
 	}
-	part, left := make([]uint32, len(rows)), make([]int, len(rows))
+	part, remaining := make([]uint32, len(rows)), make([]int, len(rows))
 	kept := b.rows.Rows[:0]
 	for _, r := range b.rows.Rows {
 		n := int(r.Origin)
 		at := part[n]
 		part[n]++
-		if n >= len(read) || refused[n] != nil || !t.o.replayed[idOf(read[n].record)].Parts.Has(at) {
+		if n >= len(read) || rejected[n] != nil || !t.o.deadLetterOf[idOf(read[n].record)].Parts.Has(at) {
 			continue
 		}
-		left[n]++
-		b.originate(read[n], at)
+		remaining[n]++
+		b.addRecordID(read[n], at)
 		b.items = append(b.items, read[n])
 		r.Origin = uint32(len(kept))
 		kept = append(kept, r)
 	}
 	b.rows.Rows = kept
 	for n, i := range read {
-		if refused[n] == nil {
-			t.account.apply(rowsMade{i, rows[n], left[n]})
+		if rejected[n] == nil {
+			t.tracker.apply(rowsTransformed{i, rows[n], remaining[n]})
 		}
 	}
 	return nil
 }
 
-func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row, stage task.ErrorStage,
+func (g *batchReader) convertRecord(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row, stage task.ErrorStage,
 	err error) {
 	row = wit.Row{Topic: b.Topic(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: timestampOf(r)}
-	if row.Key, err = decode(ctx, g.key, true, r, r.Key, b); err != nil {
+	if row.Key, err = decodeValue(ctx, g.key, true, r, r.Key, b); err != nil {
 		return row, task.AtKeyConverter, err
 	}
-	if row.Value, err = decode(ctx, g.value, false, r, r.Value, b); err != nil {
+	if row.Value, err = decodeValue(ctx, g.value, false, r, r.Value, b); err != nil {
 		return row, task.AtValueConverter, err
 	}
 	if len(r.Headers) > datum.MaxHeaders {
@@ -411,15 +411,15 @@ func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row
 	return row, "", nil
 }
 
-// decode has a converter read a key or value, by the header that says its schema where the converter knows such headers
+// decodeValue has a converter read a key or value, by the header that says its schema where the converter knows such headers
 // and the record has it.
-func decode(ctx context.Context, c convert.Converter, key bool, r *kgo.Record, data []byte, b *record.Batch) (wit.Datum,
+func decodeValue(ctx context.Context, c convert.Converter, key bool, r *kgo.Record, data []byte, b *record.Batch) (wit.Datum,
 	error) {
-	if with, reads := c.(convert.HeaderDecoder); reads {
+	if headerDecoder, ok := c.(convert.HeaderDecoder); ok {
 		name := convert.SchemaHeader(key)
 		for i := range slices.Backward(r.Headers) {
 			if h := &r.Headers[i]; h.Key == name {
-				return with.DecodeBy(ctx, r.Topic, h.Value, data, b)
+				return headerDecoder.DecodeBy(ctx, r.Topic, h.Value, data, b)
 			}
 		}
 	}

@@ -296,9 +296,9 @@ func TestManyRecordsOfACopy(t *testing.T) {
 		// Whatever is stored says of each record that was written before that it is settled or in doubt: a run that is
 		// killed just then has the next one write none twice.
 		x.group.stored = func(next int64, text string) {
-			m, err := readMetadata(next, text)
+			m, err := parseMetadata(next, text)
 			require.NoError(t, err)
-			for _, s := range gaps(offsetRange{next, records - 101}, slices.Concat(m.settled, m.uncertain, m.sent)) {
+			for _, s := range gaps(offsetRange{next, records - 101}, slices.Concat(m.settled, m.inDoubt, m.inFlight)) {
 				for n := s.first; n <= s.last; n++ {
 					if n%3 > 0 {
 						t.Errorf("the metadata with offset %d have lost record %d: %.300s", next, n, text)
@@ -337,7 +337,7 @@ func TestRecordsOfACopyAreBounded(t *testing.T) {
 	for _, c := range []struct {
 		last  int64
 		fails bool
-	}{{maxUncertain, false}, {maxUncertain + 1, true}} {
+	}{{maxInDoubt, false}, {maxInDoubt + 1, true}} {
 		runtest.Bubble(t, fmt.Sprint(c.last), func(t *testing.T) {
 			x := newCopied(&checker{}, 3, func(int) bool { return false })
 			x.stands(1, fmt.Sprintf("settled=%d", c.last-1), kafka.CommitMetadata{WrittenFor: 1, Moved: "copied", End: 3})
@@ -360,10 +360,10 @@ func TestRangesAreASet(t *testing.T) {
 	for range 5000 {
 		offset := r.Int64N(40)
 		if r.IntN(2) == 0 {
-			set[offset], ranges = true, with(ranges, offset)
+			set[offset], ranges = true, addOffset(ranges, offset)
 		} else {
 			delete(set, offset)
-			ranges = without(ranges, offset)
+			ranges = removeOffset(ranges, offset)
 		}
 		next := r.Int64N(45)
 		var want []offsetRange
@@ -372,8 +372,8 @@ func TestRangesAreASet(t *testing.T) {
 				want = append(want, offsetRange{offset, offset})
 			}
 		}
-		if found := from(ranges, next); !slices.Equal(joined(want), found) {
-			t.Fatalf("from %d on: expected %v, found %v", next, joined(want), found)
+		if found := rangesFrom(ranges, next); !slices.Equal(mergeRanges(want), found) {
+			t.Fatalf("from %d on: expected %v, found %v", next, mergeRanges(want), found)
 		}
 	}
 }

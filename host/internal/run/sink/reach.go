@@ -21,8 +21,8 @@ type Reach struct {
 
 	mu sync.Mutex
 	// from are the topics of which records have arrived, to those in which they did.
-	from, to map[string]bool
-	complete bool // what Read can tell is known
+	seenInputs, seenOutputs map[string]bool
+	complete                bool // what Read can tell is known
 }
 
 // maxTopics is how many topics are looked at.
@@ -30,8 +30,8 @@ const maxTopics = 1000
 
 // arrived takes records, and the topics that rows, one for each of them, have after the transforms; taken are those
 // that the plugin takes.
-func (r *Reach) arrived(log *slog.Logger, items []*item, rows *record.Batch, taken []string) {
-	if r == nil || len(taken) == 0 {
+func (r *Reach) observe(log *slog.Logger, items []*item, rows *record.Batch, accepted []string) {
+	if r == nil || len(accepted) == 0 {
 		return
 	}
 	var from string
@@ -43,41 +43,41 @@ func (r *Reach) arrived(log *slog.Logger, items []*item, rows *record.Batch, tak
 		}
 		from, to = i.record.Topic, int(row.Topic)
 		if to < len(rows.Topics) {
-			r.one(log, i, rows.Topics[to], taken)
+			r.observeTopic(log, i, rows.Topics[to], accepted)
 		}
 	}
 }
 
-func (r *Reach) one(log *slog.Logger, i *item, topic string, taken []string) {
+func (r *Reach) observeTopic(log *slog.Logger, i *item, topic string, accepted []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.from == nil {
-		r.from, r.to = map[string]bool{}, map[string]bool{}
+	if r.seenInputs == nil {
+		r.seenInputs, r.seenOutputs = map[string]bool{}, map[string]bool{}
 	}
-	if len(r.from) >= maxTopics || len(r.to) >= maxTopics || r.from[i.record.Topic] && r.to[topic] {
+	if len(r.seenInputs) >= maxTopics || len(r.seenOutputs) >= maxTopics || r.seenInputs[i.record.Topic] && r.seenOutputs[topic] {
 		return
 	}
-	if !r.to[topic] && !slices.Contains(taken, topic) {
+	if !r.seenOutputs[topic] && !slices.Contains(accepted, topic) {
 		log.Error("nothing takes records of the topic that they have after the transforms: have a setting name it, "+
 			"or change the transforms",
-			"topic", topic, "read_from", i.record.Topic, "taken", r.named(taken), "record", i.String())
+			"topic", topic, "read_from", i.record.Topic, "taken", r.describe(accepted), "record", i.String())
 	}
-	r.from[i.record.Topic], r.to[topic] = true, true
-	if r.complete || len(r.Read) == 0 || slices.ContainsFunc(r.Read, func(t string) bool { return !r.from[t] }) {
+	r.seenInputs[i.record.Topic], r.seenOutputs[topic] = true, true
+	if r.complete || len(r.Read) == 0 || slices.ContainsFunc(r.Read, func(t string) bool { return !r.seenInputs[t] }) {
 		return
 	}
 	r.complete = true
-	for _, t := range taken {
-		if !r.to[t] {
+	for _, t := range accepted {
+		if !r.seenOutputs[t] {
 			log.Error("no record can reach the topic that a setting names: after the transforms they have others; "+
 				"change the setting, topics or the transforms",
-				"setting", r.named([]string{t}), "arrived_in", strings.Join(slices.Sorted(maps.Keys(r.to)), ", "))
+				"setting", r.describe([]string{t}), "arrived_in", strings.Join(slices.Sorted(maps.Keys(r.seenOutputs)), ", "))
 		}
 	}
 }
 
 // named is topics with the settings that name them.
-func (r *Reach) named(topics []string) string {
+func (r *Reach) describe(topics []string) string {
 	names := make([]string, len(topics))
 	for n, t := range topics {
 		names[n] = t

@@ -34,17 +34,17 @@ type Turn interface {
 // Deliver writes records as a task writes those of its group, and returns when all are settled. Options need neither
 // NewConsumer nor CaughtUp.
 func Deliver(ctx context.Context, o Options, r Replay) error {
-	c := &replayed{Turn: r.Turn, replay: r}
+	c := &replayConsumer{Turn: r.Turn, replay: r}
 	o.NewConsumer, o.Once = c.open, true
-	o.CaughtUp = func(context.Context) (bool, error) { return c.account.open() == 0, nil }
-	o.replayed, o.dry = map[recordID]task.DeadLetter{}, r.Dry
+	o.CaughtUp = func(context.Context) (bool, error) { return c.tracker.unsettled() == 0, nil }
+	o.deadLetterOf, o.dryRun = map[recordID]task.DeadLetter{}, r.Dry
 	for _, l := range r.Letters {
-		o.replayed[idOf(l.Record)] = l
+		o.deadLetterOf[idOf(l.Record)] = l
 		c.records = append(c.records, l.Record)
 	}
-	c.left = c.records
+	c.unpolled = c.records
 	t := NewTask(o)
-	c.account = t.account
+	c.tracker = t.tracker
 	err := t.Run(ctx)
 	if c.opened { // of what comes at the time of the last commit, too
 		err = cmp.Or(err, c.Commit(context.WithoutCancel(ctx), nil))
@@ -56,41 +56,41 @@ func Deliver(ctx context.Context, o Options, r Replay) error {
 }
 
 // replayed is the consumer of what is replayed.
-type replayed struct {
+type replayConsumer struct {
 	Turn
-	replay  Replay
-	account *account
-	records []*kgo.Record
-	left    []*kgo.Record // that were not polled yet
-	opened  bool          // before that, nothing is known of the records
+	replay   Replay
+	tracker  *offsetTracker
+	records  []*kgo.Record
+	unpolled []*kgo.Record // that were not polled yet
+	opened   bool          // before that, nothing is known of the records
 }
 
-func (c *replayed) open(_ []string, r kafka.Rebalances) (Consumer, error) {
-	partitions, sent := map[string][]int32{}, map[topicPartition][]offsetRange{}
+func (c *replayConsumer) open(_ []string, r kafka.Rebalances) (Consumer, error) {
+	partitions, inDoubt := map[string][]int32{}, map[topicPartition][]offsetRange{}
 	first := map[topicPartition]int64{}
 	for _, l := range c.replay.Letters {
-		at, offset := idOf(l.Record).topicPartition(), l.Record.Offset
-		if _, known := first[at]; !known {
-			first[at] = offset
-			partitions[at.topic] = append(partitions[at.topic], at.partition)
+		tp, offset := idOf(l.Record).topicPartition(), l.Record.Offset
+		if _, known := first[tp]; !known {
+			first[tp] = offset
+			partitions[tp.topic] = append(partitions[tp.topic], tp.partition)
 		}
 		if l.Sent {
-			sent[at] = append(sent[at], offsetRange{offset, offset})
+			inDoubt[tp] = append(inDoubt[tp], offsetRange{offset, offset})
 		}
 	}
 	r.Assigned(partitions)
-	for at, next := range first {
-		r.Committed(at.topic, at.partition, next, kafka.CommitMetadata{WrittenFor: next, Verified: true,
-			End: math.MaxInt64, Text: metadata{sent: joined(sent[at])}.text(next)})
+	for tp, next := range first {
+		r.Committed(tp.topic, tp.partition, next, kafka.CommitMetadata{WrittenFor: next, Verified: true,
+			End: math.MaxInt64, Text: metadata{inFlight: mergeRanges(inDoubt[tp])}.encode(next)})
 	}
 	c.opened = true
 	return c, nil
 }
 
 // Poll returns all records at once.
-func (c *replayed) Poll(ctx context.Context) ([]*kgo.Record, error) {
-	if records := c.left; len(records) > 0 {
-		c.left = nil
+func (c *replayConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
+	if records := c.unpolled; len(records) > 0 {
+		c.unpolled = nil
 		return records, nil
 	}
 	<-ctx.Done()
@@ -98,14 +98,14 @@ func (c *replayed) Poll(ctx context.Context) ([]*kgo.Record, error) {
 }
 
 // Commit stores what the ledger says, in place of metadata.
-func (c *replayed) Commit(ctx context.Context, offsets kafka.Offsets) error {
+func (c *replayConsumer) Commit(ctx context.Context, offsets kafka.Offsets) error {
 	for topic, partitions := range offsets {
 		for partition, at := range partitions {
-			c.account.metadata(topic, partition, at.Offset)
+			c.tracker.metadata(topic, partition, at.Offset)
 		}
 	}
-	settled, sent := c.account.standing(c.records)
-	return c.replay.Store(ctx, settled, sent)
+	settled, inDoubt := c.tracker.snapshot(c.records)
+	return c.replay.Store(ctx, settled, inDoubt)
 }
 
-func (c *replayed) Close() {}
+func (c *replayConsumer) Close() {}

@@ -114,8 +114,8 @@ func TestStopWhileTryingAgain(t *testing.T) {
 		defer stop()
 		began := time.Now()
 		err := NewTask(x.o).Run(ctx)
-		var lost *transport.NoAnswer
-		if took := time.Since(began); took != time.Hour || errors.As(err, &lost) || x.committed("t", 0) != 0 {
+		var noAnswer *transport.NoAnswer
+		if took := time.Since(began); took != time.Hour || errors.As(err, &noAnswer) || x.committed("t", 0) != 0 {
 			t.Errorf("ended after %v with %v, committed %d", took, err, x.committed("t", 0))
 		}
 	})
@@ -133,8 +133,8 @@ func TestAgainWithoutProgressIsPaced(t *testing.T) {
 			return 409, nil
 		}
 		x.fails(t, "write it again for the 17th time")
-		if len(at) != maxAgain+1 {
-			t.Fatalf("expected %d requests, found %d", maxAgain+1, len(at))
+		if len(at) != maxRepeats+1 {
+			t.Fatalf("expected %d requests, found %d", maxRepeats+1, len(at))
 		}
 		for n := range at[1:] {
 			pause := at[n+1].Sub(at[n])

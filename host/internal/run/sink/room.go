@@ -8,101 +8,101 @@ import (
 
 // doubts are what is known of records in doubt: the offsets of a partition from next on that are, and those of used up
 // decisions, each as often as it was.
-type doubts interface {
-	of(at topicPartition, next int64) []offsetRange
-	used(at topicPartition, next int64) []offsetRange
-	rest(at topicPartition, next int64) (moved []offsetRange, known wit.Known)
+type inDoubtLookup interface {
+	openRanges(at topicPartition, next int64) []offsetRange
+	usedDecisions(at topicPartition, next int64) []offsetRange
+	movedAndKnown(at topicPartition, next int64) (moved []offsetRange, known wit.Known)
 }
 
 // Metadata with an offset can be only so long. A delivery begins where whatever comes of it, and of those on their
 // way, has room there.
 
 const (
-	// namesRoom is what metadata has with its offsets: names and signs, what was moved, and what the plugin knew.
-	namesRoom = 64 + wit.MaxKnown
-	// firstRoom is what deliveries that run ahead leave for the first one.
-	firstRoom = 64
-	// denseFront is what metadata that says the state of each offset has before these: a run that is settled, and from
+	// reservedForNames is what metadata has with its offsets: names and signs, what was moved, and what the plugin knew.
+	reservedForNames = 64 + wit.MaxKnown
+	// reservedForFirst is what deliveries that run ahead leave for the first one.
+	reservedForFirst = 64
+	// bitmapOverhead is what metadata that says the state of each offset has before these: a run that is settled, and from
 	// where on they are. splitCost is what a range gets longer by that is cut in two.
-	denseFront, splitCost = 48, 32
+	bitmapOverhead, splitCost = 48, 32
 )
 
-// space is what the length of metadata depends on besides a partition's records.
-type space struct {
-	doubts doubts
+// capacity is what the length of metadata depends on besides a partition's records.
+type capacity struct {
+	inDoubt inDoubtLookup
 	// limit is how long metadata may be.
 	limit int
 	// sent and settled are memory for what metadata says.
-	sent, settled []offsetRange
+	inFlight, settled []offsetRange
 }
 
 // room tells whether the metadata of a partition has room for whatever comes of n more rows, up to the offset reach: as
 // the state of each offset, or in lists, where a row that is settled or uncertain makes it longer by an offset and a
 // sign at most.
-func (l *space) room(p *partition, n int, reach int64, first bool) bool {
-	limit := l.limit - namesRoom
+func (l *capacity) fits(p *partition, n int, maxOffset int64, first bool) bool {
+	limit := l.limit - reservedForNames
 	if !first {
-		limit -= firstRoom
+		limit -= reservedForFirst
 	}
-	if len(p.items) > 0 && l.near(p, n, max(p.reach, reach)) <= int64(limit) {
+	if len(p.items) > 0 && l.bitmapSize(p, n, max(p.maxStarted, maxOffset)) <= int64(limit) {
 		return true
 	}
-	l.sent, l.settled = p.appendSent(l.sent[:0], false), p.appendAhead(l.settled[:0], p.base, false)
-	lists := metadata{uncertain: l.doubts.of(p.at, p.base), decided: l.doubts.used(p.at, p.base), sent: l.sent,
+	l.inFlight, l.settled = p.appendInFlight(l.inFlight[:0], false), p.appendSettled(l.settled[:0], p.baseOffset, false)
+	lists := metadata{inDoubt: l.inDoubt.openRanges(p.tp, p.baseOffset), decided: l.inDoubt.usedDecisions(p.tp, p.baseOffset), inFlight: l.inFlight,
 		settled: l.settled}
-	return lists.length(p.base)+(p.delivering+n)*p.each() <= limit
+	return lists.listsLength(p.baseOffset)+(p.startedRows+n)*p.rowCost() <= limit
 }
 
-// near is how long the metadata of a partition gets at most, but for its names, whatever comes of n more rows up to the
+// bitmapSize is how long the metadata of a partition gets at most, but for its names, whatever comes of n more rows up to the
 // offset reach, if it says the state of each offset up to there or further.
-func (l *space) near(p *partition, n int, reach int64) int64 {
+func (l *capacity) bitmapSize(p *partition, n int, maxOffset int64) int64 {
 	first := p.items[0].offset
-	for len(p.earlier) > 0 && p.earlier[0].last <= p.reach {
-		p.earlier = p.earlier[1:]
+	for len(p.inherited) > 0 && p.inherited[0].last <= p.maxStarted {
+		p.inherited = p.inherited[1:]
 	}
-	beyond := int64(0) // in lists
-	for _, s := range p.earlier {
-		if s.last > reach {
-			beyond += s.cost
+	listed := int64(0) // in lists
+	for _, s := range p.inherited {
+		if s.last > maxOffset {
+			listed += s.cost
 		}
 	}
-	least := nearLength(reach-first+1) + beyond
-	if beyond > 0 {
+	least := bitmapLength(maxOffset-first+1) + listed
+	if listed > 0 {
 		least += splitCost
 	}
-	for _, s := range p.earlier {
-		if s.last > reach {
-			beyond -= s.cost
-			least = min(least, nearLength(s.last-first+1)+beyond+splitCost)
+	for _, s := range p.inherited {
+		if s.last > maxOffset {
+			listed -= s.cost
+			least = min(least, bitmapLength(s.last-first+1)+listed+splitCost)
 		}
 	}
-	if n := len(p.earlier); n > 0 && beyond == 0 {
-		least = min(least, nearLength(max(reach, p.earlier[n-1].last)-first+1))
+	if n := len(p.inherited); n > 0 && listed == 0 {
+		least = min(least, bitmapLength(max(maxOffset, p.inherited[n-1].last)-first+1))
 	}
-	decided := l.doubts.used(p.at, p.base)
+	decided := l.inDoubt.usedDecisions(p.tp, p.baseOffset)
 	if len(decided) == 0 {
-		return least + denseFront + firstRoom // so that there is room for decisions
+		return least + bitmapOverhead + reservedForFirst // so that there is room for decisions
 	}
-	return least + denseFront + int64(metadata{decided: decided}.length(p.base)+p.each()*(p.delivering+n))
+	return least + bitmapOverhead + int64(metadata{decided: decided}.listsLength(p.baseOffset)+p.rowCost()*(p.startedRows+n))
 }
 
-// each is how many bytes a row can add to the partition's metadata: an offset and a sign.
-func (p *partition) each() int {
-	ahead := int64(0)
+// rowCost is how many bytes a row can add to the partition's metadata: an offset and a sign.
+func (p *partition) rowCost() int {
+	distance := int64(0)
 	if n := len(p.items); n > 0 {
-		ahead = max(p.items[n-1].offset-p.base, 0)
+		distance = max(p.items[n-1].offset-p.baseOffset, 0)
 	}
-	return len(strconv.FormatInt(ahead, 10)) + 1
+	return len(strconv.FormatInt(distance, 10)) + 1
 }
 
-// leastPortion is how many rows of a partition are encoded together, however short metadata may be.
-const leastPortion = 64
+// minPortion is how many rows of a partition are encoded together, however short metadata may be.
+const minPortion = 64
 
 // portions cuts rows of a batch, which are positions in items, into parts to be encoded one after another: of each
 // partition about as many as its metadata can tell apart. A delivery of more could not begin and would be encoded again
 // in parts. Where offsets lie so far apart that the metadata has lists of them, it is nearly twice as many with many
 // lanes, since a delivery has but a few of them, and what is settled grows together. Rows of a partition stay in order.
-func (l *space) portions(items []*item, rows []uint32, inFlight int) [][]uint32 {
+func (l *capacity) portions(items []*item, rows []uint32, inFlight int) [][]uint32 {
 	type part struct {
 		rows, size  int
 		first, last int64
@@ -110,27 +110,27 @@ func (l *space) portions(items []*item, rows []uint32, inFlight int) [][]uint32 
 	parts, number := map[*partition]*part{}, 1
 	for _, row := range rows {
 		i := items[row]
-		of := parts[i.partition]
-		if of == nil {
-			of = &part{first: i.offset}
-			parts[i.partition] = of
+		total := parts[i.partition]
+		if total == nil {
+			total = &part{first: i.offset}
+			parts[i.partition] = total
 		}
-		of.rows, of.last = of.rows+1, max(of.last, i.offset)
+		total.rows, total.last = total.rows+1, max(total.last, i.offset)
 	}
-	for p, of := range parts {
+	for p, total := range parts {
 		lanes := max(inFlight, 2)
-		most := max((l.limit-namesRoom-firstRoom)/p.each()*2*lanes/(lanes+2), leastPortion)
+		maxRows := max((l.limit-reservedForNames-reservedForFirst)/p.rowCost()*2*lanes/(lanes+2), minPortion)
 		// Offsets of which the states have room may be more, unless they lie far apart.
-		room := int64(l.limit - namesRoom - firstRoom)
-		if len(p.items) > 0 && l.near(p, of.rows, max(p.reach, of.last)) <= room {
-			most = of.rows
-		} else if near := 3 * (room - denseFront - firstRoom); near > 0 && len(p.earlier) == 0 &&
-			len(l.doubts.used(p.at, p.base)) == 0 {
-			times := (of.last - of.first + near) / near
-			most = max(most, int((int64(of.rows)+times-1)/times))
+		budget := int64(l.limit - reservedForNames - reservedForFirst)
+		if len(p.items) > 0 && l.bitmapSize(p, total.rows, max(p.maxStarted, total.last)) <= budget {
+			maxRows = total.rows
+		} else if bitmapRows := 3 * (budget - bitmapOverhead - reservedForFirst); bitmapRows > 0 && len(p.inherited) == 0 &&
+			len(l.inDoubt.usedDecisions(p.tp, p.baseOffset)) == 0 {
+			times := (total.last - total.first + bitmapRows) / bitmapRows
+			maxRows = max(maxRows, int((int64(total.rows)+times-1)/times))
 		}
-		count := (of.rows + most - 1) / most
-		of.size, number = (of.rows+count-1)/count, max(number, count)
+		count := (total.rows + maxRows - 1) / maxRows
+		total.size, number = (total.rows+count-1)/count, max(number, count)
 	}
 	if number == 1 {
 		return [][]uint32{rows}

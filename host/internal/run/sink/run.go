@@ -29,19 +29,19 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	}
 	t.plugin.Take(o)
 	defer t.plugin.Close()
-	g, err := t.newGatherer(ctx)
+	g, err := t.newBatchReader(ctx)
 	if err != nil {
 		return err
 	}
 	// Requests on their way outlive ctx, but not for ever.
-	working, abort := context.WithCancelCause(context.WithoutCancel(ctx))
+	workCtx, abort := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abort(nil)
 	settling, endSettling := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer endSettling(nil)
 	ending, fail := context.WithCancel(ctx)
 	defer fail()
-	t.run = &running{stopping: ctx, ending: ending, working: working, settling: settling, fail: fail}
-	consumer, err := t.o.NewConsumer(o.topics, t.account.rebalances(t.committed))
+	t.run = &runContext{stopCtx: ctx, startCtx: ending, requestCtx: workCtx, resultCtx: settling, fail: fail}
+	consumer, err := t.o.NewConsumer(o.topics, t.tracker.rebalances(t.restorePartition))
 	if err != nil {
 		return err
 	}
@@ -57,14 +57,14 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	batches := make(chan *batch)
 	var gatherer sync.WaitGroup
 	gatherer.Go(func() { defer close(batches); g.run(gathering, batches) })
-	committing, endCommits := context.WithCancel(working)
+	committing, endCommits := context.WithCancel(workCtx)
 	var committer sync.WaitGroup
 	committer.Go(func() {
 		defer guard.Recover(t.log, "a sink task, its commits", nil, func(p *guard.Panic) { abort(p) })
-		t.commits(committing)
+		t.commitLoop(committing)
 	})
 
-	err = guard.Do(t.log, "a sink task", func() error { return t.deliverAll(batches) })
+	err = guard.Do(t.log, "a sink task", func() error { return t.writeBatches(batches) })
 	endGathering()
 	for range batches { // lets the gatherer go
 	}
@@ -74,20 +74,20 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	t.skips.Close()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(t.o.StopWithin/4, time.Second))
 	defer cancel()
-	lost := t.commitLast(last)
-	err = t.account.upTo(err)
+	commitErr := t.commitFinal(last)
+	err = t.tracker.withCommitted(err)
 	if errors.As(err, new(*recordError)) {
 		t.o.Tally.Errors.Add(1)
 	}
-	t.sum()
+	t.logSummary()
 	if err == nil {
-		err = lost
+		err = commitErr
 	}
 	return err
 }
 
-// sum says what the task did and how long each stage was at work.
-func (t *Task) sum() {
+// logSummary says what the task did and how long each stage was at work.
+func (t *Task) logSummary() {
 	p, c := t.Progress(), t.count
 	t.log.Info("sink task ended", "rows", p.Written, "read", p.Read, "deliveries", p.Requests, "batches", p.Batches,
 		"ignored", p.Ignored, "skipped", p.Skipped, "again", p.Again, slog.Group("at_work", "convert", c.convert.Took(),
@@ -96,20 +96,20 @@ func (t *Task) sum() {
 
 var errStopped = errors.New("the stop took too long")
 
-// deliverAll writes batch after batch.
-func (t *Task) deliverAll(batches <-chan *batch) error {
-	d := newDispatch(t)
+// writeBatches writes batch after batch.
+func (t *Task) writeBatches(batches <-chan *batch) error {
+	d := newDispatcher(t)
 	err := d.run(batches)
 	if errors.Is(err, errDone) {
 		return nil
 	}
 	if err == nil {
-		err = d.doubt // the stop came before all of them were found
+		err = d.inDoubtErr // the stop came before all of them were found
 	}
-	if isUncertain(err) {
-		err = t.o.Uncertain.advised(err)
+	if isInDoubt(err) {
+		err = t.o.Uncertain.withAdvice(err)
 	}
-	return ignoreStop(t.run.stopping, err)
+	return ignoreStop(t.run.stopCtx, err)
 }
 
 // ignoreStop takes what comes of the end of ctx for no fault.

@@ -85,9 +85,9 @@ type Options struct {
 	// Logger. Default: discards.
 	Logger *slog.Logger
 
-	// replayed are the dead letters of a replay, by their records.
-	replayed map[recordID]task.DeadLetter
-	dry      bool // see Replay
+	// deadLetterOf are the dead letters of a replay, by their records.
+	deadLetterOf map[recordID]task.DeadLetter
+	dryRun       bool // see Replay
 }
 
 // DeadLetters takes records that cannot be written where such records are tolerated.
@@ -100,16 +100,16 @@ type DeadLetters interface {
 type Task struct {
 	o       Options
 	log     *slog.Logger
-	account *account
+	tracker *offsetTracker
 	count   *counters
 	// run is there from the start of the run on.
-	run *running
+	run *runContext
 
 	finishing  chan struct{}
 	finishOnce sync.Once
 
-	committing  sync.Mutex // a commit never overtakes another
-	uncommitted bool       // the last commit failed; under committing
+	committing    sync.Mutex // a commit never overtakes another
+	commitFailing bool       // the last commit failed; under committing
 
 	send, skip decisions
 	skips      *task.Skips
@@ -117,58 +117,58 @@ type Task struct {
 	broken chan error
 
 	plugin *task.Plugin[Writer, *openedVersion]
-	// learned has one element where what the plugin knows is to be stored.
-	learned chan struct{}
+	// knownChanged has one element where what the plugin knows is to be stored.
+	knownChanged chan struct{}
 }
 
-// running is what a task works with while it runs.
-type running struct {
+// runContext is what a task works with while it runs.
+type runContext struct {
 	consumer Consumer
-	// stopping ends when the task is to stop, and ending besides when it has failed: nothing is begun then. working
+	// stopCtx ends when the task is to stop, and ending besides when it has failed: nothing is begun then. working
 	// ends requests on their way, settling, later still, what answers that came are judged by.
-	stopping, ending, working, settling context.Context
+	stopCtx, startCtx, requestCtx, resultCtx context.Context
 	// fail ends ending.
 	fail context.CancelFunc
 }
 
 // ends tells whether nothing more is to be begun.
-func (r *running) ends() bool { return r.ending.Err() != nil }
+func (r *runContext) isEnding() bool { return r.startCtx.Err() != nil }
 
 // openedVersion is a plugin version that has been opened.
 type openedVersion struct {
 	code   Code
 	topics []string
 	// settling is held during a call of settle, one at a time: each goes on from what the one before has learned.
-	settling guard.Turn
+	responseLock guard.Turn
 
 	mu      sync.Mutex
 	context []byte
 	// learned is how many contexts settle has made that differ from the one before.
-	learned int
+	revision int
 }
 
 // hashed is what lanes were made by: lanes of equal ones can be compared, since a plugin that has learned something, or
 // was opened again, may hash keys otherwise.
-type hashed struct {
-	opened  *openedVersion
-	learned int
+type contextVersion struct {
+	opened   *openedVersion
+	revision int
 }
 
-// newest is the context that calls are given: that of open, or what settle made of it last.
-func (o *openedVersion) newest() ([]byte, hashed) {
+// contextVersion is the context that calls are given: that of open, or what settle made of it last.
+func (o *openedVersion) currentContext() ([]byte, contextVersion) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.context, hashed{o, o.learned}
+	return o.context, contextVersion{o, o.revision}
 }
 
 // learn takes a context that settle has made. It is lost with what was opened: at a swap, a restart, or when the plugin
 // is opened again.
-func (o *openedVersion) learn(context []byte) {
+func (o *openedVersion) updateContext(context []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !bytes.Equal(o.context, context) {
 		o.context = context
-		o.learned++
+		o.revision++
 	}
 }
 
@@ -199,11 +199,11 @@ type Progress struct {
 }
 
 type counters struct {
-	read, ignored, batches, requests, again, warnings atomic.Int64
-	written, bytes                                    task.Meter
-	faults                                            task.Faults
-	consume, convert, transform, encode, send, settle task.Clock
-	began                                             time.Time
+	read, ignored, batches, requests, reencoded, warnings atomic.Int64
+	written, bytes                                        task.Meter
+	errors                                                task.Faults
+	consume, convert, transform, encode, send, settle     task.Clock
+	startedAt                                             time.Time
 }
 
 const recordSkipped = "record skipped"
@@ -235,14 +235,14 @@ func NewTask(o Options) *Task {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	log := o.Logger.With("connector", o.Connector, "task", o.Task)
-	t := &Task{o: o, log: log, account: newAccount(o.Settled, o.Uncertain, log), count: &counters{began: time.Now()},
-		skips: &task.Skips{}, finishing: make(chan struct{}), broken: make(chan error, 1), learned: make(chan struct{},
+	t := &Task{o: o, log: log, tracker: newOffsetTracker(o.Settled, o.Uncertain, log), count: &counters{startedAt: time.Now()},
+		skips: &task.Skips{}, finishing: make(chan struct{}), broken: make(chan error, 1), knownChanged: make(chan struct{},
 			1)}
 	t.skips.Tolerance, t.skips.Message = o.Tolerance, recordSkipped
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Writer, *openedVersion]{
-		New:  func(c Code) *openedVersion { return &openedVersion{code: c, settling: guard.NewTurn()} },
+		New:  func(c Code) *openedVersion { return &openedVersion{code: c, responseLock: guard.NewTurn()} },
 		Of:   func(o *openedVersion) Code { return o.code },
-		Call: t.call, Fits: t.fits})
+		Call: t.callOpen, Fits: t.compatible})
 	if o.Once {
 		t.Finish()
 	}
@@ -257,19 +257,19 @@ func (t *Task) Progress() Progress {
 	c := t.count
 	return Progress{Read: c.read.Load(), Written: c.written.Load(), Ignored: c.ignored.Load(),
 		Batches: c.batches.Load(), Requests: c.requests.Load(),
-		Skipped: c.faults.Skipped.Load(), Faults: c.faults.All.Load(), LastFault: c.faults.Last(),
-		Again: c.again.Load(),
-		Open:  t.account.open(), Partitions: t.account.sum(func(*partition) int { return 1 }),
+		Skipped: c.errors.Skipped.Load(), Faults: c.errors.All.Load(), LastFault: c.errors.Last(),
+		Again: c.reencoded.Load(),
+		Open:  t.tracker.unsettled(), Partitions: t.tracker.sum(func(*partition) int { return 1 }),
 		Uncertain: t.o.Uncertain.count(),
 		Version:   t.plugin.Version(), Warnings: c.warnings.Load(),
-		Flow: task.FlowOf(c.began, &c.written, &c.bytes, task.StageOf("consume", &c.consume),
+		Flow: task.FlowOf(c.startedAt, &c.written, &c.bytes, task.StageOf("consume", &c.consume),
 			task.StageOf("convert", &c.convert), task.StageOf("transform", &c.transform),
 			task.StageOf("encode", &c.encode), task.StageOf("send", &c.send), task.StageOf("settle", &c.settle))}
 }
 
 // Has tells whether a partition of the task's group is its own now. It is safe to call at any time.
 func (t *Task) Has(topic string, partition int32) bool {
-	return t.account.has(topicPartition{topic, partition})
+	return t.tracker.owns(topicPartition{topic, partition})
 }
 
 // fail ends the task; the first fault counts.
@@ -280,20 +280,20 @@ func (t *Task) fail(err error) {
 	}
 }
 
-// call makes one call of open.
-func (t *Task) call(ctx context.Context, w Writer, o *openedVersion, state []byte, answers []wit.Response) (*wit.Need,
+// callOpen makes one call of open.
+func (t *Task) callOpen(ctx context.Context, w Writer, o *openedVersion, state []byte, answers []wit.Response) (*wit.Need,
 	error) {
-	opening, err := w.OpenSink(ctx, t.o.Component, task.Seen(o.code, t.o.Settings), state, answers)
-	if err == nil && opening.Ready != nil {
-		o.context, o.topics = opening.Ready.Context, opening.Ready.Topics
+	result, err := w.OpenSink(ctx, t.o.Component, task.Seen(o.code, t.o.Settings), state, answers)
+	if err == nil && result.Ready != nil {
+		o.context, o.topics = result.Ready.Context, result.Ready.Topics
 	}
-	return opening.Ask, err
+	return result.Ask, err
 }
 
-// fits tells whether a newer version can go on: one that wants the same topics.
-func (t *Task) fits(_ context.Context, o *openedVersion) error {
-	if was := t.plugin.Opened().topics; !slices.Equal(o.topics, was) {
-		return fmt.Errorf("expected its topics %q, found %q: a change of topics needs a restart of the task", was,
+// compatible tells whether a newer version can go on: one that wants the same topics.
+func (t *Task) compatible(_ context.Context, o *openedVersion) error {
+	if prior := t.plugin.Opened().topics; !slices.Equal(o.topics, prior) {
+		return fmt.Errorf("expected its topics %q, found %q: a change of topics needs a restart of the task", prior,
 			o.topics)
 	}
 	return nil
@@ -306,10 +306,10 @@ func (t *Task) reopen(ctx context.Context, o *openedVersion) (*openedVersion, er
 	return t.plugin.Reopen(ctx, o)
 }
 
-// unsure notes that nobody knows whether a record was written; it returns the task's fault.
-func (t *Task) unsure(i *item, why error) *recordError {
-	t.o.Uncertain.put(idOf(i.record), why)
-	t.account.apply(doubtChanged{i})
-	return &recordError{item: i, stage: "it may have been written or not, and is not sent again", err: why,
-		uncertain: true}
+// markInDoubt notes that nobody knows whether a record was written; it returns the task's fault.
+func (t *Task) markInDoubt(i *item, reason error) *recordError {
+	t.o.Uncertain.add(idOf(i.record), reason)
+	t.tracker.apply(inDoubtChanged{i})
+	return &recordError{item: i, stage: "it may have been written or not, and is not sent again", err: reason,
+		inDoubt: true}
 }

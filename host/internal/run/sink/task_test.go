@@ -284,22 +284,22 @@ func TestStopEndsACommit(t *testing.T) {
 	var logged strings.Builder
 	x := newWorld(&writer{repeatable: true})
 	x.o.Tally, x.o.Logger = new(task.Tally), slog.New(slog.NewTextHandler(&logged, nil))
-	stopped := NewTask(x.o)
-	stopped.run = &running{consumer: x.group}
+	waitErr := NewTask(x.o)
+	waitErr.run = &runContext{consumer: x.group}
 	at := topicPartition{"t", 0}
-	stopped.account.apply(assigned{map[string][]int32{"t": {0}}})
-	stopped.account.apply(offsetKnown{at: at, committed: -1})
-	items := stopped.account.apply(recordsRead{[]*kgo.Record{{Topic: "t", Offset: 0}}}).items
-	stopped.account.apply(rowsSettled{items, true})
+	waitErr.tracker.apply(assigned{map[string][]int32{"t": {0}}})
+	waitErr.tracker.apply(offsetFetched{tp: at, committed: -1})
+	items := waitErr.tracker.apply(recordsRead{[]*kgo.Record{{Topic: "t", Offset: 0}}}).items
+	waitErr.tracker.apply(rowsSettled{items, true})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	x.group.refuse = ctx.Err()
-	if err := stopped.commit(ctx); !errors.Is(err, context.Canceled) {
+	if err := waitErr.commit(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("expected the commit to be cut off, found %v", err)
 	}
 	assert.Equal(t, 0, x.o.Tally.At(time.Now()).FailedCommits, "failed commits")
 	assert.Equal(t, "", logged.String(), "the log")
-	assert.Equal(t, 1, stopped.account.apply(offsetsTaken{}).offsets["t"][0].Offset, "offset of the next commit")
+	assert.Equal(t, 1, waitErr.tracker.apply(commitStarted{}).offsets["t"][0].Offset, "offset of the next commit")
 }
 
 func TestStop(t *testing.T) {
@@ -548,7 +548,7 @@ func TestSchemaHeadersAreTheirConverters(t *testing.T) {
 		{Key: "__value_schema_id", Value: []byte("last")}, {Key: "other"}}}
 	for key, want := range map[bool]string{true: "none", false: "last"} {
 		h := &headed{}
-		if _, err := decode(t.Context(), h, key, r, nil, nil); err != nil || h.header != want {
+		if _, err := decodeValue(t.Context(), h, key, r, nil, nil); err != nil || h.header != want {
 			t.Errorf("key %v: expected %q, found %q, %v", key, want, h.header, err)
 		}
 	}

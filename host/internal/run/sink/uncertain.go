@@ -19,14 +19,14 @@ import (
 // them in the metadata with the group's offsets. The zero value is empty and ready.
 type Uncertain struct {
 	mu         sync.Mutex
-	partitions map[topicPartition]*uncertainPartition
+	partitions map[topicPartition]*inDoubtPartition
 	// known is what the plugin knew of the service, now or in an earlier run.
 	known wit.Known
 }
 
-// uncertainPartition holds those of a partition.
-type uncertainPartition struct {
-	records map[int64]*uncertainRecord
+// inDoubtPartition holds those of a partition.
+type inDoubtPartition struct {
+	records map[int64]*inDoubtRecord
 	// open are the offsets of those that are not resolved.
 	open []offsetRange
 	// moved are offsets of which those that are open may have been written as records of another offset or topic; nil:
@@ -36,28 +36,28 @@ type uncertainPartition struct {
 	decided bool
 }
 
-// noUncertain is a partition without uncertain records. It is never modified.
-var noUncertain = &uncertainPartition{}
+// emptyInDoubt is a partition without uncertain records. It is never modified.
+var emptyInDoubt = &inDoubtPartition{}
 
-// uncertainRecord is one such record.
-type uncertainRecord struct {
-	why error
+// inDoubtRecord is one such record.
+type inDoubtRecord struct {
+	cause error
 	// used is how many decisions to send it again were used up. sending: there is one that is not yet carried out;
 	// sent: it is used up, too.
-	used          int
-	sending, sent bool
+	used                     int
+	resending, resendCounted bool
 	// resolved: it is not in doubt any more, and not settled. What was decided stays used up, should it be in doubt
 	// once more.
 	resolved bool
 }
 
 // partition is the records of one; the caller holds mu.
-func (u *Uncertain) partition(at topicPartition) *uncertainPartition {
-	return cmp.Or(u.partitions[at], noUncertain)
+func (u *Uncertain) partition(tp topicPartition) *inDoubtPartition {
+	return cmp.Or(u.partitions[tp], emptyInDoubt)
 }
 
 // at is what is known of a record, nil for nothing; the caller holds mu.
-func (u *Uncertain) at(r recordID) *uncertainRecord {
+func (u *Uncertain) record(r recordID) *inDoubtRecord {
 	return u.partition(r.topicPartition()).records[r.offset]
 }
 
@@ -65,15 +65,15 @@ func (u *Uncertain) at(r recordID) *uncertainRecord {
 func (u *Uncertain) forget(r recordID) {
 	if p := u.partitions[r.topicPartition()]; p != nil {
 		delete(p.records, r.offset)
-		p.open = without(p.open, r.offset)
+		p.open = removeOffset(p.open, r.offset)
 	}
 }
 
 // isMoved reports whether an open record may have been written from another offset or topic; the caller holds mu.
 func (u *Uncertain) isMoved(r recordID) bool {
 	p := u.partition(r.topicPartition())
-	return p.moved != nil && within([]offsetRange{*p.moved}, offsetRange{r.offset, r.offset}) &&
-		covered(p.open, offsetRange{r.offset, r.offset})
+	return p.moved != nil && containsRange([]offsetRange{*p.moved}, offsetRange{r.offset, r.offset}) &&
+		containsSorted(p.open, offsetRange{r.offset, r.offset})
 }
 
 // Learn takes what the plugin knows, and reports whether that is news.
@@ -106,11 +106,11 @@ func (u *Uncertain) hint(r *kgo.Record) string {
 	return hint
 }
 
-// move notes that records may have been written as ones of other offsets or another topic.
-func (u *Uncertain) move(at topicPartition, moved offsetRange) {
+// setMoved notes that records may have been written as ones of other offsets or another topic.
+func (u *Uncertain) setMoved(tp topicPartition, moved offsetRange) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if p := u.partitions[at]; p != nil {
+	if p := u.partitions[tp]; p != nil {
 		p.moved = &moved
 	}
 }
@@ -119,28 +119,28 @@ func (u *Uncertain) move(at topicPartition, moved offsetRange) {
 func (u *Uncertain) moved(r *kgo.Record) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.isMoved(idOf(r)) && !u.at(idOf(r)).sending
+	return u.isMoved(idOf(r)) && !u.record(idOf(r)).resending
 }
 
 // put adds a record. A decision that was being carried out is used up by it.
-func (u *Uncertain) put(at recordID, why error) {
+func (u *Uncertain) add(id recordID, reason error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.partitions == nil {
-		u.partitions = map[topicPartition]*uncertainPartition{}
+		u.partitions = map[topicPartition]*inDoubtPartition{}
 	}
-	p := u.partitions[at.topicPartition()]
+	p := u.partitions[id.topicPartition()]
 	if p == nil {
-		p = &uncertainPartition{records: map[int64]*uncertainRecord{}}
-		u.partitions[at.topicPartition()] = p
+		p = &inDoubtPartition{records: map[int64]*inDoubtRecord{}}
+		u.partitions[id.topicPartition()] = p
 	}
-	d := p.records[at.offset]
-	p.open = with(p.open, at.offset)
+	d := p.records[id.offset]
+	p.open = addOffset(p.open, id.offset)
 	switch {
 	case d == nil:
-		p.records[at.offset] = &uncertainRecord{why: why}
-	case d.sending || d.resolved:
-		d.why, d.sending, d.sent, d.resolved = why, false, false, false
+		p.records[id.offset] = &inDoubtRecord{cause: reason}
+	case d.resending || d.resolved:
+		d.cause, d.resending, d.resendCounted, d.resolved = reason, false, false, false
 	}
 }
 
@@ -150,7 +150,7 @@ func (u *Uncertain) count() (n int) {
 	defer u.mu.Unlock()
 	for _, p := range u.partitions {
 		for _, d := range p.records {
-			if !d.sending && !d.resolved {
+			if !d.resending && !d.resolved {
 				n++
 			}
 		}
@@ -159,104 +159,104 @@ func (u *Uncertain) count() (n int) {
 }
 
 // resolve says that a record is not in doubt any more, and not settled.
-func (u *Uncertain) resolve(at recordID) {
+func (u *Uncertain) resolve(id recordID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if d := u.at(at); d != nil && d.used > 0 {
-		d.resolved, d.sending, d.sent = true, false, false
-		p := u.partitions[at.topicPartition()]
-		p.open = without(p.open, at.offset)
+	if d := u.record(id); d != nil && d.used > 0 {
+		d.resolved, d.resending, d.resendCounted = true, false, false
+		p := u.partitions[id.topicPartition()]
+		p.open = removeOffset(p.open, id.offset)
 	} else {
-		u.forget(at)
+		u.forget(id)
 	}
 }
 
-// remember takes from metadata how many decisions about a record were used up that is not in doubt.
-func (u *Uncertain) remember(at recordID, used int) {
-	u.put(at, nil)
+// restoreDecisions takes from metadata how many decisions about a record were used up that is not in doubt.
+func (u *Uncertain) restoreDecisions(id recordID, used int) {
+	u.add(id, nil)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	d, p := u.at(at), u.partitions[at.topicPartition()]
+	d, p := u.record(id), u.partitions[id.topicPartition()]
 	d.used, d.resolved, p.decided = max(d.used, used), true, true
-	p.open = without(p.open, at.offset)
+	p.open = removeOffset(p.open, id.offset)
 }
 
 // decide notes that metadata lists the record as uncertain and tells whether to send it again: the operator asked for
 // that `named` times, `used` of which were acted on, as far as the metadata knows. A record that is not named any more
 // can be named again. One that was to be sent by a task that lost its partition still is.
-func (u *Uncertain) decide(at recordID, why error, named, used int) (send bool) {
+func (u *Uncertain) decide(id recordID, reason error, requested, used int) (resend bool) {
 	u.mu.Lock()
-	decided := u.at(at) != nil && u.at(at).sending
+	decided := u.record(id) != nil && u.record(id).resending
 	u.mu.Unlock()
 	if decided {
 		return true
 	}
-	u.put(at, why)
+	u.add(id, reason)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	d := u.at(at)
+	d := u.record(id)
 	if used > 0 {
-		u.partitions[at.topicPartition()].decided = true
+		u.partitions[id.topicPartition()].decided = true
 	}
 	switch d.used = max(d.used, used); {
-	case named == 0:
+	case requested == 0:
 		d.used = 0
-	case named > d.used:
-		d.sending = true
+	case requested > d.used:
+		d.resending = true
 	}
-	return d.sending
+	return d.resending
 }
 
-// use says that a record is about to be sent: where that was decided, the decision is used up.
-func (u *Uncertain) use(at recordID) {
+// useDecision says that a record is about to be sent: where that was decided, the decision is used up.
+func (u *Uncertain) useDecision(id recordID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if d := u.at(at); d != nil && d.sending && !d.sent {
-		d.sent = true
+	if d := u.record(id); d != nil && d.resending && !d.resendCounted {
+		d.resendCounted = true
 		d.used++
-		u.partitions[at.topicPartition()].decided = true
+		u.partitions[id.topicPartition()].decided = true
 	}
 }
 
 // settled forgets a record that somebody knows about now.
-func (u *Uncertain) settled(at recordID) {
+func (u *Uncertain) remove(id recordID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.forget(at)
+	u.forget(id)
 }
 
 // why is what was known when the record was given up; nil: it is not uncertain, or is to be sent all the same.
-func (u *Uncertain) why(r *kgo.Record) error {
+func (u *Uncertain) cause(r *kgo.Record) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if d := u.at(idOf(r)); d != nil && !d.sending && !d.resolved {
-		return d.why
+	if d := u.record(idOf(r)); d != nil && !d.resending && !d.resolved {
+		return d.cause
 	}
 	return nil
 }
 
 // sending tells whether a record is to be sent because somebody has decided so.
-func (u *Uncertain) sending(r *kgo.Record) bool {
+func (u *Uncertain) isResent(r *kgo.Record) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	d := u.at(idOf(r))
-	return d != nil && d.sending
+	d := u.record(idOf(r))
+	return d != nil && d.resending
 }
 
 // of is the offsets of a partition's uncertain records from `next` on, in order.
-func (u *Uncertain) of(at topicPartition, next int64) []offsetRange {
+func (u *Uncertain) openRanges(tp topicPartition, next int64) []offsetRange {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return from(u.partition(at).open, next)
+	return rangesFrom(u.partition(tp).open, next)
 }
 
-// rest is what metadata say besides: the range of offsets of a partition from `next` on that [Uncertain.moved] is so
+// movedAndKnown is what metadata say besides: the range of offsets of a partition from `next` on that [Uncertain.moved] is so
 // of, none or one, and what the plugin knew.
-func (u *Uncertain) rest(at topicPartition, next int64) (moved []offsetRange, known wit.Known) {
+func (u *Uncertain) movedAndKnown(tp topicPartition, next int64) (moved []offsetRange, known wit.Known) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	p := u.partition(at)
-	if open := from(p.open, next); len(open) > 0 && p.moved != nil {
+	p := u.partition(tp)
+	if open := rangesFrom(p.open, next); len(open) > 0 && p.moved != nil {
 		s := offsetRange{max(p.moved.first, open[0].first), min(p.moved.last, open[len(open)-1].last)}
 		if s.first <= s.last {
 			moved = []offsetRange{s}
@@ -265,11 +265,11 @@ func (u *Uncertain) rest(at topicPartition, next int64) (moved []offsetRange, kn
 	return moved, u.known
 }
 
-// used is the offsets of a partition from `next` on whose decisions were used up, in order, each as often as it was.
-func (u *Uncertain) used(at topicPartition, next int64) []offsetRange {
+// usedDecisions is the offsets of a partition from `next` on whose decisions were used up, in order, each as often as it was.
+func (u *Uncertain) usedDecisions(tp topicPartition, next int64) []offsetRange {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	p := u.partition(at)
+	p := u.partition(tp)
 	if !p.decided {
 		return nil
 	}
@@ -283,38 +283,38 @@ func (u *Uncertain) used(at topicPartition, next int64) []offsetRange {
 	return all
 }
 
-// maxNames is how many records are named one by one.
-const maxNames = 1000
+// maxListedRecords is how many records are named one by one.
+const maxListedRecords = 1000
 
 // names are the records about which an operator has to decide, as the settings take them, and those among them that
 // were sent again.
-func (u *Uncertain) names() (all, again []string) {
+func (u *Uncertain) names() (all, resent []string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	at := map[topicPartition][]offsetRange{}
+	ranges := map[topicPartition][]offsetRange{}
 	n := 0
-	for place, p := range u.partitions {
+	for tp, p := range u.partitions {
 		for offset, d := range p.records {
-			if d.sending || d.resolved {
+			if d.resending || d.resolved {
 				continue
 			}
 			n++
-			at[place] = append(at[place], offsetRange{offset, offset})
+			ranges[tp] = append(ranges[tp], offsetRange{offset, offset})
 			if d.used > 0 {
-				again = append(again, recordID{place.topic, place.partition, offset}.String())
+				resent = append(resent, recordID{tp.topic, tp.partition, offset}.String())
 			}
 		}
 	}
-	places := make([]topicPartition, 0, len(at))
-	for p := range at {
-		places = append(places, p)
+	tps := make([]topicPartition, 0, len(ranges))
+	for p := range ranges {
+		tps = append(tps, p)
 	}
-	slices.SortFunc(places, func(a, b topicPartition) int {
+	slices.SortFunc(tps, func(a, b topicPartition) int {
 		return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
 	})
-	for _, p := range places {
-		for _, s := range joined(at[p]) {
-			if n > maxNames {
+	for _, p := range tps {
+		for _, s := range mergeRanges(ranges[p]) {
+			if n > maxListedRecords {
 				all = append(all, fmt.Sprintf("%s-%d@%v", p.topic, p.partition, s))
 				continue
 			}
@@ -323,22 +323,22 @@ func (u *Uncertain) names() (all, again []string) {
 			}
 		}
 	}
-	slices.Sort(again)
-	return all, again
+	slices.Sort(resent)
+	return all, resent
 }
 
 // The settings by which an operator decides.
 const sendSetting, skipSetting = "errors.uncertain.send", "errors.uncertain.skip"
 
-// uncertainError is the error of a task that leaves records uncertain: it names all that the connector has.
-type uncertainError struct {
+// inDoubtError is the error of a task that leaves records uncertain: it names all that the connector has.
+type inDoubtError struct {
 	error
-	all, again []string
+	all, resent []string
 }
 
-func (e *uncertainError) Unwrap() error { return e.error }
+func (e *inDoubtError) Unwrap() error { return e.error }
 
-func (e *uncertainError) Error() string {
+func (e *inDoubtError) Error() string {
 	them, names := "it", strings.Join(e.all, ",")
 	if len(e.all) > 1 {
 		them = "them"
@@ -346,17 +346,17 @@ func (e *uncertainError) Error() string {
 	text := fmt.Sprintf("%v; look whether the service has %s, then set %s=%s to have %s sent again, "+
 		"or %s=%s to leave %s out",
 		e.error, them, sendSetting, names, them, skipSetting, names, them)
-	if len(e.again) > 0 {
+	if len(e.resent) > 0 {
 		text += fmt.Sprintf("; a name in %s counts once, and was used up for %s: name it there once more than before "+
-			"to have it sent once more", sendSetting, strings.Join(e.again, ","))
+			"to have it sent once more", sendSetting, strings.Join(e.resent, ","))
 	}
 	return text
 }
 
-// advised adds to a fault that leaves records uncertain what can be done about them.
-func (u *Uncertain) advised(err error) error {
-	if all, again := u.names(); len(all) > 0 {
-		return &uncertainError{err, all, again}
+// withAdvice adds to a fault that leaves records uncertain what can be done about them.
+func (u *Uncertain) withAdvice(err error) error {
+	if all, resent := u.names(); len(all) > 0 {
+		return &inDoubtError{err, all, resent}
 	}
 	return err
 }
@@ -367,26 +367,26 @@ type decisions map[topicPartition][]offsetRange
 func parseDecisions(setting string, names []string) (d decisions, err error) {
 	d = decisions{}
 	for _, name := range names {
-		at, s, ok := parseDecision(name)
+		tp, s, ok := parseDecision(name)
 		switch {
 		case name == "":
 		case !ok:
 			return d, fmt.Errorf("%s: expected TOPIC-PARTITION@OFFSET, as orders-0@17, found %q", setting, name)
 		default:
-			d[at] = append(d[at], s)
+			d[tp] = append(d[tp], s)
 		}
 	}
 	return d, nil
 }
 
-func parseDecision(name string) (at topicPartition, s offsetRange, ok bool) {
+func parseDecision(name string) (tp topicPartition, s offsetRange, ok bool) {
 	n := strings.LastIndexByte(name, '@')
 	if n < 0 {
-		return at, s, false
+		return tp, s, false
 	}
 	dash := strings.LastIndexByte(name[:n], '-')
 	if dash <= 0 {
-		return at, s, false
+		return tp, s, false
 	}
 	partition, err := strconv.ParseInt(name[dash+1:n], 10, 32)
 	s, inOrder := parseOffsetRange(name[n+1:])
@@ -394,20 +394,20 @@ func parseDecision(name string) (at topicPartition, s offsetRange, ok bool) {
 }
 
 // names returns the names of a partition's records from an offset on, as the setting spells them.
-func (d decisions) names(setting string, at topicPartition, from int64) (all []string) {
-	for _, s := range d[at] {
+func (d decisions) names(setting string, tp topicPartition, from int64) (all []string) {
+	for _, s := range d[tp] {
 		if s.last >= from {
-			all = append(all, fmt.Sprintf("%s=%s-%d@%v", setting, at.topic, at.partition, s))
+			all = append(all, fmt.Sprintf("%s=%s-%d@%v", setting, tp.topic, tp.partition, s))
 		}
 	}
 	return all
 }
 
 // count is how often a record is named.
-func (d decisions) count(at recordID) int {
+func (d decisions) count(id recordID) int {
 	n := 0
-	for _, s := range d[at.topicPartition()] {
-		if s.first <= at.offset && at.offset <= s.last {
+	for _, s := range d[id.topicPartition()] {
+		if s.first <= id.offset && id.offset <= s.last {
 			n++
 		}
 	}
