@@ -11,18 +11,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxAhead bounds, at each level of nesting, how many of the next requests may be sent before their turn.
-const maxAhead = 8
+// maxPrefetch bounds, at each level of nesting, how many of the next requests may be sent before their turn.
+const maxPrefetch = 8
 
-// early is a followed request that was sent before its turn. Its answer waits unread, where the transport holds it.
-type early struct {
+// prefetched is a followed request that was sent before its turn. Its answer waits unread, where the transport holds it.
+type prefetched struct {
 	done   chan struct{}
 	answer *transport.Answer
 	err    error
 }
 
 // await waits for the answer. nil, nil: make the request now; it was not sent (f is nil) or found no room.
-func (f *early) await(ctx context.Context) (*transport.Answer, error) {
+func (f *prefetched) await(ctx context.Context) (*transport.Answer, error) {
 	if f == nil {
 		return nil, nil
 	}
@@ -39,59 +39,59 @@ func (f *early) await(ctx context.Context) (*transport.Answer, error) {
 	return answer, f.err
 }
 
-// following is a request that is to be followed, and its answer where it was sent before its turn.
-type following struct {
+// linkedRequest is a request that is to be followed, and its answer where it was sent before its turn.
+type linkedRequest struct {
 	wit.Follow
-	early *early
+	prefetched *prefetched
 }
 
-// followAll follows requests: side by side, as far as the limits of the origin leave room, their answers one after
+// fetchAllLinked follows requests: side by side, as far as the limits of the origin leave room, their answers one after
 // another. Only repeatable ones are sent before their turn, and none while the page is paced for want of rows
-// ([freelyFollowed]). What an answer asks for at its end comes before the others.
-func (p *page) followAll(ctx context.Context, follows []wit.Follow) error {
-	if len(follows) == 0 {
+// ([unpacedLinked]). What an answer asks for at its end comes before the others.
+func (p *page) fetchAllLinked(ctx context.Context, linked []wit.Follow) error {
+	if len(linked) == 0 {
 		return nil
 	}
-	var all []following // the next one last
-	push := func(follows []wit.Follow) {
-		for _, f := range slices.Backward(follows) {
-			all = append(all, following{f, nil})
+	var all []linkedRequest // the next one last
+	push := func(linked []wit.Follow) {
+		for _, f := range slices.Backward(linked) {
+			all = append(all, linkedRequest{f, nil})
 		}
 	}
-	push(follows)
-	besides, end := context.WithCancel(transport.Beside(ctx))
+	push(linked)
+	prefetchCtx, end := context.WithCancel(transport.Beside(ctx))
 	var sent sync.WaitGroup
 	defer func() {
 		end()
 		sent.Wait()
 		for _, f := range all {
-			if f.early != nil && f.early.answer != nil {
-				f.early.answer.Body.Close()
+			if f.prefetched != nil && f.prefetched.answer != nil {
+				f.prefetched.answer.Body.Close()
 			}
 		}
 	}()
 	for len(all) > 0 {
 		first := len(all) - 1
-		for n := first - 1; n >= max(0, first-maxAhead) && p.follows.made <= freelyFollowed; n-- {
-			if all[n].early.wants(&all[n].Request) {
-				all[n].early = p.ahead(besides, &sent, &all[n].Request)
+		for n := first - 1; n >= max(0, first-maxPrefetch) && p.linked.sinceRow <= unpacedLinked; n-- {
+			if all[n].prefetched.canPrefetch(&all[n].Request) {
+				all[n].prefetched = p.prefetch(prefetchCtx, &sent, &all[n].Request)
 			}
 		}
-		next, err := p.follow(ctx, &all[first].Follow, all[first].early)
+		next, err := p.fetchLinked(ctx, &all[first].Follow, all[first].prefetched)
 		if err != nil {
 			return err
 		}
-		p.follows.waiting -= transport.RequestBytes(&all[first].Request)
-		all[first] = following{}
+		p.linked.pendingBytes -= transport.RequestBytes(&all[first].Request)
+		all[first] = linkedRequest{}
 		all = all[:first]
 		push(next)
 	}
 	return nil
 }
 
-// wants tells whether a request may be sent before its turn: one that is repeatable, and was not sent or found no
+// canPrefetch tells whether a request may be sent before its turn: one that is repeatable, and was not sent or found no
 // room.
-func (f *early) wants(r *wit.Request) bool {
+func (f *prefetched) canPrefetch(r *wit.Request) bool {
 	if f == nil {
 		return r.Repeatable
 	}
@@ -104,8 +104,8 @@ func (f *early) wants(r *wit.Request) bool {
 }
 
 // ahead sends a request before its turn.
-func (p *page) ahead(ctx context.Context, sent *sync.WaitGroup, r *wit.Request) *early {
-	f := &early{done: make(chan struct{})}
+func (p *page) prefetch(ctx context.Context, sent *sync.WaitGroup, r *wit.Request) *prefetched {
+	f := &prefetched{done: make(chan struct{})}
 	sent.Go(func() {
 		defer close(f.done)
 		f.err = guard.Do(p.feed.task.log, "feed "+p.feed.name+", a followed request", func() (err error) {

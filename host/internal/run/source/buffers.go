@@ -11,12 +11,12 @@ import (
 // back when it is settled. A feed has [ownChunks] of its own, which is enough to go on; more only while others leave
 // some. Safe for use by several goroutines.
 type Buffers struct {
-	// more holds a token for each chunk beyond those that feeds have of their own.
-	more chan struct{}
+	// sharedTokens holds a token for each chunk beyond those that feeds have of their own.
+	sharedTokens chan struct{}
 
-	mu   sync.Mutex
-	out  int // chunks under way
-	free []buffer
+	mu    sync.Mutex
+	inUse int // chunks under way
+	free  []buffer
 }
 
 // buffer is the memory of a chunk.
@@ -31,18 +31,18 @@ const (
 	// ownChunks are one for each place where a chunk may wait for another: reading, after it, converting, and what
 	// that is split into.
 	ownChunks = 4
-	// moreChunks are shared by all feeds.
-	moreChunks = 32
+	// sharedChunks are shared by all feeds.
+	sharedChunks = 32
 )
 
 // NewBuffers makes those of a worker.
-func NewBuffers() *Buffers { return &Buffers{more: make(chan struct{}, moreChunks)} }
+func NewBuffers() *Buffers { return &Buffers{sharedTokens: make(chan struct{}, sharedChunks)} }
 
-// equip gives a chunk memory, used before where there is some.
-func (b *Buffers) equip(c *chunk) {
+// attach gives a chunk memory, used before where there is some.
+func (b *Buffers) attach(c *chunk) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.out++
+	b.inUse++
 	if last := len(b.free) - 1; last >= 0 {
 		f := b.free[last]
 		b.free[last] = buffer{}
@@ -51,52 +51,52 @@ func (b *Buffers) equip(c *chunk) {
 	}
 }
 
-// strip takes a chunk's memory back, for others where that is safe. When no chunk is under way, nothing is kept.
-func (b *Buffers) strip(c *chunk, safe bool) {
-	c.slim()
+// detach takes a chunk's memory back, for others where that is safe. When no chunk is under way, nothing is kept.
+func (b *Buffers) detach(c *chunk, reusable bool) {
+	c.freeLarge()
 	f := buffer{c.batch.Rows[:0], c.batch.Data[:0], c.origins[:0], c.out[:0]}
 	c.batch.Rows, c.batch.Data, c.origins, c.out = nil, nil, nil, nil
 	c.batch.Reset() // schemas, too, are held for as long as rows name them
 	c.produced = nil
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.out--
+	b.inUse--
 	switch {
-	case b.out == 0:
+	case b.inUse == 0:
 		b.free = nil
-	case safe && len(b.free) < moreChunks:
+	case reusable && len(b.free) < sharedChunks:
 		b.free = append(b.free, f)
 	}
 }
 
 // take finds a chunk for rows of a page: the feed's own, or a chunk that all feeds share.
-func (f *feed) take(ctx context.Context, of *origin) (c *chunk, err error) {
+func (f *feed) acquireChunk(ctx context.Context, of *origin) (c *chunk, err error) {
 	select {
-	case c = <-f.pipe.free:
+	case c = <-f.pipeline.free:
 	default:
 		select {
-		case c = <-f.pipe.free:
-		case f.task.o.Buffers.more <- struct{}{}:
+		case c = <-f.pipeline.free:
+		case f.task.o.Buffers.sharedTokens <- struct{}{}:
 			c = newChunk(f.task.o.Registry)
 			c.shared = true
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
-	f.task.o.Buffers.equip(c)
-	c.reset(f.wit().Topic, of)
+	f.task.o.Buffers.attach(c)
+	c.reset(f.spec().Topic, of)
 	return c, nil
 }
 
-// give takes a chunk back that take found. Of a feed that has failed, records may still be on their way: nobody else
+// releaseChunk takes a chunk back that take found. Of a feed that has failed, records may still be on their way: nobody else
 // gets the memory that they lie in.
-func (f *feed) give(c *chunk) {
-	f.task.o.Tally.Batches.Hold(-c.held)
-	c.held = 0
-	f.task.o.Buffers.strip(c, f.pipe.failed.Err() == nil)
+func (f *feed) releaseChunk(c *chunk) {
+	f.task.o.Tally.Batches.Hold(-c.inFlight)
+	c.inFlight = 0
+	f.task.o.Buffers.detach(c, f.pipeline.ctx.Err() == nil)
 	if c.shared {
-		<-f.task.o.Buffers.more
+		<-f.task.o.Buffers.sharedTokens
 		return
 	}
-	f.pipe.free <- c
+	f.pipeline.free <- c
 }

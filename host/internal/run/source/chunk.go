@@ -24,8 +24,8 @@ const (
 	// recordOverhead and headerOverhead are what a producer counts for a record besides its bytes: a batch of one
 	// record, its lengths, those of a header.
 	recordOverhead, headerOverhead = 100, 10
-	// watchRows is how many rows are converted between two looks at the context.
-	watchRows = 16
+	// contextCheckRows is how many rows are converted between two looks at the context.
+	contextCheckRows = 16
 )
 
 // chunk is a piece of a page on its way from stage to stage. It belongs to the stage that holds it and is used again.
@@ -36,13 +36,13 @@ type chunk struct {
 	// shared: it belongs to the chunks that all feeds share, not to the feed's own.
 	shared bool
 	// held is how many rows it counts for that are under way.
-	held int
-	of   *origin
-	// upTo is what is stored when this chunk and all before it are acknowledged, zero for nothing.
-	upTo kafka.Offset
-	// begins: it is the first of a page, or of what it was gone on with; ends: how the page ends with it.
-	begins bool
-	ends   ending
+	inFlight int
+	origin   *origin
+	// offsetAfter is what is stored when this chunk and all before it are acknowledged, zero for nothing.
+	offsetAfter kafka.Offset
+	// firstOfPage: it is the first of a page, or of what it was gone on with; ends: how the page ends with it.
+	firstOfPage bool
+	pageEnd     pageEnd
 	// barrier is closed when upTo is stored, nil where nobody waits.
 	barrier chan struct{}
 
@@ -50,9 +50,9 @@ type chunk struct {
 	err      error
 	out      []byte
 	produced Batch
-	// letters are dead letters of the chunk's rows; posted is how many of the records are such.
-	letters []outgoing
-	posted  int
+	// deadLetters are dead letters of the chunk's rows; posted is how many of the records are such.
+	deadLetters     []outgoingLetter
+	deadLetterCount int
 	// sending is the span from its hand-over to the producer to its acknowledgement.
 	sending *tracing.Span
 	// settled has one entry for each use. A producer answers there and nowhere else: when a feed has failed, it may do
@@ -63,21 +63,21 @@ type chunk struct {
 // origin is the page that rows came from. Its chunks share it, and nobody changes it once there is one.
 type origin struct {
 	// what is the page's request, for messages.
-	what string
+	request string
 	// refused is the dead letter that the rows are of, nil of those that came from the service.
-	refused *task.DeadLetter
+	replayed *task.DeadLetter
 	// span is the page's, nil while nothing is traced; carries is the header of its records by which they say so, with
 	// Key "" for none.
-	span    *tracing.Span
-	carries kgo.RecordHeader
+	span        *tracing.Span
+	traceHeader kgo.RecordHeader
 }
 
-// ending is how a page ends with a chunk.
-type ending int
+// pageEnd is how a page ends with a chunk.
+type pageEnd int
 
 const (
 	// pageContinues: it does not.
-	pageContinues ending = iota
+	pageContinues pageEnd = iota
 	// pageComplete: it is at its end, or is gone on with from upTo.
 	pageComplete
 	// pageAborted: it comes again from its start.
@@ -102,24 +102,24 @@ func (c *chunk) done(n int, err error) { c.settled <- settlement{n, err} }
 func (c *chunk) reset(topic string, of *origin) {
 	c.batch.Reset()
 	c.batch.Topics = append(c.batch.Topics, topic)
-	c.of, c.origins = of, c.origins[:0]
-	c.upTo, c.barrier = kafka.Offset{}, nil
-	c.begins, c.ends = false, pageContinues
+	c.origin, c.origins = of, c.origins[:0]
+	c.offsetAfter, c.barrier = kafka.Offset{}, nil
+	c.firstOfPage, c.pageEnd = false, pageContinues
 	c.err, c.out, c.produced = nil, c.out[:0], nil
-	c.letters, c.posted, c.sending = nil, 0, nil
-	c.slim()
+	c.deadLetters, c.deadLetterCount, c.sending = nil, 0, nil
+	c.freeLarge()
 }
 
-// slim lets go of memory of giant rows.
-func (c *chunk) slim() {
+// freeLarge lets go of memory of giant rows.
+func (c *chunk) freeLarge() {
 	if cap(c.out) > 8*enoughBytes {
 		c.out = nil
 	}
-	c.spare()
+	c.freeLargeRows()
 }
 
-// spare frees row buffers that have grown far beyond a usual chunk: nobody needs them after the converters.
-func (c *chunk) spare() {
+// freeLargeRows frees row buffers that have grown far beyond a usual chunk: nobody needs them after the converters.
+func (c *chunk) freeLargeRows() {
 	if cap(c.batch.Data) > 8*enoughBytes {
 		c.batch.Data = nil
 	}
@@ -128,21 +128,21 @@ func (c *chunk) spare() {
 	}
 }
 
-func (c *chunk) enough() bool {
+func (c *chunk) isFull() bool {
 	return len(c.batch.Rows) >= enoughRows || len(c.batch.Data) >= enoughBytes
 }
 
-// cut takes away the rows from one on.
-func (c *chunk) cut(from int) {
+// truncate takes away the rows from one on.
+func (c *chunk) truncate(from int) {
 	c.batch.Rows = c.batch.Rows[:from]
 	c.origins = c.origins[:min(from, len(c.origins))]
 }
 
-// truncate is cut for the first row with this number or a higher one.
-func (c *chunk) truncate(origin uint32) {
+// truncateFrom is cut for the first row with this number or a higher one.
+func (c *chunk) truncateFrom(origin uint32) {
 	for i := range c.batch.Rows {
 		if c.batch.Rows[i].Origin >= origin {
-			c.cut(i)
+			c.truncate(i)
 			return
 		}
 	}

@@ -316,7 +316,7 @@ func (r *reader) Begin(_ context.Context, _ []byte, _ uint32, position *[]wit.Fi
 func (r *reader) Abandon(context.Context, uint32) error { r.page = nil; return nil }
 
 func (r *reader) CheckOffset(_ context.Context, _, offset []wit.Field) error {
-	if r.refuses != "" && strings.Contains(describe(offset), r.refuses) {
+	if r.refuses != "" && strings.Contains(describeOffset(offset), r.refuses) {
 		return &wit.Fault{Kind: wit.FaultIncompatible, Message: "unknown offset"}
 	}
 	return nil
@@ -501,13 +501,13 @@ func (b *broker) alive() bool {
 func (b *broker) Get(_ context.Context, partition []wit.Field) ([]wit.Field, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.offsets[describe(partition)], nil
+	return b.offsets[describeOffset(partition)], nil
 }
 
 func (b *broker) Acknowledged(partition, offset []wit.Field) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.pending[describe(partition)] = offset
+	b.pending[describeOffset(partition)] = offset
 	if b.flushes || b.coin != nil && b.coin.IntN(3) == 0 {
 		b.flush()
 	}
@@ -519,7 +519,7 @@ func (b *broker) flush() error {
 	}
 	for k, v := range b.pending {
 		b.offsets[k] = v
-		b.stores = append(b.stores, describe(v))
+		b.stores = append(b.stores, describeOffset(v))
 	}
 	clear(b.pending)
 	if b.killAfter--; b.killAfter == 0 {
@@ -688,7 +688,7 @@ func (w *world) came() (dead, others []string) {
 func (w *world) stored() string {
 	w.broker.mu.Lock()
 	defer w.broker.mu.Unlock()
-	return describe(w.broker.offsets["feed=0"])
+	return describeOffset(w.broker.offsets["feed=0"])
 }
 
 // snapshotAt has the task asked for a snapshot while such a request is sent, once.
@@ -703,11 +703,11 @@ func (w *world) snapshotAt(t *testing.T, task *Task, target string) {
 }
 
 // snapshotEnded reports a snapshot of the first feed that still waits, or was not begun as expected.
-func snapshotEnded(t *testing.T, task *Task, begun bool) {
+func snapshotEnded(t *testing.T, task *Task, started bool) {
 	t.Helper()
 	s := task.Progress().Feeds[0]
-	if s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" || s.LastSnapshot.Begun != begun {
-		t.Errorf("expected a snapshot, begun %v, found %+v", begun, s)
+	if s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" || s.LastSnapshot.Begun != started {
+		t.Errorf("expected a snapshot, begun %v, found %+v", started, s)
 	}
 }
 

@@ -37,29 +37,29 @@ type Letter struct {
 	Place string
 }
 
-// outgoing is a dead letter on its way to its topic.
-type outgoing struct {
+// outgoingLetter is a dead letter on its way to its topic.
+type outgoingLetter struct {
 	key, value []byte
 	headers    []kgo.RecordHeader
 	timestamp  int64 // negative: none
 }
 
-// buryRaw makes a dead letter of a row that the plugin could not read: of its document, which the plugin adds.
-func (p *page) buryRaw(f *wit.RowFault) {
+// rawToDLQ makes a dead letter of a row that the plugin could not read: of its document, which the plugin adds.
+func (p *page) rawToDLQ(f *wit.RowFault) {
 	letters, b := p.feed.task.o.DeadLetters, &p.chunk.batch
 	if letters == nil {
 		return
 	}
 	raw := bytes.Clone(b.Data[f.RawStart:][:f.RawSize])
-	why := task.Failure{Stage: task.AtDecode, Class: f.ErrorClass, Err: &f.Fault}
-	p.chunk.letters = append(p.chunk.letters, outgoing{value: raw, timestamp: -1, headers: letters.Headers(
-		goesBack(p.of.refused, Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.of.what, Row: f.Origin,
-			Partition: -1, Timestamp: -1, Failure: why}))})
+	failure := task.Failure{Stage: task.AtDecode, Class: f.ErrorClass, Err: &f.Fault}
+	p.chunk.deadLetters = append(p.chunk.deadLetters, outgoingLetter{value: raw, timestamp: -1, headers: letters.Headers(
+		withReplayOrigin(p.origin.replayed, Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.origin.request, Row: f.Origin,
+			Partition: -1, Timestamp: -1, Failure: failure}))})
 }
 
-// bury makes a dead letter of a row of which no record, or not all of the records, could be made: of the row as it was
+// rowToDLQ makes a dead letter of a row of which no record, or not all of the records, could be made: of the row as it was
 // before the transforms, by its place in the chunk and its number in the page.
-func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage task.ErrorStage, parts task.Parts,
+func (s *transformStage) rowToDLQ(ctx context.Context, c *chunk, at, number uint32, stage task.ErrorStage, parts task.Parts,
 	cause error) error {
 	t := s.feed.task
 	if t.o.DeadLetters == nil {
@@ -71,41 +71,41 @@ func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage ta
 	} else {
 		row = c.batch.Rows[at]
 	}
-	l := outgoing{timestamp: row.Timestamp}
-	most := t.o.MaxRecordBytes - recordOverhead
+	l := outgoingLetter{timestamp: row.Timestamp}
+	maxBytes := t.o.MaxRecordBytes - recordOverhead
 	failed := func(err error) error {
 		return fmt.Errorf("%s: row %d: %w; it is not left out, because its dead letter cannot be written: %w",
-			c.of.what, number, cause, err)
+			c.origin.request, number, cause, err)
 	}
 	topic := t.o.DeadLetters.Topic
-	key, null, err := s.letterKey.Encode(ctx, nil, most, topic, &c.batch, row.Key)
+	key, null, err := s.dlqKey.Encode(ctx, nil, maxBytes, topic, &c.batch, row.Key)
 	if err != nil {
 		return failed(err)
 	}
 	if !null {
 		l.key = key
 	}
-	value, null, err := s.letterValue.Encode(ctx, nil, most-len(key), topic, &c.batch, row.Value)
+	value, null, err := s.dlqValue.Encode(ctx, nil, maxBytes-len(key), topic, &c.batch, row.Value)
 	if err != nil {
 		return failed(err)
 	}
 	if !null {
 		l.value = value
 	}
-	what := Letter{Feed: s.feed.name, Topic: c.batch.Topics[row.Topic], Page: c.of.what, Row: number,
+	letter := Letter{Feed: s.feed.name, Topic: c.batch.Topics[row.Topic], Page: c.origin.request, Row: number,
 		Partition: row.Partition, Timestamp: row.Timestamp, Failure: task.FailureOf(stage, cause)}
-	what.Parts = parts
-	l.headers = t.o.DeadLetters.Headers(goesBack(c.of.refused, what))
-	c.letters = append(c.letters, l)
-	if s.lettersBytes += len(key) + len(value) + recordOverhead; s.lettersBytes < maxChunkOutput {
+	letter.Parts = parts
+	l.headers = t.o.DeadLetters.Headers(withReplayOrigin(c.origin.replayed, letter))
+	c.deadLetters = append(c.deadLetters, l)
+	if s.dlqBytes += len(key) + len(value) + recordOverhead; s.dlqBytes < maxChunkOutput {
 		return nil
 	}
-	return s.ahead(ctx, c)
+	return s.flushEarly(ctx, c)
 }
 
-// post adds the dead letters of a chunk to the records of another or the same.
-func (s *shaper) post(from, c *chunk) {
-	for _, l := range from.letters {
+// appendDeadLetters adds the dead letters of a chunk to the records of another or the same.
+func (s *transformStage) appendDeadLetters(from, c *chunk) {
+	for _, l := range from.deadLetters {
 		r := c.produced.Add()
 		r.Topic, r.Partition = s.feed.task.o.DeadLetters.Topic, -1
 		r.Key, r.Value, r.Headers = l.key, l.value, l.headers
@@ -113,7 +113,7 @@ func (s *shaper) post(from, c *chunk) {
 			r.Timestamp = time.UnixMilli(l.timestamp)
 		}
 	}
-	c.posted += len(from.letters)
-	s.feed.task.o.Tally.Letters.Add(int64(len(from.letters)))
-	from.letters, s.lettersBytes = nil, 0
+	c.deadLetterCount += len(from.deadLetters)
+	s.feed.task.o.Tally.Letters.Add(int64(len(from.deadLetters)))
+	from.deadLetters, s.dlqBytes = nil, 0
 }

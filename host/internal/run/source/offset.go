@@ -20,7 +20,7 @@ const (
 	// fieldFingerprint is what the offset belongs to (P7).
 	fieldFingerprint = "fingerprint"
 	// fieldSubscription is which subscriptions notified of what happened since what was read, see
-	// [wakes.subscriptionDigest].
+	// [notificationQueue.subscriptionDigest].
 	fieldSubscription = "subscription"
 )
 
@@ -28,14 +28,14 @@ const (
 type position struct {
 	// fields are the plugin's.
 	fields []wit.Field
-	// inside: after row `row` of the page that fields ask for; `keys` is the digest of the keys up to there.
-	inside bool
-	row    uint32
-	keys   digest
+	// midPage: after row `row` of the page that fields ask for; `keys` is the digest of the keys up to there.
+	midPage bool
+	row     uint32
+	keys    digest
 	// beyond is how many rows with the next number were delivered too, beyondKeys the digest with them. It is not
 	// stored: offsets move between numbers only (P5).
-	beyond     int
-	beyondKeys digest
+	extraRows int
+	extraKeys digest
 	// topic is where the rows before it went, while more of what they belong to is to come; "" between two loads. It is
 	// stored as a part of the fingerprint: rows of one load stand in one topic.
 	topic string
@@ -44,29 +44,29 @@ type position struct {
 // topicPart begins the part of a stored fingerprint that names the topic.
 const topicPart = ";topic="
 
-// belonging is a fingerprint that names the topic, too; "" is none.
-func belonging(fingerprint, topic string) string {
+// withTopic is a fingerprint that names the topic, too; "" is none.
+func withTopic(fingerprint, topic string) string {
 	if topic == "" {
 		return fingerprint
 	}
 	return fingerprint + topicPart + topic
 }
 
-// stored is the place as it is stored.
-func (p *position) stored(fingerprint, subscription string) []wit.Field {
+// storedFields is the place as it is stored.
+func (p *position) storedFields(fingerprint, subscription string) []wit.Field {
 	fields := slices.Clone(p.fields)
-	if p.inside {
+	if p.midPage {
 		fields = append(fields, wit.IntegerField(fieldRecord, int64(p.row)), wit.TextField(fieldKeys, p.keys.String()))
 	}
 	if subscription != "" {
 		fields = append(fields, wit.TextField(fieldSubscription, subscription))
 	}
-	return append(fields, wit.TextField(fieldFingerprint, belonging(fingerprint, p.topic)))
+	return append(fields, wit.TextField(fieldFingerprint, withTopic(fingerprint, p.topic)))
 }
 
 // Fingerprint is what a stored offset belongs to; false: it does not say.
-func Fingerprint(stored []wit.Field) (fingerprint string, some bool) {
-	_, text, _, err := positionOf(stored)
+func Fingerprint(stored []wit.Field) (fingerprint string, ok bool) {
+	_, text, _, err := parsePosition(stored)
 	if err != nil || text == nil {
 		return "", false
 	}
@@ -76,19 +76,19 @@ func Fingerprint(stored []wit.Field) (fingerprint string, some bool) {
 // Differs names, in the words of the plugin, what a stored offset belongs to and a feed does not (P7); none where it is
 // the feed's, or does not say.
 func Differs(stored []wit.Field, w *wit.Feed) (names []string) {
-	was, some := Fingerprint(stored)
+	prior, ok := Fingerprint(stored)
 	is := w.Fingerprint
-	if strings.Contains(was, topicPart) {
-		is = belonging(is, w.Topic)
+	if strings.Contains(prior, topicPart) {
+		is = withTopic(is, w.Topic)
 	}
-	if !some || was == is {
+	if !ok || prior == is {
 		return nil
 	}
 	parts := func(text string) []string {
 		return strings.FieldsFunc(text, func(r rune) bool { return r == ';' || unicode.IsSpace(r) })
 	}
 	more := map[string]int{} // how often the stored one has a part more than the feed's
-	for _, part := range parts(was) {
+	for _, part := range parts(prior) {
 		more[part]++
 	}
 	for _, part := range parts(is) {
@@ -104,8 +104,8 @@ func Differs(stored []wit.Field, w *wit.Feed) (names []string) {
 	return slices.Compact(names)
 }
 
-// positionOf reads a stored offset. fingerprint is nil where the offset has none: somebody else has written it.
-func positionOf(stored []wit.Field) (p position, fingerprint *string, subscription string, err error) {
+// parsePosition reads a stored offset. fingerprint is nil where the offset has none: somebody else has written it.
+func parsePosition(stored []wit.Field) (p position, fingerprint *string, subscription string, err error) {
 	p.fields = []wit.Field{}
 	row, keys := false, false
 	for _, f := range stored {
@@ -137,13 +137,13 @@ func positionOf(stored []wit.Field) (p position, fingerprint *string, subscripti
 		}
 	}
 	// A number without a digest says nothing that can be verified (P2): the page comes again from its start.
-	p.inside = row && keys
+	p.midPage = row && keys
 	return p, fingerprint, subscription, nil
 }
 
 // PluginFields are the fields of a stored offset that the plugin knows: those of the host are checked and left out.
 func PluginFields(stored []wit.Field) ([]wit.Field, error) {
-	p, _, _, err := positionOf(stored)
+	p, _, _, err := parsePosition(stored)
 	return p.fields, err
 }
 
@@ -174,9 +174,9 @@ func samePointee[T comparable](a, b *T) bool { return a == b || a != nil && b !=
 // answers otherwise the second time, not against anybody who wants it to collide.
 type digest uint64
 
-const noRows digest = 14695981039346656037
+const emptyDigest digest = 14695981039346656037
 
-func (d *digest) row(b *record.Batch, r *wit.Row) {
+func (d *digest) addRow(b *record.Batch, r *wit.Row) {
 	datum := r.Key
 	if datum.Form == wit.Absent {
 		datum = r.Value
@@ -194,7 +194,7 @@ func (d *digest) row(b *record.Batch, r *wit.Row) {
 
 // digestOf is the digest of a text.
 func digestOf(text string) string {
-	d := noRows
+	d := emptyDigest
 	d.add([]byte(text))
 	return d.String()
 }
@@ -216,22 +216,22 @@ func (d *digest) parse(s string) bool {
 	return err == nil && len(s) == 16
 }
 
-// difference names where two fingerprints part: the line or the part between separators that is not the same.
-func difference(stored, now string) string {
+// describeDiff names where two fingerprints part: the line or the part between separators that is not the same.
+func describeDiff(stored, now string) string {
 	split := func(s string) []string {
 		return strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("\n;|, ", r) })
 	}
 	a, b := split(stored), split(now)
 	for i := range max(len(a), len(b)) {
-		var was, is string
+		var prior, is string
 		if i < len(a) {
-			was = strings.TrimSpace(a[i])
+			prior = strings.TrimSpace(a[i])
 		}
 		if i < len(b) {
 			is = strings.TrimSpace(b[i])
 		}
-		if was != is {
-			return fmt.Sprintf("stored %q, now %q", was, is)
+		if prior != is {
+			return fmt.Sprintf("stored %q, now %q", prior, is)
 		}
 	}
 	return fmt.Sprintf("stored %q, now %q", stored, now)

@@ -68,7 +68,7 @@ func (o *transactions) Commit(context.Context) error {
 	}
 	o.b.log = append(o.b.log, o.lines...)
 	if o.upTo.Partition != nil {
-		o.b.offsets[describe(o.upTo.Partition)] = o.upTo.Position
+		o.b.offsets[describeOffset(o.upTo.Partition)] = o.upTo.Position
 	}
 	o.open, o.lines, o.upTo = false, nil, kafka.Offset{}
 	if !o.b.alive() {
@@ -150,10 +150,10 @@ func TestRefusedCommits(t *testing.T) {
 		// committed: others are, between two that are refused, and the stored offset stays as it was.
 		committed bool
 	}{
-		{kerr.InvalidTxnState, refusals - 1, false, false},
-		{kerr.InvalidTxnState, refusals, true, false},
-		{kerr.InvalidTxnState, 10 * refusals, false, true},
-		{kerr.UnknownProducerID, refusals, true, false},
+		{kerr.InvalidTxnState, maxRefusals - 1, false, false},
+		{kerr.InvalidTxnState, maxRefusals, true, false},
+		{kerr.InvalidTxnState, 10 * maxRefusals, false, true},
+		{kerr.UnknownProducerID, maxRefusals, true, false},
 		{kerr.MessageTooLarge, 1000, true, false},
 		{kerr.NotCoordinator, 1000, false, false},
 		{kerr.NotLeaderForPartition, 1000, false, false},
@@ -170,8 +170,8 @@ func TestRefusedCommits(t *testing.T) {
 				return
 			}
 			_, err := w.run(t)
-			if !errors.Is(err, c.by) || left != c.times-refusals {
-				t.Errorf("expected %v after %d tries, found %v after %d", c.by, refusals, err, c.times-left)
+			if !errors.Is(err, c.by) || left != c.times-maxRefusals {
+				t.Errorf("expected %v after %d tries, found %v after %d", c.by, maxRefusals, err, c.times-left)
 			}
 			assert.Equal(t, 0, len(w.broker.records()), "records")
 		})

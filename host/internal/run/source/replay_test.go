@@ -101,8 +101,8 @@ func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 			err := task.Replay(t.Context(), lettersLeft(left, func(ctx context.Context, unreadable Unreadable) error {
 				for i := range left {
 					if left[i].Document {
-						if why, err := unreadable(ctx, &left[i]); err != nil || why != "" {
-							return errors.Join(err, errors.New("letters "+why))
+						if reason, err := unreadable(ctx, &left[i]); err != nil || reason != "" {
+							return errors.Join(err, errors.New("letters "+reason))
 						}
 					}
 				}
@@ -127,7 +127,7 @@ func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 				task.Progress().Skipped != 1 {
 				t.Errorf("expected %q to be said once, found %q, %d", c.back, back, task.Progress().Skipped)
 			}
-			assert.Equal(t, "next=5 fingerprint=", describe(w.broker.offsets["topic=dlq"]), "stored")
+			assert.Equal(t, "next=5 fingerprint=", describeOffset(w.broker.offsets["topic=dlq"]), "stored")
 		})
 	}
 }

@@ -79,7 +79,7 @@ func TestPageBesideALoad(t *testing.T) {
 		if causes, _ := r.seen(); strings.Count(strings.Join(causes, " "), "store") != 1 {
 			t.Errorf("the feed was read by the causes %q", causes)
 		}
-		p, _, _, err := positionOf(fieldsBefore)
+		p, _, _, err := parsePosition(fieldsBefore)
 		require.NoError(t, err)
 		left := len(page) - int(p.row) - 1
 		assert.Equal(t, left+1, len(w.broker.records())-written, "records after the restart")
@@ -188,17 +188,17 @@ func (l *life) index() {
 	n := 0
 	for _, page := range l.pages {
 		l.firsts = append(l.firsts, n)
-		ends := []int{}
+		isLast := []int{}
 		for _, line := range page {
 			n++
 			if line[0] == '+' {
-				ends[len(ends)-1] = n
+				isLast[len(isLast)-1] = n
 			} else {
-				ends = append(ends, n)
+				isLast = append(isLast, n)
 			}
 			l.order[strings.TrimPrefix(line, "+")] = n
 		}
-		l.ends = append(l.ends, ends)
+		l.ends = append(l.ends, isLast)
 	}
 }
 
@@ -250,7 +250,7 @@ func (l *life) stored() []int {
 	}
 	for feed := range out {
 		fields, _ := l.w.broker.Get(context.Background(), []wit.Field{wit.IntegerField("feed", int64(feed))})
-		p, _, _, err := positionOf(fields)
+		p, _, _, err := parsePosition(fields)
 		if err != nil || len(p.fields) == 0 {
 			continue
 		}
@@ -259,7 +259,7 @@ func (l *life) stored() []int {
 		switch {
 		case page == len(l.pages):
 			out[feed] = len(l.order)
-		case p.inside:
+		case p.midPage:
 			out[feed] = l.ends[page][p.row]
 		default:
 			out[feed] = l.firsts[page]

@@ -18,7 +18,7 @@ import (
 )
 
 // shaper makes records of rows: transforms, then converters. It belongs to its stage's goroutine.
-type shaper struct {
+type transformStage struct {
 	feed       *feed
 	chain      Chain
 	key, value convert.Converter
@@ -27,20 +27,20 @@ type shaper struct {
 	spans      []recordSpan
 	headers    []headerSpan
 	parsed     []datum.Header
-	// letterKey and letterValue write dead letters, of which those that wait have so many bytes.
-	letterKey, letterValue convert.Converter
-	lettersBytes           int
-	row                    splitRow
+	// dlqKey and letterValue write dead letters, of which those that wait have so many bytes.
+	dlqKey, dlqValue convert.Converter
+	dlqBytes         int
+	row              splitRow
 }
 
 // splitRow is the row of a chunk, by its place, of which records are being made: how many so far, and which of them
 // could not be, by the first fault.
 type splitRow struct {
-	at      uint32
-	parts   uint32
-	refused []uint32
-	stage   task.ErrorStage
-	fault   error
+	at       uint32
+	parts    uint32
+	rejected []uint32
+	stage    task.ErrorStage
+	err      error
 }
 
 // recordSpan is where a row's key and value stand in a chunk's output; the output may still move. A null has no place.
@@ -58,8 +58,8 @@ type headerSpan struct {
 	null       bool
 }
 
-func (f *feed) newShaper(ctx context.Context) (*shaper, error) {
-	s := &shaper{feed: f, topics: map[string]bool{}}
+func (f *feed) newTransformStage(ctx context.Context) (*transformStage, error) {
+	s := &transformStage{feed: f, topics: map[string]bool{}}
 	var err error
 	if s.key, s.value, err = f.task.o.NewConverters(); err != nil {
 		return nil, err
@@ -73,56 +73,56 @@ func (f *feed) newShaper(ctx context.Context) (*shaper, error) {
 		}
 	}
 	if letters := f.task.o.DeadLetters; letters != nil {
-		if s.letterKey, s.letterValue, err = letters.NewConverters(); err != nil {
+		if s.dlqKey, s.dlqValue, err = letters.NewConverters(); err != nil {
 			return nil, err
 		}
 	}
 	return s, nil
 }
 
-// shape is the second stage.
-func (f *feed) shape(s *shaper) {
+// runTransform is the second stage.
+func (f *feed) runTransform(s *transformStage) {
 	var failed error
-	for c := range f.pipe.decoded {
-		if failed == nil && f.pipe.failed.Err() == nil {
+	for c := range f.pipeline.decoded {
+		if failed == nil && f.pipeline.ctx.Err() == nil {
 			failed = guard.Do(f.task.log, "feed "+f.name+", the stage of shaping",
-				func() error { return s.work(f.pipe.failed, c) })
+				func() error { return s.process(f.pipeline.ctx, c) })
 		}
 		c.err = failed // nothing goes past a chunk that failed
-		f.pipe.shaped <- c
+		f.pipeline.converted <- c
 	}
 }
 
-func (s *shaper) work(ctx context.Context, c *chunk) error {
+func (s *transformStage) process(ctx context.Context, c *chunk) error {
 	s.spans, s.headers = s.spans[:0], s.headers[:0] // for dead letters that go ahead
 	for i := range c.batch.Rows {
 		c.batch.Rows[i].Origin = uint32(i) // several may be of one number, and a letter is of one of them
 	}
 	s.feed.task.o.Tap.Before(s.feed.task.o.Task, s.feed.name, &c.batch)
 	if s.chain != nil && len(c.batch.Rows) > 0 {
-		working, transformed := s.feed.task.count.transform.Work(ctx)
-		span := c.of.span.Child("transform", tracing.Internal)
-		faults, err := s.feed.task.o.Retry.Transform(working, s.chain.Apply, &c.batch, func(failure error) {
-			s.feed.task.count.faults.Count()
+		workCtx, endTransform := s.feed.task.count.transform.Work(ctx)
+		span := c.origin.span.Child("transform", tracing.Internal)
+		rowErrors, err := s.feed.task.o.Retry.Transform(workCtx, s.chain.Apply, &c.batch, func(failure error) {
+			s.feed.task.count.errors.Count()
 			s.feed.task.o.Tally.Retries.Add(1)
-			s.feed.log.Warn("transforms failed and are tried again", "page", c.of.what, "error", failure)
+			s.feed.log.Warn("transforms failed and are tried again", "page", c.origin.request, "error", failure)
 		})
-		transformed()
+		endTransform()
 		span.Number("culvert.rows", int64(len(c.batch.Rows)))
 		span.End(err)
 		if err != nil {
-			return fmt.Errorf("%s: transforms: %w", c.of.what, err)
+			return fmt.Errorf("%s: transforms: %w", c.origin.request, err)
 		}
-		for i := range faults {
-			err := s.failed(ctx, c, faults[i].Origin, task.AtTransforms, task.RowFault{RowFault: &faults[i]})
+		for i := range rowErrors {
+			err := s.rejectRow(ctx, c, rowErrors[i].Origin, task.AtTransforms, task.RowFault{RowFault: &rowErrors[i]})
 			if err != nil {
 				return err
 			}
 		}
 	}
-	if l := c.of.refused; l != nil && !l.Parts.Whole() && len(c.batch.Rows) > 0 {
+	if l := c.origin.replayed; l != nil && !l.Parts.Whole() && len(c.batch.Rows) > 0 {
 		if err := l.Parts.Fits(uint32(len(c.batch.Rows))); err != nil {
-			if err := s.failed(ctx, c, c.batch.Rows[0].Origin, task.AtTransforms, err); err != nil {
+			if err := s.rejectRow(ctx, c, c.batch.Rows[0].Origin, task.AtTransforms, err); err != nil {
 				return err
 			}
 			c.batch.Rows = c.batch.Rows[:0]
@@ -133,80 +133,80 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 	if err := s.convert(ctx, c); err != nil {
 		return err
 	}
-	s.records(c, c)
-	c.spare()
+	s.buildRecords(c, c)
+	c.freeLargeRows()
 	return nil
 }
 
-// number is that of a row in its page, by its place in the chunk as it was read.
-func (c *chunk) number(at uint32) uint32 {
+// pageRow is that of a row in its page, by its place in the chunk as it was read.
+func (c *chunk) pageRow(at uint32) uint32 {
 	if int(at) < len(c.origins) {
 		return c.origins[at]
 	}
 	return at
 }
 
-// fault fails the task for a row, or counts it; at is the row's place in the chunk as it was read.
-func (s *shaper) fault(c *chunk, at uint32, stage task.ErrorStage, err error) error {
-	t, row := s.feed.task, c.number(at)
-	fault := fmt.Errorf("%s: %w", c.of.what, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
-	return t.o.Refuse(&t.count.faults, fault, func() {
-		s.feed.skipped(c.of.what, row, stage, err, func() []any { return about(c, at) })
+// err fails the task for a row, or counts it; at is the row's place in the chunk as it was read.
+func (s *transformStage) countRowError(c *chunk, at uint32, stage task.ErrorStage, err error) error {
+	t, row := s.feed.task, c.pageRow(at)
+	rowErr := fmt.Errorf("%s: %w", c.origin.request, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
+	return t.o.Refuse(&t.count.errors, rowErr, func() {
+		s.feed.logSkipped(c.origin.request, row, stage, err, func() []any { return about(c, at) })
 	})
 }
 
-// failed is fault of a row of which nothing comes, with its dead letter.
-func (s *shaper) failed(ctx context.Context, c *chunk, at uint32, stage task.ErrorStage, err error) error {
-	if err := s.fault(c, at, stage, err); err != nil {
+// ctx is fault of a row of which nothing comes, with its dead letter.
+func (s *transformStage) rejectRow(ctx context.Context, c *chunk, at uint32, stage task.ErrorStage, err error) error {
+	if err := s.countRowError(c, at, stage, err); err != nil {
 		return err
 	}
 	var parts task.Parts
-	if c.of.refused != nil {
-		parts = c.of.refused.Parts
+	if c.origin.replayed != nil {
+		parts = c.origin.replayed.Parts
 	}
-	return s.bury(ctx, c, at, c.number(at), stage, parts, err)
+	return s.rowToDLQ(ctx, c, at, c.pageRow(at), stage, parts, err)
 }
 
-// begin ends the row of which records were made, with a dead letter of those that could not be, and begins the one at
+// startRow ends the row of which records were made, with a dead letter of those that could not be, and begins the one at
 // another place.
-func (s *shaper) begin(ctx context.Context, c *chunk, at uint32) error {
+func (s *transformStage) startRow(ctx context.Context, c *chunk, at uint32) error {
 	w := s.row
 	s.row = splitRow{at: at}
-	if len(w.refused) == 0 {
+	if len(w.rejected) == 0 {
 		return nil
 	}
-	return s.bury(ctx, c, w.at, c.number(w.at), w.stage, task.PartsOf(w.parts, w.refused), w.fault)
+	return s.rowToDLQ(ctx, c, w.at, c.pageRow(w.at), w.stage, task.PartsOf(w.parts, w.rejected), w.err)
 }
 
 // convert writes keys, values and headers to the chunk's output. What is enough for a chunk of its own goes ahead.
-func (s *shaper) convert(ctx context.Context, c *chunk) error {
+func (s *transformStage) convert(ctx context.Context, c *chunk) error {
 	s.spans, s.headers, s.row = s.spans[:0], s.headers[:0], splitRow{}
 	for i := range c.batch.Rows {
-		if i%watchRows == 0 && ctx.Err() != nil {
+		if i%contextCheckRows == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if len(c.out) >= maxChunkOutput || len(s.spans) >= maxChunkRecords {
-			if err := s.ahead(ctx, c); err != nil {
+			if err := s.flushEarly(ctx, c); err != nil {
 				return err
 			}
 		}
 		if at := c.batch.Rows[i].Origin; at != s.row.at {
-			if err := s.begin(ctx, c, at); err != nil {
+			if err := s.startRow(ctx, c, at); err != nil {
 				return err
 			}
 		}
 		part := s.row.parts
 		s.row.parts++
-		if l := c.of.refused; l != nil && !l.Parts.Has(part) {
+		if l := c.origin.replayed; l != nil && !l.Parts.Has(part) {
 			continue // it is delivered
 		}
 		if topic := c.batch.Rows[i].Topic; i == 0 || topic != c.batch.Rows[i-1].Topic {
-			if err := s.ensure(ctx, c.batch.Topics[topic]); err != nil {
-				return fmt.Errorf("%s: %w", c.of.what, err)
+			if err := s.ensureTopic(ctx, c.batch.Topics[topic]); err != nil {
+				return fmt.Errorf("%s: %w", c.origin.request, err)
 			}
 		}
 		before, headers := len(c.out), len(s.headers)
-		sp, stage, err := s.record(ctx, c, i)
+		sp, stage, err := s.convertRow(ctx, c, i)
 		if err == nil {
 			s.spans = append(s.spans, sp)
 			continue
@@ -215,44 +215,44 @@ func (s *shaper) convert(ctx context.Context, c *chunk) error {
 			return context.Cause(ctx)
 		}
 		if fault.Stops(err) {
-			return fmt.Errorf("%s: %s: %w", c.of.what, stage, err)
+			return fmt.Errorf("%s: %s: %w", c.origin.request, stage, err)
 		}
 		c.out, s.headers = c.out[:before], s.headers[:headers]
-		if err := s.fault(c, s.row.at, stage, err); err != nil {
+		if err := s.countRowError(c, s.row.at, stage, err); err != nil {
 			return err
 		}
-		if s.row.refused = append(s.row.refused, part); s.row.fault == nil {
-			s.row.stage, s.row.fault = stage, err
+		if s.row.rejected = append(s.row.rejected, part); s.row.err == nil {
+			s.row.stage, s.row.err = stage, err
 		}
 	}
-	return s.begin(ctx, c, 0)
+	return s.startRow(ctx, c, 0)
 }
 
-// ahead sends what was converted so far on in a chunk of its own: few bytes of a plugin can become any amount of
+// flushEarly sends what was converted so far on in a chunk of its own: few bytes of a plugin can become any amount of
 // output, such as rows of one byte under a schema that stands in each of them. There are always chunks to come back:
 // reading holds two at most.
-func (s *shaper) ahead(ctx context.Context, c *chunk) error {
-	part, err := s.feed.take(ctx, c.of)
+func (s *transformStage) flushEarly(ctx context.Context, c *chunk) error {
+	part, err := s.feed.acquireChunk(ctx, c.origin)
 	if err != nil {
 		return err
 	}
 	sent := false
 	defer func() {
 		if !sent { // a mistake in what comes: other feeds would have a chunk less for ever
-			s.feed.give(part)
+			s.feed.releaseChunk(part)
 		}
 	}()
 	part.out, c.out = c.out, part.out
-	part.begins, c.begins = c.begins, false
-	s.records(c, part)
+	part.firstOfPage, c.firstOfPage = c.firstOfPage, false
+	s.buildRecords(c, part)
 	s.spans, s.headers = s.spans[:0], s.headers[:0]
 	sent = true
-	s.feed.pipe.shaped <- part
+	s.feed.pipeline.converted <- part
 	return nil
 }
 
-// ensure sees to a topic once. That it cannot be had is no fault of the row's, so it is never tolerated.
-func (s *shaper) ensure(ctx context.Context, topic string) error {
+// ensureTopic sees to a topic once. That it cannot be had is no fault of the row's, so it is never tolerated.
+func (s *transformStage) ensureTopic(ctx context.Context, topic string) error {
 	if s.topics[topic] {
 		return nil
 	}
@@ -265,28 +265,28 @@ func (s *shaper) ensure(ctx context.Context, topic string) error {
 	return nil
 }
 
-// record converts a row.
-func (s *shaper) record(ctx context.Context, c *chunk, i int) (sp recordSpan, stage task.ErrorStage, err error) {
+// convertRow converts a row.
+func (s *transformStage) convertRow(ctx context.Context, c *chunk, i int) (sp recordSpan, stage task.ErrorStage, err error) {
 	r, b := &c.batch.Rows[i], &c.batch
 	sp.row = i
 	topic := b.Topics[r.Topic]
 	sp.key = len(c.out)
-	most := s.feed.task.o.MaxRecordBytes - recordOverhead
-	if c.of.carries.Key != "" {
-		most -= headerOverhead + len(c.of.carries.Key) + len(c.of.carries.Value)
+	maxBytes := s.feed.task.o.MaxRecordBytes - recordOverhead
+	if c.origin.traceHeader.Key != "" {
+		maxBytes -= headerOverhead + len(c.origin.traceHeader.Key) + len(c.origin.traceHeader.Value)
 	}
-	if c.out, sp.keyNull, err = s.key.Encode(ctx, c.out, most, topic, b, r.Key); err != nil {
+	if c.out, sp.keyNull, err = s.key.Encode(ctx, c.out, maxBytes, topic, b, r.Key); err != nil {
 		return sp, task.AtKeyConverter, s.tooLarge(err)
 	}
 	sp.keyEnd, sp.value = len(c.out), len(c.out)
-	most -= sp.keyEnd - sp.key
-	if c.out, sp.valueNull, err = s.value.Encode(ctx, c.out, most, topic, b, r.Value); err != nil {
+	maxBytes -= sp.keyEnd - sp.key
+	if c.out, sp.valueNull, err = s.value.Encode(ctx, c.out, maxBytes, topic, b, r.Value); err != nil {
 		return sp, task.AtValueConverter, s.tooLarge(err)
 	}
 	sp.valueEnd, sp.headers = len(c.out), len(s.headers)
-	most -= sp.valueEnd - sp.value
+	maxBytes -= sp.valueEnd - sp.value
 	if r.Headers.Form == wit.Raw {
-		if err := s.rowHeaders(ctx, c, topic, r.Headers, most); err != nil {
+		if err := s.convertHeaders(ctx, c, topic, r.Headers, maxBytes); err != nil {
 			return sp, task.AtHeaderConverter, s.tooLarge(err)
 		}
 	}
@@ -295,7 +295,7 @@ func (s *shaper) record(ctx context.Context, c *chunk, i int) (sp recordSpan, st
 }
 
 // tooLarge adds to the error of a record that is larger than a producer's request which setting the bound comes from.
-func (s *shaper) tooLarge(err error) error {
+func (s *transformStage) tooLarge(err error) error {
 	if fault.Class(err) != fault.TooLargeException {
 		return err
 	}
@@ -303,8 +303,8 @@ func (s *shaper) tooLarge(err error) error {
 		"producer.max.request.size sets", err, s.feed.task.o.MaxRecordBytes-recordOverhead)
 }
 
-func (s *shaper) rowHeaders(ctx context.Context, c *chunk, topic string, block wit.Datum, most int) (err error) {
-	if int64(block.Size) > 2*int64(most) {
+func (s *transformStage) convertHeaders(ctx context.Context, c *chunk, topic string, block wit.Datum, maxBytes int) (err error) {
+	if int64(block.Size) > 2*int64(maxBytes) {
 		return headersTooLarge() // in a block a header takes some bytes less or more
 	}
 	if s.parsed, err = datum.Headers(s.parsed[:0], c.batch.Bytes(block)); err != nil {
@@ -312,13 +312,13 @@ func (s *shaper) rowHeaders(ctx context.Context, c *chunk, topic string, block w
 	}
 	for i := range s.parsed {
 		h := headerSpan{name: s.parsed[i].Name, start: len(c.out)}
-		most -= len(h.name) + headerOverhead
-		if c.out, h.null, err = s.header.Encode(ctx, c.out, most, topic, &c.batch,
+		maxBytes -= len(h.name) + headerOverhead
+		if c.out, h.null, err = s.header.Encode(ctx, c.out, maxBytes, topic, &c.batch,
 			&s.parsed[i]); err != nil {
 			return fmt.Errorf("header %s: %w", h.name, err)
 		}
 		h.end = len(c.out)
-		if most -= h.end - h.start; most < 0 {
+		if maxBytes -= h.end - h.start; maxBytes < 0 {
 			return headersTooLarge()
 		}
 		s.headers = append(s.headers, h)
@@ -330,10 +330,10 @@ func headersTooLarge() error {
 	return &fault.Error{Class: fault.TooLargeException, Text: "more bytes in its headers than are left for them"}
 }
 
-// records cuts the output of a chunk, which stands still now, into records of rows of another or the same.
-func (s *shaper) records(rows, c *chunk) {
-	c.produced = s.feed.pipe.output.NewBatch()
-	carries := c.of.carries.Key != "" // a row's own header goes before it
+// buildRecords cuts the output of a chunk, which stands still now, into records of rows of another or the same.
+func (s *transformStage) buildRecords(rows, c *chunk) {
+	c.produced = s.feed.pipeline.output.NewBatch()
+	carries := c.origin.traceHeader.Key != "" // a row's own header goes before it
 	for i := range s.spans {
 		sp := &s.spans[i]
 		row := &rows.batch.Rows[sp.row]
@@ -363,11 +363,11 @@ func (s *shaper) records(rows, c *chunk) {
 				}
 			}
 			if carries {
-				r.Headers[count-1] = c.of.carries
+				r.Headers[count-1] = c.origin.traceHeader
 			}
 		}
 	}
-	s.post(rows, c)
+	s.appendDeadLetters(rows, c)
 }
 
 // about is what a row is that becomes a record, for errors.log.include.messages.

@@ -10,22 +10,24 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// adopt takes another version of the plugin at a page boundary, if there is one and it fits. It is opened while pages
+// upgrade takes another version of the plugin at a page boundary, if there is one and it fits. It is opened while pages
 // are read.
-func (f *feed) adopt(ctx context.Context) error {
-	return f.adoptBy(ctx, f.task.plugin.AdoptOpened)
+func (f *feed) upgrade(ctx context.Context) error {
+	return f.upgradeWith(ctx, f.task.plugin.AdoptOpened)
 }
 
-// adoptWaiting is adopt that waits until another version is opened.
-func (f *feed) adoptWaiting(ctx context.Context) error { return f.adoptBy(ctx, f.task.plugin.Adopt) }
+// upgradeWaiting is adopt that waits until another version is opened.
+func (f *feed) upgradeWaiting(ctx context.Context) error {
+	return f.upgradeWith(ctx, f.task.plugin.Adopt)
+}
 
-func (f *feed) adoptBy(ctx context.Context, by func(context.Context) (*openedVersion, error)) error {
+func (f *feed) upgradeWith(ctx context.Context, get func(context.Context) (*openedVersion, error)) error {
 	for {
-		o, err := by(ctx)
+		o, err := get(ctx)
 		if err != nil || o == f.opened {
 			return err
 		}
-		if err = f.move(ctx, o); !f.task.plugin.Superseded(o, err) {
+		if err = f.switchTo(ctx, o); !f.task.plugin.Superseded(o, err) {
 			return err
 		}
 	}
@@ -37,34 +39,34 @@ func (t *Task) compatible(ctx context.Context, o *openedVersion) error {
 	if err := checkFeeds(o.feeds); err != nil {
 		return err
 	}
-	feeds := t.current()
+	feeds := t.currentFeeds()
 	if len(o.feeds) != len(feeds) {
 		return fmt.Errorf("expected its %d feeds, found %d: a change of feeds needs a restart of the task", len(feeds),
 			len(o.feeds))
 	}
 	for _, f := range feeds {
 		f.mu.Lock()
-		at := f.between
+		at := f.boundary
 		f.mu.Unlock()
-		if _, err := f.fits(ctx, o, at); err != nil {
+		if _, err := f.fitsVersion(ctx, o, at); err != nil {
 			return fmt.Errorf("feed %s: %w", f.name, err)
 		}
 	}
 	return nil
 }
 
-// fits finds the feed in a version and asks whether that can go on from an offset.
-func (f *feed) fits(ctx context.Context, o *openedVersion, at []wit.Field) (index uint32, err error) {
+// fitsVersion finds the feed in a version and asks whether that can go on from an offset.
+func (f *feed) fitsVersion(ctx context.Context, o *openedVersion, at []wit.Field) (index uint32, err error) {
 	if index, err = o.feedOf(f.partition); err != nil {
 		return 0, err
 	}
 	w := &o.feeds[index]
-	if was := f.belongs(); w.Fingerprint != was {
+	if prior := f.currentFingerprint(); w.Fingerprint != prior {
 		switch w.Changed {
 		case wit.ChangedReload:
 			return index, nil // it is not gone on from there
 		case wit.ChangedFail:
-			return 0, fmt.Errorf("its offsets belong to something else (%s)", difference(was, w.Fingerprint))
+			return 0, fmt.Errorf("its offsets belong to something else (%s)", describeDiff(prior, w.Fingerprint))
 		}
 	}
 	if len(at) > 0 {
@@ -85,36 +87,36 @@ func (o *openedVersion) feedOf(partition []wit.Field) (index uint32, err error) 
 	return uint32(i), nil
 }
 
-// move has the feed read with another version, or with the same one opened again: from the offset that it has now.
-func (f *feed) move(ctx context.Context, o *openedVersion) error {
-	index, err := f.fits(ctx, o, f.at.fields)
+// switchTo has the feed read with another version, or with the same one opened again: from the offset that it has now.
+func (f *feed) switchTo(ctx context.Context, o *openedVersion) error {
+	index, err := f.fitsVersion(ctx, o, f.position.fields)
 	if err != nil {
 		return fmt.Errorf("version %s of the plugin: %w", o.code.Version(), err)
 	}
 	f.opened, f.index = o, index
-	if w := f.wit(); w.Fingerprint != f.belongs() {
-		f.changed(w)
+	if w := f.spec(); w.Fingerprint != f.currentFingerprint() {
+		f.changeFingerprint(w)
 	}
 	return nil
 }
 
-// changed takes over the fingerprint of another query: offsets that are stored from now on carry it. The plugin says by
+// changeFingerprint takes over the fingerprint of another query: offsets that are stored from now on carry it. The plugin says by
 // feed.changed whether what was stored before still counts.
-func (f *feed) changed(w *wit.Feed) {
-	f.log.Info("offsets belong to something else from now on", "changed", difference(f.belongs(), w.Fingerprint),
+func (f *feed) changeFingerprint(w *wit.Feed) {
+	f.log.Info("offsets belong to something else from now on", "changed", describeDiff(f.currentFingerprint(), w.Fingerprint),
 		"read again", w.Changed == wit.ChangedReload)
 	f.mu.Lock()
 	f.fingerprint = w.Fingerprint
 	f.mu.Unlock()
 	if w.Changed == wit.ChangedReload {
-		f.at = position{fields: []wit.Field{}}
-		f.standing = f.at.fields
-		f.stand(f.standing)
+		f.position = position{fields: []wit.Field{}}
+		f.pageStart = f.position.fields
+		f.setBoundary(f.pageStart)
 	}
 }
 
-// belongs is what the feed's offsets belong to.
-func (f *feed) belongs() string {
+// currentFingerprint is what the feed's offsets belong to.
+func (f *feed) currentFingerprint() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.fingerprint
@@ -124,14 +126,14 @@ func (f *feed) belongs() string {
 // the one that the feed had, whose code is closed then, the feed goes on with that.
 func (f *feed) reopen(ctx context.Context) error {
 	if f.opened.code != f.task.plugin.Current() {
-		return f.adoptWaiting(ctx)
+		return f.upgradeWaiting(ctx)
 	}
 	o, err := f.task.plugin.Reopen(ctx, f.opened)
 	if err == nil {
-		err = f.move(ctx, o)
+		err = f.switchTo(ctx, o)
 	}
 	if f.task.plugin.Superseded(f.opened, err) {
-		return f.adoptWaiting(ctx)
+		return f.upgradeWaiting(ctx)
 	}
 	return err
 }

@@ -96,22 +96,22 @@ type Options struct {
 
 // Task reads the feeds of one task. It owns the goroutines of its feeds while Run runs.
 type Task struct {
-	o      Options
-	log    *slog.Logger
-	pages  chan struct{} // tokens for pages being read
-	count  counters
-	skips  task.Skips
-	plugin *task.Plugin[Reader, *openedVersion]
+	o         Options
+	log       *slog.Logger
+	pageSlots chan struct{} // tokens for pages being read
+	count     counters
+	skips     task.Skips
+	plugin    *task.Plugin[Reader, *openedVersion]
 
 	mu    sync.Mutex
 	feeds []*feed
 
-	// restMu is held while [Options.Rest], or what it returned, is called; mu may be taken under it.
-	restMu sync.Mutex
-	// resting is how many feeds wait for their next poll. endRest is what Rest returned, nil while the task does not
+	// idleMu is held while [Options.Rest], or what it returned, is called; mu may be taken under it.
+	idleMu sync.Mutex
+	// idleFeeds is how many feeds wait for their next poll. endRest is what Rest returned, nil while the task does not
 	// rest.
-	resting int
-	endRest func()
+	idleFeeds int
+	endIdle   func()
 }
 
 // openedVersion is a plugin version that has been opened.
@@ -201,9 +201,9 @@ type FeedError struct {
 type counters struct {
 	read, pages, repeated, resumed, notified, duplicates atomic.Int64
 	written, bytes                                       task.Meter
-	faults                                               task.Faults
+	errors                                               task.Faults
 	fetch, decode, transform, convert, produce           task.Clock
-	began                                                time.Time
+	startedAt                                            time.Time
 }
 
 // NewTask makes a task; nothing runs before [Task.Run].
@@ -232,11 +232,11 @@ func NewTask(o Options) *Task {
 	if o.NewHeaders == nil {
 		o.NewHeaders = func() (convert.Headers, error) { return convert.SimpleHeaders{Registry: o.Registry}, nil }
 	}
-	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), pages: make(chan struct{}, o.Pages)}
-	t.skips.Tolerance, t.skips.Message, t.count.began = o.Tolerance, rowSkipped, time.Now()
+	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), pageSlots: make(chan struct{}, o.Pages)}
+	t.skips.Tolerance, t.skips.Message, t.count.startedAt = o.Tolerance, rowSkipped, time.Now()
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Reader, *openedVersion]{
 		New: func(c Code) *openedVersion { return &openedVersion{code: c} },
-		Of:  func(o *openedVersion) Code { return o.code }, Call: t.call,
+		Of:  func(o *openedVersion) Code { return o.code }, Call: t.callOpen,
 		Fits: t.compatible})
 	return t
 }
@@ -245,37 +245,37 @@ func NewTask(o Options) *Task {
 func (t *Task) Progress() Progress {
 	c := &t.count
 	p := Progress{Read: c.read.Load(), Written: c.written.Load(), Bytes: c.bytes.Load(), Pages: c.pages.Load(),
-		Skipped: c.faults.Skipped.Load(),
-		Faults:  c.faults.All.Load(), LastFault: c.faults.Last(),
+		Skipped: c.errors.Skipped.Load(),
+		Faults:  c.errors.All.Load(), LastFault: c.errors.Last(),
 		Repeated: c.repeated.Load(), Resumed: c.resumed.Load(),
 		Notified: c.notified.Load(), Duplicates: c.duplicates.Load(),
 		Version: t.plugin.Version(),
-		Flow: task.FlowOf(c.began, &c.written, &c.bytes, task.StageOf("fetch", &c.fetch),
+		Flow: task.FlowOf(c.startedAt, &c.written, &c.bytes, task.StageOf("fetch", &c.fetch),
 			task.StageOf("decode", &c.decode), task.StageOf("transform", &c.transform, &c.convert),
 			task.StageOf("produce", &c.produce))}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p.CaughtUp = t.plugin.Opened() != nil
 	for i, f := range t.feeds {
-		one := f.progress()
-		var up time.Time
-		if one.LastCaughtUp != nil {
-			up = *one.LastCaughtUp
+		progress := f.progress()
+		var lastCaughtUp time.Time
+		if progress.LastCaughtUp != nil {
+			lastCaughtUp = *progress.LastCaughtUp
 		}
-		if i == 0 || up.Before(p.LastUp) {
-			p.LastUp = up
+		if i == 0 || lastCaughtUp.Before(p.LastUp) {
+			p.LastUp = lastCaughtUp
 		}
-		if one.Subscribed != nil {
-			last := *one.Subscribed
-			if one.LastNotified != nil && one.LastNotified.After(last) {
-				last = *one.LastNotified
+		if progress.Subscribed != nil {
+			last := *progress.Subscribed
+			if progress.LastNotified != nil && progress.LastNotified.After(last) {
+				last = *progress.LastNotified
 			}
 			if p.Told.IsZero() || last.Before(p.Told) {
 				p.Told = last
 			}
 		}
-		p.CaughtUp = p.CaughtUp && one.CaughtUp
-		p.Feeds = append(p.Feeds, one)
+		p.CaughtUp = p.CaughtUp && progress.CaughtUp
+		p.Feeds = append(p.Feeds, progress)
 	}
 	return p
 }
@@ -305,11 +305,11 @@ func (t *Task) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	var failure error
 	var once sync.Once
-	for i, f := range t.current() {
+	for i, f := range t.currentFeeds() {
 		wg.Go(func() {
 			if err := guard.Do(t.log, "feed "+f.name, func() error { return t.runFeed(running, i) }); err != nil {
 				once.Do(func() { failure = fmt.Errorf("feed %s: %w", f.name, err) })
-				stop(errOther)
+				stop(errOtherFeed)
 			}
 		})
 	}
@@ -318,28 +318,28 @@ func (t *Task) Run(ctx context.Context) error {
 	if errors.As(failure, new(*rowError)) {
 		t.o.Tally.Errors.Add(1)
 	}
-	t.sum()
+	t.logSummary()
 	return failure
 }
 
-// current are the feeds as they are now.
-func (t *Task) current() []*feed {
+// currentFeeds are the feeds as they are now.
+func (t *Task) currentFeeds() []*feed {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.feeds
 }
 
-// refusals is how often a feed starts over in succession from the same offset because brokers refuse to commit what it
+// maxRefusals is how often a feed starts over in succession from the same offset because brokers refuse to commit what it
 // reads: what they said may come of the transaction, and not of the next one. Outages are waited for.
-const refusals = 5
+const maxRefusals = 5
 
 // runFeed runs a feed, and again from its stored offset where what it read was not committed.
 func (t *Task) runFeed(ctx context.Context, i int) error {
-	var pace pace
-	refused := 0
+	var backoff progressBackoff
+	refusals := 0
 	for {
-		f := t.current()[i]
-		from, before := f.at, t.count.written.Load()
+		f := t.currentFeeds()[i]
+		from, before := f.position, t.count.written.Load()
 		err := f.run(ctx)
 		var rewound *kafka.Rewound
 		if !errors.As(err, &rewound) || ctx.Err() != nil {
@@ -347,29 +347,29 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 		}
 		t.count.repeated.Add(1)
 		f.log.Warn("the feed starts over from its stored offset", "reason", rewound.Cause)
-		if err := pause.For(ctx, pace.after(t.count.written.Load() > before)); err != nil {
+		if err := pause.For(ctx, backoff.after(t.count.written.Load() > before)); err != nil {
 			return err
 		}
-		if err := t.o.Renew(ctx, len(t.current())); err != nil {
+		if err := t.o.Renew(ctx, len(t.currentFeeds())); err != nil {
 			return err
 		}
-		again, err := t.startOver(ctx, f)
+		replacement, err := t.startOver(ctx, f)
 		if err != nil {
 			return err
 		}
-		if moved := again.at.row != from.row || !sameFields(again.at.fields, from.fields); moved || rewound.Committed {
-			refused = 0
+		if moved := replacement.position.row != from.row || !sameFields(replacement.position.fields, from.fields); moved || rewound.Committed {
+			refusals = 0
 		}
 		if rewound.Refused() {
-			refused++
+			refusals++
 		}
-		if refused == refusals {
-			return fmt.Errorf("%d times in succession: %w", refused, rewound)
+		if refusals == maxRefusals {
+			return fmt.Errorf("%d times in succession: %w", refusals, rewound)
 		}
-		again.inherit(f)
+		replacement.moveStateFrom(f)
 		t.mu.Lock()
 		t.feeds = slices.Clone(t.feeds) // others may be going over it
-		t.feeds[i] = again
+		t.feeds[i] = replacement
 		t.mu.Unlock()
 	}
 }
@@ -393,8 +393,8 @@ func (t *Task) startOver(ctx context.Context, old *feed) (*feed, error) {
 	}
 }
 
-// sum says what the task did and how long each stage was at work, all feeds together.
-func (t *Task) sum() {
+// logSummary says what the task did and how long each stage was at work, all feeds together.
+func (t *Task) logSummary() {
 	p, c := t.Progress(), &t.count
 	t.log.Info("source task ended", "rows", p.Written, "pages", p.Pages, "bytes", p.Bytes, "skipped", p.Skipped,
 		"repeated", p.Repeated, "resumed", p.Resumed,
@@ -402,8 +402,8 @@ func (t *Task) sum() {
 			"convert", c.convert.Took(), "produce", c.produce.Took()))
 }
 
-// errOther ends the other feeds of a task whose one feed failed.
-var errOther = errors.New("another feed of the task has failed")
+// errOtherFeed ends the other feeds of a task whose one feed failed.
+var errOtherFeed = errors.New("another feed of the task has failed")
 
 // start opens the plugin and finds where its feeds stand.
 func (t *Task) start(ctx context.Context) error {
@@ -432,14 +432,14 @@ func (t *Task) start(ctx context.Context) error {
 	return nil
 }
 
-// call makes one call of open.
-func (t *Task) call(ctx context.Context, r Reader, o *openedVersion, state []byte, answers []wit.Response) (*wit.Need,
+// callOpen makes one call of open.
+func (t *Task) callOpen(ctx context.Context, r Reader, o *openedVersion, state []byte, answers []wit.Response) (*wit.Need,
 	error) {
-	opening, err := r.OpenSource(ctx, t.o.Component, task.Seen(o.code, t.o.Settings), state, answers)
-	if err == nil && opening.Ready != nil {
-		o.context, o.feeds = opening.Ready.Context, opening.Ready.Feeds
+	result, err := r.OpenSource(ctx, t.o.Component, task.Seen(o.code, t.o.Settings), state, answers)
+	if err == nil && result.Ready != nil {
+		o.context, o.feeds = result.Ready.Context, result.Ready.Feeds
 	}
-	return opening.Ask, err
+	return result.Ask, err
 }
 
 // checkFeeds refuses feeds that would store their offsets in one place.

@@ -333,7 +333,7 @@ func TestRequestsThatAcknowledge(t *testing.T) {
 			}
 			w.broker.mu.Lock()
 			defer w.broker.mu.Unlock()
-			if stored := describe(w.broker.offsets["feed=0"]); len(w.broker.log) != n*3 ||
+			if stored := describeOffset(w.broker.offsets["feed=0"]); len(w.broker.log) != n*3 ||
 				stored != fmt.Sprintf("page=%d fingerprint=;topic=topic0", n) {
 				t.Errorf("%s was sent with %d records written and %q stored", r.Target, len(w.broker.log), stored)
 			}

@@ -16,117 +16,117 @@ import (
 )
 
 const (
-	// maxWakes is how many different wakes, and notifications with idents of their own, may wait for a feed; a sender
+	// maxTriggers is how many different wakes, and notifications with idents of their own, may wait for a feed; a sender
 	// of more is to send again.
-	maxWakes = 10_000
+	maxTriggers = 10_000
 	// rememberedIdents is how many notifications that were served are known again.
 	rememberedIdents = 1_000
-	// servedTogether is how many wakes are served before their rows are waited for.
-	servedTogether = 100
-	// maxLater is after how long at most a wake comes again that the plugin wants once more.
-	maxLater = time.Minute
-	// maxAgain is how many wakes may be waiting to come again, in addition to those that notifications asked for.
-	maxAgain = 1_000
+	// ackBatch is how many wakes are served before their rows are waited for.
+	ackBatch = 100
+	// maxRepeatDelay is after how long at most a wake comes again that the plugin wants once more.
+	maxRepeatDelay = time.Minute
+	// maxRepeats is how many wakes may be waiting to come again, in addition to those that notifications asked for.
+	maxRepeats = 1_000
 )
 
-// subscribeAgain is how often a subscription is looked at: it has no end of its own, and an administrator may delete
+// subscriptionInterval is how often a subscription is looked at: it has no end of its own, and an administrator may delete
 // it.
-const subscribeAgain = 10 * time.Minute
+const subscriptionInterval = 10 * time.Minute
 
-// wakes are the notifications that a feed has to serve (P9). The feed's lock guards all of it but came and
+// notificationQueue are the notifications that a feed has to serve (P9). The feed's lock guards all of it but came and
 // subscriptionDigest.
-type wakes struct {
-	waiting wakeQueue
-	// serving are those whose rows are being read, or sent, in the order in which they were taken.
-	serving []*wake
-	// pending are the notifications that wait or are served, by their idents; known are the last ones that were.
-	pending map[string]*wake
-	known   map[string]bool
-	recent  []string
-	// crowded: it was said that more than maxAgain were to come again.
-	crowded bool
+type notificationQueue struct {
+	pending triggerQueue
+	// processing are those whose rows are being read, or sent, in the order in which they were taken.
+	processing []*trigger
+	// byIdent are the notifications that wait or are served, by their idents; known are the last ones that were.
+	byIdent   map[string]*trigger
+	processed map[string]bool
+	recent    []string
+	// overflowLogged: it was said that more than maxAgain were to come again.
+	overflowLogged bool
 	// snapshots are those that were asked for.
 	snapshots []string
 	// came ends the feed's rest when one has come.
-	came guard.Bell
+	signal guard.Bell
 	// subscriptionDigest is that of the subscriptions that were there before what was read last was asked for: whatever
 	// happens later they tell. It is stored with the offset; where others are there at a start, the feed is read once
 	// more, since nobody has said what happened in between. Reading changes it.
 	subscriptionDigest string
-	// arranged is the digest of the subscriptions that there are, "" where none was asked for.
-	arranged string
+	// currentDigest is the digest of the subscriptions that there are, "" where none was asked for.
+	currentDigest string
 }
 
 // wake is what one or several notifications have asked for.
-type wake struct {
+type trigger struct {
 	token  string
 	idents []string
 	// served is closed when it was served: senders wait for it.
-	served chan struct{}
+	done chan struct{}
 	// subscriptionDigest is the new value of that of the feed's wakes when it is read for, "" where that does not
 	// change.
 	subscriptionDigest string
 	// again: it was served, and comes once more, not before notBefore. The answer then is the last one, whatever the
 	// plugin makes of it: plugins have no memory from one page to the next, and would have it come for ever.
-	again     bool
+	repeated  bool
 	notBefore time.Time
 }
 
 // due tells whether a wake may be served now.
-func (w *wake) due() bool { return !w.again || !time.Now().Before(w.notBefore) }
+func (w *trigger) due() bool { return !w.repeated || !time.Now().Before(w.notBefore) }
 
-// wakeQueue are wakes in the order in which they are served. The time that each call but addFirst takes does not grow
+// triggerQueue are wakes in the order in which they are served. The time that each call but addFirst takes does not grow
 // with how many there are, but with how many of them come again.
-type wakeQueue struct {
-	list []*wake
+type triggerQueue struct {
+	list []*trigger
 	// byToken are those that a notification of the same joins: the one of list that came last with a token.
-	byToken map[string]*wake
+	byToken map[string]*trigger
 	// again is how many of list come again.
-	again int
+	repeated int
 }
 
 // add puts a wake after the others.
-func (q *wakeQueue) add(w *wake) {
+func (q *triggerQueue) add(w *trigger) {
 	q.list = append(q.list, w)
-	q.note(w)
+	q.index(w)
 }
 
 // addFirst puts a wake before the others.
-func (q *wakeQueue) addFirst(w *wake) {
+func (q *triggerQueue) addFirst(w *trigger) {
 	q.list = slices.Insert(q.list, 0, w)
 	if q.byToken[w.token] == nil {
-		q.note(w)
-	} else if w.again {
-		q.again++
+		q.index(w)
+	} else if w.repeated {
+		q.repeated++
 	}
 }
 
-func (q *wakeQueue) note(w *wake) {
+func (q *triggerQueue) index(w *trigger) {
 	if q.byToken == nil {
-		q.byToken = map[string]*wake{}
+		q.byToken = map[string]*trigger{}
 	}
 	q.byToken[w.token] = w
-	if w.again {
-		q.again++
+	if w.repeated {
+		q.repeated++
 	}
 }
 
 // join is the wake of a token, which from now on comes as soon as one that is asked for; nil: there is none.
-func (q *wakeQueue) join(token string) *wake {
+func (q *triggerQueue) join(token string) *trigger {
 	w := q.byToken[token]
-	if w != nil && w.again {
-		w.again = false
-		q.again--
+	if w != nil && w.repeated {
+		w.repeated = false
+		q.repeated--
 	}
 	return w
 }
 
 // due tells whether a wake may be served now.
-func (q *wakeQueue) due() bool { return slices.ContainsFunc(q.list, (*wake).due) }
+func (q *triggerQueue) hasDue() bool { return slices.ContainsFunc(q.list, (*trigger).due) }
 
 // take takes the first one that may be served now out, nil: there is none.
-func (q *wakeQueue) take() *wake {
-	i := slices.IndexFunc(q.list, (*wake).due)
+func (q *triggerQueue) pop() *trigger {
+	i := slices.IndexFunc(q.list, (*trigger).due)
 	if i < 0 {
 		return nil
 	}
@@ -140,221 +140,221 @@ func (q *wakeQueue) take() *wake {
 	if q.byToken[w.token] == w {
 		delete(q.byToken, w.token)
 	}
-	if w.again {
-		q.again--
+	if w.repeated {
+		q.repeated--
 	}
 	return w
 }
 
-// wake notes that a notification came. served is closed when its rows are in Kafka; nil: they are, or it need not be
+// enqueue notes that a notification came. served is closed when its rows are in Kafka; nil: they are, or it need not be
 // waited for.
-func (f *feed) wake(w *wit.Wake) (served <-chan struct{}, err error) {
-	f = f.living()
+func (f *feed) enqueue(w *wit.Wake) (served <-chan struct{}, err error) {
+	f = f.lockCurrent()
 	defer f.mu.Unlock()
-	q := f.wakes
-	one := q.pending[w.Ident]
+	q := f.notifications
+	queued := q.byIdent[w.Ident]
 	switch {
-	case w.Ident != "" && q.known[w.Ident]:
+	case w.Ident != "" && q.processed[w.Ident]:
 		f.task.count.duplicates.Add(1)
 		return nil, nil
-	case w.Ident != "" && one != nil:
+	case w.Ident != "" && queued != nil:
 		f.task.count.duplicates.Add(1)
-	case len(q.pending) >= maxWakes:
+	case len(q.byIdent) >= maxTriggers:
 		return nil, notify.ErrBusy
-	case q.waiting.byToken[w.Token] != nil:
-		one = q.waiting.join(w.Token)
-	case len(q.waiting.list) >= maxWakes+q.waiting.again:
+	case q.pending.byToken[w.Token] != nil:
+		queued = q.pending.join(w.Token)
+	case len(q.pending.list) >= maxTriggers+q.pending.repeated:
 		return nil, notify.ErrBusy
 	default:
-		one = &wake{token: w.Token, served: make(chan struct{})}
-		q.waiting.add(one)
+		queued = &trigger{token: w.Token, done: make(chan struct{})}
+		q.pending.add(queued)
 	}
-	if w.Ident != "" && q.pending[w.Ident] == nil {
-		if q.pending == nil {
-			q.pending = map[string]*wake{}
+	if w.Ident != "" && q.byIdent[w.Ident] == nil {
+		if q.byIdent == nil {
+			q.byIdent = map[string]*trigger{}
 		}
-		q.pending[w.Ident] = one
-		one.idents = append(one.idents, w.Ident)
+		q.byIdent[w.Ident] = queued
+		queued.idents = append(queued.idents, w.Ident)
 	}
-	q.came.Ring()
+	q.signal.Ring()
 	if !w.Hold {
 		return nil, nil
 	}
-	return one.served, nil
+	return queued.done, nil
 }
 
-// living locks the feed, or the one that has taken its place.
-func (f *feed) living() *feed {
+// lockCurrent locks the feed, or the one that has taken its place.
+func (f *feed) lockCurrent() *feed {
 	f.mu.Lock()
-	for f.successor != nil {
-		heir := f.successor
+	for f.replacement != nil {
+		replacement := f.replacement
 		f.mu.Unlock()
-		f = heir
+		f = replacement
 		f.mu.Lock()
 	}
 	return f
 }
 
-// inherit takes over from a feed that ended what waits for it.
-func (f *feed) inherit(old *feed) {
+// moveStateFrom takes over from a feed that ended what waits for it.
+func (f *feed) moveStateFrom(old *feed) {
 	old.mu.Lock()
 	defer old.mu.Unlock()
-	old.successor = f
-	inherited := *old.wakes
-	inherited.waiting, inherited.serving = wakeQueue{}, nil
-	inherited.subscriptionDigest, inherited.arranged = f.wakes.subscriptionDigest, f.wakes.arranged
-	f.wakes = &inherited
-	for _, w := range append(old.wakes.serving, old.wakes.waiting.list...) {
-		f.wakes.waiting.add(w)
+	old.replacement = f
+	inherited := *old.notifications
+	inherited.pending, inherited.processing = triggerQueue{}, nil
+	inherited.subscriptionDigest, inherited.currentDigest = f.notifications.subscriptionDigest, f.notifications.currentDigest
+	f.notifications = &inherited
+	for _, w := range append(old.notifications.processing, old.notifications.pending.list...) {
+		f.notifications.pending.add(w)
 	}
-	f.shown.subscribed.Store(old.shown.subscribed.Load())
-	f.shown.notified.Store(old.shown.notified.Load())
-	if old.wakes.arranged != "" {
-		f.resubscribed(old.wakes.arranged, false)
+	f.status.subscribed.Store(old.status.subscribed.Load())
+	f.status.notified.Store(old.status.notified.Load())
+	if old.notifications.currentDigest != "" {
+		f.onResubscribed(old.notifications.currentDigest, false)
 	}
 }
 
-// arrange notes which subscriptions a feed has. again: others notified, or nobody did, after what was read last was
+// onSubscribed notes which subscriptions a feed has. again: others notified, or nobody did, after what was read last was
 // asked for. Then the feed is read once more; until that is stored a start finds it so again.
-func (f *feed) arrange(subscriptions string, again bool) {
-	f = f.living()
+func (f *feed) onSubscribed(subscriptions string, reread bool) {
+	f = f.lockCurrent()
 	defer f.mu.Unlock()
-	f.wakes.arranged = subscriptions
-	if !again {
+	f.notifications.currentDigest = subscriptions
+	if !reread {
 		return
 	}
-	q := f.wakes
-	if q.waiting.byToken[""] == nil {
-		q.waiting.add(&wake{served: make(chan struct{})})
+	q := f.notifications
+	if q.pending.byToken[""] == nil {
+		q.pending.add(&trigger{done: make(chan struct{})})
 	}
-	q.waiting.byToken[""].subscriptionDigest = f.wakes.arranged
-	q.came.Ring()
+	q.pending.byToken[""].subscriptionDigest = f.notifications.currentDigest
+	q.signal.Ring()
 }
 
-// resubscribed is arrange for a feed that is about to be read from its stored offset.
-func (f *feed) resubscribed(subscriptions string, made bool) (again bool) {
-	begun := len(f.at.fields) > 0
-	if again = begun && (made || f.wakes.subscriptionDigest != subscriptions); !begun {
-		f.wakes.subscriptionDigest = subscriptions
+// onResubscribed is arrange for a feed that is about to be read from its stored offset.
+func (f *feed) onResubscribed(subscriptions string, created bool) (reread bool) {
+	started := len(f.position.fields) > 0
+	if reread = started && (created || f.notifications.subscriptionDigest != subscriptions); !started {
+		f.notifications.subscriptionDigest = subscriptions
 	}
-	f.arrange(subscriptions, again)
-	return again
+	f.onSubscribed(subscriptions, reread)
+	return reread
 }
 
-// nextWake is the one that is served next.
-func (f *feed) nextWake() (token string, some bool) {
+// nextTrigger is the one that is served next.
+func (f *feed) nextTrigger() (token string, found bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	q := f.wakes
-	one := q.waiting.take()
-	if one == nil {
+	q := f.notifications
+	next := q.pending.pop()
+	if next == nil {
 		return "", false
 	}
-	q.serving = append(q.serving, one)
-	return one.token, true
+	q.processing = append(q.processing, next)
+	return next.token, true
 }
 
 // later has what the wake that was served now asks for read once more, after a while, unless that was the second time.
 // Who sent it need not wait.
-func (f *feed) later(wait time.Duration) {
+func (f *feed) scheduleRepeat(wait time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	q := f.wakes
-	served := q.serving[len(q.serving)-1]
+	q := f.notifications
+	served := q.processing[len(q.processing)-1]
 	switch {
-	case served.again, q.waiting.byToken[served.token] != nil:
+	case served.repeated, q.pending.byToken[served.token] != nil:
 		return
-	case q.waiting.again < maxAgain:
-	case q.crowded:
+	case q.pending.repeated < maxRepeats:
+	case q.overflowLogged:
 		return
 	default:
-		q.crowded = true
+		q.overflowLogged = true
 		f.log.Warn("more notifications than are kept for it have been answered in a way that the plugin wants to ask "+
-			"again about: those beyond that are not read once more, and what came first stands", "kept", maxAgain)
+			"again about: those beyond that are not read once more, and what came first stands", "kept", maxRepeats)
 		return
 	}
-	q.waiting.add(&wake{token: served.token, served: make(chan struct{}), again: true,
-		notBefore: time.Now().Add(min(wait, maxLater))})
+	q.pending.add(&trigger{token: served.token, done: make(chan struct{}), repeated: true,
+		notBefore: time.Now().Add(min(wait, maxRepeatDelay))})
 }
 
-// serve marks the wake that was taken last as being read for. It is no part of take, since a snapshot may come between,
+// markReading marks the wake that was taken last as being read for. It is no part of take, since a snapshot may come between,
 // whose pages are not what the wake asks for.
-func (f *feed) serve() {
+func (f *feed) markReading() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if last := len(f.wakes.serving) - 1; f.wakes.serving[last].subscriptionDigest != "" {
-		f.wakes.subscriptionDigest = f.wakes.serving[last].subscriptionDigest
+	if last := len(f.notifications.processing) - 1; f.notifications.processing[last].subscriptionDigest != "" {
+		f.notifications.subscriptionDigest = f.notifications.processing[last].subscriptionDigest
 	}
 }
 
-// putBack has the wake that was to be served now served later.
-func (f *feed) putBack() {
+// requeue has the wake that was to be served now served later.
+func (f *feed) requeue() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	q := f.wakes
-	last := len(q.serving) - 1
-	q.waiting.addFirst(q.serving[last])
-	q.serving = q.serving[:last]
+	q := f.notifications
+	last := len(q.processing) - 1
+	q.pending.addFirst(q.processing[last])
+	q.processing = q.processing[:last]
 }
 
-func (f *feed) woken() bool {
+func (f *feed) hasDueTrigger() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.wakes.waiting.due()
+	return f.notifications.pending.hasDue()
 }
 
-// release counts wakes as served when Kafka has their rows and offsets: with transactions a commit may be refused long
+// ackProcessed counts wakes as served when Kafka has their rows and offsets: with transactions a commit may be refused long
 // after the rows were sent, and the feed that starts over then serves them again. Where many are served, or none is
 // waiting, it waits for Kafka at once, else it leaves that to the next call.
-func (f *feed) release(ctx context.Context) error {
+func (f *feed) ackProcessed(ctx context.Context) error {
 	f.mu.Lock()
-	n := len(f.wakes.serving)
-	later := f.wakes.waiting.due() && n < servedTogether
+	n := len(f.notifications.processing)
+	deferred := f.notifications.pending.hasDue() && n < ackBatch
 	f.mu.Unlock()
-	if n == 0 || later {
+	if n == 0 || deferred {
 		return nil
 	}
-	if err := f.durable(ctx); err != nil {
+	if err := f.awaitDurable(ctx); err != nil {
 		return err
 	}
-	f.served()
+	f.ack()
 	return nil
 }
 
-// served lets the senders of the notifications go that were served.
-func (f *feed) served() {
+// ack lets the senders of the notifications go that were served.
+func (f *feed) ack() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	q := f.wakes
-	for _, w := range q.serving {
+	q := f.notifications
+	for _, w := range q.processing {
 		for _, ident := range w.idents {
-			delete(q.pending, ident)
-			q.know(ident)
+			delete(q.byIdent, ident)
+			q.remember(ident)
 		}
-		close(w.served)
+		close(w.done)
 	}
-	q.serving = nil
+	q.processing = nil
 }
 
-// know remembers a notification that was served.
-func (q *wakes) know(ident string) {
-	if q.known == nil {
-		q.known = map[string]bool{}
+// remember remembers a notification that was served.
+func (q *notificationQueue) remember(ident string) {
+	if q.processed == nil {
+		q.processed = map[string]bool{}
 	}
 	if len(q.recent) == rememberedIdents {
-		delete(q.known, q.recent[0])
+		delete(q.processed, q.recent[0])
 		q.recent = slices.Delete(q.recent, 0, 1)
 	}
-	q.known[ident] = true
+	q.processed[ident] = true
 	q.recent = append(q.recent, ident)
 }
 
-// doze waits for a moment, no longer than until a notification comes.
-func (f *feed) doze(ctx context.Context, d time.Duration) error {
+// sleep waits for a moment, no longer than until a notification comes.
+func (f *feed) sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
-	case <-f.wakes.came:
+	case <-f.notifications.signal:
 	case <-timer.C:
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -377,32 +377,32 @@ func (t *Task) listen(ctx context.Context) (close func(), err error) {
 	ended, end := context.WithCancel(ctx)
 	closers = append(closers, end)
 	for _, f := range t.feeds {
-		if !f.wit().Subscribes {
+		if !f.spec().Subscribes {
 			continue
 		}
-		address, leave, err := t.o.Listen(f.name, func(ctx context.Context, n wit.Notification) error {
-			return t.notified(ctx, ended, n)
+		address, unlisten, err := t.o.Listen(f.name, func(ctx context.Context, n wit.Notification) error {
+			return t.handleNotification(ctx, ended, n)
 		})
 		if err != nil {
 			close()
 			return nil, fmt.Errorf("feed %s: %w", f.name, err)
 		}
-		closers = append(closers, leave)
-		done, made, err := t.subscribe(ctx, f.name, address)
+		closers = append(closers, unlisten)
+		done, created, err := t.subscribe(ctx, f.name, address)
 		if err != nil {
 			close()
 			return nil, fmt.Errorf("feed %s: subscribe: %w", f.name, err)
 		}
-		f.shown.subscribed.Store(time.Now().UnixMilli())
+		f.status.subscribed.Store(time.Now().UnixMilli())
 		f.log.Info("subscribed", "address", address, "subscriptions", done)
-		if f.resubscribed(digestOf(done), made) {
+		if f.onResubscribed(digestOf(done), created) {
 			f.log.Warn("the subscription is not the one that notified of changes since the stored offset: what "+
 				"happened meanwhile is asked for",
-				"subscriptions", done, "made_now", made)
+				"subscriptions", done, "made_now", created)
 		}
 		go func() {
 			defer guard.Recover(t.log, "the subscription of feed "+f.name, nil)
-			t.renew(ended, f, address, done)
+			t.keepSubscribed(ended, f, address, done)
 		}()
 	}
 	return close, nil
@@ -410,37 +410,37 @@ func (t *Task) listen(ctx context.Context) (close func(), err error) {
 
 // subscribe sees to it that a feed is subscribed to under an address. made: it was not before, or not wholly, since the
 // plugin has asked for more than what is there.
-func (t *Task) subscribe(ctx context.Context, feed, address string) (done string, made bool, err error) {
+func (t *Task) subscribe(ctx context.Context, feed, address string) (done string, created bool, err error) {
 	for retried := 0; ; retried++ {
 		o := t.plugin.Opened()
 		i := slices.IndexFunc(o.feeds, func(w wit.Feed) bool { return w.Name == feed })
 		if i < 0 {
-			return "", made, fmt.Errorf("the plugin has no feed %s any more", feed)
+			return "", created, fmt.Errorf("the plugin has no feed %s any more", feed)
 		}
 		var changed bool
 		done, changed, err = t.subscribeOnce(ctx, o, uint32(i), address)
-		made = made || changed // also where its answer was lost
+		created = created || changed // also where its answer was lost
 		if t.plugin.Superseded(o, err) {
 			if _, err = t.plugin.Adopt(ctx); err != nil {
-				return "", made, err
+				return "", created, err
 			}
 			continue
 		}
-		var fault *wit.Fault
-		lost := new(transport.NoAnswer) // the plugin looks what became of the request
-		if again := errors.As(err, &lost) || errors.As(err, &fault) && fault.Kind == wit.FaultTransient; !again ||
+		var pluginErr *wit.Fault
+		noAnswer := new(transport.NoAnswer) // the plugin looks what became of the request
+		if retriable := errors.As(err, &noAnswer) || errors.As(err, &pluginErr) && pluginErr.Kind == wit.FaultTransient; !retriable ||
 			retried >= t.o.Client.Retry().Times() {
-			return done, made, err
+			return done, created, err
 		}
 		task.TriedAgain(t.log, t.o.Client, "to be subscribed again", "feed", feed, "retry", retried+1, "error", err)
 		if err := t.o.Client.Retry().Wait(ctx, 0); err != nil {
-			return "", made, err
+			return "", created, err
 		}
 	}
 }
 
 func (t *Task) subscribeOnce(ctx context.Context, o *openedVersion, feed uint32, address string) (done string,
-	made bool, err error) {
+	created bool, err error) {
 	err = transport.Ask(ctx, t.o.Client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
 		err = task.Do(ctx, o.code, func(r Reader) error {
 			a, err := r.Subscribe(ctx, o.context, feed, address, state, answers)
@@ -449,19 +449,19 @@ func (t *Task) subscribeOnce(ctx context.Context, o *openedVersion, feed uint32,
 			}
 			return err
 		})
-		made = made || need != nil && slices.ContainsFunc(need.Requests, func(r wit.Request) bool {
+		created = created || need != nil && slices.ContainsFunc(need.Requests, func(r wit.Request) bool {
 			return r.Method != "GET" && r.Method != "HEAD"
 		})
 		return need, err
 	})
-	return done, made, err
+	return done, created, err
 }
 
-// renew looks again and again whether a feed is still subscribed to. Where it was not, what happened meanwhile was not
+// keepSubscribed looks again and again whether a feed is still subscribed to. Where it was not, what happened meanwhile was not
 // told, and is asked for.
-func (t *Task) renew(ctx context.Context, f *feed, address, done string) {
-	for pause.For(ctx, subscribeAgain) == nil {
-		now, made, err := t.subscribe(ctx, f.name, address)
+func (t *Task) keepSubscribed(ctx context.Context, f *feed, address, done string) {
+	for pause.For(ctx, subscriptionInterval) == nil {
+		now, created, err := t.subscribe(ctx, f.name, address)
 		if ctx.Err() != nil {
 			return
 		}
@@ -469,25 +469,25 @@ func (t *Task) renew(ctx context.Context, f *feed, address, done string) {
 			task.TriedAgain(f.log, t.o.Client, "whether the subscription is still there is not known", "error", err)
 			continue
 		}
-		if made || now != done {
+		if created || now != done {
 			f.log.Warn("the subscription was gone and was made again: what happened meanwhile is asked for",
 				"subscriptions", now)
-			f.arrange(digestOf(now), true)
-			t.feed(f.name).shown.subscribed.Store(time.Now().UnixMilli())
+			f.onSubscribed(digestOf(now), true)
+			t.findFeed(f.name).status.subscribed.Store(time.Now().UnixMilli())
 		}
 		done = now
 	}
 }
 
-// notified takes a notification. It returns when it is to be answered.
-func (t *Task) notified(ctx, ended context.Context, n wit.Notification) error {
+// handleNotification takes a notification. It returns when it is to be answered.
+func (t *Task) handleNotification(ctx, ended context.Context, n wit.Notification) error {
 	if ended.Err() != nil {
 		return notify.ErrBusy
 	}
 	o := t.plugin.Opened()
-	var came []wit.Wake
+	var triggers []wit.Wake
 	err := task.Do(ctx, o.code, func(r Reader) (err error) {
-		came, err = r.Notified(ctx, o.context, n)
+		triggers, err = r.Notified(ctx, o.context, n)
 		return err
 	})
 	if task.Stale(err) || t.plugin.Superseded(o, err) {
@@ -497,17 +497,17 @@ func (t *Task) notified(ctx, ended context.Context, n wit.Notification) error {
 		return err
 	}
 	var all []<-chan struct{}
-	for i := range came {
-		w := &came[i]
+	for i := range triggers {
+		w := &triggers[i]
 		if int(w.Feed) >= len(o.feeds) {
 			return fmt.Errorf("the plugin wakes feed %d, and has %d", w.Feed, len(o.feeds))
 		}
-		f := t.feed(o.feeds[w.Feed].Name)
+		f := t.findFeed(o.feeds[w.Feed].Name)
 		if f == nil {
 			return notify.ErrBusy
 		}
-		f.shown.notified.Store(time.Now().UnixMilli())
-		served, err := f.wake(w)
+		f.status.notified.Store(time.Now().UnixMilli())
+		served, err := f.enqueue(w)
 		if err != nil {
 			return err
 		}
@@ -528,7 +528,7 @@ func (t *Task) notified(ctx, ended context.Context, n wit.Notification) error {
 	return nil
 }
 
-func (t *Task) feed(name string) *feed {
+func (t *Task) findFeed(name string) *feed {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, f := range t.feeds {

@@ -21,18 +21,18 @@ import (
 )
 
 const (
-	// maxAnswer bounds what is read of an answer, in bytes.
-	maxAnswer = 64 << 10
-	// firstPause and lastPause are between two tries of one sending; they double.
-	firstPause, lastPause = time.Second, 8 * time.Second
-	// maxWaiting is how many spans wait to be sent, at most.
-	maxWaiting = 2048
+	// maxResponseBytes bounds what is read of an answer, in bytes.
+	maxResponseBytes = 64 << 10
+	// firstRetryDelay and lastPause are between two tries of one sending; they double.
+	firstRetryDelay, maxRetryDelay = time.Second, 8 * time.Second
+	// maxQueued is how many spans wait to be sent, at most.
+	maxQueued = 2048
 )
 
 // post sends the requests of OpenTelemetry's exporter to the endpoint as it is, with its user, password and query,
 // which the exporter leaves out, and the headers.
-type post struct {
-	to      *url.URL
+type endpointTransport struct {
+	url     *url.URL
 	headers http.Header
 	next    http.RoundTripper
 	// closing: nothing more is tried again.
@@ -40,10 +40,10 @@ type post struct {
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (p *post) RoundTrip(r *http.Request) (*http.Response, error) {
+func (p *endpointTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
-	r.URL, r.Host = p.to, ""
-	if user := p.to.User; user != nil {
+	r.URL, r.Host = p.url, ""
+	if user := p.url.User; user != nil {
 		password, _ := user.Password()
 		r.SetBasicAuth(user.Username(), password)
 	}
@@ -52,21 +52,21 @@ func (p *post) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	answer, err := p.next.RoundTrip(r)
 	if err != nil && !p.closing.Load() {
-		err = unanswered{err}
+		err = noResponseError{err}
 	}
 	return answer, err
 }
 
-// unanswered is the error of a request without an answer, which is sent again.
-type unanswered struct{ error }
+// noResponseError is the error of a request without an answer, which is sent again.
+type noResponseError struct{ error }
 
-func (unanswered) Temporary() bool { return true }
-func (u unanswered) Unwrap() error { return u.error }
+func (noResponseError) Temporary() bool { return true }
+func (u noResponseError) Unwrap() error { return u.error }
 
 // newExporter makes one that posts spans by OTLP over HTTP, binary
 // (https://opentelemetry.io/docs/specs/otlp/#otlphttp).
 func newExporter(o Options, log *slog.Logger) (*exporter, error) {
-	trusted, err := o.trust()
+	tlsConfig, err := o.tlsConfig()
 	if err != nil {
 		return nil, err
 	}
@@ -75,29 +75,29 @@ func newExporter(o Options, log *slog.Logger) (*exporter, error) {
 		return nil, fmt.Errorf("the endpoint is no URL")
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.TLSClientConfig = trusted
-	p := &post{to: to, headers: o.Headers, next: t}
+	t.TLSClientConfig = tlsConfig
+	p := &endpointTransport{url: to, headers: o.Headers, next: t}
 	client := otlptracehttp.NewClient(otlptracehttp.WithEndpoint(to.Host), otlptracehttp.WithURLPath(to.Path),
 		otlptracehttp.WithInsecure(), // not read: the transport goes by the endpoint
 		otlptracehttp.WithCompression(otlptracehttp.GzipCompression), otlptracehttp.WithTimeout(o.Timeout),
-		otlptracehttp.WithMaxResponseSize(maxAnswer),
+		otlptracehttp.WithMaxResponseSize(maxResponseBytes),
 		// In place of OTEL_EXPORTER_OTLP_HEADERS, which may be for another collector than this endpoint.
 		otlptracehttp.WithHeaders(nil), otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf),
-		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: true, InitialInterval: firstPause,
-			MaxInterval: lastPause, MaxElapsedTime: o.Timeout}),
+		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: true, InitialInterval: firstRetryDelay,
+			MaxInterval: maxRetryDelay, MaxElapsedTime: o.Timeout}),
 		otlptracehttp.WithHTTPClient(&http.Client{Transport: p, Timeout: o.Timeout,
 			// Headers may be secret, and the next address is somebody else's.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}))
-	e := &exporter{SpanExporter: otlptrace.NewUnstarted(client), post: p, log: log,
-		to: to.Scheme + "://" + to.Host + to.Path}
+	e := &exporter{SpanExporter: otlptrace.NewUnstarted(client), transport: p, log: log,
+		endpoint: to.Scheme + "://" + to.Host + to.Path}
 	for _, values := range o.Headers {
-		e.known.Keep(values...)
+		e.secrets.Keep(values...)
 	}
-	if password, some := to.User.Password(); some {
-		e.known.Keep(password)
+	if password, found := to.User.Password(); found {
+		e.secrets.Keep(password)
 	}
 	for _, values := range to.Query() {
-		e.known.Keep(values...)
+		e.secrets.Keep(values...)
 	}
 	return e, nil
 }
@@ -105,35 +105,35 @@ func newExporter(o Options, log *slog.Logger) (*exporter, error) {
 // exporter counts what was sent, and says once that nothing can be, and once that it can be again.
 type exporter struct {
 	sdk.SpanExporter
-	post        *post
-	to          string       // the endpoint without what may be secret
-	known       secret.Known // of the headers and the endpoint, which a collector may repeat
-	log         *slog.Logger
-	taken, lost atomic.Int64
-	waiting     atomic.Int64 // spans that have ended and are not being sent yet
+	transport      *endpointTransport
+	endpoint       string       // the endpoint without what may be secret
+	secrets        secret.Known // of the headers and the endpoint, which a collector may repeat
+	log            *slog.Logger
+	exported, lost atomic.Int64
+	queued         atomic.Int64 // spans that have ended and are not being sent yet
 
-	mu        sync.Mutex
-	collector away.Partner
-	missed    int64 // spans since it is away
+	mu            sync.Mutex
+	collector     away.Partner
+	lostWhileAway int64 // spans since it is away
 }
 
-// queue is a [sdk.SpanProcessor] that drops a span if maxWaiting spans wait, and counts it as lost.
-type queue struct {
+// boundedProcessor is a [sdk.SpanProcessor] that drops a span if maxWaiting spans wait, and counts it as lost.
+type boundedProcessor struct {
 	sdk.SpanProcessor
 	e *exporter
 }
 
-func newQueue(e *exporter, timeout time.Duration) queue {
-	return queue{sdk.NewBatchSpanProcessor(e, sdk.WithExportTimeout(timeout), sdk.WithMaxQueueSize(maxWaiting)), e}
+func newBoundedProcessor(e *exporter, timeout time.Duration) boundedProcessor {
+	return boundedProcessor{sdk.NewBatchSpanProcessor(e, sdk.WithExportTimeout(timeout), sdk.WithMaxQueueSize(maxQueued)), e}
 }
 
 // OnEnd implements [sdk.SpanProcessor].
-func (q queue) OnEnd(s sdk.ReadOnlySpan) {
+func (q boundedProcessor) OnEnd(s sdk.ReadOnlySpan) {
 	if !s.SpanContext().IsSampled() {
 		return
 	}
-	if q.e.waiting.Add(1) > maxWaiting {
-		q.e.waiting.Add(-1)
+	if q.e.queued.Add(1) > maxQueued {
+		q.e.queued.Add(-1)
 		q.e.lost.Add(1)
 		return
 	}
@@ -142,7 +142,7 @@ func (q queue) OnEnd(s sdk.ReadOnlySpan) {
 
 // ExportSpans never fails: what it has to say is said here, in one line while failures last and not for each batch.
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
-	e.waiting.Add(-int64(len(spans)))
+	e.queued.Add(-int64(len(spans)))
 	began := time.Now()
 	err := e.SpanExporter.ExportSpans(ctx, spans)
 	e.mu.Lock()
@@ -155,15 +155,15 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 		}
 	}
 	e.lost.Add(lost)
-	e.taken.Add(int64(len(spans)) - lost)
-	e.missed += lost
+	e.exported.Add(int64(len(spans)) - lost)
+	e.lostWhileAway += lost
 	if err != nil {
 		e.collector.Lost(e.log, began, "", "tracing: spans cannot be sent, and those until they can be are lost", "endpoint",
-			e.to, "error", shown.Line(e.known.Strike(err.Error())))
+			e.endpoint, "error", shown.Line(e.secrets.Strike(err.Error())))
 		return nil
 	}
-	e.collector.Back(e.log, began, "tracing: spans are sent again", "endpoint", e.to, "lost", e.missed)
-	e.missed = 0
+	e.collector.Back(e.log, began, "tracing: spans are sent again", "endpoint", e.endpoint, "lost", e.lostWhileAway)
+	e.lostWhileAway = 0
 	return nil
 }
 

@@ -22,10 +22,10 @@ const maxState = 4096
 // maxLinks is how many spans the span of a batch goes back to at most, as the SDK has it by default.
 const maxLinks = 128
 
-// carried is what a [propagation.TraceContext] reads and writes.
-type carried struct{ parent, state string }
+// headerCarrier is what a [propagation.TraceContext] reads and writes.
+type headerCarrier struct{ parent, state string }
 
-func (c *carried) Get(key string) string {
+func (c *headerCarrier) Get(key string) string {
 	switch key {
 	case parentHeader:
 		return c.parent
@@ -35,7 +35,7 @@ func (c *carried) Get(key string) string {
 	return ""
 }
 
-func (c *carried) Set(key, value string) {
+func (c *headerCarrier) Set(key, value string) {
 	switch key {
 	case parentHeader:
 		c.parent = value
@@ -44,7 +44,7 @@ func (c *carried) Set(key, value string) {
 	}
 }
 
-func (c *carried) Keys() []string { return []string{parentHeader, stateHeader} }
+func (c *headerCarrier) Keys() []string { return []string{parentHeader, stateHeader} }
 
 // Header is the header by which records say that they come of the span; with Key "" of none. One that was not sampled
 // is carried, too: whoever goes on from it makes no spans either. There is no tracestate, since the worker begins its
@@ -53,8 +53,8 @@ func (s *Span) Header() kgo.RecordHeader {
 	if s == nil {
 		return kgo.RecordHeader{}
 	}
-	var c carried
-	propagation.TraceContext{}.Inject(s.under, &c)
+	var c headerCarrier
+	propagation.TraceContext{}.Inject(s.ctx, &c)
 	return kgo.RecordHeader{Key: parentHeader, Value: []byte(c.parent)}
 }
 
@@ -68,9 +68,9 @@ type links struct {
 	seen  map[string]bool // values of the header, as far as they are looked at
 }
 
-// of notes what a record comes of.
-func (l *links) of(r *kgo.Record) {
-	var c carried
+// add notes what a record comes of.
+func (l *links) add(r *kgo.Record) {
+	var c headerCarrier
 	for i := range r.Headers { // of several the last one counts, as in Kafka's own clients
 		switch h := &r.Headers[i]; {
 		case h.Key == parentHeader && len(h.Value) < maxState:
@@ -99,7 +99,7 @@ func (t *Tracer) Batch(since time.Time, records iter.Seq[*kgo.Record]) *Span {
 	}
 	var l links
 	for r := range records {
-		l.of(r)
+		l.add(r)
 	}
 	return t.start(context.Background(), "batch", trace.WithSpanKind(Consumer), trace.WithTimestamp(since),
 		trace.WithLinks(l.links...))

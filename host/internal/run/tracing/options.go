@@ -69,9 +69,9 @@ func ParseHeaders(text string) (http.Header, error) {
 		if strings.TrimSpace(part) == "" {
 			continue
 		}
-		name, value, some := strings.Cut(part, "=")
+		name, value, found := strings.Cut(part, "=")
 		decoded, err := url.PathUnescape(strings.TrimSpace(value))
-		if name = strings.TrimSpace(name); !some || name == "" || err != nil ||
+		if name = strings.TrimSpace(name); !found || name == "" || err != nil ||
 			strings.ContainsFunc(name+decoded, func(r rune) bool { return r < ' ' || r == 0x7f }) ||
 			strings.ContainsAny(name, " ()<>@,;:\\\"/[]?={}") {
 			return nil, fmt.Errorf("expected NAME=VALUE, separated by commas; number %d is something else", n+1)
@@ -122,12 +122,12 @@ func (o Options) CheckSampler() error {
 
 // CheckTrust is as [Options.CheckSampler].
 func (o Options) CheckTrust() error {
-	_, err := o.trust()
+	_, err := o.tlsConfig()
 	return err
 }
 
-// trust is the configuration of TLS; nil: the system's.
-func (o Options) trust() (*tls.Config, error) {
+// tlsConfig is the configuration of TLS; nil: the system's.
+func (o Options) tlsConfig() (*tls.Config, error) {
 	if o.Certificate == "" {
 		return nil, nil
 	}

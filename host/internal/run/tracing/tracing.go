@@ -24,8 +24,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// scope is the name under which spans say who made them.
-const scope = "github.com/culvert-project/culvert"
+// instrumentationScope is the name under which spans say who made them.
+const instrumentationScope = "github.com/culvert-project/culvert"
 
 // defaultService is the name of the service where nobody gives one.
 const defaultService = "culvert"
@@ -39,7 +39,7 @@ type Tracer struct {
 	tracer   trace.Tracer
 	provider *sdk.TracerProvider
 	exporter *exporter
-	strike   func(string) string
+	redact   func(string) string
 }
 
 // New makes a tracer that sends its spans as o says; instance names this worker among others of the service, version is
@@ -53,42 +53,42 @@ func New(ctx context.Context, o Options, instance, version string, log *slog.Log
 	if err != nil {
 		return nil, err
 	}
-	own := []attribute.KeyValue{attribute.String("service.name", defaultService),
+	defaults := []attribute.KeyValue{attribute.String("service.name", defaultService),
 		attribute.String("service.version", version), attribute.String("service.instance.id", instance)}
-	var given []attribute.KeyValue
+	var configured []attribute.KeyValue
 	if o.Service != "" {
-		given = append(given, attribute.String("service.name", o.Service))
+		configured = append(configured, attribute.String("service.name", o.Service))
 	}
 	// Later ones win. WithFromEnv: OTEL_RESOURCE_ATTRIBUTES. Nothing about the process: its arguments may hold secrets.
-	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(own...),
-		resource.WithFromEnv(), resource.WithAttributes(given...))
+	res, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(defaults...),
+		resource.WithFromEnv(), resource.WithAttributes(configured...))
 	if err != nil {
 		log.Warn("tracing: OTEL_RESOURCE_ATTRIBUTES cannot be read, and spans go without them", "error", err)
 	}
-	p := sdk.NewTracerProvider(sdk.WithSpanProcessor(newQueue(e, o.Timeout)),
-		sdk.WithSampler(sampler), sdk.WithResource(about))
-	strike := o.Strike
-	if strike == nil {
-		strike = func(text string) string { return text }
+	p := sdk.NewTracerProvider(sdk.WithSpanProcessor(newBoundedProcessor(e, o.Timeout)),
+		sdk.WithSampler(sampler), sdk.WithResource(res))
+	redact := o.Strike
+	if redact == nil {
+		redact = func(text string) string { return text }
 	}
-	return &Tracer{tracer: p.Tracer(scope, trace.WithInstrumentationVersion(version)), provider: p, exporter: e,
-		strike: strike}, nil
+	return &Tracer{tracer: p.Tracer(instrumentationScope, trace.WithInstrumentationVersion(version)), provider: p, exporter: e,
+		redact: redact}, nil
 }
 
 // Close sends what waits still, once, and ends the tracer, when ctx ends at the latest.
 func (t *Tracer) Close(ctx context.Context) {
 	if t != nil {
-		t.exporter.post.closing.Store(true)
+		t.exporter.transport.closing.Store(true)
 		_ = t.provider.Shutdown(ctx) // what was lost by it was said
 	}
 }
 
 // Sent are how many spans a collector has taken, and how many were lost since it did not, or since too many waited.
-func (t *Tracer) Sent() (taken, lost int64) {
+func (t *Tracer) Sent() (exported, lost int64) {
 	if t == nil {
 		return 0, 0
 	}
-	return t.exporter.taken.Load(), t.exporter.lost.Load()
+	return t.exporter.exported.Load(), t.exporter.lost.Load()
 }
 
 // Kind is what a span is about, as OpenTelemetry has it.
@@ -108,7 +108,7 @@ const (
 type Span struct {
 	tracer *Tracer
 	span   trace.Span
-	under  context.Context // with the span in it
+	ctx    context.Context // with the span in it
 }
 
 // Start begins a trace.
@@ -119,9 +119,9 @@ func (t *Tracer) Start(name string, kind Kind) *Span {
 	return t.start(context.Background(), name, trace.WithSpanKind(kind))
 }
 
-func (t *Tracer) start(under context.Context, name string, o ...trace.SpanStartOption) *Span {
+func (t *Tracer) start(ctx context.Context, name string, o ...trace.SpanStartOption) *Span {
 	s := &Span{tracer: t}
-	s.under, s.span = t.tracer.Start(under, name, o...)
+	s.ctx, s.span = t.tracer.Start(ctx, name, o...)
 	return s
 }
 
@@ -130,7 +130,7 @@ func (s *Span) Child(name string, kind Kind) *Span {
 	if s == nil {
 		return nil
 	}
-	return s.tracer.start(s.under, name, trace.WithSpanKind(kind))
+	return s.tracer.start(s.ctx, name, trace.WithSpanKind(kind))
 }
 
 // Past is a part that is over: it was at work for so long between two moments.
@@ -138,7 +138,7 @@ func (s *Span) Past(name string, from, to time.Time, work time.Duration) {
 	if s == nil || from.IsZero() {
 		return
 	}
-	_, part := s.tracer.tracer.Start(s.under, name, trace.WithTimestamp(from),
+	_, part := s.tracer.tracer.Start(s.ctx, name, trace.WithTimestamp(from),
 		trace.WithAttributes(attribute.Float64("culvert.work_ms", float64(work)/float64(time.Millisecond))))
 	part.End(trace.WithTimestamp(to))
 }
@@ -174,14 +174,14 @@ func (s *Span) Answered(status uint16) {
 // Name notes a name that the connector publishes.
 func (s *Span) Name(key, value string) {
 	if s != nil {
-		s.span.SetAttributes(attribute.String(key, bounded(value)))
+		s.span.SetAttributes(attribute.String(key, truncate(value)))
 	}
 }
 
 // Text notes something about the span, without what must not be shown.
 func (s *Span) Text(key, value string) {
 	if s != nil {
-		s.Name(key, s.tracer.strike(value))
+		s.Name(key, s.tracer.redact(value))
 	}
 }
 
@@ -198,10 +198,10 @@ func (s *Span) End(err error) {
 		return
 	}
 	if err != nil {
-		s.span.SetStatus(codes.Error, bounded(s.tracer.strike(err.Error())))
+		s.span.SetStatus(codes.Error, truncate(s.tracer.redact(err.Error())))
 	}
 	s.span.End()
 }
 
-// bounded is a text as a span has it: one line of valid UTF-8, since protobuf takes nothing else.
-func bounded(text string) string { return shown.Within(text, maxText) }
+// truncate is a text as a span has it: one line of valid UTF-8, since protobuf takes nothing else.
+func truncate(text string) string { return shown.Within(text, maxText) }

@@ -67,20 +67,20 @@ type Chain struct {
 	input  []wit.Row
 	faults []wit.RowFault
 	// piece, chosen, others and out hold parts of a batch.
-	piece, chosen record.Batch
-	others, out   []wit.Row
-	// origins are those of the rows of a part, by their places in it.
-	origins []uint32
+	piece, matched record.Batch
+	unmatched, out []wit.Row
+	// rowIndexes are those of the rows of a part, by their places in it.
+	rowIndexes []uint32
 }
 
 // group is stages that go to one plugin in one call.
 type group struct {
-	chain *prepared
+	chain *preparedStages
 	// first is the place of its first stage in the chain; aliases are those of all.
 	first   int
 	aliases []string
 	// condition is a predicate of another plugin, in front of a single stage; nil: none.
-	condition *prepared
+	condition *preparedStages
 	negate    bool
 }
 
@@ -99,7 +99,7 @@ func New(ctx context.Context, o Options) (*Chain, error) {
 	}
 	for i := range c.groups {
 		g := &c.groups[i]
-		for _, p := range []*prepared{g.chain, g.condition} {
+		for _, p := range []*preparedStages{g.chain, g.condition} {
 			if p == nil {
 				continue
 			}
@@ -116,47 +116,47 @@ func New(ctx context.Context, o Options) (*Chain, error) {
 func (c *Chain) bind(o Options) error {
 	for i, s := range o.Stages {
 		at := "transforms." + s.Alias + "."
-		own, err := o.Manager.Bind(o.Connector, wit.ComponentTransformation, s.Class, s.Version)
+		binding, err := o.Manager.Bind(o.Connector, wit.ComponentTransformation, s.Class, s.Version)
 		if err != nil {
 			return fmt.Errorf("%stype: %w", at, err)
 		}
-		stage := staged{Stage: wit.Stage{Component: s.Class}, settings: s.Settings}
-		var other *prepared
+		stage := boundStage{Stage: wit.Stage{Component: s.Class}, settings: s.Settings}
+		var predicate *preparedStages
 		if s.Predicate != nil {
 			b, err := o.Manager.Bind(o.Connector, wit.ComponentPredicate, s.Predicate.Class, s.Predicate.Version)
 			if err != nil {
-				own.Close()
+				binding.Close()
 				return fmt.Errorf("predicates.%s.type, asked for by %spredicate: %w", s.Predicate.Alias, at, err)
 			}
-			if same(own, b) && s.Version == s.Predicate.Version {
+			if sameModule(binding, b) && s.Version == s.Predicate.Version {
 				stage.Condition = &wit.Condition{Component: s.Predicate.Class, Negate: s.Negate}
 				stage.condition = s.Predicate.Settings
 				b.Close()
 			} else {
-				other = &prepared{binding: b, aside: o.Aside,
-					stages: []staged{{Stage: wit.Stage{Component: s.Predicate.Class},
+				predicate = &preparedStages{binding: b, isolated: o.Aside,
+					stages: []boundStage{{Stage: wit.Stage{Component: s.Predicate.Class},
 						settings: s.Predicate.Settings}}}
 			}
 		}
-		if n := len(c.groups); other == nil && n > 0 && c.groups[n-1].takes(own, s.Version) {
+		if n := len(c.groups); predicate == nil && n > 0 && c.groups[n-1].accepts(binding, s.Version) {
 			g := &c.groups[n-1]
 			g.chain.stages, g.aliases = append(g.chain.stages, stage), append(g.aliases, s.Alias)
-			own.Close()
+			binding.Close()
 			continue
 		}
-		c.groups = append(c.groups, group{first: i, aliases: []string{s.Alias}, condition: other, negate: s.Negate,
-			chain: &prepared{binding: own, version: s.Version, aside: o.Aside, stages: []staged{stage}}})
+		c.groups = append(c.groups, group{first: i, aliases: []string{s.Alias}, condition: predicate, negate: s.Negate,
+			chain: &preparedStages{binding: binding, version: s.Version, isolated: o.Aside, stages: []boundStage{stage}}})
 	}
 	return nil
 }
 
-// takes reports whether a stage of this binding may join the group.
-func (g *group) takes(b *plugin.Binding, version string) bool {
-	return g.condition == nil && g.chain.version == version && same(g.chain.binding, b)
+// accepts reports whether a stage of this binding may join the group.
+func (g *group) accepts(b *plugin.Binding, version string) bool {
+	return g.condition == nil && g.chain.version == version && sameModule(g.chain.binding, b)
 }
 
-// same reports whether two bindings run the same module now.
-func same(a, b *plugin.Binding) bool {
+// sameModule reports whether two bindings run the same module now.
+func sameModule(a, b *plugin.Binding) bool {
 	return a.Current().Module().Hash == b.Current().Module().Hash
 }
 
@@ -199,9 +199,9 @@ func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, err
 	}
 	for i := range c.groups {
 		g := &c.groups[i]
-		g.chain.swap(ctx)
+		g.chain.upgrade(ctx)
 		if g.condition != nil {
-			g.condition.swap(ctx)
+			g.condition.upgrade(ctx)
 		}
 		if err := c.run(ctx, g, b); err != nil {
 			return nil, fmt.Errorf("transforms.%s: %w", strings.Join(g.aliases, ", transforms."), err)
@@ -210,7 +210,7 @@ func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, err
 	slices.SortStableFunc(c.faults, func(a, b wit.RowFault) int { return int(a.Origin) - int(b.Origin) })
 	c.faults = slices.CompactFunc(c.faults, func(a, b wit.RowFault) bool { return a.Origin == b.Origin })
 	if len(c.faults) > 0 {
-		b.Rows = slices.DeleteFunc(b.Rows, c.failed)
+		b.Rows = slices.DeleteFunc(b.Rows, c.hasFailed)
 	}
 	for i := range b.Rows {
 		b.Rows[i].Origin = c.input[b.Rows[i].Origin].Origin
@@ -218,8 +218,8 @@ func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, err
 	return c.faults, nil
 }
 
-// failed reports whether something that was made of the same row has failed, in another plugin too.
-func (c *Chain) failed(r wit.Row) bool {
+// hasFailed reports whether something that was made of the same row has failed, in another plugin too.
+func (c *Chain) hasFailed(r wit.Row) bool {
 	_, found := slices.BinarySearchFunc(c.faults, r.Origin,
 		func(f wit.RowFault, origin uint32) int { return cmp.Compare(f.Origin, origin) })
 	return found
@@ -231,20 +231,20 @@ func (c *Chain) Input(origin uint32) wit.Row { return c.input[origin] }
 // run sends all rows through a group, some at a time.
 func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
 	if g.condition == nil && len(b.Rows) <= c.limit {
-		return c.part(ctx, g, b)
+		return c.applyGroup(ctx, g, b)
 	}
 	rows := b.Rows
 	c.piece.Registry, c.piece.Topics, c.piece.Data, c.piece.Held = b.Registry, b.Topics, b.Data, b.Held
 	defer func() { // the memory is the batch's: the next one has another
 		c.piece.Topics, c.piece.Data, c.piece.Held = nil, nil, nil
-		c.chosen.Topics, c.chosen.Data, c.chosen.Held = nil, nil, nil
+		c.matched.Topics, c.matched.Data, c.matched.Held = nil, nil, nil
 	}()
 	c.out = c.out[:0]
 	for from := 0; from < len(rows); from += c.limit {
 		c.piece.Rows = append(c.piece.Rows[:0], rows[from:min(from+c.limit, len(rows))]...)
 		var err error
 		if g.condition == nil {
-			err = c.part(ctx, g, &c.piece)
+			err = c.applyGroup(ctx, g, &c.piece)
 		} else {
 			err = c.conditional(ctx, g, &c.piece)
 		}
@@ -252,8 +252,8 @@ func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
 			return err
 		}
 		c.out = append(c.out, c.piece.Rows...)
-		if made := len(c.piece.Data) - len(b.Data) + rowBytes*max(0, len(c.out)-len(rows)); made > maxGrowth {
-			return fmt.Errorf("the results for one batch have %d bytes more than it: at most %d are allowed", made,
+		if added := len(c.piece.Data) - len(b.Data) + rowBytes*max(0, len(c.out)-len(rows)); added > maxGrowth {
+			return fmt.Errorf("the results for one batch have %d bytes more than it: at most %d are allowed", added,
 				maxGrowth)
 		}
 	}
@@ -261,14 +261,14 @@ func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
 	return nil
 }
 
-// part sends the rows of a small batch through a group's plugin.
-func (c *Chain) part(ctx context.Context, g *group, b *record.Batch) error {
+// applyGroup sends the rows of a small batch through a group's plugin.
+func (c *Chain) applyGroup(ctx context.Context, g *group, b *record.Batch) error {
 	faults, err := g.chain.apply(ctx, b)
-	for g.chain.again(ctx, err) {
+	for g.chain.retry(ctx, err) {
 		faults, err = g.chain.apply(ctx, b)
 	}
 	if trap, ok := errors.AsType[*plugin.Trap](err); ok && ctx.Err() == nil {
-		return c.halve(ctx, g, b, trap)
+		return c.bisect(ctx, g, b, trap)
 	}
 	for _, f := range faults {
 		f.Stage += uint32(g.first)
@@ -280,7 +280,7 @@ func (c *Chain) part(ctx context.Context, g *group, b *record.Batch) error {
 // conditional asks the predicate of another plugin, sends the rows that it means through the stage and puts all
 // together again, in their order.
 func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) error {
-	matches, faults, err := c.ask(ctx, g, b)
+	matches, faults, err := c.testRows(ctx, g, b)
 	if err != nil {
 		return err
 	}
@@ -291,44 +291,44 @@ func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) erro
 		f.Stage = uint32(g.first)
 		c.faults = append(c.faults, f)
 	}
-	chosen := &c.chosen
-	chosen.Registry, chosen.Topics, chosen.Data, chosen.Held = b.Registry, b.Topics, b.Data, b.Held
-	chosen.Rows = chosen.Rows[:0]
-	c.others, c.origins = c.others[:0], c.origins[:0]
+	matched := &c.matched
+	matched.Registry, matched.Topics, matched.Data, matched.Held = b.Registry, b.Topics, b.Data, b.Held
+	matched.Rows = matched.Rows[:0]
+	c.unmatched, c.rowIndexes = c.unmatched[:0], c.rowIndexes[:0]
 	for i, row := range b.Rows {
-		c.origins = append(c.origins, row.Origin)
+		c.rowIndexes = append(c.rowIndexes, row.Origin)
 		row.Origin = uint32(i) // its place: rows that were made of one row have its origin in common
 		switch {
 		case len(faults) > 0 && failed[uint32(i)]:
 		case matches[i] != g.negate:
-			chosen.Rows = append(chosen.Rows, row)
+			matched.Rows = append(matched.Rows, row)
 		default:
-			c.others = append(c.others, row)
+			c.unmatched = append(c.unmatched, row)
 		}
 	}
-	if len(chosen.Rows) > 0 {
-		if err := c.part(ctx, g, chosen); err != nil {
+	if len(matched.Rows) > 0 {
+		if err := c.applyGroup(ctx, g, matched); err != nil {
 			return err
 		}
 	}
-	b.Topics, b.Data, b.Held = chosen.Topics, chosen.Data, chosen.Held
-	b.Rows = merge(b.Rows[:0], chosen.Rows, c.others)
+	b.Topics, b.Data, b.Held = matched.Topics, matched.Data, matched.Held
+	b.Rows = merge(b.Rows[:0], matched.Rows, c.unmatched)
 	for i := range b.Rows {
-		b.Rows[i].Origin = c.origins[b.Rows[i].Origin]
+		b.Rows[i].Origin = c.rowIndexes[b.Rows[i].Origin]
 	}
 	for i := range c.faults[before:] {
 		f := &c.faults[before+i]
-		f.Origin = c.origins[f.Origin]
+		f.Origin = c.rowIndexes[f.Origin]
 	}
 	return nil
 }
 
-// ask asks the predicate of each row. Faults name rows by their place in b; those that trap it are found by halving
+// testRows asks the predicate of each row. Faults name rows by their place in b; those that trap it are found by halving
 // (P32).
-func (c *Chain) ask(ctx context.Context, g *group, b *record.Batch) (matches []bool, faults []wit.RowFault,
+func (c *Chain) testRows(ctx context.Context, g *group, b *record.Batch) (matches []bool, faults []wit.RowFault,
 	err error) {
 	matches, faults, err = g.condition.test(ctx, b)
-	for g.condition.again(ctx, err) {
+	for g.condition.retry(ctx, err) {
 		matches, faults, err = g.condition.test(ctx, b)
 	}
 	trap, ok := errors.AsType[*plugin.Trap](err)
@@ -336,16 +336,16 @@ func (c *Chain) ask(ctx context.Context, g *group, b *record.Batch) (matches []b
 	case !ok || ctx.Err() != nil:
 		return matches, faults, err
 	case len(b.Rows) == 1:
-		return []bool{false}, []wit.RowFault{c.trapped(g, 0, trap)}, nil
+		return []bool{false}, []wit.RowFault{c.trapError(g, 0, trap)}, nil
 	}
 	rows, middle := b.Rows, len(b.Rows)/2
 	defer func() { b.Rows = rows }()
 	b.Rows = rows[:middle]
-	if matches, faults, err = c.ask(ctx, g, b); err != nil {
+	if matches, faults, err = c.testRows(ctx, g, b); err != nil {
 		return nil, nil, err
 	}
 	b.Rows = rows[middle:]
-	more, others, err := c.ask(ctx, g, b)
+	more, others, err := c.testRows(ctx, g, b)
 	for i := range others {
 		others[i].Origin += uint32(middle)
 	}
@@ -364,11 +364,11 @@ func merge(dst, a, b []wit.Row) []wit.Row {
 	return append(append(dst, a...), b...)
 }
 
-// halve sends a batch that trapped a plugin again in two parts, on other instances, until the rows that trap it stand
+// bisect sends a batch that trapped a plugin again in two parts, on other instances, until the rows that trap it stand
 // alone: these fail (P32).
-func (c *Chain) halve(ctx context.Context, g *group, b *record.Batch, trap *plugin.Trap) error {
+func (c *Chain) bisect(ctx context.Context, g *group, b *record.Batch, trap *plugin.Trap) error {
 	if len(b.Rows) == 1 {
-		c.faults = append(c.faults, c.trapped(g, b.Rows[0].Origin, trap))
+		c.faults = append(c.faults, c.trapError(g, b.Rows[0].Origin, trap))
 		b.Rows = b.Rows[:0]
 		return nil
 	}
@@ -376,7 +376,7 @@ func (c *Chain) halve(ctx context.Context, g *group, b *record.Batch, trap *plug
 	var out []wit.Row
 	for _, half := range [][]wit.Row{rows[:len(rows)/2], rows[len(rows)/2:]} {
 		b.Rows = append(b.Rows[:0], half...)
-		if err := c.part(ctx, g, b); err != nil {
+		if err := c.applyGroup(ctx, g, b); err != nil {
 			return err
 		}
 		out = append(out, b.Rows...)
@@ -385,8 +385,8 @@ func (c *Chain) halve(ctx context.Context, g *group, b *record.Batch, trap *plug
 	return nil
 }
 
-// trapped is the fault of a row that traps a plugin.
-func (c *Chain) trapped(g *group, origin uint32, trap *plugin.Trap) wit.RowFault {
+// trapError is the fault of a row that traps a plugin.
+func (c *Chain) trapError(g *group, origin uint32, trap *plugin.Trap) wit.RowFault {
 	c.logger.Error("a row trapped a plugin", "transforms", g.aliases, "error", trap)
 	return wit.RowFault{Origin: origin, Stage: uint32(g.first), ErrorClass: trapClass,
 		Fault: wit.Fault{Kind: wit.FaultInternal, Message: trap.Error()}}
