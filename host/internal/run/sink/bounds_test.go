@@ -110,7 +110,7 @@ func TestWhatIsMadeOfABatchIsBounded(t *testing.T) {
 				t.Fatalf("expected %d rows written, found %d, %v", rows, x.committed("t", 0), err)
 			}
 			if c.bounded {
-				runtest.Fails(t, err, "bytes of requests and memos of the batch's 150 rows",
+				runtest.Fails(t, err, "bytes of requests and states for the 150 rows of the batch",
 					"consumer.override.max.poll.records")
 			}
 		})

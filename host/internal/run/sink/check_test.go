@@ -136,7 +136,7 @@ func TestRowsThatCannotBeCheckedStayUncertain(t *testing.T) {
 		kind   wit.FaultKind // of the task's fault, which says whether the task goes on by itself
 	}{
 		"the plugin writes": {&checker{hasty: true}, 0, []string{"a", "b"},
-			"not checked: the plugin wants to send POST as the check: expected GET or HEAD", none},
+			"not checked: the plugin returned POST as the check: expected GET or HEAD", none},
 		"a refused check": {&checker{says: func(uint16) wit.Verdict { return wit.Verdict{Refused: refusal} }}, 200,
 			[]string{"a", "b", "look b"}, "not checked: it is numbered by the service", wit.FaultData},
 		"a check that fails and fails": {&checker{}, 503, []string{"a", "b", "look b", "look b", "look b", "look b"},
@@ -287,7 +287,7 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 		x := newCheckedWorld(&checker{says: refuses})
 		at := topicPartition{"orders", 3}
 		x.group.metadata[at], x.group.committed[at] = "sent=0-1", 0
-		x.fails(t, "a run before this one, which was killed, may have written it", "another one is there",
+		x.fails(t, "an earlier run, which was killed, may have written it", "another one is there",
 			"orders-3@0", "orders-3@1")
 		if seen := x.service.seen(); slices.Contains(seen, "a") {
 			t.Errorf("a record in doubt was sent: %s", seen)
@@ -329,7 +329,7 @@ func TestNothingIsLeftOutOfADeliveryWithRecordsInDoubt(t *testing.T) {
 		x.group.put("orders", 3, "k1=1", "k1=2", "k2=1")
 		at := topicPartition{"orders", 3}
 		x.group.metadata[at], x.group.committed[at] = "uncertain=2", 0
-		x.fails(t, "orders-3@2", "the plugin wants to send POST as the check: expected GET or HEAD")
+		x.fails(t, "orders-3@2", "the plugin returned POST as the check: expected GET or HEAD")
 		if seen := x.service.seen(); len(seen) > 0 {
 			t.Errorf("expected that nothing is sent, found %q", seen)
 		}

@@ -6,8 +6,8 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/task"
 )
 
-// reject takes a row that cannot be written where such rows are tolerated, by its place among those of its record: the
-// record is due when its other rows are settled. Else it returns the task's fault.
+// reject rejects a row if such rows are tolerated, by its place among the rows of its record; otherwise it returns the
+// task's error.
 func (t *Task) reject(o *outcome, i *item, part int, stage task.ErrorStage, err error) error {
 	t.count.errors.Count()
 	if !t.o.TolerateAll {
@@ -20,14 +20,14 @@ func (t *Task) reject(o *outcome, i *item, part int, stage task.ErrorStage, err 
 	return nil
 }
 
-// sendToDLQ settles the records that are due, when the brokers have their letters, if there are to be letters.
+// sendToDLQ settles the rejected records once the brokers have their dead letters, if there is a topic for these.
 func (t *Task) sendToDLQ(o *outcome) error {
 	items := o.forDLQ
 	if o.forDLQ = nil; len(items) == 0 {
 		return nil
 	}
 	letters := make([]Letter, len(items))
-	for n, i := range items { // nothing else is settled of them
+	for n, i := range items {
 		letters[n] = i.failedRecord(t.o.deadLetterOf[idOf(i.record)])
 	}
 	if t.o.DeadLetters != nil {
@@ -36,7 +36,7 @@ func (t *Task) sendToDLQ(o *outcome) error {
 		if failure := t.o.DeadLetters.Send(t.run.resultCtx, letters); failure != nil {
 			t.o.Tally.LostLetters.Add(n)
 			return &recordError{item: items[0], more: len(items) - 1, stage: string(letters[0].Stage),
-				err: fmt.Errorf("%w; it stays unwritten, because its dead letter cannot be stored: %w", letters[0].Err,
+				err: fmt.Errorf("%w; it is not skipped, because its dead letter cannot be stored: %w", letters[0].Err,
 					failure)}
 		}
 	}
@@ -47,7 +47,7 @@ func (t *Task) sendToDLQ(o *outcome) error {
 	return nil
 }
 
-// logSkipped says that a record was left out: by its cause where a letter holds it, else each of them.
+// logSkipped logs a skipped record: once for each cause if it has a dead letter, otherwise each record.
 func (t *Task) logSkipped(l *Letter, i *item) {
 	r := i.record
 	t.o.Tally.Logged.Add(1)

@@ -16,13 +16,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// completesPartial tells whether a delivery writes what is left of a record of which other rows are written: that is done even
-// while the task stops, because a record is written again as a whole.
+// completesPartial reports whether a delivery completes a partially written record. It is sent even while the task
+// stops, because a restart writes whole records again.
 func (w *activeBatch) completesPartial(items []*item) bool {
 	return w.task.run.requestCtx.Err() == nil && w.task.tracker.checkAny(items, (*item).partiallyWritten)
 }
 
-// inDoubtUnchecked is the fault of a record in doubt that would be sent without being checked.
+// inDoubtUnchecked returns the error of a record in doubt that would be sent without a check.
 func (w *activeBatch) inDoubtUnchecked(j *delivery) error {
 	if j.uncheckable != nil {
 		return j.uncheckable.failure
@@ -37,8 +37,7 @@ func (w *activeBatch) inDoubtUnchecked(j *delivery) error {
 	return nil
 }
 
-// deliverGuarded makes a delivery. A mistake of the host's that comes after its request was sent leaves unknown what became of
-// it.
+// deliverGuarded delivers and recovers panics: after the request was sent, its outcome is unknown then.
 func (w *activeBatch) deliverGuarded(o *outcome, j *delivery) (retries []delivery, err error) {
 	err = guard.Do(w.task.log, "a sink task, the stage of delivering", func() (err error) {
 		retries, err = w.deliver(o, j)
@@ -55,8 +54,8 @@ func (w *activeBatch) deliverGuarded(o *outcome, j *delivery) (retries []deliver
 	return retries, err
 }
 
-// deliver makes one delivery and settles its rows. It returns the deliveries of rows that are to be written again, or
-// itself where it was not sent because records of it are another member's: the others may be this task's still.
+// deliver sends one delivery and settles its rows. It returns the deliveries to send next for its rows, or itself if it
+// was not sent because some of its records were revoked.
 func (w *activeBatch) deliver(o *outcome, j *delivery) ([]delivery, error) {
 	items := w.items(j)
 	out := w.task.tracker.apply(inFlightChanged{items, 1}).ok
@@ -113,15 +112,15 @@ func (w *activeBatch) deliver(o *outcome, j *delivery) ([]delivery, error) {
 	return w.handleResults(o, j, results, response, noAnswer)
 }
 
-// returnUnsent has [dispatcher.nextLane] decide once more about a delivery that was not sent.
+// returnUnsent lets [dispatcher.nextLane] decide again about an unsent delivery.
 func (w *activeBatch) returnUnsent(j *delivery) []delivery {
 	jobs := []delivery{*j}
 	w.deliveryBytes.Add(bytesOf(jobs))
 	return jobs
 }
 
-// sendRequest sends a delivery's request. One that fails although the client has tried as often as it does, and that the
-// service has not got, is sent again for as long as the task's settings allow.
+// sendRequest sends a request, and again after the client has given up on a transient error without an unknown outcome,
+// as long as errors.retry.timeout allows.
 func (w *activeBatch) sendRequest(j *delivery, items []*item) (wit.Response, error) {
 	workCtx := transport.Before(w.task.run.requestCtx, func() error { return w.awaitOwnership(items) },
 		func() bool { return w.task.run.consumer.Lasts() && !w.task.tracker.checkAny(items, (*item).revoked) })
@@ -145,24 +144,23 @@ func (w *activeBatch) sendRequest(j *delivery, items []*item) (wit.Response, err
 	}
 }
 
-// ownershipInterval is how often a group is asked again that cannot say whether the task is still its member.
 const ownershipInterval = time.Second
 
-// unsent is the error of a request that was not sent because its records may be another member's. A cause of nil: they
-// are, and that one writes them.
+// unsentError is the error of a request that was not sent because its records may belong to another member. If the
+// cause is nil, they do, and that member writes them.
 type unsentError struct{ cause error }
 
 func (u *unsentError) Error() string {
 	if u.cause == nil {
-		return "the records are another member's of the group"
+		return "another member of the group owns the records"
 	}
 	return u.cause.Error()
 }
 
 func (u *unsentError) Unwrap() error { return u.cause }
 
-// ours waits until it is certain whose records are: a worker that was paused for longer than its session goes on in the
-// belief that they are its own, while another one writes them, and what comes after them.
+// awaitOwnership waits until it is certain who owns the records: a worker that was paused for longer than its session
+// would write them at the same time as their new owner.
 func (w *activeBatch) awaitOwnership(items []*item) error {
 	for logged := false; ; {
 		err := w.task.run.consumer.Alive(w.task.run.requestCtx)
@@ -174,7 +172,7 @@ func (w *activeBatch) awaitOwnership(items []*item) error {
 		}
 		if !logged {
 			logged = true
-			w.task.log.Warn("nothing is sent: the group's session is over, and nobody says whether it goes on", "error",
+			w.task.log.Warn("requests are on hold: the session of the group has expired and cannot be confirmed", "error",
 				err)
 		}
 		if err := pause.For(w.task.run.stopCtx, ownershipInterval); err != nil {
@@ -183,12 +181,11 @@ func (w *activeBatch) awaitOwnership(items []*item) error {
 	}
 }
 
-// storeIntent commits, before records are sent, what the next run has to know if this one is killed. With once: that the
-// records are on their way by a request that must not be sent twice (P19), and what the plugin knows that a check of
-// them depends upon. That a decision to send records again is used up. And what their lane, or their partition before
-// it went away and came back, has settled: else the next run would send older records again after newer ones, such as
-// an update of an entity that was deleted since. Deliveries that begin together share a commit. Where nothing can be
-// committed, what could be written twice waits. mine: the records are this task's still.
+// storeIntent commits, before records are sent, what the next run needs if this one is killed: that they are in flight
+// by a non-repeatable request (P19), with the plugin's knowledge that a check needs; that a decision to send them again
+// is used up; and what their lane, or an earlier assignment of their partition, has settled, because the next run would
+// otherwise send older records of an entity after newer ones. Deliveries that start together share a commit. owned
+// reports whether the records are still this task's.
 func (w *activeBatch) storeIntent(j *delivery, items []*item) (owned bool, err error) {
 	seq := max(j.awaitedSeq, j.announcedSeq)
 	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.Uncertain.isResent(i.record) })
@@ -199,7 +196,7 @@ func (w *activeBatch) storeIntent(j *delivery, items []*item) (owned bool, err e
 		seq = w.announce(j)
 	case j.isRead():
 		return true, nil
-	case w.task.tracker.checkAny(items, (*item).previousPending): // of whichever lane: a row of it may be the entity's
+	case w.task.tracker.checkAny(items, (*item).previousPending): // of any lane: it may have rows of the same entity
 		seq = w.task.tracker.apply(storeRequested{}).number
 	case w.task.tracker.isDurable(seq):
 		return true, nil
@@ -215,9 +212,9 @@ func (w *activeBatch) storeIntent(j *delivery, items []*item) (owned bool, err e
 		}
 		if decided && attempt >= w.task.o.Client.Retry().Times() {
 			return true, &recordError{item: items[0], more: len(items) - 1, err: err,
-				stage: "it is not sent again, because it cannot be stored that " + sendSetting + " is used up"}
+				stage: "not sent again, because the use of " + sendSetting + " cannot be stored"}
 		}
-		if w.task.run.isEnding() && !w.completesPartial(items) { // the task fails by something else, which is to be said
+		if w.task.run.isEnding() && !w.completesPartial(items) { // the task reports another error
 			return false, nil
 		}
 		if err := w.task.o.Client.Retry().Wait(w.task.run.stopCtx, 0); err != nil {
@@ -226,8 +223,8 @@ func (w *activeBatch) storeIntent(j *delivery, items []*item) (owned bool, err e
 	}
 }
 
-// note announces a delivery in the metadata that are stored next, and has a decision to send its records again be used
-// up. It returns what [ledger.isDurable] must tell before it is sent.
+// announce adds a delivery to the metadata that are stored next, and uses up a decision to send its records again. The
+// delivery may be sent when the returned number is durable.
 func (w *activeBatch) announce(j *delivery) int {
 	items := w.items(j)
 	for _, i := range items {
@@ -236,14 +233,14 @@ func (w *activeBatch) announce(j *delivery) int {
 	return w.task.tracker.apply(deliveryAnnounced{items, !j.Request.Repeatable}).number
 }
 
-// handleUnreadable is the fault of a delivery whose answer the plugin did not judge. Where the request must not be sent twice
-// and the status does not say by itself that it was refused, nobody knows what became of its rows.
+// handleUnreadable decides about a response that the plugin could not read. The rows of a non-repeatable request are in
+// doubt unless the status proves a rejection.
 func (w *activeBatch) handleUnreadable(o *outcome, j *delivery, response wit.Response, noAnswer *transport.NoAnswer,
 	err error) ([]delivery, error) {
 	if j.Request.Repeatable || noAnswer == nil && wit.Refuses(response.Status) {
 		return nil, w.rowsError(j.rows, "settle", err)
 	}
-	reason := fmt.Errorf("%s %s was answered %d, and the plugin could not say what that means: %w", j.Request.Method,
+	reason := fmt.Errorf("%s %s was answered %d, which the plugin could not interpret: %w", j.Request.Method,
 		transport.ShownTarget(j.Request.Target), response.Status, err)
 	if noAnswer != nil {
 		reason = noAnswer
@@ -254,10 +251,9 @@ func (w *activeBatch) handleUnreadable(o *outcome, j *delivery, response wit.Res
 	return w.encodeChecks(o, j.rows, true)
 }
 
-// interpret asks the plugin what became of a delivery. What came of it that is no verdict is tried once more, on a fresh
-// instance of the version that encoded the delivery, since no other one can read the memo; if what it worked out no
-// longer fits, it is opened again before. An answer is there: it is judged even when requests on their way are not
-// waited for any more.
+// interpret asks the plugin for the outcome of a delivery. A failed call is repeated once on a fresh instance of the
+// version that encoded the delivery, because no other one can read its state; a stale context is opened again first. A
+// received response is interpreted even after requests are cancelled.
 func (w *activeBatch) interpret(j *delivery, response wit.Response) (results []wit.Verdict, err error) {
 	span := w.batch.span.Child("settle", tracing.Internal)
 	defer func() { span.End(err) }()
@@ -281,14 +277,13 @@ func (w *activeBatch) interpret(j *delivery, response wit.Response) (results []w
 		case fresh:
 			return nil, err
 		default:
-			w.task.log.Warn("an answer could not be judged, a fresh instance of the plugin is asked", "request",
+			w.task.log.Warn("the plugin failed to read a response; trying a fresh instance", "request",
 				j.Request.Method+" "+transport.ShownTarget(j.Request.Target),
 				"status", response.Status, "version", j.opened.code.Version(), "error", err)
 		}
 	}
 }
 
-// results are one for each row.
 func (w *activeBatch) callHandleResponse(ctx context.Context, j *delivery, response wit.Response, fresh bool) (results []wit.Verdict,
 	err error) {
 	acquire := j.opened.code.Acquire
@@ -313,11 +308,11 @@ func (w *activeBatch) callHandleResponse(ctx context.Context, j *delivery, respo
 	}
 	results = settled.Verdicts
 	if len(results) != len(j.rows) {
-		return nil, fmt.Errorf("expected %d verdicts, found %d", len(j.rows), len(results))
+		return nil, fmt.Errorf("expected %d results, found %d", len(j.rows), len(results))
 	}
 	for n, v := range results {
 		if v.Written == nil && v.Refused == nil && v.Again == nil {
-			return nil, fmt.Errorf("the plugin gave no verdict of row %d of %d", n+1, len(results))
+			return nil, fmt.Errorf("the plugin returned no result for row %d of %d", n+1, len(results))
 		}
 	}
 	if settled.Context != nil {

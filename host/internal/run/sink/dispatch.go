@@ -13,46 +13,38 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxActiveBytes is how many bytes of records and rows are held, about, by batches that are written side by side: as many as
-// one batch may have.
+// maxActiveBytes bounds the records and rows of all active batches together, in bytes: as many as one batch may have.
 const maxActiveBytes = maxBatchBytes + maxConvertedBytes
 
-// dispatcher writes batches side by side: a delivery waits for those before it in its lane, not for its batch's. A batch
-// begins as long as all that is held has few bytes, each of its deliveries when the metadata says what must be known of
-// it should the worker be killed. Those of which nothing was sent are encoded again when the plugin has learned
-// something, or another version takes over: lanes can be compared where they were made by the same. It belongs to one
-// goroutine; deliveries, at most InFlight at a time, and the encoding of a batch are goroutines of their own, all of
-// them ended when run returns.
+// dispatcher writes several batches at the same time: a delivery waits for the earlier ones of its lane, not of its
+// batch. Deliveries and encodings run in their own goroutines, which end before run returns; the dispatcher's state
+// belongs to the goroutine of run.
 //
-// Invariants: live is in the order in which batches were read. Of its batches those that wait to be encoded are the
-// last ones, at most one is encoded or waits for its place in the queue, and it stands before these. What fails ends
-// the start of anything new; the fault that is returned is that of the record that was read first.
+// Invariants: active is in read order. Batches that wait to be encoded are the last ones; at most one batch is being
+// encoded or waits for its place in the queue, and it precedes these. After a failure nothing new starts, and the error
+// returned is that of the record that was read first.
 type dispatcher struct {
 	task  *Task
 	queue *queue
-	// events are functions that finished deliveries and encodings post; run calls them, so only its goroutine changes
-	// dispatch.
-	events chan func()
-	// running is how many deliveries are on their way.
+	// events holds the follow-up functions of finished deliveries and encodings.
+	events   chan func()
 	inFlight int
-	// announced are lanes whose next delivery has begun and goes out next, in this order: it must not be sent twice, and is
-	// announced with others, so that one commit says of all of them that they may have been sent.
+	// announced holds lanes, in sending order, whose next delivery is non-repeatable, has started and is not sent yet:
+	// announced together, they share one commit.
 	announced []*lane
-	// next is the batch that came last and has not begun; closed: none are to come.
+	// next is the batch that was received last and has not started.
 	next   *batch
 	closed bool
-	// active are the batches that have begun and not ended; ended: one has since the last commit.
+	// batchEnded is true if a batch has ended since the last commit.
 	active     []*activeBatch
 	batchEnded bool
-	// failure is why nothing more is begun. bad is the first record, in the order in which they were read, that cannot
-	// be written where none may be skipped: the task ends at it. doubt is the fault of records in doubt that nobody can
-	// check, which ends the task when all of them are found. nil: there is none.
+	// failure is the first error that is no record's. firstFailure is the first record in read order that cannot be
+	// written and must not be skipped. inDoubtErr ends the task when all inherited records in doubt were checked.
 	failure      error
 	firstFailure *failedRow
 	inDoubtErr   error
-	// firstUncheckable is the first record, in the order in which they were read, that a run before has left in doubt and of
-	// which there is no check: the task will fail by it, and nothing but checks of what was read after it goes out.
-	// nil: there is none.
+	// firstUncheckable is the first inherited record in doubt without a check. The task will fail by it; only checks
+	// are sent of what was read after it.
 	firstUncheckable *failedRow
 }
 
@@ -60,8 +52,8 @@ func newDispatcher(t *Task) *dispatcher {
 	return &dispatcher{task: t, queue: newQueue(), events: make(chan func(), t.o.InFlight+1)}
 }
 
-// run writes batches until there are no more, or the task is to stop. It returns the task's fault when nothing is on
-// its way any more.
+// run writes batches until there are none left or the task stops, and returns the task's error when nothing is in
+// flight.
 func (d *dispatcher) run(batches <-chan *batch) error {
 	t, stop := d.task, d.task.run.startCtx.Done()
 	for {
@@ -69,7 +61,7 @@ func (d *dispatcher) run(batches <-chan *batch) error {
 			return err
 		}
 		if len(d.active) == 0 && d.batchEnded {
-			// One commit says what came of the batches before, and that the next one is about to be sent.
+			// One commit stores the outcome of the batches before and announces the next one.
 			if d.next == nil && !d.closed && d.inDoubtErr == nil {
 				select {
 				case b, ok := <-batches:
@@ -89,7 +81,7 @@ func (d *dispatcher) run(batches <-chan *batch) error {
 			in = nil
 		}
 		var graceOver <-chan time.Time
-		if d.inDoubtErr != nil && len(d.active) == 0 { // records that may be in doubt, too, are waited for
+		if d.inDoubtErr != nil && len(d.active) == 0 { // more records in doubt may follow
 			timer := time.NewTimer(2*t.o.Every + inDoubtGrace)
 			defer timer.Stop()
 			graceOver = timer.C
@@ -109,15 +101,14 @@ func (d *dispatcher) run(batches <-chan *batch) error {
 	}
 }
 
-// inDoubtGrace is how long further records are waited for that a run which was killed may have sent.
+// inDoubtGrace is how long to wait for more records that a killed run may have sent.
 const inDoubtGrace = 5 * time.Second
 
-// errDone ends a task that finishes.
 var errDone = errors.New("done")
 
 func (d *dispatcher) setNext(b *batch, ok bool) { d.next, d.closed = b, !ok }
 
-// step does what can be done now. over: nothing is on its way, and nothing is to come.
+// step does everything that is possible now; finished means that nothing is in flight and nothing will follow.
 func (d *dispatcher) step() (finished bool, err error) {
 	d.startDeliveries()
 	if d.task.run.isEnding() {
@@ -150,8 +141,7 @@ func (d *dispatcher) step() (finished bool, err error) {
 	return d.closed || d.inDoubtErr != nil && (d.firstFailure != nil || !d.task.tracker.checksPending()), d.inDoubtErr
 }
 
-// noteUncheckable notes the first record in doubt of a batch of which there is no check. The batch is not taken back
-// any more, so that the task fails by it.
+// noteUncheckable updates firstUncheckable. The batch is not requeued any more, so that the task fails by it.
 func (d *dispatcher) noteUncheckable(w *activeBatch) {
 	for i := range w.encoded.deliveries {
 		j := &w.encoded.deliveries[i]
@@ -164,7 +154,6 @@ func (d *dispatcher) noteUncheckable(w *activeBatch) {
 	}
 }
 
-// firstIn is the first batch in a state, nil for none.
 func (d *dispatcher) firstIn(s batchState) *activeBatch {
 	if at := slices.IndexFunc(d.active, func(w *activeBatch) bool { return w.state == s }); at >= 0 {
 		return d.active[at]
@@ -172,7 +161,6 @@ func (d *dispatcher) firstIn(s batchState) *activeBatch {
 	return nil
 }
 
-// stop ends the batches of which nothing is on its way.
 func (d *dispatcher) stop() (finished bool, err error) {
 	for _, w := range slices.Clone(d.active) {
 		if w.state == batchEncoded || w.state == batchWaiting {
@@ -190,29 +178,28 @@ func (d *dispatcher) stop() (finished bool, err error) {
 	return true, context.Cause(d.task.run.stopCtx)
 }
 
-// alone tells whether nothing can be on its way: all batches wait to be encoded, or for their place in the queue.
+// isIdle reports whether nothing can be in flight.
 func (d *dispatcher) isIdle() bool {
 	return !slices.ContainsFunc(d.active, func(w *activeBatch) bool { return w.state == batchQueued || w.state == batchEncoding })
 }
 
-// fits tells whether the deliveries of a batch can go after those of the queue.
+// fits reports whether the deliveries of a batch may be added to the queue: lanes of different context versions cannot
+// be compared.
 func (d *dispatcher) fits(w *activeBatch) bool {
 	return d.isIdle() || !w.encoded.mixed && w.encoded.version == d.queue.version
 }
 
-// contextVersion is what lanes are made by now.
 func (d *dispatcher) contextVersion() contextVersion {
 	_, version := d.task.plugin.Opened().currentContext()
 	return version
 }
 
-// contextChanged tells whether batches are encoded otherwise now than those of the queue were.
 func (d *dispatcher) contextChanged() bool {
 	return d.contextVersion() != d.queue.version || d.task.plugin.Waiting()
 }
 
-// requeue takes back batches of which nothing was sent, where they are to be encoded again: those after the last one of
-// which something was.
+// requeue takes back unsent batches that another context version must encode: those after the last batch that has
+// started.
 func (d *dispatcher) requeue() {
 	at := slices.IndexFunc(d.active, func(w *activeBatch) bool { return w.state == batchWaiting })
 	if at < 0 {
@@ -223,7 +210,7 @@ func (d *dispatcher) requeue() {
 	}
 	if w := d.active[at-1]; w.state == batchEncoded {
 		if at == 1 && w.encoded.mixed || w.encoded.version == d.contextVersion() && !d.task.plugin.Waiting() {
-			return // it waits for those before it, and no longer
+			return // it only waits for the batches before it
 		}
 		w.requeueRows(w.encoded.deliveries)
 		w.encoded, w.state = nil, batchWaiting
@@ -237,7 +224,6 @@ func (d *dispatcher) requeue() {
 	}
 }
 
-// again has a batch encoded that waits for that.
 func (d *dispatcher) reencode(w *activeBatch) (finished bool, err error) {
 	t := d.task
 	switch idle := d.isIdle(); {
@@ -252,14 +238,12 @@ func (d *dispatcher) reencode(w *activeBatch) (finished bool, err error) {
 	return false, nil
 }
 
-// abort ends all batches: a fault has come while nothing was on its way.
 func (d *dispatcher) abort(err error) error {
 	d.fail(err)
 	_, err = d.stop()
 	return err
 }
 
-// begin has the next batch encoded, where it need not wait.
 func (d *dispatcher) startBatch(b *batch) (finished bool, err error) {
 	t, idle := d.task, len(d.active) == 0
 	switch {
@@ -294,7 +278,6 @@ func (d *dispatcher) startBatch(b *batch) (finished bool, err error) {
 	return false, nil
 }
 
-// bytes are those that batches hold.
 func (d *dispatcher) bytes() (n int) {
 	for _, w := range d.active {
 		n += w.bytes
@@ -302,7 +285,6 @@ func (d *dispatcher) bytes() (n int) {
 	return n
 }
 
-// caughtUp looks whether a task that finishes is at its end.
 func (d *dispatcher) checkCaughtUp() (finished bool, err error) {
 	t := d.task
 	t.commit(t.run.requestCtx)
@@ -316,7 +298,6 @@ func (d *dispatcher) checkCaughtUp() (finished bool, err error) {
 	return done, errDone
 }
 
-// encode makes the deliveries of a batch.
 func (d *dispatcher) encode(w *activeBatch) {
 	w.state, w.switchVersion = batchEncoding, false
 	go func() {
@@ -336,7 +317,6 @@ func (d *dispatcher) encode(w *activeBatch) {
 	}()
 }
 
-// merge takes what came of encoding or delivering rows.
 func (d *dispatcher) merge(o *outcome) {
 	if o.firstFailure != nil && (d.firstFailure == nil || d.firstFailure.readBefore(o.firstFailure.active, o.firstFailure.row)) {
 		d.firstFailure = o.firstFailure
@@ -346,7 +326,6 @@ func (d *dispatcher) merge(o *outcome) {
 	}
 }
 
-// made takes the deliveries of a batch.
 func (d *dispatcher) onEncoded(w *activeBatch, jobs []delivery, err error) {
 	switch w.remaining = len(jobs); {
 	case errors.Is(err, errSwitchVersion):
@@ -378,10 +357,9 @@ func (d *dispatcher) onEncoded(w *activeBatch, jobs []delivery, err error) {
 	}
 }
 
-// finishBatch ends a batch of which nothing is on its way any more.
 func (d *dispatcher) finishBatch(w *activeBatch) {
 	d.failPartialRecords(w)
-	w.batch.span.End(nil) // what went wrong stands in its parts
+	w.batch.span.End(nil) // its children have the errors
 	tally := &w.task.o.Tally.Batches
 	tally.Ended(w.startedAt, len(w.batch.rows.Rows))
 	tally.Hold(-len(w.batch.rows.Rows))
@@ -390,7 +368,7 @@ func (d *dispatcher) finishBatch(w *activeBatch) {
 	d.queue.dropDurable(d.task.tracker.isDurable)
 }
 
-// failPartialRecords fails by records of which some rows are written, and others will not be.
+// failPartialRecords fails the task if only some rows of a record were written.
 func (d *dispatcher) failPartialRecords(w *activeBatch) {
 	for n, i := range w.batch.items {
 		if n > 0 && w.batch.items[n-1] == i || !w.task.tracker.check(i, (*item).partiallyWritten) ||
@@ -405,7 +383,6 @@ func (d *dispatcher) failPartialRecords(w *activeBatch) {
 	}
 }
 
-// startDeliveries begins deliveries, as many as may.
 func (d *dispatcher) startDeliveries() {
 	for d.inFlight < d.task.o.InFlight {
 		l := d.nextDelivery()
@@ -413,7 +390,7 @@ func (d *dispatcher) startDeliveries() {
 			return
 		}
 		d.inFlight++
-		j := l.deliveries[0] // the lane may get longer meanwhile
+		j := l.deliveries[0] // a copy: the lane may grow in the meantime
 		j.active.started = true
 		j.awaitedSeq = d.queue.awaitedSeq(l)
 		go func() {
@@ -422,7 +399,7 @@ func (d *dispatcher) startDeliveries() {
 			d.events <- func() {
 				d.inFlight--
 				d.merge(&out)
-				// A read that comes back with nothing to be sent again has settled its row: it was there already.
+				// A read without retries has settled its row: the entity existed already.
 				if l.keyed && (!j.isRead() || err == nil && len(retries) == 0) {
 					d.queue.settledSeq[l.key] = d.task.tracker.apply(storeRequested{}).number
 				}
@@ -432,12 +409,12 @@ func (d *dispatcher) startDeliveries() {
 	}
 }
 
-// announcedRowsPerSlot is how many rows are announced ahead for each request that may be on its way: after a kill they are in
-// doubt as those are that were sent.
+// announcedRowsPerSlot is how many rows are announced ahead for each request in flight; after a kill they are all in
+// doubt.
 const announcedRowsPerSlot = 3
 
-// nextDelivery is the lane whose delivery goes out next, nil for none. One that must not be sent twice is announced, and
-// with it those that follow. What comes back into the queue meanwhile and was read before these goes before them.
+// nextDelivery returns the lane whose delivery is sent next, nil if there is none. A non-repeatable delivery is
+// announced together with those that follow it; deliveries that were read earlier and return to the queue precede them.
 func (d *dispatcher) nextDelivery() *lane {
 	d.retractAll()
 	if len(d.announced) > 0 {
@@ -474,7 +451,6 @@ func (d *dispatcher) nextAnnounced() *lane {
 	return l
 }
 
-// note announces the delivery of a lane that must not be sent twice; nil: there is none.
 func (d *dispatcher) announce(l *lane) *lane {
 	if l != nil && !l.deliveries[0].Request.Repeatable {
 		j := &l.deliveries[0]
@@ -483,20 +459,19 @@ func (d *dispatcher) announce(l *lane) *lane {
 	return l
 }
 
-// ends tells whether the task is about to end, so that what may still go out is asked of each delivery.
+// isEnding reports whether each delivery must be checked again before it is sent.
 func (d *dispatcher) isEnding() bool {
 	return d.task.run.isEnding() || d.firstFailure != nil || d.inDoubtErr != nil
 }
 
-// retractAll puts back all that was announced, where the task is about to end: which of it still goes out is asked of
-// each delivery then.
 func (d *dispatcher) retractAll() {
 	if d.isEnding() {
 		d.retract(nil)
 	}
 }
 
-// retract puts back lanes whose next delivery is of the batch, nil for any, was announced and has not been sent.
+// retract returns announced, unsent lanes to the queue: those whose next delivery belongs to the batch, all if it is
+// nil.
 func (d *dispatcher) retract(w *activeBatch) {
 	d.announced = slices.DeleteFunc(d.announced, func(l *lane) bool {
 		j := &l.deliveries[0]
@@ -514,8 +489,8 @@ func (d *dispatcher) retract(w *activeBatch) {
 	})
 }
 
-// onDelivered takes a delivery from its lane. What is to be encoded again goes before what comes after it, so that rows
-// of one key never overtake (P20).
+// onDelivered removes a delivery from its lane. Retries precede the rest of the lane, so that rows of one key stay in
+// order (P20).
 func (d *dispatcher) onDelivered(l *lane, retries []delivery, err error) {
 	if err != nil {
 		d.fail(err)
@@ -531,13 +506,13 @@ func (d *dispatcher) onDelivered(l *lane, retries []delivery, err error) {
 	}
 }
 
-// skip ends the delivery that is next, unsent.
+// skip ends the next delivery without sending it.
 func (d *dispatcher) skip(l *lane) {
 	d.queue.pop(l)
 	d.onDelivered(l, nil, nil)
 }
 
-// setAside takes the lane that is next out for good.
+// abandonLane drops the next lane with all of its deliveries.
 func (d *dispatcher) abandonLane(l *lane) {
 	d.queue.discard(l)
 	for _, j := range l.deliveries {
@@ -554,8 +529,8 @@ func (d *dispatcher) fail(err error) {
 	d.task.run.fail()
 }
 
-// nextLane is the lane whose first delivery may begin now, nil for none: of all that can, the one that was read first,
-// so that little is settled out of order. alone: nothing is on its way. ahead: only one that must not be sent twice.
+// nextLane starts the first delivery of the lane that was read first and may start, so that little is settled out of
+// order. nil means none. idle means that nothing is in flight.
 func (d *dispatcher) nextLane(idle, nonRepeatableOnly bool) *lane {
 	account := d.task.tracker
 	for {
@@ -570,16 +545,16 @@ func (d *dispatcher) nextLane(idle, nonRepeatableOnly bool) *lane {
 			d.abandonLane(l)
 			continue
 		}
-		if j.uncheckable != nil && j.uncheckable.inherited { // even if another member owns it now: later rows were dropped
+		if j.uncheckable != nil && j.uncheckable.inherited { // even if another member owns it now: later rows were skipped
 			account.apply(inDoubtChecked{items})
 			d.merge(&outcome{inDoubtErr: j.uncheckable.failure})
 			d.skip(l)
 			continue
 		}
-		if account.checkAny(items, (*item).revoked) { // this delivery no longer decides about them
+		if account.checkAny(items, (*item).revoked) {
 			owned := slices.DeleteFunc(slices.Clone(j.rows),
 				func(row uint32) bool { return account.check(w.batch.items[row], (*item).revoked) })
-			if len(owned) == 0 { // their new owner writes them
+			if len(owned) == 0 { // their new owner writes all of them
 				d.skip(l)
 			} else {
 				d.reencodeFirst(l, owned)
@@ -587,8 +562,7 @@ func (d *dispatcher) nextLane(idle, nonRepeatableOnly bool) *lane {
 			continue
 		}
 		if d.inDoubtErr != nil && !w.allInDoubt(j) && !w.completesPartial(items) {
-			// The task is about to fail: what is in doubt is looked at, and nothing else goes out that could overtake
-			// it.
+			// The task is about to fail: only records in doubt are checked, so that nothing overtakes them.
 			account.apply(inDoubtChecked{items})
 			d.skip(l)
 			continue
@@ -609,7 +583,7 @@ func (d *dispatcher) nextLane(idle, nonRepeatableOnly bool) *lane {
 		case startOK:
 			d.queue.pop(l)
 			return l
-		case startRevoked: // just now; the next round drops these rows
+		case startRevoked: // just now; the next iteration drops these rows
 		case startMetadataFull:
 			if idle {
 				d.split(l)
@@ -620,22 +594,21 @@ func (d *dispatcher) nextLane(idle, nonRepeatableOnly bool) *lane {
 	}
 }
 
-// split replaces a lane's first delivery by two halves, because the commit metadata has no room for the outcome of all
-// its rows; a single row fails the task.
+// split halves the next delivery because the commit metadata has no room for the outcome of all its rows; a single row
+// fails the task.
 func (d *dispatcher) split(l *lane) {
 	w, rows := l.deliveries[0].active, l.deliveries[0].rows
 	if len(rows) == 1 {
 		d.fail(&recordError{item: w.batch.items[rows[0]], stage: "write",
-			err: errors.New("the metadata with the group's offset has no room for what may become of it: too many " +
-				"records are uncertain, or the brokers take too little with an offset (offset.metadata.max.bytes)")})
+			err: errors.New("the commit metadata has no room for its outcome: too many " +
+				"records are uncertain, or the brokers' offset.metadata.max.bytes is too small")})
 		d.abandonLane(l)
 		return
 	}
 	d.reencodeFirst(l, rows[:len(rows)/2], rows[len(rows)/2:])
 }
 
-// reencodeFirst puts other deliveries in the place of a lane's first one, which has not begun: one or more for each part
-// of its rows.
+// reencodeFirst replaces a lane's first delivery, which has not started, by deliveries of the parts of its rows.
 func (d *dispatcher) reencodeFirst(l *lane, parts ...[]uint32) {
 	w := l.deliveries[0].active
 	var jobs []delivery
@@ -663,8 +636,8 @@ func (d *dispatcher) reencodeFirst(l *lane, parts ...[]uint32) {
 	d.onDelivered(l, jobs, nil)
 }
 
-// rowsBeforeEnd are the rows of a delivery that were read before the record at which the task ends, or will fail, or
-// complete a record of which others are written; all of them where there is none.
+// rowsBeforeEnd returns the rows of a delivery that may still be sent: those read before the record by which the task
+// will fail, and those that complete a partially written record.
 func (d *dispatcher) rowsBeforeEnd(j *delivery) []uint32 {
 	if d.firstFailure == nil && d.firstUncheckable == nil {
 		return j.rows

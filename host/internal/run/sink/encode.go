@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// encodeBatch encodes the batch. Before the first one of a partition metadata is stored, by which is known how long
-// metadata may be.
+// encodeBatch encodes the batch, part by part. Metadata are stored before the first one of a partition, because only
+// then their maximum length is known.
 func (w *activeBatch) encodeBatch(o *outcome) ([]delivery, error) {
 	t := w.task
 	if err := t.sendToDLQ(&w.batch.outcome); err != nil {
@@ -38,7 +38,7 @@ func (w *activeBatch) encodeBatch(o *outcome) ([]delivery, error) {
 			w.rowStates[row].portion = n
 		}
 		more, err := w.encodeWith(o, t.plugin.Opened(), rows, w.inheritInDoubt(rows), true)
-		if errors.Is(err, errSwitchVersion) { // what was refused or ignored of the portions before is settled
+		if errors.Is(err, errSwitchVersion) { // rejected and ignored rows of earlier portions are settled
 			w.requeueRows(jobs)
 			for _, rest := range portions[n:] {
 				w.rows = append(w.rows, rest...)
@@ -53,7 +53,6 @@ func (w *activeBatch) encodeBatch(o *outcome) ([]delivery, error) {
 	return jobs, nil
 }
 
-// requeueRows has the rows of deliveries encoded once more.
 func (w *activeBatch) requeueRows(jobs []delivery) {
 	w.deliveryBytes.Add(-bytesOf(jobs))
 	w.rows = w.rows[:0]
@@ -63,13 +62,12 @@ func (w *activeBatch) requeueRows(jobs []delivery) {
 	slices.Sort(w.rows)
 }
 
-// encodeRows makes deliveries of rows of the batch.
 func (w *activeBatch) encodeRows(o *outcome, rows []uint32, hints []wit.Hint) ([]delivery, error) {
 	return w.encodeWith(o, w.task.plugin.Opened(), rows, hints, false)
 }
 
-// encodeChecks makes deliveries that check rows in doubt. With pause, the first is sent after one: what may have
-// arrived may still be at work there.
+// encodeChecks makes deliveries that check rows in doubt; with pause they wait first, because the original requests may
+// still be in progress at the service.
 func (w *activeBatch) encodeChecks(o *outcome, rows []uint32, pause bool) ([]delivery, error) {
 	if len(rows) == 0 {
 		return nil, nil
@@ -95,13 +93,13 @@ func (w *activeBatch) encodeChecks(o *outcome, rows []uint32, pause bool) ([]del
 	return jobs, nil
 }
 
-// errSwitchVersion: the batch is to be encoded by another version of the plugin, which takes over when nothing is on its way
-// that the version before has to settle.
+// errSwitchVersion means that another version of the plugin must encode the batch. It takes over when nothing is in
+// flight that the old version has to settle.
 var errSwitchVersion = errors.New("another version of the plugin takes over")
 
-// encodeWith makes them by what was opened. unsent: nothing of the batch was sent. Rows have the timestamps of the
-// records that were read: an identification that is made from one must stay the same when a record is sent again by
-// another run, whose transforms may say another time.
+// encodeWith encodes rows with an opened version; nothingSent means that no row of the batch was sent. Rows have the
+// timestamps of their records: an ID that is made from one must be the same when another run sends the record again,
+// whose transforms may set another timestamp.
 func (w *activeBatch) encodeWith(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint, nothingSent bool) ([]delivery,
 	error) {
 	d, err := w.callEncode(&o, rows, hints, nothingSent)
@@ -115,13 +113,13 @@ func (w *activeBatch) encodeWith(out *outcome, o *openedVersion, rows []uint32, 
 	return w.toDeliveries(out, o, d.version, rows, d.Deliveries)
 }
 
-// encodeResult holds the deliveries that a plugin built from rows, and what decides whether their lanes can be compared.
+// encodeResult has the version that decides whether its ordering keys can be compared.
 type encodeResult struct {
 	wit.Deliveries
 	version contextVersion
 }
 
-// encodeResult has rows encoded. Where o is opened again for that, it is replaced.
+// callEncode replaces o if it has to open the plugin again.
 func (w *activeBatch) callEncode(o **openedVersion, rows []uint32, hints []wit.Hint, nothingSent bool) (d encodeResult, err error) {
 	part := w.batch.rows.Part(rows)
 	recordIDs := record.Origins{Topics: w.batch.recordIDs.Topics, IDs: make([]wit.RecordID, len(rows))}
@@ -149,7 +147,7 @@ func (w *activeBatch) callEncode(o **openedVersion, rows []uint32, hints []wit.H
 			reopened = true
 			continue
 		case nothingSent && w.task.plugin.Again(err):
-			w.task.log.Warn("a version of the plugin that is new broke: the batch is encoded again", "version",
+			w.task.log.Warn("a new version of the plugin failed: the batch is encoded again", "version",
 				(*o).code.Version(), "error", err)
 			return d, errSwitchVersion
 		case errors.As(err, &f) && f.Kind == wit.FaultTransient && (attempt < w.task.o.Client.Retry().Times() ||
@@ -168,7 +166,7 @@ func (w *activeBatch) callEncode(o **openedVersion, rows []uint32, hints []wit.H
 	return d, err
 }
 
-// bisect finds the row on which the plugin traps (P32).
+// bisect finds the row that traps the plugin (P32).
 func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint, err error) ([]delivery, error) {
 	if len(rows) == 1 {
 		if w.rowStates[rows[0]].inDoubt != nil {
@@ -195,7 +193,6 @@ func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hint
 	return jobs, nil
 }
 
-// jobs takes the result of encode: what is ready becomes jobs, the rest is settled.
 func (w *activeBatch) toDeliveries(out *outcome, o *openedVersion, version contextVersion, rows []uint32, d wit.Deliveries) ([]delivery, error) {
 	t := w.task
 	jobs := make([]delivery, 0, len(d.Ready))
@@ -238,8 +235,8 @@ func (w *activeBatch) toDeliveries(out *outcome, o *openedVersion, version conte
 		jobs = append(jobs, more...)
 	}
 	if maxBytes := int64(w.batch.bytes()) + maxDeliveryBytes; w.deliveryBytes.Add(bytesOf(jobs)) > maxBytes {
-		return nil, w.rowsError(rows, "encode", fmt.Errorf("the plugin makes more than %d bytes of requests and memos "+
-			"of the batch's %d rows: consumer.override.max.poll.records makes batches smaller", maxBytes,
+		return nil, w.rowsError(rows, "encode", fmt.Errorf("the plugin made more than %d bytes of requests and states "+
+			"for the %d rows of the batch: reduce consumer.override.max.poll.records", maxBytes,
 			len(w.batch.rows.Rows)))
 	}
 	return jobs, nil

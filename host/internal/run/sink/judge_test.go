@@ -87,7 +87,7 @@ func TestAnswersThatAreNotJudged(t *testing.T) {
 	}{
 		"a trap": {201, []error{errTrap}, nil, 1, "", ""},
 		"two traps": {201, []error{errTrap, errTrap}, nil, 1,
-			"POST /Set was answered 201, and the plugin could not say what that means: wasm error", "uncertain=0"},
+			"POST /Set was answered 201, which the plugin could not interpret: wasm error", "uncertain=0"},
 		"two panics":             {201, []error{oops, oops}, nil, 1, "index out of range", "uncertain=0"},
 		"two traps of a 204":     {204, []error{errTrap, errTrap}, nil, 1, "was answered 204", "uncertain=0"},
 		"two traps of a 520":     {520, []error{errTrap, errTrap}, nil, 1, "was answered 520", "uncertain=0"},

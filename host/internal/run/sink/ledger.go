@@ -8,23 +8,23 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// ledger keeps account of what is settled, by partition. It is a value: [ledger.apply] is the only thing that changes
-// it, by events, and says what follows from them. It has no lock, waits for nothing and calls nobody.
+// ledger records what is settled, by partition. It is a value without locks or side effects: only [ledger.apply]
+// changes it, by events, and returns their effects.
 //
 // Invariants:
 //
-//   - Of each partition, every record that was read is settled and taken away, or in items, in the order of offsets, or
-//     was dropped with its assignment. So the offset that is given to a commit is at most the first that isn't settled.
-//   - Metadata with an offset says of each record from there on whether it is settled, in doubt, or sent by a request
-//     that must not be sent twice; it is not longer than limit, whatever comes of the deliveries that have begun.
-//   - What was announced by a number is stored when a commit that was taken after it is: stored <= announced. A commit
-//     that left out a partition of this task's stores nothing of what was announced.
-//   - Nothing of an assignment that is over changes what the next one of the partition knows.
+//   - Every record of a partition that was read is settled and removed, or is in items in offset order, or was dropped
+//     with its assignment. So an offset that is committed is at most the first unsettled one.
+//   - The metadata with an offset state for each record from there on whether it is settled, in doubt, or in flight by
+//     a non-repeatable request; they never exceed the limit, whatever the outcome of the deliveries that have started.
+//   - What was announced under a sequence number is durable when a commit that started after it succeeds: durableSeq <=
+//     pendingSeq. A commit that left out a partition of this task makes nothing durable.
+//   - An assignment that has ended never changes what the next one of its partition knows.
 type ledger struct {
 	partitions map[topicPartition]*partition
 	capacity
-	// announced counts what was to be stored before a request goes out, and stored how much of that is; learned is the
-	// number of what the plugin knows.
+	// pendingSeq counts what has to be stored before a request is sent, durableSeq is how much of it is stored;
+	// knownSeq is the number of the plugin's knowledge.
 	pendingSeq, durableSeq, knownSeq int
 }
 
@@ -32,41 +32,36 @@ func newLedger(d inDoubtLookup) ledger {
 	return ledger{partitions: map[topicPartition]*partition{}, capacity: capacity{inDoubt: d, limit: kafka.MaxCommitText}}
 }
 
-// event is something that has happened to a sink task's records or partitions.
+// event is something that happened to a task's records or partitions.
 type event interface{ apply(l *ledger) effects }
 
-// effects are what follows from an event. Which of them are there, its type says.
+// effects are the consequences of an event; the event's type documents which fields it sets.
 type effects struct {
-	items []*item
-	// offsetReset are partitions that begin again.
+	items  []*item
 	resets []offsetReset
-	// settled are records of which nothing is left, so that nobody need decide about them.
-	settled []recordID
-	// left are assignments that are over.
-	revoked []*partition
-	offsets kafka.Offsets
-	number  int
-	text    string
-	ok      bool
-	start   startResult
-	// completed: a delivery has.
+	// settled holds records without unsettled rows, so that no decision about them is needed.
+	settled   []recordID
+	revoked   []*partition
+	offsets   kafka.Offsets
+	number    int
+	text      string
+	ok        bool
+	start     startResult
 	completed bool
 }
 
 func (l *ledger) apply(e event) effects { return e.apply(l) }
 
-// offsetReset is a partition that goes on at an offset below what was read or committed of it; dropped is how many of the
-// records read before are not settled.
+// offsetReset is a partition that continues below what was read or committed; dropped counts the unsettled records.
 type offsetReset struct {
 	tp      topicPartition
 	offset  int64
 	dropped int
 }
 
-// recordsRead: records were polled. The effect is those that are to be written, as items with one row each to begin
-// with. Those of partitions that went away meanwhile are left out: they come again to their new owner. Markers of
-// transactions are settled at once. A record below what was read or committed before begins its partition again: the
-// log has become shorter, or the topic was made again, and auto.offset.reset says to go on.
+// recordsRead: records were polled. Its effect is the items to write, one row each so far. Records of revoked
+// partitions are left out, transaction markers are settled at once. A record below what was read or committed resets
+// its partition: the log became shorter or the topic was created again, and auto.offset.reset allows to continue.
 type recordsRead struct{ records []*kgo.Record }
 
 func (e recordsRead) apply(l *ledger) (out effects) {
@@ -94,7 +89,7 @@ func (e recordsRead) apply(l *ledger) (out effects) {
 			p.baseOffset = r.Offset
 		}
 		switch {
-		case r.Attrs.IsControl(): // the commit is to move over it, also while nothing comes after it
+		case r.Attrs.IsControl(): // the commit must pass it even if nothing follows
 			i.remaining = 0
 			p.advance()
 		case p.inheritedSettled(r.Offset):
@@ -108,10 +103,10 @@ func (e recordsRead) apply(l *ledger) (out effects) {
 	return out
 }
 
-// maxItemBlock is how many items are made together at most: they are held together, with their records.
+// maxItemBlock bounds the items that are allocated, and so kept in memory, together.
 const maxItemBlock = 64
 
-// samePartitionRun is how many of the first records are of one partition, fewItems at most: they are settled about together.
+// samePartitionRun counts the first records that are of one partition, maxItemBlock at most.
 func samePartitionRun(records []*kgo.Record) (n int) {
 	for n < min(len(records), maxItemBlock) && records[n].Partition == records[0].Partition &&
 		records[n].Topic == records[0].Topic {
@@ -120,9 +115,8 @@ func samePartitionRun(records []*kgo.Record) (n int) {
 	return n
 }
 
-// resetPartition begins a partition again at an offset below what was read or committed of it. What was known beyond that
-// offset is of records that are gone, and so are those that are held; the group's offset is lowered before anything is
-// sent.
+// resetPartition replaces the assignment: what was known or held beyond the offset belongs to records that no longer
+// exist. The group's offset is lowered before anything is sent.
 func (l *ledger) resetPartition(prior *partition, offset int64) (p *partition, dropped int) {
 	prior.revoked = true
 	p = &partition{tp: prior.tp, committed: offset, baseOffset: offset, maxStarted: -1, dirty: true}
@@ -139,11 +133,10 @@ func (l *ledger) resetPartition(prior *partition, offset int64) (p *partition, d
 	return p, dropped
 }
 
-// offsetFetched: the group is at an offset of a partition that is new here (-1: nowhere yet). settled is what an earlier
-// task has settled from there on, in order; doubtful are the offsets of which nobody knows whether they were written.
-// unstored: the metadata does not say all of that yet. text is the metadata where an assignment before this one has
-// stored it, else empty: should the partition go away again before anything else is stored, what it says of requests on
-// their way is known then, too.
+// offsetFetched: the group's offset of a new partition is known (-1 for none). settled has the offsets that an earlier
+// task has settled, in order, inDoubt those of unknown outcome. unstored reports that the metadata do not contain all
+// of it yet. text is the metadata if an earlier assignment of this process stored it: should the partition be revoked
+// again before anything else is stored, the outcome of its requests is known then.
 type offsetFetched struct {
 	tp        topicPartition
 	committed int64
@@ -166,7 +159,7 @@ func (e offsetFetched) apply(l *ledger) (out effects) {
 	return out
 }
 
-// rowsTransformed: so many rows came of a record, and so many of them are to be written: none settles it.
+// rowsTransformed: the transforms made rows of a record, of which remaining must be written.
 type rowsTransformed struct {
 	item      *item
 	rows      uint32
@@ -179,8 +172,8 @@ func (e rowsTransformed) apply(*ledger) (out effects) {
 	return out
 }
 
-// rowsSettled: a row of each of these records is done with; written: by a request that must not be sent twice. The
-// effect is those of which nothing is left but what cannot be written.
+// rowsSettled: a row of each record is settled, written by a non-repeatable request or not. Its effect is the records
+// whose remaining rows are all rejected.
 type rowsSettled struct {
 	items   []*item
 	written bool
@@ -196,21 +189,20 @@ func (e rowsSettled) apply(*ledger) (out effects) {
 	return out
 }
 
-// settle takes a record from the account when all of its rows are settled.
 func (i *item) settle(out *effects) {
 	if !i.unsettled() {
 		out.settled = append(out.settled, idOf(i.record))
 		delete(i.partition.toCheck, i.offset)
 	}
 	i.partition.advance()
-	i.partition.dirty = true // out of order, it belongs into the metadata
+	i.partition.dirty = true // out of order it is part of the metadata
 	if i.readyForDLQ() {
 		out.items = append(out.items, i)
 	}
 }
 
-// rowRejected: a row of a record cannot be written, or, with [wholeRecord], no row comes of it. yes: nor can the others that
-// are left.
+// rowRejected: a row of a record cannot be written, or with [wholeRecord] the whole record. ok reports whether no other
+// row remains.
 type rowRejected struct {
 	item    *item
 	part    int
@@ -230,7 +222,7 @@ func (e rowRejected) apply(*ledger) effects {
 	return effects{ok: i.readyForDLQ()}
 }
 
-// deadLetterStored: the letter of a record is stored, or is not to be. number is how many rows that settles.
+// deadLetterStored: the dead letter of a record is stored, or not needed. number is how many rows that settles.
 type deadLetterStored struct{ item *item }
 
 func (e deadLetterStored) apply(*ledger) (out effects) {
@@ -239,7 +231,7 @@ func (e deadLetterStored) apply(*ledger) (out effects) {
 	return out
 }
 
-// inDoubtChecked: records that were in doubt when the task began were checked, or cannot be.
+// inDoubtChecked: inherited records in doubt were checked or cannot be checked.
 type inDoubtChecked struct{ items []*item }
 
 func (e inDoubtChecked) apply(*ledger) (out effects) {
@@ -249,7 +241,7 @@ func (e inDoubtChecked) apply(*ledger) (out effects) {
 	return out
 }
 
-// inDoubtChanged: nobody knows whether a record was written, or somebody does now. That is noted with the next commit.
+// inDoubtChanged: a record came into doubt, or its outcome is known now; the next commit stores it.
 type inDoubtChanged struct{ item *item }
 
 func (e inDoubtChanged) apply(*ledger) (out effects) {
@@ -257,8 +249,7 @@ func (e inDoubtChanged) apply(*ledger) (out effects) {
 	return out
 }
 
-// knownChanged: metadata are to say what the plugin knows now, before anything more is sent that must not be sent
-// twice.
+// knownChanged: the metadata must contain the plugin's new knowledge before the next non-repeatable request is sent.
 type knownChanged struct{}
 
 func (knownChanged) apply(l *ledger) effects {
@@ -270,8 +261,8 @@ func (knownChanged) apply(l *ledger) effects {
 	return out
 }
 
-// encodingStarted: rows of these records are about to be encoded. yes: no metadata was stored yet for a partition of
-// them, and is to be, since how long it may be is known by that.
+// encodingStarted: rows of these records are about to be encoded. ok reports that metadata must be stored first,
+// because only then their maximum length is known.
 type encodingStarted struct{ items []*item }
 
 func (e encodingStarted) apply(*ledger) (out effects) {
@@ -283,8 +274,8 @@ func (e encodingStarted) apply(*ledger) (out effects) {
 	return out
 }
 
-// deliveryAnnounced: a delivery with rows of these records is about to be sent; once: it must not be sent twice. number is what
-// [ledger.isDurable] takes. When its outcome is known, outcomeKnown follows.
+// deliveryAnnounced: a delivery with rows of these records is about to be sent. number is for [ledger.isDurable]. A
+// non-repeatable one is followed by outcomeKnown.
 type deliveryAnnounced struct {
 	items         []*item
 	nonRepeatable bool
@@ -300,7 +291,7 @@ func (e deliveryAnnounced) apply(l *ledger) effects {
 	return storeRequested{}.apply(l)
 }
 
-// storeRequested: what is settled by now is to be stored. number is what [ledger.isDurable] takes for that.
+// storeRequested: what is settled now must be stored. number is for [ledger.isDurable].
 type storeRequested struct{}
 
 func (storeRequested) apply(l *ledger) effects {
@@ -308,7 +299,6 @@ func (storeRequested) apply(l *ledger) effects {
 	return effects{number: l.pendingSeq}
 }
 
-// outcomeKnown: so is that of a delivery which was announced as one that must not be sent twice.
 type outcomeKnown struct{ items []*item }
 
 func (e outcomeKnown) apply(*ledger) (out effects) {
@@ -319,22 +309,22 @@ func (e outcomeKnown) apply(*ledger) (out effects) {
 	return out
 }
 
-// isDurable tells whether the metadata that is stored says what was announced.
+// isDurable reports whether the stored metadata contain what was announced.
 func (l *ledger) isDurable(seq int) bool { return seq <= l.durableSeq }
 
-// startResult is whether a delivery may begin.
+// startResult reports whether a delivery may start.
 type startResult int
 
 const (
 	startOK startResult = iota
-	// full: what could come of it might not fit into the metadata, before others have ended.
+	// startMetadataFull means that its outcome might not fit into the metadata before other deliveries have ended.
 	startMetadataFull
-	// theirs: some of its records now belong to another member, or are read again.
+	// startRevoked means that another member owns some of its records, or that they are read again.
 	startRevoked
 )
 
-// deliveryStart: a delivery with rows of these records is to be sent. alone: no other one is on its way. The effect
-// says whether it may; when it does, deliveryEnded follows.
+// deliveryStart: a delivery with rows of these records wants to start; idle means that none is in flight. After
+// startOK, deliveryEnded follows.
 type deliveryStart struct {
 	items []*item
 	idle  bool
@@ -354,7 +344,7 @@ func (e deliveryStart) apply(l *ledger) effects {
 		parts[i.partition] = part{total.rows + 1, max(total.reach, i.offset)}
 	}
 	for p, total := range parts {
-		// The first one that is not settled goes whatever lies after it, or nothing would get shorter.
+		// The first unsettled record may always start, or the metadata would never get shorter.
 		first := p.startedRows == 0 && len(p.items) > 0 && slices.Contains(e.items, p.items[0])
 		if !l.fits(p, total.rows, total.reach, e.idle || first) {
 			return effects{start: startMetadataFull}
@@ -368,7 +358,6 @@ func (e deliveryStart) apply(l *ledger) effects {
 	return effects{start: startOK}
 }
 
-// deliveryEnded: it is settled or has failed.
 type deliveryEnded struct{ items []*item }
 
 func (e deliveryEnded) apply(*ledger) effects {
@@ -378,9 +367,9 @@ func (e deliveryEnded) apply(*ledger) effects {
 	return effects{}
 }
 
-// inFlightChanged: a delivery goes out, by 1, or has landed, by -1. Whoever revokes a partition waits for such deliveries
-// alone. yes: it may go out. One that has begun and has not gone out is not sent once a partition of it is gone, and it
-// may wait for a commit that the group takes only after the revocation.
+// inFlightChanged: a delivery is sent (delta 1) or has completed (-1); a revocation waits for such deliveries only. ok
+// reports whether it may be sent: a delivery that has started is not sent after a revocation, and may wait for a commit
+// that the group accepts only after the revocation.
 type inFlightChanged struct {
 	items []*item
 	delta int
@@ -396,8 +385,8 @@ func (e inFlightChanged) apply(*ledger) effects {
 	return effects{completed: e.delta < 0, ok: true}
 }
 
-// commitStarted: a commit begins. The effect is the offsets that are settled and not committed, and how much was
-// announced before. offsetsStored follows, or offsetsKept.
+// commitStarted: a commit begins. Its effects are the settled offsets and the sequence number. commitSucceeded or
+// commitFailed follows.
 type commitStarted struct{}
 
 func (commitStarted) apply(l *ledger) effects {
@@ -411,13 +400,12 @@ func (commitStarted) apply(l *ledger) effects {
 	return out
 }
 
-// take gives the partition's offset to a commit.
 func (p *partition) addToCommit(out kafka.Offsets) {
 	next := kgo.EpochOffset{Epoch: -1, Offset: p.committed}
 	switch {
 	case p.lastSettled != nil:
 		next = kgo.EpochOffset{Epoch: p.lastSettled.LeaderEpoch, Offset: p.lastSettled.Offset + 1}
-	case len(p.items) > 0: // nothing but what stands in the metadata
+	case len(p.items) > 0: // only the metadata have changed
 		next.Offset = p.items[0].offset
 	}
 	before := p.lastCommit.text()
@@ -431,9 +419,8 @@ func (p *partition) addToCommit(out kafka.Offsets) {
 	out[p.tp.topic][p.tp.partition] = next
 }
 
-// commitSucceeded: a commit has ended well, and with it what was announced before it began. yes: all of it; else the
-// commit left out partitions that are this task's, so that nothing that was announced counts as stored; the next commit
-// has them.
+// commitSucceeded: a commit has succeeded, and what was announced before it began is durable. ok is false if the commit
+// left out partitions of this task: then nothing becomes durable, and the next commit includes them.
 type commitSucceeded struct {
 	offsets kafka.Offsets
 	seq     int
@@ -448,7 +435,7 @@ func (e commitSucceeded) apply(l *ledger) effects {
 			case p == nil:
 			case p.lastCommit != nil && p.lastCommit.own:
 				p.committed, p.storedCommit, p.previousPending = max(p.committed, at.Offset), p.lastCommit, false
-			default: // it has come back, or was set back, while the commit was on its way, which left it out
+			default: // it was assigned again or reset during the commit, which left it out
 				p.dirty = p.committed != offsetUnknown
 				all = all && !p.dirty
 			}
@@ -460,7 +447,6 @@ func (e commitSucceeded) apply(l *ledger) effects {
 	return effects{ok: all}
 }
 
-// commitFailed: a commit has failed, and the next one is to have its partitions.
 type commitFailed struct{ offsets kafka.Offsets }
 
 func (e commitFailed) apply(l *ledger) (out effects) {
@@ -474,16 +460,14 @@ func (e commitFailed) apply(l *ledger) (out effects) {
 	return out
 }
 
-// metadataRequested: a commit asks what is to be stored with the offset next of a partition. Where that gets too long,
-// records are left out that nothing was sent for. yes is false where the offset is not what the partition gave to a
-// commit last, but of an assignment that is over, or from before the partition was set back. What is known of it now
-// may lie beyond that offset or before it: settled records would be forgotten, and written twice, or others passed
-// over.
+// metadataRequested: a commit needs the metadata of a partition's offset. If they get too long, records that were
+// settled without a request are left out. ok is false if the partition did not give this offset to the last commit, but
+// an earlier assignment did, or it was before a reset: what is known now may not match that offset, and records would
+// be written twice or skipped.
 type metadataRequested struct {
-	tp   topicPartition
-	next int64
-	// revoked is the assignment of the partition that was revoked last, whose last commit may be under way.
-	revoked *partition
+	tp      topicPartition
+	next    int64
+	revoked *partition // the last revoked assignment, whose last commit may be in progress
 }
 
 func (e metadataRequested) apply(l *ledger) effects {
@@ -510,7 +494,6 @@ func (e metadataRequested) apply(l *ledger) effects {
 	return effects{text: text, ok: true}
 }
 
-// metadataLimited: metadata may have so many bytes.
 type metadataLimited struct{ bytes int }
 
 func (e metadataLimited) apply(l *ledger) (out effects) {
@@ -518,7 +501,7 @@ func (e metadataLimited) apply(l *ledger) (out effects) {
 	return out
 }
 
-// assigned: partitions are this task's from now on. Of one that was, the assignment before is forgotten.
+// assigned: this task owns the partitions from now on, in new assignments.
 type assigned struct{ partitions map[string][]int32 }
 
 func (e assigned) apply(l *ledger) (out effects) {
@@ -528,7 +511,7 @@ func (e assigned) apply(l *ledger) (out effects) {
 	return out
 }
 
-// revoking: partitions are about to go away. Nothing of them is sent from now on.
+// revoking: the partitions are about to be revoked, nothing of them is sent from now on.
 type revoking struct{ partitions map[string][]int32 }
 
 func (e revoking) apply(l *ledger) (out effects) {
@@ -540,8 +523,8 @@ func (e revoking) apply(l *ledger) (out effects) {
 	return out
 }
 
-// revoked: they are gone. The effect is what is settled of them, to be committed; lost: nothing can be, somebody else
-// has them.
+// revoked: the partitions are revoked. Its effect is the settled offsets to commit; none if lost, because another
+// member may own them.
 type revoked struct {
 	partitions map[string][]int32
 	lost       bool
@@ -563,7 +546,6 @@ func (e revoked) apply(l *ledger) effects {
 	return out
 }
 
-// eachPartition goes through partitions as the group names them.
 func eachPartition(partitions map[string][]int32) func(yield func(topicPartition) bool) {
 	return func(yield func(topicPartition) bool) {
 		for topic, list := range partitions {
@@ -576,8 +558,7 @@ func eachPartition(partitions map[string][]int32) func(yield func(topicPartition
 	}
 }
 
-// snapshot tells which records are settled, and of which nobody would know whether they are written if the task ended
-// now.
+// snapshot reports which records are settled, and which would be in doubt if the task ended now.
 func (l *ledger) snapshot(records []*kgo.Record) (settled, inDoubt []bool) {
 	settled, inDoubt = make([]bool, len(records)), make([]bool, len(records))
 	items := map[recordID]*item{}

@@ -10,22 +10,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// metadata is the commit's metadata: what is stored with a partition's committed offset, so that a task which is
-// started again writes nothing twice: which records after that offset are settled, since lanes overtake each other; of
-// which nobody knows whether they were written (P19), and which of those were sent once more because somebody decided
-// so; and which are on their way by requests that must not be sent twice, or go out next: in the metadata of a run
-// that was killed these, too, may have been written or not. It is made of texts such as `uncertain=0,5 decided=5
-// sent=8-9 settled=1-3,7`, counted from the committed offset; where these get long, of the state of each offset (see
-// nearName). Whoever sets the group's offset by other means takes the metadata away with it, and all records from
-// there on are written. Deliveries begin only where whatever comes of them has room in the metadata: see
-// [deliveryStart].
+// metadata is stored with a partition's committed offset, so that a restarted task writes nothing twice. It says of the
+// records after that offset which are settled (lanes overtake each other), which are in doubt (P19), for which a
+// decision to send them again was used up, and which are in flight by non-repeatable requests or announced for these:
+// after a kill these are in doubt, too. Its text has lists such as `uncertain=0,5 decided=5 sent=8-9 settled=1-3,7`,
+// relative to the committed offset, or a bitmap (see bitmapName) if the lists get long. Setting the group's offset by
+// other means drops the metadata, and all records from there on are written. A delivery starts only if the metadata
+// have room for its outcome: see [deliveryStart].
 //
-// Besides, `moved=0-8` are offsets of which those that are uncertain may have been written from another topic or
-// another place in this one, see [Task.moved], and `known=nGa3,f81x` is what the plugin knew of the service, see
-// [wit.Known].
+// `moved=0-8` are offsets in doubt that may have been written from another topic or offset, see
+// [Task.restorePartition]; `known=nGa3,f81x` is what the plugin knew of the service, see [wit.Known].
 type metadata struct {
 	inDoubt, decided, inFlight, settled []offsetRange
-	// moved is one range, or none.
+	// moved has one range at most.
 	moved []offsetRange
 	known wit.Known
 }
@@ -34,15 +31,14 @@ const inDoubtName, decidedName, inFlightName, settledName = "uncertain", "decide
 
 const movedName, knownName = "moved", "known"
 
-// reachName is of earlier versions, which said only how far requests had gone out: records up to there that are not
-// settled may have been sent. It is read and never written.
+// reachName was written by earlier versions: requests had been sent up to there, so unsettled records before it are in
+// doubt.
 const reachName = "reach"
 
-// bitmapName is of what lies close together and would be long as lists: `near=8:Ab-_` is the state of each offset from 8
-// on, two bits for each, three offsets in a character of URL-safe Base64, the first one in its lowest bits.
+// bitmapName replaces long lists: `near=8:Ab-_` is the state of each offset from 8 on, two bits each, three offsets in
+// a character of URL-safe Base64, the first one in its lowest bits.
 const bitmapName = "near"
 
-// States of an offset in nearName.
 const (
 	stateOpen byte = iota
 	stateSettled
@@ -52,14 +48,13 @@ const (
 
 const bitmapDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// bitmapLength is how many characters so many offsets take.
+// bitmapLength returns how many characters so many offsets take.
 func bitmapLength(offsets int64) int64 { return (offsets + 2) / 3 }
 
-// maxListOnly is a length in bytes up to which metadata is made of lists alone, which people can read.
+// maxListOnly is the length up to which metadata are readable lists only.
 const maxListOnly = 64
 
-// metadata is the metadata as it is stored with the offset `next`: what is shorter, lists of all offsets, or some of them
-// in nearName.
+// encode returns the text that is stored with the offset next: the shorter one of lists and bitmap.
 func (n metadata) encode(next int64) (text string) {
 	if lists := n.listsLength(next); lists > maxListOnly {
 		if bitmap := n.encodeBitmap(next); bitmap != "" && len(bitmap) < lists {
@@ -78,8 +73,7 @@ func (n metadata) encode(next int64) (text string) {
 	return strings.TrimPrefix(text, " ")
 }
 
-// reach is the last offset that the metadata say something of, next-1 where there is none; read is the last one of a
-// record that was read.
+// lastOffsets returns the last offset in the metadata, and the last one that was read; next-1 for none.
 func (n metadata) lastOffsets(next int64) (all, read int64) {
 	read = next - 1
 	for _, s := range slices.Concat(n.settled, n.inFlight) {
@@ -92,25 +86,22 @@ func (n metadata) lastOffsets(next int64) (all, read int64) {
 	return all, read
 }
 
-// namedRanges are a list of metadata with its name.
 type namedRanges struct {
 	name   string
 	ranges []offsetRange
 }
 
-// namedLists are the lists, in the order in which they stand.
 func (n metadata) namedLists() [4]namedRanges {
 	return [...]namedRanges{{inDoubtName, n.inDoubt}, {decidedName, n.decided}, {inFlightName, n.inFlight},
 		{settledName, n.settled}}
 }
 
-// listsLength is how long lists of all offsets are.
 func (n metadata) listsLength(next int64) (length int) {
 	for _, list := range n.namedLists() {
 		if len(list.ranges) == 0 {
 			continue
 		}
-		length += len(list.name) + 1 // without the blank before it, for the comma that is not after the last range
+		length += len(list.name) + 1 // the last range has no comma, in place of the blank
 		for _, s := range list.ranges {
 			length += s.cost(next)
 		}
@@ -118,7 +109,7 @@ func (n metadata) listsLength(next int64) (length int) {
 	return max(length-1, 0)
 }
 
-// cost is how long a range is in a list, with the sign after it.
+// cost returns the length of a range in a list, with its separator.
 func (s offsetRange) cost(next int64) int {
 	n := digits(s.first-next) + 1
 	if s.last > s.first {
@@ -127,7 +118,6 @@ func (s offsetRange) cost(next int64) int {
 	return n
 }
 
-// digits is how long a number is that is not negative.
 func digits(n int64) (count int) {
 	for count = 1; n >= 10; n /= 10 {
 		count++
@@ -153,14 +143,14 @@ func (n metadata) encodeLists(next int64) string {
 	return out.String()
 }
 
-// stateRange is offsets of one state, with what they cost in a list.
+// stateRange has the cost of the range in a list.
 type stateRange struct {
 	offsetRange
 	state byte
 	cost  int64
 }
 
-// stateRanges are all of them but the decisions, in order.
+// stateRanges returns all ranges but the decisions, in order.
 func (n metadata) stateRanges(next int64) []stateRange {
 	all := make([]stateRange, 0, len(n.inDoubt)+len(n.inFlight)+len(n.settled))
 	add := func(ranges []offsetRange, state byte) {
@@ -175,8 +165,8 @@ func (n metadata) stateRanges(next int64) []stateRange {
 	return all
 }
 
-// dense is the metadata with the offsets that lie close together in nearName, as many as makes it shortest; "" where it
-// is no shorter by that. A run that is settled may stand before them, in a list.
+// encodeBitmap returns the metadata with as many adjacent offsets in the bitmap as makes it shortest, empty if it is no
+// shorter than lists. A settled range may precede the bitmap, in a list.
 func (n metadata) encodeBitmap(next int64) string {
 	all := n.stateRanges(next)
 	length := int64(0)
@@ -228,7 +218,7 @@ func (n metadata) encodeBitmap(next int64) string {
 	return out + bitmapName + "=" + strconv.FormatInt(first-next, 10) + ":" + string(code)
 }
 
-// of is the list of a state, nil for stateOpen.
+// list returns nil for stateOpen.
 func (n *metadata) list(state byte) *[]offsetRange {
 	switch state {
 	case stateSettled:
@@ -241,7 +231,7 @@ func (n *metadata) list(state byte) *[]offsetRange {
 	return nil
 }
 
-// near reads what [metadata.bitmap] wrote, of which at most so many offsets may be sent or uncertain.
+// parseBitmap reads a bitmap with at most budget offsets in flight or in doubt.
 func (n *metadata) parseBitmap(next int64, text string, budget *int64) bool {
 	first, code, ok := strings.Cut(text, ":")
 	at, err := strconv.ParseInt(first, 10, 64)
@@ -279,11 +269,12 @@ func (n *metadata) parseBitmap(next int64, text string, budget *int64) bool {
 // Whoever may commit offsets of the group can write metadata. maxUncertain is how many records after the offset
 // metadata may call uncertain or sent, each of which is kept; maxAhead how far after it a record may lie.
 const (
+	// maxInDoubt bounds the offsets in doubt or in flight, each of which takes memory, and maxAhead their distance:
+	// everyone who may commit offsets of the group can write metadata.
 	maxInDoubt = 100_000
 	maxAhead   = 1 << 40
 )
 
-// parseMetadata takes metadata apart.
 func parseMetadata(next int64, text string) (n metadata, err error) {
 	budget, lastOffset := int64(maxInDoubt), next-1
 	for _, part := range strings.Fields(text) {

@@ -415,7 +415,7 @@ func doubtsFill(t *testing.T, limit int, text string) bool {
 		assert.Equal(t, 1, len(x.service.seen()), "requests")
 		return false
 	}
-	runtest.Fails(t, err, "has no room for what may become of it")
+	runtest.Fails(t, err, "the commit metadata has no room")
 	assert.Equal(t, 0, len(x.service.seen()), "requests")
 	return true
 }

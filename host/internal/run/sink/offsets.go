@@ -10,7 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// topicPartition names a partition of a topic.
 type topicPartition struct {
 	topic     string
 	partition int32
@@ -28,7 +27,7 @@ func (s recordID) String() string { return fmt.Sprintf("%s-%d@%d", s.topic, s.pa
 
 func (s recordID) topicPartition() topicPartition { return topicPartition{s.topic, s.partition} }
 
-// offsetRange is offsets from the first to the last.
+// offsetRange includes both offsets.
 type offsetRange struct{ first, last int64 }
 
 func (s offsetRange) String() string {
@@ -50,7 +49,7 @@ func parseOffsetRange(text string) (s offsetRange, ok bool) {
 	return s, err1 == nil && err2 == nil && s.first >= 0 && s.last >= s.first
 }
 
-// mergeRanges is spans in order, those that follow each other as one.
+// mergeRanges sorts ranges and merges adjacent ones.
 func mergeRanges(all []offsetRange) []offsetRange {
 	slices.SortFunc(all, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
 	out := all[:0]
@@ -64,12 +63,11 @@ func mergeRanges(all []offsetRange) []offsetRange {
 	return out
 }
 
-// containsRange tells whether one of the spans holds another one.
 func containsRange(spans []offsetRange, s offsetRange) bool {
 	return slices.ContainsFunc(spans, func(all offsetRange) bool { return all.first <= s.first && s.last <= all.last })
 }
 
-// containsSorted is within for ranges in order, of which none overlap.
+// containsSorted is containsRange for sorted ranges that do not overlap.
 func containsSorted(ranges []offsetRange, s offsetRange) bool {
 	n, found := slices.BinarySearchFunc(ranges, s.first, func(r offsetRange, first int64) int {
 		return cmp.Compare(r.first, first)
@@ -80,7 +78,7 @@ func containsSorted(ranges []offsetRange, s offsetRange) bool {
 	return n >= 0 && s.last <= ranges[n].last
 }
 
-// gaps are what of a span is in none of the others.
+// gaps returns the parts of a range that no other one covers.
 func gaps(whole offsetRange, others []offsetRange) (missing []offsetRange) {
 	slices.SortFunc(others, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
 	for _, o := range others {
@@ -95,7 +93,7 @@ func gaps(whole offsetRange, others []offsetRange) (missing []offsetRange) {
 	return missing
 }
 
-// searchRanges returns the index of the first of the ordered ranges that does not end before an offset.
+// searchRanges returns the index of the first sorted range that does not end before an offset.
 func searchRanges(ranges []offsetRange, offset int64) int {
 	n, _ := slices.BinarySearchFunc(ranges, offset, func(r offsetRange, offset int64) int {
 		return cmp.Compare(r.last, offset)
@@ -103,7 +101,7 @@ func searchRanges(ranges []offsetRange, offset int64) int {
 	return n
 }
 
-// rangesFrom is a copy of ordered ranges from an offset on.
+// rangesFrom copies the part of sorted ranges from an offset on.
 func rangesFrom(ranges []offsetRange, next int64) []offsetRange {
 	out := slices.Clone(ranges[searchRanges(ranges, next):])
 	if len(out) > 0 {
@@ -112,7 +110,7 @@ func rangesFrom(ranges []offsetRange, next int64) []offsetRange {
 	return out
 }
 
-// with adds an offset to ranges in order, of which none touch.
+// addOffset adds an offset to sorted ranges that do not touch.
 func addOffset(ranges []offsetRange, offset int64) []offsetRange {
 	n := searchRanges(ranges, offset-1)
 	switch {
@@ -130,7 +128,6 @@ func addOffset(ranges []offsetRange, offset int64) []offsetRange {
 	return ranges
 }
 
-// removeOffset takes an offset out of them.
 func removeOffset(ranges []offsetRange, offset int64) []offsetRange {
 	n := searchRanges(ranges, offset)
 	if n == len(ranges) || ranges[n].first > offset {

@@ -7,28 +7,26 @@ import (
 	"slices"
 )
 
-// queue holds the deliveries that are to be made, by lane. Next is the delivery, of all that may begin, whose records
-// were read first. It belongs to one goroutine.
+// queue holds the deliveries to send, by lane; the one whose rows were read first is next. It belongs to one goroutine.
 type queue struct {
-	// lanes are those that are not empty, by their number: deliveries of later batches go after those of earlier ones.
+	// lanes are the non-empty lanes by ordering key.
 	lanes map[uint32]*lane
-	// ready are the lanes of which nothing is on its way, by the partition of their next row.
+	// ready are the lanes without a delivery in flight, by the partition of their next row.
 	ready map[*partition]*laneHeap
-	// blocked are partitions whose next delivery waits until another one has ended.
+	// blocked partitions wait until a delivery has ended.
 	blocked map[*partition]bool
-	// version is what the lanes were made by.
+	// version is the context version that produced the ordering keys.
 	version contextVersion
-	// settledSeq is, by lane, what [ledger.isDurable] must tell before the next delivery of it goes out: that what its
-	// deliveries have settled is stored. before is the same for all lanes, since others were made.
+	// settledSeq is, by lane, the sequence number that must be durable before the lane's next delivery is sent: it
+	// covers what the lane has settled. minSeq is the same for all lanes, kept from earlier versions.
 	settledSeq map[uint32]int
 	minSeq     int
 }
 
-// lane is deliveries that go one after another, none of them empty.
+// lane is a sequence of deliveries that are sent one after another.
 type lane struct {
-	key uint32
-	// keyed: it stands in [queue.lanes].
-	keyed      bool
+	key        uint32
+	keyed      bool // in [queue.lanes]
 	deliveries []delivery
 }
 
@@ -40,8 +38,8 @@ func (l *lane) readBefore(other *lane) bool {
 
 func (j *delivery) partition() *partition { return j.active.batch.items[j.rows[0]].partition }
 
-// portion is that of the batch in which the rows are, see [capacity.portions]. One after another they are what the
-// metadata have room for, so that there is always a delivery that can begin.
+// portion is the part of the batch that the rows are in, see [capacity.portions]: the metadata have room for one part,
+// so a delivery can always start.
 func (j *delivery) portion() int { return j.active.rowStates[j.rows[0]].portion }
 
 func newQueue() *queue {
@@ -49,10 +47,9 @@ func newQueue() *queue {
 		settledSeq: map[uint32]int{}}
 }
 
-// add puts the deliveries of a batch after those that are there. Those of mixed lanes go one after another; none are
-// there then.
+// add appends the deliveries of a batch. If its lanes cannot be compared, all go into one; the queue is empty then.
 func (q *queue) add(e *encodedBatch) {
-	if e.version != q.version { // what a lane has settled was of other keys
+	if e.version != q.version { // lanes had other keys
 		for _, seq := range q.settledSeq {
 			q.minSeq = max(q.minSeq, seq)
 		}
@@ -61,7 +58,7 @@ func (q *queue) add(e *encodedBatch) {
 	}
 	var fresh []*lane
 	for _, j := range e.deliveries {
-		if j.uncheckable != nil { // it has no lane
+		if j.uncheckable != nil {
 			fresh = append(fresh, &lane{deliveries: []delivery{j}})
 			continue
 		}
@@ -89,7 +86,6 @@ func (q *queue) push(l *lane) {
 	heap.Push(q.ready[p], l)
 }
 
-// awaitedSeq is what must be stored before the next delivery of a lane goes out.
 func (q *queue) awaitedSeq(l *lane) int {
 	if l.keyed {
 		return max(q.minSeq, q.settledSeq[l.key])
@@ -97,18 +93,16 @@ func (q *queue) awaitedSeq(l *lane) int {
 	return q.minSeq
 }
 
-// dropDurable forgets what is stored.
 func (q *queue) dropDurable(stored func(seq int) bool) {
 	maps.DeleteFunc(q.settledSeq, func(_ uint32, seq int) bool { return stored(seq) })
 }
 
-// putBack puts a lane back that has begun and sent nothing: there is room for others again.
+// pushBack returns a lane whose started delivery was not sent.
 func (q *queue) pushBack(l *lane) {
 	clear(q.blocked)
 	q.push(l)
 }
 
-// first is the lane that is next; nil: there is none.
 func (q *queue) first() *lane {
 	var first *lane
 	for p, all := range q.ready {
@@ -119,7 +113,7 @@ func (q *queue) first() *lane {
 	return first
 }
 
-// removeBatch takes out the deliveries of a batch, none of which has begun, and after which there are none.
+// removeBatch removes the deliveries of the last batch, none of which has started.
 func (q *queue) removeBatch(w *activeBatch) (jobs []delivery) {
 	cut := func(l *lane) {
 		n := len(l.deliveries)
@@ -131,7 +125,7 @@ func (q *queue) removeBatch(w *activeBatch) (jobs []delivery) {
 		l.deliveries = l.deliveries[:n]
 	}
 	for _, l := range q.lanes {
-		cut(l) // those that are at work too
+		cut(l) // lanes in flight, too
 	}
 	for p, all := range q.ready {
 		for _, l := range *all {
@@ -150,7 +144,7 @@ func (q *queue) removeBatch(w *activeBatch) (jobs []delivery) {
 	return jobs
 }
 
-// pop takes the lane that is next out, until it has ended.
+// pop removes the next lane until complete or pushBack returns it.
 func (q *queue) pop(l *lane) {
 	p := l.deliveries[0].partition()
 	if heap.Pop(q.ready[p]); q.ready[p].Len() == 0 {
@@ -158,7 +152,6 @@ func (q *queue) pop(l *lane) {
 	}
 }
 
-// discard takes the lane that is next out for good.
 func (q *queue) discard(l *lane) {
 	q.pop(l)
 	q.forget(l)
@@ -170,10 +163,9 @@ func (q *queue) forget(l *lane) {
 	}
 }
 
-// block has the lane that is next wait until another one has ended.
 func (q *queue) block(l *lane) { q.blocked[l.deliveries[0].partition()] = true }
 
-// complete puts a lane back without its first delivery, and with others in its place.
+// complete returns a lane without its first delivery, which the replacements precede.
 func (q *queue) complete(l *lane, replacement []delivery) {
 	clear(q.blocked)
 	l.deliveries[0] = delivery{}
@@ -187,7 +179,6 @@ func (q *queue) complete(l *lane, replacement []delivery) {
 	}
 }
 
-// laneHeap is lanes as a heap by their next row.
 type laneHeap []*lane
 
 func (l laneHeap) Len() int { return len(l) }

@@ -46,7 +46,7 @@ func Deliver(ctx context.Context, o Options, r Replay) error {
 	t := NewTask(o)
 	c.tracker = t.tracker
 	err := t.Run(ctx)
-	if c.opened { // of what comes at the time of the last commit, too
+	if c.opened { // also stores what was settled after the last commit
 		err = cmp.Or(err, c.Commit(context.WithoutCancel(ctx), nil))
 	}
 	if err == nil && ctx.Err() != nil {
@@ -55,14 +55,14 @@ func Deliver(ctx context.Context, o Options, r Replay) error {
 	return err
 }
 
-// replayed is the consumer of what is replayed.
+// replayConsumer is the consumer of replayed records.
 type replayConsumer struct {
 	Turn
 	replay   Replay
 	tracker  *offsetTracker
 	records  []*kgo.Record
-	unpolled []*kgo.Record // that were not polled yet
-	opened   bool          // before that, nothing is known of the records
+	unpolled []*kgo.Record
+	opened   bool // before that, nothing is known of the records
 }
 
 func (c *replayConsumer) open(_ []string, r kafka.Rebalances) (Consumer, error) {
@@ -87,7 +87,6 @@ func (c *replayConsumer) open(_ []string, r kafka.Rebalances) (Consumer, error) 
 	return c, nil
 }
 
-// Poll returns all records at once.
 func (c *replayConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	if records := c.unpolled; len(records) > 0 {
 		c.unpolled = nil
@@ -97,7 +96,7 @@ func (c *replayConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	return nil, ctx.Err()
 }
 
-// Commit stores what the ledger says, in place of metadata.
+// Commit stores the outcomes in place of metadata.
 func (c *replayConsumer) Commit(ctx context.Context, offsets kafka.Offsets) error {
 	for topic, partitions := range offsets {
 		for partition, at := range partitions {

@@ -10,9 +10,8 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// Run writes until ctx ends, then waits for what is on its way, commits and returns nil; likewise after [Task.Finish].
-// An error is the task's fault and names the record, where it is one's. Offsets of what was settled in order are
-// committed then too.
+// Run writes until ctx ends, then waits for requests in flight, commits and returns nil; likewise after [Task.Finish].
+// An error is the task's, and names the record that caused it. What was settled in order is committed in any case.
 func (t *Task) Run(ctx context.Context) (err error) {
 	if t.send, err = parseDecisions(sendSetting, t.o.Send); err != nil {
 		return err
@@ -33,7 +32,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	// Requests on their way outlive ctx, but not for ever.
+	// Requests in flight may outlive ctx, but not for long.
 	workCtx, abort := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abort(nil)
 	settling, endSettling := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -66,7 +65,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 
 	err = guard.Do(t.log, "a sink task", func() error { return t.writeBatches(batches) })
 	endGathering()
-	for range batches { // lets the gatherer go
+	for range batches { // unblocks the batch reader
 	}
 	gatherer.Wait()
 	endCommits()
@@ -86,7 +85,6 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	return err
 }
 
-// logSummary says what the task did and how long each stage was at work.
 func (t *Task) logSummary() {
 	p, c := t.Progress(), t.count
 	t.log.Info("sink task ended", "rows", p.Written, "read", p.Read, "deliveries", p.Requests, "batches", p.Batches,
@@ -96,7 +94,6 @@ func (t *Task) logSummary() {
 
 var errStopped = errors.New("the stop took too long")
 
-// writeBatches writes batch after batch.
 func (t *Task) writeBatches(batches <-chan *batch) error {
 	d := newDispatcher(t)
 	err := d.run(batches)
@@ -104,7 +101,7 @@ func (t *Task) writeBatches(batches <-chan *batch) error {
 		return nil
 	}
 	if err == nil {
-		err = d.inDoubtErr // the stop came before all of them were found
+		err = d.inDoubtErr // the stop came before all records in doubt were found
 	}
 	if isInDoubt(err) {
 		err = t.o.Uncertain.withAdvice(err)
@@ -112,7 +109,7 @@ func (t *Task) writeBatches(batches <-chan *batch) error {
 	return ignoreStop(t.run.stopCtx, err)
 }
 
-// ignoreStop takes what comes of the end of ctx for no fault.
+// ignoreStop drops errors that result from the end of ctx.
 func ignoreStop(ctx context.Context, err error) error {
 	var record *recordError
 	if ctx.Err() != nil && !errors.As(err, &record) {

@@ -96,13 +96,13 @@ type DeadLetters interface {
 	Send(ctx context.Context, letters []Letter) error
 }
 
-// Task writes the partitions that its consumer gets. It owns its goroutines while Run runs.
+// Task writes the partitions that its consumer owns. Its goroutines run while Run runs.
 type Task struct {
 	o       Options
 	log     *slog.Logger
 	tracker *offsetTracker
 	count   *counters
-	// run is there from the start of the run on.
+	// run is set from the start of Run on.
 	run *runContext
 
 	finishing  chan struct{}
@@ -113,56 +113,52 @@ type Task struct {
 
 	send, skip decisions
 	skips      *task.Skips
-	// broken gets what ends the task from the group's callbacks.
+	// broken receives errors from the group's callbacks.
 	broken chan error
 
 	plugin *task.Plugin[Writer, *openedVersion]
-	// knownChanged has one element where what the plugin knows is to be stored.
+	// knownChanged holds one element if the plugin's knowledge must be stored.
 	knownChanged chan struct{}
 }
 
-// runContext is what a task works with while it runs.
 type runContext struct {
 	consumer Consumer
-	// stopCtx ends when the task is to stop, and ending besides when it has failed: nothing is begun then. working
-	// ends requests on their way, settling, later still, what answers that came are judged by.
+	// stopCtx ends when the task has to stop. startCtx also ends on failure: nothing new is started then. Later
+	// requestCtx cancels requests in flight, then resultCtx the handling of their responses.
 	stopCtx, startCtx, requestCtx, resultCtx context.Context
-	// fail ends ending.
+	// fail ends startCtx.
 	fail context.CancelFunc
 }
 
-// ends tells whether nothing more is to be begun.
 func (r *runContext) isEnding() bool { return r.startCtx.Err() != nil }
 
-// openedVersion is a plugin version that has been opened.
+// openedVersion is an opened version of the plugin.
 type openedVersion struct {
 	code   Code
 	topics []string
-	// settling is held during a call of settle, one at a time: each goes on from what the one before has learned.
+	// responseLock serializes handle-response calls: each needs the context that the previous one has returned.
 	responseLock guard.Turn
 
-	mu      sync.Mutex
-	context []byte
-	// learned is how many contexts settle has made that differ from the one before.
-	revision int
+	mu       sync.Mutex
+	context  []byte
+	revision int // counts the changes of the context
 }
 
-// hashed is what lanes were made by: lanes of equal ones can be compared, since a plugin that has learned something, or
-// was opened again, may hash keys otherwise.
+// contextVersion identifies the context that made ordering keys: only keys of equal versions can be compared, because a
+// plugin may hash differently after it has learned something or was opened again.
 type contextVersion struct {
 	opened   *openedVersion
 	revision int
 }
 
-// contextVersion is the context that calls are given: that of open, or what settle made of it last.
 func (o *openedVersion) currentContext() ([]byte, contextVersion) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.context, contextVersion{o, o.revision}
 }
 
-// learn takes a context that settle has made. It is lost with what was opened: at a swap, a restart, or when the plugin
-// is opened again.
+// updateContext stores the context that a handle-response call has returned. It is lost at an upgrade, a restart, or
+// when the plugin is opened again.
 func (o *openedVersion) updateContext(context []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -208,7 +204,7 @@ type counters struct {
 
 const recordSkipped = "record skipped"
 
-// NewTask makes a task; nothing runs before [Task.Run].
+// NewTask returns a task that [Task.Run] starts.
 func NewTask(o Options) *Task {
 	if o.Rows <= 0 {
 		o.Rows = 500
@@ -249,10 +245,10 @@ func NewTask(o Options) *Task {
 	return t
 }
 
-// Finish lets Run return when everything is settled that the topics hold at this moment.
+// Finish makes Run return when everything that the topics hold now is settled.
 func (t *Task) Finish() { t.finishOnce.Do(func() { close(t.finishing) }) }
 
-// Progress is safe to call at any time.
+// Progress may be called at any time.
 func (t *Task) Progress() Progress {
 	c := t.count
 	return Progress{Read: c.read.Load(), Written: c.written.Load(), Ignored: c.ignored.Load(),
@@ -267,12 +263,12 @@ func (t *Task) Progress() Progress {
 			task.StageOf("encode", &c.encode), task.StageOf("send", &c.send), task.StageOf("settle", &c.settle))}
 }
 
-// Has tells whether a partition of the task's group is its own now. It is safe to call at any time.
+// Has reports whether the task owns a partition. It may be called at any time.
 func (t *Task) Has(topic string, partition int32) bool {
 	return t.tracker.owns(topicPartition{topic, partition})
 }
 
-// fail ends the task; the first fault counts.
+// fail ends the task; the first error counts.
 func (t *Task) fail(err error) {
 	select {
 	case t.broken <- err:
@@ -280,7 +276,6 @@ func (t *Task) fail(err error) {
 	}
 }
 
-// callOpen makes one call of open.
 func (t *Task) callOpen(ctx context.Context, w Writer, o *openedVersion, state []byte, answers []wit.Response) (*wit.Need,
 	error) {
 	result, err := w.OpenSink(ctx, t.o.Component, task.Seen(o.code, t.o.Settings), state, answers)
@@ -290,23 +285,22 @@ func (t *Task) callOpen(ctx context.Context, w Writer, o *openedVersion, state [
 	return result.Ask, err
 }
 
-// compatible tells whether a newer version can go on: one that wants the same topics.
+// compatible returns an error if a newer version names other topics.
 func (t *Task) compatible(_ context.Context, o *openedVersion) error {
 	if prior := t.plugin.Opened().topics; !slices.Equal(o.topics, prior) {
-		return fmt.Errorf("expected its topics %q, found %q: a change of topics needs a restart of the task", prior,
+		return fmt.Errorf("expected the topics %q, found %q: restart the task to change topics", prior,
 			o.topics)
 	}
 	return nil
 }
 
-// reopen opens a version again because what it worked out no longer fits. A delivery of the version before settles by
-// its own.
+// reopen opens a version again because its context is stale. Deliveries of the old one still use that.
 func (t *Task) reopen(ctx context.Context, o *openedVersion) (*openedVersion, error) {
-	t.log.Info("the plugin asks to be opened again", "version", o.code.Version())
+	t.log.Info("the plugin's context is stale: opening the plugin again", "version", o.code.Version())
 	return t.plugin.Reopen(ctx, o)
 }
 
-// markInDoubt notes that nobody knows whether a record was written; it returns the task's fault.
+// markInDoubt records that the outcome of a record is unknown and returns the task's error.
 func (t *Task) markInDoubt(i *item, reason error) *recordError {
 	t.o.Uncertain.add(idOf(i.record), reason)
 	t.tracker.apply(inDoubtChanged{i})

@@ -7,19 +7,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Buffers is the memory of the chunks of all feeds of a worker: what a chunk needs while it is under way, and gives
-// back when it is settled. A feed has [ownChunks] of its own, which is enough to go on; more only while others leave
-// some. Safe for use by several goroutines.
+// Buffers owns the memory of all chunks of a worker while they are in flight. Each feed has [ownChunks] of its own,
+// which is enough to make progress, and more as long as other feeds leave some. It is safe for concurrent use.
 type Buffers struct {
-	// sharedTokens holds a token for each chunk beyond those that feeds have of their own.
 	sharedTokens chan struct{}
 
 	mu    sync.Mutex
-	inUse int // chunks under way
+	inUse int // chunks
 	free  []buffer
 }
 
-// buffer is the memory of a chunk.
 type buffer struct {
 	rows    []wit.Row
 	data    []byte
@@ -28,17 +25,15 @@ type buffer struct {
 }
 
 const (
-	// ownChunks are one for each place where a chunk may wait for another: reading, after it, converting, and what
-	// that is split into.
-	ownChunks = 4
-	// sharedChunks are shared by all feeds.
+	// ownChunks is one for each place where a chunk may wait for another: reading, decoded, converting, and a part of
+	// that.
+	ownChunks    = 4
 	sharedChunks = 32
 )
 
-// NewBuffers makes those of a worker.
+// NewBuffers returns the buffers of a worker.
 func NewBuffers() *Buffers { return &Buffers{sharedTokens: make(chan struct{}, sharedChunks)} }
 
-// attach gives a chunk memory, used before where there is some.
 func (b *Buffers) attach(c *chunk) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -51,12 +46,12 @@ func (b *Buffers) attach(c *chunk) {
 	}
 }
 
-// detach takes a chunk's memory back, for others where that is safe. When no chunk is under way, nothing is kept.
+// detach takes a chunk's memory back, for reuse if that is safe. When no chunk is in use, all is freed.
 func (b *Buffers) detach(c *chunk, reusable bool) {
 	c.freeLarge()
 	f := buffer{c.batch.Rows[:0], c.batch.Data[:0], c.origins[:0], c.out[:0]}
 	c.batch.Rows, c.batch.Data, c.origins, c.out = nil, nil, nil, nil
-	c.batch.Reset() // schemas, too, are held for as long as rows name them
+	c.batch.Reset() // rows keep their schemas in memory
 	c.produced = nil
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -69,7 +64,6 @@ func (b *Buffers) detach(c *chunk, reusable bool) {
 	}
 }
 
-// take finds a chunk for rows of a page: the feed's own, or a chunk that all feeds share.
 func (f *feed) acquireChunk(ctx context.Context, of *origin) (c *chunk, err error) {
 	select {
 	case c = <-f.pipeline.free:
@@ -88,8 +82,7 @@ func (f *feed) acquireChunk(ctx context.Context, of *origin) (c *chunk, err erro
 	return c, nil
 }
 
-// releaseChunk takes a chunk back that take found. Of a feed that has failed, records may still be on their way: nobody else
-// gets the memory that they lie in.
+// releaseChunk does not reuse the memory of a failed feed: its records may still be in flight.
 func (f *feed) releaseChunk(c *chunk) {
 	f.task.o.Tally.Batches.Hold(-c.inFlight)
 	c.inFlight = 0

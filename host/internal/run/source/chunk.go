@@ -16,77 +16,71 @@ const (
 )
 
 const (
-	// maxChunkOutput is how many bytes of converted rows are collected before they go on to the producer. A chunk has
-	// at most one record more, and a feed [chunks] of them.
+	// maxChunkOutput bounds the converted rows, in bytes, that are collected before they go to the producer. A chunk
+	// exceeds it by one record at most, and a feed has at most [chunks] of them.
 	maxChunkOutput = 4 << 20
-	// maxChunkRecords is the same for records of no bytes, each of which takes some 250.
+	// maxChunkRecords is the same for empty records, which take some 250 bytes each.
 	maxChunkRecords = 10_000
-	// recordOverhead and headerOverhead are what a producer counts for a record besides its bytes: a batch of one
-	// record, its lengths, those of a header.
+	// recordOverhead and headerOverhead are what a producer counts in addition to the bytes of a record and a header.
 	recordOverhead, headerOverhead = 100, 10
-	// contextCheckRows is how many rows are converted between two looks at the context.
+	// contextCheckRows is how many rows are converted between two checks of the context.
 	contextCheckRows = 16
 )
 
-// chunk is a piece of a page on its way from stage to stage. It belongs to the stage that holds it and is used again.
+// chunk is a part of a page on its way through the stages. It belongs to the stage that holds it, and is reused.
 type chunk struct {
 	batch record.Batch
-	// origins are the numbers of the rows in their page, kept because transforms give rows new ones.
+	// origins are the row indexes in the page, kept because transforms assign new ones.
 	origins []uint32
-	// shared: it belongs to the chunks that all feeds share, not to the feed's own.
+	// shared chunks belong to all feeds.
 	shared bool
-	// held is how many rows it counts for that are under way.
+	// inFlight is how many of its rows are counted as in flight.
 	inFlight int
 	origin   *origin
-	// offsetAfter is what is stored when this chunk and all before it are acknowledged, zero for nothing.
+	// offsetAfter is stored when this chunk and all before it are acknowledged; zero means nothing.
 	offsetAfter kafka.Offset
-	// firstOfPage: it is the first of a page, or of what it was gone on with; ends: how the page ends with it.
+	// firstOfPage is also set where an interrupted page continues.
 	firstOfPage bool
 	pageEnd     pageEnd
-	// barrier is closed when upTo is stored, nil where nobody waits.
+	// barrier, if not nil, is closed when offsetAfter is stored.
 	barrier chan struct{}
 
 	// err is why a stage could not handle it.
 	err      error
 	out      []byte
 	produced Batch
-	// deadLetters are dead letters of the chunk's rows; posted is how many of the records are such.
+	// deadLetterCount is how many of the produced records are dead letters.
 	deadLetters     []outgoingLetter
 	deadLetterCount int
-	// sending is the span from its hand-over to the producer to its acknowledgement.
+	// sending lasts from the producer to the acknowledgement.
 	sending *tracing.Span
-	// settled has one entry for each use. A producer answers there and nowhere else: when a feed has failed, it may do
-	// so after the chunk was given back.
+	// settled receives one value for each use. A producer answers only there: after a failure of the feed it may do so
+	// when the chunk was released already.
 	settled chan settlement
 }
 
-// origin is the page that rows came from. Its chunks share it, and nobody changes it once there is one.
+// origin is the immutable source of the rows of a page, shared by its chunks.
 type origin struct {
-	// what is the page's request, for messages.
 	request string
-	// refused is the dead letter that the rows are of, nil of those that came from the service.
+	// replayed is the dead letter that the rows are of; nil if they came from the service.
 	replayed *task.DeadLetter
-	// span is the page's, nil while nothing is traced; carries is the header of its records by which they say so, with
-	// Key "" for none.
+	// traceHeader is added to each record; its Key is empty for none.
 	span        *tracing.Span
 	traceHeader kgo.RecordHeader
 }
 
-// pageEnd is how a page ends with a chunk.
 type pageEnd int
 
 const (
-	// pageContinues: it does not.
 	pageContinues pageEnd = iota
-	// pageComplete: it is at its end, or is gone on with from upTo.
+	// pageComplete also ends a page that will continue from offsetAfter.
 	pageComplete
-	// pageAborted: it comes again from its start.
+	// pageAborted: the page is read again from its start.
 	pageAborted
 )
 
-// settlement is what became of a chunk's records.
 type settlement struct {
-	records int // that were acknowledged
+	records int // acknowledged
 	err     error
 }
 
@@ -96,7 +90,6 @@ func newChunk(registry *record.Registry) *chunk {
 	return c
 }
 
-// done takes the producer's answer.
 func (c *chunk) done(n int, err error) { c.settled <- settlement{n, err} }
 
 func (c *chunk) reset(topic string, of *origin) {
@@ -110,7 +103,6 @@ func (c *chunk) reset(topic string, of *origin) {
 	c.freeLarge()
 }
 
-// freeLarge lets go of memory of giant rows.
 func (c *chunk) freeLarge() {
 	if cap(c.out) > 8*enoughBytes {
 		c.out = nil
@@ -118,7 +110,7 @@ func (c *chunk) freeLarge() {
 	c.freeLargeRows()
 }
 
-// freeLargeRows frees row buffers that have grown far beyond a usual chunk: nobody needs them after the converters.
+// freeLargeRows frees buffers that giant rows have grown; the stages after the converters do not need them.
 func (c *chunk) freeLargeRows() {
 	if cap(c.batch.Data) > 8*enoughBytes {
 		c.batch.Data = nil
@@ -132,13 +124,12 @@ func (c *chunk) isFull() bool {
 	return len(c.batch.Rows) >= enoughRows || len(c.batch.Data) >= enoughBytes
 }
 
-// truncate takes away the rows from one on.
 func (c *chunk) truncate(from int) {
 	c.batch.Rows = c.batch.Rows[:from]
 	c.origins = c.origins[:min(from, len(c.origins))]
 }
 
-// truncateFrom is cut for the first row with this number or a higher one.
+// truncateFrom removes the rows from the first one with this index or a higher one.
 func (c *chunk) truncateFrom(origin uint32) {
 	for i := range c.batch.Rows {
 		if c.batch.Rows[i].Origin >= origin {

@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
 )
 
-// runProduce is the third stage: it sends and does not wait for answers.
+// runProduce is the third stage: it sends chunks without waiting for acknowledgements.
 func (f *feed) runProduce() {
 	for c := range f.pipeline.converted {
 		if c.err == nil && f.pipeline.ctx.Err() == nil {
@@ -47,8 +47,8 @@ func (f *feed) produceOne(c *chunk) error {
 	return nil
 }
 
-// runSettle is the last stage: in the order in which chunks were sent it waits until they are acknowledged, and gives them
-// back. A chunk that an earlier stage could not handle fails the feed here, when all before it are acknowledged.
+// runSettle is the last stage: it waits for the acknowledgements in order and releases the chunks. A chunk that an
+// earlier stage failed on fails the feed here, when all before it are acknowledged.
 func (f *feed) runSettle() {
 	for c := range f.pipeline.sent {
 		if err := guard.Do(f.task.log, "feed "+f.name+", the stage of settling",
@@ -70,7 +70,7 @@ func (f *feed) settleOne(c *chunk) error {
 	case s := <-c.settled:
 		c.sending.End(s.err)
 		if s.err != nil {
-			f.task.o.Tally.LostLetters.Add(int64(c.deadLetterCount)) // or some of them: nobody says which
+			f.task.o.Tally.LostLetters.Add(int64(c.deadLetterCount)) // possibly only some of them
 			return fmt.Errorf("%s: %w", c.origin.request, s.err)
 		}
 		f.task.count.written.Add(int64(s.records - c.deadLetterCount))

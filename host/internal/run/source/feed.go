@@ -18,40 +18,39 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// feed is one feed at work. Four goroutines, started and ended by run, hand its rows on as chunks, so that memory does
-// not depend on the size of pages: read (fetch and decode), shape (transforms and converters), produce, settle.
+// feed is one running feed. Four goroutines, started and ended by run, pass its rows on as chunks, so that memory does
+// not depend on the size of pages: read (fetch and decode), transform (with the converters), produce, settle.
 type feed struct {
 	task *Task
 	name string
 	log  *slog.Logger
-	// partition is the same in every version that the feed runs.
+	// partition is the same in every version of the plugin.
 	partition []wit.Field
-	// opened and index are the feed in the plugin; reading changes them between pages.
+	// opened and index identify the feed in the plugin; reading changes them between pages.
 	opened *openedVersion
 	index  uint32
-	// at is where reading goes on; it runs ahead of what is acknowledged.
+	// position is where reading continues; it is ahead of what is acknowledged.
 	position position
-	// readStage is the stage of reading: [findFeed.decodePage], or dead letters.
+	// readStage is [feed.read], or reads dead letters.
 	readStage func(context.Context) error
-	// pageStart is where the feed stood before the page that is being read.
+	// pageStart is the offset before the current page.
 	pageStart []wit.Field
-	// lastPage is the request and the rows of the page before, if it said that more comes: see [readPage.checkProgress].
+	// lastPage identifies the previous page if more was to follow, see [page.checkProgress].
 	lastPage      string
 	pipeline      *pipeline
 	status        *feedStatus
 	notifications *notificationQueue
 
 	mu sync.Mutex
-	// boundary is where the feed stood at its last page boundary, for judging other versions.
-	boundary []wit.Field
-	// fingerprint is what its offsets belong to, see [spec.Feed].
+	// boundary is the offset at the last page boundary, for checking other versions.
+	boundary    []wit.Field
 	fingerprint string
 	// replacement has taken the feed's place.
 	replacement *feed
 }
 
-// pipeline is what the stages of a feed hand chunks on by: each chunk is in one of the channels, or with one stage. failed
-// ends the stages: its cause is the feed's fault.
+// pipeline connects the stages of a feed: each chunk is in one channel or with one stage. ctx ends the stages; its
+// cause is the feed's error.
 type pipeline struct {
 	output    Output
 	free      chan *chunk
@@ -61,38 +60,35 @@ type pipeline struct {
 
 	ctx  context.Context
 	fail context.CancelCauseFunc
-	// logRestart says that the page that broke off is delivered again from its start; nil where none is.
+	// logRestart logs that an interrupted page is delivered again from its start; nil if none is.
 	logRestart func()
 }
 
-// feedStatus is what is shown of a feed in addition to its rows. Times are in Unix milliseconds, 0 for not yet, or not.
+// feedStatus is the visible state of a feed. Times are in Unix milliseconds, 0 for none.
 type feedStatus struct {
-	caughtUp atomic.Bool
-	// lastCaughtUp is when it was caught up last.
+	caughtUp     atomic.Bool
 	lastCaughtUp atomic.Int64
-	// subscribed is since when notifications are to come, notified when the last one came.
+	// subscribed is the start of the subscription, notified the last notification.
 	subscribed, notified atomic.Int64
 
-	// Under the feed's lock: asked is the last request, due when the next poll begins by the clock, faulted what went
-	// wrong last, lastSnapshot the one that the plugin was asked for last.
+	// The feed's lock guards the fields below.
 	lastRequest  *FeedRequest
 	nextPoll     time.Time
 	lastError    *FeedError
 	lastSnapshot *FeedSnapshot
 }
 
-// emptyFeed is a feed of which nothing is known yet.
 func emptyFeed(t *Task, o *openedVersion) *feed {
 	return &feed{task: t, opened: o, pipeline: &pipeline{}, status: &feedStatus{}, notifications: &notificationQueue{signal: guard.NewBell()}}
 }
 
-// chunks is how many chunks wait for their acknowledgement in a feed, at most, shapedChunks how many converted ones are
-// still to be produced: they gather while a transaction is committed.
+// chunks bounds the chunks of a feed that wait for acknowledgement, convertedChunks those to produce: they accumulate
+// during the commit of a transaction.
 const chunks, convertedChunks = 16, 8
 
 var errStopped = errors.New("the stop took too long")
 
-// newFeed finds where a feed stands and whether it may go on from there.
+// newFeed returns a feed that continues from its stored offset.
 func (t *Task) newFeed(ctx context.Context, o *openedVersion, index uint32) (*feed, error) {
 	w := &o.feeds[index]
 	f := emptyFeed(t, o)
@@ -111,7 +107,7 @@ func (t *Task) newFeed(ctx context.Context, o *openedVersion, index uint32) (*fe
 	return f, nil
 }
 
-// resume checks a stored offset: it must belong to what the feed is now (P7), and the plugin must know its form.
+// resume validates a stored offset: it must match the feed's fingerprint (P7), and the plugin must accept it.
 func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored []wit.Field) (p position,
 	subscription string, err error) {
 	p, fingerprint, subscription, err := parsePosition(stored)
@@ -124,14 +120,14 @@ func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored
 		now = withTopic(now, p.topic)
 	}
 	if fingerprint == nil {
-		t.log.Warn("the stored offset does not say what it belongs to: it is taken as it is", "feed", w.Name)
+		t.log.Warn("the stored offset has no fingerprint: it is used without a check", "feed", w.Name)
 	} else if changed := describeDiff(*fingerprint, now); *fingerprint == now {
 	} else if w.Changed == wit.ChangedReload {
-		t.log.Warn("the stored offset belongs to something else: the feed is read again", "feed", w.Name, "changed",
+		t.log.Warn("the stored offset is of another query: the feed is read again", "feed", w.Name, "changed",
 			changed)
 		return position{fields: []wit.Field{}}, "", nil
 	} else if w.Changed == wit.ChangedKeep {
-		t.log.Info("the stored offset belongs to something else, and is gone on from", "feed", w.Name, "changed",
+		t.log.Info("the stored offset is of another query: reading continues from it", "feed", w.Name, "changed",
 			changed)
 	} else {
 		decide := ""
@@ -149,7 +145,7 @@ func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored
 	return p, subscription, nil
 }
 
-// run is the feed's life: until ctx ends, and then for as long as a stop may take.
+// run runs the feed until ctx ends, and then for as long as a stop may take.
 func (f *feed) run(ctx context.Context) (err error) {
 	o := &f.task.o
 	if f.pipeline.output, err = o.NewOutput(f.name); err != nil {
@@ -165,7 +161,7 @@ func (f *feed) run(ctx context.Context) (err error) {
 	for range ownChunks {
 		f.pipeline.free <- newChunk(o.Registry)
 	}
-	// What was read is brought to its end after ctx has ended, but not for ever.
+	// What was read is delivered after ctx has ended, but not for long.
 	f.pipeline.ctx, f.pipeline.fail = context.WithCancelCause(context.WithoutCancel(ctx))
 	stopped := context.AfterFunc(ctx, func() {
 		time.AfterFunc(o.StopWithin*3/4, func() { f.pipeline.fail(errStopped) })
@@ -188,15 +184,15 @@ func (f *feed) run(ctx context.Context) (err error) {
 	return f.end(ctx, readErr)
 }
 
-// end stores what was acknowledged and tells what became of the feed.
+// end stores the offset of what was acknowledged and returns the feed's error.
 func (f *feed) end(ctx context.Context, readErr error) error {
 	cause := context.Cause(f.pipeline.ctx)
 	flushCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	limitWait := func() { time.AfterFunc(max(f.task.o.StopWithin/4, time.Second), cancel) }
 	if cause == nil && readErr == nil || kafka.Outlasted(cause) {
-		// A feed that has read everything can wait for a busy broker, and one whose transaction was not ended in time
-		// for one that is away: until a stop is asked for.
+		// Until the task stops, a feed that has read everything waits for a busy broker, and one whose transaction
+		// timed out for an unavailable one.
 		defer context.AfterFunc(ctx, limitWait)()
 	} else {
 		limitWait()
@@ -206,13 +202,13 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 	f.pipeline.fail(nil)
 	switch {
 	case kafka.Outlasted(cause) && storeErr == nil && !errors.As(cause, new(*kafka.Rewound)):
-		return &kafka.Rewound{Cause: cause} // it was given up
+		return &kafka.Rewound{Cause: cause} // the transaction was given up
 	case cause != nil && !errors.Is(cause, errStopped):
 		return cause
 	case readErr != nil && ctx.Err() == nil:
 		return readErr
 	case cause != nil:
-		f.log.Warn("stopped before everything that was read was acknowledged: it will be read again", "within",
+		f.log.Warn("stopped before all rows were acknowledged: they will be read again", "within",
 			f.task.o.StopWithin)
 		return nil
 	case storeErr != nil:
@@ -224,12 +220,12 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 func (f *feed) closeOutput() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = f.pipeline.output.Close(ctx) // failures were reported with their batches
+	_ = f.pipeline.output.Close(ctx) // errors were reported with their batches
 }
 
 func (f *feed) spec() *wit.Feed { return &f.opened.feeds[f.index] }
 
-// logSkipped says that a row was left out: by its cause where a letter holds it, else each of them.
+// logSkipped logs a skipped row: once for each cause if it has a dead letter, otherwise each row.
 func (f *feed) logSkipped(page string, row uint32, stage task.ErrorStage, err error, more func() []any) {
 	f.task.o.Tally.Logged.Add(1)
 	if f.task.o.DeadLetters == nil {
@@ -241,7 +237,6 @@ func (f *feed) logSkipped(page string, row uint32, stage task.ErrorStage, err er
 
 const rowSkipped = "row skipped"
 
-// progress is how far the feed is.
 func (f *feed) progress() FeedProgress {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -263,7 +258,6 @@ func (f *feed) progress() FeedProgress {
 	return p
 }
 
-// timePtr is a time in milliseconds since 1970, nil for 0.
 func timePtr(ms int64) *time.Time {
 	if ms <= 0 {
 		return nil
@@ -272,14 +266,13 @@ func timePtr(ms int64) *time.Time {
 	return &at
 }
 
-// setLastRequest notes the request for a page, before it is sent and when it is answered.
+// setLastRequest is called before a request is sent and when it is answered.
 func (f *feed) setLastRequest(r FeedRequest) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.status.lastRequest = &r
 }
 
-// setNextPoll notes when the feed is read again by the clock; never, or not while it is being read.
 func (f *feed) setNextPoll(due time.Time, scheduled bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -288,7 +281,6 @@ func (f *feed) setNextPoll(due time.Time, scheduled bool) {
 	}
 }
 
-// setLastError notes what went wrong with a page, whatever becomes of it.
 func (f *feed) setLastError(err error) {
 	var pluginErr *wit.Fault
 	if !errors.As(err, &pluginErr) {

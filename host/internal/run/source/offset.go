@@ -13,38 +13,36 @@ import (
 
 // Fields that the host adds to a plugin's offset.
 const (
-	// fieldRecord is the number of the last row of the page that was delivered, with all rows before it.
+	// fieldRecord is the index of the last row of the page that was delivered, with all rows before it.
 	fieldRecord = "record"
-	// fieldKeys is the digest of the keys of the rows up to that one.
+	// fieldKeys is the digest of the keys up to that row.
 	fieldKeys = "keys"
-	// fieldFingerprint is what the offset belongs to (P7).
+	// fieldFingerprint identifies the query that the offset is of (P7).
 	fieldFingerprint = "fingerprint"
-	// fieldSubscription is which subscriptions notified of what happened since what was read, see
-	// [notificationQueue.subscriptionDigest].
+	// fieldSubscription is [notificationQueue.subscriptionDigest].
 	fieldSubscription = "subscription"
 )
 
-// position is a position in a feed: between pages, or after a row of one.
+// position is a position in a feed: between pages, or after a row of a page.
 type position struct {
 	// fields are the plugin's.
 	fields []wit.Field
-	// midPage: after row `row` of the page that fields ask for; `keys` is the digest of the keys up to there.
+	// midPage: after row of the page that fields identify; keys is the digest of the keys up to there.
 	midPage bool
 	row     uint32
 	keys    digest
-	// beyond is how many rows with the next number were delivered too, beyondKeys the digest with them. It is not
-	// stored: offsets move between numbers only (P5).
+	// extraRows is how many rows with the next index were delivered, too, extraKeys the digest with these. They are not
+	// stored: a stored offset is between indexes (P5).
 	extraRows int
 	extraKeys digest
-	// topic is where the rows before it went, while more of what they belong to is to come; "" between two loads. It is
-	// stored as a part of the fingerprint: rows of one load stand in one topic.
+	// topic is where the rows of the current load go, empty between loads: rows of one load go to one topic. It is
+	// stored as a part of the fingerprint.
 	topic string
 }
 
-// topicPart begins the part of a stored fingerprint that names the topic.
+// topicPart precedes the topic in a stored fingerprint.
 const topicPart = ";topic="
 
-// withTopic is a fingerprint that names the topic, too; "" is none.
 func withTopic(fingerprint, topic string) string {
 	if topic == "" {
 		return fingerprint
@@ -52,7 +50,6 @@ func withTopic(fingerprint, topic string) string {
 	return fingerprint + topicPart + topic
 }
 
-// storedFields is the place as it is stored.
 func (p *position) storedFields(fingerprint, subscription string) []wit.Field {
 	fields := slices.Clone(p.fields)
 	if p.midPage {
@@ -64,7 +61,7 @@ func (p *position) storedFields(fingerprint, subscription string) []wit.Field {
 	return append(fields, wit.TextField(fieldFingerprint, withTopic(fingerprint, p.topic)))
 }
 
-// Fingerprint is what a stored offset belongs to; false: it does not say.
+// Fingerprint returns the fingerprint of a stored offset, and whether it has one.
 func Fingerprint(stored []wit.Field) (fingerprint string, ok bool) {
 	_, text, _, err := parsePosition(stored)
 	if err != nil || text == nil {
@@ -73,8 +70,8 @@ func Fingerprint(stored []wit.Field) (fingerprint string, ok bool) {
 	return *text, true
 }
 
-// Differs names, in the words of the plugin, what a stored offset belongs to and a feed does not (P7); none where it is
-// the feed's, or does not say.
+// Differs names the parts of the fingerprint, in the plugin's words, by which a stored offset and a feed differ (P7);
+// none if they match or the offset has no fingerprint.
 func Differs(stored []wit.Field, w *wit.Feed) (names []string) {
 	prior, ok := Fingerprint(stored)
 	is := w.Fingerprint
@@ -87,7 +84,7 @@ func Differs(stored []wit.Field, w *wit.Feed) (names []string) {
 	parts := func(text string) []string {
 		return strings.FieldsFunc(text, func(r rune) bool { return r == ';' || unicode.IsSpace(r) })
 	}
-	more := map[string]int{} // how often the stored one has a part more than the feed's
+	more := map[string]int{} // occurrences in the stored one minus those in the feed's
 	for _, part := range parts(prior) {
 		more[part]++
 	}
@@ -104,7 +101,7 @@ func Differs(stored []wit.Field, w *wit.Feed) (names []string) {
 	return slices.Compact(names)
 }
 
-// parsePosition reads a stored offset. fingerprint is nil where the offset has none: somebody else has written it.
+// parsePosition reads a stored offset. fingerprint is nil if another program has written it.
 func parsePosition(stored []wit.Field) (p position, fingerprint *string, subscription string, err error) {
 	p.fields = []wit.Field{}
 	row, keys := false, false
@@ -113,7 +110,7 @@ func parsePosition(stored []wit.Field) (p position, fingerprint *string, subscri
 		switch f.Name {
 		case fieldRecord:
 			if v.Integer == nil || *v.Integer < 0 || *v.Integer > 1<<32-1 {
-				return p, nil, "", fmt.Errorf("stored offset, field %s: expected the number of a row", f.Name)
+				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a row number", f.Name)
 			}
 			p.row, row = uint32(*v.Integer), true
 		case fieldKeys:
@@ -136,18 +133,18 @@ func parsePosition(stored []wit.Field) (p position, fingerprint *string, subscri
 			p.fields = append(p.fields, f)
 		}
 	}
-	// A number without a digest says nothing that can be verified (P2): the page comes again from its start.
+	// An index without a digest cannot be verified (P2): the page is read again from its start.
 	p.midPage = row && keys
 	return p, fingerprint, subscription, nil
 }
 
-// PluginFields are the fields of a stored offset that the plugin knows: those of the host are checked and left out.
+// PluginFields returns the plugin's fields of a stored offset; those of the host are checked.
 func PluginFields(stored []wit.Field) ([]wit.Field, error) {
 	p, _, _, err := parsePosition(stored)
 	return p.fields, err
 }
 
-// reservedField is the first of a plugin's fields that has one of the host's names.
+// reservedField returns the first of a plugin's fields with a name of the host.
 func reservedField(fields []wit.Field) (string, bool) {
 	for _, f := range fields {
 		switch f.Name {
@@ -170,8 +167,8 @@ func sameScalar(a, b wit.Scalar) bool {
 
 func samePointee[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// digest is the hash of the keys of rows, in order: FNV-1a over lengths and bytes. It guards against a service that
-// answers otherwise the second time, not against anybody who wants it to collide.
+// digest is the FNV-1a hash of lengths and bytes of row keys, in order. It detects a service that answers differently
+// the second time; it does not resist an attacker.
 type digest uint64
 
 const emptyDigest digest = 14695981039346656037
@@ -192,14 +189,12 @@ func (d *digest) addRow(b *record.Batch, r *wit.Row) {
 	d.add(b.Bytes(datum))
 }
 
-// digestOf is the digest of a text.
 func digestOf(text string) string {
 	d := emptyDigest
 	d.add([]byte(text))
 	return d.String()
 }
 
-// add goes on with a text.
 func (d *digest) add(text []byte) {
 	h := uint64(*d)
 	for _, c := range text {
@@ -216,7 +211,7 @@ func (d *digest) parse(s string) bool {
 	return err == nil && len(s) == 16
 }
 
-// describeDiff names where two fingerprints part: the line or the part between separators that is not the same.
+// describeDiff returns the first part by which two fingerprints differ.
 func describeDiff(stored, now string) string {
 	split := func(s string) []string {
 		return strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("\n;|, ", r) })

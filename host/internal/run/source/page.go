@@ -19,26 +19,25 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// pieceSize is how much of a body a decode call gets.
+// pieceSize is the size of the input of a decode call.
 const pieceSize = 64 << 10
 
-// page is one page being read. It fills chunks and passes them on. It lives for one call of [findFeed.readPage], or for one
-// dead letter.
+// page is one page being read, or one dead letter. It fills chunks and passes them on.
 type page struct {
 	feed   *feed
 	fetch  *wit.Fetch
 	origin *origin
 	reader Reader
-	// number is what the plugin calls the page by.
+	// number identifies the page in the plugin.
 	number uint32
 
 	chunk   *chunk
 	emitted emitted
 	cursor  cursor
-	// resumeAt is where rows begin that were not delivered yet; skipping: they have not come.
+	// resumeAt is the first row that was not delivered yet; skipping is true before it.
 	resumeAt position
 	skipping bool
-	// end is what the portions said of the page's end: it comes with the last piece, of the page or of what it nests.
+	// end collects the results about the page's end: they come with the last piece of the page or of a linked response.
 	end          wit.Portion
 	bodies       bodyBuffers
 	linked       linkedRequests
@@ -46,44 +45,43 @@ type page struct {
 	decoding     decodeTime
 }
 
-// emitted is what a page has passed on: so many rows, in so many parts.
+// emitted counts the rows and chunks that a page has sent downstream.
 type emitted struct {
-	// some: a chunk of it was, or of what comes before it in one page of the output.
+	// any reports whether a chunk was already emitted for this output page.
 	any          bool
 	rows, chunks int
 }
 
-// cursor is how far a page has come.
+// cursor is the progress within a page.
 type cursor struct {
-	// last is the number of the row that came last, -1 before the first; keys is the digest over all rows so far.
+	// lastRow is the index of the last row, -1 before the first; keys is the digest over all rows so far.
 	lastRow int64
 	keys    digest
-	// lastComplete is the last row that is complete (no row of another chunk can share its number), with its digest.
+	// lastComplete is the last row index that no later row can share, completeKeys its digest.
 	lastComplete int64
 	completeKeys digest
-	// rowsOfLast is how many rows have the number of the last.
+	// rowsOfLast counts the rows with the last index.
 	rowsOfLast int
-	// received is how many rows and faults came, content a hash of their values, which holds for this run.
+	// received counts rows and errors, content is a hash of their values that is valid in this process.
 	received int
 	content  uint64
 }
 
 var contentSeed = maphash.MakeSeed()
 
-// add takes a value of a row or a fault into account.
 func (s *cursor) add(value []byte) {
 	s.received++
 	s.content = s.content*31 + maphash.Bytes(contentSeed, value)
 }
 
-// bodyBuffers are buffers for those that are being read: the page's own first, then those of what it nests.
+// bodyBuffers are for the page's own body and the nested ones.
 type bodyBuffers struct {
 	pieces [][]byte
 	depth  int
 }
 
-// follows are the requests that a page wants followed: how many, and the bytes of those that were not yet; made is how
-// many were after the row.
+// linkedRequests limits the linked requests of a page. pendingBytes is the size of those that were not sent yet,
+// sinceRow counts those after the row.
 type linkedRequests struct {
 	total        int
 	pendingBytes int64
@@ -92,16 +90,15 @@ type linkedRequests struct {
 	backoff      progressBackoff
 }
 
-// poisonSearch is the search for rows on which the plugin breaks: fed is how much of the page's own body the plugin has got
-// meanwhile, left is such a row that is being left out.
+// poisonSearch bisects the page to find rows that trap the plugin. bytesFed counts the decoded bytes of the page's own
+// body, skipping is the row that is being skipped.
 type poisonSearch struct {
 	*bisection
 	bytesFed int64
 	skipping *poisonRow
 }
 
-// decodeTime is from when to when the plugin had the page, from its first piece to its last row, and how long it was at
-// work in between.
+// decodeTime spans the decode calls of the page; took is their sum.
 type decodeTime struct {
 	from, to time.Time
 	took     time.Duration
@@ -112,11 +109,10 @@ func newPage(f *feed, fetch *wit.Fetch, of *origin, s *bisection) *page {
 		cursor: cursor{lastRow: -1, keys: emptyDigest, lastComplete: -1, completeKeys: emptyDigest}}
 }
 
-// readPage fetches and decodes one page on an instance. On return f.at is where to go on: after the page, or, where it
-// broke off, the place in it.
+// readPage fetches and decodes one page on an instance. On return f.position is where to continue: after the page, or
+// within it if it was interrupted.
 //
-// While the service works on its answer, for as long as hours for the initial load of a queue of changes, the slot is
-// another feed's: how many requests an origin has at a time is what its limit is for.
+// While the service prepares its response, which may take hours for an initial delta load, another feed gets the slot.
 func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempts *attempts, slot *pageSlot) (end stepResult,
 	err error) {
 	if fetch.Acknowledges {
@@ -151,10 +147,10 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 	fetchSpan.End(err)
 	if err != nil {
 		if leaseErr() != nil {
-			return end, &wit.Fault{Kind: wit.FaultTransient, Message: p.origin.request + " is not sent, as it would have " +
-				"the service forget what it has sent, and the task may be another worker's by now: " + leaseErr().Error()}
+			return end, &wit.Fault{Kind: wit.FaultTransient, Message: p.origin.request + " is not sent, because it would " +
+				"acknowledge data, and another worker may own the task by now: " + leaseErr().Error()}
 		}
-		// What became of a request that must not be sent twice the plugin finds out: it is asked what comes next.
+		// The plugin finds out the outcome of a non-repeatable request when it returns the next action.
 		if noAnswer := new(transport.NoAnswer); errors.As(err, &noAnswer) {
 			return end, &wit.Fault{Kind: wit.FaultTransient, Message: noAnswer.Error()}
 		}
@@ -170,14 +166,14 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 	} else {
 		p.keepPosition(err)
 		if fetch.Request.Repeatable && attempts.retry.Names(strconv.Itoa(int(answer.Status))) {
-			err = &permanentError{err} // the transport has repeated it as often as it may be
+			err = &permanentError{err} // the transport has repeated it
 		}
 	}
 	return end, err
 }
 
-// withLease is a context for a request that goes out only under the worker's lease, where it acknowledges anything. held
-// says why it did not; nil: it did, or something else kept it.
+// withLease returns a context for an acknowledging request, which is sent only under the worker's lease. leaseErr
+// returns why it was not sent, nil if it was or failed for another reason.
 func (f *feed) withLease(ctx context.Context, fetch *wit.Fetch) (sendCtx context.Context, leaseErr func() error) {
 	lease := f.task.o.Lease
 	if lease == nil || !fetch.Acknowledges {
@@ -190,7 +186,6 @@ func (f *feed) withLease(ctx context.Context, fetch *wit.Fetch) (sendCtx context
 		func() bool { return lease(expired) == nil }), func() error { return rejection }
 }
 
-// startSpan begins the page's span, where pages are traced.
 func (p *page) startSpan() {
 	t := p.feed.task
 	if t.o.Tracer == nil {
@@ -204,7 +199,6 @@ func (p *page) startSpan() {
 	}
 }
 
-// addDecodeTime notes that a piece of the page was decoded from a moment on until now.
 func (p *page) addDecodeTime(from time.Time) {
 	if p.decoding.from.IsZero() {
 		p.decoding.from = from
@@ -213,26 +207,24 @@ func (p *page) addDecodeTime(from time.Time) {
 	p.decoding.took += p.decoding.to.Sub(from)
 }
 
-// endSpan ends the page's span.
 func (p *page) endSpan(err error) {
 	p.origin.span.Past("decode", p.decoding.from, p.decoding.to, p.decoding.took)
 	p.origin.span.Number("culvert.rows", int64(p.emitted.rows))
 	p.origin.span.End(err)
 }
 
-// startSkipping sets out to skip what was delivered already. Only the same page under the plugin's promise that it repeats
-// exactly can be resumed (P2).
+// startSkipping resumes the page after the rows that were delivered. That requires the same page and the plugin's
+// promise that it repeats exactly (P2).
 func (p *page) startSkipping() {
 	f := p.feed
 	if p.fetch.RepeatsExactly && sameFields(*p.fetch.Position, f.position.fields) {
 		p.resumeAt, p.skipping = f.position, true
 		return
 	}
-	f.log.Info("a page that was begun is delivered again from its start", "page", p.origin.request, "row", f.position.row)
+	f.log.Info("an interrupted page is delivered again from its start", "page", p.origin.request, "row", f.position.row)
 	f.task.count.repeated.Add(1)
 }
 
-// decodePage takes the answer apart.
 func (p *page) decodePage(ctx context.Context, answer *transport.Answer) (end stepResult, err error) {
 	f := p.feed
 	p.number, err = p.reader.Begin(ctx, f.opened.context, f.index, p.fetch.Position, answer.Response)
@@ -240,8 +232,7 @@ func (p *page) decodePage(ctx context.Context, answer *transport.Answer) (end st
 		return end, fmt.Errorf("%s: %w", p.origin.request, err)
 	}
 	if _, err := p.readBody(ctx, "", answer.Status, answer.Body); err != nil {
-		// the instance may be gone: then there is nothing to abandon
-		_ = p.reader.Abandon(context.WithoutCancel(ctx), p.number)
+		_ = p.reader.Abandon(context.WithoutCancel(ctx), p.number) // fails if the instance is lost
 		return end, fmt.Errorf("%s%s: %w", p.origin.request, p.rowSuffix(), err)
 	}
 	if p.end.Next != nil {
@@ -260,9 +251,9 @@ func (p *page) decodePage(ctx context.Context, answer *transport.Answer) (end st
 		wait: time.Duration(p.end.WaitMs) * time.Millisecond}, nil
 }
 
-// checkProgress fails a page that is the one before it, says that more comes, and leaves the offset as it was: its request
-// and its rows are the same, so that they would come for ever. A wake that is to come once more, without a position and
-// after a wait, is no such page, nor is one without rows: what it asks for may come later.
+// checkProgress fails a page that equals the previous one, announces more, and leaves the offset unchanged, because it
+// would be repeated for ever. Exempt are a trigger that is read again after a wait, and a page without rows, which may
+// have some later.
 func (p *page) checkProgress() error {
 	f, q, last := p.feed, &p.fetch.Request, p.feed.lastPage
 	f.lastPage = ""
@@ -287,7 +278,6 @@ func (p *page) checkProgress() error {
 		f.opened.code.Version(), p.cursor.received)}
 }
 
-// row says after which row something happened.
 func (p *page) rowSuffix() string {
 	if p.cursor.lastRow < 0 {
 		return ""
@@ -295,8 +285,8 @@ func (p *page) rowSuffix() string {
 	return fmt.Sprintf(", after row %d", p.cursor.lastRow)
 }
 
-// readBody feeds a body to the plugin in pieces, and what the plugin asks for in between. What it asks for with the last
-// piece of a followed answer comes after that one, not within it, and is returned.
+// readBody decodes a body in pieces, and the linked responses in between. It returns the linked requests of the last
+// piece of a linked response, which are read after that one instead of within it.
 func (p *page) readBody(ctx context.Context, tag string, status uint16, body io.Reader) ([]wit.Follow, error) {
 	if p.bodies.depth == len(p.bodies.pieces) {
 		p.bodies.pieces = append(p.bodies.pieces, make([]byte, pieceSize))
@@ -311,7 +301,7 @@ func (p *page) readBody(ctx context.Context, tag string, status uint16, body io.
 		last := err == io.EOF || err == io.ErrUnexpectedEOF
 		if err != nil && !last {
 			if n > 0 && p.fetch.RepeatsExactly {
-				_, _ = p.decode(ctx, tag, status, piece[:n], false) // its rows need not come again
+				_, _ = p.decode(ctx, tag, status, piece[:n], false) // saves its rows from being read again
 			}
 			return nil, err
 		}
@@ -325,31 +315,28 @@ func (p *page) readBody(ctx context.Context, tag string, status uint16, body io.
 	}
 }
 
-// maxLinked bounds the requests that one page has followed, nested ones included: ten for each row of a page of
-// 10,000. A page that breaks off is asked for again with all of them, so one that wants more would never come to its
-// end.
+// maxLinked bounds the linked requests of a page, nested ones included: ten for each row of a page of 10,000. After an
+// interruption all of them are sent again, so a page with more would never be complete.
 const maxLinked = 100_000
 
-// maxPendingBytes bounds the requests of a page that wait to be followed: those of one result of the plugin, as large
-// as it may be by default.
+// maxPendingBytes bounds the pending linked requests of a page: one result of the plugin of the default maximum size.
 const maxPendingBytes = 64 << 20
 
-// reservedTagPrefix is how tags begin that are the host's own: [spec.TagComplete] and its like.
+// reservedTagPrefix begins the tags of the host, such as [wit.TagComplete].
 const reservedTagPrefix = "culvert:"
 
-// maxNesting bounds how deep followed answers may stand within each other: one that asks for others amid its body.
+// maxNesting bounds the depth of linked responses within each other.
 const maxNesting = 16
 
-// unpacedLinked is how many requests are followed without a pause while no row comes.
+// unpacedLinked is how many linked requests are sent without a pause while no row arrives.
 const unpacedLinked = 256
 
-// linked takes what a page nests, fetched already or not, and feeds it to its end. It returns what is to be followed
-// next.
+// fetchLinked reads a linked response, prefetched or not, and returns the linked requests that follow it.
 func (p *page) fetchLinked(ctx context.Context, linked *wit.Follow, early *prefetched) ([]wit.Follow, error) {
 	r := &linked.Request
 	if strings.HasPrefix(r.Tag, reservedTagPrefix) {
 		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: fmt.Sprintf(
-			"the plugin has a request followed with the tag %q: expected none that begins with %s, the host's own",
+			"the plugin returned a linked request with the tag %q: expected a tag that does not begin with %s",
 			r.Tag, reservedTagPrefix)}
 	}
 	if p.bodies.depth > maxNesting {
@@ -390,7 +377,6 @@ func (p *page) fetchLinked(ctx context.Context, linked *wit.Follow, early *prefe
 	return next, nil
 }
 
-// decode hands one piece to the plugin and takes its rows.
 func (p *page) decode(ctx context.Context, tag string, status uint16, piece []byte, last bool) (wit.Portion, error) {
 	if err := p.ensureChunk(ctx); err != nil {
 		return wit.Portion{}, err
@@ -416,7 +402,7 @@ func (p *page) decode(ctx context.Context, tag string, status uint16, piece []by
 		return portion, err
 	}
 	if len(b.Rows) == from && len(portion.Faults) == 0 {
-		b.Data = b.Data[:data] // nothing but rows that were delivered already
+		b.Data = b.Data[:data] // all rows were delivered already
 	}
 	if err := p.handleRowErrors(portion.Faults); err != nil {
 		return portion, err
@@ -427,8 +413,7 @@ func (p *page) decode(ctx context.Context, tag string, status uint16, piece []by
 	return portion, nil
 }
 
-// take goes through new rows of the chunk: it keeps account of where the page is and drops rows that were delivered
-// already.
+// acceptRows advances the cursor over new rows of the chunk and drops rows that were delivered already.
 func (p *page) acceptRows(from int) error {
 	b := &p.chunk.batch
 	kept := from
@@ -462,7 +447,7 @@ func (p *page) acceptRows(from int) error {
 	return nil
 }
 
-// advanceTo moves to a row's number. When it leaves the rows that were delivered already, it looks whether they were the
+// advanceTo moves the cursor to a row index. After the rows that were delivered already it checks that these were the
 // same.
 func (p *page) advanceTo(origin int64) error {
 	if origin < p.cursor.lastRow {
@@ -483,7 +468,7 @@ func (p *page) advanceTo(origin int64) error {
 	return nil
 }
 
-// wasDelivered says whether the row is one of those that were delivered of the number after the place.
+// wasDelivered reports whether the row is one of position.extraRows.
 func (p *page) wasDelivered() (bool, error) {
 	if p.skipping || p.resumeAt.extraRows == 0 {
 		return false, nil
@@ -494,7 +479,7 @@ func (p *page) wasDelivered() (bool, error) {
 	return true, nil
 }
 
-// faults handles rows that the plugin could not read. They count as rows of the page.
+// handleRowErrors handles rows that the plugin could not decode. They count as rows of the page.
 func (p *page) handleRowErrors(rowErrors []wit.RowFault) error {
 	for i := range rowErrors {
 		rf := &rowErrors[i]
@@ -510,7 +495,7 @@ func (p *page) handleRowErrors(rowErrors []wit.RowFault) error {
 		if err := t.o.Refuse(&t.count.errors, &rowError{rf.Origin, &rf.Fault},
 			func() { p.feed.logSkipped(p.origin.request, rf.Origin, task.AtDecode, &rf.Fault, nil) }); err != nil {
 			p.chunk.truncateFrom(rf.Origin)
-			p.cursor.lastComplete = -1 // this chunk carries no place: what it holds comes again
+			p.cursor.lastComplete = -1 // this chunk stores no position: its rows are read again
 			return err
 		}
 		p.rawToDLQ(rf)
@@ -518,7 +503,7 @@ func (p *page) handleRowErrors(rowErrors []wit.RowFault) error {
 	return nil
 }
 
-// rowError is a row that could not be handled where none may be skipped.
+// rowError is a row that could not be handled and must not be skipped.
 type rowError struct {
 	row uint32
 	err error
@@ -527,7 +512,6 @@ type rowError struct {
 func (e *rowError) Error() string { return fmt.Sprintf("row %d: %v", e.row, e.err) }
 func (e *rowError) Unwrap() error { return e.err }
 
-// ensureChunk sees to it that there is a chunk to fill.
 func (p *page) ensureChunk(ctx context.Context) error {
 	if p.chunk != nil {
 		return nil
@@ -543,11 +527,11 @@ func (p *page) ensureChunk(ctx context.Context) error {
 	return nil
 }
 
-// canCheckpoint says that places within the page may be stored (P2).
+// canCheckpoint reports whether positions within the page may be stored (P2).
 func (p *page) canCheckpoint() bool { return p.fetch.Position != nil && p.fetch.RepeatsExactly }
 
-// incompleteFrom is the position in the chunk of the first row with the last number, of which more may come: the place that
-// is stored is before it. Where some of that number were passed on already, it is the end of the chunk.
+// incompleteFrom returns the position in the chunk of the first row with the last index, which more rows may share: the
+// stored position is before it. If some of them were emitted already, it is the end of the chunk.
 func (p *page) incompleteFrom() int {
 	rows := p.chunk.batch.Rows
 	from := len(rows)
@@ -560,8 +544,8 @@ func (p *page) incompleteFrom() int {
 	return from
 }
 
-// flushComplete passes on what the chunk has of complete rows and keeps the others for the next chunk, so that a stored
-// place covers all rows in Kafka. Several rows of one number that fill a chunk are passed on.
+// flushComplete emits the complete rows of the chunk and keeps the others for the next chunk, so that a stored position
+// covers all emitted rows. Rows of one index that fill a chunk are emitted, too.
 func (p *page) flushComplete(ctx context.Context) error {
 	c, from := p.chunk, p.incompleteFrom()
 	count := len(c.batch.Rows)
@@ -591,7 +575,7 @@ func (p *page) flushComplete(ctx context.Context) error {
 	return nil
 }
 
-// dropIncomplete takes the rows of the last number out of the chunk of a page that broke off: they come again.
+// dropIncomplete removes the rows of the last index from the chunk of an interrupted page: they are read again.
 func (p *page) dropIncomplete() {
 	from := p.incompleteFrom()
 	dropped := len(p.chunk.batch.Rows) - from
@@ -604,8 +588,7 @@ func (p *page) dropIncomplete() {
 	p.feed.task.count.read.Add(int64(-dropped))
 }
 
-// flush hands the chunk to the next stage. While a page that repeats exactly is being read, the place after its last
-// complete row may be stored; else nothing until the page's end.
+// flush sends the chunk to the next stage, with the position after the last complete row if it may be stored.
 func (p *page) flush(ctx context.Context) error {
 	c := p.chunk
 	p.chunk = nil
@@ -615,14 +598,14 @@ func (p *page) flush(ctx context.Context) error {
 	}
 	c.firstOfPage = !p.emitted.any
 	err := p.feed.send(ctx, c)
-	if err == nil { // else nothing has begun that could be aborted
+	if err == nil { // otherwise there is nothing to abort
 		p.emitted.any = true
 		p.emitted.chunks++
 	}
 	return err
 }
 
-// ends says how a page ends that broke off, where some of it was passed on.
+// sendEnd ends an interrupted page if a part of it was emitted.
 func (p *page) sendEnd(end pageEnd) {
 	if !p.emitted.any || p.feed.pipeline.ctx.Err() != nil {
 		return
@@ -635,7 +618,6 @@ func (p *page) sendEnd(end pageEnd) {
 	_ = p.feed.send(p.feed.pipeline.ctx, c)
 }
 
-// offsetAt is what is stored when the feed stands somewhere.
 func (f *feed) offsetAt(p position) kafka.Offset {
 	return kafka.Offset{Partition: f.partition, Position: p.storedFields(f.spec().Fingerprint, f.notifications.subscriptionDigest)}
 }
@@ -652,7 +634,7 @@ func (f *feed) send(ctx context.Context, c *chunk) error {
 	}
 }
 
-// finish ends a page that was read whole: its rows, and after them the offset from which to go on.
+// finish emits the remaining rows of a complete page and the offset after it.
 func (p *page) finish(ctx context.Context) error {
 	f := p.feed
 	if p.skipping && (p.cursor.lastRow != int64(p.resumeAt.row) || p.cursor.keys != p.resumeAt.keys) || p.resumeAt.extraRows > 0 {
@@ -667,7 +649,7 @@ func (p *page) finish(ctx context.Context) error {
 			next.topic = f.spec().Topic
 		}
 	} else if p.fetch.Position == nil && f.position.midPage {
-		next = f.position // in addition to a page that was begun, and is gone on with
+		next = f.position // an extra page; an interrupted one continues after it
 	}
 	p.chunk.offsetAfter, p.chunk.pageEnd = f.offsetAt(next), pageComplete
 	if err := p.flush(ctx); err != nil {
@@ -680,21 +662,20 @@ func (p *page) finish(ctx context.Context) error {
 	return nil
 }
 
-// keepPosition notes how far a page came that broke off, so that it is gone on with from there.
+// keepPosition records how far an interrupted page was emitted, so that it continues from there.
 func (p *page) keepPosition(err error) {
 	f := p.feed
 	f.pipeline.logRestart = nil
 	var row *rowError
 	if errors.As(err, &row) && p.chunk != nil {
-		// what came before the row is good
-		_ = p.flush(f.pipeline.ctx)
+		_ = p.flush(f.pipeline.ctx) // the rows before it are valid
 	}
 	if errors.Is(err, errMismatch) || p.fetch.Position == nil {
 		p.sendEnd(pageAborted)
 		return
 	}
 	if p.skipping || p.resumeAt.extraRows > 0 {
-		return // nothing new was delivered: f.at stands
+		return // nothing new was delivered: f.position remains
 	}
 	at := position{fields: *p.fetch.Position, topic: f.position.topic}
 	if p.fetch.RepeatsExactly && f.pipeline.output.Keeps() && p.flushDelivered() {
@@ -702,7 +683,7 @@ func (p *page) keepPosition(err error) {
 		at.extraRows, at.extraKeys = p.cursor.rowsOfLast, p.cursor.keys
 		at.topic = f.spec().Topic
 	} else if !f.pipeline.output.Keeps() && p.resumeAt.midPage {
-		at = p.resumeAt // the rows up to there were delivered when pages were not transactions yet
+		at = p.resumeAt // delivered when pages were not transactions yet
 	}
 	if at.midPage && f.pipeline.output.Keeps() {
 		p.sendEnd(pageComplete)
@@ -712,13 +693,13 @@ func (p *page) keepPosition(err error) {
 	if !at.midPage && p.cursor.lastRow >= 0 {
 		f.pipeline.logRestart = func() {
 			f.task.count.repeated.Add(1)
-			f.log.Warn("the page broke off and is delivered again from its start", "page", p.origin.request, "row", p.cursor.lastRow)
+			f.log.Warn("the page was interrupted and is delivered again from its start", "page", p.origin.request, "row", p.cursor.lastRow)
 		}
 	}
 	f.position = at
 }
 
-// flushDelivered says whether complete rows of the page were passed on: it passes on those that are in the chunk.
+// flushDelivered emits the complete rows in the chunk and reports whether the page has emitted any.
 func (p *page) flushDelivered() bool {
 	if p.cursor.lastComplete < 0 {
 		return false
@@ -730,7 +711,6 @@ func (p *page) flushDelivered() bool {
 	return p.flush(p.feed.pipeline.ctx) == nil
 }
 
-// releaseChunk returns a chunk that was not passed on.
 func (p *page) releaseChunk() {
 	if p.chunk != nil {
 		p.feed.releaseChunk(p.chunk)
@@ -738,7 +718,7 @@ func (p *page) releaseChunk() {
 	}
 }
 
-// awaitDurable waits until everything that was read is in Kafka and the offset after it is stored (P1).
+// awaitDurable waits until everything that was read is in Kafka with the offset after it (P1).
 func (f *feed) awaitDurable(ctx context.Context) error {
 	c, err := f.acquireChunk(ctx, &origin{})
 	if err != nil {

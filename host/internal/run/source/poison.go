@@ -11,41 +11,38 @@ import (
 )
 
 const (
-	// maxPoison is how many rows of a page may break the plugin and be left out; more are the plugin's fault.
+	// maxPoison bounds the rows of a page that may trap the plugin and be skipped; more are the plugin's fault.
 	maxPoison = 20
-	// maxSearches is how many times a page is asked for to find them: mostly three times for each.
+	// maxSearches bounds the requests of a page to find them: about three for each row.
 	maxSearches = 6 * maxPoison
-	// maxMoved is how many times a page may answer differently during a search: in other rows, or in where they are.
+	// maxMoved bounds how often a page may answer differently during the search.
 	maxMoved = 3
-	// searchSteps is into how many parts a piece is cut in which the plugin broke.
+	// searchSteps is into how many parts a piece is cut in which the plugin trapped.
 	searchSteps = 256
 )
 
-// bisection looks for rows of a page on which decode traps (P32). Each time the page is asked for again it is fed in
-// smaller pieces there, in the end byte by byte; then the row of that byte is left out.
+// bisection finds the rows of a page that trap the plugin (P32). Each time the page is requested again, it is decoded
+// in smaller pieces there, finally byte by byte; then the row of that byte is skipped.
 type bisection struct {
-	// tries are all of them, since those for the row that is searched for, moved how often the page answered
-	// differently.
+	// tries counts all attempts, since those for the current row, moved how often the page answered differently.
 	tries, since, moved int
-	// from and to bound where the plugin broke, as bytes of the page's own body, step is how it is cut there.
+	// from and to bound the trap, as bytes of the page's own body, step is the size of its pieces.
 	from, to, step int64
-	// rows are those that were found.
-	rows []poisonRow
+	rows           []poisonRow
 }
 
-// poisonRow is a row on which decode traps.
+// poisonRow is a row that traps the plugin.
 type poisonRow struct {
-	// at is the byte of the body with which it did, before the digest of the rows before: their bytes need not be the
-	// same in each answer, a feed in Atom has the time of the answer in each of its entries.
+	// at is the byte of the body that trapped it, before the digest of the rows before: their bytes may differ in each
+	// response, as an Atom feed contains the time of the response.
 	at     int64
 	before digest
 	trap   *plugin.Trap
 }
 
-// trapMessage says why a row, or a document of one, is left out.
 func trapMessage(trap *plugin.Trap) string { return "the plugin breaks on this row: " + trap.Error() }
 
-// trapError is a trap of decode in a page's own body, or in what a row of it has followed.
+// trapError is a trap in a page's own body, or in a linked response of one of its rows.
 type trapError struct {
 	trap     *plugin.Trap
 	from, to int64
@@ -55,11 +52,11 @@ type trapError struct {
 func (t *trapError) Error() string { return t.trap.Error() }
 func (t *trapError) Unwrap() error { return t.trap }
 
-// narrow says how the page is to be fed next time; false: the row cannot be found.
+// narrow decides how the page is decoded next time, and returns false if the row cannot be found.
 func (s *bisection) narrow(t *trapError) bool {
 	size := t.to - t.from
 	n := len(s.rows)
-	short := n > 0 && t.from < s.rows[n-1].at // of the place of a row that was to be left out
+	short := n > 0 && t.from < s.rows[n-1].at // before a row that was to be skipped
 	if s.since++; short || s.from < s.to && (t.from < s.from || t.to > s.to) {
 		s.restart()
 		n = 0
@@ -70,12 +67,12 @@ func (s *bisection) narrow(t *trapError) bool {
 	switch {
 	case size == 0 && (t.from == 0 || s.from == 0 && s.to == t.from):
 		return false // there is no body before it, or all of it was fed byte by byte
-	case size == 0: // it came with what had been complete before
+	case size == 0: // the row had been complete before
 		s.from, s.to = max(0, t.from-max(pieceSize, 4*(s.to-s.from))), t.from
 		s.step = max(1, (s.to-s.from)/searchSteps)
 	case size == 1 && t.from >= s.from && t.to <= s.to:
 		if n == maxPoison || n > 0 && s.rows[n-1].at == t.from {
-			return false // leaving it out did not help
+			return false // skipping it did not help
 		}
 		s.rows = append(s.rows, poisonRow{t.from, t.before, t.trap})
 		s.from, s.to, s.step, s.since = 0, 0, 0, 0
@@ -85,10 +82,10 @@ func (s *bisection) narrow(t *trapError) bool {
 	return true
 }
 
-// restart begins the search again: the page is another one by now.
+// restart begins the search again, because the page has changed.
 func (s *bisection) restart() { *s = bisection{tries: s.tries, since: s.since, moved: s.moved + 1} }
 
-// pieceEnd is where the piece that begins at a byte of the body is to end, at most.
+// pieceEnd returns the latest end of the piece that begins at a byte of the body.
 func (s *bisection) pieceEnd(at, end int64) int64 {
 	switch {
 	case at < s.from:
@@ -104,7 +101,7 @@ func (s *bisection) pieceEnd(at, end int64) int64 {
 	return end
 }
 
-// putPiece hands a piece of a body to the plugin, and follows what it asks for.
+// putPiece decodes a piece of a body and the responses that it links to.
 func (p *page) putPiece(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
 	s := p.poisonSearch.bisection
 	if tag != "" || s.tries == 0 {
@@ -138,7 +135,7 @@ func (p *page) putPiece(ctx context.Context, tag string, status uint16, piece []
 	}
 }
 
-// putPart is one call of the plugin, and what it asks for. It knows where in the page it breaks.
+// putPart makes one decode call and reads the linked responses. It locates traps in the page.
 func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
 	ownBody := tag == "" || tag == wit.TagComplete || tag == wit.TagLeaveOut
 	from, before := p.poisonSearch.bytesFed, p.cursor.keys
@@ -155,10 +152,10 @@ func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []b
 	if ownBody {
 		p.poisonSearch.bytesFed += int64(len(piece))
 	}
-	return withRange(p.fetchAllLinked(ctx, linked)) // what breaks it is of the row that wanted it
+	return withRange(p.fetchAllLinked(ctx, linked)) // a trap there is of the row with the link
 }
 
-// decodeBounded is one call of the plugin. It returns what the plugin asks for.
+// decodeBounded makes one decode call and returns the linked requests, whose number and size are bounded.
 func (p *page) decodeBounded(ctx context.Context, tag string, status uint16, piece []byte, last bool) ([]wit.Follow, error) {
 	portion, err := p.decode(ctx, tag, status, piece, last)
 	if err != nil {
@@ -178,8 +175,7 @@ func (p *page) decodeBounded(ctx context.Context, tag string, status uint16, pie
 	return portion.Follow, nil
 }
 
-// skipPoison has the row left out that was found to begin or go on with the next byte, unless the page is another one by
-// now.
+// skipPoison skips the row that was found at the next byte, unless the page has changed.
 func (p *page) skipPoison(ctx context.Context, status uint16) error {
 	s := p.poisonSearch.bisection
 	for i := range s.rows {
@@ -191,7 +187,7 @@ func (p *page) skipPoison(ctx context.Context, status uint16) error {
 			return err
 		}
 		if poison.before != p.cursor.keys {
-			p.feed.log.Info("the page in which the plugin broke answers differently now", "page", p.origin.request)
+			p.feed.log.Info("the page on which the plugin broke has changed", "page", p.origin.request)
 			s.restart()
 			return nil
 		}

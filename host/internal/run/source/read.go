@@ -13,10 +13,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// upgradeInterval is how often an idle feed looks for a new version of its plugin.
+// upgradeInterval is how often an idle feed checks for a new version of its plugin.
 const upgradeInterval = time.Second
 
-// read is the first stage: page after page. It returns nil when nothing is left to do, with Once when the feed is
+// read is the first stage: page after page. It returns nil when nothing is left to read, with Once when the feed has
 // caught up.
 func (f *feed) read(ctx context.Context) error {
 	start := wit.Cause{Start: wit.Chosen}
@@ -36,7 +36,7 @@ func (f *feed) read(ctx context.Context) error {
 			if err = r.handleError(ctx, end, err); err != nil {
 				return err
 			}
-			upgrade = f.upgradeWaiting // the version that failed may have been left for another one
+			upgrade = f.upgradeWaiting // another version may have replaced the one that failed
 			continue
 		}
 		if done, err := r.afterStep(ctx, end); done || err != nil {
@@ -45,21 +45,20 @@ func (f *feed) read(ctx context.Context) error {
 	}
 }
 
-// readLoop is what the first stage keeps from one turn to the next: above all why the next one comes.
 type readLoop struct {
 	feed        *feed
-	reason      wit.Cause // of the next turn
-	retryReason wit.Cause // of the turn after a page that failed
+	reason      wit.Cause // of the next step
+	retryReason wit.Cause // of the step after a failed page
 	attempts    attempts
 	backoff     progressBackoff
-	// displaced is the cause that a snapshot has taken the place of, nil: none has.
+	// displaced is the reason that a snapshot has preempted.
 	displaced *wit.Cause
-	// later: the plugin reads a snapshot only after what it is reading.
+	// snapshotDeferred means that the plugin reads a snapshot only after the current data.
 	snapshotDeferred bool
 }
 
-// preemptForSnapshot puts a snapshot that waits in the place of what was about to be read. A start's own page comes before a
-// snapshot, which does not say which entities are gone.
+// preemptForSnapshot lets a waiting snapshot precede the next step. The page of a start comes before it, because a
+// snapshot does not report deleted entities.
 func (r *readLoop) preemptForSnapshot() {
 	if r.displaced != nil || r.snapshotDeferred || r.reason.Start != nil {
 		return
@@ -70,23 +69,23 @@ func (r *readLoop) preemptForSnapshot() {
 	}
 }
 
-// overcome decides what becomes of a turn that failed; nil: another one is tried.
+// handleError returns nil if the step is retried.
 func (r *readLoop) handleError(ctx context.Context, end stepResult, err error) error {
 	r.feed.setLastError(err)
 	if err := r.feed.prepareRetry(ctx, &r.attempts, err); err != nil {
 		return err
 	}
 	if end.fetched {
-		r.reason = r.retryReason // the feed's position is the place in this page now
+		r.reason = r.retryReason // the feed's position is within this page now
 	}
 	return nil
 }
 
-// afterStep works out, after a turn without an error, why and when the next one comes. done: there is none.
+// afterStep decides why and when the next step follows; done means never.
 func (r *readLoop) afterStep(ctx context.Context, end stepResult) (done bool, err error) {
 	r.attempts.reset()
 	if r.reason.Start != nil && end.requested && !end.fetched {
-		r.retryReason = wit.Cause{More: wit.Chosen} // what the plugin reads at a start, in addition to the offset, was read
+		r.retryReason = wit.Cause{More: wit.Chosen} // the plugin's extra page of a start was read
 	}
 	if r.reason.Wake != nil && end.more && !end.fetched && end.wait > 0 {
 		r.feed.scheduleRepeat(end.wait)
@@ -98,11 +97,11 @@ func (r *readLoop) afterStep(ctx context.Context, end stepResult) (done bool, er
 		if err := r.afterSnapshot(ctx, end.requested); err != nil {
 			return false, err
 		}
-		if !end.more { // what was about to be read comes now
+		if !end.more { // continue with the preempted step
 			r.reason = before
 			return false, nil
 		}
-		if before.Wake != nil { // a snapshot does not tell of an entity that is gone
+		if before.Wake != nil { // a snapshot does not report a deleted entity
 			r.feed.requeue()
 		}
 	}
@@ -112,16 +111,14 @@ func (r *readLoop) afterStep(ctx context.Context, end stepResult) (done bool, er
 	return r.waitForWork(ctx, end)
 }
 
-// afterSnapshot notes what the plugin made of a snapshot: it has begun to read it, wants to read it later, or reads
-// none.
+// afterSnapshot records whether the plugin has started a snapshot, defers it, or reads none.
 func (r *readLoop) afterSnapshot(ctx context.Context, started bool) error {
 	f := r.feed
 	if r.snapshotDeferred = !started && !f.status.caughtUp.Load(); r.snapshotDeferred {
 		return nil
 	}
 	if started {
-		// If the feed starts over before the first page is committed, the snapshot is still in its list and is asked
-		// for again.
+		// Until its first page is committed, the snapshot stays in the list, so that a feed that starts over repeats it.
 		if err := f.awaitDurable(ctx); err != nil {
 			return err
 		}
@@ -130,8 +127,8 @@ func (r *readLoop) afterSnapshot(ctx context.Context, started bool) error {
 	return nil
 }
 
-// continueReading has what comes after a page read next, when the plugin wants it. Where the page brought no rows, or left the
-// offset as it was, that takes a pause: a plugin may ask for more for ever.
+// continueReading prepares the next page. After a page without rows, or one that left the offset unchanged, it pauses:
+// a plugin may announce more for ever.
 func (r *readLoop) continueReading(ctx context.Context, end stepResult) error {
 	r.reason = wit.Cause{More: wit.Chosen}
 	progressed := end.rows && end.moved
@@ -141,7 +138,7 @@ func (r *readLoop) continueReading(ctx context.Context, end stepResult) error {
 	return pause.For(ctx, end.wait)
 }
 
-// waitForWork waits, after the feed was read to its end, until it is to be read again. done: it is not.
+// waitForWork waits, after everything was read, until there is more to read; done means never.
 func (r *readLoop) waitForWork(ctx context.Context, end stepResult) (done bool, err error) {
 	f := r.feed
 	f.status.caughtUp.Store(true)
@@ -160,24 +157,24 @@ func (r *readLoop) waitForWork(ctx context.Context, end stepResult) (done bool, 
 		}
 	}
 	r.reason = wit.Cause{Poll: wit.Chosen}
-	if token, found := f.nextTrigger(); found { // before what is due by the clock
+	if token, found := f.nextTrigger(); found { // before a poll that is due
 		r.reason = wit.Cause{Wake: &token}
 	}
 	return false, nil
 }
 
-// stepResult is how a turn ended.
 type stepResult struct {
-	// asked: the plugin had something to ask for
+	// requested: the plugin returned a request
 	requested bool
-	// fetched: there was a page with a position of its own
+	// fetched: the page had a position of its own
 	fetched, more, finished bool
-	// rows came; moved: the offset after the page is another one than that before it
+	// rows: the page had rows; moved: it changed the offset
 	rows, moved bool
 	wait        time.Duration
 }
 
-// step asks the plugin what to fetch and reads that page, all on one instance: a swap of the plugin waits for it.
+// step asks the plugin for the next action and reads that page, all on one instance: an upgrade of the plugin waits for
+// it.
 func (f *feed) step(ctx context.Context, cause wit.Cause, attempts *attempts) (end stepResult, err error) {
 	r, err := f.opened.code.Acquire(ctx)
 	if err != nil {
@@ -187,7 +184,7 @@ func (f *feed) step(ctx context.Context, cause wit.Cause, attempts *attempts) (e
 		return end, err
 	}
 	defer f.opened.code.Release(r)
-	// Behind the instance: it is kept while a slot is waited for once more, and whoever has a slot waits for none.
+	// After the instance, which is kept while the page waits for a slot again: the owner of a slot never waits.
 	slot := &pageSlot{task: f.task}
 	if err := slot.acquire(ctx); err != nil {
 		return end, err
@@ -216,13 +213,12 @@ func (f *feed) step(ctx context.Context, cause wit.Cause, attempts *attempts) (e
 	return end, err
 }
 
-// pageSlot is one of the slots for pages that are read at the same time.
+// pageSlot limits the pages that are read at the same time.
 type pageSlot struct {
 	task *Task
 	held bool
 }
 
-// acquire waits for one.
 func (s *pageSlot) acquire(ctx context.Context) error {
 	select {
 	case s.task.pageSlots <- struct{}{}:
@@ -240,15 +236,16 @@ func (s *pageSlot) release() {
 	}
 }
 
-// errVersionReplaced: another feed has promoted a newer version while this one was about to use the old.
+// errVersionReplaced means that another feed has promoted a newer version while this one was about to use the old one.
 var errVersionReplaced = errors.New("the plugin was swapped")
 
-// nextPoll is when a feed that was read to its end by now is polled again, at least so much later; false: never.
+// nextPoll returns when a feed that has caught up is polled again, minDelay later at least; scheduled is false for
+// never.
 func (f *feed) nextPoll(now time.Time, minDelay time.Duration) (due time.Time, scheduled bool) {
 	w := f.spec()
 	switch {
 	case w.Cron != nil:
-		// The expression was read when the feeds were checked.
+		// checkFeeds has validated the expression.
 		if schedule, err := cron.Parse(*w.Cron); err == nil {
 			due, scheduled = schedule.Next(now)
 		}
@@ -261,8 +258,7 @@ func (f *feed) nextPoll(now time.Time, minDelay time.Duration) (due time.Time, s
 	return due, scheduled
 }
 
-// waitForPoll waits until the next poll is due, for ever where there is none. In the meantime it looks for a new version of
-// the plugin.
+// waitForPoll waits until the next poll is due, or for ever, and upgrades the plugin in the meantime.
 func (f *feed) waitForPoll(ctx context.Context, due time.Time, scheduled bool) error {
 	f.setNextPoll(due, scheduled)
 	defer f.setNextPoll(time.Time{}, false)
@@ -291,17 +287,17 @@ func (f *feed) waitForPoll(ctx context.Context, due time.Time, scheduled bool) e
 	}
 }
 
-// hasWork tells whether the feed is to be read before its next poll: for a notification, or a snapshot.
+// hasWork reports whether a notification or snapshot must be read before the next poll.
 func (f *feed) hasWork() bool {
 	_, found := f.nextSnapshot()
 	return found || f.hasDueTrigger()
 }
 
-// RestsFrom is the least time that all feeds of a task wait before [Options.Rest] is called. It is what instances of a
-// plugin live that nobody calls, so that none is made more often for it.
+// RestsFrom is the minimum idle time before [Options.Rest] is called: the lifetime of unused plugin instances, so that
+// none is created more often because of it.
 const RestsFrom = 5 * time.Second
 
-// trackIdle counts a feed that waits for its next poll, and for nothing else, until the returned function is called.
+// trackIdle counts a feed as waiting for its next poll only, until the returned function is called.
 func (t *Task) trackIdle(now time.Time) (done func()) {
 	t.idleMu.Lock()
 	defer t.idleMu.Unlock()
@@ -322,7 +318,7 @@ func (t *Task) trackIdle(now time.Time) (done func()) {
 	}
 }
 
-// earliest is when the first of feeds that wait for their next poll has it; zero: none ever has.
+// earliest returns the first of the next polls, zero for none.
 func earliest(feeds []*feed) (due time.Time) {
 	for _, f := range feeds {
 		f.mu.Lock()
@@ -334,7 +330,7 @@ func earliest(feeds []*feed) (due time.Time) {
 	return due
 }
 
-// maxSnapshots is how many may wait for a feed.
+// maxSnapshots bounds the waiting snapshots of a feed.
 const maxSnapshots = 16
 
 // ErrNoFeed is the error of a feed that a task does not have, ErrSnapshots of one for which too many snapshots wait.
@@ -343,8 +339,9 @@ var (
 	ErrSnapshots = errors.New("snapshots wait already")
 )
 
-// Snapshot has a feed read as it is now, in addition to going on from its offset: at its next page boundary, or, where
-// the plugin wants it so, when all has been read. Those that were not begun when the task ends are forgotten.
+// Snapshot requests the current state of a feed in addition to the changes after its offset: at its next page boundary
+// or, if the plugin prefers that, after all changes were read. Snapshots that have not started when the task ends are
+// dropped.
 func (t *Task) Snapshot(feed, ident string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -358,13 +355,12 @@ func (t *Task) Snapshot(feed, ident string) error {
 			return fmt.Errorf("feed %s: %d %w", feed, len(f.notifications.snapshots), ErrSnapshots)
 		}
 		f.notifications.snapshots = append(f.notifications.snapshots, ident)
-		f.notifications.signal.Ring() // it need not doze on
+		f.notifications.signal.Ring()
 		return nil
 	}
 	return fmt.Errorf("%w: %q", ErrNoFeed, feed)
 }
 
-// nextSnapshot is the one that is next.
 func (f *feed) nextSnapshot() (ident string, found bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -374,7 +370,7 @@ func (f *feed) nextSnapshot() (ident string, found bool) {
 	return f.notifications.snapshots[0], true
 }
 
-// taken says that the plugin has answered the one that was next: it has begun to read it, or reads none.
+// snapshotAnswered removes the next snapshot: the plugin has started to read it, or reads none.
 func (f *feed) snapshotAnswered(started bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -385,14 +381,13 @@ func (f *feed) snapshotAnswered(started bool) {
 	f.notifications.snapshots = f.notifications.snapshots[1:]
 }
 
-// attempts counts what was tried for one page.
+// attempts counts the attempts for one page.
 type attempts struct {
-	retry    retryPolicy
-	count    int
-	reopened bool
-	// bisection is for rows on which the plugin breaks.
+	retry     retryPolicy
+	count     int
+	reopened  bool
 	bisection bisection
-	// trialFailures counts those on which a version in doubt broke.
+	// trialFailures counts the failures of a version on trial.
 	trialFailures int
 }
 
@@ -404,10 +399,10 @@ type retryPolicy interface {
 
 func (a *attempts) reset() { *a = attempts{retry: a.retry} }
 
-// errMismatch: the page is not the one that was begun; it is to be delivered again from its start.
+// errMismatch means that the page is not the interrupted one; it is delivered again from its start.
 var errMismatch = errors.New("the page answers differently now")
 
-// prepareRetry decides what becomes of a page that failed: nil where it is to be asked for again.
+// prepareRetry returns nil if a failed page is requested again.
 func (f *feed) prepareRetry(ctx context.Context, a *attempts, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -422,15 +417,14 @@ func (f *feed) prepareRetry(ctx context.Context, a *attempts, err error) error {
 	}
 	if errors.Is(err, errMismatch) {
 		f.task.count.repeated.Add(1)
-		f.log.Warn("the rows that were delivered already are not those that the service answers now: the "+
-			"page is delivered again",
+		f.log.Warn("the service returns other rows than those that were delivered: the page is delivered again",
 			"row", f.position.row, "page", describeOffset(f.position.fields))
 		f.position.midPage = false
 		return nil
 	}
 	if shared := new(plugin.Abandoned); errors.As(err, &shared) {
 		f.onPageRestart()
-		f.log.Info("page to be asked for again", "reason", shared)
+		f.log.Info("page to be requested again", "reason", shared)
 		return nil
 	}
 	f.task.count.errors.Count()
@@ -440,7 +434,7 @@ func (f *feed) prepareRetry(ctx context.Context, a *attempts, err error) error {
 	}
 	if inPage := new(trapError); errors.As(err, &inPage) && a.bisection.narrow(inPage) {
 		f.onPageRestart()
-		f.log.Warn("the plugin broke: the page is asked for again, to find the row", "try", a.bisection.tries, "found",
+		f.log.Warn("the plugin broke: requesting the page again to find the row", "try", a.bisection.tries, "found",
 			len(a.bisection.rows),
 			"from_byte", inPage.from, "to_byte", inPage.to, "error", inPage)
 		if a.bisection.since > immediateRetries {
@@ -452,7 +446,7 @@ func (f *feed) prepareRetry(ctx context.Context, a *attempts, err error) error {
 	var permanent *permanentError
 	var trap *plugin.Trap
 	if errors.As(err, &trap) && trap.Limit != "" {
-		pluginErr = &wit.Fault{Kind: wit.FaultTransient} // a busy machine breaks fences too
+		pluginErr = &wit.Fault{Kind: wit.FaultTransient} // also a result of a busy machine
 	} else if !errors.As(err, &pluginErr) || errors.As(err, &permanent) {
 		return err
 	}
@@ -460,7 +454,7 @@ func (f *feed) prepareRetry(ctx context.Context, a *attempts, err error) error {
 	case pluginErr.Kind == wit.FaultStale && !a.reopened:
 		a.reopened = true
 		f.onPageRestart()
-		f.log.Info("the plugin asks to be opened again", "reason", pluginErr.Message)
+		f.log.Info("the plugin's context is stale: opening the plugin again", "reason", pluginErr.Message)
 		return f.reopen(ctx)
 	case pluginErr.Kind == wit.FaultStale:
 		return fmt.Errorf("opening the plugin again did not help: %w", err)
@@ -480,8 +474,7 @@ func (f *feed) prepareRetry(ctx context.Context, a *attempts, err error) error {
 	return err
 }
 
-// onPageRestart says that a page is delivered again from its start, where it is: a fault that is final is not followed by
-// that.
+// onPageRestart logs that a page is delivered again from its start; a permanent error is not followed by that.
 func (f *feed) onPageRestart() {
 	if log := f.pipeline.logRestart; log != nil {
 		f.pipeline.logRestart = nil
@@ -489,15 +482,15 @@ func (f *feed) onPageRestart() {
 	}
 }
 
-// immediateRetries is how often a page is asked for again without a pause where the version of the plugin is in doubt, or
-// where a row is searched for on which it breaks.
+// immediateRetries is how often a page is requested again without a pause while a version is on trial or a row is
+// searched.
 const immediateRetries = 3
 
-// retryOnTrial has a page asked for again that broke a version in doubt: it is left for the one before soon, or proves
+// retryOnTrial requests a page again that a version on trial failed on: soon the version is rolled back, or proves
 // itself.
 func (f *feed) retryOnTrial(ctx context.Context, a *attempts, err error) error {
 	a.trialFailures++
-	f.log.Warn("a version of the plugin that is new broke: the page is asked for again", "version",
+	f.log.Warn("a new version of the plugin failed: the page is requested again", "version",
 		f.opened.code.Version(), "error", err)
 	switch {
 	case a.trialFailures <= immediateRetries:
@@ -508,21 +501,19 @@ func (f *feed) retryOnTrial(ctx context.Context, a *attempts, err error) error {
 	return a.retry.Wait(ctx, 0)
 }
 
-// permanentError is one that must not be tried again here: the transport has done so already.
+// permanentError must not be retried here, because the transport has done so.
 type permanentError struct{ err error }
 
 func (e *permanentError) Error() string { return e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
 
-// setBoundary notes the plugin's offset between two pages: whether another version of the plugin takes this offset decides
-// whether that version can take over.
+// setBoundary records the offset between two pages, which another version of the plugin must accept to take over.
 func (f *feed) setBoundary(offset []wit.Field) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.boundary = offset
 }
 
-// describeOffset writes fields for a message.
 func describeOffset(fields []wit.Field) string {
 	b := []byte{}
 	for i, f := range fields {
@@ -546,17 +537,16 @@ func describeOffset(fields []wit.Field) string {
 	return string(b)
 }
 
-// progressBackoff keeps a feed from asking a service, or a plugin, without a pause where nothing comes of it: whatever period or
-// `more` a plugin names. The zero value is ready.
+// progressBackoff adds pauses between requests that bring nothing, whatever interval the plugin requests. The zero
+// value is ready to use.
 type progressBackoff struct{ backoff pause.Backoff }
 
-// The pause before the next try grows from the one to the other while nothing comes.
 const (
 	minPause = 100 * time.Millisecond
 	maxPause = time.Second
 )
 
-// after is the least pause after a try that brought something, or nothing.
+// after returns the minimum pause after an attempt.
 func (p *progressBackoff) after(progressed bool) time.Duration {
 	p.backoff.First, p.backoff.Longest = minPause, maxPause
 	if progressed {

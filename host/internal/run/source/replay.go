@@ -15,21 +15,21 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Replay is what sends dead letters once more.
+// Replay delivers dead letters again.
 type Replay struct {
-	// Partition is where it is stored how far they are.
+	// Partition is where the progress is stored.
 	Partition []wit.Field
-	// Next returns some letters, and what is stored after them; no letters: these were all. It is called when those
-	// before are acknowledged and stored. Letters that are documents and unreadable are not to be among them.
+	// Next returns some letters and the offset after them; no letters means the end. It is called when the previous
+	// ones are acknowledged and stored. Unreadable documents must not be among them.
 	Next func(ctx context.Context, unreadable Unreadable) (letters []task.DeadLetter, after []wit.Field, err error)
 }
 
-// Unreadable tells why no feed of the connector can read a letter that is a document, "" where one can. The error is
+// Unreadable returns why no feed of the connector can read a letter that is a document, empty if one can. The error is
 // that of opening the plugin.
 type Unreadable func(context.Context, *task.DeadLetter) (why string, err error)
 
-// Replay sends dead letters through the transforms and converters, those that are documents through the plugin before.
-// What is refused again goes back to DeadLetters. It returns when all is acknowledged and what is after it is stored.
+// Replay sends dead letters through the transforms and converters, documents through the plugin before. Letters that
+// fail again go back to DeadLetters. It returns when all is acknowledged and the offset is stored.
 func (t *Task) Replay(ctx context.Context, r Replay) error {
 	if err := t.o.Renew(ctx, 1); err != nil {
 		return err
@@ -63,21 +63,21 @@ func (t *Task) Replay(ctx context.Context, r Replay) error {
 	return err
 }
 
-// replayReader makes rows of dead letters. It belongs to the stage of reading.
+// replayReader makes rows of dead letters. It belongs to the read stage.
 type replayReader struct {
 	task       *Task
 	key, value convert.Converter
-	opened     *openedVersion // for documents, by the first
+	opened     *openedVersion // set by the first document
 }
 
-// send forwards letters as one page, after which something is stored.
+// send sends letters as one page, with the offset after it.
 func (r *replayReader) send(ctx context.Context, f *feed, letters []task.DeadLetter, after []wit.Field) error {
 	for i, try := 0, 0; i < len(letters); {
 		p := newPage(f, &wit.Fetch{}, &origin{request: letters[i].Page, replayed: &letters[i]}, &bisection{})
 		p.emitted.any = i > 0
 		err := r.fill(ctx, p)
 		if errors.As(err, new(*plugin.Abandoned)) && try < immediateRetries && p.emitted.chunks == 0 {
-			try++ // another page broke the plugin's instance
+			try++ // another page has lost the plugin's instance
 			p.releaseChunk()
 			continue
 		}
@@ -97,7 +97,7 @@ func (r *replayReader) send(ctx context.Context, f *feed, letters []task.DeadLet
 	return nil
 }
 
-// fill makes the rows of a letter. One that cannot be read goes back as it is.
+// fill makes the rows of a letter. An unreadable letter is written again as it is.
 func (r *replayReader) fill(ctx context.Context, p *page) error {
 	read := r.decodeRow
 	if p.origin.replayed.Document {
@@ -113,7 +113,7 @@ func (r *replayReader) fill(ctx context.Context, p *page) error {
 	p.chunk.truncate(0)
 	p.chunk.deadLetters = p.chunk.deadLetters[:0]
 	t, l := p.feed.task, p.origin.replayed
-	stage := task.AtReplay // which tells it from a document that the plugin has refused
+	stage := task.AtReplay // a document that the plugin rejects has another stage
 	if l.Document {
 		stage = task.AtDecode
 	}
@@ -133,8 +133,8 @@ func (r *replayReader) fill(ctx context.Context, p *page) error {
 	return nil
 }
 
-// isLetterError tells whether what keeps a letter from being read is the letter's: others can be read all the same. Else
-// it is the service's, the plugin's as a whole, or of the moment.
+// isLetterError reports whether an error is the letter's, so that others can be read all the same. Otherwise it is the
+// service's, the plugin's as a whole, or transient.
 func isLetterError(err error, document bool) bool {
 	var pluginErr *wit.Fault
 	var trap *plugin.Trap
@@ -142,22 +142,21 @@ func isLetterError(err error, document bool) bool {
 	case fault.Stops(err):
 		return false
 	case errors.As(err, &trap):
-		return trap.Limit == "" // a busy machine breaks fences too
+		return trap.Limit == "" // a limit is also exceeded on a busy machine
 	case !errors.As(err, &pluginErr):
 		return !document
 	}
 	switch pluginErr.Kind {
 	case wit.FaultData, wit.FaultUnsupported:
 		return true
-	// What a document links to may be gone; it may break what a plugin takes for granted, and one that asks to be
-	// opened again was opened for these letters.
+	// A linked resource may be deleted, a document may violate the plugin's assumptions, and the plugin was just opened
+	// for these letters.
 	case wit.FaultNotFound, wit.FaultGone, wit.FaultInternal, wit.FaultStale:
 		return document
 	}
 	return false
 }
 
-// unreadable is an [Unreadable].
 func (r *replayReader) unreadable(ctx context.Context, l *task.DeadLetter) (reason string, err error) {
 	if r.opened == nil {
 		o, err := r.task.plugin.Start(ctx)
@@ -171,7 +170,7 @@ func (r *replayReader) unreadable(ctx context.Context, l *task.DeadLetter) (reas
 	return reason, nil
 }
 
-// row reads a row that a transform or a converter has refused.
+// decodeRow reads a row that a transform or a converter has rejected.
 func (r *replayReader) decodeRow(ctx context.Context, p *page) (err error) {
 	if err := p.ensureChunk(ctx); err != nil {
 		return err
@@ -189,7 +188,7 @@ func (r *replayReader) decodeRow(ctx context.Context, p *page) (err error) {
 	return nil
 }
 
-// decodeDocument has the plugin read a row that it has refused.
+// decodeDocument lets the plugin read a row that it has rejected.
 func (r *replayReader) decodeDocument(ctx context.Context, p *page) error {
 	l, t := p.origin.replayed, r.task
 	if reason, err := r.unreadable(ctx, l); err != nil || reason != "" {
@@ -218,7 +217,7 @@ func (r *replayReader) decodeDocument(ctx context.Context, p *page) error {
 	return nil
 }
 
-// offsetHeaders are the texts of a feed's stored offset, see [spec.OffsetHeader].
+// offsetHeaders returns the strings of a feed's stored offset, see [wit.OffsetHeader].
 func (t *Task) offsetHeaders(ctx context.Context, w *wit.Feed) (headers []wit.Header, err error) {
 	stored, err := t.o.Stored(ctx, w.Partition)
 	if err != nil {
@@ -236,7 +235,6 @@ func (t *Task) offsetHeaders(ctx context.Context, w *wit.Feed) (headers []wit.He
 	return headers, nil
 }
 
-// feed is the one that a letter is of; why says that there is none.
 func (r *replayReader) feedOf(l *task.DeadLetter) (index uint32, reason string) {
 	found := -1
 	for i, f := range r.opened.feeds {
@@ -256,8 +254,8 @@ func (r *replayReader) feedOf(l *task.DeadLetter) (index uint32, reason string) 
 	return uint32(found), ""
 }
 
-// withReplayOrigin returns what is recorded about a dead letter that is written again: where its row first came from. Nil means
-// that it is written for the first time.
+// withReplayOrigin copies into a new dead letter where the row of a replayed one first came from. l is nil for a first
+// dead letter.
 func withReplayOrigin(l *task.DeadLetter, letter Letter) Letter {
 	if l != nil {
 		letter.Feed, letter.Page, letter.Row, letter.Times, letter.Place = l.Feed, l.Page, uint32(l.Record.Offset), l.Times, l.Place

@@ -94,11 +94,11 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Task reads the feeds of one task. It owns the goroutines of its feeds while Run runs.
+// Task reads the feeds of one task. The goroutines of its feeds run while Run runs.
 type Task struct {
 	o         Options
 	log       *slog.Logger
-	pageSlots chan struct{} // tokens for pages being read
+	pageSlots chan struct{} // one element for each page being read
 	count     counters
 	skips     task.Skips
 	plugin    *task.Plugin[Reader, *openedVersion]
@@ -106,15 +106,14 @@ type Task struct {
 	mu    sync.Mutex
 	feeds []*feed
 
-	// idleMu is held while [Options.Rest], or what it returned, is called; mu may be taken under it.
+	// idleMu is held while [Options.Rest], or what it returned, is called; mu may be locked under it.
 	idleMu sync.Mutex
-	// idleFeeds is how many feeds wait for their next poll. endRest is what Rest returned, nil while the task does not
-	// rest.
+	// idleFeeds counts the feeds that wait for their next poll. endIdle is what Rest returned.
 	idleFeeds int
 	endIdle   func()
 }
 
-// openedVersion is a plugin version that has been opened.
+// openedVersion is an opened version of the plugin.
 type openedVersion struct {
 	code    Code
 	context []byte
@@ -206,7 +205,7 @@ type counters struct {
 	startedAt                                            time.Time
 }
 
-// NewTask makes a task; nothing runs before [Task.Run].
+// NewTask returns a task that [Task.Run] starts.
 func NewTask(o Options) *Task {
 	if o.StopWithin == 0 {
 		o.StopWithin = 5 * time.Second
@@ -241,7 +240,7 @@ func NewTask(o Options) *Task {
 	return t
 }
 
-// Progress is safe to call at any time.
+// Progress may be called at any time.
 func (t *Task) Progress() Progress {
 	c := &t.count
 	p := Progress{Read: c.read.Load(), Written: c.written.Load(), Bytes: c.bytes.Load(), Pages: c.pages.Load(),
@@ -280,9 +279,9 @@ func (t *Task) Progress() Progress {
 	return p
 }
 
-// Run reads until ctx ends, then has what was read acknowledged, stores offsets and returns nil. With Once it returns
-// nil when every feed is caught up and acknowledged. An error is the task's fault: it names the feed and, where there
-// is one, the request and the row. Offsets of what was acknowledged are stored then too.
+// Run reads until ctx ends, then waits for acknowledgements, stores offsets and returns nil. With Once it returns nil
+// when every feed has caught up and is acknowledged. An error is the task's; it names the feed and, if there is one,
+// the request and the row. Offsets of what was acknowledged are stored in any case.
 func (t *Task) Run(ctx context.Context) error {
 	if err := t.start(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -322,18 +321,17 @@ func (t *Task) Run(ctx context.Context) error {
 	return failure
 }
 
-// currentFeeds are the feeds as they are now.
 func (t *Task) currentFeeds() []*feed {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.feeds
 }
 
-// maxRefusals is how often a feed starts over in succession from the same offset because brokers refuse to commit what it
-// reads: what they said may come of the transaction, and not of the next one. Outages are waited for.
+// maxRefusals bounds how often a feed starts over from the same offset because brokers reject the commit: the cause may
+// be the transaction, which the next one need not repeat. Outages are waited for.
 const maxRefusals = 5
 
-// runFeed runs a feed, and again from its stored offset where what it read was not committed.
+// runFeed runs a feed, and again from its stored offset if its data was not committed.
 func (t *Task) runFeed(ctx context.Context, i int) error {
 	var backoff progressBackoff
 	refusals := 0
@@ -368,14 +366,14 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 		}
 		replacement.moveStateFrom(f)
 		t.mu.Lock()
-		t.feeds = slices.Clone(t.feeds) // others may be going over it
+		t.feeds = slices.Clone(t.feeds) // other goroutines may iterate over it
 		t.feeds[i] = replacement
 		t.mu.Unlock()
 	}
 }
 
-// startOver makes a feed that goes on from what is stored of another one, with the version that the task has now: other
-// feeds may have taken that meanwhile.
+// startOver returns a feed that continues from the stored offset of another one, with the task's current version: other
+// feeds may have upgraded in the meantime.
 func (t *Task) startOver(ctx context.Context, old *feed) (*feed, error) {
 	for {
 		o, err := t.plugin.Adopt(ctx)
@@ -393,7 +391,6 @@ func (t *Task) startOver(ctx context.Context, old *feed) (*feed, error) {
 	}
 }
 
-// logSummary says what the task did and how long each stage was at work, all feeds together.
 func (t *Task) logSummary() {
 	p, c := t.Progress(), &t.count
 	t.log.Info("source task ended", "rows", p.Written, "pages", p.Pages, "bytes", p.Bytes, "skipped", p.Skipped,
@@ -402,10 +399,9 @@ func (t *Task) logSummary() {
 			"convert", c.convert.Took(), "produce", c.produce.Took()))
 }
 
-// errOtherFeed ends the other feeds of a task whose one feed failed.
 var errOtherFeed = errors.New("another feed of the task has failed")
 
-// start opens the plugin and finds where its feeds stand.
+// start opens the plugin and loads the offsets of its feeds.
 func (t *Task) start(ctx context.Context) error {
 	o, err := t.plugin.Start(ctx)
 	if err != nil {
@@ -420,7 +416,7 @@ func (t *Task) start(ctx context.Context) error {
 	feeds := make([]*feed, len(o.feeds))
 	for i := range o.feeds {
 		if feeds[i], err = t.newFeed(ctx, o, uint32(i)); t.plugin.Superseded(o, err) {
-			return t.start(ctx) // another task of the connector has taken another version
+			return t.start(ctx) // another task of the connector has switched the version
 		} else if err != nil {
 			return fmt.Errorf("feed %s: %w", o.feeds[i].Name, err)
 		}
@@ -432,7 +428,6 @@ func (t *Task) start(ctx context.Context) error {
 	return nil
 }
 
-// callOpen makes one call of open.
 func (t *Task) callOpen(ctx context.Context, r Reader, o *openedVersion, state []byte, answers []wit.Response) (*wit.Need,
 	error) {
 	result, err := r.OpenSource(ctx, t.o.Component, task.Seen(o.code, t.o.Settings), state, answers)
@@ -442,7 +437,7 @@ func (t *Task) callOpen(ctx context.Context, r Reader, o *openedVersion, state [
 	return result.Ask, err
 }
 
-// checkFeeds refuses feeds that would store their offsets in one place.
+// checkFeeds rejects feeds with the same offset partition or an invalid cron expression.
 func checkFeeds(feeds []wit.Feed) error {
 	partitions := make(map[string]int, len(feeds))
 	for i := range feeds {

@@ -420,7 +420,7 @@ func TestStoredOffsetsThatDoNotFit(t *testing.T) {
 		"refuses the stored offset": {[]wit.Field{wit.IntegerField("page", 9)}, reader{refuses: "page=9"}},
 		"expected a digest": {[]wit.Field{wit.IntegerField("record", 1), wit.TextField("keys",
 			"zz")}, reader{}},
-		"the number of a row": {[]wit.Field{wit.TextField("record", "1")}, reader{}},
+		"a row number": {[]wit.Field{wit.TextField("record", "1")}, reader{}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(&c.reader, rows("a", 3))
@@ -460,7 +460,7 @@ func TestSwapAtThePageBoundary(t *testing.T) {
 		"of other fingerprint": {reader{version: "2", exact: true, fingerprint: "g"}, "belong to something else"},
 		"of other feeds":       {reader{version: "2", exact: true, fingerprint: "f", feeds: 2}, "change of feeds"},
 		"that refuses offsets": {reader{version: "2", exact: true, fingerprint: "f", refuses: "page=1"},
-			"refuses the offset"},
+			"rejects the offset"},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			old := &reader{version: "1", exact: true, fingerprint: "f"}

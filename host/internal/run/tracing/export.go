@@ -21,21 +21,20 @@ import (
 )
 
 const (
-	// maxResponseBytes bounds what is read of an answer, in bytes.
 	maxResponseBytes = 64 << 10
-	// firstRetryDelay and lastPause are between two tries of one sending; they double.
+	// firstRetryDelay doubles up to maxRetryDelay.
 	firstRetryDelay, maxRetryDelay = time.Second, 8 * time.Second
-	// maxQueued is how many spans wait to be sent, at most.
+	// maxQueued bounds the spans that wait to be sent.
 	maxQueued = 2048
 )
 
-// post sends the requests of OpenTelemetry's exporter to the endpoint as it is, with its user, password and query,
-// which the exporter leaves out, and the headers.
+// endpointTransport sends the exporter's requests to the configured endpoint with its user, password and query, which
+// the exporter drops, and the headers.
 type endpointTransport struct {
 	url     *url.URL
 	headers http.Header
 	next    http.RoundTripper
-	// closing: nothing more is tried again.
+	// closing disables retries.
 	closing atomic.Bool
 }
 
@@ -57,13 +56,13 @@ func (p *endpointTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// noResponseError is the error of a request without an answer, which is sent again.
+// noResponseError makes the exporter retry a request without a response.
 type noResponseError struct{ error }
 
 func (noResponseError) Temporary() bool { return true }
 func (u noResponseError) Unwrap() error { return u.error }
 
-// newExporter makes one that posts spans by OTLP over HTTP, binary
+// newExporter returns an exporter of spans by OTLP over HTTP, binary
 // (https://opentelemetry.io/docs/specs/otlp/#otlphttp).
 func newExporter(o Options, log *slog.Logger) (*exporter, error) {
 	tlsConfig, err := o.tlsConfig()
@@ -78,15 +77,15 @@ func newExporter(o Options, log *slog.Logger) (*exporter, error) {
 	t.TLSClientConfig = tlsConfig
 	p := &endpointTransport{url: to, headers: o.Headers, next: t}
 	client := otlptracehttp.NewClient(otlptracehttp.WithEndpoint(to.Host), otlptracehttp.WithURLPath(to.Path),
-		otlptracehttp.WithInsecure(), // not read: the transport goes by the endpoint
+		otlptracehttp.WithInsecure(), // unused: the transport has its own URL
 		otlptracehttp.WithCompression(otlptracehttp.GzipCompression), otlptracehttp.WithTimeout(o.Timeout),
 		otlptracehttp.WithMaxResponseSize(maxResponseBytes),
-		// In place of OTEL_EXPORTER_OTLP_HEADERS, which may be for another collector than this endpoint.
+		// Overrides OTEL_EXPORTER_OTLP_HEADERS, which may be for another collector.
 		otlptracehttp.WithHeaders(nil), otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf),
 		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: true, InitialInterval: firstRetryDelay,
 			MaxInterval: maxRetryDelay, MaxElapsedTime: o.Timeout}),
 		otlptracehttp.WithHTTPClient(&http.Client{Transport: p, Timeout: o.Timeout,
-			// Headers may be secret, and the next address is somebody else's.
+			// Headers may be secret, and a redirect may lead to another host.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}))
 	e := &exporter{SpanExporter: otlptrace.NewUnstarted(client), transport: p, log: log,
 		endpoint: to.Scheme + "://" + to.Host + to.Path}
@@ -102,11 +101,11 @@ func newExporter(o Options, log *slog.Logger) (*exporter, error) {
 	return e, nil
 }
 
-// exporter counts what was sent, and says once that nothing can be, and once that it can be again.
+// exporter counts the spans, and logs once when the collector becomes unavailable and once when it is back.
 type exporter struct {
 	sdk.SpanExporter
 	transport      *endpointTransport
-	endpoint       string       // the endpoint without what may be secret
+	endpoint       string       // without secrets
 	secrets        secret.Known // of the headers and the endpoint, which a collector may repeat
 	log            *slog.Logger
 	exported, lost atomic.Int64
@@ -117,7 +116,7 @@ type exporter struct {
 	lostWhileAway int64 // spans since it is away
 }
 
-// boundedProcessor is a [sdk.SpanProcessor] that drops a span if maxWaiting spans wait, and counts it as lost.
+// boundedProcessor drops and counts a span if maxQueued spans wait.
 type boundedProcessor struct {
 	sdk.SpanProcessor
 	e *exporter
@@ -140,7 +139,7 @@ func (q boundedProcessor) OnEnd(s sdk.ReadOnlySpan) {
 	q.SpanProcessor.OnEnd(s)
 }
 
-// ExportSpans never fails: what it has to say is said here, in one line while failures last and not for each batch.
+// ExportSpans never returns an error: it logs one line per outage, not one for each batch.
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	e.queued.Add(-int64(len(spans)))
 	began := time.Now()
@@ -167,8 +166,8 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	return nil
 }
 
-// rejected is how many spans an error is about: as many as the collector says, at the end of an error whose type the
-// exporter keeps to itself, else all.
+// rejected returns how many spans an error rejects: the number at the end of a partial success, whose type the exporter
+// does not export, otherwise all.
 func rejected(err error) (n int64) {
 	text := err.Error()
 	if i := strings.LastIndexByte(text, '('); i >= 0 && strings.Contains(text, "OTLP partial success") {

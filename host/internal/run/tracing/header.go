@@ -10,19 +10,19 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Names of the headers with a trace context, as https://www.w3.org/TR/trace-context/ has them.
+// The headers of https://www.w3.org/TR/trace-context/.
 const (
 	parentHeader = "traceparent"
 	stateHeader  = "tracestate"
 )
 
-// maxState is how many bytes of tracestate are read: the specification asks for at least 512.
+// maxState bounds the tracestate in bytes; the specification requires at least 512.
 const maxState = 4096
 
-// maxLinks is how many spans the span of a batch goes back to at most, as the SDK has it by default.
+// maxLinks bounds the links of a batch's span, as by default in the SDK.
 const maxLinks = 128
 
-// headerCarrier is what a [propagation.TraceContext] reads and writes.
+// headerCarrier is a [propagation.TextMapCarrier].
 type headerCarrier struct{ parent, state string }
 
 func (c *headerCarrier) Get(key string) string {
@@ -46,9 +46,9 @@ func (c *headerCarrier) Set(key, value string) {
 
 func (c *headerCarrier) Keys() []string { return []string{parentHeader, stateHeader} }
 
-// Header is the header by which records say that they come of the span; with Key "" of none. One that was not sampled
-// is carried, too: whoever goes on from it makes no spans either. There is no tracestate, since the worker begins its
-// traces itself.
+// Header returns the trace context header for records of the span, with an empty Key for none. A span that is not
+// sampled is propagated, too, so that consumers create no spans either. There is no tracestate, because the worker
+// starts its own traces.
 func (s *Span) Header() kgo.RecordHeader {
 	if s == nil {
 		return kgo.RecordHeader{}
@@ -58,20 +58,18 @@ func (s *Span) Header() kgo.RecordHeader {
 	return kgo.RecordHeader{Key: parentHeader, Value: []byte(c.parent)}
 }
 
-// IsParent tells whether a record's header is a trace context.
+// IsParent reports whether a record header is a trace context.
 func IsParent(name string) bool { return name == parentHeader }
 
-// links are the spans that records come of, each once, in their order. Headers that are no trace context are passed
-// over.
+// links collects the distinct spans of records, in order; invalid trace contexts are ignored.
 type links struct {
 	links []trace.Link
-	seen  map[string]bool // values of the header, as far as they are looked at
+	seen  map[string]bool // header values
 }
 
-// add notes what a record comes of.
 func (l *links) add(r *kgo.Record) {
 	var c headerCarrier
-	for i := range r.Headers { // of several the last one counts, as in Kafka's own clients
+	for i := range r.Headers { // the last one counts, as in Kafka's clients
 		switch h := &r.Headers[i]; {
 		case h.Key == parentHeader && len(h.Value) < maxState:
 			c.parent = string(h.Value)
@@ -92,7 +90,7 @@ func (l *links) add(r *kgo.Record) {
 	}
 }
 
-// Batch begins the span of a batch of records, the first of which came at a time.
+// Batch starts the span of a batch of records whose first one arrived at since.
 func (t *Tracer) Batch(since time.Time, records iter.Seq[*kgo.Record]) *Span {
 	if t == nil {
 		return nil

@@ -16,32 +16,31 @@ import (
 	"github.com/culvert-project/culvert/host/keystore"
 )
 
-// Options say where spans go and which are made.
+// Options configure a [Tracer].
 type Options struct {
-	// Endpoint is the URL to which spans are posted.
+	// Endpoint is the URL that receives the spans.
 	Endpoint string
-	// Headers go with each request. They may be secret.
+	// Headers are added to each request. They may be secret.
 	Headers http.Header
-	// Certificate is a PEM file with the authorities of the endpoint; "": the system's.
+	// Certificate is a PEM file with the endpoint's authorities. Empty means the system's.
 	Certificate string
-	// Timeout bounds one sending, with what is tried again of it.
+	// Timeout limits an export, including retries.
 	Timeout time.Duration
-	// Service is the name under which the spans are shown; "": that of OTEL_RESOURCE_ATTRIBUTES, else culvert.
+	// Service is the service name of the spans. Empty means that of OTEL_RESOURCE_ATTRIBUTES, otherwise culvert.
 	Service string
 	// Sampler is one of [samplers], Argument its ratio.
 	Sampler, Argument string
-	// Strike leaves out of texts what must not be shown. Default: nothing.
+	// Strike removes secrets from texts. The default removes nothing.
 	Strike func(string) string
 }
 
-// samplers are the names of samplers, as the specification of OTEL_TRACES_SAMPLER has them.
+// samplers are the values of OTEL_TRACES_SAMPLER.
 var samplers = []string{"always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off",
 	"parentbased_traceidratio"}
 
-// tracesPath is where OTLP has traces below the URL of a collector.
 const tracesPath = "v1/traces"
 
-// Endpoint is where traces go of a collector at a URL, as the specification of OTEL_EXPORTER_OTLP_ENDPOINT has it.
+// Endpoint returns the URL of a collector's traces, as OTEL_EXPORTER_OTLP_ENDPOINT specifies.
 func Endpoint(base string) (string, error) {
 	u, err := Exact(base)
 	if err != nil {
@@ -51,8 +50,8 @@ func Endpoint(base string) (string, error) {
 	return at.JoinPath(tracesPath).String(), nil
 }
 
-// Exact checks a URL to which traces are posted as it is, as OTEL_EXPORTER_OTLP_TRACES_ENDPOINT has it. The error does
-// not quote it: it may hold a password.
+// Exact checks a URL that is used unchanged, as OTEL_EXPORTER_OTLP_TRACES_ENDPOINT specifies. The error does not quote
+// it, because it may contain a password.
 func Exact(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -61,7 +60,7 @@ func Exact(endpoint string) (string, error) {
 	return endpoint, nil
 }
 
-// ParseHeaders reads NAME=VALUE, several separated by commas, values with %XX for other characters: the form of
+// ParseHeaders reads comma-separated NAME=VALUE pairs with %XX escapes in values, the format of
 // OTEL_EXPORTER_OTLP_HEADERS. The error quotes no value.
 func ParseHeaders(text string) (http.Header, error) {
 	headers := http.Header{}
@@ -81,7 +80,6 @@ func ParseHeaders(text string) (http.Header, error) {
 	return headers, nil
 }
 
-// sampler is that of the options.
 func (o Options) sampler() (sdk.Sampler, error) {
 	ratio := func() (sdk.Sampler, error) {
 		share := 1.0
@@ -114,19 +112,18 @@ func (o Options) sampler() (sdk.Sampler, error) {
 	return nil, fmt.Errorf("expected one of %s, found %q", strings.Join(samplers, ", "), o.Sampler)
 }
 
-// CheckSampler tells what is wrong with the sampler, CheckTrust what is with the certificates.
+// CheckSampler validates the sampler.
 func (o Options) CheckSampler() error {
 	_, err := o.sampler()
 	return err
 }
 
-// CheckTrust is as [Options.CheckSampler].
+// CheckTrust validates the certificates.
 func (o Options) CheckTrust() error {
 	_, err := o.tlsConfig()
 	return err
 }
 
-// tlsConfig is the configuration of TLS; nil: the system's.
 func (o Options) tlsConfig() (*tls.Config, error) {
 	if o.Certificate == "" {
 		return nil, nil

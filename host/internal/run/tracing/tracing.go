@@ -1,11 +1,8 @@
-// Package tracing makes spans of what tasks do, for OpenTelemetry, and sends them to a collector by OTLP over HTTP.
-// There is a span for a page, for a batch and for what is done with one as a whole, never for a row.
+// Package tracing creates OpenTelemetry spans of tasks and sends them to a collector by OTLP over HTTP. There are spans
+// for pages and batches and their stages, never for a row.
 //
-// Tracing is off where a [Tracer] is nil: then Start returns a nil [Span], all methods of a nil Span do nothing, and no
-// memory is taken. Nothing here waits for the collector but [Tracer.Close].
-//
-// Where to look: tracing.go for tracers and spans, options.go for what may be set, export.go for what is sent,
-// header.go for the trace context in records.
+// A nil [Tracer] is off: Start returns a nil [Span], whose methods do nothing and allocate nothing. Only [Tracer.Close]
+// waits for the collector.
 package tracing
 
 import (
@@ -24,17 +21,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// instrumentationScope is the name under which spans say who made them.
 const instrumentationScope = "github.com/culvert-project/culvert"
 
-// defaultService is the name of the service where nobody gives one.
 const defaultService = "culvert"
 
-// maxText bounds a text in a span, in characters: an error may quote what a service answered.
+// maxText bounds a text attribute in characters: an error may quote a response.
 const maxText = 1024
 
-// Tracer makes spans. It owns the goroutine that sends them, until Close. All methods may be called at any time, on nil
-// too, which is a tracer that is off.
+// Tracer creates spans and owns the goroutine that sends them, until Close. Its methods are safe for concurrent use and
+// on nil, a tracer that is off.
 type Tracer struct {
 	tracer   trace.Tracer
 	provider *sdk.TracerProvider
@@ -42,8 +37,8 @@ type Tracer struct {
 	redact   func(string) string
 }
 
-// New makes a tracer that sends its spans as o says; instance names this worker among others of the service, version is
-// the program's. Nothing is sent before the first spans have ended. The error is for options that cannot be met.
+// New returns a tracer; instance identifies this worker within the service, version is the program's. The error is for
+// invalid options.
 func New(ctx context.Context, o Options, instance, version string, log *slog.Logger) (*Tracer, error) {
 	sampler, err := o.sampler()
 	if err != nil {
@@ -59,7 +54,7 @@ func New(ctx context.Context, o Options, instance, version string, log *slog.Log
 	if o.Service != "" {
 		configured = append(configured, attribute.String("service.name", o.Service))
 	}
-	// Later ones win. WithFromEnv: OTEL_RESOURCE_ATTRIBUTES. Nothing about the process: its arguments may hold secrets.
+	// Later options win; WithFromEnv reads OTEL_RESOURCE_ATTRIBUTES. Process attributes may contain secret arguments.
 	res, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(defaults...),
 		resource.WithFromEnv(), resource.WithAttributes(configured...))
 	if err != nil {
@@ -75,15 +70,15 @@ func New(ctx context.Context, o Options, instance, version string, log *slog.Log
 		redact: redact}, nil
 }
 
-// Close sends what waits still, once, and ends the tracer, when ctx ends at the latest.
+// Close exports the queued spans once and ends the tracer, at the latest when ctx ends.
 func (t *Tracer) Close(ctx context.Context) {
 	if t != nil {
 		t.exporter.transport.closing.Store(true)
-		_ = t.provider.Shutdown(ctx) // what was lost by it was said
+		_ = t.provider.Shutdown(ctx) // losses were logged
 	}
 }
 
-// Sent are how many spans a collector has taken, and how many were lost since it did not, or since too many waited.
+// Sent returns how many spans a collector has accepted, and how many were lost.
 func (t *Tracer) Sent() (exported, lost int64) {
 	if t == nil {
 		return 0, 0
@@ -91,27 +86,25 @@ func (t *Tracer) Sent() (exported, lost int64) {
 	return t.exporter.exported.Load(), t.exporter.lost.Load()
 }
 
-// Kind is what a span is about, as OpenTelemetry has it.
+// Kind is the kind of a span in OpenTelemetry.
 type Kind = trace.SpanKind
 
 const (
-	// Internal is for work in the worker, Client for a request to a service, Producer and Consumer for what goes to
-	// Kafka and comes from there.
+	// Internal is for work in the worker, Client for requests to a service, Producer and Consumer for Kafka.
 	Internal = trace.SpanKindInternal
 	Client   = trace.SpanKindClient
 	Producer = trace.SpanKindProducer
 	Consumer = trace.SpanKindConsumer
 )
 
-// Span is something that a task does with a page or a batch. nil is none. It is ended by whoever began it; children may
-// begin after that.
+// Span is an operation of a task on a page or a batch. All methods do nothing on nil. Children may start after its end.
 type Span struct {
 	tracer *Tracer
 	span   trace.Span
 	ctx    context.Context // with the span in it
 }
 
-// Start begins a trace.
+// Start starts a trace.
 func (t *Tracer) Start(name string, kind Kind) *Span {
 	if t == nil {
 		return nil
@@ -125,7 +118,7 @@ func (t *Tracer) start(ctx context.Context, name string, o ...trace.SpanStartOpt
 	return s
 }
 
-// Child begins a part of what the span is about.
+// Child starts a child span.
 func (s *Span) Child(name string, kind Kind) *Span {
 	if s == nil {
 		return nil
@@ -133,7 +126,7 @@ func (s *Span) Child(name string, kind Kind) *Span {
 	return s.tracer.start(s.ctx, name, trace.WithSpanKind(kind))
 }
 
-// Past is a part that is over: it was at work for so long between two moments.
+// Past adds a child that has ended; work is how long it was active between from and to.
 func (s *Span) Past(name string, from, to time.Time, work time.Duration) {
 	if s == nil || from.IsZero() {
 		return
@@ -143,13 +136,13 @@ func (s *Span) Past(name string, from, to time.Time, work time.Duration) {
 	part.End(trace.WithTimestamp(to))
 }
 
-// Task notes whose the span is.
+// Task sets the connector and the task.
 func (s *Span) Task(connector string, task int) {
 	s.Name("culvert.connector", connector)
 	s.Number("culvert.task", int64(task))
 }
 
-// Request begins the span of a request to a service. Its target stands there as in the log: without what may be secret.
+// Request starts the span of a request to a service. Its target is without secrets, as in the log.
 func (s *Span) Request(name string, r *wit.Request) *Span {
 	if s == nil {
 		return nil
@@ -160,7 +153,7 @@ func (s *Span) Request(name string, r *wit.Request) *Span {
 	return part
 }
 
-// Answered notes the status of an answer; from 400 on it is an error, as OpenTelemetry has it for clients.
+// Answered sets the status of a response; from 400 on it is an error, as in OpenTelemetry's conventions for clients.
 func (s *Span) Answered(status uint16) {
 	if s == nil {
 		return
@@ -171,28 +164,28 @@ func (s *Span) Answered(status uint16) {
 	}
 }
 
-// Name notes a name that the connector publishes.
+// Name sets an attribute that contains no secret.
 func (s *Span) Name(key, value string) {
 	if s != nil {
 		s.span.SetAttributes(attribute.String(key, truncate(value)))
 	}
 }
 
-// Text notes something about the span, without what must not be shown.
+// Text sets an attribute without its secrets.
 func (s *Span) Text(key, value string) {
 	if s != nil {
 		s.Name(key, s.tracer.redact(value))
 	}
 }
 
-// Number notes something about the span.
+// Number sets a number.
 func (s *Span) Number(key string, value int64) {
 	if s != nil {
 		s.span.SetAttributes(attribute.Int64(key, value))
 	}
 }
 
-// End ends the span; err is what went wrong, if something did.
+// End ends the span; err, if not nil, is its error.
 func (s *Span) End(err error) {
 	if s == nil {
 		return
@@ -203,5 +196,5 @@ func (s *Span) End(err error) {
 	s.span.End()
 }
 
-// truncate is a text as a span has it: one line of valid UTF-8, since protobuf takes nothing else.
+// truncate returns one line of valid UTF-8, which protobuf requires.
 func truncate(text string) string { return shown.Within(text, maxText) }

@@ -1,6 +1,6 @@
-// Package transform runs the chain of transforms of a connector over batches. Stages that stand side by side and come
-// from one version of one plugin go to it as one chain, to be fused there; a predicate of one plugin on a transform of
-// another is asked first, and only the rows that it means are sent on.
+// Package transform runs the transforms of a connector on batches. Adjacent stages of one version of one plugin are
+// called as one chain, which the plugin can fuse. A predicate of another plugin is tested first, and only matching rows
+// go to the transform.
 package transform
 
 import (
@@ -17,45 +17,44 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Stage is one transform of a connector's configuration.
+// Stage is a configured transform.
 type Stage struct {
-	// Alias is the user's name for it, as in `transforms.<alias>.type`.
+	// Alias is the name in `transforms.<alias>.type`.
 	Alias string
-	// Class and Version choose the component; Version "" is the newest.
+	// Class and Version select the component; an empty version is the newest.
 	Class, Version string
-	// Settings are those below `transforms.<alias>.` that a version of the plugin may see.
+	// Settings returns the settings below `transforms.<alias>.` that a version of the plugin may see.
 	Settings  func(plugin.Info) []wit.Setting
 	Predicate *Predicate
-	// Negate sends the rows here that the predicate does not match.
+	// Negate inverts the predicate.
 	Negate bool
 }
 
-// Predicate decides which rows a stage sees.
+// Predicate decides which rows a stage receives.
 type Predicate struct {
 	Alias, Class, Version string
 	Settings              func(plugin.Info) []wit.Setting
 }
 
-// Options of a [Chain].
+// Options configure a [Chain].
 type Options struct {
 	Manager   *plugin.Manager
 	Connector string
 	Stages    []Stage
-	// Logger gets a line for each row that trapped a plugin. Default slog.Default().
+	// Logger logs each row that traps a plugin. Default slog.Default().
 	Logger *slog.Logger
-	// BatchRows is the most rows in one call of a plugin. Default 500.
+	// BatchRows limits the rows of one plugin call. Default 500.
 	BatchRows int
-	// Aside: it is none of its connector's tasks that the chain is for. It stays with the versions that it was bound
-	// to, and what becomes of its calls says nothing of a version that is on trial.
+	// Aside means that the chain belongs to none of its connector's tasks: it keeps its plugin versions, and its calls
+	// do not count for a version on trial.
 	Aside bool
 }
 
-// maxGrowth is how many bytes of data and rows the plugins of one group may add to a batch that is sent to them in
-// several calls: each call has its own bound, `plugin.NAME.limits.result.bytes`, but a batch may have any number of
-// them.
+// maxGrowth bounds the bytes that the plugins of one group may add to a batch over several calls, each of which is
+// bounded by `plugin.NAME.limits.result.bytes`.
 const maxGrowth = 256 << 20
 
-// rowBytes is what a row takes besides its data.
+// rowBytes is the size of a row without its data.
 const rowBytes = 80
 
 // Chain is the transforms of one task. It belongs to one goroutine.
@@ -63,28 +62,27 @@ type Chain struct {
 	groups []group
 	limit  int
 	logger *slog.Logger
-	// input is the rows as they came, faults what failed since.
+	// input are the rows of the last call.
 	input  []wit.Row
 	faults []wit.RowFault
-	// piece, chosen, others and out hold parts of a batch.
+	// The fields below are buffers.
 	piece, matched record.Batch
 	unmatched, out []wit.Row
-	// rowIndexes are those of the rows of a part, by their places in it.
-	rowIndexes []uint32
+	rowIndexes     []uint32
 }
 
-// group is stages that go to one plugin in one call.
+// group is a list of stages that one plugin call runs.
 type group struct {
 	chain *preparedStages
-	// first is the place of its first stage in the chain; aliases are those of all.
+	// first is the position of its first stage in the chain.
 	first   int
 	aliases []string
-	// condition is a predicate of another plugin, in front of a single stage; nil: none.
+	// condition is a predicate of another plugin for a single stage.
 	condition *preparedStages
 	negate    bool
 }
 
-// New binds the stages to plugins and prepares them. Its errors name the settings at fault: `transforms.<alias>.…`.
+// New binds the stages to plugins and prepares them. Its errors name the settings: `transforms.<alias>.…`.
 func New(ctx context.Context, o Options) (*Chain, error) {
 	c := &Chain{limit: o.BatchRows, logger: o.Logger}
 	if c.limit <= 0 {
@@ -112,7 +110,6 @@ func New(ctx context.Context, o Options) (*Chain, error) {
 	return c, nil
 }
 
-// bind finds the plugins and puts neighbours together.
 func (c *Chain) bind(o Options) error {
 	for i, s := range o.Stages {
 		at := "transforms." + s.Alias + "."
@@ -126,7 +123,7 @@ func (c *Chain) bind(o Options) error {
 			b, err := o.Manager.Bind(o.Connector, wit.ComponentPredicate, s.Predicate.Class, s.Predicate.Version)
 			if err != nil {
 				binding.Close()
-				return fmt.Errorf("predicates.%s.type, asked for by %spredicate: %w", s.Predicate.Alias, at, err)
+				return fmt.Errorf("predicates.%s.type, used by %spredicate: %w", s.Predicate.Alias, at, err)
 			}
 			if sameModule(binding, b) && s.Version == s.Predicate.Version {
 				stage.Condition = &wit.Condition{Component: s.Predicate.Class, Negate: s.Negate}
@@ -150,17 +147,16 @@ func (c *Chain) bind(o Options) error {
 	return nil
 }
 
-// accepts reports whether a stage of this binding may join the group.
+// accepts reports whether a stage with this binding may join the group.
 func (g *group) accepts(b *plugin.Binding, version string) bool {
 	return g.condition == nil && g.chain.version == version && sameModule(g.chain.binding, b)
 }
 
-// sameModule reports whether two bindings run the same module now.
 func sameModule(a, b *plugin.Binding) bool {
 	return a.Current().Module().Hash == b.Current().Module().Hash
 }
 
-// Close lets go of the plugins.
+// Close releases the plugins.
 func (c *Chain) Close() {
 	for i := range c.groups {
 		c.groups[i].chain.binding.Close()
@@ -170,7 +166,7 @@ func (c *Chain) Close() {
 	}
 }
 
-// Status is the state of the plugins of the stages, by alias.
+// Status returns the state of the stages' plugins, by alias.
 func (c *Chain) Status() map[string]plugin.Status {
 	all := map[string]plugin.Status{}
 	for i := range c.groups {
@@ -181,13 +177,13 @@ func (c *Chain) Status() map[string]plugin.Status {
 	return all
 }
 
-// Apply sends a batch through the chain. b.Rows becomes what comes out, in order; a row keeps the Origin and Offset of
-// the one that it was made of; what plugins wrote is appended to b.Data. Rows that fail are taken out, with all that
-// was made of the same one: their faults come back in order, one for each, with Origin as the place in b.Rows as it
-// was ([Chain.Input] has the row) and Stage as the place in the whole chain. A row that traps a plugin is found by
-// halving and fails alone. The faults are valid until the next call. On an error nothing can be said of b.
+// Apply runs the chain on a batch. It replaces b.Rows by the results, in order, and appends to b.Data; a row keeps the
+// index and Offset of its input row. Input rows that fail are removed with all of their results; there is one error for
+// each, in order, with its position in b.Rows ([Chain.Input] returns the row) and Stage as the position in the whole
+// chain. A row that traps a plugin is found by bisection and fails alone. The errors are valid until the next call.
+// After an error b is undefined.
 //
-// Newer versions of the plugins take over at the start of a call, if they can prepare the same stages.
+// Newer plugin versions take over at the start of a call if they can prepare the same stages.
 func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, error) {
 	if len(c.groups) == 0 {
 		return nil, nil
@@ -218,24 +214,24 @@ func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, err
 	return c.faults, nil
 }
 
-// hasFailed reports whether something that was made of the same row has failed, in another plugin too.
+// hasFailed reports whether another result of the same input row has failed.
 func (c *Chain) hasFailed(r wit.Row) bool {
 	_, found := slices.BinarySearchFunc(c.faults, r.Origin,
 		func(f wit.RowFault, origin uint32) int { return cmp.Compare(f.Origin, origin) })
 	return found
 }
 
-// Input is a row of the last batch as it came; its bytes are in the batch still. It is valid until the next Apply.
+// Input returns an input row of the last call; its bytes are still in the batch. It is valid until the next Apply.
 func (c *Chain) Input(origin uint32) wit.Row { return c.input[origin] }
 
-// run sends all rows through a group, some at a time.
+// run applies a group, in several calls if needed.
 func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
 	if g.condition == nil && len(b.Rows) <= c.limit {
 		return c.applyGroup(ctx, g, b)
 	}
 	rows := b.Rows
 	c.piece.Registry, c.piece.Topics, c.piece.Data, c.piece.Held = b.Registry, b.Topics, b.Data, b.Held
-	defer func() { // the memory is the batch's: the next one has another
+	defer func() { // the memory belongs to the batch
 		c.piece.Topics, c.piece.Data, c.piece.Held = nil, nil, nil
 		c.matched.Topics, c.matched.Data, c.matched.Held = nil, nil, nil
 	}()
@@ -253,15 +249,14 @@ func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
 		}
 		c.out = append(c.out, c.piece.Rows...)
 		if added := len(c.piece.Data) - len(b.Data) + rowBytes*max(0, len(c.out)-len(rows)); added > maxGrowth {
-			return fmt.Errorf("the results for one batch have %d bytes more than it: at most %d are allowed", added,
-				maxGrowth)
+			return fmt.Errorf("expected at most %d bytes more than the batch in its results, found %d", maxGrowth,
+				added)
 		}
 	}
 	b.Rows, b.Topics, b.Data, b.Held = append(b.Rows[:0], c.out...), c.piece.Topics, c.piece.Data, c.piece.Held
 	return nil
 }
 
-// applyGroup sends the rows of a small batch through a group's plugin.
 func (c *Chain) applyGroup(ctx context.Context, g *group, b *record.Batch) error {
 	faults, err := g.chain.apply(ctx, b)
 	for g.chain.retry(ctx, err) {
@@ -277,8 +272,8 @@ func (c *Chain) applyGroup(ctx context.Context, g *group, b *record.Batch) error
 	return err
 }
 
-// conditional asks the predicate of another plugin, sends the rows that it means through the stage and puts all
-// together again, in their order.
+// conditional tests the predicate of another plugin, applies the stage to the matching rows and merges all rows in
+// order.
 func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) error {
 	matches, faults, err := c.testRows(ctx, g, b)
 	if err != nil {
@@ -297,7 +292,7 @@ func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) erro
 	c.unmatched, c.rowIndexes = c.unmatched[:0], c.rowIndexes[:0]
 	for i, row := range b.Rows {
 		c.rowIndexes = append(c.rowIndexes, row.Origin)
-		row.Origin = uint32(i) // its place: rows that were made of one row have its origin in common
+		row.Origin = uint32(i) // unique, unlike the index of the input row
 		switch {
 		case len(faults) > 0 && failed[uint32(i)]:
 		case matches[i] != g.negate:
@@ -323,8 +318,7 @@ func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) erro
 	return nil
 }
 
-// testRows asks the predicate of each row. Faults name rows by their place in b; those that trap it are found by halving
-// (P32).
+// testRows tests the predicate on each row. Errors have positions in b; rows that trap it are found by bisection (P32).
 func (c *Chain) testRows(ctx context.Context, g *group, b *record.Batch) (matches []bool, faults []wit.RowFault,
 	err error) {
 	matches, faults, err = g.condition.test(ctx, b)
@@ -352,7 +346,7 @@ func (c *Chain) testRows(ctx context.Context, g *group, b *record.Batch) (matche
 	return append(matches, more...), append(faults, others...), err
 }
 
-// merge puts two lists of rows that are sorted by Origin into one; no origin is in both.
+// merge merges two lists that are sorted by row index and have none in common.
 func merge(dst, a, b []wit.Row) []wit.Row {
 	for len(a) > 0 && len(b) > 0 {
 		if a[0].Origin < b[0].Origin {
@@ -364,7 +358,7 @@ func merge(dst, a, b []wit.Row) []wit.Row {
 	return append(append(dst, a...), b...)
 }
 
-// bisect sends a batch that trapped a plugin again in two parts, on other instances, until the rows that trap it stand
+// bisect sends a batch that trapped a plugin again in two parts, on other instances, until the rows that trap it are
 // alone: these fail (P32).
 func (c *Chain) bisect(ctx context.Context, g *group, b *record.Batch, trap *plugin.Trap) error {
 	if len(b.Rows) == 1 {
@@ -385,12 +379,11 @@ func (c *Chain) bisect(ctx context.Context, g *group, b *record.Batch, trap *plu
 	return nil
 }
 
-// trapError is the fault of a row that traps a plugin.
 func (c *Chain) trapError(g *group, origin uint32, trap *plugin.Trap) wit.RowFault {
 	c.logger.Error("a row trapped a plugin", "transforms", g.aliases, "error", trap)
 	return wit.RowFault{Origin: origin, Stage: uint32(g.first), ErrorClass: trapClass,
 		Fault: wit.Fault{Kind: wit.FaultInternal, Message: trap.Error()}}
 }
 
-// trapClass is the class under which a dead letter names a trap.
+// trapClass is the exception class of a trap in dead letters.
 const trapClass = "org.apache.kafka.connect.errors.ConnectException"

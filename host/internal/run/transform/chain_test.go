@@ -278,7 +278,7 @@ func TestNewNamesTheSetting(t *testing.T) {
 	m, _, _ := manager(t, nil)
 	for want, s := range map[string]Stage{
 		"transforms.a.type: ": {Alias: "a", Class: "no.Such"},
-		"predicates.p.type, asked for by transforms.a.predicate: ": {Alias: "a", Class: "Filter",
+		"predicates.p.type, used by transforms.a.predicate: ": {Alias: "a", Class: "Filter",
 			Predicate: &Predicate{Alias: "p", Class: "no.Such"}},
 		"transforms.a: regex: ": {Alias: "a", Class: "RegexRouter"},
 		"transforms.a: stage 0, InsertField$Value: No field insertion": {Alias: "a", Class: "InsertField$Value"},

@@ -9,32 +9,29 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// preparedStages is stages of one plugin and the context that its current version made of them.
+// preparedStages are stages of one plugin with the context that its current version prepared.
 type preparedStages struct {
-	binding *plugin.Binding
-	version string
-	stages  []boundStage
-	context []byte
-	// isolated is as in [Options].
+	binding  *plugin.Binding
+	version  string
+	stages   []boundStage
+	context  []byte
 	isolated bool
 	// rowIndexes are those of the rows of a call.
 	rowIndexes []uint32
 }
 
-// prepare makes the context on the current version.
 func (p *preparedStages) prepare(ctx context.Context) error {
 	prepared, err := prepare(ctx, p.binding.Current(), p.stages)
 	p.context = prepared
 	return err
 }
 
-// boundStage is a stage with what says which settings a version may see, nil: none.
+// boundStage returns the settings that a version may see; nil means none.
 type boundStage struct {
 	wit.Stage
 	settings, condition func(plugin.Info) []wit.Setting
 }
 
-// resolve is the stage as a version may see it.
 func (s boundStage) resolve(version plugin.Info) wit.Stage {
 	if s.settings != nil {
 		s.Settings = s.settings(version)
@@ -59,8 +56,8 @@ func prepare(ctx context.Context, pool *plugin.Pool, all []boundStage) (prepared
 	return prepared, err
 }
 
-// upgrade takes a newer version of the plugin if it can prepare the same stages; else the present one goes on and the
-// binding's status says why.
+// upgrade switches to a newer version if it can prepare the same stages; otherwise the binding's status contains the
+// reason.
 func (p *preparedStages) upgrade(ctx context.Context) {
 	if p.isolated {
 		return
@@ -72,16 +69,15 @@ func (p *preparedStages) upgrade(ctx context.Context) {
 	prepared, err := prepare(ctx, candidate, p.stages)
 	switch {
 	case err == nil:
-		if p.binding.Promote(candidate); p.binding.Current() == candidate { // else the binding refused it
+		if p.binding.Promote(candidate); p.binding.Current() == candidate { // otherwise the binding rejected it
 			p.context = prepared
 		}
 	case ctx.Err() == nil:
-		p.binding.Reject(candidate, fmt.Sprintf("it does not take the settings of the transforms: %v", err))
+		p.binding.Reject(candidate, fmt.Sprintf("it rejects the settings of the transforms: %v", err))
 	}
 }
 
-// retry reports whether a call that failed is to be made once more, by another version where that is in doubt which
-// broke.
+// retry reports whether to repeat a failed call, with another version if a version on trial failed.
 func (p *preparedStages) retry(ctx context.Context, err error) bool {
 	if err == nil || p.isolated || ctx.Err() != nil || !p.binding.Again(err) {
 		return false
@@ -90,7 +86,7 @@ func (p *preparedStages) retry(ctx context.Context, err error) bool {
 	return true
 }
 
-// apply sends b through the stages. Faults name rows by the Origin that they have in b.
+// apply runs the stages on b. Errors have the rows' indexes.
 func (p *preparedStages) apply(ctx context.Context, b *record.Batch) (faults []wit.RowFault, err error) {
 	p.rowIndexes = p.rowIndexes[:0]
 	for i := range b.Rows {
@@ -106,7 +102,7 @@ func (p *preparedStages) apply(ctx context.Context, b *record.Batch) (faults []w
 	return faults, err
 }
 
-// test asks the predicate of each row. Faults name rows by their place in b.
+// test tests the predicate on each row. Errors have positions in b.
 func (p *preparedStages) test(ctx context.Context, b *record.Batch) (matches []bool, faults []wit.RowFault, err error) {
 	err = p.do(ctx, func(i *plugin.Instance) error {
 		matches, faults, err = i.Test(ctx, p.context, b)
@@ -115,7 +111,6 @@ func (p *preparedStages) test(ctx context.Context, b *record.Batch) (matches []b
 	return matches, faults, err
 }
 
-// do makes a call with rows on the current version.
 func (p *preparedStages) do(ctx context.Context, call func(*plugin.Instance) error) error {
 	return p.binding.Current().Do(ctx, call)
 }

@@ -13,38 +13,36 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// DeadLetters is where rows go that cannot be handled, where such rows are tolerated: into a topic, in the page's
-// transaction where there is one.
+// DeadLetters is the topic for rows that were skipped because of an error. They are part of the page's transaction.
 type DeadLetters struct {
 	Topic string
-	// NewConverters makes what a feed writes rows with as they came, before the transforms.
+	// NewConverters returns the converters for rows as they were before the transforms.
 	NewConverters func() (key, value convert.Converter, err error)
-	// Headers say what happened. It is called by several goroutines.
+	// Headers describe the failure. Several goroutines call it.
 	Headers func(Letter) []kgo.RecordHeader
 }
 
 // Letter is a row that could not be handled.
 type Letter struct {
-	// Topic is that of the row and Feed its feed, Page the request that it came with, Row its number there.
+	// Page is the request that returned the row, Row its index there.
 	Feed, Topic, Page string
 	Row               uint32
-	// Partition is that which the plugin wants the row in, -1 for none; Timestamp the row's in milliseconds since 1970,
-	// -1 for none.
+	// Partition is the one that the plugin requested, -1 for none. Timestamp is in milliseconds since 1970, -1 for
+	// none.
 	Partition int32
 	Timestamp int64
 	task.Failure
-	// Place is where the dead letter is that the row was read from, "" for one that came from the service.
+	// Place is the dead letter that the row was replayed from, empty if it came from the service.
 	Place string
 }
 
-// outgoingLetter is a dead letter on its way to its topic.
 type outgoingLetter struct {
 	key, value []byte
 	headers    []kgo.RecordHeader
 	timestamp  int64 // negative: none
 }
 
-// rawToDLQ makes a dead letter of a row that the plugin could not read: of its document, which the plugin adds.
+// rawToDLQ makes a dead letter of a row that the plugin could not decode, from the row's document.
 func (p *page) rawToDLQ(f *wit.RowFault) {
 	letters, b := p.feed.task.o.DeadLetters, &p.chunk.batch
 	if letters == nil {
@@ -57,8 +55,8 @@ func (p *page) rawToDLQ(f *wit.RowFault) {
 			Partition: -1, Timestamp: -1, Failure: failure}))})
 }
 
-// rowToDLQ makes a dead letter of a row of which no record, or not all of the records, could be made: of the row as it was
-// before the transforms, by its place in the chunk and its number in the page.
+// rowToDLQ makes a dead letter of a row that failed in whole or in part, as it was before the transforms; at is its
+// place in the chunk, number its index in the page.
 func (s *transformStage) rowToDLQ(ctx context.Context, c *chunk, at, number uint32, stage task.ErrorStage, parts task.Parts,
 	cause error) error {
 	t := s.feed.task
@@ -74,7 +72,7 @@ func (s *transformStage) rowToDLQ(ctx context.Context, c *chunk, at, number uint
 	l := outgoingLetter{timestamp: row.Timestamp}
 	maxBytes := t.o.MaxRecordBytes - recordOverhead
 	failed := func(err error) error {
-		return fmt.Errorf("%s: row %d: %w; it is not left out, because its dead letter cannot be written: %w",
+		return fmt.Errorf("%s: row %d: %w; it is not skipped, because its dead letter cannot be written: %w",
 			c.origin.request, number, cause, err)
 	}
 	topic := t.o.DeadLetters.Topic
@@ -103,7 +101,6 @@ func (s *transformStage) rowToDLQ(ctx context.Context, c *chunk, at, number uint
 	return s.flushEarly(ctx, c)
 }
 
-// appendDeadLetters adds the dead letters of a chunk to the records of another or the same.
 func (s *transformStage) appendDeadLetters(from, c *chunk) {
 	for _, l := range from.deadLetters {
 		r := c.produced.Add()

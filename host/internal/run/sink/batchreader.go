@@ -21,18 +21,18 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// maxBatchBytes is how many bytes of records make a batch full, whatever their number.
+// maxBatchBytes bounds the records of a batch, in bytes.
 const maxBatchBytes = 8 << 20
 
-// maxConvertedBytes is how many bytes the rows of a batch have, about, when it is full whatever the records are: a row
-// may have 64 MiB where defaults stand for what is absent.
+// maxConvertedBytes bounds the rows of a batch, about, in bytes: one row may have 64 MiB if default values replace
+// missing fields.
 const maxConvertedBytes = 32 << 20
 
-// quietPeriod is how long nothing must come before a finishing task looks whether it has caught up.
+// quietPeriod is how long no record must arrive before a finishing task checks whether it has caught up.
 const quietPeriod = 200 * time.Millisecond
 
-// batchReader makes batches: consumer, converters, transforms. It belongs to one goroutine, which runs ahead of the
-// deliveries by two batches.
+// batchReader makes batches with consumer, converters and transforms. It belongs to one goroutine, which is at most two
+// batches ahead of the deliveries.
 type batchReader struct {
 	task       *Task
 	consumer   Consumer
@@ -40,13 +40,13 @@ type batchReader struct {
 	header     convert.Headers
 	chain      Chain
 	headers    []datum.Header
-	// rest are items that did not fit into the batch before.
+	// leftover holds items that did not fit into the last batch.
 	leftover []*item
-	// over is why nothing comes after the batch before and rest: a record that cannot be read or written.
+	// stopErr is why nothing follows the last batch and leftover.
 	stopErr error
-	// growth is how many times as large as its records the rows of the batch before were.
+	// growth is the ratio of the last batch's rows to its records, in bytes.
 	growth float64
-	// firstReadAt is when the first records of the batch did, zero of one that begins with the rest.
+	// firstReadAt is zero for a batch that begins with leftover.
 	firstReadAt time.Time
 }
 
@@ -93,7 +93,6 @@ func (g *batchReader) run(ctx context.Context, out chan<- *batch) {
 	}
 }
 
-// nextBatch polls until there are rows enough or time is up.
 func (g *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 	t := g.task
 	g.firstReadAt = time.Time{}
@@ -132,7 +131,7 @@ func (g *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 				return nil, err
 			}
 		}
-		if len(items) == 0 { // nothing but markers of transactions, or records that were settled before
+		if len(items) == 0 { // only transaction markers, or records that were settled before
 			continue
 		}
 		if due.IsZero() {
@@ -152,7 +151,7 @@ func (g *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 	return &batch{idle: true}, nil
 }
 
-// linger is how long a batch waits for more: not long when the task is about to end.
+// linger is how long a batch waits for more records: not long when the task is about to finish.
 func (t *Task) linger() time.Duration {
 	select {
 	case <-t.finishing:
@@ -162,13 +161,12 @@ func (t *Task) linger() time.Duration {
 	}
 }
 
-// poll waits for records until `due`; without a time for ever, or, when the task finishes, until nothing has come for a
-// while.
+// poll waits for records until due. For the first records it waits without limit, or, if the task finishes, until none
+// has arrived for a while.
 func (g *batchReader) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.Record, error) {
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if first {
-		// The end of the wait is not the end of ctx, see below.
 		stop := make(chan struct{})
 		defer close(stop)
 		go func() {
@@ -206,8 +204,8 @@ func (g *batchReader) poll(ctx context.Context, due time.Time, first bool) ([]*k
 	}
 }
 
-// buildBatch makes rows of records. A batch holds the rows of all its records, which are settled with it. It ends before a
-// record that cannot be written where none may be skipped: what was read before is written first.
+// buildBatch converts and transforms records. The batch ends before a record that cannot be written and must not be
+// skipped: what was read before is written first.
 func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, error) {
 	b := g.newBatch(items)
 	read := make([]*item, 0, len(items))
@@ -230,7 +228,7 @@ func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, er
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
-			b.rows.Data = b.rows.Data[:before] // what came before of the record
+			b.rows.Data = b.rows.Data[:before]
 			if fault.Stops(err) {
 				g.stopErr = fmt.Errorf("%s: %w", stage, err)
 			} else {
@@ -267,8 +265,8 @@ func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, er
 	return b, err
 }
 
-// room makes a batch with memory for the rows of these records: what grows bit by bit is copied, and thrown away,
-// several times over. Their size is guessed by what became of the records of the batch before.
+// newBatch allocates the rows at once, by the growth of the batch before: growing them step by step copies them several
+// times.
 func (g *batchReader) newBatch(items []*item) *batch {
 	size := int(float64(sizeOf(items))*g.growth*1.125) + 1<<10
 	return &batch{rows: record.Batch{Registry: g.task.o.Registry, Rows: make([]wit.Row, 0, len(items)),
@@ -276,14 +274,12 @@ func (g *batchReader) newBatch(items []*item) *batch {
 		recordIDs: record.Origins{IDs: make([]wit.RecordID, 0, len(items))}}
 }
 
-// updateGrowth learns how much larger rows are than the records that they were made of.
 func (g *batchReader) updateGrowth(b *batch, read []*item) {
 	if size := sizeOf(read); size > 0 {
 		g.growth = float64(len(b.rows.Data)) / float64(size)
 	}
 }
 
-// sizeOf is how many bytes keys and values of records have.
 func sizeOf(items []*item) (size int) {
 	for _, i := range items {
 		size += len(i.record.Key) + len(i.record.Value)
@@ -291,7 +287,6 @@ func sizeOf(items []*item) (size int) {
 	return size
 }
 
-// startSpan begins the span of a batch of these records, which goes back to the spans that they come of.
 func (g *batchReader) startSpan(b *batch, items []*item, now time.Time) {
 	t := g.task
 	if t.o.Tracer == nil {
@@ -313,7 +308,6 @@ func (g *batchReader) startSpan(b *batch, items []*item, now time.Time) {
 	b.span.Past("consume", since, now, now.Sub(since))
 }
 
-// transform sends rows through the chain, again while the settings allow it and some fail that may do better.
 func (g *batchReader) transform(ctx context.Context, rows *record.Batch) ([]wit.RowFault, error) {
 	return g.task.o.Retry.Transform(ctx, g.chain.Apply, rows, func(failure error) {
 		g.task.count.errors.Count()
@@ -322,14 +316,12 @@ func (g *batchReader) transform(ctx context.Context, rows *record.Batch) ([]wit.
 	})
 }
 
-// checkTopics says what does not fit of the topics that rows have.
 func (t *Task) checkTopics(b *batch) {
 	t.o.Reach.observe(t.log, b.items, &b.rows, t.plugin.Opened().topics)
 }
 
-// matchRows finds out which rows came of which record. Where it is known that others are written, those stay that are
-// left. Rows of the first record that cannot be written where none may be skipped, and of those read after it, are left
-// out.
+// matchRows assigns the transformed rows to their records. Of partially written records only the remaining rows stay.
+// It leaves out the first record that must not be skipped, and all that were read after it.
 func (g *batchReader) matchRows(b *batch, read []*item, faults []wit.RowFault) error {
 	t := g.task
 	rows := make([]uint32, len(read))
@@ -340,7 +332,7 @@ func (g *batchReader) matchRows(b *batch, read []*item, faults []wit.RowFault) e
 		}
 		rows[index]++
 	}
-	rejected := make([]error, len(read)) // of the record as a whole
+	rejected := make([]error, len(read))
 	for i := range faults {
 		if f := &faults[i]; int(f.Origin) < len(read) {
 			rejected[f.Origin] = cmp.Or(rejected[f.Origin], error(task.RowFault{RowFault: f}))
@@ -411,8 +403,7 @@ func (g *batchReader) convertRecord(ctx context.Context, b *record.Batch, r *kgo
 	return row, "", nil
 }
 
-// decodeValue has a converter read a key or value, by the header that says its schema where the converter knows such headers
-// and the record has it.
+// decodeValue passes a converter the header with the schema, if it supports such headers and the record has one.
 func decodeValue(ctx context.Context, c convert.Converter, key bool, r *kgo.Record, data []byte, b *record.Batch) (wit.Datum,
 	error) {
 	if headerDecoder, ok := c.(convert.HeaderDecoder); ok {

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// shaper makes records of rows: transforms, then converters. It belongs to its stage's goroutine.
+// transformStage makes records of rows: transforms, then converters. It belongs to its stage's goroutine.
 type transformStage struct {
 	feed       *feed
 	chain      Chain
@@ -27,14 +27,14 @@ type transformStage struct {
 	spans      []recordSpan
 	headers    []headerSpan
 	parsed     []datum.Header
-	// dlqKey and letterValue write dead letters, of which those that wait have so many bytes.
+	// dlqKey and dlqValue convert dead letters; dlqBytes is the size of the pending ones.
 	dlqKey, dlqValue convert.Converter
 	dlqBytes         int
 	row              splitRow
 }
 
-// splitRow is the row of a chunk, by its place, of which records are being made: how many so far, and which of them
-// could not be, by the first fault.
+// splitRow is the input row, by its place in the chunk, whose output rows are being converted; rejected has those that
+// failed, err the first error.
 type splitRow struct {
 	at       uint32
 	parts    uint32
@@ -43,7 +43,7 @@ type splitRow struct {
 	err      error
 }
 
-// recordSpan is where a row's key and value stand in a chunk's output; the output may still move. A null has no place.
+// recordSpan locates a row's key and value in a chunk's output, which may still move.
 type recordSpan struct {
 	row                  int
 	key, keyEnd          int
@@ -88,15 +88,15 @@ func (f *feed) runTransform(s *transformStage) {
 			failed = guard.Do(f.task.log, "feed "+f.name+", the stage of shaping",
 				func() error { return s.process(f.pipeline.ctx, c) })
 		}
-		c.err = failed // nothing goes past a chunk that failed
+		c.err = failed // nothing follows a failed chunk
 		f.pipeline.converted <- c
 	}
 }
 
 func (s *transformStage) process(ctx context.Context, c *chunk) error {
-	s.spans, s.headers = s.spans[:0], s.headers[:0] // for dead letters that go ahead
+	s.spans, s.headers = s.spans[:0], s.headers[:0]
 	for i := range c.batch.Rows {
-		c.batch.Rows[i].Origin = uint32(i) // several may be of one number, and a letter is of one of them
+		c.batch.Rows[i].Origin = uint32(i) // unique, unlike the plugin's: a dead letter is of one row
 	}
 	s.feed.task.o.Tap.Before(s.feed.task.o.Task, s.feed.name, &c.batch)
 	if s.chain != nil && len(c.batch.Rows) > 0 {
@@ -138,7 +138,7 @@ func (s *transformStage) process(ctx context.Context, c *chunk) error {
 	return nil
 }
 
-// pageRow is that of a row in its page, by its place in the chunk as it was read.
+// pageRow returns the index in its page of a row, by its place in the chunk as it was read.
 func (c *chunk) pageRow(at uint32) uint32 {
 	if int(at) < len(c.origins) {
 		return c.origins[at]
@@ -146,7 +146,7 @@ func (c *chunk) pageRow(at uint32) uint32 {
 	return at
 }
 
-// err fails the task for a row, or counts it; at is the row's place in the chunk as it was read.
+// countRowError fails the task for a row or counts it as skipped.
 func (s *transformStage) countRowError(c *chunk, at uint32, stage task.ErrorStage, err error) error {
 	t, row := s.feed.task, c.pageRow(at)
 	rowErr := fmt.Errorf("%s: %w", c.origin.request, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
@@ -155,7 +155,7 @@ func (s *transformStage) countRowError(c *chunk, at uint32, stage task.ErrorStag
 	})
 }
 
-// ctx is fault of a row of which nothing comes, with its dead letter.
+// rejectRow is countRowError for a whole row, with its dead letter.
 func (s *transformStage) rejectRow(ctx context.Context, c *chunk, at uint32, stage task.ErrorStage, err error) error {
 	if err := s.countRowError(c, at, stage, err); err != nil {
 		return err
@@ -167,8 +167,7 @@ func (s *transformStage) rejectRow(ctx context.Context, c *chunk, at uint32, sta
 	return s.rowToDLQ(ctx, c, at, c.pageRow(at), stage, parts, err)
 }
 
-// startRow ends the row of which records were made, with a dead letter of those that could not be, and begins the one at
-// another place.
+// startRow ends the previous input row, with a dead letter of its failed output rows, and starts another one.
 func (s *transformStage) startRow(ctx context.Context, c *chunk, at uint32) error {
 	w := s.row
 	s.row = splitRow{at: at}
@@ -178,7 +177,7 @@ func (s *transformStage) startRow(ctx context.Context, c *chunk, at uint32) erro
 	return s.rowToDLQ(ctx, c, w.at, c.pageRow(w.at), w.stage, task.PartsOf(w.parts, w.rejected), w.err)
 }
 
-// convert writes keys, values and headers to the chunk's output. What is enough for a chunk of its own goes ahead.
+// convert writes keys, values and headers to the chunk's output, and flushes it early when it is large.
 func (s *transformStage) convert(ctx context.Context, c *chunk) error {
 	s.spans, s.headers, s.row = s.spans[:0], s.headers[:0], splitRow{}
 	for i := range c.batch.Rows {
@@ -198,7 +197,7 @@ func (s *transformStage) convert(ctx context.Context, c *chunk) error {
 		part := s.row.parts
 		s.row.parts++
 		if l := c.origin.replayed; l != nil && !l.Parts.Has(part) {
-			continue // it is delivered
+			continue // delivered before
 		}
 		if topic := c.batch.Rows[i].Topic; i == 0 || topic != c.batch.Rows[i-1].Topic {
 			if err := s.ensureTopic(ctx, c.batch.Topics[topic]); err != nil {
@@ -228,9 +227,8 @@ func (s *transformStage) convert(ctx context.Context, c *chunk) error {
 	return s.startRow(ctx, c, 0)
 }
 
-// flushEarly sends what was converted so far on in a chunk of its own: few bytes of a plugin can become any amount of
-// output, such as rows of one byte under a schema that stands in each of them. There are always chunks to come back:
-// reading holds two at most.
+// flushEarly sends the output so far in a chunk of its own, because a few bytes of a plugin may become any amount of
+// output, such as small rows with a large schema each. Chunks always become free again: reading holds two at most.
 func (s *transformStage) flushEarly(ctx context.Context, c *chunk) error {
 	part, err := s.feed.acquireChunk(ctx, c.origin)
 	if err != nil {
@@ -238,7 +236,7 @@ func (s *transformStage) flushEarly(ctx context.Context, c *chunk) error {
 	}
 	sent := false
 	defer func() {
-		if !sent { // a mistake in what comes: other feeds would have a chunk less for ever
+		if !sent { // after a panic: other feeds would lose a chunk
 			s.feed.releaseChunk(part)
 		}
 	}()
@@ -251,7 +249,7 @@ func (s *transformStage) flushEarly(ctx context.Context, c *chunk) error {
 	return nil
 }
 
-// ensureTopic sees to a topic once. That it cannot be had is no fault of the row's, so it is never tolerated.
+// ensureTopic checks a topic once. Its error is not the row's, so it is never tolerated.
 func (s *transformStage) ensureTopic(ctx context.Context, topic string) error {
 	if s.topics[topic] {
 		return nil
@@ -265,7 +263,6 @@ func (s *transformStage) ensureTopic(ctx context.Context, topic string) error {
 	return nil
 }
 
-// convertRow converts a row.
 func (s *transformStage) convertRow(ctx context.Context, c *chunk, i int) (sp recordSpan, stage task.ErrorStage, err error) {
 	r, b := &c.batch.Rows[i], &c.batch
 	sp.row = i
@@ -294,7 +291,7 @@ func (s *transformStage) convertRow(ctx context.Context, c *chunk, i int) (sp re
 	return sp, "", nil
 }
 
-// tooLarge adds to the error of a record that is larger than a producer's request which setting the bound comes from.
+// tooLarge adds the setting of the limit to the error of a record that is too large.
 func (s *transformStage) tooLarge(err error) error {
 	if fault.Class(err) != fault.TooLargeException {
 		return err
@@ -305,7 +302,7 @@ func (s *transformStage) tooLarge(err error) error {
 
 func (s *transformStage) convertHeaders(ctx context.Context, c *chunk, topic string, block wit.Datum, maxBytes int) (err error) {
 	if int64(block.Size) > 2*int64(maxBytes) {
-		return headersTooLarge() // in a block a header takes some bytes less or more
+		return headersTooLarge() // the encoded size differs slightly
 	}
 	if s.parsed, err = datum.Headers(s.parsed[:0], c.batch.Bytes(block)); err != nil {
 		return err
@@ -330,10 +327,10 @@ func headersTooLarge() error {
 	return &fault.Error{Class: fault.TooLargeException, Text: "more bytes in its headers than are left for them"}
 }
 
-// buildRecords cuts the output of a chunk, which stands still now, into records of rows of another or the same.
+// buildRecords cuts the complete output of a chunk into records of rows of the same or another chunk.
 func (s *transformStage) buildRecords(rows, c *chunk) {
 	c.produced = s.feed.pipeline.output.NewBatch()
-	carries := c.origin.traceHeader.Key != "" // a row's own header goes before it
+	carries := c.origin.traceHeader.Key != "" // a row's own header takes precedence
 	for i := range s.spans {
 		sp := &s.spans[i]
 		row := &rows.batch.Rows[sp.row]
@@ -370,7 +367,7 @@ func (s *transformStage) buildRecords(rows, c *chunk) {
 	s.appendDeadLetters(rows, c)
 }
 
-// about is what a row is that becomes a record, for errors.log.include.messages.
+// about describes the record of a row, for errors.log.include.messages.
 func about(c *chunk, at uint32) []any {
 	for i := range c.batch.Rows {
 		if r := &c.batch.Rows[i]; r.Origin == at && int(r.Topic) < len(c.batch.Topics) {

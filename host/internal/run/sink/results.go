@@ -9,26 +9,26 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// resultHandler is what verdicts on a delivery's rows come to.
+// resultHandler applies the results of a delivery's rows.
 type resultHandler struct {
 	*activeBatch
 	out      *outcome
 	j        *delivery
 	status   uint16
 	noAnswer *transport.NoAnswer
-	// retryRows are to be encoded again, with these hints; doubts are to be checked.
+	// retryRows are encoded again with retryHints, checkRows are checked.
 	retryRows, checkRows []uint32
 	retryHints           []wit.Hint
-	// backoff: something has failed, so that rows are sent again after a while; waits: the same of checks. atLeast is how
-	// long at least, idle how often a row has come back without progress.
+	// backoff and backoffChecks add a pause before rows are sent or checked again, minWait is its least length;
+	// noProgress counts how often a row has come back without progress.
 	backoff, backoffChecks bool
 	minWait                time.Duration
 	noProgress             int
 	failure                error
 }
 
-// handleResults does what the verdicts say: of all rows, before the first one that failed is returned. What is written stays
-// settled, and what is uncertain is noted, whatever became of the other rows.
+// handleResults applies all results before it returns the first failure: what is written stays settled and what is in
+// doubt is recorded, whatever the other results.
 func (w *activeBatch) handleResults(o *outcome, j *delivery, results []wit.Verdict, response wit.Response,
 	noAnswer *transport.NoAnswer) ([]delivery, error) {
 	t := w.task
@@ -56,13 +56,12 @@ func (w *activeBatch) handleResults(o *outcome, j *delivery, results []wit.Verdi
 	return append(jobs, more...), err
 }
 
-// row does what the verdict on a row says.
 func (g *resultHandler) handleRow(row uint32, v wit.Verdict) {
 	state := &g.rowStates[row]
 	switch {
 	case v.Written != nil:
 		nonRepeatable := !g.j.Request.Repeatable || state.inDoubt != nil
-		g.settleRow(g.out, row, nonRepeatable) // first: metadata that are made meanwhile say the one or the other of it
+		g.settleRow(g.out, row, nonRepeatable) // first: a commit in between stores it as settled or in doubt
 		g.resolve(row)
 	case v.Refused != nil && state.inDoubt != nil:
 		retry, err := g.handleInconclusiveCheck(g.out, row, v.Refused, isRetriable(v.Refused, g.task.o.Client.Retry()))
@@ -81,7 +80,6 @@ func (g *resultHandler) handleRow(row uint32, v wit.Verdict) {
 	}
 }
 
-// again has a row encoded or checked once more, where that is allowed.
 func (g *resultHandler) retryRow(row uint32, r *wit.Retry) {
 	state := &g.rowStates[row]
 	checked := state.inDoubt != nil
@@ -91,7 +89,7 @@ func (g *resultHandler) retryRow(row uint32, r *wit.Retry) {
 		ok, err = g.handleCheckRetry(g.out, row, r)
 	} else {
 		if requestsCheck(r.Hint) && !g.j.Request.Repeatable {
-			g.markInDoubt(row, fmt.Errorf("the plugin does not know whether %s %s, answered %d, has written it",
+			g.markInDoubt(row, fmt.Errorf("the plugin cannot tell whether %s %s, answered %d, has written it",
 				g.j.Request.Method, transport.ShownTarget(g.j.Request.Target), g.status))
 		}
 		ok, err = g.shouldReencode(g.out, row, r, g.noAnswer)
@@ -101,7 +99,7 @@ func (g *resultHandler) retryRow(row uint32, r *wit.Retry) {
 	}
 	g.minWait = max(g.minWait, time.Duration(r.WaitMs)*time.Millisecond)
 	if state.inDoubt != nil {
-		// A check that has not found the row goes on at once, maxAgain times at most.
+		// A check that has not found the row is repeated at once, maxRepeats times at most.
 		g.checkRows, g.backoffChecks = append(g.checkRows, row), g.backoffChecks || !checked || r.Fault != nil
 		return
 	}
@@ -113,7 +111,6 @@ func (g *resultHandler) retryRow(row uint32, r *wit.Retry) {
 	g.retryRows, g.backoff = append(g.retryRows, row), g.backoff || r.Fault != nil
 }
 
-// addFailure takes a fault; of several, that of the first record.
 func (g *resultHandler) addFailure(err error) bool {
 	if err != nil && takesPrecedence(err, g.failure) {
 		g.failure = err
@@ -121,10 +118,9 @@ func (g *resultHandler) addFailure(err error) bool {
 	return err != nil
 }
 
-// maxRetryWait is how long a verdict can keep a row from being encoded again.
+// maxRetryWait bounds the wait that a result can request.
 const maxRetryWait = time.Minute
 
-// wait waits before rows are sent again, as long as verdicts, settings and the answer want.
 func (g *resultHandler) wait(retryAfter time.Duration) error {
 	stopping, least := g.task.run.stopCtx, min(g.minWait, maxRetryWait)
 	switch {
@@ -136,8 +132,8 @@ func (g *resultHandler) wait(retryAfter time.Duration) error {
 	return nil
 }
 
-// refused decides about a row that was refused: an error fails the task; again: it is to be sent once more; neither: it
-// is settled with its record's dead letter, or in doubt from now on.
+// handleRejected decides about a rejected row: an error fails the task, retry sends it again; otherwise it gets a dead
+// letter or comes into doubt.
 func (w *activeBatch) handleRejected(o *outcome, j *delivery, row uint32, f *wit.Fault, status uint16,
 	noAnswer *transport.NoAnswer) (retry bool, err error) {
 	t, item := w.task, w.batch.items[row]
@@ -147,7 +143,7 @@ func (w *activeBatch) handleRejected(o *outcome, j *delivery, row uint32, f *wit
 		w.markInDoubt(row, noAnswer)
 		return false, nil
 	case noAnswer != nil:
-		// P19: it may have been written. It is neither sent again nor called refused.
+		// P19: it may have been written, so it is neither sent again nor rejected.
 		t.count.errors.Count()
 		w.markInDoubt(row, fmt.Errorf("%w (%w)", noAnswer, f))
 		return false, nil
@@ -172,15 +168,15 @@ func (w *activeBatch) handleRejected(o *outcome, j *delivery, row uint32, f *wit
 	return false, nil
 }
 
-// provesNotWritten tells whether an answer shows that a row was not written: by its status, or, in an answer of success, by what
-// the plugin read in it. A fault of kind transient is no proof: it says that something is out of order.
+// provesNotWritten reports whether a response proves that a row was not written, by its status or, in a successful
+// response, by what the plugin read. A transient error is no proof.
 func provesNotWritten(f *wit.Fault, status uint16) bool {
 	success := status >= 200 && status <= 299
 	return wit.Refuses(status) || success && f.Kind != wit.FaultTransient
 }
 
-// isRetriable tells whether a refused row is to be sent again. Where requests are not repeatable, a status of HTTP is not
-// what says so: only a message code of the service does, or a refusal that is proven.
+// isRetriable reports whether a rejected row may be sent again. For non-repeatable requests an HTTP status does not
+// suffice: only a message code of the service or a proven rejection does.
 func (j *delivery) isRetriable(f *wit.Fault, status uint16, retry transport.Retry) bool {
 	if j.Request.Repeatable {
 		return isRetriable(f, retry)
@@ -188,8 +184,8 @@ func (j *delivery) isRetriable(f *wit.Fault, status uint16, retry transport.Retr
 	return f.Code != nil && retry.NamesMessage(*f.Code) || f.Kind == wit.FaultTransient && provesNotWritten(f, status)
 }
 
-// shouldReencode tells whether a row is to be encoded again; where it was often enough, it is refused. By it the plugin
-// says that the row was not written, whatever the status.
+// shouldReencode reports whether a row is encoded again; after too many attempts it is rejected. With this result the
+// plugin states that the row was not written, whatever the status.
 func (w *activeBatch) shouldReencode(o *outcome, row uint32, r *wit.Retry, noAnswer *transport.NoAnswer) (bool, error) {
 	t, item := w.task, w.batch.items[row]
 	if r.Fault == nil {
@@ -213,8 +209,8 @@ func (w *activeBatch) shouldReencode(o *outcome, row uint32, r *wit.Retry, noAns
 	return false, nil
 }
 
-// repeatsWithoutProgress is how often a row came back without a fault and without progress: a first hint is progress, the same one
-// again, or one after another, is not.
+// repeatsWithoutProgress counts how often a row came back without an error and without progress: only a first, new hint
+// is progress.
 func (w *activeBatch) repeatsWithoutProgress(row uint32, r *wit.Retry) int {
 	state := &w.rowStates[row]
 	if r.Fault != nil || state.repeats == 1 && r.Hint != state.hint {

@@ -11,17 +11,17 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxPrefetch bounds, at each level of nesting, how many of the next requests may be sent before their turn.
+// maxPrefetch bounds, at each level of nesting, how many of the next requests may be prefetched.
 const maxPrefetch = 8
 
-// prefetched is a followed request that was sent before its turn. Its answer waits unread, where the transport holds it.
+// prefetched is a linked request that was sent early. The transport holds its unread response.
 type prefetched struct {
 	done   chan struct{}
 	answer *transport.Answer
 	err    error
 }
 
-// await waits for the answer. nil, nil: make the request now; it was not sent (f is nil) or found no room.
+// await returns nil, nil if the request must be sent now: it was not sent early, or found no free slot.
 func (f *prefetched) await(ctx context.Context) (*transport.Answer, error) {
 	if f == nil {
 		return nil, nil
@@ -39,15 +39,14 @@ func (f *prefetched) await(ctx context.Context) (*transport.Answer, error) {
 	return answer, f.err
 }
 
-// linkedRequest is a request that is to be followed, and its answer where it was sent before its turn.
 type linkedRequest struct {
 	wit.Follow
 	prefetched *prefetched
 }
 
-// fetchAllLinked follows requests: side by side, as far as the limits of the origin leave room, their answers one after
-// another. Only repeatable ones are sent before their turn, and none while the page is paced for want of rows
-// ([unpacedLinked]). What an answer asks for at its end comes before the others.
+// fetchAllLinked sends linked requests at the same time, as far as the limits of the origin allow, and reads their
+// responses one after another. Only repeatable requests are sent early, and none while the page is slowed down because
+// no rows arrive ([unpacedLinked]). Requests that a response links to precede the others.
 func (p *page) fetchAllLinked(ctx context.Context, linked []wit.Follow) error {
 	if len(linked) == 0 {
 		return nil
@@ -89,8 +88,6 @@ func (p *page) fetchAllLinked(ctx context.Context, linked []wit.Follow) error {
 	return nil
 }
 
-// canPrefetch tells whether a request may be sent before its turn: one that is repeatable, and was not sent or found no
-// room.
 func (f *prefetched) canPrefetch(r *wit.Request) bool {
 	if f == nil {
 		return r.Repeatable
@@ -103,7 +100,6 @@ func (f *prefetched) canPrefetch(r *wit.Request) bool {
 	}
 }
 
-// ahead sends a request before its turn.
 func (p *page) prefetch(ctx context.Context, sent *sync.WaitGroup, r *wit.Request) *prefetched {
 	f := &prefetched{done: make(chan struct{})}
 	sent.Go(func() {

@@ -6,8 +6,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// doubts are what is known of records in doubt: the offsets of a partition from next on that are, and those of used up
-// decisions, each as often as it was.
 type inDoubtLookup interface {
 	openRanges(at topicPartition, next int64) []offsetRange
 	usedDecisions(at topicPartition, next int64) []offsetRange
@@ -18,27 +16,26 @@ type inDoubtLookup interface {
 // way, has room there.
 
 const (
-	// reservedForNames is what metadata has with its offsets: names and signs, what was moved, and what the plugin knew.
+	// reservedForNames is for names, separators, the moved range and the plugin's knowledge.
 	reservedForNames = 64 + wit.MaxKnown
-	// reservedForFirst is what deliveries that run ahead leave for the first one.
+	// reservedForFirst is reserved for the first unsettled record.
 	reservedForFirst = 64
-	// bitmapOverhead is what metadata that says the state of each offset has before these: a run that is settled, and from
-	// where on they are. splitCost is what a range gets longer by that is cut in two.
+	// bitmapOverhead is for the settled range and the offset before a bitmap, splitCost for cutting a range in two.
 	bitmapOverhead, splitCost = 48, 32
 )
 
-// capacity is what the length of metadata depends on besides a partition's records.
+// capacity decides whether a delivery may start: whatever its outcome and that of the deliveries in flight, the
+// metadata must have room for it.
 type capacity struct {
 	inDoubt inDoubtLookup
-	// limit is how long metadata may be.
+	// limit bounds the metadata, in bytes.
 	limit int
-	// sent and settled are memory for what metadata says.
+	// inFlight and settled are buffers.
 	inFlight, settled []offsetRange
 }
 
-// room tells whether the metadata of a partition has room for whatever comes of n more rows, up to the offset reach: as
-// the state of each offset, or in lists, where a row that is settled or uncertain makes it longer by an offset and a
-// sign at most.
+// fits reports whether the metadata of a partition have room for any outcome of n more rows up to maxOffset, as a
+// bitmap or as lists, where each row adds at most one offset and separator.
 func (l *capacity) fits(p *partition, n int, maxOffset int64, first bool) bool {
 	limit := l.limit - reservedForNames
 	if !first {
@@ -53,8 +50,7 @@ func (l *capacity) fits(p *partition, n int, maxOffset int64, first bool) bool {
 	return lists.listsLength(p.baseOffset)+(p.startedRows+n)*p.rowCost() <= limit
 }
 
-// bitmapSize is how long the metadata of a partition gets at most, but for its names, whatever comes of n more rows up to the
-// offset reach, if it says the state of each offset up to there or further.
+// bitmapSize returns the maximum length of the metadata with a bitmap for any outcome of n more rows up to maxOffset.
 func (l *capacity) bitmapSize(p *partition, n int, maxOffset int64) int64 {
 	first := p.items[0].offset
 	for len(p.inherited) > 0 && p.inherited[0].last <= p.maxStarted {
@@ -81,12 +77,12 @@ func (l *capacity) bitmapSize(p *partition, n int, maxOffset int64) int64 {
 	}
 	decided := l.inDoubt.usedDecisions(p.tp, p.baseOffset)
 	if len(decided) == 0 {
-		return least + bitmapOverhead + reservedForFirst // so that there is room for decisions
+		return least + bitmapOverhead + reservedForFirst // leaves room for decisions
 	}
 	return least + bitmapOverhead + int64(metadata{decided: decided}.listsLength(p.baseOffset)+p.rowCost()*(p.startedRows+n))
 }
 
-// rowCost is how many bytes a row can add to the partition's metadata: an offset and a sign.
+// rowCost returns how many bytes a row can add to a list.
 func (p *partition) rowCost() int {
 	distance := int64(0)
 	if n := len(p.items); n > 0 {
@@ -95,13 +91,13 @@ func (p *partition) rowCost() int {
 	return len(strconv.FormatInt(distance, 10)) + 1
 }
 
-// minPortion is how many rows of a partition are encoded together, however short metadata may be.
+// minPortion is the least number of rows of a partition that are encoded together.
 const minPortion = 64
 
-// portions cuts rows of a batch, which are positions in items, into parts to be encoded one after another: of each
-// partition about as many as its metadata can tell apart. A delivery of more could not begin and would be encoded again
-// in parts. Where offsets lie so far apart that the metadata has lists of them, it is nearly twice as many with many
-// lanes, since a delivery has but a few of them, and what is settled grows together. Rows of a partition stay in order.
+// portions splits rows of a batch, which are positions in items, into parts that are encoded one after another: of each
+// partition about as many as its metadata can describe, because a larger delivery could not start and would be encoded
+// again in parts. If distant offsets require lists, that is nearly twice as many with many lanes, since settled ranges
+// grow together. Rows of a partition stay in order.
 func (l *capacity) portions(items []*item, rows []uint32, inFlight int) [][]uint32 {
 	type part struct {
 		rows, size  int
@@ -120,7 +116,7 @@ func (l *capacity) portions(items []*item, rows []uint32, inFlight int) [][]uint
 	for p, total := range parts {
 		lanes := max(inFlight, 2)
 		maxRows := max((l.limit-reservedForNames-reservedForFirst)/p.rowCost()*2*lanes/(lanes+2), minPortion)
-		// Offsets of which the states have room may be more, unless they lie far apart.
+		// A bitmap may have room for more rows, unless their offsets are far apart.
 		budget := int64(l.limit - reservedForNames - reservedForFirst)
 		if len(p.items) > 0 && l.bitmapSize(p, total.rows, max(p.maxStarted, total.last)) <= budget {
 			maxRows = total.rows

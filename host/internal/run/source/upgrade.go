@@ -10,13 +10,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// upgrade takes another version of the plugin at a page boundary, if there is one and it fits. It is opened while pages
-// are read.
+// upgrade switches to another version of the plugin at a page boundary if one is opened and fits.
 func (f *feed) upgrade(ctx context.Context) error {
 	return f.upgradeWith(ctx, f.task.plugin.AdoptOpened)
 }
 
-// upgradeWaiting is adopt that waits until another version is opened.
+// upgradeWaiting waits until another version is opened.
 func (f *feed) upgradeWaiting(ctx context.Context) error {
 	return f.upgradeWith(ctx, f.task.plugin.Adopt)
 }
@@ -33,8 +32,7 @@ func (f *feed) upgradeWith(ctx context.Context, get func(context.Context) (*open
 	}
 }
 
-// compatible tells whether a version can go on where the task's feeds stand (feeds by partition, fingerprints, stored
-// offsets).
+// compatible returns an error if a version cannot continue from the offsets of the task's feeds.
 func (t *Task) compatible(ctx context.Context, o *openedVersion) error {
 	if err := checkFeeds(o.feeds); err != nil {
 		return err
@@ -55,7 +53,7 @@ func (t *Task) compatible(ctx context.Context, o *openedVersion) error {
 	return nil
 }
 
-// fitsVersion finds the feed in a version and asks whether that can go on from an offset.
+// fitsVersion returns the index of the feed in a version that can continue from an offset.
 func (f *feed) fitsVersion(ctx context.Context, o *openedVersion, at []wit.Field) (index uint32, err error) {
 	if index, err = o.feedOf(f.partition); err != nil {
 		return 0, err
@@ -64,7 +62,7 @@ func (f *feed) fitsVersion(ctx context.Context, o *openedVersion, at []wit.Field
 	if prior := f.currentFingerprint(); w.Fingerprint != prior {
 		switch w.Changed {
 		case wit.ChangedReload:
-			return index, nil // it is not gone on from there
+			return index, nil // the offset is not used
 		case wit.ChangedFail:
 			return 0, fmt.Errorf("its offsets belong to something else (%s)", describeDiff(prior, w.Fingerprint))
 		}
@@ -72,13 +70,13 @@ func (f *feed) fitsVersion(ctx context.Context, o *openedVersion, at []wit.Field
 	if len(at) > 0 {
 		check := func(r Reader) error { return r.CheckOffset(ctx, f.partition, at) }
 		if err := task.Do(ctx, o.code, check); err != nil {
-			return 0, fmt.Errorf("it refuses the offset: %w", err)
+			return 0, fmt.Errorf("it rejects the offset: %w", err)
 		}
 	}
 	return index, nil
 }
 
-// feedOf is the feed that has a partition: what tells feeds apart in all versions.
+// feedOf finds a feed by its partition, which identifies it in all versions.
 func (o *openedVersion) feedOf(partition []wit.Field) (index uint32, err error) {
 	i := slices.IndexFunc(o.feeds, func(w wit.Feed) bool { return sameFields(w.Partition, partition) })
 	if i < 0 {
@@ -87,7 +85,7 @@ func (o *openedVersion) feedOf(partition []wit.Field) (index uint32, err error) 
 	return uint32(i), nil
 }
 
-// switchTo has the feed read with another version, or with the same one opened again: from the offset that it has now.
+// switchTo continues from the feed's offset with another version, or the same one opened again.
 func (f *feed) switchTo(ctx context.Context, o *openedVersion) error {
 	index, err := f.fitsVersion(ctx, o, f.position.fields)
 	if err != nil {
@@ -100,10 +98,10 @@ func (f *feed) switchTo(ctx context.Context, o *openedVersion) error {
 	return nil
 }
 
-// changeFingerprint takes over the fingerprint of another query: offsets that are stored from now on carry it. The plugin says by
-// feed.changed whether what was stored before still counts.
+// changeFingerprint adopts the fingerprint of another query for the offsets from now on. The plugin decides whether the
+// previous offset remains valid.
 func (f *feed) changeFingerprint(w *wit.Feed) {
-	f.log.Info("offsets belong to something else from now on", "changed", describeDiff(f.currentFingerprint(), w.Fingerprint),
+	f.log.Info("the query of the feed has changed", "changed", describeDiff(f.currentFingerprint(), w.Fingerprint),
 		"read again", w.Changed == wit.ChangedReload)
 	f.mu.Lock()
 	f.fingerprint = w.Fingerprint
@@ -115,15 +113,14 @@ func (f *feed) changeFingerprint(w *wit.Feed) {
 	}
 }
 
-// currentFingerprint is what the feed's offsets belong to.
 func (f *feed) currentFingerprint() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.fingerprint
 }
 
-// reopen opens the plugin again because what it worked out no longer fits. Where another version has taken the place of
-// the one that the feed had, whose code is closed then, the feed goes on with that.
+// reopen opens the plugin again because its context is stale. If another version has replaced the feed's, whose code is
+// closed then, the feed upgrades to that.
 func (f *feed) reopen(ctx context.Context) error {
 	if f.opened.code != f.task.plugin.Current() {
 		return f.upgradeWaiting(ctx)

@@ -20,16 +20,15 @@ type Reach struct {
 	Read []string
 
 	mu sync.Mutex
-	// from are the topics of which records have arrived, to those in which they did.
+	// seenInputs are the topics whose records have arrived, seenOutputs those that they had after the transforms.
 	seenInputs, seenOutputs map[string]bool
 	complete                bool // what Read can tell is known
 }
 
-// maxTopics is how many topics are looked at.
+// maxTopics bounds the topics of either side.
 const maxTopics = 1000
 
-// arrived takes records, and the topics that rows, one for each of them, have after the transforms; taken are those
-// that the plugin takes.
+// observe checks the topics of rows after the transforms, one row for each item; accepted are the plugin's topics.
 func (r *Reach) observe(log *slog.Logger, items []*item, rows *record.Batch, accepted []string) {
 	if r == nil || len(accepted) == 0 {
 		return
@@ -39,7 +38,7 @@ func (r *Reach) observe(log *slog.Logger, items []*item, rows *record.Batch, acc
 	for n, i := range items {
 		row := &rows.Rows[n]
 		if int(row.Topic) == to && i.record.Topic == from {
-			continue // as the one before
+			continue
 		}
 		from, to = i.record.Topic, int(row.Topic)
 		if to < len(rows.Topics) {
@@ -58,7 +57,7 @@ func (r *Reach) observeTopic(log *slog.Logger, i *item, topic string, accepted [
 		return
 	}
 	if !r.seenOutputs[topic] && !slices.Contains(accepted, topic) {
-		log.Error("nothing takes records of the topic that they have after the transforms: have a setting name it, "+
+		log.Error("no setting names the topic that records have after the transforms: name it in a setting, "+
 			"or change the transforms",
 			"topic", topic, "read_from", i.record.Topic, "taken", r.describe(accepted), "record", i.String())
 	}
@@ -69,14 +68,13 @@ func (r *Reach) observeTopic(log *slog.Logger, i *item, topic string, accepted [
 	r.complete = true
 	for _, t := range accepted {
 		if !r.seenOutputs[t] {
-			log.Error("no record can reach the topic that a setting names: after the transforms they have others; "+
+			log.Error("no record can reach the topic that a setting names: they have others after the transforms; "+
 				"change the setting, topics or the transforms",
 				"setting", r.describe([]string{t}), "arrived_in", strings.Join(slices.Sorted(maps.Keys(r.seenOutputs)), ", "))
 		}
 	}
 }
 
-// named is topics with the settings that name them.
 func (r *Reach) describe(topics []string) string {
 	names := make([]string, len(topics))
 	for n, t := range topics {

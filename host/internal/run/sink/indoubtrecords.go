@@ -13,10 +13,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Uncertain holds the records of a connector of which nobody knows whether they were written, because a request that
-// must not be sent twice got no answer, or one that does not say. The tasks of a connector share one: the group gives a
-// failed task's partitions to another task, which would send the request again (P19). A start of the connector finds
-// them in the metadata with the group's offsets. The zero value is empty and ready.
+// Uncertain holds the records of a connector whose outcome is unknown, because a non-repeatable request got no response
+// or an inconclusive one. The tasks of a connector share it: the group assigns a failed task's partitions to another
+// task, which would otherwise send the request again (P19). A started connector finds the records in the commit
+// metadata. The zero value is ready to use.
 type Uncertain struct {
 	mu         sync.Mutex
 	partitions map[topicPartition]*inDoubtPartition
@@ -24,44 +24,38 @@ type Uncertain struct {
 	known wit.Known
 }
 
-// inDoubtPartition holds those of a partition.
 type inDoubtPartition struct {
 	records map[int64]*inDoubtRecord
-	// open are the offsets of those that are not resolved.
+	// open has the offsets of the unresolved records.
 	open []offsetRange
-	// moved are offsets of which those that are open may have been written as records of another offset or topic; nil:
-	// there are none.
+	// moved has offsets that may have been written as records of another offset or topic.
 	moved *offsetRange
-	// decided: a decision about one of them was used up once.
+	// decided means that a decision about one of the records was used up once.
 	decided bool
 }
 
-// emptyInDoubt is a partition without uncertain records. It is never modified.
+// emptyInDoubt is never modified.
 var emptyInDoubt = &inDoubtPartition{}
 
-// inDoubtRecord is one such record.
 type inDoubtRecord struct {
 	cause error
-	// used is how many decisions to send it again were used up. sending: there is one that is not yet carried out;
-	// sent: it is used up, too.
+	// used counts the decisions to send it again that were used up. resending means that such a decision is being
+	// carried out, resendCounted that it is counted in used.
 	used                     int
 	resending, resendCounted bool
-	// resolved: it is not in doubt any more, and not settled. What was decided stays used up, should it be in doubt
-	// once more.
+	// resolved means that it is neither in doubt nor settled; its used decisions count if it comes into doubt again.
 	resolved bool
 }
 
-// partition is the records of one; the caller holds mu.
+// The caller of partition, record, forget and isMoved holds mu.
 func (u *Uncertain) partition(tp topicPartition) *inDoubtPartition {
 	return cmp.Or(u.partitions[tp], emptyInDoubt)
 }
 
-// at is what is known of a record, nil for nothing; the caller holds mu.
 func (u *Uncertain) record(r recordID) *inDoubtRecord {
 	return u.partition(r.topicPartition()).records[r.offset]
 }
 
-// forget removes a record; the caller holds mu.
 func (u *Uncertain) forget(r recordID) {
 	if p := u.partitions[r.topicPartition()]; p != nil {
 		delete(p.records, r.offset)
@@ -69,14 +63,14 @@ func (u *Uncertain) forget(r recordID) {
 	}
 }
 
-// isMoved reports whether an open record may have been written from another offset or topic; the caller holds mu.
+// isMoved reports whether an open record may have been written from another offset or topic.
 func (u *Uncertain) isMoved(r recordID) bool {
 	p := u.partition(r.topicPartition())
 	return p.moved != nil && containsRange([]offsetRange{*p.moved}, offsetRange{r.offset, r.offset}) &&
 		containsSorted(p.open, offsetRange{r.offset, r.offset})
 }
 
-// Learn takes what the plugin knows, and reports whether that is news.
+// Learn merges what the plugin knows and reports whether that is new.
 func (u *Uncertain) Learn(known wit.Known) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -85,14 +79,14 @@ func (u *Uncertain) Learn(known wit.Known) bool {
 	return u.known != before
 }
 
-// Known is what the plugin knows, now or in an earlier run.
+// Known returns what the plugin knows, now or in an earlier run.
 func (u *Uncertain) Known() wit.Known {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.known
 }
 
-// hint returns the hint with which the plugin must check a record.
+// hint returns the hint by which the plugin checks a record.
 func (u *Uncertain) hint(r *kgo.Record) string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -106,7 +100,6 @@ func (u *Uncertain) hint(r *kgo.Record) string {
 	return hint
 }
 
-// setMoved notes that records may have been written as ones of other offsets or another topic.
 func (u *Uncertain) setMoved(tp topicPartition, moved offsetRange) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -115,14 +108,13 @@ func (u *Uncertain) setMoved(tp topicPartition, moved offsetRange) {
 	}
 }
 
-// moved reports whether a record in doubt is such a one.
 func (u *Uncertain) moved(r *kgo.Record) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.isMoved(idOf(r)) && !u.record(idOf(r)).resending
 }
 
-// put adds a record. A decision that was being carried out is used up by it.
+// add uses up a decision about the record that was being carried out.
 func (u *Uncertain) add(id recordID, reason error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -144,7 +136,6 @@ func (u *Uncertain) add(id recordID, reason error) {
 	}
 }
 
-// count is how many records are in doubt.
 func (u *Uncertain) count() (n int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -158,7 +149,7 @@ func (u *Uncertain) count() (n int) {
 	return n
 }
 
-// resolve says that a record is not in doubt any more, and not settled.
+// resolve records that a record is neither in doubt nor settled.
 func (u *Uncertain) resolve(id recordID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -171,7 +162,7 @@ func (u *Uncertain) resolve(id recordID) {
 	}
 }
 
-// restoreDecisions takes from metadata how many decisions about a record were used up that is not in doubt.
+// restoreDecisions restores from metadata how many decisions about a resolved record were used up.
 func (u *Uncertain) restoreDecisions(id recordID, used int) {
 	u.add(id, nil)
 	u.mu.Lock()
@@ -181,9 +172,9 @@ func (u *Uncertain) restoreDecisions(id recordID, used int) {
 	p.open = removeOffset(p.open, id.offset)
 }
 
-// decide notes that metadata lists the record as uncertain and tells whether to send it again: the operator asked for
-// that `named` times, `used` of which were acted on, as far as the metadata knows. A record that is not named any more
-// can be named again. One that was to be sent by a task that lost its partition still is.
+// decide adds a record that metadata list as in doubt, and reports whether to send it again: the operator requested
+// that so many times, used of which were carried out as far as the metadata know. A record that is no longer requested
+// can be requested again. A resend that a revoked task was to carry out stays pending.
 func (u *Uncertain) decide(id recordID, reason error, requested, used int) (resend bool) {
 	u.mu.Lock()
 	decided := u.record(id) != nil && u.record(id).resending
@@ -207,7 +198,7 @@ func (u *Uncertain) decide(id recordID, reason error, requested, used int) (rese
 	return d.resending
 }
 
-// useDecision says that a record is about to be sent: where that was decided, the decision is used up.
+// useDecision uses up a pending decision because its record is about to be sent.
 func (u *Uncertain) useDecision(id recordID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -218,14 +209,13 @@ func (u *Uncertain) useDecision(id recordID) {
 	}
 }
 
-// settled forgets a record that somebody knows about now.
 func (u *Uncertain) remove(id recordID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.forget(id)
 }
 
-// why is what was known when the record was given up; nil: it is not uncertain, or is to be sent all the same.
+// cause returns why a record is in doubt, nil if it is not or will be sent all the same.
 func (u *Uncertain) cause(r *kgo.Record) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -235,7 +225,6 @@ func (u *Uncertain) cause(r *kgo.Record) error {
 	return nil
 }
 
-// sending tells whether a record is to be sent because somebody has decided so.
 func (u *Uncertain) isResent(r *kgo.Record) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -243,15 +232,14 @@ func (u *Uncertain) isResent(r *kgo.Record) bool {
 	return d != nil && d.resending
 }
 
-// of is the offsets of a partition's uncertain records from `next` on, in order.
+// openRanges returns the offsets in doubt of a partition from next on, in order.
 func (u *Uncertain) openRanges(tp topicPartition, next int64) []offsetRange {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return rangesFrom(u.partition(tp).open, next)
 }
 
-// movedAndKnown is what metadata say besides: the range of offsets of a partition from `next` on that [Uncertain.moved] is so
-// of, none or one, and what the plugin knew.
+// movedAndKnown returns the offsets of [Uncertain.moved] from next on, one range at most, and the plugin's knowledge.
 func (u *Uncertain) movedAndKnown(tp topicPartition, next int64) (moved []offsetRange, known wit.Known) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -265,7 +253,7 @@ func (u *Uncertain) movedAndKnown(tp topicPartition, next int64) (moved []offset
 	return moved, u.known
 }
 
-// usedDecisions is the offsets of a partition from `next` on whose decisions were used up, in order, each as often as it was.
+// usedDecisions returns the offsets from next on whose decisions were used up, in order, each as often as it was.
 func (u *Uncertain) usedDecisions(tp topicPartition, next int64) []offsetRange {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -283,10 +271,10 @@ func (u *Uncertain) usedDecisions(tp topicPartition, next int64) []offsetRange {
 	return all
 }
 
-// maxListedRecords is how many records are named one by one.
+// maxListedRecords bounds the records that a message names one by one.
 const maxListedRecords = 1000
 
-// names are the records about which an operator has to decide, as the settings take them, and those among them that
+// names returns the records that an operator must decide about, as the settings accept them, and those of them that
 // were sent again.
 func (u *Uncertain) names() (all, resent []string) {
 	u.mu.Lock()
@@ -327,10 +315,9 @@ func (u *Uncertain) names() (all, resent []string) {
 	return all, resent
 }
 
-// The settings by which an operator decides.
 const sendSetting, skipSetting = "errors.uncertain.send", "errors.uncertain.skip"
 
-// inDoubtError is the error of a task that leaves records uncertain: it names all that the connector has.
+// inDoubtError names all records in doubt of the connector.
 type inDoubtError struct {
 	error
 	all, resent []string
@@ -353,7 +340,6 @@ func (e *inDoubtError) Error() string {
 	return text
 }
 
-// withAdvice adds to a fault that leaves records uncertain what can be done about them.
 func (u *Uncertain) withAdvice(err error) error {
 	if all, resent := u.names(); len(all) > 0 {
 		return &inDoubtError{err, all, resent}
@@ -393,7 +379,6 @@ func parseDecision(name string) (tp topicPartition, s offsetRange, ok bool) {
 	return topicPartition{name[:dash], int32(partition)}, s, inOrder && err == nil && partition >= 0
 }
 
-// names returns the names of a partition's records from an offset on, as the setting spells them.
 func (d decisions) names(setting string, tp topicPartition, from int64) (all []string) {
 	for _, s := range d[tp] {
 		if s.last >= from {
@@ -403,7 +388,6 @@ func (d decisions) names(setting string, tp topicPartition, from int64) (all []s
 	return all
 }
 
-// count is how often a record is named.
 func (d decisions) count(id recordID) int {
 	n := 0
 	for _, s := range d[id.topicPartition()] {

@@ -11,13 +11,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// doubt notes that nobody knows whether a row was written, before anything else is done about it.
+// markInDoubt records that the outcome of a row is unknown, before anything else is done about it.
 func (w *activeBatch) markInDoubt(row uint32, reason error) {
 	w.rowStates[row].inDoubt = &inDoubt{failure: w.task.markInDoubt(w.batch.items[row], reason)}
 }
 
-// inheritInDoubt notes the doubts about rows of records that an earlier run left in doubt, and gives the hints by which
-// they are checked.
+// inheritInDoubt marks the rows that an earlier run left in doubt and returns the hints for checking them.
 func (w *activeBatch) inheritInDoubt(rows []uint32) (hints []wit.Hint) {
 	for n, row := range rows {
 		i := w.batch.items[row]
@@ -33,8 +32,8 @@ func (w *activeBatch) inheritInDoubt(rows []uint32) (hints []wit.Hint) {
 	return hints
 }
 
-// resolveRepeatable takes records out of doubt that may have been written by a worker whose metadata are not about this log
-// ([Task.restorePartition]), where all that is sent for them may be sent twice: for these nobody need look.
+// resolveRepeatable takes records out of doubt that another log's metadata made doubtful ([Task.restorePartition]), if
+// all of their requests are repeatable: then no check is needed.
 func (w *activeBatch) resolveRepeatable() error {
 	var rows []uint32
 	for _, row := range w.rows {
@@ -52,12 +51,12 @@ func (w *activeBatch) resolveRepeatable() error {
 	}
 	o := w.task.plugin.Opened()
 	d, err := w.callEncode(&o, rows, hints, true)
-	if errors.As(err, new(*plugin.Trap)) { // the row is found when they are checked
+	if errors.As(err, new(*plugin.Trap)) { // their check finds the row
 		return nil
 	}
 	nonRepeatable := map[*item]bool{}
 	for i := range d.Refused {
-		if f := &d.Refused[i]; isCallError(&f.Fault) { // also by what an earlier run knew, which only checks are told
+		if f := &d.Refused[i]; isCallError(&f.Fault) { // possibly due to an earlier run's knowledge, which only checks get
 			nonRepeatable[w.batch.items[rows[f.Origin]]] = true
 		}
 	}
@@ -77,15 +76,15 @@ func (w *activeBatch) resolveRepeatable() error {
 	return err
 }
 
-// requireReads returns a delivery that encode made; where it would write rows in doubt, [activeBatch.uncheckable] of each of them
-// in its place. Where it would write others with them it fails by the first one: the others, left out, would come after
-// later rows of their keys.
+// requireReads returns a delivery unless it would write rows in doubt: these become uncheckable. If it would write
+// other rows with them, it fails by the first one, because the others would otherwise be sent after later rows of their
+// keys.
 func (w *activeBatch) requireReads(j delivery) (jobs []delivery, err error) {
 	inDoubt := slices.DeleteFunc(slices.Clone(j.rows), func(row uint32) bool { return w.rowStates[row].inDoubt == nil })
 	if j.isRead() || len(inDoubt) == 0 {
 		return []delivery{j}, nil
 	}
-	reason := errors.New("the plugin wants to send " + cmp.Or(j.Request.Method, "a request without a method") +
+	reason := errors.New("the plugin returned " + cmp.Or(j.Request.Method, "a request without a method") +
 		" as the check: expected GET or HEAD")
 	for _, row := range inDoubt {
 		jobs = append(jobs, w.uncheckable(row, reason))
@@ -96,19 +95,17 @@ func (w *activeBatch) requireReads(j delivery) (jobs []delivery, err error) {
 	return jobs, nil
 }
 
-// allInDoubt tells whether all rows of a delivery are in doubt: it checks them, or stands for a check that there is
-// none of, and writes nothing.
+// allInDoubt reports whether a delivery only checks rows in doubt.
 func (w *activeBatch) allInDoubt(j *delivery) bool {
 	return !slices.ContainsFunc(j.rows, func(row uint32) bool { return w.rowStates[row].inDoubt == nil })
 }
 
-// uncheckable stands for a row in doubt of which there is no check: where it would be sent, the task fails.
+// uncheckable returns a placeholder for a row in doubt without a check: when it would be sent, the task fails.
 func (w *activeBatch) uncheckable(row uint32, reason error) delivery {
 	return delivery{active: w, rows: []uint32{row}, uncheckable: w.rowStates[row].inDoubt.withReason(reason)}
 }
 
-// abandonChecks leaves rows in doubt. Rows that an earlier run left go to o.doubt; the error is that of the first other
-// one, nil if there is none.
+// abandonChecks leaves rows in doubt. Inherited ones go to the outcome; the error is the first of the others.
 func (w *activeBatch) abandonChecks(o *outcome, rows []uint32) (failure error) {
 	for _, row := range rows {
 		if d := w.rowStates[row].inDoubt; d.inherited {
@@ -121,7 +118,7 @@ func (w *activeBatch) abandonChecks(o *outcome, rows []uint32) (failure error) {
 	return failure
 }
 
-// resolve says that somebody knows now whether a row was written.
+// resolve records that the outcome of a row is known.
 func (w *activeBatch) resolve(row uint32) {
 	if w.rowStates[row].inDoubt == nil {
 		return
@@ -135,10 +132,10 @@ func (w *activeBatch) resolve(row uint32) {
 		}
 	}
 	w.task.o.Uncertain.resolve(idOf(item.record))
-	w.task.tracker.apply(inDoubtChanged{item}) // its metadata says so no more
+	w.task.tracker.apply(inDoubtChanged{item})
 }
 
-// handleInconclusiveCheck decides about a row in doubt whose check did not say. again: it is checked once more.
+// handleInconclusiveCheck decides about a row whose check had no result; retry checks it again.
 func (w *activeBatch) handleInconclusiveCheck(o *outcome, row uint32, f *wit.Fault, retryable bool) (retry bool, err error) {
 	t := w.task
 	t.count.errors.Count()
@@ -151,8 +148,8 @@ func (w *activeBatch) handleInconclusiveCheck(o *outcome, row uint32, f *wit.Fau
 	return false, w.leaveInDoubt(o, row, f)
 }
 
-// leaveInDoubt has the task fail by a row in doubt that cannot be checked: at once, which the error says, or, where an
-// earlier run left it in doubt, when all others of its kind were looked at.
+// leaveInDoubt fails the task by a row that cannot be checked: at once, or, if it is inherited, when all of these were
+// checked.
 func (w *activeBatch) leaveInDoubt(o *outcome, row uint32, reason error) error {
 	d := w.rowStates[row].inDoubt.withReason(reason)
 	if !d.inherited {
@@ -163,14 +160,14 @@ func (w *activeBatch) leaveInDoubt(o *outcome, row uint32, reason error) error {
 	return nil
 }
 
-// requestsCheck reports whether a hint has a row checked.
+// requestsCheck reports whether a hint requests a check of the row.
 func requestsCheck(hint string) bool {
 	word, _, _ := strings.Cut(hint, " ")
 	return word == wit.HintUncertain
 }
 
-// handleCheckRetry decides about a row in doubt whose check was answered with `again`. `again` without a fault and with any
-// hint but `uncertain`, also none, says that the row was not written: it is encoded again.
+// handleCheckRetry decides about a check that was answered with a retry. A retry without an error and without the hint
+// `uncertain` states that the row was not written: it is encoded again.
 func (w *activeBatch) handleCheckRetry(o *outcome, row uint32, r *wit.Retry) (retry bool, err error) {
 	if r.Fault != nil {
 		return w.handleInconclusiveCheck(o, row, r.Fault, true)

@@ -13,14 +13,12 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// account is a task's ledger for all of its goroutines: stages, deliveries, and the group's callbacks, which come at
-// any time. It has one thing happen at a time, and does what follows from it.
+// offsetTracker is a task's ledger for all of its goroutines: stages, deliveries and the group's callbacks.
 type offsetTracker struct {
 	mu     sync.Mutex
 	ledger ledger
-	// completed is closed when a delivery lands, for those that wait for that; nil while none does.
-	completed chan struct{}
-	// gone keeps what is known of partitions that went to another member.
+	// completed is closed when a delivery completes; nil while nobody waits for it.
+	completed         chan struct{}
 	revokedPartitions *Settled
 	inDoubt           *Uncertain
 	log               *slog.Logger
@@ -41,8 +39,8 @@ func (a *offsetTracker) apply(e event) effects {
 		a.revokedPartitions.add(a, p)
 	}
 	for _, s := range out.resets {
-		a.log.Error("a partition goes on below what was read of it: its topic has lost records, or was made again; "+
-			"what comes from there on is written, and what was read before and not written is "+
+		a.log.Error("the partition has a lower offset than before: its topic has lost records or was created again; "+
+			"records from this offset on are written, unwritten records of before are "+
 			"dropped", "topic", s.tp.topic, "partition", s.tp.partition, "offset", s.offset, "dropped", s.dropped)
 	}
 	if out.completed && a.completed != nil {
@@ -52,26 +50,22 @@ func (a *offsetTracker) apply(e event) effects {
 	return out
 }
 
-// owns tells whether a partition is the task's now.
 func (a *offsetTracker) owns(tp topicPartition) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.ledger.partitions[tp] != nil
 }
 
-// some tells whether something is so of one of these records.
 func (a *offsetTracker) checkAny(items []*item, cond func(*item) bool) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.ContainsFunc(items, cond)
 }
 
-// check tells whether something is so of a record.
 func (a *offsetTracker) check(i *item, cond func(*item) bool) bool {
 	return a.checkAny([]*item{i}, cond)
 }
 
-// sum counts something of all partitions.
 func (a *offsetTracker) sum(value func(*partition) int) (n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -81,13 +75,11 @@ func (a *offsetTracker) sum(value func(*partition) int) (n int) {
 	return n
 }
 
-// open is how many records are not settled, bytes those of the records that are held: all that were read, up to the
-// first of their partition that is not settled.
 func (a *offsetTracker) unsettled() int { return a.sum(func(p *partition) int { return len(p.items) }) }
 
 func (a *offsetTracker) bytes() int { return a.sum(func(p *partition) int { return p.bytes }) }
 
-// checksPending tells whether records are still to be checked that were in doubt when the task began.
+// checksPending reports whether inherited records in doubt are still to be checked.
 func (a *offsetTracker) checksPending() bool {
 	return a.sum(func(p *partition) int { return len(p.toCheck) }) > 0
 }
@@ -98,7 +90,6 @@ func (a *offsetTracker) isDurable(seq int) bool {
 	return a.ledger.isDurable(seq)
 }
 
-// learned is what [ledger.isDurable] must tell where what the plugin knows is to be stored.
 func (a *offsetTracker) knownSeq() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -117,7 +108,7 @@ func (a *offsetTracker) snapshot(records []*kgo.Record) (settled, inDoubt []bool
 	return a.ledger.snapshot(records)
 }
 
-// waitInFlight returns when no rows of these partitions are in deliveries on their way, or when ctx ends.
+// waitInFlight returns when no delivery with rows of these partitions is in flight, or when ctx ends.
 func (a *offsetTracker) waitInFlight(ctx context.Context, partitions ...*partition) {
 	for {
 		a.mu.Lock()
@@ -138,7 +129,6 @@ func (a *offsetTracker) waitInFlight(ctx context.Context, partitions ...*partiti
 	}
 }
 
-// rebalances are what the group tells.
 func (a *offsetTracker) rebalances(committed func(topic string, partition int32, next int64,
 	metadata kafka.CommitMetadata)) kafka.Rebalances {
 	return kafka.Rebalances{
@@ -151,8 +141,8 @@ func (a *offsetTracker) rebalances(committed func(topic string, partition int32,
 	}
 }
 
-// revoke ends partitions: nothing of them is sent from now on, what is on its way is waited for as long as ctx lasts,
-// and what is settled is returned to be committed.
+// revoke ends partitions: it waits for deliveries in flight as long as ctx lasts, and returns the settled offsets to
+// commit.
 func (a *offsetTracker) revoke(ctx context.Context, partitions map[string][]int32) kafka.Offsets {
 	var affected []*partition
 	a.apply(revoking{partitions})
@@ -167,15 +157,13 @@ func (a *offsetTracker) revoke(ctx context.Context, partitions map[string][]int3
 	return a.apply(revoked{partitions, false}).offsets
 }
 
-// metadata is what is to be stored with an offset, see [metadataRequested].
 func (a *offsetTracker) metadata(topic string, n int32, next int64) (text string, ok bool) {
 	tp := topicPartition{topic, n}
 	out := a.apply(metadataRequested{tp, next, a.revokedPartitions.get(a, tp)})
 	return out.text, out.ok
 }
 
-// withCommitted adds to the fault of a record that cannot be written what is committed of its partition, and what is written
-// besides.
+// withCommitted adds to the error of a record what is committed and written of its partition.
 func (a *offsetTracker) withCommitted(err error) error {
 	var e *recordError
 	if !errors.As(err, &e) || isInDoubt(err) {
@@ -189,22 +177,22 @@ func (a *offsetTracker) withCommitted(err error) error {
 	}
 	exception := ""
 	if more := p.appendSettled(nil, p.committed, false); len(more) > 0 {
-		exception = fmt.Sprintf(" but %v, which a restart leaves out and an offset that is set by hand does not", more)
+		exception = fmt.Sprintf(", except %v, which are written: a restart skips them, an offset that is set by hand does not", more)
 	}
-	return fmt.Errorf("%w; of topic %s, partition %d, all before offset %d is written and committed, and nothing from "+
+	return fmt.Errorf("%w; topic %s, partition %d: everything before offset %d is written and committed, nothing from "+
 		"there on%s", err, p.tp.topic, p.tp.partition, p.committed, exception)
 }
 
-// Settled is what the tasks of a connector in this process have settled of partitions that went away from them before
-// it was committed: a group that cannot be reached gives its members' partitions up, although nobody else has them, and
-// then offsets cannot be committed either. A partition that comes back, to whichever of the tasks, goes on after what
-// was settled, as a member's does that was never away. The zero value is empty and ready.
+// Settled keeps what the tasks of a connector in this process have settled of revoked partitions before it could be
+// committed: when a group's coordinator cannot be reached, its members lose their partitions although no other member
+// owns them. A partition that comes back to one of the tasks continues after what was settled. The zero value is ready
+// to use.
 type Settled struct {
 	mu         sync.Mutex
 	partitions map[topicPartition]revokedPartition
 }
 
-// revokedPartition is a partition as it was when it went away. What was on its way then is settled since, or not.
+// revokedPartition is a partition at its revocation. Deliveries in flight still settle records of it.
 type revokedPartition struct {
 	tracker   *offsetTracker
 	partition *partition
@@ -219,7 +207,7 @@ func (s *Settled) add(a *offsetTracker, p *partition) {
 	s.partitions[p.tp] = revokedPartition{a, p}
 }
 
-// of is the partition that went away from an account last, nil if it has come back since.
+// get returns the partition of a tracker that was revoked last, nil if it was assigned again.
 func (s *Settled) get(a *offsetTracker, tp topicPartition) *partition {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -229,10 +217,9 @@ func (s *Settled) get(a *offsetTracker, tp topicPartition) *partition {
 	return nil
 }
 
-// resume waits for deliveries that are still on their way, and returns the settled offsets from `next` on, the committed
-// offset (-1: none). It returns none where next is before an offset that was committed here: somebody has set it back,
-// to have records written again. last: metadata is the last that was made here, so the outcome of the requests that it
-// lists is known.
+// resume waits for the deliveries in flight and returns the settled offsets from next on, the committed offset (-1 for
+// none): nothing if next is before an offset that was committed here, because then a user has reset the offset. last
+// reports whether metadata was stored last by this process, so that the outcome of the requests in it is known.
 func (s *Settled) resume(ctx context.Context, tp topicPartition, next int64, metadata string) (settled []offsetRange,
 	last bool) {
 	s.mu.Lock()

@@ -10,14 +10,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// recordError is a record that cannot be written where none may be skipped.
+// recordError is a record that cannot be written and must not be skipped.
 type recordError struct {
 	item *item
-	// more are the records of the same delivery after it.
-	more  int
-	stage string
-	err   error
-	// inDoubt: nobody knows whether it was written.
+	// more counts the further records of its delivery.
+	more    int
+	stage   string
+	err     error
 	inDoubt bool
 }
 
@@ -29,8 +28,8 @@ func (e *recordError) Error() string {
 	return fmt.Sprintf("%s%s: %s: %v", e.item, more, e.stage, e.err)
 }
 
-// Unwrap is what failed; of a record in doubt what keeps it from being checked. The fault by which it came into doubt,
-// or the lost answer, says nothing of what the next try would meet.
+// Unwrap returns what failed; of a record in doubt what prevents its check, because the error that brought it into
+// doubt does not predict the next attempt.
 func (e *recordError) Unwrap() error {
 	if _, ok := e.err.(*uncheckedError); e.inDoubt && !ok &&
 		(errors.As(e.err, new(*wit.Fault)) || errors.As(e.err, new(*transport.NoAnswer))) {
@@ -39,8 +38,8 @@ func (e *recordError) Unwrap() error {
 	return e.err
 }
 
-// unchecked is why a row is in doubt, and what keeps it so: by the latter alone the task may go on by itself, because a
-// check that fails for now is made again by the next start, and a row that nobody can check waits for an operator.
+// uncheckedError is why a row is in doubt, and the reason why it was not checked. The task restarts by the reason
+// alone: a check that failed transiently is repeated after a restart, a row that cannot be checked needs an operator.
 type uncheckedError struct{ cause, reason error }
 
 func (u *uncheckedError) Error() string {
@@ -49,14 +48,13 @@ func (u *uncheckedError) Error() string {
 
 func (u *uncheckedError) Unwrap() error { return u.reason }
 
-// isInDoubt tells whether a fault leaves a record of which nobody knows whether it was written.
 func isInDoubt(err error) bool {
 	var e *recordError
 	return errors.As(err, &e) && e.inDoubt
 }
 
-// takesPrecedence tells whether err is to be named rather than other: of several records that failed, the one that stands
-// first in its partition, whichever was answered first. What is no record's is named only where no record is.
+// takesPrecedence reports whether err is reported rather than other: the record that comes first in its partition,
+// whichever failed first; an error of no record only if there is no other.
 func takesPrecedence(err, other error) bool {
 	var a, b *recordError
 	if !errors.As(err, &a) {
@@ -75,16 +73,14 @@ func takesPrecedence(err, other error) bool {
 // HEAD, or refuses them. What the check says settles them or has them written; whatever goes wrong with it leaves them
 // in doubt, and the task fails with what was known before.
 
-// inDoubt is the reason why it is not known whether a row was written: its request may have arrived, and no answer
-// came, or none that says whether it was written.
+// inDoubt is why the outcome of a row is unknown: its request may have arrived and got no response, or an inconclusive
+// one.
 type inDoubt struct {
 	failure *recordError
-	// inherited: an earlier run left the row in doubt: the task fails only after all such rows were looked at, see
-	// [outcome].
+	// inherited means that an earlier run left it in doubt; see [outcome.inDoubtErr].
 	inherited bool
 }
 
-// withReason adds why there is no check.
 func (d *inDoubt) withReason(reason error) *inDoubt {
 	failure := *d.failure
 	failure.err = &uncheckedError{failure.err, reason}
