@@ -15,17 +15,13 @@ import (
 
 // batch is the input of one encode call.
 type batch struct {
-	rows record.Batch
-	// items has the record of each row, recordIDs what the plugin gets of them.
-	items     []*item
+	rows      record.Batch
+	items     []*item // by row
 	recordIDs record.Origins
-	// outcome has the records that were rejected before encoding.
-	outcome outcome
-	span    *tracing.Span
-	// err is why no more batches follow.
-	err error
-	// idle means that no record arrived: the task may have caught up.
-	idle bool
+	outcome   outcome // the records that were rejected before encoding
+	span      *tracing.Span
+	err       error // why no more batches follow
+	idle      bool  // no record arrived: the task may have caught up
 }
 
 func (b *batch) addRecordID(i *item, part uint32) {
@@ -46,27 +42,21 @@ func timestampOf(r *kgo.Record) int64 {
 	return r.Timestamp.UnixMilli()
 }
 
-// bytes estimates the memory of the rows.
 func (b *batch) bytes() int { return len(b.rows.Data) + 300*len(b.rows.Rows) }
 
-// maxDeliveryBytes bounds the requests and states of a batch's unfinished deliveries, beyond the bytes of its rows:
-// each call's result is bounded, but a bisected batch takes many calls.
+// maxDeliveryBytes bounds a batch's unfinished deliveries, in addition to its rows: a bisected batch takes many calls.
 const maxDeliveryBytes = 256 << 20
 
-// activeBatch is a batch that is being written. Its encoding and deliveries run in their own goroutines, which know
-// nothing of the [dispatcher].
+// activeBatch is a batch that is being written. Its goroutines know nothing of the [dispatcher].
 type activeBatch struct {
-	task  *Task
-	batch *batch
-	// number counts the task's batches in read order.
-	number int
+	task   *Task
+	batch  *batch
+	number int // counts the task's batches in read order
 	// rowStates has one element for each row; a row belongs to one lane, so one goroutine at a time uses it.
 	rowStates []rowState
-	// rows are to be encoded, first or again.
-	rows []uint32
-	// state and encoded belong to the dispatcher; encoded is set while the batch waits for its place in the queue.
-	state   batchState
-	encoded *encodedBatch
+	rows      []uint32 // to be encoded, first or again
+	state     batchState
+	encoded   *encodedBatch
 	// switchVersion means that another version of the plugin must encode the batch; started that a delivery of it has
 	// started, or never will.
 	switchVersion, started bool
@@ -88,34 +78,29 @@ const (
 
 type encodedBatch struct {
 	deliveries []delivery
-	// version is that of all lanes, unless they are mixed.
-	version contextVersion
-	mixed   bool
+	version    contextVersion // of all lanes, unless they are mixed
+	mixed      bool
 }
 
 type rowState struct {
 	portion           int
 	repeats, failures int
-	// failedSince is the time of the first failure.
-	failedSince time.Time
-	// hint is that of the last encoding.
-	hint    string
-	inDoubt *inDoubt
+	failedSince       time.Time // the time of the first failure
+	hint              string    // of the last encoding
+	inDoubt           *inDoubt
 }
 
 // delivery is a request to send with its rows, as positions in the batch.
 type delivery struct {
 	wit.Delivery
-	active *activeBatch
-	rows   []uint32
-	// opened has encoded it and must read its response.
-	opened  *openedVersion
+	active  *activeBatch
+	rows    []uint32
+	opened  *openedVersion // encoded it and must read its response
 	version contextVersion
 	// awaitedSeq must be durable before it is sent: what its lane has settled. announcedSeq is the same for its
 	// announcement if it is non-repeatable, 0 if it was not announced.
 	awaitedSeq, announcedSeq int
-	// uncheckable marks a placeholder for a row in doubt that cannot be checked.
-	uncheckable *inDoubt
+	uncheckable              *inDoubt // a placeholder for a row in doubt that cannot be checked
 }
 
 func bytesOf(jobs []delivery) (n int64) {
@@ -137,7 +122,7 @@ func (w *activeBatch) items(j *delivery) []*item {
 
 // outcome collects the results of reading, encoding or delivering rows.
 type outcome struct {
-	// forDLQ are records whose remaining rows are all rejected. Each gets one dead letter that names them.
+	// forDLQ are records whose remaining rows are all rejected; each gets one dead letter.
 	forDLQ []*item
 	// firstFailure is the first record in read order that cannot be written and must not be skipped.
 	firstFailure *failedRow
@@ -159,7 +144,6 @@ type failedRow struct {
 	err    error
 }
 
-// readBefore reports whether a row was read before the failed record.
 func (b *failedRow) readBefore(w *activeBatch, row uint32) bool {
 	if w.number != b.active.number {
 		return w.number < b.active.number

@@ -21,11 +21,10 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// maxBatchBytes bounds the records of a batch, in bytes.
 const maxBatchBytes = 8 << 20
 
-// maxConvertedBytes bounds the rows of a batch, about, in bytes: one row may have 64 MiB if default values replace
-// missing fields.
+// maxConvertedBytes bounds the rows of a batch, about: one row may have 64 MiB if default values replace missing
+// fields.
 const maxConvertedBytes = 32 << 20
 
 // quietPeriod is how long no record must arrive before a finishing task checks whether it has caught up.
@@ -34,20 +33,16 @@ const quietPeriod = 200 * time.Millisecond
 // batchReader makes batches with consumer, converters and transforms. It belongs to one goroutine, which is at most two
 // batches ahead of the deliveries.
 type batchReader struct {
-	task       *Task
-	consumer   Consumer
-	key, value convert.Converter
-	header     convert.Headers
-	chain      Chain
-	headers    []datum.Header
-	// leftover holds items that did not fit into the last batch.
-	leftover []*item
-	// stopErr is why nothing follows the last batch and leftover.
-	stopErr error
-	// growth is the ratio of the last batch's rows to its records, in bytes.
-	growth float64
-	// firstReadAt is zero for a batch that begins with leftover.
-	firstReadAt time.Time
+	task        *Task
+	consumer    Consumer
+	key, value  convert.Converter
+	header      convert.Headers
+	chain       Chain
+	headers     []datum.Header
+	leftover    []*item   // items that did not fit into the last batch
+	stopErr     error     // why nothing follows the last batch and leftover
+	growth      float64   // the ratio of the last batch's rows to its records, in bytes
+	firstReadAt time.Time // zero for a batch that begins with leftover
 }
 
 func (t *Task) newBatchReader(ctx context.Context) (*batchReader, error) {
@@ -151,7 +146,6 @@ func (g *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 	return &batch{idle: true}, nil
 }
 
-// linger is how long a batch waits for more records: not long when the task is about to finish.
 func (t *Task) linger() time.Duration {
 	select {
 	case <-t.finishing:
@@ -161,8 +155,7 @@ func (t *Task) linger() time.Duration {
 	}
 }
 
-// poll waits for records until due. For the first records it waits without limit, or, if the task finishes, until none
-// has arrived for a while.
+// poll waits for records until due. For the first ones it waits without limit, or until a finishing task is quiet.
 func (g *batchReader) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.Record, error) {
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -265,8 +258,6 @@ func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, er
 	return b, err
 }
 
-// newBatch allocates the rows at once, by the growth of the batch before: growing them step by step copies them several
-// times.
 func (g *batchReader) newBatch(items []*item) *batch {
 	size := int(float64(sizeOf(items))*g.growth*1.125) + 1<<10
 	return &batch{rows: record.Batch{Registry: g.task.o.Registry, Rows: make([]wit.Row, 0, len(items)),
@@ -320,8 +311,7 @@ func (t *Task) checkTopics(b *batch) {
 	t.o.Reach.observe(t.log, b.items, &b.rows, t.plugin.Opened().topics)
 }
 
-// matchRows assigns the transformed rows to their records. Of partially written records only the remaining rows stay.
-// It leaves out the first record that must not be skipped, and all that were read after it.
+// matchRows assigns rows to records and leaves out what follows the first record that must not be skipped.
 func (g *batchReader) matchRows(b *batch, read []*item, faults []wit.RowFault) error {
 	t := g.task
 	rows := make([]uint32, len(read))
@@ -374,8 +364,8 @@ func (g *batchReader) matchRows(b *batch, read []*item, faults []wit.RowFault) e
 	return nil
 }
 
-func (g *batchReader) convertRecord(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row, stage task.ErrorStage,
-	err error) {
+func (g *batchReader) convertRecord(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row,
+	stage task.ErrorStage, err error) {
 	row = wit.Row{Topic: b.Topic(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: timestampOf(r)}
 	if row.Key, err = decodeValue(ctx, g.key, true, r, r.Key, b); err != nil {
 		return row, task.AtKeyConverter, err
@@ -403,9 +393,8 @@ func (g *batchReader) convertRecord(ctx context.Context, b *record.Batch, r *kgo
 	return row, "", nil
 }
 
-// decodeValue passes a converter the header with the schema, if it supports such headers and the record has one.
-func decodeValue(ctx context.Context, c convert.Converter, key bool, r *kgo.Record, data []byte, b *record.Batch) (wit.Datum,
-	error) {
+func decodeValue(ctx context.Context, c convert.Converter, key bool, r *kgo.Record, data []byte,
+	b *record.Batch) (wit.Datum, error) {
 	if headerDecoder, ok := c.(convert.HeaderDecoder); ok {
 		name := convert.SchemaHeader(key)
 		for i := range slices.Backward(r.Headers) {

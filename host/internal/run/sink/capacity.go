@@ -17,20 +17,16 @@ type inDoubtLookup interface {
 
 const (
 	// reservedForNames is for names, separators, the moved range and the plugin's knowledge.
-	reservedForNames = 64 + wit.MaxKnown
-	// reservedForFirst is reserved for the first unsettled record.
-	reservedForFirst = 64
-	// bitmapOverhead is for the settled range and the offset before a bitmap, splitCost for cutting a range in two.
+	reservedForNames          = 64 + wit.MaxKnown
+	reservedForFirst          = 64
 	bitmapOverhead, splitCost = 48, 32
 )
 
 // capacity decides whether a delivery may start: whatever its outcome and that of the deliveries in flight, the
 // metadata must have room for it.
 type capacity struct {
-	inDoubt inDoubtLookup
-	// limit bounds the metadata, in bytes.
-	limit int
-	// inFlight and settled are buffers.
+	inDoubt           inDoubtLookup
+	limit             int // bounds the metadata, in bytes
 	inFlight, settled []offsetRange
 }
 
@@ -45,7 +41,8 @@ func (l *capacity) fits(p *partition, n int, maxOffset int64, first bool) bool {
 		return true
 	}
 	l.inFlight, l.settled = p.appendInFlight(l.inFlight[:0], false), p.appendSettled(l.settled[:0], p.baseOffset, false)
-	lists := metadata{inDoubt: l.inDoubt.openRanges(p.tp, p.baseOffset), decided: l.inDoubt.usedDecisions(p.tp, p.baseOffset), inFlight: l.inFlight,
+	lists := metadata{inDoubt: l.inDoubt.openRanges(p.tp, p.baseOffset),
+		decided: l.inDoubt.usedDecisions(p.tp, p.baseOffset), inFlight: l.inFlight,
 		settled: l.settled}
 	return lists.listsLength(p.baseOffset)+(p.startedRows+n)*p.rowCost() <= limit
 }
@@ -79,10 +76,10 @@ func (l *capacity) bitmapSize(p *partition, n int, maxOffset int64) int64 {
 	if len(decided) == 0 {
 		return least + bitmapOverhead + reservedForFirst // leaves room for decisions
 	}
-	return least + bitmapOverhead + int64(metadata{decided: decided}.listsLength(p.baseOffset)+p.rowCost()*(p.startedRows+n))
+	return least + bitmapOverhead +
+		int64(metadata{decided: decided}.listsLength(p.baseOffset)+p.rowCost()*(p.startedRows+n))
 }
 
-// rowCost returns how many bytes a row can add to a list.
 func (p *partition) rowCost() int {
 	distance := int64(0)
 	if n := len(p.items); n > 0 {
@@ -91,7 +88,6 @@ func (p *partition) rowCost() int {
 	return len(strconv.FormatInt(distance, 10)) + 1
 }
 
-// minPortion is the least number of rows of a partition that are encoded together.
 const minPortion = 64
 
 // portions splits rows of a batch, which are positions in items, into parts that are encoded one after another: of each
@@ -120,7 +116,8 @@ func (l *capacity) portions(items []*item, rows []uint32, inFlight int) [][]uint
 		budget := int64(l.limit - reservedForNames - reservedForFirst)
 		if len(p.items) > 0 && l.bitmapSize(p, total.rows, max(p.maxStarted, total.last)) <= budget {
 			maxRows = total.rows
-		} else if bitmapRows := 3 * (budget - bitmapOverhead - reservedForFirst); bitmapRows > 0 && len(p.inherited) == 0 &&
+		} else if bitmapRows := 3 * (budget - bitmapOverhead - reservedForFirst); bitmapRows > 0 &&
+			len(p.inherited) == 0 &&
 			len(l.inDoubt.usedDecisions(p.tp, p.baseOffset)) == 0 {
 			times := (total.last - total.first + bitmapRows) / bitmapRows
 			maxRows = max(maxRows, int((int64(total.rows)+times-1)/times))

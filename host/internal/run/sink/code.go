@@ -20,7 +20,7 @@ type Writer interface {
 	Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
 		hints []wit.Hint) (wit.Deliveries, error)
 	Settle(ctx context.Context, context []byte, memo []byte, rows []uint32, response wit.Response) (wit.Settled, error)
-	// Warnings returns how many lines the last call has logged as warnings or errors.
+	// Warnings returns how many warnings and errors the last call has logged.
 	Warnings() int
 }
 
@@ -47,7 +47,6 @@ func Bound(b *plugin.Binding, settings task.Settings) Versions {
 		Release: func(p *plugin.Pool, w Writer) { p.Release(w.(*plugin.Instance)) }})
 }
 
-// Client sends requests: *transport.Client.
 type Client interface {
 	transport.Fetcher
 	Exchange(ctx context.Context, r *wit.Request) (wit.Response, error)

@@ -37,7 +37,6 @@ func (t *Task) commit(ctx context.Context) error {
 	return t.commitLocked(ctx)
 }
 
-// errPartialCommit is the error of a commit that left out partitions of this task.
 var errPartialCommit = errors.New("the commit has left out partitions that were reset during it")
 
 // commitLocked requires t.committing. What it cannot store goes back to the ledger.
@@ -85,7 +84,8 @@ func (t *Task) commitFinal(ctx context.Context) error {
 			return nil
 		}
 		if backoff.Wait(ctx) != nil {
-			t.log.Error("the last offsets are not committed: their records are written again after a restart", "error", err)
+			t.log.Error("the last offsets are not committed: their records are written again after a restart",
+				"error", err)
 			if errors.Is(err, kafka.ErrCommitMetadata) {
 				return err
 			}

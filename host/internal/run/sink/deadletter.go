@@ -47,7 +47,6 @@ func (t *Task) sendToDLQ(o *outcome) error {
 	return nil
 }
 
-// logSkipped logs a skipped record: once for each cause if it has a dead letter, otherwise each record.
 func (t *Task) logSkipped(l *Letter, i *item) {
 	r := i.record
 	t.o.Tally.Logged.Add(1)

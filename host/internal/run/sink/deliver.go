@@ -16,13 +16,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// completesPartial reports whether a delivery completes a partially written record. It is sent even while the task
-// stops, because a restart writes whole records again.
+// completesPartial reports whether a delivery completes a partially written record, which a restart would write as a
+// whole.
 func (w *activeBatch) completesPartial(items []*item) bool {
 	return w.task.run.requestCtx.Err() == nil && w.task.tracker.checkAny(items, (*item).partiallyWritten)
 }
 
-// inDoubtUnchecked returns the error of a record in doubt that would be sent without a check.
 func (w *activeBatch) inDoubtUnchecked(j *delivery) error {
 	if j.uncheckable != nil {
 		return j.uncheckable.failure
@@ -54,8 +53,7 @@ func (w *activeBatch) deliverGuarded(o *outcome, j *delivery) (retries []deliver
 	return retries, err
 }
 
-// deliver sends one delivery and settles its rows. It returns the deliveries to send next for its rows, or itself if it
-// was not sent because some of its records were revoked.
+// deliver returns the deliveries to send next for its rows, or itself if it was not sent because records were revoked.
 func (w *activeBatch) deliver(o *outcome, j *delivery) ([]delivery, error) {
 	items := w.items(j)
 	out := w.task.tracker.apply(inFlightChanged{items, 1}).ok
@@ -112,15 +110,13 @@ func (w *activeBatch) deliver(o *outcome, j *delivery) ([]delivery, error) {
 	return w.handleResults(o, j, results, response, noAnswer)
 }
 
-// returnUnsent lets [dispatcher.nextLane] decide again about an unsent delivery.
 func (w *activeBatch) returnUnsent(j *delivery) []delivery {
 	jobs := []delivery{*j}
 	w.deliveryBytes.Add(bytesOf(jobs))
 	return jobs
 }
 
-// sendRequest sends a request, and again after the client has given up on a transient error without an unknown outcome,
-// as long as errors.retry.timeout allows.
+// sendRequest repeats requests that failed transiently for as long as errors.retry.timeout allows.
 func (w *activeBatch) sendRequest(j *delivery, items []*item) (wit.Response, error) {
 	workCtx := transport.Before(w.task.run.requestCtx, func() error { return w.awaitOwnership(items) },
 		func() bool { return w.task.run.consumer.Lasts() && !w.task.tracker.checkAny(items, (*item).revoked) })
@@ -146,8 +142,7 @@ func (w *activeBatch) sendRequest(j *delivery, items []*item) (wit.Response, err
 
 const ownershipInterval = time.Second
 
-// unsentError is the error of a request that was not sent because its records may belong to another member. If the
-// cause is nil, they do, and that member writes them.
+// unsentError: the request was not sent. If the cause is nil, another member owns its records.
 type unsentError struct{ cause error }
 
 func (u *unsentError) Error() string {
@@ -172,8 +167,8 @@ func (w *activeBatch) awaitOwnership(items []*item) error {
 		}
 		if !logged {
 			logged = true
-			w.task.log.Warn("requests are on hold: the session of the group has expired and cannot be confirmed", "error",
-				err)
+			w.task.log.Warn("requests are on hold: the session of the group has expired and cannot be confirmed",
+				"error", err)
 		}
 		if err := pause.For(w.task.run.stopCtx, ownershipInterval); err != nil {
 			return &unsentError{err}
@@ -223,8 +218,7 @@ func (w *activeBatch) storeIntent(j *delivery, items []*item) (owned bool, err e
 	}
 }
 
-// announce adds a delivery to the metadata that are stored next, and uses up a decision to send its records again. The
-// delivery may be sent when the returned number is durable.
+// announce returns the sequence number that must be durable before the delivery is sent.
 func (w *activeBatch) announce(j *delivery) int {
 	items := w.items(j)
 	for _, i := range items {
@@ -233,8 +227,6 @@ func (w *activeBatch) announce(j *delivery) int {
 	return w.task.tracker.apply(deliveryAnnounced{items, !j.Request.Repeatable}).number
 }
 
-// handleUnreadable decides about a response that the plugin could not read. The rows of a non-repeatable request are in
-// doubt unless the status proves a rejection.
 func (w *activeBatch) handleUnreadable(o *outcome, j *delivery, response wit.Response, noAnswer *transport.NoAnswer,
 	err error) ([]delivery, error) {
 	if j.Request.Repeatable || noAnswer == nil && wit.Refuses(response.Status) {
@@ -251,9 +243,8 @@ func (w *activeBatch) handleUnreadable(o *outcome, j *delivery, response wit.Res
 	return w.encodeChecks(o, j.rows, true)
 }
 
-// interpret asks the plugin for the outcome of a delivery. A failed call is repeated once on a fresh instance of the
-// version that encoded the delivery, because no other one can read its state; a stale context is opened again first. A
-// received response is interpreted even after requests are cancelled.
+// interpret repeats a failed call once, on a fresh instance of the version that encoded the delivery, because no other
+// one can read its state.
 func (w *activeBatch) interpret(j *delivery, response wit.Response) (results []wit.Verdict, err error) {
 	span := w.batch.span.Child("settle", tracing.Internal)
 	defer func() { span.End(err) }()
@@ -284,8 +275,8 @@ func (w *activeBatch) interpret(j *delivery, response wit.Response) (results []w
 	}
 }
 
-func (w *activeBatch) callHandleResponse(ctx context.Context, j *delivery, response wit.Response, fresh bool) (results []wit.Verdict,
-	err error) {
+func (w *activeBatch) callHandleResponse(ctx context.Context, j *delivery, response wit.Response,
+	fresh bool) (results []wit.Verdict, err error) {
 	acquire := j.opened.code.Acquire
 	if fresh {
 		acquire = j.opened.code.AcquireFresh

@@ -13,7 +13,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxActiveBytes bounds the records and rows of all active batches together, in bytes: as many as one batch may have.
 const maxActiveBytes = maxBatchBytes + maxConvertedBytes
 
 // dispatcher writes several batches at the same time: a delivery waits for the earlier ones of its lane, not of its
@@ -24,27 +23,23 @@ const maxActiveBytes = maxBatchBytes + maxConvertedBytes
 // encoded or waits for its place in the queue, and it precedes these. After a failure nothing new starts, and the error
 // returned is that of the record that was read first.
 type dispatcher struct {
-	task  *Task
-	queue *queue
-	// events holds the follow-up functions of finished deliveries and encodings.
-	events   chan func()
+	task     *Task
+	queue    *queue
+	events   chan func() // the follow-up functions of finished deliveries and encodings
 	inFlight int
-	// announced holds lanes, in sending order, whose next delivery is non-repeatable, has started and is not sent yet:
-	// announced together, they share one commit.
-	announced []*lane
-	// next is the batch that was received last and has not started.
-	next   *batch
-	closed bool
-	// batchEnded is true if a batch has ended since the last commit.
+	// announced lanes have started a non-repeatable delivery that is not sent yet; they share one commit, in sending
+	// order.
+	announced  []*lane
+	next       *batch // the batch that was received last and has not started
+	closed     bool
 	active     []*activeBatch
-	batchEnded bool
+	batchEnded bool // since the last commit
 	// failure is the first error that is no record's. firstFailure is the first record in read order that cannot be
 	// written and must not be skipped. inDoubtErr ends the task when all inherited records in doubt were checked.
 	failure      error
 	firstFailure *failedRow
 	inDoubtErr   error
-	// firstUncheckable is the first inherited record in doubt without a check. The task will fail by it; only checks
-	// are sent of what was read after it.
+	// firstUncheckable is the first inherited record in doubt without a check. After it, only checks are sent.
 	firstUncheckable *failedRow
 }
 
@@ -101,14 +96,14 @@ func (d *dispatcher) run(batches <-chan *batch) error {
 	}
 }
 
-// inDoubtGrace is how long to wait for more records that a killed run may have sent.
+// inDoubtGrace is the wait for more records that a killed run may have sent.
 const inDoubtGrace = 5 * time.Second
 
 var errDone = errors.New("done")
 
 func (d *dispatcher) setNext(b *batch, ok bool) { d.next, d.closed = b, !ok }
 
-// step does everything that is possible now; finished means that nothing is in flight and nothing will follow.
+// step does everything that is possible now; finished means that nothing will follow.
 func (d *dispatcher) step() (finished bool, err error) {
 	d.startDeliveries()
 	if d.task.run.isEnding() {
@@ -178,13 +173,13 @@ func (d *dispatcher) stop() (finished bool, err error) {
 	return true, context.Cause(d.task.run.stopCtx)
 }
 
-// isIdle reports whether nothing can be in flight.
 func (d *dispatcher) isIdle() bool {
-	return !slices.ContainsFunc(d.active, func(w *activeBatch) bool { return w.state == batchQueued || w.state == batchEncoding })
+	return !slices.ContainsFunc(d.active, func(w *activeBatch) bool {
+		return w.state == batchQueued || w.state == batchEncoding
+	})
 }
 
-// fits reports whether the deliveries of a batch may be added to the queue: lanes of different context versions cannot
-// be compared.
+// fits reports whether a batch may join the queue: lanes of different context versions cannot be compared.
 func (d *dispatcher) fits(w *activeBatch) bool {
 	return d.isIdle() || !w.encoded.mixed && w.encoded.version == d.queue.version
 }
@@ -198,8 +193,7 @@ func (d *dispatcher) contextChanged() bool {
 	return d.contextVersion() != d.queue.version || d.task.plugin.Waiting()
 }
 
-// requeue takes back unsent batches that another context version must encode: those after the last batch that has
-// started.
+// requeue takes back the last batches, unsent ones that another context version must encode.
 func (d *dispatcher) requeue() {
 	at := slices.IndexFunc(d.active, func(w *activeBatch) bool { return w.state == batchWaiting })
 	if at < 0 {
@@ -267,8 +261,9 @@ func (d *dispatcher) startBatch(b *batch) (finished bool, err error) {
 			return true, err
 		}
 	}
-	w := &activeBatch{task: t, batch: b, number: int(t.count.batches.Add(1)), rowStates: make([]rowState, len(b.rows.Rows)),
-		bytes: b.bytes(), startedAt: time.Now(), rows: make([]uint32, len(b.rows.Rows))}
+	w := &activeBatch{task: t, batch: b, number: int(t.count.batches.Add(1)),
+		rowStates: make([]rowState, len(b.rows.Rows)),
+		bytes:     b.bytes(), startedAt: time.Now(), rows: make([]uint32, len(b.rows.Rows))}
 	for i := range w.rows {
 		w.rows[i] = uint32(i)
 	}
@@ -318,8 +313,8 @@ func (d *dispatcher) encode(w *activeBatch) {
 }
 
 func (d *dispatcher) merge(o *outcome) {
-	if o.firstFailure != nil && (d.firstFailure == nil || d.firstFailure.readBefore(o.firstFailure.active, o.firstFailure.row)) {
-		d.firstFailure = o.firstFailure
+	if f := o.firstFailure; f != nil && (d.firstFailure == nil || d.firstFailure.readBefore(f.active, f.row)) {
+		d.firstFailure = f
 	}
 	if o.inDoubtErr != nil && takesPrecedence(o.inDoubtErr, d.inDoubtErr) {
 		d.inDoubtErr = o.inDoubtErr
@@ -368,7 +363,6 @@ func (d *dispatcher) finishBatch(w *activeBatch) {
 	d.queue.dropDurable(d.task.tracker.isDurable)
 }
 
-// failPartialRecords fails the task if only some rows of a record were written.
 func (d *dispatcher) failPartialRecords(w *activeBatch) {
 	for n, i := range w.batch.items {
 		if n > 0 && w.batch.items[n-1] == i || !w.task.tracker.check(i, (*item).partiallyWritten) ||
@@ -409,12 +403,11 @@ func (d *dispatcher) startDeliveries() {
 	}
 }
 
-// announcedRowsPerSlot is how many rows are announced ahead for each request in flight; after a kill they are all in
-// doubt.
+// announcedRowsPerSlot bounds the rows announced for each request slot; after a kill all of them are in doubt.
 const announcedRowsPerSlot = 3
 
-// nextDelivery returns the lane whose delivery is sent next, nil if there is none. A non-repeatable delivery is
-// announced together with those that follow it; deliveries that were read earlier and return to the queue precede them.
+// nextDelivery announces a non-repeatable delivery together with those that follow it. Earlier ones that return to the
+// queue precede them.
 func (d *dispatcher) nextDelivery() *lane {
 	d.retractAll()
 	if len(d.announced) > 0 {
@@ -489,8 +482,7 @@ func (d *dispatcher) retract(w *activeBatch) {
 	})
 }
 
-// onDelivered removes a delivery from its lane. Retries precede the rest of the lane, so that rows of one key stay in
-// order (P20).
+// onDelivered puts retries before the rest of the lane, so that rows of one key stay in order (P20).
 func (d *dispatcher) onDelivered(l *lane, retries []delivery, err error) {
 	if err != nil {
 		d.fail(err)
@@ -506,13 +498,11 @@ func (d *dispatcher) onDelivered(l *lane, retries []delivery, err error) {
 	}
 }
 
-// skip ends the next delivery without sending it.
 func (d *dispatcher) skip(l *lane) {
 	d.queue.pop(l)
 	d.onDelivered(l, nil, nil)
 }
 
-// abandonLane drops the next lane with all of its deliveries.
 func (d *dispatcher) abandonLane(l *lane) {
 	d.queue.discard(l)
 	for _, j := range l.deliveries {
@@ -529,8 +519,7 @@ func (d *dispatcher) fail(err error) {
 	d.task.run.fail()
 }
 
-// nextLane starts the first delivery of the lane that was read first and may start, so that little is settled out of
-// order. nil means none. idle means that nothing is in flight.
+// nextLane starts the delivery that was read first of all that may start, so that little is settled out of order.
 func (d *dispatcher) nextLane(idle, nonRepeatableOnly bool) *lane {
 	account := d.task.tracker
 	for {
@@ -545,7 +534,8 @@ func (d *dispatcher) nextLane(idle, nonRepeatableOnly bool) *lane {
 			d.abandonLane(l)
 			continue
 		}
-		if j.uncheckable != nil && j.uncheckable.inherited { // even if another member owns it now: later rows were skipped
+		// even if another member owns it now: later rows were skipped
+		if j.uncheckable != nil && j.uncheckable.inherited {
 			account.apply(inDoubtChecked{items})
 			d.merge(&outcome{inDoubtErr: j.uncheckable.failure})
 			d.skip(l)
@@ -594,8 +584,7 @@ func (d *dispatcher) nextLane(idle, nonRepeatableOnly bool) *lane {
 	}
 }
 
-// split halves the next delivery because the commit metadata has no room for the outcome of all its rows; a single row
-// fails the task.
+// split halves the next delivery because the metadata have no room for all outcomes; a single row fails the task.
 func (d *dispatcher) split(l *lane) {
 	w, rows := l.deliveries[0].active, l.deliveries[0].rows
 	if len(rows) == 1 {
@@ -608,7 +597,6 @@ func (d *dispatcher) split(l *lane) {
 	d.reencodeFirst(l, rows[:len(rows)/2], rows[len(rows)/2:])
 }
 
-// reencodeFirst replaces a lane's first delivery, which has not started, by deliveries of the parts of its rows.
 func (d *dispatcher) reencodeFirst(l *lane, parts ...[]uint32) {
 	w := l.deliveries[0].active
 	var jobs []delivery
@@ -636,15 +624,15 @@ func (d *dispatcher) reencodeFirst(l *lane, parts ...[]uint32) {
 	d.onDelivered(l, jobs, nil)
 }
 
-// rowsBeforeEnd returns the rows of a delivery that may still be sent: those read before the record by which the task
-// will fail, and those that complete a partially written record.
+// rowsBeforeEnd returns the rows that were read before the failing record, and those of partially written records.
 func (d *dispatcher) rowsBeforeEnd(j *delivery) []uint32 {
 	if d.firstFailure == nil && d.firstUncheckable == nil {
 		return j.rows
 	}
 	return slices.DeleteFunc(slices.Clone(j.rows), func(row uint32) bool {
 		excluded := d.firstFailure != nil && !d.firstFailure.readBefore(j.active, row) ||
-			d.firstUncheckable != nil && !d.firstUncheckable.readBefore(j.active, row) && j.active.rowStates[row].inDoubt == nil
+			d.firstUncheckable != nil && !d.firstUncheckable.readBefore(j.active, row) &&
+				j.active.rowStates[row].inDoubt == nil
 		return excluded && !d.task.tracker.check(j.active.batch.items[row], (*item).partiallyWritten)
 	})
 }

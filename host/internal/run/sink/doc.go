@@ -12,8 +12,8 @@
 //   - replay.go: dead letters that are written again. unmatched.go: topics that no setting names.
 //
 // Invariants: records of one key are written in order. An offset is committed when everything before it is settled. A
-// non-repeatable request is repeated only after its outcome is known, or an operator has decided so. What was settled of
-// a revoked partition is not written again by its next owner.
+// non-repeatable request is repeated only after its outcome is known, or an operator has decided so. What was settled
+// of a revoked partition is not written again by its next owner.
 //
 // Lock order: Task.committing, offsetTracker.mu, then Uncertain.mu or Settled.mu.
 package sink

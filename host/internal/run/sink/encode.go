@@ -13,8 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// encodeBatch encodes the batch, part by part. Metadata are stored before the first one of a partition, because only
-// then their maximum length is known.
+// encodeBatch stores metadata before the first encoding of a partition: only then their maximum length is known.
 func (w *activeBatch) encodeBatch(o *outcome) ([]delivery, error) {
 	t := w.task
 	if err := t.sendToDLQ(&w.batch.outcome); err != nil {
@@ -93,15 +92,13 @@ func (w *activeBatch) encodeChecks(o *outcome, rows []uint32, pause bool) ([]del
 	return jobs, nil
 }
 
-// errSwitchVersion means that another version of the plugin must encode the batch. It takes over when nothing is in
-// flight that the old version has to settle.
+// errSwitchVersion: another version must encode the batch, once nothing is in flight that the old one has to settle.
 var errSwitchVersion = errors.New("another version of the plugin takes over")
 
-// encodeWith encodes rows with an opened version; nothingSent means that no row of the batch was sent. Rows have the
-// timestamps of their records: an ID that is made from one must be the same when another run sends the record again,
-// whose transforms may set another timestamp.
-func (w *activeBatch) encodeWith(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint, nothingSent bool) ([]delivery,
-	error) {
+// encodeWith uses the timestamps of the records: an ID made from one must stay the same when another run sends the
+// record again, whose transforms may set another timestamp.
+func (w *activeBatch) encodeWith(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint,
+	nothingSent bool) ([]delivery, error) {
 	d, err := w.callEncode(&o, rows, hints, nothingSent)
 	var trap *plugin.Trap
 	switch {
@@ -113,14 +110,13 @@ func (w *activeBatch) encodeWith(out *outcome, o *openedVersion, rows []uint32, 
 	return w.toDeliveries(out, o, d.version, rows, d.Deliveries)
 }
 
-// encodeResult has the version that decides whether its ordering keys can be compared.
 type encodeResult struct {
 	wit.Deliveries
 	version contextVersion
 }
 
-// callEncode replaces o if it has to open the plugin again.
-func (w *activeBatch) callEncode(o **openedVersion, rows []uint32, hints []wit.Hint, nothingSent bool) (d encodeResult, err error) {
+func (w *activeBatch) callEncode(o **openedVersion, rows []uint32, hints []wit.Hint,
+	nothingSent bool) (d encodeResult, err error) {
 	part := w.batch.rows.Part(rows)
 	recordIDs := record.Origins{Topics: w.batch.recordIDs.Topics, IDs: make([]wit.RecordID, len(rows))}
 	for n, row := range rows {
@@ -167,7 +163,8 @@ func (w *activeBatch) callEncode(o **openedVersion, rows []uint32, hints []wit.H
 }
 
 // bisect finds the row that traps the plugin (P32).
-func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint, err error) ([]delivery, error) {
+func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint, err error) ([]delivery,
+	error) {
 	if len(rows) == 1 {
 		if w.rowStates[rows[0]].inDoubt != nil {
 			return []delivery{w.uncheckable(rows[0], err)}, nil
@@ -193,7 +190,8 @@ func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hint
 	return jobs, nil
 }
 
-func (w *activeBatch) toDeliveries(out *outcome, o *openedVersion, version contextVersion, rows []uint32, d wit.Deliveries) ([]delivery, error) {
+func (w *activeBatch) toDeliveries(out *outcome, o *openedVersion, version contextVersion, rows []uint32,
+	d wit.Deliveries) ([]delivery, error) {
 	t := w.task
 	jobs := make([]delivery, 0, len(d.Ready))
 	for _, row := range d.Ignored {

@@ -10,11 +10,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// recordError is a record that cannot be written and must not be skipped.
 type recordError struct {
-	item *item
-	// more counts the further records of its delivery.
-	more    int
+	item    *item
+	more    int // counts the further records of its delivery
 	stage   string
 	err     error
 	inDoubt bool
@@ -28,8 +26,7 @@ func (e *recordError) Error() string {
 	return fmt.Sprintf("%s%s: %s: %v", e.item, more, e.stage, e.err)
 }
 
-// Unwrap returns what failed; of a record in doubt what prevents its check, because the error that brought it into
-// doubt does not predict the next attempt.
+// Unwrap returns what prevents the check of a record in doubt: what brought it into doubt predicts nothing.
 func (e *recordError) Unwrap() error {
 	if _, ok := e.err.(*uncheckedError); e.inDoubt && !ok &&
 		(errors.As(e.err, new(*wit.Fault)) || errors.As(e.err, new(*transport.NoAnswer))) {
@@ -38,8 +35,7 @@ func (e *recordError) Unwrap() error {
 	return e.err
 }
 
-// uncheckedError is why a row is in doubt, and the reason why it was not checked. The task restarts by the reason
-// alone: a check that failed transiently is repeated after a restart, a row that cannot be checked needs an operator.
+// uncheckedError has the cause of the doubt and the reason why it was not checked, which decides about a restart.
 type uncheckedError struct{ cause, reason error }
 
 func (u *uncheckedError) Error() string {
@@ -76,9 +72,8 @@ func takesPrecedence(err, other error) bool {
 // inDoubt is why the outcome of a row is unknown: its request may have arrived and got no response, or an inconclusive
 // one.
 type inDoubt struct {
-	failure *recordError
-	// inherited means that an earlier run left it in doubt; see [outcome.inDoubtErr].
-	inherited bool
+	failure   *recordError
+	inherited bool // an earlier run left it in doubt; see [outcome.inDoubtErr]
 }
 
 func (d *inDoubt) withReason(reason error) *inDoubt {

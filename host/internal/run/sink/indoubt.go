@@ -11,12 +11,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// markInDoubt records that the outcome of a row is unknown, before anything else is done about it.
 func (w *activeBatch) markInDoubt(row uint32, reason error) {
 	w.rowStates[row].inDoubt = &inDoubt{failure: w.task.markInDoubt(w.batch.items[row], reason)}
 }
 
-// inheritInDoubt marks the rows that an earlier run left in doubt and returns the hints for checking them.
 func (w *activeBatch) inheritInDoubt(rows []uint32) (hints []wit.Hint) {
 	for n, row := range rows {
 		i := w.batch.items[row]
@@ -56,7 +54,8 @@ func (w *activeBatch) resolveRepeatable() error {
 	}
 	nonRepeatable := map[*item]bool{}
 	for i := range d.Refused {
-		if f := &d.Refused[i]; isCallError(&f.Fault) { // possibly due to an earlier run's knowledge, which only checks get
+		// possibly due to an earlier run's knowledge, which only checks get
+		if f := &d.Refused[i]; isCallError(&f.Fault) {
 			nonRepeatable[w.batch.items[rows[f.Origin]]] = true
 		}
 	}
@@ -95,7 +94,6 @@ func (w *activeBatch) requireReads(j delivery) (jobs []delivery, err error) {
 	return jobs, nil
 }
 
-// allInDoubt reports whether a delivery only checks rows in doubt.
 func (w *activeBatch) allInDoubt(j *delivery) bool {
 	return !slices.ContainsFunc(j.rows, func(row uint32) bool { return w.rowStates[row].inDoubt == nil })
 }
@@ -105,7 +103,6 @@ func (w *activeBatch) uncheckable(row uint32, reason error) delivery {
 	return delivery{active: w, rows: []uint32{row}, uncheckable: w.rowStates[row].inDoubt.withReason(reason)}
 }
 
-// abandonChecks leaves rows in doubt. Inherited ones go to the outcome; the error is the first of the others.
 func (w *activeBatch) abandonChecks(o *outcome, rows []uint32) (failure error) {
 	for _, row := range rows {
 		if d := w.rowStates[row].inDoubt; d.inherited {
@@ -118,7 +115,6 @@ func (w *activeBatch) abandonChecks(o *outcome, rows []uint32) (failure error) {
 	return failure
 }
 
-// resolve records that the outcome of a row is known.
 func (w *activeBatch) resolve(row uint32) {
 	if w.rowStates[row].inDoubt == nil {
 		return
@@ -135,8 +131,8 @@ func (w *activeBatch) resolve(row uint32) {
 	w.task.tracker.apply(inDoubtChanged{item})
 }
 
-// handleInconclusiveCheck decides about a row whose check had no result; retry checks it again.
-func (w *activeBatch) handleInconclusiveCheck(o *outcome, row uint32, f *wit.Fault, retryable bool) (retry bool, err error) {
+func (w *activeBatch) handleInconclusiveCheck(o *outcome, row uint32, f *wit.Fault, retryable bool) (retry bool,
+	err error) {
 	t := w.task
 	t.count.errors.Count()
 	if w.countFailure(row, f) && retryable && w.task.run.stopCtx.Err() == nil {
@@ -160,7 +156,6 @@ func (w *activeBatch) leaveInDoubt(o *outcome, row uint32, reason error) error {
 	return nil
 }
 
-// requestsCheck reports whether a hint requests a check of the row.
 func requestsCheck(hint string) bool {
 	word, _, _ := strings.Cut(hint, " ")
 	return word == wit.HintUncertain

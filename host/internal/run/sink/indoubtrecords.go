@@ -13,25 +13,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Uncertain holds the records of a connector whose outcome is unknown, because a non-repeatable request got no response
-// or an inconclusive one. The tasks of a connector share it: the group assigns a failed task's partitions to another
-// task, which would otherwise send the request again (P19). A started connector finds the records in the commit
-// metadata. The zero value is ready to use.
+// Uncertain holds the records of a connector whose outcome is unknown. Its tasks share it, because the group assigns a
+// failed task's partitions to another task, which would otherwise send the requests again (P19). A started connector
+// finds the records in the commit metadata. The zero value is ready to use.
 type Uncertain struct {
 	mu         sync.Mutex
 	partitions map[topicPartition]*inDoubtPartition
-	// known is what the plugin knew of the service, now or in an earlier run.
-	known wit.Known
+	known      wit.Known
 }
 
 type inDoubtPartition struct {
 	records map[int64]*inDoubtRecord
-	// open has the offsets of the unresolved records.
-	open []offsetRange
-	// moved has offsets that may have been written as records of another offset or topic.
-	moved *offsetRange
-	// decided means that a decision about one of the records was used up once.
-	decided bool
+	open    []offsetRange // the offsets of the unresolved records
+	moved   *offsetRange  // offsets that may have been written as records of another offset or topic
+	decided bool          // a decision about one of the records was used up once
 }
 
 // emptyInDoubt is never modified.
@@ -63,7 +58,6 @@ func (u *Uncertain) forget(r recordID) {
 	}
 }
 
-// isMoved reports whether an open record may have been written from another offset or topic.
 func (u *Uncertain) isMoved(r recordID) bool {
 	p := u.partition(r.topicPartition())
 	return p.moved != nil && containsRange([]offsetRange{*p.moved}, offsetRange{r.offset, r.offset}) &&
@@ -86,7 +80,6 @@ func (u *Uncertain) Known() wit.Known {
 	return u.known
 }
 
-// hint returns the hint by which the plugin checks a record.
 func (u *Uncertain) hint(r *kgo.Record) string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -149,7 +142,6 @@ func (u *Uncertain) count() (n int) {
 	return n
 }
 
-// resolve records that a record is neither in doubt nor settled.
 func (u *Uncertain) resolve(id recordID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -162,7 +154,6 @@ func (u *Uncertain) resolve(id recordID) {
 	}
 }
 
-// restoreDecisions restores from metadata how many decisions about a resolved record were used up.
 func (u *Uncertain) restoreDecisions(id recordID, used int) {
 	u.add(id, nil)
 	u.mu.Lock()
@@ -198,7 +189,6 @@ func (u *Uncertain) decide(id recordID, reason error, requested, used int) (rese
 	return d.resending
 }
 
-// useDecision uses up a pending decision because its record is about to be sent.
 func (u *Uncertain) useDecision(id recordID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -232,14 +222,12 @@ func (u *Uncertain) isResent(r *kgo.Record) bool {
 	return d != nil && d.resending
 }
 
-// openRanges returns the offsets in doubt of a partition from next on, in order.
 func (u *Uncertain) openRanges(tp topicPartition, next int64) []offsetRange {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return rangesFrom(u.partition(tp).open, next)
 }
 
-// movedAndKnown returns the offsets of [Uncertain.moved] from next on, one range at most, and the plugin's knowledge.
 func (u *Uncertain) movedAndKnown(tp topicPartition, next int64) (moved []offsetRange, known wit.Known) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -253,7 +241,6 @@ func (u *Uncertain) movedAndKnown(tp topicPartition, next int64) (moved []offset
 	return moved, u.known
 }
 
-// usedDecisions returns the offsets from next on whose decisions were used up, in order, each as often as it was.
 func (u *Uncertain) usedDecisions(tp topicPartition, next int64) []offsetRange {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -271,11 +258,8 @@ func (u *Uncertain) usedDecisions(tp topicPartition, next int64) []offsetRange {
 	return all
 }
 
-// maxListedRecords bounds the records that a message names one by one.
 const maxListedRecords = 1000
 
-// names returns the records that an operator must decide about, as the settings accept them, and those of them that
-// were sent again.
 func (u *Uncertain) names() (all, resent []string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -317,7 +301,6 @@ func (u *Uncertain) names() (all, resent []string) {
 
 const sendSetting, skipSetting = "errors.uncertain.send", "errors.uncertain.skip"
 
-// inDoubtError names all records in doubt of the connector.
 type inDoubtError struct {
 	error
 	all, resent []string

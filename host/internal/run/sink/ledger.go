@@ -29,7 +29,8 @@ type ledger struct {
 }
 
 func newLedger(d inDoubtLookup) ledger {
-	return ledger{partitions: map[topicPartition]*partition{}, capacity: capacity{inDoubt: d, limit: kafka.MaxCommitText}}
+	return ledger{partitions: map[topicPartition]*partition{},
+		capacity: capacity{inDoubt: d, limit: kafka.MaxCommitText}}
 }
 
 // event is something that happened to a task's records or partitions.
@@ -37,10 +38,9 @@ type event interface{ apply(l *ledger) effects }
 
 // effects are the consequences of an event; the event's type documents which fields it sets.
 type effects struct {
-	items  []*item
-	resets []offsetReset
-	// settled holds records without unsettled rows, so that no decision about them is needed.
-	settled   []recordID
+	items     []*item
+	resets    []offsetReset
+	settled   []recordID // records without unsettled rows
 	revoked   []*partition
 	offsets   kafka.Offsets
 	number    int
@@ -52,7 +52,6 @@ type effects struct {
 
 func (l *ledger) apply(e event) effects { return e.apply(l) }
 
-// offsetReset is a partition that continues below what was read or committed; dropped counts the unsettled records.
 type offsetReset struct {
 	tp      topicPartition
 	offset  int64
@@ -103,10 +102,8 @@ func (e recordsRead) apply(l *ledger) (out effects) {
 	return out
 }
 
-// maxItemBlock bounds the items that are allocated, and so kept in memory, together.
 const maxItemBlock = 64
 
-// samePartitionRun counts the first records that are of one partition, maxItemBlock at most.
 func samePartitionRun(records []*kgo.Record) (n int) {
 	for n < min(len(records), maxItemBlock) && records[n].Partition == records[0].Partition &&
 		records[n].Topic == records[0].Topic {
@@ -153,13 +150,13 @@ func (e offsetFetched) apply(l *ledger) (out effects) {
 	}
 	p.committed, p.baseOffset, p.toCheck = e.committed, e.committed, e.inDoubt
 	p.storedCommit = &commitEntry{offset: e.committed, metadata: e.text}
-	p.inherited = metadata{settled: mergeRanges(e.settled), inDoubt: l.inDoubt.openRanges(e.tp, e.committed)}.stateRanges(e.committed)
+	p.inherited = metadata{settled: mergeRanges(e.settled),
+		inDoubt: l.inDoubt.openRanges(e.tp, e.committed)}.stateRanges(e.committed)
 	p.dirty = p.dirty || e.unstored
 	p.previousPending = e.unstored
 	return out
 }
 
-// rowsTransformed: the transforms made rows of a record, of which remaining must be written.
 type rowsTransformed struct {
 	item      *item
 	rows      uint32
@@ -172,8 +169,6 @@ func (e rowsTransformed) apply(*ledger) (out effects) {
 	return out
 }
 
-// rowsSettled: a row of each record is settled, written by a non-repeatable request or not. Its effect is the records
-// whose remaining rows are all rejected.
 type rowsSettled struct {
 	items   []*item
 	written bool
@@ -201,8 +196,6 @@ func (i *item) settle(out *effects) {
 	}
 }
 
-// rowRejected: a row of a record cannot be written, or with [wholeRecord] the whole record. ok reports whether no other
-// row remains.
 type rowRejected struct {
 	item    *item
 	part    int
@@ -231,7 +224,6 @@ func (e deadLetterStored) apply(*ledger) (out effects) {
 	return out
 }
 
-// inDoubtChecked: inherited records in doubt were checked or cannot be checked.
 type inDoubtChecked struct{ items []*item }
 
 func (e inDoubtChecked) apply(*ledger) (out effects) {
@@ -261,8 +253,7 @@ func (knownChanged) apply(l *ledger) effects {
 	return out
 }
 
-// encodingStarted: rows of these records are about to be encoded. ok reports that metadata must be stored first,
-// because only then their maximum length is known.
+// encodingStarted has the effect ok if metadata must be stored first: only then their maximum length is known.
 type encodingStarted struct{ items []*item }
 
 func (e encodingStarted) apply(*ledger) (out effects) {
@@ -274,8 +265,7 @@ func (e encodingStarted) apply(*ledger) (out effects) {
 	return out
 }
 
-// deliveryAnnounced: a delivery with rows of these records is about to be sent. number is for [ledger.isDurable]. A
-// non-repeatable one is followed by outcomeKnown.
+// deliveryAnnounced has the effect number for [ledger.isDurable]. outcomeKnown follows if it is non-repeatable.
 type deliveryAnnounced struct {
 	items         []*item
 	nonRepeatable bool
@@ -291,7 +281,6 @@ func (e deliveryAnnounced) apply(l *ledger) effects {
 	return storeRequested{}.apply(l)
 }
 
-// storeRequested: what is settled now must be stored. number is for [ledger.isDurable].
 type storeRequested struct{}
 
 func (storeRequested) apply(l *ledger) effects {
@@ -309,22 +298,17 @@ func (e outcomeKnown) apply(*ledger) (out effects) {
 	return out
 }
 
-// isDurable reports whether the stored metadata contain what was announced.
 func (l *ledger) isDurable(seq int) bool { return seq <= l.durableSeq }
 
-// startResult reports whether a delivery may start.
 type startResult int
 
 const (
 	startOK startResult = iota
-	// startMetadataFull means that its outcome might not fit into the metadata before other deliveries have ended.
 	startMetadataFull
-	// startRevoked means that another member owns some of its records, or that they are read again.
 	startRevoked
 )
 
-// deliveryStart: a delivery with rows of these records wants to start; idle means that none is in flight. After
-// startOK, deliveryEnded follows.
+// deliveryStart wants to send a delivery; idle means that none is in flight. deliveryEnded follows if it may.
 type deliveryStart struct {
 	items []*item
 	idle  bool
@@ -385,8 +369,7 @@ func (e inFlightChanged) apply(*ledger) effects {
 	return effects{completed: e.delta < 0, ok: true}
 }
 
-// commitStarted: a commit begins. Its effects are the settled offsets and the sequence number. commitSucceeded or
-// commitFailed follows.
+// commitStarted has the effects offsets and number; commitSucceeded or commitFailed follows.
 type commitStarted struct{}
 
 func (commitStarted) apply(l *ledger) effects {
@@ -501,7 +484,6 @@ func (e metadataLimited) apply(l *ledger) (out effects) {
 	return out
 }
 
-// assigned: this task owns the partitions from now on, in new assignments.
 type assigned struct{ partitions map[string][]int32 }
 
 func (e assigned) apply(l *ledger) (out effects) {
@@ -511,7 +493,6 @@ func (e assigned) apply(l *ledger) (out effects) {
 	return out
 }
 
-// revoking: the partitions are about to be revoked, nothing of them is sent from now on.
 type revoking struct{ partitions map[string][]int32 }
 
 func (e revoking) apply(l *ledger) (out effects) {
@@ -523,8 +504,7 @@ func (e revoking) apply(l *ledger) (out effects) {
 	return out
 }
 
-// revoked: the partitions are revoked. Its effect is the settled offsets to commit; none if lost, because another
-// member may own them.
+// revoked has the settled offsets as effect, unless another member may own the partitions (lost).
 type revoked struct {
 	partitions map[string][]int32
 	lost       bool
@@ -558,7 +538,6 @@ func eachPartition(partitions map[string][]int32) func(yield func(topicPartition
 	}
 }
 
-// snapshot reports which records are settled, and which would be in doubt if the task ended now.
 func (l *ledger) snapshot(records []*kgo.Record) (settled, inDoubt []bool) {
 	settled, inDoubt = make([]bool, len(records)), make([]bool, len(records))
 	items := map[recordID]*item{}

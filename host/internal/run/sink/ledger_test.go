@@ -272,7 +272,8 @@ func (m *modelled) commit() {
 // settled, the metadata agree with what has happened, and they fit.
 func TestSchedules(t *testing.T) {
 	for seed := range uint64(300) {
-		m := &modelled{Rand: rand.New(rand.NewPCG(seed, 21)), t: t, at: topicPartition{"t", 0}, fates: make([]fate, 120)}
+		m := &modelled{Rand: rand.New(rand.NewPCG(seed, 21)), t: t, at: topicPartition{"t", 0},
+			fates: make([]fate, 120)}
 		m.start()
 		for range 400 {
 			switch m.IntN(40) {

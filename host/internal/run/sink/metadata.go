@@ -22,9 +22,8 @@ import (
 // [Task.restorePartition]; `known=nGa3,f81x` is what the plugin knew of the service, see [wit.Known].
 type metadata struct {
 	inDoubt, decided, inFlight, settled []offsetRange
-	// moved has one range at most.
-	moved []offsetRange
-	known wit.Known
+	moved                               []offsetRange // one range at most
+	known                               wit.Known
 }
 
 const inDoubtName, decidedName, inFlightName, settledName = "uncertain", "decided", "sent", "settled"
@@ -48,10 +47,8 @@ const (
 
 const bitmapDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// bitmapLength returns how many characters so many offsets take.
 func bitmapLength(offsets int64) int64 { return (offsets + 2) / 3 }
 
-// maxListOnly is the length up to which metadata are readable lists only.
 const maxListOnly = 64
 
 // encode returns the text that is stored with the offset next: the shorter one of lists and bitmap.
@@ -109,7 +106,6 @@ func (n metadata) listsLength(next int64) (length int) {
 	return max(length-1, 0)
 }
 
-// cost returns the length of a range in a list, with its separator.
 func (s offsetRange) cost(next int64) int {
 	n := digits(s.first-next) + 1
 	if s.last > s.first {
@@ -143,14 +139,12 @@ func (n metadata) encodeLists(next int64) string {
 	return out.String()
 }
 
-// stateRange has the cost of the range in a list.
 type stateRange struct {
 	offsetRange
 	state byte
 	cost  int64
 }
 
-// stateRanges returns all ranges but the decisions, in order.
 func (n metadata) stateRanges(next int64) []stateRange {
 	all := make([]stateRange, 0, len(n.inDoubt)+len(n.inFlight)+len(n.settled))
 	add := func(ranges []offsetRange, state byte) {
@@ -218,7 +212,6 @@ func (n metadata) encodeBitmap(next int64) string {
 	return out + bitmapName + "=" + strconv.FormatInt(first-next, 10) + ":" + string(code)
 }
 
-// list returns nil for stateOpen.
 func (n *metadata) list(state byte) *[]offsetRange {
 	switch state {
 	case stateSettled:

@@ -36,7 +36,8 @@ func TestNotes(t *testing.T) {
 	}
 	for _, text := range []string{"settled", "settled=", "settled=1-", "settled=3-1", "settled=-1", "other=1",
 		"settled=1;2", "uncertain=0-9000000000000",
-		"known=12345678901234567", "moved=x", "moved=", "uncertain=0-9223372036854775807", "settled=9223372036854775807", "sent=x", "sent=0-100001"} {
+		"known=12345678901234567", "moved=x", "moved=", "uncertain=0-9223372036854775807",
+		"settled=9223372036854775807", "sent=x", "sent=0-100001"} {
 		if _, err := parseMetadata(7, text); err == nil {
 			t.Errorf("%q: expected an error", text)
 		}
@@ -124,7 +125,8 @@ func TestKeysInMessages(t *testing.T) {
 		`{"schema":{"type":"struct","fields":[{"field":"OrderID","type":"int32"}]},"payload":{"OrderID":7}}`: `{"OrderID":7}`,
 		` {"payload":"x","schema":{"type":"string"}}`:                                                        `"x"`,
 		`{"schema":null,"payload":1}`:                                                                        `1`,
-		`{"OrderID":7}`:                                                                                      `{"OrderID":7}`, `{"payload":7}`: `{"payload":7}`, "plain": "plain", "": "", "{": "{",
+		`{"OrderID":7}`:                                                                                      `{"OrderID":7}`,
+		`{"payload":7}`:                                                                                      `{"payload":7}`, "plain": "plain", "": "", "{": "{",
 		long: long[:maxShownKey] + "…",
 	} {
 		assert.Equal(t, want, string(shortKey([]byte(key))), key)

@@ -157,7 +157,8 @@ func TestDecisionsAboutAnotherLog(t *testing.T) {
 			"errors.uncertain.skip=t-0@1"},
 		{"to come", "", "t-0@900", 1, kafka.CommitMetadata{WrittenFor: 2, Moved: "copied", End: 5},
 			"errors.uncertain.skip=t-0@900"},
-		{"cut off or a copy", "", "t-0@2", 1, kafka.CommitMetadata{WrittenFor: 1, End: 3}, "errors.uncertain.skip=t-0@2"},
+		{"cut off or a copy", "", "t-0@2", 1, kafka.CommitMetadata{WrittenFor: 1, End: 3},
+			"errors.uncertain.skip=t-0@2"},
 		{"cut off", "", "t-0@3", 1, kafka.CommitMetadata{WrittenFor: 1, Verified: true, End: 3},
 			"errors.uncertain.skip=t-0@3"},
 		{"cut off after it", "", "t-0@2", 1, kafka.CommitMetadata{WrittenFor: 1, Verified: true, End: 3}, ""},
@@ -340,7 +341,8 @@ func TestRecordsOfACopyAreBounded(t *testing.T) {
 	}{{maxInDoubt, false}, {maxInDoubt + 1, true}} {
 		runtest.Bubble(t, fmt.Sprint(c.last), func(t *testing.T) {
 			x := newCopied(&checker{}, 3, func(int) bool { return false })
-			x.stands(1, fmt.Sprintf("settled=%d", c.last-1), kafka.CommitMetadata{WrittenFor: 1, Moved: "copied", End: 3})
+			x.stands(1, fmt.Sprintf("settled=%d", c.last-1), kafka.CommitMetadata{WrittenFor: 1, Moved: "copied",
+				End: 3})
 			_, err := x.run(t)
 			if !c.fails {
 				require.NoError(t, err)

@@ -27,7 +27,6 @@ func (s recordID) String() string { return fmt.Sprintf("%s-%d@%d", s.topic, s.pa
 
 func (s recordID) topicPartition() topicPartition { return topicPartition{s.topic, s.partition} }
 
-// offsetRange includes both offsets.
 type offsetRange struct{ first, last int64 }
 
 func (s offsetRange) String() string {
@@ -37,7 +36,6 @@ func (s offsetRange) String() string {
 	return strconv.FormatInt(s.first, 10) + "-" + strconv.FormatInt(s.last, 10)
 }
 
-// parseOffsetRange reads 3 or 1-3.
 func parseOffsetRange(text string) (s offsetRange, ok bool) {
 	first, last, isRange := strings.Cut(text, "-")
 	if !isRange {
@@ -49,7 +47,6 @@ func parseOffsetRange(text string) (s offsetRange, ok bool) {
 	return s, err1 == nil && err2 == nil && s.first >= 0 && s.last >= s.first
 }
 
-// mergeRanges sorts ranges and merges adjacent ones.
 func mergeRanges(all []offsetRange) []offsetRange {
 	slices.SortFunc(all, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
 	out := all[:0]

@@ -235,7 +235,7 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 	runtest.Bubble(t, "not to be stored", func(t *testing.T) {
 		x := prepare(t)
 		x.group.refuse = errors.New("no coordinator")
-		runtest.Fails(t, retry(t, x, 1, "uncertain=0", "t-0@0"), "is not sent again, because it cannot be stored",
+		runtest.Fails(t, retry(t, x, 1, "uncertain=0", "t-0@0"), "not sent again, because the use of",
 			"no coordinator")
 	})
 	runtest.Bubble(t, "refused", func(t *testing.T) {

@@ -12,24 +12,18 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/task"
 )
 
-// item is a consumed record until it is settled.
 type item struct {
 	record    *kgo.Record
 	partition *partition
 	// offset is a copy of the record's offset: each commit scans all items without touching their records.
-	offset int64
-	// remaining counts the unsettled rows.
-	remaining int
-	// attempted is true if a request with a row of it was sent, by this task or an earlier one.
-	attempted bool
-	// written counts the rows that non-repeatable requests have written.
-	written int
+	offset    int64
+	remaining int  // counts the unsettled rows
+	attempted bool // true if a request with a row of it was sent, by this task or an earlier one
+	written   int  // counts the rows that non-repeatable requests have written
 	// nonRepeatable counts the non-repeatable deliveries with rows of it that are in flight or announced.
 	nonRepeatable int
-	// rows counts the rows that the transforms made of it, including those written before a replay.
-	rows uint32
-	// rejected has the rows that cannot be written; they are settled when the record's dead letter is stored.
-	rejected *rejection
+	rows          uint32 // counts the rows that the transforms made of it, including those written before a replay
+	rejected      *rejection
 }
 
 func (i *item) String() string {
@@ -37,7 +31,6 @@ func (i *item) String() string {
 		shortKey(i.record.Key))
 }
 
-// bytes estimates the memory of the record.
 func (i *item) bytes() int { return 400 + len(i.record.Key) + len(i.record.Value) }
 
 func (i *item) unsettled() bool { return i.remaining > 0 }
@@ -49,13 +42,11 @@ func (i *item) revoked() bool { return i.partition.revoked }
 
 func (i *item) previousPending() bool { return i.partition.previousPending }
 
-// readyForDLQ reports whether all unsettled rows are rejected.
 func (i *item) readyForDLQ() bool {
 	r := i.rejected
 	return r != nil && (r.whole || len(r.parts) == i.remaining)
 }
 
-// maxShownKey bounds a key in messages, in bytes.
 const maxShownKey = 100
 
 // shortKey returns a key as messages show it: without the schema envelope of JSON converters, and cut.
@@ -80,14 +71,12 @@ type Letter struct {
 	Place string
 }
 
-// rejection has the rejected rows of a record, or the whole record, with the first error.
 type rejection struct {
 	failure Letter
 	parts   []uint32
 	whole   bool
 }
 
-// wholeRecord stands for all rows of a record.
 const wholeRecord = -1
 
 func (i *item) failedRecord(replayed task.DeadLetter) Letter {
@@ -100,36 +89,26 @@ func (i *item) failedRecord(replayed task.DeadLetter) Letter {
 
 // partition is one assignment of a partition of a topic: a later assignment is another value.
 type partition struct {
-	tp topicPartition
-	// items are in offset order; the first one is unsettled.
-	items []*item
-	// bytes is the sum of the items' bytes.
-	bytes int
-	// lastSettled is the last record that was removed from items, nil if none was.
-	lastSettled *kgo.Record
-	// revoked means that nothing of it is delivered or committed any more.
-	revoked bool
+	tp          topicPartition
+	items       []*item     // in offset order; the first one is unsettled
+	bytes       int         // the sum of the items' bytes
+	lastSettled *kgo.Record // the last record that was removed from items, nil if none was
+	revoked     bool        // nothing of it is delivered or committed any more
 	// startedRows counts its rows in deliveries that have started and not ended, inFlightRows those in deliveries that
 	// were sent.
 	startedRows, inFlightRows int
-	// nextOffset follows the last record that was read.
-	nextOffset int64
-	// committed is the group's offset: -1 for none, offsetUnknown until it was fetched.
-	committed int64
-	// dirty means that the next commit must include the partition.
-	dirty bool
-	// previousPending means that what an earlier assignment has settled is not stored yet.
-	previousPending bool
+	nextOffset                int64 // follows the last record that was read
+	committed                 int64 // the group's offset: -1 for none, offsetUnknown until it was fetched
+	dirty                     bool  // the next commit must include the partition
+	previousPending           bool  // what an earlier assignment has settled is not stored yet
 	// lastCommit was given to the last commit, storedCommit is known to be stored.
 	lastCommit, storedCommit *commitEntry
-	// baseOffset is the least offset that metadata may still be stored with, -1 if unknown.
-	baseOffset int64
+	baseOffset               int64 // the least offset that metadata may still be stored with, -1 if unknown
 	// maxStarted is the last offset of a started delivery, -1 for none. inherited is what an earlier task's metadata
 	// state of offsets after it, in order.
 	maxStarted int64
 	inherited  []stateRange
-	// toCheck has the inherited offsets in doubt that are still to be checked.
-	toCheck map[int64]bool
+	toCheck    map[int64]bool // the inherited offsets in doubt that are still to be checked
 }
 
 const offsetUnknown = -2
@@ -137,8 +116,7 @@ const offsetUnknown = -2
 type commitEntry struct {
 	offset   int64
 	metadata string
-	// own is true for metadata of this assignment, false for what an earlier one has stored or may have.
-	own bool
+	own      bool // true for metadata of this assignment, false for what an earlier one has stored or may have
 }
 
 func (c *commitEntry) text() string {
@@ -148,7 +126,6 @@ func (c *commitEntry) text() string {
 	return c.metadata
 }
 
-// inheritedSettled reports whether an earlier task has settled the offset; nothing beyond it was read.
 func (p *partition) inheritedSettled(offset int64) bool {
 	n, _ := slices.BinarySearchFunc(p.inherited, offset+1, func(s stateRange, first int64) int {
 		return cmp.Compare(s.first, first)
@@ -161,7 +138,6 @@ func (p *partition) inheritedSettled(offset int64) bool {
 	return false
 }
 
-// advance removes settled items from the front.
 func (p *partition) advance() {
 	n := 0
 	for ; n < len(p.items) && !p.items[n].unsettled(); n++ {

@@ -127,7 +127,8 @@ func TestReplayThatCannotBeginKeepsWhatIsKnown(t *testing.T) {
 	x := newWorld(&writer{})
 	x.o.Send = []string{"no name"} // which the task refuses before it reads
 	err := Deliver(t.Context(), x.o, Replay{Turn: &group{},
-		Letters: []task.DeadLetter{{Sent: true, Record: &kgo.Record{Topic: "t", Offset: 7, Timestamp: time.UnixMilli(7)}}},
+		Letters: []task.DeadLetter{{Sent: true, Record: &kgo.Record{Topic: "t", Offset: 7,
+			Timestamp: time.UnixMilli(7)}}},
 		Store: func(_ context.Context, settled, inDoubt []bool) error {
 			t.Errorf("stored settled %v, sent %v", settled, inDoubt)
 			return errors.New("nothing is to be stored")

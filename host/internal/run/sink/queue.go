@@ -9,14 +9,11 @@ import (
 
 // queue holds the deliveries to send, by lane; the one whose rows were read first is next. It belongs to one goroutine.
 type queue struct {
-	// lanes are the non-empty lanes by ordering key.
-	lanes map[uint32]*lane
+	lanes map[uint32]*lane // the non-empty lanes by ordering key
 	// ready are the lanes without a delivery in flight, by the partition of their next row.
-	ready map[*partition]*laneHeap
-	// blocked partitions wait until a delivery has ended.
-	blocked map[*partition]bool
-	// version is the context version that produced the ordering keys.
-	version contextVersion
+	ready   map[*partition]*laneHeap
+	blocked map[*partition]bool // partitions wait until a delivery has ended
+	version contextVersion      // the context version that produced the ordering keys
 	// settledSeq is, by lane, the sequence number that must be durable before the lane's next delivery is sent: it
 	// covers what the lane has settled. minSeq is the same for all lanes, kept from earlier versions.
 	settledSeq map[uint32]int
@@ -97,7 +94,6 @@ func (q *queue) dropDurable(stored func(seq int) bool) {
 	maps.DeleteFunc(q.settledSeq, func(_ uint32, seq int) bool { return stored(seq) })
 }
 
-// pushBack returns a lane whose started delivery was not sent.
 func (q *queue) pushBack(l *lane) {
 	clear(q.blocked)
 	q.push(l)
@@ -113,7 +109,6 @@ func (q *queue) first() *lane {
 	return first
 }
 
-// removeBatch removes the deliveries of the last batch, none of which has started.
 func (q *queue) removeBatch(w *activeBatch) (jobs []delivery) {
 	cut := func(l *lane) {
 		n := len(l.deliveries)
@@ -144,7 +139,6 @@ func (q *queue) removeBatch(w *activeBatch) (jobs []delivery) {
 	return jobs
 }
 
-// pop removes the next lane until complete or pushBack returns it.
 func (q *queue) pop(l *lane) {
 	p := l.deliveries[0].partition()
 	if heap.Pop(q.ready[p]); q.ready[p].Len() == 0 {
@@ -165,7 +159,6 @@ func (q *queue) forget(l *lane) {
 
 func (q *queue) block(l *lane) { q.blocked[l.deliveries[0].partition()] = true }
 
-// complete returns a lane without its first delivery, which the replacements precede.
 func (q *queue) complete(l *lane, replacement []delivery) {
 	clear(q.blocked)
 	l.deliveries[0] = delivery{}

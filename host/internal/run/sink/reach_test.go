@@ -41,7 +41,8 @@ func TestTopicsAfterTransforms(t *testing.T) {
 				x.ok(t)
 				var logged []string
 				for line := range strings.Lines(out.String()) {
-					if strings.Contains(line, "no setting names the topic") || strings.Contains(line, "no record can reach") {
+					if strings.Contains(line, "no setting names the topic") ||
+						strings.Contains(line, "no record can reach") {
 						logged = append(logged, line)
 					}
 				}

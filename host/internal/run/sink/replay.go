@@ -55,7 +55,6 @@ func Deliver(ctx context.Context, o Options, r Replay) error {
 	return err
 }
 
-// replayConsumer is the consumer of replayed records.
 type replayConsumer struct {
 	Turn
 	replay   Replay

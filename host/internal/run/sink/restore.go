@@ -11,13 +11,13 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// restorePartition applies what an earlier run, or another task of the connector, has stored with the group's offset of an
-// assigned partition, and the operator's decisions about its records in doubt.
+// restorePartition applies what an earlier run, or another task of the connector, has stored with the group's offset of
+// an assigned partition, and the operator's decisions about its records in doubt.
 func (t *Task) restorePartition(topic string, partition int32, next int64, stored kafka.CommitMetadata) {
 	tp := topicPartition{topic, partition}
 	n, err := parseMetadata(next, stored.Text)
 	if err != nil {
-		t.fail(fmt.Errorf("topic %s, partition %d: the metadata of the group's offset %d cannot be read, so that it is "+
+		t.fail(fmt.Errorf("topic %s, partition %d: the metadata of the group's offset %d cannot be read, so it is "+
 			"unknown which records after it were written: %w; check the service, then set the group's offset again "+
 			"with Kafka's tools", topic, partition, next, err))
 		return
@@ -83,8 +83,8 @@ func (t *Task) mismatchedMetadata(tp topicPartition, n metadata, next, last int6
 	return n, nil
 }
 
-// inDoubtCauses returns why records are in doubt. Requests in flight are in doubt unless the metadata are this process's
-// own, or it has settled their records since.
+// inDoubtCauses returns why records are in doubt. Requests in flight are in doubt unless the metadata are this
+// process's own, or it has settled their records since.
 func (n metadata) inDoubtCauses(unstored []offsetRange, own bool) map[int64]error {
 	causes := map[int64]error{}
 	for _, s := range n.inFlight {
@@ -105,7 +105,6 @@ func (n metadata) inDoubtCauses(unstored []offsetRange, own bool) map[int64]erro
 	return causes
 }
 
-// applyDecisions applies the operator's decisions about records in doubt and returns those to skip and those to check.
 func (t *Task) applyDecisions(tp topicPartition, causes map[int64]error, used map[int64]int) (skipped []offsetRange,
 	toCheck map[int64]bool) {
 	toCheck = map[int64]bool{}
@@ -126,8 +125,6 @@ func (t *Task) applyDecisions(tp topicPartition, causes map[int64]error, used ma
 	return skipped, toCheck
 }
 
-// metadataMismatch returns why metadata do not describe the records after the committed offset, empty if they do as far
-// as one can tell.
 func metadataMismatch(n metadata, next int64, stored kafka.CommitMetadata) string {
 	if _, read := n.lastOffsets(next); stored.Moved == "" && stored.Text != "" && read >= stored.End {
 		return fmt.Sprintf("they contain offset %d, but the partition ends at %d: it has lost records, or is a copy",

@@ -9,7 +9,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// resultHandler applies the results of a delivery's rows.
 type resultHandler struct {
 	*activeBatch
 	out      *outcome
@@ -69,7 +68,8 @@ func (g *resultHandler) handleRow(row uint32, v wit.Verdict) {
 			g.checkRows, g.backoffChecks = append(g.checkRows, row), true
 		}
 	case v.Refused != nil:
-		if retry, err := g.handleRejected(g.out, g.j, row, v.Refused, g.status, g.noAnswer); !g.addFailure(err) && retry {
+		if retry, err := g.handleRejected(g.out, g.j, row, v.Refused, g.status, g.noAnswer); !g.addFailure(err) &&
+			retry {
 			g.retryRows, g.backoff, state.hint = append(g.retryRows, row), true, ""
 		}
 		if state.inDoubt != nil {
@@ -118,7 +118,6 @@ func (g *resultHandler) addFailure(err error) bool {
 	return err != nil
 }
 
-// maxRetryWait bounds the wait that a result can request.
 const maxRetryWait = time.Minute
 
 func (g *resultHandler) wait(retryAfter time.Duration) error {
@@ -150,14 +149,16 @@ func (w *activeBatch) handleRejected(o *outcome, j *delivery, row uint32, f *wit
 	case j.isRetriable(f, status, t.o.Client.Retry()):
 		t.count.errors.Count()
 		if !w.countFailure(row, f) {
-			return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.rowStates[row].failures), err: f}
+			return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.rowStates[row].failures),
+				err: f}
 		}
 		t.o.Tally.Retries.Add(1)
 		task.TriedAgain(t.log, t.o.Client, "row to be written again", "record", item.String(), "error", f)
 		return true, nil
 	case !j.Request.Repeatable && !provesNotWritten(f, status):
 		t.count.errors.Count()
-		w.markInDoubt(row, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method, transport.ShownTarget(j.Request.Target),
+		w.markInDoubt(row, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method,
+			transport.ShownTarget(j.Request.Target),
 			status, f))
 		return false, nil
 	case isCallError(f):
@@ -184,8 +185,7 @@ func (j *delivery) isRetriable(f *wit.Fault, status uint16, retry transport.Retr
 	return f.Code != nil && retry.NamesMessage(*f.Code) || f.Kind == wit.FaultTransient && provesNotWritten(f, status)
 }
 
-// shouldReencode reports whether a row is encoded again; after too many attempts it is rejected. With this result the
-// plugin states that the row was not written, whatever the status.
+// shouldReencode: the plugin states by a retry that the row was not written, whatever the status.
 func (w *activeBatch) shouldReencode(o *outcome, row uint32, r *wit.Retry, noAnswer *transport.NoAnswer) (bool, error) {
 	t, item := w.task, w.batch.items[row]
 	if r.Fault == nil {
@@ -209,8 +209,7 @@ func (w *activeBatch) shouldReencode(o *outcome, row uint32, r *wit.Retry, noAns
 	return false, nil
 }
 
-// repeatsWithoutProgress counts how often a row came back without an error and without progress: only a first, new hint
-// is progress.
+// repeatsWithoutProgress counts an earlier hint, or a second one, as no progress.
 func (w *activeBatch) repeatsWithoutProgress(row uint32, r *wit.Retry) int {
 	state := &w.rowStates[row]
 	if r.Fault != nil || state.repeats == 1 && r.Hint != state.hint {

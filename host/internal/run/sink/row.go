@@ -13,7 +13,6 @@ func (w *activeBatch) settleRow(o *outcome, row uint32, nonRepeatable bool) {
 	o.forDLQ = append(o.forDLQ, w.task.tracker.apply(rowsSettled{w.batch.items[row : row+1], nonRepeatable}).items...)
 }
 
-// rejectRow rejects a row; if none may be skipped, the task fails when everything that was read before is settled.
 func (w *activeBatch) rejectRow(o *outcome, row uint32, stage task.ErrorStage, fault error) {
 	err := w.task.reject(o, w.batch.items[row], int(w.batch.recordIDs.IDs[row].Part), stage, fault)
 	if err == nil {
@@ -31,7 +30,6 @@ func (w *activeBatch) rowsError(rows []uint32, stage string, err error) error {
 	return &recordError{item: w.batch.items[rows[0]], more: len(rows) - 1, stage: stage, err: err}
 }
 
-// maxRepeats bounds how often a row is encoded again without an error.
 const maxRepeats = 16
 
 func (w *activeBatch) countRepeat(row uint32, r *wit.Retry) (bool, error) {
@@ -52,7 +50,8 @@ func (w *activeBatch) countFailure(row uint32, f *wit.Fault) bool {
 	}
 	state.failures++
 	retry := w.task.o.Client.Retry()
-	return state.failures <= retry.Times() || isRetriable(f, retry) && w.task.o.Retry.Allows(time.Since(state.failedSince))
+	return state.failures <= retry.Times() || isRetriable(f, retry) &&
+		w.task.o.Retry.Allows(time.Since(state.failedSince))
 }
 
 // isCallError reports whether an error is not the row's: the next row would fail as well.

@@ -89,7 +89,8 @@ func (t *Task) logSummary() {
 	p, c := t.Progress(), t.count
 	t.log.Info("sink task ended", "rows", p.Written, "read", p.Read, "deliveries", p.Requests, "batches", p.Batches,
 		"ignored", p.Ignored, "skipped", p.Skipped, "again", p.Again, slog.Group("at_work", "convert", c.convert.Took(),
-			"transform", c.transform.Took(), "encode", c.encode.Took(), "send", c.send.Took(), "settle", c.settle.Took()))
+			"transform", c.transform.Took(), "encode", c.encode.Took(), "send", c.send.Took(), "settle",
+			c.settle.Took()))
 }
 
 var errStopped = errors.New("the stop took too long")

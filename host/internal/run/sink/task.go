@@ -102,8 +102,7 @@ type Task struct {
 	log     *slog.Logger
 	tracker *offsetTracker
 	count   *counters
-	// run is set from the start of Run on.
-	run *runContext
+	run     *runContext
 
 	finishing  chan struct{}
 	finishOnce sync.Once
@@ -126,13 +125,11 @@ type runContext struct {
 	// stopCtx ends when the task has to stop. startCtx also ends on failure: nothing new is started then. Later
 	// requestCtx cancels requests in flight, then resultCtx the handling of their responses.
 	stopCtx, startCtx, requestCtx, resultCtx context.Context
-	// fail ends startCtx.
-	fail context.CancelFunc
+	fail                                     context.CancelFunc // ends startCtx
 }
 
 func (r *runContext) isEnding() bool { return r.startCtx.Err() != nil }
 
-// openedVersion is an opened version of the plugin.
 type openedVersion struct {
 	code   Code
 	topics []string
@@ -231,9 +228,10 @@ func NewTask(o Options) *Task {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	log := o.Logger.With("connector", o.Connector, "task", o.Task)
-	t := &Task{o: o, log: log, tracker: newOffsetTracker(o.Settled, o.Uncertain, log), count: &counters{startedAt: time.Now()},
-		skips: &task.Skips{}, finishing: make(chan struct{}), broken: make(chan error, 1), knownChanged: make(chan struct{},
-			1)}
+	t := &Task{o: o, log: log, tracker: newOffsetTracker(o.Settled, o.Uncertain, log),
+		count: &counters{startedAt: time.Now()},
+		skips: &task.Skips{}, finishing: make(chan struct{}), broken: make(chan error, 1),
+		knownChanged: make(chan struct{}, 1)}
 	t.skips.Tolerance, t.skips.Message = o.Tolerance, recordSkipped
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Writer, *openedVersion]{
 		New:  func(c Code) *openedVersion { return &openedVersion{code: c, responseLock: guard.NewTurn()} },
@@ -268,7 +266,6 @@ func (t *Task) Has(topic string, partition int32) bool {
 	return t.tracker.owns(topicPartition{topic, partition})
 }
 
-// fail ends the task; the first error counts.
 func (t *Task) fail(err error) {
 	select {
 	case t.broken <- err:
@@ -276,7 +273,8 @@ func (t *Task) fail(err error) {
 	}
 }
 
-func (t *Task) callOpen(ctx context.Context, w Writer, o *openedVersion, state []byte, answers []wit.Response) (*wit.Need,
+func (t *Task) callOpen(ctx context.Context, w Writer, o *openedVersion, state []byte,
+	answers []wit.Response) (*wit.Need,
 	error) {
 	result, err := w.OpenSink(ctx, t.o.Component, task.Seen(o.code, t.o.Settings), state, answers)
 	if err == nil && result.Ready != nil {
@@ -285,7 +283,6 @@ func (t *Task) callOpen(ctx context.Context, w Writer, o *openedVersion, state [
 	return result.Ask, err
 }
 
-// compatible returns an error if a newer version names other topics.
 func (t *Task) compatible(_ context.Context, o *openedVersion) error {
 	if prior := t.plugin.Opened().topics; !slices.Equal(o.topics, prior) {
 		return fmt.Errorf("expected the topics %q, found %q: restart the task to change topics", prior,
@@ -294,13 +291,11 @@ func (t *Task) compatible(_ context.Context, o *openedVersion) error {
 	return nil
 }
 
-// reopen opens a version again because its context is stale. Deliveries of the old one still use that.
 func (t *Task) reopen(ctx context.Context, o *openedVersion) (*openedVersion, error) {
 	t.log.Info("the plugin's context is stale: opening the plugin again", "version", o.code.Version())
 	return t.plugin.Reopen(ctx, o)
 }
 
-// markInDoubt records that the outcome of a record is unknown and returns the task's error.
 func (t *Task) markInDoubt(i *item, reason error) *recordError {
 	t.o.Uncertain.add(idOf(i.record), reason)
 	t.tracker.apply(inDoubtChanged{i})

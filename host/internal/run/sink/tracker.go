@@ -15,10 +15,9 @@ import (
 
 // offsetTracker is a task's ledger for all of its goroutines: stages, deliveries and the group's callbacks.
 type offsetTracker struct {
-	mu     sync.Mutex
-	ledger ledger
-	// completed is closed when a delivery completes; nil while nobody waits for it.
-	completed         chan struct{}
+	mu                sync.Mutex
+	ledger            ledger
+	completed         chan struct{} // closed when a delivery completes; nil while nobody waits for it
 	revokedPartitions *Settled
 	inDoubt           *Uncertain
 	log               *slog.Logger
@@ -108,7 +107,6 @@ func (a *offsetTracker) snapshot(records []*kgo.Record) (settled, inDoubt []bool
 	return a.ledger.snapshot(records)
 }
 
-// waitInFlight returns when no delivery with rows of these partitions is in flight, or when ctx ends.
 func (a *offsetTracker) waitInFlight(ctx context.Context, partitions ...*partition) {
 	for {
 		a.mu.Lock()
@@ -163,7 +161,6 @@ func (a *offsetTracker) metadata(topic string, n int32, next int64) (text string
 	return out.text, out.ok
 }
 
-// withCommitted adds to the error of a record what is committed and written of its partition.
 func (a *offsetTracker) withCommitted(err error) error {
 	var e *recordError
 	if !errors.As(err, &e) || isInDoubt(err) {
@@ -177,7 +174,8 @@ func (a *offsetTracker) withCommitted(err error) error {
 	}
 	exception := ""
 	if more := p.appendSettled(nil, p.committed, false); len(more) > 0 {
-		exception = fmt.Sprintf(", except %v, which are written: a restart skips them, an offset that is set by hand does not", more)
+		exception = fmt.Sprintf(", except %v, which are written: a restart skips them, an offset that is set by "+
+			"hand does not", more)
 	}
 	return fmt.Errorf("%w; topic %s, partition %d: everything before offset %d is written and committed, nothing from "+
 		"there on%s", err, p.tp.topic, p.tp.partition, p.committed, exception)
@@ -192,7 +190,6 @@ type Settled struct {
 	partitions map[topicPartition]revokedPartition
 }
 
-// revokedPartition is a partition at its revocation. Deliveries in flight still settle records of it.
 type revokedPartition struct {
 	tracker   *offsetTracker
 	partition *partition

@@ -25,7 +25,6 @@ type Reach struct {
 	complete                bool // what Read can tell is known
 }
 
-// maxTopics bounds the topics of either side.
 const maxTopics = 1000
 
 // observe checks the topics of rows after the transforms, one row for each item; accepted are the plugin's topics.
@@ -53,7 +52,8 @@ func (r *Reach) observeTopic(log *slog.Logger, i *item, topic string, accepted [
 	if r.seenInputs == nil {
 		r.seenInputs, r.seenOutputs = map[string]bool{}, map[string]bool{}
 	}
-	if len(r.seenInputs) >= maxTopics || len(r.seenOutputs) >= maxTopics || r.seenInputs[i.record.Topic] && r.seenOutputs[topic] {
+	if len(r.seenInputs) >= maxTopics || len(r.seenOutputs) >= maxTopics ||
+		r.seenInputs[i.record.Topic] && r.seenOutputs[topic] {
 		return
 	}
 	if !r.seenOutputs[topic] && !slices.Contains(accepted, topic) {
@@ -70,7 +70,8 @@ func (r *Reach) observeTopic(log *slog.Logger, i *item, topic string, accepted [
 		if !r.seenOutputs[t] {
 			log.Error("no record can reach the topic that a setting names: they have others after the transforms; "+
 				"change the setting, topics or the transforms",
-				"setting", r.describe([]string{t}), "arrived_in", strings.Join(slices.Sorted(maps.Keys(r.seenOutputs)), ", "))
+				"setting", r.describe([]string{t}), "arrived_in",
+				strings.Join(slices.Sorted(maps.Keys(r.seenOutputs)), ", "))
 		}
 	}
 }

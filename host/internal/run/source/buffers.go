@@ -46,7 +46,6 @@ func (b *Buffers) attach(c *chunk) {
 	}
 }
 
-// detach takes a chunk's memory back, for reuse if that is safe. When no chunk is in use, all is freed.
 func (b *Buffers) detach(c *chunk, reusable bool) {
 	c.freeLarge()
 	f := buffer{c.batch.Rows[:0], c.batch.Data[:0], c.origins[:0], c.out[:0]}

@@ -18,10 +18,8 @@ const (
 const (
 	// maxChunkOutput bounds the converted rows, in bytes, that are collected before they go to the producer. A chunk
 	// exceeds it by one record at most, and a feed has at most [chunks] of them.
-	maxChunkOutput = 4 << 20
-	// maxChunkRecords is the same for empty records, which take some 250 bytes each.
-	maxChunkRecords = 10_000
-	// recordOverhead and headerOverhead are what a producer counts in addition to the bytes of a record and a header.
+	maxChunkOutput                 = 4 << 20
+	maxChunkRecords                = 10_000
 	recordOverhead, headerOverhead = 100, 10
 	// contextCheckRows is how many rows are converted between two checks of the context.
 	contextCheckRows = 16
@@ -29,31 +27,24 @@ const (
 
 // chunk is a part of a page on its way through the stages. It belongs to the stage that holds it, and is reused.
 type chunk struct {
-	batch record.Batch
-	// origins are the row indexes in the page, kept because transforms assign new ones.
-	origins []uint32
-	// shared chunks belong to all feeds.
-	shared bool
-	// inFlight is how many of its rows are counted as in flight.
-	inFlight int
+	batch    record.Batch
+	origins  []uint32 // the row indexes in the page, kept because transforms assign new ones
+	shared   bool     // belongs to all feeds
+	inFlight int      // how many of its rows are counted as in flight
 	origin   *origin
 	// offsetAfter is stored when this chunk and all before it are acknowledged; zero means nothing.
 	offsetAfter kafka.Offset
-	// firstOfPage is also set where an interrupted page continues.
-	firstOfPage bool
+	firstOfPage bool // also set where an interrupted page continues
 	pageEnd     pageEnd
-	// barrier, if not nil, is closed when offsetAfter is stored.
-	barrier chan struct{}
+	barrier     chan struct{} // if not nil, closed when offsetAfter is stored
 
-	// err is why a stage could not handle it.
-	err      error
+	err      error // why a stage failed
 	out      []byte
 	produced Batch
 	// deadLetterCount is how many of the produced records are dead letters.
 	deadLetters     []outgoingLetter
 	deadLetterCount int
-	// sending lasts from the producer to the acknowledgement.
-	sending *tracing.Span
+	sending         *tracing.Span // lasts from the producer to the acknowledgement
 	// settled receives one value for each use. A producer answers only there: after a failure of the feed it may do so
 	// when the chunk was released already.
 	settled chan settlement
@@ -61,11 +52,9 @@ type chunk struct {
 
 // origin is the immutable source of the rows of a page, shared by its chunks.
 type origin struct {
-	request string
-	// replayed is the dead letter that the rows are of; nil if they came from the service.
-	replayed *task.DeadLetter
-	// traceHeader is added to each record; its Key is empty for none.
-	span        *tracing.Span
+	request     string
+	replayed    *task.DeadLetter // the dead letter that the rows are of; nil if they came from the service
+	span        *tracing.Span    // traceHeader is added to each record; its Key is empty for none
 	traceHeader kgo.RecordHeader
 }
 
@@ -75,7 +64,6 @@ const (
 	pageContinues pageEnd = iota
 	// pageComplete also ends a page that will continue from offsetAfter.
 	pageComplete
-	// pageAborted: the page is read again from its start.
 	pageAborted
 )
 
@@ -110,7 +98,6 @@ func (c *chunk) freeLarge() {
 	c.freeLargeRows()
 }
 
-// freeLargeRows frees buffers that giant rows have grown; the stages after the converters do not need them.
 func (c *chunk) freeLargeRows() {
 	if cap(c.batch.Data) > 8*enoughBytes {
 		c.batch.Data = nil
@@ -129,7 +116,6 @@ func (c *chunk) truncate(from int) {
 	c.origins = c.origins[:min(from, len(c.origins))]
 }
 
-// truncateFrom removes the rows from the first one with this index or a higher one.
 func (c *chunk) truncateFrom(origin uint32) {
 	for i := range c.batch.Rows {
 		if c.batch.Rows[i].Origin >= origin {

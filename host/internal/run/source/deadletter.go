@@ -42,7 +42,6 @@ type outgoingLetter struct {
 	timestamp  int64 // negative: none
 }
 
-// rawToDLQ makes a dead letter of a row that the plugin could not decode, from the row's document.
 func (p *page) rawToDLQ(f *wit.RowFault) {
 	letters, b := p.feed.task.o.DeadLetters, &p.chunk.batch
 	if letters == nil {
@@ -50,14 +49,17 @@ func (p *page) rawToDLQ(f *wit.RowFault) {
 	}
 	raw := bytes.Clone(b.Data[f.RawStart:][:f.RawSize])
 	failure := task.Failure{Stage: task.AtDecode, Class: f.ErrorClass, Err: &f.Fault}
-	p.chunk.deadLetters = append(p.chunk.deadLetters, outgoingLetter{value: raw, timestamp: -1, headers: letters.Headers(
-		withReplayOrigin(p.origin.replayed, Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.origin.request, Row: f.Origin,
-			Partition: -1, Timestamp: -1, Failure: failure}))})
+	p.chunk.deadLetters = append(p.chunk.deadLetters, outgoingLetter{value: raw, timestamp: -1,
+		headers: letters.Headers(
+			withReplayOrigin(p.origin.replayed, Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.origin.request,
+				Row:       f.Origin,
+				Partition: -1, Timestamp: -1, Failure: failure}))})
 }
 
 // rowToDLQ makes a dead letter of a row that failed in whole or in part, as it was before the transforms; at is its
 // place in the chunk, number its index in the page.
-func (s *transformStage) rowToDLQ(ctx context.Context, c *chunk, at, number uint32, stage task.ErrorStage, parts task.Parts,
+func (s *transformStage) rowToDLQ(ctx context.Context, c *chunk, at, number uint32, stage task.ErrorStage,
+	parts task.Parts,
 	cause error) error {
 	t := s.feed.task
 	if t.o.DeadLetters == nil {

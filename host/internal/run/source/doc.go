@@ -14,6 +14,6 @@
 //   - deadletter.go, replay.go: dead letters, written and read.
 //
 // Invariants: an offset is stored when all records before it are acknowledged, never earlier. The records of a feed are
-// sent in the plugin's order. What is in flight when a task ends is acknowledged with its offset or read again. A plugin
-// version changes only at the end of a page.
+// sent in the plugin's order. What is in flight when a task ends is acknowledged with its offset or read again. A
+// plugin version changes only at the end of a page.
 package source

@@ -21,36 +21,28 @@ import (
 // feed is one running feed. Four goroutines, started and ended by run, pass its rows on as chunks, so that memory does
 // not depend on the size of pages: read (fetch and decode), transform (with the converters), produce, settle.
 type feed struct {
-	task *Task
-	name string
-	log  *slog.Logger
-	// partition is the same in every version of the plugin.
-	partition []wit.Field
-	// opened and index identify the feed in the plugin; reading changes them between pages.
-	opened *openedVersion
-	index  uint32
-	// position is where reading continues; it is ahead of what is acknowledged.
-	position position
-	// readStage is [feed.read], or reads dead letters.
-	readStage func(context.Context) error
-	// pageStart is the offset before the current page.
-	pageStart []wit.Field
-	// lastPage identifies the previous page if more was to follow, see [page.checkProgress].
+	task      *Task
+	name      string
+	log       *slog.Logger
+	partition []wit.Field    // the same in every version of the plugin
+	opened    *openedVersion // reading changes it between pages
+	index     uint32
+	position  position                    // where reading continues; it is ahead of what is acknowledged
+	readStage func(context.Context) error // [feed.read], or reads dead letters
+	pageStart []wit.Field                 // the offset before the current page
+	// identifies the previous page if more was to follow, see [page.checkProgress]
 	lastPage      string
 	pipeline      *pipeline
 	status        *feedStatus
 	notifications *notificationQueue
 
-	mu sync.Mutex
-	// boundary is the offset at the last page boundary, for checking other versions.
-	boundary    []wit.Field
+	mu          sync.Mutex
+	boundary    []wit.Field // the offset at the last page boundary, for checking other versions
 	fingerprint string
-	// replacement has taken the feed's place.
-	replacement *feed
+	replacement *feed // has taken the feed's place
 }
 
-// pipeline connects the stages of a feed: each chunk is in one channel or with one stage. ctx ends the stages; its
-// cause is the feed's error.
+// pipeline connects the stages: each chunk is in one channel or with one stage. The cause of ctx is the feed's error.
 type pipeline struct {
 	output    Output
 	free      chan *chunk
@@ -58,10 +50,9 @@ type pipeline struct {
 	converted chan *chunk
 	sent      chan *chunk
 
-	ctx  context.Context
-	fail context.CancelCauseFunc
-	// logRestart logs that an interrupted page is delivered again from its start; nil if none is.
-	logRestart func()
+	ctx        context.Context
+	fail       context.CancelCauseFunc
+	logRestart func() // logs that an interrupted page is delivered again from its start; nil if none is
 }
 
 // feedStatus is the visible state of a feed. Times are in Unix milliseconds, 0 for none.
@@ -79,7 +70,8 @@ type feedStatus struct {
 }
 
 func emptyFeed(t *Task, o *openedVersion) *feed {
-	return &feed{task: t, opened: o, pipeline: &pipeline{}, status: &feedStatus{}, notifications: &notificationQueue{signal: guard.NewBell()}}
+	return &feed{task: t, opened: o, pipeline: &pipeline{}, status: &feedStatus{},
+		notifications: &notificationQueue{signal: guard.NewBell()}}
 }
 
 // chunks bounds the chunks of a feed that wait for acknowledgement, convertedChunks those to produce: they accumulate
@@ -88,7 +80,6 @@ const chunks, convertedChunks = 16, 8
 
 var errStopped = errors.New("the stop took too long")
 
-// newFeed returns a feed that continues from its stored offset.
 func (t *Task) newFeed(ctx context.Context, o *openedVersion, index uint32) (*feed, error) {
 	w := &o.feeds[index]
 	f := emptyFeed(t, o)
@@ -145,7 +136,6 @@ func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored
 	return p, subscription, nil
 }
 
-// run runs the feed until ctx ends, and then for as long as a stop may take.
 func (f *feed) run(ctx context.Context) (err error) {
 	o := &f.task.o
 	if f.pipeline.output, err = o.NewOutput(f.name); err != nil {
@@ -177,14 +167,14 @@ func (f *feed) run(ctx context.Context) (err error) {
 	stages.Go(func() { defer close(f.pipeline.converted); f.runTransform(stage) })
 	stages.Go(func() { defer close(f.pipeline.sent); f.runProduce() })
 	stages.Go(f.runSettle)
-	readErr := guard.Do(f.task.log, "feed "+f.name+", the stage of reading", func() error { return f.readStage(reading) })
+	readErr := guard.Do(f.task.log, "feed "+f.name+", the stage of reading",
+		func() error { return f.readStage(reading) })
 	close(f.pipeline.decoded)
 	stages.Wait()
 
 	return f.end(ctx, readErr)
 }
 
-// end stores the offset of what was acknowledged and returns the feed's error.
 func (f *feed) end(ctx context.Context, readErr error) error {
 	cause := context.Cause(f.pipeline.ctx)
 	flushCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -225,7 +215,6 @@ func (f *feed) closeOutput() {
 
 func (f *feed) spec() *wit.Feed { return &f.opened.feeds[f.index] }
 
-// logSkipped logs a skipped row: once for each cause if it has a dead letter, otherwise each row.
 func (f *feed) logSkipped(page string, row uint32, stage task.ErrorStage, err error, more func() []any) {
 	f.task.o.Tally.Logged.Add(1)
 	if f.task.o.DeadLetters == nil {
@@ -242,7 +231,8 @@ func (f *feed) progress() FeedProgress {
 	defer f.mu.Unlock()
 	s := f.status
 	p := FeedProgress{Name: f.name, CaughtUp: s.caughtUp.Load(), Notifications: len(f.notifications.pending.list),
-		Snapshots: len(f.notifications.snapshots), LastRequest: s.lastRequest, LastError: s.lastError, LastSnapshot: s.lastSnapshot,
+		Snapshots: len(f.notifications.snapshots), LastRequest: s.lastRequest, LastError: s.lastError,
+		LastSnapshot: s.lastSnapshot,
 		LastCaughtUp: timePtr(s.lastCaughtUp.Load()), Subscribed: timePtr(s.subscribed.Load())}
 	if p.Subscribed != nil {
 		p.LastNotified = timePtr(s.notified.Load())
@@ -266,7 +256,6 @@ func timePtr(ms int64) *time.Time {
 	return &at
 }
 
-// setLastRequest is called before a request is sent and when it is answered.
 func (f *feed) setLastRequest(r FeedRequest) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -13,47 +13,38 @@ import (
 const (
 	// maxTriggers bounds the waiting triggers of a feed, and its waiting notifications with an ident: more are answered
 	// with a retry.
-	maxTriggers = 10_000
-	// rememberedIdents is how many processed notifications are recognized as duplicates.
+	maxTriggers      = 10_000
 	rememberedIdents = 1_000
-	// ackBatch is how many triggers are processed before their rows must be durable.
-	ackBatch       = 100
-	maxRepeatDelay = time.Minute
-	// maxRepeats bounds the triggers that wait to be repeated.
-	maxRepeats = 1_000
+	ackBatch         = 100
+	maxRepeatDelay   = time.Minute
+	maxRepeats       = 1_000
 )
 
 // notificationQueue holds the notifications of a feed (P9). The feed's lock guards all fields but signal and
 // subscriptionDigest.
 type notificationQueue struct {
-	pending triggerQueue
-	// processing are those whose rows are being read or sent, in order.
-	processing []*trigger
+	pending    triggerQueue
+	processing []*trigger // those whose rows are being read or sent, in order
 	// byIdent has the notifications that are pending or processing, processed the last ones that were acknowledged, in
 	// the order of recent.
 	byIdent        map[string]*trigger
 	processed      map[string]bool
 	recent         []string
 	overflowLogged bool
-	// snapshots are the requested ones.
-	snapshots []string
-	// signal ends the feed's wait.
-	signal guard.Bell
-	// subscriptionDigest identifies the subscriptions before the last request, which notify of everything after it. It is
-	// stored with the offset: if a start finds others, the feed is read once more. Reading changes it.
+	snapshots      []string
+	signal         guard.Bell // ends the feed's wait
+	// subscriptionDigest identifies the subscriptions before the last request, which notify of everything after it. It
+	// is stored with the offset: if a start finds others, the feed is read once more. Reading changes it.
 	subscriptionDigest string
-	// currentDigest is that of the current subscriptions, empty without any.
-	currentDigest string
+	currentDigest      string // of the current subscriptions, empty without any
 }
 
 // trigger is what one or several notifications request.
 type trigger struct {
-	token  string
-	idents []string
-	// done is closed when it was processed; senders wait for it.
-	done chan struct{}
-	// subscriptionDigest replaces the queue's when the trigger is read, unless it is empty.
-	subscriptionDigest string
+	token              string
+	idents             []string
+	done               chan struct{} // closed when it was processed; senders wait for it
+	subscriptionDigest string        // replaces the queue's when the trigger is read, unless it is empty
 	// repeated: it was processed and is read again, not before notBefore. The second response is final, because plugins
 	// have no memory between pages and would repeat it for ever.
 	repeated  bool
@@ -65,9 +56,8 @@ func (w *trigger) due() bool { return !w.repeated || !time.Now().Before(w.notBef
 // triggerQueue is a queue of triggers. Apart from addFirst, the cost of a call grows only with the number of repeated
 // ones.
 type triggerQueue struct {
-	list []*trigger
-	// byToken has the last trigger of each token, which new notifications join.
-	byToken  map[string]*trigger
+	list     []*trigger
+	byToken  map[string]*trigger // the last trigger of each token, which new notifications join
 	repeated int
 }
 
@@ -178,14 +168,14 @@ func (f *feed) lockCurrent() *feed {
 	return f
 }
 
-// moveStateFrom takes over the notifications of a feed that has ended.
 func (f *feed) moveStateFrom(old *feed) {
 	old.mu.Lock()
 	defer old.mu.Unlock()
 	old.replacement = f
 	inherited := *old.notifications
 	inherited.pending, inherited.processing = triggerQueue{}, nil
-	inherited.subscriptionDigest, inherited.currentDigest = f.notifications.subscriptionDigest, f.notifications.currentDigest
+	inherited.subscriptionDigest, inherited.currentDigest = f.notifications.subscriptionDigest,
+		f.notifications.currentDigest
 	f.notifications = &inherited
 	for _, w := range append(old.notifications.processing, old.notifications.pending.list...) {
 		f.notifications.pending.add(w)

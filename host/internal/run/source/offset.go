@@ -25,10 +25,8 @@ const (
 
 // position is a position in a feed: between pages, or after a row of a page.
 type position struct {
-	// fields are the plugin's.
-	fields []wit.Field
-	// midPage: after row of the page that fields identify; keys is the digest of the keys up to there.
-	midPage bool
+	fields  []wit.Field // the plugin's
+	midPage bool        // after row of the page that fields identify; keys is the digest of the keys up to there
 	row     uint32
 	keys    digest
 	// extraRows is how many rows with the next index were delivered, too, extraKeys the digest with these. They are not
@@ -40,7 +38,6 @@ type position struct {
 	topic string
 }
 
-// topicPart precedes the topic in a stored fingerprint.
 const topicPart = ";topic="
 
 func withTopic(fingerprint, topic string) string {
@@ -101,7 +98,6 @@ func Differs(stored []wit.Field, w *wit.Feed) (names []string) {
 	return slices.Compact(names)
 }
 
-// parsePosition reads a stored offset. fingerprint is nil if another program has written it.
 func parsePosition(stored []wit.Field) (p position, fingerprint *string, subscription string, err error) {
 	p.fields = []wit.Field{}
 	row, keys := false, false
@@ -144,7 +140,6 @@ func PluginFields(stored []wit.Field) ([]wit.Field, error) {
 	return p.fields, err
 }
 
-// reservedField returns the first of a plugin's fields with a name of the host.
 func reservedField(fields []wit.Field) (string, bool) {
 	for _, f := range fields {
 		switch f.Name {

@@ -130,7 +130,8 @@ func TestAnswersBehindEachOther(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"first=0", ">/0", "last=0"})
 		w.service.follows = map[string][]string{fmt.Sprint("/", last): {"inner=end"}}
 		for n := range last {
-			w.service.follows[fmt.Sprint("/", n)] = []string{fmt.Sprintf("inner=%d", n), fmt.Sprint(">/", n+1), ">/between"}
+			w.service.follows[fmt.Sprint("/", n)] = []string{fmt.Sprintf("inner=%d", n), fmt.Sprint(">/", n+1),
+				">/between"}
 		}
 		w.service.follows["/between"] = nil
 		w.ok(t)

@@ -19,7 +19,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// pieceSize is the size of the input of a decode call.
 const pieceSize = 64 << 10
 
 // page is one page being read, or one dead letter. It fills chunks and passes them on.
@@ -28,16 +27,13 @@ type page struct {
 	fetch  *wit.Fetch
 	origin *origin
 	reader Reader
-	// number identifies the page in the plugin.
-	number uint32
+	number uint32 // identifies the page in the plugin
 
-	chunk   *chunk
-	emitted emitted
-	cursor  cursor
-	// resumeAt is the first row that was not delivered yet; skipping is true before it.
-	resumeAt position
-	skipping bool
-	// end collects the results about the page's end: they come with the last piece of the page or of a linked response.
+	chunk        *chunk
+	emitted      emitted
+	cursor       cursor
+	resumeAt     position // the first row that was not delivered yet; skipping is true before it
+	skipping     bool
 	end          wit.Portion
 	bodies       bodyBuffers
 	linked       linkedRequests
@@ -45,23 +41,19 @@ type page struct {
 	decoding     decodeTime
 }
 
-// emitted counts the rows and chunks that a page has sent downstream.
 type emitted struct {
-	// any reports whether a chunk was already emitted for this output page.
-	any          bool
+	any          bool // reports whether a chunk was already emitted for this output page
 	rows, chunks int
 }
 
 // cursor is the progress within a page.
 type cursor struct {
 	// lastRow is the index of the last row, -1 before the first; keys is the digest over all rows so far.
-	lastRow int64
-	keys    digest
-	// lastComplete is the last row index that no later row can share, completeKeys its digest.
-	lastComplete int64
+	lastRow      int64
+	keys         digest
+	lastComplete int64 // the last row index that no later row can share, completeKeys its digest
 	completeKeys digest
-	// rowsOfLast counts the rows with the last index.
-	rowsOfLast int
+	rowsOfLast   int // counts the rows with the last index
 	// received counts rows and errors, content is a hash of their values that is valid in this process.
 	received int
 	content  uint64
@@ -74,14 +66,11 @@ func (s *cursor) add(value []byte) {
 	s.content = s.content*31 + maphash.Bytes(contentSeed, value)
 }
 
-// bodyBuffers are for the page's own body and the nested ones.
 type bodyBuffers struct {
 	pieces [][]byte
 	depth  int
 }
 
-// linkedRequests limits the linked requests of a page. pendingBytes is the size of those that were not sent yet,
-// sinceRow counts those after the row.
 type linkedRequests struct {
 	total        int
 	pendingBytes int64
@@ -90,15 +79,12 @@ type linkedRequests struct {
 	backoff      progressBackoff
 }
 
-// poisonSearch bisects the page to find rows that trap the plugin. bytesFed counts the decoded bytes of the page's own
-// body, skipping is the row that is being skipped.
 type poisonSearch struct {
 	*bisection
 	bytesFed int64
 	skipping *poisonRow
 }
 
-// decodeTime spans the decode calls of the page; took is their sum.
 type decodeTime struct {
 	from, to time.Time
 	took     time.Duration
@@ -109,11 +95,10 @@ func newPage(f *feed, fetch *wit.Fetch, of *origin, s *bisection) *page {
 		cursor: cursor{lastRow: -1, keys: emptyDigest, lastComplete: -1, completeKeys: emptyDigest}}
 }
 
-// readPage fetches and decodes one page on an instance. On return f.position is where to continue: after the page, or
-// within it if it was interrupted.
-//
-// While the service prepares its response, which may take hours for an initial delta load, another feed gets the slot.
-func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempts *attempts, slot *pageSlot) (end stepResult,
+// readPage leaves f.position where to continue, also within an interrupted page. While the service prepares its
+// response, which may take hours for an initial delta load, another feed gets the slot.
+func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempts *attempts,
+	slot *pageSlot) (end stepResult,
 	err error) {
 	if fetch.Acknowledges {
 		if err := f.awaitDurable(ctx); err != nil {
@@ -147,7 +132,8 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 	fetchSpan.End(err)
 	if err != nil {
 		if leaseErr() != nil {
-			return end, &wit.Fault{Kind: wit.FaultTransient, Message: p.origin.request + " is not sent, because it would " +
+			return end, &wit.Fault{Kind: wit.FaultTransient, Message: p.origin.request +
+				" is not sent, because it would " +
 				"acknowledge data, and another worker may own the task by now: " + leaseErr().Error()}
 		}
 		// The plugin finds out the outcome of a non-repeatable request when it returns the next action.
@@ -172,8 +158,7 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 	return end, err
 }
 
-// withLease returns a context for an acknowledging request, which is sent only under the worker's lease. leaseErr
-// returns why it was not sent, nil if it was or failed for another reason.
+// withLease sends an acknowledging request only under the worker's lease. leaseErr returns why it was not sent.
 func (f *feed) withLease(ctx context.Context, fetch *wit.Fetch) (sendCtx context.Context, leaseErr func() error) {
 	lease := f.task.o.Lease
 	if lease == nil || !fetch.Acknowledges {
@@ -213,8 +198,7 @@ func (p *page) endSpan(err error) {
 	p.origin.span.End(err)
 }
 
-// startSkipping resumes the page after the rows that were delivered. That requires the same page and the plugin's
-// promise that it repeats exactly (P2).
+// startSkipping resumes the same page under the plugin's promise that it repeats exactly (P2).
 func (p *page) startSkipping() {
 	f := p.feed
 	if p.fetch.RepeatsExactly && sameFields(*p.fetch.Position, f.position.fields) {
@@ -237,7 +221,8 @@ func (p *page) decodePage(ctx context.Context, answer *transport.Answer) (end st
 	}
 	if p.end.Next != nil {
 		if name, ok := reservedField(*p.end.Next); ok {
-			return end, fmt.Errorf("%s: the plugin's offset has a field %s, which is the host's name", p.origin.request, name)
+			return end, fmt.Errorf("%s: the plugin's offset has a field %s, which is the host's name",
+				p.origin.request, name)
 		}
 	}
 	if err := p.checkProgress(); err != nil {
@@ -251,9 +236,8 @@ func (p *page) decodePage(ctx context.Context, answer *transport.Answer) (end st
 		wait: time.Duration(p.end.WaitMs) * time.Millisecond}, nil
 }
 
-// checkProgress fails a page that equals the previous one, announces more, and leaves the offset unchanged, because it
-// would be repeated for ever. Exempt are a trigger that is read again after a wait, and a page without rows, which may
-// have some later.
+// checkProgress fails a page that equals the previous one and would be repeated for ever. Exempt are a trigger that is
+// read again after a wait, and a page without rows, which may have some later.
 func (p *page) checkProgress() error {
 	f, q, last := p.feed, &p.fetch.Request, p.feed.lastPage
 	f.lastPage = ""
@@ -274,7 +258,8 @@ func (p *page) checkProgress() error {
 	}
 	return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("%s: the page came twice in succession: plugin "+
 		"version %s says that more comes, and the same request from the same offset brought the same %d rows. "+
-		"Expected another offset after the page, or no more: a newer version of the plugin may give it", p.origin.request,
+		"Expected another offset after the page, or no more: a newer version of the plugin may give it",
+		p.origin.request,
 		f.opened.code.Version(), p.cursor.received)}
 }
 
@@ -285,8 +270,8 @@ func (p *page) rowSuffix() string {
 	return fmt.Sprintf(", after row %d", p.cursor.lastRow)
 }
 
-// readBody decodes a body in pieces, and the linked responses in between. It returns the linked requests of the last
-// piece of a linked response, which are read after that one instead of within it.
+// readBody returns the linked requests of the last piece of a linked response, which follow it instead of being nested
+// in it.
 func (p *page) readBody(ctx context.Context, tag string, status uint16, body io.Reader) ([]wit.Follow, error) {
 	if p.bodies.depth == len(p.bodies.pieces) {
 		p.bodies.pieces = append(p.bodies.pieces, make([]byte, pieceSize))
@@ -315,23 +300,18 @@ func (p *page) readBody(ctx context.Context, tag string, status uint16, body io.
 	}
 }
 
-// maxLinked bounds the linked requests of a page, nested ones included: ten for each row of a page of 10,000. After an
-// interruption all of them are sent again, so a page with more would never be complete.
+// maxLinked bounds the linked requests of a page: ten for each row of 10,000. An interruption repeats all of them.
 const maxLinked = 100_000
 
-// maxPendingBytes bounds the pending linked requests of a page: one result of the plugin of the default maximum size.
 const maxPendingBytes = 64 << 20
 
 // reservedTagPrefix begins the tags of the host, such as [wit.TagComplete].
 const reservedTagPrefix = "culvert:"
 
-// maxNesting bounds the depth of linked responses within each other.
 const maxNesting = 16
 
-// unpacedLinked is how many linked requests are sent without a pause while no row arrives.
 const unpacedLinked = 256
 
-// fetchLinked reads a linked response, prefetched or not, and returns the linked requests that follow it.
 func (p *page) fetchLinked(ctx context.Context, linked *wit.Follow, early *prefetched) ([]wit.Follow, error) {
 	r := &linked.Request
 	if strings.HasPrefix(r.Tag, reservedTagPrefix) {
@@ -447,8 +427,7 @@ func (p *page) acceptRows(from int) error {
 	return nil
 }
 
-// advanceTo moves the cursor to a row index. After the rows that were delivered already it checks that these were the
-// same.
+// advanceTo checks, after the rows that were delivered already, that these were the same.
 func (p *page) advanceTo(origin int64) error {
 	if origin < p.cursor.lastRow {
 		return &wit.Fault{Kind: wit.FaultInternal, Message: fmt.Sprintf("the plugin gave row %d after row %d", origin,
@@ -468,7 +447,6 @@ func (p *page) advanceTo(origin int64) error {
 	return nil
 }
 
-// wasDelivered reports whether the row is one of position.extraRows.
 func (p *page) wasDelivered() (bool, error) {
 	if p.skipping || p.resumeAt.extraRows == 0 {
 		return false, nil
@@ -479,7 +457,6 @@ func (p *page) wasDelivered() (bool, error) {
 	return true, nil
 }
 
-// handleRowErrors handles rows that the plugin could not decode. They count as rows of the page.
 func (p *page) handleRowErrors(rowErrors []wit.RowFault) error {
 	for i := range rowErrors {
 		rf := &rowErrors[i]
@@ -530,8 +507,8 @@ func (p *page) ensureChunk(ctx context.Context) error {
 // canCheckpoint reports whether positions within the page may be stored (P2).
 func (p *page) canCheckpoint() bool { return p.fetch.Position != nil && p.fetch.RepeatsExactly }
 
-// incompleteFrom returns the position in the chunk of the first row with the last index, which more rows may share: the
-// stored position is before it. If some of them were emitted already, it is the end of the chunk.
+// incompleteFrom returns the first row in the chunk with the last index, which more rows may share. If some of these
+// were emitted already, it is the end of the chunk.
 func (p *page) incompleteFrom() int {
 	rows := p.chunk.batch.Rows
 	from := len(rows)
@@ -544,8 +521,8 @@ func (p *page) incompleteFrom() int {
 	return from
 }
 
-// flushComplete emits the complete rows of the chunk and keeps the others for the next chunk, so that a stored position
-// covers all emitted rows. Rows of one index that fill a chunk are emitted, too.
+// flushComplete keeps incomplete rows for the next chunk, so that a stored position covers all emitted rows. Rows of
+// one index that fill a chunk are emitted, too.
 func (p *page) flushComplete(ctx context.Context) error {
 	c, from := p.chunk, p.incompleteFrom()
 	count := len(c.batch.Rows)
@@ -575,7 +552,6 @@ func (p *page) flushComplete(ctx context.Context) error {
 	return nil
 }
 
-// dropIncomplete removes the rows of the last index from the chunk of an interrupted page: they are read again.
 func (p *page) dropIncomplete() {
 	from := p.incompleteFrom()
 	dropped := len(p.chunk.batch.Rows) - from
@@ -588,12 +564,12 @@ func (p *page) dropIncomplete() {
 	p.feed.task.count.read.Add(int64(-dropped))
 }
 
-// flush sends the chunk to the next stage, with the position after the last complete row if it may be stored.
 func (p *page) flush(ctx context.Context) error {
 	c := p.chunk
 	p.chunk = nil
 	if c.offsetAfter.Partition == nil && p.canCheckpoint() && !p.skipping && p.cursor.lastComplete >= 0 {
-		c.offsetAfter = p.feed.offsetAt(position{fields: *p.fetch.Position, midPage: true, row: uint32(p.cursor.lastComplete),
+		c.offsetAfter = p.feed.offsetAt(position{fields: *p.fetch.Position, midPage: true,
+			row:  uint32(p.cursor.lastComplete),
 			keys: p.cursor.completeKeys, topic: p.feed.spec().Topic})
 	}
 	c.firstOfPage = !p.emitted.any
@@ -605,7 +581,6 @@ func (p *page) flush(ctx context.Context) error {
 	return err
 }
 
-// sendEnd ends an interrupted page if a part of it was emitted.
 func (p *page) sendEnd(end pageEnd) {
 	if !p.emitted.any || p.feed.pipeline.ctx.Err() != nil {
 		return
@@ -619,7 +594,8 @@ func (p *page) sendEnd(end pageEnd) {
 }
 
 func (f *feed) offsetAt(p position) kafka.Offset {
-	return kafka.Offset{Partition: f.partition, Position: p.storedFields(f.spec().Fingerprint, f.notifications.subscriptionDigest)}
+	return kafka.Offset{Partition: f.partition, Position: p.storedFields(f.spec().Fingerprint,
+		f.notifications.subscriptionDigest)}
 }
 
 func (f *feed) send(ctx context.Context, c *chunk) error {
@@ -634,10 +610,10 @@ func (f *feed) send(ctx context.Context, c *chunk) error {
 	}
 }
 
-// finish emits the remaining rows of a complete page and the offset after it.
 func (p *page) finish(ctx context.Context) error {
 	f := p.feed
-	if p.skipping && (p.cursor.lastRow != int64(p.resumeAt.row) || p.cursor.keys != p.resumeAt.keys) || p.resumeAt.extraRows > 0 {
+	if p.skipping && (p.cursor.lastRow != int64(p.resumeAt.row) || p.cursor.keys != p.resumeAt.keys) ||
+		p.resumeAt.extraRows > 0 {
 		return errMismatch
 	}
 	if err := p.ensureChunk(ctx); err != nil {
@@ -693,13 +669,13 @@ func (p *page) keepPosition(err error) {
 	if !at.midPage && p.cursor.lastRow >= 0 {
 		f.pipeline.logRestart = func() {
 			f.task.count.repeated.Add(1)
-			f.log.Warn("the page was interrupted and is delivered again from its start", "page", p.origin.request, "row", p.cursor.lastRow)
+			f.log.Warn("the page was interrupted and is delivered again from its start", "page", p.origin.request,
+				"row", p.cursor.lastRow)
 		}
 	}
 	f.position = at
 }
 
-// flushDelivered emits the complete rows in the chunk and reports whether the page has emitted any.
 func (p *page) flushDelivered() bool {
 	if p.cursor.lastComplete < 0 {
 		return false

@@ -12,17 +12,14 @@ import (
 
 const (
 	// maxPoison bounds the rows of a page that may trap the plugin and be skipped; more are the plugin's fault.
-	maxPoison = 20
-	// maxSearches bounds the requests of a page to find them: about three for each row.
+	maxPoison   = 20
 	maxSearches = 6 * maxPoison
-	// maxMoved bounds how often a page may answer differently during the search.
-	maxMoved = 3
-	// searchSteps is into how many parts a piece is cut in which the plugin trapped.
+	maxMoved    = 3
 	searchSteps = 256
 )
 
-// bisection finds the rows of a page that trap the plugin (P32). Each time the page is requested again, it is decoded
-// in smaller pieces there, finally byte by byte; then the row of that byte is skipped.
+// bisection finds the rows of a page that trap the plugin (P32). The page is requested again and decoded there in
+// smaller pieces, finally byte by byte; then the row of that byte is skipped.
 type bisection struct {
 	// tries counts all attempts, since those for the current row, moved how often the page answered differently.
 	tries, since, moved int
@@ -33,8 +30,7 @@ type bisection struct {
 
 // poisonRow is a row that traps the plugin.
 type poisonRow struct {
-	// at is the byte of the body that trapped it, before the digest of the rows before: their bytes may differ in each
-	// response, as an Atom feed contains the time of the response.
+	// at is the byte that trapped it, before the digest of the rows before, whose bytes may differ in each response.
 	at     int64
 	before digest
 	trap   *plugin.Trap
@@ -42,7 +38,6 @@ type poisonRow struct {
 
 func trapMessage(trap *plugin.Trap) string { return "the plugin breaks on this row: " + trap.Error() }
 
-// trapError is a trap in a page's own body, or in a linked response of one of its rows.
 type trapError struct {
 	trap     *plugin.Trap
 	from, to int64
@@ -82,10 +77,8 @@ func (s *bisection) narrow(t *trapError) bool {
 	return true
 }
 
-// restart begins the search again, because the page has changed.
 func (s *bisection) restart() { *s = bisection{tries: s.tries, since: s.since, moved: s.moved + 1} }
 
-// pieceEnd returns the latest end of the piece that begins at a byte of the body.
 func (s *bisection) pieceEnd(at, end int64) int64 {
 	switch {
 	case at < s.from:
@@ -101,7 +94,6 @@ func (s *bisection) pieceEnd(at, end int64) int64 {
 	return end
 }
 
-// putPiece decodes a piece of a body and the responses that it links to.
 func (p *page) putPiece(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
 	s := p.poisonSearch.bisection
 	if tag != "" || s.tries == 0 {
@@ -135,7 +127,6 @@ func (p *page) putPiece(ctx context.Context, tag string, status uint16, piece []
 	}
 }
 
-// putPart makes one decode call and reads the linked responses. It locates traps in the page.
 func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
 	ownBody := tag == "" || tag == wit.TagComplete || tag == wit.TagLeaveOut
 	from, before := p.poisonSearch.bytesFed, p.cursor.keys
@@ -155,8 +146,8 @@ func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []b
 	return withRange(p.fetchAllLinked(ctx, linked)) // a trap there is of the row with the link
 }
 
-// decodeBounded makes one decode call and returns the linked requests, whose number and size are bounded.
-func (p *page) decodeBounded(ctx context.Context, tag string, status uint16, piece []byte, last bool) ([]wit.Follow, error) {
+func (p *page) decodeBounded(ctx context.Context, tag string, status uint16, piece []byte, last bool) ([]wit.Follow,
+	error) {
 	portion, err := p.decode(ctx, tag, status, piece, last)
 	if err != nil {
 		return nil, err

@@ -81,7 +81,8 @@ func TestRowsThatBreakThePluginWithWhatTheyNest(t *testing.T) {
 			dead, triggers := w.came()
 			slices.Sort(records)
 			slices.Sort(triggers)
-			triggers = slices.Compact(triggers) // the page comes again: the reader gives no number to what it has followed
+			// the page comes again: the reader gives no number to what it has followed
+			triggers = slices.Compact(triggers)
 			assert.Equal(t, records, triggers, "exact", exact)
 			for _, row := range []string{"dead/=>deep", "dead/=>deeper"} {
 				if !slices.Contains(dead, row) {
@@ -209,6 +210,6 @@ func TestPluginsThatUseTheHostsTags(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">culvert:leave-out"})
 		w.service.follows = map[string][]string{"culvert:leave-out": rows("b", 1)}
-		w.fails(t, `followed with the tag "culvert:leave-out"`)
+		w.fails(t, `linked request with the tag "culvert:leave-out"`)
 	})
 }

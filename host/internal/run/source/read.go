@@ -13,11 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// upgradeInterval is how often an idle feed checks for a new version of its plugin.
 const upgradeInterval = time.Second
 
-// read is the first stage: page after page. It returns nil when nothing is left to read, with Once when the feed has
-// caught up.
 func (f *feed) read(ctx context.Context) error {
 	start := wit.Cause{Start: wit.Chosen}
 	r := &readLoop{feed: f, reason: start, retryReason: start, attempts: attempts{retry: f.task.o.Client.Retry()}}
@@ -46,15 +43,13 @@ func (f *feed) read(ctx context.Context) error {
 }
 
 type readLoop struct {
-	feed        *feed
-	reason      wit.Cause // of the next step
-	retryReason wit.Cause // of the step after a failed page
-	attempts    attempts
-	backoff     progressBackoff
-	// displaced is the reason that a snapshot has preempted.
-	displaced *wit.Cause
-	// snapshotDeferred means that the plugin reads a snapshot only after the current data.
-	snapshotDeferred bool
+	feed             *feed
+	reason           wit.Cause // of the next step
+	retryReason      wit.Cause // of the step after a failed page
+	attempts         attempts
+	backoff          progressBackoff
+	displaced        *wit.Cause // the reason that a snapshot has preempted
+	snapshotDeferred bool       // the plugin reads a snapshot only after the current data
 }
 
 // preemptForSnapshot lets a waiting snapshot precede the next step. The page of a start comes before it, because a
@@ -69,7 +64,6 @@ func (r *readLoop) preemptForSnapshot() {
 	}
 }
 
-// handleError returns nil if the step is retried.
 func (r *readLoop) handleError(ctx context.Context, end stepResult, err error) error {
 	r.feed.setLastError(err)
 	if err := r.feed.prepareRetry(ctx, &r.attempts, err); err != nil {
@@ -81,7 +75,6 @@ func (r *readLoop) handleError(ctx context.Context, end stepResult, err error) e
 	return nil
 }
 
-// afterStep decides why and when the next step follows; done means never.
 func (r *readLoop) afterStep(ctx context.Context, end stepResult) (done bool, err error) {
 	r.attempts.reset()
 	if r.reason.Start != nil && end.requested && !end.fetched {
@@ -111,14 +104,14 @@ func (r *readLoop) afterStep(ctx context.Context, end stepResult) (done bool, er
 	return r.waitForWork(ctx, end)
 }
 
-// afterSnapshot records whether the plugin has started a snapshot, defers it, or reads none.
 func (r *readLoop) afterSnapshot(ctx context.Context, started bool) error {
 	f := r.feed
 	if r.snapshotDeferred = !started && !f.status.caughtUp.Load(); r.snapshotDeferred {
 		return nil
 	}
 	if started {
-		// Until its first page is committed, the snapshot stays in the list, so that a feed that starts over repeats it.
+		// Until its first page is committed, the snapshot stays in the list, so that a feed that starts over repeats
+		// it.
 		if err := f.awaitDurable(ctx); err != nil {
 			return err
 		}
@@ -127,8 +120,7 @@ func (r *readLoop) afterSnapshot(ctx context.Context, started bool) error {
 	return nil
 }
 
-// continueReading prepares the next page. After a page without rows, or one that left the offset unchanged, it pauses:
-// a plugin may announce more for ever.
+// continueReading pauses after a page without rows or progress: a plugin may announce more for ever.
 func (r *readLoop) continueReading(ctx context.Context, end stepResult) error {
 	r.reason = wit.Cause{More: wit.Chosen}
 	progressed := end.rows && end.moved
@@ -138,7 +130,6 @@ func (r *readLoop) continueReading(ctx context.Context, end stepResult) error {
 	return pause.For(ctx, end.wait)
 }
 
-// waitForWork waits, after everything was read, until there is more to read; done means never.
 func (r *readLoop) waitForWork(ctx context.Context, end stepResult) (done bool, err error) {
 	f := r.feed
 	f.status.caughtUp.Store(true)
@@ -164,8 +155,7 @@ func (r *readLoop) waitForWork(ctx context.Context, end stepResult) (done bool, 
 }
 
 type stepResult struct {
-	// requested: the plugin returned a request
-	requested bool
+	requested bool // the plugin returned a request
 	// fetched: the page had a position of its own
 	fetched, more, finished bool
 	// rows: the page had rows; moved: it changed the offset
@@ -213,7 +203,6 @@ func (f *feed) step(ctx context.Context, cause wit.Cause, attempts *attempts) (e
 	return end, err
 }
 
-// pageSlot limits the pages that are read at the same time.
 type pageSlot struct {
 	task *Task
 	held bool
@@ -236,11 +225,9 @@ func (s *pageSlot) release() {
 	}
 }
 
-// errVersionReplaced means that another feed has promoted a newer version while this one was about to use the old one.
+// errVersionReplaced: another feed has promoted a newer version in the meantime.
 var errVersionReplaced = errors.New("the plugin was swapped")
 
-// nextPoll returns when a feed that has caught up is polled again, minDelay later at least; scheduled is false for
-// never.
 func (f *feed) nextPoll(now time.Time, minDelay time.Duration) (due time.Time, scheduled bool) {
 	w := f.spec()
 	switch {
@@ -258,7 +245,6 @@ func (f *feed) nextPoll(now time.Time, minDelay time.Duration) (due time.Time, s
 	return due, scheduled
 }
 
-// waitForPoll waits until the next poll is due, or for ever, and upgrades the plugin in the meantime.
 func (f *feed) waitForPoll(ctx context.Context, due time.Time, scheduled bool) error {
 	f.setNextPoll(due, scheduled)
 	defer f.setNextPoll(time.Time{}, false)
@@ -287,7 +273,6 @@ func (f *feed) waitForPoll(ctx context.Context, due time.Time, scheduled bool) e
 	}
 }
 
-// hasWork reports whether a notification or snapshot must be read before the next poll.
 func (f *feed) hasWork() bool {
 	_, found := f.nextSnapshot()
 	return found || f.hasDueTrigger()
@@ -318,7 +303,6 @@ func (t *Task) trackIdle(now time.Time) (done func()) {
 	}
 }
 
-// earliest returns the first of the next polls, zero for none.
 func earliest(feeds []*feed) (due time.Time) {
 	for _, f := range feeds {
 		f.mu.Lock()
@@ -330,7 +314,6 @@ func earliest(feeds []*feed) (due time.Time) {
 	return due
 }
 
-// maxSnapshots bounds the waiting snapshots of a feed.
 const maxSnapshots = 16
 
 // ErrNoFeed is the error of a feed that a task does not have, ErrSnapshots of one for which too many snapshots wait.
@@ -370,7 +353,6 @@ func (f *feed) nextSnapshot() (ident string, found bool) {
 	return f.notifications.snapshots[0], true
 }
 
-// snapshotAnswered removes the next snapshot: the plugin has started to read it, or reads none.
 func (f *feed) snapshotAnswered(started bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -381,14 +363,12 @@ func (f *feed) snapshotAnswered(started bool) {
 	f.notifications.snapshots = f.notifications.snapshots[1:]
 }
 
-// attempts counts the attempts for one page.
 type attempts struct {
-	retry     retryPolicy
-	count     int
-	reopened  bool
-	bisection bisection
-	// trialFailures counts the failures of a version on trial.
-	trialFailures int
+	retry         retryPolicy
+	count         int
+	reopened      bool
+	bisection     bisection
+	trialFailures int // counts the failures of a version on trial
 }
 
 type retryPolicy interface {
@@ -474,7 +454,6 @@ func (f *feed) prepareRetry(ctx context.Context, a *attempts, err error) error {
 	return err
 }
 
-// onPageRestart logs that a page is delivered again from its start; a permanent error is not followed by that.
 func (f *feed) onPageRestart() {
 	if log := f.pipeline.logRestart; log != nil {
 		f.pipeline.logRestart = nil
@@ -482,12 +461,9 @@ func (f *feed) onPageRestart() {
 	}
 }
 
-// immediateRetries is how often a page is requested again without a pause while a version is on trial or a row is
-// searched.
 const immediateRetries = 3
 
-// retryOnTrial requests a page again that a version on trial failed on: soon the version is rolled back, or proves
-// itself.
+// retryOnTrial: soon the version is rolled back, or proves itself.
 func (f *feed) retryOnTrial(ctx context.Context, a *attempts, err error) error {
 	a.trialFailures++
 	f.log.Warn("a new version of the plugin failed: the page is requested again", "version",
@@ -501,13 +477,11 @@ func (f *feed) retryOnTrial(ctx context.Context, a *attempts, err error) error {
 	return a.retry.Wait(ctx, 0)
 }
 
-// permanentError must not be retried here, because the transport has done so.
 type permanentError struct{ err error }
 
 func (e *permanentError) Error() string { return e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
 
-// setBoundary records the offset between two pages, which another version of the plugin must accept to take over.
 func (f *feed) setBoundary(offset []wit.Field) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

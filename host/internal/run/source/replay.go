@@ -63,14 +63,12 @@ func (t *Task) Replay(ctx context.Context, r Replay) error {
 	return err
 }
 
-// replayReader makes rows of dead letters. It belongs to the read stage.
 type replayReader struct {
 	task       *Task
 	key, value convert.Converter
 	opened     *openedVersion // set by the first document
 }
 
-// send sends letters as one page, with the offset after it.
 func (r *replayReader) send(ctx context.Context, f *feed, letters []task.DeadLetter, after []wit.Field) error {
 	for i, try := 0, 0; i < len(letters); {
 		p := newPage(f, &wit.Fetch{}, &origin{request: letters[i].Page, replayed: &letters[i]}, &bisection{})
@@ -170,7 +168,6 @@ func (r *replayReader) unreadable(ctx context.Context, l *task.DeadLetter) (reas
 	return reason, nil
 }
 
-// decodeRow reads a row that a transform or a converter has rejected.
 func (r *replayReader) decodeRow(ctx context.Context, p *page) (err error) {
 	if err := p.ensureChunk(ctx); err != nil {
 		return err
@@ -188,7 +185,6 @@ func (r *replayReader) decodeRow(ctx context.Context, p *page) (err error) {
 	return nil
 }
 
-// decodeDocument lets the plugin read a row that it has rejected.
 func (r *replayReader) decodeDocument(ctx context.Context, p *page) error {
 	l, t := p.origin.replayed, r.task
 	if reason, err := r.unreadable(ctx, l); err != nil || reason != "" {
@@ -258,7 +254,8 @@ func (r *replayReader) feedOf(l *task.DeadLetter) (index uint32, reason string) 
 // dead letter.
 func withReplayOrigin(l *task.DeadLetter, letter Letter) Letter {
 	if l != nil {
-		letter.Feed, letter.Page, letter.Row, letter.Times, letter.Place = l.Feed, l.Page, uint32(l.Record.Offset), l.Times, l.Place
+		letter.Feed, letter.Page, letter.Row, letter.Times, letter.Place = l.Feed, l.Page, uint32(l.Record.Offset),
+			l.Times, l.Place
 	}
 	return letter
 }

@@ -82,7 +82,8 @@ func (t *Task) subscribe(ctx context.Context, feed, address string) (done string
 		}
 		var pluginErr *wit.Fault
 		noAnswer := new(transport.NoAnswer) // the plugin checks the outcome of the request
-		if retriable := errors.As(err, &noAnswer) || errors.As(err, &pluginErr) && pluginErr.Kind == wit.FaultTransient; !retriable ||
+		if retriable := errors.As(err, &noAnswer) || errors.As(err, &pluginErr) &&
+			pluginErr.Kind == wit.FaultTransient; !retriable ||
 			retried >= t.o.Client.Retry().Times() {
 			return done, created, err
 		}
@@ -132,7 +133,6 @@ func (t *Task) keepSubscribed(ctx context.Context, f *feed, address, done string
 	}
 }
 
-// handleNotification returns when the notification may be answered.
 func (t *Task) handleNotification(ctx, ended context.Context, n wit.Notification) error {
 	if ended.Err() != nil {
 		return notify.ErrBusy
@@ -198,7 +198,6 @@ func (f *feed) onSubscribed(subscriptions string, reread bool) {
 	q.signal.Ring()
 }
 
-// onResubscribed is onSubscribed for a feed that will be read from its stored offset.
 func (f *feed) onResubscribed(subscriptions string, created bool) (reread bool) {
 	started := len(f.position.fields) > 0
 	if reread = started && (created || f.notifications.subscriptionDigest != subscriptions); !started {

@@ -113,7 +113,6 @@ type Task struct {
 	endIdle   func()
 }
 
-// openedVersion is an opened version of the plugin.
 type openedVersion struct {
 	code    Code
 	context []byte
@@ -231,7 +230,8 @@ func NewTask(o Options) *Task {
 	if o.NewHeaders == nil {
 		o.NewHeaders = func() (convert.Headers, error) { return convert.SimpleHeaders{Registry: o.Registry}, nil }
 	}
-	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), pageSlots: make(chan struct{}, o.Pages)}
+	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task),
+		pageSlots: make(chan struct{}, o.Pages)}
 	t.skips.Tolerance, t.skips.Message, t.count.startedAt = o.Tolerance, rowSkipped, time.Now()
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Reader, *openedVersion]{
 		New: func(c Code) *openedVersion { return &openedVersion{code: c} },
@@ -355,7 +355,8 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 		if err != nil {
 			return err
 		}
-		if moved := replacement.position.row != from.row || !sameFields(replacement.position.fields, from.fields); moved || rewound.Committed {
+		if moved := replacement.position.row != from.row || !sameFields(replacement.position.fields,
+			from.fields); moved || rewound.Committed {
 			refusals = 0
 		}
 		if rewound.Refused() {
@@ -372,8 +373,6 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 	}
 }
 
-// startOver returns a feed that continues from the stored offset of another one, with the task's current version: other
-// feeds may have upgraded in the meantime.
 func (t *Task) startOver(ctx context.Context, old *feed) (*feed, error) {
 	for {
 		o, err := t.plugin.Adopt(ctx)
@@ -401,7 +400,6 @@ func (t *Task) logSummary() {
 
 var errOtherFeed = errors.New("another feed of the task has failed")
 
-// start opens the plugin and loads the offsets of its feeds.
 func (t *Task) start(ctx context.Context) error {
 	o, err := t.plugin.Start(ctx)
 	if err != nil {
@@ -428,7 +426,8 @@ func (t *Task) start(ctx context.Context) error {
 	return nil
 }
 
-func (t *Task) callOpen(ctx context.Context, r Reader, o *openedVersion, state []byte, answers []wit.Response) (*wit.Need,
+func (t *Task) callOpen(ctx context.Context, r Reader, o *openedVersion, state []byte,
+	answers []wit.Response) (*wit.Need,
 	error) {
 	result, err := r.OpenSource(ctx, t.o.Component, task.Seen(o.code, t.o.Settings), state, answers)
 	if err == nil && result.Ready != nil {

@@ -17,24 +17,22 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// transformStage makes records of rows: transforms, then converters. It belongs to its stage's goroutine.
+// transformStage belongs to its stage's goroutine.
 type transformStage struct {
-	feed       *feed
-	chain      Chain
-	key, value convert.Converter
-	header     convert.Headers
-	topics     map[string]bool // known to exist
-	spans      []recordSpan
-	headers    []headerSpan
-	parsed     []datum.Header
-	// dlqKey and dlqValue convert dead letters; dlqBytes is the size of the pending ones.
+	feed             *feed
+	chain            Chain
+	key, value       convert.Converter
+	header           convert.Headers
+	topics           map[string]bool // known to exist
+	spans            []recordSpan
+	headers          []headerSpan
+	parsed           []datum.Header
 	dlqKey, dlqValue convert.Converter
 	dlqBytes         int
 	row              splitRow
 }
 
-// splitRow is the input row, by its place in the chunk, whose output rows are being converted; rejected has those that
-// failed, err the first error.
+// splitRow is the input row whose output rows are being converted; err is the first error.
 type splitRow struct {
 	at       uint32
 	parts    uint32
@@ -80,7 +78,6 @@ func (f *feed) newTransformStage(ctx context.Context) (*transformStage, error) {
 	return s, nil
 }
 
-// runTransform is the second stage.
 func (f *feed) runTransform(s *transformStage) {
 	var failed error
 	for c := range f.pipeline.decoded {
@@ -138,7 +135,6 @@ func (s *transformStage) process(ctx context.Context, c *chunk) error {
 	return nil
 }
 
-// pageRow returns the index in its page of a row, by its place in the chunk as it was read.
 func (c *chunk) pageRow(at uint32) uint32 {
 	if int(at) < len(c.origins) {
 		return c.origins[at]
@@ -155,7 +151,6 @@ func (s *transformStage) countRowError(c *chunk, at uint32, stage task.ErrorStag
 	})
 }
 
-// rejectRow is countRowError for a whole row, with its dead letter.
 func (s *transformStage) rejectRow(ctx context.Context, c *chunk, at uint32, stage task.ErrorStage, err error) error {
 	if err := s.countRowError(c, at, stage, err); err != nil {
 		return err
@@ -177,7 +172,6 @@ func (s *transformStage) startRow(ctx context.Context, c *chunk, at uint32) erro
 	return s.rowToDLQ(ctx, c, w.at, c.pageRow(w.at), w.stage, task.PartsOf(w.parts, w.rejected), w.err)
 }
 
-// convert writes keys, values and headers to the chunk's output, and flushes it early when it is large.
 func (s *transformStage) convert(ctx context.Context, c *chunk) error {
 	s.spans, s.headers, s.row = s.spans[:0], s.headers[:0], splitRow{}
 	for i := range c.batch.Rows {
@@ -227,8 +221,8 @@ func (s *transformStage) convert(ctx context.Context, c *chunk) error {
 	return s.startRow(ctx, c, 0)
 }
 
-// flushEarly sends the output so far in a chunk of its own, because a few bytes of a plugin may become any amount of
-// output, such as small rows with a large schema each. Chunks always become free again: reading holds two at most.
+// flushEarly bounds the output of a chunk: a few bytes of a plugin may become any amount, such as small rows with a
+// large schema each. Chunks always become free again, because reading holds two at most.
 func (s *transformStage) flushEarly(ctx context.Context, c *chunk) error {
 	part, err := s.feed.acquireChunk(ctx, c.origin)
 	if err != nil {
@@ -263,7 +257,8 @@ func (s *transformStage) ensureTopic(ctx context.Context, topic string) error {
 	return nil
 }
 
-func (s *transformStage) convertRow(ctx context.Context, c *chunk, i int) (sp recordSpan, stage task.ErrorStage, err error) {
+func (s *transformStage) convertRow(ctx context.Context, c *chunk, i int) (sp recordSpan, stage task.ErrorStage,
+	err error) {
 	r, b := &c.batch.Rows[i], &c.batch
 	sp.row = i
 	topic := b.Topics[r.Topic]
@@ -291,7 +286,6 @@ func (s *transformStage) convertRow(ctx context.Context, c *chunk, i int) (sp re
 	return sp, "", nil
 }
 
-// tooLarge adds the setting of the limit to the error of a record that is too large.
 func (s *transformStage) tooLarge(err error) error {
 	if fault.Class(err) != fault.TooLargeException {
 		return err
@@ -300,7 +294,8 @@ func (s *transformStage) tooLarge(err error) error {
 		"producer.max.request.size sets", err, s.feed.task.o.MaxRecordBytes-recordOverhead)
 }
 
-func (s *transformStage) convertHeaders(ctx context.Context, c *chunk, topic string, block wit.Datum, maxBytes int) (err error) {
+func (s *transformStage) convertHeaders(ctx context.Context, c *chunk, topic string, block wit.Datum,
+	maxBytes int) (err error) {
 	if int64(block.Size) > 2*int64(maxBytes) {
 		return headersTooLarge() // the encoded size differs slightly
 	}
@@ -327,7 +322,6 @@ func headersTooLarge() error {
 	return &fault.Error{Class: fault.TooLargeException, Text: "more bytes in its headers than are left for them"}
 }
 
-// buildRecords cuts the complete output of a chunk into records of rows of the same or another chunk.
 func (s *transformStage) buildRecords(rows, c *chunk) {
 	c.produced = s.feed.pipeline.output.NewBatch()
 	carries := c.origin.traceHeader.Key != "" // a row's own header takes precedence

@@ -15,7 +15,6 @@ func (f *feed) upgrade(ctx context.Context) error {
 	return f.upgradeWith(ctx, f.task.plugin.AdoptOpened)
 }
 
-// upgradeWaiting waits until another version is opened.
 func (f *feed) upgradeWaiting(ctx context.Context) error {
 	return f.upgradeWith(ctx, f.task.plugin.Adopt)
 }
@@ -53,7 +52,6 @@ func (t *Task) compatible(ctx context.Context, o *openedVersion) error {
 	return nil
 }
 
-// fitsVersion returns the index of the feed in a version that can continue from an offset.
 func (f *feed) fitsVersion(ctx context.Context, o *openedVersion, at []wit.Field) (index uint32, err error) {
 	if index, err = o.feedOf(f.partition); err != nil {
 		return 0, err
@@ -85,7 +83,6 @@ func (o *openedVersion) feedOf(partition []wit.Field) (index uint32, err error) 
 	return uint32(i), nil
 }
 
-// switchTo continues from the feed's offset with another version, or the same one opened again.
 func (f *feed) switchTo(ctx context.Context, o *openedVersion) error {
 	index, err := f.fitsVersion(ctx, o, f.position.fields)
 	if err != nil {

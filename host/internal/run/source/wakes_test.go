@@ -116,7 +116,8 @@ func TestNotifications(t *testing.T) {
 		}
 		assert.Equal(t, []string{"wake y"}, r.causes, "a notification that comes three times")
 		var pluginErr *wit.Fault
-		if err := e.take(t.Context(), wit.Notification{}); !errors.As(err, &pluginErr) || pluginErr.Kind != wit.FaultData {
+		if err := e.take(t.Context(), wit.Notification{}); !errors.As(err, &pluginErr) ||
+			pluginErr.Kind != wit.FaultData {
 			t.Errorf("expected a fault of the data, found %v", err)
 		}
 	})
@@ -251,8 +252,10 @@ func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
 		again.markReading()
 		tokens = append(tokens, token)
 	}
-	if want := []string{"x", "y", "", "z"}; !slices.Equal(tokens, want) || again.notifications.subscriptionDigest != "2" {
-		t.Errorf("served %q with the subscription %q, expected %q", tokens, again.notifications.subscriptionDigest, want)
+	if want := []string{"x", "y", "", "z"}; !slices.Equal(tokens, want) ||
+		again.notifications.subscriptionDigest != "2" {
+		t.Errorf("served %q with the subscription %q, expected %q", tokens, again.notifications.subscriptionDigest,
+			want)
 	}
 	select {
 	case <-served:
@@ -463,7 +466,8 @@ func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
 				found = append(found, line)
 			}
 		}
-		if want := []string{"topic0/late=gone", "topic0/late=there"}; refuses.Load() != nil || !slices.Equal(found, want) {
+		if want := []string{"topic0/late=gone", "topic0/late=there"}; refuses.Load() != nil ||
+			!slices.Equal(found, want) {
 			t.Errorf("expected a commit to be refused, and %q in Kafka, found %q", want, found)
 		}
 	})

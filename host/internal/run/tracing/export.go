@@ -21,11 +21,9 @@ import (
 )
 
 const (
-	maxResponseBytes = 64 << 10
-	// firstRetryDelay doubles up to maxRetryDelay.
+	maxResponseBytes               = 64 << 10
 	firstRetryDelay, maxRetryDelay = time.Second, 8 * time.Second
-	// maxQueued bounds the spans that wait to be sent.
-	maxQueued = 2048
+	maxQueued                      = 2048
 )
 
 // endpointTransport sends the exporter's requests to the configured endpoint with its user, password and query, which
@@ -34,8 +32,7 @@ type endpointTransport struct {
 	url     *url.URL
 	headers http.Header
 	next    http.RoundTripper
-	// closing disables retries.
-	closing atomic.Bool
+	closing atomic.Bool // disables retries
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -56,14 +53,12 @@ func (p *endpointTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// noResponseError makes the exporter retry a request without a response.
 type noResponseError struct{ error }
 
 func (noResponseError) Temporary() bool { return true }
 func (u noResponseError) Unwrap() error { return u.error }
 
-// newExporter returns an exporter of spans by OTLP over HTTP, binary
-// (https://opentelemetry.io/docs/specs/otlp/#otlphttp).
+// newExporter implements https://opentelemetry.io/docs/specs/otlp/#otlphttp, binary.
 func newExporter(o Options, log *slog.Logger) (*exporter, error) {
 	tlsConfig, err := o.tlsConfig()
 	if err != nil {
@@ -116,14 +111,14 @@ type exporter struct {
 	lostWhileAway int64 // spans since it is away
 }
 
-// boundedProcessor drops and counts a span if maxQueued spans wait.
 type boundedProcessor struct {
 	sdk.SpanProcessor
 	e *exporter
 }
 
 func newBoundedProcessor(e *exporter, timeout time.Duration) boundedProcessor {
-	return boundedProcessor{sdk.NewBatchSpanProcessor(e, sdk.WithExportTimeout(timeout), sdk.WithMaxQueueSize(maxQueued)), e}
+	return boundedProcessor{sdk.NewBatchSpanProcessor(e, sdk.WithExportTimeout(timeout),
+		sdk.WithMaxQueueSize(maxQueued)), e}
 }
 
 // OnEnd implements [sdk.SpanProcessor].
@@ -157,7 +152,8 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	e.exported.Add(int64(len(spans)) - lost)
 	e.lostWhileAway += lost
 	if err != nil {
-		e.collector.Lost(e.log, began, "", "tracing: spans cannot be sent, and those until they can be are lost", "endpoint",
+		e.collector.Lost(e.log, began, "", "tracing: spans cannot be sent, and those until they can be are lost",
+			"endpoint",
 			e.endpoint, "error", shown.Line(e.secrets.Strike(err.Error())))
 		return nil
 	}

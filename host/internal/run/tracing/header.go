@@ -19,7 +19,6 @@ const (
 // maxState bounds the tracestate in bytes; the specification requires at least 512.
 const maxState = 4096
 
-// maxLinks bounds the links of a batch's span, as by default in the SDK.
 const maxLinks = 128
 
 // headerCarrier is a [propagation.TextMapCarrier].

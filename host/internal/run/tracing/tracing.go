@@ -66,8 +66,9 @@ func New(ctx context.Context, o Options, instance, version string, log *slog.Log
 	if redact == nil {
 		redact = func(text string) string { return text }
 	}
-	return &Tracer{tracer: p.Tracer(instrumentationScope, trace.WithInstrumentationVersion(version)), provider: p, exporter: e,
-		redact: redact}, nil
+	return &Tracer{tracer: p.Tracer(instrumentationScope, trace.WithInstrumentationVersion(version)), provider: p,
+		exporter: e,
+		redact:   redact}, nil
 }
 
 // Close exports the queued spans once and ends the tracer, at the latest when ctx ends.

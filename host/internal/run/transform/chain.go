@@ -54,7 +54,6 @@ type Options struct {
 // bounded by `plugin.NAME.limits.result.bytes`.
 const maxGrowth = 256 << 20
 
-// rowBytes is the size of a row without its data.
 const rowBytes = 80
 
 // Chain is the transforms of one task. It belongs to one goroutine.
@@ -71,14 +70,11 @@ type Chain struct {
 	rowIndexes     []uint32
 }
 
-// group is a list of stages that one plugin call runs.
 type group struct {
-	chain *preparedStages
-	// first is the position of its first stage in the chain.
-	first   int
-	aliases []string
-	// condition is a predicate of another plugin for a single stage.
-	condition *preparedStages
+	chain     *preparedStages
+	first     int // the position of its first stage in the chain
+	aliases   []string
+	condition *preparedStages // a predicate of another plugin for a single stage
 	negate    bool
 }
 
@@ -142,12 +138,12 @@ func (c *Chain) bind(o Options) error {
 			continue
 		}
 		c.groups = append(c.groups, group{first: i, aliases: []string{s.Alias}, condition: predicate, negate: s.Negate,
-			chain: &preparedStages{binding: binding, version: s.Version, isolated: o.Aside, stages: []boundStage{stage}}})
+			chain: &preparedStages{binding: binding, version: s.Version, isolated: o.Aside,
+				stages: []boundStage{stage}}})
 	}
 	return nil
 }
 
-// accepts reports whether a stage with this binding may join the group.
 func (g *group) accepts(b *plugin.Binding, version string) bool {
 	return g.condition == nil && g.chain.version == version && sameModule(g.chain.binding, b)
 }
@@ -224,7 +220,6 @@ func (c *Chain) hasFailed(r wit.Row) bool {
 // Input returns an input row of the last call; its bytes are still in the batch. It is valid until the next Apply.
 func (c *Chain) Input(origin uint32) wit.Row { return c.input[origin] }
 
-// run applies a group, in several calls if needed.
 func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
 	if g.condition == nil && len(b.Rows) <= c.limit {
 		return c.applyGroup(ctx, g, b)
@@ -385,5 +380,4 @@ func (c *Chain) trapError(g *group, origin uint32, trap *plugin.Trap) wit.RowFau
 		Fault: wit.Fault{Kind: wit.FaultInternal, Message: trap.Error()}}
 }
 
-// trapClass is the exception class of a trap in dead letters.
 const trapClass = "org.apache.kafka.connect.errors.ConnectException"

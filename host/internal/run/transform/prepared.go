@@ -11,13 +11,12 @@ import (
 
 // preparedStages are stages of one plugin with the context that its current version prepared.
 type preparedStages struct {
-	binding  *plugin.Binding
-	version  string
-	stages   []boundStage
-	context  []byte
-	isolated bool
-	// rowIndexes are those of the rows of a call.
-	rowIndexes []uint32
+	binding    *plugin.Binding
+	version    string
+	stages     []boundStage
+	context    []byte
+	isolated   bool
+	rowIndexes []uint32 // those of the rows of a call
 }
 
 func (p *preparedStages) prepare(ctx context.Context) error {
@@ -26,7 +25,6 @@ func (p *preparedStages) prepare(ctx context.Context) error {
 	return err
 }
 
-// boundStage returns the settings that a version may see; nil means none.
 type boundStage struct {
 	wit.Stage
 	settings, condition func(plugin.Info) []wit.Setting
@@ -86,7 +84,6 @@ func (p *preparedStages) retry(ctx context.Context, err error) bool {
 	return true
 }
 
-// apply runs the stages on b. Errors have the rows' indexes.
 func (p *preparedStages) apply(ctx context.Context, b *record.Batch) (faults []wit.RowFault, err error) {
 	p.rowIndexes = p.rowIndexes[:0]
 	for i := range b.Rows {
@@ -102,7 +99,6 @@ func (p *preparedStages) apply(ctx context.Context, b *record.Batch) (faults []w
 	return faults, err
 }
 
-// test tests the predicate on each row. Errors have positions in b.
 func (p *preparedStages) test(ctx context.Context, b *record.Batch) (matches []bool, faults []wit.RowFault, err error) {
 	err = p.do(ctx, func(i *plugin.Instance) error {
 		matches, faults, err = i.Test(ctx, p.context, b)
