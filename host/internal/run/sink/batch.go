@@ -103,9 +103,9 @@ type delivery struct {
 	uncheckable              *inDoubt // a placeholder for a row in doubt that cannot be checked
 }
 
-func bytesOf(jobs []delivery) (n int64) {
-	for i := range jobs {
-		n += int64(len(jobs[i].Memo)) + transport.RequestBytes(&jobs[i].Request)
+func bytesOf(deliveries []delivery) (n int64) {
+	for i := range deliveries {
+		n += int64(len(deliveries[i].Memo)) + transport.RequestBytes(&deliveries[i].Request)
 	}
 	return n
 }

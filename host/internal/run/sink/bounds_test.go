@@ -60,7 +60,7 @@ func TestConvertedBytesOfABatchAreBounded(t *testing.T) {
 
 // What a plugin makes of a batch is bounded, however often the batch is halved because one call would give too much of
 // it, and whenever it is made: 150 rows with memos of 28 MiB were 4.1 GB. What was delivered counts no more.
-func TestWhatIsMadeOfABatchIsBounded(t *testing.T) {
+func TestDeliveriesOfABatchAreBounded(t *testing.T) {
 	bulk := make([]byte, 28<<20)
 	for name, c := range map[string]struct {
 		bulk []byte

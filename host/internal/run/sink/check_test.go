@@ -125,7 +125,7 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 }
 
 // What cannot be checked stays uncertain, with what was known and why it was not checked; nothing is sent again.
-func TestRowsThatCannotBeCheckedStayUncertain(t *testing.T) {
+func TestUncheckableRowsStayInDoubt(t *testing.T) {
 	const none = wit.FaultKind(255)
 	refusal := &wit.Fault{Kind: wit.FaultData, Message: "it is numbered by the service"}
 	for name, c := range map[string]struct {
@@ -298,7 +298,7 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 // While nobody can check a record in doubt, nothing that was read after it is sent, also not together with what was
 // read before: the record would come after a later one of its key, should somebody decide to send it. What was read
 // before is written.
-func TestNothingOvertakesARecordThatNobodyCanCheck(t *testing.T) {
+func TestNothingOvertakesAnUncheckableRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &writer{each: 3}
 		x := newWorld(w)
@@ -338,7 +338,7 @@ func TestNothingIsLeftOutOfADeliveryWithRecordsInDoubt(t *testing.T) {
 
 // Between checks there is no pause: a hundred doubts a second at 8 ms a request, in virtual time. Only failed checks
 // are repeated after a pause. A row in doubt is encoded alone, not with its whole batch, which may have 32 MiB.
-func TestDoubtsAreCheckedWithoutPauses(t *testing.T) {
+func TestChecksNeedNoPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const doubts = 240
 		c := &checker{says: func(status uint16) wit.Verdict {
@@ -366,9 +366,9 @@ func TestDoubtsAreCheckedWithoutPauses(t *testing.T) {
 		}
 		start := time.Now()
 		x.ok(t)
-		if took := time.Since(start) - x.o.Every; took > doubts*10*time.Millisecond ||
+		if elapsed := time.Since(start) - x.o.Every; elapsed > doubts*10*time.Millisecond ||
 			len(x.service.seen()) != 4*doubts || x.committed("t", 0) != doubts {
-			t.Errorf("%d doubts took %v and %d requests", doubts, took, len(x.service.seen()))
+			t.Errorf("%d doubts took %v and %d requests", doubts, elapsed, len(x.service.seen()))
 		}
 		if len(c.alone) < doubts || slices.Max(c.alone) > len("z239v") {
 			t.Errorf("expected %d rows, each with its own bytes, found %v", doubts, c.alone)
@@ -407,7 +407,7 @@ func (l *learner) Settle(_ context.Context, context []byte, _ []byte, _ []uint32
 
 // What settle learns is there for the next call of settle and of encode: judged one after another, nothing that was
 // learned is lost.
-func TestWhatSettleLearnsIsKept(t *testing.T) {
+func TestLearnedContextIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &learner{}
 		x := newWorldOf(&l.writer, l)
@@ -425,7 +425,7 @@ func TestWhatSettleLearnsIsKept(t *testing.T) {
 
 // What a version has learned is its own, and the task's: another version, and a task that begins, start with what
 // opening gave them.
-func TestWhatSettleLearnsEndsWithVersionAndTask(t *testing.T) {
+func TestLearnedContextEndsWithVersionAndTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before, after := &learner{}, &learner{}
 		x := newWorldOf(&before.writer, before)
@@ -458,7 +458,7 @@ func TestWhatSettleLearnsEndsWithVersionAndTask(t *testing.T) {
 }
 
 // A row that is to wait waits, but not for ever.
-func TestAgainWaitsAsLongAsItSays(t *testing.T) {
+func TestRetryWaitsAsRequested(t *testing.T) {
 	for _, c := range []struct {
 		ms   uint32
 		want time.Duration

@@ -111,9 +111,9 @@ func (w *activeBatch) deliver(o *outcome, j *delivery) ([]delivery, error) {
 }
 
 func (w *activeBatch) returnUnsent(j *delivery) []delivery {
-	jobs := []delivery{*j}
-	w.deliveryBytes.Add(bytesOf(jobs))
-	return jobs
+	deliveries := []delivery{*j}
+	w.deliveryBytes.Add(bytesOf(deliveries))
+	return deliveries
 }
 
 // sendRequest repeats requests that failed transiently for as long as errors.retry.timeout allows.

@@ -296,18 +296,18 @@ func (d *dispatcher) checkCaughtUp() (finished bool, err error) {
 func (d *dispatcher) encode(w *activeBatch) {
 	w.state, w.switchVersion = batchEncoding, false
 	go func() {
-		var jobs []delivery
+		var deliveries []delivery
 		var out outcome
 		span := w.batch.span.Child("encode", tracing.Internal)
 		err := guard.Do(d.task.log, "a sink task, the stage of encoding", func() (err error) {
-			jobs, err = w.encodeBatch(&out)
+			deliveries, err = w.encodeBatch(&out)
 			return err
 		})
-		span.Number("culvert.requests", int64(len(jobs)))
+		span.Number("culvert.requests", int64(len(deliveries)))
 		span.End(err)
 		d.events <- func() {
 			d.merge(&out)
-			d.onEncoded(w, jobs, err)
+			d.onEncoded(w, deliveries, err)
 		}
 	}()
 }
@@ -321,8 +321,8 @@ func (d *dispatcher) merge(o *outcome) {
 	}
 }
 
-func (d *dispatcher) onEncoded(w *activeBatch, jobs []delivery, err error) {
-	switch w.remaining = len(jobs); {
+func (d *dispatcher) onEncoded(w *activeBatch, deliveries []delivery, err error) {
+	switch w.remaining = len(deliveries); {
 	case errors.Is(err, errSwitchVersion):
 		w.switchVersion, w.state = true, batchWaiting
 		return
@@ -334,11 +334,11 @@ func (d *dispatcher) onEncoded(w *activeBatch, jobs []delivery, err error) {
 		d.finishBatch(w)
 		return
 	}
-	w.state, w.encoded = batchEncoded, &encodedBatch{deliveries: jobs, version: d.contextVersion()}
+	w.state, w.encoded = batchEncoded, &encodedBatch{deliveries: deliveries, version: d.contextVersion()}
 	w.bytes = w.batch.bytes() + int(w.deliveryBytes.Load())
 	first := true
-	for n := range jobs {
-		j := &jobs[n]
+	for n := range deliveries {
+		j := &deliveries[n]
 		if j.uncheckable != nil {
 			continue
 		}
@@ -521,7 +521,7 @@ func (d *dispatcher) fail(err error) {
 
 // nextLane starts the delivery that was read first of all that may start, so that little is settled out of order.
 func (d *dispatcher) nextLane(idle, nonRepeatableOnly bool) *lane {
-	account := d.task.tracker
+	tracker := d.task.tracker
 	for {
 		l := d.queue.first()
 		if l == nil || nonRepeatableOnly && (l.deliveries[0].Request.Repeatable || l.deliveries[0].uncheckable != nil) {
@@ -536,14 +536,14 @@ func (d *dispatcher) nextLane(idle, nonRepeatableOnly bool) *lane {
 		}
 		// even if another member owns it now: later rows were skipped
 		if j.uncheckable != nil && j.uncheckable.inherited {
-			account.apply(inDoubtChecked{items})
+			tracker.apply(inDoubtChecked{items})
 			d.merge(&outcome{inDoubtErr: j.uncheckable.failure})
 			d.skip(l)
 			continue
 		}
-		if account.checkAny(items, (*item).revoked) {
+		if tracker.checkAny(items, (*item).revoked) {
 			owned := slices.DeleteFunc(slices.Clone(j.rows),
-				func(row uint32) bool { return account.check(w.batch.items[row], (*item).revoked) })
+				func(row uint32) bool { return tracker.check(w.batch.items[row], (*item).revoked) })
 			if len(owned) == 0 { // their new owner writes all of them
 				d.skip(l)
 			} else {
@@ -553,7 +553,7 @@ func (d *dispatcher) nextLane(idle, nonRepeatableOnly bool) *lane {
 		}
 		if d.inDoubtErr != nil && !w.allInDoubt(j) && !w.completesPartial(items) {
 			// The task is about to fail: only records in doubt are checked, so that nothing overtakes them.
-			account.apply(inDoubtChecked{items})
+			tracker.apply(inDoubtChecked{items})
 			d.skip(l)
 			continue
 		}
@@ -569,7 +569,7 @@ func (d *dispatcher) nextLane(idle, nonRepeatableOnly bool) *lane {
 			d.abandonLane(l)
 			continue
 		}
-		switch account.apply(deliveryStart{items, idle}).start {
+		switch tracker.apply(deliveryStart{items, idle}).start {
 		case startOK:
 			d.queue.pop(l)
 			return l
@@ -599,7 +599,7 @@ func (d *dispatcher) split(l *lane) {
 
 func (d *dispatcher) reencodeFirst(l *lane, parts ...[]uint32) {
 	w := l.deliveries[0].active
-	var jobs []delivery
+	var deliveries []delivery
 	var out outcome
 	for _, rows := range parts {
 		if len(rows) == 0 {
@@ -618,10 +618,10 @@ func (d *dispatcher) reencodeFirst(l *lane, parts ...[]uint32) {
 			d.abandonLane(l)
 			return
 		}
-		jobs = append(jobs, more...)
+		deliveries = append(deliveries, more...)
 	}
 	d.queue.pop(l)
-	d.onDelivered(l, jobs, nil)
+	d.onDelivered(l, deliveries, nil)
 }
 
 // rowsBeforeEnd returns the rows that were read before the failing record, and those of partially written records.

@@ -24,7 +24,7 @@ import (
 
 // A row that is answered late holds up no other batch, but for the rows of its own key, as far as what is held has
 // bounds.
-func TestSlowLaneHoldsUpNobody(t *testing.T) {
+func TestSlowLaneDelaysNoOtherLane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once, x.o.Rows, x.group.atMost = false, 10, 10
@@ -218,7 +218,7 @@ func TestBatchesSideBySide(t *testing.T) {
 
 // A worker that was paused for longer than its session sends nothing before it knows that its records are still its
 // own, and commits nothing of those that are not.
-func TestNothingIsSentBeyondTheSession(t *testing.T) {
+func TestNothingIsSentAfterTheSessionExpires(t *testing.T) {
 	for _, repeatable := range []bool{false, true} {
 		// paused runs a task whose session is over when the first of three requests is answered.
 		paused := func(t *testing.T, then func(x *world)) {

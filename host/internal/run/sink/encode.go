@@ -30,7 +30,7 @@ func (w *activeBatch) encodeBatch(o *outcome) ([]delivery, error) {
 	if err := w.resolveRepeatable(); err != nil {
 		return nil, err
 	}
-	var jobs []delivery
+	var deliveries []delivery
 	portions := t.tracker.portions(w.batch.items, w.rows, t.o.InFlight)
 	for n, rows := range portions {
 		for _, row := range rows {
@@ -38,7 +38,7 @@ func (w *activeBatch) encodeBatch(o *outcome) ([]delivery, error) {
 		}
 		more, err := w.encodeWith(o, t.plugin.Opened(), rows, w.inheritInDoubt(rows), true)
 		if errors.Is(err, errSwitchVersion) { // rejected and ignored rows of earlier portions are settled
-			w.requeueRows(jobs)
+			w.requeueRows(deliveries)
 			for _, rest := range portions[n:] {
 				w.rows = append(w.rows, rest...)
 			}
@@ -47,16 +47,16 @@ func (w *activeBatch) encodeBatch(o *outcome) ([]delivery, error) {
 		if err != nil {
 			return nil, err
 		}
-		jobs = append(jobs, more...)
+		deliveries = append(deliveries, more...)
 	}
-	return jobs, nil
+	return deliveries, nil
 }
 
-func (w *activeBatch) requeueRows(jobs []delivery) {
-	w.deliveryBytes.Add(-bytesOf(jobs))
+func (w *activeBatch) requeueRows(deliveries []delivery) {
+	w.deliveryBytes.Add(-bytesOf(deliveries))
 	w.rows = w.rows[:0]
-	for i := range jobs {
-		w.rows = append(w.rows, jobs[i].rows...)
+	for i := range deliveries {
+		w.rows = append(w.rows, deliveries[i].rows...)
 	}
 	slices.Sort(w.rows)
 }
@@ -79,17 +79,17 @@ func (w *activeBatch) encodeChecks(o *outcome, rows []uint32, pause bool) ([]del
 	if w.task.run.isEnding() {
 		return nil, w.abandonChecks(o, rows)
 	}
-	jobs, err := w.encodeRows(o, rows, hints)
+	deliveries, err := w.encodeRows(o, rows, hints)
 	if err != nil {
 		w.task.log.Warn("rows in doubt could not be checked", "error", err)
 		return nil, w.abandonChecks(o, rows)
 	}
-	if pause && slices.ContainsFunc(jobs, func(j delivery) bool { return j.uncheckable == nil }) {
+	if pause && slices.ContainsFunc(deliveries, func(j delivery) bool { return j.uncheckable == nil }) {
 		if w.task.o.Client.Retry().Wait(w.task.run.stopCtx, 0) != nil {
 			return nil, w.abandonChecks(o, rows)
 		}
 	}
-	return jobs, nil
+	return deliveries, nil
 }
 
 // errSwitchVersion: another version must encode the batch, once nothing is in flight that the old one has to settle.
@@ -172,7 +172,7 @@ func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hint
 		w.rejectRow(out, rows[0], task.AtEncode, err)
 		return nil, w.task.sendToDLQ(out)
 	}
-	var jobs []delivery
+	var deliveries []delivery
 	middle := len(rows) / 2
 	for _, half := range [][2]int{{0, middle}, {middle, len(rows)}} {
 		var halfHints []wit.Hint
@@ -185,18 +185,18 @@ func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hint
 		if err != nil {
 			return nil, err
 		}
-		jobs = append(jobs, more...)
+		deliveries = append(deliveries, more...)
 	}
-	return jobs, nil
+	return deliveries, nil
 }
 
 func (w *activeBatch) toDeliveries(out *outcome, o *openedVersion, version contextVersion, rows []uint32,
 	d wit.Deliveries) ([]delivery, error) {
 	t := w.task
-	jobs := make([]delivery, 0, len(d.Ready))
+	deliveries := make([]delivery, 0, len(d.Ready))
 	for _, row := range d.Ignored {
 		if w.rowStates[rows[row]].inDoubt != nil {
-			jobs = append(jobs, w.uncheckable(rows[row], errors.New("the plugin ignores it")))
+			deliveries = append(deliveries, w.uncheckable(rows[row], errors.New("the plugin ignores it")))
 			continue
 		}
 		t.count.ignored.Add(1)
@@ -205,7 +205,7 @@ func (w *activeBatch) toDeliveries(out *outcome, o *openedVersion, version conte
 	for i := range d.Refused {
 		f := &d.Refused[i]
 		if w.rowStates[rows[f.Origin]].inDoubt != nil {
-			jobs = append(jobs, w.uncheckable(rows[f.Origin], &f.Fault))
+			deliveries = append(deliveries, w.uncheckable(rows[f.Origin], &f.Fault))
 			continue
 		}
 		item := w.batch.items[rows[f.Origin]]
@@ -230,12 +230,12 @@ func (w *activeBatch) toDeliveries(out *outcome, o *openedVersion, version conte
 		if err != nil {
 			return nil, err
 		}
-		jobs = append(jobs, more...)
+		deliveries = append(deliveries, more...)
 	}
-	if maxBytes := int64(w.batch.bytes()) + maxDeliveryBytes; w.deliveryBytes.Add(bytesOf(jobs)) > maxBytes {
+	if maxBytes := int64(w.batch.bytes()) + maxDeliveryBytes; w.deliveryBytes.Add(bytesOf(deliveries)) > maxBytes {
 		return nil, w.rowsError(rows, "encode", fmt.Errorf("the plugin made more than %d bytes of requests and states "+
 			"for the %d rows of the batch: reduce consumer.override.max.poll.records", maxBytes,
 			len(w.batch.rows.Rows)))
 	}
-	return jobs, nil
+	return deliveries, nil
 }

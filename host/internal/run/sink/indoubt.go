@@ -78,7 +78,7 @@ func (w *activeBatch) resolveRepeatable() error {
 // requireReads returns a delivery unless it would write rows in doubt: these become uncheckable. If it would write
 // other rows with them, it fails by the first one, because the others would otherwise be sent after later rows of their
 // keys.
-func (w *activeBatch) requireReads(j delivery) (jobs []delivery, err error) {
+func (w *activeBatch) requireReads(j delivery) (deliveries []delivery, err error) {
 	inDoubt := slices.DeleteFunc(slices.Clone(j.rows), func(row uint32) bool { return w.rowStates[row].inDoubt == nil })
 	if j.isRead() || len(inDoubt) == 0 {
 		return []delivery{j}, nil
@@ -86,12 +86,12 @@ func (w *activeBatch) requireReads(j delivery) (jobs []delivery, err error) {
 	reason := errors.New("the plugin returned " + cmp.Or(j.Request.Method, "a request without a method") +
 		" as the check: expected GET or HEAD")
 	for _, row := range inDoubt {
-		jobs = append(jobs, w.uncheckable(row, reason))
+		deliveries = append(deliveries, w.uncheckable(row, reason))
 	}
 	if len(inDoubt) < len(j.rows) {
-		return nil, jobs[0].uncheckable.failure
+		return nil, deliveries[0].uncheckable.failure
 	}
-	return jobs, nil
+	return deliveries, nil
 }
 
 func (w *activeBatch) allInDoubt(j *delivery) bool {

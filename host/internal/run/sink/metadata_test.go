@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
-func TestNotes(t *testing.T) {
+func TestMetadata(t *testing.T) {
 	for want, n := range map[string]metadata{
 		"":              {},
 		"settled=1-3,7": {settled: []offsetRange{{101, 103}, {107, 107}}},
@@ -45,7 +45,7 @@ func TestNotes(t *testing.T) {
 }
 
 // Metadata of versions that said only how far requests had gone out are read: what is not settled may have been sent.
-func TestNotesOfEarlierVersions(t *testing.T) {
+func TestMetadataOfEarlierVersions(t *testing.T) {
 	for text, want := range map[string]string{
 		"reach=0":               "sent=0",
 		"settled=1-3,7 reach=9": "sent=0,4-6,8-9 settled=1-3,7",
@@ -63,7 +63,7 @@ func TestNotesOfEarlierVersions(t *testing.T) {
 	}
 }
 
-func FuzzNotes(f *testing.F) {
+func FuzzMetadata(f *testing.F) {
 	f.Add(int64(3), "uncertain=0,5 decided=5 settled=1-4,6-90000 sent=7")
 	f.Add(int64(3), "uncertain=0 settled=2-4,6 reach=9")
 	f.Add(int64(3), "uncertain=0 near=2:BI-_ settled=90-100,107,109,112,114,117,119,120,122,124,127,129,131,134,137")
@@ -100,7 +100,7 @@ func TestDecisions(t *testing.T) {
 }
 
 // Whoever may commit for the group writes metadata: a few bytes must not name records without end.
-func TestHostileNotes(t *testing.T) {
+func TestHostileMetadata(t *testing.T) {
 	for metadata, want := range map[string]string{
 		"uncertain=0-9000000000000000000":                   "expected offsets as 1-3",
 		"uncertain=0-1000000000":                            "at most 100000 uncertain records",

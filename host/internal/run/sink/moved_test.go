@@ -382,7 +382,7 @@ func TestRangesAreASet(t *testing.T) {
 
 // Where doubts take the room that metadata have, also where brokers take as little as is allowed, nothing is sent of
 // which the outcome would have none: the task stops and says so. With one doubt less it goes on.
-func TestDoubtsThatFillTheMetadata(t *testing.T) {
+func TestRecordsInDoubtThatFillTheMetadata(t *testing.T) {
 	const least = 175 // of 226 bytes, which a broker takes at least, without mark, offset and topic ID
 	for _, limit := range []int{least, kafka.MaxCommitText} {
 		text, full := "known=fabc,gxy moved=100-900000 uncertain=100", 0

@@ -32,7 +32,7 @@ func (n metadata) meaning() string {
 }
 
 // Metadata of every kind are read as what they were made of, and are never longer than lists.
-func TestDenseNotes(t *testing.T) {
+func TestBitmapMetadata(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for round := range 600 {
 		next := r.Int64N(1 << 40)
@@ -101,7 +101,7 @@ func TestDenseNotes(t *testing.T) {
 
 // Whatever comes of the deliveries that have begun, in whichever order, there is room in the metadata for it: with
 // offsets one after another, with gaps, with metadata of earlier runs, and where brokers take little.
-func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
+func TestMetadataNeverExceedTheirLimit(t *testing.T) {
 	for seed := range uint64(16) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		limit := []int{kafka.MaxCommitText, kafka.MaxCommitText, 875, 175}[r.IntN(4)]
@@ -224,7 +224,7 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 
 // Metadata of a version that wrote lists alone, as long as it made them, is gone on from: what it says is settled is
 // not written again, and what may have been sent is checked or waits.
-func TestNotesOfListsAreGoneOnFrom(t *testing.T) {
+func TestListMetadataAreContinued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 1000})
 		x.o.Rows, x.o.InFlight, x.group.atMost = 8000, 8, 8000

@@ -87,14 +87,14 @@ func TestIgnoredRecordsTakeNoRoom(t *testing.T) {
 		}
 		start := time.Now()
 		x.ok(t)
-		if took := time.Since(start); took > 5000/8*2*time.Second || x.service.maxBusy != 8 {
-			t.Errorf("took %v, at most %d at a time", took, x.service.maxBusy)
+		if elapsed := time.Since(start); elapsed > 5000/8*2*time.Second || x.service.maxBusy != 8 {
+			t.Errorf("took %v, at most %d at a time", elapsed, x.service.maxBusy)
 		}
 	})
 }
 
 // A delivery of more rows than the metadata can tell apart is made in parts.
-func TestDeliveriesThatTheMetadataCannotSay(t *testing.T) {
+func TestDeliveriesThatExceedTheMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 5000})
 		x.o.Rows, x.group.atMost, x.group.takes = 10_000, 10_000, 437
@@ -167,7 +167,7 @@ func TestVersionThatBreaksInALargeBatch(t *testing.T) {
 }
 
 // Where nothing can be stored with an offset, nothing is sent.
-func TestNothingIsSentWithoutANote(t *testing.T) {
+func TestNothingIsSentWithoutAnnouncement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1", "b=1")
@@ -400,7 +400,7 @@ func TestRecordsThatExist(t *testing.T) {
 
 // Metadata that cannot be read says nothing about what was written: the task does not begin, and leaves the metadata as
 // it is.
-func TestNoteThatCannotBeRead(t *testing.T) {
+func TestUnreadableMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1", "b=2")
@@ -414,7 +414,7 @@ func TestNoteThatCannotBeRead(t *testing.T) {
 }
 
 // A record of which some rows are written is finished by a stop, or reported: it would be written again as a whole.
-func TestRecordsThatAreHalfWritten(t *testing.T) {
+func TestPartiallyWrittenRecords(t *testing.T) {
 	made := func() *world {
 		x := newWorld(&writer{})
 		x.o.Once, x.o.InFlight = false, 1
@@ -444,7 +444,7 @@ func TestRecordsThatAreHalfWritten(t *testing.T) {
 }
 
 // P19: the task that gets the partitions of one that failed does not send what that one left uncertain.
-func TestUncertainIsNotSentByAnotherTask(t *testing.T) {
+func TestRecordInDoubtIsNotSentByAnotherTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.InFlight, x.o.Uncertain = 1, &Uncertain{}

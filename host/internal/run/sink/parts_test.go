@@ -36,7 +36,7 @@ func times(rows int) func(context.Context) (Chain, error) {
 
 // Of a record of which the service refuses some rows there is one letter when the others are written, and it names
 // those that are left.
-func TestLettersNameThePartsThatAreLeft(t *testing.T) {
+func TestDeadLettersNameTheRemainingParts(t *testing.T) {
 	for rejected, want := range map[string]string{
 		"":     "[]",
 		"2":    "[1@0: write: answered 400, parts 2 of 3]",
@@ -137,7 +137,7 @@ func TestReplayThatCannotBeginKeepsWhatIsKnown(t *testing.T) {
 }
 
 // Records that are held are not written before they may be, and do not keep the task from stopping.
-func TestRecordsThatAreHeld(t *testing.T) {
+func TestRecordsWaitUntilWritable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1", "b=2")

@@ -109,13 +109,13 @@ func (q *queue) first() *lane {
 	return first
 }
 
-func (q *queue) removeBatch(w *activeBatch) (jobs []delivery) {
+func (q *queue) removeBatch(w *activeBatch) (deliveries []delivery) {
 	cut := func(l *lane) {
 		n := len(l.deliveries)
 		for n > 0 && l.deliveries[n-1].active == w {
 			n--
 		}
-		jobs = append(jobs, l.deliveries[n:]...)
+		deliveries = append(deliveries, l.deliveries[n:]...)
 		clear(l.deliveries[n:])
 		l.deliveries = l.deliveries[:n]
 	}
@@ -136,7 +136,7 @@ func (q *queue) removeBatch(w *activeBatch) (jobs []delivery) {
 			delete(q.ready, p)
 		}
 	}
-	return jobs
+	return deliveries
 }
 
 func (q *queue) pop(l *lane) {

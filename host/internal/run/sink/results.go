@@ -47,12 +47,12 @@ func (w *activeBatch) handleResults(o *outcome, j *delivery, results []wit.Verdi
 		g.addFailure(w.abandonChecks(o, g.checkRows))
 		return nil, g.failure
 	}
-	jobs, err := w.encodeChecks(o, g.checkRows, g.backoffChecks)
+	deliveries, err := w.encodeChecks(o, g.checkRows, g.backoffChecks)
 	if err != nil || len(g.retryRows) == 0 {
-		return jobs, err
+		return deliveries, err
 	}
 	more, err := w.encodeRows(o, g.retryRows, g.retryHints)
-	return append(jobs, more...), err
+	return append(deliveries, more...), err
 }
 
 func (g *resultHandler) handleRow(row uint32, v wit.Verdict) {

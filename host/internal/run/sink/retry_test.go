@@ -115,15 +115,15 @@ func TestStopWhileTryingAgain(t *testing.T) {
 		began := time.Now()
 		err := NewTask(x.o).Run(ctx)
 		var noAnswer *transport.NoAnswer
-		if took := time.Since(began); took != time.Hour || errors.As(err, &noAnswer) || x.committed("t", 0) != 0 {
-			t.Errorf("ended after %v with %v, committed %d", took, err, x.committed("t", 0))
+		if elapsed := time.Since(began); elapsed != time.Hour || errors.As(err, &noAnswer) || x.committed("t", 0) != 0 {
+			t.Errorf("ended after %v with %v, committed %d", elapsed, err, x.committed("t", 0))
 		}
 	})
 }
 
 // A plugin that wants a row again, again and again, does not keep the service busy: each time it waits longer, and not
 // for ever.
-func TestAgainWithoutProgressIsPaced(t *testing.T) {
+func TestRetryWithoutProgressIsPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1")
@@ -161,8 +161,8 @@ func TestReopeningIsPaced(t *testing.T) {
 		}
 		start := time.Now()
 		x.ok(t)
-		if took := time.Since(start); took < 10*time.Second || w.opens != records+1 {
-			t.Errorf("opened %d times in %v", w.opens, took)
+		if elapsed := time.Since(start); elapsed < 10*time.Second || w.opens != records+1 {
+			t.Errorf("opened %d times in %v", w.opens, elapsed)
 		}
 	})
 }

@@ -117,7 +117,7 @@ func TestSettledOfALostPartitionIsStored(t *testing.T) {
 }
 
 // What is settled out of order stands with the offset that is committed when a partition goes, for its next owner.
-func TestNoteOfAPartitionThatGoes(t *testing.T) {
+func TestMetadataOfARevokedPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once, x.o.InFlight = false, 2
@@ -214,14 +214,14 @@ func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
 		items := l.apply(recordsRead{records}).items
 		l.apply(rowsSettled{items[:10], true})
 		accepted := l.apply(commitStarted{}) // up to 10, and waits
-		gone := l.apply(revoked{at, true}).revoked[0]
+		old := l.apply(revoked{at, true}).revoked[0]
 		l.apply(assigned{at})
 		if c.told {
 			l.apply(offsetFetched{tp: topicPartition{"t", 0}, committed: 30, settled: []offsetRange{{31, 33}},
 				unstored: true})
 		}
 		next := accepted.offsets["t"][0].Offset
-		if retryAfter := l.apply(metadataRequested{topicPartition{"t", 0}, next, gone}); next != 10 || retryAfter.ok {
+		if retryAfter := l.apply(metadataRequested{topicPartition{"t", 0}, next, old}); next != 10 || retryAfter.ok {
 			t.Errorf("%s: expected the offset 10 to be left out, found %d with %q", c.name, next, retryAfter.text)
 		}
 		l.apply(commitSucceeded{accepted.offsets, accepted.number})

@@ -213,7 +213,7 @@ func TestCommitsInOrder(t *testing.T) {
 
 // Rows of one delivery are settled each for itself: the one that fails keeps none of the others from being known as
 // written.
-func TestRowsBesideOneThatFails(t *testing.T) {
+func TestRowsNextToAFailedOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 5, statuses: map[uint32]uint16{1: 400, 3: 401}})
 		x.group.put("t", 0, "a0=0", "a1=1", "a2=2", "a3=3", "a4=4")
@@ -244,7 +244,7 @@ func TestFirstFailureIsNamed(t *testing.T) {
 	})
 }
 
-func TestTaskSaysWhatItDid(t *testing.T) {
+func TestTaskLogsItsSummary(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 2})
 		var log strings.Builder
@@ -315,16 +315,16 @@ func TestStop(t *testing.T) {
 		return x, time.Since(start), err
 	}
 	runtest.Bubble(t, "waits for what is on its way", func(t *testing.T) {
-		x, took, err := run(t, 2*time.Second)
-		if err != nil || len(x.service.seen()) != 1 || x.committed("t", 0) != 1 || took > 2*time.Second {
-			t.Error(err, x.service.seen(), x.group.committed, took)
+		x, elapsed, err := run(t, 2*time.Second)
+		if err != nil || len(x.service.seen()) != 1 || x.committed("t", 0) != 1 || elapsed > 2*time.Second {
+			t.Error(err, x.service.seen(), x.group.committed, elapsed)
 		}
 	})
 	runtest.Bubble(t, "and reports what it cannot wait for", func(t *testing.T) {
-		x, took, err := run(t, time.Hour)
+		x, elapsed, err := run(t, time.Hour)
 		runtest.Fails(t, err, `topic t, partition 0, offset 0, key "a"`, "not sent again")
-		if x.committed("t", 0) != 0 || took > 5*time.Second {
-			t.Error(x.group.committed, took)
+		if x.committed("t", 0) != 0 || elapsed > 5*time.Second {
+			t.Error(x.group.committed, elapsed)
 		}
 	})
 }
@@ -356,10 +356,10 @@ func TestRebalance(t *testing.T) {
 // Records of a delivery are another member's by the time that it is announced, or sent: the others that are in it are
 // written, before what comes after them.
 func TestRebalanceOfADelivery(t *testing.T) {
-	goes := topicPartition{"t", 1}
+	tp := topicPartition{"t", 1}
 	for name, take := range map[string]func(g *group){
-		"revoked": func(g *group) { g.revoke(context.Background(), goes) },
-		"lost":    func(g *group) { g.lose(goes) },
+		"revoked": func(g *group) { g.revoke(context.Background(), tp) },
+		"lost":    func(g *group) { g.lose(tp) },
 	} {
 		for _, repeatable := range []bool{false, true} { // that one is not announced, and waits when it is to be sent
 			synctest.Test(t, func(t *testing.T) {

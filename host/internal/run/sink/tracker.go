@@ -23,8 +23,8 @@ type offsetTracker struct {
 	log               *slog.Logger
 }
 
-func newOffsetTracker(gone *Settled, uncertain *Uncertain, log *slog.Logger) *offsetTracker {
-	return &offsetTracker{ledger: newLedger(uncertain), revokedPartitions: gone, inDoubt: uncertain, log: log}
+func newOffsetTracker(revoked *Settled, uncertain *Uncertain, log *slog.Logger) *offsetTracker {
+	return &offsetTracker{ledger: newLedger(uncertain), revokedPartitions: revoked, inDoubt: uncertain, log: log}
 }
 
 func (a *offsetTracker) apply(e event) effects {

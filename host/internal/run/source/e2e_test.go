@@ -295,15 +295,15 @@ func TestOneLongPage(t *testing.T) {
 	})
 	start := time.Now()
 	task := x.run(t)
-	took := time.Since(start)
+	elapsed := time.Since(start)
 	close(done)
 	sampler.Wait()
 	p := task.Progress()
 	if p.Written != rows || p.Pages != 2 { // the second one is the question whether the page's count is the set's
 		t.Fatalf("%+v", p)
 	}
-	t.Logf("%d bytes, %v, %.0f rows/s, heap at most %d MiB (service and broker included), stages %+v", p.Bytes, took,
-		rows/took.Seconds(), maxBytes.Load()>>20, p.Flow.Stages)
+	t.Logf("%d bytes, %v, %.0f rows/s, heap at most %d MiB (service and broker included), stages %+v", p.Bytes, elapsed,
+		rows/elapsed.Seconds(), maxBytes.Load()>>20, p.Flow.Stages)
 	if limit := uint64(64 << 20); maxBytes.Load() > limit {
 		t.Errorf("expected less than %d MiB of heap for a page of %d MiB, found %d", limit>>20, p.Bytes>>20,
 			maxBytes.Load()>>20)

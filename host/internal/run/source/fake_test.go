@@ -189,7 +189,7 @@ type reader struct {
 var seeing sync.Mutex
 
 // came notes why the next page is asked for.
-func (r *reader) came(cause string) {
+func (r *reader) record(cause string) {
 	seeing.Lock()
 	defer seeing.Unlock()
 	r.causes = append(r.causes, cause)
@@ -255,18 +255,18 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 	}
 	total, _ := wit.Lookup(offset, "total")
 	if cause.Wake != nil {
-		r.came("wake " + *cause.Wake)
+		r.record("wake " + *cause.Wake)
 		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/" + *cause.Wake,
 				Repeatable: true}}},
 			nil
 	}
 	ended := total.Integer != nil && n >= int(*total.Integer)
 	if r.stores && cause.Start != nil {
-		r.came("store")
+		r.record("store")
 		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/store", Repeatable: true}}}, nil
 	}
 	if r.calm && cause.Snapshot != nil && ended {
-		r.came("snapshot " + *cause.Snapshot)
+		r.record("snapshot " + *cause.Snapshot)
 		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot", Repeatable: true}}},
 			nil
 	}
@@ -275,15 +275,15 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 	}
 	switch {
 	case cause.Snapshot != nil:
-		r.came("snapshot " + *cause.Snapshot)
+		r.record("snapshot " + *cause.Snapshot)
 		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot", Repeatable: true}}},
 			nil
 	case cause.More != nil:
-		r.came("more")
+		r.record("more")
 	case cause.Poll != nil:
-		r.came("poll")
+		r.record("poll")
 	default:
-		r.came("start")
+		r.record("start")
 	}
 	position := []wit.Field{wit.IntegerField("page", int64(n))}
 	f := wit.Fetch{Request: wit.Request{Method: "GET", Target: fmt.Sprint("/page/", n), Repeatable: !r.once},
@@ -672,8 +672,8 @@ func deadLetters(note func(Letter)) *DeadLetters {
 		}}
 }
 
-// came is what stands in Kafka: the dead letters, and all others.
-func (w *world) came() (dead, others []string) {
+// received is what stands in Kafka: the dead letters, and all others.
+func (w *world) received() (dead, others []string) {
 	for _, record := range w.broker.records() {
 		if strings.HasPrefix(record, "dead/") {
 			dead = append(dead, record)

@@ -92,7 +92,7 @@ func (o *transactions) Close(context.Context) error { return nil }
 // once and in order, whatever breaks off, and whenever the worker is killed.
 func TestPagesAsTransactions(t *testing.T) {
 	runtest.Seeds(t, *rounds/5, 3, func(t *testing.T, seed uint64, r *rand.Rand) {
-		l := newLife(r)
+		l := newScenario(r)
 		l.w.o.NewOutput = func(string) (Output, error) { return &transactions{t: t, b: l.w.broker}, nil }
 		for range r.IntN(5) {
 			l.w.broker.kill, l.w.broker.events = 1+r.IntN(12), 0
@@ -232,12 +232,12 @@ func TestPagesAreReadWhileOthersAreCommitted(t *testing.T) {
 		}
 		began := time.Now()
 		w.ok(t)
-		took := time.Since(began)
+		elapsed := time.Since(began)
 		if n := len(w.broker.records()); n != pages*len(page) {
 			t.Fatalf("expected %d records, found %d", pages*len(page), n)
 		}
-		if alone := pages * 12 * piece; took > alone+2*takes {
-			t.Errorf("expected about %v for the pages and %v for the last commit, took %v", alone, takes, took)
+		if alone := pages * 12 * piece; elapsed > alone+2*takes {
+			t.Errorf("expected about %v for the pages and %v for the last commit, took %v", alone, takes, elapsed)
 		}
 	})
 }

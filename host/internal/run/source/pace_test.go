@@ -156,8 +156,8 @@ func TestProgressIsNotPaced(t *testing.T) {
 		w := newWorld(&reader{exact: true}, pages...)
 		start := time.Now()
 		w.ok(t)
-		if took := time.Since(start); took > 5*time.Second {
-			t.Errorf("500 pages took %v", took)
+		if elapsed := time.Since(start); elapsed > 5*time.Second {
+			t.Errorf("500 pages took %v", elapsed)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -180,7 +180,7 @@ func (a apart) AcquireFresh(context.Context) (Reader, error) { return a.Acquire(
 func (a apart) Release(Reader)                               {}
 
 // A service that takes its time to begin an answer holds up no other feed: the slot of its page is theirs meanwhile.
-func TestAnswersThatHaveNotBegunHoldUpNobody(t *testing.T) {
+func TestSlowAnswersDelayNoOtherFeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{feeds: 2}, rows("a", 3))
 		w.o.Pages, w.o.Versions = 1, runtest.Running[Reader](apart{w.versions.Current().(*fakeCode)})

@@ -87,7 +87,7 @@ type poisonSearch struct {
 
 type decodeTime struct {
 	from, to time.Time
-	took     time.Duration
+	total    time.Duration
 }
 
 func newPage(f *feed, fetch *wit.Fetch, of *origin, s *bisection) *page {
@@ -189,11 +189,11 @@ func (p *page) addDecodeTime(from time.Time) {
 		p.decoding.from = from
 	}
 	p.decoding.to = time.Now()
-	p.decoding.took += p.decoding.to.Sub(from)
+	p.decoding.total += p.decoding.to.Sub(from)
 }
 
 func (p *page) endSpan(err error) {
-	p.origin.span.Past("decode", p.decoding.from, p.decoding.to, p.decoding.took)
+	p.origin.span.Past("decode", p.decoding.from, p.decoding.to, p.decoding.total)
 	p.origin.span.Number("culvert.rows", int64(p.emitted.rows))
 	p.origin.span.End(err)
 }

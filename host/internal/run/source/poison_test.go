@@ -40,7 +40,7 @@ func TestRowsThatBreakThePlugin(t *testing.T) {
 				letters = append(letters, fmt.Sprintf("%s %d %s", l.Stage, l.Row, l.Err))
 			})
 			w.ok(t)
-			dead, triggers := w.came()
+			dead, triggers := w.received()
 			if !exact { // the page came several times
 				slices.Sort(triggers)
 				triggers = slices.Compact(triggers)
@@ -78,7 +78,7 @@ func TestRowsThatBreakThePluginWithWhatTheyNest(t *testing.T) {
 				letters = append(letters, fmt.Sprintf("%s %s", l.Stage, l.Err))
 			})
 			w.ok(t)
-			dead, triggers := w.came()
+			dead, triggers := w.received()
 			slices.Sort(records)
 			slices.Sort(triggers)
 			// the page comes again: the reader gives no number to what it has followed
@@ -140,7 +140,7 @@ func TestPagesThatBreakThePlugin(t *testing.T) {
 
 // Answers differ from one to the next without being other rows: each entry of a feed in Atom has the answer's time.
 // The rows are found all the same, where they stay at their bytes and where they move by some.
-func TestRowsAmidTimesThatBreakThePlugin(t *testing.T) {
+func TestPoisonRowsBetweenChangingTimes(t *testing.T) {
 	for name, c := range map[string]struct {
 		time   func(n int) string
 		breaks int

@@ -37,9 +37,9 @@ func TestNextPoll(t *testing.T) {
 	}
 }
 
-// TestRest: what a plugin's instances hold is let go when all feeds wait for long, once for each time, and not while
+// TestIdleTask: what a plugin's instances hold is let go when all feeds wait for long, once for each time, and not while
 // one of them waits for less.
-func TestRest(t *testing.T) {
+func TestIdleTask(t *testing.T) {
 	const often, seldom = 4_999, 60_000
 	for name, c := range map[string]struct {
 		periods    [2]uint32 // of two feeds, in milliseconds, 0: they are read once

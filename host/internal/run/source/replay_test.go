@@ -108,7 +108,7 @@ func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 				}
 				return nil
 			}))
-			dead, rows := w.came()
+			dead, rows := w.received()
 			if c.ends != "" {
 				runtest.Fails(t, err, c.ends)
 				assert.Equal(t, 0, len(rows)+len(dead), c.ends, "records", rows, dead)

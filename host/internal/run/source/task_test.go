@@ -313,10 +313,10 @@ func TestRequestsThatAcknowledge(t *testing.T) {
 		w := newWorld(&reader{exact: true, acks: true}, rows("a", 3), rows("b", 3), rows("c", 3))
 		w.broker.flushes = false
 		w.broker.slow = make(chan struct{})
-		ran, gone := make(chan struct{}), make(chan struct{})
-		defer func() { close(ran); <-gone }()
+		ran, swapped := make(chan struct{}), make(chan struct{})
+		defer func() { close(ran); <-swapped }()
 		go func() {
-			defer close(gone)
+			defer close(swapped)
 			for {
 				time.Sleep(time.Second)
 				select {
@@ -432,7 +432,7 @@ func TestStoredOffsetsThatDoNotFit(t *testing.T) {
 }
 
 // An offset without a digest says nothing that can be verified: the page comes again.
-func TestOffsetOfSomebodyElse(t *testing.T) {
+func TestOffsetOfAnotherProgram(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true, fingerprint: "f"}, rows("a", 3), rows("b", 3))
 		w.broker.offsets["feed=0"] = []wit.Field{wit.IntegerField("page", 1), wit.IntegerField("record", 1)}
@@ -441,7 +441,7 @@ func TestOffsetOfSomebodyElse(t *testing.T) {
 	})
 }
 
-func TestWakesCarryTheStandingOffset(t *testing.T) {
+func TestTriggersCarryTheOffset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{wakes: true}, rows("a", 600))
 		w.broker.offsets["feed=0"] = []wit.Field{wit.IntegerField("page", 0), wit.TextField("fingerprint", "")}

@@ -77,7 +77,7 @@ func notified(t *testing.T, r *reader, prepare func(*world), do func(t *testing.
 
 // Waiting notifications of one token become one wake, also while one of that token is served: it may have been answered
 // before the row changed.
-func TestNotificationsOfOneTokenBecomeOneWake(t *testing.T) {
+func TestNotificationsOfOneTokenBecomeOneTrigger(t *testing.T) {
 	f := emptyFeed(&Task{}, nil)
 	for range 2 {
 		for range 1000 {
@@ -178,7 +178,7 @@ func subscribedRun(t *testing.T, w *world, r *reader, subscription string, makes
 
 // A subscription that went while the connector was down has what happened meanwhile asked for at the next start, and so
 // has one of which the stored offset does not know; one that is there, or is made at the first start, does not.
-func TestSubscriptionsThatWereGoneAtTheStart(t *testing.T) {
+func TestSubscriptionsDeletedBeforeTheStart(t *testing.T) {
 	for name, c := range map[string]struct{ before, knows, makes, asked bool }{
 		"made at first":  {false, false, true, false},
 		"found":          {true, true, false, false},
@@ -266,7 +266,7 @@ func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
 
 // A snapshot of several pages comes between a wake and its turn: the wake is served all the same, since a snapshot does
 // not tell of an entity that is gone.
-func TestSnapshotDoesNotSwallowAWake(t *testing.T) {
+func TestSnapshotDoesNotSwallowATrigger(t *testing.T) {
 	r := &reader{exact: true, calm: true}
 	interrupted := func(w *world) {
 		w.service.follows = map[string][]string{"/x": {"x=1"}, "/y": {"y=1"}, "/snapshot": {"s=1", "END 0 true"}}
@@ -317,7 +317,7 @@ func TestSnapshotDoesNotSwallowAStart(t *testing.T) {
 
 // A snapshot that comes before what a subscription missed is not taken for that: its pages are stored with the
 // subscriptions of before, so that a worker that is killed then asks for what was missed.
-func TestSnapshotBeforeWhatWasMissed(t *testing.T) {
+func TestSnapshotBeforeDeferredReads(t *testing.T) {
 	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 0 true"}} {
 		t.Run(name, func(t *testing.T) {
 			missed := digestOf("2")
@@ -370,7 +370,7 @@ func TestWaitingNotificationsAreBounded(t *testing.T) {
 
 // A wake that the plugin wants once more comes again after that time, or with the next notification of the same; its
 // sender need not wait for that.
-func TestWakesThatComeAgain(t *testing.T) {
+func TestRepeatedTriggers(t *testing.T) {
 	r := &reader{exact: true, holds: true}
 	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
 		before := len(w.broker.records())
@@ -474,7 +474,7 @@ func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
 }
 
 // Wakes that come once more are bounded, and take no room from notifications.
-func TestWakesThatComeAgainAreBounded(t *testing.T) {
+func TestRepeatedTriggersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		f := emptyFeed(&Task{}, nil)
@@ -504,7 +504,7 @@ func TestWakesThatComeAgainAreBounded(t *testing.T) {
 
 // Whatever happens to wakes, each that waits is found by its token, those that come again are counted, and the first
 // that is due is served.
-func TestWakesThatWaitAreFound(t *testing.T) {
+func TestPendingTriggersAreFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
 		f := emptyFeed(&Task{}, nil)

@@ -282,7 +282,7 @@ func TestOffCostsNothing(t *testing.T) {
 	}
 }
 
-func TestBatchGoesBackToItsRecords(t *testing.T) {
+func TestBatchLinksToItsRecords(t *testing.T) {
 	r := tracetest.Start(t)
 	tracer, _ := opened(t, r.URL, nil)
 	page := tracer.Start("page", Internal)

@@ -393,7 +393,7 @@ func TestVersionThatPanicsIsRolledBack(t *testing.T) {
 
 // A chain aside that breaks a plugin until it is stopped there leaves the connector's own chain alone, and begins no
 // trial.
-func TestChainsAsideSayNothingOfVersions(t *testing.T) {
+func TestIsolatedChainsDoNotCountForVersions(t *testing.T) {
 	m, reg := withOdd(t)
 	trap := Stage{Alias: "trap", Class: "test.Trap"}
 	own := open(t, m, 0, trap)
