@@ -50,27 +50,27 @@ type ending struct{ service, set, by, what string }
 
 // Retire is what the deletion of a connector asks for.
 func Retire(given []wit.Setting, addresses []string, state []byte,
-	answers []wit.Response) (wit.Arrangement, error) {
+	answers []wit.Response) (wit.CallResult, error) {
 	r := newRetiring(given, addresses)
 	if len(r.all) == 0 {
-		return wit.Arrangement{Done: wit.Ptr("")}, nil
+		return wit.CallResult{Done: wit.Ptr("")}, nil
 	}
 	p, err := probe.Open(state, answers)
 	if err != nil {
-		return wit.Arrangement{}, err
+		return wit.CallResult{}, err
 	}
 	if err = r.run(p); errors.Is(err, probe.ErrMissing) {
-		return wit.Arrangement{Ask: p.Need()}, nil
+		return wit.CallResult{Pending: p.Need()}, nil
 	}
 	if err != nil {
-		return wit.Arrangement{}, err
+		return wit.CallResult{}, err
 	}
-	return wit.Arrangement{Done: wit.Ptr(strconv.Itoa(len(r.ends)) + " subscriptions, " + strconv.Itoa(r.terminated()) +
+	return wit.CallResult{Done: wit.Ptr(strconv.Itoa(len(r.ends)) + " subscriptions, " + strconv.Itoa(r.terminated()) +
 		" queues of changes")}, nil
 }
 
 // Run is the command. Subscriptions are those below the connector's path at the listener.
-func Run(given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
+func Run(given []wit.Setting, state []byte, answers []wit.Response) (wit.CommandResult, error) {
 	name := ""
 	for _, s := range given {
 		if s.Name == "name" {
@@ -79,12 +79,12 @@ func Run(given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, 
 	}
 	r := newRetiring(given, []string{"/" + inspect.EscapedSegment(name) + "/"})
 	if len(r.all) == 0 {
-		return wit.Reply{}, fault.Config(entry.NameTrackChanges,
+		return wit.CommandResult{}, fault.Config(entry.NameTrackChanges,
 			"no entity set of the connector is in delta mode or subscribed to: there is nothing to end at a service")
 	}
-	return probe.Run(state, answers, func(p *probe.Prober) (wit.Reply, error) {
+	return probe.Run(state, answers, func(p *probe.Prober) (wit.CommandResult, error) {
 		if err := r.run(p); err != nil {
-			return wit.Reply{}, err
+			return wit.CommandResult{}, err
 		}
 		return probe.Document(r.report()), nil
 	})

@@ -77,7 +77,7 @@ func (m *manner) missing(response *wit.Response) bool {
 
 // ofAnyCall is ofTheCall as far as it goes for batches and their parts too.
 func ofAnyCall(response *wit.Response) bool {
-	if wit.Refuses(response.Status) {
+	if wit.IsRejection(response.Status) {
 		if code, _, document := fault.Document(response.Body); document && fault.NoService(code) {
 			return true
 		}
@@ -93,7 +93,7 @@ func ofAnyCall(response *wit.Response) bool {
 
 // retryAfter is how many milliseconds an answer inside a batch asks to wait; those of others the host reads.
 func retryAfter(response *wit.Response) uint32 {
-	wait, _ := fault.RetryAfter(headerOf(response, "Retry-After"), response.At)
+	wait, _ := fault.RetryAfter(headerOf(response, "Retry-After"), response.ReceivedAt)
 	return uint32(min(wait.Milliseconds(), math.MaxUint32))
 }
 

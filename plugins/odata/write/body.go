@@ -146,7 +146,7 @@ func (m *members) unknown() error {
 	case !m.value.present, m.outer == "" && how.without(m.name), how.ignoreUnknown:
 		return nil
 	case how.failUnknown:
-		return &wit.Fault{Kind: wit.FaultConfig, Message: m.where() + ": " + m.s.QualifiedName() +
+		return &wit.Error{Kind: wit.ErrorConfig, Message: m.where() + ": " + m.s.QualifiedName() +
 			" has no such property (" + unknownFields + " = fail)"}
 	}
 	return refuse(m.where() + ": " + m.s.QualifiedName() + " has no such property")

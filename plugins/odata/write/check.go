@@ -19,7 +19,7 @@ func (e *encoding) check(insertion *request) (*request, error) {
 	filter, err := e.filter()
 	switch {
 	case e.s.uncertain == "fail":
-		return nil, &wit.Fault{Kind: wit.FaultUnsupported,
+		return nil, &wit.Error{Kind: wit.ErrorUnsupported,
 			Message: "it is not looked up whether the entity was inserted (" + insertUncertain + " = fail)"}
 	case e.s.uncertain == "retry", known && e.s.filter == "" && !keyed:
 		// It may be sent again; that the service is there is seen first.
@@ -45,7 +45,7 @@ func (e *encoding) check(insertion *request) (*request, error) {
 	if e.missing == nil && !e.onlyInRecordKey {
 		why = "the service gives it another key than the record's"
 	}
-	return nil, &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was inserted: " +
+	return nil, &wit.Error{Kind: wit.ErrorConflict, Message: "it can't be looked up whether the entity was inserted: " +
 		why + ", and " + checkFilter + " isn't set"}
 }
 
@@ -67,7 +67,7 @@ func (e *encoding) filter() (string, error) {
 		property := e.to.entity.properties[at.name]
 		member, ok := e.content.member(at.name)
 		if property == nil || !ok || !member.present {
-			return "", &wit.Fault{Kind: wit.FaultConflict,
+			return "", &wit.Error{Kind: wit.ErrorConflict,
 				Message: "it can't be looked up whether the entity was inserted: " + checkFilter +
 					" wants a value of property " + at.name + ", which the record doesn't have"}
 		}

@@ -73,7 +73,7 @@ func (o *decodedContext) pack() []byte {
 	b := pack.Settings(nil, o.given)
 	for i := range o.sets {
 		t := &o.sets[i]
-		b = pack.Flag(pack.Text(b, t.path), t.sap)
+		b = pack.Bool(pack.String(b, t.path), t.sap)
 		b = edm.Pack(b, t.model.Structures)
 		b = packLinks(b, t.sets)
 	}
@@ -88,7 +88,7 @@ func (o *decodedContext) unpack(packed string) (ok bool) {
 	all := configuredSets(v)
 	o.manner, o.services = mannerOf(v), servicesOf(all)
 	for _, e := range all {
-		t := entitySet{configuredSet: e, path: r.Text(), sap: r.Flag(), at: slices.Index(o.services, e.service)}
+		t := entitySet{configuredSet: e, path: r.String(), sap: r.Bool(), at: slices.Index(o.services, e.service)}
 		t.model = edm.Unpack(r)
 		t.sets = unpackLinks(r)
 		if r.Bad || len(t.model.Structures) == 0 {
@@ -110,16 +110,16 @@ func (s *state) pack() []byte {
 	if known := s.known(); known != "" {
 		b = append(b, wit.HintKnown+string(known)+"\n"...)
 	}
-	b = pack.Number(pack.Text(b, contextVersion), len(s.learned))
+	b = pack.Int(pack.String(b, contextVersion), len(s.learned))
 	for _, l := range s.learned {
-		b = pack.Flag(pack.Flag(pack.Flag(pack.Flag(b, l.noBatch), l.one), l.repeats), l.versioned)
-		b = pack.Number(b, l.most)
+		b = pack.Bool(pack.Bool(pack.Bool(pack.Bool(b, l.noBatch), l.one), l.repeats), l.versioned)
+		b = pack.Int(b, l.most)
 	}
-	b = pack.Number(b, len(s.evidence))
+	b = pack.Int(b, len(s.evidence))
 	for _, n := range s.evidence {
-		b = pack.Flag(pack.Flag(pack.Number(b, int(n.match)), n.numbers), n.fills)
+		b = pack.Bool(pack.Bool(pack.Int(b, int(n.match)), n.numbers), n.fills)
 	}
-	return pack.Text(b, s.packed)
+	return pack.String(b, s.packed)
 }
 
 // clone is a state that can be changed without this one.
@@ -187,23 +187,23 @@ func (c *contexts) state(context []byte) (*state, error) {
 }
 
 func (c *contexts) readState(context []byte) (*state, error) {
-	stale := &wit.Fault{Kind: wit.FaultStale, Message: "the context is of another version of this plugin"}
+	stale := &wit.Error{Kind: wit.ErrorStale, Message: "the context is of another version of this plugin"}
 	if known := wit.KnownIn(context); known != "" {
 		context = context[len(wit.HintKnown)+len(known)+1:]
 	}
 	r := pack.Open(context)
-	if r.Text() != contextVersion {
+	if r.String() != contextVersion {
 		return nil, stale
 	}
 	s := &state{}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		s.learned = append(s.learned, learned{noBatch: r.Flag(), one: r.Flag(), repeats: r.Flag(), versioned: r.Flag(),
-			most: r.Number()})
+		s.learned = append(s.learned, learned{noBatch: r.Bool(), one: r.Bool(), repeats: r.Bool(), versioned: r.Bool(),
+			most: r.Int()})
 	}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		s.evidence = append(s.evidence, evidence{match: matching(r.Number()), numbers: r.Flag(), fills: r.Flag()})
+		s.evidence = append(s.evidence, evidence{match: matching(r.Int()), numbers: r.Bool(), fills: r.Bool()})
 	}
-	s.packed = r.Text()
+	s.packed = r.String()
 	if !r.Done() {
 		return nil, stale
 	}

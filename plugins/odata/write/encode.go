@@ -170,7 +170,7 @@ func (e *encoding) update(mode string, upserts bool) (*request, error) {
 		op += upsertPut - put // those of upserts stand in the order of the others, see [operation]
 	}
 	if e.hint.uncertain() {
-		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "whether an entity was changed can't be seen"}
+		return nil, &wit.Error{Kind: wit.ErrorUnsupported, Message: "whether an entity was changed can't be seen"}
 	}
 	if e.s.tags && !e.hint.tagged {
 		reading := readTag
@@ -239,7 +239,7 @@ func (e *encoding) upsert() (*request, error) {
 // deletion deletes an entity, or reads it to see whether it is gone.
 func (e *encoding) deletion() (*request, error) {
 	if e.hint.uncertain() {
-		return nil, &wit.Fault{Kind: wit.FaultUnsupported,
+		return nil, &wit.Error{Kind: wit.ErrorUnsupported,
 			Message: "whether an entity was deleted by this record can't be seen"}
 	}
 	if e.hint.step == stepConfirm {

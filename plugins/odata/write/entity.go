@@ -24,12 +24,12 @@ func tagOf(response *wit.Response) (string, error) {
 }
 
 // settleCheck says whether an insert that was uncertain was applied.
-func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleCheck(a *target, response *wit.Response) (wit.RowResult, error) {
 	if !success(response.Status) && (a.operation == probing || !s.missing(response)) {
 		return verdict(fault.Of(a.what(), response, response.Body), response)
 	}
-	unknown := func(why string) (wit.Verdict, error) {
-		return refused(&wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": " + why}), nil
+	unknown := func(why string) (wit.RowResult, error) {
+		return refused(&wit.Error{Kind: wit.ErrorConflict, Message: a.what() + ": " + why}), nil
 	}
 	looked := a.operation == look || a.operation == lookOfUpsert
 	filter := checkFilter + " isn't set"
@@ -75,7 +75,7 @@ func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, err
 // settleFind reads which entities the settings' filter has found. One is the record's if it has what was sent. A key of
 // one property may be the service's number; of one of several properties, those that say nothing may be.
 func (s *state) settleFind(a *target, entities []jsontext.Value,
-	unknown func(string) (wit.Verdict, error)) (wit.Verdict, error) {
+	unknown func(string) (wit.RowResult, error)) (wit.RowResult, error) {
 	sent := propertiesOf([]byte(a.compared))
 	sent.Members = slices.DeleteFunc(sent.Members, func(m jsontext.Member) bool {
 		return slices.Contains(a.to.entity.Key, m.Name) && (len(a.to.entity.Key) == 1 ||

@@ -130,7 +130,7 @@ func newEntitySet(e configuredSet, m *edm.Model, how *manner) (*entitySet, error
 		why = "sap:deletable=\"false\", and " + deleteRecords + " is on"
 	}
 	if why != "" {
-		return nil, &wit.Fault{Kind: wit.FaultConfig, Setting: &name, Message: "Entity set " + e.set + " of " +
+		return nil, &wit.Error{Kind: wit.ErrorConfig, Setting: &name, Message: "Entity set " + e.set + " of " +
 			e.service + " can't be written: its metadata say " + why}
 	}
 	t := &entitySet{configuredSet: e, path: e.service + "/" + service.Address(set),
@@ -165,11 +165,11 @@ func (t *entitySet) sayLeftOut(mode string) {
 }
 
 func packLinks(b []byte, sets []*linked) []byte {
-	b = pack.Number(b, len(sets))
+	b = pack.Int(b, len(sets))
 	for _, s := range sets {
-		b = pack.Number(pack.Text(b, s.path), len(s.leads))
+		b = pack.Int(pack.String(b, s.path), len(s.leads))
 		for _, name := range slices.Sorted(maps.Keys(s.leads)) {
-			b = pack.Number(pack.Text(b, name), slices.Index(sets, s.leads[name]))
+			b = pack.Int(pack.String(b, name), slices.Index(sets, s.leads[name]))
 		}
 	}
 	return b
@@ -181,9 +181,9 @@ func unpackLinks(r *pack.Reader) (sets []*linked) {
 		sets = append(sets, &linked{leads: map[string]*linked{}})
 	}
 	for _, s := range sets {
-		s.path = r.Text()
+		s.path = r.String()
 		for n := r.Count(); n > 0 && !r.Bad; n-- {
-			name, at := r.Text(), r.Number()
+			name, at := r.String(), r.Int()
 			if r.Bad = r.Bad || at < 0 || at >= len(sets); !r.Bad {
 				s.leads[name] = sets[at]
 			}
@@ -217,7 +217,7 @@ func templateOf(filter string) iter.Seq[blank] {
 
 // misnamed says that the filter names what is no property of an entity set; nil: it names none such, or isn't looked
 // at.
-func (m *manner) misnamed(t *entitySet) *wit.Fault {
+func (m *manner) misnamed(t *entitySet) *wit.Error {
 	if m.filter == "" || m.uncertain != "check" && m.uncertain != "repeatable" {
 		return nil
 	}
@@ -241,7 +241,7 @@ func (m *manner) misnamed(t *entitySet) *wit.Fault {
 
 // uncheckable says that metadata show that no record says the key of an entity, and that no filter is set by which
 // lost inserts are looked for; nil: they don't.
-func (m *manner) uncheckable(t *entitySet) *wit.Fault {
+func (m *manner) uncheckable(t *entitySet) *wit.Error {
 	if m.uncertain != "check" || m.filter != "" || m.mode != modeInsert && m.mode != modeDynamic {
 		return nil
 	}

@@ -6,16 +6,16 @@ import (
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // schemas holds the schemas that the host has declared, by their numbers.
-type schemas map[uint32][]wit.Node
+type schemas map[uint32][]wit.SchemaNode
 
 // learn keeps a copy of schemas: the host's lie in memory that its next call overwrites.
 func (s schemas) learn(declared []wit.Schema) {
 	for i := range declared {
-		nodes := make([]wit.Node, len(declared[i].Nodes))
+		nodes := make([]wit.SchemaNode, len(declared[i].Nodes))
 		for j := range nodes {
 			nodes[j] = cloneNode(&declared[i].Nodes[j])
 		}
@@ -23,16 +23,16 @@ func (s schemas) learn(declared []wit.Schema) {
 	}
 }
 
-func cloneNode(n *wit.Node) wit.Node {
-	c := wit.Node{Kind: n.Kind, Optional: n.Optional, Key: n.Key, Element: n.Element}
+func cloneNode(n *wit.SchemaNode) wit.SchemaNode {
+	c := wit.SchemaNode{Kind: n.Kind, Optional: n.Optional, Key: n.Key, Element: n.Element}
 	if n.Name != nil {
 		c.Name = wit.Ptr(strings.Clone(*n.Name))
 	}
 	for _, p := range n.Parameters {
 		c.Parameters = append(c.Parameters, wit.Setting{Name: strings.Clone(p.Name), Value: strings.Clone(p.Value)})
 	}
-	for _, m := range n.Members {
-		c.Members = append(c.Members, wit.Member{Name: strings.Clone(m.Name), Node: m.Node})
+	for _, m := range n.Fields {
+		c.Fields = append(c.Fields, wit.Field{Name: strings.Clone(m.Name), Node: m.Node})
 	}
 	if n.DefaultValue != nil {
 		// It counts for the order of branches.
@@ -43,21 +43,21 @@ func cloneNode(n *wit.Node) wit.Node {
 
 // read returns a key or value of a row. ok is false if it is absent or null. Its lengths, branches and tags are checked
 // here, once, so that the methods of [field] rely on them.
-func (s schemas) read(d wit.Datum, data []byte) (f field, ok bool, err error) {
+func (s schemas) read(d wit.ValueSlice, data []byte) (f field, ok bool, err error) {
 	f = field{schemas: s, bytes: data[d.Start : d.Start+d.Size]}
-	switch d.Form {
-	case wit.Structured:
+	switch d.Encoding {
+	case wit.WithSchema:
 		if f.nodes = s[d.Schema]; f.nodes == nil {
-			return f, false, &wit.Fault{Kind: wit.FaultInternal, Message: "a row's schema was never declared"}
+			return f, false, &wit.Error{Kind: wit.ErrorInternal, Message: "a row's schema was never declared"}
 		}
-		_, err = datum.Skip(f.nodes, 0, f.bytes)
-	case wit.Dynamic:
-		_, err = datum.SkipDynamic(f.bytes)
+		_, err = connectdata.Skip(f.nodes, 0, f.bytes)
+	case wit.Schemaless:
+		_, err = connectdata.SkipSchemaless(f.bytes)
 	default:
 		return field{}, false, nil
 	}
 	if err != nil {
-		return f, false, &wit.Fault{Kind: wit.FaultData, Message: err.Error()}
+		return f, false, &wit.Error{Kind: wit.ErrorData, Message: err.Error()}
 	}
 	f.open(0, 0)
 	f = f.resolved()
@@ -68,7 +68,7 @@ func (s schemas) read(d wit.Datum, data []byte) (f field, ok bool, err error) {
 type field struct {
 	schemas schemas
 	// nodes and node are the value's schema. Schemaless values have no nodes.
-	nodes []wit.Node
+	nodes []wit.SchemaNode
 	// bytes are the row's. The value begins at the byte at, its content at start, after the branch or tag.
 	bytes     []byte
 	at, start int
@@ -82,14 +82,14 @@ func (f *field) open(node uint32, at int) {
 	f.node, f.at, f.start, f.present = node, at, at, true
 	switch {
 	case f.nodes == nil:
-		f.present, f.start = len(f.bytes) > at && f.bytes[at] != datum.TagNull, at+1
+		f.present, f.start = len(f.bytes) > at && f.bytes[at] != connectdata.TagNull, at+1
 	case f.nodes[node].Optional:
 		f.present, f.start = (f.bytes[at] == 0) != (f.nodes[node].DefaultValue == nil), at+1
 	}
 }
 
 // schema returns the value's node, nil if it is schemaless.
-func (f *field) schema() *wit.Node {
+func (f *field) schema() *wit.SchemaNode {
 	if f.nodes == nil {
 		return nil
 	}
@@ -97,7 +97,7 @@ func (f *field) schema() *wit.Node {
 }
 
 // kindOther is the kind of schemaless values that have none of the kinds of schemas.
-const kindOther = wit.Structure + 1
+const kindOther = wit.Struct + 1
 
 // kind returns the kind of a value that is not null.
 func (f *field) kind() wit.Kind {
@@ -105,43 +105,43 @@ func (f *field) kind() wit.Kind {
 		return f.nodes[f.node].Kind
 	}
 	switch tag := f.bytes[f.at]; tag {
-	case datum.TagInt8, datum.TagInt16, datum.TagInt32, datum.TagInt64:
-		return wit.Int8 + wit.Kind(tag-datum.TagInt8)
-	case datum.TagText:
-		return wit.Text
-	case datum.TagArray:
+	case connectdata.TagInt8, connectdata.TagInt16, connectdata.TagInt32, connectdata.TagInt64:
+		return wit.Int8 + wit.Kind(tag-connectdata.TagInt8)
+	case connectdata.TagText:
+		return wit.String
+	case connectdata.TagArray:
 		return wit.Array
-	case datum.TagMap:
-		return wit.Mapping
+	case connectdata.TagMap:
+		return wit.Map
 	}
 	return kindOther
 }
 
 // number, and block, return the content of integers, and of texts and bytes.
 func (f *field) number() int64 {
-	n, _ := datum.Number(f.bytes[f.start:])
+	n, _ := connectdata.Number(f.bytes[f.start:])
 	return n
 }
 
 func (f *field) block() []byte {
-	content, _ := datum.Block(f.bytes[f.start:])
+	content, _ := connectdata.LengthPrefixed(f.bytes[f.start:])
 	return content
 }
 
-// value reads the value as package datum does. It fails for texts that are not UTF-8.
+// value reads the value as package connectdata does. It fails for texts that are not UTF-8.
 func (f *field) value() (v any, err error) {
 	switch {
 	case f.nodes != nil:
-		v, _, err = datum.Read(f.nodes, f.node, f.bytes[f.at:])
+		v, _, err = connectdata.Read(f.nodes, f.node, f.bytes[f.at:])
 	case len(f.bytes) > f.at:
-		v, _, err = datum.ReadDynamic(f.bytes[f.at:])
+		v, _, err = connectdata.ReadSchemaless(f.bytes[f.at:])
 	}
 	return v, err
 }
 
 // text returns the value if it is a text.
 func (f *field) text() (text []byte, ok bool) {
-	if !f.present || f.kind() != wit.Text {
+	if !f.present || f.kind() != wit.String {
 		return nil, false
 	}
 	text = f.block()
@@ -150,16 +150,16 @@ func (f *field) text() (text []byte, ok bool) {
 
 // resolved returns a struct inside schemaless data as a value of the struct's schema, and other values as they are.
 func (f field) resolved() field {
-	if f.nodes != nil || len(f.bytes) <= f.at || f.bytes[f.at] != datum.TagStruct {
+	if f.nodes != nil || len(f.bytes) <= f.at || f.bytes[f.at] != connectdata.TagStruct {
 		return f
 	}
-	id, size := datum.Number(f.bytes[f.start:])
-	content, _ := datum.Block(f.bytes[f.start+size:])
+	id, size := connectdata.Number(f.bytes[f.start:])
+	content, _ := connectdata.LengthPrefixed(f.bytes[f.start+size:])
 	nodes := f.schemas[uint32(id)]
 	if nodes == nil || id>>32 != 0 {
 		return f
 	}
-	if _, err := datum.Skip(nodes, 0, content); err != nil {
+	if _, err := connectdata.Skip(nodes, 0, content); err != nil {
 		return f
 	}
 	f = field{schemas: f.schemas, nodes: nodes, bytes: content}
@@ -196,7 +196,7 @@ type cursor struct {
 // members starts to read a struct or map.
 func (f *field) members() cursor {
 	c := f.begin()
-	c.bad = c.kind != wit.Structure && c.kind != wit.Mapping
+	c.bad = c.kind != wit.Struct && c.kind != wit.Map
 	return c
 }
 
@@ -212,7 +212,7 @@ func (f *field) begin() cursor {
 		return cursor{kind: kindOther}
 	}
 	c := cursor{of: *f, value: *f, kind: f.kind(), at: f.start}
-	if f.nodes == nil && (c.kind == wit.Mapping || c.kind == wit.Array) {
+	if f.nodes == nil && (c.kind == wit.Map || c.kind == wit.Array) {
 		c.count, c.last = c.number(), true
 	}
 	return c
@@ -223,8 +223,8 @@ func (c *cursor) next() bool {
 	if c.bad {
 		return false
 	}
-	if c.kind == wit.Structure {
-		members := c.of.nodes[c.of.node].Members
+	if c.kind == wit.Struct {
+		members := c.of.nodes[c.of.node].Fields
 		if c.count == int64(len(members)) {
 			return false
 		}
@@ -249,7 +249,7 @@ func (c *cursor) next() bool {
 	if n := c.of.schema(); n != nil {
 		key, element = n.Key, n.Element
 	}
-	if c.kind == wit.Mapping {
+	if c.kind == wit.Map {
 		c.take(key)
 		name, ok := c.value.text()
 		if !ok {
@@ -265,7 +265,7 @@ func (c *cursor) next() bool {
 }
 
 func (c *cursor) number() int64 {
-	n, size := datum.Number(c.of.bytes[c.at:])
+	n, size := connectdata.Number(c.of.bytes[c.at:])
 	c.at += size
 	return n
 }
@@ -275,10 +275,10 @@ func (c *cursor) take(node uint32) {
 	at := c.at
 	if c.of.nodes == nil {
 		c.value = c.of // the value before may have been resolved
-		size, _ := datum.SkipDynamic(c.of.bytes[at:])
+		size, _ := connectdata.SkipSchemaless(c.of.bytes[at:])
 		c.at += size
-	} else if c.at = datum.Short(&c.of.nodes[node], c.of.bytes, at); c.at == 0 {
-		size, _ := datum.Skip(c.of.nodes, node, c.of.bytes[at:])
+	} else if c.at = connectdata.SkipFast(&c.of.nodes[node], c.of.bytes, at); c.at == 0 {
+		size, _ := connectdata.Skip(c.of.nodes, node, c.of.bytes[at:])
 		c.at = at + size
 	}
 	c.value.open(node, at)

@@ -153,7 +153,7 @@ func (g *grouping) deliveries() []wit.Delivery {
 			if one.operations > 1 {
 				d = g.s.together(one)
 			}
-			d.Lane = number
+			d.OrderingKey = number
 			out = append(out, d)
 		}
 	}
@@ -173,13 +173,13 @@ func (s *state) single(q *request) wit.Delivery {
 	if q.method == "GET" {
 		r.Headers = append(r.Headers, versions[1])
 	} else {
-		r.TokenFrom = &q.to.root
+		r.TokenPath = &q.to.root
 		r.Headers = append(r.Headers, versions...)
 		if s.tunnel && q.method != "POST" {
 			r.Method, r.Headers = "POST", append(r.Headers, wit.Header{Name: "X-HTTP-Method", Value: q.method})
 		}
 	}
-	return wit.Delivery{Request: r, Rows: []uint32{q.row}, Memo: q.append(appendHead(nil, q.to.at, 0, 1), nil, true)}
+	return wit.Delivery{Request: r, Rows: []uint32{q.row}, State: q.append(appendHead(nil, q.to.at, 0, 1), nil, true)}
 }
 
 // batchHeaders are those of the request with a batch. The preference is OData v4's (Protocol, 8.2.8.3): services that
@@ -231,7 +231,7 @@ func (s *state) together(g *requestGroup) wit.Delivery {
 
 // batched is the delivery of a batch.
 func (t *entitySet) batched(content []byte, boundary string, memo []byte, rows []uint32, repeatable bool) wit.Delivery {
-	return wit.Delivery{Memo: memo, Rows: rows, Request: wit.Request{Method: "POST",
-		Target: t.query.On(t.service + "/$batch"), Body: content, TokenFrom: &t.root, Repeatable: repeatable,
+	return wit.Delivery{State: memo, Rows: rows, Request: wit.Request{Method: "POST",
+		Target: t.query.On(t.service + "/$batch"), Body: content, TokenPath: &t.root, Repeatable: repeatable,
 		Headers: batchHeaders(boundary)}}
 }

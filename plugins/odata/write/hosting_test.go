@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // outcomes of rows.
@@ -31,7 +31,7 @@ type hosting struct {
 	knows string
 
 	outcomes []string
-	reasons  []*wit.Fault
+	reasons  []*wit.Error
 	doubt    []bool
 	tries    []int
 	requests []wit.Request
@@ -40,14 +40,14 @@ type hosting struct {
 
 func (w *writing) host(topic string) *hosting { return &hosting{writing: w, topic: topic, faults: 20} }
 
-func (h *hosting) add(key, value wit.Datum) {
+func (h *hosting) add(key, value wit.ValueSlice) {
 	h.rows = append(h.rows, wit.Row{Partition: 3, Offset: int64(100 + len(h.rows)), Timestamp: 1_700_000_000_000,
 		Key: key, Value: value})
 }
 
-func (h *hosting) value(pairs ...any) { h.add(wit.Datum{}, h.dynamic(fields(pairs...))) }
+func (h *hosting) value(pairs ...any) { h.add(wit.ValueSlice{}, h.dynamic(fields(pairs...))) }
 
-func (h *hosting) tombstone(pairs ...any) { h.add(h.dynamic(fields(pairs...)), wit.Datum{}) }
+func (h *hosting) tombstone(pairs ...any) { h.add(h.dynamic(fields(pairs...)), wit.ValueSlice{}) }
 
 // delivering is a delivery with the rows that it has.
 type delivering struct {
@@ -76,9 +76,9 @@ func (h *hosting) encode(rows []uint32, hints map[uint32]string) (out []deliveri
 		h.outcomes[rows[at]] = wasIgnored
 		seen++
 	}
-	for i := range d.Refused {
-		f := &d.Refused[i]
-		h.settle(rows[f.Origin], &f.Fault)
+	for i := range d.Rejected {
+		f := &d.Rejected[i]
+		h.settle(rows[f.RowIndex], &f.Error)
 		seen++
 	}
 	for _, ready := range d.Ready {
@@ -99,7 +99,7 @@ func (h *hosting) encode(rows []uint32, hints map[uint32]string) (out []deliveri
 	return out
 }
 
-func (h *hosting) settle(row uint32, f *wit.Fault) {
+func (h *hosting) settle(row uint32, f *wit.Error) {
 	h.outcomes[row], h.reasons[row] = f.Kind.String(), f
 	if h.doubt[row] {
 		h.outcomes[row] = inDoubt
@@ -110,7 +110,7 @@ func (h *hosting) settle(row uint32, f *wit.Fault) {
 func (h *hosting) run() {
 	h.t.Helper()
 	n := len(h.rows)
-	h.outcomes, h.reasons, h.doubt, h.tries = make([]string, n), make([]*wit.Fault, n), make([]bool, n), make([]int, n)
+	h.outcomes, h.reasons, h.doubt, h.tries = make([]string, n), make([]*wit.Error, n), make([]bool, n), make([]int, n)
 	var all []uint32
 	for i := range h.rows {
 		all = append(all, uint32(i))
@@ -139,7 +139,7 @@ func (h *hosting) deliver(d *delivering) (more []delivering) {
 		exchange = h.answer
 	}
 	response := exchange(&d.Request)
-	settled, err := h.p.Settle(h.context, d.Memo, d.Rows, response)
+	settled, err := h.p.HandleResponse(h.context, d.State, d.Rows, response)
 	proven := response.Status >= 400 && response.Status <= 499
 	if err != nil {
 		if d.Request.Repeatable || proven {
@@ -147,7 +147,7 @@ func (h *hosting) deliver(d *delivering) (more []delivering) {
 			return nil
 		}
 		for range d.rows {
-			settled.Verdicts = append(settled.Verdicts, wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultTransient,
+			settled.Results = append(settled.Results, wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorTransient,
 				Message: err.Error()}})
 		}
 	}
@@ -164,32 +164,32 @@ func (h *hosting) deliver(d *delivering) (more []delivering) {
 		h.doubt[row] = true
 		rows, hints[row] = append(rows, row), wit.HintUncertain
 	}
-	for n, v := range settled.Verdicts {
+	for n, v := range settled.Results {
 		row := d.rows[n]
 		switch {
 		case v.Written != nil:
 			h.outcomes[row], h.doubt[row] = wasWritten, false
-		case v.Refused != nil && h.doubt[row]:
-			h.settle(row, v.Refused)
-		case v.Refused != nil && response.Status == 0 && !d.Request.Repeatable:
+		case v.Rejected != nil && h.doubt[row]:
+			h.settle(row, v.Rejected)
+		case v.Rejected != nil && response.Status == 0 && !d.Request.Repeatable:
 			check(row)
-		case v.Refused != nil && !d.Request.Repeatable && !proven && (response.Status < 200 || response.Status > 299 ||
-			v.Refused.Kind == wit.FaultTransient):
-			h.reasons[row] = v.Refused
+		case v.Rejected != nil && !d.Request.Repeatable && !proven && (response.Status < 200 || response.Status > 299 ||
+			v.Rejected.Kind == wit.ErrorTransient):
+			h.reasons[row] = v.Rejected
 			check(row)
-		case v.Refused != nil:
-			h.settle(row, v.Refused)
-		case v.Again == nil:
+		case v.Rejected != nil:
+			h.settle(row, v.Rejected)
+		case v.Retry == nil:
 			h.t.Fatalf("row %d has no verdict", row)
 		default:
 			if h.tries[row]++; h.tries[row] > h.faults {
 				h.outcomes[row] = "again and again"
 				continue
 			}
-			if v.Again.Fault == nil && v.Again.Hint != wit.HintUncertain {
+			if v.Retry.Error == nil && v.Retry.Hint != wit.HintUncertain {
 				h.doubt[row] = false
 			}
-			rows, hints[row] = append(rows, row), v.Again.Hint
+			rows, hints[row] = append(rows, row), v.Retry.Hint
 			if h.doubt[row] {
 				hints[row] = wit.HintUncertain
 			}
@@ -254,14 +254,14 @@ func (h *hosting) batches() (batches, singles int) {
 	return batches, singles
 }
 
-func product(id int, name string) datum.Map {
+func product(id int, name string) connectdata.Map {
 	return fields("ProductID", int64(id), "ProductName", name, "Discontinued", false)
 }
 
 // fill adds so many products of one name, with numbers from the first on.
 func (h *hosting) fill(first, count int, name string) {
 	for i := range count {
-		h.add(wit.Datum{}, h.dynamic(product(first+i, name)))
+		h.add(wit.ValueSlice{}, h.dynamic(product(first+i, name)))
 	}
 }
 
@@ -277,7 +277,8 @@ func productsOf(s interface {
 
 // batchAnswer is a service's answer to a batch: its parts, each as part, changeset or numbered make it.
 func batchAnswer(parts ...string) wit.Response {
-	return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+	return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
+		Value: "multipart/mixed; boundary=b"}},
 		Body: []byte(strings.Join(parts, "") + "--b--\r\n")}
 }
 

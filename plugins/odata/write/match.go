@@ -19,7 +19,7 @@ func (s *state) mayTakeNoMatch(a *target, response *wit.Response) bool {
 
 // withoutMatch sends a request once more without If-Match, in a changeset of its own, since another one in it may be
 // what is refused.
-func (t *target) withoutMatch() wit.Verdict {
+func (t *target) withoutMatch() wit.RowResult {
 	h := t.hint
 	h.bare, h.alone = true, true
 	return proceed(h)
@@ -49,7 +49,7 @@ func (s *state) matched(a *target) bool {
 	return true
 }
 
-func (t *target) withMatch() wit.Verdict {
+func (t *target) withMatch() wit.RowResult {
 	h := t.hint
 	h.bare = false
 	return proceed(h)

@@ -40,8 +40,8 @@ func (t *entitySet) digest() string {
 func (s *state) shown(t *entitySet, h hint) evidence {
 	shown := s.evidence[t.same]
 	if h.known != "" {
-		shown.numbers = shown.numbers || h.known.Says(knowsNumbers+t.digest())
-		shown.fills = shown.fills || h.known.Says(knowsFills+t.digest())
+		shown.numbers = shown.numbers || h.known.Contains(knowsNumbers+t.digest())
+		shown.fills = shown.fills || h.known.Contains(knowsFills+t.digest())
 	}
 	return shown
 }
@@ -133,7 +133,7 @@ func (s *state) unaddressed(t *entitySet, h hint) error {
 	if !s.shown(t, h).numbers {
 		return nil
 	}
-	return &wit.Fault{Kind: wit.FaultConfig, Message: t.path + ": the service numbers what is inserted by " +
+	return &wit.Error{Kind: wit.ErrorConfig, Message: t.path + ": the service numbers what is inserted by " +
 		"itself, although the records say keys, so that a record's key is another entity's or none's: expected " +
 		"inserts alone; updates and deletes by the service's numbers are for a connector of their own"}
 }

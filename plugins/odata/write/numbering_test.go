@@ -116,7 +116,8 @@ func TestChecksByWhatEarlierRunsKnew(t *testing.T) {
 	const upsert, filter, repeats = "sap.odata.operation.mode=upsert", "sap.odata.check.filter=Note",
 		"sap.odata.insert.uncertain=repeatable"
 	numbers, fills := " known=n"+orders, " known=f"+orders
-	const there, gone, none, empty = `200 {"d":{"ID":"a","Note":"n"}}`, "404 DataServiceVersion: 2.0", "", `200 {"d":[]}`
+	const there, gone, none, empty = `200 {"d":{"ID":"a","Note":"n"}}`, "404 DataServiceVersion: 2.0", "",
+		`200 {"d":[]}`
 	const accepted = "201 RepeatabilityResult: accepted"
 	for _, c := range []struct {
 		name, setting, key, knows string
@@ -213,7 +214,8 @@ func TestRowsThatMayBeSentTwice(t *testing.T) {
 		{"upsert and delete", "", "0", "", twice},
 	} {
 		for _, batches := range []string{"0", "1"} {
-			settings := append(set("00", "Orders"), "sap.odata.enable.batch="+batches, "sap.odata.enable.delete=1", oneLane)
+			settings := append(set("00", "Orders"), "sap.odata.enable.batch="+batches, "sap.odata.enable.delete=1",
+				oneLane)
 			mode, deletes, _ := strings.Cut(c.mode, " and ")
 			switch {
 			case mode == "delete":
@@ -243,9 +245,9 @@ func TestRowsThatMayBeSentTwice(t *testing.T) {
 				[]string{"origin"}, hints)
 			noError(t, err)
 			found := ""
-			for _, f := range d.Refused {
-				if f.Origin == 0 {
-					found = f.Fault.Kind.String()
+			for _, f := range d.Rejected {
+				if f.RowIndex == 0 {
+					found = f.Error.Kind.String()
 				}
 			}
 			for _, ready := range d.Ready {
@@ -285,8 +287,9 @@ func TestAdviceForRowsInDoubt(t *testing.T) {
 				if numbers {
 					want = strings.Replace(want, "the service may have numbered it, since the record's key is initial",
 						"an answer that came meanwhile shows that the service numbers what is inserted", 1)
-					out, err := w.p.Settle(w.context, w.memo(insert, "('a')"), []uint32{0}, wit.Response{Status: 201,
-						Headers: []wit.Header{{Name: "Location", Value: "http://h/Orders('17')"}}})
+					out, err := w.p.HandleResponse(w.context, w.memo(insert, "('a')"), []uint32{0},
+						wit.Response{Status: 201,
+							Headers: []wit.Header{{Name: "Location", Value: "http://h/Orders('17')"}}})
 					noError(t, err)
 					h.context = *out.Context
 				}
@@ -353,7 +356,8 @@ func TestKeysThatTheServiceChangesInABatch(t *testing.T) {
 	for i := range 3 {
 		h.value("ID", strconv.Itoa(i+1), "Note", "n")
 		key := []string{"3", "101", "102"}[i]
-		parts = append(parts, numbered(strconv.Itoa(i+1), part("201 Created", "Location: http://h/Orders('"+key+"')\r\n")))
+		parts = append(parts, numbered(strconv.Itoa(i+1), part("201 Created",
+			"Location: http://h/Orders('"+key+"')\r\n")))
 	}
 	h.answer = func(*wit.Request) wit.Response { return batchAnswer(parts...) }
 	h.run()
@@ -361,7 +365,7 @@ func TestKeysThatTheServiceChangesInABatch(t *testing.T) {
 	again := w.host("Orders")
 	again.tombstone("ID", "2")
 	again.run()
-	again.all(wit.FaultConfig.String())
+	again.all(wit.ErrorConfig.String())
 	if f := again.reasons[0]; !strings.Contains(f.Message, "/Orders: the service numbers what is inserted by itself") {
 		t.Errorf("expected to be told what the service does, found %v", f)
 	}
@@ -374,7 +378,8 @@ func TestLanesOfOneKey(t *testing.T) {
 		one, other string
 		same       bool
 	}{{"(guid'0123ABCD-89AB-CDEF-0123-456789ABCDEF')", "(guid'0123abcd-89ab-cdef-0123-456789abcdef')", true},
-		{"(1.50M)", "(1.5m)", true}, {"(2.00M)", "(2M)", true}, {"(20M)", "(2M)", false}, {"(01.5M)", "(1.5M)", true}, {"(-0M)", "(0.0M)", true},
+		{"(1.50M)", "(1.5m)", true}, {"(2.00M)", "(2M)", true}, {"(20M)", "(2M)", false}, {"(01.5M)", "(1.5M)", true},
+		{"(-0M)", "(0.0M)", true},
 		{"(-1.5M)", "(1.5M)", false}, {"(time'PT1H30M')", "(time'PT01H30M00.0S')", true},
 		{"(time'PT1H30M')", "(time'PT1H31M')", false}, {"('007')", "('7 ')", true},
 		{"('a')", "('A')", true},

@@ -36,7 +36,7 @@ func TestRequestIDNotHeeded(t *testing.T) {
 			h.all(wasWritten)
 			continue
 		}
-		h.all(wit.FaultConflict.String())
+		h.all(wit.ErrorConflict.String())
 		if f := h.reasons[0]; f == nil || !strings.Contains(f.Message, "already exists") {
 			t.Errorf("expected to be told that the entity exists, found %+v", f)
 		}
@@ -90,7 +90,7 @@ func TestSchemalessDecimalInBase64(t *testing.T) {
 			[]wit.Row{{Value: w.dynamic(fields("A", int64(1), "B", "b", "Price", text))}}, w.data, nil, nil, nil)
 		noError(t, err)
 		const setting = "value.converter.decimal.format = NUMERIC"
-		if len(out.Refused) != 1 || strings.Contains(out.Refused[0].Fault.Message, setting) != hinted {
+		if len(out.Rejected) != 1 || strings.Contains(out.Rejected[0].Error.Message, setting) != hinted {
 			t.Errorf("%q: expected a refusal, with %q: %t, found %+v", text, setting, hinted, out)
 		}
 	}
@@ -108,18 +108,20 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 		given := configuration(append(set("00", "Orders"), "sap.odata.request.format="+c.format)...)
 		asked, err := w.p.Open(Component, given, nil, nil)
 		noError(t, err)
-		opened, err := w.p.Open(Component, given, nil, []wit.Response{w.exchange(&asked.Ask.Requests[0])})
+		opened, err := w.p.Open(Component, given, nil, []wit.Response{w.exchange(&asked.Pending.Requests[0])})
 		if (err != nil) != c.refused {
 			t.Fatalf("%+v: found %v", c, err)
 		}
 		if c.refused {
-			if f := asFault(err); f.Setting == nil || *f.Setting != requestFormat || !strings.Contains(f.Message, "Note") {
+			if f := asFault(err); f.Setting == nil || *f.Setting != requestFormat ||
+				!strings.Contains(f.Message, "Note") {
 				t.Errorf("expected the setting and the property to be named, found %+v", f)
 			}
 			continue
 		}
 		w.context = opened.Ready.Context
-		body := string(w.encoded(1, "Orders", wit.Row{Value: w.dynamic(fields("ID", "k", "Note", "n"))})[0].Request.Body)
+		body := string(w.encoded(1, "Orders",
+			wit.Row{Value: w.dynamic(fields("ID", "k", "Note", "n"))})[0].Request.Body)
 		if c.format == "atom" && (!strings.Contains(body, "<title>n</title>") ||
 			!strings.Contains(body, "<d:Note>n</d:Note>")) {
 			t.Errorf("expected the value in both places, found %s", body)

@@ -92,7 +92,7 @@ func (s *state) ofTheCall(a *target, response *wit.Response) bool {
 }
 
 // callFault is the fault of an answer that is of the call.
-func callFault(a *target, response *wit.Response) *wit.Fault {
+func callFault(a *target, response *wit.Response) *wit.Error {
 	f := fault.Of(a.what(), response, response.Body)
 	if !ofAnyCall(response) && (response.Status == 404 || response.Status == 410) {
 		f.Message += " (nothing shows that the OData service has said it, and not a gateway in front of it; " +
@@ -128,13 +128,13 @@ func odd(predicate string) bool {
 
 // settleAddress asks first whether the service answers for the set. Where it does, and the same answer comes once more,
 // it is the row's: of an insert, what the service says of its content, else its address, which isn't taken.
-func settleAddress(a *target, f *wit.Fault) wit.Verdict {
+func settleAddress(a *target, f *wit.Error) wit.RowResult {
 	if !a.hint.addressed {
 		h := a.hint
 		h.address = true
 		return proceed(h)
 	}
-	if f.Kind = wit.FaultData; a.inserts() {
+	if f.Kind = wit.ErrorData; a.inserts() {
 		f.Message += " (the service answers for the set, so it is the record's content that it speaks of)"
 	} else {
 		f.Message += " (the service answers for the set, so it is the key that something in front of it doesn't take)"
@@ -144,15 +144,15 @@ func settleAddress(a *target, f *wit.Fault) wit.Verdict {
 
 // settleSet reads whether the service answers for the set: with entities, or with a refusal of its own, such as that
 // nobody may read it. That it isn't there is none.
-func (s *state) settleSet(a *target, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleSet(a *target, response *wit.Response) (wit.RowResult, error) {
 	h := a.hint
 	h.address, h.addressed = false, true
 	_, _, document := fault.Document(response.Body)
 	switch {
 	case response.Status == 404 || response.Status == 410:
-		return wit.Verdict{}, callFault(a, response)
+		return wit.RowResult{}, callFault(a, response)
 	case success(response.Status), response.Status == 501 && document,
-		wit.Refuses(response.Status) && (document || versioned(response)):
+		wit.IsRejection(response.Status) && (document || versioned(response)):
 		return proceed(h), nil
 	}
 	return s.rest(a, fault.Of(a.what(), response, response.Body), response)

@@ -23,7 +23,7 @@ func settled(t *testing.T, w *writing, op operation, path, answer string) string
 	if name, value, ok := strings.Cut(header, ": "); ok {
 		response.Headers = []wit.Header{{Name: name, Value: value}}
 	}
-	out, err := w.p.Settle(w.context, w.memo(op, path), []uint32{4}, response)
+	out, err := w.p.HandleResponse(w.context, w.memo(op, path), []uint32{4}, response)
 	return told(t, out, err)
 }
 
@@ -85,7 +85,7 @@ func TestMissingIsSaidByTheService(t *testing.T) {
 	}
 	// That the service says its version is learned from its other answers too.
 	w := open(t, silent(s), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
-	out, err := w.p.Settle(w.context, w.memo(remove, "/s/Orders('1')"), []uint32{4},
+	out, err := w.p.HandleResponse(w.context, w.memo(remove, "/s/Orders('1')"), []uint32{4},
 		wit.Response{Status: 204, Headers: []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}})
 	if err != nil || out.Context == nil {
 		t.Fatalf("expected something to be learned, found %+v (%v)", out, err)
@@ -175,7 +175,7 @@ func TestSuccessIsSaidByTheService(t *testing.T) {
 	// What must not be sent twice is not.
 	q := w.target(put, path+key)
 	q.hint = hint{tagged: true, tag: `W/"1"`}
-	out, err := w.p.Settle(w.context, q.append(appendHead(nil, 0, 0, 1), nil, true), []uint32{4},
+	out, err := w.p.HandleResponse(w.context, q.append(appendHead(nil, 0, 0, 1), nil, true), []uint32{4},
 		wit.Response{Status: 200, Body: []byte("wait")})
 	if found := told(t, out, err); found != "refused transient" {
 		t.Errorf("expected it to be refused, found %s", found)
@@ -257,12 +257,12 @@ func TestAcceptedIsNamed(t *testing.T) {
 	w := openOrders(t)
 	s, err := w.p.state(w.context)
 	noError(t, err)
-	named := func(v wit.Verdict, status string) bool {
-		f := v.Refused
-		if v.Again != nil {
-			f = v.Again.Fault
+	named := func(v wit.RowResult, status string) bool {
+		f := v.Rejected
+		if v.Retry != nil {
+			f = v.Retry.Error
 		}
-		return f != nil && f.Kind == wit.FaultTransient && strings.Contains(f.Message, "/Orders") &&
+		return f != nil && f.Kind == wit.ErrorTransient && strings.Contains(f.Message, "/Orders") &&
 			strings.Contains(f.Message, "HTTP "+status+" doesn't say that it is done") &&
 			strings.Contains(f.Message, "such as 200, 201 or 204")
 	}
@@ -273,7 +273,7 @@ func TestAcceptedIsNamed(t *testing.T) {
 			code, _ := strconv.Atoi(status)
 			v, err := s.settle(&a, &wit.Response{Status: uint16(code)})
 			inserts := op.inserts()
-			if err != nil || v.Written != nil || !named(v, status) || (v.Again != nil) == inserts {
+			if err != nil || v.Written != nil || !named(v, status) || (v.Retry != nil) == inserts {
 				t.Errorf("operation %d: found %+v (%v)", op, v, err)
 			}
 			b := sentBatch{parts: []int{2}, rows: []target{a, a}}
@@ -300,8 +300,10 @@ func TestInsertsThatRefuseWithNotFound(t *testing.T) {
 		outcome    string
 	}{
 		{"of the row", "insert", []string{missing, `200 {"d":[]}`, missing}, 3, "data"},
-		{"by an upsert", "upsert", []string{"404 DataServiceVersion: 2.0", missing, `200 {"d":[]}`, missing}, 4, "data"},
-		{"of a set that nobody may read", "insert", []string{missing, "405 " + denial("X/2", "insert only"), missing}, 3,
+		{"by an upsert", "upsert", []string{"404 DataServiceVersion: 2.0", missing, `200 {"d":[]}`, missing}, 4,
+			"data"},
+		{"of a set that nobody may read", "insert", []string{missing, "405 " + denial("X/2", "insert only"), missing},
+			3,
 			"data"},
 		{"of a set whose reading isn't built", "insert", []string{missing, "501 " + denial("X/2", "not implemented"),
 			missing}, 3, "data"},

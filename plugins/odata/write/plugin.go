@@ -29,58 +29,58 @@ func (p *Plugin) Describe() wit.Description {
 		Documentation: "Writes to entity sets of OData v2 services.",
 		Components: []wit.Component{{Name: Component, Kind: wit.ComponentSink, Aliases: []string{Alias},
 			Documentation: "Writes records to entity sets of SAP and other OData v2 services.",
-			Settings:      settings.Specs(), Prefixes: config.Prefixes}}}
+			Settings:      settings.Keys(), Prefixes: config.Prefixes}}}
 }
 
 func (p *Plugin) Validate(component string, given []wit.Setting, online bool, state []byte,
-	answers []wit.Response) (wit.Inquiry, error) {
+	answers []wit.Response) (wit.ValidateResult, error) {
 	if err := config.Known(component, Component, Alias); err != nil {
-		return wit.Inquiry{}, err
+		return wit.ValidateResult{}, err
 	}
 	if online {
 		return validateOnline(given, state, answers)
 	}
 	examined := examine(given)
-	return wit.Inquiry{Done: &examined}, nil
+	return wit.ValidateResult{Done: &examined}, nil
 }
 
-func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpening,
+func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpenResult,
 	error) {
 	if err := config.Known(component, Component, Alias); err != nil {
-		return wit.SinkOpening{}, err
+		return wit.SinkOpenResult{}, err
 	}
-	if f := setting.First(examine(given)); f != nil {
-		return wit.SinkOpening{}, f
+	if f := setting.FirstError(examine(given)); f != nil {
+		return wit.SinkOpenResult{}, f
 	}
 	v := settings.Values(given)
 	all := configuredSets(v)
 	services := servicesOf(all)
 	if need, err := service.NeedMetadata(services, config.Query(v), answers); need != nil || err != nil {
-		return wit.SinkOpening{Ask: need}, err
+		return wit.SinkOpenResult{Pending: need}, err
 	}
 	models, sap := make([]*edm.Model, len(services)), make([]bool, len(services))
 	for i := range services {
 		m, err := service.ReadMetadata(services[i], &answers[i])
 		if err != nil {
-			return wit.SinkOpening{}, err
+			return wit.SinkOpenResult{}, err
 		}
 		models[i], sap[i] = m, bytes.Contains(answers[i].Body, []byte(spaceSAP))
 	}
 	out := &wit.SinkOpened{}
 	o := &decodedContext{manner: mannerOf(v), given: given, services: services}
-	var misnamed []*wit.Fault // of sets that the filter of the check doesn't fit; it may be meant for the others
+	var misnamed []*wit.Error // of sets that the filter of the check doesn't fit; it may be meant for the others
 	for _, e := range all {
 		at := slices.Index(services, e.service)
 		t, err := newEntitySet(e, models[at], &o.manner)
 		if err != nil {
-			return wit.SinkOpening{}, err
+			return wit.SinkOpenResult{}, err
 		}
 		if name := outsideContent(t.model.Structures[0]); name != "" && o.atom {
-			return wit.SinkOpening{}, fault.Config(requestFormat, "Entity set "+t.set+" of "+t.service+": "+
+			return wit.SinkOpenResult{}, fault.Config(requestFormat, "Entity set "+t.set+" of "+t.service+": "+
 				notInAtom(name))
 		}
 		if f := o.uncheckable(t); f != nil {
-			return wit.SinkOpening{}, f
+			return wit.SinkOpenResult{}, f
 		}
 		if f := o.misnamed(t); f != nil {
 			misnamed = append(misnamed, f)
@@ -91,7 +91,7 @@ func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 		out.Topics = append(out.Topics, e.topic)
 	}
 	if len(misnamed) == len(all) {
-		return wit.SinkOpening{}, misnamed[0]
+		return wit.SinkOpenResult{}, misnamed[0]
 	}
 	s := &state{decodedContext: o, learned: make([]learned, len(services)), evidence: make([]evidence, len(o.sets)),
 		packed: string(o.pack())}
@@ -99,17 +99,17 @@ func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 		s.learnVersion(i, &answers[i])
 	}
 	out.Context = s.pack()
-	return wit.SinkOpening{Ready: out}, nil
+	return wit.SinkOpenResult{Ready: out}, nil
 }
 
 // Encode makes requests of rows, as the settings and, with dynamic, the rows say; several in a batch.
 func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, rows []wit.Row, data []byte,
 	origins []wit.RecordID, originTopics []string,
-	hints []wit.Hint) (wit.Deliveries, error) {
+	hints []wit.Hint) (wit.EncodeResult, error) {
 	p.schemas.learn(declared)
 	s, err := p.state(context)
 	if err != nil {
-		return wit.Deliveries{}, err
+		return wit.EncodeResult{}, err
 	}
 	hinted := make(map[uint32]string, len(hints))
 	for _, h := range hints {
@@ -119,7 +119,7 @@ func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, 
 	for i, topic := range topics {
 		targets[i] = s.setOf(topic)
 	}
-	var out wit.Deliveries
+	var out wit.EncodeResult
 	var e encoding
 	plan := newGrouping(s, len(rows))
 	for i := range rows {
@@ -135,13 +135,13 @@ func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, 
 		q, err := e.request(topic)
 		switch {
 		case err != nil:
-			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
-				Fault: *asFault(err)})
+			out.Rejected = append(out.Rejected, wit.RowError{RowIndex: uint32(i), ErrorClass: errorClass,
+				Error: *asFault(err)})
 		case q == nil:
 			out.Ignored = append(out.Ignored, uint32(i))
 		case q.nested > 0 && s.learned[q.to.at].noBatch:
-			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
-				Fault: wit.Fault{Kind: wit.FaultConfig, Message: q.to.service + " takes no batches, in which " +
+			out.Rejected = append(out.Rejected, wit.RowError{RowIndex: uint32(i), ErrorClass: errorClass,
+				Error: wit.Error{Kind: wit.ErrorConfig, Message: q.to.service + " takes no batches, in which " +
 					nestedUpdates + " = operations sends the entities nested in an update"}})
 		default:
 			q.row = uint32(i)
@@ -152,19 +152,20 @@ func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, 
 	return out, nil
 }
 
-// Settle says what became of a delivery's rows.
-func (p *Plugin) Settle(context []byte, memo []byte, rows []uint32, response wit.Response) (wit.Settled, error) {
+// HandleResponse says what became of a delivery's rows.
+func (p *Plugin) HandleResponse(context []byte, memo []byte, rows []uint32, response wit.Response) (wit.ResponseResult,
+	error) {
 	s, err := p.state(context)
 	if err != nil {
-		return wit.Settled{}, err
+		return wit.ResponseResult{}, err
 	}
 	m, ok := readMemo(s, memo)
 	if !ok || m.count != len(rows) {
-		return wit.Settled{}, staleMemo()
+		return wit.ResponseResult{}, staleMemo()
 	}
 	s.learnVersion(m.at, &response)
 	verdicts, err := p.verdicts(m, &response)
-	settled := wit.Settled{Verdicts: verdicts}
+	settled := wit.ResponseResult{Results: verdicts}
 	if err == nil && !s.same(p.last.state) {
 		settled.Context = wit.Ptr(s.pack())
 	}
@@ -172,12 +173,12 @@ func (p *Plugin) Settle(context []byte, memo []byte, rows []uint32, response wit
 }
 
 func staleMemo() error {
-	return &wit.Fault{Kind: wit.FaultStale, Message: "the memo is of another version of this plugin"}
+	return &wit.Error{Kind: wit.ErrorStale, Message: "the memo is of another version of this plugin"}
 }
 
 // verdicts are those on the rows of a delivery: what its answer says of each row's request is judged by
 // [state.settle].
-func (p *Plugin) verdicts(m memo, response *wit.Response) ([]wit.Verdict, error) {
+func (p *Plugin) verdicts(m memo, response *wit.Response) ([]wit.RowResult, error) {
 	rows, parts, ok := m.all()
 	if !ok {
 		return nil, staleMemo()
@@ -190,5 +191,5 @@ func (p *Plugin) verdicts(m memo, response *wit.Response) ([]wit.Verdict, error)
 	if err != nil {
 		return nil, err
 	}
-	return []wit.Verdict{v}, nil
+	return []wit.RowResult{v}, nil
 }

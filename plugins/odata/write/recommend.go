@@ -7,16 +7,16 @@ import (
 )
 
 // validateOnline checks settings together with what the service says, and recommends values.
-func validateOnline(given []wit.Setting, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+func validateOnline(given []wit.Setting, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
 	p, err := probe.Open(state, answers)
 	if err != nil {
-		return wit.Inquiry{}, err
+		return wit.ValidateResult{}, err
 	}
 	a := p.Advise(settings, given, examine(given))
 	a.Grow(given)
 	a.Services()
 	how := mannerOf(a.Values)
-	var misnamed []*wit.Fault
+	var misnamed []*wit.Error
 	all := configuredSets(a.Values)
 	for _, e := range all {
 		m := a.EntitySet(e.number, e.service, e.set, e.query, false)

@@ -9,7 +9,7 @@ import (
 // errorClass is the class under which refused rows stand in headers of dead letters.
 const errorClass = "org.apache.kafka.connect.errors.DataException"
 
-func refuse(text string) error { return &wit.Fault{Kind: wit.FaultData, Message: text} }
+func refuse(text string) error { return &wit.Error{Kind: wit.ErrorData, Message: text} }
 
 func unexpected(where, expected, found string) error {
 	if where == "" {
@@ -18,10 +18,10 @@ func unexpected(where, expected, found string) error {
 	return refuse(where + ": expected " + expected + ", found " + found)
 }
 
-func asFault(err error) *wit.Fault {
-	var f *wit.Fault
+func asFault(err error) *wit.Error {
+	var f *wit.Error
 	if errors.As(err, &f) {
 		return f
 	}
-	return &wit.Fault{Kind: wit.FaultData, Message: err.Error()}
+	return &wit.Error{Kind: wit.ErrorData, Message: err.Error()}
 }

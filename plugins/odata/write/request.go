@@ -130,7 +130,7 @@ const (
 // appendHead writes the head of a memo: the service's place among all, how long the batch is (0: the request is none),
 // and how many targets follow.
 func appendHead(memo []byte, at, size, count int) []byte {
-	return pack.Number(pack.Number(pack.Number(memo, at), size), count)
+	return pack.Int(pack.Int(pack.Int(memo, at), size), count)
 }
 
 // append writes a target after another one, nil for none. part: it begins a part of the batch.
@@ -140,7 +140,7 @@ func (t *target) append(memo []byte, before *target, part bool) []byte {
 		says = memoPart
 	}
 	if before != nil && t.like(before) {
-		return pack.Text(pack.Number(memo, says|memoLike), t.predicate)
+		return pack.String(pack.Int(memo, says|memoLike), t.predicate)
 	}
 	if t.nested > 0 {
 		says |= memoNested
@@ -148,13 +148,13 @@ func (t *target) append(memo []byte, before *target, part bool) []byte {
 	if t.compared != "" {
 		says |= memoCompared
 	}
-	memo = pack.Number(pack.Number(pack.Number(memo, says), int(t.operation)), t.to.place)
-	memo = pack.Text(pack.Text(memo, t.hint.text()), t.predicate)
+	memo = pack.Int(pack.Int(pack.Int(memo, says), int(t.operation)), t.to.place)
+	memo = pack.String(pack.String(memo, t.hint.text()), t.predicate)
 	if t.nested > 0 {
-		memo = pack.Number(memo, t.nested)
+		memo = pack.Int(memo, t.nested)
 	}
 	if t.compared != "" {
-		memo = pack.Text(memo, t.compared)
+		memo = pack.String(memo, t.compared)
 	}
 	return memo
 }
@@ -172,31 +172,31 @@ type memo struct {
 // readMemo reads the head. ok is false for a memo of another version of this plugin.
 func readMemo(s *state, text []byte) (m memo, ok bool) {
 	r := pack.Open(text)
-	m = memo{at: r.Number(), size: r.Number(), s: s}
+	m = memo{at: r.Int(), size: r.Int(), s: s}
 	m.count, m.r = r.Count(), *r
 	return m, !r.Bad && m.at >= 0 && m.at < len(s.services) && m.count > 0 && (m.size > 0 || m.count == 1)
 }
 
 // next reads a target. ok is false where that cannot be.
 func (m *memo) next() (ok bool) {
-	says := m.r.Number()
+	says := m.r.Int()
 	m.part, m.like = says&memoPart != 0, says&memoLike != 0
 	if m.like {
-		m.predicate = m.r.Text()
+		m.predicate = m.r.String()
 		return !m.r.Bad && m.to != nil
 	}
-	op, place := m.r.Number(), m.r.Number()
+	op, place := m.r.Int(), m.r.Int()
 	m.target = target{operation: operation(op), batched: m.size > 0}
 	if m.r.Bad || place < 0 || place >= len(m.s.sets) {
 		return false
 	}
 	m.to = &m.s.sets[place]
-	m.hint, m.predicate = readHint(m.r.Text()), m.r.Text()
+	m.hint, m.predicate = readHint(m.r.String()), m.r.String()
 	if says&memoNested != 0 {
-		m.nested = m.r.Number()
+		m.nested = m.r.Int()
 	}
 	if says&memoCompared != 0 {
-		m.compared = m.r.Text()
+		m.compared = m.r.String()
 	}
 	return !m.r.Bad && m.nested >= 0
 }

@@ -24,14 +24,14 @@ const (
 )
 
 // setWay finds out how values of a kind, and of a node if they have one, are written into the property.
-func (c *memberType) setWay(kind wit.Kind, n *wit.Node) {
+func (c *memberType) setWay(kind wit.Kind, n *wit.SchemaNode) {
 	c.way = convertedWay
 	if c.property == nil {
 		return
 	}
 	unnamed := n == nil || n.Name == nil
 	switch t := c.property.Type.Primitive; {
-	case kind == wit.Text && t == edm.String:
+	case kind == wit.String && t == edm.String:
 		c.way = textWay
 	case kind == wit.Int64 && (t == edm.DateTime || t == edm.DateTimeOffset) &&
 		(unnamed || *n.Name == wit.NameTimestamp):

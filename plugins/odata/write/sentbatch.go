@@ -19,7 +19,7 @@ type sentBatch struct {
 }
 
 // settle is the verdicts on the rows of a batch.
-func (b *sentBatch) settle(s *state, response *wit.Response) ([]wit.Verdict, error) {
+func (b *sentBatch) settle(s *state, response *wit.Response) ([]wit.RowResult, error) {
 	what := "POST " + s.services[b.at] + "/$batch"
 	one := len(b.rows) == 1 // with what is nested in it: there is no smaller batch
 	switch status := response.Status; {
@@ -31,24 +31,24 @@ func (b *sentBatch) settle(s *state, response *wit.Response) ([]wit.Verdict, err
 		if half := max(1, b.size/2); l.most == 0 || half < l.most {
 			l.most = half
 		}
-		return b.each(func(a *target) wit.Verdict { return proceed(a.hint) }), nil
+		return b.each(func(a *target) wit.RowResult { return proceed(a.hint) }), nil
 	case status == 404 || status == 405 || status == 415 || status == 501:
 		// There is none; whether the service is there at all, the requests without a batch show.
 		s.learned[b.at].noBatch = true
-		return b.each(func(a *target) wit.Verdict { return proceed(a.hint) }), nil
+		return b.each(func(a *target) wit.RowResult { return proceed(a.hint) }), nil
 	case status == 401, ofAnyCall(response):
 		return nil, fault.Of(what, response, response.Body)
 	case status == 429:
 		f := fault.Of(what, response, response.Body)
-		return b.each(func(a *target) wit.Verdict {
-			return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f}}
+		return b.each(func(a *target) wit.RowResult {
+			return wit.RowResult{Retry: &wit.Retry{Hint: a.hint.text(), Error: f}}
 		}), nil
-	case !one && (wit.Refuses(status) || status == 500 && b.repeatable(s)):
+	case !one && (wit.IsRejection(status) || status == 500 && b.repeatable(s)):
 		// Nothing of it was done, and which of its parts is to blame it doesn't say.
 		return b.halves(), nil
 	}
 	// Nobody knows what was done, but for what the answer itself says (P19).
-	return b.judge(func(a *target) (wit.Verdict, error) {
+	return b.judge(func(a *target) (wit.RowResult, error) {
 		whole := *a
 		whole.batched = false
 		return s.settle(&whole, response)
@@ -59,8 +59,8 @@ func (b *sentBatch) repeatable(s *state) bool {
 	return !slices.ContainsFunc(b.rows, func(a target) bool { return !s.repeatable(&a) })
 }
 
-func (b *sentBatch) each(f func(a *target) wit.Verdict) []wit.Verdict {
-	verdicts := make([]wit.Verdict, len(b.rows))
+func (b *sentBatch) each(f func(a *target) wit.RowResult) []wit.RowResult {
+	verdicts := make([]wit.RowResult, len(b.rows))
 	for i := range b.rows {
 		verdicts[i] = f(&b.rows[i])
 	}
@@ -69,24 +69,24 @@ func (b *sentBatch) each(f func(a *target) wit.Verdict) []wit.Verdict {
 
 // judge is each for verdicts that may be faults of the call: these are the task's, but what is known of the other rows
 // stays known.
-func (b *sentBatch) judge(f func(a *target) (wit.Verdict, error)) ([]wit.Verdict, error) {
-	return b.each(func(a *target) wit.Verdict {
+func (b *sentBatch) judge(f func(a *target) (wit.RowResult, error)) ([]wit.RowResult, error) {
+	return b.each(func(a *target) wit.RowResult {
 		v, err := f(a)
 		if err == nil {
 			return v
 		}
 		of := *asFault(err)
-		if of.Kind != wit.FaultUnauthorized {
-			of.Kind = wit.FaultConfig
+		if of.Kind != wit.ErrorUnauthorized {
+			of.Kind = wit.ErrorConfig
 		}
 		return refused(&of)
 	}), nil
 }
 
 // halves sends the rows again in batches of half the size, and the last two each by itself.
-func (b *sentBatch) halves() []wit.Verdict {
+func (b *sentBatch) halves() []wit.RowResult {
 	half := len(b.rows) / 2
-	return b.each(func(a *target) wit.Verdict {
+	return b.each(func(a *target) wit.RowResult {
 		h := a.hint
 		if h.most = half; half < 2 {
 			h.most, h.single = 0, true
@@ -107,7 +107,7 @@ type outcome struct {
 }
 
 // settleParts reads the parts of the answer.
-func (b *sentBatch) settleParts(s *state, what string, response *wit.Response) ([]wit.Verdict, error) {
+func (b *sentBatch) settleParts(s *state, what string, response *wit.Response) ([]wit.RowResult, error) {
 	if fault.IsHTML(response.Body) {
 		return nil, fault.NotData(what, "an answer to a batch", response.Body)
 	}
@@ -119,16 +119,16 @@ func (b *sentBatch) settleParts(s *state, what string, response *wit.Response) (
 	}
 	if !multipart {
 		f := fault.NotData(what, "an answer to a batch", response.Body)
-		f.Kind = wit.FaultTransient
+		f.Kind = wit.ErrorTransient
 		if fault.IsError(response.Body) {
 			f = fault.Of(what, response, response.Body)
-			f.Kind, f.Code = wit.FaultTransient, nil
+			f.Kind, f.Code = wit.ErrorTransient, nil
 		}
-		return b.each(func(a *target) wit.Verdict { return s.unknown(a, f) }), nil
+		return b.each(func(a *target) wit.RowResult { return s.unknown(a, f) }), nil
 	}
 	say(what, response)
 	outcomes := b.match(d)
-	said := &wit.Fault{Kind: wit.FaultTransient, Message: what + ": the answer of HTTP " +
+	said := &wit.Error{Kind: wit.ErrorTransient, Message: what + ": the answer of HTTP " +
 		strconv.Itoa(int(response.Status)) + " doesn't say what became of it"}
 	if !d.Complete {
 		said.Message += ", because it is cut off"
@@ -142,7 +142,7 @@ func (b *sentBatch) settleParts(s *state, what string, response *wit.Response) (
 			" = check looks whether those after it were written)"
 	}
 	at, allAlone, allWritten := 0, len(b.rows) > 1, true
-	verdicts, err := b.judge(func(a *target) (wit.Verdict, error) {
+	verdicts, err := b.judge(func(a *target) (wit.RowResult, error) {
 		o := outcomes[at]
 		at++
 		if stopped && o.message == nil && s.repeatable(a) {
@@ -152,7 +152,7 @@ func (b *sentBatch) settleParts(s *state, what string, response *wit.Response) (
 			allWritten = false
 			return proceed(h), nil
 		}
-		v, err := s.settlePart(a, o, said, response.At)
+		v, err := s.settlePart(a, o, said, response.ReceivedAt)
 		allAlone, allWritten = allAlone && a.hint.alone && !a.hint.bare, allWritten && err == nil && v.Written != nil
 		return v, err
 	})
@@ -168,15 +168,15 @@ const maxStops = 5
 
 // unknown is the verdict on an operation of which nobody knows whether it was done: it is sent again only where that
 // does no harm.
-func (s *state) unknown(a *target, f *wit.Fault) wit.Verdict {
+func (s *state) unknown(a *target, f *wit.Error) wit.RowResult {
 	if s.repeatable(a) {
-		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f}}
+		return wit.RowResult{Retry: &wit.Retry{Hint: a.hint.text(), Error: f}}
 	}
 	return refused(f)
 }
 
 // settlePart is the verdict on an operation; at is when the answer came.
-func (s *state) settlePart(a *target, o outcome, said *wit.Fault, at int64) (wit.Verdict, error) {
+func (s *state) settlePart(a *target, o outcome, said *wit.Error, at int64) (wit.RowResult, error) {
 	if o.message == nil {
 		own := *said
 		if own.Message = a.what() + ": " + said.Message; o.undone != 0 {
@@ -193,7 +193,7 @@ func (s *state) settlePart(a *target, o outcome, said *wit.Fault, at int64) (wit
 		return written(), nil
 	}
 	answer := &wit.Response{Status: o.message.Status(), Target: a.path(), Headers: o.message.Headers(),
-		Body: o.message.Body, At: at}
+		Body: o.message.Body, ReceivedAt: at}
 	if !o.failed {
 		return s.settle(a, answer)
 	}
@@ -202,11 +202,11 @@ func (s *state) settlePart(a *target, o outcome, said *wit.Fault, at int64) (wit
 	_, _, document := fault.Document(answer.Body)
 	switch status := answer.Status; {
 	case status == 401, ofAnyCall(answer):
-		return wit.Verdict{}, f
+		return wit.RowResult{}, f
 	case status == 429 || unserved(status) && document:
-		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f, WaitMs: retryAfter(answer)}}, nil
-	case !wit.Refuses(status) && !document && !s.repeatable(a):
-		f.Kind = wit.FaultTransient
+		return wit.RowResult{Retry: &wit.Retry{Hint: a.hint.text(), Error: f, WaitMs: retryAfter(answer)}}, nil
+	case !wit.IsRejection(status) && !document && !s.repeatable(a):
+		f.Kind = wit.ErrorTransient
 		return refused(f), nil
 	}
 	h := a.hint

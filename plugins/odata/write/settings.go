@@ -61,9 +61,9 @@ var settings = declare()
 func declare() *setting.Table {
 	t := &setting.Table{}
 	config.Declare(t)
-	t.Declare(setting.Spec("sap.odata.headers.enable", wit.KindText, wit.Low, setting.Is("0"),
+	t.Declare(setting.Define("sap.odata.headers.enable", wit.KindString, wit.Low, setting.Default("0"),
 		"Headers of the records that a source makes. A sink makes none, so that only 0 is taken.", setting.Allowed("0",
-			"false"), setting.In("All entity sets"), setting.Display("Headers")))
+			"false"), setting.InGroup("All entity sets"), setting.Display("Headers")))
 	declareSets(t)
 	declareWriting(t)
 	declareEntities(t)
@@ -72,58 +72,62 @@ func declare() *setting.Table {
 }
 
 func declareSets(t *setting.Table) {
-	group := setting.In("Entity set {n}")
+	group := setting.InGroup("Entity set {n}")
 	of := func(name string) string { return "sap.odata#{n}." + name }
 	t.Declare(
-		setting.Spec(of(nameService), wit.KindText, wit.High, nil,
+		setting.Define(of(nameService), wit.KindString, wit.High, nil,
 			"Path of the OData service, such as /sap/opu/odata/sap/X_SRV.",
 			setting.Required(), setting.Dependents(of(nameEntitySet)), group, setting.Display("Service")),
-		setting.Spec(of(nameEntitySet), wit.KindText, wit.High, nil, "Name of the entity set that is written to.",
+		setting.Define(of(nameEntitySet), wit.KindString, wit.High, nil, "Name of the entity set that is written to.",
 			setting.Required(), setting.Dependents(of(nameTopic)), group, setting.Display("Entity set")),
-		setting.Spec(of(nameTopic), wit.KindText, wit.High, nil, "Topic whose records are written.",
+		setting.Define(of(nameTopic), wit.KindString, wit.High, nil, "Topic whose records are written.",
 			setting.Required(), setting.Topic(), setting.Role(role.SinkTopic), group, setting.Display("Topic")),
 	)
 }
 
 func declareWriting(t *setting.Table) {
-	group := setting.In("Writing")
+	group := setting.InGroup("Writing")
 	t.Declare(
-		setting.Spec(operationMode, wit.KindText, wit.High, setting.Is(modeInsert),
+		setting.Define(operationMode, wit.KindString, wit.High, setting.Default(modeInsert),
 			"How records are written: insert sends POST, update PUT, merge MERGE, patch PATCH; "+
 				"dynamic goes by a field of the value ("+modeProperty+
 				"); upsert updates what is there and inserts what isn't.",
 			setting.Allowed(modeInsert, modeUpdate, modeDynamic, modeMerge, modePatch, modeUpsert),
 			setting.Dependents(modeProperty, upsertFirst, upsertMethod), group,
 			setting.Display("Operation")),
-		setting.Spec(modeProperty, wit.KindText, wit.Medium, nil, "Field of the value that says the operation, with "+
-			operationMode+" = "+modeDynamic+": I is POST, U is PUT, M is MERGE, D is DELETE, in any case. "+
-			"It is sent only where it is a property of the entity.", group, setting.Display("Field of the operation")),
-		setting.Spec(upsertFirst, wit.KindText, wit.Low, setting.Is(stepUpdate), "What upsert tries first, update or "+
-			"insert; the other one follows only where the service says that the entity isn't there, or is.",
+		setting.Define(modeProperty, wit.KindString, wit.Medium, nil,
+			"Field of the value that says the operation, with "+
+				operationMode+" = "+modeDynamic+": I is POST, U is PUT, M is MERGE, D is DELETE, in any case. "+
+				"It is sent only where it is a property of the entity.", group,
+			setting.Display("Field of the operation")),
+		setting.Define(upsertFirst, wit.KindString, wit.Low, setting.Default(stepUpdate),
+			"What upsert tries first, update or "+
+				"insert; the other one follows only where the service says that the entity isn't there, or is.",
 			setting.Allowed(stepUpdate, stepInsert), group, setting.Display("First of an upsert")),
-		setting.Spec(upsertMethod, wit.KindText, wit.Low, setting.Is(modeMerge),
+		setting.Define(upsertMethod, wit.KindString, wit.Low, setting.Default(modeMerge),
 			"Method by which upsert updates: merge, patch or put.", setting.Allowed(modeMerge, modePatch,
 				"put"), group, setting.Display("Update of an upsert")),
-		setting.Spec(existsCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and message codes of SAP by which "+
+		setting.Define(existsCodes, wit.KindList, wit.Low, nil, "HTTP codes and message codes of SAP by which "+
 			"the service says that an entity is there already, besides 409 and texts that say so.", group,
 			setting.Display("Codes of existing")),
-		setting.Spec(notFoundCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and message codes of SAP by which "+
+		setting.Define(notFoundCodes, wit.KindList, wit.Low, nil, "HTTP codes and message codes of SAP by which "+
 			"the service says that an entity isn't there, besides 404 and 410 of its own. "+
 			"404 among them believes such an answer, if it is no HTML page, even where nothing shows that the "+
 			"service, and not a gateway in front of it, has said it.", group, setting.Display("Codes of missing")),
-		setting.Spec(methodTunnel, wit.KindText, wit.Low, setting.Is("0"), "1 sends PUT, MERGE, PATCH and DELETE as "+
-			"POST with X-HTTP-Method, for gateways that let nothing else pass. Not inside batches.",
+		setting.Define(methodTunnel, wit.KindString, wit.Low, setting.Default("0"),
+			"1 sends PUT, MERGE, PATCH and DELETE as "+
+				"POST with X-HTTP-Method, for gateways that let nothing else pass. Not inside batches.",
 			setting.Allowed(setting.Flags...), group, setting.Display("Methods inside POST")),
-		setting.Spec(enableDelete, wit.KindText, wit.Medium, setting.Is("0"),
+		setting.Define(enableDelete, wit.KindString, wit.Medium, setting.Default("0"),
 			"1 turns tombstones (a key, no value) into DELETE; with 0 they are counted and ignored. The key must be "+
 				"a struct of all key properties, or the value of the only one.",
 			setting.Allowed(setting.Flags...), group, setting.Display("Deletes")),
-		setting.Spec(deleteRecords, wit.KindText, wit.Medium, setting.Is("0"),
+		setting.Define(deleteRecords, wit.KindString, wit.Medium, setting.Default("0"),
 			"1 turns records that a source of this kind writes for deleted entities (RECORDMODE, ODQ_CHANGEMODE or "+
 				"the entity's own column for it is D, or, where there is none of these, DELETED_AT has a value) into "+
 				"DELETE, and leaves the fields out that it adds.",
 			setting.Allowed(setting.Flags...), group, setting.Display("Records of deletes")),
-		setting.Spec(insertUncertain, wit.KindText, wit.Medium, setting.Is("fail"),
+		setting.Define(insertUncertain, wit.KindString, wit.Medium, setting.Default("fail"),
 			"What happens to an insert whose answer was lost, so that nobody knows whether it was applied: fail "+
 				"reports the record, which is not sent again; check looks by the record's key, or by "+checkFilter+
 				", whether it is there (refused for sets whose metadata say that the service numbers them, unless "+
@@ -132,17 +136,19 @@ func declareWriting(t *setting.Table) {
 				"kill it checks first what was sent before the service said so; "+
 				"retry sends it again, which may double it.",
 			setting.Allowed("fail", "check", "repeatable", "retry"), group, setting.Display("Lost answers")),
-		setting.Spec(checkFilter, wit.KindText, wit.Low, nil, "Finds an entity whose insert is uncertain where the "+
-			"record has no key: a property whose value tells records apart, or a filter in which {Name} stands for "+
-			"the value of property Name, such as Reference eq {Reference}.", group,
+		setting.Define(checkFilter, wit.KindString, wit.Low, nil,
+			"Finds an entity whose insert is uncertain where the "+
+				"record has no key: a property whose value tells records apart, or a filter in which {Name} stands "+
+				"for "+
+				"the value of property Name, such as Reference eq {Reference}.", group,
 			setting.Display("Filter of the check")),
-		setting.Spec("sap.odata.flush.trigger.size", wit.KindInt, wit.Medium, setting.Is("500"),
+		setting.Define("sap.odata.flush.trigger.size", wit.KindInt, wit.Medium, setting.Default("500"),
 			"Number of records that are written without waiting for more.",
 			setting.AtLeast(1), setting.Role(role.SinkFlushRows), group, setting.Display("Flush size")),
-		setting.Spec("sap.odata.flush.interval.ms", wit.KindLong, wit.Low, setting.Is("1000"),
+		setting.Define("sap.odata.flush.interval.ms", wit.KindLong, wit.Low, setting.Default("1000"),
 			"How long records wait for more before they are written, in milliseconds.",
 			setting.AtLeast(0), setting.Role(role.SinkFlushIntervalMS), group, setting.Display("Flush interval")),
-		setting.Spec(maxInFlight, wit.KindInt, wit.Low, setting.Is("8"),
+		setting.Define(maxInFlight, wit.KindInt, wit.Low, setting.Default("8"),
 			"Number of requests at a time, where "+maxConcurrent+
 				" allows as many; records of one key are always written one after another.",
 			setting.AtLeast(1), setting.AtMost(64), setting.Role(role.SinkInFlight), group,
@@ -156,37 +162,45 @@ const maxConcurrent = "sap.odata.max.concurrent.requests"
 const httpCodes = "sap.odata.http.codes"
 
 func declareEntities(t *setting.Table) {
-	group := setting.In("Entities")
+	group := setting.InGroup("Entities")
 	t.Declare(
-		setting.Spec(keyFrom, wit.KindText, wit.Medium, setting.Is("value"), "Where the key of the entity comes "+
-			"from: value, each property from the record's value, or from the record's key where the value lacks it; "+
-			"or record, the record's key alone. With value, a record is refused whose key says another value of a "+
-			"property that its value says too, if the value lacks a property of the key, or whose value says one that "+
-			"the property can't hold.",
+		setting.Define(keyFrom, wit.KindString, wit.Medium, setting.Default("value"),
+			"Where the key of the entity comes "+
+				"from: value, each property from the record's value, or from the record's key where the value lacks "+
+				"it; "+
+				"or record, the record's key alone. With value, a record is refused whose key says another value of a "+
+				"property that its value says too, if the value lacks a property of the key, or whose value says "+
+				"one that "+
+				"the property can't hold.",
 			setting.Allowed("value", "record"), group, setting.Display("Key from")),
-		setting.Spec(etag, wit.KindText, wit.Medium, setting.Is("any"), "any sends If-Match: * with updates and "+
-			"deletes, so that they overwrite, unless the service refuses that for a type without ETag; "+
-			"use reads the entity's ETag first and sends that; "+
-			"none sends no If-Match.",
+		setting.Define(etag, wit.KindString, wit.Medium, setting.Default("any"),
+			"any sends If-Match: * with updates and "+
+				"deletes, so that they overwrite, unless the service refuses that for a type without ETag; "+
+				"use reads the entity's ETag first and sends that; "+
+				"none sends no If-Match.",
 			setting.Allowed("any", "use", "none"), setting.Dependents(etagConflict), group, setting.Display("ETags")),
-		setting.Spec(etagConflict, wit.KindText, wit.Low, setting.Is("refuse"),
+		setting.Define(etagConflict, wit.KindString, wit.Low, setting.Default("refuse"),
 			"What happens with "+etag+" = use where the entity was changed since its ETag was read: refuse refuses "+
 				"the record, retry reads the ETag again.",
 			setting.Allowed("refuse", "retry"), group, setting.Display("ETag conflicts")),
-		setting.Spec(lossy, wit.KindText, wit.Low, setting.Is("refuse"), "refuse refuses records with values that a "+
-			"property has no room for; allow makes them fit: integers lose their upper bits, digits "+
-			"after the scale are rounded.",
+		setting.Define(lossy, wit.KindString, wit.Low, setting.Default("refuse"),
+			"refuse refuses records with values that a "+
+				"property has no room for; allow makes them fit: integers lose their upper bits, digits "+
+				"after the scale are rounded.",
 			setting.Allowed("refuse", "allow"), group, setting.Display("Values that don't fit")),
-		setting.Spec(unknownFields, wit.KindText, wit.Low, setting.Is("refuse"), "What happens to a record with a "+
-			"field that the entity has no property for: refuse refuses the record, ignore leaves the field "+
-			"out, fail fails the task.",
+		setting.Define(unknownFields, wit.KindString, wit.Low, setting.Default("refuse"),
+			"What happens to a record with a "+
+				"field that the entity has no property for: refuse refuses the record, ignore leaves the field "+
+				"out, fail fails the task.",
 			setting.Allowed("refuse", "ignore", "fail"), group, setting.Display("Unknown fields")),
-		setting.Spec(nestedUpdates, wit.KindText, wit.Low, setting.Is("refuse"), "What happens to an update whose "+
-			"record has entities nested in it, which OData v2 has no request for: refuse refuses the record; "+
-			"operations sends an update of each of them, in one changeset with the record's own, so that all or none "+
-			"are done. They need their keys, and are not inserted, nor deleted where the record lacks them.",
+		setting.Define(nestedUpdates, wit.KindString, wit.Low, setting.Default("refuse"),
+			"What happens to an update whose "+
+				"record has entities nested in it, which OData v2 has no request for: refuse refuses the record; "+
+				"operations sends an update of each of them, in one changeset with the record's own, so that all or "+
+				"none "+
+				"are done. They need their keys, and are not inserted, nor deleted where the record lacks them.",
 			setting.Allowed("refuse", "operations"), group, setting.Display("Nested updates")),
-		setting.Spec(requestFormat, wit.KindText, wit.Low, setting.Is("json"),
+		setting.Define(requestFormat, wit.KindString, wit.Low, setting.Default("json"),
 			"Format of requests: json or atom, for services that take only Atom.", setting.Allowed("json", "atom"),
 			group,
 			setting.Display("Format")),
@@ -194,19 +208,22 @@ func declareEntities(t *setting.Table) {
 }
 
 func declareBatches(t *setting.Table) {
-	group := setting.In("Batches")
+	group := setting.InGroup("Batches")
 	t.Declare(
-		setting.Spec(enableBatch, wit.KindText, wit.Medium, setting.Is("1"), "1 sends several operations in one "+
-			"$batch request, where the service has it; 0 makes each record a request of its own.",
+		setting.Define(enableBatch, wit.KindString, wit.Medium, setting.Default("1"),
+			"1 sends several operations in one "+
+				"$batch request, where the service has it; 0 makes each record a request of its own.",
 			setting.Allowed(setting.Flags...), group, setting.Display("Batches")),
-		setting.Spec(maxBatchSize, wit.KindInt, wit.Medium, setting.Is("500"),
+		setting.Define(maxBatchSize, wit.KindInt, wit.Medium, setting.Default("500"),
 			"Most operations in a $batch request. What is gathered ("+"sap.odata.flush.trigger.size"+
 				") is spread over as many requests as may be under way.",
 			setting.AtLeast(1), setting.AtMost(10_000), group, setting.Display("Operations in a batch")),
-		setting.Spec(changesets, wit.KindText, wit.Low, setting.Is("auto"), "Operations of a batch of which all or "+
-			"none are done: one makes each of them a changeset, all puts all of them into one, "+
-			"auto is one for services of SAP, which refuse more by default, and for inserts; what else there is goes "+
-			"into one changeset, until the service refuses it.",
+		setting.Define(changesets, wit.KindString, wit.Low, setting.Default("auto"),
+			"Operations of a batch of which all or "+
+				"none are done: one makes each of them a changeset, all puts all of them into one, "+
+				"auto is one for services of SAP, which refuse more by default, and for inserts; what else there is "+
+				"goes "+
+				"into one changeset, until the service refuses it.",
 			setting.Allowed("auto", "one", "all"), group, setting.Display("Changesets")),
 	)
 }
@@ -263,18 +280,20 @@ func mannerOf(v setting.Values) manner {
 }
 
 // examine checks all settings; what is wrong stands in the errors.
-func examine(given []wit.Setting) []wit.Examined {
+func examine(given []wit.Setting) []wit.ConfigValue {
 	examined := config.Examine(settings, given)
 	v := settings.Values(given)
 	all := configuredSets(v)
 	if len(all) == 0 {
-		examined = settings.Miss(examined, config.InGroup("00", nameService), "No entity set is configured: expected "+
-			config.InGroup("00", nameService)+", "+config.InGroup("00", nameEntitySet)+" and "+config.InGroup("00", nameTopic))
+		examined = settings.AddMissing(examined, config.InGroup("00", nameService),
+			"No entity set is configured: expected "+
+				config.InGroup("00", nameService)+", "+config.InGroup("00", nameEntitySet)+" and "+config.InGroup("00",
+				nameTopic))
 	}
 	for i, e := range all {
 		for _, other := range all[:i] {
 			if other.topic == e.topic {
-				setting.Complain(examined, config.InGroup(e.number, nameTopic),
+				setting.AddError(examined, config.InGroup(e.number, nameTopic),
 					"Topic "+e.topic+" stands in "+config.InGroup(other.number,
 						nameTopic)+
 						" already; its records can go to one entity set only")
@@ -284,19 +303,19 @@ func examine(given []wit.Setting) []wit.Examined {
 	if v.Word(nestedUpdates) == "operations" {
 		switch {
 		case !v.On(enableBatch) || v.Number(maxBatchSize) == 1:
-			setting.Complain(examined, nestedUpdates, setting.Invalid(nestedUpdates, v.Text(nestedUpdates),
+			setting.AddError(examined, nestedUpdates, setting.Invalid(nestedUpdates, v.Text(nestedUpdates),
 				"the operations go in batches, which "+enableBatch+" or "+maxBatchSize+" switches off"))
 		case v.Word(etag) == "use":
-			setting.Complain(examined, nestedUpdates, setting.Invalid(nestedUpdates, v.Text(nestedUpdates),
+			setting.AddError(examined, nestedUpdates, setting.Invalid(nestedUpdates, v.Text(nestedUpdates),
 				etag+" = use reads the ETag of the record's own entity only"))
 		}
 	}
 	if v.Word(operationMode) == modeDynamic && v.Text(modeProperty) == "" {
-		setting.Complain(examined, modeProperty, setting.Missing(modeProperty)+"; "+operationMode+" = "+modeDynamic+
+		setting.AddError(examined, modeProperty, setting.Missing(modeProperty)+"; "+operationMode+" = "+modeDynamic+
 			" goes by it")
 	}
-	if _, given := v.Given(modeProperty); given && v.Word(operationMode) != modeDynamic {
-		setting.Complain(examined, modeProperty, setting.Invalid(modeProperty, v.Text(modeProperty),
+	if _, given := v.Lookup(modeProperty); given && v.Word(operationMode) != modeDynamic {
+		setting.AddError(examined, modeProperty, setting.Invalid(modeProperty, v.Text(modeProperty),
 			"it says nothing without "+operationMode+" = "+modeDynamic))
 	}
 	return examined

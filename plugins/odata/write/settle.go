@@ -9,7 +9,7 @@ import (
 )
 
 // settle is the verdict on the row of one request, whose answer came by itself or in that to a batch.
-func (s *state) settle(a *target, response *wit.Response) (v wit.Verdict, err error) {
+func (s *state) settle(a *target, response *wit.Response) (v wit.RowResult, err error) {
 	if a.inserts() {
 		if v, err = s.settleInsert(a, response); err == nil {
 			s.repeats(a, response)
@@ -18,14 +18,14 @@ func (s *state) settle(a *target, response *wit.Response) (v wit.Verdict, err er
 		v, err = s.settleOther(a, response)
 	}
 	if err != nil {
-		return wit.Verdict{}, err
+		return wit.RowResult{}, err
 	}
-	if v.Again != nil && v.Again.Fault != nil {
-		if v.Again.Hint == "" {
-			v.Again.Hint = a.hint.text() // the same request once more
+	if v.Retry != nil && v.Retry.Error != nil {
+		if v.Retry.Hint == "" {
+			v.Retry.Hint = a.hint.text() // the same request once more
 		}
 		if a.batched {
-			v.Again.WaitMs = retryAfter(response)
+			v.Retry.WaitMs = retryAfter(response)
 		}
 	}
 	return v, nil
@@ -39,7 +39,7 @@ func (s *state) repeats(a *target, response *wit.Response) {
 	}
 }
 
-func (s *state) settleOther(a *target, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleOther(a *target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case response.Status == 0 && s.repeatable(a):
 		return again(noAnswer(a)), nil
@@ -47,26 +47,26 @@ func (s *state) settleOther(a *target, response *wit.Response) (wit.Verdict, err
 		return refused(noAnswer(a)), nil
 	case success(response.Status) && fault.IsHTML(response.Body):
 		// A logon page says nothing of the row.
-		return wit.Verdict{}, fault.NotData(a.what(), "an answer of OData", response.Body)
+		return wit.RowResult{}, fault.NotData(a.what(), "an answer of OData", response.Body)
 	}
 	if success(response.Status) && fault.IsError(response.Body) {
 		// Services behind gateways that hide the status: what the document says counts.
 		f := fault.Of(a.what(), response, response.Body)
-		f.Kind = wit.FaultData
+		f.Kind = wit.ErrorData
 		return refused(f), nil
 	}
 	if ofTheAddress(a, response) {
 		return settleAddress(a, fault.Of(a.what(), response, response.Body)), nil
 	}
 	if s.ofTheCall(a, response) {
-		return wit.Verdict{}, callFault(a, response)
+		return wit.RowResult{}, callFault(a, response)
 	}
 	if success(response.Status) && !s.fromService(a, response) {
 		f := fault.NotData(a.what(), "an answer of OData", response.Body)
 		if !saysDone(response.Status) {
 			f.Message = a.what() + ": " + undone(response.Status)
 		}
-		if f.Kind = wit.FaultTransient; s.repeatable(a) {
+		if f.Kind = wit.ErrorTransient; s.repeatable(a) {
 			return again(f), nil
 		}
 		return refused(f), nil
@@ -95,7 +95,7 @@ func (s *state) settleOther(a *target, response *wit.Response) (wit.Verdict, err
 // nothing was written, the codes of the settings count as for any other request; outside of batches message codes are
 // the host's business, who knows which are to be tried again. What remains is a refusal of kind transient, by which
 // nobody knows what became of the row.
-func (s *state) settleInsert(a *target, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleInsert(a *target, response *wit.Response) (wit.RowResult, error) {
 	said := success(response.Status) && !rejected(response) && !fault.IsHTML(response.Body) &&
 		!fault.IsError(response.Body)
 	if said && s.fromService(a, response) {
@@ -112,7 +112,7 @@ func (s *state) settleInsert(a *target, response *wit.Response) (wit.Verdict, er
 		f.Message += " (expected an entity)"
 	}
 	code, message, document := fault.Document(response.Body)
-	if !document && !wit.Refuses(response.Status) {
+	if !document && !wit.IsRejection(response.Status) {
 		f.Code = nil
 	}
 	failed := response.Status != 0 && !success(response.Status)
@@ -123,32 +123,32 @@ func (s *state) settleInsert(a *target, response *wit.Response) (wit.Verdict, er
 		return refused(uncertainFault(a.path(), "no answer came")), nil
 	case success(response.Status) && fault.IsHTML(response.Body):
 		// A logon page says nothing of the row.
-		return wit.Verdict{}, fault.NotData(what, "an answer of OData", response.Body)
+		return wit.RowResult{}, fault.NotData(what, "an answer of OData", response.Body)
 	case document && (fault.Locked(response, message) || unserved(response.Status)):
-		f.Kind = wit.FaultTransient
+		f.Kind = wit.ErrorTransient
 		return again(f), nil
 	case failed && document && a.operation == upsertInsert && s.exists(response, code, message):
 		return turn(a, f), nil
-	case failed && (document && a.batched || wit.Refuses(response.Status)) &&
+	case failed && (document && a.batched || wit.IsRejection(response.Status)) &&
 		fault.Listed(s.httpCodes, response.Status, code):
-		f.Kind = wit.FaultTransient
+		f.Kind = wit.ErrorTransient
 		return again(f), nil
-	case failed && document && a.batched && !wit.Refuses(response.Status):
-		f.Kind = wit.FaultData
+	case failed && document && a.batched && !wit.IsRejection(response.Status):
+		f.Kind = wit.ErrorData
 		return refused(f), nil
-	case !wit.Refuses(response.Status): // a success with an error among them: a gateway may hide the status
-		f.Kind = wit.FaultTransient
+	case !wit.IsRejection(response.Status): // a success with an error among them: a gateway may hide the status
+		f.Kind = wit.ErrorTransient
 		return refused(f), nil
 	case !s.ofTheCall(a, response) && response.Status == 404 && document:
 		// Services say so of an entity that the row refers to, or of the set.
 		return settleAddress(a, f), nil
 	case s.ofTheCall(a, response), response.Status == 404, response.Status == 405:
-		return wit.Verdict{}, f
-	case f.Kind != wit.FaultTransient && f.Kind != wit.FaultUnauthorized && s.exists(response, code, message):
+		return wit.RowResult{}, f
+	case f.Kind != wit.ErrorTransient && f.Kind != wit.ErrorUnauthorized && s.exists(response, code, message):
 		if a.operation == upsertInsert {
 			return turn(a, f), nil
 		}
-		f.Kind = wit.FaultConflict
+		f.Kind = wit.ErrorConflict
 	}
 	return verdict(f, response)
 }
@@ -156,18 +156,18 @@ func (s *state) settleInsert(a *target, response *wit.Response) (wit.Verdict, er
 // turn goes on with the update of an upsert whose insert is refused because the entity is there. One that was deleted
 // meanwhile is inserted after that, once: if a second insert is refused as existing too, it isn't this entity that
 // exists, but another one with a value, besides the key, that must be unique, which is refused with the same words.
-func turn(a *target, f *wit.Fault) wit.Verdict {
+func turn(a *target, f *wit.Error) wit.RowResult {
 	if a.hint.gone == 0 {
 		return proceed(a.hint.to(stepUpdate))
 	}
-	f.Kind = wit.FaultConflict
+	f.Kind = wit.ErrorConflict
 	f.Message += " (but an update was answered HTTP " + strconv.Itoa(a.hint.gone) +
 		", that no entity has the record's key: one of another key may have a value that must be unique)"
 	return refused(f)
 }
 
 // missed goes on with the insert of an upsert whose update was answered that the entity isn't there.
-func missed(a *target, status uint16) wit.Verdict {
+func missed(a *target, status uint16) wit.RowResult {
 	h := a.hint.to(stepInsert)
 	if a.hint.step == stepUpdate { // an insert has said that it is
 		h.gone = int(status)
@@ -176,7 +176,7 @@ func missed(a *target, status uint16) wit.Verdict {
 }
 
 // settleUpdate: an upsert inserts what isn't there. Services answer 412 too, where If-Match: * meets nothing.
-func (s *state) settleUpdate(a *target, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleUpdate(a *target, response *wit.Response) (wit.RowResult, error) {
 	if success(response.Status) {
 		s.took(a)
 		return written(), nil
@@ -189,14 +189,14 @@ func (s *state) settleUpdate(a *target, response *wit.Response) (wit.Verdict, er
 		return s.conflict(a), nil
 	case upserts && a.nested > 0 && a.hint.step == stepUpdate && (s.missing(response) || response.Status == 412):
 		// An insert has said that the row's own is there.
-		f.Kind, f.Message = wit.FaultNotFound,
+		f.Kind, f.Message = wit.ErrorNotFound,
 			f.Message+" (an entity nested in it isn't there, and an upsert inserts those of an "+
 				"entity that is there never)"
 		return refused(f), nil
 	case upserts && (s.missing(response) || response.Status == 412):
 		return missed(a, response.Status), nil
 	case s.missing(response):
-		f.Kind = wit.FaultNotFound
+		f.Kind = wit.ErrorNotFound
 		return refused(f), nil
 	case response.Status == 428 && s.matched(a):
 		return a.withMatch(), nil
@@ -207,7 +207,7 @@ func (s *state) settleUpdate(a *target, response *wit.Response) (wit.Verdict, er
 		f.Message += " (" + etag + " = none sends no If-Match; any and use do)"
 		return refused(f), nil
 	case response.Status == 405 || response.Status == 501:
-		return wit.Verdict{}, f // the next row fares no better
+		return wit.RowResult{}, f // the next row fares no better
 	case s.mayTakeNoMatch(a, response):
 		return a.withoutMatch(), nil
 	}
@@ -215,19 +215,19 @@ func (s *state) settleUpdate(a *target, response *wit.Response) (wit.Verdict, er
 }
 
 // conflict is the verdict on a request whose ETag is not the entity's any more.
-func (s *state) conflict(a *target) wit.Verdict {
-	f := &wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": HTTP 412: the entity was changed since its ETag " +
+func (s *state) conflict(a *target) wit.RowResult {
+	f := &wit.Error{Kind: wit.ErrorConflict, Message: a.what() + ": HTTP 412: the entity was changed since its ETag " +
 		a.hint.tag + " was read"}
 	if !s.retryTags {
 		return refused(f)
 	}
-	f.Kind = wit.FaultTransient
-	return wit.Verdict{Again: &wit.Retry{Hint: a.hint.to(stepUpdate).text(), Fault: f}}
+	f.Kind = wit.ErrorTransient
+	return wit.RowResult{Retry: &wit.Retry{Hint: a.hint.to(stepUpdate).text(), Error: f}}
 }
 
 // settleDelete: an entity that is gone counts as deleted. A 412 in spite of If-Match: * means the same at some
 // services, which is looked up.
-func (s *state) settleDelete(a *target, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleDelete(a *target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case success(response.Status):
 		s.took(a)
@@ -247,19 +247,19 @@ func (s *state) settleDelete(a *target, response *wit.Response) (wit.Verdict, er
 }
 
 // settleConfirm reads the answer to whether an entity is gone.
-func settleConfirm(a *target, response *wit.Response) (wit.Verdict, error) {
+func settleConfirm(a *target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case response.Status == 404 || response.Status == 410:
 		return written(), nil
 	case success(response.Status):
-		return refused(&wit.Fault{Kind: wit.FaultConflict, Message: "DELETE " + a.path() +
+		return refused(&wit.Error{Kind: wit.ErrorConflict, Message: "DELETE " + a.path() +
 			": HTTP 412 in spite of If-Match: *, and the entity is there"}), nil
 	}
 	return verdict(fault.Of(a.what(), response, response.Body), response)
 }
 
 // settleTag reads the ETag of an entity that is to be changed.
-func (s *state) settleTag(a *target, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleTag(a *target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case success(response.Status):
 		h := a.hint
@@ -268,7 +268,7 @@ func (s *state) settleTag(a *target, response *wit.Response) (wit.Verdict, error
 			return refused(fault.NotData(a.what(), "an entity", response.Body)), nil
 		}
 		if h.tagged, h.tag = true, tag; len(h.tag) > maxTag {
-			return refused(&wit.Fault{Kind: wit.FaultData, Message: a.what() + ": expected an ETag of at most " +
+			return refused(&wit.Error{Kind: wit.ErrorData, Message: a.what() + ": expected an ETag of at most " +
 				strconv.Itoa(maxTag) + " bytes, found " + strconv.Itoa(len(h.tag))}), nil
 		}
 		return proceed(h), nil

@@ -22,7 +22,7 @@ type structure struct {
 	// columns are the properties and navigation properties. bySchema are those of the members of structs, by the first
 	// node of their schema.
 	columns  map[string]*memberType
-	bySchema map[*wit.Node][]*memberType
+	bySchema map[*wit.SchemaNode][]*memberType
 }
 
 // memberType is a property or a navigation property, as it is written.
@@ -43,7 +43,7 @@ type memberType struct {
 }
 
 func (s *structure) makeColumns() {
-	s.columns, s.bySchema = map[string]*memberType{}, map[*wit.Node][]*memberType{}
+	s.columns, s.bySchema = map[string]*memberType{}, map[*wit.SchemaNode][]*memberType{}
 	label := func(name string) []byte { return append(jsontext.AppendString(nil, name), ':') }
 	for name, n := range s.navigations {
 		s.columns[name] = &memberType{navigation: n, inner: s.inner[name], label: label(name)}
@@ -61,7 +61,7 @@ const maxSchemas = 64
 // columnsOf returns the columns of a struct's members, nil for a value of another kind.
 func (s *structure) columnsOf(f *field) []*memberType {
 	n := f.schema()
-	if n == nil || n.Kind != wit.Structure {
+	if n == nil || n.Kind != wit.Struct {
 		return nil
 	}
 	columns, ok := s.bySchema[n]
@@ -69,8 +69,8 @@ func (s *structure) columnsOf(f *field) []*memberType {
 		if len(s.bySchema) == maxSchemas {
 			clear(s.bySchema)
 		}
-		columns = make([]*memberType, len(n.Members))
-		for i, m := range n.Members {
+		columns = make([]*memberType, len(n.Fields))
+		for i, m := range n.Fields {
 			if c := s.columns[m.Name]; c != nil {
 				own, of := *c, &f.nodes[m.Node]
 				own.setWay(of.Kind, of)
@@ -91,7 +91,7 @@ func (m *manner) convert(property *edm.Property, f *field) (value.Converted, err
 			if n := f.number(); n >= least && n <= most {
 				return value.Converted{Type: property.Type.Primitive, Text: strconv.FormatInt(n, 10)}, nil
 			}
-		case kind == wit.Text && property.Type.Primitive == edm.String:
+		case kind == wit.String && property.Type.Primitive == edm.String:
 			if text := f.block(); utf8.Valid(text) && (property.Length <= 0 || len(text) <= property.Length) {
 				return value.Converted{Type: edm.String, Text: string(text)}, nil
 			}

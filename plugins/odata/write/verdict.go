@@ -5,27 +5,27 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func written() wit.Verdict { return wit.Verdict{Written: wit.Chosen} }
+func written() wit.RowResult { return wit.RowResult{Written: wit.Set} }
 
-func refused(f *wit.Fault) wit.Verdict { return wit.Verdict{Refused: f} }
+func refused(f *wit.Error) wit.RowResult { return wit.RowResult{Rejected: f} }
 
 // again counts as an attempt, since it carries a fault.
-func again(f *wit.Fault) wit.Verdict { return wit.Verdict{Again: &wit.Retry{Fault: f}} }
+func again(f *wit.Error) wit.RowResult { return wit.RowResult{Retry: &wit.Retry{Error: f}} }
 
 // proceed goes on with something else, which counts as none.
-func proceed(h hint) wit.Verdict { return wit.Verdict{Again: &wit.Retry{Hint: h.text()}} }
+func proceed(h hint) wit.RowResult { return wit.RowResult{Retry: &wit.Retry{Hint: h.text()}} }
 
 // verdict is what other answers mean: 401 concerns the connector and not the row; what may pass is tried again; the
 // rest is the row's own. A 500 is the row's: services answer so for rows that they can't take, and a lock says that it
 // is one.
-func verdict(f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
+func verdict(f *wit.Error, response *wit.Response) (wit.RowResult, error) {
 	_, message, _ := fault.Document(response.Body)
 	switch {
-	case f.Kind == wit.FaultUnauthorized:
-		return wit.Verdict{}, f
+	case f.Kind == wit.ErrorUnauthorized:
+		return wit.RowResult{}, f
 	case response.Status == 500 && !fault.Locked(response, message):
-		f.Kind = wit.FaultData
-	case f.Kind == wit.FaultTransient:
+		f.Kind = wit.ErrorData
+	case f.Kind == wit.ErrorTransient:
 		return again(f), nil
 	}
 	return refused(f), nil
@@ -33,24 +33,24 @@ func verdict(f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
 
 // rest is the verdict on a request that may be sent twice, where the answer says nothing of its own. Inside a batch the
 // host doesn't see the status, by which it would send it again.
-func (s *state) rest(a *target, f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
+func (s *state) rest(a *target, f *wit.Error, response *wit.Response) (wit.RowResult, error) {
 	code, _, _ := fault.Document(response.Body)
 	if a.batched && fault.Listed(s.httpCodes, response.Status, code) {
-		f.Kind = wit.FaultTransient
+		f.Kind = wit.ErrorTransient
 		return again(f), nil
 	}
 	return verdict(f, response)
 }
 
-func uncertainFault(target, why string) *wit.Fault {
-	return &wit.Fault{Kind: wit.FaultConflict, Code: wit.Ptr("UNCERTAIN"), Message: "POST " + target + ": " + why +
+func uncertainFault(target, why string) *wit.Error {
+	return &wit.Error{Kind: wit.ErrorConflict, Code: wit.Ptr("UNCERTAIN"), Message: "POST " + target + ": " + why +
 		", so the entity may have been created; it is not sent again (" + insertUncertain +
 		"): look whether it is there before the record is sent again"}
 }
 
 // noAnswer is the fault of a request without an answer.
-func noAnswer(a *target) *wit.Fault {
-	return &wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}
+func noAnswer(a *target) *wit.Error {
+	return &wit.Error{Kind: wit.ErrorTransient, Message: a.what() + ": no answer came"}
 }
 
 // identified tells whether the service does nothing twice for a row, since it knows RequestIDs, and the row's was never

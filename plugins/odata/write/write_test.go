@@ -12,7 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -89,7 +89,7 @@ func open(t *testing.T, s http.Handler, more ...string) *writing {
 	asked, err := w.p.Open(Component, configuration(more...), nil, nil)
 	noError(t, err)
 	var answers []wit.Response
-	for _, q := range asked.Ask.Requests {
+	for _, q := range asked.Pending.Requests {
 		answers = append(answers, w.exchange(&q))
 	}
 	opened, err := w.p.Open(Component, configuration(more...), nil, answers)
@@ -114,37 +114,37 @@ func (w *writing) exchange(q *wit.Request) wit.Response {
 }
 
 // structured puts a value under a schema into the batch.
-func (w *writing) structured(nodes []wit.Node, v any) wit.Datum {
+func (w *writing) structured(nodes []wit.SchemaNode, v any) wit.ValueSlice {
 	w.t.Helper()
 	id := uint32(len(w.schemas) + 1)
 	w.schemas = append(w.schemas, wit.Schema{ID: id, Nodes: nodes})
 	start := len(w.data)
 	var err error
-	w.data, err = datum.Append(w.data, nodes, 0, v)
+	w.data, err = connectdata.Append(w.data, nodes, 0, v)
 	noError(w.t, err)
-	return wit.Datum{Form: wit.Structured, Schema: id, Start: uint32(start), Size: uint32(len(w.data) - start)}
+	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: id, Start: uint32(start), Size: uint32(len(w.data) - start)}
 }
 
-func (w *writing) dynamic(v any) wit.Datum {
+func (w *writing) dynamic(v any) wit.ValueSlice {
 	w.t.Helper()
 	start := len(w.data)
 	var err error
-	w.data, err = datum.AppendDynamic(w.data, v)
+	w.data, err = connectdata.AppendSchemaless(w.data, v)
 	noError(w.t, err)
-	return wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(w.data) - start)}
+	return wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start), Size: uint32(len(w.data) - start)}
 }
 
 // put writes one row and returns its verdict: Written, Refused, or neither if the row was ignored.
-func (w *writing) put(topic string, key, value wit.Datum) (verdict wit.Verdict, requests []wit.Request) {
+func (w *writing) put(topic string, key, value wit.ValueSlice) (verdict wit.RowResult, requests []wit.Request) {
 	w.t.Helper()
 	h := w.host(topic)
 	h.add(key, value)
 	h.run()
-	if verdict.Refused = h.reasons[0]; h.failed != nil {
-		verdict.Refused = asFault(h.failed)
+	if verdict.Rejected = h.reasons[0]; h.failed != nil {
+		verdict.Rejected = asFault(h.failed)
 	}
 	if h.outcomes[0] == wasWritten {
-		verdict = wit.Verdict{Written: wit.Chosen}
+		verdict = wit.RowResult{Written: wit.Set}
 	}
 	return verdict, h.requests
 }
@@ -156,17 +156,17 @@ type column struct {
 	optional      bool
 }
 
-func nodesOf(columns ...column) []wit.Node {
-	nodes := []wit.Node{{Kind: wit.Structure}}
+func nodesOf(columns ...column) []wit.SchemaNode {
+	nodes := []wit.SchemaNode{{Kind: wit.Struct}}
 	for _, c := range columns {
-		n := wit.Node{Kind: c.kind, Optional: c.optional}
+		n := wit.SchemaNode{Kind: c.kind, Optional: c.optional}
 		if c.logical != "" {
 			n.Name = wit.Ptr(c.logical)
 		}
 		if c.logical == wit.NameDecimal {
 			n.Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: "4"}}
 		}
-		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: c.name, Node: uint32(len(nodes))})
+		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: c.name, Node: uint32(len(nodes))})
 		nodes = append(nodes, n)
 	}
 	return nodes
@@ -175,18 +175,18 @@ func nodesOf(columns ...column) []wit.Node {
 var detail = nodesOf(column{name: "OrderID", kind: wit.Int32}, column{name: "ProductID", kind: wit.Int32},
 	column{name: "UnitPrice", kind: wit.Bytes, logical: wit.NameDecimal}, column{name: "Quantity", kind: wit.Int16},
 	column{name: "Discount", kind: wit.Float32},
-	column{name: "Gone", kind: wit.Text, optional: true})
+	column{name: "Gone", kind: wit.String, optional: true})
 
-func detailOf(order, product int32) datum.Record {
-	return datum.Record{order, product, big.NewInt(123400).Bytes(), int16(5), float32(0.05), nil}
+func detailOf(order, product int32) connectdata.Struct {
+	return connectdata.Struct{order, product, big.NewInt(123400).Bytes(), int16(5), float32(0.05), nil}
 }
 
 var detailKey = nodesOf(column{name: "ProductID", kind: wit.Int32}, column{name: "OrderID", kind: wit.Int32})
 
 func TestTombstonesAreIgnoredByDefault(t *testing.T) {
 	w := open(t, odatatest.New(odatatest.Options{}), set("00", "Order_DetailCopies")...)
-	if v, requests := w.put("Order_DetailCopies", w.structured(detailKey, datum.Record{int32(1), int32(1)}),
-		wit.Datum{}); v != (wit.Verdict{}) || len(requests) > 0 {
+	if v, requests := w.put("Order_DetailCopies", w.structured(detailKey, connectdata.Struct{int32(1), int32(1)}),
+		wit.ValueSlice{}); v != (wit.RowResult{}) || len(requests) > 0 {
 		t.Errorf("expected the row to be ignored, found %+v", v)
 	}
 }
@@ -196,25 +196,26 @@ func TestRefusedRows(t *testing.T) {
 		"sap.odata.enable.delete=1")...)
 	gone := detailOf(1, 1)
 	gone[5] = "x"
-	for text, row := range map[string]struct{ key, value wit.Datum }{
-		"Gone: NORTHWIND_SRV.Order_DetailCopy has no such property": {wit.Datum{}, w.structured(detail, gone)},
-		"Quantity: expected Edm.Int16 from -32768 to 32767, found integer 70000": {wit.Datum{},
+	for text, row := range map[string]struct{ key, value wit.ValueSlice }{
+		"Gone: NORTHWIND_SRV.Order_DetailCopy has no such property": {wit.ValueSlice{}, w.structured(detail, gone)},
+		"Quantity: expected Edm.Int16 from -32768 to 32767, found integer 70000": {wit.ValueSlice{},
 			w.dynamic(fields("Quantity", int64(70000)))},
-		"the value: expected a struct of NORTHWIND_SRV.Order_DetailCopy": {wit.Datum{}, w.dynamic("text")},
-		"a tombstone without a key":                                      {wit.Datum{}, wit.Datum{}},
-		"the key needs property ProductID":                               {w.dynamic(fields("OrderID", int64(1))), wit.Datum{}},
+		"the value: expected a struct of NORTHWIND_SRV.Order_DetailCopy": {wit.ValueSlice{}, w.dynamic("text")},
+		"a tombstone without a key":                                      {wit.ValueSlice{}, wit.ValueSlice{}},
+		"the key needs property ProductID": {w.dynamic(fields("OrderID", int64(1))),
+			wit.ValueSlice{}},
 		"key property ProductID: expected Edm.Int32, found \"x\"": {
-			w.dynamic(fields("OrderID", int64(1), "ProductID", "x")), wit.Datum{}},
-		"the key needs property OrderID of NORTHWIND_SRV.Order_DetailCopy: ": {w.dynamic("plain"), wit.Datum{}},
+			w.dynamic(fields("OrderID", int64(1), "ProductID", "x")), wit.ValueSlice{}},
+		"the key needs property OrderID of NORTHWIND_SRV.Order_DetailCopy: ": {w.dynamic("plain"), wit.ValueSlice{}},
 	} {
 		v, requests := w.put("Order_DetailCopies", row.key, row.value)
-		if v.Refused == nil || v.Refused.Kind != wit.FaultData || !strings.HasPrefix(v.Refused.Message, text) ||
+		if v.Rejected == nil || v.Rejected.Kind != wit.ErrorData || !strings.HasPrefix(v.Rejected.Message, text) ||
 			len(requests) > 0 {
-			t.Errorf("expected %q, found %+v", text, v.Refused)
+			t.Errorf("expected %q, found %+v", text, v.Rejected)
 		}
 	}
-	if v, _ := w.put("other", wit.Datum{}, w.dynamic(datum.Map{})); v.Refused == nil ||
-		v.Refused.Kind != wit.FaultData {
+	if v, _ := w.put("other", wit.ValueSlice{}, w.dynamic(connectdata.Map{})); v.Rejected == nil ||
+		v.Rejected.Kind != wit.ErrorData {
 		t.Errorf("a topic that nobody configured: found %+v", v)
 	}
 }
@@ -277,8 +278,9 @@ func TestSettle(t *testing.T) {
 		{confirm, 404, "", "written"}, {confirm, 200, "{}", "refused conflict"}, {confirm, 503, "",
 			"again transient confirm"}, {confirm, 0, "", "again transient confirm"},
 	} {
-		settled, err := w.p.Settle(w.context, w.memo(c.op, "/s/Gesperrte(1)"), []uint32{4}, wit.Response{Status: c.status,
-			Body: []byte(c.body)})
+		settled, err := w.p.HandleResponse(w.context, w.memo(c.op, "/s/Gesperrte(1)"), []uint32{4},
+			wit.Response{Status: c.status,
+				Body: []byte(c.body)})
 		found := told(t, settled, err)
 		if found != c.verdict {
 			t.Errorf("operation %d, HTTP %d %s: expected %s, found %s", c.op, c.status, c.body, c.verdict, found)
@@ -288,26 +290,26 @@ func TestSettle(t *testing.T) {
 
 // told is what settle has said of one row, in words: written, refused, again, again HINT or fault, with the fault's
 // kind, and the code of what is refused.
-func told(t *testing.T, settled wit.Settled, err error) string {
+func told(t *testing.T, settled wit.ResponseResult, err error) string {
 	t.Helper()
 	found := "written"
-	switch v := settled.Verdicts; {
+	switch v := settled.Results; {
 	case err != nil:
 		found = "fault " + asFault(err).Kind.String()
 	case len(v) != 1:
 		t.Fatalf("expected one verdict, found %d", len(v))
-	case v[0].Refused != nil:
-		found = "refused " + v[0].Refused.Kind.String()
-		if code := v[0].Refused.Code; code != nil {
+	case v[0].Rejected != nil:
+		found = "refused " + v[0].Rejected.Kind.String()
+		if code := v[0].Rejected.Code; code != nil {
 			found += " " + *code
 		}
-	case v[0].Again != nil:
+	case v[0].Retry != nil:
 		found = "again"
-		if v[0].Again.Fault != nil {
-			found += " " + v[0].Again.Fault.Kind.String()
+		if v[0].Retry.Error != nil {
+			found += " " + v[0].Retry.Error.Kind.String()
 		}
-		if v[0].Again.Hint != "" {
-			found += " " + v[0].Again.Hint
+		if v[0].Retry.Hint != "" {
+			found += " " + v[0].Retry.Hint
 		}
 	}
 	return found
@@ -348,19 +350,21 @@ func silent(s http.Handler) http.Handler {
 
 // TestLanes: rows of one entity share a lane, whether they say its key in the value or in the record's key.
 func TestLanes(t *testing.T) {
-	w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1",
+	w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "Order_DetailCopies"),
+		"sap.odata.enable.delete=1",
 		"sap.odata.enable.batch=0")...)
 	rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))},
-		{Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})},
+		{Key: w.structured(detailKey, connectdata.Struct{int32(4), int32(3)})},
 		{Key: w.dynamic(fields("OrderID", int64(3), "ProductID", int64(5)))}}
 	out := w.encoded(3, "Order_DetailCopies", rows...)
-	if out[0].Lane != out[1].Lane || out[1].Lane == out[2].Lane {
-		t.Errorf("expected lanes of two entities, found %d, %d, %d", out[0].Lane, out[1].Lane, out[2].Lane)
+	if out[0].OrderingKey != out[1].OrderingKey || out[1].OrderingKey == out[2].OrderingKey {
+		t.Errorf("expected lanes of two entities, found %d, %d, %d", out[0].OrderingKey, out[1].OrderingKey,
+			out[2].OrderingKey)
 	}
 	for _, d := range out {
-		if d.Request.TokenFrom == nil || *d.Request.TokenFrom != gateway+"/" ||
+		if d.Request.TokenPath == nil || *d.Request.TokenPath != gateway+"/" ||
 			d.Request.Repeatable != (d.Request.Method == "DELETE") {
-			t.Errorf("%s: token from %v, repeatable %v", d.Request.Method, d.Request.TokenFrom, d.Request.Repeatable)
+			t.Errorf("%s: token from %v, repeatable %v", d.Request.Method, d.Request.TokenPath, d.Request.Repeatable)
 		}
 	}
 }

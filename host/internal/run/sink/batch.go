@@ -105,7 +105,7 @@ type delivery struct {
 
 func bytesOf(deliveries []delivery) (n int64) {
 	for i := range deliveries {
-		n += int64(len(deliveries[i].Memo)) + transport.RequestBytes(&deliveries[i].Request)
+		n += int64(len(deliveries[i].State)) + transport.RequestBytes(&deliveries[i].Request)
 	}
 	return n
 }

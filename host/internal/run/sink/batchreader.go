@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 const maxBatchBytes = 8 << 20
@@ -38,7 +38,7 @@ type batchReader struct {
 	key, value  convert.Converter
 	header      convert.Headers
 	chain       Chain
-	headers     []datum.Header
+	headers     []connectdata.Header
 	leftover    []*item   // items that did not fit into the last batch
 	stopErr     error     // why nothing follows the last batch and leftover
 	growth      float64   // the ratio of the last batch's rows to its records, in bytes
@@ -51,8 +51,8 @@ func (t *Task) newBatchReader(ctx context.Context) (*batchReader, error) {
 	if g.key, g.value, err = t.o.NewConverters(); err != nil {
 		return nil, err
 	}
-	if g.header = (convert.SimpleHeaders{Registry: t.o.Registry}); t.o.NewHeaders != nil {
-		if g.header, err = t.o.NewHeaders(); err != nil {
+	if g.header = (convert.SimpleHeaders{Registry: t.o.Registry}); t.o.NewHeaderConverter != nil {
+		if g.header, err = t.o.NewHeaderConverter(); err != nil {
 			return nil, err
 		}
 	}
@@ -101,7 +101,7 @@ func (g *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 	var items []*item
 	var due time.Time
 	bytes := 0
-	for len(items) < t.o.Rows && bytes < maxBatchBytes {
+	for len(items) < t.o.BatchRows && bytes < maxBatchBytes {
 		records, err := g.poll(ctx, due, len(items) == 0)
 		if err != nil {
 			g.stopErr = err
@@ -110,7 +110,7 @@ func (g *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 		if len(records) == 0 {
 			break
 		}
-		t.count.consume.Begin()
+		t.count.consume.Start()
 		before := bytes
 		for _, r := range records {
 			if !r.Attrs.IsControl() {
@@ -120,9 +120,9 @@ func (g *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 		}
 		items = append(items, t.tracker.apply(recordsRead{records}).items...)
 		t.count.bytes.Add(int64(bytes - before))
-		t.count.consume.End()
-		if t.o.Hold != nil {
-			if err := t.o.Hold(ctx, records); err != nil {
+		t.count.consume.Stop()
+		if t.o.AwaitWritable != nil {
+			if err := t.o.AwaitWritable(ctx, records); err != nil {
 				return nil, err
 			}
 		}
@@ -133,7 +133,7 @@ func (g *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 			g.firstReadAt = time.Now()
 			due = g.firstReadAt.Add(t.linger())
 		}
-		if t.o.Every <= 0 {
+		if t.o.Linger <= 0 {
 			break
 		}
 	}
@@ -149,9 +149,9 @@ func (g *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 func (t *Task) linger() time.Duration {
 	select {
 	case <-t.finishing:
-		return min(t.o.Every, quietPeriod)
+		return min(t.o.Linger, quietPeriod)
 	default:
-		return t.o.Every
+		return t.o.Linger
 	}
 }
 
@@ -203,10 +203,10 @@ func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, er
 	b := g.newBatch(items)
 	read := make([]*item, 0, len(items))
 	g.startSpan(b, items, time.Now())
-	g.task.count.convert.Begin()
-	converted := sync.OnceFunc(g.task.count.convert.End)
+	g.task.count.convert.Start()
+	converted := sync.OnceFunc(g.task.count.convert.Stop)
 	defer converted()
-	converting := b.span.Child("convert", tracing.Internal)
+	converting := b.span.StartChild("convert", tracing.Internal)
 	for n, i := range items {
 		if len(b.rows.Data) >= maxConvertedBytes {
 			g.leftover = items[n:]
@@ -232,21 +232,21 @@ func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, er
 			}
 			break
 		}
-		row.Origin = uint32(len(read))
+		row.RowIndex = uint32(len(read))
 		b.rows.Rows = append(b.rows.Rows, row)
 		read = append(read, i)
 	}
 	converted()
 	converting.End(nil)
 	g.updateGrowth(b, read)
-	g.task.o.Tap.Before(g.task.o.Task, "", &b.rows)
+	g.task.o.Observer.Observe(g.task.o.Task, "", &b.rows)
 	if g.chain == nil || len(read) == 0 {
 		err := g.matchRows(b, read, nil)
 		g.task.checkTopics(b)
 		return b, err
 	}
-	workCtx, ended := g.task.count.transform.Work(ctx)
-	transforming := b.span.Child("transform", tracing.Internal)
+	workCtx, ended := g.task.count.transform.Track(ctx)
+	transforming := b.span.StartChild("transform", tracing.Internal)
 	faults, err := g.transform(workCtx, &b.rows)
 	ended()
 	transforming.End(err)
@@ -287,36 +287,36 @@ func (g *batchReader) startSpan(b *batch, items []*item, now time.Time) {
 	if since.IsZero() {
 		since = now
 	}
-	b.span = t.o.Tracer.Batch(since, func(each func(*kgo.Record) bool) {
+	b.span = t.o.Tracer.StartBatch(since, func(each func(*kgo.Record) bool) {
 		for _, i := range items {
 			if !each(i.record) {
 				return
 			}
 		}
 	})
-	b.span.Task(t.o.Connector, t.o.Task)
-	b.span.Number("culvert.records", int64(len(items)))
-	b.span.Past("consume", since, now, now.Sub(since))
+	b.span.SetTask(t.o.Connector, t.o.Task)
+	b.span.SetInt("culvert.records", int64(len(items)))
+	b.span.AddPastChild("consume", since, now, now.Sub(since))
 }
 
-func (g *batchReader) transform(ctx context.Context, rows *record.Batch) ([]wit.RowFault, error) {
+func (g *batchReader) transform(ctx context.Context, rows *record.Batch) ([]wit.RowError, error) {
 	return g.task.o.Retry.Transform(ctx, g.chain.Apply, rows, func(failure error) {
-		g.task.count.errors.Count()
-		g.task.o.Tally.Retries.Add(1)
+		g.task.count.errors.Add()
+		g.task.o.Metrics.Retries.Add(1)
 		g.task.log.Warn("transforms failed and are tried again", "error", failure)
 	})
 }
 
 func (t *Task) checkTopics(b *batch) {
-	t.o.Reach.observe(t.log, b.items, &b.rows, t.plugin.Opened().topics)
+	t.o.Unmatched.observe(t.log, b.items, &b.rows, t.plugin.Opened().topics)
 }
 
 // matchRows assigns rows to records and leaves out what follows the first record that must not be skipped.
-func (g *batchReader) matchRows(b *batch, read []*item, faults []wit.RowFault) error {
+func (g *batchReader) matchRows(b *batch, read []*item, faults []wit.RowError) error {
 	t := g.task
 	rows := make([]uint32, len(read))
 	for i := range b.rows.Rows {
-		index := b.rows.Rows[i].Origin
+		index := b.rows.Rows[i].RowIndex
 		if int(index) >= len(read) {
 			return fmt.Errorf("transforms: a row of record %d of %d", index, len(read))
 		}
@@ -324,18 +324,18 @@ func (g *batchReader) matchRows(b *batch, read []*item, faults []wit.RowFault) e
 	}
 	rejected := make([]error, len(read))
 	for i := range faults {
-		if f := &faults[i]; int(f.Origin) < len(read) {
-			rejected[f.Origin] = cmp.Or(rejected[f.Origin], error(task.RowFault{RowFault: f}))
+		if f := &faults[i]; int(f.RowIndex) < len(read) {
+			rejected[f.RowIndex] = cmp.Or(rejected[f.RowIndex], error(task.RowError{Row: f}))
 		}
 	}
 	for n, i := range read {
 		if rejected[n] == nil {
-			rejected[n] = t.o.deadLetterOf[idOf(i.record)].Parts.Fits(rows[n])
+			rejected[n] = t.o.deadLetterOf[idOf(i.record)].Rows.CheckTotal(rows[n])
 		}
 		if rejected[n] == nil {
 			continue
 		}
-		if err := t.reject(&b.outcome, i, wholeRecord, task.AtTransforms, rejected[n]); err != nil {
+		if err := t.reject(&b.outcome, i, wholeRecord, task.StageTransforms, rejected[n]); err != nil {
 			g.stopErr, g.leftover, read = err, nil, read[:n]
 			break
 		}
@@ -343,16 +343,16 @@ func (g *batchReader) matchRows(b *batch, read []*item, faults []wit.RowFault) e
 	part, remaining := make([]uint32, len(rows)), make([]int, len(rows))
 	kept := b.rows.Rows[:0]
 	for _, r := range b.rows.Rows {
-		n := int(r.Origin)
+		n := int(r.RowIndex)
 		at := part[n]
 		part[n]++
-		if n >= len(read) || rejected[n] != nil || !t.o.deadLetterOf[idOf(read[n].record)].Parts.Has(at) {
+		if n >= len(read) || rejected[n] != nil || !t.o.deadLetterOf[idOf(read[n].record)].Rows.Contains(at) {
 			continue
 		}
 		remaining[n]++
 		b.addRecordID(read[n], at)
 		b.items = append(b.items, read[n])
-		r.Origin = uint32(len(kept))
+		r.RowIndex = uint32(len(kept))
 		kept = append(kept, r)
 	}
 	b.rows.Rows = kept
@@ -368,33 +368,33 @@ func (g *batchReader) convertRecord(ctx context.Context, b *record.Batch, r *kgo
 	stage task.ErrorStage, err error) {
 	row = wit.Row{Topic: b.Topic(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: timestampOf(r)}
 	if row.Key, err = decodeValue(ctx, g.key, true, r, r.Key, b); err != nil {
-		return row, task.AtKeyConverter, err
+		return row, task.StageKeyConverter, err
 	}
 	if row.Value, err = decodeValue(ctx, g.value, false, r, r.Value, b); err != nil {
-		return row, task.AtValueConverter, err
+		return row, task.StageValueConverter, err
 	}
-	if len(r.Headers) > datum.MaxHeaders {
-		return row, task.AtHeaderConverter,
-			fmt.Errorf("expected at most %d headers, found %d", datum.MaxHeaders, len(r.Headers))
+	if len(r.Headers) > connectdata.MaxHeaders {
+		return row, task.StageHeaderConverter,
+			fmt.Errorf("expected at most %d headers, found %d", connectdata.MaxHeaders, len(r.Headers))
 	}
 	if len(r.Headers) > 0 {
 		g.headers = g.headers[:0]
 		for _, h := range r.Headers {
 			header, err := g.header.Decode(ctx, r.Topic, h.Key, h.Value, b)
 			if err != nil {
-				return row, task.AtHeaderConverter, fmt.Errorf("header %s: %w", h.Key, err)
+				return row, task.StageHeaderConverter, fmt.Errorf("header %s: %w", h.Key, err)
 			}
 			g.headers = append(g.headers, header)
 		}
 		start := len(b.Data)
-		b.Data = datum.AppendHeaders(b.Data, g.headers)
-		row.Headers = wit.Datum{Form: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+		b.Data = connectdata.AppendHeaders(b.Data, g.headers)
+		row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 	}
 	return row, "", nil
 }
 
 func decodeValue(ctx context.Context, c convert.Converter, key bool, r *kgo.Record, data []byte,
-	b *record.Batch) (wit.Datum, error) {
+	b *record.Batch) (wit.ValueSlice, error) {
 	if headerDecoder, ok := c.(convert.HeaderDecoder); ok {
 		name := convert.SchemaHeader(key)
 		for i := range slices.Backward(r.Headers) {

@@ -12,7 +12,7 @@ import (
 func (t *Task) commitLoop(ctx context.Context) {
 	for {
 		select {
-		case <-time.After(t.o.CommitEvery):
+		case <-time.After(t.o.CommitInterval):
 		case <-t.knownChanged:
 		case <-ctx.Done():
 			return
@@ -52,7 +52,7 @@ func (t *Task) commitLocked(ctx context.Context) error {
 		t.tracker.apply(commitFailed{started.offsets})
 		return err // the task stops; commitFinal tries again
 	}
-	t.o.Tally.Commits.Ended(began, err)
+	t.o.Metrics.Commits.Record(began, err)
 	if err == nil {
 		if !t.tracker.apply(commitSucceeded{started.offsets, started.number}).ok {
 			t.log.Info("offsets not committed because their partitions were reset during the commit; trying again")

@@ -9,11 +9,11 @@ import (
 // reject rejects a row if such rows are tolerated, by its place among the rows of its record; otherwise it returns the
 // task's error.
 func (t *Task) reject(o *outcome, i *item, part int, stage task.ErrorStage, err error) error {
-	t.count.errors.Count()
+	t.count.errors.Add()
 	if !t.o.TolerateAll {
 		return &recordError{item: i, stage: string(stage), err: err}
 	}
-	l := Letter{Record: i.record, Failure: task.FailureOf(stage, err)}
+	l := FailedRecord{Record: i.record, Failure: task.NewFailure(stage, err)}
 	if t.tracker.apply(rowRejected{i, part, l}).ok {
 		o.forDLQ = append(o.forDLQ, i)
 	}
@@ -26,15 +26,15 @@ func (t *Task) sendToDLQ(o *outcome) error {
 	if o.forDLQ = nil; len(items) == 0 {
 		return nil
 	}
-	letters := make([]Letter, len(items))
+	letters := make([]FailedRecord, len(items))
 	for n, i := range items {
 		letters[n] = i.failedRecord(t.o.deadLetterOf[idOf(i.record)])
 	}
 	if t.o.DeadLetters != nil {
 		n := int64(len(letters))
-		t.o.Tally.Letters.Add(n)
+		t.o.Metrics.DeadLetters.Add(n)
 		if failure := t.o.DeadLetters.Send(t.run.resultCtx, letters); failure != nil {
-			t.o.Tally.LostLetters.Add(n)
+			t.o.Metrics.LostDeadLetters.Add(n)
 			return &recordError{item: items[0], more: len(items) - 1, stage: string(letters[0].Stage),
 				err: fmt.Errorf("%w; it is not skipped, because its dead letter cannot be stored: %w", letters[0].Err,
 					failure)}
@@ -47,13 +47,13 @@ func (t *Task) sendToDLQ(o *outcome) error {
 	return nil
 }
 
-func (t *Task) logSkipped(l *Letter, i *item) {
+func (t *Task) logSkipped(l *FailedRecord, i *item) {
 	r := i.record
-	t.o.Tally.Logged.Add(1)
+	t.o.Metrics.Logged.Add(1)
 	about := []any{"topic", r.Topic, "partition", r.Partition, "offset", r.Offset}
 	more := func() []any { return []any{"timestamp", r.Timestamp.UnixMilli(), "record", i.String()} }
 	if t.o.DeadLetters == nil {
-		t.o.Say(t.log, recordSkipped, append(about, "stage", l.Stage, "error", l.Err), more)
+		t.o.LogSkipped(t.log, recordSkipped, append(about, "stage", l.Stage, "error", l.Err), more)
 		return
 	}
 	t.skips.Skip(t.log, l.Stage, l.Err, about, more)

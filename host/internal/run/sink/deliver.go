@@ -28,7 +28,7 @@ func (w *activeBatch) inDoubtUnchecked(j *delivery) error {
 	}
 	for _, row := range j.rows {
 		i := w.batch.items[row]
-		if reason := w.task.o.Uncertain.cause(i.record); reason != nil && w.rowStates[row].inDoubt == nil {
+		if reason := w.task.o.InDoubt.cause(i.record); reason != nil && w.rowStates[row].inDoubt == nil {
 			return &recordError{item: i, stage: "it may have been written or not by a task that " +
 				"failed, and is not sent again", err: reason, inDoubt: true}
 		}
@@ -79,11 +79,11 @@ func (w *activeBatch) deliver(o *outcome, j *delivery) ([]delivery, error) {
 		return w.returnUnsent(j), nil
 	}
 	w.task.count.requests.Add(1)
-	span := w.batch.span.Request("deliver", &j.Request)
-	span.Number("culvert.rows", int64(len(j.rows)))
+	span := w.batch.span.StartRequest("deliver", &j.Request)
+	span.SetInt("culvert.rows", int64(len(j.rows)))
 	response, err := w.sendRequest(j, items)
 	if err == nil {
-		span.Answered(response.Status)
+		span.SetStatus(response.Status)
 	}
 	span.End(err)
 	var noAnswer *transport.NoAnswer
@@ -94,7 +94,7 @@ func (w *activeBatch) deliver(o *outcome, j *delivery) ([]delivery, error) {
 	case errors.As(err, &notSent):
 		return nil, notSent.cause
 	case errors.As(err, &noAnswer):
-		response = wit.Response{Tag: j.Request.Tag, Target: j.Request.Target, At: time.Now().UnixMilli()}
+		response = wit.Response{Tag: j.Request.Tag, Target: j.Request.Target, ReceivedAt: time.Now().UnixMilli()}
 	case err != nil && w.task.run.requestCtx.Err() != nil:
 		return nil, context.Cause(w.task.run.requestCtx)
 	case err != nil:
@@ -120,22 +120,22 @@ func (w *activeBatch) returnUnsent(j *delivery) []delivery {
 func (w *activeBatch) sendRequest(j *delivery, items []*item) (wit.Response, error) {
 	workCtx := transport.Before(w.task.run.requestCtx, func() error { return w.awaitOwnership(items) },
 		func() bool { return w.task.run.consumer.Lasts() && !w.task.tracker.checkAny(items, (*item).revoked) })
-	for retries := w.task.o.Retry.Begin(); ; {
-		sendCtx, endSend := w.task.count.send.Work(workCtx)
+	for retries := w.task.o.Retry.Start(); ; {
+		sendCtx, endSend := w.task.count.send.Track(workCtx)
 		response, err := w.task.o.Client.Exchange(sendCtx, &j.Request)
 		endSend()
 		var noAnswer *transport.NoAnswer
-		var f *wit.Fault
-		if err == nil || errors.As(err, &noAnswer) || !errors.As(err, &f) || f.Kind != wit.FaultTransient {
+		var f *wit.Error
+		if err == nil || errors.As(err, &noAnswer) || !errors.As(err, &f) || f.Kind != wit.ErrorTransient {
 			return response, err
 		}
 		retry, waitErr := retries.Wait(w.task.run.stopCtx)
 		if !retry || waitErr != nil {
 			return response, err
 		}
-		w.task.count.errors.Count()
-		w.task.o.Tally.Retries.Add(1)
-		task.TriedAgain(w.task.log, w.task.o.Client, "a request failed and is sent again", "request",
+		w.task.count.errors.Add()
+		w.task.o.Metrics.Retries.Add(1)
+		task.LogRetry(w.task.log, w.task.o.Client, "a request failed and is sent again", "request",
 			j.Request.Method+" "+transport.ShownTarget(j.Request.Target), "error", err)
 	}
 }
@@ -183,7 +183,7 @@ func (w *activeBatch) awaitOwnership(items []*item) error {
 // reports whether the records are still this task's.
 func (w *activeBatch) storeIntent(j *delivery, items []*item) (owned bool, err error) {
 	seq := max(j.awaitedSeq, j.announcedSeq)
-	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.Uncertain.isResent(i.record) })
+	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.InDoubt.isResent(i.record) })
 	switch {
 	case j.announcedSeq > 0:
 		seq = max(seq, w.task.tracker.knownSeq())
@@ -222,14 +222,14 @@ func (w *activeBatch) storeIntent(j *delivery, items []*item) (owned bool, err e
 func (w *activeBatch) announce(j *delivery) int {
 	items := w.items(j)
 	for _, i := range items {
-		w.task.o.Uncertain.useDecision(idOf(i.record))
+		w.task.o.InDoubt.useDecision(idOf(i.record))
 	}
 	return w.task.tracker.apply(deliveryAnnounced{items, !j.Request.Repeatable}).number
 }
 
 func (w *activeBatch) handleUnreadable(o *outcome, j *delivery, response wit.Response, noAnswer *transport.NoAnswer,
 	err error) ([]delivery, error) {
-	if j.Request.Repeatable || noAnswer == nil && wit.Refuses(response.Status) {
+	if j.Request.Repeatable || noAnswer == nil && wit.IsRejection(response.Status) {
 		return nil, w.rowsError(j.rows, "settle", err)
 	}
 	reason := fmt.Errorf("%s %s was answered %d, which the plugin could not interpret: %w", j.Request.Method,
@@ -245,8 +245,8 @@ func (w *activeBatch) handleUnreadable(o *outcome, j *delivery, response wit.Res
 
 // interpret repeats a failed call once, on a fresh instance of the version that encoded the delivery, because no other
 // one can read its state.
-func (w *activeBatch) interpret(j *delivery, response wit.Response) (results []wit.Verdict, err error) {
-	span := w.batch.span.Child("settle", tracing.Internal)
+func (w *activeBatch) interpret(j *delivery, response wit.Response) (results []wit.RowResult, err error) {
+	span := w.batch.span.StartChild("settle", tracing.Internal)
 	defer func() { span.End(err) }()
 	ctx := w.task.run.resultCtx
 	for fresh, reopened := false, false; ; fresh = true {
@@ -254,7 +254,7 @@ func (w *activeBatch) interpret(j *delivery, response wit.Response) (results []w
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return results, err
-		case task.Stale(err) && !reopened:
+		case task.IsStale(err) && !reopened:
 			reopened = true
 			opened, failure := w.task.reopen(ctx, j.opened)
 			if failure != nil {
@@ -276,7 +276,7 @@ func (w *activeBatch) interpret(j *delivery, response wit.Response) (results []w
 }
 
 func (w *activeBatch) callHandleResponse(ctx context.Context, j *delivery, response wit.Response,
-	fresh bool) (results []wit.Verdict, err error) {
+	fresh bool) (results []wit.RowResult, err error) {
 	acquire := j.opened.code.Acquire
 	if fresh {
 		acquire = j.opened.code.AcquireFresh
@@ -285,30 +285,30 @@ func (w *activeBatch) callHandleResponse(ctx context.Context, j *delivery, respo
 		return nil, err
 	}
 	defer j.opened.responseLock.Unlock()
-	w.task.count.settle.Begin()
-	defer w.task.count.settle.End()
-	var settled wit.Settled
-	err = task.With(ctx, j.opened.code, acquire, func(p Writer) error {
+	w.task.count.settle.Start()
+	defer w.task.count.settle.Stop()
+	var settled wit.ResponseResult
+	err = task.DoAcquired(ctx, j.opened.code, acquire, func(p Writer) error {
 		context, _ := j.opened.currentContext()
-		settled, err = p.Settle(ctx, context, j.Memo, j.Delivery.Rows, response)
+		settled, err = p.HandleResponse(ctx, context, j.State, j.Delivery.Rows, response)
 		w.task.count.warnings.Add(int64(p.Warnings()))
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	results = settled.Verdicts
+	results = settled.Results
 	if len(results) != len(j.rows) {
 		return nil, fmt.Errorf("expected %d results, found %d", len(j.rows), len(results))
 	}
 	for n, v := range results {
-		if v.Written == nil && v.Refused == nil && v.Again == nil {
+		if v.Written == nil && v.Rejected == nil && v.Retry == nil {
 			return nil, fmt.Errorf("the plugin returned no result for row %d of %d", n+1, len(results))
 		}
 	}
 	if settled.Context != nil {
 		j.opened.updateContext(*settled.Context)
-		if w.task.o.Uncertain.Learn(wit.KnownIn(*settled.Context)) {
+		if w.task.o.InDoubt.MergeKnown(wit.KnownIn(*settled.Context)) {
 			w.task.tracker.apply(knownChanged{})
 			select {
 			case w.task.knownChanged <- struct{}{}:

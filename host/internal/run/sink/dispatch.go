@@ -77,7 +77,7 @@ func (d *dispatcher) run(batches <-chan *batch) error {
 		}
 		var graceOver <-chan time.Time
 		if d.inDoubtErr != nil && len(d.active) == 0 { // more records in doubt may follow
-			timer := time.NewTimer(2*t.o.Every + inDoubtGrace)
+			timer := time.NewTimer(2*t.o.Linger + inDoubtGrace)
 			defer timer.Stop()
 			graceOver = timer.C
 		}
@@ -190,7 +190,7 @@ func (d *dispatcher) contextVersion() contextVersion {
 }
 
 func (d *dispatcher) contextChanged() bool {
-	return d.contextVersion() != d.queue.version || d.task.plugin.Waiting()
+	return d.contextVersion() != d.queue.version || d.task.plugin.UpgradePending()
 }
 
 // requeue takes back the last batches, unsent ones that another context version must encode.
@@ -203,7 +203,7 @@ func (d *dispatcher) requeue() {
 		return
 	}
 	if w := d.active[at-1]; w.state == batchEncoded {
-		if at == 1 && w.encoded.mixed || w.encoded.version == d.contextVersion() && !d.task.plugin.Waiting() {
+		if at == 1 && w.encoded.mixed || w.encoded.version == d.contextVersion() && !d.task.plugin.UpgradePending() {
 			return // it only waits for the batches before it
 		}
 		w.requeueRows(w.encoded.deliveries)
@@ -223,8 +223,8 @@ func (d *dispatcher) reencode(w *activeBatch) (finished bool, err error) {
 	switch idle := d.isIdle(); {
 	case !idle && (w.switchVersion || d.contextChanged()):
 		return false, nil
-	case w.switchVersion || t.plugin.Waiting():
-		if _, err := t.plugin.Adopt(t.run.stopCtx); err != nil {
+	case w.switchVersion || t.plugin.UpgradePending():
+		if _, err := t.plugin.Upgrade(t.run.stopCtx); err != nil {
 			return true, d.abort(err)
 		}
 	}
@@ -256,8 +256,8 @@ func (d *dispatcher) startBatch(b *batch) (finished bool, err error) {
 	case !idle && (d.contextChanged() || d.bytes()+b.bytes()+t.tracker.bytes() > maxActiveBytes):
 		return false, nil
 	}
-	if idle && t.plugin.Waiting() {
-		if _, err := t.plugin.Adopt(t.run.stopCtx); err != nil {
+	if idle && t.plugin.UpgradePending() {
+		if _, err := t.plugin.Upgrade(t.run.stopCtx); err != nil {
 			return true, err
 		}
 	}
@@ -268,7 +268,7 @@ func (d *dispatcher) startBatch(b *batch) (finished bool, err error) {
 		w.rows[i] = uint32(i)
 	}
 	d.next, d.active = nil, append(d.active, w)
-	t.o.Tally.Batches.Hold(len(b.rows.Rows))
+	t.o.Metrics.Batches.AddActive(len(b.rows.Rows))
 	d.encode(w)
 	return false, nil
 }
@@ -298,12 +298,12 @@ func (d *dispatcher) encode(w *activeBatch) {
 	go func() {
 		var deliveries []delivery
 		var out outcome
-		span := w.batch.span.Child("encode", tracing.Internal)
+		span := w.batch.span.StartChild("encode", tracing.Internal)
 		err := guard.Do(d.task.log, "a sink task, the stage of encoding", func() (err error) {
 			deliveries, err = w.encodeBatch(&out)
 			return err
 		})
-		span.Number("culvert.requests", int64(len(deliveries)))
+		span.SetInt("culvert.requests", int64(len(deliveries)))
 		span.End(err)
 		d.events <- func() {
 			d.merge(&out)
@@ -355,9 +355,9 @@ func (d *dispatcher) onEncoded(w *activeBatch, deliveries []delivery, err error)
 func (d *dispatcher) finishBatch(w *activeBatch) {
 	d.failPartialRecords(w)
 	w.batch.span.End(nil) // its children have the errors
-	tally := &w.task.o.Tally.Batches
-	tally.Ended(w.startedAt, len(w.batch.rows.Rows))
-	tally.Hold(-len(w.batch.rows.Rows))
+	tally := &w.task.o.Metrics.Batches
+	tally.Record(w.startedAt, len(w.batch.rows.Rows))
+	tally.AddActive(-len(w.batch.rows.Rows))
 	d.active = slices.DeleteFunc(d.active, func(other *activeBatch) bool { return other == w })
 	d.batchEnded = true
 	d.queue.dropDurable(d.task.tracker.isDurable)
@@ -366,7 +366,7 @@ func (d *dispatcher) finishBatch(w *activeBatch) {
 func (d *dispatcher) failPartialRecords(w *activeBatch) {
 	for n, i := range w.batch.items {
 		if n > 0 && w.batch.items[n-1] == i || !w.task.tracker.check(i, (*item).partiallyWritten) ||
-			w.task.o.Uncertain.cause(i.record) != nil {
+			w.task.o.InDoubt.cause(i.record) != nil {
 			continue
 		}
 		reason := errors.New("some of the rows that the transforms made of it are written, and others are not")

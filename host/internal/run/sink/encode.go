@@ -73,7 +73,7 @@ func (w *activeBatch) encodeChecks(o *outcome, rows []uint32, pause bool) ([]del
 	}
 	hints := make([]wit.Hint, len(rows))
 	for n, row := range rows {
-		w.rowStates[row].hint = w.task.o.Uncertain.hint(w.batch.items[row].record)
+		w.rowStates[row].hint = w.task.o.InDoubt.hint(w.batch.items[row].record)
 		hints[n] = wit.Hint{Row: uint32(n), Text: w.rowStates[row].hint}
 	}
 	if w.task.run.isEnding() {
@@ -107,11 +107,11 @@ func (w *activeBatch) encodeWith(out *outcome, o *openedVersion, rows []uint32, 
 	case err != nil:
 		return nil, err
 	}
-	return w.toDeliveries(out, o, d.version, rows, d.Deliveries)
+	return w.toDeliveries(out, o, d.version, rows, d.EncodeResult)
 }
 
 type encodeResult struct {
-	wit.Deliveries
+	wit.EncodeResult
 	version contextVersion
 }
 
@@ -120,33 +120,33 @@ func (w *activeBatch) callEncode(o **openedVersion, rows []uint32, hints []wit.H
 	part := w.batch.rows.Part(rows)
 	recordIDs := record.Origins{Topics: w.batch.recordIDs.Topics, IDs: make([]wit.RecordID, len(rows))}
 	for n, row := range rows {
-		part.Rows[n].Origin = uint32(n)
+		part.Rows[n].RowIndex = uint32(n)
 		part.Rows[n].Timestamp = timestampOf(w.batch.items[row].record) // transforms may have changed it
 		recordIDs.IDs[n] = w.batch.recordIDs.IDs[row]
 	}
 	began := time.Now()
 	for attempt, reopened := 0, false; ; {
-		w.task.count.encode.Begin()
+		w.task.count.encode.Start()
 		err = task.Do(w.task.run.requestCtx, (*o).code, func(p Writer) error {
 			var context []byte
 			context, d.version = (*o).currentContext()
-			d.Deliveries, err = p.Encode(w.task.run.requestCtx, context, part, recordIDs, hints)
+			d.EncodeResult, err = p.Encode(w.task.run.requestCtx, context, part, recordIDs, hints)
 			return err
 		})
-		w.task.count.encode.End()
-		var f *wit.Fault
+		w.task.count.encode.Stop()
+		var f *wit.Error
 		switch {
-		case task.Stale(err) && !reopened:
+		case task.IsStale(err) && !reopened:
 			if *o, err = w.task.reopen(w.task.run.requestCtx, *o); err != nil {
 				return d, err
 			}
 			reopened = true
 			continue
-		case nothingSent && w.task.plugin.Again(err):
+		case nothingSent && w.task.plugin.ShouldRetry(err):
 			w.task.log.Warn("a new version of the plugin failed: the batch is encoded again", "version",
 				(*o).code.Version(), "error", err)
 			return d, errSwitchVersion
-		case errors.As(err, &f) && f.Kind == wit.FaultTransient && (attempt < w.task.o.Client.Retry().Times() ||
+		case errors.As(err, &f) && f.Kind == wit.ErrorTransient && (attempt < w.task.o.Client.Retry().Times() ||
 			w.task.o.Retry.Allows(time.Since(began))):
 			attempt++
 			if err := w.task.o.Client.Retry().Wait(w.task.run.stopCtx, 0); err != nil {
@@ -169,7 +169,7 @@ func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hint
 		if w.rowStates[rows[0]].inDoubt != nil {
 			return []delivery{w.uncheckable(rows[0], err)}, nil
 		}
-		w.rejectRow(out, rows[0], task.AtEncode, err)
+		w.rejectRow(out, rows[0], task.StageEncode, err)
 		return nil, w.task.sendToDLQ(out)
 	}
 	var deliveries []delivery
@@ -191,7 +191,7 @@ func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hint
 }
 
 func (w *activeBatch) toDeliveries(out *outcome, o *openedVersion, version contextVersion, rows []uint32,
-	d wit.Deliveries) ([]delivery, error) {
+	d wit.EncodeResult) ([]delivery, error) {
 	t := w.task
 	deliveries := make([]delivery, 0, len(d.Ready))
 	for _, row := range d.Ignored {
@@ -202,18 +202,18 @@ func (w *activeBatch) toDeliveries(out *outcome, o *openedVersion, version conte
 		t.count.ignored.Add(1)
 		w.settleRow(out, rows[row], false)
 	}
-	for i := range d.Refused {
-		f := &d.Refused[i]
-		if w.rowStates[rows[f.Origin]].inDoubt != nil {
-			deliveries = append(deliveries, w.uncheckable(rows[f.Origin], &f.Fault))
+	for i := range d.Rejected {
+		f := &d.Rejected[i]
+		if w.rowStates[rows[f.RowIndex]].inDoubt != nil {
+			deliveries = append(deliveries, w.uncheckable(rows[f.RowIndex], &f.Error))
 			continue
 		}
-		item := w.batch.items[rows[f.Origin]]
-		if isCallError(&f.Fault) {
-			t.count.errors.Count()
-			return nil, &recordError{item: item, stage: "encode", err: &f.Fault}
+		item := w.batch.items[rows[f.RowIndex]]
+		if isCallError(&f.Error) {
+			t.count.errors.Add()
+			return nil, &recordError{item: item, stage: "encode", err: &f.Error}
 		}
-		w.rejectRow(out, rows[f.Origin], task.AtEncode, &f.Fault)
+		w.rejectRow(out, rows[f.RowIndex], task.StageEncode, &f.Error)
 	}
 	if err := t.sendToDLQ(out); err != nil {
 		return nil, err

@@ -18,13 +18,13 @@ func (w *activeBatch) markInDoubt(row uint32, reason error) {
 func (w *activeBatch) inheritInDoubt(rows []uint32) (hints []wit.Hint) {
 	for n, row := range rows {
 		i := w.batch.items[row]
-		reason := w.task.o.Uncertain.cause(i.record)
+		reason := w.task.o.InDoubt.cause(i.record)
 		if reason == nil {
 			continue
 		}
 		w.rowStates[row].inDoubt = &inDoubt{failure: &recordError{item: i, err: reason, inDoubt: true,
 			stage: "it may have been written or not by a task that failed, and is not sent again"}, inherited: true}
-		w.rowStates[row].hint = w.task.o.Uncertain.hint(i.record)
+		w.rowStates[row].hint = w.task.o.InDoubt.hint(i.record)
 		hints = append(hints, wit.Hint{Row: uint32(n), Text: w.rowStates[row].hint})
 	}
 	return hints
@@ -35,7 +35,7 @@ func (w *activeBatch) inheritInDoubt(rows []uint32) (hints []wit.Hint) {
 func (w *activeBatch) resolveRepeatable() error {
 	var rows []uint32
 	for _, row := range w.rows {
-		if w.task.o.Uncertain.moved(w.batch.items[row].record) {
+		if w.task.o.InDoubt.moved(w.batch.items[row].record) {
 			rows = append(rows, row)
 		}
 	}
@@ -44,7 +44,7 @@ func (w *activeBatch) resolveRepeatable() error {
 	}
 	hints := make([]wit.Hint, len(rows))
 	for n := range hints {
-		moved := strings.TrimPrefix(w.task.o.Uncertain.hint(w.batch.items[rows[n]].record), wit.HintUncertain+" ")
+		moved := strings.TrimPrefix(w.task.o.InDoubt.hint(w.batch.items[rows[n]].record), wit.HintUncertain+" ")
 		hints[n] = wit.Hint{Row: uint32(n), Text: moved}
 	}
 	o := w.task.plugin.Opened()
@@ -53,10 +53,10 @@ func (w *activeBatch) resolveRepeatable() error {
 		return nil
 	}
 	nonRepeatable := map[*item]bool{}
-	for i := range d.Refused {
+	for i := range d.Rejected {
 		// possibly due to an earlier run's knowledge, which only checks get
-		if f := &d.Refused[i]; isCallError(&f.Fault) {
-			nonRepeatable[w.batch.items[rows[f.Origin]]] = true
+		if f := &d.Rejected[i]; isCallError(&f.Error) {
+			nonRepeatable[w.batch.items[rows[f.RowIndex]]] = true
 		}
 	}
 	for _, ready := range d.Ready {
@@ -67,7 +67,7 @@ func (w *activeBatch) resolveRepeatable() error {
 	}
 	for _, row := range rows {
 		if i := w.batch.items[row]; err == nil && !nonRepeatable[i] {
-			w.task.o.Uncertain.resolve(idOf(i.record))
+			w.task.o.InDoubt.resolve(idOf(i.record))
 			w.task.tracker.apply(inDoubtChecked{[]*item{i}})
 			w.task.tracker.apply(inDoubtChanged{i})
 		}
@@ -127,17 +127,17 @@ func (w *activeBatch) resolve(row uint32) {
 			return
 		}
 	}
-	w.task.o.Uncertain.resolve(idOf(item.record))
+	w.task.o.InDoubt.resolve(idOf(item.record))
 	w.task.tracker.apply(inDoubtChanged{item})
 }
 
-func (w *activeBatch) handleInconclusiveCheck(o *outcome, row uint32, f *wit.Fault, retryable bool) (retry bool,
+func (w *activeBatch) handleInconclusiveCheck(o *outcome, row uint32, f *wit.Error, retryable bool) (retry bool,
 	err error) {
 	t := w.task
-	t.count.errors.Count()
+	t.count.errors.Add()
 	if w.countFailure(row, f) && retryable && w.task.run.stopCtx.Err() == nil {
-		t.o.Tally.Retries.Add(1)
-		task.TriedAgain(t.log, t.o.Client, "row in doubt to be checked again", "record", w.batch.items[row].String(),
+		t.o.Metrics.Retries.Add(1)
+		task.LogRetry(t.log, t.o.Client, "row in doubt to be checked again", "record", w.batch.items[row].String(),
 			"error", f)
 		return true, nil
 	}
@@ -164,8 +164,8 @@ func requestsCheck(hint string) bool {
 // handleCheckRetry decides about a check that was answered with a retry. A retry without an error and without the hint
 // `uncertain` states that the row was not written: it is encoded again.
 func (w *activeBatch) handleCheckRetry(o *outcome, row uint32, r *wit.Retry) (retry bool, err error) {
-	if r.Fault != nil {
-		return w.handleInconclusiveCheck(o, row, r.Fault, true)
+	if r.Error != nil {
+		return w.handleInconclusiveCheck(o, row, r.Error, true)
 	}
 	if retry, err = w.countRepeat(row, r); err != nil {
 		return false, w.leaveInDoubt(o, row, err)

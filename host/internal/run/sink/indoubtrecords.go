@@ -13,10 +13,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Uncertain holds the records of a connector whose outcome is unknown. Its tasks share it, because the group assigns a
-// failed task's partitions to another task, which would otherwise send the requests again (P19). A started connector
+// InDoubtRecords holds the records of a connector whose outcome is unknown. Its tasks share it, because the group
+// assigns a failed task's partitions to another task, which would otherwise send the requests again (P19). A started connector
 // finds the records in the commit metadata. The zero value is ready to use.
-type Uncertain struct {
+type InDoubtRecords struct {
 	mu         sync.Mutex
 	partitions map[topicPartition]*inDoubtPartition
 	known      wit.Known
@@ -43,29 +43,29 @@ type inDoubtRecord struct {
 }
 
 // The caller of partition, record, forget and isMoved holds mu.
-func (u *Uncertain) partition(tp topicPartition) *inDoubtPartition {
+func (u *InDoubtRecords) partition(tp topicPartition) *inDoubtPartition {
 	return cmp.Or(u.partitions[tp], emptyInDoubt)
 }
 
-func (u *Uncertain) record(r recordID) *inDoubtRecord {
+func (u *InDoubtRecords) record(r recordID) *inDoubtRecord {
 	return u.partition(r.topicPartition()).records[r.offset]
 }
 
-func (u *Uncertain) forget(r recordID) {
+func (u *InDoubtRecords) forget(r recordID) {
 	if p := u.partitions[r.topicPartition()]; p != nil {
 		delete(p.records, r.offset)
 		p.open = removeOffset(p.open, r.offset)
 	}
 }
 
-func (u *Uncertain) isMoved(r recordID) bool {
+func (u *InDoubtRecords) isMoved(r recordID) bool {
 	p := u.partition(r.topicPartition())
 	return p.moved != nil && containsRange([]offsetRange{*p.moved}, offsetRange{r.offset, r.offset}) &&
 		containsSorted(p.open, offsetRange{r.offset, r.offset})
 }
 
-// Learn merges what the plugin knows and reports whether that is new.
-func (u *Uncertain) Learn(known wit.Known) bool {
+// MergeKnown merges what the plugin knows and reports whether that is new.
+func (u *InDoubtRecords) MergeKnown(known wit.Known) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	before := u.known
@@ -74,13 +74,13 @@ func (u *Uncertain) Learn(known wit.Known) bool {
 }
 
 // Known returns what the plugin knows, now or in an earlier run.
-func (u *Uncertain) Known() wit.Known {
+func (u *InDoubtRecords) Known() wit.Known {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.known
 }
 
-func (u *Uncertain) hint(r *kgo.Record) string {
+func (u *InDoubtRecords) hint(r *kgo.Record) string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	hint := wit.HintUncertain
@@ -93,7 +93,7 @@ func (u *Uncertain) hint(r *kgo.Record) string {
 	return hint
 }
 
-func (u *Uncertain) setMoved(tp topicPartition, moved offsetRange) {
+func (u *InDoubtRecords) setMoved(tp topicPartition, moved offsetRange) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if p := u.partitions[tp]; p != nil {
@@ -101,14 +101,14 @@ func (u *Uncertain) setMoved(tp topicPartition, moved offsetRange) {
 	}
 }
 
-func (u *Uncertain) moved(r *kgo.Record) bool {
+func (u *InDoubtRecords) moved(r *kgo.Record) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.isMoved(idOf(r)) && !u.record(idOf(r)).resending
 }
 
 // add uses up a decision about the record that was being carried out.
-func (u *Uncertain) add(id recordID, reason error) {
+func (u *InDoubtRecords) add(id recordID, reason error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.partitions == nil {
@@ -129,7 +129,7 @@ func (u *Uncertain) add(id recordID, reason error) {
 	}
 }
 
-func (u *Uncertain) count() (n int) {
+func (u *InDoubtRecords) count() (n int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, p := range u.partitions {
@@ -142,7 +142,7 @@ func (u *Uncertain) count() (n int) {
 	return n
 }
 
-func (u *Uncertain) resolve(id recordID) {
+func (u *InDoubtRecords) resolve(id recordID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if d := u.record(id); d != nil && d.used > 0 {
@@ -154,7 +154,7 @@ func (u *Uncertain) resolve(id recordID) {
 	}
 }
 
-func (u *Uncertain) restoreDecisions(id recordID, used int) {
+func (u *InDoubtRecords) restoreDecisions(id recordID, used int) {
 	u.add(id, nil)
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -166,7 +166,7 @@ func (u *Uncertain) restoreDecisions(id recordID, used int) {
 // decide adds a record that metadata list as in doubt, and reports whether to send it again: the operator requested
 // that so many times, used of which were carried out as far as the metadata know. A record that is no longer requested
 // can be requested again. A resend that a revoked task was to carry out stays pending.
-func (u *Uncertain) decide(id recordID, reason error, requested, used int) (resend bool) {
+func (u *InDoubtRecords) decide(id recordID, reason error, requested, used int) (resend bool) {
 	u.mu.Lock()
 	decided := u.record(id) != nil && u.record(id).resending
 	u.mu.Unlock()
@@ -189,7 +189,7 @@ func (u *Uncertain) decide(id recordID, reason error, requested, used int) (rese
 	return d.resending
 }
 
-func (u *Uncertain) useDecision(id recordID) {
+func (u *InDoubtRecords) useDecision(id recordID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if d := u.record(id); d != nil && d.resending && !d.resendCounted {
@@ -199,14 +199,14 @@ func (u *Uncertain) useDecision(id recordID) {
 	}
 }
 
-func (u *Uncertain) remove(id recordID) {
+func (u *InDoubtRecords) remove(id recordID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.forget(id)
 }
 
 // cause returns why a record is in doubt, nil if it is not or will be sent all the same.
-func (u *Uncertain) cause(r *kgo.Record) error {
+func (u *InDoubtRecords) cause(r *kgo.Record) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if d := u.record(idOf(r)); d != nil && !d.resending && !d.resolved {
@@ -215,20 +215,20 @@ func (u *Uncertain) cause(r *kgo.Record) error {
 	return nil
 }
 
-func (u *Uncertain) isResent(r *kgo.Record) bool {
+func (u *InDoubtRecords) isResent(r *kgo.Record) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	d := u.record(idOf(r))
 	return d != nil && d.resending
 }
 
-func (u *Uncertain) openRanges(tp topicPartition, next int64) []offsetRange {
+func (u *InDoubtRecords) openRanges(tp topicPartition, next int64) []offsetRange {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return rangesFrom(u.partition(tp).open, next)
 }
 
-func (u *Uncertain) movedAndKnown(tp topicPartition, next int64) (moved []offsetRange, known wit.Known) {
+func (u *InDoubtRecords) movedAndKnown(tp topicPartition, next int64) (moved []offsetRange, known wit.Known) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	p := u.partition(tp)
@@ -241,7 +241,7 @@ func (u *Uncertain) movedAndKnown(tp topicPartition, next int64) (moved []offset
 	return moved, u.known
 }
 
-func (u *Uncertain) usedDecisions(tp topicPartition, next int64) []offsetRange {
+func (u *InDoubtRecords) usedDecisions(tp topicPartition, next int64) []offsetRange {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	p := u.partition(tp)
@@ -260,7 +260,7 @@ func (u *Uncertain) usedDecisions(tp topicPartition, next int64) []offsetRange {
 
 const maxListedRecords = 1000
 
-func (u *Uncertain) names() (all, resent []string) {
+func (u *InDoubtRecords) names() (all, resent []string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	ranges := map[topicPartition][]offsetRange{}
@@ -323,7 +323,7 @@ func (e *inDoubtError) Error() string {
 	return text
 }
 
-func (u *Uncertain) withAdvice(err error) error {
+func (u *InDoubtRecords) withAdvice(err error) error {
 	if all, resent := u.names(); len(all) > 0 {
 		return &inDoubtError{err, all, resent}
 	}

@@ -199,7 +199,7 @@ func (i *item) settle(out *effects) {
 type rowRejected struct {
 	item    *item
 	part    int
-	failure Letter
+	failure FailedRecord
 }
 
 func (e rowRejected) apply(*ledger) effects {

@@ -63,26 +63,26 @@ func shortKey(key []byte) []byte {
 	return key
 }
 
-// Letter is a record that cannot be written, as it was read.
-type Letter struct {
+// FailedRecord is a record that cannot be written, as it was read.
+type FailedRecord struct {
 	Record *kgo.Record
 	task.Failure
-	// Place is the dead letter that the record was replayed from, empty if it came from its topic.
-	Place string
+	// ReplayedFrom is the dead letter that the record was replayed from, empty if it came from its topic.
+	ReplayedFrom string
 }
 
 type rejection struct {
-	failure Letter
+	failure FailedRecord
 	parts   []uint32
 	whole   bool
 }
 
 const wholeRecord = -1
 
-func (i *item) failedRecord(replayed task.DeadLetter) Letter {
+func (i *item) failedRecord(replayed task.DeadLetter) FailedRecord {
 	l := i.rejected.failure
-	if l.Parts, l.Times, l.Place = replayed.Parts, replayed.Times, replayed.Place; !i.rejected.whole {
-		l.Parts = task.PartsOf(i.rows, i.rejected.parts)
+	if l.Rows, l.Replays, l.ReplayedFrom = replayed.Rows, replayed.Replays, replayed.Position; !i.rejected.whole {
+		l.Rows = task.NewRowSubset(i.rows, i.rejected.parts)
 	}
 	return l
 }

@@ -60,12 +60,12 @@ func (q *queue) add(e *encodedBatch) {
 			continue
 		}
 		if e.mixed {
-			j.Lane = 0
+			j.OrderingKey = 0
 		}
-		l := q.lanes[j.Lane]
+		l := q.lanes[j.OrderingKey]
 		if l == nil {
-			l = &lane{key: j.Lane, keyed: true}
-			q.lanes[j.Lane] = l
+			l = &lane{key: j.OrderingKey, keyed: true}
+			q.lanes[j.OrderingKey] = l
 			fresh = append(fresh, l)
 		}
 		l.deliveries = append(l.deliveries, j)

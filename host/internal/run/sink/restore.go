@@ -22,7 +22,7 @@ func (t *Task) restorePartition(topic string, partition int32, next int64, store
 			"with Kafka's tools", topic, partition, next, err))
 		return
 	}
-	unstored, own := t.o.Settled.resume(t.run.requestCtx, tp, next, stored.Text)
+	unstored, own := t.o.Revoked.resume(t.run.requestCtx, tp, next, stored.Text)
 	if reason := metadataMismatch(n, next, stored); reason != "" {
 		last := maxWritten(n, unstored, next, stored)
 		if n, err = t.mismatchedMetadata(tp, n, next, last, stored, reason); err != nil {
@@ -31,7 +31,7 @@ func (t *Task) restorePartition(topic string, partition int32, next int64, store
 		}
 		unstored, own = nil, false
 	}
-	t.o.Uncertain.Learn(n.known)
+	t.o.InDoubt.MergeKnown(n.known)
 	causes := n.inDoubtCauses(unstored, own)
 	used := map[int64]int{}
 	for _, s := range n.decided {
@@ -39,11 +39,11 @@ func (t *Task) restorePartition(topic string, partition int32, next int64, store
 	}
 	skipped, toCheck := t.applyDecisions(tp, causes, used)
 	if len(n.moved) > 0 {
-		t.o.Uncertain.setMoved(tp, n.moved[0])
+		t.o.InDoubt.setMoved(tp, n.moved[0])
 	}
 	for offset, times := range used {
 		if causes[offset] == nil {
-			t.o.Uncertain.restoreDecisions(recordID{topic, partition, offset}, times)
+			t.o.InDoubt.restoreDecisions(recordID{topic, partition, offset}, times)
 		}
 	}
 	settled := slices.Concat(n.settled, unstored, skipped)
@@ -115,8 +115,8 @@ func (t *Task) applyDecisions(tp topicPartition, causes map[int64]error, used ma
 			t.count.errors.Skipped.Add(1)
 			t.log.Warn("a record in doubt is skipped because of "+skipSetting, "record", id.String())
 			skipped = append(skipped, offsetRange{offset, offset})
-			t.o.Uncertain.remove(id)
-		case t.o.Uncertain.decide(id, causes[offset], t.send.count(id), used[offset]):
+			t.o.InDoubt.remove(id)
+		case t.o.InDoubt.decide(id, causes[offset], t.send.count(id), used[offset]):
 			t.log.Warn("a record in doubt is sent again because of "+sendSetting, "record", id.String())
 		default:
 			toCheck[offset] = true

@@ -43,7 +43,7 @@ func (w *activeBatch) countRepeat(row uint32, r *wit.Retry) (bool, error) {
 
 // countFailure counts a failed attempt and reports whether to try again: as often as the client's settings allow, and
 // for transient errors as long as errors.retry.timeout allows.
-func (w *activeBatch) countFailure(row uint32, f *wit.Fault) bool {
+func (w *activeBatch) countFailure(row uint32, f *wit.Error) bool {
 	state := &w.rowStates[row]
 	if state.failures == 0 {
 		state.failedSince = time.Now()
@@ -55,11 +55,11 @@ func (w *activeBatch) countFailure(row uint32, f *wit.Fault) bool {
 }
 
 // isCallError reports whether an error is not the row's: the next row would fail as well.
-func isCallError(f *wit.Fault) bool {
-	return f.Kind == wit.FaultUnauthorized || f.Kind == wit.FaultConfig || f.Kind == wit.FaultIncompatible ||
-		f.Kind == wit.FaultInternal
+func isCallError(f *wit.Error) bool {
+	return f.Kind == wit.ErrorUnauthorized || f.Kind == wit.ErrorConfig || f.Kind == wit.ErrorIncompatible ||
+		f.Kind == wit.ErrorInternal
 }
 
-func isRetriable(f *wit.Fault, retry transport.Retry) bool {
-	return f.Kind == wit.FaultTransient || f.Code != nil && retry.Names(*f.Code)
+func isRetriable(f *wit.Error, retry transport.Retry) bool {
+	return f.Kind == wit.ErrorTransient || f.Code != nil && retry.Names(*f.Code)
 }

@@ -18,12 +18,12 @@ type offsetTracker struct {
 	mu                sync.Mutex
 	ledger            ledger
 	completed         chan struct{} // closed when a delivery completes; nil while nobody waits for it
-	revokedPartitions *Settled
-	inDoubt           *Uncertain
+	revokedPartitions *RevokedPartitions
+	inDoubt           *InDoubtRecords
 	log               *slog.Logger
 }
 
-func newOffsetTracker(revoked *Settled, uncertain *Uncertain, log *slog.Logger) *offsetTracker {
+func newOffsetTracker(revoked *RevokedPartitions, uncertain *InDoubtRecords, log *slog.Logger) *offsetTracker {
 	return &offsetTracker{ledger: newLedger(uncertain), revokedPartitions: revoked, inDoubt: uncertain, log: log}
 }
 
@@ -181,11 +181,11 @@ func (a *offsetTracker) withCommitted(err error) error {
 		"there on%s", err, p.tp.topic, p.tp.partition, p.committed, exception)
 }
 
-// Settled keeps what the tasks of a connector in this process have settled of revoked partitions before it could be
+// RevokedPartitions keeps what the tasks of a connector in this process have settled of revoked partitions before it could be
 // committed: when a group's coordinator cannot be reached, its members lose their partitions although no other member
 // owns them. A partition that comes back to one of the tasks continues after what was settled. The zero value is ready
 // to use.
-type Settled struct {
+type RevokedPartitions struct {
 	mu         sync.Mutex
 	partitions map[topicPartition]revokedPartition
 }
@@ -195,7 +195,7 @@ type revokedPartition struct {
 	partition *partition
 }
 
-func (s *Settled) add(a *offsetTracker, p *partition) {
+func (s *RevokedPartitions) add(a *offsetTracker, p *partition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.partitions == nil {
@@ -205,7 +205,7 @@ func (s *Settled) add(a *offsetTracker, p *partition) {
 }
 
 // get returns the partition of a tracker that was revoked last, nil if it was assigned again.
-func (s *Settled) get(a *offsetTracker, tp topicPartition) *partition {
+func (s *RevokedPartitions) get(a *offsetTracker, tp topicPartition) *partition {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if prior := s.partitions[tp]; prior.tracker == a {
@@ -217,7 +217,8 @@ func (s *Settled) get(a *offsetTracker, tp topicPartition) *partition {
 // resume waits for the deliveries in flight and returns the settled offsets from next on, the committed offset (-1 for
 // none): nothing if next is before an offset that was committed here, because then a user has reset the offset. last
 // reports whether metadata was stored last by this process, so that the outcome of the requests in it is known.
-func (s *Settled) resume(ctx context.Context, tp topicPartition, next int64, metadata string) (settled []offsetRange,
+func (s *RevokedPartitions) resume(ctx context.Context, tp topicPartition, next int64,
+	metadata string) (settled []offsetRange,
 	last bool) {
 	s.mu.Lock()
 	prior, ok := s.partitions[tp]

@@ -10,14 +10,14 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 )
 
-// Reach finds out which of the topics that the plugin takes records arrive in, after the transforms, and says what does
-// not fit. The tasks of a connector share one, since each of them reads some of the topics.
-type Reach struct {
+// UnmatchedTopics finds out which of the topics that the plugin takes records arrive in, after the transforms, and says
+// what does not fit. The tasks of a connector share one, since each of them reads some of the topics.
+type UnmatchedTopics struct {
 	// Settings are the settings that name topics, by the topic.
 	Settings map[string]string
-	// Read are the topics that are read, where the topic of a record alone decides which one it has after the
+	// InputTopics are the topics that are read, where the topic of a record alone decides which one it has after the
 	// transforms. Where others may come, or more decides, none.
-	Read []string
+	InputTopics []string
 
 	mu sync.Mutex
 	// seenInputs are the topics whose records have arrived, seenOutputs those that they had after the transforms.
@@ -28,7 +28,7 @@ type Reach struct {
 const maxTopics = 1000
 
 // observe checks the topics of rows after the transforms, one row for each item; accepted are the plugin's topics.
-func (r *Reach) observe(log *slog.Logger, items []*item, rows *record.Batch, accepted []string) {
+func (r *UnmatchedTopics) observe(log *slog.Logger, items []*item, rows *record.Batch, accepted []string) {
 	if r == nil || len(accepted) == 0 {
 		return
 	}
@@ -46,7 +46,7 @@ func (r *Reach) observe(log *slog.Logger, items []*item, rows *record.Batch, acc
 	}
 }
 
-func (r *Reach) observeTopic(log *slog.Logger, i *item, topic string, accepted []string) {
+func (r *UnmatchedTopics) observeTopic(log *slog.Logger, i *item, topic string, accepted []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.seenInputs == nil {
@@ -62,7 +62,8 @@ func (r *Reach) observeTopic(log *slog.Logger, i *item, topic string, accepted [
 			"topic", topic, "read_from", i.record.Topic, "taken", r.describe(accepted), "record", i.String())
 	}
 	r.seenInputs[i.record.Topic], r.seenOutputs[topic] = true, true
-	if r.complete || len(r.Read) == 0 || slices.ContainsFunc(r.Read, func(t string) bool { return !r.seenInputs[t] }) {
+	if r.complete || len(r.InputTopics) == 0 || slices.ContainsFunc(r.InputTopics,
+		func(t string) bool { return !r.seenInputs[t] }) {
 		return
 	}
 	r.complete = true
@@ -76,7 +77,7 @@ func (r *Reach) observeTopic(log *slog.Logger, i *item, topic string, accepted [
 	}
 }
 
-func (r *Reach) describe(topics []string) string {
+func (r *UnmatchedTopics) describe(topics []string) string {
 	names := make([]string, len(topics))
 	for n, t := range topics {
 		names[n] = t

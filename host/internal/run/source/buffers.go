@@ -83,7 +83,7 @@ func (f *feed) acquireChunk(ctx context.Context, of *origin) (c *chunk, err erro
 
 // releaseChunk does not reuse the memory of a failed feed: its records may still be in flight.
 func (f *feed) releaseChunk(c *chunk) {
-	f.task.o.Tally.Batches.Hold(-c.inFlight)
+	f.task.o.Metrics.Batches.AddActive(-c.inFlight)
 	c.inFlight = 0
 	f.task.o.Buffers.detach(c, f.pipeline.ctx.Err() == nil)
 	if c.shared {

@@ -118,7 +118,7 @@ func (c *chunk) truncate(from int) {
 
 func (c *chunk) truncateFrom(origin uint32) {
 	for i := range c.batch.Rows {
-		if c.batch.Rows[i].Origin >= origin {
+		if c.batch.Rows[i].RowIndex >= origin {
 			c.truncate(i)
 			return
 		}

@@ -19,11 +19,11 @@ type DeadLetters struct {
 	// NewConverters returns the converters for rows as they were before the transforms.
 	NewConverters func() (key, value convert.Converter, err error)
 	// Headers describe the failure. Several goroutines call it.
-	Headers func(Letter) []kgo.RecordHeader
+	Headers func(FailedRow) []kgo.RecordHeader
 }
 
-// Letter is a row that could not be handled.
-type Letter struct {
+// FailedRow is a row that could not be handled.
+type FailedRow struct {
 	// Page is the request that returned the row, Row its index there.
 	Feed, Topic, Page string
 	Row               uint32
@@ -32,8 +32,8 @@ type Letter struct {
 	Partition int32
 	Timestamp int64
 	task.Failure
-	// Place is the dead letter that the row was replayed from, empty if it came from the service.
-	Place string
+	// ReplayedFrom is the dead letter that the row was replayed from, empty if it came from the service.
+	ReplayedFrom string
 }
 
 type outgoingLetter struct {
@@ -42,24 +42,24 @@ type outgoingLetter struct {
 	timestamp  int64 // negative: none
 }
 
-func (p *page) rawToDLQ(f *wit.RowFault) {
+func (p *page) rawToDLQ(f *wit.RowError) {
 	letters, b := p.feed.task.o.DeadLetters, &p.chunk.batch
 	if letters == nil {
 		return
 	}
 	raw := bytes.Clone(b.Data[f.RawStart:][:f.RawSize])
-	failure := task.Failure{Stage: task.AtDecode, Class: f.ErrorClass, Err: &f.Fault}
+	failure := task.Failure{Stage: task.StageDecode, Class: f.ErrorClass, Err: &f.Error}
 	p.chunk.deadLetters = append(p.chunk.deadLetters, outgoingLetter{value: raw, timestamp: -1,
 		headers: letters.Headers(
-			withReplayOrigin(p.origin.replayed, Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.origin.request,
-				Row:       f.Origin,
+			withReplayOrigin(p.origin.replayed, FailedRow{Feed: p.feed.name, Topic: b.Topics[0], Page: p.origin.request,
+				Row:       f.RowIndex,
 				Partition: -1, Timestamp: -1, Failure: failure}))})
 }
 
 // rowToDLQ makes a dead letter of a row that failed in whole or in part, as it was before the transforms; at is its
 // place in the chunk, number its index in the page.
 func (s *transformStage) rowToDLQ(ctx context.Context, c *chunk, at, number uint32, stage task.ErrorStage,
-	parts task.Parts,
+	parts task.RowSubset,
 	cause error) error {
 	t := s.feed.task
 	if t.o.DeadLetters == nil {
@@ -92,9 +92,9 @@ func (s *transformStage) rowToDLQ(ctx context.Context, c *chunk, at, number uint
 	if !null {
 		l.value = value
 	}
-	letter := Letter{Feed: s.feed.name, Topic: c.batch.Topics[row.Topic], Page: c.origin.request, Row: number,
-		Partition: row.Partition, Timestamp: row.Timestamp, Failure: task.FailureOf(stage, cause)}
-	letter.Parts = parts
+	letter := FailedRow{Feed: s.feed.name, Topic: c.batch.Topics[row.Topic], Page: c.origin.request, Row: number,
+		Partition: row.Partition, Timestamp: row.Timestamp, Failure: task.NewFailure(stage, cause)}
+	letter.Rows = parts
 	l.headers = t.o.DeadLetters.Headers(withReplayOrigin(c.origin.replayed, letter))
 	c.deadLetters = append(c.deadLetters, l)
 	if s.dlqBytes += len(key) + len(value) + recordOverhead; s.dlqBytes < maxChunkOutput {
@@ -113,6 +113,6 @@ func (s *transformStage) appendDeadLetters(from, c *chunk) {
 		}
 	}
 	c.deadLetterCount += len(from.deadLetters)
-	s.feed.task.o.Tally.Letters.Add(int64(len(from.deadLetters)))
+	s.feed.task.o.Metrics.DeadLetters.Add(int64(len(from.deadLetters)))
 	from.deadLetters, s.dlqBytes = nil, 0
 }

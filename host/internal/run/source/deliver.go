@@ -12,12 +12,12 @@ import (
 func (f *feed) runProduce() {
 	for c := range f.pipeline.converted {
 		if c.err == nil && f.pipeline.ctx.Err() == nil {
-			f.task.count.produce.Begin()
+			f.task.count.produce.Start()
 			if err := guard.Do(f.task.log, "feed "+f.name+", the stage of producing",
 				func() error { return f.produceOne(c) }); err != nil {
 				f.pipeline.fail(err)
 			}
-			f.task.count.produce.End()
+			f.task.count.produce.Stop()
 		}
 		f.pipeline.sent <- c
 	}
@@ -30,8 +30,8 @@ func (f *feed) produceOne(c *chunk) error {
 		}
 	}
 	if c.produced.Len() > 0 {
-		c.sending = c.origin.span.Child("produce", tracing.Producer)
-		c.sending.Number("culvert.records", int64(c.produced.Len()))
+		c.sending = c.origin.span.StartChild("produce", tracing.Producer)
+		c.sending.SetInt("culvert.records", int64(c.produced.Len()))
 	}
 	f.pipeline.output.Produce(f.pipeline.ctx, c.produced, c.offsetAfter, c.done)
 	end := f.pipeline.output.Commit
@@ -70,7 +70,7 @@ func (f *feed) settleOne(c *chunk) error {
 	case s := <-c.settled:
 		c.sending.End(s.err)
 		if s.err != nil {
-			f.task.o.Tally.LostLetters.Add(int64(c.deadLetterCount)) // possibly only some of them
+			f.task.o.Metrics.LostDeadLetters.Add(int64(c.deadLetterCount)) // possibly only some of them
 			return fmt.Errorf("%s: %w", c.origin.request, s.err)
 		}
 		f.task.count.written.Add(int64(s.records - c.deadLetterCount))

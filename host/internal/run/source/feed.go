@@ -24,12 +24,12 @@ type feed struct {
 	task      *Task
 	name      string
 	log       *slog.Logger
-	partition []wit.Field    // the same in every version of the plugin
-	opened    *openedVersion // reading changes it between pages
+	partition []wit.OffsetEntry // the same in every version of the plugin
+	opened    *openedVersion    // reading changes it between pages
 	index     uint32
 	position  position                    // where reading continues; it is ahead of what is acknowledged
 	readStage func(context.Context) error // [feed.read], or reads dead letters
-	pageStart []wit.Field                 // the offset before the current page
+	pageStart []wit.OffsetEntry           // the offset before the current page
 	// identifies the previous page if more was to follow, see [page.checkProgress]
 	lastPage      string
 	pipeline      *pipeline
@@ -37,7 +37,7 @@ type feed struct {
 	notifications *notificationQueue
 
 	mu          sync.Mutex
-	boundary    []wit.Field // the offset at the last page boundary, for checking other versions
+	boundary    []wit.OffsetEntry // the offset at the last page boundary, for checking other versions
 	fingerprint string
 	replacement *feed // has taken the feed's place
 }
@@ -85,12 +85,12 @@ func (t *Task) newFeed(ctx context.Context, o *openedVersion, index uint32) (*fe
 	f := emptyFeed(t, o)
 	f.name, f.partition, f.fingerprint, f.index = w.Name, w.Partition, w.Fingerprint, index
 	f.log = t.log.With("feed", w.Name)
-	stored, err := t.o.Stored(ctx, w.Partition)
+	stored, err := t.o.StoredOffset(ctx, w.Partition)
 	if err != nil {
 		return nil, fmt.Errorf("read the stored offset: %w", err)
 	}
 	if stored == nil {
-		f.position = position{fields: []wit.Field{}}
+		f.position = position{fields: []wit.OffsetEntry{}}
 	} else if f.position, f.notifications.subscriptionDigest, err = t.resume(ctx, o, w, stored); err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (t *Task) newFeed(ctx context.Context, o *openedVersion, index uint32) (*fe
 }
 
 // resume validates a stored offset: it must match the feed's fingerprint (P7), and the plugin must accept it.
-func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored []wit.Field) (p position,
+func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored []wit.OffsetEntry) (p position,
 	subscription string, err error) {
 	p, fingerprint, subscription, err := parsePosition(stored)
 	if err != nil {
@@ -113,19 +113,19 @@ func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored
 	if fingerprint == nil {
 		t.log.Warn("the stored offset has no fingerprint: it is used without a check", "feed", w.Name)
 	} else if changed := describeDiff(*fingerprint, now); *fingerprint == now {
-	} else if w.Changed == wit.ChangedReload {
+	} else if w.OnMismatch == wit.MismatchReload {
 		t.log.Warn("the stored offset is of another query: the feed is read again", "feed", w.Name, "changed",
 			changed)
-		return position{fields: []wit.Field{}}, "", nil
-	} else if w.Changed == wit.ChangedKeep {
+		return position{fields: []wit.OffsetEntry{}}, "", nil
+	} else if w.OnMismatch == wit.MismatchKeep {
 		t.log.Info("the stored offset is of another query: reading continues from it", "feed", w.Name, "changed",
 			changed)
 	} else {
 		decide := ""
-		if setting := t.o.ChangedBy; setting != "" {
+		if setting := t.o.MismatchSetting; setting != "" {
 			decide = ", set " + setting + "=keep to go on from it all the same, or =reload"
 		}
-		return p, "", &wit.Fault{Kind: wit.FaultConfig, Message: "the stored offset belongs to something else (" +
+		return p, "", &wit.Error{Kind: wit.ErrorConfig, Message: "the stored offset belongs to something else (" +
 			changed + "): set it back as it was" + decide +
 			", give the connector another name, or reset its offsets to read everything again"}
 	}
@@ -154,7 +154,7 @@ func (f *feed) run(ctx context.Context) (err error) {
 	// What was read is delivered after ctx has ended, but not for long.
 	f.pipeline.ctx, f.pipeline.fail = context.WithCancelCause(context.WithoutCancel(ctx))
 	stopped := context.AfterFunc(ctx, func() {
-		time.AfterFunc(o.StopWithin*3/4, func() { f.pipeline.fail(errStopped) })
+		time.AfterFunc(o.StopTimeout*3/4, func() { f.pipeline.fail(errStopped) })
 	})
 	defer stopped()
 	f.pipeline.output.OnFailure(f.pipeline.fail)
@@ -179,7 +179,7 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 	cause := context.Cause(f.pipeline.ctx)
 	flushCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	limitWait := func() { time.AfterFunc(max(f.task.o.StopWithin/4, time.Second), cancel) }
+	limitWait := func() { time.AfterFunc(max(f.task.o.StopTimeout/4, time.Second), cancel) }
 	if cause == nil && readErr == nil || kafka.Outlasted(cause) {
 		// Until the task stops, a feed that has read everything waits for a busy broker, and one whose transaction
 		// timed out for an unavailable one.
@@ -199,7 +199,7 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 		return readErr
 	case cause != nil:
 		f.log.Warn("stopped before all rows were acknowledged: they will be read again", "within",
-			f.task.o.StopWithin)
+			f.task.o.StopTimeout)
 		return nil
 	case storeErr != nil:
 		return fmt.Errorf("store the offset: %w", storeErr)
@@ -216,9 +216,9 @@ func (f *feed) closeOutput() {
 func (f *feed) spec() *wit.Feed { return &f.opened.feeds[f.index] }
 
 func (f *feed) logSkipped(page string, row uint32, stage task.ErrorStage, err error, more func() []any) {
-	f.task.o.Tally.Logged.Add(1)
+	f.task.o.Metrics.Logged.Add(1)
 	if f.task.o.DeadLetters == nil {
-		f.task.o.Say(f.log, rowSkipped, []any{"page", page, "row", row, "stage", stage, "error", err}, more)
+		f.task.o.LogSkipped(f.log, rowSkipped, []any{"page", page, "row", row, "stage", stage, "error", err}, more)
 		return
 	}
 	f.task.skips.Skip(f.log, stage, err, []any{"page", page, "row", row}, more)
@@ -271,7 +271,7 @@ func (f *feed) setNextPoll(due time.Time, scheduled bool) {
 }
 
 func (f *feed) setLastError(err error) {
-	var pluginErr *wit.Fault
+	var pluginErr *wit.Error
 	if !errors.As(err, &pluginErr) {
 		return
 	}

@@ -121,7 +121,7 @@ func (q *triggerQueue) pop() *trigger {
 
 // enqueue adds a notification. served is closed when its rows are in Kafka; nil if they are or the sender need not
 // wait.
-func (f *feed) enqueue(w *wit.Wake) (served <-chan struct{}, err error) {
+func (f *feed) enqueue(w *wit.Trigger) (served <-chan struct{}, err error) {
 	f = f.lockCurrent()
 	defer f.mu.Unlock()
 	q := f.notifications
@@ -150,7 +150,7 @@ func (f *feed) enqueue(w *wit.Wake) (served <-chan struct{}, err error) {
 		queued.idents = append(queued.idents, w.Ident)
 	}
 	q.signal.Ring()
-	if !w.Hold {
+	if !w.AnswerWhenStored {
 		return nil, nil
 	}
 	return queued.done, nil

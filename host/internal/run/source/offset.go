@@ -25,8 +25,8 @@ const (
 
 // position is a position in a feed: between pages, or after a row of a page.
 type position struct {
-	fields  []wit.Field // the plugin's
-	midPage bool        // after row of the page that fields identify; keys is the digest of the keys up to there
+	fields  []wit.OffsetEntry // the plugin's
+	midPage bool              // after row of the page that fields identify; keys is the digest of the keys up to there
 	row     uint32
 	keys    digest
 	// extraRows is how many rows with the next index were delivered, too, extraKeys the digest with these. They are not
@@ -47,19 +47,20 @@ func withTopic(fingerprint, topic string) string {
 	return fingerprint + topicPart + topic
 }
 
-func (p *position) storedFields(fingerprint, subscription string) []wit.Field {
+func (p *position) storedFields(fingerprint, subscription string) []wit.OffsetEntry {
 	fields := slices.Clone(p.fields)
 	if p.midPage {
-		fields = append(fields, wit.IntegerField(fieldRecord, int64(p.row)), wit.TextField(fieldKeys, p.keys.String()))
+		fields = append(fields, wit.IntegerEntry(fieldRecord, int64(p.row)),
+			wit.StringEntry(fieldKeys, p.keys.String()))
 	}
 	if subscription != "" {
-		fields = append(fields, wit.TextField(fieldSubscription, subscription))
+		fields = append(fields, wit.StringEntry(fieldSubscription, subscription))
 	}
-	return append(fields, wit.TextField(fieldFingerprint, withTopic(fingerprint, p.topic)))
+	return append(fields, wit.StringEntry(fieldFingerprint, withTopic(fingerprint, p.topic)))
 }
 
 // Fingerprint returns the fingerprint of a stored offset, and whether it has one.
-func Fingerprint(stored []wit.Field) (fingerprint string, ok bool) {
+func Fingerprint(stored []wit.OffsetEntry) (fingerprint string, ok bool) {
 	_, text, _, err := parsePosition(stored)
 	if err != nil || text == nil {
 		return "", false
@@ -67,9 +68,10 @@ func Fingerprint(stored []wit.Field) (fingerprint string, ok bool) {
 	return *text, true
 }
 
-// Differs names the parts of the fingerprint, in the plugin's words, by which a stored offset and a feed differ (P7);
-// none if they match or the offset has no fingerprint.
-func Differs(stored []wit.Field, w *wit.Feed) (names []string) {
+// FingerprintDiff names the parts of the fingerprint, in the plugin's words, by which a stored offset and a feed differ (P7);
+// none
+// if they match or the offset has no fingerprint.
+func FingerprintDiff(stored []wit.OffsetEntry, w *wit.Feed) (names []string) {
 	prior, ok := Fingerprint(stored)
 	is := w.Fingerprint
 	if strings.Contains(prior, topicPart) {
@@ -98,8 +100,8 @@ func Differs(stored []wit.Field, w *wit.Feed) (names []string) {
 	return slices.Compact(names)
 }
 
-func parsePosition(stored []wit.Field) (p position, fingerprint *string, subscription string, err error) {
-	p.fields = []wit.Field{}
+func parsePosition(stored []wit.OffsetEntry) (p position, fingerprint *string, subscription string, err error) {
+	p.fields = []wit.OffsetEntry{}
 	row, keys := false, false
 	for _, f := range stored {
 		v := f.Value
@@ -110,21 +112,21 @@ func parsePosition(stored []wit.Field) (p position, fingerprint *string, subscri
 			}
 			p.row, row = uint32(*v.Integer), true
 		case fieldKeys:
-			if v.Text == nil || !p.keys.parse(*v.Text) {
+			if v.String == nil || !p.keys.parse(*v.String) {
 				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a digest of 16 hexadecimal digits",
 					f.Name)
 			}
 			keys = true
 		case fieldFingerprint:
-			if v.Text == nil {
+			if v.String == nil {
 				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a text", f.Name)
 			}
-			fingerprint = v.Text
+			fingerprint = v.String
 		case fieldSubscription:
-			if v.Text == nil {
+			if v.String == nil {
 				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a text", f.Name)
 			}
-			subscription = *v.Text
+			subscription = *v.String
 		default:
 			p.fields = append(p.fields, f)
 		}
@@ -135,12 +137,12 @@ func parsePosition(stored []wit.Field) (p position, fingerprint *string, subscri
 }
 
 // PluginFields returns the plugin's fields of a stored offset; those of the host are checked.
-func PluginFields(stored []wit.Field) ([]wit.Field, error) {
+func PluginFields(stored []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
 	p, _, _, err := parsePosition(stored)
 	return p.fields, err
 }
 
-func reservedField(fields []wit.Field) (string, bool) {
+func reservedField(fields []wit.OffsetEntry) (string, bool) {
 	for _, f := range fields {
 		switch f.Name {
 		case fieldRecord, fieldKeys, fieldFingerprint, fieldSubscription:
@@ -150,14 +152,17 @@ func reservedField(fields []wit.Field) (string, bool) {
 	return "", false
 }
 
-func sameFields(a, b []wit.Field) bool {
-	return slices.EqualFunc(a, b, func(a, b wit.Field) bool { return a.Name == b.Name && sameScalar(a.Value, b.Value) })
+func sameFields(a, b []wit.OffsetEntry) bool {
+	return slices.EqualFunc(a, b, func(a, b wit.OffsetEntry) bool {
+		return a.Name == b.Name &&
+			sameScalar(a.Value, b.Value)
+	})
 }
 
 func sameScalar(a, b wit.Scalar) bool {
 	return (a.Null == nil) == (b.Null == nil) && samePointee(a.Boolean, b.Boolean) &&
 		samePointee(a.Integer, b.Integer) &&
-		samePointee(a.Real, b.Real) && samePointee(a.Text, b.Text)
+		samePointee(a.Real, b.Real) && samePointee(a.String, b.String)
 }
 
 func samePointee[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
@@ -169,19 +174,19 @@ type digest uint64
 const emptyDigest digest = 14695981039346656037
 
 func (d *digest) addRow(b *record.Batch, r *wit.Row) {
-	datum := r.Key
-	if datum.Form == wit.Absent {
-		datum = r.Value
+	value := r.Key
+	if value.Encoding == wit.Absent {
+		value = r.Value
 	}
 	h := uint64(*d)
-	for n := datum.Size; ; n >>= 8 {
+	for n := value.Size; ; n >>= 8 {
 		h = (h ^ uint64(n&0xff)) * 1099511628211
 		if n < 256 {
 			break
 		}
 	}
 	*d = digest(h)
-	d.add(b.Bytes(datum))
+	d.add(b.Bytes(value))
 }
 
 func digestOf(text string) string {

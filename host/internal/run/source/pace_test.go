@@ -183,7 +183,7 @@ func (a apart) Release(Reader)                               {}
 func TestSlowAnswersDelayNoOtherFeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{feeds: 2}, rows("a", 3))
-		w.o.Pages, w.o.Versions = 1, runtest.Running[Reader](apart{w.versions.Current().(*fakeCode)})
+		w.o.ConcurrentPages, w.o.Versions = 1, runtest.Running[Reader](apart{w.versions.Current().(*fakeCode)})
 		var asked atomic.Int64
 		others := make(chan struct{})
 		w.service.before = func(r *wit.Request) {
@@ -269,7 +269,7 @@ func TestLease(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(&reader{exact: true, acks: c.acks}, rows("a", 3), rows("b", 3))
 			began, asked := time.Now(), 0
-			w.o.Lease = func(ctx context.Context) error {
+			w.o.CheckLease = func(ctx context.Context) error {
 				if ctx.Err() == nil {
 					asked++
 				}
@@ -310,7 +310,7 @@ func TestLeaseThatEndsMeanwhile(t *testing.T) {
 		w := newWorld(&reader{acks: true}, rows("a", 3))
 		asked, looked := 0, 0
 		w.o.Once = false
-		w.o.Lease = func(ctx context.Context) error {
+		w.o.CheckLease = func(ctx context.Context) error {
 			if ctx.Err() != nil {
 				looked++
 				return errors.New("it was too long ago")

@@ -34,7 +34,7 @@ type page struct {
 	cursor       cursor
 	resumeAt     position // the first row that was not delivered yet; skipping is true before it
 	skipping     bool
-	end          wit.Portion
+	end          wit.DecodeResult
 	bodies       bodyBuffers
 	linked       linkedRequests
 	poisonSearch poisonSearch
@@ -119,26 +119,26 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 		At: start.UTC()}
 	f.setLastRequest(lastRequest)
 	slot.release()
-	fetchSpan := p.origin.span.Request("fetch", &fetch.Request)
-	workCtx, endFetch := f.task.count.fetch.Work(ctx)
+	fetchSpan := p.origin.span.StartRequest("fetch", &fetch.Request)
+	workCtx, endFetch := f.task.count.fetch.Track(ctx)
 	sendCtx, leaseErr := f.withLease(workCtx, fetch)
 	answer, err := f.task.o.Client.Do(sendCtx, &fetch.Request)
 	endFetch()
 	if err == nil {
 		lastRequest.Status, lastRequest.Milliseconds = int(answer.Status), time.Since(start).Milliseconds()
 		f.setLastRequest(lastRequest)
-		fetchSpan.Answered(answer.Status)
+		fetchSpan.SetStatus(answer.Status)
 	}
 	fetchSpan.End(err)
 	if err != nil {
 		if leaseErr() != nil {
-			return end, &wit.Fault{Kind: wit.FaultTransient, Message: p.origin.request +
+			return end, &wit.Error{Kind: wit.ErrorTransient, Message: p.origin.request +
 				" is not sent, because it would " +
 				"acknowledge data, and another worker may own the task by now: " + leaseErr().Error()}
 		}
 		// The plugin finds out the outcome of a non-repeatable request when it returns the next action.
 		if noAnswer := new(transport.NoAnswer); errors.As(err, &noAnswer) {
-			return end, &wit.Fault{Kind: wit.FaultTransient, Message: noAnswer.Error()}
+			return end, &wit.Error{Kind: wit.ErrorTransient, Message: noAnswer.Error()}
 		}
 		return end, &permanentError{err}
 	}
@@ -148,7 +148,7 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 	}
 	end, err = p.decodePage(transport.Within(ctx), answer)
 	if err == nil {
-		f.task.o.Tally.Batches.Ended(start, p.emitted.rows)
+		f.task.o.Metrics.Batches.Record(start, p.emitted.rows)
 	} else {
 		p.keepPosition(err)
 		if fetch.Request.Repeatable && attempts.retry.Names(strconv.Itoa(int(answer.Status))) {
@@ -160,7 +160,7 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 
 // withLease sends an acknowledging request only under the worker's lease. leaseErr returns why it was not sent.
 func (f *feed) withLease(ctx context.Context, fetch *wit.Fetch) (sendCtx context.Context, leaseErr func() error) {
-	lease := f.task.o.Lease
+	lease := f.task.o.CheckLease
 	if lease == nil || !fetch.Acknowledges {
 		return ctx, func() error { return nil }
 	}
@@ -177,8 +177,8 @@ func (p *page) startSpan() {
 		return
 	}
 	p.origin.span = t.o.Tracer.Start("page", tracing.Internal)
-	p.origin.span.Task(t.o.Connector, t.o.Task)
-	p.origin.span.Name("culvert.feed", p.feed.name)
+	p.origin.span.SetTask(t.o.Connector, t.o.Task)
+	p.origin.span.SetString("culvert.feed", p.feed.name)
 	if t.o.TraceHeaders {
 		p.origin.traceHeader = p.origin.span.Header()
 	}
@@ -193,8 +193,8 @@ func (p *page) addDecodeTime(from time.Time) {
 }
 
 func (p *page) endSpan(err error) {
-	p.origin.span.Past("decode", p.decoding.from, p.decoding.to, p.decoding.total)
-	p.origin.span.Number("culvert.rows", int64(p.emitted.rows))
+	p.origin.span.AddPastChild("decode", p.decoding.from, p.decoding.to, p.decoding.total)
+	p.origin.span.SetInt("culvert.rows", int64(p.emitted.rows))
 	p.origin.span.End(err)
 }
 
@@ -256,7 +256,7 @@ func (p *page) checkProgress() error {
 	if f.lastPage != last || !sameFields(from, next) {
 		return nil
 	}
-	return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("%s: the page came twice in succession: plugin "+
+	return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("%s: the page came twice in succession: plugin "+
 		"version %s says that more comes, and the same request from the same offset brought the same %d rows. "+
 		"Expected another offset after the page, or no more: a newer version of the plugin may give it",
 		p.origin.request,
@@ -272,7 +272,7 @@ func (p *page) rowSuffix() string {
 
 // readBody returns the linked requests of the last piece of a linked response, which follow it instead of being nested
 // in it.
-func (p *page) readBody(ctx context.Context, tag string, status uint16, body io.Reader) ([]wit.Follow, error) {
+func (p *page) readBody(ctx context.Context, tag string, status uint16, body io.Reader) ([]wit.LinkedRequest, error) {
 	if p.bodies.depth == len(p.bodies.pieces) {
 		p.bodies.pieces = append(p.bodies.pieces, make([]byte, pieceSize))
 	}
@@ -280,9 +280,9 @@ func (p *page) readBody(ctx context.Context, tag string, status uint16, body io.
 	p.bodies.depth++
 	defer func() { p.bodies.depth-- }()
 	for {
-		p.feed.task.count.fetch.Begin()
+		p.feed.task.count.fetch.Start()
 		n, err := io.ReadFull(body, piece)
-		p.feed.task.count.fetch.End()
+		p.feed.task.count.fetch.Stop()
 		last := err == io.EOF || err == io.ErrUnexpectedEOF
 		if err != nil && !last {
 			if n > 0 && p.fetch.RepeatsExactly {
@@ -312,15 +312,15 @@ const maxNesting = 16
 
 const unpacedLinked = 256
 
-func (p *page) fetchLinked(ctx context.Context, linked *wit.Follow, early *prefetched) ([]wit.Follow, error) {
+func (p *page) fetchLinked(ctx context.Context, linked *wit.LinkedRequest, early *prefetched) ([]wit.LinkedRequest, error) {
 	r := &linked.Request
 	if strings.HasPrefix(r.Tag, reservedTagPrefix) {
-		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: fmt.Sprintf(
+		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: fmt.Sprintf(
 			"the plugin returned a linked request with the tag %q: expected a tag that does not begin with %s",
 			r.Tag, reservedTagPrefix)}
 	}
 	if p.bodies.depth > maxNesting {
-		return nil, &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("answers nest more than %d deep", maxNesting)}
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("answers nest more than %d deep", maxNesting)}
 	}
 	if p.linked.row != p.cursor.lastRow {
 		p.linked.row, p.linked.sinceRow, p.linked.backoff = p.cursor.lastRow, 0, progressBackoff{}
@@ -330,7 +330,7 @@ func (p *page) fetchLinked(ctx context.Context, linked *wit.Follow, early *prefe
 			return nil, err
 		}
 	}
-	workCtx, endFetch := p.feed.task.count.fetch.Work(ctx)
+	workCtx, endFetch := p.feed.task.count.fetch.Track(ctx)
 	answer, err := early.await(workCtx)
 	if answer == nil && err == nil {
 		answer, err = p.feed.task.o.Client.Do(workCtx, r)
@@ -342,7 +342,7 @@ func (p *page) fetchLinked(ctx context.Context, linked *wit.Follow, early *prefe
 	defer answer.Body.Close()
 	if (answer.Status < 200 || answer.Status > 299) && !slices.Contains(linked.Tolerate, answer.Status) {
 		head, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
-		err := error(&wit.Fault{Kind: wit.KindOf(answer.Status), Message: fmt.Sprintf("follow %s: answered %d: %q",
+		err := error(&wit.Error{Kind: wit.ErrorKindOf(answer.Status), Message: fmt.Sprintf("follow %s: answered %d: %q",
 			transport.ShownTarget(r.Target),
 			answer.Status, head)})
 		if p.feed.task.o.Client.Retry().Names(strconv.Itoa(int(answer.Status))) {
@@ -357,16 +357,17 @@ func (p *page) fetchLinked(ctx context.Context, linked *wit.Follow, early *prefe
 	return next, nil
 }
 
-func (p *page) decode(ctx context.Context, tag string, status uint16, piece []byte, last bool) (wit.Portion, error) {
+func (p *page) decode(ctx context.Context, tag string, status uint16, piece []byte, last bool) (wit.DecodeResult,
+	error) {
 	if err := p.ensureChunk(ctx); err != nil {
-		return wit.Portion{}, err
+		return wit.DecodeResult{}, err
 	}
 	b := &p.chunk.batch
 	from, data := len(b.Rows), len(b.Data)
 	start := time.Now()
-	p.feed.task.count.decode.Begin()
+	p.feed.task.count.decode.Start()
 	portion, err := p.reader.Decode(ctx, p.number, tag, status, piece, last, b)
-	p.feed.task.count.decode.End()
+	p.feed.task.count.decode.Stop()
 	if p.origin.span != nil {
 		p.addDecodeTime(start)
 	}
@@ -381,10 +382,10 @@ func (p *page) decode(ctx context.Context, tag string, status uint16, piece []by
 	if err := p.acceptRows(from); err != nil {
 		return portion, err
 	}
-	if len(b.Rows) == from && len(portion.Faults) == 0 {
+	if len(b.Rows) == from && len(portion.Errors) == 0 {
 		b.Data = b.Data[:data] // all rows were delivered already
 	}
-	if err := p.handleRowErrors(portion.Faults); err != nil {
+	if err := p.handleRowErrors(portion.Errors); err != nil {
 		return portion, err
 	}
 	if p.chunk.isFull() {
@@ -399,7 +400,7 @@ func (p *page) acceptRows(from int) error {
 	kept := from
 	for i := from; i < len(b.Rows); i++ {
 		r := &b.Rows[i]
-		if err := p.advanceTo(int64(r.Origin)); err != nil {
+		if err := p.advanceTo(int64(r.RowIndex)); err != nil {
 			p.chunk.truncate(kept)
 			return err
 		}
@@ -419,7 +420,7 @@ func (p *page) acceptRows(from int) error {
 			b.Rows[kept] = *r
 		}
 		kept++
-		p.chunk.origins = append(p.chunk.origins, r.Origin)
+		p.chunk.origins = append(p.chunk.origins, r.RowIndex)
 	}
 	p.feed.task.count.read.Add(int64(kept - from))
 	p.emitted.rows += kept - from
@@ -430,7 +431,7 @@ func (p *page) acceptRows(from int) error {
 // advanceTo checks, after the rows that were delivered already, that these were the same.
 func (p *page) advanceTo(origin int64) error {
 	if origin < p.cursor.lastRow {
-		return &wit.Fault{Kind: wit.FaultInternal, Message: fmt.Sprintf("the plugin gave row %d after row %d", origin,
+		return &wit.Error{Kind: wit.ErrorInternal, Message: fmt.Sprintf("the plugin gave row %d after row %d", origin,
 			p.cursor.lastRow)}
 	}
 	if origin == p.cursor.lastRow {
@@ -457,21 +458,21 @@ func (p *page) wasDelivered() (bool, error) {
 	return true, nil
 }
 
-func (p *page) handleRowErrors(rowErrors []wit.RowFault) error {
+func (p *page) handleRowErrors(rowErrors []wit.RowError) error {
 	for i := range rowErrors {
 		rf := &rowErrors[i]
 		if p.poisonSearch.skipping != nil {
-			rf.Fault.Message = trapMessage(p.poisonSearch.skipping.trap)
+			rf.Error.Message = trapMessage(p.poisonSearch.skipping.trap)
 			p.poisonSearch.skipping = nil
 		}
-		p.cursor.add([]byte(rf.Fault.Message))
-		if p.resumeAt.midPage && rf.Origin <= p.resumeAt.row {
+		p.cursor.add([]byte(rf.Error.Message))
+		if p.resumeAt.midPage && rf.RowIndex <= p.resumeAt.row {
 			continue
 		}
 		t := p.feed.task
-		if err := t.o.Refuse(&t.count.errors, &rowError{rf.Origin, &rf.Fault},
-			func() { p.feed.logSkipped(p.origin.request, rf.Origin, task.AtDecode, &rf.Fault, nil) }); err != nil {
-			p.chunk.truncateFrom(rf.Origin)
+		if err := t.o.HandleError(&t.count.errors, &rowError{rf.RowIndex, &rf.Error},
+			func() { p.feed.logSkipped(p.origin.request, rf.RowIndex, task.StageDecode, &rf.Error, nil) }); err != nil {
+			p.chunk.truncateFrom(rf.RowIndex)
 			p.cursor.lastComplete = -1 // this chunk stores no position: its rows are read again
 			return err
 		}
@@ -512,7 +513,7 @@ func (p *page) canCheckpoint() bool { return p.fetch.Position != nil && p.fetch.
 func (p *page) incompleteFrom() int {
 	rows := p.chunk.batch.Rows
 	from := len(rows)
-	for from > 0 && int64(rows[from-1].Origin) == p.cursor.lastRow {
+	for from > 0 && int64(rows[from-1].RowIndex) == p.cursor.lastRow {
 		from--
 	}
 	if len(rows)-from != p.cursor.rowsOfLast {
@@ -600,7 +601,7 @@ func (f *feed) offsetAt(p position) kafka.Offset {
 
 func (f *feed) send(ctx context.Context, c *chunk) error {
 	c.inFlight = len(c.batch.Rows)
-	f.task.o.Tally.Batches.Hold(c.inFlight)
+	f.task.o.Metrics.Batches.AddActive(c.inFlight)
 	select {
 	case f.pipeline.decoded <- c:
 		return nil
@@ -670,7 +671,8 @@ func (p *page) keepPosition(err error) {
 		f.pipeline.logRestart = func() {
 			f.task.count.repeated.Add(1)
 			f.log.Warn("the page was interrupted and is delivered again from its start", "page", p.origin.request,
-				"row", p.cursor.lastRow)
+				"row",
+				p.cursor.lastRow)
 		}
 	}
 	f.position = at

@@ -128,7 +128,7 @@ func (p *page) putPiece(ctx context.Context, tag string, status uint16, piece []
 }
 
 func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
-	ownBody := tag == "" || tag == wit.TagComplete || tag == wit.TagLeaveOut
+	ownBody := tag == "" || tag == wit.TagComplete || tag == wit.TagSkipRow
 	from, before := p.poisonSearch.bytesFed, p.cursor.keys
 	withRange := func(err error) error {
 		if t := new(plugin.Trap); ownBody && errors.As(err, &t) && t.Limit == "" {
@@ -146,24 +146,24 @@ func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []b
 	return withRange(p.fetchAllLinked(ctx, linked)) // a trap there is of the row with the link
 }
 
-func (p *page) decodeBounded(ctx context.Context, tag string, status uint16, piece []byte, last bool) ([]wit.Follow,
+func (p *page) decodeBounded(ctx context.Context, tag string, status uint16, piece []byte, last bool) ([]wit.LinkedRequest,
 	error) {
 	portion, err := p.decode(ctx, tag, status, piece, last)
 	if err != nil {
 		return nil, err
 	}
-	if p.linked.total += len(portion.Follow); p.linked.total > maxLinked {
-		return nil, &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
+	if p.linked.total += len(portion.Linked); p.linked.total > maxLinked {
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf(
 			"expected at most %d requests that are to be followed in a page, found %d", maxLinked, p.linked.total)}
 	}
-	for i := range portion.Follow {
-		p.linked.pendingBytes += transport.RequestBytes(&portion.Follow[i].Request)
+	for i := range portion.Linked {
+		p.linked.pendingBytes += transport.RequestBytes(&portion.Linked[i].Request)
 	}
 	if p.linked.pendingBytes > maxPendingBytes {
-		return nil, &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("expected at most %d bytes of requests that "+
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("expected at most %d bytes of requests that "+
 			"wait to be followed in a page, found %d", maxPendingBytes, p.linked.pendingBytes)}
 	}
-	return portion.Follow, nil
+	return portion.Linked, nil
 }
 
 // skipPoison skips the row that was found at the next byte, unless the page has changed.
@@ -182,7 +182,7 @@ func (p *page) skipPoison(ctx context.Context, status uint16) error {
 			s.restart()
 			return nil
 		}
-		if err := p.putPart(ctx, wit.TagLeaveOut, status, nil, false); err != nil {
+		if err := p.putPart(ctx, wit.TagSkipRow, status, nil, false); err != nil {
 			return err
 		}
 		p.poisonSearch.skipping = poison

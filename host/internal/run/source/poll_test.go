@@ -58,13 +58,13 @@ func TestIdleTask(t *testing.T) {
 			w := newWorld(&reader{exact: true, feeds: 2, pollsMs: c.periods[:], subscribes: c.subscribes}, rows("a", 3))
 			w.o.Once = false
 			var rests, isLast atomic.Int64
-			w.o.Rest = func(until time.Time) func() {
+			w.o.OnIdle = func(until time.Time) func() {
 				rests.Add(1)
 				if rests.Load() != isLast.Load()+1 {
 					t.Errorf("%d rests and %d ends of them before", rests.Load(), isLast.Load())
 				}
 				if never := c.periods == [2]uint32{}; until.IsZero() != never ||
-					!never && time.Until(until) < RestsFrom {
+					!never && time.Until(until) < MinIdleTime {
 					t.Errorf("it rests until %v", until)
 				}
 				return func() { isLast.Add(1) }

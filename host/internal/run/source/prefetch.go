@@ -40,19 +40,19 @@ func (f *prefetched) await(ctx context.Context) (*transport.Answer, error) {
 }
 
 type linkedRequest struct {
-	wit.Follow
+	wit.LinkedRequest
 	prefetched *prefetched
 }
 
 // fetchAllLinked sends linked requests at the same time, as far as the limits of the origin allow, and reads their
 // responses one after another. Only repeatable requests are sent early, and none while the page is slowed down because
 // no rows arrive ([unpacedLinked]). Requests that a response links to precede the others.
-func (p *page) fetchAllLinked(ctx context.Context, linked []wit.Follow) error {
+func (p *page) fetchAllLinked(ctx context.Context, linked []wit.LinkedRequest) error {
 	if len(linked) == 0 {
 		return nil
 	}
 	var all []linkedRequest // the next one last
-	push := func(linked []wit.Follow) {
+	push := func(linked []wit.LinkedRequest) {
 		for _, f := range slices.Backward(linked) {
 			all = append(all, linkedRequest{f, nil})
 		}
@@ -76,7 +76,7 @@ func (p *page) fetchAllLinked(ctx context.Context, linked []wit.Follow) error {
 				all[n].prefetched = p.prefetch(prefetchCtx, &sent, &all[n].Request)
 			}
 		}
-		next, err := p.fetchLinked(ctx, &all[first].Follow, all[first].prefetched)
+		next, err := p.fetchLinked(ctx, &all[first].LinkedRequest, all[first].prefetched)
 		if err != nil {
 			return err
 		}

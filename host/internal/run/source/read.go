@@ -16,7 +16,7 @@ import (
 const upgradeInterval = time.Second
 
 func (f *feed) read(ctx context.Context) error {
-	start := wit.Cause{Start: wit.Chosen}
+	start := wit.PollReason{Start: wit.Set}
 	r := &readLoop{feed: f, reason: start, retryReason: start, attempts: attempts{retry: f.task.o.Client.Retry()}}
 	upgrade := f.upgrade
 	for {
@@ -25,7 +25,7 @@ func (f *feed) read(ctx context.Context) error {
 		}
 		upgrade = f.upgrade
 		r.preemptForSnapshot()
-		if r.reason.Wake != nil {
+		if r.reason.Trigger != nil {
 			f.markReading()
 		}
 		end, err := f.step(ctx, r.reason, &r.attempts)
@@ -44,12 +44,12 @@ func (f *feed) read(ctx context.Context) error {
 
 type readLoop struct {
 	feed             *feed
-	reason           wit.Cause // of the next step
-	retryReason      wit.Cause // of the step after a failed page
+	reason           wit.PollReason // of the next step
+	retryReason      wit.PollReason // of the step after a failed page
 	attempts         attempts
 	backoff          progressBackoff
-	displaced        *wit.Cause // the reason that a snapshot has preempted
-	snapshotDeferred bool       // the plugin reads a snapshot only after the current data
+	displaced        *wit.PollReason // the reason that a snapshot has preempted
+	snapshotDeferred bool            // the plugin reads a snapshot only after the current data
 }
 
 // preemptForSnapshot lets a waiting snapshot precede the next step. The page of a start comes before it, because a
@@ -60,7 +60,7 @@ func (r *readLoop) preemptForSnapshot() {
 	}
 	if ident, found := r.feed.nextSnapshot(); found {
 		before := r.reason
-		r.displaced, r.reason = &before, wit.Cause{Snapshot: &ident}
+		r.displaced, r.reason = &before, wit.PollReason{Snapshot: &ident}
 	}
 }
 
@@ -78,9 +78,9 @@ func (r *readLoop) handleError(ctx context.Context, end stepResult, err error) e
 func (r *readLoop) afterStep(ctx context.Context, end stepResult) (done bool, err error) {
 	r.attempts.reset()
 	if r.reason.Start != nil && end.requested && !end.fetched {
-		r.retryReason = wit.Cause{More: wit.Chosen} // the plugin's extra page of a start was read
+		r.retryReason = wit.PollReason{More: wit.Set} // the plugin's extra page of a start was read
 	}
-	if r.reason.Wake != nil && end.more && !end.fetched && end.wait > 0 {
+	if r.reason.Trigger != nil && end.more && !end.fetched && end.wait > 0 {
 		r.feed.scheduleRepeat(end.wait)
 		end.more, end.wait = false, 0
 	}
@@ -94,7 +94,7 @@ func (r *readLoop) afterStep(ctx context.Context, end stepResult) (done bool, er
 			r.reason = before
 			return false, nil
 		}
-		if before.Wake != nil { // a snapshot does not report a deleted entity
+		if before.Trigger != nil { // a snapshot does not report a deleted entity
 			r.feed.requeue()
 		}
 	}
@@ -122,7 +122,7 @@ func (r *readLoop) afterSnapshot(ctx context.Context, started bool) error {
 
 // continueReading pauses after a page without rows or progress: a plugin may announce more for ever.
 func (r *readLoop) continueReading(ctx context.Context, end stepResult) error {
-	r.reason = wit.Cause{More: wit.Chosen}
+	r.reason = wit.PollReason{More: wit.Set}
 	progressed := end.rows && end.moved
 	if minDelay := r.backoff.after(progressed); !progressed {
 		end.wait = max(end.wait, minDelay)
@@ -147,9 +147,9 @@ func (r *readLoop) waitForWork(ctx context.Context, end stepResult) (done bool, 
 			return false, err
 		}
 	}
-	r.reason = wit.Cause{Poll: wit.Chosen}
+	r.reason = wit.PollReason{Poll: wit.Set}
 	if token, found := f.nextTrigger(); found { // before a poll that is due
-		r.reason = wit.Cause{Wake: &token}
+		r.reason = wit.PollReason{Trigger: &token}
 	}
 	return false, nil
 }
@@ -165,7 +165,7 @@ type stepResult struct {
 
 // step asks the plugin for the next action and reads that page, all on one instance: an upgrade of the plugin waits for
 // it.
-func (f *feed) step(ctx context.Context, cause wit.Cause, attempts *attempts) (end stepResult, err error) {
+func (f *feed) step(ctx context.Context, cause wit.PollReason, attempts *attempts) (end stepResult, err error) {
 	r, err := f.opened.code.Acquire(ctx)
 	if err != nil {
 		if f.opened.code != f.task.plugin.Current() {
@@ -278,18 +278,18 @@ func (f *feed) hasWork() bool {
 	return found || f.hasDueTrigger()
 }
 
-// RestsFrom is the minimum idle time before [Options.Rest] is called: the lifetime of unused plugin instances, so that
+// MinIdleTime is the minimum idle time before [Options.OnIdle] is called: the lifetime of unused plugin instances, so that
 // none is created more often because of it.
-const RestsFrom = 5 * time.Second
+const MinIdleTime = 5 * time.Second
 
 // trackIdle counts a feed as waiting for its next poll only, until the returned function is called.
 func (t *Task) trackIdle(now time.Time) (done func()) {
 	t.idleMu.Lock()
 	defer t.idleMu.Unlock()
 	t.idleFeeds++
-	if feeds := t.currentFeeds(); t.idleFeeds == len(feeds) && t.o.Rest != nil {
-		if until := earliest(feeds); until.IsZero() || !until.Before(now.Add(RestsFrom)) {
-			t.endIdle = t.o.Rest(until)
+	if feeds := t.currentFeeds(); t.idleFeeds == len(feeds) && t.o.OnIdle != nil {
+		if until := earliest(feeds); until.IsZero() || !until.Before(now.Add(MinIdleTime)) {
+			t.endIdle = t.o.OnIdle(until)
 		}
 	}
 	return func() {
@@ -318,8 +318,8 @@ const maxSnapshots = 16
 
 // ErrNoFeed is the error of a feed that a task does not have, ErrSnapshots of one for which too many snapshots wait.
 var (
-	ErrNoFeed    = errors.New("the task has no such feed")
-	ErrSnapshots = errors.New("snapshots wait already")
+	ErrNoFeed           = errors.New("the task has no such feed")
+	ErrTooManySnapshots = errors.New("snapshots wait already")
 )
 
 // Snapshot requests the current state of a feed in addition to the changes after its offset: at its next page boundary
@@ -335,7 +335,7 @@ func (t *Task) Snapshot(feed, ident string) error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if len(f.notifications.snapshots) >= maxSnapshots {
-			return fmt.Errorf("feed %s: %d %w", feed, len(f.notifications.snapshots), ErrSnapshots)
+			return fmt.Errorf("feed %s: %d %w", feed, len(f.notifications.snapshots), ErrTooManySnapshots)
 		}
 		f.notifications.snapshots = append(f.notifications.snapshots, ident)
 		f.notifications.signal.Ring()
@@ -356,7 +356,7 @@ func (f *feed) nextSnapshot() (ident string, found bool) {
 func (f *feed) snapshotAnswered(started bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.status.lastSnapshot = &FeedSnapshot{Snapshot: f.notifications.snapshots[0], At: time.Now().UTC(), Begun: started}
+	f.status.lastSnapshot = &FeedSnapshot{Snapshot: f.notifications.snapshots[0], At: time.Now().UTC(), Started: started}
 	if !started {
 		f.log.Error("the plugin reads no snapshots of this feed", "snapshot", f.notifications.snapshots[0])
 	}
@@ -391,7 +391,7 @@ func (f *feed) prepareRetry(ctx context.Context, a *attempts, err error) error {
 		f.onPageRestart()
 		return nil
 	}
-	if errors.Is(err, errMismatch) && f.task.o.Required {
+	if errors.Is(err, errMismatch) && f.task.o.ExactlyOnceRequired {
 		return fmt.Errorf("%w: rows up to row %d of it were delivered before, and would come twice, which "+
 			"exactly.once.support=required forbids", err, f.position.row)
 	}
@@ -407,8 +407,8 @@ func (f *feed) prepareRetry(ctx context.Context, a *attempts, err error) error {
 		f.log.Info("page to be requested again", "reason", shared)
 		return nil
 	}
-	f.task.count.errors.Count()
-	if f.task.plugin.Again(err) {
+	f.task.count.errors.Add()
+	if f.task.plugin.ShouldRetry(err) {
 		f.onPageRestart()
 		return f.retryOnTrial(ctx, a, err)
 	}
@@ -422,23 +422,23 @@ func (f *feed) prepareRetry(ctx context.Context, a *attempts, err error) error {
 		}
 		return context.Cause(ctx)
 	}
-	var pluginErr *wit.Fault
+	var pluginErr *wit.Error
 	var permanent *permanentError
 	var trap *plugin.Trap
 	if errors.As(err, &trap) && trap.Limit != "" {
-		pluginErr = &wit.Fault{Kind: wit.FaultTransient} // also a result of a busy machine
+		pluginErr = &wit.Error{Kind: wit.ErrorTransient} // also a result of a busy machine
 	} else if !errors.As(err, &pluginErr) || errors.As(err, &permanent) {
 		return err
 	}
 	switch {
-	case pluginErr.Kind == wit.FaultStale && !a.reopened:
+	case pluginErr.Kind == wit.ErrorStale && !a.reopened:
 		a.reopened = true
 		f.onPageRestart()
 		f.log.Info("the plugin's context is stale: opening the plugin again", "reason", pluginErr.Message)
 		return f.reopen(ctx)
-	case pluginErr.Kind == wit.FaultStale:
+	case pluginErr.Kind == wit.ErrorStale:
 		return fmt.Errorf("opening the plugin again did not help: %w", err)
-	case pluginErr.Kind == wit.FaultTransient || pluginErr.Code != nil && a.retry.Names(*pluginErr.Code):
+	case pluginErr.Kind == wit.ErrorTransient || pluginErr.Code != nil && a.retry.Names(*pluginErr.Code):
 		if a.retry.Times() == 0 {
 			return err
 		}
@@ -446,9 +446,9 @@ func (f *feed) prepareRetry(ctx context.Context, a *attempts, err error) error {
 			return fmt.Errorf("tried %d times: %w", a.count+1, err)
 		}
 		a.count++
-		f.task.o.Tally.Retries.Add(1)
+		f.task.o.Metrics.Retries.Add(1)
 		f.onPageRestart()
-		task.TriedAgain(f.log, f.task.o.Client, "page to be asked for again", "retry", a.count, "error", err)
+		task.LogRetry(f.log, f.task.o.Client, "page to be asked for again", "retry", a.count, "error", err)
 		return a.retry.Wait(ctx, 0)
 	}
 	return err
@@ -482,13 +482,13 @@ type permanentError struct{ err error }
 func (e *permanentError) Error() string { return e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
 
-func (f *feed) setBoundary(offset []wit.Field) {
+func (f *feed) setBoundary(offset []wit.OffsetEntry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.boundary = offset
 }
 
-func describeOffset(fields []wit.Field) string {
+func describeOffset(fields []wit.OffsetEntry) string {
 	b := []byte{}
 	for i, f := range fields {
 		if i > 0 {
@@ -496,8 +496,8 @@ func describeOffset(fields []wit.Field) string {
 		}
 		b = append(append(b, f.Name...), '=')
 		switch v := f.Value; {
-		case v.Text != nil:
-			b = append(b, *v.Text...)
+		case v.String != nil:
+			b = append(b, *v.String...)
 		case v.Integer != nil:
 			b = fmt.Append(b, *v.Integer)
 		case v.Real != nil:

@@ -18,20 +18,21 @@ import (
 // Replay delivers dead letters again.
 type Replay struct {
 	// Partition is where the progress is stored.
-	Partition []wit.Field
+	Partition []wit.OffsetEntry
 	// Next returns some letters and the offset after them; no letters means the end. It is called when the previous
 	// ones are acknowledged and stored. Unreadable documents must not be among them.
-	Next func(ctx context.Context, unreadable Unreadable) (letters []task.DeadLetter, after []wit.Field, err error)
+	Next func(ctx context.Context, unreadable UnreadableReason) (letters []task.DeadLetter, after []wit.OffsetEntry,
+		err error)
 }
 
-// Unreadable returns why no feed of the connector can read a letter that is a document, empty if one can. The error is
-// that of opening the plugin.
-type Unreadable func(context.Context, *task.DeadLetter) (why string, err error)
+// UnreadableReason returns why no feed of the connector can read a letter that is a document, empty if one can. The error
+// is that of opening the plugin.
+type UnreadableReason func(context.Context, *task.DeadLetter) (why string, err error)
 
 // Replay sends dead letters through the transforms and converters, documents through the plugin before. Letters that
 // fail again go back to DeadLetters. It returns when all is acknowledged and the offset is stored.
 func (t *Task) Replay(ctx context.Context, r Replay) error {
-	if err := t.o.Renew(ctx, 1); err != nil {
+	if err := t.o.PrepareOffsets(ctx, 1); err != nil {
 		return err
 	}
 	reading := replayReader{task: t}
@@ -69,9 +70,9 @@ type replayReader struct {
 	opened     *openedVersion // set by the first document
 }
 
-func (r *replayReader) send(ctx context.Context, f *feed, letters []task.DeadLetter, after []wit.Field) error {
+func (r *replayReader) send(ctx context.Context, f *feed, letters []task.DeadLetter, after []wit.OffsetEntry) error {
 	for i, try := 0, 0; i < len(letters); {
-		p := newPage(f, &wit.Fetch{}, &origin{request: letters[i].Page, replayed: &letters[i]}, &bisection{})
+		p := newPage(f, &wit.Fetch{}, &origin{request: letters[i].Request, replayed: &letters[i]}, &bisection{})
 		p.emitted.any = i > 0
 		err := r.fill(ctx, p)
 		if errors.As(err, new(*plugin.Abandoned)) && try < immediateRetries && p.emitted.chunks == 0 {
@@ -98,11 +99,11 @@ func (r *replayReader) send(ctx context.Context, f *feed, letters []task.DeadLet
 // fill makes the rows of a letter. An unreadable letter is written again as it is.
 func (r *replayReader) fill(ctx context.Context, p *page) error {
 	read := r.decodeRow
-	if p.origin.replayed.Document {
+	if p.origin.replayed.IsDocument {
 		read = r.decodeDocument
 	}
 	err := read(ctx, p)
-	if err == nil || ctx.Err() != nil || p.emitted.chunks > 0 || !isLetterError(err, p.origin.replayed.Document) {
+	if err == nil || ctx.Err() != nil || p.emitted.chunks > 0 || !isLetterError(err, p.origin.replayed.IsDocument) {
 		return err
 	}
 	if err := p.ensureChunk(ctx); err != nil {
@@ -111,21 +112,21 @@ func (r *replayReader) fill(ctx context.Context, p *page) error {
 	p.chunk.truncate(0)
 	p.chunk.deadLetters = p.chunk.deadLetters[:0]
 	t, l := p.feed.task, p.origin.replayed
-	stage := task.AtReplay // a document that the plugin rejects has another stage
-	if l.Document {
-		stage = task.AtDecode
+	stage := task.StageReplay // a document that the plugin rejects has another stage
+	if l.IsDocument {
+		stage = task.StageDecode
 	}
 	if trap := new(plugin.Trap); errors.As(err, &trap) {
-		err = &wit.Fault{Kind: wit.FaultData, Message: trapMessage(trap)}
+		err = &wit.Error{Kind: wit.ErrorData, Message: trapMessage(trap)}
 	}
 	onSkip := func() { p.feed.logSkipped(p.origin.request, uint32(l.Record.Offset), stage, err, nil) }
-	if err := t.o.Refuse(&t.count.errors, err, onSkip); err != nil {
+	if err := t.o.HandleError(&t.count.errors, err, onSkip); err != nil {
 		return err
 	}
 	row := l.Record
-	back := withReplayOrigin(l, Letter{Topic: row.Topic, Partition: row.Partition, Timestamp: row.Timestamp.UnixMilli(),
-		Failure: task.FailureOf(stage, err)})
-	back.Parts = l.Parts
+	back := withReplayOrigin(l, FailedRow{Topic: row.Topic, Partition: row.Partition, Timestamp: row.Timestamp.UnixMilli(),
+		Failure: task.NewFailure(stage, err)})
+	back.Rows = l.Rows
 	p.chunk.deadLetters = append(p.chunk.deadLetters, outgoingLetter{key: row.Key, value: bytes.Clone(row.Value),
 		timestamp: back.Timestamp, headers: t.o.DeadLetters.Headers(back)})
 	return nil
@@ -134,7 +135,7 @@ func (r *replayReader) fill(ctx context.Context, p *page) error {
 // isLetterError reports whether an error is the letter's, so that others can be read all the same. Otherwise it is the
 // service's, the plugin's as a whole, or transient.
 func isLetterError(err error, document bool) bool {
-	var pluginErr *wit.Fault
+	var pluginErr *wit.Error
 	var trap *plugin.Trap
 	switch {
 	case fault.Stops(err):
@@ -145,11 +146,11 @@ func isLetterError(err error, document bool) bool {
 		return !document
 	}
 	switch pluginErr.Kind {
-	case wit.FaultData, wit.FaultUnsupported:
+	case wit.ErrorData, wit.ErrorUnsupported:
 		return true
 	// A linked resource may be deleted, a document may violate the plugin's assumptions, and the plugin was just opened
 	// for these letters.
-	case wit.FaultNotFound, wit.FaultGone, wit.FaultInternal, wit.FaultStale:
+	case wit.ErrorNotFound, wit.ErrorGone, wit.ErrorInternal, wit.ErrorStale:
 		return document
 	}
 	return false
@@ -161,7 +162,7 @@ func (r *replayReader) unreadable(ctx context.Context, l *task.DeadLetter) (reas
 		if err != nil {
 			return "", err
 		}
-		r.task.plugin.Take(o)
+		r.task.plugin.Use(o)
 		r.opened = o
 	}
 	_, reason = r.feedOf(l)
@@ -202,7 +203,7 @@ func (r *replayReader) decodeDocument(ctx context.Context, p *page) error {
 		return err
 	}
 	p.number, err = reader.Begin(ctx, r.opened.context, index, nil,
-		wit.Response{Status: 200, Headers: headers, At: l.Record.Timestamp.UnixMilli()})
+		wit.Response{Status: 200, Headers: headers, ReceivedAt: l.Record.Timestamp.UnixMilli()})
 	if err != nil {
 		return err
 	}
@@ -215,7 +216,7 @@ func (r *replayReader) decodeDocument(ctx context.Context, p *page) error {
 
 // offsetHeaders returns the strings of a feed's stored offset, see [wit.OffsetHeader].
 func (t *Task) offsetHeaders(ctx context.Context, w *wit.Feed) (headers []wit.Header, err error) {
-	stored, err := t.o.Stored(ctx, w.Partition)
+	stored, err := t.o.StoredOffset(ctx, w.Partition)
 	if err != nil {
 		return nil, &permanentError{fmt.Errorf("read the stored offset: %w", err)}
 	}
@@ -224,7 +225,7 @@ func (t *Task) offsetHeaders(ctx context.Context, w *wit.Feed) (headers []wit.He
 		return nil, &permanentError{err}
 	}
 	for _, field := range fields {
-		if text := field.Value.Text; text != nil {
+		if text := field.Value.String; text != nil {
 			headers = append(headers, wit.Header{Name: wit.OffsetHeader + field.Name, Value: *text})
 		}
 	}
@@ -252,10 +253,11 @@ func (r *replayReader) feedOf(l *task.DeadLetter) (index uint32, reason string) 
 
 // withReplayOrigin copies into a new dead letter where the row of a replayed one first came from. l is nil for a first
 // dead letter.
-func withReplayOrigin(l *task.DeadLetter, letter Letter) Letter {
+func withReplayOrigin(l *task.DeadLetter, letter FailedRow) FailedRow {
 	if l != nil {
-		letter.Feed, letter.Page, letter.Row, letter.Times, letter.Place = l.Feed, l.Page, uint32(l.Record.Offset),
-			l.Times, l.Place
+		letter.Feed, letter.Page, letter.Row, letter.Replays, letter.ReplayedFrom = l.Feed, l.Request, uint32(l.Record.Offset),
+			l.Replays,
+			l.Position
 	}
 	return letter
 }

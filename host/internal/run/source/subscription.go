@@ -75,19 +75,19 @@ func (t *Task) subscribe(ctx context.Context, feed, address string) (done string
 		done, changed, err = t.subscribeOnce(ctx, o, uint32(i), address)
 		created = created || changed // even without a response
 		if t.plugin.Superseded(o, err) {
-			if _, err = t.plugin.Adopt(ctx); err != nil {
+			if _, err = t.plugin.Upgrade(ctx); err != nil {
 				return "", created, err
 			}
 			continue
 		}
-		var pluginErr *wit.Fault
+		var pluginErr *wit.Error
 		noAnswer := new(transport.NoAnswer) // the plugin checks the outcome of the request
 		if retriable := errors.As(err, &noAnswer) || errors.As(err, &pluginErr) &&
-			pluginErr.Kind == wit.FaultTransient; !retriable ||
+			pluginErr.Kind == wit.ErrorTransient; !retriable ||
 			retried >= t.o.Client.Retry().Times() {
 			return done, created, err
 		}
-		task.TriedAgain(t.log, t.o.Client, "to be subscribed again", "feed", feed, "retry", retried+1, "error", err)
+		task.LogRetry(t.log, t.o.Client, "to be subscribed again", "feed", feed, "retry", retried+1, "error", err)
 		if err := t.o.Client.Retry().Wait(ctx, 0); err != nil {
 			return "", created, err
 		}
@@ -96,10 +96,10 @@ func (t *Task) subscribe(ctx context.Context, feed, address string) (done string
 
 func (t *Task) subscribeOnce(ctx context.Context, o *openedVersion, feed uint32, address string) (done string,
 	created bool, err error) {
-	err = transport.Ask(ctx, t.o.Client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+	err = transport.Ask(ctx, t.o.Client, func(state []byte, answers []wit.Response) (need *wit.RequestBatch, err error) {
 		err = task.Do(ctx, o.code, func(r Reader) error {
 			a, err := r.Subscribe(ctx, o.context, feed, address, state, answers)
-			if need = a.Ask; a.Done != nil {
+			if need = a.Pending; a.Done != nil {
 				done = *a.Done
 			}
 			return err
@@ -121,7 +121,7 @@ func (t *Task) keepSubscribed(ctx context.Context, f *feed, address, done string
 			return
 		}
 		if err != nil {
-			task.TriedAgain(f.log, t.o.Client, "the subscription could not be checked", "error", err)
+			task.LogRetry(f.log, t.o.Client, "the subscription could not be checked", "error", err)
 			continue
 		}
 		if created || now != done {
@@ -138,12 +138,12 @@ func (t *Task) handleNotification(ctx, ended context.Context, n wit.Notification
 		return notify.ErrBusy
 	}
 	o := t.plugin.Opened()
-	var triggers []wit.Wake
+	var triggers []wit.Trigger
 	err := task.Do(ctx, o.code, func(r Reader) (err error) {
-		triggers, err = r.Notified(ctx, o.context, n)
+		triggers, err = r.HandleNotification(ctx, o.context, n)
 		return err
 	})
-	if task.Stale(err) || t.plugin.Superseded(o, err) {
+	if task.IsStale(err) || t.plugin.Superseded(o, err) {
 		return notify.ErrBusy // another version is being opened
 	}
 	if err != nil {

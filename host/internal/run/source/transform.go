@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // transformStage belongs to its stage's goroutine.
@@ -26,7 +26,7 @@ type transformStage struct {
 	topics           map[string]bool // known to exist
 	spans            []recordSpan
 	headers          []headerSpan
-	parsed           []datum.Header
+	parsed           []connectdata.Header
 	dlqKey, dlqValue convert.Converter
 	dlqBytes         int
 	row              splitRow
@@ -62,7 +62,7 @@ func (f *feed) newTransformStage(ctx context.Context) (*transformStage, error) {
 	if s.key, s.value, err = f.task.o.NewConverters(); err != nil {
 		return nil, err
 	}
-	if s.header, err = f.task.o.NewHeaders(); err != nil {
+	if s.header, err = f.task.o.NewHeaderConverter(); err != nil {
 		return nil, err
 	}
 	if f.task.o.NewChain != nil {
@@ -93,40 +93,40 @@ func (f *feed) runTransform(s *transformStage) {
 func (s *transformStage) process(ctx context.Context, c *chunk) error {
 	s.spans, s.headers = s.spans[:0], s.headers[:0]
 	for i := range c.batch.Rows {
-		c.batch.Rows[i].Origin = uint32(i) // unique, unlike the plugin's: a dead letter is of one row
+		c.batch.Rows[i].RowIndex = uint32(i) // unique, unlike the plugin's: a dead letter is of one row
 	}
-	s.feed.task.o.Tap.Before(s.feed.task.o.Task, s.feed.name, &c.batch)
+	s.feed.task.o.Observer.Observe(s.feed.task.o.Task, s.feed.name, &c.batch)
 	if s.chain != nil && len(c.batch.Rows) > 0 {
-		workCtx, endTransform := s.feed.task.count.transform.Work(ctx)
-		span := c.origin.span.Child("transform", tracing.Internal)
+		workCtx, endTransform := s.feed.task.count.transform.Track(ctx)
+		span := c.origin.span.StartChild("transform", tracing.Internal)
 		rowErrors, err := s.feed.task.o.Retry.Transform(workCtx, s.chain.Apply, &c.batch, func(failure error) {
-			s.feed.task.count.errors.Count()
-			s.feed.task.o.Tally.Retries.Add(1)
+			s.feed.task.count.errors.Add()
+			s.feed.task.o.Metrics.Retries.Add(1)
 			s.feed.log.Warn("transforms failed and are tried again", "page", c.origin.request, "error", failure)
 		})
 		endTransform()
-		span.Number("culvert.rows", int64(len(c.batch.Rows)))
+		span.SetInt("culvert.rows", int64(len(c.batch.Rows)))
 		span.End(err)
 		if err != nil {
 			return fmt.Errorf("%s: transforms: %w", c.origin.request, err)
 		}
 		for i := range rowErrors {
-			err := s.rejectRow(ctx, c, rowErrors[i].Origin, task.AtTransforms, task.RowFault{RowFault: &rowErrors[i]})
+			err := s.rejectRow(ctx, c, rowErrors[i].RowIndex, task.StageTransforms, task.RowError{Row: &rowErrors[i]})
 			if err != nil {
 				return err
 			}
 		}
 	}
-	if l := c.origin.replayed; l != nil && !l.Parts.Whole() && len(c.batch.Rows) > 0 {
-		if err := l.Parts.Fits(uint32(len(c.batch.Rows))); err != nil {
-			if err := s.rejectRow(ctx, c, c.batch.Rows[0].Origin, task.AtTransforms, err); err != nil {
+	if l := c.origin.replayed; l != nil && !l.Rows.IsAll() && len(c.batch.Rows) > 0 {
+		if err := l.Rows.CheckTotal(uint32(len(c.batch.Rows))); err != nil {
+			if err := s.rejectRow(ctx, c, c.batch.Rows[0].RowIndex, task.StageTransforms, err); err != nil {
 				return err
 			}
 			c.batch.Rows = c.batch.Rows[:0]
 		}
 	}
-	s.feed.task.count.convert.Begin()
-	defer s.feed.task.count.convert.End()
+	s.feed.task.count.convert.Start()
+	defer s.feed.task.count.convert.Stop()
 	if err := s.convert(ctx, c); err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (c *chunk) pageRow(at uint32) uint32 {
 func (s *transformStage) countRowError(c *chunk, at uint32, stage task.ErrorStage, err error) error {
 	t, row := s.feed.task, c.pageRow(at)
 	rowErr := fmt.Errorf("%s: %w", c.origin.request, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
-	return t.o.Refuse(&t.count.errors, rowErr, func() {
+	return t.o.HandleError(&t.count.errors, rowErr, func() {
 		s.feed.logSkipped(c.origin.request, row, stage, err, func() []any { return about(c, at) })
 	})
 }
@@ -155,9 +155,9 @@ func (s *transformStage) rejectRow(ctx context.Context, c *chunk, at uint32, sta
 	if err := s.countRowError(c, at, stage, err); err != nil {
 		return err
 	}
-	var parts task.Parts
+	var parts task.RowSubset
 	if c.origin.replayed != nil {
-		parts = c.origin.replayed.Parts
+		parts = c.origin.replayed.Rows
 	}
 	return s.rowToDLQ(ctx, c, at, c.pageRow(at), stage, parts, err)
 }
@@ -169,7 +169,7 @@ func (s *transformStage) startRow(ctx context.Context, c *chunk, at uint32) erro
 	if len(w.rejected) == 0 {
 		return nil
 	}
-	return s.rowToDLQ(ctx, c, w.at, c.pageRow(w.at), w.stage, task.PartsOf(w.parts, w.rejected), w.err)
+	return s.rowToDLQ(ctx, c, w.at, c.pageRow(w.at), w.stage, task.NewRowSubset(w.parts, w.rejected), w.err)
 }
 
 func (s *transformStage) convert(ctx context.Context, c *chunk) error {
@@ -183,14 +183,14 @@ func (s *transformStage) convert(ctx context.Context, c *chunk) error {
 				return err
 			}
 		}
-		if at := c.batch.Rows[i].Origin; at != s.row.at {
+		if at := c.batch.Rows[i].RowIndex; at != s.row.at {
 			if err := s.startRow(ctx, c, at); err != nil {
 				return err
 			}
 		}
 		part := s.row.parts
 		s.row.parts++
-		if l := c.origin.replayed; l != nil && !l.Parts.Has(part) {
+		if l := c.origin.replayed; l != nil && !l.Rows.Contains(part) {
 			continue // delivered before
 		}
 		if topic := c.batch.Rows[i].Topic; i == 0 || topic != c.batch.Rows[i-1].Topic {
@@ -268,18 +268,18 @@ func (s *transformStage) convertRow(ctx context.Context, c *chunk, i int) (sp re
 		maxBytes -= headerOverhead + len(c.origin.traceHeader.Key) + len(c.origin.traceHeader.Value)
 	}
 	if c.out, sp.keyNull, err = s.key.Encode(ctx, c.out, maxBytes, topic, b, r.Key); err != nil {
-		return sp, task.AtKeyConverter, s.tooLarge(err)
+		return sp, task.StageKeyConverter, s.tooLarge(err)
 	}
 	sp.keyEnd, sp.value = len(c.out), len(c.out)
 	maxBytes -= sp.keyEnd - sp.key
 	if c.out, sp.valueNull, err = s.value.Encode(ctx, c.out, maxBytes, topic, b, r.Value); err != nil {
-		return sp, task.AtValueConverter, s.tooLarge(err)
+		return sp, task.StageValueConverter, s.tooLarge(err)
 	}
 	sp.valueEnd, sp.headers = len(c.out), len(s.headers)
 	maxBytes -= sp.valueEnd - sp.value
-	if r.Headers.Form == wit.Raw {
+	if r.Headers.Encoding == wit.Raw {
 		if err := s.convertHeaders(ctx, c, topic, r.Headers, maxBytes); err != nil {
-			return sp, task.AtHeaderConverter, s.tooLarge(err)
+			return sp, task.StageHeaderConverter, s.tooLarge(err)
 		}
 	}
 	sp.headerCount = len(s.headers) - sp.headers
@@ -294,12 +294,12 @@ func (s *transformStage) tooLarge(err error) error {
 		"producer.max.request.size sets", err, s.feed.task.o.MaxRecordBytes-recordOverhead)
 }
 
-func (s *transformStage) convertHeaders(ctx context.Context, c *chunk, topic string, block wit.Datum,
+func (s *transformStage) convertHeaders(ctx context.Context, c *chunk, topic string, block wit.ValueSlice,
 	maxBytes int) (err error) {
 	if int64(block.Size) > 2*int64(maxBytes) {
 		return headersTooLarge() // the encoded size differs slightly
 	}
-	if s.parsed, err = datum.Headers(s.parsed[:0], c.batch.Bytes(block)); err != nil {
+	if s.parsed, err = connectdata.Headers(s.parsed[:0], c.batch.Bytes(block)); err != nil {
 		return err
 	}
 	for i := range s.parsed {
@@ -340,7 +340,8 @@ func (s *transformStage) buildRecords(rows, c *chunk) {
 			r.Value = c.out[sp.value:sp.valueEnd:sp.valueEnd]
 		}
 		headers := s.headers[sp.headers : sp.headers+sp.headerCount]
-		carries := carries && !slices.ContainsFunc(headers, func(h headerSpan) bool { return tracing.IsParent(h.name) })
+		carries := carries && !slices.ContainsFunc(headers,
+			func(h headerSpan) bool { return tracing.IsTraceHeader(h.name) })
 		count := len(headers)
 		if carries {
 			count++
@@ -364,7 +365,7 @@ func (s *transformStage) buildRecords(rows, c *chunk) {
 // about describes the record of a row, for errors.log.include.messages.
 func about(c *chunk, at uint32) []any {
 	for i := range c.batch.Rows {
-		if r := &c.batch.Rows[i]; r.Origin == at && int(r.Topic) < len(c.batch.Topics) {
+		if r := &c.batch.Rows[i]; r.RowIndex == at && int(r.Topic) < len(c.batch.Topics) {
 			return []any{"topic", c.batch.Topics[r.Topic], "timestamp", r.Timestamp}
 		}
 	}

@@ -12,11 +12,11 @@ import (
 
 // upgrade switches to another version of the plugin at a page boundary if one is opened and fits.
 func (f *feed) upgrade(ctx context.Context) error {
-	return f.upgradeWith(ctx, f.task.plugin.AdoptOpened)
+	return f.upgradeWith(ctx, f.task.plugin.UpgradeIfOpened)
 }
 
 func (f *feed) upgradeWaiting(ctx context.Context) error {
-	return f.upgradeWith(ctx, f.task.plugin.Adopt)
+	return f.upgradeWith(ctx, f.task.plugin.Upgrade)
 }
 
 func (f *feed) upgradeWith(ctx context.Context, get func(context.Context) (*openedVersion, error)) error {
@@ -52,16 +52,16 @@ func (t *Task) compatible(ctx context.Context, o *openedVersion) error {
 	return nil
 }
 
-func (f *feed) fitsVersion(ctx context.Context, o *openedVersion, at []wit.Field) (index uint32, err error) {
+func (f *feed) fitsVersion(ctx context.Context, o *openedVersion, at []wit.OffsetEntry) (index uint32, err error) {
 	if index, err = o.feedOf(f.partition); err != nil {
 		return 0, err
 	}
 	w := &o.feeds[index]
 	if prior := f.currentFingerprint(); w.Fingerprint != prior {
-		switch w.Changed {
-		case wit.ChangedReload:
+		switch w.OnMismatch {
+		case wit.MismatchReload:
 			return index, nil // the offset is not used
-		case wit.ChangedFail:
+		case wit.MismatchFail:
 			return 0, fmt.Errorf("its offsets belong to something else (%s)", describeDiff(prior, w.Fingerprint))
 		}
 	}
@@ -75,7 +75,7 @@ func (f *feed) fitsVersion(ctx context.Context, o *openedVersion, at []wit.Field
 }
 
 // feedOf finds a feed by its partition, which identifies it in all versions.
-func (o *openedVersion) feedOf(partition []wit.Field) (index uint32, err error) {
+func (o *openedVersion) feedOf(partition []wit.OffsetEntry) (index uint32, err error) {
 	i := slices.IndexFunc(o.feeds, func(w wit.Feed) bool { return sameFields(w.Partition, partition) })
 	if i < 0 {
 		return 0, errors.New("it has no such feed: a change of feeds needs a restart of the task")
@@ -99,12 +99,12 @@ func (f *feed) switchTo(ctx context.Context, o *openedVersion) error {
 // previous offset remains valid.
 func (f *feed) changeFingerprint(w *wit.Feed) {
 	f.log.Info("the query of the feed has changed", "changed", describeDiff(f.currentFingerprint(), w.Fingerprint),
-		"read again", w.Changed == wit.ChangedReload)
+		"read again", w.OnMismatch == wit.MismatchReload)
 	f.mu.Lock()
 	f.fingerprint = w.Fingerprint
 	f.mu.Unlock()
-	if w.Changed == wit.ChangedReload {
-		f.position = position{fields: []wit.Field{}}
+	if w.OnMismatch == wit.MismatchReload {
+		f.position = position{fields: []wit.OffsetEntry{}}
 		f.pageStart = f.position.fields
 		f.setBoundary(f.pageStart)
 	}

@@ -45,7 +45,7 @@ func (e *ear) send(t *testing.T, target, ident string) {
 // mustWake hands a wake to a feed, which must take it.
 func mustWake(t *testing.T, f *feed, token string) {
 	t.Helper()
-	_, err := f.enqueue(&wit.Wake{Token: token})
+	_, err := f.enqueue(&wit.Trigger{Token: token})
 	require.NoError(t, err)
 }
 
@@ -96,17 +96,17 @@ func TestNotifications(t *testing.T) {
 	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
 		r.causes = nil
 		p := w.task.Progress()
-		if f := p.Feeds[0]; f.Subscribed == nil || f.LastNotified != nil || !p.Told.Equal(*f.Subscribed) {
+		if f := p.Feeds[0]; f.Subscribed == nil || f.LastNotified != nil || !p.LastNotified.Equal(*f.Subscribed) {
 			t.Errorf("nothing came; subscribed at %s, told at %s and at %s of all feeds", f.Subscribed, f.LastNotified,
-				p.Told)
+				p.LastNotified)
 		}
 		e.send(t, "x", "")
 		synctest.Wait()
 		assert.Equal(t, []string{"wake x"}, r.causes)
 		p = w.task.Progress()
 		if at := p.Feeds[0].LastNotified; at == nil || !at.Equal(time.UnixMilli(time.Now().UnixMilli())) ||
-			!p.Told.Equal(*at) {
-			t.Errorf("told at %s and at %s of all feeds, it is %s", at, p.Told, time.Now())
+			!p.LastNotified.Equal(*at) {
+			t.Errorf("told at %s and at %s of all feeds, it is %s", at, p.LastNotified, time.Now())
 		}
 		time.Sleep(time.Second) // it is stored, too
 		r.causes = nil
@@ -115,9 +115,9 @@ func TestNotifications(t *testing.T) {
 			runtest.Pass(time.Second)
 		}
 		assert.Equal(t, []string{"wake y"}, r.causes, "a notification that comes three times")
-		var pluginErr *wit.Fault
+		var pluginErr *wit.Error
 		if err := e.take(t.Context(), wit.Notification{}); !errors.As(err, &pluginErr) ||
-			pluginErr.Kind != wit.FaultData {
+			pluginErr.Kind != wit.ErrorData {
 			t.Errorf("expected a fault of the data, found %v", err)
 		}
 	})
@@ -236,14 +236,14 @@ func TestLostSubscriptionAndAKill(t *testing.T) {
 func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
 	old := emptyFeed(&Task{}, nil)
 	old.notifications.subscriptionDigest, old.notifications.currentDigest = "1", "2"
-	served, err := old.enqueue(&wit.Wake{Token: "x", Ident: "1", Hold: true})
+	served, err := old.enqueue(&wit.Trigger{Token: "x", Ident: "1", AnswerWhenStored: true})
 	if token, _ := old.nextTrigger(); token != "x" || err != nil {
 		t.Fatal(token, err)
 	}
 	mustWake(t, old, "y")
 	again := emptyFeed(&Task{}, nil)
 	again.notifications.subscriptionDigest = "1"
-	again.position = position{fields: []wit.Field{wit.IntegerField("page", 1)}}
+	again.position = position{fields: []wit.OffsetEntry{wit.IntegerEntry("page", 1)}}
 	again.moveStateFrom(old)
 	mustWake(t, old, "z") // of somebody who has found the old one just before
 	var tokens []string
@@ -275,7 +275,7 @@ func TestSnapshotDoesNotSwallowATrigger(t *testing.T) {
 				return
 			}
 			assert.NoError(t, w.task.Snapshot("feed0", "now"))
-			if _, err := w.task.findFeed("feed0").enqueue(&wit.Wake{Token: "y"}); err != nil {
+			if _, err := w.task.findFeed("feed0").enqueue(&wit.Trigger{Token: "y"}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -349,9 +349,9 @@ func TestSnapshotBeforeDeferredReads(t *testing.T) {
 
 // Notifications that wait are bounded, by what they ask for and by their idents.
 func TestWaitingNotificationsAreBounded(t *testing.T) {
-	for name, one := range map[string]func(i int) *wit.Wake{
-		"tokens": func(i int) *wit.Wake { return &wit.Wake{Token: strconv.Itoa(i)} },
-		"idents": func(i int) *wit.Wake { return &wit.Wake{Token: "delta", Ident: strconv.Itoa(i)} },
+	for name, one := range map[string]func(i int) *wit.Trigger{
+		"tokens": func(i int) *wit.Trigger { return &wit.Trigger{Token: strconv.Itoa(i)} },
+		"idents": func(i int) *wit.Trigger { return &wit.Trigger{Token: "delta", Ident: strconv.Itoa(i)} },
 	} {
 		f := emptyFeed(&Task{}, nil)
 		for i := range maxTriggers {
@@ -496,7 +496,7 @@ func TestRepeatedTriggersAreBounded(t *testing.T) {
 		for i := range maxTriggers {
 			mustWake(t, f, strconv.Itoa(i))
 		}
-		if _, err := f.enqueue(&wit.Wake{Token: "one more"}); !errors.Is(err, notify.ErrBusy) {
+		if _, err := f.enqueue(&wit.Trigger{Token: "one more"}); !errors.Is(err, notify.ErrBusy) {
 			t.Errorf("expected that the next one is to be sent again, found %v", err)
 		}
 	})

@@ -57,8 +57,8 @@ func (s *Span) Header() kgo.RecordHeader {
 	return kgo.RecordHeader{Key: parentHeader, Value: []byte(c.parent)}
 }
 
-// IsParent reports whether a record header is a trace context.
-func IsParent(name string) bool { return name == parentHeader }
+// IsTraceHeader reports whether a record header is a trace context.
+func IsTraceHeader(name string) bool { return name == parentHeader }
 
 // links collects the distinct spans of records, in order; invalid trace contexts are ignored.
 type links struct {
@@ -89,8 +89,8 @@ func (l *links) add(r *kgo.Record) {
 	}
 }
 
-// Batch starts the span of a batch of records whose first one arrived at since.
-func (t *Tracer) Batch(since time.Time, records iter.Seq[*kgo.Record]) *Span {
+// StartBatch starts the span of a batch of records whose first one arrived at since.
+func (t *Tracer) StartBatch(since time.Time, records iter.Seq[*kgo.Record]) *Span {
 	if t == nil {
 		return nil
 	}

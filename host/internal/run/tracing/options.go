@@ -29,9 +29,9 @@ type Options struct {
 	// Service is the service name of the spans. Empty means that of OTEL_RESOURCE_ATTRIBUTES, otherwise culvert.
 	Service string
 	// Sampler is one of [samplers], Argument its ratio.
-	Sampler, Argument string
-	// Strike removes secrets from texts. The default removes nothing.
-	Strike func(string) string
+	Sampler, SamplerArg string
+	// Redact removes secrets from texts. The default removes nothing.
+	Redact func(string) string
 }
 
 // samplers are the values of OTEL_TRACES_SAMPLER.
@@ -40,9 +40,9 @@ var samplers = []string{"always_on", "always_off", "traceidratio", "parentbased_
 
 const tracesPath = "v1/traces"
 
-// Endpoint returns the URL of a collector's traces, as OTEL_EXPORTER_OTLP_ENDPOINT specifies.
-func Endpoint(base string) (string, error) {
-	u, err := Exact(base)
+// TracesEndpoint returns the URL of a collector's traces, as OTEL_EXPORTER_OTLP_ENDPOINT specifies.
+func TracesEndpoint(base string) (string, error) {
+	u, err := CheckEndpoint(base)
 	if err != nil {
 		return "", err
 	}
@@ -50,9 +50,10 @@ func Endpoint(base string) (string, error) {
 	return at.JoinPath(tracesPath).String(), nil
 }
 
-// Exact checks a URL that is used unchanged, as OTEL_EXPORTER_OTLP_TRACES_ENDPOINT specifies. The error does not quote
+// CheckEndpoint checks a URL that is used unchanged, as OTEL_EXPORTER_OTLP_TRACES_ENDPOINT specifies. The
+// error does not quote
 // it, because it may contain a password.
-func Exact(endpoint string) (string, error) {
+func CheckEndpoint(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return "", errors.New("expected http://HOST:PORT or https://HOST:PORT")
@@ -83,10 +84,10 @@ func ParseHeaders(text string) (http.Header, error) {
 func (o Options) sampler() (sdk.Sampler, error) {
 	ratio := func() (sdk.Sampler, error) {
 		share := 1.0
-		if o.Argument != "" {
+		if o.SamplerArg != "" {
 			var err error
-			if share, err = strconv.ParseFloat(o.Argument, 64); err != nil || !(share >= 0 && share <= 1) {
-				return nil, fmt.Errorf("expected a ratio from 0 to 1, found %q", o.Argument)
+			if share, err = strconv.ParseFloat(o.SamplerArg, 64); err != nil || !(share >= 0 && share <= 1) {
+				return nil, fmt.Errorf("expected a ratio from 0 to 1, found %q", o.SamplerArg)
 			}
 		}
 		return sdk.TraceIDRatioBased(share), nil
@@ -118,8 +119,8 @@ func (o Options) CheckSampler() error {
 	return err
 }
 
-// CheckTrust validates the certificates.
-func (o Options) CheckTrust() error {
+// CheckCertificate validates the certificates.
+func (o Options) CheckCertificate() error {
 	_, err := o.tlsConfig()
 	return err
 }

@@ -62,7 +62,7 @@ func New(ctx context.Context, o Options, instance, version string, log *slog.Log
 	}
 	p := sdk.NewTracerProvider(sdk.WithSpanProcessor(newBoundedProcessor(e, o.Timeout)),
 		sdk.WithSampler(sampler), sdk.WithResource(res))
-	redact := o.Strike
+	redact := o.Redact
 	if redact == nil {
 		redact = func(text string) string { return text }
 	}
@@ -119,16 +119,16 @@ func (t *Tracer) start(ctx context.Context, name string, o ...trace.SpanStartOpt
 	return s
 }
 
-// Child starts a child span.
-func (s *Span) Child(name string, kind Kind) *Span {
+// StartChild starts a child span.
+func (s *Span) StartChild(name string, kind Kind) *Span {
 	if s == nil {
 		return nil
 	}
 	return s.tracer.start(s.ctx, name, trace.WithSpanKind(kind))
 }
 
-// Past adds a child that has ended; work is how long it was active between from and to.
-func (s *Span) Past(name string, from, to time.Time, work time.Duration) {
+// AddPastChild adds a child that has ended; work is how long it was active between from and to.
+func (s *Span) AddPastChild(name string, from, to time.Time, work time.Duration) {
 	if s == nil || from.IsZero() {
 		return
 	}
@@ -137,50 +137,50 @@ func (s *Span) Past(name string, from, to time.Time, work time.Duration) {
 	part.End(trace.WithTimestamp(to))
 }
 
-// Task sets the connector and the task.
-func (s *Span) Task(connector string, task int) {
-	s.Name("culvert.connector", connector)
-	s.Number("culvert.task", int64(task))
+// SetTask sets the connector and the task.
+func (s *Span) SetTask(connector string, task int) {
+	s.SetString("culvert.connector", connector)
+	s.SetInt("culvert.task", int64(task))
 }
 
-// Request starts the span of a request to a service. Its target is without secrets, as in the log.
-func (s *Span) Request(name string, r *wit.Request) *Span {
+// StartRequest starts the span of a request to a service. Its target is without secrets, as in the log.
+func (s *Span) StartRequest(name string, r *wit.Request) *Span {
 	if s == nil {
 		return nil
 	}
-	part := s.Child(name, Client)
-	part.Text("http.request.method", r.Method)
-	part.Text("culvert.request.target", transport.LoggedTarget(r.Target))
+	part := s.StartChild(name, Client)
+	part.SetRedacted("http.request.method", r.Method)
+	part.SetRedacted("culvert.request.target", transport.LoggedTarget(r.Target))
 	return part
 }
 
-// Answered sets the status of a response; from 400 on it is an error, as in OpenTelemetry's conventions for clients.
-func (s *Span) Answered(status uint16) {
+// SetStatus sets the status of a response; from 400 on it is an error, as in OpenTelemetry's conventions for clients.
+func (s *Span) SetStatus(status uint16) {
 	if s == nil {
 		return
 	}
-	s.Number("http.response.status_code", int64(status))
+	s.SetInt("http.response.status_code", int64(status))
 	if status >= 400 {
 		s.span.SetStatus(codes.Error, "")
 	}
 }
 
-// Name sets an attribute that contains no secret.
-func (s *Span) Name(key, value string) {
+// SetString sets an attribute that contains no secret.
+func (s *Span) SetString(key, value string) {
 	if s != nil {
 		s.span.SetAttributes(attribute.String(key, truncate(value)))
 	}
 }
 
-// Text sets an attribute without its secrets.
-func (s *Span) Text(key, value string) {
+// SetRedacted sets an attribute without its secrets.
+func (s *Span) SetRedacted(key, value string) {
 	if s != nil {
-		s.Name(key, s.tracer.redact(value))
+		s.SetString(key, s.tracer.redact(value))
 	}
 }
 
-// Number sets a number.
-func (s *Span) Number(key string, value int64) {
+// SetInt sets a number.
+func (s *Span) SetInt(key string, value int64) {
 	if s != nil {
 		s.span.SetAttributes(attribute.Int64(key, value))
 	}

@@ -47,7 +47,7 @@ type Options struct {
 	BatchRows int
 	// Aside means that the chain belongs to none of its connector's tasks: it keeps its plugin versions, and its calls
 	// do not count for a version on trial.
-	Aside bool
+	Isolated bool
 }
 
 // maxGrowth bounds the bytes that the plugins of one group may add to a batch over several calls, each of which is
@@ -63,7 +63,7 @@ type Chain struct {
 	logger *slog.Logger
 	// input are the rows of the last call.
 	input  []wit.Row
-	faults []wit.RowFault
+	faults []wit.RowError
 	// The fields below are buffers.
 	piece, matched record.Batch
 	unmatched, out []wit.Row
@@ -126,7 +126,7 @@ func (c *Chain) bind(o Options) error {
 				stage.condition = s.Predicate.Settings
 				b.Close()
 			} else {
-				predicate = &preparedStages{binding: b, isolated: o.Aside,
+				predicate = &preparedStages{binding: b, isolated: o.Isolated,
 					stages: []boundStage{{Stage: wit.Stage{Component: s.Predicate.Class},
 						settings: s.Predicate.Settings}}}
 			}
@@ -138,7 +138,7 @@ func (c *Chain) bind(o Options) error {
 			continue
 		}
 		c.groups = append(c.groups, group{first: i, aliases: []string{s.Alias}, condition: predicate, negate: s.Negate,
-			chain: &preparedStages{binding: binding, version: s.Version, isolated: o.Aside,
+			chain: &preparedStages{binding: binding, version: s.Version, isolated: o.Isolated,
 				stages: []boundStage{stage}}})
 	}
 	return nil
@@ -180,14 +180,14 @@ func (c *Chain) Status() map[string]plugin.Status {
 // After an error b is undefined.
 //
 // Newer plugin versions take over at the start of a call if they can prepare the same stages.
-func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, error) {
+func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error) {
 	if len(c.groups) == 0 {
 		return nil, nil
 	}
 	c.input = append(c.input[:0], b.Rows...)
 	c.faults = c.faults[:0]
 	for i := range b.Rows {
-		b.Rows[i].Origin = uint32(i)
+		b.Rows[i].RowIndex = uint32(i)
 	}
 	for i := range c.groups {
 		g := &c.groups[i]
@@ -199,21 +199,21 @@ func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, err
 			return nil, fmt.Errorf("transforms.%s: %w", strings.Join(g.aliases, ", transforms."), err)
 		}
 	}
-	slices.SortStableFunc(c.faults, func(a, b wit.RowFault) int { return int(a.Origin) - int(b.Origin) })
-	c.faults = slices.CompactFunc(c.faults, func(a, b wit.RowFault) bool { return a.Origin == b.Origin })
+	slices.SortStableFunc(c.faults, func(a, b wit.RowError) int { return int(a.RowIndex) - int(b.RowIndex) })
+	c.faults = slices.CompactFunc(c.faults, func(a, b wit.RowError) bool { return a.RowIndex == b.RowIndex })
 	if len(c.faults) > 0 {
 		b.Rows = slices.DeleteFunc(b.Rows, c.hasFailed)
 	}
 	for i := range b.Rows {
-		b.Rows[i].Origin = c.input[b.Rows[i].Origin].Origin
+		b.Rows[i].RowIndex = c.input[b.Rows[i].RowIndex].RowIndex
 	}
 	return c.faults, nil
 }
 
 // hasFailed reports whether another result of the same input row has failed.
 func (c *Chain) hasFailed(r wit.Row) bool {
-	_, found := slices.BinarySearchFunc(c.faults, r.Origin,
-		func(f wit.RowFault, origin uint32) int { return cmp.Compare(f.Origin, origin) })
+	_, found := slices.BinarySearchFunc(c.faults, r.RowIndex,
+		func(f wit.RowError, origin uint32) int { return cmp.Compare(f.RowIndex, origin) })
 	return found
 }
 
@@ -277,7 +277,7 @@ func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) erro
 	failed := map[uint32]bool{}
 	before := len(c.faults)
 	for _, f := range faults {
-		failed[f.Origin] = true
+		failed[f.RowIndex] = true
 		f.Stage = uint32(g.first)
 		c.faults = append(c.faults, f)
 	}
@@ -286,8 +286,8 @@ func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) erro
 	matched.Rows = matched.Rows[:0]
 	c.unmatched, c.rowIndexes = c.unmatched[:0], c.rowIndexes[:0]
 	for i, row := range b.Rows {
-		c.rowIndexes = append(c.rowIndexes, row.Origin)
-		row.Origin = uint32(i) // unique, unlike the index of the input row
+		c.rowIndexes = append(c.rowIndexes, row.RowIndex)
+		row.RowIndex = uint32(i) // unique, unlike the index of the input row
 		switch {
 		case len(faults) > 0 && failed[uint32(i)]:
 		case matches[i] != g.negate:
@@ -304,17 +304,17 @@ func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) erro
 	b.Topics, b.Data, b.Held = matched.Topics, matched.Data, matched.Held
 	b.Rows = merge(b.Rows[:0], matched.Rows, c.unmatched)
 	for i := range b.Rows {
-		b.Rows[i].Origin = c.rowIndexes[b.Rows[i].Origin]
+		b.Rows[i].RowIndex = c.rowIndexes[b.Rows[i].RowIndex]
 	}
 	for i := range c.faults[before:] {
 		f := &c.faults[before+i]
-		f.Origin = c.rowIndexes[f.Origin]
+		f.RowIndex = c.rowIndexes[f.RowIndex]
 	}
 	return nil
 }
 
 // testRows tests the predicate on each row. Errors have positions in b; rows that trap it are found by bisection (P32).
-func (c *Chain) testRows(ctx context.Context, g *group, b *record.Batch) (matches []bool, faults []wit.RowFault,
+func (c *Chain) testRows(ctx context.Context, g *group, b *record.Batch) (matches []bool, faults []wit.RowError,
 	err error) {
 	matches, faults, err = g.condition.test(ctx, b)
 	for g.condition.retry(ctx, err) {
@@ -325,7 +325,7 @@ func (c *Chain) testRows(ctx context.Context, g *group, b *record.Batch) (matche
 	case !ok || ctx.Err() != nil:
 		return matches, faults, err
 	case len(b.Rows) == 1:
-		return []bool{false}, []wit.RowFault{c.trapError(g, 0, trap)}, nil
+		return []bool{false}, []wit.RowError{c.trapError(g, 0, trap)}, nil
 	}
 	rows, middle := b.Rows, len(b.Rows)/2
 	defer func() { b.Rows = rows }()
@@ -336,7 +336,7 @@ func (c *Chain) testRows(ctx context.Context, g *group, b *record.Batch) (matche
 	b.Rows = rows[middle:]
 	more, others, err := c.testRows(ctx, g, b)
 	for i := range others {
-		others[i].Origin += uint32(middle)
+		others[i].RowIndex += uint32(middle)
 	}
 	return append(matches, more...), append(faults, others...), err
 }
@@ -344,7 +344,7 @@ func (c *Chain) testRows(ctx context.Context, g *group, b *record.Batch) (matche
 // merge merges two lists that are sorted by row index and have none in common.
 func merge(dst, a, b []wit.Row) []wit.Row {
 	for len(a) > 0 && len(b) > 0 {
-		if a[0].Origin < b[0].Origin {
+		if a[0].RowIndex < b[0].RowIndex {
 			dst, a = append(dst, a[0]), a[1:]
 		} else {
 			dst, b = append(dst, b[0]), b[1:]
@@ -357,7 +357,7 @@ func merge(dst, a, b []wit.Row) []wit.Row {
 // alone: these fail (P32).
 func (c *Chain) bisect(ctx context.Context, g *group, b *record.Batch, trap *plugin.Trap) error {
 	if len(b.Rows) == 1 {
-		c.faults = append(c.faults, c.trapError(g, b.Rows[0].Origin, trap))
+		c.faults = append(c.faults, c.trapError(g, b.Rows[0].RowIndex, trap))
 		b.Rows = b.Rows[:0]
 		return nil
 	}
@@ -374,10 +374,10 @@ func (c *Chain) bisect(ctx context.Context, g *group, b *record.Batch, trap *plu
 	return nil
 }
 
-func (c *Chain) trapError(g *group, origin uint32, trap *plugin.Trap) wit.RowFault {
+func (c *Chain) trapError(g *group, origin uint32, trap *plugin.Trap) wit.RowError {
 	c.logger.Error("a row trapped a plugin", "transforms", g.aliases, "error", trap)
-	return wit.RowFault{Origin: origin, Stage: uint32(g.first), ErrorClass: trapClass,
-		Fault: wit.Fault{Kind: wit.FaultInternal, Message: trap.Error()}}
+	return wit.RowError{RowIndex: origin, Stage: uint32(g.first), ErrorClass: trapClass,
+		Error: wit.Error{Kind: wit.ErrorInternal, Message: trap.Error()}}
 }
 
 const trapClass = "org.apache.kafka.connect.errors.ConnectException"

@@ -77,29 +77,29 @@ func (p *preparedStages) upgrade(ctx context.Context) {
 
 // retry reports whether to repeat a failed call, with another version if a version on trial failed.
 func (p *preparedStages) retry(ctx context.Context, err error) bool {
-	if err == nil || p.isolated || ctx.Err() != nil || !p.binding.Again(err) {
+	if err == nil || p.isolated || ctx.Err() != nil || !p.binding.ShouldRetry(err) {
 		return false
 	}
 	p.upgrade(ctx)
 	return true
 }
 
-func (p *preparedStages) apply(ctx context.Context, b *record.Batch) (faults []wit.RowFault, err error) {
+func (p *preparedStages) apply(ctx context.Context, b *record.Batch) (faults []wit.RowError, err error) {
 	p.rowIndexes = p.rowIndexes[:0]
 	for i := range b.Rows {
-		p.rowIndexes = append(p.rowIndexes, b.Rows[i].Origin)
+		p.rowIndexes = append(p.rowIndexes, b.Rows[i].RowIndex)
 	}
 	err = p.do(ctx, func(i *plugin.Instance) error {
 		faults, err = i.Apply(ctx, p.context, b)
 		return err
 	})
 	for i := range faults {
-		faults[i].Origin = p.rowIndexes[faults[i].Origin]
+		faults[i].RowIndex = p.rowIndexes[faults[i].RowIndex]
 	}
 	return faults, err
 }
 
-func (p *preparedStages) test(ctx context.Context, b *record.Batch) (matches []bool, faults []wit.RowFault, err error) {
+func (p *preparedStages) test(ctx context.Context, b *record.Batch) (matches []bool, faults []wit.RowError, err error) {
 	err = p.do(ctx, func(i *plugin.Instance) error {
 		matches, faults, err = i.Test(ctx, p.context, b)
 		return err
