@@ -4,7 +4,7 @@
 // A [Task] reads batches (batchreader.go), which its dispatcher encodes and sends as deliveries, in lanes by ordering
 // key (dispatch.go, queue.go, batch.go). Their results settle, reject, retry or check rows.
 //
-//   - task.go, run.go: options, the task and its run. code.go: the interfaces of plugin, client, chain and consumer.
+//   - options.go, task.go, run.go: the task and its run. code.go: the interfaces of plugin, client, chain and consumer.
 //   - encode.go, deliver.go, results.go, row.go, deadletter.go: a delivery, from its rows to their results.
 //   - indoubt.go, indoubtrecords.go, errors.go: rows whose outcome is unknown.
 //   - tracker.go, ledger.go, partition.go: what is settled, announced and committed, as a value with events.
@@ -15,5 +15,5 @@
 // non-repeatable request is repeated only after its outcome is known, or an operator has decided so. What was settled
 // of a revoked partition is not written again by its next owner.
 //
-// Lock order: Task.committing, offsetTracker.mu, then Uncertain.mu or Settled.mu.
+// Lock order: Task.committing, offsetTracker.mu, then InDoubtRecords.mu or RevokedPartitions.mu.
 package sink

@@ -536,9 +536,10 @@ func newWorldOf(w *writer, plugin Writer) *world {
 	x := &world{group: newGroup(), versions: runtest.Running[Writer](code(w.version, plugin)),
 		service: &service{retry: transport.Retry{Max: &times, MinBackoff: time.Second, MaxBackoff: time.Second}}}
 	x.o = Options{Connector: "c", Component: "C", Versions: x.versions, Client: x.service,
-		Registry: record.NewRegistry(), NewConsumer: x.group.join,
-		Linger: time.Second, Once: true, CaughtUp: x.group.caughtUp, Logger: slog.New(slog.DiscardHandler),
-		NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil }}
+		Registry: record.NewRegistry(), Once: true, CaughtUp: x.group.caughtUp,
+		Stages: Stages{NewConsumer: x.group.join,
+			NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil }},
+		Limits: Limits{Linger: time.Second}, Telemetry: Telemetry{Logger: slog.New(slog.DiscardHandler)}}
 	return x
 }
 

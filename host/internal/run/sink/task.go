@@ -10,92 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/run/task"
-	"github.com/culvert-project/culvert/host/internal/run/tracing"
-	"github.com/culvert-project/culvert/host/kafka"
-	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
-
-// Options are what a task works with. Fields without a default must be set.
-type Options struct {
-	// Connector and Task name the task in logs.
-	Connector string
-	Task      int
-	// Component is the class that the plugin opens, Settings are the connector's, without passwords.
-	Component string
-	Settings  []wit.Setting
-	Versions  Versions
-	Client    Client
-	Registry  *record.Registry
-	// NewConsumer joins the group. topics are those that the plugin named when it was opened; the connector's own
-	// `topics` go first. The task closes it.
-	NewConsumer func(topics []string, r kafka.Rebalances) (Consumer, error)
-	// AwaitWritable blocks until records that were read may be written. It returns an error if the context ends first.
-	// Nil means that records are never held.
-	AwaitWritable func(ctx context.Context, records []*kgo.Record) error
-	// NewChain makes the transforms; nil: there are none.
-	NewChain func(ctx context.Context) (Chain, error)
-	// NewConverters makes the converters.
-	NewConverters func() (key, value convert.Converter, err error)
-	// NewHeaderConverter makes the converter of headers. Default: SimpleHeaderConverter.
-	NewHeaderConverter func() (convert.Headers, error)
-	// BatchRows and Every bound a batch: it is written when it has so many rows, or so long after its first record
-	// came. Default of Rows: 500. Every 0: what came is not kept waiting.
-	BatchRows int
-	Linger    time.Duration
-	// InFlight is how many requests are under way at the same time. Default 4. Rows of one key never overtake each
-	// other.
-	InFlight int
-	// CommitInterval is how often offsets are committed while a batch is being written; they are also at its end.
-	// Default 1 s.
-	CommitInterval time.Duration
-	// Tolerance is for records that cannot be converted or that the service refuses.
-	task.Tolerance
-	// Retry is for transforms, encodings and deliveries that fail and may do better the next time: for so long they are
-	// tried again, deliveries and encodings as often as the client's settings say in any case.
-	Retry task.RetryPolicy
-	// DeadLetters gets the records of skipped rows before they are settled. Default: they are only logged.
-	DeadLetters DeadLetters
-	// Once is [Task.Finish] from the start. It needs CaughtUp.
-	Once bool
-	// CaughtUp tells whether everything up to the ends that topics had at its first call is committed.
-	CaughtUp func(ctx context.Context) (bool, error)
-	// StopTimeout bounds what a stop may take: requests on their way are waited for so long. Default 5 s.
-	StopTimeout time.Duration
-	// Send and Skip name uncertain records that an operator has looked at, as TOPIC-PARTITION@OFFSET or
-	// TOPIC-PARTITION@FIRST-LAST: those to be sent again, each as often as it is named, and those to be left out.
-	Send, Skip []string
-	// InDoubt is what the tasks of the connector share. Default: the task's own.
-	InDoubt *InDoubtRecords
-	// Revoked is what the tasks of the connector share. Default: the task's own.
-	Revoked *RevokedPartitions
-	// Unmatched is what the tasks of the connector share. Default: nothing is said about topics that records do not
-	// reach.
-	Unmatched *UnmatchedTopics
-	// Metrics is what is counted of the task. Default: the task's own.
-	Metrics *task.Metrics
-	// Observer has rows looked at before transforms. nil: nobody looks.
-	Observer *task.Observer
-	// Tracer makes spans of batches; nil: there are none.
-	Tracer *tracing.Tracer
-	// Logger. Default: discards.
-	Logger *slog.Logger
-
-	// deadLetterOf are the dead letters of a replay, by their records.
-	deadLetterOf map[recordID]task.DeadLetter
-	dryRun       bool // see Replay
-}
-
-// DeadLetters takes records that cannot be written where such records are tolerated.
-type DeadLetters interface {
-	// Send returns nil when the brokers have all of the records. It is called by several goroutines.
-	Send(ctx context.Context, letters []FailedRecord) error
-}
 
 // Task writes the partitions that its consumer owns. Its goroutines run while Run runs.
 type Task struct {
@@ -166,30 +84,18 @@ func (o *openedVersion) updateContext(context []byte) {
 	}
 }
 
-// Progress is what a task has done since it started.
+// Progress is what a task has done since it started. Counts are of rows unless they name something else.
 type Progress struct {
-	// Read records came from Kafka; Written rows are in the service; Ignored ones were to be left out by the
-	// connector's settings.
-	Read, Written, Ignored int64
-	// Batches were encoded, Requests delivered.
-	Batches, Requests int64
-	// Skipped rows could not be written and were tolerated; Faults counts all faults of rows; Again is how often a row
-	// was encoded again.
+	Read, Written, Ignored     int64 // Read counts records
+	Batches, Requests          int64
 	Skipped, Errors, Reencoded int64
-	// Warnings were logged by the plugin about answers of requests that succeeded.
-	Warnings int64
-	// LastError is when the last fault came; zero: none has.
-	LastError time.Time
-	// Unsettled records were read and are not settled.
-	Unsettled int
-	// Partitions are those that the task has of its group.
-	Partitions int
-	// Uncertain records of the connector may have been written, and nobody knows.
-	InDoubt int
-	// Flow is where the time of the last minute went: consume, convert, transform, encode, send, settle.
-	Flow task.Flow
-	// Version of the plugin.
-	Version string
+	Warnings                   int64     // logged by the plugin about successful responses
+	LastError                  time.Time // zero means none
+	Unsettled                  int       // records that were read and are not settled
+	Partitions                 int       // owned by the task
+	InDoubt                    int       // records of the connector whose outcome is unknown
+	Flow                       task.Flow // consume, convert, transform, encode, send, settle
+	Version                    string    // of the plugin
 }
 
 type counters struct {
@@ -204,30 +110,7 @@ const recordSkipped = "record skipped"
 
 // NewTask returns a task that [Task.Run] starts.
 func NewTask(o Options) *Task {
-	if o.BatchRows <= 0 {
-		o.BatchRows = 500
-	}
-	if o.InFlight <= 0 {
-		o.InFlight = 4
-	}
-	if o.CommitInterval <= 0 {
-		o.CommitInterval = time.Second
-	}
-	if o.StopTimeout <= 0 {
-		o.StopTimeout = 5 * time.Second
-	}
-	if o.Metrics == nil {
-		o.Metrics = &task.Metrics{}
-	}
-	if o.InDoubt == nil {
-		o.InDoubt = &InDoubtRecords{}
-	}
-	if o.Revoked == nil {
-		o.Revoked = &RevokedPartitions{}
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.setDefaults()
 	log := o.Logger.With("connector", o.Connector, "task", o.Task)
 	t := &Task{o: o, log: log, tracker: newOffsetTracker(o.Revoked, o.InDoubt, log),
 		count: &counters{startedAt: time.Now()},
