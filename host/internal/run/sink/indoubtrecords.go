@@ -14,8 +14,8 @@ import (
 )
 
 // InDoubtRecords holds the records of a connector whose outcome is unknown. Its tasks share it, because the group
-// assigns a failed task's partitions to another task, which would otherwise send the requests again (P19). A started connector
-// finds the records in the commit metadata. The zero value is ready to use.
+// assigns a failed task's partitions to another task, which would otherwise send the requests again (P19). A started
+// connector finds the records in the commit metadata. The zero value is ready to use.
 type InDoubtRecords struct {
 	mu         sync.Mutex
 	partitions map[topicPartition]*inDoubtPartition

@@ -61,8 +61,8 @@ type Limits struct {
 // ErrorHandling decides about records and requests that fail.
 type ErrorHandling struct {
 	task.Tolerance
-	// Retry is for transforms, encodings and deliveries that fail transiently; the latter two are also repeated as often
-	// as the client's settings allow.
+	// Retry is for transforms, encodings and deliveries that fail transiently; the latter two are also repeated as
+	// often as the client's settings allow.
 	Retry       task.RetryPolicy
 	DeadLetters DeadLetters // receives skipped records before they are settled; nil only logs them
 	// Send and Skip name records in doubt that an operator has checked, as TOPIC-PARTITION@OFFSET or

@@ -63,7 +63,8 @@ func (g *resultHandler) handleRow(row uint32, v wit.RowResult) {
 		g.settleRow(g.out, row, nonRepeatable) // first: a commit in between stores it as settled or in doubt
 		g.resolve(row)
 	case v.Rejected != nil && state.inDoubt != nil:
-		retry, err := g.handleInconclusiveCheck(g.out, row, v.Rejected, isRetriable(v.Rejected, g.task.o.Client.Retry()))
+		retry, err := g.handleInconclusiveCheck(g.out, row, v.Rejected,
+			isRetriable(v.Rejected, g.task.o.Client.Retry()))
 		if !g.addFailure(err) && retry {
 			g.checkRows, g.backoffChecks = append(g.checkRows, row), true
 		}

@@ -181,10 +181,10 @@ func (a *offsetTracker) withCommitted(err error) error {
 		"there on%s", err, p.tp.topic, p.tp.partition, p.committed, exception)
 }
 
-// RevokedPartitions keeps what the tasks of a connector in this process have settled of revoked partitions before it could be
-// committed: when a group's coordinator cannot be reached, its members lose their partitions although no other member
-// owns them. A partition that comes back to one of the tasks continues after what was settled. The zero value is ready
-// to use.
+// RevokedPartitions keeps what the tasks of a connector in this process have settled of revoked partitions before it
+// could be committed: when a group's coordinator cannot be reached, its members lose their partitions although no other
+// member owns them. A partition that comes back to one of the tasks continues after what was settled. The zero value is
+// ready to use.
 type RevokedPartitions struct {
 	mu         sync.Mutex
 	partitions map[topicPartition]revokedPartition

@@ -125,7 +125,8 @@ func TestRowThatGetsTooLarge(t *testing.T) {
 		!strings.Contains(err.Error(), "producer.max.request.size") {
 		t.Errorf("expected the second row, found %v", err)
 	}
-	tolerant, stopTolerant := newHeavy(t, registry, Options{Tolerance: task.Tolerance{TolerateAll: true}},
+	tolerant, stopTolerant := newHeavy(t, registry,
+		Options{ErrorHandling: ErrorHandling{Tolerance: task.Tolerance{TolerateAll: true}}},
 		func(*chunk) {})
 	defer stopTolerant()
 	fill(c)
@@ -176,7 +177,8 @@ func TestPartitionsOfFeeds(t *testing.T) {
 // Conversions end with the feed, and that is no row's fault.
 func TestShapingEndsWithItsContext(t *testing.T) {
 	registry := record.NewRegistry()
-	s, stop := newHeavy(t, registry, Options{Tolerance: task.Tolerance{TolerateAll: true}}, func(*chunk) {})
+	s, stop := newHeavy(t, registry,
+		Options{ErrorHandling: ErrorHandling{Tolerance: task.Tolerance{TolerateAll: true}}}, func(*chunk) {})
 	defer stop()
 	c := newChunk(registry)
 	c.reset("t", &origin{request: "GET /x"})

@@ -106,9 +106,9 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 	}
 	defer client.Close()
 	task := NewTask(Options{Connector: "c", Component: binding.Component().Name, Settings: settings,
-		Versions: VersionsOf(binding), Client: client, Registry: registry, Once: p.listen == nil, Listen: p.listen,
-		Logger: quiet, StoredOffset: StoredIn(offsets, "c"), NewConverters: func() (key, value convert.Converter,
-			err error) {
+		Versions: VersionsOf(binding), Client: client, Registry: registry, Once: p.listen == nil,
+		Telemetry: Telemetry{Logger: quiet}, Offsets: Offsets{StoredOffset: StoredIn(offsets, "c")},
+		Stages: Stages{Listen: p.listen, NewConverters: func() (key, value convert.Converter, err error) {
 			if key, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"},
 				convert.Use{Key: true, Schemas: registry}); err == nil {
 				value, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"},
@@ -124,7 +124,7 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 		}, EnsureTopic: func(ctx context.Context, topic string) error {
 			_, err := admin.EnsureTopics(ctx, kafka.Topic{Name: topic})
 			return err
-		}})
+		}}})
 	return task, task.Run(ctx)
 }
 

@@ -657,8 +657,9 @@ func newWorld(r *reader, pages ...[]string) *world {
 	w := &world{service: &service{pages: pages, retry: noRetries()}, broker: newBroker(),
 		versions: runtest.Running[Reader](&fakeCode{reader: r})}
 	w.o = Options{Connector: "c", Component: "C", Versions: w.versions, Client: w.service,
-		Registry: record.NewRegistry(), StoredOffset: w.broker.Get, NewOutput: w.broker.output, Once: true,
-		Logger: slog.New(slog.DiscardHandler), NewConverters: converting(asIs{}, asIs{})}
+		Registry: record.NewRegistry(), Once: true, Offsets: Offsets{StoredOffset: w.broker.Get},
+		Stages:    Stages{NewOutput: w.broker.output, NewConverters: converting(asIs{}, asIs{})},
+		Telemetry: Telemetry{Logger: slog.New(slog.DiscardHandler)}}
 	return w
 }
 

@@ -68,9 +68,8 @@ func Fingerprint(stored []wit.OffsetEntry) (fingerprint string, ok bool) {
 	return *text, true
 }
 
-// FingerprintDiff names the parts of the fingerprint, in the plugin's words, by which a stored offset and a feed differ (P7);
-// none
-// if they match or the offset has no fingerprint.
+// FingerprintDiff names the parts of the fingerprint, in the plugin's words, by which a stored offset and a feed differ
+// (P7); none if they match or the offset has no fingerprint.
 func FingerprintDiff(stored []wit.OffsetEntry, w *wit.Feed) (names []string) {
 	prior, ok := Fingerprint(stored)
 	is := w.Fingerprint

@@ -312,7 +312,8 @@ const maxNesting = 16
 
 const unpacedLinked = 256
 
-func (p *page) fetchLinked(ctx context.Context, linked *wit.LinkedRequest, early *prefetched) ([]wit.LinkedRequest, error) {
+func (p *page) fetchLinked(ctx context.Context, linked *wit.LinkedRequest, early *prefetched) ([]wit.LinkedRequest,
+	error) {
 	r := &linked.Request
 	if strings.HasPrefix(r.Tag, reservedTagPrefix) {
 		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: fmt.Sprintf(

@@ -146,7 +146,8 @@ func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []b
 	return withRange(p.fetchAllLinked(ctx, linked)) // a trap there is of the row with the link
 }
 
-func (p *page) decodeBounded(ctx context.Context, tag string, status uint16, piece []byte, last bool) ([]wit.LinkedRequest,
+func (p *page) decodeBounded(ctx context.Context, tag string, status uint16, piece []byte,
+	last bool) ([]wit.LinkedRequest,
 	error) {
 	portion, err := p.decode(ctx, tag, status, piece, last)
 	if err != nil {

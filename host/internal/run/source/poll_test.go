@@ -37,8 +37,8 @@ func TestNextPoll(t *testing.T) {
 	}
 }
 
-// TestIdleTask: what a plugin's instances hold is let go when all feeds wait for long, once for each time, and not while
-// one of them waits for less.
+// TestIdleTask: what a plugin's instances hold is let go when all feeds wait for long, once for each time, and not
+// while one of them waits for less.
 func TestIdleTask(t *testing.T) {
 	const often, seldom = 4_999, 60_000
 	for name, c := range map[string]struct {

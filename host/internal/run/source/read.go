@@ -278,8 +278,8 @@ func (f *feed) hasWork() bool {
 	return found || f.hasDueTrigger()
 }
 
-// MinIdleTime is the minimum idle time before [Options.OnIdle] is called: the lifetime of unused plugin instances, so that
-// none is created more often because of it.
+// MinIdleTime is the minimum idle time before [Options.OnIdle] is called: the lifetime of unused plugin instances, so
+// that none is created more often because of it.
 const MinIdleTime = 5 * time.Second
 
 // trackIdle counts a feed as waiting for its next poll only, until the returned function is called.
@@ -356,7 +356,8 @@ func (f *feed) nextSnapshot() (ident string, found bool) {
 func (f *feed) snapshotAnswered(started bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.status.lastSnapshot = &FeedSnapshot{Snapshot: f.notifications.snapshots[0], At: time.Now().UTC(), Started: started}
+	f.status.lastSnapshot = &FeedSnapshot{Snapshot: f.notifications.snapshots[0], At: time.Now().UTC(),
+		Started: started}
 	if !started {
 		f.log.Error("the plugin reads no snapshots of this feed", "snapshot", f.notifications.snapshots[0])
 	}

@@ -25,8 +25,8 @@ type Replay struct {
 		err error)
 }
 
-// UnreadableReason returns why no feed of the connector can read a letter that is a document, empty if one can. The error
-// is that of opening the plugin.
+// UnreadableReason returns why no feed of the connector can read a letter that is a document, empty if one can. The
+// error is that of opening the plugin.
 type UnreadableReason func(context.Context, *task.DeadLetter) (why string, err error)
 
 // Replay sends dead letters through the transforms and converters, documents through the plugin before. Letters that
@@ -124,8 +124,9 @@ func (r *replayReader) fill(ctx context.Context, p *page) error {
 		return err
 	}
 	row := l.Record
-	back := withReplayOrigin(l, FailedRow{Topic: row.Topic, Partition: row.Partition, Timestamp: row.Timestamp.UnixMilli(),
-		Failure: task.NewFailure(stage, err)})
+	back := withReplayOrigin(l, FailedRow{Topic: row.Topic, Partition: row.Partition,
+		Timestamp: row.Timestamp.UnixMilli(),
+		Failure:   task.NewFailure(stage, err)})
 	back.Rows = l.Rows
 	p.chunk.deadLetters = append(p.chunk.deadLetters, outgoingLetter{key: row.Key, value: bytes.Clone(row.Value),
 		timestamp: back.Timestamp, headers: t.o.DeadLetters.Headers(back)})
@@ -255,7 +256,8 @@ func (r *replayReader) feedOf(l *task.DeadLetter) (index uint32, reason string) 
 // dead letter.
 func withReplayOrigin(l *task.DeadLetter, letter FailedRow) FailedRow {
 	if l != nil {
-		letter.Feed, letter.Page, letter.Row, letter.Replays, letter.ReplayedFrom = l.Feed, l.Request, uint32(l.Record.Offset),
+		letter.Feed, letter.Page, letter.Row, letter.Replays, letter.ReplayedFrom = l.Feed, l.Request,
+			uint32(l.Record.Offset),
 			l.Replays,
 			l.Position
 	}
