@@ -521,55 +521,16 @@ func (d *dispatcher) fail(err error) {
 
 // nextLane starts the delivery that was read first of all that may start, so that little is settled out of order.
 func (d *dispatcher) nextLane(idle, nonRepeatableOnly bool) *lane {
-	tracker := d.task.tracker
 	for {
 		l := d.queue.first()
 		if l == nil || nonRepeatableOnly && (l.deliveries[0].Request.Repeatable || l.deliveries[0].uncheckable != nil) {
 			return nil
 		}
-		j := &l.deliveries[0]
-		w := j.active
-		items := w.items(j)
-		if d.task.run.isEnding() && !w.completesPartial(items) {
-			d.abandonLane(l)
+		items := l.deliveries[0].active.items(&l.deliveries[0])
+		if d.prune(l, items) {
 			continue
 		}
-		// even if another member owns it now: later rows were skipped
-		if j.uncheckable != nil && j.uncheckable.inherited {
-			tracker.apply(inDoubtChecked{items})
-			d.merge(&outcome{inDoubtErr: j.uncheckable.failure})
-			d.skip(l)
-			continue
-		}
-		if tracker.checkAny(items, (*item).revoked) {
-			owned := slices.DeleteFunc(slices.Clone(j.rows),
-				func(row uint32) bool { return tracker.check(w.batch.items[row], (*item).revoked) })
-			if len(owned) == 0 { // their new owner writes all of them
-				d.skip(l)
-			} else {
-				d.reencodeFirst(l, owned)
-			}
-			continue
-		}
-		if d.inDoubtErr != nil && !w.allInDoubt(j) && !w.completesPartial(items) {
-			// The task is about to fail: only records in doubt are checked, so that nothing overtakes them.
-			tracker.apply(inDoubtChecked{items})
-			d.skip(l)
-			continue
-		}
-		if before := d.rowsBeforeEnd(j); len(before) == 0 {
-			d.skip(l)
-			continue
-		} else if len(before) < len(j.rows) {
-			d.reencodeFirst(l, before)
-			continue
-		}
-		if err := w.inDoubtUnchecked(j); err != nil {
-			d.fail(err)
-			d.abandonLane(l)
-			continue
-		}
-		switch tracker.apply(deliveryStart{items, idle}).start {
+		switch d.task.tracker.apply(deliveryStart{items, idle}).start {
 		case startOK:
 			d.queue.pop(l)
 			return l
@@ -582,6 +543,52 @@ func (d *dispatcher) nextLane(idle, nonRepeatableOnly bool) *lane {
 			}
 		}
 	}
+}
+
+// prune drops or replaces the next delivery of a lane if it must not be sent as it is, and reports whether it did.
+func (d *dispatcher) prune(l *lane, items []*item) bool {
+	j, tracker := &l.deliveries[0], d.task.tracker
+	w := j.active
+	if d.task.run.isEnding() && !w.completesPartial(items) {
+		d.abandonLane(l)
+		return true
+	}
+	// even if another member owns it now: later rows were skipped
+	if j.uncheckable != nil && j.uncheckable.inherited {
+		tracker.apply(inDoubtChecked{items})
+		d.merge(&outcome{inDoubtErr: j.uncheckable.failure})
+		d.skip(l)
+		return true
+	}
+	if tracker.checkAny(items, (*item).revoked) {
+		owned := slices.DeleteFunc(slices.Clone(j.rows),
+			func(row uint32) bool { return tracker.check(w.batch.items[row], (*item).revoked) })
+		if len(owned) == 0 { // their new owner writes all of them
+			d.skip(l)
+		} else {
+			d.reencodeFirst(l, owned)
+		}
+		return true
+	}
+	// If the task is about to fail, only records in doubt are checked, so that nothing overtakes them.
+	if d.inDoubtErr != nil && !w.allInDoubt(j) && !w.completesPartial(items) {
+		tracker.apply(inDoubtChecked{items})
+		d.skip(l)
+		return true
+	}
+	if before := d.rowsBeforeEnd(j); len(before) == 0 {
+		d.skip(l)
+		return true
+	} else if len(before) < len(j.rows) {
+		d.reencodeFirst(l, before)
+		return true
+	}
+	if err := w.inDoubtUnchecked(j); err != nil {
+		d.fail(err)
+		d.abandonLane(l)
+		return true
+	}
+	return false
 }
 
 // split halves the next delivery because the metadata have no room for all outcomes; a single row fails the task.

@@ -126,7 +126,9 @@ func TestKeysInMessages(t *testing.T) {
 		` {"payload":"x","schema":{"type":"string"}}`:                                                        `"x"`,
 		`{"schema":null,"payload":1}`:                                                                        `1`,
 		`{"OrderID":7}`:                                                                                      `{"OrderID":7}`,
-		`{"payload":7}`:                                                                                      `{"payload":7}`, "plain": "plain", "": "", "{": "{",
+		`{"payload":7}`:                                                                                      `{"payload":7}`,
+
+		"plain": "plain", "": "", "{": "{",
 		long: long[:maxShownKey] + "…",
 	} {
 		assert.Equal(t, want, string(shortKey([]byte(key))), key)

@@ -33,13 +33,13 @@ func (t *Task) Run(ctx context.Context) (err error) {
 		return err
 	}
 	// Requests in flight may outlive ctx, but not for long.
-	workCtx, abort := context.WithCancelCause(context.WithoutCancel(ctx))
+	requestCtx, abort := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abort(nil)
-	settling, endSettling := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer endSettling(nil)
-	ending, fail := context.WithCancel(ctx)
+	resultCtx, endResults := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer endResults(nil)
+	startCtx, fail := context.WithCancel(ctx)
 	defer fail()
-	t.run = &runContext{stopCtx: ctx, startCtx: ending, requestCtx: workCtx, resultCtx: settling, fail: fail}
+	t.run = &runContext{stopCtx: ctx, startCtx: startCtx, requestCtx: requestCtx, resultCtx: resultCtx, fail: fail}
 	consumer, err := t.o.NewConsumer(o.topics, t.tracker.rebalances(t.restorePartition))
 	if err != nil {
 		return err
@@ -49,27 +49,31 @@ func (t *Task) Run(ctx context.Context) (err error) {
 
 	stop := context.AfterFunc(ctx, func() {
 		time.AfterFunc(t.o.StopTimeout*3/4, func() { abort(errStopped) })
-		time.AfterFunc(t.o.StopTimeout*7/8, func() { endSettling(errStopped) })
+		time.AfterFunc(t.o.StopTimeout*7/8, func() { endResults(errStopped) })
 	})
 	defer stop()
-	gathering, endGathering := context.WithCancel(ctx)
+	readCtx, endReading := context.WithCancel(ctx)
 	batches := make(chan *batch)
-	var gatherer sync.WaitGroup
-	gatherer.Go(func() { defer close(batches); g.run(gathering, batches) })
-	committing, endCommits := context.WithCancel(workCtx)
-	var committer sync.WaitGroup
-	committer.Go(func() {
+	var reading, committing sync.WaitGroup
+	reading.Go(func() { defer close(batches); g.run(readCtx, batches) })
+	commitCtx, endCommits := context.WithCancel(requestCtx)
+	committing.Go(func() {
 		defer guard.Recover(t.log, "a sink task, its commits", nil, func(p *guard.Panic) { abort(p) })
-		t.commitLoop(committing)
+		t.commitLoop(commitCtx)
 	})
 
 	err = guard.Do(t.log, "a sink task", func() error { return t.writeBatches(batches) })
-	endGathering()
+	endReading()
 	for range batches { // unblocks the batch reader
 	}
-	gatherer.Wait()
+	reading.Wait()
 	endCommits()
-	committer.Wait()
+	committing.Wait()
+	return t.finish(ctx, err)
+}
+
+// finish commits for the last time and returns the error of the run.
+func (t *Task) finish(ctx context.Context, err error) error {
 	t.skips.Close()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(t.o.StopTimeout/4, time.Second))
 	defer cancel()

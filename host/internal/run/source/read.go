@@ -392,16 +392,8 @@ func (f *feed) prepareRetry(ctx context.Context, a *attempts, err error) error {
 		f.onPageRestart()
 		return nil
 	}
-	if errors.Is(err, errMismatch) && f.task.o.ExactlyOnceRequired {
-		return fmt.Errorf("%w: rows up to row %d of it were delivered before, and would come twice, which "+
-			"exactly.once.support=required forbids", err, f.position.row)
-	}
 	if errors.Is(err, errMismatch) {
-		f.task.count.repeated.Add(1)
-		f.log.Warn("the service returns other rows than those that were delivered: the page is delivered again",
-			"row", f.position.row, "page", describeOffset(f.position.fields))
-		f.position.midPage = false
-		return nil
+		return f.handleMismatch(err)
 	}
 	if shared := new(plugin.Abandoned); errors.As(err, &shared) {
 		f.onPageRestart()
@@ -423,6 +415,24 @@ func (f *feed) prepareRetry(ctx context.Context, a *attempts, err error) error {
 		}
 		return context.Cause(ctx)
 	}
+	return f.retryError(ctx, a, err)
+}
+
+// handleMismatch delivers a page again from its start, unless that would deliver rows twice.
+func (f *feed) handleMismatch(err error) error {
+	if f.task.o.ExactlyOnceRequired {
+		return fmt.Errorf("%w: rows up to row %d of it were delivered before, and would come twice, which "+
+			"exactly.once.support=required forbids", err, f.position.row)
+	}
+	f.task.count.repeated.Add(1)
+	f.log.Warn("the service returns other rows than those that were delivered: the page is delivered again",
+		"row", f.position.row, "page", describeOffset(f.position.fields))
+	f.position.midPage = false
+	return nil
+}
+
+// retryError decides by the kind of an error.
+func (f *feed) retryError(ctx context.Context, a *attempts, err error) error {
 	var pluginErr *wit.Error
 	var permanent *permanentError
 	var trap *plugin.Trap
