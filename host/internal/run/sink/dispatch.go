@@ -288,7 +288,7 @@ func (d *dispatcher) checkCaughtUp() (finished bool, err error) {
 	}
 	done, err := t.o.CaughtUp(t.run.requestCtx)
 	if err != nil {
-		return true, fmt.Errorf("look for the ends of the topics: %w", err)
+		return true, fmt.Errorf("read the end offsets of the topics: %w", err)
 	}
 	return done, errDone
 }

@@ -11,28 +11,26 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// Replay is records that are delivered once more, without a group.
+// Replay delivers dead letters again, without a consumer group.
 type Replay struct {
-	// Letters are in the order of the topics, partitions and offsets of their records, each of which has one.
+	// Letters are sorted by topic, partition and offset of their records, one for each record.
 	Letters []task.DeadLetter
-	// Lock is what nobody else replays the same records during.
-	Lock Lock
-	// Store keeps which of them are settled, and of which nobody would know it if the process ended now. What must not
-	// be sent twice is sent when that is stored.
+	Lock    Lock // excludes other replays of the same records
+	// Store saves which records are settled and which would be in doubt if the process ended now. Non-repeatable
+	// requests are sent when that is stored.
 	Store func(ctx context.Context, settled, sent []bool) error
-	// DryRun has nothing sent: what the plugin has made a request of is settled.
+	// DryRun sends nothing and settles every row that the plugin has made a request of.
 	DryRun bool
 }
 
-// Lock is the right to send records that no group gives.
+// Lock is the right to send records without owning their partition in a group.
 type Lock interface {
-	// Alive returns nil where nobody else can have it, and Lasts tells that without asking, as of a [Consumer].
+	// Alive returns nil if no other process can hold the lock. Lasts is as in [Consumer].
 	Alive(context.Context) error
 	Lasts() bool
 }
 
-// Deliver writes records as a task writes those of its group, and returns when all are settled. Options need neither
-// NewConsumer nor CaughtUp.
+// Deliver writes records like a task and returns when all are settled. Options need neither NewConsumer nor CaughtUp.
 func Deliver(ctx context.Context, o Options, r Replay) error {
 	c := &replayConsumer{Lock: r.Lock, replay: r}
 	o.NewConsumer, o.Once = c.open, true

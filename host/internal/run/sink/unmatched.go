@@ -10,19 +10,18 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 )
 
-// UnmatchedTopics finds out which of the topics that the plugin takes records arrive in, after the transforms, and says
-// what does not fit. The tasks of a connector share one, since each of them reads some of the topics.
+// UnmatchedTopics compares the topics that records have after the transforms with those that the plugin accepts, and
+// logs what does not match. The tasks of a connector share it, because each of them reads some topics.
 type UnmatchedTopics struct {
-	// Settings are the settings that name topics, by the topic.
+	// Settings has the setting that names a topic, by topic.
 	Settings map[string]string
-	// InputTopics are the topics that are read, where the topic of a record alone decides which one it has after the
-	// transforms. Where others may come, or more decides, none.
+	// InputTopics are the subscribed topics if they alone determine the topics after the transforms, otherwise none.
 	InputTopics []string
 
 	mu sync.Mutex
 	// seenInputs are the topics whose records have arrived, seenOutputs those that they had after the transforms.
 	seenInputs, seenOutputs map[string]bool
-	complete                bool // what Read can tell is known
+	complete                bool // all InputTopics have arrived
 }
 
 const maxTopics = 1000

@@ -459,7 +459,7 @@ func (f *feed) retryError(ctx context.Context, a *attempts, err error) error {
 		a.count++
 		f.task.o.Metrics.Retries.Add(1)
 		f.onPageRestart()
-		task.LogRetry(f.log, f.task.o.Client, "page to be asked for again", "retry", a.count, "error", err)
+		task.LogRetry(f.log, f.task.o.Client, "page to be requested again", "retry", a.count, "error", err)
 		return a.retry.Wait(ctx, 0)
 	}
 	return err

@@ -154,7 +154,7 @@ func (t *Task) handleNotification(ctx, ended context.Context, n wit.Notification
 	for i := range triggers {
 		w := &triggers[i]
 		if int(w.Feed) >= len(o.feeds) {
-			return fmt.Errorf("the plugin wakes feed %d, and has %d", w.Feed, len(o.feeds))
+			return fmt.Errorf("the plugin triggered feed %d, and has %d feeds", w.Feed, len(o.feeds))
 		}
 		f := t.findFeed(o.feeds[w.Feed].Name)
 		if f == nil {

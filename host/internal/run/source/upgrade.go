@@ -38,7 +38,7 @@ func (t *Task) compatible(ctx context.Context, o *openedVersion) error {
 	}
 	feeds := t.currentFeeds()
 	if len(o.feeds) != len(feeds) {
-		return fmt.Errorf("expected its %d feeds, found %d: a change of feeds needs a restart of the task", len(feeds),
+		return fmt.Errorf("expected %d feeds, found %d: restart the task to change feeds", len(feeds),
 			len(o.feeds))
 	}
 	for _, f := range feeds {
@@ -78,7 +78,7 @@ func (f *feed) fitsVersion(ctx context.Context, o *openedVersion, at []wit.Offse
 func (o *openedVersion) feedOf(partition []wit.OffsetEntry) (index uint32, err error) {
 	i := slices.IndexFunc(o.feeds, func(w wit.Feed) bool { return sameFields(w.Partition, partition) })
 	if i < 0 {
-		return 0, errors.New("it has no such feed: a change of feeds needs a restart of the task")
+		return 0, errors.New("it has no such feed: restart the task to change feeds")
 	}
 	return uint32(i), nil
 }

@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -66,7 +67,7 @@ func newExporter(o Options, log *slog.Logger) (*exporter, error) {
 	}
 	to, err := url.Parse(o.Endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("the endpoint is no URL")
+		return nil, errors.New("the endpoint is not a URL")
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = tlsConfig
