@@ -56,15 +56,15 @@ func (w *activeBatch) deliverGuarded(o *outcome, j *delivery) (retries []deliver
 // deliver returns the deliveries to send next for its rows, or itself if it was not sent because records were revoked.
 func (w *activeBatch) deliver(o *outcome, j *delivery) ([]delivery, error) {
 	items := w.items(j)
-	out := w.task.tracker.apply(inFlightChanged{items, 1}).ok
-	if out {
+	sendable := w.task.tracker.apply(inFlightChanged{items, 1}).ok
+	if sendable {
 		defer w.task.tracker.apply(inFlightChanged{items, -1})
 	}
 	defer w.task.tracker.apply(deliveryEnded{items})
 	if !j.Request.Repeatable {
 		defer w.task.tracker.apply(outcomeKnown{items})
 	}
-	if !out {
+	if !sendable {
 		return w.returnUnsent(j), nil
 	}
 	if w.task.o.dryRun {

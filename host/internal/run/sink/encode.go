@@ -163,8 +163,8 @@ func (w *activeBatch) callEncode(o **openedVersion, rows []uint32, hints []wit.H
 }
 
 // bisect finds the row that traps the plugin (P32).
-func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint, err error) ([]delivery,
-	error) {
+func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint,
+	err error) ([]delivery, error) {
 	if len(rows) == 1 {
 		if w.rowStates[rows[0]].inDoubt != nil {
 			return []delivery{w.uncheckable(rows[0], err)}, nil

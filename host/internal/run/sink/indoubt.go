@@ -131,8 +131,8 @@ func (w *activeBatch) resolve(row uint32) {
 	w.task.tracker.apply(inDoubtChanged{item})
 }
 
-func (w *activeBatch) handleInconclusiveCheck(o *outcome, row uint32, f *wit.Error, retryable bool) (retry bool,
-	err error) {
+func (w *activeBatch) handleInconclusiveCheck(o *outcome, row uint32, f *wit.Error,
+	retryable bool) (retry bool, err error) {
 	t := w.task
 	t.count.errors.Add()
 	if w.countFailure(row, f) && retryable && w.task.run.stopCtx.Err() == nil {

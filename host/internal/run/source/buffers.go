@@ -63,7 +63,7 @@ func (b *Buffers) detach(c *chunk, reusable bool) {
 	}
 }
 
-func (f *feed) acquireChunk(ctx context.Context, of *origin) (c *chunk, err error) {
+func (f *feed) acquireChunk(ctx context.Context, source *origin) (c *chunk, err error) {
 	select {
 	case c = <-f.pipeline.free:
 	default:
@@ -77,7 +77,7 @@ func (f *feed) acquireChunk(ctx context.Context, of *origin) (c *chunk, err erro
 		}
 	}
 	f.task.o.Buffers.attach(c)
-	c.reset(f.spec().Topic, of)
+	c.reset(f.spec().Topic, source)
 	return c, nil
 }
 

@@ -80,10 +80,10 @@ func newChunk(registry *record.Registry) *chunk {
 
 func (c *chunk) done(n int, err error) { c.settled <- settlement{n, err} }
 
-func (c *chunk) reset(topic string, of *origin) {
+func (c *chunk) reset(topic string, source *origin) {
 	c.batch.Reset()
 	c.batch.Topics = append(c.batch.Topics, topic)
-	c.origin, c.origins = of, c.origins[:0]
+	c.origin, c.origins = source, c.origins[:0]
 	c.offsetAfter, c.barrier = kafka.Offset{}, nil
 	c.firstOfPage, c.pageEnd = false, pageContinues
 	c.err, c.out, c.produced = nil, c.out[:0], nil

@@ -90,23 +90,22 @@ type decodeTime struct {
 	total    time.Duration
 }
 
-func newPage(f *feed, fetch *wit.Fetch, of *origin, s *bisection) *page {
-	return &page{feed: f, fetch: fetch, origin: of, poisonSearch: poisonSearch{bisection: s},
+func newPage(f *feed, fetch *wit.Fetch, source *origin, s *bisection) *page {
+	return &page{feed: f, fetch: fetch, origin: source, poisonSearch: poisonSearch{bisection: s},
 		cursor: cursor{lastRow: -1, keys: emptyDigest, lastComplete: -1, completeKeys: emptyDigest}}
 }
 
 // readPage leaves f.position where to continue, also within an interrupted page. While the service prepares its
 // response, which may take hours for an initial delta load, another feed gets the slot.
 func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempts *attempts,
-	slot *pageSlot) (end stepResult,
-	err error) {
+	slot *pageSlot) (end stepResult, err error) {
 	if fetch.Acknowledges {
 		if err := f.awaitDurable(ctx); err != nil {
 			return end, err
 		}
 	}
-	of := &origin{request: fetch.Request.Method + " " + transport.ShownTarget(fetch.Request.Target)}
-	p := newPage(f, fetch, of, &attempts.bisection)
+	source := &origin{request: fetch.Request.Method + " " + transport.ShownTarget(fetch.Request.Target)}
+	p := newPage(f, fetch, source, &attempts.bisection)
 	p.reader = r
 	if f.position.midPage && fetch.Position != nil {
 		p.startSkipping()
@@ -133,8 +132,8 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 	if err != nil {
 		if leaseErr() != nil {
 			return end, &wit.Error{Kind: wit.ErrorTransient, Message: p.origin.request +
-				" is not sent, because it would " +
-				"acknowledge data, and another worker may own the task by now: " + leaseErr().Error()}
+				" is not sent, because it would acknowledge data, and another worker may own the task by now: " +
+				leaseErr().Error()}
 		}
 		// The plugin finds out the outcome of a non-repeatable request when it returns the next action.
 		if noAnswer := new(transport.NoAnswer); errors.As(err, &noAnswer) {
@@ -312,8 +311,8 @@ const maxNesting = 16
 
 const unpacedLinked = 256
 
-func (p *page) fetchLinked(ctx context.Context, linked *wit.LinkedRequest, early *prefetched) ([]wit.LinkedRequest,
-	error) {
+func (p *page) fetchLinked(ctx context.Context, linked *wit.LinkedRequest,
+	early *prefetched) ([]wit.LinkedRequest, error) {
 	r := &linked.Request
 	if strings.HasPrefix(r.Tag, reservedTagPrefix) {
 		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: fmt.Sprintf(
@@ -358,8 +357,8 @@ func (p *page) fetchLinked(ctx context.Context, linked *wit.LinkedRequest, early
 	return next, nil
 }
 
-func (p *page) decode(ctx context.Context, tag string, status uint16, piece []byte, last bool) (wit.DecodeResult,
-	error) {
+func (p *page) decode(ctx context.Context, tag string, status uint16, piece []byte,
+	last bool) (wit.DecodeResult, error) {
 	if err := p.ensureChunk(ctx); err != nil {
 		return wit.DecodeResult{}, err
 	}

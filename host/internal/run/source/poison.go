@@ -147,8 +147,7 @@ func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []b
 }
 
 func (p *page) decodeBounded(ctx context.Context, tag string, status uint16, piece []byte,
-	last bool) ([]wit.LinkedRequest,
-	error) {
+	last bool) ([]wit.LinkedRequest, error) {
 	portion, err := p.decode(ctx, tag, status, piece, last)
 	if err != nil {
 		return nil, err

@@ -96,8 +96,8 @@ func (t *Task) subscribe(ctx context.Context, feed, address string) (done string
 
 func (t *Task) subscribeOnce(ctx context.Context, o *openedVersion, feed uint32, address string) (done string,
 	created bool, err error) {
-	err = transport.Ask(ctx, t.o.Client, func(state []byte, answers []wit.Response) (need *wit.RequestBatch,
-		err error) {
+	err = transport.Ask(ctx, t.o.Client, func(state []byte,
+		answers []wit.Response) (need *wit.RequestBatch, err error) {
 		err = task.Do(ctx, o.code, func(r Reader) error {
 			a, err := r.Subscribe(ctx, o.context, feed, address, state, answers)
 			if need = a.Pending; a.Done != nil {

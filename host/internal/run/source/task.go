@@ -212,8 +212,7 @@ func (t *Task) start(ctx context.Context) error {
 }
 
 func (t *Task) callOpen(ctx context.Context, r Reader, o *openedVersion, state []byte,
-	answers []wit.Response) (*wit.RequestBatch,
-	error) {
+	answers []wit.Response) (*wit.RequestBatch, error) {
 	result, err := r.OpenSource(ctx, t.o.Component, task.VisibleSettings(o.code, t.o.Settings), state, answers)
 	if err == nil && result.Ready != nil {
 		o.context, o.feeds = result.Ready.Context, result.Ready.Feeds
