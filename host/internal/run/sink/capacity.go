@@ -12,9 +12,6 @@ type inDoubtLookup interface {
 	movedAndKnown(at topicPartition, next int64) (moved []offsetRange, known wit.Known)
 }
 
-// Metadata with an offset can be only so long. A delivery begins where whatever comes of it, and of those on their
-// way, has room there.
-
 const (
 	// reservedForNames is for names, separators, the moved range and the plugin's knowledge.
 	reservedForNames          = 64 + wit.MaxKnown

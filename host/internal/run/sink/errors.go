@@ -64,10 +64,8 @@ func takesPrecedence(err, other error) bool {
 		cmp.Compare(x.Offset, y.Offset)) < 0
 }
 
-// Rows in doubt: a request that must not be sent twice may have arrived, and no answer came, or none that says whether
-// they were written. They are encoded with the hint `uncertain`, by which the plugin makes a check of them, a GET or
-// HEAD, or refuses them. What the check says settles them or has them written; whatever goes wrong with it leaves them
-// in doubt, and the task fails with what was known before.
+// The plugin gets rows in doubt with the hint `uncertain` and makes a check of them, a GET or HEAD, or rejects them. A
+// check settles them or has them written; if it fails, they stay in doubt and the task fails.
 
 // inDoubt is why the outcome of a row is unknown: its request may have arrived and got no response, or an inconclusive
 // one.

@@ -133,7 +133,7 @@ func (g *resultHandler) wait(retryAfter time.Duration) error {
 }
 
 // handleRejected decides about a rejected row: an error fails the task, retry sends it again; otherwise it gets a dead
-// letter or comes into doubt.
+// letter or is in doubt.
 func (w *activeBatch) handleRejected(o *outcome, j *delivery, row uint32, f *wit.Error, status uint16,
 	noAnswer *transport.NoAnswer) (retry bool, err error) {
 	t, item := w.task, w.batch.items[row]

@@ -37,7 +37,7 @@ type (
 	Versions = task.PluginVersions[Reader]
 )
 
-// BoundVersions is the versions of the plugin that a connector is bound to. settings are those that a version may see.
+// BoundVersions returns the plugin versions of a binding. settings returns the settings that a version may see.
 func BoundVersions(b *plugin.Binding, settings task.SettingsFunc) Versions {
 	return task.NewPluginVersions(b, task.InstanceFuncs[Reader]{VisibleSettings: settings,
 		Acquire: func(ctx context.Context, p *plugin.Pool, _ bool) (Reader, error) {
