@@ -4,6 +4,8 @@
 // A [Task] reads batches (batchreader.go), which its dispatcher encodes and sends as deliveries, in lanes by ordering
 // key (dispatch.go, queue.go, batch.go). Their results settle, reject, retry or check rows.
 //
+// Where to look:
+//
 //   - options.go, task.go, run.go: the task and its run. code.go: the interfaces of plugin, client, chain and consumer.
 //   - encode.go, deliver.go, results.go, row.go, deadletter.go: a delivery, from its rows to their results.
 //   - indoubt.go, indoubtrecords.go, errors.go: rows whose outcome is unknown.

@@ -102,10 +102,10 @@ func (e recordsRead) apply(l *ledger) (out effects) {
 	return out
 }
 
-const maxItemBlock = 64
+const itemBlockSize = 64
 
 func samePartitionRun(records []*kgo.Record) (n int) {
-	for n < min(len(records), maxItemBlock) && records[n].Partition == records[0].Partition &&
+	for n < min(len(records), itemBlockSize) && records[n].Partition == records[0].Partition &&
 		records[n].Topic == records[0].Topic {
 		n++
 	}

@@ -49,11 +49,11 @@ const bitmapDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345
 
 func bitmapLength(offsets int64) int64 { return (offsets + 2) / 3 }
 
-const maxListOnly = 64
+const listOnlyLength = 64
 
 // encode returns the text that is stored with the offset next: the shorter one of lists and bitmap.
 func (n metadata) encode(next int64) (text string) {
-	if lists := n.listsLength(next); lists > maxListOnly {
+	if lists := n.listsLength(next); lists > listOnlyLength {
 		if bitmap := n.encodeBitmap(next); bitmap != "" && len(bitmap) < lists {
 			text = bitmap
 		}

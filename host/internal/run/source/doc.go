@@ -5,6 +5,8 @@
 // page.go), transform (transforms and converters), produce, settle (acknowledgements and offsets). Notifications wake
 // a feed; a [Replay] runs dead letters through the same stages.
 //
+// Where to look:
+//
 //   - options.go, task.go, progress.go: the task. feed.go: a feed and its stages. code.go: the interfaces of plugin,
 //     client, chain and output.
 //   - read.go: the read stage. page.go, prefetch.go: pages and their linked requests. poison.go: rows that trap the

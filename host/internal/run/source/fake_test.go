@@ -188,7 +188,7 @@ type reader struct {
 // between.
 var seeing sync.Mutex
 
-// came notes why the next page is asked for.
+// record notes why the next page is requested.
 func (r *reader) record(cause string) {
 	seeing.Lock()
 	defer seeing.Unlock()

@@ -150,10 +150,10 @@ func TestRefusedCommits(t *testing.T) {
 		// committed: others are, between two that are refused, and the stored offset stays as it was.
 		committed bool
 	}{
-		{kerr.InvalidTxnState, maxRefusals - 1, false, false},
-		{kerr.InvalidTxnState, maxRefusals, true, false},
-		{kerr.InvalidTxnState, 10 * maxRefusals, false, true},
-		{kerr.UnknownProducerID, maxRefusals, true, false},
+		{kerr.InvalidTxnState, refusalLimit - 1, false, false},
+		{kerr.InvalidTxnState, refusalLimit, true, false},
+		{kerr.InvalidTxnState, 10 * refusalLimit, false, true},
+		{kerr.UnknownProducerID, refusalLimit, true, false},
 		{kerr.MessageTooLarge, 1000, true, false},
 		{kerr.NotCoordinator, 1000, false, false},
 		{kerr.NotLeaderForPartition, 1000, false, false},
@@ -170,8 +170,8 @@ func TestRefusedCommits(t *testing.T) {
 				return
 			}
 			_, err := w.run(t)
-			if !errors.Is(err, c.by) || left != c.times-maxRefusals {
-				t.Errorf("expected %v after %d tries, found %v after %d", c.by, maxRefusals, err, c.times-left)
+			if !errors.Is(err, c.by) || left != c.times-refusalLimit {
+				t.Errorf("expected %v after %d tries, found %v after %d", c.by, refusalLimit, err, c.times-left)
 			}
 			assert.Equal(t, 0, len(w.broker.records()), "records")
 		})

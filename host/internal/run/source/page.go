@@ -431,7 +431,8 @@ func (p *page) acceptRows(from int) error {
 // advanceTo checks, after the rows that were delivered already, that these were the same.
 func (p *page) advanceTo(origin int64) error {
 	if origin < p.cursor.lastRow {
-		return &wit.Error{Kind: wit.ErrorInternal, Message: fmt.Sprintf("the plugin returned row %d after row %d", origin,
+		return &wit.Error{Kind: wit.ErrorInternal, Message: fmt.Sprintf("the plugin returned row %d after row %d",
+			origin,
 			p.cursor.lastRow)}
 	}
 	if origin == p.cursor.lastRow {

@@ -112,9 +112,9 @@ func (t *Task) currentFeeds() []*feed {
 	return t.feeds
 }
 
-// maxRefusals bounds how often a feed starts over from the same offset because brokers reject the commit: the cause may
+// refusalLimit bounds how often a feed starts over from the same offset because brokers reject the commit: the cause may
 // be the transaction, which the next one need not repeat. Outages are waited for.
-const maxRefusals = 5
+const refusalLimit = 5
 
 // runFeed runs a feed, and again from its stored offset if its data was not committed.
 func (t *Task) runFeed(ctx context.Context, i int) error {
@@ -147,7 +147,7 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 		if rewound.Refused() {
 			refusals++
 		}
-		if refusals == maxRefusals {
+		if refusals == refusalLimit {
 			return fmt.Errorf("%d times in succession: %w", refusals, rewound)
 		}
 		replacement.moveStateFrom(f)

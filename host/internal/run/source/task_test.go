@@ -459,7 +459,8 @@ func TestSwapAtThePageBoundary(t *testing.T) {
 	}{
 		"that fits":            {reader{version: "2", exact: true, fingerprint: "f"}, ""},
 		"of other fingerprint": {reader{version: "2", exact: true, fingerprint: "g"}, "belong to something else"},
-		"of other feeds":       {reader{version: "2", exact: true, fingerprint: "f", feeds: 2}, "restart the task to change feeds"},
+		"of other feeds": {reader{version: "2", exact: true, fingerprint: "f", feeds: 2},
+			"restart the task to change feeds"},
 		"that refuses offsets": {reader{version: "2", exact: true, fingerprint: "f", refuses: "page=1"},
 			"rejects the offset"},
 	} {

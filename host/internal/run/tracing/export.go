@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	maxResponseBytes               = 64 << 10
-	firstRetryDelay, maxRetryDelay = time.Second, 8 * time.Second
-	maxQueued                      = 2048
+	maxResponseBytes                = 64 << 10
+	firstRetryDelay, lastRetryDelay = time.Second, 8 * time.Second
+	maxQueued                       = 2048
 )
 
 // endpointTransport sends the exporter's requests to the configured endpoint with its user, password and query, which
@@ -79,7 +79,7 @@ func newExporter(o Options, log *slog.Logger) (*exporter, error) {
 		// Overrides OTEL_EXPORTER_OTLP_HEADERS, which may be for another collector.
 		otlptracehttp.WithHeaders(nil), otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf),
 		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: true, InitialInterval: firstRetryDelay,
-			MaxInterval: maxRetryDelay, MaxElapsedTime: o.Timeout}),
+			MaxInterval: lastRetryDelay, MaxElapsedTime: o.Timeout}),
 		otlptracehttp.WithHTTPClient(&http.Client{Transport: p, Timeout: o.Timeout,
 			// Headers may be secret, and a redirect may lead to another host.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}))
