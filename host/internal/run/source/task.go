@@ -112,8 +112,8 @@ func (t *Task) currentFeeds() []*feed {
 	return t.feeds
 }
 
-// refusalLimit bounds how often a feed starts over from the same offset because brokers reject the commit: the cause may
-// be the transaction, which the next one need not repeat. Outages are waited for.
+// refusalLimit bounds how often a feed starts over from the same offset because brokers reject the commit: the cause
+// may be the transaction, which the next one need not repeat. Outages are waited for.
 const refusalLimit = 5
 
 // runFeed runs a feed, and again from its stored offset if its data was not committed.
