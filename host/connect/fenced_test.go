@@ -168,8 +168,8 @@ func leaseOfAGroup(t *testing.T, with *checktest.Bench) {
 	require.NoError(t, m.Assign("c", Assignment{TaskConfigs: set, Tasks: []int{0}}))
 	m.caughtUp()
 	m.lost.Store(true)
-	m.await(Failed, "is not sent, as it would have the service forget what it has sent, and the task may be another "+
-		"worker's by now: unknown member")
+	m.await(Failed, "is not sent, because it would acknowledge data, and another worker may own the "+
+		"task by now: unknown member")
 }
 
 // Without the right for transactions a connector with claims is refused by name; one without claims needs none.

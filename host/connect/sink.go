@@ -95,23 +95,25 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chains) sink.Opt
 	return sink.Options{
 		Connector: c.config.Name, Task: t.number, Component: c.class.component.Name, Settings: t.settings,
 		Versions: sink.BoundVersions(binding, t.planned), Client: c.run.client, Registry: c.registry(),
-		NewChain:           each(transforms, func(c namedChain) sink.Chain { return c }),
-		NewConverters:      c.converters,
-		NewHeaderConverter: c.headers,
-		BatchRows:          roles.Int(role.SinkFlushRows),
-		Linger:             flushEvery(roles, c.o.Worker),
-		InFlight:           roles.Int(role.SinkInFlight),
-		Tolerance:          c.tolerance(),
-		Retry:              c.retrying(),
-		InDoubt:            &c.set.uncertain,
-		Revoked:            &c.set.settled,
-		Unmatched:          c.set.reached,
-		Send:               config.List(c.config.Text("errors.uncertain.send")),
-		Skip:               config.List(c.config.Text("errors.uncertain.skip")),
-		StopTimeout:        c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
-		Metrics:            t.tally,
-		Tracer:             c.o.Tracer,
-		Logger:             c.o.Logger,
+		Stages: sink.Stages{
+			NewChain:           each(transforms, func(c namedChain) sink.Chain { return c }),
+			NewConverters:      c.converters,
+			NewHeaderConverter: c.headers,
+		},
+		Limits: sink.Limits{
+			BatchRows:   roles.Int(role.SinkFlushRows),
+			Linger:      flushEvery(roles, c.o.Worker),
+			InFlight:    roles.Int(role.SinkInFlight),
+			StopTimeout: c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
+		},
+		ErrorHandling: sink.ErrorHandling{
+			Tolerance: c.tolerance(),
+			Retry:     c.retrying(),
+			Send:      config.List(c.config.Text("errors.uncertain.send")),
+			Skip:      config.List(c.config.Text("errors.uncertain.skip")),
+		},
+		Shared:    sink.Shared{InDoubt: &c.set.uncertain, Revoked: &c.set.settled, Unmatched: c.set.reached},
+		Telemetry: sink.Telemetry{Metrics: t.tally, Tracer: c.o.Tracer, Logger: c.o.Logger},
 	}
 }
 

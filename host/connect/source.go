@@ -131,37 +131,41 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 	o := source.Options{
 		Connector: c.config.Name, Task: t.number, Component: c.class.component.Name, Settings: t.settings,
 		Versions: source.BoundVersions(binding, t.planned), Client: c.run.client, Registry: c.registry(),
-		StoredOffset: func(ctx context.Context, partition []wit.OffsetEntry) (fields []wit.OffsetEntry, err error) {
-			fields, _, err = c.run.offsets.Get(ctx, c.config.Name, partition)
-			return offset.RelativeToOrigin(fields, c.run.client.Origin()), err // the original connector's are absolute
-		},
-		MismatchSetting:     components.ChangedBy(c.class.component),
-		PrepareOffsets:      deliver.renew,
-		ExactlyOnceRequired: c.required(),
-		NewOutput: func(feed string) (source.Output, error) {
-			output, err := deliver.output(feed)
-			if err != nil {
-				return nil, err
-			}
-			return trackedOutput{output, t.uses}, nil
-		},
-		NewChain:           each(transforms, func(c namedChain) source.Chain { return c }),
-		NewConverters:      c.converters,
-		NewHeaderConverter: c.headers,
-		EnsureTopic:        c.ensureTopic,
-		Listen:             c.listen,
-		Buffers:            c.o.buffers,
-		MaxRecordBytes:     int(c.run.kafka.Producer.MaxRequestBytes),
-		Tolerance:          c.tolerance(),
-		Retry:              c.retrying(),
-		StopTimeout:        c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
 		OnIdle: func(until time.Time) (end func()) {
 			return c.set.idling.rest(t.number, until, time.Now(), func() { binding.Current().Rest() })
 		},
-		Metrics:      t.tally,
-		Tracer:       c.o.Tracer,
-		TraceHeaders: c.boolean(config.TraceHeaders),
-		Logger:       c.o.Logger,
+		Offsets: source.Offsets{
+			StoredOffset: func(ctx context.Context, partition []wit.OffsetEntry) (fields []wit.OffsetEntry, err error) {
+				fields, _, err = c.run.offsets.Get(ctx, c.config.Name, partition)
+				// the original connector's are absolute
+				return offset.RelativeToOrigin(fields, c.run.client.Origin()), err
+			},
+			MismatchSetting:     components.ChangedBy(c.class.component),
+			PrepareOffsets:      deliver.renew,
+			ExactlyOnceRequired: c.required(),
+		},
+		Stages: source.Stages{
+			NewOutput: func(feed string) (source.Output, error) {
+				output, err := deliver.output(feed)
+				if err != nil {
+					return nil, err
+				}
+				return trackedOutput{output, t.uses}, nil
+			},
+			NewChain:           each(transforms, func(c namedChain) source.Chain { return c }),
+			NewConverters:      c.converters,
+			NewHeaderConverter: c.headers,
+			EnsureTopic:        c.ensureTopic,
+			Listen:             c.listen,
+		},
+		ErrorHandling: source.ErrorHandling{Tolerance: c.tolerance(), Retry: c.retrying()},
+		Limits: source.Limits{
+			StopTimeout:    c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
+			MaxRecordBytes: int(c.run.kafka.Producer.MaxRequestBytes),
+			Buffers:        c.o.buffers,
+		},
+		Telemetry: source.Telemetry{Metrics: t.tally, Tracer: c.o.Tracer, TraceHeaders: c.boolean(config.TraceHeaders),
+			Logger: c.o.Logger},
 	}
 	if c.o.Group != nil {
 		o.CheckLease = c.o.Group.CheckLease

@@ -117,7 +117,7 @@ func TestSettledOfALostPartitionIsStored(t *testing.T) {
 }
 
 // What is settled out of order stands with the offset that is committed when a partition goes, for its next owner.
-func TestNoteOfAPartitionThatGoes(t *testing.T) {
+func TestMetadataOfARevokedPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once, x.o.InFlight = false, 2
@@ -203,31 +203,31 @@ func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
 		name  string
 		told  bool
 		stays int64
-	}{{"not told yet", false, notKnown}, {"told of more", true, 30}} {
+	}{{"not told yet", false, offsetUnknown}, {"told of more", true, 30}} {
 		l := newLedger(&InDoubtRecords{})
 		l.apply(assigned{at})
-		l.apply(offsetKnown{at: topicPartition{"t", 0}, committed: -1})
+		l.apply(offsetFetched{tp: topicPartition{"t", 0}, committed: -1})
 		var records []*kgo.Record
 		for n := range int64(12) {
 			records = append(records, &kgo.Record{Topic: "t", Offset: n})
 		}
 		items := l.apply(recordsRead{records}).items
 		l.apply(rowsSettled{items[:10], true})
-		taken := l.apply(offsetsTaken{}) // up to 10, and waits
-		gone := l.apply(revoked{at, true}).left[0]
+		accepted := l.apply(commitStarted{}) // up to 10, and waits
+		old := l.apply(revoked{at, true}).revoked[0]
 		l.apply(assigned{at})
 		if c.told {
-			l.apply(offsetKnown{at: topicPartition{"t", 0}, committed: 30, settled: []offsetRange{{31, 33}},
+			l.apply(offsetFetched{tp: topicPartition{"t", 0}, committed: 30, settled: []offsetRange{{31, 33}},
 				unstored: true})
 		}
-		next := taken.offsets["t"][0].Offset
-		if asked := l.apply(metadataAsked{topicPartition{"t", 0}, next, gone}); next != 10 || asked.yes {
-			t.Errorf("%s: expected the offset 10 to be left out, found %d with %q", c.name, next, asked.text)
+		next := accepted.offsets["t"][0].Offset
+		if retryAfter := l.apply(metadataRequested{topicPartition{"t", 0}, next, old}); next != 10 || retryAfter.ok {
+			t.Errorf("%s: expected the offset 10 to be left out, found %d with %q", c.name, next, retryAfter.text)
 		}
-		l.apply(offsetsStored{taken.offsets, taken.number})
+		l.apply(commitSucceeded{accepted.offsets, accepted.number})
 		p := l.partitions[topicPartition{"t", 0}]
-		if p.stored != nil && p.stored.asked || p.committed != c.stays || p.previousPending != c.told ||
-			p.uncommitted != c.told {
+		if p.storedCommit != nil && p.storedCommit.own || p.committed != c.stays || p.previousPending != c.told ||
+			p.dirty != c.told {
 			t.Errorf("%s: expected nothing to be stored, found %+v", c.name, p)
 		}
 	}
@@ -263,7 +263,7 @@ func TestPartitionBelowItsOffset(t *testing.T) {
 func TestPartitionThatBecomesShorter(t *testing.T) {
 	l, at := newLedger(&InDoubtRecords{}), topicPartition{"t", 0}
 	l.apply(assigned{map[string][]int32{"t": {0}}})
-	l.apply(offsetKnown{at: at, committed: -1})
+	l.apply(offsetFetched{tp: at, committed: -1})
 	records := func(first, end int64) (all []*kgo.Record) {
 		for n := first; n < end; n++ {
 			all = append(all, &kgo.Record{Topic: "t", Offset: n})
@@ -272,28 +272,28 @@ func TestPartitionThatBecomesShorter(t *testing.T) {
 	}
 	old := l.apply(recordsRead{records(0, 12)}).items
 	l.apply(rowsSettled{old[:10], true})
-	before := l.apply(marked{}).number
-	taken := l.apply(offsetsTaken{}) // up to 10, and waits
+	before := l.apply(storeRequested{}).number
+	accepted := l.apply(commitStarted{}) // up to 10, and waits
 	read := l.apply(recordsRead{records(4, 7)})
-	number := l.apply(announced{read.items[:1], true}).number
-	if next := taken.offsets["t"][0].Offset; next != 10 || len(read.setBack) != 1 || read.setBack[0].dropped != 2 {
-		t.Errorf("expected the offset 10 and 2 records to be dropped, found %d and %+v", next, read.setBack)
+	number := l.apply(deliveryAnnounced{read.items[:1], true}).number
+	if next := accepted.offsets["t"][0].Offset; next != 10 || len(read.resets) != 1 || read.resets[0].dropped != 2 {
+		t.Errorf("expected the offset 10 and 2 records to be dropped, found %d and %+v", next, read.resets)
 	}
-	if asked := l.apply(metadataAsked{at: at, next: 10}); asked.yes {
-		t.Errorf("the offset 10 is committed, with %q, over records from 4 on", asked.text)
+	if retryAfter := l.apply(metadataRequested{tp: at, next: 10}); retryAfter.ok {
+		t.Errorf("the offset 10 is committed, with %q, over records from 4 on", retryAfter.text)
 	}
-	if l.apply(offsetsStored{taken.offsets, taken.number}).yes || l.holds(before) {
+	if l.apply(commitSucceeded{accepted.offsets, accepted.number}).ok || l.isDurable(before) {
 		t.Error("expected a commit that left the partition out to have stored nothing")
 	}
-	if !old[10].theirs() || slices.ContainsFunc(read.items, (*item).theirs) {
+	if !old[10].revoked() || slices.ContainsFunc(read.items, (*item).revoked) {
 		t.Error("expected the records that were read before to be dropped, and the others to be delivered")
 	}
-	taken = l.apply(offsetsTaken{})
-	asked := l.apply(metadataAsked{at: at, next: taken.offsets["t"][0].Offset})
-	if next := taken.offsets["t"][0].Offset; next != 4 || !asked.yes || asked.text != "sent=0" {
-		t.Errorf("expected the offset 4 with sent=0, found %d with %q, %v", next, asked.text, asked.yes)
+	accepted = l.apply(commitStarted{})
+	retryAfter := l.apply(metadataRequested{tp: at, next: accepted.offsets["t"][0].Offset})
+	if next := accepted.offsets["t"][0].Offset; next != 4 || !retryAfter.ok || retryAfter.text != "sent=0" {
+		t.Errorf("expected the offset 4 with sent=0, found %d with %q, %v", next, retryAfter.text, retryAfter.ok)
 	}
-	if !l.apply(offsetsStored{taken.offsets, taken.number}).yes || !l.holds(number) {
+	if !l.apply(commitSucceeded{accepted.offsets, accepted.number}).ok || !l.isDurable(number) {
 		t.Error("expected what was announced to be stored")
 	}
 }

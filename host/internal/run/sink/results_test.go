@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// P19: what an answer says by its status alone. Nothing but what [wit.Refuses] has proves that the row was not
+// P19: what an answer says by its status alone. Nothing but what [wit.IsRejection] has proves that the row was not
 // written.
 func TestAnswersThatProveNothing(t *testing.T) {
 	for _, c := range []struct {
@@ -65,8 +65,8 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 		x.service.answer = func(n int, _ string) (uint16, error) { return []uint16{503, 201}[n-1], nil }
 		start := time.Now()
 		x.ok(t)
-		if took := time.Since(start); took < 2*time.Minute {
-			t.Errorf("expected a pause of 2 min, found %v", took)
+		if elapsed := time.Since(start); elapsed < 2*time.Minute {
+			t.Errorf("expected a pause of 2 min, found %v", elapsed)
 		}
 	})
 }
@@ -75,7 +75,7 @@ var errTrap = errors.New("wasm error: unreachable")
 
 // An answer that came is judged once more where the plugin broke on it; what is not judged then is uncertain, unless
 // its status says that the service refused it.
-func TestAnswersThatAreNotJudged(t *testing.T) {
+func TestResponsesThePluginCannotRead(t *testing.T) {
 	oops := &wit.Error{Kind: wit.ErrorInternal, Message: "index out of range"}
 	old := &wit.Error{Kind: wit.ErrorStale, Message: "metadata changed"}
 	for name, c := range map[string]struct {
@@ -87,7 +87,7 @@ func TestAnswersThatAreNotJudged(t *testing.T) {
 	}{
 		"a trap": {201, []error{errTrap}, nil, 1, "", ""},
 		"two traps": {201, []error{errTrap, errTrap}, nil, 1,
-			"POST /Set was answered 201, and the plugin could not say what that means: wasm error", "uncertain=0"},
+			"POST /Set was answered 201, which the plugin could not interpret: wasm error", "uncertain=0"},
 		"two panics":             {201, []error{oops, oops}, nil, 1, "index out of range", "uncertain=0"},
 		"two traps of a 204":     {204, []error{errTrap, errTrap}, nil, 1, "was answered 204", "uncertain=0"},
 		"two traps of a 520":     {520, []error{errTrap, errTrap}, nil, 1, "was answered 520", "uncertain=0"},
@@ -128,7 +128,7 @@ func TestAnswersThatAreNotJudged(t *testing.T) {
 }
 
 // A stop that cannot wait for the plugin any longer leaves no answer unaccounted for.
-func TestStopWhileAnswersAreJudged(t *testing.T) {
+func TestStopWhileResponsesAreRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{hangs: true})
 		x.o.Once = false
@@ -137,9 +137,9 @@ func TestStopWhileAnswersAreJudged(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		start := time.Now()
 		runtest.Fails(t, stop(), "topic t, partition 0, offset 0", "was answered 201", "is not sent again")
-		if took := time.Since(start); took > 5*time.Second || x.group.metadata[topicPartition{"t",
+		if elapsed := time.Since(start); elapsed > 5*time.Second || x.group.metadata[topicPartition{"t",
 			0}] != "uncertain=0-1" {
-			t.Errorf("took %v, metadata %q", took, x.group.metadata[topicPartition{"t", 0}])
+			t.Errorf("took %v, metadata %q", elapsed, x.group.metadata[topicPartition{"t", 0}])
 		}
 	})
 }

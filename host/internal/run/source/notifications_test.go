@@ -45,7 +45,7 @@ func (e *ear) send(t *testing.T, target, ident string) {
 // mustWake hands a wake to a feed, which must take it.
 func mustWake(t *testing.T, f *feed, token string) {
 	t.Helper()
-	_, err := f.wake(&wit.Trigger{Token: token})
+	_, err := f.enqueue(&wit.Trigger{Token: token})
 	require.NoError(t, err)
 }
 
@@ -77,14 +77,14 @@ func notified(t *testing.T, r *reader, prepare func(*world), do func(t *testing.
 
 // Waiting notifications of one token become one wake, also while one of that token is served: it may have been answered
 // before the row changed.
-func TestNotificationsOfOneTokenBecomeOneWake(t *testing.T) {
-	f := newFeedOf(&Task{}, nil)
+func TestNotificationsOfOneTokenBecomeOneTrigger(t *testing.T) {
+	f := emptyFeed(&Task{}, nil)
 	for range 2 {
 		for range 1000 {
 			mustWake(t, f, "x")
 		}
-		if token, some := f.nextWake(); token != "x" || !some || f.woken() {
-			t.Errorf("expected one wake x, found %q (%t), and another that waits: %t", token, some, f.woken())
+		if token, found := f.nextTrigger(); token != "x" || !found || f.hasDueTrigger() {
+			t.Errorf("expected one wake x, found %q (%t), and another that waits: %t", token, found, f.hasDueTrigger())
 		}
 	}
 }
@@ -115,8 +115,9 @@ func TestNotifications(t *testing.T) {
 			runtest.Pass(time.Second)
 		}
 		assert.Equal(t, []string{"wake y"}, r.causes, "a notification that comes three times")
-		var fault *wit.Error
-		if err := e.take(t.Context(), wit.Notification{}); !errors.As(err, &fault) || fault.Kind != wit.ErrorData {
+		var pluginErr *wit.Error
+		if err := e.take(t.Context(), wit.Notification{}); !errors.As(err, &pluginErr) ||
+			pluginErr.Kind != wit.ErrorData {
 			t.Errorf("expected a fault of the data, found %v", err)
 		}
 	})
@@ -148,12 +149,12 @@ func TestSubscriptionsAreRenewed(t *testing.T) {
 	r := &reader{exact: true, subscription: "1"}
 	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
 		r.forget("1")
-		runtest.Pass(subscribeAgain + time.Second)
+		runtest.Pass(subscriptionInterval + time.Second)
 		if causes, subscribed := r.seen(); len(subscribed) != 2 || len(causes) > 0 {
 			t.Errorf("subscribed %d times, woken by %q", len(subscribed), causes)
 		}
 		r.forget("2")
-		runtest.Pass(subscribeAgain)
+		runtest.Pass(subscriptionInterval)
 		if causes, subscribed := r.seen(); len(subscribed) != 3 || !slices.Equal(causes, []string{"wake "}) {
 			t.Errorf("subscribed %d times, woken by %q", len(subscribed), causes)
 		}
@@ -177,7 +178,7 @@ func subscribedRun(t *testing.T, w *world, r *reader, subscription string, makes
 
 // A subscription that went while the connector was down has what happened meanwhile asked for at the next start, and so
 // has one of which the stored offset does not know; one that is there, or is made at the first start, does not.
-func TestSubscriptionsThatWereGoneAtTheStart(t *testing.T) {
+func TestSubscriptionsDeletedBeforeTheStart(t *testing.T) {
 	for name, c := range map[string]struct{ before, knows, makes, asked bool }{
 		"made at first":  {false, false, true, false},
 		"found":          {true, true, false, false},
@@ -233,26 +234,28 @@ func TestLostSubscriptionAndAKill(t *testing.T) {
 
 // A feed that starts over from its stored offset serves what waited for it, and its subscription's renewal reaches it.
 func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
-	old := newFeedOf(&Task{}, nil)
-	old.wakes.subscriptionDigest, old.wakes.arranged = "1", "2"
-	served, err := old.wake(&wit.Trigger{Token: "x", Ident: "1", AnswerWhenStored: true})
-	if token, _ := old.nextWake(); token != "x" || err != nil {
+	old := emptyFeed(&Task{}, nil)
+	old.notifications.subscriptionDigest, old.notifications.currentDigest = "1", "2"
+	served, err := old.enqueue(&wit.Trigger{Token: "x", Ident: "1", AnswerWhenStored: true})
+	if token, _ := old.nextTrigger(); token != "x" || err != nil {
 		t.Fatal(token, err)
 	}
 	mustWake(t, old, "y")
-	again := newFeedOf(&Task{}, nil)
-	again.wakes.subscriptionDigest = "1"
-	again.at = position{fields: []wit.OffsetEntry{wit.IntegerEntry("page", 1)}}
-	again.inherit(old)
+	again := emptyFeed(&Task{}, nil)
+	again.notifications.subscriptionDigest = "1"
+	again.position = position{fields: []wit.OffsetEntry{wit.IntegerEntry("page", 1)}}
+	again.moveStateFrom(old)
 	mustWake(t, old, "z") // of somebody who has found the old one just before
 	var tokens []string
-	for again.woken() {
-		token, _ := again.nextWake()
-		again.serve()
+	for again.hasDueTrigger() {
+		token, _ := again.nextTrigger()
+		again.markReading()
 		tokens = append(tokens, token)
 	}
-	if want := []string{"x", "y", "", "z"}; !slices.Equal(tokens, want) || again.wakes.subscriptionDigest != "2" {
-		t.Errorf("served %q with the subscription %q, expected %q", tokens, again.wakes.subscriptionDigest, want)
+	if want := []string{"x", "y", "", "z"}; !slices.Equal(tokens, want) ||
+		again.notifications.subscriptionDigest != "2" {
+		t.Errorf("served %q with the subscription %q, expected %q", tokens, again.notifications.subscriptionDigest,
+			want)
 	}
 	select {
 	case <-served:
@@ -263,7 +266,7 @@ func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
 
 // A snapshot of several pages comes between a wake and its turn: the wake is served all the same, since a snapshot does
 // not tell of an entity that is gone.
-func TestSnapshotDoesNotSwallowAWake(t *testing.T) {
+func TestSnapshotDoesNotSwallowATrigger(t *testing.T) {
 	r := &reader{exact: true, calm: true}
 	interrupted := func(w *world) {
 		w.service.follows = map[string][]string{"/x": {"x=1"}, "/y": {"y=1"}, "/snapshot": {"s=1", "END 0 true"}}
@@ -272,7 +275,7 @@ func TestSnapshotDoesNotSwallowAWake(t *testing.T) {
 				return
 			}
 			assert.NoError(t, w.task.Snapshot("feed0", "now"))
-			if _, err := w.task.feed("feed0").wake(&wit.Trigger{Token: "y"}); err != nil {
+			if _, err := w.task.findFeed("feed0").enqueue(&wit.Trigger{Token: "y"}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -314,7 +317,7 @@ func TestSnapshotDoesNotSwallowAStart(t *testing.T) {
 
 // A snapshot that comes before what a subscription missed is not taken for that: its pages are stored with the
 // subscriptions of before, so that a worker that is killed then asks for what was missed.
-func TestSnapshotBeforeWhatWasMissed(t *testing.T) {
+func TestSnapshotBeforeDeferredReads(t *testing.T) {
 	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 0 true"}} {
 		t.Run(name, func(t *testing.T) {
 			missed := digestOf("2")
@@ -322,15 +325,15 @@ func TestSnapshotBeforeWhatWasMissed(t *testing.T) {
 			interrupted := func(w *world) {
 				w.service.follows = map[string][]string{"/x": {"x=1"}, "/": {"y=1"}, "/snapshot": snapshot}
 				w.service.before = func(q *wit.Request) {
-					f := w.task.feed("feed0")
+					f := w.task.findFeed("feed0")
 					if f == nil {
 						return // it is being opened
 					}
-					if covers[q.Target] = f.wakes.subscriptionDigest == missed; q.Target != "/x" {
+					if covers[q.Target] = f.notifications.subscriptionDigest == missed; q.Target != "/x" {
 						return
 					}
 					assert.NoError(t, w.task.Snapshot("feed0", "now"))
-					f.arrange(missed, true)
+					f.onSubscribed(missed, true)
 				}
 			}
 			notified(t, &reader{exact: true, calm: true}, interrupted, func(t *testing.T, _ *world, e *ear) {
@@ -350,16 +353,16 @@ func TestWaitingNotificationsAreBounded(t *testing.T) {
 		"tokens": func(i int) *wit.Trigger { return &wit.Trigger{Token: strconv.Itoa(i)} },
 		"idents": func(i int) *wit.Trigger { return &wit.Trigger{Token: "delta", Ident: strconv.Itoa(i)} },
 	} {
-		f := newFeedOf(&Task{}, nil)
-		for i := range maxWakes {
-			if _, err := f.wake(one(i)); err != nil {
+		f := emptyFeed(&Task{}, nil)
+		for i := range maxTriggers {
+			if _, err := f.enqueue(one(i)); err != nil {
 				t.Fatalf("%s: number %d: %v", name, i, err)
 			}
 		}
-		if _, err := f.wake(one(maxWakes)); !errors.Is(err, notify.ErrBusy) {
+		if _, err := f.enqueue(one(maxTriggers)); !errors.Is(err, notify.ErrBusy) {
 			t.Errorf("%s: expected that the next one is to be sent again, found %v", name, err)
 		}
-		if _, err := f.wake(one(0)); err != nil {
+		if _, err := f.enqueue(one(0)); err != nil {
 			t.Errorf("%s: one that waits already came again: %v", name, err)
 		}
 	}
@@ -367,11 +370,11 @@ func TestWaitingNotificationsAreBounded(t *testing.T) {
 
 // A wake that the plugin wants once more comes again after that time, or with the next notification of the same; its
 // sender need not wait for that.
-func TestWakesThatComeAgain(t *testing.T) {
+func TestRepeatedTriggers(t *testing.T) {
 	r := &reader{exact: true, holds: true}
 	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
 		before := len(w.broker.records())
-		came := func(after time.Duration, causes ...string) {
+		triggers := func(after time.Duration, causes ...string) {
 			t.Helper()
 			runtest.Pass(after)
 			found, _ := r.seen()
@@ -382,28 +385,28 @@ func TestWakesThatComeAgain(t *testing.T) {
 		r.forget("")
 		w.service.later("gone", "LATER 10000")
 		e.send(t, "late", "1")
-		came(9*time.Second, "wake late")
+		triggers(9*time.Second, "wake late")
 		w.service.later("there")
-		came(3*time.Second, "wake late", "wake late")
-		came(time.Hour, "wake late", "wake late")
+		triggers(3*time.Second, "wake late", "wake late")
+		triggers(time.Hour, "wake late", "wake late")
 		w.service.later("gone", "LATER 36000000") // cut at a minute
 		e.send(t, "late", "2")
 		w.service.later("there")
-		came(maxLater+2*time.Second, slices.Repeat([]string{"wake late"}, 4)...)
+		triggers(maxRepeatDelay+2*time.Second, slices.Repeat([]string{"wake late"}, 4)...)
 		w.service.later("gone", "LATER 30000")
 		e.send(t, "late", "3")
 		w.service.later("there")
 		e.send(t, "late", "4") // at once, and then not once more
-		came(time.Second, slices.Repeat([]string{"wake late"}, 6)...)
-		came(time.Hour, slices.Repeat([]string{"wake late"}, 6)...)
+		triggers(time.Second, slices.Repeat([]string{"wake late"}, 6)...)
+		triggers(time.Hour, slices.Repeat([]string{"wake late"}, 6)...)
 		w.service.later("gone", "LATER 10000") // whatever the plugin says the second time
 		e.send(t, "late", "5")
-		came(time.Hour, slices.Repeat([]string{"wake late"}, 8)...)
+		triggers(time.Hour, slices.Repeat([]string{"wake late"}, 8)...)
 		e.send(t, "late", "6")
-		came(5*time.Second, slices.Repeat([]string{"wake late"}, 9)...)
+		triggers(5*time.Second, slices.Repeat([]string{"wake late"}, 9)...)
 		e.send(t, "late", "7") // in place of what was put off, and put off again
-		came(time.Second, slices.Repeat([]string{"wake late"}, 10)...)
-		came(time.Hour, slices.Repeat([]string{"wake late"}, 11)...)
+		triggers(time.Second, slices.Repeat([]string{"wake late"}, 10)...)
+		triggers(time.Hour, slices.Repeat([]string{"wake late"}, 11)...)
 	})
 }
 
@@ -471,29 +474,29 @@ func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
 }
 
 // Wakes that come once more are bounded, and take no room from notifications.
-func TestWakesThatComeAgainAreBounded(t *testing.T) {
+func TestRepeatedTriggersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		f := newFeedOf(&Task{}, nil)
+		f := emptyFeed(&Task{}, nil)
 		f.log = slog.New(slog.NewTextHandler(&log, nil))
 		serve := func(token string) {
 			t.Helper()
 			mustWake(t, f, token)
-			for f.woken() {
-				f.nextWake()
-				f.later(10 * time.Second)
+			for f.hasDueTrigger() {
+				f.nextTrigger()
+				f.scheduleRepeat(10 * time.Second)
 			}
-			f.served()
+			f.ack()
 		}
-		for i := range maxAgain + 2 {
+		for i := range maxRepeats + 2 {
 			serve("again " + strconv.Itoa(i))
 		}
-		assert.Equal(t, maxAgain, len(f.wakes.waiting.list), "wakes that are to come again")
+		assert.Equal(t, maxRepeats, len(f.notifications.pending.list), "wakes that are to come again")
 		assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"), "lines that say that more were to come again")
-		for i := range maxWakes {
+		for i := range maxTriggers {
 			mustWake(t, f, strconv.Itoa(i))
 		}
-		if _, err := f.wake(&wit.Trigger{Token: "one more"}); !errors.Is(err, notify.ErrBusy) {
+		if _, err := f.enqueue(&wit.Trigger{Token: "one more"}); !errors.Is(err, notify.ErrBusy) {
 			t.Errorf("expected that the next one is to be sent again, found %v", err)
 		}
 	})
@@ -501,46 +504,46 @@ func TestWakesThatComeAgainAreBounded(t *testing.T) {
 
 // Whatever happens to wakes, each that waits is found by its token, those that come again are counted, and the first
 // that is due is served.
-func TestWakesThatWaitAreFound(t *testing.T) {
+func TestPendingTriggersAreFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
-		f := newFeedOf(&Task{}, nil)
+		f := emptyFeed(&Task{}, nil)
 		f.log = slog.New(slog.DiscardHandler)
 		served := 0
 		for step := range 20_000 {
-			q := &f.wakes.waiting
+			q := &f.notifications.pending
 			switch random.IntN(6) {
 			case 0, 1, 2:
 				mustWake(t, f, strconv.Itoa(random.IntN(50)))
 			case 3, 4:
-				first := slices.IndexFunc(q.list, (*wake).due)
-				var expected *wake
+				first := slices.IndexFunc(q.list, (*trigger).due)
+				var expected *trigger
 				if first >= 0 {
 					expected = q.list[first]
 				}
-				if _, some := f.nextWake(); some != (expected != nil) ||
-					some && f.wakes.serving[len(f.wakes.serving)-1] != expected {
+				if _, found := f.nextTrigger(); found != (expected != nil) ||
+					found && f.notifications.processing[len(f.notifications.processing)-1] != expected {
 					t.Fatalf("step %d: expected %v to be served", step, expected)
-				} else if some {
+				} else if found {
 					served++
 					if random.IntN(2) == 0 {
-						f.later(time.Minute)
+						f.scheduleRepeat(time.Minute)
 					} else if random.IntN(4) == 0 {
-						f.putBack()
+						f.requeue()
 					}
 				}
 			default:
-				f.served()
+				f.ack()
 				time.Sleep(time.Duration(random.IntN(20)) * time.Second)
 			}
-			again, last := 0, map[string]*wake{}
+			again, last := 0, map[string]*trigger{}
 			for _, w := range q.list {
-				if last[w.token] = w; w.again {
+				if last[w.token] = w; w.repeated {
 					again++
 				}
 			}
-			if again != q.again || !maps.Equal(last, q.byToken) {
-				t.Fatalf("step %d: expected %d that come again and %v, found %d and %v", step, again, last, q.again,
+			if again != q.repeated || !maps.Equal(last, q.byToken) {
+				t.Fatalf("step %d: expected %d that come again and %v, found %d and %v", step, again, last, q.repeated,
 					q.byToken)
 			}
 		}

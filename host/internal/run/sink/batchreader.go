@@ -21,37 +21,32 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// maxBatchBytes is how many bytes of records make a batch full, whatever their number.
 const maxBatchBytes = 8 << 20
 
-// maxConvertedBytes is how many bytes the rows of a batch have, about, when it is full whatever the records are: a row
-// may have 64 MiB where defaults stand for what is absent.
+// maxConvertedBytes bounds the rows of a batch, about: one row may have 64 MiB if default values replace missing
+// fields.
 const maxConvertedBytes = 32 << 20
 
-// quiet is how long nothing must come before a finishing task looks whether it has caught up.
-const quiet = 200 * time.Millisecond
+// quietPeriod is how long no record must arrive before a finishing task checks whether it has caught up.
+const quietPeriod = 200 * time.Millisecond
 
-// gatherer makes batches: consumer, converters, transforms. It belongs to one goroutine, which runs ahead of the
-// deliveries by two batches.
-type gatherer struct {
-	task       *Task
-	consumer   Consumer
-	key, value convert.Converter
-	header     convert.Headers
-	chain      Chain
-	headers    []connectdata.Header
-	// rest are items that did not fit into the batch before.
-	rest []*item
-	// over is why nothing comes after the batch before and rest: a record that cannot be read or written.
-	over error
-	// growth is how many times as large as its records the rows of the batch before were.
-	growth float64
-	// came is when the first records of the batch did, zero of one that begins with the rest.
-	came time.Time
+// batchReader makes batches with consumer, converters and transforms. It belongs to one goroutine, which is at most two
+// batches ahead of the deliveries.
+type batchReader struct {
+	task        *Task
+	consumer    Consumer
+	key, value  convert.Converter
+	header      convert.Headers
+	chain       Chain
+	headers     []connectdata.Header
+	leftover    []*item   // items that did not fit into the last batch
+	stopErr     error     // why nothing follows the last batch and leftover
+	growth      float64   // the ratio of the last batch's rows to its records, in bytes
+	firstReadAt time.Time // zero for a batch that begins with leftover
 }
 
-func (t *Task) newGatherer(ctx context.Context) (*gatherer, error) {
-	g := &gatherer{task: t}
+func (t *Task) newBatchReader(ctx context.Context) (*batchReader, error) {
+	g := &batchReader{task: t}
 	var err error
 	if g.key, g.value, err = t.o.NewConverters(); err != nil {
 		return nil, err
@@ -69,11 +64,11 @@ func (t *Task) newGatherer(ctx context.Context) (*gatherer, error) {
 	return g, nil
 }
 
-func (g *gatherer) run(ctx context.Context, out chan<- *batch) {
+func (g *batchReader) run(ctx context.Context, out chan<- *batch) {
 	for {
 		var b *batch
 		err := guard.Do(g.task.log, "a sink task, the stage of gathering", func() (err error) {
-			b, err = g.batch(ctx)
+			b, err = g.nextBatch(ctx)
 			return err
 		})
 		if ctx.Err() != nil {
@@ -93,16 +88,15 @@ func (g *gatherer) run(ctx context.Context, out chan<- *batch) {
 	}
 }
 
-// batch polls until there are rows enough or time is up.
-func (g *gatherer) batch(ctx context.Context) (*batch, error) {
+func (g *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 	t := g.task
-	g.came = time.Time{}
-	if items := g.rest; len(items) > 0 {
-		g.rest = nil
-		return g.shape(ctx, items)
+	g.firstReadAt = time.Time{}
+	if items := g.leftover; len(items) > 0 {
+		g.leftover = nil
+		return g.buildBatch(ctx, items)
 	}
-	if g.over != nil {
-		return nil, g.over
+	if g.stopErr != nil {
+		return nil, g.stopErr
 	}
 	var items []*item
 	var due time.Time
@@ -110,7 +104,7 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 	for len(items) < t.o.BatchRows && bytes < maxBatchBytes {
 		records, err := g.poll(ctx, due, len(items) == 0)
 		if err != nil {
-			g.over = err
+			g.stopErr = err
 			break
 		}
 		if len(records) == 0 {
@@ -124,7 +118,7 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 				t.count.read.Add(1)
 			}
 		}
-		items = append(items, t.account.apply(recordsRead{records}).items...)
+		items = append(items, t.tracker.apply(recordsRead{records}).items...)
 		t.count.bytes.Add(int64(bytes - before))
 		t.count.consume.Stop()
 		if t.o.AwaitWritable != nil {
@@ -132,12 +126,12 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 				return nil, err
 			}
 		}
-		if len(items) == 0 { // nothing but markers of transactions, or records that were settled before
+		if len(items) == 0 { // only transaction markers, or records that were settled before
 			continue
 		}
 		if due.IsZero() {
-			g.came = time.Now()
-			due = g.came.Add(t.every())
+			g.firstReadAt = time.Now()
+			due = g.firstReadAt.Add(t.linger())
 		}
 		if t.o.Linger <= 0 {
 			break
@@ -145,30 +139,27 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 	}
 	switch {
 	case len(items) > 0:
-		return g.shape(ctx, items)
-	case g.over != nil:
-		return nil, g.over
+		return g.buildBatch(ctx, items)
+	case g.stopErr != nil:
+		return nil, g.stopErr
 	}
-	return &batch{caughtUp: true}, nil
+	return &batch{idle: true}, nil
 }
 
-// every is how long a batch waits for more: not long when the task is about to end.
-func (t *Task) every() time.Duration {
+func (t *Task) linger() time.Duration {
 	select {
 	case <-t.finishing:
-		return min(t.o.Linger, quiet)
+		return min(t.o.Linger, quietPeriod)
 	default:
 		return t.o.Linger
 	}
 }
 
-// poll waits for records until `due`; without a time for ever, or, when the task finishes, until nothing has come for a
-// while.
-func (g *gatherer) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.Record, error) {
+// poll waits for records until due. For the first ones it waits without limit, or until a finishing task is quiet.
+func (g *batchReader) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.Record, error) {
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if first {
-		// The end of the wait is not the end of ctx, see below.
 		stop := make(chan struct{})
 		defer close(stop)
 		go func() {
@@ -178,7 +169,7 @@ func (g *gatherer) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.
 			case <-stop:
 				return
 			}
-			timer := time.NewTimer(quiet)
+			timer := time.NewTimer(quietPeriod)
 			defer timer.Stop()
 			select {
 			case <-timer.C:
@@ -206,37 +197,37 @@ func (g *gatherer) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.
 	}
 }
 
-// shape makes rows of records. A batch holds the rows of all its records, which are settled with it. It ends before a
-// record that cannot be written where none may be skipped: what was read before is written first.
-func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
-	b := g.room(items)
+// buildBatch converts and transforms records. The batch ends before a record that cannot be written and must not be
+// skipped: what was read before is written first.
+func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, error) {
+	b := g.newBatch(items)
 	read := make([]*item, 0, len(items))
-	g.trace(b, items, time.Now())
+	g.startSpan(b, items, time.Now())
 	g.task.count.convert.Start()
 	converted := sync.OnceFunc(g.task.count.convert.Stop)
 	defer converted()
 	converting := b.span.StartChild("convert", tracing.Internal)
 	for n, i := range items {
 		if len(b.rows.Data) >= maxConvertedBytes {
-			g.rest = items[n:]
+			g.leftover = items[n:]
 			break
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 		before := len(b.rows.Data)
-		row, stage, err := g.row(ctx, &b.rows, i.record)
+		row, stage, err := g.convertRecord(ctx, &b.rows, i.record)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
-			b.rows.Data = b.rows.Data[:before] // what came before of the record
+			b.rows.Data = b.rows.Data[:before]
 			if fault.Stops(err) {
-				g.over = fmt.Errorf("%s: %w", stage, err)
+				g.stopErr = fmt.Errorf("%s: %w", stage, err)
 			} else {
-				g.over = g.task.refuse(&b.outcome, i, allOfIt, stage, err)
+				g.stopErr = g.task.reject(&b.outcome, i, wholeRecord, stage, err)
 			}
-			if g.over == nil {
+			if g.stopErr == nil {
 				continue
 			}
 			break
@@ -247,43 +238,39 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	}
 	converted()
 	converting.End(nil)
-	g.converted(b, read)
+	g.updateGrowth(b, read)
 	g.task.o.Observer.Observe(g.task.o.Task, "", &b.rows)
 	if g.chain == nil || len(read) == 0 {
-		err := g.transformed(b, read, nil)
-		g.task.arrived(b)
+		err := g.matchRows(b, read, nil)
+		g.task.checkTopics(b)
 		return b, err
 	}
-	working, ended := g.task.count.transform.Track(ctx)
+	workCtx, ended := g.task.count.transform.Track(ctx)
 	transforming := b.span.StartChild("transform", tracing.Internal)
-	faults, err := g.transform(working, &b.rows)
+	faults, err := g.transform(workCtx, &b.rows)
 	ended()
 	transforming.End(err)
 	if err != nil {
 		return nil, fmt.Errorf("transforms: %w", err)
 	}
-	err = g.transformed(b, read, faults)
-	g.task.arrived(b)
+	err = g.matchRows(b, read, faults)
+	g.task.checkTopics(b)
 	return b, err
 }
 
-// room makes a batch with memory for the rows of these records: what grows bit by bit is copied, and thrown away,
-// several times over. Their size is guessed by what became of the records of the batch before.
-func (g *gatherer) room(items []*item) *batch {
+func (g *batchReader) newBatch(items []*item) *batch {
 	size := int(float64(sizeOf(items))*g.growth*1.125) + 1<<10
 	return &batch{rows: record.Batch{Registry: g.task.o.Registry, Rows: make([]wit.Row, 0, len(items)),
 		Data: make([]byte, 0, min(size, maxConvertedBytes))},
-		origins: record.Origins{IDs: make([]wit.RecordID, 0, len(items))}}
+		recordIDs: record.Origins{IDs: make([]wit.RecordID, 0, len(items))}}
 }
 
-// converted learns how much larger rows are than the records that they were made of.
-func (g *gatherer) converted(b *batch, read []*item) {
+func (g *batchReader) updateGrowth(b *batch, read []*item) {
 	if size := sizeOf(read); size > 0 {
 		g.growth = float64(len(b.rows.Data)) / float64(size)
 	}
 }
 
-// sizeOf is how many bytes keys and values of records have.
 func sizeOf(items []*item) (size int) {
 	for _, i := range items {
 		size += len(i.record.Key) + len(i.record.Value)
@@ -291,13 +278,12 @@ func sizeOf(items []*item) (size int) {
 	return size
 }
 
-// trace begins the span of a batch of these records, which goes back to the spans that they come of.
-func (g *gatherer) trace(b *batch, items []*item, now time.Time) {
+func (g *batchReader) startSpan(b *batch, items []*item, now time.Time) {
 	t := g.task
 	if t.o.Tracer == nil {
 		return
 	}
-	since := g.came
+	since := g.firstReadAt
 	if since.IsZero() {
 		since = now
 	}
@@ -313,82 +299,78 @@ func (g *gatherer) trace(b *batch, items []*item, now time.Time) {
 	b.span.AddPastChild("consume", since, now, now.Sub(since))
 }
 
-// transform sends rows through the chain, again while the settings allow it and some fail that may do better.
-func (g *gatherer) transform(ctx context.Context, rows *record.Batch) ([]wit.RowError, error) {
+func (g *batchReader) transform(ctx context.Context, rows *record.Batch) ([]wit.RowError, error) {
 	return g.task.o.Retry.Transform(ctx, g.chain.Apply, rows, func(failure error) {
-		g.task.count.faults.Add()
+		g.task.count.errors.Add()
 		g.task.o.Metrics.Retries.Add(1)
 		g.task.log.Warn("transforms failed and are tried again", "error", failure)
 	})
 }
 
-// arrived says what does not fit of the topics that rows have.
-func (t *Task) arrived(b *batch) {
-	t.o.Unmatched.arrived(t.log, b.items, &b.rows, t.plugin.Opened().topics)
+func (t *Task) checkTopics(b *batch) {
+	t.o.Unmatched.observe(t.log, b.items, &b.rows, t.plugin.Opened().topics)
 }
 
-// transformed finds out which rows came of which record. Where it is known that others are written, those stay that are
-// left. Rows of the first record that cannot be written where none may be skipped, and of those read after it, are left
-// out.
-func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowError) error {
+// matchRows assigns rows to records and leaves out what follows the first record that must not be skipped.
+func (g *batchReader) matchRows(b *batch, read []*item, faults []wit.RowError) error {
 	t := g.task
 	rows := make([]uint32, len(read))
 	for i := range b.rows.Rows {
-		origin := b.rows.Rows[i].RowIndex
-		if int(origin) >= len(read) {
-			return fmt.Errorf("transforms: a row of record %d of %d", origin, len(read))
+		index := b.rows.Rows[i].RowIndex
+		if int(index) >= len(read) {
+			return fmt.Errorf("transforms: a row of record %d of %d", index, len(read))
 		}
-		rows[origin]++
+		rows[index]++
 	}
-	refused := make([]error, len(read)) // of the record as a whole
+	rejected := make([]error, len(read))
 	for i := range faults {
 		if f := &faults[i]; int(f.RowIndex) < len(read) {
-			refused[f.RowIndex] = cmp.Or(refused[f.RowIndex], error(task.RowError{Row: f}))
+			rejected[f.RowIndex] = cmp.Or(rejected[f.RowIndex], error(task.RowError{Row: f}))
 		}
 	}
 	for n, i := range read {
-		if refused[n] == nil {
-			refused[n] = t.o.replayed[idOf(i.record)].Rows.CheckTotal(rows[n])
+		if rejected[n] == nil {
+			rejected[n] = t.o.deadLetterOf[idOf(i.record)].Rows.CheckTotal(rows[n])
 		}
-		if refused[n] == nil {
+		if rejected[n] == nil {
 			continue
 		}
-		if err := t.refuse(&b.outcome, i, allOfIt, task.StageTransforms, refused[n]); err != nil {
-			g.over, g.rest, read = err, nil, read[:n]
+		if err := t.reject(&b.outcome, i, wholeRecord, task.StageTransforms, rejected[n]); err != nil {
+			g.stopErr, g.leftover, read = err, nil, read[:n]
 			break
 		}
 	}
-	part, left := make([]uint32, len(rows)), make([]int, len(rows))
+	part, remaining := make([]uint32, len(rows)), make([]int, len(rows))
 	kept := b.rows.Rows[:0]
 	for _, r := range b.rows.Rows {
 		n := int(r.RowIndex)
 		at := part[n]
 		part[n]++
-		if n >= len(read) || refused[n] != nil || !t.o.replayed[idOf(read[n].record)].Rows.Contains(at) {
+		if n >= len(read) || rejected[n] != nil || !t.o.deadLetterOf[idOf(read[n].record)].Rows.Contains(at) {
 			continue
 		}
-		left[n]++
-		b.originate(read[n], at)
+		remaining[n]++
+		b.addRecordID(read[n], at)
 		b.items = append(b.items, read[n])
 		r.RowIndex = uint32(len(kept))
 		kept = append(kept, r)
 	}
 	b.rows.Rows = kept
 	for n, i := range read {
-		if refused[n] == nil {
-			t.account.apply(rowsMade{i, rows[n], left[n]})
+		if rejected[n] == nil {
+			t.tracker.apply(rowsTransformed{i, rows[n], remaining[n]})
 		}
 	}
 	return nil
 }
 
-func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row, stage task.ErrorStage,
-	err error) {
+func (g *batchReader) convertRecord(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row,
+	stage task.ErrorStage, err error) {
 	row = wit.Row{Topic: b.Topic(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: timestampOf(r)}
-	if row.Key, err = decode(ctx, g.key, true, r, r.Key, b); err != nil {
+	if row.Key, err = decodeValue(ctx, g.key, true, r, r.Key, b); err != nil {
 		return row, task.StageKeyConverter, err
 	}
-	if row.Value, err = decode(ctx, g.value, false, r, r.Value, b); err != nil {
+	if row.Value, err = decodeValue(ctx, g.value, false, r, r.Value, b); err != nil {
 		return row, task.StageValueConverter, err
 	}
 	if len(r.Headers) > connectdata.MaxHeaders {
@@ -411,16 +393,13 @@ func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row
 	return row, "", nil
 }
 
-// decode has a converter read a key or value, by the header that says its schema where the converter knows such headers
-// and the record has it.
-func decode(ctx context.Context, c convert.Converter, key bool, r *kgo.Record, data []byte,
-	b *record.Batch) (wit.ValueSlice,
-	error) {
-	if with, reads := c.(convert.HeaderDecoder); reads {
+func decodeValue(ctx context.Context, c convert.Converter, key bool, r *kgo.Record, data []byte,
+	b *record.Batch) (wit.ValueSlice, error) {
+	if headerDecoder, ok := c.(convert.HeaderDecoder); ok {
 		name := convert.SchemaHeader(key)
 		for i := range slices.Backward(r.Headers) {
 			if h := &r.Headers[i]; h.Key == name {
-				return with.DecodeBy(ctx, r.Topic, h.Value, data, b)
+				return headerDecoder.DecodeBy(ctx, r.Topic, h.Value, data, b)
 			}
 		}
 	}
