@@ -45,14 +45,14 @@ func ReadTopicOffsets(ctx context.Context, brokers kafka.Config, topic, connecto
 			return nil
 		}
 		id := offset.Identity(partition)
-		if before, some := found[id]; some && before.at.Partition != r.Partition &&
-			r.Timestamp.Before(before.at.Timestamp) {
+		if before, some := found[id]; some && before.record.Partition != r.Partition &&
+			r.Timestamp.Before(before.record.Timestamp) {
 			return nil // the same fields in another order, which lie in another partition of the topic
 		}
 		e := newStoredEntry(partition, r.Value)
-		e.at = &kgo.Record{Partition: r.Partition, Timestamp: r.Timestamp}
-		if e.fault != nil {
-			e.fault = fmt.Errorf("topic %s, partition %d, offset %d: %w", r.Topic, r.Partition, r.Offset, e.fault)
+		e.record = &kgo.Record{Partition: r.Partition, Timestamp: r.Timestamp}
+		if e.err != nil {
+			e.err = fmt.Errorf("topic %s, partition %d, offset %d: %w", r.Topic, r.Partition, r.Offset, e.err)
 		}
 		found[id] = e
 		return nil
@@ -60,7 +60,7 @@ func ReadTopicOffsets(ctx context.Context, brokers kafka.Config, topic, connecto
 	if err != nil {
 		return nil, err
 	}
-	return inOrder(found)
+	return sortedOffsets(found)
 }
 
 // ReadStandaloneOffsets is [ReadTopicOffsets] for the file of a standalone worker (offset.storage.file.filename). A
@@ -83,22 +83,22 @@ func ReadStandaloneOffsets(path, connector string, log *slog.Logger) ([]StoredOf
 		id := offset.Identity(partition)
 		e := newStoredEntry(partition, entry.Value)
 		if before, twice := found[id]; twice {
-			e.fault = fmt.Errorf("expected one entry for a partition, found %s and %s", offset.AppendJSON(nil,
+			e.err = fmt.Errorf("expected one entry for a partition, found %s and %s", offset.AppendJSON(nil,
 				before.Partition), offset.AppendJSON(nil, partition))
 		}
-		if e.fault != nil {
-			e.fault = fmt.Errorf("%s: byte %d: %w", path, entry.ByteOffset, e.fault)
+		if e.err != nil {
+			e.err = fmt.Errorf("%s: byte %d: %w", path, entry.ByteOffset, e.err)
 		}
 		found[id] = e
 	}
-	return inOrder(found)
+	return sortedOffsets(found)
 }
 
 // storedEntry is what was read of a partition.
 type storedEntry struct {
 	StoredOffset             // without an offset where it was deleted
-	fault        error       // why it cannot be used
-	at           *kgo.Record // where and when it was stored, in a topic
+	err          error       // why it cannot be used
+	record       *kgo.Record // where and when it was stored, in a topic
 }
 
 func newStoredEntry(partition []wit.OffsetEntry, value []byte) (e storedEntry) {
@@ -108,15 +108,15 @@ func newStoredEntry(partition []wit.OffsetEntry, value []byte) (e storedEntry) {
 	}
 	var err error
 	if e.Offset, err = offset.ParseJSON(value); err != nil {
-		e.fault = fmt.Errorf("the offset of %s: %w", offset.AppendJSON(nil, partition), err)
+		e.err = fmt.Errorf("the offset of %s: %w", offset.AppendJSON(nil, partition), err)
 	}
 	return e
 }
 
-// inOrder are the entries with an offset, in the order of the partitions' texts.
-func inOrder(found map[string]storedEntry) (all []StoredOffset, err error) {
+// sortedOffsets are the entries with an offset, in the order of the partitions' texts.
+func sortedOffsets(found map[string]storedEntry) (all []StoredOffset, err error) {
 	for _, e := range found {
-		err = errors.Join(err, e.fault)
+		err = errors.Join(err, e.err)
 		if e.Offset != nil {
 			all = append(all, e.StoredOffset)
 		}

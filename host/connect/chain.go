@@ -15,42 +15,42 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// chains makes the chains of transforms that a task needs, and closes them with it.
-type chains struct {
-	connector *connector
-	stages    []transform.Stage
+// chainFactory makes the chains of transforms that a task needs, and closes them with it.
+type chainFactory struct {
+	run    *connectorRun
+	stages []transform.Stage
 
-	mu   sync.Mutex
-	made []*transform.Chain
+	mu     sync.Mutex
+	opened []*transform.Chain
 }
 
-func newChains(c *connector) (*chains, error) {
-	stages, err := Stages(c.o.Plugins, c.config, c.warnWithheld)
+func newChainFactory(c *connectorRun) (*chainFactory, error) {
+	stages, err := Stages(c.options.Plugins, c.config, c.warnWithheld)
 	if err != nil {
 		return nil, err
 	}
-	return &chains{connector: c, stages: stages}, nil
+	return &chainFactory{run: c, stages: stages}, nil
 }
 
-// teller is called with what a plugin's version may not see of the settings of a transform.
-type teller func(plugin.Info, *config.PluginView, *config.Connector)
+// withheldFunc is called with what a plugin's version may not see of the settings of a transform.
+type withheldFunc func(plugin.Info, *config.PluginView, *config.Connector)
 
 // Stages are the transforms of a connector as a chain takes them; tell may be nil.
-func Stages(m *plugin.Manager, c *config.Connector, tell teller) ([]transform.Stage, error) {
-	given, problems := c.Stages()
+func Stages(m *plugin.Manager, c *config.Connector, withheld withheldFunc) ([]transform.Stage, error) {
+	stageConfigs, problems := c.Stages()
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
 	var stages []transform.Stage
-	for _, s := range given {
-		class, settings, err := component(m, c, tell, s.Class, s.Version, s.Prefix, wit.ComponentTransformation)
+	for _, s := range stageConfigs {
+		class, settings, err := component(m, c, withheld, s.Class, s.Version, s.Prefix, wit.ComponentTransformation)
 		if err != nil {
 			return nil, err
 		}
 		stage := transform.Stage{Alias: s.Alias, Class: class, Version: s.Version, Settings: settings,
 			Negate: s.Negate}
 		if p := s.Predicate; p != nil {
-			if class, settings, err = component(m, c, tell, p.Class, p.Version, p.Prefix,
+			if class, settings, err = component(m, c, withheld, p.Class, p.Version, p.Prefix,
 				wit.ComponentPredicate); err != nil {
 				return nil, err
 			}
@@ -63,44 +63,44 @@ func Stages(m *plugin.Manager, c *config.Connector, tell teller) ([]transform.St
 }
 
 // component is the declared name of a class and the settings that a version of its plugin may see.
-func component(m *plugin.Manager, c *config.Connector, tell teller, class, version, prefix string,
+func component(m *plugin.Manager, c *config.Connector, withheld withheldFunc, class, version, prefix string,
 	kind wit.ComponentKind) (string, func(plugin.Info) []wit.Setting, error) {
 	_, component, err := check.Find(m, class, version, kind)
 	if err != nil {
 		return "", nil, err
 	}
-	part := c.StageConfig(prefix)
+	config := c.StageConfig(prefix)
 	return component.Name, func(info plugin.Info) []wit.Setting {
 		g := check.Guest(m, info, component)
 		g.Prefix = prefix
-		if tell != nil {
-			tell(info, &g, part)
+		if withheld != nil {
+			withheld(info, &g, config)
 		}
-		return g.Settings(part)
+		return g.Settings(config)
 	}, nil
 }
 
-// tap is where rows of the connector's tasks are looked at.
-func (c *connector) tap() *core.Observer {
-	if c.o.Observer == nil {
+// observer is where rows of the connector's tasks are looked at.
+func (c *connectorRun) observer() *core.Observer {
+	if c.options.Observer == nil {
 		return nil
 	}
-	return c.o.Observer(c.config.Name)
+	return c.options.Observer(c.config.Name)
 }
 
 // notes are what there is to say of versions that do not run, of the task's own plugin and of those of the transforms.
-func (k *chains) notes(own *plugin.Binding) (notes []string) {
+func (k *chainFactory) versionNotes(own *plugin.Binding) (notes []string) {
 	add := func(s plugin.Status) {
-		said := slices.Clone(s.Others)
+		reasons := slices.Clone(s.Others)
 		switch {
 		case s.Rejected != "":
-			said = append(said, s.Rejected)
+			reasons = append(reasons, s.Rejected)
 		case s.FileError != "":
-			said = append(said, s.FileError)
+			reasons = append(reasons, s.FileError)
 		case s.Candidate != "":
-			said = append(said, "version "+s.Candidate+" takes over at the next boundary")
+			reasons = append(reasons, "version "+s.Candidate+" takes over at the next boundary")
 		}
-		for _, note := range said {
+		for _, note := range reasons {
 			if note = s.Plugin + " " + s.Version + " runs: " + note; !slices.Contains(notes, note) {
 				notes = append(notes, note)
 			}
@@ -109,7 +109,7 @@ func (k *chains) notes(own *plugin.Binding) (notes []string) {
 	add(own.Status())
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, chain := range k.made {
+	for _, chain := range k.opened {
 		status := chain.Status()
 		for _, alias := range slices.Sorted(maps.Keys(status)) {
 			add(status[alias])
@@ -118,22 +118,22 @@ func (k *chains) notes(own *plugin.Binding) (notes []string) {
 	return notes
 }
 
-// each makes chains for the feeds of a source, or for a sink's task, in their forms of one; nil where there are no
+// chainFunc makes chains for the feeds of a source, or for a sink's task, in their forms of one; nil where there are no
 // transforms.
-func each[C any](k *chains, as func(namedChain) C) func(context.Context) (C, error) {
+func chainFunc[C any](k *chainFactory, wrap func(namedChain) C) func(context.Context) (C, error) {
 	if len(k.stages) == 0 {
 		return nil
 	}
-	return func(ctx context.Context) (made C, err error) {
-		chain, err := transform.New(ctx, transform.Options{Manager: k.connector.o.Plugins,
-			Connector: k.connector.config.Name, Stages: k.stages, Logger: k.connector.log})
+	return func(ctx context.Context) (wrapped C, err error) {
+		chain, err := transform.New(ctx, transform.Options{Manager: k.run.options.Plugins,
+			Connector: k.run.config.Name, Stages: k.stages, Logger: k.run.log})
 		if err != nil {
-			return made, err
+			return wrapped, err
 		}
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		k.made = append(k.made, chain)
-		return as(namedChain{chain, k.stages}), nil
+		k.opened = append(k.opened, chain)
+		return wrap(namedChain{chain, k.stages}), nil
 	}
 }
 
@@ -153,11 +153,11 @@ func (n namedChain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError,
 	return faults, err
 }
 
-func (k *chains) close() {
+func (k *chainFactory) close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, c := range k.made {
+	for _, c := range k.opened {
 		c.Close()
 	}
-	k.made = nil
+	k.opened = nil
 }

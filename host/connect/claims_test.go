@@ -59,17 +59,17 @@ func TestClaims(t *testing.T) {
 			wants("offline", text)
 
 			o := b.options
-			o.claims = &claims{}
-			one, two := newController(&o, first).current(), newController(&o, second).current()
-			_, err := one.tasksOf(t.Context())
+			o.claims = &claimRegistry{}
+			one, two := newController(&o, first).currentRun(), newController(&o, second).currentRun()
+			_, err := one.planTasks(t.Context())
 			require.NoError(t, err)
 			text = ""
-			if _, err := two.tasksOf(t.Context()); err != nil {
+			if _, err := two.planTasks(t.Context()); err != nil {
 				text = err.Error()
 			}
 			wants("at the start", text)
 			o.claims.release("first")
-			if _, err := two.tasksOf(t.Context()); err != nil {
+			if _, err := two.planTasks(t.Context()); err != nil {
 				t.Errorf("when the first has ended: %v", err)
 			}
 		})
@@ -79,7 +79,7 @@ func TestClaims(t *testing.T) {
 // In a group a worker may be given tasks of two connectors with one claim, the first of which is deleted or gives it
 // up: the second's begin when the first has ended, and has ended what it had opened. The worker says until then that
 // it has the first.
-func TestClaimsOfTwoConnectorsOfAWorker(t *testing.T) {
+func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 	silent, asked := silentService(t)
 	plans, retires, goOn := make(chan config.TaskPlan, 1), make(chan struct{}), make(chan struct{})
 	var removed atomic.Bool
@@ -125,14 +125,14 @@ func TestClaimsOfTwoConnectorsOfAWorker(t *testing.T) {
 
 // A worker that had tasks of a connector until a moment ago ends what they have opened at the service where the
 // connector is deleted; one that is no member of its group any more does not, since others may have opened it again.
-func TestDeletedSoonAfterAShare(t *testing.T) {
+func TestConnectorDeletedAfterRevocationIsCleanedUp(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	c := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "on.delete=terminate")
 	for _, member := range []bool{true, false} {
-		s := spec{given: c, share: Assignment{Tasks: []int{0}}}
-		s.setShare(Assignment{}, member)
-		s.remove(nil)
-		assert.Equal(t, member, !s.lastShare.none())
+		s := spec{config: c, assignment: Assignment{Tasks: []int{0}}}
+		s.setAssignment(Assignment{}, member)
+		s.markDeleted(nil)
+		assert.Equal(t, member, !s.lastAssignment.empty())
 	}
 }
 
@@ -160,10 +160,10 @@ func TestClaimsAreBounded(t *testing.T) {
 				t.Errorf("offline: found %v", found)
 			}
 			o := b.options
-			o.claims = &claims{}
-			_, err := newController(&o, first).current().tasksOf(t.Context())
+			o.claims = &claimRegistry{}
+			_, err := newController(&o, first).currentRun().planTasks(t.Context())
 			require.NoError(t, err)
-			_, err = newController(&o, second).current().tasksOf(t.Context())
+			_, err = newController(&o, second).currentRun().planTasks(t.Context())
 			assert.Ends(t, err, want, "at the start")
 		})
 	}

@@ -18,7 +18,7 @@ func (h *Herder) Plugins(connectorsOnly bool) []Plugin {
 	}
 	for _, kind := range kinds {
 		var some []Plugin
-		for _, info := range h.o.Plugins.Modules() {
+		for _, info := range h.shared.Plugins.Modules() {
 			for _, c := range info.Components {
 				if c.Kind == kind {
 					some = append(some, Plugin{Class: c.Name, Type: kind.String(), Version: info.Version})
@@ -30,10 +30,10 @@ func (h *Herder) Plugins(connectorsOnly bool) []Plugin {
 	}
 	if !connectorsOnly {
 		for _, d := range convert.Declarations() {
-			list = append(list, Plugin{Class: d.Class, Type: "converter", Version: h.o.Version})
+			list = append(list, Plugin{Class: d.Class, Type: "converter", Version: h.shared.Version})
 		}
 		for _, class := range convert.HeaderClasses() {
-			list = append(list, Plugin{Class: class, Type: "header_converter", Version: h.o.Version})
+			list = append(list, Plugin{Class: class, Type: "header_converter", Version: h.shared.Version})
 		}
 	}
 	return list

@@ -14,10 +14,10 @@ import (
 )
 
 // Conditions are states of a connector in one word, the most urgent ones first.
-var Conditions = []string{"failed", "paused", "stopped", waitsForService, "maintenance", "throttled", "running", "idle"}
+var Conditions = []string{"failed", "paused", "stopped", waitingForService, "maintenance", "throttled", "running", "idle"}
 
-// waitsForService is the condition of what goes on by itself when its service, or the way to it, is there again.
-const waitsForService = "waiting-for-service"
+// waitingForService is the condition of what goes on by itself when its service, or the way to it, is there again.
+const waitingForService = "waiting-for-service"
 
 // Summary is what is known of a connector: first of itself, then of its tasks.
 type Summary struct {
@@ -47,8 +47,8 @@ type ComponentStatus struct {
 	Rejected      int64
 }
 
-// cause is the first line of a text, of 300 characters at most.
-func cause(text string) string {
+// causeLine is the first line of a text, of 300 characters at most.
+func causeLine(text string) string {
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
 	return shown.Within(text, 270) // which adds how much is left out
 }
@@ -58,7 +58,7 @@ func RemoteStatus(task int, state State, worker, trace string) ComponentStatus {
 	p := ComponentStatus{Task: task, WorkerID: worker, State: state, Condition: "running"}
 	switch {
 	case state == Failed:
-		p.Condition, p.Cause = "failed", cause(trace)
+		p.Condition, p.Cause = "failed", causeLine(trace)
 	case state == Unassigned && task >= 0:
 		p.Cause = "no worker runs all of its tasks at the moment"
 	case task < 0:
@@ -70,22 +70,22 @@ func RemoteStatus(task int, state State, worker, trace string) ComponentStatus {
 // Summaries are those of all connectors, by name.
 func (h *Herder) Summaries() (list []Summary) {
 	for _, k := range h.all() {
-		list = append(list, k.observe().condition())
+		list = append(list, k.observe().summary())
 	}
 	return list
 }
 
-func (v *view) condition() Summary {
-	c := Summary{Name: v.name, Type: v.current.kind(), Config: v.given,
-		Class: shown.Line(v.strike(v.given.Text("connector.class")))}
-	own := RemoteStatus(-1, v.state, v.o.WorkerID, "")
-	own.Local, own.Since = v.share.Standalone || v.share.OwnsConnector, v.entered
-	if refused := v.refused.Err(); refused != nil {
-		own.Cause, own.Kind = cause(v.strike(refused.Error())), wit.ErrorConfig.String()
+func (v *view) summary() Summary {
+	c := Summary{Name: v.name, Type: v.currentRun.kind(), Config: v.config,
+		Class: shown.Line(v.redact(v.config.Text("connector.class")))}
+	own := RemoteStatus(-1, v.state, v.options.WorkerID, "")
+	own.Local, own.Since = v.assignment.Standalone || v.assignment.OwnsConnector, v.stateSince
+	if refused := v.rejected.Err(); refused != nil {
+		own.Cause, own.Kind = causeLine(v.redact(refused.Error())), wit.ErrorConfig.String()
 	}
 	switch {
-	case v.state == Failed && v.fault != nil:
-		own.fails(v.fault, v.startsAt, v.strike)
+	case v.state == Failed && v.err != nil:
+		own.setFailed(v.err, v.restartsAt, v.redact)
 	case v.target == Paused:
 		own.Condition = "paused"
 	case v.target == Stopped:
@@ -93,27 +93,27 @@ func (v *view) condition() Summary {
 	}
 	c.Components = []ComponentStatus{own}
 	for _, t := range v.tasks {
-		now := t.now()
-		p := ComponentStatus{Task: t.number, WorkerID: v.o.WorkerID, Local: true, State: t.state, Condition: "running",
-			Since: t.times.entered, RowsPerSecond: now.Flow.Rows, Rejected: now.Failed}
+		now := t.currentProgress()
+		p := ComponentStatus{Task: t.number, WorkerID: v.options.WorkerID, Local: true, State: t.state, Condition: "running",
+			Since: t.clock.stateSince, RowsPerSecond: now.Flow.Rows, Rejected: now.Failed}
 		switch {
-		case t.fault != nil:
-			p.fails(t.fault, t.next, v.strike)
+		case t.err != nil:
+			p.setFailed(t.err, t.restartsAt, v.redact)
 		case t.state == Running && v.client != nil:
-			p.works(v.client, &now)
-			p.Cause = cause(v.strike(p.Cause))
+			p.setWorking(v.client, &now)
+			p.Cause = causeLine(v.redact(p.Cause))
 		}
 		c.Components = append(c.Components, p)
 	}
 	return c
 }
 
-// works tells what a task that runs does.
-func (p *ComponentStatus) works(client *transport.Client, now *Progress) {
-	waits, away, until := client.Waits(), client.AwaySince(), client.Window()
+// setWorking tells what a task that runs does.
+func (p *ComponentStatus) setWorking(client *transport.Client, now *Progress) {
+	waits, unavailableSince, until := client.Waits(), client.AwaySince(), client.Window()
 	switch {
-	case !away.IsZero() && !waits.Asked:
-		p.Condition, p.Since, p.Kind = waitsForService, away, wit.ErrorTransient.String()
+	case !unavailableSince.IsZero() && !waits.Asked:
+		p.Condition, p.Since, p.Kind = waitingForService, unavailableSince, wit.ErrorTransient.String()
 		p.Cause = client.Origin() + " does not answer, or is not available"
 	case !until.IsZero():
 		p.Condition, p.Since, p.RestartsAt, p.Cause = "maintenance", waits.Since, until,
@@ -129,11 +129,11 @@ func (p *ComponentStatus) works(client *transport.Client, now *Progress) {
 	}
 }
 
-// fails tells why the part has failed; next is when it goes on by itself.
-func (p *ComponentStatus) fails(fault error, next time.Time, strike func(string) string) {
-	p.Condition, p.State, p.RestartsAt, p.Cause = "failed", Failed, next, cause(strike(fault.Error()))
+// setFailed tells why the part has failed; next is when it goes on by itself.
+func (p *ComponentStatus) setFailed(fault error, next time.Time, redact func(string) string) {
+	p.Condition, p.State, p.RestartsAt, p.Cause = "failed", Failed, next, causeLine(redact(fault.Error()))
 	if !next.IsZero() {
-		p.Condition = waitsForService
+		p.Condition = waitingForService
 	}
 	var of *wit.Error
 	switch {

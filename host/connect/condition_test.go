@@ -22,7 +22,7 @@ import (
 )
 
 // A task that runs is told apart by what its client waits for, and by what has come.
-func TestWhatATaskDoes(t *testing.T) {
+func TestTaskConditions(t *testing.T) {
 	t.Parallel()
 	began := time.Now().Add(-time.Hour)
 	always, err := limits.ParseWindows("0 0 0 * * ?/25h UTC")
@@ -42,7 +42,7 @@ func TestWhatATaskDoes(t *testing.T) {
 		"after rows": {now: Progress{CaughtUp: true, Flow: rows}, want: ComponentStatus{Condition: "idle",
 			Since: rows.LastActive}},
 		"a window": {limits: limits.Limits{Windows: always}, want: ComponentStatus{Condition: "maintenance"}},
-		"no answer": {asks: 1, want: ComponentStatus{Condition: waitsForService, Kind: "transient"},
+		"no answer": {asks: 1, want: ComponentStatus{Condition: waitingForService, Kind: "transient"},
 			because: "does not answer"},
 		"of a rate": {asks: 2, limits: limits.Limits{PerSecond: 0.001}, answer: atOnce,
 			want: ComponentStatus{Condition: "throttled"}, because: "no more than 0.001"},
@@ -72,7 +72,7 @@ func TestWhatATaskDoes(t *testing.T) {
 			p := ComponentStatus{}
 			require.Until(t, func() bool {
 				p = ComponentStatus{Condition: "running", Since: began}
-				p.works(client, &c.now)
+				p.setWorking(client, &c.now)
 				return p.Condition == c.want.Condition && strings.Contains(p.Cause, c.because)
 			}, func() string { return fmt.Sprintf("%+v because of %q, found %+v", c.want, c.because, p) })
 			assert.Equal(t, c.want.Kind, p.Kind)
@@ -91,9 +91,9 @@ func later(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
-func TestWhyAPartHasFailed(t *testing.T) {
+func TestFailureKinds(t *testing.T) {
 	t.Parallel()
-	strike := func(text string) string { return strings.ReplaceAll(text, "geheim", "[hidden]") }
+	redact := func(text string) string { return strings.ReplaceAll(text, "geheim", "[hidden]") }
 	next := time.Now()
 	for _, c := range []struct {
 		fault error
@@ -108,17 +108,17 @@ func TestWhyAPartHasFailed(t *testing.T) {
 			ComponentStatus{Condition: "failed", Cause: "away",
 				Kind: "transient"}},
 		{fmt.Errorf("feed: %w", &wit.Error{Kind: wit.ErrorTransient, Message: "away"}), next,
-			ComponentStatus{Condition: waitsForService, Cause: "feed: away", Kind: "transient", RestartsAt: next}},
+			ComponentStatus{Condition: waitingForService, Cause: "feed: away", Kind: "transient", RestartsAt: next}},
 		{config.Problems{{Text: "x"}}, time.Time{}, ComponentStatus{Condition: "failed",
 			Cause: config.Problems{{Text: "x"}}.Error(),
 			Kind:  "config"}},
 	} {
 		var p ComponentStatus
-		p.fails(c.fault, c.next, strike)
+		p.setFailed(c.fault, c.next, redact)
 		c.want.State = Failed
 		assert.Equal(t, c.want, p)
 	}
 	var p ComponentStatus
-	p.fails(errors.New(strings.Repeat("x", 1000)), next, strike)
+	p.setFailed(errors.New(strings.Repeat("x", 1000)), next, redact)
 	assert.Equal(t, true, len([]rune(p.Cause)) <= 300, "bounded")
 }

@@ -26,18 +26,18 @@ import (
 const (
 	deadLetterTopic       = "errors.deadletterqueue.topic.name"
 	deadLetterReplication = "errors.deadletterqueue.topic.replication.factor"
-	deadLetterHeaders     = "errors.deadletterqueue.context.headers.enable"
+	deadLetterContext     = "errors.deadletterqueue.context.headers.enable"
 )
 
-// lettersTo is the topic of dead letters, which is made, of one partition as Kafka Connect does; "": the connector has
+// ensureDeadLetterTopic is the topic of dead letters, which is made, of one partition as Kafka Connect does; "": the connector has
 // no such topic, or tolerates nothing, and then a record that cannot be handled fails its task.
-func (t *task) lettersTo(ctx context.Context) (topic string, err error) {
-	c := t.connector
+func (t *task) ensureDeadLetterTopic(ctx context.Context) (topic string, err error) {
+	c := t.run
 	topic = setting.Trim(c.config.Text(deadLetterTopic))
 	if topic == "" || !c.tolerance().TolerateAll {
 		return "", nil
 	}
-	if err := c.o.reserved.Check(topic); err != nil {
+	if err := c.options.reserved.Check(topic); err != nil {
 		return "", fmt.Errorf("%s: %w", deadLetterTopic, err)
 	}
 	replication, ok := setting.Integer(wit.KindShort, c.config.Text(deadLetterReplication))
@@ -45,7 +45,7 @@ func (t *task) lettersTo(ctx context.Context) (topic string, err error) {
 		return "", fmt.Errorf("%s: expected a number, found %q", deadLetterReplication,
 			c.config.Text(deadLetterReplication))
 	}
-	k := c.run.kafka
+	k := c.clients.kafka
 	if k.Admin.ClientID == "" {
 		k.Admin.ClientID = fmt.Sprintf("connector-dlq-adminclient-%s-%d", c.config.Name, t.number)
 	}
@@ -68,47 +68,47 @@ func (t *task) lettersTo(ctx context.Context) (topic string, err error) {
 	return topic, k.LearnTopic(ctx, admin, topic)
 }
 
-// sourceLetters are the dead letters of a source: rows as documents of the service, or as JSON with their schema.
-func (t *task) sourceLetters(ctx context.Context, binding *plugin.Binding) (*source.DeadLetters, error) {
-	c := t.connector
-	topic, err := t.lettersTo(ctx)
+// openSourceDeadLetters are the dead letters of a source: rows as documents of the service, or as JSON with their schema.
+func (t *task) openSourceDeadLetters(ctx context.Context, binding *plugin.Binding) (*source.DeadLetters, error) {
+	c := t.run
+	topic, err := t.ensureDeadLetterTopic(ctx)
 	if topic == "" || err != nil {
 		return nil, err
 	}
-	return t.sourceLettersTo(topic, c.boolean(deadLetterHeaders), binding), nil
+	return t.newSourceDeadLetters(topic, c.boolean(deadLetterContext), binding), nil
 }
 
-// sourceLettersTo are those that go to a topic, with what there is to say of them, or without.
-func (t *task) sourceLettersTo(topic string, context bool, binding *plugin.Binding) *source.DeadLetters {
-	c := t.connector
+// newSourceDeadLetters are those that go to a topic, with what there is to say of them, or without.
+func (t *task) newSourceDeadLetters(topic string, context bool, binding *plugin.Binding) *source.DeadLetters {
+	c := t.run
 	return &source.DeadLetters{
 		Topic: topic,
 		NewConverters: func() (key, value convert.Converter, err error) {
 			const class = "org.apache.kafka.connect.json.JsonConverter"
-			if key, err = convert.New(class, nil, c.converting(true)); err != nil {
+			if key, err = convert.New(class, nil, c.converterUse(true)); err != nil {
 				return nil, nil, err
 			}
-			value, err = convert.New(class, nil, c.converting(false))
+			value, err = convert.New(class, nil, c.converterUse(false))
 			return key, value, err
 		},
 		Headers: func(l source.FailedRow) []kgo.RecordHeader {
 			if !context {
 				return nil
 			}
-			list := t.letterHeaders(failureContext{Failure: l.Failure, topic: l.Topic, partition: -1,
+			list := t.deadLetterHeaders(failureContext{Failure: l.Failure, topic: l.Topic, partition: -1,
 				offset: int64(l.Row), request: l.Page, timestamp: l.Timestamp}, binding)
 			if l.Partition >= 0 {
-				list = append(list, kgo.RecordHeader{Key: ownLetterHeader + "partition",
+				list = append(list, kgo.RecordHeader{Key: ownHeaderPrefix + "partition",
 					Value: strconv.AppendInt(nil, int64(l.Partition), 10)})
 			}
-			return append(list, kgo.RecordHeader{Key: ownLetterHeader + "feed", Value: []byte(l.Feed)})
+			return append(list, kgo.RecordHeader{Key: ownHeaderPrefix + "feed", Value: []byte(l.Feed)})
 		},
 	}
 }
 
-// deadLetters sends the records of a sink's task that cannot be written to the topic of dead letters, as they were
+// deadLetterProducer sends the records of a sink's task that cannot be written to the topic of dead letters, as they were
 // read.
-type deadLetters struct {
+type deadLetterProducer struct {
 	task     *task
 	binding  *plugin.Binding
 	topic    string
@@ -117,55 +117,55 @@ type deadLetters struct {
 }
 
 // openDeadLetters makes the topic and the producer; nil: there are no dead letters.
-func (t *task) openDeadLetters(ctx context.Context, binding *plugin.Binding) (*deadLetters, error) {
-	c := t.connector
-	topic, err := t.lettersTo(ctx)
+func (t *task) openDeadLetters(ctx context.Context, binding *plugin.Binding) (*deadLetterProducer, error) {
+	c := t.run
+	topic, err := t.ensureDeadLetterTopic(ctx)
 	if topic == "" || err != nil {
 		return nil, err
 	}
-	return t.lettersOf(topic, c.boolean(deadLetterHeaders), binding)
+	return t.newDeadLetterProducer(topic, c.boolean(deadLetterContext), binding)
 }
 
-// lettersOf makes the producer of dead letters that go to a topic.
-func (t *task) lettersOf(topic string, context bool, binding *plugin.Binding) (*deadLetters, error) {
-	c := t.connector
-	producer, err := kafka.NewProducer(c.run.kafka, fmt.Sprintf("connector-dlq-producer-%s-%d", c.config.Name,
+// newDeadLetterProducer makes the producer of dead letters that go to a topic.
+func (t *task) newDeadLetterProducer(topic string, context bool, binding *plugin.Binding) (*deadLetterProducer, error) {
+	c := t.run
+	producer, err := kafka.NewProducer(c.clients.kafka, fmt.Sprintf("connector-dlq-producer-%s-%d", c.config.Name,
 		t.number))
 	if err != nil {
 		return nil, err
 	}
-	return &deadLetters{task: t, binding: binding, topic: topic, context: context, producer: producer}, nil
+	return &deadLetterProducer{task: t, binding: binding, topic: topic, context: context, producer: producer}, nil
 }
 
-func (d *deadLetters) close() {
+func (d *deadLetterProducer) close() {
 	if d == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second) // what is not stored is not settled either
 	defer cancel()
 	if err := d.producer.Close(ctx); err != nil {
-		d.task.connector.log.Debug("dead letters that nobody waits for are given up", "task", d.task.number, "error",
+		d.task.run.log.Debug("dead letters that nobody waits for are given up", "task", d.task.number, "error",
 			err)
 	}
 }
 
 // Send implements [sink.DeadLetters].
-func (d *deadLetters) Send(ctx context.Context, letters []sink.FailedRecord) error {
+func (d *deadLetterProducer) Send(ctx context.Context, deadLetters []sink.FailedRecord) error {
 	b := d.producer.NewBatch()
-	for i := range letters {
-		l := &letters[i]
+	for i := range deadLetters {
+		l := &deadLetters[i]
 		r := b.Add()
 		r.Topic, r.Key, r.Value, r.Timestamp = d.topic, l.Record.Key, l.Record.Value, l.Record.Timestamp
-		var added []kgo.RecordHeader
+		var extra []kgo.RecordHeader
 		if d.context {
-			what := failureContext{Failure: l.Failure, topic: l.Record.Topic, partition: l.Record.Partition,
+			failure := failureContext{Failure: l.Failure, topic: l.Record.Topic, partition: l.Record.Partition,
 				offset: l.Record.Offset, timestamp: -1}
 			if !l.Record.Timestamp.IsZero() {
-				what.timestamp = l.Record.Timestamp.UnixMilli()
+				failure.timestamp = l.Record.Timestamp.UnixMilli()
 			}
-			added = d.task.letterHeaders(what, d.binding)
+			extra = d.task.deadLetterHeaders(failure, d.binding)
 		}
-		r.Headers = append(append(b.Headers(len(l.Record.Headers) + len(added))[:0], l.Record.Headers...), added...)
+		r.Headers = append(append(b.Headers(len(l.Record.Headers) + len(extra))[:0], l.Record.Headers...), extra...)
 	}
 	stored := make(chan error, 1)
 	d.producer.Produce(ctx, b, func(_ int, err error) { stored <- err })
@@ -180,8 +180,8 @@ func (d *deadLetters) Send(ctx context.Context, letters []sink.FailedRecord) err
 	}
 }
 
-// stages are the names of org.apache.kafka.connect.runtime.errors.Stage.
-var stages = map[core.ErrorStage]string{
+// kafkaStages are the names of org.apache.kafka.connect.runtime.errors.Stage.
+var kafkaStages = map[core.ErrorStage]string{
 	core.StageDecode: "TASK_POLL", core.StageReplay: "TASK_POLL",
 	core.StageKeyConverter: "KEY_CONVERTER", core.StageValueConverter: "VALUE_CONVERTER",
 	core.StageHeaderConverter: "HEADER_CONVERTER", core.StageTransforms: "TRANSFORMATION",
@@ -198,41 +198,41 @@ type failureContext struct {
 	timestamp int64  // in milliseconds since 1970, -1: none
 }
 
-// letterHeaders are the ten of Kafka Connect (DeadLetterQueueReporter), and what the service and the plugin have to
+// deadLetterHeaders are the ten of Kafka Connect (DeadLetterQueueReporter), and what the service and the plugin have to
 // say.
-func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.RecordHeader {
-	c := t.connector
-	strike := c.o.Worker.Redact
-	setting, component, info := t.failed(l, binding)
+func (t *task) deadLetterHeaders(l failureContext, binding *plugin.Binding) []kgo.RecordHeader {
+	c := t.run
+	redact := c.options.Worker.Redact
+	setting, component, info := t.failedComponent(l, binding)
 	list := make([]kgo.RecordHeader, 0, 24)
 	add := func(name, value string) { list = append(list, kgo.RecordHeader{Key: name, Value: []byte(value)}) }
-	const kip298 = letterHeader
+	const kip298 = kafkaHeaderPrefix
 	class := l.Class
 	if class == "" {
 		class = "org.apache.kafka.connect.errors.ConnectException"
 	}
 	text := l.Err.Error()
-	trace := strike(class + ": " + text)
+	trace := redact(class + ": " + text)
 	message, ok := strings.CutPrefix(trace, class+": ")
 	if !ok { // the class is a text of a plugin's, too
-		class, message = strike(class), strike(text)
+		class, message = redact(class), redact(text)
 	}
 	add(kip298+"topic", l.topic)
 	add(kip298+"partition", strconv.Itoa(int(l.partition)))
 	add(kip298+"offset", strconv.FormatInt(l.offset, 10))
 	add(kip298+"connector.name", c.config.Name)
 	add(kip298+"task.id", strconv.Itoa(t.number))
-	add(kip298+"stage", stages[l.Stage])
-	add(kip298+"class.name", strike(component))
+	add(kip298+"stage", kafkaStages[l.Stage])
+	add(kip298+"class.name", redact(component))
 	add(kip298+"exception.class.name", class)
 	add(kip298+"exception.message", message)
 	add(kip298+"exception.stacktrace", trace)
-	const ours = ownLetterHeader
+	const ours = ownHeaderPrefix
 	add(ours+"plugin.name", info.Name)
 	add(ours+"plugin.version", info.Version)
 	add(ours+"plugin.hash", info.Hash)
 	add(ours+"stage", string(l.Stage))
-	add(ours+"setting", strike(setting))
+	add(ours+"setting", redact(setting))
 	add(ours+"time", time.Now().UTC().Format(time.RFC3339))
 	if l.timestamp >= 0 {
 		add(ours+"timestamp", strconv.FormatInt(l.timestamp, 10))
@@ -246,37 +246,37 @@ func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.Re
 	var f *wit.Error
 	if errors.As(l.Err, &f) && (l.Stage == core.StageWrite || l.Stage == core.StageEncode) {
 		if f.Code != nil {
-			add(ours+"service.code", strike(*f.Code))
+			add(ours+"service.code", redact(*f.Code))
 		}
 		if text != f.Message {
-			message = strike(f.Message)
+			message = redact(f.Message)
 		}
 		add(ours+"service.message", message)
 	}
 	if l.request != "" {
-		add(ours+"request", strike(l.request))
+		add(ours+"request", redact(l.request))
 	}
 	return list
 }
 
-// failed finds the component in which a record failed.
-func (t *task) failed(l failureContext, binding *plugin.Binding) (setting, class string, info plugin.Info) {
-	c := t.connector
+// failedComponent finds the component in which a record failed.
+func (t *task) failedComponent(l failureContext, binding *plugin.Binding) (setting, class string, info plugin.Info) {
+	c := t.run
 	info = binding.Current().Module()
 	switch l.Stage {
 	case core.StageKeyConverter:
-		return "key.converter", c.classOf("key.converter"), info
+		return "key.converter", c.converterClass("key.converter"), info
 	case core.StageValueConverter:
-		return "value.converter", c.classOf("value.converter"), info
+		return "value.converter", c.converterClass("value.converter"), info
 	case core.StageHeaderConverter:
-		return "header.converter", c.classOf("header.converter"), info
+		return "header.converter", c.converterClass("header.converter"), info
 	case core.StageTransforms:
 		if aliases := config.List(c.config.Text("transforms")); l.Transform < len(aliases) {
 			prefix := "transforms." + aliases[l.Transform] + "."
 			class = c.config.Text(prefix + "type")
-			if of, component, err := check.Find(c.o.Plugins, class, c.config.Text(prefix+"plugin.version"),
+			if module, component, err := check.Find(c.options.Plugins, class, c.config.Text(prefix+"plugin.version"),
 				wit.ComponentTransformation); err == nil {
-				info, class = of, component.Name
+				info, class = module, component.Name
 			}
 			return prefix + "type", class, info
 		}
@@ -284,9 +284,9 @@ func (t *task) failed(l failureContext, binding *plugin.Binding) (setting, class
 	return "connector.class", c.class.component.Name, info
 }
 
-// classOf is the whole class of a converter, the connector's or else the worker's, also where an alias names it.
-func (c *connector) classOf(setting string) string {
-	class, _ := c.config.Converter(setting, c.o.Worker)
+// converterClass is the whole class of a converter, the connector's or else the worker's, also where an alias names it.
+func (c *connectorRun) converterClass(setting string) string {
+	class, _ := c.config.Converter(setting, c.options.Worker)
 	declared, err := check.ConverterOf(setting, class)
 	if err != nil { // cannot be: a converter was made of it
 		return class

@@ -16,46 +16,46 @@ type Rejection struct {
 	Reason   string `json:"why"`
 }
 
-// maxRefusals is how many are listed.
-const maxRefusals = 100
+// maxRejections is how many are listed.
+const maxRejections = 100
 
-// refusals collects the letters that are refused again; a dry run also keeps the reasons.
-type refusals struct {
+// rejections collects the letters that are refused again; a dry run also keeps the reasons.
+type rejections struct {
 	mu      sync.Mutex
-	of      *replay
-	letters *deadLetters // writes refused letters of a sink; nil in a dry run
+	replay  *partitionReplay
+	letters *deadLetterProducer // writes refused letters of a sink; nil in a dry run
 }
 
 // Send implements [sink.DeadLetters].
-func (r *refusals) Send(ctx context.Context, letters []sink.FailedRecord) error {
+func (r *rejections) Send(ctx context.Context, deadLetters []sink.FailedRecord) error {
 	if r.letters != nil {
-		if err := r.letters.Send(ctx, letters); err != nil {
+		if err := r.letters.Send(ctx, deadLetters); err != nil {
 			return err
 		}
 	}
 	r.mu.Lock()
-	r.of.done.Rejected += len(letters)
+	r.replay.result.Rejected += len(deadLetters)
 	r.mu.Unlock()
-	for i := range letters {
-		r.add(letters[i].ReplayedFrom, letters[i].Err)
+	for i := range deadLetters {
+		r.add(deadLetters[i].ReplayedFrom, deadLetters[i].Err)
 	}
 	return nil
 }
 
 // add records why a letter would be refused. Several goroutines call it.
-func (r *refusals) add(letter string, why error) {
+func (r *rejections) add(letter string, reason error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	done := r.of.done
+	done := r.replay.result
 	known := func(one Rejection) bool { return one.Position == letter } // another row of its document
-	if r.of.of.DryRun && len(done.Rejections) < maxRefusals && !slices.ContainsFunc(done.Rejections, known) {
-		done.Rejections = append(done.Rejections, Rejection{letter, r.of.connector.o.Worker.Redact(why.Error())})
+	if r.replay.request.DryRun && len(done.Rejections) < maxRejections && !slices.ContainsFunc(done.Rejections, known) {
+		done.Rejections = append(done.Rejections, Rejection{letter, r.replay.conn.options.Worker.Redact(reason.Error())})
 	}
 }
 
-// unsent is an output that acknowledges what it does not send.
-type unsent struct{ source.Output }
+// discardOutput is an output that acknowledges what it does not send.
+type discardOutput struct{ source.Output }
 
-func (unsent) Produce(_ context.Context, b source.Batch, _ kafka.Offset, done func(int, error)) {
+func (discardOutput) Produce(_ context.Context, b source.Batch, _ kafka.Offset, done func(int, error)) {
 	done(b.Len(), nil)
 }

@@ -30,11 +30,11 @@ func TestLagOfATask(t *testing.T) {
 			require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
 		}
 	}
-	e := &ends{log: slog.New(slog.DiscardHandler), admin: admin, group: "connect-copies"}
-	e.read([]string{"orders"}, "")
+	e := &lagTracker{log: slog.New(slog.DiscardHandler), admin: admin, group: "connect-copies"}
+	e.setTopics([]string{"orders"}, "")
 	expect := func(want int64, has ...bool) {
 		t.Helper()
-		group, own, err := e.lag(ctx, func(topic string, partition int32) bool {
+		group, own, err := e.measure(ctx, func(topic string, partition int32) bool {
 			return topic == "orders" && has[partition]
 		})
 		require.NoError(t, err)

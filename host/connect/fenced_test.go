@@ -123,8 +123,8 @@ func (m *member) caughtUp() {
 func TestFencedInAGroup(t *testing.T) {
 	t.Parallel()
 	with := checktest.New(t, map[string][]byte{"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")})
-	for name, test := range map[string]func(*testing.T, *checktest.Bench){"zombie": zombieOfAGroup,
-		"lease": leaseOfAGroup, "rights": claimsNeedTransactions, "change of offsets": offsetsChangedInAGroup} {
+	for name, test := range map[string]func(*testing.T, *checktest.Bench){"zombie": groupZombie,
+		"lease": groupMembership, "rights": claimsRequireTransactions, "change of offsets": offsetsChangedInAGroup} {
 		t.Run(name, func(t *testing.T) { test(t, with) })
 	}
 }
@@ -132,7 +132,7 @@ func TestFencedInAGroup(t *testing.T) {
 // A worker that was paused, and does not know that its task is another worker's by now, stores nothing and does not
 // fence that worker again: the task fails with the reason, and stays so while the worker is no member of its group.
 // When it is one, the task goes on.
-func zombieOfAGroup(t *testing.T, with *checktest.Bench) {
+func groupZombie(t *testing.T, with *checktest.Bench) {
 	cluster, url := kafkatest.Cluster(t, kfake.NumBrokers(1)), demo(t)
 	zombie, owner := newMember(t, with, cluster, url, true), newMember(t, with, cluster, url, true)
 	plan, set := zombie.planned()
@@ -161,7 +161,7 @@ func zombieOfAGroup(t *testing.T, with *checktest.Bench) {
 }
 
 // A request that acknowledges is held back from a worker that is no member any more, and said so.
-func leaseOfAGroup(t *testing.T, with *checktest.Bench) {
+func groupMembership(t *testing.T, with *checktest.Bench) {
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	m := newMember(t, with, cluster, demo(t), true)
 	_, set := m.planned()
@@ -173,7 +173,7 @@ func leaseOfAGroup(t *testing.T, with *checktest.Bench) {
 }
 
 // Without the right for transactions a connector with claims is refused by name; one without claims needs none.
-func claimsNeedTransactions(t *testing.T, with *checktest.Bench) {
+func claimsRequireTransactions(t *testing.T, with *checktest.Bench) {
 	cluster, url := kafkatest.Cluster(t, kfake.NumBrokers(1)), demo(t)
 	kafkatest.RefuseWhere(cluster, kmsg.InitProducerID, kerr.TransactionalIDAuthorizationFailed,
 		func(r kmsg.Request) bool { return r.(*kmsg.InitProducerIDRequest).TransactionalID != nil })

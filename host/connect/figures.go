@@ -35,25 +35,27 @@ type TaskMetrics struct {
 func (h *Herder) Metrics() []Metrics {
 	var list []Metrics
 	for _, k := range h.all() {
-		list = append(list, k.observe().figures())
+		list = append(list, k.observe().metrics())
 	}
 	return list
 }
 
 // ConnectorMetrics are those of one connector.
-func (h *Herder) ConnectorMetrics(name string) (Metrics, error) { return of(h, name, (*view).figures) }
+func (h *Herder) ConnectorMetrics(name string) (Metrics, error) {
+	return fromView(h, name, (*view).metrics)
+}
 
-func (v *view) figures() Metrics {
-	s := v.answer()
-	f := Metrics{Name: v.name, Type: s.Type, Class: v.current.class.component.Name, Version: s.Connector.Version,
-		State: v.state, Tasks: []TaskMetrics{}, OwnsConnector: v.share.Standalone || v.share.OwnsConnector}
+func (v *view) metrics() Metrics {
+	s := v.restStatus()
+	f := Metrics{Name: v.name, Type: s.Type, Class: v.currentRun.class.component.Name, Version: s.Connector.Version,
+		State: v.state, Tasks: []TaskMetrics{}, OwnsConnector: v.assignment.Standalone || v.assignment.OwnsConnector}
 	if v.client != nil {
 		n := v.client.Counters()
 		f.HTTP = &n
 	}
 	for i, t := range s.Tasks {
-		running, paused := v.tasks[i].times.ratios()
-		now := v.tasks[i].now()
+		running, paused := v.tasks[i].clock.ratios()
+		now := v.tasks[i].currentProgress()
 		f.Tasks = append(f.Tasks, TaskMetrics{Task: t.ID, State: t.State, WorkerID: t.WorkerID, Progress: &now,
 			Running: running, Paused: paused})
 	}

@@ -23,8 +23,8 @@ type ForwardResult struct {
 	Error *wit.Error `json:"fault,omitempty"`
 }
 
-// err is what the listener answers by. A feed that nobody has is on its way to a worker.
-func (h ForwardResult) err() error {
+// result is what the listener answers by. A feed that nobody has is on its way to a worker.
+func (h ForwardResult) result() error {
 	switch {
 	case !h.Found || h.Retry:
 		return notify.ErrBusy
@@ -40,31 +40,31 @@ func (h *Herder) HandleNotification(ctx context.Context, connector string, n wit
 	if err != nil {
 		return ForwardResult{}
 	}
-	taken, _, err := k.take(ctx, n)
-	k.failedToTake(err)
-	return taken
+	result, _, err := k.deliver(ctx, n)
+	k.logDeliveryError(err)
+	return result
 }
 
 // take forwards a notification to the task of this worker that has its feed. known reports whether a task has, or had,
 // the feed; err is that task's answer.
-func (k *controller) take(ctx context.Context, n wit.Notification) (h ForwardResult, known bool, err error) {
+func (k *controller) deliver(ctx context.Context, n wit.Notification) (h ForwardResult, known bool, err error) {
 	at, err := url.ParseRequestURI(n.Target)
 	if err != nil {
 		return h, false, nil
 	}
-	take, known := k.current().set.listens.taker(at.Path)
-	if take == nil {
+	handle, known := k.currentRun().set.handlers.find(at.Path)
+	if handle == nil {
 		return h, known, nil
 	}
 	h.Found = true
-	err = take(ctx, n)
+	err = handle(ctx, n)
 	h.Retry = err != nil && !errors.As(err, &h.Error)
 	return h, true, err
 }
 
-// failedToTake logs why a task did not accept a notification in a group, unless the sender is told why, or will send it
+// logDeliveryError logs why a task did not accept a notification in a group, unless the sender is told why, or will send it
 // again anyway: a trap of the plugin, for example, which repeats with each attempt.
-func (k *controller) failedToTake(err error) {
+func (k *controller) logDeliveryError(err error) {
 	if err == nil || errors.As(err, new(*wit.Error)) || errors.Is(err, notify.ErrBusy) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return
@@ -78,12 +78,12 @@ func (k *controller) failedToTake(err error) {
 //
 // A task that listens opens it, or fails. In a group the controller's loop opens it before that, and closes it,
 // depending on whether the connector should run; without a group the end of the run closes it.
-type front struct {
+type notificationEndpoint struct {
 	handle notify.Handler
 
 	// Only the loop uses these: the configuration that it last opened the front for, and the error that it last logged.
-	looked *config.Connector
-	logged string
+	openedFor  *config.Connector
+	lastLogged string
 
 	mu    sync.Mutex // held while the front is opened
 	key   string     // identifies the settings that it is open with
@@ -91,9 +91,9 @@ type front struct {
 }
 
 // open opens the front with the settings of a run, unless it is open with the same settings.
-func (f *front) open(c *connector) error {
+func (f *notificationEndpoint) ensureOpen(c *connectorRun) error {
 	roles := c.roles()
-	s, err := c.listener(roles)
+	s, err := c.listenerSettings(roles)
 	if err != nil {
 		return err
 	}
@@ -103,8 +103,8 @@ func (f *front) open(c *connector) error {
 	if f.close != nil && f.key == key {
 		return nil
 	}
-	f.shut()
-	_, close, err := c.o.hub.Register(addressOf(c.config.Name, ""), s, f.handle)
+	f.closeLocked()
+	_, close, err := c.options.hub.Register(notificationPath(c.config.Name, ""), s, f.handle)
 	if err != nil {
 		ports := roles.Setting(role.ListenerPorts)
 		return &wit.Error{Kind: wit.ErrorConfig, Message: ports + ": " + err.Error(), Setting: &ports}
@@ -119,64 +119,64 @@ func (f *front) open(c *connector) error {
 	return nil
 }
 
-// shut closes the front; f.mu is held.
-func (f *front) shut() {
+// closeLocked closes the front; f.mu is held.
+func (f *notificationEndpoint) closeLocked() {
 	if f.close != nil {
 		f.close()
 	}
 	f.close = nil
 }
 
-// leave closes the front.
-func (f *front) leave() {
+// shutDown closes the front.
+func (f *notificationEndpoint) shutDown() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.shut()
+	f.closeLocked()
 }
 
-// listen opens the front of a connector that should run in a group and whose settings name ports, and closes others.
+// updateEndpoint opens the front of a connector that should run in a group and whose settings name ports, and closes others.
 // The loop calls it. If the front cannot be opened, the other workers' fronts serve, and the next event tries again.
-func (k *controller) listen(ends bool) {
-	s, f := k.desired(), k.front
+func (k *controller) updateEndpoint(final bool) {
+	s, f := k.desired(), k.endpoint
 	switch {
-	case s.o.Group == nil:
+	case s.options.Group == nil:
 		return
-	case ends || s.removed || s.target != Running:
-		f.looked = nil
-		f.leave()
+	case final || s.deleted || s.target != Running:
+		f.openedFor = nil
+		f.shutDown()
 		return
-	case f.looked == s.given:
-		return
-	}
-	f.looked = s.given
-	c := newConnector(k, s.o, s.given)
-	if c.invalid() != nil || c.roles().Text(role.ListenerPorts) == "" {
-		f.leave()
+	case f.openedFor == s.config:
 		return
 	}
-	err, text := f.open(c), ""
+	f.openedFor = s.config
+	c := newConnectorRun(k, s.options, s.config)
+	if c.configError() != nil || c.roles().Text(role.ListenerPorts) == "" {
+		f.shutDown()
+		return
+	}
+	err, text := f.ensureOpen(c), ""
 	if err != nil {
-		if f.looked, text = nil, err.Error(); text != f.logged {
+		if f.openedFor, text = nil, err.Error(); text != f.lastLogged {
 			k.log.Warn("this worker takes no notifications for the connector, and leaves that to the others of its "+
 				"group", "error", err)
 		}
 	}
-	f.logged = text
+	f.lastLogged = text
 }
 
-// notified answers a notification that came in at this worker: the answer is that of the worker with the feed's task.
+// handleNotification answers a notification that came in at this worker: the answer is that of the worker with the feed's task.
 // Where the worker is alone, the listener gets the task's error as it is, and logs and counts it.
-func (k *controller) notified(ctx context.Context, n wit.Notification) error {
-	h, known, err := k.take(ctx, n)
-	switch g := k.desired().o.Group; {
+func (k *controller) handleNotification(ctx context.Context, n wit.Notification) error {
+	h, known, err := k.deliver(ctx, n)
+	switch g := k.desired().options.Group; {
 	case h.Found && g == nil:
 		return err
 	case h.Found:
-		k.failedToTake(err)
+		k.logDeliveryError(err)
 	case g != nil:
 		h = g.Forward(ctx, k.name, n)
 	case !known:
 		return &wit.Error{Kind: wit.ErrorNotFound, Message: "nobody has subscribed under this path"}
 	}
-	return h.err()
+	return h.result()
 }

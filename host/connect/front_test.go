@@ -15,20 +15,20 @@ import (
 
 // A notification is taken by the task with its feed, and comes again while the task is away. Where the worker is alone,
 // a feed that nobody has is unknown; in a group another worker may have it.
-func TestWhoTakesANotification(t *testing.T) {
-	c := bareConnector(&Options{}, slog.New(slog.DiscardHandler))
+func TestNotificationIsForwarded(t *testing.T) {
+	c := emptyConnector(&Options{}, slog.New(slog.DiscardHandler))
 	k := c.controller
-	k.status.current = c
-	comes := func(path string) error { return k.notified(t.Context(), wit.Notification{Target: path}) }
+	k.status.currentRun = c
+	comes := func(path string) error { return k.handleNotification(t.Context(), wit.Notification{Target: path}) }
 	taken := 0
-	c.set.listens.set("/a/my%20feed", func(context.Context, wit.Notification) error { taken++; return nil })
-	c.set.listens.set("/a/away", nil)
+	c.set.handlers.set("/a/my%20feed", func(context.Context, wit.Notification) error { taken++; return nil })
+	c.set.handlers.set("/a/away", nil)
 	assert.NoError(t, comes("/a/my%20feed?x=1"))
 	assert.Equal(t, 1, taken)
 	assert.Equal(t, true, errors.Is(comes("/a/away"), notify.ErrBusy))
 	var fault *wit.Error
 	assert.Equal(t, true, errors.As(comes("/a/other"), &fault) && fault.Kind == wit.ErrorNotFound)
-	k.spec.o = &Options{Group: &group{}}
+	k.spec.options = &Options{Group: &group{}}
 	assert.Equal(t, true, errors.Is(comes("/a/other"), notify.ErrBusy))
 }
 
@@ -49,12 +49,12 @@ func TestNotificationThatBreaksThePlugin(t *testing.T) {
 		{"group, sender gone", &group{}, context.Canceled, notify.ErrBusy, false},
 	} {
 		var log logtest.Journal
-		k := bareConnector(&Options{Group: c.group}, log.Logger(slog.LevelWarn)).controller
-		k.status.current = bareConnector(k.spec.o, k.log)
-		k.status.current.set.listens.set("/a/b", func(context.Context, wit.Notification) error { return c.answer })
+		k := emptyConnector(&Options{Group: c.group}, log.Logger(slog.LevelWarn)).controller
+		k.status.currentRun = emptyConnector(k.spec.options, k.log)
+		k.status.currentRun.set.handlers.set("/a/b", func(context.Context, wit.Notification) error { return c.answer })
 		h := &Herder{controllers: map[string]*controller{"a": k}}
 		n := wit.Notification{Target: "/a/b"}
-		if err := k.notified(t.Context(), n); err != c.want {
+		if err := k.handleNotification(t.Context(), n); err != c.want {
 			t.Errorf("%s: expected %v, found %v", c.name, c.want, err)
 		}
 		if h := h.HandleNotification(t.Context(), "a", n); c.group != nil && (!h.Found || !h.Retry) {

@@ -34,17 +34,17 @@ func TestVersionFromAFolderSeesLess(t *testing.T) {
 		require.NoError(t, err)
 		defer m.Close()
 		b.options.Plugins = m
-		k := newController(&b.options, c).current()
+		k := newController(&b.options, c).currentRun()
 		for _, version := range []string{"1.0.0", "2.0.0"} {
 			info, err := m.Find(wit.ComponentSource, "test.SpySource", version)
 			require.NoError(t, err)
 			want := []wit.Setting{{Name: "name", Value: "c"}, {Name: "spy.address", Value: "localhost"},
 				{Name: "spy.user", Value: "kept"}, {Name: "spy.password", Value: config.Mask}}
-			task := &task{connector: k, settings: append([]wit.Setting{}, want...)}
+			task := &task{run: k, settings: append([]wit.Setting{}, want...)}
 			if !info.BuiltIn {
 				want[2].Value = shown
 			}
-			assert.Equal(t, want, task.planned(info), version, reveal)
+			assert.Equal(t, want, task.visibleSettings(info), version, reveal)
 		}
 	}
 }
@@ -74,11 +74,11 @@ func TestWhatWasAPasswordStaysHidden(t *testing.T) {
 		require.NoError(t, err)
 		bound.Close()
 		b.options.Plugins = m
-		task := &task{connector: newController(&b.options, c).current(), settings: append([]wit.Setting{}, want...)}
+		task := &task{run: newController(&b.options, c).currentRun(), settings: append([]wit.Setting{}, want...)}
 		task.settings[3].Value = "hunter2"
 		info, err := m.Find(wit.ComponentSource, "test.SpySource", v.version)
 		require.NoError(t, err)
-		assert.Equal(t, want, task.planned(info), v.version)
+		assert.Equal(t, want, task.visibleSettings(info), v.version)
 		assert.Equal(t, true, check.Passwords(m)("spy.password"), v.version)
 		m.Close()
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // Records wait for letters of their key, and of a topic whose letters have no key all do.
-func TestHeldKeys(t *testing.T) {
+func TestKeyLocks(t *testing.T) {
 	keyed := letterOf(3, "a", 0, core.RowSubset{})
 	unkeyed := letterOf(3, "a", 0, core.RowSubset{})
 	unkeyed.Record.Key = nil
@@ -35,8 +35,8 @@ func TestHeldKeys(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var h heldKeys
-				free := h.hold([]*DeadLetter{c.letter})
+				var h keyLocks
+				free := h.lock([]*DeadLetter{c.letter})
 				done := make(chan error, 1)
 				go func() { done <- h.wait(t.Context(), []*kgo.Record{{Topic: "none"}, &c.record}) }()
 				synctest.Wait()
@@ -52,7 +52,7 @@ func TestHeldKeys(t *testing.T) {
 }
 
 // A record that comes after a replay has begun keeps back letters of its key, and any keeps back letters without one.
-func TestLaterRecordsThatComeDuringAReplay(t *testing.T) {
+func TestReplaySkipsLettersOfNewerRecords(t *testing.T) {
 	t.Parallel()
 	ctx := kafkatest.Context(t)
 	k := kafka.Defaults()
@@ -66,14 +66,14 @@ func TestLaterRecordsThatComeDuringAReplay(t *testing.T) {
 	keyed := letterOf(0, "a", 0, core.RowSubset{})
 	unkeyed := letterOf(0, "a", 0, core.RowSubset{})
 	unkeyed.Topic, unkeyed.Record.Key = "u", nil
-	r := newLetterRecords(k)
+	r := newRecordIndex(k)
 	defer r.close()
-	r.ask(keyed)
-	r.ask(unkeyed)
+	r.watchNewer(keyed)
+	r.watchNewer(unkeyed)
 	expect := func(older, unkeyedOlder bool) {
 		t.Helper()
-		require.NoError(t, r.compare(ctx))
-		assert.Equal(t, [2]bool{older, unkeyedOlder}, [2]bool{r.older(keyed), r.older(unkeyed)})
+		require.NoError(t, r.readNewer(ctx))
+		assert.Equal(t, [2]bool{older, unkeyedOlder}, [2]bool{r.isSuperseded(keyed), r.isSuperseded(unkeyed)})
 	}
 	expect(false, false)
 	put("t", 0, "l")

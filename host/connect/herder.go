@@ -52,17 +52,17 @@ type Options struct {
 	Logger   *slog.Logger
 
 	reserved kafka.Reserved // what no records go to
-	common
+	sharedResources
 }
 
-// common holds what all connectors of a herder share.
-type common struct {
-	claims  *claims         // of those that run
+// sharedResources holds what all connectors of a herder share.
+type sharedResources struct {
+	claims  *claimRegistry  // of those that run
 	buffers *source.Buffers // of the feeds of all connectors
 	hub     *notify.Hub     // of their listeners
-	started *startups       // of connectors and tasks
+	starts  *startups       // of connectors and tasks
 	// rereads is the interval for reading settings again that only others can correct.
-	rereads time.Duration
+	refreshInterval time.Duration
 }
 
 // Group is what a herder needs of its worker's group. No lock is held during a call, except that a task calls Fence
@@ -94,49 +94,49 @@ type Group interface {
 // Herder owns connectors and their tasks, and the goroutines of these while Run or RunOnce runs. Connectors come,
 // change and go while it runs; all of its methods may be called at any time, by anybody.
 type Herder struct {
-	o Options
+	shared Options
 
 	mu          guard.Mutex
 	controllers map[string]*controller
 	// leaving are connectors that were removed and have not ended yet.
-	leaving map[string]*controller
-	// under is Run's context, nil before; ended, when Run takes nobody in any more.
-	under   context.Context
+	deleting map[string]*controller
+	// runCtx is Run's context, nil before; ended, when Run takes nobody in any more.
+	runCtx  context.Context
 	ended   bool
 	running sync.WaitGroup
-	// replaying is held while dead letters are replayed.
-	replaying sync.Mutex
-	letters   letterCounts
+	// replayLock is held while dead letters are replayed.
+	replayLock       sync.Mutex
+	deadLetterCounts dlqCounts
 }
 
 // New makes a herder of connectors that were checked. Nothing runs before [Herder.Run].
 func New(o Options, connectors []*config.Connector) *Herder {
-	o.common = common{claims: &claims{}, buffers: source.NewBuffers(), hub: &notify.Hub{Logger: o.Logger},
-		started: &startups{}, rereads: cmp.Or(o.rereads, time.Minute)}
-	h := &Herder{o: o, controllers: map[string]*controller{}, leaving: map[string]*controller{}}
+	o.sharedResources = sharedResources{claims: &claimRegistry{}, buffers: source.NewBuffers(), hub: &notify.Hub{Logger: o.Logger},
+		starts: &startups{}, refreshInterval: cmp.Or(o.refreshInterval, time.Minute)}
+	h := &Herder{shared: o, controllers: map[string]*controller{}, deleting: map[string]*controller{}}
 	options := h.options(connectors)
 	for _, c := range connectors {
 		k := newController(options, c)
 		k.spec.target = h.target(c)
-		k.spec.wasPaused = k.spec.target == Paused && c.InitialTarget() != config.TargetPaused
+		k.spec.pausedAtStart = k.spec.target == Paused && c.InitialTarget() != config.TargetPaused
 		h.controllers[c.Name] = k
 	}
 	return h
 }
 
 // share is that of a connector that nobody has assigned: the whole, where the worker is alone.
-func (o *Options) share() Assignment { return Assignment{Standalone: o.Group == nil} }
+func (o *Options) initialAssignment() Assignment { return Assignment{Standalone: o.Group == nil} }
 
 func (h *Herder) target(c *config.Connector) TargetState {
-	if h.o.Target == nil {
+	if h.shared.Target == nil {
 		return Running
 	}
-	return h.o.Target(c)
+	return h.shared.Target(c)
 }
 
 // options are those of new tasks among connectors.
 func (h *Herder) options(connectors []*config.Connector) *Options {
-	o := h.o
+	o := h.shared
 	o.reserved = check.Reserved(o.Worker, connectors)
 	return &o
 }
@@ -146,7 +146,7 @@ func (h *Herder) options(connectors []*config.Connector) *Options {
 // that fails is logged and shown as FAILED; the others go on.
 func (h *Herder) Run(ctx context.Context) {
 	h.mu.Lock()
-	h.under = ctx
+	h.runCtx = ctx
 	for _, k := range h.controllers {
 		h.launch(k)
 	}
@@ -158,25 +158,25 @@ func (h *Herder) Run(ctx context.Context) {
 	h.wait(ctx, &h.running)
 }
 
-// loops tells whether the loops of connectors run.
-func (h *Herder) loops() bool {
+// isRunning tells whether the loops of connectors run.
+func (h *Herder) isRunning() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.under != nil && !h.ended
+	return h.runCtx != nil && !h.ended
 }
 
 // launch runs the loop of a connector, where connectors run; h.mu is held.
 func (h *Herder) launch(k *controller) {
-	if h.under == nil || h.ended {
+	if h.runCtx == nil || h.ended {
 		return
 	}
 	h.running.Go(func() {
 		defer guard.Vital("the loop of connector " + k.name)
-		k.run(h.under, false)
+		k.run(h.runCtx, false)
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if h.leaving[k.name] == k {
-			delete(h.leaving, k.name)
+		if h.deleting[k.name] == k {
+			delete(h.deleting, k.name)
 		}
 	})
 }
@@ -189,12 +189,12 @@ func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
 	defer h.mu.Unlock()
 	options := h.options(append([]*config.Connector{c}, others...))
 	if k := h.controllers[c.Name]; k != nil {
-		k.replace(options, c)
+		k.replaceConfig(options, c)
 		return
 	}
 	k := newController(options, c)
 	k.spec.target = h.target(c)
-	if before := h.leaving[c.Name]; before != nil {
+	if before := h.deleting[c.Name]; before != nil {
 		k.predecessor = before.done
 	}
 	h.controllers[c.Name] = k
@@ -203,8 +203,8 @@ func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
 
 // Assign gives the worker another share of a connector. Of one that runs, tasks that are in both shares are left
 // alone.
-func (h *Herder) Assign(name string, share Assignment) error {
-	return h.with(name, func(k *controller) { k.assign(share) })
+func (h *Herder) Assign(name string, assignment Assignment) error {
+	return h.withController(name, func(k *controller) { k.assign(assignment) })
 }
 
 // Owned is what the worker has of connectors: what it was assigned, and what of an earlier share has not ended yet,
@@ -212,43 +212,43 @@ func (h *Herder) Assign(name string, share Assignment) error {
 func (h *Herder) Owned() (all []Ownership) {
 	h.mu.Lock()
 	controllers := slices.Collect(maps.Values(h.controllers))
-	controllers = slices.AppendSeq(controllers, maps.Values(h.leaving))
+	controllers = slices.AppendSeq(controllers, maps.Values(h.deleting))
 	h.mu.Unlock()
 	for _, k := range controllers {
-		all = append(all, k.holds()...)
+		all = append(all, k.owned()...)
 	}
 	return all
 }
 
 // UpdateInPlace has a connector go on with a configuration that its tasks take while they run, see [config.InPlace].
 func (h *Herder) UpdateInPlace(c *config.Connector) error {
-	return h.with(c.Name, func(k *controller) { k.adopt(c) })
+	return h.withController(c.Name, func(k *controller) { k.updateInPlace(c) })
 }
 
 // ReplaceEquivalent has a connector go on with a configuration that says the same as the one before, in another file
 // maybe.
 func (h *Herder) ReplaceEquivalent(c *config.Connector) error {
-	return h.with(c.Name, func(k *controller) { k.keep(c) })
+	return h.withController(c.Name, func(k *controller) { k.replaceEquivalent(c) })
 }
 
 // RunningConfigs is what connectors are there, for a [config.Plan].
 func (h *Herder) RunningConfigs() []config.RunningConnector {
 	var now []config.RunningConnector
 	for _, k := range h.all() {
-		now = append(now, k.observe().comparison())
+		now = append(now, k.observe().runningConnector())
 	}
 	return now
 }
 
 // RunningConfig is one of them.
 func (h *Herder) RunningConfig(name string) (config.RunningConnector, error) {
-	return of(h, name, (*view).comparison)
+	return fromView(h, name, (*view).runningConnector)
 }
 
 // RejectConfig notes why a newer configuration of a connector is not taken; it runs on. Without problems there is none
 // any more.
 func (h *Herder) RejectConfig(name string, problems config.Problems) error {
-	return h.with(name, func(k *controller) { k.refuse(problems) })
+	return h.withController(name, func(k *controller) { k.rejectConfig(problems) })
 }
 
 // Remove stops a connector and forgets it; what it was given is no longer shown. Its offsets stay.
@@ -260,11 +260,11 @@ func (h *Herder) Remove(name string) error {
 		return fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 	}
 	delete(h.controllers, name)
-	if h.under == nil || h.under.Err() != nil {
+	if h.runCtx == nil || h.runCtx.Err() != nil {
 		return nil // its loop does not run, or is about to end
 	}
-	h.leaving[name] = k
-	k.remove()
+	h.deleting[name] = k
+	k.markDeleting()
 	return nil
 }
 
@@ -273,13 +273,13 @@ func (h *Herder) Remove(name string) error {
 // worker is starting still. In a run that ends by itself nobody may ask.
 func (h *Herder) WaitIdle(ctx context.Context) error {
 	h.mu.Lock()
-	runs := h.under != nil
+	runs := h.runCtx != nil
 	h.mu.Unlock()
 	if !runs {
 		return errors.New("Connectors are being started.")
 	}
 	for _, k := range h.all() {
-		if !k.barrier(ctx) {
+		if !k.waitIdle(ctx) {
 			return fmt.Errorf("The loop of connector %s does not move: %w", k.name, ctx.Err())
 		}
 	}
@@ -288,26 +288,26 @@ func (h *Herder) WaitIdle(ctx context.Context) error {
 
 // Pause has a connector stop its tasks and keep them, until Resume.
 func (h *Herder) Pause(name string) error {
-	return h.with(name, func(k *controller) { k.aimAt(Paused, onPause) })
+	return h.withController(name, func(k *controller) { k.setTarget(Paused, evPause) })
 }
 
 // Stop has a connector end its tasks, until Resume.
 func (h *Herder) Stop(name string) error {
-	return h.with(name, func(k *controller) { k.aimAt(Stopped, onStop) })
+	return h.withController(name, func(k *controller) { k.setTarget(Stopped, evStop) })
 }
 
 // Resume has a connector run that was paused or stopped.
 func (h *Herder) Resume(name string) error {
-	return h.with(name, func(k *controller) { k.aimAt(Running, onResume) })
+	return h.withController(name, func(k *controller) { k.setTarget(Running, evResume) })
 }
 
 // Restart has a connector make its tasks again, when those that run have stopped. One that is paused or stopped stays
 // so. With numbers of tasks only those are made again, and the others run on; where no task of the connector runs or
 // waits, all of them are made again.
 func (h *Herder) Restart(name string, tasks ...int) error {
-	return h.with(name, func(k *controller) {
+	return h.withController(name, func(k *controller) {
 		if len(tasks) == 0 {
-			k.post(occurrence{event: onRestart})
+			k.enqueue(event{kind: evRestart})
 		}
 		for _, n := range tasks {
 			k.restartTask(n)
@@ -315,7 +315,7 @@ func (h *Herder) Restart(name string, tasks ...int) error {
 	})
 }
 
-func (h *Herder) with(name string, do func(*controller)) error {
+func (h *Herder) withController(name string, do func(*controller)) error {
 	k, err := h.find(name)
 	if err == nil {
 		do(k)
@@ -328,7 +328,7 @@ func (h *Herder) with(name string, do func(*controller)) error {
 func (h *Herder) RunOnce(ctx context.Context) error {
 	var sources, sinks []*controller
 	for _, k := range h.all() {
-		if k.current().isSink() {
+		if k.currentRun().isSink() {
 			sinks = append(sinks, k)
 		} else {
 			sources = append(sources, k)
@@ -337,7 +337,7 @@ func (h *Herder) RunOnce(ctx context.Context) error {
 	h.once(ctx, sources)
 	if ctx.Err() == nil {
 		for _, k := range sinks {
-			k.change(func(s *spec, _ *status) { s.fed = len(sources) > 0 })
+			k.update(func(s *spec, _ *status) { s.sourcesRan = len(sources) > 0 })
 		}
 		h.once(ctx, sinks)
 	}
@@ -378,11 +378,11 @@ func (h *Herder) wait(ctx context.Context, loops *sync.WaitGroup) {
 		return
 	case <-ctx.Done():
 	}
-	limit := h.o.Worker.Duration(stopLimit)
+	limit := h.shared.Worker.Duration(stopLimit)
 	select {
 	case <-done:
 	case <-time.After(limit + stopSlack):
-		h.o.Logger.Warn("tasks did not stop in time and are given up", stopLimit, limit.Milliseconds())
+		h.shared.Logger.Warn("tasks did not stop in time and are given up", stopLimit, limit.Milliseconds())
 	}
 }
 
@@ -397,12 +397,12 @@ func (h *Herder) find(name string) (*controller, error) {
 }
 
 // of returns a part of a connector's view.
-func of[T any](h *Herder, name string, what func(*view) T) (said T, err error) {
+func fromView[T any](h *Herder, name string, field func(*view) T) (value T, err error) {
 	k, err := h.find(name)
 	if err == nil {
-		said = what(k.observe())
+		value = field(k.observe())
 	}
-	return said, err
+	return value, err
 }
 
 // all are the connectors of now, by name.
@@ -426,13 +426,13 @@ func (h *Herder) Names() []string {
 }
 
 // Info is what a connector was asked to be.
-func (h *Herder) Info(name string) (Info, error) { return of(h, name, (*view).info) }
+func (h *Herder) Info(name string) (Info, error) { return fromView(h, name, (*view).info) }
 
 // Status is what a connector is doing.
-func (h *Herder) Status(name string) (Status, error) { return of(h, name, (*view).answer) }
+func (h *Herder) Status(name string) (Status, error) { return fromView(h, name, (*view).restStatus) }
 
 // Tasks are what a connector's tasks were asked to do.
-func (h *Herder) Tasks(name string) ([]TaskInfo, error) { return of(h, name, (*view).taskInfos) }
+func (h *Herder) Tasks(name string) ([]TaskInfo, error) { return fromView(h, name, (*view).taskInfos) }
 
 // FeedProgress is how far a source is with one of its feeds.
 type FeedProgress = source.FeedProgress
@@ -480,7 +480,7 @@ type Progress struct {
 }
 
 // Notifications are how many came to the listeners, by what became of them.
-func (h *Herder) Notifications() map[string]int64 { return h.o.hub.Counts() }
+func (h *Herder) Notifications() map[string]int64 { return h.shared.hub.Counts() }
 
 // Progress is that of each connector, by name. It may be called at any time.
 func (h *Herder) Progress() []Progress {

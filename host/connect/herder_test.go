@@ -61,15 +61,15 @@ func runs(t *testing.T, h *Herder) {
 	t.Cleanup(func() { stop(); <-ended })
 }
 
-// atWork is a status with one task, which runs.
-func atWork(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Running }
+// hasRunningTask is a status with one task, which runs.
+func hasRunningTask(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Running }
 
 // changing has something done to a stopped connector, from now on until goOn is closed.
 func changing(t *testing.T, k *controller) (goOn chan struct{}, done chan error) {
 	begun := make(chan struct{})
 	goOn, done = make(chan struct{}), make(chan error, 1)
 	go func() { // at once, as a client does
-		done <- k.whileStopped(t.Context(), 10*time.Minute, false, func(context.Context) error {
+		done <- k.runWhenStopped(t.Context(), 10*time.Minute, false, func(context.Context) error {
 			close(begun)
 			<-goOn
 			return nil
@@ -186,7 +186,7 @@ func TestMoves(t *testing.T) {
 	h.must(h.WaitIdle(t.Context()))
 	gate, held := make(chan struct{}), make(chan struct{})
 	k, _ := h.find("b")
-	k.post(occurrence{prior: func(context.Context) {
+	k.enqueue(event{apply: func(context.Context) {
 		close(held)
 		<-gate
 	}})
@@ -198,9 +198,9 @@ func TestMoves(t *testing.T) {
 		cancel()
 		k.mu.Lock()
 		if try == 0 {
-			round = k.round
+			round = k.idleCh
 		}
-		if round == nil || k.round != round {
+		if round == nil || k.idleCh != round {
 			t.Errorf("try %d: expected the first question to wait still, found another", try)
 		}
 		k.mu.Unlock()
@@ -281,15 +281,15 @@ func TestRemoveAtTheEndOfRun(t *testing.T) {
 	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=Nope")})
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	h.under = ctx // and the loop has ended by it before Run notes that
+	h.runCtx = ctx // and the loop has ended by it before Run notes that
 	require.NoError(t, h.Remove("c"))
-	if len(h.leaving) > 0 {
-		t.Errorf("expected nothing in leaving, found %v", h.leaving)
+	if len(h.deleting) > 0 {
+		t.Errorf("expected nothing in leaving, found %v", h.deleting)
 	}
 }
 
 // Connectors come, change and go, the last one too; what is read of them meanwhile is whole.
-func TestConnectorsComeAndGo(t *testing.T) {
+func TestConnectorsAreAddedAndRemoved(t *testing.T) {
 	h := newHerd(t)
 	reading, stop := context.WithCancel(t.Context())
 	var readers sync.WaitGroup
@@ -344,7 +344,7 @@ func TestConnectorsComeAndGo(t *testing.T) {
 
 // A connector whose configuration is refused is FAILED, and runs with the next one that is sound; what is refused later
 // stays beside it.
-func TestRefusedConfiguration(t *testing.T) {
+func TestRejectedConfigurationKeepsTheRun(t *testing.T) {
 	h := newHerd(t)
 	bad := h.named("c")
 	bad.Problems = config.Problems{{File: "c.properties", Line: 7, Setting: "x", Text: "no"}}
@@ -372,7 +372,7 @@ func TestWhileStopped(t *testing.T) {
 	h.await("a", Running)
 	k, _ := h.find("a")
 	nothing := func(context.Context) error { return nil }
-	if err := k.whileStopped(t.Context(), time.Minute, false, nothing); !errors.Is(err, ErrNotStopped) {
+	if err := k.runWhenStopped(t.Context(), time.Minute, false, nothing); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("expected %v of a connector that runs, found %v", ErrNotStopped, err)
 	}
 	h.must(h.Stop("a"))
@@ -383,10 +383,10 @@ func TestWhileStopped(t *testing.T) {
 	if s, _ := h.Status("a"); s.Connector.State == Running {
 		t.Error("it was resumed in the midst of that")
 	}
-	if err := k.whileStopped(t.Context(), time.Minute, false, nothing); !errors.Is(err, ErrNotStopped) {
+	if err := k.runWhenStopped(t.Context(), time.Minute, false, nothing); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("expected %v of a connector that was resumed, found %v", ErrNotStopped, err)
 	}
-	k.post(occurrence{prior: func(context.Context) { k.late.Reset(0) }}) // at once
+	k.enqueue(event{apply: func(context.Context) { k.stopTimer.Reset(0) }}) // at once
 	h.says("the connector waits for the end of what is done about it")
 	close(goOn)
 	assert.NoError(t, <-done)
@@ -438,7 +438,7 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 	h.service = answers
 	h.Put(h.named("a"), nil)
 	h.must(h.Resume("a"))
-	h.await("a", Running, atWork)
+	h.await("a", Running, hasRunningTask)
 }
 
 // Between two runs of a connector the tasks of the first one are shown until the tasks of the second are known, as in
@@ -446,17 +446,17 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 // task in its states start again with a restart, and continue after a pause.
 func TestTasksBetweenRuns(t *testing.T) {
 	h := newHerd(t, "a")
-	h.await("a", Running, atWork)
+	h.await("a", Running, hasRunningTask)
 	k, _ := h.find("a")
-	first, second := k.current(), k.another()
+	first, second := k.currentRun(), k.newDetachedRun()
 	if f, _ := h.ConnectorMetrics("a"); f.HTTP == nil || len(h.Origins()) != 1 {
 		t.Errorf("expected a client with its origin, found %+v, %+v", f.HTTP, h.Origins())
 	}
-	k.change(func(_ *spec, s *status) { s.before, s.current = first, second })
+	k.update(func(_ *spec, s *status) { s.previousRun, s.currentRun = first, second })
 	info, _ := h.Info("a")
 	f, _ := h.ConnectorMetrics("a")
 	origins := h.Origins()
-	k.change(func(_ *spec, s *status) { s.before, s.current = nil, first })
+	k.update(func(_ *spec, s *status) { s.previousRun, s.currentRun = nil, first })
 	if f.HTTP != nil || len(origins) > 0 {
 		t.Errorf("expected no client between the runs, found %+v, %+v", f.HTTP, origins)
 	}
@@ -465,17 +465,17 @@ func TestTasksBetweenRuns(t *testing.T) {
 	began := func() time.Time {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		if s := k.status.times[0]; s != nil {
-			return s.began
+		if s := k.status.clocks[0]; s != nil {
+			return s.createdAt
 		}
 		return time.Time{}
 	}
 	at := began()
 	h.must(h.Pause("a"))
 	h.await("a", Paused)
-	first = k.current()
-	for _, e := range []event{onResume, onPaused, onResume} {
-		k.enter(occurrence{event: e})
+	first = k.currentRun()
+	for _, e := range []eventKind{evResume, evPaused, evResume} {
+		k.applyTransition(event{kind: e})
 		k.mu.Lock()
 		k.newRun()
 		k.mu.Unlock()
@@ -486,32 +486,32 @@ func TestTasksBetweenRuns(t *testing.T) {
 			t.Errorf("%s: expected its task with its settings, found %+v", e, tasks)
 		}
 	}
-	k.enter(occurrence{event: onPaused})
+	k.applyTransition(event{kind: evPaused})
 	k.mu.Lock()
-	k.status.current = first
+	k.status.currentRun = first
 	k.mu.Unlock()
 	h.must(h.Resume("a"))
-	h.await("a", Running, atWork)
+	h.await("a", Running, hasRunningTask)
 	if now := began(); !now.Equal(at) {
 		t.Errorf("expected the same task after a pause, since %v, found one since %v", at, now)
 	}
 	h.must(h.Restart("a"))
-	h.await("a", Running, atWork, func(Status) bool { return began().After(at) })
+	h.await("a", Running, hasRunningTask, func(Status) bool { return began().After(at) })
 	at = began()
 	h.must(h.Restart("a", 0))
-	h.await("a", Running, atWork, func(Status) bool { return began().After(at) })
+	h.await("a", Running, hasRunningTask, func(Status) bool { return began().After(at) })
 }
 
 // The progress of a connector sums up that of its tasks, also when it is stopped.
 func TestProgressOfAStoppedConnector(t *testing.T) {
-	c := bareConnector(&Options{}, slog.New(slog.DiscardHandler))
+	c := emptyConnector(&Options{}, slog.New(slog.DiscardHandler))
 	k := c.controller
 	one := Progress{CaughtUp: true, Rows: 1, Failed: 2, Pages: 3, Bytes: 4, Lag: 5, Read: 6, Warnings: 7}
 	for number := range 2 {
-		c.set.tasks = append(c.set.tasks, &task{connector: c, number: number,
-			taskStatus: taskStatus{progress: func(p *Progress) { *p = one }}})
+		c.set.tasks = append(c.set.tasks, &task{run: c, number: number,
+			taskStatus: taskStatus{fillProgress: func(p *Progress) { *p = one }}})
 	}
-	k.status.current, k.status.state = c, Stopped
+	k.status.currentRun, k.status.state = c, Stopped
 	h := &Herder{controllers: map[string]*controller{"c": k}}
 	want := Progress{Type: "source", State: Stopped, CaughtUp: true, Rows: 2, Failed: 4, Pages: 6, Bytes: 8, Lag: 10,
 		Read: 12, Warnings: 14}

@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-// TestTasksThatRest: the tasks of a connector share its plugins' instances, which are let go when all of them rest for
+// TestIdleTasksReleaseInstances: the tasks of a connector share its plugins' instances, which are let go when all of them rest for
 // long, and not while another one is at work or soon is.
-func TestTasksThatRest(t *testing.T) {
+func TestIdleTasksReleaseInstances(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	var s idling
+	var s idleTracker
 	let := 0
 	rest := func(task int, until time.Time, want int) (end func()) {
 		t.Helper()
 		let = 0
-		end = s.rest(task, until, now, func() { let++ })
+		end = s.setIdle(task, until, now, func() { let++ })
 		if let != want {
 			t.Errorf("task %d rests: expected that instances are let go %d times, found %d", task, want, let)
 		}
 		return end
 	}
 	never, later := time.Time{}, now.Add(time.Minute)
-	first := s.begin()
+	first := s.addTask()
 	defer first()
 	rest(0, later, 1)() // it is alone
-	second := s.begin()
+	second := s.addTask()
 	end := rest(0, later, 0)
 	wake := rest(1, never, 1)
 	end()

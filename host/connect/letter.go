@@ -16,8 +16,8 @@ import (
 
 // Prefixes of the headers of dead letters: Kafka Connect's (KIP-298) and Culvert's own.
 const (
-	letterHeader    = "__connect.errors."
-	ownLetterHeader = "__culvert.errors."
+	kafkaHeaderPrefix = "__connect.errors."
+	ownHeaderPrefix   = "__culvert.errors."
 )
 
 // DeadLetter is a record of a topic of dead letters, with what its headers say.
@@ -55,7 +55,7 @@ type DeadLetter struct {
 // ParseDeadLetter reads a record of a topic of dead letters.
 func ParseDeadLetter(r *kgo.Record) DeadLetter {
 	l := DeadLetter{Record: r, Partition: -1, TargetPartition: -1, FailedAt: r.Timestamp}
-	if !byBroker(r) {
+	if !hasBrokerTime(r) {
 		l.Timestamp = r.Timestamp
 	}
 	number := func(text string, bits int) int64 {
@@ -68,75 +68,75 @@ func ParseDeadLetter(r *kgo.Record) DeadLetter {
 	for _, h := range r.Headers {
 		text := string(h.Value)
 		switch h.Key {
-		case letterHeader + "connector.name":
+		case kafkaHeaderPrefix + "connector.name":
 			l.Connector = text
-		case letterHeader + "topic":
+		case kafkaHeaderPrefix + "topic":
 			l.Topic = text
-		case letterHeader + "partition":
+		case kafkaHeaderPrefix + "partition":
 			l.Partition = int32(number(text, 32))
-		case letterHeader + "offset":
+		case kafkaHeaderPrefix + "offset":
 			l.Offset = number(text, 64)
-		case letterHeader + "exception.class.name":
+		case kafkaHeaderPrefix + "exception.class.name":
 			l.Class = text
-		case letterHeader + "exception.message":
+		case kafkaHeaderPrefix + "exception.message":
 			l.Message = text
-		case ownLetterHeader + "feed":
+		case ownHeaderPrefix + "feed":
 			l.Feed = text
-		case ownLetterHeader + "request":
+		case ownHeaderPrefix + "request":
 			l.Request = text
-		case ownLetterHeader + "stage":
+		case ownHeaderPrefix + "stage":
 			l.Stage = text
-		case ownLetterHeader + "setting":
+		case ownHeaderPrefix + "setting":
 			l.Setting = text
-		case ownLetterHeader + "plugin.name":
+		case ownHeaderPrefix + "plugin.name":
 			l.Plugin = text
-		case ownLetterHeader + "plugin.version":
+		case ownHeaderPrefix + "plugin.version":
 			l.Version = text
-		case ownLetterHeader + "timestamp":
+		case ownHeaderPrefix + "timestamp":
 			if at := number(text, 64); at >= 0 {
 				l.Timestamp = time.UnixMilli(at)
 			}
-		case ownLetterHeader + "partition":
+		case ownHeaderPrefix + "partition":
 			l.TargetPartition = max(-1, int32(number(text, 32)))
-		case ownLetterHeader + "parts":
+		case ownHeaderPrefix + "parts":
 			if l.Rows, l.HeaderError = core.ParseRowSubset(text); l.HeaderError != nil {
 				l.HeaderError = fmt.Errorf("header %s: %w", h.Key, l.HeaderError)
 			}
-		case ownLetterHeader + "time":
+		case ownHeaderPrefix + "time":
 			if at, err := time.Parse(time.RFC3339, text); err == nil {
 				l.FailedAt = at
 			}
-		case ownLetterHeader + "replays":
+		case ownHeaderPrefix + "replays":
 			l.Replays = max(0, int(number(text, 32)))
 		}
 	}
 	return l
 }
 
-// byBroker tells whether the timestamp of a record is when a broker got it.
-func byBroker(r *kgo.Record) bool { return r.Attrs.TimestampType() == 1 }
+// hasBrokerTime tells whether the timestamp of a record is when a broker got it.
+func hasBrokerTime(r *kgo.Record) bool { return r.Attrs.TimestampType() == 1 }
 
-// original is the record of a sink as it was read first: without what is said of its failure.
-func (l *DeadLetter) original() *kgo.Record {
+// originalRecord is the record of a sink as it was read first: without what is said of its failure.
+func (l *DeadLetter) originalRecord() *kgo.Record {
 	return &kgo.Record{Topic: l.Topic, Partition: l.Partition, Offset: l.Offset, Key: l.Record.Key,
 		Value: l.Record.Value, Timestamp: cmp.Or(l.Timestamp, l.Record.Timestamp), LeaderEpoch: -1,
 		Headers: slices.DeleteFunc(slices.Clone(l.Record.Headers), func(h kgo.RecordHeader) bool {
-			return strings.HasPrefix(h.Key, letterHeader) || strings.HasPrefix(h.Key, ownLetterHeader)
+			return strings.HasPrefix(h.Key, kafkaHeaderPrefix) || strings.HasPrefix(h.Key, ownHeaderPrefix)
 		})}
 }
 
 // replayed converts the letter for the task of a source, or of a sink, that replays it.
-func (l *DeadLetter) replayed(source bool) core.DeadLetter {
-	r := core.DeadLetter{Record: l.original(), Position: l.place().String(), Rows: l.Rows, Replays: l.Replays + 1,
-		Feed: l.Feed, Request: l.Request, IsDocument: l.document()}
+func (l *DeadLetter) forReplay(source bool) core.DeadLetter {
+	r := core.DeadLetter{Record: l.originalRecord(), Position: l.position().String(), Rows: l.Rows, Replays: l.Replays + 1,
+		Feed: l.Feed, Request: l.Request, IsDocument: l.isDocument()}
 	if source {
 		r.Record.Partition = l.TargetPartition
 	}
 	return r
 }
 
-// document tells whether the letter is a row as the service sent it.
-func (l *DeadLetter) document() bool { return l.Stage == string(core.StageDecode) }
+// isDocument tells whether the letter is a row as the service sent it.
+func (l *DeadLetter) isDocument() bool { return l.Stage == string(core.StageDecode) }
 
 // DeadLetterPosition is where a dead letter stands in its topic.
 type DeadLetterPosition struct {
@@ -160,7 +160,7 @@ func ParseDeadLetterPosition(text string) (DeadLetterPosition, error) {
 	return DeadLetterPosition{int32(partition), int64(offset)}, nil
 }
 
-func (l *DeadLetter) place() DeadLetterPosition {
+func (l *DeadLetter) position() DeadLetterPosition {
 	return DeadLetterPosition{l.Record.Partition, l.Record.Offset}
 }
 
@@ -193,13 +193,13 @@ func (f *DeadLetterFilter) SelectPositions(places []string) error {
 // Matches tells whether a letter is one of the chosen.
 func (f *DeadLetterFilter) Matches(l *DeadLetter) bool {
 	contains := func(text string) bool { return strings.Contains(strings.ToLower(text), strings.ToLower(f.Error)) }
-	return (f.Positions == nil || f.Positions[l.place()]) && (f.Connector == "" || f.Connector == l.Connector) &&
+	return (f.Positions == nil || f.Positions[l.position()]) && (f.Connector == "" || f.Connector == l.Connector) &&
 		(contains(l.Class) || contains(l.Message)) &&
 		(f.Since.IsZero() || !l.FailedAt.Before(f.Since)) && (f.Until.IsZero() || l.FailedAt.Before(f.Until))
 }
 
-// byOrigin sorts letters by where their records came from, and the later ones last.
-func byOrigin(a, b *DeadLetter) int {
+// compareSource sorts letters by where their records came from, and the later ones last.
+func compareSource(a, b *DeadLetter) int {
 	return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition),
 		cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Record.Offset, b.Record.Offset))
 }

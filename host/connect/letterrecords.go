@@ -15,28 +15,28 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// maxLetterRecords is how many records the letters of one connector may name in a topic: a replay knows of each what
+// maxIndexedRecords is how many records the letters of one connector may name in a topic: a replay knows of each what
 // became of it, in some 60 bytes.
-const maxLetterRecords = 4_000_000
+const maxIndexedRecords = 4_000_000
 
-// letterRecords are the records of a sink that the letters of a topic name, whatever partitions these are in and
+// recordIndex are the records of a sink that the letters of a topic name, whatever partitions these are in and
 // however many there are of a record: after a kill a letter may stand there twice, and what was refused once more has
 // one more. It is made of the whole topic and of what is stored about its letters, when a replay begins.
 //
 // Invariants: a letter whose record has one that was replayed more often is done with: the later one says what became
 // of it. Of those that were replayed equally often all stand for one another: one is sent, and the others are settled
 // when that is stored.
-type letterRecords struct {
-	of map[recordIdentity]letterRecord
-	// most is how many they may be.
-	most int
-	// parts are the rows that are left of records of which others are written; a record whose letters contradict each
+type recordIndex struct {
+	states map[recordID]recordState
+	// limit is how many they may be.
+	limit int
+	// rows are the rows that are left of records of which others are written; a record whose letters contradict each
 	// other is in odd.
-	parts map[recordIdentity]core.RowSubset
-	odd   map[recordIdentity]bool
+	rows          map[recordID]core.RowSubset
+	contradictory map[recordID]bool
 	// newest is, by the keys of letters that are to be sent, the offset of the last record of the key which is no such
 	// letter, or was one and is sent, -1 for none; from is where these are looked for next.
-	newest map[recordIdentity]int64
+	newest map[recordID]int64
 	from   map[string]kafka.Positions
 	// unkeyed are the topics of letters without a key that are to be sent.
 	unkeyed map[string]*unkeyedTopic
@@ -46,27 +46,27 @@ type letterRecords struct {
 	reader *kafka.Reader
 }
 
-func newLetterRecords(k kafka.Config) *letterRecords {
-	return &letterRecords{of: map[recordIdentity]letterRecord{}, most: maxLetterRecords,
-		parts: map[recordIdentity]core.RowSubset{}, odd: map[recordIdentity]bool{}, newest: map[recordIdentity]int64{},
+func newRecordIndex(k kafka.Config) *recordIndex {
+	return &recordIndex{states: map[recordID]recordState{}, limit: maxIndexedRecords,
+		rows: map[recordID]core.RowSubset{}, contradictory: map[recordID]bool{}, newest: map[recordID]int64{},
 		from: map[string]kafka.Positions{}, unkeyed: map[string]*unkeyedTopic{}, kafka: k}
 }
 
-// letterRecord is what is known of one record.
-type letterRecord struct {
+// recordState is what is known of one record.
+type recordState struct {
 	// times is how often that of its letters was replayed which was most often, and settled the same among letters that
 	// are done with, -1 for none.
-	times, settled int32
-	// doubt: nobody knows whether a replay has written it. taken: this one has sent it.
-	doubt, taken bool
+	replays, settled int32
+	// inDoubt: nobody knows whether a replay has written it. taken: this one has sent it.
+	inDoubt, selected bool
 }
 
-// recordIdentity tells records apart by where they stood, and by what they were: a topic that was deleted and made
+// recordID tells records apart by where they stood, and by what they were: a topic that was deleted and made
 // again has others in the same place.
-type recordIdentity [16]byte
+type recordID [16]byte
 
-// identityOf is that of a record, which a letter holds as it was read.
-func identityOf(topic string, partition int32, offset int64, at time.Time, key, value []byte) (id recordIdentity) {
+// newRecordID is that of a record, which a letter holds as it was read.
+func newRecordID(topic string, partition int32, offset int64, at time.Time, key, value []byte) (id recordID) {
 	h := sha256.New()
 	place := binary.LittleEndian.AppendUint32(nil, uint32(partition))
 	place = binary.LittleEndian.AppendUint64(place, uint64(offset))
@@ -81,74 +81,74 @@ func identityOf(topic string, partition int32, offset int64, at time.Time, key, 
 	return id
 }
 
-func (l *DeadLetter) identity() recordIdentity {
-	return identityOf(l.Topic, l.Partition, l.Offset, l.Timestamp, l.Record.Key, l.Record.Value)
+func (l *DeadLetter) recordID() recordID {
+	return newRecordID(l.Topic, l.Partition, l.Offset, l.Timestamp, l.Record.Key, l.Record.Value)
 }
 
 // add takes a letter. settled: it is done with; doubt: nobody knows whether it was written.
-func (r *letterRecords) add(l *DeadLetter, settled, doubt bool) error {
-	id, times := l.identity(), int32(l.Replays)
-	one, known := r.of[id]
+func (r *recordIndex) add(l *DeadLetter, settled, inDoubt bool) error {
+	id, times := l.recordID(), int32(l.Replays)
+	state, known := r.states[id]
 	if !known {
-		if len(r.of) >= r.most {
+		if len(r.states) >= r.limit {
 			return fmt.Errorf("expected dead letters of at most %d records, found more: delete those that were "+
-				"replayed, with kafka-delete-records for example", r.most)
+				"replayed, with kafka-delete-records for example", r.limit)
 		}
-		one = letterRecord{times: times, settled: -1}
+		state = recordState{replays: times, settled: -1}
 	}
-	if times > one.times {
-		one.times, one.doubt = times, false
-		delete(r.parts, id)
-		delete(r.odd, id)
+	if times > state.replays {
+		state.replays, state.inDoubt = times, false
+		delete(r.rows, id)
+		delete(r.contradictory, id)
 	}
-	if times == one.times {
-		one.doubt = one.doubt || doubt
-		both, ok := r.parts[id].Intersect(l.Rows)
+	if times == state.replays {
+		state.inDoubt = state.inDoubt || inDoubt
+		common, ok := r.rows[id].Intersect(l.Rows)
 		if !ok {
-			r.odd[id] = true
+			r.contradictory[id] = true
 		}
-		if !both.IsAll() {
-			r.parts[id] = both
+		if !common.IsAll() {
+			r.rows[id] = common
 		}
 	}
 	if settled {
-		one.settled = max(one.settled, times)
+		state.settled = max(state.settled, times)
 	}
-	r.of[id] = one
+	r.states[id] = state
 	return nil
 }
 
-// done tells whether a letter needs no sending: its record was replayed by another one.
-func (r *letterRecords) done(l *DeadLetter) bool {
-	one := r.of[l.identity()]
-	return int32(l.Replays) < one.times || int32(l.Replays) <= one.settled || one.taken
+// isDone tells whether a letter needs no sending: its record was replayed by another one.
+func (r *recordIndex) isDone(l *DeadLetter) bool {
+	state := r.states[l.recordID()]
+	return int32(l.Replays) < state.replays || int32(l.Replays) <= state.settled || state.selected
 }
 
 // take notes whether this replay sends a record.
-func (r *letterRecords) take(id recordIdentity, taken bool) letterRecord {
-	one := r.of[id]
-	one.taken = taken
-	r.of[id] = one
-	return one
+func (r *recordIndex) setSelected(id recordID, selected bool) recordState {
+	state := r.states[id]
+	state.selected = selected
+	r.states[id] = state
+	return state
 }
 
-// keyOf names a key within a partition.
-func keyOf(topic string, partition int32, key []byte) recordIdentity {
-	return identityOf(topic, partition, -1, time.Time{}, key, nil)
+// newKeyID names a key within a partition.
+func newKeyID(topic string, partition int32, key []byte) recordID {
+	return newRecordID(topic, partition, -1, time.Time{}, key, nil)
 }
 
-// older tells whether a later record of the key is in the letter's topic, which is no letter that is still to be sent;
+// isSuperseded tells whether a later record of the key is in the letter's topic, which is no letter that is still to be sent;
 // for a letter without a key, whether any later record is.
-func (r *letterRecords) older(l *DeadLetter) bool {
+func (r *recordIndex) isSuperseded(l *DeadLetter) bool {
 	if u := r.unkeyed[l.Topic]; l.Record.Key == nil {
-		return u != nil && u.later(l)
+		return u != nil && u.hasNewer(l)
 	}
-	newest, asked := r.newest[keyOf(l.Topic, l.Partition, l.Record.Key)]
-	return asked && newest > l.Offset
+	newest, watched := r.newest[newKeyID(l.Topic, l.Partition, l.Record.Key)]
+	return watched && newest > l.Offset
 }
 
 // ask has compare look for later records of a letter's key, or for any where it has none.
-func (r *letterRecords) ask(l *DeadLetter) {
+func (r *recordIndex) watchNewer(l *DeadLetter) {
 	if l.Record.Key == nil {
 		u := r.unkeyed[l.Topic]
 		if u == nil {
@@ -159,7 +159,7 @@ func (r *letterRecords) ask(l *DeadLetter) {
 			u.first = l.Timestamp
 		}
 	} else {
-		r.newest[keyOf(l.Topic, l.Partition, l.Record.Key)] = -1
+		r.newest[newKeyID(l.Topic, l.Partition, l.Record.Key)] = -1
 	}
 	if r.from[l.Topic] == nil {
 		r.from[l.Topic] = kafka.Positions{}
@@ -169,19 +169,19 @@ func (r *letterRecords) ask(l *DeadLetter) {
 	}
 }
 
-// sent says that a letter was: one of an older record of its key that is read later is left.
-func (r *letterRecords) sent(l *DeadLetter) {
+// markSent says that a letter was: one of an older record of its key that is read later is left.
+func (r *recordIndex) markSent(l *DeadLetter) {
 	if u := r.unkeyed[l.Topic]; l.Record.Key == nil && u != nil {
-		u.has(l.Partition, l.Offset, l.Timestamp)
+		u.add(l.Partition, l.Offset, l.Timestamp)
 	}
-	key := keyOf(l.Topic, l.Partition, l.Record.Key)
-	if newest, asked := r.newest[key]; asked {
+	key := newKeyID(l.Topic, l.Partition, l.Record.Key)
+	if newest, watched := r.newest[key]; watched {
 		r.newest[key] = max(newest, l.Offset)
 	}
 }
 
 // open creates the Kafka clients at its first call.
-func (r *letterRecords) open() (err error) {
+func (r *recordIndex) open() (err error) {
 	if r.admin != nil {
 		return nil
 	}
@@ -193,7 +193,7 @@ func (r *letterRecords) open() (err error) {
 }
 
 // close closes the Kafka clients.
-func (r *letterRecords) close() {
+func (r *recordIndex) close() {
 	if r.admin != nil {
 		r.admin.Close()
 	}
@@ -202,9 +202,9 @@ func (r *letterRecords) close() {
 	}
 }
 
-// compare reads the topics of the letters up to their current end offsets and notes later records. Each call continues
+// readNewer reads the topics of the letters up to their current end offsets and notes later records. Each call continues
 // after the records that the call before has read.
-func (r *letterRecords) compare(ctx context.Context) error {
+func (r *recordIndex) readNewer(ctx context.Context) error {
 	if len(r.from) == 0 {
 		return nil
 	}
@@ -221,7 +221,7 @@ func (r *letterRecords) compare(ctx context.Context) error {
 			return err
 		}
 		u := r.unkeyed[topic]
-		if u != nil && !u.begun { // records of one entity may be in all partitions
+		if u != nil && !u.started { // records of one entity may be in all partitions
 			begin := u.first
 			if epoch := time.UnixMilli(0); begin.Before(epoch) { // there are no records before
 				begin = epoch
@@ -230,7 +230,7 @@ func (r *letterRecords) compare(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			u.begun = true
+			u.started = true
 			for partition, first := range since {
 				if known, there := at[partition]; !there || first < known {
 					at[partition] = first
@@ -245,21 +245,21 @@ func (r *letterRecords) compare(ctx context.Context) error {
 		}
 		options := kafka.ReadOptions{From: at, To: to, Uncommitted: uncommitted}
 		read, err := r.reader.Read(ctx, topic, options, func(record *kgo.Record) error {
-			key := keyOf(topic, record.Partition, record.Key)
-			newest, asked := r.newest[key]
-			if asked = asked && record.Key != nil; !asked && u == nil {
+			key := newKeyID(topic, record.Partition, record.Key)
+			newest, watched := r.newest[key]
+			if watched = watched && record.Key != nil; !watched && u == nil {
 				return nil
 			}
-			one, letter := r.of[identityOf(topic, record.Partition, record.Offset, record.Timestamp, record.Key,
+			state, letter := r.states[newRecordID(topic, record.Partition, record.Offset, record.Timestamp, record.Key,
 				record.Value)]
-			if letter && one.settled < one.times {
+			if letter && state.settled < state.replays {
 				return nil
 			}
-			if asked {
+			if watched {
 				r.newest[key] = max(newest, record.Offset)
 			}
 			if u != nil {
-				u.has(record.Partition, record.Offset, record.Timestamp)
+				u.add(record.Partition, record.Offset, record.Timestamp)
 			}
 			return nil
 		})
@@ -277,7 +277,7 @@ func (r *letterRecords) compare(ctx context.Context) error {
 type unkeyedTopic struct {
 	first time.Time // of its letters
 	// begun reports whether from contains the offsets of first.
-	begun bool
+	started bool
 	// last is, by partition, the greatest offset and the latest time of its records that are no letters which are still
 	// to be sent.
 	last map[int32]lastRecord
@@ -289,7 +289,7 @@ type lastRecord struct {
 }
 
 // has takes a record of the topic.
-func (u *unkeyedTopic) has(partition int32, offset int64, at time.Time) {
+func (u *unkeyedTopic) add(partition int32, offset int64, at time.Time) {
 	last := u.last[partition]
 	last.offset = max(last.offset, offset)
 	if at.After(last.at) {
@@ -298,8 +298,8 @@ func (u *unkeyedTopic) has(partition int32, offset int64, at time.Time) {
 	u.last[partition] = last
 }
 
-// later tells whether a record came later than a letter's.
-func (u *unkeyedTopic) later(l *DeadLetter) bool {
+// hasNewer tells whether a record came later than a letter's.
+func (u *unkeyedTopic) hasNewer(l *DeadLetter) bool {
 	for partition, last := range u.last {
 		if partition == l.Partition && last.offset > l.Offset ||
 			partition != l.Partition && !last.at.IsZero() && !last.at.Before(l.Timestamp) {

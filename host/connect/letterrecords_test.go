@@ -19,7 +19,7 @@ func letterOf(offset int64, value string, times int, parts core.RowSubset) *Dead
 }
 
 // Which letters are done with, by what is known of the others of their record.
-func TestLetterRecords(t *testing.T) {
+func TestRecordIndex(t *testing.T) {
 	type letter struct {
 		*DeadLetter
 		settled, doubt bool
@@ -45,25 +45,25 @@ func TestLetterRecords(t *testing.T) {
 		"of a topic that was made anew": {[]letter{{first, true, false}, {letterOf(1, "b", 0, whole), false, false}},
 			[]bool{true, false}, false, 0},
 	} {
-		r := newLetterRecords(kafka.Config{})
+		r := newRecordIndex(kafka.Config{})
 		for _, l := range c.letters {
 			require.NoError(t, r.add(l.DeadLetter, l.settled, l.doubt))
 		}
 		for i, l := range c.letters {
-			if r.done(l.DeadLetter) != c.done[i] {
+			if r.isDone(l.DeadLetter) != c.done[i] {
 				t.Errorf("%s: letter %d: expected done %t", name, i, c.done[i])
 			}
 		}
-		if one := r.take(first.identity(), true); one.doubt != c.doubt || one.times != c.times || !r.done(first) {
+		if one := r.setSelected(first.recordID(), true); one.inDoubt != c.doubt || one.replays != c.times || !r.isDone(first) {
 			t.Errorf("%s: found %+v", name, one)
 		}
 	}
 }
 
 // Letters of one record name together what is left of it; those that contradict each other name nothing.
-func TestPartsOfLetterRecords(t *testing.T) {
-	r := newLetterRecords(kafka.Config{})
-	id := letterOf(1, "a", 0, core.RowSubset{}).identity()
+func TestRecordIndexRows(t *testing.T) {
+	r := newRecordIndex(kafka.Config{})
+	id := letterOf(1, "a", 0, core.RowSubset{}).recordID()
 	for i, c := range []struct {
 		times int
 		of    uint32
@@ -79,22 +79,22 @@ func TestPartsOfLetterRecords(t *testing.T) {
 	} {
 		require.NoError(t, r.add(letterOf(1, "a", c.times, core.NewRowSubset(c.of, c.left)), false, false))
 		found := ""
-		if parts := r.parts[id]; !parts.IsAll() {
+		if parts := r.rows[id]; !parts.IsAll() {
 			found = parts.String()
 		}
-		if found != c.want || r.odd[id] != c.odd {
-			t.Errorf("letter %d: expected %q, contradicting %t, found %q, %t", i, c.want, c.odd, found, r.odd[id])
+		if found != c.want || r.contradictory[id] != c.odd {
+			t.Errorf("letter %d: expected %q, contradicting %t, found %q, %t", i, c.want, c.odd, found, r.contradictory[id])
 		}
 	}
 }
 
 // So many records are known at a time, however many letters they have.
-func TestLetterRecordsAreBounded(t *testing.T) {
-	r := newLetterRecords(kafka.Config{})
-	if r.most != maxLetterRecords {
-		t.Errorf("expected %d records, found %d", maxLetterRecords, r.most)
+func TestRecordIndexIsBounded(t *testing.T) {
+	r := newRecordIndex(kafka.Config{})
+	if r.limit != maxIndexedRecords {
+		t.Errorf("expected %d records, found %d", maxIndexedRecords, r.limit)
 	}
-	r.most = 3
+	r.limit = 3
 	for i := range 6 {
 		require.NoError(t, r.add(letterOf(int64(i/2), strconv.Itoa(i/2), 0, core.RowSubset{}), false, false))
 	}

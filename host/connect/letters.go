@@ -22,10 +22,10 @@ var ErrNoDeadLetterTopic = errors.New("the connector has no " + deadLetterTopic)
 func (h *Herder) ReadDeadLetters(ctx context.Context, name string, last int64,
 	each func(*DeadLetter) error) (topic string,
 	err error) {
-	if topic, err = h.letterTopic(name); err != nil {
+	if topic, err = h.deadLetterTopic(name); err != nil {
 		return "", err
 	}
-	admin, err := kafka.NewAdmin(h.o.Kafka)
+	admin, err := kafka.NewAdmin(h.shared.Kafka)
 	if err != nil {
 		return topic, err
 	}
@@ -41,20 +41,20 @@ func (h *Herder) ReadDeadLetters(ctx context.Context, name string, last int64,
 	for partition, end := range ends[topic] {
 		from[partition] = max(0, end-last)
 	}
-	replayed, err := h.replayed(ctx, name, topic, ends[topic])
+	states, err := h.replayStates(ctx, name, topic, ends[topic])
 	if err != nil {
 		return topic, err
 	}
-	reader, err := kafka.NewReader(h.o.Kafka)
+	reader, err := kafka.NewReader(h.shared.Kafka)
 	if err != nil {
 		return topic, err
 	}
 	defer reader.Close()
 	_, err = reader.Read(ctx, topic, kafka.ReadOptions{From: from, To: ends[topic]}, func(r *kgo.Record) error {
 		if l := ParseDeadLetter(r); l.Connector == name {
-			place := replayed[r.Partition]
-			has := place.settled(r.Offset)
-			l.Replayed = &has
+			state := states[r.Partition]
+			replayed := state.isDone(r.Offset)
+			l.Replayed = &replayed
 			return each(&l)
 		}
 		return nil
@@ -64,15 +64,15 @@ func (h *Herder) ReadDeadLetters(ctx context.Context, name string, last int64,
 
 // lettersEvery is how long a count of dead letters is reused, lettersWithin how long brokers may take to answer.
 const (
-	lettersEvery  = 3 * time.Second
-	lettersWithin = time.Second
+	countInterval = 3 * time.Second
+	countTimeout  = time.Second
 )
 
-// letterCounts holds how many records each dead letter topic had at one point in time.
-type letterCounts struct {
-	mu sync.Mutex
-	at time.Time
-	by map[string]int64
+// dlqCounts holds how many records each dead letter topic had at one point in time.
+type dlqCounts struct {
+	mu        sync.Mutex
+	countedAt time.Time
+	counts    map[string]int64
 }
 
 // DeadLetterCounts are how many records the topics of dead letters have that connectors name, by connector, as of a few
@@ -80,24 +80,24 @@ type letterCounts struct {
 func (h *Herder) DeadLetterCounts(ctx context.Context) map[string]int64 {
 	topics, all := map[string]string{}, []string{}
 	for _, k := range h.all() {
-		if topic, err := h.letterTopic(k.name); err == nil {
+		if topic, err := h.deadLetterTopic(k.name); err == nil {
 			topics[k.name] = topic
 			all = append(all, topic)
 		}
 	}
-	l := &h.letters
+	l := &h.deadLetterCounts
 	l.mu.Lock()
-	due := len(all) > 0 && time.Since(l.at) > lettersEvery
+	due := len(all) > 0 && time.Since(l.countedAt) > countInterval
 	if due {
-		l.at = time.Now() // others take the former counts until this call has asked
+		l.countedAt = time.Now() // others take the former counts until this call has asked
 	}
-	by := l.by
+	by := l.counts
 	l.mu.Unlock()
 	if due {
 		slices.Sort(all)
-		by = h.records(ctx, slices.Compact(all))
+		by = h.countRecords(ctx, slices.Compact(all))
 		l.mu.Lock()
-		l.by = by
+		l.counts = by
 		l.mu.Unlock()
 	}
 	counts := map[string]int64{}
@@ -109,10 +109,10 @@ func (h *Herder) DeadLetterCounts(ctx context.Context) map[string]int64 {
 	return counts
 }
 
-func (h *Herder) records(ctx context.Context, topics []string) map[string]int64 {
-	ctx, cancel := context.WithTimeout(ctx, lettersWithin)
+func (h *Herder) countRecords(ctx context.Context, topics []string) map[string]int64 {
+	ctx, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
-	admin, err := kafka.NewAdmin(h.o.Kafka)
+	admin, err := kafka.NewAdmin(h.shared.Kafka)
 	if err != nil {
 		return nil
 	}
@@ -120,26 +120,26 @@ func (h *Herder) records(ctx context.Context, topics []string) map[string]int64 
 	return admin.Records(ctx, topics...)
 }
 
-// replayed is what was replayed of a connector's letters in a topic with these partitions.
-func (h *Herder) replayed(ctx context.Context, name, topic string, partitions kafka.Positions) (
-	places map[int32]replayPlace, err error) {
+// replayStates is what was replayed of a connector's letters in a topic with these partitions.
+func (h *Herder) replayStates(ctx context.Context, name, topic string, partitions kafka.Positions) (
+	places map[int32]replayState, err error) {
 	k, err := h.find(name)
 	if err != nil {
 		return nil, err
 	}
-	c, err := k.apart(ctx)
+	c, err := k.openDetachedRun(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer c.closeOffsets()
-	if err := c.run.offsets.Refresh(ctx); err != nil {
+	if err := c.clients.offsets.Refresh(ctx); err != nil {
 		return nil, err
 	}
-	places = map[int32]replayPlace{}
+	places = map[int32]replayState{}
 	for partition := range partitions {
-		fields, _, err := c.run.offsets.Get(ctx, replayOwner+name, replayPartition(topic, partition))
+		fields, _, err := c.clients.offsets.Get(ctx, replayOwnerPrefix+name, replayPartition(topic, partition))
 		if err == nil {
-			places[partition], err = readReplayPlace(fields)
+			places[partition], err = parseReplayState(fields)
 		}
 		if err != nil {
 			return nil, err
@@ -151,19 +151,19 @@ func (h *Herder) replayed(ctx context.Context, name, topic string, partitions ka
 // ReplayConnector is [Herder.ReplayRequest] of a connector's letters in the topic that its settings name, while its
 // tasks run. One that is paused or stopped is to write nothing: [ErrNotRunning].
 func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayRequest) (done ReplayResult, err error) {
-	if r.Topic, err = h.letterTopic(name); err != nil {
+	if r.Topic, err = h.deadLetterTopic(name); err != nil {
 		return done, err
 	}
-	switch held, err := h.held(ctx, name); {
+	switch heldBack, err := h.isHeldBack(ctx, name); {
 	case err != nil:
 		return done, err
-	case held && !r.DryRun:
+	case heldBack && !r.DryRun:
 		return done, ErrNotRunning
 	}
-	if !h.replaying.TryLock() {
+	if !h.replayLock.TryLock() {
 		return done, ErrReplayInProgress
 	}
-	defer h.replaying.Unlock()
+	defer h.replayLock.Unlock()
 	r.Filter.Connector = name
 	return h.Replay(ctx, r)
 }
@@ -172,16 +172,16 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 var ErrNotRunning = errors.New("the connector is to be PAUSED or STOPPED, and writes nothing until it is resumed")
 
 // held tells whether a connector is to be paused or stopped, by all that was asked before.
-func (h *Herder) held(ctx context.Context, name string) (bool, error) {
+func (h *Herder) isHeldBack(ctx context.Context, name string) (bool, error) {
 	k, err := h.find(name)
 	if err != nil {
 		return false, err
 	}
 	seen := make(chan bool, 1)
-	k.post(occurrence{prior: func(context.Context) { seen <- k.desired().target != Running }})
+	k.enqueue(event{apply: func(context.Context) { seen <- k.desired().target != Running }})
 	select {
-	case held := <-seen:
-		return held, nil
+	case heldBack := <-seen:
+		return heldBack, nil
 	case <-k.done:
 		return false, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 	case <-ctx.Done():
@@ -192,8 +192,8 @@ func (h *Herder) held(ctx context.Context, name string) (bool, error) {
 // ErrReplayInProgress is the error of a replay during another one, which would send letters twice.
 var ErrReplayInProgress = errors.New("dead letters are being replayed already")
 
-// letterTopic is where a connector's dead letters go.
-func (h *Herder) letterTopic(name string) (string, error) {
+// deadLetterTopic is where a connector's dead letters go.
+func (h *Herder) deadLetterTopic(name string) (string, error) {
 	now, err := h.RunningConfig(name)
 	if err != nil {
 		return "", err

@@ -16,14 +16,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// addressOf is the path under which notifications for a feed of a connector come; without a feed, what all of the
+// notificationPath is the path under which notifications for a feed of a connector come; without a feed, what all of the
 // connector's begin with.
-func addressOf(connector, feed string) string {
-	return "/" + segment(connector) + "/" + segment(feed)
+func notificationPath(connector, feed string) string {
+	return "/" + escapeSegment(connector) + "/" + escapeSegment(feed)
 }
 
-// segment is a name as plugins write one in a path, too, so that they know addresses again.
-func segment(name string) string {
+// escapeSegment is a name as plugins write one in a path, too, so that they know addresses again.
+func escapeSegment(name string) string {
 	var b []byte
 	for i := range len(name) {
 		switch c := name[i]; {
@@ -36,46 +36,46 @@ func segment(name string) string {
 	return string(b)
 }
 
-// listens holds the handlers of notifications for a connector's feeds, by their paths at the listener. A handler is nil
+// feedHandlers holds the handlers of notifications for a connector's feeds, by their paths at the listener. A handler is nil
 // while its task is away: the sender is then asked to send again.
-type listens struct {
+type feedHandlers struct {
 	mu    sync.Mutex
 	feeds map[string]notify.Handler
 }
 
-func (l *listens) set(address string, take notify.Handler) {
+func (l *feedHandlers) set(address string, handle notify.Handler) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.feeds == nil {
 		l.feeds = map[string]notify.Handler{}
 	}
-	l.feeds[address] = take
+	l.feeds[address] = handle
 }
 
-// taker returns the handler for a path, nil while no task has one. known reports whether a task has, or had, the path.
-func (l *listens) taker(path string) (take notify.Handler, known bool) {
+// find returns the handler for a path, nil while no task has one. known reports whether a task has, or had, the path.
+func (l *feedHandlers) find(path string) (handle notify.Handler, known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for address, take := range l.feeds {
+	for address, handle := range l.feeds {
 		if own, err := url.PathUnescape(address); err == nil && own == path {
-			return take, true
+			return handle, true
 		}
 	}
 	return nil, false
 }
 
 // listen registers a handler of notifications for a feed, see [source.Options].
-func (c *connector) listen(feed string, take notify.Handler) (address string, leave func(), err error) {
-	if err := c.controller.front.open(c); err != nil {
+func (c *connectorRun) listen(feed string, handle notify.Handler) (address string, leave func(), err error) {
+	if err := c.controller.endpoint.ensureOpen(c); err != nil {
 		return "", nil, err
 	}
-	address = addressOf(c.config.Name, feed)
-	c.set.listens.set(address, take)
-	return address, func() { c.set.listens.set(address, nil) }, nil
+	address = notificationPath(c.config.Name, feed)
+	c.set.handlers.set(address, handle)
+	return address, func() { c.set.handlers.set(address, nil) }, nil
 }
 
-// listener is what the connector's settings say about its listener.
-func (c *connector) listener(roles config.Roles) (s notify.Settings, err error) {
+// listenerSettings is what the connector's settings say about its listener.
+func (c *connectorRun) listenerSettings(roles config.Roles) (s notify.Settings, err error) {
 	for _, text := range config.List(roles.Text(role.ListenerPorts)) {
 		port, err := strconv.ParseUint(text, 10, 16)
 		if err != nil || port == 0 {
@@ -87,7 +87,7 @@ func (c *connector) listener(roles config.Roles) (s notify.Settings, err error) 
 	}
 	s.Address, s.User, s.Password = roles.Text(role.ListenerAddress), roles.Text(role.ListenerUser),
 		roles.Text(role.ListenerPassword)
-	key, trust := storeOf(roles, "keystore."), storeOf(roles, "truststore.")
+	key, trust := storeLocation(roles, "keystore."), storeLocation(roles, "truststore.")
 	switch {
 	case key == nil && trust != nil:
 		name := roles.Setting(role.ListenerTLS + "truststore.location")
@@ -109,8 +109,8 @@ func (c *connector) listener(roles config.Roles) (s notify.Settings, err error) 
 	return s, err
 }
 
-// storeOf is a store of the listener, nil where the settings name none.
-func storeOf(roles config.Roles, kind string) *keystore.Location {
+// storeLocation is a store of the listener, nil where the settings name none.
+func storeLocation(roles config.Roles, kind string) *keystore.Location {
 	text := func(name string) string { return roles.Text(role.ListenerTLS + kind + name) }
 	if text("location") == "" {
 		return nil

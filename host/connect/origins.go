@@ -24,7 +24,7 @@ func (h *Herder) Origins() []OriginUse {
 		}
 		for _, u := range client.Uses() {
 			if all[u.Origin] == nil {
-				all[u.Origin] = &OriginUse{Use: u, WorkerID: h.o.WorkerID}
+				all[u.Origin] = &OriginUse{Use: u, WorkerID: h.shared.WorkerID}
 			}
 			all[u.Origin].Connectors = append(all[u.Origin].Connectors, k.name)
 		}

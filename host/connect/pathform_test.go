@@ -30,8 +30,8 @@ func TestPathForm(t *testing.T) {
 		if c.key == "host" {
 			of.Settings = of.Settings[:1]
 		}
-		k := &connector{class: class{declared: config.DeclareComponent(of)}, given: given}
-		text := k.pathForm([]wit.OffsetEntry{wit.IntegerEntry("n", 1), wit.StringEntry("url", c.at)})
+		k := &connectorRun{class: class{declarations: config.DeclareComponent(of)}, accepted: given}
+		text := k.pathHint([]wit.OffsetEntry{wit.IntegerEntry("n", 1), wit.StringEntry("url", c.at)})
 		if strings.Contains(text, "begins with /") != c.want {
 			t.Errorf("%v: found %q", c, text)
 		}

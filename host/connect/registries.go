@@ -43,8 +43,8 @@ func (r *registries) client(s registry.Settings) (*registry.Client, error) {
 	return c, nil
 }
 
-// notes says which registries do not answer.
-func (r *registries) notes() (notes []string) {
+// unavailable says which registries do not answer.
+func (r *registries) unavailable() (notes []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.clients {

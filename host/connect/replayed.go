@@ -18,9 +18,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// replayOwner begins the names under which it is stored what was replayed of connectors' letters: no connector's, by
+// replayOwnerPrefix begins the names under which it is stored what was replayed of connectors' letters: no connector's, by
 // its colon and blank.
-const replayOwner = "culvert dlq replay: "
+const replayOwnerPrefix = "culvert dlq replay: "
 
 // replayPartition is what it is stored under for a partition of a topic of dead letters.
 func replayPartition(topic string, partition int32) []wit.OffsetEntry {
@@ -31,7 +31,7 @@ func replayPartition(topic string, partition int32) []wit.OffsetEntry {
 type ReplayStates struct {
 	topic string
 	// places are what is stored, by what it is stored under; one that cannot be read is an error.
-	places map[string]replayPlace
+	states map[string]replayState
 }
 
 // ReadReplayStates reads what was replayed of a topic of dead letters out of a worker's topic of offsets, which its
@@ -42,10 +42,10 @@ func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[stri
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	all := &ReplayStates{topic, map[string]replayPlace{}}
+	all := &ReplayStates{topic, map[string]replayState{}}
 	_, err := reader.Read(ctx, c.Topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
 		owner, partition, err := offset.ParseKey(r.Key)
-		if err != nil || !strings.HasPrefix(owner, replayOwner) {
+		if err != nil || !strings.HasPrefix(owner, replayOwnerPrefix) {
 			return nil
 		}
 		var fields []wit.OffsetEntry
@@ -53,7 +53,7 @@ func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[stri
 			fields, err = offset.ParseJSON(r.Value)
 		}
 		if err == nil {
-			all.places[owner+offset.Identity(partition)], err = readReplayPlace(fields)
+			all.states[owner+offset.Identity(partition)], err = parseReplayState(fields)
 		}
 		if err != nil {
 			return fmt.Errorf("what is stored by %s: %w", owner, err)
@@ -68,28 +68,28 @@ func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[stri
 
 // IsReplayed tells whether a letter is one of them.
 func (r *ReplayStates) IsReplayed(l *DeadLetter) bool {
-	place := r.places[replayOwner+l.Connector+offset.Identity(replayPartition(r.topic, l.Record.Partition))]
-	return l.Connector != "" && place.settled(l.Record.Offset)
+	place := r.states[replayOwnerPrefix+l.Connector+offset.Identity(replayPartition(r.topic, l.Record.Partition))]
+	return l.Connector != "" && place.isDone(l.Record.Offset)
 }
 
-// replayPlace is the state of the replay of one partition: done holds the ranges of replayed letters, in order and with
+// replayState is the state of the replay of one partition: done holds the ranges of replayed letters, in order and with
 // gaps between them; sent holds letters that may or may not have been written; known is what a check of these must
 // know.
-type replayPlace struct {
-	done  []run
-	sent  map[int64]bool
-	known wit.Known
+type replayState struct {
+	done    []offsetRange
+	inDoubt map[int64]bool
+	known   wit.Known
 }
 
 // run is a range of offsets, both ends included.
-type run struct{ first, last int64 }
+type offsetRange struct{ first, last int64 }
 
-func (r *replayPlace) clone() replayPlace {
-	return replayPlace{slices.Clone(r.done), maps.Clone(r.sent), r.known}
+func (r *replayState) clone() replayState {
+	return replayState{slices.Clone(r.done), maps.Clone(r.inDoubt), r.known}
 }
 
-// ahead returns the first offset that was not replayed, and the ranges after it.
-func (r *replayPlace) ahead() (next int64, done []run) {
+// next returns the first offset that was not replayed, and the ranges after it.
+func (r *replayState) next() (next int64, done []offsetRange) {
 	if len(r.done) > 0 && r.done[0].first == 0 {
 		return r.done[0].last + 1, r.done[1:]
 	}
@@ -97,64 +97,64 @@ func (r *replayPlace) ahead() (next int64, done []run) {
 }
 
 // end returns the first offset after all that the place covers.
-func (r *replayPlace) end() int64 {
+func (r *replayState) end() int64 {
 	if n := len(r.done); n > 0 {
 		return r.done[n-1].last + 1
 	}
 	return 0
 }
 
-func (r *replayPlace) settled(at int64) bool {
+func (r *replayState) isDone(at int64) bool {
 	_, found := r.find(at)
 	return found
 }
 
 // find returns the range that contains an offset, or the one before which it would be inserted.
-func (r *replayPlace) find(at int64) (place int, found bool) {
-	place, _ = slices.BinarySearchFunc(r.done, at, func(one run, at int64) int { return cmp.Compare(one.last, at) })
+func (r *replayState) find(at int64) (place int, found bool) {
+	place, _ = slices.BinarySearchFunc(r.done, at, func(one offsetRange, at int64) int { return cmp.Compare(one.last, at) })
 	return place, place < len(r.done) && r.done[place].first <= at
 }
 
-// bounded returns an error if there are more ranges than can be stored.
-func (r *replayPlace) bounded() error {
-	_, done := r.ahead()
-	if len(done) <= maxGaps {
+// checkBounds returns an error if there are more ranges than can be stored.
+func (r *replayState) checkBounds() error {
+	_, done := r.next()
+	if len(done) <= maxReplayedRanges {
 		return nil
 	}
 	return fmt.Errorf("expected at most %d runs of letters that were replayed before others, found %d: replay the "+
-		"others first, without a filter or with --older", maxGaps, len(done))
+		"others first, without a filter or with --older", maxReplayedRanges, len(done))
 }
 
-// doubt records whether it is unknown if a letter was written.
-func (r *replayPlace) doubt(at int64, unknown bool) {
-	if delete(r.sent, at); unknown && r.sent == nil {
-		r.sent = map[int64]bool{}
+// inDoubt records whether it is unknown if a letter was written.
+func (r *replayState) setInDoubt(at int64, inDoubt bool) {
+	if delete(r.inDoubt, at); inDoubt && r.inDoubt == nil {
+		r.inDoubt = map[int64]bool{}
 	}
-	if unknown {
-		r.sent[at] = true
+	if inDoubt {
+		r.inDoubt[at] = true
 	}
 }
 
-// forget records that a letter was not replayed.
-func (r *replayPlace) forget(at int64) {
+// unmark records that a letter was not replayed.
+func (r *replayState) unmark(at int64) {
 	if i, found := r.find(at); found {
-		r.done = slices.Replace(r.done, i, i+1, run{r.done[i].first, at - 1}, run{at + 1, r.done[i].last})
-		r.done = slices.DeleteFunc(r.done, func(one run) bool { return one.first > one.last })
+		r.done = slices.Replace(r.done, i, i+1, offsetRange{r.done[i].first, at - 1}, offsetRange{at + 1, r.done[i].last})
+		r.done = slices.DeleteFunc(r.done, func(one offsetRange) bool { return one.first > one.last })
 	}
 }
 
-// settle records that the letters from the first to the last were replayed, or do not exist.
-func (r *replayPlace) settle(first, last int64) {
+// markDone records that the letters from the first to the last were replayed, or do not exist.
+func (r *replayState) markDone(first, last int64) {
 	if first > last {
 		return
 	}
-	maps.DeleteFunc(r.sent, func(at int64, _ bool) bool { return at >= first && at <= last })
+	maps.DeleteFunc(r.inDoubt, func(at int64, _ bool) bool { return at >= first && at <= last })
 	i, _ := r.find(first - 1) // the range to extend, or before which to insert
 	n := i
 	for ; n < len(r.done) && r.done[n].first <= last+1; n++ {
 		first, last = min(first, r.done[n].first), max(last, r.done[n].last)
 	}
-	r.done = slices.Replace(r.done, i, n, run{first, last})
+	r.done = slices.Replace(r.done, i, n, offsetRange{first, last})
 }
 
 // Names of the fields that a place is stored in.
@@ -165,14 +165,14 @@ const (
 	fieldKnown = "known" // earlier versions refuse it: their check would find no letters
 )
 
-func (r *replayPlace) fields() []wit.OffsetEntry {
-	next, runs := r.ahead()
+func (r *replayState) fields() []wit.OffsetEntry {
+	next, runs := r.next()
 	fields := []wit.OffsetEntry{wit.IntegerEntry(fieldNext, next)}
 	var done, sent []string
 	for _, one := range runs {
 		done = append(done, fmt.Sprintf("%d-%d", one.first, one.last))
 	}
-	for _, at := range slices.Sorted(maps.Keys(r.sent)) {
+	for _, at := range slices.Sorted(maps.Keys(r.inDoubt)) {
 		sent = append(sent, strconv.FormatInt(at, 10))
 	}
 	if len(done) > 0 {
@@ -187,8 +187,8 @@ func (r *replayPlace) fields() []wit.OffsetEntry {
 	return fields
 }
 
-// readReplayPlace decodes stored fields. Nil means that no letter was replayed.
-func readReplayPlace(stored []wit.OffsetEntry) (r replayPlace, err error) {
+// parseReplayState decodes stored fields. Nil means that no letter was replayed.
+func parseReplayState(stored []wit.OffsetEntry) (r replayState, err error) {
 	fields, err := source.PluginFields(stored)
 	if err != nil {
 		return r, err
@@ -196,22 +196,22 @@ func readReplayPlace(stored []wit.OffsetEntry) (r replayPlace, err error) {
 	for _, f := range fields {
 		switch v := f.Value; {
 		case f.Name == fieldNext && v.Integer != nil:
-			r.settle(0, *v.Integer-1)
+			r.markDone(0, *v.Integer-1)
 		case f.Name == fieldKnown && v.String != nil && len(*v.String) <= wit.MaxKnown:
 			r.known = wit.Known(*v.String)
 		case (f.Name == fieldDone || f.Name == fieldSent) && v.String != nil:
-			for one := range strings.SplitSeq(*v.String, ",") {
-				first, last, isRun := strings.Cut(one, "-")
+			for text := range strings.SplitSeq(*v.String, ",") {
+				first, last, isRun := strings.Cut(text, "-")
 				from, err := strconv.ParseInt(first, 10, 64)
 				to := from
 				if isRun && err == nil {
 					to, err = strconv.ParseInt(last, 10, 64)
 				}
 				if err != nil || from < 0 || from > to || isRun != (f.Name == fieldDone) {
-					return r, fmt.Errorf("field %s: expected offsets, as 1-3,5-5 or 1,3, found %.100q", f.Name, one)
+					return r, fmt.Errorf("field %s: expected offsets, as 1-3,5-5 or 1,3, found %.100q", f.Name, text)
 				}
-				if r.doubt(from, !isRun); isRun {
-					r.settle(from, to)
+				if r.setInDoubt(from, !isRun); isRun {
+					r.markDone(from, to)
 				}
 			}
 		default:

@@ -94,7 +94,7 @@ func rows(t *testing.T, k kafka.Config, topic string) (keys []string) {
 
 // A task that is taken from a connector of eight ends alone: the other seven read on while it still stops, none of them
 // is made again, and all rows of all eight arrive once, whoever read them.
-func TestShareOfAConnector(t *testing.T) {
+func TestAssignmentStartsAndStopsTasks(t *testing.T) {
 	const taken = 3
 	b := connectedWith(t, checktest.New(t, map[string][]byte{
 		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")}))
@@ -147,8 +147,8 @@ func TestShareOfAConnector(t *testing.T) {
 	}
 }
 
-// plannedOf are the tasks of a connector as a group keeps them.
-func plannedOf(t *testing.T, h *Herder, name string, version int64) *config.TaskConfigs {
+// storedTaskConfigs are the tasks of a connector as a group keeps them.
+func storedTaskConfigs(t *testing.T, h *Herder, name string, version int64) *config.TaskConfigs {
 	infos, err := h.Tasks(name)
 	require.NoError(t, err)
 	set := &config.TaskConfigs{Version: version}
@@ -159,7 +159,7 @@ func plannedOf(t *testing.T, h *Herder, name string, version int64) *config.Task
 }
 
 func tasksOf(k *controller) []*task {
-	c := k.current()
+	c := k.currentRun()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return slices.Clone(c.set.tasks)
@@ -167,7 +167,7 @@ func tasksOf(k *controller) []*task {
 
 // What a worker was to let go of is its own until the sessions of the tasks are logged off: who runs them next opens
 // others (P16).
-func TestTasksAreHeldUntilTheyAreLoggedOff(t *testing.T) {
+func TestTasksAreOwnedUntilLogoff(t *testing.T) {
 	b := connectedWith(t, checktest.New(t, map[string][]byte{
 		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")}))
 	s := newStepped(t)
@@ -200,10 +200,10 @@ func TestTasksAreHeldUntilTheyAreLoggedOff(t *testing.T) {
 }
 
 // A worker without a share of a connector runs nothing of it, whatever is asked of it; with the first task it begins.
-func TestNoShare(t *testing.T) {
+func TestEmptyAssignmentRunsNothing(t *testing.T) {
 	h := newHerd(t, "a")
-	h.await("a", Running, atWork)
-	planned := plannedOf(t, h.Herder, "a", 7)
+	h.await("a", Running, hasRunningTask)
+	planned := storedTaskConfigs(t, h.Herder, "a", 7)
 	require.NoError(t, h.Assign("a", Assignment{}))
 	h.await("a", Unassigned)
 	for _, ask := range []func(string) error{func(name string) error { return h.Restart(name) }, h.Pause, h.Resume} {
@@ -223,12 +223,12 @@ func TestNoShare(t *testing.T) {
 	require.NoError(t, h.Assign("a", Assignment{Tasks: []int{0}, TaskConfigs: planned}))
 	h.await("a", Paused)
 	require.NoError(t, h.Resume("a"))
-	h.await("a", Running, atWork)
+	h.await("a", Running, hasRunningTask)
 }
 
 // What was assigned is held from then on, also where it was taken away again before the connector's loop has come to
 // it.
-func TestSharesOnTheirWayAreHeld(t *testing.T) {
+func TestPendingAssignmentsAreOwned(t *testing.T) {
 	b := connected(t)
 	b.options.Group = &group{}
 	h := New(b.options, []*config.Connector{(&herd{bench: b, t: t, service: "nowhere"}).named("a")})
@@ -241,7 +241,7 @@ func TestSharesOnTheirWayAreHeld(t *testing.T) {
 }
 
 // In a group the worker that plans hands its plan on, and runs what it is given of it; another plan is another run.
-func TestPlanOfAGroup(t *testing.T) {
+func TestPlanIsStoredInTheGroup(t *testing.T) {
 	var h *herd
 	plans := make(chan config.TaskPlan, 10)
 	h = newHerdWith(t, func(h *herd) {
@@ -269,20 +269,20 @@ func TestPlanOfAGroup(t *testing.T) {
 	}
 	first := &config.TaskConfigs{Version: 5, Settings: p.Tasks}
 	k := h.controllers["a"]
-	run := k.current()
+	run := k.currentRun()
 	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true, TaskConfigs: first, Tasks: []int{0, 2}}))
 	h.await("a", Running, running(0, 2))
 	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: first, Tasks: []int{1, 2}}))
 	h.await("a", Running, running(1, 2))
 	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true, TaskConfigs: first}))
 	h.await("a", Running, running())
-	if k.current() != run {
+	if k.currentRun() != run {
 		t.Error("expected one run of the connector, found another")
 	}
 	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: &config.TaskConfigs{Version: 9, Settings: p.Tasks[:1]},
 		Tasks: []int{0}}))
 	h.await("a", Running, running(0))
-	if k.current() == run {
+	if k.currentRun() == run {
 		t.Error("expected another run by another plan, found the same")
 	}
 	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true})) // the plan does not count any more
@@ -297,11 +297,11 @@ func TestPlanOfAGroup(t *testing.T) {
 	h.must(h.WaitIdle(t.Context()))
 	require.NoError(t, h.Assign("b", Assignment{TaskConfigs: &config.TaskConfigs{Version: 9, Settings: settings},
 		Tasks: []int{0}}))
-	h.await("b", Running, atWork)
+	h.await("b", Running, hasRunningTask)
 }
 
 // The group is told that a connector has changed without a lock of the connector's: what it asks then is answered.
-func TestGroupIsToldWithoutALock(t *testing.T) {
+func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 	var states sync.Map
 	h := newHerdWith(t, func(h *herd) {
 		h.bench.options.Group = &group{changed: func(name string) {
@@ -313,7 +313,7 @@ func TestGroupIsToldWithoutALock(t *testing.T) {
 	h.Put(h.named("a"), nil)
 	set := &config.TaskConfigs{Version: 5, Settings: []map[string]string{{"spy.tasks": "1"}}}
 	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: set, Tasks: []int{0}}))
-	h.await("a", Running, atWork)
+	h.await("a", Running, hasRunningTask)
 	require.NoError(t, h.Restart("a", 0))
 	require.NoError(t, h.Pause("a"))
 	h.await("a", Paused)
@@ -325,7 +325,7 @@ func TestGroupIsToldWithoutALock(t *testing.T) {
 }
 
 // A task that is taken away while it stops, and is given back, is made again when it has ended.
-func TestTaskGivenBack(t *testing.T) {
+func TestRevokedTaskCanBeAssignedAgain(t *testing.T) {
 	silent, asked := silentService(t)
 	h := newHerd(t)
 	h.service = silent

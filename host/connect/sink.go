@@ -18,54 +18,54 @@ import (
 
 // sink runs a task of a sink.
 func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) error {
-	c := t.connector
-	t.tally = &core.Metrics{}
-	transforms, err := newChains(c)
+	c := t.run
+	t.metrics = &core.Metrics{}
+	transforms, err := newChainFactory(c)
 	if err != nil {
 		return err
 	}
 	defer transforms.close()
-	ends, err := newEnds(c, t.number)
+	ends, err := newLagTracker(c, t.number)
 	if err != nil {
 		return err
 	}
 	defer ends.close()
-	letters, err := t.openDeadLetters(ctx, binding)
+	deadLetters, err := t.openDeadLetters(ctx, binding)
 	if err != nil {
 		return err
 	}
-	defer letters.close()
+	defer deadLetters.close()
 	options := t.sinkOptions(binding, transforms)
-	options.Once, options.CaughtUp, options.Observer = once, ends.reached, c.tap()
-	options.AwaitWritable = c.controller.heldKeys.wait
+	options.Once, options.CaughtUp, options.Observer = once, ends.caughtUp, c.observer()
+	options.AwaitWritable = c.controller.keyLocks.wait
 	options.NewConsumer = func(topics []string, r kafka.Rebalances) (sink.Consumer, error) {
 		o := t.consumerOptions(topics, r)
-		ends.read(o.Topics, o.Regex)
+		ends.setTopics(o.Topics, o.Regex)
 		if once { // what comes from now on is not waited for
-			if err := ends.mark(ctx); err != nil {
+			if err := ends.snapshotEnds(ctx); err != nil {
 				return nil, err
 			}
 		}
-		consumer, err := kafka.NewConsumer(c.run.kafka, o)
+		consumer, err := kafka.NewConsumer(c.clients.kafka, o)
 		if err != nil {
 			return nil, err
 		}
-		return trackedConsumer{consumer, t.uses}, nil
+		return trackedConsumer{consumer, t.recordTopic}, nil
 	}
-	if letters != nil {
-		options.DeadLetters = letters
+	if deadLetters != nil {
+		options.DeadLetters = deadLetters
 	}
 	task := sink.NewTask(options)
-	var before backlog
+	var before lag
 	before.own.Store(-1)
 	measuring, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
 		defer guard.Recover(c.log, t.name()+", its lag", nil)
-		ends.measure(measuring, &before, task.Owns, func() bool { return !once && task.Progress().Read == 0 })
+		ends.track(measuring, &before, task.Owns, func() bool { return !once && task.Progress().Read == 0 })
 	}()
-	tally := t.tally
-	t.running(func(p *Progress) {
+	tally := t.metrics
+	t.setRunning(func(p *Progress) {
 		now := task.Progress()
 		p.Counters, p.Errors, p.LastError = tally.Snapshot(time.Now()), now.Errors, now.LastError
 		p.Flow = now.Flow
@@ -80,44 +80,44 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 			p.Lag = before.group.Load()
 		}
 		p.CaughtUp = now.Unsettled == 0 && before.own.Load() == 0
-	}, func(s *TaskStatus) { t.works(s, task.Progress().Version, binding, transforms) })
+	}, func(s *TaskStatus) { t.fillVersions(s, task.Progress().Version, binding, transforms) })
 	err = task.Run(ctx)
-	if err == nil && ctx.Err() == nil && once && t.number == 0 && !c.controller.desired().fed {
-		return ends.nowhere(ctx)
+	if err == nil && ctx.Err() == nil && once && t.number == 0 && !c.controller.desired().sourcesRan {
+		return ends.checkTopicsExist(ctx)
 	}
 	return err
 }
 
 // sinkOptions are those of a task, whatever it reads.
-func (t *task) sinkOptions(binding *plugin.Binding, transforms *chains) sink.Options {
-	c := t.connector
+func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) sink.Options {
+	c := t.run
 	roles := c.roles()
 	return sink.Options{
 		Connector: c.config.Name, Task: t.number, Component: c.class.component.Name, Settings: t.settings,
-		Versions: sink.BoundVersions(binding, t.planned), Client: c.run.client, Registry: c.registry(),
-		NewChain:           each(transforms, func(c namedChain) sink.Chain { return c }),
+		Versions: sink.BoundVersions(binding, t.visibleSettings), Client: c.clients.client, Registry: c.registry(),
+		NewChain:           chainFunc(transforms, func(c namedChain) sink.Chain { return c }),
 		NewConverters:      c.converters,
-		NewHeaderConverter: c.headers,
+		NewHeaderConverter: c.headerConverter,
 		BatchRows:          roles.Int(role.SinkFlushRows),
-		Linger:             flushEvery(roles, c.o.Worker),
+		Linger:             flushEvery(roles, c.options.Worker),
 		InFlight:           roles.Int(role.SinkInFlight),
 		Tolerance:          c.tolerance(),
-		Retry:              c.retrying(),
-		InDoubt:            &c.set.uncertain,
-		Revoked:            &c.set.settled,
-		Unmatched:          c.set.reached,
+		Retry:              c.retryPolicy(),
+		InDoubt:            &c.set.inDoubt,
+		Revoked:            &c.set.revoked,
+		Unmatched:          c.set.unmatched,
 		Send:               config.List(c.config.Text("errors.uncertain.send")),
 		Skip:               config.List(c.config.Text("errors.uncertain.skip")),
-		StopTimeout:        c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
-		Metrics:            t.tally,
-		Tracer:             c.o.Tracer,
-		Logger:             c.o.Logger,
+		StopTimeout:        c.options.Worker.Duration("task.shutdown.graceful.timeout.ms"),
+		Metrics:            t.metrics,
+		Tracer:             c.options.Tracer,
+		Logger:             c.options.Logger,
 	}
 }
 
 // consumerOptions: the connector's own topics go before those that the plugin named.
 func (t *task) consumerOptions(topics []string, r kafka.Rebalances) kafka.ConsumerOptions {
-	c := t.connector
+	c := t.run
 	o := kafka.ConsumerOptions{Group: config.ConsumerGroup(c.config.Name),
 		ClientID: fmt.Sprintf("connector-consumer-%s-%d", c.config.Name, t.number),
 		Topics:   config.List(c.config.Text("topics")), Regex: c.config.Text("topics.regex"), Rebalances: r}
@@ -137,13 +137,13 @@ func flushEvery(roles config.Roles, worker *config.Worker) time.Duration {
 	return roles.Duration(role.SinkFlushIntervalMS)
 }
 
-// reach is what the tasks of a sink look at together.
-func (c *connector) reach() *sink.UnmatchedTopics {
+// newUnmatchedTopics is what the tasks of a sink look at together.
+func (c *connectorRun) newUnmatchedTopics() *sink.UnmatchedTopics {
 	r := &sink.UnmatchedTopics{Settings: map[string]string{}}
 	for _, e := range check.TopicSettings(c.config, c.class.component) {
 		r.Settings[setting.Trim(e.Value.Reveal())] = e.Key
 	}
-	if check.ByTopic(c.o.Plugins, c.config) {
+	if check.ByTopic(c.options.Plugins, c.config) {
 		r.InputTopics = config.List(c.config.Text("topics"))
 	}
 	return r

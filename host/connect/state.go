@@ -87,56 +87,56 @@ const taskClassKey = "task.class"
 // is OData2SourceTask.
 func taskClass(connector string) string { return strings.TrimSuffix(connector, "Connector") + "Task" }
 
-// asWritten returns the settings of a task as Kafka Connect shows them, with its class. Values that the plugin received
+// unresolvedTaskConfig returns the settings of a task as Kafka Connect shows them, with its class. Values that the plugin received
 // unchanged, or may not see, are shown as the user wrote them, references included; values that the plugin set are
 // shown as it returned them.
-func (c *connector) asWritten(given *config.Connector, planned []wit.Setting) map[string]string {
+func (c *connectorRun) unresolvedTaskConfig(given *config.Connector, planned []wit.Setting) map[string]string {
 	settings := map[string]string{}
 	for _, s := range planned {
 		settings[s.Name] = s.Value
 	}
 	for _, e := range given.Entries {
 		name := e.Key
-		if spec, declared := c.class.declared.Find(e.Key); declared {
+		if spec, declared := c.class.declarations.Find(e.Key); declared {
 			name = spec.Name
 		}
-		value, there := settings[name]
-		if there && (value == setting.Trim(e.Value.Reveal()) || value == config.Mask ||
+		value, exists := settings[name]
+		if exists && (value == setting.Trim(e.Value.Reveal()) || value == config.Mask ||
 			e.Value.Secret() && value != "") {
 			settings[name] = e.Raw
 		}
 	}
 	for _, s := range planned { // what the plugin made of others
 		if e, written := given.Entry(s.Name); !written || settings[s.Name] != e.Raw {
-			settings[s.Name] = c.o.Worker.Redact(settings[s.Name])
+			settings[s.Name] = c.options.Worker.Redact(settings[s.Name])
 		}
 	}
 	settings[taskClassKey] = taskClass(c.class.component.Name)
 	return settings
 }
 
-// asPlanned finds again what the plugin planned for a task from its settings as they were written, see asWritten: what
+// resolveTaskConfig finds again what the plugin planned for a task from its settings as they were written, see asWritten: what
 // stands there as in the connector's configuration is what the plugin sees of it now, shown, and all else is the
 // plugin's own. So a reference stands for what it leads to on this worker at this time. What cannot be found again is a
 // value that the plugin made of what a reference led to: under the reference's own name the plugin gets what that leads
 // to, as in Kafka Connect (AbstractHerder.reverseTransform); under another name the secret was struck out. Settings are
 // in the order of their names.
-func asPlanned(d *config.Declarations, given *config.Connector, shown []wit.Setting,
-	written map[string]string) (planned []wit.Setting) {
-	sees := make(map[string]string, len(shown))
-	for _, s := range shown {
-		sees[s.Name] = s.Value
+func resolveTaskConfig(d *config.Declarations, given *config.Connector, visible []wit.Setting,
+	unresolved map[string]string) (planned []wit.Setting) {
+	visibleValues := make(map[string]string, len(visible))
+	for _, s := range visible {
+		visibleValues[s.Name] = s.Value
 	}
-	settings := maps.Clone(written)
+	settings := maps.Clone(unresolved)
 	delete(settings, taskClassKey)
 	for _, e := range given.Entries {
 		name := e.Key
 		if spec, declared := d.Find(e.Key); declared {
 			name = spec.Name
 		}
-		if value, there := written[name]; there && value == e.Raw {
+		if value, exists := unresolved[name]; exists && value == e.Raw {
 			settings[name] = setting.Trim(e.Value.Reveal())
-			if value, seen := sees[name]; seen {
+			if value, seen := visibleValues[name]; seen {
 				settings[name] = value
 			}
 		}

@@ -19,14 +19,14 @@ func plainWorker(t *testing.T) *config.Worker {
 	return worker
 }
 
-// bareConnector is a connector without a configuration.
-func bareConnector(o *Options, log *slog.Logger) *connector {
-	k := &controller{log: log, spec: spec{o: o}, status: status{state: Running, times: times{}}}
-	return &connector{controller: k, o: o, log: log, set: taskSet{share: Assignment{Standalone: true}}}
+// emptyConnector is a connector without a configuration.
+func emptyConnector(o *Options, log *slog.Logger) *connectorRun {
+	k := &controller{log: log, spec: spec{options: o}, status: status{state: Running, clocks: stateClocks{}}}
+	return &connectorRun{controller: k, options: o, log: log, set: taskSet{assignment: Assignment{Standalone: true}}}
 }
 
-// TestHowATaskEnds: what is no stop is a fault, whatever its error wraps.
-func TestHowATaskEnds(t *testing.T) {
+// TestTaskStateAfterAttempt: what is no stop is a fault, whatever its error wraps.
+func TestTaskStateAfterAttempt(t *testing.T) {
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
 	canceled := fmt.Errorf("read offsets: %w", context.Canceled)
@@ -42,11 +42,11 @@ func TestHowATaskEnds(t *testing.T) {
 		{stopped, canceled, Unassigned},
 		{stopped, errors.New("no"), Failed},
 	} {
-		o := &Options{common: common{started: &startups{}}}
-		k := &task{connector: bareConnector(o, slog.New(slog.DiscardHandler))}
+		o := &Options{sharedResources: sharedResources{starts: &startups{}}}
+		k := &task{run: emptyConnector(o, slog.New(slog.DiscardHandler))}
 		k.state = Running
-		if k.ended(c.ctx, c.err, slog.LevelError); k.state != c.state || (k.fault != nil) != (c.state == Failed) {
-			t.Errorf("%v, stopped %t: expected %s, found %s (%v)", c.err, c.ctx.Err() != nil, c.state, k.state, k.fault)
+		if k.recordEnd(c.ctx, c.err, slog.LevelError); k.state != c.state || (k.err != nil) != (c.state == Failed) {
+			t.Errorf("%v, stopped %t: expected %s, found %s (%v)", c.err, c.ctx.Err() != nil, c.state, k.state, k.err)
 		}
 	}
 }

@@ -9,19 +9,19 @@ import (
 
 // startups are how many connectors and tasks of a worker have started, or could not.
 type startups struct {
-	connectors, tasks startup
+	connectors, tasks startCounter
 }
 
-type startup struct {
+type startCounter struct {
 	mu       sync.Mutex
 	outcomes core.Outcomes
 }
 
-// ended counts one, by whether it went well.
-func (s *startup) ended(well bool) {
+// add counts one, by whether it went well.
+func (s *startCounter) add(succeeded bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.outcomes.Add(time.Now(), well)
+	s.outcomes.Add(time.Now(), succeeded)
 }
 
 // Startups are those of connectors, or of tasks.
@@ -31,7 +31,7 @@ type Startups struct {
 	LastMinute core.OutcomeRatios
 }
 
-func (s *startup) now() Startups {
+func (s *startCounter) snapshot() Startups {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Startups{s.outcomes.Succeeded, s.outcomes.Failed, s.outcomes.Ratios(time.Now())}
@@ -39,50 +39,50 @@ func (s *startup) now() Startups {
 
 // Startups of the worker's connectors and tasks since it began. One that is tried again counts again.
 func (h *Herder) Startups() (connectors, tasks Startups) {
-	return h.o.started.connectors.now(), h.o.started.tasks.now()
+	return h.shared.starts.connectors.snapshot(), h.shared.starts.tasks.snapshot()
 }
 
-// times records how long each task of a connector was in which state, by the number of the task. As in Kafka Connect, a
+// stateClocks records how long each task of a connector was in which state, by the number of the task. As in Kafka Connect, a
 // pause keeps the task and its times; a stop or a restart begins new ones. The controller's lock guards them.
-type times map[int]*stateTimes
+type stateClocks map[int]*stateClock
 
-type stateTimes struct {
-	began, since    time.Time
-	entered         time.Time // when the state was entered
-	state           State
-	running, paused time.Duration
+type stateClock struct {
+	createdAt, countedUntil time.Time
+	stateSince              time.Time // when the state was entered
+	state                   State
+	running, paused         time.Duration
 }
 
-// until counts the time in the state up to now.
-func (s *stateTimes) until(now time.Time) {
-	switch spent := now.Sub(s.since); s.state {
+// advance counts the time in the state up to now.
+func (s *stateClock) advance(now time.Time) {
+	switch spent := now.Sub(s.countedUntil); s.state {
 	case Running:
 		s.running += spent
 	case Paused:
 		s.paused += spent
 	}
-	s.since = now
+	s.countedUntil = now
 }
 
 // enter notes that a task has another state.
-func (t times) enter(number int, state State) {
+func (t stateClocks) setState(number int, state State) {
 	now := time.Now()
 	s := t[number]
 	if s == nil {
-		s = &stateTimes{began: now, since: now}
+		s = &stateClock{createdAt: now, countedUntil: now}
 		t[number] = s
 	}
-	if s.until(now); s.state != state {
-		s.state, s.entered = state, now
+	if s.advance(now); s.state != state {
+		s.state, s.stateSince = state, now
 	}
 }
 
 // ratios returns the shares of its time that the task was running, and paused; 0 for a task that has not begun.
-func (s stateTimes) ratios() (running, paused float64) {
+func (s stateClock) ratios() (running, paused float64) {
 	now := time.Now()
-	s.until(now)
-	all := now.Sub(s.began)
-	if s.began.IsZero() || all <= 0 {
+	s.advance(now)
+	all := now.Sub(s.createdAt)
+	if s.createdAt.IsZero() || all <= 0 {
 		return 0, 0
 	}
 	return float64(s.running) / float64(all), float64(s.paused) / float64(all)

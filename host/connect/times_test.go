@@ -16,28 +16,28 @@ import (
 func TestTasksThatHaveNotRunArePaused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		worker := plainWorker(t)
-		c := bareConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
+		c := emptyConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
 		k := c.controller
-		k.spec.given, c.given = &config.Connector{Name: "c"}, &config.Connector{Name: "c"}
-		k.status.state, k.status.current, c.set.layout = Unassigned, c, make([][]wit.Setting, 2)
-		k.change(func(*spec, *status) { c.match() })
-		c.set.tasks[1].enters(Failed)
+		k.spec.config, c.accepted = &config.Connector{Name: "c"}, &config.Connector{Name: "c"}
+		k.status.state, k.status.currentRun, c.set.configs = Unassigned, c, make([][]wit.Setting, 2)
+		k.update(func(*spec, *status) { c.matchTasks() })
+		c.set.tasks[1].setState(Failed)
 		states := func() (found []State) {
 			v := k.observe()
-			for i, one := range v.answer().Tasks {
+			for i, one := range v.restStatus().Tasks {
 				assert.Equal(t, one.State, v.tasks[i].state)
 				found = append(found, one.State)
 			}
 			return found
 		}
-		k.enter(occurrence{event: onPaused})
+		k.applyTransition(event{kind: evPaused})
 		assert.Equal(t, []State{Paused, Failed}, states())
 		time.Sleep(3 * time.Second)
-		k.enter(occurrence{event: onResume})
+		k.applyTransition(event{kind: evResume})
 		assert.Equal(t, []State{Unassigned, Failed}, states())
 		time.Sleep(time.Second)
 		for i, want := range []float64{0.75, 0} {
-			if _, paused := k.observe().tasks[i].times.ratios(); paused != want {
+			if _, paused := k.observe().tasks[i].clock.ratios(); paused != want {
 				t.Errorf("task %d: expected %v paused, found %v", i, want, paused)
 			}
 		}
@@ -45,12 +45,12 @@ func TestTasksThatHaveNotRunArePaused(t *testing.T) {
 }
 
 // A task that was running for six seconds of ten, and paused for three.
-func TestTimesOfTasks(t *testing.T) {
+func TestStateClocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		all := times{}
+		all := stateClocks{}
 		want := func(number int, running, paused float64) {
 			t.Helper()
-			var s stateTimes
+			var s stateClock
 			if all[number] != nil {
 				s = *all[number]
 			}
@@ -59,19 +59,19 @@ func TestTimesOfTasks(t *testing.T) {
 			}
 		}
 		want(0, 0, 0)
-		all.enter(0, Running)
-		all.enter(1, Failed)
+		all.setState(0, Running)
+		all.setState(1, Failed)
 		want(0, 0, 0) // of no time
 		time.Sleep(6 * time.Second)
 		want(0, 1, 0)
-		all.enter(0, Unassigned)
+		all.setState(0, Unassigned)
 		time.Sleep(time.Second)
-		all.enter(0, Paused)
+		all.setState(0, Paused)
 		time.Sleep(3 * time.Second)
 		want(0, 0.6, 0.3)
 		want(1, 0, 0)
 		delete(all, 0) // it was restarted
-		all.enter(0, Running)
+		all.setState(0, Running)
 		time.Sleep(time.Second)
 		want(0, 1, 0)
 		want(1, 0, 0)

@@ -42,7 +42,7 @@ func subaccount(t *testing.T) *connectivitytest.Server {
 
 // A connector that cannot start by what it is told starts when somebody mends that: what stands behind a reference, a
 // store, a destination.
-func TestConnectorThatIsMended(t *testing.T) {
+func TestConnectorStartsAfterAFix(t *testing.T) {
 	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer plain.Close()
 	secure := httptest.NewTLSServer(nil)
@@ -77,7 +77,7 @@ func TestConnectorThatIsMended(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := connected(t)
-			b.options.rereads = 10 * time.Millisecond
+			b.options.refreshInterval = 10 * time.Millisecond
 			h := New(b.options, []*config.Connector{b.Connector(t,
 				append([]string{"name=c", "connector.class=test.SpySource"}, k.lines...)...)})
 			runs(t, h)
@@ -101,36 +101,36 @@ func TestConnectorThatIsMended(t *testing.T) {
 func TestChangeBeforeTheWaitIsSeen(t *testing.T) {
 	subaccount(t)
 	b := newBench(t, checktest.WithSpy(t))
-	b.options.rereads = time.Hour
+	b.options.refreshInterval = time.Hour
 	t.Setenv("TEST_USER", "before")
 	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 		"spy.destination=D", "spy.user=${env:TEST_USER}")})
 	k, _ := h.find("c")
-	c := k.current()
+	c := k.currentRun()
 	_, err := c.start(t.Context())
-	if !c.asksAgain(err) {
+	if !c.retriesLookup(err) {
 		t.Fatalf("expected that the destination is missing, found %v", err)
 	}
 	t.Setenv("TEST_USER", "after")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if !c.startable(ctx, err, watch.Stamp()) {
+	if !c.waitRetryable(ctx, err, watch.Stamp()) {
 		t.Error("expected it to start again, found that it waits")
 	}
 }
 
 // A connector whose binding is refused does not show the secret again and again (P10).
-func TestRefusedBindingIsNotShownAgain(t *testing.T) {
+func TestRejectedBindingIsNotSentAgain(t *testing.T) {
 	subaccount(t).TokenServiceDown(401)
 	b := connected(t)
-	b.options.rereads = time.Millisecond
+	b.options.refreshInterval = time.Millisecond
 	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 		"spy.destination=D")})
 	runs(t, h)
 	k := h.controllers["c"]
 	require.Until(t, func() bool { // nothing but another binding lets it go on
 		does := make(chan bool, 1)
-		k.post(occurrence{prior: func(context.Context) { does <- k.activity != nil }})
+		k.enqueue(event{apply: func(context.Context) { does <- k.activity != nil }})
 		return !<-does
 	}, func() string { return "expected that its run has ended: " + b.Log.String() })
 	if s, _ := h.Status("c"); s.Connector.State != Failed || !strings.Contains(s.Connector.Trace, "401") {
@@ -140,7 +140,7 @@ func TestRefusedBindingIsNotShownAgain(t *testing.T) {
 
 // The status of a connector that could not start says when it is started again, where that may help: after an outage,
 // and not after a refused logon or for a setting. It says so for as long as it waits.
-func TestConnectorsThatCannotStartSayWhen(t *testing.T) {
+func TestFailedStartReportsRetryTime(t *testing.T) {
 	b := connected(t)
 	for kind, again := range map[wit.ErrorKind]bool{wit.ErrorTransient: true, wit.ErrorUnauthorized: false,
 		wit.ErrorConfig: false, wit.ErrorData: false} {
@@ -148,10 +148,10 @@ func TestConnectorsThatCannotStartSayWhen(t *testing.T) {
 			"spy.address=localhost", "config.action.reload=none")})
 		k, _ := h.find("c")
 		fault := &wit.Error{Kind: kind, Message: "so it is"}
-		k.change(func(_ *spec, s *status) { s.state, s.fault = Failed, fault })
+		k.update(func(_ *spec, s *status) { s.state, s.err = Failed, fault })
 		ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 		ended := make(chan bool, 1)
-		go func() { ended <- k.current().startable(ctx, fault, "") }()
+		go func() { ended <- k.currentRun().waitRetryable(ctx, fault, "") }()
 		says := func() string {
 			s, _ := h.Status("c")
 			return s.Connector.Restarts
@@ -166,8 +166,8 @@ func TestConnectorsThatCannotStartSayWhen(t *testing.T) {
 		require.Until(t, func() bool { return says() != "" },
 			func() string { return fmt.Sprint(fault, ": no time of the next start") })
 		at, err := time.Parse(time.RFC3339, says())
-		if left := time.Until(at); err != nil || left > startAgain || left < 0 {
-			t.Errorf("%v: expected a time within %v, found %v (%v)", fault, startAgain, at, err)
+		if left := time.Until(at); err != nil || left > startRetryDelay || left < 0 {
+			t.Errorf("%v: expected a time within %v, found %v (%v)", fault, startRetryDelay, at, err)
 		}
 		stop()
 		if starts := <-ended; starts || says() != "" {
@@ -178,7 +178,7 @@ func TestConnectorsThatCannotStartSayWhen(t *testing.T) {
 
 // What a task fails by is tried again by itself where it may pass. What somebody has to decide is not: a refused logon,
 // a configuration, data such as offsets that have expired, what brokers refuse of transactions.
-func TestWhatMayPass(t *testing.T) {
+func TestIsRetriable(t *testing.T) {
 	fault := func(kind wit.ErrorKind) error {
 		return fmt.Errorf("feed Orders: %w", &wit.Error{Kind: kind, Message: "so it is"})
 	}
@@ -209,7 +209,7 @@ func TestWhatMayPass(t *testing.T) {
 		{fmt.Errorf("5 times in succession: %w", &kafka.Rewound{Cause: kerr.UnknownProducerID}), false},
 		{errors.New("the page answers differently now: rows would come twice, which exactly-once forbids"), false},
 	} {
-		if found := mayPass(c.err); found != c.want {
+		if found := isRetriable(c.err); found != c.want {
 			t.Errorf("%v: expected %t, found %t", c.err, c.want, found)
 		}
 	}
@@ -221,21 +221,21 @@ func TestAutoRestartDoubles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		worker := plainWorker(t)
 		var text bytes.Buffer
-		c := bareConnector(&Options{Worker: worker}, slog.New(slog.NewTextHandler(&text, nil)))
+		c := emptyConnector(&Options{Worker: worker}, slog.New(slog.NewTextHandler(&text, nil)))
 		c.config = &config.Connector{Name: "c"}
-		k := &task{connector: c}
+		k := &task{run: c}
 		away := &wit.Error{Kind: wit.ErrorTransient, Message: "away"}
 		var waited []time.Duration
-		var o outage
+		var o restartBackoff
 		fails := func(worked time.Duration, moved bool) {
 			t.Helper()
-			o.met(away, worked, moved)
+			o.recordFailure(away, worked, moved)
 			began := time.Now()
-			if !k.goesOn(t.Context(), away, 0, &o) {
+			if !k.waitForRestart(t.Context(), away, 0, &o) {
 				t.Fatal("expected the task to go on")
 			}
-			if !k.next.Equal(began.Add(time.Since(began))) {
-				t.Errorf("expected its status to say %v, found %v", time.Now(), k.next)
+			if !k.restartsAt.Equal(began.Add(time.Since(began))) {
+				t.Errorf("expected its status to say %v, found %v", time.Now(), k.restartsAt)
 			}
 			waited = append(waited, time.Since(began))
 		}
@@ -276,17 +276,17 @@ func (e askedError) As(any) bool {
 // A task that is restarted just before it begins to wait for that goes on, and the set with it.
 func TestRestartBeforeTheWait(t *testing.T) {
 	worker := plainWorker(t)
-	c := bareConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
+	c := emptyConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
 	c.config = &config.Connector{Name: "c"}
-	k := &task{connector: c, leave: func() {}}
+	k := &task{run: c, cancel: func() {}}
 	c.set.tasks = []*task{k}
-	c.set.resting, c.set.over = context.WithCancel(t.Context())
+	c.set.restartable, c.set.endRestarts = context.WithCancel(t.Context())
 	restarted := false
 	err := askedError{func() { restarted = c.restartTask(0) }}
-	goesOn := k.goesOn(t.Context(), err, 0, &outage{})
-	if !restarted || !goesOn || k.rest || c.set.resting.Err() != nil {
+	continues := k.waitForRestart(t.Context(), err, 0, &restartBackoff{})
+	if !restarted || !continues || k.idle || c.set.restartable.Err() != nil {
 		t.Errorf("expected the task to go on, found restarted %t, goes on %t, rests %t, the end of the set %v",
-			restarted, goesOn, k.rest, c.set.resting.Err())
+			restarted, continues, k.idle, c.set.restartable.Err())
 	}
 }
 
@@ -313,7 +313,7 @@ func TestAutoRestartByDefault(t *testing.T) {
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
-		k := &connector{o: &Options{Worker: worker}, config: &config.Connector{Name: "c"}}
+		k := &connectorRun{options: &Options{Worker: worker}, config: &config.Connector{Name: "c"}}
 		if c.own != "" {
 			k.config.Entries = []config.Entry{config.NewEntry(config.AutoRestart, c.own, "", 0)}
 		}

@@ -47,10 +47,10 @@ func TestConfigurationsAsREST(t *testing.T) {
 			}
 		}
 		h := New(b.options, []*config.Connector{given})
-		c := h.controllers["c"].current()
+		c := h.controllers["c"].currentRun()
 		guest := check.Guest(b.options.Plugins, c.class.plugin, c.class.component)
 		settings := guest.Settings(given)
-		c.set.tasks = append(c.set.tasks, &task{connector: c, settings: settings})
+		c.set.tasks = append(c.set.tasks, &task{run: c, settings: settings})
 		want := map[string]string{}
 		for key, value := range written {
 			if want[key] = value; hides[key] != "" {
@@ -77,14 +77,14 @@ func TestConfigurationsAsREST(t *testing.T) {
 
 // What a plugin planned is found again from the tasks as they were written, with no secret in them: whatever the plugin
 // hands on as it was given, leaves out or empties, and makes itself of settings that are no references.
-func TestPlannedAsWritten(t *testing.T) {
+func TestTaskConfigRoundTrip(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "s.properties")
 	require.NoError(t, os.WriteFile(file, []byte("pwd=hunter2\nuser= reader \n"), 0o600))
 	b := newBench(t, checktest.WithSpy(t))
 	given := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address=  127.0.0.1",
 		"spy.port=1", "spy.user=${file:"+file+":user}", "spy.password=${file:"+file+":pwd}", "spy#00.token=cl3ar",
 		"spy.claim=x-${file:"+file+":user}", "topics=a, b", "spy.pasword=x", "errors.tolerance=all")
-	c := New(b.options, []*config.Connector{given}).controllers["c"].current()
+	c := New(b.options, []*config.Connector{given}).controllers["c"].currentRun()
 	guest := check.Guest(b.options.Plugins, c.class.plugin, c.class.component)
 	d := config.DeclareComponent(c.class.component)
 	for seed := range uint64(2000) {
@@ -107,7 +107,7 @@ func TestPlannedAsWritten(t *testing.T) {
 		for n := range random.IntN(3) {
 			want = append(want, wit.Setting{Name: fmt.Sprint("feed.", n), Value: "1:Orders"})
 		}
-		written := c.asWritten(given, want)
+		written := c.unresolvedTaskConfig(given, want)
 		written[taskClassKey] = "test.SpySourceTask"
 		for name, value := range written {
 			if strings.Contains(value, "hunter2") || strings.Contains(value, "reader") {
@@ -115,7 +115,7 @@ func TestPlannedAsWritten(t *testing.T) {
 			}
 		}
 		slices.SortFunc(want, func(a, b wit.Setting) int { return strings.Compare(a.Name, b.Name) })
-		found := asPlanned(d, given, shown, written)
+		found := resolveTaskConfig(d, given, shown, written)
 		assert.Equal(t, want, append([]wit.Setting{}, found...), seed)
 		if t.Failed() {
 			t.Fatalf("written %v", written)
@@ -123,10 +123,10 @@ func TestPlannedAsWritten(t *testing.T) {
 	}
 	// The reference leads elsewhere by now.
 	guest.BuiltIn = true
-	written := c.asWritten(given, guest.Settings(given))
+	written := c.unresolvedTaskConfig(given, guest.Settings(given))
 	require.NoError(t, os.WriteFile(file, []byte("pwd=hunter3\nuser=writer\n"), 0o600))
 	again, err := given.Resolve(b.options.Worker.Providers)
 	require.NoError(t, err)
-	assert.Contains(t, fmt.Sprint(asPlanned(d, again, guest.Settings(again), written)), "{spy.user writer}",
+	assert.Contains(t, fmt.Sprint(resolveTaskConfig(d, again, guest.Settings(again), written)), "{spy.user writer}",
 		"{spy.claim x-writer}")
 }

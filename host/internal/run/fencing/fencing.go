@@ -35,7 +35,7 @@ func (f Fencer) Fence(ctx context.Context, producers kafka.Config, connector str
 	if err := admin.EnsureInternal(ctx, f.Topic); err != nil {
 		return err
 	}
-	before, err := f.before(ctx, connector)
+	before, err := f.storedCounts(ctx, connector)
 	if err != nil {
 		return err
 	}
@@ -47,11 +47,11 @@ func (f Fencer) Fence(ctx context.Context, producers kafka.Config, connector str
 	if now.At = before.At; before == now {
 		return nil
 	}
-	return f.remember(ctx, connector, now)
+	return f.store(ctx, connector, now)
 }
 
-// before is what was remembered last.
-func (f Fencer) before(ctx context.Context, connector string) (c config.FencingCounts, err error) {
+// storedCounts is what was remembered last.
+func (f Fencer) storedCounts(ctx context.Context, connector string) (c config.FencingCounts, err error) {
 	reader, err := kafka.NewReader(f.Worker)
 	if err != nil {
 		return c, err
@@ -75,7 +75,7 @@ func (f Fencer) before(ctx context.Context, connector string) (c config.FencingC
 	return state.Fencing(connector), nil
 }
 
-func (f Fencer) remember(ctx context.Context, connector string, c config.FencingCounts) error {
+func (f Fencer) store(ctx context.Context, connector string, c config.FencingCounts) error {
 	k := f.Worker
 	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
 	producer, err := kafka.NewProducer(k, "connector-fencing")

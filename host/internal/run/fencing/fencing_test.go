@@ -31,7 +31,7 @@ func records(t *testing.T, k kafka.Config, topic string) (lines []string) {
 
 // What was remembered is read where we wrote it once, and written where Kafka Connect looks for its part, and we for
 // ours. What is strange is skipped: a number there must not have millions of ids fenced.
-func TestWhatIsRemembered(t *testing.T) {
+func TestFencerStoresCounts(t *testing.T) {
 	t.Parallel()
 	k := kafka.Defaults()
 	k.Bootstrap = kafkatest.Cluster(t).ListenAddrs()
@@ -45,7 +45,7 @@ func TestWhatIsRemembered(t *testing.T) {
 		r := &kgo.Record{Topic: "connect-configs", Key: []byte("tasks-fencing-orders"), Value: []byte(value)}
 		require.NoError(t, client.ProduceSync(t.Context(), r).FirstErr())
 	}
-	before, err := f.before(t.Context(), "orders")
+	before, err := f.storedCounts(t.Context(), "orders")
 	require.NoError(t, err)
 	assert.Equal(t, config.FencingCounts{Tasks: 3, Producers: 4, At: before.At}, before)
 	assert.Equal(t, 4, strings.Count(journal.String(), "is skipped"))

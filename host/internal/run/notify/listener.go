@@ -28,21 +28,21 @@ import (
 const (
 	// maxBody is the most that a notification may have, in bytes.
 	maxBody = 4 << 20
-	// maxBodies is how many bytes the bodies of all notifications have together that are held at a time.
-	maxBodies = 32 << 20
-	// maxAtATime is how many notifications are taken at a time, those included whose senders wait for their rows.
-	maxAtATime = 256
+	// maxTotalBodies is how many bytes the bodies of all notifications have together that are held at a time.
+	maxTotalBodies = 32 << 20
+	// maxConcurrent is how many notifications are taken at a time, those included whose senders wait for their rows.
+	maxConcurrent = 256
 	// maxHeaders bounds a request's head.
 	maxHeaders = 64 << 10
-	// readWithin bounds how long a sender may take for a request, writeWithin the answer. HoldWithin is how long a
+	// readTimeout bounds how long a sender may take for a request, writeWithin the answer. HoldWithin is how long a
 	// sender waits for rows; then it is asked to send again.
-	readWithin  = 30 * time.Second
-	holdWithin  = 60 * time.Second
-	writeWithin = readWithin + holdWithin + 10*time.Second
-	// idleWithin is how long a connection without requests is kept.
-	idleWithin = 2 * time.Minute
-	// logEvery is how often the same kind of refusal is logged, for each path that is registered.
-	logEvery = 10 * time.Second
+	readTimeout   = 30 * time.Second
+	handleTimeout = 60 * time.Second
+	writeTimeout  = readTimeout + handleTimeout + 10*time.Second
+	// idleTimeout is how long a connection without requests is kept.
+	idleTimeout = 2 * time.Minute
+	// logInterval is how often the same kind of refusal is logged, for each path that is registered.
+	logInterval = 10 * time.Second
 )
 
 // Settings say where to listen and who may send.
@@ -80,13 +80,13 @@ type Hub struct {
 
 // Outcomes of notifications, as figures name them.
 const (
-	taken = iota
-	garbage
-	unauthorized
-	misdirected
-	tooLarge
-	busy
-	failed
+	outcomeAccepted = iota
+	outcomeInvalid
+	outcomeUnauthorized
+	outcomeUnknownPath
+	outcomeTooLarge
+	outcomeBusy
+	outcomeFailed
 )
 
 var outcomes = [...]string{"taken", "garbage", "unauthorized", "misdirected", "too_large", "busy", "failed"}
@@ -107,20 +107,20 @@ type server struct {
 	address  string
 	identity string
 	http     *http.Server
-	// room has a token for each notification at a time.
-	room chan struct{}
+	// slots has a token for each notification at a time.
+	slots chan struct{}
 
 	mu    sync.Mutex
-	paths map[string]*door
-	// stranger is the door of those who come to none.
-	stranger door
+	paths map[string]*endpoint
+	// unknown is the door of those who come to none.
+	unknown endpoint
 }
 
-// door is a path that somebody has registered.
-type door struct {
-	settings Settings
-	handle   Handler
-	lastSaid [len(outcomes)]time.Time
+// endpoint is a path that somebody has registered.
+type endpoint struct {
+	settings   Settings
+	handle     Handler
+	lastLogged [len(outcomes)]time.Time
 }
 
 // Register has notifications for a path handed to handle, on the first port that is listened on already for settings
@@ -132,7 +132,7 @@ func (h *Hub) Register(path string, s Settings, handle Handler) (port int, close
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	d := &door{settings: s, handle: handle}
+	d := &endpoint{settings: s, handle: handle}
 	for _, port := range s.Ports {
 		for _, have := range h.servers {
 			if have.port == port && have.address == s.Address && have.identity == s.Identity {
@@ -183,11 +183,11 @@ func (h *Hub) log() *slog.Logger {
 
 // serve begins to listen; h.mu is held.
 func (h *Hub) serve(l net.Listener, port int, s *Settings) *server {
-	v := &server{hub: h, port: port, address: s.Address, identity: s.Identity, room: make(chan struct{}, maxAtATime),
-		paths: map[string]*door{}}
-	v.http = &http.Server{Handler: http.HandlerFunc(v.serveHTTP), ReadHeaderTimeout: readWithin,
-		ReadTimeout:  readWithin,
-		WriteTimeout: writeWithin, IdleTimeout: idleWithin, MaxHeaderBytes: maxHeaders, TLSConfig: s.TLS,
+	v := &server{hub: h, port: port, address: s.Address, identity: s.Identity, slots: make(chan struct{}, maxConcurrent),
+		paths: map[string]*endpoint{}}
+	v.http = &http.Server{Handler: http.HandlerFunc(v.serveHTTP), ReadHeaderTimeout: readTimeout,
+		ReadTimeout:  readTimeout,
+		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaders, TLSConfig: s.TLS,
 		ErrorLog: slog.NewLogLogger(h.log().Handler(), slog.LevelDebug)}
 	if s.TLS != nil {
 		l = tls.NewListener(l, s.TLS)
@@ -203,7 +203,7 @@ func (h *Hub) serve(l net.Listener, port int, s *Settings) *server {
 	return v
 }
 
-func (s *server) add(path string, d *door) error {
+func (s *server) add(path string, d *endpoint) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.paths[path] != nil {
@@ -213,14 +213,14 @@ func (s *server) add(path string, d *door) error {
 	return nil
 }
 
-func (s *server) remove(path string) (left int) {
+func (s *server) remove(path string) (remaining int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.paths, path)
 	return len(s.paths)
 }
 
-func (s *server) find(at *url.URL) *door {
+func (s *server) find(at *url.URL) *endpoint {
 	first, _, _ := strings.Cut(strings.TrimPrefix(at.EscapedPath(), "/"), "/")
 	first, _ = url.PathUnescape(first) // it was parsed
 	s.mu.Lock()
@@ -233,62 +233,62 @@ func (s *server) find(at *url.URL) *door {
 
 func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	defer guard.Recover(s.hub.log(), "a notification", nil, func(*guard.Panic) {
-		s.refuse(w, r, nil, failed, http.StatusInternalServerError, "")
+		s.reject(w, r, nil, outcomeFailed, http.StatusInternalServerError, "")
 	})
 	select {
-	case s.room <- struct{}{}:
-		defer func() { <-s.room }()
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
 	default:
-		inbound.Early(w, r, func() { s.again(w, r, nil) })
+		inbound.Early(w, r, func() { s.retryLater(w, r, nil) })
 		return
 	}
 	d := s.find(r.URL)
 	switch {
 	case d == nil:
-		s.refuse(w, r, nil, misdirected, http.StatusNotFound, "nobody has subscribed under this path")
+		s.reject(w, r, nil, outcomeUnknownPath, http.StatusNotFound, "nobody has subscribed under this path")
 		return
-	case !d.admits(r):
+	case !d.isAuthorized(r):
 		w.Header().Set("WWW-Authenticate", `Basic realm="notifications", charset="UTF-8"`)
-		s.refuse(w, r, d, unauthorized, http.StatusUnauthorized, "user or password is not right")
+		s.reject(w, r, d, outcomeUnauthorized, http.StatusUnauthorized, "user or password is not right")
 		return
 	case r.Method != http.MethodPost && r.Method != http.MethodPut:
 		w.Header().Set("Allow", "POST, PUT")
-		s.refuse(w, r, d, garbage, http.StatusMethodNotAllowed, "expected POST")
+		s.reject(w, r, d, outcomeInvalid, http.StatusMethodNotAllowed, "expected POST")
 		return
 	}
-	body, release, err := s.hub.bodies.Read(http.MaxBytesReader(w, r.Body, maxBody), maxBodies)
+	body, release, err := s.hub.bodies.Read(http.MaxBytesReader(w, r.Body, maxBody), maxTotalBodies)
 	defer release()
 	tooMuch := new(http.MaxBytesError)
 	switch {
 	case errors.Is(err, inbound.ErrFull):
-		inbound.Early(w, r, func() { s.again(w, r, d) })
+		inbound.Early(w, r, func() { s.retryLater(w, r, d) })
 		return
 	case errors.As(err, &tooMuch):
-		s.refuse(w, r, d, tooLarge, http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes", maxBody))
+		s.reject(w, r, d, outcomeTooLarge, http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes", maxBody))
 		return
 	case err != nil:
-		s.refuse(w, r, d, garbage, http.StatusBadRequest, "the body cannot be read")
+		s.reject(w, r, d, outcomeInvalid, http.StatusBadRequest, "the body cannot be read")
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), holdWithin)
+	ctx, cancel := context.WithTimeout(r.Context(), handleTimeout)
 	defer cancel()
 	err = d.handle(ctx, notificationOf(r, body))
 	fault := new(wit.Error)
 	switch {
 	case err == nil:
-		s.hub.counts[taken].Add(1)
+		s.hub.counts[outcomeAccepted].Add(1)
 		w.WriteHeader(http.StatusNoContent)
 	case errors.Is(err, ErrBusy) || ctx.Err() != nil:
-		s.again(w, r, d)
+		s.retryLater(w, r, d)
 	case errors.As(err, &fault) && fault.Kind == wit.ErrorData:
-		s.refuse(w, r, d, garbage, http.StatusBadRequest, fault.Message)
+		s.reject(w, r, d, outcomeInvalid, http.StatusBadRequest, fault.Message)
 	case errors.As(err, &fault) && fault.Kind == wit.ErrorUnauthorized:
-		s.refuse(w, r, d, unauthorized, http.StatusUnauthorized, fault.Message)
+		s.reject(w, r, d, outcomeUnauthorized, http.StatusUnauthorized, fault.Message)
 	case errors.As(err, &fault) && fault.Kind == wit.ErrorNotFound:
-		s.refuse(w, r, d, misdirected, http.StatusNotFound, fault.Message)
+		s.reject(w, r, d, outcomeUnknownPath, http.StatusNotFound, fault.Message)
 	default:
 		s.hub.log().Error("a notification could not be handled", "path", r.URL.EscapedPath(), "error", err)
-		s.refuse(w, r, d, failed, http.StatusInternalServerError, "")
+		s.reject(w, r, d, outcomeFailed, http.StatusInternalServerError, "")
 	}
 }
 
@@ -307,8 +307,8 @@ func notificationOf(r *http.Request, body []byte) wit.Notification {
 	return n
 }
 
-// admits tells whether a sender may come in. Times tell nothing of what was right.
-func (d *door) admits(r *http.Request) bool {
+// isAuthorized tells whether a sender may come in. Times tell nothing of what was right.
+func (d *endpoint) isAuthorized(r *http.Request) bool {
 	if d.settings.User == "" {
 		return true
 	}
@@ -320,16 +320,16 @@ func (d *door) admits(r *http.Request) bool {
 	return same(user, d.settings.User)&same(password, d.settings.Password) == 1
 }
 
-// again has a sender send again.
-func (s *server) again(w http.ResponseWriter, r *http.Request, d *door) {
+// retryLater has a sender send again.
+func (s *server) retryLater(w http.ResponseWriter, r *http.Request, d *endpoint) {
 	w.Header().Set("Retry-After", "10")
-	s.refuse(w, r, d, busy, http.StatusServiceUnavailable, "send it again")
+	s.reject(w, r, d, outcomeBusy, http.StatusServiceUnavailable, "send it again")
 }
 
-// refuse answers what is not taken. why is for the sender, and shown in the log, not every time.
-func (s *server) refuse(w http.ResponseWriter, r *http.Request, d *door, outcome, status int, why string) {
+// reject answers what is not taken. why is for the sender, and shown in the log, not every time.
+func (s *server) reject(w http.ResponseWriter, r *http.Request, d *endpoint, outcome, status int, why string) {
 	s.hub.counts[outcome].Add(1)
-	if s.tells(d, outcome) {
+	if s.shouldLog(d, outcome) {
 		s.hub.log().Warn("a notification was not taken", "path", clip(r.URL.EscapedPath()), "from", r.RemoteAddr,
 			"status", status, "reason", why)
 	}
@@ -339,14 +339,14 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, d *door, outcome
 	_, _ = io.WriteString(w, why)
 }
 
-func (s *server) tells(d *door, outcome int) bool {
+func (s *server) shouldLog(d *endpoint, outcome int) bool {
 	if d == nil {
-		d = &s.stranger
+		d = &s.unknown
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := time.Now(); now.Sub(d.lastSaid[outcome]) > logEvery {
-		d.lastSaid[outcome] = now
+	if now := time.Now(); now.Sub(d.lastLogged[outcome]) > logInterval {
+		d.lastLogged[outcome] = now
 		return true
 	}
 	return false

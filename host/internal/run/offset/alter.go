@@ -62,7 +62,7 @@ func (s *Store) Reset(ctx context.Context, connector string) error {
 
 // partitions are those of a connector that have an offset in the topic, to be deleted.
 func (s *Store) partitions(ctx context.Context, connector string) (entries []Entry, err error) {
-	if err := s.learn(ctx, connector); err != nil {
+	if err := s.loadConnector(ctx, connector); err != nil {
 		return nil, err
 	}
 	if err := s.Refresh(ctx); err != nil {
@@ -71,7 +71,7 @@ func (s *Store) partitions(ctx context.Context, connector string) (entries []Ent
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.entries {
-		if e.connector == connector && (e.offset != nil || e.fault != nil) {
+		if e.connector == connector && (e.offset != nil || e.err != nil) {
 			entries = append(entries, Entry{Partition: e.partition})
 		}
 	}
@@ -194,17 +194,17 @@ func ParseSinkPosition(e Entry) (p SinkPosition, err error) {
 var errNegative = errors.New("expected a number of 0 or more")
 
 // integer is a number that may be a text; what is for messages.
-func integer(s wit.Scalar, what string, most int64) (int64, error) {
+func integer(s wit.Scalar, field string, limit int64) (int64, error) {
 	text := strings.Trim(string(appendScalar(nil, s)), `"`)
 
 	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n > most || s.Real != nil {
+	if err != nil || n > limit || s.Real != nil {
 		return 0, &InvalidError{fmt.Sprintf("Failed to parse the following Kafka %s value in the provided offsets: "+
 			"'%.100s'. %s values for sink connectors need to be "+
-			"integers.", what, text, strings.ToUpper(what[:1])+what[1:])}
+			"integers.", field, text, strings.ToUpper(field[:1])+field[1:])}
 	}
 	if n < 0 {
-		return 0, fmt.Errorf("kafka_%s %d: %w", what, n, errNegative)
+		return 0, fmt.Errorf("kafka_%s %d: %w", field, n, errNegative)
 	}
 	return n, nil
 }

@@ -15,7 +15,7 @@ import (
 
 // What the original connector stored is an absolute URL: on the connector's origin it becomes a path, elsewhere it
 // stays what the plugin refuses.
-func TestOnOrigin(t *testing.T) {
+func TestRelativeToOrigin(t *testing.T) {
 	for _, c := range []struct{ origin, text, want string }{
 		{"https://sap.example.com:443", "https://sap.example.com/sap/S/Set?$skiptoken=%2F1",
 			"/sap/S/Set?$skiptoken=%2F1"},
@@ -37,7 +37,7 @@ func TestOnOrigin(t *testing.T) {
 	}
 }
 
-func TestPlaceOf(t *testing.T) {
+func TestParseSinkPosition(t *testing.T) {
 	parse := func(text string) []wit.OffsetEntry {
 		f, err := ParseJSON([]byte(text))
 		require.NoError(t, err)

@@ -72,7 +72,7 @@ func parseStandalone(file []byte) ([]StandaloneEntry, error) {
 	if err := r.expect(javaMapClass, "the fields of java.util.HashMap"); err != nil {
 		return nil, err
 	}
-	if _, err := r.take(javaMapFields, "their values"); err != nil {
+	if _, err := r.read(javaMapFields, "their values"); err != nil {
 		return nil, err
 	}
 	if err := r.expect(javaMapBlock, "the size of the map"); err != nil {
@@ -115,33 +115,33 @@ type javaReader struct {
 	array bool // the class of the arrays was written out
 }
 
-func (r *javaReader) take(n int, what string) ([]byte, error) {
+func (r *javaReader) read(n int, element string) ([]byte, error) {
 	if left := len(r.file) - r.at; n > left {
-		return nil, fmt.Errorf("byte %d: expected %s in %d bytes, found the end after %d", r.at, what, n, left)
+		return nil, fmt.Errorf("byte %d: expected %s in %d bytes, found the end after %d", r.at, element, n, left)
 	}
 	b := r.file[r.at : r.at+n : r.at+n]
 	r.at += n
 	return b, nil
 }
 
-func (r *javaReader) expect(want, what string) error {
+func (r *javaReader) expect(want, element string) error {
 	at := r.at
-	found, err := r.take(len(want), what)
+	found, err := r.read(len(want), element)
 	if err == nil && string(found) != want {
-		err = fmt.Errorf("byte %d: expected %s (%x), found %x", at, what, want, found)
+		err = fmt.Errorf("byte %d: expected %s (%x), found %x", at, element, want, found)
 	}
 	return err
 }
 
-func (r *javaReader) number(what string) (int, error) {
+func (r *javaReader) number(element string) (int, error) {
 	at := r.at
-	b, err := r.take(4, what)
+	b, err := r.read(4, element)
 	if err != nil {
 		return 0, err
 	}
 	n := int32(binary.BigEndian.Uint32(b))
 	if n < 0 {
-		return 0, fmt.Errorf("byte %d: expected %s, found %d", at, what, n)
+		return 0, fmt.Errorf("byte %d: expected %s, found %d", at, element, n)
 	}
 	return int(n), nil
 }
@@ -149,11 +149,11 @@ func (r *javaReader) number(what string) (int, error) {
 // class reads the name of a class.
 func (r *javaReader) class(want string) error {
 	at := r.at
-	length, err := r.take(2, "the name of a class")
+	length, err := r.read(2, "the name of a class")
 	if err != nil {
 		return err
 	}
-	found, err := r.take(int(binary.BigEndian.Uint16(length)), "the name of a class")
+	found, err := r.read(int(binary.BigEndian.Uint16(length)), "the name of a class")
 	if err == nil && string(found) != want {
 		err = fmt.Errorf("byte %d: expected the class %s, found %.100q", at, want, found)
 	}
@@ -161,28 +161,28 @@ func (r *javaReader) class(want string) error {
 }
 
 // bytes reads an array of bytes, nil for null.
-func (r *javaReader) bytes(what string) ([]byte, error) {
+func (r *javaReader) bytes(element string) ([]byte, error) {
 	at := r.at
-	kind, err := r.take(1, what)
+	kind, err := r.read(1, element)
 	switch {
 	case err != nil:
 		return nil, err
 	case kind[0] == javaNull:
 		return nil, nil
 	case kind[0] != javaArray:
-		return nil, fmt.Errorf("byte %d: expected %s of bytes (%x), found %x", at, what, javaArray, kind)
+		return nil, fmt.Errorf("byte %d: expected %s of bytes (%x), found %x", at, element, javaArray, kind)
 	}
 	class := javaBytesClass
 	if r.array {
 		class = javaBytesClassAgain
 	}
-	if err := r.expect(class, what+" of bytes"); err != nil {
+	if err := r.expect(class, element+" of bytes"); err != nil {
 		return nil, err
 	}
 	r.array = true
-	n, err := r.number("the length of " + what)
+	n, err := r.number("the length of " + element)
 	if err != nil {
 		return nil, err
 	}
-	return r.take(n, what)
+	return r.read(n, element)
 }

@@ -46,7 +46,7 @@ func TestStandaloneFile(t *testing.T) {
 }
 
 // What no standalone worker writes is refused, and it is said where the file differs.
-func TestStandaloneFilesThatAreNot(t *testing.T) {
+func TestInvalidStandaloneFiles(t *testing.T) {
 	whole, err := os.ReadFile(standaloneFile)
 	require.NoError(t, err)
 	key := bytes.Index(whole, []byte("[\"")) // the first one

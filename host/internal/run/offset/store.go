@@ -56,8 +56,8 @@ func ParseConfig(properties map[string]string) (c Config, problems setting.Probl
 		name string
 		to   *time.Duration
 	}{{"offset.flush.interval.ms", &c.FlushInterval}, {"offset.flush.timeout.ms", &c.FlushTimeout}} {
-		value, given := properties[flush.name]
-		if !given {
+		value, isSet := properties[flush.name]
+		if !isSet {
 			continue
 		}
 		var err error
@@ -103,10 +103,10 @@ type Store struct {
 
 	reading guard.Turn // one Refresh at a time
 
-	mu      guard.Mutex
-	at      kafka.Positions
-	known   map[string]bool // the connectors whose entries are kept
-	entries map[string]*stored
+	mu        guard.Mutex
+	positions kafka.Positions
+	known     map[string]bool // the connectors whose entries are kept
+	entries   map[string]*stored
 }
 
 // stored is what the topic says of one partition of a source.
@@ -114,14 +114,14 @@ type stored struct {
 	connector string
 	partition []wit.OffsetEntry
 	offset    []wit.OffsetEntry // nil: none
-	fault     error             // the offset cannot be read
+	err       error             // the offset cannot be read
 	// key is the record's key as it stands in the topic. Kafka Connect tells partitions apart by these bytes, and so
 	// does compaction: writing the fields in another order would leave two of them.
 	key []byte
-	// when and where the record stands in the topic.
-	when             time.Time
-	partitionOfTopic int32
-	offsetInTopic    int64
+	// timestamp and where the record stands in the topic.
+	timestamp      time.Time
+	topicPartition int32
+	topicOffset    int64
 }
 
 // Open creates the topic where it is missing, reads it to its end, and is ready to write. The connectors are those that
@@ -183,14 +183,14 @@ func (s *Store) Refresh(ctx context.Context) error {
 	}
 	defer s.reading.Unlock()
 	s.mu.Lock()
-	from, known := s.at, maps.Clone(s.known)
+	from, known := s.positions, maps.Clone(s.known)
 	s.mu.Unlock()
 	return s.read(ctx, from, known)
 }
 
-// learn reads the topic for a connector that was not asked for before.
-func (s *Store) learn(ctx context.Context, connector string) error {
-	if s.knows(connector) {
+// loadConnector reads the topic for a connector that was not asked for before.
+func (s *Store) loadConnector(ctx context.Context, connector string) error {
+	if s.isKnown(connector) {
 		return nil
 	}
 	if err := s.reading.Lock(ctx); err != nil {
@@ -207,7 +207,7 @@ func (s *Store) learn(ctx context.Context, connector string) error {
 	return s.read(ctx, nil, known)
 }
 
-func (s *Store) knows(connector string) bool {
+func (s *Store) isKnown(connector string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.known[connector]
@@ -217,18 +217,18 @@ func (s *Store) knows(connector string) bool {
 // it fails. Of the entries of a partition of a source, which a topic has many of where it is not compacted, only the
 // last is looked into.
 func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string]bool) error {
-	n := newest{known: known, records: map[recordPlace]*kgo.Record{}, log: s.log}
+	n := latestRecords{known: known, records: map[recordKey]*kgo.Record{}, log: s.log}
 	at, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from, Resumed: true, SideBySide: true,
-		Expected: true}, n.take)
-	n.skippedMore(s.config.Topic)
+		Expected: true}, n.add)
+	n.logSkipped(s.config.Topic)
 	if errors.Is(err, kafka.ErrShrunk) {
 		// Not by itself: sources would go back to what the topic has now, and read again what lies after it.
-		again := "the worker"
+		restart := "the worker"
 		if s.worker != nil {
-			again = "the connector"
+			restart = "the connector"
 		}
 		return fmt.Errorf("offsets: %w. Look with `culvert offsets show` where sources stand by what it has now, and "+
-			"restart %s to go on there", err, again)
+			"restart %s to go on there", err, restart)
 	}
 	if err != nil {
 		return fmt.Errorf("offsets: %w", err)
@@ -236,42 +236,42 @@ func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range n.records {
-		e := entryOf(r)
+		e := parseRecord(r)
 		id := identity(e.connector, e.partition)
-		if before := s.entries[id]; before == nil || e.follows(before) {
+		if before := s.entries[id]; before == nil || e.isNewerThan(before) {
 			s.entries[id] = e
 		}
 	}
-	s.at, s.known = at, known
+	s.positions, s.known = at, known
 	return nil
 }
 
-// newest are the last records by key, of the connectors that are known.
-type newest struct {
+// latestRecords are the last records by key, of the connectors that are known.
+type latestRecords struct {
 	known   map[string]bool
-	records map[recordPlace]*kgo.Record
+	records map[recordKey]*kgo.Record
 	skipped int
 	log     *slog.Logger
 }
 
-type recordPlace struct {
+type recordKey struct {
 	partition int32
 	key       string
 }
 
-// shownSkips is how many of a read's records that are not Kafka Connect's are logged one by one.
-const shownSkips = 10
+// maxLoggedSkips is how many of a read's records that are not Kafka Connect's are logged one by one.
+const maxLoggedSkips = 10
 
 // take notes a record. Those that are not Kafka Connect's are skipped and logged.
-func (n *newest) take(r *kgo.Record) error {
-	if !mayBe(r.Key, n.known) {
+func (n *latestRecords) add(r *kgo.Record) error {
+	if !mayBelong(r.Key, n.known) {
 		return nil
 	}
-	kept := n.records[recordPlace{r.Partition, string(r.Key)}]
+	kept := n.records[recordKey{r.Partition, string(r.Key)}]
 	if kept == nil {
 		connector, _, err := ParseKey(r.Key)
 		if err != nil {
-			if n.skipped++; n.skipped <= shownSkips {
+			if n.skipped++; n.skipped <= maxLoggedSkips {
 				n.log.Warn("a record in the topic of offsets is skipped", "topic", r.Topic, "partition", r.Partition,
 					"offset",
 					r.Offset, "error", err)
@@ -283,23 +283,23 @@ func (n *newest) take(r *kgo.Record) error {
 		}
 		key := string(r.Key)
 		kept = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: []byte(key)}
-		n.records[recordPlace{r.Partition, key}] = kept
+		n.records[recordKey{r.Partition, key}] = kept
 	}
 	// The record's bytes are those of its whole batch.
 	kept.Offset, kept.Timestamp, kept.Value = r.Offset, r.Timestamp, bytes.Clone(r.Value)
 	return nil
 }
 
-func (n *newest) skippedMore(topic string) {
-	if more := n.skipped - shownSkips; more > 0 {
+func (n *latestRecords) logSkipped(topic string) {
+	if more := n.skipped - maxLoggedSkips; more > 0 {
 		n.log.Warn("further records in the topic of offsets are skipped: it may not be the topic of offsets that "+
 			"offset.storage.topic, or a connector's offsets.storage.topic, is to name", "topic", topic, "records", more)
 	}
 }
 
-// mayBe tells whether a key can be one of the connectors, without reading more of it than the name: of a million
+// mayBelong tells whether a key can be one of the connectors, without reading more of it than the name: of a million
 // entries, few are. A key that does not show its name plainly may be anyone's.
-func mayBe(key []byte, known map[string]bool) bool {
+func mayBelong(key []byte, known map[string]bool) bool {
 	rest, ok := bytes.CutPrefix(key, []byte(`["`))
 	if !ok {
 		return true
@@ -311,19 +311,19 @@ func mayBe(key []byte, known map[string]bool) bool {
 	return known[string(rest[:end])]
 }
 
-// entryOf is what a record says whose key is Kafka Connect's.
-func entryOf(r *kgo.Record) *stored {
+// parseRecord is what a record says whose key is Kafka Connect's.
+func parseRecord(r *kgo.Record) *stored {
 	connector, partition, _ := ParseKey(r.Key)
 	e := &stored{
-		connector: connector, partition: partition, key: r.Key, when: r.Timestamp,
-		partitionOfTopic: r.Partition, offsetInTopic: r.Offset,
+		connector: connector, partition: partition, key: r.Key, timestamp: r.Timestamp,
+		topicPartition: r.Partition, topicOffset: r.Offset,
 	}
 	if r.Value == nil {
 		return e
 	}
 	var err error
 	if e.offset, err = ParseJSON(r.Value); err != nil {
-		e.fault = fmt.Errorf("offset of connector %s, partition %.300s (topic %s of offset.storage.topic or "+
+		e.err = fmt.Errorf("offset of connector %s, partition %.300s (topic %s of offset.storage.topic or "+
 			"offsets.storage.topic, partition %d, offset %d) cannot be read: %w; with the connector stopped, "+
 			"`culvert offsets set` replaces it, and `culvert offsets reset` deletes it, so that all is read again",
 			connector, AppendJSON(nil, partition), r.Topic, r.Partition, r.Offset, err)
@@ -331,13 +331,13 @@ func entryOf(r *kgo.Record) *stored {
 	return e
 }
 
-// follows tells whether a record is newer than another for the same partition of a source. Keys in different forms
+// isNewerThan tells whether a record is newer than another for the same partition of a source. Keys in different forms
 // may lie in different partitions of the topic; then time decides.
-func (e *stored) follows(known *stored) bool {
-	if e.partitionOfTopic == known.partitionOfTopic {
-		return e.offsetInTopic > known.offsetInTopic
+func (e *stored) isNewerThan(known *stored) bool {
+	if e.topicPartition == known.topicPartition {
+		return e.topicOffset > known.topicOffset
 	}
-	return !e.when.Before(known.when)
+	return !e.timestamp.Before(known.timestamp)
 }
 
 // Get returns the offset of a partition; found is false where there is none. An offset that cannot be read is an error:
@@ -345,22 +345,22 @@ func (e *stored) follows(known *stored) bool {
 func (s *Store) Get(ctx context.Context, connector string, partition []wit.OffsetEntry) (offset []wit.OffsetEntry,
 	found bool,
 	err error) {
-	if err := s.learn(ctx, connector); err != nil {
+	if err := s.loadConnector(ctx, connector); err != nil {
 		return nil, false, err
 	}
 	s.mu.Lock()
 	e := s.entries[identity(connector, partition)]
 	s.mu.Unlock()
-	if e == nil || e.offset == nil && e.fault == nil {
-		return s.fallBack(ctx, connector, partition)
+	if e == nil || e.offset == nil && e.err == nil {
+		return s.getFromWorker(ctx, connector, partition)
 	}
-	return e.offset, e.offset != nil, e.fault
+	return e.offset, e.offset != nil, e.err
 }
 
 // All returns every partition of a connector that has an offset, in no particular order; with an error, those that can
 // be read.
 func (s *Store) All(ctx context.Context, connector string) (entries []Entry, err error) {
-	if err := s.learn(ctx, connector); err != nil {
+	if err := s.loadConnector(ctx, connector); err != nil {
 		return nil, err
 	}
 	own := map[string]bool{}
@@ -369,9 +369,9 @@ func (s *Store) All(ctx context.Context, connector string) (entries []Entry, err
 		if e.connector != connector {
 			continue
 		}
-		own[id] = e.fault != nil || e.offset != nil
-		if e.fault != nil {
-			err = errors.Join(err, e.fault)
+		own[id] = e.err != nil || e.offset != nil
+		if e.err != nil {
+			err = errors.Join(err, e.err)
 		} else if e.offset != nil {
 			entries = append(entries, Entry{e.partition, e.offset})
 		}
@@ -398,10 +398,10 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("offsets of connector %s: write to topic %s: %w", connector, s.config.Topic, err)
 	}
-	if err := s.learn(ctx, connector); err != nil {
+	if err := s.loadConnector(ctx, connector); err != nil {
 		return err
 	}
-	if err := s.deleted(ctx, connector, entries); err != nil {
+	if err := s.deleteFromWorker(ctx, connector, entries); err != nil {
 		return err
 	}
 	answers := make(chan error, len(entries))
@@ -413,7 +413,7 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 		// The records' own context does not end: a later one for the same partition must stay after an earlier one.
 		s.client.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) {
 			if err == nil {
-				s.written(connector, e, r)
+				s.remember(connector, e, r)
 			}
 			answers <- err
 		})
@@ -429,7 +429,7 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 			return fmt.Errorf("offsets of connector %s: write to topic %s: %w", connector, s.config.Topic, ctx.Err())
 		}
 	}
-	s.copied(ctx, connector, entries)
+	s.copyToWorker(ctx, connector, entries)
 	return nil
 }
 
@@ -440,18 +440,18 @@ func (s *Store) key(connector string, partition []wit.OffsetEntry) []byte {
 	if e := s.entries[identity(connector, partition)]; e != nil {
 		return e.key
 	}
-	return appendKey(nil, connector, inOrderOfJava(partition))
+	return appendKey(nil, connector, sortLikeHashMap(partition))
 }
 
-func (s *Store) written(connector string, e Entry, r *kgo.Record) {
+func (s *Store) remember(connector string, e Entry, r *kgo.Record) {
 	id := identity(connector, e.Partition)
 	now := &stored{
-		connector: connector, partition: e.Partition, offset: e.Offset, key: r.Key, when: r.Timestamp,
-		partitionOfTopic: r.Partition, offsetInTopic: r.Offset,
+		connector: connector, partition: e.Partition, offset: e.Offset, key: r.Key, timestamp: r.Timestamp,
+		topicPartition: r.Partition, topicOffset: r.Offset,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if known := s.entries[id]; known == nil || now.follows(known) {
+	if known := s.entries[id]; known == nil || now.isNewerThan(known) {
 		s.entries[id] = now
 	}
 }
@@ -469,8 +469,8 @@ func OpenForConnector(ctx context.Context, k kafka.Config, c Config, connector s
 	return s, nil
 }
 
-// fallBack is the worker's offset where this store has none.
-func (s *Store) fallBack(ctx context.Context, connector string, partition []wit.OffsetEntry) (offset []wit.OffsetEntry,
+// getFromWorker is the worker's offset where this store has none.
+func (s *Store) getFromWorker(ctx context.Context, connector string, partition []wit.OffsetEntry) (offset []wit.OffsetEntry,
 	found bool,
 	err error) {
 	if s.worker == nil {
@@ -479,24 +479,24 @@ func (s *Store) fallBack(ctx context.Context, connector string, partition []wit.
 	return s.worker.Get(ctx, connector, partition)
 }
 
-// copied writes to the worker's store what was written to this one. That it fails harms nothing: this one is read
+// copyToWorker writes to the worker's store what was written to this one. That it fails harms nothing: this one is read
 // first.
-func (s *Store) copied(ctx context.Context, connector string, entries []Entry) {
+func (s *Store) copyToWorker(ctx context.Context, connector string, entries []Entry) {
 	if s.worker == nil {
 		return
 	}
-	kept := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Offset == nil })
-	if err := s.worker.Set(ctx, connector, kept...); err != nil {
+	written := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Offset == nil })
+	if err := s.worker.Set(ctx, connector, written...); err != nil {
 		s.log.Warn("the worker's topic of offsets does not get what the connector's own has got", "connector",
 			connector, "topic", s.worker.config.Topic, "error", err)
 	}
 }
 
-// deleted writes tombstones to the worker's store before this one gets them: an old offset there would count again.
-func (s *Store) deleted(ctx context.Context, connector string, entries []Entry) error {
+// deleteFromWorker writes tombstones to the worker's store before this one gets them: an old offset there would count again.
+func (s *Store) deleteFromWorker(ctx context.Context, connector string, entries []Entry) error {
 	if s.worker == nil {
 		return nil
 	}
-	gone := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Offset != nil })
-	return s.worker.Set(ctx, connector, gone...)
+	tombstones := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Offset != nil })
+	return s.worker.Set(ctx, connector, tombstones...)
 }

@@ -150,7 +150,7 @@ func TestStoreOverRestart(t *testing.T) {
 
 // A connector moves from a Java worker: its offsets are read whatever order Java's maps had, and go on under the keys
 // that stand in the topic already.
-func TestStoreAdoptsJavasOffsets(t *testing.T) {
+func TestStoreReadsOffsetsOfJava(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	c := DefaultConfig()
 	writeRaw(t, k, c.Topic,
@@ -231,7 +231,7 @@ func TestStoreReportsUnreadableOffsets(t *testing.T) {
 
 // A topic that others write to: what is not Kafka Connect's is told of a few times and counted, whatever its size, and
 // no entry of the connector suffers. A damaged one of its own is a fault that says what to do, in few words.
-func TestStoreReadsATopicOfStrangers(t *testing.T) {
+func TestStoreReadsATopicOfOtherConnectors(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	long := strings.Repeat("x", 700_000)
 	raw := []string{
@@ -258,9 +258,9 @@ func TestStoreReadsATopicOfStrangers(t *testing.T) {
 	if len(err.Error()) > 1000 {
 		t.Errorf("expected a short fault, found %.2000v", err)
 	}
-	if lines := strings.Count(log.String(), "\n"); lines != shownSkips+1 || log.Len() > 10_000 ||
+	if lines := strings.Count(log.String(), "\n"); lines != maxLoggedSkips+1 || log.Len() > 10_000 ||
 		!strings.Contains(log.String(), "records=495") {
-		t.Errorf("expected %d lines that are counted further, found %d of %d bytes:\n%.3000s", shownSkips, lines,
+		t.Errorf("expected %d lines that are counted further, found %d of %d bytes:\n%.3000s", maxLoggedSkips, lines,
 			log.Len(), log.String())
 	}
 }
@@ -282,7 +282,7 @@ func TestRefreshSeesOtherWriters(t *testing.T) {
 
 // A topic that was deleted and made again while the worker ran is not taken for one to which nothing was written: what
 // others write there would not be seen.
-func TestRefreshOfATopicThatWasMadeAnew(t *testing.T) {
+func TestRefreshOfARecreatedTopic(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	one := openTestStore(t, k, DefaultConfig())
 	ctx := testContext(t)
@@ -364,7 +364,7 @@ func TestWriterKeepsWhatFailed(t *testing.T) {
 	expectOffset(t, s, "orders", partition("/a", "C"), `{"record":1}`)
 }
 
-func TestParse(t *testing.T) {
+func TestParseConfig(t *testing.T) {
 	got, problems := ParseConfig(map[string]string{
 		"offset.storage.topic": " my-offsets ", "offset.storage.partitions": "5",
 		"offset.storage.replication.factor": "-1",
@@ -422,7 +422,7 @@ func TestReadingWaitsNoLongerThanItsContext(t *testing.T) {
 	require.NoError(t, s.reading.Lock(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for name, err := range map[string]error{"Refresh": s.Refresh(ctx), "learn": s.learn(ctx, "another")} {
+	for name, err := range map[string]error{"Refresh": s.Refresh(ctx), "learn": s.loadConnector(ctx, "another")} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: expected the context's end, found %v", name, err)
 		}

@@ -26,11 +26,11 @@ func appendKey(text []byte, connector string, partition []wit.OffsetEntry) []byt
 	return append(text, ']')
 }
 
-// inOrderOfJava is a partition with its fields in the order in which Java's HashMap has their names. A Connect worker
+// sortLikeHashMap is a partition with its fields in the order in which Java's HashMap has their names. A Connect worker
 // that shows or resets offsets over REST reads each key into a HashMap, and looks it up by the bytes that this map is
 // written as: it finds only keys in this order. (Apache Kafka 4.3.1 answers null for other orders;
 // see TestRealTakeover.)
-func inOrderOfJava(partition []wit.OffsetEntry) []wit.OffsetEntry {
+func sortLikeHashMap(partition []wit.OffsetEntry) []wit.OffsetEntry {
 	return java.InHashMap(partition, func(f wit.OffsetEntry) string { return f.Name })
 }
 

@@ -51,7 +51,7 @@ func TestTextOfWorker(t *testing.T) {
 }
 
 // The values that Offsets.java gave to Java, given to us.
-func TestAppendFields(t *testing.T) {
+func TestAppendJSON(t *testing.T) {
 	cases := []struct {
 		want   string
 		fields []wit.OffsetEntry
@@ -87,7 +87,7 @@ func TestAppendFields(t *testing.T) {
 		[]wit.OffsetEntry{wit.IntegerEntry("p", 1)})), "key")
 }
 
-func TestParseFields(t *testing.T) {
+func TestParseJSON(t *testing.T) {
 	// Forms that other writers of JSON choose.
 	got, err := ParseJSON([]byte(" { \"a\" : 1e2 , \"b\":\"\\u00e4\\/\", \"a\":-0 } "))
 	want := []wit.OffsetEntry{wit.IntegerEntry("a", 0), wit.StringEntry("b", "ä/")}
@@ -119,7 +119,7 @@ func TestParseFields(t *testing.T) {
 	}
 }
 
-func TestParseKeyRefuses(t *testing.T) {
+func TestParseKeyRejects(t *testing.T) {
 	for _, text := range []string{``, `"a"`, `["a"]`, `["a",1]`, `[1,{}]`, `["a",{},1]`, `["a",{}`, `["a",{}]]`,
 		`{"a":{}}`, `["a",null]`, `["a",[]]`} {
 		if c, p, err := ParseKey([]byte(text)); err == nil {
@@ -128,7 +128,7 @@ func TestParseKeyRefuses(t *testing.T) {
 	}
 }
 
-func TestSame(t *testing.T) {
+func TestIdentity(t *testing.T) {
 	one, two := wit.StringEntry("service", "/a"), wit.StringEntry("entityset", "B")
 	cases := []struct {
 		a, b []wit.OffsetEntry
@@ -223,7 +223,7 @@ func TestFieldsOfAnOffsetAreBounded(t *testing.T) {
 }
 
 // The expected orders are those that OpenJDK 17 gave for HashMaps with these keys.
-func TestOrderOfJava(t *testing.T) {
+func TestSortLikeHashMap(t *testing.T) {
 	for given, want := range map[string]string{
 		"service,entityset":    "entityset,service",
 		"id,service,entityset": "entityset,service,id",
@@ -237,7 +237,7 @@ func TestOrderOfJava(t *testing.T) {
 			partition = append(partition, wit.StringEntry(name, "x"))
 		}
 		var got []string
-		for _, f := range inOrderOfJava(partition) {
+		for _, f := range sortLikeHashMap(partition) {
 			got = append(got, f.Name)
 		}
 		assert.Equal(t, want, strings.Join(got, ","), given)

@@ -43,7 +43,7 @@ var b = partition("/a", "B")
 // zombies has a task go on elsewhere while its worker is paused, in the midst of a transaction or not. What the worker
 // writes late never counts, and it learns that: also where nothing is left to write, and where nobody waits for the
 // write.
-func zombies(t *testing.T, k kafka.Config, amid bool) {
+func zombies(t *testing.T, k kafka.Config, inTransaction bool) {
 	ctx := testContext(t)
 	zombie := openWriter(t, k, nil)
 	var failed []error
@@ -51,15 +51,15 @@ func zombies(t *testing.T, k kafka.Config, amid bool) {
 	zombie.Acknowledged(b, at(1))
 	require.NoError(t, zombie.Flush(ctx))
 	zombie.Acknowledged(b, at(2))
-	if amid {
-		o := zombie.own.transactions.Output()
+	if inTransaction {
+		o := zombie.producer.transactions.Output()
 		require.NoError(t, o.Begin(ctx))
 		batch, sent := o.NewBatch(), make(chan error, 1)
 		r := batch.Add()
 		r.Topic, r.Key, r.Value = DefaultConfig().Topic, zombie.store.key("orders", b), []byte(`{"record":99}`)
 		o.Produce(ctx, batch, kafka.Offset{}, func(_ int, err error) { sent <- err })
 		require.NoError(t, <-sent)
-		zombie.own.output = o
+		zombie.producer.output = o
 	}
 	// Now it is paused.
 
@@ -90,11 +90,11 @@ func zombies(t *testing.T, k kafka.Config, amid bool) {
 
 func TestZombieStoresNothing(t *testing.T) {
 	t.Parallel()
-	for _, amid := range []bool{false, true} {
+	for _, inTransaction := range []bool{false, true} {
 		_, k := fakeCluster(t)
-		zombies(t, k, amid)
+		zombies(t, k, inTransaction)
 		_, k = openTestBroker(t, t.TempDir())
-		zombies(t, k, amid)
+		zombies(t, k, inTransaction)
 	}
 }
 

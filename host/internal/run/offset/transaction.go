@@ -23,25 +23,25 @@ type Transactional struct {
 
 	mu      sync.Mutex
 	pending map[string]Entry // for the worker's topic
-	more    guard.Bell
-	end     context.CancelFunc
-	ended   chan struct{}
+	queued  guard.Bell
+	cancel  context.CancelFunc
+	done    chan struct{}
 }
 
 // NewTransactional begins that.
 func (s *Store) NewTransactional(connector string) *Transactional {
-	t := &Transactional{store: s, connector: connector, pending: map[string]Entry{}, more: guard.NewBell(),
-		ended: make(chan struct{})}
+	t := &Transactional{store: s, connector: connector, pending: map[string]Entry{}, queued: guard.NewBell(),
+		done: make(chan struct{})}
 	ctx, end := context.WithCancel(context.Background())
-	t.end = end
+	t.cancel = end
 	go func() {
-		defer close(t.ended)
+		defer close(t.done)
 		defer guard.Vital("the copying of offsets of connector " + connector)
 		for {
 			select {
 			case <-ctx.Done():
 				return
-			case <-t.more:
+			case <-t.queued:
 				t.copy(context.WithoutCancel(ctx)) // Close waits for what has begun
 			}
 		}
@@ -58,14 +58,14 @@ func (t *Transactional) Record(o kafka.Offset) *kgo.Record {
 // Committed notes an offset that was committed.
 func (t *Transactional) Committed(o kafka.Offset, r *kgo.Record) {
 	e := Entry{o.Partition, o.Position}
-	t.store.written(t.connector, e, r)
+	t.store.remember(t.connector, e, r)
 	if t.store.worker == nil {
 		return
 	}
 	t.mu.Lock()
 	t.pending[identity(t.connector, o.Partition)] = e
 	t.mu.Unlock()
-	t.more.Ring()
+	t.queued.Ring()
 }
 
 func (t *Transactional) copy(ctx context.Context) {
@@ -75,18 +75,18 @@ func (t *Transactional) copy(ctx context.Context) {
 	t.mu.Unlock()
 	limited, cancel := context.WithTimeout(ctx, t.store.config.FlushTimeout)
 	defer cancel()
-	t.store.copied(limited, t.connector, entries)
+	t.store.copyToWorker(limited, t.connector, entries)
 }
 
 // Close ends the goroutine and copies what is pending, for as long as ctx lasts.
 func (t *Transactional) Close(ctx context.Context) {
-	t.end()
-	<-t.ended
+	t.cancel()
+	<-t.done
 	t.copy(ctx)
 }
 
-// openTransactions is how long others' transactions in the topic are waited for: more than one lasts by default.
-const openTransactions = 90 * time.Second
+// openTransactionWait is how long others' transactions in the topic are waited for: more than one lasts by default.
+const openTransactionWait = 90 * time.Second
 
 // RefreshCommitted is [Store.Refresh] for one who has fenced others: whatever they have committed is known then,
 // although other connectors' transactions may be open before it in the topic. It waits for these.
@@ -96,7 +96,7 @@ func (s *Store) RefreshCommitted(ctx context.Context) error {
 			return err
 		}
 	}
-	waiting, cancel := context.WithTimeout(ctx, openTransactions)
+	waiting, cancel := context.WithTimeout(ctx, openTransactionWait)
 	defer cancel()
 	if err := s.reader.AwaitCommitted(waiting, s.config.Topic); err != nil {
 		return fmt.Errorf("offsets: %w", err)

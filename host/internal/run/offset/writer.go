@@ -18,33 +18,33 @@ import (
 type Writer struct {
 	store     *Store
 	connector string
-	wrote     func(began time.Time, err error)
-	own       *transacting // nil: offsets go with the store's producer
-	stop      context.CancelFunc
-	stopped   chan struct{}
+	onWrite   func(began time.Time, err error)
+	producer  *transactionalProducer // nil: offsets go with the store's producer
+	cancel    context.CancelFunc
+	done      chan struct{}
 
 	flushing guard.Turn // one write at a time, so that an older one never overtakes
 
-	mu      sync.Mutex
-	pending map[string]Entry
-	failed  []func(error) // of [NewWriter.OnFailure]
+	mu        sync.Mutex
+	pending   map[string]Entry
+	onFailure []func(error) // of [NewWriter.OnFailure]
 }
 
 // NewWriter begins the writing for a task of a connector. wrote is called after each write; nil: nothing is.
-func (s *Store) NewWriter(connector string, wrote func(began time.Time, err error)) *Writer {
-	return s.writer(connector, wrote, nil)
+func (s *Store) NewWriter(connector string, onWrite func(began time.Time, err error)) *Writer {
+	return s.writer(connector, onWrite, nil)
 }
 
-func (s *Store) writer(connector string, wrote func(began time.Time, err error), own *transacting) *Writer {
+func (s *Store) writer(connector string, onWrite func(began time.Time, err error), producer *transactionalProducer) *Writer {
 	ctx, stop := context.WithCancel(context.Background())
-	w := &Writer{store: s, connector: connector, wrote: wrote, own: own, stop: stop, stopped: make(chan struct{}),
+	w := &Writer{store: s, connector: connector, onWrite: onWrite, producer: producer, cancel: stop, done: make(chan struct{}),
 		flushing: guard.NewTurn(), pending: map[string]Entry{}}
 	go w.run(ctx)
 	return w
 }
 
 func (w *Writer) run(ctx context.Context) {
-	defer close(w.stopped)
+	defer close(w.done)
 	defer guard.Vital("the writing of offsets of connector " + w.connector)
 	for failing := false; pause.For(ctx, w.store.config.FlushInterval) == nil; {
 		limited, cancel := context.WithTimeout(ctx, w.store.config.FlushTimeout)
@@ -86,8 +86,8 @@ func (w *Writer) Flush(ctx context.Context) error {
 	entries := slices.Collect(maps.Values(taken))
 	began := time.Now()
 	err := w.set(ctx, entries)
-	if len(entries) > 0 && w.wrote != nil {
-		w.wrote(began, err)
+	if len(entries) > 0 && w.onWrite != nil {
+		w.onWrite(began, err)
 	}
 	if err == nil {
 		return nil
@@ -103,13 +103,13 @@ func (w *Writer) Flush(ctx context.Context) error {
 }
 
 func (w *Writer) set(ctx context.Context, entries []Entry) error {
-	if w.own == nil {
+	if w.producer == nil {
 		return w.store.Set(ctx, w.connector, entries...)
 	}
-	err := w.own.set(ctx, entries)
-	if errors.As(err, new(*lost)) {
+	err := w.producer.set(ctx, entries)
+	if errors.As(err, new(*lostError)) {
 		w.mu.Lock()
-		failed := slices.Clone(w.failed)
+		failed := slices.Clone(w.onFailure)
 		w.mu.Unlock()
 		for _, f := range failed {
 			f(err)
@@ -123,16 +123,16 @@ func (w *Writer) set(ctx context.Context, entries []Entry) error {
 func (w *Writer) OnFailure(failed func(error)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.failed = append(w.failed, failed)
+	w.onFailure = append(w.onFailure, failed)
 }
 
 // Close ends the goroutine and writes what is pending, for as long as ctx lasts.
 func (w *Writer) Close(ctx context.Context) error {
-	w.stop()
-	<-w.stopped
+	w.cancel()
+	<-w.done
 	err := w.Flush(ctx)
-	if w.own != nil {
-		w.own.close()
+	if w.producer != nil {
+		w.producer.close()
 	}
 	return err
 }

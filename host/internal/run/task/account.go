@@ -20,18 +20,18 @@ type Tolerance struct {
 // ErrorCounts counts records that could not be handled, retried ones included, and among them those that were skipped.
 type ErrorCounts struct {
 	All, Skipped atomic.Int64
-	last         atomic.Int64 // when the last one came, in milliseconds of Unix
+	lastMilli    atomic.Int64 // when the last one came, in milliseconds of Unix
 }
 
 // Add counts a fault.
 func (f *ErrorCounts) Add() {
 	f.All.Add(1)
-	f.last.Store(time.Now().UnixMilli())
+	f.lastMilli.Store(time.Now().UnixMilli())
 }
 
 // Last is when the last fault came; zero: none has.
 func (f *ErrorCounts) Last() time.Time {
-	if at := f.last.Load(); at > 0 {
+	if at := f.lastMilli.Load(); at > 0 {
 		return time.UnixMilli(at)
 	}
 	return time.Time{}

@@ -17,15 +17,15 @@ func worked(c *BusyClock) (seconds float64, calls int64) {
 	return s.Busy.Round(time.Millisecond).Seconds(), s.Calls
 }
 
-func TestClock(t *testing.T) {
+func TestBusyClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c BusyClock
-		says := func(want float64, calls int64, took time.Duration, when string) {
+		says := func(want float64, calls int64, total time.Duration, when string) {
 			t.Helper()
 			seconds, n := worked(&c)
 			assert.Equal(t, want, seconds, when)
 			assert.Equal(t, calls, n, when)
-			assert.Equal(t, took, c.Total(), when)
+			assert.Equal(t, total, c.Total(), when)
 		}
 		says(0, 0, 0, "before it began")
 		c.Start()
@@ -47,7 +47,7 @@ func TestClock(t *testing.T) {
 }
 
 // What waits is not at work: for a pause, or for several at a time, also where one lasts longer than the work.
-func TestClockOfWorkThatWaits(t *testing.T) {
+func TestBusyClockIgnoresWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c BusyClock
 		ctx, end := c.Track(context.Background())

@@ -14,11 +14,11 @@ import (
 type RowSubset struct {
 	// Of is how many rows were made of the record.
 	Total uint32
-	spans []partSpan
+	spans []rowSpan
 }
 
-// partSpan is places from the first to the last.
-type partSpan struct{ first, last uint32 }
+// rowSpan is places from the first to the last.
+type rowSpan struct{ first, last uint32 }
 
 // NewRowSubset are these places among so many rows; none of them, or all, are the record as a whole.
 func NewRowSubset(of uint32, places []uint32) RowSubset {
@@ -31,7 +31,7 @@ func NewRowSubset(of uint32, places []uint32) RowSubset {
 		if n := len(p.spans); n > 0 && p.spans[n-1].last+1 == at {
 			p.spans[n-1].last = at
 		} else {
-			p.spans = append(p.spans, partSpan{at, at})
+			p.spans = append(p.spans, rowSpan{at, at})
 		}
 	}
 	return p
@@ -45,7 +45,7 @@ func (p RowSubset) Contains(at uint32) bool {
 	if p.IsAll() {
 		return true
 	}
-	_, found := slices.BinarySearchFunc(p.spans, at, func(s partSpan, at uint32) int {
+	_, found := slices.BinarySearchFunc(p.spans, at, func(s rowSpan, at uint32) int {
 		switch {
 		case s.last < at:
 			return -1
@@ -80,7 +80,7 @@ func (p RowSubset) Intersect(other RowSubset) (both RowSubset, ok bool) {
 	}
 	both.Total = p.Total
 	for a, b := p.spans, other.spans; len(a) > 0 && len(b) > 0; {
-		if s := (partSpan{max(a[0].first, b[0].first), min(a[0].last, b[0].last)}); s.first <= s.last {
+		if s := (rowSpan{max(a[0].first, b[0].first), min(a[0].last, b[0].last)}); s.first <= s.last {
 			both.spans = append(both.spans, s)
 		}
 		if a[0].last < b[0].last {
@@ -129,7 +129,7 @@ func ParseRowSubset(text string) (p RowSubset, err error) {
 		if err1 != nil || err2 != nil || first < least || last < first || last > of {
 			return RowSubset{}, wrong
 		}
-		p.spans = append(p.spans, partSpan{uint32(first - 1), uint32(last - 1)})
+		p.spans = append(p.spans, rowSpan{uint32(first - 1), uint32(last - 1)})
 		least = last + 1
 	}
 	p.Total = uint32(of)

@@ -60,15 +60,15 @@ type Plugin[C any, O comparable] struct {
 	client   transport.Fetcher
 	log      *slog.Logger
 
-	judging sync.Mutex // held while a version is judged
-	openers sync.WaitGroup
+	evaluating sync.Mutex // held while a version is judged
+	openers    sync.WaitGroup
 
 	mu     sync.Mutex
 	opened O
-	// ahead is the newer version that is being opened, or was, and is not judged yet; nil: none.
-	ahead *ahead[C, O]
-	// judgeAfter is until when no other version is looked at.
-	judgeAfter time.Time
+	// pendingVersion is the newer version that is being opened, or was, and is not judged yet; nil: none.
+	pending *pendingVersion[C, O]
+	// evaluateAfter is until when no other version is looked at.
+	evaluateAfter time.Time
 	// reopened is when the plugin was opened again last, reopenings how often in succession.
 	reopened   time.Time
 	reopenings int
@@ -81,12 +81,12 @@ func NewPlugin[C any, O comparable](versions PluginVersions[C], client transport
 }
 
 const (
-	// judgeAgain is how long a version waits that could not be opened for reasons of the moment.
-	judgeAgain = 30 * time.Second
-	// inSuccession is the longest pause between two reopenings that count as in succession.
-	inSuccession = 10 * time.Second
-	// soonAgain is how often a call is made again that a page broke by breaking its instance.
-	soonAgain = 3
+	// evaluateRetry is how long a version waits that could not be opened for reasons of the moment.
+	evaluateRetry = 30 * time.Second
+	// reopenWindow is the longest pause between two reopenings that count as in succession.
+	reopenWindow = 10 * time.Second
+	// maxCallAttempts is how often a call is made again that a page broke by breaking its instance.
+	maxCallAttempts = 3
 )
 
 // Open has a version work out what it needs.
@@ -159,30 +159,30 @@ func (p *Plugin[C, O]) UpgradePending() bool {
 	return p.candidate() != nil || p.versions.Current() != p.VersionOf(p.Opened())
 }
 
-// ahead is a version that is opened while the one before works.
-type ahead[C any, O comparable] struct {
-	code  PluginVersion[C]
-	begun context.Context // whose end ends it
-	done  chan struct{}   // closed when the rest is there
-	o     O
-	err   error
+// pendingVersion is a version that is opened while the one before works.
+type pendingVersion[C any, O comparable] struct {
+	code PluginVersion[C]
+	ctx  context.Context // whose end ends it
+	done chan struct{}   // closed when the rest is there
+	o    O
+	err  error
 }
 
-// patience is how long a boundary waits for a newer version that is being opened: the work goes on with the old one
+// upgradeWait is how long a boundary waits for a newer version that is being opened: the work goes on with the old one
 // until another boundary where that takes longer, as it does while a service is asked for its documents.
-const patience = 5 * time.Millisecond
+const upgradeWait = 5 * time.Millisecond
 
-// watchEvery is how often [Plugin.WatchVersions] looks for a newer version.
-const watchEvery = time.Second
+// watchInterval is how often [Plugin.WatchVersions] looks for a newer version.
+const watchInterval = time.Second
 
 // Upgrade takes another version of the plugin at a boundary: a newer one if it fits, or the version that another task,
 // or another feed of this task, has taken already. It waits until that version is opened.
-func (p *Plugin[C, O]) Upgrade(ctx context.Context) (O, error) { return p.adopt(ctx, -1) }
+func (p *Plugin[C, O]) Upgrade(ctx context.Context) (O, error) { return p.upgrade(ctx, -1) }
 
 // UpgradeIfOpened is Adopt that leaves a newer version which is not opened yet for a later boundary: it is opened
 // meanwhile, by a goroutine that ends with ctx, and that Close waits for.
 func (p *Plugin[C, O]) UpgradeIfOpened(ctx context.Context) (O, error) {
-	return p.adopt(ctx, patience)
+	return p.upgrade(ctx, upgradeWait)
 }
 
 // WatchVersions opens newer versions while work goes on that has no boundary for long, until ctx ends. What cannot be
@@ -190,17 +190,17 @@ func (p *Plugin[C, O]) UpgradeIfOpened(ctx context.Context) (O, error) {
 func (p *Plugin[C, O]) WatchVersions(ctx context.Context) {
 	p.openers.Go(func() {
 		if err := guard.Do(p.log, "looking for newer versions of the plugin", func() error {
-			for pause.For(ctx, watchEvery) == nil {
+			for pause.For(ctx, watchInterval) == nil {
 				c := p.candidate()
 				if c == nil {
 					continue
 				}
-				a := p.openBeside(ctx, c)
-				if !a.await(ctx, -1) || a.err == nil || !p.judging.TryLock() {
+				a := p.openInBackground(ctx, c)
+				if !a.await(ctx, -1) || a.err == nil || !p.evaluating.TryLock() {
 					continue
 				}
-				err := p.judge(ctx, a)
-				p.judging.Unlock()
+				err := p.evaluate(ctx, a)
+				p.evaluating.Unlock()
 				if err != nil {
 					return nil // ctx has ended
 				}
@@ -215,32 +215,32 @@ func (p *Plugin[C, O]) WatchVersions(ctx context.Context) {
 // Close waits for what was begun in the background; the contexts of whoever began it are to have ended.
 func (p *Plugin[C, O]) Close() { p.openers.Wait() }
 
-func (p *Plugin[C, O]) adopt(ctx context.Context, atMost time.Duration) (o O, err error) {
+func (p *Plugin[C, O]) upgrade(ctx context.Context, limit time.Duration) (o O, err error) {
 	if c := p.candidate(); c != nil {
-		a := p.openBeside(ctx, c)
-		if a.await(ctx, atMost) && p.judging.TryLock() {
-			err = p.judge(ctx, a)
-			p.judging.Unlock()
+		a := p.openInBackground(ctx, c)
+		if a.await(ctx, limit) && p.evaluating.TryLock() {
+			err = p.evaluate(ctx, a)
+			p.evaluating.Unlock()
 		}
 		if err != nil {
 			return o, err
 		}
 	}
-	if err = p.follow(ctx); err != nil {
+	if err = p.switchToCurrent(ctx); err != nil {
 		return o, err
 	}
 	return p.Opened(), nil
 }
 
-// openBeside begins to open a candidate, unless that was begun before.
-func (p *Plugin[C, O]) openBeside(ctx context.Context, c PluginVersion[C]) *ahead[C, O] {
+// openInBackground begins to open a candidate, unless that was begun before.
+func (p *Plugin[C, O]) openInBackground(ctx context.Context, c PluginVersion[C]) *pendingVersion[C, O] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if a := p.ahead; a != nil && a.code == c {
+	if a := p.pending; a != nil && a.code == c {
 		return a
 	}
-	a := &ahead[C, O]{code: c, begun: ctx, done: make(chan struct{})}
-	p.ahead = a
+	a := &pendingVersion[C, O]{code: c, ctx: ctx, done: make(chan struct{})}
+	p.pending = a
 	p.openers.Go(func() {
 		defer close(a.done)
 		a.err = guard.Do(p.log, "opening a newer version of the plugin", func() (err error) {
@@ -256,38 +256,38 @@ func (p *Plugin[C, O]) openBeside(ctx context.Context, c PluginVersion[C]) *ahea
 
 // await reports whether the version is opened, or cannot be, within a time; negative: it waits for that, or for the end
 // of ctx.
-func (a *ahead[C, O]) await(ctx context.Context, atMost time.Duration) bool {
-	var late <-chan time.Time
-	if atMost >= 0 {
-		timer := time.NewTimer(atMost)
+func (a *pendingVersion[C, O]) await(ctx context.Context, limit time.Duration) bool {
+	var timeout <-chan time.Time
+	if limit >= 0 {
+		timer := time.NewTimer(limit)
 		defer timer.Stop()
-		late = timer.C
+		timeout = timer.C
 	}
 	select {
 	case <-a.done:
 		return true
-	case <-late:
+	case <-timeout:
 	case <-ctx.Done():
 	}
 	return false
 }
 
-// take hands over what was opened for a version before its turn, nil where nothing was. From then on only
+// takePending hands over what was opened for a version before its turn, nil where nothing was. From then on only
 // the caller has it.
-func (p *Plugin[C, O]) take(c PluginVersion[C]) *ahead[C, O] {
+func (p *Plugin[C, O]) takePending(c PluginVersion[C]) *pendingVersion[C, O] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	a := p.ahead
+	a := p.pending
 	if a == nil || a.code != c {
 		return nil
 	}
-	p.ahead = nil
+	p.pending = nil
 	return a
 }
 
 func (p *Plugin[C, O]) candidate() PluginVersion[C] {
 	p.mu.Lock()
-	early := time.Now().Before(p.judgeAfter)
+	early := time.Now().Before(p.evaluateAfter)
 	p.mu.Unlock()
 	if early {
 		return nil
@@ -295,13 +295,13 @@ func (p *Plugin[C, O]) candidate() PluginVersion[C] {
 	return p.versions.Candidate()
 }
 
-// judge promotes or rejects a candidate that was opened while another version runs. Only the context's end is an error.
-func (p *Plugin[C, O]) judge(ctx context.Context, a *ahead[C, O]) error {
+// evaluate promotes or rejects a candidate that was opened while another version runs. Only the context's end is an error.
+func (p *Plugin[C, O]) evaluate(ctx context.Context, a *pendingVersion[C, O]) error {
 	c := p.candidate()
 	if c != a.code {
 		return nil
 	}
-	if p.take(c) == nil {
+	if p.takePending(c) == nil {
 		return nil // somebody else has judged it
 	}
 	o, err := a.o, a.err
@@ -312,14 +312,14 @@ func (p *Plugin[C, O]) judge(ctx context.Context, a *ahead[C, O]) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case a.err != nil && a.begun.Err() != nil: // whoever began it has ended: the next boundary begins again
+	case a.err != nil && a.ctx.Err() != nil: // whoever began it has ended: the next boundary begins again
 	case err == nil:
 		p.versions.Promote(c)
 		p.Use(o)
 	case faulty && fault.Kind == wit.ErrorTransient:
 		p.log.Warn("a newer version of the plugin cannot be opened now", "version", c.Version(), "error", err)
 		p.mu.Lock()
-		p.judgeAfter = time.Now().Add(judgeAgain)
+		p.evaluateAfter = time.Now().Add(evaluateRetry)
 		p.mu.Unlock()
 	default:
 		p.versions.Reject(c, err.Error())
@@ -327,17 +327,17 @@ func (p *Plugin[C, O]) judge(ctx context.Context, a *ahead[C, O]) error {
 	return nil
 }
 
-// follow opens what the connector runs now, if that has not been done.
-func (p *Plugin[C, O]) follow(ctx context.Context) error {
+// switchToCurrent opens what the connector runs now, if that has not been done.
+func (p *Plugin[C, O]) switchToCurrent(ctx context.Context) error {
 	if p.versions.Current() == p.VersionOf(p.Opened()) {
 		return nil
 	}
-	p.judging.Lock()
-	defer p.judging.Unlock()
+	p.evaluating.Lock()
+	defer p.evaluating.Unlock()
 	if p.versions.Current() == p.VersionOf(p.Opened()) {
 		return nil
 	}
-	o, err := p.openCurrent(ctx, p.openedAhead)
+	o, err := p.openCurrent(ctx, p.openPending)
 	if err != nil {
 		return fmt.Errorf("open version %s of the plugin: %w", p.versions.Current().Version(), err)
 	}
@@ -345,9 +345,9 @@ func (p *Plugin[C, O]) follow(ctx context.Context) error {
 	return nil
 }
 
-// openedAhead is a version opened, which may have begun while it was a candidate.
-func (p *Plugin[C, O]) openedAhead(ctx context.Context, code PluginVersion[C]) (O, error) {
-	if a := p.take(code); a != nil && a.await(ctx, -1) && a.err == nil {
+// openPending is a version opened, which may have begun while it was a candidate.
+func (p *Plugin[C, O]) openPending(ctx context.Context, code PluginVersion[C]) (O, error) {
+	if a := p.takePending(code); a != nil && a.await(ctx, -1) && a.err == nil {
 		return a.o, nil
 	}
 	return p.Open(ctx, code)
@@ -357,7 +357,7 @@ func (p *Plugin[C, O]) openedAhead(ctx context.Context, code PluginVersion[C]) (
 // before, since each time the service is asked for documents. The task goes on with it unless it has left the version
 // meanwhile.
 func (p *Plugin[C, O]) Reopen(ctx context.Context, old O) (o O, err error) {
-	if err := p.pace(ctx); err != nil {
+	if err := p.pauseBeforeReopen(ctx); err != nil {
 		return o, err
 	}
 	if o, err = p.Open(ctx, p.VersionOf(old)); err != nil {
@@ -371,9 +371,9 @@ func (p *Plugin[C, O]) Reopen(ctx context.Context, old O) (o O, err error) {
 	return o, nil
 }
 
-func (p *Plugin[C, O]) pace(ctx context.Context) error {
+func (p *Plugin[C, O]) pauseBeforeReopen(ctx context.Context) error {
 	p.mu.Lock()
-	if time.Since(p.reopened) > inSuccession {
+	if time.Since(p.reopened) > reopenWindow {
 		p.reopenings = 0
 	}
 	p.reopened = time.Now()
@@ -394,7 +394,7 @@ func (p *Plugin[C, O]) ShouldRetry(err error) bool { return p.versions.ShouldRet
 
 // Do makes a call that belongs to no page; again where a page broke the instance before it could be made.
 func Do[C any](ctx context.Context, code PluginVersion[C], call func(C) error) (err error) {
-	for range soonAgain {
+	for range maxCallAttempts {
 		err = DoAcquired(ctx, code, code.Acquire, call)
 		if _, shared := errors.AsType[*plugin.Abandoned](err); !shared {
 			return err

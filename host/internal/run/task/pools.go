@@ -20,47 +20,51 @@ type SettingsFunc func(plugin.Info) []wit.Setting
 
 // VisibleSettings are the settings that a version is shown of all.
 func VisibleSettings[C any](of PluginVersion[C], all []wit.Setting) []wit.Setting {
-	if c, ok := of.(code[C]); ok && c.calls.VisibleSettings != nil {
-		return c.calls.VisibleSettings(c.pool.Module())
+	if c, ok := of.(poolVersion[C]); ok && c.funcs.VisibleSettings != nil {
+		return c.funcs.VisibleSettings(c.pool.Module())
 	}
 	return all
 }
 
 // NewPluginVersions is the versions of a connector's plugin.
 func NewPluginVersions[C any](b *plugin.Binding, calls InstanceFuncs[C]) PluginVersions[C] {
-	return versions[C]{b, &calls}
+	return poolVersions[C]{b, &calls}
 }
 
-type versions[C any] struct {
+type poolVersions[C any] struct {
 	*plugin.Binding
-	calls *InstanceFuncs[C]
+	funcs *InstanceFuncs[C]
 }
 
-func (v versions[C]) Current() PluginVersion[C] { return code[C]{v.Binding.Current(), v.calls} }
+func (v poolVersions[C]) Current() PluginVersion[C] {
+	return poolVersion[C]{v.Binding.Current(), v.funcs}
+}
 
-func (v versions[C]) Candidate() PluginVersion[C] {
+func (v poolVersions[C]) Candidate() PluginVersion[C] {
 	if p := v.Binding.Candidate(); p != nil {
-		return code[C]{p, v.calls}
+		return poolVersion[C]{p, v.funcs}
 	}
 	return nil
 }
 
-func (v versions[C]) Promote(c PluginVersion[C]) { v.Binding.Promote(c.(code[C]).pool) }
+func (v poolVersions[C]) Promote(c PluginVersion[C]) { v.Binding.Promote(c.(poolVersion[C]).pool) }
 
-func (v versions[C]) Reject(c PluginVersion[C], reason string) {
-	v.Binding.Reject(c.(code[C]).pool, reason)
+func (v poolVersions[C]) Reject(c PluginVersion[C], reason string) {
+	v.Binding.Reject(c.(poolVersion[C]).pool, reason)
 }
 
-type code[C any] struct {
+type poolVersion[C any] struct {
 	pool  *plugin.Pool
-	calls *InstanceFuncs[C]
+	funcs *InstanceFuncs[C]
 }
 
-func (c code[C]) Acquire(ctx context.Context) (C, error) { return c.calls.Acquire(ctx, c.pool, false) }
-
-func (c code[C]) AcquireFresh(ctx context.Context) (C, error) {
-	return c.calls.Acquire(ctx, c.pool, true)
+func (c poolVersion[C]) Acquire(ctx context.Context) (C, error) {
+	return c.funcs.Acquire(ctx, c.pool, false)
 }
 
-func (c code[C]) Release(call C)  { c.calls.Release(c.pool, call) }
-func (c code[C]) Version() string { return c.pool.Module().Version }
+func (c poolVersion[C]) AcquireFresh(ctx context.Context) (C, error) {
+	return c.funcs.Acquire(ctx, c.pool, true)
+}
+
+func (c poolVersion[C]) Release(call C)  { c.funcs.Release(c.pool, call) }
+func (c poolVersion[C]) Version() string { return c.pool.Module().Version }

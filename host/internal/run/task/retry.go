@@ -44,7 +44,7 @@ func (r RetryPolicy) Start() *Retrier {
 	if longest <= 0 {
 		longest = time.Minute
 	}
-	return &Retrier{of: r, began: time.Now(), backoff: pause.Backoff{First: firstDelay, Longest: longest + 1}}
+	return &Retrier{policy: r, start: time.Now(), backoff: pause.Backoff{First: firstDelay, Longest: longest + 1}}
 }
 
 // Transform sends rows through a chain: all of them again, while some fail that may do better, since transforms
@@ -69,11 +69,11 @@ func (r RetryPolicy) Transform(ctx context.Context, apply func(context.Context, 
 		if f, ok := errors.AsType[*wit.Error](failure); !ok || f.Kind != wit.ErrorTransient {
 			return faults, err
 		}
-		goesOn, stopped := tries.Wait(ctx)
+		allowed, stopped := tries.Wait(ctx)
 		if stopped != nil {
 			return nil, stopped
 		}
-		if !goesOn {
+		if !allowed {
 			return faults, err
 		}
 		again(failure)
@@ -84,24 +84,24 @@ func (r RetryPolicy) Transform(ctx context.Context, apply func(context.Context, 
 
 // Retrier is an operation that is tried again.
 type Retrier struct {
-	of      RetryPolicy
-	began   time.Time
+	policy  RetryPolicy
+	start   time.Time
 	backoff pause.Backoff
 }
 
 // Wait pauses before the next try, at the longest until the time is up. again: there is to be one. It ends early with
 // the context's cause.
 func (r *Retrier) Wait(ctx context.Context) (again bool, err error) {
-	since := time.Since(r.began)
-	if !r.of.Allows(since) {
+	since := time.Since(r.start)
+	if !r.policy.Allows(since) {
 		return false, nil
 	}
 	delay := r.backoff.Next()
 	if delay == r.backoff.Longest { // as Kafka Connect's: the pauses end at random ones
 		delay = rand.N(r.backoff.Longest - 1)
 	}
-	if r.of.Timeout >= 0 {
-		delay = min(delay, r.of.Timeout-since)
+	if r.policy.Timeout >= 0 {
+		delay = min(delay, r.policy.Timeout-since)
 	}
 	return true, pause.For(ctx, delay)
 }

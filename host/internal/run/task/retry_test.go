@@ -14,7 +14,7 @@ import (
 )
 
 // Pauses double from 300 ms up to the longest, beyond which they are drawn, and the last one ends with the time.
-func TestRetrying(t *testing.T) {
+func TestRetryPolicy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ends := func(r task.RetryPolicy, most int) (ends []time.Duration) {
 			began, retries := time.Now(), r.Start()

@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// skipsEvery is how often it is said that records are left out for one cause.
-const skipsEvery = 10 * time.Second
+// skipLogInterval is how often it is said that records are left out for one cause.
+const skipLogInterval = 10 * time.Second
 
 // maxCauses is how many causes are distinguished in that time: there may be one for each record.
 const maxCauses = 100
@@ -39,17 +39,17 @@ type skipCause struct {
 
 // Skip says that a record was left out: where it failed, why, and about it.
 func (s *SkipLog) Skip(log *slog.Logger, stage ErrorStage, err error, about []any, more func() []any) {
-	said := []any{"stage", stage, "error", err}
+	cause := []any{"stage", stage, "error", err}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		s.LogSkipped(log, s.Message, append(about, said...), more)
+		s.LogSkipped(log, s.Message, append(about, cause...), more)
 		return
 	}
 	name := string(stage) + ": " + causeOf(err.Error())
 	c := s.causes[name]
 	if c == nil && len(s.causes) >= maxCauses {
-		name, said = "", []any{"stage", "any", "error", "others"}
+		name, cause = "", []any{"stage", "any", "error", "others"}
 		c = s.causes[name]
 	}
 	if c != nil {
@@ -59,10 +59,10 @@ func (s *SkipLog) Skip(log *slog.Logger, stage ErrorStage, err error, about []an
 	if s.causes == nil {
 		s.causes = map[string]*skipCause{}
 	}
-	s.causes[name] = &skipCause{log: log, about: said}
-	s.LogSkipped(log, s.Message, append(about, said...), more)
+	s.causes[name] = &skipCause{log: log, about: cause}
+	s.LogSkipped(log, s.Message, append(about, cause...), more)
 	if s.timer == nil {
-		s.timer = time.AfterFunc(skipsEvery, s.tick)
+		s.timer = time.AfterFunc(skipLogInterval, s.tick)
 	}
 }
 
@@ -73,7 +73,7 @@ func (s *SkipLog) tick() {
 	defer s.mu.Unlock()
 	s.flush()
 	if s.timer = nil; len(s.causes) > 0 && !s.closed {
-		s.timer = time.AfterFunc(skipsEvery, s.tick)
+		s.timer = time.AfterFunc(skipLogInterval, s.tick)
 	}
 }
 

@@ -23,9 +23,9 @@ type Metrics struct {
 
 // BatchMetrics are pages of a source, or what a sink writes at a time.
 type BatchMetrics struct {
-	mu                 sync.Mutex
-	size, took, active Window
-	now                int64
+	mu                     sync.Mutex
+	size, duration, active Window
+	current                int64
 }
 
 // Record counts a batch of so many rows that began at a time.
@@ -33,7 +33,7 @@ func (b *BatchMetrics) Record(began time.Time, rows int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	b.took.AddSince(now, began)
+	b.duration.AddSince(now, began)
 	b.size.add(now, float64(rows))
 }
 
@@ -44,15 +44,15 @@ func (b *BatchMetrics) AddActive(rows int) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.now += int64(rows)
-	b.active.add(time.Now(), float64(b.now))
+	b.current += int64(rows)
+	b.active.add(time.Now(), float64(b.current))
 }
 
 // CommitMetrics are those of offsets, by what became of them.
 type CommitMetrics struct {
-	mu            sync.Mutex
-	took, records Window
-	outcomes      Outcomes
+	mu                sync.Mutex
+	duration, records Window
+	outcomes          Outcomes
 }
 
 // Record counts a commit that began at a time.
@@ -61,7 +61,7 @@ func (c *CommitMetrics) Record(began time.Time, err error) {
 	defer c.mu.Unlock()
 	now := time.Now()
 	if c.outcomes.Add(now, err == nil); err == nil {
-		c.took.AddSince(now, began)
+		c.duration.AddSince(now, began)
 	}
 }
 
@@ -97,9 +97,9 @@ func (t *Metrics) Snapshot(now time.Time) MetricsSnapshot {
 	defer b.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return MetricsSnapshot{BatchSize: b.size.Summary(now), BatchTime: b.took.Summary(now),
-		CommitTime: c.took.Summary(now),
-		ActiveRows: b.active.Summary(now), Active: b.now, Transactions: c.records.Summary(now),
+	return MetricsSnapshot{BatchSize: b.size.Summary(now), BatchTime: b.duration.Summary(now),
+		CommitTime: c.duration.Summary(now),
+		ActiveRows: b.active.Summary(now), Active: b.current, Transactions: c.records.Summary(now),
 		Commits: c.outcomes.Succeeded, FailedCommits: c.outcomes.Failed, RecentCommits: c.outcomes.Ratios(now),
 		Retries: t.Retries.Load(), Logged: t.Logged.Load(),
 		Errors: t.Errors.Load(), DeadLetters: t.DeadLetters.Load(), LostDeadLetters: t.LostDeadLetters.Load()}

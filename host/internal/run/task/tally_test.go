@@ -38,7 +38,7 @@ func TestWindow(t *testing.T) {
 			t.Errorf("after %v: expected %v, found %v", c.after, c.want, s)
 		}
 	}
-	if s := w.Summary(began.Add(time.Hour + 2*half)); !math.IsNaN(s.Avg) {
+	if s := w.Summary(began.Add(time.Hour + 2*halfWindow)); !math.IsNaN(s.Avg) {
 		t.Errorf("expected values that are forgotten, found %v", s)
 	}
 }
@@ -65,7 +65,7 @@ func TestOutcomes(t *testing.T) {
 	want(time.Hour, OutcomeRatios{})
 }
 
-func TestTally(t *testing.T) {
+func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var all Metrics
 		all.Batches.AddActive(5)
@@ -95,7 +95,7 @@ func TestTally(t *testing.T) {
 }
 
 // Parts say the same when they were written as text, and of two lists what is in both.
-func TestParts(t *testing.T) {
+func TestRowSubset(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 0))
 	for range 500 {
 		of := 2 + random.Uint32N(12)
@@ -144,7 +144,7 @@ func TestParts(t *testing.T) {
 }
 
 // One line for each cause and ten seconds, with a count, and nothing that is not counted.
-func TestSkips(t *testing.T) {
+func TestSkipLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out logtest.Journal
 		log, seen := out.Logger(slog.LevelInfo), 0
@@ -170,12 +170,12 @@ func TestSkips(t *testing.T) {
 			s.Skip(log, StageWrite, errors.New("no such product"), []any{"offset", i}, nil)
 		}
 		lines("offset=0 stage=encode", "offset=0 stage=write")
-		time.Sleep(skipsEvery)
+		time.Sleep(skipLogInterval)
 		lines("count=999 stage=encode", "count=999 stage=write")
 		s.Skip(log, StageEncode, errors.New(`expected a date, found "y"`), nil, nil)
-		time.Sleep(skipsEvery)
+		time.Sleep(skipLogInterval)
 		lines("count=1 stage=encode")
-		time.Sleep(3 * skipsEvery)
+		time.Sleep(3 * skipLogInterval)
 		for i := range 1000 { // of as many causes
 			s.Skip(log, StageEncode, errors.New(strings.Repeat("x", i+1)), []any{"offset", i}, nil)
 		}

@@ -12,15 +12,15 @@ type ObserveFunc func(task int, feed string, b *record.Batch)
 
 // Observer is where rows of a connector's tasks can be looked at. While nobody looks it costs one atomic load for each
 // batch. The zero value, and nil, are looked at by nobody. Safe for use by several goroutines.
-type Observer struct{ look atomic.Pointer[ObserveFunc] }
+type Observer struct{ observe atomic.Pointer[ObserveFunc] }
 
 // Set has rows looked at from now on; nil: no longer.
 func (t *Observer) Set(look ObserveFunc) {
 	if look == nil {
-		t.look.Store(nil)
+		t.observe.Store(nil)
 		return
 	}
-	t.look.Store(&look)
+	t.observe.Store(&look)
 }
 
 // Observe is called with a batch before transforms.
@@ -28,7 +28,7 @@ func (t *Observer) Observe(task int, feed string, b *record.Batch) {
 	if t == nil {
 		return
 	}
-	look := t.look.Load()
+	look := t.observe.Load()
 	if look == nil || len(b.Rows) == 0 {
 		return
 	}

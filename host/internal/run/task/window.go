@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// half is how long a half of a [Window] is, as a sample of Kafka's figures (metrics.sample.window.ms).
-const half = 30 * time.Second
+// halfWindow is how long a half of a [Window] is, as a sample of Kafka's figures (metrics.sample.window.ms).
+const halfWindow = 30 * time.Second
 
 // Window knows the average, the largest and the smallest of the values of the last half to whole minute, as Kafka's
 // own figures do (metrics.num.samples=2). The zero value is empty; it is for one goroutine at a time.
-type Window [2]sampled
+type Window [2]windowHalf
 
-// sampled are the values of half a minute.
-type sampled struct {
-	began         time.Time
+// windowHalf are the values of half a minute.
+type windowHalf struct {
+	start         time.Time
 	count         int64
 	sum, max, min float64
 }
@@ -24,9 +24,9 @@ type Summary struct{ Avg, Max, Min float64 }
 
 // add takes a value that was measured at a time.
 func (w *Window) add(now time.Time, value float64) {
-	if s := &w[0]; s.count == 0 || now.Sub(s.began) >= half {
+	if s := &w[0]; s.count == 0 || now.Sub(s.start) >= halfWindow {
 		w[1] = *s
-		w[0] = sampled{began: now, max: value, min: value}
+		w[0] = windowHalf{start: now, max: value, min: value}
 	}
 	s := &w[0]
 	s.count++
@@ -41,9 +41,9 @@ func (w *Window) AddSince(now, start time.Time) {
 
 // Summary is that of the values which are not too old at a time.
 func (w *Window) Summary(now time.Time) Summary {
-	var all sampled
+	var all windowHalf
 	for _, s := range w {
-		if s.count == 0 || now.Sub(s.began) >= 2*half {
+		if s.count == 0 || now.Sub(s.start) >= 2*halfWindow {
 			continue
 		}
 		if all.count == 0 {
@@ -71,8 +71,8 @@ type Outcomes struct {
 type OutcomeRatios struct{ Succeeded, Failed float64 }
 
 // Add counts one that came to its end at a time.
-func (o *Outcomes) Add(now time.Time, well bool) {
-	if well {
+func (o *Outcomes) Add(now time.Time, succeeded bool) {
+	if succeeded {
 		o.Succeeded++
 		o.recent.add(now, 1)
 	} else {
@@ -83,9 +83,9 @@ func (o *Outcomes) Add(now time.Time, well bool) {
 
 // Ratios are those of what is not too old at a time.
 func (o *Outcomes) Ratios(now time.Time) OutcomeRatios {
-	well := o.recent.Summary(now).Avg
-	if math.IsNaN(well) {
+	succeeded := o.recent.Summary(now).Avg
+	if math.IsNaN(succeeded) {
 		return OutcomeRatios{}
 	}
-	return OutcomeRatios{well, 1 - well}
+	return OutcomeRatios{succeeded, 1 - succeeded}
 }
