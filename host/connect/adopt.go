@@ -16,15 +16,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// StoredOffset is an offset that some connector has stored in the form of Kafka Connect, whatever its fields are
-// called.
+// StoredOffset is the offset of one source partition in Kafka Connect's format.
 type StoredOffset struct {
 	Partition, Offset []wit.OffsetEntry
 }
 
-// ReadTopicOffsets reads what a topic of offsets holds of a connector, in the order of the partitions' texts. Records
-// of other connectors are passed over, and those that are nobody's are logged; one of this connector that cannot be
-// read is an error, unless a newer one has overtaken it.
+// ReadTopicOffsets returns a connector's offsets in an offsets topic, sorted by partition. Records that are not offsets
+// are logged and skipped. An offset that cannot be read is an error, unless a newer record replaces it.
 func ReadTopicOffsets(ctx context.Context, brokers kafka.Config, topic, connector string,
 	log *slog.Logger) ([]StoredOffset,
 	error) {
@@ -47,7 +45,7 @@ func ReadTopicOffsets(ctx context.Context, brokers kafka.Config, topic, connecto
 		id := offset.Identity(partition)
 		if before, some := found[id]; some && before.record.Partition != r.Partition &&
 			r.Timestamp.Before(before.record.Timestamp) {
-			return nil // the same fields in another order, which lie in another partition of the topic
+			return nil // the same fields in another order are stored in another partition of the topic
 		}
 		e := newStoredEntry(partition, r.Value)
 		e.record = &kgo.Record{Partition: r.Partition, Timestamp: r.Timestamp}
@@ -63,8 +61,8 @@ func ReadTopicOffsets(ctx context.Context, brokers kafka.Config, topic, connecto
 	return sortedOffsets(found)
 }
 
-// ReadStandaloneOffsets is [ReadTopicOffsets] for the file of a standalone worker (offset.storage.file.filename). A
-// file does not say which of two entries is newer: two of this connector for the same partition are an error.
+// ReadStandaloneOffsets is [ReadTopicOffsets] for the file of a standalone worker (offset.storage.file.filename). Two
+// entries for one source partition are an error, because the file does not specify which is newer.
 func ReadStandaloneOffsets(path, connector string, log *slog.Logger) ([]StoredOffset, error) {
 	entries, err := offset.ReadStandalone(path)
 	if err != nil {
@@ -94,11 +92,10 @@ func ReadStandaloneOffsets(path, connector string, log *slog.Logger) ([]StoredOf
 	return sortedOffsets(found)
 }
 
-// storedEntry is what was read of a partition.
 type storedEntry struct {
-	StoredOffset             // without an offset where it was deleted
-	err          error       // why it cannot be used
-	record       *kgo.Record // where and when it was stored, in a topic
+	StoredOffset // Offset is nil if it was deleted
+	err          error
+	record       *kgo.Record // nil for an entry of a file
 }
 
 func newStoredEntry(partition []wit.OffsetEntry, value []byte) (e storedEntry) {
@@ -113,7 +110,6 @@ func newStoredEntry(partition []wit.OffsetEntry, value []byte) (e storedEntry) {
 	return e
 }
 
-// sortedOffsets are the entries with an offset, in the order of the partitions' texts.
 func sortedOffsets(found map[string]storedEntry) (all []StoredOffset, err error) {
 	for _, e := range found {
 		err = errors.Join(err, e.err)
@@ -127,12 +123,12 @@ func sortedOffsets(found map[string]storedEntry) (all []StoredOffset, err error)
 	return all, err
 }
 
-// String is the offset as Kafka Connect writes it.
+// String formats the offset as Kafka Connect writes it.
 func (s StoredOffset) String() string {
 	return fmt.Sprintf("%s → %s", offset.AppendJSON(nil, s.Partition), offset.AppendJSON(nil, s.Offset))
 }
 
-// URLFields are the names of the offset's fields that hold a URL, or its path.
+// URLFields returns the names of the offset's fields that contain a URL or a path.
 func (s StoredOffset) URLFields() (names []string) {
 	for _, f := range s.Offset {
 		if t := f.Value.String; t != nil && (strings.Contains(*t, "://") || strings.HasPrefix(*t, "/")) {
@@ -142,8 +138,8 @@ func (s StoredOffset) URLFields() (names []string) {
 	return names
 }
 
-// RESTBody is the offset as a body for REST: the value of one of its fields under another name, and the partition's
-// fields under those that names has for theirs.
+// RESTBody returns the offset as a body of the REST API, with the value of one field under a new name. names maps
+// partition fields to new names.
 func (s StoredOffset) RESTBody(field, name string, names map[string]string) (text []byte, err error) {
 	value, ok := wit.Lookup(s.Offset, field)
 	if !ok || value.String == nil {

@@ -15,7 +15,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// chainFactory makes the chains of transforms that a task needs, and closes them with it.
 type chainFactory struct {
 	run    *connectorRun
 	stages []transform.Stage
@@ -32,10 +31,10 @@ func newChainFactory(c *connectorRun) (*chainFactory, error) {
 	return &chainFactory{run: c, stages: stages}, nil
 }
 
-// withheldFunc is called with what a plugin's version may not see of the settings of a transform.
+// withheldFunc is called with the settings of a transform that are hidden from a version of its plugin.
 type withheldFunc func(plugin.Info, *config.PluginView, *config.Connector)
 
-// Stages are the transforms of a connector as a chain takes them; tell may be nil.
+// Stages returns the transforms of a connector. tell may be nil.
 func Stages(m *plugin.Manager, c *config.Connector, withheld withheldFunc) ([]transform.Stage, error) {
 	stageConfigs, problems := c.Stages()
 	if err := problems.Err(); err != nil {
@@ -62,7 +61,6 @@ func Stages(m *plugin.Manager, c *config.Connector, withheld withheldFunc) ([]tr
 	return stages, nil
 }
 
-// component is the declared name of a class and the settings that a version of its plugin may see.
 func component(m *plugin.Manager, c *config.Connector, withheld withheldFunc, class, version, prefix string,
 	kind wit.ComponentKind) (string, func(plugin.Info) []wit.Setting, error) {
 	_, component, err := check.Find(m, class, version, kind)
@@ -80,7 +78,6 @@ func component(m *plugin.Manager, c *config.Connector, withheld withheldFunc, cl
 	}, nil
 }
 
-// observer is where rows of the connector's tasks are looked at.
 func (c *connectorRun) observer() *core.Observer {
 	if c.options.Observer == nil {
 		return nil
@@ -88,7 +85,7 @@ func (c *connectorRun) observer() *core.Observer {
 	return c.options.Observer(c.config.Name)
 }
 
-// notes are what there is to say of versions that do not run, of the task's own plugin and of those of the transforms.
+// versionNotes explains why newer versions of the task's plugin or of its transforms are not in use.
 func (k *chainFactory) versionNotes(own *plugin.Binding) (notes []string) {
 	add := func(s plugin.Status) {
 		reasons := slices.Clone(s.Others)
@@ -118,8 +115,6 @@ func (k *chainFactory) versionNotes(own *plugin.Binding) (notes []string) {
 	return notes
 }
 
-// chainFunc makes chains for the feeds of a source, or for a sink's task, in their forms of one; nil where there are no
-// transforms.
 func chainFunc[C any](k *chainFactory, wrap func(namedChain) C) func(context.Context) (C, error) {
 	if len(k.stages) == 0 {
 		return nil
@@ -137,7 +132,6 @@ func chainFunc[C any](k *chainFactory, wrap func(namedChain) C) func(context.Con
 	}
 }
 
-// namedChain is a chain whose faults say which transform it was.
 type namedChain struct {
 	*transform.Chain
 	stages []transform.Stage

@@ -6,23 +6,22 @@ import (
 	"github.com/culvert-project/culvert/host/check"
 )
 
-// claimRegistry is what the connectors that run have. The zero value is ready; nil keeps no account.
+// claimRegistry records which running connector has which claim. The zero value is ready; nil records nothing.
 type claimRegistry struct {
 	mu       sync.Mutex
-	owners   map[string]string // of connectors, by claim
-	released chan struct{}     // closed when any are given back; nil: nobody waits for that
+	owners   map[string]string // by claim
+	released chan struct{}     // closed by release; nil while no connector waits
 }
 
-// claimedError is the error of a connector that claims what another one has still. Both were accepted, so that the other
-// one ends, or claims less from its next start on: it is waited for.
+// claimedError reports a claim of another connector that still runs. The caller waits until that connector ends or has
+// fewer claims.
 type claimedError struct {
 	error
-	released <-chan struct{} // closed when claims are given back
+	released <-chan struct{} // closed when claims are released
 }
 
 func (e *claimedError) Unwrap() error { return e.error }
 
-// acquire has a connector claim all of these, or none where another one has one.
 func (k *claimRegistry) acquire(name string, all []string) error {
 	if k == nil {
 		return nil
@@ -46,7 +45,6 @@ func (k *claimRegistry) acquire(name string, all []string) error {
 	return nil
 }
 
-// release gives back what a connector has.
 func (k *claimRegistry) release(name string) {
 	if k == nil {
 		return

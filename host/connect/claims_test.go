@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
-// What only one connector may have is refused to the second, offline and at its start, by both names and what it is. At
-// another origin, for another SAP client or another user it is something else.
+// A claim is rejected for a second connector, offline and at its start, with both names. Another origin, SAP client or
+// user is another claim.
 func TestClaims(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	first := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "spy.address=SAP.example",
@@ -76,9 +76,8 @@ func TestClaims(t *testing.T) {
 	}
 }
 
-// In a group a worker may be given tasks of two connectors with one claim, the first of which is deleted or gives it
-// up: the second's begin when the first has ended, and has ended what it had opened. The worker says until then that
-// it has the first.
+// In a group a worker may get tasks of two connectors with one claim, of which the first is deleted or gives it up. The
+// second starts after the first has ended and cleaned up, and the first is owned until then.
 func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 	silent, asked := silentService(t)
 	plans, retires, goOn := make(chan config.TaskPlan, 1), make(chan struct{}), make(chan struct{})
@@ -123,8 +122,8 @@ func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 	h.must(h.Remove("second"))
 }
 
-// A worker that had tasks of a connector until a moment ago ends what they have opened at the service where the
-// connector is deleted; one that is no member of its group any more does not, since others may have opened it again.
+// A worker whose assignment was revoked a moment ago cleans up a deleted connector. It does not if it has left its
+// group, because another worker may run it.
 func TestConnectorDeletedAfterRevocationIsCleanedUp(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	c := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "on.delete=terminate")
@@ -136,8 +135,7 @@ func TestConnectorDeletedAfterRevocationIsCleanedUp(t *testing.T) {
 	}
 }
 
-// A source may have 10,000 claims, which are held against those of another one in no time; what claims more, or wants
-// more tasks than there may be, does not start, and says so. 100,000 claims each had the worker stand still.
+// A source may have 10,000 claims. With more claims or tasks it fails to start with a message.
 func TestClaimsAreBounded(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	first := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "spy.address=sap.example",

@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Plugins lists what connectors can name, in Kafka Connect's order: sinks and sources, then, unless connectorsOnly,
-// transformations, predicates and converters.
+// Plugins lists the classes that connectors can name, in Kafka Connect's order: sinks, sources and, unless
+// connectorsOnly is set, transformations, predicates and converters.
 func (h *Herder) Plugins(connectorsOnly bool) []Plugin {
 	var list []Plugin
 	kinds := []wit.ComponentKind{wit.ComponentSink, wit.ComponentSource}

@@ -13,47 +13,43 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Conditions are states of a connector in one word, the most urgent ones first.
+// Conditions lists the one-word conditions of connectors and tasks, the most severe first.
 var Conditions = []string{"failed", "paused", "stopped", waitingForService, "maintenance", "throttled", "running", "idle"}
 
-// waitingForService is the condition of what goes on by itself when its service, or the way to it, is there again.
 const waitingForService = "waiting-for-service"
 
-// Summary is what is known of a connector: first of itself, then of its tasks.
+// Summary describes the condition of a connector and its tasks.
 type Summary struct {
 	Name, Type, Class string
-	// Config is the configuration that counts.
-	Config     *config.Connector
-	Components []ComponentStatus
+	Config            *config.Connector
+	Components        []ComponentStatus
 }
 
-// ComponentStatus is what is known of a connector itself, with Task -1, or of a task.
+// ComponentStatus is the condition of a connector (Task is -1) or of one of its tasks.
 type ComponentStatus struct {
 	Task     int
 	WorkerID string
-	// Local: this worker runs it, else it knows no more than the group's topics say.
+	// Local means that this worker runs it. If not, only the group's status topic was read.
 	Local bool
 	State State
-	// Condition is one of [Summaries], Since is when the part came to it; zero: nobody knows. Next is when it is to go
-	// on by itself, zero where no clock says that.
+	// Condition is one of [Conditions]. Since is when it began; zero means unknown. RestartsAt is when the component
+	// restarts by itself; zero means that it does not.
 	Condition         string
 	Since, RestartsAt time.Time
-	// Cause is a line of why, without secrets; Kind is that of the failure: a kind of [wit.HeaderError], or kafka, or
-	// "".
+	// Cause is one line without secrets. Kind is a kind of [wit.Error], "kafka", or "".
 	Cause, Kind string
-	// RowsPerSecond that were delivered in a second, as the mean of the last minute; Refused are those that were
-	// refused and tolerated since the task was made.
+	// RowsPerSecond is the mean of the last minute. Rejected counts rejected, tolerated rows since the task was
+	// created.
 	RowsPerSecond float64
 	Rejected      int64
 }
 
-// causeLine is the first line of a text, of 300 characters at most.
 func causeLine(text string) string {
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
-	return shown.Within(text, 270) // which adds how much is left out
+	return shown.Within(text, 270) // Within adds how much it cut off
 }
 
-// RemoteStatus is a task, or a connector, of which no more is known than its state.
+// RemoteStatus returns the status of a component of which only the state is known.
 func RemoteStatus(task int, state State, worker, trace string) ComponentStatus {
 	p := ComponentStatus{Task: task, WorkerID: worker, State: state, Condition: "running"}
 	switch {
@@ -62,12 +58,12 @@ func RemoteStatus(task int, state State, worker, trace string) ComponentStatus {
 	case state == Unassigned && task >= 0:
 		p.Cause = "no worker runs all of its tasks at the moment"
 	case task < 0:
-		p.Condition = "idle" // its tasks say more
+		p.Condition = "idle" // its tasks have the details
 	}
 	return p
 }
 
-// Summaries are those of all connectors, by name.
+// Summaries returns the conditions of all connectors, sorted by name.
 func (h *Herder) Summaries() (list []Summary) {
 	for _, k := range h.all() {
 		list = append(list, k.observe().summary())
@@ -108,7 +104,6 @@ func (v *view) summary() Summary {
 	return c
 }
 
-// setWorking tells what a task that runs does.
 func (p *ComponentStatus) setWorking(client *transport.Client, now *Progress) {
 	waits, unavailableSince, until := client.Waits(), client.AwaySince(), client.Window()
 	switch {
@@ -129,7 +124,6 @@ func (p *ComponentStatus) setWorking(client *transport.Client, now *Progress) {
 	}
 }
 
-// setFailed tells why the part has failed; next is when it goes on by itself.
 func (p *ComponentStatus) setFailed(fault error, next time.Time, redact func(string) string) {
 	p.Condition, p.State, p.RestartsAt, p.Cause = "failed", Failed, next, causeLine(redact(fault.Error()))
 	if !next.IsZero() {
@@ -146,7 +140,7 @@ func (p *ComponentStatus) setFailed(fault error, next time.Time, redact func(str
 	}
 }
 
-// Severity is the place of a word among [Summaries], after all of them for any other.
+// Severity returns the index of a condition in [Conditions]; unknown conditions come last.
 func Severity(word string) int {
 	if at := slices.Index(Conditions, word); at >= 0 {
 		return at

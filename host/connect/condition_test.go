@@ -21,7 +21,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A task that runs is told apart by what its client waits for, and by what has come.
+// The condition of a running task depends on its client and its last rows.
 func TestTaskConditions(t *testing.T) {
 	t.Parallel()
 	began := time.Now().Add(-time.Hour)

@@ -22,90 +22,76 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// connector is a connector with one configuration. newConnector looks up its class; start has it planned; its tasks
-// run; it is closed when the last of them has ended. That is one run; the state is that of its [controller]. Other
-// connectors are created for a single question, and never run.
+// connectorRun is one run of a connector with one configuration, from the start of its tasks until the last of them has
+// ended. The controller has the state. Detached runs are created for a single query and never run.
 type connectorRun struct {
 	controller     *controller
 	options        *Options
-	accepted       *config.Connector // as it was accepted, and as it is shown: it does not change
-	config         *config.Connector // as it was last resolved; written by its run alone, and not while its tasks run
-	unresolved     bool              // references could not be resolved at the last start
+	accepted       *config.Connector // unresolved; never changes
+	config         *config.Connector // last resolved; only the run writes it, and not while its tasks run
+	unresolved     bool              // the last start could not resolve the references
 	log            *slog.Logger
 	class          class
-	configErr      error // its configuration, which has problems
+	configErr      error // the configuration has problems
 	clients        runClients
-	set            taskSet         // under the controller's lock
-	warnedSettings map[string]bool // see warnWithheld; under the controller's lock
+	set            taskSet         // guarded by controller.mu
+	warnedSettings map[string]bool // logged by warnWithheld; guarded by controller.mu
 }
 
-// class is the result of looking up a connector's class: a component of a plugin, or an error.
 type class struct {
 	component    wit.Component
-	declarations *config.Declarations // of the component's settings
+	declarations *config.Declarations
 	plugin       plugin.Info
 	err          error
-	// planned binds the instance that has planned until a task has bound it, too: to make one takes as long as some
-	// requests.
-	planBinding atomic.Pointer[plugin.Binding]
+	planBinding  atomic.Pointer[plugin.Binding]
 }
 
-// runClients holds the clients of a run: its service, Kafka, the store of a source's offsets, and schema registries.
-// The start opens the service; the first task that needs the others opens them, see openForTasks. All are closed when
-// the last task has ended.
+// runClients holds the clients of a run. start opens the service, the first task opens the others (openForTasks), and
+// all are closed when the last task has ended.
 type runClients struct {
-	started    bool   // under the controller's lock: the run has begun, or its tasks were planned to be shown
-	lastLogged string // that was logged
-	service    *service.Service
-	client     *transport.Client
-	kafka      kafka.Config
-	openLock   guard.Turn    // held by openForTasks
-	opened     bool          // under that turn
-	admin      *kafka.Admin  // of a source: creates its topics
-	offsets    *offset.Store // of a source
-	// transactional is how many transactional producers each task of a source has.
+	started          bool // guarded by controller.mu: running, or its tasks were planned to be shown
+	lastLogged       string
+	service          *service.Service
+	client           *transport.Client
+	kafka            kafka.Config
+	openLock         guard.Turn    // held by openForTasks
+	opened           bool          // guarded by openLock
+	admin            *kafka.Admin  // of a source: creates its topics
+	offsets          *offset.Store // of a source
 	producersPerTask int
-	// registries are those that its converters ask. dry: they register nothing.
-	registries registries
-	dryRun     bool
+	registries       registries
+	dryRun           bool
 }
 
-// task is one of a connector's tasks.
 type task struct {
 	run      *connectorRun
 	number   int
 	settings []wit.Setting
-	// metrics counts the current work of the task. Only the goroutine that works uses it.
-	metrics *core.Metrics
+	metrics  *core.Metrics
 
-	// Under the controller's lock.
+	// The following fields are guarded by controller.mu.
 	taskStatus
-	// cancelWork cancels what the task does now, also a wait. It is nil before the task begins and when it has ended.
+	// cancelWork cancels the current attempt or wait. It is nil before the task starts and after it has ended.
 	cancelWork context.CancelCauseFunc
-	// leave ends the task. It is nil before the task begins and when it has ended. leaving: the task was revoked.
-	cancel  context.CancelFunc
-	revoked bool
-	idle    bool // it waits until a user restarts it
-	// began: the current attempt got as far as its work.
+	cancel     context.CancelFunc
+	revoked    bool
+	idle       bool // waits for a restart by a user
+	// started means that the current attempt has begun to work.
 	started bool
-	// requestSnapshot starts a snapshot of a feed of a source. It is nil before the task has run.
+	// requestSnapshot starts a snapshot of a feed of a source. It is nil while the task does not work.
 	requestSnapshot func(feed, ident string) error
 }
 
-// taskStatus is the observed state of a task.
 type taskStatus struct {
-	state State
-	err   error
-	// restartsAt is when a failed task restarts by itself. Zero means that it does not.
+	state      State
+	err        error
 	restartsAt time.Time
-	// fillProgress fills in how far the task is, plugins which versions of plugins it uses. Both are nil until it works for
-	// the first time, and are set together each time that it begins to. While it does nothing they report its last
-	// work. They are not called under the lock.
+	// fillProgress and fillPlugins describe the current or last attempt. Both are nil before the first attempt. They
+	// are not called under the lock.
 	fillProgress func(*Progress)
 	fillPlugins  func(*TaskStatus)
 }
 
-// now returns how far the task is.
 func (t *taskStatus) currentProgress() (p Progress) {
 	if t.fillProgress != nil {
 		t.fillProgress(&p)
@@ -113,7 +99,6 @@ func (t *taskStatus) currentProgress() (p Progress) {
 	return p
 }
 
-// newConnectorRun creates a connector of a controller, without tasks; the controller's lock may be held.
 func newConnectorRun(k *controller, o *Options, c *config.Connector) *connectorRun {
 	n := &connectorRun{controller: k, options: o, accepted: c, config: c, configErr: c.Problems.Err(), log: k.log,
 		clients: runClients{openLock: guard.NewTurn()}, set: taskSet{assignment: Assignment{Standalone: true}}}
@@ -124,18 +109,16 @@ func newConnectorRun(k *controller, o *Options, c *config.Connector) *connectorR
 	return n
 }
 
-// roles returns the settings of the connector by the roles that its class declares.
 func (c *connectorRun) roles() config.Roles { return config.NewRoles(c.class.declarations, c.config) }
 
-// configError returns why the connector cannot run with its configuration or without its plugin.
 func (c *connectorRun) configError() error { return cmp.Or(c.configErr, c.class.err) }
 
 func (c *connectorRun) isSink() bool {
 	return c.class.err == nil && c.class.component.Kind == wit.ComponentSink
 }
 
-// runUntilStopped starts the connector and its tasks and returns when all of them have ended. If the start fails it waits until
-// it can be retried: for a service that does not answer, or for a setting that a user has to correct.
+// runUntilStopped starts the connector and its tasks and returns when all of them have ended. If the start fails, it
+// waits until a retry can help.
 func (c *connectorRun) runUntilStopped(ctx context.Context, once bool) {
 	for {
 		stamp := watch.Stamp(c.storeFiles()...)
@@ -145,7 +128,7 @@ func (c *connectorRun) runUntilStopped(ctx context.Context, once bool) {
 			c.runTasks(ctx)
 			return
 		}
-		if ctx.Err() == nil { // else it was stopped meanwhile
+		if ctx.Err() == nil {
 			c.options.starts.connectors.add(false)
 		}
 		c.reportFailure(ctx, err)
@@ -155,10 +138,8 @@ func (c *connectorRun) runUntilStopped(ctx context.Context, once bool) {
 	}
 }
 
-// startRetryDelay is after how long a connector is started again that could not ask what its service is.
 const startRetryDelay = 30 * time.Second
 
-// formatRestart is a time at which a connector or task that has failed goes on by itself, as status has it.
 func formatRestart(at time.Time) string {
 	if at.IsZero() {
 		return ""
@@ -177,7 +158,6 @@ func (c *connectorRun) reportFailure(ctx context.Context, err error) {
 	c.controller.report(c, evFailed, err)
 }
 
-// start opens the destination, has the plugin plan, and makes the tasks.
 func (c *connectorRun) start(ctx context.Context) (close func(), err error) {
 	if err := c.configError(); err != nil {
 		return nil, err
@@ -227,7 +207,6 @@ func (c *connectorRun) start(ctx context.Context) (close func(), err error) {
 	}, nil
 }
 
-// openService opens the client of its service.
 func (c *connectorRun) openService(ctx context.Context) (err error) {
 	c.clients.service, err = service.New(c.class.component, c.config, c.options.Worker.Providers, c.options.Lockouts, c.log)
 	if err == nil {
@@ -237,7 +216,6 @@ func (c *connectorRun) openService(ctx context.Context) (err error) {
 	return err
 }
 
-// planShownTasks makes the tasks of a connector that does not run, to be shown. Nothing is asked of its service.
 func (c *connectorRun) planShownTasks(ctx context.Context) error {
 	p, err := c.plan(ctx, false)
 	if err != nil {
@@ -248,7 +226,7 @@ func (c *connectorRun) planShownTasks(ctx context.Context) error {
 	return nil
 }
 
-// configureKafka creates the connector's own configuration of clients. Its secrets are read again for each logon.
+// configureKafka sets the connector's own Kafka configuration. Secrets are resolved again for each authentication.
 func (c *connectorRun) configureKafka(ctx context.Context) (err error) {
 	settings := map[string]string{}
 	for _, e := range c.config.Entries {
@@ -256,14 +234,14 @@ func (c *connectorRun) configureKafka(ctx context.Context) (err error) {
 	}
 	c.clients.kafka, _, err = c.options.Kafka.Override(ctx, settings)
 	accepted := c.config
-	var last atomic.Pointer[config.Connector] // what providers gave is hidden as long as somebody has it
+	var last atomic.Pointer[config.Connector] // keeps the resolved secrets redacted while clients use them
 	c.clients.kafka.Follow(func(name string) (string, bool) {
 		if e, known := accepted.Entry(name); !known || !e.Value.Secret() {
 			return "", false
 		}
 		resolved, err := accepted.Resolve(c.options.Worker.Providers)
 		if err != nil {
-			return "", false // what it was is as good as any
+			return "", false // the previous value may still work
 		}
 		last.Store(resolved)
 		return resolved.Get(name)
@@ -275,8 +253,8 @@ func (t *task) name() string {
 	return fmt.Sprintf("connector %s, task %d", t.run.accepted.Name, t.number)
 }
 
-// ended notes what became of the task; level is that of the line about its fault. A cancellation that is not ctx's is a
-// fault as any other: with --once it would pass for done.
+// recordEnd records the result of an attempt. A cancellation that does not come from ctx is a failure: with --once it
+// would pass for success.
 func (t *task) recordEnd(ctx context.Context, err error, level slog.Level) {
 	k := t.run.controller
 	defer k.statusChanged()
@@ -297,13 +275,12 @@ func (t *task) recordEnd(ctx context.Context, err error, level slog.Level) {
 	}
 }
 
-// setState sets the state of the task; the controller's lock is held.
+// setState is called with controller.mu held.
 func (t *task) setState(state State) {
 	t.state = state
 	t.run.controller.status.clocks.setState(t.number, state)
 }
 
-// work makes the task's parts and runs it.
 func (t *task) work(ctx context.Context, once bool) error {
 	binding, err := t.run.bind()
 	if err != nil {
@@ -320,7 +297,6 @@ func (t *task) work(ctx context.Context, once bool) error {
 	return t.source(ctx, binding, once)
 }
 
-// setRunning notes that the task works, and how to ask about it.
 func (t *task) setRunning(progress func(*Progress), plugins func(*TaskStatus)) {
 	k := t.run.controller
 	defer k.statusChanged()
@@ -339,13 +315,11 @@ func (c *connectorRun) kind() string {
 	return c.class.component.Kind.String()
 }
 
-// works fills in which versions of plugins the task works with; version is that of its own.
 func (t *task) fillVersions(s *TaskStatus, version string, binding *plugin.Binding, transforms *chainFactory) {
 	s.Version, s.Plugin = cmp.Or(version, s.Version), pluginFile(binding.Current().Module())
 	s.Plugins = append(transforms.versionNotes(binding), t.run.clients.registries.unavailable()...)
 }
 
-// pluginFile is where a version of a plugin came from, and the hash by which it is accepted.
 func pluginFile(info plugin.Info) string {
 	if info.Path == "" {
 		return ""

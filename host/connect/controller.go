@@ -14,63 +14,55 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// controller brings a connector to its spec and keeps it there. Its goroutine, the loop, alone changes the state, by
-// the table of transitions; all others post events. While the loop runs, there is at most one run of the connector: its
-// tasks with one configuration, from their start until the last of them has ended. A new run begins only when the
-// previous one has ended, with its offsets stored.
+// controller reconciles a connector with its spec. Only its loop changes the state, by the table of transitions; other
+// goroutines enqueue events. At most one run is active; a new run starts after the previous one has ended and stored
+// its offsets.
 type controller struct {
 	name string
 	log  *slog.Logger
-	// predecessor is closed when a removed connector of the same name has ended; nil: there was none.
+	// predecessor is closed when a deleted connector of the same name has ended. Nil means that there was none.
 	predecessor <-chan struct{}
 	done        chan struct{} // the loop has ended
-	queued      guard.Bell    // there is something in posted
+	queued      guard.Bell    // the queue has events
 	endpoint    *notificationEndpoint
-	topics      sync.Map // names of topics that tasks have used, kept across runs, if the worker is alone
+	topics      sync.Map // topics that tasks have used, across runs; unused in a group
 
-	// mu guards the spec, the status with the states of tasks, and the queue of events.
 	mu     guard.Mutex
 	spec   spec
 	status status
 	queue  []event
-	// idleCh is closed when the loop has handled the queue. Nil means that nobody waits for that.
 	idleCh chan struct{}
 
-	// keyLocks holds the keys of the letters that a replay of the connector is sending.
 	keyLocks keyLocks
 
-	// Only the loop uses these: what the connector does now, nil while it does nothing; a timer that fires if that
-	// takes too long to stop; functions that are called when it has ended.
+	// The following fields belong to the loop: the current activity (nil if there is none), a timer that fires if it
+	// does not stop in time, and functions to call when it has ended.
 	activity  *activity
 	stopTimer *time.Timer
 	whenIdle  []func()
 }
 
-// spec is the desired state of a connector, as set by its user and by the group.
+// spec is the desired state of a connector, as set by users and by the group.
 type spec struct {
 	options    *Options          // for new runs
-	config     *config.Connector // the newest configuration that was accepted
+	config     *config.Connector // the last accepted configuration
 	target     TargetState
 	assignment Assignment
-	// pending holds shares that were assigned and not applied yet.
-	pending []Assignment
-	// once: the connector runs until its work is done. fed: sources ran before it then, and they create topics only for
-	// rows.
+	pending    []Assignment
+	// once ends the run when its work is done. sourcesRan means that sources ran before this sink in the same --once
+	// run.
 	once, sourcesRan bool
-	// pausedAtStart: the connector was paused by a call before the worker started, and has not run since.
-	pausedAtStart bool
-	revokedAt     time.Time // when the share was last revoked
-	// removing: the connector is being deleted, and keeps what it claims until it has retired. removed: the loop has
-	// recorded the deletion.
+	pausedAtStart    bool
+	revokedAt        time.Time // when the last assignment was revoked
+	// deleting is true from the request until the connector has ended; it keeps its claims until then. deleted is true
+	// once the loop has handled the request.
 	deleting, deleted bool
-	// lastAssignment is the share at the time of deletion, or what this worker ends because its owners are lost. orphaned,
-	// if not nil, reports whether this worker has to.
+	// lastAssignment is the assignment at the time of deletion. ownersLost, if not nil, reports whether this worker
+	// must clean up for lost workers.
 	lastAssignment Assignment
 	ownersLost     func(context.Context) bool
 }
 
-// setAssignment changes the share. member: the worker is a member of its group; if it is not, others have already opened
-// again what this worker would end.
 func (s *spec) setAssignment(assignment Assignment, isMember bool) {
 	if assignment.empty() && isMember && !s.assignment.empty() {
 		s.revokedAt = time.Now()
@@ -78,7 +70,7 @@ func (s *spec) setAssignment(assignment Assignment, isMember bool) {
 	s.assignment = assignment
 }
 
-// remove records that the connector is deleted. orphaned is nil if this worker does not end what lost workers opened.
+// markDeleted records the deletion. ownersLost is nil if this worker does not clean up for lost workers.
 func (s *spec) markDeleted(ownersLost func(context.Context) bool) {
 	s.deleted, s.lastAssignment, s.assignment = true, s.assignment, Assignment{}
 	switch {
@@ -89,40 +81,34 @@ func (s *spec) markDeleted(ownersLost func(context.Context) bool) {
 			return
 		}
 	}
-	s.lastAssignment.Tasks = []int{0} // keeps the claims of the connector until then
+	s.lastAssignment.Tasks = []int{0} // keeps the connector's claims until the cleanup
 }
 
-// status is the observed state of a connector. Only the loop changes state, entered, fault, current and before. The run
-// changes startsAt, a new configuration changes refused, and tasks change times when they report their states.
+// status is the observed state of a connector. Only the loop changes state, stateSince, err, currentRun and
+// previousRun. The run changes restartsAt, a new configuration changes rejected, and tasks change clocks.
 type status struct {
 	state      State
-	stateSince time.Time // when the state was entered
+	stateSince time.Time
 	err        error
-	// restartsAt is when a connector that could not be started is started again. Zero means that something else must
-	// happen first.
 	restartsAt time.Time
-	// rejected are the problems of a newer configuration that was rejected; the one in the spec stays in use.
-	rejected config.Problems
-	// currentRun is the run that there is, or the last one, or the one to come.
+	rejected   config.Problems
 	currentRun *connectorRun
-	// previousRun is the previous run. Its tasks are shown until the new ones are known, as in Kafka Connect.
+	// previousRun's tasks are shown until the new ones are known, as in Kafka Connect.
 	previousRun *connectorRun
-	clocks      stateClocks // of tasks
+	clocks      stateClocks // by task
 }
 
-// activity is a run of the connector, or, with job, an action that is done instead of a run.
 type activity struct {
 	cancel    context.CancelFunc
-	stopping  bool // it must end
+	stopping  bool // cancel was called
 	exclusive bool
 }
 
-// event is an event on its way to the loop.
 type event struct {
 	kind    eventKind
 	err     error
-	run     *connectorRun         // the run that reports it; nil: a request
-	apply   func(context.Context) // called before the event is handled, which may be empty
+	run     *connectorRun         // the run that reports it; nil for a request
+	apply   func(context.Context) // called before the event is handled
 	handled chan struct{}
 }
 
@@ -138,40 +124,34 @@ func newController(o *Options, c *config.Connector) *controller {
 	return k
 }
 
-// newRun creates a run of the newest configuration and makes it the current one, without starting it; k.mu is held.
 func (k *controller) newRun() {
 	k.status.currentRun = newConnectorRun(k, k.spec.options, k.spec.config)
 	k.status.currentRun.set.assignment = k.spec.assignment
 }
 
-// desired returns a copy of the spec.
 func (k *controller) desired() spec {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.spec
 }
 
-// currentRun is the run that there is, or the last one, or the one to come.
 func (k *controller) currentRun() *connectorRun {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.status.currentRun
 }
 
-// newDetachedRun creates a connector with the newest configuration, without tasks.
 func (k *controller) newDetachedRun() *connectorRun {
 	s := k.desired()
 	return newConnectorRun(k, s.options, s.config)
 }
 
-// update changes the spec and the status.
 func (k *controller) update(do func(*spec, *status)) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	do(&k.spec, &k.status)
 }
 
-// enqueue adds an event to the queue of the loop. It never waits.
 func (k *controller) enqueue(e event) {
 	k.mu.Lock()
 	k.queue = append(k.queue, e)
@@ -179,8 +159,8 @@ func (k *controller) enqueue(e event) {
 	k.queued.Ring()
 }
 
-// waitIdle waits until the loop has handled the queue, or has ended, and returns false if it does neither. It does not
-// wait for a loop that waits for a deleted connector of the same name.
+// waitIdle waits until the loop has handled the queue or has ended. It reports false if ctx ends first. It does not
+// wait for a loop that waits for its predecessor.
 func (k *controller) waitIdle(ctx context.Context) bool {
 	if k.predecessor != nil {
 		select {
@@ -211,7 +191,6 @@ func (k *controller) waitIdle(ctx context.Context) bool {
 	}
 }
 
-// report posts an event of a run, and returns when the loop has handled it.
 func (k *controller) report(run *connectorRun, kind eventKind, err error) {
 	handled := make(chan struct{})
 	k.enqueue(event{kind: kind, err: err, run: run, handled: handled})
@@ -221,51 +200,44 @@ func (k *controller) report(run *connectorRun, kind eventKind, err error) {
 	}
 }
 
-// setTarget sets the target state.
 func (k *controller) setTarget(target TargetState, kind eventKind) {
 	k.enqueue(event{kind: kind, apply: func(context.Context) {
 		k.update(func(s *spec, _ *status) { s.target = target })
 	}})
 }
 
-// replaceConfig has the connector go on with another configuration, and its tasks made again; options are those of new tasks.
 func (k *controller) replaceConfig(o *Options, c *config.Connector) {
 	k.update(func(s *spec, st *status) {
-		if !maps.Equal(s.config.Raw(), c.Raw()) { // else its references alone lead elsewhere
+		if !maps.Equal(s.config.Raw(), c.Raw()) { // else only the values of its references differ
 			s.setAssignment(o.initialAssignment(), true)
 		}
-		s.options, s.config, st.rejected = o, c, nil // it is shown from now on
+		s.options, s.config, st.rejected = o, c, nil
 	})
 	k.enqueue(event{kind: evRestart})
 }
 
-// updateInPlace replaces the configuration by another one that running tasks can apply.
 func (k *controller) updateInPlace(c *config.Connector) {
 	k.replaceEquivalent(c)
 	k.enqueue(event{apply: func(context.Context) {
 		k.mu.Lock()
 		current, state := k.status.currentRun, k.status.state
 		k.mu.Unlock()
-		if k.isActive() && state == Running { // else it is for those that are made next
+		if k.isActive() && state == Running { // else the next run gets the configuration
 			current.clients.service.Adopt(current.clients.client, c)
 		}
 	}})
 }
 
-// replaceEquivalent replaces the configuration by an equal one, which may come from another file.
 func (k *controller) replaceEquivalent(c *config.Connector) {
 	k.update(func(s *spec, st *status) { s.config, st.rejected = c, nil })
 }
 
-// rejectConfig records why a newer configuration is rejected. No problems mean that none is.
 func (k *controller) rejectConfig(problems config.Problems) {
 	k.update(func(_ *spec, st *status) { st.rejected = problems })
 }
 
-// works reports whether a run, or a job, is active and not ending. Only the loop calls it.
 func (k *controller) isActive() bool { return k.activity != nil && !k.activity.stopping }
 
-// restartTask has one task made again, or all where it has ended for good.
 func (k *controller) restartTask(number int) {
 	k.enqueue(event{apply: func(context.Context) {
 		if k.isActive() && k.currentRun().restartTask(number) {
@@ -275,24 +247,22 @@ func (k *controller) restartTask(number int) {
 	}})
 }
 
-// assign gives the worker another share of the connector. If the run can apply it, the tasks that are in both shares
-// run on.
+// assign changes the worker's assignment. Tasks in both assignments continue if the run can apply it.
 func (k *controller) assign(assignment Assignment) {
 	k.update(func(s *spec, _ *status) { s.pending = append(s.pending, assignment) })
 	k.enqueue(event{apply: func(context.Context) {
 		k.mu.Lock()
-		k.spec.setAssignment(assignment, assignment.TaskConfigs != nil) // only a member of the group knows them
+		k.spec.setAssignment(assignment, assignment.TaskConfigs != nil) // only a member of the group has task configs
 		k.spec.pending = k.spec.pending[1:]
 		current := k.status.currentRun
 		k.mu.Unlock()
-		defer k.statusChanged() // what the worker owns has changed
+		defer k.statusChanged()
 		if !current.assign(assignment) || !k.isActive() || k.activity.exclusive || assignment.empty() {
 			k.enqueue(event{kind: evReassigned})
 		}
 	}})
 }
 
-// markDeleting ends the connector for good. It keeps its claims until it has retired.
 func (k *controller) markDeleting() {
 	k.update(func(s *spec, _ *status) { s.deleting = true })
 	s := k.desired()
@@ -306,12 +276,12 @@ func (k *controller) markDeleting() {
 	}})
 }
 
-// run is the loop. It returns when ctx has ended, or the connector was deleted, and no part of it runs any more; with
-// once it returns when its tasks have ended.
+// run is the loop. It returns when ctx has ended or the connector was deleted, and nothing of it runs any more. With
+// once it returns when the tasks have ended.
 func (k *controller) run(ctx context.Context, once bool) {
 	defer close(k.done)
 	if k.predecessor != nil {
-		<-k.predecessor // it ends: it was removed, or ctx has ended for both
+		<-k.predecessor // it was deleted, or ctx has ended for both
 	}
 	k.update(func(s *spec, _ *status) { s.once = once })
 	k.stopTimer = time.NewTimer(0)
@@ -348,7 +318,7 @@ func (k *controller) run(ctx context.Context, once bool) {
 		k.retire(ctx)
 	}
 	s.options.claims.release(k.name)
-	for _, e := range k.dequeueAll() { // nobody waits for an answer for ever
+	for _, e := range k.dequeueAll() { // releases callers of report
 		if e.handled != nil {
 			close(e.handled)
 		}
@@ -363,10 +333,8 @@ func (k *controller) dequeueAll() []event {
 	return queue
 }
 
-// stopLimit is how long tasks may take to stop.
 func (k *controller) stopLimit() time.Duration { return k.desired().options.Worker.Duration(stopLimit) }
 
-// idleEvent returns the event that follows when no part of the connector runs.
 func (k *controller) idleEvent(ctx context.Context) eventKind {
 	switch s := k.desired(); {
 	case ctx.Err() != nil || s.deleted:
@@ -381,7 +349,6 @@ func (k *controller) idleEvent(ctx context.Context) eventKind {
 	return evRunnable
 }
 
-// handle does what the table of transitions specifies for an event.
 func (k *controller) handle(ctx context.Context, e event) {
 	if e.handled != nil {
 		defer close(e.handled)
@@ -417,7 +384,6 @@ func (k *controller) handle(ctx context.Context, e event) {
 	}
 }
 
-// applyTransition changes the state by an event, and returns the action that follows.
 func (k *controller) applyTransition(e event) action {
 	defer k.statusChanged()
 	k.mu.Lock()
@@ -459,7 +425,6 @@ func (k *controller) applyTransition(e event) action {
 	return t.action
 }
 
-// setIdleTasks sets the state of all shown tasks that do not run and have not failed; the controller's lock is held.
 func (s *status) setIdleTasks(state State) {
 	for _, t := range s.shownRun().set.tasks {
 		if t.cancel == nil && t.state != Failed {
@@ -468,16 +433,15 @@ func (s *status) setIdleTasks(state State) {
 	}
 }
 
-// begin begins a run, of the newest configuration.
 func (k *controller) startRun(ctx context.Context) {
 	k.mu.Lock()
 	run := k.status.currentRun
 	if run.clients.started || run.accepted != k.spec.config || run.set.assignment.version() != k.spec.assignment.version() {
-		k.newRun() // also for tasks that were planned once more before the worker has run any of them
+		k.newRun() // also if the tasks were planned again before the run started
 		run = k.status.currentRun
 	}
 	run.clients.started, k.spec.pausedAtStart = true, false
-	if k.status.state == Restarting { // its tasks are others; after a pause they are the same
+	if k.status.state == Restarting { // new tasks; after a pause they are the same
 		clear(k.status.clocks)
 	}
 	once := k.spec.once
@@ -486,7 +450,7 @@ func (k *controller) startRun(ctx context.Context) {
 	k.activity = &activity{cancel: end}
 	go func() {
 		defer func() {
-			if !k.desired().deleting { // else its retirement comes first
+			if !k.desired().deleting { // else they are released after the cleanup
 				run.options.claims.release(k.name)
 			}
 			k.enqueue(event{kind: evTasksEnded, run: run})
@@ -497,9 +461,8 @@ func (k *controller) startRun(ctx context.Context) {
 	}()
 }
 
-// layOut finds which tasks a connector would have that was paused before the worker began: they are shown as PAUSED, as
-// Kafka Connect does. One that was made in that state has none before it runs, there as here (KIP-980). It is called by
-// the loop, and asks the plugin in the place of a run.
+// planPausedTasks plans the tasks of a connector that was paused before the worker started, which are shown as PAUSED.
+// A connector that was created in that state has no tasks before it runs (KIP-980).
 func (k *controller) planPausedTasks(ctx context.Context) {
 	k.mu.Lock()
 	due := k.spec.pausedAtStart && k.status.state == Paused && k.spec.target == Paused && k.activity == nil && !k.spec.once
@@ -520,11 +483,10 @@ func (k *controller) planPausedTasks(ctx context.Context) {
 	})
 }
 
-// planTimeout bounds how long the plugin is asked for the tasks of a connector that is paused.
 const planTimeout = time.Minute
 
-// runExclusive runs do instead of a run, while the connector is stopped. A run that should begin waits until do has ended;
-// with yields it ends do. Only the loop calls it.
+// runExclusive calls do in place of a run. A start waits until do returns; with cancelable it cancels do. Only the loop
+// calls it.
 func (k *controller) runExclusive(ctx context.Context, timeout time.Duration, cancelable bool, do func(context.Context)) {
 	doing, end := context.WithTimeout(ctx, timeout)
 	k.activity = &activity{cancel: func() {}, exclusive: true}
@@ -540,7 +502,6 @@ func (k *controller) runExclusive(ctx context.Context, timeout time.Duration, ca
 	}()
 }
 
-// isStopped reports whether the connector is stopped and stays so, or would be if the worker had a share of it.
 func (k *controller) isStopped() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -548,14 +509,12 @@ func (k *controller) isStopped() bool {
 	return k.spec.target == Stopped && (s == Stopped || s == Unassigned && k.spec.assignment.empty())
 }
 
-// statusChanged tells the group that the status of the connector has changed. k.mu is not held.
 func (k *controller) statusChanged() {
 	if g := k.desired().options.Group; g != nil {
 		g.StatusChanged(k.name)
 	}
 }
 
-// failure is the fault of a connector or of one of its tasks.
 type failure struct {
 	Connector string
 	// Task is -1 for the connector itself.
@@ -563,7 +522,6 @@ type failure struct {
 	Cause error
 }
 
-// Error is one line.
 func (f *failure) Error() string {
 	text, _, _ := strings.Cut(f.Cause.Error(), "\n")
 	if f.Task < 0 {
@@ -574,5 +532,5 @@ func (f *failure) Error() string {
 
 func (f *failure) Unwrap() error { return f.Cause }
 
-// ErrUnknownConnector is the error of what is asked of a connector that is not there.
+// ErrUnknownConnector means that the connector does not exist.
 var ErrUnknownConnector = errors.New("there is no such connector")

@@ -22,15 +22,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Settings of dead letters (KIP-298).
+// Settings of dead letter queues (KIP-298).
 const (
 	deadLetterTopic       = "errors.deadletterqueue.topic.name"
 	deadLetterReplication = "errors.deadletterqueue.topic.replication.factor"
 	deadLetterContext     = "errors.deadletterqueue.context.headers.enable"
 )
 
-// ensureDeadLetterTopic is the topic of dead letters, which is made, of one partition as Kafka Connect does; "": the connector has
-// no such topic, or tolerates nothing, and then a record that cannot be handled fails its task.
+// ensureDeadLetterTopic creates the dead letter topic with one partition, as Kafka Connect does. It returns "" if the
+// connector has none or does not tolerate errors.
 func (t *task) ensureDeadLetterTopic(ctx context.Context) (topic string, err error) {
 	c := t.run
 	topic = setting.Trim(c.config.Text(deadLetterTopic))
@@ -55,7 +55,7 @@ func (t *task) ensureDeadLetterTopic(ctx context.Context) (topic string, err err
 	}
 	defer admin.Close()
 	if embedded, err := admin.Embedded(ctx); err == nil && embedded {
-		replication = 1 // it is alone
+		replication = 1 // a single broker
 	}
 	created, err := admin.EnsureTopics(ctx, kafka.Topic{Name: topic, Partitions: 1, Replication: int16(replication)})
 	if err != nil {
@@ -68,7 +68,6 @@ func (t *task) ensureDeadLetterTopic(ctx context.Context) (topic string, err err
 	return topic, k.LearnTopic(ctx, admin, topic)
 }
 
-// openSourceDeadLetters are the dead letters of a source: rows as documents of the service, or as JSON with their schema.
 func (t *task) openSourceDeadLetters(ctx context.Context, binding *plugin.Binding) (*source.DeadLetters, error) {
 	c := t.run
 	topic, err := t.ensureDeadLetterTopic(ctx)
@@ -78,7 +77,6 @@ func (t *task) openSourceDeadLetters(ctx context.Context, binding *plugin.Bindin
 	return t.newSourceDeadLetters(topic, c.boolean(deadLetterContext), binding), nil
 }
 
-// newSourceDeadLetters are those that go to a topic, with what there is to say of them, or without.
 func (t *task) newSourceDeadLetters(topic string, context bool, binding *plugin.Binding) *source.DeadLetters {
 	c := t.run
 	return &source.DeadLetters{
@@ -106,8 +104,7 @@ func (t *task) newSourceDeadLetters(topic string, context bool, binding *plugin.
 	}
 }
 
-// deadLetterProducer sends the records of a sink's task that cannot be written to the topic of dead letters, as they were
-// read.
+// deadLetterProducer sends records that a sink task could not write to the dead letter topic, as they were read.
 type deadLetterProducer struct {
 	task     *task
 	binding  *plugin.Binding
@@ -116,7 +113,6 @@ type deadLetterProducer struct {
 	producer *kafka.Producer
 }
 
-// openDeadLetters makes the topic and the producer; nil: there are no dead letters.
 func (t *task) openDeadLetters(ctx context.Context, binding *plugin.Binding) (*deadLetterProducer, error) {
 	c := t.run
 	topic, err := t.ensureDeadLetterTopic(ctx)
@@ -126,7 +122,6 @@ func (t *task) openDeadLetters(ctx context.Context, binding *plugin.Binding) (*d
 	return t.newDeadLetterProducer(topic, c.boolean(deadLetterContext), binding)
 }
 
-// newDeadLetterProducer makes the producer of dead letters that go to a topic.
 func (t *task) newDeadLetterProducer(topic string, context bool, binding *plugin.Binding) (*deadLetterProducer, error) {
 	c := t.run
 	producer, err := kafka.NewProducer(c.clients.kafka, fmt.Sprintf("connector-dlq-producer-%s-%d", c.config.Name,
@@ -141,7 +136,7 @@ func (d *deadLetterProducer) close() {
 	if d == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second) // what is not stored is not settled either
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second) // unstored records are not settled either
 	defer cancel()
 	if err := d.producer.Close(ctx); err != nil {
 		d.task.run.log.Debug("dead letters that nobody waits for are given up", "task", d.task.number, "error",
@@ -180,7 +175,7 @@ func (d *deadLetterProducer) Send(ctx context.Context, deadLetters []sink.Failed
 	}
 }
 
-// kafkaStages are the names of org.apache.kafka.connect.runtime.errors.Stage.
+// kafkaStages maps stages to names of org.apache.kafka.connect.runtime.errors.Stage.
 var kafkaStages = map[core.ErrorStage]string{
 	core.StageDecode: "TASK_POLL", core.StageReplay: "TASK_POLL",
 	core.StageKeyConverter: "KEY_CONVERTER", core.StageValueConverter: "VALUE_CONVERTER",
@@ -188,18 +183,16 @@ var kafkaStages = map[core.ErrorStage]string{
 	core.StageEncode: "TASK_PUT", core.StageWrite: "TASK_PUT",
 }
 
-// failureContext is what there is to say of a dead letter: where it came from, and what failed there.
 type failureContext struct {
 	core.Failure
 	topic     string
-	partition int32 // -1: it comes from no topic
+	partition int32 // -1 means that it comes from no topic
 	offset    int64
-	request   string // that a row came with, "" for a record
-	timestamp int64  // in milliseconds since 1970, -1: none
+	request   string // that returned the row; "" for a record
+	timestamp int64  // Unix milliseconds; -1 means unknown
 }
 
-// deadLetterHeaders are the ten of Kafka Connect (DeadLetterQueueReporter), and what the service and the plugin have to
-// say.
+// deadLetterHeaders returns the ten headers of Kafka Connect's DeadLetterQueueReporter and Culvert's own.
 func (t *task) deadLetterHeaders(l failureContext, binding *plugin.Binding) []kgo.RecordHeader {
 	c := t.run
 	redact := c.options.Worker.Redact
@@ -214,7 +207,7 @@ func (t *task) deadLetterHeaders(l failureContext, binding *plugin.Binding) []kg
 	text := l.Err.Error()
 	trace := redact(class + ": " + text)
 	message, ok := strings.CutPrefix(trace, class+": ")
-	if !ok { // the class is a text of a plugin's, too
+	if !ok { // redaction changed the class, which a plugin may set
 		class, message = redact(class), redact(text)
 	}
 	add(kip298+"topic", l.topic)
@@ -259,7 +252,6 @@ func (t *task) deadLetterHeaders(l failureContext, binding *plugin.Binding) []kg
 	return list
 }
 
-// failedComponent finds the component in which a record failed.
 func (t *task) failedComponent(l failureContext, binding *plugin.Binding) (setting, class string, info plugin.Info) {
 	c := t.run
 	info = binding.Current().Module()
@@ -284,11 +276,10 @@ func (t *task) failedComponent(l failureContext, binding *plugin.Binding) (setti
 	return "connector.class", c.class.component.Name, info
 }
 
-// converterClass is the whole class of a converter, the connector's or else the worker's, also where an alias names it.
 func (c *connectorRun) converterClass(setting string) string {
 	class, _ := c.config.Converter(setting, c.options.Worker)
 	declared, err := check.ConverterOf(setting, class)
-	if err != nil { // cannot be: a converter was made of it
+	if err != nil { // does not happen: the converter was created with it
 		return class
 	}
 	return declared.Class

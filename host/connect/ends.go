@@ -21,8 +21,8 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-// ends tells how far a sink is: when it has committed everything up to the ends that its topics had when it began, and
-// how many records lie before it. It asks the cluster that the connector's consumers read, as they log on.
+// lagTracker compares the committed offsets of a sink's group with the end offsets of its topics. It uses the cluster
+// and credentials of the connector's consumers.
 type lagTracker struct {
 	run         *connectorRun
 	task        int
@@ -52,7 +52,6 @@ func newLagTracker(c *connectorRun, task int) (*lagTracker, error) {
 		offsetReset: c.clients.kafka.Consumer.Reset}, nil
 }
 
-// group is the consumer group of a sink.
 func (c *connectorRun) group() string {
 	if g := c.clients.kafka.Consumer.Group; g != "" {
 		return g
@@ -65,17 +64,16 @@ func (e *lagTracker) close() {
 	e.admin.Close()
 }
 
-// setTopics says which topics it is about.
 func (e *lagTracker) setTopics(topics []string, regex string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.topics, e.regex = topics, regex
 }
 
-// snapshotEnds notes where the topics end now. Where the group has no place yet and reads from the end, these ends become its
-// place: what comes after them is read by this run or by the next, and by none is it passed over.
+// snapshotEnds stores the current end offsets. If the group has no offsets and reads from the end, it commits them, so
+// that no record between two --once runs is skipped.
 func (e *lagTracker) snapshotEnds(ctx context.Context) error {
-	e.run.set.endsLock.Lock() // the first of the tasks commits for all of them, before any has joined
+	e.run.set.endsLock.Lock() // the first task commits for all before any has joined
 	defer e.run.set.endsLock.Unlock()
 	ends, missing, err := e.currentEnds(ctx)
 	if err != nil {
@@ -83,7 +81,7 @@ func (e *lagTracker) snapshotEnds(ctx context.Context) error {
 	}
 	for _, topic := range missing {
 		if e.task > 0 {
-			break // the first one has said so
+			break // the first task has logged it
 		}
 		e.log.Warn("there is no such topic: nothing is read of it", "topic", topic, "group", e.group)
 	}
@@ -104,8 +102,6 @@ func (e *lagTracker) snapshotEnds(ctx context.Context) error {
 	return nil
 }
 
-// logNothingToRead says that a start finds nothing to write, as where all records of a topic were written before: of the tasks
-// the first one says so.
 func (e *lagTracker) logNothingToRead(ctx context.Context, at map[string]kafka.Positions) error {
 	if e.task > 0 || len(at) == 0 {
 		return nil
@@ -119,8 +115,8 @@ func (e *lagTracker) logNothingToRead(ctx context.Context, at map[string]kafka.P
 	return err
 }
 
-// checkTopicsExist is the fault of topics that are named and do not exist: a misspelt one would be read of every night, with
-// nothing to show for it. It is asked for after the others, which are read all the same.
+// checkTopicsExist returns an error for missing topics: a misspelt name would go unnoticed in every run. It is called
+// after the existing topics were read.
 func (e *lagTracker) checkTopicsExist(ctx context.Context) error {
 	_, missing, err := e.currentEnds(ctx)
 	if err != nil || len(missing) == 0 {
@@ -132,13 +128,12 @@ func (e *lagTracker) checkTopicsExist(ctx context.Context) error {
 		strings.Join(missing, ", "))
 }
 
-// reached asks the broker whether the group has committed what the topics held when the run began.
 func (e *lagTracker) caughtUp(ctx context.Context) (bool, error) {
 	return e.committedUpTo(ctx, e.startEnds)
 }
 
-// committedUpTo asks the broker whether the group has committed all up to these ends. What lies between the committed offset and
-// the end may be no records at all: marks of transactions.
+// committedUpTo reports whether no record remains between the committed offsets and ends. Transaction markers are not
+// records.
 func (e *lagTracker) committedUpTo(ctx context.Context, at map[string]kafka.Positions) (bool, error) {
 	from, _, err := e.positions(ctx, at)
 	if err != nil {
@@ -153,9 +148,9 @@ func (e *lagTracker) committedUpTo(ctx context.Context, at map[string]kafka.Posi
 	return true, nil
 }
 
-// positions is where the group reads on, at most at the ends; open are those partitions of it where nothing is
-// committed, so that auto.offset.reset decides. One whose offset is not in the log (its records have expired, or the
-// topic was deleted and made again) is not open: its consumer says so, see kafka.Consumer.
+// positions returns where the group continues, at most at ends. open are partitions without a committed offset, for
+// which auto.offset.reset decides. A committed offset outside the log is not open: its consumer reports it
+// (kafka.Consumer).
 func (e *lagTracker) positions(ctx context.Context, ends map[string]kafka.Positions) (from, open map[string]kafka.Positions,
 	err error) {
 	committed, err := e.committed(ctx)
@@ -178,7 +173,7 @@ func (e *lagTracker) positions(ctx context.Context, ends map[string]kafka.Positi
 			switch {
 			case known && next <= logs[topic][partition]:
 				next = max(next, starts[partition])
-			case e.offsetReset == "latest": // also of a partition that may have been added: nothing tells it from a quiet one
+			case e.offsetReset == "latest": // also for a partition that may be new
 				next = end
 			default:
 				next = starts[partition]
@@ -194,7 +189,7 @@ func (e *lagTracker) positions(ctx context.Context, ends map[string]kafka.Positi
 	return from, open, nil
 }
 
-// committed is where the group stands; a group that nobody has joined yet stands nowhere.
+// committed returns nil for a group that does not exist yet.
 func (e *lagTracker) committed(ctx context.Context) (map[string]kafka.Positions, error) {
 	committed, err := e.admin.Committed(ctx, e.group)
 	if errors.Is(err, kerr.GroupIDNotFound) {
@@ -203,8 +198,6 @@ func (e *lagTracker) committed(ctx context.Context) (map[string]kafka.Positions,
 	return committed, err
 }
 
-// currentEnds is where the topics end now. A topic that does not exist has nothing, and is missing where it was asked for by
-// its name.
 func (e *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Positions, missing []string, err error) {
 	e.mu.Lock()
 	topics, regex := slices.Clone(e.topics), e.regex
@@ -244,19 +237,18 @@ func (e *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Pos
 	return ends, missing, nil
 }
 
-// lagInterval is how often the lag is looked at.
 const lagInterval = time.Second
 
-// lag is how many records lie between what is committed and the ends of the topics: for the whole group, and in the
-// task's own partitions, -1 before that is known.
+// lag counts records after the committed offsets: of the group, and of the task's own partitions (-1 before it is
+// known).
 type lag struct{ group, own atomic.Int64 }
 
-// track keeps the backlog of a task, which has some partitions, until ctx ends. Where it is known first and the task
-// is idle, it says that there is nothing to write, if that is so.
+// track updates the lag until ctx ends. If the task is idle when the lag is first known, it logs that there is nothing
+// to read.
 func (e *lagTracker) track(ctx context.Context, b *lag, has func(topic string, partition int32) bool,
 	idle func() bool) {
 	var brokers away.Partner
-	known := false // the lag was measured once
+	known := false
 	for pause.For(ctx, lagInterval) == nil {
 		began := time.Now()
 		group, own, err := e.measure(ctx, has)
@@ -266,7 +258,7 @@ func (e *lagTracker) track(ctx context.Context, b *lag, has func(topic string, p
 			b.own.Store(own)
 			if !known && idle() {
 				if at, _, err := e.currentEnds(ctx); err == nil {
-					_ = e.logNothingToRead(ctx, at) // it is only said
+					_ = e.logNothingToRead(ctx, at) // it only logs
 				}
 			}
 			known = true

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
-// A task of a sink has left what is before it in its own partitions, whichever of the tasks it is.
+// The lag of a task counts its own partitions only.
 func TestLagOfATask(t *testing.T) {
 	t.Parallel()
 	ctx := kafkatest.Context(t)

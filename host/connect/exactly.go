@@ -17,18 +17,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxProducersPerTask is how many transactional producers a task has: as many feeds as read a page at the same time.
 const maxProducersPerTask = 4
 
-// isExactlyOnce tells whether a connector writes its records and offsets in transactions.
 func (c *connectorRun) isExactlyOnce() bool { return !c.isSink() && c.options.Worker.ExactlyOnce() }
 
-// requiresExactlyOnce tells whether it must.
 func (c *connectorRun) requiresExactlyOnce() bool {
 	return strings.EqualFold(c.config.Text("exactly.once.support"), "required")
 }
 
-// checkExactlyOnce is the preflight of a connector that must have exactly-once.
 func (c *connectorRun) checkExactlyOnce(s wit.Support) error {
 	if c.requiresExactlyOnce() && s.Unsupported != nil {
 		return &wit.Error{Kind: wit.ErrorConfig, Message: "exactly.once.support=required: " + *s.Unsupported}
@@ -36,19 +32,18 @@ func (c *connectorRun) checkExactlyOnce(s wit.Support) error {
 	return nil
 }
 
-// producerConfig is the configuration of the connector's producers, which also tells where its records go.
+// producerConfig returns the configuration of the connector's producers and the key under which they are shared.
 func (c *connectorRun) producerConfig() (k kafka.Config, key string) {
 	k, key = c.clientConfig("producer.override.")
-	if !c.options.Worker.Boolean("topic.creation.enable") { // then it is the broker that makes topics, if it does
+	if !c.options.Worker.Boolean("topic.creation.enable") { // the broker may create topics
 		k.Extra = append(slices.Clone(k.Extra), kgo.AllowAutoTopicCreation())
 	}
 	return k, key
 }
 
-// producersFor is how many transactional producers each task of the connector has, by what the tasks claim: 0, 1 for
-// its offsets alone, or as many as write records. In a group a worker that was paused could write offsets of a
-// task that is another worker's by now, and compaction would keep these. That only repeats rows, unless the service
-// forgets what is acknowledged, as of what a connector claims.
+// producersFor returns the number of transactional producers of each task: 0, 1 for offsets only, or one for each
+// concurrent feed. Offsets need one if the tasks have claims in a group: a paused worker could overwrite the offsets of
+// the task's new owner, and the service has forgotten the acknowledged rows.
 func (c *connectorRun) producersFor(claims []string) int {
 	switch {
 	case c.isExactlyOnce():
@@ -59,8 +54,8 @@ func (c *connectorRun) producersFor(claims []string) int {
 	return 0
 }
 
-// transactionalClaims are the transactional ids of the connector, as claims: by their names those of two connectors may be the
-// same, which would fence each other without end.
+// transactionalClaims returns the transactional IDs as claims, because two connectors with the same IDs would fence
+// each other forever.
 func (c *connectorRun) transactionalClaims(plan wit.PlanResult) (claims []string) {
 	n := c.producersFor(plan.Claims)
 	if n == 0 {
@@ -72,7 +67,6 @@ func (c *connectorRun) transactionalClaims(plan wit.PlanResult) (claims []string
 	return claims
 }
 
-// fence keeps earlier tasks of the connector from committing anything, wherever they run.
 func (c *connectorRun) fence(ctx context.Context, tasks int) error {
 	counts := config.FencingCounts{Tasks: tasks, Producers: c.clients.producersPerTask}
 	if c.options.Group != nil {
@@ -85,8 +79,8 @@ func (c *connectorRun) fence(ctx context.Context, tasks int) error {
 	return f.Fence(ctx, c.transactionalConfig(), c.config.Name, counts)
 }
 
-// transactionalConfig is the configuration of the connector's transactional producers: where only offsets go through them, that
-// of the store.
+// transactionalConfig returns the configuration of the transactional producers, or of the offset store if only offsets
+// are written in transactions.
 func (c *connectorRun) transactionalConfig() kafka.Config {
 	if _, own := c.ownOffsets(); !own && !c.isExactlyOnce() {
 		return c.options.Kafka
@@ -95,8 +89,7 @@ func (c *connectorRun) transactionalConfig() kafka.Config {
 	return producers
 }
 
-// TransactionalConfig is the configuration of clients that fence the transactional producers of a connector, for
-// [Group].Fence of whichever worker leads.
+// TransactionalConfig returns the configuration of clients that fence the connector's transactional producers.
 func (h *Herder) TransactionalConfig(ctx context.Context, name string) (kafka.Config, error) {
 	k, err := h.find(name)
 	if err != nil {
@@ -109,8 +102,8 @@ func (h *Herder) TransactionalConfig(ctx context.Context, name string) (kafka.Co
 	return c.transactionalConfig(), nil
 }
 
-// ownOffsets tells whether the connector has a store of its own for its offsets, and in which topic; "" is that of the
-// worker's name.
+// ownOffsets reports whether the connector has its own offset store, and its topic; "" means the name of the worker's
+// topic.
 func (c *connectorRun) ownOffsets() (topic string, own bool) {
 	topic = c.config.Text("offsets.storage.topic")
 	producers, _ := c.producerConfig()
@@ -122,8 +115,6 @@ func (c *connectorRun) ownOffsets() (topic string, own bool) {
 	return topic, elsewhere || topic != c.options.Worker.Text("offset.storage.topic")
 }
 
-// openOffsets opens the store of the connector's offsets: the worker's, or one of its own, where it names a topic or
-// where its transactions are on another cluster than the worker's.
 func (c *connectorRun) openOffsets(ctx context.Context) (err error) {
 	c.clients.offsets = c.options.Offsets
 	if c.isSink() {
@@ -156,14 +147,13 @@ func (c *connectorRun) closeOffsets() {
 	c.clients.offsets = nil
 }
 
-// delivery is how a task's records and offsets get to Kafka. renew is nil where offsets are as they were.
+// delivery sends records and offsets to Kafka. prepare, if not nil, is called before offsets are read.
 type delivery struct {
 	prepare func(ctx context.Context, feeds int) error
 	output  func(feed string) (source.Output, error)
 	close   func(ctx context.Context)
 }
 
-// newDelivery returns how records are delivered: offsets belong to an owner, ids name the transactional producers.
 func (t *task) newDelivery(owner string, ids func(feeds int) []string) delivery {
 	switch {
 	case t.run.isExactlyOnce():
@@ -174,7 +164,6 @@ func (t *task) newDelivery(owner string, ids func(feeds int) []string) delivery 
 	return t.atLeastOnceDelivery(owner, ids)
 }
 
-// atLeastOnceDelivery is by one idempotent producer, with offsets of an owner that are written from time to time.
 func (t *task) atLeastOnceDelivery(owner string, _ func(int) []string) delivery {
 	writer := t.run.clients.offsets.NewWriter(owner, t.metrics.Commits.Record)
 	return delivery{
@@ -183,7 +172,7 @@ func (t *task) atLeastOnceDelivery(owner string, _ func(int) []string) delivery 
 	}
 }
 
-// fencedDelivery is at least once, too, with offsets that go through a transactional producer of the task's own.
+// fencedDelivery is at least once with offsets written by a transactional producer of the task.
 func (t *task) fencedDelivery(owner string, ids func(feeds int) []string) delivery {
 	c := t.run
 	var writer *offset.Writer
@@ -209,9 +198,8 @@ func (t *task) fencedDelivery(owner string, ids func(feeds int) []string) delive
 	}
 }
 
-// checkLease returns nil where the worker is a member of its group still: one that is not must not fence the task's owner. It
-// is asked before producers are opened, and after: in between the worker may have been paused, and others have fenced
-// all that was open then.
+// checkLease returns nil if the worker is still a member of its group: only a member may fence. Call it before and
+// after opening producers, because the worker may be paused in between.
 func (t *task) checkLease(ctx context.Context) error {
 	g := t.run.options.Group
 	if g == nil {
@@ -224,11 +212,9 @@ func (t *task) checkLease(ctx context.Context) error {
 	return nil
 }
 
-// asFencedError is the fault of a task. Where its producers were fenced in a group, by another worker, it passes: the group
-// takes the task from this one, or that one was paused and has fenced what is not its own any more. The task is FAILED
-// until then, and not UNASSIGNED, which would hide a second cluster of the same group.id. By itself it goes on only
-// after a pause (task.auto.restart) and as a member of its group, see owns: two workers do not fence each other without
-// end.
+// asFencedError makes fencing by another worker a transient error: the group revokes the task, or this worker was
+// paused. The task is FAILED and not UNASSIGNED, which would hide a second cluster with the same group.id. It restarts
+// only after a delay and as a member, so that two workers do not fence each other in a loop.
 func (t *task) asFencedError(err error) error {
 	id := kafka.Taken(err)
 	if t.run.options.Group == nil || id == "" {
@@ -238,7 +224,6 @@ func (t *task) asFencedError(err error) error {
 		"the producer, which stores nothing more: the task is that worker's, until the group gives it back", id)}
 }
 
-// idempotentOutput is an output by the producer that connectors share.
 func (t *task) idempotentOutput(writer *offset.Writer) (source.Output, error) {
 	k, key := t.run.producerConfig()
 	p, err := k.SharedProducer(key, "connector-producer")
@@ -254,7 +239,6 @@ func (t *task) closeWriter(ctx context.Context, writer *offset.Writer) {
 	}
 }
 
-// transactionalIDs are those of the task for a number of feeds.
 func (t *task) transactionalIDs(feeds int) []string {
 	ids := make([]string, min(max(1, feeds), maxProducersPerTask))
 	for i := range ids {
@@ -263,7 +247,6 @@ func (t *task) transactionalIDs(feeds int) []string {
 	return ids
 }
 
-// transactionalDelivery is by transactions with these ids.
 func (t *task) transactionalDelivery(owner string, ids func(feeds int) []string) delivery {
 	c := t.run
 	offsets := c.clients.offsets.NewTransactional(owner)

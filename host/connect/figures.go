@@ -2,10 +2,10 @@ package connect
 
 import "github.com/culvert-project/culvert/host/transport"
 
-// MaxTasksWithMetrics is how many tasks have figures of their own; those of the worker count all.
+// MaxTasksWithMetrics is the maximum number of tasks with their own metrics.
 const MaxTasksWithMetrics = 10_000
 
-// Metrics are what can be counted of a connector.
+// Metrics are the metrics of a connector.
 type Metrics struct {
 	Name    string        `json:"name"`
 	State   State         `json:"state"`
@@ -13,25 +13,25 @@ type Metrics struct {
 	Tasks   []TaskMetrics `json:"tasks"`
 	Class   string        `json:"-"`
 	Version string        `json:"-"`
-	// OwnsConnector: this worker runs the connector itself, not tasks of it alone.
+	// OwnsConnector means that this worker runs the connector itself and not only tasks of it.
 	OwnsConnector bool `json:"-"`
-	// HTTP is what its client has done; nil before it has one.
+	// HTTP is nil before the connector has a client.
 	HTTP *transport.Counters `json:"-"`
 }
 
-// TaskMetrics are those of one of its tasks, since the task was made.
+// TaskMetrics are the metrics of a task since it was created.
 type TaskMetrics struct {
 	Task     int    `json:"id"`
 	State    State  `json:"state"`
 	WorkerID string `json:"worker_id"`
-	// Progress is nil where Error says why it is not known: another worker runs the task, and has not said.
+	// Progress is nil if Error specifies why it is unknown.
 	*Progress
 	Error string `json:"error,omitempty"`
-	// Running and Paused are how much of its time it was that, from 0 to 1.
+	// Running and Paused are shares of the task's lifetime, from 0 to 1.
 	Running, Paused float64 `json:"-"`
 }
 
-// Metrics are those of all connectors, by name.
+// Metrics returns the metrics of all connectors, sorted by name.
 func (h *Herder) Metrics() []Metrics {
 	var list []Metrics
 	for _, k := range h.all() {
@@ -40,7 +40,7 @@ func (h *Herder) Metrics() []Metrics {
 	return list
 }
 
-// ConnectorMetrics are those of one connector.
+// ConnectorMetrics returns the metrics of one connector.
 func (h *Herder) ConnectorMetrics(name string) (Metrics, error) {
 	return fromView(h, name, (*view).metrics)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Where only the worker says how often offsets are written, a sink writes its records as often.
+// The worker's offset.flush.interval.ms applies if the sink sets none.
 func TestFlushInterval(t *testing.T) {
 	component := wit.Component{Name: "C", Kind: wit.ComponentSink, Settings: []wit.ConfigKey{
 		setting.Define("x.flush.ms", wit.KindLong, wit.Low, setting.Default("1000"), "",

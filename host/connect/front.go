@@ -13,17 +13,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ForwardResult is what has become of a notification at a worker of a group (P9).
+// ForwardResult is the result of a notification on a worker of a group (P9).
 type ForwardResult struct {
-	// Here: a task of the worker has the feed. Without it the other fields say nothing.
+	// Found means that a task of the worker has the feed. The other fields are unused if it is false.
 	Found bool `json:"here,omitempty"`
-	// Retry: the sender is to send it once more.
-	Retry bool `json:"again,omitempty"`
-	// Fault is why it is refused; nil: it is not.
+	// Retry means that the sender must send the notification again.
+	Retry bool       `json:"again,omitempty"`
 	Error *wit.Error `json:"fault,omitempty"`
 }
 
-// result is what the listener answers by. A feed that nobody has is on its way to a worker.
 func (h ForwardResult) result() error {
 	switch {
 	case !h.Found || h.Retry:
@@ -34,7 +32,7 @@ func (h ForwardResult) result() error {
 	return nil
 }
 
-// HandleNotification has a task of this worker take a notification for a connector that came to another one.
+// HandleNotification delivers a notification that another worker received to a task of this one.
 func (h *Herder) HandleNotification(ctx context.Context, connector string, n wit.Notification) ForwardResult {
 	k, err := h.find(connector)
 	if err != nil {
@@ -45,8 +43,6 @@ func (h *Herder) HandleNotification(ctx context.Context, connector string, n wit
 	return result
 }
 
-// take forwards a notification to the task of this worker that has its feed. known reports whether a task has, or had,
-// the feed; err is that task's answer.
 func (k *controller) deliver(ctx context.Context, n wit.Notification) (h ForwardResult, known bool, err error) {
 	at, err := url.ParseRequestURI(n.Target)
 	if err != nil {
@@ -62,8 +58,6 @@ func (k *controller) deliver(ctx context.Context, n wit.Notification) (h Forward
 	return h, true, err
 }
 
-// logDeliveryError logs why a task did not accept a notification in a group, unless the sender is told why, or will send it
-// again anyway: a trap of the plugin, for example, which repeats with each attempt.
 func (k *controller) logDeliveryError(err error) {
 	if err == nil || errors.As(err, new(*wit.Error)) || errors.Is(err, notify.ErrBusy) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
@@ -72,25 +66,20 @@ func (k *controller) logDeliveryError(err error) {
 	k.log.Error("a notification could not be handled; its sender is asked to send it again", "error", err)
 }
 
-// front is the endpoint for notifications of a connector at one worker. In a group every worker has one, whichever runs
-// the tasks: the service knows one address for all workers, which stays the same when tasks move. Senders log on by the
-// connector's settings, as this worker resolves them, before a notification is forwarded.
-//
-// A task that listens opens it, or fails. In a group the controller's loop opens it before that, and closes it,
-// depending on whether the connector should run; without a group the end of the run closes it.
+// notificationEndpoint accepts notifications for a connector. In a group every worker has one, so that the service can
+// use one address for all workers. Senders authenticate to the worker that receives the notification. A task that
+// listens opens it; in a group the loop opens and closes it, otherwise it is closed at the end of the run.
 type notificationEndpoint struct {
 	handle notify.Handler
 
-	// Only the loop uses these: the configuration that it last opened the front for, and the error that it last logged.
 	openedFor  *config.Connector
 	lastLogged string
 
-	mu    sync.Mutex // held while the front is opened
-	key   string     // identifies the settings that it is open with
-	close func()     // nil: it is not open
+	mu    sync.Mutex // guards key and close
+	key   string     // identifies the settings
+	close func()     // nil while closed
 }
 
-// open opens the front with the settings of a run, unless it is open with the same settings.
 func (f *notificationEndpoint) ensureOpen(c *connectorRun) error {
 	roles := c.roles()
 	s, err := c.listenerSettings(roles)
@@ -119,7 +108,6 @@ func (f *notificationEndpoint) ensureOpen(c *connectorRun) error {
 	return nil
 }
 
-// closeLocked closes the front; f.mu is held.
 func (f *notificationEndpoint) closeLocked() {
 	if f.close != nil {
 		f.close()
@@ -127,15 +115,14 @@ func (f *notificationEndpoint) closeLocked() {
 	f.close = nil
 }
 
-// shutDown closes the front.
 func (f *notificationEndpoint) shutDown() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closeLocked()
 }
 
-// updateEndpoint opens the front of a connector that should run in a group and whose settings name ports, and closes others.
-// The loop calls it. If the front cannot be opened, the other workers' fronts serve, and the next event tries again.
+// updateEndpoint opens or closes the endpoint in a group. If it cannot be opened, other workers still accept
+// notifications, and the next event tries again. Only the loop calls it.
 func (k *controller) updateEndpoint(final bool) {
 	s, f := k.desired(), k.endpoint
 	switch {
@@ -164,8 +151,8 @@ func (k *controller) updateEndpoint(final bool) {
 	f.lastLogged = text
 }
 
-// handleNotification answers a notification that came in at this worker: the answer is that of the worker with the feed's task.
-// Where the worker is alone, the listener gets the task's error as it is, and logs and counts it.
+// handleNotification delivers a notification or forwards it to the worker with the feed. Without a group the listener
+// logs and counts the task's error.
 func (k *controller) handleNotification(ctx context.Context, n wit.Notification) error {
 	h, known, err := k.deliver(ctx, n)
 	switch g := k.desired().options.Group; {

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A notification is taken by the task with its feed, and comes again while the task is away. Where the worker is alone,
-// a feed that nobody has is unknown; in a group another worker may have it.
+// A notification is delivered to the task with its feed and rejected as busy while the task is stopped. An unknown feed
+// is an error, but in a group another worker may have it.
 func TestNotificationIsForwarded(t *testing.T) {
 	c := emptyConnector(&Options{}, slog.New(slog.DiscardHandler))
 	k := c.controller
@@ -32,8 +32,8 @@ func TestNotificationIsForwarded(t *testing.T) {
 	assert.Equal(t, true, errors.Is(comes("/a/other"), notify.ErrBusy))
 }
 
-// What a plugin breaks on is an error of the worker, named in the log, and no reason to send again. In a group the
-// sender sends again, as the feed may have moved; the worker whose task failed logs why.
+// A trap of a plugin is logged as an error, and the sender is not asked to retry. In a group it is, because the feed
+// may have moved.
 func TestNotificationThatBreaksThePlugin(t *testing.T) {
 	trap := errors.New("the plugin trapped")
 	for _, c := range []struct {

@@ -9,7 +9,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// visibleSettings are the settings of a task as a version of the plugin may see them.
 func (t *task) visibleSettings(info plugin.Info) []wit.Setting {
 	c := t.run
 	g := check.Guest(c.options.Plugins, info, c.class.component)
@@ -17,7 +16,6 @@ func (t *task) visibleSettings(info plugin.Info) []wit.Setting {
 	return g.PlannedSettings(c.config, t.settings)
 }
 
-// warnWithheld logs, once for each version of a plugin, which settings the plugin does not see.
 func (c *connectorRun) warnWithheld(info plugin.Info, g *config.PluginView, settings *config.Connector) {
 	withheld := g.RedactedFromFiles(settings)
 	if len(withheld) == 0 {

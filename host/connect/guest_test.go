@@ -18,8 +18,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A version from a folder that takes over from the plugin that comes with the program sees less of the same task's
-// settings: what files hold is cut out for it, whatever was planned before.
+// A version from a folder does not see values from files, even if they were planned before.
 func TestVersionFromAFolderSeesLess(t *testing.T) {
 	b := newBench(t, checktest.New(t, nil))
 	folder := t.TempDir()
@@ -49,7 +48,7 @@ func TestVersionFromAFolderSeesLess(t *testing.T) {
 	}
 }
 
-// What was a password in a version that ran stays hidden from a version that calls it text, also after a restart.
+// A password of an earlier version stays hidden, also after a restart.
 func TestWhatWasAPasswordStaysHidden(t *testing.T) {
 	b := newBench(t, checktest.New(t, nil))
 	folder, history := t.TempDir(), filepath.Join(t.TempDir(), "history.json")

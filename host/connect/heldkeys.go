@@ -8,24 +8,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// keyLocks holds the keys of the letters that a replay is sending. The sink's tasks in this process wait before they
-// write a record with such a key, so that a letter never overwrites a later record of its key (P20). The zero value
-// holds no key.
+// keyLocks are the record keys that a replay is sending. The sink's tasks in this process do not write a record with
+// such a key, so that a dead letter never overwrites a newer record (P20). The zero value has none.
 //
-// Invariant: a replay holds keys first and reads the end offsets of the topics then. A later record of a held key is
-// before the end offset, and the replay leaves the letter, or after it, and the record waits.
+// Invariant: a replay locks keys before it reads the topics' end offsets. So a newer record is before the end, and the
+// replay skips the letter, or after it, and the record waits.
 type keyLocks struct {
-	mu sync.Mutex
-	// keys are results of keyOf. A letter without a key holds topicKey.
-	keys map[recordID]bool
-	// released is closed when the keys are released. Nil means that no key is held.
+	mu       sync.Mutex
+	keys     map[recordID]bool
 	released chan struct{}
 }
 
-// topicKey stands for all records of a topic: any of them may be of the same entity as a letter without a key.
+// topicKey locks all records of a topic, for a dead letter without a key: any of them may be of the same entity.
 func topicKey(topic string) recordID { return newKeyID(topic, -1, nil) }
 
-// lock holds the keys of letters until free is called. A connector has one replay at a time.
 func (h *keyLocks) lock(deadLetters []*DeadLetter) (free func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -45,7 +41,6 @@ func (h *keyLocks) lock(deadLetters []*DeadLetter) (free func()) {
 	}
 }
 
-// wait blocks while the key of one of the records is held. The error is the cause of the context's end.
 func (h *keyLocks) wait(ctx context.Context, records []*kgo.Record) error {
 	for {
 		h.mu.Lock()

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
-// Records wait for letters of their key, and of a topic whose letters have no key all do.
+// Records wait for locked keys; letters without a key lock the topic.
 func TestKeyLocks(t *testing.T) {
 	keyed := letterOf(3, "a", 0, core.RowSubset{})
 	unkeyed := letterOf(3, "a", 0, core.RowSubset{})
@@ -51,7 +51,7 @@ func TestKeyLocks(t *testing.T) {
 	}
 }
 
-// A record that comes after a replay has begun keeps back letters of its key, and any keeps back letters without one.
+// A newer record of the key supersedes a letter during a replay; any newer record supersedes letters without a key.
 func TestReplaySkipsLettersOfNewerRecords(t *testing.T) {
 	t.Parallel()
 	ctx := kafkatest.Context(t)

@@ -27,89 +27,80 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Options are what connectors work with.
+// Options are the dependencies of a [Herder].
 type Options struct {
 	Worker   *config.Worker
 	Plugins  *plugin.Manager
 	Registry *record.Registry
 	Kafka    kafka.Config
 	Offsets  *offset.Store
-	// Lockouts remembers refused logons. Default: one for the process.
+	// Lockouts remembers rejected credentials. Default: one for the process.
 	Lockouts *lockouts.Store
-	// Destinations is where clients of the same origin meet, and where a cluster's shares are set. Default: one for the
-	// process.
+	// Destinations shares limits between clients of the same origin. Default: one for the process.
 	Destinations *transport.Destinations
-	// WorkerID is host:port of this worker, as status shows it. Version is what converters are said to have.
+	// WorkerID is host:port of this worker. Version is reported as the version of converters.
 	WorkerID, Version string
-	// Target is the state that a connector is to have when it begins. Default: Running.
+	// Target returns the initial target state of a connector. Default: Running.
 	Target func(*config.Connector) TargetState
-	// Group is the group that the worker is a member of. Nil means that the worker is alone and runs all connectors.
+	// Group is the worker's group. Nil means standalone: the worker runs all connectors.
 	Group Group
-	// Tracer makes spans of what tasks do; nil: there are none.
+	// Tracer may be nil.
 	Tracer *tracing.Tracer
-	// Observer is where rows of a connector's tasks are looked at, by its name; nil: nobody looks.
+	// Observer returns the row observer of a connector. May be nil.
 	Observer func(connector string) *core.Observer
 	Logger   *slog.Logger
 
-	reserved kafka.Reserved // what no records go to
+	reserved kafka.Reserved // topics that connectors must not write to
 	sharedResources
 }
 
-// sharedResources holds what all connectors of a herder share.
 type sharedResources struct {
-	claims  *claimRegistry  // of those that run
-	buffers *source.Buffers // of the feeds of all connectors
-	hub     *notify.Hub     // of their listeners
-	starts  *startups       // of connectors and tasks
-	// rereads is the interval for reading settings again that only others can correct.
+	claims  *claimRegistry
+	buffers *source.Buffers
+	hub     *notify.Hub
+	starts  *startups
+	// refreshInterval is how often a failed start checks again for settings that change elsewhere.
 	refreshInterval time.Duration
 }
 
-// Group is what a herder needs of its worker's group. No lock is held during a call, except that a task calls Fence
-// while it holds connectorRun.opening.
+// Group is what a herder requires of the worker's group. No lock is held during a call, except connectorRun's openLock
+// during Fence.
 type Group interface {
-	// PutTaskConfigs hands over the plan of a connector's tasks, without an offset, and returns when the group has
-	// stored it. The tasks come back by [Herder.Assign].
+	// PutTaskConfigs stores the task configs of a connector, which come back by [Herder.Assign].
 	PutTaskConfigs(ctx context.Context, connector string, p config.TaskPlan) error
-	// CheckLease returns nil while the worker is a member of its group. An error holds back requests that make a
-	// service forget what it has sent, and producers that fence others. If the context has ended it answers by what is
-	// already known.
+	// CheckLease returns nil while the worker is a member of its group. If the context has ended, it answers from what
+	// is already known.
 	CheckLease(ctx context.Context) error
-	// Fence makes the leader fence the producers of a connector's tasks before those of a version, and record how many
-	// there are now. Version 0 is for a change of its offsets.
+	// Fence fences the producers of a connector's tasks of earlier versions and stores the new counts. Version 0 is for
+	// a change of offsets.
 	Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error
-	// Forward forwards a notification to the worker that runs the task with its feed.
+	// Forward sends a notification to the worker that runs the task with its feed.
 	Forward(ctx context.Context, connector string, n wit.Notification) ForwardResult
-	// OwnersLost is called when a connector is deleted, and returns nil if this worker does not lead. The returned
-	// function waits until it is known whether all workers with a share of the connector are lost, and reports whether
-	// this one must end what the connector opened at its service.
+	// OwnersLost returns nil if this worker does not lead. The function waits until the owners of the deleted connector
+	// are known to be lost or not, and reports whether this worker must clean up for them.
 	OwnersLost(connector string) func(context.Context) bool
-	// StatusChanged is called when the state of a connector or task has changed, when the worker has applied another
-	// share of it, and when a revoked task has ended. It must not wait.
+	// StatusChanged is called after a change of the status or of what this worker owns. It must not block.
 	StatusChanged(connector string)
-	// RecordTopic is called for each batch of a task, with each topic of it; it must not wait.
+	// RecordTopic is called with each topic of each batch of a task. It must not block.
 	RecordTopic(connector, topic string, task int)
 }
 
-// Herder owns connectors and their tasks, and the goroutines of these while Run or RunOnce runs. Connectors come,
-// change and go while it runs; all of its methods may be called at any time, by anybody.
+// Herder owns connectors, their tasks and their goroutines while Run or RunOnce runs. It is safe for concurrent use.
 type Herder struct {
 	shared Options
 
 	mu          guard.Mutex
 	controllers map[string]*controller
-	// leaving are connectors that were removed and have not ended yet.
-	deleting map[string]*controller
-	// runCtx is Run's context, nil before; ended, when Run takes nobody in any more.
-	runCtx  context.Context
-	ended   bool
-	running sync.WaitGroup
-	// replayLock is held while dead letters are replayed.
+	deleting    map[string]*controller
+	// runCtx is the context of Run, nil before. ended means that Run accepts no more connectors.
+	runCtx           context.Context
+	ended            bool
+	running          sync.WaitGroup
 	replayLock       sync.Mutex
 	deadLetterCounts dlqCounts
 }
 
-// New makes a herder of connectors that were checked. Nothing runs before [Herder.Run].
+// New creates a herder of checked connectors. Nothing runs before [Herder.Run].
 func New(o Options, connectors []*config.Connector) *Herder {
 	o.sharedResources = sharedResources{claims: &claimRegistry{}, buffers: source.NewBuffers(), hub: &notify.Hub{Logger: o.Logger},
 		starts: &startups{}, refreshInterval: cmp.Or(o.refreshInterval, time.Minute)}
@@ -124,7 +115,6 @@ func New(o Options, connectors []*config.Connector) *Herder {
 	return h
 }
 
-// share is that of a connector that nobody has assigned: the whole, where the worker is alone.
 func (o *Options) initialAssignment() Assignment { return Assignment{Standalone: o.Group == nil} }
 
 func (h *Herder) target(c *config.Connector) TargetState {
@@ -134,16 +124,14 @@ func (h *Herder) target(c *config.Connector) TargetState {
 	return h.shared.Target(c)
 }
 
-// options are those of new tasks among connectors.
 func (h *Herder) options(connectors []*config.Connector) *Options {
 	o := h.shared
 	o.reserved = check.Reserved(o.Worker, connectors)
 	return &o
 }
 
-// Run starts all connectors and returns when ctx has ended and they have stopped: within
-// task.shutdown.graceful.timeout.ms everything under way is acknowledged and offsets are stored. A connector or task
-// that fails is logged and shown as FAILED; the others go on.
+// Run starts all connectors. When ctx ends it stops them within task.shutdown.graceful.timeout.ms, acknowledges pending
+// records and stores offsets. A failed connector or task does not affect the others.
 func (h *Herder) Run(ctx context.Context) {
 	h.mu.Lock()
 	h.runCtx = ctx
@@ -151,21 +139,20 @@ func (h *Herder) Run(ctx context.Context) {
 		h.launch(k)
 	}
 	h.mu.Unlock()
-	<-ctx.Done() // although all have failed, or there are none: REST still answers, and others may come
+	<-ctx.Done() // also without connectors: REST may add some
 	h.mu.Lock()
 	h.ended = true
 	h.mu.Unlock()
 	h.wait(ctx, &h.running)
 }
 
-// isRunning tells whether the loops of connectors run.
 func (h *Herder) isRunning() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.runCtx != nil && !h.ended
 }
 
-// launch runs the loop of a connector, where connectors run; h.mu is held.
+// launch starts the loop of a connector if Run runs. h.mu is held.
 func (h *Herder) launch(k *controller) {
 	if h.runCtx == nil || h.ended {
 		return
@@ -181,9 +168,8 @@ func (h *Herder) launch(k *controller) {
 	})
 }
 
-// Put has a connector that was checked run: a new one, or in the place of the one of its name, whose tasks end before
-// and which keeps its target state. others are all connectors of the installation. In a group the worker has no share
-// of it before [Herder.Assign].
+// Put adds a checked connector or replaces the configuration of an existing one, which keeps its target state. others
+// are all other connectors of the installation.
 func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -201,14 +187,12 @@ func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
 	h.launch(k)
 }
 
-// Assign gives the worker another share of a connector. Of one that runs, tasks that are in both shares are left
-// alone.
+// Assign changes the worker's assignment of a connector. Tasks in both assignments continue.
 func (h *Herder) Assign(name string, assignment Assignment) error {
 	return h.withController(name, func(k *controller) { k.assign(assignment) })
 }
 
-// Owned is what the worker has of connectors: what it was assigned, and what of an earlier share has not ended yet,
-// also of connectors that were removed.
+// Owned returns what the worker owns: assignments, and tasks that have not ended yet.
 func (h *Herder) Owned() (all []Ownership) {
 	h.mu.Lock()
 	controllers := slices.Collect(maps.Values(h.controllers))
@@ -220,18 +204,17 @@ func (h *Herder) Owned() (all []Ownership) {
 	return all
 }
 
-// UpdateInPlace has a connector go on with a configuration that its tasks take while they run, see [config.InPlace].
+// UpdateInPlace applies a configuration to running tasks, see [config.InPlace].
 func (h *Herder) UpdateInPlace(c *config.Connector) error {
 	return h.withController(c.Name, func(k *controller) { k.updateInPlace(c) })
 }
 
-// ReplaceEquivalent has a connector go on with a configuration that says the same as the one before, in another file
-// maybe.
+// ReplaceEquivalent replaces the configuration by one with the same settings, for example from another file.
 func (h *Herder) ReplaceEquivalent(c *config.Connector) error {
 	return h.withController(c.Name, func(k *controller) { k.replaceEquivalent(c) })
 }
 
-// RunningConfigs is what connectors are there, for a [config.Plan].
+// RunningConnectors returns the connectors for [config.Plan].
 func (h *Herder) RunningConfigs() []config.RunningConnector {
 	var now []config.RunningConnector
 	for _, k := range h.all() {
@@ -240,18 +223,17 @@ func (h *Herder) RunningConfigs() []config.RunningConnector {
 	return now
 }
 
-// RunningConfig is one of them.
+// RunningConnector returns one connector.
 func (h *Herder) RunningConfig(name string) (config.RunningConnector, error) {
 	return fromView(h, name, (*view).runningConnector)
 }
 
-// RejectConfig notes why a newer configuration of a connector is not taken; it runs on. Without problems there is none
-// any more.
+// RejectConfig records why a newer configuration is rejected. No problems means that none is.
 func (h *Herder) RejectConfig(name string, problems config.Problems) error {
 	return h.withController(name, func(k *controller) { k.rejectConfig(problems) })
 }
 
-// Remove stops a connector and forgets it; what it was given is no longer shown. Its offsets stay.
+// Remove stops a connector and deletes it. Its offsets remain.
 func (h *Herder) Remove(name string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -268,9 +250,8 @@ func (h *Herder) Remove(name string) error {
 	return nil
 }
 
-// WaitIdle returns nil when the loop of each connector has come round since it was asked, which a task or a service
-// that does not answer never keeps it from. The error names one that does not move before ctx ends, or says that the
-// worker is starting still. In a run that ends by itself nobody may ask.
+// WaitIdle waits until the loops have handled all events; tasks and services do not delay it. The error names a loop
+// that does not respond before ctx ends, or reports that the worker is still starting.
 func (h *Herder) WaitIdle(ctx context.Context) error {
 	h.mu.Lock()
 	runs := h.runCtx != nil
@@ -286,24 +267,23 @@ func (h *Herder) WaitIdle(ctx context.Context) error {
 	return nil
 }
 
-// Pause has a connector stop its tasks and keep them, until Resume.
+// Pause stops the tasks of a connector until Resume.
 func (h *Herder) Pause(name string) error {
 	return h.withController(name, func(k *controller) { k.setTarget(Paused, evPause) })
 }
 
-// Stop has a connector end its tasks, until Resume.
+// Stop removes the tasks of a connector until Resume.
 func (h *Herder) Stop(name string) error {
 	return h.withController(name, func(k *controller) { k.setTarget(Stopped, evStop) })
 }
 
-// Resume has a connector run that was paused or stopped.
+// Resume runs a paused or stopped connector.
 func (h *Herder) Resume(name string) error {
 	return h.withController(name, func(k *controller) { k.setTarget(Running, evResume) })
 }
 
-// Restart has a connector make its tasks again, when those that run have stopped. One that is paused or stopped stays
-// so. With numbers of tasks only those are made again, and the others run on; where no task of the connector runs or
-// waits, all of them are made again.
+// Restart restarts a connector, or only the given tasks. A paused or stopped connector remains so. If none of its tasks
+// can be restarted alone, the connector is restarted.
 func (h *Herder) Restart(name string, tasks ...int) error {
 	return h.withController(name, func(k *controller) {
 		if len(tasks) == 0 {
@@ -323,8 +303,8 @@ func (h *Herder) withController(name string, do func(*controller)) error {
 	return err
 }
 
-// RunOnce has every source caught up and acknowledged, then every sink settle what its topics hold at that moment.
-// Errors are the faults of the tasks that failed, one for each; the others have finished before it returns.
+// RunOnce runs every source until it has caught up, then every sink up to the current end of its topics. It returns the
+// errors of all failed tasks.
 func (h *Herder) RunOnce(ctx context.Context) error {
 	var sources, sinks []*controller
 	for _, k := range h.all() {
@@ -348,7 +328,6 @@ func (h *Herder) RunOnce(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
-// once runs connectors to the end of their work.
 func (h *Herder) once(ctx context.Context, controllers []*controller) {
 	var wg sync.WaitGroup
 	for _, k := range controllers {
@@ -360,13 +339,10 @@ func (h *Herder) once(ctx context.Context, controllers []*controller) {
 	h.wait(ctx, &wg)
 }
 
-// stopSlack is what tasks get beyond their time before they are given up: they keep to it by themselves.
 const stopSlack = 2 * time.Second
 
-// stopLimit is the worker's setting of how long tasks may take to stop.
 const stopLimit = "task.shutdown.graceful.timeout.ms"
 
-// wait waits for loops to end; after ctx has ended, as long as tasks may take to stop.
 func (h *Herder) wait(ctx context.Context, loops *sync.WaitGroup) {
 	done := make(chan struct{})
 	go func() {
@@ -386,7 +362,6 @@ func (h *Herder) wait(ctx context.Context, loops *sync.WaitGroup) {
 	}
 }
 
-// find is the controller of a connector. Errors are [ErrUnknownConnector].
 func (h *Herder) find(name string) (*controller, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -396,7 +371,6 @@ func (h *Herder) find(name string) (*controller, error) {
 	return nil, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 }
 
-// of returns a part of a connector's view.
 func fromView[T any](h *Herder, name string, field func(*view) T) (value T, err error) {
 	k, err := h.find(name)
 	if err == nil {
@@ -405,7 +379,6 @@ func fromView[T any](h *Herder, name string, field func(*view) T) (value T, err 
 	return value, err
 }
 
-// all are the connectors of now, by name.
 func (h *Herder) all() []*controller {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -416,7 +389,7 @@ func (h *Herder) all() []*controller {
 	return all
 }
 
-// Names of all connectors, sorted.
+// Names returns the names of all connectors, sorted.
 func (h *Herder) Names() []string {
 	var names []string
 	for _, k := range h.all() {
@@ -425,64 +398,53 @@ func (h *Herder) Names() []string {
 	return names
 }
 
-// Info is what a connector was asked to be.
+// Info returns the configuration and tasks of a connector.
 func (h *Herder) Info(name string) (Info, error) { return fromView(h, name, (*view).info) }
 
-// Status is what a connector is doing.
+// Status returns the state of a connector.
 func (h *Herder) Status(name string) (Status, error) { return fromView(h, name, (*view).restStatus) }
 
-// Tasks are what a connector's tasks were asked to do.
+// Tasks returns the task configs of a connector.
 func (h *Herder) Tasks(name string) ([]TaskInfo, error) { return fromView(h, name, (*view).taskInfos) }
 
-// FeedProgress is how far a source is with one of its feeds.
+// FeedProgress is the progress of a source's feed.
 type FeedProgress = source.FeedProgress
 
-// Progress of a connector or a task since it started; of what REST shows with its name there.
+// Progress counts since the start of a connector or a task. REST shows the fields with a JSON name.
 type Progress struct {
 	Connector string `json:"-"`
-	// Type is source or sink.
-	Type  string `json:"-"`
-	State State  `json:"-"`
-	// CaughtUp: there is nothing left to do at the moment.
-	CaughtUp bool `json:"caught_up"`
-	// Rows that were delivered: acknowledged by Kafka, or settled by the service.
-	Rows int64 `json:"rows"`
-	// Failed rows were refused and tolerated.
-	Failed int64 `json:"refused"`
-	// Pages that a source read, Bytes of their bodies.
-	Pages int64 `json:"pages,omitempty"`
-	Bytes int64 `json:"bytes,omitempty"`
-	// Feeds of a source: what it reads by itself, such as an entity set.
-	Feeds []FeedProgress `json:"feeds,omitempty"`
-	// Lag is how many records a sink has before it. Of Uncertain ones nobody knows whether the service has them.
+	Type      string `json:"-"`
+	State     State  `json:"-"`
+	CaughtUp  bool   `json:"caught_up"`
+	Rows      int64  `json:"rows"`
+	// Failed rows were rejected and tolerated.
+	Failed int64          `json:"refused"`
+	Pages  int64          `json:"pages,omitempty"`
+	Bytes  int64          `json:"bytes,omitempty"`
+	Feeds  []FeedProgress `json:"feeds,omitempty"`
+	// Lag is the number of records that a sink has not committed. InDoubt records may or may not have been written.
 	Lag       int64 `json:"lag,omitempty"`
 	Uncertain int64 `json:"uncertain,omitempty"`
-	// Read rows of a source came from its pages, delivered or not; those of a page that is read again count again. Of a
-	// sink they are records that came from Kafka.
-	Read int64 `json:"-"`
-	// Warnings of a sink's plugin about answers; encoded batches, requests that it has sent, and rows that it has
-	// encoded again.
+	// Read counts rows of a source's pages, again if a page is read again, or records that a sink consumed.
+	Read                                   int64 `json:"-"`
 	Warnings, Batches, Requests, Reencoded int64 `json:"-"`
-	// LastCaughtUp is when a source had last read all that there was; of several feeds the earliest time. Zero: not
-	// yet.
+	// LastCaughtUp is the earliest of the feeds' times. Zero means never.
 	LastCaughtUp time.Time `json:"-"`
-	// LastNotified is when a notification last came to a source, or when it subscribed; of several feeds the earliest
-	// time. Zero where none subscribes.
-	LastNotified time.Time `json:"-"`
-	// Counters are of a task, as are Faults, those of rows and of what was tried again, with when the LastFault came,
-	// and the Partitions that it has of a sink's group.
-	Counters   core.MetricsSnapshot `json:"-"`
-	Errors     int64                `json:"-"`
-	LastError  time.Time            `json:"-"`
-	Partitions int64                `json:"-"`
-	// Flow is where a task's time went in the last minute; without stages before it has run.
+	// LastNotified is when the last notification or subscription was received, the earliest of the feeds. Zero means
+	// that no feed subscribes.
+	LastNotified time.Time            `json:"-"`
+	Counters     core.MetricsSnapshot `json:"-"`
+	Errors       int64                `json:"-"`
+	LastError    time.Time            `json:"-"`
+	Partitions   int64                `json:"-"`
+	// Flow has no stages before the task has run.
 	Flow core.Flow `json:"-"`
 }
 
-// Notifications are how many came to the listeners, by what became of them.
+// Notifications counts notifications by outcome.
 func (h *Herder) Notifications() map[string]int64 { return h.shared.hub.Counts() }
 
-// Progress is that of each connector, by name. It may be called at any time.
+// Progress returns the progress of each connector, sorted by name.
 func (h *Herder) Progress() []Progress {
 	var list []Progress
 	for _, k := range h.all() {

@@ -20,7 +20,6 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
-// herd is a herder at work, with connectors of the spy.
 type herd struct {
 	*bench
 	*Herder
@@ -28,13 +27,11 @@ type herd struct {
 	service string
 }
 
-// newHerd runs a herder until the test has ended.
 func newHerd(t *testing.T, names ...string) *herd {
 	t.Helper()
 	return newHerdWith(t, func(*herd) {}, names...)
 }
 
-// newHerdWith is newHerd with what is set before there are connectors.
 func newHerdWith(t *testing.T, set func(*herd), names ...string) *herd {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -53,7 +50,6 @@ func newHerdWith(t *testing.T, set func(*herd), names ...string) *herd {
 	return h
 }
 
-// runs has a herder run until the test has ended.
 func runs(t *testing.T, h *Herder) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -61,10 +57,9 @@ func runs(t *testing.T, h *Herder) {
 	t.Cleanup(func() { stop(); <-ended })
 }
 
-// hasRunningTask is a status with one task, which runs.
 func hasRunningTask(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Running }
 
-// changing has something done to a stopped connector, from now on until goOn is closed.
+// changing runs an exclusive action on a stopped connector until goOn is closed.
 func changing(t *testing.T, k *controller) (goOn chan struct{}, done chan error) {
 	begun := make(chan struct{})
 	goOn, done = make(chan struct{}), make(chan error, 1)
@@ -79,7 +74,7 @@ func changing(t *testing.T, k *controller) (goOn chan struct{}, done chan error)
 	return goOn, done
 }
 
-// named is a connector of the spy, with more lines.
+// named returns a connector of the spy.
 func (h *herd) named(name string, lines ...string) *config.Connector {
 	h.t.Helper()
 	host, port, _ := strings.Cut(h.service, ":")
@@ -87,7 +82,6 @@ func (h *herd) named(name string, lines ...string) *config.Connector {
 		"spy.address=" + host, "spy.port=" + port}, lines...)...)
 }
 
-// await waits for a state of a connector, and what else is to be so.
 func (h *herd) await(name string, want State, also ...func(Status) bool) Status {
 	h.t.Helper()
 	var s Status
@@ -99,7 +93,7 @@ func (h *herd) await(name string, want State, also ...func(Status) bool) Status 
 	return s
 }
 
-// silentService takes requests, says so, and never answers.
+// silentService accepts requests and never answers.
 func silentService(t *testing.T) (address string, asked chan struct{}) {
 	asked = make(chan struct{}, 100)
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -110,8 +104,8 @@ func silentService(t *testing.T) (address string, asked chan struct{}) {
 	return strings.TrimPrefix(s.URL, "http://"), asked
 }
 
-// What blocks in a connector (Kafka Connect's BlockingConnectorTest): a service that takes requests and never answers
-// keeps neither the loop of its connector nor others from anything, at its start, its stop and its restart.
+// A blocking service does not block the loop of its connector or other connectors at start, stop and restart (Kafka
+// Connect's BlockingConnectorTest).
 func TestBlockedConnectors(t *testing.T) {
 	silent, asked := silentService(t)
 	h := newHerd(t)
@@ -152,8 +146,8 @@ func TestBlockedConnectors(t *testing.T) {
 	}
 }
 
-// A plugin has no more tasks than tasks.max, unless its user lets it (Kafka Connect's testTasksMaxEnforcement), and of
-// tasks that there are no more nothing is shown (testTaskStatuses).
+// tasks.max is enforced unless disabled (Kafka Connect's testTasksMaxEnforcement), and removed tasks are not shown
+// (testTaskStatuses).
 func TestTasksMaxIsEnforced(t *testing.T) {
 	h := newHerd(t)
 	tasks := func(n int) func(Status) bool {
@@ -179,7 +173,7 @@ func TestTasksMaxIsEnforced(t *testing.T) {
 	h.await("many", Running, tasks(3))
 }
 
-// Health is asked of the loops of connectors: one that does not come round is named, and nothing heaps up meanwhile.
+// WaitIdle names a loop that does not respond, and events do not accumulate.
 func TestMoves(t *testing.T) {
 	h := newHerd(t, "b") // alone: a machine may be too slow for the loop of another one within a millisecond, too
 	h.await("b", Running)
@@ -217,7 +211,6 @@ func (h *herd) must(err error) {
 	require.NoError(h.t, err)
 }
 
-// starts counts how often a connector was started.
 func (h *herd) starts(name string) int {
 	n := 0
 	for line := range strings.Lines(h.Log.String()) {
@@ -230,7 +223,7 @@ func (h *herd) starts(name string) int {
 
 func TestPauseStopResumeRestart(t *testing.T) {
 	h := newHerd(t, "a", "b")
-	// RUNNING is shown from the moment on in which a run may begin.
+	// RUNNING is shown as soon as a run may start.
 	started := func(name string, times int) func(Status) bool {
 		return func(Status) bool { return h.starts(name) == times }
 	}
@@ -254,7 +247,7 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 1 }, started("a", 2))
 	h.must(h.Restart("a"))
 	h.await("a", Running, started("a", 3))
-	// Whatever is asked for in a row, the last one counts.
+	// The last request counts.
 	for range 20 {
 		h.must(h.Pause("a"))
 		h.must(h.Restart("a"))
@@ -275,7 +268,6 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	}
 }
 
-// A connector that is removed when the loops end, or have ended, is not held as one that leaves.
 func TestRemoveAtTheEndOfRun(t *testing.T) {
 	b := newBench(t, checktest.New(t, nil))
 	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=Nope")})
@@ -288,7 +280,7 @@ func TestRemoveAtTheEndOfRun(t *testing.T) {
 	}
 }
 
-// Connectors come, change and go, the last one too; what is read of them meanwhile is whole.
+// Concurrent reads of connectors that are added, changed and removed are consistent.
 func TestConnectorsAreAddedAndRemoved(t *testing.T) {
 	h := newHerd(t)
 	reading, stop := context.WithCancel(t.Context())
@@ -342,8 +334,8 @@ func TestConnectorsAreAddedAndRemoved(t *testing.T) {
 	h.await("after", Running)
 }
 
-// A connector whose configuration is refused is FAILED, and runs with the next one that is sound; what is refused later
-// stays beside it.
+// A connector with a rejected configuration is FAILED and runs with the next valid one. A configuration that is
+// rejected later leaves it running.
 func TestRejectedConfigurationKeepsTheRun(t *testing.T) {
 	h := newHerd(t)
 	bad := h.named("c")
@@ -365,8 +357,7 @@ func TestRejectedConfigurationKeepsTheRun(t *testing.T) {
 	}
 }
 
-// A job on a stopped connector waits until its tasks have ended. It blocks neither the connector's loop nor, if the
-// connector is resumed, anything but the resume. While a resume waits, the log says so and nothing about tasks.
+// An exclusive action waits until the tasks have ended. It delays only a resume, and the log says why.
 func TestWhileStopped(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running)
@@ -396,15 +387,14 @@ func TestWhileStopped(t *testing.T) {
 	}
 }
 
-// says waits for a line of the log.
 func (h *herd) says(text string) {
 	h.t.Helper()
 	require.Until(h.t, func() bool { return strings.Contains(h.Log.String(), text) },
 		func() string { return fmt.Sprintf("expected %q, found:\n%s", text, h.Log.String()) })
 }
 
-// A connector that was paused before the worker began has its tasks, as in Kafka Connect, those of its newest
-// configuration, and nothing is asked of its service. One that is made in that state has none.
+// A connector that was paused before the worker started shows the tasks of its newest configuration without requests to
+// its service, as in Kafka Connect. One that was created as paused has no tasks.
 func TestTasksOfAPausedConnector(t *testing.T) {
 	silent, asked := silentService(t)
 	var answers string
@@ -441,9 +431,8 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 	h.await("a", Running, hasRunningTask)
 }
 
-// Between two runs of a connector the tasks of the first one are shown until the tasks of the second are known, as in
-// Kafka Connect, also if the connector is paused. The client of the first run is closed and not shown. The times of a
-// task in its states start again with a restart, and continue after a pause.
+// Between two runs the tasks of the first one are shown, as in Kafka Connect, but not its closed client. The clocks of
+// tasks restart with a restart and continue after a pause.
 func TestTasksBetweenRuns(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running, hasRunningTask)
@@ -502,7 +491,7 @@ func TestTasksBetweenRuns(t *testing.T) {
 	h.await("a", Running, hasRunningTask, func(Status) bool { return began().After(at) })
 }
 
-// The progress of a connector sums up that of its tasks, also when it is stopped.
+// The progress sums up the tasks, also of a stopped connector.
 func TestProgressOfAStoppedConnector(t *testing.T) {
 	c := emptyConnector(&Options{}, slog.New(slog.DiscardHandler))
 	k := c.controller

@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// TestIdleTasksReleaseInstances: the tasks of a connector share its plugins' instances, which are let go when all of them rest for
-// long, and not while another one is at work or soon is.
+// Tasks share plugin instances, which are released when all tasks are idle for long.
 func TestIdleTasksReleaseInstances(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	var s idleTracker

@@ -14,45 +14,41 @@ import (
 	"github.com/culvert-project/culvert/host/shown"
 )
 
-// Prefixes of the headers of dead letters: Kafka Connect's (KIP-298) and Culvert's own.
 const (
 	kafkaHeaderPrefix = "__connect.errors."
 	ownHeaderPrefix   = "__culvert.errors."
 )
 
-// DeadLetter is a record of a topic of dead letters, with what its headers say.
+// DeadLetter is a record of a dead letter topic with the contents of its headers.
 type DeadLetter struct {
 	Record *kgo.Record
-	// Connector is "" where the letter has no headers (errors.deadletterqueue.context.headers.enable).
+	// Connector is "" if the record has no headers (errors.deadletterqueue.context.headers.enable).
 	Connector string
-	// Topic, Partition and Offset are those of a sink's record; of a source's row: its topic, -1, and its number in the
-	// answer to Request. Feed is the source's.
+	// Topic, Partition and Offset identify a sink's record. For a source's row, Partition is -1, and Offset is its
+	// index in the response to Request.
 	Topic         string
 	Partition     int32
 	Offset        int64
 	Feed, Request string
-	// Timestamp is that of the record or row, which the letter's own may not be (message.timestamp.type=LogAppendTime);
-	// zero: none is known.
+	// Timestamp is that of the record or row. Zero means unknown; a broker may have replaced it (LogAppendTime).
 	Timestamp time.Time
-	// TargetPartition is that which a source's plugin wanted the row in, -1 for none.
+	// TargetPartition is the partition that a source's plugin chose, -1 for none.
 	TargetPartition int32
-	// Parts are those of the rows that the transforms made of it which the letter is about. Fault is why its headers
-	// cannot be read.
+	// Rows are the failed rows of those that the transforms created from the record. HeaderError means that a header
+	// cannot be parsed.
 	Rows        core.RowSubset
 	HeaderError error
-	// Stage is where it failed; Setting names what was at work there, Plugin and Version whose it was.
+	// Stage and Setting are where the record failed, Plugin and Version what failed.
 	Stage, Setting, Plugin, Version string
-	// Class and Message are of the exception.
-	Class, Message string
-	// FailedAt is when that was, by the letter's time where no header says.
+	Class, Message                  string
+	// FailedAt is the time of the failure, or of the dead letter if no header has it.
 	FailedAt time.Time
-	// Replays is how often the record was replayed before the letter was written.
-	Replays int
-	// Replayed: the letter was, or another one of its record stood for it; nil: nobody has looked.
+	Replays  int
+	// Replayed reports whether the record was replayed. Nil means unknown.
 	Replayed *bool
 }
 
-// ParseDeadLetter reads a record of a topic of dead letters.
+// ParseDeadLetter parses the headers of a record of a dead letter topic.
 func ParseDeadLetter(r *kgo.Record) DeadLetter {
 	l := DeadLetter{Record: r, Partition: -1, TargetPartition: -1, FailedAt: r.Timestamp}
 	if !hasBrokerTime(r) {
@@ -113,10 +109,8 @@ func ParseDeadLetter(r *kgo.Record) DeadLetter {
 	return l
 }
 
-// hasBrokerTime tells whether the timestamp of a record is when a broker got it.
 func hasBrokerTime(r *kgo.Record) bool { return r.Attrs.TimestampType() == 1 }
 
-// originalRecord is the record of a sink as it was read first: without what is said of its failure.
 func (l *DeadLetter) originalRecord() *kgo.Record {
 	return &kgo.Record{Topic: l.Topic, Partition: l.Partition, Offset: l.Offset, Key: l.Record.Key,
 		Value: l.Record.Value, Timestamp: cmp.Or(l.Timestamp, l.Record.Timestamp), LeaderEpoch: -1,
@@ -125,7 +119,6 @@ func (l *DeadLetter) originalRecord() *kgo.Record {
 		})}
 }
 
-// replayed converts the letter for the task of a source, or of a sink, that replays it.
 func (l *DeadLetter) forReplay(source bool) core.DeadLetter {
 	r := core.DeadLetter{Record: l.originalRecord(), Position: l.position().String(), Rows: l.Rows, Replays: l.Replays + 1,
 		Feed: l.Feed, Request: l.Request, IsDocument: l.isDocument()}
@@ -135,19 +128,18 @@ func (l *DeadLetter) forReplay(source bool) core.DeadLetter {
 	return r
 }
 
-// isDocument tells whether the letter is a row as the service sent it.
 func (l *DeadLetter) isDocument() bool { return l.Stage == string(core.StageDecode) }
 
-// DeadLetterPosition is where a dead letter stands in its topic.
+// DeadLetterPosition is the position of a dead letter in its topic.
 type DeadLetterPosition struct {
 	Partition int32
 	Offset    int64
 }
 
-// String is PARTITION@OFFSET, which [ParseDeadLetterPosition] reads.
+// String returns PARTITION@OFFSET, see [ParseDeadLetterPosition].
 func (p DeadLetterPosition) String() string { return fmt.Sprintf("%d@%d", p.Partition, p.Offset) }
 
-// ParseDeadLetterPosition reads PARTITION@OFFSET.
+// ParseDeadLetterPosition parses PARTITION@OFFSET.
 func ParseDeadLetterPosition(text string) (DeadLetterPosition, error) {
 	p, o, _ := strings.Cut(text, "@")
 	partition, err1 := strconv.ParseUint(p, 10, 31)
@@ -164,18 +156,17 @@ func (l *DeadLetter) position() DeadLetterPosition {
 	return DeadLetterPosition{l.Record.Partition, l.Record.Offset}
 }
 
-// DeadLetterFilter chooses dead letters; the zero value takes all.
+// DeadLetterFilter selects dead letters. The zero value selects all.
 type DeadLetterFilter struct {
-	// Positions are where they stand; nil: anywhere.
+	// Positions selects single dead letters. Nil means all.
 	Positions map[DeadLetterPosition]bool
-	// Connector is the name of one; Error is a part of the exception's class or message, in any case.
+	// Connector is a name. Error is a part of the exception's class or message, in any case.
 	Connector, Error string
-	// Since and Until bound when they failed; zero: no bound.
+	// Since and Until bound FailedAt. Zero means no bound.
 	Since, Until time.Time
 }
 
-// SelectPositions has the filter take those letters alone that stand at places, each as PARTITION@OFFSET: none where no
-// place is given, and any where places are nil.
+// SelectPositions sets Positions from texts like PARTITION@OFFSET. Nil selects all, an empty slice none.
 func (f *DeadLetterFilter) SelectPositions(places []string) error {
 	if places != nil {
 		f.Positions = map[DeadLetterPosition]bool{}
@@ -190,7 +181,7 @@ func (f *DeadLetterFilter) SelectPositions(places []string) error {
 	return nil
 }
 
-// Matches tells whether a letter is one of the chosen.
+// Matches reports whether the filter selects a dead letter.
 func (f *DeadLetterFilter) Matches(l *DeadLetter) bool {
 	contains := func(text string) bool { return strings.Contains(strings.ToLower(text), strings.ToLower(f.Error)) }
 	return (f.Positions == nil || f.Positions[l.position()]) && (f.Connector == "" || f.Connector == l.Connector) &&
@@ -198,7 +189,7 @@ func (f *DeadLetterFilter) Matches(l *DeadLetter) bool {
 		(f.Since.IsZero() || !l.FailedAt.Before(f.Since)) && (f.Until.IsZero() || l.FailedAt.Before(f.Until))
 }
 
-// compareSource sorts letters by where their records came from, and the later ones last.
+// compareSource orders dead letters by their records and then by age.
 func compareSource(a, b *DeadLetter) int {
 	return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition),
 		cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Record.Offset, b.Record.Offset))

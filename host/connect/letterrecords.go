@@ -15,35 +15,27 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// maxIndexedRecords is how many records the letters of one connector may name in a topic: a replay knows of each what
-// became of it, in some 60 bytes.
+// maxIndexedRecords bounds the memory of a replay, which needs about 60 bytes for each record.
 const maxIndexedRecords = 4_000_000
 
-// recordIndex are the records of a sink that the letters of a topic name, whatever partitions these are in and
-// however many there are of a record: after a kill a letter may stand there twice, and what was refused once more has
-// one more. It is made of the whole topic and of what is stored about its letters, when a replay begins.
+// recordIndex has the state of all records of a sink in a dead letter topic. A record may have several letters, in any
+// partitions: one for each failed replay, and duplicates after a crash.
 //
-// Invariants: a letter whose record has one that was replayed more often is done with: the later one says what became
-// of it. Of those that were replayed equally often all stand for one another: one is sent, and the others are settled
-// when that is stored.
+// Invariants: a letter is done if a letter of its record was replayed more often. Of letters with the same number of
+// replays one is sent; the others are done when its result is stored.
 type recordIndex struct {
-	states map[recordID]recordState
-	// limit is how many they may be.
-	limit int
-	// rows are the rows that are left of records of which others are written; a record whose letters contradict each
-	// other is in odd.
+	states        map[recordID]recordState
+	limit         int
 	rows          map[recordID]core.RowSubset
 	contradictory map[recordID]bool
-	// newest is, by the keys of letters that are to be sent, the offset of the last record of the key which is no such
-	// letter, or was one and is sent, -1 for none; from is where these are looked for next.
-	newest map[recordID]int64
-	from   map[string]kafka.Positions
-	// unkeyed are the topics of letters without a key that are to be sent.
+	// newest is, by key of a letter to send, the offset of the newest record of the key that is not itself a letter to
+	// send, or -1. from is where the next read starts.
+	newest  map[recordID]int64
+	from    map[string]kafka.Positions
 	unkeyed map[string]*unkeyedTopic
-	// kafka configures admin and reader, which are nil until compare is called.
-	kafka  kafka.Config
-	admin  *kafka.Admin
-	reader *kafka.Reader
+	kafka   kafka.Config
+	admin   *kafka.Admin
+	reader  *kafka.Reader
 }
 
 func newRecordIndex(k kafka.Config) *recordIndex {
@@ -52,20 +44,17 @@ func newRecordIndex(k kafka.Config) *recordIndex {
 		from: map[string]kafka.Positions{}, unkeyed: map[string]*unkeyedTopic{}, kafka: k}
 }
 
-// recordState is what is known of one record.
 type recordState struct {
-	// times is how often that of its letters was replayed which was most often, and settled the same among letters that
-	// are done with, -1 for none.
+	// replays is the maximum of its letters, settled the maximum of those that are done, or -1.
 	replays, settled int32
-	// inDoubt: nobody knows whether a replay has written it. taken: this one has sent it.
+	// inDoubt means that an earlier replay may have written it, selected that this replay sends it.
 	inDoubt, selected bool
 }
 
-// recordID tells records apart by where they stood, and by what they were: a topic that was deleted and made
-// again has others in the same place.
+// recordID identifies a record by position and content: a topic that was deleted and created again has other records in
+// the same positions.
 type recordID [16]byte
 
-// newRecordID is that of a record, which a letter holds as it was read.
 func newRecordID(topic string, partition int32, offset int64, at time.Time, key, value []byte) (id recordID) {
 	h := sha256.New()
 	place := binary.LittleEndian.AppendUint32(nil, uint32(partition))
@@ -85,7 +74,6 @@ func (l *DeadLetter) recordID() recordID {
 	return newRecordID(l.Topic, l.Partition, l.Offset, l.Timestamp, l.Record.Key, l.Record.Value)
 }
 
-// add takes a letter. settled: it is done with; doubt: nobody knows whether it was written.
 func (r *recordIndex) add(l *DeadLetter, settled, inDoubt bool) error {
 	id, times := l.recordID(), int32(l.Replays)
 	state, known := r.states[id]
@@ -118,13 +106,11 @@ func (r *recordIndex) add(l *DeadLetter, settled, inDoubt bool) error {
 	return nil
 }
 
-// isDone tells whether a letter needs no sending: its record was replayed by another one.
 func (r *recordIndex) isDone(l *DeadLetter) bool {
 	state := r.states[l.recordID()]
 	return int32(l.Replays) < state.replays || int32(l.Replays) <= state.settled || state.selected
 }
 
-// take notes whether this replay sends a record.
 func (r *recordIndex) setSelected(id recordID, selected bool) recordState {
 	state := r.states[id]
 	state.selected = selected
@@ -132,13 +118,12 @@ func (r *recordIndex) setSelected(id recordID, selected bool) recordState {
 	return state
 }
 
-// newKeyID names a key within a partition.
 func newKeyID(topic string, partition int32, key []byte) recordID {
 	return newRecordID(topic, partition, -1, time.Time{}, key, nil)
 }
 
-// isSuperseded tells whether a later record of the key is in the letter's topic, which is no letter that is still to be sent;
-// for a letter without a key, whether any later record is.
+// isSuperseded reports whether the topic has a newer record of the key that is not itself a letter to send, or, for a
+// letter without a key, any newer record.
 func (r *recordIndex) isSuperseded(l *DeadLetter) bool {
 	if u := r.unkeyed[l.Topic]; l.Record.Key == nil {
 		return u != nil && u.hasNewer(l)
@@ -147,7 +132,6 @@ func (r *recordIndex) isSuperseded(l *DeadLetter) bool {
 	return watched && newest > l.Offset
 }
 
-// ask has compare look for later records of a letter's key, or for any where it has none.
 func (r *recordIndex) watchNewer(l *DeadLetter) {
 	if l.Record.Key == nil {
 		u := r.unkeyed[l.Topic]
@@ -169,7 +153,6 @@ func (r *recordIndex) watchNewer(l *DeadLetter) {
 	}
 }
 
-// markSent says that a letter was: one of an older record of its key that is read later is left.
 func (r *recordIndex) markSent(l *DeadLetter) {
 	if u := r.unkeyed[l.Topic]; l.Record.Key == nil && u != nil {
 		u.add(l.Partition, l.Offset, l.Timestamp)
@@ -180,7 +163,6 @@ func (r *recordIndex) markSent(l *DeadLetter) {
 	}
 }
 
-// open creates the Kafka clients at its first call.
 func (r *recordIndex) open() (err error) {
 	if r.admin != nil {
 		return nil
@@ -192,7 +174,6 @@ func (r *recordIndex) open() (err error) {
 	return err
 }
 
-// close closes the Kafka clients.
 func (r *recordIndex) close() {
 	if r.admin != nil {
 		r.admin.Close()
@@ -202,8 +183,8 @@ func (r *recordIndex) close() {
 	}
 }
 
-// readNewer reads the topics of the letters up to their current end offsets and notes later records. Each call continues
-// after the records that the call before has read.
+// readNewer reads the topics of the letters up to their end offsets to find newer records. Each call continues after
+// the previous one.
 func (r *recordIndex) readNewer(ctx context.Context) error {
 	if len(r.from) == 0 {
 		return nil
@@ -215,7 +196,7 @@ func (r *recordIndex) readNewer(ctx context.Context) error {
 	for topic, at := range r.from {
 		ends, err := r.admin.EndOffsets(ctx, uncommitted, topic)
 		if errors.Is(err, kafka.ErrUnknownTopic) {
-			continue // whatever was written of it is not there to be looked at
+			continue // its records are gone
 		}
 		if err != nil {
 			return err
@@ -223,7 +204,7 @@ func (r *recordIndex) readNewer(ctx context.Context) error {
 		u := r.unkeyed[topic]
 		if u != nil && !u.started { // records of one entity may be in all partitions
 			begin := u.first
-			if epoch := time.UnixMilli(0); begin.Before(epoch) { // there are no records before
+			if epoch := time.UnixMilli(0); begin.Before(epoch) { // no record is older
 				begin = epoch
 			}
 			since, err := r.reader.Since(ctx, topic, begin)
@@ -271,15 +252,12 @@ func (r *recordIndex) readNewer(ctx context.Context) error {
 	return nil
 }
 
-// unkeyedTopic is what is known of a topic whose letters have no key: their entities are named by their values, which
-// its plugin alone can read, so any record that came later may be of the same one. In a letter's own partition
-// a later record has a greater offset, in the others the same time or a later one.
+// unkeyedTopic is a topic of letters without a key. Only the plugin knows their entities, so any newer record may be of
+// the same one. Newer means a greater offset in the same partition, and the same time or later in other partitions.
 type unkeyedTopic struct {
-	first time.Time // of its letters
-	// begun reports whether from contains the offsets of first.
+	first   time.Time // of its letters
 	started bool
-	// last is, by partition, the greatest offset and the latest time of its records that are no letters which are still
-	// to be sent.
+	// last has, by partition, the greatest offset and latest time of records that are not letters to send.
 	last map[int32]lastRecord
 }
 
@@ -288,7 +266,6 @@ type lastRecord struct {
 	at     time.Time
 }
 
-// has takes a record of the topic.
 func (u *unkeyedTopic) add(partition int32, offset int64, at time.Time) {
 	last := u.last[partition]
 	last.offset = max(last.offset, offset)
@@ -298,7 +275,6 @@ func (u *unkeyedTopic) add(partition int32, offset int64, at time.Time) {
 	u.last[partition] = last
 }
 
-// hasNewer tells whether a record came later than a letter's.
 func (u *unkeyedTopic) hasNewer(l *DeadLetter) bool {
 	for partition, last := range u.last {
 		if partition == l.Partition && last.offset > l.Offset ||

@@ -12,13 +12,11 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// letterOf is a letter of a record, which was replayed so many times.
 func letterOf(offset int64, value string, times int, parts core.RowSubset) *DeadLetter {
 	return &DeadLetter{Record: &kgo.Record{Key: []byte("k"), Value: []byte(value)}, Topic: "t", Offset: offset,
 		Timestamp: time.UnixMilli(7), Replays: times, Rows: parts}
 }
 
-// Which letters are done with, by what is known of the others of their record.
 func TestRecordIndex(t *testing.T) {
 	type letter struct {
 		*DeadLetter
@@ -60,7 +58,6 @@ func TestRecordIndex(t *testing.T) {
 	}
 }
 
-// Letters of one record name together what is left of it; those that contradict each other name nothing.
 func TestRecordIndexRows(t *testing.T) {
 	r := newRecordIndex(kafka.Config{})
 	id := letterOf(1, "a", 0, core.RowSubset{}).recordID()
@@ -88,7 +85,6 @@ func TestRecordIndexRows(t *testing.T) {
 	}
 }
 
-// So many records are known at a time, however many letters they have.
 func TestRecordIndexIsBounded(t *testing.T) {
 	r := newRecordIndex(kafka.Config{})
 	if r.limit != maxIndexedRecords {

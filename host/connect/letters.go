@@ -14,11 +14,11 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// ErrNoDeadLetterTopic is the error of a connector whose settings name no topic of dead letters.
+// ErrNoDeadLetterTopic means that the connector has no dead letter topic.
 var ErrNoDeadLetterTopic = errors.New("the connector has no " + deadLetterTopic)
 
-// ReadDeadLetters hands on the last letters of each partition of a connector's topic of dead letters, oldest first, and
-// returns the topic. What other connectors have written there is not among them, and counts all the same.
+// ReadDeadLetters calls each with the connector's dead letters among the last records of each partition of its dead
+// letter topic, oldest first, and returns the topic.
 func (h *Herder) ReadDeadLetters(ctx context.Context, name string, last int64,
 	each func(*DeadLetter) error) (topic string,
 	err error) {
@@ -33,7 +33,7 @@ func (h *Herder) ReadDeadLetters(ctx context.Context, name string, last int64,
 	ends, err := admin.EndOffsets(ctx, false, topic)
 	switch {
 	case errors.Is(err, kafka.ErrUnknownTopic):
-		return topic, nil // the first letter makes it
+		return topic, nil // the first dead letter creates it
 	case err != nil:
 		return topic, err
 	}
@@ -62,21 +62,19 @@ func (h *Herder) ReadDeadLetters(ctx context.Context, name string, last int64,
 	return topic, err
 }
 
-// lettersEvery is how long a count of dead letters is reused, lettersWithin how long brokers may take to answer.
 const (
 	countInterval = 3 * time.Second
 	countTimeout  = time.Second
 )
 
-// dlqCounts holds how many records each dead letter topic had at one point in time.
 type dlqCounts struct {
 	mu        sync.Mutex
 	countedAt time.Time
 	counts    map[string]int64
 }
 
-// DeadLetterCounts are how many records the topics of dead letters have that connectors name, by connector, as of a few
-// seconds ago at most. Of what brokers do not answer for there is nothing.
+// DeadLetterCounts returns the number of records in the dead letter topic of each connector, up to a few seconds old.
+// Topics whose brokers do not respond are missing.
 func (h *Herder) DeadLetterCounts(ctx context.Context) map[string]int64 {
 	topics, all := map[string]string{}, []string{}
 	for _, k := range h.all() {
@@ -89,7 +87,7 @@ func (h *Herder) DeadLetterCounts(ctx context.Context) map[string]int64 {
 	l.mu.Lock()
 	due := len(all) > 0 && time.Since(l.countedAt) > countInterval
 	if due {
-		l.countedAt = time.Now() // others take the former counts until this call has asked
+		l.countedAt = time.Now() // concurrent callers get the previous counts
 	}
 	by := l.counts
 	l.mu.Unlock()
@@ -120,7 +118,6 @@ func (h *Herder) countRecords(ctx context.Context, topics []string) map[string]i
 	return admin.Records(ctx, topics...)
 }
 
-// replayStates is what was replayed of a connector's letters in a topic with these partitions.
 func (h *Herder) replayStates(ctx context.Context, name, topic string, partitions kafka.Positions) (
 	places map[int32]replayState, err error) {
 	k, err := h.find(name)
@@ -148,8 +145,8 @@ func (h *Herder) replayStates(ctx context.Context, name, topic string, partition
 	return places, nil
 }
 
-// ReplayConnector is [Herder.ReplayRequest] of a connector's letters in the topic that its settings name, while its
-// tasks run. One that is paused or stopped is to write nothing: [ErrNotRunning].
+// ReplayConnector is [Herder.Replay] for one connector and the topic of its settings. It returns [ErrNotRunning] for a
+// paused or stopped connector.
 func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayRequest) (done ReplayResult, err error) {
 	if r.Topic, err = h.deadLetterTopic(name); err != nil {
 		return done, err
@@ -168,10 +165,10 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 	return h.Replay(ctx, r)
 }
 
-// ErrNotRunning is the error of a replay for a connector that was paused or stopped.
+// ErrNotRunning means that the connector is paused or stopped.
 var ErrNotRunning = errors.New("the connector is to be PAUSED or STOPPED, and writes nothing until it is resumed")
 
-// held tells whether a connector is to be paused or stopped, by all that was asked before.
+// isHeldBack reports whether the target state is not Running after all queued requests.
 func (h *Herder) isHeldBack(ctx context.Context, name string) (bool, error) {
 	k, err := h.find(name)
 	if err != nil {
@@ -189,10 +186,9 @@ func (h *Herder) isHeldBack(ctx context.Context, name string) (bool, error) {
 	}
 }
 
-// ErrReplayInProgress is the error of a replay during another one, which would send letters twice.
+// ErrReplayInProgress means that a concurrent replay would send dead letters twice.
 var ErrReplayInProgress = errors.New("dead letters are being replayed already")
 
-// deadLetterTopic is where a connector's dead letters go.
 func (h *Herder) deadLetterTopic(name string) (string, error) {
 	now, err := h.RunningConfig(name)
 	if err != nil {

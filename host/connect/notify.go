@@ -16,13 +16,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// notificationPath is the path under which notifications for a feed of a connector come; without a feed, what all of the
-// connector's begin with.
+// notificationPath returns the path for notifications of a feed, or the prefix of all paths of a connector.
 func notificationPath(connector, feed string) string {
 	return "/" + escapeSegment(connector) + "/" + escapeSegment(feed)
 }
 
-// escapeSegment is a name as plugins write one in a path, too, so that they know addresses again.
+// escapeSegment escapes a name as plugins do, which compare paths.
 func escapeSegment(name string) string {
 	var b []byte
 	for i := range len(name) {
@@ -36,8 +35,6 @@ func escapeSegment(name string) string {
 	return string(b)
 }
 
-// feedHandlers holds the handlers of notifications for a connector's feeds, by their paths at the listener. A handler is nil
-// while its task is away: the sender is then asked to send again.
 type feedHandlers struct {
 	mu    sync.Mutex
 	feeds map[string]notify.Handler
@@ -52,7 +49,6 @@ func (l *feedHandlers) set(address string, handle notify.Handler) {
 	l.feeds[address] = handle
 }
 
-// find returns the handler for a path, nil while no task has one. known reports whether a task has, or had, the path.
 func (l *feedHandlers) find(path string) (handle notify.Handler, known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -64,7 +60,7 @@ func (l *feedHandlers) find(path string) (handle notify.Handler, known bool) {
 	return nil, false
 }
 
-// listen registers a handler of notifications for a feed, see [source.Options].
+// listen registers the handler of a feed, see [source.Options].
 func (c *connectorRun) listen(feed string, handle notify.Handler) (address string, leave func(), err error) {
 	if err := c.controller.endpoint.ensureOpen(c); err != nil {
 		return "", nil, err
@@ -74,7 +70,6 @@ func (c *connectorRun) listen(feed string, handle notify.Handler) (address strin
 	return address, func() { c.set.handlers.set(address, nil) }, nil
 }
 
-// listenerSettings is what the connector's settings say about its listener.
 func (c *connectorRun) listenerSettings(roles config.Roles) (s notify.Settings, err error) {
 	for _, text := range config.List(roles.Text(role.ListenerPorts)) {
 		port, err := strconv.ParseUint(text, 10, 16)
@@ -109,7 +104,6 @@ func (c *connectorRun) listenerSettings(roles config.Roles) (s notify.Settings, 
 	return s, err
 }
 
-// storeLocation is a store of the listener, nil where the settings name none.
 func storeLocation(roles config.Roles, kind string) *keystore.Location {
 	text := func(name string) string { return roles.Text(role.ListenerTLS + kind + name) }
 	if text("location") == "" {

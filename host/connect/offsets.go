@@ -19,17 +19,17 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ErrNotStopped is the error of a change of offsets under tasks, which would write theirs over it.
+// ErrNotStopped means that offsets cannot be changed while tasks may overwrite them.
 var ErrNotStopped = errors.New("the connector is not stopped, or its tasks have not ended yet")
 
-// GroupBusyError is the error of a change of a sink's offsets while its group has members.
+// GroupBusyError means that the consumer group of a sink still has members.
 type GroupBusyError struct{ Group, Members string }
 
 func (e *GroupBusyError) Error() string {
 	return fmt.Sprintf("expected group %s without members, found %s", e.Group, e.Members)
 }
 
-// Offsets are where a connector stands: a source by what is stored, a sink by what its group has committed.
+// Offsets returns the stored offsets of a source or the committed offsets of a sink.
 func (h *Herder) Offsets(ctx context.Context, name string) ([]offset.Entry, error) {
 	k, err := h.find(name)
 	if err != nil {
@@ -71,7 +71,7 @@ func (h *Herder) Offsets(ctx context.Context, name string) ([]offset.Entry, erro
 	return entries, nil
 }
 
-// Fingerprints are what the stored offsets of a source belong to.
+// Fingerprints returns the fingerprints of a source's stored offsets.
 func (h *Herder) Fingerprints(ctx context.Context, name string) (all []string, err error) {
 	entries, err := h.Offsets(ctx, name)
 	for _, e := range entries {
@@ -82,8 +82,8 @@ func (h *Herder) Fingerprints(ctx context.Context, name string) (all []string, e
 	return all, err
 }
 
-// ChangedFeeds says of feeds that a source would have which of them do not own what is stored for them, by their names,
-// with what differs in the words of the plugin (P7).
+// ChangedFeeds returns, by feed, the plugin's description of what differs if a stored offset belongs to other settings
+// (P7).
 func (h *Herder) ChangedFeeds(ctx context.Context, name string, feeds []wit.Feed) (map[string][]string, error) {
 	entries, err := h.Offsets(ctx, name)
 	stored := map[string][]wit.OffsetEntry{}
@@ -100,9 +100,8 @@ func (h *Herder) ChangedFeeds(ctx context.Context, name string, feeds []wit.Feed
 	return changed, err
 }
 
-// AlterOffsets sets offsets of a connector that is stopped; an Offset of nil deletes. The plugin of a source has to
-// know their form. What is stored with a sink's offset, such as what is settled after it, is dropped with it: it
-// counts from an offset that is another one now. Errors of what was given are an [offset.Invalid].
+// AlterOffsets sets offsets of a stopped connector; a nil Offset deletes. The source's plugin checks them. The metadata
+// of a sink's offset is dropped, because it refers to the previous offset. Invalid input is an [offset.InvalidError].
 func (h *Herder) AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error {
 	return h.whenStopped(ctx, name, func(c *connectorRun) error {
 		if c.isSink() {
@@ -115,8 +114,7 @@ func (h *Herder) AlterOffsets(ctx context.Context, name string, entries []offset
 	})
 }
 
-// ResetOffsets deletes all offsets of a connector that is stopped: a source reads everything again, a sink what its
-// topics hold.
+// ResetOffsets deletes all offsets of a stopped connector.
 func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
 	return h.whenStopped(ctx, name, func(c *connectorRun) error {
 		if !c.isSink() {
@@ -134,8 +132,8 @@ func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
 	})
 }
 
-// fenceOffsets keeps tasks of a source with transactional producers from committing offsets over those that are about to be
-// changed: of a worker that was paused, for example. What they have committed before is known then.
+// fenceOffsets fences tasks that could commit older offsets later, such as those of a paused worker, and reads what
+// they have committed.
 func (c *connectorRun) fenceOffsets(ctx context.Context) error {
 	c.clients.producersPerTask = c.producersFor(nil)
 	if c.options.Group == nil && c.clients.producersPerTask == 0 {
@@ -147,7 +145,7 @@ func (c *connectorRun) fenceOffsets(ctx context.Context) error {
 	return c.clients.offsets.RefreshCommitted(ctx)
 }
 
-// openDetachedRun is the connector for questions while its tasks run, or do not.
+// openDetachedRun creates a run for queries while tasks may run. Call closeOffsets at the end.
 func (k *controller) openDetachedRun(ctx context.Context) (c *connectorRun, err error) {
 	if c = k.newDetachedRun(); c.class.err != nil {
 		return nil, c.class.err
@@ -158,13 +156,13 @@ func (k *controller) openDetachedRun(ctx context.Context) (c *connectorRun, err 
 	return c, c.openOffsets(ctx)
 }
 
-// whenStopped does something about a connector while it is stopped: in its loop, so that it is not resumed meanwhile.
+// whenStopped calls do while the connector is stopped and cannot be resumed.
 func (h *Herder) whenStopped(ctx context.Context, name string, do func(*connectorRun) error) error {
 	k, err := h.find(name)
 	if err != nil {
 		return err
 	}
-	if !h.isRunning() { // nothing of it runs
+	if !h.isRunning() { // no loop runs
 		c, err := k.openDetachedRun(ctx)
 		if err != nil {
 			return err
@@ -175,7 +173,7 @@ func (h *Herder) whenStopped(ctx context.Context, name string, do func(*connecto
 	return k.runWhenStopped(ctx, offsetChangeTimeout, false, func(doing context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		defer context.AfterFunc(doing, cancel)() // which calls cancel alone
+		defer context.AfterFunc(doing, cancel)() // calls only cancel
 		return guard.Do(k.log, "a change of offsets", func() error {
 			c, err := k.openDetachedRun(ctx)
 			if err != nil {
@@ -187,13 +185,11 @@ func (h *Herder) whenStopped(ctx context.Context, name string, do func(*connecto
 	})
 }
 
-// offsetChangeTimeout bounds a change of offsets, during which the connector is not resumed.
 const offsetChangeTimeout = 2 * time.Minute
 
-// runWhenStopped does something in the place of a run, once the connector is stopped: where its tasks still stop, or
-// something else is done in that place, that is waited for. It returns what do comes to, [ErrNotStopped] where the
-// connector is not to be stopped, or when ctx ends. What was begun goes on when ctx ends; it ends by its own context,
-// with yields also when the connector is resumed.
+// runWhenStopped calls do in place of a run once the connector is stopped, after the end of stopping tasks and other
+// exclusive actions. It returns [ErrNotStopped] if the target state is not Stopped. If ctx ends first, do continues;
+// its own context ends after timeout and, if cancelable is set, when the connector is resumed.
 func (k *controller) runWhenStopped(ctx context.Context, timeout time.Duration, cancelable bool,
 	do func(context.Context) error) error {
 	answer := make(chan error, 1)
@@ -202,7 +198,7 @@ func (k *controller) runWhenStopped(ctx context.Context, timeout time.Duration, 
 		k.enqueue(event{apply: func(loop context.Context) {
 			switch {
 			case ctx.Err() != nil:
-				answer <- ctx.Err() // nobody waits for it
+				answer <- ctx.Err() // the caller has returned
 			case k.desired().target != Stopped:
 				answer <- ErrNotStopped
 			case k.activity != nil:
@@ -211,7 +207,7 @@ func (k *controller) runWhenStopped(ctx context.Context, timeout time.Duration, 
 				answer <- ErrNotStopped
 			default:
 				k.runExclusive(loop, timeout, cancelable, func(ctx context.Context) {
-					err := ErrNotStopped // where it breaks off
+					err := ErrNotStopped // in case of a panic
 					defer func() { answer <- err }()
 					err = do(ctx)
 				})
@@ -229,7 +225,6 @@ func (k *controller) runWhenStopped(ctx context.Context, timeout time.Duration, 
 	}
 }
 
-// serviceOrigin is where the connector's service is by its settings; "" where a destination says.
 func (c *connectorRun) serviceOrigin() string {
 	roles := config.NewRoles(c.class.declarations, c.accepted)
 	host := roles.Text(role.Address)
@@ -246,8 +241,6 @@ func (c *connectorRun) serviceOrigin() string {
 	return scheme + "://" + host
 }
 
-// pathHint says how to write what stands in an offset as an absolute URL, where nobody knows yet on which origin paths
-// stand; "" where that is known, or there is none.
 func (c *connectorRun) pathHint(fields []wit.OffsetEntry) string {
 	absolute := func(f wit.OffsetEntry) bool {
 		return f.Value.String != nil &&
@@ -299,7 +292,6 @@ func (c *connectorRun) alterSource(ctx context.Context, entries []offset.Entry) 
 	return c.clients.offsets.Alter(ctx, c.accepted.Name, entries...)
 }
 
-// emptyGroupAdmin is an administrator for the group of a sink, which has no members.
 func (c *connectorRun) emptyGroupAdmin(ctx context.Context) (*kafka.Admin, error) {
 	admin, err := kafka.NewConsumerAdmin(c.clients.kafka)
 	if err != nil {
@@ -316,7 +308,6 @@ func (c *connectorRun) emptyGroupAdmin(ctx context.Context) (*kafka.Admin, error
 	return admin, nil
 }
 
-// partitionBounds are where the partitions of a topic begin and end.
 func partitionBounds(ctx context.Context, admin *kafka.Admin, topic string) (starts, ends kafka.Positions, err error) {
 	if starts, err = admin.StartOffsets(ctx, topic); err != nil {
 		return nil, nil, fmt.Errorf("topic %s: %w", topic, err)
@@ -349,7 +340,7 @@ func (c *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) er
 	for topic, partitions := range wanted {
 		var starts, ends kafka.Positions
 		for partition, at := range partitions {
-			if at >= 0 && ends == nil { // a place in a topic that is gone can be deleted
+			if at >= 0 && ends == nil { // offsets of a deleted topic can be deleted
 				if starts, ends, err = partitionBounds(ctx, admin, topic); err != nil {
 					return err
 				}
@@ -362,7 +353,8 @@ func (c *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) er
 			case !exists:
 				return fmt.Errorf("expected a partition that exists, found %s-%d", topic, partition)
 			case at < start || at > end:
-				// Kafka Connect takes it, and the consumer goes by auto.offset.reset then: everything comes again.
+				// Kafka Connect accepts it, and the consumer applies auto.offset.reset, which may read everything
+				// again.
 				return &offset.InvalidError{Message: fmt.Sprintf(
 					"kafka_offset %d of %s-%d: expected an offset from %d to %d, "+
 						"which are those that the partition has", at, topic, partition, start, end)}

@@ -7,14 +7,14 @@ import (
 	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
-// OriginUse is what this worker uses of an origin, and by which connectors.
+// OriginUse is what this worker uses of an origin, and for which connectors.
 type OriginUse struct {
 	limits.Use
 	WorkerID   string   `json:"worker_id"`
 	Connectors []string `json:"connectors"`
 }
 
-// Origins are those that connectors with clients use at the moment, in the order of their names.
+// Origins returns the origins that connectors use, sorted.
 func (h *Herder) Origins() []OriginUse {
 	all := map[string]*OriginUse{}
 	for _, k := range h.all() {

@@ -9,8 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// What is an absolute URL in an offset that is refused is to be written as a path, where only a destination knows the
-// origin.
+// An absolute URL in a rejected offset must be a path if only a destination knows the origin.
 func TestPathForm(t *testing.T) {
 	component := wit.Component{Kind: wit.ComponentSource, Settings: []wit.ConfigKey{
 		{Name: "host", Rules: []wit.Rule{{Role: wit.Ptr(role.Address)}}},

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// planTasks are the settings of all of the connector's tasks. Where no worker has planned them since the configuration
-// changed, it plans them: alone, what they claim is theirs from now on, and in a group Group.Planned gets them.
+// planTasks returns the configs of all tasks. If they are not planned yet, it plans them; in a group it stores the plan
+// and returns nil.
 func (c *connectorRun) planTasks(ctx context.Context) ([][]wit.Setting, error) {
 	assignment := c.assignment()
 	if assignment.TaskConfigs != nil {
@@ -34,8 +34,6 @@ func (c *connectorRun) planTasks(ctx context.Context) ([][]wit.Setting, error) {
 	return nil, c.options.Group.PutTaskConfigs(ctx, c.config.Name, plan)
 }
 
-// resolveTaskConfigs are the settings of tasks that were planned, which what the connector's configuration refers to may have
-// changed since.
 func (c *connectorRun) resolveTaskConfigs(set *config.TaskConfigs) [][]wit.Setting {
 	visible := c.pluginSettings(c.class.plugin)
 	configs := make([][]wit.Setting, len(set.Settings))
@@ -45,8 +43,8 @@ func (c *connectorRun) resolveTaskConfigs(set *config.TaskConfigs) [][]wit.Setti
 	return configs
 }
 
-// plan has the plugin share the work out among tasks; toRun: they are to run, so that all that they claim is among it.
-// A sink has as many tasks as it may have: its group shares the partitions out.
+// plan calls the plugin's plan. With toRun it adds all claims of tasks that will run. A sink always has tasks.max
+// tasks: its consumer group divides the partitions.
 func (c *connectorRun) plan(ctx context.Context, toRun bool) (p wit.PlanResult, err error) {
 	limit, err := c.maxTasks()
 	if err != nil {
@@ -65,7 +63,7 @@ func (c *connectorRun) plan(ctx context.Context, toRun bool) (p wit.PlanResult, 
 		}
 	}()
 	if c.isSink() {
-		if limit > config.MaxSinkTasks { // files that were not checked come here, too
+		if limit > config.MaxSinkTasks { // the check may have been skipped
 			return p, &wit.Error{Kind: wit.ErrorConfig,
 				Message: fmt.Sprintf("tasks.max: expected at most %d tasks of a sink, found %d",
 					config.MaxSinkTasks, limit)}
@@ -80,7 +78,6 @@ func (c *connectorRun) plan(ctx context.Context, toRun bool) (p wit.PlanResult, 
 	return p, err
 }
 
-// most is how many tasks the connector may have.
 func (c *connectorRun) maxTasks() (int, error) {
 	number, ok := setting.Integer(wit.KindInt, c.config.Text("tasks.max"))
 	if !ok {
@@ -89,8 +86,8 @@ func (c *connectorRun) maxTasks() (int, error) {
 	return int(number), nil
 }
 
-// pluginSettings are the settings that the version of the plugin may see which runs. A source also sees that its records are
-// written in transactions, if they are: it may have to choose between failing and reading rows again.
+// pluginSettings returns the settings that the current version of the plugin may see. A source also sees whether its
+// records are written in transactions, because it may have to choose between failing and repeating rows.
 func (c *connectorRun) pluginSettings(info plugin.Info) []wit.Setting {
 	guest := check.Guest(c.options.Plugins, info, c.class.component)
 	c.warnWithheld(info, &guest, c.config)
@@ -101,7 +98,6 @@ func (c *connectorRun) pluginSettings(info plugin.Info) []wit.Setting {
 	return settings
 }
 
-// callPlan is how the plugin shares a source's work out among tasks.
 func (c *connectorRun) callPlan(ctx context.Context, binding *plugin.Binding, limit int) (layout wit.PlanResult, err error) {
 	settings := c.pluginSettings(binding.Current().Module())
 	err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
@@ -121,7 +117,6 @@ func (c *connectorRun) callPlan(ctx context.Context, binding *plugin.Binding, li
 	return layout, nil
 }
 
-// releasePlan lets go of the instance that has planned: a task has it, or none will.
 func (c *connectorRun) releasePlan() {
 	if binding := c.class.planBinding.Swap(nil); binding != nil {
 		binding.Close()

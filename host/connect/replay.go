@@ -26,45 +26,40 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-// ReplayRequest is what of a topic of dead letters is sent once more.
+// ReplayRequest selects the dead letters to replay.
 type ReplayRequest struct {
 	Topic  string
 	Filter DeadLetterFilter
-	// Again forgets what was replayed before, of the letters that the filter names by where they stand if it names any.
+	// IncludeReplayed replays letters again: those of Filter.Positions, or all if it is nil.
 	IncludeReplayed bool
-	// IncludeSuperseded sends a sink's records also where their topic has a later one of the same key.
+	// IncludeSuperseded also sends records of a sink that have a newer record of the same key.
 	IncludeSuperseded bool
-	// DryRun takes letters through their connectors, up to what would be sent, and sends and stores nothing. Plugins
-	// are opened for it, by which services may be asked for their metadata, as at a start; schemas are not registered.
-	DryRun bool
-	// left are those of Filter.At of which nothing has come yet.
+	// DryRun processes letters without sending or storing anything. Plugins are opened, which may read the service's
+	// metadata; schemas are not registered.
+	DryRun   bool
 	notFound map[DeadLetterPosition]bool
 }
 
-// ReplayResult is what came of it.
+// ReplayResult is the result of a replay.
 type ReplayResult struct {
-	// Letters were replayed; Refused are those of them that are dead letters once more.
+	// Replayed counts letters that were sent; Rejected counts those that became dead letters again.
 	Replayed, Rejected int
-	// Skipped could not be replayed, by the reason.
-	Skipped map[string]int
-	// Rejections say of a dry run why letters would be refused, of the first 100.
+	// Skipped counts letters that could not be replayed, by reason.
+	Skipped    map[string]int
 	Rejections []Rejection
 }
 
-// A replay takes so many letters, or bytes, at a time; what came of them is stored before the next.
+// Bounds of a batch of letters. The result of a batch is stored before the next one.
 const (
 	maxBatchLetters = 500
 	maxBatchBytes   = 4 << 20
 )
 
-// maxReplayedRanges is how many runs of letters may have been replayed although not all before them are: they are stored in one
-// record.
 const maxReplayedRanges = 10_000
 
-// Replay sends dead letters through their connectors as these are now, as far as that was not done before: rows
-// of a source to their topics, records of a sink into the service. What is refused again goes back to the topic. It
-// does not wait for letters that come meanwhile. Connectors need not run. If they run, their tasks continue; a sink's
-// tasks in this process hold the keys of letters that are being sent.
+// Replay sends dead letters through their connectors, which need not run: rows of a source to their topics, records of
+// a sink to the service. Letters that are rejected again return to the topic. Letters that arrive meanwhile are left
+// for the next replay.
 func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, error) {
 	result := ReplayResult{Skipped: map[string]int{}}
 	reader, err := kafka.NewReader(h.shared.Kafka)
@@ -109,7 +104,6 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 	return result, nil
 }
 
-// openAndReplay is [Herder.ReplayRequest] for one connector.
 func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.Reader, ends kafka.Positions, r ReplayRequest,
 	result *ReplayResult) error {
 	k, err := h.find(name)
@@ -160,7 +154,7 @@ func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.R
 	return c.replayDeadLetters(ctx, lock, reader, ends, r, result)
 }
 
-// replayDeadLetters sends the letters of the connector during its turn.
+// replayDeadLetters sends the connector's letters while it has the lock.
 func (c *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Lock, reader *kafka.Reader, ends kafka.Positions,
 	r ReplayRequest,
 	result *ReplayResult) error {
@@ -188,7 +182,7 @@ func (c *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Lock, re
 	return nil
 }
 
-// replay sends the dead letters of one connector in one partition.
+// partitionReplay replays the letters of one connector in one partition.
 type partitionReplay struct {
 	conn      *connectorRun
 	lock      sink.Lock
@@ -198,26 +192,19 @@ type partitionReplay struct {
 	end       int64
 	result    *ReplayResult
 
-	// next is where the next letters are looked for.
-	next  int64
-	state replayState
-	// storedJSON is what of it is stored.
+	next       int64
+	state      replayState
 	storedJSON string
-	// records are those of a sink that the letters of all partitions name; nil for a source.
-	records *recordIndex
-	// regex is what the connector's topics match, if it says so.
-	regex *pattern.Pattern
+	records    *recordIndex
+	regex      *pattern.Pattern
 }
 
-// owner is whose offsets say what was replayed of the connector's letters.
 func (p *partitionReplay) owner() string { return replayOwnerPrefix + p.conn.config.Name }
 
-// storageKey is the source partition that its offset is stored under.
 func (p *partitionReplay) storageKey() []wit.OffsetEntry {
 	return replayPartition(p.request.Topic, p.partition)
 }
 
-// load finds out what was replayed before.
 func (p *partitionReplay) load(ctx context.Context) error {
 	c := p.conn
 	if regex := c.config.Text("topics.regex"); regex != "" {
@@ -252,7 +239,6 @@ func (p *partitionReplay) load(ctx context.Context) error {
 	return nil
 }
 
-// indexRecords reads all letters of a sink, so that each record is sent once however many of them it has.
 func indexRecords(ctx context.Context, all []*partitionReplay, records *recordIndex) error {
 	each := func(visit func(*partitionReplay, *DeadLetter) error) error {
 		for _, p := range all {
@@ -270,7 +256,7 @@ func indexRecords(ctx context.Context, all []*partitionReplay, records *recordIn
 		}
 		return nil
 	}
-	again := map[recordID]bool{} // whatever others of their letters were replayed
+	again := map[recordID]bool{} // even if other letters of these records were replayed
 	err := each(func(p *partitionReplay, l *DeadLetter) error {
 		if p.request.IncludeReplayed && p.request.Filter.Positions[l.position()] {
 			again[l.recordID()] = true
@@ -316,14 +302,13 @@ func (p *partitionReplay) run(ctx context.Context) error {
 	return p.source(ctx, t, binding, transforms)
 }
 
-// letters are those that come next; none: that was all. What is somebody else's is gone past.
 func (p *partitionReplay) nextLetters(ctx context.Context) (deadLetters []*DeadLetter, err error) {
 	bytes, expected, restartAt := 0, p.next, int64(-1)
-	selected := map[string]recordID{} // by the places that records had
+	selected := map[string]recordID{} // by topic, partition and offset
 	at, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
 		To: kafka.Positions{p.partition: p.end}}, func(r *kgo.Record) error {
 		l := ParseDeadLetter(r)
-		p.state.markDone(expected, r.Offset-1) // marks of transactions, and what was compacted
+		p.state.markDone(expected, r.Offset-1) // transaction markers and compacted records
 		expected = r.Offset + 1
 		switch {
 		case l.Connector != p.conn.config.Name:
@@ -333,11 +318,11 @@ func (p *partitionReplay) nextLetters(ctx context.Context) (deadLetters []*DeadL
 			return nil
 		}
 		var id recordID
-		place, duplicate := fmt.Sprint(l.Topic, " ", l.Partition, " ", l.Offset), false // twin: of a record that has another
+		place, duplicate := fmt.Sprint(l.Topic, " ", l.Partition, " ", l.Offset), false
 		if p.records != nil {
 			id = l.recordID()
 			other, isSelected := selected[place]
-			if isSelected && other != id { // of a topic that was made again: no task has both at a time
+			if isSelected && other != id { // of a topic that was created again: one task cannot write both
 				restartAt, expected = r.Offset, r.Offset
 				return kafka.ErrStop
 			}
@@ -374,8 +359,8 @@ func (p *partitionReplay) nextLetters(ctx context.Context) (deadLetters []*DeadL
 	return deadLetters, p.state.checkBounds()
 }
 
-// unfitReason tells why a letter is none that can be replayed, "" where it can. Whoever may write to the topic of dead
-// letters can put anything into its headers: rows go to no topic but the connector's.
+// unfitReason explains why a letter cannot be replayed; "" means that it can. Headers are not trusted: rows go only to
+// topics of the connector.
 func (p *partitionReplay) unfitReason(l *DeadLetter) string {
 	c := p.conn
 	switch {
@@ -421,7 +406,6 @@ func (p *partitionReplay) unfitReason(l *DeadLetter) string {
 	return ""
 }
 
-// source sends rows of a source to their topics.
 func (p *partitionReplay) source(ctx context.Context, t *task, binding *plugin.Binding, transforms *chainFactory) error {
 	c := t.run
 	layout, err := c.callPlan(ctx, binding, 1)
@@ -446,7 +430,7 @@ func (p *partitionReplay) source(ctx context.Context, t *task, binding *plugin.B
 	if p.request.DryRun {
 		refused := &rejections{replay: p}
 		options.EnsureTopic, options.Logger = nil, slog.New(slog.DiscardHandler) // nothing is skipped
-		options.NewOutput = func(feed string) (source.Output, error) {           // which counts no topic as used
+		options.NewOutput = func(feed string) (source.Output, error) {           // does not record topics
 			output, err := deliver.output(feed)
 			return discardOutput{output}, err
 		}
@@ -462,7 +446,7 @@ func (p *partitionReplay) source(ctx context.Context, t *task, binding *plugin.B
 		Next: func(ctx context.Context, unreadable source.UnreadableReason) (refused []core.DeadLetter,
 			after []wit.OffsetEntry,
 			err error) {
-			p.result.Replayed += last // they are stored
+			p.result.Replayed += last // they were stored
 			if err := p.checkLock(ctx); err != nil {
 				return nil, nil, err
 			}
@@ -480,8 +464,6 @@ func (p *partitionReplay) source(ctx context.Context, t *task, binding *plugin.B
 		}})
 }
 
-// readableLetters are those of a source's letters that can be replayed. The others are left, as those that are unfit: a feed
-// that is gone may come back.
 func (p *partitionReplay) readableLetters(ctx context.Context, deadLetters []*DeadLetter, unreadable source.UnreadableReason) (
 	refused []core.DeadLetter, err error) {
 	for _, l := range deadLetters {
@@ -502,7 +484,6 @@ func (p *partitionReplay) readableLetters(ctx context.Context, deadLetters []*De
 	return refused, nil
 }
 
-// sink writes the records of a sink's letters, each once.
 func (p *partitionReplay) sink(ctx context.Context, t *task, binding *plugin.Binding, transforms *chainFactory) error {
 	t.settings = t.run.pluginSettings(binding.Current().Module())
 	options := t.sinkOptions(binding, transforms)
@@ -524,7 +505,7 @@ func (p *partitionReplay) sink(ctx context.Context, t *task, binding *plugin.Bin
 			return err
 		}
 		if len(chosen) == 0 {
-			return p.store(ctx, p.state) // with those that others stand for
+			return p.store(ctx, p.state) // includes letters of records that others have replayed
 		}
 		options.InDoubt, options.Revoked = &sink.InDoubtRecords{}, &sink.RevokedPartitions{}
 		options.InDoubt.MergeKnown(p.state.known)
@@ -534,7 +515,6 @@ func (p *partitionReplay) sink(ctx context.Context, t *task, binding *plugin.Bin
 	}
 }
 
-// becameUnfit reports whether a later record makes a letter unfit that was chosen before, and counts the letter as left then.
 func (p *partitionReplay) becameUnfit(l *DeadLetter) bool {
 	superseded := p.records.isSuperseded(l)
 	if superseded {
@@ -544,7 +524,6 @@ func (p *partitionReplay) becameUnfit(l *DeadLetter) bool {
 	return superseded
 }
 
-// deliver writes the records of letters, except letters for whose key a later record has arrived.
 func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, chosen []*DeadLetter) error {
 	if !p.request.DryRun {
 		defer p.conn.controller.keyLocks.lock(chosen)()
@@ -557,7 +536,7 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, cho
 	}
 	slices.SortFunc(chosen, compareSource)
 	replay := sink.Replay{Lock: p.lock, DryRun: p.request.DryRun}
-	indexes := make([]int, len(chosen)) // the record of each letter: one that has several is written once
+	indexes := make([]int, len(chosen)) // index of each letter's record, which is sent once
 	for i, l := range chosen {
 		if id := l.recordID(); i == 0 || id != chosen[i-1].recordID() {
 			letter, known := l.forReplay(false), p.records.states[id]
@@ -588,7 +567,6 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, cho
 	return err
 }
 
-// checkLock returns nil where nobody else replays the letters, or nothing is sent.
 func (p *partitionReplay) checkLock(ctx context.Context) error {
 	if p.request.DryRun {
 		return nil
@@ -596,7 +574,6 @@ func (p *partitionReplay) checkLock(ctx context.Context) error {
 	return p.lock.Alive(ctx)
 }
 
-// store keeps what was replayed. Without the turn it fails: it would write over what the next process has stored.
 func (p *partitionReplay) store(ctx context.Context, at replayState) error {
 	if err := p.checkLock(ctx); err != nil {
 		return err

@@ -14,8 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
-// The replayed letters are known after they were stored, in whatever order they were settled. Forgetting a letter, so
-// that it is replayed again, changes no other letter.
+// Replayed letters are known in whatever order they were settled. Unmarking one changes no other.
 func TestReplayState(t *testing.T) {
 	random := rand.New(rand.NewPCG(14, 0))
 	for round := range 500 {
@@ -56,7 +55,7 @@ func TestReplayState(t *testing.T) {
 	}
 }
 
-// A list of letters that is empty, as of a page on which none was chosen, does not mean all.
+// An empty list of positions does not mean all.
 func TestFilterByPosition(t *testing.T) {
 	letter := DeadLetter{Record: &kgo.Record{Partition: 0, Offset: 17}}
 	for want, names := range map[bool][][]string{true: {nil, {"0@17"}, {"1@2", "0@17"}},
@@ -87,7 +86,7 @@ func TestParseDeadLetterPosition(t *testing.T) {
 	}
 }
 
-// Letters that are replayed by filters leave gaps, whose number is bounded; every second one is the worst.
+// Filters leave gaps, whose number is bounded; every second letter is the worst case.
 func TestReplayStateIsBounded(t *testing.T) {
 	var place replayState
 	for i := range int64(maxReplayedRanges) {

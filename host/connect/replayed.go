@@ -18,24 +18,21 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// replayOwnerPrefix begins the names under which it is stored what was replayed of connectors' letters: no connector's, by
-// its colon and blank.
+// replayOwnerPrefix begins the owner name of replay states. No connector has such a name, because of the colon and
+// space.
 const replayOwnerPrefix = "culvert dlq replay: "
 
-// replayPartition is what it is stored under for a partition of a topic of dead letters.
 func replayPartition(topic string, partition int32) []wit.OffsetEntry {
 	return []wit.OffsetEntry{wit.StringEntry("topic", topic), wit.IntegerEntry("partition", int64(partition))}
 }
 
-// ReplayStates are those of a topic that were replayed, or that another one of their record stood for then.
+// ReplayStates tells which letters of a topic were replayed.
 type ReplayStates struct {
-	topic string
-	// places are what is stored, by what it is stored under; one that cannot be read is an error.
+	topic  string
 	states map[string]replayState
 }
 
-// ReadReplayStates reads what was replayed of a topic of dead letters out of a worker's topic of offsets, which its
-// settings name; where there is none yet nothing was.
+// ReadReplayStates reads the replay states of a dead letter topic from a worker's offsets topic.
 func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[string]string,
 	topic string) (*ReplayStates, error) {
 	c, problems := offset.ParseConfig(worker)
@@ -66,29 +63,26 @@ func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[stri
 	return all, err
 }
 
-// IsReplayed tells whether a letter is one of them.
+// IsReplayed reports whether a letter, or another letter of its record, was replayed.
 func (r *ReplayStates) IsReplayed(l *DeadLetter) bool {
 	place := r.states[replayOwnerPrefix+l.Connector+offset.Identity(replayPartition(r.topic, l.Record.Partition))]
 	return l.Connector != "" && place.isDone(l.Record.Offset)
 }
 
-// replayState is the state of the replay of one partition: done holds the ranges of replayed letters, in order and with
-// gaps between them; sent holds letters that may or may not have been written; known is what a check of these must
-// know.
+// replayState is the state of the replay of one partition: done has the ranges of replayed letters, sorted and not
+// adjacent; inDoubt has letters that may have been written; known is what a check of these must know.
 type replayState struct {
 	done    []offsetRange
 	inDoubt map[int64]bool
 	known   wit.Known
 }
 
-// run is a range of offsets, both ends included.
 type offsetRange struct{ first, last int64 }
 
 func (r *replayState) clone() replayState {
 	return replayState{slices.Clone(r.done), maps.Clone(r.inDoubt), r.known}
 }
 
-// next returns the first offset that was not replayed, and the ranges after it.
 func (r *replayState) next() (next int64, done []offsetRange) {
 	if len(r.done) > 0 && r.done[0].first == 0 {
 		return r.done[0].last + 1, r.done[1:]
@@ -96,7 +90,6 @@ func (r *replayState) next() (next int64, done []offsetRange) {
 	return 0, r.done
 }
 
-// end returns the first offset after all that the place covers.
 func (r *replayState) end() int64 {
 	if n := len(r.done); n > 0 {
 		return r.done[n-1].last + 1
@@ -109,13 +102,11 @@ func (r *replayState) isDone(at int64) bool {
 	return found
 }
 
-// find returns the range that contains an offset, or the one before which it would be inserted.
 func (r *replayState) find(at int64) (place int, found bool) {
 	place, _ = slices.BinarySearchFunc(r.done, at, func(one offsetRange, at int64) int { return cmp.Compare(one.last, at) })
 	return place, place < len(r.done) && r.done[place].first <= at
 }
 
-// checkBounds returns an error if there are more ranges than can be stored.
 func (r *replayState) checkBounds() error {
 	_, done := r.next()
 	if len(done) <= maxReplayedRanges {
@@ -125,7 +116,6 @@ func (r *replayState) checkBounds() error {
 		"others first, without a filter or with --older", maxReplayedRanges, len(done))
 }
 
-// inDoubt records whether it is unknown if a letter was written.
 func (r *replayState) setInDoubt(at int64, inDoubt bool) {
 	if delete(r.inDoubt, at); inDoubt && r.inDoubt == nil {
 		r.inDoubt = map[int64]bool{}
@@ -135,7 +125,6 @@ func (r *replayState) setInDoubt(at int64, inDoubt bool) {
 	}
 }
 
-// unmark records that a letter was not replayed.
 func (r *replayState) unmark(at int64) {
 	if i, found := r.find(at); found {
 		r.done = slices.Replace(r.done, i, i+1, offsetRange{r.done[i].first, at - 1}, offsetRange{at + 1, r.done[i].last})
@@ -143,13 +132,13 @@ func (r *replayState) unmark(at int64) {
 	}
 }
 
-// markDone records that the letters from the first to the last were replayed, or do not exist.
+// markDone records that the letters were replayed or do not exist.
 func (r *replayState) markDone(first, last int64) {
 	if first > last {
 		return
 	}
 	maps.DeleteFunc(r.inDoubt, func(at int64, _ bool) bool { return at >= first && at <= last })
-	i, _ := r.find(first - 1) // the range to extend, or before which to insert
+	i, _ := r.find(first - 1) // the range to extend, or where to insert one
 	n := i
 	for ; n < len(r.done) && r.done[n].first <= last+1; n++ {
 		first, last = min(first, r.done[n].first), max(last, r.done[n].last)
@@ -157,12 +146,11 @@ func (r *replayState) markDone(first, last int64) {
 	r.done = slices.Replace(r.done, i, n, offsetRange{first, last})
 }
 
-// Names of the fields that a place is stored in.
 const (
 	fieldNext  = "next"
 	fieldDone  = "done"
 	fieldSent  = "sent"
-	fieldKnown = "known" // earlier versions refuse it: their check would find no letters
+	fieldKnown = "known" // earlier versions reject it, because their check would miss letters
 )
 
 func (r *replayState) fields() []wit.OffsetEntry {
@@ -187,7 +175,6 @@ func (r *replayState) fields() []wit.OffsetEntry {
 	return fields
 }
 
-// parseReplayState decodes stored fields. Nil means that no letter was replayed.
 func parseReplayState(stored []wit.OffsetEntry) (r replayState, err error) {
 	fields, err := source.PluginFields(stored)
 	if err != nil {

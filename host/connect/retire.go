@@ -12,16 +12,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// onDelete is the setting that says what the deletion of a connector leaves at its service: `keep`, the default, or
-// `terminate`.
+// onDelete is the setting for what happens to subscriptions of a deleted connector: keep (default) or terminate.
 const (
 	onDelete  = "on.delete"
 	terminate = "terminate"
 )
 
-// Retire ends what a source that is stopped has opened at its service, and returns what that was. A connector that is
-// resumed meanwhile waits until that has been given up. Errors are [ErrUnknownConnector], [ErrNotStopped],
-// [ErrNotSource], and those of the service.
+// Retire ends subscriptions of a stopped source at its service and describes them. A resume waits until it has ended.
+// Errors are [ErrUnknownConnector], [ErrNotStopped], [ErrNotSource], and the service's.
 func (h *Herder) Retire(ctx context.Context, name string) (done string, err error) {
 	k, err := h.find(name)
 	if err != nil {
@@ -30,7 +28,7 @@ func (h *Herder) Retire(ctx context.Context, name string) (done string, err erro
 	if !h.isRunning() {
 		return "", ErrNotStopped
 	}
-	result := make(chan string, 1) // by the goroutine that does it, for whom nobody may wait any more
+	result := make(chan string, 1) // buffered: the caller may have returned
 	err = k.runWhenStopped(ctx, retireTimeout, true, func(ctx context.Context) error {
 		c := k.newDetachedRun()
 		if err := c.configError(); err != nil {
@@ -49,20 +47,16 @@ func (h *Herder) Retire(ctx context.Context, name string) (done string, err erro
 	return <-result, nil
 }
 
-// ErrNotSource is the error of what only a source has.
+// ErrNotSource means that the operation requires a source.
 var ErrNotSource = errors.New("a sink has opened nothing at its service")
 
-// retireTimeout bounds how long the end of what a deleted connector has at its service may take.
 const retireTimeout = time.Minute
 
-// revocationGrace is for how long a worker ends what a connector has opened that is deleted after it was taken away: who
-// was given it may not have begun.
 const revocationGrace = 30 * time.Second
 
-// retire ends what a deleted connector has opened at its service, where its settings say so. Its tasks have ended. In
-// a group each worker that had a share of it does so, since none knows when the tasks of others end; or else the
-// leader, where those that had one are lost. Who is no member any more leaves it to others. What fails is logged, with
-// what is left to do by hand: the connector is gone all the same.
+// retire ends what a deleted connector has opened at its service, if its settings require it. In a group each worker
+// that had a part of it does so, because it does not know when other workers' tasks end, or the leader for lost
+// workers. Errors are logged; the connector is deleted anyway.
 func (k *controller) retire(ctx context.Context) {
 	c := k.newDetachedRun()
 	s := k.desired()

@@ -23,7 +23,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// stepped is a service whose feeds, told apart by the query option feed, read a page only when the test lets them.
+// stepped is a service whose feeds (query option feed) read a page only when the test lets them.
 type stepped struct {
 	*httptest.Server
 	t     *testing.T
@@ -55,14 +55,14 @@ func newStepped(t *testing.T) *stepped {
 	return s
 }
 
-// page lets a feed read a page, and returns when it asks for the next one.
+// page lets a feed read one page and returns when it requests the next.
 func (s *stepped) page(feed int) {
 	s.t.Helper()
 	s.let[feed] <- struct{}{}
 	<-s.asked[feed]
 }
 
-// connector reads the same set in eight ways, each a task of its own.
+// connector reads the same set with eight tasks.
 func (s *stepped) connector(b *bench) *config.Connector {
 	host, port, _ := strings.Cut(strings.TrimPrefix(s.URL, "http://"), ":")
 	lines := []string{"name=c", "connector.class=org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector",
@@ -78,7 +78,7 @@ func (s *stepped) connector(b *bench) *config.Connector {
 	return b.Connector(s.t, lines...)
 }
 
-// rows are the keys of the rows in a topic, in the order in which they were written.
+// rows returns the keys of a topic's rows in order.
 func rows(t *testing.T, k kafka.Config, topic string) (keys []string) {
 	t.Helper()
 	reader, err := kafka.NewReader(k)
@@ -92,8 +92,7 @@ func rows(t *testing.T, k kafka.Config, topic string) (keys []string) {
 	return keys
 }
 
-// A task that is taken from a connector of eight ends alone: the other seven read on while it still stops, none of them
-// is made again, and all rows of all eight arrive once, whoever read them.
+// A revoked task ends alone: the other tasks continue while it stops, and all rows arrive once.
 func TestAssignmentStartsAndStopsTasks(t *testing.T) {
 	const taken = 3
 	b := connectedWith(t, checktest.New(t, map[string][]byte{
@@ -147,7 +146,7 @@ func TestAssignmentStartsAndStopsTasks(t *testing.T) {
 	}
 }
 
-// storedTaskConfigs are the tasks of a connector as a group keeps them.
+// plannedOf returns task configs as a group stores them.
 func storedTaskConfigs(t *testing.T, h *Herder, name string, version int64) *config.TaskConfigs {
 	infos, err := h.Tasks(name)
 	require.NoError(t, err)
@@ -165,8 +164,7 @@ func tasksOf(k *controller) []*task {
 	return slices.Clone(c.set.tasks)
 }
 
-// What a worker was to let go of is its own until the sessions of the tasks are logged off: who runs them next opens
-// others (P16).
+// Revoked tasks are owned until their sessions are logged off, because the next owner opens its own (P16).
 func TestTasksAreOwnedUntilLogoff(t *testing.T) {
 	b := connectedWith(t, checktest.New(t, map[string][]byte{
 		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")}))
@@ -199,7 +197,7 @@ func TestTasksAreOwnedUntilLogoff(t *testing.T) {
 	require.Until(t, func() bool { return len(h.Owned()) == 0 }, func() string { return fmt.Sprint(h.Owned()) })
 }
 
-// A worker without a share of a connector runs nothing of it, whatever is asked of it; with the first task it begins.
+// A worker without an assignment runs nothing; it starts with the first assigned task.
 func TestEmptyAssignmentRunsNothing(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running, hasRunningTask)
@@ -213,7 +211,7 @@ func TestEmptyAssignmentRunsNothing(t *testing.T) {
 			t.Errorf("expected UNASSIGNED, and nothing that runs, found %+v", s)
 		}
 	}
-	// Where it is to be stopped, its offsets are changed all the same.
+	// Offsets of a stopped connector can be changed anyway.
 	if err := h.ResetOffsets(t.Context(), "a"); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("expected that it has to be stopped, found %v", err)
 	}
@@ -226,8 +224,7 @@ func TestEmptyAssignmentRunsNothing(t *testing.T) {
 	h.await("a", Running, hasRunningTask)
 }
 
-// What was assigned is held from then on, also where it was taken away again before the connector's loop has come to
-// it.
+// An assignment is owned at once, even if it is revoked before the loop applies it.
 func TestPendingAssignmentsAreOwned(t *testing.T) {
 	b := connected(t)
 	b.options.Group = &group{}
@@ -240,7 +237,7 @@ func TestPendingAssignmentsAreOwned(t *testing.T) {
 	require.Until(t, func() bool { return len(h.Owned()) == 0 }, func() string { return fmt.Sprint(h.Owned()) })
 }
 
-// In a group the worker that plans hands its plan on, and runs what it is given of it; another plan is another run.
+// In a group the worker stores its plan and runs what it is assigned of it; another plan starts another run.
 func TestPlanIsStoredInTheGroup(t *testing.T) {
 	var h *herd
 	plans := make(chan config.TaskPlan, 10)
@@ -289,8 +286,7 @@ func TestPlanIsStoredInTheGroup(t *testing.T) {
 	assert.Equal(t, 3, len((<-plans).Tasks))
 	h.await("a", Running, running())
 
-	// A worker that has run nothing of a connector runs what it is given of another plan than it knows: of one that was
-	// stopped and goes on, say, whose tasks are planned once more.
+	// A worker that has not run the connector applies a newer plan than the one it knows.
 	h.Put(h.named("b"), nil)
 	settings := []map[string]string{{"spy.tasks": "1"}}
 	require.NoError(t, h.Assign("b", Assignment{TaskConfigs: &config.TaskConfigs{Version: 5, Settings: settings}}))
@@ -300,7 +296,7 @@ func TestPlanIsStoredInTheGroup(t *testing.T) {
 	h.await("b", Running, hasRunningTask)
 }
 
-// The group is told that a connector has changed without a lock of the connector's: what it asks then is answered.
+// StatusChanged is called without locks, so that the group can query the status.
 func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 	var states sync.Map
 	h := newHerdWith(t, func(h *herd) {
@@ -324,7 +320,7 @@ func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 	}
 }
 
-// A task that is taken away while it stops, and is given back, is made again when it has ended.
+// A revoked task that is assigned again while it stops restarts when it has ended.
 func TestRevokedTaskCanBeAssignedAgain(t *testing.T) {
 	silent, asked := silentService(t)
 	h := newHerd(t)
@@ -343,7 +339,7 @@ func TestRevokedTaskCanBeAssignedAgain(t *testing.T) {
 	}
 }
 
-// Connectors ask their services by the worker's part of their limits.
+// Connectors use the worker's quota of their service's limits.
 func TestConnectorsHaveTheWorkersPart(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()

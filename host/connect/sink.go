@@ -16,7 +16,6 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// sink runs a task of a sink.
 func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) error {
 	c := t.run
 	t.metrics = &core.Metrics{}
@@ -41,7 +40,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 	options.NewConsumer = func(topics []string, r kafka.Rebalances) (sink.Consumer, error) {
 		o := t.consumerOptions(topics, r)
 		ends.setTopics(o.Topics, o.Regex)
-		if once { // what comes from now on is not waited for
+		if once { // later records are left for the next run
 			if err := ends.snapshotEnds(ctx); err != nil {
 				return nil, err
 			}
@@ -73,10 +72,10 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		p.Rows, p.Failed = now.Written, now.Skipped
 		p.Warnings = now.Warnings
 		p.Batches, p.Requests, p.Reencoded = now.Batches, now.Requests, now.Reencoded
-		if t.number == 0 { // they are the connector's, which its tasks share
+		if t.number == 0 { // shared by all tasks of the connector
 			p.Uncertain = int64(now.InDoubt)
 		}
-		if t.number == 0 { // that of the group, which all tasks are members of
+		if t.number == 0 { // of the group, which all tasks are members of
 			p.Lag = before.group.Load()
 		}
 		p.CaughtUp = now.Unsettled == 0 && before.own.Load() == 0
@@ -88,7 +87,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 	return err
 }
 
-// sinkOptions are those of a task, whatever it reads.
+// sinkOptions returns the options of a task or of a replay.
 func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) sink.Options {
 	c := t.run
 	roles := c.roles()
@@ -115,7 +114,7 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) si
 	}
 }
 
-// consumerOptions: the connector's own topics go before those that the plugin named.
+// consumerOptions prefers the connector's topics to those of the plugin.
 func (t *task) consumerOptions(topics []string, r kafka.Rebalances) kafka.ConsumerOptions {
 	c := t.run
 	o := kafka.ConsumerOptions{Group: config.ConsumerGroup(c.config.Name),
@@ -127,8 +126,7 @@ func (t *task) consumerOptions(topics []string, r kafka.Rebalances) kafka.Consum
 	return o
 }
 
-// flushEvery is how long records wait for more: where only the worker says how often offsets are written, a sink writes
-// as often, as in Kafka Connect.
+// flushEvery returns the worker's offset.flush.interval.ms if only that is set, as in Kafka Connect.
 func flushEvery(roles config.Roles, worker *config.Worker) time.Duration {
 	const offsets = "offset.flush.interval.ms"
 	if worker != nil && !roles.IsSet(role.SinkFlushIntervalMS) && worker.IsSet(offsets) {
@@ -137,7 +135,6 @@ func flushEvery(roles config.Roles, worker *config.Worker) time.Duration {
 	return roles.Duration(role.SinkFlushIntervalMS)
 }
 
-// newUnmatchedTopics is what the tasks of a sink look at together.
 func (c *connectorRun) newUnmatchedTopics() *sink.UnmatchedTopics {
 	r := &sink.UnmatchedTopics{Settings: map[string]string{}}
 	for _, e := range check.TopicSettings(c.config, c.class.component) {

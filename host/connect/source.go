@@ -24,7 +24,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// source runs a task of a source.
 func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) error {
 	c := t.run
 	t.metrics = &core.Metrics{}
@@ -66,7 +65,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 	return t.asFencedError(task.Run(ctx))
 }
 
-// redactFeeds leaves out of what is shown of feeds what config providers gave.
+// redactFeeds redacts values of config providers.
 func (c *connectorRun) redactFeeds(feeds []FeedProgress) {
 	for i := range feeds {
 		f := &feeds[i]
@@ -83,15 +82,13 @@ func (c *connectorRun) redactFeeds(feeds []FeedProgress) {
 	}
 }
 
-// idleTracker tells when the instances of a source's plugins, which its tasks share, are of no use to any of them.
 type idleTracker struct {
 	mu guard.Mutex
-	// running is how many tasks run; resting are those of them that rest, and until when, zero: for ever.
+	// running counts tasks. idleUntil has the idle ones; zero means indefinitely.
 	running   int
 	idleUntil map[int]time.Time
 }
 
-// begin counts a task that runs, until the returned function is called.
 func (s *idleTracker) addTask() (end func()) {
 	count := func(delta int) {
 		s.mu.Lock()
@@ -102,8 +99,8 @@ func (s *idleTracker) addTask() (end func()) {
 	return func() { count(-1) }
 }
 
-// setIdle notes that a task rests, until the returned function is called. When all that run do, each of them for
-// [source.RestsFrom] from now on, it calls letGo: no other task goes on before that returns.
+// setIdle marks a task as idle until end is called. If all tasks are idle for at least [source.MinIdleTime], it calls
+// release; no task continues before that returns.
 func (s *idleTracker) setIdle(task int, until, now time.Time, release func()) (end func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,7 +122,7 @@ func (s *idleTracker) setIdle(task int, until, now time.Time, release func()) (e
 	}
 }
 
-// sourceOptions are those of a task, whatever it reads.
+// sourceOptions returns the options of a task or of a replay.
 func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transforms *chainFactory) source.Options {
 	c := t.run
 	o := source.Options{
@@ -133,7 +130,7 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 		Versions: source.BoundVersions(binding, t.visibleSettings), Client: c.clients.client, Registry: c.registry(),
 		StoredOffset: func(ctx context.Context, partition []wit.OffsetEntry) (fields []wit.OffsetEntry, err error) {
 			fields, _, err = c.clients.offsets.Get(ctx, c.config.Name, partition)
-			return offset.RelativeToOrigin(fields, c.clients.client.Origin()), err // the original connector's are absolute
+			return offset.RelativeToOrigin(fields, c.clients.client.Origin()), err // may be absolute URLs
 		},
 		MismatchSetting:     check.ChangedBy(c.class.component),
 		PrepareOffsets:      deliver.prepare,
@@ -169,10 +166,9 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 	return o
 }
 
-// clientConfig is the configuration of the connector's clients of a kind, by the prefix of its settings for them, with what
-// tells it apart from others: connectors that change nothing in the worker's share one client, and so do those that
-// change the same. A secret is read again for each logon, from where the connector has it: with one, the client is the
-// connector's own.
+// clientConfig returns the Kafka configuration for settings with a prefix, and the key under which clients are shared.
+// Connectors with the same settings share one client, unless they have a secret, which is resolved for the connector at
+// each authentication.
 func (c *connectorRun) clientConfig(prefix string) (k kafka.Config, key string) {
 	own := map[string]string{}
 	for _, e := range c.config.Entries {
@@ -193,10 +189,8 @@ func (c *connectorRun) clientConfig(prefix string) (k kafka.Config, key string) 
 	return c.clients.kafka, key
 }
 
-// registry numbers the schemas of what the connector reads and writes; they count for it.
 func (c *connectorRun) registry() *record.Registry { return c.options.Registry.For(c.accepted.Name) }
 
-// converters makes a pair of converters; they are not to be shared.
 func (c *connectorRun) converters() (key, value convert.Converter, err error) {
 	for _, one := range []struct {
 		setting string
@@ -213,7 +207,6 @@ func (c *connectorRun) converters() (key, value convert.Converter, err error) {
 	return key, value, nil
 }
 
-// headerConverter makes a converter of headers; it is not to be shared.
 func (c *connectorRun) headerConverter() (convert.Headers, error) {
 	class, settings := c.config.Converter("header.converter", c.options.Worker)
 	h, err := convert.NewHeaders(class, settings, c.converterUse(false))
@@ -223,19 +216,16 @@ func (c *connectorRun) headerConverter() (convert.Headers, error) {
 	return h, nil
 }
 
-// converterUse is what converters are made for.
 func (c *connectorRun) converterUse(key bool) convert.Use {
 	return convert.Use{Key: key, Schemas: c.registry(), Registry: c.clients.registries.client,
 		Reading: c.class.component.Kind == wit.ComponentSink}
 }
 
-// boolean is a setting of the connector, else the worker's.
 func (c *connectorRun) boolean(name string) bool {
 	b, _ := config.Boolean(c.config.Setting(name, c.options.Worker))
 	return b
 }
 
-// retryPolicy is for how long what may do better the next time is tried again.
 func (c *connectorRun) retryPolicy() core.RetryPolicy {
 	ms := func(name string) time.Duration {
 		n, _ := setting.Integer(wit.KindLong, c.config.Setting(name, c.options.Worker)) // checked before
@@ -250,15 +240,13 @@ func (c *connectorRun) tolerance() core.Tolerance {
 		LogErrors: c.boolean("errors.log.enable"), LogMessages: c.boolean("errors.log.include.messages")}
 }
 
-// ErrNoFeed is the error of a feed that no task of a connector is reading, ErrSnapshots of one for which too many
-// snapshots wait.
+// ErrNoFeed means that no task reads the feed, ErrTooManySnapshots that too many snapshots of it are pending.
 var (
 	ErrNoFeed           = source.ErrNoFeed
 	ErrTooManySnapshots = source.ErrTooManySnapshots
 )
 
-// Snapshot has a feed of a source that runs read as it is now, in addition to going on from its offset. It returns when
-// that is noted.
+// Snapshot requests a snapshot of a source's feed, in addition to its changes. It returns when the request is stored.
 func (h *Herder) Snapshot(name, feed, ident string) error {
 	k, err := h.find(name)
 	if err != nil {

@@ -10,23 +10,22 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Info is what a connector was asked to be, as REST shows it.
+// Info is a connector's configuration, as REST shows it.
 type Info struct {
 	Name string `json:"name"`
-	// Config is the configuration as it was written: references to config providers are not resolved.
+	// Config is as written; references to config providers are not resolved.
 	Config map[string]string `json:"config"`
 	Tasks  []TaskID          `json:"tasks"`
-	// Type is source, sink, or unknown where the class is.
-	Type string `json:"type"`
+	Type   string            `json:"type"`
 }
 
-// TaskID names a task by its connector and its number there, from 0, in the form of Kafka Connect's REST API.
+// TaskID identifies a task, in the form of Kafka Connect's REST API.
 type TaskID struct {
 	Connector string `json:"connector"`
 	Task      int    `json:"task"`
 }
 
-// Status is what a connector is doing, as REST shows it.
+// Status is the state of a connector and its tasks, as REST shows it.
 type Status struct {
 	Name      string          `json:"name"`
 	Connector ConnectorStatus `json:"connector"`
@@ -34,19 +33,18 @@ type Status struct {
 	Type      string          `json:"type"`
 }
 
-// ConnectorStatus is the state of the connector itself, apart from its tasks.
+// ConnectorStatus is the state of the connector itself.
 type ConnectorStatus struct {
 	State    State  `json:"state"`
 	WorkerID string `json:"worker_id"`
 	Trace    string `json:"trace,omitempty"`
 	Version  string `json:"version,omitempty"`
-	// Restarts is when one that could not be started is started again by itself, in RFC 3339.
+	// Restarts is when a failed start is retried, in RFC 3339.
 	Restarts string `json:"restarts,omitempty"`
-	// Plugin is the file of the plugin that new tasks get: a path, or `embedded:` and a name.
+	// Plugin is the plugin file of new tasks: a path, or embedded: and a name.
 	Plugin string `json:"plugin,omitempty"`
-	// File is where its configuration stands.
-	File string `json:"file,omitempty"`
-	// ConfigError says why a newer configuration is not taken, with file and line; what ran before it goes on.
+	File   string `json:"file,omitempty"`
+	// ConfigError are the problems of a rejected newer configuration.
 	ConfigError string `json:"config_error,omitempty"`
 }
 
@@ -57,22 +55,21 @@ type TaskStatus struct {
 	WorkerID string `json:"worker_id"`
 	Trace    string `json:"trace,omitempty"`
 	Version  string `json:"version,omitempty"`
-	// Restarts is when a task that has failed goes on by itself, in RFC 3339.
+	// Restarts is when a failed task restarts by itself, in RFC 3339.
 	Restarts string `json:"restarts,omitempty"`
-	// Plugin is the file that runs: a path, or `embedded:` and a name, and its hash.
+	// Plugin is the plugin file in use: a path, or embedded: and a name, and its hash.
 	Plugin string `json:"plugin,omitempty"`
-	// Plugins says what keeps newer versions of the task's plugins from running: one was rolled back, does not fit,
-	// waits for the end of a page or for the user's word.
+	// Plugins explains why newer plugin versions are not in use.
 	Plugins []string `json:"plugins,omitempty"`
 }
 
-// TaskInfo is what a task was asked to do.
+// TaskInfo is the config of a task.
 type TaskInfo struct {
 	ID     TaskID            `json:"id"`
 	Config map[string]string `json:"config"`
 }
 
-// Plugin is something that a connector can name by its class.
+// Plugin is a class that connectors can name.
 type Plugin struct {
 	Class string `json:"class"`
 	// Type is source, sink, transformation, predicate, converter or header_converter.
@@ -80,16 +77,13 @@ type Plugin struct {
 	Version string `json:"version,omitempty"`
 }
 
-// taskClassKey is the setting of a task that names its class.
 const taskClassKey = "task.class"
 
-// taskClass is the class of a connector's tasks, as classes of Kafka Connect are called: that of OData2SourceConnector
-// is OData2SourceTask.
+// taskClass returns, for example, OData2SourceTask for OData2SourceConnector.
 func taskClass(connector string) string { return strings.TrimSuffix(connector, "Connector") + "Task" }
 
-// unresolvedTaskConfig returns the settings of a task as Kafka Connect shows them, with its class. Values that the plugin received
-// unchanged, or may not see, are shown as the user wrote them, references included; values that the plugin set are
-// shown as it returned them.
+// unresolvedTaskConfig returns a task config as Kafka Connect shows it. Values that the plugin did not change, or may
+// not see, are shown as written, with references; values that the plugin set are shown as it returned them.
 func (c *connectorRun) unresolvedTaskConfig(given *config.Connector, planned []wit.Setting) map[string]string {
 	settings := map[string]string{}
 	for _, s := range planned {
@@ -106,7 +100,7 @@ func (c *connectorRun) unresolvedTaskConfig(given *config.Connector, planned []w
 			settings[name] = e.Raw
 		}
 	}
-	for _, s := range planned { // what the plugin made of others
+	for _, s := range planned { // values set by the plugin
 		if e, written := given.Entry(s.Name); !written || settings[s.Name] != e.Raw {
 			settings[s.Name] = c.options.Worker.Redact(settings[s.Name])
 		}
@@ -115,12 +109,10 @@ func (c *connectorRun) unresolvedTaskConfig(given *config.Connector, planned []w
 	return settings
 }
 
-// resolveTaskConfig finds again what the plugin planned for a task from its settings as they were written, see asWritten: what
-// stands there as in the connector's configuration is what the plugin sees of it now, shown, and all else is the
-// plugin's own. So a reference stands for what it leads to on this worker at this time. What cannot be found again is a
-// value that the plugin made of what a reference led to: under the reference's own name the plugin gets what that leads
-// to, as in Kafka Connect (AbstractHerder.reverseTransform); under another name the secret was struck out. Settings are
-// in the order of their names.
+// resolveTaskConfig reverses unresolvedTaskConfig: values as written in the connector's config become what the plugin
+// sees now, and other values are the plugin's own. A value that the plugin derived from a reference cannot be restored:
+// under the same name the plugin gets the resolved reference, as in Kafka Connect (AbstractHerder.reverseTransform);
+// under another name the secret was redacted. The result is sorted by name.
 func resolveTaskConfig(d *config.Declarations, given *config.Connector, visible []wit.Setting,
 	unresolved map[string]string) (planned []wit.Setting) {
 	visibleValues := make(map[string]string, len(visible))

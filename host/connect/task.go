@@ -17,19 +17,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// errRestart ends what a task does, so that it is made again.
 var errRestart = errors.New("the task is restarted")
 
-// Pauses before a failed task goes on by itself (task.auto.restart, P16): the first, and the longest, to which they
-// double.
 const (
 	minRestartDelay = 10 * time.Second
 	maxRestartDelay = 10 * time.Minute
 )
 
-// loop runs the task until ctx ends, or with once until its work is done. A task that has failed goes on when its
-// settings are others (another secret, store or destination), by itself where that may help and is wanted, and when
-// somebody restarts it while another task of the connector works.
+// loop runs the task until ctx ends, or with once until its work is done. A failed task restarts after a change of its
+// settings, by itself after a transient error if configured, and on request while other tasks of the connector run.
 func (t *task) loop(ctx context.Context, once bool) {
 	defer t.markEnded()
 	c := t.run
@@ -53,16 +49,14 @@ func (t *task) loop(ctx context.Context, once bool) {
 	}
 }
 
-// outage is a row of failures of a task that may pass, with no work between them that counts. Of one that began with
-// failure 1 the pauses grow, and the log names that failure alone.
+// restartBackoff counts consecutive transient failures. The delays grow, and only the first failure is logged.
 type restartBackoff struct {
 	failures int
-	delay    time.Duration // before the next try
+	delay    time.Duration
 }
 
-// recordFailure notes a failure of a task that has worked for so long, and whether rows have moved. One that moved some, and
-// worked for twice as long as the next pause would be, has recovered meanwhile; so has one that had nothing to move for
-// longer than the tries of a request take.
+// recordFailure resets the backoff if the attempt moved rows for twice the next delay, or lasted longer than the
+// retries of a request.
 func (o *restartBackoff) recordFailure(err error, worked time.Duration, moved bool) {
 	switch {
 	case !isRetriable(err):
@@ -75,7 +69,6 @@ func (o *restartBackoff) recordFailure(err error, worked time.Duration, moved bo
 	}
 }
 
-// logLevel is that of a line about the failure.
 func (o *restartBackoff) logLevel(first slog.Level) slog.Level {
 	if o.failures > 1 {
 		return slog.LevelDebug
@@ -83,7 +76,6 @@ func (o *restartBackoff) logLevel(first slog.Level) slog.Level {
 	return first
 }
 
-// hasProgress tells whether what the task did last has come to anything.
 func (t *task) hasProgress() bool {
 	k := t.run.controller
 	k.mu.Lock()
@@ -93,7 +85,6 @@ func (t *task) hasProgress() bool {
 	return p.Rows > 0 || p.Pages > 0
 }
 
-// resetForRestart notes that the task begins again: its times, and whether it has come as far as to work.
 func (t *task) resetForRestart() {
 	t.run.controller.update(func(_ *spec, s *status) {
 		t.started = false
@@ -102,18 +93,14 @@ func (t *task) resetForRestart() {
 	})
 }
 
-// asked tells whether a context was ended to have the task made again.
 func isRestart(ctx context.Context) bool { return context.Cause(ctx) == errRestart }
 
-// startWork is the context of what the task does next, which a restart ends.
 func (t *task) startWork(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	work, stop := context.WithCancelCause(ctx)
 	t.run.controller.update(func(*spec, *status) { t.cancelWork = stop })
 	return work, stop
 }
 
-// endWork reports whether what the task did, which has ended, was to be made again. From now on a restart finds that
-// the task does nothing.
 func (t *task) endWork(work context.Context) (restarted bool) {
 	t.run.controller.update(func(*spec, *status) {
 		t.cancelWork = nil
@@ -122,7 +109,6 @@ func (t *task) endWork(work context.Context) (restarted bool) {
 	return restarted
 }
 
-// markEnded notes that the task has ended for good.
 func (t *task) markEnded() {
 	t.run.controller.update(func(*spec, *status) {
 		t.cancelWork = nil
@@ -130,7 +116,7 @@ func (t *task) markEnded() {
 	})
 }
 
-// setIdle notes that the task does not work any more; the controller's lock is held.
+// setIdle ends the set if no task runs. controller.mu is held.
 func (t *task) setIdle() {
 	t.idle = true
 	w := &t.run.set
@@ -140,7 +126,7 @@ func (t *task) setIdle() {
 	}
 }
 
-// goesOn waits until a task that has failed can go on; false: it cannot.
+// waitForRestart reports whether the task continues.
 func (t *task) waitForRestart(ctx context.Context, err error, version int64, backoff *restartBackoff) bool {
 	c := t.run
 	waiting, stop := t.startWork(ctx)
@@ -150,7 +136,7 @@ func (t *task) waitForRestart(ctx context.Context, err error, version int64, bac
 		if !c.clients.service.AwaitFix(waiting, c.clients.client, version) {
 			break
 		}
-		if err := c.clients.client.Refresh(ctx); err != nil { // it is another one now
+		if err := c.clients.client.Refresh(ctx); err != nil { // the client may have changed
 			c.log.Warn("settings of the service", "error", err)
 		}
 		c.log.Info("settings of the service are others, or a refused logon is tried once more: the task goes on",
@@ -165,7 +151,7 @@ func (t *task) waitForRestart(ctx context.Context, err error, version int64, bac
 		}
 	default:
 		c.controller.update(func(*spec, *status) {
-			if !isRestart(waiting) { // else it was restarted meanwhile, and works on
+			if !isRestart(waiting) { // a restart has reset it
 				t.setIdle()
 			}
 		})
@@ -177,7 +163,6 @@ func (t *task) waitForRestart(ctx context.Context, err error, version int64, bac
 	return isRestart(waiting) && ctx.Err() == nil
 }
 
-// restartTask has a task made again. false: it does not run, nor wait for that.
 func (c *connectorRun) restartTask(number int) bool {
 	defer c.controller.statusChanged()
 	c.controller.mu.Lock()
@@ -197,11 +182,10 @@ func (c *connectorRun) restartTask(number int) bool {
 	return false
 }
 
-// autoRestart is what the connector says of task.auto.restart, else the worker.
 func (c *connectorRun) autoRestart() bool { return c.boolean(config.AutoRestart) }
 
-// isRetriable tells whether what a connector or task failed by may be over later. What the service refuses, configurations
-// and data stay as they are, and so does a record of which nobody can find out whether it was written.
+// isRetriable reports whether an error may be transient. Rejections, configuration and data errors are not, nor is a
+// record in doubt that cannot be checked.
 func isRetriable(err error) bool {
 	var fault *wit.Error
 	return errors.As(err, &fault) && fault.Kind == wit.ErrorTransient ||

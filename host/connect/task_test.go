@@ -11,7 +11,6 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
-// plainWorker returns the configuration of a worker without settings.
 func plainWorker(t *testing.T) *config.Worker {
 	t.Helper()
 	worker, problems := config.NewWorker("", nil, nil, nil)
@@ -19,13 +18,12 @@ func plainWorker(t *testing.T) *config.Worker {
 	return worker
 }
 
-// emptyConnector is a connector without a configuration.
 func emptyConnector(o *Options, log *slog.Logger) *connectorRun {
 	k := &controller{log: log, spec: spec{options: o}, status: status{state: Running, clocks: stateClocks{}}}
 	return &connectorRun{controller: k, options: o, log: log, set: taskSet{assignment: Assignment{Standalone: true}}}
 }
 
-// TestTaskStateAfterAttempt: what is no stop is a fault, whatever its error wraps.
+// An error that is not caused by the stop is a failure, whatever it wraps.
 func TestTaskStateAfterAttempt(t *testing.T) {
 	stopped, stop := context.WithCancel(t.Context())
 	stop()

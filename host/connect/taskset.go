@@ -16,24 +16,20 @@ import (
 
 // Assignment is the part of a connector that a worker runs.
 type Assignment struct {
-	// Standalone means the entire connector: the share of a worker that is alone. The other fields are unused then.
+	// Standalone means that the worker runs the whole connector without a group. The other fields are unused then.
 	Standalone bool
-	// OwnsConnector means that the worker runs the connector itself. If Planned is nil, the worker also plans the
-	// tasks.
+	// OwnsConnector means that the worker runs the connector itself and, if TaskConfigs is nil, plans its tasks.
 	OwnsConnector bool
-	// Planned are all tasks of the connector, on all workers. Nil means that they were not planned since the
-	// configuration changed. Tasks of two versions never run at the same time.
+	// TaskConfigs are the configs of all tasks on all workers. Nil means that they are not planned yet. Tasks of two
+	// versions never run at the same time.
 	TaskConfigs *config.TaskConfigs
-	// Tasks are the numbers of the tasks that the worker runs.
-	Tasks []int
+	Tasks       []int
 }
 
 func (s Assignment) hasTask(task int) bool { return s.Standalone || slices.Contains(s.Tasks, task) }
 
-// empty reports whether the worker runs no part of the connector.
 func (s Assignment) empty() bool { return !s.Standalone && !s.OwnsConnector && len(s.Tasks) == 0 }
 
-// claims returns what the planned tasks claim, on whichever workers they run.
 func (s Assignment) claims() []string {
 	if s.TaskConfigs == nil {
 		return nil
@@ -41,7 +37,6 @@ func (s Assignment) claims() []string {
 	return s.TaskConfigs.Requirements.Claims
 }
 
-// version returns the version of the planned tasks, 0 if they are not planned.
 func (s Assignment) version() int64 {
 	if s.TaskConfigs == nil {
 		return 0
@@ -49,50 +44,46 @@ func (s Assignment) version() int64 {
 	return s.TaskConfigs.Version
 }
 
-// taskSet holds the tasks of one run of a connector, and what they share. Tasks may be added and removed while it runs.
-// The controller's lock guards it.
+// taskSet holds the tasks of one run. Tasks may be added and removed while it runs. The controller's lock guards it.
 //
-// A task stays in tasks until it has ended after it was revoked. While the set runs (gone is not nil and not closed),
-// each task of the share runs, or is stopping to be created again. The set of a whole share ends with its last task,
-// because no task can be added. The set of a partial share ends only when its run must end, too.
+// Invariants: a revoked task stays in tasks until it has ended. While the set runs (done is not nil and not closed),
+// each assigned task runs, or is stopping to be created again. A standalone set ends with its last task; in a group,
+// where tasks may be added, it ends with its run.
 type taskSet struct {
-	tasks      []*task         // tasks of this worker, by their numbers
-	configs    [][]wit.Setting // of all tasks, on all workers; nil: not planned yet
+	tasks      []*task         // of this worker, by number
+	configs    [][]wit.Setting // of all tasks on all workers; nil if not planned yet
 	assignment Assignment
 
 	ctx context.Context // of the tasks
-	// open is true from when the set begins to run until the run has closed what its tasks shared, and has logged off.
-	// Until then the worker owns all tasks of the run, those in tasks and the revoked ones in parted, because their
-	// next owner opens sessions of its own (P16).
+	// open is true from the start of the set until the run has closed shared resources and logged off. Until then the
+	// worker owns all its tasks, also revoked ones (endedTasks), because the next owner opens its own sessions (P16).
 	open       bool
 	endedTasks []int
-	done       chan struct{} // closed when the set is over; nil before it works
-	// resting is the context of failed tasks that wait for a restart by a user. In a whole share, over cancels it when
-	// no task runs or will restart by itself.
+	done       chan struct{} // closed at the end of the set; nil before it runs
+	// restartable is the context of failed tasks that wait for a restart by a user. A standalone set calls endRestarts
+	// when no task runs or restarts by itself.
 	restartable context.Context
 	endRestarts context.CancelFunc
 
-	// For a source: its paths of notifications, and its idle tasks. Both have locks of their own.
+	// Of a source. These have their own locks.
 	handlers feedHandlers
 	idle     idleTracker
-	// For a sink: its tasks are members of one consumer group. These fields have locks of their own.
+	// Of a sink, whose tasks are members of one consumer group. These have their own locks.
 	inDoubt   sink.InDoubtRecords
 	revoked   sink.RevokedPartitions
-	unmatched *sink.UnmatchedTopics // made by the start
-	endsLock  sync.Mutex            // a turn, see ends.mark
+	unmatched *sink.UnmatchedTopics
+	endsLock  sync.Mutex // see lagTracker.snapshotEnds
 }
 
-// acceptsTasks reports whether tasks may be added and removed.
 func (w *taskSet) acceptsTasks() bool {
 	select {
-	case <-w.done: // never, while it is nil
+	case <-w.done: // blocks while nil
 		return false
 	default:
 		return true
 	}
 }
 
-// end notes that the set is over, if it is.
 func (w *taskSet) closeIfDone() {
 	running := slices.ContainsFunc(w.tasks, func(t *task) bool { return t.cancel != nil })
 	if !running && (w.assignment.Standalone || w.ctx.Err() != nil) && w.acceptsTasks() {
@@ -100,14 +91,12 @@ func (w *taskSet) closeIfDone() {
 	}
 }
 
-// assignment returns the current share of the run.
 func (c *connectorRun) assignment() Assignment {
 	c.controller.mu.Lock()
 	defer c.controller.mu.Unlock()
 	return c.set.assignment
 }
 
-// createTasks makes those of a connector's tasks that are the worker's.
 func (c *connectorRun) createTasks(configs [][]wit.Setting) {
 	c.controller.update(func(*spec, *status) {
 		c.set.configs, c.set.tasks = configs, nil
@@ -115,7 +104,6 @@ func (c *connectorRun) createTasks(configs [][]wit.Setting) {
 	})
 }
 
-// newTask creates a task, which is PAUSED if the connector is paused, see layOut. The controller's lock is held.
 func (c *connectorRun) newTask(number int) *task {
 	t := &task{run: c, number: number, settings: c.set.configs[number], taskStatus: taskStatus{state: Unassigned}}
 	if c.controller.status.state == Paused {
@@ -124,7 +112,6 @@ func (c *connectorRun) newTask(number int) *task {
 	return t
 }
 
-// runTasks runs the tasks and returns when the set is over.
 func (c *connectorRun) runTasks(ctx context.Context) {
 	resting, over := context.WithCancel(ctx)
 	defer over()
@@ -147,7 +134,6 @@ func (c *connectorRun) runTasks(ctx context.Context) {
 	<-w.done
 }
 
-// begin starts the task; the controller's lock is held.
 func (t *task) start() {
 	c := t.run
 	ctx, leave := context.WithCancel(c.set.ctx)
@@ -160,8 +146,7 @@ func (t *task) start() {
 	}()
 }
 
-// gone removes a task that has ended from the set. A task that was revoked and assigned again in the meantime is
-// started again.
+// remove removes a task that has ended. A task that was revoked and assigned again starts again.
 func (t *task) remove() {
 	c, w := t.run, &t.run.set
 	defer c.controller.statusChanged()
@@ -183,9 +168,8 @@ func (t *task) remove() {
 	w.closeIfDone()
 }
 
-// assign changes which of the connector's tasks the run has: it starts those that are new in the share and stops those
-// that are not in it any more; the others run on. It returns false if another run must begin, because the set is over
-// or the tasks were planned again. The loop calls it.
+// assign changes the tasks of the run. It reports false if a new run is required: the set has ended, or the tasks were
+// planned again. Only the loop calls it.
 func (c *connectorRun) assign(assignment Assignment) bool {
 	c.controller.mu.Lock()
 	w := &c.set
@@ -200,14 +184,14 @@ func (c *connectorRun) assign(assignment Assignment) bool {
 	return !replanned && c.reconcileTasks()
 }
 
-// reconcileTasks starts and stops tasks so that they match the share. It returns false if the set is over.
+// reconcileTasks starts and stops tasks to match the assignment. It reports false if the set has ended.
 func (c *connectorRun) reconcileTasks() (open bool) {
 	w := &c.set
 	c.controller.mu.Lock()
 	planned, resolve := w.assignment.TaskConfigs, w.done != nil && w.configs == nil && w.assignment.TaskConfigs != nil
 	c.controller.mu.Unlock()
 	var configs [][]wit.Setting
-	if resolve { // without the lock: the plugins are looked up for it
+	if resolve { // without the lock, because it looks up plugins
 		configs = c.resolveTaskConfigs(planned)
 	}
 	c.controller.update(func(*spec, *status) {
@@ -219,8 +203,7 @@ func (c *connectorRun) reconcileTasks() (open bool) {
 	return open
 }
 
-// matchTasks creates and ends tasks so that they match the share. It returns false if the set is over. The controller's lock
-// is held.
+// matchTasks is reconcileTasks with controller.mu held.
 func (c *connectorRun) matchTasks() bool {
 	w := &c.set
 	remaining := make([]*task, 0, len(w.tasks))
@@ -255,18 +238,17 @@ func (c *connectorRun) matchTasks() bool {
 	return true
 }
 
-// Ownership is what a worker owns of a connector: its share, or tasks that have not ended yet. They may be the same.
+// Ownership is what a worker owns of a connector: an assignment, or tasks that have not ended yet.
 type Ownership struct {
 	Connector string
 	Plans     bool
-	// Version is the version of the tasks, 0 if they are not planned.
+	// Version is the version of the task configs, 0 if they are not planned.
 	Version int64
 	Tasks   []int
 }
 
-// owned returns what the worker owns of the connector, by the version of the tasks: the assigned ones, those that have
-// not ended, and those that end with their run. A deleted connector keeps what it owned until its retirement is over,
-// which would otherwise end what another worker opens for its successor.
+// owned returns assignments, tasks that have not ended, and tasks that end with their run. A deleted connector keeps
+// its ownership until its cleanup is done, which could otherwise end what a successor opens on another worker.
 func (k *controller) owned() (all []Ownership) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -294,14 +276,12 @@ func (k *controller) owned() (all []Ownership) {
 	return all
 }
 
-// markClosed records that the run has closed what its tasks shared.
 func (c *connectorRun) markClosed() {
 	c.controller.update(func(*spec, *status) { c.set.open, c.set.endedTasks = false, nil })
 }
 
-// openForTasks opens what only tasks need, and fences the tasks that ran before them. The first task does so for all of
-// them; if that fails, the next one does. In a group the worker may have tasks of two connectors with the same claim,
-// the first of which is about to end here: openForTasks waits for that.
+// openForTasks opens what only tasks need and fences earlier tasks. The first task does so for all; if it fails, the
+// next one tries. If another connector of this worker has the same claim, it waits for the end of that connector.
 func (c *connectorRun) openForTasks(ctx context.Context) error {
 	if c.isSink() {
 		return nil

@@ -7,7 +7,6 @@ import (
 	core "github.com/culvert-project/culvert/host/internal/run/task"
 )
 
-// startups are how many connectors and tasks of a worker have started, or could not.
 type startups struct {
 	connectors, tasks startCounter
 }
@@ -17,18 +16,16 @@ type startCounter struct {
 	outcomes core.Outcomes
 }
 
-// add counts one, by whether it went well.
 func (s *startCounter) add(succeeded bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.outcomes.Add(time.Now(), succeeded)
 }
 
-// Startups are those of connectors, or of tasks.
+// Startups counts starts of connectors or of tasks.
 type Startups struct {
 	Succeeded, Failed int64
-	// LastMinute are the shares of the last minute.
-	LastMinute core.OutcomeRatios
+	LastMinute        core.OutcomeRatios
 }
 
 func (s *startCounter) snapshot() Startups {
@@ -37,23 +34,22 @@ func (s *startCounter) snapshot() Startups {
 	return Startups{s.outcomes.Succeeded, s.outcomes.Failed, s.outcomes.Ratios(time.Now())}
 }
 
-// Startups of the worker's connectors and tasks since it began. One that is tried again counts again.
+// Startups returns the counts since the worker started. A retry counts again.
 func (h *Herder) Startups() (connectors, tasks Startups) {
 	return h.shared.starts.connectors.snapshot(), h.shared.starts.tasks.snapshot()
 }
 
-// stateClocks records how long each task of a connector was in which state, by the number of the task. As in Kafka Connect, a
-// pause keeps the task and its times; a stop or a restart begins new ones. The controller's lock guards them.
+// stateClocks has the time that each task spent in its states. As in Kafka Connect, a pause keeps the clock of a task;
+// a stop or restart resets it. The controller's lock guards it.
 type stateClocks map[int]*stateClock
 
 type stateClock struct {
 	createdAt, countedUntil time.Time
-	stateSince              time.Time // when the state was entered
+	stateSince              time.Time
 	state                   State
 	running, paused         time.Duration
 }
 
-// advance counts the time in the state up to now.
 func (s *stateClock) advance(now time.Time) {
 	switch spent := now.Sub(s.countedUntil); s.state {
 	case Running:
@@ -64,7 +60,6 @@ func (s *stateClock) advance(now time.Time) {
 	s.countedUntil = now
 }
 
-// enter notes that a task has another state.
 func (t stateClocks) setState(number int, state State) {
 	now := time.Now()
 	s := t[number]
@@ -77,7 +72,6 @@ func (t stateClocks) setState(number int, state State) {
 	}
 }
 
-// ratios returns the shares of its time that the task was running, and paused; 0 for a task that has not begun.
 func (s stateClock) ratios() (running, paused float64) {
 	now := time.Now()
 	s.advance(now)

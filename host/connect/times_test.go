@@ -11,8 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Tasks of a connector that is paused are PAUSED from then until it is resumed, also those that were made before and
-// have not run; a task that has failed is not.
+// Tasks of a paused connector are PAUSED, also those that have not run, except failed ones.
 func TestTasksThatHaveNotRunArePaused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		worker := plainWorker(t)
@@ -44,7 +43,6 @@ func TestTasksThatHaveNotRunArePaused(t *testing.T) {
 	})
 }
 
-// A task that was running for six seconds of ten, and paused for three.
 func TestStateClocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := stateClocks{}

@@ -14,20 +14,17 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-// openAdmin opens the administrator of a source, by the worker's admin.… and the connector's admin.override.…
 func (c *connectorRun) openAdmin() (err error) {
 	if c.isSink() {
-		return nil // its dead letters will need one
+		return nil // opened for dead letters only
 	}
 	k, key := c.clientConfig("admin.override.")
 	c.clients.admin, err = k.SharedAdmin(key, "connector-adminclient")
 	return err
 }
 
-// ensureTopic creates a topic that is missing: as the connector's topic.creation.… say, else with the broker's
-// defaults. With topic.creation.enable=false it is left to the broker. A topic that takes no records is refused,
-// whoever chose it. How large its batches may be is asked before its first record. While no broker can be reached it
-// waits, as records do.
+// ensureTopic creates a missing topic as configured by topic.creation.*; with topic.creation.enable=false the broker
+// may create it. It rejects reserved topics, loads the topic's limits, and waits while no broker can be reached.
 func (c *connectorRun) ensureTopic(ctx context.Context, topic string) error {
 	if err := c.options.reserved.Check(topic); err != nil {
 		return &wit.Error{Kind: wit.ErrorConfig, Message: err.Error()}
@@ -54,8 +51,8 @@ func (c *connectorRun) ensureTopic(ctx context.Context, topic string) error {
 	}
 }
 
-// newTopic is what a topic is to be: of the first group of topic.creation.groups that takes it, else as
-// topic.creation.default.… say.
+// newTopic returns the topic as configured by the first matching group of topic.creation.groups, or else by
+// topic.creation.default.*.
 func newTopic(c *config.Connector, name string) (kafka.Topic, error) {
 	for _, group := range config.List(c.Text("topic.creation.groups")) {
 		prefix := "topic.creation." + group + "."
@@ -74,12 +71,11 @@ func newTopic(c *config.Connector, name string) (kafka.Topic, error) {
 	return parseTopic(c, "topic.creation.default.", name), nil
 }
 
-// matchesTopic tells whether one of the expressions of a setting takes a topic.
 func matchesTopic(c *config.Connector, setting, name string) (bool, error) {
 	for _, p := range config.List(c.Text(setting)) {
 		re, err := pattern.Compile(p)
 		if err != nil {
-			continue // the connector did not start with it
+			continue // rejected at the start of the connector
 		}
 		if matches, err := config.MatchesTopic(re, name); err != nil {
 			return false, fmt.Errorf("%s: %w", setting, err)

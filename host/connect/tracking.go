@@ -11,9 +11,6 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// recordTopic records that the task uses a topic: for the group, or in this process if the worker is alone. It is called for
-// each batch, and takes no lock for a topic that is already known. The group receives the topic each time, because
-// another worker may have reset the topics.
 func (t *task) recordTopic(topic string) {
 	c := t.run
 	if c.options.Group != nil {
@@ -25,7 +22,6 @@ func (t *task) recordTopic(topic string) {
 	}
 }
 
-// trackedOutput notes where a source's records go.
 type trackedOutput struct {
 	source.Output
 	recordTopic func(topic string)
@@ -38,7 +34,6 @@ func (o trackedOutput) Produce(ctx context.Context, b source.Batch, after kafka.
 	o.Output.Produce(ctx, b, after, done)
 }
 
-// trackedConsumer notes where a sink's records come from.
 type trackedConsumer struct {
 	sink.Consumer
 	recordTopic func(topic string)
@@ -56,7 +51,7 @@ func (c trackedConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	return records, err
 }
 
-// Topics are those that a connector's records have gone to or come from.
+// Topics returns the topics that a connector has used.
 func (h *Herder) Topics(name string) (topics []string, err error) {
 	k, err := h.find(name)
 	if err != nil {
@@ -69,7 +64,7 @@ func (h *Herder) Topics(name string) (topics []string, err error) {
 	return topics, nil
 }
 
-// ResetTopics forgets the topics that a connector has used so far: they are listed again when they are used again.
+// ResetTopics clears the topics that a connector has used.
 func (h *Herder) ResetTopics(name string) error {
 	return h.withController(name, func(k *controller) { k.topics.Clear() })
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 )
 
-// What a task uses is noted where all workers look, each time that it is used, or here.
+// Topics are recorded in the group each time, or locally.
 func TestTopicsAreTracked(t *testing.T) {
 	var said []string
 	o := &Options{Group: &group{uses: func(connector, topic string, task int) {

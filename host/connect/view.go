@@ -9,20 +9,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// view is a copy of a connector's spec and status at one moment. Everything that is shown of the connector is computed
-// from a view, without the controller's lock.
+// view is a snapshot of a connector's spec and status. Whatever is shown of a connector is computed from it, without
+// the controller's lock.
 type view struct {
 	name string
 	spec
 	status
-	// tasks are the tasks that are shown: those of the previous run until the tasks of the current one are known. A
-	// stopped connector shows none; ran has its last ones nevertheless.
+	// tasks are the shown tasks: those of the previous run until the current ones are known, none if stopped. lastTasks
+	// also has the tasks of a stopped connector.
 	tasks, lastTasks []taskView
-	// client is the client of the current run; nil while that has no tasks.
-	client *transport.Client
+	client           *transport.Client
 }
 
-// taskView is a copy of the state of a task.
 type taskView struct {
 	run      *connectorRun
 	number   int
@@ -31,12 +29,11 @@ type taskView struct {
 	clock stateClock
 }
 
-// observe returns a view of the connector.
 func (k *controller) observe() *view {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	v := &view{name: k.name, spec: k.spec, status: k.status}
-	v.status.clocks = nil // which change
+	v.status.clocks = nil // it changes concurrently
 	if len(v.currentRun.set.tasks) > 0 {
 		v.client = v.currentRun.clients.client
 	}
@@ -54,7 +51,7 @@ func (k *controller) observe() *view {
 	return v
 }
 
-// shown returns the run whose tasks are shown; the controller's lock is held.
+// shownRun returns the run whose tasks are shown. controller.mu is held.
 func (s *status) shownRun() *connectorRun {
 	if s.previousRun != nil && len(s.currentRun.set.tasks) == 0 {
 		return s.previousRun
@@ -62,7 +59,6 @@ func (s *status) shownRun() *connectorRun {
 	return s.currentRun
 }
 
-// strike removes from a text what config providers returned.
 func (v *view) redact(text string) string { return v.currentRun.options.Worker.Redact(text) }
 
 func (v *view) failures() (failures []error) {
@@ -79,7 +75,7 @@ func (v *view) failures() (failures []error) {
 
 func (v *view) info() Info {
 	info := Info{Name: v.name, Config: v.config.Raw(), Tasks: []TaskID{}, Type: v.currentRun.kind()}
-	if v.config.Text("connector.class") != v.currentRun.accepted.Text("connector.class") { // its next run has another class
+	if v.config.Text("connector.class") != v.currentRun.accepted.Text("connector.class") { // the next run has it
 		info.Type = newConnectorRun(v.currentRun.controller, v.options, v.config).kind()
 	}
 	for _, t := range v.tasks {
@@ -88,7 +84,6 @@ func (v *view) info() Info {
 	return info
 }
 
-// restStatus returns the status as REST shows it.
 func (v *view) restStatus() Status {
 	info := v.currentRun.class.plugin
 	s := Status{Name: v.name, Type: v.currentRun.kind(), Tasks: []TaskStatus{}, Connector: ConnectorStatus{State: v.state,
@@ -119,14 +114,12 @@ func (v *view) restStatus() Status {
 	return s
 }
 
-// runningConnector returns what a reload compares with.
 func (v *view) runningConnector() config.RunningConnector {
 	return config.RunningConnector{Name: v.name, File: v.config.File, Raw: v.config.Raw(), Config: v.config,
 		Rejected: v.config.Problems.Err() != nil, HasFailed: v.state != Running ||
 			slices.ContainsFunc(v.tasks, func(t taskView) bool { return t.state != Running })}
 }
 
-// taskInfos returns the settings of tasks as the newest configuration has them, see asWritten.
 func (v *view) taskInfos() (infos []TaskInfo) {
 	for _, t := range v.tasks {
 		infos = append(infos, TaskInfo{TaskID{v.name, t.number}, t.run.unresolvedTaskConfig(v.config, t.settings)})
@@ -134,7 +127,6 @@ func (v *view) taskInfos() (infos []TaskInfo) {
 	return infos
 }
 
-// progress sums up what the tasks have done, also those that a stopped connector had last.
 func (v *view) progress() Progress {
 	p := Progress{Connector: v.name, Type: v.currentRun.kind(), State: v.state, CaughtUp: len(v.lastTasks) > 0}
 	for _, t := range v.lastTasks {

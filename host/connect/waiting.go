@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// waitRetryable waits until it is worth while to start the connector again, which err kept from it. stamp is what its files
-// were like before it was started. false: ctx has ended, or only another configuration helps.
+// waitRetryable waits until a retry of a failed start can help. stamp describes the connector's files before the start.
+// It reports false if ctx has ended or only another configuration can help.
 func (c *connectorRun) waitRetryable(ctx context.Context, err error, stamp string) bool {
 	var claimed *claimedError
 	var released <-chan struct{}
@@ -42,7 +42,7 @@ func (c *connectorRun) waitRetryable(ctx context.Context, err error, stamp strin
 			return false
 		}
 	}
-	// Once at first: something may have changed before the files were watched, or that is in no file.
+	// Check before waiting: something may have changed before the files were watched, or outside files.
 	for !watchesFiles || !c.settingsChanged() && watch.Stamp(c.storeFiles()...) == stamp {
 		select {
 		case <-signal:
@@ -58,10 +58,9 @@ func (c *connectorRun) waitRetryable(ctx context.Context, err error, stamp strin
 	return ctx.Err() == nil
 }
 
-// retriesLookup tells whether what only others can tell may let the connector start: its destination of BTP, or an operator
-// who has a refused secret tried once more. Nothing that was refused is shown again by that: the client knows what was.
-// Where the destination service itself was refused, by us or by whom it asks for tokens, each question would show the
-// same secret once more.
+// retriesLookup reports whether the start may succeed after a change elsewhere: of a BTP destination, or if a user
+// allows rejected credentials to be tried again. It reports false if the destination service itself was rejected,
+// because each lookup would send the same credentials again.
 func (c *connectorRun) retriesLookup(err error) bool {
 	if !service.Fixable(err) || c.clients.service == nil {
 		return false
@@ -70,8 +69,7 @@ func (c *connectorRun) retriesLookup(err error) bool {
 		c.clients.client.Refusal() != ""
 }
 
-// settingsChanged reports whether references lead to other values by now, or can be read where the start could not. If one
-// cannot be read, it reports false.
+// settingsChanged reports whether references have other values now, or can be resolved again.
 func (c *connectorRun) settingsChanged() bool {
 	changed, err := c.reloadSecrets()
 	if err != nil && !c.unresolved { // otherwise the failed start has logged it
@@ -80,10 +78,8 @@ func (c *connectorRun) settingsChanged() bool {
 	return changed
 }
 
-// reloadSecrets resolves references again. It reports whether a value differs from the one before, or whether the last start
-// could not read one. Each start begins with it: this worker may have resolved them long ago, while the connector was
-// stopped or ran elsewhere, and a service would count an old password as a failed logon. After an error the settings
-// are as they were.
+// reloadSecrets resolves references again and reports whether a value has changed or was unresolved. Each start begins
+// with it, because an old password would count as a failed login. After an error the settings remain.
 func (c *connectorRun) reloadSecrets() (changed bool, err error) {
 	resolved, err := c.config.Resolve(c.options.Worker.Providers)
 	if err != nil {
@@ -94,7 +90,6 @@ func (c *connectorRun) reloadSecrets() (changed bool, err error) {
 	return changed, nil
 }
 
-// storeFiles are the files that settings name without a reference: stores, of the service and of Kafka's clients.
 func (c *connectorRun) storeFiles() []string {
 	if c.class.err != nil {
 		return nil

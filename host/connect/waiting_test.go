@@ -31,7 +31,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// subaccount is one whose services are bound.
 func subaccount(t *testing.T) *connectivitytest.Server {
 	t.Helper()
 	a := connectivitytest.NewServer()
@@ -40,8 +39,7 @@ func subaccount(t *testing.T) *connectivitytest.Server {
 	return a
 }
 
-// A connector that cannot start by what it is told starts when somebody mends that: what stands behind a reference, a
-// store, a destination.
+// A connector that failed to start starts after its reference, store or destination was corrected.
 func TestConnectorStartsAfterAFix(t *testing.T) {
 	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer plain.Close()
@@ -97,7 +95,7 @@ func TestConnectorStartsAfterAFix(t *testing.T) {
 	}
 }
 
-// A setting that has changed since the connector failed to start counts at once, also where no file is watched.
+// A setting that has changed since the failed start counts at once, even if no file is watched.
 func TestChangeBeforeTheWaitIsSeen(t *testing.T) {
 	subaccount(t)
 	b := newBench(t, checktest.WithSpy(t))
@@ -119,7 +117,7 @@ func TestChangeBeforeTheWaitIsSeen(t *testing.T) {
 	}
 }
 
-// A connector whose binding is refused does not show the secret again and again (P10).
+// A rejected binding's secret is not sent again (P10).
 func TestRejectedBindingIsNotSentAgain(t *testing.T) {
 	subaccount(t).TokenServiceDown(401)
 	b := connected(t)
@@ -138,8 +136,7 @@ func TestRejectedBindingIsNotSentAgain(t *testing.T) {
 	}
 }
 
-// The status of a connector that could not start says when it is started again, where that may help: after an outage,
-// and not after a refused logon or for a setting. It says so for as long as it waits.
+// The status has the time of the next start after an outage, but not after a rejected login or an invalid setting.
 func TestFailedStartReportsRetryTime(t *testing.T) {
 	b := connected(t)
 	for kind, again := range map[wit.ErrorKind]bool{wit.ErrorTransient: true, wit.ErrorUnauthorized: false,
@@ -176,8 +173,7 @@ func TestFailedStartReportsRetryTime(t *testing.T) {
 	}
 }
 
-// What a task fails by is tried again by itself where it may pass. What somebody has to decide is not: a refused logon,
-// a configuration, data such as offsets that have expired, what brokers refuse of transactions.
+// Transient errors are retried, but not rejected logins, configuration and data errors, or rejected transactions.
 func TestIsRetriable(t *testing.T) {
 	fault := func(kind wit.ErrorKind) error {
 		return fmt.Errorf("feed Orders: %w", &wit.Error{Kind: kind, Message: "so it is"})
@@ -215,8 +211,8 @@ func TestIsRetriable(t *testing.T) {
 	}
 }
 
-// A task that failed by what may pass goes on by itself: after ten seconds, and after twice as long each time that it
-// fails again, at most after ten minutes, which is one line of the log; one that moved rows for long begins again.
+// The restart delay doubles from ten seconds to ten minutes with one log line; a task that moved rows for long starts
+// again at ten seconds.
 func TestAutoRestartDoubles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		worker := plainWorker(t)
@@ -263,7 +259,7 @@ func TestAutoRestartDoubles(t *testing.T) {
 	})
 }
 
-// askedError has something done when somebody asks what kind of error it is.
+// askedError calls a function when its type is examined.
 type askedError struct{ do func() }
 
 func (askedError) Error() string { return "no" }
@@ -273,7 +269,7 @@ func (e askedError) As(any) bool {
 	return false
 }
 
-// A task that is restarted just before it begins to wait for that goes on, and the set with it.
+// A restart just before the task waits for it is not lost.
 func TestRestartBeforeTheWait(t *testing.T) {
 	worker := plainWorker(t)
 	c := emptyConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
@@ -290,7 +286,7 @@ func TestRestartBeforeTheWait(t *testing.T) {
 	}
 }
 
-// Tasks go on by themselves unless the connector, or else the worker, says otherwise: with a worker's file and without.
+// task.auto.restart is true by default, and the connector's setting overrides the worker's.
 func TestAutoRestartByDefault(t *testing.T) {
 	for _, c := range []struct {
 		file, own, worker string

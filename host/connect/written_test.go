@@ -17,8 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// REST shows configurations and tasks as they were written, as Kafka Connect does, or with passwords masked: never what
-// stands behind a reference.
+// REST shows configurations and task configs with references or masked, never with resolved secrets.
 func TestConfigurationsAsREST(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "s.properties")
 	require.NoError(t, os.WriteFile(file, []byte("pwd=hunter2\nuser=reader\n"), 0o600))
@@ -75,8 +74,7 @@ func TestConfigurationsAsREST(t *testing.T) {
 	}
 }
 
-// What a plugin planned is found again from the tasks as they were written, with no secret in them: whatever the plugin
-// hands on as it was given, leaves out or empties, and makes itself of settings that are no references.
+// Task configs without secrets can be resolved again, whether the plugin forwards, omits, empties or computes settings.
 func TestTaskConfigRoundTrip(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "s.properties")
 	require.NoError(t, os.WriteFile(file, []byte("pwd=hunter2\nuser= reader \n"), 0o600))
@@ -121,7 +119,7 @@ func TestTaskConfigRoundTrip(t *testing.T) {
 			t.Fatalf("written %v", written)
 		}
 	}
-	// The reference leads elsewhere by now.
+	// The reference has another value now.
 	guest.BuiltIn = true
 	written := c.unresolvedTaskConfig(given, guest.Settings(given))
 	require.NoError(t, os.WriteFile(file, []byte("pwd=hunter3\nuser=writer\n"), 0o600))

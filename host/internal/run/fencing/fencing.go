@@ -1,7 +1,6 @@
-// Package fencing keeps a worker from committing what belongs to another one: before tasks of a source start that have
-// transactional producers, those of tasks that ran before are fenced, wherever these still run. How many there were is
-// kept in the topic of configurations: for Kafka Connect as it keeps it (KIP-618), in tasks-fencing-<connector>, and
-// for us in culvert-fencing-<connector>.
+// Package fencing fences the transactional producers of a source's earlier tasks, wherever they run, before new tasks
+// start. The number of producers is stored in the config topic: tasks-fencing-<connector> as in Kafka Connect
+// (KIP-618), and culvert-fencing-<connector>.
 package fencing
 
 import (
@@ -15,17 +14,17 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// Fencer fences and remembers for one worker that is alone.
+// Fencer fences for a standalone worker.
 type Fencer struct {
-	// Worker is the configuration of the worker's clients, Topic the topic of configurations, Group the group.id.
+	// Worker configures the clients. Topic is the config topic, Group the group.id.
 	Worker kafka.Config
 	Topic  kafka.Internal
 	Group  string
 	Log    *slog.Logger
 }
 
-// Fence ends what producers of a connector have open that ran before, on the cluster of its producers, and remembers
-// how many there will be from now on.
+// Fence fences the earlier producers of a connector and stores the new counts. producers configures its producers'
+// cluster.
 func (f Fencer) Fence(ctx context.Context, producers kafka.Config, connector string, now config.FencingCounts) error {
 	admin, err := kafka.NewAdmin(f.Worker)
 	if err != nil {
@@ -50,7 +49,6 @@ func (f Fencer) Fence(ctx context.Context, producers kafka.Config, connector str
 	return f.store(ctx, connector, now)
 }
 
-// storedCounts is what was remembered last.
 func (f Fencer) storedCounts(ctx context.Context, connector string) (c config.FencingCounts, err error) {
 	reader, err := kafka.NewReader(f.Worker)
 	if err != nil {

@@ -15,7 +15,6 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
-// records are those of a topic, each as its key and its value.
 func records(t *testing.T, k kafka.Config, topic string) (lines []string) {
 	t.Helper()
 	reader, err := kafka.NewReader(k)
@@ -29,8 +28,7 @@ func records(t *testing.T, k kafka.Config, topic string) (lines []string) {
 	return lines
 }
 
-// What was remembered is read where we wrote it once, and written where Kafka Connect looks for its part, and we for
-// ours. What is strange is skipped: a number there must not have millions of ids fenced.
+// Counts are read and written in the keys of Kafka Connect and ours. Invalid counts are skipped.
 func TestFencerStoresCounts(t *testing.T) {
 	t.Parallel()
 	k := kafka.Defaults()
@@ -58,7 +56,7 @@ func TestFencerStoresCounts(t *testing.T) {
 		`culvert-fencing-orders {"producer-count":1,"task-count":2}`}, all[len(all)-2:])
 }
 
-// The leader of the topic of configurations may not know yet of it when it was made a moment ago.
+// The leader of a new config topic may not know it yet.
 func TestFenceByATopicThatBrokersKnowLate(t *testing.T) {
 	k := kafka.Defaults()
 	k.Bootstrap = kafkatest.KnownLate(t, 10).ListenAddrs()

@@ -24,51 +24,45 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Bounds of what senders may do.
+// Bounds for senders.
 const (
-	// maxBody is the most that a notification may have, in bytes.
-	maxBody = 4 << 20
-	// maxTotalBodies is how many bytes the bodies of all notifications have together that are held at a time.
+	maxBody        = 4 << 20
 	maxTotalBodies = 32 << 20
-	// maxConcurrent is how many notifications are taken at a time, those included whose senders wait for their rows.
-	maxConcurrent = 256
-	// maxHeaders bounds a request's head.
-	maxHeaders = 64 << 10
-	// readTimeout bounds how long a sender may take for a request, writeWithin the answer. HoldWithin is how long a
-	// sender waits for rows; then it is asked to send again.
+	maxConcurrent  = 256
+	maxHeaders     = 64 << 10
+	// readTimeout bounds reading a request, writeTimeout the response. Senders wait up to handleTimeout for rows and
+	// must retry then.
 	readTimeout   = 30 * time.Second
 	handleTimeout = 60 * time.Second
 	writeTimeout  = readTimeout + handleTimeout + 10*time.Second
-	// idleTimeout is how long a connection without requests is kept.
-	idleTimeout = 2 * time.Minute
-	// logInterval is how often the same kind of refusal is logged, for each path that is registered.
-	logInterval = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	logInterval   = 10 * time.Second
 )
 
-// Settings say where to listen and who may send.
+// Settings specify where to listen and who may send.
 type Settings struct {
-	// Ports in the order in which they are tried. Address is the one to listen on, "" for all.
+	// Ports are tried in order. Address is "" for all addresses.
 	Ports   []int
 	Address string
-	// TLS is nil for plain HTTP. Identity tells it apart from that of others: a port is shared by those with the same.
+	// TLS is nil for plain HTTP. Identity identifies it: connectors with the same Identity share a port.
 	TLS      *tls.Config
 	Identity string
-	// User and Password are asked for where there is a user.
+	// User is "" if senders need no password.
 	User, Password string
 }
 
-// AllowsAnonymous tells whether senders need neither a logon nor a certificate.
+// AllowsAnonymous reports whether senders need neither password nor certificate.
 func (s *Settings) AllowsAnonymous() bool {
 	return s.User == "" && (s.TLS == nil || s.TLS.ClientAuth != tls.RequireAndVerifyClientCert)
 }
 
-// Handler takes a notification. It returns when it is to be answered: nil, a *wit.Fault, or [ErrBusy].
+// Handler handles a notification. It returns nil, a *wit.Error, or [ErrBusy].
 type Handler func(ctx context.Context, n wit.Notification) error
 
-// ErrBusy is the error of a notification that the sender is to send again.
+// ErrBusy means that the sender must send the notification again.
 var ErrBusy = errors.New("the notification cannot be taken now")
 
-// Hub holds the listeners of a worker. The zero value is ready to use; its methods may be called at any time.
+// Hub has the listeners of a worker. The zero value is ready. It is safe for concurrent use.
 type Hub struct {
 	Logger *slog.Logger
 
@@ -78,7 +72,7 @@ type Hub struct {
 	bodies  inbound.Bodies // of all listeners
 }
 
-// Outcomes of notifications, as figures name them.
+// Outcomes of notifications, by their metric labels.
 const (
 	outcomeAccepted = iota
 	outcomeInvalid
@@ -91,7 +85,7 @@ const (
 
 var outcomes = [...]string{"taken", "garbage", "unauthorized", "misdirected", "too_large", "busy", "failed"}
 
-// Counts are how many notifications came, by what became of them.
+// Counts returns the number of notifications by outcome.
 func (h *Hub) Counts() map[string]int64 {
 	counts := map[string]int64{}
 	for i, name := range outcomes {
@@ -100,32 +94,27 @@ func (h *Hub) Counts() map[string]int64 {
 	return counts
 }
 
-// server listens on one port.
 type server struct {
 	hub      *Hub
 	port     int
 	address  string
 	identity string
 	http     *http.Server
-	// slots has a token for each notification at a time.
-	slots chan struct{}
+	slots    chan struct{}
 
-	mu    sync.Mutex
-	paths map[string]*endpoint
-	// unknown is the door of those who come to none.
+	mu      sync.Mutex
+	paths   map[string]*endpoint
 	unknown endpoint
 }
 
-// endpoint is a path that somebody has registered.
 type endpoint struct {
 	settings   Settings
 	handle     Handler
 	lastLogged [len(outcomes)]time.Time
 }
 
-// Register has notifications for a path handed to handle, on the first port that is listened on already for settings
-// that may share it, else on the first that is free. A path of one segment that ends in / stands for all below it that
-// are not registered themselves. close ends it; the last one closes the port.
+// Register registers a handler for a path, on the first port with the same settings, or else on the first free port. A
+// path /segment/ includes all unregistered paths below it. close unregisters it; the last one closes the port.
 func (h *Hub) Register(path string, s Settings, handle Handler) (port int, close func(), err error) {
 	if path, err = url.PathUnescape(path); err != nil {
 		return 0, nil, err
@@ -151,7 +140,7 @@ func (h *Hub) Register(path string, s Settings, handle Handler) (port int, close
 			continue
 		}
 		have := h.serve(l, port, &s)
-		_ = have.add(path, d) // it is the first
+		_ = have.add(path, d) // the first path cannot conflict
 		return have.port, h.closer(have, path), nil
 	}
 	return 0, nil, fmt.Errorf("expected a free port for notifications among %v, found none: %s", s.Ports,
@@ -168,7 +157,7 @@ func (h *Hub) closer(s *server, path string) func() {
 				return
 			}
 			h.servers = slices.DeleteFunc(h.servers, func(other *server) bool { return other == s })
-			_ = s.http.Close() // senders send again what is cut off
+			_ = s.http.Close() // senders retry interrupted requests
 			h.log().Info("no longer listening for notifications", "port", s.port)
 		})
 	}
@@ -181,7 +170,6 @@ func (h *Hub) log() *slog.Logger {
 	return h.Logger
 }
 
-// serve begins to listen; h.mu is held.
 func (h *Hub) serve(l net.Listener, port int, s *Settings) *server {
 	v := &server{hub: h, port: port, address: s.Address, identity: s.Identity, slots: make(chan struct{}, maxConcurrent),
 		paths: map[string]*endpoint{}}
@@ -222,7 +210,7 @@ func (s *server) remove(path string) (remaining int) {
 
 func (s *server) find(at *url.URL) *endpoint {
 	first, _, _ := strings.Cut(strings.TrimPrefix(at.EscapedPath(), "/"), "/")
-	first, _ = url.PathUnescape(first) // it was parsed
+	first, _ = url.PathUnescape(first) // was parsed before
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if d := s.paths[at.Path]; d != nil {
@@ -292,7 +280,6 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// notificationOf is what a plugin sees: no credentials, no cookies.
 func notificationOf(r *http.Request, body []byte) wit.Notification {
 	n := wit.Notification{Method: r.Method, Target: r.URL.RequestURI(), Body: body, Headers: []wit.Header{}}
 	for name, values := range r.Header {
@@ -307,7 +294,7 @@ func notificationOf(r *http.Request, body []byte) wit.Notification {
 	return n
 }
 
-// isAuthorized tells whether a sender may come in. Times tell nothing of what was right.
+// isAuthorized takes the same time for all wrong credentials.
 func (d *endpoint) isAuthorized(r *http.Request) bool {
 	if d.settings.User == "" {
 		return true
@@ -320,13 +307,11 @@ func (d *endpoint) isAuthorized(r *http.Request) bool {
 	return same(user, d.settings.User)&same(password, d.settings.Password) == 1
 }
 
-// retryLater has a sender send again.
 func (s *server) retryLater(w http.ResponseWriter, r *http.Request, d *endpoint) {
 	w.Header().Set("Retry-After", "10")
 	s.reject(w, r, d, outcomeBusy, http.StatusServiceUnavailable, "send it again")
 }
 
-// reject answers what is not taken. why is for the sender, and shown in the log, not every time.
 func (s *server) reject(w http.ResponseWriter, r *http.Request, d *endpoint, outcome, status int, why string) {
 	s.hub.counts[outcome].Add(1)
 	if s.shouldLog(d, outcome) {

@@ -19,7 +19,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ports are some that nobody listens on.
 func ports(t *testing.T, n int) (list []int) {
 	t.Helper()
 	for range n {
@@ -43,7 +42,6 @@ func post(t *testing.T, port int, path, user, password, body string) int {
 	return answer.StatusCode
 }
 
-// registered is a hub with one path on a free port, which takes notifications of this user, "": of anybody.
 func registered(t *testing.T, user, path string, handle Handler) (*Hub, int) {
 	t.Helper()
 	h := &Hub{}
@@ -62,8 +60,7 @@ func answers(err error) Handler {
 	return func(context.Context, wit.Notification) error { return err }
 }
 
-// Those who may share a port do, others take the next that is free; where none is, all are named. The last one who
-// leaves closes it.
+// Connectors with the same settings share a port, others use the next free one. The last one closes it.
 func TestPorts(t *testing.T) {
 	h := &Hub{}
 	three := ports(t, 3)
@@ -102,7 +99,6 @@ func TestPorts(t *testing.T) {
 	l.Close()
 }
 
-// A path that ends in / stands for all below it, however its name is written, but those that are registered themselves.
 func TestPathsBelow(t *testing.T) {
 	h, port := registered(t, "", "/a%2Fb/", answers(nil))
 	s := Settings{Ports: []int{port}, Address: "127.0.0.1"}
@@ -115,7 +111,7 @@ func TestPathsBelow(t *testing.T) {
 	}
 }
 
-// What becomes of a notification is told to the sender by the status, and counted.
+// The result of a notification determines the status and the counter.
 func TestAnswers(t *testing.T) {
 	h, s := &Hub{}, settings(t, "sap")
 	for path, c := range map[string]struct {
@@ -145,7 +141,7 @@ func TestAnswers(t *testing.T) {
 	assert.Equal(t, 500, post(t, port, "/panics", "sap", "secret", "x"))
 }
 
-// A handler sees no credentials, and a sender who waits takes a place of a bounded number.
+// A handler sees no credentials, and the number of waiting senders is bounded.
 func TestBounds(t *testing.T) {
 	received, goOn := make(chan wit.Notification, maxConcurrent), make(chan struct{})
 	_, port := registered(t, "sap", "/held", func(_ context.Context, n wit.Notification) error {
@@ -175,7 +171,6 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// What is longer than a notification ever is is refused and goes no further.
 func TestLargeNotifications(t *testing.T) {
 	received := 0
 	_, port := registered(t, "", "/large", func(context.Context, wit.Notification) error { received++; return nil })
@@ -191,8 +186,7 @@ func TestLargeNotifications(t *testing.T) {
 	assert.Equal(t, 1, received, "notifications")
 }
 
-// All bodies together are bounded, those included whose senders wait for their rows: beyond it a sender is told to send
-// again. What a sender announces and does not send takes no room.
+// All bodies together are bounded, also of waiting senders. Announced bytes that were not sent do not count.
 func TestBodiesTogetherAreBounded(t *testing.T) {
 	var under atomic.Int64
 	received, goOn := make(chan int64, maxConcurrent), make(chan struct{})

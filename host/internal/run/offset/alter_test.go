@@ -13,8 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// What the original connector stored is an absolute URL: on the connector's origin it becomes a path, elsewhere it
-// stays what the plugin refuses.
+// The original connector stored absolute URLs, which become paths on the connector's origin.
 func TestRelativeToOrigin(t *testing.T) {
 	for _, c := range []struct{ origin, text, want string }{
 		{"https://sap.example.com:443", "https://sap.example.com/sap/S/Set?$skiptoken=%2F1",
@@ -73,7 +72,7 @@ func TestParseSinkPosition(t *testing.T) {
 	}
 }
 
-// A reset takes what cannot be read along, and nothing of others; of a partition given twice the last one counts.
+// A reset also deletes unreadable offsets; the last duplicate partition counts.
 func TestAlterAndReset(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	c := DefaultConfig()

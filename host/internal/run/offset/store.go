@@ -1,8 +1,10 @@
-// Package offset keeps the offsets of source connectors where Kafka Connect keeps them and as it writes them: a topic
-// (connect-offsets by default) with a record for each partition of a source, ["connector",{partition}] → {offset}, both
-// JSON. Offsets that a Java worker wrote for a connector of the same name are read, and a Java worker reads ours.
+// Package offset stores the offsets of source connectors in Kafka Connect's format: a topic (connect-offsets by
+// default) with a record for each source partition, ["connector",{partition}] → {offset}, both JSON. Java workers can
+// read our offsets, and we can read theirs.
 //
-// Entries are kept of the connectors that are asked for: a topic that has served for years holds mostly others.
+// A [Store] reads the topic and keeps the entries of the requested connectors only, because old topics mostly contain
+// others. A [Writer] writes a task's acknowledged offsets periodically, [Transactional] in the transactions of its
+// records.
 package offset
 
 import (
@@ -25,31 +27,30 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Config is what a worker's properties say about offsets.
+// Config has the offset settings of a worker.
 type Config struct {
-	// Topic is offset.storage.topic. Default connect-offsets.
+	// Topic is offset.storage.topic. Default: connect-offsets.
 	Topic string
-	// Partitions is offset.storage.partitions. Default 25; the embedded broker has 1 whatever is set.
+	// Partitions is offset.storage.partitions. Default: 25; the embedded broker always has 1.
 	Partitions int32
-	// Replication is offset.storage.replication.factor. 0 (default): 3, or the broker's default where there are fewer
+	// Replication is offset.storage.replication.factor. Zero means 3, or the broker's default if there are fewer
 	// brokers.
 	Replication int16
-	// TopicConfigs are the other offset.storage.* settings, which go to the topic when it is created.
+	// TopicConfigs are the other offset.storage.* settings, for the creation of the topic.
 	TopicConfigs map[string]string
-	// FlushInterval is offset.flush.interval.ms: how often acknowledged positions are written. Default 60 s.
+	// FlushInterval is offset.flush.interval.ms, between writes of acknowledged offsets. Default: 60 s.
 	FlushInterval time.Duration
-	// FlushTimeout is offset.flush.timeout.ms: how long one write may take; positions that are not written then are
-	// written with the next. Default 5 s.
+	// FlushTimeout is offset.flush.timeout.ms, for one write; offsets that were not written are retried with the next.
+	// Default: 5 s.
 	FlushTimeout time.Duration
 }
 
-// DefaultConfig are those of Kafka Connect.
+// DefaultConfig returns Kafka Connect's defaults.
 func DefaultConfig() Config {
 	return Config{Topic: "connect-offsets", Partitions: 25, FlushInterval: time.Minute, FlushTimeout: 5 * time.Second}
 }
 
-// ParseConfig takes from a worker's properties those that are about offsets; the rest is not looked at. Problems are in
-// the order of names.
+// ParseConfig reads the offset settings from a worker's properties. Problems are sorted by name.
 func ParseConfig(properties map[string]string) (c Config, problems setting.Problems) {
 	c = DefaultConfig()
 	for _, flush := range []struct {
@@ -68,7 +69,7 @@ func ParseConfig(properties map[string]string) (c Config, problems setting.Probl
 	}
 	topic, more := kafka.ParseInternal(properties, "offset.storage.", kafka.Internal{Name: c.Topic,
 		Partitions: c.Partitions})
-	delete(topic.Configs, "file.filename") // belongs to Kafka Connect's standalone mode
+	delete(topic.Configs, "file.filename") // of Kafka Connect's standalone mode
 	c.Topic, c.Partitions, c.Replication = topic.Name, topic.Partitions, topic.Replication
 	c.TopicConfigs = topic.Configs
 	return c, append(problems, more...)
@@ -82,14 +83,13 @@ func millis(value string) (time.Duration, error) {
 	return setting.Milliseconds(n), nil
 }
 
-// Entry is the offset of one partition of a source. An Offset of nil is none: stored, it deletes.
+// Entry is the offset of one source partition. A nil Offset means none; writing it deletes.
 type Entry struct {
 	Partition []wit.OffsetEntry
 	Offset    []wit.OffsetEntry
 }
 
-// Store holds what the topic says of the connectors that are asked for, and writes to it. It owns the goroutines of its
-// clients until Close.
+// Store reads and writes an offsets topic. It owns its clients until Close.
 type Store struct {
 	config Config
 	kafka  kafka.Config
@@ -97,35 +97,31 @@ type Store struct {
 	client *kgo.Client
 	reader *kafka.Reader
 
-	// worker is the store that entries are looked for in that this one does not have; nil: none, see
-	// [OpenForConnector].
 	worker *Store
 
 	reading guard.Turn // one Refresh at a time
 
 	mu        guard.Mutex
 	positions kafka.Positions
-	known     map[string]bool // the connectors whose entries are kept
+	known     map[string]bool // connectors whose entries are kept
 	entries   map[string]*stored
 }
 
-// stored is what the topic says of one partition of a source.
 type stored struct {
 	connector string
 	partition []wit.OffsetEntry
-	offset    []wit.OffsetEntry // nil: none
+	offset    []wit.OffsetEntry // nil means none
 	err       error             // the offset cannot be read
-	// key is the record's key as it stands in the topic. Kafka Connect tells partitions apart by these bytes, and so
-	// does compaction: writing the fields in another order would leave two of them.
-	key []byte
-	// timestamp and where the record stands in the topic.
+	// key is the record's key as it is in the topic. Kafka Connect and compaction compare its bytes, so another field
+	// order would create a second record.
+	key            []byte
 	timestamp      time.Time
 	topicPartition int32
 	topicOffset    int64
 }
 
-// Open creates the topic where it is missing, reads it to its end, and is ready to write. The connectors are those that
-// will be asked for: for others, the topic is read once more.
+// Open creates a missing topic and reads it to its end. connectors are those whose offsets are needed; for others the
+// topic is read again.
 func Open(ctx context.Context, k kafka.Config, c Config, connectors []string, log *slog.Logger) (*Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -133,8 +129,7 @@ func Open(ctx context.Context, k kafka.Config, c Config, connectors []string, lo
 	if err := ensureTopic(ctx, k, c); err != nil {
 		return nil, err
 	}
-	// Offsets are acknowledged by all replicas whatever the worker's producers do, and are few: they do not wait for
-	// company.
+	// All replicas acknowledge offsets, whatever the worker's producers do, and they are sent without linger.
 	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
 	client, err := kgo.NewClient(k.ProducerOpts()...)
 	if err != nil {
@@ -170,13 +165,13 @@ func ensureTopic(ctx context.Context, k kafka.Config, c Config) error {
 	})
 }
 
-// Close ends the clients. Writers are to be closed before.
+// Close closes the clients. Close writers first.
 func (s *Store) Close() {
 	s.client.Close()
 	s.reader.Close()
 }
 
-// Refresh reads what was written to the topic since the last time, by whomever: before a task starts.
+// Refresh reads new records of the topic, also those of other workers.
 func (s *Store) Refresh(ctx context.Context) error {
 	if err := s.reading.Lock(ctx); err != nil {
 		return err
@@ -188,7 +183,6 @@ func (s *Store) Refresh(ctx context.Context) error {
 	return s.read(ctx, from, known)
 }
 
-// loadConnector reads the topic for a connector that was not asked for before.
 func (s *Store) loadConnector(ctx context.Context, connector string) error {
 	if s.isKnown(connector) {
 		return nil
@@ -213,16 +207,15 @@ func (s *Store) isKnown(connector string) bool {
 	return s.known[connector]
 }
 
-// read takes what the topic has of the connectors, from some positions on; they are known then. Nothing is taken where
-// it fails. Of the entries of a partition of a source, which a topic has many of where it is not compacted, only the
-// last is looked into.
+// read reads the entries of connectors from positions on. Only the last record of a key is parsed, because a topic that
+// is not compacted has many. After an error nothing has changed.
 func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string]bool) error {
 	n := latestRecords{known: known, records: map[recordKey]*kgo.Record{}, log: s.log}
 	at, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from, Resumed: true, SideBySide: true,
 		Expected: true}, n.add)
 	n.logSkipped(s.config.Topic)
 	if errors.Is(err, kafka.ErrShrunk) {
-		// Not by itself: sources would go back to what the topic has now, and read again what lies after it.
+		// Restarting automatically would repeat all rows after the offsets that the topic has now.
 		restart := "the worker"
 		if s.worker != nil {
 			restart = "the connector"
@@ -246,7 +239,6 @@ func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string
 	return nil
 }
 
-// latestRecords are the last records by key, of the connectors that are known.
 type latestRecords struct {
 	known   map[string]bool
 	records map[recordKey]*kgo.Record
@@ -259,10 +251,8 @@ type recordKey struct {
 	key       string
 }
 
-// maxLoggedSkips is how many of a read's records that are not Kafka Connect's are logged one by one.
 const maxLoggedSkips = 10
 
-// take notes a record. Those that are not Kafka Connect's are skipped and logged.
 func (n *latestRecords) add(r *kgo.Record) error {
 	if !mayBelong(r.Key, n.known) {
 		return nil
@@ -285,7 +275,7 @@ func (n *latestRecords) add(r *kgo.Record) error {
 		kept = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: []byte(key)}
 		n.records[recordKey{r.Partition, key}] = kept
 	}
-	// The record's bytes are those of its whole batch.
+	// Clone, because the bytes belong to a whole batch.
 	kept.Offset, kept.Timestamp, kept.Value = r.Offset, r.Timestamp, bytes.Clone(r.Value)
 	return nil
 }
@@ -297,8 +287,8 @@ func (n *latestRecords) logSkipped(topic string) {
 	}
 }
 
-// mayBelong tells whether a key can be one of the connectors, without reading more of it than the name: of a million
-// entries, few are. A key that does not show its name plainly may be anyone's.
+// mayBelong reports whether a key may be of one of the connectors. It reads only the name, for speed, and reports true
+// if that is escaped.
 func mayBelong(key []byte, known map[string]bool) bool {
 	rest, ok := bytes.CutPrefix(key, []byte(`["`))
 	if !ok {
@@ -311,7 +301,6 @@ func mayBelong(key []byte, known map[string]bool) bool {
 	return known[string(rest[:end])]
 }
 
-// parseRecord is what a record says whose key is Kafka Connect's.
 func parseRecord(r *kgo.Record) *stored {
 	connector, partition, _ := ParseKey(r.Key)
 	e := &stored{
@@ -331,8 +320,8 @@ func parseRecord(r *kgo.Record) *stored {
 	return e
 }
 
-// isNewerThan tells whether a record is newer than another for the same partition of a source. Keys in different forms
-// may lie in different partitions of the topic; then time decides.
+// isNewerThan compares records of one source partition. Keys in different forms may be in different topic partitions;
+// then time decides.
 func (e *stored) isNewerThan(known *stored) bool {
 	if e.topicPartition == known.topicPartition {
 		return e.topicOffset > known.topicOffset
@@ -340,8 +329,8 @@ func (e *stored) isNewerThan(known *stored) bool {
 	return !e.timestamp.Before(known.timestamp)
 }
 
-// Get returns the offset of a partition; found is false where there is none. An offset that cannot be read is an error:
-// taking it for none would load everything again without a word.
+// Get returns the offset of a source partition. An offset that cannot be read is an error, because ignoring it would
+// read everything again.
 func (s *Store) Get(ctx context.Context, connector string, partition []wit.OffsetEntry) (offset []wit.OffsetEntry,
 	found bool,
 	err error) {
@@ -357,8 +346,7 @@ func (s *Store) Get(ctx context.Context, connector string, partition []wit.Offse
 	return e.offset, e.offset != nil, e.err
 }
 
-// All returns every partition of a connector that has an offset, in no particular order; with an error, those that can
-// be read.
+// All returns all offsets of a connector in any order; with an error, those that can be read.
 func (s *Store) All(ctx context.Context, connector string) (entries []Entry, err error) {
 	if err := s.loadConnector(ctx, connector); err != nil {
 		return nil, err
@@ -389,8 +377,8 @@ func (s *Store) All(ctx context.Context, connector string) (entries []Entry, err
 	return entries, err
 }
 
-// Set writes offsets of a connector and waits until they are acknowledged, or the context ends: then they may or may
-// not have been written. Those written before for the same partitions are overtaken in any case.
+// Set writes offsets and waits for acknowledgements. If ctx ends first, they may have been written or not. They replace
+// offsets that were set before in any case.
 func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -410,7 +398,7 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 		if e.Offset != nil {
 			r.Value = AppendJSON(nil, e.Offset)
 		}
-		// The records' own context does not end: a later one for the same partition must stay after an earlier one.
+		// The context of records does not end, because later records of the same partition must follow earlier ones.
 		s.client.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) {
 			if err == nil {
 				s.remember(connector, e, r)
@@ -433,7 +421,7 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 	return nil
 }
 
-// key is that under which the partition already stands in the topic, else the one that a Connect worker finds.
+// key returns the partition's existing key in the topic, or the one that a Connect worker looks up.
 func (s *Store) key(connector string, partition []wit.OffsetEntry) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -456,9 +444,9 @@ func (s *Store) remember(connector string, e Entry, r *kgo.Record) {
 	}
 }
 
-// OpenForConnector is [Open] for the topic of one connector (its offsets.storage.topic), on the cluster of k, as Kafka
-// Connect has it: what it does not hold is read from the worker's, and what is written to it is written to the
-// worker's, too, so that the connector can go back. The worker's store stays the caller's.
+// OpenForConnector opens the topic of one connector (offsets.storage.topic) on the cluster of k. As in Kafka Connect,
+// it falls back to the worker's store and copies all writes to it, so that the setting can be removed again. The caller
+// keeps the worker's store.
 func OpenForConnector(ctx context.Context, k kafka.Config, c Config, connector string, worker *Store,
 	log *slog.Logger) (*Store, error) {
 	s, err := Open(ctx, k, c, []string{connector}, log)
@@ -469,7 +457,6 @@ func OpenForConnector(ctx context.Context, k kafka.Config, c Config, connector s
 	return s, nil
 }
 
-// getFromWorker is the worker's offset where this store has none.
 func (s *Store) getFromWorker(ctx context.Context, connector string, partition []wit.OffsetEntry) (offset []wit.OffsetEntry,
 	found bool,
 	err error) {
@@ -479,8 +466,7 @@ func (s *Store) getFromWorker(ctx context.Context, connector string, partition [
 	return s.worker.Get(ctx, connector, partition)
 }
 
-// copyToWorker writes to the worker's store what was written to this one. That it fails harms nothing: this one is read
-// first.
+// copyToWorker copies written offsets to the worker's store. Errors are only logged, because this store is read first.
 func (s *Store) copyToWorker(ctx context.Context, connector string, entries []Entry) {
 	if s.worker == nil {
 		return
@@ -492,7 +478,7 @@ func (s *Store) copyToWorker(ctx context.Context, connector string, entries []En
 	}
 }
 
-// deleteFromWorker writes tombstones to the worker's store before this one gets them: an old offset there would count again.
+// deleteFromWorker writes tombstones to the worker's store first: an old offset there would count again.
 func (s *Store) deleteFromWorker(ctx context.Context, connector string, entries []Entry) error {
 	if s.worker == nil {
 		return nil

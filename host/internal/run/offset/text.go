@@ -16,8 +16,7 @@ import (
 	javajson "github.com/culvert-project/culvert/wit/java/json"
 )
 
-// appendKey appends the key of a partition's record: ["connector",{partition}], byte for byte as Kafka Connect's
-// JsonConverter writes it without schemas.
+// appendKey appends a record key, ["connector",{partition}], byte for byte as Kafka Connect's JsonConverter does.
 func appendKey(text []byte, connector string, partition []wit.OffsetEntry) []byte {
 	text = append(text, '[')
 	text = javajson.AppendString(text, connector)
@@ -26,15 +25,13 @@ func appendKey(text []byte, connector string, partition []wit.OffsetEntry) []byt
 	return append(text, ']')
 }
 
-// sortLikeHashMap is a partition with its fields in the order in which Java's HashMap has their names. A Connect worker
-// that shows or resets offsets over REST reads each key into a HashMap, and looks it up by the bytes that this map is
-// written as: it finds only keys in this order. (Apache Kafka 4.3.1 answers null for other orders;
-// see TestRealTakeover.)
+// sortLikeHashMap sorts fields as Java's HashMap does. A Connect worker that shows or resets offsets by REST finds only
+// keys in this order, because it parses and formats them with a HashMap (Apache Kafka 4.3.1; see TestRealTakeover).
 func sortLikeHashMap(partition []wit.OffsetEntry) []wit.OffsetEntry {
 	return java.InHashMap(partition, func(f wit.OffsetEntry) string { return f.Name })
 }
 
-// AppendJSON appends a JSON object, as Kafka Connect's JsonConverter writes a map without a schema.
+// AppendJSON appends a JSON object as Kafka Connect's JsonConverter does without schemas.
 func AppendJSON(text []byte, fields []wit.OffsetEntry) []byte {
 	text = append(text, '{')
 	for i, f := range fields {
@@ -62,11 +59,9 @@ func appendScalar(text []byte, s wit.Scalar) []byte {
 	return append(text, "null"...)
 }
 
-// maxFields is how many fields an offset or a partition in the topic may have. A plugin's have 64 KiB at most; those of
-// others are read too.
 const maxFields = 10_000
 
-// ParseKey reads the key of a partition's record.
+// ParseKey parses the key of an offset record.
 func ParseKey(key []byte) (connector string, partition []wit.OffsetEntry, err error) {
 	d := newDecoder(key)
 	if err = d.expect(json.Delim('[')); err != nil {
@@ -87,9 +82,8 @@ func ParseKey(key []byte) (connector string, partition []wit.OffsetEntry, err er
 	return connector, partition, nil
 }
 
-// ParseJSON reads a JSON object of null, booleans, numbers and texts. Whole numbers are integers, those with a point
-// or an exponent reals, as in Kafka Connect. Of a name given twice the last counts. The JSON value null is nil, an
-// empty object is not.
+// ParseJSON parses a JSON object of null, booleans, numbers and strings. Numbers without point and exponent are
+// integers, as in Kafka Connect. The last duplicate counts. It returns nil for null, but not for an empty object.
 func ParseJSON(text []byte) ([]wit.OffsetEntry, error) {
 	d := newDecoder(text)
 	if bytes.Equal(bytes.TrimSpace(text), []byte("null")) {
@@ -219,8 +213,7 @@ func notJSON(err error) error {
 	return fmt.Errorf("not JSON: %w", err)
 }
 
-// identity names a partition so that equal ones have equal names: whatever the order of the fields (Java's maps have
-// their own), and 1 equal to 1.0.
+// identity returns equal strings for equal partitions, in any field order and with 1 equal to 1.0.
 func identity(connector string, partition []wit.OffsetEntry) string {
 	sorted := slices.Clone(partition)
 	slices.SortFunc(sorted, func(a, b wit.OffsetEntry) int { return strings.Compare(a.Name, b.Name) })
@@ -241,5 +234,5 @@ func appendIdentity(name []byte, s wit.Scalar) []byte {
 	return appendScalar(name, s)
 }
 
-// Identity is a text that is equal for partitions with the same fields and values, in any order.
+// Identity returns equal strings for partitions with equal fields and values, in any order.
 func Identity(partition []wit.OffsetEntry) string { return identity("", partition) }

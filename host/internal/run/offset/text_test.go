@@ -22,7 +22,7 @@ func realField(name string, x float64) wit.OffsetEntry {
 	return wit.OffsetEntry{Name: name, Value: wit.Scalar{Real: &x}}
 }
 
-// TestTextOfWorker reads and writes what Java wrote, byte for byte.
+// It reads and writes what Java wrote, byte for byte.
 func TestTextOfWorker(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("testdata", "connect-worker.txt"))
 	require.NoError(t, err)
@@ -50,7 +50,7 @@ func TestTextOfWorker(t *testing.T) {
 	assert.Equal(t, 10, seen["value"], "values")
 }
 
-// The values that Offsets.java gave to Java, given to us.
+// The values of Offsets.java.
 func TestAppendJSON(t *testing.T) {
 	cases := []struct {
 		want   string
@@ -88,7 +88,6 @@ func TestAppendJSON(t *testing.T) {
 }
 
 func TestParseJSON(t *testing.T) {
-	// Forms that other writers of JSON choose.
 	got, err := ParseJSON([]byte(" { \"a\" : 1e2 , \"b\":\"\\u00e4\\/\", \"a\":-0 } "))
 	want := []wit.OffsetEntry{wit.IntegerEntry("a", 0), wit.StringEntry("b", "ä/")}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
@@ -157,7 +156,7 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// FuzzFields: what can be read is written so that it reads the same, and stays as it is from then on.
+// FuzzFields checks that formatting a parsed value is stable.
 func FuzzFields(f *testing.F) {
 	for _, seed := range []string{`{}`, `null`, `{"a":1,"b":-1.5e-7,"c":null,"d":true,"e":"x"}`, `{"a":1e23}`,
 		`{"a":"\ud800"}`, `{"a":-0}`, `{"a":0.1,"a":2}`} {
@@ -176,7 +175,7 @@ func FuzzFields(f *testing.F) {
 	})
 }
 
-// FuzzReal: Java's form of a number is the number.
+// FuzzReal checks that Java's format parses to the same number.
 func FuzzReal(f *testing.F) {
 	for _, seed := range []float64{0, 1, 0.1, 1e7, 1e-3, 5e-324, math.MaxFloat64, 2e23, 9007199254740993} {
 		f.Add(math.Float64bits(seed))
@@ -197,8 +196,7 @@ func FuzzReal(f *testing.F) {
 	})
 }
 
-// Offsets in the topic may be anybody's: names are told apart in time that grows with their number, and there are only
-// so many.
+// Parsing time grows linearly with the number of fields, which is bounded.
 func TestFieldsOfAnOffsetAreBounded(t *testing.T) {
 	list := func(n int, name func(i int) string) []byte {
 		b := []byte{'{'}
@@ -222,7 +220,7 @@ func TestFieldsOfAnOffsetAreBounded(t *testing.T) {
 	}
 }
 
-// The expected orders are those that OpenJDK 17 gave for HashMaps with these keys.
+// OpenJDK 17 gave these orders for HashMaps.
 func TestSortLikeHashMap(t *testing.T) {
 	for given, want := range map[string]string{
 		"service,entityset":    "entityset,service",

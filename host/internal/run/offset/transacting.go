@@ -12,10 +12,9 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// OpenTransactionalWriter is [Store.NewWriter] by a producer of its own with a transactional id, which fences those
-// before it: what they write from now on never counts. Without that, compaction would keep the late offset of a worker
-// that was paused, and drop a newer one. Each write is a transaction. A write whose context ends goes on, and later
-// ones wait for it.
+// OpenTransactionalWriter is [Store.NewWriter] with its own transactional producer, which fences earlier ones: without
+// that, compaction would keep a late offset of a paused worker instead of a newer one. Each write is a transaction. A
+// write whose context ends continues, and later ones wait for it.
 func (s *Store) OpenTransactionalWriter(ctx context.Context, connector, id string,
 	onWrite func(began time.Time, err error)) (*Writer, error) {
 	transactions, err := kafka.OpenTransactions(ctx, s.kafka, "offsets-"+id, []string{id}, nil)
@@ -27,21 +26,18 @@ func (s *Store) OpenTransactionalWriter(ctx context.Context, connector, id strin
 	return s.writer(connector, onWrite, t), nil
 }
 
-// transactionalProducer writes offsets in transactions, one after another.
 type transactionalProducer struct {
 	store        *Store
 	connector    string
 	transactions *kafka.Transactions
-	ctx          context.Context // until close
+	ctx          context.Context // canceled by close
 	cancel       context.CancelFunc
 
-	// lock is held during a transaction, until it is committed or aborted. It guards what is below.
 	lock   guard.Turn
-	output *kafka.TransactionalOutput // nil: none is open
-	failed *lostError                 // nil: the producer works
+	output *kafka.TransactionalOutput // nil while no transaction is open
+	failed *lostError                 // nil while the producer works
 }
 
-// lostError is the error of a producer that commits nothing more.
 type lostError struct{ error }
 
 func (l *lostError) Unwrap() error { return l.error }
@@ -74,7 +70,6 @@ func (t *transactionalProducer) explain(err error) error {
 	return fmt.Errorf("offsets of connector %s: write to topic %s: %w", t.connector, t.store.config.Topic, err)
 }
 
-// commit writes entries in a transaction; where that fails it is aborted, however long the brokers are away.
 func (t *transactionalProducer) commit(entries []Entry) error {
 	if t.output == nil {
 		t.output = t.transactions.Output()
@@ -107,7 +102,6 @@ func (t *transactionalProducer) commit(entries []Entry) error {
 	return err
 }
 
-// close ends the producer; a transaction that is under way is given up.
 func (t *transactionalProducer) close() {
 	t.cancel()
 	_ = t.lock.Lock(context.Background())

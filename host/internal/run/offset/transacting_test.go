@@ -19,7 +19,6 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
-// fakeCluster has one broker.
 func fakeCluster(t *testing.T) (*kfake.Cluster, kafka.Config) {
 	t.Helper()
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
@@ -28,7 +27,7 @@ func fakeCluster(t *testing.T) (*kfake.Cluster, kafka.Config) {
 	return cluster, k
 }
 
-// openWriter has a store of its own, as on another worker; it writes for connector orders.
+// openWriter opens a writer with its own store, as on another worker.
 func openWriter(t *testing.T, k kafka.Config, wrote func(time.Time, error)) *Writer {
 	t.Helper()
 	c := DefaultConfig()
@@ -40,9 +39,8 @@ func openWriter(t *testing.T, k kafka.Config, wrote func(time.Time, error)) *Wri
 
 var b = partition("/a", "B")
 
-// zombies has a task go on elsewhere while its worker is paused, in the midst of a transaction or not. What the worker
-// writes late never counts, and it learns that: also where nothing is left to write, and where nobody waits for the
-// write.
+// zombies pauses a worker, possibly during a transaction, while its task continues elsewhere. What it writes late never
+// counts, and it gets an error.
 func zombies(t *testing.T, k kafka.Config, inTransaction bool) {
 	ctx := testContext(t)
 	zombie := openWriter(t, k, nil)
@@ -61,7 +59,7 @@ func zombies(t *testing.T, k kafka.Config, inTransaction bool) {
 		require.NoError(t, <-sent)
 		zombie.producer.output = o
 	}
-	// Now it is paused.
+	// The worker is paused.
 
 	owner := openWriter(t, k, nil)
 	require.NoError(t, owner.store.RefreshCommitted(ctx))
@@ -98,7 +96,7 @@ func TestZombieStoresNothing(t *testing.T) {
 	}
 }
 
-// A write that takes longer than its caller waits goes on, and what comes later is written after it.
+// A write that outlasts its caller continues, and later ones follow it.
 func TestSlowTransaction(t *testing.T) {
 	t.Parallel()
 	cluster, k := fakeCluster(t)
@@ -127,7 +125,7 @@ func TestSlowTransaction(t *testing.T) {
 	assert.Equal(t, []string{key + `{"record":1}`, key + `{"record":2}`}, readRaw(t, k, DefaultConfig().Topic))
 }
 
-// A write that brokers refuse takes nothing along: the next one has it, by the same producer.
+// The next write by the same producer contains a rejected write.
 func TestRefusedTransaction(t *testing.T) {
 	t.Parallel()
 	for _, with := range []*kerr.Error{kerr.TopicAuthorizationFailed, kerr.InvalidRecord} {
@@ -151,8 +149,7 @@ func TestRefusedTransaction(t *testing.T) {
 	}
 }
 
-// Without the right for it there is no writer, and the fault names both. Without brokers a close does not wait for
-// them.
+// Without permission the writer fails with both names. Without brokers close does not wait.
 func TestWriterWithoutRightOrBrokers(t *testing.T) {
 	t.Parallel()
 	cluster, k := fakeCluster(t)
@@ -169,7 +166,7 @@ func TestWriterWithoutRightOrBrokers(t *testing.T) {
 	}
 }
 
-// Offsets of many partitions are one transaction; what was written is copied to the worker's topic.
+// Offsets of many partitions are one transaction and are copied to the worker's topic.
 func TestTransactionOfMany(t *testing.T) {
 	t.Parallel()
 	_, k := fakeCluster(t)

@@ -14,21 +14,20 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// Transactional has the offsets of a connector's task written in the transactions of its records: kafka.OffsetRecords.
-// Where the store is the connector's own, what was committed is written to the worker's topic after that, by a
-// goroutine, until Close.
+// Transactional implements kafka.OffsetRecords: offsets are written in the transactions of records. If the store is the
+// connector's own, a goroutine copies committed offsets to the worker's store until Close.
 type Transactional struct {
 	store     *Store
 	connector string
 
 	mu      sync.Mutex
-	pending map[string]Entry // for the worker's topic
+	pending map[string]Entry // for the worker's store
 	queued  guard.Bell
 	cancel  context.CancelFunc
 	done    chan struct{}
 }
 
-// NewTransactional begins that.
+// NewTransactional starts a [Transactional] for a task.
 func (s *Store) NewTransactional(connector string) *Transactional {
 	t := &Transactional{store: s, connector: connector, pending: map[string]Entry{}, queued: guard.NewBell(),
 		done: make(chan struct{})}
@@ -42,20 +41,20 @@ func (s *Store) NewTransactional(connector string) *Transactional {
 			case <-ctx.Done():
 				return
 			case <-t.queued:
-				t.copy(context.WithoutCancel(ctx)) // Close waits for what has begun
+				t.copy(context.WithoutCancel(ctx)) // Close waits for it
 			}
 		}
 	}()
 	return t
 }
 
-// Record is what stores an offset.
+// Record returns the record of an offset.
 func (t *Transactional) Record(o kafka.Offset) *kgo.Record {
 	return &kgo.Record{Topic: t.store.config.Topic, Key: t.store.key(t.connector, o.Partition), Partition: -1,
 		Value: AppendJSON(nil, o.Position)}
 }
 
-// Committed notes an offset that was committed.
+// Committed is called after the commit of an offset.
 func (t *Transactional) Committed(o kafka.Offset, r *kgo.Record) {
 	e := Entry{o.Partition, o.Position}
 	t.store.remember(t.connector, e, r)
@@ -78,18 +77,17 @@ func (t *Transactional) copy(ctx context.Context) {
 	t.store.copyToWorker(limited, t.connector, entries)
 }
 
-// Close ends the goroutine and copies what is pending, for as long as ctx lasts.
+// Close ends the goroutine and copies pending offsets.
 func (t *Transactional) Close(ctx context.Context) {
 	t.cancel()
 	<-t.done
 	t.copy(ctx)
 }
 
-// openTransactionWait is how long others' transactions in the topic are waited for: more than one lasts by default.
 const openTransactionWait = 90 * time.Second
 
-// RefreshCommitted is [Store.Refresh] for one who has fenced others: whatever they have committed is known then,
-// although other connectors' transactions may be open before it in the topic. It waits for these.
+// RefreshCommitted is [Store.Refresh] after fencing: it waits for open transactions of other connectors, so that all
+// commits of the fenced producers are read.
 func (s *Store) RefreshCommitted(ctx context.Context) error {
 	if s.worker != nil {
 		if err := s.worker.RefreshCommitted(ctx); err != nil {

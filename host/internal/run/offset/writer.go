@@ -13,24 +13,24 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Writer writes the positions of one task: those that its caller reports as acknowledged, the newest of each partition,
-// every offset.flush.interval.ms and at Close. It owns a goroutine until Close.
+// Writer writes the acknowledged offsets of one task, the newest of each partition, every offset.flush.interval.ms and
+// at Close. It owns a goroutine until Close.
 type Writer struct {
 	store     *Store
 	connector string
 	onWrite   func(began time.Time, err error)
-	producer  *transactionalProducer // nil: offsets go with the store's producer
+	producer  *transactionalProducer // nil: the store's producer
 	cancel    context.CancelFunc
 	done      chan struct{}
 
-	flushing guard.Turn // one write at a time, so that an older one never overtakes
+	flushing guard.Turn // one write at a time, so that older offsets never overtake newer ones
 
 	mu        sync.Mutex
 	pending   map[string]Entry
-	onFailure []func(error) // of [NewWriter.OnFailure]
+	onFailure []func(error) // see OnFailure
 }
 
-// NewWriter begins the writing for a task of a connector. wrote is called after each write; nil: nothing is.
+// NewWriter starts a writer for a task of a connector. onWrite, if not nil, is called after each write.
 func (s *Store) NewWriter(connector string, onWrite func(began time.Time, err error)) *Writer {
 	return s.writer(connector, onWrite, nil)
 }
@@ -52,7 +52,7 @@ func (w *Writer) run(ctx context.Context) {
 		cancel()
 		switch {
 		case ctx.Err() != nil:
-		case err != nil && failing: // said once
+		case err != nil && failing: // logged once
 		case err != nil:
 			w.store.log.Error("offsets are not written; they go with the next flush", "connector", w.connector, "error",
 				err)
@@ -63,8 +63,8 @@ func (w *Writer) run(ctx context.Context) {
 	}
 }
 
-// Acknowledged notes that everything up to a position is durably in Kafka: to be called only then, in the order of the
-// positions, and for every batch, since only the newest is written. The fields belong to the writer from here on.
+// Acknowledged records that everything up to a position is stored in Kafka. Call it in the order of positions and for
+// every batch. The writer owns the fields.
 func (w *Writer) Acknowledged(partition, position []wit.OffsetEntry) {
 	id := identity(w.connector, partition)
 	w.mu.Lock()
@@ -72,8 +72,8 @@ func (w *Writer) Acknowledged(partition, position []wit.OffsetEntry) {
 	w.mu.Unlock()
 }
 
-// Flush writes what is pending and waits until it is acknowledged: before a request that tells the service to forget
-// what it has sent. What could not be written stays pending.
+// Flush writes pending offsets and waits for their acknowledgement, for example before the service forgets acknowledged
+// rows. Offsets that could not be written remain pending.
 func (w *Writer) Flush(ctx context.Context) error {
 	if err := w.flushing.Lock(ctx); err != nil {
 		return err
@@ -118,15 +118,15 @@ func (w *Writer) set(ctx context.Context, entries []Entry) error {
 	return err
 }
 
-// OnFailure adds a function that is called when the writer can write no more: its producer was fenced, or has lost its
-// rights.
+// OnFailure adds a function that is called when the writer can never write again: its producer was fenced or has lost
+// its permissions.
 func (w *Writer) OnFailure(failed func(error)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.onFailure = append(w.onFailure, failed)
 }
 
-// Close ends the goroutine and writes what is pending, for as long as ctx lasts.
+// Close ends the goroutine and writes pending offsets.
 func (w *Writer) Close(ctx context.Context) error {
 	w.cancel()
 	<-w.done

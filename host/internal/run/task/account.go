@@ -7,29 +7,28 @@ import (
 	"time"
 )
 
-// Tolerance is what a task does about records that it cannot handle.
+// Tolerance is what a task does with records that it cannot handle.
 type Tolerance struct {
-	// TolerateAll skips records that cannot be handled, counted and logged (`errors.tolerance=all`). Default: the task
-	// fails.
+	// TolerateAll skips, counts and logs them (errors.tolerance=all). Default: the task fails.
 	TolerateAll bool
-	// LogErrors has skipped records logged as errors, else as warnings (`errors.log.enable`); LogMessages with what
-	// else is known of them (`errors.log.include.messages`).
+	// LogErrors logs skipped records as errors instead of warnings (errors.log.enable). LogMessages adds details
+	// (errors.log.include.messages).
 	LogErrors, LogMessages bool
 }
 
-// ErrorCounts counts records that could not be handled, retried ones included, and among them those that were skipped.
+// ErrorCounts counts records that could not be handled, retries included, and the skipped ones among them.
 type ErrorCounts struct {
 	All, Skipped atomic.Int64
-	lastMilli    atomic.Int64 // when the last one came, in milliseconds of Unix
+	lastMilli    atomic.Int64 // Unix milliseconds of the last error
 }
 
-// Add counts a fault.
+// Add counts an error.
 func (f *ErrorCounts) Add() {
 	f.All.Add(1)
 	f.lastMilli.Store(time.Now().UnixMilli())
 }
 
-// Last is when the last fault came; zero: none has.
+// Last returns the time of the last error. Zero means none.
 func (f *ErrorCounts) Last() time.Time {
 	if at := f.lastMilli.Load(); at > 0 {
 		return time.UnixMilli(at)
@@ -37,7 +36,7 @@ func (f *ErrorCounts) Last() time.Time {
 	return time.Time{}
 }
 
-// HandleError counts a record that cannot be handled: it is the task's fault, or skipped, which skipped is to say.
+// HandleError counts an error and returns it, or skips the record and calls skipped.
 func (t Tolerance) HandleError(count *ErrorCounts, fault error, skipped func()) error {
 	count.Add()
 	if !t.TolerateAll {
@@ -48,7 +47,7 @@ func (t Tolerance) HandleError(count *ErrorCounts, fault error, skipped func()) 
 	return nil
 }
 
-// LogSkipped says that a record was left out, always; how loudly, and how much about it, is the user's choice.
+// LogSkipped logs a skipped record. more returns details, if not nil.
 func (t Tolerance) LogSkipped(log *slog.Logger, message string, about []any, more func() []any) {
 	level := slog.LevelWarn
 	if t.LogErrors {

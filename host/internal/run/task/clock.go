@@ -8,25 +8,23 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
 
-// BusyClock is how long a stage of a task was at work, in all and in the last minute. Several goroutines may be at work
-// at a time; of the last minute their time counts once. What they wait for is no work, see [BusyClock.Track]. The zero
-// value is ready.
+// BusyClock measures how long a stage was busy, in total and in the last minute. In the latter the time of concurrent
+// goroutines counts once. The zero value is ready.
 type BusyClock struct {
 	mu           sync.Mutex
-	busy         int           // so many are at work
-	countedUntil time.Time     // their work is counted up to then
-	total        time.Duration // by all of them together
-	last         recent        // nanoseconds in which one was at work at least, and how often one began
+	busy         int // goroutines
+	countedUntil time.Time
+	total        time.Duration // sum over all goroutines
+	last         recent        // nanoseconds with at least one busy goroutine, and number of starts
 }
 
-// Start says that one more is at work, End that it is no longer: for work that waits for nobody.
+// Start counts another busy goroutine.
 func (c *BusyClock) Start() { c.add(1, 1) }
 
-// Stop ends what Begin began.
+// Stop ends a Start.
 func (c *BusyClock) Stop() { c.add(-1, 0) }
 
-// Track is Begin and End for work whose waits package pause notes: those for limits, and between tries. The context is
-// for the work; end may be called once.
+// Track is Start and Stop for work that waits. Waits that package pause reports (for limits and retries) do not count.
 func (c *BusyClock) Track(ctx context.Context) (working context.Context, end func()) {
 	var mu sync.Mutex
 	waits, ended := 0, false
@@ -36,7 +34,7 @@ func (c *BusyClock) Track(ctx context.Context) (working context.Context, end fun
 		defer mu.Unlock()
 		before := waits
 		if waits += delta; ended || before > 0 == (waits > 0) {
-			return // waits of a connection may last longer than the request for which it was made
+			return // a wait of a shared connection may outlast the request
 		}
 		c.add(-delta, 0)
 	}
@@ -49,7 +47,6 @@ func (c *BusyClock) Track(ctx context.Context) (working context.Context, end fun
 	}
 }
 
-// add counts what was done until now.
 func (c *BusyClock) add(busy int, calls int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,7 +55,6 @@ func (c *BusyClock) add(busy int, calls int64) {
 	c.last.bucket(now).count += calls
 }
 
-// advance counts up to now; c.mu is held.
 func (c *BusyClock) advance() (now time.Time) {
 	now = time.Now()
 	if c.busy > 0 {
@@ -69,7 +65,7 @@ func (c *BusyClock) advance() (now time.Time) {
 	return now
 }
 
-// Total is the time by the clock.
+// Total returns the busy time.
 func (c *BusyClock) Total() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -77,8 +73,8 @@ func (c *BusyClock) Total() time.Duration {
 	return c.total
 }
 
-// Meter counts rows or bytes, in all and in the last minute. The zero value is ready; it is for use by several
-// goroutines, not for each row.
+// Meter counts rows or bytes, in total and in the last minute. The zero value is ready. It is safe for concurrent use,
+// but too slow to call for each row.
 type Meter struct {
 	mu            sync.Mutex
 	total         int64
@@ -102,34 +98,32 @@ func (m *Meter) Add(n int64) {
 	m.last.bucket(now).amount += n
 }
 
-// Load is how many there were in all.
+// Load returns the total.
 func (m *Meter) Load() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.total
 }
 
-// Flow is where a task's time went in the last minute.
+// Flow is where the time of a task went in the last minute.
 type Flow struct {
-	// Period is the time that the figures are about: a minute, or the age of a younger task.
-	Period time.Duration
-	// Stages are in the order in which a row goes through them.
-	Stages []Stage
-	// Rows that were delivered, Bytes that were fetched or consumed, in a second.
+	// Period is a minute, or the age of a younger task.
+	Period      time.Duration
+	Stages      []Stage
 	Rows, Bytes float64
-	// ActiveSince is when the first rows came after which no minute was without any, Latest when the last ones did;
-	// zero: there were none.
+	// ActiveSince is the start of the latest time without a minute's pause, LastActive the last delivery. Zero means
+	// that there was none.
 	ActiveSince, LastActive time.Time
 }
 
-// Stage is how long a stage was at work, and how often.
+// Stage is how long a stage was busy, and how often it started.
 type Stage struct {
 	Name  string
 	Busy  time.Duration
 	Calls int64
 }
 
-// NewStage is a stage that has these clocks.
+// NewStage returns a stage with the sums of its clocks.
 func NewStage(name string, clocks ...*BusyClock) Stage {
 	s := Stage{Name: name}
 	for _, c := range clocks {
@@ -141,11 +135,11 @@ func NewStage(name string, clocks ...*BusyClock) Stage {
 	return s
 }
 
-// NewFlow is that of a task which began at a time.
+// NewFlow returns the flow of a task that began at a time.
 func NewFlow(began time.Time, rows, bytes *Meter, stages ...Stage) Flow {
 	now := time.Now()
 	f := Flow{Period: max(min(now.Sub(began), minute), time.Nanosecond), Stages: stages}
-	for i := range stages { // clocks of a stage may be at work side by side
+	for i := range stages { // several clocks may have run at once
 		stages[i].Busy = min(stages[i].Busy, f.Period)
 	}
 	f.Bytes, _, _ = bytes.perSecond(now, f.Period)
@@ -153,7 +147,6 @@ func NewFlow(began time.Time, rows, bytes *Meter, stages ...Stage) Flow {
 	return f
 }
 
-// perSecond is how much came in a second, see [Flow].
 func (m *Meter) perSecond(now time.Time, over time.Duration) (inSecond float64, since, latest time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -162,17 +155,14 @@ func (m *Meter) perSecond(now time.Time, over time.Duration) (inSecond float64, 
 }
 
 const (
-	minute = time.Minute
-	// bucketTime is what a bucket of a [recent] is of.
+	minute     = time.Minute
 	bucketTime = 5 * time.Second
-	// buckets are those of a minute, and the one that has just begun.
-	buckets = int64(minute/bucketTime) + 1
+	buckets    = int64(minute/bucketTime) + 1
 )
 
-// recent is what was counted in the last minute: a ring of buckets, the present one among them.
+// recent has the counts of the last minute in a ring of buckets.
 type recent [buckets]bucket
 
-// bucket is what was counted in the nth bucketTime since 1970.
 type bucket struct{ n, amount, count int64 }
 
 func (r *recent) bucket(now time.Time) *bucket {
@@ -184,7 +174,6 @@ func (r *recent) bucket(now time.Time) *bucket {
 	return b
 }
 
-// addSpan counts time in the buckets to which it belongs.
 func (r *recent) addSpan(from, to time.Time) {
 	if first := to.Add(-minute - bucketTime); from.Before(first) {
 		from = first
@@ -199,7 +188,7 @@ func (r *recent) addSpan(from, to time.Time) {
 	}
 }
 
-// sum is that of the last minute: of the oldest bucket only what is not too old, by its share of the time.
+// sum weights the oldest bucket by the part of it that is within the last minute.
 func (r *recent) sum(now time.Time) (amount, count float64) {
 	newest, since := now.UnixNano()/int64(bucketTime), now.UnixNano()%int64(bucketTime)
 	for _, b := range r {

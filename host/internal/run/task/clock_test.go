@@ -11,7 +11,6 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
-// worked is what a clock says of the last minute, in seconds.
 func worked(c *BusyClock) (seconds float64, calls int64) {
 	s := NewStage("", c)
 	return s.Busy.Round(time.Millisecond).Seconds(), s.Calls
@@ -46,7 +45,7 @@ func TestBusyClock(t *testing.T) {
 	})
 }
 
-// What waits is not at work: for a pause, or for several at a time, also where one lasts longer than the work.
+// Waits do not count, also concurrent ones and those that outlast the work.
 func TestBusyClockIgnoresWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c BusyClock
@@ -102,7 +101,7 @@ func TestFlow(t *testing.T) {
 	})
 }
 
-// A clock is used for each piece of a page: it takes no memory.
+// It is used for each piece of a page.
 func TestClockAllocatesNothing(t *testing.T) {
 	var c BusyClock
 	var m Meter

@@ -11,34 +11,30 @@ import (
 
 // DeadLetter is a dead letter that is replayed.
 type DeadLetter struct {
-	// Record is what could not be handled: a sink's as it was read; a source's row with its topic, the partition that
-	// its plugin wanted it in (-1: none), and its number in its page as the offset.
-	Record *kgo.Record
-	// Position is where the letter is, as PARTITION@OFFSET.
+	// Record is a sink's record as it was read, or a source's row with its topic, the partition that its plugin chose
+	// (-1 for none), and its index in the page as the offset.
+	Record   *kgo.Record
 	Position string
-	// Rows are those of the rows that the transforms make of it which are to be delivered. Times is how often it was
-	// replayed, this time included.
+	// Rows are those to deliver. Replays counts replays, this one included.
 	Rows    RowSubset
 	Replays int
-	// InDoubt, of a sink's: nobody knows whether an earlier replay has written it.
+	// InDoubt means that an earlier replay may have written a sink's record.
 	InDoubt bool
-	// Feed is that of a source's row, "" where the letter does not say, and Page the request that it came with.
-	// Document: its value is the row as the service sent it, else it is JSON with its schema, as its key.
+	// Feed and Request are of a source's row; Feed may be unknown (""). IsDocument means that the value is the row as
+	// the service sent it; otherwise key and value are JSON with schemas.
 	Feed, Request string
 	IsDocument    bool
 }
 
-// Failure is the reason, as a dead letter records it, why a record or row could not be handled.
+// Failure is the reason why a record or row could not be handled.
 type Failure struct {
-	// Rows are those of the rows that the transforms made of it which could not be handled.
 	Rows  RowSubset
 	Stage ErrorStage
-	// Transform is the position of the transform that failed, at [StageTransforms].
+	// Transform is the index of the failed transform at [StageTransforms].
 	Transform int
-	// Class is the Java class that Kafka Connect would give to the failure, "" where it has none.
-	Class string
-	Err   error
-	// Replays is how often it was replayed.
+	// Class is Kafka Connect's Java class for the failure, or "".
+	Class   string
+	Err     error
 	Replays int
 }
 
@@ -52,10 +48,10 @@ func NewFailure(stage ErrorStage, err error) Failure {
 	return f
 }
 
-// RowError is the fault of a transform as an error.
+// RowError is an error of a transform.
 type RowError struct{ Row *wit.RowError }
 
 func (f RowError) Error() string { return f.Row.Error.Error() }
 
-// Unwrap returns the fault alone, without what else dead letters record of it.
+// Unwrap returns the error without the details for dead letters.
 func (f RowError) Unwrap() error { return &f.Row.Error }

@@ -7,20 +7,17 @@ import (
 	"strings"
 )
 
-// RowSubset are some of the rows that transforms made of one record, by their places among them: those that its dead
-// letter is about. The zero value is the record as a whole, however many rows are made of it.
+// RowSubset is a subset of the rows that transforms created from one record. The zero value is all rows, however many.
 //
-// Invariant: where Of is not 0, spans are in order, do not touch each other, and below Of.
+// Invariant: unless Total is 0, spans are sorted, not adjacent, and below Total.
 type RowSubset struct {
-	// Of is how many rows were made of the record.
 	Total uint32
 	spans []rowSpan
 }
 
-// rowSpan is places from the first to the last.
 type rowSpan struct{ first, last uint32 }
 
-// NewRowSubset are these places among so many rows; none of them, or all, are the record as a whole.
+// NewRowSubset returns the subset of rows with these indexes. None means all.
 func NewRowSubset(of uint32, places []uint32) RowSubset {
 	places = slices.Compact(slices.Sorted(slices.Values(places)))
 	if len(places) == 0 || len(places) == int(of) {
@@ -37,10 +34,10 @@ func NewRowSubset(of uint32, places []uint32) RowSubset {
 	return p
 }
 
-// IsAll reports whether they are the record as a whole.
+// IsAll reports whether it contains all rows.
 func (p RowSubset) IsAll() bool { return p.Total == 0 }
 
-// Contains reports whether the row at a place is one of them.
+// Contains reports whether it contains the row at an index.
 func (p RowSubset) Contains(at uint32) bool {
 	if p.IsAll() {
 		return true
@@ -57,8 +54,7 @@ func (p RowSubset) Contains(at uint32) bool {
 	return found
 }
 
-// CheckTotal is an error where another number of rows than before is made of a record of which some are left: nobody
-// knows then which of them were written.
+// CheckTotal returns an error if the record has another number of rows now, because the indexes are meaningless then.
 func (p RowSubset) CheckTotal(rows uint32) error {
 	if p.IsAll() || p.Total == rows {
 		return nil
@@ -67,8 +63,7 @@ func (p RowSubset) CheckTotal(rows uint32) error {
 		"nobody knows which of them were written", p.Total, p, rows)
 }
 
-// Intersect are those that two letters of one record have in common: each names what was left when it was written. !ok:
-// they are of different numbers of rows.
+// Intersect returns the common rows. It reports false if the totals differ.
 func (p RowSubset) Intersect(other RowSubset) (both RowSubset, ok bool) {
 	switch {
 	case p.IsAll():
@@ -92,7 +87,7 @@ func (p RowSubset) Intersect(other RowSubset) (both RowSubset, ok bool) {
 	return both, true
 }
 
-// String returns places counted from 1, such as "2-4,7 of 9"; "" means the record as a whole.
+// String returns indexes from 1, such as "2-4,7 of 9"; "" means all.
 func (p RowSubset) String() string {
 	if p.IsAll() {
 		return ""
@@ -110,7 +105,7 @@ func (p RowSubset) String() string {
 	return string(text) + " of " + strconv.FormatUint(uint64(p.Total), 10)
 }
 
-// ParseRowSubset reads what [Rows.String] has written.
+// ParseRowSubset parses the result of [RowSubset.String].
 func ParseRowSubset(text string) (p RowSubset, err error) {
 	wrong := fmt.Errorf("expected parts as 2-4,7 of 9, found %.100q", text)
 	list, count, _ := strings.Cut(text, " of ")

@@ -1,6 +1,5 @@
-// Package task is what tasks of sources and of sinks have in common: which version of the plugin is opened, how another
-// one takes its place, how long stages were at work, and what becomes of records that cannot be handled. What is read
-// and written is the business of host/internal/run/source and host/internal/run/sink.
+// Package task has what source and sink tasks share: opening and upgrading the plugin, metrics, retries, and the
+// handling of errors. Packages source and sink read and write records.
 package task
 
 import (
@@ -18,78 +17,69 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PluginVersion is one version of a plugin at work for one connector. C is what a task makes its calls on: an instance,
-// or a page's share of one. Codes are comparable.
+// PluginVersion is one version of a plugin that a connector uses. C is what a task makes its calls on: an instance, or
+// a page's share of one. Values are comparable.
 type PluginVersion[C any] interface {
 	Acquire(ctx context.Context) (C, error)
-	// AcquireFresh is Acquire of an instance that has done nothing yet.
+	// AcquireFresh acquires an instance that has not been used yet.
 	AcquireFresh(ctx context.Context) (C, error)
 	Release(C)
-	// Version is for messages.
 	Version() string
 }
 
-// PluginVersions is what a connector runs and what it could run: see [VersionOf].
+// PluginVersions are the versions of a connector's plugin, see [NewPluginVersions].
 type PluginVersions[C any] interface {
 	Current() PluginVersion[C]
-	// Candidate is a newer version that nobody has judged yet, nil if there is none.
+	// Candidate returns a newer version that was not evaluated yet, nil if there is none.
 	Candidate() PluginVersion[C]
 	Promote(PluginVersion[C])
 	Reject(c PluginVersion[C], reason string)
-	// ShouldRetry reports whether what failed is to be tried once more before it counts: the version has just taken
-	// over, or was rolled back, and then the one before is the candidate.
+	// ShouldRetry reports whether a failed call is retried before it counts, because the version has just changed.
 	ShouldRetry(err error) bool
 }
 
-// Opener is how a version of the plugin is opened for a task: O is what comes of it, a pointer.
+// Opener opens a version of the plugin for a task. O is a pointer to the result.
 type Opener[C any, O comparable] struct {
-	// New makes the value for a version about to be opened; Of returns that value's version.
+	// New creates an empty result for a version, VersionOf returns its version.
 	New       func(PluginVersion[C]) O
 	VersionOf func(O) PluginVersion[C]
-	// CallOpen makes one call of open, and puts what it comes to into o; or it needs documents.
+	// CallOpen calls open and stores its result in o, or returns requests for documents.
 	CallOpen func(ctx context.Context, call C, o O, state []byte, answers []wit.Response) (*wit.RequestBatch, error)
-	// CheckCompatible is why a newer version cannot go on where the task stands.
+	// CheckCompatible returns an error if a newer version cannot continue at the task's offset.
 	CheckCompatible func(ctx context.Context, o O) error
 }
 
-// Plugin is the plugin of a task: the version that was opened last, and those that may take its place. It is safe for
-// use by several goroutines.
+// Plugin is the plugin of a task: the opened version and its possible replacements. It is safe for concurrent use.
 type Plugin[C any, O comparable] struct {
 	Opener[C, O]
 	versions PluginVersions[C]
 	client   transport.Fetcher
 	log      *slog.Logger
 
-	evaluating sync.Mutex // held while a version is judged
+	evaluating sync.Mutex // held while a version is evaluated
 	openers    sync.WaitGroup
 
-	mu     sync.Mutex
-	opened O
-	// pendingVersion is the newer version that is being opened, or was, and is not judged yet; nil: none.
-	pending *pendingVersion[C, O]
-	// evaluateAfter is until when no other version is looked at.
+	mu            sync.Mutex
+	opened        O
+	pending       *pendingVersion[C, O]
 	evaluateAfter time.Time
-	// reopened is when the plugin was opened again last, reopenings how often in succession.
-	reopened   time.Time
-	reopenings int
+	reopened      time.Time
+	reopenings    int
 }
 
-// NewPlugin makes one; nothing is opened yet.
+// NewPlugin creates a plugin of which no version is opened yet.
 func NewPlugin[C any, O comparable](versions PluginVersions[C], client transport.Fetcher, log *slog.Logger,
 	o Opener[C, O]) *Plugin[C, O] {
 	return &Plugin[C, O]{Opener: o, versions: versions, client: client, log: log}
 }
 
 const (
-	// evaluateRetry is how long a version waits that could not be opened for reasons of the moment.
-	evaluateRetry = 30 * time.Second
-	// reopenWindow is the longest pause between two reopenings that count as in succession.
-	reopenWindow = 10 * time.Second
-	// maxCallAttempts is how often a call is made again that a page broke by breaking its instance.
+	evaluateRetry   = 30 * time.Second
+	reopenWindow    = 10 * time.Second
 	maxCallAttempts = 3
 )
 
-// Open has a version work out what it needs.
+// Open opens a version.
 func (p *Plugin[C, O]) Open(ctx context.Context, code PluginVersion[C]) (O, error) {
 	o := p.New(code)
 	err := transport.Ask(ctx, p.client, func(state []byte, answers []wit.Response) (need *wit.RequestBatch, err error) {
@@ -102,7 +92,7 @@ func (p *Plugin[C, O]) Open(ctx context.Context, code PluginVersion[C]) (O, erro
 	return o, err
 }
 
-// Start opens the version that the connector runs, which is not taken yet.
+// Start opens the current version. The caller calls Use.
 func (p *Plugin[C, O]) Start(ctx context.Context) (o O, err error) {
 	if o, err = p.openCurrent(ctx, p.Open); err != nil {
 		return o, fmt.Errorf("open: %w", err)
@@ -110,8 +100,7 @@ func (p *Plugin[C, O]) Start(ctx context.Context) (o O, err error) {
 	return o, nil
 }
 
-// openCurrent opens the version that the connector runs, and the next one where another task of the connector takes
-// that while the first is being opened: its code is closed then.
+// openCurrent opens the current version, and the next one if another task has upgraded in the meantime.
 func (p *Plugin[C, O]) openCurrent(ctx context.Context, open func(context.Context, PluginVersion[C]) (O, error)) (O,
 	error) {
 	for {
@@ -123,29 +112,28 @@ func (p *Plugin[C, O]) openCurrent(ctx context.Context, open func(context.Contex
 	}
 }
 
-// Superseded reports whether a call failed because another version has taken the place of the one that it was made on:
-// whoever made it goes on with that, by [Plugin.Upgrade].
+// Superseded reports whether a call failed because its version was replaced. The caller continues with Upgrade.
 func (p *Plugin[C, O]) Superseded(o O, err error) bool { return p.superseded(p.VersionOf(o), err) }
 
 func (p *Plugin[C, O]) superseded(code PluginVersion[C], err error) bool {
 	return errors.Is(err, plugin.ErrClosed) && code != p.versions.Current()
 }
 
-// Use has the task go on with what was opened.
+// Use sets the opened version.
 func (p *Plugin[C, O]) Use(o O) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.opened = o
 }
 
-// Opened is what was opened last; the zero value before that.
+// Opened returns the opened version, or the zero value.
 func (p *Plugin[C, O]) Opened() O {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.opened
 }
 
-// Version is the version that was opened last, "" before that.
+// Version returns the version that is opened, or "".
 func (p *Plugin[C, O]) Version() string {
 	var none O
 	if o := p.Opened(); o != none {
@@ -159,34 +147,30 @@ func (p *Plugin[C, O]) UpgradePending() bool {
 	return p.candidate() != nil || p.versions.Current() != p.VersionOf(p.Opened())
 }
 
-// pendingVersion is a version that is opened while the one before works.
+// pendingVersion is a version that is opened while the current one works.
 type pendingVersion[C any, O comparable] struct {
 	code PluginVersion[C]
-	ctx  context.Context // whose end ends it
-	done chan struct{}   // closed when the rest is there
+	ctx  context.Context // cancels opening
+	done chan struct{}   // closed when o and err are set
 	o    O
 	err  error
 }
 
-// upgradeWait is how long a boundary waits for a newer version that is being opened: the work goes on with the old one
-// until another boundary where that takes longer, as it does while a service is asked for its documents.
 const upgradeWait = 5 * time.Millisecond
 
-// watchInterval is how often [Plugin.WatchVersions] looks for a newer version.
 const watchInterval = time.Second
 
-// Upgrade takes another version of the plugin at a boundary: a newer one if it fits, or the version that another task,
-// or another feed of this task, has taken already. It waits until that version is opened.
+// Upgrade switches to another version at a boundary: a compatible candidate, or the version that another task or feed
+// has switched to. It waits until that is opened.
 func (p *Plugin[C, O]) Upgrade(ctx context.Context) (O, error) { return p.upgrade(ctx, -1) }
 
-// UpgradeIfOpened is Adopt that leaves a newer version which is not opened yet for a later boundary: it is opened
-// meanwhile, by a goroutine that ends with ctx, and that Close waits for.
+// UpgradeIfOpened is Upgrade, but it leaves a candidate that is not opened in time for a later boundary. A goroutine
+// that ends with ctx opens it; Close waits for that.
 func (p *Plugin[C, O]) UpgradeIfOpened(ctx context.Context) (O, error) {
 	return p.upgrade(ctx, upgradeWait)
 }
 
-// WatchVersions opens newer versions while work goes on that has no boundary for long, until ctx ends. What cannot be
-// opened is rejected at once.
+// WatchVersions opens and evaluates candidates in the background until ctx ends, for work without frequent boundaries.
 func (p *Plugin[C, O]) WatchVersions(ctx context.Context) {
 	p.openers.Go(func() {
 		if err := guard.Do(p.log, "looking for newer versions of the plugin", func() error {
@@ -212,7 +196,7 @@ func (p *Plugin[C, O]) WatchVersions(ctx context.Context) {
 	})
 }
 
-// Close waits for what was begun in the background; the contexts of whoever began it are to have ended.
+// Close waits for background work, whose contexts must have ended.
 func (p *Plugin[C, O]) Close() { p.openers.Wait() }
 
 func (p *Plugin[C, O]) upgrade(ctx context.Context, limit time.Duration) (o O, err error) {
@@ -232,7 +216,6 @@ func (p *Plugin[C, O]) upgrade(ctx context.Context, limit time.Duration) (o O, e
 	return p.Opened(), nil
 }
 
-// openInBackground begins to open a candidate, unless that was begun before.
 func (p *Plugin[C, O]) openInBackground(ctx context.Context, c PluginVersion[C]) *pendingVersion[C, O] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -254,8 +237,7 @@ func (p *Plugin[C, O]) openInBackground(ctx context.Context, c PluginVersion[C])
 	return a
 }
 
-// await reports whether the version is opened, or cannot be, within a time; negative: it waits for that, or for the end
-// of ctx.
+// await reports whether opening has ended in time. Negative means no limit.
 func (a *pendingVersion[C, O]) await(ctx context.Context, limit time.Duration) bool {
 	var timeout <-chan time.Time
 	if limit >= 0 {
@@ -272,8 +254,6 @@ func (a *pendingVersion[C, O]) await(ctx context.Context, limit time.Duration) b
 	return false
 }
 
-// takePending hands over what was opened for a version before its turn, nil where nothing was. From then on only
-// the caller has it.
 func (p *Plugin[C, O]) takePending(c PluginVersion[C]) *pendingVersion[C, O] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -295,14 +275,14 @@ func (p *Plugin[C, O]) candidate() PluginVersion[C] {
 	return p.versions.Candidate()
 }
 
-// evaluate promotes or rejects a candidate that was opened while another version runs. Only the context's end is an error.
+// evaluate promotes or rejects an opened candidate. It returns an error only if ctx has ended.
 func (p *Plugin[C, O]) evaluate(ctx context.Context, a *pendingVersion[C, O]) error {
 	c := p.candidate()
 	if c != a.code {
 		return nil
 	}
 	if p.takePending(c) == nil {
-		return nil // somebody else has judged it
+		return nil // it was evaluated concurrently
 	}
 	o, err := a.o, a.err
 	if err == nil {
@@ -312,7 +292,7 @@ func (p *Plugin[C, O]) evaluate(ctx context.Context, a *pendingVersion[C, O]) er
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case a.err != nil && a.ctx.Err() != nil: // whoever began it has ended: the next boundary begins again
+	case a.err != nil && a.ctx.Err() != nil: // the next boundary opens it again
 	case err == nil:
 		p.versions.Promote(c)
 		p.Use(o)
@@ -327,7 +307,7 @@ func (p *Plugin[C, O]) evaluate(ctx context.Context, a *pendingVersion[C, O]) er
 	return nil
 }
 
-// switchToCurrent opens what the connector runs now, if that has not been done.
+// switchToCurrent opens the connector's current version unless it is opened.
 func (p *Plugin[C, O]) switchToCurrent(ctx context.Context) error {
 	if p.versions.Current() == p.VersionOf(p.Opened()) {
 		return nil
@@ -345,7 +325,6 @@ func (p *Plugin[C, O]) switchToCurrent(ctx context.Context) error {
 	return nil
 }
 
-// openPending is a version opened, which may have begun while it was a candidate.
 func (p *Plugin[C, O]) openPending(ctx context.Context, code PluginVersion[C]) (O, error) {
 	if a := p.takePending(code); a != nil && a.await(ctx, -1) && a.err == nil {
 		return a.o, nil
@@ -353,9 +332,8 @@ func (p *Plugin[C, O]) openPending(ctx context.Context, code PluginVersion[C]) (
 	return p.Open(ctx, code)
 }
 
-// Reopen opens a version again because what it worked out no longer fits; with a pause where that was asked for shortly
-// before, since each time the service is asked for documents. The task goes on with it unless it has left the version
-// meanwhile.
+// Reopen opens a version again after it has become stale, with a delay if that happens repeatedly. It does nothing else
+// if the task has switched versions.
 func (p *Plugin[C, O]) Reopen(ctx context.Context, old O) (o O, err error) {
 	if err := p.pauseBeforeReopen(ctx); err != nil {
 		return o, err
@@ -386,13 +364,13 @@ func (p *Plugin[C, O]) pauseBeforeReopen(ctx context.Context) error {
 	return transport.Idle(ctx, n, 0)
 }
 
-// Current is the version that the connector runs, which may not be opened yet.
+// Current returns the connector's current version, which may not be opened yet.
 func (p *Plugin[C, O]) Current() PluginVersion[C] { return p.versions.Current() }
 
 // ShouldRetry is [PluginVersions.ShouldRetry].
 func (p *Plugin[C, O]) ShouldRetry(err error) bool { return p.versions.ShouldRetry(err) }
 
-// Do makes a call that belongs to no page; again where a page broke the instance before it could be made.
+// Do makes a call. It retries if a concurrent page broke the shared instance first.
 func Do[C any](ctx context.Context, code PluginVersion[C], call func(C) error) (err error) {
 	for range maxCallAttempts {
 		err = DoAcquired(ctx, code, code.Acquire, call)
@@ -403,7 +381,7 @@ func Do[C any](ctx context.Context, code PluginVersion[C], call func(C) error) (
 	return err
 }
 
-// DoAcquired makes a call on what acquire finds.
+// DoAcquired makes a call on the result of acquire.
 func DoAcquired[C any](ctx context.Context, code PluginVersion[C], acquire func(context.Context) (C, error),
 	call func(C) error) error {
 	c, err := acquire(ctx)
@@ -414,7 +392,7 @@ func DoAcquired[C any](ctx context.Context, code PluginVersion[C], acquire func(
 	return call(c)
 }
 
-// IsStale reports whether a plugin asks to be opened again.
+// IsStale reports whether the plugin must be opened again.
 func IsStale(err error) bool {
 	f, ok := errors.AsType[*wit.Error](err)
 	return ok && f.Kind == wit.ErrorStale

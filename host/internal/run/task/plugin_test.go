@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// version is a code that comes to what open says; its calls are made on its name.
+// version is a plugin version whose calls get its name.
 type version struct {
 	name  string
 	opens atomic.Int32
@@ -64,8 +64,7 @@ func started(t *testing.T, b *bound, fits error) *Plugin[string, *state] {
 	return p
 }
 
-// A newer version takes over where it can be opened and fits; one that cannot be opened for the moment is looked at
-// again later.
+// A newer version is used if it opens and is compatible. After a transient error it is tried again later.
 func TestUpgrade(t *testing.T) {
 	fault := func(kind wit.ErrorKind) error { return &wit.Error{Kind: kind, Message: "no"} }
 	for name, c := range map[string]struct {
@@ -103,8 +102,7 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// What another task of the connector has taken is followed; a version that was left is not gone back to by an opening
-// again.
+// A task follows the version of other tasks, and reopening does not return to an old one.
 func TestFollowAndReopen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bound{current: &version{name: "1"}}
@@ -128,8 +126,7 @@ func TestFollowAndReopen(t *testing.T) {
 	})
 }
 
-// The work goes on with the old version while a newer one is opened, however long that takes; it is opened once, also
-// for a task that finds it promoted by another one, and again where whoever began it has ended.
+// The work continues with the old version while a newer one is opened once, also if another task promotes it.
 func TestUpgradeIfOpened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opens, next := make(chan struct{}), &version{name: "2"}
@@ -184,7 +181,7 @@ func TestUpgradeIfOpened(t *testing.T) {
 	})
 }
 
-// Beside work that has no boundary for long, newer versions are opened, and rejected where that fails; none takes over.
+// WatchVersions opens newer versions in the background and rejects those that fail.
 func TestWatch(t *testing.T) {
 	for name, c := range map[string]struct {
 		open     error

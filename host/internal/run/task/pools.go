@@ -7,18 +7,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// InstanceFuncs is how a task gets what it makes its calls on of a pool, and gives it back.
+// InstanceFuncs acquire and release instances of a pool.
 type InstanceFuncs[C any] struct {
 	Acquire func(ctx context.Context, p *plugin.Pool, fresh bool) (C, error)
 	Release func(p *plugin.Pool, c C)
-	// VisibleSettings are the settings of the task that a version may see; nil: all.
+	// VisibleSettings may be nil: the plugin sees all settings.
 	VisibleSettings SettingsFunc
 }
 
-// SettingsFunc are those of a task's that a version of its plugin may see.
+// SettingsFunc returns the settings of a task that a plugin version may see.
 type SettingsFunc func(plugin.Info) []wit.Setting
 
-// VisibleSettings are the settings that a version is shown of all.
+// VisibleSettings returns the settings that a version may see.
 func VisibleSettings[C any](of PluginVersion[C], all []wit.Setting) []wit.Setting {
 	if c, ok := of.(poolVersion[C]); ok && c.funcs.VisibleSettings != nil {
 		return c.funcs.VisibleSettings(c.pool.Module())
@@ -26,7 +26,7 @@ func VisibleSettings[C any](of PluginVersion[C], all []wit.Setting) []wit.Settin
 	return all
 }
 
-// NewPluginVersions is the versions of a connector's plugin.
+// NewPluginVersions returns the versions of a bound plugin.
 func NewPluginVersions[C any](b *plugin.Binding, calls InstanceFuncs[C]) PluginVersions[C] {
 	return poolVersions[C]{b, &calls}
 }

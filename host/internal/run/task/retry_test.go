@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/task"
 )
 
-// Pauses double from 300 ms up to the longest, beyond which they are drawn, and the last one ends with the time.
+// Delays double from 300 ms to the maximum, where they become random, and the last one ends with the timeout.
 func TestRetryPolicy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ends := func(r task.RetryPolicy, most int) (ends []time.Duration) {

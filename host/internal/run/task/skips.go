@@ -9,19 +9,16 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// skipLogInterval is how often it is said that records are left out for one cause.
 const skipLogInterval = 10 * time.Second
 
-// maxCauses is how many causes are distinguished in that time: there may be one for each record.
 const maxCauses = 100
 
-// SkipLog says which records were left out that dead letters hold: of those of one cause the first at once, and how
-// many more there were after each skipsEvery. Whoever uses it calls Close in the end.
+// SkipLog logs skipped records that become dead letters: the first of each cause, and then counts every
+// skipLogInterval. Call Close at the end.
 //
 // Invariant: timer is set while causes has entries.
 type SkipLog struct {
 	Tolerance
-	// Message is what the lines are.
 	Message string
 
 	mu     sync.Mutex
@@ -30,14 +27,13 @@ type SkipLog struct {
 	closed bool
 }
 
-// skipCause is one cause: more records were left out since something was said of it, by log.
 type skipCause struct {
 	log   *slog.Logger
 	about []any
 	more  int
 }
 
-// Skip says that a record was left out: where it failed, why, and about it.
+// Skip logs or counts a skipped record.
 func (s *SkipLog) Skip(log *slog.Logger, stage ErrorStage, err error, about []any, more func() []any) {
 	cause := []any{"stage", stage, "error", err}
 	s.mu.Lock()
@@ -66,7 +62,6 @@ func (s *SkipLog) Skip(log *slog.Logger, stage ErrorStage, err error, about []an
 	}
 }
 
-// tick says how many more there were, and forgets causes of which there were none.
 func (s *SkipLog) tick() {
 	defer guard.Recover(nil, "the count of records that were left out", nil)
 	s.mu.Lock()
@@ -88,7 +83,7 @@ func (s *SkipLog) flush() {
 	}
 }
 
-// Close says what has not been said yet.
+// Close logs the remaining counts.
 func (s *SkipLog) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +93,7 @@ func (s *SkipLog) Close() {
 	s.flush()
 }
 
-// causeOf is an error without what differs from record to record: numbers and what stands in quotes.
+// causeOf removes what differs between records from an error: numbers and quoted text.
 func causeOf(text string) string {
 	const longest = 300
 	var b strings.Builder

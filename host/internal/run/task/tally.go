@@ -6,29 +6,26 @@ import (
 	"time"
 )
 
-// Metrics is what Kafka Connect counts of a task besides its rows. Its parts are counted where they happen, by any
-// goroutine. The zero value is ready.
+// Metrics are Kafka Connect's metrics of a task except its rows. The zero value is ready. It is safe for concurrent
+// use.
 type Metrics struct {
 	Batches BatchMetrics
-	// CommitMetrics of offsets.
 	Commits CommitMetrics
-	// Retries are operations that failed and were tried again, Logged records of which a line said that they were
-	// skipped.
+	// Retries counts retried operations, Logged the logged skipped records.
 	Retries, Logged atomic.Int64
-	// Errors are records by which the task failed.
-	Errors atomic.Int64
-	// DeadLetters were to be sent as dead letters, LostLetters of them could not be.
+	Errors          atomic.Int64
+	// DeadLetters counts records for the dead letter topic, LostDeadLetters those that could not be stored.
 	DeadLetters, LostDeadLetters atomic.Int64
 }
 
-// BatchMetrics are pages of a source, or what a sink writes at a time.
+// BatchMetrics are of a source's pages or a sink's batches.
 type BatchMetrics struct {
 	mu                     sync.Mutex
 	size, duration, active Window
 	current                int64
 }
 
-// Record counts a batch of so many rows that began at a time.
+// Record counts a batch.
 func (b *BatchMetrics) Record(began time.Time, rows int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -37,7 +34,7 @@ func (b *BatchMetrics) Record(began time.Time, rows int) {
 	b.size.add(now, float64(rows))
 }
 
-// AddActive counts rows that are under way from now on; fewer than 0: that are no longer.
+// AddActive adds to the rows that are in progress. rows may be negative.
 func (b *BatchMetrics) AddActive(rows int) {
 	if rows == 0 {
 		return
@@ -48,14 +45,14 @@ func (b *BatchMetrics) AddActive(rows int) {
 	b.active.add(time.Now(), float64(b.current))
 }
 
-// CommitMetrics are those of offsets, by what became of them.
+// CommitMetrics are of offset commits.
 type CommitMetrics struct {
 	mu                sync.Mutex
 	duration, records Window
 	outcomes          Outcomes
 }
 
-// Record counts a commit that began at a time.
+// Record counts a commit.
 func (c *CommitMetrics) Record(began time.Time, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -65,7 +62,7 @@ func (c *CommitMetrics) Record(began time.Time, err error) {
 	}
 }
 
-// RecordTransaction counts one that was to be committed, of so many records, with the offset in it.
+// RecordTransaction counts a commit of a transaction with records and an offset.
 func (c *CommitMetrics) RecordTransaction(began time.Time, records int, err error) {
 	c.Record(began, err)
 	if err == nil {
@@ -75,22 +72,18 @@ func (c *CommitMetrics) RecordTransaction(began time.Time, records int, err erro
 	}
 }
 
-// MetricsSnapshot is a [Metrics] as it is at a time.
+// MetricsSnapshot is a snapshot of [Metrics].
 type MetricsSnapshot struct {
-	// BatchSize is in rows, BatchTime and CommitTime in milliseconds. Active rows were read and are not settled.
-	BatchSize, BatchTime, CommitTime, ActiveRows Summary
-	// Transactions are by their records.
-	Transactions Summary
-	Active       int64
-	// Commits of offsets that were done, and that failed.
-	Commits, FailedCommits int64
-	// RecentCommits are the shares of those commits that came to their end in the last minute.
-	RecentCommits OutcomeRatios
-	// The others are as in [Metrics].
+	// BatchSize is in rows, BatchTime and CommitTime are in milliseconds. Active rows were read and are not settled.
+	BatchSize, BatchTime, CommitTime, ActiveRows          Summary
+	Transactions                                          Summary
+	Active                                                int64
+	Commits, FailedCommits                                int64
+	RecentCommits                                         OutcomeRatios
 	Retries, Logged, Errors, DeadLetters, LostDeadLetters int64
 }
 
-// Snapshot is what the tally comes to.
+// Snapshot returns the current values.
 func (t *Metrics) Snapshot(now time.Time) MetricsSnapshot {
 	b, c := &t.Batches, &t.Commits
 	b.mu.Lock()

@@ -43,7 +43,6 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// A failure of an hour ago is no part of a percentage, as in Kafka.
 func TestOutcomes(t *testing.T) {
 	var o Outcomes
 	began := time.Unix(1_000_000, 0)
@@ -94,7 +93,6 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
-// Parts say the same when they were written as text, and of two lists what is in both.
 func TestRowSubset(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 0))
 	for range 500 {
@@ -143,7 +141,6 @@ func TestRowSubset(t *testing.T) {
 	}
 }
 
-// One line for each cause and ten seconds, with a count, and nothing that is not counted.
 func TestSkipLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out logtest.Journal

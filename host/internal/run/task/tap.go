@@ -7,14 +7,14 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 )
 
-// ObserveFunc is called with a batch of a task, or of one feed of it, before its transforms, and copies what it wants.
+// ObserveFunc is called with a batch before its transforms and must copy what it keeps. feed is "" for a sink.
 type ObserveFunc func(task int, feed string, b *record.Batch)
 
-// Observer is where rows of a connector's tasks can be looked at. While nobody looks it costs one atomic load for each
-// batch. The zero value, and nil, are looked at by nobody. Safe for use by several goroutines.
+// Observer passes batches to a function. Without one it costs an atomic load for each batch. The zero value and nil
+// have none. It is safe for concurrent use.
 type Observer struct{ observe atomic.Pointer[ObserveFunc] }
 
-// Set has rows looked at from now on; nil: no longer.
+// Set sets the function. Nil removes it.
 func (t *Observer) Set(look ObserveFunc) {
 	if look == nil {
 		t.observe.Store(nil)
@@ -23,7 +23,7 @@ func (t *Observer) Set(look ObserveFunc) {
 	t.observe.Store(&look)
 }
 
-// Observe is called with a batch before transforms.
+// Observe passes a batch to the function.
 func (t *Observer) Observe(task int, feed string, b *record.Batch) {
 	if t == nil {
 		return
@@ -32,6 +32,6 @@ func (t *Observer) Observe(task int, feed string, b *record.Batch) {
 	if look == nil || len(b.Rows) == 0 {
 		return
 	}
-	defer guard.Recover(nil, "a look at rows before transforms", nil) // the task goes on
+	defer guard.Recover(nil, "a look at rows before transforms", nil) // a panic does not stop the task
 	(*look)(task, feed, b)
 }
