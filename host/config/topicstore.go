@@ -94,7 +94,7 @@ func (s *TopicStore) apply(r Record) (change TopicChange, begun bool) {
 	}
 	if err != nil {
 		if s.skipped++; s.skipped <= shownSkips {
-			s.log.Warn("a record in the topic of configurations is skipped", "topic", s.topic, "partition", 0, "offset",
+			s.log.Warn("a record in the config topic is skipped", "topic", s.topic, "partition", 0, "offset",
 				r.Offset, "key", shown.Within(r.Key, 300), "error", err)
 		}
 		return change, s.begun

@@ -42,76 +42,6 @@ type controller struct {
 	whenIdle  []func()
 }
 
-// spec is the desired state of a connector, as set by users and by the group.
-type spec struct {
-	options    *Options          // for new runs
-	config     *config.Connector // the last accepted configuration
-	target     TargetState
-	assignment Assignment
-	pending    []Assignment
-	// once ends the run when its work is done. sourcesRan means that sources ran before this sink in the same --once
-	// run.
-	once, sourcesRan bool
-	pausedAtStart    bool
-	revokedAt        time.Time // when the last assignment was revoked
-	// deleting is true from the request until the connector has ended; it keeps its claims until then. deleted is true
-	// once the loop has handled the request.
-	deleting, deleted bool
-	// lastAssignment is the assignment at the time of deletion. ownersLost, if not nil, reports whether this worker
-	// must clean up for lost workers.
-	lastAssignment Assignment
-	ownersLost     func(context.Context) bool
-}
-
-func (s *spec) setAssignment(assignment Assignment, isMember bool) {
-	if assignment.empty() && isMember && !s.assignment.empty() {
-		s.revokedAt = time.Now()
-	}
-	s.assignment = assignment
-}
-
-// markDeleted records the deletion. ownersLost is nil if this worker does not clean up for lost workers.
-func (s *spec) markDeleted(ownersLost func(context.Context) bool) {
-	s.deleted, s.lastAssignment, s.assignment = true, s.assignment, Assignment{}
-	switch {
-	case !s.lastAssignment.empty() || !strings.EqualFold(s.config.Text(onDelete), terminate):
-		return
-	case time.Since(s.revokedAt) >= revocationGrace:
-		if s.ownersLost = ownersLost; ownersLost == nil {
-			return
-		}
-	}
-	s.lastAssignment.Tasks = []int{0} // keeps the connector's claims until the cleanup
-}
-
-// status is the observed state of a connector. Only the loop changes state, stateSince, err, currentRun and
-// previousRun. The run changes restartsAt, a new configuration changes rejected, and tasks change clocks.
-type status struct {
-	state      State
-	stateSince time.Time
-	err        error
-	restartsAt time.Time
-	rejected   config.Problems
-	currentRun *connectorRun
-	// previousRun's tasks are shown until the new ones are known, as in Kafka Connect.
-	previousRun *connectorRun
-	clocks      stateClocks // by task
-}
-
-type activity struct {
-	cancel    context.CancelFunc
-	stopping  bool // cancel was called
-	exclusive bool
-}
-
-type event struct {
-	kind    eventKind
-	err     error
-	run     *connectorRun         // the run that reports it; nil for a request
-	apply   func(context.Context) // called before the event is handled
-	handled chan struct{}
-}
-
 func newController(o *Options, c *config.Connector) *controller {
 	k := &controller{name: c.Name, log: o.Logger.With("connector", c.Name), done: make(chan struct{}),
 		queued: guard.NewBell(), spec: spec{options: o, config: c, target: Running, assignment: o.initialAssignment()},
@@ -304,7 +234,7 @@ func (k *controller) run(ctx context.Context, once bool) {
 			k.handle(ctx, event{kind: evShutdown})
 		case <-k.stopTimer.C:
 			if k.activity.exclusive {
-				k.log.Info("the connector waits for the end of what is done about it while no task runs, such as a " +
+				k.log.Info("the connector waits for an action that requires it to be stopped, such as a " +
 					"change of its offsets")
 				break
 			}
@@ -391,7 +321,7 @@ func (k *controller) applyTransition(e event) action {
 	s := &k.status
 	t, ok := transitions[s.state][e.kind]
 	if !ok {
-		k.log.Error("a mistake in culvert: no transition for what happened to a connector; its state stays", "state",
+		k.log.Error("bug in culvert: no transition for an event of a connector; its state does not change", "state",
 			s.state, "event", string(e.kind))
 		return doNothing
 	}
@@ -425,18 +355,11 @@ func (k *controller) applyTransition(e event) action {
 	return t.action
 }
 
-func (s *status) setIdleTasks(state State) {
-	for _, t := range s.shownRun().set.tasks {
-		if t.cancel == nil && t.state != Failed {
-			t.setState(state)
-		}
-	}
-}
-
 func (k *controller) startRun(ctx context.Context) {
 	k.mu.Lock()
 	run := k.status.currentRun
-	if run.clients.started || run.accepted != k.spec.config || run.set.assignment.version() != k.spec.assignment.version() {
+	if run.clients.started || run.accepted != k.spec.config ||
+		run.set.assignment.version() != k.spec.assignment.version() {
 		k.newRun() // also if the tasks were planned again before the run started
 		run = k.status.currentRun
 	}
@@ -465,7 +388,8 @@ func (k *controller) startRun(ctx context.Context) {
 // A connector that was created in that state has no tasks before it runs (KIP-980).
 func (k *controller) planPausedTasks(ctx context.Context) {
 	k.mu.Lock()
-	due := k.spec.pausedAtStart && k.status.state == Paused && k.spec.target == Paused && k.activity == nil && !k.spec.once
+	due := k.spec.pausedAtStart && k.status.state == Paused && k.spec.target == Paused && k.activity == nil &&
+		!k.spec.once
 	if due && k.status.currentRun.accepted != k.spec.config {
 		k.newRun()
 	}
@@ -478,7 +402,7 @@ func (k *controller) planPausedTasks(ctx context.Context) {
 	}
 	k.runExclusive(ctx, planTimeout, true, func(ctx context.Context) {
 		if err := run.planShownTasks(ctx); err != nil && ctx.Err() == nil {
-			k.log.Warn("which tasks the connector has is not known while it is paused", "error", err)
+			k.log.Warn("the tasks of the paused connector could not be planned", "error", err)
 		}
 	})
 }
@@ -487,7 +411,8 @@ const planTimeout = time.Minute
 
 // runExclusive calls do in place of a run. A start waits until do returns; with cancelable it cancels do. Only the loop
 // calls it.
-func (k *controller) runExclusive(ctx context.Context, timeout time.Duration, cancelable bool, do func(context.Context)) {
+func (k *controller) runExclusive(ctx context.Context, timeout time.Duration, cancelable bool,
+	do func(context.Context)) {
 	doing, end := context.WithTimeout(ctx, timeout)
 	k.activity = &activity{cancel: func() {}, exclusive: true}
 	if cancelable {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -15,75 +14,8 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/run/notify"
-	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/internal/run/source"
-	core "github.com/culvert-project/culvert/host/internal/run/task"
-	"github.com/culvert-project/culvert/host/internal/run/tracing"
-	"github.com/culvert-project/culvert/host/kafka"
-	"github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/host/record"
-	"github.com/culvert-project/culvert/host/transport"
-	"github.com/culvert-project/culvert/host/transport/lockouts"
-	"github.com/culvert-project/culvert/wit"
 )
-
-// Options are the dependencies of a [Herder].
-type Options struct {
-	Worker   *config.Worker
-	Plugins  *plugin.Manager
-	Registry *record.Registry
-	Kafka    kafka.Config
-	Offsets  *offset.Store
-	// Lockouts remembers rejected credentials. Default: one for the process.
-	Lockouts *lockouts.Store
-	// Destinations shares limits between clients of the same origin. Default: one for the process.
-	Destinations *transport.Destinations
-	// WorkerID is host:port of this worker. Version is reported as the version of converters.
-	WorkerID, Version string
-	// Target returns the initial target state of a connector. Default: Running.
-	Target func(*config.Connector) TargetState
-	// Group is the worker's group. Nil means standalone: the worker runs all connectors.
-	Group Group
-	// Tracer may be nil.
-	Tracer *tracing.Tracer
-	// Observer returns the row observer of a connector. May be nil.
-	Observer func(connector string) *core.Observer
-	Logger   *slog.Logger
-
-	reserved kafka.Reserved // topics that connectors must not write to
-	sharedResources
-}
-
-type sharedResources struct {
-	claims  *claimRegistry
-	buffers *source.Buffers
-	hub     *notify.Hub
-	starts  *startups
-	// refreshInterval is how often a failed start checks again for settings that change elsewhere.
-	refreshInterval time.Duration
-}
-
-// Group is what a herder requires of the worker's group. No lock is held during a call, except connectorRun's openLock
-// during Fence.
-type Group interface {
-	// PutTaskConfigs stores the task configs of a connector, which come back by [Herder.Assign].
-	PutTaskConfigs(ctx context.Context, connector string, p config.TaskPlan) error
-	// CheckLease returns nil while the worker is a member of its group. If the context has ended, it answers from what
-	// is already known.
-	CheckLease(ctx context.Context) error
-	// Fence fences the producers of a connector's tasks of earlier versions and stores the new counts. Version 0 is for
-	// a change of offsets.
-	Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error
-	// Forward sends a notification to the worker that runs the task with its feed.
-	Forward(ctx context.Context, connector string, n wit.Notification) ForwardResult
-	// OwnersLost returns nil if this worker does not lead. The function waits until the owners of the deleted connector
-	// are known to be lost or not, and reports whether this worker must clean up for them.
-	OwnersLost(connector string) func(context.Context) bool
-	// StatusChanged is called after a change of the status or of what this worker owns. It must not block.
-	StatusChanged(connector string)
-	// RecordTopic is called with each topic of each batch of a task. It must not block.
-	RecordTopic(connector, topic string, task int)
-}
 
 // Herder owns connectors, their tasks and their goroutines while Run or RunOnce runs. It is safe for concurrent use.
 type Herder struct {
@@ -102,7 +34,8 @@ type Herder struct {
 
 // New creates a herder of checked connectors. Nothing runs before [Herder.Run].
 func New(o Options, connectors []*config.Connector) *Herder {
-	o.sharedResources = sharedResources{claims: &claimRegistry{}, buffers: source.NewBuffers(), hub: &notify.Hub{Logger: o.Logger},
+	o.sharedResources = sharedResources{claims: &claimRegistry{}, buffers: source.NewBuffers(),
+		hub:    &notify.Hub{Logger: o.Logger},
 		starts: &startups{}, refreshInterval: cmp.Or(o.refreshInterval, time.Minute)}
 	h := &Herder{shared: o, controllers: map[string]*controller{}, deleting: map[string]*controller{}}
 	options := h.options(connectors)
@@ -114,8 +47,6 @@ func New(o Options, connectors []*config.Connector) *Herder {
 	}
 	return h
 }
-
-func (o *Options) initialAssignment() Assignment { return Assignment{Standalone: o.Group == nil} }
 
 func (h *Herder) target(c *config.Connector) TargetState {
 	if h.shared.Target == nil {
@@ -261,7 +192,7 @@ func (h *Herder) WaitIdle(ctx context.Context) error {
 	}
 	for _, k := range h.all() {
 		if !k.waitIdle(ctx) {
-			return fmt.Errorf("The loop of connector %s does not move: %w", k.name, ctx.Err())
+			return fmt.Errorf("The loop of connector %s does not respond: %w", k.name, ctx.Err())
 		}
 	}
 	return nil
@@ -406,49 +337,3 @@ func (h *Herder) Status(name string) (Status, error) { return fromView(h, name, 
 
 // Tasks returns the task configs of a connector.
 func (h *Herder) Tasks(name string) ([]TaskInfo, error) { return fromView(h, name, (*view).taskInfos) }
-
-// FeedProgress is the progress of a source's feed.
-type FeedProgress = source.FeedProgress
-
-// Progress counts since the start of a connector or a task. REST shows the fields with a JSON name.
-type Progress struct {
-	Connector string `json:"-"`
-	Type      string `json:"-"`
-	State     State  `json:"-"`
-	CaughtUp  bool   `json:"caught_up"`
-	Rows      int64  `json:"rows"`
-	// Failed rows were rejected and tolerated.
-	Failed int64          `json:"refused"`
-	Pages  int64          `json:"pages,omitempty"`
-	Bytes  int64          `json:"bytes,omitempty"`
-	Feeds  []FeedProgress `json:"feeds,omitempty"`
-	// Lag is the number of records that a sink has not committed. InDoubt records may or may not have been written.
-	Lag       int64 `json:"lag,omitempty"`
-	Uncertain int64 `json:"uncertain,omitempty"`
-	// Read counts rows of a source's pages, again if a page is read again, or records that a sink consumed.
-	Read                                   int64 `json:"-"`
-	Warnings, Batches, Requests, Reencoded int64 `json:"-"`
-	// LastCaughtUp is the earliest of the feeds' times. Zero means never.
-	LastCaughtUp time.Time `json:"-"`
-	// LastNotified is when the last notification or subscription was received, the earliest of the feeds. Zero means
-	// that no feed subscribes.
-	LastNotified time.Time            `json:"-"`
-	Counters     core.MetricsSnapshot `json:"-"`
-	Errors       int64                `json:"-"`
-	LastError    time.Time            `json:"-"`
-	Partitions   int64                `json:"-"`
-	// Flow has no stages before the task has run.
-	Flow core.Flow `json:"-"`
-}
-
-// Notifications counts notifications by outcome.
-func (h *Herder) Notifications() map[string]int64 { return h.shared.hub.Counts() }
-
-// Progress returns the progress of each connector, sorted by name.
-func (h *Herder) Progress() []Progress {
-	var list []Progress
-	for _, k := range h.all() {
-		list = append(list, k.observe().progress())
-	}
-	return list
-}

@@ -249,8 +249,8 @@ func (c *connectorRun) pathHint(fields []wit.OffsetEntry) string {
 	if c.serviceOrigin() != "" || !slices.ContainsFunc(fields, absolute) {
 		return ""
 	}
-	return "; a destination says where the service is, and is asked at the connector's start: here give the path " +
-		"with its query, which begins with /, in place of an absolute URL"
+	return "; the destination is looked up at the connector's start only: specify the path " +
+		"with its query, which begins with /, instead of an absolute URL"
 }
 
 func (c *connectorRun) alterSource(ctx context.Context, entries []offset.Entry) error {
@@ -281,11 +281,11 @@ func (c *connectorRun) alterSource(ctx context.Context, entries []offset.Entry) 
 			return i.CheckOffset(ctx, e.Partition, fields)
 		})
 		if err != nil {
-			return fmt.Errorf("partition %s: the plugin refuses the offset: %w%s",
+			return fmt.Errorf("partition %s: the plugin rejects the offset: %w%s",
 				offset.AppendJSON(nil, e.Partition), err, c.pathHint(e.Offset))
 		}
 		if _, known, _ := c.clients.offsets.Get(ctx, c.accepted.Name, e.Partition); !known {
-			c.log.Warn("an offset is set for a partition that has none yet: a misspelt one is read by nothing",
+			c.log.Warn("an offset was set for a source partition that had none: check the spelling of the partition",
 				"partition", string(offset.AppendJSON(nil, e.Partition)))
 		}
 	}
@@ -357,7 +357,7 @@ func (c *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) er
 				// again.
 				return &offset.InvalidError{Message: fmt.Sprintf(
 					"kafka_offset %d of %s-%d: expected an offset from %d to %d, "+
-						"which are those that the partition has", at, topic, partition, start, end)}
+						"the range of the partition", at, topic, partition, start, end)}
 			}
 			if changed[topic] == nil {
 				changed[topic] = kafka.Positions{}

@@ -68,7 +68,8 @@ func (c *connectorRun) plan(ctx context.Context, toRun bool) (p wit.PlanResult, 
 				Message: fmt.Sprintf("tasks.max: expected at most %d tasks of a sink, found %d",
 					config.MaxSinkTasks, limit)}
 		}
-		return wit.PlanResult{Tasks: slices.Repeat([][]wit.Setting{c.pluginSettings(binding.Current().Module())}, limit)}, nil
+		return wit.PlanResult{Tasks: slices.Repeat([][]wit.Setting{c.pluginSettings(binding.Current().Module())},
+			limit)}, nil
 	}
 	p, err = c.callPlan(ctx, binding, limit)
 	if err == nil && toRun {
@@ -86,19 +87,8 @@ func (c *connectorRun) maxTasks() (int, error) {
 	return int(number), nil
 }
 
-// pluginSettings returns the settings that the current version of the plugin may see. A source also sees whether its
-// records are written in transactions, because it may have to choose between failing and repeating rows.
-func (c *connectorRun) pluginSettings(info plugin.Info) []wit.Setting {
-	guest := check.Guest(c.options.Plugins, info, c.class.component)
-	c.warnWithheld(info, &guest, c.config)
-	settings := guest.Settings(c.config)
-	if c.isExactlyOnce() {
-		settings = append(settings, wit.Setting{Name: config.ExactlyOnceSetting, Value: "enabled"})
-	}
-	return settings
-}
-
-func (c *connectorRun) callPlan(ctx context.Context, binding *plugin.Binding, limit int) (layout wit.PlanResult, err error) {
+func (c *connectorRun) callPlan(ctx context.Context, binding *plugin.Binding, limit int) (layout wit.PlanResult,
+	err error) {
 	settings := c.pluginSettings(binding.Current().Module())
 	err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
 		layout, err = i.Plan(ctx, c.class.component.Name, settings, uint32(limit))
@@ -111,7 +101,7 @@ func (c *connectorRun) callPlan(ctx context.Context, binding *plugin.Binding, li
 		return layout, fmt.Errorf("plan: expected at most %d tasks (tasks.max), the plugin wants %d", limit,
 			len(layout.Tasks))
 	} else if len(layout.Tasks) > limit {
-		c.log.Warn("the plugin has more tasks than tasks.max, which tasks.max.enforce=false lets it have",
+		c.log.Warn("the plugin planned more tasks than tasks.max, as tasks.max.enforce=false allows",
 			"tasks.max", limit, "tasks", len(layout.Tasks))
 	}
 	return layout, nil

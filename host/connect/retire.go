@@ -48,7 +48,7 @@ func (h *Herder) Retire(ctx context.Context, name string) (done string, err erro
 }
 
 // ErrNotSource means that the operation requires a source.
-var ErrNotSource = errors.New("a sink has opened nothing at its service")
+var ErrNotSource = errors.New("a sink has no subscriptions at its service")
 
 const retireTimeout = time.Minute
 
@@ -76,11 +76,11 @@ func (k *controller) retire(ctx context.Context) {
 		done, err = c.callRetire(ctx)
 	}
 	if err != nil {
-		c.log.Error("what the connector has opened at its service was not ended; culvert retire -p FILE does it",
+		c.log.Error("the deleted connector's subscriptions at its service could not be ended: run culvert retire -p FILE",
 			"error", err)
 		return
 	}
-	c.log.Info("ended what the connector had opened at its service", "ended", done)
+	c.log.Info("ended the deleted connector's subscriptions at its service", "ended", done)
 }
 
 func (c *connectorRun) callRetire(ctx context.Context) (done string, err error) {

@@ -1,140 +1,95 @@
 package connect
 
 import (
-	"maps"
-	"slices"
+	"context"
 	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/sdk/go/setting"
-	"github.com/culvert-project/culvert/wit"
 )
 
-// Info is a connector's configuration, as REST shows it.
-type Info struct {
-	Name string `json:"name"`
-	// Config is as written; references to config providers are not resolved.
-	Config map[string]string `json:"config"`
-	Tasks  []TaskID          `json:"tasks"`
-	Type   string            `json:"type"`
+// spec is the desired state of a connector, as set by users and by the group.
+type spec struct {
+	options    *Options          // for new runs
+	config     *config.Connector // the last accepted configuration
+	target     TargetState
+	assignment Assignment
+	pending    []Assignment
+	// once ends the run when its work is done. sourcesRan means that sources ran before this sink in the same --once
+	// run.
+	once, sourcesRan bool
+	pausedAtStart    bool
+	revokedAt        time.Time // when the last assignment was revoked
+	// deleting is true from the request until the connector has ended; it keeps its claims until then. deleted is true
+	// once the loop has handled the request.
+	deleting, deleted bool
+	// lastAssignment is the assignment at the time of deletion. ownersLost, if not nil, reports whether this worker
+	// must clean up for lost workers.
+	lastAssignment Assignment
+	ownersLost     func(context.Context) bool
 }
 
-// TaskID identifies a task, in the form of Kafka Connect's REST API.
-type TaskID struct {
-	Connector string `json:"connector"`
-	Task      int    `json:"task"`
-}
-
-// Status is the state of a connector and its tasks, as REST shows it.
-type Status struct {
-	Name      string          `json:"name"`
-	Connector ConnectorStatus `json:"connector"`
-	Tasks     []TaskStatus    `json:"tasks"`
-	Type      string          `json:"type"`
-}
-
-// ConnectorStatus is the state of the connector itself.
-type ConnectorStatus struct {
-	State    State  `json:"state"`
-	WorkerID string `json:"worker_id"`
-	Trace    string `json:"trace,omitempty"`
-	Version  string `json:"version,omitempty"`
-	// Restarts is when a failed start is retried, in RFC 3339.
-	Restarts string `json:"restarts,omitempty"`
-	// Plugin is the plugin file of new tasks: a path, or embedded: and a name.
-	Plugin string `json:"plugin,omitempty"`
-	File   string `json:"file,omitempty"`
-	// ConfigError are the problems of a rejected newer configuration.
-	ConfigError string `json:"config_error,omitempty"`
-}
-
-// TaskStatus is the state of a task.
-type TaskStatus struct {
-	ID       int    `json:"id"`
-	State    State  `json:"state"`
-	WorkerID string `json:"worker_id"`
-	Trace    string `json:"trace,omitempty"`
-	Version  string `json:"version,omitempty"`
-	// Restarts is when a failed task restarts by itself, in RFC 3339.
-	Restarts string `json:"restarts,omitempty"`
-	// Plugin is the plugin file in use: a path, or embedded: and a name, and its hash.
-	Plugin string `json:"plugin,omitempty"`
-	// Plugins explains why newer plugin versions are not in use.
-	Plugins []string `json:"plugins,omitempty"`
-}
-
-// TaskInfo is the config of a task.
-type TaskInfo struct {
-	ID     TaskID            `json:"id"`
-	Config map[string]string `json:"config"`
-}
-
-// Plugin is a class that connectors can name.
-type Plugin struct {
-	Class string `json:"class"`
-	// Type is source, sink, transformation, predicate, converter or header_converter.
-	Type    string `json:"type"`
-	Version string `json:"version,omitempty"`
-}
-
-const taskClassKey = "task.class"
-
-// taskClass returns, for example, OData2SourceTask for OData2SourceConnector.
-func taskClass(connector string) string { return strings.TrimSuffix(connector, "Connector") + "Task" }
-
-// unresolvedTaskConfig returns a task config as Kafka Connect shows it. Values that the plugin did not change, or may
-// not see, are shown as written, with references; values that the plugin set are shown as it returned them.
-func (c *connectorRun) unresolvedTaskConfig(given *config.Connector, planned []wit.Setting) map[string]string {
-	settings := map[string]string{}
-	for _, s := range planned {
-		settings[s.Name] = s.Value
+func (s *spec) setAssignment(assignment Assignment, isMember bool) {
+	if assignment.empty() && isMember && !s.assignment.empty() {
+		s.revokedAt = time.Now()
 	}
-	for _, e := range given.Entries {
-		name := e.Key
-		if spec, declared := c.class.declarations.Find(e.Key); declared {
-			name = spec.Name
-		}
-		value, exists := settings[name]
-		if exists && (value == setting.Trim(e.Value.Reveal()) || value == config.Mask ||
-			e.Value.Secret() && value != "") {
-			settings[name] = e.Raw
+	s.assignment = assignment
+}
+
+// markDeleted records the deletion. ownersLost is nil if this worker does not clean up for lost workers.
+func (s *spec) markDeleted(ownersLost func(context.Context) bool) {
+	s.deleted, s.lastAssignment, s.assignment = true, s.assignment, Assignment{}
+	switch {
+	case !s.lastAssignment.empty() || !strings.EqualFold(s.config.Text(onDelete), terminate):
+		return
+	case time.Since(s.revokedAt) >= revocationGrace:
+		if s.ownersLost = ownersLost; ownersLost == nil {
+			return
 		}
 	}
-	for _, s := range planned { // values set by the plugin
-		if e, written := given.Entry(s.Name); !written || settings[s.Name] != e.Raw {
-			settings[s.Name] = c.options.Worker.Redact(settings[s.Name])
-		}
-	}
-	settings[taskClassKey] = taskClass(c.class.component.Name)
-	return settings
+	s.lastAssignment.Tasks = []int{0} // keeps the connector's claims until the cleanup
 }
 
-// resolveTaskConfig reverses unresolvedTaskConfig: values as written in the connector's config become what the plugin
-// sees now, and other values are the plugin's own. A value that the plugin derived from a reference cannot be restored:
-// under the same name the plugin gets the resolved reference, as in Kafka Connect (AbstractHerder.reverseTransform);
-// under another name the secret was redacted. The result is sorted by name.
-func resolveTaskConfig(d *config.Declarations, given *config.Connector, visible []wit.Setting,
-	unresolved map[string]string) (planned []wit.Setting) {
-	visibleValues := make(map[string]string, len(visible))
-	for _, s := range visible {
-		visibleValues[s.Name] = s.Value
-	}
-	settings := maps.Clone(unresolved)
-	delete(settings, taskClassKey)
-	for _, e := range given.Entries {
-		name := e.Key
-		if spec, declared := d.Find(e.Key); declared {
-			name = spec.Name
-		}
-		if value, exists := unresolved[name]; exists && value == e.Raw {
-			settings[name] = setting.Trim(e.Value.Reveal())
-			if value, seen := visibleValues[name]; seen {
-				settings[name] = value
-			}
+// status is the observed state of a connector. Only the loop changes state, stateSince, err, currentRun and
+// previousRun. The run changes restartsAt, a new configuration changes rejected, and tasks change clocks.
+type status struct {
+	state      State
+	stateSince time.Time
+	err        error
+	restartsAt time.Time
+	rejected   config.Problems
+	currentRun *connectorRun
+	// previousRun's tasks are shown until the new ones are known, as in Kafka Connect.
+	previousRun *connectorRun
+	clocks      stateClocks // by task
+}
+
+func (s *status) setIdleTasks(state State) {
+	for _, t := range s.shownRun().set.tasks {
+		if t.cancel == nil && t.state != Failed {
+			t.setState(state)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		planned = append(planned, wit.Setting{Name: name, Value: settings[name]})
+}
+
+// shownRun returns the run whose tasks are shown. controller.mu is held.
+func (s *status) shownRun() *connectorRun {
+	if s.previousRun != nil && len(s.currentRun.set.tasks) == 0 {
+		return s.previousRun
 	}
-	return planned
+	return s.currentRun
+}
+
+type activity struct {
+	cancel    context.CancelFunc
+	stopping  bool // cancel was called
+	exclusive bool
+}
+
+type event struct {
+	kind    eventKind
+	err     error
+	run     *connectorRun         // the run that reports it; nil for a request
+	apply   func(context.Context) // called before the event is handled
+	handled chan struct{}
 }

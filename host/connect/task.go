@@ -1,28 +1,60 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/internal/base/pause"
+	core "github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/internal/service"
-	"github.com/culvert-project/culvert/host/kafka/security"
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/wit"
 )
 
-var errRestart = errors.New("the task is restarted")
+type task struct {
+	run      *connectorRun
+	number   int
+	settings []wit.Setting
+	metrics  *core.Metrics
 
-const (
-	minRestartDelay = 10 * time.Second
-	maxRestartDelay = 10 * time.Minute
-)
+	// The following fields are guarded by controller.mu.
+	taskStatus
+	// cancelWork cancels the current attempt or wait. It is nil before the task starts and after it has ended.
+	cancelWork context.CancelCauseFunc
+	cancel     context.CancelFunc
+	revoked    bool
+	idle       bool // waits for a restart by a user
+	// started means that the current attempt has begun to work.
+	started bool
+	// requestSnapshot starts a snapshot of a feed of a source. It is nil while the task does not work.
+	requestSnapshot func(feed, ident string) error
+}
+
+type taskStatus struct {
+	state      State
+	err        error
+	restartsAt time.Time
+	// fillProgress and fillPlugins describe the current or last attempt. Both are nil before the first attempt. They
+	// are not called under the lock.
+	fillProgress func(*Progress)
+	fillPlugins  func(*TaskStatus)
+}
+
+func (t *taskStatus) currentProgress() (p Progress) {
+	if t.fillProgress != nil {
+		t.fillProgress(&p)
+	}
+	return p
+}
+
+func (t *task) name() string {
+	return fmt.Sprintf("connector %s, task %d", t.run.accepted.Name, t.number)
+}
 
 // loop runs the task until ctx ends, or with once until its work is done. A failed task restarts after a change of its
 // settings, by itself after a transient error if configured, and on request while other tasks of the connector run.
@@ -33,12 +65,15 @@ func (t *task) loop(ctx context.Context, once bool) {
 	for {
 		version, began := c.clients.service.Version(), time.Now()
 		working, stop := t.startWork(ctx)
-		err := service.Explained(c.clients.client, guard.Do(c.log, t.name(), func() error { return t.work(working, once) }))
+		err := service.Explained(c.clients.client, guard.Do(c.log, t.name(), func() error {
+			return t.work(working,
+				once)
+		}))
 		restarted := t.endWork(working)
 		stop(nil)
 		if restarted && ctx.Err() == nil {
 			t.resetForRestart()
-			c.log.Info("the task is restarted, as was asked for", "task", t.number)
+			c.log.Info("the task is restarted on request", "task", t.number)
 			continue
 		}
 		backoff.recordFailure(err, time.Since(began), t.hasProgress())
@@ -49,51 +84,33 @@ func (t *task) loop(ctx context.Context, once bool) {
 	}
 }
 
-// restartBackoff counts consecutive transient failures. The delays grow, and only the first failure is logged.
-type restartBackoff struct {
-	failures int
-	delay    time.Duration
-}
-
-// recordFailure resets the backoff if the attempt moved rows for twice the next delay, or lasted longer than the
-// retries of a request.
-func (o *restartBackoff) recordFailure(err error, worked time.Duration, moved bool) {
-	switch {
-	case !isRetriable(err):
-		*o = restartBackoff{}
-	case o.failures == 0 || moved && worked > 4*o.delay || worked > 2*maxRestartDelay:
-		*o = restartBackoff{1, minRestartDelay}
-	default:
-		o.failures++
-		o.delay = min(2*o.delay, maxRestartDelay)
+func (t *task) work(ctx context.Context, once bool) error {
+	binding, err := t.run.bind()
+	if err != nil {
+		return err
 	}
-}
-
-func (o *restartBackoff) logLevel(first slog.Level) slog.Level {
-	if o.failures > 1 {
-		return slog.LevelDebug
+	defer binding.Close()
+	t.run.releasePlan()
+	if err := t.run.openForTasks(ctx); err != nil {
+		return err
 	}
-	return first
+	if t.run.isSink() {
+		return t.sink(ctx, binding, once)
+	}
+	return t.source(ctx, binding, once)
 }
 
-func (t *task) hasProgress() bool {
-	k := t.run.controller
-	k.mu.Lock()
-	now := t.taskStatus
-	k.mu.Unlock()
-	p := now.currentProgress()
-	return p.Rows > 0 || p.Pages > 0
+func (t *task) start() {
+	c := t.run
+	ctx, leave := context.WithCancel(c.set.ctx)
+	t.cancel = leave
+	once := c.controller.spec.once
+	go func() {
+		defer t.remove()
+		defer guard.Recover(c.log, t.name(), nil, func(p *guard.Panic) { t.recordEnd(ctx, p, slog.LevelError) })
+		t.loop(ctx, once)
+	}()
 }
-
-func (t *task) resetForRestart() {
-	t.run.controller.update(func(_ *spec, s *status) {
-		t.started = false
-		delete(s.clocks, t.number)
-		t.setState(t.state)
-	})
-}
-
-func isRestart(ctx context.Context) bool { return context.Cause(ctx) == errRestart }
 
 func (t *task) startWork(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	work, stop := context.WithCancelCause(ctx)
@@ -109,11 +126,60 @@ func (t *task) endWork(work context.Context) (restarted bool) {
 	return restarted
 }
 
-func (t *task) markEnded() {
-	t.run.controller.update(func(*spec, *status) {
-		t.cancelWork = nil
-		t.setIdle()
+func (t *task) setRunning(progress func(*Progress), plugins func(*TaskStatus)) {
+	k := t.run.controller
+	defer k.statusChanged()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t.taskStatus = taskStatus{fillProgress: progress, fillPlugins: plugins}
+	t.setState(Running)
+	t.started = true
+	t.run.options.starts.tasks.add(true)
+}
+
+// recordEnd records the result of an attempt. A cancellation that does not come from ctx is a failure: with --once it
+// would pass for success.
+func (t *task) recordEnd(ctx context.Context, err error, level slog.Level) {
+	k := t.run.controller
+	defer k.statusChanged()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	began := t.started
+	t.started = false
+	switch {
+	case err != nil && (ctx.Err() == nil || !errors.Is(err, context.Canceled)):
+		if !began {
+			t.run.options.starts.tasks.add(false)
+		}
+		t.err = err
+		t.setState(Failed)
+		t.run.log.Log(ctx, level, "task FAILED", "task", t.number, "error", err)
+	case ctx.Err() != nil:
+		t.setState(Unassigned)
+	}
+}
+
+func (t *task) resetForRestart() {
+	t.run.controller.update(func(_ *spec, s *status) {
+		t.started = false
+		delete(s.clocks, t.number)
+		t.setState(t.state)
 	})
+}
+
+func (t *task) hasProgress() bool {
+	k := t.run.controller
+	k.mu.Lock()
+	now := t.taskStatus
+	k.mu.Unlock()
+	p := now.currentProgress()
+	return p.Rows > 0 || p.Pages > 0
+}
+
+// setState is called with controller.mu held.
+func (t *task) setState(state State) {
+	t.state = state
+	t.run.controller.status.clocks.setState(t.number, state)
 }
 
 // setIdle ends the set if no task runs. controller.mu is held.
@@ -126,68 +192,14 @@ func (t *task) setIdle() {
 	}
 }
 
-// waitForRestart reports whether the task continues.
-func (t *task) waitForRestart(ctx context.Context, err error, version int64, backoff *restartBackoff) bool {
-	c := t.run
-	waiting, stop := t.startWork(ctx)
-	defer stop(nil)
-	switch {
-	case service.Fixable(err):
-		if !c.clients.service.AwaitFix(waiting, c.clients.client, version) {
-			break
-		}
-		if err := c.clients.client.Refresh(ctx); err != nil { // the client may have changed
-			c.log.Warn("settings of the service", "error", err)
-		}
-		c.log.Info("settings of the service are others, or a refused logon is tried once more: the task goes on",
-			"task", t.number)
-		return true
-	case c.autoRestart() && isRetriable(err):
-		c.controller.update(func(*spec, *status) { t.restartsAt = time.Now().Add(backoff.delay) })
-		c.log.Log(ctx, backoff.logLevel(slog.LevelInfo), "the task goes on by itself (task.auto.restart)", "task",
-			t.number, "in", backoff.delay)
-		if pause.For(waiting, backoff.delay) == nil {
-			return ctx.Err() == nil
-		}
-	default:
-		c.controller.update(func(*spec, *status) {
-			if !isRestart(waiting) { // a restart has reset it
-				t.setIdle()
-			}
-		})
-		select {
-		case <-waiting.Done():
-		case <-c.set.restartable.Done():
-		}
-	}
-	return isRestart(waiting) && ctx.Err() == nil
+func (t *task) markEnded() {
+	t.run.controller.update(func(*spec, *status) {
+		t.cancelWork = nil
+		t.setIdle()
+	})
 }
 
-func (c *connectorRun) restartTask(number int) bool {
-	defer c.controller.statusChanged()
-	c.controller.mu.Lock()
-	defer c.controller.mu.Unlock()
-	if c.set.restartable == nil || c.set.restartable.Err() != nil {
-		return false
-	}
-	for _, t := range c.set.tasks {
-		if t.number != number || t.cancelWork == nil {
-			continue
-		}
-		t.idle, t.restartsAt = false, time.Time{}
-		t.setState(Restarting)
-		t.cancelWork(errRestart)
-		return true
-	}
-	return false
-}
-
-func (c *connectorRun) autoRestart() bool { return c.boolean(config.AutoRestart) }
-
-// isRetriable reports whether an error may be transient. Rejections, configuration and data errors are not, nor is a
-// record in doubt that cannot be checked.
-func isRetriable(err error) bool {
-	var fault *wit.Error
-	return errors.As(err, &fault) && fault.Kind == wit.ErrorTransient ||
-		security.Passes(err) || errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, kgo.ErrRecordRetries)
+func (t *task) fillVersions(s *TaskStatus, version string, binding *plugin.Binding, transforms *chainFactory) {
+	s.Version, s.Plugin = cmp.Or(version, s.Version), pluginFile(binding.Current().Module())
+	s.Plugins = append(transforms.versionNotes(binding), t.run.clients.registries.unavailable()...)
 }

@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"log/slog"
 	"slices"
 	"sync"
 
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/run/sink"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -113,11 +111,12 @@ func (c *connectorRun) newTask(number int) *task {
 }
 
 func (c *connectorRun) runTasks(ctx context.Context) {
-	resting, over := context.WithCancel(ctx)
-	defer over()
+	restartable, endRestarts := context.WithCancel(ctx)
+	defer endRestarts()
 	w, mu := &c.set, &c.controller.mu
 	mu.Lock()
-	w.ctx, w.done, w.open, w.restartable, w.endRestarts = ctx, make(chan struct{}), true, resting, over
+	w.ctx, w.done, w.open = ctx, make(chan struct{}), true
+	w.restartable, w.endRestarts = restartable, endRestarts
 	for _, t := range w.tasks {
 		t.start()
 	}
@@ -132,18 +131,6 @@ func (c *connectorRun) runTasks(ctx context.Context) {
 	w.closeIfDone()
 	mu.Unlock()
 	<-w.done
-}
-
-func (t *task) start() {
-	c := t.run
-	ctx, leave := context.WithCancel(c.set.ctx)
-	t.cancel = leave
-	once := c.controller.spec.once
-	go func() {
-		defer t.remove()
-		defer guard.Recover(c.log, t.name(), nil, func(p *guard.Panic) { t.recordEnd(ctx, p, slog.LevelError) })
-		t.loop(ctx, once)
-	}()
 }
 
 // remove removes a task that has ended. A task that was revoked and assigned again starts again.
@@ -252,11 +239,11 @@ type Ownership struct {
 func (k *controller) owned() (all []Ownership) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	shares := append([]Assignment{k.spec.assignment}, k.spec.pending...)
+	assignments := append([]Assignment{k.spec.assignment}, k.spec.pending...)
 	if k.spec.deleted {
-		shares[0] = k.spec.lastAssignment
+		assignments[0] = k.spec.lastAssignment
 	}
-	for _, s := range shares {
+	for _, s := range assignments {
 		if !s.empty() {
 			all = append(all, Ownership{Connector: k.name, Version: s.version(), Plans: s.OwnsConnector,
 				Tasks: s.Tasks})
@@ -264,9 +251,9 @@ func (k *controller) owned() (all []Ownership) {
 	}
 	w := &k.status.currentRun.set
 	active := Ownership{Connector: k.name, Version: w.assignment.version(), Tasks: slices.Clone(w.endedTasks)}
-	ends := w.open && w.ctx.Err() != nil
+	ending := w.open && w.ctx.Err() != nil
 	for _, t := range w.tasks {
-		if t.cancel != nil || ends {
+		if t.cancel != nil || ending {
 			active.Tasks = append(active.Tasks, t.number)
 		}
 	}
@@ -295,7 +282,7 @@ func (c *connectorRun) openForTasks(ctx context.Context) error {
 	}
 	claims := c.assignment().claims()
 	for held := (*claimedError)(nil); errors.As(c.options.claims.acquire(c.config.Name, claims), &held); {
-		c.log.Info("the tasks wait until another connector has ended on this worker", "reason", held)
+		c.log.Info("the tasks wait for the end of another connector on this worker", "reason", held)
 		select {
 		case <-held.released:
 		case <-ctx.Done():

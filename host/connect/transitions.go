@@ -88,7 +88,8 @@ var transitions = map[State]map[eventKind]transition{
 		evStarted: {Running, doNothing}, evFailed: {Failed, doNothing}, evTasksEnded: {Failed, doNothing},
 		evResume: {Failed, doNothing}, evPause: {Failed, doStop}, evStop: {Failed, doStop},
 		evRestart: {Restarting, doStart}, evShutdown: {Failed, doStop},
-		evRunnable: {Failed, doStart}, evPaused: {Paused, doNothing}, evStopped: {Stopped, doNothing}, evTerminated: {Failed, doNothing},
+		evRunnable: {Failed, doStart}, evPaused: {Paused, doNothing}, evStopped: {Stopped, doNothing},
+		evTerminated: {Failed, doNothing},
 		evReassigned: {Failed, doStop}, evUnassigned: {Unassigned, doNothing},
 	},
 	Restarting: {

@@ -10,8 +10,8 @@ import (
 
 var (
 	allStates = []State{Unassigned, Running, Paused, Stopped, Failed, Restarting}
-	allEvents = []eventKind{evStarted, evFailed, evTasksEnded, evResume, evPause, evStop, evRestart, evShutdown, evRunnable, evPaused,
-		evStopped, evTerminated, evReassigned, evUnassigned}
+	allEvents = []eventKind{evStarted, evFailed, evTasksEnded, evResume, evPause, evStop, evRestart, evShutdown,
+		evRunnable, evPaused, evStopped, evTerminated, evReassigned, evUnassigned}
 )
 
 func atRestEvent(e eventKind) bool {

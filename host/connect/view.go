@@ -51,14 +51,6 @@ func (k *controller) observe() *view {
 	return v
 }
 
-// shownRun returns the run whose tasks are shown. controller.mu is held.
-func (s *status) shownRun() *connectorRun {
-	if s.previousRun != nil && len(s.currentRun.set.tasks) == 0 {
-		return s.previousRun
-	}
-	return s.currentRun
-}
-
 func (v *view) redact(text string) string { return v.currentRun.options.Worker.Redact(text) }
 
 func (v *view) failures() (failures []error) {
@@ -86,8 +78,9 @@ func (v *view) info() Info {
 
 func (v *view) restStatus() Status {
 	info := v.currentRun.class.plugin
-	s := Status{Name: v.name, Type: v.currentRun.kind(), Tasks: []TaskStatus{}, Connector: ConnectorStatus{State: v.state,
-		WorkerID: v.options.WorkerID, Version: info.Version, Plugin: pluginFile(info), File: v.config.File}}
+	s := Status{Name: v.name, Type: v.currentRun.kind(), Tasks: []TaskStatus{},
+		Connector: ConnectorStatus{State: v.state,
+			WorkerID: v.options.WorkerID, Version: info.Version, Plugin: pluginFile(info), File: v.config.File}}
 	if v.err != nil {
 		s.Connector.Trace = v.redact(trace(v.err, "connector "+v.name))
 		s.Connector.Restarts = formatRestart(v.restartsAt)
@@ -125,23 +118,4 @@ func (v *view) taskInfos() (infos []TaskInfo) {
 		infos = append(infos, TaskInfo{TaskID{v.name, t.number}, t.run.unresolvedTaskConfig(v.config, t.settings)})
 	}
 	return infos
-}
-
-func (v *view) progress() Progress {
-	p := Progress{Connector: v.name, Type: v.currentRun.kind(), State: v.state, CaughtUp: len(v.lastTasks) > 0}
-	for _, t := range v.lastTasks {
-		one := t.currentProgress()
-		p.Rows += one.Rows
-		p.Read += one.Read
-		p.Pages += one.Pages
-		p.Bytes += one.Bytes
-		p.Lag += one.Lag
-		p.Failed += one.Failed
-		p.Warnings += one.Warnings
-		p.CaughtUp = p.CaughtUp && one.CaughtUp
-		if t.state == Failed && v.state != Stopped {
-			p.State = Failed
-		}
-	}
-	return p
 }

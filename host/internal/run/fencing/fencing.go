@@ -62,7 +62,7 @@ func (f Fencer) storedCounts(ctx context.Context, connector string) (c config.Fe
 			return nil
 		}
 		if _, err := state.Apply(record); err != nil {
-			f.Log.Warn("a record in the topic of configurations is skipped", "topic", r.Topic, "partition", r.Partition,
+			f.Log.Warn("a record in the config topic is skipped", "topic", r.Topic, "partition", r.Partition,
 				"offset", r.Offset, "error", err)
 		}
 		return nil

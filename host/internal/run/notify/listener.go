@@ -60,7 +60,7 @@ func (s *Settings) AllowsAnonymous() bool {
 type Handler func(ctx context.Context, n wit.Notification) error
 
 // ErrBusy means that the sender must send the notification again.
-var ErrBusy = errors.New("the notification cannot be taken now")
+var ErrBusy = errors.New("the notification cannot be accepted now")
 
 // Hub has the listeners of a worker. The zero value is ready. It is safe for concurrent use.
 type Hub struct {
@@ -171,7 +171,8 @@ func (h *Hub) log() *slog.Logger {
 }
 
 func (h *Hub) serve(l net.Listener, port int, s *Settings) *server {
-	v := &server{hub: h, port: port, address: s.Address, identity: s.Identity, slots: make(chan struct{}, maxConcurrent),
+	v := &server{hub: h, port: port, address: s.Address, identity: s.Identity, slots: make(chan struct{},
+		maxConcurrent),
 		paths: map[string]*endpoint{}}
 	v.http = &http.Server{Handler: http.HandlerFunc(v.serveHTTP), ReadHeaderTimeout: readTimeout,
 		ReadTimeout:  readTimeout,
@@ -195,7 +196,7 @@ func (s *server) add(path string, d *endpoint) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.paths[path] != nil {
-		return fmt.Errorf("notifications under %s are taken by another one already", path)
+		return fmt.Errorf("another connector already accepts notifications under %s", path)
 	}
 	s.paths[path] = d
 	return nil
@@ -233,11 +234,11 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	d := s.find(r.URL)
 	switch {
 	case d == nil:
-		s.reject(w, r, nil, outcomeUnknownPath, http.StatusNotFound, "nobody has subscribed under this path")
+		s.reject(w, r, nil, outcomeUnknownPath, http.StatusNotFound, "no subscription has this path")
 		return
 	case !d.isAuthorized(r):
 		w.Header().Set("WWW-Authenticate", `Basic realm="notifications", charset="UTF-8"`)
-		s.reject(w, r, d, outcomeUnauthorized, http.StatusUnauthorized, "user or password is not right")
+		s.reject(w, r, d, outcomeUnauthorized, http.StatusUnauthorized, "wrong user or password")
 		return
 	case r.Method != http.MethodPost && r.Method != http.MethodPut:
 		w.Header().Set("Allow", "POST, PUT")
@@ -252,7 +253,8 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		inbound.Early(w, r, func() { s.retryLater(w, r, d) })
 		return
 	case errors.As(err, &tooMuch):
-		s.reject(w, r, d, outcomeTooLarge, http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes", maxBody))
+		s.reject(w, r, d, outcomeTooLarge, http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes",
+			maxBody))
 		return
 	case err != nil:
 		s.reject(w, r, d, outcomeInvalid, http.StatusBadRequest, "the body cannot be read")
@@ -315,7 +317,8 @@ func (s *server) retryLater(w http.ResponseWriter, r *http.Request, d *endpoint)
 func (s *server) reject(w http.ResponseWriter, r *http.Request, d *endpoint, outcome, status int, why string) {
 	s.hub.counts[outcome].Add(1)
 	if s.shouldLog(d, outcome) {
-		s.hub.log().Warn("a notification was not taken", "path", clip(r.URL.EscapedPath()), "from", r.RemoteAddr,
+		path := r.URL.EscapedPath()
+		s.hub.log().Warn("a notification was rejected", "path", path[:min(len(path), 200)], "from", r.RemoteAddr,
 			"status", status, "reason", why)
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -336,5 +339,3 @@ func (s *server) shouldLog(d *endpoint, outcome int) bool {
 	}
 	return false
 }
-
-func clip(s string) string { return s[:min(len(s), 200)] }

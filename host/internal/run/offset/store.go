@@ -1,10 +1,3 @@
-// Package offset stores the offsets of source connectors in Kafka Connect's format: a topic (connect-offsets by
-// default) with a record for each source partition, ["connector",{partition}] → {offset}, both JSON. Java workers can
-// read our offsets, and we can read theirs.
-//
-// A [Store] reads the topic and keeps the entries of the requested connectors only, because old topics mostly contain
-// others. A [Writer] writes a task's acknowledged offsets periodically, [Transactional] in the transactions of its
-// records.
 package offset
 
 import (
@@ -184,7 +177,10 @@ func (s *Store) Refresh(ctx context.Context) error {
 }
 
 func (s *Store) loadConnector(ctx context.Context, connector string) error {
-	if s.isKnown(connector) {
+	s.mu.Lock()
+	isKnown := s.known[connector]
+	s.mu.Unlock()
+	if isKnown {
 		return nil
 	}
 	if err := s.reading.Lock(ctx); err != nil {
@@ -201,12 +197,6 @@ func (s *Store) loadConnector(ctx context.Context, connector string) error {
 	return s.read(ctx, nil, known)
 }
 
-func (s *Store) isKnown(connector string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.known[connector]
-}
-
 // read reads the entries of connectors from positions on. Only the last record of a key is parsed, because a topic that
 // is not compacted has many. After an error nothing has changed.
 func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string]bool) error {
@@ -220,8 +210,8 @@ func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string
 		if s.worker != nil {
 			restart = "the connector"
 		}
-		return fmt.Errorf("offsets: %w. Look with `culvert offsets show` where sources stand by what it has now, and "+
-			"restart %s to go on there", err, restart)
+		return fmt.Errorf("offsets: %w. `culvert offsets show` prints the offsets that it has now; "+
+			"restart %s to continue from there", err, restart)
 	}
 	if err != nil {
 		return fmt.Errorf("offsets: %w", err)
@@ -262,7 +252,7 @@ func (n *latestRecords) add(r *kgo.Record) error {
 		connector, _, err := ParseKey(r.Key)
 		if err != nil {
 			if n.skipped++; n.skipped <= maxLoggedSkips {
-				n.log.Warn("a record in the topic of offsets is skipped", "topic", r.Topic, "partition", r.Partition,
+				n.log.Warn("a record in the offsets topic is skipped", "topic", r.Topic, "partition", r.Partition,
 					"offset",
 					r.Offset, "error", err)
 			}
@@ -282,8 +272,8 @@ func (n *latestRecords) add(r *kgo.Record) error {
 
 func (n *latestRecords) logSkipped(topic string) {
 	if more := n.skipped - maxLoggedSkips; more > 0 {
-		n.log.Warn("further records in the topic of offsets are skipped: it may not be the topic of offsets that "+
-			"offset.storage.topic, or a connector's offsets.storage.topic, is to name", "topic", topic, "records", more)
+		n.log.Warn("further records in the offsets topic are skipped: it may be the wrong topic, see "+
+			"offset.storage.topic and the connector's offsets.storage.topic", "topic", topic, "records", more)
 	}
 }
 
@@ -314,7 +304,7 @@ func parseRecord(r *kgo.Record) *stored {
 	if e.offset, err = ParseJSON(r.Value); err != nil {
 		e.err = fmt.Errorf("offset of connector %s, partition %.300s (topic %s of offset.storage.topic or "+
 			"offsets.storage.topic, partition %d, offset %d) cannot be read: %w; with the connector stopped, "+
-			"`culvert offsets set` replaces it, and `culvert offsets reset` deletes it, so that all is read again",
+			"`culvert offsets set` replaces it, and `culvert offsets reset` deletes it, so that everything is read again",
 			connector, AppendJSON(nil, partition), r.Topic, r.Partition, r.Offset, err)
 	}
 	return e
@@ -340,8 +330,12 @@ func (s *Store) Get(ctx context.Context, connector string, partition []wit.Offse
 	s.mu.Lock()
 	e := s.entries[identity(connector, partition)]
 	s.mu.Unlock()
-	if e == nil || e.offset == nil && e.err == nil {
-		return s.getFromWorker(ctx, connector, partition)
+	switch {
+	case e != nil && (e.offset != nil || e.err != nil):
+	case s.worker != nil:
+		return s.worker.Get(ctx, connector, partition)
+	default:
+		return nil, false, nil
 	}
 	return e.offset, e.offset != nil, e.err
 }
@@ -457,15 +451,6 @@ func OpenForConnector(ctx context.Context, k kafka.Config, c Config, connector s
 	return s, nil
 }
 
-func (s *Store) getFromWorker(ctx context.Context, connector string, partition []wit.OffsetEntry) (offset []wit.OffsetEntry,
-	found bool,
-	err error) {
-	if s.worker == nil {
-		return nil, false, nil
-	}
-	return s.worker.Get(ctx, connector, partition)
-}
-
 // copyToWorker copies written offsets to the worker's store. Errors are only logged, because this store is read first.
 func (s *Store) copyToWorker(ctx context.Context, connector string, entries []Entry) {
 	if s.worker == nil {
@@ -473,7 +458,7 @@ func (s *Store) copyToWorker(ctx context.Context, connector string, entries []En
 	}
 	written := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Offset == nil })
 	if err := s.worker.Set(ctx, connector, written...); err != nil {
-		s.log.Warn("the worker's topic of offsets does not get what the connector's own has got", "connector",
+		s.log.Warn("offsets could not be copied to the worker's offsets topic", "connector",
 			connector, "topic", s.worker.config.Topic, "error", err)
 	}
 }

@@ -35,9 +35,11 @@ func (s *Store) NewWriter(connector string, onWrite func(began time.Time, err er
 	return s.writer(connector, onWrite, nil)
 }
 
-func (s *Store) writer(connector string, onWrite func(began time.Time, err error), producer *transactionalProducer) *Writer {
+func (s *Store) writer(connector string, onWrite func(began time.Time, err error),
+	producer *transactionalProducer) *Writer {
 	ctx, stop := context.WithCancel(context.Background())
-	w := &Writer{store: s, connector: connector, onWrite: onWrite, producer: producer, cancel: stop, done: make(chan struct{}),
+	w := &Writer{store: s, connector: connector, onWrite: onWrite, producer: producer, cancel: stop,
+		done:     make(chan struct{}),
 		flushing: guard.NewTurn(), pending: map[string]Entry{}}
 	go w.run(ctx)
 	return w
@@ -54,7 +56,7 @@ func (w *Writer) run(ctx context.Context) {
 		case ctx.Err() != nil:
 		case err != nil && failing: // logged once
 		case err != nil:
-			w.store.log.Error("offsets are not written; they go with the next flush", "connector", w.connector, "error",
+			w.store.log.Error("offsets could not be written; the next flush retries", "connector", w.connector, "error",
 				err)
 		case failing:
 			w.store.log.Info("offsets are written again", "connector", w.connector)

@@ -1,5 +1,3 @@
-// Package task has what source and sink tasks share: opening and upgrading the plugin, metrics, retries, and the
-// handling of errors. Packages source and sink read and write records.
 package task
 
 import (
@@ -191,7 +189,7 @@ func (p *Plugin[C, O]) WatchVersions(ctx context.Context) {
 			}
 			return nil
 		}); err != nil {
-			p.log.Error("newer versions of the plugin are taken at the ends of pages only", "error", err)
+			p.log.Error("newer versions of the plugin are opened at the ends of pages only", "error", err)
 		}
 	})
 }
