@@ -118,7 +118,7 @@ func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 	}
 	close(goOn)
 	<-asked
-	assert.Contains(t, h.Log.String(), "was not ended", "the lease is over")
+	assert.Contains(t, h.Log.String(), "could not be ended", "the lease is over")
 	h.must(h.Remove("second"))
 }
 

@@ -192,7 +192,6 @@ type failureContext struct {
 	timestamp int64  // Unix milliseconds; -1 means unknown
 }
 
-// deadLetterHeaders returns the ten headers of Kafka Connect's DeadLetterQueueReporter and Culvert's own.
 func (t *task) deadLetterHeaders(l failureContext, binding *plugin.Binding) []kgo.RecordHeader {
 	c := t.run
 	redact := c.options.Worker.Redact

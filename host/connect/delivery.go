@@ -36,7 +36,6 @@ func (t *task) atLeastOnceDelivery(owner string, _ func(int) []string) delivery 
 	}
 }
 
-// fencedDelivery is at least once with offsets written by a transactional producer of the task.
 func (t *task) fencedDelivery(owner string, ids func(feeds int) []string) delivery {
 	c := t.run
 	var writer *offset.Writer

@@ -77,8 +77,6 @@ func (c *connectorRun) fence(ctx context.Context, tasks int) error {
 	return f.Fence(ctx, c.transactionalConfig(), c.config.Name, counts)
 }
 
-// transactionalConfig returns the configuration of the transactional producers, or of the offset store if only offsets
-// are written in transactions.
 func (c *connectorRun) transactionalConfig() kafka.Config {
 	if _, own := c.ownOffsets(); !own && !c.isExactlyOnce() {
 		return c.options.Kafka
@@ -100,8 +98,6 @@ func (h *Herder) TransactionalConfig(ctx context.Context, name string) (kafka.Co
 	return c.transactionalConfig(), nil
 }
 
-// ownOffsets reports whether the connector has its own offset store, and its topic; "" means the name of the worker's
-// topic.
 func (c *connectorRun) ownOffsets() (topic string, own bool) {
 	topic = c.config.Text("offsets.storage.topic")
 	producers, _ := c.producerConfig()

@@ -163,7 +163,7 @@ func TestTasksMaxIsEnforced(t *testing.T) {
 	}
 	h.Put(h.named("many", "spy.tasks=3", "tasks.max=2", "tasks.max.enforce=false"), nil)
 	h.await("many", Running, tasks(3))
-	assert.Contains(t, h.Log.String(), "the plugin has more tasks than tasks.max")
+	assert.Contains(t, h.Log.String(), "the plugin planned more tasks than tasks.max")
 	h.Put(h.named("many", "spy.tasks=1", "tasks.max=3"), nil)
 	s := h.await("many", Running, tasks(1))
 	if s.Tasks[0].ID != 0 {
@@ -188,7 +188,7 @@ func TestMoves(t *testing.T) {
 	var round chan struct{}
 	for try := range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		assert.Error(t, h.WaitIdle(ctx), "The loop of connector b does not move")
+		assert.Error(t, h.WaitIdle(ctx), "The loop of connector b does not respond")
 		cancel()
 		k.mu.Lock()
 		if try == 0 {
@@ -378,7 +378,7 @@ func TestWhileStopped(t *testing.T) {
 		t.Errorf("expected %v of a connector that was resumed, found %v", ErrNotStopped, err)
 	}
 	k.enqueue(event{apply: func(context.Context) { k.stopTimer.Reset(0) }}) // at once
-	h.says("the connector waits for the end of what is done about it")
+	h.says("the connector waits for an action that requires it to be stopped")
 	close(goOn)
 	assert.NoError(t, <-done)
 	h.await("a", Running)

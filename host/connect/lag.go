@@ -189,7 +189,6 @@ func (e *lagTracker) positions(ctx context.Context, ends map[string]kafka.Positi
 	return from, open, nil
 }
 
-// committed returns nil for a group that does not exist yet.
 func (e *lagTracker) committed(ctx context.Context) (map[string]kafka.Positions, error) {
 	committed, err := e.admin.Committed(ctx, e.group)
 	if errors.Is(err, kerr.GroupIDNotFound) {

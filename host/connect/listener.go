@@ -60,7 +60,6 @@ func (l *feedHandlers) find(path string) (handle notify.Handler, known bool) {
 	return nil, false
 }
 
-// listen registers the handler of a feed, see [source.Options].
 func (c *connectorRun) listen(feed string, handle notify.Handler) (address string, leave func(), err error) {
 	if err := c.controller.endpoint.ensureOpen(c); err != nil {
 		return "", nil, err

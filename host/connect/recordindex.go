@@ -223,7 +223,6 @@ func (r *recordIndex) readNewer(ctx context.Context) error {
 	return nil
 }
 
-// startUnkeyed extends the positions of a topic with letters without a key to all partitions, since the first letter.
 func (r *recordIndex) startUnkeyed(ctx context.Context, topic string, at kafka.Positions) error {
 	u := r.unkeyed[topic]
 	if u == nil || u.started {
@@ -246,7 +245,6 @@ func (r *recordIndex) startUnkeyed(ctx context.Context, topic string, at kafka.P
 	return nil
 }
 
-// addNewer records a record unless it is itself a letter to send.
 func (r *recordIndex) addNewer(record *kgo.Record) {
 	u, key := r.unkeyed[record.Topic], newKeyID(record.Topic, record.Partition, record.Key)
 	newest, watched := r.newest[key]

@@ -51,7 +51,6 @@ func (o *restartBackoff) logLevel(first slog.Level) slog.Level {
 
 func isRestart(ctx context.Context) bool { return context.Cause(ctx) == errRestart }
 
-// waitForRestart reports whether the task continues.
 func (t *task) waitForRestart(ctx context.Context, err error, version int64, backoff *restartBackoff) bool {
 	c := t.run
 	waiting, stop := t.startWork(ctx)

@@ -89,7 +89,6 @@ func (t *task) fillSinkProgress(p *Progress, now sink.Progress, behind *lag, met
 	p.CaughtUp = now.Unsettled == 0 && behind.own.Load() == 0
 }
 
-// sinkOptions returns the options of a task or of a replay.
 func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) sink.Options {
 	c := t.run
 	roles := c.roles()
@@ -116,7 +115,6 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) si
 	}
 }
 
-// consumerOptions prefers the connector's topics to those of the plugin.
 func (t *task) consumerOptions(topics []string, r kafka.Rebalances) kafka.ConsumerOptions {
 	c := t.run
 	o := kafka.ConsumerOptions{Group: config.ConsumerGroup(c.config.Name),

@@ -81,7 +81,6 @@ func (c *connectorRun) redactFeeds(feeds []FeedProgress) {
 	}
 }
 
-// sourceOptions returns the options of a task or of a replay.
 func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transforms *chainFactory) source.Options {
 	c := t.run
 	o := source.Options{
@@ -224,5 +223,5 @@ func (h *Herder) Snapshot(name, feed, ident string) error {
 			return err
 		}
 	}
-	return fmt.Errorf("%w: %q of connector %s, which has to run", ErrNoFeed, feed, name)
+	return fmt.Errorf("%w: %q of connector %s, which must run", ErrNoFeed, feed, name)
 }

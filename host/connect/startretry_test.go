@@ -244,7 +244,7 @@ func TestAutoRestartDoubles(t *testing.T) {
 		if !slices.Equal(waited, want) {
 			t.Errorf("expected %v, waited %v", want, waited)
 		}
-		if n := strings.Count(text.String(), "goes on by itself"); n != 1 {
+		if n := strings.Count(text.String(), "restarts by itself"); n != 1 {
 			t.Errorf("expected one line, found %d:\n%s", n, text.String())
 		}
 		for _, again := range []struct {

@@ -111,7 +111,7 @@ func (p *ComponentStatus) setWorking(client *transport.Client, now *Progress) {
 	switch {
 	case !unavailableSince.IsZero() && !waits.Asked:
 		p.Condition, p.Since, p.Kind = waitingForService, unavailableSince, wit.ErrorTransient.String()
-		p.Cause = client.Origin() + " does not respond or is not available"
+		p.Cause = client.Origin() + " does not answer, or is not available"
 	case !until.IsZero():
 		p.Condition, p.Since, p.RestartsAt, p.Cause = "maintenance", waits.Since, until,
 			strings.Join(waits.Reasons, "; ")

@@ -51,8 +51,6 @@ func (c *connectorRun) ensureTopic(ctx context.Context, topic string) error {
 	}
 }
 
-// newTopic returns the topic as configured by the first matching group of topic.creation.groups, or else by
-// topic.creation.default.*.
 func newTopic(c *config.Connector, name string) (kafka.Topic, error) {
 	for _, group := range config.List(c.Text("topic.creation.groups")) {
 		prefix := "topic.creation." + group + "."

@@ -12,7 +12,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// trace formats an error like a Java stack trace, as tools expect it in a status. at is the connector or task.
 func trace(err error, at string) string {
 	var b strings.Builder
 	first, rest, _ := strings.Cut(shown.Text(err.Error()), "\n")

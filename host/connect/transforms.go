@@ -31,7 +31,6 @@ func newChainFactory(c *connectorRun) (*chainFactory, error) {
 	return &chainFactory{run: c, stages: stages}, nil
 }
 
-// withheldFunc is called with the settings of a transform that are hidden from a version of its plugin.
 type withheldFunc func(plugin.Info, *config.PluginView, *config.Connector)
 
 // Stages returns the transforms of a connector. tell may be nil.
@@ -85,7 +84,6 @@ func (c *connectorRun) observer() *core.Observer {
 	return c.options.Observer(c.config.Name)
 }
 
-// versionNotes explains why newer versions of the task's plugin or of its transforms are not in use.
 func (k *chainFactory) versionNotes(own *plugin.Binding) (notes []string) {
 	add := func(s plugin.Status) {
 		reasons := slices.Clone(s.Others)

@@ -260,9 +260,13 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		s.reject(w, r, d, outcomeInvalid, http.StatusBadRequest, "the body cannot be read")
 		return
 	}
+	s.handle(w, r, d, body)
+}
+
+func (s *server) handle(w http.ResponseWriter, r *http.Request, d *endpoint, body []byte) {
 	ctx, cancel := context.WithTimeout(r.Context(), handleTimeout)
 	defer cancel()
-	err = d.handle(ctx, notificationOf(r, body))
+	err := d.handle(ctx, notificationOf(r, body))
 	fault := new(wit.Error)
 	switch {
 	case err == nil:

@@ -293,7 +293,7 @@ func TestRefreshOfARecreatedTopic(t *testing.T) {
 	two := openTestStore(t, k, DefaultConfig())
 	require.NoError(t, two.Set(ctx, "orders", entry(7)))
 	runtest.Fails(t, one.Refresh(ctx), "partition 0 ends at offset 1, and was read up to 3",
-		"restart the worker to go on there")
+		"restart the worker to continue from there")
 }
 
 func TestWriterKeepsTheNewest(t *testing.T) {

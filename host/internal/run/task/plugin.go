@@ -145,7 +145,6 @@ func (p *Plugin[C, O]) UpgradePending() bool {
 	return p.candidate() != nil || p.versions.Current() != p.VersionOf(p.Opened())
 }
 
-// pendingVersion is a version that is opened while the current one works.
 type pendingVersion[C any, O comparable] struct {
 	code PluginVersion[C]
 	ctx  context.Context // cancels opening
@@ -305,7 +304,6 @@ func (p *Plugin[C, O]) evaluate(ctx context.Context, a *pendingVersion[C, O]) er
 	return nil
 }
 
-// switchToCurrent opens the connector's current version unless it is opened.
 func (p *Plugin[C, O]) switchToCurrent(ctx context.Context) error {
 	if p.versions.Current() == p.VersionOf(p.Opened()) {
 		return nil

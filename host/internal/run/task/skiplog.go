@@ -93,7 +93,6 @@ func (s *SkipLog) Close() {
 	s.flush()
 }
 
-// causeOf removes what differs between records from an error: numbers and quoted text.
 func causeOf(text string) string {
 	const longest = 300
 	var b strings.Builder
