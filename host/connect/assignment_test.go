@@ -146,7 +146,7 @@ func TestAssignmentStartsAndStopsTasks(t *testing.T) {
 	}
 }
 
-// plannedOf returns task configs as a group stores them.
+// storedTaskConfigs returns task configs as a group stores them.
 func storedTaskConfigs(t *testing.T, h *Herder, name string, version int64) *config.TaskConfigs {
 	infos, err := h.Tasks(name)
 	require.NoError(t, err)
@@ -296,7 +296,7 @@ func TestPlanIsStoredInTheGroup(t *testing.T) {
 	h.await("b", Running, hasRunningTask)
 }
 
-// StatusChanged is called without locks, so that the group can query the status.
+// TestStatusChangedIsCalledWithoutLock: the group can query the status in StatusChanged.
 func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 	var states sync.Map
 	h := newHerdWith(t, func(h *herd) {

@@ -116,7 +116,7 @@ func (t *task) closeWriter(ctx context.Context, writer *offset.Writer) {
 }
 
 func (t *task) transactionalIDs(feeds int) []string {
-	ids := make([]string, min(max(1, feeds), maxProducersPerTask))
+	ids := make([]string, min(max(1, feeds), concurrentProducers))
 	for i := range ids {
 		ids[i] = kafka.TransactionalID(t.run.options.Worker.Text("group.id"), t.run.config.Name, t.number, i)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-const maxProducersPerTask = 4
+const concurrentProducers = 4
 
 func (c *connectorRun) isExactlyOnce() bool { return !c.isSink() && c.options.Worker.ExactlyOnce() }
 
@@ -45,7 +45,7 @@ func (c *connectorRun) producerConfig() (k kafka.Config, key string) {
 func (c *connectorRun) producersFor(claims []string) int {
 	switch {
 	case c.isExactlyOnce():
-		return maxProducersPerTask
+		return concurrentProducers
 	case c.options.Group != nil && !c.isSink() && len(claims) > 0:
 		return 1
 	}

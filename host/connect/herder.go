@@ -145,7 +145,7 @@ func (h *Herder) ReplaceEquivalent(c *config.Connector) error {
 	return h.withController(c.Name, func(k *controller) { k.replaceEquivalent(c) })
 }
 
-// RunningConnectors returns the connectors for [config.Plan].
+// RunningConfigs returns the connectors for [config.Plan].
 func (h *Herder) RunningConfigs() []config.RunningConnector {
 	var now []config.RunningConnector
 	for _, k := range h.all() {
@@ -154,7 +154,7 @@ func (h *Herder) RunningConfigs() []config.RunningConnector {
 	return now
 }
 
-// RunningConnector returns one connector.
+// RunningConfig returns one connector.
 func (h *Herder) RunningConfig(name string) (config.RunningConnector, error) {
 	return fromView(h, name, (*view).runningConnector)
 }

@@ -173,7 +173,7 @@ func TestTasksMaxIsEnforced(t *testing.T) {
 	h.await("many", Running, tasks(3))
 }
 
-// WaitIdle names a loop that does not respond, and events do not accumulate.
+// TestMoves: WaitIdle names a loop that does not respond, and events do not accumulate.
 func TestMoves(t *testing.T) {
 	h := newHerd(t, "b") // alone: a machine may be too slow for the loop of another one within a millisecond, too
 	h.await("b", Running)

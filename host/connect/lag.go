@@ -122,9 +122,9 @@ func (e *lagTracker) checkTopicsExist(ctx context.Context) error {
 	if err != nil || len(missing) == 0 {
 		return err
 	}
-	return fmt.Errorf("topics: expected topics that exist, found none with the name %s: the records of the others were "+
-		"written; correct the name or bootstrap.servers (of the worker, or consumer.override.bootstrap.servers), or "+
-		"make the topic",
+	return fmt.Errorf("topics: expected topics that exist, found none with the name %s: the records of the others "+
+		"were written; correct the name or bootstrap.servers (of the worker, or consumer.override.bootstrap.servers), "+
+		"or create the topic",
 		strings.Join(missing, ", "))
 }
 

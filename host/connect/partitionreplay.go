@@ -23,8 +23,8 @@ import (
 
 // Bounds of a batch of letters. The result of a batch is stored before the next one.
 const (
-	maxBatchLetters = 500
-	maxBatchBytes   = 4 << 20
+	batchLetters = 500
+	batchBytes   = 4 << 20
 )
 
 // partitionReplay replays the letters of one connector in one partition.
@@ -145,7 +145,7 @@ func (p *partitionReplay) nextLetters(ctx context.Context) (deadLetters []*DeadL
 			p.records.setSelected(id, true)
 		}
 		deadLetters = append(deadLetters, &l)
-		if bytes += len(r.Key) + len(r.Value); len(deadLetters) >= maxBatchLetters || bytes >= maxBatchBytes {
+		if bytes += len(r.Key) + len(r.Value); len(deadLetters) >= batchLetters || bytes >= batchBytes {
 			return kafka.ErrStop
 		}
 		return nil

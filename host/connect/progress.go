@@ -22,7 +22,7 @@ type Progress struct {
 	Pages  int64          `json:"pages,omitempty"`
 	Bytes  int64          `json:"bytes,omitempty"`
 	Feeds  []FeedProgress `json:"feeds,omitempty"`
-	// Lag is the number of records that a sink has not committed. InDoubt records may or may not have been written.
+	// Lag counts records that a sink has not committed; of Uncertain ones it is unknown whether they were written.
 	Lag       int64 `json:"lag,omitempty"`
 	Uncertain int64 `json:"uncertain,omitempty"`
 	// Read counts rows of a source's pages, again if a page is read again, or records that a sink consumed.

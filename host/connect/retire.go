@@ -76,8 +76,8 @@ func (k *controller) retire(ctx context.Context) {
 		done, err = c.callRetire(ctx)
 	}
 	if err != nil {
-		c.log.Error("the deleted connector's subscriptions at its service could not be ended: run culvert retire -p FILE",
-			"error", err)
+		c.log.Error("the deleted connector's subscriptions at its service could not be ended: run culvert retire -p "+
+			"FILE", "error", err)
 		return
 	}
 	c.log.Info("ended the deleted connector's subscriptions at its service", "ended", done)

@@ -241,7 +241,7 @@ type recordKey struct {
 	key       string
 }
 
-const maxLoggedSkips = 10
+const loggedSkips = 10
 
 func (n *latestRecords) add(r *kgo.Record) error {
 	if !mayBelong(r.Key, n.known) {
@@ -251,7 +251,7 @@ func (n *latestRecords) add(r *kgo.Record) error {
 	if kept == nil {
 		connector, _, err := ParseKey(r.Key)
 		if err != nil {
-			if n.skipped++; n.skipped <= maxLoggedSkips {
+			if n.skipped++; n.skipped <= loggedSkips {
 				n.log.Warn("a record in the offsets topic is skipped", "topic", r.Topic, "partition", r.Partition,
 					"offset",
 					r.Offset, "error", err)
@@ -271,7 +271,7 @@ func (n *latestRecords) add(r *kgo.Record) error {
 }
 
 func (n *latestRecords) logSkipped(topic string) {
-	if more := n.skipped - maxLoggedSkips; more > 0 {
+	if more := n.skipped - loggedSkips; more > 0 {
 		n.log.Warn("further records in the offsets topic are skipped: it may be the wrong topic, see "+
 			"offset.storage.topic and the connector's offsets.storage.topic", "topic", topic, "records", more)
 	}
@@ -304,8 +304,8 @@ func parseRecord(r *kgo.Record) *stored {
 	if e.offset, err = ParseJSON(r.Value); err != nil {
 		e.err = fmt.Errorf("offset of connector %s, partition %.300s (topic %s of offset.storage.topic or "+
 			"offsets.storage.topic, partition %d, offset %d) cannot be read: %w; with the connector stopped, "+
-			"`culvert offsets set` replaces it, and `culvert offsets reset` deletes it, so that everything is read again",
-			connector, AppendJSON(nil, partition), r.Topic, r.Partition, r.Offset, err)
+			"`culvert offsets set` replaces it, and `culvert offsets reset` deletes it, so that everything is "+
+			"read again", connector, AppendJSON(nil, partition), r.Topic, r.Partition, r.Offset, err)
 	}
 	return e
 }

@@ -72,9 +72,9 @@ func NewPlugin[C any, O comparable](versions PluginVersions[C], client transport
 }
 
 const (
-	evaluateRetry   = 30 * time.Second
-	reopenWindow    = 10 * time.Second
-	maxCallAttempts = 3
+	evaluateRetry = 30 * time.Second
+	reopenWindow  = 10 * time.Second
+	callAttempts  = 3
 )
 
 // Open opens a version.
@@ -368,7 +368,7 @@ func (p *Plugin[C, O]) ShouldRetry(err error) bool { return p.versions.ShouldRet
 
 // Do makes a call. It retries if a concurrent page broke the shared instance first.
 func Do[C any](ctx context.Context, code PluginVersion[C], call func(C) error) (err error) {
-	for range maxCallAttempts {
+	for range callAttempts {
 		err = DoAcquired(ctx, code, code.Acquire, call)
 		if _, shared := errors.AsType[*plugin.Abandoned](err); !shared {
 			return err
