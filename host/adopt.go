@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/config"
 )
 
@@ -52,7 +53,7 @@ func (h *Host) adopt(ctx context.Context, startOver bool) (names []string, err e
 		return nil, err
 	}
 	topic, _ := store.Snapshot()
-	var records []config.Record
+	var records []configtopic.Record
 	var other, fresh []string
 	targets := h.targets.All()
 	for _, k := range h.in.Connectors {
@@ -71,12 +72,12 @@ func (h *Host) adopt(ctx context.Context, startOver bool) (names []string, err e
 			fresh = append(fresh, k.Name)
 		}
 		names = append(names, k.Name)
-		records = append(records, config.TargetRecord(k.Name, h.targets.Get(k)),
-			config.ConnectorRecord(k.Name, k.Raw()))
+		records = append(records, configtopic.TargetRecord(k.Name, h.targets.Get(k)),
+			configtopic.ConnectorRecord(k.Name, k.Raw()))
 	}
 	for _, name := range slices.Sorted(maps.Keys(targets)) { // of connectors in files, which come with a folder
 		if _, there := topic.ConfigOffsets[name]; !there && topic.Targets[name] == "" {
-			records = append(records, config.TargetRecord(name, targets[name]))
+			records = append(records, configtopic.TargetRecord(name, targets[name]))
 		}
 	}
 	switch {

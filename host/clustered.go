@@ -15,6 +15,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/cluster"
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
@@ -45,7 +46,7 @@ type clustered struct {
 	given []*config.Connector
 	// lockouts are what the workers know together of refused logons.
 	lockouts *cluster.Lockouts
-	store    *config.TopicStore
+	store    *configtopic.Store
 	fences   *cluster.Fencer
 
 	log    *cluster.Log
@@ -107,7 +108,7 @@ func newClustered(h *Host) (*clustered, error) {
 	c := &clustered{Worker: cluster.NewWorker(cluster.WorkerOptions{}), host: h, session: session,
 		calls: map[string]rest.Call{}, destinations: transport.NewDestinations(),
 		tracks: w.Boolean("topic.tracking.enable"), deaf: make(chan error, 1)}
-	c.store = config.NewTopicStore(w.ConfigTopic(), w, c.changed, h.log)
+	c.store = configtopic.NewStore(w.ConfigTopic(), w, c.changed, h.log)
 	c.fences = cluster.NewFencer(c.store, w.Text("group.id"), c.CheckLeader)
 	c.handle(cluster.LockoutsCall, cluster.NewAttemptArbiter(c.store, c.MemberIDs).HandleCall)
 	c.handle(cluster.TasksCall, c.HandleTasksCall)
@@ -191,7 +192,7 @@ func (c *clustered) Seat() rest.Seat {
 func (c *clustered) Drain(ctx context.Context) error { return conflict(c.Worker.Drain(ctx)) }
 
 // Tell implements [rest.Cluster].
-func (c *clustered) Tell(ctx context.Context, r config.Record) error {
+func (c *clustered) Tell(ctx context.Context, r configtopic.Record) error {
 	_, err := c.store.Write(ctx, r)
 	return conflict(err)
 }
@@ -263,16 +264,16 @@ const statusWithin = 5 * time.Second
 
 // changed takes what a record of the config topic has changed. It is called by whoever reads the topic, and must not
 // wait.
-func (c *clustered) changed(change config.TopicChange) {
+func (c *clustered) changed(change configtopic.Change) {
 	switch change.Kind {
-	case config.KindSession:
+	case configtopic.KindSession:
 		c.useKey()
-	case config.KindLogger:
+	case configtopic.KindLogger:
 		if _, _, err := c.host.levels.Set(change.Name, change.Level); err != nil {
 			c.host.log.Warn("the level of a logger of the whole cluster is not set", "logger", change.Name, "error",
 				err)
 		}
-	case config.KindRestart:
+	case configtopic.KindRestart:
 		c.restart(change.Restart)
 	}
 	if c.host.now().herder != nil { // before it is there all is looked at anyway
@@ -290,7 +291,7 @@ func (c *clustered) useKey() {
 }
 
 // restart restarts what this worker runs of a connector, as somebody has asked any worker to.
-func (c *clustered) restart(r config.RestartRequest) {
+func (c *clustered) restart(r configtopic.RestartRequest) {
 	herder := c.host.now().herder
 	if herder == nil {
 		return
@@ -322,9 +323,10 @@ func (c *clustered) join(herder *connect.Herder) {
 			HeartbeatInterval: w.Duration("heartbeat.interval.ms")},
 		URL: c.host.advertised(), WorkerID: h.workerID(),
 		RebalanceDelay: w.Duration("scheduled.rebalance.max.delay.ms"),
-		SyncTimeout:    w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status,
-		Herder:  herder,
-		Plugins: h.now().plugins, Classes: c.classes,
+		SyncTimeout:    w.Duration("worker.sync.timeout.ms"),
+		Topics:         cluster.Topics{Log: c.log, Store: c.store, Status: c.status},
+		Herder:         herder,
+		Plugins:        h.now().plugins, Classes: c.classes,
 		ResolveClass: c.declared, EnsureSessionKey: c.key, SetQuotas: c.divide, IsRetriable: passes,
 		FolderDigest: func() string { return h.now().folder.announced() },
 		Call:         c.ask, Logger: h.log})
@@ -406,7 +408,7 @@ func (c *clustered) key(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.store.Write(ctx, config.SessionKeyRecord(config.SessionKey{Key: secret, Algorithm: algorithm,
+	_, err = c.store.Write(ctx, configtopic.SessionKeyRecord(configtopic.SessionKey{Key: secret, Algorithm: algorithm,
 		Created: time.Now()}))
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/rest"
@@ -32,7 +33,7 @@ type groupFolder struct {
 func newGroupFolder(c *clustered, applying guard.Turn) *groupFolder {
 	f := &groupFolder{of: c, files: newReloader(c.host, c.host.folder(c.given), applying)}
 	if c.host.config.Files.Folder != "" || len(c.given) > 0 {
-		f.digest = config.FolderDigest(c.given)
+		f.digest = configtopic.FolderDigest(c.given)
 	}
 	return f
 }
@@ -54,8 +55,8 @@ func (f *groupFolder) apply(ctx context.Context, s config.Snapshot) {
 	}
 	defer f.files.applying.Unlock()
 	topic, _ := f.of.store.Snapshot()
-	notes := f.of.store.Annotations(config.FolderAnnotation)
-	var records []config.Record
+	notes := f.of.store.Annotations(configtopic.FolderAnnotation)
+	var records []configtopic.Record
 	found := func(ctx context.Context, c *config.Connector) config.Problems {
 		problems := f.check(topic, notes, c)
 		if problems.Err() == nil {
@@ -63,9 +64,11 @@ func (f *groupFolder) apply(ctx context.Context, s config.Snapshot) {
 		}
 		return problems
 	}
-	f.files.bring(ctx, s, config.FolderConnectors(topic, notes, f.of.host.config.Files.Folder, s.Connectors),
+	f.files.bring(ctx, s, configtopic.FolderConnectors(topic, notes, f.of.host.config.Files.Folder, s.Connectors),
 		s.Connectors,
-		found, func(step config.Change, _ bool) { records = append(records, step.Records(topic, notes)...) })
+		found, func(step config.Change, _ bool) {
+			records = append(records, configtopic.ChangeRecords(step, topic, notes)...)
+		})
 	if len(records) == 0 || ctx.Err() != nil {
 		return
 	}
@@ -88,7 +91,7 @@ func (f *groupFolder) agreed(s config.Snapshot, group rest.Group, leads bool) bo
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.digest != "" && s.Problems.Err() == nil { // else all goes on as it is
-		f.digest = config.FolderDigest(s.Connectors)
+		f.digest = configtopic.FolderDigest(s.Connectors)
 	}
 	differ, known := differing(f.digest, group)
 	switch {
@@ -149,11 +152,11 @@ func (f *groupFolder) shown() (have []config.RunningConnector, problems []string
 // holds refuses a change by REST of a connector that a folder has made, which it would undo. Where no worker of the
 // group has a folder any more it is REST's.
 func (f *groupFolder) holds(name string) error {
-	note := f.of.store.Annotations(config.FolderAnnotation)[name]
+	note := f.of.store.Annotations(configtopic.FolderAnnotation)[name]
 	group, _ := f.of.Overview()
 	if note == nil || !slices.ContainsFunc(group.Members, func(m rest.GroupMember) bool { return m.Digest != "" }) {
 		return nil
 	}
-	return &config.ReadOnlyError{Connector: name, File: config.AnnotatedFile(note),
+	return &config.ReadOnlyError{Connector: name, File: configtopic.AnnotatedFile(note),
 		Reason: "in the folder of connectors that workers of the group have (--config)"}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/culvert-project/culvert/host/cluster"
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
@@ -114,7 +115,8 @@ func (c *clustered) aimAt(ctx context.Context, name string, target connect.Targe
 		return fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
 	}
 	if target == connect.Stopped { // what it ran is to be planned when it goes on, as in Kafka Connect
-		_, err := c.store.Write(ctx, config.TargetRecord(name, config.TargetStopped), config.CommitRecord(name, 0))
+		_, err := c.store.Write(ctx, configtopic.TargetRecord(name, config.TargetStopped),
+			configtopic.CommitRecord(name, 0))
 		return conflict(err)
 	}
 	return conflict(c.store.Put(ctx, name, config.Stored{Target: targetName(target)}))
@@ -124,7 +126,7 @@ func (c *clustered) aimAt(ctx context.Context, name string, target connect.Targe
 func conflict(err error) error {
 	switch {
 	case errors.Is(err, cluster.ErrNotLeader), errors.Is(err, cluster.ErrLastMember),
-		errors.As(err, new(*config.OtherGroupError)):
+		errors.As(err, new(*configtopic.OtherGroupError)):
 		return &rest.Refusal{Status: http.StatusConflict, Message: err.Error()}
 	case errors.As(err, new(*cluster.WriteError)):
 		return &rest.Refusal{Status: http.StatusInternalServerError, Message: err.Error()}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/cluster"
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
@@ -42,7 +43,7 @@ type TakeoverConnector struct {
 type shared struct {
 	*Host
 	admin  *kafka.Admin
-	store  *config.TopicStore // which was read once, and does not write
+	store  *configtopic.Store // which was read once, and does not write
 	now    config.Snapshot
 	herder *connect.Herder // of all connectors, which runs none
 	found  config.Problems
@@ -109,9 +110,9 @@ func (s *shared) read(ctx context.Context) error {
 		return err
 	}
 	defer reader.Close()
-	s.store = config.NewTopicStore(topic, s.in.Worker, nil, s.log)
+	s.store = configtopic.NewStore(topic, s.in.Worker, nil, s.log)
 	at, err := reader.Read(ctx, topic, kafka.ReadOptions{Expected: true}, func(r *kgo.Record) error {
-		s.store.Apply(config.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
+		s.store.Apply(configtopic.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
 		return nil
 	})
 	if hidden := ends[topic][0] - at[0]; err == nil && hidden > 0 {
@@ -276,15 +277,15 @@ func ReleaseGroup(ctx context.Context, c Config) (done Released, err error) {
 		if done.Problems = s.found; done.Problems.Err() != nil {
 			return nil
 		}
-		var all []config.Record
+		var all []configtopic.Record
 		for _, name := range slices.Sorted(maps.Keys(s.now.Tasks)) {
 			if n := len(s.now.Tasks[name].Settings); n > 0 {
 				done.Tasks[name] = n
-				all = append(all, config.CommitRecord(name, 0))
+				all = append(all, configtopic.CommitRecord(name, 0))
 			}
 		}
-		for _, name := range slices.Sorted(maps.Keys(s.store.Annotations(config.GroupAnnotation))) {
-			all = append(all, config.GroupRecord(name, false))
+		for _, name := range slices.Sorted(maps.Keys(s.store.Annotations(configtopic.GroupAnnotation))) {
+			all = append(all, configtopic.GroupRecord(name, false))
 		}
 		var records []*kgo.Record
 		for _, r := range all {
@@ -300,7 +301,7 @@ func ReleaseGroup(ctx context.Context, c Config) (done Released, err error) {
 
 // fence fences all transactional producers that tasks of a group had, and counts them by connectors.
 func (s *shared) fence(ctx context.Context, group string, fenced map[string]int) {
-	names := s.store.Annotations(config.FencingAnnotation) // they outlive their connectors
+	names := s.store.Annotations(configtopic.FencingAnnotation) // they outlive their connectors
 	for _, k := range s.now.Connectors {
 		names[k.Name] = nil
 	}

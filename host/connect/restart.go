@@ -18,8 +18,8 @@ import (
 var errRestart = errors.New("the task is restarted")
 
 const (
-	firstRestartDelay   = 10 * time.Second
-	longestRestartDelay = 10 * time.Minute
+	firstRestartDelay = 10 * time.Second
+	finalRestartDelay = 10 * time.Minute
 )
 
 // restartBackoff counts consecutive transient failures. The delays grow, and only the first failure is logged.
@@ -34,11 +34,11 @@ func (o *restartBackoff) recordFailure(err error, worked time.Duration, moved bo
 	switch {
 	case !isRetriable(err):
 		*o = restartBackoff{}
-	case o.failures == 0 || moved && worked > 4*o.delay || worked > 2*longestRestartDelay:
+	case o.failures == 0 || moved && worked > 4*o.delay || worked > 2*finalRestartDelay:
 		*o = restartBackoff{1, firstRestartDelay}
 	default:
 		o.failures++
-		o.delay = min(2*o.delay, longestRestartDelay)
+		o.delay = min(2*o.delay, finalRestartDelay)
 	}
 }
 

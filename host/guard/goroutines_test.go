@@ -22,7 +22,7 @@ var unguarded = map[string]string{
 	"host/internal/run/sink/dispatch.go: func": "guards each delivery, and the encoding of a batch",
 	"host/internal/run/sink/run.go: func": "closes a channel around what guards each batch; timers that end a " +
 		"context",
-	"host/cluster/group.go: g.end":             "a context's cancel",
+	"host/cluster/group.go: g.cancel":          "a context's cancel",
 	"host/cluster/log.go: cancel":              "ends a context",
 	"host/connect/offsets.go: cancel":          "ends a context",
 	"host/connect/herder.go: func":             "waits for connectors, which are guarded",

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
 )
@@ -55,9 +56,9 @@ func (f Fencer) storedCounts(ctx context.Context, connector string) (c config.Fe
 		return c, err
 	}
 	defer reader.Close()
-	state := config.NewState()
+	state := configtopic.NewState()
 	_, err = reader.Read(ctx, f.Topic.Name, kafka.ReadOptions{Expected: true}, func(r *kgo.Record) error {
-		record := config.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset}
+		record := configtopic.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset}
 		if name, ok := record.FencedConnector(); !ok || name != connector {
 			return nil
 		}
@@ -82,7 +83,7 @@ func (f Fencer) store(ctx context.Context, connector string, c config.FencingCou
 	}
 	defer func() { _ = producer.Close(ctx) }()
 	batch := producer.NewBatch()
-	for _, r := range config.FencingRecords(connector, c) {
+	for _, r := range configtopic.FencingRecords(connector, c) {
 		record := batch.Add()
 		record.Topic, record.Key, record.Value = f.Topic.Name, []byte(r.Key), r.Value
 	}
