@@ -253,7 +253,7 @@ func TestPageThatComesTwice(t *testing.T) {
 	}
 }
 
-// A request that acknowledges is not sent while the worker may be none of its group's any more: the offset before it is
+// A request that acknowledges is not sent while the worker may have left its group: the offset before it is
 // stored when that is asked, and the request goes out when the group has confirmed the worker, or never.
 func TestLease(t *testing.T) {
 	for name, c := range map[string]struct {
