@@ -4,6 +4,7 @@ package fault
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,6 +99,18 @@ const logonHint = "is this a logon page? The user must be one for technical comm
 // Config is a fault of a setting.
 func Config(setting, text string) *wit.Fault {
 	return &wit.Fault{Kind: wit.FaultConfig, Message: text, Setting: &setting}
+}
+
+// Data returns an error for a record that cannot be written.
+func Data(text string) error { return &wit.Fault{Kind: wit.FaultData, Message: text} }
+
+// As returns the [wit.Fault] in err. Any other error becomes one of kind data.
+func As(err error) *wit.Fault {
+	var f *wit.Fault
+	if errors.As(err, &f) {
+		return f
+	}
+	return &wit.Fault{Kind: wit.FaultData, Message: err.Error()}
 }
 
 // Excerpt is the first 1 kB of a body as text.

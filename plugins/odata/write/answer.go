@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/sdk/go"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -59,12 +59,12 @@ func rejected(response *wit.Response) bool {
 }
 
 // exists tells whether a refusal says that the entity is there already.
-func (m *manner) exists(response *wit.Response, code, message string) bool {
+func (m handler) exists(response *wit.Response, code, message string) bool {
 	return fault.Exists(response, message) || fault.Listed(m.existsCodes, response.Status, code)
 }
 
 // missing tells whether a refusal says that the entity isn't there.
-func (m *manner) missing(response *wit.Response) bool {
+func (m handler) missing(response *wit.Response) bool {
 	switch status := response.Status; {
 	case status == 404 || status == 410:
 		return true

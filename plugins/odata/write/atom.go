@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
@@ -18,8 +19,8 @@ const (
 
 // entry writes an entity as an Atom entry, which begins with a tag.
 func (b *bodyWriter) entry(dst []byte, s *structure, f *field, where, tag string) ([]byte, error) {
-	if name := outsideContent(s.Structure); name != "" {
-		return dst, refuse(where + ": " + notInAtom(name))
+	if why := whyNotAtom(s.Structure); why != "" {
+		return dst, fault.Data(where + ": " + why)
 	}
 	dst = append(dst, tag...)
 	start := len(dst)
@@ -68,20 +69,16 @@ func (e *atomEntry) mapped(p *edm.Property, text string) {
 	}
 }
 
-// outsideContent returns the first property whose value Atom has outside of the content alone, "" if there is none.
-func outsideContent(s *edm.Structure) string {
+// whyNotAtom returns why Atom cannot carry entities of a type, "" if it can: a property may have its value outside of
+// the entry's content only.
+func whyNotAtom(s *edm.Structure) string {
 	for i := range s.Properties {
 		if p := &s.Properties[i]; p.Feed != nil && !p.Feed.Keep {
-			return p.Name
+			return "property " + p.Name + " has its value outside of the content of an Atom entry " +
+				"(m:FC_KeepInContent=\"false\"): expected " + requestFormat + " = json"
 		}
 	}
 	return ""
-}
-
-// notInAtom is why entities of a type with such a property are not written in Atom.
-func notInAtom(property string) string {
-	return "property " + property + " has its value outside of the content of an Atom entry " +
-		"(m:FC_KeepInContent=\"false\"): expected " + requestFormat + " = json"
 }
 
 // properties writes the properties of an entry, or those of a complex property, for which e is nil.
@@ -122,7 +119,7 @@ func (m *members) element(dst []byte, e *atomEntry) ([]byte, error) {
 			return dst, err
 		}
 		if !scan.XMLAllows([]byte(c.Text)) {
-			return dst, refuse(m.where() + ": expected a text that Atom can hold, found one with control characters (" +
+			return dst, fault.Data(m.where() + ": expected a text that Atom can hold, found one with control characters (" +
 				requestFormat + " = json has room for them)")
 		}
 		if mapped {

@@ -2,6 +2,7 @@ package write
 
 import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -88,7 +89,7 @@ func (m *members) next() bool {
 			continue
 		}
 		if m.columns != nil {
-			m.memberType = m.columns[m.count-1]
+			m.memberType = m.columns[m.fieldIndex()]
 		} else {
 			m.memberType = m.s.columns[m.name]
 		}
@@ -117,7 +118,7 @@ func (m *members) decide() (write bool, err error) {
 		case m.null || p.Type.Primitive != edm.NotPrimitive:
 			return true, nil
 		case c.inner == nil:
-			return false, refuse(m.where() + ": its type " + p.Type.Name +
+			return false, fault.Data(m.where() + ": its type " + p.Type.Name +
 				" is neither a type of OData v2 nor declared in $metadata")
 		}
 		return true, nil
@@ -127,11 +128,11 @@ func (m *members) decide() (write bool, err error) {
 	case !m.value.present:
 		return false, nil
 	case b.updates && b.nested == nil:
-		return false, refuse(m.where() + ": nested content goes with inserts only, because OData v2 has no update of " +
+		return false, fault.Data(m.where() + ": nested content goes with inserts only, because OData v2 has no update of " +
 			"an entity together with others (" + nestedUpdates + " = operations sends updates of its own); leave the " +
 			"field out, or write its entities by a topic of their own")
 	case c.inner == nil:
-		return false, refuse(m.where() + ": $metadata doesn't say which type it leads to")
+		return false, fault.Data(m.where() + ": $metadata doesn't say which type it leads to")
 	case b.updates:
 		*b.nested = append(*b.nested, carried{c.navigation, c.inner, m.value, m.where()})
 		return false, nil
@@ -143,13 +144,13 @@ func (m *members) decide() (write bool, err error) {
 func (m *members) unknown() error {
 	how := m.b.how
 	switch {
-	case !m.value.present, m.outer == "" && how.without(m.name), how.ignoreUnknown:
+	case !m.value.present, m.outer == "" && isControlField(how, m.name), how.ignoreUnknown:
 		return nil
 	case how.failUnknown:
 		return &wit.Fault{Kind: wit.FaultConfig, Message: m.where() + ": " + m.s.QualifiedName() +
 			" has no such property (" + unknownFields + " = fail)"}
 	}
-	return refuse(m.where() + ": " + m.s.QualifiedName() + " has no such property")
+	return fault.Data(m.where() + ": " + m.s.QualifiedName() + " has no such property")
 }
 
 // converted returns the value of a primitive property.
@@ -157,8 +158,8 @@ func (m *members) converted() (c value.Converted, err error) {
 	if m.key != nil {
 		return *m.key, nil
 	}
-	if c, err = m.b.how.convert(m.property, &m.value); err != nil {
-		return c, refuse(m.where() + ": " + err.Error())
+	if c, err = convert(m.b.how, m.property, &m.value); err != nil {
+		return c, fault.Data(m.where() + ": " + err.Error())
 	}
 	return c, nil
 }
@@ -234,7 +235,7 @@ func (m *members) appendArray(dst []byte) (_ []byte, err error) {
 }
 
 // without tells which fields of a row say what is to be done with it, and are no properties.
-func (m *manner) without(name string) bool {
+func isControlField(m *manner, name string) bool {
 	return m.mode == modeDynamic && name == m.property || m.deleteRecords && (name == edm.DeletedAt ||
 		name == edm.RecordMode || name == fieldChangeMode || name == fieldEntityCounter)
 }
@@ -263,4 +264,11 @@ func deleted(of *structure, content field) bool {
 	}
 	at, ok := content.member(edm.DeletedAt)
 	return ok && !says && at.present && of.properties[edm.DeletedAt] == nil
+}
+
+func unexpected(where, expected, found string) error {
+	if where == "" {
+		where = "the value"
+	}
+	return fault.Data(where + ": expected " + expected + ", found " + found)
 }

@@ -3,6 +3,7 @@ package write
 import (
 	"strconv"
 
+	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -14,8 +15,8 @@ import (
 // been of a version that made others, and what is found needs no second request. Of an entity that is there and differs
 // the RequestID decides then.
 func (e *encoding) check(insertion *request) (*request, error) {
-	keyed := e.missing == nil && !e.onlyInRecordKey && !e.s.numbered(e.to, e.keys, e.hint)
-	known := e.s.identified(e.to, e.hint)
+	keyed := e.missing == nil && !e.onlyInRecordKey && !e.numbered()
+	known := identified(e.s, e.to, e.hint)
 	filter, err := e.filter()
 	switch {
 	case e.s.uncertain == "fail":
@@ -64,16 +65,16 @@ func (e *encoding) filter() (string, error) {
 		if !at.named {
 			break
 		}
-		property := e.to.entity.properties[at.name]
+		property := e.to.entity.Property(at.name)
 		member, ok := e.content.member(at.name)
 		if property == nil || !ok || !member.present {
 			return "", &wit.Fault{Kind: wit.FaultConflict,
 				Message: "it can't be looked up whether the entity was inserted: " + checkFilter +
 					" wants a value of property " + at.name + ", which the record doesn't have"}
 		}
-		c, err := e.s.convert(property, &member)
+		c, err := convert(&e.s.manner, property, &member)
 		if err != nil {
-			return "", refuse(at.name + ": " + err.Error())
+			return "", fault.Data(at.name + ": " + err.Error())
 		}
 		out = uri.AppendLiteral(out, uri.Literal{Type: c.Type, Text: c.Text})
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -115,7 +116,7 @@ func refusedSetting(t *testing.T, metadata string, settings ...string) (setting,
 	if err == nil {
 		return "", ""
 	}
-	f := asFault(err)
+	f := fault.As(err)
 	if f.Kind != wit.FaultConfig || f.Setting == nil {
 		t.Fatalf("expected a fault of a setting, found %+v", f)
 	}

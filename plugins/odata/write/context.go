@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -58,24 +57,11 @@ type state struct {
 	packed string
 }
 
-// servicesOf are the services of entity sets, each once.
-func servicesOf(all []configuredSet) (services []string) {
-	for _, e := range all {
-		if !slices.Contains(services, e.service) {
-			services = append(services, e.service)
-		}
-	}
-	return services
-}
-
 // pack writes the settings as they were given, and what the services have said.
 func (o *decodedContext) pack() []byte {
 	b := pack.Settings(nil, o.given)
 	for i := range o.sets {
-		t := &o.sets[i]
-		b = pack.Flag(pack.Text(b, t.path), t.sap)
-		b = edm.Pack(b, t.model.Structures)
-		b = packLinks(b, t.sets)
+		b = o.sets[i].pack(b)
 	}
 	return b
 }
@@ -88,14 +74,11 @@ func (o *decodedContext) unpack(packed string) (ok bool) {
 	all := configuredSets(v)
 	o.manner, o.services = mannerOf(v), servicesOf(all)
 	for _, e := range all {
-		t := entitySet{configuredSet: e, path: r.Text(), sap: r.Flag(), at: slices.Index(o.services, e.service)}
-		t.model = edm.Unpack(r)
-		t.sets = unpackLinks(r)
-		if r.Bad || len(t.model.Structures) == 0 {
+		t, ok := unpackEntitySet(r, e)
+		if !ok {
 			return false
 		}
-		t.ready()
-		t.place = len(o.sets)
+		t.at, t.place = slices.Index(o.services, e.service), len(o.sets)
 		t.same = slices.IndexFunc(o.sets, func(other entitySet) bool { return other.path == t.path })
 		if t.same < 0 {
 			t.same = t.place
@@ -103,6 +86,12 @@ func (o *decodedContext) unpack(packed string) (ok bool) {
 		o.sets = append(o.sets, t)
 	}
 	return r.Done()
+}
+
+// newState returns the state of a connector about whose services nothing is known yet.
+func newState(o *decodedContext) *state {
+	return &state{decodedContext: o, learned: make([]learned, len(o.services)), evidence: make([]evidence, len(o.sets)),
+		packed: string(o.pack())}
 }
 
 func (s *state) pack() []byte {
@@ -185,6 +174,9 @@ func (c *contexts) state(context []byte) (*state, error) {
 	}
 	return c.last.state.clone(), nil
 }
+
+// changed reports whether a state differs from the one that was read last.
+func (c *contexts) changed(s *state) bool { return !s.same(c.last.state) }
 
 func (c *contexts) readState(context []byte) (*state, error) {
 	stale := &wit.Fault{Kind: wit.FaultStale, Message: "the context is of another version of this plugin"}

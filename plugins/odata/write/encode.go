@@ -5,13 +5,71 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/wit"
 )
+
+// callRows are the rows of one call of the host, with what it says of them.
+type callRows struct {
+	topics       []string
+	rows         []wit.Row
+	data         []byte
+	origins      []wit.RecordID
+	originTopics []string
+	hints        []wit.Hint
+}
+
+// errorClass is the exception class of refused rows in the headers of dead letters.
+const errorClass = "org.apache.kafka.connect.errors.DataException"
+
+// encodeRows makes requests of rows, several in a batch where the settings and the service allow it.
+func encodeRows(s *state, schemas schemas, in *callRows) wit.Deliveries {
+	hinted := make(map[uint32]string, len(in.hints))
+	for _, h := range in.hints {
+		hinted[h.Row] = h.Text
+	}
+	targets := make([]*entitySet, len(in.topics))
+	for i, topic := range in.topics {
+		targets[i] = s.setOf(topic)
+	}
+	var out wit.Deliveries
+	var e encoding
+	plan := newGrouping(s, len(in.rows))
+	for i := range in.rows {
+		row := &in.rows[i]
+		e = encoding{schemas: schemas, usual: e.usual, requests: e.requests, s: s, row: row, data: in.data}
+		if len(in.hints) > 0 {
+			e.hint = readHint(hinted[uint32(i)])
+		}
+		var topic string
+		if int(row.Topic) < len(in.topics) {
+			topic, e.to = in.topics[row.Topic], targets[row.Topic]
+		}
+		e.came(i, in.origins, in.originTopics)
+		q, err := e.request(topic)
+		switch {
+		case err != nil:
+			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
+				Fault: *fault.As(err)})
+		case q == nil:
+			out.Ignored = append(out.Ignored, uint32(i))
+		case q.nested > 0 && s.learned[q.to.at].noBatch:
+			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
+				Fault: wit.Fault{Kind: wit.FaultConfig, Message: q.to.service + " takes no batches, in which " +
+					nestedUpdates + " = operations sends the entities nested in an update"}})
+		default:
+			q.row = uint32(i)
+			plan.add(q)
+		}
+	}
+	out.Ready = plan.deliveries()
+	return out
+}
 
 // request decides what a row asks for; nil: it is ignored.
 func (e *encoding) request(topic string) (*request, error) {
 	if e.to == nil {
-		return nil, refuse("no entity set is configured for topic " + topic + ", which the record has after the " +
+		return nil, fault.Data("no entity set is configured for topic " + topic + ", which the record has after the " +
 			"transforms: expected one of " + e.s.topics() + "; have a setting name the topic, or change the transforms")
 	}
 	if err := e.read(); err != nil {
@@ -22,9 +80,9 @@ func (e *encoding) request(topic string) (*request, error) {
 			return nil, nil
 		}
 		if !e.hasKey {
-			return nil, refuse("a tombstone without a key says nothing about what to delete")
+			return nil, fault.Data("a tombstone without a key says nothing about what to delete")
 		}
-		e.keys, e.missing = e.s.keys(e.to.entity, &e.key, true)
+		e.keys, e.missing = e.to.entity.keys(&e.s.manner, &e.key, true)
 		return e.byMode(modeDelete)
 	}
 	if err := e.findKeys(); err != nil {
@@ -69,7 +127,7 @@ func (e *encoding) mode() (string, error) {
 	m, ok := e.content.member(e.s.property)
 	text, isText := m.text()
 	if !ok || !isText {
-		return "", refuse(e.s.property + ": expected I, U, M or D, which " + modeProperty + " wants, found no text")
+		return "", fault.Data(e.s.property + ": expected I, U, M or D, which " + modeProperty + " wants, found no text")
 	}
 	switch strings.ToUpper(strings.TrimSpace(string(text))) {
 	case "I":
@@ -81,7 +139,7 @@ func (e *encoding) mode() (string, error) {
 	case "D":
 		return modeDelete, nil
 	}
-	return "", refuse(e.s.property + ": expected I, U, M or D, which " + modeProperty + " wants, found " +
+	return "", fault.Data(e.s.property + ": expected I, U, M or D, which " + modeProperty + " wants, found " +
 		strconv.Quote(string(text)))
 }
 
@@ -103,11 +161,11 @@ func (e *encoding) write(q *request, updates bool) (err error) {
 		return err
 	}
 	e.usual = len(q.body)
-	e.s.sends(q)
+	sends(&e.s.manner, q)
 	if len(nested) == 0 {
 		return nil
 	}
-	return e.nest(q, nested, e.to.sets[0])
+	return e.nest(q, nested, e.to.linkedSet())
 }
 
 // maxUsual is the most memory, in bytes, that a body gets because of the body before it.
@@ -122,7 +180,7 @@ var (
 )
 
 // sends gives a request the headers of one with a body. Most have no others, and share them.
-func (m *manner) sends(q *request) {
+func sends(m *manner, q *request) {
 	headers := ofJSON
 	if m.atom {
 		headers = ofAtom
@@ -142,13 +200,13 @@ func (e *encoding) insertion() (*request, error) {
 	if e.hint.uncertain() {
 		return e.check(q)
 	}
-	if e.onlyInRecordKey && e.s.mode != modeUpsert || e.s.numbered(e.to, e.keys, e.hint) {
+	if e.onlyInRecordKey && e.s.mode != modeUpsert || e.numbered() {
 		q.predicate = "" // what the service numbers may get the key of another row
 	}
 	if e.s.uncertain == "repeatable" {
 		q.headers = append(q.headers, e.identity().headers()...)
 	}
-	q.repeatable = e.s.uncertain == "retry" || e.s.identified(e.to, e.hint)
+	q.repeatable = e.s.uncertain == "retry" || identified(e.s, e.to, e.hint)
 	return q, nil
 }
 
@@ -209,14 +267,14 @@ func (e *encoding) upsert() (*request, error) {
 	if e.missing != nil {
 		return nil, e.missing
 	}
-	if err := e.s.unaddressed(e.to, e.hint); err != nil {
+	if err := e.s.unaddressed(e.to, e.hint.known); err != nil {
 		return nil, err
 	}
 	if e.hint.moved && e.hint.step == "" && e.s.uncertain != "retry" && anyInitial(e.keys) {
 		return e.start(lookOfUpsert, "GET"), nil // not repeatable: an insert may follow, for which a key is made
 	}
-	if e.s.numbered(e.to, e.keys, e.hint) {
-		return nil, refuse("the service gives entities without a key of their own a number, so that each upsert of " +
+	if e.numbered() {
+		return nil, fault.Data("the service gives entities without a key of their own a number, so that each upsert of " +
 			"them would be an insert")
 	}
 	if e.hint.uncertain() {

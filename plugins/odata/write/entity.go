@@ -24,7 +24,7 @@ func tagOf(response *wit.Response) (string, error) {
 }
 
 // settleCheck says whether an insert that was uncertain was applied.
-func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, error) {
+func (s handler) settleCheck(a *target, response *wit.Response) (wit.Verdict, error) {
 	if !success(response.Status) && (a.operation == probing || !s.missing(response)) {
 		return verdict(fault.Of(a.what(), response, response.Body), response)
 	}
@@ -40,10 +40,10 @@ func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, err
 		filter = checkFilter + " wants a value that the record doesn't have"
 	}
 	switch {
-	case looked && s.missing(response) && s.shown(a.to, a.hint).numbers:
+	case looked && s.missing(response) && s.shown(a.to, a.hint.known).numbers:
 		return unknown("none is there, and an answer that came meanwhile shows that the service numbers what is " +
 			"inserted; " + filter)
-	case looked && s.missing(response) && a.saysInitial():
+	case looked && s.missing(response) && hasInitialKey(a):
 		return unknown("none is there, and the service may have numbered it, since the record's key is initial; " +
 			filter)
 	case a.operation == probing, a.operation != find && s.missing(response):
@@ -61,11 +61,11 @@ func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, err
 		}
 		return s.settleFind(a, entities, unknown)
 	}
-	field := a.to.difference(propertiesOf([]byte(a.compared)), propertiesOf(response.Body))
+	field := difference(a.to, propertiesOf([]byte(a.compared)), propertiesOf(response.Body))
 	switch {
 	case field == "":
 		return written(), nil
-	case s.identified(a.to, a.hint):
+	case identified(s.state, a.to, a.hint):
 		return proceed(a.hint.to(stepInsert)), nil // its RequestID tells whether the entity is the record's
 	}
 	return unknown("the entity is there, but its " + field + " is not what the record has: somebody else may " +
@@ -74,16 +74,16 @@ func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, err
 
 // settleFind reads which entities the settings' filter has found. One is the record's if it has what was sent. A key of
 // one property may be the service's number; of one of several properties, those that say nothing may be.
-func (s *state) settleFind(a *target, entities []jsontext.Value,
+func (s handler) settleFind(a *target, entities []jsontext.Value,
 	unknown func(string) (wit.Verdict, error)) (wit.Verdict, error) {
 	sent := propertiesOf([]byte(a.compared))
 	sent.Members = slices.DeleteFunc(sent.Members, func(m jsontext.Member) bool {
 		return slices.Contains(a.to.entity.Key, m.Name) && (len(a.to.entity.Key) == 1 ||
-			s.shown(a.to, a.hint).numbers || initial(m.Value.Text))
+			s.shown(a.to, a.hint.known).numbers || initial(m.Value.Text))
 	})
 	field := ""
 	for i := range entities {
-		if field = a.to.difference(sent, entities[i]); field == "" {
+		if field = difference(a.to, sent, entities[i]); field == "" {
 			return written(), nil
 		}
 	}
@@ -100,7 +100,7 @@ func (s *state) settleFind(a *target, entities []jsontext.Value,
 // have is compared, and as values: 1.50 is 1.5, and blanks at the end of a text, which some databases cut, count for
 // nothing. Complex values, links and nested content (objects and arrays) are not compared. Where nothing was compared
 // it is the document that is another one. What is no entity has no members.
-func (t *entitySet) difference(given, found jsontext.Value) string {
+func difference(t *entitySet, given, found jsontext.Value) string {
 	compared := given.Kind == jsontext.Object && found.Kind == jsontext.Object && len(given.Members) == 0
 	nested := func(v jsontext.Value) bool { return v.Kind == jsontext.Object || v.Kind == jsontext.Array }
 	for _, m := range given.Members {
@@ -108,7 +108,7 @@ func (t *entitySet) difference(given, found jsontext.Value) string {
 		if !found.Has(m.Name) || nested(m.Value) || nested(other) {
 			continue
 		}
-		if !t.sameValue(m.Name, m.Value, other) {
+		if !sameValue(t, m.Name, m.Value, other) {
 			return m.Name
 		}
 		compared = true
@@ -131,7 +131,7 @@ func propertiesOf(body []byte) jsontext.Value {
 }
 
 // sameValue reports whether two values of a property, neither of them an object or array, are the same.
-func (t *entitySet) sameValue(name string, a, b jsontext.Value) bool {
+func sameValue(t *entitySet, name string, a, b jsontext.Value) bool {
 	scalar := func(v jsontext.Value) bool { return v.Kind == jsontext.String || v.Kind == jsontext.Number }
 	switch {
 	case a.Kind == jsontext.Null || b.Kind == jsontext.Null:
@@ -145,7 +145,7 @@ func (t *entitySet) sameValue(name string, a, b jsontext.Value) bool {
 		return strings.TrimRight(strings.TrimSuffix(strings.TrimSuffix(text, "+0000)/"), ")/"), " ")
 	}
 	one, other := plain(a.Text), plain(b.Text)
-	p := t.entity.properties[name]
+	p := t.entity.Property(name)
 	if one == other || p == nil || p.Type.Primitive == edm.String {
 		return one == other
 	}

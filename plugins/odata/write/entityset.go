@@ -1,6 +1,8 @@
 package write
 
 import (
+	"encoding/base64"
+	"hash/fnv"
 	"iter"
 	"maps"
 	"slices"
@@ -10,7 +12,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/service"
-	"github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -69,27 +72,7 @@ func linksFrom(m *edm.Model, from *edm.Set, root string) []*linked {
 // ready makes what is the same for all rows, and indexes the entity set's types.
 func (t *entitySet) ready() {
 	t.root = t.query.On(t.service + "/")
-	all := map[string]*structure{}
-	for _, s := range t.model.Structures {
-		all[s.QualifiedName()] = &structure{Structure: s, properties: map[string]*edm.Property{},
-			navigations: map[string]*edm.Navigation{}, inner: map[string]*structure{}}
-	}
-	for _, s := range all {
-		for i := range s.Properties {
-			p := &s.Properties[i]
-			s.properties[p.Name] = p
-			if p.Type.Primitive == edm.NotPrimitive {
-				s.inner[p.Name] = all[p.Type.Name]
-			}
-		}
-		for i := range s.Navigations {
-			n := &s.Navigations[i]
-			s.navigations[n.Name] = n
-			s.inner[n.Name] = all[n.Target]
-		}
-		s.makeColumns()
-	}
-	t.entity = all[t.model.Structures[0].QualifiedName()]
+	t.entity = newType(t.model.Structures)
 	t.lane = mixed(laneSeed, t.path)
 }
 
@@ -102,6 +85,15 @@ func mixed(h uint32, text string) uint32 {
 	}
 	return h
 }
+
+// entityHash returns a hash of an entity of the set: the same for all spellings of its key.
+func (t *entitySet) entityHash(key string) uint32 { return mixed(t.lane, key) }
+
+// entityHash is as [entitySet.entityHash].
+func (l *linked) entityHash(key string) uint32 { return mixed(mixed(laneSeed, l.path), key) }
+
+// linkedSet returns the set as updates of nested entities go by it.
+func (t *entitySet) linkedSet() *linked { return t.sets[0] }
 
 // spaceSAP is the namespace of SAP's annotations.
 const spaceSAP = "http://www.sap.com/Protocols/SAPData"
@@ -164,6 +156,22 @@ func (t *entitySet) sayLeftOut(mode string) {
 	}
 }
 
+// pack appends what [unpackEntitySet] needs besides the settings.
+func (t *entitySet) pack(b []byte) []byte {
+	b = pack.Flag(pack.Text(b, t.path), t.sap)
+	return packLinks(edm.Pack(b, t.model.Structures), t.sets)
+}
+
+// unpackEntitySet reads what pack has written. ok is false if it did not.
+func unpackEntitySet(r *pack.Reader, e configuredSet) (t entitySet, ok bool) {
+	t = entitySet{configuredSet: e, path: r.Text(), sap: r.Flag(), model: edm.Unpack(r), sets: unpackLinks(r)}
+	if r.Bad || len(t.model.Structures) == 0 {
+		return t, false
+	}
+	t.ready()
+	return t, true
+}
+
 func packLinks(b []byte, sets []*linked) []byte {
 	b = pack.Number(b, len(sets))
 	for _, s := range sets {
@@ -217,7 +225,7 @@ func templateOf(filter string) iter.Seq[blank] {
 
 // misnamed says that the filter names what is no property of an entity set; nil: it names none such, or isn't looked
 // at.
-func (m *manner) misnamed(t *entitySet) *wit.Fault {
+func (t *entitySet) misnamed(m *manner) *wit.Fault {
 	if m.filter == "" || m.uncertain != "check" && m.uncertain != "repeatable" {
 		return nil
 	}
@@ -241,7 +249,7 @@ func (m *manner) misnamed(t *entitySet) *wit.Fault {
 
 // uncheckable says that metadata show that no record says the key of an entity, and that no filter is set by which
 // lost inserts are looked for; nil: they don't.
-func (m *manner) uncheckable(t *entitySet) *wit.Fault {
+func (t *entitySet) uncheckable(m *manner) *wit.Fault {
 	if m.uncertain != "check" || m.filter != "" || m.mode != modeInsert && m.mode != modeDynamic {
 		return nil
 	}
@@ -261,4 +269,27 @@ func (m *manner) uncheckable(t *entitySet) *wit.Fault {
 	return fault.Config(insertUncertain, "Entity set "+t.set+" of "+t.service+" "+why+", so that "+insertUncertain+
 		" = check can't look whether an insert whose answer was lost was applied: expected "+checkFilter+
 		" to say by what else it is found, or another value")
+}
+
+// digest names a set in few letters.
+func (t *entitySet) digest() string {
+	h := fnv.New32a()
+	h.Write([]byte(t.path))
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))[:3]
+}
+
+// keyOf is the values of a predicate in the order of the set's key properties; false: it is not of these.
+func (t *entitySet) keyOf(predicate string) (values []uri.Literal, ok bool) {
+	_, keys, err := uri.ParsePredicate(predicate)
+	if err != nil || len(keys) != len(t.entity.Key) {
+		return nil, false
+	}
+	for _, name := range t.entity.Key {
+		at := slices.IndexFunc(keys, func(k uri.Key) bool { return k.Name == name || k.Name == "" && len(keys) == 1 })
+		if at < 0 {
+			return nil, false
+		}
+		values = append(values, keys[at].Literal)
+	}
+	return values, true
 }

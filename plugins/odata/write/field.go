@@ -96,6 +96,9 @@ func (f *field) schema() *wit.Node {
 	return &f.nodes[f.node]
 }
 
+// nodeAt returns a node of the schema by its index.
+func (f *field) nodeAt(index uint32) *wit.Node { return &f.nodes[index] }
+
 // kindOther is the kind of schemaless values that have none of the kinds of schemas.
 const kindOther = wit.Structure + 1
 
@@ -217,6 +220,9 @@ func (f *field) begin() cursor {
 	}
 	return c
 }
+
+// fieldIndex returns the index of the current field in the struct's schema.
+func (c *cursor) fieldIndex() int64 { return c.count - 1 }
 
 // next goes to the next member or item. It returns false at the end.
 func (c *cursor) next() bool {

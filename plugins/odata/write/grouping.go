@@ -149,9 +149,9 @@ func (g *grouping) deliveries() []wit.Delivery {
 	var out []wit.Delivery
 	for _, number := range g.order {
 		for _, one := range g.lines[number].groups {
-			d := g.s.single(one.requests[0])
+			d := g.single(one.requests[0])
 			if one.operations > 1 {
-				d = g.s.together(one)
+				d = g.together(one)
 			}
 			d.Lane = number
 			out = append(out, d)
@@ -163,7 +163,7 @@ func (g *grouping) deliveries() []wit.Delivery {
 var versions = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}
 
 // single is the delivery of one request.
-func (s *state) single(q *request) wit.Delivery {
+func (g *grouping) single(q *request) wit.Delivery {
 	target := q.path()
 	if q.query != "" {
 		target += "?" + q.query
@@ -175,7 +175,7 @@ func (s *state) single(q *request) wit.Delivery {
 	} else {
 		r.TokenFrom = &q.to.root
 		r.Headers = append(r.Headers, versions...)
-		if s.tunnel && q.method != "POST" {
+		if g.s.tunnel && q.method != "POST" {
 			r.Method, r.Headers = "POST", append(r.Headers, wit.Header{Name: "X-HTTP-Method", Value: q.method})
 		}
 	}
@@ -192,46 +192,41 @@ func batchHeaders(boundary string) []wit.Header {
 }
 
 // together is the delivery of several requests in a batch.
-func (s *state) together(g *requestGroup) wit.Delivery {
-	to := g.requests[0].to
-	all := s.allTogether || !s.oneByOne && !to.sap && !s.learned[g.at].one
-	shares := func(q *request) bool { return all && !q.apart() && (s.allTogether || !q.inserts()) }
+func (g *grouping) together(one *requestGroup) wit.Delivery {
+	to := one.requests[0].to
+	all := g.s.allTogether || !g.s.oneByOne && !to.sap && !g.s.learned[one.at].one
+	shares := func(q *request) bool { return all && !q.apart() && (g.s.allTogether || !q.inserts()) }
 	service := to.service + "/"
-	parts := make([]batch.Part, 0, len(g.requests))
-	begins := make([]bool, len(g.requests)) // which of the requests begin a part
-	own := make([]batch.Operation, len(g.requests))
-	rows := make([]uint32, len(g.requests))
+	parts := make([]batch.Part, 0, len(one.requests))
+	begins := make([]bool, len(one.requests)) // which of the requests begin a part
+	own := make([]batch.Operation, len(one.requests))
+	rows := make([]uint32, len(one.requests))
 	size := 40
-	for i, q := range g.requests {
+	for i, q := range one.requests {
 		within := func(place string, body []byte) batch.Operation {
 			return batch.Operation{Method: q.method, Target: strings.TrimPrefix(place, service), Headers: q.headers,
 				Body: body}
 		}
 		own[i], rows[i] = within(q.path(), q.body), q.row
 		size += 24 + len(q.predicate) // a hint makes it longer
-		if last := len(parts) - 1; i > 0 && g.class != classReads && shares(q) && shares(g.requests[i-1]) {
+		if last := len(parts) - 1; i > 0 && one.class != classReads && shares(q) && shares(one.requests[i-1]) {
 			parts[last].Operations = append(parts[last].Operations, own[i])
 			continue
 		}
-		p := batch.Part{Changeset: g.class != classReads, Operations: own[i : i+1 : i+1]}
+		p := batch.Part{Changeset: one.class != classReads, Operations: own[i : i+1 : i+1]}
 		for _, u := range q.updates { // which are done with the row's own, and with no other row's
 			p.Operations = append(p.Operations, within(u.path, u.body))
 		}
 		parts, begins[i] = append(parts, p), true
 	}
 	content, boundary := batch.Append(nil, parts)
-	memo := appendHead(make([]byte, 0, size), g.at, len(content), len(g.requests))
+	memo := appendHead(make([]byte, 0, size), one.at, len(content), len(one.requests))
 	var before *target
-	for i, q := range g.requests {
+	for i, q := range one.requests {
 		memo = q.append(memo, before, begins[i])
 		before = &q.target
 	}
-	return to.batched(content, boundary, memo, rows, g.class != classOnce)
-}
-
-// batched is the delivery of a batch.
-func (t *entitySet) batched(content []byte, boundary string, memo []byte, rows []uint32, repeatable bool) wit.Delivery {
 	return wit.Delivery{Memo: memo, Rows: rows, Request: wit.Request{Method: "POST",
-		Target: t.query.On(t.service + "/$batch"), Body: content, TokenFrom: &t.root, Repeatable: repeatable,
-		Headers: batchHeaders(boundary)}}
+		Target: to.query.On(to.service + "/$batch"), Body: content, TokenFrom: &to.root,
+		Repeatable: one.class != classOnce, Headers: batchHeaders(boundary)}}
 }

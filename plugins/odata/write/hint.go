@@ -46,9 +46,6 @@ type hint struct {
 // wordTag begins the word of an ETag, which is the last one because it may hold blanks.
 const wordTag = "etag="
 
-// maxTag is how long an ETag may be: it becomes a request's header, and is kept in a hint.
-const maxTag = 8 << 10
-
 // hintWord is a field of a hint: a flag or a number.
 type hintWord struct {
 	name   string

@@ -3,6 +3,7 @@ package write
 import (
 	"math"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -14,16 +15,19 @@ import (
 func TestLargestHintFits(t *testing.T) {
 	for _, size := range []int{maxTag, maxTag + 1} {
 		h := hint{step: stepConfirm}
-		for _, word := range hintWords {
-			if word.flag != nil {
-				*word.flag(&h) = true
-			} else {
-				*word.number(&h) = math.MaxInt
+		fields := reflect.ValueOf(&h).Elem()
+		for i := range fields.NumField() {
+			switch f := fields.Field(i); f.Kind() {
+			case reflect.Bool:
+				f.SetBool(true)
+			case reflect.Int:
+				f.SetInt(math.MaxInt)
 			}
 		}
+		h.known = wit.Known(strings.Repeat("x", 100))
 		answer := &wit.Response{Status: http.StatusOK,
 			Headers: []wit.Header{{Name: "ETag", Value: strings.Repeat("x", size)}}}
-		verdict, err := (&state{}).settleTag(&target{to: &entitySet{}, hint: h}, answer)
+		verdict, err := (handler{&state{}}).settleTag(&target{to: &entitySet{}, hint: h}, answer)
 		switch {
 		case err != nil:
 			t.Fatal(err)

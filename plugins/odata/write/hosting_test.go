@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -229,7 +230,7 @@ func (h *hosting) all(outcome string) {
 // outcome is what became of the first row, or fault and a kind where that ended the task.
 func (h *hosting) outcome() string {
 	if h.failed != nil {
-		return "fault " + asFault(h.failed).Kind.String()
+		return "fault " + fault.As(h.failed).Kind.String()
 	}
 	return h.outcomes[0]
 }

@@ -3,6 +3,7 @@ package write
 import (
 	"encoding/hex"
 	"hash/fnv"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,6 +33,18 @@ func TestIdentity(t *testing.T) {
 			{Name: "RepeatabilityCreation", Value: c.creation}}
 		e := encoding{to: &entitySet{path: c.path}, originTopic: c.topic, origin: c.origin,
 			row: &wit.Row{Timestamp: c.timestamp}}
-		same(t, c.hashed, want, e.identity().headers())
+		if found := e.identity().headers(); !slices.Equal(want, found) {
+			t.Errorf("%q: expected %v, found %v", c.hashed, want, found)
+		}
+	}
+}
+
+func TestHints(t *testing.T) {
+	for _, h := range []hint{{}, {step: "insert"}, {alone: true, step: "update", tagged: true, tag: `W/"a alone b"`},
+		{single: true}, {bare: true, gone: 404, stops: 2, step: "insert"},
+		{most: 12, alone: true}, {tagged: true}, {step: wit.HintUncertain}} {
+		if found := readHint(h.text()); found != h {
+			t.Errorf("%q: expected %+v, found %+v", h.text(), h, found)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 )
@@ -17,33 +18,33 @@ type keyValue struct {
 
 // keys are the values of all key properties that a struct has. scalarKey: where there is only one, a scalar may stand
 // for the struct.
-func (m *manner) keys(of *structure, from *field, scalarKey bool) ([]keyValue, error) {
+func (of *structure) keys(m *manner, from *field, scalarKey bool) ([]keyValue, error) {
 	var keys []keyValue
 	for _, name := range of.Key {
 		property := of.properties[name]
 		if property == nil {
-			return nil, refuse("the key property " + name + " of " + of.QualifiedName() +
+			return nil, fault.Data("the key property " + name + " of " + of.QualifiedName() +
 				" isn't declared in $metadata")
 		}
-		k, ok, err := m.key(of, property, from, scalarKey)
+		k, ok, err := of.key(m, property, from, scalarKey)
 		if err != nil {
 			return nil, err
 		}
 		if !ok {
-			return nil, refuse("the key needs property " + name + " of " + of.QualifiedName() +
+			return nil, fault.Data("the key needs property " + name + " of " + of.QualifiedName() +
 				": expected a struct of all key properties")
 		}
 		keys = append(keys, k)
 	}
 	if len(keys) == 0 {
-		return nil, refuse(of.QualifiedName() + " has no key")
+		return nil, fault.Data(of.QualifiedName() + " has no key")
 	}
 	return keys, nil
 }
 
 // key is the value of a key property that a struct has; ok is false where it has none. scalarKey is as for
 // [manner.keys].
-func (m *manner) key(of *structure, property *edm.Property, from *field, scalarKey bool) (k keyValue, ok bool,
+func (of *structure) key(m *manner, property *edm.Property, from *field, scalarKey bool) (k keyValue, ok bool,
 	err error) {
 	member, ok := from.member(property.Name)
 	if !ok && scalarKey && len(of.Key) == 1 {
@@ -56,10 +57,15 @@ func (m *manner) key(of *structure, property *edm.Property, from *field, scalarK
 		return k, false, nil
 	}
 	k.property = property
-	if k.value, err = m.convert(property, &member); err != nil {
-		return k, false, refuse("key property " + property.Name + ": " + err.Error())
+	if k.value, err = convert(m, property, &member); err != nil {
+		return k, false, fault.Data("key property " + property.Name + ": " + err.Error())
 	}
 	return k, true, nil
+}
+
+// same reports whether two values of a key property are the same to a service.
+func (k keyValue) same(other keyValue) bool {
+	return canonicalLiteral(k.value.Type, k.value.Text) == canonicalLiteral(other.value.Type, other.value.Text)
 }
 
 // predicateOf is that of an entity in its address, "" without keys.
@@ -137,4 +143,9 @@ func hasSpellings(k keyValue) bool {
 // number.
 func initial(text string) bool {
 	return strings.Trim(text, "0-. ") == "" || strings.HasPrefix(text, "$")
+}
+
+// anyInitial reports whether a value of a key is initial.
+func anyInitial(keys []keyValue) bool {
+	return slices.ContainsFunc(keys, func(k keyValue) bool { return initial(k.value.Text) })
 }

@@ -7,7 +7,7 @@ import (
 
 // mayTakeNoMatch tells whether a refusal may speak of If-Match: *, which WCF refuses with 400 and a text in the
 // server's language where a type has no ETag. Services of SAP take it. What may pass speaks of something else.
-func (s *state) mayTakeNoMatch(a *target, response *wit.Response) bool {
+func (s handler) mayTakeNoMatch(a *target, response *wit.Response) bool {
 	if response.Status != 400 || s.tags || s.bare || a.hint.bare {
 		return false
 	}
@@ -19,7 +19,7 @@ func (s *state) mayTakeNoMatch(a *target, response *wit.Response) bool {
 
 // withoutMatch sends a request once more without If-Match, in a changeset of its own, since another one in it may be
 // what is refused.
-func (t *target) withoutMatch() wit.Verdict {
+func withoutMatch(t *target) wit.Verdict {
 	h := t.hint
 	h.bare, h.alone = true, true
 	return proceed(h)
@@ -27,7 +27,7 @@ func (t *target) withoutMatch() wit.Verdict {
 
 // took learns from an update or delete that was done whether the service takes If-Match: *. That it took one counts
 // more than that it took another without: a PUT without If-Match makes an entity at some services.
-func (s *state) took(a *target) {
+func (s handler) took(a *target) {
 	match := &s.evidence[a.to.same].match
 	switch {
 	case s.tags || s.bare || *match != notKnown:
@@ -40,7 +40,7 @@ func (s *state) took(a *target) {
 
 // matched learns that a service wants If-Match after all; false: it was sent, or was left out for a trial, or because
 // the settings say so.
-func (s *state) matched(a *target) bool {
+func (s handler) matched(a *target) bool {
 	match := &s.evidence[a.to.same].match
 	if s.tags || s.bare || *match != takesNone && (*match != takes || !a.hint.bare) {
 		return false
@@ -49,7 +49,7 @@ func (s *state) matched(a *target) bool {
 	return true
 }
 
-func (t *target) withMatch() wit.Verdict {
+func withMatch(t *target) wit.Verdict {
 	h := t.hint
 	h.bare = false
 	return proceed(h)

@@ -14,7 +14,7 @@ import (
 // that is refused for itself is refused.
 func TestServicesThatRefuseIfMatch(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []string{modeUpdate, modeMerge, modeUpsert, modeDelete} {
+	for _, mode := range []string{modeUpdate, modeMerge, modeUpsert, "delete"} {
 		for _, batches := range []string{"sap.odata.enable.batch=0", "sap.odata.enable.batch=1",
 			"sap.odata.changesets=one"} {
 			s := odatatest.New(odatatest.Options{})
@@ -24,7 +24,7 @@ func TestServicesThatRefuseIfMatch(t *testing.T) {
 			h.run()
 			h.all(wasWritten)
 			set1(t, s, "refuse-match=true")
-			if mode == modeDelete {
+			if mode == "delete" {
 				settings = append(settings, "sap.odata.enable.delete=1")
 			} else {
 				settings = append(settings, "sap.odata.operation.mode="+mode)
@@ -32,7 +32,7 @@ func TestServicesThatRefuseIfMatch(t *testing.T) {
 			w := open(t, s, settings...)
 			for round, matches := range []bool{true, false} {
 				h := w.host("ProductCopies")
-				if mode == modeDelete {
+				if mode == "delete" {
 					for i := range 3 {
 						h.tombstone("ProductID", int64(3*round+i))
 					}
@@ -52,7 +52,7 @@ func TestServicesThatRefuseIfMatch(t *testing.T) {
 				}
 			}
 			want := []string{"0:new", "1:new", "2:new", "3:new", "4:new", "5:new"}
-			if mode == modeDelete {
+			if mode == "delete" {
 				want = nil
 			}
 			same(t, mode+", "+batches, want, productsOf(s))

@@ -1,12 +1,14 @@
 package write
 
+import "github.com/culvert-project/culvert/plugins/odata/fault"
+
 // nest makes updates of what a row that updates has nested in it, each before those nested in it in turn. They name
 // entities by the keys in their content: nothing is assumed about what an entity has of the one around it.
 func (e *encoding) nest(q *request, nested []carried, from *linked) error {
 	for _, c := range nested {
 		to := from.leads[c.navigation.Name]
 		if to == nil {
-			return refuse(c.where + ": $metadata doesn't say in which entity set its entities are, or " +
+			return fault.Data(c.where + ": $metadata doesn't say in which entity set its entities are, or " +
 				"that set can't be updated")
 		}
 		contents := []field{c.content}
@@ -22,15 +24,15 @@ func (e *encoding) nest(q *request, nested []carried, from *linked) error {
 		}
 		for i := range contents {
 			item := &contents[i]
-			keys, err := e.s.keys(c.inner, item, false)
+			keys, err := c.inner.keys(&e.s.manner, item, false)
 			if err != nil {
-				return refuse(c.where + ": " + asFault(err).Message)
+				return fault.Data(c.where + ": " + fault.As(err).Message)
 			}
 			var deeper []carried
 			b := bodyWriter{how: &e.s.manner, updates: true, nested: &deeper}
 			predicate := predicateOf(keys)
 			u := nestedUpdate{path: to.path + predicate,
-				entity: mixed(mixed(laneSeed, to.path), laneOf(keys, predicate))}
+				entity: to.entityHash(laneOf(keys, predicate))}
 			if u.body, err = b.entity(nil, c.inner, item, c.where); err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -162,7 +163,7 @@ func TestNestedUpdatesThatCannotBe(t *testing.T) {
 	orders := append(set("00", "Orders"), "sap.odata.operation.mode=update", "sap.odata.nested.updates=operations")
 	for _, more := range []string{"sap.odata.enable.batch=0", "sap.odata.max.batch.size=1", "sap.odata.etag=use"} {
 		_, err := New("0.1.0").Open(Component, configuration(append(orders, more)...), nil, nil)
-		if f := asFault(err); err == nil || f.Setting == nil || *f.Setting != nestedUpdates {
+		if f := fault.As(err); err == nil || f.Setting == nil || *f.Setting != nestedUpdates {
 			t.Errorf("%s: expected a fault about %s, found %v", more, nestedUpdates, err)
 		}
 	}

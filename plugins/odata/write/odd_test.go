@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -113,7 +114,7 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 			t.Fatalf("%+v: found %v", c, err)
 		}
 		if c.refused {
-			if f := asFault(err); f.Setting == nil || *f.Setting != requestFormat || !strings.Contains(f.Message, "Note") {
+			if f := fault.As(err); f.Setting == nil || *f.Setting != requestFormat || !strings.Contains(f.Message, "Note") {
 				t.Errorf("expected the setting and the property to be named, found %+v", f)
 			}
 			continue
@@ -151,5 +152,10 @@ func everything() http.Handler {
 }
 
 func headerOfRequest(q *wit.Request, name string) string {
-	return headerOf(&wit.Response{Headers: q.Headers}, name)
+	for _, h := range q.Headers {
+		if strings.EqualFold(h.Name, name) {
+			return h.Value
+		}
+	}
+	return ""
 }

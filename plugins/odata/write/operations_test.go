@@ -314,7 +314,7 @@ func tagText(n int) string { return fmt.Sprintf(`W/"%d"`, n) }
 
 // merged is the answer of a service that holds If-Match against what it has.
 func merged(headers []wit.Header, tags map[string]int, id string) wit.Response {
-	if headerOf(&wit.Response{Headers: headers}, "If-Match") == tagText(tags[id]) {
+	if headerOfRequest(&wit.Request{Headers: headers}, "If-Match") == tagText(tags[id]) {
 		tags[id]++
 		return wit.Response{Status: 204}
 	}
@@ -375,15 +375,5 @@ func TestAtom(t *testing.T) {
 	}
 	if diff := cmp.Diff(originals, copies); diff != "" || refused > 0 {
 		t.Errorf("%d refused\n%s", refused, diff)
-	}
-}
-
-func TestHints(t *testing.T) {
-	for _, h := range []hint{{}, {step: "insert"}, {alone: true, step: "update", tagged: true, tag: `W/"a alone b"`},
-		{single: true}, {bare: true, gone: 404, stops: 2, step: "insert"},
-		{most: 12, alone: true}, {tagged: true}, {step: wit.HintUncertain}} {
-		if found := readHint(h.text()); found != h {
-			t.Errorf("%q: expected %+v, found %+v", h.text(), h, found)
-		}
 	}
 }

@@ -18,7 +18,7 @@ import (
 const spaceAtom = "http://www.w3.org/2005/Atom"
 
 // learnVersion learns that the service says its version.
-func (s *state) learnVersion(at int, response *wit.Response) {
+func learnVersion(s *state, at int, response *wit.Response) {
 	s.learned[at].versioned = s.learned[at].versioned || versioned(response)
 }
 
@@ -26,7 +26,7 @@ func (s *state) learnVersion(at int, response *wit.Response) {
 // with all that they answer, and refuse with an error document. Small services do neither and send an empty 404: there
 // nothing tells theirs from a router's, which mostly has words, and it is taken for theirs until the service has said a
 // version once. notfound.codes is the way out for others.
-func (s *state) own(a *target, response *wit.Response) bool {
+func (s handler) own(a *target, response *wit.Response) bool {
 	if a.batched {
 		return true
 	}
@@ -43,12 +43,12 @@ func (s *state) own(a *target, response *wit.Response) bool {
 // fromService tells whether an answer of success is the service's own: one with a body holds an entity or a feed, says
 // its version, or says where the entity is that was made. Gateways say 200 to what they could not pass on, in words or
 // JSON of their own. A GET of the service's root asks for nothing else.
-func (s *state) fromService(a *target, response *wit.Response) bool {
+func (s handler) fromService(a *target, response *wit.Response) bool {
 	if a.operation == probing {
 		return true
 	}
 	return saysDone(response.Status) && (a.batched || empty(response.Body) || versioned(response) ||
-		located(a, response) || a.to.holds(response.Body))
+		located(a, response) || holds(a.to, response.Body))
 }
 
 // located tells whether an answer to an insert says the address of an entity of the set.
@@ -62,7 +62,7 @@ func located(a *target, response *wit.Response) bool {
 
 // holds tells whether a body is an entity or a feed, in JSON or Atom. In JSON without the d around it, an entity has
 // the properties of the key; an object without members says nothing against.
-func (t *entitySet) holds(body []byte) bool {
+func holds(t *entitySet, body []byte) bool {
 	v, err := jsontext.Parse(body)
 	if err != nil {
 		r := markup.NewReader(body)
@@ -79,7 +79,7 @@ func (t *entitySet) holds(body []byte) bool {
 // ofTheCall tells whether a refusal speaks of the call and not of the row, as those of a service that was switched off,
 // of a gateway on the way, or for want of a token do. A row's own refusal is an OData error document. To skip row after
 // row for such answers, or to take a gateway's 404 for a deleted entity, would lose them all.
-func (s *state) ofTheCall(a *target, response *wit.Response) bool {
+func (s handler) ofTheCall(a *target, response *wit.Response) bool {
 	switch status := response.Status; {
 	case ofAnyCall(response):
 		return true
@@ -144,7 +144,7 @@ func settleAddress(a *target, f *wit.Fault) wit.Verdict {
 
 // settleSet reads whether the service answers for the set: with entities, or with a refusal of its own, such as that
 // nobody may read it. That it isn't there is none.
-func (s *state) settleSet(a *target, response *wit.Response) (wit.Verdict, error) {
+func (s handler) settleSet(a *target, response *wit.Response) (wit.Verdict, error) {
 	h := a.hint
 	h.address, h.addressed = false, true
 	_, _, document := fault.Document(response.Body)

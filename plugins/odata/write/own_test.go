@@ -255,7 +255,7 @@ func TestKeysThatSomethingOnTheWayRefuses(t *testing.T) {
 func TestAcceptedIsNamed(t *testing.T) {
 	t.Parallel()
 	w := openOrders(t)
-	s, err := w.p.state(w.context)
+	s, err := w.p.cache.state(w.context)
 	noError(t, err)
 	named := func(v wit.Verdict, status string) bool {
 		f := v.Refused
@@ -271,15 +271,15 @@ func TestAcceptedIsNamed(t *testing.T) {
 		a := target{operation: op, to: &s.sets[0], predicate: "('1')"}
 		for _, status := range []string{"202", "206", "207"} {
 			code, _ := strconv.Atoi(status)
-			v, err := s.settle(&a, &wit.Response{Status: uint16(code)})
+			v, err := handle(s, &delivery{rows: []target{a}}, &wit.Response{Status: uint16(code)})
 			inserts := op.inserts()
-			if err != nil || v.Written != nil || !named(v, status) || (v.Again != nil) == inserts {
+			if err != nil || v[0].Written != nil || !named(v[0], status) || (v[0].Again != nil) == inserts {
 				t.Errorf("operation %d: found %+v (%v)", op, v, err)
 			}
-			b := sentBatch{parts: []int{2}, rows: []target{a, a}}
+			b := delivery{size: 1, parts: []int{2}, rows: []target{a, a}}
 			b.rows[1].predicate = "('2')"
 			answer := batchAnswer(changeset(part("204 No Content"), part(status+" Odd")))
-			verdicts, err := b.settle(s, &answer)
+			verdicts, err := handle(s, &b, &answer)
 			if err != nil || len(verdicts) != 2 || !named(verdicts[0], status) || !named(verdicts[1], status) {
 				t.Errorf("operation %d in a changeset: found %+v (%v)", op, verdicts, err)
 			}

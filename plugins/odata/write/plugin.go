@@ -15,7 +15,7 @@ import (
 // Plugin is a sink and its tools. What it holds are caches.
 type Plugin struct {
 	version string
-	contexts
+	cache   contexts
 	schemas schemas
 }
 
@@ -75,14 +75,14 @@ func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 		if err != nil {
 			return wit.SinkOpening{}, err
 		}
-		if name := outsideContent(t.model.Structures[0]); name != "" && o.atom {
+		if why := whyNotAtom(t.model.Structures[0]); why != "" && o.atom {
 			return wit.SinkOpening{}, fault.Config(requestFormat, "Entity set "+t.set+" of "+t.service+": "+
-				notInAtom(name))
+				why)
 		}
-		if f := o.uncheckable(t); f != nil {
+		if f := t.uncheckable(&o.manner); f != nil {
 			return wit.SinkOpening{}, f
 		}
-		if f := o.misnamed(t); f != nil {
+		if f := t.misnamed(&o.manner); f != nil {
 			misnamed = append(misnamed, f)
 		}
 		t.sayLeftOut(o.mode)
@@ -93,10 +93,9 @@ func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 	if len(misnamed) == len(all) {
 		return wit.SinkOpening{}, misnamed[0]
 	}
-	s := &state{decodedContext: o, learned: make([]learned, len(services)), evidence: make([]evidence, len(o.sets)),
-		packed: string(o.pack())}
+	s := newState(o)
 	for i := range answers {
-		s.learnVersion(i, &answers[i])
+		learnVersion(s, i, &answers[i])
 	}
 	out.Context = s.pack()
 	return wit.SinkOpening{Ready: out}, nil
@@ -107,88 +106,28 @@ func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, 
 	origins []wit.RecordID, originTopics []string,
 	hints []wit.Hint) (wit.Deliveries, error) {
 	p.schemas.learn(declared)
-	s, err := p.state(context)
+	s, err := p.cache.state(context)
 	if err != nil {
 		return wit.Deliveries{}, err
 	}
-	hinted := make(map[uint32]string, len(hints))
-	for _, h := range hints {
-		hinted[h.Row] = h.Text
-	}
-	targets := make([]*entitySet, len(topics))
-	for i, topic := range topics {
-		targets[i] = s.setOf(topic)
-	}
-	var out wit.Deliveries
-	var e encoding
-	plan := newGrouping(s, len(rows))
-	for i := range rows {
-		e = encoding{schemas: p.schemas, usual: e.usual, requests: e.requests, s: s, row: &rows[i], data: data}
-		if len(hints) > 0 {
-			e.hint = readHint(hinted[uint32(i)])
-		}
-		var topic string
-		if int(rows[i].Topic) < len(topics) {
-			topic, e.to = topics[rows[i].Topic], targets[rows[i].Topic]
-		}
-		e.came(i, origins, originTopics)
-		q, err := e.request(topic)
-		switch {
-		case err != nil:
-			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
-				Fault: *asFault(err)})
-		case q == nil:
-			out.Ignored = append(out.Ignored, uint32(i))
-		case q.nested > 0 && s.learned[q.to.at].noBatch:
-			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
-				Fault: wit.Fault{Kind: wit.FaultConfig, Message: q.to.service + " takes no batches, in which " +
-					nestedUpdates + " = operations sends the entities nested in an update"}})
-		default:
-			q.row = uint32(i)
-			plan.add(q)
-		}
-	}
-	out.Ready = plan.deliveries()
-	return out, nil
+	return encodeRows(s, p.schemas, &callRows{topics: topics, rows: rows, data: data, origins: origins,
+		originTopics: originTopics, hints: hints}), nil
 }
 
 // Settle says what became of a delivery's rows.
 func (p *Plugin) Settle(context []byte, memo []byte, rows []uint32, response wit.Response) (wit.Settled, error) {
-	s, err := p.state(context)
+	s, err := p.cache.state(context)
 	if err != nil {
 		return wit.Settled{}, err
 	}
-	m, ok := readMemo(s, memo)
-	if !ok || m.count != len(rows) {
-		return wit.Settled{}, staleMemo()
+	d, ok := readDelivery(s, memo)
+	if !ok || len(d.rows) != len(rows) {
+		return wit.Settled{}, &wit.Fault{Kind: wit.FaultStale, Message: "the memo is of another version of this plugin"}
 	}
-	s.learnVersion(m.at, &response)
-	verdicts, err := p.verdicts(m, &response)
+	verdicts, err := handle(s, d, &response)
 	settled := wit.Settled{Verdicts: verdicts}
-	if err == nil && !s.same(p.last.state) {
+	if err == nil && p.cache.changed(s) {
 		settled.Context = wit.Ptr(s.pack())
 	}
 	return settled, err
-}
-
-func staleMemo() error {
-	return &wit.Fault{Kind: wit.FaultStale, Message: "the memo is of another version of this plugin"}
-}
-
-// verdicts are those on the rows of a delivery: what its answer says of each row's request is judged by
-// [state.settle].
-func (p *Plugin) verdicts(m memo, response *wit.Response) ([]wit.Verdict, error) {
-	rows, parts, ok := m.all()
-	if !ok {
-		return nil, staleMemo()
-	}
-	if m.size > 0 {
-		b := sentBatch{at: m.at, size: m.size, rows: rows, parts: parts}
-		return b.settle(m.s, response)
-	}
-	v, err := m.s.settle(&rows[0], response)
-	if err != nil {
-		return nil, err
-	}
-	return []wit.Verdict{v}, nil
 }

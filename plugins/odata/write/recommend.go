@@ -28,10 +28,10 @@ func validateOnline(given []wit.Setting, state []byte, answers []wit.Response) (
 			a.Refused(err, config.InGroup(e.number, nameEntitySet))
 			continue
 		}
-		if f := how.uncheckable(t); f != nil {
+		if f := t.uncheckable(&how); f != nil {
 			a.Refused(f, insertUncertain)
 		}
-		if f := how.misnamed(t); f != nil {
+		if f := t.misnamed(&how); f != nil {
 			misnamed = append(misnamed, f)
 		}
 		a.Recommend(config.InGroup(e.number, nameTopic), probe.TopicsFor(e.set))

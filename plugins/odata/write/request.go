@@ -161,20 +161,45 @@ func (t *target) append(memo []byte, before *target, part bool) []byte {
 
 // memo reads the targets of a delivery one by one.
 type memo struct {
-	at, size, count int
-	s               *state
-	r               pack.Reader
+	count   int
+	batched bool
+	s       *state
+	r       *pack.Reader
 	// target is the last one; part: it begins a part of the batch; like: it is like the one before.
 	target
 	part, like bool
 }
 
-// readMemo reads the head. ok is false for a memo of another version of this plugin.
-func readMemo(s *state, text []byte) (m memo, ok bool) {
+// delivery is a delivery that was sent, as its memo describes it.
+type delivery struct {
+	// at is the service's index. size is how long the batch is, 0 for a single request.
+	at, size int
+	// rows are in the order of their operations. parts is how many of them each part of the batch has: one where others
+	// are nested in it, whose updates stand after its own.
+	rows  []target
+	parts []int
+}
+
+// readDelivery reads a memo. ok is false for one of another version of this plugin.
+func readDelivery(s *state, text []byte) (d *delivery, ok bool) {
 	r := pack.Open(text)
-	m = memo{at: r.Number(), size: r.Number(), s: s}
-	m.count, m.r = r.Count(), *r
-	return m, !r.Bad && m.at >= 0 && m.at < len(s.services) && m.count > 0 && (m.size > 0 || m.count == 1)
+	d = &delivery{at: r.Number(), size: r.Number()}
+	m := memo{count: r.Count(), batched: d.size > 0, s: s, r: r}
+	if r.Bad || d.at < 0 || d.at >= len(s.services) || m.count <= 0 || d.size <= 0 && m.count != 1 {
+		return nil, false
+	}
+	d.rows = make([]target, 0, m.count)
+	for range m.count {
+		if !m.next() {
+			return nil, false
+		}
+		if m.part || len(d.parts) == 0 {
+			d.parts = append(d.parts, 0)
+		}
+		d.parts[len(d.parts)-1]++
+		d.rows = append(d.rows, m.target)
+	}
+	return d, r.Done()
 }
 
 // next reads a target. ok is false where that cannot be.
@@ -186,7 +211,7 @@ func (m *memo) next() (ok bool) {
 		return !m.r.Bad && m.to != nil
 	}
 	op, place := m.r.Number(), m.r.Number()
-	m.target = target{operation: operation(op), batched: m.size > 0}
+	m.target = target{operation: operation(op), batched: m.batched}
 	if m.r.Bad || place < 0 || place >= len(m.s.sets) {
 		return false
 	}
@@ -201,18 +226,16 @@ func (m *memo) next() (ok bool) {
 	return !m.r.Bad && m.nested >= 0
 }
 
-// all reads the targets that are left, and how many of them each part of the batch has.
-func (m *memo) all() (rows []target, parts []int, ok bool) {
-	rows = make([]target, 0, m.count)
-	for range m.count {
-		if !m.next() {
-			return nil, nil, false
-		}
-		if m.part || len(parts) == 0 {
-			parts = append(parts, 0)
-		}
-		parts[len(parts)-1]++
-		rows = append(rows, m.target)
+// identified tells whether the service does nothing twice for a row, since it knows RequestIDs, and the row's was never
+// another one.
+func identified(s *state, t *entitySet, h hint) bool {
+	return s.uncertain == "repeatable" && s.learned[t.at].repeats && !h.moved
+}
+
+// repeatable tells whether the request may be sent twice, as far as one of a batch can.
+func (a *target) repeatableAt(s *state) bool {
+	if a.inserts() {
+		return s.uncertain == "retry" || identified(s, a.to, a.hint)
 	}
-	return rows, parts, m.r.Done()
+	return a.operation == remove || !s.tags || !a.hint.tagged || a.hint.tag == "" || s.retryTags
 }

@@ -3,6 +3,7 @@ package write
 import (
 	"strconv"
 
+	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -52,30 +53,29 @@ func (e *encoding) read() (err error) {
 func (e *encoding) findKeys() error {
 	switch {
 	case e.s.keyFromRecord && !e.hasKey:
-		e.missing = refuse("the record has no key, and " + keyFrom + " is record")
+		e.missing = fault.Data("the record has no key, and " + keyFrom + " is record")
 		return nil
 	case e.s.keyFromRecord:
-		e.keys, e.missing = e.s.keys(e.to.entity, &e.key, true)
+		e.keys, e.missing = e.to.entity.keys(&e.s.manner, &e.key, true)
 		return nil
 	}
-	if e.keys, e.missing = e.s.keys(e.to.entity, &e.content, false); e.missing == nil || !e.hasKey {
+	if e.keys, e.missing = e.to.entity.keys(&e.s.manner, &e.content, false); e.missing == nil || !e.hasKey {
 		return nil
 	}
 	var keys []keyValue
 	for _, name := range e.to.entity.Key {
-		property := e.to.entity.properties[name]
+		property := e.to.entity.Property(name)
 		if property == nil {
 			return nil
 		}
-		said, inValue, err := e.s.key(e.to.entity, property, &e.content, false)
+		said, inValue, err := e.to.entity.key(&e.s.manner, property, &e.content, false)
 		if err != nil {
 			return nil // as e.missing says
 		}
-		other, inKey, err := e.s.key(e.to.entity, property, &e.key, true)
+		other, inKey, err := e.to.entity.key(&e.s.manner, property, &e.key, true)
 		switch {
-		case inValue && inKey && err == nil && canonicalLiteral(said.value.Type, said.value.Text) !=
-			canonicalLiteral(other.value.Type, other.value.Text):
-			return refuse("key property " + name + ": expected the same in the record's value and in its key, which " +
+		case inValue && inKey && err == nil && !said.same(other):
+			return fault.Data("key property " + name + ": expected the same in the record's value and in its key, which " +
 				"has what the value lacks of the entity's key, found " + strconv.Quote(said.value.Text) + " and " +
 				strconv.Quote(other.value.Text) + " (" + keyFrom + " = record takes all from the key)")
 		case inValue:
@@ -104,7 +104,7 @@ func (e *encoding) start(op operation, method string) *request {
 	if e.missing == nil {
 		q.predicate = predicateOf(e.keys)
 	}
-	q.entity = mixed(e.to.lane, e.laneOf(q.predicate))
+	q.entity = e.to.entityHash(e.laneOf(q.predicate))
 	return q
 }
 
@@ -125,7 +125,7 @@ func (e *encoding) at(op operation, method string) (*request, error) {
 	if e.missing != nil {
 		return nil, e.missing
 	}
-	if err := e.s.unaddressed(e.to, e.hint); err != nil {
+	if err := e.s.unaddressed(e.to, e.hint.known); err != nil {
 		return nil, err
 	}
 	return e.start(op, method), nil
@@ -144,4 +144,11 @@ func (e *encoding) readEntity(op operation) (*request, error) {
 // asRead has a request sent as one that only reads: it may be sent twice.
 func (e *encoding) asRead(q *request) {
 	q.repeatable, q.headers = true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
+}
+
+// numbered reports whether the service gives the entity of an insert another key than the record's, as far as responses
+// have shown.
+func (e *encoding) numbered() bool {
+	shown := e.s.shown(e.to, e.hint.known)
+	return shown.numbers || shown.fills && anyInitial(e.keys)
 }

@@ -10,16 +10,10 @@ import (
 )
 
 // sentBatch is a batch that was sent.
-type sentBatch struct {
-	at, size int
-	// rows are in the order of their operations. parts is how many of them each part of the batch has: one where others
-	// are nested in it, whose updates stand after its own.
-	rows  []target
-	parts []int
-}
+type sentBatch struct{ *delivery }
 
 // settle is the verdicts on the rows of a batch.
-func (b *sentBatch) settle(s *state, response *wit.Response) ([]wit.Verdict, error) {
+func (b *sentBatch) settle(s handler, response *wit.Response) ([]wit.Verdict, error) {
 	what := "POST " + s.services[b.at] + "/$batch"
 	one := len(b.rows) == 1 // with what is nested in it: there is no smaller batch
 	switch status := response.Status; {
@@ -55,8 +49,8 @@ func (b *sentBatch) settle(s *state, response *wit.Response) ([]wit.Verdict, err
 	})
 }
 
-func (b *sentBatch) repeatable(s *state) bool {
-	return !slices.ContainsFunc(b.rows, func(a target) bool { return !s.repeatable(&a) })
+func (b *sentBatch) repeatable(s handler) bool {
+	return !slices.ContainsFunc(b.rows, func(a target) bool { return !a.repeatableAt(s.state) })
 }
 
 func (b *sentBatch) each(f func(a *target) wit.Verdict) []wit.Verdict {
@@ -75,7 +69,7 @@ func (b *sentBatch) judge(f func(a *target) (wit.Verdict, error)) ([]wit.Verdict
 		if err == nil {
 			return v
 		}
-		of := *asFault(err)
+		of := *fault.As(err)
 		if of.Kind != wit.FaultUnauthorized {
 			of.Kind = wit.FaultConfig
 		}
@@ -107,7 +101,7 @@ type outcome struct {
 }
 
 // settleParts reads the parts of the answer.
-func (b *sentBatch) settleParts(s *state, what string, response *wit.Response) ([]wit.Verdict, error) {
+func (b *sentBatch) settleParts(s handler, what string, response *wit.Response) ([]wit.Verdict, error) {
 	if fault.IsHTML(response.Body) {
 		return nil, fault.NotData(what, "an answer to a batch", response.Body)
 	}
@@ -145,7 +139,7 @@ func (b *sentBatch) settleParts(s *state, what string, response *wit.Response) (
 	verdicts, err := b.judge(func(a *target) (wit.Verdict, error) {
 		o := outcomes[at]
 		at++
-		if stopped && o.message == nil && s.repeatable(a) {
+		if stopped && o.message == nil && a.repeatableAt(s.state) {
 			h := a.hint
 			h.stops++
 			h.single = h.stops == maxStops || a.upserts()
@@ -168,15 +162,15 @@ const maxStops = 5
 
 // unknown is the verdict on an operation of which nobody knows whether it was done: it is sent again only where that
 // does no harm.
-func (s *state) unknown(a *target, f *wit.Fault) wit.Verdict {
-	if s.repeatable(a) {
+func (s handler) unknown(a *target, f *wit.Fault) wit.Verdict {
+	if a.repeatableAt(s.state) {
 		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f}}
 	}
 	return refused(f)
 }
 
 // settlePart is the verdict on an operation; at is when the answer came.
-func (s *state) settlePart(a *target, o outcome, said *wit.Fault, at int64) (wit.Verdict, error) {
+func (s handler) settlePart(a *target, o outcome, said *wit.Fault, at int64) (wit.Verdict, error) {
 	if o.message == nil {
 		own := *said
 		if own.Message = a.what() + ": " + said.Message; o.undone != 0 {
@@ -205,7 +199,7 @@ func (s *state) settlePart(a *target, o outcome, said *wit.Fault, at int64) (wit
 		return wit.Verdict{}, f
 	case status == 429 || unserved(status) && document:
 		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f, WaitMs: retryAfter(answer)}}, nil
-	case !wit.Refuses(status) && !document && !s.repeatable(a):
+	case !wit.Refuses(status) && !document && !a.repeatableAt(s.state):
 		f.Kind = wit.FaultTransient
 		return refused(f), nil
 	}
@@ -216,7 +210,7 @@ func (s *state) settlePart(a *target, o outcome, said *wit.Fault, at int64) (wit
 
 // plainlyWritten tells whether an answer says that a row was written and nothing else, as most do: what
 // [state.settle] makes of it is known then.
-func (s *state) plainlyWritten(a *target, m *batch.Message) bool {
+func (s handler) plainlyWritten(a *target, m *batch.Message) bool {
 	switch a.operation {
 	case insert, upsertInsert:
 		if s.uncertain == "repeatable" {

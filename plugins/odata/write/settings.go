@@ -1,6 +1,7 @@
 package write
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
@@ -98,9 +99,9 @@ func declareWriting(t *setting.Table) {
 		setting.Spec(modeProperty, wit.KindText, wit.Medium, nil, "Field of the value that says the operation, with "+
 			operationMode+" = "+modeDynamic+": I is POST, U is PUT, M is MERGE, D is DELETE, in any case. "+
 			"It is sent only where it is a property of the entity.", group, setting.Display("Field of the operation")),
-		setting.Spec(upsertFirst, wit.KindText, wit.Low, setting.Is(stepUpdate), "What upsert tries first, update or "+
+		setting.Spec(upsertFirst, wit.KindText, wit.Low, setting.Is(modeUpdate), "What upsert tries first, update or "+
 			"insert; the other one follows only where the service says that the entity isn't there, or is.",
-			setting.Allowed(stepUpdate, stepInsert), group, setting.Display("First of an upsert")),
+			setting.Allowed(modeUpdate, modeInsert), group, setting.Display("First of an upsert")),
 		setting.Spec(upsertMethod, wit.KindText, wit.Low, setting.Is(modeMerge),
 			"Method by which upsert updates: merge, patch or put.", setting.Allowed(modeMerge, modePatch,
 				"put"), group, setting.Display("Update of an upsert")),
@@ -226,6 +227,16 @@ func configuredSets(v setting.Values) []configuredSet {
 			topic: g.Text(nameTopic), query: config.Query(v)})
 	}
 	return all
+}
+
+// servicesOf are the services of entity sets, each once.
+func servicesOf(all []configuredSet) (services []string) {
+	for _, e := range all {
+		if !slices.Contains(services, e.service) {
+			services = append(services, e.service)
+		}
+	}
+	return services
 }
 
 // manner is how records are written, as the settings say: configuration, which stays as it was opened.

@@ -8,8 +8,26 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// handler handles a response with what is known of the services, and learns from it.
+type handler struct{ *state }
+
+// handle returns the verdicts on the rows of a delivery.
+func handle(known *state, d *delivery, response *wit.Response) ([]wit.Verdict, error) {
+	s := handler{known}
+	learnVersion(known, d.at, response)
+	if d.size > 0 {
+		b := sentBatch{d}
+		return b.settle(s, response)
+	}
+	v, err := s.settle(&d.rows[0], response)
+	if err != nil {
+		return nil, err
+	}
+	return []wit.Verdict{v}, nil
+}
+
 // settle is the verdict on the row of one request, whose answer came by itself or in that to a batch.
-func (s *state) settle(a *target, response *wit.Response) (v wit.Verdict, err error) {
+func (s handler) settle(a *target, response *wit.Response) (v wit.Verdict, err error) {
 	if a.inserts() {
 		if v, err = s.settleInsert(a, response); err == nil {
 			s.repeats(a, response)
@@ -32,16 +50,16 @@ func (s *state) settle(a *target, response *wit.Response) (v wit.Verdict, err er
 }
 
 // repeats learns whether the service knows RequestIDs, from what it says of them.
-func (s *state) repeats(a *target, response *wit.Response) {
+func (s handler) repeats(a *target, response *wit.Response) {
 	if s.uncertain == "repeatable" && success(response.Status) {
 		s.learned[a.to.at].repeats = strings.EqualFold(strings.TrimSpace(headerOf(response, "RepeatabilityResult")),
 			"accepted")
 	}
 }
 
-func (s *state) settleOther(a *target, response *wit.Response) (wit.Verdict, error) {
+func (s handler) settleOther(a *target, response *wit.Response) (wit.Verdict, error) {
 	switch {
-	case response.Status == 0 && s.repeatable(a):
+	case response.Status == 0 && a.repeatableAt(s.state):
 		return again(noAnswer(a)), nil
 	case response.Status == 0:
 		return refused(noAnswer(a)), nil
@@ -66,7 +84,7 @@ func (s *state) settleOther(a *target, response *wit.Response) (wit.Verdict, err
 		if !saysDone(response.Status) {
 			f.Message = a.what() + ": " + undone(response.Status)
 		}
-		if f.Kind = wit.FaultTransient; s.repeatable(a) {
+		if f.Kind = wit.FaultTransient; a.repeatableAt(s.state) {
 			return again(f), nil
 		}
 		return refused(f), nil
@@ -95,7 +113,7 @@ func (s *state) settleOther(a *target, response *wit.Response) (wit.Verdict, err
 // nothing was written, the codes of the settings count as for any other request; outside of batches message codes are
 // the host's business, who knows which are to be tried again. What remains is a refusal of kind transient, by which
 // nobody knows what became of the row.
-func (s *state) settleInsert(a *target, response *wit.Response) (wit.Verdict, error) {
+func (s handler) settleInsert(a *target, response *wit.Response) (wit.Verdict, error) {
 	said := success(response.Status) && !rejected(response) && !fault.IsHTML(response.Body) &&
 		!fault.IsError(response.Body)
 	if said && s.fromService(a, response) {
@@ -117,7 +135,7 @@ func (s *state) settleInsert(a *target, response *wit.Response) (wit.Verdict, er
 	}
 	failed := response.Status != 0 && !success(response.Status)
 	switch {
-	case response.Status == 0 && s.repeatable(a):
+	case response.Status == 0 && a.repeatableAt(s.state):
 		return again(noAnswer(a)), nil
 	case response.Status == 0:
 		return refused(uncertainFault(a.path(), "no answer came")), nil
@@ -176,7 +194,7 @@ func missed(a *target, status uint16) wit.Verdict {
 }
 
 // settleUpdate: an upsert inserts what isn't there. Services answer 412 too, where If-Match: * meets nothing.
-func (s *state) settleUpdate(a *target, response *wit.Response) (wit.Verdict, error) {
+func (s handler) settleUpdate(a *target, response *wit.Response) (wit.Verdict, error) {
 	if success(response.Status) {
 		s.took(a)
 		return written(), nil
@@ -199,7 +217,7 @@ func (s *state) settleUpdate(a *target, response *wit.Response) (wit.Verdict, er
 		f.Kind = wit.FaultNotFound
 		return refused(f), nil
 	case response.Status == 428 && s.matched(a):
-		return a.withMatch(), nil
+		return withMatch(a), nil
 	case response.Status == 428 && a.hint.bare:
 		f.Message += " (and HTTP 400 with If-Match: *)"
 		return refused(f), nil
@@ -209,13 +227,13 @@ func (s *state) settleUpdate(a *target, response *wit.Response) (wit.Verdict, er
 	case response.Status == 405 || response.Status == 501:
 		return wit.Verdict{}, f // the next row fares no better
 	case s.mayTakeNoMatch(a, response):
-		return a.withoutMatch(), nil
+		return withoutMatch(a), nil
 	}
 	return s.rest(a, f, response)
 }
 
 // conflict is the verdict on a request whose ETag is not the entity's any more.
-func (s *state) conflict(a *target) wit.Verdict {
+func (s handler) conflict(a *target) wit.Verdict {
 	f := &wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": HTTP 412: the entity was changed since its ETag " +
 		a.hint.tag + " was read"}
 	if !s.retryTags {
@@ -227,7 +245,7 @@ func (s *state) conflict(a *target) wit.Verdict {
 
 // settleDelete: an entity that is gone counts as deleted. A 412 in spite of If-Match: * means the same at some
 // services, which is looked up.
-func (s *state) settleDelete(a *target, response *wit.Response) (wit.Verdict, error) {
+func (s handler) settleDelete(a *target, response *wit.Response) (wit.Verdict, error) {
 	switch {
 	case success(response.Status):
 		s.took(a)
@@ -235,9 +253,9 @@ func (s *state) settleDelete(a *target, response *wit.Response) (wit.Verdict, er
 	case s.missing(response):
 		return written(), nil
 	case response.Status == 428 && s.matched(a):
-		return a.withMatch(), nil
+		return withMatch(a), nil
 	case s.mayTakeNoMatch(a, response):
-		return a.withoutMatch(), nil
+		return withoutMatch(a), nil
 	case response.Status == 412 && s.tags && a.hint.tag != "":
 		return s.conflict(a), nil
 	case response.Status == 412:
@@ -258,8 +276,11 @@ func settleConfirm(a *target, response *wit.Response) (wit.Verdict, error) {
 	return verdict(fault.Of(a.what(), response, response.Body), response)
 }
 
+// maxTag is how long an ETag may be: it becomes a request's header, and is kept in a hint.
+const maxTag = 8 << 10
+
 // settleTag reads the ETag of an entity that is to be changed.
-func (s *state) settleTag(a *target, response *wit.Response) (wit.Verdict, error) {
+func (s handler) settleTag(a *target, response *wit.Response) (wit.Verdict, error) {
 	switch {
 	case success(response.Status):
 		h := a.hint

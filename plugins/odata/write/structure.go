@@ -42,6 +42,34 @@ type memberType struct {
 	scale int
 }
 
+// newType indexes entity and complex types, and returns the first one.
+func newType(structures []*edm.Structure) *structure {
+	all := map[string]*structure{}
+	for _, s := range structures {
+		all[s.QualifiedName()] = &structure{Structure: s, properties: map[string]*edm.Property{},
+			navigations: map[string]*edm.Navigation{}, inner: map[string]*structure{}}
+	}
+	for _, s := range all {
+		for i := range s.Properties {
+			p := &s.Properties[i]
+			s.properties[p.Name] = p
+			if p.Type.Primitive == edm.NotPrimitive {
+				s.inner[p.Name] = all[p.Type.Name]
+			}
+		}
+		for i := range s.Navigations {
+			n := &s.Navigations[i]
+			s.navigations[n.Name] = n
+			s.inner[n.Name] = all[n.Target]
+		}
+		s.makeColumns()
+	}
+	return all[structures[0].QualifiedName()]
+}
+
+// Property returns a property by its name, nil if the type has none.
+func (s *structure) Property(name string) *edm.Property { return s.properties[name] }
+
 func (s *structure) makeColumns() {
 	s.columns, s.bySchema = map[string]*memberType{}, map[*wit.Node][]*memberType{}
 	label := func(name string) []byte { return append(jsontext.AppendString(nil, name), ':') }
@@ -72,7 +100,7 @@ func (s *structure) columnsOf(f *field) []*memberType {
 		columns = make([]*memberType, len(n.Members))
 		for i, m := range n.Members {
 			if c := s.columns[m.Name]; c != nil {
-				own, of := *c, &f.nodes[m.Node]
+				own, of := *c, f.nodeAt(m.Node)
 				own.setWay(of.Kind, of)
 				columns[i] = &own
 			}
@@ -83,8 +111,8 @@ func (s *structure) columnsOf(f *field) []*memberType {
 }
 
 // convert makes a property's value, as the settings want it where it has no room.
-func (m *manner) convert(property *edm.Property, f *field) (value.Converted, error) {
-	if f.present && (f.nodes == nil || f.schema().Name == nil) {
+func convert(m *manner, property *edm.Property, f *field) (value.Converted, error) {
+	if f.present && (f.schema() == nil || f.schema().Name == nil) {
 		least, most, whole := property.Type.Primitive.Bounds()
 		switch kind := f.kind(); {
 		case kind <= wit.Int64 && whole:

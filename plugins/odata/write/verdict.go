@@ -33,7 +33,7 @@ func verdict(f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
 
 // rest is the verdict on a request that may be sent twice, where the answer says nothing of its own. Inside a batch the
 // host doesn't see the status, by which it would send it again.
-func (s *state) rest(a *target, f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
+func (s handler) rest(a *target, f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
 	code, _, _ := fault.Document(response.Body)
 	if a.batched && fault.Listed(s.httpCodes, response.Status, code) {
 		f.Kind = wit.FaultTransient
@@ -51,18 +51,4 @@ func uncertainFault(target, why string) *wit.Fault {
 // noAnswer is the fault of a request without an answer.
 func noAnswer(a *target) *wit.Fault {
 	return &wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}
-}
-
-// identified tells whether the service does nothing twice for a row, since it knows RequestIDs, and the row's was never
-// another one.
-func (s *state) identified(t *entitySet, h hint) bool {
-	return s.uncertain == "repeatable" && s.learned[t.at].repeats && !h.moved
-}
-
-// repeatable tells whether the request may be sent twice, as far as one of a batch can.
-func (s *state) repeatable(a *target) bool {
-	if a.inserts() {
-		return s.uncertain == "retry" || s.identified(a.to, a.hint)
-	}
-	return a.operation == remove || !s.tags || !a.hint.tagged || a.hint.tag == "" || s.retryTags
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 	"github.com/google/go-cmp/cmp"
@@ -141,7 +142,7 @@ func (w *writing) put(topic string, key, value wit.Datum) (verdict wit.Verdict, 
 	h.add(key, value)
 	h.run()
 	if verdict.Refused = h.reasons[0]; h.failed != nil {
-		verdict.Refused = asFault(h.failed)
+		verdict.Refused = fault.As(h.failed)
 	}
 	if h.outcomes[0] == wasWritten {
 		verdict = wit.Verdict{Written: wit.Chosen}
@@ -293,7 +294,7 @@ func told(t *testing.T, settled wit.Settled, err error) string {
 	found := "written"
 	switch v := settled.Verdicts; {
 	case err != nil:
-		found = "fault " + asFault(err).Kind.String()
+		found = "fault " + fault.As(err).Kind.String()
 	case len(v) != 1:
 		t.Fatalf("expected one verdict, found %d", len(v))
 	case v[0].Refused != nil:
@@ -316,7 +317,7 @@ func told(t *testing.T, settled wit.Settled, err error) string {
 // target is that of a request to the first set, whose path may name a key.
 func (w *writing) target(op operation, path string) target {
 	w.t.Helper()
-	s, err := w.p.state(w.context)
+	s, err := w.p.cache.state(w.context)
 	noError(w.t, err)
 	a := target{operation: op, to: &s.sets[0]}
 	if _, key, ok := strings.Cut(path, "("); ok {
