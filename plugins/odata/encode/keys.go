@@ -1,0 +1,153 @@
+package encode
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+)
+
+// keyValue is the value of a key property.
+type KeyValue struct {
+	Property *edm.Property
+	Value    value.Converted
+}
+
+// keys are the values of all key properties that a struct has. scalarKey: where there is only one, a scalar may stand
+// for the struct.
+func (of *Type) KeyValues(m *sinkconfig.Config, from *rowvalue.Value, scalarKey bool) ([]KeyValue, error) {
+	var keys []KeyValue
+	for _, name := range of.Key {
+		property := of.properties[name]
+		if property == nil {
+			return nil, fault.Data("the key property " + name + " of " + of.QualifiedName() +
+				" isn't declared in $metadata")
+		}
+		k, ok, err := of.KeyValue(m, property, from, scalarKey)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, fault.Data("the key needs property " + name + " of " + of.QualifiedName() +
+				": expected a struct of all key properties")
+		}
+		keys = append(keys, k)
+	}
+	if len(keys) == 0 {
+		return nil, fault.Data(of.QualifiedName() + " has no key")
+	}
+	return keys, nil
+}
+
+// key is the value of a key property that a struct has; ok is false where it has none. scalarKey is as for
+// [manner.keys].
+func (of *Type) KeyValue(m *sinkconfig.Config, property *edm.Property, from *rowvalue.Value, scalarKey bool) (k KeyValue, ok bool,
+	err error) {
+	member, ok := from.Field(property.Name)
+	if !ok && scalarKey && len(of.Key) == 1 {
+		c := from.Fields()
+		if c.Next(); c.Mismatch {
+			member, ok = *from, true
+		}
+	}
+	if !ok || !member.Present {
+		return k, false, nil
+	}
+	k.Property = property
+	if k.Value, err = Convert(m, property, &member); err != nil {
+		return k, false, fault.Data("key property " + property.Name + ": " + err.Error())
+	}
+	return k, true, nil
+}
+
+// same reports whether two values of a key property are the same to a service.
+func (k KeyValue) Equal(other KeyValue) bool {
+	return canonicalLiteral(k.Value.Type, k.Value.Text) == canonicalLiteral(other.Value.Type, other.Value.Text)
+}
+
+// predicateOf is that of an entity in its address, "" without keys.
+func Predicate(keys []KeyValue) string {
+	if len(keys) == 0 {
+		return ""
+	}
+	var few [4]uri.Key
+	var memory [64]byte
+	literals := few[:0]
+	for i := range keys {
+		k := &keys[i]
+		literals = append(literals, uri.Key{Name: k.Property.Name,
+			Literal: uri.Literal{Type: k.Value.Type, Text: k.Value.Text}})
+	}
+	return string(uri.AppendPredicate(memory[:0], literals))
+}
+
+// laneOf is the predicate of a key in its canonical form.
+func CanonicalPredicate(keys []KeyValue, predicate string) string {
+	if !slices.ContainsFunc(keys, hasOtherSpellings) {
+		return predicate
+	}
+	same := make([]KeyValue, len(keys))
+	for i, k := range keys {
+		k.Value.Text = canonicalLiteral(k.Value.Type, k.Value.Text)
+		same[i] = k
+	}
+	return Predicate(same)
+}
+
+// canonicalLiteral is the canonical form of a key property's value: equal for all spellings that a service may take for
+// the same. These are GUIDs of either case, decimals with and without a sign and zeros that say nothing, times of day
+// with and without parts that are 0, and texts as [canonicalText] has them.
+func canonicalLiteral(t edm.Primitive, text string) string {
+	switch {
+	case t == edm.Guid:
+		return strings.ToLower(text)
+	case t == edm.Decimal:
+		return value.SameDecimal(text)
+	case t == edm.Time:
+		return value.SameTime(text)
+	case t == edm.String:
+		return CanonicalText(text)
+	}
+	return text
+}
+
+// canonicalText is the canonical form of a text in a key: equal for all spellings that a service may take for the same.
+func CanonicalText(text string) string {
+	return strings.ToUpper(strings.TrimLeft(strings.TrimSpace(text), "0"))
+}
+
+// hasSpellings tells whether services may take another spelling of a key for the same: of texts, SAP's conversion exits
+// pad with zeros and change case, and databases cut blanks.
+func hasOtherSpellings(k KeyValue) bool {
+	switch k.Value.Type {
+	case edm.Guid, edm.Decimal, edm.Time:
+		return true
+	case edm.String:
+		text := k.Value.Text
+		if text == "" || text[0] == '0' || text[0] == ' ' || text[len(text)-1] == ' ' {
+			return true
+		}
+		for i := range len(text) {
+			if c := text[i]; c >= 'a' && c <= 'z' || c < ' ' || c >= 0x80 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// initial tells whether the value of a key property says nothing, as those of entities say that the service is to
+// number.
+func IsInitial(text string) bool {
+	return strings.Trim(text, "0-. ") == "" || strings.HasPrefix(text, "$")
+}
+
+// anyInitial reports whether a value of a key is initial.
+func HasInitial(keys []KeyValue) bool {
+	return slices.ContainsFunc(keys, func(k KeyValue) bool { return IsInitial(k.Value.Text) })
+}

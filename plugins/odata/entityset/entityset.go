@@ -1,0 +1,297 @@
+package entityset
+
+import (
+	"encoding/base64"
+	"hash/fnv"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/encode"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/pack"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// entitySet is an entity set that a topic's records go to.
+type EntitySet struct {
+	sinkconfig.EntitySet
+	// path of the set, root that of its service with the query, for CSRF tokens.
+	Path, TokenPath string
+	// sap: the service's $metadata has SAP's namespace. at is the service's place among all.
+	SAP          bool
+	ServiceIndex int
+	Model        *edm.Model
+	Type         *encode.Type
+	// place is the set's among all, same that of the first one with the same path; lane is the start of the number of
+	// its entities' lanes.
+	Index, CapabilityIndex int
+	hash                   uint32
+	// sets are those whose entities can be nested in the entity set's, by navigation properties: the first is its own.
+	links []*LinkedSet
+}
+
+// linked is an entity set with those that navigation properties of its entities lead to, as far as they can be updated.
+type LinkedSet struct {
+	// path of the set.
+	Path    string
+	Targets map[string]*LinkedSet
+}
+
+// linksFrom finds the sets that can be reached from one.
+func linksFrom(m *edm.Model, from *edm.Set, root string) []*LinkedSet {
+	sets := []*edm.Set{from}
+	all := []*LinkedSet{{}}
+	for i := 0; i < len(sets); i++ {
+		all[i].Path, all[i].Targets = root+"/"+service.Address(sets[i]), map[string]*LinkedSet{}
+		s := m.Structure(sets[i].Type)
+		if s == nil {
+			continue
+		}
+		for j := range s.Navigations {
+			to := m.Leads(sets[i], &s.Navigations[j])
+			if to == nil || !to.Updatable {
+				continue
+			}
+			at := slices.Index(sets, to)
+			if at < 0 {
+				at = len(sets)
+				sets, all = append(sets, to), append(all, &LinkedSet{})
+			}
+			all[i].Targets[s.Navigations[j].Name] = all[at]
+		}
+	}
+	return all
+}
+
+// ready makes what is the same for all rows, and indexes the entity set's types.
+func (t *EntitySet) prepare() {
+	t.TokenPath = t.Query.On(t.Service + "/")
+	t.Type = encode.NewType(t.Model.Structures)
+	t.hash = mixHash(hashSeed, t.Path)
+}
+
+const hashSeed, hashPrime = 2166136261, 16777619
+
+// mixed goes on with the hash FNV-1a.
+func mixHash(h uint32, text string) uint32 {
+	for i := range len(text) {
+		h = (h ^ uint32(text[i])) * hashPrime
+	}
+	return h
+}
+
+// entityHash returns a hash of an entity of the set: the same for all spellings of its key.
+func (t *EntitySet) EntityHash(key string) uint32 { return mixHash(t.hash, key) }
+
+// entityHash is as [entitySet.entityHash].
+func (l *LinkedSet) EntityHash(key string) uint32 { return mixHash(mixHash(hashSeed, l.Path), key) }
+
+// linkedSet returns the set as updates of nested entities go by it.
+func (t *EntitySet) LinkedSet() *LinkedSet { return t.links[0] }
+
+// spaceSAP is the namespace of SAP's annotations.
+const NamespaceSAP = "http://www.sap.com/Protocols/SAPData"
+
+// newEntitySet finds the set in the metadata and checks that it can be written.
+func New(e sinkconfig.EntitySet, m *edm.Model, how *sinkconfig.Config) (*EntitySet, error) {
+	name := config.InGroup(e.Number, sinkconfig.NameEntitySet)
+	set, s, err := service.FindSet(m, e.Service, e.Name, name)
+	if err != nil {
+		return nil, err
+	}
+	updates := how.Mode == sinkconfig.ModeUpdate || how.Mode == sinkconfig.ModeMerge || how.Mode == sinkconfig.ModePatch || how.Mode == sinkconfig.ModeUpsert
+	why := ""
+	switch {
+	case !set.Creatable && (how.Mode == sinkconfig.ModeInsert || how.Mode == sinkconfig.ModeUpsert):
+		why = "sap:creatable=\"false\""
+	case !set.Updatable && updates:
+		why = "sap:updatable=\"false\", and " + sinkconfig.NameOperationMode + " is " + how.Mode
+	case len(s.Key) == 0 && updates:
+		why = "no key, and " + sinkconfig.NameOperationMode + " is " + how.Mode
+	case how.DeleteTombstones && !set.Deletable:
+		why = "sap:deletable=\"false\", and " + sinkconfig.NameEnableDelete + " is on"
+	case how.DeleteTombstones && len(s.Key) == 0:
+		why = "no key, and " + sinkconfig.NameEnableDelete + " is on"
+	case how.DeleteRecords && !set.Deletable:
+		why = "sap:deletable=\"false\", and " + sinkconfig.NameDeleteRecords + " is on"
+	}
+	if why != "" {
+		return nil, &wit.Fault{Kind: wit.FaultConfig, Setting: &name, Message: "Entity set " + e.Name + " of " +
+			e.Service + " can't be written: its metadata say " + why}
+	}
+	t := &EntitySet{EntitySet: e, Path: e.Service + "/" + service.Address(set),
+		Model: &edm.Model{Structures: m.Closure(s, true)}}
+	if how.NestedUpdates {
+		t.links = linksFrom(m, set, e.Service)
+	}
+	return t, nil
+}
+
+// sayLeftOut says which properties requests of a mode never have, as $metadata wants it.
+func (t *EntitySet) LogOmittedProperties(mode string) {
+	s := t.Model.Structures[0]
+	var names []string
+	add := func(what string, left func(p *edm.Property) bool) {
+		for i := range s.Properties {
+			if p := &s.Properties[i]; !s.IsKey(p.Name) && left(p) {
+				names = append(names, p.Name+" ("+what+")")
+			}
+		}
+	}
+	if mode == sinkconfig.ModeInsert || mode == sinkconfig.ModeUpsert || mode == sinkconfig.ModeDynamic {
+		add("inserts", func(p *edm.Property) bool { return !p.Creatable })
+	}
+	if mode != sinkconfig.ModeInsert {
+		add("updates", func(p *edm.Property) bool { return !p.Updatable })
+	}
+	if len(names) > 0 {
+		sdk.Log(wit.LevelWarn, "entity set "+t.Name+" of "+t.Service+": values of these properties are left out of "+
+			"requests, because $metadata says that the service sets them: "+strings.Join(names, ", "))
+	}
+}
+
+// pack appends what [unpackEntitySet] needs besides the settings.
+func (t *EntitySet) Pack(b []byte) []byte {
+	b = pack.Flag(pack.Text(b, t.Path), t.SAP)
+	return packLinks(edm.Pack(b, t.Model.Structures), t.links)
+}
+
+// unpackEntitySet reads what pack has written. ok is false if it did not.
+func Unpack(r *pack.Reader, e sinkconfig.EntitySet) (t EntitySet, ok bool) {
+	t = EntitySet{EntitySet: e, Path: r.Text(), SAP: r.Flag(), Model: edm.Unpack(r), links: unpackLinks(r)}
+	if r.Bad || len(t.Model.Structures) == 0 {
+		return t, false
+	}
+	t.prepare()
+	return t, true
+}
+
+func packLinks(b []byte, sets []*LinkedSet) []byte {
+	b = pack.Number(b, len(sets))
+	for _, s := range sets {
+		b = pack.Number(pack.Text(b, s.Path), len(s.Targets))
+		for _, name := range slices.Sorted(maps.Keys(s.Targets)) {
+			b = pack.Number(pack.Text(b, name), slices.Index(sets, s.Targets[name]))
+		}
+	}
+	return b
+}
+
+func unpackLinks(r *pack.Reader) (sets []*LinkedSet) {
+	count := r.Count()
+	for range count {
+		sets = append(sets, &LinkedSet{Targets: map[string]*LinkedSet{}})
+	}
+	for _, s := range sets {
+		s.Path = r.Text()
+		for n := r.Count(); n > 0 && !r.Bad; n-- {
+			name, at := r.Text(), r.Number()
+			if r.Bad = r.Bad || at < 0 || at >= len(sets); !r.Bad {
+				s.Targets[name] = sets[at]
+			}
+		}
+	}
+	return sets
+}
+
+// blank is a property's place in a filter, with the text before it; not named: the text after the last one.
+type Placeholder struct {
+	Before, Name string
+	Found        bool
+}
+
+// templateOf goes through a filter of the settings. One without places is the name of a property.
+func Placeholders(filter string) iter.Seq[Placeholder] {
+	if !strings.Contains(filter, "{") {
+		filter += " eq {" + filter + "}"
+	}
+	return func(yield func(Placeholder) bool) {
+		for rest := filter; ; {
+			before, after, found := strings.Cut(rest, "{")
+			at := Placeholder{Before: before, Found: found}
+			at.Name, rest, _ = strings.Cut(after, "}")
+			if !yield(at) || !found {
+				return
+			}
+		}
+	}
+}
+
+// misnamed says that the filter names what is no property of an entity set; nil: it names none such, or isn't looked
+// at.
+func (t *EntitySet) FilterError(m *sinkconfig.Config) *wit.Fault {
+	if m.CheckFilter == "" || m.InsertUncertain != "check" && m.InsertUncertain != "repeatable" {
+		return nil
+	}
+	s := t.Model.Structures[0]
+	for at := range Placeholders(m.CheckFilter) {
+		p := s.Property(at.Name)
+		if !at.Found || p != nil && p.Type.Primitive != edm.NotPrimitive {
+			continue
+		}
+		var names []string
+		for i := range s.Properties {
+			if s.Properties[i].Type.Primitive != edm.NotPrimitive {
+				names = append(names, s.Properties[i].Name)
+			}
+		}
+		return fault.Config(sinkconfig.NameCheckFilter, "Entity set "+t.Name+" of "+t.Service+" has no property "+at.Name+" to look by"+
+			fault.Among(at.Name, names, "it has none"))
+	}
+	return nil
+}
+
+// uncheckable says that metadata show that no record says the key of an entity, and that no filter is set by which
+// lost inserts are looked for; nil: they don't.
+func (t *EntitySet) UncheckableError(m *sinkconfig.Config) *wit.Fault {
+	if m.InsertUncertain != "check" || m.CheckFilter != "" || m.Mode != sinkconfig.ModeInsert && m.Mode != sinkconfig.ModeDynamic {
+		return nil
+	}
+	s := t.Model.Structures[0]
+	why := ""
+	if len(s.Key) == 0 {
+		why = "has no key"
+	}
+	for _, name := range s.Key {
+		if p := s.Property(name); p != nil && !p.Creatable {
+			why = "numbers its key property " + name + " (sap:creatable=\"false\")"
+		}
+	}
+	if why == "" {
+		return nil
+	}
+	return fault.Config(sinkconfig.NameInsertUncertain, "Entity set "+t.Name+" of "+t.Service+" "+why+", so that "+sinkconfig.NameInsertUncertain+
+		" = check can't look whether an insert whose answer was lost was applied: expected "+sinkconfig.NameCheckFilter+
+		" to say by what else it is found, or another value")
+}
+
+// digest names a set in few letters.
+func (t *EntitySet) Digest() string {
+	h := fnv.New32a()
+	h.Write([]byte(t.Path))
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))[:3]
+}
+
+// keyOf is the values of a predicate in the order of the set's key properties; false: it is not of these.
+func (t *EntitySet) KeyLiterals(predicate string) (values []uri.Literal, ok bool) {
+	_, keys, err := uri.ParsePredicate(predicate)
+	if err != nil || len(keys) != len(t.Type.Key) {
+		return nil, false
+	}
+	for _, name := range t.Type.Key {
+		at := slices.IndexFunc(keys, func(k uri.Key) bool { return k.Name == name || k.Name == "" && len(keys) == 1 })
+		if at < 0 {
+			return nil, false
+		}
+		values = append(values, keys[at].Literal)
+	}
+	return values, true
+}

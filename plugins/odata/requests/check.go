@@ -1,0 +1,85 @@
+package requests
+
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/plugins/odata/encode"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// check is the request by which is seen whether an insert that is uncertain was applied, in place of the insert. It
+// only reads (P19).
+//
+// With `repeatable`, what can be looked up is, also where the service knows RequestIDs: a run before this one may have
+// been of a version that made others, and what is found needs no second request. Of an entity that is there and differs
+// the RequestID decides then.
+func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
+	keyed := e.keyErr == nil && !e.needsRecordKey && !e.isNumbered()
+	known := IsIdempotent(e.state, e.set, e.hint)
+	filter, err := e.checkFilter()
+	switch {
+	case e.state.InsertUncertain == "fail":
+		return nil, &wit.Fault{Kind: wit.FaultUnsupported,
+			Message: "it is not looked up whether the entity was inserted (" + sinkconfig.NameInsertUncertain + " = fail)"}
+	case e.state.InsertUncertain == "retry", known && e.state.CheckFilter == "" && !keyed:
+		// It may be sent again; that the service is there is seen first.
+		q := e.newRequest(ProbeService, "GET")
+		e.makeRead(q)
+		return q, nil
+	case filter != "": // whatever key the service has given the entity
+		q := e.newRequest(Find, "GET")
+		q.query = "$filter=" + string(uri.AppendEscaped(nil, filter)) + "&$top=" + strconv.Itoa(maxFound)
+		q.Compare = string(insertion.body)
+		e.makeRead(q)
+		return q, nil
+	case keyed:
+		q, err := e.newRead(LookUp)
+		if q != nil {
+			q.Compare = string(insertion.body)
+		}
+		return q, err
+	case err != nil:
+		return nil, err
+	}
+	why := "the record doesn't say its key"
+	if e.keyErr == nil && !e.needsRecordKey {
+		why = "the service gives it another key than the record's"
+	}
+	return nil, &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was inserted: " +
+		why + ", and " + sinkconfig.NameCheckFilter + " isn't set"}
+}
+
+// maxFound is how many entities a check by a filter asks for: more than one, since the filter may fit entities of
+// other records too.
+const maxFound = 20
+
+// filter is the setting's, with the row's values in place of names, "" where it isn't set.
+func (e *rowEncoder) checkFilter() (string, error) {
+	if e.state.CheckFilter == "" {
+		return "", nil
+	}
+	var out []byte
+	for at := range entityset.Placeholders(e.state.CheckFilter) {
+		out = append(out, at.Before...)
+		if !at.Found {
+			break
+		}
+		property := e.set.Type.Property(at.Name)
+		member, ok := e.value.Field(at.Name)
+		if property == nil || !ok || !member.Present {
+			return "", &wit.Fault{Kind: wit.FaultConflict,
+				Message: "it can't be looked up whether the entity was inserted: " + sinkconfig.NameCheckFilter +
+					" wants a value of property " + at.Name + ", which the record doesn't have"}
+		}
+		c, err := encode.Convert(&e.state.Config, property, &member)
+		if err != nil {
+			return "", fault.Data(at.Name + ": " + err.Error())
+		}
+		out = uri.AppendLiteral(out, uri.Literal{Type: c.Type, Text: c.Text})
+	}
+	return string(out), nil
+}

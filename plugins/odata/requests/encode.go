@@ -1,0 +1,321 @@
+package requests
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/capabilities"
+	"github.com/culvert-project/culvert/plugins/odata/encode"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// callRows are the rows of one call of the host, with what it says of them.
+type Input struct {
+	Topics       []string
+	Rows         []wit.Row
+	Data         []byte
+	RecordIDs    []wit.RecordID
+	RecordTopics []string
+	Hints        []wit.Hint
+}
+
+// errorClass is the exception class of refused rows in the headers of dead letters.
+const errorClass = "org.apache.kafka.connect.errors.DataException"
+
+// encodeRows makes requests of rows, several in a batch where the settings and the service allow it.
+func Encode(s *capabilities.State, schemas rowvalue.Schemas, in *Input) wit.Deliveries {
+	hinted := make(map[uint32]string, len(in.Hints))
+	for _, h := range in.Hints {
+		hinted[h.Row] = h.Text
+	}
+	targets := make([]*entityset.EntitySet, len(in.Topics))
+	for i, topic := range in.Topics {
+		targets[i] = s.SetOf(topic)
+	}
+	var out wit.Deliveries
+	var e rowEncoder
+	plan := newDeliveryPlan(s, len(in.Rows))
+	for i := range in.Rows {
+		row := &in.Rows[i]
+		e = rowEncoder{schemas: schemas, lastBodySize: e.lastBodySize, buffer: e.buffer, state: s, row: row, data: in.Data}
+		if len(in.Hints) > 0 {
+			e.hint = parseHint(hinted[uint32(i)])
+		}
+		var topic string
+		if int(row.Topic) < len(in.Topics) {
+			topic, e.set = in.Topics[row.Topic], targets[row.Topic]
+		}
+		e.setSourceRecord(i, in.RecordIDs, in.RecordTopics)
+		q, err := e.encode(topic)
+		switch {
+		case err != nil:
+			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
+				Fault: *fault.As(err)})
+		case q == nil:
+			out.Ignored = append(out.Ignored, uint32(i))
+		case q.NestedUpdates > 0 && s.ServiceCapabilities[q.Set.ServiceIndex].NoBatch:
+			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
+				Fault: wit.Fault{Kind: wit.FaultConfig, Message: q.Set.Service + " takes no batches, in which " +
+					sinkconfig.NameNestedUpdates + " = operations sends the entities nested in an update"}})
+		default:
+			q.row = uint32(i)
+			plan.add(q)
+		}
+	}
+	out.Ready = plan.deliveries()
+	return out
+}
+
+// request decides what a row asks for; nil: it is ignored.
+func (e *rowEncoder) encode(topic string) (*request, error) {
+	if e.set == nil {
+		return nil, fault.Data("no entity set is configured for topic " + topic + ", which the record has after the " +
+			"transforms: expected one of " + e.state.TopicSettings() + "; have a setting name the topic, or change the transforms")
+	}
+	if err := e.readValues(); err != nil {
+		return nil, err
+	}
+	if !e.hasValue {
+		if !e.state.DeleteTombstones {
+			return nil, nil
+		}
+		if !e.hasKey {
+			return nil, fault.Data("a tombstone without a key says nothing about what to delete")
+		}
+		e.keys, e.keyErr = e.set.Type.KeyValues(&e.state.Config, &e.key, true)
+		return e.encodeMode(modeDelete)
+	}
+	if err := e.findKeys(); err != nil {
+		return nil, err
+	}
+	mode, err := e.mode()
+	if err != nil {
+		return nil, err
+	}
+	return e.encodeMode(mode)
+}
+
+func (e *rowEncoder) encodeMode(mode string) (*request, error) {
+	if e.hint.ProbeSet {
+		q := e.newRequest(ReadSet, "GET")
+		q.query = "$top=1"
+		e.makeRead(q)
+		return q, nil
+	}
+	switch mode {
+	case sinkconfig.ModeInsert:
+		return e.encodeInsert()
+	case modeDelete:
+		return e.encodeDelete()
+	case sinkconfig.ModeUpsert:
+		return e.encodeUpsert()
+	}
+	return e.encodeUpdate(mode, false)
+}
+
+// modeDelete deletes; the other modes are those of the setting.
+const modeDelete = "delete"
+
+// mode is what is to be done with a row that has a value.
+func (e *rowEncoder) mode() (string, error) {
+	if e.state.DeleteRecords && encode.IsDeleteRecord(e.set.Type, e.value) {
+		return modeDelete, nil
+	}
+	if e.state.Mode != sinkconfig.ModeDynamic {
+		return e.state.Mode, nil
+	}
+	m, ok := e.value.Field(e.state.ModeProperty)
+	text, isText := m.Text()
+	if !ok || !isText {
+		return "", fault.Data(e.state.ModeProperty + ": expected I, U, M or D, which " + sinkconfig.NameModeProperty + " wants, found no text")
+	}
+	switch strings.ToUpper(strings.TrimSpace(string(text))) {
+	case "I":
+		return sinkconfig.ModeInsert, nil
+	case "U":
+		return sinkconfig.ModeUpdate, nil
+	case "M":
+		return sinkconfig.ModeMerge, nil
+	case "D":
+		return modeDelete, nil
+	}
+	return "", fault.Data(e.state.ModeProperty + ": expected I, U, M or D, which " + sinkconfig.NameModeProperty + " wants, found " +
+		strconv.Quote(string(text)))
+}
+
+// write puts the row's value into a request.
+func (e *rowEncoder) writeBody(q *request, updates bool) (err error) {
+	b := encode.Writer{Config: &e.state.Config, Update: updates}
+	if e.state.KeyFromRecord && e.keyErr != nil {
+		return e.keyErr
+	}
+	if e.state.KeyFromRecord || e.needsRecordKey && e.state.Mode == sinkconfig.ModeUpsert { // it inserts what the update before named
+		b.Keys = e.keys
+	}
+	var nested []encode.NestedContent
+	if e.state.NestedUpdates {
+		b.Nested = &nested
+	}
+	size := max(min(e.lastBodySize, maxSizeHint), int(e.row.Value.Size))
+	if q.body, err = b.AppendEntity(make([]byte, 0, size+size/8+64), e.set.Type, &e.value, ""); err != nil {
+		return err
+	}
+	e.lastBodySize = len(q.body)
+	addBodyHeaders(&e.state.Config, q)
+	if len(nested) == 0 {
+		return nil
+	}
+	return e.addNestedUpdates(q, nested, e.set.LinkedSet())
+}
+
+// maxUsual is the most memory, in bytes, that a body gets because of the body before it.
+const maxSizeHint = 64 << 10
+
+// Headers of requests with a body.
+var (
+	jsonHeaders = []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "Content-Type",
+		Value: "application/json"}}
+	atomHeaders = []wit.Header{{Name: "Accept", Value: "application/atom+xml"}, {Name: "Content-Type",
+		Value: "application/atom+xml;type=entry"}}
+)
+
+// sends gives a request the headers of one with a body. Most have no others, and share them.
+func addBodyHeaders(m *sinkconfig.Config, q *request) {
+	headers := jsonHeaders
+	if m.Atom {
+		headers = atomHeaders
+	}
+	if len(q.headers) == 0 {
+		q.headers = slices.Clip(headers)
+		return
+	}
+	q.headers = append(q.headers, headers...)
+}
+
+func (e *rowEncoder) encodeInsert() (*request, error) {
+	q := e.newRequest(Insert, "POST")
+	if err := e.writeBody(q, false); err != nil {
+		return nil, err
+	}
+	if e.hint.isUncertain() {
+		return e.encodeCheck(q)
+	}
+	if e.needsRecordKey && e.state.Mode != sinkconfig.ModeUpsert || e.isNumbered() {
+		q.Predicate = "" // what the service numbers may get the key of another row
+	}
+	if e.state.InsertUncertain == "repeatable" {
+		q.headers = append(q.headers, e.identity().headers()...)
+	}
+	q.repeatable = e.state.InsertUncertain == "retry" || IsIdempotent(e.state, e.set, e.hint)
+	return q, nil
+}
+
+// identity is that of the row's POST.
+func (e *rowEncoder) identity() identity {
+	return identity{e.set.Path, e.recordTopic, e.recordID, e.row.Timestamp}
+}
+
+// update changes an entity by a method of the settings.
+func (e *rowEncoder) encodeUpdate(mode string, upserts bool) (*request, error) {
+	op, method := Put, "PUT"
+	switch mode {
+	case sinkconfig.ModeMerge:
+		op, method = Merge, "MERGE"
+	case sinkconfig.ModePatch:
+		op, method = Patch, "PATCH"
+	}
+	if upserts {
+		op += UpsertPut - Put // those of upserts stand in the order of the others, see [operation]
+	}
+	if e.hint.isUncertain() {
+		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "whether an entity was changed can't be seen"}
+	}
+	if e.state.UseETags && !e.hint.HasETag {
+		reading := ReadETag
+		if upserts {
+			reading = ReadETagForUpsert
+		}
+		return e.newRead(reading)
+	}
+	q, err := e.newEntityRequest(op, method)
+	if err != nil {
+		return nil, err
+	}
+	e.setIfMatch(q)
+	return q, e.writeBody(q, true)
+}
+
+// setMatch adds If-Match where the service takes it, and decides whether the request may be sent twice. One with an
+// ETag may not where a conflict refuses the row: the second one would find what the first one changed.
+func (e *rowEncoder) setIfMatch(q *request) {
+	tag := "*"
+	q.repeatable = true
+	switch {
+	case e.state.NoIfMatch, e.state.UseETags && e.hint.ETag == "":
+		return
+	case !e.state.UseETags && (e.hint.NoIfMatch || e.state.SetCapabilities[e.set.CapabilityIndex].IfMatch == capabilities.IfMatchRejected):
+		q.Hint.NoIfMatch = true
+		return
+	case e.state.UseETags:
+		tag, q.repeatable = e.hint.ETag, e.state.RetryETagConflicts
+	}
+	q.headers = append(q.headers, wit.Header{Name: "If-Match", Value: tag})
+}
+
+// upsert updates or inserts, in the order of the settings, or as the answer before has said.
+func (e *rowEncoder) encodeUpsert() (*request, error) {
+	if e.keyErr != nil {
+		return nil, e.keyErr
+	}
+	if err := e.state.AddressError(e.set, e.hint.Known); err != nil {
+		return nil, err
+	}
+	if e.hint.Moved && e.hint.Step == "" && e.state.InsertUncertain != "retry" && encode.HasInitial(e.keys) {
+		return e.newRequest(LookUpForUpsert, "GET"), nil // not repeatable: an insert may follow, for which a key is made
+	}
+	if e.isNumbered() {
+		return nil, fault.Data("the service gives entities without a key of their own a number, so that each upsert of " +
+			"them would be an insert")
+	}
+	if e.hint.isUncertain() {
+		return e.newRead(LookUpForUpsert)
+	}
+	step := e.hint.Step
+	if step == "" {
+		step = e.state.UpsertFirst
+	}
+	if step == StepUpdate {
+		return e.encodeUpdate(e.state.Config.UpsertMethod, true)
+	}
+	q, err := e.encodeInsert()
+	if q != nil {
+		q.Operation = UpsertInsert
+	}
+	return q, err
+}
+
+// deletion deletes an entity, or reads it to see whether it is gone.
+func (e *rowEncoder) encodeDelete() (*request, error) {
+	if e.hint.isUncertain() {
+		return nil, &wit.Fault{Kind: wit.FaultUnsupported,
+			Message: "whether an entity was deleted by this record can't be seen"}
+	}
+	if e.hint.Step == StepConfirm {
+		return e.newRead(ConfirmDelete)
+	}
+	if e.state.UseETags && !e.hint.HasETag {
+		return e.newRead(ReadETagForDelete)
+	}
+	q, err := e.newEntityRequest(Delete, "DELETE")
+	if err != nil {
+		return nil, err
+	}
+	q.headers = append(q.headers, wit.Header{Name: "Accept", Value: e.state.MediaType()})
+	e.setIfMatch(q)
+	return q, nil
+}

@@ -1,0 +1,235 @@
+package requests
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/batch"
+	"github.com/culvert-project/culvert/plugins/odata/capabilities"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// class tells which requests may share a batch: a batch with an insert must not be sent twice, one without can be.
+type batchClass int
+
+const (
+	classOnce batchClass = iota
+	classRepeatable
+	classReads
+	classes
+)
+
+func (q *request) class() batchClass {
+	switch {
+	case q.IsETagRead():
+		return classReads
+	case q.repeatable:
+		return classRepeatable
+	}
+	return classOnce
+}
+
+// alone tells whether a request shares no batch.
+func (q *request) isUnbatched() bool {
+	return q.Hint.NoBatch || q.Operation == ConfirmDelete || q.Operation >= LookUp
+}
+
+// size is about what a request adds to a batch, in bytes.
+func (q *request) size() int {
+	n := len(q.body) + len(q.Set.Path) + len(q.Predicate) + 400
+	for i := range q.updates {
+		n += len(q.updates[i].body) + len(q.updates[i].path) + 400
+	}
+	return n
+}
+
+// operations is how many a request is in a batch.
+func (q *request) operations() int { return 1 + q.NestedUpdates }
+
+// requestGroup is requests of one delivery, of different entities.
+type group struct {
+	class        batchClass
+	serviceIndex int
+	requests     []*request
+	// operations are those of the requests, size is about their bytes.
+	operations, size int
+}
+
+// line is the groups of a lane, one after another, and the one in which each entity stands last, by the entity's hash:
+// two entities of one hash are kept apart as if they were one.
+type sequence struct {
+	groups []*group
+	last   map[uint32]int
+	// open are the groups that take more, by class and service, as positions among all plus one.
+	open map[[2]int]int
+}
+
+// grouping puts requests into deliveries: those of one entity into one lane, and never two into one delivery (P20).
+type deliveryPlan struct {
+	state     *capabilities.State
+	sequences map[uint32]*sequence
+	order     []uint32
+	// rows is how many there are in all.
+	rows int
+}
+
+func newDeliveryPlan(s *capabilities.State, rows int) *deliveryPlan {
+	return &deliveryPlan{state: s, sequences: map[uint32]*sequence{}, rows: rows}
+}
+
+// laneNumber is a stable hash of an entity. With batches there are few lanes, so that a delivery of one can hold many
+// rows; where rows update entities nested in them, there is one, since several rows may update the same.
+func (g *deliveryPlan) orderingKey(q *request) uint32 {
+	if !g.state.Batch {
+		return q.entityHash
+	}
+	return q.entityHash % uint32(g.state.OrderingKeys)
+}
+
+// apart tells whether a request has a changeset of its own.
+func (q *request) hasOwnChangeset() bool { return q.Hint.OwnChangeset || q.NestedUpdates > 0 }
+
+// maxBytes is how large a batch gets, whatever the service takes.
+const maxBytes = 8 << 20
+
+func (g *deliveryPlan) add(q *request) {
+	number := g.orderingKey(q)
+	l := g.sequences[number]
+	if l == nil {
+		each := 1 // entities in a lane, about
+		if g.state.Batch {
+			each = g.rows / g.state.OrderingKeys
+		}
+		l = &sequence{last: make(map[uint32]int, each), open: map[[2]int]int{}}
+		g.sequences[number] = l
+		g.order = append(g.order, number)
+	}
+	learned := g.state.ServiceCapabilities[q.Set.ServiceIndex]
+	last := l.last[q.entityHash]
+	for i := range q.updates {
+		last = max(last, l.last[q.updates[i].entityHash])
+	}
+	if g.state.Batch && !learned.NoBatch && !q.isUnbatched() {
+		kind := [2]int{int(q.class()), q.Set.ServiceIndex}
+		if n := l.open[kind]; n > last && g.fits(l.groups[n-1], q) {
+			into := l.groups[n-1]
+			into.requests = append(into.requests, q)
+			into.operations, into.size = into.operations+q.operations(), into.size+q.size()
+			l.setLast(q, n)
+			return
+		}
+		l.open[kind] = len(l.groups) + 1
+	}
+	l.groups = append(l.groups, &group{class: q.class(), serviceIndex: q.Set.ServiceIndex, requests: []*request{q},
+		operations: q.operations(), size: q.size()})
+	l.setLast(q, len(l.groups))
+}
+
+// stands notes in which group the entities of a request stand last.
+func (l *sequence) setLast(q *request, n int) {
+	l.last[q.entityHash] = n
+	for i := range q.updates {
+		l.last[q.updates[i].entityHash] = n
+	}
+}
+
+// fits tells whether a group takes one more.
+func (g *deliveryPlan) fits(into *group, q *request) bool {
+	most, bytes := g.state.MaxBatchSize, maxBytes
+	for _, h := range []Hint{q.Hint, into.requests[0].Hint} {
+		if h.MaxBatchSize > 0 {
+			most = min(most, h.MaxBatchSize)
+		}
+	}
+	if limit := g.state.ServiceCapabilities[q.Set.ServiceIndex].MaxBatchBytes; limit > 0 {
+		bytes = min(bytes, limit)
+	}
+	return into.operations+q.operations() <= most && into.size+q.size() <= bytes
+}
+
+func (g *deliveryPlan) deliveries() []wit.Delivery {
+	var out []wit.Delivery
+	for _, number := range g.order {
+		for _, one := range g.sequences[number].groups {
+			d := g.single(one.requests[0])
+			if one.operations > 1 {
+				d = g.batch(one)
+			}
+			d.Lane = number
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}
+
+// single is the delivery of one request.
+func (g *deliveryPlan) single(q *request) wit.Delivery {
+	target := q.Path()
+	if q.query != "" {
+		target += "?" + q.query
+	}
+	r := wit.Request{Method: q.method, Target: q.Set.Query.On(target), Headers: q.headers, Body: q.body,
+		Repeatable: q.repeatable}
+	if q.method == "GET" {
+		r.Headers = append(r.Headers, versionHeaders[1])
+	} else {
+		r.TokenFrom = &q.Set.TokenPath
+		r.Headers = append(r.Headers, versionHeaders...)
+		if g.state.MethodTunnel && q.method != "POST" {
+			r.Method, r.Headers = "POST", append(r.Headers, wit.Header{Name: "X-HTTP-Method", Value: q.method})
+		}
+	}
+	return wit.Delivery{Request: r, Rows: []uint32{q.row}, Memo: q.AppendState(AppendStateHead(nil, q.Set.ServiceIndex, 0, 1), nil, true)}
+}
+
+// batchHeaders are those of the request with a batch. The preference is OData v4's (Protocol, 8.2.8.3): services that
+// translate v2 into v4, as SAP CAP's adapter does, else end a batch at the first operation that fails. Others take no
+// notice of a preference that they don't know (RFC 7240, section 2).
+func batchHeaders(boundary string) []wit.Header {
+	return append([]wit.Header{{Name: "Accept", Value: "multipart/mixed"},
+		{Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary},
+		{Name: "Prefer", Value: "odata.continue-on-error"}}, versionHeaders...)
+}
+
+// together is the delivery of several requests in a batch.
+func (g *deliveryPlan) batch(one *group) wit.Delivery {
+	to := one.requests[0].Set
+	all := g.state.SharedChangesets || !g.state.SingleChangesets && !to.SAP && !g.state.ServiceCapabilities[one.serviceIndex].SingleChangesets
+	shares := func(q *request) bool {
+		return all && !q.hasOwnChangeset() && (g.state.SharedChangesets || !q.IsInsert())
+	}
+	service := to.Service + "/"
+	parts := make([]batch.Part, 0, len(one.requests))
+	begins := make([]bool, len(one.requests)) // which of the requests begin a part
+	own := make([]batch.Operation, len(one.requests))
+	rows := make([]uint32, len(one.requests))
+	size := 40
+	for i, q := range one.requests {
+		within := func(place string, body []byte) batch.Operation {
+			return batch.Operation{Method: q.method, Target: strings.TrimPrefix(place, service), Headers: q.headers,
+				Body: body}
+		}
+		own[i], rows[i] = within(q.Path(), q.body), q.row
+		size += 24 + len(q.Predicate) // a hint makes it longer
+		if last := len(parts) - 1; i > 0 && one.class != classReads && shares(q) && shares(one.requests[i-1]) {
+			parts[last].Operations = append(parts[last].Operations, own[i])
+			continue
+		}
+		p := batch.Part{Changeset: one.class != classReads, Operations: own[i : i+1 : i+1]}
+		for _, u := range q.updates { // which are done with the row's own, and with no other row's
+			p.Operations = append(p.Operations, within(u.path, u.body))
+		}
+		parts, begins[i] = append(parts, p), true
+	}
+	content, boundary := batch.Append(nil, parts)
+	memo := AppendStateHead(make([]byte, 0, size), one.serviceIndex, len(content), len(one.requests))
+	var before *Target
+	for i, q := range one.requests {
+		memo = q.AppendState(memo, before, begins[i])
+		before = &q.Target
+	}
+	return wit.Delivery{Memo: memo, Rows: rows, Request: wit.Request{Method: "POST",
+		Target: to.Query.On(to.Service + "/$batch"), Body: content, TokenFrom: &to.TokenPath,
+		Repeatable: one.class != classOnce, Headers: batchHeaders(boundary)}}
+}

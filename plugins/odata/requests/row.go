@@ -1,0 +1,159 @@
+package requests
+
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/plugins/odata/capabilities"
+	"github.com/culvert-project/culvert/plugins/odata/encode"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// encoding is one row on its way to a request.
+type rowEncoder struct {
+	schemas rowvalue.Schemas
+	// usual is the length of the body of the row before.
+	lastBodySize int
+	// requests is memory for requests: the rows before have taken its part up to its length.
+	buffer      []request
+	state       *capabilities.State
+	set         *entityset.EntitySet
+	row         *wit.Row
+	data        []byte
+	hint        Hint
+	recordID    wit.RecordID
+	recordTopic string
+
+	key, value       rowvalue.Value
+	hasKey, hasValue bool
+	// keys are the values of all key properties; missing is why there are none.
+	keys   []encode.KeyValue
+	keyErr error
+	// onlyInRecordKey: the value lacks at least one of the key's properties, which the record's key has; a plain insert
+	// leaves those to the service, the insert of an upsert writes them.
+	needsRecordKey bool
+}
+
+// came says which record the row came of, where that is known.
+func (e *rowEncoder) setSourceRecord(row int, origins []wit.RecordID, topics []string) {
+	if row < len(origins) && int(origins[row].Topic) < len(topics) {
+		e.recordID, e.recordTopic = origins[row], topics[origins[row].Topic]
+	}
+}
+
+// read finds the row's key and its value.
+func (e *rowEncoder) readValues() (err error) {
+	if e.key, e.hasKey, err = e.schemas.Read(e.row.Key, e.data); err != nil {
+		return err
+	}
+	e.value, e.hasValue, err = e.schemas.Read(e.row.Value, e.data)
+	return err
+}
+
+// findKeys takes the key from where the settings want it. The error is that value and key contradict each other where
+// both are needed.
+func (e *rowEncoder) findKeys() error {
+	switch {
+	case e.state.KeyFromRecord && !e.hasKey:
+		e.keyErr = fault.Data("the record has no key, and " + sinkconfig.NameKeyFrom + " is record")
+		return nil
+	case e.state.KeyFromRecord:
+		e.keys, e.keyErr = e.set.Type.KeyValues(&e.state.Config, &e.key, true)
+		return nil
+	}
+	if e.keys, e.keyErr = e.set.Type.KeyValues(&e.state.Config, &e.value, false); e.keyErr == nil || !e.hasKey {
+		return nil
+	}
+	var keys []encode.KeyValue
+	for _, name := range e.set.Type.Key {
+		property := e.set.Type.Property(name)
+		if property == nil {
+			return nil
+		}
+		said, inValue, err := e.set.Type.KeyValue(&e.state.Config, property, &e.value, false)
+		if err != nil {
+			return nil // as e.missing says
+		}
+		other, inKey, err := e.set.Type.KeyValue(&e.state.Config, property, &e.key, true)
+		switch {
+		case inValue && inKey && err == nil && !said.Equal(other):
+			return fault.Data("key property " + name + ": expected the same in the record's value and in its key, which " +
+				"has what the value lacks of the entity's key, found " + strconv.Quote(said.Value.Text) + " and " +
+				strconv.Quote(other.Value.Text) + " (" + sinkconfig.NameKeyFrom + " = record takes all from the key)")
+		case inValue:
+			keys = append(keys, said)
+		case inKey && err == nil:
+			keys = append(keys, other)
+		case err != nil:
+			e.keyErr = err
+			return nil
+		default:
+			return nil
+		}
+	}
+	e.keys, e.keyErr, e.needsRecordKey = keys, nil, true
+	return nil
+}
+
+// start makes what all requests of the row have.
+func (e *rowEncoder) newRequest(op Operation, method string) *request {
+	if len(e.buffer) == cap(e.buffer) {
+		e.buffer = make([]request, 0, 64)
+	}
+	e.buffer = e.buffer[:len(e.buffer)+1]
+	q := &e.buffer[len(e.buffer)-1]
+	q.Operation, q.Set, q.Hint, q.method = op, e.set, e.hint, method
+	if e.keyErr == nil {
+		q.Predicate = encode.Predicate(e.keys)
+	}
+	q.entityHash = e.set.EntityHash(e.entityKey(q.Predicate))
+	return q
+}
+
+// laneOf is what tells the entity from others: the same however its key is written.
+func (e *rowEncoder) entityKey(predicate string) string {
+	if e.keyErr != nil || len(e.keys) == 0 {
+		// A key of its own making: the record's bytes, or its place where there are none.
+		if e.hasKey {
+			return string(e.data[e.row.Key.Start : e.row.Key.Start+e.row.Key.Size])
+		}
+		return strconv.Itoa(int(e.row.Partition)) + "@" + strconv.FormatInt(e.row.Offset, 10)
+	}
+	return encode.CanonicalPredicate(e.keys, predicate)
+}
+
+// at is start for a request of the entity itself.
+func (e *rowEncoder) newEntityRequest(op Operation, method string) (*request, error) {
+	if e.keyErr != nil {
+		return nil, e.keyErr
+	}
+	if err := e.state.AddressError(e.set, e.hint.Known); err != nil {
+		return nil, err
+	}
+	return e.newRequest(op, method), nil
+}
+
+// readEntity is a request that reads the entity.
+func (e *rowEncoder) newRead(op Operation) (*request, error) {
+	q, err := e.newEntityRequest(op, "GET")
+	if err != nil {
+		return nil, err
+	}
+	e.makeRead(q)
+	return q, nil
+}
+
+// asRead has a request sent as one that only reads: it may be sent twice.
+func (e *rowEncoder) makeRead(q *request) {
+	q.repeatable, q.headers = true, []wit.Header{{Name: "Accept", Value: e.state.MediaType()}}
+}
+
+// numbered reports whether the service gives the entity of an insert another key than the record's, as far as responses
+// have shown.
+func (e *rowEncoder) isNumbered() bool {
+	shown := e.state.OfSet(e.set, e.hint.Known)
+	return shown.Numbers || shown.FillsInitial && encode.HasInitial(e.keys)
+}

@@ -1,0 +1,181 @@
+package responses
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/document"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/encode"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/requests"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// tagOf is the ETag of an entity that was read, from the header or from the document, "" where it has none. The error
+// is the document's.
+func etagOf(response *wit.Response) (string, error) {
+	if tag := headerOf(response, "ETag"); tag != "" {
+		return tag, nil
+	}
+	v, err := document.Parse(response.Body)
+	return v.At("__metadata", "etag").Text, err
+}
+
+// settleCheck says whether an insert that was uncertain was applied.
+func (s handler) checkResult(a *requests.Target, response *wit.Response) (wit.Verdict, error) {
+	if !isSuccess(response.Status) && (a.Operation == requests.ProbeService || !s.isNotFound(response)) {
+		return classify(fault.Of(a.Name(), response, response.Body), response)
+	}
+	unknown := func(why string) (wit.Verdict, error) {
+		return reject(&wit.Fault{Kind: wit.FaultConflict, Message: a.Name() + ": " + why}), nil
+	}
+	looked := a.Operation == requests.LookUp || a.Operation == requests.LookUpForUpsert
+	filter := sinkconfig.NameCheckFilter + " isn't set"
+	switch {
+	case a.Operation == requests.LookUpForUpsert:
+		filter = "upserts are looked up by their keys alone, not by " + sinkconfig.NameCheckFilter
+	case s.CheckFilter != "":
+		filter = sinkconfig.NameCheckFilter + " wants a value that the record doesn't have"
+	}
+	switch {
+	case looked && s.isNotFound(response) && s.OfSet(a.Set, a.Hint.Known).Numbers:
+		return unknown("none is there, and an answer that came meanwhile shows that the service numbers what is " +
+			"inserted; " + filter)
+	case looked && s.isNotFound(response) && hasInitialKey(a):
+		return unknown("none is there, and the service may have numbered it, since the record's key is initial; " +
+			filter)
+	case a.Operation == requests.ProbeService, a.Operation != requests.Find && s.isNotFound(response):
+		return encodeAgain(a.Hint.ForStep(requests.StepInsert)), nil
+	case a.Operation == requests.LookUpForUpsert:
+		return encodeAgain(a.Hint.ForStep(requests.StepUpdate)), nil
+	case a.Operation == requests.Find:
+		v, _ := document.Parse(response.Body)
+		entities, ok := document.Items(v)
+		if bare, err := jsontext.Parse(response.Body); err == nil && len(entities) == 0 {
+			ok = ok && bare.Has("d") // an empty list without it may be a gateway's
+		}
+		if s.isNotFound(response) || !ok {
+			return unknown("expected a list of entities, found something else")
+		}
+		return s.findResult(a, entities, unknown)
+	}
+	field := difference(a.Set, propertiesOf([]byte(a.Compare)), propertiesOf(response.Body))
+	switch {
+	case field == "":
+		return written(), nil
+	case requests.IsIdempotent(s.State, a.Set, a.Hint):
+		return encodeAgain(a.Hint.ForStep(requests.StepInsert)), nil // its RequestID tells whether the entity is the record's
+	}
+	return unknown("the entity is there, but its " + field + " is not what the record has: somebody else may " +
+		"have made it, or changed it since")
+}
+
+// settleFind reads which entities the settings' filter has found. One is the record's if it has what was sent. A key of
+// one property may be the service's number; of one of several properties, those that say nothing may be.
+func (s handler) findResult(a *requests.Target, entities []jsontext.Value,
+	unknown func(string) (wit.Verdict, error)) (wit.Verdict, error) {
+	sent := propertiesOf([]byte(a.Compare))
+	sent.Members = slices.DeleteFunc(sent.Members, func(m jsontext.Member) bool {
+		return slices.Contains(a.Set.Type.Key, m.Name) && (len(a.Set.Type.Key) == 1 ||
+			s.OfSet(a.Set, a.Hint.Known).Numbers || encode.IsInitial(m.Value.Text))
+	})
+	field := ""
+	for i := range entities {
+		if field = difference(a.Set, sent, entities[i]); field == "" {
+			return written(), nil
+		}
+	}
+	if field != "" {
+		// A service that takes no notice of the filter answers with others' too.
+		return unknown("none of the entities found is the record's, by their " + field + ": somebody else may have " +
+			"made them, or changed it since, or the service takes no notice of $filter")
+	}
+	a.Hint.OwnChangeset = true // it may have stood in a changeset that failed
+	return encodeAgain(a.Hint.ForStep(requests.StepInsert)), nil
+}
+
+// difference names a property that has another value in the entity than in what was sent, "" for none. Only what both
+// have is compared, and as values: 1.50 is 1.5, and blanks at the end of a text, which some databases cut, count for
+// nothing. Complex values, links and nested content (objects and arrays) are not compared. Where nothing was compared
+// it is the document that is another one. What is no entity has no members.
+func difference(t *entityset.EntitySet, given, found jsontext.Value) string {
+	compared := given.Kind == jsontext.Object && found.Kind == jsontext.Object && len(given.Members) == 0
+	nested := func(v jsontext.Value) bool { return v.Kind == jsontext.Object || v.Kind == jsontext.Array }
+	for _, m := range given.Members {
+		other := found.At(m.Name)
+		if !found.Has(m.Name) || nested(m.Value) || nested(other) {
+			continue
+		}
+		if !sameValue(t, m.Name, m.Value, other) {
+			return m.Name
+		}
+		compared = true
+	}
+	if !compared {
+		return "document"
+	}
+	return ""
+}
+
+// propertiesOf are the properties of an entity in JSON or Atom; in the latter all values are texts. What is no entity
+// is no object.
+func propertiesOf(body []byte) jsontext.Value {
+	v, err := document.Parse(body)
+	if _, feed := document.Items(v); err != nil || feed {
+		return jsontext.Value{}
+	}
+	v.Members = slices.DeleteFunc(v.Members, func(m jsontext.Member) bool { return m.Name == "__metadata" })
+	return v
+}
+
+// sameValue reports whether two values of a property, neither of them an object or array, are the same.
+func sameValue(t *entityset.EntitySet, name string, a, b jsontext.Value) bool {
+	scalar := func(v jsontext.Value) bool { return v.Kind == jsontext.String || v.Kind == jsontext.Number }
+	switch {
+	case a.Kind == jsontext.Null || b.Kind == jsontext.Null:
+		return a.Text == "" && b.Text == "" && a.Kind != jsontext.True && b.Kind != jsontext.True
+	case a.Kind == b.Kind && a.Text == b.Text:
+		return true
+	case !scalar(a) || !scalar(b):
+		return false
+	}
+	plain := func(text string) string { // a point in time of JSON is milliseconds, with or without a zone
+		return strings.TrimRight(strings.TrimSuffix(strings.TrimSuffix(text, "+0000)/"), ")/"), " ")
+	}
+	one, other := plain(a.Text), plain(b.Text)
+	p := t.Type.Property(name)
+	if one == other || p == nil || p.Type.Primitive == edm.String {
+		return one == other
+	}
+	switch p.Type.Primitive {
+	case edm.Single: // of which services write as many digits as they like
+		x, errX := strconv.ParseFloat(one, 32)
+		y, errY := strconv.ParseFloat(other, 32)
+		return errX == nil && errY == nil && x == y
+	case edm.Decimal:
+		if !plainNumbers(one, other) {
+			return false
+		}
+	}
+	order, ok := value.Compare(p.Type.Primitive, one, other)
+	return ok && order == 0
+}
+
+// plainNumbers tells whether texts may be compared as numbers: longer ones, and exponents of more than three digits,
+// would take the memory of their value.
+func plainNumbers(texts ...string) bool {
+	for _, t := range texts {
+		mantissa, exponent, _ := strings.Cut(strings.ToLower(t), "e")
+		if strings.Trim(mantissa, "+-.0123456789") != "" || strings.Trim(exponent, "+-0123456789") != "" ||
+			len(exponent) > 4 || len(t) > 400 {
+			return false
+		}
+	}
+	return true
+}

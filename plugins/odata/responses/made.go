@@ -1,0 +1,69 @@
+package responses
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/encode"
+	"github.com/culvert-project/culvert/plugins/odata/requests"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// hasInitialKey tells whether a value of the entity's key is initial.
+func hasInitialKey(t *requests.Target) bool {
+	values, _ := t.Set.KeyLiterals(t.Predicate)
+	return slices.ContainsFunc(values, func(v uri.Literal) bool { return encode.IsInitial(v.Text) })
+}
+
+// made learns from the address of an entity that was inserted whether the service gave it another key than was sent.
+func (s handler) learnKeys(a *requests.Target, location string) {
+	if a.Predicate == "" || strings.HasSuffix(location, a.Predicate) ||
+		strings.Contains(location, setting.Hidden) { // the host strikes secrets out, which may stand in a key by chance
+		return
+	}
+	sent, ok := a.Set.KeyLiterals(a.Predicate)
+	if !ok {
+		return
+	}
+	found, ok := a.Set.KeyLiterals(location)
+	if !ok {
+		return
+	}
+	before := s.SetCapabilities[a.Set.CapabilityIndex]
+	now := &s.SetCapabilities[a.Set.CapabilityIndex]
+	for i := range sent {
+		if isReplaced(sent[i], found[i]) {
+			now.FillsInitial = now.FillsInitial || encode.IsInitial(sent[i].Text)
+			now.Numbers = now.Numbers || !encode.IsInitial(sent[i].Text)
+		}
+	}
+	if *now == before {
+		return
+	}
+	what := a.Name() + ": the service made " + location + " of an entity with the key " + a.Predicate
+	if now.Numbers {
+		what += ": it numbers what is inserted by itself, so that later records of that key would be for " +
+			"another entity, and fail"
+	}
+	sdk.Log(wit.LevelWarn, what)
+}
+
+// replaced tells whether a service has put another value in the place of one that was sent. That it pads texts or
+// numbers with zeros, cuts blanks, or changes case is no other value: it takes the one for the other. What is written
+// as another type can't be compared.
+func isReplaced(sent, found uri.Literal) bool {
+	whole := func(t edm.Primitive) bool { return t == edm.Int32 || t == edm.Int64 }
+	switch {
+	case sent.Type == edm.String && found.Type == edm.String:
+		return encode.CanonicalText(sent.Text) != encode.CanonicalText(found.Text)
+	case sent.Type == found.Type || whole(sent.Type) && whole(found.Type):
+		order, ok := value.Compare(found.Type, sent.Text, found.Text)
+		return ok && order != 0 && sent.Text != found.Text
+	}
+	return false
+}

@@ -1,0 +1,330 @@
+package responses
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/culvert-project/culvert/plugins/odata/batch"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/requests"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// sentBatch is a batch that was sent.
+type sentBatch struct{ *requests.Delivery }
+
+// settle is the verdicts on the rows of a batch.
+func (b *sentBatch) results(s handler, response *wit.Response) ([]wit.Verdict, error) {
+	what := "POST " + s.Services[b.ServiceIndex] + "/$batch"
+	one := len(b.Targets) == 1 // with what is nested in it: there is no smaller batch
+	switch status := response.Status; {
+	case isSuccess(status):
+		return b.partResults(s, what, response)
+	case status == 413 && !one:
+		// P18: smaller from now on. An answer that is late speaks of a batch from before it was learned.
+		l := &s.ServiceCapabilities[b.ServiceIndex]
+		if half := max(1, b.BatchBytes/2); l.MaxBatchBytes == 0 || half < l.MaxBatchBytes {
+			l.MaxBatchBytes = half
+		}
+		return b.forEach(func(a *requests.Target) wit.Verdict { return encodeAgain(a.Hint) }), nil
+	case status == 404 || status == 405 || status == 415 || status == 501:
+		// There is none; whether the service is there at all, the requests without a batch show.
+		s.ServiceCapabilities[b.ServiceIndex].NoBatch = true
+		return b.forEach(func(a *requests.Target) wit.Verdict { return encodeAgain(a.Hint) }), nil
+	case status == 401, concernsAnyCall(response):
+		return nil, fault.Of(what, response, response.Body)
+	case status == 429:
+		f := fault.Of(what, response, response.Body)
+		return b.forEach(func(a *requests.Target) wit.Verdict {
+			return wit.Verdict{Again: &wit.Retry{Hint: a.Hint.Text(), Fault: f}}
+		}), nil
+	case !one && (wit.Refuses(status) || status == 500 && b.isRepeatable(s)):
+		// Nothing of it was done, and which of its parts is to blame it doesn't say.
+		return b.retryInHalves(), nil
+	}
+	// Nobody knows what was done, but for what the answer itself says (P19).
+	return b.judge(func(a *requests.Target) (wit.Verdict, error) {
+		whole := *a
+		whole.InBatch = false
+		return s.result(&whole, response)
+	})
+}
+
+func (b *sentBatch) isRepeatable(s handler) bool {
+	return !slices.ContainsFunc(b.Targets, func(a requests.Target) bool { return !a.IsRepeatable(s.State) })
+}
+
+func (b *sentBatch) forEach(f func(a *requests.Target) wit.Verdict) []wit.Verdict {
+	verdicts := make([]wit.Verdict, len(b.Targets))
+	for i := range b.Targets {
+		verdicts[i] = f(&b.Targets[i])
+	}
+	return verdicts
+}
+
+// judge is each for verdicts that may be faults of the call: these are the task's, but what is known of the other rows
+// stays known.
+func (b *sentBatch) judge(f func(a *requests.Target) (wit.Verdict, error)) ([]wit.Verdict, error) {
+	return b.forEach(func(a *requests.Target) wit.Verdict {
+		v, err := f(a)
+		if err == nil {
+			return v
+		}
+		of := *fault.As(err)
+		if of.Kind != wit.FaultUnauthorized {
+			of.Kind = wit.FaultConfig
+		}
+		return reject(&of)
+	}), nil
+}
+
+// halves sends the rows again in batches of half the size, and the last two each by itself.
+func (b *sentBatch) retryInHalves() []wit.Verdict {
+	half := len(b.Targets) / 2
+	return b.forEach(func(a *requests.Target) wit.Verdict {
+		h := a.Hint
+		if h.MaxBatchSize = half; half < 2 {
+			h.MaxBatchSize, h.NoBatch = 0, true
+		}
+		return encodeAgain(h)
+	})
+}
+
+// outcome is what the answer to a batch says of one operation.
+type outcome struct {
+	// message is the operation's own answer, or with failed the one in place of a changeset of several; nil: nothing is
+	// said of it.
+	message *batch.Message
+	failed  bool
+	// undone is the status of the operation, or of another one in its changeset, that is a success and not [saysDone];
+	// then nothing is said of it. 0: there is none.
+	inconclusive uint16
+}
+
+// settleParts reads the parts of the answer.
+func (b *sentBatch) partResults(s handler, what string, response *wit.Response) ([]wit.Verdict, error) {
+	if fault.IsHTML(response.Body) {
+		return nil, fault.NotData(what, "an answer to a batch", response.Body)
+	}
+	kind := headerOf(response, "Content-Type")
+	_, multipart := batch.Boundary(kind)
+	var d batch.Document
+	if multipart || kind == "" {
+		d, multipart = batch.Parse(kind, response.Body)
+	}
+	if !multipart {
+		f := fault.NotData(what, "an answer to a batch", response.Body)
+		f.Kind = wit.FaultTransient
+		if fault.IsError(response.Body) {
+			f = fault.Of(what, response, response.Body)
+			f.Kind, f.Code = wit.FaultTransient, nil
+		}
+		return b.forEach(func(a *requests.Target) wit.Verdict { return s.unknownResult(a, f) }), nil
+	}
+	logServiceMessages(what, response)
+	outcomes := b.match(d)
+	said := &wit.Fault{Kind: wit.FaultTransient, Message: what + ": the answer of HTTP " +
+		strconv.Itoa(int(response.Status)) + " doesn't say what became of it"}
+	if !d.Complete {
+		said.Message += ", because it is cut off"
+	}
+	// A service that stops at the first part that fails says nothing of those after it: they go together once more.
+	// They go by themselves where that has happened a few times, since the host encodes a row again 16 times at most,
+	// and where they are upserts, which fail for all that is to be inserted.
+	stopped := d.Complete && len(d.Parts) < len(b.Parts) && endsWithFailure(d)
+	if stopped && s.InsertUncertain == "fail" {
+		said.Message += ": the service stopped at a part that failed (" + sinkconfig.NameInsertUncertain +
+			" = check looks whether those after it were written)"
+	}
+	at, allAlone, allWritten := 0, len(b.Targets) > 1, true
+	verdicts, err := b.judge(func(a *requests.Target) (wit.Verdict, error) {
+		o := outcomes[at]
+		at++
+		if stopped && o.message == nil && a.IsRepeatable(s.State) {
+			h := a.Hint
+			h.StoppedBatches++
+			h.NoBatch = h.StoppedBatches == maxStops || a.IsUpsertUpdate()
+			allWritten = false
+			return encodeAgain(h), nil
+		}
+		v, err := s.partResult(a, o, said, response.At)
+		allAlone, allWritten = allAlone && a.Hint.OwnChangeset && !a.Hint.NoIfMatch, allWritten && err == nil && v.Written != nil
+		return v, err
+	})
+	if allAlone && allWritten {
+		// One by one the service takes what it refused together.
+		s.ServiceCapabilities[b.ServiceIndex].SingleChangesets = true
+	}
+	return verdicts, err
+}
+
+// maxStops is how many batches that end before a row's operation it is part of.
+const maxStops = 5
+
+// unknown is the verdict on an operation of which nobody knows whether it was done: it is sent again only where that
+// does no harm.
+func (s handler) unknownResult(a *requests.Target, f *wit.Fault) wit.Verdict {
+	if a.IsRepeatable(s.State) {
+		return wit.Verdict{Again: &wit.Retry{Hint: a.Hint.Text(), Fault: f}}
+	}
+	return reject(f)
+}
+
+// settlePart is the verdict on an operation; at is when the answer came.
+func (s handler) partResult(a *requests.Target, o outcome, said *wit.Fault, at int64) (wit.Verdict, error) {
+	if o.message == nil {
+		own := *said
+		if own.Message = a.Name() + ": " + said.Message; o.inconclusive != 0 {
+			own.Message = a.Name() + ": an operation of its changeset was answered so: " + inconclusiveText(o.inconclusive)
+		}
+		return s.unknownResult(a, &own), nil
+	}
+	if !o.failed && s.isPlainlyWritten(a, o.message) {
+		if a.IsInsert() {
+			s.learnKeys(a, o.message.Header("Location"))
+		} else {
+			s.learnIfMatch(a)
+		}
+		return written(), nil
+	}
+	answer := &wit.Response{Status: o.message.Status(), Target: a.Path(), Headers: o.message.Headers(),
+		Body: o.message.Body, At: at}
+	if !o.failed {
+		return s.result(a, answer)
+	}
+	// Nothing of a changeset that failed should be stored, and which of its operations is to blame it doesn't say.
+	f := fault.Of(a.Name(), answer, answer.Body)
+	_, _, document := fault.Document(answer.Body)
+	switch status := answer.Status; {
+	case status == 401, concernsAnyCall(answer):
+		return wit.Verdict{}, f
+	case status == 429 || isNotServed(status) && document:
+		return wit.Verdict{Again: &wit.Retry{Hint: a.Hint.Text(), Fault: f, WaitMs: retryAfter(answer)}}, nil
+	case !wit.Refuses(status) && !document && !a.IsRepeatable(s.State):
+		f.Kind = wit.FaultTransient
+		return reject(f), nil
+	}
+	h := a.Hint
+	h.OwnChangeset = true
+	return encodeAgain(h), nil
+}
+
+// plainlyWritten tells whether an answer says that a row was written and nothing else, as most do: what
+// [state.settle] makes of it is known then.
+func (s handler) isPlainlyWritten(a *requests.Target, m *batch.Message) bool {
+	switch a.Operation {
+	case requests.Insert, requests.UpsertInsert:
+		if s.InsertUncertain == "repeatable" {
+			return false // there is something to learn
+		}
+	case requests.Put, requests.Merge, requests.Patch, requests.UpsertPut, requests.UpsertMerge, requests.UpsertPatch, requests.Delete:
+	default:
+		return false
+	}
+	return provesDone(m.Status()) && !fault.IsHTML(m.Body) && !fault.IsError(m.Body) && m.Header("sap-message") == ""
+}
+
+// match says which message of an answer is for which row. Parts go by position, since many services don't say
+// Content-IDs, and operations inside a changeset by Content-ID where all say one. An answer with the Content-ID of
+// another operation says nothing of any.
+func (b *sentBatch) match(d batch.Document) []outcome {
+	outcomes := make([]outcome, len(b.Targets))
+	if len(d.Parts) != len(b.Parts) && (len(d.Parts) > len(b.Parts) || d.Complete && !endsWithFailure(d)) {
+		return outcomes
+	}
+	row, operation := 0, 0 // the first ones of the part
+	for i := range d.Parts {
+		rows := b.Targets[row : row+b.Parts[i]]
+		p := answeredPart{response: &d.Parts[i], first: operation, operations: len(rows) + rows[0].NestedUpdates,
+			isRead: rows[0].IsETagRead()}
+		if !p.match(outcomes[row : row+len(rows)]) {
+			return make([]outcome, len(b.Targets))
+		}
+		row, operation = row+len(rows), operation+p.operations
+	}
+	return outcomes
+}
+
+// endsFailed: services leave out what stands after a part that failed.
+func endsWithFailure(d batch.Document) bool {
+	if len(d.Parts) == 0 {
+		return false
+	}
+	last := &d.Parts[len(d.Parts)-1]
+	return len(last.Messages) == 1 && last.Messages[0].Complete && last.Messages[0].Status() >= 400
+}
+
+// answeredPart is a part of a batch with its answer. first is how many operations stand before it; reads: it is no
+// changeset.
+type answeredPart struct {
+	response          *batch.Parsed
+	first, operations int
+	isRead            bool
+}
+
+// match takes the answers to the operations. One to a changeset is believed only where all of it is there and is of one
+// mind. ok is false where an answer says that it is for an operation of another part.
+func (p *answeredPart) match(outcomes []outcome) (ok bool) {
+	messages := p.response.Messages
+	if len(messages) == 1 && messages[0].Complete && messages[0].Status() != 0 {
+		m := &messages[0]
+		failed := m.Status() >= 400
+		if id, said := p.contentID(m); said && !p.isRead && (id < 0 || id >= p.operations || !failed && id > 0) {
+			return false
+		}
+		switch {
+		case len(outcomes) == 1 && (failed || p.operations == 1): // what is nested in a row fails with it
+			outcomes[0].message = m
+		case failed:
+			for i := range outcomes {
+				outcomes[i] = outcome{message: m, failed: true}
+			}
+		}
+		return true
+	}
+	if !p.response.Complete || len(messages) != p.operations {
+		return true
+	}
+	return p.matchOperations(outcomes)
+}
+
+// inside takes the answers inside a changeset.
+func (p *answeredPart) matchOperations(outcomes []outcome) (ok bool) {
+	messages := p.response.Messages
+	byID := true
+	for i := range messages {
+		m := &messages[i]
+		if !m.Complete || !provesDone(m.Status()) {
+			for j := range outcomes {
+				if m.Complete && isSuccess(m.Status()) {
+					outcomes[j].inconclusive = m.Status()
+				}
+			}
+			return true
+		}
+		id, said := p.contentID(m)
+		if said && (id < 0 || id >= p.operations) {
+			return false
+		}
+		byID = byID && said
+	}
+	for i := range messages {
+		to := i
+		if id, said := p.contentID(&messages[i]); byID {
+			to = id
+		} else if said && id != i {
+			return false
+		}
+		if to < len(outcomes) {
+			outcomes[to].message = &messages[i]
+		}
+	}
+	return true
+}
+
+// id is the Content-ID of an answer as a position in the part.
+func (p *answeredPart) contentID(m *batch.Message) (id int, said bool) {
+	id, err := strconv.Atoi(m.ID)
+	return id - 1 - p.first, err == nil
+}

@@ -1,0 +1,45 @@
+package responses
+
+import (
+	"math"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/plugins/odata/capabilities"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/requests"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// The largest hint is one that the host takes, and a longer ETag is the row's fault.
+func TestLargestHintFits(t *testing.T) {
+	for _, size := range []int{maxETag, maxETag + 1} {
+		h := requests.Hint{Step: requests.StepConfirm}
+		fields := reflect.ValueOf(&h).Elem()
+		for i := range fields.NumField() {
+			switch f := fields.Field(i); f.Kind() {
+			case reflect.Bool:
+				f.SetBool(true)
+			case reflect.Int:
+				f.SetInt(math.MaxInt)
+			}
+		}
+		h.Known = wit.Known(strings.Repeat("x", 100))
+		answer := &wit.Response{Status: http.StatusOK,
+			Headers: []wit.Header{{Name: "ETag", Value: strings.Repeat("x", size)}}}
+		verdict, err := (handler{&capabilities.State{}}).etagResult(&requests.Target{Set: &entityset.EntitySet{}, Hint: h}, answer)
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case size > maxETag:
+			if verdict.Refused == nil || !strings.Contains(verdict.Refused.Message, "ETag of at most 8192 bytes") {
+				t.Errorf("expected a refusal, found %+v", verdict)
+			}
+		case verdict.Again == nil || len(verdict.Again.Hint) < size || len(verdict.Again.Hint) > plugin.MaxHintBytes:
+			t.Errorf("expected a hint of at most %d bytes, found %+v", plugin.MaxHintBytes, verdict)
+		}
+	}
+}

@@ -1,0 +1,291 @@
+package rowvalue
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// schemas holds the schemas that the host has declared, by their numbers.
+type Schemas map[uint32][]wit.Node
+
+// learn keeps a copy of schemas: the host's lie in memory that its next call overwrites.
+func (s Schemas) Add(declared []wit.Schema) {
+	for i := range declared {
+		nodes := make([]wit.Node, len(declared[i].Nodes))
+		for j := range nodes {
+			nodes[j] = cloneNode(&declared[i].Nodes[j])
+		}
+		s[declared[i].ID] = nodes
+	}
+}
+
+func cloneNode(n *wit.Node) wit.Node {
+	c := wit.Node{Kind: n.Kind, Optional: n.Optional, Key: n.Key, Element: n.Element}
+	if n.Name != nil {
+		c.Name = wit.Ptr(strings.Clone(*n.Name))
+	}
+	for _, p := range n.Parameters {
+		c.Parameters = append(c.Parameters, wit.Setting{Name: strings.Clone(p.Name), Value: strings.Clone(p.Value)})
+	}
+	for _, m := range n.Members {
+		c.Members = append(c.Members, wit.Member{Name: strings.Clone(m.Name), Node: m.Node})
+	}
+	if n.DefaultValue != nil {
+		// It counts for the order of branches.
+		c.DefaultValue = wit.Ptr(slices.Clone(*n.DefaultValue))
+	}
+	return c
+}
+
+// read returns a key or value of a row. ok is false if it is absent or null. Its lengths, branches and tags are checked
+// here, once, so that the methods of [field] rely on them.
+func (s Schemas) Read(d wit.Datum, data []byte) (f Value, ok bool, err error) {
+	f = Value{schemas: s, bytes: data[d.Start : d.Start+d.Size]}
+	switch d.Form {
+	case wit.Structured:
+		if f.nodes = s[d.Schema]; f.nodes == nil {
+			return f, false, &wit.Fault{Kind: wit.FaultInternal, Message: "a row's schema was never declared"}
+		}
+		_, err = datum.Skip(f.nodes, 0, f.bytes)
+	case wit.Dynamic:
+		_, err = datum.SkipDynamic(f.bytes)
+	default:
+		return Value{}, false, nil
+	}
+	if err != nil {
+		return f, false, &wit.Fault{Kind: wit.FaultData, Message: err.Error()}
+	}
+	f.open(0, 0)
+	f = f.resolved()
+	return f, f.Present, nil
+}
+
+// field is a value where it is in a row's bytes. The zero field is null.
+type Value struct {
+	schemas Schemas
+	// nodes and node are the value's schema. Schemaless values have no nodes.
+	nodes []wit.Node
+	// bytes are the row's. The value begins at the byte at, its content at start, after the branch or tag.
+	bytes     []byte
+	at, start int
+	node      uint32
+	// present reports that the value is not null.
+	Present bool
+}
+
+// open makes f the value of a node that begins at a byte of the same bytes.
+func (f *Value) open(node uint32, at int) {
+	f.node, f.at, f.start, f.Present = node, at, at, true
+	switch {
+	case f.nodes == nil:
+		f.Present, f.start = len(f.bytes) > at && f.bytes[at] != datum.TagNull, at+1
+	case f.nodes[node].Optional:
+		f.Present, f.start = (f.bytes[at] == 0) != (f.nodes[node].DefaultValue == nil), at+1
+	}
+}
+
+// schema returns the value's node, nil if it is schemaless.
+func (f *Value) Schema() *wit.Node {
+	if f.nodes == nil {
+		return nil
+	}
+	return &f.nodes[f.node]
+}
+
+// nodeAt returns a node of the schema by its index.
+func (f *Value) Node(index uint32) *wit.Node { return &f.nodes[index] }
+
+// kindOther is the kind of schemaless values that have none of the kinds of schemas.
+const kindOther = wit.Structure + 1
+
+// kind returns the kind of a value that is not null.
+func (f *Value) Kind() wit.Kind {
+	if f.nodes != nil {
+		return f.nodes[f.node].Kind
+	}
+	switch tag := f.bytes[f.at]; tag {
+	case datum.TagInt8, datum.TagInt16, datum.TagInt32, datum.TagInt64:
+		return wit.Int8 + wit.Kind(tag-datum.TagInt8)
+	case datum.TagText:
+		return wit.Text
+	case datum.TagArray:
+		return wit.Array
+	case datum.TagMap:
+		return wit.Mapping
+	}
+	return kindOther
+}
+
+// number, and block, return the content of integers, and of texts and bytes.
+func (f *Value) Int64() int64 {
+	n, _ := datum.Number(f.bytes[f.start:])
+	return n
+}
+
+func (f *Value) Bytes() []byte {
+	content, _ := datum.Block(f.bytes[f.start:])
+	return content
+}
+
+// value reads the value as package datum does. It fails for texts that are not UTF-8.
+func (f *Value) Decode() (v any, err error) {
+	switch {
+	case f.nodes != nil:
+		v, _, err = datum.Read(f.nodes, f.node, f.bytes[f.at:])
+	case len(f.bytes) > f.at:
+		v, _, err = datum.ReadDynamic(f.bytes[f.at:])
+	}
+	return v, err
+}
+
+// text returns the value if it is a text.
+func (f *Value) Text() (text []byte, ok bool) {
+	if !f.Present || f.Kind() != wit.Text {
+		return nil, false
+	}
+	text = f.Bytes()
+	return text, utf8.Valid(text)
+}
+
+// resolved returns a struct inside schemaless data as a value of the struct's schema, and other values as they are.
+func (f Value) resolved() Value {
+	if f.nodes != nil || len(f.bytes) <= f.at || f.bytes[f.at] != datum.TagStruct {
+		return f
+	}
+	id, size := datum.Number(f.bytes[f.start:])
+	content, _ := datum.Block(f.bytes[f.start+size:])
+	nodes := f.schemas[uint32(id)]
+	if nodes == nil || id>>32 != 0 {
+		return f
+	}
+	if _, err := datum.Skip(nodes, 0, content); err != nil {
+		return f
+	}
+	f = Value{schemas: f.schemas, nodes: nodes, bytes: content}
+	f.open(0, 0)
+	return f
+}
+
+// member finds a member of a struct or map by its name.
+func (f *Value) Field(name string) (found Value, ok bool) {
+	for m := f.Fields(); m.Next(); {
+		if m.Name == name {
+			return m.Value, true
+		}
+	}
+	return found, false
+}
+
+// cursor goes through the members of a struct or map, or the items of an array.
+type Cursor struct {
+	parent Value
+	kind   wit.Kind
+	// at is where the next value begins.
+	at int
+	// count is how many members of a struct were read, or how many items are left in the block at hand; last reports
+	// that no other block follows.
+	count int64
+	last  bool
+	Name  string
+	Value Value
+	// bad reports that the value is not one of the kind that was asked for, or a map with a key that is not a text.
+	Mismatch bool
+}
+
+// members starts to read a struct or map.
+func (f *Value) Fields() Cursor {
+	c := f.cursor()
+	c.Mismatch = c.kind != wit.Structure && c.kind != wit.Mapping
+	return c
+}
+
+// items starts to read an array.
+func (f *Value) Items() Cursor {
+	c := f.cursor()
+	c.Mismatch = c.kind != wit.Array
+	return c
+}
+
+func (f *Value) cursor() Cursor {
+	if !f.Present {
+		return Cursor{kind: kindOther}
+	}
+	c := Cursor{parent: *f, Value: *f, kind: f.Kind(), at: f.start}
+	if f.nodes == nil && (c.kind == wit.Mapping || c.kind == wit.Array) {
+		c.count, c.last = c.readInt(), true
+	}
+	return c
+}
+
+// fieldIndex returns the index of the current field in the struct's schema.
+func (c *Cursor) FieldIndex() int64 { return c.count - 1 }
+
+// next goes to the next member or item. It returns false at the end.
+func (c *Cursor) Next() bool {
+	if c.Mismatch {
+		return false
+	}
+	if c.kind == wit.Structure {
+		members := c.parent.nodes[c.parent.node].Members
+		if c.count == int64(len(members)) {
+			return false
+		}
+		m := &members[c.count]
+		c.Name = m.Name
+		c.read(m.Node)
+		c.count++
+		return true
+	}
+	if c.count == 0 && !c.last {
+		if c.count = c.readInt(); c.count < 0 { // the block's size follows
+			c.count = -c.count
+			c.readInt()
+		}
+		c.last = c.count == 0
+	}
+	if c.count == 0 {
+		return false
+	}
+	c.count--
+	var key, element uint32
+	if n := c.parent.Schema(); n != nil {
+		key, element = n.Key, n.Element
+	}
+	if c.kind == wit.Mapping {
+		c.read(key)
+		name, ok := c.Value.Text()
+		if !ok {
+			c.Mismatch = true
+			return false
+		}
+		c.Name = string(name)
+	}
+	if c.read(element); c.parent.nodes == nil {
+		c.Value = c.Value.resolved()
+	}
+	return true
+}
+
+func (c *Cursor) readInt() int64 {
+	n, size := datum.Number(c.parent.bytes[c.at:])
+	c.at += size
+	return n
+}
+
+// take takes the next value, of a node of the schema.
+func (c *Cursor) read(node uint32) {
+	at := c.at
+	if c.parent.nodes == nil {
+		c.Value = c.parent // the value before may have been resolved
+		size, _ := datum.SkipDynamic(c.parent.bytes[at:])
+		c.at += size
+	} else if c.at = datum.Short(&c.parent.nodes[node], c.parent.bytes, at); c.at == 0 {
+		size, _ := datum.Skip(c.parent.nodes, node, c.parent.bytes[at:])
+		c.at = at + size
+	}
+	c.Value.open(node, at)
+}

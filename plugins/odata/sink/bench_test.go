@@ -1,0 +1,221 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/big"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"testing"
+	"time"
+
+	host "github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// order is ten fields of an order.
+var order = nodesOf(column{name: "OrderID", kind: wit.Int32}, column{name: "CustomerID", kind: wit.Text,
+	optional: true},
+	column{name: "EmployeeID", kind: wit.Int32, optional: true},
+	column{name: "OrderDate", kind: wit.Int64, logical: wit.NameTimestamp, optional: true},
+	column{name: "ShipVia", kind: wit.Int32, optional: true},
+	column{name: "Freight", kind: wit.Bytes, logical: wit.NameDecimal, optional: true},
+	column{name: "ShipName", kind: wit.Text, optional: true}, column{name: "ShipCity", kind: wit.Text, optional: true},
+	column{name: "ShipPostalCode", kind: wit.Text, optional: true},
+	column{name: "ShipCountry", kind: wit.Text, optional: true})
+
+// processorTime is what the process has used.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// ways are the ways that batches go, with the settings of each. silent: the service says no Location.
+var ways = []struct {
+	name            string
+	settings        []string
+	silent, updates bool
+}{
+	{name: "JSON"},
+	{name: "RequestIDs", settings: []string{"sap.odata.insert.uncertain=repeatable"}},
+	{name: "Atom", settings: []string{"sap.odata.request.format=atom"}},
+	{name: "no Location", silent: true},
+	{name: "ETags", settings: []string{"sap.odata.operation.mode=merge", "sap.odata.etag=use"}, updates: true},
+}
+
+// BenchmarkBatchInSandbox encodes batches of 1,000 orders of ten fields and settles their answers, as the host has it
+// done, crossing and fences included: processor time a row.
+func BenchmarkBatchInSandbox(b *testing.B) {
+	registry := record.NewRegistry()
+	bound := boundTo(b, registry)
+	rows := ordersIn(b, registry, 1000)
+	for _, way := range ways {
+		b.Run(way.name, func(b *testing.B) {
+			err := bound.Current().Do(b.Context(), func(i *host.Instance) error {
+				s := &sandboxed{ctx: b.Context(), i: i, batch: rows, silent: way.silent,
+					w: &writing{t: &testing.T{}, service: odatatest.New(odatatest.Options{})}}
+				if way.updates { // what is there
+					if err := errors.Join(s.open(), s.write(b)); err != nil {
+						return err
+					}
+					s.answers, s.encode, s.settle = nil, 0, 0
+				}
+				if err := s.open(way.settings...); err != nil {
+					return err
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := s.write(b); err != nil {
+						return err
+					}
+				}
+				all := float64(b.N) * float64(len(rows.Rows))
+				b.ReportMetric(float64(s.encode)/all, "encode-ns/row")
+				b.ReportMetric(float64(s.settle)/all, "settle-ns/row")
+				b.ReportMetric(float64(s.encode+s.settle)/all, "ns/row")
+				return nil
+			})
+			noError(b, err)
+		})
+	}
+}
+
+// boundTo is the sink in the sandbox.
+func boundTo(t testing.TB, registry *record.Registry) *host.Binding {
+	t.Helper()
+	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t, "../../odata-sink"))},
+		Registry: registry, CacheDir: guesttest.Code(t)})
+	noError(t, err)
+	t.Cleanup(func() { m.Close() })
+	bound, err := m.Bind("c", wit.ComponentSink, sinkconfig.Alias, "")
+	if err != nil {
+		t.Fatalf("%v (%v)", err, m.Modules())
+	}
+	t.Cleanup(bound.Close)
+	return bound
+}
+
+// ordersIn is a batch of orders.
+func ordersIn(b testing.TB, registry *record.Registry, rows uint32) *record.Batch {
+	return structs(b, registry, "OrderCopies", order, rows, orderOf)
+}
+
+// structs is a batch of rows of one schema, each of which is made by its number.
+func structs(t testing.TB, registry *record.Registry, topic string, nodes []wit.Node, rows uint32,
+	made func(uint32) datum.Record) *record.Batch {
+	t.Helper()
+	schema, err := registry.Intern(nodes)
+	noError(t, err)
+	batch := &record.Batch{Registry: registry, Topics: []string{topic}}
+	for i := range rows {
+		start := uint32(len(batch.Data))
+		batch.Data, err = datum.Append(batch.Data, nodes, 0, made(i))
+		noError(t, err)
+		batch.Rows = append(batch.Rows, wit.Row{Origin: i, Offset: int64(i), Timestamp: 1_700_000_000_000,
+			Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
+				Size: uint32(len(batch.Data)) - start}})
+	}
+	return batch
+}
+
+// sandboxed writes a batch on an instance, and counts the processor time that encode and settle take. The service is
+// asked once for each request of a batch, and is said to answer the same ever after.
+type sandboxed struct {
+	ctx            context.Context
+	i              *host.Instance
+	batch          *record.Batch
+	w              *writing
+	context        []byte
+	answers        []wit.Response
+	silent         bool
+	encode, settle time.Duration
+}
+
+func (s *sandboxed) open(settings ...string) error {
+	context, err := openIn(s.ctx, s.i, s.w, append(append(set("00", "OrderCopies"), oneLane,
+		"sap.odata.max.batch.size=1000"), settings...)...)
+	if err == nil {
+		s.context = context
+	}
+	return err
+}
+
+// openIn opens a sink on an instance, and returns its context.
+func openIn(ctx context.Context, i *host.Instance, w *writing, settings ...string) ([]byte, error) {
+	given := configuration(settings...)
+	asked, err := i.OpenSink(ctx, sinkconfig.Component, given, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := i.OpenSink(ctx, sinkconfig.Component, given, nil, []wit.Response{w.exchange(&asked.Ask.Requests[0])})
+	if err != nil {
+		return nil, err
+	}
+	return opened.Ready.Context, nil
+}
+
+// write has all rows written, by as many requests as that takes.
+func (s *sandboxed) write(b *testing.B) error {
+	rows := len(s.batch.Rows)
+	origins := record.Origins{Topics: s.batch.Topics, IDs: make([]wit.RecordID, rows)}
+	for i := range origins.IDs {
+		origins.IDs[i].Offset = int64(i)
+	}
+	var hints []wit.Hint
+	for step := 0; ; step++ {
+		began := processorTime()
+		out, err := s.i.Encode(s.ctx, s.context, s.batch, origins, hints)
+		if err != nil || len(out.Ready) != 1 || len(out.Ready[0].Rows) != rows {
+			return fmt.Errorf("expected one delivery of %d rows, found %d (%w)", rows, len(out.Ready), err)
+		}
+		s.encode += processorTime() - began
+		d := &out.Ready[0]
+		if step == len(s.answers) {
+			b.StopTimer()
+			answer := s.w.exchange(&d.Request)
+			if s.silent {
+				answer.Body = location.ReplaceAll(answer.Body, nil)
+			}
+			s.answers = append(s.answers, answer)
+			b.StartTimer()
+		}
+		began = processorTime()
+		settled, err := s.i.Settle(s.ctx, s.context, d.Memo, d.Rows, s.answers[step])
+		if err != nil || len(settled.Verdicts) != rows {
+			return fmt.Errorf("expected verdicts on %d rows, found %d (%w)", rows, len(settled.Verdicts), err)
+		}
+		s.settle += processorTime() - began
+		if settled.Context != nil { // the first answers teach something
+			s.context = *settled.Context
+		}
+		hints = hints[:0]
+		for n, v := range settled.Verdicts {
+			switch {
+			case v.Again != nil:
+				hints = append(hints, wit.Hint{Row: d.Rows[n], Text: v.Again.Hint})
+			case v.Written == nil:
+				return fmt.Errorf("row %d: %w", n, v.Refused)
+			}
+		}
+		if len(hints) == 0 {
+			return nil
+		}
+	}
+}
+
+var location = regexp.MustCompile("(?i)\r\nlocation: [^\r]*")
+
+// orderOf is the value of an order.
+func orderOf(i uint32) datum.Record {
+	return datum.Record{int32(i), "ALFKI", int32(5),
+		int64(836_438_400_000) + int64(i)*86_400_000, int32(3), big.NewInt(323_800 + int64(i)).Bytes(),
+		"Vins et alcools Chevalier", "Köln", fmt.Sprintf("%05d", i), "Germany"}
+}

@@ -1,0 +1,153 @@
+package sink
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	host "github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/requests"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// maxSize bounds the guest, in bytes: growth is to be noticed. Most of it is Go's runtime, reflection for the cold
+// calls, and math/big with fmt behind it.
+const maxSize = 6 << 20
+
+// TestGuest builds the guest and writes rows through it.
+func TestGuest(t *testing.T) {
+	path := guesttest.Build(t, "../../odata-sink")
+	info, err := os.Stat(path)
+	noError(t, err)
+	t.Logf("the guest has %d bytes", info.Size())
+	if info.Size() > maxSize {
+		t.Errorf("expected a guest of at most %d bytes, found %d", maxSize, info.Size())
+	}
+	registry := record.NewRegistry()
+	b := boundTo(t, registry)
+	const rows = 100
+	batch := structs(t, registry, "Order_DetailCopies", detail, rows,
+		func(i uint32) datum.Record { return detailOf(1, int32(i)) })
+	s := odatatest.New(odatatest.Options{})
+	noError(t, b.Current().Do(t.Context(), func(i *host.Instance) error { return guestWrite(t, i, s, batch) }))
+	if n := s.Count("Order_DetailCopies"); n != rows {
+		t.Errorf("expected %d entities, found %d", rows, n)
+	}
+	noError(t, b.Current().Do(t.Context(), func(i *host.Instance) error { return guestLarge(t, i) }))
+}
+
+// guestLarge writes a record of 20 MB between two others, and a small one afterwards.
+func guestLarge(t *testing.T, i *host.Instance) error {
+	const size = 20 << 20
+	w := &writing{t: t, service: shopping()}
+	context, err := openIn(t.Context(), i, w, set("00", "Orders")...)
+	if err != nil {
+		return err
+	}
+	batch := &record.Batch{Registry: record.NewRegistry(), Topics: []string{"Orders"}}
+	for n, note := range []string{"a", strings.Repeat("x", size), "b"} {
+		value := w.dynamic(fields("ID", string(rune('a'+n)), "Note", note))
+		batch.Rows = append(batch.Rows, wit.Row{Origin: uint32(n), Offset: int64(n), Value: value})
+	}
+	batch.Data = w.data
+	origins := record.Origins{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
+	out, err := i.Encode(t.Context(), context, batch, origins, nil)
+	if err != nil {
+		return err
+	}
+	whole := false
+	for _, d := range out.Ready {
+		settled, err := i.Settle(t.Context(), context, d.Memo, d.Rows, wit.Response{Status: 502})
+		if err != nil || len(settled.Verdicts) != len(d.Rows) {
+			t.Errorf("expected a verdict of %d rows, found %+v (%v)", len(d.Rows), settled, err)
+		}
+		whole = whole || d.Rows[0] == 1 && len(d.Rows) == 1 && bytes.Count(d.Request.Body, []byte("x")) >= size
+	}
+	if len(out.Refused) > 0 || !whole {
+		t.Errorf("expected the large record to be sent whole and by itself, found %d deliveries, refused %v",
+			len(out.Ready), out.Refused)
+	}
+	small := &record.Batch{Registry: batch.Registry, Topics: batch.Topics, Rows: batch.Rows[:1],
+		Data: batch.Data[:batch.Rows[0].Value.Size]}
+	for range 3 { // what the large one has left behind is no reason to refuse it
+		origins.IDs = origins.IDs[:1]
+		out, err = i.Encode(t.Context(), context, small, origins, nil)
+		if err != nil || len(out.Ready) != 1 {
+			t.Errorf("expected a small record to be sent after a large one, found %+v (%v)", out, err)
+		}
+	}
+	return nil
+}
+
+func guestWrite(t *testing.T, i *host.Instance, s *odatatest.Service, batch *record.Batch) error {
+	w := &writing{t: t, service: s}
+	context, err := openIn(t.Context(), i, w, set("00", "Order_DetailCopies")...)
+	if err != nil {
+		return err
+	}
+	origins := record.Origins{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
+	out, err := i.Encode(t.Context(), context, batch, origins, nil)
+	if err != nil {
+		return err
+	}
+	for _, d := range out.Ready {
+		settled, err := i.Settle(t.Context(), context, d.Memo, d.Rows, w.exchange(&d.Request))
+		if err != nil {
+			return err
+		}
+		for n, v := range settled.Verdicts {
+			if v.Written == nil {
+				t.Errorf("row %d: found %+v", d.Rows[n], v)
+			}
+		}
+		for message, want := range map[string]int{"": 0, `{"code":"A/1","severity":"info","details":[]}`: 0,
+			`{"code":"A/1","severity":"success","details":[{"severity": "Warning"}]}`: 1,
+			`<notification><code>A/1</code><severity>error</severity></notification>`: 1} {
+			response := wit.Response{Status: 201, Headers: []wit.Header{{Name: "SAP-Message", Value: message}}}
+			memo := (&requests.Target{Set: &entityset.EntitySet{}}).AppendState(requests.AppendStateHead(nil, 0, 0, 1), nil, true)
+			settled, err := i.Settle(t.Context(), context, memo, d.Rows[:1], response)
+			if err != nil || settled.Verdicts[0].Written == nil || i.Warnings() != want {
+				t.Errorf("%s: expected %d warnings beside a success, found %d, %+v (%v)", message, want, i.Warnings(),
+					settled, err)
+			}
+		}
+	}
+	return nil
+}
+
+// What metadata say can't be created or updated is left out of requests, and a task says so once for a set, as far as
+// its operations go.
+func TestPropertiesThatAreLeftOutAreSaid(t *testing.T) {
+	var log bytes.Buffer
+	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t, "../../odata-sink"))},
+		Registry: record.NewRegistry(), Logger: slog.New(slog.NewTextHandler(&log, nil)), CacheDir: guesttest.Code(t)})
+	noError(t, err)
+	defer m.Close()
+	bound, err := m.Bind("c", wit.ComponentSink, sinkconfig.Alias, "")
+	noError(t, err)
+	defer bound.Close()
+	w := &writing{t: t, service: odatatest.New(odatatest.Options{})}
+	const suppliers = "entity set Suppliers of " + gateway + ": values of these properties are left out of requests, " +
+		"because $metadata says that the service sets them: "
+	for mode, want := range map[string]string{"insert": suppliers + "Version (inserts)",
+		"merge": suppliers + "Version (updates)", "upsert": suppliers + "Version (inserts), Version (updates)"} {
+		log.Reset()
+		noError(t, bound.Current().Do(t.Context(), func(i *host.Instance) error {
+			_, err := openIn(t.Context(), i, w, append(append(set("00", "Suppliers"), set("01", "OrderCopies")...),
+				"sap.odata.operation.mode="+mode)...)
+			return err
+		}))
+		if strings.Count(log.String(), want+`"`) != 1 || strings.Count(log.String(), "level=WARN") != 1 {
+			t.Errorf("%s: expected one warning %q, found %s", mode, want, &log)
+		}
+	}
+}

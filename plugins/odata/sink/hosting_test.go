@@ -1,0 +1,300 @@
+package sink
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// outcomes of rows.
+const (
+	wasWritten = "written"
+	wasIgnored = "ignored"
+	inDoubt    = "in doubt"
+)
+
+// hosting does with the plugin what the host does: deliveries of a lane one after another, rows that are to be encoded
+// again before those behind them, rows in doubt checked. It keeps what the requests were.
+type hosting struct {
+	*writing
+	topic string
+	rows  []wit.Row
+	// answer makes the answer to a request; nil: the service's.
+	answer func(q *wit.Request) wit.Response
+	// faults bounds how often a row is tried again.
+	faults int
+	// killed: a run before may have sent the rows, which all are in doubt when this one begins.
+	killed bool
+	// knows follows the host's hint `uncertain`.
+	knows string
+
+	outcomes []string
+	reasons  []*wit.Fault
+	doubt    []bool
+	tries    []int
+	requests []wit.Request
+	failed   error
+}
+
+func (w *writing) host(topic string) *hosting { return &hosting{writing: w, topic: topic, faults: 20} }
+
+func (h *hosting) add(key, value wit.Datum) {
+	h.rows = append(h.rows, wit.Row{Partition: 3, Offset: int64(100 + len(h.rows)), Timestamp: 1_700_000_000_000,
+		Key: key, Value: value})
+}
+
+func (h *hosting) value(pairs ...any) { h.add(wit.Datum{}, h.dynamic(fields(pairs...))) }
+
+func (h *hosting) tombstone(pairs ...any) { h.add(h.dynamic(fields(pairs...)), wit.Datum{}) }
+
+// delivering is a delivery with the rows that it has.
+type delivering struct {
+	wit.Delivery
+	rows []uint32
+}
+
+func (h *hosting) encode(rows []uint32, hints map[uint32]string) (out []delivering) {
+	h.t.Helper()
+	var some []wit.Row
+	var ids []wit.RecordID
+	var given []wit.Hint
+	for n, row := range rows {
+		some = append(some, h.rows[row])
+		ids = append(ids, wit.RecordID{Partition: h.rows[row].Partition, Offset: h.rows[row].Offset})
+		if text := hints[row]; text != "" {
+			given = append(given, wit.Hint{Row: uint32(n), Text: text})
+		}
+	}
+	d, err := h.p.Encode(h.context, h.schemas, []string{h.topic}, some, slices.Clone(h.data), ids, []string{"origin"},
+		given)
+	h.schemas = h.schemas[:0:0]
+	noError(h.t, err)
+	seen := 0
+	for _, at := range d.Ignored {
+		h.outcomes[rows[at]] = wasIgnored
+		seen++
+	}
+	for i := range d.Refused {
+		f := &d.Refused[i]
+		h.settle(rows[f.Origin], &f.Fault)
+		seen++
+	}
+	for _, ready := range d.Ready {
+		one := delivering{Delivery: ready}
+		for _, at := range ready.Rows {
+			one.rows = append(one.rows, rows[at])
+			if h.doubt[rows[at]] && ready.Request.Method != "GET" {
+				h.t.Errorf("row %d is in doubt and would be sent by %s %s", rows[at], ready.Request.Method,
+					ready.Request.Target)
+			}
+			seen++
+		}
+		out = append(out, one)
+	}
+	if seen != len(rows) {
+		h.t.Fatalf("expected %d rows to stand in the deliveries, found %d", len(rows), seen)
+	}
+	return out
+}
+
+func (h *hosting) settle(row uint32, f *wit.Fault) {
+	h.outcomes[row], h.reasons[row] = f.Kind.String(), f
+	if h.doubt[row] {
+		h.outcomes[row] = inDoubt
+	}
+}
+
+// run writes all rows.
+func (h *hosting) run() {
+	h.t.Helper()
+	n := len(h.rows)
+	h.outcomes, h.reasons, h.doubt, h.tries = make([]string, n), make([]*wit.Fault, n), make([]bool, n), make([]int, n)
+	var all []uint32
+	for i := range h.rows {
+		all = append(all, uint32(i))
+	}
+	hints := map[uint32]string{}
+	for _, row := range all {
+		if h.doubt[row] = h.killed; h.killed {
+			hints[row] = wit.HintUncertain + h.knows
+		}
+	}
+	queue := h.encode(all, hints)
+	for steps := 0; len(queue) > 0 && h.failed == nil; steps++ {
+		if steps > 100*n+100 {
+			h.t.Fatal("the rows are asked for again and again")
+		}
+		d := queue[0]
+		queue = append(h.deliver(&d), queue[1:]...)
+	}
+}
+
+func (h *hosting) deliver(d *delivering) (more []delivering) {
+	h.t.Helper()
+	h.requests = append(h.requests, d.Request)
+	exchange := h.exchange
+	if h.answer != nil {
+		exchange = h.answer
+	}
+	response := exchange(&d.Request)
+	settled, err := h.p.Settle(h.context, d.Memo, d.Rows, response)
+	proven := response.Status >= 400 && response.Status <= 499
+	if err != nil {
+		if d.Request.Repeatable || proven {
+			h.failed = err
+			return nil
+		}
+		for range d.rows {
+			settled.Verdicts = append(settled.Verdicts, wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultTransient,
+				Message: err.Error()}})
+		}
+	}
+	if settled.Context != nil {
+		h.context = *settled.Context
+	}
+	var rows []uint32
+	hints := map[uint32]string{}
+	check := func(row uint32) {
+		if h.doubt[row] { // the check didn't say
+			h.outcomes[row] = inDoubt
+			return
+		}
+		h.doubt[row] = true
+		rows, hints[row] = append(rows, row), wit.HintUncertain
+	}
+	for n, v := range settled.Verdicts {
+		row := d.rows[n]
+		switch {
+		case v.Written != nil:
+			h.outcomes[row], h.doubt[row] = wasWritten, false
+		case v.Refused != nil && h.doubt[row]:
+			h.settle(row, v.Refused)
+		case v.Refused != nil && response.Status == 0 && !d.Request.Repeatable:
+			check(row)
+		case v.Refused != nil && !d.Request.Repeatable && !proven && (response.Status < 200 || response.Status > 299 ||
+			v.Refused.Kind == wit.FaultTransient):
+			h.reasons[row] = v.Refused
+			check(row)
+		case v.Refused != nil:
+			h.settle(row, v.Refused)
+		case v.Again == nil:
+			h.t.Fatalf("row %d has no verdict", row)
+		default:
+			if h.tries[row]++; h.tries[row] > h.faults {
+				h.outcomes[row] = "again and again"
+				continue
+			}
+			if v.Again.Fault == nil && v.Again.Hint != wit.HintUncertain {
+				h.doubt[row] = false
+			}
+			rows, hints[row] = append(rows, row), v.Again.Hint
+			if h.doubt[row] {
+				hints[row] = wit.HintUncertain
+			}
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	return h.encode(rows, hints)
+}
+
+// each writes orders one after another; a row is name, value, … It answers with the lines of the script, and returns
+// the requests, the outcomes of the orders, and the host of the last one.
+func (w *writing) each(script []string, rows ...[]any) (requests, outcomes []string, last *hosting) {
+	w.t.Helper()
+	answer := scripted(w.t, script...)
+	for n, row := range rows {
+		last = w.host("Orders")
+		last.value(row...)
+		last.rows[0].Offset, last.answer = int64(n), answer
+		last.run()
+		requests, outcomes = append(requests, last.shown()...), append(outcomes, last.outcome())
+	}
+	return requests, outcomes, last
+}
+
+// all tells whether each row came to the same.
+func (h *hosting) all(outcome string) {
+	h.t.Helper()
+	for i, found := range h.outcomes {
+		if found != outcome {
+			h.t.Errorf("row %d: expected it to be %s, found %s (%v)", i, outcome, found, h.reasons[i])
+		}
+	}
+}
+
+// outcome is what became of the first row, or fault and a kind where that ended the task.
+func (h *hosting) outcome() string {
+	if h.failed != nil {
+		return "fault " + fault.As(h.failed).Kind.String()
+	}
+	return h.outcomes[0]
+}
+
+// shown are the requests that were sent.
+func (h *hosting) shown() (all []string) {
+	for i := range h.requests {
+		all = append(all, shown(&h.requests[i]))
+	}
+	return all
+}
+
+// batches counts the requests of several rows, and singles the others.
+func (h *hosting) batches() (batches, singles int) {
+	for _, q := range h.requests {
+		if strings.HasSuffix(q.Target, "/$batch") {
+			batches++
+		} else {
+			singles++
+		}
+	}
+	return batches, singles
+}
+
+func product(id int, name string) datum.Map {
+	return fields("ProductID", int64(id), "ProductName", name, "Discontinued", false)
+}
+
+// fill adds so many products of one name, with numbers from the first on.
+func (h *hosting) fill(first, count int, name string) {
+	for i := range count {
+		h.add(wit.Datum{}, h.dynamic(product(first+i, name)))
+	}
+}
+
+// productsOf are those that a service has, as ID:name.
+func productsOf(s interface {
+	Each(string, func(string, map[string]string))
+}) (all []string) {
+	s.Each("ProductCopies", func(_ string, f map[string]string) {
+		all = append(all, f["ProductID"]+":"+f["ProductName"])
+	})
+	return all
+}
+
+// batchAnswer is a service's answer to a batch: its parts, each as part, changeset or numbered make it.
+func batchAnswer(parts ...string) wit.Response {
+	return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+		Body: []byte(strings.Join(parts, "") + "--b--\r\n")}
+}
+
+// part answers one request of a batch: the status, headers that end with their lines, a body behind an empty line.
+func part(status string, more ...string) string {
+	return "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + status + "\r\n" + strings.Join(more, "") +
+		"\r\n\r\n"
+}
+
+// numbered is a part that names its request.
+func numbered(id, part string) string {
+	return strings.Replace(part, "\r\n\r\n", "\r\nContent-ID: "+id+"\r\n\r\n", 1)
+}
+
+// changeset is the answer to one, made of parts.
+func changeset(parts ...string) string {
+	return "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n" +
+		strings.ReplaceAll(strings.Join(parts, ""), "--b", "--c") + "--c--\r\n"
+}

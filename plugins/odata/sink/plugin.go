@@ -1,0 +1,140 @@
+package sink
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/culvert-project/culvert/plugins/odata/capabilities"
+	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/encode"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/requests"
+	"github.com/culvert-project/culvert/plugins/odata/responses"
+	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
+	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Plugin is a sink and its tools. What it holds are caches.
+type Plugin struct {
+	version string
+	cache   capabilities.Cache
+	schemas rowvalue.Schemas
+}
+
+// New makes the plugin, which says this version of itself.
+func New(version string) *Plugin {
+	return &Plugin{version: version, schemas: rowvalue.Schemas{}}
+}
+
+func (p *Plugin) Describe() wit.Description {
+	return wit.Description{Name: "odata-sink", Version: p.version,
+		Documentation: "Writes to entity sets of OData v2 services.",
+		Components: []wit.Component{{Name: sinkconfig.Component, Kind: wit.ComponentSink, Aliases: []string{sinkconfig.Alias},
+			Documentation: "Writes records to entity sets of SAP and other OData v2 services.",
+			Settings:      sinkconfig.Table.Specs(), Prefixes: config.Prefixes}}}
+}
+
+func (p *Plugin) Validate(component string, given []wit.Setting, online bool, state []byte,
+	answers []wit.Response) (wit.Inquiry, error) {
+	if err := config.Known(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
+		return wit.Inquiry{}, err
+	}
+	if online {
+		return validateOnline(given, state, answers)
+	}
+	examined := sinkconfig.Validate(given)
+	return wit.Inquiry{Done: &examined}, nil
+}
+
+func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpening,
+	error) {
+	if err := config.Known(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
+		return wit.SinkOpening{}, err
+	}
+	if f := setting.First(sinkconfig.Validate(given)); f != nil {
+		return wit.SinkOpening{}, f
+	}
+	v := sinkconfig.Table.Values(given)
+	all := sinkconfig.EntitySets(v)
+	services := sinkconfig.ServicePaths(all)
+	if need, err := service.NeedMetadata(services, config.Query(v), answers); need != nil || err != nil {
+		return wit.SinkOpening{Ask: need}, err
+	}
+	models, sap := make([]*edm.Model, len(services)), make([]bool, len(services))
+	for i := range services {
+		m, err := service.ReadMetadata(services[i], &answers[i])
+		if err != nil {
+			return wit.SinkOpening{}, err
+		}
+		models[i], sap[i] = m, bytes.Contains(answers[i].Body, []byte(entityset.NamespaceSAP))
+	}
+	out := &wit.SinkOpened{}
+	o := &capabilities.Connector{Config: sinkconfig.Parse(v), Settings: given, Services: services}
+	var misnamed []*wit.Fault // of sets that the filter of the check doesn't fit; it may be meant for the others
+	for _, e := range all {
+		at := slices.Index(services, e.Service)
+		t, err := entityset.New(e, models[at], &o.Config)
+		if err != nil {
+			return wit.SinkOpening{}, err
+		}
+		if why := encode.AtomProblem(t.Model.Structures[0]); why != "" && o.Atom {
+			return wit.SinkOpening{}, fault.Config(sinkconfig.NameRequestFormat, "Entity set "+t.Name+" of "+t.Service+": "+
+				why)
+		}
+		if f := t.UncheckableError(&o.Config); f != nil {
+			return wit.SinkOpening{}, f
+		}
+		if f := t.FilterError(&o.Config); f != nil {
+			misnamed = append(misnamed, f)
+		}
+		t.LogOmittedProperties(o.Mode)
+		t.SAP, t.ServiceIndex = sap[at], at
+		o.Sets = append(o.Sets, *t)
+		out.Topics = append(out.Topics, e.Topic)
+	}
+	if len(misnamed) == len(all) {
+		return wit.SinkOpening{}, misnamed[0]
+	}
+	s := capabilities.New(o)
+	for i := range answers {
+		responses.LearnVersion(s, i, &answers[i])
+	}
+	out.Context = s.Pack()
+	return wit.SinkOpening{Ready: out}, nil
+}
+
+// Encode makes requests of rows, as the settings and, with dynamic, the rows say; several in a batch.
+func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, rows []wit.Row, data []byte,
+	origins []wit.RecordID, originTopics []string,
+	hints []wit.Hint) (wit.Deliveries, error) {
+	p.schemas.Add(declared)
+	s, err := p.cache.Read(context)
+	if err != nil {
+		return wit.Deliveries{}, err
+	}
+	return requests.Encode(s, p.schemas, &requests.Input{Topics: topics, Rows: rows, Data: data, RecordIDs: origins,
+		RecordTopics: originTopics, Hints: hints}), nil
+}
+
+// Settle says what became of a delivery's rows.
+func (p *Plugin) Settle(context []byte, memo []byte, rows []uint32, response wit.Response) (wit.Settled, error) {
+	s, err := p.cache.Read(context)
+	if err != nil {
+		return wit.Settled{}, err
+	}
+	d, ok := requests.ReadDelivery(s, memo)
+	if !ok || len(d.Targets) != len(rows) {
+		return wit.Settled{}, &wit.Fault{Kind: wit.FaultStale, Message: "the memo is of another version of this plugin"}
+	}
+	verdicts, err := responses.Handle(s, d, &response)
+	settled := wit.Settled{Verdicts: verdicts}
+	if err == nil && p.cache.Changed(s) {
+		settled.Context = wit.Ptr(s.Pack())
+	}
+	return settled, err
+}

@@ -1,0 +1,28 @@
+package sink
+
+import (
+	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/probe"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Commands are those that the sink adds to the command line.
+func (p *Plugin) Commands() []wit.Command { return []wit.Command{probe.DoctorCommand()} }
+
+// Run runs one of them.
+func (p *Plugin) Run(command string, options []wit.Setting, given []wit.Setting, state []byte,
+	answers []wit.Response) (wit.Reply, error) {
+	if command != probe.Doctor {
+		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + command +
+			", expected " + probe.Doctor}
+	}
+	var services []probe.Service
+	v := sinkconfig.Table.Values(given)
+	for _, e := range sinkconfig.EntitySets(v) {
+		services = append(services, probe.Service{Path: e.Service, Setting: config.InGroup(e.Number, sinkconfig.NameService),
+			Written: true,
+			Sets:    []probe.Set{{Name: e.Name, Setting: config.InGroup(e.Number, sinkconfig.NameEntitySet)}}})
+	}
+	return probe.Steps(services, config.Query(v), options, state, answers)
+}
