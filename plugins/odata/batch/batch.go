@@ -1,4 +1,4 @@
-// Package batch writes the body of a `$batch` request of OData v2 and takes the answer to one apart.
+// Package batch writes the body of an OData v2 $batch request, and parses the response to one.
 package batch
 
 import (
@@ -13,20 +13,20 @@ import (
 // Operation is a request inside a batch.
 type Operation struct {
 	Method string
-	// Target is relative to the service's root, without a slash at its start.
+	// Target is relative to the root of the service, without a leading slash.
 	Target  string
 	Headers []wit.Header
 	Body    []byte
 }
 
-// Part is a changeset, of which all or nothing is done, or a single request that reads.
+// Part is a changeset, which is executed as a whole or not at all, or a single read.
 type Part struct {
 	Changeset  bool
 	Operations []Operation
 }
 
-// Append writes the body of a batch and tells its boundary, which stands in none of the bodies. The operations of
-// changesets have their numbers, counted from 1 through all parts, as Content-ID.
+// Append writes the body of a batch and returns its boundary, which no body contains. Operations in changesets are
+// numbered from 1 through all parts by their Content-ID.
 func Append(dst []byte, parts []Part) (body []byte, boundary string) {
 	suffix := unused(parts)
 	boundary = "batch_" + suffix
@@ -62,7 +62,7 @@ func Append(dst []byte, parts []Part) (body []byte, boundary string) {
 	return w.dst, boundary
 }
 
-// size is how many bytes a batch has at most, with a suffix of some length at the end of its boundaries.
+// size returns an upper bound in bytes. suffix is the length of the boundaries' suffix.
 func size(parts []Part, suffix int) int {
 	n := 100 + suffix
 	for i := range parts {
@@ -78,19 +78,16 @@ func size(parts []Part, suffix int) int {
 	return n
 }
 
-// writer writes a batch.
 type writer struct {
 	dst []byte
-	// headers are those of the operation before, which stand in dst from one place to another: mostly they are those of
-	// the next one too.
+	// headers of the previous operation, which are dst[from:to]. Most operations have the same ones.
 	headers  []wit.Header
 	from, to int
 }
 
 func (w *writer) text(s string) { w.dst = append(w.dst, s...) }
 
-// operation writes a request as a part; id 0: it has no Content-ID. The line end after the body belongs to the
-// boundary that follows.
+// operation writes a request as a part, without Content-ID if id is 0. The last line end belongs to the next boundary.
 func (w *writer) operation(o *Operation, id int) {
 	if id > 0 {
 		w.text("Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: ")
@@ -125,8 +122,8 @@ func (w *writer) operation(o *Operation, id int) {
 	w.text("\r\n")
 }
 
-// unused makes what is different about the boundaries of a batch: made of the bodies, so that the same batch is the
-// same text, and found in none of them.
+// unusedSuffix returns a suffix for boundaries that no body contains. It depends on the bodies only, so that the same
+// batch has the same text.
 func unused(parts []Part) string {
 	h := uint64(seed)
 	for round := byte(0); ; round++ {
@@ -145,7 +142,7 @@ func unused(parts []Part) string {
 
 const seed, factor = 14695981039346656037, 1099511628211
 
-// mixed goes on with a hash: FNV-1a on eight bytes at a time, whose upper bits are mixed into the lower ones.
+// mixHash continues an FNV-1a hash of eight bytes at a time. It also mixes the upper bits into the lower ones.
 func mixed(h uint64, b []byte) uint64 {
 	for ; len(b) >= 8; b = b[8:] {
 		h = (h ^ binary.LittleEndian.Uint64(b)) * factor

@@ -11,36 +11,35 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Document is a batch that was taken apart: an answer, or a request.
+// Document is a parsed batch: a request or a response.
 type Document struct {
 	Parts []Parsed
-	// Complete: its last boundary says that it is the last one. What was cut off is not complete.
+	// Complete is false if the document was cut off before its last boundary.
 	Complete bool
 }
 
 // Parsed is a part of a document.
 type Parsed struct {
-	// Changeset: the part is a multipart document of its own. A changeset that failed is none, but a single message in
-	// its place.
+	// Changeset is true for a nested multipart document. A failed changeset is a single message instead.
 	Changeset bool
 	Messages  []Message
-	// Complete: a boundary stands after it.
+	// Complete is true if a boundary follows the part.
 	Complete bool
 }
 
-// Message is what stands in a part of type application/http.
+// Message is the content of a part of type application/http.
 type Message struct {
-	// Line is the first one: that of a request or of an answer.
+	// Line is the request line or the status line.
 	Line string
 	Body []byte
-	// ID is the Content-ID of the part or, where it has none, of the message; "" for none.
+	// ID is the Content-ID of the part or else of the message, "" if there is none.
 	ID string
-	// Complete: a boundary stands after it, or its body is as long as it says.
+	// Complete is true if a boundary follows, or the body has its announced length.
 	Complete bool
 	headers  fields
 }
 
-// Status is that of an answer, 0 where the first line is none of an answer.
+// Status returns the status of a response, 0 if the first line is no status line.
 func (m *Message) Status() uint16 {
 	code := ""
 	if len(m.Line) > 9 && m.Line[8] == ' ' && m.Line[9] != ' ' && strings.HasPrefix(m.Line, "HTTP/1.") { // nearly all
@@ -68,20 +67,18 @@ func (m *Message) Status() uint16 {
 	return n
 }
 
-// Header is the value of a header, in any case of its name, "" for none.
+// Header returns the value of a header, "" if it is missing.
 func (m *Message) Header(name string) string { return m.headers.value(name) }
 
-// Headers are all of them, made again by each call.
+// Headers returns a new list of all headers.
 func (m *Message) Headers() []wit.Header { return m.headers.all() }
 
-// fields are headers where they stand. Of the many of an answer to a batch few are looked at, so that they are taken
-// apart when they are.
+// fields are unparsed headers. Few of them are read, so each is parsed on demand.
 type fields struct {
 	whole string
 	lines []field
 }
 
-// field is where the line of a header begins and ends. With goesOn it goes on with the one before.
 type field struct {
 	from, to int32
 	goesOn   bool
@@ -89,7 +86,7 @@ type field struct {
 
 func (f fields) line(i int) string { return f.whole[f.lines[i].from:f.lines[i].to] }
 
-// from is the value of a header that begins with a text, the lines that go on with it included.
+// from joins a value with its continuation lines.
 func (f fields) from(i int, text string) string {
 	value := trimmed(text)
 	for i++; i < len(f.lines) && f.lines[i].goesOn; i++ {
@@ -98,7 +95,7 @@ func (f fields) from(i int, text string) string {
 	return value
 }
 
-// trimmed is [strings.TrimSpace] for what mostly is one blank and a text.
+// trimmed is a fast [strings.TrimSpace] for a text after one blank.
 func trimmed(text string) string {
 	if len(text) > 1 && text[0] == ' ' {
 		text = text[1:]
@@ -109,7 +106,7 @@ func trimmed(text string) string {
 	return strings.TrimSpace(text)
 }
 
-// isPlain tells whether a byte is a character of ASCII, and none that is trimmed away.
+// isPlain reports whether a byte is ASCII and not trimmed.
 func isPlain(c byte) bool { return c > ' ' && c < utf8.RuneSelf }
 
 func (f fields) value(name string) string {
@@ -145,7 +142,7 @@ func (f fields) all() []wit.Header {
 	return all
 }
 
-// Boundary is the boundary that a Content-Type says; ok: it is one of a multipart document.
+// Boundary returns the boundary in a Content-Type. ok is true for a multipart type.
 func Boundary(contentType string) (boundary string, ok bool) {
 	kind, rest, _ := strings.Cut(contentType, ";")
 	kind = strings.TrimSpace(kind)
@@ -174,9 +171,9 @@ func Boundary(contentType string) (boundary string, ok bool) {
 
 const multipart = "multipart/"
 
-// Parse takes a document apart, whose Content-Type is given. Where that says no boundary, the first line that can be
-// one is; ok is false where there is none. Nothing else is an error: what can't be read is missing from the document,
-// or not complete. It takes time in proportion to the document's size.
+// Parse parses a document. If contentType has no boundary, the first line that looks like one is used. ok is false if
+// there is none. Anything else that is invalid is missing from the document or not complete. The time is linear in the
+// size.
 func Parse(contentType string, body []byte) (d Document, ok bool) {
 	boundary, _ := Boundary(contentType)
 	if boundary == "" {
@@ -202,10 +199,9 @@ func Parse(contentType string, body []byte) (d Document, ok bool) {
 	return d, true
 }
 
-// leastPart is the least that a part with an answer in it takes, about.
+// leastPart estimates the smallest part with a response.
 const leastPart = 64
 
-// firstBoundary finds the first line that begins as boundaries do.
 func firstBoundary(body []byte) (string, bool) {
 	for at := 0; at < len(body); {
 		end, next := lineAt(body, at)
@@ -217,7 +213,7 @@ func firstBoundary(body []byte) (string, bool) {
 	return "", false
 }
 
-// lineAt is where the line at a place ends, without its line end, and where the next one begins.
+// lineAt returns the end of a line without its line end, and the start of the next line.
 func lineAt(text []byte, at int) (end, next int) {
 	n := bytes.IndexByte(text[at:], '\n')
 	if n < 0 {
@@ -229,18 +225,17 @@ func lineAt(text []byte, at int) (end, next int) {
 	return end, at + n + 1
 }
 
-// reader goes through a document once.
 type reader struct {
 	text []byte
 	at   int
-	// whole is the text once more, of which headers are parts, and lines are their memory.
+	// whole is a copy of text. Headers are substrings of it.
 	whole string
 	lines []field
-	// messages is memory for those that are the first of their part.
+	// messages is a buffer for the first message of each part.
 	messages []Message
-	// outer is the document's boundary, inner that of the changeset that is being read, "" outside of one.
+	// inner is the boundary of the current changeset, "" outside of one.
 	outer, inner string
-	// found is the boundary line that the last step ended with; nested: it was of the changeset.
+	// nested is true if the boundary in found is that of the changeset.
 	found  mark
 	nested bool
 }
@@ -248,13 +243,11 @@ type reader struct {
 type mark int
 
 const (
-	// missing: the document ended.
 	missing mark = iota
 	opens
 	closes
 )
 
-// markOf tells whether a line is a boundary.
 func markOf(line []byte, boundary string) mark {
 	if len(line) < 2+len(boundary) || string(line[2:2+len(boundary)]) != boundary {
 		return missing
@@ -274,7 +267,7 @@ func markOf(line []byte, boundary string) mark {
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }
 
-// boundaryAt goes past a boundary line that stands at a place; false: none does.
+// boundaryAt reads a boundary line. It returns false if there is none at this position.
 func (r *reader) boundaryAt(at int) bool {
 	if at+1 >= len(r.text) || r.text[at] != '-' || r.text[at+1] != '-' {
 		return false
@@ -294,14 +287,13 @@ func (r *reader) boundaryAt(at int) bool {
 	return false
 }
 
-// end goes to the end of the document.
 func (r *reader) end() { r.found, r.nested, r.at = missing, false, len(r.text) }
 
-// cut tells whether the document ends inside of the line before next.
+// cut reports whether the last line has no line end.
 func (r *reader) cut(next int) bool { return next == len(r.text) && r.text[len(r.text)-1] != '\n' }
 
-// until goes past the next boundary line and returns what stands before it, without the line end that belongs to the
-// boundary. Without one it goes to the end.
+// until reads to the next boundary line, and returns the content without the line end that belongs to the boundary.
+// Without a boundary it reads to the end.
 func (r *reader) until() []byte {
 	from := r.at
 	for at := from; at < len(r.text); {
@@ -318,8 +310,7 @@ func withoutEnd(content []byte) []byte {
 	return bytes.TrimSuffix(bytes.TrimSuffix(content, []byte("\n")), []byte("\r"))
 }
 
-// headers reads lines to the empty one after them; a line that begins with a blank goes on with the one before.
-// complete is false where the document ends, or a boundary stands, before the empty line.
+// headers reads lines up to an empty one. complete is false if the document or the part ends before.
 func (r *reader) headers() (all fields, complete bool) {
 	first := len(r.lines)
 	for r.at < len(r.text) {
@@ -350,7 +341,7 @@ func (r *reader) since(first int) fields {
 	return fields{r.whole, r.lines[first:len(r.lines):len(r.lines)]}
 }
 
-// part reads one part after its boundary, to the next boundary of the document.
+// part reads a part after its boundary line, to the next boundary of the document.
 func (r *reader) part() Parsed {
 	r.found, r.inner = opens, "" // until a step finds another one
 	own, complete := r.headers()
@@ -385,7 +376,7 @@ func (r *reader) part() Parsed {
 	return p
 }
 
-// first is a list of one message.
+// first returns a list of one message.
 func (r *reader) first(m Message) []Message {
 	if len(r.messages) == cap(r.messages) {
 		r.messages = make([]Message, 0, min(2*cap(r.messages)+8, 512))
@@ -395,8 +386,8 @@ func (r *reader) first(m Message) []Message {
 	return r.messages[end-1 : end : end]
 }
 
-// message reads a message to the boundary after it. Its own Content-Length counts where a boundary follows there, or
-// nothing: texts may look like boundaries, and lengths are wrong often.
+// message reads to the next boundary. Content-Length counts only if a boundary or nothing follows the body: bodies may
+// look like boundaries, and lengths are often wrong.
 func (r *reader) message(own fields) Message {
 	m := Message{ID: own.value("Content-ID")}
 	for r.at < len(r.text) { // empty lines before the first one
@@ -421,7 +412,7 @@ func (r *reader) message(own fields) Message {
 		m.ID = m.Header("Content-ID")
 	}
 	if !complete {
-		// An answer without a body may do without the empty line, where a boundary shows that nothing is missing.
+		// A response without a body may lack the empty line.
 		m.Complete = r.found != missing
 		return m
 	}

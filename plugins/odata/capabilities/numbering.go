@@ -5,10 +5,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The letters of [wit.Known]: that the service numbers what is inserted into a set, or fills initial keys.
+// Prefixes of entries in [wit.Known]: the service numbers entities of a set, or fills initial keys.
 const knownNumbers, knownFillsInitial = "n", "f"
 
-// known is what answers have shown that checks of later runs depend upon.
+// known returns what checks in later runs depend on. It is stored with the committed offsets.
 func (s *State) known() (known wit.Known) {
 	for i := range s.Sets {
 		if shown := s.SetCapabilities[i]; shown.Numbers {
@@ -20,7 +20,7 @@ func (s *State) known() (known wit.Known) {
 	return known
 }
 
-// shown is what answers have shown of a set, in this run or, as a hint says, in earlier ones.
+// OfSet returns the capabilities of a set, learned in this run or, according to known, in earlier ones.
 func (s *State) OfSet(t *entityset.EntitySet, known wit.Known) EntitySet {
 	shown := s.SetCapabilities[t.CapabilityIndex]
 	if known != "" {
@@ -30,7 +30,7 @@ func (s *State) OfSet(t *entityset.EntitySet, known wit.Known) EntitySet {
 	return shown
 }
 
-// unaddressed is why an entity cannot be changed, deleted or read by the record's key; nil: it can.
+// AddressError returns an error if entities of the set cannot be addressed by the keys of records.
 func (s *State) AddressError(t *entityset.EntitySet, known wit.Known) error {
 	if !s.OfSet(t, known).Numbers {
 		return nil

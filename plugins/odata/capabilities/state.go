@@ -11,36 +11,34 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
+// contextVersion is the first part of a context. A context of another version is stale.
 const contextVersion = "odata-sink 12"
 
-// decodedContext is what open worked out.
+// Connector is what Open computes from settings and metadata. It never changes.
 type Connector struct {
 	sinkconfig.Config
 	Settings []wit.Setting
 	Sets     []entityset.EntitySet
-	// services are the paths of all services, each once.
 	Services []string
 }
 
-// learned is what a service's answers have shown, which need not be shown again.
+// Service holds what responses have shown of a service.
 type Service struct {
-	// noBatch: it has no $batch; one: it refuses changesets of several operations; repeats: it knows RequestIDs;
-	// versioned: its answers say their version of OData.
+	// NoBatch: it has no $batch. SingleChangesets: it rejects changesets of several operations. RequestIDs: it
+	// recognizes repeated requests. SendsVersion: its responses contain the OData version.
 	NoBatch, SingleChangesets, RequestIDs, SendsVersion bool
-	// most is how many bytes a batch may have, 0 for no limit.
+	// MaxBatchBytes is the largest batch that is accepted. Zero means no limit.
 	MaxBatchBytes int
 }
 
-// evidence is what answers have shown of an entity set.
+// EntitySet holds what responses have shown of an entity set.
 type EntitySet struct {
 	IfMatch IfMatch
-	// numbers: the service has given an entity another key than the record's; fills: the same of a key of which a
-	// property was initial, as 0 is.
+	// Numbers: the service replaced the key of a record. FillsInitial: it replaced an initial key such as 0.
 	Numbers, FillsInitial bool
 }
 
-// matching is what is known of whether a service takes If-Match: * for an entity set.
+// IfMatch is whether a service accepts If-Match: * for an entity set.
 type IfMatch byte
 
 const (
@@ -49,17 +47,15 @@ const (
 	IfMatchRejected
 )
 
-// state is a context: what open worked out, and what was learned of each service since.
+// State is the plugin's context: the connector, and the capabilities learned from responses.
 type State struct {
 	*Connector
 	ServiceCapabilities []Service
-	// evidence is what was learned of each entity set.
-	SetCapabilities []EntitySet
-	// packed is what open worked out, packed.
+	SetCapabilities     []EntitySet
+	// packed caches Connector.pack.
 	packed string
 }
 
-// pack writes the settings as they were given, and what the services have said.
 func (o *Connector) pack() []byte {
 	b := pack.Settings(nil, o.Settings)
 	for i := range o.Sets {
@@ -68,7 +64,6 @@ func (o *Connector) pack() []byte {
 	return b
 }
 
-// unpack reads what pack wrote; ok is false where it did not.
 func (o *Connector) unpack(packed string) (ok bool) {
 	r := pack.Open([]byte(packed))
 	o.Settings = r.Settings()
@@ -90,7 +85,7 @@ func (o *Connector) unpack(packed string) (ok bool) {
 	return r.Done()
 }
 
-// newState returns the state of a connector about whose services nothing is known yet.
+// New returns the initial state of a connector.
 func New(o *Connector) *State {
 	return &State{Connector: o, ServiceCapabilities: make([]Service, len(o.Services)), SetCapabilities: make([]EntitySet, len(o.Sets)),
 		packed: string(o.pack())}
@@ -113,19 +108,17 @@ func (s *State) Pack() []byte {
 	return pack.Text(b, s.packed)
 }
 
-// clone is a state that can be changed without this one.
 func (s *State) clone() *State {
 	c := *s
 	c.ServiceCapabilities, c.SetCapabilities = slices.Clone(s.ServiceCapabilities), slices.Clone(s.SetCapabilities)
 	return &c
 }
 
-// same tells whether two states of one connector have learned the same.
 func (s *State) equal(o *State) bool {
 	return slices.Equal(s.ServiceCapabilities, o.ServiceCapabilities) && slices.Equal(s.SetCapabilities, o.SetCapabilities)
 }
 
-// topics are those that records are taken from, with the settings that name them.
+// TopicSettings returns the configured topics with the settings that name them.
 func (o *Connector) TopicSettings() string {
 	names := make([]string, len(o.Sets))
 	for i := range o.Sets {
@@ -134,7 +127,7 @@ func (o *Connector) TopicSettings() string {
 	return strings.Join(names, ", ")
 }
 
-// setOf finds where a topic's records go.
+// SetOf returns the entity set for the records of a topic, nil if there is none.
 func (o *Connector) SetOf(topic string) *entityset.EntitySet {
 	for i := range o.Sets {
 		if o.Sets[i].Topic == topic {
@@ -144,20 +137,18 @@ func (o *Connector) SetOf(topic string) *entityset.EntitySet {
 	return nil
 }
 
-// contexts are those that the instance has read.
+// Cache holds the contexts that this instance has read.
 type Cache struct {
 	connectors []cachedConnector
 	last       lastContext
 }
 
-// lastContext is the context that was read last, and the state in it, nil for none: most calls have that of the call
-// before. Nobody changes the state.
+// lastContext is the most recent context, which most calls repeat. Its state is never changed.
 type lastContext struct {
 	context string
 	state   *State
 }
 
-// cached is what the instance made of a context.
 type cachedConnector struct {
 	packed    string
 	connector *Connector
@@ -165,7 +156,7 @@ type cachedConnector struct {
 
 const maxConnectors = 4
 
-// state reads a context. What comes is the caller's to change; as it was, it stands in last.
+// Read decodes a context. The caller owns the returned state.
 func (c *Cache) Read(context []byte) (*State, error) {
 	if c.last.state == nil || string(context) != c.last.context {
 		s, err := c.decode(context)
@@ -177,7 +168,7 @@ func (c *Cache) Read(context []byte) (*State, error) {
 	return c.last.state.clone(), nil
 }
 
-// changed reports whether a state differs from the one that was read last.
+// Changed reports whether the state differs from the context that was read last.
 func (c *Cache) Changed(s *State) bool { return !s.equal(c.last.state) }
 
 func (c *Cache) decode(context []byte) (*State, error) {

@@ -19,7 +19,6 @@ const (
 	atomRelated = "http://schemas.microsoft.com/ado/2007/08/dataservices/related/"
 )
 
-// entry writes an entity as an Atom entry, which begins with a tag.
 func (b *Writer) appendEntry(dst []byte, s *Type, f *rowvalue.Value, where, tag string) ([]byte, error) {
 	if why := AtomProblem(s.Structure); why != "" {
 		return dst, fault.Data(where + ": " + why)
@@ -34,15 +33,15 @@ func (b *Writer) appendEntry(dst []byte, s *Type, f *rowvalue.Value, where, tag 
 	return append(slices.Insert(dst, start, e.head()...), atomEnd...), nil
 }
 
-// atomEntry collects what an entry has besides its properties.
+// atomEntry holds what an entry contains besides its properties: Atom elements with the values of properties, and
+// links.
 type atomEntry struct {
-	typ *Type
-	// title, author, updated and summary are the elements of Atom that have a property's value.
+	typ                             *Type
 	title, author, updated, summary string
 	links                           []byte
 }
 
-// head returns what is between an entry's first tag and its properties.
+// head returns the part of an entry between its start tag and its properties.
 func (e *atomEntry) head() []byte {
 	dst := append(appendXML([]byte("<title>"), e.title), "</title>"...)
 	dst = append(appendXML(append(dst, "<updated>"...), e.updated), "</updated>"...)
@@ -54,7 +53,7 @@ func (e *atomEntry) head() []byte {
 	return append(append(dst, e.links...), `<content type="application/xml"><m:properties>`...)
 }
 
-// mapped puts a value into the element of Atom where the metadata have it a second time.
+// mapped copies a value to the Atom element to which the metadata map the property (FC_TargetPath).
 func (e *atomEntry) mapped(p *edm.Property, text string) {
 	switch p.Feed.Path {
 	case "SyndicationTitle":
@@ -71,8 +70,8 @@ func (e *atomEntry) mapped(p *edm.Property, text string) {
 	}
 }
 
-// whyNotAtom returns why Atom cannot carry entities of a type, "" if it can: a property may have its value outside of
-// the entry's content only.
+// AtomProblem returns why entities of the type cannot be written as Atom, "" if they can. A property may be mapped to
+// an element outside of the content only.
 func AtomProblem(s *edm.Structure) string {
 	for i := range s.Properties {
 		if p := &s.Properties[i]; p.Feed != nil && !p.Feed.Keep {
@@ -83,7 +82,7 @@ func AtomProblem(s *edm.Structure) string {
 	return ""
 }
 
-// properties writes the properties of an entry, or those of a complex property, for which e is nil.
+// appendProperties writes the properties of an entry, or of a complex property if e is nil.
 func (b *Writer) appendProperties(dst []byte, e *atomEntry, s *Type, f *rowvalue.Value, where string) (_ []byte, err error) {
 	m := b.properties(s, f, where)
 	for m.next() {
@@ -107,7 +106,6 @@ func (b *Writer) appendProperties(dst []byte, e *atomEntry, s *Type, f *rowvalue
 	return dst, m.err
 }
 
-// element writes a primitive property.
 func (m *propertyCursor) appendElement(dst []byte, e *atomEntry) ([]byte, error) {
 	dst = append(append(dst, "<d:"...), m.Name...)
 	if t := m.property.Type.Primitive; t != edm.String {
@@ -132,7 +130,7 @@ func (m *propertyCursor) appendElement(dst []byte, e *atomEntry) ([]byte, error)
 	return append(append(append(out, "</d:"...), m.Name...), '>'), nil
 }
 
-// link writes what is inserted along by a navigation property.
+// appendLink adds entities that are inserted with this one (deep insert).
 func (m *propertyCursor) appendLink(e *atomEntry) (err error) {
 	kind, name := "entry", m.navigation.Name
 	if m.navigation.Many {
@@ -159,7 +157,7 @@ func (m *propertyCursor) appendLink(e *atomEntry) (err error) {
 	return nil
 }
 
-// appendXML writes a text that XML allows so that a parser gives it back: line ends too.
+// appendXML escapes line ends too, so that a parser does not normalize them.
 func appendXML[T string | []byte](dst []byte, text T) []byte {
 	from := 0
 	for i := range len(text) {

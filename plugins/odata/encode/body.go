@@ -9,26 +9,25 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// bodyWriter writes entities, as verbose JSON without `d` or as Atom entries. Rules for both:
+// Writer writes entities as verbose JSON (without the enclosing "d") or as Atom entries:
 //
-//   - a field without property is refused by name, unless it is null, or as the settings say;
-//   - properties that metadata say can't be created, or updated, are left out: services refuse them, and rows that
-//     were read hold them;
-//   - a null goes as null, but a null key or a null of a property that isn't nullable is left out: the service
-//     numbers it or takes its default;
-//   - structs of navigation properties are inserted along (deep insert); updates with such are refused, or the structs
-//     are left to operations of their own.
+//   - A field without a property is an error unless it is null or the settings ignore it.
+//   - Properties that the metadata mark as not creatable (not updatable) are left out: services reject them.
+//   - A null key, or a null for a property that is not nullable, is left out: the service sets its default.
+//   - Nested structs of navigation properties are inserted with the entity. In an update they are an error unless
+//
+// Nested is set.
 type Writer struct {
 	Config *sinkconfig.Config
-	// updates: the entity is changed, not inserted.
+	// Update is true if the entity is updated, false if it is inserted.
 	Update bool
-	// nested takes what an update leaves to operations of its own; nil: such updates are refused.
+	// Nested, if not nil, collects the nested entities of an update.
 	Nested *[]NestedContent
-	// keys, where they are not nil, stand for the key properties of the row, whatever its value says of them.
+	// Keys, if not nil, replaces the key properties in the value.
 	Keys []KeyValue
 }
 
-// carried is content of a navigation property in a row that updates.
+// NestedContent is the content of a navigation property. Path is its location in the row, for messages.
 type NestedContent struct {
 	Navigation *edm.Navigation
 	Type       *Type
@@ -36,29 +35,25 @@ type NestedContent struct {
 	Path       string
 }
 
-// members goes through the members of an entity or complex property that are written.
+// propertyCursor iterates over the properties that are written of an entity or complex property.
 type propertyCursor struct {
-	// cursor has the name and the value of the member at hand.
 	rowvalue.Cursor
-	// memberType is the member's property or navigation property.
 	*propertyWriter
-	// null reports a property without a value. key, if not nil, is its value, from the record's key.
+	// keyValue, if not nil, replaces Value.
 	isNull   bool
 	keyValue *value.Converted
 
 	writer *Writer
 	parent *Type
-	// outer is the path of the entity from the row, "" for the row itself.
-	parentPath string
-	// keys are the values that stand for the row's key properties; done is how many were written.
+	// parentPath is the path of the entity in the row, "" for the row itself.
+	parentPath  string
 	keys        []KeyValue
 	keysWritten int
-	// columns are the types of a struct's members, nil for a map.
+	// writers is nil for maps.
 	writers []*propertyWriter
 	err     error
 }
 
-// membersOf starts to go through the members of an entity or complex property.
 func (b *Writer) properties(s *Type, f *rowvalue.Value, where string) propertyCursor {
 	m := propertyCursor{Cursor: f.Fields(), writer: b, parent: s, parentPath: where, writers: s.writersFor(f)}
 	if where == "" {
@@ -67,7 +62,6 @@ func (b *Writer) properties(s *Type, f *rowvalue.Value, where string) propertyCu
 	return m
 }
 
-// where returns the member's path from the row, for messages.
 func (m *propertyCursor) path() string {
 	if m.parentPath == "" {
 		return m.Name
@@ -75,7 +69,7 @@ func (m *propertyCursor) path() string {
 	return m.parentPath + "/" + m.Name
 }
 
-// next goes to the next member that is written. It returns false at the end, and sets err if a member is refused.
+// next returns false at the end, and sets err if a field is rejected.
 func (m *propertyCursor) next() bool {
 	for m.keysWritten < len(m.keys) {
 		k := &m.keys[m.keysWritten]
@@ -106,7 +100,6 @@ func (m *propertyCursor) next() bool {
 	return false
 }
 
-// decide finds out whether a member is written.
 func (m *propertyCursor) isWritten() (write bool, err error) {
 	b, c := m.writer, m.propertyWriter
 	if c == nil {
@@ -142,7 +135,7 @@ func (m *propertyCursor) isWritten() (write bool, err error) {
 	return true, nil
 }
 
-// unknown returns why a field without a property is refused, nil if it is left out.
+// unknownField returns the error for a field without a property, nil if the field is ignored.
 func (m *propertyCursor) unknownField() error {
 	how := m.writer.Config
 	switch {
@@ -155,7 +148,6 @@ func (m *propertyCursor) unknownField() error {
 	return fault.Data(m.path() + ": " + m.parent.QualifiedName() + " has no such property")
 }
 
-// converted returns the value of a primitive property.
 func (m *propertyCursor) convert() (c value.Converted, err error) {
 	if m.keyValue != nil {
 		return *m.keyValue, nil
@@ -166,7 +158,7 @@ func (m *propertyCursor) convert() (c value.Converted, err error) {
 	return c, nil
 }
 
-// entity writes a whole entity in the format of the settings; where is its path from the row, for messages.
+// AppendEntity writes an entity in the configured format. where is its path in the row, for messages.
 func (b *Writer) AppendEntity(dst []byte, s *Type, f *rowvalue.Value, where string) ([]byte, error) {
 	if b.Config.Atom {
 		return b.appendEntry(append(dst, atomHead...), s, f, where, atomStart)
@@ -174,7 +166,6 @@ func (b *Writer) AppendEntity(dst []byte, s *Type, f *rowvalue.Value, where stri
 	return b.appendJSON(dst, s, f, where)
 }
 
-// json writes an entity or a complex property.
 func (b *Writer) appendJSON(dst []byte, s *Type, f *rowvalue.Value, where string) (_ []byte, err error) {
 	dst = append(dst, '{')
 	start := len(dst)
@@ -201,7 +192,6 @@ func (b *Writer) appendJSON(dst []byte, s *Type, f *rowvalue.Value, where string
 	return append(dst, '}'), m.err
 }
 
-// appendJSON writes the value of a primitive property.
 func (m *propertyCursor) appendValue(dst []byte) ([]byte, error) {
 	if out, ok := m.appendFast(dst, true); ok {
 		return out, nil
@@ -217,7 +207,6 @@ func (m *propertyCursor) appendValue(dst []byte) ([]byte, error) {
 	return c.AppendJSON(dst), nil
 }
 
-// appendArray writes the entities of a navigation property.
 func (m *propertyCursor) appendArray(dst []byte) (_ []byte, err error) {
 	dst = append(dst, '[')
 	start := len(dst)
@@ -236,21 +225,20 @@ func (m *propertyCursor) appendArray(dst []byte) (_ []byte, err error) {
 	return append(dst, ']'), nil
 }
 
-// without tells which fields of a row say what is to be done with it, and are no properties.
+// isControlField reports whether a field of a row selects the operation and is no property.
 func isControlField(m *sinkconfig.Config, name string) bool {
 	return m.Mode == sinkconfig.ModeDynamic && name == m.ModeProperty || m.DeleteRecords && (name == edm.DeletedAt ||
 		name == edm.RecordMode || name == fieldChangeMode || name == fieldEntityCounter)
 }
 
-// Control fields of ODP, which are no properties at other services.
+// Control fields of ODP. Other services have no such properties.
 const (
 	fieldChangeMode    = "ODQ_CHANGEMODE"
 	fieldEntityCounter = "ODQ_ENTITYCNTR"
 )
 
-// deleted tells whether a row is what such a source writes for a deleted entity. It says so in a column that the
-// service of the source declares for it, which has any name, or in one of its own; when the entity was deleted stands
-// next to it. So where the row has no column that is known to say so, its time does.
+// IsDeleteRecord reports whether a source has written the row for a deleted entity: its change mode is D or, if the row
+// has no such column, DELETED_AT is set.
 func IsDeleteRecord(of *Type, content rowvalue.Value) bool {
 	names := []string{edm.RecordMode, fieldChangeMode}
 	if mode := of.ChangeMode(); mode != nil {

@@ -12,14 +12,14 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/value"
 )
 
-// keyValue is the value of a key property.
+// KeyValue is the value of a key property.
 type KeyValue struct {
 	Property *edm.Property
 	Value    value.Converted
 }
 
-// keys are the values of all key properties that a struct has. scalarKey: where there is only one, a scalar may stand
-// for the struct.
+// KeyValues returns the values of all key properties. If scalarKey is true, a scalar is accepted for a key of one
+// property.
 func (of *Type) KeyValues(m *sinkconfig.Config, from *rowvalue.Value, scalarKey bool) ([]KeyValue, error) {
 	var keys []KeyValue
 	for _, name := range of.Key {
@@ -44,8 +44,7 @@ func (of *Type) KeyValues(m *sinkconfig.Config, from *rowvalue.Value, scalarKey 
 	return keys, nil
 }
 
-// key is the value of a key property that a struct has; ok is false where it has none. scalarKey is as for
-// [manner.keys].
+// KeyValue returns the value of one key property. ok is false if the value does not contain it.
 func (of *Type) KeyValue(m *sinkconfig.Config, property *edm.Property, from *rowvalue.Value, scalarKey bool) (k KeyValue, ok bool,
 	err error) {
 	member, ok := from.Field(property.Name)
@@ -65,12 +64,12 @@ func (of *Type) KeyValue(m *sinkconfig.Config, property *edm.Property, from *row
 	return k, true, nil
 }
 
-// same reports whether two values of a key property are the same to a service.
+// Equal reports whether a service may treat two values of a key property as the same.
 func (k KeyValue) Equal(other KeyValue) bool {
 	return canonicalLiteral(k.Value.Type, k.Value.Text) == canonicalLiteral(other.Value.Type, other.Value.Text)
 }
 
-// predicateOf is that of an entity in its address, "" without keys.
+// Predicate returns the key predicate of an entity, "" without keys.
 func Predicate(keys []KeyValue) string {
 	if len(keys) == 0 {
 		return ""
@@ -86,7 +85,7 @@ func Predicate(keys []KeyValue) string {
 	return string(uri.AppendPredicate(memory[:0], literals))
 }
 
-// laneOf is the predicate of a key in its canonical form.
+// CanonicalPredicate returns the same text for all keys that a service may treat as the same.
 func CanonicalPredicate(keys []KeyValue, predicate string) string {
 	if !slices.ContainsFunc(keys, hasOtherSpellings) {
 		return predicate
@@ -99,9 +98,8 @@ func CanonicalPredicate(keys []KeyValue, predicate string) string {
 	return Predicate(same)
 }
 
-// canonicalLiteral is the canonical form of a key property's value: equal for all spellings that a service may take for
-// the same. These are GUIDs of either case, decimals with and without a sign and zeros that say nothing, times of day
-// with and without parts that are 0, and texts as [canonicalText] has them.
+// canonicalLiteral returns the same text for all literals that a service may treat as the same: GUIDs of either case,
+// decimals with other signs and zeros, times with and without zero parts, and [CanonicalText].
 func canonicalLiteral(t edm.Primitive, text string) string {
 	switch {
 	case t == edm.Guid:
@@ -116,13 +114,13 @@ func canonicalLiteral(t edm.Primitive, text string) string {
 	return text
 }
 
-// canonicalText is the canonical form of a text in a key: equal for all spellings that a service may take for the same.
+// CanonicalText ignores case, leading zeros and surrounding blanks.
 func CanonicalText(text string) string {
 	return strings.ToUpper(strings.TrimLeft(strings.TrimSpace(text), "0"))
 }
 
-// hasSpellings tells whether services may take another spelling of a key for the same: of texts, SAP's conversion exits
-// pad with zeros and change case, and databases cut blanks.
+// hasOtherSpellings reports whether the key has several literals. SAP's conversion exits pad texts with zeros and
+// change their case, databases cut trailing blanks.
 func hasOtherSpellings(k KeyValue) bool {
 	switch k.Value.Type {
 	case edm.Guid, edm.Decimal, edm.Time:
@@ -141,13 +139,13 @@ func hasOtherSpellings(k KeyValue) bool {
 	return false
 }
 
-// initial tells whether the value of a key property says nothing, as those of entities say that the service is to
-// number.
+// IsInitial reports whether a key value is initial, as "0" or "": a service may replace such a value by a number of its
+// own.
 func IsInitial(text string) bool {
 	return strings.Trim(text, "0-. ") == "" || strings.HasPrefix(text, "$")
 }
 
-// anyInitial reports whether a value of a key is initial.
+// HasInitial reports whether any key value is initial.
 func HasInitial(keys []KeyValue) bool {
 	return slices.ContainsFunc(keys, func(k KeyValue) bool { return IsInitial(k.Value.Text) })
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// way is how the values of a kind are written into a property.
+// valueEncoding selects how values of one kind are written.
 type valueEncoding byte
 
 const (
-	// convertedWay goes by [manner.convert]; the other ways write the same, and allocate nothing.
+	// encodeConverted uses [Convert]. The other encodings have the same result without allocations.
 	encodeConverted valueEncoding = iota
 	encodeText
 	encodeInstant
@@ -23,7 +23,6 @@ const (
 	encodeDecimal
 )
 
-// setWay finds out how values of a kind, and of a node if they have one, are written into the property.
 func (c *propertyWriter) setEncoding(kind wit.Kind, n *wit.Node) {
 	c.encoding = encodeConverted
 	if c.property == nil {
@@ -45,8 +44,8 @@ func (c *propertyWriter) setEncoding(kind wit.Kind, n *wit.Node) {
 	}
 }
 
-// appendCommon writes the value of a primitive property if it is of a usual kind and fits, with the same result as
-// [value.Convert], but without allocating. Most values are of one. ok is false if the value has to be converted.
+// appendFast writes values of frequent kinds without allocations. ok is false if the value must be converted by
+// [Convert].
 func (m *propertyCursor) appendFast(dst []byte, json bool) (_ []byte, ok bool) {
 	if m.keyValue != nil {
 		return dst, false
@@ -84,7 +83,7 @@ func (m *propertyCursor) appendFast(dst []byte, json bool) (_ []byte, ok bool) {
 	return dst, false
 }
 
-// appendDecimal writes a decimal of up to eight bytes, whose scale is not greater than the property's.
+// appendDecimal writes a decimal of up to eight bytes. scale must not be greater than the scale of the property.
 func appendDecimal(dst, content []byte, scale int, p *edm.Property, json bool) (_ []byte, ok bool) {
 	unscaled := int64(int8(content[0]))
 	for _, c := range content[1:] {

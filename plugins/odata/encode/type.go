@@ -14,37 +14,34 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// structure is a type made ready for look-ups by name.
+// Type is an entity type or complex type with indexes by name.
 type Type struct {
 	*edm.Structure
 	properties  map[string]*edm.Property
 	navigations map[string]*edm.Navigation
-	// inner are the types of complex properties and navigation properties.
-	types map[string]*Type
-	// columns are the properties and navigation properties. bySchema are those of the members of structs, by the first
-	// node of their schema.
+	types       map[string]*Type
+	// writersBySchema caches the writers for the fields of a struct, by the root node of its schema.
 	writers         map[string]*propertyWriter
 	writersBySchema map[*wit.Node][]*propertyWriter
 }
 
-// memberType is a property or a navigation property, as it is written.
+// propertyWriter writes a property or navigation property.
 type propertyWriter struct {
 	property   *edm.Property
 	navigation *edm.Navigation
-	// inner is the type of a complex property or of an entity, nil if the metadata have none.
+	// typ is the nested entity type or complex type, nil if the metadata lack it.
 	typ   *Type
 	isKey bool
-	// label is the name in JSON, with quotes and colon.
+	// label is the JSON name with quotes and colon.
 	label []byte
-	// least and most are the bounds of an integer type, 0 of others.
+	// min and max are the bounds of an integer type, otherwise 0.
 	min, max int64
-	// way is how values are written: all values of a column in [structure.bySchema], else the last value. scale is the
-	// scale of their decimals.
+	// encoding is constant for a writer in writersBySchema. Otherwise it is set for each value.
 	encoding valueEncoding
 	scale    int
 }
 
-// newType indexes entity and complex types, and returns the first one.
+// NewType indexes the types and returns the first one.
 func NewType(structures []*edm.Structure) *Type {
 	all := map[string]*Type{}
 	for _, s := range structures {
@@ -85,10 +82,10 @@ func (s *Type) makeWriters() {
 	}
 }
 
-// maxSchemas is how many schemas have their columns in [structure.bySchema].
+// maxSchemas is the capacity of writersBySchema.
 const maxSchemas = 64
 
-// columnsOf returns the columns of a struct's members, nil for a value of another kind.
+// writersFor returns the writers for the fields of a struct, nil for another kind of value.
 func (s *Type) writersFor(f *rowvalue.Value) []*propertyWriter {
 	n := f.Schema()
 	if n == nil || n.Kind != wit.Structure {
@@ -112,7 +109,7 @@ func (s *Type) writersFor(f *rowvalue.Value) []*propertyWriter {
 	return columns
 }
 
-// convert makes a property's value, as the settings want it where it has no room.
+// Convert converts a value to the type of a property. The settings decide whether it may lose precision.
 func Convert(m *sinkconfig.Config, property *edm.Property, f *rowvalue.Value) (value.Converted, error) {
 	if f.Present && (f.Schema() == nil || f.Schema().Name == nil) {
 		least, most, whole := property.Type.Primitive.Bounds()
@@ -147,8 +144,8 @@ func Convert(m *sinkconfig.Config, property *edm.Property, f *rowvalue.Value) (v
 	return c, err
 }
 
-// hinted adds to a refusal what may have made the value: converters to JSON write the bytes of decimals unless they are
-// set up in another way, and without schema their scale is lost.
+// withDecimalHint explains a likely cause: JSON converters write decimals as Base64 by default, and without a schema
+// the scale is lost.
 func withDecimalHint(err error, v any) error {
 	text, ok := v.(string)
 	if !ok {

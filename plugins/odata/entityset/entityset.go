@@ -20,32 +20,30 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// entitySet is an entity set that a topic's records go to.
+// EntitySet is a target of records, with what is computed once from settings and metadata.
 type EntitySet struct {
 	sinkconfig.EntitySet
-	// path of the set, root that of its service with the query, for CSRF tokens.
+	// Path is the path of the set. TokenPath is where its service returns CSRF tokens.
 	Path, TokenPath string
-	// sap: the service's $metadata has SAP's namespace. at is the service's place among all.
+	// SAP is true if $metadata uses SAP's namespace.
 	SAP          bool
 	ServiceIndex int
 	Model        *edm.Model
 	Type         *encode.Type
-	// place is the set's among all, same that of the first one with the same path; lane is the start of the number of
-	// its entities' lanes.
+	// Index is the index of the set. CapabilityIndex is the index of the first set with the same Path.
 	Index, CapabilityIndex int
 	hash                   uint32
-	// sets are those whose entities can be nested in the entity set's, by navigation properties: the first is its own.
+	// links holds the sets that can be reached by navigation properties. The first one is the set itself.
 	links []*LinkedSet
 }
 
-// linked is an entity set with those that navigation properties of its entities lead to, as far as they can be updated.
+// LinkedSet is an entity set with the updatable sets that its navigation properties target.
 type LinkedSet struct {
-	// path of the set.
 	Path    string
 	Targets map[string]*LinkedSet
 }
 
-// linksFrom finds the sets that can be reached from one.
+// linksFrom returns the sets that can be reached from one.
 func linksFrom(m *edm.Model, from *edm.Set, root string) []*LinkedSet {
 	sets := []*edm.Set{from}
 	all := []*LinkedSet{{}}
@@ -71,7 +69,7 @@ func linksFrom(m *edm.Model, from *edm.Set, root string) []*LinkedSet {
 	return all
 }
 
-// ready makes what is the same for all rows, and indexes the entity set's types.
+// prepare computes what does not change between rows.
 func (t *EntitySet) prepare() {
 	t.TokenPath = t.Query.On(t.Service + "/")
 	t.Type = encode.NewType(t.Model.Structures)
@@ -80,7 +78,7 @@ func (t *EntitySet) prepare() {
 
 const hashSeed, hashPrime = 2166136261, 16777619
 
-// mixed goes on with the hash FNV-1a.
+// mixHash continues an FNV-1a hash.
 func mixHash(h uint32, text string) uint32 {
 	for i := range len(text) {
 		h = (h ^ uint32(text[i])) * hashPrime
@@ -88,19 +86,19 @@ func mixHash(h uint32, text string) uint32 {
 	return h
 }
 
-// entityHash returns a hash of an entity of the set: the same for all spellings of its key.
+// EntityHash returns a hash of an entity of the set. key is its canonical predicate.
 func (t *EntitySet) EntityHash(key string) uint32 { return mixHash(t.hash, key) }
 
-// entityHash is as [entitySet.entityHash].
+// EntityHash returns the same hash as [EntitySet.EntityHash].
 func (l *LinkedSet) EntityHash(key string) uint32 { return mixHash(mixHash(hashSeed, l.Path), key) }
 
-// linkedSet returns the set as updates of nested entities go by it.
+// LinkedSet returns the set as the root of nested updates.
 func (t *EntitySet) LinkedSet() *LinkedSet { return t.links[0] }
 
-// spaceSAP is the namespace of SAP's annotations.
+// NamespaceSAP is the namespace of SAP's annotations.
 const NamespaceSAP = "http://www.sap.com/Protocols/SAPData"
 
-// newEntitySet finds the set in the metadata and checks that it can be written.
+// New finds the set in the metadata and checks that the configured operations are allowed.
 func New(e sinkconfig.EntitySet, m *edm.Model, how *sinkconfig.Config) (*EntitySet, error) {
 	name := config.InGroup(e.Number, sinkconfig.NameEntitySet)
 	set, s, err := service.FindSet(m, e.Service, e.Name, name)
@@ -135,7 +133,7 @@ func New(e sinkconfig.EntitySet, m *edm.Model, how *sinkconfig.Config) (*EntityS
 	return t, nil
 }
 
-// sayLeftOut says which properties requests of a mode never have, as $metadata wants it.
+// LogOmittedProperties logs the properties that $metadata excludes from requests.
 func (t *EntitySet) LogOmittedProperties(mode string) {
 	s := t.Model.Structures[0]
 	var names []string
@@ -158,13 +156,13 @@ func (t *EntitySet) LogOmittedProperties(mode string) {
 	}
 }
 
-// pack appends what [unpackEntitySet] needs besides the settings.
+// Pack appends what [Unpack] needs in addition to the settings.
 func (t *EntitySet) Pack(b []byte) []byte {
 	b = pack.Flag(pack.Text(b, t.Path), t.SAP)
 	return packLinks(edm.Pack(b, t.Model.Structures), t.links)
 }
 
-// unpackEntitySet reads what pack has written. ok is false if it did not.
+// Unpack reads what [EntitySet.Pack] wrote. ok is false if the data are invalid.
 func Unpack(r *pack.Reader, e sinkconfig.EntitySet) (t EntitySet, ok bool) {
 	t = EntitySet{EntitySet: e, Path: r.Text(), SAP: r.Flag(), Model: edm.Unpack(r), links: unpackLinks(r)}
 	if r.Bad || len(t.Model.Structures) == 0 {
@@ -202,13 +200,13 @@ func unpackLinks(r *pack.Reader) (sets []*LinkedSet) {
 	return sets
 }
 
-// blank is a property's place in a filter, with the text before it; not named: the text after the last one.
+// Placeholder is a {Name} in a filter and the text before it. Found is false for the text after the last one.
 type Placeholder struct {
 	Before, Name string
 	Found        bool
 }
 
-// templateOf goes through a filter of the settings. One without places is the name of a property.
+// Placeholders splits a filter. A filter without braces is the name of a property.
 func Placeholders(filter string) iter.Seq[Placeholder] {
 	if !strings.Contains(filter, "{") {
 		filter += " eq {" + filter + "}"
@@ -225,8 +223,7 @@ func Placeholders(filter string) iter.Seq[Placeholder] {
 	}
 }
 
-// misnamed says that the filter names what is no property of an entity set; nil: it names none such, or isn't looked
-// at.
+// FilterError returns an error if the configured check filter names an unknown property.
 func (t *EntitySet) FilterError(m *sinkconfig.Config) *wit.Fault {
 	if m.CheckFilter == "" || m.InsertUncertain != "check" && m.InsertUncertain != "repeatable" {
 		return nil
@@ -249,8 +246,8 @@ func (t *EntitySet) FilterError(m *sinkconfig.Config) *wit.Fault {
 	return nil
 }
 
-// uncheckable says that metadata show that no record says the key of an entity, and that no filter is set by which
-// lost inserts are looked for; nil: they don't.
+// UncheckableError returns an error if lost inserts cannot be looked up: the service numbers the entities, and no
+// filter is configured.
 func (t *EntitySet) UncheckableError(m *sinkconfig.Config) *wit.Fault {
 	if m.InsertUncertain != "check" || m.CheckFilter != "" || m.Mode != sinkconfig.ModeInsert && m.Mode != sinkconfig.ModeDynamic {
 		return nil
@@ -273,14 +270,15 @@ func (t *EntitySet) UncheckableError(m *sinkconfig.Config) *wit.Fault {
 		" to say by what else it is found, or another value")
 }
 
-// digest names a set in few letters.
+// Digest returns a short name of the set for [wit.Known].
 func (t *EntitySet) Digest() string {
 	h := fnv.New32a()
 	h.Write([]byte(t.Path))
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))[:3]
 }
 
-// keyOf is the values of a predicate in the order of the set's key properties; false: it is not of these.
+// KeyLiterals returns the literals of a predicate in the order of the set's key properties. ok is false if the
+// predicate has other properties.
 func (t *EntitySet) KeyLiterals(predicate string) (values []uri.Literal, ok bool) {
 	_, keys, err := uri.ParsePredicate(predicate)
 	if err != nil || len(keys) != len(t.Type.Key) {

@@ -11,12 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// check is the request by which is seen whether an insert that is uncertain was applied, in place of the insert. It
-// only reads (P19).
-//
-// With `repeatable`, what can be looked up is, also where the service knows RequestIDs: a run before this one may have
-// been of a version that made others, and what is found needs no second request. Of an entity that is there and differs
-// the RequestID decides then.
+// encodeCheck returns a read that finds out whether an insert in doubt was applied (P19). With insert.uncertain =
+// repeatable it reads too, because an earlier version may have sent another RequestID.
 func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
 	keyed := e.keyErr == nil && !e.needsRecordKey && !e.isNumbered()
 	known := IsIdempotent(e.state, e.set, e.hint)
@@ -26,7 +22,6 @@ func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
 		return nil, &wit.Fault{Kind: wit.FaultUnsupported,
 			Message: "it is not looked up whether the entity was inserted (" + sinkconfig.NameInsertUncertain + " = fail)"}
 	case e.state.InsertUncertain == "retry", known && e.state.CheckFilter == "" && !keyed:
-		// It may be sent again; that the service is there is seen first.
 		q := e.newRequest(ProbeService, "GET")
 		e.makeRead(q)
 		return q, nil
@@ -53,11 +48,10 @@ func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
 		why + ", and " + sinkconfig.NameCheckFilter + " isn't set"}
 }
 
-// maxFound is how many entities a check by a filter asks for: more than one, since the filter may fit entities of
-// other records too.
+// maxFound is more than one, because the filter may also match entities of other records.
 const maxFound = 20
 
-// filter is the setting's, with the row's values in place of names, "" where it isn't set.
+// checkFilter returns the configured filter with the values of the row, "" if none is configured.
 func (e *rowEncoder) checkFilter() (string, error) {
 	if e.state.CheckFilter == "" {
 		return "", nil

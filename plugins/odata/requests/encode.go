@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// callRows are the rows of one call of the host, with what it says of them.
+// Input is the rows of one call of Encode, as [wit.Sink] describes them.
 type Input struct {
 	Topics       []string
 	Rows         []wit.Row
@@ -24,10 +24,10 @@ type Input struct {
 	Hints        []wit.Hint
 }
 
-// errorClass is the exception class of refused rows in the headers of dead letters.
+// errorClass is the exception class of rejected rows in the headers of dead letters.
 const errorClass = "org.apache.kafka.connect.errors.DataException"
 
-// encodeRows makes requests of rows, several in a batch where the settings and the service allow it.
+// Encode returns the deliveries that write the rows.
 func Encode(s *capabilities.State, schemas rowvalue.Schemas, in *Input) wit.Deliveries {
 	hinted := make(map[uint32]string, len(in.Hints))
 	for _, h := range in.Hints {
@@ -71,7 +71,7 @@ func Encode(s *capabilities.State, schemas rowvalue.Schemas, in *Input) wit.Deli
 	return out
 }
 
-// request decides what a row asks for; nil: it is ignored.
+// encode returns the request for a row, nil if the row is ignored.
 func (e *rowEncoder) encode(topic string) (*request, error) {
 	if e.set == nil {
 		return nil, fault.Data("no entity set is configured for topic " + topic + ", which the record has after the " +
@@ -118,10 +118,9 @@ func (e *rowEncoder) encodeMode(mode string) (*request, error) {
 	return e.encodeUpdate(mode, false)
 }
 
-// modeDelete deletes; the other modes are those of the setting.
+// modeDelete is used next to the modes of the setting.
 const modeDelete = "delete"
 
-// mode is what is to be done with a row that has a value.
 func (e *rowEncoder) mode() (string, error) {
 	if e.state.DeleteRecords && encode.IsDeleteRecord(e.set.Type, e.value) {
 		return modeDelete, nil
@@ -148,7 +147,6 @@ func (e *rowEncoder) mode() (string, error) {
 		strconv.Quote(string(text)))
 }
 
-// write puts the row's value into a request.
 func (e *rowEncoder) writeBody(q *request, updates bool) (err error) {
 	b := encode.Writer{Config: &e.state.Config, Update: updates}
 	if e.state.KeyFromRecord && e.keyErr != nil {
@@ -173,10 +171,9 @@ func (e *rowEncoder) writeBody(q *request, updates bool) (err error) {
 	return e.addNestedUpdates(q, nested, e.set.LinkedSet())
 }
 
-// maxUsual is the most memory, in bytes, that a body gets because of the body before it.
+// maxSizeHint bounds the memory, in bytes, that the size of the previous body reserves.
 const maxSizeHint = 64 << 10
 
-// Headers of requests with a body.
 var (
 	jsonHeaders = []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "Content-Type",
 		Value: "application/json"}}
@@ -184,7 +181,7 @@ var (
 		Value: "application/atom+xml;type=entry"}}
 )
 
-// sends gives a request the headers of one with a body. Most have no others, and share them.
+// addBodyHeaders shares the headers between requests unless a request has others.
 func addBodyHeaders(m *sinkconfig.Config, q *request) {
 	headers := jsonHeaders
 	if m.Atom {
@@ -215,12 +212,10 @@ func (e *rowEncoder) encodeInsert() (*request, error) {
 	return q, nil
 }
 
-// identity is that of the row's POST.
 func (e *rowEncoder) identity() identity {
 	return identity{e.set.Path, e.recordTopic, e.recordID, e.row.Timestamp}
 }
 
-// update changes an entity by a method of the settings.
 func (e *rowEncoder) encodeUpdate(mode string, upserts bool) (*request, error) {
 	op, method := Put, "PUT"
 	switch mode {
@@ -250,8 +245,8 @@ func (e *rowEncoder) encodeUpdate(mode string, upserts bool) (*request, error) {
 	return q, e.writeBody(q, true)
 }
 
-// setMatch adds If-Match where the service takes it, and decides whether the request may be sent twice. One with an
-// ETag may not where a conflict refuses the row: the second one would find what the first one changed.
+// setIfMatch adds If-Match if the service accepts it, and decides whether the request may be repeated. A request with
+// an ETag may not if a conflict rejects the row: the repetition would find the change of the first request.
 func (e *rowEncoder) setIfMatch(q *request) {
 	tag := "*"
 	q.repeatable = true
@@ -267,7 +262,6 @@ func (e *rowEncoder) setIfMatch(q *request) {
 	q.headers = append(q.headers, wit.Header{Name: "If-Match", Value: tag})
 }
 
-// upsert updates or inserts, in the order of the settings, or as the answer before has said.
 func (e *rowEncoder) encodeUpsert() (*request, error) {
 	if e.keyErr != nil {
 		return nil, e.keyErr
@@ -299,7 +293,6 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 	return q, err
 }
 
-// deletion deletes an entity, or reads it to see whether it is gone.
 func (e *rowEncoder) encodeDelete() (*request, error) {
 	if e.hint.isUncertain() {
 		return nil, &wit.Fault{Kind: wit.FaultUnsupported,

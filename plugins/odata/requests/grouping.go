@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// class tells which requests may share a batch: a batch with an insert must not be sent twice, one without can be.
+// batchClass separates requests that cannot share a batch. A batch with an insert must not be sent twice.
 type batchClass int
 
 const (
@@ -28,12 +28,11 @@ func (q *request) class() batchClass {
 	return classOnce
 }
 
-// alone tells whether a request shares no batch.
 func (q *request) isUnbatched() bool {
 	return q.Hint.NoBatch || q.Operation == ConfirmDelete || q.Operation >= LookUp
 }
 
-// size is about what a request adds to a batch, in bytes.
+// size estimates the bytes that a request adds to a batch.
 func (q *request) size() int {
 	n := len(q.body) + len(q.Set.Path) + len(q.Predicate) + 400
 	for i := range q.updates {
@@ -42,33 +41,32 @@ func (q *request) size() int {
 	return n
 }
 
-// operations is how many a request is in a batch.
 func (q *request) operations() int { return 1 + q.NestedUpdates }
 
-// requestGroup is requests of one delivery, of different entities.
+// group holds requests of one delivery. Each is for another entity.
 type group struct {
 	class        batchClass
 	serviceIndex int
 	requests     []*request
-	// operations are those of the requests, size is about their bytes.
+	// size is an estimate in bytes.
 	operations, size int
 }
 
-// line is the groups of a lane, one after another, and the one in which each entity stands last, by the entity's hash:
-// two entities of one hash are kept apart as if they were one.
+// sequence holds the groups of one ordering key. last is the latest group of each entity, by the hash of the entity.
+// Entities with equal hashes are treated as one.
 type sequence struct {
 	groups []*group
 	last   map[uint32]int
-	// open are the groups that take more, by class and service, as positions among all plus one.
+	// open holds the index plus one of the group that accepts more requests, by class and service.
 	open map[[2]int]int
 }
 
-// grouping puts requests into deliveries: those of one entity into one lane, and never two into one delivery (P20).
+// deliveryPlan groups requests. Requests for one entity have the same ordering key and different deliveries (P20).
 type deliveryPlan struct {
 	state     *capabilities.State
 	sequences map[uint32]*sequence
 	order     []uint32
-	// rows is how many there are in all.
+	// rows is the number of rows in the call.
 	rows int
 }
 
@@ -76,8 +74,7 @@ func newDeliveryPlan(s *capabilities.State, rows int) *deliveryPlan {
 	return &deliveryPlan{state: s, sequences: map[uint32]*sequence{}, rows: rows}
 }
 
-// laneNumber is a stable hash of an entity. With batches there are few lanes, so that a delivery of one can hold many
-// rows; where rows update entities nested in them, there is one, since several rows may update the same.
+// orderingKey returns a stable hash. With batches there are few keys, so that a delivery can contain many rows.
 func (g *deliveryPlan) orderingKey(q *request) uint32 {
 	if !g.state.Batch {
 		return q.entityHash
@@ -85,10 +82,9 @@ func (g *deliveryPlan) orderingKey(q *request) uint32 {
 	return q.entityHash % uint32(g.state.OrderingKeys)
 }
 
-// apart tells whether a request has a changeset of its own.
 func (q *request) hasOwnChangeset() bool { return q.Hint.OwnChangeset || q.NestedUpdates > 0 }
 
-// maxBytes is how large a batch gets, whatever the service takes.
+// maxBytes bounds a batch even if the service accepts more.
 const maxBytes = 8 << 20
 
 func (g *deliveryPlan) add(q *request) {
@@ -124,7 +120,6 @@ func (g *deliveryPlan) add(q *request) {
 	l.setLast(q, len(l.groups))
 }
 
-// stands notes in which group the entities of a request stand last.
 func (l *sequence) setLast(q *request, n int) {
 	l.last[q.entityHash] = n
 	for i := range q.updates {
@@ -132,7 +127,6 @@ func (l *sequence) setLast(q *request, n int) {
 	}
 }
 
-// fits tells whether a group takes one more.
 func (g *deliveryPlan) fits(into *group, q *request) bool {
 	most, bytes := g.state.MaxBatchSize, maxBytes
 	for _, h := range []Hint{q.Hint, into.requests[0].Hint} {
@@ -163,7 +157,6 @@ func (g *deliveryPlan) deliveries() []wit.Delivery {
 
 var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}
 
-// single is the delivery of one request.
 func (g *deliveryPlan) single(q *request) wit.Delivery {
 	target := q.Path()
 	if q.query != "" {
@@ -183,16 +176,14 @@ func (g *deliveryPlan) single(q *request) wit.Delivery {
 	return wit.Delivery{Request: r, Rows: []uint32{q.row}, Memo: q.AppendState(AppendStateHead(nil, q.Set.ServiceIndex, 0, 1), nil, true)}
 }
 
-// batchHeaders are those of the request with a batch. The preference is OData v4's (Protocol, 8.2.8.3): services that
-// translate v2 into v4, as SAP CAP's adapter does, else end a batch at the first operation that fails. Others take no
-// notice of a preference that they don't know (RFC 7240, section 2).
+// batchHeaders includes a preference of OData v4 (Protocol, 8.2.8.3): services that translate v2 to v4, such as SAP
+// CAP's adapter, otherwise stop at the first failed operation. Other services ignore it (RFC 7240, section 2).
 func batchHeaders(boundary string) []wit.Header {
 	return append([]wit.Header{{Name: "Accept", Value: "multipart/mixed"},
 		{Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary},
 		{Name: "Prefer", Value: "odata.continue-on-error"}}, versionHeaders...)
 }
 
-// together is the delivery of several requests in a batch.
 func (g *deliveryPlan) batch(one *group) wit.Delivery {
 	to := one.requests[0].Set
 	all := g.state.SharedChangesets || !g.state.SingleChangesets && !to.SAP && !g.state.ServiceCapabilities[one.serviceIndex].SingleChangesets

@@ -8,52 +8,48 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Steps of a row: what its next request is for, where that is not what it begins with.
+// Steps of a row that needs several requests. The first request of a row has no step.
 const (
-	// stepConfirm asks for a read of an entity whose DELETE was answered 412: is it gone?
+	// StepConfirm reads an entity whose DELETE was answered 412, to see whether it is deleted.
 	StepConfirm = "confirm"
 	StepInsert  = "insert"
 	StepUpdate  = "update"
 )
 
-// hint is how a row is to be encoded once more, as settle has said it. The host keeps it as a text.
+// Hint tells how to encode a row again. The host stores its text.
 type Hint struct {
-	// step is one of the steps, or the host's `uncertain`.
+	// Step is one of the steps, or the host's `uncertain`.
 	Step string
-	// alone: in a changeset of its own; single: in no batch; most: with so many others in a batch at most, 0 for any
-	// number.
+	// MaxBatchSize limits the operations of the batch. Zero means no limit.
 	OwnChangeset, NoBatch bool
 	MaxBatchSize          int
-	// stops is how many batches ended at an operation before the row's.
+	// StoppedBatches counts the batches that the service stopped before it came to the row.
 	StoppedBatches int
-	// address: the entity's address is refused, and it is asked whether the service answers for the set; addressed: it
-	// does.
+	// ProbeSet reads any entity of the set, because the entity's address was rejected. SetAnswers records that this
+	// worked.
 	ProbeSet, SetAnswers bool
-	// bare: without If-Match in spite of etag = any, since the service takes none, or may take none.
+	// NoIfMatch leaves out If-Match although it is configured.
 	NoIfMatch bool
-	// gone is the status by which an update has said that the entity isn't there, after an insert was refused because
-	// it is; 0: none has.
+	// NotFoundStatus is the status of an update that found no entity after an insert had found one. Zero means none.
 	NotFoundStatus int
-	// moved: a delivery of the row may have had another RequestID, see [wit.HintMoved]. known is what an earlier run,
-	// too, knew of the service.
+	// Moved: another worker may have sent the row with another RequestID, see [wit.HintMoved].
 	Moved bool
 	Known wit.Known
-	// tagged: the ETag was read, "" where the entity has none.
+	// ETag is valid if HasETag is true. It is "" if the entity has no ETag.
 	HasETag bool
 	ETag    string
 }
 
-// wordTag begins the word of an ETag, which is the last one because it may hold blanks.
+// The ETag is the last word, because it may contain blanks.
 const etagWord = "etag="
 
-// hintWord is a field of a hint: a flag or a number.
 type hintWord struct {
 	name   string
 	flag   func(*Hint) *bool
 	number func(*Hint) *int
 }
 
-// hintWords are the names of a hint's fields, but its step and ETag, in its text. Numbers stand after an equals sign.
+// hintWords are the fields except Step, Known and ETag.
 var hintWords = []hintWord{
 	{"alone", func(h *Hint) *bool { return &h.OwnChangeset }, nil},
 	{"single", func(h *Hint) *bool { return &h.NoBatch }, nil},
@@ -66,7 +62,7 @@ var hintWords = []hintWord{
 	{wit.HintMoved, func(h *Hint) *bool { return &h.Moved }, nil},
 }
 
-// text is what the host keeps.
+// Text encodes the hint.
 func (h Hint) Text() string {
 	if h == (Hint{}) {
 		return ""
@@ -118,7 +114,7 @@ func parseHint(text string) (h Hint) {
 	return h
 }
 
-// to is the hint for another step, without what the one before has read.
+// ForStep returns the hint for another step, without the ETag.
 func (h Hint) ForStep(step string) Hint {
 	h.Step, h.HasETag, h.ETag = step, false, ""
 	return h

@@ -7,8 +7,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
 )
 
-// nest makes updates of what a row that updates has nested in it, each before those nested in it in turn. They name
-// entities by the keys in their content: nothing is assumed about what an entity has of the one around it.
+// addNestedUpdates adds updates of the entities nested in a row, in document order. An entity is identified by the keys
+// in its own content.
 func (e *rowEncoder) addNestedUpdates(q *request, nested []encode.NestedContent, from *entityset.LinkedSet) error {
 	for _, c := range nested {
 		to := from.Targets[c.Navigation.Name]

@@ -7,15 +7,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// operation is what a request does. Those of an upsert go on with the other one.
+// Operation is the purpose of a request.
 type Operation int
 
 const (
 	Insert Operation = iota
 	Delete
-	// confirm reads an entity that was to be deleted.
+	// ConfirmDelete reads an entity whose deletion is not certain.
 	ConfirmDelete
-	// put, merge and patch, and those of upserts, stand in the same order: [encoding.update] counts on it.
+	// The updates and their upsert variants have the same order.
 	Put
 	Merge
 	Patch
@@ -23,53 +23,51 @@ const (
 	UpsertMerge
 	UpsertPatch
 	UpsertInsert
-	// readTag reads an entity for its ETag.
+	// ReadETag and its variants read an entity before it is changed.
 	ReadETag
 	ReadETagForUpsert
 	ReadETagForDelete
-	// look and find read whether an insert was applied, probing whether the service is there.
+	// LookUp reads an entity by its key, Find by a filter, to see whether an insert was applied.
 	LookUp
 	LookUpForUpsert
 	Find
 	ProbeService
-	// readSet asks for an entity of the set, whichever, since the address of the row's is refused.
+	// ReadSet reads any entity of the set.
 	ReadSet
 )
 
-// methods of operations; the others read.
 var methods = map[Operation]string{Insert: "POST", UpsertInsert: "POST", Delete: "DELETE", Put: "PUT", UpsertPut: "PUT",
 	Merge: "MERGE", UpsertMerge: "MERGE", Patch: "PATCH", UpsertPatch: "PATCH"}
 
-// inserts tells whether an operation makes an entity.
+// IsInsert reports whether the operation creates an entity.
 func (o Operation) IsInsert() bool { return o == Insert || o == UpsertInsert }
 
-// upserts tells of an update whether an insert follows where the entity isn't there.
+// IsUpsertUpdate reports whether an insert follows if the entity does not exist.
 func (o Operation) IsUpsertUpdate() bool {
 	return o == UpsertPut || o == UpsertMerge || o == UpsertPatch
 }
 
-// reads tells of an operation that can share a batch whether it is a read.
+// IsETagRead reports whether the operation reads an ETag. Such reads can share a batch.
 func (o Operation) IsETagRead() bool {
 	return o == ReadETag || o == ReadETagForUpsert || o == ReadETagForDelete
 }
 
-// target is what is sent for a row: encode makes it, and settle reads it from the delivery's memo.
+// Target is the part of a request that is needed to handle its response.
 type Target struct {
 	Operation
 	Set *entityset.EntitySet
-	// predicate is the entity's key, "" where the row doesn't say one by which the entity is found.
+	// Predicate is the key of the entity, "" if the record does not identify one.
 	Predicate string
 	Hint      Hint
-	// nested is how many updates of entities nested in the row go with it.
+	// NestedUpdates is the number of updates for nested entities.
 	NestedUpdates int
-	// compared is the body that a check compares with what it finds.
+	// Compare is the body to compare with the entities that a check finds.
 	Compare string
-	// batched: it goes in a batch. The answer to it is the service's own then, and faults of another kind than of the
-	// row are the task's.
+	// InBatch is true for an operation of a batch. Its response comes from the service itself.
 	InBatch bool
 }
 
-// path of the request, without its query.
+// Path returns the path of the request without query.
 func (t *Target) Path() string {
 	switch {
 	case t.Operation == ProbeService:
@@ -80,7 +78,7 @@ func (t *Target) Path() string {
 	return t.Set.Path + t.Predicate
 }
 
-// what names the request in messages.
+// Name returns method and path for messages.
 func (t *Target) Name() string {
 	method := methods[t.Operation]
 	if method == "" {
@@ -92,54 +90,49 @@ func (t *Target) Name() string {
 	return method + " " + t.Path()
 }
 
-// like tells whether nothing but the keys of two targets differ.
 func (t *Target) sameExceptKey(o *Target) bool {
 	return t.Operation == o.Operation && t.Set == o.Set && t.Hint == o.Hint && t.NestedUpdates+o.NestedUpdates == 0 &&
 		t.Compare+o.Compare == ""
 }
 
-// request is what a row comes to: its target, and how it is sent.
+// request is a target and how to send it.
 type request struct {
 	Target
-	row    uint32
-	method string
-	// query is what follows the path.
+	row     uint32
+	method  string
 	query   string
 	headers []wit.Header
 	body    []byte
-	// entity is a hash of the entity: the same for all spellings of its key.
+	// entityHash is the same for all spellings of the entity's key.
 	entityHash uint32
 	repeatable bool
-	// updates are those of the entities nested in the row, which are done with the request or not at all.
+	// updates are executed together with the request or not at all.
 	updates []nestedUpdate
 }
 
-// nestedUpdate is the update of an entity that is nested in a row. Its method and headers are those of the row's own.
+// nestedUpdate updates a nested entity. It has the method and the headers of the row's request.
 type nestedUpdate struct {
 	path       string
 	body       []byte
 	entityHash uint32
 }
 
-// A memo is the head of a delivery and its targets. Each target begins with a number, which says what of it stands in
-// the memo.
+// The state of a delivery is a head followed by targets. Each target starts with a set of these flags.
 const (
-	// memoLike: it is like the one before, and only its key stands there.
+	// flagSameAsPrevious: the target differs from the previous one in its key only.
 	flagSameAsPrevious = 1 << iota
-	// memoPart: it begins a part of the batch.
+	// flagNewPart: the target starts a part of the batch.
 	flagNewPart
-	// memoNested and memoCompared: it has these.
 	flagNested
 	flagCompare
 )
 
-// appendHead writes the head of a memo: the service's place among all, how long the batch is (0: the request is none),
-// and how many targets follow.
+// AppendStateHead starts the state of a delivery. size is the length of the batch, 0 for a single request.
 func AppendStateHead(memo []byte, at, size, count int) []byte {
 	return pack.Number(pack.Number(pack.Number(memo, at), size), count)
 }
 
-// append writes a target after another one, nil for none. part: it begins a part of the batch.
+// AppendState appends a target. before is the previous target, nil for the first one.
 func (t *Target) AppendState(memo []byte, before *Target, part bool) []byte {
 	says := 0
 	if part {
@@ -165,28 +158,25 @@ func (t *Target) AppendState(memo []byte, before *Target, part bool) []byte {
 	return memo
 }
 
-// memo reads the targets of a delivery one by one.
 type stateReader struct {
 	count   int
 	batched bool
 	state   *capabilities.State
 	r       *pack.Reader
-	// target is the last one; part: it begins a part of the batch; like: it is like the one before.
 	Target
 	newPart, sameAsPrevious bool
 }
 
-// delivery is a delivery that was sent, as its memo describes it.
+// Delivery is a delivery that was sent.
 type Delivery struct {
-	// at is the service's index. size is how long the batch is, 0 for a single request.
+	// BatchBytes is the size of the batch, 0 for a single request.
 	ServiceIndex, BatchBytes int
-	// rows are in the order of their operations. parts is how many of them each part of the batch has: one where others
-	// are nested in it, whose updates stand after its own.
+	// Parts holds the number of targets in each part of the batch. Nested updates follow the target of their row.
 	Targets []Target
 	Parts   []int
 }
 
-// readDelivery reads a memo. ok is false for one of another version of this plugin.
+// ReadDelivery decodes the state of a delivery. ok is false if another version of this plugin wrote it.
 func ReadDelivery(s *capabilities.State, text []byte) (d *Delivery, ok bool) {
 	r := pack.Open(text)
 	d = &Delivery{ServiceIndex: r.Number(), BatchBytes: r.Number()}
@@ -208,7 +198,6 @@ func ReadDelivery(s *capabilities.State, text []byte) (d *Delivery, ok bool) {
 	return d, r.Done()
 }
 
-// next reads a target. ok is false where that cannot be.
 func (m *stateReader) next() (ok bool) {
 	says := m.r.Number()
 	m.newPart, m.sameAsPrevious = says&flagNewPart != 0, says&flagSameAsPrevious != 0
@@ -232,13 +221,12 @@ func (m *stateReader) next() (ok bool) {
 	return !m.r.Bad && m.NestedUpdates >= 0
 }
 
-// identified tells whether the service does nothing twice for a row, since it knows RequestIDs, and the row's was never
-// another one.
+// IsIdempotent reports whether the service ignores a repeated POST of the row by its RequestID.
 func IsIdempotent(s *capabilities.State, t *entityset.EntitySet, h Hint) bool {
 	return s.InsertUncertain == "repeatable" && s.ServiceCapabilities[t.ServiceIndex].RequestIDs && !h.Moved
 }
 
-// repeatable tells whether the request may be sent twice, as far as one of a batch can.
+// IsRepeatable reports whether the request, or its operation in a batch, may be sent twice.
 func (a *Target) IsRepeatable(s *capabilities.State) bool {
 	if a.IsInsert() {
 		return s.InsertUncertain == "retry" || IsIdempotent(s, a.Set, a.Hint)

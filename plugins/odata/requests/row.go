@@ -12,12 +12,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// encoding is one row on its way to a request.
+// rowEncoder encodes one row.
 type rowEncoder struct {
 	schemas rowvalue.Schemas
-	// usual is the length of the body of the row before.
+	// lastBodySize is the size of the previous body.
 	lastBodySize int
-	// requests is memory for requests: the rows before have taken its part up to its length.
+	// buffer is shared by the rows. Previous rows use it up to its length.
 	buffer      []request
 	state       *capabilities.State
 	set         *entityset.EntitySet
@@ -29,22 +29,21 @@ type rowEncoder struct {
 
 	key, value       rowvalue.Value
 	hasKey, hasValue bool
-	// keys are the values of all key properties; missing is why there are none.
+	// keys holds the values of all key properties. keyErr is set if they are incomplete.
 	keys   []encode.KeyValue
 	keyErr error
-	// onlyInRecordKey: the value lacks at least one of the key's properties, which the record's key has; a plain insert
-	// leaves those to the service, the insert of an upsert writes them.
+	// needsRecordKey is true if the value lacks key properties that the record's key contains. A plain insert leaves
+	// them out, the insert of an upsert writes them.
 	needsRecordKey bool
 }
 
-// came says which record the row came of, where that is known.
+// setSourceRecord sets the record that the row was created from.
 func (e *rowEncoder) setSourceRecord(row int, origins []wit.RecordID, topics []string) {
 	if row < len(origins) && int(origins[row].Topic) < len(topics) {
 		e.recordID, e.recordTopic = origins[row], topics[origins[row].Topic]
 	}
 }
 
-// read finds the row's key and its value.
 func (e *rowEncoder) readValues() (err error) {
 	if e.key, e.hasKey, err = e.schemas.Read(e.row.Key, e.data); err != nil {
 		return err
@@ -53,8 +52,7 @@ func (e *rowEncoder) readValues() (err error) {
 	return err
 }
 
-// findKeys takes the key from where the settings want it. The error is that value and key contradict each other where
-// both are needed.
+// findKeys reads the entity's key as configured. The error is a contradiction between value and key.
 func (e *rowEncoder) findKeys() error {
 	switch {
 	case e.state.KeyFromRecord && !e.hasKey:
@@ -98,7 +96,7 @@ func (e *rowEncoder) findKeys() error {
 	return nil
 }
 
-// start makes what all requests of the row have.
+// newRequest returns a request with the fields that all operations need.
 func (e *rowEncoder) newRequest(op Operation, method string) *request {
 	if len(e.buffer) == cap(e.buffer) {
 		e.buffer = make([]request, 0, 64)
@@ -113,10 +111,10 @@ func (e *rowEncoder) newRequest(op Operation, method string) *request {
 	return q
 }
 
-// laneOf is what tells the entity from others: the same however its key is written.
+// entityKey identifies the entity, however its key is spelled.
 func (e *rowEncoder) entityKey(predicate string) string {
 	if e.keyErr != nil || len(e.keys) == 0 {
-		// A key of its own making: the record's bytes, or its place where there are none.
+		// The entity is unknown: use the record's key, or its offset.
 		if e.hasKey {
 			return string(e.data[e.row.Key.Start : e.row.Key.Start+e.row.Key.Size])
 		}
@@ -125,7 +123,7 @@ func (e *rowEncoder) entityKey(predicate string) string {
 	return encode.CanonicalPredicate(e.keys, predicate)
 }
 
-// at is start for a request of the entity itself.
+// newEntityRequest returns a request for the entity's own address.
 func (e *rowEncoder) newEntityRequest(op Operation, method string) (*request, error) {
 	if e.keyErr != nil {
 		return nil, e.keyErr
@@ -136,7 +134,6 @@ func (e *rowEncoder) newEntityRequest(op Operation, method string) (*request, er
 	return e.newRequest(op, method), nil
 }
 
-// readEntity is a request that reads the entity.
 func (e *rowEncoder) newRead(op Operation) (*request, error) {
 	q, err := e.newEntityRequest(op, "GET")
 	if err != nil {
@@ -146,13 +143,12 @@ func (e *rowEncoder) newRead(op Operation) (*request, error) {
 	return q, nil
 }
 
-// asRead has a request sent as one that only reads: it may be sent twice.
+// makeRead turns q into a read, which may be repeated.
 func (e *rowEncoder) makeRead(q *request) {
 	q.repeatable, q.headers = true, []wit.Header{{Name: "Accept", Value: e.state.MediaType()}}
 }
 
-// numbered reports whether the service gives the entity of an insert another key than the record's, as far as responses
-// have shown.
+// isNumbered reports whether the service replaces the key of the record in an insert.
 func (e *rowEncoder) isNumbered() bool {
 	shown := e.state.OfSet(e.set, e.hint.Known)
 	return shown.Numbers || shown.FillsInitial && encode.HasInitial(e.keys)

@@ -22,15 +22,12 @@ func headerOf(response *wit.Response, name string) string {
 
 func isSuccess(status uint16) bool { return status >= 200 && status <= 299 }
 
-// saysDone tells whether a status says that all of what was asked for is done. Of the successes, Accepted (202) says
-// that it may be done later or not at all, and Partial Content (206) and Multi-Status (207) that a part of it is
-// missing or has a status of its own.
+// provesDone reports whether a status proves that all of the request was done. 202 promises nothing, 206 and 207
+// describe a part of it.
 func provesDone(status uint16) bool {
 	return isSuccess(status) && status != 202 && status != 206 && status != 207
 }
 
-// undone is what is wrong with a success that is not [saysDone]. A service that answers all writes so is none that can
-// be written to: nothing that it says would show whether a row is there.
 func inconclusiveText(status uint16) string {
 	return "HTTP " + strconv.Itoa(int(status)) + " doesn't say that it is done: expected a status that does, " +
 		"such as 200, 201 or 204"
@@ -38,17 +35,17 @@ func inconclusiveText(status uint16) string {
 
 func isEmpty(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }
 
-// versioned tells whether an answer says a version of OData, which services do and nothing in front of them does.
+// hasVersion reports whether the response contains the OData version. Gateways do not send it.
 func hasVersion(response *wit.Response) bool {
 	return headerOf(response, "DataServiceVersion") != "" || headerOf(response, "OData-Version") != ""
 }
 
-// unserved are statuses by which a service says, in an error document of its own, that it has not taken a request up.
-// Proxies answer with them for services that did (see [wit.Refuses]).
+// isNotServed reports whether an error document with this status means that the request was not processed. Without a
+// document the status may come from a proxy (see [wit.Refuses]).
 func isNotServed(status uint16) bool { return status == 408 || status == 503 }
 
-// rejected tells whether a service says of a request with a RequestID that it has not done it. The second name is that
-// of OASIS's Repeatable Requests.
+// isRepeatRejected reports whether the service rejected a request because of its RequestID. The second header is that
+// of OASIS Repeatable Requests.
 func isRepeatRejected(response *wit.Response) bool {
 	for _, name := range []string{"RepeatabilityResult", "Repeatability-Result"} {
 		if strings.EqualFold(strings.TrimSpace(headerOf(response, name)), "rejected") {
@@ -58,12 +55,11 @@ func isRepeatRejected(response *wit.Response) bool {
 	return false
 }
 
-// exists tells whether a refusal says that the entity is there already.
 func (m handler) isExisting(response *wit.Response, code, message string) bool {
 	return fault.Exists(response, message) || fault.Listed(m.ExistsCodes, response.Status, code)
 }
 
-// missing tells whether a refusal says that the entity isn't there.
+// isNotFound reports whether the service says that the entity does not exist.
 func (m handler) isNotFound(response *wit.Response) bool {
 	switch status := response.Status; {
 	case status == 404 || status == 410:
@@ -75,7 +71,7 @@ func (m handler) isNotFound(response *wit.Response) bool {
 	return fault.Listed(m.NotFoundCodes, response.Status, code)
 }
 
-// ofAnyCall is ofTheCall as far as it goes for batches and their parts too.
+// concernsAnyCall is the part of [handler.concernsCall] that also applies to batches and their parts.
 func concernsAnyCall(response *wit.Response) bool {
 	if wit.Refuses(response.Status) {
 		if code, _, document := fault.Document(response.Body); document && fault.NoService(code) {
@@ -91,20 +87,20 @@ func concernsAnyCall(response *wit.Response) bool {
 	return false
 }
 
-// retryAfter is how many milliseconds an answer inside a batch asks to wait; those of others the host reads.
+// retryAfter returns milliseconds. The host reads the header outside of batches.
 func retryAfter(response *wit.Response) uint32 {
 	wait, _ := fault.RetryAfter(headerOf(response, "Retry-After"), response.At)
 	return uint32(min(wait.Milliseconds(), math.MaxUint32))
 }
 
-// say logs what the service says in addition to its answer, as a warning where the service calls it one.
+// logServiceMessages logs the sap-message header.
 func logServiceMessages(what string, response *wit.Response) {
 	if text := headerOf(response, "sap-message"); text != "" {
 		sdk.Log(messageLevel(text), what+": "+fault.Excerpt([]byte(text)))
 	}
 }
 
-// severity is the level of a message of SAP, in JSON or XML: the worst of it and of its details.
+// messageLevel returns the worst severity of a message and its details.
 func messageLevel(message string) wit.Level {
 	text := strings.ToLower(strings.Join(strings.Fields(message), ""))
 	for _, grave := range []string{"warning", "error"} {

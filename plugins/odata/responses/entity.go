@@ -17,8 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// tagOf is the ETag of an entity that was read, from the header or from the document, "" where it has none. The error
-// is the document's.
+// etagOf returns the ETag of an entity from the header or the document, "" if it has none.
 func etagOf(response *wit.Response) (string, error) {
 	if tag := headerOf(response, "ETag"); tag != "" {
 		return tag, nil
@@ -27,7 +26,7 @@ func etagOf(response *wit.Response) (string, error) {
 	return v.At("__metadata", "etag").Text, err
 }
 
-// settleCheck says whether an insert that was uncertain was applied.
+// checkResult handles the response to a check of an insert in doubt.
 func (s handler) checkResult(a *requests.Target, response *wit.Response) (wit.Verdict, error) {
 	if !isSuccess(response.Status) && (a.Operation == requests.ProbeService || !s.isNotFound(response)) {
 		return classify(fault.Of(a.Name(), response, response.Body), response)
@@ -76,8 +75,8 @@ func (s handler) checkResult(a *requests.Target, response *wit.Response) (wit.Ve
 		"have made it, or changed it since")
 }
 
-// settleFind reads which entities the settings' filter has found. One is the record's if it has what was sent. A key of
-// one property may be the service's number; of one of several properties, those that say nothing may be.
+// findResult compares the entities that the filter has found. Key properties that the service may have numbered are not
+// compared.
 func (s handler) findResult(a *requests.Target, entities []jsontext.Value,
 	unknown func(string) (wit.Verdict, error)) (wit.Verdict, error) {
 	sent := propertiesOf([]byte(a.Compare))
@@ -92,7 +91,6 @@ func (s handler) findResult(a *requests.Target, entities []jsontext.Value,
 		}
 	}
 	if field != "" {
-		// A service that takes no notice of the filter answers with others' too.
 		return unknown("none of the entities found is the record's, by their " + field + ": somebody else may have " +
 			"made them, or changed it since, or the service takes no notice of $filter")
 	}
@@ -100,10 +98,8 @@ func (s handler) findResult(a *requests.Target, entities []jsontext.Value,
 	return encodeAgain(a.Hint.ForStep(requests.StepInsert)), nil
 }
 
-// difference names a property that has another value in the entity than in what was sent, "" for none. Only what both
-// have is compared, and as values: 1.50 is 1.5, and blanks at the end of a text, which some databases cut, count for
-// nothing. Complex values, links and nested content (objects and arrays) are not compared. Where nothing was compared
-// it is the document that is another one. What is no entity has no members.
+// difference returns a property with different values, "document" if nothing was comparable, "" if all are equal. Only
+// scalars that both contain are compared, by value: 1.50 equals 1.5, and trailing blanks are ignored.
 func difference(t *entityset.EntitySet, given, found jsontext.Value) string {
 	compared := given.Kind == jsontext.Object && found.Kind == jsontext.Object && len(given.Members) == 0
 	nested := func(v jsontext.Value) bool { return v.Kind == jsontext.Object || v.Kind == jsontext.Array }
@@ -123,8 +119,7 @@ func difference(t *entityset.EntitySet, given, found jsontext.Value) string {
 	return ""
 }
 
-// propertiesOf are the properties of an entity in JSON or Atom; in the latter all values are texts. What is no entity
-// is no object.
+// propertiesOf returns the properties of an entity in JSON or Atom. In Atom all values are strings.
 func propertiesOf(body []byte) jsontext.Value {
 	v, err := document.Parse(body)
 	if _, feed := document.Items(v); err != nil || feed {
@@ -134,7 +129,6 @@ func propertiesOf(body []byte) jsontext.Value {
 	return v
 }
 
-// sameValue reports whether two values of a property, neither of them an object or array, are the same.
 func sameValue(t *entityset.EntitySet, name string, a, b jsontext.Value) bool {
 	scalar := func(v jsontext.Value) bool { return v.Kind == jsontext.String || v.Kind == jsontext.Number }
 	switch {
@@ -167,8 +161,7 @@ func sameValue(t *entityset.EntitySet, name string, a, b jsontext.Value) bool {
 	return ok && order == 0
 }
 
-// plainNumbers tells whether texts may be compared as numbers: longer ones, and exponents of more than three digits,
-// would take the memory of their value.
+// plainNumbers reports whether texts can be compared as numbers without excessive memory.
 func plainNumbers(texts ...string) bool {
 	for _, t := range texts {
 		mantissa, exponent, _ := strings.Cut(strings.ToLower(t), "e")

@@ -14,13 +14,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// hasInitialKey tells whether a value of the entity's key is initial.
 func hasInitialKey(t *requests.Target) bool {
 	values, _ := t.Set.KeyLiterals(t.Predicate)
 	return slices.ContainsFunc(values, func(v uri.Literal) bool { return encode.IsInitial(v.Text) })
 }
 
-// made learns from the address of an entity that was inserted whether the service gave it another key than was sent.
+// learnKeys compares the key in the Location of a created entity with the key that was sent.
 func (s handler) learnKeys(a *requests.Target, location string) {
 	if a.Predicate == "" || strings.HasSuffix(location, a.Predicate) ||
 		strings.Contains(location, setting.Hidden) { // the host strikes secrets out, which may stand in a key by chance
@@ -53,9 +52,7 @@ func (s handler) learnKeys(a *requests.Target, location string) {
 	sdk.Log(wit.LevelWarn, what)
 }
 
-// replaced tells whether a service has put another value in the place of one that was sent. That it pads texts or
-// numbers with zeros, cuts blanks, or changes case is no other value: it takes the one for the other. What is written
-// as another type can't be compared.
+// isReplaced reports whether a service replaced a key value. Padding, other case and trimmed blanks are no replacement.
 func isReplaced(sent, found uri.Literal) bool {
 	whole := func(t edm.Primitive) bool { return t == edm.Int32 || t == edm.Int64 }
 	switch {

@@ -7,8 +7,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// mayTakeNoMatch tells whether a refusal may speak of If-Match: *, which WCF refuses with 400 and a text in the
-// server's language where a type has no ETag. Services of SAP take it. What may pass speaks of something else.
+// mayRejectIfMatch reports whether If-Match: * may be the cause of the error. WCF rejects it with 400 and a localized
+// text if a type has no ETag.
 func (s handler) mayRejectIfMatch(a *requests.Target, response *wit.Response) bool {
 	if response.Status != 400 || s.UseETags || s.NoIfMatch || a.Hint.NoIfMatch {
 		return false
@@ -19,16 +19,15 @@ func (s handler) mayRejectIfMatch(a *requests.Target, response *wit.Response) bo
 		!fault.Listed(s.RetryCodes, response.Status, code)
 }
 
-// withoutMatch sends a request once more without If-Match, in a changeset of its own, since another one in it may be
-// what is refused.
+// retryWithoutIfMatch uses a changeset of its own, because another operation may be the cause.
 func retryWithoutIfMatch(t *requests.Target) wit.Verdict {
 	h := t.Hint
 	h.NoIfMatch, h.OwnChangeset = true, true
 	return encodeAgain(h)
 }
 
-// took learns from an update or delete that was done whether the service takes If-Match: *. That it took one counts
-// more than that it took another without: a PUT without If-Match makes an entity at some services.
+// learnIfMatch records after an update or delete whether the service accepts If-Match: *. An accepted header counts
+// more than a request without it: some services create an entity by a PUT without If-Match.
 func (s handler) learnIfMatch(a *requests.Target) {
 	match := &s.SetCapabilities[a.Set.CapabilityIndex].IfMatch
 	switch {
@@ -40,8 +39,8 @@ func (s handler) learnIfMatch(a *requests.Target) {
 	}
 }
 
-// matched learns that a service wants If-Match after all; false: it was sent, or was left out for a trial, or because
-// the settings say so.
+// learnIfMatchRequired records that the service requires If-Match. It returns false if the header was sent, or left out
+// on purpose.
 func (s handler) learnIfMatchRequired(a *requests.Target) bool {
 	match := &s.SetCapabilities[a.Set.CapabilityIndex].IfMatch
 	if s.UseETags || s.NoIfMatch || *match != capabilities.IfMatchRejected && (*match != capabilities.IfMatchAccepted || !a.Hint.NoIfMatch) {

@@ -14,22 +14,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// What stands between the plugin and a service answers too, with the same statuses: routers and API gateways whose
-// route is gone for a while say 404. An answer counts for what it says of a row only where something shows that the
-// service made it.
+// Routers and API gateways use the same statuses as services: they answer 404 while a route is down. A response counts
+// for a row only if something shows that the service itself sent it.
 
-// spaceAtom is the namespace of entries and feeds.
 const namespaceAtom = "http://www.w3.org/2005/Atom"
 
-// learnVersion learns that the service says its version.
+// LearnVersion records that the responses of a service contain the OData version.
 func LearnVersion(s *capabilities.State, at int, response *wit.Response) {
 	s.ServiceCapabilities[at].SendsVersion = s.ServiceCapabilities[at].SendsVersion || hasVersion(response)
 }
 
-// own tells whether a refusal is the service's own. SAP Gateway, Olingo, WCF and the adapter of CAP say their version
-// with all that they answer, and refuse with an error document. Small services do neither and send an empty 404: there
-// nothing tells theirs from a router's, which mostly has words, and it is taken for theirs until the service has said a
-// version once. notfound.codes is the way out for others.
+// isServiceError reports whether the service itself sent the error. SAP Gateway, Olingo, WCF and CAP send their version
+// and an error document. Small services send an empty 404, which is accepted until the service has sent its version
+// once. notfound.codes configures other cases.
 func (s handler) isServiceError(a *requests.Target, response *wit.Response) bool {
 	if a.InBatch {
 		return true
@@ -44,9 +41,8 @@ func (s handler) isServiceError(a *requests.Target, response *wit.Response) bool
 	return isEmpty(response.Body) && !s.ServiceCapabilities[a.Set.ServiceIndex].SendsVersion || fault.Listed(s.NotFoundCodes, response.Status, "")
 }
 
-// fromService tells whether an answer of success is the service's own: one with a body holds an entity or a feed, says
-// its version, or says where the entity is that was made. Gateways say 200 to what they could not pass on, in words or
-// JSON of their own. A GET of the service's root asks for nothing else.
+// isServiceSuccess reports whether the service itself sent the success: it contains an entity or a feed, the OData
+// version, or the address of the created entity. Some gateways answer 200 with a page or JSON of their own.
 func (s handler) isServiceSuccess(a *requests.Target, response *wit.Response) bool {
 	if a.Operation == requests.ProbeService {
 		return true
@@ -55,7 +51,6 @@ func (s handler) isServiceSuccess(a *requests.Target, response *wit.Response) bo
 		hasEntityLocation(a, response) || containsEntity(a.Set, response.Body))
 }
 
-// located tells whether an answer to an insert says the address of an entity of the set.
 func hasEntityLocation(a *requests.Target, response *wit.Response) bool {
 	if !a.IsInsert() {
 		return false
@@ -64,8 +59,8 @@ func hasEntityLocation(a *requests.Target, response *wit.Response) bool {
 	return strings.HasPrefix(at, set) || strings.Contains(at, "/"+set)
 }
 
-// holds tells whether a body is an entity or a feed, in JSON or Atom. In JSON without the d around it, an entity has
-// the properties of the key; an object without members says nothing against.
+// containsEntity reports whether a body is an entity or a feed in JSON or Atom. JSON without "d" must contain the key
+// properties.
 func containsEntity(t *entityset.EntitySet, body []byte) bool {
 	v, err := jsontext.Parse(body)
 	if err != nil {
@@ -80,9 +75,8 @@ func containsEntity(t *entityset.EntitySet, body []byte) bool {
 	return len(t.Type.Key) > 0 && !slices.ContainsFunc(t.Type.Key, lacks)
 }
 
-// ofTheCall tells whether a refusal speaks of the call and not of the row, as those of a service that was switched off,
-// of a gateway on the way, or for want of a token do. A row's own refusal is an OData error document. To skip row after
-// row for such answers, or to take a gateway's 404 for a deleted entity, would lose them all.
+// concernsCall reports whether an error concerns all requests and not this row: the service is switched off, a gateway
+// answers, or a token is missing. Skipping row after row for such responses would lose them all.
 func (s handler) concernsCall(a *requests.Target, response *wit.Response) bool {
 	switch status := response.Status; {
 	case concernsAnyCall(response):
@@ -95,7 +89,6 @@ func (s handler) concernsCall(a *requests.Target, response *wit.Response) bool {
 	return response.Status/100 == 4 && !a.InBatch && fault.IsHTML(response.Body)
 }
 
-// callFault is the fault of an answer that is of the call.
 func callError(a *requests.Target, response *wit.Response) *wit.Fault {
 	f := fault.Of(a.Name(), response, response.Body)
 	if !concernsAnyCall(response) && (response.Status == 404 || response.Status == 410) {
@@ -105,9 +98,8 @@ func callError(a *requests.Target, response *wit.Response) *wit.Fault {
 	return f
 }
 
-// ofTheAddress tells whether a refusal may speak of the row's address, which something in front of the service doesn't
-// take: a page, in answer to a key that is long or holds what must be escaped. IIS refuses %, :, * and segments of 260
-// characters so (400), Tomcat (400) and Apache (404) an escaped slash.
+// mayRejectAddress reports whether a server in front of the service may have rejected the row's address. IIS rejects %,
+// :, * and segments of 260 characters (400), Tomcat (400) and Apache (404) an escaped slash.
 func mayRejectAddress(a *requests.Target, response *wit.Response) bool {
 	switch a.Operation {
 	case requests.Delete, requests.Put, requests.Merge, requests.Patch, requests.UpsertPut, requests.UpsertMerge, requests.UpsertPatch, requests.ReadETag, requests.ReadETagForUpsert, requests.ReadETagForDelete:
@@ -121,17 +113,15 @@ func mayRejectAddress(a *requests.Target, response *wit.Response) bool {
 	return false
 }
 
-// longPredicate is a length in bytes from which on something on the way may refuse an address for it: 260 characters in
-// a segment are the least limit that is known, and the name of the set is in it.
+// longKey is the length in bytes from which a server may reject the address. The lowest known limit is 260 characters
+// for a segment, which includes the name of the set.
 const longKey = 200
 
-// odd tells whether a key is one that not everything on the way to a service takes.
 func isUnusualKey(predicate string) bool {
 	return len(predicate) >= longKey || strings.ContainsAny(predicate, "%:*&+;@!$~")
 }
 
-// settleAddress asks first whether the service answers for the set. Where it does, and the same answer comes once more,
-// it is the row's: of an insert, what the service says of its content, else its address, which isn't taken.
+// addressResult first reads the set. If that works and the same error comes again, the row is rejected.
 func addressResult(a *requests.Target, f *wit.Fault) wit.Verdict {
 	if !a.Hint.SetAnswers {
 		h := a.Hint
@@ -146,8 +136,8 @@ func addressResult(a *requests.Target, f *wit.Fault) wit.Verdict {
 	return reject(f)
 }
 
-// settleSet reads whether the service answers for the set: with entities, or with a refusal of its own, such as that
-// nobody may read it. That it isn't there is none.
+// setResult handles the response to [requests.ReadSet]. Errors of the service itself count as an answer, except that
+// the set does not exist.
 func (s handler) setResult(a *requests.Target, response *wit.Response) (wit.Verdict, error) {
 	h := a.Hint
 	h.ProbeSet, h.SetAnswers = false, true

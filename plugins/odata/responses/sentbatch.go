@@ -11,10 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// sentBatch is a batch that was sent.
 type sentBatch struct{ *requests.Delivery }
 
-// settle is the verdicts on the rows of a batch.
 func (b *sentBatch) results(s handler, response *wit.Response) ([]wit.Verdict, error) {
 	what := "POST " + s.Services[b.ServiceIndex] + "/$batch"
 	one := len(b.Targets) == 1 // with what is nested in it: there is no smaller batch
@@ -22,14 +20,14 @@ func (b *sentBatch) results(s handler, response *wit.Response) ([]wit.Verdict, e
 	case isSuccess(status):
 		return b.partResults(s, what, response)
 	case status == 413 && !one:
-		// P18: smaller from now on. An answer that is late speaks of a batch from before it was learned.
+		// P18: use smaller batches from now on. A late response may concern a batch from before the limit was known.
 		l := &s.ServiceCapabilities[b.ServiceIndex]
 		if half := max(1, b.BatchBytes/2); l.MaxBatchBytes == 0 || half < l.MaxBatchBytes {
 			l.MaxBatchBytes = half
 		}
 		return b.forEach(func(a *requests.Target) wit.Verdict { return encodeAgain(a.Hint) }), nil
 	case status == 404 || status == 405 || status == 415 || status == 501:
-		// There is none; whether the service is there at all, the requests without a batch show.
+		// The requests without a batch will show whether the service exists.
 		s.ServiceCapabilities[b.ServiceIndex].NoBatch = true
 		return b.forEach(func(a *requests.Target) wit.Verdict { return encodeAgain(a.Hint) }), nil
 	case status == 401, concernsAnyCall(response):
@@ -40,10 +38,10 @@ func (b *sentBatch) results(s handler, response *wit.Response) ([]wit.Verdict, e
 			return wit.Verdict{Again: &wit.Retry{Hint: a.Hint.Text(), Fault: f}}
 		}), nil
 	case !one && (wit.Refuses(status) || status == 500 && b.isRepeatable(s)):
-		// Nothing of it was done, and which of its parts is to blame it doesn't say.
+		// Nothing was done, and the response does not name the operation that failed.
 		return b.retryInHalves(), nil
 	}
-	// Nobody knows what was done, but for what the answer itself says (P19).
+	// The outcome is unknown, except for what the response itself says (P19).
 	return b.judge(func(a *requests.Target) (wit.Verdict, error) {
 		whole := *a
 		whole.InBatch = false
@@ -63,8 +61,8 @@ func (b *sentBatch) forEach(f func(a *requests.Target) wit.Verdict) []wit.Verdic
 	return verdicts
 }
 
-// judge is each for verdicts that may be faults of the call: these are the task's, but what is known of the other rows
-// stays known.
+// judge is forEach for results that may be errors of the call. Such errors fail the task, but the results of the other
+// rows are kept.
 func (b *sentBatch) judge(f func(a *requests.Target) (wit.Verdict, error)) ([]wit.Verdict, error) {
 	return b.forEach(func(a *requests.Target) wit.Verdict {
 		v, err := f(a)
@@ -79,7 +77,7 @@ func (b *sentBatch) judge(f func(a *requests.Target) (wit.Verdict, error)) ([]wi
 	}), nil
 }
 
-// halves sends the rows again in batches of half the size, and the last two each by itself.
+// retryInHalves sends rows in batches of half the size, finally without a batch.
 func (b *sentBatch) retryInHalves() []wit.Verdict {
 	half := len(b.Targets) / 2
 	return b.forEach(func(a *requests.Target) wit.Verdict {
@@ -91,18 +89,16 @@ func (b *sentBatch) retryInHalves() []wit.Verdict {
 	})
 }
 
-// outcome is what the answer to a batch says of one operation.
+// outcome is the response to one operation.
 type outcome struct {
-	// message is the operation's own answer, or with failed the one in place of a changeset of several; nil: nothing is
-	// said of it.
+	// message is nil if the operation has no response. With failed it is the single response to a changeset of several
+	// operations.
 	message *batch.Message
 	failed  bool
-	// undone is the status of the operation, or of another one in its changeset, that is a success and not [saysDone];
-	// then nothing is said of it. 0: there is none.
+	// inconclusive is a 2xx status in the changeset that does not prove the write. Zero means none.
 	inconclusive uint16
 }
 
-// settleParts reads the parts of the answer.
 func (b *sentBatch) partResults(s handler, what string, response *wit.Response) ([]wit.Verdict, error) {
 	if fault.IsHTML(response.Body) {
 		return nil, fault.NotData(what, "an answer to a batch", response.Body)
@@ -129,9 +125,9 @@ func (b *sentBatch) partResults(s handler, what string, response *wit.Response) 
 	if !d.Complete {
 		said.Message += ", because it is cut off"
 	}
-	// A service that stops at the first part that fails says nothing of those after it: they go together once more.
-	// They go by themselves where that has happened a few times, since the host encodes a row again 16 times at most,
-	// and where they are upserts, which fail for all that is to be inserted.
+	// A service that stops at the first failed part has not processed the following ones: send them in a batch again.
+	// Upserts, which fail for every missing entity, go without a batch, and so does a row after maxStops batches,
+	// because the host encodes a row 16 times at most.
 	stopped := d.Complete && len(d.Parts) < len(b.Parts) && endsWithFailure(d)
 	if stopped && s.InsertUncertain == "fail" {
 		said.Message += ": the service stopped at a part that failed (" + sinkconfig.NameInsertUncertain +
@@ -153,17 +149,15 @@ func (b *sentBatch) partResults(s handler, what string, response *wit.Response) 
 		return v, err
 	})
 	if allAlone && allWritten {
-		// One by one the service takes what it refused together.
 		s.ServiceCapabilities[b.ServiceIndex].SingleChangesets = true
 	}
 	return verdicts, err
 }
 
-// maxStops is how many batches that end before a row's operation it is part of.
+// maxStops is the number of stopped batches after which a row is sent without a batch.
 const maxStops = 5
 
-// unknown is the verdict on an operation of which nobody knows whether it was done: it is sent again only where that
-// does no harm.
+// unknownResult sends an operation again if it is repeatable. Otherwise its row stays in doubt.
 func (s handler) unknownResult(a *requests.Target, f *wit.Fault) wit.Verdict {
 	if a.IsRepeatable(s.State) {
 		return wit.Verdict{Again: &wit.Retry{Hint: a.Hint.Text(), Fault: f}}
@@ -171,7 +165,7 @@ func (s handler) unknownResult(a *requests.Target, f *wit.Fault) wit.Verdict {
 	return reject(f)
 }
 
-// settlePart is the verdict on an operation; at is when the answer came.
+// partResult returns the result of an operation. at is the time of the response.
 func (s handler) partResult(a *requests.Target, o outcome, said *wit.Fault, at int64) (wit.Verdict, error) {
 	if o.message == nil {
 		own := *said
@@ -193,7 +187,7 @@ func (s handler) partResult(a *requests.Target, o outcome, said *wit.Fault, at i
 	if !o.failed {
 		return s.result(a, answer)
 	}
-	// Nothing of a changeset that failed should be stored, and which of its operations is to blame it doesn't say.
+	// Nothing of a failed changeset should be stored, and the response does not name the operation that failed.
 	f := fault.Of(a.Name(), answer, answer.Body)
 	_, _, document := fault.Document(answer.Body)
 	switch status := answer.Status; {
@@ -210,8 +204,7 @@ func (s handler) partResult(a *requests.Target, o outcome, said *wit.Fault, at i
 	return encodeAgain(h), nil
 }
 
-// plainlyWritten tells whether an answer says that a row was written and nothing else, as most do: what
-// [state.settle] makes of it is known then.
+// isPlainlyWritten reports whether [handler.result] would return a plain success, without its cost.
 func (s handler) isPlainlyWritten(a *requests.Target, m *batch.Message) bool {
 	switch a.Operation {
 	case requests.Insert, requests.UpsertInsert:
@@ -225,9 +218,8 @@ func (s handler) isPlainlyWritten(a *requests.Target, m *batch.Message) bool {
 	return provesDone(m.Status()) && !fault.IsHTML(m.Body) && !fault.IsError(m.Body) && m.Header("sap-message") == ""
 }
 
-// match says which message of an answer is for which row. Parts go by position, since many services don't say
-// Content-IDs, and operations inside a changeset by Content-ID where all say one. An answer with the Content-ID of
-// another operation says nothing of any.
+// match assigns responses to rows: parts by position, because many services send no Content-ID, and operations of a
+// changeset by Content-ID if all have one. A Content-ID of another operation invalidates the whole response.
 func (b *sentBatch) match(d batch.Document) []outcome {
 	outcomes := make([]outcome, len(b.Targets))
 	if len(d.Parts) != len(b.Parts) && (len(d.Parts) > len(b.Parts) || d.Complete && !endsWithFailure(d)) {
@@ -246,7 +238,7 @@ func (b *sentBatch) match(d batch.Document) []outcome {
 	return outcomes
 }
 
-// endsFailed: services leave out what stands after a part that failed.
+// endsWithFailure reports whether the last part failed. Services leave out the parts after it.
 func endsWithFailure(d batch.Document) bool {
 	if len(d.Parts) == 0 {
 		return false
@@ -255,16 +247,15 @@ func endsWithFailure(d batch.Document) bool {
 	return len(last.Messages) == 1 && last.Messages[0].Complete && last.Messages[0].Status() >= 400
 }
 
-// answeredPart is a part of a batch with its answer. first is how many operations stand before it; reads: it is no
-// changeset.
+// answeredPart is a part of a batch with its response. first is the number of operations before it.
 type answeredPart struct {
 	response          *batch.Parsed
 	first, operations int
 	isRead            bool
 }
 
-// match takes the answers to the operations. One to a changeset is believed only where all of it is there and is of one
-// mind. ok is false where an answer says that it is for an operation of another part.
+// match assigns the responses of a part. A response to a changeset counts only if it is complete and consistent. ok is
+// false if it belongs to another part.
 func (p *answeredPart) match(outcomes []outcome) (ok bool) {
 	messages := p.response.Messages
 	if len(messages) == 1 && messages[0].Complete && messages[0].Status() != 0 {
@@ -289,7 +280,6 @@ func (p *answeredPart) match(outcomes []outcome) (ok bool) {
 	return p.matchOperations(outcomes)
 }
 
-// inside takes the answers inside a changeset.
 func (p *answeredPart) matchOperations(outcomes []outcome) (ok bool) {
 	messages := p.response.Messages
 	byID := true
@@ -323,7 +313,7 @@ func (p *answeredPart) matchOperations(outcomes []outcome) (ok bool) {
 	return true
 }
 
-// id is the Content-ID of an answer as a position in the part.
+// contentID returns the Content-ID as an index in the part.
 func (p *answeredPart) contentID(m *batch.Message) (id int, said bool) {
 	id, err := strconv.Atoi(m.ID)
 	return id - 1 - p.first, err == nil

@@ -14,7 +14,7 @@ import (
 // handler handles a response with what is known of the services, and learns from it.
 type handler struct{ *capabilities.State }
 
-// handle returns the verdicts on the rows of a delivery.
+// Handle returns the results of the rows of a delivery.
 func Handle(known *capabilities.State, d *requests.Delivery, response *wit.Response) ([]wit.Verdict, error) {
 	s := handler{known}
 	LearnVersion(known, d.ServiceIndex, response)
@@ -29,7 +29,7 @@ func Handle(known *capabilities.State, d *requests.Delivery, response *wit.Respo
 	return []wit.Verdict{v}, nil
 }
 
-// settle is the verdict on the row of one request, whose answer came by itself or in that to a batch.
+// result returns the result of one row. Its response came alone or in the response to a batch.
 func (s handler) result(a *requests.Target, response *wit.Response) (v wit.Verdict, err error) {
 	if a.IsInsert() {
 		if v, err = s.insertResult(a, response); err == nil {
@@ -52,7 +52,6 @@ func (s handler) result(a *requests.Target, response *wit.Response) (v wit.Verdi
 	return v, nil
 }
 
-// repeats learns whether the service knows RequestIDs, from what it says of them.
 func (s handler) learnRequestIDs(a *requests.Target, response *wit.Response) {
 	if s.InsertUncertain == "repeatable" && isSuccess(response.Status) {
 		s.ServiceCapabilities[a.Set.ServiceIndex].RequestIDs = strings.EqualFold(strings.TrimSpace(headerOf(response, "RepeatabilityResult")),
@@ -67,11 +66,10 @@ func (s handler) otherResult(a *requests.Target, response *wit.Response) (wit.Ve
 	case response.Status == 0:
 		return reject(noResponseError(a)), nil
 	case isSuccess(response.Status) && fault.IsHTML(response.Body):
-		// A logon page says nothing of the row.
 		return wit.Verdict{}, fault.NotData(a.Name(), "an answer of OData", response.Body)
 	}
 	if isSuccess(response.Status) && fault.IsError(response.Body) {
-		// Services behind gateways that hide the status: what the document says counts.
+		// A gateway may hide the status: the error document counts.
 		f := fault.Of(a.Name(), response, response.Body)
 		f.Kind = wit.FaultData
 		return reject(f), nil
@@ -108,14 +106,11 @@ func (s handler) otherResult(a *requests.Target, response *wit.Response) (wit.Ve
 	return s.updateResult(a, response)
 }
 
-// settleInsert: a POST is never sent again unless the answer says that the entity was not created (P19), because
-// services that number entities would make a second one. Some statuses say so ([wit.Refuses]). An answer of any other
-// one may come from a gateway whose service did its work; it counts for nothing but what an error document of OData in
-// it says: that the entity is locked, or that it was not served. Inside the answer to a batch such a
-// document is the service's own, which stores nothing of a changeset that fails. Where that, or the status, proves that
-// nothing was written, the codes of the settings count as for any other request; outside of batches message codes are
-// the host's business, who knows which are to be tried again. What remains is a refusal of kind transient, by which
-// nobody knows what became of the row.
+// insertResult never repeats a POST unless the response proves that no entity was created (P19), because services that
+// number entities would create a second one. Proof is one of the statuses of [wit.Refuses], or an error document that
+// says that the entity is locked or the request was not served. In a batch any error document is proof: nothing of a
+// failed changeset is stored. With proof the configured codes count as for other requests. Outside of batches the host
+// checks message codes. Anything else is a transient rejection that leaves the row in doubt.
 func (s handler) insertResult(a *requests.Target, response *wit.Response) (wit.Verdict, error) {
 	said := isSuccess(response.Status) && !isRepeatRejected(response) && !fault.IsHTML(response.Body) &&
 		!fault.IsError(response.Body)
@@ -143,7 +138,6 @@ func (s handler) insertResult(a *requests.Target, response *wit.Response) (wit.V
 	case response.Status == 0:
 		return reject(inDoubtError(a.Path(), "no answer came")), nil
 	case isSuccess(response.Status) && fault.IsHTML(response.Body):
-		// A logon page says nothing of the row.
 		return wit.Verdict{}, fault.NotData(what, "an answer of OData", response.Body)
 	case document && (fault.Locked(response, message) || isNotServed(response.Status)):
 		f.Kind = wit.FaultTransient
@@ -161,7 +155,7 @@ func (s handler) insertResult(a *requests.Target, response *wit.Response) (wit.V
 		f.Kind = wit.FaultTransient
 		return reject(f), nil
 	case !s.concernsCall(a, response) && response.Status == 404 && document:
-		// Services say so of an entity that the row refers to, or of the set.
+		// The document may concern an entity that the row refers to, or the set.
 		return addressResult(a, f), nil
 	case s.concernsCall(a, response), response.Status == 404, response.Status == 405:
 		return wit.Verdict{}, f
@@ -174,9 +168,8 @@ func (s handler) insertResult(a *requests.Target, response *wit.Response) (wit.V
 	return classify(f, response)
 }
 
-// turn goes on with the update of an upsert whose insert is refused because the entity is there. One that was deleted
-// meanwhile is inserted after that, once: if a second insert is refused as existing too, it isn't this entity that
-// exists, but another one with a value, besides the key, that must be unique, which is refused with the same words.
+// retryAsUpdate continues an upsert whose insert found an existing entity. If an update has found none before, another
+// entity has the same value in a unique property, and the row is rejected.
 func retryAsUpdate(a *requests.Target, f *wit.Fault) wit.Verdict {
 	if a.Hint.NotFoundStatus == 0 {
 		return encodeAgain(a.Hint.ForStep(requests.StepUpdate))
@@ -187,7 +180,7 @@ func retryAsUpdate(a *requests.Target, f *wit.Fault) wit.Verdict {
 	return reject(f)
 }
 
-// missed goes on with the insert of an upsert whose update was answered that the entity isn't there.
+// retryAsInsert continues an upsert whose update found no entity.
 func retryAsInsert(a *requests.Target, status uint16) wit.Verdict {
 	h := a.Hint.ForStep(requests.StepInsert)
 	if a.Hint.Step == requests.StepUpdate { // an insert has said that it is
@@ -196,7 +189,7 @@ func retryAsInsert(a *requests.Target, status uint16) wit.Verdict {
 	return encodeAgain(h)
 }
 
-// settleUpdate: an upsert inserts what isn't there. Services answer 412 too, where If-Match: * meets nothing.
+// updateResult treats 412 like 404 in upserts: some services answer so if If-Match: * finds no entity.
 func (s handler) updateResult(a *requests.Target, response *wit.Response) (wit.Verdict, error) {
 	if isSuccess(response.Status) {
 		s.learnIfMatch(a)
@@ -209,7 +202,6 @@ func (s handler) updateResult(a *requests.Target, response *wit.Response) (wit.V
 	case response.Status == 412 && tagged:
 		return s.etagConflict(a), nil
 	case upserts && a.NestedUpdates > 0 && a.Hint.Step == requests.StepUpdate && (s.isNotFound(response) || response.Status == 412):
-		// An insert has said that the row's own is there.
 		f.Kind, f.Message = wit.FaultNotFound,
 			f.Message+" (an entity nested in it isn't there, and an upsert inserts those of an "+
 				"entity that is there never)"
@@ -235,7 +227,6 @@ func (s handler) updateResult(a *requests.Target, response *wit.Response) (wit.V
 	return s.classifyRepeatable(a, f, response)
 }
 
-// conflict is the verdict on a request whose ETag is not the entity's any more.
 func (s handler) etagConflict(a *requests.Target) wit.Verdict {
 	f := &wit.Fault{Kind: wit.FaultConflict, Message: a.Name() + ": HTTP 412: the entity was changed since its ETag " +
 		a.Hint.ETag + " was read"}
@@ -246,8 +237,7 @@ func (s handler) etagConflict(a *requests.Target) wit.Verdict {
 	return wit.Verdict{Again: &wit.Retry{Hint: a.Hint.ForStep(requests.StepUpdate).Text(), Fault: f}}
 }
 
-// settleDelete: an entity that is gone counts as deleted. A 412 in spite of If-Match: * means the same at some
-// services, which is looked up.
+// deleteResult counts a missing entity as deleted. Some services answer 412 for it, which is confirmed by a read.
 func (s handler) deleteResult(a *requests.Target, response *wit.Response) (wit.Verdict, error) {
 	switch {
 	case isSuccess(response.Status):
@@ -267,7 +257,6 @@ func (s handler) deleteResult(a *requests.Target, response *wit.Response) (wit.V
 	return s.classifyRepeatable(a, fault.Of(a.Name(), response, response.Body), response)
 }
 
-// settleConfirm reads the answer to whether an entity is gone.
 func confirmResult(a *requests.Target, response *wit.Response) (wit.Verdict, error) {
 	switch {
 	case response.Status == 404 || response.Status == 410:
@@ -279,10 +268,9 @@ func confirmResult(a *requests.Target, response *wit.Response) (wit.Verdict, err
 	return classify(fault.Of(a.Name(), response, response.Body), response)
 }
 
-// maxTag is how long an ETag may be: it becomes a request's header, and is kept in a hint.
+// maxETag bounds an ETag in bytes: it becomes a request header and is stored in a hint.
 const maxETag = 8 << 10
 
-// settleTag reads the ETag of an entity that is to be changed.
 func (s handler) etagResult(a *requests.Target, response *wit.Response) (wit.Verdict, error) {
 	switch {
 	case isSuccess(response.Status):

@@ -11,15 +11,14 @@ func written() wit.Verdict { return wit.Verdict{Written: wit.Chosen} }
 
 func reject(f *wit.Fault) wit.Verdict { return wit.Verdict{Refused: f} }
 
-// again counts as an attempt, since it carries a fault.
+// retry counts as an attempt.
 func retry(f *wit.Fault) wit.Verdict { return wit.Verdict{Again: &wit.Retry{Fault: f}} }
 
-// proceed goes on with something else, which counts as none.
+// encodeAgain does not count as an attempt.
 func encodeAgain(h requests.Hint) wit.Verdict { return wit.Verdict{Again: &wit.Retry{Hint: h.Text()}} }
 
-// verdict is what other answers mean: 401 concerns the connector and not the row; what may pass is tried again; the
-// rest is the row's own. A 500 is the row's: services answer so for rows that they can't take, and a lock says that it
-// is one.
+// classify handles other errors: 401 fails the task, transient errors are retried, anything else rejects the row. A 500
+// rejects the row too, because services answer so for invalid rows, unless it reports a lock.
 func classify(f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
 	_, message, _ := fault.Document(response.Body)
 	switch {
@@ -33,8 +32,7 @@ func classify(f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
 	return reject(f), nil
 }
 
-// rest is the verdict on a request that may be sent twice, where the answer says nothing of its own. Inside a batch the
-// host doesn't see the status, by which it would send it again.
+// classifyRepeatable also applies the configured codes in a batch, because the host does not see the status there.
 func (s handler) classifyRepeatable(a *requests.Target, f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
 	code, _, _ := fault.Document(response.Body)
 	if a.InBatch && fault.Listed(s.RetryCodes, response.Status, code) {
@@ -50,7 +48,6 @@ func inDoubtError(target, why string) *wit.Fault {
 		"): look whether it is there before the record is sent again"}
 }
 
-// noAnswer is the fault of a request without an answer.
 func noResponseError(a *requests.Target) *wit.Fault {
 	return &wit.Fault{Kind: wit.FaultTransient, Message: a.Name() + ": no answer came"}
 }

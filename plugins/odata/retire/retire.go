@@ -22,33 +22,32 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Command ends what a connector has opened at its services (P15). A queue that is ended by mistake costs a first
-// extraction, so nothing else does but the deletion of a connector that asks for it.
+// Command is the name of the command. Only the deletion of a connector does the same: a queue that is ended by mistake
+// costs a new full load.
 const Command = "retire"
 
-// Declare is the command for a plugin's list.
+// Declare returns the description of the command.
 func Declare() wit.Command {
 	return wit.Command{Name: Command, Usage: "Ends what a connector has opened at its services: the queues of " +
 		"changes of ODP, and subscriptions. Stop the connector first, and delete it or its offsets afterwards."}
 }
 
-// Retiring is the end of what a connector has opened.
+// Retiring ends what a connector has opened.
 type Retiring struct {
 	V   setting.Values
 	all []entry.Entry
-	// Addresses are the paths under which the connector has subscribed; one that ends in / stands for all below it.
+	// Addresses are the paths of the connector's subscriptions. A path that ends in / includes all paths below it.
 	Addresses []string
 
-	// queues are sets in delta mode, and the functions that end their queues, "" for services that keep none.
+	// queues are the sets in delta mode.
 	queues []ending
-	// ends are subscriptions to delete.
-	ends []ending
+	ends   []ending
 }
 
-// ending is something at a service that ends: a queue of changes, by a function, or a subscription.
+// ending is a queue or a subscription. by is the function that ends the queue, or the address of the subscription.
 type ending struct{ service, set, by, what string }
 
-// Retire is what the deletion of a connector asks for.
+// Retire ends everything when a connector is deleted.
 func Retire(given []wit.Setting, addresses []string, state []byte,
 	answers []wit.Response) (wit.Arrangement, error) {
 	r := newRetiring(given, addresses)
@@ -69,7 +68,7 @@ func Retire(given []wit.Setting, addresses []string, state []byte,
 		" queues of changes")}, nil
 }
 
-// Run is the command. Subscriptions are those below the connector's path at the listener.
+// Run executes the command. It ends subscriptions below the connector's path at the listener.
 func Run(given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
 	name := ""
 	for _, s := range given {
@@ -98,8 +97,7 @@ func newRetiring(given []wit.Setting, addresses []string) *Retiring {
 	return r
 }
 
-// run ends queues and looks for the connector's subscriptions, then ends these. What is independent of each other is
-// asked in one round.
+// run ends queues and finds the subscriptions in as few rounds as possible, then ends these.
 func (r *Retiring) run(p *probe.Prober) (err error) {
 	services, models := entry.ServicesOf(r.all), map[string]*edm.Model{}
 	for _, s := range services {
@@ -146,7 +144,6 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 	return err
 }
 
-// endQueue ends the queue of changes of a set, where the service keeps one.
 func (r *Retiring) endQueue(p *probe.Prober, e entry.Entry, m *edm.Model) error {
 	f, err := feed.New(e, m)
 	if err != nil {
@@ -174,7 +171,7 @@ func (r *Retiring) endQueue(p *probe.Prober, e entry.Entry, m *edm.Model) error 
 	return nil
 }
 
-// Mine reports whether notifications to an address come to the connector.
+// Mine reports whether notifications to an address are for this connector.
 func (r *Retiring) Mine(address string) bool {
 	to := entry.Delivery(r.V)
 	return to != "" && slices.ContainsFunc(r.Addresses, func(path string) bool {
@@ -195,7 +192,6 @@ func (r *Retiring) terminated() (n int) {
 	return n
 }
 
-// report says what became of each queue and each subscription.
 func (r *Retiring) report() jsontext.Value {
 	list := jsontext.List()
 	add := func(e ending, what, outcome string) {

@@ -9,10 +9,10 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// schemas holds the schemas that the host has declared, by their numbers.
+// Schemas holds the declared schemas by their IDs.
 type Schemas map[uint32][]wit.Node
 
-// learn keeps a copy of schemas: the host's lie in memory that its next call overwrites.
+// Add copies schemas, because the next call of the host overwrites their memory.
 func (s Schemas) Add(declared []wit.Schema) {
 	for i := range declared {
 		nodes := make([]wit.Node, len(declared[i].Nodes))
@@ -35,14 +35,13 @@ func cloneNode(n *wit.Node) wit.Node {
 		c.Members = append(c.Members, wit.Member{Name: strings.Clone(m.Name), Node: m.Node})
 	}
 	if n.DefaultValue != nil {
-		// It counts for the order of branches.
 		c.DefaultValue = wit.Ptr(slices.Clone(*n.DefaultValue))
 	}
 	return c
 }
 
-// read returns a key or value of a row. ok is false if it is absent or null. Its lengths, branches and tags are checked
-// here, once, so that the methods of [field] rely on them.
+// Read returns the key or value of a row. ok is false if it is absent or null. Lengths, union branches and tags are
+// validated here, so that the methods of [Value] need not check them.
 func (s Schemas) Read(d wit.Datum, data []byte) (f Value, ok bool, err error) {
 	f = Value{schemas: s, bytes: data[d.Start : d.Start+d.Size]}
 	switch d.Form {
@@ -64,20 +63,19 @@ func (s Schemas) Read(d wit.Datum, data []byte) (f Value, ok bool, err error) {
 	return f, f.Present, nil
 }
 
-// field is a value where it is in a row's bytes. The zero field is null.
+// Value is a position in the bytes of a row. The zero Value is null.
 type Value struct {
 	schemas Schemas
-	// nodes and node are the value's schema. Schemaless values have no nodes.
+	// nodes is nil for schemaless values.
 	nodes []wit.Node
-	// bytes are the row's. The value begins at the byte at, its content at start, after the branch or tag.
+	// The value starts at bytes[at]. Its content starts at bytes[start], after the union branch or the tag.
 	bytes     []byte
 	at, start int
 	node      uint32
-	// present reports that the value is not null.
+	// Present is false for null.
 	Present bool
 }
 
-// open makes f the value of a node that begins at a byte of the same bytes.
 func (f *Value) open(node uint32, at int) {
 	f.node, f.at, f.start, f.Present = node, at, at, true
 	switch {
@@ -88,7 +86,7 @@ func (f *Value) open(node uint32, at int) {
 	}
 }
 
-// schema returns the value's node, nil if it is schemaless.
+// Schema returns the schema node of the value, nil if it is schemaless.
 func (f *Value) Schema() *wit.Node {
 	if f.nodes == nil {
 		return nil
@@ -96,13 +94,13 @@ func (f *Value) Schema() *wit.Node {
 	return &f.nodes[f.node]
 }
 
-// nodeAt returns a node of the schema by its index.
+// Node returns a node of the same schema.
 func (f *Value) Node(index uint32) *wit.Node { return &f.nodes[index] }
 
-// kindOther is the kind of schemaless values that have none of the kinds of schemas.
+// kindOther is the kind of schemaless values without a corresponding schema kind.
 const kindOther = wit.Structure + 1
 
-// kind returns the kind of a value that is not null.
+// Kind returns the kind of a value that is not null.
 func (f *Value) Kind() wit.Kind {
 	if f.nodes != nil {
 		return f.nodes[f.node].Kind
@@ -120,7 +118,7 @@ func (f *Value) Kind() wit.Kind {
 	return kindOther
 }
 
-// number, and block, return the content of integers, and of texts and bytes.
+// Int64 returns the value of an integer of any size.
 func (f *Value) Int64() int64 {
 	n, _ := datum.Number(f.bytes[f.start:])
 	return n
@@ -131,7 +129,7 @@ func (f *Value) Bytes() []byte {
 	return content
 }
 
-// value reads the value as package datum does. It fails for texts that are not UTF-8.
+// Decode converts the value as package datum does. Strings that are not UTF-8 are an error.
 func (f *Value) Decode() (v any, err error) {
 	switch {
 	case f.nodes != nil:
@@ -142,7 +140,7 @@ func (f *Value) Decode() (v any, err error) {
 	return v, err
 }
 
-// text returns the value if it is a text.
+// Text returns the value if it is a string.
 func (f *Value) Text() (text []byte, ok bool) {
 	if !f.Present || f.Kind() != wit.Text {
 		return nil, false
@@ -151,7 +149,7 @@ func (f *Value) Text() (text []byte, ok bool) {
 	return text, utf8.Valid(text)
 }
 
-// resolved returns a struct inside schemaless data as a value of the struct's schema, and other values as they are.
+// resolved unwraps a struct that is embedded with its schema ID in schemaless data.
 func (f Value) resolved() Value {
 	if f.nodes != nil || len(f.bytes) <= f.at || f.bytes[f.at] != datum.TagStruct {
 		return f
@@ -170,7 +168,7 @@ func (f Value) resolved() Value {
 	return f
 }
 
-// member finds a member of a struct or map by its name.
+// Field returns a field of a struct or an entry of a map.
 func (f *Value) Field(name string) (found Value, ok bool) {
 	for m := f.Fields(); m.Next(); {
 		if m.Name == name {
@@ -180,30 +178,28 @@ func (f *Value) Field(name string) (found Value, ok bool) {
 	return found, false
 }
 
-// cursor goes through the members of a struct or map, or the items of an array.
+// Cursor iterates over the fields of a struct, the entries of a map or the items of an array.
 type Cursor struct {
 	parent Value
 	kind   wit.Kind
-	// at is where the next value begins.
-	at int
-	// count is how many members of a struct were read, or how many items are left in the block at hand; last reports
-	// that no other block follows.
+	at     int
+	// count is the number of fields read, or of items left in the current block. last is true if no block follows.
 	count int64
 	last  bool
 	Name  string
 	Value Value
-	// bad reports that the value is not one of the kind that was asked for, or a map with a key that is not a text.
+	// Mismatch is true if the value has another kind than requested, or a map has a key that is not a string.
 	Mismatch bool
 }
 
-// members starts to read a struct or map.
+// Fields iterates over a struct or a map.
 func (f *Value) Fields() Cursor {
 	c := f.cursor()
 	c.Mismatch = c.kind != wit.Structure && c.kind != wit.Mapping
 	return c
 }
 
-// items starts to read an array.
+// Items iterates over an array.
 func (f *Value) Items() Cursor {
 	c := f.cursor()
 	c.Mismatch = c.kind != wit.Array
@@ -221,10 +217,10 @@ func (f *Value) cursor() Cursor {
 	return c
 }
 
-// fieldIndex returns the index of the current field in the struct's schema.
+// FieldIndex returns the index of the current field in the schema of the struct.
 func (c *Cursor) FieldIndex() int64 { return c.count - 1 }
 
-// next goes to the next member or item. It returns false at the end.
+// Next moves to the next field or item. It returns false at the end.
 func (c *Cursor) Next() bool {
 	if c.Mismatch {
 		return false
@@ -276,7 +272,6 @@ func (c *Cursor) readInt() int64 {
 	return n
 }
 
-// take takes the next value, of a node of the schema.
 func (c *Cursor) read(node uint32) {
 	at := c.at
 	if c.parent.nodes == nil {

@@ -19,14 +19,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Plugin is a sink and its tools. What it holds are caches.
+// Plugin is the sink with its commands. Its fields are caches.
 type Plugin struct {
 	version string
 	cache   capabilities.Cache
 	schemas rowvalue.Schemas
 }
 
-// New makes the plugin, which says this version of itself.
+// New returns a plugin that reports the given version.
 func New(version string) *Plugin {
 	return &Plugin{version: version, schemas: rowvalue.Schemas{}}
 }
@@ -108,7 +108,7 @@ func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 	return wit.SinkOpening{Ready: out}, nil
 }
 
-// Encode makes requests of rows, as the settings and, with dynamic, the rows say; several in a batch.
+// Encode returns the requests that write the rows.
 func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, rows []wit.Row, data []byte,
 	origins []wit.RecordID, originTopics []string,
 	hints []wit.Hint) (wit.Deliveries, error) {
@@ -121,7 +121,7 @@ func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, 
 		RecordTopics: originTopics, Hints: hints}), nil
 }
 
-// Settle says what became of a delivery's rows.
+// Settle returns the result of each row of a delivery.
 func (p *Plugin) Settle(context []byte, memo []byte, rows []uint32, response wit.Response) (wit.Settled, error) {
 	s, err := p.cache.Read(context)
 	if err != nil {

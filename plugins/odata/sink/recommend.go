@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// validateOnline checks settings together with what the service says, and recommends values.
+// validateOnline checks settings against the service and recommends values.
 func validateOnline(given []wit.Setting, state []byte, answers []wit.Response) (wit.Inquiry, error) {
 	p, err := probe.Open(state, answers)
 	if err != nil {

@@ -7,10 +7,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Commands are those that the sink adds to the command line.
+// Commands returns the sink's commands for the command line.
 func (p *Plugin) Commands() []wit.Command { return []wit.Command{probe.DoctorCommand()} }
 
-// Run runs one of them.
+// Run executes a command.
 func (p *Plugin) Run(command string, options []wit.Setting, given []wit.Setting, state []byte,
 	answers []wit.Response) (wit.Reply, error) {
 	if command != probe.Doctor {

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Component is the connector's class name, Alias the short one.
+// Class name of the connector and its alias.
 const (
 	Component = "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector"
 	Alias     = "ODataSink"
@@ -47,7 +47,7 @@ const (
 	nameMaxInFlight     = "sap.odata.max.in.flight"
 )
 
-// Words of operation.mode.
+// Values of sap.odata.operation.mode.
 const (
 	ModeInsert  = "insert"
 	ModeUpdate  = "update"
@@ -153,7 +153,7 @@ func declareOperations(t *setting.Table) {
 
 const nameMaxConcurrent = "sap.odata.max.concurrent.requests"
 
-// httpCodes are the codes after which the host sends a request again; inside a batch the plugin asks for it (P31).
+// nameHTTPCodes lists codes after which the host repeats a request. Inside a batch the plugin has to do it (P31).
 const nameHTTPCodes = "sap.odata.http.codes"
 
 func declareEntities(t *setting.Table) {
@@ -212,11 +212,10 @@ func declareBatches(t *setting.Table) {
 	)
 }
 
-// configuredSet is one entity set of the connector, as its settings say.
+// EntitySet is the configuration of one entity set. Number is the number of its settings group.
 type EntitySet struct {
 	Number, Service, Name, Topic string
-	// query of all requests.
-	Query uri.Query
+	Query                        uri.Query
 }
 
 func EntitySets(v setting.Values) []EntitySet {
@@ -229,7 +228,7 @@ func EntitySets(v setting.Values) []EntitySet {
 	return all
 }
 
-// servicesOf are the services of entity sets, each once.
+// ServicePaths returns the paths of the services, each once.
 func ServicePaths(all []EntitySet) (services []string) {
 	for _, e := range all {
 		if !slices.Contains(services, e.Service) {
@@ -239,7 +238,7 @@ func ServicePaths(all []EntitySet) (services []string) {
 	return services
 }
 
-// manner is how records are written, as the settings say: configuration, which stays as it was opened.
+// Config is the parsed configuration. It does not change while the connector runs.
 type Config struct {
 	Mode, ModeProperty, UpsertFirst, UpsertMethod          string
 	InsertUncertain, CheckFilter                           string
@@ -273,7 +272,7 @@ func Parse(v setting.Values) Config {
 		ExistsCodes: v.List(nameExistsCodes), NotFoundCodes: v.List(NameNotFoundCodes), RetryCodes: v.List(nameHTTPCodes)}
 }
 
-// examine checks all settings; what is wrong stands in the errors.
+// Validate checks all settings and adds the errors to their values.
 func Validate(given []wit.Setting) []wit.Examined {
 	examined := config.Examine(Table, given)
 	v := Table.Values(given)
@@ -313,7 +312,7 @@ func Validate(given []wit.Setting) []wit.Examined {
 	return examined
 }
 
-// media is the type of bodies.
+// MediaType returns the media type of request bodies.
 func (m *Config) MediaType() string {
 	if m.Atom {
 		return "application/atom+xml"
