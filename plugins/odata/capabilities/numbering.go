@@ -35,7 +35,7 @@ func (s *State) AddressError(t *entityset.EntitySet, known wit.Known) error {
 	if !s.OfSet(t, known).Numbers {
 		return nil
 	}
-	return &wit.Fault{Kind: wit.FaultConfig, Message: t.Path + ": the service numbers what is inserted by " +
-		"itself, although the records say keys, so that a record's key is another entity's or none's: expected " +
-		"inserts alone; updates and deletes by the service's numbers are for a connector of their own"}
+	return &wit.Fault{Kind: wit.FaultConfig, Message: t.Path + ": the service replaces the keys of inserted " +
+		"entities by numbers of its own, so the key of a record does not identify its entity: expected inserts " +
+		"only; use another connector for updates and deletes by the service's numbers"}
 }

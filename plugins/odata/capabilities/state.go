@@ -76,7 +76,8 @@ func (o *Connector) unpack(packed string) (ok bool) {
 			return false
 		}
 		t.ServiceIndex, t.Index = slices.Index(o.Services, e.Service), len(o.Sets)
-		t.CapabilityIndex = slices.IndexFunc(o.Sets, func(other entityset.EntitySet) bool { return other.Path == t.Path })
+		t.CapabilityIndex = slices.IndexFunc(o.Sets,
+			func(other entityset.EntitySet) bool { return other.Path == t.Path })
 		if t.CapabilityIndex < 0 {
 			t.CapabilityIndex = t.Index
 		}
@@ -87,7 +88,8 @@ func (o *Connector) unpack(packed string) (ok bool) {
 
 // New returns the initial state of a connector.
 func New(o *Connector) *State {
-	return &State{Connector: o, ServiceCapabilities: make([]Service, len(o.Services)), SetCapabilities: make([]EntitySet, len(o.Sets)),
+	return &State{Connector: o, ServiceCapabilities: make([]Service, len(o.Services)), SetCapabilities: make(
+		[]EntitySet, len(o.Sets)),
 		packed: string(o.pack())}
 }
 
@@ -115,7 +117,8 @@ func (s *State) clone() *State {
 }
 
 func (s *State) equal(o *State) bool {
-	return slices.Equal(s.ServiceCapabilities, o.ServiceCapabilities) && slices.Equal(s.SetCapabilities, o.SetCapabilities)
+	return slices.Equal(s.ServiceCapabilities, o.ServiceCapabilities) && slices.Equal(s.SetCapabilities,
+		o.SetCapabilities)
 }
 
 // TopicSettings returns the configured topics with the settings that name them.
@@ -182,11 +185,13 @@ func (c *Cache) decode(context []byte) (*State, error) {
 	}
 	s := &State{}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		s.ServiceCapabilities = append(s.ServiceCapabilities, Service{NoBatch: r.Flag(), SingleChangesets: r.Flag(), RequestIDs: r.Flag(), SendsVersion: r.Flag(),
+		s.ServiceCapabilities = append(s.ServiceCapabilities, Service{NoBatch: r.Flag(), SingleChangesets: r.Flag(),
+			RequestIDs: r.Flag(), SendsVersion: r.Flag(),
 			MaxBatchBytes: r.Number()})
 	}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		s.SetCapabilities = append(s.SetCapabilities, EntitySet{IfMatch: IfMatch(r.Number()), Numbers: r.Flag(), FillsInitial: r.Flag()})
+		s.SetCapabilities = append(s.SetCapabilities, EntitySet{IfMatch: IfMatch(r.Number()), Numbers: r.Flag(),
+			FillsInitial: r.Flag()})
 	}
 	s.packed = r.Text()
 	if !r.Done() {

@@ -83,7 +83,8 @@ func AtomProblem(s *edm.Structure) string {
 }
 
 // appendProperties writes the properties of an entry, or of a complex property if e is nil.
-func (b *Writer) appendProperties(dst []byte, e *atomEntry, s *Type, f *rowvalue.Value, where string) (_ []byte, err error) {
+func (b *Writer) appendProperties(dst []byte, e *atomEntry, s *Type, f *rowvalue.Value, where string) (_ []byte,
+	err error) {
 	m := b.properties(s, f, where)
 	for m.next() {
 		switch {
@@ -119,8 +120,9 @@ func (m *propertyCursor) appendElement(dst []byte, e *atomEntry) ([]byte, error)
 			return dst, err
 		}
 		if !scan.XMLAllows([]byte(c.Text)) {
-			return dst, fault.Data(m.path() + ": expected a text that Atom can hold, found one with control characters (" +
-				sinkconfig.NameRequestFormat + " = json has room for them)")
+			return dst, fault.Data(m.path() +
+				": expected a text without control characters, which Atom cannot contain (" +
+				sinkconfig.NameRequestFormat + " = json can)")
 		}
 		if mapped {
 			e.mapped(m.property, c.Text)

@@ -123,11 +123,12 @@ func (m *propertyCursor) isWritten() (write bool, err error) {
 	case !m.Value.Present:
 		return false, nil
 	case b.Update && b.Nested == nil:
-		return false, fault.Data(m.path() + ": nested content goes with inserts only, because OData v2 has no update of " +
-			"an entity together with others (" + sinkconfig.NameNestedUpdates + " = operations sends updates of its own); leave the " +
-			"field out, or write its entities by a topic of their own")
+		return false, fault.Data(m.path() + ": nested content is for inserts only, because OData v2 cannot update an " +
+			"entity together with others (" + sinkconfig.NameNestedUpdates +
+			" = operations sends separate updates); remove the " +
+			"field, or write its entities from another topic")
 	case c.typ == nil:
-		return false, fault.Data(m.path() + ": $metadata doesn't say which type it leads to")
+		return false, fault.Data(m.path() + ": $metadata does not declare its target type")
 	case b.Update:
 		*b.Nested = append(*b.Nested, NestedContent{c.navigation, c.typ, m.Value, m.path()})
 		return false, nil
@@ -201,7 +202,8 @@ func (m *propertyCursor) appendValue(dst []byte) ([]byte, error) {
 		return dst, err
 	}
 	if c.Ticks != 0 {
-		return dst, Unexpected(m.path(), "no digits after milliseconds in JSON, "+sinkconfig.NameRequestFormat+" = atom takes them",
+		return dst, Unexpected(m.path(),
+			"no digits after milliseconds in JSON, "+sinkconfig.NameRequestFormat+" = atom accepts them",
 			c.Text)
 	}
 	return c.AppendJSON(dst), nil

@@ -45,7 +45,8 @@ func (of *Type) KeyValues(m *sinkconfig.Config, from *rowvalue.Value, scalarKey 
 }
 
 // KeyValue returns the value of one key property. ok is false if the value does not contain it.
-func (of *Type) KeyValue(m *sinkconfig.Config, property *edm.Property, from *rowvalue.Value, scalarKey bool) (k KeyValue, ok bool,
+func (of *Type) KeyValue(m *sinkconfig.Config, property *edm.Property, from *rowvalue.Value, scalarKey bool) (
+	k KeyValue, ok bool,
 	err error) {
 	member, ok := from.Field(property.Name)
 	if !ok && scalarKey && len(of.Key) == 1 {

@@ -154,6 +154,6 @@ func withDecimalHint(err error, v any) error {
 	if b, bad := base64.StdEncoding.DecodeString(text); bad != nil || len(b) == 0 {
 		return err
 	}
-	return errors.New(err.Error() + ", which may be the bytes of a decimal in Base64, whose scale is lost without a " +
-		"schema: let what writes the topic write numbers (value.converter.decimal.format = NUMERIC)")
+	return errors.New(err.Error() + ", which may be a decimal as Base64, whose scale is lost without a schema: " +
+		"write the topic with value.converter.decimal.format = NUMERIC")
 }

@@ -105,7 +105,8 @@ func New(e sinkconfig.EntitySet, m *edm.Model, how *sinkconfig.Config) (*EntityS
 	if err != nil {
 		return nil, err
 	}
-	updates := how.Mode == sinkconfig.ModeUpdate || how.Mode == sinkconfig.ModeMerge || how.Mode == sinkconfig.ModePatch || how.Mode == sinkconfig.ModeUpsert
+	updates := how.Mode == sinkconfig.ModeUpdate || how.Mode == sinkconfig.ModeMerge ||
+		how.Mode == sinkconfig.ModePatch || how.Mode == sinkconfig.ModeUpsert
 	why := ""
 	switch {
 	case !set.Creatable && (how.Mode == sinkconfig.ModeInsert || how.Mode == sinkconfig.ModeUpsert):
@@ -123,7 +124,7 @@ func New(e sinkconfig.EntitySet, m *edm.Model, how *sinkconfig.Config) (*EntityS
 	}
 	if why != "" {
 		return nil, &wit.Fault{Kind: wit.FaultConfig, Setting: &name, Message: "Entity set " + e.Name + " of " +
-			e.Service + " can't be written: its metadata say " + why}
+			e.Service + " cannot be written: $metadata has " + why}
 	}
 	t := &EntitySet{EntitySet: e, Path: e.Service + "/" + service.Address(set),
 		Model: &edm.Model{Structures: m.Closure(s, true)}}
@@ -151,8 +152,8 @@ func (t *EntitySet) LogOmittedProperties(mode string) {
 		add("updates", func(p *edm.Property) bool { return !p.Updatable })
 	}
 	if len(names) > 0 {
-		sdk.Log(wit.LevelWarn, "entity set "+t.Name+" of "+t.Service+": values of these properties are left out of "+
-			"requests, because $metadata says that the service sets them: "+strings.Join(names, ", "))
+		sdk.Log(wit.LevelWarn, "entity set "+t.Name+" of "+t.Service+": requests do not contain these properties, "+
+			"which $metadata marks as set by the service: "+strings.Join(names, ", "))
 	}
 }
 
@@ -240,8 +241,9 @@ func (t *EntitySet) FilterError(m *sinkconfig.Config) *wit.Fault {
 				names = append(names, s.Properties[i].Name)
 			}
 		}
-		return fault.Config(sinkconfig.NameCheckFilter, "Entity set "+t.Name+" of "+t.Service+" has no property "+at.Name+" to look by"+
-			fault.Among(at.Name, names, "it has none"))
+		return fault.Config(sinkconfig.NameCheckFilter,
+			"Entity set "+t.Name+" of "+t.Service+" has no property "+at.Name+" for the filter"+
+				fault.Among(at.Name, names, "it has none"))
 	}
 	return nil
 }
@@ -249,7 +251,8 @@ func (t *EntitySet) FilterError(m *sinkconfig.Config) *wit.Fault {
 // UncheckableError returns an error if lost inserts cannot be looked up: the service numbers the entities, and no
 // filter is configured.
 func (t *EntitySet) UncheckableError(m *sinkconfig.Config) *wit.Fault {
-	if m.InsertUncertain != "check" || m.CheckFilter != "" || m.Mode != sinkconfig.ModeInsert && m.Mode != sinkconfig.ModeDynamic {
+	if m.InsertUncertain != "check" || m.CheckFilter != "" || m.Mode != sinkconfig.ModeInsert &&
+		m.Mode != sinkconfig.ModeDynamic {
 		return nil
 	}
 	s := t.Model.Structures[0]
@@ -265,9 +268,10 @@ func (t *EntitySet) UncheckableError(m *sinkconfig.Config) *wit.Fault {
 	if why == "" {
 		return nil
 	}
-	return fault.Config(sinkconfig.NameInsertUncertain, "Entity set "+t.Name+" of "+t.Service+" "+why+", so that "+sinkconfig.NameInsertUncertain+
-		" = check can't look whether an insert whose answer was lost was applied: expected "+sinkconfig.NameCheckFilter+
-		" to say by what else it is found, or another value")
+	return fault.Config(sinkconfig.NameInsertUncertain,
+		"Entity set "+t.Name+" of "+t.Service+" "+why+", so that "+sinkconfig.NameInsertUncertain+
+			" = check cannot look up an insert without a response: expected "+sinkconfig.NameCheckFilter+
+			" to find it by other properties, or another value")
 }
 
 // Digest returns a short name of the set for [wit.Known].

@@ -20,7 +20,7 @@ func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
 	switch {
 	case e.state.InsertUncertain == "fail":
 		return nil, &wit.Fault{Kind: wit.FaultUnsupported,
-			Message: "it is not looked up whether the entity was inserted (" + sinkconfig.NameInsertUncertain + " = fail)"}
+			Message: "inserts without a response are not looked up (" + sinkconfig.NameInsertUncertain + " = fail)"}
 	case e.state.InsertUncertain == "retry", known && e.state.CheckFilter == "" && !keyed:
 		q := e.newRequest(ProbeService, "GET")
 		e.makeRead(q)
@@ -40,12 +40,12 @@ func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
 	case err != nil:
 		return nil, err
 	}
-	why := "the record doesn't say its key"
+	why := "the record does not contain its key"
 	if e.keyErr == nil && !e.needsRecordKey {
-		why = "the service gives it another key than the record's"
+		why = "the service replaces the key of the record"
 	}
-	return nil, &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was inserted: " +
-		why + ", and " + sinkconfig.NameCheckFilter + " isn't set"}
+	return nil, &wit.Fault{Kind: wit.FaultConflict, Message: "cannot look up whether the entity was inserted: " +
+		why + ", and " + sinkconfig.NameCheckFilter + " is not set"}
 }
 
 // maxFound is more than one, because the filter may also match entities of other records.
@@ -66,8 +66,8 @@ func (e *rowEncoder) checkFilter() (string, error) {
 		member, ok := e.value.Field(at.Name)
 		if property == nil || !ok || !member.Present {
 			return "", &wit.Fault{Kind: wit.FaultConflict,
-				Message: "it can't be looked up whether the entity was inserted: " + sinkconfig.NameCheckFilter +
-					" wants a value of property " + at.Name + ", which the record doesn't have"}
+				Message: "cannot look up whether the entity was inserted: " + sinkconfig.NameCheckFilter +
+					" needs a value of property " + at.Name + ", which the record does not have"}
 		}
 		c, err := encode.Convert(&e.state.Config, property, &member)
 		if err != nil {

@@ -42,7 +42,8 @@ func Encode(s *capabilities.State, schemas rowvalue.Schemas, in *Input) wit.Deli
 	plan := newDeliveryPlan(s, len(in.Rows))
 	for i := range in.Rows {
 		row := &in.Rows[i]
-		e = rowEncoder{schemas: schemas, lastBodySize: e.lastBodySize, buffer: e.buffer, state: s, row: row, data: in.Data}
+		e = rowEncoder{schemas: schemas, lastBodySize: e.lastBodySize, buffer: e.buffer, state: s, row: row,
+			data: in.Data}
 		if len(in.Hints) > 0 {
 			e.hint = parseHint(hinted[uint32(i)])
 		}
@@ -60,8 +61,8 @@ func Encode(s *capabilities.State, schemas rowvalue.Schemas, in *Input) wit.Deli
 			out.Ignored = append(out.Ignored, uint32(i))
 		case q.NestedUpdates > 0 && s.ServiceCapabilities[q.Set.ServiceIndex].NoBatch:
 			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
-				Fault: wit.Fault{Kind: wit.FaultConfig, Message: q.Set.Service + " takes no batches, in which " +
-					sinkconfig.NameNestedUpdates + " = operations sends the entities nested in an update"}})
+				Fault: wit.Fault{Kind: wit.FaultConfig, Message: q.Set.Service + " has no $batch, which " +
+					sinkconfig.NameNestedUpdates + " = operations needs for updates with nested entities"}})
 		default:
 			q.row = uint32(i)
 			plan.add(q)
@@ -74,8 +75,9 @@ func Encode(s *capabilities.State, schemas rowvalue.Schemas, in *Input) wit.Deli
 // encode returns the request for a row, nil if the row is ignored.
 func (e *rowEncoder) encode(topic string) (*request, error) {
 	if e.set == nil {
-		return nil, fault.Data("no entity set is configured for topic " + topic + ", which the record has after the " +
-			"transforms: expected one of " + e.state.TopicSettings() + "; have a setting name the topic, or change the transforms")
+		return nil, fault.Data("no entity set is configured for topic " + topic + ", the record's topic after the " +
+			"transforms: expected one of " + e.state.TopicSettings() +
+			"; configure the topic, or change the transforms")
 	}
 	if err := e.readValues(); err != nil {
 		return nil, err
@@ -85,7 +87,7 @@ func (e *rowEncoder) encode(topic string) (*request, error) {
 			return nil, nil
 		}
 		if !e.hasKey {
-			return nil, fault.Data("a tombstone without a key says nothing about what to delete")
+			return nil, fault.Data("a tombstone without a key does not identify an entity to delete")
 		}
 		e.keys, e.keyErr = e.set.Type.KeyValues(&e.state.Config, &e.key, true)
 		return e.encodeMode(modeDelete)
@@ -131,7 +133,8 @@ func (e *rowEncoder) mode() (string, error) {
 	m, ok := e.value.Field(e.state.ModeProperty)
 	text, isText := m.Text()
 	if !ok || !isText {
-		return "", fault.Data(e.state.ModeProperty + ": expected I, U, M or D, which " + sinkconfig.NameModeProperty + " wants, found no text")
+		return "", fault.Data(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
+			"), found no string")
 	}
 	switch strings.ToUpper(strings.TrimSpace(string(text))) {
 	case "I":
@@ -143,7 +146,8 @@ func (e *rowEncoder) mode() (string, error) {
 	case "D":
 		return modeDelete, nil
 	}
-	return "", fault.Data(e.state.ModeProperty + ": expected I, U, M or D, which " + sinkconfig.NameModeProperty + " wants, found " +
+	return "", fault.Data(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
+		"), found " +
 		strconv.Quote(string(text)))
 }
 
@@ -152,7 +156,8 @@ func (e *rowEncoder) writeBody(q *request, updates bool) (err error) {
 	if e.state.KeyFromRecord && e.keyErr != nil {
 		return e.keyErr
 	}
-	if e.state.KeyFromRecord || e.needsRecordKey && e.state.Mode == sinkconfig.ModeUpsert { // it inserts what the update before named
+	// it inserts what the update before named
+	if e.state.KeyFromRecord || e.needsRecordKey && e.state.Mode == sinkconfig.ModeUpsert {
 		b.Keys = e.keys
 	}
 	var nested []encode.NestedContent
@@ -228,7 +233,7 @@ func (e *rowEncoder) encodeUpdate(mode string, upserts bool) (*request, error) {
 		op += UpsertPut - Put // those of upserts stand in the order of the others, see [operation]
 	}
 	if e.hint.isUncertain() {
-		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "whether an entity was changed can't be seen"}
+		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "an update cannot be looked up"}
 	}
 	if e.state.UseETags && !e.hint.HasETag {
 		reading := ReadETag
@@ -253,7 +258,8 @@ func (e *rowEncoder) setIfMatch(q *request) {
 	switch {
 	case e.state.NoIfMatch, e.state.UseETags && e.hint.ETag == "":
 		return
-	case !e.state.UseETags && (e.hint.NoIfMatch || e.state.SetCapabilities[e.set.CapabilityIndex].IfMatch == capabilities.IfMatchRejected):
+	case !e.state.UseETags && (e.hint.NoIfMatch ||
+		e.state.SetCapabilities[e.set.CapabilityIndex].IfMatch == capabilities.IfMatchRejected):
 		q.Hint.NoIfMatch = true
 		return
 	case e.state.UseETags:
@@ -270,11 +276,12 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 		return nil, err
 	}
 	if e.hint.Moved && e.hint.Step == "" && e.state.InsertUncertain != "retry" && encode.HasInitial(e.keys) {
-		return e.newRequest(LookUpForUpsert, "GET"), nil // not repeatable: an insert may follow, for which a key is made
+		// not repeatable: an insert may follow, for which a key is made
+		return e.newRequest(LookUpForUpsert, "GET"), nil
 	}
 	if e.isNumbered() {
-		return nil, fault.Data("the service gives entities without a key of their own a number, so that each upsert of " +
-			"them would be an insert")
+		return nil,
+			fault.Data("the service numbers entities with an initial key, so every upsert of them would be an insert")
 	}
 	if e.hint.isUncertain() {
 		return e.newRead(LookUpForUpsert)
@@ -296,7 +303,7 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 func (e *rowEncoder) encodeDelete() (*request, error) {
 	if e.hint.isUncertain() {
 		return nil, &wit.Fault{Kind: wit.FaultUnsupported,
-			Message: "whether an entity was deleted by this record can't be seen"}
+			Message: "a delete cannot be looked up"}
 	}
 	if e.hint.Step == StepConfirm {
 		return e.newRead(ConfirmDelete)

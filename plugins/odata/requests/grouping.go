@@ -155,7 +155,8 @@ func (g *deliveryPlan) deliveries() []wit.Delivery {
 	return out
 }
 
-var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}
+var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion",
+	Value: "2.0"}}
 
 func (g *deliveryPlan) single(q *request) wit.Delivery {
 	target := q.Path()
@@ -173,7 +174,8 @@ func (g *deliveryPlan) single(q *request) wit.Delivery {
 			r.Method, r.Headers = "POST", append(r.Headers, wit.Header{Name: "X-HTTP-Method", Value: q.method})
 		}
 	}
-	return wit.Delivery{Request: r, Rows: []uint32{q.row}, Memo: q.AppendState(AppendStateHead(nil, q.Set.ServiceIndex, 0, 1), nil, true)}
+	return wit.Delivery{Request: r, Rows: []uint32{q.row}, Memo: q.AppendState(AppendStateHead(nil, q.Set.ServiceIndex,
+		0, 1), nil, true)}
 }
 
 // batchHeaders includes a preference of OData v4 (Protocol, 8.2.8.3): services that translate v2 to v4, such as SAP
@@ -186,7 +188,8 @@ func batchHeaders(boundary string) []wit.Header {
 
 func (g *deliveryPlan) batch(one *group) wit.Delivery {
 	to := one.requests[0].Set
-	all := g.state.SharedChangesets || !g.state.SingleChangesets && !to.SAP && !g.state.ServiceCapabilities[one.serviceIndex].SingleChangesets
+	all := g.state.SharedChangesets || !g.state.SingleChangesets && !to.SAP &&
+		!g.state.ServiceCapabilities[one.serviceIndex].SingleChangesets
 	shares := func(q *request) bool {
 		return all && !q.hasOwnChangeset() && (g.state.SharedChangesets || !q.IsInsert())
 	}

@@ -13,8 +13,7 @@ func (e *rowEncoder) addNestedUpdates(q *request, nested []encode.NestedContent,
 	for _, c := range nested {
 		to := from.Targets[c.Navigation.Name]
 		if to == nil {
-			return fault.Data(c.Path + ": $metadata doesn't say in which entity set its entities are, or " +
-				"that set can't be updated")
+			return fault.Data(c.Path + ": $metadata does not declare an updatable entity set for these entities")
 		}
 		contents := []rowvalue.Value{c.Value}
 		if c.Navigation.Many {

@@ -85,7 +85,7 @@ func (t *Target) Name() string {
 		method = "GET"
 	}
 	if t.NestedUpdates > 0 {
-		return method + " " + t.Path() + " with the entities nested in it"
+		return method + " " + t.Path() + " with nested entities"
 	}
 	return method + " " + t.Path()
 }
@@ -181,7 +181,8 @@ func ReadDelivery(s *capabilities.State, text []byte) (d *Delivery, ok bool) {
 	r := pack.Open(text)
 	d = &Delivery{ServiceIndex: r.Number(), BatchBytes: r.Number()}
 	m := stateReader{count: r.Count(), batched: d.BatchBytes > 0, state: s, r: r}
-	if r.Bad || d.ServiceIndex < 0 || d.ServiceIndex >= len(s.Services) || m.count <= 0 || d.BatchBytes <= 0 && m.count != 1 {
+	if r.Bad || d.ServiceIndex < 0 || d.ServiceIndex >= len(s.Services) || m.count <= 0 || d.BatchBytes <= 0 &&
+		m.count != 1 {
 		return nil, false
 	}
 	d.Targets = make([]Target, 0, m.count)

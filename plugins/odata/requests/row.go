@@ -78,9 +78,9 @@ func (e *rowEncoder) findKeys() error {
 		other, inKey, err := e.set.Type.KeyValue(&e.state.Config, property, &e.key, true)
 		switch {
 		case inValue && inKey && err == nil && !said.Equal(other):
-			return fault.Data("key property " + name + ": expected the same in the record's value and in its key, which " +
-				"has what the value lacks of the entity's key, found " + strconv.Quote(said.Value.Text) + " and " +
-				strconv.Quote(other.Value.Text) + " (" + sinkconfig.NameKeyFrom + " = record takes all from the key)")
+			return fault.Data("key property " + name + ": expected the same in the record's value and its key, found " +
+				strconv.Quote(said.Value.Text) + " and " +
+				strconv.Quote(other.Value.Text) + " (" + sinkconfig.NameKeyFrom + " = record uses the key only)")
 		case inValue:
 			keys = append(keys, said)
 		case inKey && err == nil:

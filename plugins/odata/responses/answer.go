@@ -29,8 +29,8 @@ func provesDone(status uint16) bool {
 }
 
 func inconclusiveText(status uint16) string {
-	return "HTTP " + strconv.Itoa(int(status)) + " doesn't say that it is done: expected a status that does, " +
-		"such as 200, 201 or 204"
+	return "HTTP " + strconv.Itoa(int(status)) + " does not prove that the request was done: expected a status such " +
+		"as 200, 201 or 204"
 }
 
 func isEmpty(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }

@@ -35,19 +35,18 @@ func (s handler) checkResult(a *requests.Target, response *wit.Response) (wit.Ve
 		return reject(&wit.Fault{Kind: wit.FaultConflict, Message: a.Name() + ": " + why}), nil
 	}
 	looked := a.Operation == requests.LookUp || a.Operation == requests.LookUpForUpsert
-	filter := sinkconfig.NameCheckFilter + " isn't set"
+	filter := sinkconfig.NameCheckFilter + " is not set"
 	switch {
 	case a.Operation == requests.LookUpForUpsert:
-		filter = "upserts are looked up by their keys alone, not by " + sinkconfig.NameCheckFilter
+		filter = "upserts are looked up by key only, not by " + sinkconfig.NameCheckFilter
 	case s.CheckFilter != "":
-		filter = sinkconfig.NameCheckFilter + " wants a value that the record doesn't have"
+		filter = sinkconfig.NameCheckFilter + " needs a value that the record does not have"
 	}
 	switch {
 	case looked && s.isNotFound(response) && s.OfSet(a.Set, a.Hint.Known).Numbers:
-		return unknown("none is there, and an answer that came meanwhile shows that the service numbers what is " +
-			"inserted; " + filter)
+		return unknown("no entity found, and another response has shown that the service replaces keys; " + filter)
 	case looked && s.isNotFound(response) && hasInitialKey(a):
-		return unknown("none is there, and the service may have numbered it, since the record's key is initial; " +
+		return unknown("no entity found, but the service may have replaced the record's initial key; " +
 			filter)
 	case a.Operation == requests.ProbeService, a.Operation != requests.Find && s.isNotFound(response):
 		return encodeAgain(a.Hint.ForStep(requests.StepInsert)), nil
@@ -69,10 +68,11 @@ func (s handler) checkResult(a *requests.Target, response *wit.Response) (wit.Ve
 	case field == "":
 		return written(), nil
 	case requests.IsIdempotent(s.State, a.Set, a.Hint):
-		return encodeAgain(a.Hint.ForStep(requests.StepInsert)), nil // its RequestID tells whether the entity is the record's
+		// its RequestID tells whether the entity is the record's
+		return encodeAgain(a.Hint.ForStep(requests.StepInsert)), nil
 	}
-	return unknown("the entity is there, but its " + field + " is not what the record has: somebody else may " +
-		"have made it, or changed it since")
+	return unknown("the entity exists, but its " + field + " differs from the record: another client may have " +
+		"created it, or changed it since")
 }
 
 // findResult compares the entities that the filter has found. Key properties that the service may have numbered are not
@@ -91,8 +91,9 @@ func (s handler) findResult(a *requests.Target, entities []jsontext.Value,
 		}
 	}
 	if field != "" {
-		return unknown("none of the entities found is the record's, by their " + field + ": somebody else may have " +
-			"made them, or changed it since, or the service takes no notice of $filter")
+		return unknown("none of the entities found matches the record, their " + field +
+			" differs: another client may " +
+			"have created or changed them, or the service ignores $filter")
 	}
 	a.Hint.OwnChangeset = true // it may have stood in a changeset that failed
 	return encodeAgain(a.Hint.ForStep(requests.StepInsert)), nil

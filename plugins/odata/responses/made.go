@@ -44,10 +44,9 @@ func (s handler) learnKeys(a *requests.Target, location string) {
 	if *now == before {
 		return
 	}
-	what := a.Name() + ": the service made " + location + " of an entity with the key " + a.Predicate
+	what := a.Name() + ": the service created " + location + " for an entity with the key " + a.Predicate
 	if now.Numbers {
-		what += ": it numbers what is inserted by itself, so that later records of that key would be for " +
-			"another entity, and fail"
+		what += ": it replaces keys, so later records with that key would concern another entity, and fail"
 	}
 	sdk.Log(wit.LevelWarn, what)
 }

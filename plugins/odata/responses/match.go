@@ -14,7 +14,8 @@ func (s handler) mayRejectIfMatch(a *requests.Target, response *wit.Response) bo
 		return false
 	}
 	code, message, _ := fault.Document(response.Body)
-	return !a.Set.SAP && !a.Set.Type.Etag() && s.SetCapabilities[a.Set.CapabilityIndex].IfMatch != capabilities.IfMatchAccepted && !fault.Locked(response,
+	return !a.Set.SAP && !a.Set.Type.Etag() &&
+		s.SetCapabilities[a.Set.CapabilityIndex].IfMatch != capabilities.IfMatchAccepted && !fault.Locked(response,
 		message) &&
 		!fault.Listed(s.RetryCodes, response.Status, code)
 }
@@ -43,7 +44,8 @@ func (s handler) learnIfMatch(a *requests.Target) {
 // on purpose.
 func (s handler) learnIfMatchRequired(a *requests.Target) bool {
 	match := &s.SetCapabilities[a.Set.CapabilityIndex].IfMatch
-	if s.UseETags || s.NoIfMatch || *match != capabilities.IfMatchRejected && (*match != capabilities.IfMatchAccepted || !a.Hint.NoIfMatch) {
+	if s.UseETags || s.NoIfMatch || *match != capabilities.IfMatchRejected && (*match != capabilities.IfMatchAccepted ||
+		!a.Hint.NoIfMatch) {
 		return false
 	}
 	*match = capabilities.IfMatchAccepted

@@ -38,7 +38,8 @@ func (s handler) isServiceError(a *requests.Target, response *wit.Response) bool
 	if document || hasVersion(response) {
 		return true
 	}
-	return isEmpty(response.Body) && !s.ServiceCapabilities[a.Set.ServiceIndex].SendsVersion || fault.Listed(s.NotFoundCodes, response.Status, "")
+	return isEmpty(response.Body) && !s.ServiceCapabilities[a.Set.ServiceIndex].SendsVersion ||
+		fault.Listed(s.NotFoundCodes, response.Status, "")
 }
 
 // isServiceSuccess reports whether the service itself sent the success: it contains an entity or a feed, the OData
@@ -66,7 +67,8 @@ func containsEntity(t *entityset.EntitySet, body []byte) bool {
 	if err != nil {
 		r := markup.NewReader(body)
 		kind, err := r.Next()
-		return err == nil && kind == markup.Open && r.Space == namespaceAtom && (r.Local == "entry" || r.Local == "feed")
+		return err == nil && kind == markup.Open && r.Space == namespaceAtom && (r.Local == "entry" ||
+			r.Local == "feed")
 	}
 	if v.Kind != jsontext.Object || v.Has("d") || len(v.Members) == 0 {
 		return v.Kind == jsontext.Object
@@ -92,8 +94,8 @@ func (s handler) concernsCall(a *requests.Target, response *wit.Response) bool {
 func callError(a *requests.Target, response *wit.Response) *wit.Fault {
 	f := fault.Of(a.Name(), response, response.Body)
 	if !concernsAnyCall(response) && (response.Status == 404 || response.Status == 410) {
-		f.Message += " (nothing shows that the OData service has said it, and not a gateway in front of it; " +
-			"with HTTP codes in " + sinkconfig.NameNotFoundCodes + " it is believed)"
+		f.Message += " (this may be the response of a gateway, not of the OData service; HTTP codes in " +
+			sinkconfig.NameNotFoundCodes + " are always trusted)"
 	}
 	return f
 }
@@ -102,7 +104,8 @@ func callError(a *requests.Target, response *wit.Response) *wit.Fault {
 // :, * and segments of 260 characters (400), Tomcat (400) and Apache (404) an escaped slash.
 func mayRejectAddress(a *requests.Target, response *wit.Response) bool {
 	switch a.Operation {
-	case requests.Delete, requests.Put, requests.Merge, requests.Patch, requests.UpsertPut, requests.UpsertMerge, requests.UpsertPatch, requests.ReadETag, requests.ReadETagForUpsert, requests.ReadETagForDelete:
+	case requests.Delete, requests.Put, requests.Merge, requests.Patch, requests.UpsertPut, requests.UpsertMerge,
+		requests.UpsertPatch, requests.ReadETag, requests.ReadETagForUpsert, requests.ReadETagForDelete:
 	default:
 		return false
 	}
@@ -129,9 +132,9 @@ func addressResult(a *requests.Target, f *wit.Fault) wit.Verdict {
 		return encodeAgain(h)
 	}
 	if f.Kind = wit.FaultData; a.IsInsert() {
-		f.Message += " (the service answers for the set, so it is the record's content that it speaks of)"
+		f.Message += " (the entity set can be read, so the cause is the content of the record)"
 	} else {
-		f.Message += " (the service answers for the set, so it is the key that something in front of it doesn't take)"
+		f.Message += " (the entity set can be read, so a server in front of the service rejects the key)"
 	}
 	return reject(f)
 }

@@ -121,7 +121,7 @@ func (b *sentBatch) partResults(s handler, what string, response *wit.Response) 
 	logServiceMessages(what, response)
 	outcomes := b.match(d)
 	said := &wit.Fault{Kind: wit.FaultTransient, Message: what + ": the answer of HTTP " +
-		strconv.Itoa(int(response.Status)) + " doesn't say what became of it"}
+		strconv.Itoa(int(response.Status)) + " does not contain its result"}
 	if !d.Complete {
 		said.Message += ", because it is cut off"
 	}
@@ -130,8 +130,8 @@ func (b *sentBatch) partResults(s handler, what string, response *wit.Response) 
 	// because the host encodes a row 16 times at most.
 	stopped := d.Complete && len(d.Parts) < len(b.Parts) && endsWithFailure(d)
 	if stopped && s.InsertUncertain == "fail" {
-		said.Message += ": the service stopped at a part that failed (" + sinkconfig.NameInsertUncertain +
-			" = check looks whether those after it were written)"
+		said.Message += ": the service stopped at a failed part (" + sinkconfig.NameInsertUncertain +
+			" = check looks up the following ones)"
 	}
 	at, allAlone, allWritten := 0, len(b.Targets) > 1, true
 	verdicts, err := b.judge(func(a *requests.Target) (wit.Verdict, error) {
@@ -145,7 +145,8 @@ func (b *sentBatch) partResults(s handler, what string, response *wit.Response) 
 			return encodeAgain(h), nil
 		}
 		v, err := s.partResult(a, o, said, response.At)
-		allAlone, allWritten = allAlone && a.Hint.OwnChangeset && !a.Hint.NoIfMatch, allWritten && err == nil && v.Written != nil
+		allAlone, allWritten = allAlone && a.Hint.OwnChangeset && !a.Hint.NoIfMatch, allWritten && err == nil &&
+			v.Written != nil
 		return v, err
 	})
 	if allAlone && allWritten {
@@ -170,7 +171,7 @@ func (s handler) partResult(a *requests.Target, o outcome, said *wit.Fault, at i
 	if o.message == nil {
 		own := *said
 		if own.Message = a.Name() + ": " + said.Message; o.inconclusive != 0 {
-			own.Message = a.Name() + ": an operation of its changeset was answered so: " + inconclusiveText(o.inconclusive)
+			own.Message = a.Name() + ": an operation of its changeset: " + inconclusiveText(o.inconclusive)
 		}
 		return s.unknownResult(a, &own), nil
 	}
@@ -211,7 +212,8 @@ func (s handler) isPlainlyWritten(a *requests.Target, m *batch.Message) bool {
 		if s.InsertUncertain == "repeatable" {
 			return false // there is something to learn
 		}
-	case requests.Put, requests.Merge, requests.Patch, requests.UpsertPut, requests.UpsertMerge, requests.UpsertPatch, requests.Delete:
+	case requests.Put, requests.Merge, requests.Patch, requests.UpsertPut, requests.UpsertMerge, requests.UpsertPatch,
+		requests.Delete:
 	default:
 		return false
 	}

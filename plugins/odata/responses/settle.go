@@ -54,7 +54,8 @@ func (s handler) result(a *requests.Target, response *wit.Response) (v wit.Verdi
 
 func (s handler) learnRequestIDs(a *requests.Target, response *wit.Response) {
 	if s.InsertUncertain == "repeatable" && isSuccess(response.Status) {
-		s.ServiceCapabilities[a.Set.ServiceIndex].RequestIDs = strings.EqualFold(strings.TrimSpace(headerOf(response, "RepeatabilityResult")),
+		s.ServiceCapabilities[a.Set.ServiceIndex].RequestIDs = strings.EqualFold(strings.TrimSpace(headerOf(response,
+			"RepeatabilityResult")),
 			"accepted")
 	}
 }
@@ -136,7 +137,7 @@ func (s handler) insertResult(a *requests.Target, response *wit.Response) (wit.V
 	case response.Status == 0 && a.IsRepeatable(s.State):
 		return retry(noResponseError(a)), nil
 	case response.Status == 0:
-		return reject(inDoubtError(a.Path(), "no answer came")), nil
+		return reject(inDoubtError(a.Path(), "no response")), nil
 	case isSuccess(response.Status) && fault.IsHTML(response.Body):
 		return wit.Verdict{}, fault.NotData(what, "an answer of OData", response.Body)
 	case document && (fault.Locked(response, message) || isNotServed(response.Status)):
@@ -176,7 +177,7 @@ func retryAsUpdate(a *requests.Target, f *wit.Fault) wit.Verdict {
 	}
 	f.Kind = wit.FaultConflict
 	f.Message += " (but an update was answered HTTP " + strconv.Itoa(a.Hint.NotFoundStatus) +
-		", that no entity has the record's key: one of another key may have a value that must be unique)"
+		": another entity may have the same value in a unique property)"
 	return reject(f)
 }
 
@@ -201,10 +202,10 @@ func (s handler) updateResult(a *requests.Target, response *wit.Response) (wit.V
 	switch {
 	case response.Status == 412 && tagged:
 		return s.etagConflict(a), nil
-	case upserts && a.NestedUpdates > 0 && a.Hint.Step == requests.StepUpdate && (s.isNotFound(response) || response.Status == 412):
+	case upserts && a.NestedUpdates > 0 && a.Hint.Step == requests.StepUpdate && (s.isNotFound(response) ||
+		response.Status == 412):
 		f.Kind, f.Message = wit.FaultNotFound,
-			f.Message+" (an entity nested in it isn't there, and an upsert inserts those of an "+
-				"entity that is there never)"
+			f.Message+" (a nested entity does not exist, and an upsert of an existing entity does not insert nested ones)"
 		return reject(f), nil
 	case upserts && (s.isNotFound(response) || response.Status == 412):
 		return retryAsInsert(a, response.Status), nil
@@ -217,7 +218,7 @@ func (s handler) updateResult(a *requests.Target, response *wit.Response) (wit.V
 		f.Message += " (and HTTP 400 with If-Match: *)"
 		return reject(f), nil
 	case response.Status == 428:
-		f.Message += " (" + sinkconfig.NameETag + " = none sends no If-Match; any and use do)"
+		f.Message += " (" + sinkconfig.NameETag + " = none sends no If-Match: set any or use)"
 		return reject(f), nil
 	case response.Status == 405 || response.Status == 501:
 		return wit.Verdict{}, f // the next row fares no better
@@ -228,7 +229,7 @@ func (s handler) updateResult(a *requests.Target, response *wit.Response) (wit.V
 }
 
 func (s handler) etagConflict(a *requests.Target) wit.Verdict {
-	f := &wit.Fault{Kind: wit.FaultConflict, Message: a.Name() + ": HTTP 412: the entity was changed since its ETag " +
+	f := &wit.Fault{Kind: wit.FaultConflict, Message: a.Name() + ": HTTP 412: the entity was changed after its ETag " +
 		a.Hint.ETag + " was read"}
 	if !s.RetryETagConflicts {
 		return reject(f)
@@ -263,7 +264,7 @@ func confirmResult(a *requests.Target, response *wit.Response) (wit.Verdict, err
 		return written(), nil
 	case isSuccess(response.Status):
 		return reject(&wit.Fault{Kind: wit.FaultConflict, Message: "DELETE " + a.Path() +
-			": HTTP 412 in spite of If-Match: *, and the entity is there"}), nil
+			": HTTP 412 although If-Match: * was sent and the entity exists"}), nil
 	}
 	return classify(fault.Of(a.Name(), response, response.Body), response)
 }

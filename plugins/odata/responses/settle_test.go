@@ -30,7 +30,8 @@ func TestLargestHintFits(t *testing.T) {
 		h.Known = wit.Known(strings.Repeat("x", 100))
 		answer := &wit.Response{Status: http.StatusOK,
 			Headers: []wit.Header{{Name: "ETag", Value: strings.Repeat("x", size)}}}
-		verdict, err := (handler{&capabilities.State{}}).etagResult(&requests.Target{Set: &entityset.EntitySet{}, Hint: h}, answer)
+		verdict, err := (handler{&capabilities.State{}}).etagResult(&requests.Target{Set: &entityset.EntitySet{},
+			Hint: h}, answer)
 		switch {
 		case err != nil:
 			t.Fatal(err)

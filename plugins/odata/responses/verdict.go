@@ -45,9 +45,9 @@ func (s handler) classifyRepeatable(a *requests.Target, f *wit.Fault, response *
 func inDoubtError(target, why string) *wit.Fault {
 	return &wit.Fault{Kind: wit.FaultConflict, Code: wit.Ptr("UNCERTAIN"), Message: "POST " + target + ": " + why +
 		", so the entity may have been created; it is not sent again (" + sinkconfig.NameInsertUncertain +
-		"): look whether it is there before the record is sent again"}
+		"): check whether it exists before you send the record again"}
 }
 
 func noResponseError(a *requests.Target) *wit.Fault {
-	return &wit.Fault{Kind: wit.FaultTransient, Message: a.Name() + ": no answer came"}
+	return &wit.Fault{Kind: wit.FaultTransient, Message: a.Name() + ": no response"}
 }

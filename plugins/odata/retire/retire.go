@@ -28,8 +28,8 @@ const Command = "retire"
 
 // Declare returns the description of the command.
 func Declare() wit.Command {
-	return wit.Command{Name: Command, Usage: "Ends what a connector has opened at its services: the queues of " +
-		"changes of ODP, and subscriptions. Stop the connector first, and delete it or its offsets afterwards."}
+	return wit.Command{Name: Command, Usage: "Ends what a connector has opened at its services: delta queues of ODP " +
+		"and subscriptions. Stop the connector first, and delete it or its offsets afterwards."}
 }
 
 // Retiring ends what a connector has opened.
@@ -65,7 +65,7 @@ func Retire(given []wit.Setting, addresses []string, state []byte,
 		return wit.Arrangement{}, err
 	}
 	return wit.Arrangement{Done: wit.Ptr(strconv.Itoa(len(r.ends)) + " subscriptions, " + strconv.Itoa(r.terminated()) +
-		" queues of changes")}, nil
+		" delta queues")}, nil
 }
 
 // Run executes the command. It ends subscriptions below the connector's path at the listener.
@@ -79,7 +79,7 @@ func Run(given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, 
 	r := newRetiring(given, []string{"/" + inspect.EscapedSegment(name) + "/"})
 	if len(r.all) == 0 {
 		return wit.Reply{}, fault.Config(entry.NameTrackChanges,
-			"no entity set of the connector is in delta mode or subscribed to: there is nothing to end at a service")
+			"no entity set of the connector is in delta mode or has a subscription: nothing to end")
 	}
 	return probe.Run(state, answers, func(p *probe.Prober) (wit.Reply, error) {
 		if err := r.run(p); err != nil {

@@ -47,7 +47,7 @@ func (s Schemas) Read(d wit.Datum, data []byte) (f Value, ok bool, err error) {
 	switch d.Form {
 	case wit.Structured:
 		if f.nodes = s[d.Schema]; f.nodes == nil {
-			return f, false, &wit.Fault{Kind: wit.FaultInternal, Message: "a row's schema was never declared"}
+			return f, false, &wit.Fault{Kind: wit.FaultInternal, Message: "the schema of a row was not declared"}
 		}
 		_, err = datum.Skip(f.nodes, 0, f.bytes)
 	case wit.Dynamic:

@@ -487,7 +487,8 @@ func answered(t *testing.T, rows int, second string, settings ...string) (settle
 }
 
 func partOf(status string, headers ...string) string {
-	return part(status, "Content-Type: application/json\r\n", strings.Join(headers, ""), "\r\n", denial("X/1", "not now"))
+	return part(status, "Content-Type: application/json\r\n", strings.Join(headers, ""), "\r\n", denial("X/1",
+		"not now"))
 }
 
 // Codes that the settings name count for inserts as for any other request, where the answer proves that nothing was

@@ -91,7 +91,8 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 // boundTo is the sink in the sandbox.
 func boundTo(t testing.TB, registry *record.Registry) *host.Binding {
 	t.Helper()
-	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t, "../../odata-sink"))},
+	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t,
+		"../../odata-sink"))},
 		Registry: registry, CacheDir: guesttest.Code(t)})
 	noError(t, err)
 	t.Cleanup(func() { m.Close() })

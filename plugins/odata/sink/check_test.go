@@ -93,7 +93,8 @@ func TestCheckByFilterCompares(t *testing.T) {
 		feed(entry("other")):                                                                      inDoubt,
 		feed(entry("n"))[:310]:                                                                    inDoubt,
 	} {
-		w := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note", "sap.odata.enable.batch=0")
+		w := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note",
+			"sap.odata.enable.batch=0")
 		h := w.host("Orders")
 		h.value("Note", "n", "Count", int64(1))
 		script := scripted(t, "0", "200 "+answer)
@@ -136,7 +137,8 @@ func TestSettingsThatMetadataRefuse(t *testing.T) {
 	}
 	several := strings.Replace(shop, kept, `<EntitySet Name="Items" EntityType="S.Item"/>`+kept, 1)
 	still := strings.Replace(shop, kept, `<EntitySet Name="Still" EntityType="S.Order" sap:updatable="false"/>`+kept, 1)
-	const uncertain, filter, entitySet = "sap.odata.insert.uncertain", "sap.odata.check.filter", "sap.odata#00.entityset"
+	const uncertain, filter, entitySet = "sap.odata.insert.uncertain", "sap.odata.check.filter",
+		"sap.odata#00.entityset"
 	const check, deletes, mode = uncertain + "=check", "sap.odata.enable.delete=1", "sap.odata.operation.mode="
 	for _, c := range []struct {
 		metadata       string
@@ -145,15 +147,18 @@ func TestSettingsThatMetadataRefuse(t *testing.T) {
 	}{
 		{shop, []string{check, filter + "=Note"}, "", ""},
 		{shop, []string{check, filter + "=Note eq {Note} and Count gt {Count}"}, "", ""},
-		{shop, []string{check, filter + "=Noet"}, filter, "no property Noet to look by; the nearest name is Note; " +
-			"expected one of ID, Note, Count, Changed"},
+		{shop, []string{check, filter + "=Noet"}, filter,
+			"no property Noet for the filter; the nearest name is Note; " +
+				"expected one of ID, Note, Count, Changed"},
 		{shop, []string{uncertain + "=repeatable", filter + "=Note eq {Note} and Count gt {Cuont}"}, filter,
-			"no property Cuont to look by; the nearest name is Count"},
+			"no property Cuont for the filter; the nearest name is Count"},
 		{shop, []string{check, filter + "=Place"}, filter, "no property Place"}, // complex
 		{shop, []string{check, filter + "=Note eq 'x'"}, filter, "no property Note eq 'x'"},
 		{shop, []string{check, filter + "=Note eq {Note"}, "", ""},
-		{shop, []string{uncertain + "=fail", filter + "=Note"}, "", ""},                                      // not looked at
-		{several, append(append(set("00", "Items"), set("01", "Orders")...), check, filter+"=Note"), "", ""}, // of one set
+		// not looked at
+		{shop, []string{uncertain + "=fail", filter + "=Note"}, "", ""},
+		// of one set
+		{several, append(append(set("00", "Items"), set("01", "Orders")...), check, filter+"=Note"), "", ""},
 
 		{shop, []string{check}, "", ""},
 		{numbered, []string{check}, uncertain, "numbers its key property ID (sap:creatable=\"false\")"},

@@ -117,7 +117,7 @@ func TestConfigurations(t *testing.T) {
 		{append(orders, "sap.odata.enable.batch=yes"), "sap.odata.enable.batch", "Invalid value yes"},
 		{append(orders, "topics=Orders, Customers"), "", ""}, // which the host looks at, after transforms
 		{append(orders, "sap.odata#1.service=/s", "sap.odata#1.entityset=X", "sap.odata#1.topic=Orders"),
-			"sap.odata#1.topic", "Topic Orders stands in sap.odata#00.topic already"},
+			"sap.odata#1.topic", "Topic Orders is already in sap.odata#00.topic"},
 		{append(orders, "sap.odata#00.track-changes=0"), "sap.odata#00.track-changes", "unknown setting"},
 	} {
 		setting, message := "", ""

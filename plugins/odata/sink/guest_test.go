@@ -113,7 +113,8 @@ func guestWrite(t *testing.T, i *host.Instance, s *odatatest.Service, batch *rec
 			`{"code":"A/1","severity":"success","details":[{"severity": "Warning"}]}`: 1,
 			`<notification><code>A/1</code><severity>error</severity></notification>`: 1} {
 			response := wit.Response{Status: 201, Headers: []wit.Header{{Name: "SAP-Message", Value: message}}}
-			memo := (&requests.Target{Set: &entityset.EntitySet{}}).AppendState(requests.AppendStateHead(nil, 0, 0, 1), nil, true)
+			memo := (&requests.Target{Set: &entityset.EntitySet{}}).AppendState(requests.AppendStateHead(nil, 0, 0, 1),
+				nil, true)
 			settled, err := i.Settle(t.Context(), context, memo, d.Rows[:1], response)
 			if err != nil || settled.Verdicts[0].Written == nil || i.Warnings() != want {
 				t.Errorf("%s: expected %d warnings beside a success, found %d, %+v (%v)", message, want, i.Warnings(),
@@ -128,7 +129,8 @@ func guestWrite(t *testing.T, i *host.Instance, s *odatatest.Service, batch *rec
 // its operations go.
 func TestPropertiesThatAreLeftOutAreSaid(t *testing.T) {
 	var log bytes.Buffer
-	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t, "../../odata-sink"))},
+	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t,
+		"../../odata-sink"))},
 		Registry: record.NewRegistry(), Logger: slog.New(slog.NewTextHandler(&log, nil)), CacheDir: guesttest.Code(t)})
 	noError(t, err)
 	defer m.Close()
@@ -136,8 +138,8 @@ func TestPropertiesThatAreLeftOutAreSaid(t *testing.T) {
 	noError(t, err)
 	defer bound.Close()
 	w := &writing{t: t, service: odatatest.New(odatatest.Options{})}
-	const suppliers = "entity set Suppliers of " + gateway + ": values of these properties are left out of requests, " +
-		"because $metadata says that the service sets them: "
+	const suppliers = "entity set Suppliers of " + gateway + ": requests do not contain these properties, " +
+		"which $metadata marks as set by the service: "
 	for mode, want := range map[string]string{"insert": suppliers + "Version (inserts)",
 		"merge": suppliers + "Version (updates)", "upsert": suppliers + "Version (inserts), Version (updates)"} {
 		log.Reset()

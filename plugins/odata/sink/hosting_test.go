@@ -278,7 +278,8 @@ func productsOf(s interface {
 
 // batchAnswer is a service's answer to a batch: its parts, each as part, changeset or numbered make it.
 func batchAnswer(parts ...string) wit.Response {
-	return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+	return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
+		Value: "multipart/mixed; boundary=b"}},
 		Body: []byte(strings.Join(parts, "") + "--b--\r\n")}
 }
 

@@ -110,7 +110,8 @@ func TestIfMatchIsLearned(t *testing.T) {
 // of them alone; and what comes later goes with it at once.
 func TestIfMatchIsWantedByABatch(t *testing.T) {
 	t.Parallel()
-	w := open(t, odatatest.New(odatatest.Options{}), northwind("sap.odata.operation.mode=merge", "sap.odata.changesets=one",
+	w := open(t, odatatest.New(odatatest.Options{}), northwind("sap.odata.operation.mode=merge",
+		"sap.odata.changesets=one",
 		oneLane)...)
 	for round, requests := range []string{"MERGE with, MERGE without", "3 without, 3 with", "3 with"} {
 		h := w.host("ProductCopies")
@@ -167,7 +168,8 @@ func TestUpsertsThatFindNothingTwice(t *testing.T) {
 			t.Errorf("%+v: expected %s by %d requests, found %s by %d (%v)", c, c.outcome, len(c.script), h.outcomes[0],
 				len(h.requests), h.reasons[0])
 		}
-		if f := h.reasons[0]; c.outcome == "conflict" && (f == nil || !strings.Contains(f.Message, "unique constraint") ||
+		if f := h.reasons[0]; c.outcome == "conflict" && (f == nil || !strings.Contains(f.Message,
+			"unique constraint") ||
 			!strings.Contains(f.Message, "an update was answered HTTP 4")) {
 			t.Errorf("%+v: expected both answers to be named, found %v", c, f)
 		}

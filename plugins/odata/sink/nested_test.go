@@ -154,7 +154,7 @@ func TestNestedUpdatesBesideOthers(t *testing.T) {
 	if found := strings.Join(h.outcomes, " "); found != "written data written written written" || len(h.requests) != 1 {
 		t.Errorf("found %s after %d requests (%v)", found, len(h.requests), h.reasons)
 	}
-	if text := h.reasons[1].Message; !strings.Contains(text, "Orders('b') with the entities nested in it") {
+	if text := h.reasons[1].Message; !strings.Contains(text, "Orders('b') with nested entities") {
 		t.Errorf("found %s", text)
 	}
 }
@@ -170,7 +170,7 @@ func TestNestedUpdatesThatCannotBe(t *testing.T) {
 	}
 	w := open(t, shopping(), orders...) // has no sets for items
 	v, _ := w.put("Orders", wit.Datum{}, w.dynamic(fields("ID", "a", "Items", datum.List{fields("Pos", int64(1))})))
-	if v.Refused == nil || !strings.Contains(v.Refused.Message, "in which entity set") {
+	if v.Refused == nil || !strings.Contains(v.Refused.Message, "an updatable entity set") {
 		t.Errorf("found %+v", v)
 	}
 }

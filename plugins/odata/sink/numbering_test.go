@@ -216,7 +216,8 @@ func TestRowsThatMayBeSentTwice(t *testing.T) {
 		{"upsert and delete", "", "0", "", twice},
 	} {
 		for _, batches := range []string{"0", "1"} {
-			settings := append(set("00", "Orders"), "sap.odata.enable.batch="+batches, "sap.odata.enable.delete=1", oneLane)
+			settings := append(set("00", "Orders"), "sap.odata.enable.batch="+batches, "sap.odata.enable.delete=1",
+				oneLane)
 			mode, deletes, _ := strings.Cut(c.mode, " and ")
 			switch {
 			case mode == "delete":
@@ -264,10 +265,10 @@ func TestRowsThatMayBeSentTwice(t *testing.T) {
 // An upsert in doubt is looked up by its key alone: whoever reads that it was not found is not told to set a filter.
 func TestAdviceForRowsInDoubt(t *testing.T) {
 	const upsert, filter, isNotSet = "sap.odata.operation.mode=upsert", "sap.odata.check.filter=Note",
-		"none is there, and the service may have numbered it, since the record's key is initial; " +
-			"sap.odata.check.filter isn't set"
-	const byKey, lacks = "upserts are looked up by their keys alone", "sap.odata.check.filter wants a value that the " +
-		"record doesn't have"
+		"no entity found, but the service may have replaced the record's initial key; " +
+			"sap.odata.check.filter is not set"
+	const byKey, lacks = "upserts are looked up by key only", "sap.odata.check.filter needs a value that the " +
+		"record does not have"
 	for _, c := range []struct {
 		settings []string
 		note     any
@@ -286,10 +287,11 @@ func TestAdviceForRowsInDoubt(t *testing.T) {
 			want := c.want
 			h.answer = func(q *wit.Request) wit.Response {
 				if numbers {
-					want = strings.Replace(want, "the service may have numbered it, since the record's key is initial",
-						"an answer that came meanwhile shows that the service numbers what is inserted", 1)
-					out, err := w.p.Settle(w.context, w.memo(requests.Insert, "('a')"), []uint32{0}, wit.Response{Status: 201,
-						Headers: []wit.Header{{Name: "Location", Value: "http://h/Orders('17')"}}})
+					want = strings.Replace(want, ", but the service may have replaced the record's initial key",
+						", and another response has shown that the service replaces keys", 1)
+					out, err := w.p.Settle(w.context, w.memo(requests.Insert, "('a')"), []uint32{0},
+						wit.Response{Status: 201,
+							Headers: []wit.Header{{Name: "Location", Value: "http://h/Orders('17')"}}})
 					noError(t, err)
 					h.context = *out.Context
 				}
@@ -356,7 +358,8 @@ func TestKeysThatTheServiceChangesInABatch(t *testing.T) {
 	for i := range 3 {
 		h.value("ID", strconv.Itoa(i+1), "Note", "n")
 		key := []string{"3", "101", "102"}[i]
-		parts = append(parts, numbered(strconv.Itoa(i+1), part("201 Created", "Location: http://h/Orders('"+key+"')\r\n")))
+		parts = append(parts, numbered(strconv.Itoa(i+1), part("201 Created",
+			"Location: http://h/Orders('"+key+"')\r\n")))
 	}
 	h.answer = func(*wit.Request) wit.Response { return batchAnswer(parts...) }
 	h.run()
@@ -365,7 +368,8 @@ func TestKeysThatTheServiceChangesInABatch(t *testing.T) {
 	again.tombstone("ID", "2")
 	again.run()
 	again.all(wit.FaultConfig.String())
-	if f := again.reasons[0]; !strings.Contains(f.Message, "/Orders: the service numbers what is inserted by itself") {
+	if f := again.reasons[0]; !strings.Contains(f.Message,
+		"/Orders: the service replaces the keys of inserted entities") {
 		t.Errorf("expected to be told what the service does, found %v", f)
 	}
 }
@@ -377,7 +381,8 @@ func TestLanesOfOneKey(t *testing.T) {
 		one, other string
 		same       bool
 	}{{"(guid'0123ABCD-89AB-CDEF-0123-456789ABCDEF')", "(guid'0123abcd-89ab-cdef-0123-456789abcdef')", true},
-		{"(1.50M)", "(1.5m)", true}, {"(2.00M)", "(2M)", true}, {"(20M)", "(2M)", false}, {"(01.5M)", "(1.5M)", true}, {"(-0M)", "(0.0M)", true},
+		{"(1.50M)", "(1.5m)", true}, {"(2.00M)", "(2M)", true}, {"(20M)", "(2M)", false}, {"(01.5M)", "(1.5M)", true},
+		{"(-0M)", "(0.0M)", true},
 		{"(-1.5M)", "(1.5M)", false}, {"(time'PT1H30M')", "(time'PT01H30M00.0S')", true},
 		{"(time'PT1H30M')", "(time'PT1H31M')", false}, {"('007')", "('7 ')", true},
 		{"('a')", "('A')", true},

@@ -115,13 +115,15 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 			t.Fatalf("%+v: found %v", c, err)
 		}
 		if c.refused {
-			if f := fault.As(err); f.Setting == nil || *f.Setting != sinkconfig.NameRequestFormat || !strings.Contains(f.Message, "Note") {
+			if f := fault.As(err); f.Setting == nil || *f.Setting != sinkconfig.NameRequestFormat ||
+				!strings.Contains(f.Message, "Note") {
 				t.Errorf("expected the setting and the property to be named, found %+v", f)
 			}
 			continue
 		}
 		w.context = opened.Ready.Context
-		body := string(w.encoded(1, "Orders", wit.Row{Value: w.dynamic(fields("ID", "k", "Note", "n"))})[0].Request.Body)
+		body := string(w.encoded(1, "Orders", wit.Row{Value: w.dynamic(fields("ID", "k", "Note",
+			"n"))})[0].Request.Body)
 		if c.format == "atom" && (!strings.Contains(body, "<title>n</title>") ||
 			!strings.Contains(body, "<d:Note>n</d:Note>")) {
 			t.Errorf("expected the value in both places, found %s", body)

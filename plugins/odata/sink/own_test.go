@@ -76,7 +76,8 @@ func TestMissingIsSaidByTheService(t *testing.T) {
 			for _, o := range []struct {
 				requests.Operation
 				want string
-			}{{requests.Delete, c.gone}, {requests.ConfirmDelete, c.gone}, {requests.ReadETagForDelete, c.gone}, {requests.Put, c.update}, {requests.Merge, c.update},
+			}{{requests.Delete, c.gone}, {requests.ConfirmDelete, c.gone}, {requests.ReadETagForDelete, c.gone},
+				{requests.Put, c.update}, {requests.Merge, c.update},
 				{requests.Patch, c.update}, {requests.LookUp, inserts}, {requests.LookUpForUpsert, inserts}} {
 				if found := settled(t, w, o.Operation, "/s/Orders('1')", c.answer); found != o.want {
 					t.Errorf("%s, operation %d, %s: expected %s, found %s", c.setting, o.Operation, c.answer, o.want,
@@ -111,7 +112,8 @@ func TestPagesAreOfTheCall(t *testing.T) {
 		"408" + page: "again transient", "429" + page: "again transient",
 		`400|{"error":{"code":"X/1","message":{"value":"no such plant"}}}`: "refused data X/1",
 	} {
-		for _, op := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put, requests.Merge, requests.Patch, requests.Delete, requests.ReadETag, requests.LookUp} {
+		for _, op := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put, requests.Merge,
+			requests.Patch, requests.Delete, requests.ReadETag, requests.LookUp} {
 			if strings.HasPrefix(answer, "405") && op != requests.Insert {
 				continue
 			}
@@ -140,10 +142,14 @@ func TestSuccessIsSaidByTheService(t *testing.T) {
 		"202|", "202 DataServiceVersion: 2.0|", `207 DataServiceVersion: 2.0|<multistatus xmlns="DAV:"/>`,
 		`206 DataServiceVersion: 2.0|{"d":{"OrderID":1}}`,
 	} {
-		for op, want := range map[requests.Operation]string{requests.Insert: "refused transient", requests.UpsertInsert: "refused transient",
-			requests.Put: "again transient", requests.UpsertMerge: "again transient", requests.Delete: "again transient",
-			requests.ConfirmDelete: "again transient confirm", requests.ReadETag: "again transient", requests.ReadETagForDelete: "again transient",
-			requests.LookUp: "again transient", requests.LookUpForUpsert: "again transient", requests.Find: "again transient"} {
+		for op, want := range map[requests.Operation]string{requests.Insert: "refused transient",
+			requests.UpsertInsert: "refused transient",
+			requests.Put:          "again transient", requests.UpsertMerge: "again transient",
+			requests.Delete:        "again transient",
+			requests.ConfirmDelete: "again transient confirm", requests.ReadETag: "again transient",
+			requests.ReadETagForDelete: "again transient",
+			requests.LookUp:            "again transient", requests.LookUpForUpsert: "again transient",
+			requests.Find: "again transient"} {
 			at := path + key
 			if op == requests.Insert || op == requests.UpsertInsert || op == requests.Find {
 				at = path
@@ -159,8 +165,10 @@ func TestSuccessIsSaidByTheService(t *testing.T) {
 		"201 Location: Order_DetailCopies(OrderID=1,ProductID=1)|made", "201 location: https://h" + path + key +
 			"|made", "200 dataServiceVersion: 2.0|made",
 	} {
-		for _, op := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put, requests.Merge, requests.Delete} {
-			if op != requests.Insert && op != requests.UpsertInsert && strings.Contains(strings.ToLower(answer), "location") {
+		for _, op := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put, requests.Merge,
+			requests.Delete} {
+			if op != requests.Insert && op != requests.UpsertInsert && strings.Contains(strings.ToLower(answer),
+				"location") {
 				continue // says nothing there
 			}
 			if found := settled(t, w, op, path, answer); found != "written" {
@@ -245,7 +253,7 @@ func TestKeysThatSomethingOnTheWayRefuses(t *testing.T) {
 			t.Errorf("%s: expected %s, found %s (%v)", c.name, c.outcome, found, h.reasons[0])
 		}
 		if c.outcome == "data" && len(c.script) == 3 && !strings.Contains(h.reasons[0].Message,
-			"it is the key that something in front of it doesn't take") {
+			"so a server in front of the service rejects the key") {
 			t.Errorf("%s: expected the reason, found %s", c.name, h.reasons[0].Message)
 		}
 	}
@@ -265,15 +273,17 @@ func TestAcceptedIsNamed(t *testing.T) {
 			f = v.Again.Fault
 		}
 		return f != nil && f.Kind == wit.FaultTransient && strings.Contains(f.Message, "/Orders") &&
-			strings.Contains(f.Message, "HTTP "+status+" doesn't say that it is done") &&
+			strings.Contains(f.Message, "HTTP "+status+" does not prove that the request was done") &&
 			strings.Contains(f.Message, "such as 200, 201 or 204")
 	}
-	for _, op := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put, requests.Merge, requests.Patch, requests.UpsertPut, requests.UpsertMerge, requests.UpsertPatch,
+	for _, op := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put, requests.Merge,
+		requests.Patch, requests.UpsertPut, requests.UpsertMerge, requests.UpsertPatch,
 		requests.Delete} {
 		a := requests.Target{Operation: op, Set: &s.Sets[0], Predicate: "('1')"}
 		for _, status := range []string{"202", "206", "207"} {
 			code, _ := strconv.Atoi(status)
-			v, err := responses.Handle(s, &requests.Delivery{Targets: []requests.Target{a}}, &wit.Response{Status: uint16(code)})
+			v, err := responses.Handle(s, &requests.Delivery{Targets: []requests.Target{a}},
+				&wit.Response{Status: uint16(code)})
 			inserts := op.IsInsert()
 			if err != nil || v[0].Written != nil || !named(v[0], status) || (v[0].Again != nil) == inserts {
 				t.Errorf("operation %d: found %+v (%v)", op, v, err)
@@ -303,7 +313,8 @@ func TestInsertsThatRefuseWithNotFound(t *testing.T) {
 	}{
 		{"of the row", "insert", []string{missing, `200 {"d":[]}`, missing}, 3, "data"},
 		{"by an upsert", "upsert", []string{"404 DataServiceVersion: 2.0", missing, `200 {"d":[]}`, missing}, 4, "data"},
-		{"of a set that nobody may read", "insert", []string{missing, "405 " + denial("X/2", "insert only"), missing}, 3,
+		{"of a set that nobody may read", "insert", []string{missing, "405 " + denial("X/2", "insert only"), missing},
+			3,
 			"data"},
 		{"of a set whose reading isn't built", "insert", []string{missing, "501 " + denial("X/2", "not implemented"),
 			missing}, 3, "data"},

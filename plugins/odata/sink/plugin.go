@@ -34,7 +34,8 @@ func New(version string) *Plugin {
 func (p *Plugin) Describe() wit.Description {
 	return wit.Description{Name: "odata-sink", Version: p.version,
 		Documentation: "Writes to entity sets of OData v2 services.",
-		Components: []wit.Component{{Name: sinkconfig.Component, Kind: wit.ComponentSink, Aliases: []string{sinkconfig.Alias},
+		Components: []wit.Component{{Name: sinkconfig.Component, Kind: wit.ComponentSink,
+			Aliases:       []string{sinkconfig.Alias},
 			Documentation: "Writes records to entity sets of SAP and other OData v2 services.",
 			Settings:      sinkconfig.Table.Specs(), Prefixes: config.Prefixes}}}
 }
@@ -83,8 +84,9 @@ func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 			return wit.SinkOpening{}, err
 		}
 		if why := encode.AtomProblem(t.Model.Structures[0]); why != "" && o.Atom {
-			return wit.SinkOpening{}, fault.Config(sinkconfig.NameRequestFormat, "Entity set "+t.Name+" of "+t.Service+": "+
-				why)
+			return wit.SinkOpening{}, fault.Config(sinkconfig.NameRequestFormat,
+				"Entity set "+t.Name+" of "+t.Service+": "+
+					why)
 		}
 		if f := t.UncheckableError(&o.Config); f != nil {
 			return wit.SinkOpening{}, f
@@ -129,7 +131,8 @@ func (p *Plugin) Settle(context []byte, memo []byte, rows []uint32, response wit
 	}
 	d, ok := requests.ReadDelivery(s, memo)
 	if !ok || len(d.Targets) != len(rows) {
-		return wit.Settled{}, &wit.Fault{Kind: wit.FaultStale, Message: "the memo is of another version of this plugin"}
+		return wit.Settled{}, &wit.Fault{Kind: wit.FaultStale,
+			Message: "the state of the delivery is of another version of this plugin"}
 	}
 	verdicts, err := responses.Handle(s, d, &response)
 	settled := wit.Settled{Verdicts: verdicts}

@@ -20,7 +20,8 @@ func (p *Plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 	var services []probe.Service
 	v := sinkconfig.Table.Values(given)
 	for _, e := range sinkconfig.EntitySets(v) {
-		services = append(services, probe.Service{Path: e.Service, Setting: config.InGroup(e.Number, sinkconfig.NameService),
+		services = append(services, probe.Service{Path: e.Service, Setting: config.InGroup(e.Number,
+			sinkconfig.NameService),
 			Written: true,
 			Sets:    []probe.Set{{Name: e.Name, Setting: config.InGroup(e.Number, sinkconfig.NameEntitySet)}}})
 	}

@@ -101,7 +101,8 @@ func TestLogicalNamesInBodies(t *testing.T) {
 	} {
 		w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "AllTypesCopies"),
 			"sap.odata.request.format="+c.format)...)
-		v, sent := w.put("AllTypesCopies", wit.Datum{}, w.structured(nodes, datum.Record{int32(1), int64(60_000_000), c.nanos,
+		v, sent := w.put("AllTypesCopies", wit.Datum{}, w.structured(nodes, datum.Record{int32(1), int64(60_000_000),
+			c.nanos,
 			c.stamp, int32(19753)}))
 		if c.want == nil {
 			if v.Refused == nil || len(sent) > 0 {
@@ -134,7 +135,8 @@ func TestDecimalsWithoutASchema(t *testing.T) {
 	}
 	for field, value := range map[string]datum.Decimal{"Amount": decimal(123456789012345678, 5), "Long": decimal(5, 1),
 		"Text": decimal(5, 1), "Moment": decimal(5, 1), "Precise": decimal(1, -400)} {
-		if v, _ := w.put("AllTypesCopies", wit.Datum{}, w.dynamic(fields("ID", int64(2), field, value))); v.Refused == nil ||
+		if v, _ := w.put("AllTypesCopies", wit.Datum{}, w.dynamic(fields("ID", int64(2), field,
+			value))); v.Refused == nil ||
 			!strings.Contains(v.Refused.Message, field) {
 			t.Errorf("%s: expected it to be refused, found %+v", field, v)
 		}

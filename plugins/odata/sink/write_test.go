@@ -204,8 +204,9 @@ func TestRefusedRows(t *testing.T) {
 		"Quantity: expected Edm.Int16 from -32768 to 32767, found integer 70000": {wit.Datum{},
 			w.dynamic(fields("Quantity", int64(70000)))},
 		"the value: expected a struct of NORTHWIND_SRV.Order_DetailCopy": {wit.Datum{}, w.dynamic("text")},
-		"a tombstone without a key":                                      {wit.Datum{}, wit.Datum{}},
-		"the key needs property ProductID":                               {w.dynamic(fields("OrderID", int64(1))), wit.Datum{}},
+		"a tombstone without a key does not":                             {wit.Datum{}, wit.Datum{}},
+		"the key needs property ProductID": {w.dynamic(fields("OrderID", int64(1))),
+			wit.Datum{}},
 		"key property ProductID: expected Edm.Int32, found \"x\"": {
 			w.dynamic(fields("OrderID", int64(1), "ProductID", "x")), wit.Datum{}},
 		"the key needs property OrderID of NORTHWIND_SRV.Order_DetailCopy: ": {w.dynamic("plain"), wit.Datum{}},
@@ -231,7 +232,8 @@ func TestSettle(t *testing.T) {
 		body    string
 		verdict string // as told has it
 	}{
-		{requests.Insert, 201, "{}", "written"}, {requests.Insert, 204, "", "written"}, {requests.Insert, 200, "{}", "written"},
+		{requests.Insert, 201, "{}", "written"}, {requests.Insert, 204, "", "written"}, {requests.Insert, 200, "{}",
+			"written"},
 		{requests.Insert, 200, "<html>Log on", "fault unauthorized"},
 		{requests.Insert, 202, "", "refused transient"}, {requests.Insert, 201, `{"d":{"error":1}}`, "written"},
 		{requests.Insert, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused transient 1"},
@@ -242,7 +244,8 @@ func TestSettle(t *testing.T) {
 		{requests.Insert, 302, "", "refused transient"}, {requests.Insert, 101, "", "refused transient"},
 		{requests.Insert, 502, "", "refused transient"}, {requests.Insert, 503, "", "refused transient"},
 		{requests.Insert, 504, "", "refused transient"}, {requests.Insert, 507, "no space", "refused transient"},
-		{requests.Insert, 520, "<html><title>520</title>", "refused transient"}, {requests.Insert, 524, "timeout", "refused transient"},
+		{requests.Insert, 520, "<html><title>520</title>", "refused transient"}, {requests.Insert, 524, "timeout",
+			"refused transient"},
 		{requests.Insert, 530, "", "refused transient"}, {requests.Insert, 599, "", "refused transient"},
 		{requests.Insert, 501, "", "refused transient"}, {requests.Insert, 505, "", "refused transient"},
 		{requests.Insert, 500, "Order 7 is locked by SMITH", "refused transient"},
@@ -271,17 +274,22 @@ func TestSettle(t *testing.T) {
 		{requests.Insert, 400, `{"error":{"code":"X/2","message":{"value":"Order 7 is wrong"}}}`, "refused data X/2"},
 		{requests.Insert, 403, `{"error":{"code":"X/1","message":{"value":"no right for plant 1000"}}}`,
 			"refused forbidden X/1"},
-		{requests.Insert, 403, "", "fault forbidden"}, {requests.Insert, 403, "Access denied to resource", "fault forbidden"},
+		{requests.Insert, 403, "", "fault forbidden"}, {requests.Insert, 403, "Access denied to resource",
+			"fault forbidden"},
 		{requests.Delete, 403, "<html>Forbidden", "fault forbidden"},
 		{requests.Insert, 401, "", "fault unauthorized"}, {requests.Insert, 404, "", "fault not-found"},
-		{requests.Delete, 204, "", "written"}, {requests.Delete, 404, "", "written"}, {requests.Delete, 410, "", "written"},
+		{requests.Delete, 204, "", "written"}, {requests.Delete, 404, "", "written"}, {requests.Delete, 410, "",
+			"written"},
 		{requests.Delete, 412, "", "again confirm"},
-		{requests.Delete, 0, "", "again transient"}, {requests.Delete, 504, "", "again transient"}, {requests.Delete, 400, "", "refused data"},
-		{requests.ConfirmDelete, 404, "", "written"}, {requests.ConfirmDelete, 200, "{}", "refused conflict"}, {requests.ConfirmDelete, 503, "",
+		{requests.Delete, 0, "", "again transient"}, {requests.Delete, 504, "", "again transient"}, {requests.Delete,
+			400, "", "refused data"},
+		{requests.ConfirmDelete, 404, "", "written"}, {requests.ConfirmDelete, 200, "{}", "refused conflict"},
+		{requests.ConfirmDelete, 503, "",
 			"again transient confirm"}, {requests.ConfirmDelete, 0, "", "again transient confirm"},
 	} {
-		settled, err := w.p.Settle(w.context, w.memo(c.op, "/s/Gesperrte(1)"), []uint32{4}, wit.Response{Status: c.status,
-			Body: []byte(c.body)})
+		settled, err := w.p.Settle(w.context, w.memo(c.op, "/s/Gesperrte(1)"), []uint32{4},
+			wit.Response{Status: c.status,
+				Body: []byte(c.body)})
 		found := told(t, settled, err)
 		if found != c.verdict {
 			t.Errorf("operation %d, HTTP %d %s: expected %s, found %s", c.op, c.status, c.body, c.verdict, found)
@@ -351,7 +359,8 @@ func silent(s http.Handler) http.Handler {
 
 // TestLanes: rows of one entity share a lane, whether they say its key in the value or in the record's key.
 func TestLanes(t *testing.T) {
-	w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1",
+	w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "Order_DetailCopies"),
+		"sap.odata.enable.delete=1",
 		"sap.odata.enable.batch=0")...)
 	rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))},
 		{Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})},

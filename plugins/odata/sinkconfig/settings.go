@@ -63,7 +63,7 @@ func declare() *setting.Table {
 	t := &setting.Table{}
 	config.Declare(t)
 	t.Declare(setting.Spec("sap.odata.headers.enable", wit.KindText, wit.Low, setting.Is("0"),
-		"Headers of the records that a source makes. A sink makes none, so that only 0 is taken.", setting.Allowed("0",
+		"For sources: headers of the records. A sink accepts 0 only.", setting.Allowed("0",
 			"false"), setting.In("All entity sets"), setting.Display("Headers")))
 	declareSets(t)
 	declareOperations(t)
@@ -79,7 +79,7 @@ func declareSets(t *setting.Table) {
 		setting.Spec(of(NameService), wit.KindText, wit.High, nil,
 			"Path of the OData service, such as /sap/opu/odata/sap/X_SRV.",
 			setting.Required(), setting.Dependents(of(NameEntitySet)), group, setting.Display("Service")),
-		setting.Spec(of(NameEntitySet), wit.KindText, wit.High, nil, "Name of the entity set that is written to.",
+		setting.Spec(of(NameEntitySet), wit.KindText, wit.High, nil, "Name of the target entity set.",
 			setting.Required(), setting.Dependents(of(NameTopic)), group, setting.Display("Entity set")),
 		setting.Spec(of(NameTopic), wit.KindText, wit.High, nil, "Topic whose records are written.",
 			setting.Required(), setting.Topic(), setting.Role(role.SinkTopic), group, setting.Display("Topic")),
@@ -91,63 +91,68 @@ func declareOperations(t *setting.Table) {
 	t.Declare(
 		setting.Spec(NameOperationMode, wit.KindText, wit.High, setting.Is(ModeInsert),
 			"How records are written: insert sends POST, update PUT, merge MERGE, patch PATCH; "+
-				"dynamic goes by a field of the value ("+NameModeProperty+
-				"); upsert updates what is there and inserts what isn't.",
+				"dynamic reads the operation from a field of the value ("+NameModeProperty+
+				"); upsert updates existing entities and inserts others.",
 			setting.Allowed(ModeInsert, ModeUpdate, ModeDynamic, ModeMerge, ModePatch, ModeUpsert),
 			setting.Dependents(NameModeProperty, NameUpsertFirst, NameUpsertMethod), group,
 			setting.Display("Operation")),
-		setting.Spec(NameModeProperty, wit.KindText, wit.Medium, nil, "Field of the value that says the operation, with "+
-			NameOperationMode+" = "+ModeDynamic+": I is POST, U is PUT, M is MERGE, D is DELETE, in any case. "+
-			"It is sent only where it is a property of the entity.", group, setting.Display("Field of the operation")),
-		setting.Spec(NameUpsertFirst, wit.KindText, wit.Low, setting.Is(ModeUpdate), "What upsert tries first, update or "+
-			"insert; the other one follows only where the service says that the entity isn't there, or is.",
-			setting.Allowed(ModeUpdate, ModeInsert), group, setting.Display("First of an upsert")),
+		setting.Spec(NameModeProperty, wit.KindText, wit.Medium, nil,
+			"Field of the value that contains the operation, for "+
+				NameOperationMode+" = "+ModeDynamic+": I is POST, U is PUT, M is MERGE, D is DELETE, in any case. "+
+				"It is sent only if it is a property of the entity.", group,
+			setting.Display("Field with the operation")),
+		setting.Spec(NameUpsertFirst, wit.KindText, wit.Low, setting.Is(ModeUpdate),
+			"What upsert tries first, update or "+
+				"insert. The other one follows if the service answers that the entity does not exist, or exists.",
+			setting.Allowed(ModeUpdate, ModeInsert), group, setting.Display("First request of an upsert")),
 		setting.Spec(NameUpsertMethod, wit.KindText, wit.Low, setting.Is(ModeMerge),
-			"Method by which upsert updates: merge, patch or put.", setting.Allowed(ModeMerge, ModePatch,
-				"put"), group, setting.Display("Update of an upsert")),
-		setting.Spec(nameExistsCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and message codes of SAP by which "+
-			"the service says that an entity is there already, besides 409 and texts that say so.", group,
-			setting.Display("Codes of existing")),
-		setting.Spec(NameNotFoundCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and message codes of SAP by which "+
-			"the service says that an entity isn't there, besides 404 and 410 of its own. "+
-			"404 among them believes such an answer, if it is no HTML page, even where nothing shows that the "+
-			"service, and not a gateway in front of it, has said it.", group, setting.Display("Codes of missing")),
-		setting.Spec(nameMethodTunnel, wit.KindText, wit.Low, setting.Is("0"), "1 sends PUT, MERGE, PATCH and DELETE as "+
-			"POST with X-HTTP-Method, for gateways that let nothing else pass. Not inside batches.",
-			setting.Allowed(setting.Flags...), group, setting.Display("Methods inside POST")),
+			"Method of the updates of upsert: merge, patch or put.", setting.Allowed(ModeMerge, ModePatch,
+				"put"), group, setting.Display("Update method of an upsert")),
+		setting.Spec(nameExistsCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and SAP message codes that mean "+
+			"that the entity exists, in addition to 409 and known texts.", group,
+			setting.Display("Codes for existing entities")),
+		setting.Spec(NameNotFoundCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and SAP message codes that mean "+
+			"that the entity does not exist, in addition to 404 and 410 from the service itself. "+
+			"If 404 is listed, any 404 without an HTML page is trusted, even if a gateway may have sent it.", group,
+			setting.Display("Codes for missing entities")),
+		setting.Spec(nameMethodTunnel, wit.KindText, wit.Low, setting.Is("0"),
+			"1 sends PUT, MERGE, PATCH and DELETE as "+
+				"POST with X-HTTP-Method, for gateways that block other methods. Not inside batches.",
+			setting.Allowed(setting.Flags...), group, setting.Display("Tunnel methods in POST")),
 		setting.Spec(NameEnableDelete, wit.KindText, wit.Medium, setting.Is("0"),
-			"1 turns tombstones (a key, no value) into DELETE; with 0 they are counted and ignored. The key must be "+
+			"1 sends DELETE for tombstones (a key, no value); 0 counts and ignores them. The key must be "+
 				"a struct of all key properties, or the value of the only one.",
 			setting.Allowed(setting.Flags...), group, setting.Display("Deletes")),
 		setting.Spec(NameDeleteRecords, wit.KindText, wit.Medium, setting.Is("0"),
-			"1 turns records that a source of this kind writes for deleted entities (RECORDMODE, ODQ_CHANGEMODE or "+
-				"the entity's own column for it is D, or, where there is none of these, DELETED_AT has a value) into "+
-				"DELETE, and leaves the fields out that it adds.",
-			setting.Allowed(setting.Flags...), group, setting.Display("Records of deletes")),
+			"1 sends DELETE for records that an OData source writes for deleted entities (RECORDMODE, ODQ_CHANGEMODE "+
+				"or the entity's own change mode is D or, without such a field, DELETED_AT has a value), and does not "+
+				"send the fields that the source adds.",
+			setting.Allowed(setting.Flags...), group, setting.Display("Delete records")),
 		setting.Spec(NameInsertUncertain, wit.KindText, wit.Medium, setting.Is("fail"),
-			"What happens to an insert whose answer was lost, so that nobody knows whether it was applied: fail "+
-				"reports the record, which is not sent again; check looks by the record's key, or by "+NameCheckFilter+
-				", whether it is there (refused for sets whose metadata say that the service numbers them, unless "+
-				NameCheckFilter+" is set); repeatable sends SAP's RequestID, by which the service does nothing twice, "+
-				"and sends again where the service has said since the start that it knows it, else checks; after a "+
-				"kill it checks first what was sent before the service said so; "+
-				"retry sends it again, which may double it.",
-			setting.Allowed("fail", "check", "repeatable", "retry"), group, setting.Display("Lost answers")),
-		setting.Spec(NameCheckFilter, wit.KindText, wit.Low, nil, "Finds an entity whose insert is uncertain where the "+
-			"record has no key: a property whose value tells records apart, or a filter in which {Name} stands for "+
+			"What to do with an insert that got no response: fail "+
+				"reports the record and does not send it again; check looks it up by the record's key or by "+NameCheckFilter+
+				" (rejected for sets whose keys are numbered by the service according to $metadata, unless "+
+				NameCheckFilter+" is set); repeatable sends SAP's RequestID, which makes the request idempotent, "+
+				"and sends it again if the service has confirmed RequestIDs since the start, else checks; after a "+
+				"crash it first checks the inserts sent before the confirmation; "+
+				"retry sends it again, which may create a duplicate.",
+			setting.Allowed("fail", "check", "repeatable", "retry"), group,
+			setting.Display("Inserts without response")),
+		setting.Spec(NameCheckFilter, wit.KindText, wit.Low, nil, "Finds an entity whose insert is in doubt if the "+
+			"record has no key: a property with unique values, or a filter in which {Name} is replaced by "+
 			"the value of property Name, such as Reference eq {Reference}.", group,
-			setting.Display("Filter of the check")),
+			setting.Display("Filter for the check")),
 		setting.Spec("sap.odata.flush.trigger.size", wit.KindInt, wit.Medium, setting.Is("500"),
-			"Number of records that are written without waiting for more.",
+			"Number of records that are written without waiting for more records.",
 			setting.AtLeast(1), setting.Role(role.SinkFlushRows), group, setting.Display("Flush size")),
 		setting.Spec("sap.odata.flush.interval.ms", wit.KindLong, wit.Low, setting.Is("1000"),
-			"How long records wait for more before they are written, in milliseconds.",
+			"How long records wait for more records before they are written, in milliseconds.",
 			setting.AtLeast(0), setting.Role(role.SinkFlushIntervalMS), group, setting.Display("Flush interval")),
 		setting.Spec(nameMaxInFlight, wit.KindInt, wit.Low, setting.Is("8"),
-			"Number of requests at a time, where "+nameMaxConcurrent+
-				" allows as many; records of one key are always written one after another.",
+			"Number of concurrent requests, limited by "+nameMaxConcurrent+
+				". Records with the same key are always written in order.",
 			setting.AtLeast(1), setting.AtMost(64), setting.Role(role.SinkInFlight), group,
-			setting.Display("Requests at a time")),
+			setting.Display("Concurrent requests")),
 	)
 }
 
@@ -159,36 +164,38 @@ const nameHTTPCodes = "sap.odata.http.codes"
 func declareEntities(t *setting.Table) {
 	group := setting.In("Entities")
 	t.Declare(
-		setting.Spec(NameKeyFrom, wit.KindText, wit.Medium, setting.Is("value"), "Where the key of the entity comes "+
-			"from: value, each property from the record's value, or from the record's key where the value lacks it; "+
-			"or record, the record's key alone. With value, a record is refused whose key says another value of a "+
-			"property that its value says too, if the value lacks a property of the key, or whose value says one that "+
-			"the property can't hold.",
+		setting.Spec(NameKeyFrom, wit.KindText, wit.Medium, setting.Is("value"), "Source of the entity's key: "+
+			"value, each property from the record's value, or from the record's key if the value does not contain it; "+
+			"or record, the record's key only. With value, a record is rejected if its value contains a part of the key "+
+			"that differs from the record's key, or a value that does not fit the property.",
 			setting.Allowed("value", "record"), group, setting.Display("Key from")),
 		setting.Spec(NameETag, wit.KindText, wit.Medium, setting.Is("any"), "any sends If-Match: * with updates and "+
-			"deletes, so that they overwrite, unless the service refuses that for a type without ETag; "+
-			"use reads the entity's ETag first and sends that; "+
+			"deletes, so they overwrite, unless the service rejects it for a type without ETag; "+
+			"use reads the entity's ETag first and sends it; "+
 			"none sends no If-Match.",
-			setting.Allowed("any", "use", "none"), setting.Dependents(NameETagConflict), group, setting.Display("ETags")),
+			setting.Allowed("any", "use", "none"), setting.Dependents(NameETagConflict), group,
+			setting.Display("ETags")),
 		setting.Spec(NameETagConflict, wit.KindText, wit.Low, setting.Is("refuse"),
-			"What happens with "+NameETag+" = use where the entity was changed since its ETag was read: refuse refuses "+
+			"What to do for "+NameETag+" = use if the entity was changed after its ETag was read: refuse rejects "+
 				"the record, retry reads the ETag again.",
 			setting.Allowed("refuse", "retry"), group, setting.Display("ETag conflicts")),
-		setting.Spec(nameLossy, wit.KindText, wit.Low, setting.Is("refuse"), "refuse refuses records with values that a "+
-			"property has no room for; allow makes them fit: integers lose their upper bits, digits "+
-			"after the scale are rounded.",
+		setting.Spec(nameLossy, wit.KindText, wit.Low, setting.Is("refuse"),
+			"refuse rejects records with values that do "+
+				"not fit their property; allow converts them: integers lose their upper bits, digits "+
+				"after the scale are rounded.",
 			setting.Allowed("refuse", "allow"), group, setting.Display("Values that don't fit")),
-		setting.Spec(NameUnknownFields, wit.KindText, wit.Low, setting.Is("refuse"), "What happens to a record with a "+
-			"field that the entity has no property for: refuse refuses the record, ignore leaves the field "+
-			"out, fail fails the task.",
+		setting.Spec(NameUnknownFields, wit.KindText, wit.Low, setting.Is("refuse"), "What to do with a record with a "+
+			"field that is no property of the entity: refuse rejects the record, ignore does not send the field, "+
+			"fail fails the task.",
 			setting.Allowed("refuse", "ignore", "fail"), group, setting.Display("Unknown fields")),
-		setting.Spec(NameNestedUpdates, wit.KindText, wit.Low, setting.Is("refuse"), "What happens to an update whose "+
-			"record has entities nested in it, which OData v2 has no request for: refuse refuses the record; "+
-			"operations sends an update of each of them, in one changeset with the record's own, so that all or none "+
-			"are done. They need their keys, and are not inserted, nor deleted where the record lacks them.",
+		setting.Spec(NameNestedUpdates, wit.KindText, wit.Low, setting.Is("refuse"), "What to do with an update whose "+
+			"record contains nested entities, for which OData v2 has no request: refuse rejects the record; "+
+			"operations updates each of them in one changeset with the record's own entity, so all or none are "+
+			"applied. Nested entities need their keys. They are not inserted, and missing ones are not deleted.",
 			setting.Allowed("refuse", "operations"), group, setting.Display("Nested updates")),
 		setting.Spec(NameRequestFormat, wit.KindText, wit.Low, setting.Is("json"),
-			"Format of requests: json or atom, for services that take only Atom.", setting.Allowed("json", "atom"),
+			"Format of requests: json or, for services that accept nothing else, atom.", setting.Allowed("json",
+				"atom"),
 			group,
 			setting.Display("Format")),
 	)
@@ -198,16 +205,17 @@ func declareBatches(t *setting.Table) {
 	group := setting.In("Batches")
 	t.Declare(
 		setting.Spec(nameEnableBatch, wit.KindText, wit.Medium, setting.Is("1"), "1 sends several operations in one "+
-			"$batch request, where the service has it; 0 makes each record a request of its own.",
+			"$batch request if the service supports it; 0 sends a request for each record.",
 			setting.Allowed(setting.Flags...), group, setting.Display("Batches")),
 		setting.Spec(nameMaxBatchSize, wit.KindInt, wit.Medium, setting.Is("500"),
-			"Most operations in a $batch request. What is gathered ("+"sap.odata.flush.trigger.size"+
-				") is spread over as many requests as may be under way.",
+			"Most operations in a $batch request. The records of a flush (sap.odata.flush.trigger.size) "+
+				"are distributed over the concurrent requests.",
 			setting.AtLeast(1), setting.AtMost(10_000), group, setting.Display("Operations in a batch")),
-		setting.Spec(nameChangesets, wit.KindText, wit.Low, setting.Is("auto"), "Operations of a batch of which all or "+
-			"none are done: one makes each of them a changeset, all puts all of them into one, "+
-			"auto is one for services of SAP, which refuse more by default, and for inserts; what else there is goes "+
-			"into one changeset, until the service refuses it.",
+		setting.Spec(nameChangesets, wit.KindText, wit.Low, setting.Is("auto"),
+			"Which operations of a batch are applied "+
+				"as a whole: one makes each of them a changeset, all puts all of them into one; "+
+				"auto is one for services of SAP, which reject more by default, and for inserts. Other operations share "+
+				"a changeset until the service rejects it.",
 			setting.Allowed("auto", "one", "all"), group, setting.Display("Changesets")),
 	)
 }
@@ -257,19 +265,24 @@ func Parse(v setting.Values) Config {
 	if nested { // rows of other keys may update the same entity: none may overtake another
 		lanes = 1
 	}
-	return Config{Mode: v.Word(NameOperationMode), ModeProperty: v.Text(NameModeProperty), UpsertFirst: v.Word(NameUpsertFirst),
+	return Config{Mode: v.Word(NameOperationMode), ModeProperty: v.Text(NameModeProperty),
+		UpsertFirst:     v.Word(NameUpsertFirst),
 		UpsertMethod:    v.Word(NameUpsertMethod),
 		InsertUncertain: v.Word(NameInsertUncertain), CheckFilter: v.Text(NameCheckFilter),
-		DeleteTombstones: v.On(NameEnableDelete), DeleteRecords: v.On(NameDeleteRecords), MethodTunnel: v.On(nameMethodTunnel),
-		KeyFromRecord: v.Word(NameKeyFrom) == "record", UseETags: v.Word(NameETag) == "use", NoIfMatch: v.Word(NameETag) == "none",
+		DeleteTombstones: v.On(NameEnableDelete), DeleteRecords: v.On(NameDeleteRecords),
+		MethodTunnel:  v.On(nameMethodTunnel),
+		KeyFromRecord: v.Word(NameKeyFrom) == "record", UseETags: v.Word(NameETag) == "use",
+		NoIfMatch:          v.Word(NameETag) == "none",
 		RetryETagConflicts: v.Word(NameETagConflict) == "retry",
 		Lossy:              v.Word(nameLossy) == "allow", IgnoreUnknownFields: v.Word(NameUnknownFields) == "ignore",
 		FailOnUnknownFields: v.Word(NameUnknownFields) == "fail",
 		NestedUpdates:       nested,
-		Atom:                v.Word(NameRequestFormat) == "atom", Batch: v.On(nameEnableBatch) && v.Number(nameMaxBatchSize) > 1,
+		Atom:                v.Word(NameRequestFormat) == "atom", Batch: v.On(nameEnableBatch) &&
+			v.Number(nameMaxBatchSize) > 1,
 		SingleChangesets: v.Word(nameChangesets) == "one", SharedChangesets: v.Word(nameChangesets) == "all",
 		MaxBatchSize: v.Number(nameMaxBatchSize), OrderingKeys: lanes,
-		ExistsCodes: v.List(nameExistsCodes), NotFoundCodes: v.List(NameNotFoundCodes), RetryCodes: v.List(nameHTTPCodes)}
+		ExistsCodes: v.List(nameExistsCodes), NotFoundCodes: v.List(NameNotFoundCodes),
+		RetryCodes: v.List(nameHTTPCodes)}
 }
 
 // Validate checks all settings and adds the errors to their values.
@@ -279,15 +292,16 @@ func Validate(given []wit.Setting) []wit.Examined {
 	all := EntitySets(v)
 	if len(all) == 0 {
 		examined = Table.Miss(examined, config.InGroup("00", NameService), "No entity set is configured: expected "+
-			config.InGroup("00", NameService)+", "+config.InGroup("00", NameEntitySet)+" and "+config.InGroup("00", NameTopic))
+			config.InGroup("00", NameService)+", "+config.InGroup("00", NameEntitySet)+" and "+config.InGroup("00",
+			NameTopic))
 	}
 	for i, e := range all {
 		for _, other := range all[:i] {
 			if other.Topic == e.Topic {
 				setting.Complain(examined, config.InGroup(e.Number, NameTopic),
-					"Topic "+e.Topic+" stands in "+config.InGroup(other.Number,
+					"Topic "+e.Topic+" is already in "+config.InGroup(other.Number,
 						NameTopic)+
-						" already; its records can go to one entity set only")
+						": its records can be written to one entity set only")
 			}
 		}
 	}
@@ -295,19 +309,20 @@ func Validate(given []wit.Setting) []wit.Examined {
 		switch {
 		case !v.On(nameEnableBatch) || v.Number(nameMaxBatchSize) == 1:
 			setting.Complain(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates, v.Text(NameNestedUpdates),
-				"the operations go in batches, which "+nameEnableBatch+" or "+nameMaxBatchSize+" switches off"))
+				"the operations need batches, which "+nameEnableBatch+" or "+nameMaxBatchSize+" disables"))
 		case v.Word(NameETag) == "use":
 			setting.Complain(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates, v.Text(NameNestedUpdates),
-				NameETag+" = use reads the ETag of the record's own entity only"))
+				NameETag+" = use reads no ETags of nested entities"))
 		}
 	}
 	if v.Word(NameOperationMode) == ModeDynamic && v.Text(NameModeProperty) == "" {
-		setting.Complain(examined, NameModeProperty, setting.Missing(NameModeProperty)+"; "+NameOperationMode+" = "+ModeDynamic+
-			" goes by it")
+		setting.Complain(examined, NameModeProperty,
+			setting.Missing(NameModeProperty)+"; "+NameOperationMode+" = "+ModeDynamic+
+				" requires it")
 	}
 	if _, given := v.Given(NameModeProperty); given && v.Word(NameOperationMode) != ModeDynamic {
 		setting.Complain(examined, NameModeProperty, setting.Invalid(NameModeProperty, v.Text(NameModeProperty),
-			"it says nothing without "+NameOperationMode+" = "+ModeDynamic))
+			"it requires "+NameOperationMode+" = "+ModeDynamic))
 	}
 	return examined
 }
