@@ -28,7 +28,7 @@ type Part struct {
 // Append writes the body of a batch and returns its boundary, which no body contains. Operations in changesets are
 // numbered from 1 through all parts by their Content-ID.
 func Append(dst []byte, parts []Part) (body []byte, boundary string) {
-	suffix := unused(parts)
+	suffix := unusedSuffix(parts)
 	boundary = "batch_" + suffix
 	changeset := "changeset_" + suffix + "_"
 	w := writer{dst: slices.Grow(dst, size(parts, len(suffix)))}
@@ -124,37 +124,37 @@ func (w *writer) operation(o *Operation, id int) {
 
 // unusedSuffix returns a suffix for boundaries that no body contains. It depends on the bodies only, so that the same
 // batch has the same text.
-func unused(parts []Part) string {
-	h := uint64(seed)
+func unusedSuffix(parts []Part) string {
+	h := uint64(hashSeed)
 	for round := byte(0); ; round++ {
-		h = mixed(h, []byte{round})
+		h = mixHash(h, []byte{round})
 		for i := range parts {
 			for j := range parts[i].Operations {
-				h = mixed(h, parts[i].Operations[j].Body)
+				h = mixHash(h, parts[i].Operations[j].Body)
 			}
 		}
 		suffix := strconv.FormatUint(h, 36)
-		if !within(parts, []byte("_"+suffix)) { // few texts have underscores, so that this is a quick search
+		if !anyContains(parts, []byte("_"+suffix)) { // few texts have underscores, so that this is a quick search
 			return suffix
 		}
 	}
 }
 
-const seed, factor = 14695981039346656037, 1099511628211
+const hashSeed, hashPrime = 14695981039346656037, 1099511628211
 
 // mixHash continues an FNV-1a hash of eight bytes at a time. It also mixes the upper bits into the lower ones.
-func mixed(h uint64, b []byte) uint64 {
+func mixHash(h uint64, b []byte) uint64 {
 	for ; len(b) >= 8; b = b[8:] {
-		h = (h ^ binary.LittleEndian.Uint64(b)) * factor
+		h = (h ^ binary.LittleEndian.Uint64(b)) * hashPrime
 		h ^= h >> 29
 	}
 	for _, c := range b {
-		h = (h ^ uint64(c)) * factor
+		h = (h ^ uint64(c)) * hashPrime
 	}
 	return h
 }
 
-func within(parts []Part, text []byte) bool {
+func anyContains(parts []Part, text []byte) bool {
 	for i := range parts {
 		for j := range parts[i].Operations {
 			if bytes.Contains(parts[i].Operations[j].Body, text) {

@@ -13,13 +13,13 @@ import (
 
 // Document is a parsed batch: a request or a response.
 type Document struct {
-	Parts []Parsed
+	Parts []ParsedPart
 	// Complete is false if the document was cut off before its last boundary.
 	Complete bool
 }
 
-// Parsed is a part of a document.
-type Parsed struct {
+// ParsedPart is a part of a document.
+type ParsedPart struct {
 	// Changeset is true for a nested multipart document. A failed changeset is a single message instead.
 	Changeset bool
 	Messages  []Message
@@ -80,16 +80,16 @@ type fields struct {
 }
 
 type field struct {
-	from, to int32
-	goesOn   bool
+	from, to  int32
+	continues bool
 }
 
 func (f fields) line(i int) string { return f.whole[f.lines[i].from:f.lines[i].to] }
 
-// from joins a value with its continuation lines.
-func (f fields) from(i int, text string) string {
+// join joins a value with its continuation lines.
+func (f fields) join(i int, text string) string {
 	value := trimmed(text)
-	for i++; i < len(f.lines) && f.lines[i].goesOn; i++ {
+	for i++; i < len(f.lines) && f.lines[i].continues; i++ {
 		value += " " + strings.TrimSpace(f.line(i))
 	}
 	return value
@@ -111,7 +111,7 @@ func isPlain(c byte) bool { return c > ' ' && c < utf8.RuneSelf }
 
 func (f fields) value(name string) string {
 	for i := range f.lines {
-		if f.lines[i].goesOn {
+		if f.lines[i].continues {
 			continue
 		}
 		line, n := f.line(i), len(name)
@@ -120,12 +120,12 @@ func (f fields) value(name string) string {
 		}
 		if n < len(line) && isPlain(line[n]) && isPlain(line[0]) {
 			if line[n] == ':' && line[0]|0x20 == name[0]|0x20 && strings.EqualFold(line[:n], name) {
-				return f.from(i, line[n+1:])
+				return f.join(i, line[n+1:])
 			}
 			continue
 		}
 		if found, value, _ := strings.Cut(line, ":"); strings.EqualFold(strings.TrimSpace(found), name) {
-			return f.from(i, value)
+			return f.join(i, value)
 		}
 	}
 	return ""
@@ -134,9 +134,9 @@ func (f fields) value(name string) string {
 func (f fields) all() []wit.Header {
 	all := make([]wit.Header, 0, len(f.lines))
 	for i := range f.lines {
-		if !f.lines[i].goesOn {
+		if !f.lines[i].continues {
 			name, value, _ := strings.Cut(f.line(i), ":")
-			all = append(all, wit.Header{Name: strings.TrimSpace(name), Value: f.from(i, value)})
+			all = append(all, wit.Header{Name: strings.TrimSpace(name), Value: f.join(i, value)})
 		}
 	}
 	return all
@@ -184,18 +184,18 @@ func Parse(contentType string, body []byte) (d Document, ok bool) {
 	if len(body) > math.MaxInt32 {
 		return d, false
 	}
-	r := &reader{text: body, whole: string(body), outer: boundary}
-	if r.until(); r.found == missing {
+	r := &reader{text: body, copied: string(body), outer: boundary}
+	if r.content(); r.found == noBoundary {
 		return d, false
 	}
 	from := r.at
-	for r.found == opens {
+	for r.found == nextPart {
 		d.Parts = append(d.Parts, r.part())
 		if len(d.Parts) == 1 && r.at > from { // the others are about as long
 			d.Parts = slices.Grow(d.Parts, min((len(body)-r.at)/(r.at-from)+1, len(body)/leastPart))
 		}
 	}
-	d.Complete = r.found == closes
+	d.Complete = r.found == lastBoundary
 	return d, true
 }
 
@@ -228,81 +228,83 @@ func lineAt(text []byte, at int) (end, next int) {
 type reader struct {
 	text []byte
 	at   int
-	// whole is a copy of text. Headers are substrings of it.
-	whole string
-	lines []field
+	// copied is a copy of text. Headers are substrings of it.
+	copied string
+	lines  []field
 	// messages is a buffer for the first message of each part.
 	messages []Message
 	// inner is the boundary of the current changeset, "" outside of one.
 	outer, inner string
 	// nested is true if the boundary in found is that of the changeset.
-	found  mark
+	found  boundaryKind
 	nested bool
 }
 
-type mark int
+type boundaryKind int
 
 const (
-	missing mark = iota
-	opens
-	closes
+	noBoundary boundaryKind = iota
+	nextPart
+	lastBoundary
 )
 
-func markOf(line []byte, boundary string) mark {
+func boundaryKindOf(line []byte, boundary string) boundaryKind {
 	if len(line) < 2+len(boundary) || string(line[2:2+len(boundary)]) != boundary {
-		return missing
+		return noBoundary
 	}
 	rest := line[2+len(boundary):]
-	for len(rest) > 0 && isBlank(rest[len(rest)-1]) {
+	for len(rest) > 0 && isSpace(rest[len(rest)-1]) {
 		rest = rest[:len(rest)-1]
 	}
 	switch {
 	case len(rest) == 0:
-		return opens
+		return nextPart
 	case string(rest) == "--":
-		return closes
+		return lastBoundary
 	}
-	return missing
+	return noBoundary
 }
 
-func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }
 
-// boundaryAt reads a boundary line. It returns false if there is none at this position.
-func (r *reader) boundaryAt(at int) bool {
+// readBoundary reads a boundary line. It returns false if there is none at this position.
+func (r *reader) readBoundary(at int) bool {
 	if at+1 >= len(r.text) || r.text[at] != '-' || r.text[at+1] != '-' {
 		return false
 	}
 	end, next := lineAt(r.text, at)
 	line := r.text[at:end]
 	if r.inner != "" {
-		if m := markOf(line, r.inner); m != missing {
+		if m := boundaryKindOf(line, r.inner); m != noBoundary {
 			r.found, r.nested, r.at = m, true, next
 			return true
 		}
 	}
-	if m := markOf(line, r.outer); m != missing {
+	if m := boundaryKindOf(line, r.outer); m != noBoundary {
 		r.found, r.nested, r.at = m, false, next
 		return true
 	}
 	return false
 }
 
-func (r *reader) end() { r.found, r.nested, r.at = missing, false, len(r.text) }
+func (r *reader) finish() { r.found, r.nested, r.at = noBoundary, false, len(r.text) }
 
-// cut reports whether the last line has no line end.
-func (r *reader) cut(next int) bool { return next == len(r.text) && r.text[len(r.text)-1] != '\n' }
+// isTruncated reports whether the last line has no line end.
+func (r *reader) isTruncated(next int) bool {
+	return next == len(r.text) && r.text[len(r.text)-1] != '\n'
+}
 
-// until reads to the next boundary line, and returns the content without the line end that belongs to the boundary.
+// content reads to the next boundary line, and returns the content without the line end that belongs to the boundary.
 // Without a boundary it reads to the end.
-func (r *reader) until() []byte {
+func (r *reader) content() []byte {
 	from := r.at
 	for at := from; at < len(r.text); {
-		if r.boundaryAt(at) {
+		if r.readBoundary(at) {
 			return withoutEnd(r.text[from:at])
 		}
 		_, at = lineAt(r.text, at)
 	}
-	r.end()
+	r.finish()
 	return r.text[from:]
 }
 
@@ -316,16 +318,16 @@ func (r *reader) headers() (all fields, complete bool) {
 	for r.at < len(r.text) {
 		at := r.at
 		begins := r.text[at]
-		if begins == '-' && r.boundaryAt(at) {
-			return r.since(first), false
+		if begins == '-' && r.readBoundary(at) {
+			return r.fieldsFrom(first), false
 		}
 		end, next := lineAt(r.text, at)
-		if r.cut(next) {
+		if r.isTruncated(next) {
 			break
 		}
 		r.at = next
 		if at == end || !isPlain(begins) && len(bytes.TrimSpace(r.text[at:end])) == 0 {
-			return r.since(first), true
+			return r.fieldsFrom(first), true
 		}
 		if len(r.lines) == cap(r.lines) { // what is done with stays where it is
 			r.lines, first = append(make([]field, 0, 2*(len(r.lines)-first)+512), r.lines[first:]...), 0
@@ -333,51 +335,51 @@ func (r *reader) headers() (all fields, complete bool) {
 		goesOn := (begins == ' ' || begins == '\t') && len(r.lines) > first
 		r.lines = append(r.lines, field{int32(at), int32(end), goesOn})
 	}
-	r.end()
-	return r.since(first), false
+	r.finish()
+	return r.fieldsFrom(first), false
 }
 
-func (r *reader) since(first int) fields {
-	return fields{r.whole, r.lines[first:len(r.lines):len(r.lines)]}
+func (r *reader) fieldsFrom(first int) fields {
+	return fields{r.copied, r.lines[first:len(r.lines):len(r.lines)]}
 }
 
 // part reads a part after its boundary line, to the next boundary of the document.
-func (r *reader) part() Parsed {
-	r.found, r.inner = opens, "" // until a step finds another one
+func (r *reader) part() ParsedPart {
+	r.found, r.inner = nextPart, "" // until a step finds another one
 	own, complete := r.headers()
 	if !complete {
-		return Parsed{Complete: r.found != missing}
+		return ParsedPart{Complete: r.found != noBoundary}
 	}
 	inner, multipart := Boundary(own.value("Content-Type"))
 	if !multipart || inner == "" || inner == r.outer {
 		m := r.message(own)
-		return Parsed{Messages: r.first(m), Complete: m.Complete && r.found != missing}
+		return ParsedPart{Messages: r.single(m), Complete: m.Complete && r.found != noBoundary}
 	}
-	p := Parsed{Changeset: true}
+	p := ParsedPart{Changeset: true}
 	r.inner = inner
-	r.until()
-	for r.found == opens && r.nested {
+	r.content()
+	for r.found == nextPart && r.nested {
 		own, complete := r.headers()
 		if !complete {
 			p.Messages = append(p.Messages, Message{})
 			continue
 		}
 		if m := r.message(own); p.Messages == nil {
-			p.Messages = r.first(m)
+			p.Messages = r.single(m)
 		} else {
 			p.Messages = append(p.Messages, m)
 		}
 	}
-	p.Complete = r.found != missing
+	p.Complete = r.found != noBoundary
 	if r.nested { // it has ended: what comes before the document's own boundary is no content
 		r.inner = ""
-		r.until()
+		r.content()
 	}
 	return p
 }
 
-// first returns a list of one message.
-func (r *reader) first(m Message) []Message {
+// single returns a list of one message.
+func (r *reader) single(m Message) []Message {
 	if len(r.messages) == cap(r.messages) {
 		r.messages = make([]Message, 0, min(2*cap(r.messages)+8, 512))
 	}
@@ -391,15 +393,15 @@ func (r *reader) first(m Message) []Message {
 func (r *reader) message(own fields) Message {
 	m := Message{ID: own.value("Content-ID")}
 	for r.at < len(r.text) { // empty lines before the first one
-		if r.boundaryAt(r.at) {
+		if r.readBoundary(r.at) {
 			return m
 		}
 		end, next := lineAt(r.text, r.at)
-		if r.cut(next) {
-			r.end()
+		if r.isTruncated(next) {
+			r.finish()
 			return m
 		}
-		text := trimmed(r.whole[r.at:end])
+		text := trimmed(r.copied[r.at:end])
 		r.at = next
 		if text != "" {
 			m.Line = text
@@ -413,7 +415,7 @@ func (r *reader) message(own fields) Message {
 	}
 	if !complete {
 		// A response without a body may lack the empty line.
-		m.Complete = r.found != missing
+		m.Complete = r.found != noBoundary
 		return m
 	}
 	if n, ok := length(&m); ok && n <= len(r.text)-r.at {
@@ -424,17 +426,17 @@ func (r *reader) message(own fields) Message {
 		}
 		from := r.at
 		if after == len(r.text) {
-			r.end()
+			r.finish()
 			m.Complete = true
 			return m
 		}
-		if (after > from+n || n == 0) && r.boundaryAt(after) {
+		if (after > from+n || n == 0) && r.readBoundary(after) {
 			m.Complete = true
 			return m
 		}
 	}
-	m.Body = r.until()
-	m.Complete = r.found != missing
+	m.Body = r.content()
+	m.Complete = r.found != noBoundary
 	if status := m.Status(); status == 204 || status == 304 || len(bytes.Trim(m.Body, "\r\n")) == 0 {
 		m.Body = nil
 	}

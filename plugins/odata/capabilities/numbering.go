@@ -11,9 +11,9 @@ const knownNumbers, knownFillsInitial = "n", "f"
 // known returns what checks in later runs depend on. It is stored with the committed offsets.
 func (s *State) known() (known wit.Known) {
 	for i := range s.Sets {
-		if shown := s.SetCapabilities[i]; shown.Numbers {
+		if learned := s.SetCapabilities[i]; learned.Numbers {
 			known = known.With(wit.Known(knownNumbers + s.Sets[i].Digest()))
-		} else if shown.FillsInitial {
+		} else if learned.FillsInitial {
 			known = known.With(wit.Known(knownFillsInitial + s.Sets[i].Digest()))
 		}
 	}
@@ -22,12 +22,12 @@ func (s *State) known() (known wit.Known) {
 
 // OfSet returns the capabilities of a set, learned in this run or, according to known, in earlier ones.
 func (s *State) OfSet(t *entityset.EntitySet, known wit.Known) EntitySet {
-	shown := s.SetCapabilities[t.CapabilityIndex]
+	learned := s.SetCapabilities[t.CapabilityIndex]
 	if known != "" {
-		shown.Numbers = shown.Numbers || known.Says(knownNumbers+t.Digest())
-		shown.FillsInitial = shown.FillsInitial || known.Says(knownFillsInitial+t.Digest())
+		learned.Numbers = learned.Numbers || known.Says(knownNumbers+t.Digest())
+		learned.FillsInitial = learned.FillsInitial || known.Says(knownFillsInitial+t.Digest())
 	}
-	return shown
+	return learned
 }
 
 // AddressError returns an error if entities of the set cannot be addressed by the keys of records.

@@ -138,11 +138,11 @@ func (m *propertyCursor) isWritten() (write bool, err error) {
 
 // unknownField returns the error for a field without a property, nil if the field is ignored.
 func (m *propertyCursor) unknownField() error {
-	how := m.writer.Config
+	c := m.writer.Config
 	switch {
-	case !m.Value.Present, m.parentPath == "" && isControlField(how, m.Name), how.IgnoreUnknownFields:
+	case !m.Value.Present, m.parentPath == "" && isControlField(c, m.Name), c.IgnoreUnknownFields:
 		return nil
-	case how.FailOnUnknownFields:
+	case c.FailOnUnknownFields:
 		return &wit.Fault{Kind: wit.FaultConfig, Message: m.path() + ": " + m.parent.QualifiedName() +
 			" has no such property (" + sinkconfig.NameUnknownFields + " = fail)"}
 	}
@@ -228,8 +228,8 @@ func (m *propertyCursor) appendArray(dst []byte) (_ []byte, err error) {
 }
 
 // isControlField reports whether a field of a row selects the operation and is no property.
-func isControlField(m *sinkconfig.Config, name string) bool {
-	return m.Mode == sinkconfig.ModeDynamic && name == m.ModeProperty || m.DeleteRecords && (name == edm.DeletedAt ||
+func isControlField(c *sinkconfig.Config, name string) bool {
+	return c.Mode == sinkconfig.ModeDynamic && name == c.ModeProperty || c.DeleteRecords && (name == edm.DeletedAt ||
 		name == edm.RecordMode || name == fieldChangeMode || name == fieldEntityCounter)
 }
 
@@ -241,21 +241,21 @@ const (
 
 // IsDeleteRecord reports whether a source has written the row for a deleted entity: its change mode is D or, if the row
 // has no such column, DELETED_AT is set.
-func IsDeleteRecord(of *Type, content rowvalue.Value) bool {
+func IsDeleteRecord(t *Type, v rowvalue.Value) bool {
 	names := []string{edm.RecordMode, fieldChangeMode}
-	if mode := of.ChangeMode(); mode != nil {
+	if mode := t.ChangeMode(); mode != nil {
 		names = append(names, mode.Name)
 	}
-	says := false
+	hasMode := false
 	for _, name := range names {
-		m, ok := content.Field(name)
+		m, ok := v.Field(name)
 		if text, _ := m.Text(); string(text) == "D" {
 			return true
 		}
-		says = says || ok
+		hasMode = hasMode || ok
 	}
-	at, ok := content.Field(edm.DeletedAt)
-	return ok && !says && at.Present && of.properties[edm.DeletedAt] == nil
+	at, ok := v.Field(edm.DeletedAt)
+	return ok && !hasMode && at.Present && t.properties[edm.DeletedAt] == nil
 }
 
 func Unexpected(where, expected, found string) error {

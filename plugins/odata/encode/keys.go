@@ -20,39 +20,39 @@ type KeyValue struct {
 
 // KeyValues returns the values of all key properties. If scalarKey is true, a scalar is accepted for a key of one
 // property.
-func (of *Type) KeyValues(m *sinkconfig.Config, from *rowvalue.Value, scalarKey bool) ([]KeyValue, error) {
+func (t *Type) KeyValues(c *sinkconfig.Config, v *rowvalue.Value, scalarKey bool) ([]KeyValue, error) {
 	var keys []KeyValue
-	for _, name := range of.Key {
-		property := of.properties[name]
+	for _, name := range t.Key {
+		property := t.properties[name]
 		if property == nil {
-			return nil, fault.Data("the key property " + name + " of " + of.QualifiedName() +
+			return nil, fault.Data("the key property " + name + " of " + t.QualifiedName() +
 				" isn't declared in $metadata")
 		}
-		k, ok, err := of.KeyValue(m, property, from, scalarKey)
+		k, ok, err := t.KeyValue(c, property, v, scalarKey)
 		if err != nil {
 			return nil, err
 		}
 		if !ok {
-			return nil, fault.Data("the key needs property " + name + " of " + of.QualifiedName() +
+			return nil, fault.Data("the key needs property " + name + " of " + t.QualifiedName() +
 				": expected a struct of all key properties")
 		}
 		keys = append(keys, k)
 	}
 	if len(keys) == 0 {
-		return nil, fault.Data(of.QualifiedName() + " has no key")
+		return nil, fault.Data(t.QualifiedName() + " has no key")
 	}
 	return keys, nil
 }
 
 // KeyValue returns the value of one key property. ok is false if the value does not contain it.
-func (of *Type) KeyValue(m *sinkconfig.Config, property *edm.Property, from *rowvalue.Value, scalarKey bool) (
+func (t *Type) KeyValue(m *sinkconfig.Config, property *edm.Property, v *rowvalue.Value, scalarKey bool) (
 	k KeyValue, ok bool,
 	err error) {
-	member, ok := from.Field(property.Name)
-	if !ok && scalarKey && len(of.Key) == 1 {
-		c := from.Fields()
+	member, ok := v.Field(property.Name)
+	if !ok && scalarKey && len(t.Key) == 1 {
+		c := v.Fields()
 		if c.Next(); c.Mismatch {
-			member, ok = *from, true
+			member, ok = *v, true
 		}
 	}
 	if !ok || !member.Present {

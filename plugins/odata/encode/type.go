@@ -99,9 +99,9 @@ func (s *Type) writersFor(f *rowvalue.Value) []*propertyWriter {
 		columns = make([]*propertyWriter, len(n.Members))
 		for i, m := range n.Members {
 			if c := s.writers[m.Name]; c != nil {
-				own, of := *c, f.Node(m.Node)
-				own.setEncoding(of.Kind, of)
-				columns[i] = &own
+				w, node := *c, f.Node(m.Node)
+				w.setEncoding(node.Kind, node)
+				columns[i] = &w
 			}
 		}
 		s.writersBySchema[n] = columns
@@ -134,8 +134,8 @@ func Convert(m *sinkconfig.Config, property *edm.Property, f *rowvalue.Value) (v
 	}
 	c, err := value.ConvertWithin(property, n, v)
 	if err != nil && v == nil {
-		if misfit := (*value.MisfitError)(nil); errors.As(err, &misfit) {
-			err = &value.MisfitError{Expected: misfit.Expected, Found: "null"}
+		if mismatch := (*value.MisfitError)(nil); errors.As(err, &mismatch) {
+			err = &value.MisfitError{Expected: mismatch.Expected, Found: "null"}
 		}
 	}
 	if err != nil && n == nil && property.Type.Primitive == edm.Decimal {

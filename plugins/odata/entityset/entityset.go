@@ -99,27 +99,27 @@ func (t *EntitySet) LinkedSet() *LinkedSet { return t.links[0] }
 const NamespaceSAP = "http://www.sap.com/Protocols/SAPData"
 
 // New finds the set in the metadata and checks that the configured operations are allowed.
-func New(e sinkconfig.EntitySet, m *edm.Model, how *sinkconfig.Config) (*EntitySet, error) {
+func New(e sinkconfig.EntitySet, m *edm.Model, c *sinkconfig.Config) (*EntitySet, error) {
 	name := config.InGroup(e.Number, sinkconfig.NameEntitySet)
 	set, s, err := service.FindSet(m, e.Service, e.Name, name)
 	if err != nil {
 		return nil, err
 	}
-	updates := how.Mode == sinkconfig.ModeUpdate || how.Mode == sinkconfig.ModeMerge ||
-		how.Mode == sinkconfig.ModePatch || how.Mode == sinkconfig.ModeUpsert
+	updates := c.Mode == sinkconfig.ModeUpdate || c.Mode == sinkconfig.ModeMerge ||
+		c.Mode == sinkconfig.ModePatch || c.Mode == sinkconfig.ModeUpsert
 	why := ""
 	switch {
-	case !set.Creatable && (how.Mode == sinkconfig.ModeInsert || how.Mode == sinkconfig.ModeUpsert):
+	case !set.Creatable && (c.Mode == sinkconfig.ModeInsert || c.Mode == sinkconfig.ModeUpsert):
 		why = "sap:creatable=\"false\""
 	case !set.Updatable && updates:
-		why = "sap:updatable=\"false\", and " + sinkconfig.NameOperationMode + " is " + how.Mode
+		why = "sap:updatable=\"false\", and " + sinkconfig.NameOperationMode + " is " + c.Mode
 	case len(s.Key) == 0 && updates:
-		why = "no key, and " + sinkconfig.NameOperationMode + " is " + how.Mode
-	case how.DeleteTombstones && !set.Deletable:
+		why = "no key, and " + sinkconfig.NameOperationMode + " is " + c.Mode
+	case c.DeleteTombstones && !set.Deletable:
 		why = "sap:deletable=\"false\", and " + sinkconfig.NameEnableDelete + " is on"
-	case how.DeleteTombstones && len(s.Key) == 0:
+	case c.DeleteTombstones && len(s.Key) == 0:
 		why = "no key, and " + sinkconfig.NameEnableDelete + " is on"
-	case how.DeleteRecords && !set.Deletable:
+	case c.DeleteRecords && !set.Deletable:
 		why = "sap:deletable=\"false\", and " + sinkconfig.NameDeleteRecords + " is on"
 	}
 	if why != "" {
@@ -128,7 +128,7 @@ func New(e sinkconfig.EntitySet, m *edm.Model, how *sinkconfig.Config) (*EntityS
 	}
 	t := &EntitySet{EntitySet: e, Path: e.Service + "/" + service.Address(set),
 		Model: &edm.Model{Structures: m.Closure(s, true)}}
-	if how.NestedUpdates {
+	if c.NestedUpdates {
 		t.links = linksFrom(m, set, e.Service)
 	}
 	return t, nil
@@ -138,10 +138,10 @@ func New(e sinkconfig.EntitySet, m *edm.Model, how *sinkconfig.Config) (*EntityS
 func (t *EntitySet) LogOmittedProperties(mode string) {
 	s := t.Model.Structures[0]
 	var names []string
-	add := func(what string, left func(p *edm.Property) bool) {
+	add := func(operations string, isOmitted func(p *edm.Property) bool) {
 		for i := range s.Properties {
-			if p := &s.Properties[i]; !s.IsKey(p.Name) && left(p) {
-				names = append(names, p.Name+" ("+what+")")
+			if p := &s.Properties[i]; !s.IsKey(p.Name) && isOmitted(p) {
+				names = append(names, p.Name+" ("+operations+")")
 			}
 		}
 	}
@@ -225,12 +225,12 @@ func Placeholders(filter string) iter.Seq[Placeholder] {
 }
 
 // FilterError returns an error if the configured check filter names an unknown property.
-func (t *EntitySet) FilterError(m *sinkconfig.Config) *wit.Fault {
-	if m.CheckFilter == "" || m.InsertUncertain != "check" && m.InsertUncertain != "repeatable" {
+func (t *EntitySet) FilterError(c *sinkconfig.Config) *wit.Fault {
+	if c.CheckFilter == "" || c.InsertUncertain != "check" && c.InsertUncertain != "repeatable" {
 		return nil
 	}
 	s := t.Model.Structures[0]
-	for at := range Placeholders(m.CheckFilter) {
+	for at := range Placeholders(c.CheckFilter) {
 		p := s.Property(at.Name)
 		if !at.Found || p != nil && p.Type.Primitive != edm.NotPrimitive {
 			continue
@@ -250,9 +250,9 @@ func (t *EntitySet) FilterError(m *sinkconfig.Config) *wit.Fault {
 
 // UncheckableError returns an error if lost inserts cannot be looked up: the service numbers the entities, and no
 // filter is configured.
-func (t *EntitySet) UncheckableError(m *sinkconfig.Config) *wit.Fault {
-	if m.InsertUncertain != "check" || m.CheckFilter != "" || m.Mode != sinkconfig.ModeInsert &&
-		m.Mode != sinkconfig.ModeDynamic {
+func (t *EntitySet) UncheckableError(c *sinkconfig.Config) *wit.Fault {
+	if c.InsertUncertain != "check" || c.CheckFilter != "" || c.Mode != sinkconfig.ModeInsert &&
+		c.Mode != sinkconfig.ModeDynamic {
 		return nil
 	}
 	s := t.Model.Structures[0]

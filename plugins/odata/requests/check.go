@@ -14,14 +14,14 @@ import (
 // encodeCheck returns a read that finds out whether an insert in doubt was applied (P19). With insert.uncertain =
 // repeatable it reads too, because an earlier version may have sent another RequestID.
 func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
-	keyed := e.keyErr == nil && !e.needsRecordKey && !e.isNumbered()
-	known := IsIdempotent(e.state, e.set, e.hint)
+	hasKey := e.keyErr == nil && !e.needsRecordKey && !e.isNumbered()
+	idempotent := IsIdempotent(e.state, e.set, e.hint)
 	filter, err := e.checkFilter()
 	switch {
 	case e.state.InsertUncertain == "fail":
 		return nil, &wit.Fault{Kind: wit.FaultUnsupported,
 			Message: "inserts without a response are not looked up (" + sinkconfig.NameInsertUncertain + " = fail)"}
-	case e.state.InsertUncertain == "retry", known && e.state.CheckFilter == "" && !keyed:
+	case e.state.InsertUncertain == "retry", idempotent && e.state.CheckFilter == "" && !hasKey:
 		q := e.newRequest(ProbeService, "GET")
 		e.makeRead(q)
 		return q, nil
@@ -31,7 +31,7 @@ func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
 		q.Compare = string(insertion.body)
 		e.makeRead(q)
 		return q, nil
-	case keyed:
+	case hasKey:
 		q, err := e.newRead(LookUp)
 		if q != nil {
 			q.Compare = string(insertion.body)

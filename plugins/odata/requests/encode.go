@@ -29,13 +29,13 @@ const errorClass = "org.apache.kafka.connect.errors.DataException"
 
 // Encode returns the deliveries that write the rows.
 func Encode(s *capabilities.State, schemas rowvalue.Schemas, in *Input) wit.Deliveries {
-	hinted := make(map[uint32]string, len(in.Hints))
+	hints := make(map[uint32]string, len(in.Hints))
 	for _, h := range in.Hints {
-		hinted[h.Row] = h.Text
+		hints[h.Row] = h.Text
 	}
-	targets := make([]*entityset.EntitySet, len(in.Topics))
+	sets := make([]*entityset.EntitySet, len(in.Topics))
 	for i, topic := range in.Topics {
-		targets[i] = s.SetOf(topic)
+		sets[i] = s.SetOf(topic)
 	}
 	var out wit.Deliveries
 	var e rowEncoder
@@ -45,11 +45,11 @@ func Encode(s *capabilities.State, schemas rowvalue.Schemas, in *Input) wit.Deli
 		e = rowEncoder{schemas: schemas, lastBodySize: e.lastBodySize, buffer: e.buffer, state: s, row: row,
 			data: in.Data}
 		if len(in.Hints) > 0 {
-			e.hint = parseHint(hinted[uint32(i)])
+			e.hint = parseHint(hints[uint32(i)])
 		}
 		var topic string
 		if int(row.Topic) < len(in.Topics) {
-			topic, e.set = in.Topics[row.Topic], targets[row.Topic]
+			topic, e.set = in.Topics[row.Topic], sets[row.Topic]
 		}
 		e.setSourceRecord(i, in.RecordIDs, in.RecordTopics)
 		q, err := e.encode(topic)
@@ -151,8 +151,8 @@ func (e *rowEncoder) mode() (string, error) {
 		strconv.Quote(string(text)))
 }
 
-func (e *rowEncoder) writeBody(q *request, updates bool) (err error) {
-	b := encode.Writer{Config: &e.state.Config, Update: updates}
+func (e *rowEncoder) writeBody(q *request, isUpdate bool) (err error) {
+	b := encode.Writer{Config: &e.state.Config, Update: isUpdate}
 	if e.state.KeyFromRecord && e.keyErr != nil {
 		return e.keyErr
 	}
@@ -187,9 +187,9 @@ var (
 )
 
 // addBodyHeaders shares the headers between requests unless a request has others.
-func addBodyHeaders(m *sinkconfig.Config, q *request) {
+func addBodyHeaders(c *sinkconfig.Config, q *request) {
 	headers := jsonHeaders
-	if m.Atom {
+	if c.Atom {
 		headers = atomHeaders
 	}
 	if len(q.headers) == 0 {
@@ -221,7 +221,7 @@ func (e *rowEncoder) identity() identity {
 	return identity{e.set.Path, e.recordTopic, e.recordID, e.row.Timestamp}
 }
 
-func (e *rowEncoder) encodeUpdate(mode string, upserts bool) (*request, error) {
+func (e *rowEncoder) encodeUpdate(mode string, isUpsert bool) (*request, error) {
 	op, method := Put, "PUT"
 	switch mode {
 	case sinkconfig.ModeMerge:
@@ -229,7 +229,7 @@ func (e *rowEncoder) encodeUpdate(mode string, upserts bool) (*request, error) {
 	case sinkconfig.ModePatch:
 		op, method = Patch, "PATCH"
 	}
-	if upserts {
+	if isUpsert {
 		op += UpsertPut - Put // those of upserts stand in the order of the others, see [operation]
 	}
 	if e.hint.isUncertain() {
@@ -237,7 +237,7 @@ func (e *rowEncoder) encodeUpdate(mode string, upserts bool) (*request, error) {
 	}
 	if e.state.UseETags && !e.hint.HasETag {
 		reading := ReadETag
-		if upserts {
+		if isUpsert {
 			reading = ReadETagForUpsert
 		}
 		return e.newRead(reading)

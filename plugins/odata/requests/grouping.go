@@ -91,11 +91,11 @@ func (g *deliveryPlan) add(q *request) {
 	number := g.orderingKey(q)
 	l := g.sequences[number]
 	if l == nil {
-		each := 1 // entities in a lane, about
+		entities := 1 // entities in a lane, about
 		if g.state.Batch {
-			each = g.rows / g.state.OrderingKeys
+			entities = g.rows / g.state.OrderingKeys
 		}
-		l = &sequence{last: make(map[uint32]int, each), open: map[[2]int]int{}}
+		l = &sequence{last: make(map[uint32]int, entities), open: map[[2]int]int{}}
 		g.sequences[number] = l
 		g.order = append(g.order, number)
 	}
@@ -107,9 +107,9 @@ func (g *deliveryPlan) add(q *request) {
 	if g.state.Batch && !learned.NoBatch && !q.isUnbatched() {
 		kind := [2]int{int(q.class()), q.Set.ServiceIndex}
 		if n := l.open[kind]; n > last && g.fits(l.groups[n-1], q) {
-			into := l.groups[n-1]
-			into.requests = append(into.requests, q)
-			into.operations, into.size = into.operations+q.operations(), into.size+q.size()
+			gr := l.groups[n-1]
+			gr.requests = append(gr.requests, q)
+			gr.operations, gr.size = gr.operations+q.operations(), gr.size+q.size()
 			l.setLast(q, n)
 			return
 		}
@@ -127,26 +127,26 @@ func (l *sequence) setLast(q *request, n int) {
 	}
 }
 
-func (g *deliveryPlan) fits(into *group, q *request) bool {
-	most, bytes := g.state.MaxBatchSize, maxBytes
-	for _, h := range []Hint{q.Hint, into.requests[0].Hint} {
+func (g *deliveryPlan) fits(gr *group, q *request) bool {
+	maxOperations, maxSize := g.state.MaxBatchSize, maxBytes
+	for _, h := range []Hint{q.Hint, gr.requests[0].Hint} {
 		if h.MaxBatchSize > 0 {
-			most = min(most, h.MaxBatchSize)
+			maxOperations = min(maxOperations, h.MaxBatchSize)
 		}
 	}
 	if limit := g.state.ServiceCapabilities[q.Set.ServiceIndex].MaxBatchBytes; limit > 0 {
-		bytes = min(bytes, limit)
+		maxSize = min(maxSize, limit)
 	}
-	return into.operations+q.operations() <= most && into.size+q.size() <= bytes
+	return gr.operations+q.operations() <= maxOperations && gr.size+q.size() <= maxSize
 }
 
 func (g *deliveryPlan) deliveries() []wit.Delivery {
 	var out []wit.Delivery
 	for _, number := range g.order {
-		for _, one := range g.sequences[number].groups {
-			d := g.single(one.requests[0])
-			if one.operations > 1 {
-				d = g.batch(one)
+		for _, gr := range g.sequences[number].groups {
+			d := g.single(gr.requests[0])
+			if gr.operations > 1 {
+				d = g.batch(gr)
 			}
 			d.Lane = number
 			out = append(out, d)
@@ -186,44 +186,44 @@ func batchHeaders(boundary string) []wit.Header {
 		{Name: "Prefer", Value: "odata.continue-on-error"}}, versionHeaders...)
 }
 
-func (g *deliveryPlan) batch(one *group) wit.Delivery {
-	to := one.requests[0].Set
+func (g *deliveryPlan) batch(gr *group) wit.Delivery {
+	to := gr.requests[0].Set
 	all := g.state.SharedChangesets || !g.state.SingleChangesets && !to.SAP &&
-		!g.state.ServiceCapabilities[one.serviceIndex].SingleChangesets
+		!g.state.ServiceCapabilities[gr.serviceIndex].SingleChangesets
 	shares := func(q *request) bool {
 		return all && !q.hasOwnChangeset() && (g.state.SharedChangesets || !q.IsInsert())
 	}
 	service := to.Service + "/"
-	parts := make([]batch.Part, 0, len(one.requests))
-	begins := make([]bool, len(one.requests)) // which of the requests begin a part
-	own := make([]batch.Operation, len(one.requests))
-	rows := make([]uint32, len(one.requests))
+	parts := make([]batch.Part, 0, len(gr.requests))
+	startsPart := make([]bool, len(gr.requests)) // which of the requests begin a part
+	operations := make([]batch.Operation, len(gr.requests))
+	rows := make([]uint32, len(gr.requests))
 	size := 40
-	for i, q := range one.requests {
-		within := func(place string, body []byte) batch.Operation {
+	for i, q := range gr.requests {
+		operation := func(place string, body []byte) batch.Operation {
 			return batch.Operation{Method: q.method, Target: strings.TrimPrefix(place, service), Headers: q.headers,
 				Body: body}
 		}
-		own[i], rows[i] = within(q.Path(), q.body), q.row
+		operations[i], rows[i] = operation(q.Path(), q.body), q.row
 		size += 24 + len(q.Predicate) // a hint makes it longer
-		if last := len(parts) - 1; i > 0 && one.class != classReads && shares(q) && shares(one.requests[i-1]) {
-			parts[last].Operations = append(parts[last].Operations, own[i])
+		if last := len(parts) - 1; i > 0 && gr.class != classReads && shares(q) && shares(gr.requests[i-1]) {
+			parts[last].Operations = append(parts[last].Operations, operations[i])
 			continue
 		}
-		p := batch.Part{Changeset: one.class != classReads, Operations: own[i : i+1 : i+1]}
+		p := batch.Part{Changeset: gr.class != classReads, Operations: operations[i : i+1 : i+1]}
 		for _, u := range q.updates { // which are done with the row's own, and with no other row's
-			p.Operations = append(p.Operations, within(u.path, u.body))
+			p.Operations = append(p.Operations, operation(u.path, u.body))
 		}
-		parts, begins[i] = append(parts, p), true
+		parts, startsPart[i] = append(parts, p), true
 	}
 	content, boundary := batch.Append(nil, parts)
-	memo := AppendStateHead(make([]byte, 0, size), one.serviceIndex, len(content), len(one.requests))
+	state := AppendStateHead(make([]byte, 0, size), gr.serviceIndex, len(content), len(gr.requests))
 	var before *Target
-	for i, q := range one.requests {
-		memo = q.AppendState(memo, before, begins[i])
+	for i, q := range gr.requests {
+		state = q.AppendState(state, before, startsPart[i])
 		before = &q.Target
 	}
-	return wit.Delivery{Memo: memo, Rows: rows, Request: wit.Request{Method: "POST",
+	return wit.Delivery{Memo: state, Rows: rows, Request: wit.Request{Method: "POST",
 		Target: to.Query.On(to.Service + "/$batch"), Body: content, TokenFrom: &to.TokenPath,
-		Repeatable: one.class != classOnce, Headers: batchHeaders(boundary)}}
+		Repeatable: gr.class != classOnce, Headers: batchHeaders(boundary)}}
 }

@@ -128,34 +128,34 @@ const (
 )
 
 // AppendStateHead starts the state of a delivery. size is the length of the batch, 0 for a single request.
-func AppendStateHead(memo []byte, at, size, count int) []byte {
-	return pack.Number(pack.Number(pack.Number(memo, at), size), count)
+func AppendStateHead(dst []byte, service, size, count int) []byte {
+	return pack.Number(pack.Number(pack.Number(dst, service), size), count)
 }
 
 // AppendState appends a target. before is the previous target, nil for the first one.
-func (t *Target) AppendState(memo []byte, before *Target, part bool) []byte {
-	says := 0
+func (t *Target) AppendState(dst []byte, previous *Target, part bool) []byte {
+	flags := 0
 	if part {
-		says = flagNewPart
+		flags = flagNewPart
 	}
-	if before != nil && t.sameExceptKey(before) {
-		return pack.Text(pack.Number(memo, says|flagSameAsPrevious), t.Predicate)
+	if previous != nil && t.sameExceptKey(previous) {
+		return pack.Text(pack.Number(dst, flags|flagSameAsPrevious), t.Predicate)
 	}
 	if t.NestedUpdates > 0 {
-		says |= flagNested
+		flags |= flagNested
 	}
 	if t.Compare != "" {
-		says |= flagCompare
+		flags |= flagCompare
 	}
-	memo = pack.Number(pack.Number(pack.Number(memo, says), int(t.Operation)), t.Set.Index)
-	memo = pack.Text(pack.Text(memo, t.Hint.Text()), t.Predicate)
+	dst = pack.Number(pack.Number(pack.Number(dst, flags), int(t.Operation)), t.Set.Index)
+	dst = pack.Text(pack.Text(dst, t.Hint.Text()), t.Predicate)
 	if t.NestedUpdates > 0 {
-		memo = pack.Number(memo, t.NestedUpdates)
+		dst = pack.Number(dst, t.NestedUpdates)
 	}
 	if t.Compare != "" {
-		memo = pack.Text(memo, t.Compare)
+		dst = pack.Text(dst, t.Compare)
 	}
-	return memo
+	return dst
 }
 
 type stateReader struct {
@@ -200,8 +200,8 @@ func ReadDelivery(s *capabilities.State, text []byte) (d *Delivery, ok bool) {
 }
 
 func (m *stateReader) next() (ok bool) {
-	says := m.r.Number()
-	m.newPart, m.sameAsPrevious = says&flagNewPart != 0, says&flagSameAsPrevious != 0
+	flags := m.r.Number()
+	m.newPart, m.sameAsPrevious = flags&flagNewPart != 0, flags&flagSameAsPrevious != 0
 	if m.sameAsPrevious {
 		m.Predicate = m.r.Text()
 		return !m.r.Bad && m.Set != nil
@@ -213,10 +213,10 @@ func (m *stateReader) next() (ok bool) {
 	}
 	m.Set = &m.state.Sets[place]
 	m.Hint, m.Predicate = parseHint(m.r.Text()), m.r.Text()
-	if says&flagNested != 0 {
+	if flags&flagNested != 0 {
 		m.NestedUpdates = m.r.Number()
 	}
-	if says&flagCompare != 0 {
+	if flags&flagCompare != 0 {
 		m.Compare = m.r.Text()
 	}
 	return !m.r.Bad && m.NestedUpdates >= 0
@@ -228,9 +228,9 @@ func IsIdempotent(s *capabilities.State, t *entityset.EntitySet, h Hint) bool {
 }
 
 // IsRepeatable reports whether the request, or its operation in a batch, may be sent twice.
-func (a *Target) IsRepeatable(s *capabilities.State) bool {
-	if a.IsInsert() {
-		return s.InsertUncertain == "retry" || IsIdempotent(s, a.Set, a.Hint)
+func (t *Target) IsRepeatable(s *capabilities.State) bool {
+	if t.IsInsert() {
+		return s.InsertUncertain == "retry" || IsIdempotent(s, t.Set, t.Hint)
 	}
-	return a.Operation == Delete || !s.UseETags || !a.Hint.HasETag || a.Hint.ETag == "" || s.RetryETagConflicts
+	return t.Operation == Delete || !s.UseETags || !t.Hint.HasETag || t.Hint.ETag == "" || s.RetryETagConflicts
 }

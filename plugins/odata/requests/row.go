@@ -71,20 +71,20 @@ func (e *rowEncoder) findKeys() error {
 		if property == nil {
 			return nil
 		}
-		said, inValue, err := e.set.Type.KeyValue(&e.state.Config, property, &e.value, false)
+		fromValue, inValue, err := e.set.Type.KeyValue(&e.state.Config, property, &e.value, false)
 		if err != nil {
 			return nil // as e.missing says
 		}
-		other, inKey, err := e.set.Type.KeyValue(&e.state.Config, property, &e.key, true)
+		fromKey, inKey, err := e.set.Type.KeyValue(&e.state.Config, property, &e.key, true)
 		switch {
-		case inValue && inKey && err == nil && !said.Equal(other):
+		case inValue && inKey && err == nil && !fromValue.Equal(fromKey):
 			return fault.Data("key property " + name + ": expected the same in the record's value and its key, found " +
-				strconv.Quote(said.Value.Text) + " and " +
-				strconv.Quote(other.Value.Text) + " (" + sinkconfig.NameKeyFrom + " = record uses the key only)")
+				strconv.Quote(fromValue.Value.Text) + " and " +
+				strconv.Quote(fromKey.Value.Text) + " (" + sinkconfig.NameKeyFrom + " = record uses the key only)")
 		case inValue:
-			keys = append(keys, said)
+			keys = append(keys, fromValue)
 		case inKey && err == nil:
-			keys = append(keys, other)
+			keys = append(keys, fromKey)
 		case err != nil:
 			e.keyErr = err
 			return nil

@@ -55,12 +55,12 @@ func isRepeatRejected(response *wit.Response) bool {
 	return false
 }
 
-func (m handler) isExisting(response *wit.Response, code, message string) bool {
-	return fault.Exists(response, message) || fault.Listed(m.ExistsCodes, response.Status, code)
+func (s handler) isExisting(response *wit.Response, code, message string) bool {
+	return fault.Exists(response, message) || fault.Listed(s.ExistsCodes, response.Status, code)
 }
 
 // isNotFound reports whether the service says that the entity does not exist.
-func (m handler) isNotFound(response *wit.Response) bool {
+func (s handler) isNotFound(response *wit.Response) bool {
 	switch status := response.Status; {
 	case status == 404 || status == 410:
 		return true
@@ -68,7 +68,7 @@ func (m handler) isNotFound(response *wit.Response) bool {
 		return false
 	}
 	code, _, _ := fault.Document(response.Body)
-	return fault.Listed(m.NotFoundCodes, response.Status, code)
+	return fault.Listed(s.NotFoundCodes, response.Status, code)
 }
 
 // concernsAnyCall is the part of [handler.concernsCall] that also applies to batches and their parts.
@@ -94,17 +94,17 @@ func retryAfter(response *wit.Response) uint32 {
 }
 
 // logServiceMessages logs the sap-message header.
-func logServiceMessages(what string, response *wit.Response) {
+func logServiceMessages(name string, response *wit.Response) {
 	if text := headerOf(response, "sap-message"); text != "" {
-		sdk.Log(messageLevel(text), what+": "+fault.Excerpt([]byte(text)))
+		sdk.Log(messageLevel(text), name+": "+fault.Excerpt([]byte(text)))
 	}
 }
 
 // messageLevel returns the worst severity of a message and its details.
 func messageLevel(message string) wit.Level {
 	text := strings.ToLower(strings.Join(strings.Fields(message), ""))
-	for _, grave := range []string{"warning", "error"} {
-		if strings.Contains(text, `"severity":"`+grave) || strings.Contains(text, "<severity>"+grave) {
+	for _, severity := range []string{"warning", "error"} {
+		if strings.Contains(text, `"severity":"`+severity) || strings.Contains(text, "<severity>"+severity) {
 			return wit.LevelWarn
 		}
 	}

@@ -27,49 +27,49 @@ func etagOf(response *wit.Response) (string, error) {
 }
 
 // checkResult handles the response to a check of an insert in doubt.
-func (s handler) checkResult(a *requests.Target, response *wit.Response) (wit.Verdict, error) {
-	if !isSuccess(response.Status) && (a.Operation == requests.ProbeService || !s.isNotFound(response)) {
-		return classify(fault.Of(a.Name(), response, response.Body), response)
+func (s handler) checkResult(t *requests.Target, response *wit.Response) (wit.Verdict, error) {
+	if !isSuccess(response.Status) && (t.Operation == requests.ProbeService || !s.isNotFound(response)) {
+		return classify(fault.Of(t.Name(), response, response.Body), response)
 	}
 	unknown := func(why string) (wit.Verdict, error) {
-		return reject(&wit.Fault{Kind: wit.FaultConflict, Message: a.Name() + ": " + why}), nil
+		return reject(&wit.Fault{Kind: wit.FaultConflict, Message: t.Name() + ": " + why}), nil
 	}
-	looked := a.Operation == requests.LookUp || a.Operation == requests.LookUpForUpsert
+	byKey := t.Operation == requests.LookUp || t.Operation == requests.LookUpForUpsert
 	filter := sinkconfig.NameCheckFilter + " is not set"
 	switch {
-	case a.Operation == requests.LookUpForUpsert:
+	case t.Operation == requests.LookUpForUpsert:
 		filter = "upserts are looked up by key only, not by " + sinkconfig.NameCheckFilter
 	case s.CheckFilter != "":
 		filter = sinkconfig.NameCheckFilter + " needs a value that the record does not have"
 	}
 	switch {
-	case looked && s.isNotFound(response) && s.OfSet(a.Set, a.Hint.Known).Numbers:
+	case byKey && s.isNotFound(response) && s.OfSet(t.Set, t.Hint.Known).Numbers:
 		return unknown("no entity found, and another response has shown that the service replaces keys; " + filter)
-	case looked && s.isNotFound(response) && hasInitialKey(a):
+	case byKey && s.isNotFound(response) && hasInitialKey(t):
 		return unknown("no entity found, but the service may have replaced the record's initial key; " +
 			filter)
-	case a.Operation == requests.ProbeService, a.Operation != requests.Find && s.isNotFound(response):
-		return encodeAgain(a.Hint.ForStep(requests.StepInsert)), nil
-	case a.Operation == requests.LookUpForUpsert:
-		return encodeAgain(a.Hint.ForStep(requests.StepUpdate)), nil
-	case a.Operation == requests.Find:
+	case t.Operation == requests.ProbeService, t.Operation != requests.Find && s.isNotFound(response):
+		return encodeAgain(t.Hint.ForStep(requests.StepInsert)), nil
+	case t.Operation == requests.LookUpForUpsert:
+		return encodeAgain(t.Hint.ForStep(requests.StepUpdate)), nil
+	case t.Operation == requests.Find:
 		v, _ := document.Parse(response.Body)
 		entities, ok := document.Items(v)
-		if bare, err := jsontext.Parse(response.Body); err == nil && len(entities) == 0 {
-			ok = ok && bare.Has("d") // an empty list without it may be a gateway's
+		if root, err := jsontext.Parse(response.Body); err == nil && len(entities) == 0 {
+			ok = ok && root.Has("d") // an empty list without it may be a gateway's
 		}
 		if s.isNotFound(response) || !ok {
 			return unknown("expected a list of entities, found something else")
 		}
-		return s.findResult(a, entities, unknown)
+		return s.findResult(t, entities, unknown)
 	}
-	field := difference(a.Set, propertiesOf([]byte(a.Compare)), propertiesOf(response.Body))
+	field := difference(t.Set, propertiesOf([]byte(t.Compare)), propertiesOf(response.Body))
 	switch {
 	case field == "":
 		return written(), nil
-	case requests.IsIdempotent(s.State, a.Set, a.Hint):
+	case requests.IsIdempotent(s.State, t.Set, t.Hint):
 		// its RequestID tells whether the entity is the record's
-		return encodeAgain(a.Hint.ForStep(requests.StepInsert)), nil
+		return encodeAgain(t.Hint.ForStep(requests.StepInsert)), nil
 	}
 	return unknown("the entity exists, but its " + field + " differs from the record: another client may have " +
 		"created it, or changed it since")
@@ -77,16 +77,16 @@ func (s handler) checkResult(a *requests.Target, response *wit.Response) (wit.Ve
 
 // findResult compares the entities that the filter has found. Key properties that the service may have numbered are not
 // compared.
-func (s handler) findResult(a *requests.Target, entities []jsontext.Value,
+func (s handler) findResult(t *requests.Target, entities []jsontext.Value,
 	unknown func(string) (wit.Verdict, error)) (wit.Verdict, error) {
-	sent := propertiesOf([]byte(a.Compare))
+	sent := propertiesOf([]byte(t.Compare))
 	sent.Members = slices.DeleteFunc(sent.Members, func(m jsontext.Member) bool {
-		return slices.Contains(a.Set.Type.Key, m.Name) && (len(a.Set.Type.Key) == 1 ||
-			s.OfSet(a.Set, a.Hint.Known).Numbers || encode.IsInitial(m.Value.Text))
+		return slices.Contains(t.Set.Type.Key, m.Name) && (len(t.Set.Type.Key) == 1 ||
+			s.OfSet(t.Set, t.Hint.Known).Numbers || encode.IsInitial(m.Value.Text))
 	})
 	field := ""
 	for i := range entities {
-		if field = difference(a.Set, sent, entities[i]); field == "" {
+		if field = difference(t.Set, sent, entities[i]); field == "" {
 			return written(), nil
 		}
 	}
@@ -95,21 +95,21 @@ func (s handler) findResult(a *requests.Target, entities []jsontext.Value,
 			" differs: another client may " +
 			"have created or changed them, or the service ignores $filter")
 	}
-	a.Hint.OwnChangeset = true // it may have stood in a changeset that failed
-	return encodeAgain(a.Hint.ForStep(requests.StepInsert)), nil
+	t.Hint.OwnChangeset = true // it may have stood in a changeset that failed
+	return encodeAgain(t.Hint.ForStep(requests.StepInsert)), nil
 }
 
 // difference returns a property with different values, "document" if nothing was comparable, "" if all are equal. Only
 // scalars that both contain are compared, by value: 1.50 equals 1.5, and trailing blanks are ignored.
-func difference(t *entityset.EntitySet, given, found jsontext.Value) string {
-	compared := given.Kind == jsontext.Object && found.Kind == jsontext.Object && len(given.Members) == 0
+func difference(set *entityset.EntitySet, sent, found jsontext.Value) string {
+	compared := sent.Kind == jsontext.Object && found.Kind == jsontext.Object && len(sent.Members) == 0
 	nested := func(v jsontext.Value) bool { return v.Kind == jsontext.Object || v.Kind == jsontext.Array }
-	for _, m := range given.Members {
+	for _, m := range sent.Members {
 		other := found.At(m.Name)
 		if !found.Has(m.Name) || nested(m.Value) || nested(other) {
 			continue
 		}
-		if !sameValue(t, m.Name, m.Value, other) {
+		if !sameValue(set, m.Name, m.Value, other) {
 			return m.Name
 		}
 		compared = true
@@ -130,21 +130,21 @@ func propertiesOf(body []byte) jsontext.Value {
 	return v
 }
 
-func sameValue(t *entityset.EntitySet, name string, a, b jsontext.Value) bool {
+func sameValue(set *entityset.EntitySet, name string, t, b jsontext.Value) bool {
 	scalar := func(v jsontext.Value) bool { return v.Kind == jsontext.String || v.Kind == jsontext.Number }
 	switch {
-	case a.Kind == jsontext.Null || b.Kind == jsontext.Null:
-		return a.Text == "" && b.Text == "" && a.Kind != jsontext.True && b.Kind != jsontext.True
-	case a.Kind == b.Kind && a.Text == b.Text:
+	case t.Kind == jsontext.Null || b.Kind == jsontext.Null:
+		return t.Text == "" && b.Text == "" && t.Kind != jsontext.True && b.Kind != jsontext.True
+	case t.Kind == b.Kind && t.Text == b.Text:
 		return true
-	case !scalar(a) || !scalar(b):
+	case !scalar(t) || !scalar(b):
 		return false
 	}
 	plain := func(text string) string { // a point in time of JSON is milliseconds, with or without a zone
 		return strings.TrimRight(strings.TrimSuffix(strings.TrimSuffix(text, "+0000)/"), ")/"), " ")
 	}
-	one, other := plain(a.Text), plain(b.Text)
-	p := t.Type.Property(name)
+	one, other := plain(t.Text), plain(b.Text)
+	p := set.Type.Property(name)
 	if one == other || p == nil || p.Type.Primitive == edm.String {
 		return one == other
 	}

@@ -20,21 +20,21 @@ func hasInitialKey(t *requests.Target) bool {
 }
 
 // learnKeys compares the key in the Location of a created entity with the key that was sent.
-func (s handler) learnKeys(a *requests.Target, location string) {
-	if a.Predicate == "" || strings.HasSuffix(location, a.Predicate) ||
+func (s handler) learnKeys(t *requests.Target, location string) {
+	if t.Predicate == "" || strings.HasSuffix(location, t.Predicate) ||
 		strings.Contains(location, setting.Hidden) { // the host strikes secrets out, which may stand in a key by chance
 		return
 	}
-	sent, ok := a.Set.KeyLiterals(a.Predicate)
+	sent, ok := t.Set.KeyLiterals(t.Predicate)
 	if !ok {
 		return
 	}
-	found, ok := a.Set.KeyLiterals(location)
+	found, ok := t.Set.KeyLiterals(location)
 	if !ok {
 		return
 	}
-	before := s.SetCapabilities[a.Set.CapabilityIndex]
-	now := &s.SetCapabilities[a.Set.CapabilityIndex]
+	before := s.SetCapabilities[t.Set.CapabilityIndex]
+	now := &s.SetCapabilities[t.Set.CapabilityIndex]
 	for i := range sent {
 		if isReplaced(sent[i], found[i]) {
 			now.FillsInitial = now.FillsInitial || encode.IsInitial(sent[i].Text)
@@ -44,11 +44,11 @@ func (s handler) learnKeys(a *requests.Target, location string) {
 	if *now == before {
 		return
 	}
-	what := a.Name() + ": the service created " + location + " for an entity with the key " + a.Predicate
+	text := t.Name() + ": the service created " + location + " for an entity with the key " + t.Predicate
 	if now.Numbers {
-		what += ": it replaces keys, so later records with that key would concern another entity, and fail"
+		text += ": it replaces keys, so later records with that key would concern another entity, and fail"
 	}
-	sdk.Log(wit.LevelWarn, what)
+	sdk.Log(wit.LevelWarn, text)
 }
 
 // isReplaced reports whether a service replaced a key value. Padding, other case and trimmed blanks are no replacement.

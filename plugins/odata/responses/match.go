@@ -9,13 +9,13 @@ import (
 
 // mayRejectIfMatch reports whether If-Match: * may be the cause of the error. WCF rejects it with 400 and a localized
 // text if a type has no ETag.
-func (s handler) mayRejectIfMatch(a *requests.Target, response *wit.Response) bool {
-	if response.Status != 400 || s.UseETags || s.NoIfMatch || a.Hint.NoIfMatch {
+func (s handler) mayRejectIfMatch(t *requests.Target, response *wit.Response) bool {
+	if response.Status != 400 || s.UseETags || s.NoIfMatch || t.Hint.NoIfMatch {
 		return false
 	}
 	code, message, _ := fault.Document(response.Body)
-	return !a.Set.SAP && !a.Set.Type.Etag() &&
-		s.SetCapabilities[a.Set.CapabilityIndex].IfMatch != capabilities.IfMatchAccepted && !fault.Locked(response,
+	return !t.Set.SAP && !t.Set.Type.Etag() &&
+		s.SetCapabilities[t.Set.CapabilityIndex].IfMatch != capabilities.IfMatchAccepted && !fault.Locked(response,
 		message) &&
 		!fault.Listed(s.RetryCodes, response.Status, code)
 }
@@ -29,11 +29,11 @@ func retryWithoutIfMatch(t *requests.Target) wit.Verdict {
 
 // learnIfMatch records after an update or delete whether the service accepts If-Match: *. An accepted header counts
 // more than a request without it: some services create an entity by a PUT without If-Match.
-func (s handler) learnIfMatch(a *requests.Target) {
-	match := &s.SetCapabilities[a.Set.CapabilityIndex].IfMatch
+func (s handler) learnIfMatch(t *requests.Target) {
+	match := &s.SetCapabilities[t.Set.CapabilityIndex].IfMatch
 	switch {
 	case s.UseETags || s.NoIfMatch || *match != capabilities.IfMatchUnknown:
-	case a.Hint.NoIfMatch:
+	case t.Hint.NoIfMatch:
 		*match = capabilities.IfMatchRejected
 	default:
 		*match = capabilities.IfMatchAccepted
@@ -42,10 +42,10 @@ func (s handler) learnIfMatch(a *requests.Target) {
 
 // learnIfMatchRequired records that the service requires If-Match. It returns false if the header was sent, or left out
 // on purpose.
-func (s handler) learnIfMatchRequired(a *requests.Target) bool {
-	match := &s.SetCapabilities[a.Set.CapabilityIndex].IfMatch
+func (s handler) learnIfMatchRequired(t *requests.Target) bool {
+	match := &s.SetCapabilities[t.Set.CapabilityIndex].IfMatch
 	if s.UseETags || s.NoIfMatch || *match != capabilities.IfMatchRejected && (*match != capabilities.IfMatchAccepted ||
-		!a.Hint.NoIfMatch) {
+		!t.Hint.NoIfMatch) {
 		return false
 	}
 	*match = capabilities.IfMatchAccepted

@@ -27,8 +27,8 @@ func LearnVersion(s *capabilities.State, at int, response *wit.Response) {
 // isServiceError reports whether the service itself sent the error. SAP Gateway, Olingo, WCF and CAP send their version
 // and an error document. Small services send an empty 404, which is accepted until the service has sent its version
 // once. notfound.codes configures other cases.
-func (s handler) isServiceError(a *requests.Target, response *wit.Response) bool {
-	if a.InBatch {
+func (s handler) isServiceError(t *requests.Target, response *wit.Response) bool {
+	if t.InBatch {
 		return true
 	}
 	code, _, document := fault.Document(response.Body)
@@ -38,31 +38,31 @@ func (s handler) isServiceError(a *requests.Target, response *wit.Response) bool
 	if document || hasVersion(response) {
 		return true
 	}
-	return isEmpty(response.Body) && !s.ServiceCapabilities[a.Set.ServiceIndex].SendsVersion ||
+	return isEmpty(response.Body) && !s.ServiceCapabilities[t.Set.ServiceIndex].SendsVersion ||
 		fault.Listed(s.NotFoundCodes, response.Status, "")
 }
 
 // isServiceSuccess reports whether the service itself sent the success: it contains an entity or a feed, the OData
 // version, or the address of the created entity. Some gateways answer 200 with a page or JSON of their own.
-func (s handler) isServiceSuccess(a *requests.Target, response *wit.Response) bool {
-	if a.Operation == requests.ProbeService {
+func (s handler) isServiceSuccess(t *requests.Target, response *wit.Response) bool {
+	if t.Operation == requests.ProbeService {
 		return true
 	}
-	return provesDone(response.Status) && (a.InBatch || isEmpty(response.Body) || hasVersion(response) ||
-		hasEntityLocation(a, response) || containsEntity(a.Set, response.Body))
+	return provesDone(response.Status) && (t.InBatch || isEmpty(response.Body) || hasVersion(response) ||
+		hasEntityLocation(t, response) || containsEntity(t.Set, response.Body))
 }
 
-func hasEntityLocation(a *requests.Target, response *wit.Response) bool {
-	if !a.IsInsert() {
+func hasEntityLocation(t *requests.Target, response *wit.Response) bool {
+	if !t.IsInsert() {
 		return false
 	}
-	set, at := a.Set.Path[strings.LastIndexByte(a.Set.Path, '/')+1:]+"(", headerOf(response, "Location")
+	set, at := t.Set.Path[strings.LastIndexByte(t.Set.Path, '/')+1:]+"(", headerOf(response, "Location")
 	return strings.HasPrefix(at, set) || strings.Contains(at, "/"+set)
 }
 
 // containsEntity reports whether a body is an entity or a feed in JSON or Atom. JSON without "d" must contain the key
 // properties.
-func containsEntity(t *entityset.EntitySet, body []byte) bool {
+func containsEntity(set *entityset.EntitySet, body []byte) bool {
 	v, err := jsontext.Parse(body)
 	if err != nil {
 		r := markup.NewReader(body)
@@ -73,26 +73,26 @@ func containsEntity(t *entityset.EntitySet, body []byte) bool {
 	if v.Kind != jsontext.Object || v.Has("d") || len(v.Members) == 0 {
 		return v.Kind == jsontext.Object
 	}
-	lacks := func(name string) bool { return !v.Has(name) }
-	return len(t.Type.Key) > 0 && !slices.ContainsFunc(t.Type.Key, lacks)
+	isMissing := func(name string) bool { return !v.Has(name) }
+	return len(set.Type.Key) > 0 && !slices.ContainsFunc(set.Type.Key, isMissing)
 }
 
 // concernsCall reports whether an error concerns all requests and not this row: the service is switched off, a gateway
 // answers, or a token is missing. Skipping row after row for such responses would lose them all.
-func (s handler) concernsCall(a *requests.Target, response *wit.Response) bool {
+func (s handler) concernsCall(t *requests.Target, response *wit.Response) bool {
 	switch status := response.Status; {
 	case concernsAnyCall(response):
 		return true
 	case status == 404 || status == 410:
-		return !s.isServiceError(a, response)
+		return !s.isServiceError(t, response)
 	case status == 408 || status == 413 || status == 429: // which pass, or speak of how much was sent
 		return false
 	}
-	return response.Status/100 == 4 && !a.InBatch && fault.IsHTML(response.Body)
+	return response.Status/100 == 4 && !t.InBatch && fault.IsHTML(response.Body)
 }
 
-func callError(a *requests.Target, response *wit.Response) *wit.Fault {
-	f := fault.Of(a.Name(), response, response.Body)
+func callError(t *requests.Target, response *wit.Response) *wit.Fault {
+	f := fault.Of(t.Name(), response, response.Body)
 	if !concernsAnyCall(response) && (response.Status == 404 || response.Status == 410) {
 		f.Message += " (this may be the response of a gateway, not of the OData service; HTTP codes in " +
 			sinkconfig.NameNotFoundCodes + " are always trusted)"
@@ -102,8 +102,8 @@ func callError(a *requests.Target, response *wit.Response) *wit.Fault {
 
 // mayRejectAddress reports whether a server in front of the service may have rejected the row's address. IIS rejects %,
 // :, * and segments of 260 characters (400), Tomcat (400) and Apache (404) an escaped slash.
-func mayRejectAddress(a *requests.Target, response *wit.Response) bool {
-	switch a.Operation {
+func mayRejectAddress(t *requests.Target, response *wit.Response) bool {
+	switch t.Operation {
 	case requests.Delete, requests.Put, requests.Merge, requests.Patch, requests.UpsertPut, requests.UpsertMerge,
 		requests.UpsertPatch, requests.ReadETag, requests.ReadETagForUpsert, requests.ReadETagForDelete:
 	default:
@@ -111,7 +111,7 @@ func mayRejectAddress(a *requests.Target, response *wit.Response) bool {
 	}
 	switch response.Status {
 	case 400, 404, 414:
-		return !a.InBatch && fault.IsHTML(response.Body) && isUnusualKey(a.Predicate)
+		return !t.InBatch && fault.IsHTML(response.Body) && isUnusualKey(t.Predicate)
 	}
 	return false
 }
@@ -125,13 +125,13 @@ func isUnusualKey(predicate string) bool {
 }
 
 // addressResult first reads the set. If that works and the same error comes again, the row is rejected.
-func addressResult(a *requests.Target, f *wit.Fault) wit.Verdict {
-	if !a.Hint.SetAnswers {
-		h := a.Hint
+func addressResult(t *requests.Target, f *wit.Fault) wit.Verdict {
+	if !t.Hint.SetAnswers {
+		h := t.Hint
 		h.ProbeSet = true
 		return encodeAgain(h)
 	}
-	if f.Kind = wit.FaultData; a.IsInsert() {
+	if f.Kind = wit.FaultData; t.IsInsert() {
 		f.Message += " (the entity set can be read, so the cause is the content of the record)"
 	} else {
 		f.Message += " (the entity set can be read, so a server in front of the service rejects the key)"
@@ -141,16 +141,16 @@ func addressResult(a *requests.Target, f *wit.Fault) wit.Verdict {
 
 // setResult handles the response to [requests.ReadSet]. Errors of the service itself count as an answer, except that
 // the set does not exist.
-func (s handler) setResult(a *requests.Target, response *wit.Response) (wit.Verdict, error) {
-	h := a.Hint
+func (s handler) setResult(t *requests.Target, response *wit.Response) (wit.Verdict, error) {
+	h := t.Hint
 	h.ProbeSet, h.SetAnswers = false, true
 	_, _, document := fault.Document(response.Body)
 	switch {
 	case response.Status == 404 || response.Status == 410:
-		return wit.Verdict{}, callError(a, response)
+		return wit.Verdict{}, callError(t, response)
 	case isSuccess(response.Status), response.Status == 501 && document,
 		wit.Refuses(response.Status) && (document || hasVersion(response)):
 		return encodeAgain(h), nil
 	}
-	return s.classifyRepeatable(a, fault.Of(a.Name(), response, response.Body), response)
+	return s.classifyRepeatable(t, fault.Of(t.Name(), response, response.Body), response)
 }

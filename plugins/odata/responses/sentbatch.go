@@ -14,46 +14,46 @@ import (
 type sentBatch struct{ *requests.Delivery }
 
 func (b *sentBatch) results(s handler, response *wit.Response) ([]wit.Verdict, error) {
-	what := "POST " + s.Services[b.ServiceIndex] + "/$batch"
+	name := "POST " + s.Services[b.ServiceIndex] + "/$batch"
 	one := len(b.Targets) == 1 // with what is nested in it: there is no smaller batch
 	switch status := response.Status; {
 	case isSuccess(status):
-		return b.partResults(s, what, response)
+		return b.partResults(s, name, response)
 	case status == 413 && !one:
 		// P18: use smaller batches from now on. A late response may concern a batch from before the limit was known.
 		l := &s.ServiceCapabilities[b.ServiceIndex]
 		if half := max(1, b.BatchBytes/2); l.MaxBatchBytes == 0 || half < l.MaxBatchBytes {
 			l.MaxBatchBytes = half
 		}
-		return b.forEach(func(a *requests.Target) wit.Verdict { return encodeAgain(a.Hint) }), nil
+		return b.forEach(func(t *requests.Target) wit.Verdict { return encodeAgain(t.Hint) }), nil
 	case status == 404 || status == 405 || status == 415 || status == 501:
 		// The requests without a batch will show whether the service exists.
 		s.ServiceCapabilities[b.ServiceIndex].NoBatch = true
-		return b.forEach(func(a *requests.Target) wit.Verdict { return encodeAgain(a.Hint) }), nil
+		return b.forEach(func(t *requests.Target) wit.Verdict { return encodeAgain(t.Hint) }), nil
 	case status == 401, concernsAnyCall(response):
-		return nil, fault.Of(what, response, response.Body)
+		return nil, fault.Of(name, response, response.Body)
 	case status == 429:
-		f := fault.Of(what, response, response.Body)
-		return b.forEach(func(a *requests.Target) wit.Verdict {
-			return wit.Verdict{Again: &wit.Retry{Hint: a.Hint.Text(), Fault: f}}
+		f := fault.Of(name, response, response.Body)
+		return b.forEach(func(t *requests.Target) wit.Verdict {
+			return wit.Verdict{Again: &wit.Retry{Hint: t.Hint.Text(), Fault: f}}
 		}), nil
 	case !one && (wit.Refuses(status) || status == 500 && b.isRepeatable(s)):
 		// Nothing was done, and the response does not name the operation that failed.
 		return b.retryInHalves(), nil
 	}
 	// The outcome is unknown, except for what the response itself says (P19).
-	return b.judge(func(a *requests.Target) (wit.Verdict, error) {
-		whole := *a
+	return b.judge(func(t *requests.Target) (wit.Verdict, error) {
+		whole := *t
 		whole.InBatch = false
 		return s.result(&whole, response)
 	})
 }
 
 func (b *sentBatch) isRepeatable(s handler) bool {
-	return !slices.ContainsFunc(b.Targets, func(a requests.Target) bool { return !a.IsRepeatable(s.State) })
+	return !slices.ContainsFunc(b.Targets, func(t requests.Target) bool { return !t.IsRepeatable(s.State) })
 }
 
-func (b *sentBatch) forEach(f func(a *requests.Target) wit.Verdict) []wit.Verdict {
+func (b *sentBatch) forEach(f func(t *requests.Target) wit.Verdict) []wit.Verdict {
 	verdicts := make([]wit.Verdict, len(b.Targets))
 	for i := range b.Targets {
 		verdicts[i] = f(&b.Targets[i])
@@ -63,25 +63,25 @@ func (b *sentBatch) forEach(f func(a *requests.Target) wit.Verdict) []wit.Verdic
 
 // judge is forEach for results that may be errors of the call. Such errors fail the task, but the results of the other
 // rows are kept.
-func (b *sentBatch) judge(f func(a *requests.Target) (wit.Verdict, error)) ([]wit.Verdict, error) {
-	return b.forEach(func(a *requests.Target) wit.Verdict {
-		v, err := f(a)
+func (b *sentBatch) judge(f func(t *requests.Target) (wit.Verdict, error)) ([]wit.Verdict, error) {
+	return b.forEach(func(t *requests.Target) wit.Verdict {
+		v, err := f(t)
 		if err == nil {
 			return v
 		}
-		of := *fault.As(err)
-		if of.Kind != wit.FaultUnauthorized {
-			of.Kind = wit.FaultConfig
+		rowErr := *fault.As(err)
+		if rowErr.Kind != wit.FaultUnauthorized {
+			rowErr.Kind = wit.FaultConfig
 		}
-		return reject(&of)
+		return reject(&rowErr)
 	}), nil
 }
 
 // retryInHalves sends rows in batches of half the size, finally without a batch.
 func (b *sentBatch) retryInHalves() []wit.Verdict {
 	half := len(b.Targets) / 2
-	return b.forEach(func(a *requests.Target) wit.Verdict {
-		h := a.Hint
+	return b.forEach(func(t *requests.Target) wit.Verdict {
+		h := t.Hint
 		if h.MaxBatchSize = half; half < 2 {
 			h.MaxBatchSize, h.NoBatch = 0, true
 		}
@@ -99,9 +99,9 @@ type outcome struct {
 	inconclusive uint16
 }
 
-func (b *sentBatch) partResults(s handler, what string, response *wit.Response) ([]wit.Verdict, error) {
+func (b *sentBatch) partResults(s handler, name string, response *wit.Response) ([]wit.Verdict, error) {
 	if fault.IsHTML(response.Body) {
-		return nil, fault.NotData(what, "an answer to a batch", response.Body)
+		return nil, fault.NotData(name, "an answer to a batch", response.Body)
 	}
 	kind := headerOf(response, "Content-Type")
 	_, multipart := batch.Boundary(kind)
@@ -110,42 +110,42 @@ func (b *sentBatch) partResults(s handler, what string, response *wit.Response) 
 		d, multipart = batch.Parse(kind, response.Body)
 	}
 	if !multipart {
-		f := fault.NotData(what, "an answer to a batch", response.Body)
+		f := fault.NotData(name, "an answer to a batch", response.Body)
 		f.Kind = wit.FaultTransient
 		if fault.IsError(response.Body) {
-			f = fault.Of(what, response, response.Body)
+			f = fault.Of(name, response, response.Body)
 			f.Kind, f.Code = wit.FaultTransient, nil
 		}
-		return b.forEach(func(a *requests.Target) wit.Verdict { return s.unknownResult(a, f) }), nil
+		return b.forEach(func(t *requests.Target) wit.Verdict { return s.unknownResult(t, f) }), nil
 	}
-	logServiceMessages(what, response)
+	logServiceMessages(name, response)
 	outcomes := b.match(d)
-	said := &wit.Fault{Kind: wit.FaultTransient, Message: what + ": the answer of HTTP " +
+	noResult := &wit.Fault{Kind: wit.FaultTransient, Message: name + ": the answer of HTTP " +
 		strconv.Itoa(int(response.Status)) + " does not contain its result"}
 	if !d.Complete {
-		said.Message += ", because it is cut off"
+		noResult.Message += ", because it is cut off"
 	}
 	// A service that stops at the first failed part has not processed the following ones: send them in a batch again.
 	// Upserts, which fail for every missing entity, go without a batch, and so does a row after maxStops batches,
 	// because the host encodes a row 16 times at most.
 	stopped := d.Complete && len(d.Parts) < len(b.Parts) && endsWithFailure(d)
 	if stopped && s.InsertUncertain == "fail" {
-		said.Message += ": the service stopped at a failed part (" + sinkconfig.NameInsertUncertain +
+		noResult.Message += ": the service stopped at a failed part (" + sinkconfig.NameInsertUncertain +
 			" = check looks up the following ones)"
 	}
 	at, allAlone, allWritten := 0, len(b.Targets) > 1, true
-	verdicts, err := b.judge(func(a *requests.Target) (wit.Verdict, error) {
+	verdicts, err := b.judge(func(t *requests.Target) (wit.Verdict, error) {
 		o := outcomes[at]
 		at++
-		if stopped && o.message == nil && a.IsRepeatable(s.State) {
-			h := a.Hint
+		if stopped && o.message == nil && t.IsRepeatable(s.State) {
+			h := t.Hint
 			h.StoppedBatches++
-			h.NoBatch = h.StoppedBatches == maxStops || a.IsUpsertUpdate()
+			h.NoBatch = h.StoppedBatches == maxStops || t.IsUpsertUpdate()
 			allWritten = false
 			return encodeAgain(h), nil
 		}
-		v, err := s.partResult(a, o, said, response.At)
-		allAlone, allWritten = allAlone && a.Hint.OwnChangeset && !a.Hint.NoIfMatch, allWritten && err == nil &&
+		v, err := s.partResult(t, o, noResult, response.At)
+		allAlone, allWritten = allAlone && t.Hint.OwnChangeset && !t.Hint.NoIfMatch, allWritten && err == nil &&
 			v.Written != nil
 		return v, err
 	})
@@ -159,55 +159,55 @@ func (b *sentBatch) partResults(s handler, what string, response *wit.Response) 
 const maxStops = 5
 
 // unknownResult sends an operation again if it is repeatable. Otherwise its row stays in doubt.
-func (s handler) unknownResult(a *requests.Target, f *wit.Fault) wit.Verdict {
-	if a.IsRepeatable(s.State) {
-		return wit.Verdict{Again: &wit.Retry{Hint: a.Hint.Text(), Fault: f}}
+func (s handler) unknownResult(t *requests.Target, f *wit.Fault) wit.Verdict {
+	if t.IsRepeatable(s.State) {
+		return wit.Verdict{Again: &wit.Retry{Hint: t.Hint.Text(), Fault: f}}
 	}
 	return reject(f)
 }
 
 // partResult returns the result of an operation. at is the time of the response.
-func (s handler) partResult(a *requests.Target, o outcome, said *wit.Fault, at int64) (wit.Verdict, error) {
+func (s handler) partResult(t *requests.Target, o outcome, noResult *wit.Fault, at int64) (wit.Verdict, error) {
 	if o.message == nil {
-		own := *said
-		if own.Message = a.Name() + ": " + said.Message; o.inconclusive != 0 {
-			own.Message = a.Name() + ": an operation of its changeset: " + inconclusiveText(o.inconclusive)
+		own := *noResult
+		if own.Message = t.Name() + ": " + noResult.Message; o.inconclusive != 0 {
+			own.Message = t.Name() + ": an operation of its changeset: " + inconclusiveText(o.inconclusive)
 		}
-		return s.unknownResult(a, &own), nil
+		return s.unknownResult(t, &own), nil
 	}
-	if !o.failed && s.isPlainlyWritten(a, o.message) {
-		if a.IsInsert() {
-			s.learnKeys(a, o.message.Header("Location"))
+	if !o.failed && s.isPlainlyWritten(t, o.message) {
+		if t.IsInsert() {
+			s.learnKeys(t, o.message.Header("Location"))
 		} else {
-			s.learnIfMatch(a)
+			s.learnIfMatch(t)
 		}
 		return written(), nil
 	}
-	answer := &wit.Response{Status: o.message.Status(), Target: a.Path(), Headers: o.message.Headers(),
+	answer := &wit.Response{Status: o.message.Status(), Target: t.Path(), Headers: o.message.Headers(),
 		Body: o.message.Body, At: at}
 	if !o.failed {
-		return s.result(a, answer)
+		return s.result(t, answer)
 	}
 	// Nothing of a failed changeset should be stored, and the response does not name the operation that failed.
-	f := fault.Of(a.Name(), answer, answer.Body)
+	f := fault.Of(t.Name(), answer, answer.Body)
 	_, _, document := fault.Document(answer.Body)
 	switch status := answer.Status; {
 	case status == 401, concernsAnyCall(answer):
 		return wit.Verdict{}, f
 	case status == 429 || isNotServed(status) && document:
-		return wit.Verdict{Again: &wit.Retry{Hint: a.Hint.Text(), Fault: f, WaitMs: retryAfter(answer)}}, nil
-	case !wit.Refuses(status) && !document && !a.IsRepeatable(s.State):
+		return wit.Verdict{Again: &wit.Retry{Hint: t.Hint.Text(), Fault: f, WaitMs: retryAfter(answer)}}, nil
+	case !wit.Refuses(status) && !document && !t.IsRepeatable(s.State):
 		f.Kind = wit.FaultTransient
 		return reject(f), nil
 	}
-	h := a.Hint
+	h := t.Hint
 	h.OwnChangeset = true
 	return encodeAgain(h), nil
 }
 
 // isPlainlyWritten reports whether [handler.result] would return a plain success, without its cost.
-func (s handler) isPlainlyWritten(a *requests.Target, m *batch.Message) bool {
-	switch a.Operation {
+func (s handler) isPlainlyWritten(t *requests.Target, m *batch.Message) bool {
+	switch t.Operation {
 	case requests.Insert, requests.UpsertInsert:
 		if s.InsertUncertain == "repeatable" {
 			return false // there is something to learn
@@ -251,7 +251,7 @@ func endsWithFailure(d batch.Document) bool {
 
 // answeredPart is a part of a batch with its response. first is the number of operations before it.
 type answeredPart struct {
-	response          *batch.Parsed
+	response          *batch.ParsedPart
 	first, operations int
 	isRead            bool
 }
@@ -263,7 +263,7 @@ func (p *answeredPart) match(outcomes []outcome) (ok bool) {
 	if len(messages) == 1 && messages[0].Complete && messages[0].Status() != 0 {
 		m := &messages[0]
 		failed := m.Status() >= 400
-		if id, said := p.contentID(m); said && !p.isRead && (id < 0 || id >= p.operations || !failed && id > 0) {
+		if id, ok := p.contentID(m); ok && !p.isRead && (id < 0 || id >= p.operations || !failed && id > 0) {
 			return false
 		}
 		switch {

@@ -33,9 +33,9 @@ func classify(f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
 }
 
 // classifyRepeatable also applies the configured codes in a batch, because the host does not see the status there.
-func (s handler) classifyRepeatable(a *requests.Target, f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
+func (s handler) classifyRepeatable(t *requests.Target, f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
 	code, _, _ := fault.Document(response.Body)
-	if a.InBatch && fault.Listed(s.RetryCodes, response.Status, code) {
+	if t.InBatch && fault.Listed(s.RetryCodes, response.Status, code) {
 		f.Kind = wit.FaultTransient
 		return retry(f), nil
 	}
@@ -48,6 +48,6 @@ func inDoubtError(target, why string) *wit.Fault {
 		"): check whether it exists before you send the record again"}
 }
 
-func noResponseError(a *requests.Target) *wit.Fault {
-	return &wit.Fault{Kind: wit.FaultTransient, Message: a.Name() + ": no response"}
+func noResponseError(t *requests.Target) *wit.Fault {
+	return &wit.Fault{Kind: wit.FaultTransient, Message: t.Name() + ": no response"}
 }

@@ -34,24 +34,24 @@ func Declare() wit.Command {
 
 // Retiring ends what a connector has opened.
 type Retiring struct {
-	V   setting.Values
-	all []entry.Entry
+	V       setting.Values
+	entries []entry.Entry
 	// Addresses are the paths of the connector's subscriptions. A path that ends in / includes all paths below it.
 	Addresses []string
 
 	// queues are the sets in delta mode.
-	queues []ending
-	ends   []ending
+	queues        []resource
+	subscriptions []resource
 }
 
-// ending is a queue or a subscription. by is the function that ends the queue, or the address of the subscription.
-type ending struct{ service, set, by, what string }
+// resource is a queue or a subscription. by is the function that ends the queue, or the address of the subscription.
+type resource struct{ service, set, target, changes string }
 
 // Retire ends everything when a connector is deleted.
-func Retire(given []wit.Setting, addresses []string, state []byte,
+func Retire(settings []wit.Setting, addresses []string, state []byte,
 	answers []wit.Response) (wit.Arrangement, error) {
-	r := newRetiring(given, addresses)
-	if len(r.all) == 0 {
+	r := newRetiring(settings, addresses)
+	if len(r.entries) == 0 {
 		return wit.Arrangement{Done: wit.Ptr("")}, nil
 	}
 	p, err := probe.Open(state, answers)
@@ -64,20 +64,20 @@ func Retire(given []wit.Setting, addresses []string, state []byte,
 	if err != nil {
 		return wit.Arrangement{}, err
 	}
-	return wit.Arrangement{Done: wit.Ptr(strconv.Itoa(len(r.ends)) + " subscriptions, " + strconv.Itoa(r.terminated()) +
+	return wit.Arrangement{Done: wit.Ptr(strconv.Itoa(len(r.subscriptions)) + " subscriptions, " + strconv.Itoa(r.terminated()) +
 		" delta queues")}, nil
 }
 
 // Run executes the command. It ends subscriptions below the connector's path at the listener.
-func Run(given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
+func Run(settings []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
 	name := ""
-	for _, s := range given {
+	for _, s := range settings {
 		if s.Name == "name" {
 			name = s.Value
 		}
 	}
-	r := newRetiring(given, []string{"/" + inspect.EscapedSegment(name) + "/"})
-	if len(r.all) == 0 {
+	r := newRetiring(settings, []string{"/" + inspect.EscapedSegment(name) + "/"})
+	if len(r.entries) == 0 {
 		return wit.Reply{}, fault.Config(entry.NameTrackChanges,
 			"no entity set of the connector is in delta mode or has a subscription: nothing to end")
 	}
@@ -89,9 +89,9 @@ func Run(given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, 
 	})
 }
 
-func newRetiring(given []wit.Setting, addresses []string) *Retiring {
-	r := &Retiring{V: entry.Table.Values(given), Addresses: addresses}
-	r.all = slices.DeleteFunc(entry.Entries(r.V), func(e entry.Entry) bool {
+func newRetiring(settings []wit.Setting, addresses []string) *Retiring {
+	r := &Retiring{V: entry.Table.Values(settings), Addresses: addresses}
+	r.entries = slices.DeleteFunc(entry.Entries(r.V), func(e entry.Entry) bool {
 		return !e.Tracking.On && !e.Subscribing.On
 	})
 	return r
@@ -99,7 +99,7 @@ func newRetiring(given []wit.Setting, addresses []string) *Retiring {
 
 // run ends queues and finds the subscriptions in as few rounds as possible, then ends these.
 func (r *Retiring) run(p *probe.Prober) (err error) {
-	services, models := entry.ServicesOf(r.all), map[string]*edm.Model{}
+	services, models := entry.ServicesOf(r.entries), map[string]*edm.Model{}
 	for _, s := range services {
 		m, failed := p.Metadata(s, config.Query(r.V))
 		models[s], err = m, cmp.Or(err, failed)
@@ -107,7 +107,7 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, e := range r.all {
+	for _, e := range r.entries {
 		if e.Tracking.On {
 			err = cmp.Or(err, r.endQueue(p, e, models[e.Service]))
 		}
@@ -118,7 +118,7 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 	for _, s := range services {
 		collection := feed.CollectionOf(models[s])
 		subscribed := func(e entry.Entry) bool { return e.Service == s && e.Subscribing.On }
-		if collection == "" || !slices.ContainsFunc(r.all, subscribed) {
+		if collection == "" || !slices.ContainsFunc(r.entries, subscribed) {
 			continue
 		}
 		err = cmp.Or(err, inspect.Subscriptions(p, r.V, s, collection, func(one *notify.Subscription,
@@ -127,18 +127,18 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 				return nil
 			}
 			target, err := resolve(one.Target)
-			r.ends = append(r.ends, ending{s, one.Collection, target, one.ChangeType})
+			r.subscriptions = append(r.subscriptions, resource{s, one.Collection, target, one.ChangeType})
 			return err
 		}))
 	}
 	if err != nil {
 		return err
 	}
-	for _, e := range r.ends {
-		answer, missing := p.Get(notify.EndRequest(e.by, e.by, e.service, config.Query(r.V)))
+	for _, e := range r.subscriptions {
+		answer, missing := p.Get(notify.EndRequest(e.target, e.target, e.service, config.Query(r.V)))
 		if err = cmp.Or(err, missing); missing == nil && (answer.Status < 200 || answer.Status > 299) &&
 			!feed.Gone(answer.Status, answer.Body) { // what is gone already is as good
-			return fault.Of("subscription "+e.by, answer, answer.Body)
+			return fault.Of("subscription "+e.target, answer, answer.Body)
 		}
 	}
 	return err
@@ -149,24 +149,24 @@ func (r *Retiring) endQueue(p *probe.Prober, e entry.Entry, m *edm.Model) error 
 	if err != nil {
 		return err
 	}
-	q := ending{service: e.Service, set: e.Set}
+	q := resource{service: e.Service, set: e.Set}
 	if f.ODP != nil {
-		q.by = f.ODP.Terminate
+		q.target = f.ODP.Terminate
 	}
 	r.queues = append(r.queues, q)
-	if q.by == "" {
+	if q.target == "" {
 		return nil
 	}
-	a, err := p.Get(service.Get("queue of "+e.Service+"/"+e.Set, delta.Set{Feed: f}.FunctionURL(q.by),
+	a, err := p.Get(service.Get("queue of "+e.Service+"/"+e.Set, delta.Set{Feed: f}.FunctionURL(q.target),
 		"application/json"))
 	if err != nil {
 		return err
 	}
 	if a.Status < 200 || a.Status > 299 {
-		return fault.Of(q.by+" of "+q.service, a, a.Body)
+		return fault.Of(q.target+" of "+q.service, a, a.Body)
 	}
 	if done, ok := delta.Truth(a.Body, "ResultFlag"); !ok || !done {
-		return fault.NotData(q.by+" of "+q.service, "ResultFlag true", a.Body)
+		return fault.NotData(q.target+" of "+q.service, "ResultFlag true", a.Body)
 	}
 	return nil
 }
@@ -185,7 +185,7 @@ func (r *Retiring) Mine(address string) bool {
 
 func (r *Retiring) terminated() (n int) {
 	for _, q := range r.queues {
-		if q.by != "" {
+		if q.target != "" {
 			n++
 		}
 	}
@@ -194,19 +194,19 @@ func (r *Retiring) terminated() (n int) {
 
 func (r *Retiring) report() jsontext.Value {
 	list := jsontext.List()
-	add := func(e ending, what, outcome string) {
+	add := func(e resource, what, outcome string) {
 		list.Items = append(list.Items, jsontext.Of(probe.Member("service", e.service),
 			probe.Member("entitySet", e.set), probe.Member(what, outcome)))
 	}
 	for _, q := range r.queues {
 		outcome := "the service keeps no queue; its delta link is forgotten with the connector's offset"
-		if q.by != "" {
+		if q.target != "" {
 			outcome = "ended"
 		}
 		add(q, "queue", outcome)
 	}
-	for _, s := range r.ends {
-		add(s, "subscription", "ended: "+s.what)
+	for _, s := range r.subscriptions {
+		add(s, "subscription", "ended: "+s.changes)
 	}
 	return list
 }

@@ -14,12 +14,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// oneLane has everything that may share a batch in one.
-const oneLane = "sap.odata.max.in.flight=1"
+// oneOrderingKey has everything that may share a batch in one.
+const oneOrderingKey = "sap.odata.max.in.flight=1"
 
 func products(more ...string) []string { return append(set("00", "ProductCopies"), more...) }
 
-func set1(t *testing.T, s *odatatest.Service, switches ...string) {
+func setSwitches(t *testing.T, s *odatatest.Service, switches ...string) {
 	t.Helper()
 	for _, line := range switches {
 		name, value, _ := strings.Cut(line, "=")
@@ -48,9 +48,9 @@ func TestBatches(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := odatatest.New(odatatest.Options{})
-			w := open(t, s, append(products(oneLane, "sap.odata.operation.mode=dynamic",
+			w := open(t, s, append(products(oneOrderingKey, "sap.odata.operation.mode=dynamic",
 				"sap.odata.operation.mode.property=OP", "sap.odata.enable.delete=1"), c.settings...)...)
-			set1(t, s, c.switches...)
+			setSwitches(t, s, c.switches...)
 			h := w.host("ProductCopies")
 			var want []string
 			guilty := map[int]bool{}
@@ -78,14 +78,14 @@ func TestBatches(t *testing.T) {
 				t.Fatal(h.failed)
 			}
 			for i, found := range h.outcomes {
-				if guilty[i] == (found == wasWritten) || found == inDoubt {
+				if guilty[i] == (found == outcomeWritten) || found == outcomeInDoubt {
 					t.Errorf("row %d: %s (%v)", i, found, h.reasons[i])
 				}
 			}
 			slices.Sort(want)
 			left := productsOf(s)
 			slices.Sort(left)
-			same(t, "found", want, left)
+			expectEqual(t, "found", want, left)
 			if batches, _ := h.batches(); batches > c.requests || c.requests > 0 && batches == 0 {
 				t.Errorf("expected at most %d batches, found %d", c.requests, batches)
 			}
@@ -99,7 +99,7 @@ func TestBatches(t *testing.T) {
 }
 
 // What was learned is kept: the second time nothing is tried in vain.
-func TestLearnsFromAnswers(t *testing.T) {
+func TestLearnsFromResponses(t *testing.T) {
 	for name, c := range map[string]struct {
 		settings, switches []string
 		first, second      int
@@ -112,20 +112,20 @@ func TestLearnsFromAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := odatatest.New(odatatest.Options{})
-			address := northwind(oneLane)
+			address := northwind(oneOrderingKey)
 			if slices.Contains(c.settings, "sap.odata.operation.mode=merge") { // of what is there
 				h := open(t, s, address...).host("ProductCopies")
-				h.fill(100, 300, "old")
+				h.addProducts(100, 300, "old")
 				h.run()
-				h.all(wasWritten)
+				h.expectAll(outcomeWritten)
 			}
 			w := open(t, s, append(address, c.settings...)...)
-			set1(t, s, c.switches...)
-			requests := func(from int) *hosting {
+			setSwitches(t, s, c.switches...)
+			requests := func(from int) *fakeHost {
 				h := w.host("ProductCopies")
-				h.fill(from, 20, "x")
+				h.addProducts(from, 20, "x")
 				h.run()
-				h.all(wasWritten)
+				h.expectAll(outcomeWritten)
 				return h
 			}
 			first, second := len(requests(100).requests), requests(200)
@@ -146,7 +146,7 @@ func TestLearnsFromAnswers(t *testing.T) {
 func TestChangesetsOfInserts(t *testing.T) {
 	plain := strings.ReplaceAll(shop, entityset.NamespaceSAP, "http://h/other")
 	for mode, want := range map[string]int{"insert": 3, "merge": 1} {
-		h := open(t, serving(plain), append(set("00", "Orders"), oneLane,
+		h := open(t, metadataService(plain), append(set("00", "Orders"), oneOrderingKey,
 			"sap.odata.operation.mode="+mode)...).host("Orders")
 		for i := range 3 {
 			h.value("ID", fmt.Sprint(i), "Note", "n")
@@ -166,7 +166,7 @@ func TestChangesetsOfInserts(t *testing.T) {
 
 // Keys that differ by case, zeros in front or blanks are the same to services with conversion exits: their rows go one
 // after another, in a lane.
-func TestKeysThatAreTheSameToTheService(t *testing.T) {
+func TestEquivalentKeysShareOrderingKey(t *testing.T) {
 	t.Parallel()
 	w := openOrders(t, "sap.odata.operation.mode=merge", "sap.odata.max.in.flight=4")
 	h := w.host("Orders")
@@ -175,7 +175,7 @@ func TestKeysThatAreTheSameToTheService(t *testing.T) {
 		h.value("ID", id, "Note", "n")
 		rows = append(rows, uint32(i))
 	}
-	h.outcomes, h.reasons, h.doubt = make([]string, len(rows)), make([]*wit.Fault, len(rows)), make([]bool, len(rows))
+	h.outcomes, h.reasons, h.isInDoubt = make([]string, len(rows)), make([]*wit.Fault, len(rows)), make([]bool, len(rows))
 	lanes, delivery := map[uint32]uint32{}, map[uint32]int{}
 	for n, d := range h.encode(rows, nil) {
 		for _, row := range d.rows {
@@ -196,34 +196,34 @@ func TestKeysThatAreTheSameToTheService(t *testing.T) {
 // they go by themselves, or each would be tried as often as there are others in front of it.
 func TestServiceThatStopsAtAFailure(t *testing.T) {
 	s := odatatest.New(odatatest.Options{})
-	w := open(t, s, northwind(oneLane, "sap.odata.operation.mode=upsert", "sap.odata.changesets=one")...)
-	set1(t, s, "batch-stop=true")
+	w := open(t, s, northwind(oneOrderingKey, "sap.odata.operation.mode=upsert", "sap.odata.changesets=one")...)
+	setSwitches(t, s, "batch-stop=true")
 	h := w.host("ProductCopies")
-	h.fill(100, 20, "x")
+	h.addProducts(100, 20, "x")
 	h.run()
-	h.all(wasWritten)
+	h.expectAll(outcomeWritten)
 	if batches, _ := h.batches(); batches != 1 {
 		t.Errorf("expected one batch, found %d in %d requests", batches, len(h.requests))
 	}
 }
 
 // Behind an update that is refused, the others of a batch that ended there go together again, a few times.
-func TestUpdatesBehindAFailure(t *testing.T) {
+func TestUpdatesAfterFailedPart(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ bad, batches, singles int }{{0, 1, 0}, {1, 2, 0}, {3, 4, 0}, {20, 5, 31}} {
 		s := odatatest.New(odatatest.Options{})
-		settings := northwind(oneLane, "sap.odata.changesets=one")
+		settings := northwind(oneOrderingKey, "sap.odata.changesets=one")
 		h := open(t, s, settings...).host("ProductCopies")
-		h.fill(0, 20, "x")
+		h.addProducts(0, 20, "x")
 		h.run()
-		h.all(wasWritten)
-		set1(t, s, "batch-stop=true")
+		h.expectAll(outcomeWritten)
+		setSwitches(t, s, "batch-stop=true")
 		h = open(t, s, append(settings, "sap.odata.operation.mode=merge")...).host("ProductCopies")
 		for i := range 20 {
 			if i < c.bad { // nobody is there
-				h.fill(1000+i, 1, "y")
+				h.addProducts(1000+i, 1, "y")
 			}
-			h.fill(i, 1, "y")
+			h.addProducts(i, 1, "y")
 		}
 		h.run()
 		found := map[string]int{}
@@ -231,7 +231,7 @@ func TestUpdatesBehindAFailure(t *testing.T) {
 			found[o]++
 		}
 		batches, singles := h.batches()
-		if found["not-found"] != c.bad || found[wasWritten] != 20 || batches != c.batches || singles != c.singles {
+		if found["not-found"] != c.bad || found[outcomeWritten] != 20 || batches != c.batches || singles != c.singles {
 			t.Errorf("%d bad ones: found %v by %d batches and %d requests", c.bad, found, batches, singles)
 		}
 	}
@@ -239,9 +239,9 @@ func TestUpdatesBehindAFailure(t *testing.T) {
 
 // An answer that is cut off at any byte: what it says is believed, the rest is in doubt or, with upserts, looked up;
 // nothing is done twice.
-func TestBatchAnswerCutOff(t *testing.T) {
+func TestTruncatedBatchResponse(t *testing.T) {
 	for _, mode := range []string{"insert", "upsert"} {
-		opened := open(t, odatatest.New(odatatest.Options{}), products(oneLane, "sap.odata.operation.mode="+mode,
+		opened := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey, "sap.odata.operation.mode="+mode,
 			"sap.odata.upsert.first=insert")...)
 		for end, whole := 0, 1; end < whole; end++ {
 			whole = cutOff(t, opened, end, mode)
@@ -249,12 +249,12 @@ func TestBatchAnswerCutOff(t *testing.T) {
 	}
 }
 
-func cutOff(t *testing.T, opened *writing, end int, mode string) (whole int) {
+func cutOff(t *testing.T, opened *harness, end int, mode string) (whole int) {
 	t.Helper()
 	s := odatatest.New(odatatest.Options{})
-	w := &writing{t: t, service: s, p: opened.p, context: opened.context}
+	w := &harness{t: t, service: s, p: opened.p, context: opened.context}
 	h := w.host("ProductCopies")
-	h.fill(0, 3, "x")
+	h.addProducts(0, 3, "x")
 	h.answer = func(q *wit.Request) wit.Response {
 		r := h.exchange(q)
 		if whole == 0 {
@@ -268,7 +268,7 @@ func cutOff(t *testing.T, opened *writing, end int, mode string) (whole int) {
 		t.Fatalf("%d bytes: %v", end, h.failed)
 	}
 	for i, found := range h.outcomes {
-		if found != wasWritten && (found != inDoubt || mode == "upsert") {
+		if found != outcomeWritten && (found != outcomeInDoubt || mode == "upsert") {
 			t.Errorf("%s, %d bytes, row %d: %s (%v)", mode, end, i, found, h.reasons[i])
 		}
 	}
@@ -281,7 +281,7 @@ func cutOff(t *testing.T, opened *writing, end int, mode string) (whole int) {
 }
 
 // Answers as odd services give them, to a batch of three inserts.
-func TestOddBatchAnswers(t *testing.T) {
+func TestUnusualBatchResponses(t *testing.T) {
 	set := func(status string, more ...string) string { return changeset(part(status, more...)) }
 	const mixed, end = "multipart/mixed; boundary=b", "--b--\r\n"
 	const doubts = "in doubt in doubt in doubt"
@@ -318,9 +318,9 @@ func TestOddBatchAnswers(t *testing.T) {
 		{"no answer", "", "", 0, doubts},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := open(t, odatatest.New(odatatest.Options{}), products(oneLane)...)
+			w := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey)...)
 			h := w.host("ProductCopies")
-			h.fill(1, 3, "x")
+			h.addProducts(1, 3, "x")
 			sent := 0
 			h.answer = func(*wit.Request) wit.Response {
 				if sent++; sent > 1 {
@@ -339,7 +339,7 @@ func TestOddBatchAnswers(t *testing.T) {
 
 // The answers inside a changeset are for the operations that their Content-IDs name, in whichever order they come;
 // where an answer has none, or one of another changeset, by position.
-func TestAnswersOfAChangesetByContentID(t *testing.T) {
+func TestChangesetResponsesByContentID(t *testing.T) {
 	for name, c := range map[string]struct{ answers, want string }{
 		"in order":         {"1 2 3", "written written written"},
 		"in another order": {"3 1 2", "written written written"},
@@ -348,9 +348,9 @@ func TestAnswersOfAChangesetByContentID(t *testing.T) {
 		"of others":        {"4 5 6", "in doubt in doubt in doubt"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := open(t, odatatest.New(odatatest.Options{}), products(oneLane, "sap.odata.changesets=all")...)
+			w := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey, "sap.odata.changesets=all")...)
 			h := w.host("ProductCopies")
-			h.fill(1, 3, "x")
+			h.addProducts(1, 3, "x")
 			var parts []string
 			for i, id := range strings.Fields(c.answers) {
 				location := func(n string) string {
@@ -381,7 +381,7 @@ func TestFold(t *testing.T) {
 			"sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check",
 			fmt.Sprint("sap.odata.max.batch.size=", 1+r.IntN(20)), fmt.Sprint("sap.odata.max.in.flight=", 1+r.IntN(4)),
 			"sap.odata.changesets="+[]string{"one", "all", "auto"}[r.IntN(3)])...)
-		set1(t, s, []string{"changesets=any", "changesets=one", "batch-limit=2500", "batch-stop=true"}[r.IntN(4)])
+		setSwitches(t, s, []string{"changesets=any", "changesets=one", "batch-limit=2500", "batch-stop=true"}[r.IntN(4)])
 		model, refusedRows := map[string]string{}, map[int]bool{}
 		for flush := range 4 {
 			h := w.host("ProductCopies")
@@ -439,7 +439,7 @@ func TestFold(t *testing.T) {
 				}
 				return h.exchange(q)
 			}
-			h.faults = 100
+			h.maxAttempts = 100
 			h.run()
 			if h.failed != nil {
 				t.Fatalf("seed %d: %v", seed, h.failed)
@@ -447,8 +447,8 @@ func TestFold(t *testing.T) {
 			for i, found := range h.outcomes {
 				// One that the service would have refused, because another one is there, stays in doubt where no answer
 				// came.
-				if found == inDoubt && !refusedRows[i] || found == "again and again" || refusedRows[i] &&
-					found == wasWritten {
+				if found == outcomeInDoubt && !refusedRows[i] || found == "again and again" || refusedRows[i] &&
+					found == outcomeWritten {
 					t.Errorf("seed %d, flush %d, row %d: %s (%v), to be refused: %t", seed, flush, i, found,
 						h.reasons[i], refusedRows[i])
 				}
@@ -465,11 +465,11 @@ func TestFold(t *testing.T) {
 
 // answered are inserts in a batch, of which the second one's part, the last one, is what is given; the requests behind
 // it are answered 201.
-func answered(t *testing.T, rows int, second string, settings ...string) (settled wit.Settled, h *hosting) {
+func answered(t *testing.T, rows int, second string, settings ...string) (settled wit.Settled, h *fakeHost) {
 	t.Helper()
-	w := open(t, odatatest.New(odatatest.Options{}), products(append(settings, oneLane)...)...)
+	w := open(t, odatatest.New(odatatest.Options{}), products(append(settings, oneOrderingKey)...)...)
 	h = w.host("ProductCopies")
-	h.fill(1, rows, "x")
+	h.addProducts(1, rows, "x")
 	answer := batchAnswer(part("201 Created"), second)
 	answer.At = 1_700_000_000_000
 	d := h.encoded(1, "ProductCopies", h.rows...)[0]
@@ -495,30 +495,30 @@ func partOf(status string, headers ...string) string {
 // written: inside a batch, with a document of the service's own, and by the status of a client's fault.
 func TestRetriableInserts(t *testing.T) {
 	for _, c := range []struct{ codes, part, want string }{
-		{"", partOf("502 Bad Gateway"), wasWritten},
-		{"", partOf("504 Gateway Timeout"), wasWritten},
-		{"X/1", partOf("500 Internal Server Error"), wasWritten},
-		{"423", partOf("423 Locked"), wasWritten},
+		{"", partOf("502 Bad Gateway"), outcomeWritten},
+		{"", partOf("504 Gateway Timeout"), outcomeWritten},
+		{"X/1", partOf("500 Internal Server Error"), outcomeWritten},
+		{"423", partOf("423 Locked"), outcomeWritten},
 		{"", partOf("423 Locked"), "data"},
 		{"429", partOf("502 Bad Gateway"), "data"},
-		{"", part("502 Bad Gateway"), inDoubt}, // not a document: whose it is, nobody knows
+		{"", part("502 Bad Gateway"), outcomeInDoubt}, // not a document: whose it is, nobody knows
 	} {
 		var settings []string
 		if c.codes != "" {
 			settings = []string{"sap.odata.http.codes=" + c.codes}
 		}
-		if _, h := answered(t, 2, c.part, settings...); h.outcomes[0] != wasWritten || h.outcomes[1] != c.want {
+		if _, h := answered(t, 2, c.part, settings...); h.outcomes[0] != outcomeWritten || h.outcomes[1] != c.want {
 			t.Errorf("%s, with codes %q: expected the second one to be %s, found %v (%v)", c.part, c.codes, c.want,
 				h.outcomes, h.reasons)
 		}
 	}
 	for _, c := range []struct {
 		status, codes, want string
-	}{{"423", "423", wasWritten}, {"423", "429", "data"}, {"502 " + denial("X/1", "not now"), "502", inDoubt}} {
+	}{{"423", "423", outcomeWritten}, {"423", "429", "data"}, {"502 " + denial("X/1", "not now"), "502", outcomeInDoubt}} {
 		w := open(t, odatatest.New(odatatest.Options{}), products("sap.odata.enable.batch=0",
 			"sap.odata.http.codes="+c.codes)...)
 		h := w.host("ProductCopies")
-		h.fill(1, 1, "x")
+		h.addProducts(1, 1, "x")
 		h.answer = scripted(t, c.status, "201")
 		h.run()
 		if h.outcomes[0] != c.want {
@@ -549,10 +549,10 @@ func TestRetryAfterInParts(t *testing.T) {
 
 // A 413 to a batch from before the limit was learned doesn't raise it again.
 func TestLateAnswerToALargerBatch(t *testing.T) {
-	w := open(t, odatatest.New(odatatest.Options{}), products(oneLane)...)
+	w := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey)...)
 	encoded := func(rows int) *wit.Delivery {
 		h := w.host("ProductCopies")
-		h.fill(0, rows, "x")
+		h.addProducts(0, rows, "x")
 		out, err := w.p.Encode(w.context, nil, []string{"ProductCopies"}, h.rows, slices.Clone(w.data), nil, nil, nil)
 		if err != nil || len(out.Ready) == 0 {
 			t.Fatalf("expected a delivery, found %+v (%v)", out, err)
@@ -575,15 +575,15 @@ func TestLateAnswerToALargerBatch(t *testing.T) {
 
 // A service that stops at a part that fails says nothing of the inserts behind it. That fails the task, which is told
 // what finds them.
-func TestToldOfTheCheck(t *testing.T) {
-	for policy, told := range map[string]bool{"fail": true, "check": false} {
+func TestErrorMentionsInsertCheck(t *testing.T) {
+	for policy, mentioned := range map[string]bool{"fail": true, "check": false} {
 		settled, h := answered(t, 3, partOf("400 Bad Request"), "sap.odata.insert.uncertain="+policy)
 		v := settled.Verdicts[2]
 		if v.Refused == nil || v.Refused.Kind != wit.FaultTransient ||
-			strings.Contains(v.Refused.Message, "sap.odata.insert.uncertain = check") != told {
+			strings.Contains(v.Refused.Message, "sap.odata.insert.uncertain = check") != mentioned {
 			t.Errorf("%s: expected the third one to be in doubt, found %+v", policy, v)
 		}
-		if told && h.outcomes[2] != inDoubt {
+		if mentioned && h.outcomes[2] != outcomeInDoubt {
 			t.Errorf("expected the third one to stay in doubt, found %v", h.outcomes)
 		}
 	}

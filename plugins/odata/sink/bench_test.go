@@ -61,7 +61,7 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 		b.Run(way.name, func(b *testing.B) {
 			err := bound.Current().Do(b.Context(), func(i *host.Instance) error {
 				s := &sandboxed{ctx: b.Context(), i: i, batch: rows, silent: way.silent,
-					w: &writing{t: &testing.T{}, service: odatatest.New(odatatest.Options{})}}
+					w: &harness{t: &testing.T{}, service: odatatest.New(odatatest.Options{})}}
 				if way.updates { // what is there
 					if err := errors.Join(s.open(), s.write(b)); err != nil {
 						return err
@@ -133,7 +133,7 @@ type sandboxed struct {
 	ctx            context.Context
 	i              *host.Instance
 	batch          *record.Batch
-	w              *writing
+	w              *harness
 	context        []byte
 	answers        []wit.Response
 	silent         bool
@@ -141,7 +141,7 @@ type sandboxed struct {
 }
 
 func (s *sandboxed) open(settings ...string) error {
-	context, err := openIn(s.ctx, s.i, s.w, append(append(set("00", "OrderCopies"), oneLane,
+	context, err := openIn(s.ctx, s.i, s.w, append(append(set("00", "OrderCopies"), oneOrderingKey,
 		"sap.odata.max.batch.size=1000"), settings...)...)
 	if err == nil {
 		s.context = context
@@ -150,7 +150,7 @@ func (s *sandboxed) open(settings ...string) error {
 }
 
 // openIn opens a sink on an instance, and returns its context.
-func openIn(ctx context.Context, i *host.Instance, w *writing, settings ...string) ([]byte, error) {
+func openIn(ctx context.Context, i *host.Instance, w *harness, settings ...string) ([]byte, error) {
 	given := configuration(settings...)
 	asked, err := i.OpenSink(ctx, sinkconfig.Component, given, nil, nil)
 	if err != nil {

@@ -23,34 +23,34 @@ func TestCheckCompares(t *testing.T) {
 	const same = `<d:A m:type="Edm.Int32">1</d:A><d:B>b</d:B><d:Short>abc  </d:Short><d:Price>12.50</d:Price><d:Text m:null="true"/>` +
 		`<d:Date>2024-01-31T12:00:00.0000000</d:Date><d:Clock>PT12H0M5S</d:Clock><d:Guid>01234567-89AB-CDEF-0123-456789ABCDEF</d:Guid><d:Bool>true</d:Bool><d:Made>7</d:Made>`
 	for _, c := range []struct{ format, answer, want string }{
-		{"atom", entry(same), wasWritten},
-		{"atom", strings.Replace(entry(same), "abc", "other", 1), inDoubt},
-		{"atom", strings.Replace(entry(same), "12.50", "12.51", 1), inDoubt},
-		{"atom", strings.Replace(entry(same), "PT12H0M5S", "PT12H0M6S", 1), inDoubt},
-		{"atom", strings.Replace(entry(same), ".0000000", ".0000001", 1), inDoubt},
-		{"atom", strings.Replace(entry(same), `<d:Text m:null="true"/>`, "<d:Text>x</d:Text>", 1), inDoubt},
-		{"atom", strings.Replace(entry(same), "true</d:Bool>", "false</d:Bool>", 1), inDoubt},
-		{"atom", `{"d":{"A":1,"B":"b","Short":"abc","Price":"12.5"}}`, wasWritten},
-		{"atom", `{"d":{"A":1,"B":"b","Short":"other"}}`, inDoubt},
-		{"atom", entry(""), inDoubt},
-		{"atom", entry(`<d:Other>1</d:Other>`), inDoubt},
-		{"atom", entry(same)[:300], inDoubt},
-		{"atom", strings.ReplaceAll(entry(same), "entry", "feed"), inDoubt},
-		{"json", `{"d":{"A":1,"B":"b","Short":"abc"}}`, wasWritten},
-		{"json", entry(`<d:A m:type="Edm.Int32">1</d:A><d:Short>abc</d:Short>`), wasWritten},
-		{"json", entry(`<d:A m:type="Edm.Int32">1</d:A><d:Short>other</d:Short>`), inDoubt},
-		{"json", `{"d":{"A":1,"Double":"0.1000","Single":0.10000000149011612}}`, wasWritten},
-		{"json", `{"d":{"A":1,"Double":0.1}}`, wasWritten},
-		{"json", `{"d":{"A":1,"Double":0.10000000000000003}}`, inDoubt},
-		{"json", `{"d":{"A":1,"Double":"x"}}`, inDoubt},
-		{"json", `{"d":{"A":1,"Price":"12.50000000000000001"}}`, inDoubt}, // no number of floating point
-		{"atom", entry(`<d:A m:type="Edm.Int32">1</d:A><d:Double m:type="Edm.Double">1E-1</d:Double>`), wasWritten},
-		{"json", `{"d":{}}`, inDoubt},
-		{"json", entry(`</m:properties></content><link rel="http://x/related/Short" href="Short"/><content><m:properties>`), inDoubt},
-		{"json", entry(`<d:Short>other</d:Short></m:properties></content><link rel="x/Short" href="s"/><content><m:properties>`), inDoubt},
-		{"json", entry(`</m:properties></content><link rel="x/Short" href="s"/><content><m:properties><d:Short>other</d:Short>`), inDoubt},
-		{"json", `{"d":{"Short":{"__deferred":{"uri":"s"}}}}`, inDoubt},
-		{"json", `{"d":{"results":[]}}`, inDoubt},
+		{"atom", entry(same), outcomeWritten},
+		{"atom", strings.Replace(entry(same), "abc", "other", 1), outcomeInDoubt},
+		{"atom", strings.Replace(entry(same), "12.50", "12.51", 1), outcomeInDoubt},
+		{"atom", strings.Replace(entry(same), "PT12H0M5S", "PT12H0M6S", 1), outcomeInDoubt},
+		{"atom", strings.Replace(entry(same), ".0000000", ".0000001", 1), outcomeInDoubt},
+		{"atom", strings.Replace(entry(same), `<d:Text m:null="true"/>`, "<d:Text>x</d:Text>", 1), outcomeInDoubt},
+		{"atom", strings.Replace(entry(same), "true</d:Bool>", "false</d:Bool>", 1), outcomeInDoubt},
+		{"atom", `{"d":{"A":1,"B":"b","Short":"abc","Price":"12.5"}}`, outcomeWritten},
+		{"atom", `{"d":{"A":1,"B":"b","Short":"other"}}`, outcomeInDoubt},
+		{"atom", entry(""), outcomeInDoubt},
+		{"atom", entry(`<d:Other>1</d:Other>`), outcomeInDoubt},
+		{"atom", entry(same)[:300], outcomeInDoubt},
+		{"atom", strings.ReplaceAll(entry(same), "entry", "feed"), outcomeInDoubt},
+		{"json", `{"d":{"A":1,"B":"b","Short":"abc"}}`, outcomeWritten},
+		{"json", entry(`<d:A m:type="Edm.Int32">1</d:A><d:Short>abc</d:Short>`), outcomeWritten},
+		{"json", entry(`<d:A m:type="Edm.Int32">1</d:A><d:Short>other</d:Short>`), outcomeInDoubt},
+		{"json", `{"d":{"A":1,"Double":"0.1000","Single":0.10000000149011612}}`, outcomeWritten},
+		{"json", `{"d":{"A":1,"Double":0.1}}`, outcomeWritten},
+		{"json", `{"d":{"A":1,"Double":0.10000000000000003}}`, outcomeInDoubt},
+		{"json", `{"d":{"A":1,"Double":"x"}}`, outcomeInDoubt},
+		{"json", `{"d":{"A":1,"Price":"12.50000000000000001"}}`, outcomeInDoubt}, // no number of floating point
+		{"atom", entry(`<d:A m:type="Edm.Int32">1</d:A><d:Double m:type="Edm.Double">1E-1</d:Double>`), outcomeWritten},
+		{"json", `{"d":{}}`, outcomeInDoubt},
+		{"json", entry(`</m:properties></content><link rel="http://x/related/Short" href="Short"/><content><m:properties>`), outcomeInDoubt},
+		{"json", entry(`<d:Short>other</d:Short></m:properties></content><link rel="x/Short" href="s"/><content><m:properties>`), outcomeInDoubt},
+		{"json", entry(`</m:properties></content><link rel="x/Short" href="s"/><content><m:properties><d:Short>other</d:Short>`), outcomeInDoubt},
+		{"json", `{"d":{"Short":{"__deferred":{"uri":"s"}}}}`, outcomeInDoubt},
+		{"json", `{"d":{"results":[]}}`, outcomeInDoubt},
 	} {
 		w := open(t, everything(), append(set("00", "Es"), "sap.odata.insert.uncertain=check",
 			"sap.odata.enable.batch=0", "sap.odata.request.format="+c.format)...)
@@ -80,18 +80,18 @@ func TestCheckByFilterCompares(t *testing.T) {
 			`</d:Note><d:Count>1</d:Count></m:properties></content></entry>`
 	}
 	for answer, want := range map[string]string{
-		`{"d":{"results":[{"ID":"7","Note":"n","Count":1}]}}`:                                     wasWritten,
-		`{"d":[{"ID":"1","Note":"other","Count":1},{"ID":"7","Note":"n","Count":1}]}`:             wasWritten,
-		`{"d":{"results":[{"ID":"1","Note":"other","Count":1}]}}`:                                 inDoubt,
-		`{"d":{"results":[{"ID":"1","Note":"n","Count":2},{"ID":"2","Note":"other","Count":1}]}}`: inDoubt,
-		`{"d":{"results":[{"ID":"1"}]}}`:                                                          inDoubt,
-		`{"d":{"results":["n"]}}`:                                                                 inDoubt,
-		`[]`:                                                                                      inDoubt,
-		`{"results":[]}`:                                                                          inDoubt,
-		feed(entry("n")):                                                                          wasWritten,
-		feed(entry("other") + entry("n")):                                                         wasWritten,
-		feed(entry("other")):                                                                      inDoubt,
-		feed(entry("n"))[:310]:                                                                    inDoubt,
+		`{"d":{"results":[{"ID":"7","Note":"n","Count":1}]}}`:                                     outcomeWritten,
+		`{"d":[{"ID":"1","Note":"other","Count":1},{"ID":"7","Note":"n","Count":1}]}`:             outcomeWritten,
+		`{"d":{"results":[{"ID":"1","Note":"other","Count":1}]}}`:                                 outcomeInDoubt,
+		`{"d":{"results":[{"ID":"1","Note":"n","Count":2},{"ID":"2","Note":"other","Count":1}]}}`: outcomeInDoubt,
+		`{"d":{"results":[{"ID":"1"}]}}`:                                                          outcomeInDoubt,
+		`{"d":{"results":["n"]}}`:                                                                 outcomeInDoubt,
+		`[]`:                                                                                      outcomeInDoubt,
+		`{"results":[]}`:                                                                          outcomeInDoubt,
+		feed(entry("n")):                                                                          outcomeWritten,
+		feed(entry("other") + entry("n")):                                                         outcomeWritten,
+		feed(entry("other")):                                                                      outcomeInDoubt,
+		feed(entry("n"))[:310]:                                                                    outcomeInDoubt,
 	} {
 		w := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note",
 			"sap.odata.enable.batch=0")
@@ -201,27 +201,27 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 		`<Property Name="`+extra[0]+`" Type="Edm.DateTime"/><Property Name="Note"`, 1)
 	own := strings.Replace(shop, `<Property Name="Note"`,
 		`<Property Name="`+extra[0]+`" Type="Edm.DateTime"/><Property Name="Note"`, 1)
-	const gone, sent = "DELETE /Orders('x')", "POST /Orders"
+	const deleted, sent = "DELETE /Orders('x')", "POST /Orders"
 	for _, c := range []struct {
 		name, metadata string
 		row            []any
 		want           string
 	}{
-		{"deleted, of a target without", shop, []any{mode.Name, "D", extra[0], int64(5)}, gone},
-		{"deleted, of a target with", with, []any{mode.Name, "D", extra[0], int64(5)}, gone},
-		{"deleted, of a target with its own time", dated, []any{mode.Name, "D", extra[0], int64(5)}, gone},
+		{"deleted, of a target without", shop, []any{mode.Name, "D", extra[0], int64(5)}, deleted},
+		{"deleted, of a target with", with, []any{mode.Name, "D", extra[0], int64(5)}, deleted},
+		{"deleted, of a target with its own time", dated, []any{mode.Name, "D", extra[0], int64(5)}, deleted},
 		{"changed, of a target with", with, []any{mode.Name, "U", extra[0], nil}, sent},
 		{"changed, with a time of the entity's own", own, []any{extra[0], int64(5)}, sent},
 		{"changed, as another column says", shop, []any{edm.RecordMode, nil, extra[0], int64(5)}, sent},
 		{"changed, of a target without", shop, []any{extra[0], nil}, sent},
 	} {
-		w := open(t, serving(c.metadata), append(set("00", "Orders"), "sap.odata.delete.records=1",
+		w := open(t, metadataService(c.metadata), append(set("00", "Orders"), "sap.odata.delete.records=1",
 			"sap.odata.enable.batch=0", "sap.odata.unknown.fields=ignore")...)
 		h := w.host("Orders")
 		h.value(append([]any{"ID", "x", "Note", nil}, c.row...)...)
 		h.answer = scripted(t, "204")
 		h.run()
-		if len(h.requests) != 1 || !strings.HasPrefix(shown(&h.requests[0]), c.want) || h.outcomes[0] != wasWritten {
+		if len(h.requests) != 1 || !strings.HasPrefix(shown(&h.requests[0]), c.want) || h.outcomes[0] != outcomeWritten {
 			t.Errorf("%s: expected %s, found %v (%v)", c.name, c.want, h.requests, h.reasons[0])
 		}
 	}

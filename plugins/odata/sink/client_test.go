@@ -26,9 +26,9 @@ func TestClientInQuery(t *testing.T) {
 			t.Errorf("expected %s, found %s", want, found)
 		}
 		w := open(t, odatatest.New(odatatest.Options{}), append(given, more)...)
-		rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))},
-			{Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})},
-			{Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})}}
+		rows := []wit.Row{{Value: w.withSchema(detail, detailOf(3, 4))},
+			{Key: w.withSchema(detailKey, datum.Record{int32(4), int32(3)})},
+			{Key: w.withSchema(detailKey, datum.Record{int32(4), int32(3)})}}
 		out, err := w.p.Encode(w.context, w.schemas, []string{"Order_DetailCopies"}, rows, w.data, nil, nil,
 			[]wit.Hint{{Row: 2, Text: requests.StepConfirm}})
 		if err != nil || len(out.Ready) != 3 {
@@ -43,16 +43,16 @@ func TestClientInQuery(t *testing.T) {
 			d.Request.TokenFrom = wit.Ptr(*d.Request.TokenFrom + query)
 		}
 	}
-	same(t, "found", deliveries[0], deliveries[1])
+	expectEqual(t, "found", deliveries[0], deliveries[1])
 }
 
 // A batch names the client in its own query, for all that is in it.
 func TestClientInQueryOfABatch(t *testing.T) {
 	const query = "?sap-client=100"
-	given := append(set("00", "Order_DetailCopies"), oneLane, "sap.odata.sap.client=100",
+	given := append(set("00", "Order_DetailCopies"), oneOrderingKey, "sap.odata.sap.client=100",
 		"sap.odata.sap.client.in=query")
 	w := open(t, odatatest.New(odatatest.Options{}), given...)
-	rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))}, {Value: w.structured(detail, detailOf(3, 5))}}
+	rows := []wit.Row{{Value: w.withSchema(detail, detailOf(3, 4))}, {Value: w.withSchema(detail, detailOf(3, 5))}}
 	q := w.encoded(1, "Order_DetailCopies", rows...)[0].Request
 	if q.Target != gateway+"/$batch"+query || q.TokenFrom == nil || *q.TokenFrom != gateway+"/"+query {
 		t.Errorf("expected %s in both addresses, found %s and %v", query, q.Target, q.TokenFrom)

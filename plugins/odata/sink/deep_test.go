@@ -26,10 +26,10 @@ const shop = `<Schema Namespace="S" xmlns:sap="http://www.sap.com/Protocols/SAPD
 <EntityContainer Name="C"><EntitySet Name="Orders" EntityType="S.Order"/><EntitySet Name="Fixed" EntityType="S.Order" sap:creatable="false"/>
 <EntitySet Name="Kept" EntityType="S.Order" sap:deletable="false"/></EntityContainer></Schema>`
 
-func shopping() http.Handler { return serving(shop) }
+func shopService() http.Handler { return metadataService(shop) }
 
-// serving answers with the metadata, and 201 to all else.
-func serving(metadata string) http.Handler {
+// metadataService answers with the metadata, and 201 to all else.
+func metadataService(metadata string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "$metadata") {
 			_, _ = w.Write([]byte(metadata))
@@ -60,7 +60,7 @@ func TestDeepInsert(t *testing.T) {
 			`{"ID":"a","Note":null,"Count":1,"Place":{"City":"Ulm"},"Items":[{"Pos":1,"Subs":[{"N":"1.5"}]},{"Pos":2,"Subs":[]}],"Buyer":{"Pos":9}}`},
 		{fields("ID", nil, "Count", nil, "Place", nil, "Items", nil, "Unknown", nil), `{"Place":null}`},
 	} {
-		v, requests := w.put("Orders", wit.Datum{}, w.dynamic(c.value))
+		v, requests := w.writeRow("Orders", wit.Datum{}, w.schemaless(c.value))
 		if v.Written == nil || string(requests[0].Body) != c.body {
 			t.Errorf("expected %s, found %s (%+v)", c.body, requests[0].Body, v.Refused)
 		}
@@ -75,7 +75,7 @@ func TestDeepInsert(t *testing.T) {
 		"Note: expected Edm.String, found a map":                 fields("Note", fields()),
 		"the value: expected a struct of S.Order":                {{Key: int64(1), Value: "x"}},
 	} {
-		if v, _ := w.put("Orders", wit.Datum{}, w.dynamic(value)); v.Refused == nil ||
+		if v, _ := w.writeRow("Orders", wit.Datum{}, w.schemaless(value)); v.Refused == nil ||
 			!strings.HasPrefix(v.Refused.Message, text) {
 			t.Errorf("expected %q, found %+v", text, v.Refused)
 		}
@@ -86,9 +86,9 @@ func TestDeepInsert(t *testing.T) {
 func TestStructInSchemaless(t *testing.T) {
 	w := openOrders(t)
 	nodes := nodesOf(column{name: "City", kind: wit.Text})
-	place := w.structured(nodes, datum.Record{"Ulm"})
+	place := w.withSchema(nodes, datum.Record{"Ulm"})
 	nested := datum.Nested{Schema: place.Schema, Bytes: w.data[place.Start : place.Start+place.Size]}
-	v, requests := w.put("Orders", wit.Datum{}, w.dynamic(fields("ID", "a", "Place", nested)))
+	v, requests := w.writeRow("Orders", wit.Datum{}, w.schemaless(fields("ID", "a", "Place", nested)))
 	if v.Written == nil || string(requests[0].Body) != `{"ID":"a","Place":{"City":"Ulm"}}` {
 		t.Errorf("found %+v %s", v.Refused, requests[0].Body)
 	}

@@ -11,52 +11,54 @@ import (
 
 // outcomes of rows.
 const (
-	wasWritten = "written"
-	wasIgnored = "ignored"
-	inDoubt    = "in doubt"
+	outcomeWritten = "written"
+	outcomeIgnored = "ignored"
+	outcomeInDoubt = "in doubt"
 )
 
-// hosting does with the plugin what the host does: deliveries of a lane one after another, rows that are to be encoded
+// fakeHost does with the plugin what the host does: deliveries of a lane one after another, rows that are to be encoded
 // again before those behind them, rows in doubt checked. It keeps what the requests were.
-type hosting struct {
-	*writing
+type fakeHost struct {
+	*harness
 	topic string
 	rows  []wit.Row
 	// answer makes the answer to a request; nil: the service's.
 	answer func(q *wit.Request) wit.Response
-	// faults bounds how often a row is tried again.
-	faults int
-	// killed: a run before may have sent the rows, which all are in doubt when this one begins.
-	killed bool
-	// knows follows the host's hint `uncertain`.
-	knows string
+	// maxAttempts bounds how often a row is tried again.
+	maxAttempts int
+	// restarted: a run before may have sent the rows, which all are in doubt when this one begins.
+	restarted bool
+	// known follows the host's hint `uncertain`.
+	known string
 
-	outcomes []string
-	reasons  []*wit.Fault
-	doubt    []bool
-	tries    []int
-	requests []wit.Request
-	failed   error
+	outcomes  []string
+	reasons   []*wit.Fault
+	isInDoubt []bool
+	attempts  []int
+	requests  []wit.Request
+	failed    error
 }
 
-func (w *writing) host(topic string) *hosting { return &hosting{writing: w, topic: topic, faults: 20} }
+func (w *harness) host(topic string) *fakeHost {
+	return &fakeHost{harness: w, topic: topic, maxAttempts: 20}
+}
 
-func (h *hosting) add(key, value wit.Datum) {
+func (h *fakeHost) add(key, value wit.Datum) {
 	h.rows = append(h.rows, wit.Row{Partition: 3, Offset: int64(100 + len(h.rows)), Timestamp: 1_700_000_000_000,
 		Key: key, Value: value})
 }
 
-func (h *hosting) value(pairs ...any) { h.add(wit.Datum{}, h.dynamic(fields(pairs...))) }
+func (h *fakeHost) value(pairs ...any) { h.add(wit.Datum{}, h.schemaless(fields(pairs...))) }
 
-func (h *hosting) tombstone(pairs ...any) { h.add(h.dynamic(fields(pairs...)), wit.Datum{}) }
+func (h *fakeHost) tombstone(pairs ...any) { h.add(h.schemaless(fields(pairs...)), wit.Datum{}) }
 
-// delivering is a delivery with the rows that it has.
-type delivering struct {
+// sentDelivery is a delivery with the rows that it has.
+type sentDelivery struct {
 	wit.Delivery
 	rows []uint32
 }
 
-func (h *hosting) encode(rows []uint32, hints map[uint32]string) (out []delivering) {
+func (h *fakeHost) encode(rows []uint32, hints map[uint32]string) (out []sentDelivery) {
 	h.t.Helper()
 	var some []wit.Row
 	var ids []wit.RecordID
@@ -74,19 +76,19 @@ func (h *hosting) encode(rows []uint32, hints map[uint32]string) (out []deliveri
 	noError(h.t, err)
 	seen := 0
 	for _, at := range d.Ignored {
-		h.outcomes[rows[at]] = wasIgnored
+		h.outcomes[rows[at]] = outcomeIgnored
 		seen++
 	}
 	for i := range d.Refused {
 		f := &d.Refused[i]
-		h.settle(rows[f.Origin], &f.Fault)
+		h.finish(rows[f.Origin], &f.Fault)
 		seen++
 	}
 	for _, ready := range d.Ready {
-		one := delivering{Delivery: ready}
+		one := sentDelivery{Delivery: ready}
 		for _, at := range ready.Rows {
 			one.rows = append(one.rows, rows[at])
-			if h.doubt[rows[at]] && ready.Request.Method != "GET" {
+			if h.isInDoubt[rows[at]] && ready.Request.Method != "GET" {
 				h.t.Errorf("row %d is in doubt and would be sent by %s %s", rows[at], ready.Request.Method,
 					ready.Request.Target)
 			}
@@ -100,26 +102,26 @@ func (h *hosting) encode(rows []uint32, hints map[uint32]string) (out []deliveri
 	return out
 }
 
-func (h *hosting) settle(row uint32, f *wit.Fault) {
+func (h *fakeHost) finish(row uint32, f *wit.Fault) {
 	h.outcomes[row], h.reasons[row] = f.Kind.String(), f
-	if h.doubt[row] {
-		h.outcomes[row] = inDoubt
+	if h.isInDoubt[row] {
+		h.outcomes[row] = outcomeInDoubt
 	}
 }
 
 // run writes all rows.
-func (h *hosting) run() {
+func (h *fakeHost) run() {
 	h.t.Helper()
 	n := len(h.rows)
-	h.outcomes, h.reasons, h.doubt, h.tries = make([]string, n), make([]*wit.Fault, n), make([]bool, n), make([]int, n)
+	h.outcomes, h.reasons, h.isInDoubt, h.attempts = make([]string, n), make([]*wit.Fault, n), make([]bool, n), make([]int, n)
 	var all []uint32
 	for i := range h.rows {
 		all = append(all, uint32(i))
 	}
 	hints := map[uint32]string{}
 	for _, row := range all {
-		if h.doubt[row] = h.killed; h.killed {
-			hints[row] = wit.HintUncertain + h.knows
+		if h.isInDoubt[row] = h.restarted; h.restarted {
+			hints[row] = wit.HintUncertain + h.known
 		}
 	}
 	queue := h.encode(all, hints)
@@ -132,7 +134,7 @@ func (h *hosting) run() {
 	}
 }
 
-func (h *hosting) deliver(d *delivering) (more []delivering) {
+func (h *fakeHost) deliver(d *sentDelivery) (more []sentDelivery) {
 	h.t.Helper()
 	h.requests = append(h.requests, d.Request)
 	exchange := h.exchange
@@ -158,20 +160,20 @@ func (h *hosting) deliver(d *delivering) (more []delivering) {
 	var rows []uint32
 	hints := map[uint32]string{}
 	check := func(row uint32) {
-		if h.doubt[row] { // the check didn't say
-			h.outcomes[row] = inDoubt
+		if h.isInDoubt[row] { // the check didn't say
+			h.outcomes[row] = outcomeInDoubt
 			return
 		}
-		h.doubt[row] = true
+		h.isInDoubt[row] = true
 		rows, hints[row] = append(rows, row), wit.HintUncertain
 	}
 	for n, v := range settled.Verdicts {
 		row := d.rows[n]
 		switch {
 		case v.Written != nil:
-			h.outcomes[row], h.doubt[row] = wasWritten, false
-		case v.Refused != nil && h.doubt[row]:
-			h.settle(row, v.Refused)
+			h.outcomes[row], h.isInDoubt[row] = outcomeWritten, false
+		case v.Refused != nil && h.isInDoubt[row]:
+			h.finish(row, v.Refused)
 		case v.Refused != nil && response.Status == 0 && !d.Request.Repeatable:
 			check(row)
 		case v.Refused != nil && !d.Request.Repeatable && !proven && (response.Status < 200 || response.Status > 299 ||
@@ -179,19 +181,19 @@ func (h *hosting) deliver(d *delivering) (more []delivering) {
 			h.reasons[row] = v.Refused
 			check(row)
 		case v.Refused != nil:
-			h.settle(row, v.Refused)
+			h.finish(row, v.Refused)
 		case v.Again == nil:
 			h.t.Fatalf("row %d has no verdict", row)
 		default:
-			if h.tries[row]++; h.tries[row] > h.faults {
+			if h.attempts[row]++; h.attempts[row] > h.maxAttempts {
 				h.outcomes[row] = "again and again"
 				continue
 			}
 			if v.Again.Fault == nil && v.Again.Hint != wit.HintUncertain {
-				h.doubt[row] = false
+				h.isInDoubt[row] = false
 			}
 			rows, hints[row] = append(rows, row), v.Again.Hint
-			if h.doubt[row] {
+			if h.isInDoubt[row] {
 				hints[row] = wit.HintUncertain
 			}
 		}
@@ -202,9 +204,9 @@ func (h *hosting) deliver(d *delivering) (more []delivering) {
 	return h.encode(rows, hints)
 }
 
-// each writes orders one after another; a row is name, value, … It answers with the lines of the script, and returns
+// writeOrders writes orders one after another; a row is name, value, … It answers with the lines of the script, and returns
 // the requests, the outcomes of the orders, and the host of the last one.
-func (w *writing) each(script []string, rows ...[]any) (requests, outcomes []string, last *hosting) {
+func (w *harness) writeOrders(script []string, rows ...[]any) (requests, outcomes []string, last *fakeHost) {
 	w.t.Helper()
 	answer := scripted(w.t, script...)
 	for n, row := range rows {
@@ -212,13 +214,13 @@ func (w *writing) each(script []string, rows ...[]any) (requests, outcomes []str
 		last.value(row...)
 		last.rows[0].Offset, last.answer = int64(n), answer
 		last.run()
-		requests, outcomes = append(requests, last.shown()...), append(outcomes, last.outcome())
+		requests, outcomes = append(requests, last.requestTexts()...), append(outcomes, last.outcome())
 	}
 	return requests, outcomes, last
 }
 
-// all tells whether each row came to the same.
-func (h *hosting) all(outcome string) {
+// expectAll tells whether each row came to the same.
+func (h *fakeHost) expectAll(outcome string) {
 	h.t.Helper()
 	for i, found := range h.outcomes {
 		if found != outcome {
@@ -228,15 +230,15 @@ func (h *hosting) all(outcome string) {
 }
 
 // outcome is what became of the first row, or fault and a kind where that ended the task.
-func (h *hosting) outcome() string {
+func (h *fakeHost) outcome() string {
 	if h.failed != nil {
 		return "fault " + fault.As(h.failed).Kind.String()
 	}
 	return h.outcomes[0]
 }
 
-// shown are the requests that were sent.
-func (h *hosting) shown() (all []string) {
+// requestTexts are the requests that were sent.
+func (h *fakeHost) requestTexts() (all []string) {
 	for i := range h.requests {
 		all = append(all, shown(&h.requests[i]))
 	}
@@ -244,7 +246,7 @@ func (h *hosting) shown() (all []string) {
 }
 
 // batches counts the requests of several rows, and singles the others.
-func (h *hosting) batches() (batches, singles int) {
+func (h *fakeHost) batches() (batches, singles int) {
 	for _, q := range h.requests {
 		if strings.HasSuffix(q.Target, "/$batch") {
 			batches++
@@ -259,10 +261,10 @@ func product(id int, name string) datum.Map {
 	return fields("ProductID", int64(id), "ProductName", name, "Discontinued", false)
 }
 
-// fill adds so many products of one name, with numbers from the first on.
-func (h *hosting) fill(first, count int, name string) {
+// addProducts adds so many products of one name, with numbers from the first on.
+func (h *fakeHost) addProducts(first, count int, name string) {
 	for i := range count {
-		h.add(wit.Datum{}, h.dynamic(product(first+i, name)))
+		h.add(wit.Datum{}, h.schemaless(product(first+i, name)))
 	}
 }
 

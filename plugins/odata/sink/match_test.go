@@ -19,12 +19,12 @@ func TestServicesThatRefuseIfMatch(t *testing.T) {
 		for _, batches := range []string{"sap.odata.enable.batch=0", "sap.odata.enable.batch=1",
 			"sap.odata.changesets=one"} {
 			s := odatatest.New(odatatest.Options{})
-			settings := northwind(oneLane, batches)
+			settings := northwind(oneOrderingKey, batches)
 			h := open(t, s, settings...).host("ProductCopies")
-			h.fill(0, 6, "old")
+			h.addProducts(0, 6, "old")
 			h.run()
-			h.all(wasWritten)
-			set1(t, s, "refuse-match=true")
+			h.expectAll(outcomeWritten)
+			setSwitches(t, s, "refuse-match=true")
 			if mode == "delete" {
 				settings = append(settings, "sap.odata.enable.delete=1")
 			} else {
@@ -38,10 +38,10 @@ func TestServicesThatRefuseIfMatch(t *testing.T) {
 						h.tombstone("ProductID", int64(3*round+i))
 					}
 				} else {
-					h.fill(3*round, 3, "new")
+					h.addProducts(3*round, 3, "new")
 				}
 				h.run()
-				h.all(wasWritten)
+				h.expectAll(outcomeWritten)
 				sent := 0
 				for i := range h.requests {
 					q := &h.requests[i]
@@ -56,7 +56,7 @@ func TestServicesThatRefuseIfMatch(t *testing.T) {
 			if mode == "delete" {
 				want = nil
 			}
-			same(t, mode+", "+batches, want, productsOf(s))
+			expectEqual(t, mode+", "+batches, want, productsOf(s))
 		}
 	}
 }
@@ -77,14 +77,14 @@ func TestIfMatchIsLearned(t *testing.T) {
 		{"wanted", []string{"400 " + denial("X/1", "no"), "428"}, []string{merge(with), merge(without)},
 			[]string{"conflict"}},
 		{"taken, then refused for itself", []string{"204", "400 " + denial("X/1", "no")},
-			[]string{merge(with), merge(with)}, []string{wasWritten, "data"}},
+			[]string{merge(with), merge(with)}, []string{outcomeWritten, "data"}},
 		{"locked for a while", []string{"400 " + denial("X/1", "locked by SMITH"), "204"},
-			[]string{merge(with), merge(with)}, []string{wasWritten}},
+			[]string{merge(with), merge(with)}, []string{outcomeWritten}},
 		{"taken, and wanted all the same", []string{"204", "428"}, []string{merge(with), merge(with)},
-			[]string{wasWritten, "conflict"}},
+			[]string{outcomeWritten, "conflict"}},
 		{"not taken, then wanted", []string{"400", "204", "428", "204", "400"},
 			[]string{merge(with), merge(without), merge(without), merge(with), merge(with)},
-			[]string{wasWritten, wasWritten, "data"}},
+			[]string{outcomeWritten, outcomeWritten, "data"}},
 	} {
 		s := odatatest.New(odatatest.Options{})
 		w := open(t, s, northwind("sap.odata.operation.mode=merge", "sap.odata.enable.batch=0")...)
@@ -92,7 +92,7 @@ func TestIfMatchIsLearned(t *testing.T) {
 		var requests, outcomes []string
 		for i := range c.outcomes {
 			h := w.host("ProductCopies")
-			h.fill(i, 1, "x")
+			h.addProducts(i, 1, "x")
 			h.answer = answer
 			h.run()
 			for n := range h.requests {
@@ -102,7 +102,7 @@ func TestIfMatchIsLearned(t *testing.T) {
 			}
 			outcomes = append(outcomes, h.outcomes...)
 		}
-		same(t, c.name, [][]string{c.requests, c.outcomes}, [][]string{requests, outcomes})
+		expectEqual(t, c.name, [][]string{c.requests, c.outcomes}, [][]string{requests, outcomes})
 	}
 }
 
@@ -112,10 +112,10 @@ func TestIfMatchIsWantedByABatch(t *testing.T) {
 	t.Parallel()
 	w := open(t, odatatest.New(odatatest.Options{}), northwind("sap.odata.operation.mode=merge",
 		"sap.odata.changesets=one",
-		oneLane)...)
+		oneOrderingKey)...)
 	for round, requests := range []string{"MERGE with, MERGE without", "3 without, 3 with", "3 with"} {
 		h := w.host("ProductCopies")
-		h.fill(0, min(2*round+1, 3), "x")
+		h.addProducts(0, min(2*round+1, 3), "x")
 		var sent []string
 		h.answer = func(q *wit.Request) wit.Response {
 			text := shown(q)
@@ -135,7 +135,7 @@ func TestIfMatchIsWantedByABatch(t *testing.T) {
 			return batchAnswer(strings.Repeat(answer, count))
 		}
 		h.run()
-		h.all(wasWritten)
+		h.expectAll(outcomeWritten)
 		if found := strings.Join(sent, ", "); found != requests {
 			t.Errorf("round %d: expected %s, found %s", round, requests, found)
 		}
@@ -157,13 +157,13 @@ func TestUpsertsThatFindNothingTwice(t *testing.T) {
 		{"update", "any", []string{missing, exists, "412", exists}, "conflict"},
 		{"insert", "any", []string{exists, missing, exists}, "conflict"},
 		{"update", "use", []string{missing, exists, missing, exists}, "conflict"},
-		{"update", "any", []string{missing, exists, missing, "201"}, wasWritten},
-		{"insert", "any", []string{exists, missing, "201"}, wasWritten},
-		{"update", "any", []string{missing, exists, "204"}, wasWritten},
+		{"update", "any", []string{missing, exists, missing, "201"}, outcomeWritten},
+		{"insert", "any", []string{exists, missing, "201"}, outcomeWritten},
+		{"update", "any", []string{missing, exists, "204"}, outcomeWritten},
 	} {
 		w := openOrders(t, "sap.odata.operation.mode=upsert", "sap.odata.upsert.first="+c.first,
 			"sap.odata.etag="+c.etag, "sap.odata.enable.batch=0")
-		_, _, h := w.each(c.script, []any{"ID", "x", "Note", "n"})
+		_, _, h := w.writeOrders(c.script, []any{"ID", "x", "Note", "n"})
 		if h.outcomes[0] != c.outcome || len(h.requests) != len(c.script) {
 			t.Errorf("%+v: expected %s by %d requests, found %s by %d (%v)", c, c.outcome, len(c.script), h.outcomes[0],
 				len(h.requests), h.reasons[0])

@@ -18,7 +18,7 @@ func stocked() http.Handler {
 	const sets = `<EntitySet Name="Items" EntityType="S.Item"/><EntitySet Name="OldItems" EntityType="S.Item"/><EntitySet Name="Subs" EntityType="S.Sub"/>` +
 		`<AssociationSet Name="RS" Association="S.R"><End Role="o" EntitySet="Orders"/><End Role="i" EntitySet="Items"/></AssociationSet>` +
 		`<AssociationSet Name="BS" Association="S.B"><End Role="b" EntitySet="OldItems"/><End Role="o" EntitySet="Orders"/></AssociationSet></EntityContainer>`
-	return serving(strings.Replace(shop, "</EntityContainer>", sets, 1))
+	return metadataService(strings.Replace(shop, "</EntityContainer>", sets, 1))
 }
 
 var boundaries = regexp.MustCompile(`(batch|changeset)_[0-9a-z_]+`)
@@ -73,28 +73,28 @@ func TestNestedUpdates(t *testing.T) {
 		script, requests []string
 		outcome          string
 	}{
-		{"update", []string{update}, order, []string{done}, []string{puts}, wasWritten},
+		{"update", []string{update}, order, []string{done}, []string{puts}, outcomeWritten},
 		{"merge, one changeset each", []string{merge, "sap.odata.changesets=one"}, order,
-			[]string{done}, []string{merges}, wasWritten},
+			[]string{done}, []string{merges}, outcomeWritten},
 		{"one of them is refused", []string{update}, order, []string{refused}, []string{puts}, "data"},
 		{"one of them is missing", []string{update}, order,
 			[]string{missing("such thing")}, []string{puts}, "not-found"},
 		{"locked, then not", []string{update}, order, []string{bare("503 Not Now", denial("X/1", "later")), done},
-			[]string{puts, puts}, wasWritten},
+			[]string{puts, puts}, outcomeWritten},
 		{"the batch is refused", []string{update}, order, []string{"400 " + denial("X/1", "no batch")},
 			[]string{puts}, "data"},
 		{"too large", []string{update}, order, []string{"413 "}, []string{puts}, "data"},
 		{"no batches there", []string{update}, order, []string{"405 "}, []string{puts}, "config"},
 		{"too few answers, then all", []string{update}, order, []string{answer("204 No Content", 4),
-			done}, []string{puts, puts}, wasWritten},
-		{"upsert that updates", []string{upsert}, order, []string{done}, []string{merges}, wasWritten},
+			done}, []string{puts, puts}, outcomeWritten},
+		{"upsert that updates", []string{upsert}, order, []string{done}, []string{merges}, outcomeWritten},
 		{"upsert that inserts", []string{upsert}, order, []string{missing("order"), "201 "}, []string{merges, deep},
-			wasWritten},
+			outcomeWritten},
 		{"upsert of what is there, but for an item", []string{upsert}, order,
 			[]string{missing("item"), "409 " + denial("X/2", "the order exists"), missing("item")},
 			[]string{merges, deep, merges}, "not-found"},
 		{"nothing nested", []string{update}, fields("ID", "a", "Items", datum.List{}, "Buyer", nil),
-			[]string{"204 "}, []string{`PUT /Orders('a') If-Match=* (repeatable) {"ID":"a"}`}, wasWritten},
+			[]string{"204 "}, []string{`PUT /Orders('a') If-Match=* (repeatable) {"ID":"a"}`}, outcomeWritten},
 		{"a key that isn't said", []string{update}, fields("ID", "a", "Items", datum.List{fields("Subs", nil)}),
 			nil, nil, "data"},
 		{"no array", []string{update}, fields("ID", "a", "Items", fields("Pos", int64(1))), nil, nil, "data"},
@@ -102,13 +102,13 @@ func TestNestedUpdates(t *testing.T) {
 		{"a null among them", []string{update}, fields("ID", "a", "Items", datum.List{nil}), nil, nil, "data"},
 		{"a field that isn't there", []string{update}, fields("ID", "a", "Items",
 			datum.List{fields("Pos", int64(1), "Zip", "x")}), nil, nil, "data"},
-		{"insert", nil, order, []string{"201 "}, []string{deep}, wasWritten},
+		{"insert", nil, order, []string{"201 "}, []string{deep}, outcomeWritten},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := open(t, stocked(), append(append(set("00", "Orders"), "sap.odata.nested.updates=operations"),
 				c.settings...)...)
 			h := w.host("Orders")
-			h.add(wit.Datum{}, h.dynamic(c.value))
+			h.add(wit.Datum{}, h.schemaless(c.value))
 			script := c.script
 			h.answer = func(q *wit.Request) (r wit.Response) {
 				if len(script) == 0 {
@@ -123,7 +123,7 @@ func TestNestedUpdates(t *testing.T) {
 				return scripted(t, head)(q)
 			}
 			h.run()
-			same(t, "requests", c.requests, unfolded(h.shown()))
+			expectEqual(t, "requests", c.requests, unfolded(h.requestTexts()))
 			if found := h.outcomes[0]; h.failed != nil || found != c.outcome {
 				t.Errorf("expected %s, found %s (%v, %v)", c.outcome, found, h.reasons[0], h.failed)
 			}
@@ -133,8 +133,8 @@ func TestNestedUpdates(t *testing.T) {
 
 // Rows with nested content stand beside others in a batch, each in a changeset of its own, and a refused one is the
 // only one that is not written.
-func TestNestedUpdatesBesideOthers(t *testing.T) {
-	w := open(t, stocked(), append(set("00", "Orders"), oneLane, "sap.odata.operation.mode=update",
+func TestNestedUpdatesShareBatches(t *testing.T) {
+	w := open(t, stocked(), append(set("00", "Orders"), oneOrderingKey, "sap.odata.operation.mode=update",
 		"sap.odata.changesets=all", "sap.odata.nested.updates=operations")...)
 	h := w.host("Orders")
 	h.value("ID", "a", "Note", "1")
@@ -160,7 +160,7 @@ func TestNestedUpdatesBesideOthers(t *testing.T) {
 }
 
 // Settings under which nested entities can't be sent are refused, and a set that the metadata don't name is the row's.
-func TestNestedUpdatesThatCannotBe(t *testing.T) {
+func TestNestedUpdatesRejected(t *testing.T) {
 	orders := append(set("00", "Orders"), "sap.odata.operation.mode=update", "sap.odata.nested.updates=operations")
 	for _, more := range []string{"sap.odata.enable.batch=0", "sap.odata.max.batch.size=1", "sap.odata.etag=use"} {
 		_, err := New("0.1.0").Open(sinkconfig.Component, configuration(append(orders, more)...), nil, nil)
@@ -168,8 +168,8 @@ func TestNestedUpdatesThatCannotBe(t *testing.T) {
 			t.Errorf("%s: expected a fault about %s, found %v", more, sinkconfig.NameNestedUpdates, err)
 		}
 	}
-	w := open(t, shopping(), orders...) // has no sets for items
-	v, _ := w.put("Orders", wit.Datum{}, w.dynamic(fields("ID", "a", "Items", datum.List{fields("Pos", int64(1))})))
+	w := open(t, shopService(), orders...) // has no sets for items
+	v, _ := w.writeRow("Orders", wit.Datum{}, w.schemaless(fields("ID", "a", "Items", datum.List{fields("Pos", int64(1))})))
 	if v.Refused == nil || !strings.Contains(v.Refused.Message, "an updatable entity set") {
 		t.Errorf("found %+v", v)
 	}
@@ -184,10 +184,10 @@ func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
 	item := datum.List{fields("Pos", int64(1))}
 	var rows []wit.Row
 	for i := range 8 { // of so many, some are in different lanes by their own keys
-		rows = append(rows, wit.Row{Value: w.dynamic(fields("ID", "o"+strconv.Itoa(i), "Items", item))})
+		rows = append(rows, wit.Row{Value: w.schemaless(fields("ID", "o"+strconv.Itoa(i), "Items", item))})
 	}
-	rows = append(rows, wit.Row{Topic: 1, Value: w.dynamic(fields("Pos", int64(1)))},
-		wit.Row{Value: w.dynamic(fields("ID", "other", "Items", datum.List{fields("Pos", int64(2))}))})
+	rows = append(rows, wit.Row{Topic: 1, Value: w.schemaless(fields("Pos", int64(1)))},
+		wit.Row{Value: w.schemaless(fields("ID", "other", "Items", datum.List{fields("Pos", int64(2))}))})
 	out, err := w.p.Encode(w.context, w.schemas, []string{"Orders", "Items"}, rows, w.data, nil, nil, nil)
 	if err != nil || len(out.Refused) > 0 {
 		t.Fatal(err, out.Refused)

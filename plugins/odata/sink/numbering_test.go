@@ -17,7 +17,7 @@ import (
 
 // A service that makes entities of other keys than were sent: a lost answer is not looked for by the key that was sent,
 // where nothing would be found and the entity made twice; and by that key nothing is changed or deleted.
-func TestKeysThatTheServiceChanges(t *testing.T) {
+func TestServiceReplacesKeys(t *testing.T) {
 	const rest = `"Note":"n"}`
 	post := func(id string) string { return `POST /Orders {"ID":"` + id + `",` + rest }
 	look := func(id string) string { return "GET /Orders('" + id + "') (repeatable)" }
@@ -25,7 +25,7 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 		return "MERGE /Orders('" + id + `') If-Match=* (repeatable) {"ID":"` + id + `",` + rest
 	}
 	made := func(id string) string { return "201 Location: http://h/Orders('" + id + "')" }
-	both := []string{wasWritten, wasWritten}
+	both := []string{outcomeWritten, outcomeWritten}
 	const remove = `DELETE /Orders('a') If-Match=* (repeatable)`
 	const filter, upsert, insertFirst = "sap.odata.check.filter=Note", "sap.odata.operation.mode=upsert",
 		"sap.odata.upsert.first=insert"
@@ -45,47 +45,47 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 		{"no address", nil, []string{"a:I", "a:D"}, []string{"201 Location: http://h/Orders", "204"},
 			[]string{post("a"), remove}, both},
 		{"changed, then merged", nil, []string{"a:I", "a:M"}, []string{made("17")},
-			[]string{post("a")}, []string{wasWritten, "config"}},
+			[]string{post("a")}, []string{outcomeWritten, "config"}},
 		{"changed, then deleted", nil, []string{"a:I", "b:D"}, []string{made("17")},
-			[]string{post("a")}, []string{wasWritten, "config"}},
+			[]string{post("a")}, []string{outcomeWritten, "config"}},
 		{"changed, the next one lost", nil, []string{"a:I", "b:I"}, []string{made("17"), "0"},
-			[]string{post("a"), post("b")}, []string{wasWritten, inDoubt}},
+			[]string{post("a"), post("b")}, []string{outcomeWritten, outcomeInDoubt}},
 		{"changed, the next one lost and found", []string{filter}, []string{"a:I", "b:I"},
 			[]string{made("17"), "0", `200 {"d":[{"ID":"18","Note":"n"}]}`}, []string{post("a"), post("b"), search},
 			both},
 		{"changed by an upsert", []string{upsert, insertFirst}, []string{"a:", "a:"}, []string{made("17")},
-			[]string{post("a")}, []string{wasWritten, "config"}},
+			[]string{post("a")}, []string{outcomeWritten, "config"}},
 		{"numbered where it is 0", nil, []string{"0:I", "5:M"}, []string{made("5"), "204"},
 			[]string{post("0"), merge("5")}, both},
 		{"numbered where it is 0, the next one lost", nil, []string{"0:I", "0:I"}, []string{made("5"), "0"},
-			[]string{post("0"), post("0")}, []string{wasWritten, inDoubt}},
+			[]string{post("0"), post("0")}, []string{outcomeWritten, outcomeInDoubt}},
 		{"numbered where it is 0, the next one lost that is not", nil, []string{"0:I", "7:I"},
 			[]string{made("5"), "0", "404", "201"}, []string{post("0"), post("7"), look("7"), post("7")}, both},
 		{"0, the first one lost", nil, []string{"0:I"}, []string{"0", "404"}, []string{post("0"), look("0")},
-			[]string{inDoubt}},
+			[]string{outcomeInDoubt}},
 		{"0, the first one lost and there", nil, []string{"0:I"}, []string{"0", `200 {"d":{"ID":"0","Note":"n"}}`},
-			[]string{post("0"), look("0")}, []string{wasWritten}},
+			[]string{post("0"), look("0")}, []string{outcomeWritten}},
 		{"0, the first one lost and found", []string{filter}, []string{"0:I"},
-			[]string{"0", `200 {"d":[{"ID":"17","Note":"n"}]}`}, []string{post("0"), search}, []string{wasWritten}},
+			[]string{"0", `200 {"d":[{"ID":"17","Note":"n"}]}`}, []string{post("0"), search}, []string{outcomeWritten}},
 		{"0, the first one lost and not there", []string{filter}, []string{"0:I"},
-			[]string{"0", `200 {"d":[]}`, "201"}, []string{post("0"), search, post("0")}, []string{wasWritten}},
+			[]string{"0", `200 {"d":[]}`, "201"}, []string{post("0"), search, post("0")}, []string{outcomeWritten}},
 		{"upserts of what is numbered", []string{upsert, insertFirst}, []string{"0:", "0:"}, []string{made("5")},
-			[]string{post("0")}, []string{wasWritten, "data"}},
+			[]string{post("0")}, []string{outcomeWritten, "data"}},
 		{"not shown, lost and not there", nil, []string{"a:I"}, []string{"0", "404", "201"},
-			[]string{post("a"), look("a"), post("a")}, []string{wasWritten}},
+			[]string{post("a"), look("a"), post("a")}, []string{outcomeWritten}},
 		{"not shown, lost, stored late", nil, []string{"a:I"}, []string{"0", `200 {"d":{"ID":"a","Note":"n"}}`},
-			[]string{post("a"), look("a")}, []string{wasWritten}},
+			[]string{post("a"), look("a")}, []string{outcomeWritten}},
 		{"equal to a counter's value, then changed", nil, []string{"3:I", "9:I", "9:M"}, []string{made("3"), made("8")},
-			[]string{post("3"), post("9")}, []string{wasWritten, wasWritten, "config"}},
+			[]string{post("3"), post("9")}, []string{outcomeWritten, outcomeWritten, "config"}},
 		{"an upsert, lost and not there", []string{upsert}, []string{"a:"},
 			[]string{"404 DataServiceVersion: 2.0", "0", "404 DataServiceVersion: 2.0", "201"},
-			[]string{merge("a"), post("a"), look("a"), post("a")}, []string{wasWritten}},
+			[]string{merge("a"), post("a"), look("a"), post("a")}, []string{outcomeWritten}},
 	} {
 		settings := append(set("00", "Orders"), "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
 		if strings.HasSuffix(c.rows[0], ":I") {
 			settings = append(settings, "sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP")
 		}
-		w := open(t, shopping(), append(settings, c.settings...)...)
+		w := open(t, shopService(), append(settings, c.settings...)...)
 		var rows [][]any
 		for _, row := range c.rows {
 			id, does, _ := strings.Cut(row, ":")
@@ -95,53 +95,53 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 			}
 			rows = append(rows, pairs)
 		}
-		requests, outcomes, _ := w.each(c.script, rows...)
-		same(t, c.name+": requests", c.requests, requests)
-		same(t, c.name, c.outcomes, outcomes)
+		requests, outcomes, _ := w.writeOrders(c.script, rows...)
+		expectEqual(t, c.name+": requests", c.requests, requests)
+		expectEqual(t, c.name, c.outcomes, outcomes)
 	}
 }
 
 // What answers have shown of keys is told to the host, and comes back with rows that an earlier run has left in doubt:
 // these are not looked for by a key that the service does not keep. A row that may have had another RequestID is looked
 // for where its RequestID would do else.
-func TestChecksByWhatEarlierRunsKnew(t *testing.T) {
+func TestChecksUseStoredCapabilities(t *testing.T) {
 	w := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
-	tells := func(sent, made string) wit.Known {
-		_, _, h := w.each([]string{"201 Location: http://h/Orders('" + made + "')"}, []any{"ID", sent, "Note", "n"})
-		h.all(wasWritten)
+	learn := func(sent, made string) wit.Known {
+		_, _, h := w.writeOrders([]string{"201 Location: http://h/Orders('" + made + "')"}, []any{"ID", sent, "Note", "n"})
+		h.expectAll(outcomeWritten)
 		return wit.KnownIn(w.context)
 	}
 	orders := (&entityset.EntitySet{Path: gateway + "/Orders"}).Digest()
-	same(t, "a key that is kept", "", tells("a", "a"))
-	same(t, "an initial one", wit.Known("f"+orders), tells("0", "5"))
-	same(t, "another one", wit.Known("n"+orders), tells("b", "6"))
+	expectEqual(t, "a key that is kept", "", learn("a", "a"))
+	expectEqual(t, "an initial one", wit.Known("f"+orders), learn("0", "5"))
+	expectEqual(t, "another one", wit.Known("n"+orders), learn("b", "6"))
 
 	const upsert, filter, repeats = "sap.odata.operation.mode=upsert", "sap.odata.check.filter=Note",
 		"sap.odata.insert.uncertain=repeatable"
 	numbers, fills := " known=n"+orders, " known=f"+orders
-	const there, gone, none, empty = `200 {"d":{"ID":"a","Note":"n"}}`, "404 DataServiceVersion: 2.0", "", `200 {"d":[]}`
+	const there, notFound, none, empty = `200 {"d":{"ID":"a","Note":"n"}}`, "404 DataServiceVersion: 2.0", "", `200 {"d":[]}`
 	const accepted = "201 RepeatabilityResult: accepted"
 	for _, c := range []struct {
 		name, setting, key, knows string
 		script                    []string
 		outcome                   string
 	}{
-		{"nothing", none, "a", "", []string{gone, "201"}, wasWritten},
-		{"another set", none, "a", " known=nXyZ", []string{gone, "201"}, wasWritten},
-		{"it numbers", none, "a", numbers, nil, inDoubt},
-		{"a set numbers", none, "a", " known=n*", nil, inDoubt},
-		{"anything", none, "a", " known=*", nil, inDoubt},
-		{"it numbers, among others", none, "a", " known=fXyZ,n" + orders, nil, inDoubt},
-		{"it numbers, by a filter", filter, "a", numbers, []string{empty, "201"}, wasWritten},
-		{"it fills", none, "0", fills, nil, inDoubt},
-		{"it fills others", none, "a", fills, []string{gone, "201"}, wasWritten},
-		{"an upsert", upsert, "a", "", []string{gone, "201"}, wasWritten},
-		{"an upsert, it numbers", upsert, "a", numbers, nil, inDoubt},
-		{"an upsert of an initial key", upsert, "0", "", []string{gone}, inDoubt},
-		{"moved", none, "a", " moved", []string{there}, wasWritten},
-		{"a RequestID", repeats, "a", "", []string{`200 {"d":{"ID":"a","Note":"other"}}`, accepted}, wasWritten},
-		{"a RequestID, moved", repeats, "a", " moved", []string{`200 {"d":{"ID":"a","Note":"other"}}`}, inDoubt},
-		{"a RequestID, moved, gone, lost", repeats, "a", " moved", []string{gone, "0", there}, wasWritten},
+		{"nothing", none, "a", "", []string{notFound, "201"}, outcomeWritten},
+		{"another set", none, "a", " known=nXyZ", []string{notFound, "201"}, outcomeWritten},
+		{"it numbers", none, "a", numbers, nil, outcomeInDoubt},
+		{"a set numbers", none, "a", " known=n*", nil, outcomeInDoubt},
+		{"anything", none, "a", " known=*", nil, outcomeInDoubt},
+		{"it numbers, among others", none, "a", " known=fXyZ,n" + orders, nil, outcomeInDoubt},
+		{"it numbers, by a filter", filter, "a", numbers, []string{empty, "201"}, outcomeWritten},
+		{"it fills", none, "0", fills, nil, outcomeInDoubt},
+		{"it fills others", none, "a", fills, []string{notFound, "201"}, outcomeWritten},
+		{"an upsert", upsert, "a", "", []string{notFound, "201"}, outcomeWritten},
+		{"an upsert, it numbers", upsert, "a", numbers, nil, outcomeInDoubt},
+		{"an upsert of an initial key", upsert, "0", "", []string{notFound}, outcomeInDoubt},
+		{"moved", none, "a", " moved", []string{there}, outcomeWritten},
+		{"a RequestID", repeats, "a", "", []string{`200 {"d":{"ID":"a","Note":"other"}}`, accepted}, outcomeWritten},
+		{"a RequestID, moved", repeats, "a", " moved", []string{`200 {"d":{"ID":"a","Note":"other"}}`}, outcomeInDoubt},
+		{"a RequestID, moved, gone, lost", repeats, "a", " moved", []string{notFound, "0", there}, outcomeWritten},
 	} {
 		settings := append(set("00", "Orders"), "sap.odata.enable.batch=0")
 		if !strings.HasPrefix(c.setting, "sap.odata.insert.uncertain") {
@@ -150,28 +150,28 @@ func TestChecksByWhatEarlierRunsKnew(t *testing.T) {
 		if c.setting != none {
 			settings = append(settings, c.setting)
 		}
-		w := open(t, shopping(), settings...)
+		w := open(t, shopService(), settings...)
 		if c.setting == repeats { // it is shown by another row
-			_, _, h := w.each([]string{accepted}, []any{"ID", "z", "Note", "n"})
-			h.all(wasWritten)
+			_, _, h := w.writeOrders([]string{accepted}, []any{"ID", "z", "Note", "n"})
+			h.expectAll(outcomeWritten)
 		}
 		h := w.host("Orders")
 		h.value("ID", c.key, "Note", "n")
 		asked := 0
 		answer := scripted(t, c.script...)
-		h.killed, h.knows, h.answer = true, c.knows, func(q *wit.Request) wit.Response {
+		h.restarted, h.known, h.answer = true, c.knows, func(q *wit.Request) wit.Response {
 			asked++
 			return answer(q)
 		}
 		h.run()
-		same(t, c.name, []string{c.outcome}, h.outcomes)
-		same(t, c.name+": requests", len(c.script), asked)
+		expectEqual(t, c.name, []string{c.outcome}, h.outcomes)
+		expectEqual(t, c.name+": requests", len(c.script), asked)
 	}
 }
 
 // A row that may have been written by another worker may be sent twice as a whole where all that can follow may be: an
 // update or a delete, and an upsert by a key that the service keeps, but no insert, unless the settings say so.
-func TestRowsThatMayBeSentTwice(t *testing.T) {
+func TestRepeatableRows(t *testing.T) {
 	const twice, once, upsert, insertFirst = "twice", "once", "upsert", "sap.odata.upsert.first=insert"
 	const useTag, retry, repeats = "sap.odata.etag=use", "sap.odata.insert.uncertain=retry",
 		"sap.odata.insert.uncertain=repeatable"
@@ -217,7 +217,7 @@ func TestRowsThatMayBeSentTwice(t *testing.T) {
 	} {
 		for _, batches := range []string{"0", "1"} {
 			settings := append(set("00", "Orders"), "sap.odata.enable.batch="+batches, "sap.odata.enable.delete=1",
-				oneLane)
+				oneOrderingKey)
 			mode, deletes, _ := strings.Cut(c.mode, " and ")
 			switch {
 			case mode == "delete":
@@ -230,7 +230,7 @@ func TestRowsThatMayBeSentTwice(t *testing.T) {
 			if c.setting != "" {
 				settings = append(settings, c.setting)
 			}
-			w := open(t, shopping(), settings...)
+			w := open(t, shopService(), settings...)
 			h := w.host("Orders")
 			for n := range 2 { // another one beside it does not count
 				switch key := []string{c.key, "z"}[n]; {
@@ -257,17 +257,17 @@ func TestRowsThatMayBeSentTwice(t *testing.T) {
 					found = map[bool]string{true: twice, false: once}[ready.Request.Repeatable]
 				}
 			}
-			same(t, strings.Join([]string{c.mode, c.setting, c.key, c.knows, "batches", batches}, " "), c.want, found)
+			expectEqual(t, strings.Join([]string{c.mode, c.setting, c.key, c.knows, "batches", batches}, " "), c.want, found)
 		}
 	}
 }
 
 // An upsert in doubt is looked up by its key alone: whoever reads that it was not found is not told to set a filter.
-func TestAdviceForRowsInDoubt(t *testing.T) {
+func TestMessageForRowsInDoubt(t *testing.T) {
 	const upsert, filter, isNotSet = "sap.odata.operation.mode=upsert", "sap.odata.check.filter=Note",
 		"no entity found, but the service may have replaced the record's initial key; " +
 			"sap.odata.check.filter is not set"
-	const byKey, lacks = "upserts are looked up by key only", "sap.odata.check.filter needs a value that the " +
+	const byKey, noValue = "upserts are looked up by key only", "sap.odata.check.filter needs a value that the " +
 		"record does not have"
 	for _, c := range []struct {
 		settings []string
@@ -275,21 +275,21 @@ func TestAdviceForRowsInDoubt(t *testing.T) {
 		want     string
 	}{
 		{nil, "n", isNotSet},
-		{[]string{filter}, nil, lacks},
+		{[]string{filter}, nil, noValue},
 		{[]string{upsert}, "n", byKey},
 		{[]string{upsert, filter}, "n", byKey},
 	} {
 		for _, numbers := range []bool{false, true} { // an answer that shows it came while the check was on its way
 			w := openOrders(t, append(c.settings, "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")...)
 			h := w.host("Orders")
-			h.killed = true
+			h.restarted = true
 			h.value("ID", "0", "Note", c.note)
 			want := c.want
 			h.answer = func(q *wit.Request) wit.Response {
 				if numbers {
 					want = strings.Replace(want, ", but the service may have replaced the record's initial key",
 						", and another response has shown that the service replaces keys", 1)
-					out, err := w.p.Settle(w.context, w.memo(requests.Insert, "('a')"), []uint32{0},
+					out, err := w.p.Settle(w.context, w.deliveryState(requests.Insert, "('a')"), []uint32{0},
 						wit.Response{Status: 201,
 							Headers: []wit.Header{{Name: "Location", Value: "http://h/Orders('17')"}}})
 					noError(t, err)
@@ -298,7 +298,7 @@ func TestAdviceForRowsInDoubt(t *testing.T) {
 				return scripted(t, "404 DataServiceVersion: 2.0")(q)
 			}
 			h.run()
-			h.all(inDoubt)
+			h.expectAll(outcomeInDoubt)
 			if !strings.Contains(h.reasons[0].Message, want) {
 				t.Errorf("%v, it numbers: %t: expected %q, found %v", c.settings, numbers, want, h.reasons[0])
 			}
@@ -320,39 +320,39 @@ func TestKeysOfSeveralProperties(t *testing.T) {
 		outcomes      []string
 	}{
 		{"the same one is 0", "", [][]any{{"a", 0}, {"b", 0}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)",
-			"0"}, 2, []string{wasWritten, inDoubt}},
+			"0"}, 2, []string{outcomeWritten, outcomeInDoubt}},
 		{"none is 0", "", [][]any{{"a", 0}, {"b", 5}, {"c", 6}},
 			[]string{"201 Location: http://h/Orders(ID='a',Count=9)", "201 Location: http://h/Orders(ID='b',Count=5)",
 				"0", "404", "201"}, 5,
-			[]string{wasWritten, wasWritten, wasWritten}},
+			[]string{outcomeWritten, outcomeWritten, outcomeWritten}},
 		{"the same one, by the filter", filter, [][]any{{"a", 0}, {"b", 0}},
 			[]string{"201 Location: http://h/Orders(ID='a',Count=9)", "0",
 				`200 {"d":[{"ID":"b","Count":10,"Note":"n"}]}`}, 3,
-			[]string{wasWritten, wasWritten}},
+			[]string{outcomeWritten, outcomeWritten}},
 		{"another one's, by the filter", filter, [][]any{{"a", 0}, {"b", 0}},
 			[]string{"201 Location: http://h/Orders(ID='a',Count=9)", "0",
 				`200 {"d":[{"ID":"a","Count":9,"Note":"n"}]}`}, 3,
-			[]string{wasWritten, inDoubt}},
+			[]string{outcomeWritten, outcomeInDoubt}},
 	} {
 		more := []string{"sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0"}
 		if c.setting != "" {
 			more = append(more, c.setting)
 		}
-		w := open(t, serving(changed), append(set("00", "Orders"), more...)...)
+		w := open(t, metadataService(changed), append(set("00", "Orders"), more...)...)
 		var rows [][]any
 		for _, row := range c.rows {
 			rows = append(rows, []any{"ID", row[0], "Count", int64(row[1].(int)), "Note", "n"})
 		}
-		requests, outcomes, _ := w.each(c.script, rows...)
-		same(t, c.name+": requests", c.requests, len(requests))
-		same(t, c.name, c.outcomes, outcomes)
+		requests, outcomes, _ := w.writeOrders(c.script, rows...)
+		expectEqual(t, c.name+": requests", c.requests, len(requests))
+		expectEqual(t, c.name, c.outcomes, outcomes)
 	}
 }
 
 // What a batch's answer shows of keys is learned as well, also where the key that one row got is the one that another
 // row was sent with.
-func TestKeysThatTheServiceChangesInABatch(t *testing.T) {
-	w := openOrders(t, oneLane, "sap.odata.enable.delete=1")
+func TestServiceReplacesKeysInBatch(t *testing.T) {
+	w := openOrders(t, oneOrderingKey, "sap.odata.enable.delete=1")
 	h := w.host("Orders")
 	var parts []string
 	for i := range 3 {
@@ -363,11 +363,11 @@ func TestKeysThatTheServiceChangesInABatch(t *testing.T) {
 	}
 	h.answer = func(*wit.Request) wit.Response { return batchAnswer(parts...) }
 	h.run()
-	h.all(wasWritten)
+	h.expectAll(outcomeWritten)
 	again := w.host("Orders")
 	again.tombstone("ID", "2")
 	again.run()
-	again.all(wit.FaultConfig.String())
+	again.expectAll(wit.FaultConfig.String())
 	if f := again.reasons[0]; !strings.Contains(f.Message,
 		"/Orders: the service replaces the keys of inserted entities") {
 		t.Errorf("expected to be told what the service does, found %v", f)
@@ -406,13 +406,13 @@ func TestLanesOfOneKey(t *testing.T) {
 
 // What the host has struck out of an address is no key of the service's.
 func TestAddressWithAHiddenPart(t *testing.T) {
-	w := openOrders(t, oneLane, "sap.odata.enable.delete=1")
-	_, _, h := w.each([]string{"201 Location: http://h/Orders('1000[hidden]')"}, []any{"ID", "10002024", "Note", "n"})
-	h.all(wasWritten)
+	w := openOrders(t, oneOrderingKey, "sap.odata.enable.delete=1")
+	_, _, h := w.writeOrders([]string{"201 Location: http://h/Orders('1000[hidden]')"}, []any{"ID", "10002024", "Note", "n"})
+	h.expectAll(outcomeWritten)
 	again := w.host("Orders")
 	again.tombstone("ID", "10002024")
 	again.run()
-	again.all(wasWritten)
+	again.expectAll(outcomeWritten)
 }
 
 // A service without $batch, whatever it answers to say so, has done nothing of one, and gets its rows one by one. What
@@ -424,7 +424,7 @@ func TestServicesWithoutBatch(t *testing.T) {
 	}{{"501", true}, {"501 <html>Not Implemented", true}, {"501 " + denial("X/1", "no"), true}, {"405", true},
 		{"404 <html>", true},
 		{"415", true}, {"502", false}, {"504 <html>", false}} {
-		w := openOrders(t, oneLane)
+		w := openOrders(t, oneOrderingKey)
 		first := scripted(t, c.answer)
 		batches, single := 0, 0
 		for range 2 {
@@ -442,10 +442,10 @@ func TestServicesWithoutBatch(t *testing.T) {
 			}
 			h.run()
 			if !c.none {
-				h.all(inDoubt)
+				h.expectAll(outcomeInDoubt)
 				break
 			}
-			h.all(wasWritten)
+			h.expectAll(outcomeWritten)
 		}
 		if batches != 1 || c.none != (single == 6) || !c.none && single > 0 {
 			t.Errorf("%s: found %d batches and %d requests of one row", c.answer, batches, single)

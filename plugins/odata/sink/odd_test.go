@@ -15,11 +15,11 @@ import (
 // record's own, the second request is refused and reported, and nothing is there twice.
 func TestRequestIDNotHeeded(t *testing.T) {
 	s := odatatest.New(odatatest.Options{})
-	w := open(t, s, products(oneLane, "sap.odata.insert.uncertain=repeatable", "sap.odata.enable.batch=0")...)
+	w := open(t, s, products(oneOrderingKey, "sap.odata.insert.uncertain=repeatable", "sap.odata.enable.batch=0")...)
 	posts, lost := 0, false
 	for round := range 2 {
 		h := w.host("ProductCopies")
-		h.fill(round, 1, "x")
+		h.addProducts(round, 1, "x")
 		h.rows[0].Offset += int64(round)
 		h.answer = func(q *wit.Request) wit.Response {
 			a := h.exchange(q)
@@ -35,10 +35,10 @@ func TestRequestIDNotHeeded(t *testing.T) {
 		}
 		h.run()
 		if round == 0 {
-			h.all(wasWritten)
+			h.expectAll(outcomeWritten)
 			continue
 		}
-		h.all(wit.FaultConflict.String())
+		h.expectAll(wit.FaultConflict.String())
 		if f := h.reasons[0]; f == nil || !strings.Contains(f.Message, "already exists") {
 			t.Errorf("expected to be told that the entity exists, found %+v", f)
 		}
@@ -59,10 +59,10 @@ func TestRequestIDOfAnEntityThatWasChanged(t *testing.T) {
 		requests []string
 		outcome  string
 	}{
-		{"known", []string{accepted, changed, accepted}, []string{"POST", "GET", "POST"}, wasWritten},
+		{"known", []string{accepted, changed, accepted}, []string{"POST", "GET", "POST"}, outcomeWritten},
 		{"known, but it is another record's", []string{accepted, changed, "409 " + denial("X/1", "it already exists")},
 			[]string{"POST", "GET", "POST"}, "conflict"},
-		{"not known", []string{"201", changed}, []string{"POST", "GET"}, inDoubt},
+		{"not known", []string{"201", changed}, []string{"POST", "GET"}, outcomeInDoubt},
 	} {
 		w := openOrders(t, "sap.odata.insert.uncertain=repeatable", "sap.odata.enable.batch=0")
 		answer := scripted(t, c.script...)
@@ -70,16 +70,16 @@ func TestRequestIDOfAnEntityThatWasChanged(t *testing.T) {
 		for n, id := range []string{"a", "b"} {
 			h := w.host("Orders")
 			h.value("ID", id, "Note", "n")
-			h.rows[0].Offset, h.answer, h.killed = int64(n), answer, n == 1
+			h.rows[0].Offset, h.answer, h.restarted = int64(n), answer, n == 1
 			h.run()
 			for i := range h.requests {
 				requests = append(requests, h.requests[i].Method)
 			}
-			if want := []string{wasWritten, c.outcome}[n]; h.outcomes[0] != want {
+			if want := []string{outcomeWritten, c.outcome}[n]; h.outcomes[0] != want {
 				t.Errorf("%s: %s: expected %s, found %s (%v)", c.name, id, want, h.outcomes[0], h.reasons[0])
 			}
 		}
-		same(t, c.name+": requests", c.requests, requests)
+		expectEqual(t, c.name+": requests", c.requests, requests)
 	}
 }
 
@@ -89,7 +89,7 @@ func TestSchemalessDecimalInBase64(t *testing.T) {
 	w := open(t, everything(), append(set("00", "Es"), "sap.odata.enable.batch=0")...)
 	for text, hinted := range map[string]bool{"BPE4": true, "4,5": false, "": false} {
 		out, err := w.p.Encode(w.context, nil, []string{"Es"},
-			[]wit.Row{{Value: w.dynamic(fields("A", int64(1), "B", "b", "Price", text))}}, w.data, nil, nil, nil)
+			[]wit.Row{{Value: w.schemaless(fields("A", int64(1), "B", "b", "Price", text))}}, w.data, nil, nil, nil)
 		noError(t, err)
 		const setting = "value.converter.decimal.format = NUMERIC"
 		if len(out.Refused) != 1 || strings.Contains(out.Refused[0].Fault.Message, setting) != hinted {
@@ -106,7 +106,7 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 		keep, format string
 		refused      bool
 	}{{"false", "atom", true}, {"false", "json", false}, {"true", "atom", false}} {
-		w := &writing{t: t, service: serving(strings.Replace(shop, note, note+mapping+c.keep+`"`, 1)), p: New("0.1.0")}
+		w := &harness{t: t, service: metadataService(strings.Replace(shop, note, note+mapping+c.keep+`"`, 1)), p: New("0.1.0")}
 		given := configuration(append(set("00", "Orders"), "sap.odata.request.format="+c.format)...)
 		asked, err := w.p.Open(sinkconfig.Component, given, nil, nil)
 		noError(t, err)
@@ -122,7 +122,7 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 			continue
 		}
 		w.context = opened.Ready.Context
-		body := string(w.encoded(1, "Orders", wit.Row{Value: w.dynamic(fields("ID", "k", "Note",
+		body := string(w.encoded(1, "Orders", wit.Row{Value: w.schemaless(fields("ID", "k", "Note",
 			"n"))})[0].Request.Body)
 		if c.format == "atom" && (!strings.Contains(body, "<title>n</title>") ||
 			!strings.Contains(body, "<d:Note>n</d:Note>")) {
@@ -148,7 +148,7 @@ func everything() http.Handler {
 		`Fixed" Type="Edm.Int32" sap:updatable="false`} {
 		properties.WriteString(`<Property Name="` + p + `"/>`)
 	}
-	return serving(`<Edmx Version="1.0"><DataServices><Schema Namespace="S" xmlns:sap="http://www.sap.com/Protocols/SAPData">` +
+	return metadataService(`<Edmx Version="1.0"><DataServices><Schema Namespace="S" xmlns:sap="http://www.sap.com/Protocols/SAPData">` +
 		`<EntityType Name="E"><Key><PropertyRef Name="A"/><PropertyRef Name="B"/></Key>` + properties.String() +
 		`</EntityType><EntityContainer Name="C"><EntitySet Name="Es" EntityType="S.E"/></EntityContainer></Schema>` +
 		`</DataServices></Edmx>`)

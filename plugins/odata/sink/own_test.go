@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// settled is what a sink makes of one answer to an operation: a status, with a header before a |, and a body.
-func settled(t *testing.T, w *writing, op requests.Operation, path, answer string) string {
+// describeResponse is what a sink makes of one answer to an operation: a status, with a header before a |, and a body.
+func describeResponse(t *testing.T, w *harness, op requests.Operation, path, answer string) string {
 	t.Helper()
 	header, body, _ := strings.Cut(answer, "|")
 	response := wit.Response{Body: []byte(body)}
@@ -25,21 +25,21 @@ func settled(t *testing.T, w *writing, op requests.Operation, path, answer strin
 	if name, value, ok := strings.Cut(header, ": "); ok {
 		response.Headers = []wit.Header{{Name: name, Value: value}}
 	}
-	out, err := w.p.Settle(w.context, w.memo(op, path), []uint32{4}, response)
-	return told(t, out, err)
+	out, err := w.p.Settle(w.context, w.deliveryState(op, path), []uint32{4}, response)
+	return describe(t, out, err)
 }
 
 // A 404 counts for a row where the service itself has said it. Those of routers and gateways whose route is gone for a
 // while don't: by them deletes would count as done, and inserts in doubt would be sent once more.
-func TestMissingIsSaidByTheService(t *testing.T) {
+func TestNotFoundMustComeFromService(t *testing.T) {
 	document := denial("X/1", "no such order")
 	noService := denial("/IWFND/MED/170", "No service found for namespace")
 	noRight := denial("/IWFND/CM_CONSUMER/101", "No authorization to access the service")
 	const apigee = `{"fault":{"faultstring":"Unable to identify proxy for host"}}`
 	const router = "404 Not Found: Requested route ('x.cfapps.eu10.hana.ondemand.com') does not exist."
 	s := odatatest.New(odatatest.Options{})
-	says, mute := []http.Handler{s}, []http.Handler{silent(s)}
-	both := []http.Handler{s, silent(s)}
+	says, mute := []http.Handler{s}, []http.Handler{withoutVersion(s)}
+	both := []http.Handler{s, withoutVersion(s)}
 	for _, c := range []struct {
 		services     []http.Handler
 		setting      string
@@ -79,7 +79,7 @@ func TestMissingIsSaidByTheService(t *testing.T) {
 			}{{requests.Delete, c.gone}, {requests.ConfirmDelete, c.gone}, {requests.ReadETagForDelete, c.gone},
 				{requests.Put, c.update}, {requests.Merge, c.update},
 				{requests.Patch, c.update}, {requests.LookUp, inserts}, {requests.LookUpForUpsert, inserts}} {
-				if found := settled(t, w, o.Operation, "/s/Orders('1')", c.answer); found != o.want {
+				if found := describeResponse(t, w, o.Operation, "/s/Orders('1')", c.answer); found != o.want {
 					t.Errorf("%s, operation %d, %s: expected %s, found %s", c.setting, o.Operation, c.answer, o.want,
 						found)
 				}
@@ -87,21 +87,21 @@ func TestMissingIsSaidByTheService(t *testing.T) {
 		}
 	}
 	// That the service says its version is learned from its other answers too.
-	w := open(t, silent(s), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
-	out, err := w.p.Settle(w.context, w.memo(requests.Delete, "/s/Orders('1')"), []uint32{4},
+	w := open(t, withoutVersion(s), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
+	out, err := w.p.Settle(w.context, w.deliveryState(requests.Delete, "/s/Orders('1')"), []uint32{4},
 		wit.Response{Status: 204, Headers: []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}})
 	if err != nil || out.Context == nil {
 		t.Fatalf("expected something to be learned, found %+v (%v)", out, err)
 	}
 	w.context = *out.Context
-	if found := settled(t, w, requests.Delete, "/s/Orders('1')", "404|"); found != "fault not-found" {
+	if found := describeResponse(t, w, requests.Delete, "/s/Orders('1')", "404|"); found != "fault not-found" {
 		t.Errorf("expected the answer of something else, found %s", found)
 	}
 }
 
 // An HTML page with 4xx is of a server in front of the service, which takes no row: refusing each row for it would make
 // dead letters of all of them. A body that is too large is the row's.
-func TestPagesAreOfTheCall(t *testing.T) {
+func TestHTMLErrorsFailTheCall(t *testing.T) {
 	s := odatatest.New(odatatest.Options{})
 	w := open(t, s, append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
 	const page = "|<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>"
@@ -121,7 +121,7 @@ func TestPagesAreOfTheCall(t *testing.T) {
 			if strings.HasPrefix(answer, "408") && op.IsInsert() { // the service may have done it (P19)
 				want = "refused transient"
 			}
-			if found := settled(t, w, op, "/s/Orders('1')", answer); found != want {
+			if found := describeResponse(t, w, op, "/s/Orders('1')", answer); found != want {
 				t.Errorf("operation %d, %s: expected %s, found %s", op, answer, want, found)
 			}
 		}
@@ -129,9 +129,9 @@ func TestPagesAreOfTheCall(t *testing.T) {
 }
 
 // A gateway that says 200 to what it could not pass on has written nothing, whatever is asked.
-func TestSuccessIsSaidByTheService(t *testing.T) {
+func TestSuccessMustComeFromService(t *testing.T) {
 	s := odatatest.New(odatatest.Options{})
-	w := open(t, silent(s), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1",
+	w := open(t, withoutVersion(s), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1",
 		"sap.odata.etag=use")...)
 	const path, key = gateway + "/Order_DetailCopies", "(OrderID=1,ProductID=1)"
 	for _, answer := range []string{
@@ -154,7 +154,7 @@ func TestSuccessIsSaidByTheService(t *testing.T) {
 			if op == requests.Insert || op == requests.UpsertInsert || op == requests.Find {
 				at = path
 			}
-			if found := settled(t, w, op, at, answer); found != want {
+			if found := describeResponse(t, w, op, at, answer); found != want {
 				t.Errorf("operation %d, %s: expected %s, found %s", op, answer, want, found)
 			}
 		}
@@ -171,13 +171,13 @@ func TestSuccessIsSaidByTheService(t *testing.T) {
 				"location") {
 				continue // says nothing there
 			}
-			if found := settled(t, w, op, path, answer); found != "written" {
+			if found := describeResponse(t, w, op, path, answer); found != "written" {
 				t.Errorf("operation %d, %s: expected it to be written, found %s", op, answer, found)
 			}
 		}
 	}
 	for _, name := range []string{"RepeatabilityResult", "Repeatability-Result"} {
-		if found := settled(t, w, requests.Insert, path,
+		if found := describeResponse(t, w, requests.Insert, path,
 			"201 "+name+`: Rejected|{"d":{"OrderID":1}}`); found != "refused transient" {
 			t.Errorf("%s: expected the insert to be in doubt, found %s", name, found)
 		}
@@ -187,14 +187,14 @@ func TestSuccessIsSaidByTheService(t *testing.T) {
 	q.Hint = requests.Hint{HasETag: true, ETag: `W/"1"`}
 	out, err := w.p.Settle(w.context, q.AppendState(requests.AppendStateHead(nil, 0, 0, 1), nil, true), []uint32{4},
 		wit.Response{Status: 200, Body: []byte("wait")})
-	if found := told(t, out, err); found != "refused transient" {
+	if found := describe(t, out, err); found != "refused transient" {
 		t.Errorf("expected it to be refused, found %s", found)
 	}
 }
 
 // A page in answer to a key that IIS, Tomcat or Apache doesn't take is the row's, once the service has answered for the
 // set; else, and of any other key, it is of the call.
-func TestKeysThatSomethingOnTheWayRefuses(t *testing.T) {
+func TestKeysRejectedByProxies(t *testing.T) {
 	t.Parallel()
 	const page = " <html><body><h2>Bad Request - Invalid URL</h2></body></html>"
 	const service = "200 DataServiceVersion: 2.0"
@@ -218,7 +218,7 @@ func TestKeysThatSomethingOnTheWayRefuses(t *testing.T) {
 		{"nobody answers for the set", "merge", "50%", []string{"400" + page, "400" + page},
 			[]string{"MERGE", "GET /Orders?$top=1"}, "fault data"},
 		{"it was of the moment", "merge", "50%", []string{"404" + page, service, "204"},
-			[]string{"MERGE", "GET /Orders?$top=1", "MERGE"}, wasWritten},
+			[]string{"MERGE", "GET /Orders?$top=1", "MERGE"}, outcomeWritten},
 		{"no odd key", "merge", "a-b", []string{"400" + page}, []string{"MERGE"}, "fault data"},
 		{"the service's own refusal", "merge", "50%", []string{"400 " + denial("X/1", "no such plant")},
 			[]string{"MERGE"}, "data"},
@@ -241,14 +241,14 @@ func TestKeysThatSomethingOnTheWayRefuses(t *testing.T) {
 		}
 		h.answer = scripted(t, c.script...)
 		h.run()
-		requests := h.shown()
+		requests := h.requestTexts()
 		for i, text := range requests {
 			if method, _, _ := strings.Cut(text, " "); method != "GET" {
 				text = method
 			}
 			requests[i] = strings.TrimSuffix(text, " (repeatable)")
 		}
-		same(t, c.name+": requests", c.requests, requests)
+		expectEqual(t, c.name+": requests", c.requests, requests)
 		if found := h.outcome(); found != c.outcome {
 			t.Errorf("%s: expected %s, found %s (%v)", c.name, c.outcome, found, h.reasons[0])
 		}
@@ -262,7 +262,7 @@ func TestKeysThatSomethingOnTheWayRefuses(t *testing.T) {
 // An update or delete that is answered with a success that doesn't say that it is done is sent again, since that does
 // no harm; a service that never says more would have it sent so until the task fails. The fault says what was answered
 // and what is expected, of a request by itself and in a changeset.
-func TestAcceptedIsNamed(t *testing.T) {
+func TestInconclusiveStatusIsReported(t *testing.T) {
 	t.Parallel()
 	w := openOrders(t)
 	s, err := w.p.cache.Read(w.context)
@@ -301,7 +301,7 @@ func TestAcceptedIsNamed(t *testing.T) {
 
 // A POST that is answered 404 with an error document of OData speaks of the row, as CAP, RAP and SAP Gateway's own
 // exceptions do, where the service answers for the set: else it is the set that isn't there, and no row.
-func TestInsertsThatRefuseWithNotFound(t *testing.T) {
+func TestInsertAnsweredNotFound(t *testing.T) {
 	t.Parallel()
 	missing := "404 " + denial("X/1", "no such plant")
 	const reads = "GET /Orders?$top=1 (repeatable)"
@@ -318,14 +318,14 @@ func TestInsertsThatRefuseWithNotFound(t *testing.T) {
 			"data"},
 		{"of a set whose reading isn't built", "insert", []string{missing, "501 " + denial("X/2", "not implemented"),
 			missing}, 3, "data"},
-		{"of the moment", "insert", []string{missing, `200 {"d":[]}`, "201"}, 3, wasWritten},
+		{"of the moment", "insert", []string{missing, `200 {"d":[]}`, "201"}, 3, outcomeWritten},
 		{"of the set", "insert", []string{missing, missing}, 2, "fault not-found"},
 		{"of the service", "insert", []string{"404 " + denial("/IWFND/MED/170", "No service found")}, 1,
 			"fault not-found"},
 		{"without words", "insert", []string{"404 DataServiceVersion: 2.0"}, 1, "fault not-found"},
 	} {
 		w := openOrders(t, "sap.odata.enable.batch=0", "sap.odata.operation.mode="+c.mode)
-		requests, _, h := w.each(c.script, []any{"ID", "a", "Note", "n"})
+		requests, _, h := w.writeOrders(c.script, []any{"ID", "a", "Note", "n"})
 		if found, n := h.outcome(), len(requests); found != c.outcome || n != c.requests {
 			t.Errorf("%s: expected %s by %d requests, found %s by %d (%v)", c.name, c.outcome, c.requests, found, n,
 				h.reasons[0])
@@ -340,7 +340,7 @@ func TestInsertsThatRefuseWithNotFound(t *testing.T) {
 		}
 	}
 	// In a batch the others of it are written.
-	w := openOrders(t, oneLane)
+	w := openOrders(t, oneOrderingKey)
 	h := w.host("Orders")
 	for _, id := range []string{"a", "b", "c"} {
 		h.value("ID", id, "Note", "n")
@@ -356,7 +356,7 @@ func TestInsertsThatRefuseWithNotFound(t *testing.T) {
 		return wit.Response{Status: 404, Body: []byte(denial("X/1", "no such plant"))}
 	}
 	h.run()
-	if diff := cmp.Diff([]string{wasWritten, "data", wasWritten}, h.outcomes); diff != "" || h.failed != nil {
+	if diff := cmp.Diff([]string{outcomeWritten, "data", outcomeWritten}, h.outcomes); diff != "" || h.failed != nil {
 		t.Errorf("in a batch: (-expected +found)\n%s (%v)", diff, h.failed)
 	}
 }
@@ -383,10 +383,10 @@ func TestKeysFromValueAndRecord(t *testing.T) {
 		{"a null", []any{"ID", "z", "Count", nil}, []any{"ID", "z"}, "the key needs property Count"},
 		{"no number", []any{"Count", "x"}, []any{"ID", "a"}, `key property Count: expected Edm.Int32, found "x"`},
 	} {
-		w := open(t, serving(changed), append(set("00", "Orders"), "sap.odata.operation.mode=merge",
+		w := open(t, metadataService(changed), append(set("00", "Orders"), "sap.odata.operation.mode=merge",
 			"sap.odata.enable.batch=0")...)
 		h := w.host("Orders")
-		h.add(w.dynamic(fields(c.key...)), w.dynamic(fields(c.value...)))
+		h.add(w.schemaless(fields(c.key...)), w.schemaless(fields(c.value...)))
 		h.answer = func(*wit.Request) wit.Response { return wit.Response{Status: 204} }
 		h.run()
 		found := ""

@@ -40,27 +40,27 @@ func (p *Plugin) Describe() wit.Description {
 			Settings:      sinkconfig.Table.Specs(), Prefixes: config.Prefixes}}}
 }
 
-func (p *Plugin) Validate(component string, given []wit.Setting, online bool, state []byte,
+func (p *Plugin) Validate(component string, settings []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.Inquiry, error) {
 	if err := config.Known(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
 		return wit.Inquiry{}, err
 	}
 	if online {
-		return validateOnline(given, state, answers)
+		return validateOnline(settings, state, answers)
 	}
-	examined := sinkconfig.Validate(given)
+	examined := sinkconfig.Validate(settings)
 	return wit.Inquiry{Done: &examined}, nil
 }
 
-func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpening,
+func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpening,
 	error) {
 	if err := config.Known(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
 		return wit.SinkOpening{}, err
 	}
-	if f := setting.First(sinkconfig.Validate(given)); f != nil {
+	if f := setting.First(sinkconfig.Validate(settings)); f != nil {
 		return wit.SinkOpening{}, f
 	}
-	v := sinkconfig.Table.Values(given)
+	v := sinkconfig.Table.Values(settings)
 	all := sinkconfig.EntitySets(v)
 	services := sinkconfig.ServicePaths(all)
 	if need, err := service.NeedMetadata(services, config.Query(v), answers); need != nil || err != nil {
@@ -75,34 +75,34 @@ func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 		models[i], sap[i] = m, bytes.Contains(answers[i].Body, []byte(entityset.NamespaceSAP))
 	}
 	out := &wit.SinkOpened{}
-	o := &capabilities.Connector{Config: sinkconfig.Parse(v), Settings: given, Services: services}
-	var misnamed []*wit.Fault // of sets that the filter of the check doesn't fit; it may be meant for the others
+	c := &capabilities.Connector{Config: sinkconfig.Parse(v), Settings: settings, Services: services}
+	var filterErrors []*wit.Fault // of sets that the filter of the check doesn't fit; it may be meant for the others
 	for _, e := range all {
-		at := slices.Index(services, e.Service)
-		t, err := entityset.New(e, models[at], &o.Config)
+		index := slices.Index(services, e.Service)
+		t, err := entityset.New(e, models[index], &c.Config)
 		if err != nil {
 			return wit.SinkOpening{}, err
 		}
-		if why := encode.AtomProblem(t.Model.Structures[0]); why != "" && o.Atom {
+		if why := encode.AtomProblem(t.Model.Structures[0]); why != "" && c.Atom {
 			return wit.SinkOpening{}, fault.Config(sinkconfig.NameRequestFormat,
 				"Entity set "+t.Name+" of "+t.Service+": "+
 					why)
 		}
-		if f := t.UncheckableError(&o.Config); f != nil {
+		if f := t.UncheckableError(&c.Config); f != nil {
 			return wit.SinkOpening{}, f
 		}
-		if f := t.FilterError(&o.Config); f != nil {
-			misnamed = append(misnamed, f)
+		if f := t.FilterError(&c.Config); f != nil {
+			filterErrors = append(filterErrors, f)
 		}
-		t.LogOmittedProperties(o.Mode)
-		t.SAP, t.ServiceIndex = sap[at], at
-		o.Sets = append(o.Sets, *t)
+		t.LogOmittedProperties(c.Mode)
+		t.SAP, t.ServiceIndex = sap[index], index
+		c.Sets = append(c.Sets, *t)
 		out.Topics = append(out.Topics, e.Topic)
 	}
-	if len(misnamed) == len(all) {
-		return wit.SinkOpening{}, misnamed[0]
+	if len(filterErrors) == len(all) {
+		return wit.SinkOpening{}, filterErrors[0]
 	}
-	s := capabilities.New(o)
+	s := capabilities.New(c)
 	for i := range answers {
 		responses.LearnVersion(s, i, &answers[i])
 	}

@@ -9,49 +9,49 @@ import (
 )
 
 // validateOnline checks settings against the service and recommends values.
-func validateOnline(given []wit.Setting, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+func validateOnline(settings []wit.Setting, state []byte, answers []wit.Response) (wit.Inquiry, error) {
 	p, err := probe.Open(state, answers)
 	if err != nil {
 		return wit.Inquiry{}, err
 	}
-	a := p.Advise(sinkconfig.Table, given, sinkconfig.Validate(given))
-	a.Grow(given)
+	a := p.Advise(sinkconfig.Table, settings, sinkconfig.Validate(settings))
+	a.Grow(settings)
 	a.Services()
-	how := sinkconfig.Parse(a.Values)
-	var misnamed []*wit.Fault
+	c := sinkconfig.Parse(a.Values)
+	var filterErrors []*wit.Fault
 	all := sinkconfig.EntitySets(a.Values)
 	for _, e := range all {
 		m := a.EntitySet(e.Number, e.Service, e.Name, e.Query, false)
 		if m == nil {
 			continue
 		}
-		t, err := entityset.New(e, m, &how)
+		t, err := entityset.New(e, m, &c)
 		if err != nil {
 			a.Refused(err, config.InGroup(e.Number, sinkconfig.NameEntitySet))
 			continue
 		}
-		if f := t.UncheckableError(&how); f != nil {
+		if f := t.UncheckableError(&c); f != nil {
 			a.Refused(f, sinkconfig.NameInsertUncertain)
 		}
-		if f := t.FilterError(&how); f != nil {
-			misnamed = append(misnamed, f)
+		if f := t.FilterError(&c); f != nil {
+			filterErrors = append(filterErrors, f)
 		}
 		a.Recommend(config.InGroup(e.Number, sinkconfig.NameTopic), probe.TopicsFor(e.Name))
 	}
-	if len(misnamed) > 0 && len(misnamed) == len(all) {
-		a.Refused(misnamed[0], sinkconfig.NameCheckFilter)
+	if len(filterErrors) > 0 && len(filterErrors) == len(all) {
+		a.Refused(filterErrors[0], sinkconfig.NameCheckFilter)
 	}
 	a.Choices()
 	a.Hide(func(name string) bool {
 		switch {
 		case name == sinkconfig.NameModeProperty:
-			return how.Mode == sinkconfig.ModeDynamic
+			return c.Mode == sinkconfig.ModeDynamic
 		case name == sinkconfig.NameUpsertFirst || name == sinkconfig.NameUpsertMethod:
-			return how.Mode == sinkconfig.ModeUpsert
+			return c.Mode == sinkconfig.ModeUpsert
 		case name == sinkconfig.NameETagConflict:
-			return how.UseETags
+			return c.UseETags
 		case name == sinkconfig.NameCheckFilter:
-			return how.InsertUncertain == "check" || how.InsertUncertain == "repeatable"
+			return c.InsertUncertain == "check" || c.InsertUncertain == "repeatable"
 		}
 		return a.Applies(name)
 	})

@@ -52,7 +52,7 @@ func TestRecommendations(t *testing.T) {
 			}
 			state, answers = inquiry.Ask.State, nil
 			for _, q := range inquiry.Ask.Requests {
-				answers = append(answers, (&writing{t: t, service: s}).exchange(&q))
+				answers = append(answers, (&harness{t: t, service: s}).exchange(&q))
 			}
 		}
 		if done == nil {

@@ -11,14 +11,14 @@ import (
 func (p *Plugin) Commands() []wit.Command { return []wit.Command{probe.DoctorCommand()} }
 
 // Run executes a command.
-func (p *Plugin) Run(command string, options []wit.Setting, given []wit.Setting, state []byte,
+func (p *Plugin) Run(command string, options []wit.Setting, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.Reply, error) {
 	if command != probe.Doctor {
 		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + command +
 			", expected " + probe.Doctor}
 	}
 	var services []probe.Service
-	v := sinkconfig.Table.Values(given)
+	v := sinkconfig.Table.Values(settings)
 	for _, e := range sinkconfig.EntitySets(v) {
 		services = append(services, probe.Service{Path: e.Service, Setting: config.InGroup(e.Number,
 			sinkconfig.NameService),

@@ -24,7 +24,7 @@ func TestEveryType(t *testing.T) {
 	w.data = out.Data
 	for _, row := range out.Rows {
 		row.Value.Schema = 1
-		if v, _ := w.put("AllTypesCopies", wit.Datum{}, row.Value); v.Written == nil {
+		if v, _ := w.writeRow("AllTypesCopies", wit.Datum{}, row.Value); v.Written == nil {
 			t.Fatalf("row %d: %+v\n%s", row.Origin, v.Refused, w.bodies[len(w.bodies)-1])
 		}
 	}
@@ -32,7 +32,7 @@ func TestEveryType(t *testing.T) {
 	if len(originals) < 200 {
 		t.Fatalf("expected more rows, found %d", len(originals))
 	}
-	same(t, "found", originals, copies)
+	expectEqual(t, "found", originals, copies)
 }
 
 // read decodes the set.
@@ -101,7 +101,7 @@ func TestLogicalNamesInBodies(t *testing.T) {
 	} {
 		w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "AllTypesCopies"),
 			"sap.odata.request.format="+c.format)...)
-		v, sent := w.put("AllTypesCopies", wit.Datum{}, w.structured(nodes, datum.Record{int32(1), int64(60_000_000),
+		v, sent := w.writeRow("AllTypesCopies", wit.Datum{}, w.withSchema(nodes, datum.Record{int32(1), int64(60_000_000),
 			c.nanos,
 			c.stamp, int32(19753)}))
 		if c.want == nil {
@@ -127,7 +127,7 @@ func TestDecimalsWithoutASchema(t *testing.T) {
 	decimal := func(unscaled int64, scale int32) datum.Decimal {
 		return datum.Decimal{Scale: scale, Unscaled: big.NewInt(unscaled)}
 	}
-	v, sent := w.put("AllTypesCopies", wit.Datum{}, w.dynamic(fields("ID", int64(1), "Amount",
+	v, sent := w.writeRow("AllTypesCopies", wit.Datum{}, w.schemaless(fields("ID", int64(1), "Amount",
 		decimal(123456789012345678, 4), "Precise", decimal(123456789012345678, 4), "Exact", decimal(123, -20))))
 	want := `{"ID":1,"Amount":"12345678901234.5678","Precise":12345678901234.5678,"Exact":"12300000000000000000000"}`
 	if v.Written == nil || string(sent[0].Body) != want {
@@ -135,7 +135,7 @@ func TestDecimalsWithoutASchema(t *testing.T) {
 	}
 	for field, value := range map[string]datum.Decimal{"Amount": decimal(123456789012345678, 5), "Long": decimal(5, 1),
 		"Text": decimal(5, 1), "Moment": decimal(5, 1), "Precise": decimal(1, -400)} {
-		if v, _ := w.put("AllTypesCopies", wit.Datum{}, w.dynamic(fields("ID", int64(2), field,
+		if v, _ := w.writeRow("AllTypesCopies", wit.Datum{}, w.schemaless(fields("ID", int64(2), field,
 			value))); v.Refused == nil ||
 			!strings.Contains(v.Refused.Message, field) {
 			t.Errorf("%s: expected it to be refused, found %+v", field, v)

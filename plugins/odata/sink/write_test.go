@@ -37,8 +37,8 @@ func set(number, name string) []string {
 		"sap.odata#" + number + ".topic=" + name}
 }
 
-// writing is the host's part around a sink, without the host.
-type writing struct {
+// harness is the host's part around a sink, without the host.
+type harness struct {
 	t       *testing.T
 	service http.Handler
 	p       *Plugin
@@ -49,9 +49,9 @@ type writing struct {
 }
 
 // openOrders is a sink of the shop's orders.
-func openOrders(t *testing.T, more ...string) *writing {
+func openOrders(t *testing.T, more ...string) *harness {
 	t.Helper()
-	return open(t, shopping(), append(set("00", "Orders"), more...)...)
+	return open(t, shopService(), append(set("00", "Orders"), more...)...)
 }
 
 // northwind are the settings of copies of products at a service of WCF.
@@ -61,7 +61,7 @@ func northwind(more ...string) []string {
 }
 
 // encoded are the deliveries that rows of the first set come to, as many as there have to be.
-func (w *writing) encoded(count int, topic string, rows ...wit.Row) []wit.Delivery {
+func (w *harness) encoded(count int, topic string, rows ...wit.Row) []wit.Delivery {
 	w.t.Helper()
 	out, err := w.p.Encode(w.context, w.schemas, []string{topic}, rows, slices.Clone(w.data), nil, nil, nil)
 	if err != nil || len(out.Ready) != count {
@@ -78,17 +78,17 @@ func noError(t testing.TB, err error) {
 	}
 }
 
-// same expects what was found to be what was expected.
-func same[T any](t *testing.T, what string, expected, found T) {
+// expectEqual expects what was found to be what was expected.
+func expectEqual[T any](t *testing.T, what string, expected, found T) {
 	t.Helper()
 	if diff := cmp.Diff(expected, found); diff != "" {
 		t.Errorf("%s (-expected +found)\n%s", what, diff)
 	}
 }
 
-func open(t *testing.T, s http.Handler, more ...string) *writing {
+func open(t *testing.T, s http.Handler, more ...string) *harness {
 	t.Helper()
-	w := &writing{t: t, service: s, p: New("0.1.0")}
+	w := &harness{t: t, service: s, p: New("0.1.0")}
 	asked, err := w.p.Open(sinkconfig.Component, configuration(more...), nil, nil)
 	noError(t, err)
 	var answers []wit.Response
@@ -101,7 +101,7 @@ func open(t *testing.T, s http.Handler, more ...string) *writing {
 	return w
 }
 
-func (w *writing) exchange(q *wit.Request) wit.Response {
+func (w *harness) exchange(q *wit.Request) wit.Response {
 	r := httptest.NewRequest(q.Method, "http://127.0.0.1:8080"+q.Target, bytes.NewReader(q.Body))
 	for _, h := range q.Headers {
 		r.Header.Set(h.Name, h.Value)
@@ -116,8 +116,8 @@ func (w *writing) exchange(q *wit.Request) wit.Response {
 	return response
 }
 
-// structured puts a value under a schema into the batch.
-func (w *writing) structured(nodes []wit.Node, v any) wit.Datum {
+// withSchema puts a value under a schema into the batch.
+func (w *harness) withSchema(nodes []wit.Node, v any) wit.Datum {
 	w.t.Helper()
 	id := uint32(len(w.schemas) + 1)
 	w.schemas = append(w.schemas, wit.Schema{ID: id, Nodes: nodes})
@@ -128,7 +128,7 @@ func (w *writing) structured(nodes []wit.Node, v any) wit.Datum {
 	return wit.Datum{Form: wit.Structured, Schema: id, Start: uint32(start), Size: uint32(len(w.data) - start)}
 }
 
-func (w *writing) dynamic(v any) wit.Datum {
+func (w *harness) schemaless(v any) wit.Datum {
 	w.t.Helper()
 	start := len(w.data)
 	var err error
@@ -137,8 +137,8 @@ func (w *writing) dynamic(v any) wit.Datum {
 	return wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(w.data) - start)}
 }
 
-// put writes one row and returns its verdict: Written, Refused, or neither if the row was ignored.
-func (w *writing) put(topic string, key, value wit.Datum) (verdict wit.Verdict, requests []wit.Request) {
+// writeRow writes one row and returns its verdict: Written, Refused, or neither if the row was ignored.
+func (w *harness) writeRow(topic string, key, value wit.Datum) (verdict wit.Verdict, requests []wit.Request) {
 	w.t.Helper()
 	h := w.host(topic)
 	h.add(key, value)
@@ -146,7 +146,7 @@ func (w *writing) put(topic string, key, value wit.Datum) (verdict wit.Verdict, 
 	if verdict.Refused = h.reasons[0]; h.failed != nil {
 		verdict.Refused = fault.As(h.failed)
 	}
-	if h.outcomes[0] == wasWritten {
+	if h.outcomes[0] == outcomeWritten {
 		verdict = wit.Verdict{Written: wit.Chosen}
 	}
 	return verdict, h.requests
@@ -188,7 +188,7 @@ var detailKey = nodesOf(column{name: "ProductID", kind: wit.Int32}, column{name:
 
 func TestTombstonesAreIgnoredByDefault(t *testing.T) {
 	w := open(t, odatatest.New(odatatest.Options{}), set("00", "Order_DetailCopies")...)
-	if v, requests := w.put("Order_DetailCopies", w.structured(detailKey, datum.Record{int32(1), int32(1)}),
+	if v, requests := w.writeRow("Order_DetailCopies", w.withSchema(detailKey, datum.Record{int32(1), int32(1)}),
 		wit.Datum{}); v != (wit.Verdict{}) || len(requests) > 0 {
 		t.Errorf("expected the row to be ignored, found %+v", v)
 	}
@@ -197,34 +197,34 @@ func TestTombstonesAreIgnoredByDefault(t *testing.T) {
 func TestRefusedRows(t *testing.T) {
 	w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "Order_DetailCopies"),
 		"sap.odata.enable.delete=1")...)
-	gone := detailOf(1, 1)
-	gone[5] = "x"
+	unknown := detailOf(1, 1)
+	unknown[5] = "x"
 	for text, row := range map[string]struct{ key, value wit.Datum }{
-		"Gone: NORTHWIND_SRV.Order_DetailCopy has no such property": {wit.Datum{}, w.structured(detail, gone)},
+		"Gone: NORTHWIND_SRV.Order_DetailCopy has no such property": {wit.Datum{}, w.withSchema(detail, unknown)},
 		"Quantity: expected Edm.Int16 from -32768 to 32767, found integer 70000": {wit.Datum{},
-			w.dynamic(fields("Quantity", int64(70000)))},
-		"the value: expected a struct of NORTHWIND_SRV.Order_DetailCopy": {wit.Datum{}, w.dynamic("text")},
+			w.schemaless(fields("Quantity", int64(70000)))},
+		"the value: expected a struct of NORTHWIND_SRV.Order_DetailCopy": {wit.Datum{}, w.schemaless("text")},
 		"a tombstone without a key does not":                             {wit.Datum{}, wit.Datum{}},
-		"the key needs property ProductID": {w.dynamic(fields("OrderID", int64(1))),
+		"the key needs property ProductID": {w.schemaless(fields("OrderID", int64(1))),
 			wit.Datum{}},
 		"key property ProductID: expected Edm.Int32, found \"x\"": {
-			w.dynamic(fields("OrderID", int64(1), "ProductID", "x")), wit.Datum{}},
-		"the key needs property OrderID of NORTHWIND_SRV.Order_DetailCopy: ": {w.dynamic("plain"), wit.Datum{}},
+			w.schemaless(fields("OrderID", int64(1), "ProductID", "x")), wit.Datum{}},
+		"the key needs property OrderID of NORTHWIND_SRV.Order_DetailCopy: ": {w.schemaless("plain"), wit.Datum{}},
 	} {
-		v, requests := w.put("Order_DetailCopies", row.key, row.value)
+		v, requests := w.writeRow("Order_DetailCopies", row.key, row.value)
 		if v.Refused == nil || v.Refused.Kind != wit.FaultData || !strings.HasPrefix(v.Refused.Message, text) ||
 			len(requests) > 0 {
 			t.Errorf("expected %q, found %+v", text, v.Refused)
 		}
 	}
-	if v, _ := w.put("other", wit.Datum{}, w.dynamic(datum.Map{})); v.Refused == nil ||
+	if v, _ := w.writeRow("other", wit.Datum{}, w.schemaless(datum.Map{})); v.Refused == nil ||
 		v.Refused.Kind != wit.FaultData {
 		t.Errorf("a topic that nobody configured: found %+v", v)
 	}
 }
 
-func TestSettle(t *testing.T) {
-	w := open(t, silent(odatatest.New(odatatest.Options{})), append(set("00", "Order_DetailCopies"),
+func TestHandleResponse(t *testing.T) {
+	w := open(t, withoutVersion(odatatest.New(odatatest.Options{})), append(set("00", "Order_DetailCopies"),
 		"sap.odata.enable.delete=1")...)
 	for _, c := range []struct {
 		op      requests.Operation
@@ -287,19 +287,19 @@ func TestSettle(t *testing.T) {
 		{requests.ConfirmDelete, 503, "",
 			"again transient confirm"}, {requests.ConfirmDelete, 0, "", "again transient confirm"},
 	} {
-		settled, err := w.p.Settle(w.context, w.memo(c.op, "/s/Gesperrte(1)"), []uint32{4},
+		settled, err := w.p.Settle(w.context, w.deliveryState(c.op, "/s/Gesperrte(1)"), []uint32{4},
 			wit.Response{Status: c.status,
 				Body: []byte(c.body)})
-		found := told(t, settled, err)
+		found := describe(t, settled, err)
 		if found != c.verdict {
 			t.Errorf("operation %d, HTTP %d %s: expected %s, found %s", c.op, c.status, c.body, c.verdict, found)
 		}
 	}
 }
 
-// told is what settle has said of one row, in words: written, refused, again, again HINT or fault, with the fault's
+// describe is what settle has said of one row, in words: written, refused, again, again HINT or fault, with the fault's
 // kind, and the code of what is refused.
-func told(t *testing.T, settled wit.Settled, err error) string {
+func describe(t *testing.T, settled wit.Settled, err error) string {
 	t.Helper()
 	found := "written"
 	switch v := settled.Verdicts; {
@@ -325,7 +325,7 @@ func told(t *testing.T, settled wit.Settled, err error) string {
 }
 
 // target is that of a request to the first set, whose path may name a key.
-func (w *writing) target(op requests.Operation, path string) requests.Target {
+func (w *harness) target(op requests.Operation, path string) requests.Target {
 	w.t.Helper()
 	s, err := w.p.cache.Read(w.context)
 	noError(w.t, err)
@@ -339,14 +339,14 @@ func (w *writing) target(op requests.Operation, path string) requests.Target {
 	return a
 }
 
-// memo is that of a request by itself.
-func (w *writing) memo(op requests.Operation, path string) []byte {
+// deliveryState is that of a request by itself.
+func (w *harness) deliveryState(op requests.Operation, path string) []byte {
 	a := w.target(op, path)
 	return a.AppendState(requests.AppendStateHead(nil, 0, 0, 1), nil, true)
 }
 
-// silent is a service whose answers don't say their version.
-func silent(s http.Handler) http.Handler {
+// withoutVersion is a service whose answers don't say their version.
+func withoutVersion(s http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := httptest.NewRecorder()
 		s.ServeHTTP(answer, r)
@@ -357,14 +357,14 @@ func silent(s http.Handler) http.Handler {
 	})
 }
 
-// TestLanes: rows of one entity share a lane, whether they say its key in the value or in the record's key.
-func TestLanes(t *testing.T) {
+// TestOrderingKeys: rows of one entity share a lane, whether they say its key in the value or in the record's key.
+func TestOrderingKeys(t *testing.T) {
 	w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "Order_DetailCopies"),
 		"sap.odata.enable.delete=1",
 		"sap.odata.enable.batch=0")...)
-	rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))},
-		{Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})},
-		{Key: w.dynamic(fields("OrderID", int64(3), "ProductID", int64(5)))}}
+	rows := []wit.Row{{Value: w.withSchema(detail, detailOf(3, 4))},
+		{Key: w.withSchema(detailKey, datum.Record{int32(4), int32(3)})},
+		{Key: w.schemaless(fields("OrderID", int64(3), "ProductID", int64(5)))}}
 	out := w.encoded(3, "Order_DetailCopies", rows...)
 	if out[0].Lane != out[1].Lane || out[1].Lane == out[2].Lane {
 		t.Errorf("expected lanes of two entities, found %d, %d, %d", out[0].Lane, out[1].Lane, out[2].Lane)

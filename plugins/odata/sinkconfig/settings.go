@@ -74,14 +74,14 @@ func declare() *setting.Table {
 
 func declareSets(t *setting.Table) {
 	group := setting.In("Entity set {n}")
-	of := func(name string) string { return "sap.odata#{n}." + name }
+	name := func(name string) string { return "sap.odata#{n}." + name }
 	t.Declare(
-		setting.Spec(of(NameService), wit.KindText, wit.High, nil,
+		setting.Spec(name(NameService), wit.KindText, wit.High, nil,
 			"Path of the OData service, such as /sap/opu/odata/sap/X_SRV.",
-			setting.Required(), setting.Dependents(of(NameEntitySet)), group, setting.Display("Service")),
-		setting.Spec(of(NameEntitySet), wit.KindText, wit.High, nil, "Name of the target entity set.",
-			setting.Required(), setting.Dependents(of(NameTopic)), group, setting.Display("Entity set")),
-		setting.Spec(of(NameTopic), wit.KindText, wit.High, nil, "Topic whose records are written.",
+			setting.Required(), setting.Dependents(name(NameEntitySet)), group, setting.Display("Service")),
+		setting.Spec(name(NameEntitySet), wit.KindText, wit.High, nil, "Name of the target entity set.",
+			setting.Required(), setting.Dependents(name(NameTopic)), group, setting.Display("Entity set")),
+		setting.Spec(name(NameTopic), wit.KindText, wit.High, nil, "Topic whose records are written.",
 			setting.Required(), setting.Topic(), setting.Role(role.SinkTopic), group, setting.Display("Topic")),
 	)
 }
@@ -260,10 +260,10 @@ type Config struct {
 }
 
 func Parse(v setting.Values) Config {
-	lanes := max(1, min(v.Number(nameMaxInFlight), v.Number(nameMaxConcurrent)))
+	keys := max(1, min(v.Number(nameMaxInFlight), v.Number(nameMaxConcurrent)))
 	nested := v.Word(NameNestedUpdates) == "operations"
 	if nested { // rows of other keys may update the same entity: none may overtake another
-		lanes = 1
+		keys = 1
 	}
 	return Config{Mode: v.Word(NameOperationMode), ModeProperty: v.Text(NameModeProperty),
 		UpsertFirst:     v.Word(NameUpsertFirst),
@@ -280,15 +280,15 @@ func Parse(v setting.Values) Config {
 		Atom:                v.Word(NameRequestFormat) == "atom", Batch: v.On(nameEnableBatch) &&
 			v.Number(nameMaxBatchSize) > 1,
 		SingleChangesets: v.Word(nameChangesets) == "one", SharedChangesets: v.Word(nameChangesets) == "all",
-		MaxBatchSize: v.Number(nameMaxBatchSize), OrderingKeys: lanes,
+		MaxBatchSize: v.Number(nameMaxBatchSize), OrderingKeys: keys,
 		ExistsCodes: v.List(nameExistsCodes), NotFoundCodes: v.List(NameNotFoundCodes),
 		RetryCodes: v.List(nameHTTPCodes)}
 }
 
 // Validate checks all settings and adds the errors to their values.
-func Validate(given []wit.Setting) []wit.Examined {
-	examined := config.Examine(Table, given)
-	v := Table.Values(given)
+func Validate(settings []wit.Setting) []wit.Examined {
+	examined := config.Examine(Table, settings)
+	v := Table.Values(settings)
 	all := EntitySets(v)
 	if len(all) == 0 {
 		examined = Table.Miss(examined, config.InGroup("00", NameService), "No entity set is configured: expected "+
@@ -320,7 +320,7 @@ func Validate(given []wit.Setting) []wit.Examined {
 			setting.Missing(NameModeProperty)+"; "+NameOperationMode+" = "+ModeDynamic+
 				" requires it")
 	}
-	if _, given := v.Given(NameModeProperty); given && v.Word(NameOperationMode) != ModeDynamic {
+	if _, settings := v.Given(NameModeProperty); settings && v.Word(NameOperationMode) != ModeDynamic {
 		setting.Complain(examined, NameModeProperty, setting.Invalid(NameModeProperty, v.Text(NameModeProperty),
 			"it requires "+NameOperationMode+" = "+ModeDynamic))
 	}
@@ -328,8 +328,8 @@ func Validate(given []wit.Setting) []wit.Examined {
 }
 
 // MediaType returns the media type of request bodies.
-func (m *Config) MediaType() string {
-	if m.Atom {
+func (c *Config) MediaType() string {
+	if c.Atom {
 		return "application/atom+xml"
 	}
 	return "application/json"
