@@ -105,8 +105,8 @@ var boundsOfPlugins = map[string]string{
 	"setting.maxDigits":     "TestExaminedSettingsFit",
 	"setting.maxGuesses":    "config.maxGuesses",
 	"recommend.maxErrors":   "TestErrorsInSettingsAreBounded",
-	"write.maxStops":        "TestLargestHintFits",
-	"write.maxTag":          "TestLargestHintFits",
+	"responses.maxStops":    "TestLargestHintFits",
+	"responses.maxETag":     "TestLargestHintFits",
 	"chain.maxSplit":        "TestSplitsAreBounded",
 	"chain.maxItems":        "TestSplitsAreBounded",
 	"document.MaxEntries":   "plugin.maxWakes",
@@ -122,7 +122,7 @@ var boundsOfPlugins = map[string]string{
 	"chain.maxMade":         "schemas.maxDeclaredSchemas",
 	"chain.maxCached":       "schemas.maxDeclaredSchemas",
 	"chain.maxFlatNames":    "transform.maxGrowth",
-	"write.maxBytes":        "sink.maxMadeBytes",
+	"requests.maxBytes":     "sink.maxMadeBytes",
 	"value.maxScale":        "datum.MaxScale",
 	"edm.MaxDepth":          "datum.MaxSchemaDepth",
 	"edm.maxNodes":          "datum.MaxSchemaNodes",
@@ -168,13 +168,11 @@ var boundsOfPlugins = map[string]string{
 	"value.maxDigits":         "what is read",
 	"value.maxShown":          "what is told",
 	"value.maxSmallScale":     "which way values go",
-	"write.maxBatchSize":      "a setting's name",
-	"write.maxConcurrent":     "a setting's name",
-	"write.maxContexts":       "what is kept to be used again",
-	"write.maxFound":          "what is told",
-	"write.maxInFlight":       "a setting's name",
-	"write.maxSchemas":        "what is kept to be used again",
-	"write.maxUsual":          "what is kept to be used again",
+	"requests.maxFound":       "what is told",
+	"encode.maxSchemas":       "what is kept to be used again",
+	"requests.maxSizeHint":    "what is kept to be used again",
+
+	"capabilities.maxConnectors": "what is kept to be used again",
 }
 
 // No bound of a plugin lets through what a bound of the host refuses.

@@ -205,7 +205,7 @@ func (s handler) updateResult(t *requests.Target, response *wit.Response) (wit.V
 	case upserts && t.NestedUpdates > 0 && t.Hint.Step == requests.StepUpdate && (s.isNotFound(response) ||
 		response.Status == 412):
 		f.Kind, f.Message = wit.FaultNotFound,
-			f.Message+" (a nested entity does not exist, and an upsert of an existing entity does not insert nested ones)"
+			f.Message+" (a nested entity does not exist, and an upsert of an existing entity inserts none)"
 		return reject(f), nil
 	case upserts && (s.isNotFound(response) || response.Status == 412):
 		return retryAsInsert(t, response.Status), nil

@@ -64,7 +64,8 @@ func Retire(settings []wit.Setting, addresses []string, state []byte,
 	if err != nil {
 		return wit.Arrangement{}, err
 	}
-	return wit.Arrangement{Done: wit.Ptr(strconv.Itoa(len(r.subscriptions)) + " subscriptions, " + strconv.Itoa(r.terminated()) +
+	return wit.Arrangement{Done: wit.Ptr(strconv.Itoa(len(r.subscriptions)) + " subscriptions, " +
+		strconv.Itoa(r.terminated()) +
 		" delta queues")}, nil
 }
 

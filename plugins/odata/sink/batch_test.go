@@ -175,7 +175,8 @@ func TestEquivalentKeysShareOrderingKey(t *testing.T) {
 		h.value("ID", id, "Note", "n")
 		rows = append(rows, uint32(i))
 	}
-	h.outcomes, h.reasons, h.isInDoubt = make([]string, len(rows)), make([]*wit.Fault, len(rows)), make([]bool, len(rows))
+	h.outcomes, h.reasons, h.isInDoubt = make([]string, len(rows)), make([]*wit.Fault, len(rows)), make([]bool,
+		len(rows))
 	lanes, delivery := map[uint32]uint32{}, map[uint32]int{}
 	for n, d := range h.encode(rows, nil) {
 		for _, row := range d.rows {
@@ -381,7 +382,8 @@ func TestFold(t *testing.T) {
 			"sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check",
 			fmt.Sprint("sap.odata.max.batch.size=", 1+r.IntN(20)), fmt.Sprint("sap.odata.max.in.flight=", 1+r.IntN(4)),
 			"sap.odata.changesets="+[]string{"one", "all", "auto"}[r.IntN(3)])...)
-		setSwitches(t, s, []string{"changesets=any", "changesets=one", "batch-limit=2500", "batch-stop=true"}[r.IntN(4)])
+		setSwitches(t, s, []string{"changesets=any", "changesets=one", "batch-limit=2500", "batch-stop=true"}[r.IntN(
+			4)])
 		model, refusedRows := map[string]string{}, map[int]bool{}
 		for flush := range 4 {
 			h := w.host("ProductCopies")
@@ -514,7 +516,8 @@ func TestRetriableInserts(t *testing.T) {
 	}
 	for _, c := range []struct {
 		status, codes, want string
-	}{{"423", "423", outcomeWritten}, {"423", "429", "data"}, {"502 " + denial("X/1", "not now"), "502", outcomeInDoubt}} {
+	}{{"423", "423", outcomeWritten}, {"423", "429", "data"}, {"502 " + denial("X/1", "not now"), "502",
+		outcomeInDoubt}} {
 		w := open(t, odatatest.New(odatatest.Options{}), products("sap.odata.enable.batch=0",
 			"sap.odata.http.codes="+c.codes)...)
 		h := w.host("ProductCopies")

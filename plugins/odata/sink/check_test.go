@@ -221,7 +221,8 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 		h.value(append([]any{"ID", "x", "Note", nil}, c.row...)...)
 		h.answer = scripted(t, "204")
 		h.run()
-		if len(h.requests) != 1 || !strings.HasPrefix(shown(&h.requests[0]), c.want) || h.outcomes[0] != outcomeWritten {
+		if len(h.requests) != 1 || !strings.HasPrefix(shown(&h.requests[0]), c.want) ||
+			h.outcomes[0] != outcomeWritten {
 			t.Errorf("%s: expected %s, found %v (%v)", c.name, c.want, h.requests, h.reasons[0])
 		}
 	}

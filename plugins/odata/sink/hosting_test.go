@@ -113,7 +113,8 @@ func (h *fakeHost) finish(row uint32, f *wit.Fault) {
 func (h *fakeHost) run() {
 	h.t.Helper()
 	n := len(h.rows)
-	h.outcomes, h.reasons, h.isInDoubt, h.attempts = make([]string, n), make([]*wit.Fault, n), make([]bool, n), make([]int, n)
+	h.outcomes, h.reasons, h.isInDoubt, h.attempts = make([]string, n), make([]*wit.Fault, n), make([]bool, n),
+		make([]int, n)
 	var all []uint32
 	for i := range h.rows {
 		all = append(all, uint32(i))
@@ -204,8 +205,8 @@ func (h *fakeHost) deliver(d *sentDelivery) (more []sentDelivery) {
 	return h.encode(rows, hints)
 }
 
-// writeOrders writes orders one after another; a row is name, value, … It answers with the lines of the script, and returns
-// the requests, the outcomes of the orders, and the host of the last one.
+// writeOrders writes orders one after another, each given as name, value, … The responses are the lines of the script.
+// It returns the requests, the outcomes of the orders, and the host of the last order.
 func (w *harness) writeOrders(script []string, rows ...[]any) (requests, outcomes []string, last *fakeHost) {
 	w.t.Helper()
 	answer := scripted(w.t, script...)

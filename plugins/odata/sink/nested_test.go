@@ -169,7 +169,8 @@ func TestNestedUpdatesRejected(t *testing.T) {
 		}
 	}
 	w := open(t, shopService(), orders...) // has no sets for items
-	v, _ := w.writeRow("Orders", wit.Datum{}, w.schemaless(fields("ID", "a", "Items", datum.List{fields("Pos", int64(1))})))
+	v, _ := w.writeRow("Orders", wit.Datum{}, w.schemaless(fields("ID", "a", "Items", datum.List{fields("Pos",
+		int64(1))})))
 	if v.Refused == nil || !strings.Contains(v.Refused.Message, "an updatable entity set") {
 		t.Errorf("found %+v", v)
 	}

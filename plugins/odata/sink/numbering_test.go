@@ -107,7 +107,8 @@ func TestServiceReplacesKeys(t *testing.T) {
 func TestChecksUseStoredCapabilities(t *testing.T) {
 	w := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
 	learn := func(sent, made string) wit.Known {
-		_, _, h := w.writeOrders([]string{"201 Location: http://h/Orders('" + made + "')"}, []any{"ID", sent, "Note", "n"})
+		_, _, h := w.writeOrders([]string{"201 Location: http://h/Orders('" + made + "')"}, []any{"ID", sent, "Note",
+			"n"})
 		h.expectAll(outcomeWritten)
 		return wit.KnownIn(w.context)
 	}
@@ -257,7 +258,8 @@ func TestRepeatableRows(t *testing.T) {
 					found = map[bool]string{true: twice, false: once}[ready.Request.Repeatable]
 				}
 			}
-			expectEqual(t, strings.Join([]string{c.mode, c.setting, c.key, c.knows, "batches", batches}, " "), c.want, found)
+			expectEqual(t, strings.Join([]string{c.mode, c.setting, c.key, c.knows, "batches", batches}, " "), c.want,
+				found)
 		}
 	}
 }
@@ -407,7 +409,8 @@ func TestLanesOfOneKey(t *testing.T) {
 // What the host has struck out of an address is no key of the service's.
 func TestAddressWithAHiddenPart(t *testing.T) {
 	w := openOrders(t, oneOrderingKey, "sap.odata.enable.delete=1")
-	_, _, h := w.writeOrders([]string{"201 Location: http://h/Orders('1000[hidden]')"}, []any{"ID", "10002024", "Note", "n"})
+	_, _, h := w.writeOrders([]string{"201 Location: http://h/Orders('1000[hidden]')"}, []any{"ID", "10002024", "Note",
+		"n"})
 	h.expectAll(outcomeWritten)
 	again := w.host("Orders")
 	again.tombstone("ID", "10002024")

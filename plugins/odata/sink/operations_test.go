@@ -94,7 +94,8 @@ func TestOperations(t *testing.T) {
 			datum.List{fields("Pos", int64(1))}), nil, nil, "data"},
 		{"dynamic I", dynamic, nil, with(value, "OP", "i"), []string{"201"}, []string{post}, outcomeWritten},
 		{"dynamic U", dynamic, nil, with(value, "OP", "U"), []string{"204"}, []string{changed("PUT")}, outcomeWritten},
-		{"dynamic M", dynamic, nil, with(value, "OP", "m"), []string{"204"}, []string{changed("MERGE")}, outcomeWritten},
+		{"dynamic M", dynamic, nil, with(value, "OP", "m"), []string{"204"}, []string{changed("MERGE")},
+			outcomeWritten},
 		{"dynamic D", dynamic, nil, with(value, "OP", "d"), []string{"204"},
 			[]string{"DELETE " + entity + " If-Match=* (repeatable)"}, outcomeWritten},
 		{"dynamic by a property of the entity", []string{mode("dynamic"), "sap.odata.operation.mode.property=Note"},
@@ -102,7 +103,8 @@ func TestOperations(t *testing.T) {
 			outcomeWritten},
 		{"dynamic X", dynamic, nil, with(value, "OP", "X"), nil, nil, "data"},
 		{"dynamic without", dynamic, nil, value, nil, nil, "data"},
-		{"upsert that updates", []string{upsert}, nil, value, []string{"204"}, []string{changed("MERGE")}, outcomeWritten},
+		{"upsert that updates", []string{upsert}, nil, value, []string{"204"}, []string{changed("MERGE")},
+			outcomeWritten},
 		{"upsert that inserts", []string{upsert}, nil, value, []string{"404", "201"},
 			[]string{changed("MERGE"), post}, outcomeWritten},
 		{"upsert by code", []string{upsert, "sap.odata.notfound.codes=400,Z/9", "sap.odata.upsert.method=put"}, nil,
@@ -304,7 +306,8 @@ func TestETagsOfABatch(t *testing.T) {
 			return batchAnswer(parts...)
 		}
 		h.run()
-		if diff := cmp.Diff([]string{outcomeWritten, c.second, outcomeWritten}, h.outcomes); diff != "" || h.failed != nil {
+		if diff := cmp.Diff([]string{outcomeWritten, c.second, outcomeWritten}, h.outcomes); diff != "" ||
+			h.failed != nil {
 			t.Errorf("%s: (-expected +found)\n%s%v", c.conflict, diff, h.failed)
 		}
 	}

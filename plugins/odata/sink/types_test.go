@@ -101,7 +101,8 @@ func TestLogicalNamesInBodies(t *testing.T) {
 	} {
 		w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "AllTypesCopies"),
 			"sap.odata.request.format="+c.format)...)
-		v, sent := w.writeRow("AllTypesCopies", wit.Datum{}, w.withSchema(nodes, datum.Record{int32(1), int64(60_000_000),
+		v, sent := w.writeRow("AllTypesCopies", wit.Datum{}, w.withSchema(nodes, datum.Record{int32(1),
+			int64(60_000_000),
 			c.nanos,
 			c.stamp, int32(19753)}))
 		if c.want == nil {

@@ -67,6 +67,7 @@ func declare() *setting.Table {
 			"false"), setting.In("All entity sets"), setting.Display("Headers")))
 	declareSets(t)
 	declareOperations(t)
+	declareDelivery(t)
 	declareEntities(t)
 	declareBatches(t)
 	return t
@@ -128,10 +129,16 @@ func declareOperations(t *setting.Table) {
 				"or the entity's own change mode is D or, without such a field, DELETED_AT has a value), and does not "+
 				"send the fields that the source adds.",
 			setting.Allowed(setting.Flags...), group, setting.Display("Delete records")),
+	)
+}
+
+func declareDelivery(t *setting.Table) {
+	group := setting.In("Writing")
+	t.Declare(
 		setting.Spec(NameInsertUncertain, wit.KindText, wit.Medium, setting.Is("fail"),
 			"What to do with an insert that got no response: fail "+
-				"reports the record and does not send it again; check looks it up by the record's key or by "+NameCheckFilter+
-				" (rejected for sets whose keys are numbered by the service according to $metadata, unless "+
+				"reports the record and does not send it again; check looks it up by the record's key or by "+
+				NameCheckFilter+" (rejected if the service numbers the keys of the set according to $metadata, unless "+
 				NameCheckFilter+" is set); repeatable sends SAP's RequestID, which makes the request idempotent, "+
 				"and sends it again if the service has confirmed RequestIDs since the start, else checks; after a "+
 				"crash it first checks the inserts sent before the confirmation; "+
@@ -166,8 +173,8 @@ func declareEntities(t *setting.Table) {
 	t.Declare(
 		setting.Spec(NameKeyFrom, wit.KindText, wit.Medium, setting.Is("value"), "Source of the entity's key: "+
 			"value, each property from the record's value, or from the record's key if the value does not contain it; "+
-			"or record, the record's key only. With value, a record is rejected if its value contains a part of the key "+
-			"that differs from the record's key, or a value that does not fit the property.",
+			"or record, the record's key only. With value, a record is rejected if its value contains a part of the "+
+			"key that differs from the record's key, or a value that does not fit the property.",
 			setting.Allowed("value", "record"), group, setting.Display("Key from")),
 		setting.Spec(NameETag, wit.KindText, wit.Medium, setting.Is("any"), "any sends If-Match: * with updates and "+
 			"deletes, so they overwrite, unless the service rejects it for a type without ETag; "+
@@ -189,9 +196,9 @@ func declareEntities(t *setting.Table) {
 			"fail fails the task.",
 			setting.Allowed("refuse", "ignore", "fail"), group, setting.Display("Unknown fields")),
 		setting.Spec(NameNestedUpdates, wit.KindText, wit.Low, setting.Is("refuse"), "What to do with an update whose "+
-			"record contains nested entities, for which OData v2 has no request: refuse rejects the record; "+
-			"operations updates each of them in one changeset with the record's own entity, so all or none are "+
-			"applied. Nested entities need their keys. They are not inserted, and missing ones are not deleted.",
+			"record contains nested entities, for which OData v2 has no request: refuse rejects the "+
+			"record; operations updates each of them in one changeset with the record's own entity, so all or none "+
+			"are applied. Nested entities need their keys. They are not inserted, and missing ones are not deleted.",
 			setting.Allowed("refuse", "operations"), group, setting.Display("Nested updates")),
 		setting.Spec(NameRequestFormat, wit.KindText, wit.Low, setting.Is("json"),
 			"Format of requests: json or, for services that accept nothing else, atom.", setting.Allowed("json",
@@ -214,8 +221,8 @@ func declareBatches(t *setting.Table) {
 		setting.Spec(nameChangesets, wit.KindText, wit.Low, setting.Is("auto"),
 			"Which operations of a batch are applied "+
 				"as a whole: one makes each of them a changeset, all puts all of them into one; "+
-				"auto is one for services of SAP, which reject more by default, and for inserts. Other operations share "+
-				"a changeset until the service rejects it.",
+				"auto is one for services of SAP, which reject more by default, and for inserts. Other operations "+
+				"share a changeset until the service rejects it.",
 			setting.Allowed("auto", "one", "all"), group, setting.Display("Changesets")),
 	)
 }
@@ -248,41 +255,58 @@ func ServicePaths(all []EntitySet) (services []string) {
 
 // Config is the parsed configuration. It does not change while the connector runs.
 type Config struct {
-	Mode, ModeProperty, UpsertFirst, UpsertMethod          string
-	InsertUncertain, CheckFilter                           string
-	DeleteTombstones, DeleteRecords, MethodTunnel          bool
-	KeyFromRecord, UseETags, NoIfMatch, RetryETagConflicts bool
-	Lossy, IgnoreUnknownFields, FailOnUnknownFields        bool
-	NestedUpdates                                          bool
-	Atom, Batch, SingleChangesets, SharedChangesets        bool
-	MaxBatchSize, OrderingKeys                             int
-	ExistsCodes, NotFoundCodes, RetryCodes                 []string
+	Mode, ModeProperty        string
+	UpsertFirst, UpsertMethod string
+	// InsertUncertain is the policy for inserts in doubt, CheckFilter the filter that finds them.
+	InsertUncertain, CheckFilter              string
+	DeleteTombstones, DeleteRecords           bool
+	MethodTunnel, KeyFromRecord               bool
+	UseETags, NoIfMatch, RetryETagConflicts   bool
+	Lossy                                     bool
+	IgnoreUnknownFields, FailOnUnknownFields  bool
+	NestedUpdates                             bool
+	Atom                                      bool
+	Batch, SingleChangesets, SharedChangesets bool
+	MaxBatchSize                              int
+	// OrderingKeys is the number of ordering keys for batches.
+	OrderingKeys                           int
+	ExistsCodes, NotFoundCodes, RetryCodes []string
 }
 
+// Parse returns the configuration in settings that [Validate] accepts.
 func Parse(v setting.Values) Config {
-	keys := max(1, min(v.Number(nameMaxInFlight), v.Number(nameMaxConcurrent)))
-	nested := v.Word(NameNestedUpdates) == "operations"
-	if nested { // rows of other keys may update the same entity: none may overtake another
-		keys = 1
-	}
-	return Config{Mode: v.Word(NameOperationMode), ModeProperty: v.Text(NameModeProperty),
-		UpsertFirst:     v.Word(NameUpsertFirst),
-		UpsertMethod:    v.Word(NameUpsertMethod),
-		InsertUncertain: v.Word(NameInsertUncertain), CheckFilter: v.Text(NameCheckFilter),
-		DeleteTombstones: v.On(NameEnableDelete), DeleteRecords: v.On(NameDeleteRecords),
-		MethodTunnel:  v.On(nameMethodTunnel),
-		KeyFromRecord: v.Word(NameKeyFrom) == "record", UseETags: v.Word(NameETag) == "use",
-		NoIfMatch:          v.Word(NameETag) == "none",
-		RetryETagConflicts: v.Word(NameETagConflict) == "retry",
-		Lossy:              v.Word(nameLossy) == "allow", IgnoreUnknownFields: v.Word(NameUnknownFields) == "ignore",
+	c := Config{
+		Mode:                v.Word(NameOperationMode),
+		ModeProperty:        v.Text(NameModeProperty),
+		UpsertFirst:         v.Word(NameUpsertFirst),
+		UpsertMethod:        v.Word(NameUpsertMethod),
+		InsertUncertain:     v.Word(NameInsertUncertain),
+		CheckFilter:         v.Text(NameCheckFilter),
+		DeleteTombstones:    v.On(NameEnableDelete),
+		DeleteRecords:       v.On(NameDeleteRecords),
+		MethodTunnel:        v.On(nameMethodTunnel),
+		KeyFromRecord:       v.Word(NameKeyFrom) == "record",
+		UseETags:            v.Word(NameETag) == "use",
+		NoIfMatch:           v.Word(NameETag) == "none",
+		RetryETagConflicts:  v.Word(NameETagConflict) == "retry",
+		Lossy:               v.Word(nameLossy) == "allow",
+		IgnoreUnknownFields: v.Word(NameUnknownFields) == "ignore",
 		FailOnUnknownFields: v.Word(NameUnknownFields) == "fail",
-		NestedUpdates:       nested,
-		Atom:                v.Word(NameRequestFormat) == "atom", Batch: v.On(nameEnableBatch) &&
-			v.Number(nameMaxBatchSize) > 1,
-		SingleChangesets: v.Word(nameChangesets) == "one", SharedChangesets: v.Word(nameChangesets) == "all",
-		MaxBatchSize: v.Number(nameMaxBatchSize), OrderingKeys: keys,
-		ExistsCodes: v.List(nameExistsCodes), NotFoundCodes: v.List(NameNotFoundCodes),
-		RetryCodes: v.List(nameHTTPCodes)}
+		NestedUpdates:       v.Word(NameNestedUpdates) == "operations",
+		Atom:                v.Word(NameRequestFormat) == "atom",
+		Batch:               v.On(nameEnableBatch) && v.Number(nameMaxBatchSize) > 1,
+		SingleChangesets:    v.Word(nameChangesets) == "one",
+		SharedChangesets:    v.Word(nameChangesets) == "all",
+		MaxBatchSize:        v.Number(nameMaxBatchSize),
+		OrderingKeys:        max(1, min(v.Number(nameMaxInFlight), v.Number(nameMaxConcurrent))),
+		ExistsCodes:         v.List(nameExistsCodes),
+		NotFoundCodes:       v.List(NameNotFoundCodes),
+		RetryCodes:          v.List(nameHTTPCodes),
+	}
+	if c.NestedUpdates {
+		c.OrderingKeys = 1 // rows with different keys may update the same nested entity
+	}
+	return c
 }
 
 // Validate checks all settings and adds the errors to their values.
