@@ -11,8 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestIdentity: the RequestID is FNV-1a of set, topic, partition, offset, part and time, whatever was made before it. A
-// lost insert is known again by it, so that the next version has to make the same.
+// The RequestID is FNV-1a of set, topic, partition, offset, part and time. Later versions must compute the same.
 func TestIdentity(t *testing.T) {
 	for _, c := range []struct {
 		path, topic, hashed, creation string

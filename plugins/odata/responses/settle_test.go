@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The largest hint is one that the host takes, and a longer ETag is the row's fault.
+// The host accepts the largest hint. A longer ETag rejects the row.
 func TestLargestHintFits(t *testing.T) {
 	for _, size := range []int{maxETag, maxETag + 1} {
 		h := requests.Hint{Step: requests.StepConfirm}

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// oneOrderingKey has everything that may share a batch in one.
+// oneOrderingKey puts all requests that may share a batch into one sequence.
 const oneOrderingKey = "sap.odata.max.in.flight=1"
 
 func products(more ...string) []string { return append(set("00", "ProductCopies"), more...) }
@@ -27,8 +27,7 @@ func setSwitches(t *testing.T, s *odatatest.Service, switches ...string) {
 	}
 }
 
-// Batches in every manner of changesets: guilty rows are refused, all others are written once, and the order of a key
-// is kept.
+// Invalid rows are rejected, all others are written once, and the order of each key is kept.
 func TestBatches(t *testing.T) {
 	for _, c := range []struct {
 		name               string
@@ -58,7 +57,7 @@ func TestBatches(t *testing.T) {
 				op := "I"
 				name := fmt.Sprint("name ", i)
 				if i%20 == 7 {
-					// longer than the service takes, by a lossy connector
+					// longer than the property, which the connector may not know
 					name, guilty[len(h.rows)] = strings.Repeat("x", 41), true
 				} else {
 					want = append(want, fmt.Sprintf("%d:%s", i, "second"))
@@ -142,7 +141,7 @@ func TestLearnsFromResponses(t *testing.T) {
 	}
 }
 
-// Inserts share a changeset only where the settings say so.
+// Inserts share a changeset only if configured.
 func TestChangesetsOfInserts(t *testing.T) {
 	plain := strings.ReplaceAll(shop, entityset.NamespaceSAP, "http://h/other")
 	for mode, want := range map[string]int{"insert": 3, "merge": 1} {
@@ -164,8 +163,8 @@ func TestChangesetsOfInserts(t *testing.T) {
 	}
 }
 
-// Keys that differ by case, zeros in front or blanks are the same to services with conversion exits: their rows go one
-// after another, in a lane.
+// Services with conversion exits treat keys that differ in case, leading zeros or blanks as the same. Their rows share
+// an ordering key.
 func TestEquivalentKeysShareOrderingKey(t *testing.T) {
 	t.Parallel()
 	w := openOrders(t, "sap.odata.operation.mode=merge", "sap.odata.max.in.flight=4")
@@ -193,8 +192,8 @@ func TestEquivalentKeysShareOrderingKey(t *testing.T) {
 	}
 }
 
-// Upserts of what is not there fail one by one, and a service that stops at a failure says nothing of those behind:
-// they go by themselves, or each would be tried as often as there are others in front of it.
+// Upserts of missing entities fail one by one, and a service that stops at a failure does not process the following
+// ones. They are sent without a batch.
 func TestServiceThatStopsAtAFailure(t *testing.T) {
 	s := odatatest.New(odatatest.Options{})
 	w := open(t, s, northwind(oneOrderingKey, "sap.odata.operation.mode=upsert", "sap.odata.changesets=one")...)
@@ -208,7 +207,7 @@ func TestServiceThatStopsAtAFailure(t *testing.T) {
 	}
 }
 
-// Behind an update that is refused, the others of a batch that ended there go together again, a few times.
+// After a rejected update the other operations of the stopped batch are sent in a batch again, a few times.
 func TestUpdatesAfterFailedPart(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ bad, batches, singles int }{{0, 1, 0}, {1, 2, 0}, {3, 4, 0}, {20, 5, 31}} {
@@ -238,8 +237,8 @@ func TestUpdatesAfterFailedPart(t *testing.T) {
 	}
 }
 
-// An answer that is cut off at any byte: what it says is believed, the rest is in doubt or, with upserts, looked up;
-// nothing is done twice.
+// A response is cut off at any byte: its complete parts count, the other rows are in doubt or, with upserts, looked up.
+// Nothing is done twice.
 func TestTruncatedBatchResponse(t *testing.T) {
 	for _, mode := range []string{"insert", "upsert"} {
 		opened := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey, "sap.odata.operation.mode="+mode,
@@ -281,7 +280,7 @@ func cutOff(t *testing.T, opened *harness, end int, mode string) (whole int) {
 	return whole
 }
 
-// Answers as odd services give them, to a batch of three inserts.
+// Unusual responses to a batch of three inserts.
 func TestUnusualBatchResponses(t *testing.T) {
 	set := func(status string, more ...string) string { return changeset(part(status, more...)) }
 	const mixed, end = "multipart/mixed; boundary=b", "--b--\r\n"
@@ -338,8 +337,8 @@ func TestUnusualBatchResponses(t *testing.T) {
 	}
 }
 
-// The answers inside a changeset are for the operations that their Content-IDs name, in whichever order they come;
-// where an answer has none, or one of another changeset, by position.
+// Responses in a changeset are matched by Content-ID in any order. Without Content-IDs, or with one of another
+// changeset, position counts.
 func TestChangesetResponsesByContentID(t *testing.T) {
 	for name, c := range map[string]struct{ answers, want string }{
 		"in order":         {"1 2 3", "written written written"},
@@ -372,8 +371,8 @@ func TestChangesetResponsesByContentID(t *testing.T) {
 	}
 }
 
-// The service equals the fold of the topic by key without the refused rows, whatever fails: requests before and after
-// they were done, answers cut off, rows that are wrong. What is in doubt is checked.
+// The service equals the fold of the topic by key without the rejected rows, whatever fails: requests before and after
+// they were done, responses cut off, invalid rows. Rows in doubt are checked.
 func TestFold(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 13))
@@ -447,8 +446,7 @@ func TestFold(t *testing.T) {
 				t.Fatalf("seed %d: %v", seed, h.failed)
 			}
 			for i, found := range h.outcomes {
-				// One that the service would have refused, because another one is there, stays in doubt where no answer
-				// came.
+				// A row that the service would have rejected stays in doubt if it got no response.
 				if found == outcomeInDoubt && !refusedRows[i] || found == "again and again" || refusedRows[i] &&
 					found == outcomeWritten {
 					t.Errorf("seed %d, flush %d, row %d: %s (%v), to be refused: %t", seed, flush, i, found,
@@ -465,8 +463,7 @@ func TestFold(t *testing.T) {
 	}
 }
 
-// answered are inserts in a batch, of which the second one's part, the last one, is what is given; the requests behind
-// it are answered 201.
+// answered sends inserts in a batch, and answers the last part with second. Later requests are answered 201.
 func answered(t *testing.T, rows int, second string, settings ...string) (settled wit.Settled, h *fakeHost) {
 	t.Helper()
 	w := open(t, odatatest.New(odatatest.Options{}), products(append(settings, oneOrderingKey)...)...)
@@ -493,8 +490,8 @@ func partOf(status string, headers ...string) string {
 		"not now"))
 }
 
-// Codes that the settings name count for inserts as for any other request, where the answer proves that nothing was
-// written: inside a batch, with a document of the service's own, and by the status of a client's fault.
+// Configured codes count for inserts if the response proves that nothing was written: in a batch, with an error
+// document, or with a 4xx status.
 func TestRetriableInserts(t *testing.T) {
 	for _, c := range []struct{ codes, part, want string }{
 		{"", partOf("502 Bad Gateway"), outcomeWritten},
@@ -531,7 +528,7 @@ func TestRetriableInserts(t *testing.T) {
 	}
 }
 
-// A part says how long to wait as an answer does: in seconds, or by a date.
+// A part contains Retry-After in seconds or as a date.
 func TestRetryAfterInParts(t *testing.T) {
 	for header, want := range map[string]uint32{
 		"Retry-After: 7\r\n":                                7_000,
@@ -550,7 +547,7 @@ func TestRetryAfterInParts(t *testing.T) {
 	}
 }
 
-// A 413 to a batch from before the limit was learned doesn't raise it again.
+// A 413 to a batch from before the limit was learned does not raise the limit.
 func TestLateAnswerToALargerBatch(t *testing.T) {
 	w := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey)...)
 	encoded := func(rows int) *wit.Delivery {
@@ -576,8 +573,8 @@ func TestLateAnswerToALargerBatch(t *testing.T) {
 	}
 }
 
-// A service that stops at a part that fails says nothing of the inserts behind it. That fails the task, which is told
-// what finds them.
+// A service that stops at a failed part leaves the following inserts in doubt. The error mentions the setting that
+// finds them.
 func TestErrorMentionsInsertCheck(t *testing.T) {
 	for policy, mentioned := range map[string]bool{"fail": true, "check": false} {
 		settled, h := answered(t, 3, partOf("400 Bad Request"), "sap.odata.insert.uncertain="+policy)

@@ -20,7 +20,6 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// order is ten fields of an order.
 var order = nodesOf(column{name: "OrderID", kind: wit.Int32}, column{name: "CustomerID", kind: wit.Text,
 	optional: true},
 	column{name: "EmployeeID", kind: wit.Int32, optional: true},
@@ -31,14 +30,14 @@ var order = nodesOf(column{name: "OrderID", kind: wit.Int32}, column{name: "Cust
 	column{name: "ShipPostalCode", kind: wit.Text, optional: true},
 	column{name: "ShipCountry", kind: wit.Text, optional: true})
 
-// processorTime is what the process has used.
+// processorTime returns the CPU time of the process.
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// ways are the ways that batches go, with the settings of each. silent: the service says no Location.
+// silent removes Location headers from responses.
 var ways = []struct {
 	name            string
 	settings        []string
@@ -51,8 +50,7 @@ var ways = []struct {
 	{name: "ETags", settings: []string{"sap.odata.operation.mode=merge", "sap.odata.etag=use"}, updates: true},
 }
 
-// BenchmarkBatchInSandbox encodes batches of 1,000 orders of ten fields and settles their answers, as the host has it
-// done, crossing and fences included: processor time a row.
+// BenchmarkBatchInSandbox encodes batches of 1,000 orders with ten fields and handles the responses in the sandbox.
 func BenchmarkBatchInSandbox(b *testing.B) {
 	registry := record.NewRegistry()
 	bound := boundTo(b, registry)
@@ -88,7 +86,7 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 	}
 }
 
-// boundTo is the sink in the sandbox.
+// boundTo starts the sink in the sandbox.
 func boundTo(t testing.TB, registry *record.Registry) *host.Binding {
 	t.Helper()
 	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t,
@@ -104,12 +102,11 @@ func boundTo(t testing.TB, registry *record.Registry) *host.Binding {
 	return bound
 }
 
-// ordersIn is a batch of orders.
 func ordersIn(b testing.TB, registry *record.Registry, rows uint32) *record.Batch {
 	return structs(b, registry, "OrderCopies", order, rows, orderOf)
 }
 
-// structs is a batch of rows of one schema, each of which is made by its number.
+// structs returns a batch of rows with one schema.
 func structs(t testing.TB, registry *record.Registry, topic string, nodes []wit.Node, rows uint32,
 	made func(uint32) datum.Record) *record.Batch {
 	t.Helper()
@@ -127,8 +124,7 @@ func structs(t testing.TB, registry *record.Registry, topic string, nodes []wit.
 	return batch
 }
 
-// sandboxed writes a batch on an instance, and counts the processor time that encode and settle take. The service is
-// asked once for each request of a batch, and is said to answer the same ever after.
+// sandboxed writes a batch on an instance and measures the CPU time. Each response of the service is reused.
 type sandboxed struct {
 	ctx            context.Context
 	i              *host.Instance
@@ -163,7 +159,7 @@ func openIn(ctx context.Context, i *host.Instance, w *harness, settings ...strin
 	return opened.Ready.Context, nil
 }
 
-// write has all rows written, by as many requests as that takes.
+// write writes all rows.
 func (s *sandboxed) write(b *testing.B) error {
 	rows := len(s.batch.Rows)
 	origins := record.Origins{Topics: s.batch.Topics, IDs: make([]wit.RecordID, rows)}
@@ -214,7 +210,6 @@ func (s *sandboxed) write(b *testing.B) error {
 
 var location = regexp.MustCompile("(?i)\r\nlocation: [^\r]*")
 
-// orderOf is the value of an order.
 func orderOf(i uint32) datum.Record {
 	return datum.Record{int32(i), "ALFKI", int32(5),
 		int64(836_438_400_000) + int64(i)*86_400_000, int32(3), big.NewInt(323_800 + int64(i)).Bytes(),

@@ -11,8 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// What is there is compared with what was sent in Atom as in JSON: an entity that somebody else made, or an answer that
-// is none, is not taken for the record's.
+// Found entities are compared with what was sent, in Atom and JSON. An entity of another client is not the record's.
 func TestCheckCompares(t *testing.T) {
 	entry := func(properties string) string {
 		return `<?xml version="1.0"?><entry xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" ` +
@@ -67,8 +66,7 @@ func TestCheckCompares(t *testing.T) {
 	}
 }
 
-// What a filter finds is the record's only where it has what was sent: services that take no notice of $filter answer
-// with any entity.
+// An entity found by the filter is the record's only if its values are equal: some services ignore $filter.
 func TestCheckByFilterCompares(t *testing.T) {
 	feed := func(entries string) string {
 		return `<feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" ` +
@@ -110,7 +108,7 @@ func TestCheckByFilterCompares(t *testing.T) {
 	}
 }
 
-// refusedSetting is what metadata make of settings: the setting that they refuse, and why; nothing where they don't.
+// refusedSetting returns the setting that the metadata reject, and why.
 func refusedSetting(t *testing.T, metadata string, settings ...string) (setting, why string) {
 	t.Helper()
 	_, err := New("0.1.0").Open(sinkconfig.Component, configuration(settings...), nil,
@@ -125,9 +123,8 @@ func refusedSetting(t *testing.T, metadata string, settings ...string) (setting,
 	return *f.Setting, f.Message
 }
 
-// What metadata show to be impossible is told before anything is sent, and not when an answer is lost: sets that can't
-// be written, a filter of the check that names no property, and that nothing could be looked for, where no record says
-// a key that the service numbers.
+// Open reports what the metadata exclude: read-only sets, a filter with an unknown property, and checks of entities
+// whose keys the service numbers.
 func TestSettingsThatMetadataRefuse(t *testing.T) {
 	t.Parallel()
 	const key, kept = `<Property Name="ID" Type="Edm.String"`, `<EntitySet Name="Kept"`
@@ -155,9 +152,9 @@ func TestSettingsThatMetadataRefuse(t *testing.T) {
 		{shop, []string{check, filter + "=Place"}, filter, "no property Place"}, // complex
 		{shop, []string{check, filter + "=Note eq 'x'"}, filter, "no property Note eq 'x'"},
 		{shop, []string{check, filter + "=Note eq {Note"}, "", ""},
-		// not looked at
+		// the filter is not used
 		{shop, []string{uncertain + "=fail", filter + "=Note"}, "", ""},
-		// of one set
+		// the filter fits one of two sets
 		{several, append(append(set("00", "Items"), set("01", "Orders")...), check, filter+"=Note"), "", ""},
 
 		{shop, []string{check}, "", ""},
@@ -186,8 +183,8 @@ func TestSettingsThatMetadataRefuse(t *testing.T) {
 	}
 }
 
-// Records of deleted entities are told by the column that the source's service declares for it, whatever its name: here
-// are rows as the source makes them of such a type, which are written to one with and one without that column.
+// A delete record is recognized by the change mode column of the source's service, whatever its name. The target may
+// have that column or not.
 func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 	of := &edm.Structure{Key: []string{"ID"}, Properties: []edm.Property{{Name: "ID"}, {Name: "Note"},
 		{Name: "CHANGE", Semantics: "change-mode"}}}

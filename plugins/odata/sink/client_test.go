@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// Every request names the client in its query; lanes, memos and what follows from them don't.
+// Every request contains the client in its query. Ordering keys and delivery states do not.
 func TestClientInQuery(t *testing.T) {
 	const query = "?sap-client=100&sap-language=DE"
 	given := append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1", "sap.odata.enable.batch=0",
@@ -46,7 +46,7 @@ func TestClientInQuery(t *testing.T) {
 	expectEqual(t, "found", deliveries[0], deliveries[1])
 }
 
-// A batch names the client in its own query, for all that is in it.
+// A batch contains the client in its own query only.
 func TestClientInQueryOfABatch(t *testing.T) {
 	const query = "?sap-client=100"
 	given := append(set("00", "Order_DetailCopies"), oneOrderingKey, "sap.odata.sap.client=100",

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// shop has an order with items, a complex type, a property that can't be created, and sets that can't be written.
+// shop has an order with items, a complex type, a property that cannot be created, and read-only sets.
 const shop = `<Schema Namespace="S" xmlns:sap="http://www.sap.com/Protocols/SAPData">
 <EntityType Name="Order"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.String" Nullable="false"/>
 <Property Name="Note" Type="Edm.String"/><Property Name="Count" Type="Edm.Int32" Nullable="false"/><Property Name="Changed" Type="Edm.DateTime" sap:creatable="false"/>
@@ -28,7 +28,7 @@ const shop = `<Schema Namespace="S" xmlns:sap="http://www.sap.com/Protocols/SAPD
 
 func shopService() http.Handler { return metadataService(shop) }
 
-// metadataService answers with the metadata, and 201 to all else.
+// metadataService returns the metadata, and 201 to all other requests.
 func metadataService(metadata string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "$metadata") {
@@ -82,7 +82,7 @@ func TestDeepInsert(t *testing.T) {
 	}
 }
 
-// TestStructInSchemaless: a struct with its schema inside schemaless data is written as any other.
+// A struct with its schema in schemaless data is written as any other.
 func TestStructInSchemaless(t *testing.T) {
 	w := openOrders(t)
 	nodes := nodesOf(column{name: "City", kind: wit.Text})

@@ -19,8 +19,7 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// maxSize bounds the guest, in bytes: growth is to be noticed. Most of it is Go's runtime, reflection for the cold
-// calls, and math/big with fmt behind it.
+// maxSize bounds the guest in bytes. Most of it is Go's runtime, reflection, math/big and fmt.
 const maxSize = 6 << 20
 
 // TestGuest builds the guest and writes rows through it.
@@ -45,7 +44,7 @@ func TestGuest(t *testing.T) {
 	noError(t, b.Current().Do(t.Context(), func(i *host.Instance) error { return guestLarge(t, i) }))
 }
 
-// guestLarge writes a record of 20 MB between two others, and a small one afterwards.
+// guestLarge writes a record of 20 MB between two others, and then a small one.
 func guestLarge(t *testing.T, i *host.Instance) error {
 	const size = 20 << 20
 	w := &harness{t: t, service: shopService()}
@@ -125,8 +124,7 @@ func guestWrite(t *testing.T, i *host.Instance, s *odatatest.Service, batch *rec
 	return nil
 }
 
-// What metadata say can't be created or updated is left out of requests, and a task says so once for a set, as far as
-// its operations go.
+// A task logs once for each set which properties it leaves out.
 func TestOmittedPropertiesAreLogged(t *testing.T) {
 	var log bytes.Buffer
 	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t,

@@ -9,26 +9,25 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// outcomes of rows.
+// Outcomes of rows.
 const (
 	outcomeWritten = "written"
 	outcomeIgnored = "ignored"
 	outcomeInDoubt = "in doubt"
 )
 
-// fakeHost does with the plugin what the host does: deliveries of a lane one after another, rows that are to be encoded
-// again before those behind them, rows in doubt checked. It keeps what the requests were.
+// fakeHost calls the plugin as the host does: deliveries of an ordering key in order, retries before later rows, and
+// checks of rows in doubt. It records the requests.
 type fakeHost struct {
 	*harness
 	topic string
 	rows  []wit.Row
-	// answer makes the answer to a request; nil: the service's.
+	// answer, if not nil, replaces the service.
 	answer func(q *wit.Request) wit.Response
-	// maxAttempts bounds how often a row is tried again.
 	maxAttempts int
-	// restarted: a run before may have sent the rows, which all are in doubt when this one begins.
+	// restarted: all rows are in doubt at the start, because a previous run may have sent them.
 	restarted bool
-	// known follows the host's hint `uncertain`.
+	// known is appended to the host's hint `uncertain`.
 	known string
 
 	outcomes  []string
@@ -52,7 +51,6 @@ func (h *fakeHost) value(pairs ...any) { h.add(wit.Datum{}, h.schemaless(fields(
 
 func (h *fakeHost) tombstone(pairs ...any) { h.add(h.schemaless(fields(pairs...)), wit.Datum{}) }
 
-// sentDelivery is a delivery with the rows that it has.
 type sentDelivery struct {
 	wit.Delivery
 	rows []uint32
@@ -109,7 +107,6 @@ func (h *fakeHost) finish(row uint32, f *wit.Fault) {
 	}
 }
 
-// run writes all rows.
 func (h *fakeHost) run() {
 	h.t.Helper()
 	n := len(h.rows)
@@ -220,7 +217,6 @@ func (w *harness) writeOrders(script []string, rows ...[]any) (requests, outcome
 	return requests, outcomes, last
 }
 
-// expectAll tells whether each row came to the same.
 func (h *fakeHost) expectAll(outcome string) {
 	h.t.Helper()
 	for i, found := range h.outcomes {
@@ -230,7 +226,7 @@ func (h *fakeHost) expectAll(outcome string) {
 	}
 }
 
-// outcome is what became of the first row, or fault and a kind where that ended the task.
+// outcome returns the outcome of the first row, or "fault" and the kind of the error that failed the task.
 func (h *fakeHost) outcome() string {
 	if h.failed != nil {
 		return "fault " + fault.As(h.failed).Kind.String()
@@ -238,7 +234,6 @@ func (h *fakeHost) outcome() string {
 	return h.outcomes[0]
 }
 
-// requestTexts are the requests that were sent.
 func (h *fakeHost) requestTexts() (all []string) {
 	for i := range h.requests {
 		all = append(all, shown(&h.requests[i]))
@@ -246,7 +241,7 @@ func (h *fakeHost) requestTexts() (all []string) {
 	return all
 }
 
-// batches counts the requests of several rows, and singles the others.
+// batches counts $batch requests and other requests.
 func (h *fakeHost) batches() (batches, singles int) {
 	for _, q := range h.requests {
 		if strings.HasSuffix(q.Target, "/$batch") {
@@ -262,14 +257,13 @@ func product(id int, name string) datum.Map {
 	return fields("ProductID", int64(id), "ProductName", name, "Discontinued", false)
 }
 
-// addProducts adds so many products of one name, with numbers from the first on.
 func (h *fakeHost) addProducts(first, count int, name string) {
 	for i := range count {
 		h.add(wit.Datum{}, h.schemaless(product(first+i, name)))
 	}
 }
 
-// productsOf are those that a service has, as ID:name.
+// productsOf returns the products of a service as ID:name.
 func productsOf(s interface {
 	Each(string, func(string, map[string]string))
 }) (all []string) {
@@ -279,25 +273,25 @@ func productsOf(s interface {
 	return all
 }
 
-// batchAnswer is a service's answer to a batch: its parts, each as part, changeset or numbered make it.
+// batchAnswer returns a response made of the results of part, changeset and numbered.
 func batchAnswer(parts ...string) wit.Response {
 	return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
 		Value: "multipart/mixed; boundary=b"}},
 		Body: []byte(strings.Join(parts, "") + "--b--\r\n")}
 }
 
-// part answers one request of a batch: the status, headers that end with their lines, a body behind an empty line.
+// part returns the response to an operation. Headers end with line ends, a body follows an empty line.
 func part(status string, more ...string) string {
 	return "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + status + "\r\n" + strings.Join(more, "") +
 		"\r\n\r\n"
 }
 
-// numbered is a part that names its request.
+// numbered adds a Content-ID to a part.
 func numbered(id, part string) string {
 	return strings.Replace(part, "\r\n\r\n", "\r\nContent-ID: "+id+"\r\n\r\n", 1)
 }
 
-// changeset is the answer to one, made of parts.
+// changeset returns the response to a changeset.
 func changeset(parts ...string) string {
 	return "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n" +
 		strings.ReplaceAll(strings.Join(parts, ""), "--b", "--c") + "--c--\r\n"

@@ -10,9 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A service of WCF refuses If-Match for entities without an ETag: with etag = any they are changed and deleted without,
-// in batches, in a changeset together and one by one, and once that is learned nothing is sent with it any more. A row
-// that is refused for itself is refused.
+// WCF rejects If-Match for entities without an ETag. With etag = any the rows are sent without it, in batches,
+// changesets and alone, and later rows at once. A row that is invalid by itself is rejected.
 func TestServicesThatRefuseIfMatch(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{sinkconfig.ModeUpdate, sinkconfig.ModeMerge, sinkconfig.ModeUpsert, "delete"} {
@@ -61,7 +60,7 @@ func TestServicesThatRefuseIfMatch(t *testing.T) {
 	}
 }
 
-// Whether a service takes If-Match: * is tried where nothing has shown it yet, and learned again where it changes.
+// If-Match: * is tried while nothing is known, and learned again if the service changes.
 func TestIfMatchIsLearned(t *testing.T) {
 	t.Parallel()
 	merge := func(match string) string { return "MERGE " + match + "(repeatable)" }
@@ -106,8 +105,8 @@ func TestIfMatchIsLearned(t *testing.T) {
 	}
 }
 
-// Rows of a batch that went without If-Match, which the service wants all the same, go once more with it, not the first
-// of them alone; and what comes later goes with it at once.
+// If the service requires If-Match after all, all rows of the batch are repeated with it, and later rows contain it at
+// once.
 func TestIfMatchIsWantedByABatch(t *testing.T) {
 	t.Parallel()
 	w := open(t, odatatest.New(odatatest.Options{}), northwind("sap.odata.operation.mode=merge",
@@ -142,8 +141,8 @@ func TestIfMatchIsWantedByABatch(t *testing.T) {
 	}
 }
 
-// An upsert whose insert is refused because the entity is there, and whose update because it isn't, ends as a conflict
-// that names both answers: another entity has a value that must be unique. One that is deleted in between is inserted.
+// An upsert whose insert finds an entity and whose update finds none ends as a conflict: another entity has the same
+// unique value. If the entity was deleted in between, it is inserted.
 func TestUpsertsThatFindNothingTwice(t *testing.T) {
 	t.Parallel()
 	const exists, missing = `409 {"error":{"code":"X/1","message":{"value":"unique constraint violated"}}}`,

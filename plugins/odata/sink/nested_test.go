@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// stocked is the shop with sets for what orders have nested in them.
+// stocked is the shop with entity sets for the nested entities of orders.
 func stocked() http.Handler {
 	const sets = `<EntitySet Name="Items" EntityType="S.Item"/><EntitySet Name="OldItems" EntityType="S.Item"/><EntitySet Name="Subs" EntityType="S.Sub"/>` +
 		`<AssociationSet Name="RS" Association="S.R"><End Role="o" EntitySet="Orders"/><End Role="i" EntitySet="Items"/></AssociationSet>` +
@@ -23,7 +23,7 @@ func stocked() http.Handler {
 
 var boundaries = regexp.MustCompile(`(batch|changeset)_[0-9a-z_]+`)
 
-// unfolded are requests with the parts of a batch as they stand there, boundaries by their kind alone.
+// unfolded splits batches into their parts, with the kind of each boundary.
 func unfolded(shown []string) []string {
 	for i, text := range shown {
 		shown[i] = strings.ReplaceAll(boundaries.ReplaceAllString(text, "$1"), "\r\n", "\n")
@@ -31,7 +31,7 @@ func unfolded(shown []string) []string {
 	return shown
 }
 
-// The exact bytes of updates with entities nested in them, and what answers mean for the row.
+// The exact bytes of nested updates, and the results of their responses.
 func TestNestedUpdates(t *testing.T) {
 	items := datum.List{fields("Pos", int64(1), "Subs", datum.List{fields("N", "1.5")}), fields("Pos", int64(2))}
 	order := fields("ID", "a", "Note", "n", "Items", items, "Buyer", fields("Pos", int64(9)))
@@ -131,8 +131,8 @@ func TestNestedUpdates(t *testing.T) {
 	}
 }
 
-// Rows with nested content stand beside others in a batch, each in a changeset of its own, and a refused one is the
-// only one that is not written.
+// Rows with nested content share batches with others, each in a changeset of its own. Only the rejected row is not
+// written.
 func TestNestedUpdatesShareBatches(t *testing.T) {
 	w := open(t, stocked(), append(set("00", "Orders"), oneOrderingKey, "sap.odata.operation.mode=update",
 		"sap.odata.changesets=all", "sap.odata.nested.updates=operations")...)
@@ -159,7 +159,7 @@ func TestNestedUpdatesShareBatches(t *testing.T) {
 	}
 }
 
-// Settings under which nested entities can't be sent are refused, and a set that the metadata don't name is the row's.
+// Settings that exclude nested updates are rejected. A set that the metadata do not declare rejects the row.
 func TestNestedUpdatesRejected(t *testing.T) {
 	orders := append(set("00", "Orders"), "sap.odata.operation.mode=update", "sap.odata.nested.updates=operations")
 	for _, more := range []string{"sap.odata.enable.batch=0", "sap.odata.max.batch.size=1", "sap.odata.etag=use"} {
@@ -176,8 +176,7 @@ func TestNestedUpdatesRejected(t *testing.T) {
 	}
 }
 
-// P20 holds for nested entities: rows that update the same one, nested or by themselves, go one after another, and
-// never in one delivery.
+// P20 for nested entities: rows that update the same one go in order, never in one delivery.
 func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
 	settings := append(set("00", "Orders"), "sap.odata.nested.updates=operations", "sap.odata.operation.mode=merge",
 		"sap.odata#01.service="+gateway, "sap.odata#01.entityset=Items", "sap.odata#01.topic=Items")

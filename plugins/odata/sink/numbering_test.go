@@ -15,8 +15,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A service that makes entities of other keys than were sent: a lost answer is not looked for by the key that was sent,
-// where nothing would be found and the entity made twice; and by that key nothing is changed or deleted.
+// A service replaces the keys of entities. Inserts in doubt are not looked up by the key that was sent, and nothing is
+// changed or deleted by it.
 func TestServiceReplacesKeys(t *testing.T) {
 	const rest = `"Note":"n"}`
 	post := func(id string) string { return `POST /Orders {"ID":"` + id + `",` + rest }
@@ -33,7 +33,7 @@ func TestServiceReplacesKeys(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		settings []string
-		// rows are the keys of the records, with what is done to them behind a colon.
+		// rows are keys and operations, separated by a colon.
 		rows     []string
 		script   []string
 		requests []string
@@ -101,9 +101,8 @@ func TestServiceReplacesKeys(t *testing.T) {
 	}
 }
 
-// What answers have shown of keys is told to the host, and comes back with rows that an earlier run has left in doubt:
-// these are not looked for by a key that the service does not keep. A row that may have had another RequestID is looked
-// for where its RequestID would do else.
+// What responses have shown of keys is stored, and returned with rows in doubt of an earlier run. A row that may have
+// had another RequestID is looked up.
 func TestChecksUseStoredCapabilities(t *testing.T) {
 	w := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
 	learn := func(sent, made string) wit.Known {
@@ -170,8 +169,8 @@ func TestChecksUseStoredCapabilities(t *testing.T) {
 	}
 }
 
-// A row that may have been written by another worker may be sent twice as a whole where all that can follow may be: an
-// update or a delete, and an upsert by a key that the service keeps, but no insert, unless the settings say so.
+// A row that another worker may have written is repeatable if all possible requests are: updates, deletes, and upserts
+// by keys that the service keeps, but no inserts unless configured.
 func TestRepeatableRows(t *testing.T) {
 	const twice, once, upsert, insertFirst = "twice", "once", "upsert", "sap.odata.upsert.first=insert"
 	const useTag, retry, repeats = "sap.odata.etag=use", "sap.odata.insert.uncertain=retry",
@@ -264,7 +263,7 @@ func TestRepeatableRows(t *testing.T) {
 	}
 }
 
-// An upsert in doubt is looked up by its key alone: whoever reads that it was not found is not told to set a filter.
+// An upsert in doubt is looked up by its key only, so the message does not suggest a filter.
 func TestMessageForRowsInDoubt(t *testing.T) {
 	const upsert, filter, isNotSet = "sap.odata.operation.mode=upsert", "sap.odata.check.filter=Note",
 		"no entity found, but the service may have replaced the record's initial key; " +
@@ -308,7 +307,7 @@ func TestMessageForRowsInDoubt(t *testing.T) {
 	}
 }
 
-// Of a key of several properties, services number one and keep the others: each is known by itself.
+// A service may number one of several key properties and keep the others.
 func TestKeysOfSeveralProperties(t *testing.T) {
 	t.Parallel()
 	changed := strings.Replace(shop, `<PropertyRef Name="ID"/>`, `<PropertyRef Name="ID"/><PropertyRef Name="Count"/>`,
@@ -351,8 +350,7 @@ func TestKeysOfSeveralProperties(t *testing.T) {
 	}
 }
 
-// What a batch's answer shows of keys is learned as well, also where the key that one row got is the one that another
-// row was sent with.
+// Keys are also learned from the response to a batch, even if two rows exchange their keys.
 func TestServiceReplacesKeysInBatch(t *testing.T) {
 	w := openOrders(t, oneOrderingKey, "sap.odata.enable.delete=1")
 	h := w.host("Orders")
@@ -376,7 +374,7 @@ func TestServiceReplacesKeysInBatch(t *testing.T) {
 	}
 }
 
-// Records of one entity have one lane, however its key is written.
+// Records of one entity have one ordering key, however its key is spelled.
 func TestLanesOfOneKey(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -406,7 +404,7 @@ func TestLanesOfOneKey(t *testing.T) {
 	}
 }
 
-// What the host has struck out of an address is no key of the service's.
+// A Location with a hidden secret is not compared.
 func TestAddressWithAHiddenPart(t *testing.T) {
 	w := openOrders(t, oneOrderingKey, "sap.odata.enable.delete=1")
 	_, _, h := w.writeOrders([]string{"201 Location: http://h/Orders('1000[hidden]')"}, []any{"ID", "10002024", "Note",
@@ -418,8 +416,7 @@ func TestAddressWithAHiddenPart(t *testing.T) {
 	again.expectAll(outcomeWritten)
 }
 
-// A service without $batch, whatever it answers to say so, has done nothing of one, and gets its rows one by one. What
-// a gateway answers says nothing of what the service did.
+// Rows are sent one by one if the service has no $batch, whatever its status. A gateway's response proves nothing.
 func TestServicesWithoutBatch(t *testing.T) {
 	for _, c := range []struct {
 		answer string

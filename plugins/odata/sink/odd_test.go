@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A service that says that it knows RequestIDs and does the work twice all the same: where entities have keys of the
-// record's own, the second request is refused and reported, and nothing is there twice.
+// A service confirms RequestIDs but executes repeated requests. With the record's own keys the second request is
+// rejected and reported, and nothing is written twice.
 func TestRequestIDNotHeeded(t *testing.T) {
 	s := odatatest.New(odatatest.Options{})
 	w := open(t, s, products(oneOrderingKey, "sap.odata.insert.uncertain=repeatable", "sap.odata.enable.batch=0")...)
@@ -48,8 +48,8 @@ func TestRequestIDNotHeeded(t *testing.T) {
 	}
 }
 
-// A record that a killed run may have sent, whose entity has another value than the record by now: where the service
-// knows RequestIDs, the insert is sent once more and is answered by it; else nobody knows whose entity it is.
+// The entity of a record in doubt has another value. If the service confirms RequestIDs, the insert is repeated.
+// Otherwise the row stays in doubt.
 func TestRequestIDOfAnEntityThatWasChanged(t *testing.T) {
 	t.Parallel()
 	const accepted, changed = "201 RepeatabilityResult: accepted", `200 {"d":{"ID":"b","Note":"changed since"}}`
@@ -83,8 +83,7 @@ func TestRequestIDOfAnEntityThatWasChanged(t *testing.T) {
 	}
 }
 
-// A decimal that came as bytes in Base64, without schema, has lost its scale: the refusal names the setting by which it
-// comes as a number.
+// The error for a decimal as Base64 without schema names the setting that writes numbers.
 func TestSchemalessDecimalInBase64(t *testing.T) {
 	w := open(t, everything(), append(set("00", "Es"), "sap.odata.enable.batch=0")...)
 	for text, hinted := range map[string]bool{"BPE4": true, "4,5": false, "": false} {
@@ -98,7 +97,7 @@ func TestSchemalessDecimalInBase64(t *testing.T) {
 	}
 }
 
-// Atom is refused by name for types with a property whose value is not in the content of an entry; JSON is not.
+// Atom is rejected for types with a property outside of the content of an entry. JSON is accepted.
 func TestPropertyOutsideTheContent(t *testing.T) {
 	const note, mapping = `<Property Name="Note" Type="Edm.String"`, ` m:FC_TargetPath="SyndicationTitle" ` +
 		`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" m:FC_KeepInContent="`
@@ -131,7 +130,7 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 	}
 }
 
-// everything has a property of every type, with facets and without, with a key of two.
+// everything has a property of every type, with and without facets, and a key of two properties.
 func everything() http.Handler {
 	var properties strings.Builder
 	for _, p := range []string{`A" Type="Edm.Int32" Nullable="false`, `B" Type="Edm.String" Nullable="false`,

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// shown is a request as one line: what the settings change of it.
+// shown returns a request as one line.
 func shown(q *wit.Request) string {
 	text := q.Method + " " + strings.TrimPrefix(q.Target, gateway)
 	for _, h := range q.Headers {
@@ -30,7 +30,7 @@ func shown(q *wit.Request) string {
 	return text
 }
 
-// scripted answers one request after another with what stands there: status, a header, a body.
+// scripted returns a response for each line: a status, a header, a body.
 func scripted(t *testing.T, script ...string) func(*wit.Request) wit.Response {
 	return func(q *wit.Request) wit.Response {
 		if len(script) == 0 {
@@ -56,7 +56,7 @@ func denial(code, text string) string {
 	return `{"error":{"code":"` + code + `","message":{"lang":"en","value":"` + text + `"}}}`
 }
 
-// Records and settings → the bytes of requests; answers → what became of the row.
+// Records and settings → the bytes of requests. Responses → the outcome of the row.
 func TestOperations(t *testing.T) {
 	value := fields("ID", "a'b", "Note", "n", "Count", int64(1))
 	const entity = "/Orders('a''b')"
@@ -231,8 +231,7 @@ func TestOperations(t *testing.T) {
 	}
 }
 
-// A service that says that it knows RequestIDs gets the same one again; one that numbers its documents has each of them
-// once.
+// A service that confirms RequestIDs gets the same RequestID again, so each document is created once.
 func TestRepeatability(t *testing.T) {
 	s := odatatest.New(odatatest.Options{})
 	setSwitches(t, s, "repeatability=true")
@@ -260,8 +259,8 @@ func TestRepeatability(t *testing.T) {
 	}
 }
 
-// ETags of several rows are read in one batch, and each row is changed by its own: of one that somebody else has
-// changed meanwhile the change is refused, or made with the new ETag.
+// ETags of several rows are read in one batch. If another client changes an entity, its update is rejected, or repeated
+// with the new ETag.
 func TestETagsOfABatch(t *testing.T) {
 	for _, c := range []struct{ conflict, second string }{{"refuse", wit.FaultConflict.String()},
 		{"retry", outcomeWritten}} {
@@ -315,7 +314,7 @@ func TestETagsOfABatch(t *testing.T) {
 
 func tagText(n int) string { return fmt.Sprintf(`W/"%d"`, n) }
 
-// merged is the answer of a service that holds If-Match against what it has.
+// merged answers as a service that compares If-Match.
 func merged(headers []wit.Header, tags map[string]int, id string) wit.Response {
 	if headerOfRequest(&wit.Request{Headers: headers}, "If-Match") == tagText(tags[id]) {
 		tags[id]++
@@ -324,7 +323,6 @@ func merged(headers []wit.Header, tags map[string]int, id string) wit.Response {
 	return wit.Response{Status: 412}
 }
 
-// Entities as Atom entries.
 func TestAtom(t *testing.T) {
 	items := datum.List{fields("Pos", int64(1)), fields("Pos", int64(2))}
 	const start = `<?xml version="1.0" encoding="utf-8"?><entry xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">` +
@@ -358,7 +356,7 @@ func TestAtom(t *testing.T) {
 			t.Errorf("expected %s\nfound %s", c.want, requests[0].Body)
 		}
 	}
-	// Every type arrives as it does in JSON.
+	// Every type is written as in JSON.
 	s := odatatest.New(odatatest.Options{})
 	w := open(t, s, append(set("00", "AllTypesCopies"), "sap.odata.request.format=atom")...)
 	out, value := read(t, s)

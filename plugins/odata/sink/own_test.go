@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// describeResponse is what a sink makes of one answer to an operation: a status, with a header before a |, and a body.
+// describeResponse handles one response to an operation, given as status, header, | and body.
 func describeResponse(t *testing.T, w *harness, op requests.Operation, path, answer string) string {
 	t.Helper()
 	header, body, _ := strings.Cut(answer, "|")
@@ -29,8 +29,8 @@ func describeResponse(t *testing.T, w *harness, op requests.Operation, path, ans
 	return describe(t, out, err)
 }
 
-// A 404 counts for a row where the service itself has said it. Those of routers and gateways whose route is gone for a
-// while don't: by them deletes would count as done, and inserts in doubt would be sent once more.
+// A 404 counts for a row only if the service itself sent it. Otherwise a router's 404 would count deletes as done and
+// repeat inserts in doubt.
 func TestNotFoundMustComeFromService(t *testing.T) {
 	document := denial("X/1", "no such order")
 	noService := denial("/IWFND/MED/170", "No service found for namespace")
@@ -86,7 +86,7 @@ func TestNotFoundMustComeFromService(t *testing.T) {
 			}
 		}
 	}
-	// That the service says its version is learned from its other answers too.
+	// The version is also learned from other responses of the service.
 	w := open(t, withoutVersion(s), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
 	out, err := w.p.Settle(w.context, w.deliveryState(requests.Delete, "/s/Orders('1')"), []uint32{4},
 		wit.Response{Status: 204, Headers: []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}})
@@ -99,8 +99,8 @@ func TestNotFoundMustComeFromService(t *testing.T) {
 	}
 }
 
-// An HTML page with 4xx is of a server in front of the service, which takes no row: refusing each row for it would make
-// dead letters of all of them. A body that is too large is the row's.
+// An HTML page with 4xx comes from a server in front of the service and fails the call. Otherwise it would reject all
+// rows. A body that is too large concerns the row.
 func TestHTMLErrorsFailTheCall(t *testing.T) {
 	s := odatatest.New(odatatest.Options{})
 	w := open(t, s, append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
@@ -128,7 +128,7 @@ func TestHTMLErrorsFailTheCall(t *testing.T) {
 	}
 }
 
-// A gateway that says 200 to what it could not pass on has written nothing, whatever is asked.
+// A gateway that answers 200 to a failed request has written nothing.
 func TestSuccessMustComeFromService(t *testing.T) {
 	s := odatatest.New(odatatest.Options{})
 	w := open(t, withoutVersion(s), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1",
@@ -182,7 +182,7 @@ func TestSuccessMustComeFromService(t *testing.T) {
 			t.Errorf("%s: expected the insert to be in doubt, found %s", name, found)
 		}
 	}
-	// What must not be sent twice is not.
+	// A request that is not repeatable is not repeated.
 	q := w.target(requests.Put, path+key)
 	q.Hint = requests.Hint{HasETag: true, ETag: `W/"1"`}
 	out, err := w.p.Settle(w.context, q.AppendState(requests.AppendStateHead(nil, 0, 0, 1), nil, true), []uint32{4},
@@ -192,8 +192,8 @@ func TestSuccessMustComeFromService(t *testing.T) {
 	}
 }
 
-// A page in answer to a key that IIS, Tomcat or Apache doesn't take is the row's, once the service has answered for the
-// set; else, and of any other key, it is of the call.
+// A page in response to a key that IIS, Tomcat or Apache may reject concerns the row, if the set itself can be read.
+// Otherwise it fails the call.
 func TestKeysRejectedByProxies(t *testing.T) {
 	t.Parallel()
 	const page = " <html><body><h2>Bad Request - Invalid URL</h2></body></html>"
@@ -259,9 +259,8 @@ func TestKeysRejectedByProxies(t *testing.T) {
 	}
 }
 
-// An update or delete that is answered with a success that doesn't say that it is done is sent again, since that does
-// no harm; a service that never says more would have it sent so until the task fails. The fault says what was answered
-// and what is expected, of a request by itself and in a changeset.
+// An update or delete with an inconclusive success is repeated. The error names the status and what is expected, alone
+// and in a changeset.
 func TestInconclusiveStatusIsReported(t *testing.T) {
 	t.Parallel()
 	w := openOrders(t)
@@ -299,8 +298,8 @@ func TestInconclusiveStatusIsReported(t *testing.T) {
 	}
 }
 
-// A POST that is answered 404 with an error document of OData speaks of the row, as CAP, RAP and SAP Gateway's own
-// exceptions do, where the service answers for the set: else it is the set that isn't there, and no row.
+// A POST that is answered 404 with an error document concerns the row, if the set itself can be read, as for CAP, RAP
+// and SAP Gateway. Otherwise the set does not exist.
 func TestInsertAnsweredNotFound(t *testing.T) {
 	t.Parallel()
 	missing := "404 " + denial("X/1", "no such plant")
@@ -339,7 +338,7 @@ func TestInsertAnsweredNotFound(t *testing.T) {
 			}
 		}
 	}
-	// In a batch the others of it are written.
+	// In a batch the other rows are written.
 	w := openOrders(t, oneOrderingKey)
 	h := w.host("Orders")
 	for _, id := range []string{"a", "b", "c"} {
@@ -361,8 +360,8 @@ func TestInsertAnsweredNotFound(t *testing.T) {
 	}
 }
 
-// With key.from = value, each property of the key comes from the value, and what that lacks from the record's key.
-// Where both are needed they must not contradict each other.
+// With key.from = value, each key property comes from the value, or else from the record's key. If both are needed they
+// must not contradict each other.
 func TestKeysFromValueAndRecord(t *testing.T) {
 	t.Parallel()
 	changed := strings.Replace(shop, `<PropertyRef Name="ID"/>`, `<PropertyRef Name="ID"/><PropertyRef Name="Count"/>`,

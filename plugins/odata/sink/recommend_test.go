@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Values are recommended from the catalogue and the metadata, what can't be written stands at its setting, and settings
-// without effect are not to be seen.
+// Values are recommended from catalogue and metadata, errors are added to their settings, and settings without effect
+// are hidden.
 func TestRecommendations(t *testing.T) {
 	const root = gateway
 	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10}})

@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// TestEveryType reads a set with every type and its edge values as a source would, and writes it to a copy: both sets
-// hold the same afterwards, apart from what Kafka Connect's types can't hold.
+// TestEveryType reads a set with every type and its limits as a source does, and writes it to a copy. Both are equal,
+// except for what Kafka Connect's types cannot express.
 func TestEveryType(t *testing.T) {
 	s := odatatest.New(odatatest.Options{})
 	w := open(t, s, set("00", "AllTypesCopies")...)
@@ -35,7 +35,6 @@ func TestEveryType(t *testing.T) {
 	expectEqual(t, "found", originals, copies)
 }
 
-// read decodes the set.
 func read(t *testing.T, s *odatatest.Service) (*decode.Output, []wit.Node) {
 	t.Helper()
 	get := func(target string) []byte {
@@ -58,8 +57,8 @@ func read(t *testing.T, s *odatatest.Service) (*decode.Output, []wit.Node) {
 	return out, value
 }
 
-// dump is a set's entities by key. Points in time are cut to milliseconds and stand in UTC: Kafka Connect's Timestamp
-// has no more of them.
+// dump returns the entities by key. Points in time are truncated to milliseconds in UTC, as in Kafka Connect's
+// Timestamp.
 func dump(s *odatatest.Service, set string) map[string]map[string]string {
 	all := map[string]map[string]string{}
 	s.Each(set, func(key string, fields map[string]string) {
@@ -75,8 +74,8 @@ func dump(s *odatatest.Service, set string) map[string]map[string]string {
 	return all
 }
 
-// TestLogicalNamesInBodies: what integers count comes from their logical names, in rows that go straight from their
-// bytes as in those that do not, and what JSON has no digits for is refused there alone.
+// Integers are converted by their logical names, on both paths. Digits that JSON cannot contain are rejected there
+// only.
 func TestLogicalNamesInBodies(t *testing.T) {
 	const debezium = "io.debezium.time."
 	nodes := nodesOf(column{name: "ID", kind: wit.Int32},
@@ -122,7 +121,7 @@ func TestLogicalNamesInBodies(t *testing.T) {
 	}
 }
 
-// A decimal without a schema is written with all its digits, and refused where the property has no room for them.
+// A decimal without a schema is written with all digits, and rejected if it does not fit the property.
 func TestDecimalsWithoutASchema(t *testing.T) {
 	w := open(t, odatatest.New(odatatest.Options{}), set("00", "AllTypesCopies")...)
 	decimal := func(unscaled int64, scale int32) datum.Decimal {

@@ -37,7 +37,7 @@ func set(number, name string) []string {
 		"sap.odata#" + number + ".topic=" + name}
 }
 
-// harness is the host's part around a sink, without the host.
+// harness calls a sink with a service.
 type harness struct {
 	t       *testing.T
 	service http.Handler
@@ -48,19 +48,18 @@ type harness struct {
 	bodies  []string
 }
 
-// openOrders is a sink of the shop's orders.
+// openOrders opens a sink for the orders of the shop.
 func openOrders(t *testing.T, more ...string) *harness {
 	t.Helper()
 	return open(t, shopService(), append(set("00", "Orders"), more...)...)
 }
 
-// northwind are the settings of copies of products at a service of WCF.
+// northwind returns settings for copies of products at a WCF service.
 func northwind(more ...string) []string {
 	return append([]string{"sap.odata#00.service=" + odatatest.NorthwindPath, "sap.odata#00.entityset=ProductCopies",
 		"sap.odata#00.topic=ProductCopies"}, more...)
 }
 
-// encoded are the deliveries that rows of the first set come to, as many as there have to be.
 func (w *harness) encoded(count int, topic string, rows ...wit.Row) []wit.Delivery {
 	w.t.Helper()
 	out, err := w.p.Encode(w.context, w.schemas, []string{topic}, rows, slices.Clone(w.data), nil, nil, nil)
@@ -70,7 +69,6 @@ func (w *harness) encoded(count int, topic string, rows ...wit.Row) []wit.Delive
 	return out.Ready
 }
 
-// noError ends the test at an error that it is not about.
 func noError(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -78,7 +76,6 @@ func noError(t testing.TB, err error) {
 	}
 }
 
-// expectEqual expects what was found to be what was expected.
 func expectEqual[T any](t *testing.T, what string, expected, found T) {
 	t.Helper()
 	if diff := cmp.Diff(expected, found); diff != "" {
@@ -116,7 +113,6 @@ func (w *harness) exchange(q *wit.Request) wit.Response {
 	return response
 }
 
-// withSchema puts a value under a schema into the batch.
 func (w *harness) withSchema(nodes []wit.Node, v any) wit.Datum {
 	w.t.Helper()
 	id := uint32(len(w.schemas) + 1)
@@ -137,7 +133,7 @@ func (w *harness) schemaless(v any) wit.Datum {
 	return wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(w.data) - start)}
 }
 
-// writeRow writes one row and returns its verdict: Written, Refused, or neither if the row was ignored.
+// writeRow writes one row and returns its result, which is empty if the row was ignored.
 func (w *harness) writeRow(topic string, key, value wit.Datum) (verdict wit.Verdict, requests []wit.Request) {
 	w.t.Helper()
 	h := w.host(topic)
@@ -152,7 +148,6 @@ func (w *harness) writeRow(topic string, key, value wit.Datum) (verdict wit.Verd
 	return verdict, h.requests
 }
 
-// column makes nodes of a struct by name, kind and logical name.
 type column struct {
 	name, logical string
 	kind          wit.Kind
@@ -297,8 +292,8 @@ func TestHandleResponse(t *testing.T) {
 	}
 }
 
-// describe is what settle has said of one row, in words: written, refused, again, again HINT or fault, with the fault's
-// kind, and the code of what is refused.
+// describe returns the result of one row in words: written, refused, again, again HINT or fault, with the kind and the
+// code of the error.
 func describe(t *testing.T, settled wit.Settled, err error) string {
 	t.Helper()
 	found := "written"
@@ -324,7 +319,7 @@ func describe(t *testing.T, settled wit.Settled, err error) string {
 	return found
 }
 
-// target is that of a request to the first set, whose path may name a key.
+// target returns the target of a request to the first set. path may contain a key.
 func (w *harness) target(op requests.Operation, path string) requests.Target {
 	w.t.Helper()
 	s, err := w.p.cache.Read(w.context)
@@ -339,13 +334,13 @@ func (w *harness) target(op requests.Operation, path string) requests.Target {
 	return a
 }
 
-// deliveryState is that of a request by itself.
+// deliveryState returns the state of a single request.
 func (w *harness) deliveryState(op requests.Operation, path string) []byte {
 	a := w.target(op, path)
 	return a.AppendState(requests.AppendStateHead(nil, 0, 0, 1), nil, true)
 }
 
-// withoutVersion is a service whose answers don't say their version.
+// withoutVersion removes the version from the responses of a service.
 func withoutVersion(s http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := httptest.NewRecorder()
@@ -357,7 +352,7 @@ func withoutVersion(s http.Handler) http.Handler {
 	})
 }
 
-// TestOrderingKeys: rows of one entity share a lane, whether they say its key in the value or in the record's key.
+// Rows of one entity have the same ordering key, whether its key is in the value or in the record's key.
 func TestOrderingKeys(t *testing.T) {
 	w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "Order_DetailCopies"),
 		"sap.odata.enable.delete=1",
