@@ -62,7 +62,6 @@ func Append(dst []byte, parts []Part) (body []byte, boundary string) {
 	return w.dst, boundary
 }
 
-// size returns an upper bound in bytes. suffix is the length of the boundaries' suffix.
 func size(parts []Part, suffix int) int {
 	n := 100 + suffix
 	for i := range parts {
@@ -142,7 +141,6 @@ func unusedSuffix(parts []Part) string {
 
 const hashSeed, hashPrime = 14695981039346656037, 1099511628211
 
-// mixHash continues an FNV-1a hash of eight bytes at a time. It also mixes the upper bits into the lower ones.
 func mixHash(h uint64, b []byte) uint64 {
 	for ; len(b) >= 8; b = b[8:] {
 		h = (h ^ binary.LittleEndian.Uint64(b)) * hashPrime

@@ -29,7 +29,6 @@ type ParsedPart struct {
 
 // Message is the content of a part of type application/http.
 type Message struct {
-	// Line is the request line or the status line.
 	Line string
 	Body []byte
 	// ID is the Content-ID of the part or else of the message, "" if there is none.
@@ -86,7 +85,6 @@ type field struct {
 
 func (f fields) line(i int) string { return f.whole[f.lines[i].from:f.lines[i].to] }
 
-// join joins a value with its continuation lines.
 func (f fields) join(i int, text string) string {
 	value := trimmed(text)
 	for i++; i < len(f.lines) && f.lines[i].continues; i++ {
@@ -95,7 +93,6 @@ func (f fields) join(i int, text string) string {
 	return value
 }
 
-// trimmed is a fast [strings.TrimSpace] for a text after one blank.
 func trimmed(text string) string {
 	if len(text) > 1 && text[0] == ' ' {
 		text = text[1:]
@@ -106,7 +103,6 @@ func trimmed(text string) string {
 	return strings.TrimSpace(text)
 }
 
-// isPlain reports whether a byte is ASCII and not trimmed.
 func isPlain(c byte) bool { return c > ' ' && c < utf8.RuneSelf }
 
 func (f fields) value(name string) string {
@@ -199,7 +195,6 @@ func Parse(contentType string, body []byte) (d Document, ok bool) {
 	return d, true
 }
 
-// leastPart estimates the smallest part with a response.
 const leastPart = 64
 
 func firstBoundary(body []byte) (string, bool) {
@@ -213,7 +208,6 @@ func firstBoundary(body []byte) (string, bool) {
 	return "", false
 }
 
-// lineAt returns the end of a line without its line end, and the start of the next line.
 func lineAt(text []byte, at int) (end, next int) {
 	n := bytes.IndexByte(text[at:], '\n')
 	if n < 0 {
@@ -229,15 +223,12 @@ type reader struct {
 	text []byte
 	at   int
 	// copied is a copy of text. Headers are substrings of it.
-	copied string
-	lines  []field
-	// messages is a buffer for the first message of each part.
-	messages []Message
-	// inner is the boundary of the current changeset, "" outside of one.
+	copied       string
+	lines        []field
+	messages     []Message
 	outer, inner string
-	// nested is true if the boundary in found is that of the changeset.
-	found  boundaryKind
-	nested bool
+	found        boundaryKind
+	nested       bool
 }
 
 type boundaryKind int
@@ -267,7 +258,6 @@ func boundaryKindOf(line []byte, boundary string) boundaryKind {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }
 
-// readBoundary reads a boundary line. It returns false if there is none at this position.
 func (r *reader) readBoundary(at int) bool {
 	if at+1 >= len(r.text) || r.text[at] != '-' || r.text[at+1] != '-' {
 		return false
@@ -289,7 +279,6 @@ func (r *reader) readBoundary(at int) bool {
 
 func (r *reader) finish() { r.found, r.nested, r.at = noBoundary, false, len(r.text) }
 
-// isTruncated reports whether the last line has no line end.
 func (r *reader) isTruncated(next int) bool {
 	return next == len(r.text) && r.text[len(r.text)-1] != '\n'
 }
@@ -378,7 +367,6 @@ func (r *reader) part() ParsedPart {
 	return p
 }
 
-// single returns a list of one message.
 func (r *reader) single(m Message) []Message {
 	if len(r.messages) == cap(r.messages) {
 		r.messages = make([]Message, 0, min(2*cap(r.messages)+8, 512))

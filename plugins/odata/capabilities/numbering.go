@@ -5,7 +5,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Prefixes of entries in [wit.Known]: the service numbers entities of a set, or fills initial keys.
 const knownNumbers, knownFillsInitial = "n", "f"
 
 // known returns what checks in later runs depend on. It is stored with the committed offsets.

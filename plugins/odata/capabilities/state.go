@@ -52,8 +52,7 @@ type State struct {
 	*Connector
 	ServiceCapabilities []Service
 	SetCapabilities     []EntitySet
-	// packed caches Connector.pack.
-	packed string
+	packed              string
 }
 
 func (o *Connector) pack() []byte {

@@ -33,15 +33,12 @@ func (b *Writer) appendEntry(dst []byte, s *Type, f *rowvalue.Value, where, tag 
 	return append(slices.Insert(dst, start, e.head()...), atomEnd...), nil
 }
 
-// atomEntry holds what an entry contains besides its properties: Atom elements with the values of properties, and
-// links.
 type atomEntry struct {
 	typ                             *Type
 	title, author, updated, summary string
 	links                           []byte
 }
 
-// head returns the part of an entry between its start tag and its properties.
 func (e *atomEntry) head() []byte {
 	dst := append(appendXML([]byte("<title>"), e.title), "</title>"...)
 	dst = append(appendXML(append(dst, "<updated>"...), e.updated), "</updated>"...)
@@ -53,7 +50,6 @@ func (e *atomEntry) head() []byte {
 	return append(append(dst, e.links...), `<content type="application/xml"><m:properties>`...)
 }
 
-// mapped copies a value to the Atom element to which the metadata map the property (FC_TargetPath).
 func (e *atomEntry) mapped(p *edm.Property, text string) {
 	switch p.Feed.Path {
 	case "SyndicationTitle":
@@ -82,7 +78,6 @@ func AtomProblem(s *edm.Structure) string {
 	return ""
 }
 
-// appendProperties writes the properties of an entry, or of a complex property if e is nil.
 func (b *Writer) appendProperties(dst []byte, e *atomEntry, s *Type, f *rowvalue.Value, where string) (_ []byte,
 	err error) {
 	m := b.properties(s, f, where)
@@ -132,7 +127,6 @@ func (m *propertyCursor) appendElement(dst []byte, e *atomEntry) ([]byte, error)
 	return append(append(append(out, "</d:"...), m.Name...), '>'), nil
 }
 
-// appendLink adds entities that are inserted with this one (deep insert).
 func (m *propertyCursor) appendLink(e *atomEntry) (err error) {
 	kind, name := "entry", m.navigation.Name
 	if m.navigation.Many {

@@ -39,19 +39,16 @@ type NestedContent struct {
 type propertyCursor struct {
 	rowvalue.Cursor
 	*propertyWriter
-	// keyValue, if not nil, replaces Value.
 	isNull   bool
 	keyValue *value.Converted
 
-	writer *Writer
-	parent *Type
-	// parentPath is the path of the entity in the row, "" for the row itself.
+	writer      *Writer
+	parent      *Type
 	parentPath  string
 	keys        []KeyValue
 	keysWritten int
-	// writers is nil for maps.
-	writers []*propertyWriter
-	err     error
+	writers     []*propertyWriter
+	err         error
 }
 
 func (b *Writer) properties(s *Type, f *rowvalue.Value, where string) propertyCursor {
@@ -69,7 +66,6 @@ func (m *propertyCursor) path() string {
 	return m.parentPath + "/" + m.Name
 }
 
-// next returns false at the end, and sets err if a field is rejected.
 func (m *propertyCursor) next() bool {
 	for m.keysWritten < len(m.keys) {
 		k := &m.keys[m.keysWritten]
@@ -136,7 +132,6 @@ func (m *propertyCursor) isWritten() (write bool, err error) {
 	return true, nil
 }
 
-// unknownField returns the error for a field without a property, nil if the field is ignored.
 func (m *propertyCursor) unknownField() error {
 	c := m.writer.Config
 	switch {
@@ -227,13 +222,11 @@ func (m *propertyCursor) appendArray(dst []byte) (_ []byte, err error) {
 	return append(dst, ']'), nil
 }
 
-// isControlField reports whether a field of a row selects the operation and is no property.
 func isControlField(c *sinkconfig.Config, name string) bool {
 	return c.Mode == sinkconfig.ModeDynamic && name == c.ModeProperty || c.DeleteRecords && (name == edm.DeletedAt ||
 		name == edm.RecordMode || name == fieldChangeMode || name == fieldEntityCounter)
 }
 
-// Control fields of ODP. Other services have no such properties.
 const (
 	fieldChangeMode    = "ODQ_CHANGEMODE"
 	fieldEntityCounter = "ODQ_ENTITYCNTR"

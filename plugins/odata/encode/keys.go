@@ -120,8 +120,6 @@ func CanonicalText(text string) string {
 	return strings.ToUpper(strings.TrimLeft(strings.TrimSpace(text), "0"))
 }
 
-// hasOtherSpellings reports whether the key has several literals. SAP's conversion exits pad texts with zeros and
-// change their case, databases cut trailing blanks.
 func hasOtherSpellings(k KeyValue) bool {
 	switch k.Value.Type {
 	case edm.Guid, edm.Decimal, edm.Time:

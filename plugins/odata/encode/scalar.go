@@ -11,7 +11,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// valueEncoding selects how values of one kind are written.
 type valueEncoding byte
 
 const (
@@ -83,7 +82,6 @@ func (m *propertyCursor) appendFast(dst []byte, json bool) (_ []byte, ok bool) {
 	return dst, false
 }
 
-// appendDecimal writes a decimal of up to eight bytes. scale must not be greater than the scale of the property.
 func appendDecimal(dst, content []byte, scale int, p *edm.Property, json bool) (_ []byte, ok bool) {
 	unscaled := int64(int8(content[0]))
 	for _, c := range content[1:] {

@@ -25,16 +25,13 @@ type Type struct {
 	writersBySchema map[*wit.Node][]*propertyWriter
 }
 
-// propertyWriter writes a property or navigation property.
 type propertyWriter struct {
 	property   *edm.Property
 	navigation *edm.Navigation
 	// typ is the nested entity type or complex type, nil if the metadata lack it.
-	typ   *Type
-	isKey bool
-	// label is the JSON name with quotes and colon.
-	label []byte
-	// min and max are the bounds of an integer type, otherwise 0.
+	typ      *Type
+	isKey    bool
+	label    []byte
 	min, max int64
 	// encoding is constant for a writer in writersBySchema. Otherwise it is set for each value.
 	encoding valueEncoding
@@ -82,10 +79,8 @@ func (s *Type) makeWriters() {
 	}
 }
 
-// maxSchemas is the capacity of writersBySchema.
 const maxSchemas = 64
 
-// writersFor returns the writers for the fields of a struct, nil for another kind of value.
 func (s *Type) writersFor(f *rowvalue.Value) []*propertyWriter {
 	n := f.Schema()
 	if n == nil || n.Kind != wit.Structure {

@@ -25,11 +25,10 @@ type EntitySet struct {
 	sinkconfig.EntitySet
 	// Path is the path of the set. TokenPath is where its service returns CSRF tokens.
 	Path, TokenPath string
-	// SAP is true if $metadata uses SAP's namespace.
-	SAP          bool
-	ServiceIndex int
-	Model        *edm.Model
-	Type         *encode.Type
+	SAP             bool
+	ServiceIndex    int
+	Model           *edm.Model
+	Type            *encode.Type
 	// Index is the index of the set. CapabilityIndex is the index of the first set with the same Path.
 	Index, CapabilityIndex int
 	hash                   uint32
@@ -43,7 +42,6 @@ type LinkedSet struct {
 	Targets map[string]*LinkedSet
 }
 
-// linksFrom returns the sets that can be reached from one.
 func linksFrom(m *edm.Model, from *edm.Set, root string) []*LinkedSet {
 	sets := []*edm.Set{from}
 	all := []*LinkedSet{{}}
@@ -69,7 +67,6 @@ func linksFrom(m *edm.Model, from *edm.Set, root string) []*LinkedSet {
 	return all
 }
 
-// prepare computes what does not change between rows.
 func (t *EntitySet) prepare() {
 	t.TokenPath = t.Query.On(t.Service + "/")
 	t.Type = encode.NewType(t.Model.Structures)
@@ -78,7 +75,6 @@ func (t *EntitySet) prepare() {
 
 const hashSeed, hashPrime = 2166136261, 16777619
 
-// mixHash continues an FNV-1a hash.
 func mixHash(h uint32, text string) uint32 {
 	for i := range len(text) {
 		h = (h ^ uint32(text[i])) * hashPrime

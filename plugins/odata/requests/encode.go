@@ -120,7 +120,6 @@ func (e *rowEncoder) encodeMode(mode string) (*request, error) {
 	return e.encodeUpdate(mode, false)
 }
 
-// modeDelete is used next to the modes of the setting.
 const modeDelete = "delete"
 
 func (e *rowEncoder) mode() (string, error) {
@@ -176,7 +175,6 @@ func (e *rowEncoder) writeBody(q *request, isUpdate bool) (err error) {
 	return e.addNestedUpdates(q, nested, e.set.LinkedSet())
 }
 
-// maxSizeHint bounds the memory, in bytes, that the size of the previous body reserves.
 const maxSizeHint = 64 << 10
 
 var (
@@ -186,7 +184,6 @@ var (
 		Value: "application/atom+xml;type=entry"}}
 )
 
-// addBodyHeaders shares the headers between requests unless a request has others.
 func addBodyHeaders(c *sinkconfig.Config, q *request) {
 	headers := jsonHeaders
 	if c.Atom {

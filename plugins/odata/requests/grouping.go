@@ -32,7 +32,6 @@ func (q *request) isUnbatched() bool {
 	return q.Hint.NoBatch || q.Operation == ConfirmDelete || q.Operation >= LookUp
 }
 
-// size estimates the bytes that a request adds to a batch.
 func (q *request) size() int {
 	n := len(q.body) + len(q.Set.Path) + len(q.Predicate) + 400
 	for i := range q.updates {
@@ -43,12 +42,10 @@ func (q *request) size() int {
 
 func (q *request) operations() int { return 1 + q.NestedUpdates }
 
-// group holds requests of one delivery. Each is for another entity.
 type group struct {
-	class        batchClass
-	serviceIndex int
-	requests     []*request
-	// size is an estimate in bytes.
+	class            batchClass
+	serviceIndex     int
+	requests         []*request
 	operations, size int
 }
 
@@ -57,8 +54,7 @@ type group struct {
 type sequence struct {
 	groups []*group
 	last   map[uint32]int
-	// open holds the index plus one of the group that accepts more requests, by class and service.
-	open map[[2]int]int
+	open   map[[2]int]int
 }
 
 // deliveryPlan groups requests. Requests for one entity have the same ordering key and different deliveries (P20).
@@ -66,15 +62,13 @@ type deliveryPlan struct {
 	state     *capabilities.State
 	sequences map[uint32]*sequence
 	order     []uint32
-	// rows is the number of rows in the call.
-	rows int
+	rows      int
 }
 
 func newDeliveryPlan(s *capabilities.State, rows int) *deliveryPlan {
 	return &deliveryPlan{state: s, sequences: map[uint32]*sequence{}, rows: rows}
 }
 
-// orderingKey returns a stable hash. With batches there are few keys, so that a delivery can contain many rows.
 func (g *deliveryPlan) orderingKey(q *request) uint32 {
 	if !g.state.Batch {
 		return q.entityHash
@@ -84,7 +78,6 @@ func (g *deliveryPlan) orderingKey(q *request) uint32 {
 
 func (q *request) hasOwnChangeset() bool { return q.Hint.OwnChangeset || q.NestedUpdates > 0 }
 
-// maxBytes bounds a batch even if the service accepts more.
 const maxBytes = 8 << 20
 
 func (g *deliveryPlan) add(q *request) {

@@ -49,7 +49,6 @@ type hintWord struct {
 	number func(*Hint) *int
 }
 
-// hintWords are the fields except Step, Known and ETag.
 var hintWords = []hintWord{
 	{"alone", func(h *Hint) *bool { return &h.OwnChangeset }, nil},
 	{"single", func(h *Hint) *bool { return &h.NoBatch }, nil},

@@ -95,22 +95,18 @@ func (t *Target) sameExceptKey(o *Target) bool {
 		t.Compare+o.Compare == ""
 }
 
-// request is a target and how to send it.
 type request struct {
 	Target
-	row     uint32
-	method  string
-	query   string
-	headers []wit.Header
-	body    []byte
-	// entityHash is the same for all spellings of the entity's key.
+	row        uint32
+	method     string
+	query      string
+	headers    []wit.Header
+	body       []byte
 	entityHash uint32
 	repeatable bool
-	// updates are executed together with the request or not at all.
-	updates []nestedUpdate
+	updates    []nestedUpdate
 }
 
-// nestedUpdate updates a nested entity. It has the method and the headers of the row's request.
 type nestedUpdate struct {
 	path       string
 	body       []byte
@@ -119,9 +115,7 @@ type nestedUpdate struct {
 
 // The state of a delivery is a head followed by targets. Each target starts with a set of these flags.
 const (
-	// flagSameAsPrevious: the target differs from the previous one in its key only.
 	flagSameAsPrevious = 1 << iota
-	// flagNewPart: the target starts a part of the batch.
 	flagNewPart
 	flagNested
 	flagCompare

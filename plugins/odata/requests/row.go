@@ -12,10 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// rowEncoder encodes one row.
 type rowEncoder struct {
-	schemas rowvalue.Schemas
-	// lastBodySize is the size of the previous body.
+	schemas      rowvalue.Schemas
 	lastBodySize int
 	// buffer is shared by the rows. Previous rows use it up to its length.
 	buffer      []request
@@ -29,15 +27,13 @@ type rowEncoder struct {
 
 	key, value       rowvalue.Value
 	hasKey, hasValue bool
-	// keys holds the values of all key properties. keyErr is set if they are incomplete.
-	keys   []encode.KeyValue
-	keyErr error
+	keys             []encode.KeyValue
+	keyErr           error
 	// needsRecordKey is true if the value lacks key properties that the record's key contains. A plain insert leaves
 	// them out, the insert of an upsert writes them.
 	needsRecordKey bool
 }
 
-// setSourceRecord sets the record that the row was created from.
 func (e *rowEncoder) setSourceRecord(row int, origins []wit.RecordID, topics []string) {
 	if row < len(origins) && int(origins[row].Topic) < len(topics) {
 		e.recordID, e.recordTopic = origins[row], topics[origins[row].Topic]
@@ -96,7 +92,6 @@ func (e *rowEncoder) findKeys() error {
 	return nil
 }
 
-// newRequest returns a request with the fields that all operations need.
 func (e *rowEncoder) newRequest(op Operation, method string) *request {
 	if len(e.buffer) == cap(e.buffer) {
 		e.buffer = make([]request, 0, 64)
@@ -111,7 +106,6 @@ func (e *rowEncoder) newRequest(op Operation, method string) *request {
 	return q
 }
 
-// entityKey identifies the entity, however its key is spelled.
 func (e *rowEncoder) entityKey(predicate string) string {
 	if e.keyErr != nil || len(e.keys) == 0 {
 		// The entity is unknown: use the record's key, or its offset.
@@ -123,7 +117,6 @@ func (e *rowEncoder) entityKey(predicate string) string {
 	return encode.CanonicalPredicate(e.keys, predicate)
 }
 
-// newEntityRequest returns a request for the entity's own address.
 func (e *rowEncoder) newEntityRequest(op Operation, method string) (*request, error) {
 	if e.keyErr != nil {
 		return nil, e.keyErr
@@ -143,7 +136,6 @@ func (e *rowEncoder) newRead(op Operation) (*request, error) {
 	return q, nil
 }
 
-// makeRead turns q into a read, which may be repeated.
 func (e *rowEncoder) makeRead(q *request) {
 	q.repeatable, q.headers = true, []wit.Header{{Name: "Accept", Value: e.state.MediaType()}}
 }

@@ -35,7 +35,6 @@ func inconclusiveText(status uint16) string {
 
 func isEmpty(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }
 
-// hasVersion reports whether the response contains the OData version. Gateways do not send it.
 func hasVersion(response *wit.Response) bool {
 	return headerOf(response, "DataServiceVersion") != "" || headerOf(response, "OData-Version") != ""
 }
@@ -59,7 +58,6 @@ func (s handler) isExisting(response *wit.Response, code, message string) bool {
 	return fault.Exists(response, message) || fault.Listed(s.ExistsCodes, response.Status, code)
 }
 
-// isNotFound reports whether the service says that the entity does not exist.
 func (s handler) isNotFound(response *wit.Response) bool {
 	switch status := response.Status; {
 	case status == 404 || status == 410:
@@ -87,20 +85,17 @@ func concernsAnyCall(response *wit.Response) bool {
 	return false
 }
 
-// retryAfter returns milliseconds. The host reads the header outside of batches.
 func retryAfter(response *wit.Response) uint32 {
 	wait, _ := fault.RetryAfter(headerOf(response, "Retry-After"), response.At)
 	return uint32(min(wait.Milliseconds(), math.MaxUint32))
 }
 
-// logServiceMessages logs the sap-message header.
 func logServiceMessages(name string, response *wit.Response) {
 	if text := headerOf(response, "sap-message"); text != "" {
 		sdk.Log(messageLevel(text), name+": "+fault.Excerpt([]byte(text)))
 	}
 }
 
-// messageLevel returns the worst severity of a message and its details.
 func messageLevel(message string) wit.Level {
 	text := strings.ToLower(strings.Join(strings.Fields(message), ""))
 	for _, severity := range []string{"warning", "error"} {

@@ -17,7 +17,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// etagOf returns the ETag of an entity from the header or the document, "" if it has none.
 func etagOf(response *wit.Response) (string, error) {
 	if tag := headerOf(response, "ETag"); tag != "" {
 		return tag, nil
@@ -26,7 +25,6 @@ func etagOf(response *wit.Response) (string, error) {
 	return v.At("__metadata", "etag").Text, err
 }
 
-// checkResult handles the response to a check of an insert in doubt.
 func (s handler) checkResult(t *requests.Target, response *wit.Response) (wit.Verdict, error) {
 	if !isSuccess(response.Status) && (t.Operation == requests.ProbeService || !s.isNotFound(response)) {
 		return classify(fault.Of(t.Name(), response, response.Body), response)
@@ -120,7 +118,6 @@ func difference(set *entityset.EntitySet, sent, found jsontext.Value) string {
 	return ""
 }
 
-// propertiesOf returns the properties of an entity in JSON or Atom. In Atom all values are strings.
 func propertiesOf(body []byte) jsontext.Value {
 	v, err := document.Parse(body)
 	if _, feed := document.Items(v); err != nil || feed {
@@ -162,7 +159,6 @@ func sameValue(set *entityset.EntitySet, name string, t, b jsontext.Value) bool 
 	return ok && order == 0
 }
 
-// plainNumbers reports whether texts can be compared as numbers without excessive memory.
 func plainNumbers(texts ...string) bool {
 	for _, t := range texts {
 		mantissa, exponent, _ := strings.Cut(strings.ToLower(t), "e")

@@ -19,7 +19,6 @@ func hasInitialKey(t *requests.Target) bool {
 	return slices.ContainsFunc(values, func(v uri.Literal) bool { return encode.IsInitial(v.Text) })
 }
 
-// learnKeys compares the key in the Location of a created entity with the key that was sent.
 func (s handler) learnKeys(t *requests.Target, location string) {
 	if t.Predicate == "" || strings.HasSuffix(location, t.Predicate) ||
 		strings.Contains(location, setting.Hidden) { // the host strikes secrets out, which may stand in a key by chance

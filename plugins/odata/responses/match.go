@@ -20,7 +20,6 @@ func (s handler) mayRejectIfMatch(t *requests.Target, response *wit.Response) bo
 		!fault.Listed(s.RetryCodes, response.Status, code)
 }
 
-// retryWithoutIfMatch uses a changeset of its own, because another operation may be the cause.
 func retryWithoutIfMatch(t *requests.Target) wit.Verdict {
 	h := t.Hint
 	h.NoIfMatch, h.OwnChangeset = true, true

@@ -77,7 +77,6 @@ func (b *sentBatch) judge(f func(t *requests.Target) (wit.Verdict, error)) ([]wi
 	}), nil
 }
 
-// retryInHalves sends rows in batches of half the size, finally without a batch.
 func (b *sentBatch) retryInHalves() []wit.Verdict {
 	half := len(b.Targets) / 2
 	return b.forEach(func(t *requests.Target) wit.Verdict {
@@ -89,7 +88,6 @@ func (b *sentBatch) retryInHalves() []wit.Verdict {
 	})
 }
 
-// outcome is the response to one operation.
 type outcome struct {
 	// message is nil if the operation has no response. With failed it is the single response to a changeset of several
 	// operations.
@@ -158,7 +156,6 @@ func (b *sentBatch) partResults(s handler, name string, response *wit.Response) 
 // maxStops is the number of stopped batches after which a row is sent without a batch.
 const maxStops = 5
 
-// unknownResult sends an operation again if it is repeatable. Otherwise its row stays in doubt.
 func (s handler) unknownResult(t *requests.Target, f *wit.Fault) wit.Verdict {
 	if t.IsRepeatable(s.State) {
 		return wit.Verdict{Again: &wit.Retry{Hint: t.Hint.Text(), Fault: f}}
@@ -166,7 +163,6 @@ func (s handler) unknownResult(t *requests.Target, f *wit.Fault) wit.Verdict {
 	return reject(f)
 }
 
-// partResult returns the result of an operation. at is the time of the response.
 func (s handler) partResult(t *requests.Target, o outcome, noResult *wit.Fault, at int64) (wit.Verdict, error) {
 	if o.message == nil {
 		own := *noResult
@@ -240,7 +236,6 @@ func (b *sentBatch) match(d batch.Document) []outcome {
 	return outcomes
 }
 
-// endsWithFailure reports whether the last part failed. Services leave out the parts after it.
 func endsWithFailure(d batch.Document) bool {
 	if len(d.Parts) == 0 {
 		return false
@@ -249,7 +244,6 @@ func endsWithFailure(d batch.Document) bool {
 	return len(last.Messages) == 1 && last.Messages[0].Complete && last.Messages[0].Status() >= 400
 }
 
-// answeredPart is a part of a batch with its response. first is the number of operations before it.
 type answeredPart struct {
 	response          *batch.ParsedPart
 	first, operations int
@@ -315,7 +309,6 @@ func (p *answeredPart) matchOperations(outcomes []outcome) (ok bool) {
 	return true
 }
 
-// contentID returns the Content-ID as an index in the part.
 func (p *answeredPart) contentID(m *batch.Message) (id int, said bool) {
 	id, err := strconv.Atoi(m.ID)
 	return id - 1 - p.first, err == nil

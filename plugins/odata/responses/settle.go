@@ -181,7 +181,6 @@ func retryAsUpdate(t *requests.Target, f *wit.Fault) wit.Verdict {
 	return reject(f)
 }
 
-// retryAsInsert continues an upsert whose update found no entity.
 func retryAsInsert(t *requests.Target, status uint16) wit.Verdict {
 	h := t.Hint.ForStep(requests.StepInsert)
 	if t.Hint.Step == requests.StepUpdate { // an insert has said that it is
@@ -269,7 +268,6 @@ func confirmResult(t *requests.Target, response *wit.Response) (wit.Verdict, err
 	return classify(fault.Of(t.Name(), response, response.Body), response)
 }
 
-// maxETag bounds an ETag in bytes: it becomes a request header and is stored in a hint.
 const maxETag = 8 << 10
 
 func (s handler) etagResult(t *requests.Target, response *wit.Response) (wit.Verdict, error) {

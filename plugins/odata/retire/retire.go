@@ -39,7 +39,6 @@ type Retiring struct {
 	// Addresses are the paths of the connector's subscriptions. A path that ends in / includes all paths below it.
 	Addresses []string
 
-	// queues are the sets in delta mode.
 	queues        []resource
 	subscriptions []resource
 }

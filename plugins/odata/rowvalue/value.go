@@ -65,15 +65,12 @@ func (s Schemas) Read(d wit.Datum, data []byte) (f Value, ok bool, err error) {
 
 // Value is a position in the bytes of a row. The zero Value is null.
 type Value struct {
-	schemas Schemas
-	// nodes is nil for schemaless values.
-	nodes []wit.Node
-	// The value starts at bytes[at]. Its content starts at bytes[start], after the union branch or the tag.
+	schemas   Schemas
+	nodes     []wit.Node
 	bytes     []byte
 	at, start int
 	node      uint32
-	// Present is false for null.
-	Present bool
+	Present   bool
 }
 
 func (f *Value) open(node uint32, at int) {
@@ -86,7 +83,6 @@ func (f *Value) open(node uint32, at int) {
 	}
 }
 
-// Schema returns the schema node of the value, nil if it is schemaless.
 func (f *Value) Schema() *wit.Node {
 	if f.nodes == nil {
 		return nil
@@ -94,7 +90,6 @@ func (f *Value) Schema() *wit.Node {
 	return &f.nodes[f.node]
 }
 
-// Node returns a node of the same schema.
 func (f *Value) Node(index uint32) *wit.Node { return &f.nodes[index] }
 
 // kindOther is the kind of schemaless values without a corresponding schema kind.

@@ -23,7 +23,7 @@ type fakeHost struct {
 	topic string
 	rows  []wit.Row
 	// answer, if not nil, replaces the service.
-	answer func(q *wit.Request) wit.Response
+	answer      func(q *wit.Request) wit.Response
 	maxAttempts int
 	// restarted: all rows are in doubt at the start, because a previous run may have sent them.
 	restarted bool
