@@ -133,7 +133,7 @@ func unusedSuffix(parts []Part) string {
 			}
 		}
 		suffix := strconv.FormatUint(h, 36)
-		if !anyContains(parts, []byte("_"+suffix)) { // few texts have underscores, so that this is a quick search
+		if !anyContains(parts, []byte("_"+suffix)) { // a fast search, because few texts have underscores
 			return suffix
 		}
 	}

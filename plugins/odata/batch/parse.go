@@ -41,7 +41,7 @@ type Message struct {
 // Status returns the status of a response, 0 if the first line is no status line.
 func (m *Message) Status() uint16 {
 	code := ""
-	if len(m.Line) > 9 && m.Line[8] == ' ' && m.Line[9] != ' ' && strings.HasPrefix(m.Line, "HTTP/1.") { // nearly all
+	if len(m.Line) > 9 && m.Line[8] == ' ' && m.Line[9] != ' ' && strings.HasPrefix(m.Line, "HTTP/1.") {
 		code = m.Line[9:]
 	} else {
 		version, rest, _ := strings.Cut(m.Line, " ")
@@ -187,7 +187,7 @@ func Parse(contentType string, body []byte) (d Document, ok bool) {
 	from := r.at
 	for r.found == nextPart {
 		d.Parts = append(d.Parts, r.part())
-		if len(d.Parts) == 1 && r.at > from { // the others are about as long
+		if len(d.Parts) == 1 && r.at > from { // the others have a similar length
 			d.Parts = slices.Grow(d.Parts, min((len(body)-r.at)/(r.at-from)+1, len(body)/leastPart))
 		}
 	}
@@ -318,7 +318,7 @@ func (r *reader) headers() (all fields, complete bool) {
 		if at == end || !isPlain(begins) && len(bytes.TrimSpace(r.text[at:end])) == 0 {
 			return r.fieldsFrom(first), true
 		}
-		if len(r.lines) == cap(r.lines) { // what is done with stays where it is
+		if len(r.lines) == cap(r.lines) { // parsed parts keep the old array
 			r.lines, first = append(make([]field, 0, 2*(len(r.lines)-first)+512), r.lines[first:]...), 0
 		}
 		goesOn := (begins == ' ' || begins == '\t') && len(r.lines) > first
@@ -334,7 +334,7 @@ func (r *reader) fieldsFrom(first int) fields {
 
 // part reads a part after its boundary line, to the next boundary of the document.
 func (r *reader) part() ParsedPart {
-	r.found, r.inner = nextPart, "" // until a step finds another one
+	r.found, r.inner = nextPart, ""
 	own, complete := r.headers()
 	if !complete {
 		return ParsedPart{Complete: r.found != noBoundary}
@@ -360,7 +360,7 @@ func (r *reader) part() ParsedPart {
 		}
 	}
 	p.Complete = r.found != noBoundary
-	if r.nested { // it has ended: what comes before the document's own boundary is no content
+	if r.nested { // skip the text up to the outer boundary
 		r.inner = ""
 		r.content()
 	}

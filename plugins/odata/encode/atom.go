@@ -59,7 +59,7 @@ func (e *atomEntry) mapped(p *edm.Property, text string) {
 	case "SyndicationUpdated":
 		e.updated = text
 		if p.Type.Primitive == edm.DateTime {
-			e.updated += "Z" // Atom's dates have a zone
+			e.updated += "Z" // Atom requires a zone
 		}
 	case "SyndicationSummary":
 		e.summary = text

@@ -49,7 +49,7 @@ func (m *propertyCursor) appendFast(dst []byte, json bool) (_ []byte, ok bool) {
 	if m.keyValue != nil {
 		return dst, false
 	}
-	if m.writers == nil { // each value may be of another kind
+	if m.writers == nil { // the kind may change with each value
 		m.setEncoding(m.Value.Kind(), m.Value.Schema())
 	}
 	switch m.encoding {

@@ -25,7 +25,7 @@ func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
 		q := e.newRequest(ProbeService, "GET")
 		e.makeRead(q)
 		return q, nil
-	case filter != "": // whatever key the service has given the entity
+	case filter != "": // finds the entity even if the service replaced its key
 		q := e.newRequest(Find, "GET")
 		q.query = "$filter=" + string(uri.AppendEscaped(nil, filter)) + "&$top=" + strconv.Itoa(maxFound)
 		q.Compare = string(insertion.body)

@@ -146,8 +146,7 @@ func (e *rowEncoder) mode() (string, error) {
 		return modeDelete, nil
 	}
 	return "", fault.Data(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
-		"), found " +
-		strconv.Quote(string(text)))
+		"), found " + strconv.Quote(string(text)))
 }
 
 func (e *rowEncoder) writeBody(q *request, isUpdate bool) (err error) {
@@ -155,7 +154,7 @@ func (e *rowEncoder) writeBody(q *request, isUpdate bool) (err error) {
 	if e.state.KeyFromRecord && e.keyErr != nil {
 		return e.keyErr
 	}
-	// it inserts what the update before named
+	// The insert of an upsert names the same entity as the update before.
 	if e.state.KeyFromRecord || e.needsRecordKey && e.state.Mode == sinkconfig.ModeUpsert {
 		b.Keys = e.keys
 	}
@@ -205,7 +204,7 @@ func (e *rowEncoder) encodeInsert() (*request, error) {
 		return e.encodeCheck(q)
 	}
 	if e.needsRecordKey && e.state.Mode != sinkconfig.ModeUpsert || e.isNumbered() {
-		q.Predicate = "" // what the service numbers may get the key of another row
+		q.Predicate = "" // the service may number the entity with the key of another row
 	}
 	if e.state.InsertUncertain == "repeatable" {
 		q.headers = append(q.headers, e.identity().headers()...)
@@ -227,7 +226,7 @@ func (e *rowEncoder) encodeUpdate(mode string, isUpsert bool) (*request, error) 
 		op, method = Patch, "PATCH"
 	}
 	if isUpsert {
-		op += UpsertPut - Put // those of upserts stand in the order of the others, see [operation]
+		op += UpsertPut - Put // the variants have the same order
 	}
 	if e.hint.isUncertain() {
 		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "an update cannot be looked up"}
@@ -273,12 +272,12 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 		return nil, err
 	}
 	if e.hint.Moved && e.hint.Step == "" && e.state.InsertUncertain != "retry" && encode.HasInitial(e.keys) {
-		// not repeatable: an insert may follow, for which a key is made
+		// Not repeatable: an insert may follow that the service numbers.
 		return e.newRequest(LookUpForUpsert, "GET"), nil
 	}
 	if e.isNumbered() {
-		return nil,
-			fault.Data("the service numbers entities with an initial key, so every upsert of them would be an insert")
+		return nil, fault.Data(
+			"the service numbers entities with an initial key, so every upsert of them would be an insert")
 	}
 	if e.hint.isUncertain() {
 		return e.newRead(LookUpForUpsert)
@@ -299,8 +298,7 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 
 func (e *rowEncoder) encodeDelete() (*request, error) {
 	if e.hint.isUncertain() {
-		return nil, &wit.Fault{Kind: wit.FaultUnsupported,
-			Message: "a delete cannot be looked up"}
+		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "a delete cannot be looked up"}
 	}
 	if e.hint.Step == StepConfirm {
 		return e.newRead(ConfirmDelete)

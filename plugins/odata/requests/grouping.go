@@ -84,7 +84,7 @@ func (g *deliveryPlan) add(q *request) {
 	number := g.orderingKey(q)
 	l := g.sequences[number]
 	if l == nil {
-		entities := 1 // entities in a lane, about
+		entities := 1 // an estimate
 		if g.state.Batch {
 			entities = g.rows / g.state.OrderingKeys
 		}
@@ -167,8 +167,8 @@ func (g *deliveryPlan) single(q *request) wit.Delivery {
 			r.Method, r.Headers = "POST", append(r.Headers, wit.Header{Name: "X-HTTP-Method", Value: q.method})
 		}
 	}
-	return wit.Delivery{Request: r, Rows: []uint32{q.row}, Memo: q.AppendState(AppendStateHead(nil, q.Set.ServiceIndex,
-		0, 1), nil, true)}
+	return wit.Delivery{Request: r, Rows: []uint32{q.row},
+		Memo: q.AppendState(AppendStateHead(nil, q.Set.ServiceIndex, 0, 1), nil, true)}
 }
 
 // batchHeaders includes a preference of OData v4 (Protocol, 8.2.8.3): services that translate v2 to v4, such as SAP
@@ -188,7 +188,7 @@ func (g *deliveryPlan) batch(gr *group) wit.Delivery {
 	}
 	service := to.Service + "/"
 	parts := make([]batch.Part, 0, len(gr.requests))
-	startsPart := make([]bool, len(gr.requests)) // which of the requests begin a part
+	startsPart := make([]bool, len(gr.requests))
 	operations := make([]batch.Operation, len(gr.requests))
 	rows := make([]uint32, len(gr.requests))
 	size := 40
@@ -198,13 +198,13 @@ func (g *deliveryPlan) batch(gr *group) wit.Delivery {
 				Body: body}
 		}
 		operations[i], rows[i] = operation(q.Path(), q.body), q.row
-		size += 24 + len(q.Predicate) // a hint makes it longer
+		size += 24 + len(q.Predicate) // hints are longer
 		if last := len(parts) - 1; i > 0 && gr.class != classReads && shares(q) && shares(gr.requests[i-1]) {
 			parts[last].Operations = append(parts[last].Operations, operations[i])
 			continue
 		}
 		p := batch.Part{Changeset: gr.class != classReads, Operations: operations[i : i+1 : i+1]}
-		for _, u := range q.updates { // which are done with the row's own, and with no other row's
+		for _, u := range q.updates {
 			p.Operations = append(p.Operations, operation(u.path, u.body))
 		}
 		parts, startsPart[i] = append(parts, p), true

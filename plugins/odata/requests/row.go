@@ -69,7 +69,7 @@ func (e *rowEncoder) findKeys() error {
 		}
 		fromValue, inValue, err := e.set.Type.KeyValue(&e.state.Config, property, &e.value, false)
 		if err != nil {
-			return nil // as e.missing says
+			return nil // e.keyErr contains the reason
 		}
 		fromKey, inKey, err := e.set.Type.KeyValue(&e.state.Config, property, &e.key, true)
 		switch {

@@ -54,7 +54,7 @@ func (s handler) checkResult(t *requests.Target, response *wit.Response) (wit.Ve
 		v, _ := document.Parse(response.Body)
 		entities, ok := document.Items(v)
 		if root, err := jsontext.Parse(response.Body); err == nil && len(entities) == 0 {
-			ok = ok && root.Has("d") // an empty list without it may be a gateway's
+			ok = ok && root.Has("d") // an empty list without "d" may come from a gateway
 		}
 		if s.isNotFound(response) || !ok {
 			return unknown("expected a list of entities, found something else")
@@ -66,7 +66,7 @@ func (s handler) checkResult(t *requests.Target, response *wit.Response) (wit.Ve
 	case field == "":
 		return written(), nil
 	case requests.IsIdempotent(s.State, t.Set, t.Hint):
-		// its RequestID tells whether the entity is the record's
+		// the RequestID decides
 		return encodeAgain(t.Hint.ForStep(requests.StepInsert)), nil
 	}
 	return unknown("the entity exists, but its " + field + " differs from the record: another client may have " +
@@ -93,7 +93,7 @@ func (s handler) findResult(t *requests.Target, entities []jsontext.Value,
 			" differs: another client may " +
 			"have created or changed them, or the service ignores $filter")
 	}
-	t.Hint.OwnChangeset = true // it may have stood in a changeset that failed
+	t.Hint.OwnChangeset = true // its changeset may have failed because of another row
 	return encodeAgain(t.Hint.ForStep(requests.StepInsert)), nil
 }
 
@@ -137,7 +137,7 @@ func sameValue(set *entityset.EntitySet, name string, t, b jsontext.Value) bool 
 	case !scalar(t) || !scalar(b):
 		return false
 	}
-	plain := func(text string) string { // a point in time of JSON is milliseconds, with or without a zone
+	plain := func(text string) string { // JSON has milliseconds, with or without a zone
 		return strings.TrimRight(strings.TrimSuffix(strings.TrimSuffix(text, "+0000)/"), ")/"), " ")
 	}
 	one, other := plain(t.Text), plain(b.Text)
@@ -146,7 +146,7 @@ func sameValue(set *entityset.EntitySet, name string, t, b jsontext.Value) bool 
 		return one == other
 	}
 	switch p.Type.Primitive {
-	case edm.Single: // of which services write as many digits as they like
+	case edm.Single: // services differ in the number of digits
 		x, errX := strconv.ParseFloat(one, 32)
 		y, errY := strconv.ParseFloat(other, 32)
 		return errX == nil && errY == nil && x == y

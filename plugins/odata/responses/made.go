@@ -21,7 +21,7 @@ func hasInitialKey(t *requests.Target) bool {
 
 func (s handler) learnKeys(t *requests.Target, location string) {
 	if t.Predicate == "" || strings.HasSuffix(location, t.Predicate) ||
-		strings.Contains(location, setting.Hidden) { // the host strikes secrets out, which may stand in a key by chance
+		strings.Contains(location, setting.Hidden) { // the host has redacted a part of the key
 		return
 	}
 	sent, ok := t.Set.KeyLiterals(t.Predicate)

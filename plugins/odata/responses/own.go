@@ -33,7 +33,7 @@ func (s handler) isServiceError(t *requests.Target, response *wit.Response) bool
 	}
 	code, _, document := fault.Document(response.Body)
 	if fault.NoService(code) {
-		return false // of SAP Gateway, about the service
+		return false // SAP Gateway does not know the service
 	}
 	if document || hasVersion(response) {
 		return true
@@ -85,7 +85,7 @@ func (s handler) concernsCall(t *requests.Target, response *wit.Response) bool {
 		return true
 	case status == 404 || status == 410:
 		return !s.isServiceError(t, response)
-	case status == 408 || status == 413 || status == 429: // which pass, or speak of how much was sent
+	case status == 408 || status == 413 || status == 429: // temporary, or about the size
 		return false
 	}
 	return response.Status/100 == 4 && !t.InBatch && fault.IsHTML(response.Body)

@@ -15,7 +15,7 @@ type sentBatch struct{ *requests.Delivery }
 
 func (b *sentBatch) results(s handler, response *wit.Response) ([]wit.Verdict, error) {
 	name := "POST " + s.Services[b.ServiceIndex] + "/$batch"
-	one := len(b.Targets) == 1 // with what is nested in it: there is no smaller batch
+	one := len(b.Targets) == 1 // there is no smaller batch
 	switch status := response.Status; {
 	case isSuccess(status):
 		return b.partResults(s, name, response)
@@ -99,7 +99,7 @@ type outcome struct {
 
 func (b *sentBatch) partResults(s handler, name string, response *wit.Response) ([]wit.Verdict, error) {
 	if fault.IsHTML(response.Body) {
-		return nil, fault.NotData(name, "an answer to a batch", response.Body)
+		return nil, fault.NotData(name, "a response to $batch", response.Body)
 	}
 	kind := headerOf(response, "Content-Type")
 	_, multipart := batch.Boundary(kind)
@@ -108,7 +108,7 @@ func (b *sentBatch) partResults(s handler, name string, response *wit.Response) 
 		d, multipart = batch.Parse(kind, response.Body)
 	}
 	if !multipart {
-		f := fault.NotData(name, "an answer to a batch", response.Body)
+		f := fault.NotData(name, "a response to $batch", response.Body)
 		f.Kind = wit.FaultTransient
 		if fault.IsError(response.Body) {
 			f = fault.Of(name, response, response.Body)
@@ -118,7 +118,7 @@ func (b *sentBatch) partResults(s handler, name string, response *wit.Response) 
 	}
 	logServiceMessages(name, response)
 	outcomes := b.match(d)
-	noResult := &wit.Fault{Kind: wit.FaultTransient, Message: name + ": the answer of HTTP " +
+	noResult := &wit.Fault{Kind: wit.FaultTransient, Message: name + ": the response of HTTP " +
 		strconv.Itoa(int(response.Status)) + " does not contain its result"}
 	if !d.Complete {
 		noResult.Message += ", because it is cut off"
@@ -143,8 +143,8 @@ func (b *sentBatch) partResults(s handler, name string, response *wit.Response) 
 			return encodeAgain(h), nil
 		}
 		v, err := s.partResult(t, o, noResult, response.At)
-		allAlone, allWritten = allAlone && t.Hint.OwnChangeset && !t.Hint.NoIfMatch, allWritten && err == nil &&
-			v.Written != nil
+		allAlone = allAlone && t.Hint.OwnChangeset && !t.Hint.NoIfMatch
+		allWritten = allWritten && err == nil && v.Written != nil
 		return v, err
 	})
 	if allAlone && allWritten {
@@ -206,7 +206,7 @@ func (s handler) isPlainlyWritten(t *requests.Target, m *batch.Message) bool {
 	switch t.Operation {
 	case requests.Insert, requests.UpsertInsert:
 		if s.InsertUncertain == "repeatable" {
-			return false // there is something to learn
+			return false // the headers confirm the RequestID
 		}
 	case requests.Put, requests.Merge, requests.Patch, requests.UpsertPut, requests.UpsertMerge, requests.UpsertPatch,
 		requests.Delete:
@@ -223,7 +223,7 @@ func (b *sentBatch) match(d batch.Document) []outcome {
 	if len(d.Parts) != len(b.Parts) && (len(d.Parts) > len(b.Parts) || d.Complete && !endsWithFailure(d)) {
 		return outcomes
 	}
-	row, operation := 0, 0 // the first ones of the part
+	row, operation := 0, 0
 	for i := range d.Parts {
 		rows := b.Targets[row : row+b.Parts[i]]
 		p := answeredPart{response: &d.Parts[i], first: operation, operations: len(rows) + rows[0].NestedUpdates,
@@ -261,7 +261,7 @@ func (p *answeredPart) match(outcomes []outcome) (ok bool) {
 			return false
 		}
 		switch {
-		case len(outcomes) == 1 && (failed || p.operations == 1): // what is nested in a row fails with it
+		case len(outcomes) == 1 && (failed || p.operations == 1): // nested updates fail with their row
 			outcomes[0].message = m
 		case failed:
 			for i := range outcomes {

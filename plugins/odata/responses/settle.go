@@ -43,7 +43,7 @@ func (s handler) result(t *requests.Target, response *wit.Response) (v wit.Verdi
 	}
 	if v.Again != nil && v.Again.Fault != nil {
 		if v.Again.Hint == "" {
-			v.Again.Hint = t.Hint.Text() // the same request once more
+			v.Again.Hint = t.Hint.Text() // the same request again
 		}
 		if t.InBatch {
 			v.Again.WaitMs = retryAfter(response)
@@ -54,9 +54,8 @@ func (s handler) result(t *requests.Target, response *wit.Response) (v wit.Verdi
 
 func (s handler) learnRequestIDs(t *requests.Target, response *wit.Response) {
 	if s.InsertUncertain == "repeatable" && isSuccess(response.Status) {
-		s.ServiceCapabilities[t.Set.ServiceIndex].RequestIDs = strings.EqualFold(strings.TrimSpace(headerOf(response,
-			"RepeatabilityResult")),
-			"accepted")
+		s.ServiceCapabilities[t.Set.ServiceIndex].RequestIDs = strings.EqualFold(
+			strings.TrimSpace(headerOf(response, "RepeatabilityResult")), "accepted")
 	}
 }
 
@@ -67,7 +66,7 @@ func (s handler) otherResult(t *requests.Target, response *wit.Response) (wit.Ve
 	case response.Status == 0:
 		return reject(noResponseError(t)), nil
 	case isSuccess(response.Status) && fault.IsHTML(response.Body):
-		return wit.Verdict{}, fault.NotData(t.Name(), "an answer of OData", response.Body)
+		return wit.Verdict{}, fault.NotData(t.Name(), "an OData response", response.Body)
 	}
 	if isSuccess(response.Status) && fault.IsError(response.Body) {
 		// A gateway may hide the status: the error document counts.
@@ -82,7 +81,7 @@ func (s handler) otherResult(t *requests.Target, response *wit.Response) (wit.Ve
 		return wit.Verdict{}, callError(t, response)
 	}
 	if isSuccess(response.Status) && !s.isServiceSuccess(t, response) {
-		f := fault.NotData(t.Name(), "an answer of OData", response.Body)
+		f := fault.NotData(t.Name(), "an OData response", response.Body)
 		if !provesDone(response.Status) {
 			f.Message = t.Name() + ": " + inconclusiveText(response.Status)
 		}
@@ -139,7 +138,7 @@ func (s handler) insertResult(t *requests.Target, response *wit.Response) (wit.V
 	case response.Status == 0:
 		return reject(inDoubtError(t.Path(), "no response")), nil
 	case isSuccess(response.Status) && fault.IsHTML(response.Body):
-		return wit.Verdict{}, fault.NotData(name, "an answer of OData", response.Body)
+		return wit.Verdict{}, fault.NotData(name, "an OData response", response.Body)
 	case document && (fault.Locked(response, message) || isNotServed(response.Status)):
 		f.Kind = wit.FaultTransient
 		return retry(f), nil
@@ -152,7 +151,7 @@ func (s handler) insertResult(t *requests.Target, response *wit.Response) (wit.V
 	case failed && document && t.InBatch && !wit.Refuses(response.Status):
 		f.Kind = wit.FaultData
 		return reject(f), nil
-	case !wit.Refuses(response.Status): // a success with an error among them: a gateway may hide the status
+	case !wit.Refuses(response.Status): // includes an error document with status 200
 		f.Kind = wit.FaultTransient
 		return reject(f), nil
 	case !s.concernsCall(t, response) && response.Status == 404 && document:
@@ -183,7 +182,7 @@ func retryAsUpdate(t *requests.Target, f *wit.Fault) wit.Verdict {
 
 func retryAsInsert(t *requests.Target, status uint16) wit.Verdict {
 	h := t.Hint.ForStep(requests.StepInsert)
-	if t.Hint.Step == requests.StepUpdate { // an insert has said that it is
+	if t.Hint.Step == requests.StepUpdate { // after an insert has found the entity
 		h.NotFoundStatus = int(status)
 	}
 	return encodeAgain(h)
@@ -220,7 +219,7 @@ func (s handler) updateResult(t *requests.Target, response *wit.Response) (wit.V
 		f.Message += " (" + sinkconfig.NameETag + " = none sends no If-Match: set any or use)"
 		return reject(f), nil
 	case response.Status == 405 || response.Status == 501:
-		return wit.Verdict{}, f // the next row fares no better
+		return wit.Verdict{}, f // applies to the next row too
 	case s.mayRejectIfMatch(t, response):
 		return retryWithoutIfMatch(t), nil
 	}
@@ -275,7 +274,7 @@ func (s handler) etagResult(t *requests.Target, response *wit.Response) (wit.Ver
 	case isSuccess(response.Status):
 		h := t.Hint
 		tag, err := etagOf(response)
-		if err != nil { // an entity without ETag is changed without If-Match, one that can't be read is not
+		if err != nil { // unlike an entity without ETag
 			return reject(fault.NotData(t.Name(), "an entity", response.Body)), nil
 		}
 		if h.HasETag, h.ETag = true, tag; len(h.ETag) > maxETag {

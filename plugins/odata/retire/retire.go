@@ -39,12 +39,14 @@ type Retiring struct {
 	// Addresses are the paths of the connector's subscriptions. A path that ends in / includes all paths below it.
 	Addresses []string
 
-	queues        []resource
-	subscriptions []resource
+	queues        []queue
+	subscriptions []subscription
 }
 
-// resource is a queue or a subscription. by is the function that ends the queue, or the address of the subscription.
-type resource struct{ service, set, target, changes string }
+// queue is the delta queue of an entity set. function ends it, "" if the service keeps no queue.
+type queue struct{ service, set, function string }
+
+type subscription struct{ service, collection, target, changeType string }
 
 // Retire ends everything when a connector is deleted.
 func Retire(settings []wit.Setting, addresses []string, state []byte,
@@ -64,8 +66,7 @@ func Retire(settings []wit.Setting, addresses []string, state []byte,
 		return wit.Arrangement{}, err
 	}
 	return wit.Arrangement{Done: wit.Ptr(strconv.Itoa(len(r.subscriptions)) + " subscriptions, " +
-		strconv.Itoa(r.terminated()) +
-		" delta queues")}, nil
+		strconv.Itoa(r.terminated()) + " delta queues")}, nil
 }
 
 // Run executes the command. It ends subscriptions below the connector's path at the listener.
@@ -127,18 +128,18 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 				return nil
 			}
 			target, err := resolve(one.Target)
-			r.subscriptions = append(r.subscriptions, resource{s, one.Collection, target, one.ChangeType})
+			r.subscriptions = append(r.subscriptions, subscription{s, one.Collection, target, one.ChangeType})
 			return err
 		}))
 	}
 	if err != nil {
 		return err
 	}
-	for _, e := range r.subscriptions {
-		answer, missing := p.Get(notify.EndRequest(e.target, e.target, e.service, config.Query(r.V)))
+	for _, s := range r.subscriptions {
+		answer, missing := p.Get(notify.EndRequest(s.target, s.target, s.service, config.Query(r.V)))
 		if err = cmp.Or(err, missing); missing == nil && (answer.Status < 200 || answer.Status > 299) &&
-			!feed.Gone(answer.Status, answer.Body) { // what is gone already is as good
-			return fault.Of("subscription "+e.target, answer, answer.Body)
+			!feed.Gone(answer.Status, answer.Body) {
+			return fault.Of("subscription "+s.target, answer, answer.Body)
 		}
 	}
 	return err
@@ -149,24 +150,24 @@ func (r *Retiring) endQueue(p *probe.Prober, e entry.Entry, m *edm.Model) error 
 	if err != nil {
 		return err
 	}
-	q := resource{service: e.Service, set: e.Set}
+	q := queue{service: e.Service, set: e.Set}
 	if f.ODP != nil {
-		q.target = f.ODP.Terminate
+		q.function = f.ODP.Terminate
 	}
 	r.queues = append(r.queues, q)
-	if q.target == "" {
+	if q.function == "" {
 		return nil
 	}
-	a, err := p.Get(service.Get("queue of "+e.Service+"/"+e.Set, delta.Set{Feed: f}.FunctionURL(q.target),
+	a, err := p.Get(service.Get("queue of "+e.Service+"/"+e.Set, delta.Set{Feed: f}.FunctionURL(q.function),
 		"application/json"))
 	if err != nil {
 		return err
 	}
 	if a.Status < 200 || a.Status > 299 {
-		return fault.Of(q.target+" of "+q.service, a, a.Body)
+		return fault.Of(q.function+" of "+q.service, a, a.Body)
 	}
 	if done, ok := delta.Truth(a.Body, "ResultFlag"); !ok || !done {
-		return fault.NotData(q.target+" of "+q.service, "ResultFlag true", a.Body)
+		return fault.NotData(q.function+" of "+q.service, "ResultFlag true", a.Body)
 	}
 	return nil
 }
@@ -185,7 +186,7 @@ func (r *Retiring) Mine(address string) bool {
 
 func (r *Retiring) terminated() (n int) {
 	for _, q := range r.queues {
-		if q.target != "" {
+		if q.function != "" {
 			n++
 		}
 	}
@@ -194,19 +195,19 @@ func (r *Retiring) terminated() (n int) {
 
 func (r *Retiring) report() jsontext.Value {
 	list := jsontext.List()
-	add := func(e resource, what, outcome string) {
-		list.Items = append(list.Items, jsontext.Of(probe.Member("service", e.service),
-			probe.Member("entitySet", e.set), probe.Member(what, outcome)))
+	add := func(service, set, kind, outcome string) {
+		list.Items = append(list.Items, jsontext.Of(probe.Member("service", service),
+			probe.Member("entitySet", set), probe.Member(kind, outcome)))
 	}
 	for _, q := range r.queues {
 		outcome := "the service keeps no queue; its delta link is forgotten with the connector's offset"
-		if q.target != "" {
+		if q.function != "" {
 			outcome = "ended"
 		}
-		add(q, "queue", outcome)
+		add(q.service, q.set, "queue", outcome)
 	}
 	for _, s := range r.subscriptions {
-		add(s, "subscription", "ended: "+s.changes)
+		add(s.service, s.collection, "subscription", "ended: "+s.changeType)
 	}
 	return list
 }

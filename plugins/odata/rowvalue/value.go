@@ -232,7 +232,7 @@ func (c *Cursor) Next() bool {
 		return true
 	}
 	if c.count == 0 && !c.last {
-		if c.count = c.readInt(); c.count < 0 { // the block's size follows
+		if c.count = c.readInt(); c.count < 0 { // the size of the block follows
 			c.count = -c.count
 			c.readInt()
 		}
@@ -270,7 +270,7 @@ func (c *Cursor) readInt() int64 {
 func (c *Cursor) read(node uint32) {
 	at := c.at
 	if c.parent.nodes == nil {
-		c.Value = c.parent // the value before may have been resolved
+		c.Value = c.parent // the previous value may have been unwrapped
 		size, _ := datum.SkipDynamic(c.parent.bytes[at:])
 		c.at += size
 	} else if c.at = datum.Short(&c.parent.nodes[node], c.parent.bytes, at); c.at == 0 {

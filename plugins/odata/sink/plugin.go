@@ -76,7 +76,7 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte, answer
 	}
 	out := &wit.SinkOpened{}
 	c := &capabilities.Connector{Config: sinkconfig.Parse(v), Settings: settings, Services: services}
-	var filterErrors []*wit.Fault // of sets that the filter of the check doesn't fit; it may be meant for the others
+	var filterErrors []*wit.Fault // the filter has to fit one of the sets
 	for _, e := range all {
 		index := slices.Index(services, e.Service)
 		t, err := entityset.New(e, models[index], &c.Config)
