@@ -92,6 +92,7 @@ func New(o *Connector) *State {
 		packed: string(o.pack())}
 }
 
+// Pack encodes the state as a context.
 func (s *State) Pack() []byte {
 	var b []byte
 	if known := s.known(); known != "" {

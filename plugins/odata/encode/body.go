@@ -251,6 +251,7 @@ func IsDeleteRecord(t *Type, v rowvalue.Value) bool {
 	return ok && !hasMode && at.Present && t.properties[edm.DeletedAt] == nil
 }
 
+// Unexpected returns an error for a value of another kind than expected.
 func Unexpected(where, expected, found string) error {
 	if where == "" {
 		where = "the value"

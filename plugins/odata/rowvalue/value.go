@@ -83,6 +83,7 @@ func (f *Value) open(node uint32, at int) {
 	}
 }
 
+// Schema returns nil for schemaless values.
 func (f *Value) Schema() *wit.Node {
 	if f.nodes == nil {
 		return nil
@@ -90,6 +91,7 @@ func (f *Value) Schema() *wit.Node {
 	return &f.nodes[f.node]
 }
 
+// Node returns a node of the schema.
 func (f *Value) Node(index uint32) *wit.Node { return &f.nodes[index] }
 
 // kindOther is the kind of schemaless values without a corresponding schema kind.
@@ -119,6 +121,7 @@ func (f *Value) Int64() int64 {
 	return n
 }
 
+// Bytes returns the content of a string or of bytes.
 func (f *Value) Bytes() []byte {
 	content, _ := datum.Block(f.bytes[f.start:])
 	return content

@@ -31,6 +31,7 @@ func New(version string) *Plugin {
 	return &Plugin{version: version, schemas: rowvalue.Schemas{}}
 }
 
+// Describe implements [wit.Plugin].
 func (p *Plugin) Describe() wit.Description {
 	return wit.Description{Name: "odata-sink", Version: p.version,
 		Documentation: "Writes to entity sets of OData v2 services.",
@@ -40,6 +41,7 @@ func (p *Plugin) Describe() wit.Description {
 			Settings:      sinkconfig.Table.Specs(), Prefixes: config.Prefixes}}}
 }
 
+// Validate checks settings, with the service if online is true.
 func (p *Plugin) Validate(component string, settings []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.Inquiry, error) {
 	if err := config.Known(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
@@ -52,6 +54,7 @@ func (p *Plugin) Validate(component string, settings []wit.Setting, online bool,
 	return wit.Inquiry{Done: &examined}, nil
 }
 
+// Open reads the metadata of the services and returns the context.
 func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpening,
 	error) {
 	if err := config.Known(component, sinkconfig.Component, sinkconfig.Alias); err != nil {

@@ -57,6 +57,7 @@ const (
 	ModeUpsert  = "upsert"
 )
 
+// Table declares the settings of the sink.
 var Table = declare()
 
 func declare() *setting.Table {
@@ -233,6 +234,7 @@ type EntitySet struct {
 	Query                        uri.Query
 }
 
+// EntitySets returns the configured entity sets.
 func EntitySets(v setting.Values) []EntitySet {
 	var all []EntitySet
 	for _, g := range config.Groups(v) {
