@@ -121,8 +121,7 @@ func (w *writer) operation(o *Operation, id int) {
 	w.text("\r\n")
 }
 
-// unusedSuffix returns a suffix for boundaries that no body contains. It depends on the bodies only, so that the same
-// batch has the same text.
+// unusedSuffix returns a suffix that no body contains. The same batch has the same suffix.
 func unusedSuffix(parts []Part) string {
 	h := uint64(hashSeed)
 	for round := byte(0); ; round++ {

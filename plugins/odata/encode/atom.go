@@ -66,8 +66,7 @@ func (e *atomEntry) mapped(p *edm.Property, text string) {
 	}
 }
 
-// AtomProblem returns why entities of the type cannot be written as Atom, "" if they can. A property may be mapped to
-// an element outside of the content only.
+// AtomProblem returns why entities of the type cannot be written as Atom, "" if they can.
 func AtomProblem(s *edm.Structure) string {
 	for i := range s.Properties {
 		if p := &s.Properties[i]; p.Feed != nil && !p.Feed.Keep {

@@ -18,8 +18,7 @@ type KeyValue struct {
 	Value    value.Converted
 }
 
-// KeyValues returns the values of all key properties. If scalarKey is true, a scalar is accepted for a key of one
-// property.
+// KeyValues returns the values of the key properties. With scalarKey a scalar may stand for a key of one property.
 func (t *Type) KeyValues(c *sinkconfig.Config, v *rowvalue.Value, scalarKey bool) ([]KeyValue, error) {
 	var keys []KeyValue
 	for _, name := range t.Key {
@@ -138,8 +137,7 @@ func hasOtherSpellings(k KeyValue) bool {
 	return false
 }
 
-// IsInitial reports whether a key value is initial, as "0" or "": a service may replace such a value by a number of its
-// own.
+// IsInitial reports whether a service may replace a key value, such as "0" or "", by a number of its own.
 func IsInitial(text string) bool {
 	return strings.Trim(text, "0-. ") == "" || strings.HasPrefix(text, "$")
 }

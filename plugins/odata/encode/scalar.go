@@ -43,8 +43,7 @@ func (c *propertyWriter) setEncoding(kind wit.Kind, n *wit.Node) {
 	}
 }
 
-// appendFast writes values of frequent kinds without allocations. ok is false if the value must be converted by
-// [Convert].
+// appendFast writes values of frequent kinds without allocations. ok is false if [Convert] has to do it.
 func (m *propertyCursor) appendFast(dst []byte, json bool) (_ []byte, ok bool) {
 	if m.keyValue != nil {
 		return dst, false

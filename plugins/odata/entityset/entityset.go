@@ -244,8 +244,7 @@ func (t *EntitySet) FilterError(c *sinkconfig.Config) *wit.Fault {
 	return nil
 }
 
-// UncheckableError returns an error if lost inserts cannot be looked up: the service numbers the entities, and no
-// filter is configured.
+// UncheckableError returns an error if lost inserts cannot be looked up, by their keys or by a filter.
 func (t *EntitySet) UncheckableError(c *sinkconfig.Config) *wit.Fault {
 	if c.InsertUncertain != "check" || c.CheckFilter != "" || c.Mode != sinkconfig.ModeInsert &&
 		c.Mode != sinkconfig.ModeDynamic {
@@ -277,8 +276,7 @@ func (t *EntitySet) Digest() string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))[:3]
 }
 
-// KeyLiterals returns the literals of a predicate in the order of the set's key properties. ok is false if the
-// predicate has other properties.
+// KeyLiterals returns the literals of a predicate in the order of the key properties. ok is false if they differ.
 func (t *EntitySet) KeyLiterals(predicate string) (values []uri.Literal, ok bool) {
 	_, keys, err := uri.ParsePredicate(predicate)
 	if err != nil || len(keys) != len(t.Type.Key) {

@@ -25,8 +25,7 @@ type Hint struct {
 	MaxBatchSize          int
 	// StoppedBatches counts the batches that the service stopped before it came to the row.
 	StoppedBatches int
-	// ProbeSet reads any entity of the set, because the entity's address was rejected. SetAnswers records that this
-	// worked.
+	// ProbeSet reads any entity of the set, because the address was rejected. SetAnswers: this worked.
 	ProbeSet, SetAnswers bool
 	// NoIfMatch leaves out If-Match although it is configured.
 	NoIfMatch bool

@@ -7,8 +7,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
 )
 
-// addNestedUpdates adds updates of the entities nested in a row, in document order. An entity is identified by the keys
-// in its own content.
+// addNestedUpdates adds updates of nested entities. Each is identified by the key in its own content.
 func (e *rowEncoder) addNestedUpdates(q *request, nested []encode.NestedContent, from *entityset.LinkedSet) error {
 	for _, c := range nested {
 		to := from.Targets[c.Navigation.Name]

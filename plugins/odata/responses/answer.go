@@ -22,8 +22,7 @@ func headerOf(response *wit.Response, name string) string {
 
 func isSuccess(status uint16) bool { return status >= 200 && status <= 299 }
 
-// provesDone reports whether a status proves that all of the request was done. 202 promises nothing, 206 and 207
-// describe a part of it.
+// provesDone reports whether all of the request was done. 202 promises nothing, 206 and 207 describe a part.
 func provesDone(status uint16) bool {
 	return isSuccess(status) && status != 202 && status != 206 && status != 207
 }

@@ -73,8 +73,7 @@ func (s handler) checkResult(t *requests.Target, response *wit.Response) (wit.Ve
 		"created it, or changed it since")
 }
 
-// findResult compares the entities that the filter has found. Key properties that the service may have numbered are not
-// compared.
+// findResult compares found entities, except for key properties that the service may have numbered.
 func (s handler) findResult(t *requests.Target, entities []jsontext.Value,
 	unknown func(string) (wit.Verdict, error)) (wit.Verdict, error) {
 	sent := propertiesOf([]byte(t.Compare))

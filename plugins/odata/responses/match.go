@@ -39,8 +39,7 @@ func (s handler) learnIfMatch(t *requests.Target) {
 	}
 }
 
-// learnIfMatchRequired records that the service requires If-Match. It returns false if the header was sent, or left out
-// on purpose.
+// learnIfMatchRequired returns false if If-Match was sent, or left out on purpose.
 func (s handler) learnIfMatchRequired(t *requests.Target) bool {
 	match := &s.SetCapabilities[t.Set.CapabilityIndex].IfMatch
 	if s.UseETags || s.NoIfMatch || *match != capabilities.IfMatchRejected && (*match != capabilities.IfMatchAccepted ||

@@ -14,9 +14,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Routers and API gateways use the same statuses as services: they answer 404 while a route is down. A response counts
-// for a row only if something shows that the service itself sent it.
-
 const namespaceAtom = "http://www.w3.org/2005/Atom"
 
 // LearnVersion records that the responses of a service contain the OData version.
@@ -60,8 +57,7 @@ func hasEntityLocation(t *requests.Target, response *wit.Response) bool {
 	return strings.HasPrefix(at, set) || strings.Contains(at, "/"+set)
 }
 
-// containsEntity reports whether a body is an entity or a feed in JSON or Atom. JSON without "d" must contain the key
-// properties.
+// containsEntity reports whether a body is an entity or a feed. JSON without "d" must contain the key properties.
 func containsEntity(set *entityset.EntitySet, body []byte) bool {
 	v, err := jsontext.Parse(body)
 	if err != nil {
@@ -116,8 +112,7 @@ func mayRejectAddress(t *requests.Target, response *wit.Response) bool {
 	return false
 }
 
-// longKey is the length in bytes from which a server may reject the address. The lowest known limit is 260 characters
-// for a segment, which includes the name of the set.
+// longKey is in bytes. The lowest known limit is 260 characters for a segment, with the name of the set.
 const longKey = 200
 
 func isUnusualKey(predicate string) bool {
@@ -139,8 +134,7 @@ func addressResult(t *requests.Target, f *wit.Fault) wit.Verdict {
 	return reject(f)
 }
 
-// setResult handles the response to [requests.ReadSet]. Errors of the service itself count as an answer, except that
-// the set does not exist.
+// setResult counts errors of the service itself as an answer, except that the set does not exist.
 func (s handler) setResult(t *requests.Target, response *wit.Response) (wit.Verdict, error) {
 	h := t.Hint
 	h.ProbeSet, h.SetAnswers = false, true

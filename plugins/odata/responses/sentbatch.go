@@ -61,8 +61,7 @@ func (b *sentBatch) forEach(f func(t *requests.Target) wit.Verdict) []wit.Verdic
 	return verdicts
 }
 
-// judge is forEach for results that may be errors of the call. Such errors fail the task, but the results of the other
-// rows are kept.
+// judge is forEach for results that may be errors of the call. They fail the task, but keep the other results.
 func (b *sentBatch) judge(f func(t *requests.Target) (wit.Verdict, error)) ([]wit.Verdict, error) {
 	return b.forEach(func(t *requests.Target) wit.Verdict {
 		v, err := f(t)
@@ -89,8 +88,7 @@ func (b *sentBatch) retryInHalves() []wit.Verdict {
 }
 
 type outcome struct {
-	// message is nil if the operation has no response. With failed it is the single response to a changeset of several
-	// operations.
+	// message is nil without a response. With failed it is the single response to a changeset.
 	message *batch.Message
 	failed  bool
 	// inconclusive is a 2xx status in the changeset that does not prove the write. Zero means none.
@@ -250,8 +248,7 @@ type answeredPart struct {
 	isRead            bool
 }
 
-// match assigns the responses of a part. A response to a changeset counts only if it is complete and consistent. ok is
-// false if it belongs to another part.
+// match returns false if a response belongs to another part. A changeset must be complete and consistent.
 func (p *answeredPart) match(outcomes []outcome) (ok bool) {
 	messages := p.response.Messages
 	if len(messages) == 1 && messages[0].Complete && messages[0].Status() != 0 {

@@ -22,8 +22,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Command is the name of the command. Only the deletion of a connector does the same: a queue that is ended by mistake
-// costs a new full load.
+// Command is the name of the command. Ending a queue by mistake costs a new full load.
 const Command = "retire"
 
 // Declare returns the description of the command.

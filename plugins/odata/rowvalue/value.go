@@ -40,8 +40,7 @@ func cloneNode(n *wit.Node) wit.Node {
 	return c
 }
 
-// Read returns the key or value of a row. ok is false if it is absent or null. Lengths, union branches and tags are
-// validated here, so that the methods of [Value] need not check them.
+// Read returns the key or value of a row, which it validates. ok is false if it is absent or null.
 func (s Schemas) Read(d wit.Datum, data []byte) (f Value, ok bool, err error) {
 	f = Value{schemas: s, bytes: data[d.Start : d.Start+d.Size]}
 	switch d.Form {
