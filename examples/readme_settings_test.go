@@ -17,7 +17,7 @@ import (
 )
 
 // connectorSettings are those that the built-in source and sink declare.
-func connectorSettings(t *testing.T) (specs []wit.SettingSpec) {
+func connectorSettings(t *testing.T) (specs []wit.ConfigKey) {
 	t.Helper()
 	dir := guesttest.Folder(t, "odata-source", "odata-sink")
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, Registry: schemas.NewRegistry(),
@@ -36,7 +36,7 @@ func connectorSettings(t *testing.T) (specs []wit.SettingSpec) {
 }
 
 // declared is what declarations say about a setting: whether there is one of this name, and its default, "" for none.
-func declared(connectors []wit.SettingSpec, name string) (known bool, value string) {
+func declared(connectors []wit.ConfigKey, name string) (known bool, value string) {
 	switch {
 	case strings.HasPrefix(name, "sap.odata."):
 		for _, s := range connectors {
@@ -50,7 +50,7 @@ func declared(connectors []wit.SettingSpec, name string) (known bool, value stri
 		}
 		return false, ""
 	case strings.HasPrefix(name, "plugin.NAME.limits."):
-		spec, known := setting.Of(plugin.LimitSettings()...).Find(strings.TrimPrefix(name, "plugin.NAME.limits."))
+		spec, known := setting.NewTable(plugin.LimitSettings()...).Find(strings.TrimPrefix(name, "plugin.NAME.limits."))
 		if spec.DefaultValue != nil {
 			value = *spec.DefaultValue
 		}

@@ -37,7 +37,7 @@ func (h *Host) adopt(ctx context.Context, startOver bool) (names []string, err e
 	w, store := h.in.Worker, h.clustered.store
 	var problems config.Problems
 	for _, k := range h.in.Connectors {
-		problems = slices.Concat(problems, k.Problems, w.Shared(k, check.Passwords(h.now().plugins)))
+		problems = slices.Concat(problems, k.Problems, w.SharedProblems(k, check.Passwords(h.now().plugins)))
 	}
 	aside := filepath.Join(h.config.Data, "connectors.adopted")
 	adopted := filepath.Join(aside, connectorsFile)
@@ -48,11 +48,11 @@ func (h *Host) adopt(ctx context.Context, startOver bool) (names []string, err e
 	if err := problems.Err(); err != nil {
 		return nil, &SetupError{err}
 	}
-	if err := h.clustered.log.LeadNobody(ctx); err != nil {
+	if err := h.clustered.log.LeadEmptyGroup(ctx); err != nil {
 		return nil, err
 	}
 	topic, _ := store.Snapshot()
-	var records []config.TopicRecord
+	var records []config.Record
 	var other, fresh []string
 	targets := h.targets.All()
 	for _, k := range h.in.Connectors {
@@ -75,7 +75,7 @@ func (h *Host) adopt(ctx context.Context, startOver bool) (names []string, err e
 			config.ConnectorRecord(k.Name, k.Raw()))
 	}
 	for _, name := range slices.Sorted(maps.Keys(targets)) { // of connectors in files, which come with a folder
-		if _, there := topic.Written[name]; !there && topic.Targets[name] == "" {
+		if _, there := topic.ConfigOffsets[name]; !there && topic.Targets[name] == "" {
 			records = append(records, config.TargetRecord(name, targets[name]))
 		}
 	}

@@ -39,14 +39,14 @@ func (w worker) changing(ctx context.Context) (*reloader, error) {
 // means for them, such as a claim that is now free.
 func (r *reloader) settle(ctx context.Context, name string, warnings config.Problems) {
 	s, _ := r.store.Snapshot()
-	var have []config.Now
-	if now, err := r.host.running.herder.NowOf(name); err == nil {
+	var have []config.RunningConnector
+	if now, err := r.host.running.herder.RunningConfig(name); err == nil {
 		have = append(have, now)
 	}
 	files := slices.DeleteFunc(slices.Clone(s.Connectors), func(c *config.Connector) bool { return c.Name != name })
 	known := func(_ context.Context, c *config.Connector) (placed config.Problems) {
 		for _, p := range warnings {
-			placed = append(placed, c.Place(p))
+			placed = append(placed, c.Locate(p))
 		}
 		return placed
 	}
@@ -55,10 +55,10 @@ func (r *reloader) settle(ctx context.Context, name string, warnings config.Prob
 
 // kept answers a change of a connector that has a file as a conflict, and one that is too large as invalid.
 func kept(err error) error {
-	var k *config.ErrKept
-	var u *config.ErrUnfit
+	var k *config.ReadOnlyError
+	var u *config.TooLargeError
 	switch {
-	case errors.As(err, new(*config.ErrChanged)):
+	case errors.As(err, new(*config.ChangedError)):
 		return &rest.Refusal{Status: http.StatusPreconditionFailed, Message: err.Error()}
 	case errors.As(err, &k):
 		return &rest.Refusal{Status: http.StatusConflict, Message: k.Error()}
@@ -69,13 +69,13 @@ func kept(err error) error {
 }
 
 // takes refuses a change of a connector that has a file: it is changed there.
-func (r *reloader) takes(now config.Now) error {
+func (r *reloader) takes(now config.RunningConnector) error {
 	if f := r.host.now().folder; f != nil {
 		if err := f.holds(now.Name); err != nil {
 			return kept(err)
 		}
 	}
-	return kept(r.store.Takes(now.Name, now.File))
+	return kept(r.store.CheckWritable(now.Name, now.File))
 }
 
 // Write stores a configuration and has it run.
@@ -91,7 +91,7 @@ func (w worker) Write(ctx context.Context, name string, given rest.Given) (done 
 		return done, err
 	}
 	defer r.applying.Unlock()
-	before, unknown := w.herder().NowOf(name)
+	before, unknown := w.herder().RunningConfig(name)
 	switch {
 	case !given.Patch:
 	case unknown != nil:
@@ -121,12 +121,12 @@ func (r *reloader) stored(name string) *config.Connector {
 
 // Source implements [rest.Worker].
 func (w worker) Source(name string, withText bool) (text []byte, version string, err error) {
-	now, err := w.herder().NowOf(name)
+	now, err := w.herder().RunningConfig(name)
 	switch {
 	case err != nil:
 		return nil, "", err
-	case w.host.clustered != nil || w.host.config.Files.Made(now.Given):
-		return nil, now.Given.Version, nil
+	case w.host.clustered != nil || w.host.config.Files.IsRESTConnector(now.Config):
+		return nil, now.Config.Version, nil
 	case !withText:
 		return nil, "", nil
 	}
@@ -149,7 +149,7 @@ func (w worker) judge(ctx context.Context, name string, given rest.Given) (v ver
 	if r == nil || w.herder() == nil || w.host.config.Once {
 		return v, nil
 	}
-	if now, unknown := w.herder().NowOf(name); unknown != nil || r.takes(now) != nil {
+	if now, unknown := w.herder().RunningConfig(name); unknown != nil || r.takes(now) != nil {
 		return v, nil // nothing of it runs, or is changed
 	}
 	if given.Over != nil { // a change of what is another one by now
@@ -159,7 +159,7 @@ func (w worker) judge(ctx context.Context, name string, given rest.Given) (v ver
 			}
 		}
 		if !given.Over(r.stored(name).Version) {
-			return v, kept(&config.ErrChanged{Connector: name})
+			return v, kept(&config.ChangedError{Connector: name})
 		}
 	}
 	e, err := w.examine(ctx, r, name, given)
@@ -194,11 +194,11 @@ func (w worker) ask(ctx context.Context, e examined) (v verdict, err error) {
 }
 
 // settingsOf returns the settings of a connector after a request. With Patch they are its current settings, changed.
-func settingsOf(now config.Now, given rest.Given) map[string]string {
+func settingsOf(now config.RunningConnector, given rest.Given) map[string]string {
 	if !given.Patch {
 		return maps.Clone(given.Settings)
 	}
-	settings := maps.Clone(now.Written)
+	settings := maps.Clone(now.Raw)
 	maps.Copy(settings, given.Settings)
 	for _, key := range given.Null {
 		delete(settings, key)
@@ -208,9 +208,9 @@ func settingsOf(now config.Now, given rest.Given) map[string]string {
 
 // startedAgain starts a connector again that has failed and whose configuration was written once more as it was: Kafka
 // Connect does so with each that is written, and whoever writes the same wants that.
-func (w worker) startedAgain(name string, before config.Now, created bool) error {
-	now, _ := w.herder().NowOf(name)
-	if created || before.Refused || !maps.Equal(before.Written, now.Written) {
+func (w worker) startedAgain(name string, before config.RunningConnector, created bool) error {
+	now, _ := w.herder().RunningConfig(name)
+	if created || before.Rejected || !maps.Equal(before.Raw, now.Raw) {
 		return nil
 	}
 	if s, err := w.herder().Status(name); err == nil && s.Connector.State == connect.Failed {
@@ -226,7 +226,7 @@ func (w worker) Delete(ctx context.Context, name string) error {
 		return err
 	}
 	defer r.applying.Unlock()
-	now, err := w.herder().NowOf(name)
+	now, err := w.herder().RunningConfig(name)
 	if err != nil {
 		return err
 	}
@@ -243,9 +243,9 @@ func (w worker) Delete(ctx context.Context, name string) error {
 // examined is a configuration that was checked, to be stored or not.
 type examined struct {
 	connector *config.Connector
-	sent      config.Sent
+	sent      config.ConfigChange
 	// now is the connector of its name that is there, unknown says that there is none.
-	now     config.Now
+	now     config.RunningConnector
 	unknown error
 	// kept says why the one that is there cannot be changed.
 	kept error
@@ -268,7 +268,7 @@ func (w worker) write(ctx context.Context, r *reloader, name string, given rest.
 	case len(e.wrong) > 0:
 		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(e.wrong...)}
 	}
-	stored := config.Stored{Connector: e.connector, Over: given.Over}
+	stored := config.Stored{Connector: e.connector, IfMatch: given.Over}
 	switch {
 	case given.New != nil && e.unknown == nil:
 		return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
@@ -301,7 +301,7 @@ func (w worker) write(ctx context.Context, r *reloader, name string, given rest.
 
 // examine checks a configuration, and changes nothing. The error is for one of which nothing can be said.
 func (w worker) examine(ctx context.Context, r *reloader, name string, given rest.Given) (e examined, err error) {
-	e.now, e.unknown = w.herder().NowOf(name)
+	e.now, e.unknown = w.herder().RunningConfig(name)
 	settings := settingsOf(e.now, given)
 	if given.Patch {
 		given.Null = nil
@@ -338,8 +338,8 @@ func (w worker) examine(ctx context.Context, r *reloader, name string, given res
 	said := func(key string) bool { return key == "name" && wrongName != "" || slices.Contains(given.Null, key) }
 	e.sent = w.sent(checker, c, given.Settings)
 	var more []string
-	for _, p := range slices.Concat(c.Problems, w.host.in.Worker.ClearText(c, w.Passwords()),
-		e.sent.Astray(), checker.Check(ctx, c), w.host.elsewhere(ctx, c)) {
+	for _, p := range slices.Concat(c.Problems, w.host.in.Worker.ClearTextProblems(c, w.Passwords()),
+		e.sent.MisdirectedSecrets(), checker.Check(ctx, c), w.host.elsewhere(ctx, c)) {
 		switch {
 		case p.Warning:
 			e.warnings = append(e.warnings, p)

@@ -46,7 +46,7 @@ type clustered struct {
 	// lockouts are what the workers know together of refused logons.
 	lockouts *cluster.Lockouts
 	store    *config.TopicStore
-	fences   *cluster.Fences
+	fences   *cluster.Fencer
 
 	log    *cluster.Log
 	status *cluster.StatusTopic
@@ -108,14 +108,14 @@ func newClustered(h *Host) (*clustered, error) {
 		calls: map[string]rest.Call{}, destinations: transport.NewDestinations(),
 		tracks: w.Boolean("topic.tracking.enable"), deaf: make(chan error, 1)}
 	c.store = config.NewTopicStore(w.ConfigTopic(), w, c.changed, h.log)
-	c.fences = cluster.NewFences(c.store, w.Text("group.id"), c.LeadsStill)
-	c.handle(cluster.LockoutsCall, cluster.NewPermits(c.store, c.Members).Answer)
-	c.handle(cluster.TasksCall, c.Take)
+	c.fences = cluster.NewFencer(c.store, w.Text("group.id"), c.CheckLeader)
+	c.handle(cluster.LockoutsCall, cluster.NewAttemptArbiter(c.store, c.MemberIDs).HandleCall)
+	c.handle(cluster.TasksCall, c.HandleTasksCall)
 	c.handle(fenceCall, c.fenceAsLeader)
 	c.handle(notifiedCall, c.notified)
-	c.handle(cluster.HoldsCall, func(context.Context, string, []byte) (any, error) {
+	c.handle(cluster.OwnedCall, func(context.Context, string, []byte) (any, error) {
 		if herder := c.host.now().herder; herder != nil {
-			return herder.Holds(), nil
+			return herder.Owned(), nil
 		}
 		return nil, rest.Starting
 	})
@@ -135,8 +135,8 @@ func (c *clustered) handle(call string, do rest.Call) {
 // share has a store of refused logons share what it knows with those of other workers, before anything uses it.
 func (c *clustered) share(store *lockouts.Store) {
 	c.lockouts = cluster.NewLockouts(store, c.store, func(ctx context.Context, call, answer any) error {
-		return c.AskLeader(ctx, cluster.LockoutsCall, "", call, answer)
-	}, c.Member, c.host.log)
+		return c.CallLeader(ctx, cluster.LockoutsCall, "", call, answer)
+	}, c.MemberID, c.host.log)
 }
 
 // taken is the answer to a call that the leader has not done: 409 or 503 where it may do it later, so that it is asked
@@ -156,8 +156,8 @@ func taken(err error) error {
 // later tells whether what a worker was asked may be done later: a broker was away, say, or it has not read of a
 // connector yet.
 func later(err error) bool {
-	var fault *wit.Fault
-	return errors.As(err, &fault) && fault.Kind == wit.FaultTransient || security.Passes(err) ||
+	var fault *wit.Error
+	return errors.As(err, &fault) && fault.Kind == wit.ErrorTransient || security.Passes(err) ||
 		errors.Is(err, connect.ErrUnknownConnector)
 }
 
@@ -184,14 +184,14 @@ func (h *Host) rebalances() cluster.Rebalances {
 func (c *clustered) Seat() rest.Seat {
 	leader, leads, led := c.Leader()
 	return rest.Seat{URL: c.host.advertised(), Leader: leader, Leads: leads, Led: led, Pending: c.Pending(),
-		Barred: conflict(c.store.Mine())}
+		Barred: conflict(c.store.CheckGroup())}
 }
 
 // Drain implements [rest.Cluster].
 func (c *clustered) Drain(ctx context.Context) error { return conflict(c.Worker.Drain(ctx)) }
 
 // Tell implements [rest.Cluster].
-func (c *clustered) Tell(ctx context.Context, r config.TopicRecord) error {
+func (c *clustered) Tell(ctx context.Context, r config.Record) error {
 	_, err := c.store.Write(ctx, r)
 	return conflict(err)
 }
@@ -207,7 +207,8 @@ func (c *clustered) open(ctx context.Context, closing *closers) error {
 	w := h.in.Worker
 	settings := w.All()
 	delete(settings, config.SecretsSetting) // which is none of the topic's
-	configs, wrong := kafka.ParseInternal(settings, "config.storage.", kafka.Internal{Name: w.ConfigTopic(), Partitions: 1})
+	configs, wrong := kafka.ParseInternal(settings, "config.storage.",
+		kafka.Internal{Name: w.ConfigTopic(), Partitions: 1})
 	states, more := cluster.ParseStatusTopic(w.All())
 	if err := append(wrong, more...).Err(); err != nil {
 		return &SetupError{err}
@@ -229,7 +230,7 @@ func (c *clustered) open(ctx context.Context, closing *closers) error {
 			h.log.Warn("states of connectors are not in the status topic", "error", err)
 		}
 	})
-	c.store.Open(log)
+	c.store.SetWriter(log)
 	c.log, c.status = log, status
 	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
 	caught := make(chan struct{})
@@ -246,7 +247,7 @@ func (c *clustered) open(ctx context.Context, closing *closers) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := c.store.Mine(); err != nil {
+	if err := c.store.CheckGroup(); err != nil {
 		return &SetupError{err}
 	}
 	c.useKey()
@@ -268,13 +269,14 @@ func (c *clustered) changed(change config.TopicChange) {
 		c.useKey()
 	case config.KindLogger:
 		if _, _, err := c.host.levels.Set(change.Name, change.Level); err != nil {
-			c.host.log.Warn("the level of a logger of the whole cluster is not set", "logger", change.Name, "error", err)
+			c.host.log.Warn("the level of a logger of the whole cluster is not set", "logger", change.Name, "error",
+				err)
 		}
 	case config.KindRestart:
 		c.restart(change.Restart)
 	}
 	if c.host.now().herder != nil { // before it is there all is looked at anyway
-		c.Read(change)
+		c.ConfigChanged(change)
 	}
 }
 
@@ -313,16 +315,19 @@ func (c *clustered) restart(r config.RestartRequest) {
 func (c *clustered) join(herder *connect.Herder) {
 	h := c.host
 	w := h.in.Worker
-	c.Begin(cluster.WorkerOptions{
-		Group: cluster.Options{Kafka: h.kafka, Group: w.Text("group.id"), Topic: w.ConfigTopic(),
-			Instance: w.Text("group.instance.id"), Session: w.Duration("session.timeout.ms"),
-			Rebalance: w.Duration("rebalance.timeout.ms"), Heartbeat: w.Duration("heartbeat.interval.ms")},
-		URL: c.host.advertised(), WorkerID: h.workerID(), Delay: w.Duration("scheduled.rebalance.max.delay.ms"),
-		Sync: w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status, Herder: herder,
+	c.Configure(cluster.WorkerOptions{
+		Group: cluster.GroupOptions{Kafka: h.kafka, Group: w.Text("group.id"), Topic: w.ConfigTopic(),
+			InstanceID: w.Text("group.instance.id"), SessionTimeout: w.Duration("session.timeout.ms"),
+			RebalanceTimeout:  w.Duration("rebalance.timeout.ms"),
+			HeartbeatInterval: w.Duration("heartbeat.interval.ms")},
+		URL: c.host.advertised(), WorkerID: h.workerID(),
+		RebalanceDelay: w.Duration("scheduled.rebalance.max.delay.ms"),
+		SyncTimeout:    w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status,
+		Herder:  herder,
 		Plugins: h.now().plugins, Classes: c.classes,
-		Declared: c.declared, SessionKey: c.key, Divide: c.divide, Passes: passes,
-		Folder: func() string { return h.now().folder.announced() },
-		Ask:    c.ask, Logger: h.log})
+		ResolveClass: c.declared, EnsureSessionKey: c.key, SetQuotas: c.divide, IsRetriable: passes,
+		FolderDigest: func() string { return h.now().folder.announced() },
+		Call:         c.ask, Logger: h.log})
 }
 
 // divide divides limits of origins by the workers that have tasks of them (P16).
@@ -393,7 +398,7 @@ func (c *clustered) declared(class string) (name, of string) {
 func (c *clustered) key(ctx context.Context) error {
 	w := c.host.in.Worker
 	now, ok := c.store.SessionKey()
-	if ok && !c.session.Worn() && now.Lasts(w.Duration("inter.worker.key.ttl.ms")) {
+	if ok && !c.session.Worn() && now.IsFresh(w.Duration("inter.worker.key.ttl.ms")) {
 		return nil
 	}
 	algorithm := w.Text("inter.worker.key.generation.algorithm")
@@ -406,16 +411,16 @@ func (c *clustered) key(ctx context.Context) error {
 	return err
 }
 
-// Planned stores the plan of a connector's tasks, once it is known that Kafka Connect's worker would accept it.
-func (c *clustered) Planned(ctx context.Context, name string, p config.Layout) error {
-	now, err := c.host.now().herder.NowOf(name)
+// PutTaskConfigs stores the plan of a connector's tasks, once it is known that Kafka Connect's worker would accept it.
+func (c *clustered) PutTaskConfigs(ctx context.Context, name string, p config.TaskPlan) error {
+	now, err := c.host.now().herder.RunningConfig(name)
 	if err != nil {
 		return err
 	}
-	if err := c.host.checking().Check(ctx, now.Given).Err(); err != nil {
+	if err := c.host.checking().Check(ctx, now.Config).Err(); err != nil {
 		return err
 	}
-	return c.Worker.Planned(ctx, name, p)
+	return c.Worker.PutTaskConfigs(ctx, name, p)
 }
 
 // fencing is what the leader is asked for before the tasks of a version write in transactions.
@@ -427,15 +432,15 @@ type fencing struct {
 // Fence has the leader fence what producers tasks of a connector had before. It is asked again for as long as there is
 // none.
 func (c *clustered) Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
-	return c.Insist(ctx, func() error {
-		return c.AskLeader(ctx, fenceCall, connector, fencing{version, now}, nil)
+	return c.RetryWithLeader(ctx, func() error {
+		return c.CallLeader(ctx, fenceCall, connector, fencing{version, now}, nil)
 	})
 }
 
-// Uses notes that a task uses a topic, for all workers to show.
-func (c *clustered) Uses(connector, topic string, task int) {
+// RecordTopic notes that a task uses a topic, for all workers to show.
+func (c *clustered) RecordTopic(connector, topic string, task int) {
 	if c.tracks {
-		c.status.Topic(connector, topic, task)
+		c.status.RecordTopic(connector, topic, task)
 	}
 }
 
@@ -447,7 +452,7 @@ func (c *clustered) fenceAsLeader(ctx context.Context, connector string, body []
 	if err := json.Unmarshal(body, &f); err != nil {
 		return nil, err
 	}
-	producers, err := c.host.now().herder.Transacting(ctx, connector)
+	producers, err := c.host.now().herder.TransactionalConfig(ctx, connector)
 	if err != nil {
 		return nil, err
 	}
@@ -480,7 +485,7 @@ func (c *clustered) brought(s config.Snapshot, herder *connect.Herder) {
 			_ = steer(herder, k.Name, now)
 		}
 	}
-	c.Brought(s)
+	c.ApplySnapshot(s)
 }
 
 // run is a member of the group until ctx ends, and hands over then what it runs, see [cluster.Worker.Leave]. The error

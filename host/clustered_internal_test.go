@@ -70,9 +70,12 @@ func TestGivenFilesAreNotImported(t *testing.T) {
 		"linked folder": func(_, _, link string) config.Files {
 			return config.Files{Folder: filepath.Join(link, "folder")}
 		},
-		"file":        func(_, file, _ string) config.Files { return config.Files{Connectors: []string{file}} },
-		"worker":      func(_, file, _ string) config.Files { return config.Files{Worker: file} },
-		"linked file": func(_, _, link string) config.Files { return config.Files{Connectors: []string{link + "/file"}} },
+		"file":   func(_, file, _ string) config.Files { return config.Files{Connectors: []string{file}} },
+		"worker": func(_, file, _ string) config.Files { return config.Files{Worker: file} },
+		"linked file": func(_, _, link string) config.Files {
+			return config.Files{Connectors: []string{link +
+				"/file"}}
+		},
 		"others": func(_, _, link string) config.Files {
 			return config.Files{Folder: link, Worker: filepath.Join(link, "w"), Connectors: []string{link + "/other"}}
 		},
@@ -131,7 +134,8 @@ func TestDiffering(t *testing.T) {
 		{"one", "", nil, false},
 		{"one", "", []rest.GroupMember{member("me", "old", false), member("a", "one", false)}, false},
 		{"one", "", []rest.GroupMember{member("me", "one", false), member("a", "", false)}, true},
-		{"one", "a, b", []rest.GroupMember{member("me", "one", false), member("a", "two", false), member("b", "three", false),
+		{"one", "a, b", []rest.GroupMember{member("me", "one", false), member("a", "two", false),
+			member("b", "three", false),
 			member("c", "", false)}, true},
 		{"one", "", []rest.GroupMember{member("me", "one", false), member("a", "two", true)}, true},
 		{"", "a", []rest.GroupMember{member("me", "", false), member("a", "one", false), member("b", "", false)}, true},
@@ -187,7 +191,8 @@ func TestPartsWithoutAHerder(t *testing.T) {
 
 // A worker forms a group where its settings are those of a distributed one, and it is not to end by itself.
 func TestInGroup(t *testing.T) {
-	distributed := []string{"bootstrap.servers=b:9092", "group.id=g", "config.storage.topic=c", "status.storage.topic=s"}
+	distributed := []string{"bootstrap.servers=b:9092", "group.id=g", "config.storage.topic=c",
+		"status.storage.topic=s"}
 	worker := func(lines ...string) *config.Worker {
 		t.Helper()
 		settings := map[string]string{}
@@ -284,8 +289,8 @@ func TestWhatALeaderMayDoLater(t *testing.T) {
 	}{
 		{fmt.Errorf("fence: %w", kerr.NotCoordinator), true},
 		{kerr.TransactionalIDAuthorizationFailed, false},
-		{&wit.Fault{Kind: wit.FaultTransient}, true},
-		{&wit.Fault{Kind: wit.FaultConfig}, false},
+		{&wit.Error{Kind: wit.ErrorTransient}, true},
+		{&wit.Error{Kind: wit.ErrorConfig}, false},
 		{fmt.Errorf("c: %w", connect.ErrUnknownConnector), true}, // it has not read of it yet
 	} {
 		assert.Equal(t, []bool{c.want, c.want}, []bool{passes(c.err), passes(taken(c.err))}, c.err)

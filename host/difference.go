@@ -17,7 +17,8 @@ import (
 // Difference returns what a reload of the files of c would do to a worker, without connectors that would not change. It
 // sends nothing itself: have returns the worker's connectors, and gets the URL of REST in the files as a default. The
 // error is have's, or that of a file that cannot be read.
-func Difference(ctx context.Context, c Config, have func(rest string) ([]config.Now, error)) ([]rest.Comparison,
+func Difference(ctx context.Context, c Config, have func(rest string) ([]config.RunningConnector,
+	error)) ([]rest.Comparison,
 	error) {
 	h, problems, err := open(ctx, c, false)
 	if err != nil {
@@ -35,12 +36,12 @@ func Difference(ctx context.Context, c Config, have func(rest string) ([]config.
 	written := map[string]map[string]string{}
 	for _, n := range now {
 		unhide(n, h.in.Connectors)
-		written[n.Name] = n.Written
+		written[n.Name] = n.Raw
 	}
 	all := []rest.Comparison{}
 	checked := func(*config.Connector) config.Problems { return nil }
-	for _, step := range config.Plan(now, h.in.Connectors, checked, h.checker.Declared) {
-		if step.Effect == config.Nothing {
+	for _, step := range config.Diff(now, h.in.Connectors, checked, h.checker.Declared) {
+		if step.Action == config.NoChange {
 			continue
 		}
 		found := rest.Comparison{Change: changeOf(step), Differences: []rest.Difference{}}
@@ -55,14 +56,14 @@ func Difference(ctx context.Context, c Config, have func(rest string) ([]config.
 }
 
 // unhide takes what a worker hides for equal to what the files say: nobody can tell.
-func unhide(n config.Now, connectors []*config.Connector) {
+func unhide(n config.RunningConnector, connectors []*config.Connector) {
 	for _, c := range connectors {
 		if c.Name != n.Name {
 			continue
 		}
 		for key, value := range c.Raw() {
-			if n.Written[key] == config.Mask {
-				n.Written[key] = value
+			if n.Raw[key] == config.Mask {
+				n.Raw[key] = value
 			}
 		}
 	}
@@ -94,7 +95,7 @@ func (w worker) Compare(ctx context.Context, name string, given rest.Given, mask
 	}
 	e, err := w.compare(ctx, r, name, given, masked, &out)
 	r.applying.Unlock()
-	if err == nil && e.unknown == nil && out.Effect != config.Nothing && out.Effect != config.Refuse {
+	if err == nil && e.unknown == nil && out.Effect != config.NoChange && out.Effect != config.Reject {
 		w.compareFeeds(ctx, e, &out)
 	}
 	return out, cmp.Or(err, ctx.Err())
@@ -111,19 +112,19 @@ func (w worker) compare(ctx context.Context, r *reloader, name string, given res
 		return e, err
 	}
 	password, there := w.Passwords(), e.unknown == nil
-	out.Connector, out.Effect, out.Differences = name, config.Refuse, []rest.Difference{}
+	out.Connector, out.Effect, out.Differences = name, config.Reject, []rest.Difference{}
 	out.Problems = e.wrong
 	for _, p := range e.warnings {
 		out.Warnings = append(out.Warnings, check.Told(p))
 	}
-	var have []config.Now
+	var have []config.RunningConnector
 	if there {
-		have = []config.Now{e.now}
-		out.File, out.GoesOn = e.now.File, len(e.wrong) > 0 && !e.now.Refused
+		have = []config.RunningConnector{e.now}
+		out.File, out.GoesOn = e.now.File, len(e.wrong) > 0 && !e.now.Rejected
 		w.compareStored(r, e.now, out, password)
 	}
 	if e.kept == nil {
-		e.kept = r.store.Takes(name, "")
+		e.kept = r.store.CheckWritable(name, "")
 	}
 	if e.kept != nil {
 		out.Kept = e.kept.Error()
@@ -132,11 +133,11 @@ func (w worker) compare(ctx context.Context, r *reloader, name string, given res
 		return e, nil
 	}
 	for key, value := range given.Settings {
-		if masked && value != "" && e.now.Written[key] == value && password(key) && !config.IsReference(value) {
-			e.now.Written[key] = config.Mask
+		if masked && value != "" && e.now.Raw[key] == value && password(key) && !config.IsReference(value) {
+			e.now.Raw[key] = config.Mask
 		}
 	}
-	out.Differences = differences(e.now.Written, e.connector.Raw(), password)
+	out.Differences = differences(e.now.Raw, e.connector.Raw(), password)
 	for _, d := range out.Differences {
 		if there {
 			out.Settings = append(out.Settings, d.Setting)
@@ -144,13 +145,14 @@ func (w worker) compare(ctx context.Context, r *reloader, name string, given res
 	}
 	if len(e.wrong) == 0 {
 		none := func(*config.Connector) config.Problems { return nil }
-		out.Effect = config.Plan(have, []*config.Connector{e.connector}, none, r.checker.Declared)[0].Effect
+		out.Effect = config.Diff(have, []*config.Connector{e.connector}, none, r.checker.Declared)[0].Action
 	}
 	return e, nil
 }
 
 // compareStored compares what runs with what is stored.
-func (w worker) compareStored(r *reloader, now config.Now, out *rest.Comparison, password func(string) bool) {
+func (w worker) compareStored(r *reloader, now config.RunningConnector, out *rest.Comparison,
+	password func(string) bool) {
 	stored := r.stored(now.Name)
 	r.mu.Lock()
 	out.StoredProblem = r.refused[now.Name]
@@ -159,7 +161,7 @@ func (w worker) compareStored(r *reloader, now config.Now, out *rest.Comparison,
 	if err := stored.Problems.Err(); err != nil {
 		out.StoredProblem = err.Error()
 	} else if stored.Name == now.Name {
-		out.Stored = differences(now.Written, stored.Raw(), password)
+		out.Stored = differences(now.Raw, stored.Raw(), password)
 	}
 }
 
@@ -169,16 +171,16 @@ func (w worker) compareFeeds(ctx context.Context, e examined, out *rest.Comparis
 	if _, _, err := check.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource); err != nil {
 		return // it is a sink
 	}
-	c.Problems = append(c.Problems, e.sent.Astray()...) // for which no service is asked
+	c.Problems = append(c.Problems, e.sent.MisdirectedSecrets()...) // for which no service is asked
 	err := errors.New("its service is not asked")
 	var feeds []wit.Feed
 	if w.mayAsk(ctx, c) {
-		checker.Wait, checker.Logon = check.OnlineTime, e.sent.IsWhole()
+		checker.Wait, checker.Logon = check.OnlineTime, e.sent.HasCompleteCredentials()
 		feeds, err = checker.Feeds(ctx, c)
 	}
 	var changed map[string][]string
 	if err == nil {
-		changed, err = w.herder().Changed(ctx, c.Name, feeds)
+		changed, err = w.herder().ChangedFeeds(ctx, c.Name, feeds)
 	}
 	if err != nil {
 		out.Warnings = append(out.Warnings, "which feeds would be read again is not known: "+err.Error())
@@ -186,8 +188,8 @@ func (w worker) compareFeeds(ctx context.Context, e examined, out *rest.Comparis
 	}
 	for _, f := range feeds {
 		if differs := changed[f.Name]; differs != nil {
-			effect := map[wit.Changed]string{wit.ChangedFail: "fail", wit.ChangedReload: "reload",
-				wit.ChangedKeep: "keep"}[f.Changed]
+			effect := map[wit.MismatchPolicy]string{wit.MismatchFail: "fail", wit.MismatchReload: "reload",
+				wit.MismatchKeep: "keep"}[f.OnMismatch]
 			out.Feeds = append(out.Feeds, rest.FeedChange{Feed: f.Name, Effect: effect, Differs: differs})
 		}
 	}
@@ -196,7 +198,7 @@ func (w worker) compareFeeds(ctx context.Context, e examined, out *rest.Comparis
 // differences are those between two configurations, by setting.
 func differences(before, after map[string]string, password func(key string) bool) []rest.Difference {
 	all := []rest.Difference{}
-	for _, name := range config.Differing(before, after) {
+	for _, name := range config.ChangedKeys(before, after) {
 		d := rest.Difference{Setting: name, Secret: password(name)}
 		value := func(settings map[string]string) *string {
 			v, there := settings[name]
@@ -215,8 +217,8 @@ func differences(before, after map[string]string, password func(key string) bool
 }
 
 // changeOf returns a step of a plan as REST shows it.
-func changeOf(step config.Step) rest.Change {
-	c := rest.Change{Connector: step.Name, Effect: step.Effect, Settings: step.Settings, GoesOn: step.Goes}
+func changeOf(step config.Change) rest.Change {
+	c := rest.Change{Connector: step.Name, Effect: step.Action, Settings: step.Settings, GoesOn: step.KeepsRunning}
 	if step.Connector != nil {
 		c.File = step.Connector.File
 	}

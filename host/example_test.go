@@ -14,7 +14,7 @@ import (
 func ExampleNew() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	files, err := config.Folder("connectors")
+	files, err := config.ListFolder("connectors")
 	if err != nil {
 		log.Fatal(err)
 	}

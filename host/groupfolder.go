@@ -49,13 +49,13 @@ func (f *groupFolder) announced() string {
 func (f *groupFolder) apply(ctx context.Context, s config.Snapshot) {
 	f.files.general(s.Problems)
 	group, leads := f.of.Overview()
-	if !f.agreed(s, group, leads && f.of.Members() != nil) || f.files.applying.Lock(ctx) != nil {
+	if !f.agreed(s, group, leads && f.of.MemberIDs() != nil) || f.files.applying.Lock(ctx) != nil {
 		return
 	}
 	defer f.files.applying.Unlock()
 	topic, _ := f.of.store.Snapshot()
-	notes := f.of.store.Notes(config.FolderNote)
-	var records []config.TopicRecord
+	notes := f.of.store.Annotations(config.FolderAnnotation)
+	var records []config.Record
 	found := func(ctx context.Context, c *config.Connector) config.Problems {
 		problems := f.check(topic, notes, c)
 		if problems.Err() == nil {
@@ -63,13 +63,14 @@ func (f *groupFolder) apply(ctx context.Context, s config.Snapshot) {
 		}
 		return problems
 	}
-	f.files.bring(ctx, s, config.FromFolder(topic, notes, f.of.host.config.Files.Folder, s.Connectors), s.Connectors,
-		found, func(step config.Step, _ bool) { records = append(records, step.Records(topic, notes)...) })
+	f.files.bring(ctx, s, config.FolderConnectors(topic, notes, f.of.host.config.Files.Folder, s.Connectors),
+		s.Connectors,
+		found, func(step config.Change, _ bool) { records = append(records, step.Records(topic, notes)...) })
 	if len(records) == 0 || ctx.Err() != nil {
 		return
 	}
 	err := f.of.log.Refresh(ctx)
-	if err == nil && f.of.store.Stale(topic) { // by another leader, say: its connector would be overwritten
+	if err == nil && f.of.store.IsStale(topic) { // by another leader, say: its connector would be overwritten
 		return
 	}
 	if err == nil {
@@ -124,17 +125,17 @@ const notApplied = "folders of connectors are not applied: those of other worker
 // check returns what keeps a connector of the folder from being written to a config topic with these notes of folders.
 func (f *groupFolder) check(topic config.Snapshot, notes map[string]json.RawMessage,
 	c *config.Connector) config.Problems {
-	if _, there := topic.Written[c.Name]; there && notes[c.Name] == nil {
-		return config.Problems{c.Place(config.Problem{Setting: "name", Text: fmt.Sprintf("expected a name that no "+
+	if _, there := topic.ConfigOffsets[c.Name]; there && notes[c.Name] == nil {
+		return config.Problems{c.Locate(config.Problem{Setting: "name", Text: fmt.Sprintf("expected a name that no "+
 			"connector has which REST made in the group, found %s: delete one of them", c.Name)})}
 	}
-	return f.of.host.in.Worker.Shared(c, check.Passwords(f.of.host.now().plugins))
+	return f.of.host.in.Worker.SharedProblems(c, check.Passwords(f.of.host.now().plugins))
 }
 
 // shown are the connectors of the folder, and the problem that it is not applied.
-func (f *groupFolder) shown() (have []config.Now, problems []string) {
+func (f *groupFolder) shown() (have []config.RunningConnector, problems []string) {
 	for _, c := range f.files.all() {
-		have = append(have, config.Now{Name: c.Name, File: c.File})
+		have = append(have, config.RunningConnector{Name: c.Name, File: c.File})
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -148,11 +149,11 @@ func (f *groupFolder) shown() (have []config.Now, problems []string) {
 // holds refuses a change by REST of a connector that a folder has made, which it would undo. Where no worker of the
 // group has a folder any more it is REST's.
 func (f *groupFolder) holds(name string) error {
-	note := f.of.store.Notes(config.FolderNote)[name]
+	note := f.of.store.Annotations(config.FolderAnnotation)[name]
 	group, _ := f.of.Overview()
 	if note == nil || !slices.ContainsFunc(group.Members, func(m rest.GroupMember) bool { return m.Digest != "" }) {
 		return nil
 	}
-	return &config.ErrKept{Connector: name, File: config.FileOf(note),
-		Why: "in the folder of connectors that workers of the group have (--config)"}
+	return &config.ReadOnlyError{Connector: name, File: config.AnnotatedFile(note),
+		Reason: "in the folder of connectors that workers of the group have (--config)"}
 }

@@ -21,8 +21,8 @@ type handedOn struct {
 	Notification wit.Notification `json:"notification"`
 }
 
-// HandOn forwards a notification to another worker, and returns the result.
-func (c *clustered) HandOn(ctx context.Context, connector string, n wit.Notification) connect.Handed {
+// Forward forwards a notification to another worker, and returns the result.
+func (c *clustered) Forward(ctx context.Context, connector string, n wit.Notification) connect.ForwardResult {
 	return c.seek(ctx, handedOn{Connector: connector, Notification: n})
 }
 
@@ -36,8 +36,8 @@ func (c *clustered) notified(ctx context.Context, _ string, body []byte) (any, e
 	if herder == nil {
 		return nil, rest.Starting
 	}
-	taken := herder.Notified(ctx, h.Connector, h.Notification)
-	if !taken.Here && !h.Last {
+	taken := herder.HandleNotification(ctx, h.Connector, h.Notification)
+	if !taken.Found && !h.Last {
 		h.Last = true
 		taken = c.seek(ctx, h)
 	}
@@ -46,10 +46,10 @@ func (c *clustered) notified(ctx context.Context, _ string, body []byte) (any, e
 
 // seek asks the workers with tasks of a connector one after another, the leader in their place where this worker does
 // not know them: which task has the feed, they know themselves.
-func (c *clustered) seek(ctx context.Context, h handedOn) connect.Handed {
-	set := c.store.Planned(h.Connector)
+func (c *clustered) seek(ctx context.Context, h handedOn) connect.ForwardResult {
+	set := c.store.TaskConfigs(h.Connector)
 	if set == nil {
-		return connect.Handed{}
+		return connect.ForwardResult{}
 	}
 	var asked []string
 	for task := range set.Settings {
@@ -58,13 +58,13 @@ func (c *clustered) seek(ctx context.Context, h handedOn) connect.Handed {
 			continue
 		}
 		asked = append(asked, to)
-		var found connect.Handed
+		var found connect.ForwardResult
 		switch err := c.ask(ctx, to, notifiedCall, "", h, &found); {
 		case err != nil:
 			c.host.log.Debug("a notification was not handed on", "connector", h.Connector, "error", err)
-		case found.Here:
+		case found.Found:
 			return found
 		}
 	}
-	return connect.Handed{}
+	return connect.ForwardResult{}
 }

@@ -41,7 +41,7 @@ func (g herding) Tasks(name string) ([]connect.TaskInfo, error) {
 		return nil, err
 	}
 	infos := []connect.TaskInfo{}
-	if set := g.of.store.Planned(name); set != nil {
+	if set := g.of.store.TaskConfigs(name); set != nil {
 		for n, settings := range set.Settings {
 			infos = append(infos, connect.TaskInfo{ID: connect.TaskID{Connector: name, Task: n}, Config: settings})
 		}
@@ -61,12 +61,12 @@ func (g herding) Status(name string) (connect.Status, error) {
 	}
 	shown := connect.Status{Name: name, Type: own.Type, Tasks: []connect.TaskStatus{}}
 	c := &shown.Connector
-	_ = json.Unmarshal([]byte(said.Own), c) // workers of Kafka Connect, and of versions before, say nothing there
+	_ = json.Unmarshal([]byte(said.Extension), c) // workers of Kafka Connect, and of versions before, say nothing there
 	c.State, c.WorkerID, c.Trace, c.Version, c.File = said.State, said.WorkerID, said.Trace, said.Version,
 		own.Connector.File
 	for _, said := range g.of.status.Tasks(name) {
 		var t connect.TaskStatus
-		_ = json.Unmarshal([]byte(said.Own), &t)
+		_ = json.Unmarshal([]byte(said.Extension), &t)
 		t.ID, t.State, t.WorkerID, t.Trace, t.Version = said.Task, said.State, said.WorkerID, said.Trace, said.Version
 		shown.Tasks = append(shown.Tasks, t)
 	}
@@ -102,15 +102,15 @@ func (g herding) ResetOffsets(ctx context.Context, name string) error {
 
 // still is [cluster.Worker.Still] for a connector that is there.
 func (g herding) still(ctx context.Context, name string, do func() error) error {
-	if _, err := g.Herder.NowOf(name); err != nil {
+	if _, err := g.Herder.RunningConfig(name); err != nil {
 		return err
 	}
-	return conflict(g.of.Still(ctx, name, do))
+	return conflict(g.of.WhenStopped(ctx, name, do))
 }
 
 // aimAt has the config topic say what a connector is to do, which all workers read.
 func (c *clustered) aimAt(ctx context.Context, name string, target connect.TargetState) error {
-	if _, there := c.store.Written(name); !there {
+	if _, there := c.store.ConfigOffset(name); !there {
 		return fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
 	}
 	if target == connect.Stopped { // what it ran is to be planned when it goes on, as in Kafka Connect
@@ -123,7 +123,7 @@ func (c *clustered) aimAt(ctx context.Context, name string, target connect.Targe
 // conflict is how REST answers what the group has not done.
 func conflict(err error) error {
 	switch {
-	case errors.Is(err, cluster.ErrNotLeader), errors.Is(err, cluster.ErrAlone),
+	case errors.Is(err, cluster.ErrNotLeader), errors.Is(err, cluster.ErrLastMember),
 		errors.As(err, new(*config.OtherGroupError)):
 		return &rest.Refusal{Status: http.StatusConflict, Message: err.Error()}
 	case errors.As(err, new(*cluster.WriteError)):
@@ -132,27 +132,27 @@ func conflict(err error) error {
 	return err
 }
 
-// Conditions implements [rest.Herder]: of what other workers run it has what the status topic says.
-func (g herding) Conditions() []connect.Condition {
-	all := g.Herder.Conditions()
+// Summaries implements [rest.Herder]: of what other workers run it has what the status topic says.
+func (g herding) Summaries() []connect.Summary {
+	all := g.Herder.Summaries()
 	here := g.of.host.workerID()
 	for i := range all {
 		c := &all[i]
-		own := c.Parts
-		c.Parts = own[:1:1]
-		if said, ok := g.of.status.Connector(c.Name); ok && !own[0].Here && said.State == connect.Failed {
-			c.Parts[0] = connect.SaidPart(-1, said.State, said.WorkerID,
-				g.of.host.in.Worker.Strike(said.Trace))
-		} else if ok && !own[0].Here {
-			c.Parts[0].WorkerID = said.WorkerID
+		own := c.Components
+		c.Components = own[:1:1]
+		if said, ok := g.of.status.Connector(c.Name); ok && !own[0].Local && said.State == connect.Failed {
+			c.Components[0] = connect.RemoteStatus(-1, said.State, said.WorkerID,
+				g.of.host.in.Worker.Redact(said.Trace))
+		} else if ok && !own[0].Local {
+			c.Components[0].WorkerID = said.WorkerID
 		}
 		for _, t := range g.of.status.Tasks(c.Name) {
-			part := connect.SaidPart(t.Task, t.State, t.WorkerID, g.of.host.in.Worker.Strike(t.Trace))
-			at := slices.IndexFunc(own, func(p connect.Part) bool { return p.Task == t.Task })
+			part := connect.RemoteStatus(t.Task, t.State, t.WorkerID, g.of.host.in.Worker.Redact(t.Trace))
+			at := slices.IndexFunc(own, func(p connect.ComponentStatus) bool { return p.Task == t.Task })
 			if at >= 0 && t.WorkerID == here {
 				part = own[at]
 			}
-			c.Parts = append(c.Parts, part)
+			c.Components = append(c.Components, part)
 		}
 	}
 	return all

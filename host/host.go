@@ -92,7 +92,7 @@ type Host struct {
 
 	// targets are what users want their connectors to do; a run that ends by itself has none. steering is held while
 	// one of them changes, together with its connector.
-	targets  *config.Targets
+	targets  *config.TargetStates
 	steering sync.Mutex
 
 	// checker is what configurations are checked with.
@@ -151,7 +151,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	if err != nil {
 		return nil, &SetupError{err}
 	}
-	var targets *config.Targets
+	var targets *config.TargetStates
 	if own, _, err := config.LoadWorker(c.Files.Worker, c.Environ, c.Settings); err == nil && c.inGroup(own) &&
 		!c.adopts {
 		// Connectors and what they are to do stand in the group's topics.
@@ -190,9 +190,10 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	h.examineOffline(ctx, true)
 	if c.Once {
 		for _, k := range h.in.Connectors {
-			if k.Target() != config.TargetStarted {
-				k.Problems = append(k.Problems, config.Problem{File: k.Initial.File, Line: k.Initial.Line,
-					Setting: k.Initial.Key, Text: "expected RUNNING in a run with --once, found " + k.Initial.Raw})
+			if k.InitialTarget() != config.TargetStarted {
+				k.Problems = append(k.Problems, config.Problem{File: k.InitialState.File, Line: k.InitialState.Line,
+					Setting: k.InitialState.Key, Text: "expected RUNNING in a run with --once, found " +
+						k.InitialState.Raw})
 			}
 		}
 	}
@@ -205,7 +206,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		h.Close()
 		return nil, &SetupError{err}
 	}
-	for _, p := range slices.Concat(problems, h.in.Problems(), h.in.Hidden) {
+	for _, p := range slices.Concat(problems, h.in.Problems(), h.in.Shadowed) {
 		if p.Warning {
 			h.log.Warn(p.String())
 		} else {
@@ -221,18 +222,19 @@ func New(ctx context.Context, c Config) (*Host, error) {
 // openStored opens what a worker without a group keeps in its data folder: the connectors that REST has made, into
 // c.Files, and the target states of all connectors. It imports connectors of an earlier version from DATA/connectors,
 // unless that folder holds files that the user has given. The problems are those of files that cannot be imported.
-func (c *Config) openStored() (targets *config.Targets, problems config.Problems, err error) {
-	if targets, err = config.OpenTargets(filepath.Join(c.Data, statesFile)); err != nil {
+func (c *Config) openStored() (targets *config.TargetStates, problems config.Problems, err error) {
+	if targets, err = config.OpenTargetStates(filepath.Join(c.Data, statesFile)); err != nil {
 		return nil, nil, err
 	}
 	if c.Files.REST, err = config.OpenConnectorsFile(filepath.Join(c.Data, connectorsFile)); err != nil {
 		return nil, nil, err
 	}
 	folder := filepath.Join(c.Data, "connectors")
-	if c.Files.Uses(folder) {
+	if c.Files.UsesFolder(folder) {
 		if c.Files.Folder == "" {
 			c.Logger.Warn("files that were given lie in the folder where an earlier version kept the connectors that "+
-				"were made by REST: nothing there is imported, and what was made by REST there does not run", "folder", folder)
+				"were made by REST: nothing there is imported, and what was made by REST there does not run", "folder",
+				folder)
 		}
 		return targets, nil, nil
 	}
@@ -250,7 +252,7 @@ func (c *Config) openStored() (targets *config.Targets, problems config.Problems
 func (h *Host) refuse(problems config.Problems) error {
 	var given []*config.Connector
 	for _, c := range h.in.Connectors {
-		if !h.config.Files.Made(c) {
+		if !h.config.Files.IsRESTConnector(c) {
 			given = append(given, c)
 		}
 	}
@@ -258,7 +260,7 @@ func (h *Host) refuse(problems config.Problems) error {
 	if h.config.Files.Folder == "" || !sound {
 		for _, c := range given {
 			for _, p := range c.Problems {
-				if !p.Alone {
+				if !p.ConnectorOnly {
 					problems = append(problems, p)
 				}
 			}
@@ -287,7 +289,7 @@ func checkBy(ctx context.Context, c Config, examine func(*Host, config.Problems)
 	defer h.Close()
 	if h.in.Worker.InGroup() {
 		for _, c := range h.in.Connectors {
-			c.Problems = append(c.Problems, h.in.Worker.Shared(c, check.Passwords(h.now().plugins))...)
+			c.Problems = append(c.Problems, h.in.Worker.SharedProblems(c, check.Passwords(h.now().plugins))...)
 		}
 	}
 	problems = examine(h, problems)
@@ -306,11 +308,11 @@ func checkBy(ctx context.Context, c Config, examine func(*Host, config.Problems)
 func CheckWithoutSecrets(ctx context.Context, c Config) (Checked, error) {
 	return checkBy(ctx, c, func(h *Host, worker config.Problems) config.Problems {
 		h.examineOffline(ctx, false)
-		absent := h.in.Worker.Absent()
+		absent := h.in.Worker.UnresolvedKeys()
 		for _, connector := range h.in.Connectors {
-			connector.Problems = config.Without(connector.Problems, connector.Absent(absent...))
+			connector.Problems = config.WithoutUnresolved(connector.Problems, connector.UnresolvedKeys(absent...))
 		}
-		return config.Without(worker, absent)
+		return config.WithoutUnresolved(worker, absent)
 	})
 }
 
@@ -334,7 +336,7 @@ func CheckOnline(ctx context.Context, c Config, wait time.Duration) (Checked, er
 			}
 			all := append(checker.CheckOnline(ctx, connector), checker.Registries(ctx, connector)...)
 			for i := range all { // the former have again what was found offline
-				all[i].Warning = all[i].Warning && all[i].Code != setting.CodeUnasked // no success without an answer
+				all[i].Warning = all[i].Warning && all[i].Code != setting.CodeNotChecked // no success without an answer
 			}
 			return all
 		})
@@ -376,15 +378,15 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() { err = secret.Error(err, in.Worker.Strike) }()
+	defer func() { err = secret.Error(err, in.Worker.Redact) }()
 	recent := &logging.Recent{}
-	c.Logger = logging.Struck(logging.Remembered(c.Logger, recent), in.Worker.Strike)
+	c.Logger = logging.Struck(logging.Remembered(c.Logger, recent), in.Worker.Redact)
 	h := &Host{config: c, log: c.Logger, levels: levels, recent: recent, registry: record.NewRegistry(), in: in,
 		checker: &check.Checker{}, running: &running{}}
-	h.samples = sampling.New(h.registry, in.Worker.Strike)
+	h.samples = sampling.New(h.registry, in.Worker.Redact)
 	if toRun && c.inGroup(in.Worker) {
 		if h.clustered, err = newClustered(h); err != nil {
-			problems = append(problems, in.Worker.Place(err))
+			problems = append(problems, in.Worker.Locate(err))
 		} else if !c.adopts { // what runs is in the config topic
 			h.clustered.given, in.Connectors = in.Connectors, nil
 		}
@@ -404,7 +406,7 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 		}
 	}
 	// Where REST listens, more connectors may come, in a run that ends by itself too.
-	plugins, err := openPlugins(ctx, c, in.Worker, h.registry, needed, c.Once && !in.Worker.Given("listeners"))
+	plugins, err := openPlugins(ctx, c, in.Worker, h.registry, needed, c.Once && !in.Worker.IsSet("listeners"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -420,11 +422,11 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 func (h *Host) readSettings(ctx context.Context, problems config.Problems, toRun bool) (_ config.Problems,
 	embedded bool) {
 	add := func(err error) { // two sides may say the same of one setting: of a key store that both use, say
-		if p := h.in.Worker.Place(err); !slices.Contains(problems, p) {
+		if p := h.in.Worker.Locate(err); !slices.Contains(problems, p) {
 			problems = append(problems, p)
 		}
 	}
-	sound := h.in.Worker.Sound(problems)
+	sound := h.in.Worker.ValidSettings(problems)
 	if toRun {
 		if err := h.setLevels(sound); err != nil {
 			add(err)
@@ -442,7 +444,7 @@ func (h *Host) readSettings(ctx context.Context, problems config.Problems, toRun
 			add(w)
 		}
 	}
-	_, wrong := offset.Parse(sound)
+	_, wrong := offset.ParseConfig(sound)
 	for _, p := range wrong {
 		add(p)
 	}
@@ -479,7 +481,7 @@ func (h *Host) readSettings(ctx context.Context, problems config.Problems, toRun
 func (h *Host) setLevels(settings map[string]string) error {
 	set := map[string]string{}
 	for key, level := range settings {
-		if name, ok := strings.CutPrefix(key, config.LoggerLevels); ok {
+		if name, ok := strings.CutPrefix(key, config.LoggerLevelPrefix); ok {
 			set[name] = level
 		}
 	}
@@ -492,7 +494,7 @@ func (h *Host) setLevels(settings map[string]string) error {
 	for _, name := range slices.SortedFunc(maps.Keys(set), above) {
 		_, lines, err := h.levels.Set(name, set[name])
 		if err != nil {
-			return config.Problem{Setting: config.LoggerLevels + name, Text: err.Error()}
+			return config.Problem{Setting: config.LoggerLevelPrefix + name, Text: err.Error()}
 		}
 		if !lines {
 			h.log.Warn(logging.NoLines, "logger", name, "level", set[name], "loggers", logging.Loggers())
@@ -577,7 +579,7 @@ func cacheFolder(data string, w *config.Worker) string {
 // of tasks and connectors, with Once alone: each a [connect.Failure], and in a SetupError where the file of one of them
 // is refused.
 func (h *Host) Run(ctx context.Context) (err error) {
-	defer func() { err = secret.Error(err, h.in.Worker.Strike) }()
+	defer func() { err = secret.Error(err, h.in.Worker.Redact) }()
 	closing, err := h.start(ctx)
 	defer closing.close()
 	switch {
@@ -630,10 +632,10 @@ func (h *Host) Run(ctx context.Context) (err error) {
 func (h *Host) Reload() {
 	now := h.now()
 	if now.reloads != nil {
-		now.reloads.store.Look()
+		now.reloads.store.Refresh()
 	}
 	if now.folder != nil {
-		now.folder.files.store.Look()
+		now.folder.files.store.Refresh()
 	}
 }
 
@@ -666,7 +668,7 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 	if err != nil {
 		return closing, err
 	}
-	offsets, wrong := offset.Parse(h.in.Worker.All())
+	offsets, wrong := offset.ParseConfig(h.in.Worker.All())
 	if err := wrong.Err(); err != nil {
 		return closing, &SetupError{err}
 	}
@@ -681,7 +683,7 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 	closing.add(store.Close)
 	o := connect.Options{Worker: h.in.Worker, Plugins: h.now().plugins, Registry: h.registry,
 		Kafka: h.kafka, Offsets: store, Lockouts: h.lockouts, WorkerID: h.workerID(), Version: restVersion(),
-		Target: h.target, Tracer: h.running.tracer, Tap: h.samples.Tap,
+		Target: h.target, Tracer: h.running.tracer, Observer: h.samples.Tap,
 		Logger: h.log}
 	connectors := h.in.Connectors
 	if c := h.clustered; c != nil {
@@ -712,7 +714,7 @@ func (h *Host) target(c *config.Connector) connect.TargetState {
 // listen opens REST's listeners, and answers from now on; with Once only where the user asked for them.
 func (h *Host) listen() error {
 	listeners := h.in.Worker.List("listeners")
-	if len(listeners) == 0 || h.config.Once && !h.in.Worker.Given("listeners") {
+	if len(listeners) == 0 || h.config.Once && !h.in.Worker.IsSet("listeners") {
 		return nil
 	}
 	o := restOptions(h.in.Worker)
@@ -724,7 +726,7 @@ func (h *Host) listen() error {
 	}
 	server, err := rest.Listen(o, h.log)
 	if err != nil {
-		return fmt.Errorf("%s%w", h.in.Worker.Where("listeners"), err)
+		return fmt.Errorf("%s%w", h.in.Worker.ErrorPrefix("listeners"), err)
 	}
 	h.opened(func(r *running) { r.rest = server })
 	server.Serve(worker{h}.rest())
@@ -745,15 +747,16 @@ func (h *Host) listen() error {
 // restOptions are what the worker's settings say about REST.
 func restOptions(w *config.Worker) rest.Options {
 	o := rest.Options{Listeners: w.List("listeners"), AllowedHosts: w.List("rest.allowed.hosts"),
-		Admin: w.List("admin.listeners"), Apart: w.Given("admin.listeners"), Users: w.Text("rest.basic.auth.file"),
+		Admin: w.List("admin.listeners"), Apart: w.IsSet("admin.listeners"), Users: w.Text("rest.basic.auth.file"),
 		AdvertisedHost: w.Text("rest.advertised.host.name"), AdvertisedPort: w.Text("rest.advertised.port"),
 		AdvertisedListener: w.Text("rest.advertised.listener"), Masked: w.Boolean("rest.config.masked"),
-		ReadOnly: w.Boolean("rest.read.only"), Records: w.Text("console.records"), Origins: w.List("access.control.allow.origin"),
+		ReadOnly: w.Boolean("rest.read.only"), Records: w.Text("console.records"),
+		Origins: w.List("access.control.allow.origin"),
 		Methods: w.List("access.control.allow.methods"), Headers: w.Text("response.http.headers.config"),
 		TLS: map[string]string{}}
 	own, all := w.Prefixed("listeners.https."), w.All()
 	for name := range own {
-		if w.Given("listeners.https." + name) {
+		if w.IsSet("listeners.https." + name) {
 			o.TLS[name] = own[name]
 		}
 	}

@@ -109,7 +109,7 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 	defer running.Wait()
 	defer stop()
 	running.Go(func() { h.running.herder.Run(ctx) })
-	until("connectors are started", func() bool { return h.running.herder.Barrier(t.Context()) == nil })
+	until("connectors are started", func() bool { return h.running.herder.WaitIdle(t.Context()) == nil })
 	starts("nothing is followed", "Plugins that no connector needs")
 	r := newReloader(h, h.folder(h.in.Connectors), guard.NewTurn())
 	h.mu.Lock()

@@ -123,13 +123,13 @@ func (w worker) Metrics() prometheus.Gatherer {
 		about[spans]{table: spanMetrics, of: now.tracer})
 	if herder := now.herder; herder != nil {
 		r.MustRegister(about[notifications]{table: notificationMetrics, of: herder},
-			taskFigures{connectors: herder.Figures, startups: herder.Startups, group: h.rebalances,
+			taskFigures{connectors: herder.Metrics, startups: herder.Startups, group: h.rebalances,
 				clients: h.kafka.Figures, rates: &h.rates})
 	}
 	if reloads := now.followed(); reloads != nil {
 		r.MustRegister(about[*reloader]{table: reloadMetrics, of: reloads})
 	}
-	return struckFigures{prometheus.Gatherers{r, h.kafka.Figures}, h.in.Worker.Strike}
+	return struckFigures{prometheus.Gatherers{r, h.kafka.Figures}, h.in.Worker.Redact}
 }
 
 // spans are counted by a tracer, nil for none.
@@ -149,11 +149,13 @@ var notificationMetrics = newMetrics("culvert_", nil, outcomes("notifications_to
 	"Notifications that came to the listeners, by what became of them.", notifications.Notifications))
 
 var reloadMetrics = newMetrics("culvert_", nil,
-	outcomes("reloads_total", "Reloads of the folder of connectors, by what they came to: applied, refused (at least one "+
+	outcomes("reloads_total", "Reloads of the folder of connectors, by what they came to: applied, refused (at "+
+		"least one "+
 		"connector's change was), unchanged (asked for, and nothing was new).",
 		func(r *reloader) map[string]int64 { return r.outcomes() }),
-	labelled(prometheus.GaugeValue, "connector_config_refused", "1 for each connector whose configuration in the folder "+
-		"is refused: what ran before it goes on, or it is FAILED.", []string{"connector"},
+	labelled(prometheus.GaugeValue, "connector_config_refused",
+		"1 for each connector whose configuration in the folder "+
+			"is refused: what ran before it goes on, or it is FAILED.", []string{"connector"},
 		func(r *reloader, value func(float64, ...string)) {
 			r.mu.Lock()
 			defer r.mu.Unlock()

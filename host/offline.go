@@ -17,7 +17,7 @@ func Offline(ctx context.Context, c Config, do func(http.Handler) error) error {
 }
 
 // Replay sends dead letters once more, see [connect.Herder.Replay], without running connectors, as [Offline] does.
-func Replay(ctx context.Context, c Config, r connect.Replay) (done connect.Replayed, err error) {
+func Replay(ctx context.Context, c Config, r connect.ReplayRequest) (done connect.ReplayResult, err error) {
 	err = offline(ctx, c, func(h *Host) error {
 		done, err = h.running.herder.Replay(ctx, r)
 		return err

@@ -55,7 +55,7 @@ const (
 
 func newReloader(h *Host, store config.Store, applying guard.Turn) *reloader {
 	r := &reloader{host: h, store: store, checker: *h.checker,
-		log: h.log, problems: h.in.Hidden, applying: applying,
+		log: h.log, problems: h.in.Shadowed, applying: applying,
 		files: h.in.Connectors, refused: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0,
 			reloadApplied: 0, reloadRefused: 0}}
 	for _, c := range h.in.Connectors {
@@ -68,11 +68,11 @@ func newReloader(h *Host, store config.Store, applying guard.Turn) *reloader {
 
 // folder is the store of the worker's files, given the connectors that were read.
 func (h *Host) folder(connectors []*config.Connector) *config.FolderStore {
-	places := config.Places{Folder: h.config.Files.Folder, Made: h.config.Files.REST, Targets: h.targets}
+	places := config.Locations{Folder: h.config.Files.Folder, REST: h.config.Files.REST, TargetStates: h.targets}
 	if places.Folder == "" {
 		for _, c := range connectors {
-			if !h.config.Files.Made(c) {
-				places.Named = append(places.Named, c)
+			if !h.config.Files.IsRESTConnector(c) {
+				places.Files = append(places.Files, c)
 			}
 		}
 	}
@@ -87,13 +87,13 @@ func (r *reloader) check(ctx context.Context, c *config.Connector) config.Proble
 		checker := r.checker
 		checker.Lockouts = r.host.lockouts
 		sent := worker{r.host}.sent(&checker, c, c.Raw())
-		switch origin := check.Origin(c, sent.Declared); {
+		switch origin := check.Origin(c, sent.Declarations); {
 		case r.silent[origin] || !r.host.mayStop(c, sent):
 		case time.Now().After(r.asksUntil):
-			problems = append(problems, c.Place(config.Problem{Setting: "connector.class", Text: fmt.Sprintf("the "+
+			problems = append(problems, c.Locate(config.Problem{Setting: "connector.class", Text: fmt.Sprintf("the "+
 				"service was not asked whether this change is right, since services took %v to answer about others: "+
 				"it is asked again at once", reloadAsks)}))
-			r.store.Look()
+			r.store.Refresh()
 		default:
 			if judged := r.host.judge(ctx, checker, c, sent); judged != nil {
 				problems = judged // which have again what was found before
@@ -110,7 +110,7 @@ func (r *reloader) check(ctx context.Context, c *config.Connector) config.Proble
 const reloadAsks = 5 * time.Second
 
 // mayStop tells whether a configuration would take the place of one of which something runs.
-func (h *Host) mayStop(c *config.Connector, sent config.Sent) bool {
+func (h *Host) mayStop(c *config.Connector, sent config.ConfigChange) bool {
 	if sent.Stored == nil || maps.Equal(sent.Stored.Raw(), c.Raw()) {
 		return false
 	}
@@ -122,20 +122,21 @@ func (h *Host) mayStop(c *config.Connector, sent config.Sent) bool {
 
 // judge asks the service about a configuration without known problems that would replace one that runs, see
 // [Host.mayStop]. An error that only the service can find, such as a misspelt entity set, would otherwise end the run.
-func (h *Host) judge(ctx context.Context, k check.Checker, c *config.Connector, sent config.Sent) config.Problems {
-	k.Wait, k.Logon = check.OnlineTime, k.Logon || sent.IsWhole()
+func (h *Host) judge(ctx context.Context, k check.Checker, c *config.Connector,
+	sent config.ConfigChange) config.Problems {
+	k.Wait, k.Logon = check.OnlineTime, k.Logon || sent.HasCompleteCredentials()
 	return k.CheckOnline(ctx, c)
 }
 
 // elsewhere finds what keeps a connector that runs from going on at another origin.
 func (h *Host) elsewhere(ctx context.Context, c *config.Connector) config.Problems {
-	now, unknown := h.running.herder.NowOf(c.Name)
+	now, unknown := h.running.herder.RunningConfig(c.Name)
 	_, component, err := check.Find(h.running.plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
 		wit.ComponentSource)
-	if unknown != nil || err != nil || now.Given.Text("connector.class") != c.Text("connector.class") {
+	if unknown != nil || err != nil || now.Config.Text("connector.class") != c.Text("connector.class") {
 		return nil
 	}
-	problems, err := check.Moved(now.Given, c, component, func() ([]string, error) {
+	problems, err := check.Moved(now.Config, c, component, func() ([]string, error) {
 		return h.running.herder.Fingerprints(ctx, c.Name)
 	})
 	if err != nil {
@@ -164,20 +165,21 @@ func (r *reloader) reload(ctx context.Context, s config.Snapshot) {
 		return // the worker stops
 	}
 	defer r.applying.Unlock()
-	if r.store.Stale(s) {
-		if s.Asked {
-			r.store.Look()
+	if r.store.IsStale(s) {
+		if s.Requested {
+			r.store.Refresh()
 		}
 		return // the next one follows
 	}
-	r.bring(ctx, s, r.host.running.herder.Now(), s.Connectors, r.check, nil)
+	r.bring(ctx, s, r.host.running.herder.RunningConfigs(), s.Connectors, r.check, nil)
 	r.applied.Store(ctx.Err() == nil)
 }
 
 // bring applies the files of a snapshot to the connectors in have, which are theirs; r.applying is held. found are the
 // problems of a connector that differs. do carries out a step; nil means that the herder does.
-func (r *reloader) bring(ctx context.Context, s config.Snapshot, have []config.Now, files []*config.Connector,
-	found func(context.Context, *config.Connector) config.Problems, do func(step config.Step, news bool)) {
+func (r *reloader) bring(ctx context.Context, s config.Snapshot, have []config.RunningConnector,
+	files []*config.Connector,
+	found func(context.Context, *config.Connector) config.Problems, do func(step config.Change, news bool)) {
 	r.general(s.Problems)
 	if s.Problems.Err() != nil {
 		return
@@ -190,59 +192,60 @@ func (r *reloader) bring(ctx context.Context, s config.Snapshot, have []config.N
 	r.silent = map[string]bool{}
 	check := func(c *config.Connector) config.Problems { return found(ctx, c) }
 	if do == nil {
-		do = func(step config.Step, news bool) { r.do(herder, step, s.Connectors, news) }
+		do = func(step config.Change, news bool) { r.do(herder, step, s.Connectors, news) }
 		if c := r.host.clustered; c != nil { // who plans a connector checks it: one worker, and not each of them
 			check = func(*config.Connector) config.Problems { return nil }
 			defer c.brought(s, herder)
 		}
 	}
-	plan := config.Plan(have, files, check, r.checker.Declared)
+	plan := config.Diff(have, files, check, r.checker.Declared)
 	if ctx.Err() != nil {
 		return // what a check has found was cut off
 	}
 	outcome := reloadUnchanged
 	for _, step := range plan {
-		if now, err := herder.NowOf(step.Name); err == nil && step.Effect == config.Refuse && r.host.clustered != nil {
+		if now, err := herder.RunningConfig(step.Name); err == nil && step.Action == config.Reject &&
+			r.host.clustered != nil {
 			// Others run the new settings by now: here nothing goes on with those before.
-			step.Goes = step.Goes && maps.Equal(now.Written, step.Connector.Raw())
+			step.KeepsRunning = step.KeepsRunning && maps.Equal(now.Raw, step.Connector.Raw())
 		}
 		news := r.say(step)
 		switch {
-		case step.Effect == config.Refuse && news:
+		case step.Action == config.Reject && news:
 			outcome = reloadRefused
-		case step.Effect != config.Refuse && step.Effect != config.Nothing && outcome == reloadUnchanged:
+		case step.Action != config.Reject && step.Action != config.NoChange && outcome == reloadUnchanged:
 			outcome = reloadApplied
 		}
 		do(step, news)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if outcome != reloadUnchanged || s.Asked {
+	if outcome != reloadUnchanged || s.Requested {
 		r.counts[outcome]++
 	}
 	if outcome != reloadUnchanged {
 		r.last = time.Now()
 	}
-	if s.Asked {
+	if s.Requested {
 		r.log.Info("the folder of connectors was read again, as was asked for", "config", r.host.config.Files.Folder,
 			"outcome", outcome)
 	}
 }
 
-func (r *reloader) do(herder *connect.Herder, step config.Step, all []*config.Connector, news bool) {
+func (r *reloader) do(herder *connect.Herder, step config.Change, all []*config.Connector, news bool) {
 	var err error
-	switch step.Effect {
-	case config.Nothing:
-		err = herder.Keep(step.Connector)
-	case config.InPlace:
-		err = herder.Adopt(step.Connector)
+	switch step.Action {
+	case config.NoChange:
+		err = herder.ReplaceEquivalent(step.Connector)
+	case config.UpdateInPlace:
+		err = herder.UpdateInPlace(step.Connector)
 	case config.Create, config.Restart:
 		herder.Put(step.Connector, all)
 	case config.Remove:
 		err = r.host.forget(herder, step.Name)
-	case config.Refuse:
-		if step.Goes {
-			err = herder.Refuse(step.Name, step.Problems)
+	case config.Reject:
+		if step.KeepsRunning {
+			err = herder.RejectConfig(step.Name, step.Problems)
 		} else if news {
 			herder.Put(step.Connector, all) // it is FAILED, and says why
 		}
@@ -263,36 +266,37 @@ func (h *Host) forget(herder *connect.Herder, name string) error {
 }
 
 // say logs a step; news: it is not the refusal that was logged before.
-func (r *reloader) say(step config.Step) (news bool) {
+func (r *reloader) say(step config.Change) (news bool) {
 	r.mu.Lock()
 	before := r.refused[step.Name]
-	if delete(r.refused, step.Name); step.Effect == config.Refuse {
+	if delete(r.refused, step.Name); step.Action == config.Reject {
 		r.refused[step.Name] = step.Problems.Error()
 	}
 	news = r.refused[step.Name] != before
 	r.mu.Unlock()
 	log := r.log.With("connector", step.Name)
-	switch step.Effect {
+	switch step.Action {
 	case config.Create:
 		log.Info("reload: a new connector", "file", step.Connector.File)
-	case config.InPlace:
+	case config.UpdateInPlace:
 		log.Info("reload: settings have changed, and its tasks go on with them", "file", step.Connector.File,
 			"settings", step.Settings)
 	case config.Restart:
-		log.Info("reload: settings have changed, and its tasks are created again", "file", step.Connector.File, "settings",
+		log.Info("reload: settings have changed, and its tasks are created again", "file", step.Connector.File,
+			"settings",
 			step.Settings)
 	case config.Remove:
 		log.Info("reload: its file is gone, and it stops; its offsets stay")
-	case config.Nothing:
+	case config.NoChange:
 		if before != "" {
 			log.Info("reload: its file says again what it runs with", "file", step.Connector.File)
 		}
-	case config.Refuse:
+	case config.Reject:
 		if !news {
 			return false
 		}
 		what := "reload: a change is refused, and what ran goes on: "
-		if !step.Goes {
+		if !step.KeepsRunning {
 			what = "reload: a connector's file is refused, the others run: "
 		}
 		for _, p := range step.Problems {
@@ -301,7 +305,7 @@ func (r *reloader) say(step config.Step) (news bool) {
 			}
 		}
 	}
-	if step.Effect != config.Refuse {
+	if step.Action != config.Reject {
 		for _, p := range step.Problems {
 			log.Warn(p.String())
 		}
@@ -360,7 +364,7 @@ func (w worker) Reload(again bool) (rest.Reload, bool) {
 	if again {
 		w.host.Reload()
 	}
-	have, problems := herder.Now(), []string{}
+	have, problems := herder.RunningConfigs(), []string{}
 	if now.folder != nil {
 		have, problems = now.folder.shown()
 	}

@@ -22,7 +22,7 @@ import (
 
 // Sample has the next rows of a connector kept.
 func (w worker) Sample(name string, asked rest.SampleAsked) (rest.Sample, error) {
-	if _, err := w.herder().NowOf(name); err != nil {
+	if _, err := w.herder().RunningConfig(name); err != nil {
 		return rest.Sample{}, err
 	}
 	return w.host.samples.Ask(name, asked)
@@ -30,12 +30,12 @@ func (w worker) Sample(name string, asked rest.SampleAsked) (rest.Sample, error)
 
 // configured is a connector's configuration as it runs.
 func (w worker) configured(name string) (*config.Connector, error) {
-	now, err := w.herder().NowOf(name)
-	if err == nil && now.Given == nil {
+	now, err := w.herder().RunningConfig(name)
+	if err == nil && now.Config == nil {
 		err = &rest.Refusal{Status: http.StatusConflict, Message: "The configuration of connector " + name +
 			" is not known momentarily"}
 	}
-	return now.Given, err
+	return now.Config, err
 }
 
 // chainOf is the chain of a configuration.
@@ -91,14 +91,14 @@ func (w worker) chained(ctx context.Context, name string, settings map[string]st
 	}
 	if w.host.in.Worker.Boolean("rest.read.only") {
 		for _, e := range c.Entries {
-			if e.Brought && e.Value.Secret() {
+			if e.FromREST && e.Value.Secret() {
 				return nil, &rest.Refusal{Status: http.StatusForbidden, Message: e.Key +
 					": REST is for reading alone (rest.read.only=true), and follows no reference that the " +
 					"connector does not have"}
 			}
 		}
 	}
-	problems := append(c.Problems, w.sent(w.host.checking(), c, given).Astray()...)
+	problems := append(c.Problems, w.sent(w.host.checking(), c, given).MisdirectedSecrets()...)
 	if problems.Err() == nil {
 		problems = append(problems, w.host.checking().Stages(ctx, c)...)
 	}
@@ -189,14 +189,14 @@ func (w worker) RunTool(ctx context.Context, name, command string, asked rest.To
 		return refuse(http.StatusConflict, check.ErrChanges.Error()+": run it by culvert "+command)
 	}
 	reply, err := tool.Run(asking, command, options)
-	var fault *wit.Fault
+	var fault *wit.Error
 	switch {
 	case err != nil && ctx.Err() == nil && asking.Err() != nil:
 		return refuse(http.StatusGatewayTimeout, fmt.Sprintf("no answer within %v: %s", check.OnlineTime,
 			shown.Line(err.Error())))
 	case errors.Is(err, check.ErrChanges):
 		return refuse(http.StatusConflict, shown.Line(err.Error())+": run it by culvert "+command)
-	case errors.As(err, &fault) && fault.Kind == wit.FaultConfig:
+	case errors.As(err, &fault) && fault.Kind == wit.ErrorConfig:
 		return refuse(http.StatusBadRequest, shown.Line(err.Error()))
 	case err != nil:
 		return refuse(http.StatusBadGateway, shown.Line(err.Error()))

@@ -50,7 +50,7 @@ type shared struct {
 
 // say notes a problem of a connector, or of a topic.
 func (s *shared) say(file string, warning bool, text string) {
-	s.found = append(s.found, config.Problem{File: file, Warning: warning, Text: s.in.Worker.Strike(text)})
+	s.found = append(s.found, config.Problem{File: file, Warning: warning, Text: s.in.Worker.Redact(text)})
 }
 
 // ofWorker notes a problem with a setting of the worker's file. ok: there is none.
@@ -74,7 +74,7 @@ func asShared(ctx context.Context, c Config, do func(*shared) error) (err error)
 		return &SetupError{err}
 	}
 	defer h.Close()
-	defer func() { err = secret.Error(err, h.in.Worker.Strike) }()
+	defer func() { err = secret.Error(err, h.in.Worker.Redact) }()
 	if !h.in.Worker.InGroup() {
 		problems = append(problems, h.in.Worker.Problem("group.id", "expected a worker of a group: group.id, "+
 			"config.storage.topic, status.storage.topic, and bootstrap.servers that are not embedded"))
@@ -111,7 +111,7 @@ func (s *shared) read(ctx context.Context) error {
 	defer reader.Close()
 	s.store = config.NewTopicStore(topic, s.in.Worker, nil, s.log)
 	at, err := reader.Read(ctx, topic, kafka.ReadOptions{Expected: true}, func(r *kgo.Record) error {
-		s.store.Apply(config.TopicRecord{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
+		s.store.Apply(config.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
 		return nil
 	})
 	if hidden := ends[topic][0] - at[0]; err == nil && hidden > 0 {
@@ -128,22 +128,22 @@ func (s *shared) read(ctx context.Context) error {
 // members notes the group's live members, and whether the topic is another group's. ours: workers of ours may run.
 func (s *shared) members(ctx context.Context, ours bool) {
 	const named = "group.id"
-	s.ofWorker(named, s.store.Mine())
+	s.ofWorker(named, s.store.CheckGroup())
 	g, err := s.admin.Group(ctx, s.in.Worker.Text(named))
 	s.ofWorker(named, err)
 	for _, m := range g.Members {
 		kind, stop := fmt.Sprintf("a member of the type %q in the state %s", g.Type, g.State), "stop it first"
 		switch {
-		case cluster.Ours(g) && ours:
+		case cluster.IsCulvertGroup(g) && ours:
 			kind, stop = "a worker of Culvert's", "workers that start join it"
-		case cluster.Ours(g):
+		case cluster.IsCulvertGroup(g):
 			kind, stop = "a worker of Culvert's", "stop it first, by SIGTERM (one with group.instance.id "+
 				"stays until session.timeout.ms is over)"
 		case g.Type == "connect" && g.Protocol != "":
 			kind = "a worker of Kafka Connect's"
 		}
 		s.ofWorker(named, fmt.Errorf("%s is live: %s: %s at %s, client %s", kind, stop, m.URL, m.Host, m.ClientID))
-		s.found[len(s.found)-1].Warning = ours && cluster.Ours(g)
+		s.found[len(s.found)-1].Warning = ours && cluster.IsCulvertGroup(g)
 	}
 }
 
@@ -157,12 +157,12 @@ func CheckTakeover(ctx context.Context, c Config) (t Takeover, err error) {
 			return err
 		}
 		defer client.Close()
-		s.ofWorker("group.id", cluster.MayLead(ctx, client, s.in.Worker.Text("group.id")))
+		s.ofWorker("group.id", cluster.CheckLeaderAccess(ctx, client, s.in.Worker.Text("group.id")))
 		s.usable(ctx, "status.storage.topic", 0)
 		var stored *offset.Store
 		if s.usable(ctx, "offset.storage.topic", 0) {
-			settings, _ := offset.Parse(s.in.Worker.All()) // asShared has said what is wrong
-			names := slices.Collect(maps.Keys(s.now.Written))
+			settings, _ := offset.ParseConfig(s.in.Worker.All()) // asShared has said what is wrong
+			names := slices.Collect(maps.Keys(s.now.ConfigOffsets))
 			if stored, err = offset.Open(ctx, s.kafka, settings, names, s.log); err != nil {
 				return err
 			}
@@ -194,7 +194,7 @@ func (s *shared) offsets(ctx context.Context, k *config.Connector, kind wit.Comp
 		committed, err := s.herder.Offsets(ctx, k.Name)
 		return len(committed), err
 	case own != "" && own != s.in.Worker.Text("offset.storage.topic"):
-		found, err := connect.ReadStored(ctx, s.kafka, own, k.Name, s.log)
+		found, err := connect.ReadTopicOffsets(ctx, s.kafka, own, k.Name, s.log)
 		if errors.Is(err, kafka.ErrUnknownTopic) {
 			err = nil // it is made when the connector starts
 		}
@@ -226,8 +226,8 @@ func (s *shared) examine(ctx context.Context, checker *check.Checker, k *config.
 	password := check.Passwords(checker.Plugins)
 	for _, e := range k.Entries {
 		hidden := password(e.Key)
-		if providers := s.in.Worker.Providers; providers.Unprovided(e) {
-			if p := providers.Missing(e, hidden); !slices.Contains(s.found, p) { // which Check finds
+		if providers := s.in.Worker.Providers; providers.HasUnknownProvider(e) {
+			if p := providers.UnknownProvider(e, hidden); !slices.Contains(s.found, p) { // which Check finds
 				s.found = append(s.found, p)
 			}
 		} else if hidden && !e.Value.Secret() && e.Raw != "" {
@@ -261,7 +261,7 @@ func ReleaseGroup(ctx context.Context, c Config) (done Released, err error) {
 		}
 		group := s.in.Worker.Text("group.id")
 		leader, err := kafka.OpenTransactions(ctx, s.kafka, group+"-configs-leader",
-			[]string{cluster.LeaderID(group)}, nil)
+			[]string{cluster.LeaderTransactionalID(group)}, nil)
 		if err != nil {
 			return err
 		}
@@ -276,14 +276,14 @@ func ReleaseGroup(ctx context.Context, c Config) (done Released, err error) {
 		if done.Problems = s.found; done.Problems.Err() != nil {
 			return nil
 		}
-		var all []config.TopicRecord
+		var all []config.Record
 		for _, name := range slices.Sorted(maps.Keys(s.now.Tasks)) {
 			if n := len(s.now.Tasks[name].Settings); n > 0 {
 				done.Tasks[name] = n
 				all = append(all, config.CommitRecord(name, 0))
 			}
 		}
-		for _, name := range slices.Sorted(maps.Keys(s.store.Notes(config.GroupNote))) {
+		for _, name := range slices.Sorted(maps.Keys(s.store.Annotations(config.GroupAnnotation))) {
 			all = append(all, config.GroupRecord(name, false))
 		}
 		var records []*kgo.Record
@@ -300,7 +300,7 @@ func ReleaseGroup(ctx context.Context, c Config) (done Released, err error) {
 
 // fence fences all transactional producers that tasks of a group had, and counts them by connectors.
 func (s *shared) fence(ctx context.Context, group string, fenced map[string]int) {
-	names := s.store.Notes(config.FencingNote) // they outlive their connectors
+	names := s.store.Annotations(config.FencingAnnotation) // they outlive their connectors
 	for _, k := range s.now.Connectors {
 		names[k.Name] = nil
 	}
@@ -310,7 +310,7 @@ func (s *shared) fence(ctx context.Context, group string, fenced map[string]int)
 		if len(ids) == 0 {
 			continue
 		}
-		producers, err := s.herder.Transacting(ctx, name)
+		producers, err := s.herder.TransactionalConfig(ctx, name)
 		if errors.Is(err, connect.ErrUnknownConnector) {
 			producers, err = s.kafka, nil
 		}

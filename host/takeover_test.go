@@ -51,15 +51,16 @@ func newLeft(t *testing.T, settings ...string) *left {
 		require.NoError(t, err)
 	}
 	component := func(name string, kind wit.ComponentKind, iface string) []byte {
-		own := func(name string, kind wit.SettingKind, as string) wit.SettingSpec {
-			return setting.Spec("x."+name, kind, wit.Low, setting.Is("1"), "Some setting.", setting.Role(as))
+		own := func(name string, kind wit.SettingKind, as string) wit.ConfigKey {
+			return setting.Define("x."+name, kind, wit.Low, setting.Default("1"), "Some setting.", setting.Role(as))
 		}
 		m := guesttest.StaticModule(wit.Description{Name: strings.ToLower(name), Version: "1",
 			Components: []wit.Component{{Name: "test." + name, Kind: kind, Prefixes: []string{"x."},
-				Settings: []wit.SettingSpec{own("scheme", wit.KindText, role.Scheme), own("host", wit.KindText, role.Address),
+				Settings: []wit.ConfigKey{own("scheme", wit.KindString, role.Scheme),
+					own("host", wit.KindString, role.Address),
 					own("port", wit.KindInt, role.Port), {Name: "x.user", Documentation: "A user."},
 					{Name: "x.key", Kind: wit.KindPassword, Documentation: "A secret."}}}}}, "", iface)
-		m.Answer(wit.InterfacePlugin, "Validate", wit.Inquiry{Done: &[]wit.Examined{}})
+		m.Answer(wit.InterfacePlugin, "Validate", wit.ValidateResult{Done: &[]wit.ConfigValue{}})
 		return m.Bytes()
 	}
 	plugins := t.TempDir()
@@ -69,7 +70,8 @@ func newLeft(t *testing.T, settings ...string) *left {
 	}
 	l.config = Config{Files: config.Files{Worker: write(t, "worker.properties", strings.Join(append([]string{
 		"bootstrap.servers=" + servers, "group.id=g", "config.storage.topic=configs", "status.storage.topic=states",
-		"offset.storage.topic=offsets"}, settings...), "\n"))}, Plugins: []string{plugins}, Data: t.TempDir(), Logger: quiet()}
+		"offset.storage.topic=offsets"}, settings...), "\n"))}, Plugins: []string{plugins}, Data: t.TempDir(),
+		Logger: quiet()}
 	return l
 }
 
@@ -161,7 +163,8 @@ func TestCheckTakeover(t *testing.T) {
 		connectorRecord("orders", "test.Source", `,"x.key":"c4n4ry","x.user":"me"`),
 		`task-orders-0 {"properties":{"task.class":"T"}}`, `task-orders-1 {"properties":{"task.class":"T"}}`,
 		`commit-orders {"tasks":2}`, `target-state-orders {"state":"PAUSED","state.v2":"PAUSED"}`,
-		connectorRecord("sink", "test.Sink", `,"topics":"in"`), `target-state-sink {"state":"PAUSED","state.v2":"STOPPED"}`,
+		connectorRecord("sink", "test.Sink", `,"topics":"in"`),
+		`target-state-sink {"state":"PAUSED","state.v2":"STOPPED"}`,
 		connectorRecord("foreign", "com.example.Foreign",
 			`,"topics":"in","transforms":"t","transforms.t.type":"com.example.T"`),
 		connectorRecord("refers", "test.Source", `,"x.key":"${vault:a:b}","x.user":"${env:HOME}"`),
@@ -173,7 +176,8 @@ func TestCheckTakeover(t *testing.T) {
 	l.aborted("configs", "connector-sink", `{"properties":{"connector.class":"Other"}}`)
 	l.put("configs", connectorRecord("sink", "test.Sink", `,"topics":"in"`))
 	l.put("offsets", `["orders",{"set":"A"}] {"at":1}`, `["orders",{"set":"B"}] {"at":1}`,
-		`["orders",{"set":"A"}] {"at":2}`, `["orders",{"set":"C"}] {"at":1}`, `["orders",{"set":"C"}]`, `["refers",{"set":"A"}] damaged`)
+		`["orders",{"set":"A"}] {"at":2}`, `["orders",{"set":"C"}] {"at":1}`, `["orders",{"set":"C"}]`,
+		`["refers",{"set":"A"}] damaged`)
 	l.put("in", `["own",{"set":"A"}] {"at":1}`)
 	committed := kadm.Offsets{}
 	committed.AddOffset("in", 0, 1, -1)
@@ -240,7 +244,8 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 			l.put("configs", "culvert-group-g", "culvert-group-other {}", "culvert-group-g {}")
 		}, want: "! worker.properties:2: group.id: config.storage.topic=configs: expected connectors of group.id=g, " +
 			"found the topic to be that of group other"},
-		{name: "the topic of a group that is gone", prepare: func(l *left) { l.put("configs", "culvert-group-other {}") },
+		{name: "the topic of a group that is gone",
+			prepare: func(l *left) { l.put("configs", "culvert-group-other {}") },
 			want: "! worker.properties:2: group.id: config.storage.topic=configs: expected connectors of group.id=g, " +
 				"found the topic to be that of group other"},
 		{name: "an open transaction", prepare: func(l *left) {
@@ -297,7 +302,8 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 			}
 			require.NoError(t, err)
 			lines := l.shownProblems(found.Problems)
-			if c.want == "" && len(lines) > 0 || c.want != "" && (len(lines) != 1 || !strings.HasPrefix(lines[0], c.want)) {
+			if c.want == "" && len(lines) > 0 || c.want != "" && (len(lines) != 1 ||
+				!strings.HasPrefix(lines[0], c.want)) {
 				t.Errorf("expected %q, found %q", c.want, lines)
 			}
 			if topics, err := l.admin.ListTopics(t.Context()); err != nil || len(topics) != 4 &&

@@ -18,7 +18,7 @@ import (
 // shows them, and Culvert's own.
 type taskFigures struct {
 	undescribed
-	connectors func() []connect.Figures
+	connectors func() []connect.Metrics
 	// startups are those of connectors and of tasks.
 	startups func() (connectors, tasks connect.Startups)
 	// group is what the worker has seen of rebalances.
@@ -32,22 +32,22 @@ type taskFigures struct {
 func (f taskFigures) Collect(to chan<- prometheus.Metric) {
 	all := workerFigures{connectors: f.connectors(), group: f.group()}
 	all.started, all.startedTasks = f.startups()
-	all.connectors = slices.DeleteFunc(all.connectors, func(c connect.Figures) bool { // others of the group run them
-		return !c.Plans && len(c.Tasks) == 0
+	all.connectors = slices.DeleteFunc(all.connectors, func(c connect.Metrics) bool { // others of the group run them
+		return !c.OwnsConnector && len(c.Tasks) == 0
 	})
 	now := time.Now()
 	f.rates.begin()
 	defer f.rates.end()
 	for _, c := range all.connectors {
 		name := label(c.Name)
-		one := connectorFigures{Figures: c, states: map[connect.State]int{}}
+		one := connectorFigures{Metrics: c, states: map[connect.State]int{}}
 		for _, t := range c.Tasks {
 			one.states[t.State]++
-			if all.tasks++; all.tasks <= connect.MaxMeteredTasks {
+			if all.tasks++; all.tasks <= connect.MaxTasksWithMetrics {
 				f.task(to, now, name, c.Type, t)
 			}
 		}
-		if all.tasks <= connect.MaxMeteredTasks && c.HTTP != nil {
+		if all.tasks <= connect.MaxTasksWithMetrics && c.HTTP != nil {
 			httpMetrics.collect(to, c.HTTP, name)
 		}
 		connectorMetrics.collect(to, one, name)
@@ -61,7 +61,7 @@ func (f taskFigures) Collect(to chan<- prometheus.Metric) {
 }
 
 // task sends what is shown about a task of a source or a sink.
-func (f taskFigures) task(to chan<- prometheus.Metric, now time.Time, connector, kind string, t connect.TaskFigures) {
+func (f taskFigures) task(to chan<- prometheus.Metric, now time.Time, connector, kind string, t connect.TaskMetrics) {
 	m := metered{t, now, func(name string, value float64) float64 {
 		return f.rates.of(rateKey{name, connector, t.Task}, now, value)
 	}}
@@ -77,7 +77,7 @@ func (f taskFigures) task(to chan<- prometheus.Metric, now time.Time, connector,
 
 // workerFigures are what is counted of the whole worker.
 type workerFigures struct {
-	connectors            []connect.Figures
+	connectors            []connect.Metrics
 	tasks                 int
 	started, startedTasks connect.Startups
 	group                 cluster.Rebalances
@@ -86,7 +86,7 @@ type workerFigures struct {
 // connectorCount is how many connectors the worker has: in a group those that it plans.
 func connectorCount(w workerFigures) (n float64) {
 	for _, c := range w.connectors {
-		if c.Plans {
+		if c.OwnsConnector {
 			n++
 		}
 	}
@@ -114,13 +114,13 @@ var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
 		counter("worker_rebalance_completed_rebalances_total", "Rebalances of the worker's group; 0 for a worker that "+
 			"is alone.", func(w workerFigures) float64 { return float64(w.group.Completed) }),
 		gauge("worker_rebalance_rebalancing", "1 while the worker's group rebalances, else 0. Tasks go on.",
-			func(w workerFigures) float64 { return oneIf(w.group.Running) }),
+			func(w workerFigures) float64 { return oneIf(w.group.InProgress) }),
 		gauge("worker_rebalance_rebalance_avg_time_ms", "How long rebalances took, in milliseconds. "+lately,
-			func(w workerFigures) float64 { return w.group.Took.Avg }),
+			func(w workerFigures) float64 { return w.group.Duration.Avg }),
 		gauge("worker_rebalance_rebalance_max_time_ms", "How long rebalances took, in milliseconds. "+lately,
-			func(w workerFigures) float64 { return w.group.Took.Max }),
+			func(w workerFigures) float64 { return w.group.Duration.Max }),
 		gauge("worker_rebalance_time_since_last_rebalance_ms", "How long ago the last rebalance was, in milliseconds; "+
-			"+Inf before the first one, as in Kafka.", func(w workerFigures) float64 { return w.group.Since }),
+			"+Inf before the first one, as in Kafka.", func(w workerFigures) float64 { return w.group.SinceLast }),
 		gauge("worker_rebalance_epoch", "The group's generation, 0 before the first one.",
 			func(w workerFigures) float64 { return float64(w.group.Generation) }),
 		labelled(prometheus.GaugeValue, "worker_rebalance_leader_name", "1 where the group has a leader, which the "+
@@ -134,19 +134,23 @@ var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
 func startups(of string, n func(workerFigures) connect.Startups) []metric[workerFigures] {
 	name, help := "worker_"+of+"_startup_", "Starts of a "+of
 	return []metric[workerFigures]{
-		counter(name+"attempts_total", help+".", func(w workerFigures) float64 { return float64(n(w).Done + n(w).Failed) }),
-		counter(name+"success_total", help+" that went well.", func(w workerFigures) float64 { return float64(n(w).Done) }),
-		counter(name+"failure_total", help+" that failed.", func(w workerFigures) float64 { return float64(n(w).Failed) }),
-		gauge(name+"success_percentage", help+" that went well in the last minute, from 0 to 1; 0 where there was none, "+
-			"as in Kafka.", func(w workerFigures) float64 { return n(w).Recent.Well }),
+		counter(name+"attempts_total", help+".",
+			func(w workerFigures) float64 { return float64(n(w).Succeeded + n(w).Failed) }),
+		counter(name+"success_total", help+" that went well.",
+			func(w workerFigures) float64 { return float64(n(w).Succeeded) }),
+		counter(name+"failure_total", help+" that failed.",
+			func(w workerFigures) float64 { return float64(n(w).Failed) }),
+		gauge(name+"success_percentage", help+" that went well in the last minute, from 0 to 1; 0 where there was "+
+			"none, "+
+			"as in Kafka.", func(w workerFigures) float64 { return n(w).LastMinute.Succeeded }),
 		gauge(name+"failure_percentage", help+" that failed in the last minute, from 0 to 1.",
-			func(w workerFigures) float64 { return n(w).Recent.Badly }),
+			func(w workerFigures) float64 { return n(w).LastMinute.Failed }),
 	}
 }
 
 // connectorFigures are what is counted of a connector, and how many of its tasks are in each state.
 type connectorFigures struct {
-	connect.Figures
+	connect.Metrics
 	states map[connect.State]int
 }
 
@@ -158,7 +162,8 @@ var connectorMetrics = newMetrics("kafka_connect_", []string{"connector"}, appen
 	gauge("worker_connector_total_task_count", "Tasks of a connector.",
 		func(c connectorFigures) float64 { return float64(len(c.Tasks)) }),
 	connectorText("connector_info", "A connector: its state, type, class and version.",
-		[]string{"status", "connector_type", "connector_class", "connector_version"}, func(c connectorFigures) []string {
+		[]string{"status", "connector_type", "connector_class", "connector_version"},
+		func(c connectorFigures) []string {
 			return []string{strings.ToLower(string(c.State)), c.Type, label(c.Class), label(c.Version)}
 		}),
 	// Strimzi's dashboards join these with the state of a task, one label of each.
@@ -184,8 +189,9 @@ func tasksByState() (rows []metric[connectorFigures]) {
 }
 
 var httpMetrics = newMetrics("culvert_http_", []string{"connector"},
-	labelled(prometheus.CounterValue, "answers_total", "Answers of the service to requests of a connector, by the first "+
-		"digit of their status (2xx), or none where no answer came.", []string{"code"},
+	labelled(prometheus.CounterValue, "answers_total",
+		"Answers of the service to requests of a connector, by the first "+
+			"digit of their status (2xx), or none where no answer came.", []string{"code"},
 		func(n *transport.Counters, value func(float64, ...string)) {
 			for class, answers := range n.Answers {
 				code := "none"
@@ -206,7 +212,7 @@ var httpMetrics = newMetrics("culvert_http_", []string{"connector"},
 
 // metered is a task whose figures are shown now.
 type metered struct {
-	connect.TaskFigures
+	connect.TaskMetrics
 	now  time.Time
 	rate func(name string, value float64) float64
 }
@@ -228,11 +234,11 @@ func rated(name, help string, value func(*metered) int64) []metric[metered] {
 const lately = "In the last minute; NaN where there was none, as in Kafka."
 
 // summed are figures PREFIX_avgSUFFIX and PREFIX_maxSUFFIX of the last minute.
-func summed(prefix, suffix, help string, value func(*task.Tallied) task.Summary) []metric[metered] {
+func summed(prefix, suffix, help string, value func(*task.MetricsSnapshot) task.Summary) []metric[metered] {
 	prefix, help = "kafka_connect_"+prefix, help+" "+lately
 	return []metric[metered]{
-		gauge(prefix+"_avg"+suffix, help, func(t metered) float64 { return value(&t.Measures).Avg }),
-		gauge(prefix+"_max"+suffix, help, func(t metered) float64 { return value(&t.Measures).Max }),
+		gauge(prefix+"_avg"+suffix, help, func(t metered) float64 { return value(&t.Counters).Avg }),
+		gauge(prefix+"_max"+suffix, help, func(t metered) float64 { return value(&t.Counters).Max }),
 	}
 }
 
@@ -254,7 +260,7 @@ func taskStatus(name string) metric[metered] {
 func rows(t *metered) int64        { return t.Rows }
 func rowsRead(t *metered) int64    { return t.Read }
 func rowsRefused(t *metered) int64 { return t.Failed }
-func rowsActive(t *metered) int64  { return t.Measures.Active }
+func rowsActive(t *metered) int64  { return t.Counters.Active }
 
 // taskLabels are those of all metrics of tasks.
 var taskLabels = []string{"connector", "task"}
@@ -267,24 +273,24 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[metered]{
 	counter("kafka_connect_task_error_total_records_skipped", "Records that were left out because they could "+
 		"not be handled (errors.tolerance=all).", whole(rowsRefused)),
 	counter("kafka_connect_task_error_total_record_failures", "Faults of records and of what was tried again.",
-		whole(func(t *metered) int64 { return t.Faults })),
+		whole(func(t *metered) int64 { return t.Errors })),
 	counter("kafka_connect_task_error_total_record_errors", "Records by which a task failed.",
-		whole(func(t *metered) int64 { return t.Measures.Errors })),
+		whole(func(t *metered) int64 { return t.Counters.Errors })),
 	counter("kafka_connect_task_error_total_retries", "Operations that failed and were tried again.",
-		whole(func(t *metered) int64 { return t.Measures.Retries })),
+		whole(func(t *metered) int64 { return t.Counters.Retries })),
 	counter("kafka_connect_task_error_total_errors_logged", "Records of which a line of the log says that they "+
-		"were left out.", whole(func(t *metered) int64 { return t.Measures.Logged })),
+		"were left out.", whole(func(t *metered) int64 { return t.Counters.Logged })),
 	counter("kafka_connect_task_error_deadletterqueue_produce_requests", "Dead letters that were to be sent.",
-		whole(func(t *metered) int64 { return t.Measures.Letters })),
+		whole(func(t *metered) int64 { return t.Counters.DeadLetters })),
 	counter("kafka_connect_task_error_deadletterqueue_produce_failures", "Dead letters that could not be sent, "+
 		"or were sent with others of which one could not be.",
-		whole(func(t *metered) int64 { return t.Measures.LostLetters })),
+		whole(func(t *metered) int64 { return t.Counters.LostDeadLetters })),
 	gauge("kafka_connect_task_error_last_error_timestamp", "When the last fault came, in milliseconds of "+
 		"Unix, 0 before the first.", whole(func(t *metered) int64 {
-		if t.LastFault.IsZero() {
+		if t.LastError.IsZero() {
 			return 0
 		}
-		return t.LastFault.UnixMilli()
+		return t.LastError.UnixMilli()
 	})),
 	gauge("kafka_connect_connector_task_running_ratio", "How much of its time a task was RUNNING, from 0 to 1.",
 		func(t metered) float64 { return t.Running }),
@@ -292,12 +298,13 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[metered]{
 		func(t metered) float64 { return t.Paused }),
 	gauge("kafka_connect_connector_task_offset_commit_success_percentage", "How many commits of offsets were done in "+
 		"the last minute, from 0 to 1; 0 where there was none, as in Kafka.",
-		func(t metered) float64 { return t.Measures.Recent.Well }),
+		func(t metered) float64 { return t.Counters.RecentCommits.Succeeded }),
 	gauge("kafka_connect_connector_task_offset_commit_failure_percentage",
 		"How many commits of offsets failed in the last minute, from 0 to 1.",
-		func(t metered) float64 { return t.Measures.Recent.Badly }),
-	labelled(prometheus.GaugeValue, "culvert_task_caught_up", "1 while a task has nothing left to do, else 0. It is there "+
-		"for RUNNING tasks alone: more workers would not help others.", nil,
+		func(t metered) float64 { return t.Counters.RecentCommits.Failed }),
+	labelled(prometheus.GaugeValue, "culvert_task_caught_up",
+		"1 while a task has nothing left to do, else 0. It is there "+
+			"for RUNNING tasks alone: more workers would not help others.", nil,
 		func(t metered, value func(float64, ...string)) {
 			if t.State == connect.Running {
 				value(oneIf(t.CaughtUp))
@@ -305,37 +312,41 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[metered]{
 		}),
 },
 	summed("connector_task_offset_commit", "_time_ms", "How long commits of offsets took, in milliseconds.",
-		func(m *task.Tallied) task.Summary { return m.CommitTime }),
+		func(m *task.MetricsSnapshot) task.Summary { return m.CommitTime }),
 	summed("connector_task_batch_size", "", "Rows of a source's pages, or of a sink's batches.",
-		func(m *task.Tallied) task.Summary { return m.BatchSize }),
+		func(m *task.MetricsSnapshot) task.Summary { return m.BatchSize }),
 )...)
 
 // sourceMetrics are those of each task of a source. The delta age is for it what lag is for a sink: the host does not
 // know what a token is, and it is as old as the answer after which there was nothing more. The time of the last
 // notification shows a subscription that leads nowhere: that a service lists it proves nothing.
 var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
-	rated("source_task_source_record_poll", "Rows that a source has read, whether or not Kafka has them yet.", rowsRead),
+	rated("source_task_source_record_poll", "Rows that a source has read, whether or not Kafka has them yet.",
+		rowsRead),
 	rated("source_task_source_record_write", "Rows of a source that Kafka has acknowledged.", rows),
 	summed("source_task_poll_batch", "_time_ms", "How long pages took from their request to their last row, "+
-		"in milliseconds.", func(m *task.Tallied) task.Summary { return m.BatchTime }),
+		"in milliseconds.", func(m *task.MetricsSnapshot) task.Summary { return m.BatchTime }),
 	summed("source_task_source_record_active_count", "", "Rows that a source has read and that are not settled.",
-		func(m *task.Tallied) task.Summary { return m.ActiveRows }),
+		func(m *task.MetricsSnapshot) task.Summary { return m.ActiveRows }),
 	summed("source_task_transaction_size", "", "Records of a transaction.",
-		func(m *task.Tallied) task.Summary { return m.Transactions }), []metric[metered]{
+		func(m *task.MetricsSnapshot) task.Summary { return m.Transactions }), []metric[metered]{
 		gauge("kafka_connect_source_task_transaction_size_min",
 			"Records of a transaction. In the last minute; NaN where there was none, as in Kafka.",
-			func(t metered) float64 { return t.Measures.Transactions.Min }),
+			func(t metered) float64 { return t.Counters.Transactions.Min }),
 		gauge("kafka_connect_source_task_source_record_active_count",
 			"Rows that a source has read and that are not settled.", whole(rowsActive)),
 		counter("culvert_source_pages_total", "Pages that a source has read.",
 			whole(func(t *metered) int64 { return t.Pages })),
-		counter("culvert_source_bytes_total", "Bytes of their bodies.", whole(func(t *metered) int64 { return t.Bytes })),
+		counter("culvert_source_bytes_total", "Bytes of their bodies.",
+			whole(func(t *metered) int64 { return t.Bytes })),
 		counter("culvert_source_rows_total", "Rows of a source that Kafka has acknowledged.", whole(rows)),
 		since("culvert_source_delta_age_seconds", "How long ago a source had read all that there was, in its feed for "+
-			"which that is longest ago: so old are its delta tokens.", func(t *metered) time.Time { return t.LastUp }),
-		since("culvert_source_notified_seconds", "How long ago a notification came to a source that subscribes, or since "+
-			"when one is to come, in its feed for which that is longest ago.",
-			func(t *metered) time.Time { return t.Told }),
+			"which that is longest ago: so old are its delta tokens.",
+			func(t *metered) time.Time { return t.LastCaughtUp }),
+		since("culvert_source_notified_seconds",
+			"How long ago a notification came to a source that subscribes, or since "+
+				"when one is to come, in its feed for which that is longest ago.",
+			func(t *metered) time.Time { return t.LastNotified }),
 	})...)
 
 // sinkMetrics are those of each task of a sink.
@@ -343,18 +354,18 @@ var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
 	rated("sink_task_sink_record_read", "Records that a sink has read from Kafka.", rowsRead),
 	rated("sink_task_sink_record_send", "Records of a sink that its service has taken.", rows),
 	rated("sink_task_offset_commit_completion", "Commits of offsets that were done.",
-		func(t *metered) int64 { return t.Measures.Commits }),
+		func(t *metered) int64 { return t.Counters.Commits }),
 	summed("sink_task_put_batch", "_time_ms", "How long batches took until the last row was settled, in milliseconds.",
-		func(m *task.Tallied) task.Summary { return m.BatchTime }),
+		func(m *task.MetricsSnapshot) task.Summary { return m.BatchTime }),
 	summed("sink_task_sink_record_active_count", "", "Rows that a sink has in its batches and that are not settled.",
-		func(m *task.Tallied) task.Summary { return m.ActiveRows }), []metric[metered]{
+		func(m *task.MetricsSnapshot) task.Summary { return m.ActiveRows }), []metric[metered]{
 		gauge("kafka_connect_sink_task_sink_record_lag_max", "Records that a sink has before it.", whole(lag)),
 		gauge("kafka_connect_sink_task_sink_record_active_count",
 			"Rows that a sink has in its batches and that are not settled.", whole(rowsActive)),
 		gauge("kafka_connect_sink_task_partition_count", "Partitions that a task has of its group.",
 			whole(func(t *metered) int64 { return t.Partitions })),
 		gauge("kafka_connect_sink_task_offset_commit_seq_no", "Commits of offsets that were begun.",
-			whole(func(t *metered) int64 { return t.Measures.Commits + t.Measures.FailedCommits })),
+			whole(func(t *metered) int64 { return t.Counters.Commits + t.Counters.FailedCommits })),
 		counter("kafka_connect_sink_task_offset_commit_skip_total", "Always 0: a commit that is late is waited "+
 			"for, none is skipped.", func(metered) float64 { return 0 }),
 		always[metered]("kafka_connect_sink_task_offset_commit_skip_rate", "Always 0: a commit that is late is waited "+
@@ -369,7 +380,7 @@ var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
 		counter("culvert_sink_requests_total", "Requests that it has sent for them.",
 			whole(func(t *metered) int64 { return t.Requests })),
 		counter("culvert_sink_again_total", "How often a row was put into another request, since the one "+
-			"before was refused as a whole.", whole(func(t *metered) int64 { return t.Again })),
+			"before was refused as a whole.", whole(func(t *metered) int64 { return t.Reencoded })),
 		gauge("culvert_sink_uncertain_records", "Records of which nobody knows whether the service has them: "+
 			"the status of the task that failed by them names them.",
 			whole(func(t *metered) int64 { return t.Uncertain })),

@@ -15,20 +15,20 @@ import (
 )
 
 // gathered are figures of a worker that is alone, as NAME LABELS VALUE.
-func gathered(t *testing.T, list ...connect.Figures) map[string]float64 {
+func gathered(t *testing.T, list ...connect.Metrics) map[string]float64 {
 	t.Helper()
 	return gatheredIn(t, (*cluster.Worker)(nil).Rebalances(), list...)
 }
 
 // gatheredIn are those of one in a group.
-func gatheredIn(t *testing.T, group cluster.Rebalances, list ...connect.Figures) map[string]float64 {
+func gatheredIn(t *testing.T, group cluster.Rebalances, list ...connect.Metrics) map[string]float64 {
 	t.Helper()
 	r := prometheus.NewPedanticRegistry()
 	started := func() (connectors, tasks connect.Startups) {
-		return connect.Startups{Done: 3, Failed: 1, Recent: task.Shares{Well: 0.75, Badly: 0.25}},
-			connect.Startups{Done: 6, Recent: task.Shares{Well: 1}}
+		return connect.Startups{Succeeded: 3, Failed: 1, LastMinute: task.OutcomeRatios{Succeeded: 0.75, Failed: 0.25}},
+			connect.Startups{Succeeded: 6, LastMinute: task.OutcomeRatios{Succeeded: 1}}
 	}
-	r.MustRegister(taskFigures{connectors: func() []connect.Figures { return list }, startups: started,
+	r.MustRegister(taskFigures{connectors: func() []connect.Metrics { return list }, startups: started,
 		group:   func() cluster.Rebalances { return group },
 		clients: prometheus.NewRegistry(), rates: &rates{}})
 	families, err := r.Gather()
@@ -52,24 +52,25 @@ func gatheredIn(t *testing.T, group cluster.Rebalances, list ...connect.Figures)
 
 func TestTaskFigures(t *testing.T) {
 	all := gathered(t,
-		connect.Figures{Name: "orders", Type: "source", Class: "Source", Version: "1", State: connect.Running, Plans: true,
+		connect.Metrics{Name: "orders", Type: "source", Class: "Source", Version: "1", State: connect.Running,
+			OwnsConnector: true,
 			HTTP: &transport.Counters{Repeated: 6, BytesSent: 8, BytesReceived: 9, Answers: [6]int64{1, 0, 22, 3, 4, 5},
 				Waited: 1500 * time.Millisecond},
-			Tasks: []connect.TaskFigures{
+			Tasks: []connect.TaskMetrics{
 				{Task: 0, State: connect.Running,
 					Progress: &connect.Progress{Rows: 7, Pages: 2, Bytes: 99, CaughtUp: true,
-						LastUp: time.Now().Add(-time.Hour), Told: time.Now().Add(-time.Hour)}},
-				{Task: 1, State: connect.Failed, Progress: &connect.Progress{Rows: 1, Failed: 2, Read: 5, Faults: 9,
-					LastFault: time.UnixMilli(17), Measures: task.Tallied{Retries: 6,
-						Errors: 1, Logged: 2, Letters: 3,
-						LostLetters: 1, Active: 4, Commits: 3, FailedCommits: 1,
-						Recent:       task.Shares{Well: 0.75, Badly: 0.25},
-						BatchSize:    task.Summary{Avg: 1, Max: 2, Min: 1},
-						Transactions: task.Summary{Avg: 6, Max: 8, Min: 5}}}, Running: 0.5, Paused: 0.25}}},
-		connect.Figures{Name: "copies", Type: "sink", State: connect.Paused, Plans: true,
-			Tasks: []connect.TaskFigures{{State: connect.Paused,
-				Progress: &connect.Progress{Rows: 3, Failed: 4, Lag: 5, Read: 7, Faults: 4, Partitions: 14,
-					Batches: 10, Requests: 11, Again: 12, Uncertain: 13}}}})
+						LastCaughtUp: time.Now().Add(-time.Hour), LastNotified: time.Now().Add(-time.Hour)}},
+				{Task: 1, State: connect.Failed, Progress: &connect.Progress{Rows: 1, Failed: 2, Read: 5, Errors: 9,
+					LastError: time.UnixMilli(17), Counters: task.MetricsSnapshot{Retries: 6,
+						Errors: 1, Logged: 2, DeadLetters: 3,
+						LostDeadLetters: 1, Active: 4, Commits: 3, FailedCommits: 1,
+						RecentCommits: task.OutcomeRatios{Succeeded: 0.75, Failed: 0.25},
+						BatchSize:     task.Summary{Avg: 1, Max: 2, Min: 1},
+						Transactions:  task.Summary{Avg: 6, Max: 8, Min: 5}}}, Running: 0.5, Paused: 0.25}}},
+		connect.Metrics{Name: "copies", Type: "sink", State: connect.Paused, OwnsConnector: true,
+			Tasks: []connect.TaskMetrics{{State: connect.Paused,
+				Progress: &connect.Progress{Rows: 3, Failed: 4, Lag: 5, Read: 7, Errors: 4, Partitions: 14,
+					Batches: 10, Requests: 11, Reencoded: 12, Uncertain: 13}}}})
 	for _, task := range []string{"orders 1", "copies 0"} { // one has failed, one is paused
 		if _, there := all["culvert_task_caught_up "+task]; there {
 			t.Errorf("%s: expected a task that cannot work to have no work left that more workers could do", task)
@@ -153,11 +154,12 @@ func TestTaskFigures(t *testing.T) {
 
 // A worker of a group counts what it runs itself, and the group's rebalances.
 func TestFiguresOfAGroup(t *testing.T) {
-	connectors := []connect.Figures{{Name: "planned", Type: "source", State: connect.Running, Plans: true},
+	connectors := []connect.Metrics{{Name: "planned", Type: "source", State: connect.Running, OwnsConnector: true},
 		{Name: "task", Type: "source", State: connect.Unassigned,
-			Tasks: []connect.TaskFigures{{Task: 3, State: connect.Running, Progress: new(connect.Progress)}}},
+			Tasks: []connect.TaskMetrics{{Task: 3, State: connect.Running, Progress: new(connect.Progress)}}},
 		{Name: "others", Type: "source", State: connect.Unassigned}}
-	all := gatheredIn(t, cluster.Rebalances{Completed: 7, Running: true, Took: task.Summary{Avg: 20, Max: 30}, Since: 5,
+	all := gatheredIn(t, cluster.Rebalances{Completed: 7, InProgress: true, Duration: task.Summary{Avg: 20, Max: 30},
+		SinceLast:  5,
 		Generation: 9, Leader: "http://a:1", Protocol: "p"}, connectors...)
 	for figure, want := range map[string]float64{
 		"kafka_connect_worker_connector_count":                        1,
@@ -183,9 +185,9 @@ func TestFiguresOfAGroup(t *testing.T) {
 
 // However many tasks there are, so many have figures of their own; all are counted.
 func TestMeteredTasksAreBounded(t *testing.T) {
-	many := connect.Figures{Name: "many", Type: "source"}
-	for n := range connect.MaxMeteredTasks + 5 {
-		many.Tasks = append(many.Tasks, connect.TaskFigures{Task: n, State: connect.Running,
+	many := connect.Metrics{Name: "many", Type: "source"}
+	for n := range connect.MaxTasksWithMetrics + 5 {
+		many.Tasks = append(many.Tasks, connect.TaskMetrics{Task: n, State: connect.Running,
 			Progress: new(connect.Progress)})
 	}
 	own := 0
@@ -195,7 +197,7 @@ func TestMeteredTasksAreBounded(t *testing.T) {
 			own++
 		}
 	}
-	if own != connect.MaxMeteredTasks || all["kafka_connect_worker_task_count"] != connect.MaxMeteredTasks+5 {
+	if own != connect.MaxTasksWithMetrics || all["kafka_connect_worker_task_count"] != connect.MaxTasksWithMetrics+5 {
 		t.Errorf("found %d, counted %v", own, all["kafka_connect_worker_task_count"])
 	}
 }

@@ -16,13 +16,13 @@ import (
 func tracingOptions(w *config.Worker, environ []string) (tracing.Options, error) {
 	o, err := tracingAsked(w, environ)
 	var p config.Problem
-	if !errors.As(err, &p) || !w.FromTelemetry(p.Setting) {
+	if !errors.As(err, &p) || !w.IsFromTelemetry(p.Setting) {
 		return o, err
 	}
 	p.Warning = true
 	if p.Setting == config.TracingArgument {
 		p.Text += "; all traces are sent"
-		o.Argument = ""
+		o.SamplerArg = ""
 		return o, p
 	}
 	p.Text += "; nothing is traced"
@@ -39,14 +39,14 @@ func tracingAsked(w *config.Worker, environ []string) (o tracing.Options, err er
 		return o, w.Problem(config.TracingEndpoint, fmt.Sprintf("expected OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, "+
 			"found %q: traces are sent by HTTP alone, mostly to port 4318", unspoken))
 	}
-	to := tracing.Endpoint
+	to := tracing.TracesEndpoint
 	if exact {
-		to = tracing.Exact
+		to = tracing.CheckEndpoint
 	}
-	o = tracing.Options{Strike: w.Strike,
+	o = tracing.Options{Redact: w.Redact,
 		Certificate: w.Text(config.TracingCertificate), Timeout: w.Duration(config.TracingTimeout),
-		Sampler: w.Text(config.TracingSampler), Argument: w.Text(config.TracingArgument)}
-	if w.Given(config.TracingService) {
+		Sampler: w.Text(config.TracingSampler), SamplerArg: w.Text(config.TracingArgument)}
+	if w.IsSet(config.TracingService) {
 		o.Service = w.Text(config.TracingService)
 	}
 	if o.Endpoint, err = to(endpoint); err != nil {
@@ -55,7 +55,7 @@ func tracingAsked(w *config.Worker, environ []string) (o tracing.Options, err er
 	if o.Headers, err = tracing.ParseHeaders(w.Text(config.TracingHeaders)); err != nil {
 		return o, w.Problem(config.TracingHeaders, err.Error())
 	}
-	if err := o.CheckTrust(); err != nil {
+	if err := o.CheckCertificate(); err != nil {
 		return o, w.Problem(config.TracingCertificate, err.Error())
 	}
 	if err := o.CheckSampler(); err != nil {

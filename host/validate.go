@@ -40,9 +40,9 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 	if err != nil {
 		return nil, asServerFault(err)
 	}
-	c.Problems = append(c.Problems, sent.Astray()...)
+	c.Problems = append(c.Problems, sent.MisdirectedSecrets()...)
 	if w.mayAsk(ctx, c) {
-		checker.Wait, checker.Logon = check.OnlineTime, logon || sent.IsWhole()
+		checker.Wait, checker.Logon = check.OnlineTime, logon || sent.HasCompleteCredentials()
 	}
 	v, err := checker.Validate(ctx, c)
 	if ctx.Err() != nil {
@@ -70,19 +70,20 @@ func (w worker) mayAsk(ctx context.Context, c *config.Connector) bool {
 
 // sent is a configuration of a request, in which given are the settings that the request itself brings. A reference
 // to what is not open to REST is nothing that its sender has shown.
-func (w worker) sent(checker *check.Checker, c *config.Connector, given map[string]string) config.Sent {
-	s := config.Sent{Now: c, Declared: config.Declare(), Password: check.Passwords(checker.Plugins),
+func (w worker) sent(checker *check.Checker, c *config.Connector, given map[string]string) config.ConfigChange {
+	s := config.ConfigChange{New: c, Declarations: config.Declare(), IsPassword: check.Passwords(checker.Plugins),
 		Worker: w.host.in.Worker}
-	now, _ := w.herder().NowOf(c.Name)
-	s.Stored = now.Given
-	s.Kept = func(key string) bool {
+	now, _ := w.herder().RunningConfig(c.Name)
+	s.Stored = now.Config
+	s.FromStored = func(key string) bool {
 		value, brought := given[key]
 		e, _ := c.Entry(key)
-		return !brought || strings.TrimSpace(value) == config.Mask || e.Value.Secret() && !s.Worker.Providers.Open(e)
+		return !brought || strings.TrimSpace(value) == config.Mask || e.Value.Secret() &&
+			!s.Worker.Providers.AllowedForREST(e)
 	}
 	if _, component, err := check.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource,
 		wit.ComponentSink); err == nil {
-		s.Declared = config.DeclareComponent(component)
+		s.Declarations = config.DeclareComponent(component)
 	}
 	return s
 }
@@ -136,12 +137,12 @@ func (w worker) brought(settings map[string]string) (*config.Connector, error) {
 		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(fmt.Sprintf("expected at most "+
 			"%d settings, found %d", config.MaxSettings, n))}
 	}
-	now, _ := w.herder().NowOf(setting.Trim(settings["name"]))
-	settings, err := config.Unmasked(settings, now.Written)
+	now, _ := w.herder().RunningConfig(setting.Trim(settings["name"]))
+	settings, err := config.RestoreMasked(settings, now.Raw)
 	if err != nil {
 		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
 	}
-	c := config.NewBrought("the request", settings, now.Given, w.host.in.Worker.Providers)
+	c := config.NewRESTConnector("the request", settings, now.Config, w.host.in.Worker.Providers)
 	if _, given := c.Entry("name"); !given {
 		c.Name = ""
 	}

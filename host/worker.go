@@ -15,7 +15,7 @@ type worker struct{ host *Host }
 
 // rest is the worker as REST has it.
 func (w worker) rest() rest.Worker {
-	return rest.Worker{Now: w.Now, Strike: w.host.in.Worker.Strike, Metrics: w.Metrics, Ready: w.Ready,
+	return rest.Worker{Now: w.Now, Strike: w.host.in.Worker.Redact, Metrics: w.Metrics, Ready: w.Ready,
 		Passwords: w.Passwords, Aim: w.Aim, Validate: w.Validate, Definitions: w.Definitions, Write: w.Write,
 		Delete: w.Delete, Compare: w.Compare, Source: w.Source, Sample: w.Sample, Sampled: w.Sampled,
 		SampledTest: w.SampledTest, Tools: w.Tools, RunTool: w.RunTool, Reload: w.Reload}
@@ -29,8 +29,9 @@ func (w worker) Now() rest.Parts {
 	_, commit := Version()
 	return rest.Parts{Starting: w.starting(now), ID: h.workerID(), Once: h.config.Once, Herder: w.herderOf(now),
 		Root:         rest.Root{Version: restVersion(), Commit: commit, Cluster: now.cluster},
-		TracksTopics: settings.Boolean("topic.tracking.enable"), ResetsTopics: settings.Boolean("topic.tracking.allow.reset"),
-		Plugins: now.plugins, Lockouts: h.lockouts, Levels: h.levels, Log: h.log, Recent: h.recent}
+		TracksTopics: settings.Boolean("topic.tracking.enable"),
+		ResetsTopics: settings.Boolean("topic.tracking.allow.reset"),
+		Plugins:      now.plugins, Lockouts: h.lockouts, Levels: h.levels, Log: h.log, Recent: h.recent}
 }
 
 // starting is [rest.Parts]'s Starting. Without the connectors, changes would be made as if there were none.
@@ -44,9 +45,9 @@ func (w worker) starting(now running) error {
 	case w.host.config.Once, w.host.config.offline:
 	case r == nil:
 		return errors.New("Plugins that no connector needs are being loaded, and connectors cannot be changed yet.")
-	case c != nil && !c.Joined():
+	case c != nil && !c.HasJoined():
 		return errors.New("The worker is joining its group.")
-	case !r.store.Begun(), c != nil && !r.applied.Load():
+	case !r.store.Ready(), c != nil && !r.applied.Load():
 		return errors.New("Connectors are being looked at for the first time, and cannot be changed yet.")
 	}
 	return nil
@@ -58,7 +59,7 @@ func (w worker) Ready(ctx context.Context) error {
 	if err := w.starting(now); err != nil {
 		return err
 	}
-	return now.herder.Barrier(ctx)
+	return now.herder.WaitIdle(ctx)
 }
 
 // Passwords implements [rest.Worker].
@@ -82,7 +83,7 @@ func (w worker) Aim(name string, target connect.TargetState) error {
 	h := w.herder()
 	w.host.steering.Lock()
 	defer w.host.steering.Unlock()
-	if _, err := h.NowOf(name); err != nil {
+	if _, err := h.RunningConfig(name); err != nil {
 		return err
 	}
 	if c := w.host.clustered; c != nil {

@@ -8,14 +8,14 @@ import (
 
 // A variant of the contract is a struct of pointers, of which exactly one is set.
 func Example() {
-	outcomes := []wit.Arrangement{
-		{Ask: &wit.Need{Requests: []wit.Request{{Method: "POST", Target: "/hooks"}}}},
+	outcomes := []wit.CallResult{
+		{Pending: &wit.RequestBatch{Requests: []wit.Request{{Method: "POST", Target: "/hooks"}}}},
 		{Done: new(string)},
 	}
 	for _, a := range outcomes {
 		switch {
-		case a.Ask != nil:
-			fmt.Println("asks for", a.Ask.Requests[0].Target)
+		case a.Pending != nil:
+			fmt.Println("asks for", a.Pending.Requests[0].Target)
 		case a.Done != nil:
 			fmt.Println("is done")
 		}

@@ -18,7 +18,7 @@ type Host interface {
 	Log(level Level, message string)
 }
 
-// ComponentKind says what a component is.
+// ComponentKind is the kind of a component.
 type ComponentKind uint8
 
 const (
@@ -30,51 +30,52 @@ const (
 
 func (ComponentKind) Cases() int { return int(ComponentPredicate) + 1 }
 
-// String is the kind's name in Kafka Connect's REST API.
+// String returns the kind's name in Kafka Connect's REST API.
 func (k ComponentKind) String() string {
 	return [...]string{"source", "sink", "transformation", "predicate"}[k]
 }
 
-// Component is something that a module offers under a class name.
+// Component is a connector, transform or predicate that a module provides under a class name.
 type Component struct {
 	Name          string
 	Kind          ComponentKind
 	Aliases       []string
 	Documentation string
-	Settings      []SettingSpec
-	// Prefixes: keys that begin so and match no declaration are errors (P6).
+	Settings      []ConfigKey
+	// Prefixes: a setting whose name begins with one of these and matches no declaration is an error (P6).
 	Prefixes []string
 }
 
-// Description is what a module says of itself.
+// Description describes a module and its components.
 type Description struct {
 	Name, Version, Documentation string
 	Components                   []Component
 }
 
-// Inquiry is the outcome of validate.
-type Inquiry struct {
+// ValidateResult is the result of validate.
+type ValidateResult struct {
 	Variant
-	Ask  *Need
-	Done *[]Examined
+	Pending *RequestBatch
+	Done    *[]ConfigValue
 }
 
-// Plugin is in every module.
+// Plugin is implemented by every module.
 type Plugin interface {
 	Describe() Description
-	Validate(component string, settings []Setting, online bool, state []byte, answers []Response) (Inquiry, error)
+	Validate(component string, settings []Setting, online bool, state []byte, answers []Response) (ValidateResult,
+		error)
 }
 
-// Command is one that a plugin adds to the command line.
+// Command is a command that a plugin adds to the command line.
 type Command struct {
 	Name, Usage string
-	Options     []SettingSpec
+	Options     []ConfigKey
 }
 
-// Reply is the outcome of run; Document is JSON, Schemas are shown in the form that the user asks for.
-type Reply struct {
+// CommandResult is the result of run. Document is JSON; Schemas are printed in the format that the user chooses.
+type CommandResult struct {
 	Variant
-	Ask      *Need
+	Pending  *RequestBatch
 	Document *string
 	Schemas  *[]Schema
 }
@@ -82,197 +83,198 @@ type Reply struct {
 // Tools is optional: commands for the command line.
 type Tools interface {
 	Commands() []Command
-	Run(command string, options []Setting, settings []Setting, state []byte, answers []Response) (Reply, error)
+	Run(command string, options []Setting, settings []Setting, state []byte, answers []Response) (CommandResult, error)
 }
 
-// Support says whether exactly-once can be had; Unsupported says why not.
+// Support reports whether exactly-once is supported; Unsupported is the reason why not.
 type Support struct {
 	Variant
-	Supported   *Unit
+	Supported   *struct{}
 	Unsupported *string
 }
 
-// Layout is how a source's work is shared out among tasks.
-type Layout struct {
+// PlanResult distributes a source's work over tasks.
+type PlanResult struct {
 	Tasks       [][]Setting
 	ExactlyOnce Support
-	// Claims are what only one connector of an installation may have.
+	// Claims name what only one connector of an installation may use.
 	Claims []string
 }
 
-// Changed is what a fingerprint means that is another one than the stored offset's.
-type Changed uint8
+// MismatchPolicy is what the host does when the stored offset has another fingerprint.
+type MismatchPolicy uint8
 
 const (
-	// ChangedFail stops the task, which says what differs.
-	ChangedFail Changed = iota
-	// ChangedReload reads the feed again from its start.
-	ChangedReload
-	// ChangedKeep goes on from the stored offset.
-	ChangedKeep
+	// MismatchFail stops the task and reports the difference.
+	MismatchFail MismatchPolicy = iota
+	// MismatchReload reads the feed again from its start.
+	MismatchReload
+	// MismatchKeep continues from the stored offset.
+	MismatchKeep
 )
 
-func (Changed) Cases() int { return int(ChangedKeep) + 1 }
+func (MismatchPolicy) Cases() int { return int(MismatchKeep) + 1 }
 
-// Feed is a stream of rows with an offset of its own.
+// Feed is a stream of rows with its own offset.
 type Feed struct {
 	Name        string
-	Partition   []Field
+	Partition   []OffsetEntry
 	Topic       string
 	Key, Value  *Schema
 	PollEveryMs *uint32
 	Cron        *string
 	Subscribes  bool
-	// Fingerprint is what the offset belongs to.
+	// Fingerprint identifies what the offset belongs to.
 	Fingerprint string
-	Changed     Changed
+	OnMismatch  MismatchPolicy
 }
 
-// SourceOpened is what a source works out before it reads.
+// SourceOpened is the state that a source prepares before it reads.
 type SourceOpened struct {
 	Context []byte
 	Feeds   []Feed
 }
 
-// SourceOpening is the outcome of a source's open.
-type SourceOpening struct {
+// SourceOpenResult is the result of a source's open.
+type SourceOpenResult struct {
 	Variant
-	Ask   *Need
-	Ready *SourceOpened
+	Pending *RequestBatch
+	Ready   *SourceOpened
 }
 
-// Cause is why next is called.
-type Cause struct {
+// PollReason is the reason for a call of next.
+type PollReason struct {
 	Variant
-	Start, More, Poll *Unit
-	Wake              *string
-	// Snapshot is a read of the feed as it is now, whatever its offset, under this identification.
+	Start, More, Poll *struct{}
+	Trigger           *string
+	// Snapshot requests the feed as it is now, whatever its offset. The string is the snapshot's name.
 	Snapshot *string
 }
 
-// Fetch is a page to be asked for.
+// Fetch is a request for a page.
 type Fetch struct {
 	Request Request
-	// Position is stored with the rows of this page while it is being read. nil: rows carry the standing offset
+	// Position is stored with the rows of this page while it is being read. nil means that rows carry the stored offset
 	// unchanged.
-	Position *[]Field
-	// RepeatsExactly: the same request answers the same rows in the same order.
+	Position *[]OffsetEntry
+	// RepeatsExactly: the same request returns the same rows in the same order.
 	RepeatsExactly bool
 	// Acknowledges: not sent before earlier rows and their offset are durable (P1).
 	Acknowledges bool
 }
 
-// Step is the outcome of next.
-type Step struct {
+// NextAction is the result of next.
+type NextAction struct {
 	Variant
 	Fetch    *Fetch
-	Idle     *Unit
-	Finished *Unit
+	Idle     *struct{}
+	Finished *struct{}
 }
 
-// Follow is a request for what a page nests.
-type Follow struct {
+// LinkedRequest is a request for nested rows of a page.
+type LinkedRequest struct {
 	Request Request
 	// Tolerate are statuses other than 2xx whose answers go to decode like others.
 	Tolerate []uint16
 }
 
-// Portion is what a piece of a page came to.
-type Portion struct {
+// DecodeResult holds the rows and errors of one piece of a page.
+type DecodeResult struct {
 	Schemas []Schema
 	Rows    []Row
 	Data    []byte
-	Faults  []RowFault
-	// Follow is to be fetched before more pieces of the main body come.
-	Follow []Follow
-	// Next is where to go on; it comes with the last piece.
-	Next *[]Field
-	// More: something is waiting at Next now, or in WaitMs milliseconds. Behind a page without a position that a wake
-	// had asked for, both together have that wake come once more after that time, a minute at most.
+	Errors  []RowError
+	// Linked requests are sent before the host passes more pieces of the main body.
+	Linked []LinkedRequest
+	// Next is the offset after the page; it is set with the last piece. nil leaves the offset as it is.
+	Next *[]OffsetEntry
+	// More: rows are available at Next now, or after WaitMs milliseconds. After a page without a position that a
+	// trigger had caused, both together repeat that trigger once after that time, at most a minute.
 	More   bool
 	WaitMs uint32
 }
 
 // Source reads a service.
 type Source interface {
-	Plan(component string, settings []Setting, maxTasks uint32) (Layout, error)
-	Open(component string, settings []Setting, state []byte, answers []Response) (SourceOpening, error)
-	Next(context []byte, feed uint32, offset []Field, cause Cause, now int64) (Step, error)
-	Begin(context []byte, feed uint32, position *[]Field, response Response) (uint32, error)
-	Decode(page uint32, tag string, status uint16, piece []byte, last bool) (Portion, error)
+	Plan(component string, settings []Setting, maxTasks uint32) (PlanResult, error)
+	Open(component string, settings []Setting, state []byte, answers []Response) (SourceOpenResult, error)
+	Next(context []byte, feed uint32, offset []OffsetEntry, reason PollReason, now int64) (NextAction, error)
+	Begin(context []byte, feed uint32, position *[]OffsetEntry, response Response) (uint32, error)
+	Decode(page uint32, tag string, status uint16, piece []byte, last bool) (DecodeResult, error)
 	Abandon(page uint32)
-	CheckOffset(partition []Field, offset []Field) error
+	CheckOffset(partition []OffsetEntry, offset []OffsetEntry) error
 }
 
-// Notification is a request that came in at the listener.
+// Notification is an HTTP request received by the listener.
 type Notification struct {
 	Method, Target string
 	Headers        []Header
 	Body           []byte
 }
 
-// Wake asks for a feed to be read now.
-type Wake struct {
-	Feed         uint32
-	Token, Ident string
-	Hold         bool
+// Trigger requests that a feed be read now. AnswerWhenStored delays the answer to the sender until its rows are in
+// Kafka.
+type Trigger struct {
+	Feed             uint32
+	Token, Ident     string
+	AnswerWhenStored bool
 }
 
 // Notifications is optional: push notifications.
 type Notifications interface {
-	Notified(context []byte, notification Notification) ([]Wake, error)
-	Subscribe(context []byte, feed uint32, address string, state []byte, answers []Response) (Arrangement, error)
+	HandleNotification(context []byte, notification Notification) ([]Trigger, error)
+	Subscribe(context []byte, feed uint32, address string, state []byte, answers []Response) (CallResult, error)
 }
 
 // Retirement is optional: what to undo at the service when a connector is deleted.
 type Retirement interface {
-	Retire(component string, settings []Setting, addresses []string, state []byte, answers []Response) (Arrangement,
+	Retire(component string, settings []Setting, addresses []string, state []byte, answers []Response) (CallResult,
 		error)
 }
 
-// SinkOpened is what a sink works out before it writes.
+// SinkOpened is the state that a sink prepares before it writes.
 type SinkOpened struct {
 	Context []byte
 	Topics  []string
 }
 
-// SinkOpening is the outcome of a sink's open.
-type SinkOpening struct {
+// SinkOpenResult is the result of a sink's open.
+type SinkOpenResult struct {
 	Variant
-	Ask   *Need
-	Ready *SinkOpened
+	Pending *RequestBatch
+	Ready   *SinkOpened
 }
 
-// Delivery is a request that writes rows. Deliveries of one lane go one after another.
+// Delivery is a request that writes rows. Deliveries with equal ordering keys are sent one after another.
 type Delivery struct {
-	Request Request
-	Rows    []uint32
-	Memo    []byte
-	Lane    uint32
+	Request     Request
+	Rows        []uint32
+	State       []byte
+	OrderingKey uint32
 }
 
-// Deliveries is the outcome of encode: every row of the call stands in exactly one of the three.
-type Deliveries struct {
-	Ready   []Delivery
-	Refused []RowFault
-	Ignored []uint32
+// EncodeResult is the result of encode: every row of the call is in exactly one of the three lists.
+type EncodeResult struct {
+	Ready    []Delivery
+	Rejected []RowError
+	Ignored  []uint32
 }
 
-// Hint comes with a row that is encoded again.
+// Hint tells encode how to encode a row again.
 type Hint struct {
 	Row  uint32
 	Text string
 }
 
-// HintUncertain is the host's hint for a row whose earlier delivery may have arrived: it becomes a check (a GET or
-// HEAD) or is refused. `moved` and `known=` with a [Known] may follow it, with blanks before them; `moved`, with or
-// without `known=`, also comes alone.
+// HintUncertain is the host's hint for a row in doubt, whose earlier delivery may have arrived: encode returns a check
+// (a GET or HEAD) or rejects the row. HintMoved and HintKnown with a [Known] may follow it, separated by blanks;
+// HintMoved, with or without HintKnown, also occurs alone.
 const HintUncertain, HintMoved, HintKnown = "uncertain", "moved", "known="
 
-// RecordID is a record as it was read, before transforms. Its layout in memory is that of the canonical ABI: 24 bytes,
-// aligned to 8.
+// RecordID identifies a record as it was read, before transforms. Its layout in memory is that of the canonical ABI: 24
+// bytes, aligned to 8.
 type RecordID struct {
-	// Topic is a position in the call's origin topics.
+	// Topic is a position in the call's record topics.
 	Topic     uint32
 	Partition int32
 	Offset    int64
@@ -280,38 +282,38 @@ type RecordID struct {
 	Part uint32
 }
 
-// Retry asks for a row to be encoded again.
+// Retry requests that a row be encoded again.
 type Retry struct {
 	Hint  string
-	Fault *Fault
-	// WaitMs is how long it is not encoded at least; the host cuts it at a minute.
+	Error *Error
+	// WaitMs is the time to wait before that, at most a minute.
 	WaitMs uint32
 }
 
-// Verdict is what became of a row.
-type Verdict struct {
+// RowResult is the outcome of writing a row.
+type RowResult struct {
 	Variant
-	Written *Unit
-	Refused *Fault
-	Again   *Retry
+	Written  *struct{}
+	Rejected *Error
+	Retry    *Retry
 }
 
-// Settled is the outcome of settle: a verdict for each row.
-type Settled struct {
-	Verdicts []Verdict
-	// Context takes the place of the one that the call was given.
+// ResponseResult is the result of handle-response: one result for each row.
+type ResponseResult struct {
+	Results []RowResult
+	// Context, if not nil, replaces the context of the call in later calls.
 	Context *[]byte
 }
 
 // Sink writes to a service.
 type Sink interface {
-	Open(component string, settings []Setting, state []byte, answers []Response) (SinkOpening, error)
-	Encode(context []byte, schemas []Schema, topics []string, rows []Row, data []byte, origins []RecordID,
-		originTopics []string,
-		hints []Hint) (Deliveries, error)
-	// Settle must keep no part of context, memo, rows and the response's body: they lie in memory that is the next
-	// call's.
-	Settle(context []byte, memo []byte, rows []uint32, response Response) (Settled, error)
+	Open(component string, settings []Setting, state []byte, answers []Response) (SinkOpenResult, error)
+	Encode(context []byte, schemas []Schema, topics []string, rows []Row, data []byte, recordIDs []RecordID,
+		recordTopics []string,
+		hints []Hint) (EncodeResult, error)
+	// HandleResponse must not keep parts of context, state, rows and the response's body: the next call reuses their
+	// memory.
+	HandleResponse(context []byte, state []byte, rows []uint32, response Response) (ResponseResult, error)
 }
 
 // Condition is a predicate in front of a stage.
@@ -328,26 +330,26 @@ type Stage struct {
 	Condition *Condition
 }
 
-// Applied is the outcome of apply.
-type Applied struct {
+// ApplyResult is the result of apply.
+type ApplyResult struct {
 	Schemas []Schema
 	Topics  []string
 	Rows    []Row
 	Data    []byte
-	Faults  []RowFault
+	Errors  []RowError
 	// Consumed is the number of input rows that were handled.
 	Consumed uint32
 }
 
-// Tested is the outcome of test: one entry for each row.
-type Tested struct {
+// TestResult is the result of test: one entry for each row.
+type TestResult struct {
 	Matches []bool
-	Faults  []RowFault
+	Errors  []RowError
 }
 
 // Transform changes rows.
 type Transform interface {
 	Prepare(chain []Stage) ([]byte, error)
-	Apply(context []byte, schemas []Schema, topics []string, rows []Row, data []byte) (Applied, error)
-	Test(context []byte, schemas []Schema, topics []string, rows []Row, data []byte) (Tested, error)
+	Apply(context []byte, schemas []Schema, topics []string, rows []Row, data []byte) (ApplyResult, error)
+	Test(context []byte, schemas []Schema, topics []string, rows []Row, data []byte) (TestResult, error)
 }

@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// Known is what a plugin knows of its service that a check of a row in doubt depends upon: words with commas between
-// them, in order. A word is a letter, which says what is known, and up to three letters, digits, - and _, which say of
-// what; `*` in their place says that it may be so of everything, and a word `*` that anything may be.
+// Known lists what a plugin knows of its service and needs to check rows in doubt: words separated by commas, sorted. A
+// word is a letter for the fact, and up to three letters, digits, - and _ for its subject; `*` as the subject stands
+// for every subject, and the word `*` for every fact.
 type Known string
 
-// MaxKnown is how many bytes a [Known] may have: it stands with each offset that is committed.
+// MaxKnown is the largest size of a [Known] in bytes: it is stored with each committed offset.
 const MaxKnown = 16
 
 const knownLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_*,"
 
-// KnownIn returns what stands in front of a context, "" for nothing.
+// KnownIn returns the Known at the start of a context, or "".
 func KnownIn(context []byte) Known {
 	line, ok := bytes.CutPrefix(context[:min(len(context), len(HintKnown)+MaxKnown+1)], []byte(HintKnown))
 	words, _, whole := strings.Cut(string(line), "\n")
@@ -26,7 +26,7 @@ func KnownIn(context []byte) Known {
 	return Known(words)
 }
 
-// With returns both together. Where that is too long, words lose what they are about.
+// With returns the union of both. If that is too long, `*` replaces the subjects.
 func (k Known) With(other Known) Known {
 	if other == "" || k == other {
 		return k
@@ -48,8 +48,8 @@ func (k Known) With(other Known) Known {
 	return "*"
 }
 
-// Says reports whether a word is among them.
-func (k Known) Says(word string) bool {
+// Contains reports whether k contains a word or a `*` that stands for it.
+func (k Known) Contains(word string) bool {
 	for one := range strings.SplitSeq(string(k), ",") {
 		if one == word || one == "*" || one == word[:1]+"*" {
 			return true

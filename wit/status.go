@@ -1,17 +1,17 @@
 package wit
 
-// Refuses reports whether a status says by itself that the service has not done what a request asked for, whoever
-// answered: each has a document that says so. All others, except success, may come from a proxy whose service has done
-// it, or are nobody's by document: then only what the service itself says in the answer counts.
+// IsRejection reports whether a status alone proves that the service did not process the request, whoever answered: a
+// document says so for each of them. Any other status, except success, may come from a proxy whose service has
+// processed it, or is defined by no document: then only the service's own text in the response counts.
 //
-// Left out on purpose:
-//   - 408: Envoy answers it when the service is slow and has not answered yet, and the service goes on with the request
+// Left out intentionally:
+//   - 408: Envoy returns it when the service is slow, and the service continues to process the request
 //     (HttpConnectionManager.stream_idle_timeout: "terminated with a 408 Request Timeout error code if no upstream
 //     response header has been received"). RFC 9110, 15.5.9, means a request that did not arrive in whole.
 //   - 406: Spring finds that no form of the result is acceptable when the handler has returned it
 //     (AbstractMessageConverterMethodProcessor.writeWithMessageConverters).
 //   - 499: gRPC's gateways answer it for a call that was cancelled under way (google/rpc/code.proto, CANCELLED).
-func Refuses(status uint16) bool {
+func IsRejection(status uint16) bool {
 	switch status {
 	case 400, // RFC 9110, 15.5.1: the server cannot or will not process the request
 		401,           // 15.5.2: the request has not been applied
@@ -34,19 +34,19 @@ func Refuses(status uint16) bool {
 	return false
 }
 
-// KindOf is the kind of fault that an answer is by its status alone, which is no success.
-func KindOf(status uint16) FaultKind {
+// ErrorKindOf returns the kind of error for a status that is no success.
+func ErrorKindOf(status uint16) ErrorKind {
 	switch {
 	case status == 401:
-		return FaultUnauthorized
+		return ErrorUnauthorized
 	case status == 403:
-		return FaultForbidden
+		return ErrorForbidden
 	case status == 404:
-		return FaultNotFound
+		return ErrorNotFound
 	case status == 410:
-		return FaultGone
+		return ErrorGone
 	case status == 408 || status == 429 || status >= 500:
-		return FaultTransient
+		return ErrorTransient
 	}
-	return FaultData
+	return ErrorData
 }

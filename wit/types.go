@@ -5,50 +5,50 @@ import "strings"
 // Pair is a name and a value.
 type Pair struct{ Name, Value string }
 
-// Setting is a setting as the user wrote it, after config providers were resolved. Settings of type password never
-// reach a guest.
+// Setting is a setting as the user wrote it, after config providers were resolved. Values of type password never reach
+// a guest.
 type Setting = Pair
 
 // Header is an HTTP header.
 type Header = Pair
 
-// FaultKind says to the host what to do about a [Fault].
-type FaultKind uint8
+// ErrorKind tells the host how to handle an [Error].
+type ErrorKind uint8
 
 const (
-	FaultConfig FaultKind = iota
-	FaultUnauthorized
-	FaultForbidden
-	FaultNotFound
-	FaultGone
-	FaultConflict
-	FaultData
-	FaultIncompatible
-	FaultTransient
-	FaultUnsupported
-	FaultInternal
-	// FaultStale: what open worked out no longer fits; the host abandons the page, opens again and asks for the same
+	ErrorConfig ErrorKind = iota
+	ErrorUnauthorized
+	ErrorForbidden
+	ErrorNotFound
+	ErrorGone
+	ErrorConflict
+	ErrorData
+	ErrorIncompatible
+	ErrorTransient
+	ErrorUnsupported
+	ErrorInternal
+	// ErrorStale: the context of open no longer fits; the host abandons the page, opens again and requests the same
 	// page again.
-	FaultStale
+	ErrorStale
 )
 
-var faultKinds = [...]string{"config", "unauthorized", "forbidden", "not-found", "gone", "conflict", "data",
+var errorKinds = [...]string{"config", "unauthorized", "forbidden", "not-found", "gone", "conflict", "data",
 	"incompatible",
 	"transient", "unsupported", "internal", "stale"}
 
-func (FaultKind) Cases() int { return len(faultKinds) }
+func (ErrorKind) Cases() int { return len(errorKinds) }
 
-// String is the kind's name in the contract.
-func (k FaultKind) String() string {
-	if int(k) < len(faultKinds) {
-		return faultKinds[k]
+// String returns the kind's name in the contract.
+func (k ErrorKind) String() string {
+	if int(k) < len(errorKinds) {
+		return errorKinds[k]
 	}
 	return "unknown"
 }
 
-// Fault is what went wrong, in terms that the host can act on. It is an error; in Go it travels as *Fault.
-type Fault struct {
-	Kind    FaultKind
+// Error is an error in terms that the host can act on. *Error implements error.
+type Error struct {
+	Kind    ErrorKind
 	Message string
 	Setting *string
 	// Code is the service's own code, which `retry.codes` may name.
@@ -56,8 +56,8 @@ type Fault struct {
 	Detail *string
 }
 
-// Error is the message with the setting or code that it concerns.
-func (f *Fault) Error() string {
+// Error returns the message with the setting or code that it concerns.
+func (f *Error) Error() string {
 	var b strings.Builder
 	if f.Setting != nil {
 		b.WriteString(*f.Setting)
@@ -72,22 +72,22 @@ func (f *Fault) Error() string {
 	return b.String()
 }
 
-// SettingKind is the type of a setting, as Kafka Connect's ConfigDef has it.
+// SettingKind is the type of a setting, as in Kafka's ConfigDef.Type.
 type SettingKind uint8
 
 const (
-	KindText SettingKind = iota
+	KindString SettingKind = iota
 	KindPassword
 	KindShort
 	KindInt
 	KindLong
 	KindDouble
 	KindBoolean
-	KindListOfText
-	KindClassName
+	KindList
+	KindClass
 )
 
-func (SettingKind) Cases() int { return int(KindClassName) + 1 }
+func (SettingKind) Cases() int { return int(KindClass) + 1 }
 
 // Importance of a setting, as in Kafka Connect.
 type Importance uint8
@@ -103,7 +103,7 @@ func (Importance) Cases() int { return int(Low) + 1 }
 // Rule is one rule about a setting's value or display.
 type Rule struct {
 	Variant
-	Required *Unit
+	Required *struct{}
 	Allowed  *[]string
 	// Pattern is RE2.
 	Pattern *string
@@ -117,12 +117,12 @@ type Rule struct {
 	Order       *int32
 	Width       *uint8
 	DisplayName *string
-	// Role is what the host uses the setting for, such as http.address or retry.codes.
+	// Role names what the host uses the setting for, such as http.address or retry.codes.
 	Role *string
 }
 
-// SettingSpec declares a setting. Its name may hold {n}, {m}: `sap.odata#{n}.service`.
-type SettingSpec struct {
+// ConfigKey declares a setting. Its name may contain {n}, {m}: `sap.odata#{n}.service`.
+type ConfigKey struct {
 	Name          string
 	Kind          SettingKind
 	DefaultValue  *string
@@ -131,8 +131,8 @@ type SettingSpec struct {
 	Rules         []Rule
 }
 
-// Names are the setting's name and its aliases.
-func (s *SettingSpec) Names() []string {
+// Names returns the setting's name and its aliases.
+func (s *ConfigKey) Names() []string {
 	names := []string{s.Name}
 	for _, r := range s.Rules {
 		if r.Alias != nil {
@@ -142,8 +142,8 @@ func (s *SettingSpec) Names() []string {
 	return names
 }
 
-// Role is the role that the setting's rules give it, "" for none.
-func (s *SettingSpec) Role() string {
+// Role returns the role in the setting's rules, or "".
+func (s *ConfigKey) Role() string {
 	for _, r := range s.Rules {
 		if r.Role != nil {
 			return *r.Role
@@ -152,16 +152,16 @@ func (s *SettingSpec) Role() string {
 	return ""
 }
 
-// Examined is a setting after validation.
-type Examined struct {
-	Spec        SettingSpec
+// ConfigValue is a setting after validation.
+type ConfigValue struct {
+	Key         ConfigKey
 	Value       *string
 	Errors      []string
 	Recommended []string
 	Visible     bool
 }
 
-// Request is an HTTP exchange that a plugin wants; see culvert.wit for what is the host's.
+// Request is an HTTP request that a plugin wants; culvert.wit lists what the host adds and drops.
 type Request struct {
 	Tag, Method string
 	// Target is path and query on the connector's origin, or absolute.
@@ -169,41 +169,41 @@ type Request struct {
 	Headers    []Header
 	Body       []byte
 	Repeatable bool
-	// TokenFrom is where to fetch a CSRF token, if the service wants one.
-	TokenFrom *string
-	// PatienceMs is the silence allowed before the first byte, in milliseconds.
-	PatienceMs *uint32
+	// TokenPath is the target from which to fetch a CSRF token, if the service wants one.
+	TokenPath *string
+	// FirstByteTimeoutMs is how long to wait for the first byte, in milliseconds. nil means the ordinary limit.
+	FirstByteTimeoutMs *uint32
 }
 
-// OffsetHeader begins the names of headers that the host puts on a response without a request, tag and position: the
-// document of a row that a source's plugin has refused, which is read again out of its dead letter. The rest of a name
-// is that of a field of the feed's stored offset, the header's value is the field's text; fields of other types are not
-// given. So keys can be written as those of rows that came in pages are.
+// OffsetHeader is the prefix of headers that the host adds to a response without request, tag and position: the
+// document of a row that a source rejected, replayed from the dead letter topic. The rest of the name is the name of an
+// entry of the feed's stored offset, the header's value is the entry's string; entries of other types are left out.
+// With them the plugin can write keys as for rows of a page.
 const OffsetHeader = "culvert-offset-"
 
-// Response is a final answer. Status 0 (only in settle): the request may have arrived, no answer came. At is in
-// milliseconds since 1970-01-01T00:00:00Z.
+// Response is a final response. Status 0 (only in HandleResponse) means that the request may have arrived and no
+// response came. ReceivedAt is in milliseconds since 1970-01-01T00:00:00Z.
 type Response struct {
-	Tag     string
-	Status  uint16
-	Target  string
-	Headers []Header
-	Body    []byte
-	At      int64
+	Tag        string
+	Status     uint16
+	Target     string
+	Headers    []Header
+	Body       []byte
+	ReceivedAt int64
 }
 
-// Need asks for documents: the answers, whatever their status and in the order asked, come with the next call, with
-// State.
-type Need struct {
+// RequestBatch requests documents. The host passes all responses, whatever their status and in the order of the
+// requests, with the next call, together with State.
+type RequestBatch struct {
 	Requests []Request
 	State    []byte
 }
 
-// Arrangement is the outcome of subscribe and retire.
-type Arrangement struct {
+// CallResult is the result of subscribe and retire.
+type CallResult struct {
 	Variant
-	Ask  *Need
-	Done *string
+	Pending *RequestBatch
+	Done    *string
 }
 
 // Kind is the type of a schema node, as in Kafka Connect.
@@ -217,42 +217,42 @@ const (
 	Float32
 	Float64
 	Boolean
-	Text
+	String
 	Bytes
 	Array
-	Mapping
-	Structure
+	Map
+	Struct
 )
 
-func (Kind) Cases() int { return int(Structure) + 1 }
+func (Kind) Cases() int { return int(Struct) + 1 }
 
-// Member is a field of a structure: its name and the number of its node.
-type Member struct {
+// Field is a field of a struct: its name and the number of its node.
+type Field struct {
 	Name string
 	Node uint32
 }
 
-// Node is one type in a schema. Nodes refer only to nodes with higher numbers; 0 stands for none.
-type Node struct {
+// SchemaNode is one type in a schema. Nodes refer only to nodes with higher numbers; 0 stands for none.
+type SchemaNode struct {
 	Kind       Kind
 	Optional   bool
 	Name       *string
 	Version    *int32
 	Doc        *string
 	Parameters []Setting
-	// DefaultValue holds structured bytes of this node without its own branch number.
+	// DefaultValue is encoded with the schema of this node, without its own branch number.
 	DefaultValue *[]byte
-	Members      []Member
+	Fields       []Field
 	Key, Element uint32
 }
 
 // Schema is a list of nodes, node 0 the root. Ids below [GuestSchemas] are the host's.
 type Schema struct {
 	ID    uint32
-	Nodes []Node
+	Nodes []SchemaNode
 }
 
-// GuestSchemas is the first schema id that belongs to a guest.
+// GuestSchemas is the first schema id of a guest.
 const GuestSchemas = 0x8000_0000
 
 // Names of the logical types, as in Kafka Connect.
@@ -268,87 +268,87 @@ const (
 	ParameterPrecision = "connect.decimal.precision"
 )
 
-// Form says how a datum is held in a batch's data.
-type Form uint8
+// Encoding is how a value is encoded in a batch's data.
+type Encoding uint8
 
 const (
-	Absent Form = iota
+	Absent Encoding = iota
 	// Unchanged: as the input row has it; Schema still counts. Only in results of transforms.
 	Unchanged
-	Structured
-	Dynamic
+	WithSchema
+	Schemaless
 	// Raw: header blocks only.
 	Raw
 )
 
-func (Form) Cases() int { return int(Raw) + 1 }
+func (Encoding) Cases() int { return int(Raw) + 1 }
 
-// Datum is a value's place in a batch's data. Its layout in memory is that of the canonical ABI: 16 bytes.
-type Datum struct {
-	Form   Form
-	Schema uint32
+// ValueSlice is the place of a value in a batch's data. Its layout in memory is that of the canonical ABI: 16 bytes.
+type ValueSlice struct {
+	Encoding Encoding
+	Schema   uint32
 	// Start and Size are in bytes from the start of the call's data.
 	Start, Size uint32
 }
 
 // Row is a record of a batch. Its layout in memory is that of the canonical ABI: 80 bytes, aligned to 8.
 type Row struct {
-	Origin, Topic uint32
+	RowIndex, Topic uint32
 	// Partition: -1, the partitioner decides.
 	Partition int32
 	// Offset: -1 in sources.
 	Offset int64
-	// Timestamp in milliseconds since 1970, -1: none. Sinks get that of the record as it was read, whatever transforms
-	// made of it.
+	// Timestamp is in milliseconds since 1970, or -1. Sinks get the timestamp of the record as it was read, whatever
+	// transforms made of it.
 	Timestamp           int64
-	Key, Value, Headers Datum
+	Key, Value, Headers ValueSlice
 }
 
-// RowFault is a row that could not be handled; see culvert.wit.
-type RowFault struct {
-	Origin, Stage     uint32
+// RowError is the error of one row; see culvert.wit.
+type RowError struct {
+	RowIndex, Stage   uint32
 	ErrorClass        string
-	Fault             Fault
+	Error             Error
 	RawStart, RawSize uint32
 }
 
 // Scalar is a value inside an offset or a partition.
 type Scalar struct {
 	Variant
-	Null    *Unit
+	Null    *struct{}
 	Boolean *bool
 	Integer *int64
 	Real    *float64
-	Text    *string
+	String  *string
 }
 
-// Field is an entry of an offset or a partition, in order, as Kafka Connect stores them.
-type Field struct {
+// OffsetEntry is an entry of an offset or a partition, in order, as Kafka Connect stores them.
+type OffsetEntry struct {
 	Name  string
 	Value Scalar
 }
 
-// TextField makes an entry of an offset that holds a text.
-func TextField(name, v string) Field { return Field{name, Scalar{Text: &v}} }
+// StringEntry returns an offset entry with a string.
+func StringEntry(name, v string) OffsetEntry { return OffsetEntry{name, Scalar{String: &v}} }
 
-// IntegerField makes an entry of an offset that holds a whole number.
-func IntegerField(name string, v int64) Field { return Field{name, Scalar{Integer: &v}} }
+// IntegerEntry returns an offset entry with an integer.
+func IntegerEntry(name string, v int64) OffsetEntry { return OffsetEntry{name, Scalar{Integer: &v}} }
 
-// BooleanField makes an entry of an offset that holds true or false.
-func BooleanField(name string, v bool) Field { return Field{name, Scalar{Boolean: &v}} }
+// BooleanEntry returns an offset entry with a boolean.
+func BooleanEntry(name string, v bool) OffsetEntry { return OffsetEntry{name, Scalar{Boolean: &v}} }
 
-// NullField makes an entry of an offset that holds null.
-func NullField(name string) Field { return Field{name, Scalar{Null: Chosen}} }
+// NullEntry returns an offset entry with null.
+func NullEntry(name string) OffsetEntry { return OffsetEntry{name, Scalar{Null: Set}} }
 
-// MaxOffsetBytes is how large an offset or the partition of a feed may be, see [OffsetBytes]: it is stored with every
-// flush, and compacted topics keep it for good.
+// MaxOffsetBytes is the largest size of an offset or of a feed's partition in bytes, see [OffsetBytes]: it is stored
+// with every flush, and compacted topics keep it.
 const MaxOffsetBytes = 64 << 10
 
-// OffsetBytes is the size of an offset, names and values together.
-func OffsetBytes(fields []Field) (size int) {
+// OffsetBytes returns the size of an offset in bytes, names and values together.
+func OffsetBytes(fields []OffsetEntry) (size int) {
 	for i := range fields {
 		size += len(fields[i].Name) + 8
-		if text := fields[i].Value.Text; text != nil {
+		if text := fields[i].Value.String; text != nil {
 			size += len(*text)
 		}
 	}
@@ -356,7 +356,7 @@ func OffsetBytes(fields []Field) (size int) {
 }
 
 // Lookup returns the value of the entry with that name.
-func Lookup(fields []Field, name string) (Scalar, bool) {
+func Lookup(fields []OffsetEntry, name string) (Scalar, bool) {
 	for _, f := range fields {
 		if f.Name == name {
 			return f.Value, true

@@ -234,7 +234,7 @@ func TestDiffOfAnotherWorker(t *testing.T) {
 	url := workerWith(t, map[string]string{
 		"GET /connectors": `{"orders":{"info":{"name":"orders"},"status":{"connector":{"state":"RUNNING"}}}}`})
 	now, _, err := asked(t.Context(), url, "folder")
-	if err != nil || len(now) != 1 || now[0].Name != "orders" || now[0].Unsettled {
+	if err != nil || len(now) != 1 || now[0].Name != "orders" || now[0].HasFailed {
 		t.Errorf("expected orders, found %+v %v", now, err)
 	}
 	if _, _, err := asked(t.Context(), workerWith(t, nil), "folder"); err == nil || !strings.Contains(err.Error(),
@@ -327,8 +327,9 @@ func TestProgress(t *testing.T) {
 
 // A message of net/http becomes a line at level debug, without the bytes that a service sent unasked.
 func TestLibrariesLogAsWeDo(t *testing.T) {
-	for level, want := range map[slog.Level]string{slog.LevelInfo: "", slog.LevelDebug: `level=DEBUG msg="a library says: ` +
-		`Unsolicited response received on idle HTTP channel starting with \"HTTP/1.1 400 Bad Request"` + "\n"} {
+	for level, want := range map[slog.Level]string{slog.LevelInfo: "",
+		slog.LevelDebug: `level=DEBUG msg="a library says: ` +
+			`Unsolicited response received on idle HTTP channel starting with \"HTTP/1.1 400 Bad Request"` + "\n"} {
 		var out bytes.Buffer
 		takeLibraries(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: level})))
 		log.Printf("Unsolicited response received on idle HTTP channel starting with %q; err=%v",

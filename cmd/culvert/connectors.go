@@ -30,7 +30,7 @@ import (
 type expanded struct {
 	Info   connect.Info     `json:"info"`
 	Status connect.Status   `json:"status"`
-	Motion *connect.Figures `json:"motion,omitempty"`
+	Motion *connect.Metrics `json:"motion,omitempty"`
 	Listed *rest.Listed     `json:"listed,omitempty"`
 }
 
@@ -102,10 +102,10 @@ func (r *remote) passwords(ctx context.Context, class string) (func(key string) 
 	if err != nil && !isRefused(err, 0) {
 		return nil, err
 	}
-	var secrets []wit.SettingSpec
+	var secrets []wit.ConfigKey
 	for _, d := range definitions {
 		if d.Type == "PASSWORD" {
-			secrets = append(secrets, wit.SettingSpec{Name: d.Name, Kind: wit.KindPassword})
+			secrets = append(secrets, wit.ConfigKey{Name: d.Name, Kind: wit.KindPassword})
 		}
 	}
 	declared := config.Declare(secrets...)
@@ -159,7 +159,8 @@ func (r *remote) newList() *cobra.Command {
 			return now.show(c.OutOrStdout(), nil, r.output)
 		},
 	}
-	c.Flags().StringVar(&state, "state", "", "`STATE` of those that are listed: "+strings.Join(connect.Conditions, ", "))
+	c.Flags().StringVar(&state, "state", "", "`STATE` of those that are listed: "+strings.Join(connect.Conditions,
+		", "))
 	c.Flags().StringVar(&search, "search", "", "`TEXT` in name, class or cause of those that are listed")
 	return c
 }
@@ -177,11 +178,11 @@ func (r *remote) newShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			one.Info.Config = config.Masked(one.Info.Config, password)
+			one.Info.Config = config.MaskPasswords(one.Info.Config, password)
 			if err := r.get(c.Context(), "/connectors/{name}/status", &one.Status, args[0]); err != nil {
 				return err
 			}
-			var figures connect.Figures
+			var figures connect.Metrics
 			err = r.get(c.Context(), "/culvert/connectors/{name}", &figures, args[0])
 			switch {
 			case err == nil:
@@ -291,7 +292,7 @@ func filesOf(files []string) ([]given, error) {
 		}
 		settings, state := map[string]string{}, ""
 		for _, e := range entries {
-			if e.Beside {
+			if e.IsInitialState {
 				state = e.Raw
 				continue
 			}
@@ -377,8 +378,9 @@ func (r *remote) newApply() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&state, "state", "", "`STATE` that new connectors begin with: RUNNING, PAUSED or STOPPED")
-	c.Flags().StringVar(&version, "if-version", "", "change it only if it has the `VERSION` that culvert connectors diff "+
-		"shows")
+	c.Flags().StringVar(&version, "if-version", "",
+		"change it only if it has the `VERSION` that culvert connectors diff "+
+			"shows")
 	return c
 }
 

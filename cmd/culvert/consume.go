@@ -57,11 +57,13 @@ runs on the --data folder, else from that folder, which is locked for the time.`
 	from.flags(c)
 	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "go on with new records until stopped")
 	c.Flags().Int64VarP(&o.count, "records", "n", 0, "end after so many records; 0: with the last one")
-	c.Flags().StringVar(&o.since, "from", "", "`time` of the first record, such as 2026-02-03T04:05:06Z or 2026-02-03, or "+
-		"how long ago, such as 1h30m")
+	c.Flags().StringVar(&o.since, "from", "",
+		"`time` of the first record, such as 2026-02-03T04:05:06Z or 2026-02-03, or "+
+			"how long ago, such as 1h30m")
 	c.Flags().Int32Var(&o.partition, "partition", -1, "read one partition alone")
 	c.Flags().Int64Var(&o.offset, "offset", 0, "begin at this offset of --partition")
-	c.Flags().StringVar(&o.registry, "schema-registry", "", "`URL` of a schema registry, before those of the worker's file")
+	c.Flags().StringVar(&o.registry, "schema-registry", "",
+		"`URL` of a schema registry, before those of the worker's file")
 	c.MarkFlagsMutuallyExclusive("from", "offset")
 	c.Flags().BoolVar(&asJSON, "json", true, "as JSON lines, which is the only form")
 	return c
@@ -193,7 +195,7 @@ func readBy(file string, stderr io.Writer, do func(w *config.Worker, log *slog.L
 		}
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return secrets.Error(do(w, logging.Struck(log, w.Strike)), w.Strike)
+	return secrets.Error(do(w, logging.Struck(log, w.Redact)), w.Redact)
 }
 
 // read opens a reader of topics and has do read by it; w is the worker of the file, nil without one. Errors have the

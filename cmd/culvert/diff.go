@@ -43,7 +43,8 @@ a file would be refused.`,
 			}
 			hostConfig.Compiling = compiling(c.ErrOrStderr())
 			var others map[string]bool
-			plan, err := host.Difference(c.Context(), hostConfig, func(from string) (now []config.Now, err error) {
+			plan, err := host.Difference(c.Context(), hostConfig, func(from string) (now []config.RunningConnector,
+				err error) {
 				if at = cmp.Or(at, from); at == "" {
 					return nil, errors.New("expected --url: the worker's file says that REST listens nowhere")
 				}
@@ -71,7 +72,7 @@ a file would be refused.`,
 // asked are the connectors that a worker has. Their files are named as if they stood in folder, by which those that
 // can't be read are recognized. others are those whose files stand outside of the folder that the worker follows: they
 // were made by REST.
-func asked(ctx context.Context, at, folder string) (now []config.Now, others map[string]bool, err error) {
+func asked(ctx context.Context, at, folder string) (now []config.RunningConnector, others map[string]bool, err error) {
 	worker := remote{url: at, timeout: time.Minute}
 	connectors, err := worker.expanded(ctx)
 	if err != nil {
@@ -84,8 +85,10 @@ func asked(ctx context.Context, at, folder string) (now []config.Now, others map
 	}
 	others = map[string]bool{}
 	for name, c := range connectors {
-		n := config.Now{Name: name, Written: c.Info.Config, Unsettled: c.Status.Connector.State != connect.Running ||
-			slices.ContainsFunc(c.Status.Tasks, func(t connect.TaskStatus) bool { return t.State != connect.Running })}
+		n := config.RunningConnector{Name: name, Raw: c.Info.Config,
+			HasFailed: c.Status.Connector.State != connect.Running ||
+				slices.ContainsFunc(c.Status.Tasks,
+					func(t connect.TaskStatus) bool { return t.State != connect.Running })}
 		file := c.Status.Connector.File
 		for _, r := range reload.Connectors {
 			if r.Name == name { // of a group's worker: its settings stand in a topic
@@ -97,7 +100,7 @@ func asked(ctx context.Context, at, folder string) (now []config.Now, others map
 			others[name] = reload.Folder != "" && filepath.Dir(file) != filepath.Clean(reload.Folder)
 		}
 		for _, r := range reload.Connectors {
-			n.Refused = n.Refused || r.Name == name && r.Error != "" && c.Status.Connector.ConfigError == ""
+			n.Rejected = n.Rejected || r.Name == name && r.Error != "" && c.Status.Connector.ConfigError == ""
 		}
 		now = append(now, n)
 	}
@@ -113,7 +116,7 @@ func printPlan(out io.Writer, document any, all []rest.Comparison, o output) err
 	})
 	refused := 0
 	for _, c := range all {
-		if c.Effect == config.Refuse || c.Kept != "" {
+		if c.Effect == config.Reject || c.Kept != "" {
 			refused++
 		}
 	}
@@ -126,7 +129,7 @@ func printPlan(out io.Writer, document any, all []rest.Comparison, o output) err
 // planText formats comparisons for people.
 func planText(all []rest.Comparison) string {
 	var b strings.Builder
-	if !slices.ContainsFunc(all, func(c rest.Comparison) bool { return c.Effect != config.Nothing }) {
+	if !slices.ContainsFunc(all, func(c rest.Comparison) bool { return c.Effect != config.NoChange }) {
 		b.WriteString("nothing would change\n")
 	}
 	say := func(format string, texts ...string) {
@@ -137,15 +140,15 @@ func planText(all []rest.Comparison) string {
 		fmt.Fprintf(&b, format+"\n", args...)
 	}
 	for _, c := range all {
-		what := map[config.Effect]string{config.Create: "a new connector",
-			config.Remove:  "stops and is removed; its offsets stay",
-			config.InPlace: "goes on with other settings", config.Restart: "its tasks are created again",
-			config.Refuse: "would be refused, and fail"}[c.Effect]
+		what := map[config.Action]string{config.Create: "a new connector",
+			config.Remove:        "stops and is removed; its offsets stay",
+			config.UpdateInPlace: "goes on with other settings", config.Restart: "its tasks are created again",
+			config.Reject: "would be refused, and fail"}[c.Effect]
 		if c.GoesOn {
 			what = "would be refused; what runs goes on"
 		}
 		switch {
-		case c.Effect == config.Nothing:
+		case c.Effect == config.NoChange:
 		case c.File != "":
 			say("%s: %s (%s)", c.Connector, what, c.File)
 		default:

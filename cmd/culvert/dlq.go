@@ -41,7 +41,7 @@ errors.deadletterqueue.context.headers.enable=true writes with each what happene
 
 // letterFlags choose dead letters.
 type letterFlags struct {
-	filter       connect.LetterFilter
+	filter       connect.DeadLetterFilter
 	since, until string
 }
 
@@ -56,7 +56,7 @@ func (l *letterFlags) flags(c *cobra.Command) {
 }
 
 // read is the filter that the flags say.
-func (l *letterFlags) read(now time.Time) (f connect.LetterFilter, err error) {
+func (l *letterFlags) read(now time.Time) (f connect.DeadLetterFilter, err error) {
 	f = l.filter
 	for _, one := range []struct {
 		name, text string
@@ -76,14 +76,14 @@ func (l *letterFlags) read(now time.Time) (f connect.LetterFilter, err error) {
 func (s *topicSource) letters(ctx context.Context, stderr io.Writer, topic string, o kafka.ReadOptions,
 	each func(*connect.DeadLetter) error) error {
 	return s.read(ctx, stderr, func(w *config.Worker, reader *kafka.Reader, _ *slog.Logger) error {
-		replayed, unknown := connect.ReadReplayed(ctx, reader, workerSettings(w), topic)
+		replayed, unknown := connect.ReadReplayStates(ctx, reader, workerSettings(w), topic)
 		if unknown != nil && ctx.Err() == nil {
-			fmt.Fprintln(stderr, "what was replayed is not known:", shown.Line(w.Strike(unknown.Error())))
+			fmt.Fprintln(stderr, "what was replayed is not known:", shown.Line(w.Redact(unknown.Error())))
 		}
 		_, err := reader.Read(ctx, topic, o, func(r *kgo.Record) error {
-			l := connect.ReadLetter(r)
+			l := connect.ParseDeadLetter(r)
 			if unknown == nil {
-				has := replayed.Has(&l)
+				has := replayed.IsReplayed(&l)
 				l.Replayed = &has
 			}
 			return each(&l)
@@ -121,13 +121,13 @@ from, and why; and whether they were replayed, as the worker of --properties has
 			var rows [][]string
 			list := func(l *connect.DeadLetter) error {
 				switch {
-				case !filter.Takes(l):
+				case !filter.Matches(l):
 				case o.json:
 					return printJSON(out, rest.LetterOf(l))
 				default:
 					rows = append(rows, []string{fmt.Sprintf("%d@%d", l.Record.Partition, l.Record.Offset),
-						l.Failed.UTC().Format(time.RFC3339), inLine(l.Connector), inLine(fromOf(l)), inLine(l.Stage),
-						strconv.Itoa(l.Times), wasReplayed(l), inLine(l.Message)})
+						l.FailedAt.UTC().Format(time.RFC3339), inLine(l.Connector), inLine(fromOf(l)), inLine(l.Stage),
+						strconv.Itoa(l.Replays), wasReplayed(l), inLine(l.Message)})
 				}
 				return nil
 			}
@@ -159,7 +159,7 @@ func newDLQShow() *cobra.Command {
 		Use:   "show TOPIC PARTITION@OFFSET",
 		Short: "Show a dead letter with its headers, its record and its cause",
 		RunE: func(c *cobra.Command, args []string) error {
-			place, err := connect.ParseLetterPlace(args[1])
+			place, err := connect.ParseDeadLetterPosition(args[1])
 			if err != nil {
 				return wrong(err)
 			}
@@ -191,10 +191,11 @@ func newDLQShow() *cobra.Command {
 
 // printLetter shows a letter to somebody who looks for its cause.
 func printLetter(out io.Writer, l *connect.DeadLetter) error {
-	rows := [][]string{{"failed", l.Failed.UTC().Format(time.RFC3339)}, {"connector", l.Connector}, {"from", fromOf(l)},
+	rows := [][]string{{"failed", l.FailedAt.UTC().Format(time.RFC3339)}, {"connector", l.Connector},
+		{"from", fromOf(l)},
 		{"request", l.Request}, {"stage", l.Stage}, {"setting", l.Setting},
 		{"plugin", strings.TrimSpace(l.Plugin + " " + l.Version)}, {"exception", l.Class}, {"cause", l.Message},
-		{"parts", l.Parts.String()}, {"replays", strconv.Itoa(l.Times)}, {"replayed", wasReplayed(l)}}
+		{"parts", l.Rows.String()}, {"replays", strconv.Itoa(l.Replays)}, {"replayed", wasReplayed(l)}}
 	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 	if err := columns(out, "", rows); err != nil {
 		return err
@@ -237,7 +238,7 @@ The files are those of culvert run. No worker may be running on the --data folde
 			if err != nil {
 				return err
 			}
-			if err := filter.Name(letters); err != nil {
+			if err := filter.SelectPositions(letters); err != nil {
 				return wrong(fmt.Errorf("--letters: %w", err))
 			}
 			configuration, err := in.read(args[1:], "expected --config DIR or files of the installation",
@@ -245,25 +246,25 @@ The files are those of culvert run. No worker may be running on the --data folde
 			if err != nil {
 				return err
 			}
-			done, err := host.Replay(c.Context(), configuration, connect.Replay{Topic: args[0], Filter: filter,
-				Again: again, Older: older, Dry: dry})
+			done, err := host.Replay(c.Context(), configuration, connect.ReplayRequest{Topic: args[0], Filter: filter,
+				IncludeReplayed: again, IncludeSuperseded: older, DryRun: dry})
 			text := "%d replayed, %d of them refused again\n"
 			if dry {
 				text = "%d would be replayed, %d of them would be refused\n"
 			}
-			fmt.Fprintf(c.OutOrStdout(), text, done.Letters, done.Refused)
-			for _, r := range done.Refusals {
-				fmt.Fprintf(c.OutOrStdout(), "%s: %s\n", r.Letter, shown.Line(r.Why))
+			fmt.Fprintf(c.OutOrStdout(), text, done.Replayed, done.Rejected)
+			for _, r := range done.Rejections {
+				fmt.Fprintf(c.OutOrStdout(), "%s: %s\n", r.Position, shown.Line(r.Reason))
 			}
 			left := 0
-			for _, why := range slices.Sorted(maps.Keys(done.Unknown)) {
-				left += done.Unknown[why]
-				fmt.Fprintf(c.OutOrStdout(), "%d left: letters %s\n", done.Unknown[why], shown.Line(why))
+			for _, why := range slices.Sorted(maps.Keys(done.Skipped)) {
+				left += done.Skipped[why]
+				fmt.Fprintf(c.OutOrStdout(), "%d left: letters %s\n", done.Skipped[why], shown.Line(why))
 			}
 			switch {
 			case err != nil:
 				return setUp(failed(err))
-			case done.Refused > 0 || left > 0:
+			case done.Rejected > 0 || left > 0:
 				return failed(errors.New("not all letters were delivered"))
 			}
 			return nil

@@ -54,7 +54,7 @@ func examine(c *cobra.Command, in *installation, files []string, asJSON bool) er
 	}
 	var w *config.Worker
 	visit := doctor.NewVisit(func(s doctor.Step) {
-		s.Step, s.Message = w.Strike(s.Step), w.Strike(s.Message)
+		s.Step, s.Message = w.Redact(s.Step), w.Redact(s.Message)
 		tellStep(c, s, asJSON)
 	})
 	k := kafka.Defaults()

@@ -308,7 +308,8 @@ func commandLines(page string) (lines []string) {
 // wrongIn returns the commands and options of a line that the reference's page of commands does not have. A word with |
 // means several commands.
 func wrongIn(page, line string) (wrong []string) {
-	words := regexp.MustCompile(`"[^"]*"|[^\s"]+`).FindAllString(strings.NewReplacer("[", " ", "]", " ").Replace(line), -1)
+	words := regexp.MustCompile(`"[^"]*"|[^\s"]+`).FindAllString(strings.NewReplacer("[", " ", "]", " ").Replace(line),
+		-1)
 	path, options, arguments := "", "| `--help`\n| `--version`\n", false
 	for _, word := range words {
 		name, _, _ := strings.Cut(word, "=")
@@ -344,7 +345,7 @@ var settingName = regexp.MustCompile(
 func TestAdvisedSettingsExist(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	var specs []wit.SettingSpec
+	var specs []wit.ConfigKey
 	for _, name := range []string{"odata-source", "odata-sink"} {
 		r := p.Run("plugins", "show", name, "--plugins", e2etest.Plugins(t, "odata-sink"), "--json")
 		var shown []struct {
@@ -361,7 +362,7 @@ func TestAdvisedSettingsExist(t *testing.T) {
 		}
 		for _, s := range shown[0].Components[0].Settings {
 			for _, name := range append(s.Aliases, s.Name) {
-				specs = append(specs, wit.SettingSpec{Name: name})
+				specs = append(specs, wit.ConfigKey{Name: name})
 			}
 		}
 	}

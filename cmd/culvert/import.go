@@ -77,14 +77,14 @@ func (i *importing) read(ctx context.Context, data, connector string, w *config.
 	from := "topic " + i.topic
 	if i.standalone != "" {
 		from = i.standalone
-		stored, err = connect.ReadStandalone(i.standalone, connector, log)
+		stored, err = connect.ReadStandaloneOffsets(i.standalone, connector, log)
 	} else {
 		brokers, done, unreached := brokersOf(ctx, data, i.servers, w, log)
 		if unreached != nil {
 			return nil, unreached
 		}
 		defer done()
-		stored, err = connect.ReadStored(ctx, brokers, i.topic, connector, log)
+		stored, err = connect.ReadTopicOffsets(ctx, brokers, i.topic, connector, log)
 	}
 	if err != nil {
 		return nil, failed(err)
@@ -109,9 +109,9 @@ func (i *importing) decide(stored []connect.StoredOffset, in io.Reader, out io.W
 	for n, s := range stored {
 		fmt.Fprintln(out, shown.Text(s.String()))
 		if n == 0 {
-			fields = s.URLs()
+			fields = s.URLFields()
 		}
-		fields = slices.DeleteFunc(fields, func(name string) bool { return !slices.Contains(s.URLs(), name) })
+		fields = slices.DeleteFunc(fields, func(name string) bool { return !slices.Contains(s.URLFields(), name) })
 	}
 	answers := bufio.NewReader(in)
 	switch {
@@ -132,7 +132,7 @@ func (i *importing) decide(stored []connect.StoredOffset, in io.Reader, out io.W
 	}
 	body = []byte(`{"offsets":[`)
 	for n, s := range stored {
-		one, err := s.As(i.field, importedAs, names)
+		one, err := s.RESTBody(i.field, importedAs, names)
 		if err != nil {
 			return nil, failed(err)
 		}

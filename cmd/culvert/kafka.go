@@ -19,7 +19,7 @@ func remoteKafka(ctx context.Context, file string, settings map[string]string, l
 	if w, err = loadWorker(file, settings); err != nil {
 		return nil, k, err
 	}
-	strike := w.Strike
+	strike := w.Redact
 	defer func() { err = secrets.Error(err, strike) }()
 	log = logging.Struck(log, strike)
 	k, warnings, err := kafka.Parse(ctx, w.All())

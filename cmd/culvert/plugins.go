@@ -295,7 +295,7 @@ func shownPlugin(m *plugin.Info) pluginShown {
 	return p
 }
 
-func settingsShown(specs []wit.SettingSpec) []settingShown {
+func settingsShown(specs []wit.ConfigKey) []settingShown {
 	kinds := []string{"text", "password", "short", "int", "long", "double", "boolean", "list", "class"}
 	list := []settingShown{}
 	for _, s := range specs {

@@ -143,22 +143,22 @@ func talker(t *testing.T, p *e2etest.Place) (folder, connector string) {
 	d := wit.Description{Name: "talker" + hostile, Version: "1" + hostile, Documentation: long[:8_000],
 		Components: []wit.Component{{
 			Name: "Talker", Prefixes: []string{"talk."}, Aliases: []string{"T" + hostile}, Kind: wit.ComponentSource,
-			Documentation: long[:4_000], Settings: []wit.SettingSpec{
+			Documentation: long[:4_000], Settings: []wit.ConfigKey{
 				{Name: "talk." + hostile, DefaultValue: wit.Ptr(long[:8_000]), Documentation: long[:8_000]},
 				{Name: "talk.host", Rules: []wit.Rule{{Role: wit.Ptr("http.address")}}},
 				{Name: "talk.port", Kind: wit.KindInt, Rules: []wit.Rule{{Role: wit.Ptr("http.port")}}},
 				{Name: "talk.scheme", Rules: []wit.Rule{{Role: wit.Ptr("http.scheme")}}}}}}}
 	m := guesttest.StaticModule(d, "", wit.InterfaceSource, wit.InterfaceTools)
 	m.Answer(wit.InterfaceTools, "Commands", []wit.Command{{Name: "talk", Usage: hostile,
-		Options: []wit.SettingSpec{{Name: "loud", Documentation: hostile, DefaultValue: wit.Ptr(hostile)}}},
-		{Name: "ask", Options: []wit.SettingSpec{{Name: "must", Documentation: hostile,
-			Rules: []wit.Rule{{Required: wit.Chosen}}},
+		Options: []wit.ConfigKey{{Name: "loud", Documentation: hostile, DefaultValue: wit.Ptr(hostile)}}},
+		{Name: "ask", Options: []wit.ConfigKey{{Name: "must", Documentation: hostile,
+			Rules: []wit.Rule{{Required: wit.Set}}},
 			{Name: "one", Rules: []wit.Rule{{Allowed: &[]string{"a", hostile}}}}}}})
 	document, err := json.Marshal(map[string]any{"say": hostile, hostile: []map[string]any{{hostile: hostile}}})
 	e2etest.NoError(t, err)
 	// Marshal escapes what JSON has to; a plugin need not.
 	raw := strings.NewReplacer(`\u009b`, "\u009b", `\u202e`, "\u202e", `\u200b`, "\u200b").Replace(string(document))
-	m.Answer(wit.InterfaceTools, "Run", wit.Reply{Document: &raw})
+	m.Answer(wit.InterfaceTools, "Run", wit.CommandResult{Document: &raw})
 	e2etest.Put(t, folder, "talker.wasm", m.Bytes())
 	return folder, p.File("talker.properties", "name=talker", "connector.class=Talker", "talk.host=127.0.0.1",
 		"talk.port=1", "talk.scheme=http")

@@ -101,7 +101,7 @@ func lookAt(at time.Time, progress []connect.Progress) look {
 		listed := rest.Listed{Name: p.Connector, Type: p.Type, State: strings.ToLower(string(p.State)),
 			Refused: p.Failed}
 		l.connectors[p.Connector] = expanded{Status: connect.Status{Type: p.Type}, Listed: &listed,
-			Motion: &connect.Figures{Type: p.Type, Tasks: []connect.TaskFigures{{Progress: &p}}}}
+			Motion: &connect.Metrics{Type: p.Type, Tasks: []connect.TaskMetrics{{Progress: &p}}}}
 	}
 	return l
 }

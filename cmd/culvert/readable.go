@@ -86,7 +86,8 @@ func (r *readable) record(ctx context.Context, of *kgo.Record) (*kgo.Record, err
 		case err != nil && (fault.Stops(err) || ctx.Err() != nil):
 			return nil, err
 		case err != nil:
-			r.log.Warn("cannot be read by its schema, and is shown as it is", "topic", of.Topic, "partition", of.Partition,
+			r.log.Warn("cannot be read by its schema, and is shown as it is", "topic", of.Topic, "partition",
+				of.Partition,
 				"offset", of.Offset, "part", part.name, "error", err)
 		case text != nil:
 			*part.of = text
@@ -106,7 +107,7 @@ func (r *readable) text(ctx context.Context, of *kgo.Record, by []convert.Conver
 		r.batch.Reset()
 		decode := c.Decode
 		if named, ok := c.(convert.HeaderDecoder); ok && header != nil {
-			decode = func(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error) {
+			decode = func(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error) {
 				return named.DecodeBy(ctx, topic, header, data, b)
 			}
 		}

@@ -101,7 +101,7 @@ func code(text string) string {
 }
 
 // settings is a table of declarations.
-func settings(b *strings.Builder, prefix string, specs []wit.SettingSpec) {
+func settings(b *strings.Builder, prefix string, specs []wit.ConfigKey) {
 	cells(b, "setting", "value", "default", "meaning")
 	cells(b, "---", "---", "---", "---")
 	for _, s := range specs {
@@ -127,7 +127,7 @@ func worker(t *testing.T) string {
 }
 
 // documented fails for settings that nobody has said anything of.
-func documented(t *testing.T, where string, specs []wit.SettingSpec) {
+func documented(t *testing.T, where string, specs []wit.ConfigKey) {
 	for _, s := range specs {
 		if s.Documentation == "" {
 			t.Errorf("%s: %s has no words", where, s.Name)
@@ -483,7 +483,7 @@ func components(t *testing.T) map[string]string {
 
 // placed holds that forms know where to show each setting: in a group, and at a place of its own in it. Kafka Connect
 // itself gives one place to topics, topics.regex and tasks.max.
-func placed(t *testing.T, specs []wit.SettingSpec) {
+func placed(t *testing.T, specs []wit.ConfigKey) {
 	t.Helper()
 	taken := map[string]string{}
 	for _, spec := range specs {

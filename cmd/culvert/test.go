@@ -36,8 +36,8 @@ _test.yml, no argument the working folder. Exit code: 0 all good, 1 failures, 2 
 			if err != nil {
 				return err
 			}
-			defer func() { err = secrets.Error(err, w.Strike) }()
-			o.Embedded, o.Logger = builtIn(), logging.Struck(o.Logger, w.Strike)
+			defer func() { err = secrets.Error(err, w.Redact) }()
+			o.Embedded, o.Logger = builtIn(), logging.Struck(o.Logger, w.Redact)
 			registry := record.NewRegistry()
 			m, err := host.OpenPlugins(c.Context(), o, w, registry)
 			if err != nil {

@@ -272,7 +272,7 @@ func ownFlags(c *cobra.Command, in *installation, o *output, format *string) {
 
 // optionNames are the long name of an option's flag and its letter: among its name and its aliases the first of each
 // form.
-func optionNames(o *wit.SettingSpec) (long, short string) {
+func optionNames(o *wit.ConfigKey) (long, short string) {
 	for _, name := range o.Names() {
 		switch {
 		case len(name) == 1 && short == "":
@@ -287,7 +287,7 @@ func optionNames(o *wit.SettingSpec) (long, short string) {
 	return long, short
 }
 
-func declareOption(c *cobra.Command, o *wit.SettingSpec) {
+func declareOption(c *cobra.Command, o *wit.ConfigKey) {
 	long, short := optionNames(o)
 	value, help := "", shown.Line(o.Documentation)
 	if o.DefaultValue != nil {

@@ -44,7 +44,7 @@ uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 				return err
 			}
 			if err := elsewhere(w, k.Bootstrap, listen); err != nil {
-				return wrong(secrets.Error(fmt.Errorf("%s: %w", file, err), w.Strike))
+				return wrong(secrets.Error(fmt.Errorf("%s: %w", file, err), w.Redact))
 			}
 			t, err := tunnel.Open(c.Context(), tunnel.Options{Listen: listen, Bootstrap: k.Bootstrap, SASL: k.SASL(),
 				Logger: k.Logger,
@@ -55,10 +55,10 @@ uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 				DialTimeout: time.Minute,
 				Announce: func(line string) {
 					own, theirs, _ := strings.Cut(line, " ")
-					fmt.Fprintln(c.OutOrStdout(), own, w.Strike(theirs))
+					fmt.Fprintln(c.OutOrStdout(), own, w.Redact(theirs))
 				}})
 			if err != nil {
-				return failed(secrets.Error(err, w.Strike))
+				return failed(secrets.Error(err, w.Redact))
 			}
 			t.Wait()
 			return nil

@@ -93,12 +93,12 @@ func sortFiles(args []string) (files config.Files, empty config.Problems, err er
 		}
 		var more config.Files
 		if info.IsDir() {
-			if more, err = config.Folder(arg); len(more.Connectors) == 0 {
+			if more, err = config.ListFolder(arg); len(more.Connectors) == 0 {
 				empty = append(empty, config.Problem{File: arg, Warning: more.Worker != "",
 					Text: "no connector file found: expected files with the endings .properties, .json, .yaml or .yml"})
 			}
 		} else {
-			more, err = config.Arguments([]string{arg})
+			more, err = config.ParseArguments([]string{arg})
 		}
 		if err != nil {
 			return files, nil, err

@@ -47,7 +47,7 @@ func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
 			if needsWorker {
 				files = []string{beside, file}
 			}
-			arguments, err := config.Arguments(files)
+			arguments, err := config.ParseArguments(files)
 			ok(t, err)
 			problems, err := host.Check(t.Context(), host.Config{Files: arguments, Data: data,
 				Plugins: guests(t), Logger: quiet()})
@@ -158,7 +158,7 @@ func movedTo(demo, registry string) *strings.Replacer {
 
 func runOnce(t *testing.T, data string, names ...string) error {
 	t.Helper()
-	files, err := config.Arguments(names)
+	files, err := config.ParseArguments(names)
 	ok(t, err)
 	h, err := host.New(t.Context(), host.Config{Files: files, Data: data, Plugins: guests(t), Once: true,
 		Logger: quiet()})

@@ -31,42 +31,42 @@ type tickets struct{}
 // never learns where it goes or what the key is.
 func (tickets) Describe() wit.Description {
 	setting := func(name string, kind wit.SettingKind, value *string, documentation string,
-		rules ...wit.Rule) wit.SettingSpec {
-		return wit.SettingSpec{Name: "tickets." + name, Kind: kind, DefaultValue: value, Importance: wit.High,
+		rules ...wit.Rule) wit.ConfigKey {
+		return wit.ConfigKey{Name: "tickets." + name, Kind: kind, DefaultValue: value, Importance: wit.High,
 			Documentation: documentation, Rules: rules}
 	}
 	role := func(name string) wit.Rule { return wit.Rule{Role: &name} }
-	required := wit.Rule{Required: wit.Chosen}
+	required := wit.Rule{Required: wit.Set}
 	return wit.Description{
 		Name: "example-source", Version: "1.0.0", Documentation: "Reads tickets from a JSON API.",
 		Components: []wit.Component{{
 			Name: "example.TicketsSource", Kind: wit.ComponentSource, Documentation: "Reads tickets from a JSON API.",
 			Prefixes: []string{"tickets."},
-			Settings: []wit.SettingSpec{
-				setting("protocol", wit.KindText, nil, "http or https.", required, role("http.scheme"),
+			Settings: []wit.ConfigKey{
+				setting("protocol", wit.KindString, nil, "http or https.", required, role("http.scheme"),
 					wit.Rule{Allowed: &[]string{"http", "https"}}),
-				setting("host", wit.KindText, nil, "DNS name or IP address of the API.", required,
+				setting("host", wit.KindString, nil, "DNS name or IP address of the API.", required,
 					role("http.address")),
 				setting("port", wit.KindInt, nil, "Port of the API.", required, role("http.port")),
 				setting("api.key", wit.KindPassword, nil, "Value of the header X-Api-Key.",
 					role("http.header.X-Api-Key")),
 				setting("query.{name}", wit.KindPassword, nil, "A secret in the query, where the API wants it there.",
 					role("http.query.{name}")),
-				setting("user", wit.KindText, nil, "User of the login.", role("http.user")),
+				setting("user", wit.KindString, nil, "User of the login.", role("http.user")),
 				setting("password", wit.KindPassword, nil, "Password of the login.", role("http.password")),
-				setting("login.path", wit.KindText, nil, "Where the API hands out tokens, as /api/login.",
+				setting("login.path", wit.KindString, nil, "Where the API hands out tokens, as /api/login.",
 					role("http.login.target")),
-				setting("login.method", wit.KindText, nil, "POST, PUT or PATCH.", role("http.login.method")),
-				setting("login.body", wit.KindText, nil, "JSON or a form with {user} and {password} in it.",
+				setting("login.method", wit.KindString, nil, "POST, PUT or PATCH.", role("http.login.method")),
+				setting("login.body", wit.KindString, nil, "JSON or a form with {user} and {password} in it.",
 					role("http.login.body")),
-				setting("login.token", wit.KindText, nil, "Where the token is in the answer, as data.token.",
+				setting("login.token", wit.KindString, nil, "Where the token is in the answer, as data.token.",
 					role("http.login.token-path")),
-				setting("login.lifetime", wit.KindText, nil, "Where its life in seconds is.",
+				setting("login.lifetime", wit.KindString, nil, "Where its life in seconds is.",
 					role("http.login.lifetime-path")),
-				setting("login.header", wit.KindText, nil, "Header with {token} in it.", role("http.login.header")),
-				setting("origins", wit.KindListOfText, nil,
+				setting("login.header", wit.KindString, nil, "Header with {token} in it.", role("http.login.header")),
+				setting("origins", wit.KindList, nil,
 					"Further origins that pages may be at, as https://files.example.com.", role("http.origins")),
-				setting("topic", wit.KindText, nil, "Topic of the records.", required),
+				setting("topic", wit.KindString, nil, "Topic of the records.", required),
 				setting("page.size", wit.KindInt, wit.Ptr("100"), "How many tickets to ask for at a time.",
 					wit.Rule{AtLeast: wit.Ptr(int64(1))},
 					wit.Rule{AtMost: wit.Ptr(int64(1000))}),

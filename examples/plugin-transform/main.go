@@ -31,10 +31,10 @@ func (maskText) Describe() wit.Description {
 		Components: []wit.Component{{
 			Name: "example.MaskText", Kind: wit.ComponentTransformation,
 			Documentation: "Masks text fields of a record's value.",
-			Settings: []wit.SettingSpec{
-				{Name: "fields", Kind: wit.KindListOfText, Importance: wit.High,
+			Settings: []wit.ConfigKey{
+				{Name: "fields", Kind: wit.KindList, Importance: wit.High,
 					Documentation: "Names of the text fields to mask, separated by commas.",
-					Rules:         []wit.Rule{{Required: wit.Chosen}}},
+					Rules:         []wit.Rule{{Required: wit.Set}}},
 				{Name: "keep", Kind: wit.KindInt, DefaultValue: wit.Ptr("0"), Importance: wit.Low,
 					Documentation: "How many characters at the end stay readable.",
 					Rules:         []wit.Rule{{AtLeast: wit.Ptr(int64(0))}}},

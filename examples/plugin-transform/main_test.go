@@ -8,21 +8,22 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/plugintest"
 	"github.com/culvert-project/culvert/sdk/go/transform"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 func TestMaskText(t *testing.T) {
 	stages := []wit.Stage{{Component: "example.MaskText", Settings: []wit.Setting{
 		{Name: "fields", Value: "IBAN, Phone"}, {Name: "keep", Value: "4"}}}}
 	bare := func(iban string) plugintest.Record {
-		return plugintest.Record{Topic: "customers", Value: plugintest.Value{Data: datum.Map{
+		return plugintest.Record{Topic: "customers", Value: plugintest.Value{Data: connectdata.Map{
 			{Key: "Name", Value: "Größe & Söhne"}, {Key: "IBAN", Value: iban}, {Key: "Phone", Value: nil}}}}
 	}
 	typed := func(iban string) plugintest.Record {
 		return plugintest.Record{Topic: "customers", Key: plugintest.Value{Data: "1"}, Value: plugintest.Value{
-			Schema: []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "IBAN", Node: 1}, {Name: "Id", Node: 2}}},
-				{Kind: wit.Text, Optional: true}, {Kind: wit.Int32}},
-			Data: datum.Record{iban, int32(7)}}}
+			Schema: []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "IBAN", Node: 1},
+				{Name: "Id", Node: 2}}},
+				{Kind: wit.String, Optional: true}, {Kind: wit.Int32}},
+			Data: connectdata.Struct{iban, int32(7)}}}
 	}
 	keyOnly := plugintest.Record{Topic: "customers", Key: plugintest.Value{Data: "2"}}
 	text := plugintest.Record{Topic: "customers", Timestamp: 1709184496789,

@@ -34,7 +34,7 @@ type Opened struct {
 // Outcome is what a chain made of one record: rows of the batch, a fault, or neither if the record was dropped.
 type Outcome struct {
 	Rows  []wit.Row
-	Fault *wit.RowFault
+	Fault *wit.RowError
 	// Stage is the alias of the transform that Fault is of; empty if a plugin names a stage that it does not have.
 	Stage string
 }
@@ -45,7 +45,7 @@ func (c Chain) Open(ctx context.Context, connector string, logger *slog.Logger) 
 		return nil, c.Broken
 	}
 	chain, err := transform.New(ctx, transform.Options{Manager: c.Plugins, Connector: connector, Stages: c.Stages,
-		Logger: logger, Aside: true})
+		Logger: logger, Isolated: true})
 	return &Opened{chain, c.Stages}, err
 }
 
@@ -57,7 +57,7 @@ func (c *Opened) Close() { c.chain.Close() }
 func (c *Opened) Run(ctx context.Context, b *record.Batch) ([]Outcome, error) {
 	all := make([]Outcome, len(b.Rows))
 	for i := range b.Rows {
-		b.Rows[i].Origin = uint32(i)
+		b.Rows[i].RowIndex = uint32(i)
 	}
 	faults, err := c.chain.Apply(ctx, b)
 	if ctx.Err() != nil {
@@ -67,10 +67,10 @@ func (c *Opened) Run(ctx context.Context, b *record.Batch) ([]Outcome, error) {
 		return nil, err
 	}
 	for _, row := range b.Rows {
-		all[row.Origin].Rows = append(all[row.Origin].Rows, row)
+		all[row.RowIndex].Rows = append(all[row.RowIndex].Rows, row)
 	}
 	for _, f := range faults {
-		o := &all[f.Origin]
+		o := &all[f.RowIndex]
 		if o.Fault = &f; int(f.Stage) < len(c.stages) {
 			o.Stage = c.stages[f.Stage].Alias
 		}

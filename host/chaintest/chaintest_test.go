@@ -221,7 +221,7 @@ func TestFilesOfFolders(t *testing.T) {
 	if err != nil || len(files) != 3 || filepath.Base(files[1]) != "b_test.yml" {
 		t.Errorf("%v, %v", files, err)
 	}
-	folder, err := config.Folder(dir)
+	folder, err := config.ListFolder(dir)
 	if err != nil || len(folder.Connectors) != 2 {
 		t.Errorf("a worker takes %v for connectors, %v", folder.Connectors, err)
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Options are what tests run with.
@@ -89,7 +89,7 @@ func (o *Options) base(f *file) ([]config.Entry, config.Problems) {
 	if problems.Err() != nil {
 		return nil, problems
 	}
-	return config.LastOf(entries, f.settings), nil
+	return config.MergeLayers(entries, f.settings), nil
 }
 
 type runner struct {
@@ -105,12 +105,12 @@ func (r *runner) fail(line int, format string, args ...any) {
 
 func (r *runner) run(ctx context.Context, base []config.Entry) {
 	// Only what belongs to the chain is looked at: the secrets of a service are hardly where tests run.
-	entries := slices.DeleteFunc(config.LastOf(base, r.test.settings),
+	entries := slices.DeleteFunc(config.MergeLayers(base, r.test.settings),
 		func(e config.Entry) bool { return !OfChain(e.Key) })
 	c, problems := config.NewConnector(r.file.path, entries, r.Worker.Providers)
 	defer func() { // what is said, by transforms too, shows nothing that config providers gave
 		for i := range r.failures {
-			r.failures[i].Text = r.Worker.Strike(r.failures[i].Text)
+			r.failures[i].Text = r.Worker.Redact(r.failures[i].Text)
 		}
 		runtime.KeepAlive(c)
 	}()
@@ -216,23 +216,23 @@ func (r *runner) row(ctx context.Context, b *record.Batch, in *input) (row wit.R
 		r.fail(in.line, "value: %v", err)
 		return row, false
 	}
-	var list []datum.Header
+	var list []connectdata.Header
 	for _, h := range in.headers {
 		d, err := r.converter().Decode(ctx, in.topic, h.value, b)
 		if err != nil {
 			r.fail(in.line, "header %s: %v", h.name, err)
 			return row, false
 		}
-		one := datum.Header{Name: h.name, Form: d.Form, Schema: d.Schema, Value: b.Bytes(d)}
-		if d.Form == wit.Absent {
-			one.Form, one.Value = wit.Dynamic, []byte{datum.TagNull}
+		one := connectdata.Header{Name: h.name, Form: d.Encoding, Schema: d.Schema, Value: b.Bytes(d)}
+		if d.Encoding == wit.Absent {
+			one.Form, one.Value = wit.Schemaless, []byte{connectdata.TagNull}
 		}
 		list = append(list, one)
 	}
 	if len(list) > 0 {
 		start := len(b.Data)
-		b.Data = datum.AppendHeaders(b.Data, list)
-		row.Headers = wit.Datum{Form: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+		b.Data = connectdata.AppendHeaders(b.Data, list)
+		row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 	}
 	return row, true
 }
@@ -251,12 +251,12 @@ func converter(registry *record.Registry) convert.Converter {
 
 func (r *runner) compareFault(in *input, o *Outcome) {
 	f := o.Fault
-	found := fmt.Sprintf("an error of transform %s: %s: %s", o.Stage, f.ErrorClass, f.Fault.Message)
+	found := fmt.Sprintf("an error of transform %s: %s: %s", o.Stage, f.ErrorClass, f.Error.Message)
 	want := &in.becomes
 	switch {
 	case !want.fails:
 		r.fail(want.line, "expected %s, found %s", want, found)
-	case !strings.Contains(f.Fault.Message, want.message):
+	case !strings.Contains(f.Error.Message, want.message):
 		r.fail(want.line, "expected an error with %q, found %s", want.message, found)
 	case want.stage != "" && want.stage != o.Stage:
 		r.fail(want.line, "expected an error of transform %s, found %s", want.stage, found)
@@ -323,10 +323,10 @@ func (r *runner) compareRecord(ctx context.Context, b *record.Batch, want *expec
 	if want.anyHeaders {
 		return
 	}
-	var headers []datum.Header
-	if row.Headers.Form != wit.Absent {
+	var headers []connectdata.Header
+	if row.Headers.Encoding != wit.Absent {
 		var err error
-		if headers, err = datum.Headers(nil, b.Bytes(row.Headers)); err != nil {
+		if headers, err = connectdata.Headers(nil, b.Bytes(row.Headers)); err != nil {
 			r.fail(want.line, "headers: %v", err)
 			return
 		}
@@ -347,7 +347,7 @@ func (r *runner) compareRecord(ctx context.Context, b *record.Batch, want *expec
 	}
 }
 
-func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string, want *expectation, d wit.Datum) {
+func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string, want *expectation, d wit.ValueSlice) {
 	if want == nil {
 		return
 	}
@@ -402,18 +402,19 @@ func (v *Written) short() string {
 
 // WriteValue is a value as the JSON converter writes it. Dates without a schema, of which it takes none, become the
 // milliseconds since 1970 that they are.
-func WriteValue(ctx context.Context, registry *record.Registry, b *record.Batch, d wit.Datum) (v Written, err error) {
-	if d.Form == wit.Dynamic {
-		tree, _, err := datum.ReadDynamic(b.Bytes(d))
+func WriteValue(ctx context.Context, registry *record.Registry, b *record.Batch, d wit.ValueSlice) (v Written,
+	err error) {
+	if d.Encoding == wit.Schemaless {
+		tree, _, err := connectdata.ReadSchemaless(b.Bytes(d))
 		if err != nil {
 			return v, err
 		}
 		if tree, dates := withoutDates(tree); dates {
 			start := len(b.Data)
-			if b.Data, err = datum.AppendDynamic(b.Data, tree); err != nil {
+			if b.Data, err = connectdata.AppendSchemaless(b.Data, tree); err != nil {
 				return v, err
 			}
-			d = wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+			d = wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 		}
 	}
 	out, null, err := converter(registry).Encode(ctx, nil, math.MaxInt32, "t", b, d)
@@ -428,11 +429,11 @@ func WriteValue(ctx context.Context, registry *record.Registry, b *record.Batch,
 }
 
 // Header is a header's value as a value of its own; the batch gets its bytes.
-func Header(b *record.Batch, h *datum.Header) wit.Datum {
-	d := wit.Datum{Form: h.Form, Schema: h.Schema, Start: uint32(len(b.Data)), Size: uint32(len(h.Value))}
+func Header(b *record.Batch, h *connectdata.Header) wit.ValueSlice {
+	d := wit.ValueSlice{Encoding: h.Form, Schema: h.Schema, Start: uint32(len(b.Data)), Size: uint32(len(h.Value))}
 	b.Data = append(b.Data, h.Value...)
-	if h.Form == wit.Dynamic && len(h.Value) > 0 && h.Value[0] == datum.TagNull {
-		return wit.Datum{}
+	if h.Form == wit.Schemaless && len(h.Value) > 0 && h.Value[0] == connectdata.TagNull {
+		return wit.ValueSlice{}
 	}
 	return d
 }
@@ -440,14 +441,14 @@ func Header(b *record.Batch, h *datum.Header) wit.Datum {
 // withoutDates is a dynamic value with milliseconds in the place of dates, and whether there were any.
 func withoutDates(v any) (out any, dates bool) {
 	switch v := v.(type) {
-	case datum.Instant:
+	case connectdata.Instant:
 		return int64(v), true
-	case datum.List:
+	case connectdata.List:
 		for i := range v {
 			one, found := withoutDates(v[i])
 			v[i], dates = one, dates || found
 		}
-	case datum.Map:
+	case connectdata.Map:
 		for i := range v {
 			one, found := withoutDates(v[i].Value)
 			v[i].Value, dates = one, dates || found

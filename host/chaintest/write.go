@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Writer writes a file of one test: of records with what became of them.
@@ -85,7 +85,7 @@ func (w *Writer) Add(ctx context.Context, came, made *record.Batch, o *Outcome) 
 	}
 	switch r.Becomes = becomes; {
 	case o.Fault != nil:
-		r.Becomes = refusal{w.strike(o.Fault.Fault.Message), o.Stage, o.Fault.ErrorClass}
+		r.Becomes = refusal{w.strike(o.Fault.Error.Message), o.Stage, o.Fault.ErrorClass}
 	case becomes == nil:
 		r.Becomes = "dropped"
 	}
@@ -104,9 +104,9 @@ func (w *Writer) record(ctx context.Context, b *record.Batch, row *wit.Row) (r w
 	if r.Value, err = w.value(ctx, b, row.Value); err != nil {
 		return r, fmt.Errorf("value: %w", err)
 	}
-	var headers []datum.Header
-	if row.Headers.Form != wit.Absent {
-		if headers, err = datum.Headers(nil, b.Bytes(row.Headers)); err != nil {
+	var headers []connectdata.Header
+	if row.Headers.Encoding != wit.Absent {
+		if headers, err = connectdata.Headers(nil, b.Bytes(row.Headers)); err != nil {
 			return r, fmt.Errorf("headers: %w", err)
 		}
 	}
@@ -121,18 +121,18 @@ func (w *Writer) record(ctx context.Context, b *record.Batch, row *wit.Row) (r w
 }
 
 // value is an envelope, in which a schema that stands in the file already is named; null for none.
-func (w *Writer) value(ctx context.Context, b *record.Batch, d wit.Datum) (*yaml.Node, error) {
+func (w *Writer) value(ctx context.Context, b *record.Batch, d wit.ValueSlice) (*yaml.Node, error) {
 	v, err := WriteValue(ctx, w.Registry, b, d)
 	if err != nil {
 		return nil, err
 	}
-	if d.Form == wit.Absent {
+	if d.Encoding == wit.Absent {
 		v.Envelope = []byte("null")
 	}
 	document := json.NewDecoder(strings.NewReader(secret.JSON(string(v.Envelope), w.strike)))
 	document.UseNumber()
 	value, err := asYAML(document)
-	if err != nil || d.Form != wit.Structured {
+	if err != nil || d.Encoding != wit.WithSchema {
 		return value, err
 	}
 	schema := &value.Content[1] // the first member's

@@ -10,40 +10,42 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // What is written is read as it was: texts that YAML would take for something else, characters that it does not take,
 // numbers, values of schemas, which stand there once, headers, and records that are dropped.
 func TestWrittenTestsHold(t *testing.T) {
 	o := options(t)
-	schema, err := o.Registry.Intern([]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "price", Node: 1},
+	schema, err := o.Registry.Intern([]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "price", Node: 1},
 		{Name: "note", Node: 2}}}, {Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{
-		Name: "scale", Value: "2"}}}, {Kind: wit.Text, Optional: true}})
+		Name: "scale", Value: "2"}}}, {Kind: wit.String, Optional: true}})
 	require.NoError(t, err)
 	b := &record.Batch{Registry: o.Registry, Topics: []string{"orders"}, Held: []*record.Schema{schema}}
-	odd := datum.Map{{Key: "schema", Value: "null"}, {Key: "payload", Value: "12"}}
-	values := []any{odd, datum.List{odd, "yes", "~", "1e3", "2024-01-01",
+	odd := connectdata.Map{{Key: "schema", Value: "null"}, {Key: "payload", Value: "12"}}
+	values := []any{odd, connectdata.List{odd, "yes", "~", "1e3", "2024-01-01",
 		"\x7f\u0085\ufeff\u2028\x00 \n - a: b", "#", "&a *b !c"},
-		datum.Map{{Key: "a: b", Value: datum.Map{}}, {Key: strings.Repeat("n", 2000), Value: datum.List{}},
+		connectdata.Map{{Key: "a: b", Value: connectdata.Map{}}, {Key: strings.Repeat("n", 2000),
+			Value: connectdata.List{}},
 			{Key: "<<", Value: "x"}},
 		int64(math.MaxInt64), 0.1, math.Inf(1), true, nil, "", "😀"}
 	for i := range len(values) + 2 {
 		row := wit.Row{Partition: 3, Offset: int64(i), Timestamp: -1}
 		start := len(b.Data)
 		if i < len(values) {
-			b.Data, err = datum.AppendDynamic(b.Data, values[i])
-			row.Value = wit.Datum{Form: wit.Dynamic}
+			b.Data, err = connectdata.AppendSchemaless(b.Data, values[i])
+			row.Value = wit.ValueSlice{Encoding: wit.Schemaless}
 		} else {
-			b.Data, err = datum.Append(b.Data, schema.Nodes, 0, datum.Record{[]byte{4, byte(i)}, nil})
-			row.Value = wit.Datum{Form: wit.Structured, Schema: schema.ID}
+			b.Data, err = connectdata.Append(b.Data, schema.Nodes, 0, connectdata.Struct{[]byte{4, byte(i)}, nil})
+			row.Value = wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID}
 		}
 		require.NoError(t, err)
 		row.Value.Start, row.Value.Size = uint32(start), uint32(len(b.Data)-start)
 		row.Key = row.Value
 		start = len(b.Data)
-		b.Data = datum.AppendHeaders(b.Data, []datum.Header{{Name: "h", Form: wit.Dynamic, Value: []byte{datum.TagNull}}})
-		row.Headers = wit.Datum{Form: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+		b.Data = connectdata.AppendHeaders(b.Data,
+			[]connectdata.Header{{Name: "h", Form: wit.Schemaless, Value: []byte{connectdata.TagNull}}})
+		row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 		b.Rows = append(b.Rows, row)
 	}
 	w := Writer{Registry: o.Registry, Strike: func(text string) string { return text }}

@@ -102,8 +102,8 @@ func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) con
 	if binding, err := k.Plugins.Bind(c.Name, component.Kind, component.Name, info.Version); err == nil {
 		defer binding.Close() // one instance answers all questions: to make it takes longer than they do
 	}
-	rules := config.Checker{Worker: k.Worker, Embedded: k.Embedded, Others: declarations(k.Plugins, info)}
-	problems = append(problems, rules.Component(ctx, c, component)...)
+	rules := config.Checker{Worker: k.Worker, Embedded: k.Embedded, OtherComponents: declarations(k.Plugins, info)}
+	problems = append(problems, rules.CheckComponent(ctx, c, component)...)
 	problems = append(problems, topics(c, component)...)
 	problems = append(problems, k.targets(c, component)...)
 	problems = append(problems, k.unreached(c, component)...)
@@ -129,9 +129,9 @@ func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) con
 func (k *Checker) struck(c *config.Connector, problems config.Problems) config.Problems {
 	for i := range problems {
 		p := &problems[i]
-		p.Text = k.Worker.Strike(p.Text)
+		p.Text = k.Worker.Redact(p.Text)
 		if _, given := c.Entry(p.Setting); !given {
-			p.Setting = k.Worker.Strike(p.Setting)
+			p.Setting = k.Worker.Redact(p.Setting)
 		}
 	}
 	return problems
@@ -139,7 +139,7 @@ func (k *Checker) struck(c *config.Connector, problems config.Problems) config.P
 
 // withoutClass is the problem of a connector that names no class.
 func withoutClass(m *plugin.Manager, c *config.Connector) config.Problem {
-	p := c.WithoutClass()
+	p := c.MissingClass()
 	if known := offered(m, wit.ComponentSource, wit.ComponentSink); len(known) > 0 {
 		p.Text = strings.TrimSuffix(p.Text, ".") + ": expected " + strings.Join(known, " or ")
 	}
@@ -155,12 +155,12 @@ func (k *Checker) ask(ctx context.Context, c *config.Connector, prefix string, i
 		return config.Problems{{File: c.File, Line: 1, Text: err.Error()}}
 	}
 	defer a.Close()
-	var inquiry wit.Inquiry
+	var inquiry wit.ValidateResult
 	err = a.do(ctx, func(i *plugin.Instance) error {
 		inquiry, err = i.Validate(ctx, a.component, a.settings, false, nil, nil)
 		return err
 	})
-	var fault *wit.Fault
+	var fault *wit.Error
 	switch {
 	case errors.As(err, &fault) && fault.Setting != nil:
 		e := entry(c, prefix+*fault.Setting)
@@ -173,7 +173,7 @@ func (k *Checker) ask(ctx context.Context, c *config.Connector, prefix string, i
 		return config.Problems{problem(entry(c, "connector.class"),
 			fmt.Errorf("plugin %s asked for documents although it was to check offline", info.Name))}
 	}
-	return config.Examined(c, prefix, *inquiry.Done, found)
+	return config.ValidationProblems(c, prefix, *inquiry.Done, found)
 }
 
 // Stages goes over the transforms and predicates of a connector alone.
@@ -198,7 +198,7 @@ func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.
 			problems = append(problems, warning(entry(c, prefix+"type"), "Kafka Connect takes a nested class with its "+
 				"package alone: "+component.Name))
 		}
-		found := rules.Part(ctx, c, prefix, component)
+		found := rules.CheckStage(ctx, c, prefix, component)
 		problems = append(problems, found...)
 		problems = append(problems, k.ask(ctx, c, prefix, info, component, found)...)
 	}
@@ -214,12 +214,12 @@ func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.
 // clients checks what the connector changes about its Kafka clients.
 func (k *Checker) clients(ctx context.Context, c *config.Connector) config.Problems {
 	var problems config.Problems
-	_, warnings, err := k.Kafka.Override(ctx, c.Revealed())
+	_, warnings, err := k.Kafka.Override(ctx, c.ResolvedSettings())
 	for _, w := range warnings {
-		problems = append(problems, c.Place(w))
+		problems = append(problems, c.Locate(w))
 	}
 	if err != nil {
-		problems = append(problems, c.Place(err))
+		problems = append(problems, c.Locate(err))
 	}
 	problems = append(problems, k.boundary(c)...)
 	policy, err := kafka.OverridePolicy(k.Worker.Text(kafka.OverridePolicySetting),
@@ -285,7 +285,7 @@ func (k *Checker) destination(ctx context.Context, c *config.Connector, componen
 		err = s.Check(ctx)
 	}
 	if err != nil {
-		var fault *wit.Fault
+		var fault *wit.Error
 		if errors.As(err, &fault) && fault.Setting != nil {
 			return config.Problems{problem(entry(c, *fault.Setting), errors.New(fault.Message))}
 		}
@@ -299,12 +299,12 @@ func entry(c *config.Connector, key string) config.Entry {
 	if e, ok := c.Entry(key); ok {
 		return e
 	}
-	return c.Near(key)
+	return c.ExpectedEntry(key)
 }
 
 func problem(e config.Entry, err error) config.Problem {
 	var unsettled *plugin.Unsettled
-	return config.Problem{File: e.File, Line: e.Line, Setting: e.Key, Text: err.Error(), Alone: errors.As(err,
+	return config.Problem{File: e.File, Line: e.Line, Setting: e.Key, Text: err.Error(), ConnectorOnly: errors.As(err,
 		&unsettled)}
 }
 

@@ -41,7 +41,7 @@ func Claimed(c *config.Connector, component wit.Component, claims []string) []st
 
 // ClaimedTwice is the fault of a connector that claims what another one has.
 func ClaimedTwice(claim, first, second string) error {
-	return &wit.Fault{Kind: wit.FaultConfig,
+	return &wit.Error{Kind: wit.ErrorConfig,
 		Message: fmt.Sprintf("connectors %s and %s both claim %s, which only one connector of an "+
 			"installation may have: %s does not start", first, second, claim, second)}
 }
@@ -188,7 +188,7 @@ func (k *Checker) layout(ctx context.Context, c *config.Connector, found foundSo
 	all, err := k.plan(ctx, c, s.info, s.component)
 	all.reads = reads(c, s.component)
 	// A plugin that could not be asked, because it took too long, say, is asked again by the next check.
-	if fault := new(wit.Fault); ctx.Err() == nil && (err == nil || errors.As(err, &fault)) {
+	if fault := new(wit.Error); ctx.Err() == nil && (err == nil || errors.As(err, &fault)) {
 		k.Plans.keep(c, s.info.Hash, all, k.Connectors)
 	}
 	return all
@@ -227,7 +227,7 @@ func (k *Checker) plan(ctx context.Context, c *config.Connector, info plugin.Inf
 		return none, err
 	}
 	defer a.Close()
-	var layout wit.Layout
+	var layout wit.PlanResult
 	err = a.do(ctx, func(i *plugin.Instance) error {
 		layout, err = i.Plan(ctx, a.component, a.settings, uint32(most))
 		return err

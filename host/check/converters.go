@@ -72,10 +72,10 @@ func (k *Checker) converters(c *config.Connector, component wit.Component) confi
 		wrong := false
 		for _, e := range declared.Examine(settings, key) {
 			at := entry(c, which)
-			if own, ok := c.Entry(which + "." + e.Spec.Name); ok && c.Text(which) != "" {
+			if own, ok := c.Entry(which + "." + e.Key.Name); ok && c.Text(which) != "" {
 				at = own
 			} else if c.Text(which) != "" {
-				at.Key += "." + e.Spec.Name
+				at.Key += "." + e.Key.Name
 			}
 			if unread(component, e) {
 				problems = append(problems, warning(at, "has no effect on a sink: it says how values are written, and "+
@@ -145,7 +145,7 @@ func (k *Checker) Registries(ctx context.Context, c *config.Connector) (warnings
 		func(name, _ string, err error) {
 			if err != nil {
 				w := warning(entry(c, name), "not checked with the schema registry: "+err.Error())
-				w.Code = setting.CodeUnasked
+				w.Code = setting.CodeNotChecked
 				warnings = append(warnings, w)
 			}
 		})
@@ -154,8 +154,8 @@ func (k *Checker) Registries(ctx context.Context, c *config.Connector) (warnings
 
 // unread tells of a converter's setting in which something is wrong that it does not matter, since the connector is a
 // sink.
-func unread(component wit.Component, e wit.Examined) bool {
-	return component.Kind == wit.ComponentSink && len(e.Errors) > 0 && convert.ForWriting(e.Spec.Name)
+func unread(component wit.Component, e wit.ConfigValue) bool {
+	return component.Kind == wit.ComponentSink && len(e.Errors) > 0 && convert.ForWriting(e.Key.Name)
 }
 
 // unknownOf warns of a converter's settings that it does not declare: Kafka Connect hands them on, and nobody reads

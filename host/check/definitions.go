@@ -47,7 +47,7 @@ func (k *Checker) Definitions(class string, version *string, own string) ([]Defi
 			}
 		}
 		connector := len(kinds) > 1
-		definitions := definitionsOf(config.DeclareComponent(component).Specs(), false)
+		definitions := definitionsOf(config.DeclareComponent(component).Keys(), false)
 		if connector {
 			for _, d := range definitionsOf(k.common(info, component), true) {
 				if slices.Contains(converterSettings, strings.TrimSuffix(d.Name, "."+converterVersion)) {
@@ -60,7 +60,7 @@ func (k *Checker) Definitions(class string, version *string, own string) ([]Defi
 		}
 		return definitions, nil
 	}
-	specs := []wit.SettingSpec{}
+	specs := []wit.ConfigKey{}
 	if converter, err := convert.Find(class, false); err == nil {
 		class, specs = converter.Class, converter.Settings()
 	} else if class = setting.Trim(class); class != config.HeaderConverter && class != simpleHeaders {
@@ -75,7 +75,7 @@ func (k *Checker) Definitions(class string, version *string, own string) ([]Defi
 // simpleHeaders is the alias of the only header converter.
 var simpleHeaders = config.HeaderConverter[strings.LastIndexByte(config.HeaderConverter, '.')+1:]
 
-func definitionsOf(specs []wit.SettingSpec, common bool) []Definition {
+func definitionsOf(specs []wit.ConfigKey, common bool) []Definition {
 	definitions := make([]Definition, 0, len(specs))
 	for _, spec := range specs {
 		definitions = append(definitions, defined(spec, "", common))
@@ -89,7 +89,7 @@ func (k *Checker) noVersion(class, version string, kinds []wit.ComponentKind) er
 }
 
 // KindOf says in words what a value of a setting is: its kind and what bounds it.
-func KindOf(spec *wit.SettingSpec) string {
+func KindOf(spec *wit.ConfigKey) string {
 	parts := []string{KindName(spec.Kind)}
 	r, _ := role.Find(spec.Role())
 	if (r.Name == role.Address || r.Name == role.Port) && !setting.IsRequired(spec) && (spec.DefaultValue == nil ||

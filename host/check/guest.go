@@ -28,7 +28,7 @@ func bind(m *plugin.Manager, c *config.Connector, prefix string, info plugin.Inf
 	}
 	guest := Guest(m, b.Current().Module(), component)
 	if guest.Prefix = prefix; prefix != "" {
-		c = c.Part(prefix)
+		c = c.StageConfig(prefix)
 	}
 	return boundPlugin{b, component.Name, guest.Settings(c)}, nil
 }
@@ -40,8 +40,8 @@ func (p boundPlugin) do(ctx context.Context, call func(*plugin.Instance) error) 
 
 // ask calls the plugin until it needs no more documents, which f fetches.
 func (p boundPlugin) ask(ctx context.Context, f transport.Fetcher, call func(i *plugin.Instance, state []byte,
-	answers []wit.Response) (*wit.Need, error)) error {
-	return transport.Ask(ctx, f, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+	answers []wit.Response) (*wit.RequestBatch, error)) error {
+	return transport.Ask(ctx, f, func(state []byte, answers []wit.Response) (need *wit.RequestBatch, err error) {
 		err = p.do(ctx, func(i *plugin.Instance) error {
 			need, err = call(i, state, answers)
 			return err
@@ -53,12 +53,13 @@ func (p boundPlugin) ask(ctx context.Context, f transport.Fetcher, call func(i *
 // Guest decides what a version of a plugin may see of the settings of its component. What comes with the program goes
 // by its own declarations, and by those of its versions that ran: another file in the folder can't take a setting away
 // from it by calling that a password.
-func Guest(m *plugin.Manager, info plugin.Info, own wit.Component) config.Guest {
+func Guest(m *plugin.Manager, info plugin.Info, own wit.Component) config.PluginView {
 	if c := component(&info, own.Kind, own.Name); c != nil {
 		own = *c
 	}
-	g := config.Guest{Own: config.DeclareComponent(own), BuiltIn: info.BuiltIn, Reveal: m.Revealed(info.Name)}
-	g.Others = append(declarations(m, info), secrets(m, &info))
+	g := config.PluginView{Component: config.DeclareComponent(own), BuiltIn: info.BuiltIn,
+		Exposed: m.Revealed(info.Name)}
+	g.OtherComponents = append(declarations(m, info), secrets(m, &info))
 	return g
 }
 
@@ -79,7 +80,7 @@ func declarations(m *plugin.Manager, of plugin.Info) (all []*config.Declarations
 func secrets(m *plugin.Manager, of *plugin.Info) *config.Declarations {
 	var c wit.Component
 	for _, name := range m.Secrets(of) {
-		c.Settings = append(c.Settings, wit.SettingSpec{Name: name, Kind: wit.KindPassword})
+		c.Settings = append(c.Settings, wit.ConfigKey{Name: name, Kind: wit.KindPassword})
 	}
 	return config.DeclareComponent(c)
 }

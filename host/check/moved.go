@@ -45,7 +45,7 @@ func Moved(before, c *config.Connector, component wit.Component, fingerprints fu
 // ChangedBy is the setting that says what a stored offset of something else means, "" where there is
 // none.
 func ChangedBy(component wit.Component) string {
-	i := slices.IndexFunc(component.Settings, func(s wit.SettingSpec) bool { return s.Role() == role.SourceChanged })
+	i := slices.IndexFunc(component.Settings, func(s wit.ConfigKey) bool { return s.Role() == role.SourceChanged })
 	if i < 0 {
 		return ""
 	}

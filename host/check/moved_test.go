@@ -14,10 +14,10 @@ import (
 // A source whose stored offsets are of another origin, destination or SAP client than it is given is refused, with the
 // setting that has it go on, unless each of its sets has that, or the offsets are of the new one.
 func TestMoved(t *testing.T) {
-	spec := func(name, of string) wit.SettingSpec {
-		return setting.Spec(name, wit.KindText, wit.Low, nil, "", setting.Role(of))
+	spec := func(name, of string) wit.ConfigKey {
+		return setting.Define(name, wit.KindString, wit.Low, nil, "", setting.Role(of))
 	}
-	component := wit.Component{Kind: wit.ComponentSource, Name: "a", Settings: []wit.SettingSpec{
+	component := wit.Component{Kind: wit.ComponentSource, Name: "a", Settings: []wit.ConfigKey{
 		spec("a.scheme", role.Scheme), spec("a.host", role.Address), spec("a.port", role.Port),
 		spec("a.client", role.Header+"sap-client"), spec("a.destination", role.Destination),
 		spec("a#{n}.topic", role.SourceTopic), spec("a#{n}.change", role.SourceChanged)}}
@@ -37,9 +37,11 @@ func TestMoved(t *testing.T) {
 		stored string // fingerprint
 		want   string // settings that are to be named
 	}{
-		"another port":         {[]string{"a.scheme=http", "a.host=h", "a.port=8001"}, stored, "a#00.change a#01.change"},
-		"another scheme":       {[]string{"a.host=h", "a.port=8000"}, stored, "a#00.change a#01.change"},
-		"another host":         {[]string{"a.scheme=http", "a.host=g", "a.port=8000"}, stored, "a#00.change a#01.change"},
+		"another port": {[]string{"a.scheme=http", "a.host=h", "a.port=8001"}, stored,
+			"a#00.change a#01.change"},
+		"another scheme": {[]string{"a.host=h", "a.port=8000"}, stored, "a#00.change a#01.change"},
+		"another host": {[]string{"a.scheme=http", "a.host=g", "a.port=8000"}, stored,
+			"a#00.change a#01.change"},
 		"the same":             {[]string{"a.scheme=HTTP", "a.host=h", "a.port=8000"}, stored, ""},
 		"one set keeps":        {[]string{"a.host=g", "a#00.change=keep", "a#01.change=Fail"}, stored, "a#01.change"},
 		"both sets are told":   {[]string{"a.host=g", "a#00.change=keep", "a#01.change=reload"}, stored, ""},
@@ -50,7 +52,8 @@ func TestMoved(t *testing.T) {
 		"a client":             {append(same, "a.client=200"), stored + " client=", "a#00.change a#01.change"},
 		"another client":       {append(same, "a.client=200"), stored + " client=100", "a#00.change a#01.change"},
 		"the offsets' client":  {append(same, "a.client=200"), stored + " client=200", ""},
-		"a client, kept":       {append(same, "a.client=200", "a#00.change=keep", "a#01.change=keep"), stored + " client=", ""},
+		"a client, kept": {append(same, "a.client=200", "a#00.change=keep", "a#01.change=keep"), stored +
+			" client=", ""},
 		"nobody knows clients": {append(same, "a.client=200"), stored, ""},
 		"a destination":        {[]string{"a.destination=D"}, stored, "a#00.change a#01.change"},
 		"another destination": {[]string{"a.destination=D"}, "origin=destination:http://h:8000",

@@ -41,7 +41,7 @@ func (k *Checker) log() *slog.Logger {
 // answers in time. What the service doesn't answer is a warning; that it refuses the user is an error.
 // untried is why no logon was tried, and the setting of what would have been shown.
 func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugin.Info, component wit.Component,
-	found config.Problems) (examined []wit.Examined, untried hint, problems config.Problems) {
+	found config.Problems) (examined []wit.ConfigValue, untried hint, problems config.Problems) {
 	a, err := bind(k.Plugins, c, "", info, component)
 	if err != nil {
 		return nil, untried, config.Problems{{File: c.File, Line: 1, Text: err.Error()}}
@@ -49,19 +49,19 @@ func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugi
 	defer a.Close()
 	v := k.visit(ctx, component, c)
 	defer v.close()
-	err = a.ask(ctx, v, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.Need, error) {
+	err = a.ask(ctx, v, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.RequestBatch, error) {
 		inquiry, err := i.Validate(ctx, a.component, a.settings, true, state, answers)
-		if err == nil && inquiry.Ask == nil && inquiry.Done != nil {
+		if err == nil && inquiry.Pending == nil && inquiry.Done != nil {
 			examined = *inquiry.Done
 		}
-		return inquiry.Ask, err
+		return inquiry.Pending, err
 	})
 	if err != nil {
 		k.log().Warn("the plugin can't check settings with the service: checking without it", "connector", c.Name,
 			"plugin", info.Name, "error", err)
 		return nil, untried, k.ask(ctx, c, "", info, component, found)
 	}
-	problems = config.Examined(c, "", examined, found)
+	problems = config.ValidationProblems(c, "", examined, found)
 	name := secretOf(c.Roles(component))
 	if v.refused != nil {
 		problems = append(problems, problem(entry(c, name), v.refused))
@@ -84,12 +84,12 @@ func (k *Checker) Feeds(ctx context.Context, c *config.Connector) (feeds []wit.F
 	defer a.Close()
 	v := k.visit(ctx, component, c)
 	defer v.close()
-	err = a.ask(ctx, v, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.Need, error) {
+	err = a.ask(ctx, v, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.RequestBatch, error) {
 		opening, err := i.OpenSource(ctx, a.component, a.settings, state, answers)
 		if err == nil && opening.Ready != nil {
 			feeds = opening.Ready.Feeds
 		}
-		return opening.Ask, err
+		return opening.Pending, err
 	})
 	return feeds, err
 }
@@ -154,7 +154,7 @@ func (v *visit) unansweredWarnings(c *config.Connector, component wit.Component)
 	slices.Sort(v.unanswered)
 	for _, text := range slices.Compact(v.unanswered) {
 		w := warning(entry(c, name), "not checked with the service: "+text)
-		w.Code = setting.CodeUnasked
+		w.Code = setting.CodeNotChecked
 		warnings = append(warnings, w)
 	}
 	return warnings
@@ -166,7 +166,7 @@ const noAnswer = "no answer within "
 // Silent reports whether problems of a check say that its service left a question without an answer in time.
 func Silent(problems config.Problems) bool {
 	return slices.ContainsFunc(problems, func(p config.Problem) bool {
-		return p.Code == setting.CodeUnasked && strings.Contains(p.Text, ": "+noAnswer)
+		return p.Code == setting.CodeNotChecked && strings.Contains(p.Text, ": "+noAnswer)
 	})
 }
 
@@ -177,7 +177,7 @@ func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.
 		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
 			return nil, fmt.Errorf("%s is not given", roles.Setting(role.Password))
 		}
-		if err := k.Worker.Providers.Unsent(c, config.DeclareComponent(component)); err != nil {
+		if err := k.Worker.Providers.CheckSent(c, config.DeclareComponent(component)); err != nil {
 			return nil, err
 		}
 		s, err := service.New(component, c, k.Worker.Providers, k.Lockouts, v.log)
@@ -207,7 +207,7 @@ func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.
 }
 
 // Fetch answers a need. The error is that of a caller who has gone.
-func (v *visit) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) {
+func (v *visit) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
 	timed, cancel := context.WithDeadline(ctx, v.until())
 	defer cancel()
 	answers := make([]wit.Response, len(n.Requests))
@@ -241,8 +241,9 @@ func (v *visit) answer(ctx context.Context, r *wit.Request) wit.Response {
 		if status != http.StatusUnauthorized { // which is reported as what is wrong with the user
 			vain(why)
 		}
-		return wit.Response{Tag: r.Tag, Status: status, Target: r.Target, Body: []byte(why), At: time.Now().UnixMilli(),
-			Headers: []wit.Header{{Name: "Content-Type", Value: "text/plain"}}}
+		return wit.Response{Tag: r.Tag, Status: status, Target: r.Target, Body: []byte(why),
+			ReceivedAt: time.Now().UnixMilli(),
+			Headers:    []wit.Header{{Name: "Content-Type", Value: "text/plain"}}}
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return none(http.StatusBadGateway, "a check of settings sends no "+r.Method)
@@ -255,7 +256,7 @@ func (v *visit) answer(ctx context.Context, r *wit.Request) wit.Response {
 	switch {
 	case err == nil && response.Status == http.StatusUnauthorized, service.Refused(err):
 		if err == nil {
-			err = &wit.Fault{Kind: wit.FaultUnauthorized, Message: "the service answered 401"}
+			err = &wit.Error{Kind: wit.ErrorUnauthorized, Message: "the service answered 401"}
 		}
 		why := service.Explained(client, err)
 		v.mu.Lock()

@@ -42,7 +42,7 @@ func TestSilentService(t *testing.T) {
 	require.NoError(t, err)
 	var component wit.Component
 	for _, name := range []string{role.Scheme, role.Address, role.Port} {
-		component.Settings = append(component.Settings, wit.SettingSpec{Name: name, Kind: wit.KindText,
+		component.Settings = append(component.Settings, wit.ConfigKey{Name: name, Kind: wit.KindString,
 			Rules: []wit.Rule{{Role: &name}}})
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -64,10 +64,12 @@ func TestSilentService(t *testing.T) {
 		at, err := url.Parse(one.address)
 		require.NoError(t, err)
 		c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
-			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0)}, w.Providers)
+			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0)},
+			w.Providers)
 		k := &Checker{Worker: w, Wait: one.wait, Destinations: transport.NewDestinations()}
 		v := k.visit(t.Context(), component, c)
-		_, err = v.Fetch(t.Context(), wit.Need{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: one.path}}})
+		_, err = v.Fetch(t.Context(), wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET",
+			Target: one.path}}})
 		require.NoError(t, err)
 		found := v.unansweredWarnings(c, component)
 		if v.close(); len(found) != one.unasked || Silent(found) != one.silent {
@@ -83,7 +85,7 @@ func TestValidationMeetsTheWorkersClients(t *testing.T) {
 	w, _, err := config.LoadWorker("", nil, nil)
 	require.NoError(t, err)
 	address := "http.address"
-	component := wit.Component{Settings: []wit.SettingSpec{{Name: "address", Kind: wit.KindText,
+	component := wit.Component{Settings: []wit.ConfigKey{{Name: "address", Kind: wit.KindString,
 		Rules: []wit.Rule{{Role: &address}}}}}
 	c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry("address", "sap.example", "", 0)},
 		w.Providers)
@@ -107,7 +109,7 @@ func TestTypedSecretsAreNotSent(t *testing.T) {
 	require.NoError(t, err)
 	var component wit.Component
 	for _, name := range []string{role.Scheme, role.Address, role.Port, role.User, role.Password} {
-		component.Settings = append(component.Settings, wit.SettingSpec{Name: name, Kind: wit.KindText,
+		component.Settings = append(component.Settings, wit.ConfigKey{Name: name, Kind: wit.KindString,
 			Rules: []wit.Rule{{Role: &name}}})
 	}
 	var shown []string
@@ -134,7 +136,8 @@ func TestTypedSecretsAreNotSent(t *testing.T) {
 		k := &Checker{Worker: w, Wait: time.Minute, Lockouts: store, Logon: one.logon,
 			Destinations: transport.NewDestinations()}
 		v := k.visit(t.Context(), component, c)
-		answers, err := v.Fetch(t.Context(), wit.Need{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: "/"}}})
+		answers, err := v.Fetch(t.Context(),
+			wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: "/"}}})
 		require.NoError(t, err)
 		v.close()
 		assert.Equal(t, []int{int(one.status), one.sent}, []int{int(answers[0].Status), len(shown)}, one.password)

@@ -46,10 +46,10 @@ type Tool struct {
 func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *config.Connector,
 	lockouts *lockouts.Store, logger *slog.Logger) (_ *Tool, err error) {
 	defer func() {
-		err = secret.Error(err, w.Strike)
+		err = secret.Error(err, w.Redact)
 		runtime.KeepAlive(c) // what it was given is known for as long as it is used
 	}()
-	logger = logging.Struck(logger, w.Strike)
+	logger = logging.Struck(logger, w.Redact)
 	if _, ok := c.Entry("connector.class"); !ok {
 		return nil, config.Problems{withoutClass(m, c)}
 	}
@@ -58,7 +58,7 @@ func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *confi
 	if err != nil {
 		return nil, config.Problems{problem(entry(c, "connector.class"), err)}
 	}
-	problems := config.Checker{Worker: w, Others: declarations(m, info)}.Component(ctx, c, component)
+	problems := config.Checker{Worker: w, OtherComponents: declarations(m, info)}.CheckComponent(ctx, c, component)
 	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)
 	if err := problems.Err(); err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 // says what is wrong with what was given.
 func Options(command wit.Command, given map[string]string) (options []wit.Setting, err error) {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		named := func(o wit.SettingSpec) bool { return slices.Contains(o.Names(), name) }
+		named := func(o wit.ConfigKey) bool { return slices.Contains(o.Names(), name) }
 		if !slices.ContainsFunc(command.Options, named) {
 			return nil, fmt.Errorf("option %s: %s has none of this name", name, command.Name)
 		}
@@ -138,8 +138,8 @@ func Options(command wit.Command, given map[string]string) (options []wit.Settin
 
 // Run runs a command and returns its document, which is JSON, or its schemas. The requests that it asks for go to the
 // connector's destination, all of them as one session.
-func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (answer wit.Reply, err error) {
-	defer func() { err = secret.Error(err, t.worker.Strike) }()
+func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (answer wit.CommandResult, err error) {
+	defer func() { err = secret.Error(err, t.worker.Redact) }()
 	if err := t.open(ctx); err != nil {
 		return answer, err
 	}
@@ -147,18 +147,19 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 	if t.onlyReads {
 		from = reader{from}
 	}
-	err = t.plugin.ask(ctx, from, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.Need, error) {
+	err = t.plugin.ask(ctx, from, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.RequestBatch,
+		error) {
 		answer, err = i.Run(ctx, command, options, t.plugin.settings, state, answers)
-		return answer.Ask, err
+		return answer.Pending, err
 	})
 	if err == nil && answer.Document == nil && answer.Schemas == nil {
 		err = errors.New("the plugin answered nothing")
 	}
 	if err = service.Explained(t.client, err); err != nil {
-		return wit.Reply{}, fmt.Errorf("%s: %w", command, err)
+		return wit.CommandResult{}, fmt.Errorf("%s: %w", command, err)
 	}
 	if answer.Document != nil {
-		*answer.Document = secret.JSON(*answer.Document, t.worker.Strike)
+		*answer.Document = secret.JSON(*answer.Document, t.worker.Redact)
 	}
 	return answer, nil
 }
@@ -167,7 +168,7 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 type reader struct{ transport.Fetcher }
 
 // Fetch implements [transport.Fetcher].
-func (r reader) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) {
+func (r reader) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
 	if slices.ContainsFunc(n.Requests, func(r wit.Request) bool {
 		return r.Method != http.MethodGet && r.Method != http.MethodHead
 	}) {
@@ -283,7 +284,7 @@ func (t *Tool) Topics() (topics []Topic) {
 
 // Kafka is the configuration of the connector's clients.
 func (t *Tool) Kafka(ctx context.Context, worker kafka.Config) (kafka.Config, error) {
-	c, _, err := worker.Override(ctx, t.connector.Revealed())
+	c, _, err := worker.Override(ctx, t.connector.ResolvedSettings())
 	return c, err
 }
 

@@ -89,7 +89,7 @@ func topicOf(e config.Entry) string { return setting.Trim(e.Value.Reveal()) }
 // namesTopics tells whether a sink has settings that name topics: it reads those where neither topics nor topics.regex
 // says which.
 func namesTopics(component wit.Component) bool {
-	return slices.ContainsFunc(component.Settings, func(s wit.SettingSpec) bool { return s.Role() == role.SinkTopic })
+	return slices.ContainsFunc(component.Settings, func(s wit.ConfigKey) bool { return s.Role() == role.SinkTopic })
 }
 
 // unreached finds settings of a sink that name a topic which no record can have, and topics that are read for nothing,
@@ -120,7 +120,7 @@ func (k *Checker) unreached(c *config.Connector, component wit.Component) config
 			problems = append(problems, problem(e, fmt.Errorf("expected one of topics (%s), found %q, which no "+
 				"record can reach", strings.Join(read, ", "), topicOf(e))))
 		case len(read) == 0:
-			if takes, err := config.TakesTopic(whole, topicOf(e)); err != nil {
+			if takes, err := config.MatchesTopic(whole, topicOf(e)); err != nil {
 				return append(problems, problem(e, fmt.Errorf("topics.regex (%s): %w", text, err)))
 			} else if !takes {
 				problems = append(problems, problem(e, fmt.Errorf("expected a topic that topics.regex (%s) matches as "+

@@ -22,7 +22,7 @@ func TestSinkIsToldWhatToRead(t *testing.T) {
 	assert.Equal(t, []string{"topics: Must configure one of topics or topics.regex",
 		"topics.regex: Must configure one of topics or topics.regex"}, found)
 	topic := role.SinkTopic
-	sink.Settings = []wit.SettingSpec{{Name: "own", Rules: []wit.Rule{{Role: &topic}}}}
+	sink.Settings = []wit.ConfigKey{{Name: "own", Rules: []wit.Rule{{Role: &topic}}}}
 	if problems := k.unreached(c, sink); len(problems) > 0 {
 		t.Errorf("expected the sink's own topics to be read, found %v", problems)
 	}

@@ -62,10 +62,11 @@ func KindName(kind wit.SettingKind) string { return strings.ToLower(cmp.Or(kindN
 
 // kindNames and importances are Kafka's.
 var (
-	kindNames = map[wit.SettingKind]string{wit.KindText: "STRING", wit.KindPassword: "PASSWORD", wit.KindShort: "SHORT",
-		wit.KindInt:  "INT",
-		wit.KindLong: "LONG", wit.KindDouble: "DOUBLE", wit.KindBoolean: "BOOLEAN", wit.KindListOfText: "LIST",
-		wit.KindClassName: "CLASS"}
+	kindNames = map[wit.SettingKind]string{wit.KindString: "STRING", wit.KindPassword: "PASSWORD",
+		wit.KindShort: "SHORT",
+		wit.KindInt:   "INT",
+		wit.KindLong:  "LONG", wit.KindDouble: "DOUBLE", wit.KindBoolean: "BOOLEAN", wit.KindList: "LIST",
+		wit.KindClass: "CLASS"}
 	importances = map[wit.Importance]string{wit.High: "HIGH", wit.Medium: "MEDIUM", wit.Low: "LOW"}
 	widths      = []string{"NONE", "SHORT", "MEDIUM", "LONG"}
 )
@@ -93,13 +94,13 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 	for _, p := range c.Predicates() {
 		v.part(k, p.Prefix, p.Alias, p.Class, wit.ComponentPredicate)
 	}
-	for _, e := range config.DeclareComponent(component).Examine(written(c)) {
+	for _, e := range config.DeclareComponent(component).Validate(written(c)) {
 		v.add("", e)
 	}
 	for _, which := range []string{headerConverter, keyConverter, valueConverter} {
 		v.converter(which)
 	}
-	ask, examined, untried := k.ask, []wit.Examined(nil), hint{}
+	ask, examined, untried := k.ask, []wit.ConfigValue(nil), hint{}
 	if k.Wait > 0 {
 		ask = func(ctx context.Context, c *config.Connector, prefix string, info plugin.Info, component wit.Component,
 			found config.Problems) (problems config.Problems) {
@@ -118,7 +119,7 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 			"neither recommended nor checked: give the secret as a reference (${file:PATH:KEY}), or check with "+
 			"?logon=check, as the console's Check logon does, or create the connector and check again")
 	}
-	v.strike(k.Worker.Strike)
+	v.strike(k.Worker.Redact)
 	return &v.Validation, nil
 }
 
@@ -162,7 +163,7 @@ func (v *validating) strike(strike func(string) string) {
 }
 
 // common are the settings of every connector, as they are for one of this worker.
-func (k *Checker) common(info plugin.Info, component wit.Component) []wit.SettingSpec {
+func (k *Checker) common(info plugin.Info, component wit.Component) []wit.ConfigKey {
 	specs := config.CommonSettings(component.Kind)
 	for i := range specs {
 		spec := &specs[i]
@@ -180,7 +181,7 @@ func (k *Checker) common(info plugin.Info, component wit.Component) []wit.Settin
 		case "topics.regex", "errors.deadletterqueue.topic.name":
 			spec.DefaultValue = new(string)
 		}
-		if spec.Kind == wit.KindListOfText && spec.DefaultValue == nil {
+		if spec.Kind == wit.KindList && spec.DefaultValue == nil {
 			spec.DefaultValue = new(string)
 		}
 	}
@@ -234,8 +235,8 @@ func (v *Validation) Refuse(name, text string) {
 }
 
 // undeclared is the declaration of what nobody declares: there are tools that fail where none is.
-func undeclared(name string) wit.SettingSpec {
-	return wit.SettingSpec{Name: name, Importance: wit.Low, Documentation: "Nobody declares it."}
+func undeclared(name string) wit.ConfigKey {
+	return wit.ConfigKey{Name: name, Importance: wit.Low, Documentation: "Nobody declares it."}
 }
 
 // Class is the full name of a connector's class, which an alias may stand for.
@@ -262,8 +263,8 @@ func written(c *config.Connector) []wit.Setting {
 }
 
 // examined is a setting with the value that is given, or its default.
-func (v *validating) examined(spec wit.SettingSpec) wit.Examined {
-	e := wit.Examined{Spec: spec, Value: spec.DefaultValue, Visible: true}
+func (v *validating) examined(spec wit.ConfigKey) wit.ConfigValue {
+	e := wit.ConfigValue{Key: spec, Value: spec.DefaultValue, Visible: true}
 	if given, ok := v.given.Entry(spec.Name); ok {
 		e.Value = &given.Raw
 	}
@@ -278,38 +279,38 @@ func (v *validating) part(k *Checker, prefix, alias, class string, kind wit.Comp
 		group, what = "Predicates: "+alias, "Predicate"
 	}
 	first := len(v.Configs)
-	of := func(name string, kind wit.SettingKind, importance wit.Importance, doc, display string) wit.Examined {
-		return v.examined(wit.SettingSpec{Name: prefix + name, Kind: kind, Importance: importance, Documentation: doc,
+	of := func(name string, kind wit.SettingKind, importance wit.Importance, doc, display string) wit.ConfigValue {
+		return v.examined(wit.ConfigKey{Name: prefix + name, Kind: kind, Importance: importance, Documentation: doc,
 			Rules: []wit.Rule{setting.Display(display)}})
 	}
-	classed := of("type", wit.KindClassName, wit.High, "Class.", what+" type for "+alias)
+	classed := of("type", wit.KindClass, wit.High, "Class.", what+" type for "+alias)
 	classed.Recommended = offered(k.Plugins, kind)
-	classed.Spec.Rules = append(classed.Spec.Rules, setting.Required())
+	classed.Key.Rules = append(classed.Key.Rules, setting.Required())
 	v.add("", classed)
-	versioned := of("plugin.version", wit.KindText, wit.High, "Version of the plugin; the newest unless given.",
+	versioned := of("plugin.version", wit.KindString, wit.High, "Version of the plugin; the newest unless given.",
 		what+" version for "+alias)
 	info, component, err := Find(k.Plugins, class, "", kind)
 	if err == nil {
-		versioned.Spec.DefaultValue, versioned.Recommended = &info.Version, k.versions(component.Name, kind)
+		versioned.Key.DefaultValue, versioned.Recommended = &info.Version, k.versions(component.Name, kind)
 		if versioned.Value == nil {
 			versioned.Value = &info.Version
 		}
 	}
 	v.add("", versioned)
 	if err == nil {
-		for _, e := range config.DeclareComponent(component).Examine(written(v.given.Part(prefix))) {
+		for _, e := range config.DeclareComponent(component).Validate(written(v.given.StageConfig(prefix))) {
 			v.add(prefix, e)
 		}
 	}
 	if kind == wit.ComponentTransformation {
 		negate, no := of("negate", wit.KindBoolean, wit.Medium, "Whether it is for the others instead.", "negate"),
 			"false"
-		negate.Spec.DefaultValue = &no
+		negate.Key.DefaultValue = &no
 		if negate.Value == nil {
 			negate.Value = &no
 		}
 		v.add("", negate)
-		v.add("", of("predicate", wit.KindText, wit.Medium,
+		v.add("", of("predicate", wit.KindString, wit.Medium,
 			"Alias of the predicate that tells for which records the transform is.", "predicate"))
 	}
 	rest := v.Configs[min(first+2, len(v.Configs)):]
@@ -338,7 +339,7 @@ func (v *validating) converter(which string) {
 		}
 	}
 	for _, e := range declared.Examine(settings, which == keyConverter) {
-		if which == headerConverter && e.Spec.Name == "converter.type" { // which Kafka Connect gives to converters
+		if which == headerConverter && e.Key.Name == "converter.type" { // which Kafka Connect gives to converters
 			of := "header"
 			e.Value = &of
 		}
@@ -353,8 +354,8 @@ func (v *validating) group(name string) {
 }
 
 // add adds a setting, once.
-func (v *validating) add(prefix string, e wit.Examined) {
-	spec := e.Spec
+func (v *validating) add(prefix string, e wit.ConfigValue) {
+	spec := e.Key
 	d := defined(spec, prefix, prefix == "")
 	if v.find(d.Name) != nil {
 		return
@@ -393,7 +394,7 @@ func parsed(kind wit.SettingKind, value *string) *string {
 }
 
 // defined is a declaration as Kafka Connect shows it. common: the settings of every connector are meant by their names.
-func defined(spec wit.SettingSpec, prefix string, common bool) Definition {
+func defined(spec wit.ConfigKey, prefix string, common bool) Definition {
 	d := Definition{Name: prefix + spec.Name, Type: kindNames[spec.Kind], Default: spec.DefaultValue,
 		Importance: importances[spec.Importance], Documentation: spec.Documentation,
 		Required: setting.IsRequired(&spec) || spec.Name == "name" && common, Order: -1, Width: widths[0],
@@ -422,19 +423,19 @@ func defined(spec wit.SettingSpec, prefix string, common bool) Definition {
 
 // advise takes over what a plugin says of settings apart from their values: what it recommends, whether they are to be
 // seen, what its documentation is. Settings that nobody has given yet come with it.
-func (v *validating) advise(examined []wit.Examined) {
+func (v *validating) advise(examined []wit.ConfigValue) {
 	for _, e := range examined {
-		at := v.find(e.Spec.Name)
+		at := v.find(e.Key.Name)
 		if at == nil {
-			if _, given := v.given.Entry(e.Spec.Name); given {
+			if _, given := v.given.Entry(e.Key.Name); given {
 				continue // as what it is declared, it is there
 			}
-			e.Value = e.Spec.DefaultValue
+			e.Value = e.Key.DefaultValue
 			v.add("", e)
 			continue
 		}
 		at.Value.Recommended, at.Value.Visible = append([]string{}, e.Recommended...), e.Visible
-		at.Definition.Documentation = e.Spec.Documentation
+		at.Definition.Documentation = e.Key.Documentation
 	}
 }
 
@@ -461,9 +462,9 @@ func (v *validating) complain(problems config.Problems, declared *config.Declara
 		}
 		at := v.find(name)
 		if at == nil {
-			for _, e := range declared.Examine([]wit.Setting{{Name: name}}) {
-				if e.Spec.Name == name { // one of a group that nobody has given
-					v.add("", v.examined(e.Spec))
+			for _, e := range declared.Validate([]wit.Setting{{Name: name}}) {
+				if e.Key.Name == name { // one of a group that nobody has given
+					v.add("", v.examined(e.Key))
 				}
 			}
 			v.add("", v.examined(undeclared(name)))

@@ -32,15 +32,18 @@ func TestAssignorOfKafkaConnect(t *testing.T) {
 		// Differs: with Connect a worker that is back waits for the end of the delay, since it has no name.
 		"testTaskAssignmentWhenWorkerBounces": "+w2; [1 1] [4 4]; had w2; -w2; [1] [4] for 5m0s; pass 150s; +w2'; " +
 			"[1 1] [4 4]; has w2'",
-		"testTaskAssignmentWhenLeaderLeavesPermanently": "+w2 w3; [0 1 1] [2 3 3]; -w1; forget; [1 1] [4 4]; [1 1] [4 4]",
+		"testTaskAssignmentWhenLeaderLeavesPermanently": "+w2 w3; [0 1 1] [2 3 3]; -w1; forget; [1 1] [4 4]; [1 1] " +
+			"[4 4]",
 		"testTaskAssignmentWhenLeaderBounces": "+w2 w3; [0 1 1] [2 3 3]; -w1; forget; [1 1] [4 4]; +w1'; " +
 			"[0 1 1] [0 3 3]; [0 1 1] [2 3 3]",
 		"testTaskAssignmentWhenFirstAssignmentAttemptFails": "+w2; lost plan; [1 1] [4 4]",
 		// Differs: Connect puts the second attempt off by 40 ms.
-		"testTaskAssignmentWhenSubsequentAssignmentAttemptFails": "+w2; [1 1] [4 4]; +w3; lost plan; [0 1 1] [0 3 3]; " +
+		"testTaskAssignmentWhenSubsequentAssignmentAttemptFails": "+w2; [1 1] [4 4]; +w3; lost plan; [0 1 1] [0 3 " +
+			"3]; " +
 			"[0 1 1] [2 3 3]",
 		// Differs for the same reason.
-		"testTaskAssignmentWhenSubsequentAssignmentAttemptFailsOutsideTheAssignor": "+w2; [1 1] [4 4]; +w3; lost plan; " +
+		"testTaskAssignmentWhenSubsequentAssignmentAttemptFailsOutsideTheAssignor": "+w2; [1 1] [4 4]; +w3; lost " +
+			"plan; " +
 			"forget; [0 1 1] [0 3 3]; [0 1 1] [2 3 3]",
 		"testTaskAssignmentWhenConnectorsAreDeleted": "create connector3 4; +w2; [1 2] [6 6]; delete connector3; " +
 			"[1 1] [4 4]",
@@ -53,12 +56,14 @@ func TestAssignorOfKafkaConnect(t *testing.T) {
 		// Differs as testTaskAssignmentWhenWorkerBounces does.
 		"testLostAssignmentHandlingWhenWorkerBounces": threeWorkers + "-w2; [2 2] [4 4] for 5m0s; pass 150s; +w2'; " +
 			"[2 2 2] [4 4 4]; has w2'",
-		"testLostAssignmentHandlingWhenWorkerLeavesPermanently": threeWorkers + "-w2; [2 2] [4 4] for 5m0s; pass 150s; " +
+		"testLostAssignmentHandlingWhenWorkerLeavesPermanently": threeWorkers +
+			"-w2; [2 2] [4 4] for 5m0s; pass 150s; " +
 			"[2 2] [4 4] for 2m30s; pass 150s; [3 3] [6 6]",
 		// Differs: what is lost is dealt out when the worker that had it is back, as far as balance lets it have all.
 		"testLostAssignmentHandlingWithMoreThanOneCandidates": threeWorkers + "-w2; +w4; [0 2 2] [0 4 4] for 5m0s; " +
 			"pass 150s; +w2'; [1 1 2 2] [2 2 3 3]; has some w2'; [1 1 2 2] [3 3 3 3]",
-		"testLostAssignmentHandlingWhenWorkerBouncesBackButFinallyLeaves": threeWorkers + "-w2; [2 2] [4 4] for 5m0s; " +
+		"testLostAssignmentHandlingWhenWorkerBouncesBackButFinallyLeaves": threeWorkers +
+			"-w2; [2 2] [4 4] for 5m0s; " +
 			"pass 150s; +w2'; lost plan; -w2'; [2 2] [4 4] for 2m30s; pass 150s; [3 3] [6 6]",
 		"testLostAssignmentHandlingWhenScheduledDelayIsDisabled": "delay 0s; " + threeWorkers + "-w2; [3 3] [6 6]",
 		"testScheduledDelayIsDisabled":                           "delay 0s; +w2; [1 1] [4 4]; -w2; [2] [8]",
@@ -111,7 +116,7 @@ func (g *group) play(t *testing.T, steps string) {
 		case what == "is":
 			g.expectAll(t, strings.Split(rest, " | ")...)
 		case what == "again", what == "calm":
-			assert.Equal(t, what == "again", g.out.Again, step)
+			assert.Equal(t, what == "again", g.out.RejoinAfterRevoke, step)
 		case what == "lacks":
 			assert.Contains(t, g.out.Unplaced[f[0]], strings.TrimPrefix(rest, f[0]+" "))
 		case step == "on time":
@@ -125,9 +130,9 @@ func (g *group) play(t *testing.T, steps string) {
 			for _, id := range g.ids() {
 				fits = append(fits, slices.Contains(f[1:], id))
 			}
-			g.connector(f[0]).Fits = fits
+			g.connector(f[0]).Eligible = fits
 		case what == "needs":
-			g.connector(f[0]).Lacks = strings.TrimPrefix(rest, f[0]+" ")
+			g.connector(f[0]).Missing = strings.TrimPrefix(rest, f[0]+" ")
 		case what == "origin": // how many requests it may have at a time
 			c := g.connector(f[0])
 			c.Origin, c.Requests = "https://sap"+strings.Join(f[2:], ""), number(1)
@@ -162,9 +167,9 @@ func (g *group) play(t *testing.T, steps string) {
 				g.hold(f[0], f[1], number(2+i))
 			}
 		case step == "lost plan":
-			g.in.Before = Place(g.in).Memory
+			g.in.State = Assign(g.in).State
 		case what == "forget":
-			g.in.Before = Memory{}
+			g.in.State = AssignorState{}
 		case what == "as": // new: it was given that in the last generation
 			g.member(f[1]).Generation = g.round
 		case what == "had":
@@ -207,5 +212,5 @@ func (g *group) delete(name string) {
 
 func (g *group) hold(id, name string, list ...int) {
 	m := g.member(id)
-	m.Holds = union(m.Holds, []Held{{KeyOf(name), g.connector(name).Version, units(list...)}})
+	m.Holds = union(m.Holds, []ResourceSet{{KeyOf(name), g.connector(name).Version, units(list...)}})
 }

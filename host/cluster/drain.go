@@ -32,17 +32,18 @@ func (w *Worker) become(to, from stay) bool {
 	return true
 }
 
-// ErrAlone says that nobody takes over what a worker runs.
-var ErrAlone = errors.New("expected another worker of the group that takes over what this one runs, found none: it " +
+// ErrLastMember says that nobody takes over what a worker runs.
+var ErrLastMember = errors.New("expected another worker of the group that takes over what this one runs, found " +
+	"none: it " +
 	"hands nothing over, and goes on")
 
 // Drain implements rest.Cluster. It begins to leave: it hands over what the worker runs, and returns when the group
 // has formed a generation with that, or with ctx's error. From then on the worker is given nothing, until it ends. The
-// error is [ErrAlone] if no other worker is to stay in the group; if the others drain at the same time it may come when
-// tasks have been stopped, and then they go on.
+// error is [ErrLastMember] if no other worker is to stay in the group; if the others drain at the same time it may come
+// when tasks have been stopped, and then they go on.
 func (w *Worker) Drain(ctx context.Context) error {
 	if _, _, alone := w.placed(); alone {
-		return ErrAlone
+		return ErrLastMember
 	}
 	if w.become(leaves, stays) {
 		w.Rejoin("this worker leaves")
@@ -59,7 +60,7 @@ func (w *Worker) Drain(ctx context.Context) error {
 		case at <= before, held: // a join that was under way gives nothing of it to others
 		case alone && w.become(stays, leaves):
 			w.Rejoin("this worker stays, since no other does")
-			return ErrAlone
+			return ErrLastMember
 		default:
 			return nil
 		}
@@ -87,14 +88,14 @@ func (w *Worker) Leave(ctx context.Context) error {
 	w.mu.Lock()
 	w.ends = true
 	w.mu.Unlock()
-	back := w.o.Group.Instance != "" && w.become(rests, stays)
+	back := w.o.Group.InstanceID != "" && w.become(rests, stays)
 	switch {
 	case back:
 		w.work.Ring()
 	case w.become(leaves, stays):
 		w.Rejoin("this worker leaves")
 	}
-	for len(w.o.Herder.Holds()) > 0 && pause.For(ctx, lookAtHolds) == nil {
+	for len(w.o.Herder.Owned()) > 0 && pause.For(ctx, lookAtHolds) == nil {
 	}
 	return w.group.Load().Leave(context.WithoutCancel(ctx), !back)
 }

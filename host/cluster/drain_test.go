@@ -24,20 +24,20 @@ func TestDrainedWhenItsGroupKnows(t *testing.T) {
 		require.NoError(t, err)
 		defer client.Close()
 		w := stopping(t, nil)
-		w.o.Divide = func(map[Key]limits.Division) {}
+		w.o.SetQuotas = func(map[Key]limits.Division) {}
 		w.o.Logger, w.o.Log = slog.New(slog.DiscardHandler), &Log{reign: t.Context()}
 		w.group.Store(&Group{client: client, life: t.Context(), end: func() {}})
-		joins := func(held ...Held) {
+		joins := func(held ...ResourceSet) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.said = held
 		}
-		begins := func(generation int32, target ...Held) {
+		begins := func(generation int32, target ...ResourceSet) {
 			b, err := Assignment{Target: target, Alone: generation == 5}.Encode()
 			require.NoError(t, err)
 			w.begins(generation, true, b)
 		}
-		c := Held{Connector: KeyOf("c"), Units: Bits{1}}
+		c := ResourceSet{Connector: KeyOf("c"), Resources: ResourceIndexes{1}}
 		begins(1, c)
 		drained := make(chan error, 1)
 		go func() { drained <- w.Drain(t.Context()) }()
@@ -69,17 +69,17 @@ func TestRebalancesAreMeasured(t *testing.T) {
 	t.Parallel()
 	var none *Worker
 	r := none.Rebalances()
-	if r.Completed != 0 || r.Running || r.Took.Avg == r.Took.Avg || r.Since < 1e300 {
+	if r.Completed != 0 || r.InProgress || r.Duration.Avg == r.Duration.Avg || r.SinceLast < 1e300 {
 		t.Errorf("expected no rebalance, found %+v", r)
 	}
 	var l laps
 	l.ended() // of which nothing has begun
 	l.begins()
 	l.begins()
-	assert.Equal(t, true, l.now().Running)
+	assert.Equal(t, true, l.now().InProgress)
 	l.ended()
 	r = l.now()
-	if r.Completed != 1 || r.Running || !(r.Took.Max >= 0 && r.Took.Max < 60_000) || r.Since > 60_000 {
+	if r.Completed != 1 || r.InProgress || !(r.Duration.Max >= 0 && r.Duration.Max < 60_000) || r.SinceLast > 60_000 {
 		t.Errorf("expected one rebalance, found %+v", r)
 	}
 }
@@ -145,7 +145,8 @@ func TestLeaderThatCameBackSaysNothing(t *testing.T) {
 	assert.Equal(t, 0, status.left())
 
 	// Who has it by then says so again, whatever generation that is of.
-	w.written["c"] = map[int]Status{-1: {Connector: "c", Task: -1, State: connect.Running, WorkerID: "b:1", Generation: 5}}
+	w.written["c"] = map[int]Status{-1: {Connector: "c", Task: -1, State: connect.Running, WorkerID: "b:1",
+		Generation: 5}}
 	w.repeat()
 	says(connect.Running)
 

@@ -10,19 +10,19 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// Fences fence, for the leader of a group, the transactional producers that tasks of connectors had before. Of one
+// Fencer fence, for the leader of a group, the transactional producers that tasks of connectors had before. Of one
 // connector a call goes after another; the ledger keeps what was done, for leaders after this one.
-type Fences struct {
-	ledger config.Ledger
+type Fencer struct {
+	ledger config.ClusterState
 	group  string
 	leads  func(context.Context) error
 	turns  [64]guard.Turn // by the names of connectors
 }
 
-// NewFences are those of a group by its name, which is group.id. leads is asked before anything is fenced, see
-// [Worker.LeadsStill]: what a leader does that was paused would end what workers of the next one write.
-func NewFences(ledger config.Ledger, group string, leads func(context.Context) error) *Fences {
-	f := &Fences{ledger: ledger, group: group, leads: leads}
+// NewFencer are those of a group by its name, which is group.id. leads is asked before anything is fenced, see
+// [Worker.CheckLeader]: what a leader does that was paused would end what workers of the next one write.
+func NewFencer(ledger config.ClusterState, group string, leads func(context.Context) error) *Fencer {
+	f := &Fencer{ledger: ledger, group: group, leads: leads}
 	for i := range f.turns {
 		f.turns[i] = guard.NewTurn()
 	}
@@ -33,7 +33,7 @@ func NewFences(ledger config.Ledger, group string, leads func(context.Context) e
 // it is to have, and remembers how many it has now. Tasks of a version are fenced once, whoever asks how often, since
 // those of other workers may write by then (Kafka Connect: DistributedHerder.fenceZombieSourceTasks); with version 0
 // they are in any case. Errors are [ErrNotLeader], the brokers', and the ledger's: then none of its tasks may begin.
-func (f *Fences) Fence(ctx context.Context, producers kafka.Config, connector string, version int64,
+func (f *Fencer) Fence(ctx context.Context, producers kafka.Config, connector string, version int64,
 	now config.FencingCounts) error {
 	turn := f.turns[crc32.ChecksumIEEE([]byte(connector))%uint32(len(f.turns))]
 	if err := turn.Lock(ctx); err != nil {
@@ -47,7 +47,7 @@ func (f *Fences) Fence(ctx context.Context, producers kafka.Config, connector st
 	if version > 0 && before.At > version {
 		return nil
 	}
-	all := now.With(before)
+	all := now.Max(before)
 	ids := kafka.TransactionalIDs(f.group, connector, all.Tasks, all.Producers)
 	if len(ids) == 0 {
 		return nil

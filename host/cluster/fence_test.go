@@ -30,7 +30,7 @@ func TestFences(t *testing.T) {
 	k := logOptionsOf(cluster.ListenAddrs(), nil).Kafka
 	require.NoError(t, a.Lead(ctx))
 	leads := func(context.Context) error { return nil }
-	fences := NewFences(a.store, "g", leads)
+	fences := NewFencer(a.store, "g", leads)
 	tasks := func(n int) (version int64) {
 		version, err := a.putTasks(ctx, "c", make([]map[string]string, n))
 		require.NoError(t, err)
@@ -47,7 +47,7 @@ func TestFences(t *testing.T) {
 		}
 		return false
 	})
-	fenced := func(f *Fences, version int64, now config.FencingCounts) []string {
+	fenced := func(f *Fencer, version int64, now config.FencingCounts) []string {
 		t.Helper()
 		mu.Lock()
 		ids = nil
@@ -75,21 +75,21 @@ func TestFences(t *testing.T) {
 	assert.Equal(t, "g-c-1-1", kafka.Taken(err))
 	found := a.store.Fencing("c")
 	assert.Equal(t, config.FencingCounts{Tasks: 1, Producers: 1, At: found.At}, found)
-	assert.Equal(t, `{"producer-count":1,"task-count":1}`, string(a.store.Notes("culvert-fencing-")["c"]))
+	assert.Equal(t, `{"producer-count":1,"task-count":1}`, string(a.store.Annotations("culvert-fencing-")["c"]))
 	// Before its offsets are changed they are fenced in any case.
 	assert.Equal(t, 5, len(fenced(fences, 0, now)))
 
 	// Another leader knows it.
 	require.NoError(t, b.Lead(ctx))
-	assert.Equal(t, nil, fenced(NewFences(b.store, "g", leads), second, now))
+	assert.Equal(t, nil, fenced(NewFencer(b.store, "g", leads), second, now))
 	if err := fences.Fence(ctx, k, "c", 0, now); err == nil {
 		t.Error("expected that the leader before can remember nothing")
 	}
-	b.Follow()
-	if err := NewFences(b.store, "g", leads).Fence(ctx, k, "d", 0, now); !errors.Is(err, ErrNotLeader) {
+	b.Resign()
+	if err := NewFencer(b.store, "g", leads).Fence(ctx, k, "d", 0, now); !errors.Is(err, ErrNotLeader) {
 		t.Errorf("expected that only a leader fences, found %v", err)
 	}
-	stale := NewFences(b.store, "g", func(context.Context) error { return ErrNotLeader })
+	stale := NewFencer(b.store, "g", func(context.Context) error { return ErrNotLeader })
 	mu.Lock()
 	ids = nil
 	mu.Unlock()
@@ -109,7 +109,7 @@ func TestFencingThatTakesTooLong(t *testing.T) {
 		})
 		err := kafka.Fence(t.Context(), n.Config("a"), []string{"g-c-0", "g-c-1", "g-c-2"})
 		assert.Error(t, err, "g-c-1: expected the transaction of the producer before to end within 30s")
-		if f, ok := errors.AsType[*wit.Fault](err); !ok || f.Kind != wit.FaultTransient {
+		if f, ok := errors.AsType[*wit.Error](err); !ok || f.Kind != wit.ErrorTransient {
 			t.Errorf("expected what may pass, found %v", err)
 		}
 	})

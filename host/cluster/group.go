@@ -30,38 +30,40 @@ const (
 	culvertProtocol = "culvert-1"
 )
 
-// Ours tells whether the members of a group are workers of ours.
-func Ours(g kafka.Group) bool { return g.Type == connectType && g.Protocol == culvertProtocol }
+// IsCulvertGroup tells whether the members of a group are workers of ours.
+func IsCulvertGroup(g kafka.Group) bool {
+	return g.Type == connectType && g.Protocol == culvertProtocol
+}
 
-// Joined is what the leader knows of a member of its generation.
-type Joined struct {
+// JoinedMember is what the leader knows of a member of its generation.
+type JoinedMember struct {
 	// ID is the coordinator's name of the member.
 	ID string
-	// Metadata is what the member's [Options.Metadata] returned.
+	// Metadata is what the member's [GroupOptions.Metadata] returned.
 	Metadata []byte
 }
 
-// Options say which group a worker joins, and what it does there. All callbacks are needed. Metadata, Place and
+// GroupOptions say which group a worker joins, and what it does there. All callbacks are needed. Metadata, Place and
 // Assigned hold up the member, and with it the group's next generation: they return soon. None of the callbacks may
 // call [Group.Leave] or [Group.Close]. A panic in one of them but Place ends the process.
-type Options struct {
+type GroupOptions struct {
 	// Kafka is how the coordinator is reached: by the worker's properties without a prefix, as in Kafka Connect.
 	Kafka kafka.Config
 	// Group is group.id. Topic exists, and all members name the same: kgo joins no group without one. It is not read.
 	Group, Topic string
-	// Instance is group.instance.id; "": the member is not static.
-	Instance string
-	// Session, Rebalance and Heartbeat are session.timeout.ms, rebalance.timeout.ms and heartbeat.interval.ms. Defaults
-	// 10 s, 1 min and 3 s, which are Kafka Connect's.
-	Session, Rebalance, Heartbeat time.Duration
+	// InstanceID is group.instance.id; "": the member is not static.
+	InstanceID string
+	// SessionTimeout, Rebalance and Heartbeat are session.timeout.ms, rebalance.timeout.ms and heartbeat.interval.ms.
+	// Defaults 10 s, 1 min and 3 s, which are Kafka Connect's.
+	SessionTimeout, RebalanceTimeout, HeartbeatInterval time.Duration
 
 	// Metadata is what the leader is to know of this member; it is asked for each join.
 	Metadata func() []byte
-	// Place is called on the leader, self, with all members of a new generation, by instance and ID, and returns what
+	// Assign is called on the leader, self, with all members of a new generation, by instance and ID, and returns what
 	// each is to get, by ID: nothing, where it leaves one out. Its error ends the leader's membership, see Lost, and it
 	// is called again once the leader has joined again: what another member sent should not be one. What the leader
 	// gives itself names it: two members that both take themselves for the leader are told apart by that.
-	Place func(self string, members []Joined) (map[string][]byte, error)
+	Assign func(self string, members []JoinedMember) (map[string][]byte, error)
 	// Assigned is called with each generation that this member is of, once, the first time before [Join] returns. A
 	// static member that came back is given what it had, and has the group form a new generation by itself: the leader
 	// has not seen its metadata of now, and does not know its ID.
@@ -79,7 +81,7 @@ type Options struct {
 // Invariants: holds is true from Assigned to Lost. It is true only while the coordinator has answered within the
 // session, on both clocks. Transitions are begins and drop, under mu.
 type Group struct {
-	o       Options
+	o       GroupOptions
 	client  *kgo.Client
 	dialer  *security.Dialer
 	session *kafka.Session
@@ -125,21 +127,22 @@ func (r round) leader() bool { return r.leads && (!r.placed || bytes.Equal(r.own
 // Join makes this worker a member of its group, and returns when it has its first assignment. The error says what to do
 // where the group is one of other programs, or the brokers do not let the user in; a coordinator that is away is waited
 // for until the context ends, which the membership outlives.
-func Join(ctx context.Context, o Options) (*Group, error) {
-	o.Session = cmp.Or(o.Session, 10*time.Second)
-	o.Rebalance = cmp.Or(o.Rebalance, time.Minute)
-	o.Heartbeat = cmp.Or(o.Heartbeat, 3*time.Second)
-	g := &Group{o: o, session: kafka.NewSession(o.Group, o.Instance, o.Session, o.Rebalance),
+func Join(ctx context.Context, o GroupOptions) (*Group, error) {
+	o.SessionTimeout = cmp.Or(o.SessionTimeout, 10*time.Second)
+	o.RebalanceTimeout = cmp.Or(o.RebalanceTimeout, time.Minute)
+	o.HeartbeatInterval = cmp.Or(o.HeartbeatInterval, 3*time.Second)
+	g := &Group{o: o, session: kafka.NewSession(o.Group, o.InstanceID, o.SessionTimeout, o.RebalanceTimeout),
 		ready: make(chan struct{}), joined: make(chan error, 1)}
 	g.life, g.end = context.WithCancel(context.WithoutCancel(ctx))
 	o.Kafka.Admin = kafka.ClientConfig{}
 	opts := o.Kafka.AdminOpts(
 		kgo.WithContext(g.life), kgo.ConsumerGroup(o.Group), kgo.GroupProtocol(connectType), kgo.Balancers(balancer{g}),
 		kgo.ConsumeTopics(o.Topic), kgo.DisableAutoCommit(),
-		kgo.SessionTimeout(o.Session), kgo.RebalanceTimeout(o.Rebalance), kgo.HeartbeatInterval(o.Heartbeat),
+		kgo.SessionTimeout(o.SessionTimeout), kgo.RebalanceTimeout(o.RebalanceTimeout),
+		kgo.HeartbeatInterval(o.HeartbeatInterval),
 		kgo.WithHooks(g.session, balancer{g}), kgo.OnPartitionsAssigned(g.begins))
-	if o.Instance != "" {
-		opts = append(opts, kgo.InstanceID(o.Instance))
+	if o.InstanceID != "" {
+		opts = append(opts, kgo.InstanceID(o.InstanceID))
 	}
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -169,8 +172,8 @@ func Join(ctx context.Context, o Options) (*Group, error) {
 // Member is what the coordinator calls this member, and its generation; "" and -1: it has not joined.
 func (g *Group) Member() (id string, generation int32) { return g.client.GroupMetadata() }
 
-// Rejoin has the group form a new generation, since this member has news: [Options.Metadata] of all members and
-// [Options.Place] are asked after the call. Calls share a generation where they can.
+// Rejoin has the group form a new generation, since this member has news: [GroupOptions.Metadata] of all members and
+// [GroupOptions.Assign] are asked after the call. Calls share a generation where they can.
 func (g *Group) Rejoin(reason string) {
 	if g.o.Kafka.Logger != nil {
 		g.o.Kafka.Logger.Debug("the cluster's group is to form a new generation", "group", g.o.Group, "reason", reason)
@@ -181,16 +184,18 @@ func (g *Group) Rejoin(reason string) {
 	g.client.ForceRebalance()
 }
 
-// Hurry has this member join the generation that another member has begun in the place of this one, where it has not
-// heard of that yet: it would with its next heartbeat. A member that has called Rejoin in that generation joins anyway.
-func (g *Group) Hurry(generation int32) {
-	if _, now := g.Member(); now == generation && g.rejoins.generation.Load() != generation && !g.laps.now().Running {
+// RejoinNow has this member join the generation that another member has begun in the place of this one, where it has
+// not heard of that yet: it would with its next heartbeat. A member that has called Rejoin in that generation joins
+// anyway.
+func (g *Group) RejoinNow(generation int32) {
+	if _, now := g.Member(); now == generation && g.rejoins.generation.Load() != generation &&
+		!g.laps.now().InProgress {
 		g.Rejoin("another member has news")
 	}
 }
 
-// Held tells whether this member has its assignment, and nobody else can have it by now, on both clocks.
-func (g *Group) Held() bool { return g.holds.Load() && g.session.Lasts() }
+// OwnsAssignment tells whether this member has its assignment, and nobody else can have it by now, on both clocks.
+func (g *Group) OwnsAssignment() bool { return g.holds.Load() && g.session.Lasts() }
 
 // Confirm asks the coordinator whether this member is one in its generation. While the group forms a new one, it is;
 // for a moment at its end the answer may be an error all the same, until Assigned or Lost is called.
@@ -208,7 +213,7 @@ func (g *Group) Confirm(ctx context.Context) error {
 func (g *Group) Leave(ctx context.Context, forever bool) error {
 	defer context.AfterFunc(ctx, g.end)() // the client gives no request up while it connects
 	err := g.client.LeaveGroupContext(ctx)
-	if err == nil && forever && g.o.Instance != "" {
+	if err == nil && forever && g.o.InstanceID != "" {
 		err = g.leaveForever(ctx)
 	}
 	g.Close()
@@ -219,7 +224,7 @@ func (g *Group) Leave(ctx context.Context, forever bool) error {
 func (g *Group) leaveForever(ctx context.Context) error {
 	member := kmsg.NewLeaveGroupRequestMember()
 	member.MemberID, _ = g.client.GroupMetadata()
-	member.InstanceID = &g.o.Instance
+	member.InstanceID = &g.o.InstanceID
 	request := kmsg.NewPtrLeaveGroupRequest()
 	request.Group, request.Members = g.o.Group, append(request.Members, member)
 	answer, err := request.RequestWith(ctx, g.client)
@@ -306,25 +311,25 @@ func (g *Group) answer(err error) {
 func (g *Group) watch() {
 	over, end := context.WithCancel(g.life)
 	end()
-	for wait := g.o.Heartbeat; pause.For(g.life, wait) == nil; {
+	for wait := g.o.HeartbeatInterval; pause.For(g.life, wait) == nil; {
 		g.client.PollFetches(over) // it does not wait: the client keeps each error for who polls, and nothing else
-		left := g.session.Left(g.o.Session)
+		left := g.session.Left(g.o.SessionTimeout)
 		switch holds := g.holds.Load(); {
 		case holds && left <= 0:
 			g.expire()
-			wait = g.o.Heartbeat
-		case g.Held() && left > g.o.Session/2 && g.session.Stable(g.o.Rebalance/2):
-			wait = left - g.o.Session/2
+			wait = g.o.HeartbeatInterval
+		case g.OwnsAssignment() && left > g.o.SessionTimeout/2 && g.session.Stable(g.o.RebalanceTimeout/2):
+			wait = left - g.o.SessionTimeout/2
 		default:
 			if !holds {
-				left = g.o.Heartbeat
+				left = g.o.HeartbeatInterval
 			}
 			id, _ := g.Member()
 			ctx, cancel := context.WithTimeout(g.life, left)
 			err := g.session.Confirm(ctx, g.client, 0) // what it says counts in the session
 			cancel()
 			g.forgotten(id, err)
-			wait = min(g.o.Heartbeat, left)
+			wait = min(g.o.HeartbeatInterval, left)
 		}
 	}
 }
@@ -333,11 +338,11 @@ func (g *Group) watch() {
 func (g *Group) expire() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.holds.Load() || g.session.Left(g.o.Session) > 0 {
+	if !g.holds.Load() || g.session.Left(g.o.SessionTimeout) > 0 {
 		return
 	}
 	g.drop(fmt.Errorf("group.id=%s: expected an answer of the group's coordinator within %v (session.timeout.ms), "+
-		"found none", g.o.Group, g.o.Session))
+		"found none", g.o.Group, g.o.SessionTimeout))
 	g.Rejoin("the session was over")
 }
 
@@ -363,7 +368,7 @@ func (g *Group) explain(err error) error {
 			"give this cluster a group.id of its own: %w", g.o.Group, connectType, culvertProtocol, err)
 	case errors.Is(err, kerr.FencedInstanceID):
 		return fmt.Errorf("group.id=%s: expected to be the only worker with group.instance.id=%s, found another that "+
-			"has joined with it: give each worker one of its own: %w", g.o.Group, g.o.Instance, err)
+			"has joined with it: give each worker one of its own: %w", g.o.Group, g.o.InstanceID, err)
 	}
 	return kafka.Lacking(g.dialer.Explain(err), "READ", "Group "+g.o.Group)
 }
@@ -425,16 +430,16 @@ func (p placing) SetBalanceInfo(kgo.BalanceInfo) { p.g.round.leads = true }
 
 // BalanceOrError implements [kgo.GroupMemberBalancerOrError].
 func (p placing) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment, error) {
-	members, known := make([]Joined, len(p.members)), map[string]bool{}
+	members, known := make([]JoinedMember, len(p.members)), map[string]bool{}
 	for i, m := range p.members {
 		metadata := m.ProtocolMetadata[:max(0, len(m.ProtocolMetadata)-4)]
-		members[i] = Joined{ID: m.MemberID, Metadata: metadata}
+		members[i] = JoinedMember{ID: m.MemberID, Metadata: metadata}
 		known[m.MemberID] = true
 	}
 	var placed map[string][]byte
 	self, _ := p.g.client.GroupMetadata()
 	err := guard.Do(p.g.o.Kafka.Logger, "placing tasks of group "+p.g.o.Group, func() (err error) {
-		placed, err = p.g.o.Place(self, members)
+		placed, err = p.g.o.Assign(self, members)
 		return err
 	})
 	if err != nil {

@@ -56,7 +56,8 @@ func (p *peer) signal(t *testing.T, s syscall.Signal) {
 // realBroker is one of Apache Kafka, with a topic.
 func realBroker(t *testing.T, topic string) (*peer, kafka.Config) {
 	t.Helper()
-	b := runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, "start-broker.sh", e2etest.FreePort(t), t.TempDir())
+	b := runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, "start-broker.sh", e2etest.FreePort(t),
+		t.TempDir())
 	c := kafka.Defaults()
 	c.Bootstrap = []string{"127.0.0.1:" + b.port}
 	admin, err := kafka.NewAdmin(c)
@@ -75,7 +76,7 @@ func TestRealGroup(t *testing.T) {
 	static := func(name, says string) *worker {
 		w := newWorker(name, c)
 		w.says = says
-		w.o.Instance, w.o.Session, w.o.Heartbeat = "pod-"+name, 6*time.Second, time.Second
+		w.o.InstanceID, w.o.SessionTimeout, w.o.HeartbeatInterval = "pod-"+name, 6*time.Second, time.Second
 		return w.join(t)
 	}
 	began := time.Now()
@@ -123,7 +124,7 @@ func TestRealGroup(t *testing.T) {
 	at++
 	d.Rejoin("a generation that waits for e")
 	for waits := time.Now(); time.Since(waits) < 12*time.Second; time.Sleep(100 * time.Millisecond) {
-		if !a.Held() || !d.Held() || !e.Held() {
+		if !a.OwnsAssignment() || !d.OwnsAssignment() || !e.OwnsAssignment() {
 			t.Fatal("expected all to be held, found", texts([]*worker{a, d, e}))
 		}
 	}
@@ -152,7 +153,7 @@ func TestRealGroup(t *testing.T) {
 	lap("and its members are of one generation")
 
 	f := newWorker("f", c)
-	f.o.Instance = "pod-d"
+	f.o.InstanceID = "pod-d"
 	f.join(t)
 	require.Until(t, d.lost, func() string { return "expected the first of two with one instance to hear of it" })
 	assert.Contains(t, d.last(), "group.instance.id=pod-d", "FENCED_INSTANCE_ID")
@@ -193,7 +194,8 @@ func TestRealGroupOfJava(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
-	again := exec.CommandContext(ctx, "../../testdata/peers/kafka/start-connect.sh", e2etest.FreePort(t), "127.0.0.1:"+b.port, dir)
+	again := exec.CommandContext(ctx, "../../testdata/peers/kafka/start-connect.sh", e2etest.FreePort(t),
+		"127.0.0.1:"+b.port, dir)
 	again.Env = append(os.Environ(), java...)
 	again.Cancel = func() error { return again.Process.Signal(syscall.SIGTERM) }
 	if err := again.Run(); err == nil || ctx.Err() != nil {
@@ -203,5 +205,5 @@ func TestRealGroupOfJava(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(log), "InconsistentGroupProtocolException")
 	assert.Equal(t, 0, a.losses())
-	assert.Equal(t, true, a.Held())
+	assert.Equal(t, true, a.OwnsAssignment())
 }

@@ -33,7 +33,7 @@ const (
 // worker is a member, and what it has heard.
 type worker struct {
 	name string
-	o    Options
+	o    GroupOptions
 	*Group
 
 	mu sync.Mutex
@@ -52,7 +52,7 @@ type worker struct {
 // newWorker is one that, as leader, gives each member "for" and its metadata.
 func newWorker(name string, c kafka.Config) *worker {
 	w := &worker{name: name, says: name}
-	w.o = Options{Kafka: c, Group: testGroup, Topic: testTopic, Metadata: w.metadata, Place: w.place,
+	w.o = GroupOptions{Kafka: c, Group: testGroup, Topic: testTopic, Metadata: w.metadata, Assign: w.place,
 		Assigned: func(generation int32, leader bool, assignment []byte) {
 			as := ""
 			if leader {
@@ -79,7 +79,7 @@ func (w *worker) metadata() []byte {
 	return []byte(w.says)
 }
 
-func (w *worker) place(_ string, members []Joined) (map[string][]byte, error) {
+func (w *worker) place(_ string, members []JoinedMember) (map[string][]byte, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	placed, seen := map[string][]byte{}, []string{}
@@ -215,7 +215,7 @@ func TestGroupLives(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
 		assert.Equal(t, []string{"1: for a by a, leader"}, a.all())
-		assert.Equal(t, true, a.Held())
+		assert.Equal(t, true, a.OwnsAssignment())
 		b, c, d := newWorker("b", n.Config("b")).join(t), newWorker("c", n.Config("c")).join(t),
 			newWorker("d", n.Config("d")).join(t)
 		all := []*worker{a, b, c, d}
@@ -259,7 +259,7 @@ func TestGroupLives(t *testing.T) {
 				t.Errorf("expected the others to hear of it after %v to %v, found %v", c.least, c.most, took)
 			}
 		}
-		assert.Equal(t, false, a.Held())
+		assert.Equal(t, false, a.OwnsAssignment())
 		assert.Equal(t, 0, a.losses()+b.losses()+c.losses()+d.losses())
 	})
 }
@@ -271,11 +271,11 @@ func TestGroupHurryAfterRejoin(t *testing.T) {
 		at := agree(t, 0, a, b, c)
 		before := b.rejoins.count.Load()
 		b.Rejoin("news")
-		b.Hurry(at)
+		b.RejoinNow(at)
 		assert.Equal(t, before+1, b.rejoins.count.Load(), "calls, with Hurry in the same generation")
-		a.Hurry(at)
+		a.RejoinNow(at)
 		at = agree(t, at, a, b, c)
-		b.Hurry(at)
+		b.RejoinNow(at)
 		assert.Equal(t, before+2, b.rejoins.count.Load(), "calls, with Hurry in the next generation")
 		agree(t, at, a, b, c)
 	})
@@ -309,7 +309,7 @@ func TestGroupStaticMember(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		static := func(name string) *worker {
 			w := newWorker(name, n.Config(name))
-			w.o.Instance = "pod-" + name
+			w.o.InstanceID = "pod-" + name
 			return w.join(t)
 		}
 		a, b, c := static("a"), static("b"), static("c")
@@ -346,11 +346,12 @@ func TestGroupStaticMember(t *testing.T) {
 func TestGroupInstanceTwice(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b := newWorker("a", n.Config("a")), newWorker("b", n.Config("b"))
-		a.o.Instance, b.o.Instance = "pod", "pod"
+		a.o.InstanceID, b.o.InstanceID = "pod", "pod"
 		a.join(t)
 		b.join(t)
 		require.Until(t, a.lost, func() string { return "expected a loss, found" + texts([]*worker{a}) })
-		assert.Contains(t, a.last(), "group.id=workers", "group.instance.id=pod", "one of its own", "FENCED_INSTANCE_ID")
+		assert.Contains(t, a.last(), "group.id=workers", "group.instance.id=pod", "one of its own",
+			"FENCED_INSTANCE_ID")
 		assert.Error(t, a.Confirm(t.Context()), "FENCED_INSTANCE_ID")
 		time.Sleep(time.Minute)
 		assert.Equal(t, 1, a.losses())
@@ -385,7 +386,7 @@ func TestGroupCoordinatorAway(t *testing.T) {
 			t.Errorf("expected losses after a session, found %v", took)
 		}
 		for _, w := range all {
-			assert.Equal(t, false, w.Held())
+			assert.Equal(t, false, w.OwnsAssignment())
 			assert.Contains(t, w.last(), "group.id=workers")
 		}
 		time.Sleep(time.Minute)
@@ -426,7 +427,7 @@ func TestGroupWaitsForASlowMember(t *testing.T) {
 		for time.Since(waits) < 30*time.Second {
 			time.Sleep(time.Second)
 			for _, w := range []*worker{a, b, c} {
-				if !w.Held() {
+				if !w.OwnsAssignment() {
 					t.Fatalf("expected %s to be held, found%s", w.name, texts([]*worker{w}))
 				}
 			}
@@ -451,13 +452,16 @@ func TestGroupPlaceFails(t *testing.T) {
 		a.set(func() { a.refuses = nil })
 		agree(t, 0, a, b, c)
 
-		a.o.Place = nil
+		a.o.Assign = nil
 		d := newWorker("d", n.Config("d"))
 		d.o.Group = "others"
-		d.o.Place = func(string, []Joined) (map[string][]byte, error) { panic("a mistake") }
+		d.o.Assign = func(string, []JoinedMember) (map[string][]byte, error) { panic("a mistake") }
 		_, err := Join(t.Context(), d.o)
 		assert.Error(t, err, "a mistake")
-		d.o.Place = func(string, []Joined) (map[string][]byte, error) { return map[string][]byte{"nobody": nil}, nil }
+		d.o.Assign = func(string, []JoinedMember) (map[string][]byte, error) {
+			return map[string][]byte{"nobody": nil},
+				nil
+		}
 		_, err = Join(t.Context(), d.o)
 		assert.Error(t, err, `"nobody"`)
 	})
@@ -759,7 +763,7 @@ func (r *rounds) step(t *testing.T) {
 		name = fmt.Sprintf("w%d", r.made)
 		w = newWorker(name, r.n.Config(name))
 		if r.made%3 == 0 {
-			w.o.Instance = "pod-" + name
+			w.o.InstanceID = "pod-" + name
 		}
 		r.members[name] = w.join(t)
 	case what == 1:
@@ -779,10 +783,10 @@ func (r *rounds) step(t *testing.T) {
 		r.n.Hold(name, false, false)
 	case what == 6:
 		w.Rejoin("a round")
-	case what == 7 && w.o.Instance != "":
+	case what == 7 && w.o.InstanceID != "":
 		w.Close()
 		r.members[name] = newWorker(name, r.n.Config(name))
-		r.members[name].o.Instance = w.o.Instance
+		r.members[name].o.InstanceID = w.o.InstanceID
 		r.n.Cut(name, false)
 		r.n.Hold(name, false, false)
 		r.members[name].join(t)
@@ -806,7 +810,7 @@ func (r *rounds) check(t *testing.T) {
 		known[m.MemberID] = true
 	}
 	for name, w := range r.members {
-		if id, _ := w.Member(); w.Held() && !known[id] {
+		if id, _ := w.Member(); w.OwnsAssignment() && !known[id] {
 			t.Errorf("%s holds what the coordinator does not have for %s: %q", name, id, w.all())
 		}
 	}

@@ -45,10 +45,10 @@ type leader struct {
 	news guard.Bell
 
 	mu      guard.Mutex
-	memory  Memory
+	memory  AssignorState
 	of      int32 // the generation that it leads, and that memory is of; 0: none
 	members []Member
-	targets map[string][]Held
+	targets map[string][]ResourceSet
 	doubts
 	// next is when to plan again although nobody joins; zero: never.
 	next time.Time
@@ -57,7 +57,7 @@ type leader struct {
 	// claimed: it leads, and has claimed the right to write, or is to claim it with the next write. read: it leads, and
 	// has read what the leader before has written.
 	claimed, read bool
-	// still are connectors that get no tasks at the moment, with how many wait for that, see [Worker.Still].
+	// still are connectors that get no tasks at the moment, with how many wait for that, see [Worker.WhenStopped].
 	still map[string]int
 	// waits say why versions of plugins wait, see [rest.Group].
 	waits  map[string]string
@@ -73,11 +73,11 @@ func newLeader(w *Worker) *leader {
 func (l *leader) begins(generation int32) {
 	l.mu.Lock()
 	if l.of = generation; generation == 0 {
-		l.claimed, l.read, l.memory, l.next = false, false, Memory{}, time.Time{}
+		l.claimed, l.read, l.memory, l.next = false, false, AssignorState{}, time.Time{}
 	}
 	l.mu.Unlock()
 	if generation == 0 { // those who have asked for a write ask the next leader then
-		l.w.o.Log.Follow()
+		l.w.o.Log.Resign()
 	} else {
 		l.w.o.Log.begin()
 	}
@@ -131,7 +131,7 @@ func (l *leader) run(ctx context.Context) {
 		if !leads || !l.takes(ctx) {
 			continue
 		}
-		if err := l.w.o.SessionKey(ctx); err != nil && ctx.Err() == nil {
+		if err := l.w.o.EnsureSessionKey(ctx); err != nil && ctx.Err() == nil {
 			l.w.o.Logger.Warn("the session key of the cluster was not written", "error", err)
 		}
 		l.roll(ctx)
@@ -171,9 +171,9 @@ func (l *leader) lead(ctx context.Context) {
 }
 
 // place works out what members are to run; it is called for each generation that the worker leads.
-func (l *leader) place(self string, members []Joined) (map[string][]byte, error) {
+func (l *leader) place(self string, members []JoinedMember) (map[string][]byte, error) {
 	all, offset, newest := l.joined(members)
-	ctx, cancel := context.WithTimeout(context.Background(), l.w.o.Sync)
+	ctx, cancel := context.WithTimeout(context.Background(), l.w.o.SyncTimeout)
 	defer cancel()
 	if err := l.w.o.Log.Await(ctx, offset); err != nil {
 		return nil, err
@@ -181,7 +181,7 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 	l.mu.Lock()
 	changes, memory, read := l.changes, l.memory, l.read
 	if l.of < newest {
-		memory = Memory{}
+		memory = AssignorState{}
 	}
 	l.mu.Unlock()
 	var unread error
@@ -198,8 +198,8 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 	began := time.Now()
 	var out Output
 	if unread == nil || s.Connectors == nil {
-		out = Place(Input{Now: began, Delay: l.w.o.Delay, Members: all, Connectors: l.connectors(s, all),
-			Before: memory})
+		out = Assign(Input{Now: began, Delay: l.w.o.RebalanceDelay, Members: all, Connectors: l.connectors(s, all),
+			State: memory})
 	} else {
 		out = keep(all)
 		out.Next = began.Add(readLater)
@@ -209,10 +209,11 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 			l.w.o.Logger.Warn("a connector, or tasks of it, are given to no worker", "connector", name, "reason", why)
 		}
 	}
-	l.w.o.Logger.Debug("the leader has planned", "members", len(all), "connectors", len(s.Connectors), "again", out.Again,
+	l.w.o.Logger.Debug("the leader has planned", "members", len(all), "connectors", len(s.Connectors), "again",
+		out.RejoinAfterRevoke,
 		"took", time.Since(began))
 	l.mu.Lock()
-	l.memory, l.members, l.targets, l.next, l.placed = out.Memory, all, out.Targets, out.Next, changes
+	l.memory, l.members, l.targets, l.next, l.placed = out.State, all, out.Targets, out.Next, changes
 	l.unplaced, l.read = out.Unplaced, unread == nil
 	l.mu.Unlock()
 	placed, err := l.assignments(self, all, out, s.Offset, began)
@@ -221,7 +222,7 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 }
 
 // recordSize returns the bytes of the metadata and assignments of all members, which brokers keep in one record.
-func recordSize(members []Joined, placed map[string][]byte) (size int) {
+func recordSize(members []JoinedMember, placed map[string][]byte) (size int) {
 	for _, m := range members {
 		size += len(m.Metadata) + len(placed[m.ID])
 	}
@@ -230,11 +231,12 @@ func recordSize(members []Joined, placed map[string][]byte) (size int) {
 
 // joined decodes members, in the order of their IDs, which decides ties. offset is the greatest offset of the config
 // topic that a member has read, newest the newest generation in which a member was assigned something.
-func (l *leader) joined(members []Joined) (all []Member, offset int64, newest int32) {
+func (l *leader) joined(members []JoinedMember) (all []Member, offset int64, newest int32) {
 	for _, m := range members {
 		metadata, err := DecodeMetadata(m.Metadata)
 		if err != nil { // it is given nothing, and asked nothing
-			l.w.o.Logger.Error("a member of the group says what this version does not know: it is given nothing", "member",
+			l.w.o.Logger.Error("a member of the group says what this version does not know: it is given nothing",
+				"member",
 				m.ID, "error", err)
 			continue
 		}
@@ -254,7 +256,7 @@ func (l *leader) assignments(self string, all []Member, out Output, offset int64
 	error) {
 	placed := map[string][]byte{}
 	for _, m := range all {
-		a := Assignment{Leader: self, LeaderURL: l.w.o.URL, Again: out.Again, Target: out.Targets[m.ID],
+		a := Assignment{Leader: self, LeaderURL: l.w.o.URL, Again: out.RejoinAfterRevoke, Target: out.Targets[m.ID],
 			Origins: out.Origins[m.ID], Alone: alone(all, m.ID)}
 		if l.w.reads(m.Metadata) {
 			a.Offset = offset
@@ -277,7 +279,7 @@ const readLater = 10 * time.Second
 // keep is a plan by which nothing moves: members of the last generation go on with what they say that they hold. One
 // that was out of the group has stopped everything. Origins are not known: each member sends one request at a time.
 func keep(members []Member) Output {
-	out := Output{Targets: map[string][]Held{}}
+	out := Output{Targets: map[string][]ResourceSet{}}
 	newest := int32(0)
 	for _, m := range members {
 		newest = max(newest, m.Generation)
@@ -292,23 +294,23 @@ func keep(members []Member) Output {
 		if m.Leaving || m.Generation < newest {
 			continue
 		}
-		var target []Held
+		var target []ResourceSet
 		for _, h := range m.Holds {
-			kept := Held{Connector: h.Connector, Version: h.Version}
-			for unit := range h.Units.All() {
+			kept := ResourceSet{Connector: h.Connector, Version: h.Version}
+			for unit := range h.Resources.All() {
 				if !slices.ContainsFunc(holds[h.Connector], func(o holding) bool {
 					return o.member != i && members[o.member].Generation == newest &&
-						(o.Units.Has(unit) || unit > 0 && o.Version != h.Version && o.Units.Tasks())
+						(o.Resources.Has(unit) || unit > 0 && o.Version != h.Version && o.Resources.HasTasks())
 				}) {
-					kept.Units.Add(unit)
+					kept.Resources.Add(unit)
 				}
 			}
-			if len(kept.Units) > 0 {
+			if len(kept.Resources) > 0 {
 				target = append(target, kept)
 			}
 		}
 		out.Targets[m.ID] = target
-		out.Memory.members = append(out.Memory.members, remembered{id: m.ID, name: m.Name, given: target})
+		out.State.members = append(out.State.members, remembered{id: m.ID, name: m.Name, given: target})
 	}
 	return out
 }
@@ -322,11 +324,13 @@ func alone(members []Member, id string) bool {
 func (l *leader) connectors(s config.Snapshot, members []Member) []Connector {
 	var all []Connector
 	for _, c := range s.Connectors {
-		one := Connector{Name: c.Name, Key: KeyOf(c.Name), Class: c.Text("connector.class"), Created: s.Written[c.Name]}
-		one.Fits, one.Lacks = l.fits(c, members)
-		if set := s.Planned(c.Name); set != nil {
-			one.Version, one.Tasks, one.Claims = set.Version, len(set.Settings), set.Demand.Claims
-			one.Origin, one.Requests, one.PerSecond = set.Demand.Origin, set.Demand.Requests, set.Demand.PerSecond
+		one := Connector{Name: c.Name, Key: KeyOf(c.Name), Class: c.Text("connector.class"),
+			Created: s.ConfigOffsets[c.Name]}
+		one.Eligible, one.Missing = l.fits(c, members)
+		if set := s.TaskConfigs(c.Name); set != nil {
+			one.Version, one.Tasks, one.Claims = set.Version, len(set.Settings), set.Requirements.Claims
+			one.Origin, one.Requests, one.PerSecond = set.Requirements.Origin, set.Requirements.Requests,
+				set.Requirements.PerSecond
 		}
 		all = append(all, one)
 	}
@@ -340,7 +344,7 @@ type need struct{ class, plugin, version string }
 // needs are those of a connector.
 func (l *leader) needs(c *config.Connector) (all []need) {
 	add := func(class, version string) {
-		name, of := l.w.o.Declared(class)
+		name, of := l.w.o.ResolveClass(class)
 		all = append(all, need{name, of, version})
 	}
 	add(c.Text("connector.class"), c.Text("connector.plugin.version"))
@@ -395,8 +399,9 @@ func (l *leader) fits(c *config.Connector, members []Member) (fit []bool, lacks 
 	return fit, strings.Join(texts, "; ")
 }
 
-// Members are the members of the group by their ids, while this worker leads it and can write as the leader; else nil.
-func (w *Worker) Members() map[string]bool {
+// MemberIDs are the members of the group by their ids, while this worker leads it and can write as the leader; else
+// nil.
+func (w *Worker) MemberIDs() map[string]bool {
 	l := w.leader
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -410,10 +415,10 @@ func (w *Worker) Members() map[string]bool {
 	return ids
 }
 
-// LeadsStill returns nil where this worker leads its group, can write as its leader, and no other worker can lead it by
-// now; else [ErrNotLeader].
-func (w *Worker) LeadsStill(ctx context.Context) error {
-	if w.Members() == nil || w.Lease(ctx) != nil {
+// CheckLeader returns nil where this worker leads its group, can write as its leader, and no other worker can lead it
+// by now; else [ErrNotLeader].
+func (w *Worker) CheckLeader(ctx context.Context) error {
+	if w.MemberIDs() == nil || w.CheckLease(ctx) != nil {
 		return ErrNotLeader
 	}
 	return nil
@@ -421,8 +426,8 @@ func (w *Worker) LeadsStill(ctx context.Context) error {
 
 // owner is the member that was given a unit. Of a connector or task that is not there it is this worker, which says so.
 func (l *leader) owner(name string, task int) (url string, me, known bool) {
-	_, there := l.w.o.Store.Written(name)
-	if set := l.w.o.Store.Planned(name); !there || task >= 0 && (set == nil || task >= len(set.Settings)) {
+	_, there := l.w.o.Store.ConfigOffset(name)
+	if set := l.w.o.Store.TaskConfigs(name); !there || task >= 0 && (set == nil || task >= len(set.Settings)) {
 		return "", true, true
 	}
 	connector := KeyOf(name)
@@ -430,7 +435,7 @@ func (l *leader) owner(name string, task int) (url string, me, known bool) {
 	defer l.mu.Unlock()
 	for _, m := range l.members {
 		for _, t := range l.targets[m.ID] {
-			if t.Connector == connector && t.Units.Has(task+1) {
+			if t.Connector == connector && t.Resources.Has(task+1) {
 				return m.URL, false, true
 			}
 		}
@@ -438,13 +443,13 @@ func (l *leader) owner(name string, task int) (url string, me, known bool) {
 	return "", false, false
 }
 
-// Orphaned is called when a connector is deleted; nil: this worker does not lead. What it returns waits until the
+// OwnersLost is called when a connector is deleted; nil: this worker does not lead. What it returns waits until the
 // workers that had the connector, or tasks of it, have ended these, and is false then: they have ended, too, what it
 // had opened at its service. true: the group has lost all of them, or there were none.
-func (w *Worker) Orphaned(name string) func(context.Context) bool {
+func (w *Worker) OwnersLost(name string) func(context.Context) bool {
 	l, connector := w.leader, KeyOf(name)
-	had := func(held []Held) bool {
-		return slices.ContainsFunc(held, func(h Held) bool { return h.Connector == connector })
+	had := func(held []ResourceSet) bool {
+		return slices.ContainsFunc(held, func(h ResourceSet) bool { return h.Connector == connector })
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -459,7 +464,7 @@ func (w *Worker) Orphaned(name string) func(context.Context) bool {
 }
 
 func (w *Worker) orphaned(ctx context.Context, name string, owners map[string]bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, w.o.Group.Session+w.o.Group.Rebalance+stillWithin)
+	ctx, cancel := context.WithTimeout(ctx, w.o.Group.SessionTimeout+w.o.Group.RebalanceTimeout+stillWithin)
 	defer cancel()
 	l := w.leader
 	for {
@@ -497,14 +502,14 @@ func (l *leader) clean() {
 		return
 	}
 	for name, why := range unplaced {
-		_, there := s.Written[name]
+		_, there := s.ConfigOffsets[name]
 		if _, said := l.w.o.Status.Connector(name); there && !said {
 			l.w.o.Status.PutSafe(Status{Connector: name, Task: -1, State: connect.Unassigned, Trace: why,
 				WorkerID: l.w.o.WorkerID, Generation: generation})
 		}
 	}
 	for _, name := range l.w.o.Status.Connectors() {
-		if _, there := s.Written[name]; !there {
+		if _, there := s.ConfigOffsets[name]; !there {
 			l.w.o.Status.Delete(name)
 			continue
 		}
@@ -542,9 +547,9 @@ func workerID(advertised string) string {
 	return u.Host
 }
 
-// Take answers a [TasksCall], as the leader.
-func (w *Worker) Take(ctx context.Context, name string, body []byte) (any, error) {
-	var h config.Layout
+// HandleTasksCall answers a [TasksCall], as the leader.
+func (w *Worker) HandleTasksCall(ctx context.Context, name string, body []byte) (any, error) {
+	var h config.TaskPlan
 	if err := json.Unmarshal(body, &h); err != nil {
 		return nil, fmt.Errorf("tasks of connector %s: %w", name, err)
 	}
@@ -555,9 +560,9 @@ func (w *Worker) Take(ctx context.Context, name string, body []byte) (any, error
 }
 
 // take writes tasks, where they are news.
-func (l *leader) take(ctx context.Context, name string, h config.Layout) error {
+func (l *leader) take(ctx context.Context, name string, h config.TaskPlan) error {
 	s, ok := l.w.o.Store.Snapshot()
-	if at, there := s.Written[name]; !ok || !there || at != h.Offset {
+	if at, there := s.ConfigOffsets[name]; !ok || !there || at != h.Offset {
 		return &WriteError{fmt.Errorf("connector %s: expected tasks of the settings at offset %d of the config topic, "+
 			"found those of the settings at %d", name, at, h.Offset)}
 	}
@@ -571,17 +576,17 @@ func (l *leader) take(ctx context.Context, name string, h config.Layout) error {
 		return &WriteError{fmt.Errorf("connector %s: expected no tasks while its offsets are changed", name)}
 	}
 	for _, c := range s.Connectors {
-		set := s.Planned(c.Name)
+		set := s.TaskConfigs(c.Name)
 		if c.Name == name || set == nil {
 			continue
 		}
-		for _, claim := range set.Demand.Claims {
+		for _, claim := range set.Requirements.Claims {
 			if slices.Contains(h.Claims, claim) {
 				return check.ClaimedTwice(claim, c.Name, name)
 			}
 		}
 	}
-	if before, there := s.Tasks[name]; there && before.Version > h.Offset && before.Noted &&
+	if before, there := s.Tasks[name]; there && before.Version > h.Offset && before.HasRequirements &&
 		!s.Incomplete[name] && slices.EqualFunc(before.Settings, h.Tasks, maps.Equal) {
 		return nil
 	}

@@ -17,11 +17,11 @@ func TestVersionsThatConnectorsName(t *testing.T) {
 	t.Parallel()
 	worker, _ := config.NewWorker("", nil, nil, nil)
 	store := config.NewTopicStore("configs", worker, nil, slog.New(slog.DiscardHandler))
-	pin, err := config.NoteRecord(pinNote+"shop", rest.GroupPin{Version: "2.0", Hash: "5fe2"})
+	pin, err := config.AnnotationRecord(pinNote+"shop", rest.GroupPin{Version: "2.0", Hash: "5fe2"})
 	require.NoError(t, err)
 	store.Apply(pin)
 	store.CaughtUp()
-	l := newLeader(&Worker{o: WorkerOptions{Store: store, Declared: func(class string) (name, of string) {
+	l := newLeader(&Worker{o: WorkerOptions{Store: store, ResolveClass: func(class string) (name, of string) {
 		return class, map[string]string{"Shop": "shop", "Cast": "smt"}[class]
 	}}})
 	member := func(classes []string, offers ...plugin.Offer) (m Member) {
@@ -73,14 +73,14 @@ func TestVersionsThatConnectorsName(t *testing.T) {
 func TestOrderOfMembers(t *testing.T) {
 	t.Parallel()
 	l := newLeader(&Worker{o: WorkerOptions{Logger: slog.New(slog.DiscardHandler)}})
-	member := func(id string) Joined {
+	member := func(id string) JoinedMember {
 		m, err := Metadata{URL: "http://" + id}.Encode()
 		require.NoError(t, err)
-		return Joined{ID: id, Metadata: m}
+		return JoinedMember{ID: id, Metadata: m}
 	}
-	a, b, odd := member("a"), member("b"), Joined{ID: "odd"}
-	want, _, _ := l.joined([]Joined{a, b})
+	a, b, odd := member("a"), member("b"), JoinedMember{ID: "odd"}
+	want, _, _ := l.joined([]JoinedMember{a, b})
 	assert.Equal(t, 2, len(want), "members")
-	found, _, _ := l.joined([]Joined{b, odd, a})
+	found, _, _ := l.joined([]JoinedMember{b, odd, a})
 	assert.Equal(t, want, found, "members in another order")
 }

@@ -37,7 +37,7 @@ const (
 // Invariant: what Tell is given is told to one leader after another until one has heard it or Run ends. Its order does
 // not matter: a refusal counts at any time, anything else only from the turn that it ends.
 type Lockouts struct {
-	ledger config.Ledger
+	ledger config.ClusterState
 	ask    func(ctx context.Context, call, answer any) error
 	member func() string
 	log    *slog.Logger
@@ -58,8 +58,8 @@ type verdict struct {
 }
 
 // NewLockouts has a store share what it knows, see [lockouts.Store.Share]. ask has the leader answer a [LockoutsCall],
-// and fails if none is known; member is what the group calls this worker, see [Group.Member].
-func NewLockouts(store *lockouts.Store, ledger config.Ledger,
+// and fails if none is known; member is what the group calls this worker, see [Group.MemberID].
+func NewLockouts(store *lockouts.Store, ledger config.ClusterState,
 	ask func(ctx context.Context, call, answer any) error, member func() string, log *slog.Logger) *Lockouts {
 	l := &Lockouts{ledger: ledger, ask: ask, member: member, log: log, wake: guard.NewBell()}
 	store.Share(l)
@@ -69,7 +69,7 @@ func NewLockouts(store *lockouts.Store, ledger config.Ledger,
 // note reads a note; l.mu is held. If there is none, or it is damaged, nothing is known: the leader says so.
 func (l *Lockouts) note(name string, into any) {
 	if time.Since(l.read) > notesFor {
-		l.notes, l.read = l.ledger.Notes(lockoutNotes), time.Now()
+		l.notes, l.read = l.ledger.Annotations(lockoutNotes), time.Now()
 	}
 	_ = json.Unmarshal(l.notes[name], into)
 }
@@ -140,7 +140,8 @@ func (l *Lockouts) Enter(ctx context.Context, s lockouts.Secret) (turn string, r
 		case err == nil && !a.Wait:
 			return "", a.Refused, nil
 		case err != nil && ctx.Err() == nil:
-			l.leader.Lost(l.log, began, err.Error(), "a logon waits for the leader of the cluster", "origin", origin, "error", err)
+			l.leader.Lost(l.log, began, err.Error(), "a logon waits for the leader of the cluster", "origin", origin,
+				"error", err)
 		}
 		if err := pause.For(ctx, askAgain); err != nil {
 			l.Tell(s, turn, lockouts.Nothing) // the leader may have given it, and the answer be lost

@@ -25,8 +25,8 @@ import (
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
 
-// [Permits.Answer] is what workers are called by, signed.
-var _ rest.Call = (*Permits)(nil).Answer
+// [AttemptArbiter.HandleCall] is what workers are called by, signed.
+var _ rest.Call = (*AttemptArbiter)(nil).HandleCall
 
 // office is a cluster in one process: a topic of notes, its leader, workers, and a service that they log on to.
 type office struct {
@@ -45,13 +45,13 @@ type office struct {
 
 // desk is a worker. Its ledger is the office's.
 type desk struct {
-	config.Ledger
+	config.ClusterState
 	*office
 	number  int
 	folder  string
 	blind   bool // it has read no user's note
 	store   *lockouts.Store
-	permits *Permits
+	permits *AttemptArbiter
 	shared  *Lockouts
 	end     context.CancelFunc
 }
@@ -73,7 +73,7 @@ func (o *office) desk(number int, folder string) *desk {
 	require.NoError(o.t, err)
 	d := &desk{office: o, number: number, folder: folder, store: store}
 	name := string(rune('a' + number))
-	d.permits = NewPermits(d, func() map[string]bool {
+	d.permits = NewAttemptArbiter(d, func() map[string]bool {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if o.leader != number {
@@ -109,8 +109,8 @@ func (o *office) ask(ctx context.Context, call, into any) error {
 }
 
 // answered reads the answer of a leader.
-func answered(ctx context.Context, leader *Permits, body []byte, into any) error {
-	answer, err := leader.Answer(ctx, "", body)
+func answered(ctx context.Context, leader *AttemptArbiter, body []byte, into any) error {
+	answer, err := leader.HandleCall(ctx, "", body)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (d *desk) Notes(prefix string) map[string]json.RawMessage {
 	return found
 }
 
-func (d *desk) Write(_ context.Context, records ...config.TopicRecord) (int64, error) {
+func (d *desk) Write(_ context.Context, records ...config.Record) (int64, error) {
 	time.Sleep(takes)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -398,10 +398,10 @@ func TestCallsThatAreRefused(t *testing.T) {
 			`{`:             "a call about a logon: unexpected end of JSON input",
 			`{"who":"key"}`: "a call about a logon: expected a digest of 32 characters, found 3",
 		} {
-			_, err := desks[0].permits.Answer(t.Context(), "", []byte(body))
+			_, err := desks[0].permits.HandleCall(t.Context(), "", []byte(body))
 			assert.Equal(t, want, err.Error())
 		}
-		_, err := desks[1].permits.Answer(t.Context(), "", []byte(`{}`))
+		_, err := desks[1].permits.HandleCall(t.Context(), "", []byte(`{}`))
 		assert.Equal(t, true, errors.Is(err, ErrNotLeader))
 	})
 }
@@ -414,10 +414,10 @@ func TestPermitsOfAFencedLeader(t *testing.T) {
 	ctx := kafkatest.Context(t)
 	a, b := openFollower(t, brokers.ListenAddrs()...), openFollower(t, brokers.ListenAddrs()...)
 	members := func() map[string]bool { return map[string]bool{"w": true} }
-	old, next := NewPermits(a.store, members), NewPermits(b.store, members)
+	old, next := NewAttemptArbiter(a.store, members), NewAttemptArbiter(b.store, members)
 	session, err := rest.NewSession("HmacSHA256", []string{"HmacSHA256"})
 	require.NoError(t, err)
-	session.Handle(LockoutsCall, old.Answer) // which panics where users may call it
+	session.Handle(LockoutsCall, old.HandleCall) // which panics where users may call it
 	leader := old
 	store := lockouts.New()
 	shared := NewLockouts(store, b.store, func(ctx context.Context, call, into any) error {
@@ -436,7 +436,7 @@ func TestPermitsOfAFencedLeader(t *testing.T) {
 	if failed, ok := errors.AsType[*WriteError](err); !ok {
 		t.Errorf("expected that the leader of before writes no permit, found %v, %v", err, failed)
 	}
-	a.Follow()
+	a.Resign()
 	leader = next
 	_, _, err = shared.Enter(ctx, secret)
 	require.NoError(t, err)
@@ -445,7 +445,7 @@ func TestPermitsOfAFencedLeader(t *testing.T) {
 	go shared.Run(running)
 	done(401)
 	refusals := func() (n int) {
-		for _, note := range b.store.Notes(lockoutNotes) {
+		for _, note := range b.store.Annotations(lockoutNotes) {
 			n += strings.Count(string(note), `"refused"`)
 		}
 		return n
@@ -461,7 +461,7 @@ func TestPermitsOfAFencedLeader(t *testing.T) {
 	n, err := store.Resume(ctx)
 	require.NoError(t, err)
 	assert.Equal(t, 1, n)
-	assert.Equal(t, 1, len(b.store.Notes(lockoutNotes)))
+	assert.Equal(t, 1, len(b.store.Annotations(lockoutNotes)))
 }
 
 // Without a leader the log says once that logons wait for it, however many do.

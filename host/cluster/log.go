@@ -144,32 +144,33 @@ func (l *Log) Close() {
 	}
 }
 
-// LeaderID is the transactional id of a group's leader, as in Kafka Connect
+// LeaderTransactionalID is the transactional id of a group's leader, as in Kafka Connect
 // (DistributedConfig.transactionalProducerId).
-func LeaderID(group string) string { return "connect-cluster-" + group }
+func LeaderTransactionalID(group string) string { return "connect-cluster-" + group }
 
 // check finds what would keep the worker from leading.
 func (l *Log) check(ctx context.Context) error {
 	err := kafka.Examine(ctx, l.plain, l.o.Topic)
 	if err == nil {
-		err = MayLead(ctx, l.plain, l.o.Group)
+		err = CheckLeaderAccess(ctx, l.plain, l.o.Group)
 	}
 	return l.dialer.Explain(err)
 }
 
-// MayLead finds whether a client has the right to write as the leader of a group, without disturbing that one.
-func MayLead(ctx context.Context, client *kgo.Client, group string) error {
+// CheckLeaderAccess finds whether a client has the right to write as the leader of a group, without disturbing that
+// one.
+func CheckLeaderAccess(ctx context.Context, client *kgo.Client, group string) error {
 	// To end a transaction of a producer that there cannot be changes nothing: brokers look at rights first, and at
 	// producers then (KafkaApis.handleEndTxnRequest).
 	end := kmsg.NewPtrEndTxnRequest()
-	end.TransactionalID, end.ProducerID = LeaderID(group), math.MaxInt64
+	end.TransactionalID, end.ProducerID = LeaderTransactionalID(group), math.MaxInt64
 	answer, err := end.RequestWith(ctx, client)
 	if err == nil {
 		err = kerr.ErrorForCode(answer.ErrorCode)
 	}
 	if errors.Is(err, kerr.TransactionalIDAuthorizationFailed) {
-		return &wit.Fault{Kind: wit.FaultConfig, Message: "the brokers do not let this user lead the group: expected " +
-			"the right WRITE on the resource TransactionalId " + LeaderID(group)}
+		return &wit.Error{Kind: wit.ErrorConfig, Message: "the brokers do not let this user lead the group: expected " +
+			"the right WRITE on the resource TransactionalId " + LeaderTransactionalID(group)}
 	}
 	return nil // any other answer is to this odd request alone
 }
@@ -177,9 +178,9 @@ func MayLead(ctx context.Context, client *kgo.Client, group string) error {
 // Read hands every record to apply, in their order, and calls caughtUp once, after those that were there at the
 // beginning. It goes on with new ones until ctx ends, which is no error. A topic that cannot be read any more is
 // tried again, but for one that has lost records.
-func (l *Log) Read(ctx context.Context, apply func(config.TopicRecord), caughtUp func()) error {
+func (l *Log) Read(ctx context.Context, apply func(config.Record), caughtUp func()) error {
 	each := func(r *kgo.Record) error {
-		apply(config.TopicRecord{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
+		apply(config.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
 		l.advance(r.Offset + 1)
 		return nil
 	}
@@ -299,8 +300,8 @@ func (l *Log) claimReign(ctx context.Context) error {
 	return l.Refresh(ctx)
 }
 
-// LeadNobody is [Log.Lead] for who is no worker of the group, which is to have none, also none that is joining.
-func (l *Log) LeadNobody(ctx context.Context) error {
+// LeadEmptyGroup is [Log.Lead] for who is no worker of the group, which is to have none, also none that is joining.
+func (l *Log) LeadEmptyGroup(ctx context.Context) error {
 	g, err := l.admin.Group(ctx, l.o.Group)
 	switch {
 	case err != nil:
@@ -312,8 +313,8 @@ func (l *Log) LeadNobody(ctx context.Context) error {
 	return l.Lead(ctx)
 }
 
-// Follow lets go of that right, and ends a leader's write that is under way: another worker leads, which may take it.
-func (l *Log) Follow() {
+// Resign lets go of that right, and ends a leader's write that is under way: another worker leads, which may take it.
+func (l *Log) Resign() {
 	l.mu.Lock()
 	l.cut()
 	l.mu.Unlock()
@@ -347,7 +348,8 @@ func (l *Log) leading() bool {
 
 // claimID fences whoever has the id, and reads what was written before.
 func (l *Log) claimID(ctx context.Context) error {
-	t, err := kafka.OpenTransactions(ctx, l.o.Kafka, l.o.Group+"-configs-leader", []string{LeaderID(l.o.Group)}, nil)
+	t, err := kafka.OpenTransactions(ctx, l.o.Kafka, l.o.Group+"-configs-leader",
+		[]string{LeaderTransactionalID(l.o.Group)}, nil)
 	if err != nil {
 		return fmt.Errorf("%s: lead the group: %w", l.o.Topic.Setting, err)
 	}
@@ -374,7 +376,7 @@ func (l *Log) letGo() {
 // Write implements [config.TopicLog]. It takes 30 seconds at most; a leader's waits as long for its turn, writes for as
 // long, and reads for as long again what others wrote where that has failed. Follow ends it. The error is then a
 // [WriteError], or [ErrNotLeader].
-func (l *Log) Write(ctx context.Context, leading bool, records ...config.TopicRecord) (last int64, err error) {
+func (l *Log) Write(ctx context.Context, leading bool, records ...config.Record) (last int64, err error) {
 	limited, cancel := context.WithTimeout(ctx, writeWithin)
 	defer cancel()
 	write := l.writePlain

@@ -32,7 +32,8 @@ func logBroker(t *testing.T) string {
 	more := filepath.Join(t.TempDir(), "more.properties")
 	require.NoError(t, os.WriteFile(more, []byte("log.cleaner.backoff.ms=200\n"), 0o600))
 	port := e2etest.FreePort(t)
-	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "BROKER_PROPS=" + more}, "start-broker.sh", port, t.TempDir())
+	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "BROKER_PROPS=" + more}, "start-broker.sh", port,
+		t.TempDir())
 	return "127.0.0.1:" + port
 }
 
@@ -116,7 +117,8 @@ func TestRealLogOfConnect(t *testing.T) {
 
 			java.Stop()
 			require.NoError(t, f.Lead(ctx))
-			ours := map[string]string{"name": "ours", "connector.class": "FileStreamSource", "topic": "lines", "file": file,
+			ours := map[string]string{"name": "ours", "connector.class": "FileStreamSource", "topic": "lines",
+				"file":      file,
 				"tasks.max": "1", "odd": "<&>\u00e4\U0001f600\n"}
 			_, err := f.store.Write(ctx, config.TargetRecord("ours", config.TargetStopped),
 				config.ConnectorRecord("ours", ours))
@@ -128,19 +130,21 @@ func TestRealLogOfConnect(t *testing.T) {
 			_, err = f.store.Write(ctx, config.TargetRecord("planned", config.TargetPaused),
 				config.ConnectorRecord("planned", planned))
 			require.NoError(t, err)
-			at, _ := f.store.Written("planned")
+			at, _ := f.store.ConfigOffset("planned")
 			planned["task.class"] = "org.apache.kafka.connect.file.FileStreamSourceTask"
-			_, err = f.store.Write(ctx, config.Layout{Offset: at, Tasks: []map[string]string{planned, planned},
-				Demand: config.Demand{Claims: []string{"x"}, Origin: "o", Requests: 2}}.Records("planned")...)
+			_, err = f.store.Write(ctx, config.TaskPlan{Offset: at, Tasks: []map[string]string{planned, planned},
+				Requirements: config.Requirements{Claims: []string{"x"}, Origin: "o",
+					Requests: 2}}.Records("planned")...)
 			require.NoError(t, err)
 			require.NoError(t, f.store.Put(ctx, "a", config.Stored{Target: config.TargetPaused}))
 			require.NoError(t, f.store.Delete(ctx, "a-1"))
-			note, err := config.NoteRecord("culvert-plugin-a", map[string]string{"hash": "x"})
+			note, err := config.AnnotationRecord("culvert-plugin-a", map[string]string{"hash": "x"})
 			require.NoError(t, err)
-			_, err = f.store.Write(ctx, append(config.FencingRecords("ours", config.FencingCounts{Tasks: 1, Producers: 4}),
+			_, err = f.store.Write(ctx, append(config.FencingRecords("ours",
+				config.FencingCounts{Tasks: 1, Producers: 4}),
 				note)...)
 			require.NoError(t, err)
-			f.Follow()
+			f.Resign()
 			runPeer(t, env, "start-connect.sh", port, dir, broker)
 			var shown map[string]string
 			connectREST(t, base, "GET", "/connectors/ours/config", "", http.StatusOK, &shown)
@@ -238,14 +242,14 @@ func TestRealLogCompacted(t *testing.T) {
 	require.NoError(t, second.Lead(ctx)) // aborts it
 	want, _ := f.store.Snapshot()
 
-	left := func() (n int, state *config.TopicState) {
+	left := func() (n int, state *config.State) {
 		l, err := OpenLog(ctx, logOptionsOf([]string{broker}, f.o.Logger))
 		require.NoError(t, err)
 		defer l.Close()
-		state = config.NewTopicState()
+		state = config.NewState()
 		_, err = l.reader.Read(ctx, "configs", kafka.ReadOptions{}, func(r *kgo.Record) error {
 			n++
-			_, err := state.Apply(config.TopicRecord{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
+			_, err := state.Apply(config.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
 			return err
 		})
 		require.NoError(t, err)
@@ -260,9 +264,9 @@ func TestRealLogCompacted(t *testing.T) {
 	}, func() string { return fmt.Sprintf("%d of %d records are left: %v", n, written, state.Snapshot()) })
 	late := openFollower(t, broker)
 	found, _ := late.store.Snapshot()
-	assert.Equal(t, want.Written, found.Written)
+	assert.Equal(t, want.ConfigOffsets, found.ConfigOffsets)
 	assert.Equal(t, map[string]string{"a": "29", "b": "29"}, late.values())
-	assert.Equal(t, map[string]config.TaskSet{"a": want.Tasks["a"]}, found.Tasks)
+	assert.Equal(t, map[string]config.TaskConfigs{"a": want.Tasks["a"]}, found.Tasks)
 	assert.Equal(t, map[string]bool{"b": true}, found.Incomplete)
 	t.Logf("%d of %d records were left", n, written)
 	began := time.Now()
@@ -303,7 +307,7 @@ func TestRealLogRights(t *testing.T) {
 		defer l.Close()
 		reading, end := context.WithCancel(ctx)
 		defer end()
-		return l.Read(reading, func(config.TopicRecord) {}, end)
+		return l.Read(reading, func(config.Record) {}, end)
 	}
 	for want, denied := range map[string]*kadm.ACLBuilder{
 		"expected the right WRITE on the resource Topic configs": kadm.NewACLs().Topics("configs").

@@ -46,7 +46,7 @@ type follower struct {
 
 // putTasks writes the tasks of a connector, and then the record that commits them, as a leader does.
 func (f *follower) putTasks(ctx context.Context, name string, tasks []map[string]string) (version int64, err error) {
-	var records []config.TopicRecord
+	var records []config.Record
 	for number, settings := range tasks {
 		records = append(records, config.TaskRecord(name, number, settings))
 	}
@@ -91,11 +91,11 @@ func openFollowerOf(t testing.TB, change func(*LogOptions), addrs ...string) *fo
 	require.NoError(t, err)
 	worker, _ := config.NewWorker("", []config.Entry{config.NewEntry("bootstrap.servers", "a:1", "", 0)}, nil, nil)
 	f.Log, f.store = l, config.NewTopicStore("configs", worker, nil, log)
-	f.store.Open(l)
+	f.store.SetWriter(l)
 	ctx, end := context.WithCancel(t.Context())
 	caught := make(chan struct{})
 	go func() {
-		f.ended <- l.Read(ctx, func(r config.TopicRecord) {
+		f.ended <- l.Read(ctx, func(r config.Record) {
 			f.pass.Lock()
 			defer f.pass.Unlock()
 			f.store.Apply(r)
@@ -154,13 +154,13 @@ func TestLog(t *testing.T) {
 	assert.Equal(t, version+1, a.Offset())
 	require.NoError(t, b.Await(ctx, a.Offset()))
 	now, _ := b.store.Snapshot()
-	assert.Equal(t, map[string]config.TaskSet{"c": {Version: version,
+	assert.Equal(t, map[string]config.TaskConfigs{"c": {Version: version,
 		Settings: []map[string]string{{"t": "0"}, {"t": "1"}}}}, now.Tasks)
 	require.NoError(t, b.store.Put(ctx, "c", config.Stored{Target: config.TargetStopped}))
 	require.NoError(t, a.Refresh(ctx))
 	now, _ = a.store.Snapshot()
 	assert.Equal(t, map[string]string{"c": config.TargetStopped}, now.Targets)
-	a.Follow()
+	a.Resign()
 	if err := a.put(ctx, "c", "2"); !errors.Is(err, ErrNotLeader) {
 		t.Errorf("expected that only a leader writes, found %v", err)
 	}
@@ -194,7 +194,7 @@ func TestLogFenced(t *testing.T) {
 	require.NoError(t, a.put(ctx, "c", "4"))
 	require.NoError(t, b.Refresh(ctx))
 	assert.Equal(t, map[string]string{"c": "4"}, b.values())
-	b.Follow()
+	b.Resign()
 	require.NoError(t, a.Lead(ctx)) // once more, as with each generation of the group
 	require.NoError(t, a.put(ctx, "c", "5"))
 }
@@ -238,17 +238,17 @@ func TestLogCutOff(t *testing.T) {
 	for _, f := range []*follower{a, b} {
 		require.NoError(t, f.Refresh(ctx))
 		now, _ := f.store.Snapshot()
-		assert.Equal(t, map[string]config.TaskSet{"c": {Version: version, Settings: old}}, now.Tasks)
+		assert.Equal(t, map[string]config.TaskConfigs{"c": {Version: version, Settings: old}}, now.Tasks)
 	}
 	fresh := []map[string]string{{"t": "new 0"}}
 	version, err = b.putTasks(ctx, "c", fresh)
 	require.NoError(t, err)
 	require.NoError(t, a.Await(ctx, b.Offset()))
 	now, _ := a.store.Snapshot()
-	assert.Equal(t, map[string]config.TaskSet{"c": {Version: version, Settings: fresh}}, now.Tasks)
+	assert.Equal(t, map[string]config.TaskConfigs{"c": {Version: version, Settings: fresh}}, now.Tasks)
 	late := openFollower(t, addrs...)
 	now, _ = late.store.Snapshot()
-	assert.Equal(t, map[string]config.TaskSet{"c": {Version: version, Settings: fresh}}, now.Tasks)
+	assert.Equal(t, map[string]config.TaskConfigs{"c": {Version: version, Settings: fresh}}, now.Tasks)
 }
 
 // A write returns when it is read back, not before, and no later than its caller wants.
@@ -293,9 +293,11 @@ func TestLogRefused(t *testing.T) {
 		return cluster
 	}
 	assert.NoError(t, open(t, make(t, 1, "compact")))
-	assert.Error(t, open(t, make(t, 2, "compact")), "Topic 'configs' supplied via the 'config.storage.topic' property is "+
-		"required to have a single partition in order to guarantee consistency of connector configurations, but found "+
-		"2 partitions.")
+	assert.Error(t, open(t, make(t, 2, "compact")),
+		"Topic 'configs' supplied via the 'config.storage.topic' property is "+
+			"required to have a single partition in order to guarantee consistency of connector configurations, but "+
+			"found "+
+			"2 partitions.")
 	assert.Error(t, open(t, make(t, 1, "delete")), "must have cleanup.policy=compact")
 
 	refused := make(t, 1, "compact")
@@ -324,12 +326,12 @@ func TestLogRefused(t *testing.T) {
 	l, err := OpenLog(ctx, logOptionsOf(refused.ListenAddrs(), slog.New(slog.DiscardHandler)))
 	require.NoError(t, err)
 	defer l.Close()
-	assert.Error(t, l.Read(ctx, func(config.TopicRecord) {}, func() {}), "expected the right READ on the resource "+
+	assert.Error(t, l.Read(ctx, func(config.Record) {}, func() {}), "expected the right READ on the resource "+
 		"Topic configs")
 }
 
 // produceRecords writes records as any client does.
-func produceRecords(t testing.TB, cluster *kfake.Cluster, topic string, records ...config.TopicRecord) {
+func produceRecords(t testing.TB, cluster *kfake.Cluster, topic string, records ...config.Record) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
 	require.NoError(t, err)
@@ -400,7 +402,7 @@ func TestTopicMadeAgain(t *testing.T) {
 	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(cluster.ListenAddrs()...)))
 	read, again := make(chan error, 1), make(chan struct{})
 	go func() {
-		read <- l.Read(ctx, func(config.TopicRecord) {}, func() {
+		read <- l.Read(ctx, func(config.Record) {}, func() {
 			_, err := admin.DeleteTopic(ctx, "configs")
 			assert.NoError(t, err)
 			policy := "compact"

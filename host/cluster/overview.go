@@ -34,7 +34,7 @@ func (w *Worker) Overview() (o rest.Group, ok bool) {
 			one.Plugins = append(one.Plugins, rest.GroupPlugin{Name: p.Name, Version: p.Version, Hash: p.Hash})
 		}
 		for _, t := range l.targets[m.ID] {
-			for unit := range t.Units.All() {
+			for unit := range t.Resources.All() {
 				if unit == 0 {
 					one.Connectors++
 				} else {

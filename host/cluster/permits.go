@@ -157,24 +157,24 @@ func (l *lockout) takenLately(secret string, now time.Time) bool {
 	return l.Accepted == secret && now.Sub(time.UnixMilli(l.AcceptedAt)).Abs() < takenLately
 }
 
-// Permits is the leader's part in logons: it answers what the [Lockouts] of all workers ask. Each turn is written to
-// the topic before it is given, so that two leaders never let two workers send one secret, and the next leader knows
-// who has it. Members that the group has lost have no turn. Methods may be called by several goroutines.
-type Permits struct {
-	ledger  config.Ledger
+// AttemptArbiter is the leader's part in logons: it answers what the [Lockouts] of all workers ask. Each turn is
+// written to the topic before it is given, so that two leaders never let two workers send one secret, and the next
+// leader knows who has it. Members that the group has lost have no turn. Methods may be called by several goroutines.
+type AttemptArbiter struct {
+	ledger  config.ClusterState
 	members func() map[string]bool
 	turn    guard.Turn // of calls, until what they change is written
 }
 
-// NewPermits makes those of a worker. members are those of the group, as this worker has placed them last as its
+// NewAttemptArbiter makes those of a worker. members are those of the group, as this worker has placed them last as its
 // leader; nil where it does not lead, or has not read all that leaders before it wrote ([Log.Lead]).
-func NewPermits(ledger config.Ledger, members func() map[string]bool) *Permits {
-	return &Permits{ledger: ledger, members: members, turn: guard.NewTurn()}
+func NewAttemptArbiter(ledger config.ClusterState, members func() map[string]bool) *AttemptArbiter {
+	return &AttemptArbiter{ledger: ledger, members: members, turn: guard.NewTurn()}
 }
 
-// Answer answers a [LockoutsCall]. Errors are [ErrNotLeader],
+// HandleCall answers a [LockoutsCall]. Errors are [ErrNotLeader],
 // those of [config.Ledger], and of what is damaged.
-func (p *Permits) Answer(ctx context.Context, _ string, body []byte) (answer any, err error) {
+func (p *AttemptArbiter) HandleCall(ctx context.Context, _ string, body []byte) (answer any, err error) {
 	var c lockoutCall
 	if err := json.Unmarshal(body, &c); err != nil {
 		return nil, fmt.Errorf("a call about a logon: %w", err)
@@ -185,7 +185,7 @@ func (p *Permits) Answer(ctx context.Context, _ string, body []byte) (answer any
 	defer p.turn.Unlock()
 	members := p.members()
 	var all lockoutCluster
-	if raw := p.ledger.Notes(lockoutNotes + lockoutKey)[""]; raw != nil {
+	if raw := p.ledger.Annotations(lockoutNotes + lockoutKey)[""]; raw != nil {
 		_ = json.Unmarshal(raw, &all) // a damaged one is replaced
 	}
 	switch {
@@ -203,9 +203,10 @@ func (p *Permits) Answer(ctx context.Context, _ string, body []byte) (answer any
 }
 
 // decide answers a call about a secret; the turn is held.
-func (p *Permits) decide(ctx context.Context, c lockoutCall, members map[string]bool) (a lockoutAnswer, err error) {
+func (p *AttemptArbiter) decide(ctx context.Context, c lockoutCall, members map[string]bool) (a lockoutAnswer,
+	err error) {
 	var l lockout
-	if raw := p.ledger.Notes(lockoutNotes + c.Who)[""]; raw != nil {
+	if raw := p.ledger.Annotations(lockoutNotes + c.Who)[""]; raw != nil {
 		if err := json.Unmarshal(raw, &l); err != nil {
 			return a, fmt.Errorf("the note %s%s, which an operator's resume deletes: %w", lockoutNotes, c.Who, err)
 		}
@@ -230,7 +231,7 @@ type lockoutCluster struct {
 }
 
 // start makes a key where there is none.
-func (p *Permits) start(ctx context.Context, all lockoutCluster) error {
+func (p *AttemptArbiter) start(ctx context.Context, all lockoutCluster) error {
 	if len(all.Key) > 0 {
 		return nil
 	}
@@ -240,24 +241,24 @@ func (p *Permits) start(ctx context.Context, all lockoutCluster) error {
 }
 
 // resume deletes the notes of all users, and says so after that: workers forget what they keep themselves then.
-func (p *Permits) resume(ctx context.Context, all lockoutCluster) (a lockoutAnswer, err error) {
-	var records []config.TopicRecord
-	for name, raw := range p.ledger.Notes(lockoutNotes) {
+func (p *AttemptArbiter) resume(ctx context.Context, all lockoutCluster) (a lockoutAnswer, err error) {
+	var records []config.Record
+	for name, raw := range p.ledger.Annotations(lockoutNotes) {
 		if len(name) != lockoutDigest {
 			continue
 		}
 		var l lockout
 		_ = json.Unmarshal(raw, &l) // a damaged one is deleted, too
 		a.Forgotten += len(l.Refused)
-		records = append(records, config.TopicRecord{Key: lockoutNotes + name})
+		records = append(records, config.Record{Key: lockoutNotes + name})
 	}
 	all.Resumed = max(time.Now().UnixMilli(), all.Resumed+1) // by the clock of a leader before it may be later
 	return a, p.write(ctx, records, lockoutKey, all)
 }
 
 // write writes a note, after other records.
-func (p *Permits) write(ctx context.Context, records []config.TopicRecord, name string, value any) error {
-	r, err := config.NoteRecord(lockoutNotes+name, value)
+func (p *AttemptArbiter) write(ctx context.Context, records []config.Record, name string, value any) error {
+	r, err := config.AnnotationRecord(lockoutNotes+name, value)
 	if err == nil {
 		_, err = p.ledger.Write(ctx, append(records, r)...)
 	}

@@ -22,9 +22,9 @@ type Input struct {
 	Delay      time.Duration // scheduled.rebalance.max.delay.ms: how long units of a member that vanished wait for it
 	Members    []Member
 	Connectors []Connector
-	// Before is the memory of the last plan. It is empty for a new leader, and for one whose last plan was of another
+	// State is the memory of the last plan. It is empty for a new leader, and for one whose last plan was of another
 	// generation than the group's last (Kafka Connect's assignor forgets it then, too).
-	Before Memory
+	State AssignorState
 }
 
 // Member is a member of the group, with what it said when it joined.
@@ -38,7 +38,7 @@ type Connector struct {
 	Name    string
 	Key     Key    // of the name
 	Class   string // for texts
-	Lacks   string // for texts: what it needs that no member has
+	Missing string // for texts: what it needs that no member has
 	Created int64  // offset of its first record: of two with one claim the earlier one runs
 	Version int64  // see Held
 	Tasks   int    // of that version; 0 where it is stopped
@@ -48,11 +48,11 @@ type Connector struct {
 	// Of several connectors of an origin the smallest holds.
 	Requests  int
 	PerSecond float64
-	Fits      []bool // by Input.Members: who has what the class needs; nil: everybody
+	Eligible  []bool // by Input.Members: who has what the class needs; nil: everybody
 }
 
-// Memory is what a leader keeps from one plan to the next. The zero value knows nothing.
-type Memory struct {
+// AssignorState is what a leader keeps from one plan to the next. The zero value knows nothing.
+type AssignorState struct {
 	members  []remembered
 	versions map[versionKey]Connector // the living ones, and those that members held
 }
@@ -61,8 +61,8 @@ type Memory struct {
 // or dealt out.
 type remembered struct {
 	id, name     string
-	since        time.Time // when it was missed first; zero: it was there
-	given, waits []Held    // its target; and what it could not be given, as others held it
+	since        time.Time     // when it was missed first; zero: it was there
+	given, waits []ResourceSet // its target; and what it could not be given, as others held it
 }
 
 // versionKey names a version of a connector. Members may hold one that the config topic has no more.
@@ -73,18 +73,18 @@ type versionKey struct {
 
 // Output is a plan.
 type Output struct {
-	Targets  map[string][]Held                  // by member id: all that it is to run
+	Targets  map[string][]ResourceSet           // by member id: all that it is to run
 	Origins  map[string]map[Key]limits.Division // by member id, see [Assignment.Origins]
 	Unplaced map[string]string                  // by connector: why it, or each of its tasks, is given to nobody
 	// Next is when the leader must plan again although nobody joins, as lost units are dealt out. Zero means never.
 	Next time.Time
-	// Again says that units, or larger parts of an origin's limits, wait until members have let go of some: these are
-	// to join again when they have. It belongs into their assignments.
-	Again  bool
-	Memory Memory
+	// RejoinAfterRevoke says that units, or larger parts of an origin's limits, wait until members have let go of some:
+	// these are to join again when they have. It belongs into their assignments.
+	RejoinAfterRevoke bool
+	State             AssignorState
 }
 
-// Place works out what each member is to run. It is a function of its input alone: equal inputs give equal plans. What
+// Assign works out what each member is to run. It is a function of its input alone: equal inputs give equal plans. What
 // is handed in is not changed. Its rules, of which P16 is the repository's:
 //
 //   - A unit is given to a member when no other member holds it, and a task only when no other member holds a task of
@@ -100,7 +100,7 @@ type Output struct {
 //   - P16: the tasks of an origin are on no more members than it may have requests at a time, since members divide its
 //     limits by their number. One that has to let go of its last tasks counts until it has; one with a version that the
 //     memory does not know counts for all origins.
-func Place(in Input) Output {
+func Assign(in Input) Output {
 	p := newPlan(in)
 	p.recall()
 	p.fill()
@@ -143,7 +143,7 @@ const (
 // holding is what a member holds of a connector.
 type holding struct {
 	member int
-	Held
+	ResourceSet
 }
 
 // origin is what tasks ask; its lists are by member.
@@ -168,7 +168,7 @@ func (o *origin) admit(m int) bool {
 
 func newPlan(in Input) *plan {
 	p := &plan{in: &in, index: map[Key]int{}, claims: map[string][]holding{}}
-	p.out = Output{Targets: map[string][]Held{}, Origins: map[string]map[Key]limits.Division{},
+	p.out = Output{Targets: map[string][]ResourceSet{}, Origins: map[string]map[Key]limits.Division{},
 		Unplaced: map[string]string{}}
 	p.connectors = slices.SortedFunc(slices.Values(in.Connectors), func(a, b Connector) int {
 		return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.Name, b.Name))
@@ -216,8 +216,8 @@ func (p *plan) unitsOf(i int, claimed map[string]string) (units int) {
 	}
 	if fit == 0 {
 		lacks := ""
-		if c.Lacks != "" { // else those who have it are about to leave
-			lacks = " (" + c.Lacks + ")"
+		if c.Missing != "" { // else those who have it are about to leave
+			lacks = " (" + c.Missing + ")"
 		}
 		unplaced("expected a worker that has what class %s needs%s, found none among %d", c.Class, lacks,
 			len(p.in.Members))
@@ -259,11 +259,11 @@ func (p *plan) addOrigin(c *Connector) int {
 }
 
 // unitsIn are the units that are to run, of those in a list.
-func (p *plan) unitsIn(held ...Held) iter.Seq[int] {
+func (p *plan) unitsIn(held ...ResourceSet) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for _, h := range held {
 			i, known := p.index[h.Connector]
-			for bit := range h.Units.All() {
+			for bit := range h.Resources.All() {
 				if !known || p.first[i]+bit >= p.first[i+1] {
 					break
 				}
@@ -287,7 +287,7 @@ func (p *plan) origin(u *unit) *origin {
 
 // fits says if a member may have units of a connector at all.
 func (p *plan) fits(connector, m int) bool {
-	fits := p.connectors[connector].Fits
+	fits := p.connectors[connector].Eligible
 	return !p.in.Members[m].Leaving && (fits == nil || fits[m])
 }
 
@@ -336,7 +336,7 @@ func (p *plan) recall() {
 		meant[i] = nobody
 	}
 	var gone []remembered
-	for _, r := range p.in.Before.members {
+	for _, r := range p.in.State.members {
 		m, there := ids[r.id]
 		switch {
 		case !r.since.IsZero():
@@ -353,7 +353,7 @@ func (p *plan) recall() {
 	}
 	for _, holds := range p.holds {
 		for _, h := range holds {
-			for i := range p.unitsIn(h.Held) {
+			for i := range p.unitsIn(h.ResourceSet) {
 				if held[i] = true; meant[i] == nobody {
 					meant[i] = h.member
 				}
@@ -381,7 +381,7 @@ func (p *plan) recall() {
 func (p *plan) miss(r remembered, names map[string]int, meant []int, held []bool) {
 	back, returned := names[r.name]
 	until := r.since.Add(p.in.Delay)
-	var left []Held
+	var left []ResourceSet
 	for i := range p.unitsIn(r.given...) {
 		u := &p.units[i]
 		if held[i] {
@@ -398,16 +398,16 @@ func (p *plan) miss(r remembered, names map[string]int, meant []int, held []bool
 		left = add(left, &p.connectors[u.connector], u.bit)
 	}
 	if len(left) > 0 && p.in.Now.Before(until) {
-		p.out.Memory.members = append(p.out.Memory.members, remembered{name: r.name, since: r.since, given: left})
+		p.out.State.members = append(p.out.State.members, remembered{name: r.name, since: r.since, given: left})
 	}
 }
 
 // add puts a unit into a list, after those of connectors that were put in before.
-func add(list []Held, c *Connector, bit int) []Held {
+func add(list []ResourceSet, c *Connector, bit int) []ResourceSet {
 	if last := len(list) - 1; last < 0 || list[last].Connector != c.Key {
-		list = append(list, Held{Connector: c.Key, Version: c.Version})
+		list = append(list, ResourceSet{Connector: c.Key, Version: c.Version})
 	}
-	list[len(list)-1].Units.Add(bit)
+	list[len(list)-1].Resources.Add(bit)
 	return list
 }
 
@@ -417,7 +417,7 @@ func (p *plan) keeper(u *unit) int {
 	for _, h := range p.holds[u.connector] {
 		g := p.in.Members[h.member].Generation
 		switch {
-		case !h.Units.Has(u.bit) || u.bit > 0 && h.Version != p.connectors[u.connector].Version || h.member == best:
+		case !h.Resources.Has(u.bit) || u.bit > 0 && h.Version != p.connectors[u.connector].Version || h.member == best:
 		case g > newest:
 			best, newest = h.member, g
 		case g == newest:
@@ -544,7 +544,7 @@ func (p *plan) balance() {
 func (p *plan) give() {
 	p.seeHoldings()
 	n := len(p.in.Members)
-	given, waits := make([][]Held, n), make([][]Held, n)
+	given, waits := make([][]ResourceSet, n), make([][]ResourceSet, n)
 	for i := range p.units {
 		u, lists := &p.units[i], given
 		switch {
@@ -552,7 +552,7 @@ func (p *plan) give() {
 			continue
 		case u.runs:
 		case p.blocked(u), p.origin(u) != nil && !p.origin(u).admit(u.owner):
-			p.out.Again, lists = true, waits
+			p.out.RejoinAfterRevoke, lists = true, waits
 		}
 		lists[u.owner] = add(lists[u.owner], &p.connectors[u.connector], u.bit)
 	}
@@ -561,13 +561,13 @@ func (p *plan) give() {
 		for _, o := range p.origins {
 			if o.asks[m] {
 				origins[o.key] = limits.Division{Workers: o.asking, Requests: o.requests, PerSecond: o.perSecond}
-				p.out.Again = p.out.Again || o.tasks[m] == 0
+				p.out.RejoinAfterRevoke = p.out.RejoinAfterRevoke || o.tasks[m] == 0
 			}
 		}
 		p.out.Origins[id] = origins
 		slices.SortFunc(given[m], compareHeld)
 		p.out.Targets[id] = given[m]
-		p.out.Memory.members = append(p.out.Memory.members,
+		p.out.State.members = append(p.out.State.members,
 			remembered{id: id, name: p.in.Members[m].Name, given: given[m], waits: waits[m]})
 	}
 }
@@ -578,26 +578,26 @@ func (p *plan) seeHoldings() {
 	for _, c := range p.connectors {
 		living[versionKey{c.Key, c.Version}] = c
 	}
-	p.out.Memory.versions = maps.Clone(living)
+	p.out.State.versions = maps.Clone(living)
 	for m := range p.in.Members {
 		for _, h := range p.in.Members[m].Holds {
-			if !h.Units.Tasks() {
+			if !h.Resources.HasTasks() {
 				continue
 			}
 			key := versionKey{h.Connector, h.Version}
 			c, known := living[key]
 			if !known {
-				c, known = p.in.Before.versions[key]
+				c, known = p.in.State.versions[key]
 			}
 			if !known {
 				p.unknown = append(p.unknown, m)
 				for o := range p.origins { // it may ask any
 					p.origins[o].asking++
-					p.out.Again = true
+					p.out.RejoinAfterRevoke = true
 				}
 				continue
 			}
-			p.out.Memory.versions[key] = c
+			p.out.State.versions[key] = c
 			for _, claim := range c.Claims {
 				p.claims[claim] = append(p.claims[claim], holding{m, h})
 			}
@@ -615,7 +615,8 @@ func (p *plan) seeHoldings() {
 func (p *plan) blocked(u *unit) bool {
 	c := &p.connectors[u.connector]
 	for _, h := range p.holds[u.connector] {
-		if h.member != u.owner && (h.Units.Has(u.bit) || u.bit > 0 && h.Version != c.Version && h.Units.Tasks()) {
+		if h.member != u.owner && (h.Resources.Has(u.bit) || u.bit > 0 && h.Version != c.Version &&
+			h.Resources.HasTasks()) {
 			return true
 		}
 	}

@@ -16,13 +16,13 @@ type group struct {
 	in      Input
 	out     Output
 	round   int32
-	targets map[string][]Held
+	targets map[string][]ResourceSet
 	ever    map[[2]int64]Connector // each version that there was
 }
 
 func newGroup(connectors ...Connector) *group {
 	g := &group{in: Input{Now: time.Unix(1e9, 0), Delay: 5 * time.Minute, Connectors: connectors},
-		targets: map[string][]Held{}, ever: map[[2]int64]Connector{}}
+		targets: map[string][]ResourceSet{}, ever: map[[2]int64]Connector{}}
 	return g
 }
 
@@ -60,8 +60,8 @@ func (g *group) plan() {
 	for _, c := range g.in.Connectors {
 		g.ever[[2]int64{int64(c.Key), c.Version}] = c
 	}
-	g.out = Place(g.in)
-	g.in.Before = g.out.Memory
+	g.out = Assign(g.in)
+	g.in.State = g.out.State
 	g.round++
 	for i := range g.in.Members {
 		m := &g.in.Members[i]
@@ -93,19 +93,19 @@ func (g *group) rebalance() {
 	g.settle(g.ids()...)
 }
 
-func union(a, b []Held) []Held {
+func union(a, b []ResourceSet) []ResourceSet {
 	sum := slices.Clone(a)
 	for i := range sum {
-		sum[i].Units = slices.Clone(sum[i].Units)
+		sum[i].Resources = slices.Clone(sum[i].Resources)
 	}
 	for _, h := range b {
-		at := slices.IndexFunc(sum, func(o Held) bool { return compareHeld(o, h) == 0 })
+		at := slices.IndexFunc(sum, func(o ResourceSet) bool { return compareHeld(o, h) == 0 })
 		if at < 0 {
-			sum = append(sum, Held{Connector: h.Connector, Version: h.Version})
+			sum = append(sum, ResourceSet{Connector: h.Connector, Version: h.Version})
 			at = len(sum) - 1
 		}
-		for u := range h.Units.All() {
-			sum[at].Units.Add(u)
+		for u := range h.Resources.All() {
+			sum[at].Resources.Add(u)
 		}
 	}
 	return sum
@@ -117,7 +117,7 @@ func (g *group) counts() string {
 	for _, id := range g.ids() {
 		c, t := 0, 0
 		for _, h := range g.targets[id] {
-			for u := range h.Units.All() {
+			for u := range h.Resources.All() {
 				if u == 0 {
 					c++
 				} else {
@@ -135,7 +135,7 @@ func (g *group) counts() string {
 // has is what a member is to have, as texts: a, a-0.
 func (g *group) has(id string) (units []string) {
 	for _, h := range g.targets[id] {
-		for u := range h.Units.All() {
+		for u := range h.Resources.All() {
 			name := fmt.Sprintf("%x", h.Connector)
 			for _, c := range g.in.Connectors {
 				if c.Key == h.Connector {
@@ -180,14 +180,14 @@ func broken(members []Member, connectors map[[2]int64]Connector, plan Output) st
 	origins, limits := map[string]map[string]bool{}, map[string]int{}
 	for _, m := range members {
 		for _, h := range m.Holds {
-			for u := range h.Units.All() {
+			for u := range h.Resources.All() {
 				k := [2]int64{int64(h.Connector), int64(u)}
 				if other := units[k]; other != "" && other != m.ID {
 					return fmt.Sprintf("unit %d of %x is at %s and %s", u, h.Connector, other, m.ID)
 				}
 				units[k] = m.ID
 			}
-			if !h.Units.Tasks() {
+			if !h.Resources.HasTasks() {
 				continue
 			}
 			for _, other := range tasks[h.Connector] {
@@ -249,7 +249,7 @@ func unbalanced(g *group) string {
 	origins := map[string]map[string]int{}
 	for _, m := range g.in.Members {
 		for _, h := range g.targets[m.ID] {
-			for u := range h.Units.All() {
+			for u := range h.Resources.All() {
 				l := load[m.ID]
 				l[min(u, 1)]++
 				load[m.ID] = l
@@ -278,7 +278,7 @@ func unbalanced(g *group) string {
 				return fmt.Sprintf("unit %d of %s is nowhere", u, c.Name)
 			}
 			for i, m := range g.in.Members {
-				if from == "" || m.Leaving || c.Fits != nil && !c.Fits[i] || m.ID == from {
+				if from == "" || m.Leaving || c.Eligible != nil && !c.Eligible[i] || m.ID == from {
 					continue
 				}
 				o := origins[c.Origin]
@@ -335,10 +335,10 @@ func simulate(seed uint64, steps *[]string) string {
 	refit := func() {
 		for i := range g.in.Connectors {
 			c := &g.in.Connectors[i]
-			c.Fits = nil
+			c.Eligible = nil
 			if f := fits[classOf[c.Name]]; f != nil {
 				for _, m := range g.in.Members {
-					c.Fits = append(c.Fits, f(m.ID))
+					c.Eligible = append(c.Eligible, f(m.ID))
 				}
 			}
 		}
@@ -381,7 +381,7 @@ func simulate(seed uint64, steps *[]string) string {
 			step("time passes")
 		case k == 9 && !plain && r.IntN(4) == 0:
 			step("another leader")
-			g.in.Before = Memory{}
+			g.in.State = AssignorState{}
 		case len(g.in.Connectors) < 6:
 			offset++
 			names++
@@ -414,7 +414,7 @@ func simulate(seed uint64, steps *[]string) string {
 		for range r.IntN(3) {
 			g.plan()
 			plans++
-			step("plan %d: %v again %v next %v %v", g.round, g, g.out.Again, g.waits(), g.out.Unplaced)
+			step("plan %d: %v again %v next %v %v", g.round, g, g.out.RejoinAfterRevoke, g.waits(), g.out.Unplaced)
 			if fault := broken(g.in.Members, g.ever, g.out); fault != "" {
 				return fault
 			}
@@ -436,11 +436,11 @@ func simulate(seed uint64, steps *[]string) string {
 	}
 	for n := 0; ; n++ {
 		g.rebalance()
-		step("plan %d: %v again %v next %v", g.round, g, g.out.Again, g.waits())
+		step("plan %d: %v again %v next %v", g.round, g, g.out.RejoinAfterRevoke, g.waits())
 		if fault := broken(g.in.Members, g.ever, g.out); fault != "" {
 			return fault
 		}
-		if !g.out.Again && g.out.Next.IsZero() {
+		if !g.out.RejoinAfterRevoke && g.out.Next.IsZero() {
 			break
 		}
 		if !g.out.Next.IsZero() {
@@ -457,11 +457,11 @@ func simulate(seed uint64, steps *[]string) string {
 	r.Shuffle(len(g.in.Connectors), func(a, b int) { // their order changes nothing
 		g.in.Connectors[a], g.in.Connectors[b] = g.in.Connectors[b], g.in.Connectors[a]
 	})
-	again := Place(g.in)
+	again := Assign(g.in)
 	if !reflect.DeepEqual(before.Targets, again.Targets) || !reflect.DeepEqual(before.Origins, again.Origins) ||
-		again.Again || !again.Next.IsZero() {
+		again.RejoinAfterRevoke || !again.Next.IsZero() {
 		return fmt.Sprintf("it changes its mind: %v %v, then %v %v %v %v", before.Targets, before.Origins,
-			again.Targets, again.Origins, again.Again, again.Next)
+			again.Targets, again.Origins, again.RejoinAfterRevoke, again.Next)
 	}
 	return ""
 }

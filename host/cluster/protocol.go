@@ -48,15 +48,15 @@ func KeyOf(name string) Key {
 	return Key(binary.BigEndian.Uint64(sum[:]))
 }
 
-// Bits is a set of units of a connector: unit 0 is the connector itself (Kafka Connect's task -1), unit n+1 is task n.
-// Unit u is bit u%8 of byte u/8. The zero value is the empty set.
-type Bits []byte
+// ResourceIndexes is a set of units of a connector: unit 0 is the connector itself (Kafka Connect's task -1), unit n+1
+// is task n. Unit u is bit u%8 of byte u/8. The zero value is the empty set.
+type ResourceIndexes []byte
 
 // Has says if a unit is in the set.
-func (b Bits) Has(unit int) bool { return unit/8 < len(b) && b[unit/8]>>(unit%8)&1 == 1 }
+func (b ResourceIndexes) Has(unit int) bool { return unit/8 < len(b) && b[unit/8]>>(unit%8)&1 == 1 }
 
-// Tasks says if a task is in the set.
-func (b Bits) Tasks() bool {
+// HasTasks says if a task is in the set.
+func (b ResourceIndexes) HasTasks() bool {
 	for unit := range b.All() {
 		if unit > 0 {
 			return true
@@ -66,7 +66,7 @@ func (b Bits) Tasks() bool {
 }
 
 // All are the units of the set, in rising order.
-func (b Bits) All() iter.Seq[int] {
+func (b ResourceIndexes) All() iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for i, rest := range b {
 			for ; rest != 0; rest &= rest - 1 {
@@ -79,22 +79,22 @@ func (b Bits) All() iter.Seq[int] {
 }
 
 // Add puts a unit into the set.
-func (b *Bits) Add(unit int) {
+func (b *ResourceIndexes) Add(unit int) {
 	for unit/8 >= len(*b) {
 		*b = append(*b, 0)
 	}
 	(*b)[unit/8] |= 1 << (unit % 8)
 }
 
-// Held is what a member has of a connector in one version.
-type Held struct {
+// ResourceSet is what a member has of a connector in one version.
+type ResourceSet struct {
 	Connector Key `json:"c"`
 	// Version is the offset of the connector's commit in the config topic; 0: it has none yet, so no tasks.
-	Version int64 `json:"v,omitempty"`
-	Units   Bits  `json:"u"`
+	Version   int64           `json:"v,omitempty"`
+	Resources ResourceIndexes `json:"u"`
 }
 
-func compareHeld(a, b Held) int {
+func compareHeld(a, b ResourceSet) int {
 	return cmp.Or(cmp.Compare(a.Connector, b.Connector), cmp.Compare(a.Version, b.Version))
 }
 
@@ -105,7 +105,7 @@ type Metadata struct {
 	// Holds is everything that the member runs, starts, or is stopping still. A unit counts from the moment when the
 	// assignment with it arrived: between joining and the next assignment a member starts nothing. In any order; a
 	// connector may be there in several versions.
-	Holds      []Held         `json:",omitempty"`
+	Holds      []ResourceSet  `json:",omitempty"`
 	Generation int32          // of the group, in which it was given what it holds; 0 where it was given nothing
 	Leaving    bool           `json:",omitempty"` // it is about to leave: nothing is to be given to it
 	Name       string         // which is the same after a restart: the instance, or the URL
@@ -126,8 +126,9 @@ type Assignment struct {
 	// Delay is until the leader plans again because of lost units, in whole milliseconds.
 	Delay time.Duration `json:"-"`
 	// Again asks a member that has to let go of units to join again when it has, as others wait for them.
-	Again  bool   `json:",omitempty"`
-	Target []Held `json:",omitempty"` // all that the member is to run: what it holds and is not here is to be stopped
+	Again bool `json:",omitempty"`
+	// all that the member is to run: what it holds and is not here is to be stopped
+	Target []ResourceSet `json:",omitempty"`
 	// Origins are those that the member has tasks of, with the limits that all members with such tasks divide.
 	Origins map[Key]limits.Division `json:",omitempty"`
 	// Alone: all others are about to leave, and nobody takes over what this one lets go of.
@@ -183,10 +184,10 @@ func DecodeAssignment(b []byte) (a Assignment, err error) {
 }
 
 // bounded refuses tasks that no connector has, and long texts.
-func bounded(held []Held, texts ...string) error {
+func bounded(held []ResourceSet, texts ...string) error {
 	for _, h := range held {
-		if len(h.Units) > maxTask/8+1 {
-			return fmt.Errorf("expected at most %d tasks of a connector, found %d", maxTask, 8*len(h.Units))
+		if len(h.Resources) > maxTask/8+1 {
+			return fmt.Errorf("expected at most %d tasks of a connector, found %d", maxTask, 8*len(h.Resources))
 		}
 	}
 	for _, text := range texts {

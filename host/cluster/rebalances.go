@@ -11,11 +11,12 @@ import (
 // Rebalances are Kafka Connect's figures of them (connect-worker-rebalance-metrics).
 type Rebalances struct {
 	// Completed counts the generations that have begun, since this worker was started. Running: the next one has not.
-	Completed int64
-	Running   bool
-	// Took is how long they took lately, and Since how long ago the last one ended, in milliseconds; +Inf: none did.
-	Took  task.Summary
-	Since float64
+	Completed  int64
+	InProgress bool
+	// Duration is how long they took lately, and Since how long ago the last one ended, in milliseconds; +Inf: none
+	// did.
+	Duration  task.Summary
+	SinceLast float64
 	// Generation is that of the group, 0 before the first; Leader is the URL of its leader, and Protocol the name of
 	// what its members agree on, "" while there is none.
 	Generation       int32
@@ -60,7 +61,7 @@ func (r *laps) ended() {
 		return
 	}
 	r.over = time.Now()
-	r.took.Took(r.over, r.began)
+	r.took.AddSince(r.over, r.began)
 	r.completed++
 	r.began = time.Time{}
 }
@@ -69,9 +70,10 @@ func (r *laps) now() Rebalances {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at := time.Now()
-	all := Rebalances{Completed: r.completed, Running: !r.began.IsZero(), Took: r.took.Summary(at), Since: math.Inf(1)}
+	all := Rebalances{Completed: r.completed, InProgress: !r.began.IsZero(), Duration: r.took.Summary(at),
+		SinceLast: math.Inf(1)}
 	if !r.over.IsZero() {
-		all.Since = float64(at.Sub(r.over)) / float64(time.Millisecond)
+		all.SinceLast = float64(at.Sub(r.over)) / float64(time.Millisecond)
 	}
 	return all
 }

@@ -18,7 +18,7 @@ import (
 
 // pinNote is what the names of notes begin with that say which version of a plugin the group runs: see [rest.GroupPin].
 // The rest is the plugin's name.
-const pinNote = string(config.KindOurs) + "plugin-"
+const pinNote = string(config.KindAnnotation) + "plugin-"
 
 // maxPassed is how many versions of a plugin a pin names that the group does not take by itself; the oldest go first.
 const maxPassed = 32
@@ -239,9 +239,9 @@ func (l *leader) roll(ctx context.Context) {
 
 // pin writes pins, by the names of plugins; l.ruling is held.
 func (l *leader) pin(ctx context.Context, pins map[string]rest.GroupPin) (last int64, err error) {
-	var records []config.TopicRecord
+	var records []config.Record
 	for name, p := range pins {
-		record, err := config.NoteRecord(pinNote+name, p)
+		record, err := config.AnnotationRecord(pinNote+name, p)
 		if err != nil {
 			return 0, err
 		}
@@ -290,7 +290,7 @@ func shortHash(hash string) string { return hash[:min(12, len(hash))] }
 // pins are the versions that the group runs, by the names of plugins.
 func (w *Worker) pins() map[string]rest.GroupPin {
 	pins := map[string]rest.GroupPin{}
-	for name, note := range w.o.Store.Notes(pinNote) {
+	for name, note := range w.o.Store.Annotations(pinNote) {
 		var p rest.GroupPin
 		if json.Unmarshal(note, &p) == nil && p.Hash != "" { // else it is not ours
 			pins[name] = p
@@ -317,7 +317,7 @@ func (w *Worker) offer(m *Metadata) (news bool) {
 	for _, class := range w.o.Classes() {
 		m.Classes = append(m.Classes, KeyOf(class))
 	}
-	m.Digest = w.o.Folder()
+	m.Digest = w.o.FolderDigest()
 	before := w.offered.Swap(new(fmt.Sprint(m.Plugins, m.Classes, m.Digest)))
 	return before == nil || *before != *w.offered.Load()
 }

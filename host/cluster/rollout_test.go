@@ -42,9 +42,10 @@ func TestRollout(t *testing.T) {
 		members string // parted by commas
 		want    rest.GroupPin
 	}{
-		"the first pin":                         {rest.GroupPin{}, "m1 1:a, m2 1:a", one},
-		"the first pin is what most have":       {rest.GroupPin{}, "m1 2:b, m2 1:a, m3 1:a", one},
-		"of two the newer":                      {rest.GroupPin{}, "m1 1:a, m2 2:b", rest.GroupPin{Version: "2", Hash: "b"}},
+		"the first pin":                   {rest.GroupPin{}, "m1 1:a, m2 1:a", one},
+		"the first pin is what most have": {rest.GroupPin{}, "m1 2:b, m2 1:a, m3 1:a", one},
+		"of two the newer": {rest.GroupPin{}, "m1 1:a, m2 2:b",
+			rest.GroupPin{Version: "2", Hash: "b"}},
 		"nothing new":                           {one, "m1 1:a, m2 1:a", one},
 		"some have a newer one":                 {one, "m1 2:b 1:a, m2 1:a", one},
 		"all have it":                           {one, "m1 2:b 1:a, m2 2:b 1:a", two},
@@ -74,10 +75,11 @@ func TestRollout(t *testing.T) {
 		"nobody has it: what was left":     {one, "m1 2:b-, m2 2:b", two},
 		"images: as many have the new one": {one, "m1 1:a, m2 1:a, m3 2:b, m4 2:b", one},
 		"images: more have the new one":    {one, "m1 1:a, m2 1:a, m3 2:b, m4 2:b, m5 2:b", two},
-		"images: more have an older one":   {two, "m1 2:b, m2 1:a, m3 1:a", rest.GroupPin{Version: "1", Hash: "a", Before: "b"}},
-		"images: some differ":              {one, "m1 1:a, m2 1:a, m3 2:b, m4 3:c, m5 3:c", one},
-		"images: it was passed over":       {passed(one, "b"), "m1 1:a, m2 2:b, m3 2:b", passed(one, "b")},
-		"a member without any file":        {one, "m1 2:b 1:a", two},
+		"images: more have an older one": {two, "m1 2:b, m2 1:a, m3 1:a",
+			rest.GroupPin{Version: "1", Hash: "a", Before: "b"}},
+		"images: some differ":        {one, "m1 1:a, m2 1:a, m3 2:b, m4 3:c, m5 3:c", one},
+		"images: it was passed over": {passed(one, "b"), "m1 1:a, m2 2:b, m3 2:b", passed(one, "b")},
+		"a member without any file":  {one, "m1 2:b 1:a", two},
 	} {
 		r := rolls(c.before, strings.Split(c.members, ",")...)
 		got := r.next()
@@ -130,9 +132,9 @@ func TestRollOfImages(t *testing.T) {
 		}
 		r.pin = r.next()
 		for c := range g.in.Connectors {
-			g.in.Connectors[c].Fits = nil
+			g.in.Connectors[c].Eligible = nil
 			for _, m := range g.in.Members {
-				g.in.Connectors[c].Fits = append(g.in.Connectors[c].Fits, m.Plugins[0].Hash == r.pin.Hash)
+				g.in.Connectors[c].Eligible = append(g.in.Connectors[c].Eligible, m.Plugins[0].Hash == r.pin.Hash)
 			}
 		}
 		for range 5 { // what moves takes two
@@ -143,7 +145,7 @@ func TestRollOfImages(t *testing.T) {
 		for _, m := range g.in.Members {
 			n := 0
 			for _, h := range g.targets[m.ID] {
-				for unit := range h.Units.All() {
+				for unit := range h.Resources.All() {
 					n += min(unit, 1) // the connector's own unit is 0
 				}
 			}

@@ -95,7 +95,7 @@ func TestTasksOfAConnectorAreSpread(t *testing.T) {
 		assert.Contains(t, strings.Join(g.has(id), " "), "wide-")
 	}
 	g.leave("m4")
-	g.in.Before = Memory{}
+	g.in.State = AssignorState{}
 	g.rebalance()
 	g.join("m4'")
 	g.rebalance()
@@ -121,14 +121,14 @@ func TestConnectorsThatCannotBePlaced(t *testing.T) {
 	g = newGroup(connector("a", 1, 1), connector("b", 3, 1))
 	g.connector("a").Origin, g.connector("b").Origin = "https://sap", "https://sap"
 	g.connector("a").Requests = 1
-	g.connector("a").Fits, g.connector("b").Fits = []bool{true, false}, []bool{false, true}
+	g.connector("a").Eligible, g.connector("b").Eligible = []bool{true, false}, []bool{false, true}
 	g.join("m1", "m2")
 	g.rebalance()
 	g.expectAll(t, "a a-0", "b")
 	assert.Equal(t, map[string]string{"b": "expected what class C needs at one of the 1 workers that may ask " +
 		"https://sap at a time, found it at others only"}, g.out.Unplaced)
 
-	assert.Equal(t, 0, len(Place(Input{}).Targets))
+	assert.Equal(t, 0, len(Assign(Input{}).Targets))
 }
 
 // P16: the strictest limits of an origin count for connectors on all workers together, which know their own alone.
@@ -139,7 +139,7 @@ func TestStrictestLimitsOfTwoWorkers(t *testing.T) {
 	for i := range g.in.Connectors {
 		c := &g.in.Connectors[i]
 		c.Origin, c.Requests, c.PerSecond = "https://sap", own[c.Name].Concurrent, own[c.Name].PerSecond
-		c.Fits = []bool{i == 0, i == 1}
+		c.Eligible = []bool{i == 0, i == 1}
 	}
 	g.join("m1", "m2")
 	g.rebalance()
@@ -168,7 +168,7 @@ func TestKeep(t *testing.T) {
 	g.hold("m2", "a", 2, 3)
 	g.hold("m3", "a", 3, 4)
 	g.hold("m1", "b", 0, 1)
-	g.member("m2").Holds = append(g.member("m2").Holds, Held{KeyOf("b"), 1, units(2)})
+	g.member("m2").Holds = append(g.member("m2").Holds, ResourceSet{KeyOf("b"), 1, units(2)})
 	g.hold("m3", "c", 0, 1)
 	for i := range g.in.Members {
 		g.in.Members[i].Generation = 5

@@ -109,22 +109,23 @@ func sceneTwoGroups(t *testing.T, code string) {
 		other := r.start(2)
 		barred(other)
 		r.sleep(time.Minute)
-		assert.Equal(t, 0, len(other.herder.Holds()))
+		assert.Equal(t, 0, len(other.herder.Owned()))
 		_, err := other.store.Write(r.t.Context(), config.TargetRecord("a", config.TargetPaused))
 		assert.Equal(t, true, errors.As(err, new(*config.OtherGroupError)))
-		assert.Equal(t, 0, len(other.worker.Members()))
-		assert.Equal(t, true, errors.As(other.worker.Still(r.t.Context(), "a", nil), new(*config.OtherGroupError)))
+		assert.Equal(t, 0, len(other.worker.MemberIDs()))
+		assert.Equal(t, true, errors.As(other.worker.WhenStopped(r.t.Context(), "a", nil),
+			new(*config.OtherGroupError)))
 		first[0].goodbye()
 		first[1].kill()
 		r.sleep(time.Minute)
-		assert.Equal(t, 0, len(other.herder.Holds()))
+		assert.Equal(t, 0, len(other.herder.Owned()))
 		_, err = other.store.Write(r.t.Context(), config.GroupRecord(testGroup, false))
 		require.NoError(t, err)
 		r.settle("the others run it")
 		r.group = testGroup
 		barred(r.start(0))
 		r.sleep(time.Minute)
-		assert.Equal(t, 0, len(r.there()[0].herder.Holds()))
+		assert.Equal(t, 0, len(r.there()[0].herder.Owned()))
 		assert.Equal(t, 1, strings.Count(r.journal.String(), "found the topic to be that of group workers"))
 	})
 }
@@ -188,8 +189,8 @@ func sceneTwoTopics(t *testing.T, code string) {
 		r.topic = "other"
 		odd := r.start(2)
 		r.sleep(time.Minute)
-		if _, leads := r.leader().worker.Overview(); !leads || len(r.leader().worker.Members()) != 2 {
-			t.Errorf("expected two members still, found %v", r.leader().worker.Members())
+		if _, leads := r.leader().worker.Overview(); !leads || len(r.leader().worker.MemberIDs()) != 2 {
+			t.Errorf("expected two members still, found %v", r.leader().worker.MemberIDs())
 		}
 		assert.Error(t, odd.worker.sameTopic(r.t.Context()), "group.id=workers: expected config.storage.topic="+
 			testTopic+" as worker w")
@@ -204,12 +205,12 @@ func sceneTwoTopics(t *testing.T, code string) {
 		r.problem("expected config.storage.topic=" + testTopic + " at worker w2:8083")
 		r.sleep(time.Minute)
 		assert.Equal(t, lives, r.service.begun())
-		assert.Equal(t, 0, len(odd.herder.Holds()))
+		assert.Equal(t, 0, len(odd.herder.Owned()))
 		require.NoError(r.t, r.put(r.t.Context(), r.there()[0], "b", "2"))
 		r.want["b"] = "2"
 		require.Until(r.t, func() bool { return len(r.owners()) == 6 },
 			func() string { return fmt.Sprintf("expected b to run, found %v", r.owners()) })
-		assert.Equal(t, 0, len(odd.herder.Holds()))
+		assert.Equal(t, 0, len(odd.herder.Owned()))
 		odd.goodbye()
 		r.balanced("it has gone")
 	})
@@ -236,7 +237,7 @@ func sceneDeaf(t *testing.T, code string) {
 		close(deaf.deaf)
 		deaf.deaf = nil
 		deaf.mu.Unlock()
-		require.Until(r.t, func() bool { return len(deaf.herder.Holds()) > 0 },
+		require.Until(r.t, func() bool { return len(deaf.herder.Owned()) > 0 },
 			func() string { return "expected it to be given something again" })
 		r.balanced("it reads again")
 		o, _ := r.leader().worker.Overview()
@@ -293,7 +294,7 @@ func sceneChangesWhileJoining(t *testing.T, code string) {
 		r.settle("two workers")
 		leader := r.leader()
 		other := r.there()[1-leader.slot]
-		id := other.worker.Member()
+		id := other.worker.MemberID()
 		joins := make(chan struct{})
 		r.network.Cluster.ControlKey(int16(kmsg.JoinGroup), func(q kmsg.Request) (kmsg.Response, error, bool) {
 			r.network.Cluster.KeepControl()

@@ -163,7 +163,7 @@ type simWorker struct {
 	log       *Log
 	store     *config.TopicStore
 	status    *StatusTopic
-	fences    *Fences
+	fences    *Fencer
 	logger    *slog.Logger
 	life      context.Context
 	stop      context.CancelFunc
@@ -233,9 +233,9 @@ func (s *simulated) start(slot int) *simWorker {
 	w.status, err = OpenStatusTopic(ctx, k, kafka.Internal{Name: "statuses", Partitions: 1, Replication: 1}, w.logger)
 	must(err)
 	w.store = config.NewTopicStore(s.topic, settings, w.changed, w.logger)
-	w.store.Open(w.log)
-	w.fences = NewFences(w.store, s.group, func(ctx context.Context) error { return w.worker.LeadsStill(ctx) })
-	offsets, problemsOfOffsets := offset.Parse(settings.All())
+	w.store.SetWriter(w.log)
+	w.fences = NewFencer(w.store, s.group, func(ctx context.Context) error { return w.worker.CheckLeader(ctx) })
+	offsets, problemsOfOffsets := offset.ParseConfig(settings.All())
 	must(problemsOfOffsets.Err())
 	stored, err := offset.Open(ctx, k, offsets, nil, w.logger)
 	must(err)
@@ -246,22 +246,22 @@ func (s *simulated) start(slot int) *simWorker {
 		Group:  simGroup{w, s}, Logger: w.logger}, nil)
 	member := s.network.Config(w.way + memberWay)
 	member.Logger = w.logger
-	w.worker = NewWorker(WorkerOptions{Group: Options{Kafka: member, Group: s.group, Topic: s.topic,
-		Session: simSession, Rebalance: simRebalance, Heartbeat: simHeartbeat}, URL: w.url,
-		WorkerID: w.name + ":8083", Delay: simDelay, Sync: 3 * time.Second, Log: w.log, Store: w.store,
+	w.worker = NewWorker(WorkerOptions{Group: GroupOptions{Kafka: member, Group: s.group, Topic: s.topic,
+		SessionTimeout: simSession, RebalanceTimeout: simRebalance, HeartbeatInterval: simHeartbeat}, URL: w.url,
+		WorkerID: w.name + ":8083", RebalanceDelay: simDelay, SyncTimeout: 3 * time.Second, Log: w.log, Store: w.store,
 		Status: w.status, Herder: late{w.herder, w},
-		Plugins: s.plugins, Folder: func() string { return "" },
-		Classes:  func() []string { return []string{"test.CounterSource"} },
-		Declared: func(c string) (string, string) { return c, "counter" },
-		Divide: func(origins map[Key]limits.Division) {
+		Plugins: s.plugins, FolderDigest: func() string { return "" },
+		Classes:      func() []string { return []string{"test.CounterSource"} },
+		ResolveClass: func(c string) (string, string) { return c, "counter" },
+		SetQuotas: func(origins map[Key]limits.Division) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.origins = origins
 		},
-		Ask: w.ask, Passes: func(err error) bool {
+		Call: w.ask, IsRetriable: func(err error) bool {
 			return errors.Is(err, errSilent) || errors.Is(err, context.DeadlineExceeded)
 		},
-		SessionKey: func(context.Context) error { return nil }, Logger: w.logger})
+		EnsureSessionKey: func(context.Context) error { return nil }, Logger: w.logger})
 	s.mu.Lock()
 	s.workers[w.way] = w
 	s.mu.Unlock()
@@ -309,7 +309,7 @@ func (w *simWorker) run(ctx context.Context) {
 }
 
 // apply takes a record of the config topic, once the worker is not deaf.
-func (w *simWorker) apply(r config.TopicRecord) {
+func (w *simWorker) apply(r config.Record) {
 	w.mu.Lock()
 	deaf := w.deaf
 	w.mu.Unlock()
@@ -325,7 +325,7 @@ func (w *simWorker) apply(r config.TopicRecord) {
 
 // sharing tells whether the worker has tasks that ask simOrigin.
 func (w *simWorker) sharing() bool {
-	return slices.ContainsFunc(w.herder.Holds(), func(h connect.Holding) bool {
+	return slices.ContainsFunc(w.herder.Owned(), func(h connect.Ownership) bool {
 		return len(h.Tasks) > 0 && w.of.sharing(h.Connector)
 	})
 }
@@ -333,7 +333,7 @@ func (w *simWorker) sharing() bool {
 // holds tells whether it is a member within its session.
 func (w *simWorker) holds() bool {
 	g := w.worker.group.Load()
-	return g != nil && g.Held()
+	return g != nil && g.OwnsAssignment()
 }
 
 // late is the herder of a worker, which hears nothing while that stands still.
@@ -342,7 +342,7 @@ type late struct {
 	w *simWorker
 }
 
-func (l late) Assign(name string, share connect.Share) error {
+func (l late) Assign(name string, share connect.Assignment) error {
 	l.w.goesOn()
 	return l.Herder.Assign(name, share)
 }
@@ -360,7 +360,7 @@ func (w *simWorker) goesOn() {
 	}
 }
 
-func (w *simWorker) changed(change config.TopicChange) { w.worker.Read(change) }
+func (w *simWorker) changed(change config.TopicChange) { w.worker.ConfigChanged(change) }
 
 func (w *simWorker) target(name string) connect.TargetState {
 	w.mu.Lock()
@@ -372,19 +372,19 @@ func (w *simWorker) target(name string) connect.TargetState {
 // bring brings the herder to a snapshot, as the host's reloader does.
 func (w *simWorker) bring(s config.Snapshot) {
 	w.goesOn()
-	if w.store.Stale(s) {
+	if w.store.IsStale(s) {
 		return
 	}
 	for _, name := range w.herder.Names() {
-		if _, there := s.Written[name]; !there {
+		if _, there := s.ConfigOffsets[name]; !there {
 			_ = w.herder.Remove(name)
 			delete(w.have, name)
 		}
 	}
 	for _, c := range s.Connectors {
-		if at, has := w.have[c.Name]; !has || at != s.Written[c.Name] {
+		if at, has := w.have[c.Name]; !has || at != s.ConfigOffsets[c.Name] {
 			w.herder.Put(w.own(c), nil)
-			w.have[c.Name] = s.Written[c.Name]
+			w.have[c.Name] = s.ConfigOffsets[c.Name]
 		}
 	}
 	w.mu.Lock()
@@ -404,7 +404,7 @@ func (w *simWorker) bring(s config.Snapshot) {
 			_ = w.herder.Resume(c.Name)
 		}
 	}
-	w.worker.Brought(s)
+	w.worker.ApplySnapshot(s)
 }
 
 // own is a connector as this worker has it: with its port of the service.
@@ -431,23 +431,25 @@ type simGroup struct {
 	s *simulated
 }
 
-func (g simGroup) Planned(ctx context.Context, name string, p config.Layout) error {
+func (g simGroup) PutTaskConfigs(ctx context.Context, name string, p config.TaskPlan) error {
 	if p.Origin, p.Requests = "", g.s.limit; g.s.sharing(name) {
 		p.Origin = simOrigin
 	}
-	delete(p.Of, "counter.port") // another one for each worker
-	return g.worker.Planned(ctx, name, p)
+	delete(p.Config, "counter.port") // another one for each worker
+	return g.worker.PutTaskConfigs(ctx, name, p)
 }
 
-func (g simGroup) Lease(ctx context.Context) error                                   { return g.worker.Lease(ctx) }
-func (g simGroup) Changed(name string)                                               { g.worker.Changed(name) }
-func (simGroup) Orphaned(string) func(context.Context) bool                          { return nil }
-func (simGroup) Uses(string, string, int)                                            {}
-func (simGroup) HandOn(context.Context, string, wit.Notification) (h connect.Handed) { return h }
+func (g simGroup) CheckLease(ctx context.Context) error       { return g.worker.CheckLease(ctx) }
+func (g simGroup) StatusChanged(name string)                  { g.worker.StatusChanged(name) }
+func (simGroup) OwnersLost(string) func(context.Context) bool { return nil }
+func (simGroup) RecordTopic(string, string, int)              {}
+func (simGroup) Forward(context.Context, string, wit.Notification) (h connect.ForwardResult) {
+	return h
+}
 
 // Fence has the leader fence, as the host's.
 func (w *simWorker) Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
-	return w.worker.Insist(ctx, func() error {
+	return w.worker.RetryWithLeader(ctx, func() error {
 		to, me, known := w.worker.Leader()
 		switch {
 		case !known:
@@ -467,7 +469,7 @@ func (w *simWorker) Fence(ctx context.Context, connector string, version int64, 
 
 func (w *simWorker) fenceAsLeader(ctx context.Context, connector string, version int64,
 	now config.FencingCounts) error {
-	producers, err := w.herder.Transacting(ctx, connector)
+	producers, err := w.herder.TransactionalConfig(ctx, connector)
 	if err != nil {
 		return err
 	}
@@ -520,7 +522,7 @@ func (w *simWorker) ask(ctx context.Context, to, call, connector string, body, _
 		}
 	}
 	return other.serve(ctx, func(ctx context.Context) error {
-		_, err := other.worker.Take(ctx, connector, sent)
+		_, err := other.worker.HandleTasksCall(ctx, connector, sent)
 		return err
 	})
 }

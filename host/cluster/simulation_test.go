@@ -376,7 +376,7 @@ func (r *simulation) post(what string) {
 	said := ""
 	target := func(to string) {
 		said = to
-		records := []config.TopicRecord{config.TargetRecord(name, to)}
+		records := []config.Record{config.TargetRecord(name, to)}
 		if to == config.TargetStopped {
 			records = append(records, config.CommitRecord(name, 0))
 		}
@@ -459,7 +459,7 @@ func (r *simulation) writing() {
 		if !w.holds() {
 			continue
 		}
-		for _, h := range w.herder.Holds() {
+		for _, h := range w.herder.Owned() {
 			s, err := w.herder.Status(h.Connector)
 			if err != nil {
 				continue
@@ -577,10 +577,10 @@ func (r *simulation) unsettled() string {
 	}
 	s, _ := leader.store.Snapshot()
 	for _, w := range up {
-		if other, _ := w.store.Snapshot(); !maps.Equal(other.Written, s.Written) ||
+		if other, _ := w.store.Snapshot(); !maps.Equal(other.ConfigOffsets, s.ConfigOffsets) ||
 			!maps.Equal(other.Targets, s.Targets) || fmt.Sprint(other.Tasks) != fmt.Sprint(s.Tasks) {
-			return fmt.Sprintf("the config topic: %s has read %v %v %v, %s %v %v %v", w.name, other.Written,
-				other.Targets, other.Tasks, leader.name, s.Written, s.Targets, s.Tasks)
+			return fmt.Sprintf("the config topic: %s has read %v %v %v, %s %v %v %v", w.name, other.ConfigOffsets,
+				other.Targets, other.Tasks, leader.name, s.ConfigOffsets, s.Targets, s.Tasks)
 		}
 	}
 	if why := cmp.Or(r.written(s), r.divided(up)); why != "" {
@@ -614,11 +614,11 @@ func (r *simulation) units(up []*simWorker, s config.Snapshot) string {
 	owners := map[string]string{}
 	states := map[string]connect.State{}
 	for _, w := range up {
-		for _, h := range w.herder.Holds() {
-			if _, there := s.Written[h.Connector]; !there {
+		for _, h := range w.herder.Owned() {
+			if _, there := s.ConfigOffsets[h.Connector]; !there {
 				return fmt.Sprintf("%s has %+v, which there is no more", w.name, h)
 			}
-			if set := s.Planned(h.Connector); len(h.Tasks) > 0 && (set == nil || set.Version != h.Version) {
+			if set := s.TaskConfigs(h.Connector); len(h.Tasks) > 0 && (set == nil || set.Version != h.Version) {
 				return fmt.Sprintf("%s has %+v of %+v", w.name, h, set)
 			}
 			status, err := w.herder.Status(h.Connector)
@@ -637,7 +637,7 @@ func (r *simulation) units(up []*simWorker, s config.Snapshot) string {
 			}
 			for _, task := range status.Tasks {
 				if task.State == connect.Paused &&
-					(s.Planned(h.Connector) == nil || !slices.Contains(h.Tasks, task.ID)) {
+					(s.TaskConfigs(h.Connector) == nil || !slices.Contains(h.Tasks, task.ID)) {
 					continue // it is one of before the configuration has changed
 				}
 				mine[fmt.Sprintf("%s-%d", h.Connector, task.ID)] = task.State
@@ -659,7 +659,7 @@ func (r *simulation) units(up []*simWorker, s config.Snapshot) string {
 		case config.TargetStopped:
 			state = connect.Stopped
 		}
-		if set := s.Planned(c.Name); set != nil {
+		if set := s.TaskConfigs(c.Name); set != nil {
 			tasks = len(set.Settings)
 		}
 		if wants, _ := strconv.Atoi(c.Text("counter.tasks")); tasks != wants && state == connect.Running {
@@ -687,7 +687,7 @@ func (r *simulation) said(up []*simWorker, s config.Snapshot, owners map[string]
 				said[name] = fmt.Sprint(own.State, " at ", own.WorkerID)
 			}
 			for _, task := range w.status.Tasks(name) {
-				if s.Planned(name) == nil && (task.State == connect.Unassigned || task.State == connect.Paused) {
+				if s.TaskConfigs(name) == nil && (task.State == connect.Unassigned || task.State == connect.Paused) {
 					continue
 				}
 				said[fmt.Sprintf("%s-%d", name, task.Task)] = fmt.Sprint(task.State, " at ", task.WorkerID)
@@ -715,7 +715,7 @@ func (r *simulation) said(up []*simWorker, s config.Snapshot, owners map[string]
 func (r *simulation) owners() map[string]string {
 	all := map[string]string{}
 	for _, w := range r.up() {
-		for _, h := range w.herder.Holds() {
+		for _, h := range w.herder.Owned() {
 			if h.Plans {
 				all[h.Connector] = w.name
 			}

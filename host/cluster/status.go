@@ -30,9 +30,9 @@ type Status struct {
 	Generation int32
 	// Version is the plugin's; "" where none runs.
 	Version string
-	// Own is JSON with what only a worker of Culvert says, as members of [connect.ConnectorStatus] or
+	// Extension is JSON with what only a worker of Culvert says, as members of [connect.ConnectorStatus] or
 	// [connect.TaskStatus]: in a member that Kafka Connect skips. "" means nothing.
-	Own string
+	Extension string
 }
 
 // overtaken tells whether another worker has said something else in a newer generation: what Kafka Connect's "safe"
@@ -96,8 +96,8 @@ func (s Status) encode() []byte {
 	text = javajson.AppendString(append(text, `,"worker_id":`...), s.WorkerID)
 	text = strconv.AppendInt(append(text, `,"generation":`...), int64(s.Generation), 10)
 	text = appendOrNull(append(text, `,"version":`...), s.Version)
-	if s.Own != "" {
-		text = append(append(text, `,"culvert":`...), s.Own...)
+	if s.Extension != "" {
+		text = append(append(text, `,"culvert":`...), s.Extension...)
 	}
 	return append(text, '}')
 }

@@ -86,7 +86,8 @@ func linesOf(s *StatusTopic, name string) string {
 // we say.
 func TestRealStatuses(t *testing.T) {
 	dir, broker, rest := t.TempDir(), e2etest.FreePort(t), e2etest.FreePort(t)
-	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, "start-broker.sh", broker, filepath.Join(dir, "broker"))
+	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, "start-broker.sh", broker,
+		filepath.Join(dir, "broker"))
 	runPeer(t, []string{"GROUP=statuses"}, "start-connect.sh", rest, filepath.Join(dir, "connect"), "127.0.0.1:"+broker)
 	java := javaWorker("http://127.0.0.1:" + rest)
 	file := filepath.Join(dir, "lines")
@@ -147,7 +148,7 @@ func TestRealStatuses(t *testing.T) {
 	eventually("into", "1 UNASSIGNED culvert:8083 \"\" 1.2.3\n", ofJava)
 	ours.Put(Status{"into", 12, connect.Failed, "why\n\tat \"Ä\" 😀", "culvert:8083", 1, "", ""})
 	ours.Put(Status{"into", -1, connect.Restarting, "", "culvert:8083", 1, "2", ""})
-	ours.Topic("into", "more", 12)
+	ours.RecordTopic("into", "more", 12)
 	eventually("into", "more", ofJava)
 	eventually("into", "-1 RESTARTING culvert:8083 \"\" 2\n", ofJava)
 	eventually("into", "12 FAILED culvert:8083 \"why\\n\\tat \\\"Ä\\\" 😀\" \n", ofJava)

@@ -85,13 +85,13 @@ func TestStatusTexts(t *testing.T) {
 	s := Status{"a", 0, connect.Failed, "\"quoted\" \\ \t\x01 ä 😀 </b>", "h:1", -1, "", ""}
 	assert.Equal(t, `{"state":"FAILED","trace":"\"quoted\" \\ \t\u0001 ä \uD83D\uDE00 </b>","worker_id":"h:1",`+
 		`"generation":-1,"version":null}`, string(s.encode()))
-	s.Own = `{"plugin":"/p.wasm"}`
+	s.Extension = `{"plugin":"/p.wasm"}`
 	assert.Contains(t, string(s.encode()), `"version":null,"culvert":{"plugin":"/p.wasm"}}`)
 	s.Trace = strings.Repeat("€", maxTraceBytes)
 	var all Statuses
 	require.NoError(t, all.apply([]byte("status-task-a-0"), s.encode()))
 	cut := all.Tasks("a")[0].Trace
-	assert.Equal(t, s.Own, all.Tasks("a")[0].Own)
+	assert.Equal(t, s.Extension, all.Tasks("a")[0].Extension)
 	if len(cut) > maxTraceBytes+3 || !strings.HasSuffix(cut, "€…") {
 		t.Errorf("expected a cut trace, found %d bytes that end with %q", len(cut), cut[len(cut)-9:])
 	}
@@ -136,14 +136,16 @@ func TestStatusValues(t *testing.T) {
 		"[]":                  "cannot unmarshal array",
 		`{"state":"RUNNING"`:  "JSON",
 		`{"state":"RUNNING"}`: "expected worker_id and generation",
-		`{"state":"DESTROYED","worker_id":"w","generation":1}`:                                "expected a state",
-		`{"state":"RUNNING","worker_id":null,"generation":1}`:                                 "expected worker_id",
-		`{"state":"RUNNING","worker_id":"w","generation":1.5}`:                                "cannot unmarshal number",
-		`{"state":"RUNNING","worker_id":"w","generation":2147483648}`:                         "cannot unmarshal number",
-		`{"state":"RUNNING","worker_id":"w","generation":1} {}`:                               "after top-level value",
-		strings.Repeat("[", 1<<20):                                                            "depth",
-		`{"trace":"` + strings.Repeat("x", maxStatusBytes) + `","state":"RUNNING"}`:           "expected a record of at most 2097152 bytes",
-		`{"state":"RUNNING","worker_id":"w","generation":1,"trace":{"not":"a text, we say"}}`: "cannot unmarshal object",
+		`{"state":"DESTROYED","worker_id":"w","generation":1}`:        "expected a state",
+		`{"state":"RUNNING","worker_id":null,"generation":1}`:         "expected worker_id",
+		`{"state":"RUNNING","worker_id":"w","generation":1.5}`:        "cannot unmarshal number",
+		`{"state":"RUNNING","worker_id":"w","generation":2147483648}`: "cannot unmarshal number",
+		`{"state":"RUNNING","worker_id":"w","generation":1} {}`:       "after top-level value",
+		strings.Repeat("[", 1<<20):                                    "depth",
+		`{"trace":"` + strings.Repeat("x", maxStatusBytes) +
+			`","state":"RUNNING"}`: "expected a record of at most 2097152 bytes",
+		`{"state":"RUNNING","worker_id":"w","generation":1,"trace":{"not":"a text, we say"}}`: "cannot unmarshal " +
+			"object",
 	} {
 		assert.Error(t, take(value), fault, value[:min(len(value), 80)])
 		got, _ := s.Connector("a")
@@ -179,7 +181,8 @@ func tellers(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) []*tell
 		w := two[r.IntN(2)]
 		switch r.IntN(4) {
 		case 0:
-			s := Status{"c", r.IntN(2), statusStates[r.IntN(len(statusStates))], fmt.Sprint(step), w.id, r.Int32N(5), "", ""}
+			s := Status{"c", r.IntN(2), statusStates[r.IntN(len(statusStates))], fmt.Sprint(step), w.id, r.Int32N(5),
+				"", ""}
 			k := statusKey{connector: "c", task: s.Task}
 			o := statusWrite{value: s.encode(), status: s, safe: r.IntN(2) == 0}
 			if !o.refused(w.said.unit(k)) {

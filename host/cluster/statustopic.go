@@ -155,9 +155,9 @@ func (t *StatusTopic) erase(connector string, chosen func(statusKey) bool) {
 	}
 }
 
-// Topic notes that a task of a connector uses a topic; one that is known is not written again. It takes two locks and
-// two look-ups: it is for batches rather than for records, and for each, since any worker may reset the topics.
-func (t *StatusTopic) Topic(connector, topic string, task int) {
+// RecordTopic notes that a task of a connector uses a topic; one that is known is not written again. It takes two locks
+// and two look-ups: it is for batches rather than for records, and for each, since any worker may reset the topics.
+func (t *StatusTopic) RecordTopic(connector, topic string, task int) {
 	k := statusKey{connector: connector, topic: topic}
 	t.mu.Lock()
 	defer t.mu.Unlock()

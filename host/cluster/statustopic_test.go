@@ -91,8 +91,8 @@ func TestStatusTopic(t *testing.T) {
 		a.Put(a.of(-1, connect.Running, 3))
 		b.Put(b.of(10, connect.Running, 3))
 		a.Put(a.of(2, connect.Paused, 3))
-		a.Topic("c", "orders", 2)
-		b.Topic("c", "items", 10)
+		a.RecordTopic("c", "orders", 2)
+		b.RecordTopic("c", "items", 10)
 		a.Put(Status{"c-1", 0, connect.Failed, "no", a.id, 3, "", ""})
 		const all = "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1, items, orders"
 		a.sees(t, all)
@@ -112,20 +112,20 @@ func TestStatusTopic(t *testing.T) {
 		c.sees(t, all)
 
 		// Topics are noted once, and again when they were reset by any worker.
-		a.Topic("c", "orders", 0)
+		a.RecordTopic("c", "orders", 0)
 		assert.Equal(t, 0, a.left(), "a topic that is known")
 		b.ResetTopics("c")
 		a.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1")
-		a.Topic("c", "orders", 2)
+		a.RecordTopic("c", "orders", 2)
 		b.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1, orders")
 		b.ResetTopics("c")
-		b.Topic("c", "orders", 10)
+		b.RecordTopic("c", "orders", 10)
 		b.settles(t)
-		a.Topic("c", "last", 2)
+		a.RecordTopic("c", "last", 2)
 		b.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1, last, orders")
 		b.ResetTopics("c")
 		b.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1")
-		a.Topic("c", "orders", 2)
+		a.RecordTopic("c", "orders", 2)
 
 		b.DeleteTasks("c", 3)
 		a.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, orders")
@@ -374,7 +374,8 @@ func TestStatusTopicIsRefused(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		topic, problems := ParseStatusTopic(map[string]string{"status.storage.partitions": "0",
 			"status.storage.topic": " my-states ", "status.storage.segment.bytes": "1000000",
-			"status.storage.cleanup.policy": "delete", "status.storage.replication.factor": "x", "offset.storage.topic": "o"})
+			"status.storage.cleanup.policy": "delete", "status.storage.replication.factor": "x",
+			"offset.storage.topic": "o"})
 		assert.Equal(t, 2, len(problems))
 		assert.Equal(t, kafka.Internal{Name: "my-states", Setting: "status.storage.topic",
 			Configs: map[string]string{"segment.bytes": "1000000"}}, topic)

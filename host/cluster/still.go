@@ -19,11 +19,11 @@ const (
 	askedWithin = 2 * time.Second
 )
 
-// Still does something about a connector that is stopped once no other worker has tasks of it, as the leader: until
-// that is done none are given to anybody. Whether this worker has some do finds out. Errors are [ErrNotLeader],
+// WhenStopped does something about a connector that is stopped once no other worker has tasks of it, as the leader:
+// until that is done none are given to anybody. Whether this worker has some do finds out. Errors are [ErrNotLeader],
 // [connect.ErrNotStopped], [config.OtherGroupError], one that names a worker which has tasks still or does not say, and
 // those of do.
-func (w *Worker) Still(ctx context.Context, name string, do func() error) error {
+func (w *Worker) WhenStopped(ctx context.Context, name string, do func() error) error {
 	l := w.leader
 	count := func(n int) (leads bool) {
 		l.mu.Lock()
@@ -40,7 +40,7 @@ func (w *Worker) Still(ctx context.Context, name string, do func() error) error 
 	waiting, cancel := context.WithTimeout(ctx, stillWithin)
 	defer cancel()
 	for {
-		if err := w.o.Store.Mine(); err != nil {
+		if err := w.o.Store.CheckGroup(); err != nil {
 			return err
 		}
 		if s, _ := w.o.Store.Snapshot(); s.Targets[name] != config.TargetStopped {
@@ -82,9 +82,9 @@ func (l *leader) busy(ctx context.Context, name string) error {
 }
 
 // holdings asks a member what it owns.
-func (l *leader) holdings(ctx context.Context, url string) (held []connect.Holding, err error) {
+func (l *leader) holdings(ctx context.Context, url string) (held []connect.Ownership, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askedWithin)
 	defer cancel()
-	err = l.w.o.Ask(ctx, url, HoldsCall, "", nil, &held)
+	err = l.w.o.Call(ctx, url, OwnedCall, "", nil, &held)
 	return held, err
 }

@@ -22,18 +22,18 @@ const held = `[{"Connector":"d","Tasks":[9]},{"Connector":"c","Version":1,"Tasks
 // holder is a herder that has what it says.
 type holder struct {
 	Herder
-	holds  []connect.Holding
+	holds  []connect.Ownership
 	status connect.Status
 }
 
-func (h *holder) Holds() []connect.Holding { return h.holds }
+func (h *holder) Owned() []connect.Ownership { return h.holds }
 
 func (h *holder) Status(string) (connect.Status, error) { return h.status, nil }
 
 // noLog takes nothing.
 type noLog struct{}
 
-func (noLog) Write(context.Context, bool, ...config.TopicRecord) (int64, error) {
+func (noLog) Write(context.Context, bool, ...config.Record) (int64, error) {
 	return 0, errors.New("expected nothing to be written")
 }
 
@@ -42,8 +42,8 @@ func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
 	t.Helper()
 	alone, _ := config.NewWorker("", []config.Entry{config.NewEntry("bootstrap.servers", "a:1", "", 0)}, nil, nil)
 	store := config.NewTopicStore("configs", alone, nil, slog.New(slog.DiscardHandler))
-	store.Open(noLog{})
-	for n, r := range []config.TopicRecord{config.ConnectorRecord("c", map[string]string{"name": "c"}),
+	store.SetWriter(noLog{})
+	for n, r := range []config.Record{config.ConnectorRecord("c", map[string]string{"name": "c"}),
 		config.TargetRecord("c", config.TargetStopped)} {
 		r.Offset = int64(n)
 		store.Apply(r)
@@ -51,8 +51,9 @@ func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
 	store.CaughtUp()
 	w := NewWorker(WorkerOptions{URL: "http://w1:1", Store: store, Herder: &holder{},
 		Logger: slog.New(slog.DiscardHandler),
-		Ask: func(ctx context.Context, to, call, connector string, body, into any) error {
-			assert.Equal(t, `http://w2:1 POST /culvert/internal/holds <nil>`, fmt.Sprint(to, " ", call, connector, " ", body))
+		Call: func(ctx context.Context, to, call, connector string, body, into any) error {
+			assert.Equal(t, `http://w2:1 POST /culvert/internal/holds <nil>`,
+				fmt.Sprint(to, " ", call, connector, " ", body))
 			if _, limited := ctx.Deadline(); !limited {
 				t.Error("expected a question with an end")
 			}
@@ -84,11 +85,11 @@ func TestStillWaitsForOtherWorkers(t *testing.T) {
 			return []byte(`[{"Connector":"d","Tasks":[9]},{"Connector":"c"}]`), nil
 		})
 		var took time.Duration
-		require.NoError(t, w.Still(t.Context(), "c", func() error {
+		require.NoError(t, w.WhenStopped(t.Context(), "c", func() error {
 			took = time.Since(began)
 			assert.Equal(t, map[string]int{"c": 1}, w.leader.still)
 			w.o.Store.Apply(config.TargetRecord("c", config.TargetStarted))
-			err := w.leader.take(t.Context(), "c", config.Layout{Offset: 0, Tasks: []map[string]string{{}}})
+			err := w.leader.take(t.Context(), "c", config.TaskPlan{Offset: 0, Tasks: []map[string]string{{}}})
 			var failed *WriteError
 			if !errors.As(err, &failed) || failed.Cause.Error() !=
 				"connector c: expected no tasks while its offsets are changed" {
@@ -100,7 +101,8 @@ func TestStillWaitsForOtherWorkers(t *testing.T) {
 			t.Errorf("expected it to be done when the tasks have ended, after 7 s, found %v", took)
 		}
 		assert.Equal(t, map[string]int{}, w.leader.still)
-		assert.Equal(t, true, errors.Is(w.Still(t.Context(), "c", nil), connect.ErrNotStopped)) // by now it goes on
+		// by now it goes on
+		assert.Equal(t, true, errors.Is(w.WhenStopped(t.Context(), "c", nil), connect.ErrNotStopped))
 	})
 }
 
@@ -117,7 +119,7 @@ func TestStillGivesUp(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
-			err := stopping(t, ask).Still(t.Context(), "c", nil)
+			err := stopping(t, ask).WhenStopped(t.Context(), "c", nil)
 			assert.Equal(t, "connector c is stopped, and "+want+"; this can be tried again", fmt.Sprint(err))
 			if took := time.Since(began); took < stillWithin || took > stillWithin+time.Second {
 				t.Errorf("expected it to take %v, found %v", stillWithin, took)
@@ -126,14 +128,14 @@ func TestStillGivesUp(t *testing.T) {
 	}
 	follower := stopping(t, nil)
 	follower.leader.of = 0
-	assert.Equal(t, true, errors.Is(follower.Still(t.Context(), "c", nil), ErrNotLeader))
+	assert.Equal(t, true, errors.Is(follower.WhenStopped(t.Context(), "c", nil), ErrNotLeader))
 }
 
 // What a deleted connector has opened is the leader's to end where the workers that had it are lost, whether the group
 // knows that by then or not; where one is there that ends its tasks, it is that one's.
 func TestOrphanedConnectors(t *testing.T) {
 	t.Parallel()
-	has := Member{ID: "2", Metadata: Metadata{URL: "http://w2:1", Holds: []Held{{KeyOf("c"), 1, units(1)}}}}
+	has := Member{ID: "2", Metadata: Metadata{URL: "http://w2:1", Holds: []ResourceSet{{KeyOf("c"), 1, units(1)}}}}
 	for name, c := range map[string]struct {
 		owner    Member
 		vanishes bool
@@ -162,7 +164,7 @@ func TestOrphanedConnectors(t *testing.T) {
 			if w.leader.members[1] = c.owner; c.owner.ID == "1" {
 				w.leader.members = w.leader.members[1:]
 			}
-			orphaned := w.Orphaned("c")
+			orphaned := w.OwnersLost("c")
 			if c.back {
 				w.leader.members[1].ID = "3"
 			}
@@ -181,7 +183,7 @@ func TestOrphanedConnectors(t *testing.T) {
 	}
 	follower := stopping(t, nil)
 	follower.leader.of = 0
-	assert.Equal(t, true, follower.Orphaned("c") == nil)
+	assert.Equal(t, true, follower.OwnersLost("c") == nil)
 }
 
 // If a connector has failed on this worker, its tasks show the connector's reason, which is newer than their own. A
@@ -190,7 +192,7 @@ func TestTasksOfAFailedConnector(t *testing.T) {
 	t.Parallel()
 	for before, want := range map[connect.State]string{connect.Unassigned: "FAILED: no secret",
 		connect.Failed: "FAILED: no secret", connect.Running: "RUNNING: old reason"} {
-		herder := &holder{holds: []connect.Holding{{Connector: "c", Tasks: []int{1}}}, status: connect.Status{
+		herder := &holder{holds: []connect.Ownership{{Connector: "c", Tasks: []int{1}}}, status: connect.Status{
 			Connector: connect.ConnectorStatus{State: connect.Failed, Trace: "no secret"},
 			Tasks:     []connect.TaskStatus{{ID: 0}, {ID: 1, State: before, Trace: "old reason"}}}}
 		w := NewWorker(WorkerOptions{Herder: herder, Logger: slog.New(slog.DiscardHandler)})

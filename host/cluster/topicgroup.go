@@ -32,8 +32,8 @@ type doubts struct {
 // grouped is the config topic as groups take it.
 type grouped interface {
 	Group() string
-	Mine() error
-	Write(ctx context.Context, records ...config.TopicRecord) (last int64, err error)
+	CheckGroup() error
+	Write(ctx context.Context, records ...config.Record) (last int64, err error)
 }
 
 // takeTopic has the config topic be a group's where it is nobody's, and returns nil when it is.
@@ -47,7 +47,7 @@ func takeTopic(ctx context.Context, group string, topic grouped) error {
 			return err
 		}
 	}
-	return topic.Mine()
+	return topic.CheckGroup()
 }
 
 // takes tells whether the config topic is this group's, and has it be so where it can.
@@ -155,7 +155,7 @@ func (l *leader) answers(ctx context.Context, to string) error {
 	defer cancel()
 	for {
 		asking, end := context.WithTimeout(ctx, askedWithin)
-		err := l.w.o.Ask(asking, to, HoldsCall, "", nil, nil)
+		err := l.w.o.Call(asking, to, OwnedCall, "", nil, nil)
 		end()
 		if refused := (*rest.Refusal)(nil); errors.As(err, &refused) && refused.Status == http.StatusConflict {
 			return nil

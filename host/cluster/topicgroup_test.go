@@ -22,7 +22,7 @@ import (
 // board is a config topic for two leaders that take turns as a schedule says. Each has read as far as it has asked for,
 // as a worker's store has.
 type board struct {
-	records []config.TopicRecord
+	records []config.Record
 	places  map[string]bool
 	steps   []string
 }
@@ -36,8 +36,8 @@ type reader struct {
 }
 
 // state is what the reader has read.
-func (r *reader) state() *config.TopicState {
-	s := config.NewTopicState()
+func (r *reader) state() *config.State {
+	s := config.NewState()
 	for n, record := range r.records[:r.read] {
 		record.Offset = int64(n)
 		_, _ = s.Apply(record)
@@ -48,7 +48,7 @@ func (r *reader) state() *config.TopicState {
 func (r *reader) Group() string { return r.state().Group() }
 
 // Write has written when the reader has read it, with everything before.
-func (r *reader) Write(_ context.Context, records ...config.TopicRecord) (int64, error) {
+func (r *reader) Write(_ context.Context, records ...config.Record) (int64, error) {
 	r.turn("writes " + records[0].Key)
 	r.records = append(r.records, records...)
 	r.turn("reads back")
@@ -56,7 +56,7 @@ func (r *reader) Write(_ context.Context, records ...config.TopicRecord) (int64,
 	return int64(r.read - 1), nil
 }
 
-func (r *reader) Mine() error {
+func (r *reader) CheckGroup() error {
 	if other := r.Group(); other != "" && other != r.group {
 		return &config.OtherGroupError{Group: r.group, Other: other}
 	}
@@ -85,7 +85,7 @@ func (r *reader) leads() {
 
 // play has two leaders take turns, which go to the other one where a schedule has a 1. It returns how many choices
 // there were at each turn.
-func play(records []config.TopicRecord, schedule []int) (*board, []int) {
+func play(records []config.Record, schedule []int) (*board, []int) {
 	b := &board{records: slices.Clone(records), places: map[string]bool{}}
 	groups := []string{"a", "b"}
 	var leaders [2]func() (string, bool) // to where the leader waits for its turn, with what it does then
@@ -126,8 +126,8 @@ const mostSwitches = 3
 // something; where the topic was nobody's before, or is that of one of them, one has; where it is a third one's, none.
 func TestTwoGroupsNeverBothTakeATopic(t *testing.T) {
 	t.Parallel()
-	note := func(group string) config.TopicRecord { return config.GroupRecord(group, true) }
-	for name, before := range map[string][]config.TopicRecord{
+	note := func(group string) config.Record { return config.GroupRecord(group, true) }
+	for name, before := range map[string][]config.Record{
 		"an empty topic":                nil,
 		"the note of one of them":       {note("a")},
 		"of a third,":                   {note("c")},
@@ -189,7 +189,7 @@ func TestDoubtsOfAGroup(t *testing.T) {
 	w.leader.doubt(apart, groupBytes/2, nil)
 	o, _ = w.Overview()
 	assert.Equal(t, 0, len(o.Problems))
-	assert.Equal(t, 8, recordSize([]Joined{{ID: "1", Metadata: []byte("12")}, {ID: "2", Metadata: []byte("345")}},
+	assert.Equal(t, 8, recordSize([]JoinedMember{{ID: "1", Metadata: []byte("12")}, {ID: "2", Metadata: []byte("345")}},
 		map[string][]byte{"1": []byte("6"), "2": []byte("78")}))
 }
 
@@ -197,7 +197,8 @@ func TestDoubtsOfAGroup(t *testing.T) {
 func TestMembersAnswerWithBodiesOfOtherVersions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := NewWorker(WorkerOptions{URL: "http://w1:1", Ask: func(_ context.Context, _, _, _ string, _, answer any) error {
+		w := NewWorker(WorkerOptions{URL: "http://w1:1", Call: func(_ context.Context, _, _, _ string, _,
+			answer any) error {
 			if answer == nil {
 				return nil
 			}
@@ -214,7 +215,7 @@ func TestUnreachedMembers(t *testing.T) {
 		var journal logtest.Journal
 		began, mended := time.Now(), 2*time.Minute
 		w := NewWorker(WorkerOptions{Logger: journal.Logger(slog.LevelInfo), URL: "http://w1:1",
-			Ask: func(ctx context.Context, to, _, _ string, _, _ any) error {
+			Call: func(ctx context.Context, to, _, _ string, _, _ any) error {
 				switch {
 				case to == "http://w2:1" && time.Since(began) < mended:
 					<-ctx.Done() // as behind a firewall
@@ -254,7 +255,7 @@ func TestInsistWarns(t *testing.T) {
 		var journal logtest.Journal
 		w := NewWorker(WorkerOptions{Logger: journal.Logger(slog.LevelInfo)})
 		began := time.Now()
-		require.NoError(t, w.Insist(t.Context(), func() error {
+		require.NoError(t, w.RetryWithLeader(t.Context(), func() error {
 			if time.Since(began) < time.Minute {
 				return ErrNotLeader
 			}

@@ -23,43 +23,43 @@ import (
 
 // Herder is [connect.Herder], as far as a group moves its work.
 type Herder interface {
-	Assign(name string, share connect.Share) error
-	Holds() []connect.Holding
+	Assign(name string, share connect.Assignment) error
+	Owned() []connect.Ownership
 	Status(name string) (connect.Status, error)
 }
 
 // WorkerOptions are what a [Worker] works with.
 type WorkerOptions struct {
 	// Group says which group it joins; its callbacks are the worker's.
-	Group Options
+	Group GroupOptions
 	// URL is where other workers reach this one's REST; WorkerID is host:port of it, as statuses have it.
 	URL, WorkerID string
-	// Delay is scheduled.rebalance.max.delay.ms: how long tasks of a worker that vanished wait for it.
-	Delay time.Duration
-	// Sync is worker.sync.timeout.ms: how long a leader reads on for what another member has read, and a member for
-	// what its leader has.
-	Sync   time.Duration
-	Log    *Log
-	Store  *config.TopicStore
-	Status *StatusTopic
-	Herder Herder
+	// RebalanceDelay is scheduled.rebalance.max.delay.ms: how long tasks of a worker that vanished wait for it.
+	RebalanceDelay time.Duration
+	// SyncTimeout is worker.sync.timeout.ms: how long a leader reads on for what another member has read, and a member
+	// for what its leader has.
+	SyncTimeout time.Duration
+	Log         *Log
+	Store       *config.TopicStore
+	Status      *StatusTopic
+	Herder      Herder
 	// Plugins are those that the worker has, and Classes the connectors and transforms that they offer.
 	Plugins *plugin.Manager
 	Classes func() []string
-	// Declared is the name of a class as a plugin of this worker declares it, which users may abbreviate, and the
+	// ResolveClass is the name of a class as a plugin of this worker declares it, which users may abbreviate, and the
 	// plugin's name; the text itself where none does.
-	Declared func(class string) (name, plugin string)
-	// Divide has the worker divide the limits of origins from now on, by [Assignment.Origins].
-	Divide func(origins map[Key]limits.Division)
-	// Folder is the digest of the worker's folder of connectors, "" without one.
-	Folder func() string
-	// Ask has another worker, by its URL, or this one ("") answer a call; see [Worker.AskLeader].
-	Ask func(ctx context.Context, to, call, connector string, body, answer any) error
-	// Passes tells whether the error of such a call may be over when it is tried again.
-	Passes func(error) bool
-	// SessionKey writes a session key where the config topic has none, or an old one; the leader calls it.
-	SessionKey func(ctx context.Context) error
-	Logger     *slog.Logger
+	ResolveClass func(class string) (name, plugin string)
+	// SetQuotas has the worker divide the limits of origins from now on, by [Assignment.Origins].
+	SetQuotas func(origins map[Key]limits.Division)
+	// FolderDigest is the digest of the worker's folder of connectors, "" without one.
+	FolderDigest func() string
+	// Call has another worker, by its URL, or this one ("") answer a call; see [Worker.CallLeader].
+	Call func(ctx context.Context, to, call, connector string, body, answer any) error
+	// IsRetriable tells whether the error of such a call may be over when it is tried again.
+	IsRetriable func(error) bool
+	// EnsureSessionKey writes a session key where the config topic has none, or an old one; the leader calls it.
+	EnsureSessionKey func(ctx context.Context) error
+	Logger           *slog.Logger
 }
 
 // Worker is a worker's part in its cluster. It brings the worker's herder to what the group's leader has assigned to
@@ -82,7 +82,7 @@ type Worker struct {
 	stay stay
 	ends bool // Leave was called
 	// bringing is what bring is having the herder run, which an assignment may have replaced meanwhile.
-	bringing []Held
+	bringing []ResourceSet
 	// brought is what the herder has of the config topic.
 	brought config.Snapshot
 	// behind is since when it has not read the config topic up to its assignment's offset; zero: it has. lags: for so
@@ -100,11 +100,11 @@ type Worker struct {
 // membership is what the worker has said to its group, and what it was given.
 type membership struct {
 	// said is what it had when it joined last, which is what the leader knows of.
-	said []Held
+	said []ResourceSet
 	// generation and assignment are the last that the group has given, assigned where they count still. heard is what
 	// it said for them.
 	generation int32
-	heard      []Held
+	heard      []ResourceSet
 	assignment Assignment
 	assigned   bool
 	leading    bool
@@ -118,9 +118,9 @@ func NewWorker(o WorkerOptions) *Worker {
 	return w
 }
 
-// Begin takes the options of a worker that was made without any, before anything but questions about its group, and
-// [Worker.Changed], comes to it: it is in none, and answers so.
-func (w *Worker) Begin(o WorkerOptions) { w.o = o }
+// Configure takes the options of a worker that was made without any, before anything but questions about its group, and
+// [Worker.StatusChanged], comes to it: it is in none, and answers so.
+func (w *Worker) Configure(o WorkerOptions) { w.o = o }
 
 // Join joins the group, and returns when the first assignment is there. It refuses one whose members read another
 // config topic.
@@ -129,7 +129,7 @@ func (w *Worker) Join(ctx context.Context) error {
 		return err
 	}
 	o := w.o.Group
-	o.Metadata, o.Place, o.Assigned, o.Lost = w.metadata, w.leader.place, w.begins, w.lost
+	o.Metadata, o.Assign, o.Assigned, o.Lost = w.metadata, w.leader.place, w.begins, w.lost
 	g, err := Join(ctx, o)
 	if err == nil {
 		w.group.Store(g)
@@ -181,7 +181,7 @@ func (w *Worker) keepUp() {
 	} else if w.behind.IsZero() {
 		w.behind = time.Now()
 	} else {
-		lags = time.Since(w.behind) > w.o.Sync
+		lags = time.Since(w.behind) > w.o.SyncTimeout
 	}
 	changed := lags != w.lags
 	w.lags = lags
@@ -189,7 +189,7 @@ func (w *Worker) keepUp() {
 	switch {
 	case changed && lags:
 		w.o.Logger.Error("this worker has not read the config topic as far as the group's leader, and gives up what "+
-			"it has until it has", "topic", w.o.Group.Topic, "worker.sync.timeout.ms", w.o.Sync.Milliseconds())
+			"it has until it has", "topic", w.o.Group.Topic, "worker.sync.timeout.ms", w.o.SyncTimeout.Milliseconds())
 		w.Rejoin("this worker cannot read the config topic")
 	case changed:
 		w.Rejoin("this worker reads the config topic again")
@@ -215,32 +215,33 @@ func (w *Worker) repeat() {
 	}
 }
 
-// Changed records that the herder has changed the status of a connector, see [connect.Group].
-func (w *Worker) Changed(connector string) {
+// StatusChanged records that the herder has changed the status of a connector, see [connect.Group].
+func (w *Worker) StatusChanged(connector string) {
 	w.mu.Lock()
 	w.dirty[connector] = true
 	w.mu.Unlock()
 	w.work.Ring()
 }
 
-// Brought takes what the herder has of the config topic now.
-func (w *Worker) Brought(s config.Snapshot) {
+// ApplySnapshot takes what the herder has of the config topic now.
+func (w *Worker) ApplySnapshot(s config.Snapshot) {
 	w.mu.Lock()
 	w.brought = s
 	w.mu.Unlock()
 	w.work.Ring()
 }
 
-// Read takes what a record of the config topic has changed, see [config.NewTopicStore].
-func (w *Worker) Read(change config.TopicChange) {
+// ConfigChanged takes what a record of the config topic has changed, see [config.NewTopicStore].
+func (w *Worker) ConfigChanged(change config.TopicChange) {
 	switch {
-	case change.Kind == config.KindOurs && change.Name == config.RejoinName:
-		if generation, ok := w.o.Store.Rejoining(); ok && w.group.Load() != nil {
-			w.group.Load().Hurry(generation)
+	case change.Kind == config.KindAnnotation && change.Name == config.RejoinAnnotation:
+		if generation, ok := w.o.Store.RejoinGeneration(); ok && w.group.Load() != nil {
+			w.group.Load().RejoinNow(generation)
 		}
-	case change.Kind == config.KindOurs && strings.HasPrefix(string(change.Kind)+change.Name, pinNote):
+	case change.Kind == config.KindAnnotation && strings.HasPrefix(string(change.Kind)+change.Name, pinNote):
 		w.pin()
-	case change.Kind == config.KindOurs && strings.HasPrefix(string(change.Kind)+change.Name, config.GroupNote),
+	case change.Kind == config.KindAnnotation && strings.HasPrefix(string(change.Kind)+change.Name,
+		config.GroupAnnotation),
 		change.Kind == config.KindConnector, change.Kind == config.KindCommit, change.Kind == config.KindTarget:
 		w.leader.changed()
 	}
@@ -267,19 +268,19 @@ func (w *Worker) metadata() []byte {
 
 // name is the same after a restart.
 func (w *Worker) name() string {
-	if w.o.Group.Instance != "" {
-		return w.o.Group.Instance
+	if w.o.Group.InstanceID != "" {
+		return w.o.Group.InstanceID
 	}
 	return w.o.URL
 }
 
 // holds is what the herder has, and what was assigned and has not begun. What is about to begin is looked at first: it
 // is the herder's by the time that it is not about to.
-func (w *Worker) holds() []Held {
-	held := map[versionKey]*Bits{}
+func (w *Worker) holds() []ResourceSet {
+	held := map[versionKey]*ResourceIndexes{}
 	add := func(k versionKey, unit int) {
 		if held[k] == nil {
-			held[k] = new(Bits)
+			held[k] = new(ResourceIndexes)
 		}
 		held[k].Add(unit)
 	}
@@ -287,11 +288,11 @@ func (w *Worker) holds() []Held {
 	begins := slices.Concat(w.bringing, w.assignment.Target) // none, where it does not count
 	w.mu.Unlock()
 	for _, t := range begins {
-		for unit := range t.Units.All() {
+		for unit := range t.Resources.All() {
 			add(versionKey{t.Connector, t.Version}, unit)
 		}
 	}
-	for _, h := range w.o.Herder.Holds() {
+	for _, h := range w.o.Herder.Owned() {
 		k := versionKey{KeyOf(h.Connector), h.Version}
 		if h.Plans {
 			add(k, 0)
@@ -300,9 +301,9 @@ func (w *Worker) holds() []Held {
 			add(k, task+1)
 		}
 	}
-	var all []Held
+	var all []ResourceSet
 	for k, units := range held {
-		all = append(all, Held{k.connector, k.version, *units})
+		all = append(all, ResourceSet{k.connector, k.version, *units})
 	}
 	slices.SortFunc(all, compareHeld)
 	return all
@@ -319,7 +320,7 @@ func (w *Worker) begins(generation int32, leading bool, assignment []byte) {
 	w.generation, w.assignment, w.assigned, w.leading = generation, a, true, leading
 	w.heard = w.said
 	w.mu.Unlock()
-	w.o.Divide(a.Origins)
+	w.o.SetQuotas(a.Origins)
 	w.o.Logger.Info("the worker is a member of its group", "group", w.o.Group.Group, "generation", generation, "leads",
 		leading, "leader", a.LeaderURL)
 	if !leading {
@@ -350,32 +351,32 @@ func (w *Worker) bring() (letGo bool) {
 	}
 	w.bringing = assignment.Target
 	w.mu.Unlock()
-	target := map[Key][]Held{}
+	target := map[Key][]ResourceSet{}
 	for _, t := range assignment.Target {
 		target[t.Connector] = append(target[t.Connector], t)
 	}
 	for _, c := range brought.Connectors {
-		var share connect.Share // of a worker that is no member
+		var share connect.Assignment // of a worker that is no member
 		if assigned {
 			share = shareOf(c.Name, target[KeyOf(c.Name)], brought)
 		}
-		said := fmt.Sprint(brought.Written[c.Name], share.Plans, share.Tasks)
-		if share.Planned != nil {
-			said += fmt.Sprint(" of ", share.Planned.Version)
+		said := fmt.Sprint(brought.ConfigOffsets[c.Name], share.OwnsConnector, share.Tasks)
+		if share.TaskConfigs != nil {
+			said += fmt.Sprint(" of ", share.TaskConfigs.Version)
 		}
 		if w.shares[c.Name] == said {
 			continue
 		}
 		if w.o.Herder.Assign(c.Name, share) == nil { // else the herder has it with the next snapshot
 			w.shares[c.Name] = said
-			w.Changed(c.Name)
+			w.StatusChanged(c.Name)
 		}
 	}
 	w.mu.Lock()
 	w.bringing = nil
 	w.mu.Unlock()
 	maps.DeleteFunc(w.shares, func(name, _ string) bool {
-		_, there := brought.Written[name]
+		_, there := brought.ConfigOffsets[name]
 		return !there
 	})
 	if !assignment.Again || !within(w.holds(), assignment, 1) {
@@ -391,14 +392,14 @@ func (w *Worker) bring() (letGo bool) {
 }
 
 // shareOf is the share of a connector that a target comes to. Tasks of another plan than the topic has now do not run.
-func shareOf(name string, target []Held, s config.Snapshot) (share connect.Share) {
-	planned := s.Planned(name)
-	share.Planned = planned
+func shareOf(name string, target []ResourceSet, s config.Snapshot) (share connect.Assignment) {
+	planned := s.TaskConfigs(name)
+	share.TaskConfigs = planned
 	for _, t := range target {
-		for unit := range t.Units.All() {
+		for unit := range t.Resources.All() {
 			switch {
 			case unit == 0:
-				share.Plans = true
+				share.OwnsConnector = true
 			case planned != nil && planned.Version == t.Version && unit <= len(planned.Settings):
 				share.Tasks = append(share.Tasks, unit-1)
 			}
@@ -408,13 +409,13 @@ func shareOf(name string, target []Held, s config.Snapshot) (share connect.Share
 }
 
 // within tells whether what is held is nothing but what an assignment names, of units from one on: 1 for tasks alone.
-func within(held []Held, a Assignment, from int) bool {
-	named := map[versionKey]Bits{}
+func within(held []ResourceSet, a Assignment, from int) bool {
+	named := map[versionKey]ResourceIndexes{}
 	for _, t := range a.Target {
-		named[versionKey{t.Connector, t.Version}] = t.Units
+		named[versionKey{t.Connector, t.Version}] = t.Resources
 	}
 	for _, h := range held {
-		for unit := range h.Units.All() {
+		for unit := range h.Resources.All() {
 			if unit >= from && !named[versionKey{h.Connector, h.Version}].Has(unit) {
 				return false
 			}
@@ -446,8 +447,8 @@ func (w *Worker) say() {
 	dirty, generation := w.dirty, w.generation
 	w.dirty = map[string]bool{}
 	w.mu.Unlock()
-	holds := map[string][]connect.Holding{}
-	for _, h := range w.o.Herder.Holds() {
+	holds := map[string][]connect.Ownership{}
+	for _, h := range w.o.Herder.Owned() {
 		holds[h.Connector] = append(holds[h.Connector], h)
 	}
 	for name := range dirty {
@@ -459,12 +460,12 @@ func (w *Worker) say() {
 			}
 		}
 		tasks := len(w.brought.Tasks[name].Settings)
-		if _, there := w.brought.Written[name]; !there {
+		if _, there := w.brought.ConfigOffsets[name]; !there {
 			tasks = -1
 		}
 		for task, s := range w.written[name] { // of what is no more the leader takes out what it said
 			if _, still := held[task]; !still && task < tasks && s.State != connect.Unassigned {
-				s.State, s.Trace, s.Own = connect.Unassigned, "", ""
+				s.State, s.Trace, s.Extension = connect.Unassigned, "", ""
 				w.o.Status.PutSafe(s)
 			}
 		}
@@ -484,7 +485,7 @@ func (w *Worker) says(connector string, task int) bool {
 }
 
 // statusesOf are those of what the worker has of a connector, by task.
-func (w *Worker) statusesOf(name string, holds []connect.Holding, generation int32) map[int]Status {
+func (w *Worker) statusesOf(name string, holds []connect.Ownership, generation int32) map[int]Status {
 	all := map[int]Status{}
 	s, err := w.o.Herder.Status(name)
 	if err != nil {
@@ -496,7 +497,7 @@ func (w *Worker) statusesOf(name string, holds []connect.Holding, generation int
 			said = nil
 		}
 		all[task] = Status{Connector: name, Task: task, State: state, Trace: trace, WorkerID: w.o.WorkerID,
-			Generation: generation, Version: version, Own: string(said)}
+			Generation: generation, Version: version, Extension: string(said)}
 	}
 	type unit struct {
 		Plugin      string   `json:"plugin,omitempty"`
@@ -529,22 +530,22 @@ func (w *Worker) statusesOf(name string, holds []connect.Holding, generation int
 	return all
 }
 
-// Planned takes how a connector shares its work out, and returns when the leader has it. A plan of other settings than
-// the config topic has now would count as one of those: it waits until ctx ends, as another plan follows.
-func (w *Worker) Planned(ctx context.Context, name string, p config.Layout) error {
-	return w.Insist(ctx, func() error {
+// PutTaskConfigs takes how a connector shares its work out, and returns when the leader has it. A plan of other
+// settings than the config topic has now would count as one of those: it waits until ctx ends, as another plan follows.
+func (w *Worker) PutTaskConfigs(ctx context.Context, name string, p config.TaskPlan) error {
+	return w.RetryWithLeader(ctx, func() error {
 		var same bool
-		if p.Offset, same = w.o.Store.WrittenAs(name, p.Of); !same {
+		if p.Offset, same = w.o.Store.ConfigOffsetFor(name, p.Config); !same {
 			return &WriteError{fmt.Errorf("connector %s: expected a plan of its settings in the config topic, found "+
 				"one of others", name)}
 		}
-		return w.AskLeader(ctx, TasksCall, name, p, nil)
+		return w.CallLeader(ctx, TasksCall, name, p, nil)
 	})
 }
 
-// Insist asks the leader for something, again and again while there is none, or it is another one by then, until ctx
-// ends; before it waits for lastAsk the first time it says so. It returns what the leader refuses.
-func (w *Worker) Insist(ctx context.Context, ask func() error) error {
+// RetryWithLeader asks the leader for something, again and again while there is none, or it is another one by then,
+// until ctx ends; before it waits for lastAsk the first time it says so. It returns what the leader refuses.
+func (w *Worker) RetryWithLeader(ctx context.Context, ask func() error) error {
 	for backoff, warned := (pause.Backoff{First: firstAsk, Longest: lastAsk}), false; ; {
 		err := ask()
 		if err == nil || ctx.Err() != nil || !w.passes(err) {
@@ -553,7 +554,8 @@ func (w *Worker) Insist(ctx context.Context, ask func() error) error {
 		wait := backoff.Next()
 		if wait == lastAsk && !warned { // what is over soon needs nobody
 			warned = true
-			w.o.Logger.Warn("the group's leader has not done yet what this worker asks it for, and is asked again", "error",
+			w.o.Logger.Warn("the group's leader has not done yet what this worker asks it for, and is asked again",
+				"error",
 				err)
 		}
 		if paused := pause.For(ctx, wait); paused != nil {
@@ -564,7 +566,7 @@ func (w *Worker) Insist(ctx context.Context, ask func() error) error {
 
 // passes tells whether the leader may do later what it has not done now.
 func (w *Worker) passes(err error) bool {
-	return errors.Is(err, ErrNotLeader) || errors.As(err, new(*WriteError)) || w.o.Passes(err)
+	return errors.Is(err, ErrNotLeader) || errors.As(err, new(*WriteError)) || w.o.IsRetriable(err)
 }
 
 // Pauses between two tries to have the leader do something: the first, and the longest, to which they double.
@@ -573,11 +575,11 @@ const (
 	lastAsk  = 5 * time.Second
 )
 
-// Joined tells whether the worker has been a member of its group, with a leader, at any time.
-func (w *Worker) Joined() bool { return w.group.Load() != nil }
+// HasJoined tells whether the worker has been a member of its group, with a leader, at any time.
+func (w *Worker) HasJoined() bool { return w.group.Load() != nil }
 
-// Member is what the group calls this worker, "" before it has joined.
-func (w *Worker) Member() string {
+// MemberID is what the group calls this worker, "" before it has joined.
+func (w *Worker) MemberID() string {
 	g := w.group.Load()
 	if g == nil {
 		return ""
@@ -586,14 +588,14 @@ func (w *Worker) Member() string {
 	return id
 }
 
-// Lease returns nil where nobody else can have what is assigned to this worker: by the time that its session has left,
-// or since the group's coordinator says so.
-func (w *Worker) Lease(ctx context.Context) error {
+// CheckLease returns nil where nobody else can have what is assigned to this worker: by the time that its session has
+// left, or since the group's coordinator says so.
+func (w *Worker) CheckLease(ctx context.Context) error {
 	g := w.group.Load()
 	switch {
 	case g == nil:
 		return errors.New("this worker has not joined its group")
-	case g.Held():
+	case g.OwnsAssignment():
 		return nil
 	}
 	return g.Confirm(ctx)
@@ -614,7 +616,7 @@ func (w *Worker) Owner(connector string, task int) (url string, me, known bool) 
 	target := w.assignment.Target
 	w.mu.Unlock()
 	for _, t := range target {
-		if t.Connector == key && t.Units.Has(task+1) {
+		if t.Connector == key && t.Resources.Has(task+1) {
 			return w.o.URL, true, true
 		}
 	}
@@ -625,16 +627,17 @@ func (w *Worker) Owner(connector string, task int) (url string, me, known bool) 
 }
 
 // Calls that a leader answers, and one that each member does, with method and path: how a connector shares its work
-// out, which [Worker.Take] takes; about logons, for [Permits.Answer]; all that a member has, as [connect.Holding].
+// out, which [Worker.HandleTasksCall] takes; about logons, for [AttemptArbiter.HandleCall]; all that a member has, as
+// [connect.Holding].
 const (
 	TasksCall    = "POST /connectors/{name}/tasks"
 	LockoutsCall = "POST /culvert/internal/lockouts"
-	HoldsCall    = "POST /culvert/internal/holds"
+	OwnedCall    = "POST /culvert/internal/holds"
 )
 
-// AskLeader has the leader of the group, which may be this worker, answer a call about a connector, or none (""). The
+// CallLeader has the leader of the group, which may be this worker, answer a call about a connector, or none (""). The
 // answer is read as JSON, where one is wanted. Errors are [ErrNotLeader] where none is known, and those of the call.
-func (w *Worker) AskLeader(ctx context.Context, call, connector string, body, answer any) error {
+func (w *Worker) CallLeader(ctx context.Context, call, connector string, body, answer any) error {
 	to, me, known := w.Leader()
 	switch {
 	case !known:
@@ -642,7 +645,7 @@ func (w *Worker) AskLeader(ctx context.Context, call, connector string, body, an
 	case me:
 		to = ""
 	}
-	return w.o.Ask(ctx, to, call, connector, body, answer)
+	return w.o.Call(ctx, to, call, connector, body, answer)
 }
 
 // Pending reports whether a rebalance is expected.

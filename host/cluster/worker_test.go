@@ -17,11 +17,11 @@ import (
 // assigned is a herder that keeps what it is assigned, by connector.
 type assigned struct {
 	holder
-	shares map[string]connect.Share
+	shares map[string]connect.Assignment
 	before func() // is called first, where it is there
 }
 
-func (a *assigned) Assign(name string, share connect.Share) error {
+func (a *assigned) Assign(name string, share connect.Assignment) error {
 	if a.before != nil {
 		a.before()
 	}
@@ -32,11 +32,11 @@ func (a *assigned) Assign(name string, share connect.Share) error {
 // A worker remembers nothing of connectors that are no more, however many there were.
 func TestDeletedConnectorsAreForgotten(t *testing.T) {
 	t.Parallel()
-	herder := &assigned{shares: map[string]connect.Share{}}
+	herder := &assigned{shares: map[string]connect.Assignment{}}
 	w := NewWorker(WorkerOptions{Herder: herder})
 	for offset, name := range []string{"a", "b", "c"} {
-		w.Brought(config.Snapshot{Connectors: []*config.Connector{{Name: name}},
-			Written: map[string]int64{name: int64(offset)}}) // the first is the topic's first record
+		w.ApplySnapshot(config.Snapshot{Connectors: []*config.Connector{{Name: name}},
+			ConfigOffsets: map[string]int64{name: int64(offset)}}) // the first is the topic's first record
 		w.bring()
 		assert.Equal(t, 1, len(w.shares))
 	}
@@ -46,9 +46,9 @@ func TestDeletedConnectorsAreForgotten(t *testing.T) {
 // What a worker is about to run is what it has, though an assignment without it has come meanwhile.
 func TestWhatIsAboutToBeginIsHeld(t *testing.T) {
 	t.Parallel()
-	herder := &assigned{shares: map[string]connect.Share{}}
+	herder := &assigned{shares: map[string]connect.Assignment{}}
 	w := NewWorker(WorkerOptions{Herder: herder})
-	given := []Held{{Connector: KeyOf("a"), Units: units(0)}}
+	given := []ResourceSet{{Connector: KeyOf("a"), Resources: units(0)}}
 	w.assigned, w.assignment.Target = true, given
 	herder.before = func() {
 		w.mu.Lock()
@@ -56,9 +56,10 @@ func TestWhatIsAboutToBeginIsHeld(t *testing.T) {
 		w.mu.Unlock()
 		assert.Equal(t, given, w.holds())
 	}
-	w.Brought(config.Snapshot{Connectors: []*config.Connector{{Name: "a"}}, Written: map[string]int64{"a": 0}})
+	w.ApplySnapshot(config.Snapshot{Connectors: []*config.Connector{{Name: "a"}},
+		ConfigOffsets: map[string]int64{"a": 0}})
 	w.bring()
-	assert.Equal(t, true, herder.shares["a"].Plans)
+	assert.Equal(t, true, herder.shares["a"].OwnsConnector)
 	assert.Equal(t, 0, len(w.holds()))
 }
 
@@ -69,10 +70,10 @@ func TestPlansOfOtherSettings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := stopping(t, nil)
 		w.leading, w.assigned = true, true
-		var asked []config.Layout
+		var asked []config.TaskPlan
 		w.o.Logger = slog.New(slog.DiscardHandler)
-		w.o.Ask = func(_ context.Context, _, _, _ string, body, _ any) error {
-			asked = append(asked, body.(config.Layout))
+		w.o.Call = func(_ context.Context, _, _, _ string, body, _ any) error {
+			asked = append(asked, body.(config.TaskPlan))
 			return nil
 		}
 		write := func(offset int64, settings map[string]string) {
@@ -80,18 +81,19 @@ func TestPlansOfOtherSettings(t *testing.T) {
 			r.Offset = offset
 			w.o.Store.Apply(r)
 		}
-		plan := config.Layout{Of: map[string]string{"name": "c", "sets": "A"}, Tasks: []map[string]string{{"set": "A"}}}
+		plan := config.TaskPlan{Config: map[string]string{"name": "c", "sets": "A"},
+			Tasks: []map[string]string{{"set": "A"}}}
 		write(5, map[string]string{"sets": "A,B"}) // before the plan of A is there
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		var refused *WriteError
-		if err := w.Planned(ctx, "c", plan); !errors.As(err, &refused) || ctx.Err() == nil {
+		if err := w.PutTaskConfigs(ctx, "c", plan); !errors.As(err, &refused) || ctx.Err() == nil {
 			t.Errorf("expected that it waits for another plan, found %v", err)
 		}
 		assert.Error(t, refused.Cause, "connector c: expected a plan of its settings in the config topic")
 		assert.Equal(t, 0, len(asked))
 		write(7, map[string]string{"sets": "A"})
-		require.NoError(t, w.Planned(t.Context(), "c", plan))
-		assert.Equal(t, []config.Layout{{Offset: 7, Tasks: plan.Tasks, Of: plan.Of}}, asked)
+		require.NoError(t, w.PutTaskConfigs(t.Context(), "c", plan))
+		assert.Equal(t, []config.TaskPlan{{Offset: 7, Tasks: plan.Tasks, Config: plan.Config}}, asked)
 	})
 }

@@ -11,20 +11,21 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Sent is a configuration that somebody sends to have it checked or stored, who need not know the secrets in it. Its
-// secrets have owners: those that it takes from the stored configuration of the connector, and those that the worker
-// or a binding of BTP lends it. Each goes only where its owner sends it; what the sender shows goes where he says.
-type Sent struct {
-	// Now is the configuration, Stored what is stored of the connector, nil where there is none.
-	Now, Stored *Connector
-	// Kept tells which settings of Now the sender has not shown: [Mask] stood in their place, or a PATCH left them
-	// out.
-	Kept func(key string) bool
-	// Declared are the settings of the connector's class.
-	Declared *Declarations
-	// Password tells whether values of a setting are secrets, see [IsPassword].
-	Password func(key string) bool
-	Worker   *Worker
+// ConfigChange is a configuration that somebody sends to have it checked or stored, who need not know the secrets in
+// it. Its secrets have owners: those that it takes from the stored configuration of the connector, and those that the
+// worker or a binding of BTP lends it. Each goes only where its owner sends it; what the sender shows goes where he
+// says.
+type ConfigChange struct {
+	// New is the configuration, Stored what is stored of the connector, nil where there is none.
+	New, Stored *Connector
+	// FromStored tells which settings of Now the sender has not shown: [Mask] stood in their place, or a PATCH left
+	// them out.
+	FromStored func(key string) bool
+	// Declarations are the settings of the connector's class.
+	Declarations *Declarations
+	// IsPassword tells whether values of a setting are secrets, see [IsPassword].
+	IsPassword func(key string) bool
+	Worker     *Worker
 }
 
 // part is a share of a configuration whose secrets go to the same places: the service of a plugin, its listener, the
@@ -47,12 +48,13 @@ var (
 // side is the prefix of the worker's own settings for the kind of client that a part is of.
 func (p part) side() string { return strings.TrimSuffix(string(p), "override.") }
 
-// Astray are the secrets that would go elsewhere than their owner sends them, one problem for each, at the setting
-// that is to be given.
-func (s Sent) Astray() (problems Problems) {
-	for _, e := range s.Now.Entries {
+// MisdirectedSecrets are the secrets that would go elsewhere than their owner sends them, one problem for each, at the
+// setting that is to be given.
+func (s ConfigChange) MisdirectedSecrets() (problems Problems) {
+	for _, e := range s.New.Entries {
 		p := s.part(e.Key)
-		if !s.Kept(e.Key) || e.Value.Reveal() == "" || !e.Value.Secret() && !s.Password(e.Key) || s.isPlace(p, e.Key) {
+		if !s.FromStored(e.Key) || e.Value.Reveal() == "" || !e.Value.Secret() && !s.IsPassword(e.Key) ||
+			s.isPlace(p, e.Key) {
 			continue
 		}
 		if moved := s.moved(p); moved != "" {
@@ -63,24 +65,24 @@ func (s Sent) Astray() (problems Problems) {
 	return append(problems, s.lent()...)
 }
 
-// IsWhole reports whether nobody can be in the middle of typing the secrets that log on at the connector's service:
-// they are as stored, with where they go, or each is a reference to a config provider of the worker. A user without a
-// password is in the middle of it.
-func (s Sent) IsWhole() bool {
-	roles := NewRoles(s.Declared, s.Now)
+// HasCompleteCredentials reports whether nobody can be in the middle of typing the secrets that log on at the
+// connector's service: they are as stored, with where they go, or each is a reference to a config provider of the
+// worker. A user without a password is in the middle of it.
+func (s ConfigChange) HasCompleteCredentials() bool {
+	roles := NewRoles(s.Declarations, s.New)
 	isBegun := roles.Text(role.User) != "" && roles.Text(role.Password) == ""
-	return s.logsOnAsStored() || !isBegun && !slices.ContainsFunc(s.Now.Entries, func(e Entry) bool {
-		return s.part(e.Key) == ofService && s.Password(e.Key) && setting.Trim(e.Raw) != "" &&
-			(!IsReference(e.Raw) || s.Worker.Providers.Unprovided(e))
+	return s.logsOnAsStored() || !isBegun && !slices.ContainsFunc(s.New.Entries, func(e Entry) bool {
+		return s.part(e.Key) == ofService && s.IsPassword(e.Key) && setting.Trim(e.Raw) != "" &&
+			(!IsReference(e.Raw) || s.Worker.Providers.HasUnknownProvider(e))
 	})
 }
 
 // logsOnAsStored tells whether all that logs on at the connector's service, and where, is as it is stored.
-func (s Sent) logsOnAsStored() bool {
+func (s ConfigChange) logsOnAsStored() bool {
 	if s.Stored == nil || s.moved(ofService) != "" {
 		return false
 	}
-	now, stored := NewRoles(s.Declared, s.Now), NewRoles(s.Declared, s.Stored)
+	now, stored := NewRoles(s.Declarations, s.New), NewRoles(s.Declarations, s.Stored)
 	return !slices.ContainsFunc([]string{role.Auth, role.User, role.OAuth, role.Header, role.Query, role.Password,
 		role.TLSKeyStore}, func(name string) bool {
 		return now.Text(name) != stored.Text(name) || strings.HasSuffix(name, ".") &&
@@ -89,7 +91,7 @@ func (s Sent) logsOnAsStored() bool {
 }
 
 // part is the one that a setting belongs to.
-func (s Sent) part(key string) part {
+func (s ConfigChange) part(key string) part {
 	for _, p := range prefixedParts {
 		if strings.HasPrefix(key, string(p)) {
 			return p
@@ -98,7 +100,7 @@ func (s Sent) part(key string) part {
 	if prefix := partOf(key); prefix != "" {
 		return part(prefix)
 	}
-	spec, declared := s.Declared.Find(key)
+	spec, declared := s.Declarations.Find(key)
 	switch {
 	case strings.HasPrefix(spec.Role(), role.Listener):
 		return ofListener
@@ -109,7 +111,7 @@ func (s Sent) part(key string) part {
 }
 
 // isPlace tells whether a setting says where a part's secrets go, or who is believed to be there.
-func (s Sent) isPlace(p part, key string) bool {
+func (s ConfigChange) isPlace(p part, key string) bool {
 	short, _ := strings.CutPrefix(key, string(p))
 	if slices.Contains(clientParts, p) {
 		return isClientPlace(short)
@@ -122,7 +124,7 @@ func (s Sent) isPlace(p part, key string) bool {
 	if partOf(key) != "" {
 		return short == "type"
 	}
-	spec, _ := s.Declared.Find(key)
+	spec, _ := s.Declarations.Find(key)
 	return isPlaceRole(p, spec.Role())
 }
 
@@ -153,12 +155,12 @@ func isPlaceRole(p part, name string) bool {
 
 // moved is a setting that says where a part's secrets go, and says another place than the stored configuration; ""
 // where all go to the same ones.
-func (s Sent) moved(p part) string { return s.differs(p, s.Stored) }
+func (s ConfigChange) moved(p part) string { return s.differs(p, s.Stored) }
 
 // differs is a setting that says where a part's secrets go, and says another place than another configuration; nil is
 // one that says nothing of it. "": all go to the same places.
-func (s Sent) differs(p part, than *Connector) string {
-	now, before := s.places(p, s.Now), s.places(p, than)
+func (s ConfigChange) differs(p part, than *Connector) string {
+	now, before := s.places(p, s.New), s.places(p, than)
 	names := slices.AppendSeq(slices.Collect(maps.Keys(before)), maps.Keys(now))
 	slices.Sort(names)
 	for _, name := range names {
@@ -172,13 +174,13 @@ func (s Sent) differs(p part, than *Connector) string {
 }
 
 // name is the setting of a place.
-func (s Sent) name(p part, place string) string {
+func (s ConfigChange) name(p part, place string) string {
 	if p != ofService && p != ofListener {
 		return place
 	}
-	for _, c := range []*Connector{s.Now, s.Stored} {
+	for _, c := range []*Connector{s.New, s.Stored} {
 		if c != nil {
-			if setting := NewRoles(s.Declared, c).Setting(place); setting != place {
+			if setting := NewRoles(s.Declarations, c).Setting(place); setting != place {
 				return setting
 			}
 		}
@@ -187,7 +189,7 @@ func (s Sent) name(p part, place string) string {
 }
 
 // places are what the settings of a part that say where its secrets go come to, by role or name; nil has none.
-func (s Sent) places(p part, c *Connector) map[string]string {
+func (s ConfigChange) places(p part, c *Connector) map[string]string {
 	places := map[string]string{}
 	if slices.Contains(clientParts, p) {
 		for _, prefix := range []string{"", p.side()} {
@@ -202,7 +204,7 @@ func (s Sent) places(p part, c *Connector) map[string]string {
 		return places
 	}
 	if p == ofService || p == ofListener {
-		roles := NewRoles(s.Declared, c)
+		roles := NewRoles(s.Declarations, c)
 		for name := range roles.byRole {
 			if value := roles.Text(name); value != "" && isPlaceRole(p, name) {
 				places[name] = value
@@ -234,17 +236,17 @@ func normalize(places map[string]string) {
 // lent are the secrets that are not the connector's own: what a destination of BTP logs on with, what a binding or the
 // file of a service key has for SAP Connectivity, and what the worker logs on with at its brokers. Neither goes where
 // only the sender says.
-func (s Sent) lent() (problems Problems) {
+func (s ConfigChange) lent() (problems Problems) {
 	const whose = "found another place than that stored: expected none, since %s logs on with %s, which goes nowhere " +
 		"else than its owner says"
-	roles := NewRoles(s.Declared, s.Now)
+	roles := NewRoles(s.Declarations, s.New)
 	at := func(name string) Entry {
-		e, _ := s.Now.Entry(roles.Setting(name))
+		e, _ := s.New.Entry(roles.Setting(name))
 		return e
 	}
 	if s.moved(ofService) != "" {
 		for _, name := range slices.Sorted(maps.Keys(roles.byRole)) {
-			if roles.Has(role.Destination) && roles.Given(name) && roles.Has(name) && isPlaceRole(ofService, name) &&
+			if roles.Has(role.Destination) && roles.IsSet(name) && roles.Has(name) && isPlaceRole(ofService, name) &&
 				name != role.Destination && name != role.OAuthTokenEndpoint && !strings.HasPrefix(name, role.Login) {
 				problems = append(problems, at(name).problem(whose, roles.Setting(role.Destination),
 					"what the destination of BTP says"))
@@ -267,9 +269,9 @@ func (s Sent) lent() (problems Problems) {
 
 // lentByWorker are the secrets of the worker that a client would log on with at brokers that a connector names by the
 // setting at. stored: the stored configuration names the same, and where it lends a secret there, that stays so.
-func (s Sent) lentByWorker(p part, at string, stored bool) (problems Problems) {
+func (s ConfigChange) lentByWorker(p part, at string, stored bool) (problems Problems) {
 	of := func(name string) (value string, own bool) {
-		if value, own = s.Now.Get(string(p) + name); !own {
+		if value, own = s.New.Get(string(p) + name); !own {
 			value = cmp.Or(s.Worker.Prefixed(p.side())[name], s.Worker.Prefixed("")[name])
 		}
 		return setting.Trim(value), own
@@ -292,7 +294,7 @@ func (s Sent) lentByWorker(p part, at string, stored bool) (problems Problems) {
 				continue
 			}
 		}
-		e, _ := s.Now.Entry(at)
+		e, _ := s.New.Entry(at)
 		e.Key = string(p) + name
 		problems = append(problems, e.problem("expected the secret itself, since %s is another one than the "+
 			"worker's: what the worker logs on with goes to its own brokers alone", at))

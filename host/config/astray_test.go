@@ -21,7 +21,7 @@ func served() *Declarations {
 		role.ProxyAddress, role.ProxyUser, role.ProxyLocationID, role.ProxyTokenURL, role.ProxyServiceKey,
 		role.TLSTrustStoreLocation, role.TLSProtocol, role.TLSAllowLegacy, role.ReadTimeoutMS, role.ListenerPorts,
 		role.ListenerAddress, role.ListenerUser, role.ListenerTLS + "keystore.location"} {
-		d.Declare(declared(name, wit.KindText, "", "", wit.Rule{Role: wit.Ptr(name)}))
+		d.Declare(declared(name, wit.KindString, "", "", wit.Rule{Role: wit.Ptr(name)}))
 	}
 	for _, name := range []string{role.Password, role.OAuthClientSecret, role.ProxyPassword,
 		role.ProxyTokenClientSecret, role.TLSKeyStorePassword, role.ListenerPassword,
@@ -149,7 +149,8 @@ func TestSecretsAstray(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			d := served()
 			w, _ := NewWorker("worker.properties", connectorOf(t, worker).Entries, nil, nil)
-			s := Sent{Declared: d, Worker: w, Password: func(key string) bool { return IsPassword(key, d) }}
+			s := ConfigChange{Declarations: d, Worker: w,
+				IsPassword: func(key string) bool { return IsPassword(key, d) }}
 			all, sent := map[string]string{}, map[string]bool{}
 			if c.stored != "" {
 				s.Stored = connectorOf(t, c.stored)
@@ -163,10 +164,10 @@ func TestSecretsAstray(t *testing.T) {
 				}
 				all[key], sent[key] = value, true
 			}
-			s.Now = connectorOf(t, joined(all))
-			s.Kept = func(key string) bool { return !sent[key] }
+			s.New = connectorOf(t, joined(all))
+			s.FromStored = func(key string) bool { return !sent[key] }
 			var astray []string
-			for _, p := range s.Astray() {
+			for _, p := range s.MisdirectedSecrets() {
 				if p.Warning || strings.Contains(p.Text, "theworkers") {
 					t.Errorf("%+v", p)
 				}
@@ -200,8 +201,9 @@ func TestReferencesAreWhole(t *testing.T) {
 		to + "http.password=${file:f:k} http.oauth.client-secret=typed": false} {
 		d := served()
 		c, _ := NewConnector("c.properties", connectorEntries(there.Replace(lines)), w.Providers)
-		s := Sent{Declared: d, Worker: w, Now: c, Password: func(key string) bool { return IsPassword(key, d) }}
-		if got := s.IsWhole(); got != want {
+		s := ConfigChange{Declarations: d, Worker: w, New: c,
+			IsPassword: func(key string) bool { return IsPassword(key, d) }}
+		if got := s.HasCompleteCredentials(); got != want {
 			t.Errorf("%s: expected %t, found %t", lines, want, got)
 		}
 	}
@@ -213,11 +215,11 @@ func TestLogsOnAsStored(t *testing.T) {
 	for sent, want := range map[string]bool{"http.read-timeout-ms=5": true, "http.password=s": true,
 		"http.password=t": false, "http.user=v": false, "http.port=5": false, "http.header.key=l": false,
 		"http.auth=header": false, "tls.keystore.password=p": false} {
-		s := Sent{Declared: served(), Worker: &Worker{}, Stored: connectorOf(t, stored)}
+		s := ConfigChange{Declarations: served(), Worker: &Worker{}, Stored: connectorOf(t, stored)}
 		all := s.Stored.Raw()
 		key, value, _ := strings.Cut(sent, "=")
 		all[key] = value
-		s.Now = connectorOf(t, joined(all))
+		s.New = connectorOf(t, joined(all))
 		if got := s.logsOnAsStored(); got != want {
 			t.Errorf("%s: expected %t, found %t", sent, want, got)
 		}

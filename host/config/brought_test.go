@@ -30,7 +30,7 @@ func TestReferencesOfREST(t *testing.T) {
 			"\nconfig.providers.file.param.allowed.paths=" + dir, map[string]string{"pwd": b}, 0, "two"},
 	} {
 		w := plainWorker(t, c.worker)
-		brought := NewBrought("the request", c.sent, stored, w.Providers)
+		brought := NewRESTConnector("the request", c.sent, stored, w.Providers)
 		pwd, _ := brought.Get("pwd")
 		if len(brought.Problems) != c.problems || pwd != c.pwd {
 			t.Errorf("%q: found %q %v", c.sent, pwd, brought.Problems)

@@ -22,22 +22,23 @@ type Checker struct {
 	Worker *Worker
 	// Embedded: the broker is the one that is built in.
 	Embedded bool
-	// Others are declarations of other components that are loaded: what one of them calls a password is shown nowhere.
-	Others []*Declarations
+	// OtherComponents are declarations of other components that are loaded: what one of them calls a password is shown
+	// nowhere.
+	OtherComponents []*Declarations
 }
 
-// Component checks what can be said by declarations alone, without asking the plugin: values, what is missing, and
+// CheckComponent checks what can be said by declarations alone, without asking the plugin: values, what is missing, and
 // unknown keys. Unknown keys under the component's own prefixes are errors (P6: a misspelt filter would export the
 // whole table), unless unknown.settings says warn; other unknown keys are warnings. A check that its context ends is a
 // problem of its own.
-func (ch Checker) Component(ctx context.Context, c *Connector, component wit.Component) Problems {
+func (ch Checker) CheckComponent(ctx context.Context, c *Connector, component wit.Component) Problems {
 	own := DeclareComponent(component)
 	frame := Declare(CommonSettings(component.Kind)...)
 	// What is compared for the nearest names of unknown keys is made once, where there are any.
-	guess := sync.OnceValue(func() *setting.Guess {
-		both := Declare(slices.Concat(own.Specs(), frame.Specs())...)
+	guess := sync.OnceValue(func() *setting.Suggester {
+		both := Declare(slices.Concat(own.Keys(), frame.Keys())...)
 		both.Prefixes = own.Prefixes
-		return &setting.Guess{Table: both, Number: own.NumberIn(keys(c.Entries)), Left: maxGuesses}
+		return &setting.Suggester{Table: both, Number: own.NumberIn(keys(c.Entries)), Budget: maxGuesses}
 	})
 	var problems Problems
 	for _, e := range c.Entries {
@@ -66,7 +67,7 @@ func (c *Connector) unchecked(ctx context.Context) Problem {
 	return Problem{File: c.File, Line: 1, Text: fmt.Sprintf("the check was ended: %v", context.Cause(ctx))}
 }
 
-func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations, guess func() *setting.Guess) Problems {
+func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations, guess func() *setting.Suggester) Problems {
 	if text := lacking(e, ch.Worker, ch.Embedded); text != "" {
 		return Problems{e.coded(setting.CodeInvalid, text)}
 	}
@@ -113,7 +114,7 @@ func (ch Checker) providers() *Providers {
 
 // unknown is the problem of a key that nobody declared. What looks like a setting of the component's own is an error:
 // under its prefix, or nearly so, or without the prefix.
-func (ch Checker) unknown(c *Connector, e Entry, own *Declarations, guess *setting.Guess) Problem {
+func (ch Checker) unknown(c *Connector, e Entry, own *Declarations, guess *setting.Suggester) Problem {
 	near := guess.Nearest(e.Key)
 	if own.Prefix(e.Key) != "" || own.Prefix(near) != "" && !elsewhere(e.Key) {
 		return ch.refused(c, e.coded(setting.CodeUnknown, setting.Unknown(near)))
@@ -143,29 +144,30 @@ func elsewhere(key string) bool {
 	return ok || hasSpec(workerSettings, key) || hasPrefix(key, []string{"transforms.", "predicates."})
 }
 
-func hasSpec(specs []wit.SettingSpec, key string) bool {
-	return slices.ContainsFunc(specs, func(s wit.SettingSpec) bool { return s.Name == key })
+func hasSpec(specs []wit.ConfigKey, key string) bool {
+	return slices.ContainsFunc(specs, func(s wit.ConfigKey) bool { return s.Name == key })
 }
 
 // client looks at what a connector changes about its Kafka clients, as far as a look at the value says something.
 func client(e Entry, providers *Providers) Problems {
 	for _, prefix := range []string{"producer.override.", "consumer.override.", "admin.override."} {
 		name, ok := strings.CutPrefix(e.Key, prefix)
-		if i := slices.IndexFunc(workerSettings, func(s wit.SettingSpec) bool { return s.Name == name }); ok && i >= 0 {
+		if i := slices.IndexFunc(workerSettings, func(s wit.ConfigKey) bool { return s.Name == name }); ok && i >= 0 {
 			return literal(e, &workerSettings[i], providers)
 		}
 	}
-	if providers.Unprovided(e) && IsPassword(e.Key) && hasPrefix(e.Key, []string{"key.converter.", "value.converter."}) {
-		return Problems{providers.Missing(e, true)}
+	if providers.HasUnknownProvider(e) && IsPassword(e.Key) && hasPrefix(e.Key,
+		[]string{"key.converter.", "value.converter."}) {
+		return Problems{providers.UnknownProvider(e, true)}
 	}
 	return nil
 }
 
-func (ch Checker) checkEntry(e Entry, spec *wit.SettingSpec, own *Declarations) Problems {
+func (ch Checker) checkEntry(e Entry, spec *wit.ConfigKey, own *Declarations) Problems {
 	if e.unresolved() {
 		return nil
 	}
-	isSecret := isSecret(e.Key, append([]*Declarations{own}, ch.Others...)...)
+	isSecret := isSecret(e.Key, append([]*Declarations{own}, ch.OtherComponents...)...)
 	if name := spec.Role(); isSecret && name != "" {
 		if r, known := role.Find(name); known && r.Kind != role.Secret && r.Kind != role.Either {
 			return Problems{e.problem("is a secret, and the plugin has it used as %s, whose values are shown: it is "+
@@ -193,7 +195,7 @@ var quotedVariable = regexp.MustCompile(
 
 // literal finds values that stand for others and that nobody replaces. A password of that kind would be sent, and its
 // user be locked.
-func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
+func literal(e Entry, spec *wit.ConfigKey, providers *Providers) Problems {
 	value, password := setting.Trim(e.Raw), spec.Kind == wit.KindPassword
 	switch {
 	case password && value == Mask:
@@ -201,8 +203,8 @@ func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
 			"or a reference to it such as ${file:PATH:KEY}")}
 	case password && value == "":
 		return Problems{e.warning("is empty: expected a password, or no such line")}
-	case providers.Unprovided(e):
-		return Problems{providers.Missing(e, isSent(spec))}
+	case providers.HasUnknownProvider(e):
+		return Problems{providers.UnknownProvider(e, isSent(spec))}
 	case password && !e.Value.Secret() && (variable.MatchString(value) || quotedVariable.MatchString(value)):
 		return Problems{e.warning("looks like a variable, which nobody replaces: it is used as it stands. A variable " +
 			"of the environment is ${env:NAME}")}
@@ -211,31 +213,31 @@ func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
 }
 
 // isSent reports whether the host sends values of a setting, or decides by them where it sends.
-func isSent(spec *wit.SettingSpec) bool {
+func isSent(spec *wit.ConfigKey) bool {
 	return spec.Kind == wit.KindPassword || hasPrefix(spec.Role(), []string{role.HTTP, role.TLS, role.Listener})
 }
 
-// Unsent returns the problem of a setting that would be sent with a reference which no config provider has resolved,
+// CheckSent returns the problem of a setting that would be sent with a reference which no config provider has resolved,
 // nil if there is none.
-func (p *Providers) Unsent(c *Connector, d *Declarations) error {
+func (p *Providers) CheckSent(c *Connector, d *Declarations) error {
 	for _, e := range c.Entries {
-		if spec, ok := d.Find(e.Key); ok && isSent(&spec) && p.Unprovided(e) {
-			return p.Missing(e, true)
+		if spec, ok := d.Find(e.Key); ok && isSent(&spec) && p.HasUnknownProvider(e) {
+			return p.UnknownProvider(e, true)
 		}
 	}
 	return nil
 }
 
-// Unprovided reports whether a part of a value looks like a reference to a config provider that there is not.
-func (p *Providers) Unprovided(e Entry) bool {
+// HasUnknownProvider reports whether a part of a value looks like a reference to a config provider that there is not.
+func (p *Providers) HasUnknownProvider(e Entry) bool {
 	return slices.ContainsFunc(reference.FindAllStringSubmatch(e.Raw, -1), func(parts []string) bool {
 		return p == nil || p.byName[parts[1]].kind == nil
 	})
 }
 
-// Missing is the problem of a reference to a config provider that there is not. Kafka Connect uses it as it stands;
-// sent: it would be sent in the place of a secret, and is refused.
-func (p *Providers) Missing(e Entry, sent bool) Problem {
+// UnknownProvider is the problem of a reference to a config provider that there is not. Kafka Connect uses it as it
+// stands; sent: it would be sent in the place of a secret, and is refused.
+func (p *Providers) UnknownProvider(e Entry, sent bool) Problem {
 	const text = "looks like a reference to a config provider that there is not: it is %s. There are %s; the " +
 		"worker's config.providers declares others"
 	if sent {
@@ -247,8 +249,8 @@ func (p *Providers) Missing(e Entry, sent bool) Problem {
 // invalid is the problem of a value that its setting cannot have. Where it looks like a reference that is why.
 func invalid(e Entry, text string, providers *Providers) Problems {
 	problems := Problems{e.coded(setting.CodeInvalid, text)}
-	if providers.Unprovided(e) {
-		problems = append(problems, providers.Missing(e, false))
+	if providers.HasUnknownProvider(e) {
+		problems = append(problems, providers.UnknownProvider(e, false))
 	}
 	return problems
 }
@@ -273,7 +275,7 @@ func belongs(c *Connector, key string) bool {
 // missing are the required settings that nobody gave. Templates can only be missing where validate says so.
 func missing(ctx context.Context, c *Connector, d *Declarations) Problems {
 	var problems Problems
-	for _, spec := range d.Specs() {
+	for _, spec := range d.Keys() {
 		if ctx.Err() != nil {
 			break
 		}
@@ -312,7 +314,7 @@ func place(c *Connector, d *Declarations) Problems {
 }
 
 // defaulted tells whether a setting that is not given has a value: a default that counts.
-func defaulted(spec *wit.SettingSpec) bool {
+func defaulted(spec *wit.ConfigKey) bool {
 	if spec.DefaultValue == nil {
 		return false
 	}
@@ -323,7 +325,7 @@ func defaulted(spec *wit.SettingSpec) bool {
 // uncounted warns of defaults that the plugin has and the host does not go by.
 func uncounted(ctx context.Context, c *Connector, d *Declarations) Problems {
 	var problems Problems
-	for _, spec := range d.Specs() {
+	for _, spec := range d.Keys() {
 		if ctx.Err() != nil {
 			break
 		}
@@ -342,7 +344,7 @@ func uncounted(ctx context.Context, c *Connector, d *Declarations) Problems {
 }
 
 // gives tells whether the connector has the setting, under its name or an alias.
-func (c *Connector) gives(spec *wit.SettingSpec) bool {
+func (c *Connector) gives(spec *wit.ConfigKey) bool {
 	return slices.ContainsFunc(spec.Names(), func(name string) bool {
 		_, ok := c.Get(name)
 		return ok
@@ -393,7 +395,7 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 		problems = append(problems, e.problem("expected a topic that is not among topics, found %q", dead))
 	} else if whole, err := pattern.Compile(regex); dead != "" && regex != "" && err == nil {
 		e, _ := c.Entry("errors.deadletterqueue.topic.name")
-		if takes, err := TakesTopic(whole, dead); err != nil {
+		if takes, err := MatchesTopic(whole, dead); err != nil {
 			problems = append(problems, e.problem("topics.regex: %v", err))
 		} else if takes {
 			problems = append(problems, e.problem("expected a topic that topics.regex does not take, or dead letters "+
@@ -434,9 +436,9 @@ func (c *Connector) topicCreation() (problems Problems) {
 // regexWithin is how long an expression may take for one topic's name.
 const regexWithin = time.Second
 
-// TakesTopic tells whether an expression of a setting takes a topic: it must match the whole name. One that takes
+// MatchesTopic tells whether an expression of a setting takes a topic: it must match the whole name. One that takes
 // longer than a second is an error, or a topic would be passed over by the time that a machine had.
-func TakesTopic(p pattern.Pattern, topic string) (bool, error) {
+func MatchesTopic(p pattern.Pattern, topic string) (bool, error) {
 	ok, err := p.Within(regexWithin).Matches(topic)
 	if err != nil {
 		return false, fmt.Errorf("the regular expression takes more than %s for the topic %q", regexWithin, topic)
@@ -444,15 +446,15 @@ func TakesTopic(p pattern.Pattern, topic string) (bool, error) {
 	return ok, nil
 }
 
-// Part checks the settings of a transform or predicate: values and what is missing. Unknown keys are warnings unless
-// they look like known ones.
-func (ch Checker) Part(ctx context.Context, c *Connector, prefix string, component wit.Component) Problems {
-	part, own := c.Part(prefix), DeclareComponent(component)
+// CheckStage checks the settings of a transform or predicate: values and what is missing. Unknown keys are warnings
+// unless they look like known ones.
+func (ch Checker) CheckStage(ctx context.Context, c *Connector, prefix string, component wit.Component) Problems {
+	part, own := c.StageConfig(prefix), DeclareComponent(component)
 	known := DeclareComponent(component)
 	for name := range framework {
-		known.Declare(wit.SettingSpec{Name: name})
+		known.Declare(wit.ConfigKey{Name: name})
 	}
-	guess := setting.Guess{Table: known, Left: maxGuesses}
+	guess := setting.Suggester{Table: known, Budget: maxGuesses}
 	var problems Problems
 	for _, e := range part.Entries {
 		if ctx.Err() != nil {
@@ -511,9 +513,9 @@ func renamed(class, name string) string {
 	return map[string]string{"blacklist": "exclude", "whitelist": "include"}[name]
 }
 
-// Near is where a setting that is not given would stand, without a value: that of a transform or predicate with its
-// type, others with the first of their group, as in `shop#01.`, else at the top.
-func (c *Connector) Near(name string) Entry {
+// ExpectedEntry is where a setting that is not given would stand, without a value: that of a transform or predicate
+// with its type, others with the first of their group, as in `shop#01.`, else at the top.
+func (c *Connector) ExpectedEntry(name string) Entry {
 	at := Entry{Key: name, File: c.File, Line: 1}
 	if prefix := partOf(name); prefix != "" {
 		if typed, ok := c.Entry(prefix + "type"); ok {
@@ -547,25 +549,25 @@ func partOf(name string) string {
 // on, whether or not there are so many partitions.
 const MaxSinkTasks = 1000
 
-// Examined turns what a plugin's validate said into problems, each at the line of its setting. What this package found
-// about a setting itself goes before what the plugin says of it, and of a password that was given a plugin can know
-// nothing.
-func Examined(c *Connector, prefix string, examined []wit.Examined, found Problems) Problems {
+// ValidationProblems turns what a plugin's validate said into problems, each at the line of its setting. What this
+// package found about a setting itself goes before what the plugin says of it, and of a password that was given a
+// plugin can know nothing.
+func ValidationProblems(c *Connector, prefix string, examined []wit.ConfigValue, found Problems) Problems {
 	var problems Problems
 	for _, x := range examined {
 		if len(x.Errors) == 0 { // nearly all of them; to look for each would take as long again for each setting given
 			continue
 		}
-		name := prefix + x.Spec.Name
+		name := prefix + x.Key.Name
 		if slices.ContainsFunc(found, func(p Problem) bool { return p.Setting == name && !p.Warning }) {
 			continue
 		}
 		e, ok := c.Entry(name)
-		if ok && x.Spec.Kind == wit.KindPassword {
+		if ok && x.Key.Kind == wit.KindPassword {
 			continue
 		}
 		if !ok {
-			e = c.Near(name)
+			e = c.ExpectedEntry(name)
 		}
 		for _, text := range x.Errors {
 			problems = append(problems, e.problem("%s", text))

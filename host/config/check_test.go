@@ -18,10 +18,10 @@ func TestExpressionWithoutEndIsNamed(t *testing.T) {
 	p, err := pattern.Compile("(a|aa)+b")
 	require.NoError(t, err)
 	topic := strings.Repeat("a", 200)
-	if _, err := TakesTopic(p, topic); err == nil || !strings.Contains(err.Error(), topic) {
+	if _, err := MatchesTopic(p, topic); err == nil || !strings.Contains(err.Error(), topic) {
 		t.Errorf("expected an error that names the topic, found %v", err)
 	}
-	if takes, err := TakesTopic(p, "aab"); err != nil || !takes {
+	if takes, err := MatchesTopic(p, "aab"); err != nil || !takes {
 		t.Errorf("expected aab to match, found %v", err)
 	}
 }
@@ -65,8 +65,8 @@ func TestChecksEnd(t *testing.T) {
 		c.Entries = append(c.Entries, NewEntry(fmt.Sprintf("mad.p%d", i), "1", "", 0))
 	}
 	for name, check := range map[string]func(ctx context.Context) Problems{
-		"connector": func(ctx context.Context) Problems { return Checker{}.Component(ctx, c, component) },
-		"part":      func(ctx context.Context) Problems { return Checker{}.Part(ctx, c, "mad.", component) },
+		"connector": func(ctx context.Context) Problems { return Checker{}.CheckComponent(ctx, c, component) },
+		"part":      func(ctx context.Context) Problems { return Checker{}.CheckStage(ctx, c, "mad.", component) },
 	} {
 		whole := &counting{Context: context.Background(), most: 1 << 30}
 		check(whole)
@@ -88,8 +88,8 @@ func TestChecksEnd(t *testing.T) {
 func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
 	component := wit.Component{Name: "c", Kind: wit.ComponentSource, Prefixes: []string{"mad."}}
 	for i := range 4_000 {
-		component.Settings = append(component.Settings, wit.SettingSpec{Name: fmt.Sprintf("mad.%s%d.{a}.{b}",
-			strings.Repeat("n", 150), i), Kind: wit.KindText})
+		component.Settings = append(component.Settings, wit.ConfigKey{Name: fmt.Sprintf("mad.%s%d.{a}.{b}",
+			strings.Repeat("n", 150), i), Kind: wit.KindString})
 	}
 	for i := range 99 {
 		component.Prefixes = append(component.Prefixes, fmt.Sprintf("p%d{a}.{b}", i))
@@ -100,7 +100,7 @@ func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
 		c.Entries = append(c.Entries, NewEntry(key, "1", "", 0))
 	}
 	done := make(chan Problems, 1)
-	go func() { done <- Checker{}.Component(t.Context(), c, component) }()
+	go func() { done <- Checker{}.CheckComponent(t.Context(), c, component) }()
 	select {
 	case problems := <-done:
 		unknown := 0

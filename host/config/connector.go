@@ -19,9 +19,9 @@ type Connector struct {
 	File string
 	// Entries are in the order of the file; no key stands twice.
 	Entries []Entry
-	// Initial is `initial_state` of the file: the target state of a connector that was given no other one since it was
-	// first there. Without one it is to run.
-	Initial *Entry
+	// InitialState is `initial_state` of the file: the target state of a connector that was given no other one since it
+	// was first there. Without one it is to run.
+	InitialState *Entry
 	// Problems are what was found about it so far. With errors among them it must not run.
 	Problems Problems
 	// Version is a number that tells what is stored by REST from what was stored before: that of a [ConnectorsFile],
@@ -49,7 +49,7 @@ func LoadConnector(file string, providers *Providers) (*Connector, Problems, err
 func NewConnector(file string, entries []Entry, providers *Providers) (*Connector, Problems) {
 	settings, initial := divided(entries)
 	entries, problems := providers.resolveAll(settings)
-	c := &Connector{File: file, Entries: entries, Initial: initial}
+	c := &Connector{File: file, Entries: entries, InitialState: initial}
 	if name, ok := c.Get("name"); ok {
 		c.Name = setting.Trim(name)
 	}
@@ -62,19 +62,19 @@ func NewConnector(file string, entries []Entry, providers *Providers) (*Connecto
 
 // divided are the settings among entries, and the one that is none.
 func divided(entries []Entry) (settings []Entry, initial *Entry) {
-	i := slices.IndexFunc(entries, func(e Entry) bool { return e.Beside })
+	i := slices.IndexFunc(entries, func(e Entry) bool { return e.IsInitialState })
 	if i < 0 {
 		return entries, nil
 	}
 	return slices.Delete(slices.Clone(entries), i, i+1), &entries[i]
 }
 
-// Target is the state that a connector is to have that was given no other one.
-func (c *Connector) Target() string {
-	if c.Initial == nil {
+// InitialTarget is the state that a connector is to have that was given no other one.
+func (c *Connector) InitialTarget() string {
+	if c.InitialState == nil {
 		return TargetStarted
 	}
-	return initialTarget(*c.Initial)
+	return initialTarget(*c.InitialState)
 }
 
 // classKey is the key that every connector has and no worker.
@@ -112,7 +112,7 @@ var connectorPrefixes = []string{"key.converter.", "value.converter.", "header.c
 
 // misspeltClass is the entry whose key was to be connector.class, as it seems.
 func misspeltClass(entries []Entry) (Entry, bool) {
-	d := Declare(declared(classKey, wit.KindText, "", ""))
+	d := Declare(declared(classKey, wit.KindString, "", ""))
 	i := slices.IndexFunc(entries, func(e Entry) bool { return d.Nearest(e.Key) != "" })
 	if i < 0 {
 		return Entry{}, false
@@ -120,17 +120,17 @@ func misspeltClass(entries []Entry) (Entry, bool) {
 	return entries[i], true
 }
 
-// WithoutClass is the problem of a connector that names no class: the key that was to do so is shown where one looks
+// MissingClass is the problem of a connector that names no class: the key that was to do so is shown where one looks
 // like it.
-func (c *Connector) WithoutClass() Problem {
+func (c *Connector) MissingClass() Problem {
 	if e, ok := misspeltClass(c.Entries); ok {
 		return e.problem("%s, which is required", setting.Unknown(classKey))
 	}
 	return c.missing(classKey)
 }
 
-// Place puts an error where its setting was given, if it is, or wraps, a [Problem]; else it is the file's.
-func (c *Connector) Place(err error) Problem {
+// Locate puts an error where its setting was given, if it is, or wraps, a [Problem]; else it is the file's.
+func (c *Connector) Locate(err error) Problem {
 	var p Problem
 	if !errors.As(err, &p) {
 		p = Problem{Text: err.Error()}
@@ -202,9 +202,9 @@ type stage struct {
 // Predicate is a predicate that a stage names.
 type Predicate struct{ Alias, Class, Version, Prefix string }
 
-// Part is a transform or predicate of the connector seen as a configuration of its own: its settings, prefix cut off,
-// and where they stand.
-func (c *Connector) Part(prefix string) *Connector {
+// StageConfig is a transform or predicate of the connector seen as a configuration of its own: its settings, prefix cut
+// off, and where they stand.
+func (c *Connector) StageConfig(prefix string) *Connector {
 	part := &Connector{Name: c.Name, File: c.File}
 	for _, e := range c.Entries {
 		rest, ok := strings.CutPrefix(e.Key, prefix)

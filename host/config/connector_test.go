@@ -24,21 +24,21 @@ func acting(r string) wit.Rule { return wit.Rule{Role: &r} }
 // component is what a source plugin might declare.
 func component() wit.Component {
 	return wit.Component{Name: "org.example.ShopSource", Kind: wit.ComponentSource, Prefixes: []string{"shop.",
-		"shop#"}, Settings: []wit.SettingSpec{
-		declared("shop.address", wit.KindText, "", "", acting("http.address"), wit.Rule{Required: wit.Chosen}),
+		"shop#"}, Settings: []wit.ConfigKey{
+		declared("shop.address", wit.KindString, "", "", acting("http.address"), wit.Rule{Required: wit.Set}),
 		declared("shop.port", wit.KindInt, "443", "", acting("http.port"), atLeast(1),
 			wit.Rule{AtMost: wit.Ptr(int64(65535))}),
-		declared("shop.protocol", wit.KindText, "https", "", acting("http.scheme"), allowed("http", "https")),
-		declared("shop.user", wit.KindText, "", "", acting("http.user")),
+		declared("shop.protocol", wit.KindString, "https", "", acting("http.scheme"), allowed("http", "https")),
+		declared("shop.user", wit.KindString, "", "", acting("http.user")),
 		declared("shop.password", wit.KindPassword, "", "", acting("http.password"),
 			wit.Rule{Alias: wit.Ptr("shop.pwd")}),
-		declared("shop.codes", wit.KindListOfText, "408,429", "", acting("retry.codes")),
+		declared("shop.codes", wit.KindList, "408,429", "", acting("retry.codes")),
 		declared("shop.wait.ms", wit.KindInt, "60000", "", acting("http.read-timeout-ms")),
-		declared("shop.store.type", wit.KindText, "", "", acting("tls.truststore.type"), allowed("jks", "pem")),
-		declared("shop.client", wit.KindText, "", "", acting("http.header.sap-client")),
+		declared("shop.store.type", wit.KindString, "", "", acting("tls.truststore.type"), allowed("jks", "pem")),
+		declared("shop.client", wit.KindString, "", "", acting("http.header.sap-client")),
 		declared("shop.header.{name}", wit.KindPassword, "", "", acting("http.header.{name}")),
-		declared("shop#{n}.table", wit.KindText, "", ""),
-		declared("shop#{n}.filter#{m}.low", wit.KindText, "", ""),
+		declared("shop#{n}.table", wit.KindString, "", ""),
+		declared("shop#{n}.filter#{m}.low", wit.KindString, "", ""),
 	}}
 }
 
@@ -150,9 +150,11 @@ func TestComponentProblems(t *testing.T) {
 			"has no effect: a setting of the worker, which stands in the worker's file"},
 		{"a provider that nobody declared", good + "shop#00.table=${vault:shop:pwd}",
 			"c.properties:4: shop#00.table: " + noProvider},
-		{"in the place of a secret", good + "shop.pwd=${vault:shop:pwd}", "c.properties:4: shop.pwd: " + refusedReference},
+		{"in the place of a secret", good + "shop.pwd=${vault:shop:pwd}", "c.properties:4: shop.pwd: " +
+			refusedReference},
 		{"in a part of it", good + "shop.pwd=a${vault:shop:pwd}b", "c.properties:4: shop.pwd: " + refusedReference},
-		{"where a request shows it", good + "shop.user=${vault:shop:user}", "c.properties:4: shop.user: " + refusedReference},
+		{"where a request shows it", good + "shop.user=${vault:shop:user}", "c.properties:4: shop.user: " +
+			refusedReference},
 		{"in a converter's secret", good + "value.converter=x\nvalue.converter.basic.auth.user.info=${vault:a:b}\n" +
 			"value.converter.schema.registry.url=${vault:a:b}",
 			"c.properties:5: value.converter.basic.auth.user.info: " + refusedReference},
@@ -178,7 +180,7 @@ func TestComponentProblems(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			ch := Checker{Worker: plainWorker(t, ""), Embedded: true}
-			expectLines(t, c.text, c.want, ch.Component(t.Context(), connector(t, c.text), component()))
+			expectLines(t, c.text, c.want, ch.CheckComponent(t.Context(), connector(t, c.text), component()))
 		})
 	}
 }
@@ -186,10 +188,10 @@ func TestComponentProblems(t *testing.T) {
 // What a group of settings lacks is said where the group begins.
 func TestExaminedStandsWithItsGroup(t *testing.T) {
 	c := connector(t, "connector.class=x\nshop#00.table=t\nshop#01.table=t")
-	missing := []wit.Examined{{Spec: wit.SettingSpec{Name: "shop#01.service"}, Errors: []string{"missing"}},
-		{Spec: wit.SettingSpec{Name: "shop.address"}, Errors: []string{"missing"}}}
+	missing := []wit.ConfigValue{{Key: wit.ConfigKey{Name: "shop#01.service"}, Errors: []string{"missing"}},
+		{Key: wit.ConfigKey{Name: "shop.address"}, Errors: []string{"missing"}}}
 	want := "c.properties:3: shop#01.service: missing\nc.properties:1: shop.address: missing"
-	expectLines(t, "all", want, Examined(c, "", missing, nil))
+	expectLines(t, "all", want, ValidationProblems(c, "", missing, nil))
 }
 
 // A worker's file that cannot be read says that alone.
@@ -225,7 +227,7 @@ func TestSinkRules(t *testing.T) {
 		"connector.class=x\ntopics=a\nerrors.log.enable=true":  "",
 		"connector.class=x\ntopics=a\nerrors.log.enable=FALSE": "",
 	} {
-		expectLines(t, text, want, ch.Component(t.Context(), connector(t, text), sink))
+		expectLines(t, text, want, ch.CheckComponent(t.Context(), connector(t, text), sink))
 	}
 }
 
@@ -233,12 +235,12 @@ func TestPasswordsAreNeverShown(t *testing.T) {
 	c := connector(t, "connector.class=x\nshop.address=h\nshop.password=hunter2\nshop.port=hunter2")
 	d := DeclareComponent(component())
 	c.Entries[3].Value = new(secret.Known).Given("hunter2", true, "hunter2") // as if a provider had given the port
-	shown := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.Component(t.Context(), c, component()), c, c.Entries,
+	shown := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.CheckComponent(t.Context(), c, component()), c, c.Entries,
 		NewRoles(d, c))
 	if strings.Contains(shown, "hunter2") {
 		t.Errorf("found a secret in %s", shown)
 	}
-	spec := wit.SettingSpec{Kind: wit.KindPassword, Rules: []wit.Rule{{Pattern: wit.Ptr("[a-z]+")}}}
+	spec := wit.ConfigKey{Kind: wit.KindPassword, Rules: []wit.Rule{{Pattern: wit.Ptr("[a-z]+")}}}
 	if text := CheckValue(&spec, "hunter2", true); text == "" || strings.Contains(text, "hunter2") {
 		t.Errorf("expected a problem that does not show the value, found %q", text)
 	}
@@ -264,13 +266,13 @@ func TestGuestSettings(t *testing.T) {
 		"name=n\nconnector.class=x\nshop.address=h\nshop.pwd=secret\nshop.password=secret\nshop.passwort=secret\nshop#00.table=t\n"+
 			"value.converter.basic.auth.user.info=secret\nproducer.override.sasl.jaas.config=secret\ntopics=a")
 	greedy := component()
-	greedy.Settings = append(greedy.Settings, declared("value.converter.basic.auth.user.info", wit.KindText, "", ""),
-		declared("producer.override.sasl.jaas.config", wit.KindText, "", ""))
+	greedy.Settings = append(greedy.Settings, declared("value.converter.basic.auth.user.info", wit.KindString, "", ""),
+		declared("producer.override.sasl.jaas.config", wit.KindString, "", ""))
 	want := []wit.Setting{{Name: "name", Value: "n"}, {Name: "connector.class", Value: "x"}, {Name: "shop.address",
 		Value: "h"},
 		{Name: "shop.password", Value: Mask}, {Name: "shop.password", Value: Mask}, {Name: "shop#00.table",
 			Value: "t"}, {Name: "topics", Value: "a"}}
-	assert.Equal(t, want, (&Guest{Own: DeclareComponent(greedy)}).Settings(c))
+	assert.Equal(t, want, (&PluginView{Component: DeclareComponent(greedy)}).Settings(c))
 }
 
 func TestStages(t *testing.T) {
@@ -290,7 +292,7 @@ predicates.p.pattern=y`)
 	if diff := cmp.Diff(want, stages); diff != "" || len(problems) > 0 {
 		t.Errorf("(-want +got)\n%s%v", diff, problems)
 	}
-	assert.Equal(t, map[string]string{"name": "c", "field": "x"}, c.Part("transforms.a.").Raw())
+	assert.Equal(t, map[string]string{"name": "c", "field": "x"}, c.StageConfig("transforms.a.").Raw())
 	bad := connector(t, "transforms=a,b,a\ntransforms.a.type=A\ntransforms.a.predicate=q\ntransforms.b.negate=maybe\n"+
 		"transforms.b.predicate=p\npredicates=p\npredicates.p.type=P")
 	_, problems = bad.Stages()
@@ -313,36 +315,39 @@ c.properties:4: transforms.b.negate: Invalid value maybe for configuration trans
 // Kafka passes over the names that its ReplaceField had before 4.0, so that fields that were to be left out go on.
 func TestNamesThatKafkaTookAway(t *testing.T) {
 	replace := wit.Component{Kind: wit.ComponentTransformation,
-		Name: "org.apache.kafka.connect.transforms.ReplaceField$Value", Settings: []wit.SettingSpec{
-			declared("include", wit.KindListOfText, "", ""), declared("exclude", wit.KindListOfText, "", "")}}
+		Name: "org.apache.kafka.connect.transforms.ReplaceField$Value", Settings: []wit.ConfigKey{
+			declared("include", wit.KindList, "", ""), declared("exclude", wit.KindList, "", "")}}
 	const text = "transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.blacklist=ssn"
 	for name, c := range map[string]struct{ text, want string }{
-		"refused": {text, "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 took this name away, it is " +
+		"refused": {text, "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 took this name away, " +
+			"it is " +
 			"exclude since 2.6, and without it every field stays; with unknown.settings=warn this is a warning"},
 		"beside its new name": {text + "\ntransforms.a.exclude=ssn", "c.properties:3: transforms.a.blacklist: " +
 			"warning: unknown setting; Kafka 4.0 took this name away; exclude, which stands beside it, counts"},
-		"beside the other's new name": {text + "\ntransforms.a.include=ssn", "c.properties:3: transforms.a.blacklist: " +
-			"unknown setting; Kafka 4.0 took this name away, it is exclude since 2.6, and without it " +
-			"every field stays; with unknown.settings=warn this is a warning"},
+		"beside the other's new name": {text + "\ntransforms.a.include=ssn",
+			"c.properties:3: transforms.a.blacklist: " +
+				"unknown setting; Kafka 4.0 took this name away, it is exclude since 2.6, and without it " +
+				"every field stays; with unknown.settings=warn this is a warning"},
 		"of nothing": {"transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.whitelist= ",
 			"c.properties:3: transforms.a.whitelist: warning: unknown setting; Kafka 4.0 took this name away; it " +
 				"names no field"},
-		"relaxed": {text + "\nunknown.settings=warn", "c.properties:3: transforms.a.blacklist: warning: unknown setting; " +
-			"Kafka 4.0 took this name away, it is exclude since 2.6, and without it every field stays"},
+		"relaxed": {text + "\nunknown.settings=warn",
+			"c.properties:3: transforms.a.blacklist: warning: unknown setting; " +
+				"Kafka 4.0 took this name away, it is exclude since 2.6, and without it every field stays"},
 	} {
-		problems := Checker{}.Part(t.Context(), connector(t, c.text), "transforms.a.", replace)
+		problems := Checker{}.CheckStage(t.Context(), connector(t, c.text), "transforms.a.", replace)
 		expectLines(t, name, c.want, problems)
 	}
 }
 
 func TestPartProblems(t *testing.T) {
 	c := connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.feild=x\ntransforms.a.count=z")
-	smt := wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.SettingSpec{declared("field", wit.KindText,
-		"", "", wit.Rule{Required: wit.Chosen}), declared("count", wit.KindInt, "", "")}}
+	smt := wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{declared("field", wit.KindString,
+		"", "", wit.Rule{Required: wit.Set}), declared("count", wit.KindInt, "", "")}}
 	want := `c.properties:3: transforms.a.feild: warning: unknown setting; the nearest known one is field
 c.properties:4: transforms.a.count: Invalid value z for configuration count: Not a number of type INT
 c.properties:2: transforms.a.field: Missing required configuration "field" which has no default value.`
-	expectLines(t, "all", want, Checker{}.Part(t.Context(), c, "transforms.a.", smt))
+	expectLines(t, "all", want, Checker{}.CheckStage(t.Context(), c, "transforms.a.", smt))
 }
 
 func TestDocuments(t *testing.T) {
@@ -469,14 +474,14 @@ func TestLoginModulesAreReadable(t *testing.T) {
 	} {
 		p, _ := newProviders(nil)
 		resolved, problems := p.resolveAll([]Entry{whole})
-		if got := p.Strike(text); got != want || len(problems) > 0 ||
+		if got := p.Redact(text); got != want || len(problems) > 0 ||
 			!strings.Contains(resolved[0].Value.Reveal(), "hush") {
 			t.Errorf("of %q: expected %q, found %q %v", text, want, got, problems)
 		}
 	}
 	p, _ := newProviders(nil)
 	resolved, _ := p.resolveAll([]Entry{NewEntry("k", "${file:"+file+":part}", "w.properties", 1)})
-	if got := p.Strike("user svc.orders, hush"); got != "user [hidden], [hidden]" {
+	if got := p.Redact("user svc.orders, hush"); got != "user [hidden], [hidden]" {
 		t.Errorf("of a part of a line: found %q", got)
 	}
 	runtime.KeepAlive(resolved)
@@ -496,13 +501,13 @@ func TestWhatIsFollowedIsHidden(t *testing.T) {
 	for range 2 { // what nobody has any more is forgotten, by the garbage collector
 		t.Setenv("CONFIG_TEST_DROPPED", "third-passw0rd")
 		w.Providers.resolveAll([]Entry{NewEntry("k", "${env:CONFIG_TEST_DROPPED}", "", 0)})
-		for deadline := time.Now().Add(time.Minute); w.Strike("third-passw0rd") == "[hidden]"; runtime.GC() {
+		for deadline := time.Now().Add(time.Minute); w.Redact("third-passw0rd") == "[hidden]"; runtime.GC() {
 			if time.Now().After(deadline) {
 				t.Fatal("it is known for good")
 			}
 		}
 	}
-	if got := w.Strike("refused second-passw0rd"); got != "refused [hidden]" {
+	if got := w.Redact("refused second-passw0rd"); got != "refused [hidden]" {
 		t.Errorf("found %q", got)
 	}
 }
@@ -567,7 +572,8 @@ func TestLinesWithoutEffectSayWhy(t *testing.T) {
 	values := map[string]string{"connect.protocol": "sessioned", "inter.worker.key.generation.algorithm": "HmacSHA256",
 		"inter.worker.signature.algorithm": "HmacSHA256", "inter.worker.verification.algorithms": "HmacSHA256",
 		"metrics.recording.level": "INFO", "plugin.discovery": "hybrid_warn", "plugin.rollout": "any",
-		"config.storage.secrets": "refuse", "rest.advertised.listener": "http", "internal.key.converter.schemas.enable": "false", "internal.value.converter.schemas.enable": "false"}
+		"config.storage.secrets": "refuse", "rest.advertised.listener": "http",
+		"internal.key.converter.schemas.enable": "false", "internal.value.converter.schemas.enable": "false"}
 	found := 0
 	for _, spec := range workerSettings {
 		key, reason := spec.Name, (&Worker{}).noEffect(&spec)
@@ -625,7 +631,7 @@ func TestFolder(t *testing.T) {
 		"c.yml": "connector.class: x", "notes.txt": "", ".hidden.properties": "", "d.properties~": ""} {
 		write(t, filepath.Join(dir, name), text)
 	}
-	files, err := Folder(dir)
+	files, err := ListFolder(dir)
 	want := Files{Worker: filepath.Join(dir, "worker.yaml"), Connectors: []string{filepath.Join(dir, "a.properties"),
 		filepath.Join(dir, "b.JSON"),
 		filepath.Join(dir, "c.yml")}, Folder: dir}
@@ -643,7 +649,7 @@ func TestFolder(t *testing.T) {
 		t.Fatalf("expected the connectors a and c, found %v %v %v", in.Connectors, problems, err)
 	}
 	expectLines(t, "all", wantLines, in.Problems())
-	args, err := Arguments([]string{files.Connectors[0], files.Connectors[1]})
+	args, err := ParseArguments([]string{files.Connectors[0], files.Connectors[1]})
 	if err != nil || args.Worker != "" || len(args.Connectors) != 2 {
 		t.Errorf("expected a connector's file to be recognised, found %v %v", args, err)
 	}
@@ -658,7 +664,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		"many.json":  "{" + strings.Repeat("\n\"a\":1,", MaxSettings) + "\"b\":2}"} {
 		write(t, filepath.Join(dir, name), text)
 	}
-	files, err := Folder(dir)
+	files, err := ListFolder(dir)
 	require.NoError(t, err)
 	in, _, err := Load(files, nil, nil)
 	want := large + ": expected at most 1048576 bytes, found 1048577\n" + many +

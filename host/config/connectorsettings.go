@@ -15,39 +15,39 @@ const TraceHeaders = "tracing.headers.enable"
 const AutoRestart = "task.auto.restart"
 
 // commonSettings are Kafka Connect's own settings of every connector, in its order.
-var commonSettings = []wit.SettingSpec{
-	framed("name", wit.KindText, "", wit.High, at("Common", 1, mediumField, "Connector name"),
+var commonSettings = []wit.ConfigKey{
+	framed("name", wit.KindString, "", wit.High, at("Common", 1, mediumField, "Connector name"),
 		"Globally unique name of this connector."),
-	framed("connector.class", wit.KindText, "", wit.High, at("Common", 2, longField, "Connector class"),
+	framed("connector.class", wit.KindString, "", wit.High, at("Common", 2, longField, "Connector class"),
 		"Class of the connector, or an alias of it.",
-		wit.Rule{Required: wit.Chosen}),
-	framed("connector.plugin.version", wit.KindText, "", wit.Medium,
+		wit.Rule{Required: wit.Set}),
+	framed("connector.plugin.version", wit.KindString, "", wit.Medium,
 		at("Common", 3, mediumField, "Connector version"),
 		"Version of the plugin; the newest unless given."),
 	framed("tasks.max", wit.KindInt, "1", wit.High, at("Common", 4, shortField, "Tasks max"),
 		"Largest number of tasks.", atLeast(1)),
 	framed("tasks.max.enforce", wit.KindBoolean, "true", wit.Low, at("Common", 5, shortField, "Enforce tasks max"),
 		"Whether more tasks than tasks.max are refused."),
-	framed("key.converter", wit.KindClassName, "", wit.Low, at("Common", 6, shortField, "Key converter class"),
+	framed("key.converter", wit.KindClass, "", wit.Low, at("Common", 6, shortField, "Key converter class"),
 		"Converter of keys; the worker's unless given."),
-	framed("key.converter.plugin.version", wit.KindText, "", wit.Low,
+	framed("key.converter.plugin.version", wit.KindString, "", wit.Low,
 		at("Common", 7, shortField, "Key converter version"),
 		"Its version."),
-	framed("value.converter", wit.KindClassName, "", wit.Low, at("Common", 8, shortField, "Value converter class"),
+	framed("value.converter", wit.KindClass, "", wit.Low, at("Common", 8, shortField, "Value converter class"),
 		"Converter of values; the worker's unless given."),
-	framed("value.converter.plugin.version", wit.KindText, "", wit.Low,
+	framed("value.converter.plugin.version", wit.KindString, "", wit.Low,
 		at("Common", 9, shortField, "Value converter version"),
 		"Its version."),
-	framed("header.converter", wit.KindClassName, "", wit.Low, at("Common", 10, shortField, "Header converter class"),
+	framed("header.converter", wit.KindClass, "", wit.Low, at("Common", 10, shortField, "Header converter class"),
 		"Converter of headers; the worker's unless given."),
-	framed("header.converter.plugin.version", wit.KindText, "", wit.Low,
+	framed("header.converter.plugin.version", wit.KindString, "", wit.Low,
 		at("Common", 11, shortField, "Header converter version"),
 		"Its version."),
-	framed("transforms", wit.KindListOfText, "", wit.Low, at("Transforms", 12, longField, "Transforms"),
+	framed("transforms", wit.KindList, "", wit.Low, at("Transforms", 12, longField, "Transforms"),
 		"Aliases of the transforms, in their order."),
-	framed("predicates", wit.KindListOfText, "", wit.Low, at("Predicates", 13, longField, "Predicates"),
+	framed("predicates", wit.KindList, "", wit.Low, at("Predicates", 13, longField, "Predicates"),
 		"Aliases of the predicates."),
-	framed("config.action.reload", wit.KindText, "restart", wit.Low, at("Common", 14, mediumField, "Reload Action"),
+	framed("config.action.reload", wit.KindString, "restart", wit.Low, at("Common", 14, mediumField, "Reload Action"),
 		"What a changed secret does.", allowed("none",
 			"restart")),
 	framed("errors.retry.timeout", wit.KindLong, "0", wit.Medium,
@@ -60,7 +60,7 @@ var commonSettings = []wit.SettingSpec{
 		at("Error Handling", 2, mediumField, "Maximum Delay Between Retries for Errors"),
 		"Longest pause between two such tries, in milliseconds: they double from 300. Rows that the service does not "+
 			"take now wait as the connector's own settings say.", atLeast(1)),
-	framed("errors.tolerance", wit.KindText, "none", wit.Medium,
+	framed("errors.tolerance", wit.KindString, "none", wit.Medium,
 		at("Error Handling", 3, shortField, "Error Tolerance"),
 		"none stops at the first bad record, all goes on.",
 		allowed("none", "all")),
@@ -75,23 +75,23 @@ var commonSettings = []wit.SettingSpec{
 		"Whether a task that failed by what may pass, such as a service that is away, goes on by itself, after 10 "+
 			"seconds and then twice as long each time, up to 10 minutes; never after a refused logon, a "+
 			"configuration or data that are wrong, or what exactly-once refuses. The worker's unless given."),
-	framed("unknown.settings", wit.KindText, "", wit.Low, at("Common", 15, shortField, "Unknown settings"),
+	framed("unknown.settings", wit.KindString, "", wit.Low, at("Common", 15, shortField, "Unknown settings"),
 		"What an unknown key under the plugin's own prefix is: "+
 			"error, or warn; the worker's unless given.", allowed("error", "warn")),
 }
 
-var sourceSettings = []wit.SettingSpec{
-	framed("topic.creation.groups", wit.KindListOfText, "", wit.Low,
+var sourceSettings = []wit.ConfigKey{
+	framed("topic.creation.groups", wit.KindList, "", wit.Low,
 		at("Topic Creation", 1, longField, "Topic Creation Groups"),
 		"Groups of topics that are created with settings of their own."),
-	framed("on.delete", wit.KindText, "keep", wit.Low, at("Common", 16, shortField, "On deletion"),
+	framed("on.delete", wit.KindString, "keep", wit.Low, at("Common", 16, shortField, "On deletion"),
 		"What the deletion of the connector leaves at its service: keep "+
 			"leaves subscriptions and queues of changes in place, terminate ends them.", allowed("keep", "terminate")),
-	framed("exactly.once.support", wit.KindText, "requested", wit.Medium,
+	framed("exactly.once.support", wit.KindString, "requested", wit.Medium,
 		at("Exactly Once Support", 2, shortField, "Exactly once support"),
 		"Whether the connector must have exactly-once: requested has it where the worker does it.", allowed("requested",
 			"required")),
-	framed("transaction.boundary", wit.KindText, "poll", wit.Medium,
+	framed("transaction.boundary", wit.KindString, "poll", wit.Medium,
 		at("Exactly Once Support", 3, shortField, "Transaction Boundary"),
 		"Where transactions end: with each page, whichever is set.", allowed("poll", "interval", "connector")),
 	framed("transaction.boundary.interval.ms", wit.KindLong, "", wit.Low,
@@ -101,29 +101,29 @@ var sourceSettings = []wit.SettingSpec{
 		"Whether records carry the trace context of the page that they come from, in a header traceparent as the W3C "+
 			"defines it, whatever header.converter is. A row that has one keeps it. Needs tracing.otlp.endpoint of "+
 			"the worker. Sinks take such headers in any case."),
-	framed("offsets.storage.topic", wit.KindText, "", wit.Low, at("offsets.topic", 1, longField, "Offsets topic"),
+	framed("offsets.storage.topic", wit.KindString, "", wit.Low, at("offsets.topic", 1, longField, "Offsets topic"),
 		"Topic with the offsets of this connector alone. "+
 			"What it does not hold is read from the worker's."),
 }
 
-var sinkSettings = []wit.SettingSpec{
-	framed("topics", wit.KindListOfText, "", wit.High, at("Common", 4, longField, "Topics"),
+var sinkSettings = []wit.ConfigKey{
+	framed("topics", wit.KindList, "", wit.High, at("Common", 4, longField, "Topics"),
 		"Topics to read."),
-	framed("topics.regex", wit.KindText, "", wit.High, at("Common", 4, longField, "Topics regex"),
+	framed("topics.regex", wit.KindString, "", wit.High, at("Common", 4, longField, "Topics regex"),
 		"Topics to read, as a regular expression."),
-	framed("errors.uncertain.send", wit.KindListOfText, "", wit.Low,
+	framed("errors.uncertain.send", wit.KindList, "", wit.Low,
 		at("Error Handling", 9, longField, "Uncertain records to send again"),
 		"Records, as TOPIC-PARTITION@OFFSET, of which "+
 			"nobody knows whether they were written, that are to be sent again: once for each time that one is named."),
-	framed("errors.uncertain.skip", wit.KindListOfText, "", wit.Low,
+	framed("errors.uncertain.skip", wit.KindList, "", wit.Low,
 		at("Error Handling", 10, longField, "Uncertain records to leave out"),
 		"Records, as TOPIC-PARTITION@OFFSET, of which "+
 			"nobody knows whether they were written, that are to be left out."),
 }
 
 // deadLetterSettings are Kafka Connect's for sinks, and here for sources, too.
-var deadLetterSettings = []wit.SettingSpec{
-	framed("errors.deadletterqueue.topic.name", wit.KindText, "", wit.Medium,
+var deadLetterSettings = []wit.ConfigKey{
+	framed("errors.deadletterqueue.topic.name", wit.KindString, "", wit.Medium,
 		at("Error Handling", 6, mediumField, "Dead Letter Queue Topic Name"),
 		"Topic for records that could not be handled."),
 	framed("errors.deadletterqueue.topic.replication.factor", wit.KindShort, "3", wit.Medium,
@@ -138,7 +138,7 @@ var deadLetterSettings = []wit.SettingSpec{
 var common = Declare(slices.Concat(commonSettings, sourceSettings, sinkSettings, deadLetterSettings)...)
 
 // CommonSettings are Kafka Connect's own settings of a source or a sink, in its order.
-func CommonSettings(kind wit.ComponentKind) []wit.SettingSpec {
+func CommonSettings(kind wit.ComponentKind) []wit.ConfigKey {
 	switch kind {
 	case wit.ComponentSource:
 		return slices.Concat(commonSettings, sourceSettings, deadLetterSettings)
@@ -175,11 +175,11 @@ const (
 
 // at is where Kafka Connect shows a setting in forms: its group, place in the group, width of the field and label.
 func at(group string, order int32, width uint8, label string) []wit.Rule {
-	return []wit.Rule{setting.In(group), {Order: &order}, {Width: &width}, setting.Display(label)}
+	return []wit.Rule{setting.InGroup(group), {Order: &order}, {Width: &width}, setting.Display(label)}
 }
 
 func framed(name string, kind wit.SettingKind, value string, importance wit.Importance, place []wit.Rule, doc string,
-	rules ...wit.Rule) wit.SettingSpec {
+	rules ...wit.Rule) wit.ConfigKey {
 	s := declared(name, kind, value, doc, append(place, rules...)...)
 	s.Importance = importance
 	return s

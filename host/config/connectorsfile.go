@@ -76,12 +76,12 @@ func (f *ConnectorsFile) connector(name string, providers *Providers) *Connector
 	settings := map[string]string{}
 	maps.Copy(settings, stored.Config) // null in a file that somebody has edited
 	settings["name"] = name
-	c := NewBrought(f.place(name), settings, nil, providers)
+	c := NewRESTConnector(f.place(name), settings, nil, providers)
 	c.Name, c.Version = name, fmt.Sprint(stored.Version)
 	return c
 }
 
-// put stores a configuration durably. over is [Stored.Over].
+// put stores a configuration durably. over is [Stored.IfMatch].
 func (f *ConnectorsFile) put(name string, settings map[string]string, over func(version string) bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -92,12 +92,12 @@ func (f *ConnectorsFile) put(name string, settings map[string]string, over func(
 	}
 	switch {
 	case over != nil && !over(version):
-		return &ErrChanged{name}
+		return &ChangedError{name}
 	case there && maps.Equal(before.Config, settings):
 		return nil
 	}
 	if n := len(encoded(settings)); n > maxFileBytes {
-		return &ErrUnfit{fmt.Sprintf("expected at most %d bytes in a configuration, found %d", maxFileBytes, n)}
+		return &TooLargeError{fmt.Sprintf("expected at most %d bytes in a configuration, found %d", maxFileBytes, n)}
 	}
 	return f.change(func(next *storedConnectors) {
 		next.Last++
@@ -126,9 +126,10 @@ func (f *ConnectorsFile) change(do func(*storedConnectors)) error {
 // Import stores the connectors that an earlier version kept in a folder, one file for each, and removes their files. A
 // file that cannot be imported stays, with a problem. A target state next to the settings counts unless another was
 // set. Import may be repeated after a crash. It also removes what killed writes have left in the folder.
-func (f *ConnectorsFile) Import(folder string, targets *Targets) (imported []string, problems Problems, err error) {
+func (f *ConnectorsFile) Import(folder string, targets *TargetStates) (imported []string, problems Problems,
+	err error) {
 	wholefile.Clean(folder)
-	files, err := Folder(folder)
+	files, err := ListFolder(folder)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = nil
@@ -155,8 +156,8 @@ func (f *ConnectorsFile) Import(folder string, targets *Targets) (imported []str
 			next.Connectors[c.Name] = storedConnector{next.Last, c.Raw()}
 			imported = append(imported, c.Name)
 		}
-		if _, set := targets.get(c.Name); !set && c.Initial != nil {
-			if err := targets.Set(c.Name, c.Target()); err != nil {
+		if _, set := targets.get(c.Name); !set && c.InitialState != nil {
+			if err := targets.Set(c.Name, c.InitialTarget()); err != nil {
 				return nil, nil, err
 			}
 		}

@@ -23,7 +23,7 @@ func with(t *testing.T, s *FolderStore, x, over string) error {
 	t.Helper()
 	stored := Stored{Connector: settings(t, "request", "name=a\nx="+x)}
 	if over != "" {
-		stored.Over = func(version string) bool { return version == over }
+		stored.IfMatch = func(version string) bool { return version == over }
 	}
 	return s.Put(t.Context(), "a", stored)
 }
@@ -39,7 +39,7 @@ func TestConnectorsOfREST(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	odd := map[string]string{"name": "../b/c", "x": " # \\ \t = : é\n!\x00", "a b=c:#d": "#1"}
-	s := kept(t, Places{Made: openMade(t, dir)})
+	s := kept(t, Locations{REST: openMade(t, dir)})
 	c := &Connector{Name: "../b/c"}
 	for key, value := range odd {
 		c.Entries = append(c.Entries, NewEntry(key, value, "", 0))
@@ -47,15 +47,15 @@ func TestConnectorsOfREST(t *testing.T) {
 	require.NoError(t, s.Put(t.Context(), c.Name, Stored{Connector: c}))
 	require.NoError(t, with(t, s, "1", ""))
 	require.NoError(t, s.Put(t.Context(), "a", Stored{Target: TargetPaused}))
-	assert.Equal(t, TargetPaused, s.places.Targets.Get(&Connector{Name: "a"}))
-	s = kept(t, Places{Made: openMade(t, dir)})
+	assert.Equal(t, TargetPaused, s.places.TargetStates.Get(&Connector{Name: "a"}))
+	s = kept(t, Locations{REST: openMade(t, dir)})
 	now, _ := s.Snapshot()
 	assert.Equal(t, 2, len(now.Connectors))
 	assert.Equal(t, odd, now.Connectors[0].Raw())
 	assert.Equal(t, "2", now.Connectors[1].Version)
 	require.NoError(t, s.Delete(t.Context(), "a"))
 	assert.Error(t, s.Delete(t.Context(), "a"), "expected connector a to be one that was made by REST")
-	s = kept(t, Places{Made: openMade(t, dir)})
+	s = kept(t, Locations{REST: openMade(t, dir)})
 	require.NoError(t, with(t, s, "1", ""))
 	now, _ = s.Snapshot()
 	assert.Equal(t, "3", now.Connectors[1].Version) // that of no connector of its name before
@@ -68,14 +68,14 @@ func TestConnectorsOfREST(t *testing.T) {
 // Of two who change one version the second is told of the other change, and writes nothing.
 func TestChangedMeanwhile(t *testing.T) {
 	t.Parallel()
-	s := kept(t, Places{Made: openMade(t, t.TempDir())})
+	s := kept(t, Locations{REST: openMade(t, t.TempDir())})
 	assert.Error(t, with(t, s, "1", "1"), "was changed meanwhile")
 	require.NoError(t, with(t, s, "1", ""))
 	first := version(s)
 	require.NoError(t, with(t, s, "1", first)) // as it is
 	assert.Equal(t, first, version(s))
 	require.NoError(t, with(t, s, "2", first))
-	var changed *ErrChanged
+	var changed *ChangedError
 	assert.Equal(t, true, errors.As(with(t, s, "3", first), &changed))
 	assert.Equal(t, "a=2", found(t, s))
 	require.NoError(t, s.Delete(t.Context(), "a"))
@@ -87,13 +87,13 @@ func TestConnectorThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "gone")
 	require.NoError(t, os.Mkdir(dir, 0o700))
-	s := kept(t, Places{Made: openMade(t, dir)})
+	s := kept(t, Locations{REST: openMade(t, dir)})
 	require.NoError(t, with(t, s, "1", ""))
 	require.NoError(t, os.RemoveAll(dir))
 	err := s.Put(t.Context(), "a", Stored{Connector: settings(t, "request", "name=a\nx=2"), Target: TargetStopped})
 	assert.Error(t, err, "no such file or directory")
 	assert.Equal(t, "a=1", found(t, s))
-	assert.Equal(t, map[string]string{}, s.places.Targets.All())
+	assert.Equal(t, map[string]string{}, s.places.TargetStates.All())
 	assert.Error(t, s.Put(t.Context(), "b", Stored{Connector: settings(t, "request",
 		"name=b\nx="+strings.Repeat("x", maxFileBytes))}), "expected at most 1048576 bytes in a configuration")
 }
@@ -137,14 +137,16 @@ func TestTakes(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.properties")
 	write(t, path, "name=a\nx=1\n")
-	s := kept(t, Places{Folder: dir, Named: []*Connector{{Name: "n", File: "n.properties"}}})
+	s := kept(t, Locations{Folder: dir, Files: []*Connector{{Name: "n", File: "n.properties"}}})
 	said := "Connector a is kept in " + path + ", in the folder of connectors (--config): change it there"
-	for _, err := range []error{s.Takes("a", path), s.Takes("a", ""), with(t, s, "2", ""), s.Delete(t.Context(), "a")} {
+	for _, err := range []error{s.CheckWritable("a", path), s.CheckWritable("a", ""), with(t, s, "2", ""),
+		s.Delete(t.Context(), "a")} {
 		assert.Error(t, err, said)
 	}
-	assert.Error(t, s.Takes("old", path), "Connector old is kept in "+path)
-	require.NoError(t, s.Takes("b", ""))
-	assert.Error(t, s.Takes("n", "n.properties"), "is kept in n.properties, which was named when the worker was started")
+	assert.Error(t, s.CheckWritable("old", path), "Connector old is kept in "+path)
+	require.NoError(t, s.CheckWritable("b", ""))
+	assert.Error(t, s.CheckWritable("n", "n.properties"),
+		"is kept in n.properties, which was named when the worker was started")
 }
 
 // In a topic the version is the record's offset, and stays where nothing is written.
@@ -154,7 +156,7 @@ func TestVersionsOfATopic(t *testing.T) {
 	l.CaughtUp()
 	put := func(x, over string) error {
 		return l.Put(t.Context(), "a", Stored{Connector: settings(t, "request", "name=a\nx="+x),
-			Over: func(version string) bool { return version == over }})
+			IfMatch: func(version string) bool { return version == over }})
 	}
 	version := func() string { now, _ := l.Snapshot(); return now.Connectors[0].Version }
 	assert.Equal(t, "0", version())

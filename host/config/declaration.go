@@ -15,10 +15,10 @@ type Declarations = setting.Table
 const maxGuesses = 100_000_000
 
 // Declare makes Declarations of settings in their order.
-func Declare(specs ...wit.SettingSpec) *Declarations { return setting.Of(specs...) }
+func Declare(specs ...wit.ConfigKey) *Declarations { return setting.NewTable(specs...) }
 
 // DeclareComponent is [Declare] for a plugin's component, with its prefixes.
-func DeclareComponent(c wit.Component) *Declarations { return setting.OfComponent(&c) }
+func DeclareComponent(c wit.Component) *Declarations { return setting.NewComponentTable(&c) }
 
 // List cuts a value at its commas, see [setting.List].
 func List(value string) []string { return setting.List(value) }
@@ -28,7 +28,7 @@ func Boolean(value string) (b, ok bool) { return setting.Flag(value) }
 
 // CheckValue says what is wrong with the value of a setting by its declaration, in Kafka Connect's words, "" if
 // nothing. A password is never shown; shown tells whether other values may be. Unlike plugins it goes by patterns, too.
-func CheckValue(spec *wit.SettingSpec, value string, shown bool) string {
+func CheckValue(spec *wit.ConfigKey, value string, shown bool) string {
 	return setting.Check{Secret: !shown, Matches: matchesWhole}.Value(spec, value)
 }
 

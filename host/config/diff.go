@@ -9,22 +9,22 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Effect is what another configuration means for a connector.
-type Effect string
+// Action is what another configuration means for a connector.
+type Action string
 
 const (
-	// Nothing: no setting is another one.
-	Nothing Effect = "nothing"
-	// InPlace: its tasks take the settings while they run.
-	InPlace Effect = "in place"
+	// NoChange: no setting is another one.
+	NoChange Action = "nothing"
+	// UpdateInPlace: its tasks take the settings while they run.
+	UpdateInPlace Action = "in place"
 	// Restart: its tasks are made again, when those before have stopped.
-	Restart Effect = "restart"
+	Restart Action = "restart"
 	// Create: it is a new one.
-	Create Effect = "create"
+	Create Action = "create"
 	// Remove: it is stopped and forgotten; its offsets stay.
-	Remove Effect = "remove"
-	// Refuse: the configuration is bad. What ran before it goes on; a connector that did not run is FAILED.
-	Refuse Effect = "refuse"
+	Remove Action = "remove"
+	// Reject: the configuration is bad. What ran before it goes on; a connector that did not run is FAILED.
+	Reject Action = "refuse"
 )
 
 // placeRoles are settings that the HTTP client of a connector takes while it works. A role that ends in a dot stands
@@ -32,8 +32,8 @@ const (
 var placeRoles = []string{role.User, role.Password, role.ConnectTimeoutMS, role.ReadTimeoutMS, role.MaxConcurrent,
 	role.RequestsPerSecond, role.MaintenanceWindows, role.TLS, role.Retry}
 
-// Differing returns the names of the settings that differ between two configurations or are missing in one, sorted.
-func Differing(before, after map[string]string) (names []string) {
+// ChangedKeys returns the names of the settings that differ between two configurations or are missing in one, sorted.
+func ChangedKeys(before, after map[string]string) (names []string) {
 	for name, value := range after {
 		if was, there := before[name]; !there || was != value {
 			names = append(names, name)
@@ -50,10 +50,10 @@ func Differing(before, after map[string]string) (names []string) {
 
 // compare returns the effect of changing a connector's settings from written to those of c, and the names of the
 // settings that differ. declared returns the declarations of the connector's plugin; it is called if settings differ.
-func compare(written map[string]string, c *Connector, declared func(*Connector) *Declarations) (e Effect,
+func compare(written map[string]string, c *Connector, declared func(*Connector) *Declarations) (e Action,
 	settings []string) {
-	if settings = Differing(written, c.Raw()); len(settings) == 0 {
-		return Nothing, nil
+	if settings = ChangedKeys(written, c.Raw()); len(settings) == 0 {
+		return NoChange, nil
 	}
 	d := declared(c)
 	if _, byDestination := find(d, written, role.Destination); byDestination {
@@ -69,7 +69,7 @@ func compare(written map[string]string, c *Connector, declared func(*Connector) 
 			return Restart, settings
 		}
 	}
-	return InPlace, settings
+	return UpdateInPlace, settings
 }
 
 // find is the setting of a role that is given.
@@ -82,32 +82,32 @@ func find(d *Declarations, written map[string]string, role string) (name string,
 	return "", false
 }
 
-// Now is a connector that a worker has.
-type Now struct {
+// RunningConnector is a connector that a worker has.
+type RunningConnector struct {
 	// Name, and File where its configuration stands.
 	Name, File string
-	// Written are its settings as they were written.
-	Written map[string]string
+	// Raw are its settings as they were written.
+	Raw map[string]string
 	// Given is the configuration that it was given, nil where that is unknown: the same one need not be compared.
-	Given *Connector
-	// Refused: it never ran, because its configuration is bad.
-	Refused bool
-	// Unsettled: it or one of its tasks has failed, so a change restarts it even where it could be made in place.
-	Unsettled bool
+	Config *Connector
+	// Rejected: it never ran, because its configuration is bad.
+	Rejected bool
+	// HasFailed: it or one of its tasks has failed, so a change restarts it even where it could be made in place.
+	HasFailed bool
 }
 
-// Step is what a reload does about a connector.
-type Step struct {
+// Change is what a reload does about a connector.
+type Change struct {
 	Name   string
-	Effect Effect
+	Action Action
 	// Settings are those that differ, for InPlace and Restart.
 	Settings []string
 	// Connector is its configuration in the files; nil for Remove. Problems are its, with Refuse errors among them, and
 	// with Nothing only those that its configuration did not have before: a folder is looked at every few seconds.
 	Connector *Connector
 	Problems  Problems
-	// Goes: with Refuse, it ran before and goes on.
-	Goes bool
+	// KeepsRunning: with Refuse, it ran before and goes on.
+	KeepsRunning bool
 }
 
 // same tells whether two connectors are copies of one that was read: of two that were not, nothing is known.
@@ -116,39 +116,39 @@ func (c *Connector) same(other *Connector) bool {
 		&c.Entries[0] == &other.Entries[0]
 }
 
-// Plan is what it takes to bring a worker from the connectors that it has to those in the files, by name. check finds
+// Diff is what it takes to bring a worker from the connectors that it has to those in the files, by name. check finds
 // the problems of a connector that is not the one that runs; declared are the declarations of its plugin.
-func Plan(have []Now, files []*Connector, check func(*Connector) Problems,
-	declared func(*Connector) *Declarations) []Step {
-	by := map[string]Now{}
+func Diff(have []RunningConnector, files []*Connector, check func(*Connector) Problems,
+	declared func(*Connector) *Declarations) []Change {
+	by := map[string]RunningConnector{}
 	for _, n := range have {
 		by[n.Name] = n
 	}
-	steps := map[string]Step{}
+	steps := map[string]Change{}
 	bad := map[string]*Connector{} // by file, those of which nobody knows for sure which connector they are meant for
 	var broken []*Connector
 	for _, c := range files {
 		now, there := by[c.Name]
-		step := Step{Name: c.Name, Effect: Create, Connector: c, Problems: c.Problems}
-		if there && !now.Refused && c.Problems.Err() == nil {
-			if step.Effect = Nothing; !now.Given.same(c) {
-				step.Effect, step.Settings = compare(now.Written, c, declared)
+		step := Change{Name: c.Name, Action: Create, Connector: c, Problems: c.Problems}
+		if there && !now.Rejected && c.Problems.Err() == nil {
+			if step.Action = NoChange; !now.Config.same(c) {
+				step.Action, step.Settings = compare(now.Raw, c, declared)
 			}
 			switch {
-			case step.Effect == InPlace && now.Unsettled:
-				step.Effect = Restart
-			case step.Effect == Nothing && now.Given != nil:
+			case step.Action == UpdateInPlace && now.HasFailed:
+				step.Action = Restart
+			case step.Action == NoChange && now.Config != nil:
 				step.Problems = slices.DeleteFunc(slices.Clone(c.Problems), func(p Problem) bool {
-					return slices.Contains(now.Given.Problems, p)
+					return slices.Contains(now.Config.Problems, p)
 				})
 			}
 		}
-		if step.Effect != Nothing && c.Problems.Err() == nil {
+		if step.Action != NoChange && c.Problems.Err() == nil {
 			step.Problems = append(slices.Clone(c.Problems), check(c)...)
 		}
 		if step.Problems.Err() == nil {
-			if there && now.Refused {
-				step.Effect = Restart
+			if there && now.Rejected {
+				step.Action = Restart
 			}
 			steps[c.Name] = step
 			continue
@@ -175,19 +175,20 @@ func Plan(have []Now, files []*Connector, check func(*Connector) Problems,
 			c = broken[i]
 		}
 		switch {
-		case c == nil || n.Refused && i < 0:
-			steps[n.Name] = Step{Name: n.Name, Effect: Remove}
+		case c == nil || n.Rejected && i < 0:
+			steps[n.Name] = Change{Name: n.Name, Action: Remove}
 		default:
 			meant[c] = true
-			steps[n.Name] = Step{Name: n.Name, Effect: Refuse, Connector: c, Problems: c.Problems, Goes: !n.Refused}
+			steps[n.Name] = Change{Name: n.Name, Action: Reject, Connector: c, Problems: c.Problems,
+				KeepsRunning: !n.Rejected}
 		}
 	}
 	for _, c := range broken {
 		if _, planned := steps[c.Name]; !planned && !meant[c] {
-			steps[c.Name] = Step{Name: c.Name, Effect: Refuse, Connector: c, Problems: c.Problems}
+			steps[c.Name] = Change{Name: c.Name, Action: Reject, Connector: c, Problems: c.Problems}
 		}
 	}
-	var plan []Step
+	var plan []Change
 	for _, name := range slices.Sorted(maps.Keys(steps)) {
 		plan = append(plan, steps[name])
 	}

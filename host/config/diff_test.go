@@ -22,55 +22,63 @@ func readAs(path string, lines ...string) *Connector {
 }
 
 func TestPlan(t *testing.T) {
-	role := func(name, role string) wit.SettingSpec {
-		return wit.SettingSpec{Name: name, Kind: wit.KindText, Rules: []wit.Rule{{Role: &role}}}
+	role := func(name, role string) wit.ConfigKey {
+		return wit.ConfigKey{Name: name, Kind: wit.KindString, Rules: []wit.Rule{{Role: &role}}}
 	}
 	d := Declare(role("user", "http.user"), role("host", "http.address"), role("max", "retry.max"), role("via",
 		"http.destination"))
-	has := func(c *Connector) Now {
-		return Now{Name: c.Name, File: c.File, Written: c.Raw(), Refused: c.Problems.Err() != nil}
+	has := func(c *Connector) RunningConnector {
+		return RunningConnector{Name: c.Name, File: c.File, Raw: c.Raw(), Rejected: c.Problems.Err() != nil}
 	}
 	a := readAs("a.properties", "name=a", "user=u", "host=h")
 	broken := func(path string) *Connector { return readAs(path+".json", "{") }
 	unsettled := has(a)
-	unsettled.Unsettled = true
+	unsettled.HasFailed = true
 	for _, k := range []struct {
 		what  string
-		have  []Now
+		have  []RunningConnector
 		files []*Connector
 		want  string
 	}{
-		{"nothing", []Now{has(a)}, []*Connector{readAs("b.properties", "host=h", "user=u", "# in another order, and file",
+		{"nothing", []RunningConnector{has(a)}, []*Connector{readAs("b.properties", "host=h", "user=u",
+			"# in another order, and file",
 			"name=a")}, "a nothing"},
-		{"in place", []Now{has(a)}, []*Connector{readAs("a.properties", "name=a", "user=v", "host=h", "max=1")},
+		{"in place", []RunningConnector{has(a)},
+			[]*Connector{readAs("a.properties", "name=a", "user=v", "host=h", "max=1")},
 			"a in place [max user]"},
-		{"in place, but it has failed", []Now{unsettled}, []*Connector{readAs("a.properties", "name=a", "user=v",
-			"host=h")}, "a restart [user]"},
-		{"another service", []Now{has(a)}, []*Connector{readAs("a.properties", "name=a", "user=v", "host=i")},
+		{"in place, but it has failed", []RunningConnector{unsettled},
+			[]*Connector{readAs("a.properties", "name=a", "user=v",
+				"host=h")}, "a restart [user]"},
+		{"another service", []RunningConnector{has(a)},
+			[]*Connector{readAs("a.properties", "name=a", "user=v", "host=i")},
 			"a restart [host user]"},
-		{"an unknown setting", []Now{has(a)}, []*Connector{readAs("a.properties", "name=a", "user=u", "host=h",
-			"transforms=x")}, "a restart [transforms]"},
-		{"the service of a destination", []Now{has(readAs("a.properties", "name=a", "via=D"))},
+		{"an unknown setting", []RunningConnector{has(a)},
+			[]*Connector{readAs("a.properties", "name=a", "user=u", "host=h",
+				"transforms=x")}, "a restart [transforms]"},
+		{"the service of a destination", []RunningConnector{has(readAs("a.properties", "name=a", "via=D"))},
 			[]*Connector{readAs("a.properties", "name=a", "via=D", "user=u")},
 			"a restart [user]"},
-		{"new and gone", []Now{has(a)}, []*Connector{readAs("b.properties", "x=1")}, "a remove; b create"},
-		{"renamed in its file", []Now{has(a)}, []*Connector{readAs("a.properties", "name=b", "user=u")},
+		{"new and gone", []RunningConnector{has(a)}, []*Connector{readAs("b.properties", "x=1")}, "a remove; b create"},
+		{"renamed in its file", []RunningConnector{has(a)}, []*Connector{readAs("a.properties", "name=b", "user=u")},
 			"a remove; b create"},
-		{"refused by the check", []Now{has(a)}, []*Connector{readAs("a.properties", "name=a", "bad=1")},
+		{"refused by the check", []RunningConnector{has(a)}, []*Connector{readAs("a.properties", "name=a", "bad=1")},
 			"a refuse, goes on"},
-		{"renamed and refused", []Now{has(a)}, []*Connector{readAs("a.properties", "name=b", "bad=1")},
+		{"renamed and refused", []RunningConnector{has(a)}, []*Connector{readAs("a.properties", "name=b", "bad=1")},
 			"a refuse, goes on"},
-		{"cannot be read", []Now{has(readAs("a.json", `{"name":"a"}`))}, []*Connector{broken("a")}, "a refuse, goes on"},
+		{"cannot be read", []RunningConnector{has(readAs("a.json", `{"name":"a"}`))}, []*Connector{broken("a")},
+			"a refuse, goes on"},
 		{"new and bad", nil, []*Connector{readAs("b.properties", "bad=1")}, "b refuse"},
-		{"bad as before", []Now{has(broken("a"))}, []*Connector{broken("a")}, "a.json refuse"},
-		{"bad, and good now", []Now{has(broken("a"))}, []*Connector{readAs("a.json", `{"name":"a"}`)},
+		{"bad as before", []RunningConnector{has(broken("a"))}, []*Connector{broken("a")}, "a.json refuse"},
+		{"bad, and good now", []RunningConnector{has(broken("a"))}, []*Connector{readAs("a.json", `{"name":"a"}`)},
 			"a create; a.json remove"},
-		{"bad by its check, and good now", []Now{{Name: "a", File: "a.properties", Refused: true}}, []*Connector{a},
+		{"bad by its check, and good now", []RunningConnector{{Name: "a", File: "a.properties", Rejected: true}},
+			[]*Connector{a},
 			"a restart"},
-		{"one name in two files", []Now{has(a), has(readAs("b.properties", "x=1"))},
+		{"one name in two files", []RunningConnector{has(a), has(readAs("b.properties", "x=1"))},
 			namedApart([]*Connector{readAs("a.properties", "name=a", "user=u", "host=h"),
 				readAs("b.properties", "name=a")}), "a refuse, goes on; b refuse, goes on"},
-		{"names that change places", []Now{has(readAs("a.properties", "name=x")), has(readAs("b.properties", "name=y"))},
+		{"names that change places", []RunningConnector{has(readAs("a.properties", "name=x")),
+			has(readAs("b.properties", "name=y"))},
 			[]*Connector{readAs("a.properties", "name=y"), readAs("b.properties", "name=x")}, "x nothing; y nothing"},
 	} {
 		check := func(c *Connector) (problems Problems) {
@@ -80,15 +88,15 @@ func TestPlan(t *testing.T) {
 			return problems
 		}
 		var found []string
-		for _, s := range Plan(k.have, k.files, check, func(*Connector) *Declarations { return d }) {
-			line := s.Name + " " + string(s.Effect)
+		for _, s := range Diff(k.have, k.files, check, func(*Connector) *Declarations { return d }) {
+			line := s.Name + " " + string(s.Action)
 			if len(s.Settings) > 0 {
 				line += fmt.Sprint(" ", s.Settings)
 			}
-			if s.Goes {
+			if s.KeepsRunning {
 				line += ", goes on"
 			}
-			if (s.Effect == Refuse) != (s.Problems.Err() != nil) || (s.Connector == nil) != (s.Effect == Remove) {
+			if (s.Action == Reject) != (s.Problems.Err() != nil) || (s.Connector == nil) != (s.Action == Remove) {
 				t.Errorf("%s: found %+v", k.what, s)
 			}
 			found = append(found, line)
@@ -102,15 +110,15 @@ func TestPlan(t *testing.T) {
 // What a file was warned of is not said again with each look at the folder.
 func TestPlanRepeatsNoWarning(t *testing.T) {
 	twice := readAs("a.properties", "name=a", "x=1", "x=2")
-	now := Now{Name: "a", File: twice.File, Written: twice.Raw(), Given: twice}
+	now := RunningConnector{Name: "a", File: twice.File, Raw: twice.Raw(), Config: twice}
 	for what, k := range map[string]struct {
 		of       *Connector
 		problems int
 	}{"as it was given": {twice, 0}, "read again": {readAs("a.properties", "name=a", "x=1", "x=2"), 0},
 		"with one more": {readAs("a.properties", "name=a", "x=1", "x=2", "x=2"), 1}} {
-		steps := Plan([]Now{now}, []*Connector{k.of}, func(*Connector) Problems { return nil },
+		steps := Diff([]RunningConnector{now}, []*Connector{k.of}, func(*Connector) Problems { return nil },
 			func(*Connector) *Declarations { return Declare() })
-		if len(steps) != 1 || steps[0].Effect != Nothing || len(steps[0].Problems) != k.problems {
+		if len(steps) != 1 || steps[0].Action != NoChange || len(steps[0].Problems) != k.problems {
 			t.Errorf("%s: expected nothing to do and %d warnings, found %+v", what, k.problems, steps)
 		}
 	}

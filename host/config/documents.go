@@ -69,7 +69,7 @@ func envelope(outer, config []Entry, nested misplaced) ([]Entry, Problems) {
 		case e.Key == "initial_state" && initialTarget(e) == "":
 			problems = append(problems, e.problem("expected RUNNING, PAUSED or STOPPED, found %s", e.Raw))
 		case e.Key == "initial_state":
-			e.Beside = true
+			e.IsInitialState = true
 			config = append(config, e)
 		default:
 			problems = append(problems, e.warning("not a setting: expected inside config"))
@@ -208,7 +208,7 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 	case errors.Is(err, io.EOF):
 		return nil, nil
 	case err != nil:
-		return nil, Problems{NotYAML(file, "invalid YAML", err)}
+		return nil, Problems{YAMLProblem(file, "invalid YAML", err)}
 	}
 	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, Problems{{File: file, Line: max(more.Line, 1),
@@ -230,8 +230,8 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 	return r.entries, r.problems
 }
 
-// NotYAML is the problem of a file that the decoder of YAML refuses, at the line that it names in its text.
-func NotYAML(file, what string, err error) Problem {
+// YAMLProblem is the problem of a file that the decoder of YAML refuses, at the line that it names in its text.
+func YAMLProblem(file, what string, err error) Problem {
 	p := Problem{File: file, Line: 1, Text: strings.TrimPrefix(err.Error(), "yaml: ")}
 	if rest, ok := strings.CutPrefix(p.Text, "line "); ok {
 		number, text, _ := strings.Cut(rest, ": ")

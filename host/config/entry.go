@@ -29,10 +29,11 @@ type Entry struct {
 	File string
 	// Line counts from 1; 0: not in a file.
 	Line int
-	// Brought: it came by REST, and only the config providers count for it that are open to REST, see [Providers].
-	Brought bool
-	// Beside: it stood next to `config` in the form that REST has, and is no setting, see [Connector.Initial].
-	Beside bool
+	// FromREST: it came by REST, and only the config providers count for it that are open to REST, see [Providers].
+	FromREST bool
+	// IsInitialState: it stood next to `config` in the form that REST has, and is no setting, see
+	// [Connector.InitialState].
+	IsInitialState bool
 }
 
 // String leaves the value out: entries end up in logs.
@@ -64,9 +65,9 @@ func (e Entry) coded(code setting.Code, text string) Problem {
 // already.
 func (e Entry) unresolved() bool { return e.Value.Secret() && e.Value.Reveal() == "" }
 
-// Absent are the settings that have a reference to a config provider which leads to nothing, with those of the worker's
-// that count for the connector: which it does not have itself, nor one that they belong to.
-func (c *Connector) Absent(ofWorker ...string) []string {
+// UnresolvedKeys are the settings that have a reference to a config provider which leads to nothing, with those of the
+// worker's that count for the connector: which it does not have itself, nor one that they belong to.
+func (c *Connector) UnresolvedKeys(ofWorker ...string) []string {
 	all := absent(c.Entries)
 	for _, name := range ofWorker {
 		if !slices.ContainsFunc(c.Entries, func(e Entry) bool { return strings.HasPrefix(name+".", e.Key+".") }) {
@@ -76,8 +77,8 @@ func (c *Connector) Absent(ofWorker ...string) []string {
 	return all
 }
 
-// Absent are the settings that have a reference to a config provider which leads to nothing.
-func (w *Worker) Absent() []string { return absent(w.layers.entries) }
+// UnresolvedKeys are the settings that have a reference to a config provider which leads to nothing.
+func (w *Worker) UnresolvedKeys() []string { return absent(w.layers.entries) }
 
 func absent(entries []Entry) (names []string) {
 	for _, e := range entries {
@@ -88,9 +89,10 @@ func absent(entries []Entry) (names []string) {
 	return names
 }
 
-// Without leaves out the problems of settings that are absent, and those that may be there for no other reason: of a
-// setting below whose name one of them stands, as with value.converter, and those whose text names one of them.
-func Without(problems Problems, absent []string) Problems {
+// WithoutUnresolved leaves out the problems of settings that are absent, and those that may be there for no other
+// reason: of a setting below whose name one of them stands, as with value.converter, and those whose text names one of
+// them.
+func WithoutUnresolved(problems Problems, absent []string) Problems {
 	return slices.DeleteFunc(problems, func(p Problem) bool {
 		return slices.ContainsFunc(absent, func(name string) bool {
 			return p.Setting == name || strings.HasPrefix(name, p.Setting+".") || Mentions(p.Text, name)
@@ -262,8 +264,8 @@ func readDocument(path string, data []byte) ([]Entry, Problems) {
 	return readProperties(path, data)
 }
 
-// LastOf is the entries of all layers, of each key the last one.
-func LastOf(layers ...[]Entry) []Entry {
+// MergeLayers is the entries of all layers, of each key the last one.
+func MergeLayers(layers ...[]Entry) []Entry {
 	entries, _ := lastCounts(slices.Concat(layers...))
 	return entries
 }

@@ -25,10 +25,10 @@ type Files struct {
 // workerNames are the names of the worker's file in a folder.
 var workerNames = []string{"worker.properties", "worker.yaml", "worker.yml"}
 
-// Uses reports whether a folder is the one of the connectors' files, or holds a file of a connector that was named, by
-// whatever path or link it was given. The worker's file counts if its name is not that of a worker's file, so that
-// [Folder] would return it as a connector's. A folder that does not exist is not used.
-func (f Files) Uses(folder string) bool {
+// UsesFolder reports whether a folder is the one of the connectors' files, or holds a file of a connector that was
+// named, by whatever path or link it was given. The worker's file counts if its name is not that of a worker's file, so
+// that [ListFolder] would return it as a connector's. A folder that does not exist is not used.
+func (f Files) UsesFolder(folder string) bool {
 	info, err := os.Stat(folder)
 	if err != nil {
 		return false
@@ -52,10 +52,10 @@ func (f Files) Uses(folder string) bool {
 // endings are those of connectors' files in a folder.
 var endings = []string{".properties", ".json", ".yaml", ".yml"}
 
-// Folder finds the files in a folder: worker.properties or worker.yaml is the worker's, every other .properties, .json,
-// .yaml or .yml file a connector's, be it a folder of that name: Docker makes one where a file to mount is missing.
-// Files of tests ([IsTest]), other files and folders inside are left alone.
-func Folder(dir string) (Files, error) {
+// ListFolder finds the files in a folder: worker.properties or worker.yaml is the worker's, every other .properties,
+// .json, .yaml or .yml file a connector's, be it a folder of that name: Docker makes one where a file to mount is
+// missing. Files of tests ([IsTestFile]), other files and folders inside are left alone.
+func ListFolder(dir string) (Files, error) {
 	f := Files{Folder: dir}
 	found, err := os.ReadDir(dir)
 	if err != nil {
@@ -64,7 +64,7 @@ func Folder(dir string) (Files, error) {
 	for _, entry := range found {
 		name, path := entry.Name(), filepath.Join(dir, entry.Name())
 		switch {
-		case strings.HasPrefix(name, "."), IsTest(name):
+		case strings.HasPrefix(name, "."), IsTestFile(name):
 		case slices.Contains(workerNames, name):
 			if f.Worker != "" {
 				return f, fmt.Errorf("expected one worker file in %s, found %s and %s", dir, filepath.Base(f.Worker),
@@ -78,16 +78,16 @@ func Folder(dir string) (Files, error) {
 	return f, nil
 }
 
-// IsTest tells whether a name is that of a file of tests, which stand among connectors' files: `culvert test` runs
+// IsTestFile tells whether a name is that of a file of tests, which stand among connectors' files: `culvert test` runs
 // them, and a worker leaves them alone.
-func IsTest(name string) bool {
+func IsTestFile(name string) bool {
 	name = strings.ToLower(name)
 	return strings.HasSuffix(name, "_test.yaml") || strings.HasSuffix(name, "_test.yml")
 }
 
-// Arguments sorts files named on a command line: as with Kafka's connect-standalone the first is the worker's, unless
-// it is a connector's.
-func Arguments(files []string) (Files, error) {
+// ParseArguments sorts files named on a command line: as with Kafka's connect-standalone the first is the worker's,
+// unless it is a connector's.
+func ParseArguments(files []string) (Files, error) {
 	var connector bool
 	for i, file := range files {
 		entries, _, err := ReadFile(file)
@@ -109,8 +109,8 @@ type Installation struct {
 	Worker *Worker
 	// Connectors have names that differ.
 	Connectors []*Connector
-	// Hidden are warnings of connectors made by REST that others of their names go before.
-	Hidden Problems
+	// Shadowed are warnings of connectors made by REST that others of their names go before.
+	Shadowed Problems
 }
 
 // Problems are those of the connectors.
@@ -130,7 +130,7 @@ func Load(files Files, environ []string, flags map[string]string) (*Installation
 		return nil, nil, err
 	}
 	in := &Installation{Worker: worker}
-	in.Connectors, in.Hidden = LoadConnectors(files, worker.Providers)
+	in.Connectors, in.Shadowed = LoadConnectors(files, worker.Providers)
 	return in, problems, nil
 }
 
@@ -148,8 +148,8 @@ func LoadConnectors(files Files, providers *Providers) (all []*Connector, hidden
 	return layered(connectors, made)
 }
 
-// Made reports whether a connector was made by REST, and has no file.
-func (f Files) Made(c *Connector) bool { return f.REST.holds(c) }
+// IsRESTConnector reports whether a connector was made by REST, and has no file.
+func (f Files) IsRESTConnector(c *Connector) bool { return f.REST.holds(c) }
 
 // loadAny is [LoadConnector] where a file that cannot be read is a connector with that problem.
 func loadAny(file string, providers *Providers) *Connector {

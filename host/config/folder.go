@@ -14,15 +14,15 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/watch"
 )
 
-// FolderStore has the connectors of a folder, one file for each, as [Folder] finds them, and those that REST has made,
-// which it keeps in a [ConnectorsFile]. Files in the folder belong to the users who write them: the store only reads
-// them.
+// FolderStore has the connectors of a folder, one file for each, as [ListFolder] finds them, and those that REST has
+// made, which it keeps in a [ConnectorsFile]. Files in the folder belong to the users who write them: the store only
+// reads them.
 //
 // A file counts when two looks, some time apart, find it alike, and as deleted when two looks do not find it: editors
 // write another file and rename it, copy in pieces, delete and write again. Files that still change are taken as they
 // were; they hold up no other.
 type FolderStore struct {
-	places Places
+	places Locations
 	worker *Worker
 	log    *slog.Logger
 	every  time.Duration // lookEvery
@@ -53,37 +53,37 @@ type seen struct {
 	workerAt Problems
 }
 
-// Places are where a [FolderStore] finds and keeps connectors.
-type Places struct {
+// Locations are where a [FolderStore] finds and keeps connectors.
+type Locations struct {
 	// Folder is followed; "" for none.
 	Folder string
-	// Named are connectors whose files were named one by one: they stay as they were read.
-	Named []*Connector
+	// Files are connectors whose files were named one by one: they stay as they were read.
+	Files []*Connector
 	// Made keeps what REST makes. A connector of Folder or of Named goes before one of the same name in it. Default:
 	// kept in memory.
-	Made *ConnectorsFile
-	// Targets of connectors. Default: kept in memory.
-	Targets *Targets
+	REST *ConnectorsFile
+	// TargetStates of connectors. Default: kept in memory.
+	TargetStates *TargetStates
 }
 
 // NewFolderStore makes a store whose references are resolved by the worker's providers. Nothing is read before Watch.
-func NewFolderStore(p Places, w *Worker, log *slog.Logger) *FolderStore {
-	if p.Targets == nil {
-		p.Targets, _ = OpenTargets("") // which cannot fail
+func NewFolderStore(p Locations, w *Worker, log *slog.Logger) *FolderStore {
+	if p.TargetStates == nil {
+		p.TargetStates, _ = OpenTargetStates("") // which cannot fail
 	}
-	if p.Made == nil {
-		p.Made, _ = OpenConnectorsFile("")
+	if p.REST == nil {
+		p.REST, _ = OpenConnectorsFile("")
 	}
 	s := &FolderStore{places: p, worker: w, log: log, every: lookEvery, settle: watch.Settle,
 		kicks: guard.NewBell(), seen: &seen{files: map[string]*watchedFile{}, made: map[string]*Connector{}}}
-	for _, name := range p.Made.Names() {
-		s.seen.made[name] = p.Made.connector(name, w.Providers)
+	for _, name := range p.REST.Names() {
+		s.seen.made[name] = p.REST.connector(name, w.Providers)
 	}
 	return s
 }
 
-// Look has the folder looked at now, and everything in it read again.
-func (s *FolderStore) Look() {
+// Refresh has the folder looked at now, and everything in it read again.
+func (s *FolderStore) Refresh() {
 	s.mu.Lock()
 	s.asked = true
 	s.mu.Unlock()
@@ -97,12 +97,12 @@ func (s *FolderStore) Snapshot() (now Snapshot, ok bool) {
 	return s.snapshot(false), s.seen.looked
 }
 
-// Begun tells whether the first look is over, also where it found a folder that cannot be read. It never waits for a
+// Ready tells whether the first look is over, also where it found a folder that cannot be read. It never waits for a
 // drive that hangs.
-func (s *FolderStore) Begun() bool { return s.begun.Load() }
+func (s *FolderStore) Ready() bool { return s.begun.Load() }
 
-// Stale tells whether something was written after a snapshot was made: another one follows.
-func (s *FolderStore) Stale(of Snapshot) bool {
+// IsStale tells whether something was written after a snapshot was made: another one follows.
+func (s *FolderStore) IsStale(of Snapshot) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return of.writes != s.writes
@@ -111,7 +111,7 @@ func (s *FolderStore) Stale(of Snapshot) bool {
 // snapshot is what is known now; connectors are copies, since names that clash are noted in them.
 func (s *FolderStore) snapshot(asked bool) Snapshot {
 	var connectors, made []*Connector
-	for _, c := range s.places.Named {
+	for _, c := range s.places.Files {
 		connectors = append(connectors, c.copied())
 	}
 	for _, path := range slices.Sorted(maps.Keys(s.seen.files)) {
@@ -128,10 +128,10 @@ func (s *FolderStore) snapshot(asked bool) Snapshot {
 	if s.now.Problems.Err() == nil {
 		s.now.Connectors = all
 	}
-	s.now.Targets = s.places.Targets.All()
+	s.now.Targets = s.places.TargetStates.All()
 	now := s.now
 	now.Problems = append(slices.Clone(now.Problems), hidden...)
-	now.Asked, now.writes = asked, s.writes
+	now.Requested, now.writes = asked, s.writes
 	return now
 }
 
@@ -166,9 +166,9 @@ type Stored struct {
 	// Target is the state that its user wants, by Kafka Connect's names in the config topic: STARTED, PAUSED or
 	// STOPPED.
 	Target string
-	// Over tells whether the version that is stored ([Connector.Version], "" for none) may be written over; else Put
-	// is an [ErrChanged]. nil: any.
-	Over func(version string) bool
+	// IfMatch tells whether the version that is stored ([Connector.Version], "" for none) may be written over; else Put
+	// is an [ChangedError]. nil: any.
+	IfMatch func(version string) bool
 }
 
 // Snapshot is everything that a store holds at one time.
@@ -180,17 +180,17 @@ type Snapshot struct {
 	// Problems are those of no connector: a folder that is not there, a worker's file that has changed. With errors
 	// among them Connectors are those of the time before.
 	Problems Problems
-	// Asked: somebody asked for it, by Look of the [Store], whether or not anything has changed.
-	Asked bool
+	// Requested: somebody asked for it, by Look of the [Store], whether or not anything has changed.
+	Requested bool
 
 	// Offset is the offset after the last record that was read, of a [TopicStore]; the others below are nil, too,
 	// where there is no topic. Written are offsets of the records that hold the connectors' settings, by name.
-	Offset  int64
-	Written map[string]int64
+	Offset        int64
+	ConfigOffsets map[string]int64
 	// Tasks are those that count, by connector; those of a connector that is not in it have to be planned. Where a set
 	// has a Version before the Written of its connector, the settings have changed since it was planned. Incomplete are
 	// connectors of which compaction took tasks.
-	Tasks      map[string]TaskSet
+	Tasks      map[string]TaskConfigs
 	Incomplete map[string]bool
 
 	// writes is how often the store was written to before, stored what a topic has of connectors.

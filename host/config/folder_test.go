@@ -27,7 +27,7 @@ type followed struct {
 func follow(t *testing.T, dir string) *followed {
 	t.Helper()
 	f := &followed{t: t, dir: dir, told: make(chan Snapshot),
-		store: NewFolderStore(Places{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))}
+		store: NewFolderStore(Locations{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))}
 	f.store.settle, f.store.every = 10*time.Millisecond, 50*time.Millisecond
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -112,15 +112,16 @@ func TestFolderIsFollowed(t *testing.T) {
 		"none of them runs, since offsets belong to the name\nb 3")
 	require.NoError(t, os.Remove(filepath.Join(dir, "a.properties")))
 	f.until("a 9\nb 3")
-	require.NoError(t, os.Rename(filepath.Join(dir, "c.properties"), filepath.Join(dir, "d.properties"))) // its name stays
+	// its name stays
+	require.NoError(t, os.Rename(filepath.Join(dir, "c.properties"), filepath.Join(dir, "d.properties")))
 	f.until("a 9\nb 3", "b 3", f.shown(f.last))
 	// Other files, and hidden ones, are nobody's.
 	f.put("README.md", "x=1")
 	f.put(".e.properties", "x=1")
 	require.NoError(t, os.Remove(filepath.Join(dir, "b.json")))
 	f.until("a 9")
-	f.store.Look()
-	for f.last = <-f.told; !f.last.Asked; f.last = <-f.told {
+	f.store.Refresh()
+	for f.last = <-f.told; !f.last.Requested; f.last = <-f.told {
 	}
 	if found := f.shown(f.last); found != "a 9" {
 		t.Errorf("asked: expected a 9, found %s", found)
@@ -178,7 +179,7 @@ func TestFileThatChangesAtTheStart(t *testing.T) {
 	for _, name := range []string{"a", "b"} {
 		write(t, filepath.Join(dir, name+".properties"), "x=1\n")
 	}
-	s := NewFolderStore(Places{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))
+	s := NewFolderStore(Locations{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))
 	for range 3 {
 		if _, restless := s.look(); !restless {
 			t.Error("expected another look at a file that has just changed")
@@ -239,9 +240,9 @@ func TestFolderThatVanishes(t *testing.T) {
 	f.until("", "a 2", "b 1")
 }
 
-func opened(t *testing.T, path string) *Targets {
+func opened(t *testing.T, path string) *TargetStates {
 	t.Helper()
-	targets, err := OpenTargets(path)
+	targets, err := OpenTargetStates(path)
 	require.NoError(t, err)
 	return targets
 }

@@ -114,7 +114,7 @@ func (s *FolderStore) loadAgain(which func(*Connector) bool) {
 	}
 	for name, c := range s.seen.made {
 		if which(c) {
-			s.seen.made[name] = s.places.Made.connector(name, s.worker.Providers)
+			s.seen.made[name] = s.places.REST.connector(name, s.worker.Providers)
 		}
 	}
 }
@@ -165,7 +165,7 @@ func (s *FolderStore) list() (Files, *Problem) {
 	if dir == "" {
 		return Files{}, nil
 	}
-	files, err := Folder(dir)
+	files, err := ListFolder(dir)
 	var identity fs.FileInfo
 	if err == nil {
 		identity, err = os.Stat(dir)

@@ -13,14 +13,14 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// FolderNote is what the keys of notes begin with that say which connectors of a topic a folder has made; the name of
-// the connector follows. All others are REST's.
-const FolderNote = string(KindOurs) + "folder-"
+// FolderAnnotation is what the keys of notes begin with that say which connectors of a topic a folder has made; the
+// name of the connector follows. All others are REST's.
+const FolderAnnotation = string(KindAnnotation) + "folder-"
 
 // folderNote notes that the folder has made a connector, with the file's name, so that a file which breaks keeps its
 // connector; without a file it is not the folder's any more.
-func folderNote(connector, file string) TopicRecord {
-	r := TopicRecord{Key: FolderNote + connector}
+func folderNote(connector, file string) Record {
+	r := Record{Key: FolderAnnotation + connector}
 	if file != "" {
 		r.Value = encoded(object{"file": filepath.Base(file)})
 	}
@@ -28,20 +28,21 @@ func folderNote(connector, file string) TopicRecord {
 }
 
 // gone are the records by which a connector is deleted.
-func gone(name string) []TopicRecord {
-	return []TopicRecord{ConnectorRecord(name, nil), TargetRecord(name, "")}
+func gone(name string) []Record {
+	return []Record{ConnectorRecord(name, nil), TargetRecord(name, "")}
 }
 
-// FileOf is the name of the file that a note names.
-func FileOf(note json.RawMessage) string {
+// AnnotatedFile is the name of the file that a note names.
+func AnnotatedFile(note json.RawMessage) string {
 	var n struct{ File string }
 	_ = json.Unmarshal(note, &n) // what is not ours says nothing
 	return n.File
 }
 
-// FromFolder are the connectors of a topic that a folder has made, for a [Plan] with those that it has now, of files.
-// notes are those of [FolderNote].
-func FromFolder(topic Snapshot, notes map[string]json.RawMessage, folder string, files []*Connector) (have []Now) {
+// FolderConnectors are the connectors of a topic that a folder has made, for a [Diff] with those that it has now, of
+// files. notes are those of [FolderAnnotation].
+func FolderConnectors(topic Snapshot, notes map[string]json.RawMessage, folder string,
+	files []*Connector) (have []RunningConnector) {
 	paths, named := map[string]string{}, map[string]*Connector{}
 	for _, c := range files {
 		paths[filepath.Base(c.File)], named[c.Name] = c.File, c
@@ -51,10 +52,10 @@ func FromFolder(topic Snapshot, notes map[string]json.RawMessage, folder string,
 		if !made {
 			continue
 		}
-		file := FileOf(note)
-		now := Now{Name: c.Name, File: cmp.Or(paths[file], filepath.Join(folder, file)), Written: c.Raw()}
-		if given := named[c.Name]; given != nil && maps.Equal(given.Raw(), now.Written) {
-			now.Given = given // so that its warnings are not logged again and again
+		file := AnnotatedFile(note)
+		now := RunningConnector{Name: c.Name, File: cmp.Or(paths[file], filepath.Join(folder, file)), Raw: c.Raw()}
+		if given := named[c.Name]; given != nil && maps.Equal(given.Raw(), now.Raw) {
+			now.Config = given // so that its warnings are not logged again and again
 		}
 		have = append(have, now)
 	}
@@ -63,20 +64,20 @@ func FromFolder(topic Snapshot, notes map[string]json.RawMessage, folder string,
 
 // Records are what a step of a plan writes to the topic of configurations: where the folder has a connector, with the
 // note of that. A new one has the target state that the topic has by now, else its own. None where nothing is changed.
-func (s Step) Records(topic Snapshot, notes map[string]json.RawMessage) (records []TopicRecord) {
-	switch s.Effect {
-	case Nothing:
-		if FileOf(notes[s.Name]) != filepath.Base(s.Connector.File) {
+func (s Change) Records(topic Snapshot, notes map[string]json.RawMessage) (records []Record) {
+	switch s.Action {
+	case NoChange:
+		if AnnotatedFile(notes[s.Name]) != filepath.Base(s.Connector.File) {
 			records = append(records, folderNote(s.Name, s.Connector.File))
 		}
-	case Create, InPlace, Restart:
-		if s.Effect == Create && topic.Targets[s.Name] == "" && s.Connector.Initial != nil {
-			records = append(records, TargetRecord(s.Name, s.Connector.Target()))
+	case Create, UpdateInPlace, Restart:
+		if s.Action == Create && topic.Targets[s.Name] == "" && s.Connector.InitialState != nil {
+			records = append(records, TargetRecord(s.Name, s.Connector.InitialTarget()))
 		}
 		records = append(records, folderNote(s.Name, s.Connector.File), ConnectorRecord(s.Name, s.Connector.Raw()))
 	case Remove:
 		records = append(gone(s.Name), folderNote(s.Name, ""))
-	case Refuse:
+	case Reject:
 	}
 	return records
 }
@@ -86,30 +87,30 @@ func (s Step) Records(topic Snapshot, notes map[string]json.RawMessage) (records
 func FolderDigest(connectors []*Connector) string {
 	all := map[string]any{}
 	for _, c := range connectors {
-		all[c.Name] = []any{c.Raw(), c.Target()}
+		all[c.Name] = []any{c.Raw(), c.InitialTarget()}
 	}
 	sum := sha256.Sum256(encoded(all))
 	return hex.EncodeToString(sum[:16])
 }
 
-// Shared are the problems that a connector of a file has where it stands in the topic of configurations, which all
-// workers and REST write: only providers that `config.providers` names resolve its references, and
+// SharedProblems are the problems that a connector of a file has where it stands in the topic of configurations, which
+// all workers and REST write: only providers that `config.providers` names resolve its references, and
 // `config.storage.secrets` may refuse passwords in clear text.
-func (w *Worker) Shared(c *Connector, password func(key string) bool) Problems {
+func (w *Worker) SharedProblems(c *Connector, password func(key string) bool) Problems {
 	entries := slices.Clone(c.Entries)
 	for i := range entries {
-		entries[i].Brought = true
+		entries[i].FromREST = true
 	}
 	_, problems := NewConnector(c.File, entries, w.Providers)
 	problems = slices.DeleteFunc(problems, func(p Problem) bool { return slices.Contains(c.Problems, p) })
-	return append(problems, w.ClearText(c, password)...)
+	return append(problems, w.ClearTextProblems(c, password)...)
 }
 
 // SecretsSetting is the setting that says whether passwords may stand in the topic of configurations.
 const SecretsSetting = "config.storage.secrets"
 
-// ClearText are the problems of passwords that are no references, where the worker's group refuses them.
-func (w *Worker) ClearText(c *Connector, password func(key string) bool) (problems Problems) {
+// ClearTextProblems are the problems of passwords that are no references, where the worker's group refuses them.
+func (w *Worker) ClearTextProblems(c *Connector, password func(key string) bool) (problems Problems) {
 	if !w.InGroup() || !strings.EqualFold(w.Text(SecretsSetting), "refuse") {
 		return nil
 	}

@@ -53,10 +53,12 @@ func TestFolderRecords(t *testing.T) {
 	}{
 		{"nothing", nil, nil, nil, nil, nil},
 		{"a new one", []*config.Connector{a}, nil, nil, nil, []string{noteA, setA}},
-		{"as it is", []*config.Connector{a}, map[string]string{"a": "1"}, map[string]string{"a": "a.properties"}, nil, nil},
+		{"as it is", []*config.Connector{a}, map[string]string{"a": "1"}, map[string]string{"a": "a.properties"}, nil,
+			nil},
 		{"as it is, with a warning", []*config.Connector{warned}, map[string]string{"a": "1"},
 			map[string]string{"a": "a.properties"}, nil, nil},
-		{"another one", []*config.Connector{a}, map[string]string{"a": "2"}, map[string]string{"a": "a.properties"}, nil,
+		{"another one", []*config.Connector{a}, map[string]string{"a": "2"}, map[string]string{"a": "a.properties"},
+			nil,
 			[]string{noteA, setA}},
 		{"its file has another name", []*config.Connector{a}, map[string]string{"a": "1"},
 			map[string]string{"a": "b.properties"}, nil, []string{noteA}},
@@ -64,7 +66,8 @@ func TestFolderRecords(t *testing.T) {
 			map[string]string{"a": "PAUSED"},
 			[]string{"connector-a", "target-state-a", "culvert-folder-a"}},
 		{"REST's", []*config.Connector{a}, map[string]string{"a": "2"}, nil, nil, []string{"refused a goes false"}},
-		{"broken", []*config.Connector{broken}, map[string]string{"a": "1"}, map[string]string{"a": "a.properties"}, nil,
+		{"broken", []*config.Connector{broken}, map[string]string{"a": "1"}, map[string]string{"a": "a.properties"},
+			nil,
 			[]string{"refused a goes true"}},
 		{"torn, so that nobody knows its name", []*config.Connector{torn}, map[string]string{"b": "1"},
 			map[string]string{"b": "a.json"}, nil, []string{"refused b goes true"}},
@@ -73,29 +76,31 @@ func TestFolderRecords(t *testing.T) {
 		{"as it was adopted", []*config.Connector{paused}, nil, nil, map[string]string{"p": "STARTED"},
 			[]string{noteP, setP}},
 	} {
-		topic := config.Snapshot{Written: map[string]int64{}, Targets: c.target}
+		topic := config.Snapshot{ConfigOffsets: map[string]int64{}, Targets: c.target}
 		notes := map[string]json.RawMessage{}
 		for name, x := range c.topic {
-			topic.Connectors = append(topic.Connectors, config.NewBrought("topic", map[string]string{"name": name, "x": x},
+			topic.Connectors = append(topic.Connectors, config.NewRESTConnector("topic",
+				map[string]string{"name": name, "x": x},
 				nil, w.Providers))
-			topic.Written[name] = 1
+			topic.ConfigOffsets[name] = 1
 		}
 		for name, file := range c.noted {
 			notes[name] = json.RawMessage(fmt.Sprintf(`{"file":%q}`, file))
 		}
 		check := func(k *config.Connector) config.Problems { // as the host's
-			if _, there := topic.Written[k.Name]; there && notes[k.Name] == nil {
+			if _, there := topic.ConfigOffsets[k.Name]; there && notes[k.Name] == nil {
 				return config.Problems{{File: k.File, Text: "REST's"}}
 			}
 			return nil
 		}
 		declared := func(*config.Connector) *config.Declarations { return config.Declare() }
 		var found []string
-		for _, step := range config.Plan(config.FromFolder(topic, notes, "f", c.files), c.files, check, declared) {
-			if step.Effect == config.Refuse {
-				found = append(found, fmt.Sprintf("refused %s goes %t", step.Name, step.Goes))
+		for _, step := range config.Diff(config.FolderConnectors(topic, notes, "f", c.files), c.files, check,
+			declared) {
+			if step.Action == config.Reject {
+				found = append(found, fmt.Sprintf("refused %s goes %t", step.Name, step.KeepsRunning))
 			}
-			if step.Effect == config.Nothing && len(step.Problems) > 0 {
+			if step.Action == config.NoChange && len(step.Problems) > 0 {
 				t.Errorf("%s: expected no warnings of what is as it was, found %v", c.name, step.Problems)
 			}
 			for _, r := range step.Records(topic, notes) {
@@ -154,7 +159,8 @@ func TestShared(t *testing.T) {
 		{refusing(named), "pwd=prefix ${env:FOLDERTOPIC}", ""},
 		{refusing(named), "user=clear", ""},
 		{refusing(named), "pwd=", ""},
-		{refusing(named), "pwd=clear", "config.storage.secrets=refuse keeps passwords out of config.storage.topic, found " +
+		{refusing(named), "pwd=clear", "config.storage.secrets=refuse keeps passwords out of config.storage.topic, " +
+			"found " +
 			"the password: write ${file:PATH:KEY} or ${env:NAME}, with a name that stands in config.providers " +
 			"(there: env, files)"},
 		{refusing(nil), "pwd=clear", "(there: none)"},
@@ -164,7 +170,7 @@ func TestShared(t *testing.T) {
 		w := workerOf(t, c.worker)
 		k := fileOf(t, w, "f/a.properties", "name=a", c.line)
 		require.NoError(t, k.Problems.Err())
-		problems := w.Shared(k, password)
+		problems := w.SharedProblems(k, password)
 		if c.want == "" {
 			assert.NoError(t, problems.Err(), c.line)
 			continue

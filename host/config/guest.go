@@ -9,16 +9,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Guest decides what a plugin may see of a connector's settings.
-type Guest struct {
-	// Own are the declarations of its component, Others those of other components that are loaded.
-	Own    *Declarations
-	Others []*Declarations
+// PluginView decides what a plugin may see of a connector's settings.
+type PluginView struct {
+	// Component are the declarations of its component, Others those of other components that are loaded.
+	Component       *Declarations
+	OtherComponents []*Declarations
 	// BuiltIn: it comes with the program. Plugins of a folder don't get what `${file:…}` and `${dir:…}` lead to,
 	// but for the settings that Reveal names (`plugin.NAME.reveal`), as the user writes them or as the plugin declares
 	// them.
 	BuiltIn bool
-	Reveal  []string
+	Exposed []string
 	// Prefix is in front of the settings of a transform or a predicate where the user writes them.
 	Prefix string
 }
@@ -27,10 +27,10 @@ type Guest struct {
 // wrote them, and the connector's name, class, topics and number of tasks. A value that it may not see is [Mask].
 // Everything undeclared is left out (a misspelt password must not get in by its wrong name), and so is what the host
 // alone uses, whatever the plugin declares.
-func (g *Guest) Settings(c *Connector) []wit.Setting {
+func (g *PluginView) Settings(c *Connector) []wit.Setting {
 	var settings []wit.Setting
 	for _, e := range c.Entries {
-		spec, ok := g.Own.Find(e.Key)
+		spec, ok := g.Component.Find(e.Key)
 		switch {
 		case hostAlone(e.Key):
 		case ok:
@@ -42,8 +42,9 @@ func (g *Guest) Settings(c *Connector) []wit.Setting {
 	return settings
 }
 
-// Planned are settings that a version of the plugin made of those of the connector, as another version may see them.
-func (g *Guest) Planned(c *Connector, planned []wit.Setting) []wit.Setting {
+// PlannedSettings are settings that a version of the plugin made of those of the connector, as another version may see
+// them.
+func (g *PluginView) PlannedSettings(c *Connector, planned []wit.Setting) []wit.Setting {
 	settings := slices.Clone(planned)
 	for i := range settings {
 		s := &settings[i]
@@ -51,7 +52,7 @@ func (g *Guest) Planned(c *Connector, planned []wit.Setting) []wit.Setting {
 		if !given {
 			// An alias of the user's, or the plugin's own word.
 			at := slices.IndexFunc(c.Entries, func(e Entry) bool {
-				spec, ok := g.Own.Find(e.Key)
+				spec, ok := g.Component.Find(e.Key)
 				return ok && spec.Name == s.Name
 			})
 			if at < 0 {
@@ -67,7 +68,7 @@ func (g *Guest) Planned(c *Connector, planned []wit.Setting) []wit.Setting {
 }
 
 // shown is what the plugin sees of a value.
-func (g *Guest) shown(e Entry) string {
+func (g *PluginView) shown(e Entry) string {
 	value := setting.Trim(e.Value.Reveal())
 	if value != "" && g.hides(e) {
 		return Mask
@@ -75,33 +76,34 @@ func (g *Guest) shown(e Entry) string {
 	return value
 }
 
-func (g *Guest) hides(e Entry) bool {
-	return isSecret(e.Key, append([]*Declarations{g.Own}, g.Others...)...) || g.withholds(e)
+func (g *PluginView) hides(e Entry) bool {
+	return isSecret(e.Key, append([]*Declarations{g.Component}, g.OtherComponents...)...) || g.withholds(e)
 }
 
 // withholds tells whether a value that is no secret by its name may be one by where it comes from.
-func (g *Guest) withholds(e Entry) bool {
+func (g *PluginView) withholds(e Entry) bool {
 	if g.BuiltIn || !e.Value.FromFile() {
 		return false
 	}
-	spec, ok := g.Own.Find(e.Key)
+	spec, ok := g.Component.Find(e.Key)
 	names := []string{g.Prefix + e.Key}
 	if ok {
 		names = append(names, g.Prefix+spec.Name)
 	}
-	for _, declared := range g.Own.Matching(e.Key) {
+	for _, declared := range g.Component.Matching(e.Key) {
 		names = append(names, g.Prefix+declared.Name)
 	}
-	return !slices.ContainsFunc(g.Reveal, func(name string) bool { return slices.Contains(names, name) })
+	return !slices.ContainsFunc(g.Exposed, func(name string) bool { return slices.Contains(names, name) })
 }
 
-// Withheld are the keys whose values the plugin does not see for no other reason than that they come from a file.
-func (g *Guest) Withheld(c *Connector) []string {
+// RedactedFromFiles are the keys whose values the plugin does not see for no other reason than that they come from a
+// file.
+func (g *PluginView) RedactedFromFiles(c *Connector) []string {
 	var keys []string
 	for _, e := range c.Entries {
-		_, declared := g.Own.Find(e.Key)
-		if declared && !hostAlone(e.Key) && g.withholds(e) && !isSecret(e.Key, append([]*Declarations{g.Own},
-			g.Others...)...) {
+		_, declared := g.Component.Find(e.Key)
+		if declared && !hostAlone(e.Key) && g.withholds(e) && !isSecret(e.Key, append([]*Declarations{g.Component},
+			g.OtherComponents...)...) {
 			keys = append(keys, g.Prefix+e.Key)
 		}
 	}

@@ -16,12 +16,12 @@ func TestSecretsByAnybodysWord(t *testing.T) {
 	others := Declare(declared("shop.key", wit.KindPassword, "", ""), declared("shop.header.{name}", wit.KindPassword,
 		"", "", acting("http.header.{name}")))
 	own := Declare(
-		declared("shop.key", wit.KindText, "", ""),                            // another plugin says password
-		declared("shop.token", wit.KindText, "", "", acting("http.password")), // its own role does
-		declared("shop.store", wit.KindText, "", "", acting("tls.keystore.key-password")),
-		declared("shop.set.password", wit.KindText, "", ""), // declared, and by nobody as a secret
-		declared("shop.header.a{name}", wit.KindText, "", ""), declared("shop.free.{name}", wit.KindText, "", ""),
-		declared("shop.plain", wit.KindText, "", "", wit.Rule{Alias: wit.Ptr("shop.key")}))
+		declared("shop.key", wit.KindString, "", ""),                            // another plugin says password
+		declared("shop.token", wit.KindString, "", "", acting("http.password")), // its own role does
+		declared("shop.store", wit.KindString, "", "", acting("tls.keystore.key-password")),
+		declared("shop.set.password", wit.KindString, "", ""), // declared, and by nobody as a secret
+		declared("shop.header.a{name}", wit.KindString, "", ""), declared("shop.free.{name}", wit.KindString, "", ""),
+		declared("shop.plain", wit.KindString, "", "", wit.Rule{Alias: wit.Ptr("shop.key")}))
 	for key, want := range map[string]bool{"shop.key": true, "shop.token": true, "shop.store": true,
 		"shop.set.password": false, "shop.header.apikey": true,
 		"shop.plain": false, "shop.free.word": false, "shop.free.db.pwd": true, "shop.unknown": false,
@@ -48,23 +48,24 @@ func TestValuesFromFiles(t *testing.T) {
 		return all
 	}
 	for name, x := range map[string]struct {
-		guest Guest
+		guest PluginView
 		want  []wit.Setting
 	}{
-		"built in":    {Guest{BuiltIn: true}, settings("kept", "open", Mask, "kept", "pre-kept")},
-		"of a folder": {Guest{}, settings(Mask, "open", Mask, Mask, Mask)},
-		"revealed": {Guest{Reveal: []string{"shop.address", "shop#01.table"}}, settings("kept", "open", Mask,
+		"built in":    {PluginView{BuiltIn: true}, settings("kept", "open", Mask, "kept", "pre-kept")},
+		"of a folder": {PluginView{}, settings(Mask, "open", Mask, Mask, Mask)},
+		"revealed": {PluginView{Exposed: []string{"shop.address", "shop#01.table"}}, settings("kept", "open", Mask,
 			"kept", Mask)},
-		"revealed as one": {Guest{Reveal: []string{"shop#{n}.table"}}, settings(Mask, "open", Mask, "kept",
+		"revealed as one": {PluginView{Exposed: []string{"shop#{n}.table"}}, settings(Mask, "open", Mask, "kept",
 			"pre-kept")},
-		"revealed, a secret": {Guest{Reveal: []string{"shop.password"}}, settings(Mask, "open", Mask, Mask, Mask)},
-		"of a transform": {Guest{Prefix: "transforms.x.", Reveal: []string{"shop.address",
+		"revealed, a secret": {PluginView{Exposed: []string{"shop.password"}},
+			settings(Mask, "open", Mask, Mask, Mask)},
+		"of a transform": {PluginView{Prefix: "transforms.x.", Exposed: []string{"shop.address",
 			"transforms.x.shop#01.table"}}, settings(Mask, "open", Mask, "kept", Mask)},
 	} {
-		x.guest.Own = DeclareComponent(component())
+		x.guest.Component = DeclareComponent(component())
 		assert.Equal(t, x.want, x.guest.Settings(c), name)
 		// What a built-in plugin has planned with is handed to another version: it sees no more than it would have.
-		if diff := cmp.Diff(x.want, x.guest.Planned(c, settings("kept", "open", Mask, "kept",
+		if diff := cmp.Diff(x.want, x.guest.PlannedSettings(c, settings("kept", "open", Mask, "kept",
 			"pre-kept"))); diff != "" {
 			t.Errorf("%s, planned (-want +got)\n%s", name, diff)
 		}
@@ -74,26 +75,28 @@ func TestValuesFromFiles(t *testing.T) {
 // Where requests go, and what secures them, comes from the user alone.
 func TestDefaultsThatDoNotCount(t *testing.T) {
 	d := Declare(
-		declared("x.address", wit.KindText, "evil.example", "", acting("http.address")), declared("x.port", wit.KindInt,
+		declared("x.address", wit.KindString, "evil.example", "", acting("http.address")),
+		declared("x.port", wit.KindInt,
 			"8443", "", acting("http.port")),
-		declared("x.scheme", wit.KindText, "http", "", acting("http.scheme")), declared("x.proxy", wit.KindText, "http",
+		declared("x.scheme", wit.KindString, "http", "", acting("http.scheme")),
+		declared("x.proxy", wit.KindString, "http",
 			"", acting("http.proxy.type")),
-		declared("x.proxy.address", wit.KindText, "evil.example:1", "", acting("http.proxy.address")),
-		declared("x.tokens", wit.KindText, "https://evil.example", "", acting("http.oauth.token-endpoint")),
-		declared("x.trust", wit.KindText, "/tmp/evil.pem", "", acting("tls.truststore.location")), declared("x.old",
-			wit.KindText, "1", "", acting("tls.allow-legacy")),
-		declared("x.destination", wit.KindText, "EVIL", "", acting("http.destination")), declared("x.host",
-			wit.KindText, "evil", "", acting("http.header.x-forwarded-host")),
-		declared("x.user", wit.KindText, "evil", "", acting("http.user")), declared("x.windows", wit.KindText,
+		declared("x.proxy.address", wit.KindString, "evil.example:1", "", acting("http.proxy.address")),
+		declared("x.tokens", wit.KindString, "https://evil.example", "", acting("http.oauth.token-endpoint")),
+		declared("x.trust", wit.KindString, "/tmp/evil.pem", "", acting("tls.truststore.location")), declared("x.old",
+			wit.KindString, "1", "", acting("tls.allow-legacy")),
+		declared("x.destination", wit.KindString, "EVIL", "", acting("http.destination")), declared("x.host",
+			wit.KindString, "evil", "", acting("http.header.x-forwarded-host")),
+		declared("x.user", wit.KindString, "evil", "", acting("http.user")), declared("x.windows", wit.KindString,
 			"* * * * * ?/24h", "", acting("http.maintenance-windows")),
-		declared("x.wait", wit.KindInt, "5", "", acting("http.read-timeout-ms")), declared("x.unknown", wit.KindText,
+		declared("x.wait", wit.KindInt, "5", "", acting("http.read-timeout-ms")), declared("x.unknown", wit.KindString,
 			"evil", "", acting("http.whatever")))
 	r := NewRoles(d, connector(t, "x.address=good.example"))
 	for _, name := range []string{"http.port", "http.scheme", "http.proxy.type", "http.proxy.address",
 		"http.oauth.token-endpoint", "tls.truststore.location",
 		"tls.allow-legacy", "http.destination", "http.header.x-forwarded-host", "http.user", "http.maintenance-windows",
 		"http.whatever"} {
-		if r.Has(name) || r.Given(name) {
+		if r.Has(name) || r.IsSet(name) {
 			t.Errorf("%s: expected nothing, found %q", name, r.Text(name))
 		}
 	}
@@ -118,12 +121,12 @@ c.properties:1: x.proxy: warning: not set, and the plugin's default "http" does 
 
 // A value that somebody calls a secret is not used where it would be shown, and no message shows it.
 func TestSecretInAPublicRole(t *testing.T) {
-	own := wit.Component{Name: "x", Kind: wit.ComponentSource, Settings: []wit.SettingSpec{declared("shop.pwd",
-		wit.KindText, "", "", acting("http.address")),
+	own := wit.Component{Name: "x", Kind: wit.ComponentSource, Settings: []wit.ConfigKey{declared("shop.pwd",
+		wit.KindString, "", "", acting("http.address")),
 		declared("shop.code", wit.KindInt, "", "")}}
 	others := []*Declarations{Declare(declared("shop.pwd", wit.KindPassword, "", ""), declared("shop.code",
 		wit.KindPassword, "", ""))}
-	found := Checker{Worker: plainWorker(t, ""), Others: others}.Component(t.Context(), connector(t,
+	found := Checker{Worker: plainWorker(t, ""), OtherComponents: others}.CheckComponent(t.Context(), connector(t,
 		"name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3"), own)
 	if diff := cmp.Diff("c.properties:3: shop.pwd: is a secret, and the plugin has it used as http.address, whose "+
 		"values are shown: it is not used\n"+
@@ -135,12 +138,12 @@ func TestSecretInAPublicRole(t *testing.T) {
 
 // Java's trim takes what is at most U+0020 from either end, and nothing else: a delimiter may be a no-break space.
 func TestTextsAreTrimmedAsJavaDoes(t *testing.T) {
-	own := wit.Component{Name: "x", Kind: wit.ComponentTransformation, Settings: []wit.SettingSpec{
-		declared("delimiter", wit.KindText, "", "")}}
+	own := wit.Component{Name: "x", Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{
+		declared("delimiter", wit.KindString, "", "")}}
 	for _, c := range []struct{ given, want string }{{"\u00a0", "\u00a0"}, {" \u2003a\u0085\t", "\u2003a\u0085"},
 		{"\x00\x1fa b\x1c ", "a b"}, {"\ufeff", "\ufeff"}} {
 		connector := &Connector{Entries: []Entry{NewEntry("delimiter", c.given, "", 0)}}
-		guest := Guest{Own: DeclareComponent(own)}
+		guest := PluginView{Component: DeclareComponent(own)}
 		want := []wit.Setting{{Name: "delimiter", Value: c.want}}
 		if diff := cmp.Diff(want, guest.Settings(connector)); diff != "" || connector.Text("delimiter") != c.want {
 			t.Errorf("%q: (-want +got)\n%s", c.given, diff)

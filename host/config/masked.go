@@ -22,8 +22,8 @@ func IsPassword(key string, declared ...*Declarations) bool {
 // registrySecrets are those of converters that end otherwise.
 var registrySecrets = []string{".basic.auth.user.info", ".bearer.auth.token", ".sasl.jaas.config"}
 
-// Masked is a configuration with [Mask] in the place of passwords.
-func Masked(settings map[string]string, password func(key string) bool) map[string]string {
+// MaskPasswords is a configuration with [Mask] in the place of passwords.
+func MaskPasswords(settings map[string]string, password func(key string) bool) map[string]string {
 	masked := make(map[string]string, len(settings))
 	for key, value := range settings {
 		if value != "" && password(key) {
@@ -34,11 +34,11 @@ func Masked(settings map[string]string, password func(key string) bool) map[stri
 	return masked
 }
 
-// Unmasked is a configuration as it is to be stored or checked, of one that somebody was shown masked and sends back:
-// [Mask] stands for the value that is stored, as it was written. The error names the settings for which there is none.
-// It is for every route that takes a configuration, for PATCH after the patch was applied; answers are 400 with the
-// error's text.
-func Unmasked(given, stored map[string]string) (map[string]string, error) {
+// RestoreMasked is a configuration as it is to be stored or checked, of one that somebody was shown masked and sends
+// back: [Mask] stands for the value that is stored, as it was written. The error names the settings for which there is
+// none. It is for every route that takes a configuration, for PATCH after the patch was applied; answers are 400 with
+// the error's text.
+func RestoreMasked(given, stored map[string]string) (map[string]string, error) {
 	settings := make(map[string]string, len(given))
 	var missing []string
 	for key, value := range given {

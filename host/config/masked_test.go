@@ -10,8 +10,8 @@ import (
 )
 
 func TestMaskedSettings(t *testing.T) {
-	d := Declare(wit.SettingSpec{Name: "shop.key", Kind: wit.KindPassword}, wit.SettingSpec{Name: "shop.word.pwd",
-		Kind: wit.KindText}, wit.SettingSpec{Name: "shop.header.{name}", Kind: wit.KindPassword})
+	d := Declare(wit.ConfigKey{Name: "shop.key", Kind: wit.KindPassword}, wit.ConfigKey{Name: "shop.word.pwd",
+		Kind: wit.KindString}, wit.ConfigKey{Name: "shop.header.{name}", Kind: wit.KindPassword})
 	stored := map[string]string{
 		"name": "c", "shop.key": "k3y", "shop.word.pwd": "no secret", "shop.header.APIKey": "h3ader",
 		"other.password": "p", "other.SECRET": "${file:/s:x}", "empty.pwd": "",
@@ -19,7 +19,7 @@ func TestMaskedSettings(t *testing.T) {
 		"admin.override.client.id":                             "me",
 		"value.converter.schema.registry.basic.auth.user.info": "u:p", "transforms.x.spec": "a:b",
 	}
-	masked := Masked(stored, func(key string) bool { return IsPassword(key, d) })
+	masked := MaskPasswords(stored, func(key string) bool { return IsPassword(key, d) })
 	want := map[string]string{
 		"name": "c", "shop.key": Mask, "shop.word.pwd": "no secret", "shop.header.APIKey": Mask, "other.password": Mask,
 		"other.SECRET": Mask, "empty.pwd": "",
@@ -34,16 +34,16 @@ func TestMaskedSettings(t *testing.T) {
 
 	// What was shown and comes back is what is stored, with what was changed.
 	masked["name"] = "d"
-	back, err := Unmasked(masked, stored)
+	back, err := RestoreMasked(masked, stored)
 	require.NoError(t, err)
 	stored["name"] = "d"
 	assert.Equal(t, stored, back)
-	_, err = Unmasked(map[string]string{"b.pwd": Mask, "a.pwd": " " + Mask, "c": "x"}, map[string]string{"c": "y",
+	_, err = RestoreMasked(map[string]string{"b.pwd": Mask, "a.pwd": " " + Mask, "c": "x"}, map[string]string{"c": "y",
 		"b.pwd": Mask})
 	if err == nil || !strings.HasPrefix(err.Error(), "a.pwd, b.pwd: expected a value, found [hidden]") {
 		t.Errorf("expected the settings to be named, found %v", err)
 	}
-	if back, err := Unmasked(map[string]string{"a": "x" + Mask}, nil); err != nil || back["a"] != "x"+Mask {
+	if back, err := RestoreMasked(map[string]string{"a": "x" + Mask}, nil); err != nil || back["a"] != "x"+Mask {
 		t.Errorf("a value that holds the mask is no mask: %v, %v", back, err)
 	}
 }
@@ -52,7 +52,7 @@ func TestMaskedSettings(t *testing.T) {
 func TestDefaultOfListeners(t *testing.T) {
 	for file, want := range map[string]string{"": "http://127.0.0.1:8083", "worker.properties": "http://:8083"} {
 		w, _ := NewWorker(file, nil, nil, nil)
-		if got := strings.Join(w.List("listeners"), ","); got != want || w.Given("listeners") {
+		if got := strings.Join(w.List("listeners"), ","); got != want || w.IsSet("listeners") {
 			t.Errorf("file %q: expected %s, found %s", file, want, got)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // kept is a store of these places, after its first look.
-func kept(t *testing.T, p Places) *FolderStore {
+func kept(t *testing.T, p Locations) *FolderStore {
 	t.Helper()
 	s := NewFolderStore(p, plainWorker(t, ""), slog.New(slog.DiscardHandler))
 	s.look()
@@ -55,14 +55,14 @@ func TestFilesBeatREST(t *testing.T) {
 	}
 	path := filepath.Join(folder, "a.properties")
 	write(t, path, "name=a\nx=folder")
-	s := kept(t, Places{Folder: folder, Made: made})
+	s := kept(t, Locations{Folder: folder, REST: made})
 	if all := found(t, s); !strings.HasPrefix(all, "a=folder b=rest ") || !strings.Contains(all,
 		"warning: has no effect: "+path+" holds a connector of the same name, a") {
 		t.Errorf("found %s", all)
 	}
 	in, problems, err := Load(Files{Connectors: []string{path}, REST: made}, nil, nil)
 	if err != nil || problems.Err() != nil || len(in.Connectors) != 2 || in.Connectors[0].Text("x") != "folder" ||
-		len(in.Hidden) != 1 {
+		len(in.Shadowed) != 1 {
 		t.Errorf("found %+v %v %v", in, problems, err)
 	}
 	require.NoError(t, os.Remove(path))
@@ -74,12 +74,12 @@ func TestFilesBeatREST(t *testing.T) {
 
 func TestTargets(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "states.json")
-	first, err := OpenTargets(path)
+	first, err := OpenTargetStates(path)
 	require.NoError(t, err)
 	for name, target := range map[string]string{"a": TargetPaused, "b": TargetStopped, "c": TargetStarted} {
 		require.NoError(t, first.Set(name, target))
 	}
-	second, err := OpenTargets(path)
+	second, err := OpenTargetStates(path)
 	require.NoError(t, err)
 	for name, target := range map[string]string{"a": TargetPaused, "b": TargetStopped, "c": TargetStarted,
 		"d": TargetStarted} {
@@ -88,8 +88,8 @@ func TestTargets(t *testing.T) {
 		}
 	}
 	require.NoError(t, second.Set("a", TargetStarted))
-	begins := func(name, state string) *Connector { return &Connector{Name: name, Initial: &Entry{Raw: state}} }
-	if third, err := OpenTargets(path); err != nil || third.Get(begins("a", "PAUSED")) != TargetStarted ||
+	begins := func(name, state string) *Connector { return &Connector{Name: name, InitialState: &Entry{Raw: state}} }
+	if third, err := OpenTargetStates(path); err != nil || third.Get(begins("a", "PAUSED")) != TargetStarted ||
 		third.Get(&Connector{Name: "b"}) != TargetStopped || third.Get(begins("d", "paused")) != TargetPaused {
 		t.Errorf("found %+v %v", third, err)
 	}
@@ -99,7 +99,7 @@ func TestTargets(t *testing.T) {
 	// What nobody can read must not have run what was stopped.
 	for _, text := range []string{"", "[]", `{"a": "GONE"}`, `{"a": 1}`} {
 		write(t, path, text)
-		if _, err := OpenTargets(path); err == nil || !strings.Contains(err.Error(), "without the file all run") {
+		if _, err := OpenTargetStates(path); err == nil || !strings.Contains(err.Error(), "without the file all run") {
 			t.Errorf("%s: found %v", text, err)
 		}
 	}

@@ -18,14 +18,14 @@ import (
 
 // Providers resolve references in values: `${file:PATH:KEY}`, `${dir:PATH:NAME}`, `${env:NAME}`. In files of the
 // installation the three are there under these names without being asked for; `config.providers` of the worker may
-// declare others, by Kafka's class names. For what comes by REST ([Entry.Brought]) only those count that
+// declare others, by Kafka's class names. For what comes by REST ([Entry.FromREST]) only those count that
 // `config.providers` names, within their `allowed.paths` or `allowlist.pattern`, as in Kafka: whoever may change
 // connectors could read every file of the worker otherwise.
 //
 // One thing differs from Kafka: a key, file or variable that is not there is an error. Kafka hands on the reference
 // itself, which then is sent as a password and locks a user.
 //
-// What they have given is kept out of texts as long as a configuration holds it, see [Providers.Strike].
+// What they have given is kept out of texts as long as a configuration holds it, see [Providers.Redact].
 type Providers struct {
 	byName map[string]provider
 	// declared are the names in config.providers.
@@ -33,8 +33,8 @@ type Providers struct {
 	known    secret.Known
 }
 
-// Strike is a text without what providers gave.
-func (p *Providers) Strike(text string) string {
+// Redact is a text without what providers gave.
+func (p *Providers) Redact(text string) string {
 	if p == nil {
 		return text
 	}
@@ -44,7 +44,7 @@ func (p *Providers) Strike(text string) string {
 // struck are problems without what providers gave.
 func (p *Providers) struck(problems Problems) Problems {
 	for i := range problems {
-		problems[i].Text = p.Strike(problems[i].Text)
+		problems[i].Text = p.Redact(problems[i].Text)
 	}
 	return problems
 }
@@ -236,8 +236,8 @@ func (p *Providers) resolveAll(entries []Entry) ([]Entry, Problems) {
 	return resolved, problems
 }
 
-// Open tells whether all that the entry's value is to have from providers is open to REST.
-func (p *Providers) Open(e Entry) bool {
+// AllowedForREST tells whether all that the entry's value is to have from providers is open to REST.
+func (p *Providers) AllowedForREST(e Entry) bool {
 	return !slices.ContainsFunc(reference.FindAllStringSubmatch(e.Raw, -1), func(parts []string) bool {
 		source, ok := p.byName[parts[1]]
 		return ok && !source.open
@@ -265,7 +265,7 @@ func (p *Providers) resolve(e *Entry) (problems Problems) {
 			return match
 		}
 		fromFile = fromFile || source.kind != ofEnvironment
-		if e.Brought && !source.open {
+		if e.FromREST && !source.open {
 			problems = append(problems, e.problem("%s: %s", match, p.closed(source, parts[1], parts[3], parts[4])))
 			return ""
 		}
@@ -312,9 +312,9 @@ func (p *Providers) closed(source provider, name, path, key string) string {
 		prefix+"class="+source.kind.class, prefix+source.kind.bound+"="+to)
 }
 
-// Again is the connector with its references resolved again: the secret in a file may be another one by now. What was
+// Resolve is the connector with its references resolved again: the secret in a file may be another one by now. What was
 // given in place is as it was.
-func (c *Connector) Again(p *Providers) (*Connector, error) {
+func (c *Connector) Resolve(p *Providers) (*Connector, error) {
 	entries, problems := p.resolveAll(c.Entries)
 	if err := problems.Err(); err != nil {
 		return nil, err
@@ -322,13 +322,13 @@ func (c *Connector) Again(p *Providers) (*Connector, error) {
 	return &Connector{Name: c.Name, File: c.File, Entries: entries}, nil
 }
 
-// Differing returns the keys whose values differ between two readings of one connector.
-func (c *Connector) Differing(other *Connector) []string {
-	return Differing(c.Revealed(), other.Revealed())
+// ChangedSince returns the keys whose values differ between two readings of one connector.
+func (c *Connector) ChangedSince(other *Connector) []string {
+	return ChangedKeys(c.ResolvedSettings(), other.ResolvedSettings())
 }
 
-// Revealed returns the settings with all references resolved, secrets included.
-func (c *Connector) Revealed() map[string]string {
+// ResolvedSettings returns the settings with all references resolved, secrets included.
+func (c *Connector) ResolvedSettings() map[string]string {
 	values := map[string]string{}
 	for _, e := range c.Entries {
 		values[e.Key] = e.Value.Reveal()

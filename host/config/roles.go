@@ -17,7 +17,7 @@ import (
 type Roles struct{ byRole map[string]roleValue }
 
 type roleValue struct {
-	spec  wit.SettingSpec
+	spec  wit.ConfigKey
 	value string
 	given bool
 	has   bool
@@ -27,7 +27,7 @@ type roleValue struct {
 // the connector gives a value; the first declaration of a role counts.
 func NewRoles(d *Declarations, c *Connector) Roles {
 	r := Roles{map[string]roleValue{}}
-	for _, spec := range d.Specs() {
+	for _, spec := range d.Keys() {
 		name := spec.Role()
 		if name == "" || r.byRole[name].given || strings.Contains(spec.Name, "{") {
 			continue
@@ -74,8 +74,8 @@ func (r Roles) Declared(role string) bool {
 	return ok
 }
 
-// Given tells whether the user gave the role a value, be it empty.
-func (r Roles) Given(role string) bool { return r.byRole[role].given }
+// IsSet tells whether the user gave the role a value, be it empty.
+func (r Roles) IsSet(role string) bool { return r.byRole[role].given }
 
 // Has tells whether the role has a value, by the user or by default, that is not empty.
 func (r Roles) Has(role string) bool { return r.byRole[role].value != "" }

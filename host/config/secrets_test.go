@@ -38,9 +38,9 @@ func TestReferencesAreReadAgain(t *testing.T) {
 		t.Errorf("found the files %v", files)
 	}
 	write(t, files[1], "due")
-	again, err := c.Again(p)
+	again, err := c.Resolve(p)
 	require.NoError(t, err)
-	if keys := c.Differing(again); len(keys) != 1 || keys[0] != "token" || again.Text("token") != "Bearer due" ||
+	if keys := c.ChangedSince(again); len(keys) != 1 || keys[0] != "token" || again.Text("token") != "Bearer due" ||
 		again.Text("password") != "one" || c.Text("token") != "Bearer uno" {
 		t.Errorf("differing %v: %q, %q", keys, again.Text("token"), again.Text("password"))
 	}
@@ -48,7 +48,7 @@ func TestReferencesAreReadAgain(t *testing.T) {
 		t.Errorf("the entry is %+v", e)
 	}
 	require.NoError(t, os.Remove(files[1]))
-	if _, err := c.Again(p); err == nil {
+	if _, err := c.Resolve(p); err == nil {
 		t.Error("expected an error for a secret that is not there")
 	}
 }
@@ -56,11 +56,12 @@ func TestReferencesAreReadAgain(t *testing.T) {
 // Settings whose name ends with a word of the user's own.
 func TestNamesOfOnesOwn(t *testing.T) {
 	d := Declare(declared("x.header.{name}", wit.KindPassword, "", "", wit.Rule{Role: wit.Ptr("http.header.{name}")}),
-		declared("x.header.fixed", wit.KindText, "", ""))
-	c, _ := NewConnector("c.properties", []Entry{NewEntry("x.header.API-Key", "k", "", 0), NewEntry("x.header.fixed", "f", "", 0), NewEntry("x.header.", "e", "", 0)}, &Providers{})
+		declared("x.header.fixed", wit.KindString, "", ""))
+	c, _ := NewConnector("c.properties", []Entry{NewEntry("x.header.API-Key", "k", "", 0),
+		NewEntry("x.header.fixed", "f", "", 0), NewEntry("x.header.", "e", "", 0)}, &Providers{})
 	r := NewRoles(d, c)
 	if headers := r.Prefix("http.header."); len(headers) != 1 || headers["API-Key"] != "k" ||
-		r.Setting("http.header.API-Key") != "x.header.API-Key" || !r.Given("http.header.API-Key") {
+		r.Setting("http.header.API-Key") != "x.header.API-Key" || !r.IsSet("http.header.API-Key") {
 		t.Errorf("found %v by %s", headers, r.Setting("http.header.API-Key"))
 	}
 	if _, ok := d.Find("x.header."); ok {

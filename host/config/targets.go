@@ -13,20 +13,20 @@ const (
 	TargetStopped = "STOPPED"
 )
 
-// Targets are the states that users want their connectors to have, kept in a file, so that what was paused stays so
-// when the worker is started again. Connectors of which nothing was ever wanted are not in it. All methods may be
+// TargetStates are the states that users want their connectors to have, kept in a file, so that what was paused stays
+// so when the worker is started again. Connectors of which nothing was ever wanted are not in it. All methods may be
 // called at any time.
-type Targets struct {
+type TargetStates struct {
 	path string
 
 	mu     sync.Mutex
 	states map[string]string // by connector
 }
 
-// OpenTargets reads the file, which need not be there; "" keeps all in memory. A file that cannot be read, or holds
-// something else, is an error: a connector that was stopped on purpose must not run by mistake.
-func OpenTargets(path string) (*Targets, error) {
-	t := &Targets{path: path}
+// OpenTargetStates reads the file, which need not be there; "" keeps all in memory. A file that cannot be read, or
+// holds something else, is an error: a connector that was stopped on purpose must not run by mistake.
+func OpenTargetStates(path string) (*TargetStates, error) {
+	t := &TargetStates{path: path}
 	if err := loadJSON(path, maxFileBytes, &t.states); err != nil {
 		return nil, fmt.Errorf("states of connectors: %w (without the file all run)", err)
 	}
@@ -43,7 +43,7 @@ func OpenTargets(path string) (*Targets, error) {
 	return t, nil
 }
 
-func (t *Targets) get(name string) (target string, ok bool) {
+func (t *TargetStates) get(name string) (target string, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	target, ok = t.states[name]
@@ -51,27 +51,27 @@ func (t *Targets) get(name string) (target string, ok bool) {
 }
 
 // Get is the state that a connector is to have: the one that was set, else its own.
-func (t *Targets) Get(c *Connector) string {
+func (t *TargetStates) Get(c *Connector) string {
 	if target, ok := t.get(c.Name); ok {
 		return target
 	}
-	return c.Target()
+	return c.InitialTarget()
 }
 
 // All are those that were set, by the names of connectors.
-func (t *Targets) All() map[string]string {
+func (t *TargetStates) All() map[string]string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return maps.Clone(t.states)
 }
 
 // Set notes the state that a connector is to have. It returns when the file says so for good.
-func (t *Targets) Set(name, target string) error {
+func (t *TargetStates) Set(name, target string) error {
 	return t.change(func(next map[string]string) { next[name] = target })
 }
 
 // try is Set with what undoes it, unless another state was set since.
-func (t *Targets) try(name, target string) (undo func() error, err error) {
+func (t *TargetStates) try(name, target string) (undo func() error, err error) {
 	before, had := t.get(name)
 	undo = func() error {
 		return t.change(func(next map[string]string) {
@@ -88,12 +88,12 @@ func (t *Targets) try(name, target string) (undo func() error, err error) {
 }
 
 // Forget takes out what was set: a connector of that name is a new one.
-func (t *Targets) Forget(name string) error {
+func (t *TargetStates) Forget(name string) error {
 	return t.change(func(next map[string]string) { delete(next, name) })
 }
 
 // change returns when the file says so for good.
-func (t *Targets) change(do func(map[string]string)) error {
+func (t *TargetStates) change(do func(map[string]string)) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	next := maps.Clone(t.states)

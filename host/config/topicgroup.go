@@ -5,12 +5,12 @@ import (
 	"math"
 )
 
-// GroupNote is what the keys of notes begin with that say which groups run what the topic has; group.id follows.
-const GroupNote = string(KindOurs) + "group-"
+// GroupAnnotation is what the keys of notes begin with that say which groups run what the topic has; group.id follows.
+const GroupAnnotation = string(KindAnnotation) + "group-"
 
 // GroupRecord notes that a group runs what the topic has, or that it does no more.
-func GroupRecord(group string, runs bool) TopicRecord {
-	r := TopicRecord{Key: GroupNote + group}
+func GroupRecord(group string, runs bool) Record {
+	r := Record{Key: GroupAnnotation + group}
 	if runs {
 		r.Value = encoded(object{})
 	}
@@ -19,7 +19,7 @@ func GroupRecord(group string, runs bool) TopicRecord {
 
 // Group is the group that runs what the topic has, "" for none: of those with a note the one whose note stands first.
 // A key for each group, written once, keeps its offset when the topic is compacted, so that all readers agree.
-func (s *TopicState) Group() (group string) {
+func (s *State) Group() (group string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := int64(math.MaxInt64)
@@ -40,8 +40,8 @@ func (e *OtherGroupError) Error() string {
 		"the topic by `culvert cluster release` with the file of one of them", e.Topic, e.Group, e.Other)
 }
 
-// Mine is an [OtherGroupError] where another group runs what stands in the topic.
-func (s *TopicStore) Mine() error {
+// CheckGroup is an [OtherGroupError] where another group runs what stands in the topic.
+func (s *TopicStore) CheckGroup() error {
 	if own, other := s.worker.Text("group.id"), s.Group(); other != "" && other != own {
 		return &OtherGroupError{s.topic, own, other}
 	}

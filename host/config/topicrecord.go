@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// TopicRecord is a record of the topic of configurations, which the workers of a cluster share.
-type TopicRecord struct {
+// Record is a record of the topic of configurations, which the workers of a cluster share.
+type Record struct {
 	Key string
 	// Value is JSON without a schema; nil deletes.
 	Value []byte
@@ -22,34 +22,34 @@ type TopicRecord struct {
 	Offset int64
 }
 
-// TopicKind is what a record is about: its key, or what the key begins with. All but KindOurs are Kafka Connect's own
+// Kind is what a record is about: its key, or what the key begins with. All but KindOurs are Kafka Connect's own
 // (KafkaConfigBackingStore).
-type TopicKind string
+type Kind string
 
 // The kinds of records.
 const (
-	KindTarget    TopicKind = "target-state-"
-	KindConnector TopicKind = "connector-"
-	KindTask      TopicKind = "task-"
-	KindCommit    TopicKind = "commit-"
-	KindRestart   TopicKind = "restart-connector-"
-	KindFencing   TopicKind = "tasks-fencing-"
-	KindSession   TopicKind = "session-key"
-	KindLogger    TopicKind = "logger-cluster-"
-	KindOurs      TopicKind = "culvert-"
+	KindTarget     Kind = "target-state-"
+	KindConnector  Kind = "connector-"
+	KindTask       Kind = "task-"
+	KindCommit     Kind = "commit-"
+	KindRestart    Kind = "restart-connector-"
+	KindFencing    Kind = "tasks-fencing-"
+	KindSession    Kind = "session-key"
+	KindLogger     Kind = "logger-cluster-"
+	KindAnnotation Kind = "culvert-"
 	// KindUnknown is a key that neither Kafka Connect nor this program knows.
-	KindUnknown TopicKind = ""
+	KindUnknown Kind = ""
 )
 
 // topicKinds are in the order in which Kafka Connect tests keys.
-var topicKinds = []TopicKind{KindTarget, KindConnector, KindTask, KindCommit, KindRestart, KindFencing, KindSession,
-	KindLogger, KindOurs}
+var topicKinds = []Kind{KindTarget, KindConnector, KindTask, KindCommit, KindRestart, KindFencing, KindSession,
+	KindLogger, KindAnnotation}
 
-// FencingNote is what the keys of our own counts of producers begin with.
-const FencingNote = "culvert-fencing-"
+// FencingAnnotation is what the keys of our own counts of producers begin with.
+const FencingAnnotation = "culvert-fencing-"
 
 // Kind is the kind of a record, with what follows it in the key: the name of a connector, or of a logger.
-func (r TopicRecord) Kind() (kind TopicKind, name string) {
+func (r Record) Kind() (kind Kind, name string) {
 	for _, kind := range topicKinds {
 		if name, ok := strings.CutPrefix(r.Key, string(kind)); ok && (kind != KindSession || name == "") {
 			return kind, name
@@ -58,22 +58,22 @@ func (r TopicRecord) Kind() (kind TopicKind, name string) {
 	return KindUnknown, r.Key
 }
 
-// Leaders tells whether the leader alone may write such a record. Others are written by any worker: what was wanted
+// LeaderOnly tells whether the leader alone may write such a record. Others are written by any worker: what was wanted
 // last counts, whoever took the request.
-func (r TopicRecord) Leaders() bool {
+func (r Record) LeaderOnly() bool {
 	kind, _ := r.Kind()
 	return kind != KindTarget && kind != KindRestart && kind != KindLogger && r.Key != rejoinKey
 }
 
-// RejoinName is the name of a note that has all members join their group again: the rest of its key.
-const RejoinName = "rejoin"
+// RejoinAnnotation is the name of a note that has all members join their group again: the rest of its key.
+const RejoinAnnotation = "rejoin"
 
-const rejoinKey = string(KindOurs) + RejoinName
+const rejoinKey = string(KindAnnotation) + RejoinAnnotation
 
 // RejoinRecord has the members of a generation of the group join it again at once, any of them may write it. Kafka's
 // protocol tells them with their next heartbeats.
-func RejoinRecord(generation int32) TopicRecord {
-	return TopicRecord{Key: rejoinKey, Value: fmt.Appendf(nil, `{"generation":%d}`, generation)}
+func RejoinRecord(generation int32) Record {
+	return Record{Key: rejoinKey, Value: fmt.Appendf(nil, `{"generation":%d}`, generation)}
 }
 
 // maxTopicValue is how long a record's value may be, in bytes: twice what brokers take by default.
@@ -81,7 +81,7 @@ const maxTopicValue = 2 << 20
 
 // document is the value of a record: an object's members as they stand, the last one of each name, as Jackson reads
 // them. nil is no value, or null. Errors quote nothing: values hold secrets.
-func (r TopicRecord) document() (map[string]json.RawMessage, error) {
+func (r Record) document() (map[string]json.RawMessage, error) {
 	value := bytes.TrimSpace(r.Value)
 	switch {
 	case r.Value == nil || string(value) == "null":
@@ -116,7 +116,7 @@ func member[T any](members map[string]json.RawMessage, name, expected string) (v
 
 // settings are those of a connector or task, nil where the record deletes. Kafka Connect takes any value and fails with
 // a ClassCastException where it uses one that is no text; here the record is damaged. What is null is not given.
-func (r TopicRecord) settings() (map[string]string, error) {
+func (r Record) settings() (map[string]string, error) {
 	if settings, ok := r.plainSettings(); ok {
 		return settings, nil
 	}
@@ -139,7 +139,7 @@ func (r TopicRecord) settings() (map[string]string, error) {
 
 // plainSettings is settings for records as Kafka Connect and we write them, in which nothing is escaped. It reads five
 // times as fast, and worker starts read every record. !ok: the record is another, or damaged.
-func (r TopicRecord) plainSettings() (settings map[string]string, ok bool) {
+func (r Record) plainSettings() (settings map[string]string, ok bool) {
 	text, ok := strings.CutPrefix(string(r.Value), `{"properties":{"`)
 	escaped := func(r rune) bool { return r == '\\' || r < ' ' || r == utf8.RuneError }
 	if !ok || len(r.Value) > maxTopicValue || strings.ContainsFunc(text, escaped) {
@@ -204,9 +204,9 @@ type SessionKey struct {
 	Created time.Time
 }
 
-// Lasts tells whether the key is used for so long. Clocks of leaders differ: one that was made in the future would
+// IsFresh tells whether the key is used for so long. Clocks of leaders differ: one that was made in the future would
 // otherwise last until then, whatever another leader's inter.worker.key.ttl.ms says.
-func (k SessionKey) Lasts(ttl time.Duration) bool { return time.Since(k.Created).Abs() < ttl }
+func (k SessionKey) IsFresh(ttl time.Duration) bool { return time.Since(k.Created).Abs() < ttl }
 
 func sessionKeyOf(members map[string]json.RawMessage) (k SessionKey, err error) {
 	key, err := member[[]byte](members, "key", "bytes in base64")
@@ -237,17 +237,17 @@ const (
 	maxFencedProducers = 16
 )
 
-// With are the larger ones of both, as of the record of c.
-func (c FencingCounts) With(other FencingCounts) FencingCounts {
+// Max are the larger ones of both, as of the record of c.
+func (c FencingCounts) Max(other FencingCounts) FencingCounts {
 	return FencingCounts{max(c.Tasks, other.Tasks), max(c.Producers, other.Producers), c.At}
 }
 
-// Fenced is the connector whose counts a record says; ok is false of other records.
-func (r TopicRecord) Fenced() (connector string, ok bool) {
+// FencedConnector is the connector whose counts a record says; ok is false of other records.
+func (r Record) FencedConnector() (connector string, ok bool) {
 	if kind, name := r.Kind(); kind == KindFencing {
 		return name, true
 	}
-	return strings.CutPrefix(r.Key, FencingNote)
+	return strings.CutPrefix(r.Key, FencingAnnotation)
 }
 
 func fencingOf(members map[string]json.RawMessage) (c FencingCounts, err error) {
@@ -277,8 +277,8 @@ func encoded(value any) []byte {
 
 type object map[string]any
 
-func keyed(kind TopicKind, name string, value object) TopicRecord {
-	r := TopicRecord{Key: string(kind) + name}
+func keyed(kind Kind, name string, value object) Record {
+	r := Record{Key: string(kind) + name}
 	if value != nil {
 		r.Value = encoded(value)
 	}
@@ -287,7 +287,7 @@ func keyed(kind TopicKind, name string, value object) TopicRecord {
 
 // TargetRecord is the state that a connector is to have, by [TargetStarted] and its like; "" deletes it. Workers that
 // know no STOPPED read PAUSED.
-func TargetRecord(connector, target string) TopicRecord {
+func TargetRecord(connector, target string) Record {
 	if target == "" {
 		return keyed(KindTarget, connector, nil)
 	}
@@ -299,7 +299,7 @@ func TargetRecord(connector, target string) TopicRecord {
 }
 
 // ConnectorRecord is a connector's settings as they were written, references and all; nil deletes it.
-func ConnectorRecord(connector string, settings map[string]string) TopicRecord {
+func ConnectorRecord(connector string, settings map[string]string) Record {
 	if settings == nil {
 		return keyed(KindConnector, connector, nil)
 	}
@@ -307,54 +307,54 @@ func ConnectorRecord(connector string, settings map[string]string) TopicRecord {
 }
 
 // TaskRecord is a task's settings as they were written, which count from the next [CommitRecord] on.
-func TaskRecord(connector string, task int, settings map[string]string) TopicRecord {
+func TaskRecord(connector string, task int, settings map[string]string) Record {
 	return keyed(KindTask, connector+"-"+strconv.Itoa(task), object{"properties": settings})
 }
 
 // CommitRecord has the tasks of a connector count that were written before it.
-func CommitRecord(connector string, tasks int) TopicRecord {
+func CommitRecord(connector string, tasks int) Record {
 	return keyed(KindCommit, connector, object{"tasks": tasks})
 }
 
 // Records have a connector have a layout, where all of them are written, or none.
-func (l Layout) Records(connector string) []TopicRecord {
-	var records []TopicRecord
+func (l TaskPlan) Records(connector string) []Record {
+	var records []Record
 	for number, settings := range l.Tasks {
 		records = append(records, TaskRecord(connector, number, settings))
 	}
 	return append(records, keyed(KindCommit, connector, object{"tasks": len(l.Tasks),
-		commitNote: Layout{Offset: l.Offset, Demand: l.Demand}}))
+		commitNote: TaskPlan{Offset: l.Offset, Requirements: l.Requirements}}))
 }
 
 // RestartRecord asks the workers that run to restart a connector.
-func RestartRecord(r RestartRequest) TopicRecord {
+func RestartRecord(r RestartRequest) Record {
 	return keyed(KindRestart, r.Connector, object{"include-tasks": r.IncludeTasks, "only-failed": r.OnlyFailed})
 }
 
 // LoggerRecord sets the level of a logger on the workers that run, by Kafka Connect's name of the level.
-func LoggerRecord(namespace, level string) TopicRecord {
+func LoggerRecord(namespace, level string) Record {
 	return keyed(KindLogger, namespace, object{"level": level})
 }
 
 // SessionKeyRecord is a new key for all workers.
-func SessionKeyRecord(k SessionKey) TopicRecord {
+func SessionKeyRecord(k SessionKey) Record {
 	return keyed(KindSession, "", object{"key": base64.StdEncoding.EncodeToString(k.Key), "algorithm": k.Algorithm,
 		"creation-timestamp": k.Created.UnixMilli()})
 }
 
 // FencingRecords are the counts for Kafka Connect, which knows tasks alone, and for us.
-func FencingRecords(connector string, c FencingCounts) []TopicRecord {
-	ours := TopicRecord{Key: FencingNote + connector,
+func FencingRecords(connector string, c FencingCounts) []Record {
+	ours := Record{Key: FencingAnnotation + connector,
 		Value: encoded(object{"task-count": c.Tasks, "producer-count": c.Producers})}
-	return []TopicRecord{keyed(KindFencing, connector, object{"task-count": c.Tasks}), ours}
+	return []Record{keyed(KindFencing, connector, object{"task-count": c.Tasks}), ours}
 }
 
-// NoteRecord is a record of ours, whose key begins with `culvert-`; a nil value deletes it. The value is any that
+// AnnotationRecord is a record of ours, whose key begins with `culvert-`; a nil value deletes it. The value is any that
 // encoding/json can write.
-func NoteRecord(key string, value any) (TopicRecord, error) {
-	r := TopicRecord{Key: key}
-	if kind, _ := r.Kind(); kind != KindOurs {
-		return r, fmt.Errorf("expected a key that begins with %s, found %q", KindOurs, key)
+func AnnotationRecord(key string, value any) (Record, error) {
+	r := Record{Key: key}
+	if kind, _ := r.Kind(); kind != KindAnnotation {
+		return r, fmt.Errorf("expected a key that begins with %s, found %q", KindAnnotation, key)
 	}
 	var err error
 	if value != nil {

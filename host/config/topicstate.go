@@ -9,19 +9,19 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// TaskSet are the tasks of a connector that count. It is not changed once it is made.
-type TaskSet struct {
+// TaskConfigs are the tasks of a connector that count. It is not changed once it is made.
+type TaskConfigs struct {
 	// Version is the offset of the record that committed them: a later set of the connector has a greater one.
 	Version int64
 	// Settings are those of each task as they were written, references and all.
 	Settings []map[string]string
-	// Demand is what they need. It is Noted, but for tasks that a worker of Kafka Connect's has planned.
-	Demand Demand
-	Noted  bool
+	// Requirements is what they need. It is Noted, but for tasks that a worker of Kafka Connect's has planned.
+	Requirements    Requirements
+	HasRequirements bool
 }
 
-// Demand is what the tasks of a connector need that is not in their settings.
-type Demand struct {
+// Requirements is what the tasks of a connector need that is not in their settings.
+type Requirements struct {
 	// Claims are what no other connector may have at the same time.
 	Claims []string `json:"claims,omitempty"`
 	// Origin is what the tasks ask, Requests how many requests at a time all workers together may send it, PerSecond
@@ -31,12 +31,12 @@ type Demand struct {
 	PerSecond float64 `json:"per-second,omitempty"`
 }
 
-// Layout is how the work of a connector is shared out among tasks, by its settings that stand at an offset.
-type Layout struct {
+// TaskPlan is how the work of a connector is shared out among tasks, by its settings that stand at an offset.
+type TaskPlan struct {
 	Offset int64               `json:"offset"`
 	Tasks  []map[string]string `json:"tasks,omitempty"`
-	Of     map[string]string   `json:"-"` // the settings, as the user wrote them; Offset is theirs
-	Demand
+	Config map[string]string   `json:"-"` // the settings, as the user wrote them; Offset is theirs
+	Requirements
 }
 
 // commitNote is the member of a commit that has the layout of what it commits, without the tasks. Kafka Connect's
@@ -53,20 +53,20 @@ type RestartRequest struct {
 // TopicChange is what a record has changed, or asks for: of which kind, and the name that follows the kind in its key.
 // KindUnknown: nothing.
 type TopicChange struct {
-	Kind TopicKind
+	Kind Kind
 	Name string
 	// Restart is what a record of KindRestart asks for, Level the level of one of KindLogger.
 	Restart RestartRequest
 	Level   string
 }
 
-// TopicState is what the records of a topic of configurations come to. Make it with [NewTopicState]; Apply is its only
+// State is what the records of a topic of configurations come to. Make it with [NewState]; Apply is its only
 // transition. All methods may be called at any time.
 //
 // Invariants: the tasks of a connector are those of one commit, all of them, or none. A connector has tasks only as
 // long as it is there. What was read says the same whatever compaction took of it before, but that a connector
 // may be without the tasks that it had.
-type TopicState struct {
+type State struct {
 	mu         guard.Mutex
 	connectors map[string]*topicConnector
 	targets    map[string]string
@@ -83,29 +83,29 @@ type TopicState struct {
 type topicConnector struct {
 	settings   map[string]string
 	offset     int64
-	tasks      *TaskSet
+	tasks      *TaskConfigs
 	incomplete bool // its last commit lacks tasks
 }
 
-// planned is [Snapshot.Planned] of a connector, nil for none, that has a target state.
-func (c *topicConnector) planned(target string) *TaskSet {
+// planned is [Snapshot.PlannedSettings] of a connector, nil for none, that has a target state.
+func (c *topicConnector) planned(target string) *TaskConfigs {
 	if c == nil || c.tasks == nil || c.incomplete || len(c.tasks.Settings) == 0 || c.tasks.Version < c.offset ||
-		!c.tasks.Noted && target != TargetPaused {
+		!c.tasks.HasRequirements && target != TargetPaused {
 		return nil
 	}
 	return c.tasks
 }
 
-// NewTopicState is that of an empty topic.
-func NewTopicState() *TopicState {
-	return &TopicState{connectors: map[string]*topicConnector{}, targets: map[string]string{},
+// NewState is that of an empty topic.
+func NewState() *State {
+	return &State{connectors: map[string]*topicConnector{}, targets: map[string]string{},
 		pending: map[string]map[int]map[string]string{}, fencing: map[string]FencingCounts{},
 		notes: map[string]json.RawMessage{}, groups: map[string]int64{}}
 }
 
 // Apply takes the record that follows. The error is that of a record which is damaged: it is passed over, and all is as
 // it was, as in Kafka Connect (KafkaConfigBackingStore.ConsumeCallback).
-func (s *TopicState) Apply(r TopicRecord) (change TopicChange, err error) {
+func (s *State) Apply(r Record) (change TopicChange, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next = r.Offset + 1
@@ -126,9 +126,9 @@ func (s *TopicState) Apply(r TopicRecord) (change TopicChange, err error) {
 }
 
 // document takes a record whose value is any object. Two kinds are deleted by records without one.
-func (s *TopicState) document(change *TopicChange, r TopicRecord) error {
+func (s *State) document(change *TopicChange, r Record) error {
 	members, err := r.document()
-	if err == nil && members == nil && change.Kind != KindTarget && change.Kind != KindOurs {
+	if err == nil && members == nil && change.Kind != KindTarget && change.Kind != KindAnnotation {
 		err = errNoValue
 	}
 	if err != nil {
@@ -154,13 +154,13 @@ func (s *TopicState) document(change *TopicChange, r TopicRecord) error {
 		if key, err = sessionKeyOf(members); err == nil {
 			s.session = key
 		}
-	case KindOurs:
+	case KindAnnotation:
 		return s.note(r, members)
 	}
 	return err
 }
 
-func (s *TopicState) target(name string, members map[string]json.RawMessage) error {
+func (s *State) target(name string, members map[string]json.RawMessage) error {
 	if members == nil {
 		delete(s.targets, name)
 		return nil
@@ -173,7 +173,7 @@ func (s *TopicState) target(name string, members map[string]json.RawMessage) err
 }
 
 // connector takes a connector's settings. The tasks that it has stay until the next ones are committed.
-func (s *TopicState) connector(name string, r TopicRecord) error {
+func (s *State) connector(name string, r Record) error {
 	settings, err := r.settings()
 	if err != nil {
 		return err
@@ -191,7 +191,7 @@ func (s *TopicState) connector(name string, r TopicRecord) error {
 	return nil
 }
 
-func (s *TopicState) task(rest string, r TopicRecord) error {
+func (s *State) task(rest string, r Record) error {
 	name, number, err := taskOf(rest)
 	if err != nil {
 		return err
@@ -213,7 +213,7 @@ func (s *TopicState) task(rest string, r TopicRecord) error {
 // commit has the tasks count that wait for it. Where compaction took some of them, since later ones of theirs follow,
 // none counts. A connector whose commit comes before it was deleted and made again in the meantime, and compaction took
 // the record of the deletion: its tasks are those of another one (KAFKA-16838).
-func (s *TopicState) commit(name string, members map[string]json.RawMessage, offset int64) error {
+func (s *State) commit(name string, members map[string]json.RawMessage, offset int64) error {
 	n, err := count(members, "tasks")
 	if err != nil {
 		return err
@@ -224,15 +224,15 @@ func (s *TopicState) commit(name string, members map[string]json.RawMessage, off
 		return nil
 	}
 	c := &topicConnector{settings: before.settings, offset: before.offset, incomplete: len(pending) < n}
-	set := &TaskSet{Version: offset}
+	set := &TaskConfigs{Version: offset}
 	for number := 0; number < n && !c.incomplete; number++ {
 		settings, there := pending[number]
 		set.Settings = append(set.Settings, settings)
 		c.incomplete = !there
 	}
-	var noted Layout
+	var noted TaskPlan
 	if json.Unmarshal(members[commitNote], &noted) == nil && noted.Offset == c.offset {
-		set.Demand, set.Noted = noted.Demand, true
+		set.Requirements, set.HasRequirements = noted.Requirements, true
 	}
 	if !c.incomplete {
 		c.tasks = set
@@ -252,11 +252,11 @@ func restartOf(connector string, members map[string]json.RawMessage) RestartRequ
 
 // note takes a record of ours. Who wrote it reads it, too: but for counts of producers, only that it is an object is
 // known.
-func (s *TopicState) note(r TopicRecord, members map[string]json.RawMessage) (err error) {
-	if members != nil && strings.HasPrefix(r.Key, FencingNote) {
+func (s *State) note(r Record, members map[string]json.RawMessage) (err error) {
+	if members != nil && strings.HasPrefix(r.Key, FencingAnnotation) {
 		_, err = fencingOf(members)
 	}
-	group, groups := strings.CutPrefix(r.Key, GroupNote)
+	group, groups := strings.CutPrefix(r.Key, GroupAnnotation)
 	groups = groups && group != "" // no group has an empty name: it could give the topic to nobody
 	switch {
 	case err != nil:
@@ -275,7 +275,7 @@ func (s *TopicState) note(r TopicRecord, members map[string]json.RawMessage) (er
 }
 
 // stored is a connector as it stands in the topic, without settings where there is none.
-func (s *TopicState) stored(name string) (c topicConnector) {
+func (s *State) stored(name string) (c topicConnector) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if found := s.connectors[name]; found != nil {
@@ -284,14 +284,14 @@ func (s *TopicState) stored(name string) (c topicConnector) {
 	return c
 }
 
-// Written is the offset at which the settings of a connector stand; ok is false where there is no such connector.
-func (s *TopicState) Written(name string) (offset int64, ok bool) {
+// ConfigOffset is the offset at which the settings of a connector stand; ok is false where there is no such connector.
+func (s *State) ConfigOffset(name string) (offset int64, ok bool) {
 	c := s.stored(name)
 	return c.offset, c.settings != nil
 }
 
-// WrittenAs is Written where these are the settings, with the connector's name in them; else ok is false.
-func (s *TopicState) WrittenAs(name string, settings map[string]string) (offset int64, ok bool) {
+// ConfigOffsetFor is Written where these are the settings, with the connector's name in them; else ok is false.
+func (s *State) ConfigOffsetFor(name string, settings map[string]string) (offset int64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.connectors[name]
@@ -303,45 +303,45 @@ func (s *TopicState) WrittenAs(name string, settings map[string]string) (offset 
 	return c.offset, maps.Equal(stored, settings)
 }
 
-// Planned is what [Snapshot.Planned] is of a snapshot of now, without looking at other connectors.
-func (s *TopicState) Planned(name string) *TaskSet {
+// TaskConfigs is what [Snapshot.PlannedSettings] is of a snapshot of now, without looking at other connectors.
+func (s *State) TaskConfigs(name string) *TaskConfigs {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.connectors[name].planned(s.targets[name])
 }
 
-// Rejoining is the generation whose members were asked last to join their group again.
-func (s *TopicState) Rejoining() (generation int32, ok bool) {
+// RejoinGeneration is the generation whose members were asked last to join their group again.
+func (s *State) RejoinGeneration() (generation int32, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	members, _ := TopicRecord{Value: s.notes[rejoinKey]}.document()
+	members, _ := Record{Value: s.notes[rejoinKey]}.document()
 	generation, err := member[int32](members, "generation", "a number")
 	return generation, err == nil
 }
 
-// SessionKey implements [Ledger].
-func (s *TopicState) SessionKey() (key SessionKey, ok bool) {
+// SessionKey implements [ClusterState].
+func (s *State) SessionKey() (key SessionKey, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.session, s.session.Key != nil
 }
 
-// Fencing implements [Ledger]: what both records of a connector say, which two programs write, since to fence more than
-// there was harms nothing. Ours is never written alone, so that its offset says nothing more.
-func (s *TopicState) Fencing(connector string) FencingCounts {
+// Fencing implements [ClusterState]: what both records of a connector say, which two programs write, since to fence
+// more than there was harms nothing. Ours is never written alone, so that its offset says nothing more.
+func (s *State) Fencing(connector string) FencingCounts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	counts := s.fencing[connector]
-	if raw := s.notes[FencingNote+connector]; raw != nil {
-		members, _ := TopicRecord{Value: raw}.document()
+	if raw := s.notes[FencingAnnotation+connector]; raw != nil {
+		members, _ := Record{Value: raw}.document()
 		ours, _ := fencingOf(members) // which note has read
-		counts = counts.With(ours)
+		counts = counts.Max(ours)
 	}
 	return counts
 }
 
-// Notes implements [Ledger].
-func (s *TopicState) Notes(prefix string) map[string]json.RawMessage {
+// Annotations implements [ClusterState].
+func (s *State) Annotations(prefix string) map[string]json.RawMessage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found := map[string]json.RawMessage{}
@@ -354,13 +354,13 @@ func (s *TopicState) Notes(prefix string) map[string]json.RawMessage {
 }
 
 // Snapshot is what is known of targets and tasks. Connectors are their store's to make.
-func (s *TopicState) Snapshot() (now Snapshot) {
+func (s *State) Snapshot() (now Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now.Offset, now.Targets, now.stored = s.next, maps.Clone(s.targets), maps.Clone(s.connectors)
-	now.Written, now.Tasks, now.Incomplete = map[string]int64{}, map[string]TaskSet{}, map[string]bool{}
+	now.ConfigOffsets, now.Tasks, now.Incomplete = map[string]int64{}, map[string]TaskConfigs{}, map[string]bool{}
 	for name, c := range s.connectors {
-		now.Written[name] = c.offset
+		now.ConfigOffsets[name] = c.offset
 		if c.tasks != nil {
 			now.Tasks[name] = *c.tasks
 		}

@@ -15,10 +15,10 @@ import (
 )
 
 // records are those of lines `KEY VALUE`, at offsets from 0 on; a value `-` is none.
-func records(lines ...string) (all []TopicRecord) {
+func records(lines ...string) (all []Record) {
 	for offset, line := range lines {
 		key, value, _ := strings.Cut(line, " ")
-		r := TopicRecord{Key: key, Offset: int64(offset)}
+		r := Record{Key: key, Offset: int64(offset)}
 		if value != "-" {
 			r.Value = []byte(value)
 		}
@@ -28,8 +28,8 @@ func records(lines ...string) (all []TopicRecord) {
 }
 
 // applied is the state that records come to, with what was wrong with them, by key.
-func applied(all []TopicRecord) (s *TopicState, wrong map[string]string) {
-	s, wrong = NewTopicState(), map[string]string{}
+func applied(all []Record) (s *State, wrong map[string]string) {
+	s, wrong = NewState(), map[string]string{}
 	for _, r := range all {
 		if _, err := s.Apply(r); err != nil {
 			wrong[r.Key] = err.Error()
@@ -41,44 +41,44 @@ func applied(all []TopicRecord) (s *TopicState, wrong map[string]string) {
 // ofKafka are records as a worker of Apache Kafka 4.3.1 wrote them, and what we write for the same.
 var ofKafka = []struct {
 	name, key, value string
-	ours             func() []TopicRecord
+	ours             func() []Record
 }{
 	{"session key", "session-key", `{"key":"SQwWAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxw=","algorithm":"HmacSHA256",` +
-		`"creation-timestamp":1795198231502}`, func() []TopicRecord {
+		`"creation-timestamp":1795198231502}`, func() []Record {
 		key := []byte{0x49, 0x0c, 0x16}
 		for b := range byte(29) {
 			key = append(key, b)
 		}
-		return []TopicRecord{SessionKeyRecord(SessionKey{key, "HmacSHA256", time.UnixMilli(1795198231502)})}
+		return []Record{SessionKeyRecord(SessionKey{key, "HmacSHA256", time.UnixMilli(1795198231502)})}
 	}},
 	{"connector", "connector-a-1", `{"properties":{"connector.class":"FileStreamSource","tasks.max":"2","file":"/x?a&b",` +
-		`"topic":"t","name":"a-1"}}`, func() []TopicRecord {
-		return []TopicRecord{ConnectorRecord("a-1", map[string]string{"name": "a-1", "connector.class": "FileStreamSource",
+		`"topic":"t","name":"a-1"}}`, func() []Record {
+		return []Record{ConnectorRecord("a-1", map[string]string{"name": "a-1", "connector.class": "FileStreamSource",
 			"tasks.max": "2", "file": "/x?a&b", "topic": "t"})}
 	}},
 	{"task", "task-a-1-0", `{"properties":{"file":"${env:F}","task.class":` +
-		`"org.apache.kafka.connect.file.FileStreamSourceTask"}}`, func() []TopicRecord {
-		return []TopicRecord{TaskRecord("a-1", 0, map[string]string{"file": "${env:F}",
+		`"org.apache.kafka.connect.file.FileStreamSourceTask"}}`, func() []Record {
+		return []Record{TaskRecord("a-1", 0, map[string]string{"file": "${env:F}",
 			"task.class": "org.apache.kafka.connect.file.FileStreamSourceTask"})}
 	}},
-	{"commit", "commit-a-1", `{"tasks":1}`, func() []TopicRecord { return []TopicRecord{CommitRecord("a-1", 1)} }},
-	{"fencing", "tasks-fencing-e-1", `{"task-count":1}`, func() []TopicRecord {
+	{"commit", "commit-a-1", `{"tasks":1}`, func() []Record { return []Record{CommitRecord("a-1", 1)} }},
+	{"fencing", "tasks-fencing-e-1", `{"task-count":1}`, func() []Record {
 		return FencingRecords("e-1", FencingCounts{Tasks: 1, Producers: 4})[:1]
 	}},
-	{"stopped", "target-state-a-2", `{"state":"PAUSED","state.v2":"STOPPED"}`, func() []TopicRecord {
-		return []TopicRecord{TargetRecord("a-2", TargetStopped)}
+	{"stopped", "target-state-a-2", `{"state":"PAUSED","state.v2":"STOPPED"}`, func() []Record {
+		return []Record{TargetRecord("a-2", TargetStopped)}
 	}},
-	{"started", "target-state-a-2", `{"state":"STARTED","state.v2":"STARTED"}`, func() []TopicRecord {
-		return []TopicRecord{TargetRecord("a-2", TargetStarted)}
+	{"started", "target-state-a-2", `{"state":"STARTED","state.v2":"STARTED"}`, func() []Record {
+		return []Record{TargetRecord("a-2", TargetStarted)}
 	}},
-	{"restart", "restart-connector-a-1", `{"include-tasks":true,"only-failed":false}`, func() []TopicRecord {
-		return []TopicRecord{RestartRecord(RestartRequest{Connector: "a-1", IncludeTasks: true})}
+	{"restart", "restart-connector-a-1", `{"include-tasks":true,"only-failed":false}`, func() []Record {
+		return []Record{RestartRecord(RestartRequest{Connector: "a-1", IncludeTasks: true})}
 	}},
-	{"logger", "logger-cluster-org.apache", `{"level":"WARN"}`, func() []TopicRecord {
-		return []TopicRecord{LoggerRecord("org.apache", "WARN")}
+	{"logger", "logger-cluster-org.apache", `{"level":"WARN"}`, func() []Record {
+		return []Record{LoggerRecord("org.apache", "WARN")}
 	}},
-	{"deleted connector", "connector-a-1", "-", func() []TopicRecord { return []TopicRecord{ConnectorRecord("a-1", nil)} }},
-	{"deleted state", "target-state-a-1", "-", func() []TopicRecord { return []TopicRecord{TargetRecord("a-1", "")} }},
+	{"deleted connector", "connector-a-1", "-", func() []Record { return []Record{ConnectorRecord("a-1", nil)} }},
+	{"deleted state", "target-state-a-1", "-", func() []Record { return []Record{TargetRecord("a-1", "")} }},
 }
 
 // What we write is what Kafka Connect writes, but for the order of members.
@@ -99,7 +99,7 @@ func TestRecordsAreKafkaConnects(t *testing.T) {
 		}
 		kind, name := found[0].Kind()
 		assert.Equal(t, want.Key, string(kind)+name, c.name)
-		assert.Equal(t, !slices.Contains([]TopicKind{KindTarget, KindRestart, KindLogger}, kind), found[0].Leaders())
+		assert.Equal(t, !slices.Contains([]Kind{KindTarget, KindRestart, KindLogger}, kind), found[0].LeaderOnly())
 	}
 }
 
@@ -116,10 +116,11 @@ func TestKeys(t *testing.T) {
 		"commits-x":                {"", "commits-x"},
 		"":                         {"", ""},
 	} {
-		kind, name := TopicRecord{Key: key}.Kind()
+		kind, name := Record{Key: key}.Kind()
 		assert.Equal(t, want, [2]string{string(kind), name}, key)
 	}
-	for rest, want := range map[string]string{"a-1-0": "a-1 0", "a--1": "a- 1", "a-007": "a 7", "1": "", "a-": "", "a": "",
+	for rest, want := range map[string]string{"a-1-0": "a-1 0", "a--1": "a- 1", "a-007": "a 7", "1": "", "a-": "",
+		"a":  "",
 		"-1": "", "a-1x": "", "a-2147483648": "", "a-99999999999999999999": ""} {
 		name, number, err := taskOf(rest)
 		found := ""
@@ -162,15 +163,16 @@ func TestTopicState(t *testing.T) {
 	now := s.Snapshot()
 	assert.Equal(t, map[string]string{"b": "2", "u": "<&>ä"}, s.connectors["a"].settings)
 	assert.Equal(t, map[string]string{"a": TargetStopped, "e": TargetPaused, "f": TargetPaused}, now.Targets)
-	assert.Equal(t, map[string]TaskSet{"a": {Version: 4, Settings: []map[string]string{{"t": "0"}, {"t": "1"}}}, "b": {Version: 6}},
+	assert.Equal(t, map[string]TaskConfigs{"a": {Version: 4, Settings: []map[string]string{{"t": "0"}, {"t": "1"}}},
+		"b": {Version: 6}},
 		now.Tasks)
 	assert.Equal(t, map[string]bool{"c": true}, now.Incomplete)
-	assert.Equal(t, map[string]int64{"a": 1, "b": 5, "c": 7}, now.Written)
+	assert.Equal(t, map[string]int64{"a": 1, "b": 5, "c": 7}, now.ConfigOffsets)
 	assert.Equal(t, int64(23), now.Offset)
 	assert.Equal(t, FencingCounts{3, 4, 15}, s.Fencing("a"))
 	assert.Equal(t, FencingCounts{2, 4, 17}, s.Fencing("old"))
 	assert.Equal(t, FencingCounts{}, s.Fencing("none"))
-	assert.Equal(t, map[string]json.RawMessage{"a": json.RawMessage(`{"hash":"x"}`)}, s.Notes("culvert-plugin-"))
+	assert.Equal(t, map[string]json.RawMessage{"a": json.RawMessage(`{"hash":"x"}`)}, s.Annotations("culvert-plugin-"))
 	assert.Equal(t, SessionKey{[]byte{1, 2}, "HmacSHA256", time.UnixMilli(1500)}, s.session)
 }
 
@@ -178,17 +180,18 @@ func TestTopicState(t *testing.T) {
 func TestSessionKeyLasts(t *testing.T) {
 	for age, lasts := range map[time.Duration]bool{0: true, 59 * time.Minute: true, 61 * time.Minute: false,
 		-59 * time.Minute: true, -61 * time.Minute: false, -9000 * time.Hour: false} {
-		assert.Equal(t, lasts, SessionKey{Created: time.Now().Add(-age)}.Lasts(time.Hour), age)
+		assert.Equal(t, lasts, SessionKey{Created: time.Now().Add(-age)}.IsFresh(time.Hour), age)
 	}
 }
 
 // Tasks count as planned where their commit says what they need, for the connector's settings as they stand: those that
 // a worker of Kafka Connect's has planned do not, nor those of a connector that was made again.
 func TestTasksOfUnknownDemand(t *testing.T) {
-	l := Layout{Tasks: []map[string]string{{"t": "0"}}, Demand: Demand{Claims: []string{"x"}, Origin: "o", Requests: 2,
+	l := TaskPlan{Tasks: []map[string]string{{"t": "0"}}, Requirements: Requirements{Claims: []string{"x"},
+		Origin: "o", Requests: 2,
 		PerSecond: 0.5}}
 	all := records(`connector-a {"properties":{}}`)
-	add := func(more ...TopicRecord) *TaskSet {
+	add := func(more ...Record) *TaskConfigs {
 		t.Helper()
 		for _, r := range more {
 			r.Offset = int64(len(all))
@@ -197,10 +200,10 @@ func TestTasksOfUnknownDemand(t *testing.T) {
 		s, wrong := applied(all)
 		assert.Equal(t, map[string]string{}, wrong)
 		now := s.Snapshot()
-		assert.Equal(t, now.Planned("a"), s.Planned("a"))
-		return s.Planned("a")
+		assert.Equal(t, now.TaskConfigs("a"), s.TaskConfigs("a"))
+		return s.TaskConfigs("a")
 	}
-	want := &TaskSet{Settings: l.Tasks, Demand: l.Demand, Noted: true}
+	want := &TaskConfigs{Settings: l.Tasks, Requirements: l.Requirements, HasRequirements: true}
 	planned := func(why string) {
 		t.Helper()
 		more := l.Records("a")
@@ -217,11 +220,11 @@ func TestTasksOfUnknownDemand(t *testing.T) {
 		`commit-a {"tasks":1}`)...), "a record that says nothing any more")
 	assert.Equal(t, nil, add(java...), "a worker of Kafka Connect's has planned its new settings")
 	shown := add(TargetRecord("a", TargetPaused))
-	assert.Equal(t, &TaskSet{Version: int64(len(all) - 2), Settings: []map[string]string{{}}}, shown)
+	assert.Equal(t, &TaskConfigs{Version: int64(len(all) - 2), Settings: []map[string]string{{}}}, shown)
 	assert.Equal(t, nil, add(TargetRecord("a", TargetStarted)))
 	assert.Equal(t, nil, add(l.Records("a")...), "planned of the settings before")
 	s, _ := applied(all)
-	l.Offset, _ = s.Written("a")
+	l.Offset, _ = s.ConfigOffset("a")
 	planned("of the new settings")
 }
 
@@ -292,7 +295,7 @@ func TestDamagedRecords(t *testing.T) {
 
 // What records ask for is said once, with the defaults of Kafka Connect.
 func TestTopicChanges(t *testing.T) {
-	s := NewTopicState()
+	s := NewState()
 	for _, c := range []struct {
 		line string
 		want TopicChange
@@ -305,7 +308,7 @@ func TestTopicChanges(t *testing.T) {
 		{`restart-connector-a {"include-tasks":"yes","only-failed":true}`, TopicChange{Kind: KindRestart, Name: "a",
 			Restart: RestartRequest{Connector: "a", OnlyFailed: true}}},
 		{`logger-cluster-x.y {"level":"WARN"}`, TopicChange{Kind: KindLogger, Name: "x.y", Level: "WARN"}},
-		{`culvert-plugin-a {}`, TopicChange{Kind: KindOurs, Name: "plugin-a"}},
+		{`culvert-plugin-a {}`, TopicChange{Kind: KindAnnotation, Name: "plugin-a"}},
 		{`connector-a -`, TopicChange{Kind: KindConnector, Name: "a"}},
 		{`something {}`, TopicChange{Name: "something"}},
 	} {
@@ -317,7 +320,7 @@ func TestTopicChanges(t *testing.T) {
 
 // compacted is what Kafka's cleaner leaves: up to an offset the last record of each key, of which it drops those that
 // delete, where their time is over; all after that offset.
-func compacted(all []TopicRecord, end int64, dropping bool) (left []TopicRecord) {
+func compacted(all []Record, end int64, dropping bool) (left []Record) {
 	last := map[string]int64{}
 	for _, r := range all {
 		if r.Offset < end {
@@ -333,9 +336,9 @@ func compacted(all []TopicRecord, end int64, dropping bool) (left []TopicRecord)
 }
 
 // history is one of leaders that write connectors and their tasks, and are cut off at times.
-func history(random *rand.Rand, length int) (all []TopicRecord) {
+func history(random *rand.Rand, length int) (all []Record) {
 	offset, set := int64(0), 0
-	add := func(more ...TopicRecord) {
+	add := func(more ...Record) {
 		for _, r := range more {
 			r.Offset = offset
 			all = append(all, r)
@@ -367,7 +370,7 @@ func history(random *rand.Rand, length int) (all []TopicRecord) {
 }
 
 // contents are all of a state but its lock.
-func contents(s *TopicState) []any {
+func contents(s *State) []any {
 	return []any{s.connectors, s.targets, s.pending, s.session, s.fencing, s.notes, s.groups, s.next}
 }
 
@@ -387,10 +390,10 @@ func TestCompactionMixesNothing(t *testing.T) {
 		s, wrong := applied(left)
 		assert.Equal(t, map[string]string{}, wrong, seed)
 		found := s.Snapshot()
-		assert.Equal(t, want.Written, found.Written, seed)
+		assert.Equal(t, want.ConfigOffsets, found.ConfigOffsets, seed)
 		assert.Equal(t, want.Targets, found.Targets, seed)
 		assert.Equal(t, want.Offset, found.Offset, seed)
-		for name := range want.Written {
+		for name := range want.ConfigOffsets {
 			if !reflect.DeepEqual(whole.connectors[name].settings, s.connectors[name].settings) {
 				t.Errorf("seed %d: %s: expected %v, found %v", seed, name, whole.connectors[name].settings,
 					s.connectors[name].settings)
@@ -425,7 +428,7 @@ func FuzzTopicState(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
 		all := records(`connector-a {"properties":{}}`, `task-a-0 {"properties":{}}`, `commit-a {"tasks":1}`)
 		s, _ := applied(all)
-		r := TopicRecord{Key: key, Value: value, Offset: 7}
+		r := Record{Key: key, Value: value, Offset: 7}
 		settings, ok := r.plainSettings()
 		sameAsPlain(t, r, settings, ok)
 		change, err := s.Apply(r)
@@ -441,7 +444,7 @@ func FuzzTopicState(f *testing.F) {
 			t.Errorf("expected offset 8, found %d", now.Offset)
 		}
 		if kind, name := r.Kind(); kind == KindConnector && s.connectors[name] != nil {
-			again := NewTopicState()
+			again := NewState()
 			_, err := again.Apply(ConnectorRecord(name, s.connectors[name].settings))
 			assert.NoError(t, err)
 			assert.Equal(t, s.connectors[name].settings, again.connectors[name].settings)
@@ -455,11 +458,13 @@ func TestPlainSettings(t *testing.T) {
 		`{"properties":{"a":"1"}}`: true, `{"properties":{"a":"","":"ä","a":"{}[]:,"}}`: true,
 		`{"properties":{"a":"1"} }`: false, `{"properties":{"a":"1"}}}`: false, `{"properties":{"a":"1",}}`: false,
 		`{"properties":{"a":null}}`: false, `{"properties":{}}`: false, `{"properties":{"a":"\""}}`: false,
-		`{"properties":{"a":1,"b":"2"}}`: false, `{"properties":{"a":"1"`: false, `{"properties":{"a":"1"},"b":"c"}}`: false,
-		`{"properties":{"a"}}`: false, "{\"properties\":{\"a\":\"\n\"}}": false, "{\"properties\":{\"a\":\"\xff\"}}": false,
-		`{"properties":{"a":"1""b":"2"}}`: false, `{"properties":{"a":"1","b":["x"]}}`: false,
+		`{"properties":{"a":1,"b":"2"}}`: false, `{"properties":{"a":"1"`: false,
+		`{"properties":{"a":"1"},"b":"c"}}`: false,
+		`{"properties":{"a"}}`:              false, "{\"properties\":{\"a\":\"\n\"}}": false,
+		"{\"properties\":{\"a\":\"\xff\"}}": false,
+		`{"properties":{"a":"1""b":"2"}}`:   false, `{"properties":{"a":"1","b":["x"]}}`: false,
 	} {
-		r := TopicRecord{Value: []byte(value)}
+		r := Record{Value: []byte(value)}
 		settings, ok := r.plainSettings()
 		assert.Equal(t, plain, ok, value)
 		sameAsPlain(t, r, settings, ok)
@@ -467,7 +472,7 @@ func TestPlainSettings(t *testing.T) {
 }
 
 // sameAsPlain compares the fast lane with encoding/json.
-func sameAsPlain(t *testing.T, r TopicRecord, settings map[string]string, ok bool) {
+func sameAsPlain(t *testing.T, r Record, settings map[string]string, ok bool) {
 	t.Helper()
 	if !ok {
 		return
@@ -481,9 +486,9 @@ func sameAsPlain(t *testing.T, r TopicRecord, settings map[string]string, ok boo
 // Of several groups the topic is the one's whose note stands first, whatever compaction has left of it.
 func TestGroupOfATopic(t *testing.T) {
 	t.Parallel()
-	records := []TopicRecord{GroupRecord("gone", true), ConnectorRecord("a", nil), GroupRecord("b", true),
+	records := []Record{GroupRecord("gone", true), ConnectorRecord("a", nil), GroupRecord("b", true),
 		GroupRecord("a", true), GroupRecord("gone", false), GroupRecord("b", false), GroupRecord("b", true)}
-	s := NewTopicState()
+	s := NewState()
 	var found []string
 	for n, r := range records {
 		r.Offset = int64(n)
@@ -492,7 +497,7 @@ func TestGroupOfATopic(t *testing.T) {
 		found = append(found, s.Group())
 	}
 	assert.Equal(t, []string{"gone", "gone", "gone", "gone", "b", "a", "a"}, found)
-	compacted := NewTopicState()
+	compacted := NewState()
 	for _, n := range []int{3, 6} {
 		records[n].Offset = int64(n)
 		_, err := compacted.Apply(records[n])

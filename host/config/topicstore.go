@@ -14,36 +14,36 @@ import (
 	"github.com/culvert-project/culvert/host/shown"
 )
 
-// TopicLog is the topic of configurations as a [TopicStore] writes to it: what was written is handed to its Apply.
-type TopicLog interface {
+// RecordWriter is the topic of configurations as a [TopicStore] writes to it: what was written is handed to its Apply.
+type RecordWriter interface {
 	// Write appends records, as the leader all or none of them, and returns when Apply has had them: with the offset of
 	// the last.
-	Write(ctx context.Context, leading bool, records ...TopicRecord) (last int64, err error)
+	Write(ctx context.Context, leading bool, records ...Record) (last int64, err error)
 }
 
-// Ledger is what the topic of configurations keeps that is no connector's configuration.
-type Ledger interface {
+// ClusterState is what the topic of configurations keeps that is no connector's configuration.
+type ClusterState interface {
 	// SessionKey is the newest key; ok is false where there is none.
 	SessionKey() (key SessionKey, ok bool)
 	// Fencing is what producers a connector had when they were fenced last.
 	Fencing(connector string) FencingCounts
-	// Notes are records of ours whose keys begin with a prefix, by the rest of their keys: JSON objects, which are not
-	// to be changed.
-	Notes(prefix string) map[string]json.RawMessage
+	// Annotations are records of ours whose keys begin with a prefix, by the rest of their keys: JSON objects, which
+	// are not to be changed.
+	Annotations(prefix string) map[string]json.RawMessage
 	// Write writes records and returns when this worker has read them, with the offset of the last. Where the leader
-	// alone may write one of them ([TopicRecord.Leaders]), all are written together or none.
-	Write(ctx context.Context, records ...TopicRecord) (last int64, err error)
+	// alone may write one of them ([Record.LeaderOnly]), all are written together or none.
+	Write(ctx context.Context, records ...Record) (last int64, err error)
 }
 
 // TopicStore keeps connectors in the topic of configurations of a cluster, in the form of Kafka Connect's, and is the
-// cluster's [Ledger]. Secrets stand there as they were written. References come from REST as far as anybody knows: only
-// providers that `config.providers` names resolve them. All methods may be called at any time.
+// cluster's [ClusterState]. Secrets stand there as they were written. References come from REST as far as anybody
+// knows: only providers that `config.providers` names resolve them. All methods may be called at any time.
 type TopicStore struct {
-	*TopicState
+	*State
 	topic   string
 	worker  *Worker
 	log     *slog.Logger
-	to      TopicLog
+	to      RecordWriter
 	changed func(TopicChange)
 	every   time.Duration // lookEvery
 	kicks   guard.Bell
@@ -68,27 +68,27 @@ type made struct {
 // Apply, and must neither block nor write.
 func NewTopicStore(topic string, w *Worker, changed func(TopicChange), log *slog.Logger) *TopicStore {
 	return &TopicStore{topic: topic, worker: w, log: log, changed: changed, every: lookEvery,
-		kicks: guard.NewBell(), TopicState: NewTopicState(), made: map[string]made{}}
+		kicks: guard.NewBell(), State: NewState(), made: map[string]made{}}
 }
 
-// Open gives the store what it writes to, before anything is written.
-func (s *TopicStore) Open(to TopicLog) { s.to = to }
+// SetWriter gives the store what it writes to, before anything is written.
+func (s *TopicStore) SetWriter(to RecordWriter) { s.to = to }
 
 // shownSkips is how many damaged records are logged one by one.
 const shownSkips = 10
 
 // Apply takes the next record of the topic.
-func (s *TopicStore) Apply(r TopicRecord) {
+func (s *TopicStore) Apply(r Record) {
 	change, begun := s.apply(r)
 	if begun && change.Kind != KindUnknown && s.changed != nil { // what somebody asked for before is over
 		s.changed(change)
 	}
 }
 
-func (s *TopicStore) apply(r TopicRecord) (change TopicChange, begun bool) {
+func (s *TopicStore) apply(r Record) (change TopicChange, begun bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	change, err := s.TopicState.Apply(r)
+	change, err := s.State.Apply(r)
 	if kind, _ := r.Kind(); kind == KindUnknown {
 		s.unknown++
 	}
@@ -149,8 +149,8 @@ func (s *TopicStore) forget(which func(*Connector) bool) {
 	maps.DeleteFunc(s.made, func(_ string, m made) bool { return which(m.Connector) })
 }
 
-// Look implements [Store].
-func (s *TopicStore) Look() {
+// Refresh implements [Store].
+func (s *TopicStore) Refresh() {
 	s.forget(func(*Connector) bool { return true })
 	s.mu.Lock()
 	s.asked = true
@@ -158,8 +158,8 @@ func (s *TopicStore) Look() {
 	s.kicks.Ring()
 }
 
-// Begun implements [Store].
-func (s *TopicStore) Begun() bool {
+// Ready implements [Store].
+func (s *TopicStore) Ready() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.begun
@@ -172,11 +172,11 @@ func (s *TopicStore) Snapshot() (Snapshot, bool) { return s.snapshot(false) }
 // drive that hangs keeps nobody from reading or writing the topic.
 func (s *TopicStore) snapshot(handedOn bool) (now Snapshot, ok bool) {
 	s.mu.Lock()
-	now = s.TopicState.Snapshot()
+	now = s.State.Snapshot()
 	known := maps.Clone(s.made)
 	ok, now.writes = s.begun, s.writes
 	if handedOn {
-		now.Asked, s.asked = s.asked, false
+		now.Requested, s.asked = s.asked, false
 	}
 	s.mu.Unlock()
 	fresh := map[string]made{}
@@ -200,16 +200,16 @@ func (s *TopicStore) snapshot(handedOn bool) (now Snapshot, ok bool) {
 func (s *TopicStore) connector(name string, stored map[string]string) *Connector {
 	settings := maps.Clone(stored)
 	settings["name"] = name
-	c := NewBrought(s.topic+": "+string(KindConnector)+name, settings, nil, s.worker.Providers)
+	c := NewRESTConnector(s.topic+": "+string(KindConnector)+name, settings, nil, s.worker.Providers)
 	c.Name = name
 	return c
 }
 
-// Takes implements [Store].
-func (s *TopicStore) Takes(_, _ string) error { return s.Mine() }
+// CheckWritable implements [Store].
+func (s *TopicStore) CheckWritable(_, _ string) error { return s.CheckGroup() }
 
-// Stale implements [Store].
-func (s *TopicStore) Stale(of Snapshot) bool {
+// IsStale implements [Store].
+func (s *TopicStore) IsStale(of Snapshot) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return of.writes != s.writes
@@ -218,7 +218,7 @@ func (s *TopicStore) Stale(of Snapshot) bool {
 // Put implements [Store]. The target state is written before the connector, so that what is to be stopped never runs;
 // with a connector both are the leader's to write, a target state alone is any worker's.
 func (s *TopicStore) Put(ctx context.Context, name string, stored Stored) error {
-	var records []TopicRecord
+	var records []Record
 	if stored.Target != "" {
 		records = append(records, TargetRecord(name, stored.Target))
 	}
@@ -229,8 +229,8 @@ func (s *TopicStore) Put(ctx context.Context, name string, stored Stored) error 
 		if before.settings != nil {
 			version = fmt.Sprint(before.offset)
 		}
-		if stored.Over != nil && !stored.Over(version) {
-			return &ErrChanged{name}
+		if stored.IfMatch != nil && !stored.IfMatch(version) {
+			return &ChangedError{name}
 		}
 		if !maps.Equal(settings, before.settings) { // else its tasks would be planned and made again
 			records = append(records, ConnectorRecord(name, settings))
@@ -249,27 +249,27 @@ func (s *TopicStore) Delete(ctx context.Context, name string) error {
 }
 
 // disowned has a connector be REST's that a folder has made.
-func (s *TopicStore) disowned(name string) (records []TopicRecord) {
-	if s.Notes(FolderNote)[name] != nil {
+func (s *TopicStore) disowned(name string) (records []Record) {
+	if s.Annotations(FolderAnnotation)[name] != nil {
 		records = append(records, folderNote(name, ""))
 	}
 	return records
 }
 
-// Write implements [Ledger]. A record that is too large is an [ErrUnfit]. Where the topic is another group's, notes of
-// groups alone are written, and all else is an [OtherGroupError].
-func (s *TopicStore) Write(ctx context.Context, records ...TopicRecord) (last int64, err error) {
+// Write implements [ClusterState]. A record that is too large is an [TooLargeError]. Where the topic is another
+// group's, notes of groups alone are written, and all else is an [OtherGroupError].
+func (s *TopicStore) Write(ctx context.Context, records ...Record) (last int64, err error) {
 	if len(records) == 0 {
 		return 0, nil
 	}
-	if err := s.Mine(); err != nil && !strings.HasPrefix(records[0].Key, GroupNote) {
+	if err := s.CheckGroup(); err != nil && !strings.HasPrefix(records[0].Key, GroupAnnotation) {
 		return 0, err
 	}
 	for _, r := range records {
 		if len(r.Value) > maxTopicValue {
-			return 0, &ErrUnfit{fmt.Sprintf("expected at most %d bytes in the record %s of topic %s, found %d",
+			return 0, &TooLargeError{fmt.Sprintf("expected at most %d bytes in the record %s of topic %s, found %d",
 				maxTopicValue, r.Key, s.topic, len(r.Value))}
 		}
 	}
-	return s.to.Write(ctx, slices.ContainsFunc(records, TopicRecord.Leaders), records...)
+	return s.to.Write(ctx, slices.ContainsFunc(records, Record.LeaderOnly), records...)
 }

@@ -20,12 +20,12 @@ import (
 // memoryLog hands to a store what it writes.
 type memoryLog struct {
 	*TopicStore
-	all    []TopicRecord
+	all    []Record
 	writes []string // whose they were, with the keys
 	fails  error
 }
 
-func (l *memoryLog) Write(_ context.Context, leading bool, records ...TopicRecord) (int64, error) {
+func (l *memoryLog) Write(_ context.Context, leading bool, records ...Record) (int64, error) {
 	if l.fails != nil {
 		return 0, l.fails
 	}
@@ -44,7 +44,7 @@ func (l *memoryLog) Write(_ context.Context, leading bool, records ...TopicRecor
 func topicStore(w *Worker, log *slog.Logger, changed func(TopicChange), lines ...string) *memoryLog {
 	l := &memoryLog{all: records(lines...)}
 	l.TopicStore = NewTopicStore("configs", w, changed, log)
-	l.Open(l)
+	l.SetWriter(l)
 	for _, r := range l.all {
 		l.Apply(r)
 	}
@@ -56,7 +56,7 @@ var discard = slog.New(slog.DiscardHandler)
 // What is put is there when Put returns; what the leader alone may write is written together.
 func TestTopicStore(t *testing.T) {
 	l := topicStore(plainWorker(t, ""), discard, nil)
-	if _, ok := l.Snapshot(); ok || l.Begun() {
+	if _, ok := l.Snapshot(); ok || l.Ready() {
 		t.Error("expected nothing to be known before all was read")
 	}
 	l.CaughtUp()
@@ -66,16 +66,17 @@ func TestTopicStore(t *testing.T) {
 	before, ok := l.Snapshot()
 	assert.Equal(t, true, ok)
 	require.NoError(t, l.Put(ctx, "a", Stored{Target: TargetPaused}))
-	assert.Equal(t, true, l.Stale(before))
+	assert.Equal(t, true, l.IsStale(before))
 	_, err := l.TopicStore.Write(ctx, TaskRecord("a", 0, map[string]string{"t": "0"}),
 		TaskRecord("a", 1, map[string]string{"t": "1"}))
 	require.NoError(t, err)
 	version, err := l.TopicStore.Write(ctx, CommitRecord("a", 2))
 	require.NoError(t, err)
 	now, _ := l.Snapshot()
-	assert.Equal(t, false, l.Stale(now))
+	assert.Equal(t, false, l.IsStale(now))
 	assert.Equal(t, map[string]string{"a": TargetPaused}, now.Targets)
-	assert.Equal(t, map[string]TaskSet{"a": {Version: version, Settings: []map[string]string{{"t": "0"}, {"t": "1"}}}}, now.Tasks)
+	assert.Equal(t, map[string]TaskConfigs{"a": {Version: version,
+		Settings: []map[string]string{{"t": "0"}, {"t": "1"}}}}, now.Tasks)
 	assert.Equal(t, []string{"a"}, names(now))
 	assert.Equal(t, map[string]string{"name": "a", "x": "1"}, now.Connectors[0].Raw())
 	assert.Equal(t, "configs: connector-a", now.Connectors[0].File)
@@ -85,7 +86,7 @@ func TestTopicStore(t *testing.T) {
 	}
 	require.NoError(t, l.Delete(ctx, "a"))
 	now, _ = l.Snapshot()
-	assert.Equal(t, 0, len(now.Connectors)+len(now.Targets)+len(now.Tasks)+len(now.Written))
+	assert.Equal(t, 0, len(now.Connectors)+len(now.Targets)+len(now.Tasks)+len(now.ConfigOffsets))
 	assert.Equal(t, []string{"leading=true target-state-a connector-a", "leading=false target-state-a",
 		"leading=true task-a-0 task-a-1", "leading=true commit-a",
 		"leading=true connector-a target-state-a"}, l.writes)
@@ -104,7 +105,7 @@ func TestTopicStoreTakesFromFolder(t *testing.T) {
 	assert.Equal(t, []string{"leading=false target-state-a", "leading=true connector-a culvert-folder-a",
 		"leading=true connector-a",
 		"leading=true connector-b target-state-b culvert-folder-b"}, l.writes)
-	assert.Equal(t, 0, len(l.Notes(FolderNote)))
+	assert.Equal(t, 0, len(l.Annotations(FolderAnnotation)))
 }
 
 // names are those of a snapshot's connectors.
@@ -119,7 +120,7 @@ func names(of Snapshot) (all []string) {
 func TestTopicStoreRefuses(t *testing.T) {
 	l := topicStore(plainWorker(t, ""), discard, nil, `connector-a {"properties":{"x":"1"}}`)
 	l.CaughtUp()
-	var unfit *ErrUnfit
+	var unfit *TooLargeError
 	c := settings(t, "request", "x="+strings.Repeat("y", maxFileBytes-100))
 	c.Entries[0].Raw = strings.Repeat("y", maxTopicValue)
 	if err := l.Put(t.Context(), "a", Stored{Connector: c}); !errors.As(err, &unfit) {
@@ -132,7 +133,7 @@ func TestTopicStoreRefuses(t *testing.T) {
 	now, _ := l.Snapshot()
 	assert.Equal(t, []string{"a"}, names(now))
 	assert.Equal(t, 0, len(l.writes))
-	_, err = NoteRecord("plugin-a", 1)
+	_, err = AnnotationRecord("plugin-a", 1)
 	assert.Error(t, err, "begins with culvert-")
 }
 
@@ -144,7 +145,8 @@ func TestReferencesInTheTopic(t *testing.T) {
 	record := `connector-a {"properties":{"name":"other","x":"${file:` + file + `:k}"}}`
 	closed := topicStore(plainWorker(t, ""), discard, nil, record)
 	now, _ := closed.Snapshot()
-	if c := now.Connectors[0]; c.Problems.Err() == nil || !strings.Contains(c.Problems[0].Text, "config.providers=file") {
+	if c := now.Connectors[0]; c.Problems.Err() == nil || !strings.Contains(c.Problems[0].Text,
+		"config.providers=file") {
 		t.Errorf("expected the provider to be closed, found %v", c.Problems)
 	}
 	w := plainWorker(t, "config.providers=file\nconfig.providers.file.class="+fileClass+
@@ -181,7 +183,7 @@ func TestWatchTopic(t *testing.T) {
 		go l.Watch(ctx, func(s Snapshot) {
 			mu.Lock()
 			defer mu.Unlock()
-			seen = append(seen, fmt.Sprint(names(s), s.Asked))
+			seen = append(seen, fmt.Sprint(names(s), s.Requested))
 		})
 		step := func(do func(), wantSeen []string, want ...TopicChange) {
 			t.Helper()
@@ -202,11 +204,11 @@ func TestWatchTopic(t *testing.T) {
 			TopicChange{Kind: KindConnector, Name: "b"})
 		step(func() { l.TopicStore.Write(ctx, RestartRecord(RestartRequest{Connector: "b"})) }, []string{},
 			TopicChange{Kind: KindRestart, Name: "b", Restart: RestartRequest{Connector: "b"}})
-		note, err := NoteRecord("culvert-plugin-a", map[string]int{"v": 1})
+		note, err := AnnotationRecord("culvert-plugin-a", map[string]int{"v": 1})
 		require.NoError(t, err)
-		step(func() { l.TopicStore.Write(ctx, note) }, []string{}, TopicChange{Kind: KindOurs, Name: "plugin-a"})
-		assert.Equal(t, `{"v":1}`, string(l.Notes("culvert-plugin-")["a"]))
-		step(l.Look, []string{"[a b] true"})
+		step(func() { l.TopicStore.Write(ctx, note) }, []string{}, TopicChange{Kind: KindAnnotation, Name: "plugin-a"})
+		assert.Equal(t, `{"v":1}`, string(l.Annotations("culvert-plugin-")["a"]))
+		step(l.Refresh, []string{"[a b] true"})
 		step(func() { time.Sleep(lookEvery) }, []string{"[a b] false"})
 		end()
 		synctest.Wait()
@@ -237,7 +239,8 @@ func TestDamagedRecordsAreSaid(t *testing.T) {
 	var journal logtest.Journal
 	var lines []string
 	for n := range 30 {
-		lines = append(lines, fmt.Sprintf(`connector-c%d {"properties":{"k":4711}}`, n), fmt.Sprintf("foreign-%d {}", n))
+		lines = append(lines, fmt.Sprintf(`connector-c%d {"properties":{"k":4711}}`, n),
+			fmt.Sprintf("foreign-%d {}", n))
 	}
 	lines[0] = "connector-" + strings.Repeat("x", 400) + "\x1b[2J -x"
 	l := topicStore(plainWorker(t, ""), journal.Logger(slog.LevelInfo), nil, lines...)

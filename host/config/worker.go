@@ -55,7 +55,7 @@ func LoadWorker(file string, environ []string, flags map[string]string) (_ *Work
 	w, more := newWorker(d, data, environ, flags)
 	if d.problems.Err() != nil { // nobody knows what it was to hold
 		more = slices.DeleteFunc(more, func(p Problem) bool {
-			return p.Setting == "bootstrap.servers" && !w.Given(p.Setting)
+			return p.Setting == "bootstrap.servers" && !w.IsSet(p.Setting)
 		})
 	} else if file != "" && len(d.entries) == 0 && more.Err() != nil {
 		return w, Problems{{File: file,
@@ -79,7 +79,7 @@ func newWorker(d *document, data []byte, environ []string, flags map[string]stri
 	providers, problems := newProviders(l.entries)
 	resolved, more := providers.resolveAll(l.entries)
 	problems = slices.Concat(problems, warnings, more)
-	l.entries = LastOf(resolved)
+	l.entries = MergeLayers(resolved)
 	// The last layer is what depends on others: references, and variables of OpenTelemetry that nothing goes before.
 	last := slices.DeleteFunc(slices.Clone(l.entries),
 		func(e Entry) bool { return !e.Value.Secret() && !strings.HasPrefix(e.File, fromTelemetry) })
@@ -167,8 +167,8 @@ func (w *Worker) check() Problems {
 			e.Key) > 2: // a setting of the topic
 		case ofPlugin(e.Key):
 		case hasPrefix(e.Key, passedOn), slices.Contains(clientSettings, e.Key):
-			if w.Providers.Unprovided(e) && w.isSecret(e.Key) {
-				problems = append(problems, w.Providers.Missing(e, true))
+			if w.Providers.HasUnknownProvider(e) && w.isSecret(e.Key) {
+				problems = append(problems, w.Providers.UnknownProvider(e, true))
 			}
 		case strings.HasPrefix(e.File, fromEnvironment) && setting.Distance(d.Nearest(e.Key),
 			e.Key) > 2: // a variable of something else
@@ -179,7 +179,7 @@ func (w *Worker) check() Problems {
 			problems = append(problems, e.warning("%s", setting.Unknown(d.Nearest(e.Key))))
 		}
 	}
-	if w.File != "" && !w.Given("bootstrap.servers") {
+	if w.File != "" && !w.IsSet("bootstrap.servers") {
 		problems = append(problems, Problem{File: w.File, Line: 1, Setting: "bootstrap.servers",
 			Text: setting.Missing("bootstrap.servers")})
 	}
@@ -216,9 +216,10 @@ func (w *Worker) without() string {
 	case !w.ExactlyOnce():
 		return ""
 	case strings.HasPrefix(w.Text("bootstrap.servers"), "embedded"):
-		return setting.Invalid(ExactlyOnceSetting, "enabled", "expected disabled with bootstrap.servers=embedded: a kill of "+
-			"this process tears the transactions of the broker in it. Name brokers of a Kafka, or "+
-			"those of `culvert broker`")
+		return setting.Invalid(ExactlyOnceSetting, "enabled",
+			"expected disabled with bootstrap.servers=embedded: a kill of "+
+				"this process tears the transactions of the broker in it. Name brokers of a Kafka, or "+
+				"those of `culvert broker`")
 	case w.Text("group.id") == "":
 		return setting.Invalid(ExactlyOnceSetting, "enabled",
 			"expected group.id beside it, which transactional ids begin with: "+
@@ -253,20 +254,20 @@ func hasPrefix(key string, prefixes []string) bool {
 	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(key, p) })
 }
 
-// Strike is a text without what config providers gave the worker and its connectors, see [Providers.Strike]; nil leaves
+// Redact is a text without what config providers gave the worker and its connectors, see [Providers.Redact]; nil leaves
 // it as it is.
-func (w *Worker) Strike(text string) string {
+func (w *Worker) Redact(text string) string {
 	if w == nil {
 		return text
 	}
-	return w.Providers.Strike(text)
+	return w.Providers.Redact(text)
 }
 
 // Format is its file by any verb: a worker holds secrets, and koanf prints what it has.
 func (w *Worker) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "worker (%s)", w.File) }
 
-// Given tells whether the user set it, by whatever means.
-func (w *Worker) Given(name string) bool { _, ok := entryOf(w.layers.entries, name); return ok }
+// IsSet tells whether the user set it, by whatever means.
+func (w *Worker) IsSet(name string) bool { _, ok := entryOf(w.layers.entries, name); return ok }
 
 // Text is the value, or the default, without blanks around it.
 func (w *Worker) Text(name string) string {
@@ -294,8 +295,8 @@ func (w *Worker) Boolean(name string) bool {
 	return b
 }
 
-// Where is in front of an error that names a setting: `worker.properties:3: `, or nothing where nobody gave it.
-func (w *Worker) Where(name string) string {
+// ErrorPrefix is in front of an error that names a setting: `worker.properties:3: `, or nothing where nobody gave it.
+func (w *Worker) ErrorPrefix(name string) string {
 	e, ok := entryOf(w.layers.entries, name)
 	switch {
 	case !ok:
@@ -324,8 +325,8 @@ func (w *Worker) Current(name string) (value string, ok bool) {
 	return setting.Trim(now[0].Value.Reveal()), true
 }
 
-// Place puts an error where its setting was given, if it is, or wraps, a [Problem]; else it is the file's.
-func (w *Worker) Place(err error) Problem {
+// Locate puts an error where its setting was given, if it is, or wraps, a [Problem]; else it is the file's.
+func (w *Worker) Locate(err error) Problem {
 	var p Problem
 	if !errors.As(err, &p) {
 		return w.Problem("", err.Error())
@@ -341,7 +342,7 @@ func (w *Worker) Problem(name, text string) Problem {
 	if !ok {
 		e = Entry{Key: name, File: w.File, Line: 1}
 	}
-	return e.problem("%s", w.Strike(text))
+	return e.problem("%s", w.Redact(text))
 }
 
 // All is every setting with its value, defaults included.
@@ -353,8 +354,8 @@ func (w *Worker) All() map[string]string {
 	return m
 }
 
-// Sound is All without the settings in which an error is known: whoever reads it finds only what is new.
-func (w *Worker) Sound(known Problems) map[string]string {
+// ValidSettings is All without the settings in which an error is known: whoever reads it finds only what is new.
+func (w *Worker) ValidSettings(known Problems) map[string]string {
 	m := w.All()
 	for _, p := range known {
 		if !p.Warning {

@@ -33,7 +33,8 @@ func TestWorkerFormats(t *testing.T) {
 	} {
 		path := filepath.Join(dir, file)
 		write(t, path, text)
-		w, problems, err := LoadWorker(path, []string{"CULVERT_LISTENERS=http://:2", "CULVERT_CLIENT_ID=me"}, map[string]string{"listeners": "http://:3"})
+		w, problems, err := LoadWorker(path, []string{"CULVERT_LISTENERS=http://:2", "CULVERT_CLIENT_ID=me"},
+			map[string]string{"listeners": "http://:3"})
 		require.NoError(t, err)
 		expectLines(t, file, path+":9: warning: unknown setting", problems)
 		plain, _ := NewWorker(path, nil, nil, nil)
@@ -50,7 +51,7 @@ func TestWorkerFormats(t *testing.T) {
 		for name, where := range map[string]string{"client.id": "environment CULVERT_CLIENT_ID: ",
 			"listeners": "command line: ", "kafka.proxy.password": path + ":10: ", "key.converter.a": path + ":7: ",
 			"offset.storage.topic": ""} {
-			if found := w.Where(name); found != where {
+			if found := w.ErrorPrefix(name); found != where {
 				t.Errorf("%s: %s: expected %q, found %q", file, name, where, found)
 			}
 		}

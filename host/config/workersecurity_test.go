@@ -58,8 +58,8 @@ func TestSecurityIsCheckedAlikeWithAndWithoutPrefix(t *testing.T) {
 				text := ""
 				if err := problems.Err(); err != nil {
 					text = err.Error()
-				} else if _, _, err := kafka.Parse(t.Context(), w.Sound(problems)); err != nil {
-					text = w.Place(err).String()
+				} else if _, _, err := kafka.Parse(t.Context(), w.ValidSettings(problems)); err != nil {
+					text = w.Locate(err).String()
 				}
 				if text = strings.ReplaceAll(text, name, "NAME"); i == 0 {
 					first = text

@@ -20,25 +20,28 @@ const (
 	TracingArgument    = "tracing.sampler.arg"
 )
 
-var tracingSettings = []wit.SettingSpec{
-	declared(TracingEndpoint, wit.KindText, "",
+var tracingSettings = []wit.ConfigKey{
+	declared(TracingEndpoint, wit.KindString, "",
 		"Collector of OpenTelemetry that gets spans, by OTLP over HTTP in its binary "+
 			"form: http://HOST:4318; v1/traces is added. Nothing is traced unless given, here or as "+
 			"OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, which is taken as it is."),
 	declared(TracingHeaders, wit.KindPassword, "", "Headers of requests to it, such as a token: NAME=VALUE, several "+
 		"separated by commas, %XX for other characters. Else OTEL_EXPORTER_OTLP_HEADERS."),
-	declared(TracingCertificate, wit.KindText, "", "PEM file with the authorities that its certificate may be of; the "+
-		"system's unless given. Else OTEL_EXPORTER_OTLP_CERTIFICATE."),
+	declared(TracingCertificate, wit.KindString, "",
+		"PEM file with the authorities that its certificate may be of; the "+
+			"system's unless given. Else OTEL_EXPORTER_OTLP_CERTIFICATE."),
 	declared(TracingTimeout, wit.KindLong, "10000",
 		"How long one sending may take, with what is tried again of it, in milliseconds; a stop waits for the last "+
 			"one as long, and for 5 seconds at most. Else OTEL_EXPORTER_OTLP_TIMEOUT.", atLeast(1)),
-	declared(TracingService, wit.KindText, "culvert", "Name under which the spans are shown. Else "+
+	declared(TracingService, wit.KindString, "culvert", "Name under which the spans are shown. Else "+
 		"OTEL_SERVICE_NAME, else service.name of OTEL_RESOURCE_ATTRIBUTES."),
-	declared(TracingSampler, wit.KindText, "parentbased_always_on", "Which traces are sent. Else OTEL_TRACES_SAMPLER.",
+	declared(TracingSampler, wit.KindString, "parentbased_always_on",
+		"Which traces are sent. Else OTEL_TRACES_SAMPLER.",
 		allowed("always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off",
 			"parentbased_traceidratio")),
-	declared(TracingArgument, wit.KindText, "", "For those of a ratio: how many, from 0 to 1; all unless given. Else "+
-		"OTEL_TRACES_SAMPLER_ARG."),
+	declared(TracingArgument, wit.KindString, "",
+		"For those of a ratio: how many, from 0 to 1; all unless given. Else "+
+			"OTEL_TRACES_SAMPLER_ARG."),
 }
 
 // telemetry are the variables of OpenTelemetry that say what settings of the worker say, and go below its file: of two
@@ -100,8 +103,8 @@ func ofTelemetry(environ []string, above []Entry) ([]Entry, Problems) {
 // fromTelemetry is in front of the rest of the variable's name in Entry.File.
 const fromTelemetry = fromEnvironment + "OTEL_"
 
-// FromTelemetry tells whether the value of a setting is that of a variable of OpenTelemetry.
-func (w *Worker) FromTelemetry(name string) bool {
+// IsFromTelemetry tells whether the value of a setting is that of a variable of OpenTelemetry.
+func (w *Worker) IsFromTelemetry(name string) bool {
 	e, _ := entryOf(w.layers.entries, name)
 	return strings.HasPrefix(e.File, fromTelemetry)
 }

@@ -19,13 +19,14 @@ import (
 // StoredOffset is an offset that some connector has stored in the form of Kafka Connect, whatever its fields are
 // called.
 type StoredOffset struct {
-	Partition, Offset []wit.Field
+	Partition, Offset []wit.OffsetEntry
 }
 
-// ReadStored reads what a topic of offsets holds of a connector, in the order of the partitions' texts. Records of
-// other connectors are passed over, and those that are nobody's are logged; one of this connector that cannot be read
-// is an error, unless a newer one has overtaken it.
-func ReadStored(ctx context.Context, brokers kafka.Config, topic, connector string, log *slog.Logger) ([]StoredOffset,
+// ReadTopicOffsets reads what a topic of offsets holds of a connector, in the order of the partitions' texts. Records
+// of other connectors are passed over, and those that are nobody's are logged; one of this connector that cannot be
+// read is an error, unless a newer one has overtaken it.
+func ReadTopicOffsets(ctx context.Context, brokers kafka.Config, topic, connector string,
+	log *slog.Logger) ([]StoredOffset,
 	error) {
 	reader, err := kafka.NewReader(brokers)
 	if err != nil {
@@ -62,9 +63,9 @@ func ReadStored(ctx context.Context, brokers kafka.Config, topic, connector stri
 	return inOrder(found)
 }
 
-// ReadStandalone is [ReadStored] for the file of a standalone worker (offset.storage.file.filename). A file does not
-// say which of two entries is newer: two of this connector for the same partition are an error.
-func ReadStandalone(path, connector string, log *slog.Logger) ([]StoredOffset, error) {
+// ReadStandaloneOffsets is [ReadTopicOffsets] for the file of a standalone worker (offset.storage.file.filename). A
+// file does not say which of two entries is newer: two of this connector for the same partition are an error.
+func ReadStandaloneOffsets(path, connector string, log *slog.Logger) ([]StoredOffset, error) {
 	entries, err := offset.ReadStandalone(path)
 	if err != nil {
 		return nil, err
@@ -74,7 +75,7 @@ func ReadStandalone(path, connector string, log *slog.Logger) ([]StoredOffset, e
 		name, partition, err := offset.ParseKey(entry.Key)
 		switch {
 		case err != nil:
-			log.Warn("an entry in the file of offsets is skipped", "file", path, "byte", entry.At, "error", err)
+			log.Warn("an entry in the file of offsets is skipped", "file", path, "byte", entry.ByteOffset, "error", err)
 			continue
 		case name != connector:
 			continue
@@ -82,11 +83,11 @@ func ReadStandalone(path, connector string, log *slog.Logger) ([]StoredOffset, e
 		id := offset.Identity(partition)
 		e := newStoredEntry(partition, entry.Value)
 		if before, twice := found[id]; twice {
-			e.fault = fmt.Errorf("expected one entry for a partition, found %s and %s", offset.AppendFields(nil,
-				before.Partition), offset.AppendFields(nil, partition))
+			e.fault = fmt.Errorf("expected one entry for a partition, found %s and %s", offset.AppendJSON(nil,
+				before.Partition), offset.AppendJSON(nil, partition))
 		}
 		if e.fault != nil {
-			e.fault = fmt.Errorf("%s: byte %d: %w", path, entry.At, e.fault)
+			e.fault = fmt.Errorf("%s: byte %d: %w", path, entry.ByteOffset, e.fault)
 		}
 		found[id] = e
 	}
@@ -100,14 +101,14 @@ type storedEntry struct {
 	at           *kgo.Record // where and when it was stored, in a topic
 }
 
-func newStoredEntry(partition []wit.Field, value []byte) (e storedEntry) {
+func newStoredEntry(partition []wit.OffsetEntry, value []byte) (e storedEntry) {
 	e.Partition = partition
 	if value == nil {
 		return e
 	}
 	var err error
-	if e.Offset, err = offset.ParseFields(value); err != nil {
-		e.fault = fmt.Errorf("the offset of %s: %w", offset.AppendFields(nil, partition), err)
+	if e.Offset, err = offset.ParseJSON(value); err != nil {
+		e.fault = fmt.Errorf("the offset of %s: %w", offset.AppendJSON(nil, partition), err)
 	}
 	return e
 }
@@ -121,31 +122,31 @@ func inOrder(found map[string]storedEntry) (all []StoredOffset, err error) {
 		}
 	}
 	slices.SortFunc(all, func(a, b StoredOffset) int {
-		return bytes.Compare(offset.AppendFields(nil, a.Partition), offset.AppendFields(nil, b.Partition))
+		return bytes.Compare(offset.AppendJSON(nil, a.Partition), offset.AppendJSON(nil, b.Partition))
 	})
 	return all, err
 }
 
 // String is the offset as Kafka Connect writes it.
 func (s StoredOffset) String() string {
-	return fmt.Sprintf("%s → %s", offset.AppendFields(nil, s.Partition), offset.AppendFields(nil, s.Offset))
+	return fmt.Sprintf("%s → %s", offset.AppendJSON(nil, s.Partition), offset.AppendJSON(nil, s.Offset))
 }
 
-// URLs are the names of the offset's fields that hold a URL, or its path.
-func (s StoredOffset) URLs() (names []string) {
+// URLFields are the names of the offset's fields that hold a URL, or its path.
+func (s StoredOffset) URLFields() (names []string) {
 	for _, f := range s.Offset {
-		if t := f.Value.Text; t != nil && (strings.Contains(*t, "://") || strings.HasPrefix(*t, "/")) {
+		if t := f.Value.String; t != nil && (strings.Contains(*t, "://") || strings.HasPrefix(*t, "/")) {
 			names = append(names, f.Name)
 		}
 	}
 	return names
 }
 
-// As is the offset as a body for REST: the value of one of its fields under another name, and the partition's fields
-// under those that names has for theirs.
-func (s StoredOffset) As(field, name string, names map[string]string) (text []byte, err error) {
+// RESTBody is the offset as a body for REST: the value of one of its fields under another name, and the partition's
+// fields under those that names has for theirs.
+func (s StoredOffset) RESTBody(field, name string, names map[string]string) (text []byte, err error) {
 	value, ok := wit.Lookup(s.Offset, field)
-	if !ok || value.Text == nil {
+	if !ok || value.String == nil {
 		return nil, fmt.Errorf("%v: expected a text in the field %s", s, field)
 	}
 	partition := slices.Clone(s.Partition)
@@ -155,8 +156,8 @@ func (s StoredOffset) As(field, name string, names map[string]string) (text []by
 		}
 	}
 	text = append(text, `{"partition":`...)
-	text = offset.AppendFields(text, partition)
+	text = offset.AppendJSON(text, partition)
 	text = append(text, `,"offset":`...)
-	text = offset.AppendFields(text, []wit.Field{wit.TextField(name, *value.Text)})
+	text = offset.AppendJSON(text, []wit.OffsetEntry{wit.StringEntry(name, *value.String)})
 	return append(text, '}'), nil
 }

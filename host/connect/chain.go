@@ -33,7 +33,7 @@ func newChains(c *connector) (*chains, error) {
 }
 
 // teller is called with what a plugin's version may not see of the settings of a transform.
-type teller func(plugin.Info, *config.Guest, *config.Connector)
+type teller func(plugin.Info, *config.PluginView, *config.Connector)
 
 // Stages are the transforms of a connector as a chain takes them; tell may be nil.
 func Stages(m *plugin.Manager, c *config.Connector, tell teller) ([]transform.Stage, error) {
@@ -69,7 +69,7 @@ func component(m *plugin.Manager, c *config.Connector, tell teller, class, versi
 	if err != nil {
 		return "", nil, err
 	}
-	part := c.Part(prefix)
+	part := c.StageConfig(prefix)
 	return component.Name, func(info plugin.Info) []wit.Setting {
 		g := check.Guest(m, info, component)
 		g.Prefix = prefix
@@ -81,11 +81,11 @@ func component(m *plugin.Manager, c *config.Connector, tell teller, class, versi
 }
 
 // tap is where rows of the connector's tasks are looked at.
-func (c *connector) tap() *core.Tap {
-	if c.o.Tap == nil {
+func (c *connector) tap() *core.Observer {
+	if c.o.Observer == nil {
 		return nil
 	}
-	return c.o.Tap(c.config.Name)
+	return c.o.Observer(c.config.Name)
 }
 
 // notes are what there is to say of versions that do not run, of the task's own plugin and of those of the transforms.
@@ -143,11 +143,11 @@ type namedChain struct {
 	stages []transform.Stage
 }
 
-func (n namedChain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, error) {
+func (n namedChain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error) {
 	faults, err := n.Chain.Apply(ctx, b)
 	for i := range faults {
 		if f := &faults[i]; int(f.Stage) < len(n.stages) {
-			f.Fault.Message = n.stages[f.Stage].Alias + ": " + f.Fault.Message
+			f.Error.Message = n.stages[f.Stage].Alias + ": " + f.Error.Message
 		}
 	}
 	return faults, err

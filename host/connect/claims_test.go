@@ -81,11 +81,11 @@ func TestClaims(t *testing.T) {
 // it has the first.
 func TestClaimsOfTwoConnectorsOfAWorker(t *testing.T) {
 	silent, asked := silentService(t)
-	plans, retires, goOn := make(chan config.Layout, 1), make(chan struct{}), make(chan struct{})
+	plans, retires, goOn := make(chan config.TaskPlan, 1), make(chan struct{}), make(chan struct{})
 	var removed atomic.Bool
 	h := newHerdWith(t, func(h *herd) {
 		h.service = silent
-		h.bench.options.Group = &group{planned: func(_ string, p config.Layout) error { plans <- p; return nil },
+		h.bench.options.Group = &group{planned: func(_ string, p config.TaskPlan) error { plans <- p; return nil },
 			lease: func() error {
 				if removed.CompareAndSwap(true, false) {
 					close(retires)
@@ -97,10 +97,11 @@ func TestClaimsOfTwoConnectorsOfAWorker(t *testing.T) {
 	})
 	run := func(name string, lines ...string) {
 		h.Put(h.named(name, append(lines, "spy.claim=queue Q1")...), nil)
-		h.must(h.Assign(name, Share{Plans: true}))
+		h.must(h.Assign(name, Assignment{OwnsConnector: true}))
 		p := <-plans
-		h.must(h.Assign(name, Share{Tasks: []int{0}, Planned: &config.TaskSet{Version: 5, Settings: p.Tasks,
-			Demand: p.Demand}}))
+		h.must(h.Assign(name, Assignment{Tasks: []int{0}, TaskConfigs: &config.TaskConfigs{Version: 5,
+			Settings:     p.Tasks,
+			Requirements: p.Requirements}}))
 	}
 	run("first", "on.delete=terminate")
 	<-asked
@@ -111,7 +112,7 @@ func TestClaimsOfTwoConnectorsOfAWorker(t *testing.T) {
 	removed.Store(true)
 	h.must(h.Remove("first"))
 	<-retires
-	if holds := h.Holds(); !slices.ContainsFunc(holds, func(o Holding) bool {
+	if holds := h.Owned(); !slices.ContainsFunc(holds, func(o Ownership) bool {
 		return o.Connector == "first" && len(o.Tasks) == 1
 	}) || len(asked) > 0 {
 		t.Errorf("expected the first alone until it has retired, found %v and %d requests", holds, len(asked))
@@ -128,8 +129,8 @@ func TestDeletedSoonAfterAShare(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	c := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "on.delete=terminate")
 	for _, member := range []bool{true, false} {
-		s := spec{given: c, share: Share{Tasks: []int{0}}}
-		s.setShare(Share{}, member)
+		s := spec{given: c, share: Assignment{Tasks: []int{0}}}
+		s.setShare(Assignment{}, member)
 		s.remove(nil)
 		assert.Equal(t, member, !s.lastShare.none())
 	}

@@ -27,26 +27,29 @@ func TestWhatATaskDoes(t *testing.T) {
 	began := time.Now().Add(-time.Hour)
 	always, err := limits.ParseWindows("0 0 0 * * ?/25h UTC")
 	require.NoError(t, err)
-	rows := core.Flow{Since: time.Now().Add(-30 * time.Second), Latest: time.Now()}
+	rows := core.Flow{ActiveSince: time.Now().Add(-30 * time.Second), LastActive: time.Now()}
 	for name, c := range map[string]struct {
 		limits  limits.Limits
 		answer  http.HandlerFunc // nil: there is none
 		asks    int
 		now     Progress
-		want    Part
+		want    ComponentStatus
 		because string
 	}{
-		"runs":       {want: Part{Word: "running", Since: began}},
-		"rows come":  {now: Progress{Flow: rows}, want: Part{Word: "running", Since: rows.Since}},
-		"caught up":  {now: Progress{CaughtUp: true}, want: Part{Word: "idle", Since: began}},
-		"after rows": {now: Progress{CaughtUp: true, Flow: rows}, want: Part{Word: "idle", Since: rows.Latest}},
-		"a window":   {limits: limits.Limits{Windows: always}, want: Part{Word: "maintenance"}},
-		"no answer":  {asks: 1, want: Part{Word: waitsForService, Kind: "transient"}, because: "does not answer"},
+		"runs":      {want: ComponentStatus{Condition: "running", Since: began}},
+		"rows come": {now: Progress{Flow: rows}, want: ComponentStatus{Condition: "running", Since: rows.ActiveSince}},
+		"caught up": {now: Progress{CaughtUp: true}, want: ComponentStatus{Condition: "idle", Since: began}},
+		"after rows": {now: Progress{CaughtUp: true, Flow: rows}, want: ComponentStatus{Condition: "idle",
+			Since: rows.LastActive}},
+		"a window": {limits: limits.Limits{Windows: always}, want: ComponentStatus{Condition: "maintenance"}},
+		"no answer": {asks: 1, want: ComponentStatus{Condition: waitsForService, Kind: "transient"},
+			because: "does not answer"},
 		"of a rate": {asks: 2, limits: limits.Limits{PerSecond: 0.001}, answer: atOnce,
-			want: Part{Word: "throttled"}, because: "no more than 0.001"},
-		"Retry-After": {asks: 1, answer: later, want: Part{Word: "throttled"}, because: "(Retry-After)"},
+			want: ComponentStatus{Condition: "throttled"}, because: "no more than 0.001"},
+		"Retry-After": {asks: 1, answer: later, want: ComponentStatus{Condition: "throttled"},
+			because: "(Retry-After)"},
 		"all the same": {asks: 1, now: Progress{CaughtUp: true}, answer: later,
-			want: Part{Word: "throttled"}, because: "Retry-After"},
+			want: ComponentStatus{Condition: "throttled"}, because: "Retry-After"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -66,17 +69,17 @@ func TestWhatATaskDoes(t *testing.T) {
 			for range c.asks {
 				go client.Exchange(ctx, &wit.Request{Method: "GET", Target: "/", Repeatable: true})
 			}
-			p := Part{}
+			p := ComponentStatus{}
 			require.Until(t, func() bool {
-				p = Part{Word: "running", Since: began}
+				p = ComponentStatus{Condition: "running", Since: began}
 				p.works(client, &c.now)
-				return p.Word == c.want.Word && strings.Contains(p.Cause, c.because)
+				return p.Condition == c.want.Condition && strings.Contains(p.Cause, c.because)
 			}, func() string { return fmt.Sprintf("%+v because of %q, found %+v", c.want, c.because, p) })
 			assert.Equal(t, c.want.Kind, p.Kind)
 			if !c.want.Since.IsZero() {
 				assert.Equal(t, c.want.Since, p.Since)
 			}
-			assert.Equal(t, c.want.Word == "maintenance", !p.Next.IsZero())
+			assert.Equal(t, c.want.Condition == "maintenance", !p.RestartsAt.IsZero())
 		})
 	}
 }
@@ -95,24 +98,27 @@ func TestWhyAPartHasFailed(t *testing.T) {
 	for _, c := range []struct {
 		fault error
 		next  time.Time
-		want  Part
+		want  ComponentStatus
 	}{
-		{errors.New("broken geheim\nat x"), time.Time{}, Part{Word: "failed", Cause: "broken [hidden]"}},
-		{&wit.Fault{Kind: wit.FaultUnauthorized, Message: "no"}, time.Time{},
-			Part{Word: "failed", Cause: "no", Kind: "unauthorized"}},
-		{&wit.Fault{Kind: wit.FaultTransient, Message: "away"}, time.Time{}, Part{Word: "failed", Cause: "away",
-			Kind: "transient"}},
-		{fmt.Errorf("feed: %w", &wit.Fault{Kind: wit.FaultTransient, Message: "away"}), next,
-			Part{Word: waitsForService, Cause: "feed: away", Kind: "transient", Next: next}},
-		{config.Problems{{Text: "x"}}, time.Time{}, Part{Word: "failed", Cause: config.Problems{{Text: "x"}}.Error(),
-			Kind: "config"}},
+		{errors.New("broken geheim\nat x"), time.Time{}, ComponentStatus{Condition: "failed",
+			Cause: "broken [hidden]"}},
+		{&wit.Error{Kind: wit.ErrorUnauthorized, Message: "no"}, time.Time{},
+			ComponentStatus{Condition: "failed", Cause: "no", Kind: "unauthorized"}},
+		{&wit.Error{Kind: wit.ErrorTransient, Message: "away"}, time.Time{},
+			ComponentStatus{Condition: "failed", Cause: "away",
+				Kind: "transient"}},
+		{fmt.Errorf("feed: %w", &wit.Error{Kind: wit.ErrorTransient, Message: "away"}), next,
+			ComponentStatus{Condition: waitsForService, Cause: "feed: away", Kind: "transient", RestartsAt: next}},
+		{config.Problems{{Text: "x"}}, time.Time{}, ComponentStatus{Condition: "failed",
+			Cause: config.Problems{{Text: "x"}}.Error(),
+			Kind:  "config"}},
 	} {
-		var p Part
+		var p ComponentStatus
 		p.fails(c.fault, c.next, strike)
 		c.want.State = Failed
 		assert.Equal(t, c.want, p)
 	}
-	var p Part
+	var p ComponentStatus
 	p.fails(errors.New(strings.Repeat("x", 1000)), next, strike)
 	assert.Equal(t, true, len([]rune(p.Cause)) <= 300, "bounded")
 }

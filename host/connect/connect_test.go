@@ -33,21 +33,21 @@ func newBench(t *testing.T, b *checktest.Bench) *bench {
 
 // group is a group that does nothing, but for what a test sets.
 type group struct {
-	planned func(string, config.Layout) error
+	planned func(string, config.TaskPlan) error
 	lease   func() error
 	fence   func(connector string, version int64, now config.FencingCounts) error
 	uses    func(connector, topic string, task int)
 	changed func(connector string)
 }
 
-func (g *group) Planned(_ context.Context, connector string, p config.Layout) error {
+func (g *group) PutTaskConfigs(_ context.Context, connector string, p config.TaskPlan) error {
 	if g.planned == nil {
 		return nil
 	}
 	return g.planned(connector, p)
 }
 
-func (g *group) Lease(context.Context) error {
+func (g *group) CheckLease(context.Context) error {
 	if g.lease == nil {
 		return nil
 	}
@@ -61,16 +61,16 @@ func (g *group) Fence(_ context.Context, connector string, version int64, now co
 	return g.fence(connector, version, now)
 }
 
-func (g *group) Uses(connector, topic string, task int) {
+func (g *group) RecordTopic(connector, topic string, task int) {
 	if g.uses != nil {
 		g.uses(connector, topic, task)
 	}
 }
 
-func (*group) HandOn(context.Context, string, wit.Notification) (h Handed) { return h }
-func (*group) Orphaned(string) func(context.Context) bool                  { return nil }
+func (*group) Forward(context.Context, string, wit.Notification) (h ForwardResult) { return h }
+func (*group) OwnersLost(string) func(context.Context) bool                        { return nil }
 
-func (g *group) Changed(connector string) {
+func (g *group) StatusChanged(connector string) {
 	if g.changed != nil {
 		g.changed(connector)
 	}
@@ -90,7 +90,7 @@ func connectedWith(t *testing.T, with *checktest.Bench) *bench {
 	require.NoError(t, err)
 	t.Cleanup(func() { broker.Close() })
 	b.options.Kafka.Bootstrap = []string{broker.Addr()}
-	b.options.Offsets, err = offset.Open(context.Background(), b.options.Kafka, offset.Defaults(), nil,
+	b.options.Offsets, err = offset.Open(context.Background(), b.options.Kafka, offset.DefaultConfig(), nil,
 		b.options.Logger)
 	require.NoError(t, err)
 	t.Cleanup(b.options.Offsets.Close)
@@ -133,7 +133,7 @@ func TestSecretsNeverEnterAPlugin(t *testing.T) {
 }
 
 func TestTrace(t *testing.T) {
-	fault := &wit.Fault{Kind: wit.FaultData, Message: "bad value", Detail: wit.Ptr("line 3")}
+	fault := &wit.Error{Kind: wit.ErrorData, Message: "bad value", Detail: wit.Ptr("line 3")}
 	got := trace(fmt.Errorf("feed a: %w", fault), "task c-0 (p 1)")
 	want := "org.apache.kafka.connect.errors.DataException: feed a: bad value\n\tat task c-0 (p 1)\n\tat line 3\n"
 	assert.Equal(t, want, got)

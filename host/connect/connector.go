@@ -76,7 +76,7 @@ type task struct {
 	number    int
 	settings  []wit.Setting
 	// tally counts the current work of the task. Only the goroutine that works uses it.
-	tally *core.Tally
+	tally *core.Metrics
 
 	// Under the controller's lock.
 	taskStatus
@@ -116,7 +116,7 @@ func (t *taskStatus) now() (p Progress) {
 // newConnector creates a connector of a controller, without tasks; the controller's lock may be held.
 func newConnector(k *controller, o *Options, c *config.Connector) *connector {
 	n := &connector{controller: k, o: o, given: c, config: c, refused: c.Problems.Err(), log: k.log,
-		run: connectorRun{opening: guard.NewTurn()}, set: taskSet{share: Share{Whole: true}}}
+		run: connectorRun{opening: guard.NewTurn()}, set: taskSet{share: Assignment{Standalone: true}}}
 	n.run.registries.log = n.log
 	n.class.plugin, n.class.component, n.class.unknown = check.Find(o.Plugins, c.Text("connector.class"),
 		c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
@@ -209,7 +209,8 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	c.lay(layout)
 	c.o.started.connectors.ended(true)
 	c.controller.report(c, onStarted, nil)
-	c.log.Info("connector started", "class", c.class.component.Name, "plugin", c.class.plugin.Name, "version", c.class.plugin.Version,
+	c.log.Info("connector started", "class", c.class.component.Name, "plugin", c.class.plugin.Name, "version",
+		c.class.plugin.Version,
 		"file", c.class.plugin.Path, "tasks", len(layout))
 	unwatch := c.run.service.Watch(c.run.client)
 	return func() {
@@ -260,7 +261,7 @@ func (c *connector) override(ctx context.Context) (err error) {
 		if e, some := given.Entry(name); !some || !e.Value.Secret() {
 			return "", false
 		}
-		again, err := given.Again(c.o.Worker.Providers)
+		again, err := given.Resolve(c.o.Worker.Providers)
 		if err != nil {
 			return "", false // what it was is as good as any
 		}

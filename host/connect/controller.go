@@ -51,9 +51,9 @@ type spec struct {
 	o      *Options          // for new runs
 	given  *config.Connector // the newest configuration that was accepted
 	target TargetState
-	share  Share
+	share  Assignment
 	// pending holds shares that were assigned and not applied yet.
-	pending []Share
+	pending []Assignment
 	// once: the connector runs until its work is done. fed: sources ran before it then, and they create topics only for
 	// rows.
 	once, fed bool
@@ -65,13 +65,13 @@ type spec struct {
 	removing, removed bool
 	// lastShare is the share at the time of deletion, or what this worker ends because its owners are lost. orphaned,
 	// if not nil, reports whether this worker has to.
-	lastShare Share
+	lastShare Assignment
 	orphaned  func(context.Context) bool
 }
 
 // setShare changes the share. member: the worker is a member of its group; if it is not, others have already opened
 // again what this worker would end.
-func (s *spec) setShare(share Share, member bool) {
+func (s *spec) setShare(share Assignment, member bool) {
 	if share.none() && member && !s.share.none() {
 		s.parted = time.Now()
 	}
@@ -80,7 +80,7 @@ func (s *spec) setShare(share Share, member bool) {
 
 // remove records that the connector is deleted. orphaned is nil if this worker does not end what lost workers opened.
 func (s *spec) remove(orphaned func(context.Context) bool) {
-	s.removed, s.lastShare, s.share = true, s.share, Share{}
+	s.removed, s.lastShare, s.share = true, s.share, Assignment{}
 	switch {
 	case !s.lastShare.none() || !strings.EqualFold(s.given.Text(onDelete), terminate):
 		return
@@ -277,11 +277,11 @@ func (k *controller) restartTask(number int) {
 
 // assign gives the worker another share of the connector. If the run can apply it, the tasks that are in both shares
 // run on.
-func (k *controller) assign(share Share) {
+func (k *controller) assign(share Assignment) {
 	k.change(func(s *spec, _ *status) { s.pending = append(s.pending, share) })
 	k.post(occurrence{prior: func(context.Context) {
 		k.mu.Lock()
-		k.spec.setShare(share, share.Planned != nil) // only a member of the group knows them
+		k.spec.setShare(share, share.TaskConfigs != nil) // only a member of the group knows them
 		k.spec.pending = k.spec.pending[1:]
 		current := k.status.current
 		k.mu.Unlock()
@@ -300,7 +300,7 @@ func (k *controller) remove() {
 	k.post(occurrence{event: onShutdown, prior: func(context.Context) {
 		var orphaned func(context.Context) bool
 		if s.o.Group != nil && taken == nil {
-			orphaned = s.o.Group.Orphaned(k.name)
+			orphaned = s.o.Group.OwnersLost(k.name)
 		}
 		k.change(func(s *spec, _ *status) { s.remove(orphaned) })
 	}})
@@ -551,7 +551,7 @@ func (k *controller) stopped() bool {
 // changed tells the group that the status of the connector has changed. k.mu is not held.
 func (k *controller) changed() {
 	if g := k.desired().o.Group; g != nil {
-		g.Changed(k.name)
+		g.StatusChanged(k.name)
 	}
 }
 

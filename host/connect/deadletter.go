@@ -91,7 +91,7 @@ func (t *task) sourceLettersTo(topic string, context bool, binding *plugin.Bindi
 			value, err = convert.New(class, nil, c.converting(false))
 			return key, value, err
 		},
-		Headers: func(l source.Letter) []kgo.RecordHeader {
+		Headers: func(l source.FailedRow) []kgo.RecordHeader {
 			if !context {
 				return nil
 			}
@@ -129,7 +129,8 @@ func (t *task) openDeadLetters(ctx context.Context, binding *plugin.Binding) (*d
 // lettersOf makes the producer of dead letters that go to a topic.
 func (t *task) lettersOf(topic string, context bool, binding *plugin.Binding) (*deadLetters, error) {
 	c := t.connector
-	producer, err := kafka.NewProducer(c.run.kafka, fmt.Sprintf("connector-dlq-producer-%s-%d", c.config.Name, t.number))
+	producer, err := kafka.NewProducer(c.run.kafka, fmt.Sprintf("connector-dlq-producer-%s-%d", c.config.Name,
+		t.number))
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +150,7 @@ func (d *deadLetters) close() {
 }
 
 // Send implements [sink.DeadLetters].
-func (d *deadLetters) Send(ctx context.Context, letters []sink.Letter) error {
+func (d *deadLetters) Send(ctx context.Context, letters []sink.FailedRecord) error {
 	b := d.producer.NewBatch()
 	for i := range letters {
 		l := &letters[i]
@@ -181,10 +182,10 @@ func (d *deadLetters) Send(ctx context.Context, letters []sink.Letter) error {
 
 // stages are the names of org.apache.kafka.connect.runtime.errors.Stage.
 var stages = map[core.ErrorStage]string{
-	core.AtDecode: "TASK_POLL", core.AtReplay: "TASK_POLL",
-	core.AtKeyConverter: "KEY_CONVERTER", core.AtValueConverter: "VALUE_CONVERTER",
-	core.AtHeaderConverter: "HEADER_CONVERTER", core.AtTransforms: "TRANSFORMATION",
-	core.AtEncode: "TASK_PUT", core.AtWrite: "TASK_PUT",
+	core.StageDecode: "TASK_POLL", core.StageReplay: "TASK_POLL",
+	core.StageKeyConverter: "KEY_CONVERTER", core.StageValueConverter: "VALUE_CONVERTER",
+	core.StageHeaderConverter: "HEADER_CONVERTER", core.StageTransforms: "TRANSFORMATION",
+	core.StageEncode: "TASK_PUT", core.StageWrite: "TASK_PUT",
 }
 
 // failureContext is what there is to say of a dead letter: where it came from, and what failed there.
@@ -201,7 +202,7 @@ type failureContext struct {
 // say.
 func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.RecordHeader {
 	c := t.connector
-	strike := c.o.Worker.Strike
+	strike := c.o.Worker.Redact
 	setting, component, info := t.failed(l, binding)
 	list := make([]kgo.RecordHeader, 0, 24)
 	add := func(name, value string) { list = append(list, kgo.RecordHeader{Key: name, Value: []byte(value)}) }
@@ -236,14 +237,14 @@ func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.Re
 	if l.timestamp >= 0 {
 		add(ours+"timestamp", strconv.FormatInt(l.timestamp, 10))
 	}
-	if !l.Parts.Whole() {
-		add(ours+"parts", l.Parts.String())
+	if !l.Rows.IsAll() {
+		add(ours+"parts", l.Rows.String())
 	}
-	if l.Times > 0 {
-		add(ours+"replays", strconv.Itoa(l.Times))
+	if l.Replays > 0 {
+		add(ours+"replays", strconv.Itoa(l.Replays))
 	}
-	var f *wit.Fault
-	if errors.As(l.Err, &f) && (l.Stage == core.AtWrite || l.Stage == core.AtEncode) {
+	var f *wit.Error
+	if errors.As(l.Err, &f) && (l.Stage == core.StageWrite || l.Stage == core.StageEncode) {
 		if f.Code != nil {
 			add(ours+"service.code", strike(*f.Code))
 		}
@@ -263,13 +264,13 @@ func (t *task) failed(l failureContext, binding *plugin.Binding) (setting, class
 	c := t.connector
 	info = binding.Current().Module()
 	switch l.Stage {
-	case core.AtKeyConverter:
+	case core.StageKeyConverter:
 		return "key.converter", c.classOf("key.converter"), info
-	case core.AtValueConverter:
+	case core.StageValueConverter:
 		return "value.converter", c.classOf("value.converter"), info
-	case core.AtHeaderConverter:
+	case core.StageHeaderConverter:
 		return "header.converter", c.classOf("header.converter"), info
-	case core.AtTransforms:
+	case core.StageTransforms:
 		if aliases := config.List(c.config.Text("transforms")); l.Transform < len(aliases) {
 			prefix := "transforms." + aliases[l.Transform] + "."
 			class = c.config.Text(prefix + "type")

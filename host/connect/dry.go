@@ -10,10 +10,10 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// LetterRefusal is why a letter would be refused, by where it stands.
-type LetterRefusal struct {
-	Letter string `json:"letter"`
-	Why    string `json:"why"`
+// Rejection is why a letter would be refused, by where it stands.
+type Rejection struct {
+	Position string `json:"letter"`
+	Reason   string `json:"why"`
 }
 
 // maxRefusals is how many are listed.
@@ -27,17 +27,17 @@ type refusals struct {
 }
 
 // Send implements [sink.DeadLetters].
-func (r *refusals) Send(ctx context.Context, letters []sink.Letter) error {
+func (r *refusals) Send(ctx context.Context, letters []sink.FailedRecord) error {
 	if r.letters != nil {
 		if err := r.letters.Send(ctx, letters); err != nil {
 			return err
 		}
 	}
 	r.mu.Lock()
-	r.of.done.Refused += len(letters)
+	r.of.done.Rejected += len(letters)
 	r.mu.Unlock()
 	for i := range letters {
-		r.add(letters[i].Place, letters[i].Err)
+		r.add(letters[i].ReplayedFrom, letters[i].Err)
 	}
 	return nil
 }
@@ -47,9 +47,9 @@ func (r *refusals) add(letter string, why error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	done := r.of.done
-	known := func(one LetterRefusal) bool { return one.Letter == letter } // another row of its document
-	if r.of.of.Dry && len(done.Refusals) < maxRefusals && !slices.ContainsFunc(done.Refusals, known) {
-		done.Refusals = append(done.Refusals, LetterRefusal{letter, r.of.connector.o.Worker.Strike(why.Error())})
+	known := func(one Rejection) bool { return one.Position == letter } // another row of its document
+	if r.of.of.DryRun && len(done.Rejections) < maxRefusals && !slices.ContainsFunc(done.Rejections, known) {
+		done.Rejections = append(done.Rejections, Rejection{letter, r.of.connector.o.Worker.Redact(why.Error())})
 	}
 }
 

@@ -217,7 +217,7 @@ func (e *ends) find(ctx context.Context) (at map[string]kafka.Positions, missing
 			return nil, nil, err
 		}
 		for _, topic := range all {
-			takes, err := config.TakesTopic(matching, topic)
+			takes, err := config.MatchesTopic(matching, topic)
 			if err != nil {
 				return nil, nil, fmt.Errorf("topics.regex: %w", err)
 			}

@@ -31,7 +31,7 @@ func (c *connector) required() bool {
 // supported is the preflight of a connector that must have exactly-once.
 func (c *connector) supported(s wit.Support) error {
 	if c.required() && s.Unsupported != nil {
-		return &wit.Fault{Kind: wit.FaultConfig, Message: "exactly.once.support=required: " + *s.Unsupported}
+		return &wit.Error{Kind: wit.ErrorConfig, Message: "exactly.once.support=required: " + *s.Unsupported}
 	}
 	return nil
 }
@@ -61,7 +61,7 @@ func (c *connector) transactional(claims []string) int {
 
 // claimed are the transactional ids of the connector, as claims: by their names those of two connectors may be the
 // same, which would fence each other without end.
-func (c *connector) claimed(layout wit.Layout) (claims []string) {
+func (c *connector) claimed(layout wit.PlanResult) (claims []string) {
 	n := c.transactional(layout.Claims)
 	if n == 0 {
 		return nil
@@ -95,9 +95,9 @@ func (c *connector) transacting() kafka.Config {
 	return producers
 }
 
-// Transacting is the configuration of clients that fence the transactional producers of a connector, for
+// TransactionalConfig is the configuration of clients that fence the transactional producers of a connector, for
 // [Group].Fence of whichever worker leads.
-func (h *Herder) Transacting(ctx context.Context, name string) (kafka.Config, error) {
+func (h *Herder) TransactionalConfig(ctx context.Context, name string) (kafka.Config, error) {
 	k, err := h.find(name)
 	if err != nil {
 		return kafka.Config{}, err
@@ -133,7 +133,7 @@ func (c *connector) openOffsets(ctx context.Context) (err error) {
 	if !own {
 		return nil
 	}
-	settings, wrong := offset.Parse(c.o.Worker.All())
+	settings, wrong := offset.ParseConfig(c.o.Worker.All())
 	if err := wrong.Err(); err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (c *connector) openOffsets(ctx context.Context) (err error) {
 		settings.Topic = topic
 	}
 	producers, _ := c.producers()
-	store, err := offset.OpenOwn(ctx, producers.OfProducers(), settings, c.config.Name, c.o.Offsets, c.log)
+	store, err := offset.OpenForConnector(ctx, producers.OfProducers(), settings, c.config.Name, c.o.Offsets, c.log)
 	if err != nil {
 		return fmt.Errorf("offsets.storage.topic: %w", err)
 	}
@@ -176,7 +176,7 @@ func (t *task) delivers(owner string, ids func(feeds int) []string) delivery {
 
 // atLeastOnce is by one idempotent producer, with offsets of an owner that are written from time to time.
 func (t *task) atLeastOnce(owner string, _ func(int) []string) delivery {
-	writer := t.connector.run.offsets.Writer(owner, t.tally.Commits.Ended)
+	writer := t.connector.run.offsets.NewWriter(owner, t.tally.Commits.Record)
 	return delivery{
 		output: func(string) (source.Output, error) { return t.idempotent(writer) },
 		close:  func(ctx context.Context) { t.closeWriter(ctx, writer) },
@@ -190,14 +190,15 @@ func (t *task) fenced(owner string, ids func(feeds int) []string) delivery {
 	return delivery{
 		renew: func(ctx context.Context, _ int) (err error) {
 			if err = t.owns(ctx); err == nil && writer == nil {
-				if writer, err = c.run.offsets.OpenWriter(ctx, owner, ids(1)[0], t.tally.Commits.Ended); err == nil {
+				if writer, err = c.run.offsets.OpenTransactionalWriter(ctx, owner, ids(1)[0],
+					t.tally.Commits.Record); err == nil {
 					err = t.owns(ctx)
 				}
 			}
 			if err != nil {
 				return err
 			}
-			return c.run.offsets.Renew(ctx)
+			return c.run.offsets.RefreshCommitted(ctx)
 		},
 		output: func(string) (source.Output, error) { return t.idempotent(writer) },
 		close: func(ctx context.Context) {
@@ -216,8 +217,8 @@ func (t *task) owns(ctx context.Context) error {
 	if g == nil {
 		return nil
 	}
-	if err := g.Lease(ctx); err != nil {
-		return &wit.Fault{Kind: wit.FaultTransient, Message: "the task's producers are not opened, since the worker " +
+	if err := g.CheckLease(ctx); err != nil {
+		return &wit.Error{Kind: wit.ErrorTransient, Message: "the task's producers are not opened, since the worker " +
 			"may be none of its group's any more: " + err.Error()}
 	}
 	return nil
@@ -233,7 +234,7 @@ func (t *task) overtaken(err error) error {
 	if t.connector.o.Group == nil || id == "" {
 		return err
 	}
-	return &wit.Fault{Kind: wit.FaultTransient, Message: fmt.Sprintf("transactional id %s: another worker has fenced "+
+	return &wit.Error{Kind: wit.ErrorTransient, Message: fmt.Sprintf("transactional id %s: another worker has fenced "+
 		"the producer, which stores nothing more: the task is that worker's, until the group gives it back", id)}
 }
 
@@ -265,7 +266,7 @@ func (t *task) transactionalIDs(feeds int) []string {
 // exactlyOnce is by transactions with these ids.
 func (t *task) exactlyOnce(owner string, ids func(feeds int) []string) delivery {
 	c := t.connector
-	offsets := c.run.offsets.Transactional(owner)
+	offsets := c.run.offsets.NewTransactional(owner)
 	var transactions *kafka.Transactions
 	return delivery{
 		renew: func(ctx context.Context, feeds int) error {
@@ -280,12 +281,12 @@ func (t *task) exactlyOnce(owner string, ids func(feeds int) []string) delivery 
 				if err != nil {
 					return err
 				}
-				transactions.Ended = t.tally.Commits.Transaction
+				transactions.Ended = t.tally.Commits.RecordTransaction
 				if err := t.owns(ctx); err != nil {
 					return err
 				}
 			}
-			return c.run.offsets.Renew(ctx)
+			return c.run.offsets.RefreshCommitted(ctx)
 		},
 		output: func(string) (source.Output, error) {
 			if transactions == nil {

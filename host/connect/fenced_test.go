@@ -34,7 +34,7 @@ type member struct {
 	*Herder
 	t         *testing.T
 	connector *config.Connector
-	plans     chan config.Layout
+	plans     chan config.TaskPlan
 	lost      atomic.Bool // it is no member any more
 	changes   string      // an address that has the service's data change
 	mu        sync.Mutex
@@ -44,19 +44,19 @@ type member struct {
 
 func newMember(t *testing.T, with *checktest.Bench, cluster *kfake.Cluster, url string, tracked bool) *member {
 	t.Helper()
-	m := &member{t: t, plans: make(chan config.Layout, 1)}
+	m := &member{t: t, plans: make(chan config.TaskPlan, 1)}
 	own := &checktest.Bench{Checker: with.Checker}
 	own.Logger = own.Log.Logger(slog.LevelInfo)
 	m.bench = newBench(t, own)
 	o := &m.bench.options
 	o.Kafka.Bootstrap = cluster.ListenAddrs()
-	stored := offset.Defaults()
+	stored := offset.DefaultConfig()
 	stored.Replication, stored.FlushInterval = 1, 20*time.Millisecond
 	var err error
 	o.Offsets, err = offset.Open(context.Background(), o.Kafka, stored, nil, o.Logger)
 	require.NoError(t, err)
 	t.Cleanup(o.Offsets.Close)
-	o.Group = &group{planned: func(_ string, p config.Layout) error { m.plans <- p; return nil },
+	o.Group = &group{planned: func(_ string, p config.TaskPlan) error { m.plans <- p; return nil },
 		lease: func() error {
 			if m.lost.Load() {
 				return errors.New("unknown member")
@@ -100,10 +100,10 @@ func (m *member) await(state State, traces ...string) {
 }
 
 // planned has the member plan, and returns what the group makes of it.
-func (m *member) planned() (p config.Layout, set *config.TaskSet) {
-	require.NoError(m.t, m.Assign("c", Share{Plans: true}))
+func (m *member) planned() (p config.TaskPlan, set *config.TaskConfigs) {
+	require.NoError(m.t, m.Assign("c", Assignment{OwnsConnector: true}))
 	p = <-m.plans
-	return p, &config.TaskSet{Version: 5, Settings: p.Tasks, Demand: p.Demand}
+	return p, &config.TaskConfigs{Version: 5, Settings: p.Tasks, Requirements: p.Requirements}
 }
 
 // demo is a service whose products change with each page of them that somebody reads.
@@ -138,9 +138,9 @@ func zombieOfAGroup(t *testing.T, with *checktest.Bench) {
 	plan, set := zombie.planned()
 	assert.Contains(t, strings.Join(plan.Claims, "\n"), `"changes of FactsOfProducts`, "the transactional id ")
 	group := zombie.bench.options.Worker.Text("group.id")
-	require.NoError(t, zombie.Assign("c", Share{Planned: set, Tasks: []int{0}}))
+	require.NoError(t, zombie.Assign("c", Assignment{TaskConfigs: set, Tasks: []int{0}}))
 	zombie.caughtUp()
-	require.NoError(t, owner.Assign("c", Share{Planned: set, Tasks: []int{0}}))
+	require.NoError(t, owner.Assign("c", Assignment{TaskConfigs: set, Tasks: []int{0}}))
 	owner.await(Running, "")
 	const fenced = "another worker has fenced the producer"
 	zombie.changes = url + odatatest.NorthwindPath + "Products"
@@ -155,7 +155,7 @@ func zombieOfAGroup(t *testing.T, with *checktest.Bench) {
 		t.Errorf("expected that nobody fences the owner, found:\n%s", owner.Log.String())
 	}
 	zombie.lost.Store(false) // the group gives it back
-	require.NoError(t, owner.Assign("c", Share{}))
+	require.NoError(t, owner.Assign("c", Assignment{}))
 	require.NoError(t, zombie.Restart("c", 0))
 	zombie.await(Running, "")
 }
@@ -165,7 +165,7 @@ func leaseOfAGroup(t *testing.T, with *checktest.Bench) {
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	m := newMember(t, with, cluster, demo(t), true)
 	_, set := m.planned()
-	require.NoError(t, m.Assign("c", Share{Planned: set, Tasks: []int{0}}))
+	require.NoError(t, m.Assign("c", Assignment{TaskConfigs: set, Tasks: []int{0}}))
 	m.caughtUp()
 	m.lost.Store(true)
 	m.await(Failed, "is not sent, as it would have the service forget what it has sent, and the task may be another "+
@@ -179,12 +179,12 @@ func claimsNeedTransactions(t *testing.T, with *checktest.Bench) {
 		func(r kmsg.Request) bool { return r.(*kmsg.InitProducerIDRequest).TransactionalID != nil })
 	m := newMember(t, with, cluster, url, true)
 	_, set := m.planned()
-	require.NoError(t, m.Assign("c", Share{Planned: set, Tasks: []int{0}}))
+	require.NoError(t, m.Assign("c", Assignment{TaskConfigs: set, Tasks: []int{0}}))
 	m.await(Failed, "expected the rights DESCRIBE and WRITE on the resource TransactionalId")
 	m = newMember(t, with, cluster, url, false)
 	plan, set := m.planned()
 	assert.Equal(t, 0, len(plan.Claims))
-	require.NoError(t, m.Assign("c", Share{Planned: set, Tasks: []int{0}}))
+	require.NoError(t, m.Assign("c", Assignment{TaskConfigs: set, Tasks: []int{0}}))
 	m.await(Running, "")
 	assert.Equal(t, 0, len(m.fenced))
 }
@@ -201,7 +201,7 @@ func offsetsChangedInAGroup(t *testing.T, with *checktest.Bench) {
 	m.unfenced = errors.New("nobody may fence")
 	m.mu.Unlock()
 	assert.Error(t, m.ResetOffsets(t.Context(), "c"), "nobody may fence")
-	k, err := m.Transacting(t.Context(), "c")
+	k, err := m.TransactionalConfig(t.Context(), "c")
 	require.NoError(t, err)
 	assert.Equal(t, m.bench.options.Kafka.Bootstrap, k.Bootstrap)
 }

@@ -2,25 +2,25 @@ package connect
 
 import "github.com/culvert-project/culvert/host/transport"
 
-// MaxMeteredTasks is how many tasks have figures of their own; those of the worker count all.
-const MaxMeteredTasks = 10_000
+// MaxTasksWithMetrics is how many tasks have figures of their own; those of the worker count all.
+const MaxTasksWithMetrics = 10_000
 
-// Figures are what can be counted of a connector.
-type Figures struct {
+// Metrics are what can be counted of a connector.
+type Metrics struct {
 	Name    string        `json:"name"`
 	State   State         `json:"state"`
 	Type    string        `json:"type"`
-	Tasks   []TaskFigures `json:"tasks"`
+	Tasks   []TaskMetrics `json:"tasks"`
 	Class   string        `json:"-"`
 	Version string        `json:"-"`
-	// Plans: this worker runs the connector itself, not tasks of it alone.
-	Plans bool `json:"-"`
+	// OwnsConnector: this worker runs the connector itself, not tasks of it alone.
+	OwnsConnector bool `json:"-"`
 	// HTTP is what its client has done; nil before it has one.
 	HTTP *transport.Counters `json:"-"`
 }
 
-// TaskFigures are those of one of its tasks, since the task was made.
-type TaskFigures struct {
+// TaskMetrics are those of one of its tasks, since the task was made.
+type TaskMetrics struct {
 	Task     int    `json:"id"`
 	State    State  `json:"state"`
 	WorkerID string `json:"worker_id"`
@@ -31,22 +31,22 @@ type TaskFigures struct {
 	Running, Paused float64 `json:"-"`
 }
 
-// Figures are those of all connectors, by name.
-func (h *Herder) Figures() []Figures {
-	var list []Figures
+// Metrics are those of all connectors, by name.
+func (h *Herder) Metrics() []Metrics {
+	var list []Metrics
 	for _, k := range h.all() {
 		list = append(list, k.observe().figures())
 	}
 	return list
 }
 
-// FiguresOf are those of one connector.
-func (h *Herder) FiguresOf(name string) (Figures, error) { return of(h, name, (*view).figures) }
+// ConnectorMetrics are those of one connector.
+func (h *Herder) ConnectorMetrics(name string) (Metrics, error) { return of(h, name, (*view).figures) }
 
-func (v *view) figures() Figures {
+func (v *view) figures() Metrics {
 	s := v.answer()
-	f := Figures{Name: v.name, Type: s.Type, Class: v.current.class.component.Name, Version: s.Connector.Version,
-		State: v.state, Tasks: []TaskFigures{}, Plans: v.share.Whole || v.share.Plans}
+	f := Metrics{Name: v.name, Type: s.Type, Class: v.current.class.component.Name, Version: s.Connector.Version,
+		State: v.state, Tasks: []TaskMetrics{}, OwnsConnector: v.share.Standalone || v.share.OwnsConnector}
 	if v.client != nil {
 		n := v.client.Counters()
 		f.HTTP = &n
@@ -54,7 +54,7 @@ func (v *view) figures() Figures {
 	for i, t := range s.Tasks {
 		running, paused := v.tasks[i].times.ratios()
 		now := v.tasks[i].now()
-		f.Tasks = append(f.Tasks, TaskFigures{Task: t.ID, State: t.State, WorkerID: t.WorkerID, Progress: &now,
+		f.Tasks = append(f.Tasks, TaskMetrics{Task: t.ID, State: t.State, WorkerID: t.WorkerID, Progress: &now,
 			Running: running, Paused: paused})
 	}
 	return f

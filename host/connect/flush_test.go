@@ -12,8 +12,8 @@ import (
 
 // Where only the worker says how often offsets are written, a sink writes its records as often.
 func TestFlushInterval(t *testing.T) {
-	component := wit.Component{Name: "C", Kind: wit.ComponentSink, Settings: []wit.SettingSpec{
-		setting.Spec("x.flush.ms", wit.KindLong, wit.Low, setting.Is("1000"), "",
+	component := wit.Component{Name: "C", Kind: wit.ComponentSink, Settings: []wit.ConfigKey{
+		setting.Define("x.flush.ms", wit.KindLong, wit.Low, setting.Default("1000"), "",
 			setting.Role(role.SinkFlushIntervalMS))}}
 	for _, c := range []struct {
 		worker, connector string

@@ -13,32 +13,32 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Handed is what has become of a notification at a worker of a group (P9).
-type Handed struct {
+// ForwardResult is what has become of a notification at a worker of a group (P9).
+type ForwardResult struct {
 	// Here: a task of the worker has the feed. Without it the other fields say nothing.
-	Here bool `json:"here,omitempty"`
-	// Again: the sender is to send it once more.
-	Again bool `json:"again,omitempty"`
+	Found bool `json:"here,omitempty"`
+	// Retry: the sender is to send it once more.
+	Retry bool `json:"again,omitempty"`
 	// Fault is why it is refused; nil: it is not.
-	Fault *wit.Fault `json:"fault,omitempty"`
+	Error *wit.Error `json:"fault,omitempty"`
 }
 
 // err is what the listener answers by. A feed that nobody has is on its way to a worker.
-func (h Handed) err() error {
+func (h ForwardResult) err() error {
 	switch {
-	case !h.Here || h.Again:
+	case !h.Found || h.Retry:
 		return notify.ErrBusy
-	case h.Fault != nil:
-		return h.Fault
+	case h.Error != nil:
+		return h.Error
 	}
 	return nil
 }
 
-// Notified has a task of this worker take a notification for a connector that came to another one.
-func (h *Herder) Notified(ctx context.Context, connector string, n wit.Notification) Handed {
+// HandleNotification has a task of this worker take a notification for a connector that came to another one.
+func (h *Herder) HandleNotification(ctx context.Context, connector string, n wit.Notification) ForwardResult {
 	k, err := h.find(connector)
 	if err != nil {
-		return Handed{}
+		return ForwardResult{}
 	}
 	taken, _, err := k.take(ctx, n)
 	k.failedToTake(err)
@@ -47,7 +47,7 @@ func (h *Herder) Notified(ctx context.Context, connector string, n wit.Notificat
 
 // take forwards a notification to the task of this worker that has its feed. known reports whether a task has, or had,
 // the feed; err is that task's answer.
-func (k *controller) take(ctx context.Context, n wit.Notification) (h Handed, known bool, err error) {
+func (k *controller) take(ctx context.Context, n wit.Notification) (h ForwardResult, known bool, err error) {
 	at, err := url.ParseRequestURI(n.Target)
 	if err != nil {
 		return h, false, nil
@@ -56,16 +56,16 @@ func (k *controller) take(ctx context.Context, n wit.Notification) (h Handed, kn
 	if take == nil {
 		return h, known, nil
 	}
-	h.Here = true
+	h.Found = true
 	err = take(ctx, n)
-	h.Again = err != nil && !errors.As(err, &h.Fault)
+	h.Retry = err != nil && !errors.As(err, &h.Error)
 	return h, true, err
 }
 
 // failedToTake logs why a task did not accept a notification in a group, unless the sender is told why, or will send it
 // again anyway: a trap of the plugin, for example, which repeats with each attempt.
 func (k *controller) failedToTake(err error) {
-	if err == nil || errors.As(err, new(*wit.Fault)) || errors.Is(err, notify.ErrBusy) ||
+	if err == nil || errors.As(err, new(*wit.Error)) || errors.Is(err, notify.ErrBusy) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return
 	}
@@ -107,10 +107,10 @@ func (f *front) open(c *connector) error {
 	_, close, err := c.o.hub.Register(addressOf(c.config.Name, ""), s, f.handle)
 	if err != nil {
 		ports := roles.Setting(role.ListenerPorts)
-		return &wit.Fault{Kind: wit.FaultConfig, Message: ports + ": " + err.Error(), Setting: &ports}
+		return &wit.Error{Kind: wit.ErrorConfig, Message: ports + ": " + err.Error(), Setting: &ports}
 	}
 	f.close, f.key = close, key
-	if s.Anybody() {
+	if s.AllowsAnonymous() {
 		c.log.Warn("whoever reaches the listener may send notifications: have senders log on, or show a "+
 			"certificate over TLS", "user", roles.Setting(role.ListenerUser),
 			"password", roles.Setting(role.ListenerPassword),
@@ -169,14 +169,14 @@ func (k *controller) listen(ends bool) {
 func (k *controller) notified(ctx context.Context, n wit.Notification) error {
 	h, known, err := k.take(ctx, n)
 	switch g := k.desired().o.Group; {
-	case h.Here && g == nil:
+	case h.Found && g == nil:
 		return err
-	case h.Here:
+	case h.Found:
 		k.failedToTake(err)
 	case g != nil:
-		h = g.HandOn(ctx, k.name, n)
+		h = g.Forward(ctx, k.name, n)
 	case !known:
-		return &wit.Fault{Kind: wit.FaultNotFound, Message: "nobody has subscribed under this path"}
+		return &wit.Error{Kind: wit.ErrorNotFound, Message: "nobody has subscribed under this path"}
 	}
 	return h.err()
 }

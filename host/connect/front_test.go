@@ -26,8 +26,8 @@ func TestWhoTakesANotification(t *testing.T) {
 	assert.NoError(t, comes("/a/my%20feed?x=1"))
 	assert.Equal(t, 1, taken)
 	assert.Equal(t, true, errors.Is(comes("/a/away"), notify.ErrBusy))
-	var fault *wit.Fault
-	assert.Equal(t, true, errors.As(comes("/a/other"), &fault) && fault.Kind == wit.FaultNotFound)
+	var fault *wit.Error
+	assert.Equal(t, true, errors.As(comes("/a/other"), &fault) && fault.Kind == wit.ErrorNotFound)
 	k.spec.o = &Options{Group: &group{}}
 	assert.Equal(t, true, errors.Is(comes("/a/other"), notify.ErrBusy))
 }
@@ -57,7 +57,7 @@ func TestNotificationThatBreaksThePlugin(t *testing.T) {
 		if err := k.notified(t.Context(), n); err != c.want {
 			t.Errorf("%s: expected %v, found %v", c.name, c.want, err)
 		}
-		if h := h.Notified(t.Context(), "a", n); c.group != nil && (!h.Here || !h.Again) {
+		if h := h.HandleNotification(t.Context(), "a", n); c.group != nil && (!h.Found || !h.Retry) {
 			t.Errorf("%s: expected it to be sent again, found %+v", c.name, h)
 		}
 		if n := strings.Count(log.String(), trap.Error()); c.group != nil && (n == 2) != c.logged {

@@ -14,12 +14,12 @@ func (t *task) planned(info plugin.Info) []wit.Setting {
 	c := t.connector
 	g := check.Guest(c.o.Plugins, info, c.class.component)
 	c.warnWithheld(info, &g, c.config)
-	return g.Planned(c.config, t.settings)
+	return g.PlannedSettings(c.config, t.settings)
 }
 
 // warnWithheld logs, once for each version of a plugin, which settings the plugin does not see.
-func (c *connector) warnWithheld(info plugin.Info, g *config.Guest, settings *config.Connector) {
-	withheld := g.Withheld(settings)
+func (c *connector) warnWithheld(info plugin.Info, g *config.PluginView, settings *config.Connector) {
+	withheld := g.RedactedFromFiles(settings)
 	if len(withheld) == 0 {
 		return
 	}

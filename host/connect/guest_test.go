@@ -57,7 +57,7 @@ func TestWhatWasAPasswordStaysHidden(t *testing.T) {
 		"spy.password=hunter2")
 	spy := func(version string, kind wit.SettingKind) []byte {
 		return guesttest.Static(wit.Description{Name: "spy", Version: version, Components: []wit.Component{{
-			Name: "test.SpySource", Kind: wit.ComponentSource, Settings: []wit.SettingSpec{{Name: "spy.address"},
+			Name: "test.SpySource", Kind: wit.ComponentSource, Settings: []wit.ConfigKey{{Name: "spy.address"},
 				{Name: "spy.user"}, {Name: "spy.password", Kind: kind}}}}}, "", wit.InterfaceSource)
 	}
 	want := []wit.Setting{{Name: "name", Value: "c"}, {Name: "spy.address", Value: "localhost"},
@@ -65,7 +65,7 @@ func TestWhatWasAPasswordStaysHidden(t *testing.T) {
 	for _, v := range []struct {
 		version string
 		kind    wit.SettingKind
-	}{{"1.0.0", wit.KindPassword}, {"2.0.0", wit.KindText}} {
+	}{{"1.0.0", wit.KindPassword}, {"2.0.0", wit.KindString}} {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, "spy.wasm"), spy(v.version, v.kind), 0o600))
 		m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{folder}, Registry: record.NewRegistry(),
 			Logger: slog.New(slog.DiscardHandler), History: history})

@@ -17,8 +17,8 @@ import (
 
 // Records wait for letters of their key, and of a topic whose letters have no key all do.
 func TestHeldKeys(t *testing.T) {
-	keyed := letterOf(3, "a", 0, core.Parts{})
-	unkeyed := letterOf(3, "a", 0, core.Parts{})
+	keyed := letterOf(3, "a", 0, core.RowSubset{})
+	unkeyed := letterOf(3, "a", 0, core.RowSubset{})
 	unkeyed.Record.Key = nil
 	for name, c := range map[string]struct {
 		letter *DeadLetter
@@ -63,8 +63,8 @@ func TestLaterRecordsThatComeDuringAReplay(t *testing.T) {
 		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
 	}
 	put("t", 0, "k")
-	keyed := letterOf(0, "a", 0, core.Parts{})
-	unkeyed := letterOf(0, "a", 0, core.Parts{})
+	keyed := letterOf(0, "a", 0, core.RowSubset{})
+	unkeyed := letterOf(0, "a", 0, core.RowSubset{})
 	unkeyed.Topic, unkeyed.Record.Key = "u", nil
 	r := newLetterRecords(k)
 	defer r.close()

@@ -47,9 +47,9 @@ type Options struct {
 	Group Group
 	// Tracer makes spans of what tasks do; nil: there are none.
 	Tracer *tracing.Tracer
-	// Tap is where rows of a connector's tasks are looked at, by its name; nil: nobody looks.
-	Tap    func(connector string) *core.Tap
-	Logger *slog.Logger
+	// Observer is where rows of a connector's tasks are looked at, by its name; nil: nobody looks.
+	Observer func(connector string) *core.Observer
+	Logger   *slog.Logger
 
 	reserved kafka.Reserved // what no records go to
 	common
@@ -68,27 +68,27 @@ type common struct {
 // Group is what a herder needs of its worker's group. No lock is held during a call, except that a task calls Fence
 // while it holds connectorRun.opening.
 type Group interface {
-	// Planned hands over the plan of a connector's tasks, without an offset, and returns when the group has stored it.
-	// The tasks come back by [Herder.Assign].
-	Planned(ctx context.Context, connector string, p config.Layout) error
-	// Lease returns nil while the worker is a member of its group. An error holds back requests that make a service
-	// forget what it has sent, and producers that fence others. If the context has ended it answers by what is already
-	// known.
-	Lease(ctx context.Context) error
+	// PutTaskConfigs hands over the plan of a connector's tasks, without an offset, and returns when the group has
+	// stored it. The tasks come back by [Herder.Assign].
+	PutTaskConfigs(ctx context.Context, connector string, p config.TaskPlan) error
+	// CheckLease returns nil while the worker is a member of its group. An error holds back requests that make a
+	// service forget what it has sent, and producers that fence others. If the context has ended it answers by what is
+	// already known.
+	CheckLease(ctx context.Context) error
 	// Fence makes the leader fence the producers of a connector's tasks before those of a version, and record how many
 	// there are now. Version 0 is for a change of its offsets.
 	Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error
-	// HandOn forwards a notification to the worker that runs the task with its feed.
-	HandOn(ctx context.Context, connector string, n wit.Notification) Handed
-	// Orphaned is called when a connector is deleted, and returns nil if this worker does not lead. The returned
+	// Forward forwards a notification to the worker that runs the task with its feed.
+	Forward(ctx context.Context, connector string, n wit.Notification) ForwardResult
+	// OwnersLost is called when a connector is deleted, and returns nil if this worker does not lead. The returned
 	// function waits until it is known whether all workers with a share of the connector are lost, and reports whether
 	// this one must end what the connector opened at its service.
-	Orphaned(connector string) func(context.Context) bool
-	// Changed is called when the state of a connector or task has changed, when the worker has applied another share of
-	// it, and when a revoked task has ended. It must not wait.
-	Changed(connector string)
-	// Uses is called for each batch of a task, with each topic of it; it must not wait.
-	Uses(connector, topic string, task int)
+	OwnersLost(connector string) func(context.Context) bool
+	// StatusChanged is called when the state of a connector or task has changed, when the worker has applied another
+	// share of it, and when a revoked task has ended. It must not wait.
+	StatusChanged(connector string)
+	// RecordTopic is called for each batch of a task, with each topic of it; it must not wait.
+	RecordTopic(connector, topic string, task int)
 }
 
 // Herder owns connectors and their tasks, and the goroutines of these while Run or RunOnce runs. Connectors come,
@@ -118,14 +118,14 @@ func New(o Options, connectors []*config.Connector) *Herder {
 	for _, c := range connectors {
 		k := newController(options, c)
 		k.spec.target = h.target(c)
-		k.spec.wasPaused = k.spec.target == Paused && c.Target() != config.TargetPaused
+		k.spec.wasPaused = k.spec.target == Paused && c.InitialTarget() != config.TargetPaused
 		h.controllers[c.Name] = k
 	}
 	return h
 }
 
 // share is that of a connector that nobody has assigned: the whole, where the worker is alone.
-func (o *Options) share() Share { return Share{Whole: o.Group == nil} }
+func (o *Options) share() Assignment { return Assignment{Standalone: o.Group == nil} }
 
 func (h *Herder) target(c *config.Connector) TargetState {
 	if h.o.Target == nil {
@@ -203,13 +203,13 @@ func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
 
 // Assign gives the worker another share of a connector. Of one that runs, tasks that are in both shares are left
 // alone.
-func (h *Herder) Assign(name string, share Share) error {
+func (h *Herder) Assign(name string, share Assignment) error {
 	return h.with(name, func(k *controller) { k.assign(share) })
 }
 
-// Holds is what the worker has of connectors: what it was assigned, and what of an earlier share has not ended yet,
+// Owned is what the worker has of connectors: what it was assigned, and what of an earlier share has not ended yet,
 // also of connectors that were removed.
-func (h *Herder) Holds() (all []Holding) {
+func (h *Herder) Owned() (all []Ownership) {
 	h.mu.Lock()
 	controllers := slices.Collect(maps.Values(h.controllers))
 	controllers = slices.AppendSeq(controllers, maps.Values(h.leaving))
@@ -220,31 +220,34 @@ func (h *Herder) Holds() (all []Holding) {
 	return all
 }
 
-// Adopt has a connector go on with a configuration that its tasks take while they run, see [config.InPlace].
-func (h *Herder) Adopt(c *config.Connector) error {
+// UpdateInPlace has a connector go on with a configuration that its tasks take while they run, see [config.InPlace].
+func (h *Herder) UpdateInPlace(c *config.Connector) error {
 	return h.with(c.Name, func(k *controller) { k.adopt(c) })
 }
 
-// Keep has a connector go on with a configuration that says the same as the one before, in another file maybe.
-func (h *Herder) Keep(c *config.Connector) error {
+// ReplaceEquivalent has a connector go on with a configuration that says the same as the one before, in another file
+// maybe.
+func (h *Herder) ReplaceEquivalent(c *config.Connector) error {
 	return h.with(c.Name, func(k *controller) { k.keep(c) })
 }
 
-// Now is what connectors are there, for a [config.Plan].
-func (h *Herder) Now() []config.Now {
-	var now []config.Now
+// RunningConfigs is what connectors are there, for a [config.Plan].
+func (h *Herder) RunningConfigs() []config.RunningConnector {
+	var now []config.RunningConnector
 	for _, k := range h.all() {
 		now = append(now, k.observe().comparison())
 	}
 	return now
 }
 
-// NowOf is one of them.
-func (h *Herder) NowOf(name string) (config.Now, error) { return of(h, name, (*view).comparison) }
+// RunningConfig is one of them.
+func (h *Herder) RunningConfig(name string) (config.RunningConnector, error) {
+	return of(h, name, (*view).comparison)
+}
 
-// Refuse notes why a newer configuration of a connector is not taken; it runs on. Without problems there is none any
-// more.
-func (h *Herder) Refuse(name string, problems config.Problems) error {
+// RejectConfig notes why a newer configuration of a connector is not taken; it runs on. Without problems there is none
+// any more.
+func (h *Herder) RejectConfig(name string, problems config.Problems) error {
 	return h.with(name, func(k *controller) { k.refuse(problems) })
 }
 
@@ -265,10 +268,10 @@ func (h *Herder) Remove(name string) error {
 	return nil
 }
 
-// Barrier returns nil when the loop of each connector has come round since it was asked, which a task or a service that
-// does not answer never keeps it from. The error names one that does not move before ctx ends, or says that the worker
-// is starting still. In a run that ends by itself nobody may ask.
-func (h *Herder) Barrier(ctx context.Context) error {
+// WaitIdle returns nil when the loop of each connector has come round since it was asked, which a task or a service
+// that does not answer never keeps it from. The error names one that does not move before ctx ends, or says that the
+// worker is starting still. In a run that ends by itself nobody may ask.
+func (h *Herder) WaitIdle(ctx context.Context) error {
 	h.mu.Lock()
 	runs := h.under != nil
 	h.mu.Unlock()
@@ -459,18 +462,19 @@ type Progress struct {
 	Read int64 `json:"-"`
 	// Warnings of a sink's plugin about answers; encoded batches, requests that it has sent, and rows that it has
 	// encoded again.
-	Warnings, Batches, Requests, Again int64 `json:"-"`
-	// LastUp is when a source had last read all that there was; of several feeds the earliest time. Zero: not yet.
-	LastUp time.Time `json:"-"`
-	// Told is when a notification last came to a source, or when it subscribed; of several feeds the earliest time.
-	// Zero where none subscribes.
-	Told time.Time `json:"-"`
-	// Measures are of a task, as are Faults, those of rows and of what was tried again, with when the LastFault came,
+	Warnings, Batches, Requests, Reencoded int64 `json:"-"`
+	// LastCaughtUp is when a source had last read all that there was; of several feeds the earliest time. Zero: not
+	// yet.
+	LastCaughtUp time.Time `json:"-"`
+	// LastNotified is when a notification last came to a source, or when it subscribed; of several feeds the earliest
+	// time. Zero where none subscribes.
+	LastNotified time.Time `json:"-"`
+	// Counters are of a task, as are Faults, those of rows and of what was tried again, with when the LastFault came,
 	// and the Partitions that it has of a sink's group.
-	Measures   core.Tallied `json:"-"`
-	Faults     int64        `json:"-"`
-	LastFault  time.Time    `json:"-"`
-	Partitions int64        `json:"-"`
+	Counters   core.MetricsSnapshot `json:"-"`
+	Errors     int64                `json:"-"`
+	LastError  time.Time            `json:"-"`
+	Partitions int64                `json:"-"`
 	// Flow is where a task's time went in the last minute; without stages before it has run.
 	Flow core.Flow `json:"-"`
 }

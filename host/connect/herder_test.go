@@ -124,7 +124,7 @@ func TestBlockedConnectors(t *testing.T) {
 	}
 	works := func(what string) {
 		t.Helper()
-		assert.NoError(t, h.Barrier(t.Context()), what)
+		assert.NoError(t, h.WaitIdle(t.Context()), what)
 		h.Put(h.named("other"), nil)
 		h.await("other", Running)
 		h.must(h.Remove("other"))
@@ -183,7 +183,7 @@ func TestTasksMaxIsEnforced(t *testing.T) {
 func TestMoves(t *testing.T) {
 	h := newHerd(t, "b") // alone: a machine may be too slow for the loop of another one within a millisecond, too
 	h.await("b", Running)
-	h.must(h.Barrier(t.Context()))
+	h.must(h.WaitIdle(t.Context()))
 	gate, held := make(chan struct{}), make(chan struct{})
 	k, _ := h.find("b")
 	k.post(occurrence{prior: func(context.Context) {
@@ -194,7 +194,7 @@ func TestMoves(t *testing.T) {
 	var round chan struct{}
 	for try := range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		assert.Error(t, h.Barrier(ctx), "The loop of connector b does not move")
+		assert.Error(t, h.WaitIdle(ctx), "The loop of connector b does not move")
 		cancel()
 		k.mu.Lock()
 		if try == 0 {
@@ -206,8 +206,8 @@ func TestMoves(t *testing.T) {
 		k.mu.Unlock()
 	}
 	close(gate)
-	h.must(h.Barrier(t.Context()))
-	if err := New(h.bench.options, nil).Barrier(t.Context()); err == nil {
+	h.must(h.WaitIdle(t.Context()))
+	if err := New(h.bench.options, nil).WaitIdle(t.Context()); err == nil {
 		t.Error("expected a herder that does not run to say so")
 	}
 }
@@ -354,11 +354,11 @@ func TestRefusedConfiguration(t *testing.T) {
 	}
 	h.Put(h.named("c"), nil)
 	h.await("c", Running, func(Status) bool { return h.starts("c") == 1 })
-	h.must(h.Refuse("c", bad.Problems))
+	h.must(h.RejectConfig("c", bad.Problems))
 	if s := h.await("c", Running); s.Connector.ConfigError != "c.properties:7: x: no" || s.Connector.Trace != "" {
 		t.Errorf("expected it to run with the problem beside it, found %+v", s)
 	}
-	h.must(h.Adopt(h.named("c", "spy.user=other")))
+	h.must(h.UpdateInPlace(h.named("c", "spy.user=other")))
 	s := h.await("c", Running, func(s Status) bool { return s.Connector.ConfigError == "" })
 	if info, _ := h.Info("c"); info.Config["spy.user"] != "other" || h.starts("c") != 1 {
 		t.Errorf("expected it to go on with another user, found %+v, %v, %d starts", s, info, h.starts("c"))
@@ -377,9 +377,9 @@ func TestWhileStopped(t *testing.T) {
 	}
 	h.must(h.Stop("a"))
 	goOn, done := changing(t, k)
-	assert.NoError(t, h.Barrier(t.Context()))
+	assert.NoError(t, h.WaitIdle(t.Context()))
 	h.must(h.Resume("a"))
-	assert.NoError(t, h.Barrier(t.Context()))
+	assert.NoError(t, h.WaitIdle(t.Context()))
 	if s, _ := h.Status("a"); s.Connector.State == Running {
 		t.Error("it was resumed in the midst of that")
 	}
@@ -418,7 +418,7 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 	if tasks, _ := h.Tasks("a"); len(tasks) != 1 || tasks[0].Config["spy.address"] == "" {
 		t.Errorf("expected its task with its settings, found %+v", tasks)
 	}
-	if f, _ := h.FiguresOf("a"); len(f.Tasks) != 1 || f.Tasks[0].State != Paused {
+	if f, _ := h.ConnectorMetrics("a"); len(f.Tasks) != 1 || f.Tasks[0].State != Paused {
 		t.Errorf("expected figures of its task, found %+v", f)
 	}
 	h.Put(h.named("a", "spy.user=other"), nil)
@@ -449,12 +449,12 @@ func TestTasksBetweenRuns(t *testing.T) {
 	h.await("a", Running, atWork)
 	k, _ := h.find("a")
 	first, second := k.current(), k.another()
-	if f, _ := h.FiguresOf("a"); f.HTTP == nil || len(h.Origins()) != 1 {
+	if f, _ := h.ConnectorMetrics("a"); f.HTTP == nil || len(h.Origins()) != 1 {
 		t.Errorf("expected a client with its origin, found %+v, %+v", f.HTTP, h.Origins())
 	}
 	k.change(func(_ *spec, s *status) { s.before, s.current = first, second })
 	info, _ := h.Info("a")
-	f, _ := h.FiguresOf("a")
+	f, _ := h.ConnectorMetrics("a")
 	origins := h.Origins()
 	k.change(func(_ *spec, s *status) { s.before, s.current = nil, first })
 	if f.HTTP != nil || len(origins) > 0 {

@@ -34,27 +34,27 @@ type DeadLetter struct {
 	// Timestamp is that of the record or row, which the letter's own may not be (message.timestamp.type=LogAppendTime);
 	// zero: none is known.
 	Timestamp time.Time
-	// ToPartition is that which a source's plugin wanted the row in, -1 for none.
-	ToPartition int32
+	// TargetPartition is that which a source's plugin wanted the row in, -1 for none.
+	TargetPartition int32
 	// Parts are those of the rows that the transforms made of it which the letter is about. Fault is why its headers
 	// cannot be read.
-	Parts core.Parts
-	Fault error
+	Rows        core.RowSubset
+	HeaderError error
 	// Stage is where it failed; Setting names what was at work there, Plugin and Version whose it was.
 	Stage, Setting, Plugin, Version string
 	// Class and Message are of the exception.
 	Class, Message string
-	// Failed is when that was, by the letter's time where no header says.
-	Failed time.Time
-	// Times is how often the record was replayed before the letter was written.
-	Times int
+	// FailedAt is when that was, by the letter's time where no header says.
+	FailedAt time.Time
+	// Replays is how often the record was replayed before the letter was written.
+	Replays int
 	// Replayed: the letter was, or another one of its record stood for it; nil: nobody has looked.
 	Replayed *bool
 }
 
-// ReadLetter reads a record of a topic of dead letters.
-func ReadLetter(r *kgo.Record) DeadLetter {
-	l := DeadLetter{Record: r, Partition: -1, ToPartition: -1, Failed: r.Timestamp}
+// ParseDeadLetter reads a record of a topic of dead letters.
+func ParseDeadLetter(r *kgo.Record) DeadLetter {
+	l := DeadLetter{Record: r, Partition: -1, TargetPartition: -1, FailedAt: r.Timestamp}
 	if !byBroker(r) {
 		l.Timestamp = r.Timestamp
 	}
@@ -97,17 +97,17 @@ func ReadLetter(r *kgo.Record) DeadLetter {
 				l.Timestamp = time.UnixMilli(at)
 			}
 		case ownLetterHeader + "partition":
-			l.ToPartition = max(-1, int32(number(text, 32)))
+			l.TargetPartition = max(-1, int32(number(text, 32)))
 		case ownLetterHeader + "parts":
-			if l.Parts, l.Fault = core.ParseParts(text); l.Fault != nil {
-				l.Fault = fmt.Errorf("header %s: %w", h.Key, l.Fault)
+			if l.Rows, l.HeaderError = core.ParseRowSubset(text); l.HeaderError != nil {
+				l.HeaderError = fmt.Errorf("header %s: %w", h.Key, l.HeaderError)
 			}
 		case ownLetterHeader + "time":
 			if at, err := time.Parse(time.RFC3339, text); err == nil {
-				l.Failed = at
+				l.FailedAt = at
 			}
 		case ownLetterHeader + "replays":
-			l.Times = max(0, int(number(text, 32)))
+			l.Replays = max(0, int(number(text, 32)))
 		}
 	}
 	return l
@@ -127,72 +127,75 @@ func (l *DeadLetter) original() *kgo.Record {
 
 // replayed converts the letter for the task of a source, or of a sink, that replays it.
 func (l *DeadLetter) replayed(source bool) core.DeadLetter {
-	r := core.DeadLetter{Record: l.original(), Place: l.place().String(), Parts: l.Parts, Times: l.Times + 1,
-		Feed: l.Feed, Page: l.Request, Document: l.document()}
+	r := core.DeadLetter{Record: l.original(), Position: l.place().String(), Rows: l.Rows, Replays: l.Replays + 1,
+		Feed: l.Feed, Request: l.Request, IsDocument: l.document()}
 	if source {
-		r.Record.Partition = l.ToPartition
+		r.Record.Partition = l.TargetPartition
 	}
 	return r
 }
 
 // document tells whether the letter is a row as the service sent it.
-func (l *DeadLetter) document() bool { return l.Stage == string(core.AtDecode) }
+func (l *DeadLetter) document() bool { return l.Stage == string(core.StageDecode) }
 
-// LetterPlace is where a dead letter stands in its topic.
-type LetterPlace struct {
+// DeadLetterPosition is where a dead letter stands in its topic.
+type DeadLetterPosition struct {
 	Partition int32
 	Offset    int64
 }
 
-// String is PARTITION@OFFSET, which [ParseLetterPlace] reads.
-func (p LetterPlace) String() string { return fmt.Sprintf("%d@%d", p.Partition, p.Offset) }
+// String is PARTITION@OFFSET, which [ParseDeadLetterPosition] reads.
+func (p DeadLetterPosition) String() string { return fmt.Sprintf("%d@%d", p.Partition, p.Offset) }
 
-// ParseLetterPlace reads PARTITION@OFFSET.
-func ParseLetterPlace(text string) (LetterPlace, error) {
+// ParseDeadLetterPosition reads PARTITION@OFFSET.
+func ParseDeadLetterPosition(text string) (DeadLetterPosition, error) {
 	p, o, _ := strings.Cut(text, "@")
 	partition, err1 := strconv.ParseUint(p, 10, 31)
 	offset, err2 := strconv.ParseUint(o, 10, 63)
 	if err1 != nil || err2 != nil {
-		return LetterPlace{}, fmt.Errorf("expected PARTITION@OFFSET as culvert dlq list has it, such as 0@17, found %q",
+		return DeadLetterPosition{}, fmt.Errorf(
+			"expected PARTITION@OFFSET as culvert dlq list has it, such as 0@17, found %q",
 			shown.Within(text, 100))
 	}
-	return LetterPlace{int32(partition), int64(offset)}, nil
+	return DeadLetterPosition{int32(partition), int64(offset)}, nil
 }
 
-func (l *DeadLetter) place() LetterPlace { return LetterPlace{l.Record.Partition, l.Record.Offset} }
+func (l *DeadLetter) place() DeadLetterPosition {
+	return DeadLetterPosition{l.Record.Partition, l.Record.Offset}
+}
 
-// LetterFilter chooses dead letters; the zero value takes all.
-type LetterFilter struct {
-	// At are where they stand; nil: anywhere.
-	At map[LetterPlace]bool
+// DeadLetterFilter chooses dead letters; the zero value takes all.
+type DeadLetterFilter struct {
+	// Positions are where they stand; nil: anywhere.
+	Positions map[DeadLetterPosition]bool
 	// Connector is the name of one; Error is a part of the exception's class or message, in any case.
 	Connector, Error string
 	// Since and Until bound when they failed; zero: no bound.
 	Since, Until time.Time
 }
 
-// Name has the filter take those letters alone that stand at places, each as PARTITION@OFFSET: none where no place is
-// given, and any where places are nil.
-func (f *LetterFilter) Name(places []string) error {
+// SelectPositions has the filter take those letters alone that stand at places, each as PARTITION@OFFSET: none where no
+// place is given, and any where places are nil.
+func (f *DeadLetterFilter) SelectPositions(places []string) error {
 	if places != nil {
-		f.At = map[LetterPlace]bool{}
+		f.Positions = map[DeadLetterPosition]bool{}
 	}
 	for _, text := range places {
-		at, err := ParseLetterPlace(text)
+		at, err := ParseDeadLetterPosition(text)
 		if err != nil {
 			return err
 		}
-		f.At[at] = true
+		f.Positions[at] = true
 	}
 	return nil
 }
 
-// Takes tells whether a letter is one of the chosen.
-func (f *LetterFilter) Takes(l *DeadLetter) bool {
+// Matches tells whether a letter is one of the chosen.
+func (f *DeadLetterFilter) Matches(l *DeadLetter) bool {
 	contains := func(text string) bool { return strings.Contains(strings.ToLower(text), strings.ToLower(f.Error)) }
-	return (f.At == nil || f.At[l.place()]) && (f.Connector == "" || f.Connector == l.Connector) &&
+	return (f.Positions == nil || f.Positions[l.place()]) && (f.Connector == "" || f.Connector == l.Connector) &&
 		(contains(l.Class) || contains(l.Message)) &&
-		(f.Since.IsZero() || !l.Failed.Before(f.Since)) && (f.Until.IsZero() || l.Failed.Before(f.Until))
+		(f.Since.IsZero() || !l.FailedAt.Before(f.Since)) && (f.Until.IsZero() || l.FailedAt.Before(f.Until))
 }
 
 // byOrigin sorts letters by where their records came from, and the later ones last.

@@ -32,7 +32,7 @@ type letterRecords struct {
 	most int
 	// parts are the rows that are left of records of which others are written; a record whose letters contradict each
 	// other is in odd.
-	parts map[recordIdentity]core.Parts
+	parts map[recordIdentity]core.RowSubset
 	odd   map[recordIdentity]bool
 	// newest is, by the keys of letters that are to be sent, the offset of the last record of the key which is no such
 	// letter, or was one and is sent, -1 for none; from is where these are looked for next.
@@ -48,7 +48,7 @@ type letterRecords struct {
 
 func newLetterRecords(k kafka.Config) *letterRecords {
 	return &letterRecords{of: map[recordIdentity]letterRecord{}, most: maxLetterRecords,
-		parts: map[recordIdentity]core.Parts{}, odd: map[recordIdentity]bool{}, newest: map[recordIdentity]int64{},
+		parts: map[recordIdentity]core.RowSubset{}, odd: map[recordIdentity]bool{}, newest: map[recordIdentity]int64{},
 		from: map[string]kafka.Positions{}, unkeyed: map[string]*unkeyedTopic{}, kafka: k}
 }
 
@@ -87,7 +87,7 @@ func (l *DeadLetter) identity() recordIdentity {
 
 // add takes a letter. settled: it is done with; doubt: nobody knows whether it was written.
 func (r *letterRecords) add(l *DeadLetter, settled, doubt bool) error {
-	id, times := l.identity(), int32(l.Times)
+	id, times := l.identity(), int32(l.Replays)
 	one, known := r.of[id]
 	if !known {
 		if len(r.of) >= r.most {
@@ -103,11 +103,11 @@ func (r *letterRecords) add(l *DeadLetter, settled, doubt bool) error {
 	}
 	if times == one.times {
 		one.doubt = one.doubt || doubt
-		both, ok := r.parts[id].Both(l.Parts)
+		both, ok := r.parts[id].Intersect(l.Rows)
 		if !ok {
 			r.odd[id] = true
 		}
-		if !both.Whole() {
+		if !both.IsAll() {
 			r.parts[id] = both
 		}
 	}
@@ -121,7 +121,7 @@ func (r *letterRecords) add(l *DeadLetter, settled, doubt bool) error {
 // done tells whether a letter needs no sending: its record was replayed by another one.
 func (r *letterRecords) done(l *DeadLetter) bool {
 	one := r.of[l.identity()]
-	return int32(l.Times) < one.times || int32(l.Times) <= one.settled || one.taken
+	return int32(l.Replays) < one.times || int32(l.Replays) <= one.settled || one.taken
 }
 
 // take notes whether this replay sends a record.

@@ -13,9 +13,9 @@ import (
 )
 
 // letterOf is a letter of a record, which was replayed so many times.
-func letterOf(offset int64, value string, times int, parts core.Parts) *DeadLetter {
+func letterOf(offset int64, value string, times int, parts core.RowSubset) *DeadLetter {
 	return &DeadLetter{Record: &kgo.Record{Key: []byte("k"), Value: []byte(value)}, Topic: "t", Offset: offset,
-		Timestamp: time.UnixMilli(7), Times: times, Parts: parts}
+		Timestamp: time.UnixMilli(7), Replays: times, Rows: parts}
 }
 
 // Which letters are done with, by what is known of the others of their record.
@@ -24,7 +24,7 @@ func TestLetterRecords(t *testing.T) {
 		*DeadLetter
 		settled, doubt bool
 	}
-	whole := core.Parts{}
+	whole := core.RowSubset{}
 	first := letterOf(1, "a", 0, whole)
 	for name, c := range map[string]struct {
 		letters []letter
@@ -32,10 +32,11 @@ func TestLetterRecords(t *testing.T) {
 		doubt   bool // of the first's record
 		times   int32
 	}{
-		"one":                     {[]letter{{first, false, false}}, []bool{false}, false, 0},
-		"one that was replayed":   {[]letter{{first, true, false}}, []bool{true}, false, 0},
-		"one in doubt":            {[]letter{{first, false, true}}, []bool{false}, true, 0},
-		"two":                     {[]letter{{first, false, false}, {first, false, true}}, []bool{false, false}, true, 0},
+		"one":                   {[]letter{{first, false, false}}, []bool{false}, false, 0},
+		"one that was replayed": {[]letter{{first, true, false}}, []bool{true}, false, 0},
+		"one in doubt":          {[]letter{{first, false, true}}, []bool{false}, true, 0},
+		"two": {[]letter{{first, false, false}, {first, false, true}}, []bool{false, false}, true,
+			0},
 		"the second was replayed": {[]letter{{first, false, true}, {first, true, false}}, []bool{true, true}, true, 0},
 		"refused once more": {[]letter{{first, true, false}, {letterOf(1, "a", 1, whole), false, false},
 			{first, false, false}}, []bool{true, false, true}, false, 1},
@@ -62,7 +63,7 @@ func TestLetterRecords(t *testing.T) {
 // Letters of one record name together what is left of it; those that contradict each other name nothing.
 func TestPartsOfLetterRecords(t *testing.T) {
 	r := newLetterRecords(kafka.Config{})
-	id := letterOf(1, "a", 0, core.Parts{}).identity()
+	id := letterOf(1, "a", 0, core.RowSubset{}).identity()
 	for i, c := range []struct {
 		times int
 		of    uint32
@@ -76,9 +77,9 @@ func TestPartsOfLetterRecords(t *testing.T) {
 		{0, 4, []uint32{2}, "3 of 3", true},
 		{1, 4, []uint32{1}, "2 of 4", false},
 	} {
-		require.NoError(t, r.add(letterOf(1, "a", c.times, core.PartsOf(c.of, c.left)), false, false))
+		require.NoError(t, r.add(letterOf(1, "a", c.times, core.NewRowSubset(c.of, c.left)), false, false))
 		found := ""
-		if parts := r.parts[id]; !parts.Whole() {
+		if parts := r.parts[id]; !parts.IsAll() {
 			found = parts.String()
 		}
 		if found != c.want || r.odd[id] != c.odd {
@@ -95,9 +96,9 @@ func TestLetterRecordsAreBounded(t *testing.T) {
 	}
 	r.most = 3
 	for i := range 6 {
-		require.NoError(t, r.add(letterOf(int64(i/2), strconv.Itoa(i/2), 0, core.Parts{}), false, false))
+		require.NoError(t, r.add(letterOf(int64(i/2), strconv.Itoa(i/2), 0, core.RowSubset{}), false, false))
 	}
-	if r.add(letterOf(3, "3", 0, core.Parts{}), false, false) == nil {
+	if r.add(letterOf(3, "3", 0, core.RowSubset{}), false, false) == nil {
 		t.Error("expected at most 3 records")
 	}
 }

@@ -14,12 +14,13 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// ErrNoLetters is the error of a connector whose settings name no topic of dead letters.
-var ErrNoLetters = errors.New("the connector has no " + deadLetterTopic)
+// ErrNoDeadLetterTopic is the error of a connector whose settings name no topic of dead letters.
+var ErrNoDeadLetterTopic = errors.New("the connector has no " + deadLetterTopic)
 
-// LettersOf hands on the last letters of each partition of a connector's topic of dead letters, oldest first, and
+// ReadDeadLetters hands on the last letters of each partition of a connector's topic of dead letters, oldest first, and
 // returns the topic. What other connectors have written there is not among them, and counts all the same.
-func (h *Herder) LettersOf(ctx context.Context, name string, last int64, each func(*DeadLetter) error) (topic string,
+func (h *Herder) ReadDeadLetters(ctx context.Context, name string, last int64,
+	each func(*DeadLetter) error) (topic string,
 	err error) {
 	if topic, err = h.letterTopic(name); err != nil {
 		return "", err
@@ -50,7 +51,7 @@ func (h *Herder) LettersOf(ctx context.Context, name string, last int64, each fu
 	}
 	defer reader.Close()
 	_, err = reader.Read(ctx, topic, kafka.ReadOptions{From: from, To: ends[topic]}, func(r *kgo.Record) error {
-		if l := ReadLetter(r); l.Connector == name {
+		if l := ParseDeadLetter(r); l.Connector == name {
 			place := replayed[r.Partition]
 			has := place.settled(r.Offset)
 			l.Replayed = &has
@@ -74,9 +75,9 @@ type letterCounts struct {
 	by map[string]int64
 }
 
-// Letters are how many records the topics of dead letters have that connectors name, by connector, as of a few seconds
-// ago at most. Of what brokers do not answer for there is nothing.
-func (h *Herder) Letters(ctx context.Context) map[string]int64 {
+// DeadLetterCounts are how many records the topics of dead letters have that connectors name, by connector, as of a few
+// seconds ago at most. Of what brokers do not answer for there is nothing.
+func (h *Herder) DeadLetterCounts(ctx context.Context) map[string]int64 {
 	topics, all := map[string]string{}, []string{}
 	for _, k := range h.all() {
 		if topic, err := h.letterTopic(k.name); err == nil {
@@ -147,28 +148,28 @@ func (h *Herder) replayed(ctx context.Context, name, topic string, partitions ka
 	return places, nil
 }
 
-// ReplayOf is [Herder.Replay] of a connector's letters in the topic that its settings name, while its tasks run. One
-// that is paused or stopped is to write nothing: [ErrHeld].
-func (h *Herder) ReplayOf(ctx context.Context, name string, r Replay) (done Replayed, err error) {
+// ReplayConnector is [Herder.ReplayRequest] of a connector's letters in the topic that its settings name, while its
+// tasks run. One that is paused or stopped is to write nothing: [ErrNotRunning].
+func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayRequest) (done ReplayResult, err error) {
 	if r.Topic, err = h.letterTopic(name); err != nil {
 		return done, err
 	}
 	switch held, err := h.held(ctx, name); {
 	case err != nil:
 		return done, err
-	case held && !r.Dry:
-		return done, ErrHeld
+	case held && !r.DryRun:
+		return done, ErrNotRunning
 	}
 	if !h.replaying.TryLock() {
-		return done, ErrReplaying
+		return done, ErrReplayInProgress
 	}
 	defer h.replaying.Unlock()
 	r.Filter.Connector = name
 	return h.Replay(ctx, r)
 }
 
-// ErrHeld is the error of a replay for a connector that was paused or stopped.
-var ErrHeld = errors.New("the connector is to be PAUSED or STOPPED, and writes nothing until it is resumed")
+// ErrNotRunning is the error of a replay for a connector that was paused or stopped.
+var ErrNotRunning = errors.New("the connector is to be PAUSED or STOPPED, and writes nothing until it is resumed")
 
 // held tells whether a connector is to be paused or stopped, by all that was asked before.
 func (h *Herder) held(ctx context.Context, name string) (bool, error) {
@@ -188,18 +189,18 @@ func (h *Herder) held(ctx context.Context, name string) (bool, error) {
 	}
 }
 
-// ErrReplaying is the error of a replay during another one, which would send letters twice.
-var ErrReplaying = errors.New("dead letters are being replayed already")
+// ErrReplayInProgress is the error of a replay during another one, which would send letters twice.
+var ErrReplayInProgress = errors.New("dead letters are being replayed already")
 
 // letterTopic is where a connector's dead letters go.
 func (h *Herder) letterTopic(name string) (string, error) {
-	now, err := h.NowOf(name)
+	now, err := h.RunningConfig(name)
 	if err != nil {
 		return "", err
 	}
-	topic := setting.Trim(now.Given.Text(deadLetterTopic))
+	topic := setting.Trim(now.Config.Text(deadLetterTopic))
 	if topic == "" {
-		return "", ErrNoLetters
+		return "", ErrNoDeadLetterTopic
 	}
 	return topic, nil
 }

@@ -80,7 +80,7 @@ func (c *connector) listener(roles config.Roles) (s notify.Settings, err error) 
 		port, err := strconv.ParseUint(text, 10, 16)
 		if err != nil || port == 0 {
 			name := roles.Setting(role.ListenerPorts)
-			return s, &wit.Fault{Kind: wit.FaultConfig,
+			return s, &wit.Error{Kind: wit.ErrorConfig,
 				Message: fmt.Sprintf("%s: expected ports from 1 to 65535, found %q", name, text), Setting: &name}
 		}
 		s.Ports = append(s.Ports, int(port))
@@ -91,7 +91,7 @@ func (c *connector) listener(roles config.Roles) (s notify.Settings, err error) 
 	switch {
 	case key == nil && trust != nil:
 		name := roles.Setting(role.ListenerTLS + "truststore.location")
-		return s, &wit.Fault{Kind: wit.FaultConfig,
+		return s, &wit.Error{Kind: wit.ErrorConfig,
 			Message: name + ": certificates of senders are asked for by TLS only, which needs the " +
 				"listener's own: expected " +
 				cmp.Or(roles.Setting(role.ListenerTLS+"keystore.location"), "a key store"), Setting: &name}

@@ -82,18 +82,18 @@ func (h *Herder) Fingerprints(ctx context.Context, name string) (all []string, e
 	return all, err
 }
 
-// Changed says of feeds that a source would have which of them do not own what is stored for them, by their names, with
-// what differs in the words of the plugin (P7).
-func (h *Herder) Changed(ctx context.Context, name string, feeds []wit.Feed) (map[string][]string, error) {
+// ChangedFeeds says of feeds that a source would have which of them do not own what is stored for them, by their names,
+// with what differs in the words of the plugin (P7).
+func (h *Herder) ChangedFeeds(ctx context.Context, name string, feeds []wit.Feed) (map[string][]string, error) {
 	entries, err := h.Offsets(ctx, name)
-	stored := map[string][]wit.Field{}
+	stored := map[string][]wit.OffsetEntry{}
 	for _, e := range entries {
 		stored[offset.Identity(e.Partition)] = e.Offset
 	}
 	changed := map[string][]string{}
 	for i := range feeds {
 		at := stored[offset.Identity(feeds[i].Partition)]
-		if differs := source.Differs(at, &feeds[i]); differs != nil {
+		if differs := source.FingerprintDiff(at, &feeds[i]); differs != nil {
 			changed[feeds[i].Name] = differs
 		}
 	}
@@ -144,7 +144,7 @@ func (c *connector) overtake(ctx context.Context) error {
 	if err := c.fence(ctx, 0); err != nil {
 		return err
 	}
-	return c.run.offsets.Renew(ctx)
+	return c.run.offsets.RefreshCommitted(ctx)
 }
 
 // apart is the connector for questions while its tasks run, or do not.
@@ -248,8 +248,11 @@ func (c *connector) origin() string {
 
 // pathForm says how to write what stands in an offset as an absolute URL, where nobody knows yet on which origin paths
 // stand; "" where that is known, or there is none.
-func (c *connector) pathForm(fields []wit.Field) string {
-	absolute := func(f wit.Field) bool { return f.Value.Text != nil && strings.Contains(*f.Value.Text, "://") }
+func (c *connector) pathForm(fields []wit.OffsetEntry) string {
+	absolute := func(f wit.OffsetEntry) bool {
+		return f.Value.String != nil &&
+			strings.Contains(*f.Value.String, "://")
+	}
 	if c.origin() != "" || !slices.ContainsFunc(fields, absolute) {
 		return ""
 	}
@@ -272,25 +275,25 @@ func (c *connector) alterSource(ctx context.Context, entries []offset.Entry) err
 		if e.Offset == nil {
 			continue
 		}
-		e.Offset = offset.OnOrigin(e.Offset, c.origin())
+		e.Offset = offset.RelativeToOrigin(e.Offset, c.origin())
 		fields, err := source.PluginFields(e.Offset)
 		if err != nil {
 			return err
 		}
 		if len(fields) == 0 {
 			return fmt.Errorf("partition %s: expected an offset with fields, or null to delete it, found {}",
-				offset.AppendFields(nil, e.Partition))
+				offset.AppendJSON(nil, e.Partition))
 		}
 		err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
 			return i.CheckOffset(ctx, e.Partition, fields)
 		})
 		if err != nil {
 			return fmt.Errorf("partition %s: the plugin refuses the offset: %w%s",
-				offset.AppendFields(nil, e.Partition), err, c.pathForm(e.Offset))
+				offset.AppendJSON(nil, e.Partition), err, c.pathForm(e.Offset))
 		}
 		if _, known, _ := c.run.offsets.Get(ctx, c.given.Name, e.Partition); !known {
 			c.log.Warn("an offset is set for a partition that has none yet: a misspelt one is read by nothing",
-				"partition", string(offset.AppendFields(nil, e.Partition)))
+				"partition", string(offset.AppendJSON(nil, e.Partition)))
 		}
 	}
 	return c.run.offsets.Alter(ctx, c.given.Name, entries...)
@@ -328,7 +331,7 @@ func bounds(ctx context.Context, admin *kafka.Admin, topic string) (starts, ends
 func (c *connector) alterSink(ctx context.Context, entries []offset.Entry) error {
 	places := map[string]map[int32]int64{}
 	for _, e := range entries {
-		p, err := offset.SinkPositionOf(e)
+		p, err := offset.ParseSinkPosition(e)
 		if err != nil {
 			return err
 		}
@@ -360,8 +363,9 @@ func (c *connector) alterSink(ctx context.Context, entries []offset.Entry) error
 				return fmt.Errorf("expected a partition that exists, found %s-%d", topic, partition)
 			case at < start || at > end:
 				// Kafka Connect takes it, and the consumer goes by auto.offset.reset then: everything comes again.
-				return &offset.Invalid{Text: fmt.Sprintf("kafka_offset %d of %s-%d: expected an offset from %d to %d, "+
-					"which are those that the partition has", at, topic, partition, start, end)}
+				return &offset.InvalidError{Message: fmt.Sprintf(
+					"kafka_offset %d of %s-%d: expected an offset from %d to %d, "+
+						"which are those that the partition has", at, topic, partition, start, end)}
 			}
 			if set[topic] == nil {
 				set[topic] = kafka.Positions{}

@@ -16,27 +16,27 @@ import (
 // changed, it plans them: alone, what they claim is theirs from now on, and in a group Group.Planned gets them.
 func (c *connector) tasksOf(ctx context.Context) ([][]wit.Setting, error) {
 	share := c.shared()
-	if share.Planned != nil {
-		return c.settingsOf(share.Planned), nil
+	if share.TaskConfigs != nil {
+		return c.settingsOf(share.TaskConfigs), nil
 	}
 	p, err := c.plan(ctx, true)
 	switch {
 	case err != nil:
 		return nil, err
-	case share.Whole:
+	case share.Standalone:
 		return p.Tasks, c.o.claims.take(c.config.Name, p.Claims)
 	}
-	plan := config.Layout{Of: c.given.Raw(), Demand: config.Demand{Claims: p.Claims}}
+	plan := config.TaskPlan{Config: c.given.Raw(), Requirements: config.Requirements{Claims: p.Claims}}
 	for _, settings := range p.Tasks {
 		plan.Tasks = append(plan.Tasks, c.asWritten(c.given, settings))
 	}
 	plan.Origin, plan.Requests, plan.PerSecond = c.run.client.Demand()
-	return nil, c.o.Group.Planned(ctx, c.config.Name, plan)
+	return nil, c.o.Group.PutTaskConfigs(ctx, c.config.Name, plan)
 }
 
 // settingsOf are the settings of tasks that were planned, which what the connector's configuration refers to may have
 // changed since.
-func (c *connector) settingsOf(set *config.TaskSet) [][]wit.Setting {
+func (c *connector) settingsOf(set *config.TaskConfigs) [][]wit.Setting {
 	shown := c.shownTo(c.class.plugin)
 	layout := make([][]wit.Setting, len(set.Settings))
 	for number, written := range set.Settings {
@@ -47,7 +47,7 @@ func (c *connector) settingsOf(set *config.TaskSet) [][]wit.Setting {
 
 // plan has the plugin share the work out among tasks; toRun: they are to run, so that all that they claim is among it.
 // A sink has as many tasks as it may have: its group shares the partitions out.
-func (c *connector) plan(ctx context.Context, toRun bool) (p wit.Layout, err error) {
+func (c *connector) plan(ctx context.Context, toRun bool) (p wit.PlanResult, err error) {
 	most, err := c.most()
 	if err != nil {
 		return p, err
@@ -66,11 +66,11 @@ func (c *connector) plan(ctx context.Context, toRun bool) (p wit.Layout, err err
 	}()
 	if c.isSink() {
 		if most > config.MaxSinkTasks { // files that were not checked come here, too
-			return p, &wit.Fault{Kind: wit.FaultConfig,
+			return p, &wit.Error{Kind: wit.ErrorConfig,
 				Message: fmt.Sprintf("tasks.max: expected at most %d tasks of a sink, found %d",
 					config.MaxSinkTasks, most)}
 		}
-		return wit.Layout{Tasks: slices.Repeat([][]wit.Setting{c.shownTo(binding.Current().Module())}, most)}, nil
+		return wit.PlanResult{Tasks: slices.Repeat([][]wit.Setting{c.shownTo(binding.Current().Module())}, most)}, nil
 	}
 	p, err = c.layout(ctx, binding, most)
 	if err == nil && toRun {
@@ -102,7 +102,7 @@ func (c *connector) shownTo(info plugin.Info) []wit.Setting {
 }
 
 // layout is how the plugin shares a source's work out among tasks.
-func (c *connector) layout(ctx context.Context, binding *plugin.Binding, most int) (layout wit.Layout, err error) {
+func (c *connector) layout(ctx context.Context, binding *plugin.Binding, most int) (layout wit.PlanResult, err error) {
 	settings := c.shownTo(binding.Current().Module())
 	err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
 		layout, err = i.Plan(ctx, c.class.component.Name, settings, uint32(most))

@@ -26,29 +26,29 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-// Replay is what of a topic of dead letters is sent once more.
-type Replay struct {
+// ReplayRequest is what of a topic of dead letters is sent once more.
+type ReplayRequest struct {
 	Topic  string
-	Filter LetterFilter
+	Filter DeadLetterFilter
 	// Again forgets what was replayed before, of the letters that the filter names by where they stand if it names any.
-	Again bool
-	// Older sends a sink's records also where their topic has a later one of the same key.
-	Older bool
-	// Dry takes letters through their connectors, up to what would be sent, and sends and stores nothing. Plugins are
-	// opened for it, by which services may be asked for their metadata, as at a start; schemas are not registered.
-	Dry bool
+	IncludeReplayed bool
+	// IncludeSuperseded sends a sink's records also where their topic has a later one of the same key.
+	IncludeSuperseded bool
+	// DryRun takes letters through their connectors, up to what would be sent, and sends and stores nothing. Plugins
+	// are opened for it, by which services may be asked for their metadata, as at a start; schemas are not registered.
+	DryRun bool
 	// left are those of Filter.At of which nothing has come yet.
-	left map[LetterPlace]bool
+	left map[DeadLetterPosition]bool
 }
 
-// Replayed is what came of it.
-type Replayed struct {
+// ReplayResult is what came of it.
+type ReplayResult struct {
 	// Letters were replayed; Refused are those of them that are dead letters once more.
-	Letters, Refused int
-	// Unknown could not be replayed, by the reason.
-	Unknown map[string]int
-	// Refusals say of a dry run why letters would be refused, of the first 100.
-	Refusals []LetterRefusal
+	Replayed, Rejected int
+	// Skipped could not be replayed, by the reason.
+	Skipped map[string]int
+	// Rejections say of a dry run why letters would be refused, of the first 100.
+	Rejections []Rejection
 }
 
 // A replay takes so many letters, or bytes, at a time; what came of them is stored before the next.
@@ -61,22 +61,22 @@ const (
 // record.
 const maxGaps = 10_000
 
-// Replay sends dead letters through their connectors as these are now, as far as that was not done before: rows of a
-// source to their topics, records of a sink into the service. What is refused again goes back to the topic. It does not
-// wait for letters that come meanwhile. Connectors need not run. If they run, their tasks continue; a sink's tasks in
-// this process hold the keys of letters that are being sent.
-func (h *Herder) Replay(ctx context.Context, r Replay) (Replayed, error) {
-	done := Replayed{Unknown: map[string]int{}}
+// Replay sends dead letters through their connectors as these are now, as far as that was not done before: rows
+// of a source to their topics, records of a sink into the service. What is refused again goes back to the topic. It
+// does not wait for letters that come meanwhile. Connectors need not run. If they run, their tasks continue; a sink's
+// tasks in this process hold the keys of letters that are being sent.
+func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, error) {
+	done := ReplayResult{Skipped: map[string]int{}}
 	reader, err := kafka.NewReader(h.o.Kafka)
 	if err != nil {
 		return done, err
 	}
 	defer reader.Close()
 	names := map[string]bool{}
-	r.left = maps.Clone(r.Filter.At)
+	r.left = maps.Clone(r.Filter.Positions)
 	ends, err := reader.Read(ctx, r.Topic, kafka.ReadOptions{}, func(record *kgo.Record) error {
-		l := ReadLetter(record)
-		if !r.Filter.Takes(&l) {
+		l := ParseDeadLetter(record)
+		if !r.Filter.Matches(&l) {
 			return nil
 		}
 		if _, err := h.find(l.Connector); err == nil {
@@ -87,7 +87,7 @@ func (h *Herder) Replay(ctx context.Context, r Replay) (Replayed, error) {
 		if l.Connector == "" {
 			why = "without the headers of errors.deadletterqueue.context.headers.enable"
 		}
-		done.Unknown[why]++
+		done.Skipped[why]++
 		delete(r.left, l.place())
 		return nil
 	})
@@ -100,18 +100,18 @@ func (h *Herder) Replay(ctx context.Context, r Replay) (Replayed, error) {
 		}
 	}
 	if n := len(r.left); n > 0 {
-		left := slices.SortedFunc(maps.Keys(r.left), func(a, b LetterPlace) int {
+		left := slices.SortedFunc(maps.Keys(r.left), func(a, b DeadLetterPosition) int {
 			return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 		})
-		done.Unknown["that are not in the topic, are another connector's, or were replayed, or their record was, "+
+		done.Skipped["that are not in the topic, are another connector's, or were replayed, or their record was, "+
 			"before: "+strings.Trim(fmt.Sprint(left), "[]")] = n
 	}
 	return done, nil
 }
 
-// replayOf is [Herder.Replay] for one connector.
-func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader, ends kafka.Positions, r Replay,
-	done *Replayed) error {
+// replayOf is [Herder.ReplayRequest] for one connector.
+func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader, ends kafka.Positions, r ReplayRequest,
+	done *ReplayResult) error {
 	k, err := h.find(name)
 	if err != nil { // deleted while the topic was read
 		return ErrUnknownConnector
@@ -124,7 +124,7 @@ func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader
 	if c.refused != nil {
 		return c.refused
 	}
-	c.run.registries.ctx, c.run.dry = ctx, r.Dry
+	c.run.registries.ctx, c.run.dry = ctx, r.DryRun
 	if _, err := c.reread(); err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader
 		return err
 	}
 	defer c.run.client.Close()
-	if r.Dry {
+	if r.DryRun {
 		if err := c.run.offsets.Refresh(ctx); err != nil {
 			return err
 		}
@@ -147,22 +147,23 @@ func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader
 	turn, err := kafka.TakeTurn(ctx, h.o.Kafka, config.ConsumerGroup(replayOwner+name),
 		h.o.Worker.Text("offset.storage.topic"))
 	if errors.Is(err, kafka.ErrTurnTaken) {
-		return fmt.Errorf("%w by another process: %w", ErrReplaying, err)
+		return fmt.Errorf("%w by another process: %w", ErrReplayInProgress, err)
 	}
 	if err != nil {
 		return err
 	}
 	defer turn.Close()
 	ctx = turn.Context()
-	if err := c.run.offsets.Renew(ctx); err != nil {
+	if err := c.run.offsets.RefreshCommitted(ctx); err != nil {
 		return err
 	}
 	return c.replay(ctx, turn, reader, ends, r, done)
 }
 
 // replay sends the letters of the connector during its turn.
-func (c *connector) replay(ctx context.Context, turn sink.Turn, reader *kafka.Reader, ends kafka.Positions, r Replay,
-	done *Replayed) error {
+func (c *connector) replay(ctx context.Context, turn sink.Lock, reader *kafka.Reader, ends kafka.Positions,
+	r ReplayRequest,
+	done *ReplayResult) error {
 	var all []*replay
 	for _, partition := range slices.Sorted(maps.Keys(ends)) {
 		p := &replay{connector: c, turn: turn, reader: reader, of: r, partition: partition, end: ends[partition],
@@ -190,12 +191,12 @@ func (c *connector) replay(ctx context.Context, turn sink.Turn, reader *kafka.Re
 // replay sends the dead letters of one connector in one partition.
 type replay struct {
 	connector *connector
-	turn      sink.Turn
+	turn      sink.Lock
 	reader    *kafka.Reader
-	of        Replay
+	of        ReplayRequest
 	partition int32
 	end       int64
-	done      *Replayed
+	done      *ReplayResult
 
 	// next is where the next letters are looked for.
 	next int64
@@ -212,7 +213,7 @@ type replay struct {
 func (p *replay) owner() string { return replayOwner + p.connector.config.Name }
 
 // stored is the source partition that its offset is stored under.
-func (p *replay) stored() []wit.Field { return replayPartition(p.of.Topic, p.partition) }
+func (p *replay) stored() []wit.OffsetEntry { return replayPartition(p.of.Topic, p.partition) }
 
 // load finds out what was replayed before.
 func (p *replay) load(ctx context.Context) error {
@@ -228,15 +229,15 @@ func (p *replay) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.kept = string(offset.AppendFields(nil, stored))
-	if !p.of.Again || p.of.Filter.At != nil {
+	p.kept = string(offset.AppendJSON(nil, stored))
+	if !p.of.IncludeReplayed || p.of.Filter.Positions != nil {
 		if p.at, err = readReplayPlace(stored); err != nil {
 			return fmt.Errorf("what is stored about earlier replays of topic %s, partition %d: %w", p.of.Topic,
 				p.partition, err)
 		}
 	}
-	for at := range p.of.Filter.At {
-		if p.of.Again && at.Partition == p.partition {
+	for at := range p.of.Filter.Positions {
+		if p.of.IncludeReplayed && at.Partition == p.partition {
 			p.at.forget(at.Offset)
 		}
 	}
@@ -256,7 +257,7 @@ func recordsOf(ctx context.Context, all []*replay, records *letterRecords) error
 			p.records = records
 			_, err := p.reader.Read(ctx, p.of.Topic, kafka.ReadOptions{To: kafka.Positions{p.partition: p.end}},
 				func(r *kgo.Record) error {
-					if l := ReadLetter(r); l.Connector == p.connector.config.Name {
+					if l := ParseDeadLetter(r); l.Connector == p.connector.config.Name {
 						return take(p, &l)
 					}
 					return nil
@@ -269,7 +270,7 @@ func recordsOf(ctx context.Context, all []*replay, records *letterRecords) error
 	}
 	again := map[recordIdentity]bool{} // whatever others of their letters were replayed
 	err := each(func(p *replay, l *DeadLetter) error {
-		if p.of.Again && p.of.Filter.At[l.place()] {
+		if p.of.IncludeReplayed && p.of.Filter.Positions[l.place()] {
 			again[l.identity()] = true
 		}
 		return records.add(l, p.at.settled(l.Record.Offset), p.at.sent[l.Record.Offset])
@@ -279,11 +280,11 @@ func recordsOf(ctx context.Context, all []*replay, records *letterRecords) error
 		one.settled = -1
 		records.of[id] = one
 	}
-	if err != nil || all[0].of.Older {
+	if err != nil || all[0].of.IncludeSuperseded {
 		return err
 	}
 	err = each(func(p *replay, l *DeadLetter) error {
-		if p.of.Filter.Takes(l) && !records.done(l) && p.unfit(l) == "" {
+		if p.of.Filter.Matches(l) && !records.done(l) && p.unfit(l) == "" {
 			records.ask(l)
 		}
 		return nil
@@ -319,7 +320,7 @@ func (p *replay) letters(ctx context.Context) (letters []*DeadLetter, err error)
 	taken := map[string]recordIdentity{} // by the places that records had
 	at, err := p.reader.Read(ctx, p.of.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
 		To: kafka.Positions{p.partition: p.end}}, func(r *kgo.Record) error {
-		l := ReadLetter(r)
+		l := ParseDeadLetter(r)
 		p.at.settle(expected, r.Offset-1) // marks of transactions, and what was compacted
 		expected = r.Offset + 1
 		switch {
@@ -343,12 +344,12 @@ func (p *replay) letters(ctx context.Context) (letters []*DeadLetter, err error)
 				return nil
 			}
 		}
-		if !p.of.Filter.Takes(&l) {
+		if !p.of.Filter.Matches(&l) {
 			return nil
 		}
 		delete(p.of.left, l.place())
 		if why := p.unfit(&l); why != "" && !twin {
-			p.done.Unknown[why]++
+			p.done.Skipped[why]++
 			return nil
 		}
 		if p.records != nil {
@@ -378,7 +379,7 @@ func (p *replay) unfit(l *DeadLetter) string {
 	switch {
 	case l.Stage == "":
 		return "that another program has written, whose form nobody knows"
-	case l.Fault != nil:
+	case l.HeaderError != nil:
 		return "of which a header cannot be read"
 	}
 	wanted := role.SourceTopic
@@ -399,7 +400,7 @@ func (p *replay) unfit(l *DeadLetter) string {
 				"--older sends them all the same"
 		}
 		if p.regex != nil {
-			if takes, err := config.TakesTopic(*p.regex, l.Topic); err != nil || !takes {
+			if takes, err := config.MatchesTopic(*p.regex, l.Topic); err != nil || !takes {
 				return fmt.Sprintf("of topic %q, which topics.regex of connector %s does not match", l.Topic,
 					c.config.Name)
 			}
@@ -428,9 +429,9 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 	if len(layout.Tasks) > 0 {
 		t.settings = layout.Tasks[0]
 	}
-	t.tally = &core.Tally{} // of the replay alone
+	t.tally = &core.Metrics{} // of the replay alone
 	delivers := t.delivers
-	if p.of.Dry {
+	if p.of.DryRun {
 		delivers = t.atLeastOnce
 	}
 	deliver := delivers(p.owner(), func(int) []string {
@@ -440,25 +441,26 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 	options := t.sourceOptions(deliver, binding, transforms)
 	options.Tolerance.TolerateAll = true
 	options.DeadLetters = t.sourceLettersTo(p.of.Topic, true, binding)
-	if p.of.Dry {
+	if p.of.DryRun {
 		refused := &refusals{of: p}
 		options.EnsureTopic, options.Logger = nil, slog.New(slog.DiscardHandler) // nothing is skipped
 		options.NewOutput = func(feed string) (source.Output, error) {           // which counts no topic as used
 			output, err := deliver.output(feed)
 			return unsent{output}, err
 		}
-		options.DeadLetters.Headers = func(l source.Letter) []kgo.RecordHeader {
-			refused.add(l.Place, l.Err)
+		options.DeadLetters.Headers = func(l source.FailedRow) []kgo.RecordHeader {
+			refused.add(l.ReplayedFrom, l.Err)
 			return nil
 		}
 	}
 	work := source.NewTask(options)
-	defer func() { p.done.Refused += int(work.Progress().Skipped) }()
+	defer func() { p.done.Rejected += int(work.Progress().Skipped) }()
 	last := 0
 	return work.Replay(ctx, source.Replay{Partition: p.stored(),
-		Next: func(ctx context.Context, unreadable source.Unreadable) (refused []core.DeadLetter, after []wit.Field,
+		Next: func(ctx context.Context, unreadable source.UnreadableReason) (refused []core.DeadLetter,
+			after []wit.OffsetEntry,
 			err error) {
-			p.done.Letters += last // they are stored
+			p.done.Replayed += last // they are stored
 			if err := p.alive(ctx); err != nil {
 				return nil, nil, err
 			}
@@ -478,17 +480,17 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 
 // readable are those of a source's letters that can be replayed. The others are left, as those that are unfit: a feed
 // that is gone may come back.
-func (p *replay) readable(ctx context.Context, letters []*DeadLetter, unreadable source.Unreadable) (
+func (p *replay) readable(ctx context.Context, letters []*DeadLetter, unreadable source.UnreadableReason) (
 	refused []core.DeadLetter, err error) {
 	for _, l := range letters {
 		r := l.replayed(true)
-		if r.Document {
+		if r.IsDocument {
 			why, err := unreadable(ctx, &r)
 			if err != nil {
 				return nil, err
 			}
 			if why != "" {
-				p.done.Unknown[why]++
+				p.done.Skipped[why]++
 				continue
 			}
 		}
@@ -504,7 +506,7 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 	options := t.sinkOptions(binding, transforms)
 	refused := &refusals{of: p}
 	options.Tolerance.TolerateAll, options.DeadLetters = true, refused
-	if p.of.Dry {
+	if p.of.DryRun {
 		options.Logger = slog.New(slog.DiscardHandler)
 	} else {
 		letters, err := t.lettersOf(p.of.Topic, true, binding)
@@ -522,8 +524,8 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 		if len(chosen) == 0 {
 			return p.store(ctx, p.at) // with those that others stand for
 		}
-		options.Uncertain, options.Settled = &sink.Uncertain{}, &sink.Settled{}
-		options.Uncertain.Learn(p.at.known)
+		options.InDoubt, options.Revoked = &sink.InDoubtRecords{}, &sink.RevokedPartitions{}
+		options.InDoubt.MergeKnown(p.at.known)
 		if err := p.deliver(ctx, options, chosen); err != nil {
 			return err
 		}
@@ -534,7 +536,7 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 func (p *replay) late(l *DeadLetter) bool {
 	late := p.records.older(l)
 	if late {
-		p.done.Unknown[p.unfit(l)]++
+		p.done.Skipped[p.unfit(l)]++
 		p.records.take(l.identity(), false)
 	}
 	return late
@@ -542,7 +544,7 @@ func (p *replay) late(l *DeadLetter) bool {
 
 // deliver writes the records of letters, except letters for whose key a later record has arrived.
 func (p *replay) deliver(ctx context.Context, options sink.Options, chosen []*DeadLetter) error {
-	if !p.of.Dry {
+	if !p.of.DryRun {
 		defer p.connector.controller.heldKeys.hold(chosen)()
 		if err := p.records.compare(ctx); err != nil {
 			return err
@@ -552,12 +554,12 @@ func (p *replay) deliver(ctx context.Context, options sink.Options, chosen []*De
 		}
 	}
 	slices.SortFunc(chosen, byOrigin)
-	replay := sink.Replay{Turn: p.turn, Dry: p.of.Dry}
+	replay := sink.Replay{Lock: p.turn, DryRun: p.of.DryRun}
 	of := make([]int, len(chosen)) // the record of each letter: one that has several is written once
 	for i, l := range chosen {
 		if id := l.identity(); i == 0 || id != chosen[i-1].identity() {
 			one, known := l.replayed(false), p.records.of[id]
-			one.Parts, one.Times, one.Sent = p.records.parts[id], int(known.times)+1, known.doubt
+			one.Rows, one.Replays, one.InDoubt = p.records.parts[id], int(known.times)+1, known.doubt
 			replay.Letters = append(replay.Letters, one)
 		}
 		of[i] = len(replay.Letters) - 1
@@ -565,7 +567,7 @@ func (p *replay) deliver(ctx context.Context, options sink.Options, chosen []*De
 	before := p.at.clone()
 	replay.Store = func(ctx context.Context, settled, sent []bool) error {
 		at := before.clone()
-		at.known = options.Uncertain.Known()
+		at.known = options.InDoubt.Known()
 		for i, l := range chosen {
 			at.doubt(l.Record.Offset, sent[of[i]])
 			if settled[of[i]] {
@@ -578,7 +580,7 @@ func (p *replay) deliver(ctx context.Context, options sink.Options, chosen []*De
 	for i, l := range chosen {
 		p.records.sent(l)
 		if p.at.settled(l.Record.Offset) && (i == 0 || of[i] != of[i-1]) {
-			p.done.Letters++
+			p.done.Replayed++
 		}
 	}
 	return err
@@ -586,7 +588,7 @@ func (p *replay) deliver(ctx context.Context, options sink.Options, chosen []*De
 
 // alive returns nil where nobody else replays the letters, or nothing is sent.
 func (p *replay) alive(ctx context.Context) error {
-	if p.of.Dry {
+	if p.of.DryRun {
 		return nil
 	}
 	return p.turn.Alive(ctx)
@@ -598,8 +600,8 @@ func (p *replay) store(ctx context.Context, at replayPlace) error {
 		return err
 	}
 	fields := at.fields()
-	text := string(offset.AppendFields(nil, fields))
-	if text != p.kept && !p.of.Dry {
+	text := string(offset.AppendJSON(nil, fields))
+	if text != p.kept && !p.of.DryRun {
 		entry := offset.Entry{Partition: p.stored(), Offset: fields}
 		if err := p.connector.run.offsets.Set(ctx, p.owner(), entry); err != nil {
 			return err

@@ -59,10 +59,11 @@ func TestWhatWasReplayed(t *testing.T) {
 // A list of letters that is empty, as of a page on which none was chosen, does not mean all.
 func TestNamedLetters(t *testing.T) {
 	letter := DeadLetter{Record: &kgo.Record{Partition: 0, Offset: 17}}
-	for want, names := range map[bool][][]string{true: {nil, {"0@17"}, {"1@2", "0@17"}}, false: {{}, {"0@18"}, {"1@17"}}} {
+	for want, names := range map[bool][][]string{true: {nil, {"0@17"}, {"1@2", "0@17"}},
+		false: {{}, {"0@18"}, {"1@17"}}} {
 		for _, places := range names {
-			var f LetterFilter
-			if err := f.Name(places); err != nil || f.Takes(&letter) != want {
+			var f DeadLetterFilter
+			if err := f.SelectPositions(places); err != nil || f.Matches(&letter) != want {
 				t.Errorf("%q: expected taken %t, found %v", places, want, err)
 			}
 		}
@@ -70,16 +71,17 @@ func TestNamedLetters(t *testing.T) {
 }
 
 func TestParseLetterPlace(t *testing.T) {
-	for text, want := range map[string]LetterPlace{"0@17": {0, 17}, "2147483647@9223372036854775807": {math.MaxInt32,
-		math.MaxInt64}} {
-		found, err := ParseLetterPlace(text)
+	for text, want := range map[string]DeadLetterPosition{"0@17": {0, 17},
+		"2147483647@9223372036854775807": {math.MaxInt32,
+			math.MaxInt64}} {
+		found, err := ParseDeadLetterPosition(text)
 		require.NoError(t, err)
 		assert.Equal(t, want, found)
 		assert.Equal(t, text, found.String())
 	}
 	for _, text := range []string{"", "@", "0", "0@", "@1", "-1@1", "0@-1", "+1@1", "0@1@2", "2147483648@0",
 		"0@9223372036854775808", " 0@1", strings.Repeat("9", 1000)} {
-		if _, err := ParseLetterPlace(text); err == nil || len(err.Error()) > 250 {
+		if _, err := ParseDeadLetterPosition(text); err == nil || len(err.Error()) > 250 {
 			t.Errorf("%.50q: expected a short error, found %v", text, err)
 		}
 	}

@@ -23,34 +23,34 @@ import (
 const replayOwner = "culvert dlq replay: "
 
 // replayPartition is what it is stored under for a partition of a topic of dead letters.
-func replayPartition(topic string, partition int32) []wit.Field {
-	return []wit.Field{wit.TextField("topic", topic), wit.IntegerField("partition", int64(partition))}
+func replayPartition(topic string, partition int32) []wit.OffsetEntry {
+	return []wit.OffsetEntry{wit.StringEntry("topic", topic), wit.IntegerEntry("partition", int64(partition))}
 }
 
-// ReplayedLetters are those of a topic that were replayed, or that another one of their record stood for then.
-type ReplayedLetters struct {
+// ReplayStates are those of a topic that were replayed, or that another one of their record stood for then.
+type ReplayStates struct {
 	topic string
 	// places are what is stored, by what it is stored under; one that cannot be read is an error.
 	places map[string]replayPlace
 }
 
-// ReadReplayed reads what was replayed of a topic of dead letters out of a worker's topic of offsets, which its
+// ReadReplayStates reads what was replayed of a topic of dead letters out of a worker's topic of offsets, which its
 // settings name; where there is none yet nothing was.
-func ReadReplayed(ctx context.Context, reader *kafka.Reader, worker map[string]string,
-	topic string) (*ReplayedLetters, error) {
-	c, problems := offset.Parse(worker)
+func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[string]string,
+	topic string) (*ReplayStates, error) {
+	c, problems := offset.ParseConfig(worker)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	all := &ReplayedLetters{topic, map[string]replayPlace{}}
+	all := &ReplayStates{topic, map[string]replayPlace{}}
 	_, err := reader.Read(ctx, c.Topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
 		owner, partition, err := offset.ParseKey(r.Key)
 		if err != nil || !strings.HasPrefix(owner, replayOwner) {
 			return nil
 		}
-		var fields []wit.Field
+		var fields []wit.OffsetEntry
 		if r.Value != nil {
-			fields, err = offset.ParseFields(r.Value)
+			fields, err = offset.ParseJSON(r.Value)
 		}
 		if err == nil {
 			all.places[owner+offset.Identity(partition)], err = readReplayPlace(fields)
@@ -66,8 +66,8 @@ func ReadReplayed(ctx context.Context, reader *kafka.Reader, worker map[string]s
 	return all, err
 }
 
-// Has tells whether a letter is one of them.
-func (r *ReplayedLetters) Has(l *DeadLetter) bool {
+// IsReplayed tells whether a letter is one of them.
+func (r *ReplayStates) IsReplayed(l *DeadLetter) bool {
 	place := r.places[replayOwner+l.Connector+offset.Identity(replayPartition(r.topic, l.Record.Partition))]
 	return l.Connector != "" && place.settled(l.Record.Offset)
 }
@@ -165,9 +165,9 @@ const (
 	fieldKnown = "known" // earlier versions refuse it: their check would find no letters
 )
 
-func (r *replayPlace) fields() []wit.Field {
+func (r *replayPlace) fields() []wit.OffsetEntry {
 	next, runs := r.ahead()
-	fields := []wit.Field{wit.IntegerField(fieldNext, next)}
+	fields := []wit.OffsetEntry{wit.IntegerEntry(fieldNext, next)}
 	var done, sent []string
 	for _, one := range runs {
 		done = append(done, fmt.Sprintf("%d-%d", one.first, one.last))
@@ -176,19 +176,19 @@ func (r *replayPlace) fields() []wit.Field {
 		sent = append(sent, strconv.FormatInt(at, 10))
 	}
 	if len(done) > 0 {
-		fields = append(fields, wit.TextField(fieldDone, strings.Join(done, ",")))
+		fields = append(fields, wit.StringEntry(fieldDone, strings.Join(done, ",")))
 	}
 	if len(sent) > 0 {
-		fields = append(fields, wit.TextField(fieldSent, strings.Join(sent, ",")))
+		fields = append(fields, wit.StringEntry(fieldSent, strings.Join(sent, ",")))
 		if r.known != "" {
-			fields = append(fields, wit.TextField(fieldKnown, string(r.known)))
+			fields = append(fields, wit.StringEntry(fieldKnown, string(r.known)))
 		}
 	}
 	return fields
 }
 
 // readReplayPlace decodes stored fields. Nil means that no letter was replayed.
-func readReplayPlace(stored []wit.Field) (r replayPlace, err error) {
+func readReplayPlace(stored []wit.OffsetEntry) (r replayPlace, err error) {
 	fields, err := source.PluginFields(stored)
 	if err != nil {
 		return r, err
@@ -197,10 +197,10 @@ func readReplayPlace(stored []wit.Field) (r replayPlace, err error) {
 		switch v := f.Value; {
 		case f.Name == fieldNext && v.Integer != nil:
 			r.settle(0, *v.Integer-1)
-		case f.Name == fieldKnown && v.Text != nil && len(*v.Text) <= wit.MaxKnown:
-			r.known = wit.Known(*v.Text)
-		case (f.Name == fieldDone || f.Name == fieldSent) && v.Text != nil:
-			for one := range strings.SplitSeq(*v.Text, ",") {
+		case f.Name == fieldKnown && v.String != nil && len(*v.String) <= wit.MaxKnown:
+			r.known = wit.Known(*v.String)
+		case (f.Name == fieldDone || f.Name == fieldSent) && v.String != nil:
+			for one := range strings.SplitSeq(*v.String, ",") {
 				first, last, isRun := strings.Cut(one, "-")
 				from, err := strconv.ParseInt(first, 10, 64)
 				to := from

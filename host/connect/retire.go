@@ -20,8 +20,8 @@ const (
 )
 
 // Retire ends what a source that is stopped has opened at its service, and returns what that was. A connector that is
-// resumed meanwhile waits until that has been given up. Errors are [ErrUnknownConnector], [ErrNotStopped], [ErrSink],
-// and those of the service.
+// resumed meanwhile waits until that has been given up. Errors are [ErrUnknownConnector], [ErrNotStopped],
+// [ErrNotSource], and those of the service.
 func (h *Herder) Retire(ctx context.Context, name string) (done string, err error) {
 	k, err := h.find(name)
 	if err != nil {
@@ -37,7 +37,7 @@ func (h *Herder) Retire(ctx context.Context, name string) (done string, err erro
 			return err
 		}
 		if c.isSink() {
-			return ErrSink
+			return ErrNotSource
 		}
 		what, err := c.retire(ctx)
 		ended <- what
@@ -49,8 +49,8 @@ func (h *Herder) Retire(ctx context.Context, name string) (done string, err erro
 	return <-ended, nil
 }
 
-// ErrSink is the error of what only a source has.
-var ErrSink = errors.New("a sink has opened nothing at its service")
+// ErrNotSource is the error of what only a source has.
+var ErrNotSource = errors.New("a sink has opened nothing at its service")
 
 // retireWithin bounds how long the end of what a deleted connector has at its service may take.
 const retireWithin = time.Minute
@@ -75,7 +75,7 @@ func (k *controller) retire(ctx context.Context) {
 	defer cancel()
 	err := c.o.claims.take(k.name, s.lastShare.claims())
 	if err == nil && c.o.Group != nil {
-		err = c.o.Group.Lease(ctx)
+		err = c.o.Group.CheckLease(ctx)
 	}
 	done := ""
 	if err == nil {
@@ -104,10 +104,11 @@ func (c *connector) retire(ctx context.Context) (done string, err error) {
 	defer binding.Close()
 	guest := check.Guest(c.o.Plugins, binding.Current().Module(), c.class.component)
 	settings, addresses := guest.Settings(c.config), []string{addressOf(c.config.Name, "")}
-	err = transport.Ask(ctx, c.run.client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+	err = transport.Ask(ctx, c.run.client, func(state []byte, answers []wit.Response) (need *wit.RequestBatch,
+		err error) {
 		err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
 			a, err := i.Retire(ctx, c.class.component.Name, settings, addresses, state, answers)
-			if need = a.Ask; a.Done != nil {
+			if need = a.Pending; a.Done != nil {
 				done = *a.Done
 			}
 			return err

@@ -114,7 +114,7 @@ func TestShareOfAConnector(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 8, len(before))
-	require.NoError(t, h.Assign("c", Share{Tasks: others}))
+	require.NoError(t, h.Assign("c", Assignment{Tasks: others}))
 	for range 2 { // while the request of the one that goes is not answered yet
 		for _, n := range others {
 			s.page(n)
@@ -127,7 +127,7 @@ func TestShareOfAConnector(t *testing.T) {
 	if after := tasksOf(k); !slices.Equal(after, slices.Concat(before[:taken], before[taken+1:])) {
 		t.Errorf("expected the tasks that were there before, found %v and %v", before, after)
 	}
-	require.NoError(t, h.Assign("c", Share{Whole: true}))
+	require.NoError(t, h.Assign("c", Assignment{Standalone: true}))
 	<-s.asked[taken]
 	require.Until(t, func() bool { return len(tasksOf(k)) == 8 }, func() string { return b.Log.String() })
 	for n := range s.let {
@@ -148,10 +148,10 @@ func TestShareOfAConnector(t *testing.T) {
 }
 
 // plannedOf are the tasks of a connector as a group keeps them.
-func plannedOf(t *testing.T, h *Herder, name string, version int64) *config.TaskSet {
+func plannedOf(t *testing.T, h *Herder, name string, version int64) *config.TaskConfigs {
 	infos, err := h.Tasks(name)
 	require.NoError(t, err)
-	set := &config.TaskSet{Version: version}
+	set := &config.TaskConfigs{Version: version}
 	for _, task := range infos {
 		set.Settings = append(set.Settings, task.Config)
 	}
@@ -187,16 +187,16 @@ func TestTasksAreHeldUntilTheyAreLoggedOff(t *testing.T) {
 		<-s.asked[n]
 		s.page(n)
 	}
-	require.NoError(t, h.Assign("c", Share{}))
+	require.NoError(t, h.Assign("c", Assignment{}))
 	<-leaves
 	var held []int
-	for _, holding := range h.Holds() {
+	for _, holding := range h.Owned() {
 		held = append(held, holding.Tasks...)
 	}
 	slices.Sort(held)
 	assert.Equal(t, []int{0, 1, 2, 3, 4, 5, 6, 7}, held)
 	close(left)
-	require.Until(t, func() bool { return len(h.Holds()) == 0 }, func() string { return fmt.Sprint(h.Holds()) })
+	require.Until(t, func() bool { return len(h.Owned()) == 0 }, func() string { return fmt.Sprint(h.Owned()) })
 }
 
 // A worker without a share of a connector runs nothing of it, whatever is asked of it; with the first task it begins.
@@ -204,11 +204,11 @@ func TestNoShare(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running, atWork)
 	planned := plannedOf(t, h.Herder, "a", 7)
-	require.NoError(t, h.Assign("a", Share{}))
+	require.NoError(t, h.Assign("a", Assignment{}))
 	h.await("a", Unassigned)
 	for _, ask := range []func(string) error{func(name string) error { return h.Restart(name) }, h.Pause, h.Resume} {
 		require.NoError(t, ask("a"))
-		require.NoError(t, h.Barrier(t.Context()))
+		require.NoError(t, h.WaitIdle(t.Context()))
 		if s, _ := h.Status("a"); s.Connector.State != Unassigned || h.controllers["a"].activity != nil {
 			t.Errorf("expected UNASSIGNED, and nothing that runs, found %+v", s)
 		}
@@ -220,7 +220,7 @@ func TestNoShare(t *testing.T) {
 	require.NoError(t, h.Stop("a"))
 	require.NoError(t, h.ResetOffsets(t.Context(), "a"))
 	require.NoError(t, h.Pause("a"))
-	require.NoError(t, h.Assign("a", Share{Tasks: []int{0}, Planned: planned}))
+	require.NoError(t, h.Assign("a", Assignment{Tasks: []int{0}, TaskConfigs: planned}))
 	h.await("a", Paused)
 	require.NoError(t, h.Resume("a"))
 	h.await("a", Running, atWork)
@@ -232,28 +232,28 @@ func TestSharesOnTheirWayAreHeld(t *testing.T) {
 	b := connected(t)
 	b.options.Group = &group{}
 	h := New(b.options, []*config.Connector{(&herd{bench: b, t: t, service: "nowhere"}).named("a")})
-	planned := &config.TaskSet{Version: 5, Settings: []map[string]string{{}}}
-	require.NoError(t, h.Assign("a", Share{Planned: planned, Tasks: []int{0}}))
-	require.NoError(t, h.Assign("a", Share{Planned: planned}))
-	assert.Equal(t, []Holding{{Connector: "a", Version: 5, Tasks: []int{0}}}, h.Holds())
+	planned := &config.TaskConfigs{Version: 5, Settings: []map[string]string{{}}}
+	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: planned, Tasks: []int{0}}))
+	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: planned}))
+	assert.Equal(t, []Ownership{{Connector: "a", Version: 5, Tasks: []int{0}}}, h.Owned())
 	runs(t, h)
-	require.Until(t, func() bool { return len(h.Holds()) == 0 }, func() string { return fmt.Sprint(h.Holds()) })
+	require.Until(t, func() bool { return len(h.Owned()) == 0 }, func() string { return fmt.Sprint(h.Owned()) })
 }
 
 // In a group the worker that plans hands its plan on, and runs what it is given of it; another plan is another run.
 func TestPlanOfAGroup(t *testing.T) {
 	var h *herd
-	plans := make(chan config.Layout, 10)
+	plans := make(chan config.TaskPlan, 10)
 	h = newHerdWith(t, func(h *herd) {
-		h.bench.options.Group = &group{planned: func(_ string, p config.Layout) error { plans <- p; return nil }}
+		h.bench.options.Group = &group{planned: func(_ string, p config.TaskPlan) error { plans <- p; return nil }}
 	})
 	c := h.named("a", "spy.tasks=3", "tasks.max=3", "spy.claim=a queue")
 	h.Put(c, nil)
 	h.await("a", Unassigned)
-	require.NoError(t, h.Assign("a", Share{Plans: true}))
+	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true}))
 	p := <-plans
 	assert.Equal(t, 3, len(p.Tasks))
-	assert.Equal(t, c.Raw(), p.Of)
+	assert.Equal(t, c.Raw(), p.Config)
 	assert.Contains(t, strings.Join(p.Claims, " "), `"a queue" at `)
 	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 0 })
 	running := func(numbers ...int) func(Status) bool {
@@ -267,24 +267,25 @@ func TestPlanOfAGroup(t *testing.T) {
 			return slices.Equal(numbers, found)
 		}
 	}
-	first := &config.TaskSet{Version: 5, Settings: p.Tasks}
+	first := &config.TaskConfigs{Version: 5, Settings: p.Tasks}
 	k := h.controllers["a"]
 	run := k.current()
-	require.NoError(t, h.Assign("a", Share{Plans: true, Planned: first, Tasks: []int{0, 2}}))
+	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true, TaskConfigs: first, Tasks: []int{0, 2}}))
 	h.await("a", Running, running(0, 2))
-	require.NoError(t, h.Assign("a", Share{Planned: first, Tasks: []int{1, 2}}))
+	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: first, Tasks: []int{1, 2}}))
 	h.await("a", Running, running(1, 2))
-	require.NoError(t, h.Assign("a", Share{Plans: true, Planned: first}))
+	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true, TaskConfigs: first}))
 	h.await("a", Running, running())
 	if k.current() != run {
 		t.Error("expected one run of the connector, found another")
 	}
-	require.NoError(t, h.Assign("a", Share{Planned: &config.TaskSet{Version: 9, Settings: p.Tasks[:1]}, Tasks: []int{0}}))
+	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: &config.TaskConfigs{Version: 9, Settings: p.Tasks[:1]},
+		Tasks: []int{0}}))
 	h.await("a", Running, running(0))
 	if k.current() == run {
 		t.Error("expected another run by another plan, found the same")
 	}
-	require.NoError(t, h.Assign("a", Share{Plans: true})) // the plan does not count any more
+	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true})) // the plan does not count any more
 	assert.Equal(t, 3, len((<-plans).Tasks))
 	h.await("a", Running, running())
 
@@ -292,9 +293,10 @@ func TestPlanOfAGroup(t *testing.T) {
 	// stopped and goes on, say, whose tasks are planned once more.
 	h.Put(h.named("b"), nil)
 	settings := []map[string]string{{"spy.tasks": "1"}}
-	require.NoError(t, h.Assign("b", Share{Planned: &config.TaskSet{Version: 5, Settings: settings}}))
-	h.must(h.Barrier(t.Context()))
-	require.NoError(t, h.Assign("b", Share{Planned: &config.TaskSet{Version: 9, Settings: settings}, Tasks: []int{0}}))
+	require.NoError(t, h.Assign("b", Assignment{TaskConfigs: &config.TaskConfigs{Version: 5, Settings: settings}}))
+	h.must(h.WaitIdle(t.Context()))
+	require.NoError(t, h.Assign("b", Assignment{TaskConfigs: &config.TaskConfigs{Version: 9, Settings: settings},
+		Tasks: []int{0}}))
 	h.await("b", Running, atWork)
 }
 
@@ -305,12 +307,12 @@ func TestGroupIsToldWithoutALock(t *testing.T) {
 		h.bench.options.Group = &group{changed: func(name string) {
 			s, _ := h.Status(name)
 			states.Store(s.Connector.State, true)
-			h.Holds()
+			h.Owned()
 		}}
 	})
 	h.Put(h.named("a"), nil)
-	set := &config.TaskSet{Version: 5, Settings: []map[string]string{{"spy.tasks": "1"}}}
-	require.NoError(t, h.Assign("a", Share{Planned: set, Tasks: []int{0}}))
+	set := &config.TaskConfigs{Version: 5, Settings: []map[string]string{{"spy.tasks": "1"}}}
+	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: set, Tasks: []int{0}}))
 	h.await("a", Running, atWork)
 	require.NoError(t, h.Restart("a", 0))
 	require.NoError(t, h.Pause("a"))
@@ -332,8 +334,8 @@ func TestTaskGivenBack(t *testing.T) {
 	<-asked
 	k := h.controllers["a"]
 	before := tasksOf(k)
-	require.NoError(t, h.Assign("a", Share{Tasks: []int{0}}))
-	require.NoError(t, h.Assign("a", Share{Tasks: []int{0, 1}}))
+	require.NoError(t, h.Assign("a", Assignment{Tasks: []int{0}}))
+	require.NoError(t, h.Assign("a", Assignment{Tasks: []int{0, 1}}))
 	<-asked
 	after := tasksOf(k)
 	if len(after) != 2 || after[0] != before[0] || after[1] == before[1] {

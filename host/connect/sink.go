@@ -19,7 +19,7 @@ import (
 // sink runs a task of a sink.
 func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) error {
 	c := t.connector
-	t.tally = &core.Tally{}
+	t.tally = &core.Metrics{}
 	transforms, err := newChains(c)
 	if err != nil {
 		return err
@@ -36,8 +36,8 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 	}
 	defer letters.close()
 	options := t.sinkOptions(binding, transforms)
-	options.Once, options.CaughtUp, options.Tap = once, ends.reached, c.tap()
-	options.Hold = c.controller.heldKeys.wait
+	options.Once, options.CaughtUp, options.Observer = once, ends.reached, c.tap()
+	options.AwaitWritable = c.controller.heldKeys.wait
 	options.NewConsumer = func(topics []string, r kafka.Rebalances) (sink.Consumer, error) {
 		o := t.consumerOptions(topics, r)
 		ends.read(o.Topics, o.Regex)
@@ -62,24 +62,24 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 	defer stop()
 	go func() {
 		defer guard.Recover(c.log, t.name()+", its lag", nil)
-		ends.measure(measuring, &before, task.Has, func() bool { return !once && task.Progress().Read == 0 })
+		ends.measure(measuring, &before, task.Owns, func() bool { return !once && task.Progress().Read == 0 })
 	}()
 	tally := t.tally
 	t.running(func(p *Progress) {
 		now := task.Progress()
-		p.Measures, p.Faults, p.LastFault = tally.At(time.Now()), now.Faults, now.LastFault
+		p.Counters, p.Errors, p.LastError = tally.Snapshot(time.Now()), now.Errors, now.LastError
 		p.Flow = now.Flow
 		p.Partitions, p.Read = int64(now.Partitions), now.Read
 		p.Rows, p.Failed = now.Written, now.Skipped
 		p.Warnings = now.Warnings
-		p.Batches, p.Requests, p.Again = now.Batches, now.Requests, now.Again
+		p.Batches, p.Requests, p.Reencoded = now.Batches, now.Requests, now.Reencoded
 		if t.number == 0 { // they are the connector's, which its tasks share
-			p.Uncertain = int64(now.Uncertain)
+			p.Uncertain = int64(now.InDoubt)
 		}
 		if t.number == 0 { // that of the group, which all tasks are members of
 			p.Lag = before.group.Load()
 		}
-		p.CaughtUp = now.Open == 0 && before.own.Load() == 0
+		p.CaughtUp = now.Unsettled == 0 && before.own.Load() == 0
 	}, func(s *TaskStatus) { t.works(s, task.Progress().Version, binding, transforms) })
 	err = task.Run(ctx)
 	if err == nil && ctx.Err() == nil && once && t.number == 0 && !c.controller.desired().fed {
@@ -94,24 +94,24 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chains) sink.Opt
 	roles := c.roles()
 	return sink.Options{
 		Connector: c.config.Name, Task: t.number, Component: c.class.component.Name, Settings: t.settings,
-		Versions: sink.Bound(binding, t.planned), Client: c.run.client, Registry: c.registry(),
-		NewChain:      each(transforms, func(c namedChain) sink.Chain { return c }),
-		NewConverters: c.converters,
-		NewHeaders:    c.headers,
-		Rows:          roles.Int(role.SinkFlushRows),
-		Every:         flushEvery(roles, c.o.Worker),
-		InFlight:      roles.Int(role.SinkInFlight),
-		Tolerance:     c.tolerance(),
-		Retry:         c.retrying(),
-		Uncertain:     &c.set.uncertain,
-		Settled:       &c.set.settled,
-		Reach:         c.set.reached,
-		Send:          config.List(c.config.Text("errors.uncertain.send")),
-		Skip:          config.List(c.config.Text("errors.uncertain.skip")),
-		StopWithin:    c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
-		Tally:         t.tally,
-		Tracer:        c.o.Tracer,
-		Logger:        c.o.Logger,
+		Versions: sink.BoundVersions(binding, t.planned), Client: c.run.client, Registry: c.registry(),
+		NewChain:           each(transforms, func(c namedChain) sink.Chain { return c }),
+		NewConverters:      c.converters,
+		NewHeaderConverter: c.headers,
+		BatchRows:          roles.Int(role.SinkFlushRows),
+		Linger:             flushEvery(roles, c.o.Worker),
+		InFlight:           roles.Int(role.SinkInFlight),
+		Tolerance:          c.tolerance(),
+		Retry:              c.retrying(),
+		InDoubt:            &c.set.uncertain,
+		Revoked:            &c.set.settled,
+		Unmatched:          c.set.reached,
+		Send:               config.List(c.config.Text("errors.uncertain.send")),
+		Skip:               config.List(c.config.Text("errors.uncertain.skip")),
+		StopTimeout:        c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
+		Metrics:            t.tally,
+		Tracer:             c.o.Tracer,
+		Logger:             c.o.Logger,
 	}
 }
 
@@ -131,20 +131,20 @@ func (t *task) consumerOptions(topics []string, r kafka.Rebalances) kafka.Consum
 // as often, as in Kafka Connect.
 func flushEvery(roles config.Roles, worker *config.Worker) time.Duration {
 	const offsets = "offset.flush.interval.ms"
-	if worker != nil && !roles.Given(role.SinkFlushIntervalMS) && worker.Given(offsets) {
+	if worker != nil && !roles.IsSet(role.SinkFlushIntervalMS) && worker.IsSet(offsets) {
 		return worker.Duration(offsets)
 	}
 	return roles.Duration(role.SinkFlushIntervalMS)
 }
 
 // reach is what the tasks of a sink look at together.
-func (c *connector) reach() *sink.Reach {
-	r := &sink.Reach{Settings: map[string]string{}}
+func (c *connector) reach() *sink.UnmatchedTopics {
+	r := &sink.UnmatchedTopics{Settings: map[string]string{}}
 	for _, e := range check.TopicSettings(c.config, c.class.component) {
 		r.Settings[setting.Trim(e.Value.Reveal())] = e.Key
 	}
 	if check.ByTopic(c.o.Plugins, c.config) {
-		r.Read = config.List(c.config.Text("topics"))
+		r.InputTopics = config.List(c.config.Text("topics"))
 	}
 	return r
 }

@@ -27,7 +27,7 @@ import (
 // source runs a task of a source.
 func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) error {
 	c := t.connector
-	t.tally = &core.Tally{}
+	t.tally = &core.Metrics{}
 	stopWithin := c.o.Worker.Duration("task.shutdown.graceful.timeout.ms")
 	deliver := t.delivers(c.config.Name, t.transactionalIDs)
 	defer func() {
@@ -45,15 +45,16 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		return err
 	}
 	options := t.sourceOptions(deliver, binding, transforms)
-	options.Once, options.DeadLetters, options.Tap = once, letters, c.tap()
+	options.Once, options.DeadLetters, options.Observer = once, letters, c.tap()
 	task := source.NewTask(options)
 	tally := t.tally
 	t.running(func(p *Progress) {
 		now := task.Progress()
-		p.Measures, p.Faults, p.LastFault = tally.At(time.Now()), now.Faults, now.LastFault
+		p.Counters, p.Errors, p.LastError = tally.Snapshot(time.Now()), now.Errors, now.LastError
 		p.Flow = now.Flow
 		p.Rows, p.Read, p.Pages, p.Bytes, p.Failed = now.Written, now.Read, now.Pages, now.Bytes, now.Skipped
-		p.CaughtUp, p.LastUp, p.Told, p.Feeds = now.CaughtUp, now.LastUp, now.Told, now.Feeds
+		p.CaughtUp, p.LastCaughtUp, p.LastNotified, p.Feeds = now.CaughtUp, now.LastCaughtUp, now.LastNotified,
+			now.Feeds
 		c.strike(p.Feeds)
 	}, func(s *TaskStatus) { t.works(s, task.Progress().Version, binding, transforms) })
 	snapshots := func(by func(feed, ident string) error) {
@@ -71,12 +72,12 @@ func (c *connector) strike(feeds []FeedProgress) {
 		f := &feeds[i]
 		if f.LastRequest != nil {
 			struck := *f.LastRequest
-			struck.Request = c.o.Worker.Strike(struck.Request)
+			struck.Request = c.o.Worker.Redact(struck.Request)
 			f.LastRequest = &struck
 		}
 		if f.LastError != nil {
 			struck := *f.LastError
-			struck.Message = c.o.Worker.Strike(struck.Message)
+			struck.Message = c.o.Worker.Redact(struck.Message)
 			f.LastError = &struck
 		}
 	}
@@ -112,7 +113,7 @@ func (s *idling) rest(task int, until, now time.Time, letGo func()) (end func())
 	s.resting[task] = until
 	all := len(s.resting) == s.reading
 	for _, due := range s.resting {
-		all = all && (due.IsZero() || !due.Before(now.Add(source.RestsFrom)))
+		all = all && (due.IsZero() || !due.Before(now.Add(source.MinIdleTime)))
 	}
 	if all {
 		letGo()
@@ -129,14 +130,14 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 	c := t.connector
 	o := source.Options{
 		Connector: c.config.Name, Task: t.number, Component: c.class.component.Name, Settings: t.settings,
-		Versions: source.Bound(binding, t.planned), Client: c.run.client, Registry: c.registry(),
-		Stored: func(ctx context.Context, partition []wit.Field) (fields []wit.Field, err error) {
+		Versions: source.BoundVersions(binding, t.planned), Client: c.run.client, Registry: c.registry(),
+		StoredOffset: func(ctx context.Context, partition []wit.OffsetEntry) (fields []wit.OffsetEntry, err error) {
 			fields, _, err = c.run.offsets.Get(ctx, c.config.Name, partition)
-			return offset.OnOrigin(fields, c.run.client.Origin()), err // the original connector's are absolute
+			return offset.RelativeToOrigin(fields, c.run.client.Origin()), err // the original connector's are absolute
 		},
-		ChangedBy: check.ChangedBy(c.class.component),
-		Renew:     deliver.renew,
-		Required:  c.required(),
+		MismatchSetting:     check.ChangedBy(c.class.component),
+		PrepareOffsets:      deliver.renew,
+		ExactlyOnceRequired: c.required(),
 		NewOutput: func(feed string) (source.Output, error) {
 			output, err := deliver.output(feed)
 			if err != nil {
@@ -144,26 +145,26 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 			}
 			return trackedOutput{output, t.uses}, nil
 		},
-		NewChain:       each(transforms, func(c namedChain) source.Chain { return c }),
-		NewConverters:  c.converters,
-		NewHeaders:     c.headers,
-		EnsureTopic:    c.ensureTopic,
-		Listen:         c.listen,
-		Buffers:        c.o.buffers,
-		MaxRecordBytes: int(c.run.kafka.Producer.MaxRequestBytes),
-		Tolerance:      c.tolerance(),
-		Retry:          c.retrying(),
-		StopWithin:     c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
-		Rest: func(until time.Time) (end func()) {
+		NewChain:           each(transforms, func(c namedChain) source.Chain { return c }),
+		NewConverters:      c.converters,
+		NewHeaderConverter: c.headers,
+		EnsureTopic:        c.ensureTopic,
+		Listen:             c.listen,
+		Buffers:            c.o.buffers,
+		MaxRecordBytes:     int(c.run.kafka.Producer.MaxRequestBytes),
+		Tolerance:          c.tolerance(),
+		Retry:              c.retrying(),
+		StopTimeout:        c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
+		OnIdle: func(until time.Time) (end func()) {
 			return c.set.idling.rest(t.number, until, time.Now(), func() { binding.Current().Rest() })
 		},
-		Tally:        t.tally,
+		Metrics:      t.tally,
 		Tracer:       c.o.Tracer,
 		TraceHeaders: c.boolean(config.TraceHeaders),
 		Logger:       c.o.Logger,
 	}
 	if c.o.Group != nil {
-		o.Lease = c.o.Group.Lease
+		o.CheckLease = c.o.Group.CheckLease
 	}
 	return o
 }
@@ -235,13 +236,13 @@ func (c *connector) boolean(name string) bool {
 }
 
 // retrying is for how long what may do better the next time is tried again.
-func (c *connector) retrying() core.Retrying {
+func (c *connector) retrying() core.RetryPolicy {
 	ms := func(name string) time.Duration {
 		n, _ := setting.Integer(wit.KindLong, c.config.Setting(name, c.o.Worker)) // checked before
 		const longest = int64(math.MaxInt64 / time.Millisecond)
 		return time.Duration(min(n, longest)) * time.Millisecond
 	}
-	return core.Retrying{Timeout: ms("errors.retry.timeout"), MaxDelay: ms("errors.retry.delay.max.ms")}
+	return core.RetryPolicy{Timeout: ms("errors.retry.timeout"), MaxDelay: ms("errors.retry.delay.max.ms")}
 }
 
 func (c *connector) tolerance() core.Tolerance {
@@ -252,8 +253,8 @@ func (c *connector) tolerance() core.Tolerance {
 // ErrNoFeed is the error of a feed that no task of a connector is reading, ErrSnapshots of one for which too many
 // snapshots wait.
 var (
-	ErrNoFeed    = source.ErrNoFeed
-	ErrSnapshots = source.ErrSnapshots
+	ErrNoFeed           = source.ErrNoFeed
+	ErrTooManySnapshots = source.ErrTooManySnapshots
 )
 
 // Snapshot has a feed of a source that runs read as it is now, in addition to going on from its offset. It returns when

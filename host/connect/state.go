@@ -108,7 +108,7 @@ func (c *connector) asWritten(given *config.Connector, planned []wit.Setting) ma
 	}
 	for _, s := range planned { // what the plugin made of others
 		if e, written := given.Entry(s.Name); !written || settings[s.Name] != e.Raw {
-			settings[s.Name] = c.o.Worker.Strike(settings[s.Name])
+			settings[s.Name] = c.o.Worker.Redact(settings[s.Name])
 		}
 	}
 	settings[taskClassKey] = taskClass(c.class.component.Name)

@@ -135,7 +135,7 @@ func (t *task) rests() {
 	t.rest = true
 	w := &t.connector.set
 	works := func(t *task) bool { return t.leave != nil && !t.rest }
-	if w.share.Whole && !slices.ContainsFunc(w.tasks, works) {
+	if w.share.Standalone && !slices.ContainsFunc(w.tasks, works) {
 		w.over()
 	}
 }
@@ -203,7 +203,7 @@ func (c *connector) autoRestart() bool { return c.boolean(config.AutoRestart) }
 // mayPass tells whether what a connector or task failed by may be over later. What the service refuses, configurations
 // and data stay as they are, and so does a record of which nobody can find out whether it was written.
 func mayPass(err error) bool {
-	var fault *wit.Fault
-	return errors.As(err, &fault) && fault.Kind == wit.FaultTransient ||
+	var fault *wit.Error
+	return errors.As(err, &fault) && fault.Kind == wit.ErrorTransient ||
 		security.Passes(err) || errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, kgo.ErrRecordRetries)
 }

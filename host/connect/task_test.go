@@ -22,7 +22,7 @@ func plainWorker(t *testing.T) *config.Worker {
 // bareConnector is a connector without a configuration.
 func bareConnector(o *Options, log *slog.Logger) *connector {
 	k := &controller{log: log, spec: spec{o: o}, status: status{state: Running, times: times{}}}
-	return &connector{controller: k, o: o, log: log, set: taskSet{share: Share{Whole: true}}}
+	return &connector{controller: k, o: o, log: log, set: taskSet{share: Assignment{Standalone: true}}}
 }
 
 // TestHowATaskEnds: what is no stop is a fault, whatever its error wraps.

@@ -14,38 +14,39 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Share is the part of a connector that a worker runs.
-type Share struct {
-	// Whole means the entire connector: the share of a worker that is alone. The other fields are unused then.
-	Whole bool
-	// Plans means that the worker runs the connector itself. If Planned is nil, the worker also plans the tasks.
-	Plans bool
+// Assignment is the part of a connector that a worker runs.
+type Assignment struct {
+	// Standalone means the entire connector: the share of a worker that is alone. The other fields are unused then.
+	Standalone bool
+	// OwnsConnector means that the worker runs the connector itself. If Planned is nil, the worker also plans the
+	// tasks.
+	OwnsConnector bool
 	// Planned are all tasks of the connector, on all workers. Nil means that they were not planned since the
 	// configuration changed. Tasks of two versions never run at the same time.
-	Planned *config.TaskSet
+	TaskConfigs *config.TaskConfigs
 	// Tasks are the numbers of the tasks that the worker runs.
 	Tasks []int
 }
 
-func (s Share) has(task int) bool { return s.Whole || slices.Contains(s.Tasks, task) }
+func (s Assignment) has(task int) bool { return s.Standalone || slices.Contains(s.Tasks, task) }
 
 // none reports whether the worker runs no part of the connector.
-func (s Share) none() bool { return !s.Whole && !s.Plans && len(s.Tasks) == 0 }
+func (s Assignment) none() bool { return !s.Standalone && !s.OwnsConnector && len(s.Tasks) == 0 }
 
 // claims returns what the planned tasks claim, on whichever workers they run.
-func (s Share) claims() []string {
-	if s.Planned == nil {
+func (s Assignment) claims() []string {
+	if s.TaskConfigs == nil {
 		return nil
 	}
-	return s.Planned.Demand.Claims
+	return s.TaskConfigs.Requirements.Claims
 }
 
 // version returns the version of the planned tasks, 0 if they are not planned.
-func (s Share) version() int64 {
-	if s.Planned == nil {
+func (s Assignment) version() int64 {
+	if s.TaskConfigs == nil {
 		return 0
 	}
-	return s.Planned.Version
+	return s.TaskConfigs.Version
 }
 
 // taskSet holds the tasks of one run of a connector, and what they share. Tasks may be added and removed while it runs.
@@ -57,7 +58,7 @@ func (s Share) version() int64 {
 type taskSet struct {
 	tasks  []*task         // tasks of this worker, by their numbers
 	layout [][]wit.Setting // of all tasks, on all workers; nil: not planned yet
-	share  Share
+	share  Assignment
 
 	living context.Context // of the tasks
 	// open is true from when the set begins to run until the run has closed what its tasks shared, and has logged off.
@@ -75,10 +76,10 @@ type taskSet struct {
 	listens listens
 	idling  idling
 	// For a sink: its tasks are members of one consumer group. These fields have locks of their own.
-	uncertain sink.Uncertain
-	settled   sink.Settled
-	reached   *sink.Reach // made by the start
-	marking   sync.Mutex  // a turn, see ends.mark
+	uncertain sink.InDoubtRecords
+	settled   sink.RevokedPartitions
+	reached   *sink.UnmatchedTopics // made by the start
+	marking   sync.Mutex            // a turn, see ends.mark
 }
 
 // takesIn reports whether tasks may be added and removed.
@@ -94,13 +95,13 @@ func (w *taskSet) takesIn() bool {
 // end notes that the set is over, if it is.
 func (w *taskSet) end() {
 	lives := slices.ContainsFunc(w.tasks, func(t *task) bool { return t.leave != nil })
-	if !lives && (w.share.Whole || w.living.Err() != nil) && w.takesIn() {
+	if !lives && (w.share.Standalone || w.living.Err() != nil) && w.takesIn() {
 		close(w.gone)
 	}
 }
 
 // shared returns the current share of the run.
-func (c *connector) shared() Share {
+func (c *connector) shared() Assignment {
 	c.controller.mu.Lock()
 	defer c.controller.mu.Unlock()
 	return c.set.share
@@ -185,7 +186,7 @@ func (t *task) gone() {
 // assign changes which of the connector's tasks the run has: it starts those that are new in the share and stops those
 // that are not in it any more; the others run on. It returns false if another run must begin, because the set is over
 // or the tasks were planned again. The loop calls it.
-func (c *connector) assign(share Share) bool {
+func (c *connector) assign(share Assignment) bool {
 	c.controller.mu.Lock()
 	w := &c.set
 	again := w.share.version() != 0 && share.version() != w.share.version()
@@ -203,7 +204,7 @@ func (c *connector) assign(share Share) bool {
 func (c *connector) bring() (takesIn bool) {
 	w := &c.set
 	c.controller.mu.Lock()
-	planned, plan := w.share.Planned, w.gone != nil && w.layout == nil && w.share.Planned != nil
+	planned, plan := w.share.TaskConfigs, w.gone != nil && w.layout == nil && w.share.TaskConfigs != nil
 	c.controller.mu.Unlock()
 	var layout [][]wit.Setting
 	if plan { // without the lock: the plugins are looked up for it
@@ -254,8 +255,8 @@ func (c *connector) match() bool {
 	return true
 }
 
-// Holding is what a worker owns of a connector: its share, or tasks that have not ended yet. They may be the same.
-type Holding struct {
+// Ownership is what a worker owns of a connector: its share, or tasks that have not ended yet. They may be the same.
+type Ownership struct {
 	Connector string
 	Plans     bool
 	// Version is the version of the tasks, 0 if they are not planned.
@@ -266,20 +267,21 @@ type Holding struct {
 // holds returns what the worker owns of the connector, by the version of the tasks: the assigned ones, those that have
 // not ended, and those that end with their run. A deleted connector keeps what it owned until its retirement is over,
 // which would otherwise end what another worker opens for its successor.
-func (k *controller) holds() (all []Holding) {
+func (k *controller) holds() (all []Ownership) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	shares := append([]Share{k.spec.share}, k.spec.pending...)
+	shares := append([]Assignment{k.spec.share}, k.spec.pending...)
 	if k.spec.removed {
 		shares[0] = k.spec.lastShare
 	}
 	for _, s := range shares {
 		if !s.none() {
-			all = append(all, Holding{Connector: k.name, Version: s.version(), Plans: s.Plans, Tasks: s.Tasks})
+			all = append(all, Ownership{Connector: k.name, Version: s.version(), Plans: s.OwnsConnector,
+				Tasks: s.Tasks})
 		}
 	}
 	w := &k.status.current.set
-	running := Holding{Connector: k.name, Version: w.share.version(), Tasks: slices.Clone(w.parted)}
+	running := Ownership{Connector: k.name, Version: w.share.version(), Tasks: slices.Clone(w.parted)}
 	ends := w.open && w.living.Err() != nil
 	for _, t := range w.tasks {
 		if t.leave != nil || ends {

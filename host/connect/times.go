@@ -26,15 +26,15 @@ func (s *startup) ended(well bool) {
 
 // Startups are those of connectors, or of tasks.
 type Startups struct {
-	Done, Failed int64
-	// Recent are the shares of the last minute.
-	Recent core.Shares
+	Succeeded, Failed int64
+	// LastMinute are the shares of the last minute.
+	LastMinute core.OutcomeRatios
 }
 
 func (s *startup) now() Startups {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Startups{s.outcomes.Well, s.outcomes.Badly, s.outcomes.Shares(time.Now())}
+	return Startups{s.outcomes.Succeeded, s.outcomes.Failed, s.outcomes.Ratios(time.Now())}
 }
 
 // Startups of the worker's connectors and tasks since it began. One that is tried again counts again.

@@ -30,14 +30,14 @@ func (c *connector) openAdmin() (err error) {
 // waits, as records do.
 func (c *connector) ensureTopic(ctx context.Context, topic string) error {
 	if err := c.o.reserved.Check(topic); err != nil {
-		return &wit.Fault{Kind: wit.FaultConfig, Message: err.Error()}
+		return &wit.Error{Kind: wit.ErrorConfig, Message: err.Error()}
 	}
 	if err := kafka.CheckTopic(topic); err != nil {
 		return err
 	}
 	made, err := newTopic(c.config, topic)
 	if err != nil {
-		return &wit.Fault{Kind: wit.FaultConfig, Message: err.Error()}
+		return &wit.Error{Kind: wit.ErrorConfig, Message: err.Error()}
 	}
 	producers, _ := c.producers()
 	for {
@@ -81,7 +81,7 @@ func matchesAny(c *config.Connector, setting, name string) (bool, error) {
 		if err != nil {
 			continue // the connector did not start with it
 		}
-		if takes, err := config.TakesTopic(re, name); err != nil {
+		if takes, err := config.MatchesTopic(re, name); err != nil {
 			return false, fmt.Errorf("%s: %w", setting, err)
 		} else if takes {
 			return true, nil

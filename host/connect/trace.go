@@ -18,7 +18,7 @@ func trace(err error, at string) string {
 	var b strings.Builder
 	first, rest, _ := strings.Cut(shown.Text(err.Error()), "\n")
 	fmt.Fprintf(&b, "%s: %s\n\tat %s\n", errorClass(err), first, at)
-	var fault *wit.Fault
+	var fault *wit.Error
 	if errors.As(err, &fault) && fault.Detail != nil {
 		rest = *fault.Detail + "\n" + rest
 	}
@@ -34,22 +34,22 @@ func trace(err error, at string) string {
 func errorClass(err error) string {
 	const other = "org.apache.kafka.connect.errors.ConnectException"
 	var trap *plugin.Trap
-	var fault *wit.Fault
+	var fault *wit.Error
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):
-		return errorClasses[wit.FaultConfig]
+		return errorClasses[wit.ErrorConfig]
 	case errors.As(err, &trap) || !errors.As(err, &fault):
 		return other
 	}
 	return cmp.Or(errorClasses[fault.Kind], other)
 }
 
-var errorClasses = map[wit.FaultKind]string{
-	wit.FaultConfig:       "org.apache.kafka.common.config.ConfigException",
-	wit.FaultData:         "org.apache.kafka.connect.errors.DataException",
-	wit.FaultTransient:    "org.apache.kafka.connect.errors.RetriableException",
-	wit.FaultUnauthorized: "org.apache.kafka.common.errors.AuthenticationException",
-	wit.FaultForbidden:    "org.apache.kafka.common.errors.AuthorizationException",
-	wit.FaultNotFound:     "org.apache.kafka.connect.errors.NotFoundException",
+var errorClasses = map[wit.ErrorKind]string{
+	wit.ErrorConfig:       "org.apache.kafka.common.config.ConfigException",
+	wit.ErrorData:         "org.apache.kafka.connect.errors.DataException",
+	wit.ErrorTransient:    "org.apache.kafka.connect.errors.RetriableException",
+	wit.ErrorUnauthorized: "org.apache.kafka.common.errors.AuthenticationException",
+	wit.ErrorForbidden:    "org.apache.kafka.common.errors.AuthorizationException",
+	wit.ErrorNotFound:     "org.apache.kafka.connect.errors.NotFoundException",
 }

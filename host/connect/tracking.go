@@ -17,7 +17,7 @@ import (
 func (t *task) uses(topic string) {
 	c := t.connector
 	if c.o.Group != nil {
-		c.o.Group.Uses(c.given.Name, topic, t.number)
+		c.o.Group.RecordTopic(c.given.Name, topic, t.number)
 		return
 	}
 	if _, known := c.controller.topics.Load(topic); !known {

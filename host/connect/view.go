@@ -63,7 +63,7 @@ func (s *status) shown() *connector {
 }
 
 // strike removes from a text what config providers returned.
-func (v *view) strike(text string) string { return v.current.o.Worker.Strike(text) }
+func (v *view) strike(text string) string { return v.current.o.Worker.Redact(text) }
 
 func (v *view) failures() (failures []error) {
 	if v.fault != nil {
@@ -120,9 +120,9 @@ func (v *view) answer() Status {
 }
 
 // comparison returns what a reload compares with.
-func (v *view) comparison() config.Now {
-	return config.Now{Name: v.name, File: v.given.File, Written: v.given.Raw(), Given: v.given,
-		Refused: v.given.Problems.Err() != nil, Unsettled: v.state != Running ||
+func (v *view) comparison() config.RunningConnector {
+	return config.RunningConnector{Name: v.name, File: v.given.File, Raw: v.given.Raw(), Config: v.given,
+		Rejected: v.given.Problems.Err() != nil, HasFailed: v.state != Running ||
 			slices.ContainsFunc(v.tasks, func(t taskView) bool { return t.state != Running })}
 }
 

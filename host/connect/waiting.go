@@ -66,7 +66,8 @@ func (c *connector) asksAgain(err error) bool {
 	if !service.Fixable(err) || c.run.service == nil {
 		return false
 	}
-	return c.run.service.HasDestination() && !service.Refused(err) || c.run.client != nil && c.run.client.Refusal() != ""
+	return c.run.service.HasDestination() && !service.Refused(err) || c.run.client != nil &&
+		c.run.client.Refusal() != ""
 }
 
 // differs reports whether references lead to other values by now, or can be read where the start could not. If one
@@ -84,11 +85,11 @@ func (c *connector) differs() bool {
 // stopped or ran elsewhere, and a service would count an old password as a failed logon. After an error the settings
 // are as they were.
 func (c *connector) reread() (changed bool, err error) {
-	again, err := c.config.Again(c.o.Worker.Providers)
+	again, err := c.config.Resolve(c.o.Worker.Providers)
 	if err != nil {
 		return false, err
 	}
-	changed = c.unread || len(c.config.Differing(again)) > 0
+	changed = c.unread || len(c.config.ChangedSince(again)) > 0
 	c.config = again
 	return changed, nil
 }

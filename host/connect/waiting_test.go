@@ -142,12 +142,12 @@ func TestRefusedBindingIsNotShownAgain(t *testing.T) {
 // and not after a refused logon or for a setting. It says so for as long as it waits.
 func TestConnectorsThatCannotStartSayWhen(t *testing.T) {
 	b := connected(t)
-	for kind, again := range map[wit.FaultKind]bool{wit.FaultTransient: true, wit.FaultUnauthorized: false,
-		wit.FaultConfig: false, wit.FaultData: false} {
+	for kind, again := range map[wit.ErrorKind]bool{wit.ErrorTransient: true, wit.ErrorUnauthorized: false,
+		wit.ErrorConfig: false, wit.ErrorData: false} {
 		h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 			"spy.address=localhost", "config.action.reload=none")})
 		k, _ := h.find("c")
-		fault := &wit.Fault{Kind: kind, Message: "so it is"}
+		fault := &wit.Error{Kind: kind, Message: "so it is"}
 		k.change(func(_ *spec, s *status) { s.state, s.fault = Failed, fault })
 		ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 		ended := make(chan bool, 1)
@@ -179,25 +179,25 @@ func TestConnectorsThatCannotStartSayWhen(t *testing.T) {
 // What a task fails by is tried again by itself where it may pass. What somebody has to decide is not: a refused logon,
 // a configuration, data such as offsets that have expired, what brokers refuse of transactions.
 func TestWhatMayPass(t *testing.T) {
-	fault := func(kind wit.FaultKind) error {
-		return fmt.Errorf("feed Orders: %w", &wit.Fault{Kind: kind, Message: "so it is"})
+	fault := func(kind wit.ErrorKind) error {
+		return fmt.Errorf("feed Orders: %w", &wit.Error{Kind: kind, Message: "so it is"})
 	}
 	for _, c := range []struct {
 		err  error
 		want bool
 	}{
-		{fault(wit.FaultTransient), true},
-		{fmt.Errorf("tried 3 times: %w", fault(wit.FaultTransient)), true},
+		{fault(wit.ErrorTransient), true},
+		{fmt.Errorf("tried 3 times: %w", fault(wit.ErrorTransient)), true},
 		{fmt.Errorf("produce: %w", kerr.NotEnoughReplicas), true},
 		{fmt.Errorf("produce: %w", kgo.ErrRecordTimeout), true},
 		{fmt.Errorf("produce: %w", kgo.ErrRecordRetries), true},
 		{fmt.Errorf("list offsets: unable to dial: %w", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), true},
-		{fault(wit.FaultUnauthorized), false},
-		{fault(wit.FaultConfig), false}, // a transactional id that another producer took is one, see kafka
-		{fault(wit.FaultIncompatible), false},
-		{fault(wit.FaultGone), false},
-		{fault(wit.FaultInternal), false},
-		{fault(wit.FaultData), false}, // records that expired before they were read are one, see kafka.Consumer
+		{fault(wit.ErrorUnauthorized), false},
+		{fault(wit.ErrorConfig), false}, // a transactional id that another producer took is one, see kafka
+		{fault(wit.ErrorIncompatible), false},
+		{fault(wit.ErrorGone), false},
+		{fault(wit.ErrorInternal), false},
+		{fault(wit.ErrorData), false}, // records that expired before they were read are one, see kafka.Consumer
 		{fmt.Errorf("fetch: %w", kerr.OffsetOutOfRange), false},
 		{fmt.Errorf("produce: %w", kerr.MessageTooLarge), false},
 		{fmt.Errorf("produce: %w", kerr.TopicAuthorizationFailed), false},
@@ -224,7 +224,7 @@ func TestAutoRestartDoubles(t *testing.T) {
 		c := bareConnector(&Options{Worker: worker}, slog.New(slog.NewTextHandler(&text, nil)))
 		c.config = &config.Connector{Name: "c"}
 		k := &task{connector: c}
-		away := &wit.Fault{Kind: wit.FaultTransient, Message: "away"}
+		away := &wit.Error{Kind: wit.ErrorTransient, Message: "away"}
 		var waited []time.Duration
 		var o outage
 		fails := func(worked time.Duration, moved bool) {

@@ -41,7 +41,10 @@ func TestConfigurationsAsREST(t *testing.T) {
 	for hidden, hides := range map[bool]map[string]string{false: nil, true: masked} {
 		shown := func(settings map[string]string) map[string]string { return settings }
 		if hidden {
-			shown = func(settings map[string]string) map[string]string { return config.Masked(settings, passwords) }
+			shown = func(settings map[string]string) map[string]string {
+				return config.MaskPasswords(settings,
+					passwords)
+			}
 		}
 		h := New(b.options, []*config.Connector{given})
 		c := h.controllers["c"].current()
@@ -122,7 +125,7 @@ func TestPlannedAsWritten(t *testing.T) {
 	guest.BuiltIn = true
 	written := c.asWritten(given, guest.Settings(given))
 	require.NoError(t, os.WriteFile(file, []byte("pwd=hunter3\nuser=writer\n"), 0o600))
-	again, err := given.Again(b.options.Worker.Providers)
+	again, err := given.Resolve(b.options.Worker.Providers)
 	require.NoError(t, err)
 	assert.Contains(t, fmt.Sprint(asPlanned(d, again, guest.Settings(again), written)), "{spy.user writer}",
 		"{spy.claim x-writer}")

@@ -15,7 +15,7 @@ type oneConnector struct {
 	Name   string
 	Listed rest.Listed
 	Status connect.Status
-	Motion connect.Figures
+	Motion connect.Metrics
 	Flow   rest.Flow
 	Feeds  []feed
 	// Offsets are only those of a worker that could be asked for them.

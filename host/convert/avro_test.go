@@ -30,7 +30,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 func openRegistry(s registry.Settings) (*registry.Client, error) {
@@ -53,7 +53,7 @@ func seeded(t testing.TB, language sr.SchemaType, schemas ...string) string {
 	return r.URL()
 }
 
-func appendLength(n int) []byte { return datum.AppendNumber(nil, int64(n)) }
+func appendLength(n int) []byte { return connectdata.AppendNumber(nil, int64(n)) }
 
 // rememberingRegistry opens clients of a registry without a socket, which gives the last schema, whose text it notes,
 // number 1 and finds no versions.
@@ -85,8 +85,8 @@ var anythingText = sync.OnceValue(func() string {
 	c, err := New(ClassAvro, map[string]string{"schema.registry.url": "http://registry.test"}, Use{Schemas: b.Registry,
 		Registry: rememberingRegistry(text)})
 	if err == nil {
-		b.Data = []byte{datum.TagTrue}
-		_, _, err = c.Encode(context.Background(), nil, 100, "t", b, wit.Datum{Form: wit.Dynamic, Size: 1})
+		b.Data = []byte{connectdata.TagTrue}
+		_, _, err = c.Encode(context.Background(), nil, 100, "t", b, wit.ValueSlice{Encoding: wit.Schemaless, Size: 1})
 	}
 	if err != nil {
 		panic(err)
@@ -112,7 +112,7 @@ func pair(t testing.TB, class, url string, settings ...string) (Converter, Conve
 	return c, newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false"), b
 }
 
-func datumOf(t testing.TB, json Converter, b *record.Batch, document string) wit.Datum {
+func datumOf(t testing.TB, json Converter, b *record.Batch, document string) wit.ValueSlice {
 	t.Helper()
 	d, err := json.Decode(t.Context(), "t", []byte(document), b)
 	require.NoError(t, err)
@@ -267,7 +267,7 @@ func TestRefusalsOfARegistry(t *testing.T) {
 			t.Errorf("%q: expected a fault of the record, found %v", data, err)
 		}
 	}
-	if d, err := c.Decode(t.Context(), "t", nil, b); err != nil || d.Form != wit.Absent {
+	if d, err := c.Decode(t.Context(), "t", nil, b); err != nil || d.Encoding != wit.Absent {
 		t.Errorf("expected nothing of a tombstone, found %v, %v", d, err)
 	}
 }
@@ -332,16 +332,17 @@ func TestSettingsOfAvro(t *testing.T) {
 	for settings, want := range map[string]string{
 		"":                                  `Missing required configuration "schema.registry.url" which has no default value.`,
 		"schema.registry.url=registry:8081": "schema.registry.url",
-		"schema.registry.url=http://r enhanced.avro.schema.support=maybe":                               "enhanced.avro.schema.support",
-		"schema.registry.url=http://r value.subject.name.strategy=x.Mine":                               "value.subject.name.strategy",
-		"schema.registry.url=http://r basic.auth.credentials.source=SASL_INHERIT":                       "basic.auth.credentials.source",
-		"schema.registry.url=http://r basic.auth.credentials.source=USER_INFO basic.auth.user.info=abc": "basic.auth.user.info",
-		"schema.registry.url=http://r bearer.auth.credentials.source=OAUTHBEARER":                       "bearer.auth.credentials.source",
-		"schema.registry.url=http://r generalized.sum.type.support=true":                                "generalized.sum.type.support",
-		"schema.registry.url=http://r value.schema.id.serializer=x.HeaderSchemaIdSerializer":            "value.schema.id.serializer",
-		"schema.registry.url=http://r rule.executors=encrypt":                                           "rule.executors",
-		"schema.registry.url=http://r use.latest.with.metadata=a=b":                                     "use.latest.with.metadata",
-		"schema.registry.url=http://r schema.registry.proxy.host=p":                                     "proxy.host",
+		"schema.registry.url=http://r enhanced.avro.schema.support=maybe":         "enhanced.avro.schema.support",
+		"schema.registry.url=http://r value.subject.name.strategy=x.Mine":         "value.subject.name.strategy",
+		"schema.registry.url=http://r basic.auth.credentials.source=SASL_INHERIT": "basic.auth.credentials.source",
+		"schema.registry.url=http://r basic.auth.credentials.source=USER_INFO " +
+			"basic.auth.user.info=abc": "basic.auth.user.info",
+		"schema.registry.url=http://r bearer.auth.credentials.source=OAUTHBEARER":            "bearer.auth.credentials.source",
+		"schema.registry.url=http://r generalized.sum.type.support=true":                     "generalized.sum.type.support",
+		"schema.registry.url=http://r value.schema.id.serializer=x.HeaderSchemaIdSerializer": "value.schema.id.serializer",
+		"schema.registry.url=http://r rule.executors=encrypt":                                "rule.executors",
+		"schema.registry.url=http://r use.latest.with.metadata=a=b":                          "use.latest.with.metadata",
+		"schema.registry.url=http://r schema.registry.proxy.host=p":                          "proxy.host",
 	} {
 		m := map[string]string{}
 		for _, pair := range strings.Fields(settings) {
@@ -412,12 +413,12 @@ func FuzzAvro(f *testing.F) {
 			}
 			return
 		}
-		if d.Form == wit.Structured {
-			if err := datum.Check(b.Registry.Get(d.Schema).Nodes, b.Bytes(d)); err != nil {
+		if d.Encoding == wit.WithSchema {
+			if err := connectdata.Check(b.Registry.Get(d.Schema).Nodes, b.Bytes(d)); err != nil {
 				t.Fatalf("read as %x: %v", b.Bytes(d), err)
 			}
-		} else if d.Form == wit.Dynamic {
-			if err := datum.CheckDynamic(b.Bytes(d)); err != nil {
+		} else if d.Encoding == wit.Schemaless {
+			if err := connectdata.CheckSchemaless(b.Bytes(d)); err != nil {
 				t.Fatalf("read as %x: %v", b.Bytes(d), err)
 			}
 		}
@@ -471,7 +472,7 @@ func avroOf(t *testing.T, options, document string) []string {
 	c, err := New(ClassAvro, settings, Use{Schemas: b.Registry, Registry: rememberingRegistry(&registered)})
 	require.NoError(t, err)
 	text, raw := anythingText(), false
-	if d.Form == wit.Structured {
+	if d.Encoding == wit.WithSchema {
 		nodes := b.Registry.Get(d.Schema).Nodes
 		if text, err = avroText(t, settings, nodes); err != nil {
 			return []string{"!" + err.Error(), "", ""}
@@ -503,7 +504,7 @@ func avroOf(t *testing.T, options, document string) []string {
 }
 
 // avroText is the Avro schema that a converter of these settings writes for nodes.
-func avroText(t *testing.T, settings map[string]string, nodes []wit.Node) (string, error) {
+func avroText(t *testing.T, settings map[string]string, nodes []wit.SchemaNode) (string, error) {
 	t.Helper()
 	d, err := Find(ClassAvro, false)
 	require.NoError(t, err)
@@ -534,7 +535,7 @@ func TestSchemaInAHeader(t *testing.T) {
 	by := c.(HeaderDecoder)
 	for range 2 {
 		d, err := by.DecodeBy(t.Context(), "t", guid, []byte("\x04ab"), b)
-		if err != nil || string(b.Bytes(d)) != "\x04ab" || b.Registry.Get(d.Schema).Root().Kind != wit.Text {
+		if err != nil || string(b.Bytes(d)) != "\x04ab" || b.Registry.Get(d.Schema).Root().Kind != wit.String {
 			t.Fatalf("GUID: found %q, %v", b.Bytes(d), err)
 		}
 	}
@@ -543,7 +544,7 @@ func TestSchemaInAHeader(t *testing.T) {
 	if err != nil || b.Registry.Get(d.Schema).Root().Kind != wit.Int64 {
 		t.Errorf("id: found %v, %v", d, err)
 	}
-	if d, err := by.DecodeBy(t.Context(), "t", guid, nil, b); err != nil || d.Form != wit.Absent {
+	if d, err := by.DecodeBy(t.Context(), "t", guid, nil, b); err != nil || d.Encoding != wit.Absent {
 		t.Errorf("expected a tombstone, found %v, %v", d, err)
 	}
 	for _, header := range [][]byte{nil, {1, 2}, {0, 0, 0, 0, 9}, append([]byte{2}, guid[1:]...)} {

@@ -57,7 +57,7 @@ func readAvro(t *testing.T, options, schema, payload, version string) (document,
 	if err != nil {
 		return "!" + fault.Class(err) + ": " + err.Error(), ""
 	}
-	if d.Form == wit.Absent {
+	if d.Encoding == wit.Absent {
 		return "null", ""
 	}
 	out, _, err := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false").
@@ -129,23 +129,23 @@ func payload(document string) string {
 // What a transform such as SetSchemaMetadata named like a logical type of another type is refused: Avro has no
 // timestamp of an int. So is a default of a union without a value.
 func TestWhatAvroDoesNotHave(t *testing.T) {
-	union := wit.Node{Kind: wit.Structure, Name: wit.Ptr("io.confluent.connect.avro.Union"),
-		Members: []wit.Member{{Name: "int", Node: 2}}}
+	union := wit.SchemaNode{Kind: wit.Struct, Name: wit.Ptr("io.confluent.connect.avro.Union"),
+		Fields: []wit.Field{{Name: "int", Node: 2}}}
 	union.DefaultValue = wit.Ptr([]byte{0})
 	for name, c := range map[string]struct {
-		nodes []wit.Node
+		nodes []wit.SchemaNode
 		value string
 		want  string
 	}{
-		"timestamp": {[]wit.Node{{Kind: wit.Int32, Name: wit.Ptr(wit.NameTimestamp)}}, "\x02",
+		"timestamp": {[]wit.SchemaNode{{Kind: wit.Int32, Name: wit.Ptr(wit.NameTimestamp)}}, "\x02",
 			"Invalid type for Timestamp, underlying representation should be int64 but was int32"},
-		"date": {[]wit.Node{{Kind: wit.Text, Name: wit.Ptr(wit.NameDate)}}, "\x02a",
+		"date": {[]wit.SchemaNode{{Kind: wit.String, Name: wit.Ptr(wit.NameDate)}}, "\x02a",
 			"Invalid type for Date, underlying representation should be int32 but was string"},
-		"decimal": {[]wit.Node{{Kind: wit.Int64, Name: wit.Ptr(wit.NameDecimal)}}, "\x02",
+		"decimal": {[]wit.SchemaNode{{Kind: wit.Int64, Name: wit.Ptr(wit.NameDecimal)}}, "\x02",
 			"Invalid type for Decimal, underlying representation should be bytes but was int64"},
-		"structure": {[]wit.Node{{Kind: wit.Structure, Name: wit.Ptr(wit.NameTime)}}, "",
+		"structure": {[]wit.SchemaNode{{Kind: wit.Struct, Name: wit.Ptr(wit.NameTime)}}, "",
 			"Invalid type for Time, underlying representation should be int32 but was struct"},
-		"default": {[]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "u", Node: 1}}}, union,
+		"default": {[]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "u", Node: 1}}}, union,
 			{Kind: wit.Int32, Optional: true}}, "\x02\x02", "the default of a schema: the union has no value"},
 	} {
 		c2, _, b := avroPair(t, fakeRegistry(t))
@@ -153,8 +153,9 @@ func TestWhatAvroDoesNotHave(t *testing.T) {
 		require.NoError(t, err)
 		b.Data = append(b.Data[:0], c.value...)
 		b.Hold(s)
-		_, _, err = c2.Encode(t.Context(), nil, math.MaxInt32, "t", b, wit.Datum{Form: wit.Structured, Schema: s.ID,
-			Size: uint32(len(c.value))})
+		_, _, err = c2.Encode(t.Context(), nil, math.MaxInt32, "t", b,
+			wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID,
+				Size: uint32(len(c.value))})
 		if fault.Class(err) != fault.DataException || err.Error() != c.want {
 			t.Errorf("%s: expected %q, found %v", name, c.want, err)
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // ample is how long a conversion of some megabytes may take here: many times what it needs, and far less than one that
@@ -66,9 +66,9 @@ func TestNestedMembersOutOfTurn(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		v, _, err := datum.Read(b.Registry.Get(d.Schema).Nodes, 0, b.Bytes(d))
+		v, _, err := connectdata.Read(b.Registry.Get(d.Schema).Nodes, 0, b.Bytes(d))
 		for n := depth - 1; n >= 0 && err == nil; n-- {
-			r := v.(datum.Record)
+			r := v.(connectdata.Struct)
 			if r[1] != "y" || r[2] != fmt.Sprint(n) {
 				t.Errorf("level %d: found %v", n, r[1:])
 			}
@@ -218,80 +218,91 @@ func TestNamesTwice(t *testing.T) {
 
 // Values of some bytes to some megabytes that would become any amount of JSON, or take any time.
 func TestHostileValuesAreWrittenInTime(t *testing.T) {
-	optional := func(n wit.Node) wit.Node { n.Optional = true; return n }
+	optional := func(n wit.SchemaNode) wit.SchemaNode { n.Optional = true; return n }
 	long := []byte(strings.Repeat("\x02x", 500_000))
-	decimal := wit.Node{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: "scale",
+	decimal := wit.SchemaNode{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: "scale",
 		Value: "2"}}}
-	maps := bytes.Repeat([]byte{datum.TagMap, 2, datum.TagText, 2, 'k'}, 900)
-	for _, odd := range [][]byte{{datum.TagNull}, {datum.TagMap, 2, datum.TagInt8, 2, datum.TagNull}} {
+	maps := bytes.Repeat([]byte{connectdata.TagMap, 2, connectdata.TagText, 2, 'k'}, 900)
+	for _, odd := range [][]byte{{connectdata.TagNull}, {connectdata.TagMap, 2, connectdata.TagInt8, 2,
+		connectdata.TagNull}} {
 		maps = append(maps[:900*5:900*5], odd...)
 	}
 	// Maps in the last entry of each other, which shows late that it needs pairs.
-	pairs := []byte{datum.TagNull}
+	pairs := []byte{connectdata.TagNull}
 	for range 200 {
-		pairs = append(append([]byte{datum.TagMap, 4, datum.TagText, 2, 'k'}, pairs...), datum.TagInt8, 2,
-			datum.TagNull)
+		pairs = append(append([]byte{connectdata.TagMap, 4, connectdata.TagText, 2, 'k'}, pairs...),
+			connectdata.TagInt8, 2,
+			connectdata.TagNull)
 	}
 	blocks := func(n int, item []byte) []byte {
 		return append(bytes.Repeat(append([]byte{2}, item...), n), 0)
 	}
 	for name, c := range map[string]struct {
 		class string
-		nodes []wit.Node
+		nodes []wit.SchemaNode
 		b     []byte
 		most  int
 		want  string
 	}{
-		"empty structures": {nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Structure}},
-			b: datum.AppendNumber(nil, 1<<40), want: "structures without bytes"},
-		"arrays of them": {nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Array, Element: 2},
-			{Kind: wit.Structure}},
-			b: blocks(2000, append(datum.AppendNumber(nil, 8000), 0)), want: "structures without bytes"},
-		"maps of them": {nodes: []wit.Node{{Kind: wit.Mapping, Key: 1, Element: 1}, {Kind: wit.Structure}},
-			b: datum.AppendNumber(nil, 1<<40), want: "structures without bytes"},
-		"as text": {class: ClassString, nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Array, Element: 2},
-			{Kind: wit.Structure}},
-			b: blocks(2000, append(datum.AppendNumber(nil, 8000), 0)), want: "structures without bytes"},
-		"nulls with a default": {nodes: []wit.Node{{Kind: wit.Array, Element: 1}, optional(wit.Node{Kind: wit.Bytes,
-			DefaultValue: wit.Ptr(append(datum.AppendNumber(nil, 1<<20), make([]byte, 1<<20)...))})},
-			b: append(append(datum.AppendNumber(nil, 100_000), bytes.Repeat([]byte{2}, 100_000)...),
+		"empty structures": {nodes: []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Struct}},
+			b: connectdata.AppendNumber(nil, 1<<40), want: "structures without bytes"},
+		"arrays of them": {nodes: []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Array, Element: 2},
+			{Kind: wit.Struct}},
+			b: blocks(2000, append(connectdata.AppendNumber(nil, 8000), 0)), want: "structures without bytes"},
+		"maps of them": {nodes: []wit.SchemaNode{{Kind: wit.Map, Key: 1, Element: 1}, {Kind: wit.Struct}},
+			b: connectdata.AppendNumber(nil, 1<<40), want: "structures without bytes"},
+		"as text": {class: ClassString, nodes: []wit.SchemaNode{{Kind: wit.Array, Element: 1},
+			{Kind: wit.Array, Element: 2},
+			{Kind: wit.Struct}},
+			b: blocks(2000, append(connectdata.AppendNumber(nil, 8000), 0)), want: "structures without bytes"},
+		"nulls with a default": {nodes: []wit.SchemaNode{{Kind: wit.Array, Element: 1},
+			optional(wit.SchemaNode{Kind: wit.Bytes,
+				DefaultValue: wit.Ptr(append(connectdata.AppendNumber(nil, 1<<20), make([]byte, 1<<20)...))})},
+			b: append(append(connectdata.AppendNumber(nil, 100_000), bytes.Repeat([]byte{2}, 100_000)...),
 				0), want: "more than 1048576 bytes"},
-		"control characters": {nodes: []wit.Node{{Kind: wit.Text}}, b: datum.AppendBytes(nil, make([]byte, 60<<20)),
+		"control characters": {nodes: []wit.SchemaNode{{Kind: wit.String}},
+			b:    connectdata.AppendBytes(nil, make([]byte, 60<<20)),
 			want: "more than 1048576 bytes"},
-		"some of them": {nodes: []wit.Node{{Kind: wit.Text}}, b: datum.AppendBytes(nil, make([]byte, 200_000)),
+		"some of them": {nodes: []wit.SchemaNode{{Kind: wit.String}},
+			b:    connectdata.AppendBytes(nil, make([]byte, 200_000)),
 			want: "more than 1048576 bytes"},
-		"few of them": {nodes: []wit.Node{{Kind: wit.Text}}, b: datum.AppendBytes(nil, make([]byte, 100_000))},
-		"text as text": {class: ClassString, nodes: []wit.Node{{Kind: wit.Text}}, b: datum.AppendBytes(nil,
+		"few of them": {nodes: []wit.SchemaNode{{Kind: wit.String}},
+			b: connectdata.AppendBytes(nil, make([]byte, 100_000))},
+		"text as text": {class: ClassString, nodes: []wit.SchemaNode{{Kind: wit.String}},
+			b: connectdata.AppendBytes(nil,
+				make([]byte, 2<<20)), want: "more than 1048576 bytes"},
+		"bytes": {class: classByteArray, nodes: []wit.SchemaNode{{Kind: wit.Bytes}}, b: connectdata.AppendBytes(nil,
 			make([]byte, 2<<20)), want: "more than 1048576 bytes"},
-		"bytes": {class: classByteArray, nodes: []wit.Node{{Kind: wit.Bytes}}, b: datum.AppendBytes(nil,
-			make([]byte, 2<<20)), want: "more than 1048576 bytes"},
-		"many floats": {nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Text}},
-			b: append(append(datum.AppendNumber(nil, 500_000), long...), 0), want: "more than 1048576 bytes"},
-		"a long decimal": {nodes: []wit.Node{decimal}, b: datum.AppendBytes(nil, bytes.Repeat([]byte{0x55}, 1<<19)),
+		"many floats": {nodes: []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.String}},
+			b: append(append(connectdata.AppendNumber(nil, 500_000), long...), 0), want: "more than 1048576 bytes"},
+		"a long decimal": {nodes: []wit.SchemaNode{decimal}, b: connectdata.AppendBytes(nil,
+			bytes.Repeat([]byte{0x55}, 1<<19)),
 			want: "4096 bytes"},
-		"and as text": {class: ClassString, nodes: []wit.Node{decimal}, b: datum.AppendBytes(nil,
+		"and as text": {class: ClassString, nodes: []wit.SchemaNode{decimal}, b: connectdata.AppendBytes(nil,
 			bytes.Repeat([]byte{0x55}, 1<<19)), want: "4096 bytes"},
 		"dynamic maps":  {b: maps},
 		"dynamic pairs": {b: pairs},
-		"deep dynamic": {b: append(bytes.Repeat([]byte{datum.TagArray, 2}, 5000), datum.TagNull),
+		"deep dynamic": {b: append(bytes.Repeat([]byte{connectdata.TagArray, 2}, 5000), connectdata.TagNull),
 			want: "nested at most 1000 deep"},
-		"dynamic decimal": {class: ClassString, b: datum.AppendBytes(datum.AppendNumber([]byte{datum.TagDecimal}, 2),
-			bytes.Repeat([]byte{0x55}, 1<<19)),
+		"dynamic decimal": {class: ClassString,
+			b: connectdata.AppendBytes(connectdata.AppendNumber([]byte{connectdata.TagDecimal}, 2),
+				bytes.Repeat([]byte{0x55}, 1<<19)),
 			want: "4096 bytes"},
-		"dynamic nulls": {class: ClassString, b: append(datum.AppendNumber([]byte{datum.TagArray}, 40<<20), make([]byte,
-			40<<20)...), want: "more than 1000000 values"},
+		"dynamic nulls": {class: ClassString, b: append(connectdata.AppendNumber([]byte{connectdata.TagArray}, 40<<20),
+			make([]byte,
+				40<<20)...), want: "more than 1000000 values"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			soon(t, func(ctx context.Context) {
 				b := &record.Batch{Registry: record.NewRegistry(), Data: c.b}
-				d := wit.Datum{Form: wit.Dynamic, Size: uint32(len(c.b))}
+				d := wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(c.b))}
 				if c.nodes != nil {
 					s, err := b.Registry.Intern(c.nodes)
 					if err != nil {
 						t.Error(err)
 						return
 					}
-					d.Form, d.Schema = wit.Structured, s.ID
+					d.Encoding, d.Schema = wit.WithSchema, s.ID
 				}
 				class := c.class
 				if class == "" {
@@ -329,9 +340,9 @@ func TestConversionsEndWithTheirContext(t *testing.T) {
 		fault.Class(err) != "" {
 		t.Errorf("encode: %v", err)
 	}
-	s, _ := b.Registry.Intern([]wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Int8}})
-	b.Data = append(append(datum.AppendNumber(nil, 100_000), make([]byte, 100_000)...), 0)
-	d = wit.Datum{Form: wit.Structured, Schema: s.ID, Size: uint32(len(b.Data))}
+	s, _ := b.Registry.Intern([]wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Int8}})
+	b.Data = append(append(connectdata.AppendNumber(nil, 100_000), make([]byte, 100_000)...), 0)
+	d = wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Size: uint32(len(b.Data))}
 	if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "t", b, d); !errors.Is(err, context.Canceled) ||
 		fault.Class(err) != "" {
 		t.Errorf("encode with a schema: %v", err)
@@ -341,10 +352,10 @@ func TestConversionsEndWithTheirContext(t *testing.T) {
 // The JSON of a schema stands in each record: one whose texts become too long is the row's fault.
 func TestLongEnvelopesAreRefused(t *testing.T) {
 	for size, want := range map[int]string{3 << 20: "more than 16777216 bytes", 2 << 20: ""} {
-		b := &record.Batch{Registry: record.NewRegistry(), Data: datum.AppendText(nil, "x")}
-		s, err := b.Registry.Intern([]wit.Node{{Kind: wit.Text, Doc: wit.Ptr(strings.Repeat("\x01", size))}})
+		b := &record.Batch{Registry: record.NewRegistry(), Data: connectdata.AppendString(nil, "x")}
+		s, err := b.Registry.Intern([]wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(strings.Repeat("\x01", size))}})
 		require.NoError(t, err)
-		d := wit.Datum{Form: wit.Structured, Schema: s.ID, Size: uint32(len(b.Data))}
+		d := wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Size: uint32(len(b.Data))}
 		_, _, err = newConverter(t, ClassJSON, b.Registry).Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) ||
 			fault.Class(err) == "") {

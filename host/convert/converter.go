@@ -35,7 +35,7 @@ func New(class string, settings map[string]string, u conversion.Use) (conversion
 		maps.DeleteFunc(settings, func(name, _ string) bool { return ForWriting(name) })
 	}
 	given := d.given(settings, u.Key)
-	if wrong := setting.First(d.table.Examine(given)); wrong != nil {
+	if wrong := setting.FirstError(d.table.Validate(given)); wrong != nil {
 		return nil, fault.Config("%s", wrong.Message)
 	}
 	return d.make(d.table.Values(given), u)
@@ -48,5 +48,5 @@ func SchemaHeader(key bool) string { return "__" + conversion.UsedFor(key) + "_s
 // HeaderDecoder is a [Converter] that reads such headers.
 type HeaderDecoder interface {
 	// DecodeBy is Decode of a record with that header.
-	DecodeBy(ctx context.Context, topic string, header, data []byte, b *record.Batch) (wit.Datum, error)
+	DecodeBy(ctx context.Context, topic string, header, data []byte, b *record.Batch) (wit.ValueSlice, error)
 }

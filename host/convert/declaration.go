@@ -49,11 +49,11 @@ func declared() []Declaration {
 			connectjson.New),
 		declare(ClassString, "Text: what is no text is written as Java's toString has it.", stringSettings(),
 			newString),
-		declare(classByteArray, "Bytes as they are.", setting.Of(), newByteArray),
+		declare(classByteArray, "Bytes as they are.", setting.NewTable(), newByteArray),
 	}
 	for _, p := range primitives {
 		list = append(list, declare(p.class, "Values of type "+p.name+" as Kafka's "+p.serde+"Serializer writes them.",
-			setting.Of(), p.converter))
+			setting.NewTable(), p.converter))
 	}
 	slices.SortFunc(list, func(a, b Declaration) int { return strings.Compare(a.Class, b.Class) })
 	return list
@@ -61,7 +61,7 @@ func declared() []Declaration {
 
 func declare(class, documentation string, own *setting.Table,
 	make func(setting.Values, conversion.Use) (conversion.Converter, error)) Declaration {
-	own.Declare(setting.Spec(typeSetting, wit.KindText, wit.Low, nil, "How this converter will be used.",
+	own.Declare(setting.Define(typeSetting, wit.KindString, wit.Low, nil, "How this converter will be used.",
 		setting.Required()))
 	return Declaration{class, documentation, own, make}
 }
@@ -105,22 +105,22 @@ func prunedName(class string) string {
 }
 
 // Settings are what the converter declares, after `converter.type`, which Kafka Connect gives to converters itself.
-func (d Declaration) Settings() []wit.SettingSpec {
-	isType := func(s wit.SettingSpec) bool { return s.Name == typeSetting }
-	first, last := slices.Clone(d.table.Specs()), slices.Clone(d.table.Specs())
-	return append(slices.DeleteFunc(first, func(s wit.SettingSpec) bool { return !isType(s) }),
+func (d Declaration) Settings() []wit.ConfigKey {
+	isType := func(s wit.ConfigKey) bool { return s.Name == typeSetting }
+	first, last := slices.Clone(d.table.Keys()), slices.Clone(d.table.Keys())
+	return append(slices.DeleteFunc(first, func(s wit.ConfigKey) bool { return !isType(s) }),
 		slices.DeleteFunc(last, isType)...)
 }
 
 // Own are the settings that users give.
-func (d Declaration) Own() []wit.SettingSpec {
+func (d Declaration) Own() []wit.ConfigKey {
 	return slices.DeleteFunc(slices.Clone(d.Settings()),
-		func(s wit.SettingSpec) bool { return s.Name == typeSetting })
+		func(s wit.ConfigKey) bool { return s.Name == typeSetting })
 }
 
 // Examine checks settings by their declarations, one by one. settings are those after the prefix.
-func (d Declaration) Examine(settings map[string]string, key bool) []wit.Examined {
-	return d.table.Examine(d.given(settings, key))
+func (d Declaration) Examine(settings map[string]string, key bool) []wit.ConfigValue {
+	return d.table.Validate(d.given(settings, key))
 }
 
 // Unknown says of a name that the converter does not declare that it has no effect, "" of others.

@@ -35,7 +35,7 @@ func TestDeclarationOfJSON(t *testing.T) {
 	}
 	d, err := Find(ClassJSON, false)
 	require.NoError(t, err)
-	kinds := map[wit.SettingKind]string{wit.KindText: "STRING", wit.KindInt: "INT", wit.KindBoolean: "BOOLEAN"}
+	kinds := map[wit.SettingKind]string{wit.KindString: "STRING", wit.KindInt: "INT", wit.KindBoolean: "BOOLEAN"}
 	importances := map[wit.Importance]string{wit.High: "HIGH", wit.Medium: "MEDIUM", wit.Low: "LOW"}
 	widths := []string{"NONE", "SHORT", "MEDIUM", "LONG"}
 	got := map[string]recorded{}

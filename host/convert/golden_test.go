@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // golden is one case of testdata/convert: what Kafka Connect's JsonConverter 4.3.1 made of a value (Replay.java there).
@@ -48,7 +48,7 @@ func goldens(t testing.TB, folder string) map[string]golden {
 }
 
 // read makes the datum of a case.
-func (g golden) read(t *testing.T, b *record.Batch) wit.Datum {
+func (g golden) read(t *testing.T, b *record.Batch) wit.ValueSlice {
 	t.Helper()
 	maker := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
 	d, err := maker.Decode(t.Context(), "t", []byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), b)
@@ -89,8 +89,8 @@ func TestWritesWhatKafkaWrites(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := &record.Batch{Registry: record.NewRegistry()}
 			d := g.read(t, b)
-			if d.Form == wit.Structured {
-				if err := datum.Check(b.Registry.Get(d.Schema).Nodes, b.Bytes(d)); err != nil {
+			if d.Encoding == wit.WithSchema {
+				if err := connectdata.Check(b.Registry.Get(d.Schema).Nodes, b.Bytes(d)); err != nil {
 					t.Fatalf("what was read is no value of its schema: %v", err)
 				}
 			}
@@ -121,7 +121,8 @@ func TestReadsWhatKafkaWrote(t *testing.T) {
 			for range 2 {
 				got, err := c.Decode(t.Context(), "t", []byte(g.written), b)
 				require.NoError(t, err)
-				if got.Form != want.Form || got.Schema != want.Schema || string(b.Bytes(got)) != string(b.Bytes(want)) {
+				if got.Encoding != want.Encoding || got.Schema != want.Schema ||
+					string(b.Bytes(got)) != string(b.Bytes(want)) {
 					t.Fatalf("read %v % x, expected %v % x", got, b.Bytes(got), want, b.Bytes(want))
 				}
 			}

@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java/values"
 )
 
@@ -18,7 +18,8 @@ import (
 type SimpleHeaders struct{ Registry *record.Registry }
 
 // Encode appends the bytes of a header to dst, at most `most` of them; null tells that it has none.
-func (c SimpleHeaders) Encode(ctx context.Context, dst []byte, most int, _ string, _ *record.Batch, h *datum.Header) (
+func (c SimpleHeaders) Encode(ctx context.Context, dst []byte, most int, _ string, _ *record.Batch,
+	h *connectdata.Header) (
 	[]byte, bool, error) {
 	var k conversion.Budget
 	k.Start(ctx, dst, most)

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // classSimpleHeaders is the converter of headers that is Kafka Connect's default.
@@ -19,10 +19,10 @@ const classSimpleHeaders = "org.apache.kafka.connect.storage.SimpleHeaderConvert
 // Headers converts the values of headers. Like a [Converter] it belongs to one goroutine at a time.
 type Headers interface {
 	// Encode appends the bytes of a header of b to dst, at most `most` of them; null tells that it has none.
-	Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, h *datum.Header) (out []byte,
+	Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, h *connectdata.Header) (out []byte,
 		null bool, err error)
 	// Decode makes a header of what a record of a topic has, nil for none. What it writes is appended to b.Data.
-	Decode(ctx context.Context, topic, name string, data []byte, b *record.Batch) (datum.Header, error)
+	Decode(ctx context.Context, topic, name string, data []byte, b *record.Batch) (connectdata.Header, error)
 }
 
 // FindHeaders returns the declaration of a converter of headers: SimpleHeaderConverter, or a converter of keys and
@@ -31,7 +31,7 @@ func FindHeaders(class string) (Declaration, error) {
 	class = setting.Trim(class)
 	if class == classSimpleHeaders || class == conversion.LastPart(classSimpleHeaders) ||
 		class == strings.TrimSuffix(conversion.LastPart(classSimpleHeaders), "HeaderConverter") {
-		return Declaration{Class: classSimpleHeaders, table: setting.Of()}, nil
+		return Declaration{Class: classSimpleHeaders, table: setting.NewTable()}, nil
 	}
 	d, err := Find(class, false)
 	switch {
@@ -78,38 +78,40 @@ type valueHeaders struct {
 }
 
 func (c *valueHeaders) Encode(ctx context.Context, dst []byte, most int, topic string, _ *record.Batch,
-	h *datum.Header) ([]byte, bool, error) {
+	h *connectdata.Header) ([]byte, bool, error) {
 	if h.Form == wit.Raw { // bytes that nobody has read are as they were
 		return appendRaw(ctx, dst, most, h.Value)
 	}
-	d := wit.Datum{Form: h.Form, Schema: h.Schema, Size: uint32(len(h.Value))}
-	if h.Form == wit.Dynamic && string(h.Value) == string(nullValue) {
-		d = wit.Datum{}
+	d := wit.ValueSlice{Encoding: h.Form, Schema: h.Schema, Size: uint32(len(h.Value))}
+	if h.Form == wit.Schemaless && string(h.Value) == string(nullValue) {
+		d = wit.ValueSlice{}
 	}
 	c.batch.Data = h.Value
 	defer func() { c.batch.Data = nil }()
 	return c.c.Encode(ctx, dst, most, topic, &c.batch, d)
 }
 
-func (c *valueHeaders) Decode(ctx context.Context, topic, name string, data []byte, b *record.Batch) (datum.Header,
+func (c *valueHeaders) Decode(ctx context.Context, topic, name string, data []byte,
+	b *record.Batch) (connectdata.Header,
 	error) {
 	d, err := c.c.Decode(ctx, topic, data, b)
-	h := datum.Header{Name: name, Form: d.Form, Schema: d.Schema}
-	if h.Value = b.Bytes(d); d.Form == wit.Absent {
-		h.Form, h.Value = wit.Dynamic, nullValue
+	h := connectdata.Header{Name: name, Form: d.Encoding, Schema: d.Schema}
+	if h.Value = b.Bytes(d); d.Encoding == wit.Absent {
+		h.Form, h.Value = wit.Schemaless, nullValue
 	}
 	return h, err
 }
 
 // nullValue is a null without schema.
-var nullValue = []byte{datum.TagNull}
+var nullValue = []byte{connectdata.TagNull}
 
 // Decode hands the bytes over as they are: what SimpleHeaderConverter would guess of them is nobody's need here.
-func (SimpleHeaders) Decode(_ context.Context, _, name string, data []byte, _ *record.Batch) (datum.Header, error) {
+func (SimpleHeaders) Decode(_ context.Context, _, name string, data []byte, _ *record.Batch) (connectdata.Header,
+	error) {
 	if data == nil {
-		return datum.Header{Name: name, Form: wit.Dynamic, Value: nullValue}, nil
+		return connectdata.Header{Name: name, Form: wit.Schemaless, Value: nullValue}, nil
 	}
-	return datum.Header{Name: name, Form: wit.Raw, Value: data}, nil
+	return connectdata.Header{Name: name, Form: wit.Raw, Value: data}, nil
 }
 
 // appendRaw appends bytes, at most `most` of them.

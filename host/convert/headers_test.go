@@ -9,22 +9,24 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // A header is converted by the class that header.converter names, in both directions.
 func TestHeadersGoThroughTheirConverter(t *testing.T) {
 	reg := record.NewRegistry()
-	text, err := reg.Intern([]wit.Node{{Kind: wit.Text}})
+	text, err := reg.Intern([]wit.SchemaNode{{Kind: wit.String}})
 	require.NoError(t, err)
-	structured := datum.Header{Name: "h", Form: wit.Structured, Schema: text.ID, Value: datum.AppendText(nil, "ä")}
-	dynamic := datum.Header{Name: "h", Form: wit.Dynamic, Value: datum.AppendNumber([]byte{datum.TagInt64}, 7)}
-	null := datum.Header{Name: "h", Form: wit.Dynamic, Value: []byte{datum.TagNull}}
-	raw := datum.Header{Name: "h", Form: wit.Raw, Value: []byte("as it is")}
+	structured := connectdata.Header{Name: "h", Form: wit.WithSchema, Schema: text.ID,
+		Value: connectdata.AppendString(nil, "ä")}
+	dynamic := connectdata.Header{Name: "h", Form: wit.Schemaless,
+		Value: connectdata.AppendNumber([]byte{connectdata.TagInt64}, 7)}
+	null := connectdata.Header{Name: "h", Form: wit.Schemaless, Value: []byte{connectdata.TagNull}}
+	raw := connectdata.Header{Name: "h", Form: wit.Raw, Value: []byte("as it is")}
 	for _, x := range []struct {
 		class    string
 		settings map[string]string
-		header   datum.Header
+		header   connectdata.Header
 		want     string
 	}{
 		{classSimpleHeaders, nil, structured, "ä"},
@@ -61,13 +63,13 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 	reg := record.NewRegistry()
 	for _, x := range []struct {
 		class, data string
-		form        wit.Form
+		form        wit.Encoding
 		want        any
 	}{
 		{classSimpleHeaders, "7", wit.Raw, nil},
-		{ClassString, "7", wit.Structured, "7"},
-		{ClassJSON, `{"schema":{"type":"int32"},"payload":7}`, wit.Structured, int32(7)},
-		{ClassJSON, `{"schema":null,"payload":[7]}`, wit.Dynamic, nil},
+		{ClassString, "7", wit.WithSchema, "7"},
+		{ClassJSON, `{"schema":{"type":"int32"},"payload":7}`, wit.WithSchema, int32(7)},
+		{ClassJSON, `{"schema":null,"payload":[7]}`, wit.Schemaless, nil},
 	} {
 		c, err := NewHeaders(x.class, nil, Use{Schemas: reg})
 		require.NoError(t, err)
@@ -76,8 +78,8 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 		if err != nil || h.Name != "h" || h.Form != x.form {
 			t.Fatalf("%s: found form %d, %v", x.class, h.Form, err)
 		}
-		if x.form == wit.Structured {
-			if v, _, err := datum.Read(reg.Get(h.Schema).Nodes, 0, h.Value); err != nil || v != x.want {
+		if x.form == wit.WithSchema {
+			if v, _, err := connectdata.Read(reg.Get(h.Schema).Nodes, 0, h.Value); err != nil || v != x.want {
 				t.Errorf("%s: expected %v, found %v, %v", x.class, x.want, v, err)
 			}
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert/registered"
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/record"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // registryOf is a client of a registry without a socket that has one schema of a language.
@@ -58,9 +58,9 @@ func TestHostileRegisteredSchemas(t *testing.T) {
 		}) + `}}`
 	}
 	var entries []byte
-	entries = datum.AppendNumber(entries, 100_000)
+	entries = connectdata.AppendNumber(entries, 100_000)
 	for i := range 100_000 {
-		entries = append(datum.AppendText(entries, fmt.Sprint("n", i)), 2)
+		entries = append(connectdata.AppendString(entries, fmt.Sprint("n", i)), 2)
 	}
 	names := func(n int) string {
 		return "{" + list(n, func(i int) string { return fmt.Sprintf(`"f%d":1`, i) }) + "}"
@@ -83,7 +83,8 @@ func TestHostileRegisteredSchemas(t *testing.T) {
 		"Avro, 100,000 fields cut": {ClassAvro, avroFields(9_000, ""), "\x02", `field "f1"`},
 		"Avro, nested 1,000 deep": {ClassAvro, nested(1000, `{"type":"array","items":`, `"int"`, "}"), "\x00",
 			"expected at most 100 nodes in each other"},
-		"Avro, nested 100,000 deep": {ClassAvro, nested(100_000, `{"type":"array","items":`, `"int"`, "}"), "\x00", "depth"},
+		"Avro, nested 100,000 deep": {ClassAvro, nested(100_000, `{"type":"array","items":`, `"int"`, "}"), "\x00",
+			"depth"},
 		"Avro, a type in itself": {ClassAvro, `{"type":"record","name":"R","namespace":"n","fields":[` +
 			`{"name":"b","type":["null","R"]}]}`, "\x00", `the Avro type "n.R" contains itself`},
 		"Avro, a scale of 10^8": {ClassAvro,
@@ -110,9 +111,11 @@ func TestHostileRegisteredSchemas(t *testing.T) {
 		"JSON Schema, members that multiply": {ClassJSONSchema,
 			bomb(`{"type":"object","properties":{"a":{"$ref":"#/d/%[1]d"},"b":{"$ref":"#/d/%[1]d"}}}`), `"x"`,
 			"expected at most"},
-		"JSON Schema, parts that multiply": {ClassJSONSchema, bomb(`{"allOf":[{"$ref":"#/d/%[1]d"},{"$ref":"#/d/%[1]d"}]}`),
+		"JSON Schema, parts that multiply": {ClassJSONSchema,
+			bomb(`{"allOf":[{"$ref":"#/d/%[1]d"},{"$ref":"#/d/%[1]d"}]}`),
 			`"x"`, "expected at most"},
-		"JSON Schema, choices in choices": {ClassJSONSchema, nested(300, `{"oneOf":[`, `{"type":"string"}`, "]}"), `"x"`,
+		"JSON Schema, choices in choices": {ClassJSONSchema, nested(300, `{"oneOf":[`, `{"type":"string"}`, "]}"),
+			`"x"`,
 			"expected at most"},
 		"JSON Schema, choices looked through": {ClassJSONSchema, choices,
 			nested(30, `{"a":`, `"`+strings.Repeat("x", 3<<20)+`"`, "}"), "to be looked through"},

@@ -7,8 +7,8 @@ import (
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
-	"github.com/culvert-project/culvert/wit/datum/datumtest"
+	"github.com/culvert-project/culvert/wit/connectdata"
+	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
 // FuzzInsideTypes makes schemas and rows of them at random, right ones and ones with a byte changed, and has all
@@ -20,7 +20,7 @@ func FuzzInsideTypes(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, most, at uint16, change byte) {
 		reg := record.NewRegistry().For("fuzz")
-		r := datumtest.New(seed)
+		r := connectdatatest.New(seed)
 		nodes := r.Schema()
 		s, err := reg.Intern(nodes)
 		if err != nil {
@@ -28,20 +28,20 @@ func FuzzInsideTypes(f *testing.F) {
 		}
 		b := &record.Batch{Registry: reg}
 		b.Hold(s)
-		if b.Data, err = datum.Append(nil, nodes, 0, r.Value(nodes, 0)); err != nil {
+		if b.Data, err = connectdata.Append(nil, nodes, 0, r.Value(nodes, 0)); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		d := wit.Datum{Form: wit.Structured, Schema: s.ID, Size: uint32(len(b.Data))}
-		if b.Data, err = datum.AppendDynamic(b.Data, r.Dynamic(0)); err != nil {
+		d := wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Size: uint32(len(b.Data))}
+		if b.Data, err = connectdata.AppendSchemaless(b.Data, r.Dynamic(0)); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		dynamic := wit.Datum{Form: wit.Dynamic, Start: d.Size, Size: uint32(len(b.Data)) - d.Size}
+		dynamic := wit.ValueSlice{Encoding: wit.Schemaless, Start: d.Size, Size: uint32(len(b.Data)) - d.Size}
 		if change != 0 && len(b.Data) > 0 {
 			b.Data[int(at)%len(b.Data)] ^= change
 		}
 		for _, declared := range Declarations() {
 			class := declared.Class
-			for _, datum := range []wit.Datum{d, dynamic} {
+			for _, datum := range []wit.ValueSlice{d, dynamic} {
 				out, _, err := newConverter(t, class, reg).Encode(t.Context(), []byte("before"), int(most), "t", b,
 					datum)
 				if len(out) > int(most)+len("before") {
@@ -58,7 +58,7 @@ func FuzzInsideTypes(f *testing.F) {
 }
 
 // reread writes a datum and reads it again, by JSON with another converter.
-func reread(t *testing.T, class string, seed uint64, reg *record.Registry, b *record.Batch, d wit.Datum) {
+func reread(t *testing.T, class string, seed uint64, reg *record.Registry, b *record.Batch, d wit.ValueSlice) {
 	writer := newConverter(t, class, reg)
 	reader := writer
 	if class == ClassJSON {
@@ -76,8 +76,8 @@ func reread(t *testing.T, class string, seed uint64, reg *record.Registry, b *re
 		t.Fatalf("seed %d: %v", seed, err)
 	case err != nil:
 		return // names that stand twice, floats that JSON cannot say, null for what is required
-	case got.Form == wit.Structured:
-		if bad := datum.Check(reg.Get(got.Schema).Nodes, into.Bytes(got)); bad != nil {
+	case got.Encoding == wit.WithSchema:
+		if bad := connectdata.Check(reg.Get(got.Schema).Nodes, into.Bytes(got)); bad != nil {
 			t.Fatalf("seed %d: %q was read as % x: %v", seed, text, into.Bytes(got), bad)
 		}
 	}

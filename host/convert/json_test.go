@@ -14,24 +14,24 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // encode writes a value tree; nodes nil: schemaless.
-func encode(t *testing.T, c Converter, reg *record.Registry, nodes []wit.Node, v any) (string, bool, error) {
+func encode(t *testing.T, c Converter, reg *record.Registry, nodes []wit.SchemaNode, v any) (string, bool, error) {
 	t.Helper()
 	b := &record.Batch{Registry: reg}
-	d := wit.Datum{Form: wit.Dynamic}
+	d := wit.ValueSlice{Encoding: wit.Schemaless}
 	var err error
 	if nodes == nil {
-		b.Data, err = datum.AppendDynamic(nil, v)
+		b.Data, err = connectdata.AppendSchemaless(nil, v)
 	} else {
 		s, bad := reg.Intern(nodes)
 		if bad != nil {
 			t.Fatal(bad)
 		}
-		d.Form, d.Schema = wit.Structured, s.ID
-		b.Data, err = datum.Append(nil, s.Nodes, 0, v)
+		d.Encoding, d.Schema = wit.WithSchema, s.ID
+		b.Data, err = connectdata.Append(nil, s.Nodes, 0, v)
 	}
 	require.NoError(t, err)
 	d.Size = uint32(len(b.Data))
@@ -44,27 +44,27 @@ func TestWritesValuesThatJSONCannotSay(t *testing.T) {
 	reg := record.NewRegistry()
 	c := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
 	for _, x := range []struct {
-		nodes []wit.Node
+		nodes []wit.SchemaNode
 		v     any
 		want  string
 	}{
-		{[]wit.Node{{Kind: wit.Float64}}, math.NaN(), `"NaN"`},
-		{[]wit.Node{{Kind: wit.Float64}}, math.Inf(1), `"Infinity"`},
-		{[]wit.Node{{Kind: wit.Float32}}, float32(math.Inf(-1)), `"-Infinity"`},
-		{[]wit.Node{{Kind: wit.Float64}}, math.Copysign(0, -1), `-0.0`},
+		{[]wit.SchemaNode{{Kind: wit.Float64}}, math.NaN(), `"NaN"`},
+		{[]wit.SchemaNode{{Kind: wit.Float64}}, math.Inf(1), `"Infinity"`},
+		{[]wit.SchemaNode{{Kind: wit.Float32}}, float32(math.Inf(-1)), `"-Infinity"`},
+		{[]wit.SchemaNode{{Kind: wit.Float64}}, math.Copysign(0, -1), `-0.0`},
 		{nil, int8(-5), "-5"},
 		{nil, float32(0.1), "0.1"},
 		{nil, []byte{0, 1}, `"AAE="`},
-		{nil, datum.Map{{Key: "a", Value: int64(1)}, {Key: "b", Value: nil}}, `{"a":1,"b":null}`},
-		{nil, datum.Map{{Key: "a", Value: int64(1)}, {Key: int32(5), Value: true}}, `[["a",1],[5,true]]`},
-		{nil, datum.Map{}, `{}`},
+		{nil, connectdata.Map{{Key: "a", Value: int64(1)}, {Key: "b", Value: nil}}, `{"a":1,"b":null}`},
+		{nil, connectdata.Map{{Key: "a", Value: int64(1)}, {Key: int32(5), Value: true}}, `[["a",1],[5,true]]`},
+		{nil, connectdata.Map{}, `{}`},
 	} {
 		got, null, err := encode(t, c, reg, x.nodes, x.v)
 		if err != nil || null || got != x.want {
 			t.Errorf("%v: expected %s, found %s, %v", x.v, x.want, got, err)
 		}
 	}
-	if _, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", &record.Batch{}, wit.Datum{}); !null ||
+	if _, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", &record.Batch{}, wit.ValueSlice{}); !null ||
 		err != nil {
 		t.Error("an absent datum must be a tombstone")
 	}
@@ -74,18 +74,18 @@ func TestRefusesToWrite(t *testing.T) {
 	reg := record.NewRegistry()
 	c := newConverter(t, ClassJSON, reg)
 	for want, v := range map[string]any{
-		"Java class class java.util.Date does not have corresponding schema type.": datum.Instant(0),
-		"Mismatching schema.": datum.List{datum.Nested{Schema: 1}},
+		"Java class class java.util.Date does not have corresponding schema type.": connectdata.Instant(0),
+		"Mismatching schema.": connectdata.List{connectdata.Nested{Schema: 1}},
 	} {
 		out, _, err := encode(t, c, reg, nil, v)
 		if err == nil || err.Error() != want || fault.Class(err) != fault.DataException || out != "" {
 			t.Errorf("%v: expected %q, found %q, %v", v, want, out, err)
 		}
 	}
-	_, _, err := encode(t, c, reg, []wit.Node{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal)}}, []byte{1})
+	_, _, err := encode(t, c, reg, []wit.SchemaNode{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal)}}, []byte{1})
 	assert.Error(t, err, "scale parameter not found")
-	_, _, err = encode(t, c, reg, []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}}},
-		{Kind: wit.Text}}, datum.Record{"\xff"})
+	_, _, err = encode(t, c, reg, []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1}}},
+		{Kind: wit.String}}, connectdata.Struct{"\xff"})
 	if err == nil || !strings.Contains(err.Error(),
 		`field "a": byte 1 of the structured value: text that is not UTF-8`) {
 		t.Errorf("bad text: %v", err)
@@ -96,26 +96,27 @@ func TestReadsWithoutSchema(t *testing.T) {
 	reg := record.NewRegistry()
 	c := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
 	many := strings.Repeat("1,", 99) + "1"
-	list := datum.List{}
+	list := connectdata.List{}
 	for range 100 {
 		list = append(list, int64(1))
 	}
 	for text, want := range map[string]any{
-		` {"a" : 1 , "b":[true,null,"x"]} `: datum.Map{{Key: "a", Value: int64(1)}, {Key: "b", Value: datum.List{true,
-			nil, "x"}}},
+		` {"a" : 1 , "b":[true,null,"x"]} `: connectdata.Map{{Key: "a", Value: int64(1)},
+			{Key: "b", Value: connectdata.List{true,
+				nil, "x"}}},
 		`[` + many + `]`:       list,
 		`1.0`:                  1.0,
 		`007`:                  int64(7),
 		`-9223372036854775808`: int64(math.MinInt64),
 		`"\u00e4\ud83d\ude00\/\ud800x\b\f\n\r\t\"\\"`: "ä😀/?x\b\f\n\r\t\"\\",
-		`{"a":1,"b":2,"a":"long enough to move","c":3}`: datum.Map{{Key: "a", Value: "long enough to move"},
+		`{"a":1,"b":2,"a":"long enough to move","c":3}`: connectdata.Map{{Key: "a", Value: "long enough to move"},
 			{Key: "b", Value: int64(2)}, {Key: "c", Value: int64(3)}},
-		`{"a":{"x":1,"x":2},"b":2,"b":3,"a":1}`: datum.Map{{Key: "a", Value: int64(1)}, {Key: "b",
+		`{"a":{"x":1,"x":2},"b":2,"b":3,"a":1}`: connectdata.Map{{Key: "a", Value: int64(1)}, {Key: "b",
 			Value: int64(3)}},
-		"\xef\xbb\xbf[]": datum.List{},
+		"\xef\xbb\xbf[]": connectdata.List{},
 		`"plain ascii text of more than eight bytes, ünd"`: "plain ascii text of more than eight bytes, ünd",
-		`{"a":{"b":{"c":[[],{}]}}}`: datum.Map{{Key: "a", Value: datum.Map{{Key: "b",
-			Value: datum.Map{{Key: "c", Value: datum.List{datum.List{}, datum.Map{}}}}}}}},
+		`{"a":{"b":{"c":[[],{}]}}}`: connectdata.Map{{Key: "a", Value: connectdata.Map{{Key: "b",
+			Value: connectdata.Map{{Key: "c", Value: connectdata.List{connectdata.List{}, connectdata.Map{}}}}}}}},
 	} {
 		b := &record.Batch{Registry: reg, Data: []byte("before")}
 		d, err := c.Decode(t.Context(), "t", []byte(text), b)
@@ -123,14 +124,14 @@ func TestReadsWithoutSchema(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		expected, _ := datum.AppendDynamic(nil, want)
-		if d.Form != wit.Dynamic || string(b.Bytes(d)) != string(expected) {
+		expected, _ := connectdata.AppendSchemaless(nil, want)
+		if d.Encoding != wit.Schemaless || string(b.Bytes(d)) != string(expected) {
 			t.Errorf("%s: read % x, expected % x", text, b.Bytes(d), expected)
 		}
 	}
 	for _, null := range [][]byte{nil, {}, []byte("null"), []byte(" ")} {
 		b := &record.Batch{Registry: reg}
-		if d, err := c.Decode(t.Context(), "t", null, b); err != nil || d.Form != wit.Absent || len(b.Data) != 0 {
+		if d, err := c.Decode(t.Context(), "t", null, b); err != nil || d.Encoding != wit.Absent || len(b.Data) != 0 {
 			t.Errorf("%q: %v %v", null, d, err)
 		}
 	}
@@ -143,7 +144,7 @@ const pairSchema = `{"type":"struct","optional":false,"fields":[{"type":"int32",
 func TestReadsMembersInAnyOrder(t *testing.T) {
 	reg := record.NewRegistry()
 	c := newConverter(t, ClassJSON, reg)
-	for payload, want := range map[string]datum.Record{
+	for payload, want := range map[string]connectdata.Struct{
 		`{"a":1,"b":"x","c":1.5,"d":2}`:           {int32(1), "x", []byte{0, 0x96}, 2.0},
 		`{"d":"NaN","c":"AJY=","b":"x","a":null}`: {nil, "x", []byte{0, 0x96}, math.NaN()},
 		`{"b":"x"}`: {nil, "x", nil, 1.5},
@@ -163,7 +164,7 @@ func TestReadsMembersInAnyOrder(t *testing.T) {
 				continue
 			}
 			nodes := reg.Get(d.Schema).Nodes
-			expected, err := datum.Append(nil, nodes, 0, want)
+			expected, err := connectdata.Append(nil, nodes, 0, want)
 			if err != nil || string(b.Bytes(d)) != string(expected) {
 				t.Errorf("%s: read % x, expected % x, %v", payload, b.Bytes(d), expected, err)
 			}
@@ -278,7 +279,7 @@ func TestNew(t *testing.T) {
 	}
 	c := newConverter(t, ClassJSON, reg, "schema.content", `{"type":"string"}`)
 	b := &record.Batch{Registry: reg}
-	if d, err := c.Decode(t.Context(), "t", []byte(`"x"`), b); err != nil || d.Form != wit.Structured ||
+	if d, err := c.Decode(t.Context(), "t", []byte(`"x"`), b); err != nil || d.Encoding != wit.WithSchema ||
 		string(b.Bytes(d)) != "\x02x" {
 		t.Errorf("schema.content: %v %v", d, err)
 	}
@@ -301,21 +302,23 @@ func FuzzHostileDatum(f *testing.F) {
 	f.Add([]byte{0x0c, 2, 9, 2, 'k', 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		batch := &record.Batch{Registry: reg, Data: b}
-		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", batch, wit.Datum{Form: wit.Structured, Schema: s,
-			Size: uint32(len(b))})
-		if bad := datum.Check(reg.Get(s).Nodes, b); bad == nil && err != nil || err == nil && len(out) == 0 {
+		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", batch,
+			wit.ValueSlice{Encoding: wit.WithSchema, Schema: s,
+				Size: uint32(len(b))})
+		if bad := connectdata.Check(reg.Get(s).Nodes, b); bad == nil && err != nil || err == nil && len(out) == 0 {
 			t.Fatalf("% x: %v, the slow reader %v", b, err, bad)
 		}
-		c.Encode(t.Context(), nil, math.MaxInt32, "t", batch, wit.Datum{Form: wit.Dynamic, Size: uint32(len(b))})
+		c.Encode(t.Context(), nil, math.MaxInt32, "t", batch, wit.ValueSlice{Encoding: wit.Schemaless,
+			Size: uint32(len(b))})
 	})
 }
 
 func hostileSchema(reg *record.Registry) (uint32, *record.Schema, error) {
-	s, err := reg.Intern([]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}, {Name: "m",
+	s, err := reg.Intern([]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1}, {Name: "m",
 		Node: 2}, {Name: "p", Node: 3}}},
-		{Kind: wit.Array, Element: 6, Optional: true}, {Kind: wit.Mapping, Key: 5, Element: 6}, {Kind: wit.Mapping,
+		{Kind: wit.Array, Element: 6, Optional: true}, {Kind: wit.Map, Key: 5, Element: 6}, {Kind: wit.Map,
 			Key: 4, Element: 7},
-		{Kind: wit.Int32}, {Kind: wit.Text}, {Kind: wit.Int16, Optional: true,
+		{Kind: wit.Int32}, {Kind: wit.String}, {Kind: wit.Int16, Optional: true,
 			DefaultValue: &[]byte{2}}, {Kind: wit.Float32}})
 	return s.ID, s, err
 }
@@ -326,8 +329,8 @@ func FuzzHostileJSON(f *testing.F) {
 	f.Add([]byte(`{"schema":` + pairSchema + `,"payload":{"b":"x","a":[1,{"a":1,"a":2}]}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		b := &record.Batch{Registry: reg}
-		if d, err := plain.Decode(t.Context(), "t", text, b); err == nil && d.Form == wit.Dynamic {
-			if bad := datum.CheckDynamic(b.Bytes(d)); bad != nil {
+		if d, err := plain.Decode(t.Context(), "t", text, b); err == nil && d.Encoding == wit.Schemaless {
+			if bad := connectdata.CheckSchemaless(b.Bytes(d)); bad != nil {
 				t.Fatalf("%s: read % x: %v", text, b.Bytes(d), bad)
 			}
 			if _, _, err := plain.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil {
@@ -335,8 +338,8 @@ func FuzzHostileJSON(f *testing.F) {
 			}
 		}
 		b = &record.Batch{Registry: reg}
-		if d, err := schemas.Decode(t.Context(), "t", text, b); err == nil && d.Form == wit.Structured {
-			if bad := datum.Check(reg.Get(d.Schema).Nodes, b.Bytes(d)); bad != nil {
+		if d, err := schemas.Decode(t.Context(), "t", text, b); err == nil && d.Encoding == wit.WithSchema {
+			if bad := connectdata.Check(reg.Get(d.Schema).Nodes, b.Bytes(d)); bad != nil {
 				t.Fatalf("%s: read % x: %v", text, b.Bytes(d), bad)
 			}
 		}
@@ -373,7 +376,7 @@ func TestEnvelopeOfTheLastSchema(t *testing.T) {
 		decode := func(c Converter, reg *record.Registry) (string, string) {
 			b := &record.Batch{Registry: reg, Data: []byte("before")}
 			d, err := c.Decode(t.Context(), "t", []byte(text), b)
-			return fmt.Sprint(d.Form, d.Start, b.Bytes(d), len(b.Data)), fmt.Sprint(err)
+			return fmt.Sprint(d.Encoding, d.Start, b.Bytes(d), len(b.Data)), fmt.Sprint(err)
 		}
 		reg := record.NewRegistry()
 		want, wantErr := decode(newConverter(t, ClassJSON, reg), reg)
@@ -389,23 +392,25 @@ func TestEnvelopeOfTheLastSchema(t *testing.T) {
 
 // A map without schema is an object until a key comes that is no text; what stands in front of that is written again.
 func TestMapsOfTextsAndOthers(t *testing.T) {
-	inner := func(key any) datum.Map { return datum.Map{{Key: "x", Value: int64(1)}, {Key: key, Value: nil}} }
+	inner := func(key any) connectdata.Map {
+		return connectdata.Map{{Key: "x", Value: int64(1)}, {Key: key, Value: nil}}
+	}
 	for _, c := range []struct {
 		value any
 		want  string
 	}{
 		{inner("y"), `{"x":1,"y":null}`},
 		{inner(int64(2)), `[["x",1],[2,null]]`},
-		{datum.Map{{Key: "first", Value: inner("y")}, {Key: "second", Value: inner(true)}},
+		{connectdata.Map{{Key: "first", Value: inner("y")}, {Key: "second", Value: inner(true)}},
 			`{"first":{"x":1,"y":null},"second":[["x",1],[true,null]]}`},
-		{datum.List{inner(nil), inner("y")}, `[[["x",1],[null,null]],{"x":1,"y":null}]`},
+		{connectdata.List{inner(nil), inner("y")}, `[[["x",1],[null,null]],{"x":1,"y":null}]`},
 	} {
 		b := &record.Batch{Registry: record.NewRegistry(), Data: []byte{}}
 		var err error
-		if b.Data, err = datum.AppendDynamic(nil, c.value); err != nil {
+		if b.Data, err = connectdata.AppendSchemaless(nil, c.value); err != nil {
 			t.Fatal(err)
 		}
-		d := wit.Datum{Form: wit.Dynamic, Size: uint32(len(b.Data))}
+		d := wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(b.Data))}
 		got, _, err := newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false").Encode(t.Context(),
 			[]byte("before "), math.MaxInt32, "t", b, d)
 		if err != nil || string(got) != "before "+c.want {
@@ -429,7 +434,7 @@ func TestNamesOfTheDocumentBefore(t *testing.T) {
 		decode := func(c Converter) string {
 			b := &record.Batch{Registry: reg}
 			d, err := c.Decode(t.Context(), "t", []byte(text), b)
-			return fmt.Sprint(d.Form, b.Bytes(d), len(b.Data), err)
+			return fmt.Sprint(d.Encoding, b.Bytes(d), len(b.Data), err)
 		}
 		want := decode(newConverter(t, ClassJSON, reg, "schemas.enable", "false"))
 		assert.Equal(t, want, decode(warm), text)
@@ -440,9 +445,9 @@ func TestNamesOfTheDocumentBefore(t *testing.T) {
 func TestNamesOfTheValueBefore(t *testing.T) {
 	reg := record.NewRegistry()
 	warm := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
-	one := func(names ...any) (m datum.Map) {
+	one := func(names ...any) (m connectdata.Map) {
 		for i, name := range names {
-			m = append(m, datum.Entry{Key: name, Value: int64(i)})
+			m = append(m, connectdata.Entry{Key: name, Value: int64(i)})
 		}
 		return m
 	}
@@ -450,18 +455,19 @@ func TestNamesOfTheValueBefore(t *testing.T) {
 	values := []any{one("a", "b"), one("a", "b"), one("b", "a"), one("a"), one("a", "bc"), one("a", "b", "c"), one(),
 		one("a", int32(1), "c"), one("a", "b", "c"), one(int32(1), "b"), one("a", nil), one(`q"`, "ä", "\U0001f600"),
 		one(`q"`, "ä", "\U0001f600"), one("ä", `q"`), one(long, "b", "c"), one(long, "b", "c"), one("a", "\xff"),
-		one("a", "\xff"), datum.List{one("a", "b"), one("b")}, datum.Map{{Key: "a", Value: one("b", "a")}},
-		datum.Map{{Key: "a", Value: datum.Map{{Key: one("a"), Value: true}}}}, one("a", "b"), "text", one("b")}
+		one("a", "\xff"), connectdata.List{one("a", "b"), one("b")}, connectdata.Map{{Key: "a", Value: one("b", "a")}},
+		connectdata.Map{{Key: "a", Value: connectdata.Map{{Key: one("a"), Value: true}}}}, one("a", "b"), "text",
+		one("b")}
 	for i, value := range values {
 		b := &record.Batch{Registry: reg}
 		var err error
-		if b.Data, err = datum.AppendDynamic(nil, value); err != nil {
+		if b.Data, err = connectdata.AppendSchemaless(nil, value); err != nil {
 			t.Fatal(err)
 		}
 		encode := func(c Converter, in []byte) string {
 			b.Data = in
 			out, null, err := c.Encode(t.Context(), []byte("before "), math.MaxInt32, "t", b,
-				wit.Datum{Form: wit.Dynamic, Size: uint32(len(in))})
+				wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(in))})
 			return fmt.Sprint(string(out), null, err)
 		}
 		whole := b.Data
@@ -475,9 +481,9 @@ func TestNamesOfTheValueBefore(t *testing.T) {
 // Numbers without a schema that a double has no digits for keep all of theirs, as decimals; others stay doubles. What
 // no decimal has room for is refused.
 func TestNumbersWithoutASchemaAreExact(t *testing.T) {
-	decimal := func(unscaled string, scale int32) datum.Decimal {
+	decimal := func(unscaled string, scale int32) connectdata.Decimal {
 		n, _ := new(big.Int).SetString(unscaled, 10)
-		return datum.Decimal{Scale: scale, Unscaled: n}
+		return connectdata.Decimal{Scale: scale, Unscaled: n}
 	}
 	for text, want := range map[string]any{
 		"0.1": 0.1, "-1.50": -1.5, "1e3": 1000.0, "0.30000000000000004": 0.30000000000000004, "5e-324": 5e-324,
@@ -502,7 +508,7 @@ func TestNumbersWithoutASchemaAreExact(t *testing.T) {
 			continue
 		}
 		require.NoError(t, err)
-		got, _, err := datum.ReadDynamic(b.Bytes(d))
+		got, _, err := connectdata.ReadSchemaless(b.Bytes(d))
 		require.NoError(t, err)
 		if fmt.Sprintf("%T %[1]v", got) != fmt.Sprintf("%T %[1]v", want) {
 			t.Errorf("%s: expected %T %[2]v, found %T %[3]v", text, want, got)
@@ -510,7 +516,7 @@ func TestNumbersWithoutASchemaAreExact(t *testing.T) {
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 		require.NoError(t, err)
 		x, _ := new(big.Rat).SetString(text)
-		if _, is := got.(datum.Decimal); !is {
+		if _, is := got.(connectdata.Decimal); !is {
 			continue
 		}
 		if y, ok := new(big.Rat).SetString(string(out)); !ok || x.Cmp(y) != 0 {

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // The file contains what JsonSchemaData writes for values: options, the schema and the value in the JSON converter's
@@ -151,7 +151,8 @@ func TestJSONSchemaThatIsGiven(t *testing.T) {
 		r := srfake.New()
 		t.Cleanup(r.Close)
 		r.SeedSchema("t-value", 1, 1, sr.Schema{Schema: one.newest, Type: sr.TypeJSON})
-		c, json, b := pair(t, ClassJSONSchema, r.URL(), append(options(one.options), "auto.register.schemas", "false")...)
+		c, json, b := pair(t, ClassJSONSchema, r.URL(), append(options(one.options), "auto.register.schemas",
+			"false")...)
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, value))
 		switch {
 		case one.want == "" && (err != nil || string(out) != "\x00\x00\x00\x00\x01"+`{"id":7}`):
@@ -176,7 +177,7 @@ func TestJSONSchemaRefusals(t *testing.T) {
 	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, plain); fault.Class(err) != fault.DataException {
 		t.Errorf("expected a value without schema to be refused, found %v", err)
 	}
-	if out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, wit.Datum{}); err != nil || !null ||
+	if out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, wit.ValueSlice{}); err != nil || !null ||
 		len(out) > 0 {
 		t.Errorf("expected a tombstone, found %q, %v, %v", out, null, err)
 	}
@@ -201,21 +202,22 @@ func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 	c, err := New(ClassJSONSchema, map[string]string{"schema.registry.url": "http://r"}, Use{Schemas: b.Registry,
 		Registry: open})
 	require.NoError(t, err)
-	write := func(nodes []wit.Node) error {
+	write := func(nodes []wit.SchemaNode) error {
 		s, err := b.Registry.Intern(nodes)
 		require.NoError(t, err)
-		b.Data = datum.AppendBytes(b.Data[:0], []byte("x"))
-		_, _, err = c.Encode(t.Context(), nil, math.MaxInt32, "t", b, wit.Datum{Form: wit.Structured, Schema: s.ID,
-			Size: uint32(len(b.Data))})
+		b.Data = connectdata.AppendBytes(b.Data[:0], []byte("x"))
+		_, _, err = c.Encode(t.Context(), nil, math.MaxInt32, "t", b,
+			wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID,
+				Size: uint32(len(b.Data))})
 		return err
 	}
 	for _, name := range []string{wit.NameDate, wit.NameTime, wit.NameTimestamp, wit.NameDecimal} {
-		if err := write([]wit.Node{{Kind: wit.Text,
+		if err := write([]wit.SchemaNode{{Kind: wit.String,
 			Name: &name}}); fault.Class(err) != fault.DataException || asked != 0 {
 			t.Errorf("%s: expected a refusal and no request, found %d, %v", name, asked, err)
 		}
 	}
-	if err := write([]wit.Node{{Kind: wit.Text, Name: wit.Ptr("n")}}); err != nil || asked != 1 {
+	if err := write([]wit.SchemaNode{{Kind: wit.String, Name: wit.Ptr("n")}}); err != nil || asked != 1 {
 		t.Errorf("another name: expected one request, found %d, %v", asked, err)
 	}
 }
@@ -224,7 +226,8 @@ func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 func TestFirstMemberOfAUnion(t *testing.T) {
 	const field = "io.confluent.connect.json.OneOf.field."
 	const schema = `{"type":"struct","fields":[{"type":"int32","optional":true,"field":"` + field + `0"},` +
-		`{"type":"string","optional":true,"field":"` + field + `1"},{"type":"boolean","optional":true,"field":"` + field +
+		`{"type":"string","optional":true,"field":"` + field + `1"},{"type":"boolean","optional":true,"field":"` +
+		field +
 		`2"}],"optional":false,"name":"io.confluent.connect.json.OneOf"}`
 	for value, want := range map[string]string{
 		`{"` + field + `0":12,"` + field + `1":"x","` + field + `2":true}`: `12`,

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java/values"
 )
 
@@ -22,19 +22,19 @@ type byteArrayConverter struct {
 }
 
 func newByteArray(_ setting.Values, u conversion.Use) (conversion.Converter, error) {
-	s, err := u.Schemas.Intern([]wit.Node{{Kind: wit.Bytes, Optional: true}})
+	s, err := u.Schemas.Intern([]wit.SchemaNode{{Kind: wit.Bytes, Optional: true}})
 	return &byteArrayConverter{u.Schemas, s}, err
 }
 
 func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
-	d wit.Datum) ([]byte, bool, error) {
+	d wit.ValueSlice) ([]byte, bool, error) {
 	in := b.Bytes(d)
-	switch d.Form {
+	switch d.Encoding {
 	case wit.Absent:
 		return dst, true, nil
-	case wit.Dynamic:
-		if len(in) == 0 || in[0] != datum.TagBytes {
-			v, _, err := datum.ReadDynamic(in)
+	case wit.Schemaless:
+		if len(in) == 0 || in[0] != connectdata.TagBytes {
+			v, _, err := connectdata.ReadSchemaless(in)
 			switch {
 			case err != nil:
 				return dst, false, fault.Data("ByteArrayConverter: %v", err)
@@ -44,7 +44,7 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, t
 			return dst, false, noBytes(conversion.JavaClass(v, nil))
 		}
 		in = in[1:]
-	case wit.Structured:
+	case wit.WithSchema:
 		s := c.reg.Get(d.Schema)
 		if s == nil {
 			return dst, false, fault.Data("ByteArrayConverter: schema %d is not registered", d.Schema)
@@ -52,7 +52,7 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, t
 		if k := s.Root().Kind; k != wit.Bytes {
 			return dst, false, fault.Data("Invalid schema type for ByteArrayConverter: %s", conversion.TypeName(k))
 		}
-		null, size, ok := datum.IsNull(s.Root(), in)
+		null, size, ok := connectdata.IsNull(s.Root(), in)
 		if !ok {
 			return dst, false, fault.Broken(0, "expected the branch 00 or 02 of an optional value")
 		}
@@ -64,10 +64,11 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, t
 		}
 		in = in[size:]
 	default:
-		return dst, false, fault.Data("ByteArrayConverter: expected a structured or dynamic datum, found form %d",
-			d.Form)
+		return dst, false, fault.Data("ByteArrayConverter: expected a value with a schema or a schemaless one, "+
+			"found encoding %d",
+			d.Encoding)
 	}
-	content, size := datum.Block(in)
+	content, size := connectdata.LengthPrefixed(in)
 	if size <= 0 || size != len(in) {
 		return dst, false, fault.Broken(0, "expected bytes and nothing after them")
 	}
@@ -79,7 +80,7 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, t
 	return append(dst, content...), false, nil
 }
 
-func (c *byteArrayConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum,
+func (c *byteArrayConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice,
 	error) {
 	if data == nil {
 		return appendNull(b, c.read), nil
@@ -93,18 +94,19 @@ func noBytes(class string) error {
 
 // appendNull appends a null of an optional type without default: what is not there has a schema all the same, as
 // Kafka's converters of texts, bytes and numbers have it.
-func appendNull(b *record.Batch, s *record.Schema) wit.Datum {
+func appendNull(b *record.Batch, s *record.Schema) wit.ValueSlice {
 	b.Hold(s)
 	b.Data = append(b.Data, 0)
-	return wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(len(b.Data) - 1), Size: 1}
+	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Start: uint32(len(b.Data) - 1), Size: 1}
 }
 
 // appendOptional appends a value of an optional text or bytes without default.
-func appendOptional(b *record.Batch, s *record.Schema, content []byte) wit.Datum {
+func appendOptional(b *record.Batch, s *record.Schema, content []byte) wit.ValueSlice {
 	b.Hold(s)
 	start := len(b.Data)
-	b.Data = datum.AppendBytes(append(b.Data, 2), content)
-	return wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+	b.Data = connectdata.AppendBytes(append(b.Data, 2), content)
+	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Start: uint32(start),
+		Size: uint32(len(b.Data) - start)}
 }
 
 // stringConverter is Kafka Connect's StringConverter: the value's Java text. Bytes have no text worth storing there (a
@@ -137,16 +139,16 @@ func newString(v setting.Values, u conversion.Use) (conversion.Converter, error)
 		}
 	}
 	var err error
-	c.read, err = u.Schemas.Intern([]wit.Node{{Kind: wit.Text, Optional: true}})
+	c.read, err = u.Schemas.Intern([]wit.SchemaNode{{Kind: wit.String, Optional: true}})
 	return c, err
 }
 
 func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
-	d wit.Datum) ([]byte, bool, error) {
+	d wit.ValueSlice) ([]byte, bool, error) {
 	in := b.Bytes(d)
 	k := &c.budget
 	k.Start(ctx, dst, most)
-	if s := c.reg.Get(d.Schema); d.Form == wit.Structured && s != nil && s.Root().Kind == wit.Text {
+	if s := c.reg.Get(d.Schema); d.Encoding == wit.WithSchema && s != nil && s.Root().Kind == wit.String {
 		if out, done := c.encodeText(dst, s.Root(), in); done {
 			return out, false, nil
 		}
@@ -154,7 +156,7 @@ func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topi
 			return dst, false, k.Room(dst, len(in))
 		}
 	}
-	v, nodes, err := conversion.ValueOf(c.reg, "StringConverter", d.Form, d.Schema, in)
+	v, nodes, err := conversion.ValueOf(c.reg, "StringConverter", d.Encoding, d.Schema, in)
 	if err != nil || v == nil {
 		return dst, err == nil, err
 	}
@@ -175,36 +177,38 @@ func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topi
 }
 
 // encodeText is the short way for what this converter mostly gets: a text, to be written in UTF-8.
-func (c *stringConverter) encodeText(dst []byte, root *wit.Node, in []byte) ([]byte, bool) {
+func (c *stringConverter) encodeText(dst []byte, root *wit.SchemaNode, in []byte) ([]byte, bool) {
 	if c.writes != charset.UTF8 {
 		return dst, false
 	}
-	null, i, ok := datum.IsNull(root, in)
-	content, size := datum.Block(in[min(i, len(in)):])
+	null, i, ok := connectdata.IsNull(root, in)
+	content, size := connectdata.LengthPrefixed(in[min(i, len(in)):])
 	if null || !ok || size <= 0 || i+size != len(in) || len(content) > c.budget.Most-len(dst) || !utf8.Valid(content) {
 		return dst, false
 	}
 	return append(dst, content...), true
 }
 
-func (c *stringConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error) {
+func (c *stringConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice,
+	error) {
 	if data == nil {
 		return appendNull(b, c.read), nil
 	}
 	if c.scratch = c.reads.Decode(c.scratch[:0], data); len(c.scratch) > conversion.MaxDecodedBytes {
-		return wit.Datum{}, fault.Data("expected a text of at most %d bytes, found %d", conversion.MaxDecodedBytes,
+		return wit.ValueSlice{}, fault.Data("expected a text of at most %d bytes, found %d", conversion.MaxDecodedBytes,
 			len(c.scratch))
 	}
 	return appendOptional(b, c.read, c.scratch), nil
 }
 
 func stringSettings() *setting.Table {
-	encoding := func(name, documentation string) wit.SettingSpec {
-		return setting.Spec(name, wit.KindText, wit.Low, nil, documentation)
+	encoding := func(name, documentation string) wit.ConfigKey {
+		return setting.Define(name, wit.KindString, wit.Low, nil, documentation)
 	}
-	return setting.Of(
-		setting.Spec("converter.encoding", wit.KindText, wit.High, setting.Is("UTF-8"), "The name of the Java "+
-			"character set to use for encoding strings as byte arrays.", conversion.ShownAt("", 0, "Encoding")...),
+	return setting.NewTable(
+		setting.Define("converter.encoding", wit.KindString, wit.High, setting.Default("UTF-8"),
+			"The name of the Java "+
+				"character set to use for encoding strings as byte arrays.", conversion.ShownAt("", 0, "Encoding")...),
 		encoding("key.serializer.encoding", "Character set of written keys, instead of converter.encoding."),
 		encoding("value.serializer.encoding", "Character set of written values, instead of converter.encoding."),
 		encoding("key.deserializer.encoding", "Character set of read keys, instead of converter.encoding."),

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // What primitives.tsv cannot say, because Kafka's JSON has no such values without a schema.
@@ -22,7 +22,7 @@ func TestPlainValuesThatJSONCannotSay(t *testing.T) {
 		v     any
 		want  string // "": refused
 	}{
-		{ClassString, datum.Decimal{Scale: 2, Unscaled: big.NewInt(1250)}, "12.50"}, {ClassString, []byte{1}, ""},
+		{ClassString, connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1250)}, "12.50"}, {ClassString, []byte{1}, ""},
 		{classByteArray, []byte("x"), "x"},
 	} {
 		reg := record.NewRegistry()
@@ -61,18 +61,18 @@ func rewriteText(t *testing.T, reads, writes, data string) string {
 
 // What is not there is a null with the converter's schema, as Kafka's own converters have it; it is written as nothing.
 func TestNothingHasASchema(t *testing.T) {
-	for class, kind := range map[string]wit.Kind{ClassString: wit.Text, classByteArray: wit.Bytes,
+	for class, kind := range map[string]wit.Kind{ClassString: wit.String, classByteArray: wit.Bytes,
 		"org.apache.kafka.connect.converters.IntegerConverter": wit.Int32,
 		"org.apache.kafka.connect.converters.BooleanConverter": wit.Boolean} {
 		b := &record.Batch{Registry: record.NewRegistry(), Data: []byte("before")}
 		c := newConverter(t, class, b.Registry)
 		d, err := c.Decode(t.Context(), "t", nil, b)
-		if err != nil || d.Form != wit.Structured {
+		if err != nil || d.Encoding != wit.WithSchema {
 			t.Errorf("%s: expected a null with a schema, found %v, %v", class, d, err)
 			continue
 		}
 		root := b.Registry.Get(d.Schema).Root()
-		if null, size, ok := datum.IsNull(root, b.Bytes(d)); !null || size != 1 || !ok || root.Kind != kind ||
+		if null, size, ok := connectdata.IsNull(root, b.Bytes(d)); !null || size != 1 || !ok || root.Kind != kind ||
 			!root.Optional {
 			t.Errorf("%s: found % x of %v", class, b.Bytes(d), root)
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // primitive is what one of Kafka Connect's converters of numbers and booleans converts.
@@ -33,7 +33,7 @@ var primitives = []primitive{
 
 // converter makes the converter of the type.
 func (p primitive) converter(_ setting.Values, u conversion.Use) (conversion.Converter, error) {
-	read, err := u.Schemas.Intern([]wit.Node{{Kind: p.kind, Optional: true}})
+	read, err := u.Schemas.Intern([]wit.SchemaNode{{Kind: p.kind, Optional: true}})
 	return &primitiveConverter{p, u.Schemas, read}, err
 }
 
@@ -46,9 +46,9 @@ type primitiveConverter struct {
 }
 
 func (c *primitiveConverter) Encode(_ context.Context, dst []byte, most int, _ string, b *record.Batch,
-	d wit.Datum) ([]byte, bool, error) {
-	v, nodes, err := conversion.ValueOf(c.reg, c.serde+"Converter", d.Form, d.Schema, b.Bytes(d))
-	var root *wit.Node
+	d wit.ValueSlice) ([]byte, bool, error) {
+	v, nodes, err := conversion.ValueOf(c.reg, c.serde+"Converter", d.Encoding, d.Schema, b.Bytes(d))
+	var root *wit.SchemaNode
 	if len(nodes) > 0 {
 		root = &nodes[0]
 	}
@@ -76,19 +76,20 @@ func (c *primitiveConverter) Encode(_ context.Context, dst []byte, most int, _ s
 	return dst, false, err
 }
 
-func (c *primitiveConverter) Decode(_ context.Context, _ string, data []byte, b *record.Batch) (wit.Datum, error) {
+func (c *primitiveConverter) Decode(_ context.Context, _ string, data []byte, b *record.Batch) (wit.ValueSlice, error) {
 	if data == nil {
 		return appendNull(b, c.read), nil
 	}
 	if len(data) != c.size {
-		return wit.Datum{}, fault.Data("Failed to deserialize %s: Size of data received by %sDeserializer is not %d "+
-			"(it is %d)", c.name, c.serde, c.size, len(data))
+		return wit.ValueSlice{}, fault.Data(
+			"Failed to deserialize %s: Size of data received by %sDeserializer is not %d "+
+				"(it is %d)", c.name, c.serde, c.size, len(data))
 	}
 	var v any
 	switch c.kind {
 	case wit.Boolean:
 		if data[0] > 1 {
-			return wit.Datum{}, fault.Data("Failed to deserialize boolean: Unexpected byte received by "+
+			return wit.ValueSlice{}, fault.Data("Failed to deserialize boolean: Unexpected byte received by "+
 				"BooleanDeserializer: %d", int8(data[0]))
 		}
 		v = data[0] == 1
@@ -105,10 +106,11 @@ func (c *primitiveConverter) Decode(_ context.Context, _ string, data []byte, b 
 	}
 	b.Hold(c.read)
 	start := len(b.Data)
-	out, err := datum.Append(b.Data, c.read.Nodes, 0, v)
+	out, err := connectdata.Append(b.Data, c.read.Nodes, 0, v)
 	if err != nil {
-		return wit.Datum{}, fault.Data("%sConverter: %v", c.serde, err)
+		return wit.ValueSlice{}, fault.Data("%sConverter: %v", c.serde, err)
 	}
 	b.Data = out
-	return wit.Datum{Form: wit.Structured, Schema: c.read.ID, Start: uint32(start), Size: uint32(len(out) - start)}, nil
+	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: c.read.ID, Start: uint32(start),
+		Size: uint32(len(out) - start)}, nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // The file is what Kafka Connect 4.3.1's own converters make (Primitives.java in its folder). After Kafka's messages
@@ -50,9 +50,9 @@ func TestPrimitivesAsKafka(t *testing.T) {
 			if c != nil {
 				out, null, err = c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 			} else {
-				h := datum.Header{Name: "h", Form: d.Form, Schema: d.Schema, Value: b.Bytes(d)}
-				if d.Form == wit.Absent {
-					h.Form, h.Value = wit.Dynamic, nullValue
+				h := connectdata.Header{Name: "h", Form: d.Encoding, Schema: d.Schema, Value: b.Bytes(d)}
+				if d.Encoding == wit.Absent {
+					h.Form, h.Value = wit.Schemaless, nullValue
 				}
 				out, null, err = SimpleHeaders{b.Registry}.Encode(t.Context(), nil, math.MaxInt32, "t", b, &h)
 			}

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert/conversion"
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // SchemaFormats are the forms in which [RenderSchemas] writes schemas: as Kafka Connect's JSON converter does, as Avro
@@ -28,7 +28,7 @@ func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]
 	all := make([]any, len(schemas))
 	for i := range schemas {
 		nodes := schemas[i].Nodes
-		if _, err := datum.CheckSchema(nodes); err != nil {
+		if _, err := connectdata.CheckSchema(nodes); err != nil {
 			return nil, fmt.Errorf("schema %d: %w", i+1, err)
 		}
 		var k conversion.Budget
@@ -73,12 +73,12 @@ func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]
 
 type renderer struct {
 	*conversion.Budget
-	nodes  []wit.Node
+	nodes  []wit.SchemaNode
 	failed error
 }
 
 // defaultOf is the default of a node as the JSON converter writes it; false: it has none.
-func (r *renderer) defaultOf(n *wit.Node, w *connectjson.Writer) (json.RawMessage, bool) {
+func (r *renderer) defaultOf(n *wit.SchemaNode, w *connectjson.Writer) (json.RawMessage, bool) {
 	if n.DefaultValue == nil {
 		return nil, false
 	}
@@ -90,7 +90,7 @@ func (r *renderer) defaultOf(n *wit.Node, w *connectjson.Writer) (json.RawMessag
 }
 
 // described adds what JSON Schema has no words for in those of Kafka Connect.
-func described(s map[string]any, n *wit.Node) {
+func described(s map[string]any, n *wit.SchemaNode) {
 	if n.Name != nil {
 		s["connect.name"] = *n.Name
 	}
@@ -125,17 +125,17 @@ func (r *renderer) jsonSchema(node uint32, w *connectjson.Writer) map[string]any
 		s["contentEncoding"] = "base64"
 	case wit.Array:
 		s["items"] = r.jsonSchema(n.Element, w.Element)
-	case wit.Mapping:
-		if r.nodes[n.Key].Kind == wit.Text {
+	case wit.Map:
+		if r.nodes[n.Key].Kind == wit.String {
 			s["additionalProperties"] = r.jsonSchema(n.Element, w.Element)
 			break
 		}
 		s["type"] = "array"
 		s["items"] = map[string]any{"type": "array", "items": false, "minItems": 2,
 			"prefixItems": []any{r.jsonSchema(n.Key, w.Key), r.jsonSchema(n.Element, w.Element)}}
-	case wit.Structure:
+	case wit.Struct:
 		properties, required := map[string]any{}, []string{}
-		for i, m := range n.Members {
+		for i, m := range n.Fields {
 			properties[m.Name] = r.jsonSchema(m.Node, &w.Members[i])
 			if !r.nodes[m.Node].Optional {
 				required = append(required, m.Name)

@@ -6,19 +6,20 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Names that Avro does not take, defaults, maps of both kinds and records of one name come out as Avro and JSON Schema
 // can have them.
 func TestRenderSchemas(t *testing.T) {
-	nodes := []wit.Node{
-		{Kind: wit.Structure, Name: wit.Ptr("a.B-1"), Members: []wit.Member{{Name: "Größe", Node: 1}, {Name: "labels",
+	nodes := []wit.SchemaNode{
+		{Kind: wit.Struct, Name: wit.Ptr("a.B-1"), Fields: []wit.Field{{Name: "Größe", Node: 1}, {Name: "labels",
 			Node: 2}, {Name: "by", Node: 5}, {Name: "in", Node: 8}}},
-		{Kind: wit.Int32, Optional: true, DefaultValue: wit.Ptr(datum.AppendNumber(nil, 7)), Doc: wit.Ptr("how big")},
-		{Kind: wit.Mapping, Key: 3, Element: 4}, {Kind: wit.Text}, {Kind: wit.Boolean},
-		{Kind: wit.Mapping, Key: 6, Element: 7}, {Kind: wit.Int32}, {Kind: wit.Text},
-		{Kind: wit.Structure, Name: wit.Ptr("a.B-1"), Members: []wit.Member{{Name: "at", Node: 9}}},
+		{Kind: wit.Int32, Optional: true, DefaultValue: wit.Ptr(connectdata.AppendNumber(nil, 7)),
+			Doc: wit.Ptr("how big")},
+		{Kind: wit.Map, Key: 3, Element: 4}, {Kind: wit.String}, {Kind: wit.Boolean},
+		{Kind: wit.Map, Key: 6, Element: 7}, {Kind: wit.Int32}, {Kind: wit.String},
+		{Kind: wit.Struct, Name: wit.Ptr("a.B-1"), Fields: []wit.Field{{Name: "at", Node: 9}}},
 		{Kind: wit.Int64, Optional: true, Name: wit.Ptr(wit.NameTimestamp)},
 	}
 	for format, want := range map[string][]string{
@@ -47,7 +48,7 @@ func TestRenderSchemas(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range [][]wit.Node{nil, {{Kind: wit.Array, Element: 0}}} {
+	for _, bad := range [][]wit.SchemaNode{nil, {{Kind: wit.Array, Element: 0}}} {
 		if _, err := RenderSchemas(t.Context(), []wit.Schema{{Nodes: bad}}, "avro"); err == nil {
 			t.Errorf("%+v was written", bad)
 		}

@@ -39,7 +39,7 @@ func TestJSONOfKafka(t *testing.T) {
 		b := &record.Batch{Registry: record.NewRegistry()}
 		c := newConverter(t, ClassJSON, b.Registry, "schemas.enable", schemas)
 		d, err := c.Decode(t.Context(), "t", nil, b)
-		if err != nil || d.Form != wit.Absent {
+		if err != nil || d.Encoding != wit.Absent {
 			t.Errorf("expected nothing of nothing, found %v, %v", d, err)
 		}
 		if _, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil || !null {

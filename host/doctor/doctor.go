@@ -95,7 +95,7 @@ func settingOf(err error) string {
 	var nothing *route.NotHTTP
 	var failure *btp.Failure
 	var store *keystore.Error
-	var f *wit.Fault
+	var f *wit.Error
 	switch {
 	case errors.As(err, &misconfigured):
 		return misconfigured.Setting

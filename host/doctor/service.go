@@ -125,9 +125,9 @@ func (v *Visit) plugin(ctx context.Context, tool *check.Tool) {
 
 func step(ctx context.Context, tool *check.Tool, name string) (message string, err error) {
 	document, err := tool.Document(ctx, command, []wit.Setting{{Name: "step", Value: name}})
-	var f *wit.Fault
+	var f *wit.Error
 	if errors.As(err, &f) { // without the command's name in front
-		if f.Kind == wit.FaultUnauthorized && f.Setting == nil {
+		if f.Kind == wit.ErrorUnauthorized && f.Setting == nil {
 			from := tool.Setting(role.User)
 			if tool.Target() != "" {
 				from = tool.Setting(role.Destination)

@@ -141,7 +141,7 @@ func (s ConsumerConfig) tooLarge(err error, offset int64) error {
 	case !errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return err
 	}
-	return fmt.Errorf("%w (%w)", &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf("the compressed batch at "+
+	return fmt.Errorf("%w (%w)", &wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf("the compressed batch at "+
 		"offset %d takes more than the %d bytes that %s allows one without compression. If its producer is to be "+
 		"trusted, raise that: consumer.%[3]s of a worker, consumer.override.%[3]s of a connector.%s", offset,
 		s.DecompressedBytes, decompressedBytes, skip)}, err)

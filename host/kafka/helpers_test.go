@@ -81,9 +81,9 @@ func mark(o Offsets, r *kgo.Record) {
 }
 
 // expectFault expects a fault of a kind whose text holds all of these.
-func expectFault(t *testing.T, what string, err error, kind wit.FaultKind, texts ...string) {
+func expectFault(t *testing.T, what string, err error, kind wit.ErrorKind, texts ...string) {
 	t.Helper()
-	fault := (*wit.Fault)(nil)
+	fault := (*wit.Error)(nil)
 	if !errors.As(err, &fault) || fault.Kind != kind || !holdsAll(err.Error(), texts) {
 		t.Errorf("%s: expected a fault of kind %v that says %q, found %v", what, kind, texts, err)
 	}

@@ -55,7 +55,7 @@ func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32
 		s.config.log().Error("kafka: records of a sink's topic are missing; it goes on as auto.offset.reset says",
 			"group", s.o.Group, "topic", topic, "partition", partition, "missing", missing, "goes_on_at", to)
 	default:
-		return &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf("group %s, topic %s, partition %d: %s. To go on "+
+		return &wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf("group %s, topic %s, partition %d: %s. To go on "+
 			"without them, set consumer.override.auto.offset.reset=earliest, or the offset of this sink (%d to %d)",
 			s.o.Group, topic, partition, missing, start, end)}
 	}
@@ -85,7 +85,7 @@ func (s *Consumer) beginAnew(ctx context.Context, topic string, partition int32,
 		return fmt.Errorf("group %s, topic %s, partition %d: %s; commit offset %d to go on there: %w", s.o.Group, topic,
 			partition, missing, to, Lacking(err, "READ", "Group "+s.o.Group))
 	}
-	return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("group %s, topic %s, partition %d: nothing was "+
+	return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("group %s, topic %s, partition %d: nothing was "+
 		"committed, and %s. Offset %d is committed now: restart the task to go on there", s.o.Group, topic, partition,
 		missing, to)}
 }

@@ -92,7 +92,7 @@ func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
 						t.Fatalf("expected no record, found %d", len(records))
 					}
 				}
-				expectFault(t, when, err, wit.FaultConfig, missing, "consumer.override.auto.offset.reset=earliest")
+				expectFault(t, when, err, wit.ErrorConfig, missing, "consumer.override.auto.offset.reset=earliest")
 			})
 		}
 	}
@@ -144,7 +144,7 @@ func TestOffsetBehindTheEnd(t *testing.T) {
 			for err == nil {
 				_, err = s.Poll(ctx)
 			}
-			expectFault(t, "at the end", err, wit.FaultConfig, c.fault)
+			expectFault(t, "at the end", err, wit.ErrorConfig, c.fault)
 		})
 	}
 }
@@ -265,7 +265,7 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 				}
 				return
 			}
-			expectFault(t, "unread", end.err, wit.FaultData, "the records before offset 2 are no longer there",
+			expectFault(t, "unread", end.err, wit.ErrorData, "the records before offset 2 are no longer there",
 				"restart the task")
 			s.Close()
 			expectValues(t, openConsumer(t, config, ordersSink), Offsets{}, "3", "4") // after the restart

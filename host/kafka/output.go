@@ -16,12 +16,12 @@ type Records interface {
 }
 
 // Offset is where a feed of a source stands; the zero value is none.
-type Offset struct{ Partition, Position []wit.Field }
+type Offset struct{ Partition, Position []wit.OffsetEntry }
 
 // OffsetStore takes what was acknowledged, and stores it from time to time: *offset.Writer.
 type OffsetStore interface {
 	// Acknowledged says that everything up to a position is in Kafka. It must not block.
-	Acknowledged(partition, position []wit.Field)
+	Acknowledged(partition, position []wit.OffsetEntry)
 	// Flush returns when what was acknowledged is stored.
 	Flush(ctx context.Context) error
 	// OnFailure adds a function that is called when nothing can be stored any more.

@@ -17,7 +17,7 @@ import (
 // asked for; another error is returned as it is. The right is an operation of Kafka's ACLs, the resource its type and
 // name, such as `Topic orders`.
 func Lacking(err error, right, resource string) error {
-	fault := (*wit.Fault)(nil)
+	fault := (*wit.Error)(nil)
 	switch {
 	case err == nil || errors.As(err, &fault):
 		return err
@@ -27,7 +27,7 @@ func Lacking(err error, right, resource string) error {
 	default:
 		return err
 	}
-	return fmt.Errorf("%w (%w)", &wit.Fault{Kind: wit.FaultConfig,
+	return fmt.Errorf("%w (%w)", &wit.Error{Kind: wit.ErrorConfig,
 		Message: "the brokers do not let this user do that: " +
 			"expected the right " + right + " on the resource " + resource}, err)
 }

@@ -138,7 +138,7 @@ func text(at func(*Config) *string) property {
 func oneOf(at func(*Config) *string, allowed ...string) property {
 	p := property{rules: []wit.Rule{setting.Allowed(allowed...)}}
 	p.set = func(c *Config, v string) (note, why string) {
-		*at(c), _ = setting.Spelling(&wit.SettingSpec{Rules: p.rules}, v)
+		*at(c), _ = setting.Spelling(&wit.ConfigKey{Rules: p.rules}, v)
 		return "", ""
 	}
 	return p
@@ -198,7 +198,7 @@ func idleTimeout(at func(*Config) *time.Duration) property {
 
 // list parses items between commas; item checks one and may rewrite it.
 func list(at func(*Config) *[]string, item func(string) (taken, why string)) property {
-	return property{kind: wit.KindListOfText, set: func(c *Config, v string) (note, why string) {
+	return property{kind: wit.KindList, set: func(c *Config, v string) (note, why string) {
 		var list []string
 		for _, s := range items(v) {
 			taken, why := item(s)
@@ -301,7 +301,7 @@ func assignor(v string) (taken, why string) {
 
 // give checks the value of a property by its declaration and puts it into c. name is how the user calls it.
 func (p property) give(c *Config, name, value string) (note string, err error) {
-	spec := wit.SettingSpec{Name: name, Kind: p.kind, Rules: p.rules}
+	spec := wit.ConfigKey{Name: name, Kind: p.kind, Rules: p.rules}
 	if why := (setting.Check{}).Value(&spec, value); why != "" {
 		return "", setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: why}
 	}
@@ -321,7 +321,7 @@ func items(list string) []string {
 func unknownAmong(name string, known iter.Seq[string]) string {
 	var t setting.Table
 	for _, k := range slices.Sorted(known) {
-		t.Declare(wit.SettingSpec{Name: k})
+		t.Declare(wit.ConfigKey{Name: k})
 	}
 	return setting.Unknown(t.Nearest(name))
 }

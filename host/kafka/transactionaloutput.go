@@ -23,9 +23,10 @@ func Outlasted(err error) bool {
 }
 
 // outlasted is the fault of such a transaction.
-type outlasted struct{ *wit.Fault }
+type outlasted struct{ fault *wit.Error }
 
-func (o *outlasted) Unwrap() error { return o.Fault }
+func (o *outlasted) Error() string { return o.fault.Error() }
+func (o *outlasted) Unwrap() error { return o.fault }
 
 // Refused tells whether brokers have said no, rather than that nobody could be reached or that it may pass.
 func (r *Rewound) Refused() bool { return definite(r.Cause) && !Outlasted(r.Cause) }
@@ -134,13 +135,13 @@ func (o *TransactionalOutput) overdue(m *transactional, began time.Time) error {
 	const pageSize = "set a smaller page.size, or a larger producer.override.transaction.timeout.ms"
 	broker, away := m.away(began)
 	if broker == "" {
-		return &wit.Fault{Kind: wit.FaultConfig, Message: text + pageSize}
+		return &wit.Error{Kind: wit.ErrorConfig, Message: text + pageSize}
 	}
 	text += fmt.Sprintf("broker %s was away for %v of it", broker, away.Round(time.Millisecond))
 	if away >= limit/2 {
-		return &outlasted{&wit.Fault{Kind: wit.FaultTransient, Message: text}}
+		return &outlasted{&wit.Error{Kind: wit.ErrorTransient, Message: text}}
 	}
-	return &wit.Fault{Kind: wit.FaultTransient, Message: text + "; where it comes again without that, " + pageSize}
+	return &wit.Error{Kind: wit.ErrorTransient, Message: text + "; where it comes again without that, " + pageSize}
 }
 
 // explain is an error of a producer with what is to be done about it. The brokers fence a producer, too, whose
@@ -196,7 +197,7 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	if Outlasted(err) && Outlasted(aborted) {
 		return aborted // which says, besides, why its producer cannot be opened again
 	}
-	fault := (*wit.Fault)(nil)
+	fault := (*wit.Error)(nil)
 	if aborted != nil || (errors.As(err, &fault) || o.producer.Err() != nil) && !Outlasted(err) {
 		return err
 	}

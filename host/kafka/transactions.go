@@ -91,16 +91,17 @@ func Taken(err error) (id string) {
 
 // taken is the fault of such a producer.
 type taken struct {
-	*wit.Fault
-	id string
+	fault *wit.Error
+	id    string
 }
 
-func (t *taken) Unwrap() error { return t.Fault }
+func (t *taken) Error() string { return t.fault.Error() }
+func (t *taken) Unwrap() error { return t.fault }
 
 // transactionFault says what is missing where a transactional producer cannot work: the right, or the setting.
 func transactionFault(c Config, id string, err error) error {
 	denied := (*security.Denied)(nil)
-	text, kind := "", wit.FaultConfig
+	text, kind := "", wit.ErrorConfig
 	switch {
 	case err == nil || errors.As(err, &denied):
 		return err
@@ -122,16 +123,16 @@ func transactionFault(c Config, id string, err error) error {
 		text = "another producer uses it: expected one worker alone to run the connector with this group.id; this " +
 			"one has committed nothing since. Stop the other, or give one of both another group.id"
 	case errors.Is(err, kerr.CoordinatorNotAvailable), errors.Is(err, context.DeadlineExceeded):
-		kind = wit.FaultTransient
+		kind = wit.ErrorTransient
 		text = fmt.Sprintf("no coordinator of transactions within %v: is transaction.state.log.replication.factor of "+
 			"the brokers (3 by default) more than there are brokers?", coordinated)
 	case errors.Is(err, kerr.ConcurrentTransactions):
-		kind = wit.FaultTransient
+		kind = wit.ErrorTransient
 		text = fmt.Sprintf("expected the transaction of the producer before to end within %v", coordinated)
 	default:
 		return fmt.Errorf("transactional id %s: %w", id, err)
 	}
-	fault := &wit.Fault{Kind: kind, Message: fmt.Sprintf("transactional id %s: %s (%v)", id, text, err)}
+	fault := &wit.Error{Kind: kind, Message: fmt.Sprintf("transactional id %s: %s (%v)", id, text, err)}
 	if fencedOff(err) {
 		return &taken{fault, id}
 	}

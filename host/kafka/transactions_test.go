@@ -43,7 +43,7 @@ func (r *offsetRecords) Committed(o Offset, _ *kgo.Record) {
 }
 
 func at(n int64) Offset {
-	return Offset{[]wit.Field{wit.TextField("feed", "a")}, []wit.Field{wit.IntegerField("at", n)}}
+	return Offset{[]wit.OffsetEntry{wit.StringEntry("feed", "a")}, []wit.OffsetEntry{wit.IntegerEntry("at", n)}}
 }
 
 // newTransacting are the transactions of a worker's task.
@@ -153,7 +153,7 @@ func TestFencedProducersCommitNothing(t *testing.T) {
 				require.NoError(t, owner.Commit(t.Context()))
 			}
 			err := o.Commit(t.Context())
-			expectFault(t, by, err, wit.FaultConfig, "g-c-0", "group.id")
+			expectFault(t, by, err, wit.ErrorConfig, "g-c-0", "group.id")
 			if id := Taken(err); id != "g-c-0" {
 				t.Errorf("expected that the id is taken, found %q", id)
 			}
@@ -212,17 +212,17 @@ func TestTransactionsThatOutlastAnOutage(t *testing.T) {
 	broker := kgo.BrokerMetadata{NodeID: 1, Host: "b1", Port: 9092}
 	for _, c := range []struct {
 		before, away, after time.Duration // of the transaction
-		kind                wit.FaultKind
+		kind                wit.ErrorKind
 		want, not           string
 	}{
-		{70 * time.Second, 0, 0, wit.FaultConfig, "set a smaller page.size", "b1"},
-		{time.Second, time.Minute, time.Second, wit.FaultTransient, "broker b1:9092 was away for 1m0s of it",
+		{70 * time.Second, 0, 0, wit.ErrorConfig, "set a smaller page.size", "b1"},
+		{time.Second, time.Minute, time.Second, wit.ErrorTransient, "broker b1:9092 was away for 1m0s of it",
 			"page.size"},
-		{time.Second, time.Minute, 0, wit.FaultTransient, "broker b1:9092 was away for 1m0s of it", "page.size"},
-		{50 * time.Second, 5 * time.Second, 10 * time.Second, wit.FaultTransient,
+		{time.Second, time.Minute, 0, wit.ErrorTransient, "broker b1:9092 was away for 1m0s of it", "page.size"},
+		{50 * time.Second, 5 * time.Second, 10 * time.Second, wit.ErrorTransient,
 			"b1:9092 was away for 5s of it; where it comes again without that, set a smaller page.size", "?"},
-		{-time.Hour, 50 * time.Minute, 70 * time.Second, wit.FaultConfig, "set a smaller page.size", "b1"},
-		{-time.Hour, time.Hour + 70*time.Second, 0, wit.FaultTransient, "away for 1m10s of it", "page.size"},
+		{-time.Hour, 50 * time.Minute, 70 * time.Second, wit.ErrorConfig, "set a smaller page.size", "b1"},
+		{-time.Hour, time.Hour + 70*time.Second, 0, wit.ErrorTransient, "away for 1m10s of it", "page.size"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			client := security.NewDialer(nil, nil, nil)
@@ -403,6 +403,6 @@ func TestBrokersWithoutTransactions(t *testing.T) {
 	c := testConfig(strings.Join(cluster.ListenAddrs(), ","))
 	_, opened := OpenTransactions(t.Context(), c, "test", []string{"g-c-0"}, &offsetRecords{})
 	for name, err := range map[string]error{"fence": Fence(t.Context(), c, []string{"g-c-0"}), "open": opened} {
-		expectFault(t, name, err, wit.FaultConfig, "exactly.once.source.support=disabled")
+		expectFault(t, name, err, wit.ErrorConfig, "exactly.once.source.support=disabled")
 	}
 }

@@ -16,10 +16,10 @@ const maxPortions = 4
 // Origin and the Offset of the row that it came from, b.Topics may grow, and what the guest wrote is appended to
 // b.Data, so that rows which it left unchanged keep their place. Faults name rows by their position in b.Rows as it
 // was. On an error b is as it was.
-func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) ([]wit.RowFault, error) {
+func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) ([]wit.RowError, error) {
 	topics, data := len(b.Topics), len(b.Data)
 	i.scratch.rows = i.scratch.rows[:0]
-	var faults []wit.RowFault
+	var faults []wit.RowError
 	for from := 0; from < len(b.Rows); {
 		consumed, some, err := i.applySome(ctx, context, b, from)
 		made := int64(len(b.Data)-data) + int64(len(i.scratch.rows))*abi.RowBytes
@@ -39,7 +39,7 @@ func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) (
 
 // applySome makes one call with the rows from a position on; its results go to i.scratch.rows.
 func (i *Instance) applySome(ctx context.Context, context []byte, b *record.Batch, from int) (consumed int,
-	faults []wit.RowFault, err error) {
+	faults []wit.RowError, err error) {
 	c := batchCall{b: b, rows: b.Rows[from:], spaced: true}
 	err = i.carry(ctx, applyFunc, func(f *abi.Func) (uint32, error) { return i.pass(f, context, &c, nil) }, appliedSize,
 		func(ok []byte, _ uint32) (err error) {
@@ -50,7 +50,7 @@ func (i *Instance) applySome(ctx context.Context, context []byte, b *record.Batc
 }
 
 // applied reads what apply gave back: schemas 0, topics 8, rows 16, data 24, faults 32, consumed 40.
-func (i *Instance) applied(ok []byte, c *batchCall, from int) (consumed int, faults []wit.RowFault, err error) {
+func (i *Instance) applied(ok []byte, c *batchCall, from int) (consumed int, faults []wit.RowError, err error) {
 	if err := i.declared(ok, 0); err != nil {
 		return 0, nil, err
 	}
@@ -76,16 +76,16 @@ func (i *Instance) applied(ok []byte, c *batchCall, from int) (consumed int, fau
 	previous := uint32(0)
 	for n := range i.scratch.rows[start:] {
 		r := &i.scratch.rows[start+n]
-		if r.Origin >= uint32(consumed) || r.Origin < previous {
+		if r.RowIndex >= uint32(consumed) || r.RowIndex < previous {
 			return 0, nil, abi.Violated("row %d: expected an origin from %d to %d, found %d", n, previous, consumed-1,
-				r.Origin)
+				r.RowIndex)
 		}
-		previous = r.Origin
-		in := &c.rows[r.Origin]
+		previous = r.RowIndex
+		in := &c.rows[r.RowIndex]
 		if err := check.row(n, r, in); err != nil {
 			return 0, nil, err
 		}
-		r.Origin, r.Offset = in.Origin, in.Offset
+		r.RowIndex, r.Offset = in.RowIndex, in.Offset
 	}
 	faults, err = i.faults(ok, 32, uint32(consumed), uint32(from), &check)
 	return consumed, faults, err
@@ -93,7 +93,7 @@ func (i *Instance) applied(ok []byte, c *batchCall, from int) (consumed int, fau
 
 // Test asks a predicate of each row: there is one entry for each of b.Rows, the negation not applied. b is left as it
 // is.
-func (i *Instance) Test(ctx context.Context, context []byte, b *record.Batch) (matches []bool, faults []wit.RowFault,
+func (i *Instance) Test(ctx context.Context, context []byte, b *record.Batch) (matches []bool, faults []wit.RowError,
 	err error) {
 	c := batchCall{b: b, rows: b.Rows}
 	err = i.carry(ctx, testFunc, func(f *abi.Func) (uint32, error) { return i.pass(f, context, &c, nil) }, testedSize,
@@ -105,7 +105,7 @@ func (i *Instance) Test(ctx context.Context, context []byte, b *record.Batch) (m
 }
 
 // tested reads what test gave back: matches 0, faults 8.
-func (i *Instance) tested(ok []byte, rows int) ([]bool, []wit.RowFault, error) {
+func (i *Instance) tested(ok []byte, rows int) ([]bool, []wit.RowError, error) {
 	list, n, err := i.guest.ListAt(ok, 0, 1, 1)
 	if err != nil {
 		return nil, nil, err

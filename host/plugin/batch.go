@@ -68,18 +68,19 @@ func (i *Instance) survey(c *batchCall) error {
 		if int(r.Topic) >= len(c.b.Topics) {
 			return abi.Refused("row %d: topic %d of %d", n, r.Topic, len(c.b.Topics))
 		}
-		for at, d := range [3]*wit.Datum{&r.Key, &r.Value, &r.Headers} {
-			if d.Form == wit.Absent {
+		for at, d := range [3]*wit.ValueSlice{&r.Key, &r.Value, &r.Headers} {
+			if d.Encoding == wit.Absent {
 				continue
 			}
-			if uint64(d.Start)+uint64(d.Size) > uint64(len(c.b.Data)) || d.Form == wit.Unchanged ||
-				int(d.Form) >= d.Form.Cases() {
-				return abi.Refused("row %d: a datum of form %d with %d bytes at %d of %d", n, d.Form, d.Size, d.Start,
+			if uint64(d.Start)+uint64(d.Size) > uint64(len(c.b.Data)) || d.Encoding == wit.Unchanged ||
+				int(d.Encoding) >= d.Encoding.Cases() {
+				return abi.Refused("row %d: a datum of form %d with %d bytes at %d of %d", n, d.Encoding, d.Size,
+					d.Start,
 					len(c.b.Data))
 			}
 			c.low, c.high = min(c.low, d.Start), max(c.high, d.Start+d.Size)
 			c.size += uint64(d.Size)
-			if d.Form == wit.Structured {
+			if d.Encoding == wit.WithSchema {
 				if d.Schema == last[at] && d.Schema != 0 {
 					continue
 				}
@@ -89,7 +90,7 @@ func (i *Instance) survey(c *batchCall) error {
 				}
 				continue
 			}
-			if err := i.schemas.GiveInside(d.Form, c.b.Bytes(*d)); err != nil {
+			if err := i.schemas.GiveInside(d.Encoding, c.b.Bytes(*d)); err != nil {
 				return err
 			}
 		}
@@ -135,7 +136,7 @@ func (i *Instance) carry(ctx context.Context, fn *canon.Func, pass func(f *abi.F
 	if err != nil {
 		return err
 	}
-	var fault *wit.Fault
+	var fault *wit.Error
 	ptr, err := pass(f)
 	if err == nil {
 		var ok []byte
@@ -243,8 +244,8 @@ func (c *batchCall) putSpaced(dst, data []byte) {
 	at := 0
 	for n := range c.rows {
 		r, row := &c.rows[n], dst[n*abi.RowBytes:]
-		for i, d := range [3]*wit.Datum{&r.Key, &r.Value, &r.Headers} {
-			if d.Form == wit.Absent {
+		for i, d := range [3]*wit.ValueSlice{&r.Key, &r.Value, &r.Headers} {
+			if d.Encoding == wit.Absent {
 				continue
 			}
 			binary.LittleEndian.PutUint32(row[32+16*i+8:], uint32(at))
@@ -257,7 +258,7 @@ func (c *batchCall) putSpaced(dst, data []byte) {
 }
 
 // result returns the payload of a result of the given size, or the fault in it.
-func (i *Instance) result(ptr uint32, size int) (ok []byte, fault *wit.Fault, err error) {
+func (i *Instance) result(ptr uint32, size int) (ok []byte, fault *wit.Error, err error) {
 	area, err := i.guest.Area(ptr, uint32(payload+max(size, faultSize)), 4)
 	if err != nil {
 		return nil, nil, err
@@ -266,7 +267,7 @@ func (i *Instance) result(ptr uint32, size int) (ok []byte, fault *wit.Fault, er
 	case 0:
 		return area[payload:], nil, nil
 	case 1:
-		fault = new(wit.Fault)
+		fault = new(wit.Error)
 		return nil, fault, i.guest.Lift(ptr+payload, fault)
 	}
 	return nil, nil, abi.Violated("result: expected ok (0) or a fault (1), found case %d", area[0])
@@ -359,11 +360,11 @@ func (i *Instance) data(ok []byte, offset int, b *record.Batch) (uint32, error) 
 }
 
 // faults reads the row faults whose list stands at offset. Their origins lie below limit and are moved by from.
-func (i *Instance) faults(ok []byte, offset int, limit, from uint32, check *rowCheck) ([]wit.RowFault, error) {
+func (i *Instance) faults(ok []byte, offset int, limit, from uint32, check *rowCheck) ([]wit.RowError, error) {
 	if abi.Word(ok, offset+4) == 0 {
 		return nil, nil
 	}
-	var list []wit.RowFault
+	var list []wit.RowError
 	if err := i.guest.LiftAt(ok, offset, &list); err != nil {
 		return nil, err
 	}
@@ -374,16 +375,16 @@ func (i *Instance) faults(ok []byte, offset int, limit, from uint32, check *rowC
 			}
 		}
 		f := &list[n]
-		if f.Origin >= limit {
-			return nil, abi.Violated("fault %d: expected an origin below %d, found %d", n, limit, f.Origin)
+		if f.RowIndex >= limit {
+			return nil, abi.Violated("fault %d: expected an origin below %d, found %d", n, limit, f.RowIndex)
 		}
-		f.Origin += from
+		f.RowIndex += from
 		if uint64(f.RawStart)+uint64(f.RawSize) > uint64(check.size) {
 			return nil, abi.Violated("fault %d: %d raw bytes at %d lie past the end of data (%d bytes)", n, f.RawSize,
 				f.RawStart, check.size)
 		}
 		f.RawStart += check.base
-		readable(&f.Fault)
+		readable(&f.Error)
 		f.ErrorClass = shown.Within(f.ErrorClass, maxNameBytes)
 	}
 	return list, nil

@@ -11,17 +11,17 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Rows cross one after the other with room after each value; what they share crosses once, as it is.
 func TestRowsCrossApart(t *testing.T) {
-	text := func(s string) []byte { b, _ := datum.AppendDynamic(nil, s); return b }
+	text := func(s string) []byte { b, _ := connectdata.AppendSchemaless(nil, s); return b }
 	b := &record.Batch{Topics: []string{"t"}, Data: []byte("unused")}
-	put := func(s string) wit.Datum {
+	put := func(s string) wit.ValueSlice {
 		start := len(b.Data)
 		b.Data = append(b.Data, text(s)...)
-		return wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+		return wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 	}
 	second := wit.Row{Headers: put("h"), Value: put("second")}
 	first := wit.Row{Key: put("k"), Value: put("first")}
@@ -46,8 +46,8 @@ func TestRowsCrossApart(t *testing.T) {
 		for n := range c.rows {
 			row := rows[n*abi.RowBytes:]
 			assert.Equal(t, uint32(n), binary.LittleEndian.Uint32(row), c.name, n, "number of the row")
-			for i, d := range []wit.Datum{c.rows[n].Key, c.rows[n].Value, c.rows[n].Headers} {
-				if d.Form == wit.Absent {
+			for i, d := range []wit.ValueSlice{c.rows[n].Key, c.rows[n].Value, c.rows[n].Headers} {
+				if d.Encoding == wit.Absent {
 					continue
 				}
 				at := row[32+16*i:]
@@ -76,9 +76,10 @@ func TestRowsThatRepeatBytes(t *testing.T) {
 	i := &Instance{schemas: known(t, registry)}
 	i.scratch.topics = []uint32{0}
 	check := rowCheck{i: i, b: &record.Batch{Registry: registry, Topics: []string{"t"}}, limit: 1000}
-	in := []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: 5000}}, {Value: wit.Datum{Form: wit.Dynamic, Size: 400}}}
-	again := wit.Row{Key: wit.Datum{Form: wit.Absent}, Value: wit.Datum{Form: wit.Unchanged},
-		Headers: wit.Datum{Form: wit.Absent}}
+	in := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.Schemaless, Size: 5000}},
+		{Value: wit.ValueSlice{Encoding: wit.Schemaless, Size: 400}}}
+	again := wit.Row{Key: wit.ValueSlice{Encoding: wit.Absent}, Value: wit.ValueSlice{Encoding: wit.Unchanged},
+		Headers: wit.ValueSlice{Encoding: wit.Absent}}
 	for n, of := range []int{0, 1, 1, 1, 1} {
 		r := again
 		err := check.row(n, &r, &in[of])

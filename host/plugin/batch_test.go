@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // A batch costs no allocation, whatever its number of rows, once the buffers have their size.
@@ -52,19 +52,19 @@ func TestSchemasInsideBytes(t *testing.T) {
 	check := func() {
 		t.Helper()
 		for _, r := range b.Rows {
-			v, n, err := datum.ReadDynamic(b.Bytes(r.Value))
+			v, n, err := connectdata.ReadSchemaless(b.Bytes(r.Value))
 			if err != nil || n != int(r.Value.Size) {
 				t.Fatal(err, n)
 			}
-			headers, err := datum.Headers(nil, b.Bytes(r.Headers))
+			headers, err := connectdata.Headers(nil, b.Bytes(r.Headers))
 			if err != nil || len(headers) != 3 {
 				t.Fatal(err, headers)
 			}
 			if s := reg.Get(headers[0].Schema); s == nil || *s.Root().Name != "other" {
 				t.Errorf("header of schema %d", headers[0].Schema)
 			}
-			for _, x := range append(v.(datum.List), mustDynamic(t, headers[1].Value)) {
-				if s := x.(datum.Nested); reg.Get(s.Schema) == nil || *reg.Get(s.Schema).Root().Name != "mine" ||
+			for _, x := range append(v.(connectdata.List), mustDynamic(t, headers[1].Value)) {
+				if s := x.(connectdata.Nested); reg.Get(s.Schema) == nil || *reg.Get(s.Schema).Root().Name != "mine" ||
 					string(s.Bytes) != "\x04in" {
 					t.Errorf("struct of schema %d: %q", s.Schema, s.Bytes)
 				}
@@ -83,7 +83,7 @@ func TestSchemasInsideBytes(t *testing.T) {
 		}
 	})
 	check()
-	b.Rows[0].Value.Form, b.Rows[0].Value.Size = wit.Dynamic, b.Rows[0].Value.Size-1
+	b.Rows[0].Value.Encoding, b.Rows[0].Value.Size = wit.Schemaless, b.Rows[0].Value.Size-1
 	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		_, err := i.Apply(ctx, []byte("copy"), b)
 		assert.Error(t, err, "a dynamic value of")
@@ -95,7 +95,7 @@ func TestSchemasInsideBytes(t *testing.T) {
 
 func mustDynamic(t *testing.T, b []byte) any {
 	t.Helper()
-	v, _, err := datum.ReadDynamic(b)
+	v, _, err := connectdata.ReadSchemaless(b)
 	require.NoError(t, err)
 	return v
 }
@@ -109,12 +109,12 @@ func TestHostMistakes(t *testing.T) {
 			"names schema 0":    func(b *record.Batch) { b.Rows[0].Value.Schema = 0 },
 			"with 99 bytes at":  func(b *record.Batch) { b.Rows[1].Value.Size = 99 },
 			"form 1": func(b *record.Batch) {
-				b.Rows[1].Key = wit.Datum{Form: wit.Unchanged}
+				b.Rows[1].Key = wit.ValueSlice{Encoding: wit.Unchanged}
 			},
 			`the topic name "\xff" is not UTF-8`: func(b *record.Batch) { b.Topics[0] = "\xff" },
 			"a block of headers of 7 bytes": func(b *record.Batch) {
 				b.Rows[1].Headers = b.Rows[1].Value
-				b.Rows[1].Headers.Form = wit.Raw
+				b.Rows[1].Headers.Encoding = wit.Raw
 			},
 			"which is not registered": func(b *record.Batch) { b.Rows[1].Value.Schema = wit.GuestSchemas },
 		} {

@@ -137,7 +137,7 @@ func (b *Binding) best() *module {
 }
 
 // Promote makes a candidate current. The old pool closes when its last instance comes back. For some minutes the new
-// version is on trial: when its calls break it is rolled back, see [Binding.Again].
+// version is on trial: when its calls break it is rolled back, see [Binding.ShouldRetry].
 func (b *Binding) Promote(p *Pool) {
 	b.manager.mu.Lock()
 	b.mu.Lock()
@@ -233,11 +233,11 @@ func (b *Binding) Close() {
 	b.manager.trimLater()
 }
 
-// Again reports whether a call that failed is to be made once more before the failure counts: its version is on trial,
-// or was just rolled back and the one before is the [Binding.Candidate] now. It is true a few times at most, unless the
-// version before cannot be opened for the moment: so ask it after each try, and give up after as many as you would for
-// a service that does not answer.
-func (b *Binding) Again(err error) bool {
+// ShouldRetry reports whether a call that failed is to be made once more before the failure counts: its version is on
+// trial, or was just rolled back and the one before is the [Binding.Candidate] now. It is true a few times at most,
+// unless the version before cannot be opened for the moment: so ask it after each try, and give up after as many as you
+// would for a service that does not answer.
+func (b *Binding) ShouldRetry(err error) bool {
 	if !isA[*Trap](err) {
 		return false
 	}

@@ -64,13 +64,13 @@ const (
 )
 
 // CheckOffset rejects an offset that is too large to be stored, or that contains a name twice.
-func CheckOffset(what string, fields []wit.Field) error {
+func CheckOffset(what string, fields []wit.OffsetEntry) error {
 	if size := wit.OffsetBytes(fields); size > wit.MaxOffsetBytes {
-		largest := slices.MaxFunc(fields, func(a, b wit.Field) int {
-			return wit.OffsetBytes([]wit.Field{a}) - wit.OffsetBytes([]wit.Field{b})
+		largest := slices.MaxFunc(fields, func(a, b wit.OffsetEntry) int {
+			return wit.OffsetBytes([]wit.OffsetEntry{a}) - wit.OffsetBytes([]wit.OffsetEntry{b})
 		})
 		return abi.Violated("%s: expected at most %d bytes of names and values, found %d, of them %d of %s", what,
-			wit.MaxOffsetBytes, size, wit.OffsetBytes([]wit.Field{largest}), clip(largest.Name))
+			wit.MaxOffsetBytes, size, wit.OffsetBytes([]wit.OffsetEntry{largest}), clip(largest.Name))
 	}
 	seen := make(map[string]bool, min(len(fields), 64))
 	for i := range fields {
@@ -84,7 +84,7 @@ func CheckOffset(what string, fields []wit.Field) error {
 }
 
 // checkPosition is [CheckOffset] for one that may not be there.
-func checkPosition(what string, fields *[]wit.Field) error {
+func checkPosition(what string, fields *[]wit.OffsetEntry) error {
 	if fields == nil {
 		return nil
 	}
@@ -121,7 +121,7 @@ func checkFeeds(feeds []wit.Feed) error {
 }
 
 // checkLayout bounds what a source wants to have.
-func checkLayout(l *wit.Layout) error {
+func checkLayout(l *wit.PlanResult) error {
 	size := 0
 	for _, claim := range l.Claims {
 		size += len(claim)
@@ -131,7 +131,7 @@ func checkLayout(l *wit.Layout) error {
 }
 
 // checkExamined bounds what a plugin says of settings, and leaves out errors after the first [MaxFindings].
-func checkExamined(all []wit.Examined) error {
+func checkExamined(all []wit.ConfigValue) error {
 	room := MaxFindings
 	for i := range all {
 		all[i].Errors = all[i].Errors[:min(len(all[i].Errors), room)]
@@ -142,14 +142,14 @@ func checkExamined(all []wit.Examined) error {
 
 // checkWakes refuses wakes that would be too many, or too long, to be kept. It is the fault of the notification, whose
 // sender gets it as an answer: plugins make wakes of what comes.
-func checkWakes(wakes []wit.Wake) error {
+func checkWakes(wakes []wit.Trigger) error {
 	if len(wakes) > maxWakes {
-		return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
+		return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf(
 			"expected at most %d rows to be read for a notification, found %d", maxWakes, len(wakes))}
 	}
 	for i := range wakes {
 		if size := len(wakes[i].Token) + len(wakes[i].Ident); size > maxWakeBytes {
-			return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
+			return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf(
 				"expected at most %d bytes of what names a notification and its row, found %d", maxWakeBytes, size)}
 		}
 	}
@@ -157,7 +157,7 @@ func checkWakes(wakes []wit.Wake) error {
 }
 
 // checkDone bounds what a plugin says of a subscription, or of its end.
-func checkDone(a *wit.Arrangement) error {
+func checkDone(a *wit.CallResult) error {
 	if a.Done != nil && len(*a.Done) > maxDoneBytes {
 		return abi.Violated("done: expected at most %d bytes, found %d", maxDoneBytes, len(*a.Done))
 	}
@@ -165,9 +165,9 @@ func checkDone(a *wit.Arrangement) error {
 }
 
 // checkHints bounds what is kept of verdicts.
-func checkHints(verdicts []wit.Verdict) error {
+func checkHints(verdicts []wit.RowResult) error {
 	for n := range verdicts {
-		if again := verdicts[n].Again; again != nil && len(again.Hint) > MaxHintBytes {
+		if again := verdicts[n].Retry; again != nil && len(again.Hint) > MaxHintBytes {
 			return abi.Violated("verdict %d: expected a hint of at most %d bytes, found %d", n, MaxHintBytes,
 				len(again.Hint))
 		}
@@ -243,7 +243,7 @@ func (n *tally) name(c *wit.Component, what, name string) error {
 	return nil
 }
 
-func (n *tally) setting(c *wit.Component, s *wit.SettingSpec) error {
+func (n *tally) setting(c *wit.Component, s *wit.ConfigKey) error {
 	if err := n.name(c, "setting", s.Name); err != nil {
 		return err
 	}

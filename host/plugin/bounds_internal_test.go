@@ -13,30 +13,31 @@ import (
 )
 
 func TestListsOfADescriptionAreBounded(t *testing.T) {
-	settings := func(n int, spec wit.SettingSpec) *wit.Description {
+	settings := func(n int, spec wit.ConfigKey) *wit.Description {
 		c := wit.Component{Name: "c"}
 		for range n {
 			c.Settings = append(c.Settings, spec)
 		}
 		return &wit.Description{Components: []wit.Component{c}}
 	}
-	pattern := func(p string) wit.SettingSpec { return wit.SettingSpec{Name: "s", Rules: []wit.Rule{{Pattern: &p}}} }
+	pattern := func(p string) wit.ConfigKey { return wit.ConfigKey{Name: "s", Rules: []wit.Rule{{Pattern: &p}}} }
 	for want, d := range map[string]*wit.Description{
-		"":                              settings(5000, wit.SettingSpec{Name: "shop#{n}.of#{m}", Rules: []wit.Rule{{Alias: wit.Ptr("a{name}")}}}),
-		"at most 20000 settings":        settings(20_001, wit.SettingSpec{Name: "s"}),
+		"": settings(5000, wit.ConfigKey{Name: "shop#{n}.of#{m}",
+			Rules: []wit.Rule{{Alias: wit.Ptr("a{name}")}}}),
+		"at most 20000 settings":        settings(20_001, wit.ConfigKey{Name: "s"}),
 		"at most 1000 patterns":         settings(1001, pattern("a*")),
 		"pattern of at most 1000 bytes": settings(1, pattern(strings.Repeat("a", 1001))),
-		"at most 2 placeholders":        settings(1, wit.SettingSpec{Name: "a{n}.{m}.{name}"}),
-		"placeholders, each once":       settings(1, wit.SettingSpec{Name: "a{n}.{n}"}),
-		"alias \"a{n}{m}{name}\"": settings(1, wit.SettingSpec{Name: "s",
+		"at most 2 placeholders":        settings(1, wit.ConfigKey{Name: "a{n}.{m}.{name}"}),
+		"placeholders, each once":       settings(1, wit.ConfigKey{Name: "a{n}.{n}"}),
+		"alias \"a{n}{m}{name}\"": settings(1, wit.ConfigKey{Name: "s",
 			Rules: []wit.Rule{{Alias: wit.Ptr("a{n}{m}{name}")}}}),
 		"prefix \"p{a}{b}{c}\"":           {Components: []wit.Component{{Name: "c", Prefixes: []string{"p{a}{b}{c}"}}}},
 		"at most 100 prefixes, found 101": {Components: []wit.Component{{Name: "c", Prefixes: make([]string, 101)}}},
-		"at most 200 bytes, found 300":    settings(1, wit.SettingSpec{Name: strings.Repeat("n", 300)}),
-		"at most 4194304 bytes of text": settings(5, wit.SettingSpec{Name: "s", Documentation: strings.Repeat("d",
+		"at most 200 bytes, found 300":    settings(1, wit.ConfigKey{Name: strings.Repeat("n", 300)}),
+		"at most 4194304 bytes of text": settings(5, wit.ConfigKey{Name: "s", Documentation: strings.Repeat("d",
 			1<<20)}),
 		"at most 1000 components": {Components: []wit.Component{{Name: "c", Aliases: make([]string, 1000)}}},
-		"rules and aliases, found 100002": settings(1, wit.SettingSpec{Name: "s",
+		"rules and aliases, found 100002": settings(1, wit.ConfigKey{Name: "s",
 			Rules: []wit.Rule{{Allowed: wit.Ptr(make([]string, 100_000))}}}),
 	} {
 		assert.Ends(t, checkLists(t.Context(), d), want)
@@ -46,7 +47,7 @@ func TestListsOfADescriptionAreBounded(t *testing.T) {
 // Who has given up does not wait until all is judged that a plugin says of itself.
 func TestJudgingEndsWithItsContext(t *testing.T) {
 	long := &wit.Description{Name: "n", Version: "1",
-		Components: []wit.Component{{Name: "c", Settings: make([]wit.SettingSpec, 3*watchEvery)}}}
+		Components: []wit.Component{{Name: "c", Settings: make([]wit.ConfigKey, 3*watchEvery)}}}
 	m := &module{info: Info{Interfaces: []string{wit.InterfaceSource}}}
 	require.NoError(t, m.judgeDescription(t.Context(), long))
 	ended, cancel := context.WithCancel(t.Context())
@@ -57,12 +58,12 @@ func TestJudgingEndsWithItsContext(t *testing.T) {
 }
 
 func TestOffsetsAreBounded(t *testing.T) {
-	text := func(n int) wit.Field { return wit.TextField("link", strings.Repeat("x", n)) }
-	for want, fields := range map[string][]wit.Field{
-		"":                           {text(60_000), wit.IntegerField("n", 1)},
+	text := func(n int) wit.OffsetEntry { return wit.StringEntry("link", strings.Repeat("x", n)) }
+	for want, fields := range map[string][]wit.OffsetEntry{
+		"":                           {text(60_000), wit.IntegerEntry("n", 1)},
 		"at most 65536 bytes":        {text(65_530)},
-		"found \"a\" twice":          {wit.IntegerField("a", 1), wit.TextField("b", ""), wit.NullField("a")},
-		"next: expected at most 655": make([]wit.Field, 100_000),
+		"found \"a\" twice":          {wit.IntegerEntry("a", 1), wit.StringEntry("b", ""), wit.NullEntry("a")},
+		"next: expected at most 655": make([]wit.OffsetEntry, 100_000),
 	} {
 		for i := range fields {
 			if fields[i].Name == "" {
@@ -79,30 +80,30 @@ func TestResultsThatAreKeptAreBounded(t *testing.T) {
 	text := func(n int) string { return strings.Repeat("x", n) }
 	for want, check := range map[string]func(more int) error{
 		"at most 10000 tasks": func(more int) error {
-			return checkLayout(&wit.Layout{Tasks: make([][]wit.Setting, 10_000+more)})
+			return checkLayout(&wit.PlanResult{Tasks: make([][]wit.Setting, 10_000+more)})
 		},
 		"at most 10000 claims": func(more int) error {
-			return checkLayout(&wit.Layout{Claims: make([]string, 10_000+more)})
+			return checkLayout(&wit.PlanResult{Claims: make([]string, 10_000+more)})
 		},
 		"at most 1048576 bytes of claims": func(more int) error {
-			return checkLayout(&wit.Layout{Claims: []string{text(1 << 19), text(1<<19 + more)}})
+			return checkLayout(&wit.PlanResult{Claims: []string{text(1 << 19), text(1<<19 + more)}})
 		},
 		"at most 65536 bytes of name, topic, times and fingerprint": func(more int) error {
 			return checkFeeds([]wit.Feed{{Name: text(1 << 14), Topic: text(1 << 14), Cron: wit.Ptr(text(1 << 14)),
 				Fingerprint: text(1<<14 + more)}})
 		},
-		"at most 100000 settings": func(more int) error { return checkExamined(make([]wit.Examined, 100_000+more)) },
+		"at most 100000 settings": func(more int) error { return checkExamined(make([]wit.ConfigValue, 100_000+more)) },
 		"at most 10000 rows to be read for a notification": func(more int) error {
-			return checkWakes(make([]wit.Wake, 10_000+more))
+			return checkWakes(make([]wit.Trigger, 10_000+more))
 		},
 		"at most 4096 bytes of what names a notification": func(more int) error {
-			return checkWakes([]wit.Wake{{Token: text(2048), Ident: text(2048 + more)}})
+			return checkWakes([]wit.Trigger{{Token: text(2048), Ident: text(2048 + more)}})
 		},
 		"done: expected at most 65536 bytes": func(more int) error {
-			return checkDone(&wit.Arrangement{Done: wit.Ptr(text(65_536 + more))})
+			return checkDone(&wit.CallResult{Done: wit.Ptr(text(65_536 + more))})
 		},
 		"hint of at most 16384 bytes": func(more int) error {
-			return checkHints([]wit.Verdict{{Written: wit.Chosen}, {Again: &wit.Retry{Hint: text(16_384 + more)}}})
+			return checkHints([]wit.RowResult{{Written: wit.Set}, {Retry: &wit.Retry{Hint: text(16_384 + more)}}})
 		},
 	} {
 		assert.NoError(t, check(0), want, "what is allowed")
@@ -113,7 +114,7 @@ func TestResultsThatAreKeptAreBounded(t *testing.T) {
 // A connector that is wrong all over is told so by its first errors, and its check does not fail.
 func TestErrorsInSettingsAreBounded(t *testing.T) {
 	for _, more := range []int{0, 1, 700} {
-		all := []wit.Examined{{Errors: make([]string, 500)}, {}, {Errors: make([]string, 500+more)},
+		all := []wit.ConfigValue{{Errors: make([]string, 500)}, {}, {Errors: make([]string, 500+more)},
 			{Errors: make([]string, more)}}
 		require.NoError(t, checkExamined(all))
 		assert.Equal(t, 500, len(all[0].Errors))

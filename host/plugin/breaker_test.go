@@ -53,7 +53,7 @@ func untilWorks(t *testing.T, b *plugin.Binding) (tries int) {
 	t.Helper()
 	for err := prepareOn(t, b); err != nil; err = prepareOn(t, b) {
 		tries++
-		if !b.Again(err) {
+		if !b.ShouldRetry(err) {
 			t.Fatalf("try %d: expected another one after %v", tries, err)
 		}
 		if c := b.Candidate(); c != nil {
@@ -257,7 +257,7 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 func TestNothingToRollBackTo(t *testing.T) {
 	_, b, _, _ := fickles(t, "1.0.0", false)
 	for range 5 {
-		if err := prepareOn(t, b); err == nil || b.Again(err) {
+		if err := prepareOn(t, b); err == nil || b.ShouldRetry(err) {
 			t.Fatalf("expected no second try of %v", err)
 		}
 	}

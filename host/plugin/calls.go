@@ -43,12 +43,13 @@ func (i *Instance) Describe(ctx context.Context) (wit.Description, error) {
 
 // Validate checks settings together.
 func (i *Instance) Validate(ctx context.Context, component string, settings []wit.Setting, online bool, state []byte,
-	answers []wit.Response) (wit.Inquiry, error) {
-	inquiry, err := invoke[wit.Inquiry](ctx, i, wit.InterfacePlugin, "Validate", component, settings, online, state,
+	answers []wit.Response) (wit.ValidateResult, error) {
+	inquiry, err := invoke[wit.ValidateResult](ctx, i, wit.InterfacePlugin, "Validate", component, settings, online,
+		state,
 		answers)
 	if err == nil && inquiry.Done != nil {
 		if err := checkExamined(*inquiry.Done); err != nil {
-			return wit.Inquiry{}, i.discard(err)
+			return wit.ValidateResult{}, i.discard(err)
 		}
 		for _, x := range *inquiry.Done {
 			for n := range x.Errors {
@@ -66,19 +67,19 @@ func (i *Instance) Commands(ctx context.Context) ([]wit.Command, error) {
 
 // Run runs a command.
 func (i *Instance) Run(ctx context.Context, command string, options, settings []wit.Setting, state []byte,
-	answers []wit.Response) (wit.Reply, error) {
-	return invoke[wit.Reply](ctx, i, wit.InterfaceTools, "Run", command, options, settings, state, answers)
+	answers []wit.Response) (wit.CommandResult, error) {
+	return invoke[wit.CommandResult](ctx, i, wit.InterfaceTools, "Run", command, options, settings, state, answers)
 }
 
 // Plan shares a source's work out among tasks.
-func (i *Instance) Plan(ctx context.Context, component string, settings []wit.Setting, maxTasks uint32) (wit.Layout,
+func (i *Instance) Plan(ctx context.Context, component string, settings []wit.Setting, maxTasks uint32) (wit.PlanResult,
 	error) {
-	layout, err := invoke[wit.Layout](ctx, i, wit.InterfaceSource, "Plan", component, settings, maxTasks)
+	layout, err := invoke[wit.PlanResult](ctx, i, wit.InterfaceSource, "Plan", component, settings, maxTasks)
 	if err != nil {
 		return layout, err
 	}
 	if err := checkLayout(&layout); err != nil {
-		return wit.Layout{}, i.discard(err)
+		return wit.PlanResult{}, i.discard(err)
 	}
 	if why := layout.ExactlyOnce.Unsupported; why != nil {
 		*why = shown.Line(*why)
@@ -88,13 +89,14 @@ func (i *Instance) Plan(ctx context.Context, component string, settings []wit.Se
 
 // OpenSource works out what a source's other calls need. Schemas of feeds come back under the host's ids.
 func (i *Instance) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
-	answers []wit.Response) (wit.SourceOpening, error) {
-	opening, err := invoke[wit.SourceOpening](ctx, i, wit.InterfaceSource, "Open", component, settings, state, answers)
+	answers []wit.Response) (wit.SourceOpenResult, error) {
+	opening, err := invoke[wit.SourceOpenResult](ctx, i, wit.InterfaceSource, "Open", component, settings, state,
+		answers)
 	if err != nil || opening.Ready == nil {
 		return opening, err
 	}
 	if err := checkFeeds(opening.Ready.Feeds); err != nil {
-		return wit.SourceOpening{}, i.discard(err)
+		return wit.SourceOpenResult{}, i.discard(err)
 	}
 	for f := range opening.Ready.Feeds {
 		feed := &opening.Ready.Feeds[f]
@@ -103,7 +105,7 @@ func (i *Instance) OpenSource(ctx context.Context, component string, settings []
 				continue
 			}
 			if err := i.schemas.Adopt(s); err != nil {
-				return wit.SourceOpening{}, i.discard(err)
+				return wit.SourceOpenResult{}, i.discard(err)
 			}
 		}
 	}
@@ -118,19 +120,20 @@ func (i *Instance) discard(err error) error {
 }
 
 // Next asks a feed what to fetch. now is in milliseconds since 1970.
-func (i *Instance) Next(ctx context.Context, context []byte, feed uint32, offset []wit.Field, cause wit.Cause,
-	now int64) (wit.Step, error) {
-	step, err := invoke[wit.Step](ctx, i, wit.InterfaceSource, "Next", context, feed, offset, cause, now)
+func (i *Instance) Next(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry,
+	cause wit.PollReason,
+	now int64) (wit.NextAction, error) {
+	step, err := invoke[wit.NextAction](ctx, i, wit.InterfaceSource, "Next", context, feed, offset, cause, now)
 	if err == nil && step.Fetch != nil {
 		if err := checkPosition("next: position", step.Fetch.Position); err != nil {
-			return wit.Step{}, i.discard(err)
+			return wit.NextAction{}, i.discard(err)
 		}
 	}
 	return step, err
 }
 
 // Begin starts a page; position is nil for a wake's. The page's number is valid on this instance only.
-func (i *Instance) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.Field,
+func (i *Instance) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.OffsetEntry,
 	response wit.Response) (uint32, error) {
 	return invoke[uint32](ctx, i, wit.InterfaceSource, "Begin", context, feed, position, response)
 }
@@ -142,14 +145,15 @@ func (i *Instance) Abandon(ctx context.Context, page uint32) error {
 }
 
 // CheckOffset asks whether a stored offset is one of the plugin's: nil, or a [*wit.Fault] that says why not.
-func (i *Instance) CheckOffset(ctx context.Context, partition, offset []wit.Field) error {
+func (i *Instance) CheckOffset(ctx context.Context, partition, offset []wit.OffsetEntry) error {
 	_, err := invoke[nothing](ctx, i, wit.InterfaceSource, "CheckOffset", partition, offset)
 	return err
 }
 
-// Notified hands in a request of the listener's.
-func (i *Instance) Notified(ctx context.Context, context []byte, notification wit.Notification) ([]wit.Wake, error) {
-	wakes, err := invoke[[]wit.Wake](ctx, i, wit.InterfaceNotifications, "Notified", context, notification)
+// HandleNotification hands in a request of the listener's.
+func (i *Instance) HandleNotification(ctx context.Context, context []byte,
+	notification wit.Notification) ([]wit.Trigger, error) {
+	wakes, err := invoke[[]wit.Trigger](ctx, i, wit.InterfaceNotifications, "HandleNotification", context, notification)
 	if err == nil {
 		err = checkWakes(wakes)
 	}
@@ -161,23 +165,23 @@ func (i *Instance) Notified(ctx context.Context, context []byte, notification wi
 
 // Subscribe asks for a subscription of a feed under an address.
 func (i *Instance) Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte,
-	answers []wit.Response) (wit.Arrangement, error) {
-	return i.arrange(invoke[wit.Arrangement](ctx, i, wit.InterfaceNotifications, "Subscribe", context, feed, address,
+	answers []wit.Response) (wit.CallResult, error) {
+	return i.arrange(invoke[wit.CallResult](ctx, i, wit.InterfaceNotifications, "Subscribe", context, feed, address,
 		state, answers))
 }
 
 // Retire undoes what a connector set up at its service.
 func (i *Instance) Retire(ctx context.Context, component string, settings []wit.Setting, addresses []string,
-	state []byte, answers []wit.Response) (wit.Arrangement, error) {
-	return i.arrange(invoke[wit.Arrangement](ctx, i, wit.InterfaceRetirement, "Retire", component, settings, addresses,
+	state []byte, answers []wit.Response) (wit.CallResult, error) {
+	return i.arrange(invoke[wit.CallResult](ctx, i, wit.InterfaceRetirement, "Retire", component, settings, addresses,
 		state, answers))
 }
 
 // arrange takes what came of a call that arranges something at the service.
-func (i *Instance) arrange(a wit.Arrangement, err error) (wit.Arrangement, error) {
+func (i *Instance) arrange(a wit.CallResult, err error) (wit.CallResult, error) {
 	if err == nil {
 		if err := checkDone(&a); err != nil {
-			return wit.Arrangement{}, i.discard(err)
+			return wit.CallResult{}, i.discard(err)
 		}
 	}
 	return a, err
@@ -185,11 +189,11 @@ func (i *Instance) arrange(a wit.Arrangement, err error) (wit.Arrangement, error
 
 // OpenSink works out what a sink's other calls need.
 func (i *Instance) OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte,
-	answers []wit.Response) (wit.SinkOpening, error) {
-	opening, err := invoke[wit.SinkOpening](ctx, i, wit.InterfaceSink, "Open", component, settings, state, answers)
+	answers []wit.Response) (wit.SinkOpenResult, error) {
+	opening, err := invoke[wit.SinkOpenResult](ctx, i, wit.InterfaceSink, "Open", component, settings, state, answers)
 	if err == nil && opening.Ready != nil {
 		if err := atMost("topics", len(opening.Ready.Topics), MaxTopics); err != nil {
-			return wit.SinkOpening{}, i.discard(err)
+			return wit.SinkOpenResult{}, i.discard(err)
 		}
 	}
 	return opening, err
@@ -198,26 +202,28 @@ func (i *Instance) OpenSink(ctx context.Context, component string, settings []wi
 // Warnings is how many lines the call before has logged as warnings or errors.
 func (i *Instance) Warnings() int { return i.out.warnings }
 
-// Settle reports what became of a delivery; there is one verdict for each of its rows.
-func (i *Instance) Settle(ctx context.Context, context []byte, memo []byte, rows []uint32,
-	response wit.Response) (wit.Settled, error) {
-	settled, err := invoke[wit.Settled](ctx, i, wit.InterfaceSink, "Settle", context, memo, rows, response)
-	verdicts := settled.Verdicts
+// HandleResponse reports what became of a delivery; there is one verdict for each of its rows.
+func (i *Instance) HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
+	response wit.Response) (wit.ResponseResult, error) {
+	settled, err := invoke[wit.ResponseResult](ctx, i, wit.InterfaceSink, "HandleResponse", context, memo, rows,
+		response)
+	verdicts := settled.Results
 	if err == nil && len(verdicts) != len(rows) {
-		return wit.Settled{}, i.discard(abi.Violated("expected %d verdicts, one for each row, found %d", len(rows),
+		return wit.ResponseResult{}, i.discard(abi.Violated("expected %d verdicts, one for each row, found %d",
+			len(rows),
 			len(verdicts)))
 	}
 	if err == nil {
 		if err := checkHints(verdicts); err != nil {
-			return wit.Settled{}, i.discard(err)
+			return wit.ResponseResult{}, i.discard(err)
 		}
 	}
 	for n := range verdicts {
-		if f := verdicts[n].Refused; f != nil {
+		if f := verdicts[n].Rejected; f != nil {
 			readable(f)
 		}
-		if again := verdicts[n].Again; again != nil && again.Fault != nil {
-			readable(again.Fault)
+		if again := verdicts[n].Retry; again != nil && again.Error != nil {
+			readable(again.Error)
 		}
 	}
 	return settled, err

@@ -155,7 +155,7 @@ func (c *checker) try(function, of string, f func(*Instance) error) {
 		err = f(i)
 	}
 	answer := "answered"
-	switch fault, ok := errors.AsType[*wit.Fault](err); {
+	switch fault, ok := errors.AsType[*wit.Error](err); {
 	case err == nil:
 	case ok:
 		answer = "fault: " + fault.Error()
@@ -209,7 +209,7 @@ func (c *checker) legible(where, what, text string) {
 }
 
 // texts looks at the texts of a setting, or of an option, except its name.
-func (c *checker) texts(where string, s *wit.SettingSpec) {
+func (c *checker) texts(where string, s *wit.ConfigKey) {
 	of := inQuotes(s.Name)
 	c.legible(where, "documentation of "+of, s.Documentation)
 	if s.DefaultValue != nil {
@@ -274,13 +274,13 @@ func (c *checker) component(x *wit.Component) {
 	}
 	c.try("plugin.validate", where, func(i *Instance) error {
 		inquiry, err := i.Validate(c.ctx, x.Name, nil, false, nil, nil)
-		switch fault, ok := errors.AsType[*wit.Fault](err); {
+		switch fault, ok := errors.AsType[*wit.Error](err); {
 		case ok:
 			c.find(false, where, "validate with nothing set is a fault: %v; expected errors with the settings", fault)
 			return err
 		case err != nil:
 			return err
-		case inquiry.Ask != nil:
+		case inquiry.Pending != nil:
 			c.find(true, where, "validate asks for documents although it is offline")
 		default:
 			c.examined(where, x, *inquiry.Done)
@@ -289,10 +289,10 @@ func (c *checker) component(x *wit.Component) {
 	})
 }
 
-func (c *checker) examined(where string, x *wit.Component, done []wit.Examined) {
+func (c *checker) examined(where string, x *wit.Component, done []wit.ConfigValue) {
 	answered := map[string]bool{}
 	for _, e := range done {
-		answered[e.Spec.Name] = true
+		answered[e.Key.Name] = true
 	}
 	for _, s := range x.Settings {
 		if !strings.Contains(s.Name, "{") && !answered[s.Name] {
@@ -375,12 +375,12 @@ func (c *checker) source() {
 		return err
 	})
 	c.try("source.next", "", func(i *Instance) error {
-		_, err := i.Next(c.ctx, opened, 0, nil, wit.Cause{Start: wit.Chosen}, 0)
+		_, err := i.Next(c.ctx, opened, 0, nil, wit.PollReason{Start: wit.Set}, 0)
 		return err
 	})
 	// Without a page, decode and abandon are called for number 0: a plugin says that there is no such page.
 	page := func(i *Instance) (uint32, error) {
-		return i.Begin(c.ctx, opened, 0, &[]wit.Field{}, wit.Response{Status: 200})
+		return i.Begin(c.ctx, opened, 0, &[]wit.OffsetEntry{}, wit.Response{Status: 200})
 	}
 	c.try("source.begin", "", func(i *Instance) error { _, err := page(i); return err })
 	c.try("source.decode", "", func(i *Instance) error {
@@ -393,8 +393,8 @@ func (c *checker) source() {
 }
 
 func (c *checker) notifications() {
-	c.try("notifications.notified", "", func(i *Instance) error {
-		_, err := i.Notified(c.ctx, nil, wit.Notification{Method: "GET"})
+	c.try("notifications.handle-notification", "", func(i *Instance) error {
+		_, err := i.HandleNotification(c.ctx, nil, wit.Notification{Method: "GET"})
 		return err
 	})
 	c.try("notifications.subscribe", "", func(i *Instance) error {
@@ -416,8 +416,8 @@ func (c *checker) sink() {
 		_, err := i.Encode(c.ctx, opened, c.batch(), record.Origins{}, nil)
 		return err
 	})
-	c.try("sink.settle", "", func(i *Instance) error {
-		_, err := i.Settle(c.ctx, opened, nil, nil, wit.Response{Status: 200})
+	c.try("sink.handle-response", "", func(i *Instance) error {
+		_, err := i.HandleResponse(c.ctx, opened, nil, nil, wit.Response{Status: 200})
 		return err
 	})
 }
@@ -433,7 +433,7 @@ func (c *checker) transform() {
 		func(x wit.Component) bool { return x.Kind == wit.ComponentPredicate })
 	c.try("transform.test", "", func(i *Instance) error {
 		_, _, err := i.Test(c.ctx, prepared, c.batch())
-		if !predicates && isA[*wit.Fault](err) {
+		if !predicates && isA[*wit.Error](err) {
 			return nil // it has no predicates, and says so
 		}
 		return err

@@ -151,8 +151,8 @@ func commandsOf(t *testing.T, commands ...wit.Command) string {
 }
 
 func TestCommandsThatCannotBeUsed(t *testing.T) {
-	option := func(name string, aliases ...string) wit.SettingSpec {
-		s := wit.SettingSpec{Name: name}
+	option := func(name string, aliases ...string) wit.ConfigKey {
+		s := wit.ConfigKey{Name: name}
 		for _, a := range aliases {
 			s.Rules = append(s.Rules, wit.Rule{Alias: &a})
 		}
@@ -160,15 +160,15 @@ func TestCommandsThatCannotBeUsed(t *testing.T) {
 	}
 	many := make([]wit.Command, plugin.MaxCommands+1)
 	for want, commands := range map[string][]wit.Command{
-		"": {{Name: "look", Options: []wit.SettingSpec{option("service", "s"), option("deep")}}, {Name: "look-twice"}},
+		"": {{Name: "look", Options: []wit.ConfigKey{option("service", "s"), option("deep")}}, {Name: "look-twice"}},
 		"command look, option --data: expected another name, since every command has its own option --data": {
-			{Name: "look", Options: []wit.SettingSpec{option("data")}}},
+			{Name: "look", Options: []wit.ConfigKey{option("data")}}},
 		"command look, option -p: expected another name, since every command has its own option -p": {
-			{Name: "look", Options: []wit.SettingSpec{option("place", "p")}}},
-		"command look, option -h: ": {{Name: "look", Options: []wit.SettingSpec{option("host", "h")}}},
+			{Name: "look", Options: []wit.ConfigKey{option("place", "p")}}},
+		"command look, option -h: ": {{Name: "look", Options: []wit.ConfigKey{option("host", "h")}}},
 		"command look, option -s: expected names and letters that ": {{Name: "look",
-			Options: []wit.SettingSpec{option("service", "s"), option("set-of", "s")}}},
-		`command look, option "a b": expected a name`: {{Name: "look", Options: []wit.SettingSpec{option("a b")}}},
+			Options: []wit.ConfigKey{option("service", "s"), option("set-of", "s")}}},
+		`command look, option "a b": expected a name`: {{Name: "look", Options: []wit.ConfigKey{option("a b")}}},
 		`command "": expected a name`:                 {{Name: ""}},
 		`command "--look": expected a name`:           {{Name: "--look"}},
 		`command "look": expected a name of letters, digits, dots and dashes that stands once`: {{Name: "look"},
@@ -193,19 +193,19 @@ func TestCommandsThatCannotBeUsed(t *testing.T) {
 
 // What loading bounds, check finds, each once; text that would be obeyed is advice.
 func TestCheckFindsEachKindOnce(t *testing.T) {
-	settings := func(specs ...wit.SettingSpec) wit.Description {
+	settings := func(specs ...wit.ConfigKey) wit.Description {
 		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K",
 			Kind: wit.ComponentTransformation, Documentation: "x", Settings: specs}}}
 	}
 	long := strings.Repeat("x", 300)
-	twice := settings(wit.SettingSpec{Name: "a"}, wit.SettingSpec{Name: "a"}, wit.SettingSpec{Name: "a"})
-	escapes := settings(wit.SettingSpec{Name: "a\x1b[2J", Documentation: "\u202edoc", DefaultValue: wit.Ptr("\x07")})
+	twice := settings(wit.ConfigKey{Name: "a"}, wit.ConfigKey{Name: "a"}, wit.ConfigKey{Name: "a"})
+	escapes := settings(wit.ConfigKey{Name: "a\x1b[2J", Documentation: "\u202edoc", DefaultValue: wit.Ptr("\x07")})
 	escapes.Components[0].Settings[0].Rules = []wit.Rule{{Allowed: &[]string{"\x07", "\x1b"}},
 		{DisplayName: wit.Ptr("\x1b[2J")}}
 	escapes.Components[0].Aliases, escapes.Components[0].Prefixes = []string{"L\x1b[2J"}, []string{"k\x1b."}
 	escapes.Components[0].Name, escapes.Documentation = "K\u200b", "\x1b]0;title\x07"
 	transform := wit.Component{Name: "K0", Kind: wit.ComponentTransformation}
-	roles := func(kind wit.ComponentKind, specs ...wit.SettingSpec) wit.Description {
+	roles := func(kind wit.ComponentKind, specs ...wit.ConfigKey) wit.Description {
 		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K", Kind: kind,
 			Documentation: "x", Settings: specs}}}
 	}
@@ -215,16 +215,16 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 		d    wit.Description
 		want string
 	}{
-		"an unknown role": {roles(wit.ComponentSource, wit.SettingSpec{Name: "a", Rules: in("http.adress")}),
+		"an unknown role": {roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Rules: in("http.adress")}),
 			"source K: setting a"},
 		"a source without address": {roles(wit.ComponentSource), "source K: no setting has the role http.address"},
-		"a secret without role": {roles(wit.ComponentSource, wit.SettingSpec{Name: "a", Kind: wit.KindPassword}),
+		"a secret without role": {roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Kind: wit.KindPassword}),
 			"is a password without a role"},
-		"a role of a transform": {roles(wit.ComponentTransformation, wit.SettingSpec{Name: "a",
+		"a role of a transform": {roles(wit.ComponentTransformation, wit.ConfigKey{Name: "a",
 			Rules: in("http.address")}), "has the role http.address: the host uses settings of " +
 			"sources and sinks alone"},
-		"a role twice": {roles(wit.ComponentSource, wit.SettingSpec{Name: "a", Rules: in("http.address")},
-			wit.SettingSpec{Name: "b", Rules: in("http.address")}), "has the role http.address, which a has"},
+		"a role twice": {roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Rules: in("http.address")},
+			wit.ConfigKey{Name: "b", Rules: in("http.address")}), "has the role http.address, which a has"},
 		"no name": {wit.Description{Version: "1"}, "load: describe: expected a name and a version"},
 		"a long name": {wit.Description{Name: long, Version: "1"},
 			"load: describe: expected a name and a version of at most 200 bytes, found one of 300"},
@@ -235,9 +235,9 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 		"an alias twice": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K",
 			Kind: wit.ComponentTransformation, Aliases: []string{"K"}}}},
 			`load: describe: component "K": expected names that are not empty and stand once, found "K"`},
-		"placeholders": {settings(wit.SettingSpec{Name: "a{n}{m}{o}"}),
+		"placeholders": {settings(wit.ConfigKey{Name: "a{n}{m}{o}"}),
 			`load: describe: component K, setting "a{n}{m}{o}": expected at most 2 placeholders`},
-		"a wrong pattern": {settings(wit.SettingSpec{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr("(?=x)")}}}),
+		"a wrong pattern": {settings(wit.ConfigKey{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr("(?=x)")}}}),
 			"transformation K: setting a: expected a pattern of RE2"},
 		"a name thrice": {twice,
 			`transformation K: expected setting names that are not empty and stand once, found "a"`},
@@ -245,9 +245,9 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 			Kind: wit.ComponentSink}}}, `load: describe: component "S" is a sink: expected the interface sink`},
 		"a component twice": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{transform,
 			transform}}, `load: describe: component "K0": expected names that are not empty and stand once`},
-		"a default of another kind": {settings(wit.SettingSpec{Name: "a", Kind: wit.KindInt,
+		"a default of another kind": {settings(wit.ConfigKey{Name: "a", Kind: wit.KindInt,
 			DefaultValue: wit.Ptr("soon")}), `transformation K: the default of "a" is none of its values: `},
-		"a default beyond a rule": {settings(wit.SettingSpec{Name: "a", DefaultValue: wit.Ptr("c"),
+		"a default beyond a rule": {settings(wit.ConfigKey{Name: "a", DefaultValue: wit.Ptr("c"),
 			Rules: []wit.Rule{{Allowed: &[]string{"a", "b"}}}}),
 			`transformation K: the default of "a" is none of its values: `},
 		"escapes in an alias":         {escapes, hidden + `the alias "L\x1b[2J" holds control characters`},
@@ -272,10 +272,10 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 
 // So does what commands say of themselves.
 func TestCheckReadsWhatCommandsSay(t *testing.T) {
-	option := wit.SettingSpec{Name: "deep", Documentation: "\x1b]0;title\x07",
+	option := wit.ConfigKey{Name: "deep", Documentation: "\x1b]0;title\x07",
 		Rules: []wit.Rule{{Allowed: &[]string{"\u202ea"}}}}
 	_, findings := checkFile(t, commandsOf(t, wit.Command{Name: "look", Usage: "\x1b[2J",
-		Options: []wit.SettingSpec{option}}))
+		Options: []wit.ConfigKey{option}}))
 	for _, want := range []string{"command look: the usage holds", `command look: the documentation of "deep" holds`,
 		`command look: the allowed value of "deep" holds`} {
 		assert.Equal(t, 1, strings.Count(findings, want), want, "found in", findings)

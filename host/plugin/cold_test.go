@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 func equal[T any](t *testing.T, what string, want T) func(T, error) {
@@ -28,9 +28,9 @@ func equal[T any](t *testing.T, what string, want T) func(T, error) {
 	}
 }
 
-func fault(t *testing.T, err error, kind wit.FaultKind, message string) {
+func fault(t *testing.T, err error, kind wit.ErrorKind, message string) {
 	t.Helper()
-	var f *wit.Fault
+	var f *wit.Error
 	if !errors.As(err, &f) || f.Kind != kind || f.Message != message {
 		t.Errorf("expected the fault %s %q, found %v", kind, message, err)
 	}
@@ -44,32 +44,35 @@ func TestPluginAndTools(t *testing.T) {
 			t.Errorf("describe: %v %+v", err, d)
 		}
 		settings := []wit.Setting{{Name: "a", Value: "1"}}
-		equal(t, "validate", wit.Inquiry{Ask: &wit.Need{State: []byte("asked"),
+		equal(t, "validate", wit.ValidateResult{Pending: &wit.RequestBatch{State: []byte("asked"),
 			Requests: []wit.Request{{Tag: "t", Method: "GET", Target: "/x",
-				Repeatable: true, Headers: []wit.Header{{Name: "a", Value: "b"}}, PatienceMs: wit.Ptr(uint32(7))}}}})(
+				Repeatable: true, Headers: []wit.Header{{Name: "a", Value: "b"}},
+				FirstByteTimeoutMs: wit.Ptr(uint32(7))}}}})(
 			i.Validate(ctx, "c", settings, true, nil, nil))
 		answers := []wit.Response{{Tag: "t", Status: 200, Headers: []wit.Header{{Name: "h", Value: "\xffnot UTF-8"}},
-			Body: []byte("b"), At: -1}}
-		equal(t, "validate", wit.Inquiry{Done: &[]wit.Examined{{Spec: wit.SettingSpec{Name: "a"}, Value: wit.Ptr("1"),
+			Body: []byte("b"), ReceivedAt: -1}}
+		equal(t, "validate", wit.ValidateResult{Done: &[]wit.ConfigValue{{Key: wit.ConfigKey{Name: "a"},
+			Value:  wit.Ptr("1"),
 			Errors: []string{"asked"}, Visible: true}}})(
 			i.Validate(ctx, "c", settings, true, []byte("asked"), answers))
 		_, err = i.Validate(ctx, "unknown", nil, false, nil, nil)
-		fault(t, err, wit.FaultConfig, "unknown component")
-		equal(t, "commands", []wit.Command{{Name: "echo", Usage: "echo", Options: []wit.SettingSpec{{Name: "text"}}}})(
+		fault(t, err, wit.ErrorConfig, "unknown component")
+		equal(t, "commands", []wit.Command{{Name: "echo", Usage: "echo", Options: []wit.ConfigKey{{Name: "text"}}}})(
 			i.Commands(ctx))
-		equal(t, "run", wit.Reply{Document: wit.Ptr(`"echo größer"`)})(i.Run(ctx, "echo",
+		equal(t, "run", wit.CommandResult{Document: wit.Ptr(`"echo größer"`)})(i.Run(ctx, "echo",
 			[]wit.Setting{{Name: "text", Value: "größer"}}, nil, nil, nil))
-		equal(t, "notified", []wit.Wake{{Feed: 1, Token: "POST", Ident: "x", Hold: true}})(i.Notified(ctx, nil,
+		equal(t, "notified", []wit.Trigger{{Feed: 1, Token: "POST", Ident: "x",
+			AnswerWhenStored: true}})(i.HandleNotification(ctx, nil,
 			wit.Notification{Method: "POST", Body: []byte("x")}))
-		equal(t, "subscribe", wit.Arrangement{Done: wit.Ptr("address")})(i.Subscribe(ctx, nil, 1, "address", nil, nil))
-		equal(t, "retire", wit.Arrangement{Done: wit.Ptr("c2")})(i.Retire(ctx, "c", nil, []string{"a", "b"}, nil, nil))
+		equal(t, "subscribe", wit.CallResult{Done: wit.Ptr("address")})(i.Subscribe(ctx, nil, 1, "address", nil, nil))
+		equal(t, "retire", wit.CallResult{Done: wit.Ptr("c2")})(i.Retire(ctx, "c", nil, []string{"a", "b"}, nil, nil))
 	})
 }
 
 func TestSource(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		settings := []wit.Setting{{Name: "a", Value: "1"}}
-		equal(t, "plan", wit.Layout{Tasks: [][]wit.Setting{settings, settings},
+		equal(t, "plan", wit.PlanResult{Tasks: [][]wit.Setting{settings, settings},
 			ExactlyOnce: wit.Support{Unsupported: wit.Ptr("why not")}})(i.Plan(ctx, "s", settings, 2))
 		opening, err := i.OpenSource(ctx, "s", settings, nil, nil)
 		if err != nil || opening.Ready == nil || len(opening.Ready.Feeds) != 1 {
@@ -80,21 +83,22 @@ func TestSource(t *testing.T) {
 			feed.Partition[0].Name != "service" {
 			t.Errorf("feed: %+v", feed)
 		}
-		offset := []wit.Field{wit.IntegerField("n", -1), {Name: "r", Value: wit.Scalar{Real: wit.Ptr(0.5)}},
-			wit.NullField("z"), wit.TextField("t", "ü")}
-		position := append(offset[:4:4], wit.IntegerField("now", 7))
-		equal(t, "next", wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "context",
+		offset := []wit.OffsetEntry{wit.IntegerEntry("n", -1), {Name: "r", Value: wit.Scalar{Real: wit.Ptr(0.5)}},
+			wit.NullEntry("z"), wit.StringEntry("t", "ü")}
+		position := append(offset[:4:4], wit.IntegerEntry("now", 7))
+		equal(t, "next", wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "context",
 			Repeatable: true}, Position: &position}})(
-			i.Next(ctx, opening.Ready.Context, 0, offset, wit.Cause{Poll: wit.Chosen}, 7))
-		equal(t, "next", wit.Step{Idle: wit.Chosen})(i.Next(ctx, nil, 0, nil, wit.Cause{Wake: wit.Ptr("w")}, 7))
-		_, err = i.Next(ctx, nil, 0, nil, wit.Cause{Start: wit.Chosen}, -1)
-		fault(t, err, wit.FaultData, "a time before 1970")
-		if _, err = i.Next(ctx, nil, 0, nil, wit.Cause{}, 7); err == nil {
+			i.Next(ctx, opening.Ready.Context, 0, offset, wit.PollReason{Poll: wit.Set}, 7))
+		equal(t, "next", wit.NextAction{Idle: wit.Set})(i.Next(ctx, nil, 0, nil, wit.PollReason{Trigger: wit.Ptr("w")},
+			7))
+		_, err = i.Next(ctx, nil, 0, nil, wit.PollReason{Start: wit.Set}, -1)
+		fault(t, err, wit.ErrorData, "a time before 1970")
+		if _, err = i.Next(ctx, nil, 0, nil, wit.PollReason{}, 7); err == nil {
 			t.Error("a cause without a case was passed on")
 		}
 		_, err = i.Begin(ctx, nil, 0, nil, wit.Response{Status: 404})
-		fault(t, err, wit.FaultNotFound, "status 404")
-		fault(t, i.CheckOffset(ctx, nil, nil), wit.FaultIncompatible, "an offset without entries")
+		fault(t, err, wit.ErrorNotFound, "status 404")
+		fault(t, i.CheckOffset(ctx, nil, nil), wit.ErrorIncompatible, "an offset without entries")
 		assert.NoError(t, i.CheckOffset(ctx, nil, offset))
 		page, err := i.Begin(ctx, nil, 0, &position, wit.Response{Status: 200})
 		require.NoError(t, err)
@@ -106,15 +110,16 @@ func TestSource(t *testing.T) {
 func decodePage(t *testing.T, ctx context.Context, i *plugin.Instance, page uint32, reg *record.Registry) {
 	t.Helper()
 	into := &record.Batch{Registry: reg, Topics: []string{"lines"}}
-	equal(t, "decode", wit.Portion{})(i.Decode(ctx, page, "", 200, []byte("one\ntw"), false, into))
+	equal(t, "decode", wit.DecodeResult{})(i.Decode(ctx, page, "", 200, []byte("one\ntw"), false, into))
 	p, err := i.Decode(ctx, page, "tag", 410, []byte("o\nbad\nthree\n"), true, into)
 	require.NoError(t, err)
-	f := p.Faults[0]
+	f := p.Errors[0]
 	assert.Equal(t, "bad", string(into.Data[f.RawStart:f.RawStart+f.RawSize]))
 	assert.Equal(t, "Bad", f.ErrorClass)
-	p.Faults = nil
-	want := wit.Portion{Follow: []wit.Follow{{Request: wit.Request{Tag: "tag", Method: "GET", Target: "/more"},
-		Tolerate: []uint16{404, 410}}}, Next: &[]wit.Field{wit.NullField("done"), wit.BooleanField("b", true)},
+	p.Errors = nil
+	want := wit.DecodeResult{Linked: []wit.LinkedRequest{{Request: wit.Request{Tag: "tag", Method: "GET",
+		Target: "/more"},
+		Tolerate: []uint16{404, 410}}}, Next: &[]wit.OffsetEntry{wit.NullEntry("done"), wit.BooleanEntry("b", true)},
 		More: true, WaitMs: 9}
 	assert.Equal(t, want, p)
 	assert.Equal(t, []string{"lines/-1 0@-1: one", "lines/-1 0@-1: two", "lines/-1 1@-1: three"}, texts(t, into))
@@ -122,39 +127,46 @@ func decodePage(t *testing.T, ctx context.Context, i *plugin.Instance, page uint
 
 func TestSink(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
-		equal(t, "open", wit.SinkOpening{Ask: &wit.Need{State: []byte("s")}})(i.OpenSink(ctx, "s", nil, nil, nil))
-		equal(t, "open", wit.SinkOpening{Ready: &wit.SinkOpened{Context: []byte("sbody"), Topics: []string{"a", "b"}}})(
+		equal(t, "open", wit.SinkOpenResult{Pending: &wit.RequestBatch{State: []byte("s")}})(i.OpenSink(ctx, "s", nil,
+			nil, nil))
+		equal(t, "open", wit.SinkOpenResult{Ready: &wit.SinkOpened{Context: []byte("sbody"),
+			Topics: []string{"a", "b"}}})(
 			i.OpenSink(ctx, "s", nil, []byte("s"), []wit.Response{{Body: []byte("body")}}))
 		b := batch(t, reg, 3, 6)
-		request := wit.Request{Method: "POST", Target: "/x", TokenFrom: wit.Ptr("/"), Body: datum.AppendText(nil,
-			"000000")}
-		equal(t, "encode", wit.Deliveries{Ready: []wit.Delivery{{Request: request, Rows: []uint32{0},
-			Memo: []byte("in")}}, Refused: []wit.RowFault{{Origin: 2, Fault: wit.Fault{Kind: wit.FaultData,
+		request := wit.Request{Method: "POST", Target: "/x", TokenPath: wit.Ptr("/"),
+			Body: connectdata.AppendString(nil,
+				"000000")}
+		equal(t, "encode", wit.EncodeResult{Ready: []wit.Delivery{{Request: request, Rows: []uint32{0},
+			State: []byte("in")}}, Rejected: []wit.RowError{{RowIndex: 2, Error: wit.Error{Kind: wit.ErrorData,
 			Message: "no"}}}, Ignored: []uint32{1}})(
 			i.Encode(ctx, nil, b, originsOf(b), []wit.Hint{{Row: 1, Text: "ignore"}, {Row: 2, Text: "refuse"}}))
 		identified, err := i.Encode(ctx, nil, batch(t, reg, 2, 6), record.Origins{Topics: []string{"other", "größer"},
 			IDs: []wit.RecordID{{Topic: 1, Partition: 7, Offset: 1 << 40, Part: 3},
 				{Partition: -1, Offset: -2}}}, []wit.Hint{{Row: 0, Text: "origin"}, {Row: 1, Text: "origin"}})
 		require.NoError(t, err)
-		if got := string(identified.Ready[0].Memo) + " " +
-			string(identified.Ready[1].Memo); got != "größer-7@1099511627776/3 other--1@-2/0" {
+		if got := string(identified.Ready[0].State) + " " +
+			string(identified.Ready[1].State); got != "größer-7@1099511627776/3 other--1@-2/0" {
 			t.Errorf("found the origins %s", got)
 		}
 		_, err = i.Encode(ctx, nil, b, record.Origins{}, nil)
 		assert.Error(t, err, "3 rows with the origins of 0")
 		rows := []uint32{4, 5}
-		learned := wit.Settled{Verdicts: []wit.Verdict{{Written: wit.Chosen}}, Context: wit.Ptr([]byte("opened+memo"))}
-		equal(t, "settle", learned)(i.Settle(ctx, []byte("opened+"), []byte("memo"), rows[:1],
+		learned := wit.ResponseResult{Results: []wit.RowResult{{Written: wit.Set}},
+			Context: wit.Ptr([]byte("opened+memo"))}
+		equal(t, "settle", learned)(i.HandleResponse(ctx, []byte("opened+"), []byte("memo"), rows[:1],
 			wit.Response{Status: 200}))
-		written := wit.Verdict{Written: wit.Chosen}
-		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{written, written}})(i.Settle(ctx, nil, nil, rows,
+		written := wit.RowResult{Written: wit.Set}
+		equal(t, "settle", wit.ResponseResult{Results: []wit.RowResult{written, written}})(i.HandleResponse(ctx, nil,
+			nil, rows,
 			wit.Response{Status: 200}))
-		again := wit.Verdict{Again: &wit.Retry{Hint: "alone", Fault: &wit.Fault{Kind: wit.FaultTransient,
+		again := wit.RowResult{Retry: &wit.Retry{Hint: "alone", Error: &wit.Error{Kind: wit.ErrorTransient,
 			Message: "no answer"}, WaitMs: 5}}
-		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{again, again}})(i.Settle(ctx, nil, nil, rows,
+		equal(t, "settle", wit.ResponseResult{Results: []wit.RowResult{again, again}})(i.HandleResponse(ctx, nil, nil,
+			rows,
 			wit.Response{}))
-		refused := wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultData, Message: "text", Code: wit.Ptr("E1")}}
-		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{refused, refused}})(i.Settle(ctx, nil, []byte("memo"),
+		refused := wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorData, Message: "text", Code: wit.Ptr("E1")}}
+		equal(t, "settle", wit.ResponseResult{Results: []wit.RowResult{refused, refused}})(i.HandleResponse(ctx, nil,
+			[]byte("memo"),
 			rows, wit.Response{Status: 400, Body: []byte("text")}))
 	})
 }
@@ -180,7 +192,7 @@ func TestBrokenPromises(t *testing.T) {
 	}
 	for want, call := range map[string]func(context.Context, *plugin.Instance) error{
 		"expected 2 verdicts, one for each row, found 0": func(ctx context.Context, i *plugin.Instance) error {
-			_, err := i.Settle(ctx, nil, nil, []uint32{1, 2}, wit.Response{Status: 299})
+			_, err := i.HandleResponse(ctx, nil, nil, []uint32{1, 2}, wit.Response{Status: 299})
 			return err
 		},
 		"row 1 is in none of ready, refused and ignored": func(ctx context.Context, i *plugin.Instance) error {

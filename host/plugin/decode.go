@@ -14,7 +14,7 @@ import (
 // appended to into, under the host's ids, and are nil in the portion; raw bytes of faults lie in into.Data. Rows have
 // topic 0: into.Topics begins with the feed's. On an error into is as it was.
 func (i *Instance) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
-	into *record.Batch) (p wit.Portion, err error) {
+	into *record.Batch) (p wit.DecodeResult, err error) {
 	rows, data := len(into.Rows), len(into.Data)
 	err = i.carry(ctx, decodeFunc, func(f *abi.Func) (uint32, error) {
 		return i.passPiece(f, page, tag, status, piece, last)
@@ -24,7 +24,7 @@ func (i *Instance) Decode(ctx context.Context, page uint32, tag string, status u
 	})
 	if err != nil {
 		into.Rows, into.Data = into.Rows[:rows], into.Data[:data]
-		return wit.Portion{}, err
+		return wit.DecodeResult{}, err
 	}
 	return p, nil
 }
@@ -55,7 +55,7 @@ func (i *Instance) passPiece(f *abi.Func, page uint32, tag string, status uint16
 }
 
 // portion reads what decode gave back: schemas 0, rows 8, data 16, faults 24, follow 32, next 40, more 52, wait-ms 56.
-func (i *Instance) portion(ok []byte, ptr uint32, into *record.Batch) (p wit.Portion, err error) {
+func (i *Instance) portion(ok []byte, ptr uint32, into *record.Batch) (p wit.DecodeResult, err error) {
 	if err := i.declared(ok, 0); err != nil {
 		return p, err
 	}
@@ -79,11 +79,11 @@ func (i *Instance) portion(ok []byte, ptr uint32, into *record.Batch) (p wit.Por
 		}
 		r.Offset = -1
 	}
-	if p.Faults, err = i.faults(ok, 24, math.MaxUint32, 0, &check); err != nil {
+	if p.Errors, err = i.faults(ok, 24, math.MaxUint32, 0, &check); err != nil {
 		return p, err
 	}
 	if abi.Word(ok, 36) > 0 {
-		if err := i.guest.LiftAt(ok, 32, &p.Follow); err != nil {
+		if err := i.guest.LiftAt(ok, 32, &p.Linked); err != nil {
 			return p, err
 		}
 	}

@@ -28,7 +28,7 @@
 // which counts the fuel as time); then the engine's stack for it is looked at too.
 //
 // A version that breaks again and again is stopped for its connector ([Stopped]), and one that does so soon after it
-// took over is rolled back to the one before ([Binding.Again]); breaker.go has the numbers and why.
+// took over is rolled back to the one before ([Binding.ShouldRetry]); breaker.go has the numbers and why.
 //
 // Loading is bounded as well: what is too large is refused before it is looked at, the meter reads each byte a fixed
 // number of times, and compiling is bounded by a measured effort and two minutes, and can be given up (package code).

@@ -12,23 +12,23 @@ import (
 // Encode makes deliveries of a batch's rows, which came of the records that origins names. Row numbers in hints and in
 // the result are positions in b.Rows, each of which stands in exactly one of the result's three lists.
 func (i *Instance) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
-	hints []wit.Hint) (d wit.Deliveries, err error) {
+	hints []wit.Hint) (d wit.EncodeResult, err error) {
 	c, e := batchCall{b: b, rows: b.Rows}, encoding{origins, hints}
 	err = i.carry(ctx, encodeFunc, func(f *abi.Func) (uint32, error) { return i.pass(f, context, &c, &e) },
-		canon.SizeOf[wit.Deliveries](), func(_ []byte, ptr uint32) error {
+		canon.SizeOf[wit.EncodeResult](), func(_ []byte, ptr uint32) error {
 			if err := i.guest.Lift(ptr, &d); err != nil {
 				return err
 			}
 			return i.judgeDeliveries(&d, len(b.Rows))
 		})
 	if err != nil {
-		return wit.Deliveries{}, err
+		return wit.EncodeResult{}, err
 	}
 	return d, nil
 }
 
 // judgeDeliveries checks that each row stands in exactly one place.
-func (i *Instance) judgeDeliveries(d *wit.Deliveries, rows int) error {
+func (i *Instance) judgeDeliveries(d *wit.EncodeResult, rows int) error {
 	i.scratch.counts = append(i.scratch.counts[:0], make([]uint8, rows)...)
 	count := func(row uint32) error {
 		if row >= uint32(rows) {
@@ -46,11 +46,11 @@ func (i *Instance) judgeDeliveries(d *wit.Deliveries, rows int) error {
 			}
 		}
 	}
-	for n := range d.Refused {
-		if err := count(d.Refused[n].Origin); err != nil {
+	for n := range d.Rejected {
+		if err := count(d.Rejected[n].RowIndex); err != nil {
 			return err
 		}
-		readable(&d.Refused[n].Fault)
+		readable(&d.Rejected[n].Error)
 	}
 	for _, row := range d.Ignored {
 		if err := count(row); err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/internal/schemas"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // looked is a context that is canceled when it is looked at for the last of so many times.
@@ -35,12 +35,12 @@ func (l *looked) Err() error {
 // header, many schemas.
 func TestResultsAreReadNoFurther(t *testing.T) {
 	const many = 50_000
-	list, err := datum.AppendDynamic(nil, make(datum.List, many))
+	list, err := connectdata.AppendSchemaless(nil, make(connectdata.List, many))
 	require.NoError(t, err)
-	headers := datum.AppendHeaders(nil, []datum.Header{{Name: "h", Form: wit.Dynamic, Value: list}})
+	headers := connectdata.AppendHeaders(nil, []connectdata.Header{{Name: "h", Form: wit.Schemaless, Value: list}})
 	declared := make([]wit.Schema, many)
 	for n := range declared {
-		declared[n] = wit.Schema{ID: wit.GuestSchemas, Nodes: []wit.Node{{Kind: wit.Int32}}}
+		declared[n] = wit.Schema{ID: wit.GuestSchemas, Nodes: []wit.SchemaNode{{Kind: wit.Int32}}}
 	}
 	rows := func(data []byte, n int, row wit.Row) func(i *Instance) error {
 		return func(i *Instance) error {
@@ -57,8 +57,8 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 	}
 	for name, read := range map[string]func(i *Instance) error{
 		"rows":    rows(nil, many, wit.Row{}),
-		"value":   rows(list, 1, wit.Row{Value: wit.Datum{Form: wit.Dynamic, Size: uint32(len(list))}}),
-		"header":  rows(headers, 1, wit.Row{Headers: wit.Datum{Form: wit.Raw, Size: uint32(len(headers))}}),
+		"value":   rows(list, 1, wit.Row{Value: wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(list))}}),
+		"header":  rows(headers, 1, wit.Row{Headers: wit.ValueSlice{Encoding: wit.Raw, Size: uint32(len(headers))}}),
 		"schemas": func(i *Instance) error { return i.schemas.Declare(declared) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -53,7 +53,7 @@ func TestRogueResults(t *testing.T) {
 		"result-outside":     "lie past the end of memory",
 		"result-unaligned":   "expected a pointer aligned to 4",
 		"case":               "expected ok (0) or a fault (1), found case 7",
-		"fault-kind":         "expected one of 12 cases of wit.FaultKind, found number 99",
+		"fault-kind":         "expected one of 12 cases of wit.ErrorKind, found number 99",
 		"fault-text":         "is not UTF-8",
 		"fault-option":       "expected one of 2 cases of *string, found number 2",
 		"rows-outside":       "list of 3 elements at 0xfffffff8 lies past the end of memory",
@@ -102,7 +102,7 @@ func TestRogueResults(t *testing.T) {
 		// A good call in between, or the version would be stopped.
 		require.NoError(t, misbehave(t, b, reg, "nothing"))
 	}
-	fault(t, misbehave(t, b, reg, "fault"), wit.FaultConflict, "x")
+	fault(t, misbehave(t, b, reg, "fault"), wit.ErrorConflict, "x")
 	// After all that, the pool works.
 	assert.NoError(t, misbehave(t, b, reg, "log-binary"))
 	assert.Contains(t, log.String(), "x\uFFFDy", "plugin=rogue", "version=1.0.0", "connector=orders")

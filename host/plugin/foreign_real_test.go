@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // foreign are guests that were written on public bindings: their folder under testdata/guests, and the prefix of their
@@ -66,7 +66,8 @@ func TestRealForeignGuestsWriteTheExamplesOfThePage(t *testing.T) { eachForeign(
 func writeExamples(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry, _ *logtest.Journal) {
 	var want [][]byte
 	for _, m := range regexp.MustCompile(
-		"(?m)^\\| .+ \\| `([0-9a-f ]+)` \\|$|dynamic\\s+null:\\s+`([0-9a-f ]+)`").FindAllStringSubmatch(page(t), -1) {
+		"(?m)^\\| .+ \\| `([0-9a-f ]+)` \\|$|schemaless\\s+null:\\s+`([0-9a-f ]+)`").FindAllStringSubmatch(page(t),
+		-1) {
 		b, err := hex.DecodeString(strings.ReplaceAll(m[1]+m[2], " ", ""))
 		require.NoError(t, err)
 		want = append(want, b)
@@ -78,7 +79,7 @@ func writeExamples(t *testing.T, prefix string, pool *plugin.Pool, registry *rec
 		_, err = i.Apply(ctx, context, b)
 		require.NoError(t, err)
 		for n, row := range b.Rows {
-			v, _, err := datum.Read(registry.Get(row.Value.Schema).Nodes, 0, b.Bytes(row.Value))
+			v, _, err := connectdata.Read(registry.Get(row.Value.Schema).Nodes, 0, b.Bytes(row.Value))
 			if err != nil || !bytes.Equal(v.([]byte), want[n]) {
 				t.Errorf("example %d: the guest wrote % x, the page has % x (%v)", n+1, v, want[n], err)
 			}

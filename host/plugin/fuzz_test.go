@@ -8,18 +8,18 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/internal/schemas"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // known has the numbers of an instance with one schema that was given (1) and one that was declared (GuestSchemas).
 func known(t testing.TB, registry *record.Registry) schemas.Numbers {
 	t.Helper()
 	s := schemas.New(registry, nil)
-	registered, err := registry.Intern([]wit.Node{{Kind: wit.Text}})
+	registered, err := registry.Intern([]wit.SchemaNode{{Kind: wit.String}})
 	require.NoError(t, err)
 	require.NoError(t, s.Need(registered.ID))
 	s.Sent(true)
-	require.NoError(t, s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.Node{{Kind: wit.Int32}}}}))
+	require.NoError(t, s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.SchemaNode{{Kind: wit.Int32}}}}))
 	return s
 }
 
@@ -28,9 +28,10 @@ func known(t testing.TB, registry *record.Registry) schemas.Numbers {
 func FuzzRows(f *testing.F) {
 	row := make([]byte, abi.RowBytes)
 	f.Add(row, []byte("data"))
-	abi.PutRows(row, []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: 4}, Headers: wit.Datum{Form: wit.Raw,
-		Size: 4}, Key: wit.Datum{Form: wit.Structured, Schema: wit.GuestSchemas, Size: 2}}})
-	f.Add(row, append(datum.AppendNumber([]byte{datum.TagStruct}, wit.GuestSchemas), 0))
+	abi.PutRows(row, []wit.Row{{Value: wit.ValueSlice{Encoding: wit.Schemaless, Size: 4},
+		Headers: wit.ValueSlice{Encoding: wit.Raw,
+			Size: 4}, Key: wit.ValueSlice{Encoding: wit.WithSchema, Schema: wit.GuestSchemas, Size: 2}}})
+	f.Add(row, append(connectdata.AppendNumber([]byte{connectdata.TagStruct}, wit.GuestSchemas), 0))
 	f.Fuzz(func(t *testing.T, row, data []byte) {
 		if len(row) < abi.RowBytes {
 			return
@@ -42,19 +43,19 @@ func FuzzRows(f *testing.F) {
 		b := &record.Batch{Registry: registry, Topics: []string{"t"}, Data: append([]byte("before"), data...)}
 		check := rowCheck{i: i, b: b, base: 6, size: uint32(len(data)), limit: 1 << 30}
 		r := abi.AppendRows(nil, row[:abi.RowBytes])[0]
-		in := &wit.Row{Value: wit.Datum{Form: wit.Structured, Schema: 1, Size: 3}}
+		in := &wit.Row{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: 3}}
 		if check.row(0, &r, in) != nil {
 			return
 		}
-		for _, d := range []wit.Datum{r.Key, r.Value, r.Headers} {
+		for _, d := range []wit.ValueSlice{r.Key, r.Value, r.Headers} {
 			content := b.Bytes(d)
-			switch d.Form {
-			case wit.Structured:
+			switch d.Encoding {
+			case wit.WithSchema:
 				if registry.Get(d.Schema) == nil {
 					t.Errorf("schema %d is not the registry's", d.Schema)
 				}
-			case wit.Dynamic, wit.Raw:
-				err := i.schemas.GiveInside(d.Form, content) // which looks for what it mentions in the registry
+			case wit.Schemaless, wit.Raw:
+				err := i.schemas.GiveInside(d.Encoding, content) // which looks for what it mentions in the registry
 				if err != nil {
 					t.Errorf("%x: %v", content, err)
 				}

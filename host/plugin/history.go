@@ -90,7 +90,7 @@ func declaredBy(info *Info) *declared {
 }
 
 // settingOf returns the names of a setting, its aliases included, its roles, and whether its value is a secret.
-func settingOf(s *wit.SettingSpec) (names, roles []string, secret bool) {
+func settingOf(s *wit.ConfigKey) (names, roles []string, secret bool) {
 	names, secret = []string{s.Name}, s.Kind == wit.KindPassword
 	for _, r := range s.Rules {
 		switch {
@@ -306,7 +306,8 @@ func (h *history) judge(info *Info, older *declared) error {
 		return nil
 	}
 	if changes := declaredBy(info).differences(before); len(changes) > 0 {
-		h.logger.Warn("a version of a plugin gives other roles to settings than the version before", "plugin", info.Name,
+		h.logger.Warn("a version of a plugin gives other roles to settings than the version before", "plugin",
+			info.Name,
 			"version", info.Version, "hash", info.Hash, "file", info.Path, "before", before.Version, "changes",
 			strings.Join(changes[:min(len(changes), shownDifferences)], "; "), "count", len(changes))
 	}

@@ -23,10 +23,10 @@ import (
 const shopClass = "org.example.ShopSourceConnector"
 
 // shopSettings are what the plugin shop declares; each is `name role`, with ! after the name of a password.
-func shopSettings(lines ...string) (settings []wit.SettingSpec) {
+func shopSettings(lines ...string) (settings []wit.ConfigKey) {
 	for _, line := range lines {
 		name, role, _ := strings.Cut(line, " ")
-		s := wit.SettingSpec{Name: strings.TrimSuffix(name, "!")}
+		s := wit.ConfigKey{Name: strings.TrimSuffix(name, "!")}
 		if s.Name != name {
 			s.Kind = wit.KindPassword
 		}
@@ -96,7 +96,8 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 		for _, base := range []string{"built in", "of the folder"} {
 			t.Run(name+", "+base, func(t *testing.T) {
 				folder, log := t.TempDir(), &logtest.Journal{}
-				o := plugin.Options{History: filepath.Join(t.TempDir(), "history.json"), Logger: log.Logger(slog.LevelWarn)}
+				o := plugin.Options{History: filepath.Join(t.TempDir(), "history.json"),
+					Logger: log.Logger(slog.LevelWarn)}
 				if base == "built in" {
 					o.Embedded = fstest.MapFS{"shop.wasm": {Data: shop("shop", "1.0.0", honest...)}}
 				} else {

@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/internal/schemas"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
-	"github.com/culvert-project/culvert/wit/datum/datumtest"
+	"github.com/culvert-project/culvert/wit/connectdata"
+	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
 // FuzzInsideRows has a guest of random schemas, rows, headers and topics: rows as the types have them pass, with one
@@ -25,10 +25,11 @@ func FuzzInsideRows(f *testing.F) {
 		i.scratch.topics = []uint32{0, 1, 0}
 		b := &record.Batch{Registry: registry, Topics: []string{"t", "u"}, Data: []byte("before")}
 		i.schemas.Fill(b)
-		r := datumtest.New(seed)
+		r := connectdatatest.New(seed)
 		base := len(b.Data)
-		place := func(form wit.Form, schema uint32, content []byte) wit.Datum {
-			d := wit.Datum{Form: form, Schema: schema, Start: uint32(len(b.Data) - base), Size: uint32(len(content))}
+		place := func(form wit.Encoding, schema uint32, content []byte) wit.ValueSlice {
+			d := wit.ValueSlice{Encoding: form, Schema: schema, Start: uint32(len(b.Data) - base),
+				Size: uint32(len(content))}
 			b.Data = append(b.Data, content...)
 			return d
 		}
@@ -39,19 +40,20 @@ func FuzzInsideRows(f *testing.F) {
 			if i.schemas.Declare([]wit.Schema{{ID: id, Nodes: nodes}}) != nil {
 				return // too large
 			}
-			value, err := datum.Append(nil, nodes, 0, r.Value(nodes, 0))
+			value, err := connectdata.Append(nil, nodes, 0, r.Value(nodes, 0))
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-			dynamic, err := datum.AppendDynamic(nil, datum.List{r.Dynamic(0), datum.Nested{Schema: id, Bytes: value}})
+			dynamic, err := connectdata.AppendSchemaless(nil, connectdata.List{r.Dynamic(0),
+				connectdata.Nested{Schema: id, Bytes: value}})
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-			headers := datum.AppendHeaders(nil, []datum.Header{{Name: "s", Form: wit.Structured, Schema: id,
-				Value: value}, {Name: "d", Form: wit.Dynamic, Value: dynamic}})
+			headers := connectdata.AppendHeaders(nil, []connectdata.Header{{Name: "s", Form: wit.WithSchema, Schema: id,
+				Value: value}, {Name: "d", Form: wit.Schemaless, Value: dynamic}})
 			rows = append(rows, wit.Row{Topic: uint32(r.IntN(3)), Partition: int32(r.IntN(4)) - 1,
-				Key:   place(wit.Dynamic, 0, dynamic),
-				Value: place(wit.Structured, id, value), Headers: place(wit.Raw, 0, headers)})
+				Key:   place(wit.Schemaless, 0, dynamic),
+				Value: place(wit.WithSchema, id, value), Headers: place(wit.Raw, 0, headers)})
 		}
 		list := make([]byte, len(rows)*abi.RowBytes)
 		abi.PutRows(list, rows)
@@ -70,11 +72,11 @@ func FuzzInsideRows(f *testing.F) {
 				}
 				return
 			}
-			for _, d := range []wit.Datum{row.Key, row.Value, row.Headers} {
-				if d.Form != wit.Absent && len(b.Bytes(d)) > len(b.Data) {
+			for _, d := range []wit.ValueSlice{row.Key, row.Value, row.Headers} {
+				if d.Encoding != wit.Absent && len(b.Bytes(d)) > len(b.Data) {
 					t.Fatalf("seed %d, row %d: %+v", seed, n, d)
 				}
-				if d.Form == wit.Structured && registry.Get(d.Schema) == nil {
+				if d.Encoding == wit.WithSchema && registry.Get(d.Schema) == nil {
 					t.Fatalf("seed %d, row %d: schema %d is not held", seed, n, d.Schema)
 				}
 			}
@@ -110,7 +112,7 @@ func FuzzDeclarations(f *testing.F) {
 				c.Aliases, c.Prefixes = append(c.Aliases, text()), append(c.Prefixes, text())
 			}
 			for range r.IntN(1 + 1<<r.IntN(12)) {
-				s := wit.SettingSpec{Name: text(), Documentation: text()}
+				s := wit.ConfigKey{Name: text(), Documentation: text()}
 				for range r.IntN(3) {
 					s.Rules = append(s.Rules, [...]wit.Rule{{Pattern: wit.Ptr(text())}, {Alias: wit.Ptr(text())},
 						{Role: wit.Ptr(text())}, {Allowed: &[]string{text(), text()}}}[r.IntN(4)])
@@ -128,11 +130,11 @@ func FuzzDeclarations(f *testing.F) {
 				}
 			}
 		}
-		fields := make([]wit.Field, r.IntN(1+1<<r.IntN(13)))
+		fields := make([]wit.OffsetEntry, r.IntN(1+1<<r.IntN(13)))
 		size := 0
 		for i := range fields {
-			fields[i] = [...]wit.Field{wit.TextField(text(), text()), wit.IntegerField(text(), r.Int64()),
-				wit.NullField(text())}[r.IntN(3)]
+			fields[i] = [...]wit.OffsetEntry{wit.StringEntry(text(), text()), wit.IntegerEntry(text(), r.Int64()),
+				wit.NullEntry(text())}[r.IntN(3)]
 			size += len(fields[i].Name)
 		}
 		if CheckOffset("next", fields) == nil && size > wit.MaxOffsetBytes {

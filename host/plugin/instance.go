@@ -206,7 +206,7 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 }
 
 // leave ends a call that was entered: err is what the engine or the codec said, fault what the plugin said.
-func (i *Instance) leave(fault *wit.Fault, err error) error {
+func (i *Instance) leave(fault *wit.Error, err error) error {
 	i.call.running = false
 	i.module.host.processors.give()
 	i.schemas.Fill(nil)

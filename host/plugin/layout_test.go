@@ -20,15 +20,16 @@ func TestPlacesInHotResults(t *testing.T) {
 		ok    any
 		words map[int]uint32
 	}{
-		{applyFunc, appliedSize, wit.Applied{Schemas: make([]wit.Schema, 1), Topics: make([]string, 2),
+		{applyFunc, appliedSize, wit.ApplyResult{Schemas: make([]wit.Schema, 1), Topics: make([]string, 2),
 			Rows: make([]wit.Row, 3), Data: make([]byte, 4),
-			Faults: make([]wit.RowFault, 5), Consumed: 6}, map[int]uint32{0: 1, 8: 2, 16: 3, 24: 4, 32: 5, 40 - 4: 6}},
-		{testFunc, testedSize, wit.Tested{Matches: make([]bool, 1), Faults: make([]wit.RowFault, 2)},
+			Errors: make([]wit.RowError, 5), Consumed: 6}, map[int]uint32{0: 1, 8: 2, 16: 3, 24: 4, 32: 5, 40 - 4: 6}},
+		{testFunc, testedSize, wit.TestResult{Matches: make([]bool, 1), Errors: make([]wit.RowError, 2)},
 			map[int]uint32{0: 1, 8: 2}},
-		{decodeFunc, portionSize, wit.Portion{Schemas: make([]wit.Schema, 1), Rows: make([]wit.Row, 2),
-			Data: make([]byte, 3), Faults: make([]wit.RowFault, 4), Follow: make([]wit.Follow, 5), Next: &[]wit.Field{},
+		{decodeFunc, portionSize, wit.DecodeResult{Schemas: make([]wit.Schema, 1), Rows: make([]wit.Row, 2),
+			Data: make([]byte, 3), Errors: make([]wit.RowError, 4), Linked: make([]wit.LinkedRequest, 5),
+			Next: &[]wit.OffsetEntry{},
 			More: true, WaitMs: 7}, map[int]uint32{0: 1, 8: 2, 16: 3, 24: 4, 32: 5, 56 - 4: 7}},
-		{encodeFunc, canon.SizeOf[wit.Deliveries](), wit.Deliveries{Ready: make([]wit.Delivery, 1)},
+		{encodeFunc, canon.SizeOf[wit.EncodeResult](), wit.EncodeResult{Ready: make([]wit.Delivery, 1)},
 			map[int]uint32{0: 1}},
 	} {
 		image, err := c.fn.Lower(c.ok, nil)
@@ -46,7 +47,7 @@ func TestPlacesInHotResults(t *testing.T) {
 			t.Errorf("next or more lie elsewhere: %v", area)
 		}
 	}
-	assert.Equal(t, faultSize, canon.SizeOf[wit.Fault](), "bytes of a fault")
+	assert.Equal(t, faultSize, canon.SizeOf[wit.Error](), "bytes of a fault")
 }
 
 func TestVersionOrder(t *testing.T) {

@@ -63,20 +63,20 @@ var limitTable = func() *setting.Table {
 	for _, limit := range limits {
 		var value *string
 		if limit.or != 0 {
-			value = setting.Is(strconv.FormatInt(limit.or, 10))
+			value = setting.Default(strconv.FormatInt(limit.or, 10))
 		}
-		t.Declare(setting.Spec(limit.name, wit.KindLong, wit.Low, value, limit.doc, setting.AtLeast(1)))
+		t.Declare(setting.Define(limit.name, wit.KindLong, wit.Low, value, limit.doc, setting.AtLeast(1)))
 	}
 	return t
 }()
 
 // LimitSettings are the declarations of what a worker's file may say of a plugin's limits, each as
 // `plugin.NAME.limits.<name>`.
-func LimitSettings() []wit.SettingSpec { return slices.Clone(limitTable.Specs()) }
+func LimitSettings() []wit.ConfigKey { return slices.Clone(limitTable.Keys()) }
 
 // callTimes is how long calls may take: those that carry batches, of which a connector makes thousands, and all others.
 var callTimes = map[string]time.Duration{"decode": time.Second, "apply": time.Second, "test": time.Second,
-	"encode": time.Second, "settle": time.Second,
+	"encode": time.Second, "handle-response": time.Second,
 	"": 10 * time.Second}
 
 const maxMemoryBytes = 65536 * binary.PageBytes

@@ -14,7 +14,7 @@ import (
 
 // Every function of the contract has a time, and those that carry batches have a second.
 func TestEveryFunctionHasATime(t *testing.T) {
-	quick := map[string]bool{"decode": true, "apply": true, "test": true, "encode": true, "settle": true}
+	quick := map[string]bool{"decode": true, "apply": true, "test": true, "encode": true, "handle-response": true}
 	found := 0
 	for _, iface := range []string{wit.InterfacePlugin, wit.InterfaceTools, wit.InterfaceSource,
 		wit.InterfaceNotifications, wit.InterfaceRetirement, wit.InterfaceSink, wit.InterfaceTransform} {

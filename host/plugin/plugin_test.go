@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // put writes a module into a folder, at once as a careful operator would.
@@ -135,14 +135,14 @@ func use(t testing.TB, b *plugin.Binding, f func(context.Context, *plugin.Instan
 func batch(t testing.TB, reg *record.Registry, n, size int) *record.Batch {
 	t.Helper()
 	name := "value"
-	s, err := reg.Intern([]wit.Node{{Kind: wit.Text, Name: &name}})
+	s, err := reg.Intern([]wit.SchemaNode{{Kind: wit.String, Name: &name}})
 	require.NoError(t, err)
 	b := &record.Batch{Registry: reg, Topics: []string{"in"}}
 	for i := range n {
 		start := len(b.Data)
-		b.Data = datum.AppendText(b.Data, fmt.Sprintf("%06d%s", i, strings.Repeat("v", size-6)))
-		b.Rows = append(b.Rows, wit.Row{Origin: uint32(1000 + i), Partition: -1, Offset: int64(i), Timestamp: 5,
-			Value: wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start),
+		b.Data = connectdata.AppendString(b.Data, fmt.Sprintf("%06d%s", i, strings.Repeat("v", size-6)))
+		b.Rows = append(b.Rows, wit.Row{RowIndex: uint32(1000 + i), Partition: -1, Offset: int64(i), Timestamp: 5,
+			Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Start: uint32(start),
 				Size: uint32(len(b.Data) - start)}})
 	}
 	return b
@@ -162,12 +162,12 @@ func originsOf(b *record.Batch) record.Origins {
 func texts(t testing.TB, b *record.Batch) (list []string) {
 	t.Helper()
 	for _, r := range b.Rows {
-		if r.Value.Form != wit.Structured {
-			t.Fatalf("form %d", r.Value.Form)
+		if r.Value.Encoding != wit.WithSchema {
+			t.Fatalf("form %d", r.Value.Encoding)
 		}
-		v, _, err := datum.Read(b.Registry.Get(r.Value.Schema).Nodes, 0, b.Bytes(r.Value))
+		v, _, err := connectdata.Read(b.Registry.Get(r.Value.Schema).Nodes, 0, b.Bytes(r.Value))
 		require.NoError(t, err)
-		list = append(list, fmt.Sprintf("%s/%d %d@%d: %s", b.Topics[r.Topic], r.Partition, r.Origin, r.Offset, v))
+		list = append(list, fmt.Sprintf("%s/%d %d@%d: %s", b.Topics[r.Topic], r.Partition, r.RowIndex, r.Offset, v))
 	}
 	return list
 }
@@ -219,16 +219,16 @@ func TestApply(t *testing.T) {
 					t.Errorf("%s: %d faults", c.name, got)
 				}
 				for _, f := range faults {
-					if f.Origin%2 != 1 || f.Stage != 3 || f.ErrorClass != "E" || f.Fault.Message != "odd" {
+					if f.RowIndex%2 != 1 || f.Stage != 3 || f.ErrorClass != "E" || f.Error.Message != "odd" {
 						t.Errorf("%s: %+v", c.name, f)
 					}
 				}
 			}
 		}
-		var fault *wit.Fault
+		var fault *wit.Error
 		b := batch(t, reg, 2, 6)
 		before := texts(t, b)
-		if _, err := i.Apply(ctx, []byte("gone"), b); !errors.As(err, &fault) || fault.Kind != wit.FaultStale {
+		if _, err := i.Apply(ctx, []byte("gone"), b); !errors.As(err, &fault) || fault.Kind != wit.ErrorStale {
 			t.Errorf("unknown context: %v", err)
 		}
 		assert.Equal(t, before, texts(t, b), "a fault changed the batch")

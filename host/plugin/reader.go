@@ -186,22 +186,22 @@ func reading[T any](ctx context.Context, r *Reader, f func(*Instance) (T, error)
 
 // OpenSource is [Instance.OpenSource].
 func (r *Reader) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
-	answers []wit.Response) (wit.SourceOpening, error) {
-	return reading(ctx, r, func(i *Instance) (wit.SourceOpening, error) {
+	answers []wit.Response) (wit.SourceOpenResult, error) {
+	return reading(ctx, r, func(i *Instance) (wit.SourceOpenResult, error) {
 		return i.OpenSource(ctx, component, settings, state, answers)
 	})
 }
 
 // Next is [Instance.Next].
-func (r *Reader) Next(ctx context.Context, context []byte, feed uint32, offset []wit.Field, cause wit.Cause,
-	now int64) (wit.Step, error) {
-	return reading(ctx, r, func(i *Instance) (wit.Step, error) {
+func (r *Reader) Next(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason,
+	now int64) (wit.NextAction, error) {
+	return reading(ctx, r, func(i *Instance) (wit.NextAction, error) {
 		return i.Next(ctx, context, feed, offset, cause, now)
 	})
 }
 
 // Begin is [Instance.Begin].
-func (r *Reader) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.Field,
+func (r *Reader) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.OffsetEntry,
 	response wit.Response) (page uint32, err error) {
 	return reading(ctx, r, func(i *Instance) (uint32, error) {
 		r.begun = true
@@ -211,8 +211,8 @@ func (r *Reader) Begin(ctx context.Context, context []byte, feed uint32, positio
 
 // Decode is [Instance.Decode].
 func (r *Reader) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
-	into *record.Batch) (wit.Portion, error) {
-	return reading(ctx, r, func(i *Instance) (wit.Portion, error) {
+	into *record.Batch) (wit.DecodeResult, error) {
+	return reading(ctx, r, func(i *Instance) (wit.DecodeResult, error) {
 		return i.Decode(ctx, page, tag, status, piece, last, into)
 	})
 }
@@ -223,19 +223,20 @@ func (r *Reader) Abandon(ctx context.Context, page uint32) error {
 }
 
 // CheckOffset is [Instance.CheckOffset].
-func (r *Reader) CheckOffset(ctx context.Context, partition, offset []wit.Field) error {
+func (r *Reader) CheckOffset(ctx context.Context, partition, offset []wit.OffsetEntry) error {
 	return r.call(ctx, func(i *Instance) error { return i.CheckOffset(ctx, partition, offset) })
 }
 
-// Notified is [Instance.Notified]. It waits for no more than the call that is being made on the instance.
-func (r *Reader) Notified(ctx context.Context, context []byte, n wit.Notification) ([]wit.Wake, error) {
-	return reading(ctx, r, func(i *Instance) ([]wit.Wake, error) { return i.Notified(ctx, context, n) })
+// HandleNotification is [Instance.HandleNotification]. It waits for no more than the call that is being made on the
+// instance.
+func (r *Reader) HandleNotification(ctx context.Context, context []byte, n wit.Notification) ([]wit.Trigger, error) {
+	return reading(ctx, r, func(i *Instance) ([]wit.Trigger, error) { return i.HandleNotification(ctx, context, n) })
 }
 
 // Subscribe is [Instance.Subscribe].
 func (r *Reader) Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte,
-	answers []wit.Response) (wit.Arrangement, error) {
-	return reading(ctx, r, func(i *Instance) (wit.Arrangement, error) {
+	answers []wit.Response) (wit.CallResult, error) {
+	return reading(ctx, r, func(i *Instance) (wit.CallResult, error) {
 		return i.Subscribe(ctx, context, feed, address, state, answers)
 	})
 }

@@ -157,7 +157,7 @@ func TestTrapSparesPagesThatHaveNotBegun(t *testing.T) {
 	_, b := guest(t, plugin.Options{Registry: reg, Idle: time.Hour, Limits: plugin.Limits{ResultBytes: 64 << 10}}, all)
 	p := b.Current()
 	breaks, waits := read(t, p), read(t, p)
-	_, err := waits.Next(t.Context(), nil, 0, nil, wit.Cause{Start: wit.Chosen}, 0)
+	_, err := waits.Next(t.Context(), nil, 0, nil, wit.PollReason{Start: wit.Set}, 0)
 	require.NoError(t, err)
 	page := begin(t, breaks)
 	into := &record.Batch{Registry: reg, Topics: []string{"t"}}

@@ -67,26 +67,26 @@ func TestRefusals(t *testing.T) {
 		"version 2": {with1(append([]byte(nil), full...), func(b *[]byte) { (*b)[4] = 2 }),
 			[]string{"found version 2 of layer 0"}},
 		"older version": {guesttest.Static(wit.Description{}, "0.1.0"),
-			[]string{"made for version 0.1.0 of the contract culvert:connect", "this host speaks 0.2.0",
-				"major.minor must match", "the plugin's author rebuilds it with the SDK for 0.2",
-				"bindings generated again from its wit/culvert.wit"}},
+			[]string{"built for version 0.1.0 of the contract culvert:connect: expected 0.3.0 (major.minor must match)",
+				"in Go with the package sdk/go of this release", "bindings generated from its wit/culvert.wit"}},
+		"0.2, whose names were others": {guesttest.Static(wit.Description{}, "0.2.0"),
+			[]string{"built for version 0.2.0", "expected 0.3.0", "`culvert guide plugins` lists what changed in 0.3"}},
 		"newer version": {guesttest.Static(wit.Description{}, "1.2.0"),
-			[]string{"made for version 1.2.0 of the contract culvert:connect", "this host speaks 0.2.0",
-				"rebuilds it with the SDK for 0.2"}},
+			[]string{"built for version 1.2.0 of the contract culvert:connect: expected 0.3.0"}},
 		"other mangling": {bytesOf(with1(plain, func(m *guesttest.Module) {
-			m.Exports = []guesttest.Function{{Name: "cm32p2|culvert:connect/plugin@0.2|describe"}}
-		})), []string{`exports "cm32p2|culvert:connect/plugin@0.2|describe"`, "mangling cm32p2",
-			`"culvert:connect/plugin@0.2.0#describe"`}},
+			m.Exports = []guesttest.Function{{Name: "cm32p2|culvert:connect/plugin@0.3|describe"}}
+		})), []string{`exports "cm32p2|culvert:connect/plugin@0.3|describe"`, "mangling cm32p2",
+			`"culvert:connect/plugin@0.3.0#describe"`}},
 		"no plugin": {bytesOf(guesttest.Module{MemoryPages: 1}),
 			[]string{"no plugin: expected exports of culvert:connect@" + wit.Version, "found none"}},
 		"no plugin, built against": {bytesOf(guesttest.Module{MemoryPages: 1, Custom: map[string]string{
 			"component-type:wit-bindgen:0.63.0:culvert:connect@0.3.0:transform-plugin:encoded world": "…"}}),
 			[]string{"no plugin (built against culvert:connect 0.3.0)"}},
 		"interface in part": {bytesOf(without(plain, wit.ExportName("transform", "apply"), wit.ExportName("transform",
-			"test"))), []string{"exports are missing: culvert:connect/transform@0.2.0#apply, " +
-			"culvert:connect/transform@0.2.0#test"}},
+			"test"))), []string{"exports are missing: culvert:connect/transform@0.3.0#apply, " +
+			"culvert:connect/transform@0.3.0#test"}},
 		"no describe": {bytesOf(without(plain, wit.ExportName("plugin", "describe"))),
-			[]string{"exports are missing: culvert:connect/plugin@0.2.0#describe"}},
+			[]string{"exports are missing: culvert:connect/plugin@0.3.0#describe"}},
 		"no allocator": {bytesOf(without(plain, "cabi_realloc")), []string{"exports are missing: cabi_realloc"}},
 		"no memory": {bytesOf(with1(plain, func(m *guesttest.Module) { m.MemoryPages = -1 })),
 			[]string{"exports are missing: memory"}},
@@ -96,11 +96,11 @@ func TestRefusals(t *testing.T) {
 		})), []string{"imports what no plugin gets: env open_socket, wasi_snapshot_preview1 thread_spawn"}},
 		"host of another version": {bytesOf(with1(plain, func(m *guesttest.Module) {
 			m.Imports = []guesttest.Import{{Module: "culvert:connect/host@0.1.0", Name: "log"}}
-		})), []string{"culvert:connect/host@0.1.0 log", "there is log of culvert:connect/host@0.2.0"}},
+		})), []string{"culvert:connect/host@0.1.0 log", "there is log of culvert:connect/host@0.3.0"}},
 		"signature": {bytesOf(with1(without(plain, wit.ExportName("transform", "prepare")), func(m *guesttest.Module) {
 			m.Exports = append(m.Exports, guesttest.Function{Name: wit.ExportName("transform", "prepare"),
 				Params: []byte{guesttest.I64}, Results: []byte{guesttest.I32}})
-		})), []string{"export culvert:connect/transform@0.2.0#prepare: expected the signature (i32 i32) -> " +
+		})), []string{"export culvert:connect/transform@0.3.0#prepare: expected the signature (i32 i32) -> " +
 			"(i32), found (i64) -> (i32)"}},
 		"memory beyond the limit": {bytesOf(with1(plain, func(m *guesttest.Module) { m.MemoryPages = 3000 })),
 			[]string{"the module asks for at least 196608000 bytes of memory, 134217728 are allowed " +
@@ -140,7 +140,7 @@ func TestTruncatedAnywhere(t *testing.T) {
 func FuzzReadBinary(f *testing.F) {
 	m := module(wit.InterfacePlugin)
 	m.Imports = []guesttest.Import{{Module: "a", Name: "b"}}
-	m.Custom = map[string]string{"component-type:x": "culvert:connect@0.2.0"}
+	m.Custom = map[string]string{"component-type:x": "culvert:connect@0.3.0"}
 	f.Add(m.Bytes())
 	f.Add([]byte("\x00asm\x0d\x00\x01\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -152,10 +152,10 @@ func FuzzReadBinary(f *testing.F) {
 
 // The patch of the contract's version is ignored; a module's own names are called.
 func TestPatchVersionIsIgnored(t *testing.T) {
-	folder := holding(t, "x.wasm", guesttest.Static(wit.Description{Name: "patched", Version: "1"}, "0.2.7",
+	folder := holding(t, "x.wasm", guesttest.Static(wit.Description{Name: "patched", Version: "1"}, "0.3.7",
 		wit.InterfaceSink))
 	infos := manager(t, plugin.Options{}, folder).Modules()
-	if len(infos) != 1 || infos[0].Err != nil || infos[0].Contract != "0.2.7" || infos[0].Name != "patched" ||
+	if len(infos) != 1 || infos[0].Err != nil || infos[0].Contract != "0.3.7" || infos[0].Name != "patched" ||
 		len(infos[0].Interfaces) != 2 {
 		t.Errorf("%+v", infos)
 	}

@@ -69,11 +69,11 @@ func inRow(n int, column string, err error) error {
 func (c *rowCheck) spend(r, in *wit.Row) error {
 	repeated := in == c.last
 	c.last = in
-	for _, d := range [...]struct{ out, in *wit.Datum }{{&r.Key, &in.Key}, {&r.Value, &in.Value},
+	for _, d := range [...]struct{ out, in *wit.ValueSlice }{{&r.Key, &in.Key}, {&r.Value, &in.Value},
 		{&r.Headers, &in.Headers}} {
 		switch {
-		case d.out.Form == wit.Absent:
-		case d.out.Form != wit.Unchanged:
+		case d.out.Encoding == wit.Absent:
+		case d.out.Encoding != wit.Unchanged:
 			c.spent += uint64(d.out.Size)
 		case repeated:
 			c.spent += uint64(d.in.Size)
@@ -86,34 +86,34 @@ func (c *rowCheck) spend(r, in *wit.Row) error {
 }
 
 // noRow stands for the input row of a source's.
-var noRow = wit.Row{Key: wit.Datum{Form: wit.Unchanged}, Value: wit.Datum{Form: wit.Unchanged},
-	Headers: wit.Datum{Form: wit.Unchanged}}
+var noRow = wit.Row{Key: wit.ValueSlice{Encoding: wit.Unchanged}, Value: wit.ValueSlice{Encoding: wit.Unchanged},
+	Headers: wit.ValueSlice{Encoding: wit.Unchanged}}
 
-func (c *rowCheck) datum(column int, d, in *wit.Datum) (err error) {
+func (c *rowCheck) datum(column int, d, in *wit.ValueSlice) (err error) {
 	const headers = 2
-	switch d.Form {
+	switch d.Encoding {
 	case wit.Absent:
-		*d = wit.Datum{}
+		*d = wit.ValueSlice{}
 		return nil
 	case wit.Unchanged:
 		return c.unchanged(column, d, in)
-	case wit.Structured, wit.Dynamic, wit.Raw:
-		if (d.Form == wit.Raw) != (column == headers) {
-			return abi.Violated("form %d does not belong here", d.Form)
+	case wit.WithSchema, wit.Schemaless, wit.Raw:
+		if (d.Encoding == wit.Raw) != (column == headers) {
+			return abi.Violated("form %d does not belong here", d.Encoding)
 		}
 	default:
-		return abi.Violated("expected a form from 0 to %d, found %d", d.Form.Cases()-1, d.Form)
+		return abi.Violated("expected a form from 0 to %d, found %d", d.Encoding.Cases()-1, d.Encoding)
 	}
 	if uint64(d.Start)+uint64(d.Size) > uint64(c.size) {
 		return abi.Violated("%d bytes at %d lie past the end of data (%d bytes)", d.Size, d.Start, c.size)
 	}
 	d.Start += c.base
-	if d.Form == wit.Structured {
+	if d.Encoding == wit.WithSchema {
 		d.Schema, err = c.schema(column, d.Schema)
 		return err
 	}
 	d.Schema = 0
-	data, changed, err := c.i.schemas.TranslateInside(c.b.Data, d.Form, c.b.Bytes(*d))
+	data, changed, err := c.i.schemas.TranslateInside(c.b.Data, d.Encoding, c.b.Bytes(*d))
 	if err == nil && changed {
 		d.Start, d.Size = uint32(len(c.b.Data)), uint32(len(data)-len(c.b.Data))
 		c.b.Data = data
@@ -122,11 +122,11 @@ func (c *rowCheck) datum(column int, d, in *wit.Datum) (err error) {
 }
 
 // unchanged takes the input row's bytes; of a structured datum the schema that the guest names counts.
-func (c *rowCheck) unchanged(column int, d, in *wit.Datum) (err error) {
-	switch in.Form {
+func (c *rowCheck) unchanged(column int, d, in *wit.ValueSlice) (err error) {
+	switch in.Encoding {
 	case wit.Unchanged:
 		return abi.Violated("unchanged: there is no input row")
-	case wit.Structured:
+	case wit.WithSchema:
 		schema, err := c.schema(column, d.Schema)
 		if err != nil {
 			return err

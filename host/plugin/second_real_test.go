@@ -37,7 +37,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/plugintest"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // TestRealSecondHost runs our guests on Node, as jco makes components of them: each call that our host makes here, with
@@ -266,7 +266,7 @@ func (r *recorder) structure(v reflect.Value) any {
 		}
 		name := canon.Kebab(field.Name)
 		switch {
-		case variant && field.Type == reflect.TypeFor[*wit.Unit]():
+		case variant && field.Type == reflect.TypeFor[*struct{}]():
 			return map[string]any{"tag": name}
 		case variant:
 			return map[string]any{"tag": name, "val": r.shape(value)}
@@ -323,14 +323,14 @@ func (r *recorder) describe(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for _, c := range d.Components {
-		var fault *wit.Fault
+		var fault *wit.Error
 		if _, err := r.validate(c.Name, nil, false, nil, nil); err != nil &&
-			(!errors.As(err, &fault) || fault.Kind != wit.FaultConfig) {
+			(!errors.As(err, &fault) || fault.Kind != wit.ErrorConfig) {
 			t.Errorf("validate %s: %v", c.Name, err)
 		}
 	}
 	_, err := r.validate("none", []wit.Setting{{Name: "Größe", Value: ""}}, true, []byte{0xff},
-		[]wit.Response{{Tag: "t", Status: 404, Headers: []wit.Header{{Name: "a", Value: "b"}}, At: -1}})
+		[]wit.Response{{Tag: "t", Status: 404, Headers: []wit.Header{{Name: "a", Value: "b"}}, ReceivedAt: -1}})
 	if err == nil {
 		t.Error("expected a fault for a component that is not there")
 	}
@@ -339,20 +339,20 @@ func (r *recorder) describe(t *testing.T) {
 	}
 	// What is asked of nothing is a fault, whose words both hosts carry.
 	if slices.Contains(r.found, wit.InterfaceNotifications) {
-		_, _ = invoke[wit.Arrangement](r, wit.InterfaceNotifications, "Subscribe", []byte(nil), uint32(0), "/a/b",
+		_, _ = invoke[wit.CallResult](r, wit.InterfaceNotifications, "Subscribe", []byte(nil), uint32(0), "/a/b",
 			[]byte(nil), []wit.Response(nil))
-		_, _ = invoke[[]wit.Wake](r, wit.InterfaceNotifications, "Notified", []byte(nil),
+		_, _ = invoke[[]wit.Trigger](r, wit.InterfaceNotifications, "HandleNotification", []byte(nil),
 			wit.Notification{Method: "POST", Target: "/a/b", Body: []byte("x")})
 	}
 	if slices.Contains(r.found, wit.InterfaceRetirement) {
-		_, _ = invoke[wit.Arrangement](r, wit.InterfaceRetirement, "Retire", d.Components[0].Name, []wit.Setting(nil),
+		_, _ = invoke[wit.CallResult](r, wit.InterfaceRetirement, "Retire", d.Components[0].Name, []wit.Setting(nil),
 			[]string(nil), []byte(nil), []wit.Response(nil))
 	}
 }
 
 func (r *recorder) validate(component string, settings []wit.Setting, online bool, state []byte,
-	answers []wit.Response) (wit.Inquiry, error) {
-	return invoke[wit.Inquiry](r, wit.InterfacePlugin, "Validate", component, settings, online, state, answers)
+	answers []wit.Response) (wit.ValidateResult, error) {
+	return invoke[wit.ValidateResult](r, wit.InterfacePlugin, "Validate", component, settings, online, state, answers)
 }
 
 // commands lists and runs what the plugin adds to the command line.
@@ -363,7 +363,7 @@ func (r *recorder) commands(t *testing.T) {
 	}
 	for _, c := range commands {
 		for _, options := range [][]wit.Setting{nil, {{Name: "s", Value: "/V2/Northwind"}}} {
-			_, _ = invoke[wit.Reply](r, wit.InterfaceTools, "Run", c.Name, options, destination(), []byte(nil),
+			_, _ = invoke[wit.CommandResult](r, wit.InterfaceTools, "Run", c.Name, options, destination(), []byte(nil),
 				[]wit.Response(nil))
 		}
 	}
@@ -372,36 +372,37 @@ func (r *recorder) commands(t *testing.T) {
 // recordedSource is a guest's source for plugintest, with notifications.
 type recordedSource struct{ r *recorder }
 
-func (s recordedSource) Notified(context []byte, n wit.Notification) ([]wit.Wake, error) {
-	return invoke[[]wit.Wake](s.r, wit.InterfaceNotifications, "Notified", context, n)
+func (s recordedSource) HandleNotification(context []byte, n wit.Notification) ([]wit.Trigger, error) {
+	return invoke[[]wit.Trigger](s.r, wit.InterfaceNotifications, "HandleNotification", context, n)
 }
 
 func (s recordedSource) Subscribe(context []byte, feed uint32, address string, state []byte,
-	answers []wit.Response) (wit.Arrangement, error) {
-	return invoke[wit.Arrangement](s.r, wit.InterfaceNotifications, "Subscribe", context, feed, address, state, answers)
+	answers []wit.Response) (wit.CallResult, error) {
+	return invoke[wit.CallResult](s.r, wit.InterfaceNotifications, "Subscribe", context, feed, address, state, answers)
 }
 
-func (s recordedSource) Plan(component string, settings []wit.Setting, maxTasks uint32) (wit.Layout, error) {
-	return invoke[wit.Layout](s.r, wit.InterfaceSource, "Plan", component, settings, maxTasks)
+func (s recordedSource) Plan(component string, settings []wit.Setting, maxTasks uint32) (wit.PlanResult, error) {
+	return invoke[wit.PlanResult](s.r, wit.InterfaceSource, "Plan", component, settings, maxTasks)
 }
 
 func (s recordedSource) Open(component string, settings []wit.Setting, state []byte,
-	answers []wit.Response) (wit.SourceOpening, error) {
+	answers []wit.Response) (wit.SourceOpenResult, error) {
 	if len(answers) == 0 {
 		for _, tasks := range []uint32{1, 3} {
 			_, _ = s.Plan(component, settings, tasks)
 		}
 	}
-	return invoke[wit.SourceOpening](s.r, wit.InterfaceSource, "Open", component, settings, state, answers)
+	return invoke[wit.SourceOpenResult](s.r, wit.InterfaceSource, "Open", component, settings, state, answers)
 }
 
-func (s recordedSource) Next(context []byte, feed uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step,
+func (s recordedSource) Next(context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason,
+	now int64) (wit.NextAction,
 	error) {
 	_ = s.CheckOffset(nil, offset)
-	return invoke[wit.Step](s.r, wit.InterfaceSource, "Next", context, feed, offset, cause, now)
+	return invoke[wit.NextAction](s.r, wit.InterfaceSource, "Next", context, feed, offset, cause, now)
 }
 
-func (s recordedSource) Begin(context []byte, feed uint32, position *[]wit.Field, response wit.Response) (uint32,
+func (s recordedSource) Begin(context []byte, feed uint32, position *[]wit.OffsetEntry, response wit.Response) (uint32,
 	error) {
 	// A page that is given up does not show in those that follow.
 	if page, err := invoke[uint32](s.r, wit.InterfaceSource, "Begin", context, feed, position, response); err == nil {
@@ -410,15 +411,16 @@ func (s recordedSource) Begin(context []byte, feed uint32, position *[]wit.Field
 	return invoke[uint32](s.r, wit.InterfaceSource, "Begin", context, feed, position, response)
 }
 
-func (s recordedSource) Decode(page uint32, tag string, status uint16, piece []byte, last bool) (wit.Portion, error) {
-	return invoke[wit.Portion](s.r, wit.InterfaceSource, "Decode", page, tag, status, piece, last)
+func (s recordedSource) Decode(page uint32, tag string, status uint16, piece []byte, last bool) (wit.DecodeResult,
+	error) {
+	return invoke[wit.DecodeResult](s.r, wit.InterfaceSource, "Decode", page, tag, status, piece, last)
 }
 
 func (s recordedSource) Abandon(page uint32) {
 	_, _ = invoke[struct{}](s.r, wit.InterfaceSource, "Abandon", page)
 }
 
-func (s recordedSource) CheckOffset(partition, offset []wit.Field) error {
+func (s recordedSource) CheckOffset(partition, offset []wit.OffsetEntry) error {
 	_, err := invoke[struct{}](s.r, wit.InterfaceSource, "CheckOffset", partition, offset)
 	return err
 }
@@ -431,14 +433,14 @@ func (s recordedTransform) Prepare(chain []wit.Stage) ([]byte, error) {
 }
 
 func (s recordedTransform) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
-	data []byte) (wit.Applied, error) {
+	data []byte) (wit.ApplyResult, error) {
 	_, _ = s.Test(context, schemas, topics, rows, data)
-	return invoke[wit.Applied](s.r, wit.InterfaceTransform, "Apply", context, schemas, topics, rows, data)
+	return invoke[wit.ApplyResult](s.r, wit.InterfaceTransform, "Apply", context, schemas, topics, rows, data)
 }
 
 func (s recordedTransform) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
-	data []byte) (wit.Tested, error) {
-	return invoke[wit.Tested](s.r, wit.InterfaceTransform, "Test", context, schemas, topics, rows, data)
+	data []byte) (wit.TestResult, error) {
+	return invoke[wit.TestResult](s.r, wit.InterfaceTransform, "Test", context, schemas, topics, rows, data)
 }
 
 // stage is a stage with settings, name after name with its value.
@@ -452,15 +454,15 @@ func stage(component string, settings ...string) wit.Stage {
 
 // transformExamples are records with a schema and without one, a tombstone, and a text.
 func transformExamples(t *testing.T, r *recorder, stages ...wit.Stage) {
-	schema := []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "Id", Node: 1}, {Name: "Name", Node: 2}}},
-		{Kind: wit.Int32}, {Kind: wit.Text, Optional: true}}
+	schema := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "Id", Node: 1}, {Name: "Name", Node: 2}}},
+		{Kind: wit.Int32}, {Kind: wit.String, Optional: true}}
 	key := plugintest.Value{Data: "k"}
 	plugintest.Transform(t, recordedTransform{r}, stages, plugintest.Record{Topic: "orders", Timestamp: 1709184496789,
-		Value: plugintest.Value{Schema: schema, Data: datum.Record{int32(1), "Größe & Söhne"}}},
-		plugintest.Record{Topic: "orders", Timestamp: 1, Value: plugintest.Value{Data: datum.Map{
+		Value: plugintest.Value{Schema: schema, Data: connectdata.Struct{int32(1), "Größe & Söhne"}}},
+		plugintest.Record{Topic: "orders", Timestamp: 1, Value: plugintest.Value{Data: connectdata.Map{
 			{Key: "Id", Value: int64(2)}, {Key: "Name", Value: nil},
-			{Key: "Freight", Value: datum.List{int64(1), 2.5, datum.Map{{Key: "x", Value: true}}}}}}},
-		plugintest.Record{Topic: "others", Timestamp: 1, Key: key, Value: plugintest.Value{Data: datum.Map{
+			{Key: "Freight", Value: connectdata.List{int64(1), 2.5, connectdata.Map{{Key: "x", Value: true}}}}}}},
+		plugintest.Record{Topic: "others", Timestamp: 1, Key: key, Value: plugintest.Value{Data: connectdata.Map{
 			{Key: "Name", Value: "gone"}}}}, plugintest.Record{Topic: "orders", Key: key},
 		plugintest.Record{Topic: "orders", Timestamp: 2, Value: plugintest.Value{Data: "a text is no struct"}})
 }
@@ -482,19 +484,20 @@ func sinkExamples(t *testing.T, r *recorder) {
 		"entityset": "Order_DetailCopies", "topic": "Order_DetailCopies"} {
 		settings = append(settings, wit.Setting{Name: "sap.odata#00." + name, Value: value})
 	}
-	var opened wit.SinkOpening
+	var opened wit.SinkOpenResult
 	var answers []wit.Response
 	for opened.Ready == nil {
 		var err error
-		opened, err = invoke[wit.SinkOpening](r, wit.InterfaceSink, "Open", component, settings, []byte(nil), answers)
+		opened, err = invoke[wit.SinkOpenResult](r, wit.InterfaceSink, "Open", component, settings, []byte(nil),
+			answers)
 		require.NoError(t, err)
-		if answers = nil; opened.Ask != nil {
-			for _, q := range opened.Ask.Requests {
+		if answers = nil; opened.Pending != nil {
+			for _, q := range opened.Pending.Requests {
 				answers = append(answers, exchange(s, &q))
 			}
 		}
 	}
-	schema := wit.Schema{ID: 3, Nodes: []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "OrderID",
+	schema := wit.Schema{ID: 3, Nodes: []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "OrderID",
 		Node: 1}, {Name: "ProductID", Node: 2}, {Name: "UnitPrice", Node: 3}, {Name: "Quantity", Node: 4},
 		{Name: "Discount", Node: 5}}}, {Kind: wit.Int32}, {Kind: wit.Int32}, {Kind: wit.Bytes,
 		Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: wit.ParameterScale, Value: "4"}}},
@@ -504,28 +507,30 @@ func sinkExamples(t *testing.T, r *recorder) {
 	var origins []wit.RecordID
 	for i := range int32(20) {
 		start := uint32(len(data))
-		row := wit.Row{Origin: uint32(i), Partition: 0, Offset: int64(i), Timestamp: -1}
+		row := wit.Row{RowIndex: uint32(i), Partition: 0, Offset: int64(i), Timestamp: -1}
 		var err error
 		switch i % 4 {
 		case 2:
-			data, err = datum.AppendDynamic(data, datum.Map{{Key: "OrderID", Value: int64(2)}, {Key: "ProductID",
-				Value: int64(i)},
+			data, err = connectdata.AppendSchemaless(data, connectdata.Map{{Key: "OrderID", Value: int64(2)},
+				{Key: "ProductID",
+					Value: int64(i)},
 				{Key: "UnitPrice", Value: "1.5"}, {Key: "Quantity", Value: int64(1)}, {Key: "Discount", Value: 0.25}})
-			row.Value = wit.Datum{Form: wit.Dynamic, Start: start, Size: uint32(len(data)) - start}
+			row.Value = wit.ValueSlice{Encoding: wit.Schemaless, Start: start, Size: uint32(len(data)) - start}
 		case 3:
-			data, err = datum.AppendDynamic(data, datum.Map{{Key: "Größe", Value: strconv.Itoa(int(i))}})
-			row.Value = wit.Datum{Form: wit.Dynamic, Start: start, Size: uint32(len(data)) - start}
+			data, err = connectdata.AppendSchemaless(data, connectdata.Map{{Key: "Größe", Value: strconv.Itoa(int(i))}})
+			row.Value = wit.ValueSlice{Encoding: wit.Schemaless, Start: start, Size: uint32(len(data)) - start}
 		default:
-			data, err = datum.Append(data, schema.Nodes, 0, datum.Record{1 + i, i / 2, big.NewInt(123400).Bytes(),
+			data, err = connectdata.Append(data, schema.Nodes, 0, connectdata.Struct{1 + i, i / 2,
+				big.NewInt(123400).Bytes(),
 				int16(5), float32(0.05)})
-			row.Value = wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
+			row.Value = wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID, Start: start,
 				Size: uint32(len(data)) - start}
 		}
 		require.NoError(t, err)
 		rows = append(rows, row)
 		origins = append(origins, wit.RecordID{Offset: int64(i)})
 	}
-	out, err := invoke[wit.Deliveries](r, wit.InterfaceSink, "Encode", opened.Ready.Context, []wit.Schema{schema},
+	out, err := invoke[wit.EncodeResult](r, wit.InterfaceSink, "Encode", opened.Ready.Context, []wit.Schema{schema},
 		[]string{"Order_DetailCopies"}, rows, data, origins, []string{"Order_DetailCopies"}, []wit.Hint(nil))
 	if err != nil || len(out.Ready) < 10 {
 		t.Fatalf("%d deliveries, %v", len(out.Ready), err)
@@ -533,7 +538,8 @@ func sinkExamples(t *testing.T, r *recorder) {
 	for _, d := range out.Ready {
 		for _, response := range []wit.Response{exchange(s, &d.Request), exchange(s, &d.Request), {},
 			{Status: 500, Body: []byte("<html>")}} {
-			_, err := invoke[wit.Settled](r, wit.InterfaceSink, "Settle", opened.Ready.Context, d.Memo, d.Rows,
+			_, err := invoke[wit.ResponseResult](r, wit.InterfaceSink, "HandleResponse", opened.Ready.Context, d.State,
+				d.Rows,
 				response)
 			require.NoError(t, err)
 		}
@@ -554,8 +560,8 @@ func exchange(s http.Handler, q *wit.Request) wit.Response {
 // foreignExamples calls the guests that were written on public bindings.
 func foreignExamples(t *testing.T, r *recorder, prefix string) {
 	p := recordedTransform{r}
-	schema := wit.Schema{ID: 7, Nodes: []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "Id", Node: 1},
-		{Name: "Name", Node: 2}}}, {Kind: wit.Int32}, {Kind: wit.Text, Optional: true}}}
+	schema := wit.Schema{ID: 7, Nodes: []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "Id", Node: 1},
+		{Name: "Name", Node: 2}}}, {Kind: wit.Int32}, {Kind: wit.String, Optional: true}}}
 	var data []byte
 	var rows []wit.Row
 	for i := range int32(28) {
@@ -565,10 +571,10 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 			name = nil
 		}
 		var err error
-		data, err = datum.Append(data, schema.Nodes, 0, datum.Record{i, name})
+		data, err = connectdata.Append(data, schema.Nodes, 0, connectdata.Struct{i, name})
 		require.NoError(t, err)
-		rows = append(rows, wit.Row{Origin: uint32(i), Topic: uint32(i % 2), Partition: -1, Offset: int64(i) << 40,
-			Timestamp: -1, Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
+		rows = append(rows, wit.Row{RowIndex: uint32(i), Topic: uint32(i % 2), Partition: -1, Offset: int64(i) << 40,
+			Timestamp: -1, Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID, Start: start,
 				Size: uint32(len(data)) - start}})
 	}
 	rows[11].Value.Size-- // bytes that are no value of the schema

@@ -63,7 +63,7 @@ func (t *Trap) Error() string {
 
 // readable makes what a plugin says of a fault fit for logs, terminals and statuses: the message is one line, so that
 // it passes for none of theirs.
-func readable(f *wit.Fault) {
+func readable(f *wit.Error) {
 	f.Message = shown.Line(f.Message)
 	if f.Setting != nil {
 		f.Setting = wit.Ptr(shown.Within(*f.Setting, maxNameBytes))

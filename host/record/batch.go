@@ -42,7 +42,9 @@ func (b *Batch) Hold(s *Schema) {
 }
 
 // Bytes returns the bytes of a datum of this batch.
-func (b *Batch) Bytes(d wit.Datum) []byte { return b.Data[d.Start : d.Start+d.Size : d.Start+d.Size] }
+func (b *Batch) Bytes(d wit.ValueSlice) []byte {
+	return b.Data[d.Start : d.Start+d.Size : d.Start+d.Size]
+}
 
 // Part is a batch of some rows of this one, by their positions, with no more than their bytes.
 func (b *Batch) Part(rows []uint32) *Batch {
@@ -91,9 +93,9 @@ func (b *Batch) copyFrom(other *Batch, size int) {
 }
 
 // places are those of a row in the batch's bytes.
-func (b *Batch) places(row int) [3]*wit.Datum {
+func (b *Batch) places(row int) [3]*wit.ValueSlice {
 	r := &b.Rows[row]
-	return [3]*wit.Datum{&r.Key, &r.Value, &r.Headers}
+	return [3]*wit.ValueSlice{&r.Key, &r.Value, &r.Headers}
 }
 
 // Topic returns the index of a topic, adding it when it is new.

@@ -14,15 +14,15 @@ import (
 func TestPartOfABatch(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	b := &record.Batch{Topics: []string{"a", "b"}}
-	put := func() wit.Datum {
-		d := wit.Datum{Form: wit.Dynamic, Start: uint32(len(b.Data)), Size: r.Uint32N(9)}
+	put := func() wit.ValueSlice {
+		d := wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(len(b.Data)), Size: r.Uint32N(9)}
 		for range d.Size {
 			b.Data = append(b.Data, byte(r.Uint32()))
 		}
 		return d
 	}
 	for i := range uint32(20) {
-		b.Rows = append(b.Rows, wit.Row{Origin: i, Offset: int64(i), Key: put(), Value: put(), Headers: put()})
+		b.Rows = append(b.Rows, wit.Row{RowIndex: i, Offset: int64(i), Key: put(), Value: put(), Headers: put()})
 	}
 	whole := *b
 	all := make([]uint32, len(b.Rows))
@@ -34,7 +34,7 @@ func TestPartOfABatch(t *testing.T) {
 		size := 0
 		for n, row := range rows {
 			of, got := b.Rows[row], part.Rows[n]
-			for _, d := range [][2]wit.Datum{{of.Key, got.Key}, {of.Value, got.Value}, {of.Headers, got.Headers}} {
+			for _, d := range [][2]wit.ValueSlice{{of.Key, got.Key}, {of.Value, got.Value}, {of.Headers, got.Headers}} {
 				if want, found := b.Bytes(d[0]), part.Bytes(d[1]); string(want) != string(found) {
 					t.Errorf("row %d: expected %x, found %x", row, want, found)
 				}

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum/datumtest"
+	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
 // FuzzRegistry registers schemas made at random, right ones and lists of nodes that are none: what is taken is found
@@ -16,8 +16,8 @@ func FuzzRegistry(f *testing.F) {
 	shared := NewRegistry()
 	f.Fuzz(func(t *testing.T, seed uint64, owner uint8) {
 		reg := shared.For(string('a' + rune(owner%4)))
-		r := datumtest.New(seed)
-		for _, nodes := range [][]wit.Node{r.Schema(), r.Nodes()} {
+		r := connectdatatest.New(seed)
+		for _, nodes := range [][]wit.SchemaNode{r.Schema(), r.Nodes()} {
 			s, err := reg.Intern(nodes)
 			if err != nil {
 				continue

@@ -13,12 +13,12 @@ import (
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // maxRegistryBytes is how many bytes the schemas of one connector may have together that are in use at the same time,
 // as
-// [datum.CheckSchema] counts them. Every page of a source and every record of a sink can bring new ones.
+// [connectdata.CheckSchema] counts them. Every page of a source and every record of a sink can bring new ones.
 const maxRegistryBytes = 64 << 20
 
 // Registry numbers schemas: equal structures have one number, below [wit.GuestSchemas], for as long as somebody names
@@ -65,13 +65,13 @@ type entry struct {
 // Schema is a registered schema: immutable, comparable by pointer.
 type Schema struct {
 	ID    uint32
-	Nodes []wit.Node
-	// Size is what [datum.CheckSchema] counts.
+	Nodes []wit.SchemaNode
+	// Size is what [connectdata.CheckSchema] counts.
 	Size int
 }
 
 // Root is node 0.
-func (s *Schema) Root() *wit.Node { return &s.Nodes[0] }
+func (s *Schema) Root() *wit.SchemaNode { return &s.Nodes[0] }
 
 // Wit is the schema as it crosses the boundary.
 func (s *Schema) Wit() wit.Schema { return wit.Schema{ID: s.ID, Nodes: s.Nodes} }
@@ -98,9 +98,9 @@ func (r *Registry) For(connector string) *Registry {
 }
 
 // Intern returns the registered schema with these nodes, registering it if it is new. It refuses what
-// [datum.CheckSchema] does, and what is too much for the connector.
-func (r *Registry) Intern(nodes []wit.Node) (*Schema, error) {
-	size, err := datum.CheckSchema(nodes)
+// [connectdata.CheckSchema] does, and what is too much for the connector.
+func (r *Registry) Intern(nodes []wit.SchemaNode) (*Schema, error) {
+	size, err := connectdata.CheckSchema(nodes)
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +191,7 @@ func (r *Registry) Get(id uint32) *Schema {
 }
 
 // fingerprint is equal for equal node lists only: every field is written with its length or in full.
-func fingerprint(nodes []wit.Node) []byte {
+func fingerprint(nodes []wit.SchemaNode) []byte {
 	b := make([]byte, 0, 64*len(nodes))
 	num := func(n uint64) {
 		for n >= 0x80 {
@@ -225,8 +225,8 @@ func fingerprint(nodes []wit.Node) []byte {
 			text(p.Name)
 			text(p.Value)
 		}
-		num(uint64(len(n.Members)))
-		for _, m := range n.Members {
+		num(uint64(len(n.Fields)))
+		for _, m := range n.Fields {
 			text(m.Name)
 			num(uint64(m.Node))
 		}

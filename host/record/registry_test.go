@@ -12,8 +12,8 @@ import (
 
 func TestInternGivesEqualStructuresOneNumber(t *testing.T) {
 	r := NewRegistry()
-	nodes := func(name string) []wit.Node {
-		return []wit.Node{{Kind: wit.Structure, Name: &name, Members: []wit.Member{{Name: "a", Node: 1}}},
+	nodes := func(name string) []wit.SchemaNode {
+		return []wit.SchemaNode{{Kind: wit.Struct, Name: &name, Fields: []wit.Field{{Name: "a", Node: 1}}},
 			{Kind: wit.Int32}}
 	}
 	a, err := r.Intern(nodes("x"))
@@ -26,12 +26,12 @@ func TestInternGivesEqualStructuresOneNumber(t *testing.T) {
 }
 
 func TestInternRefusesLoopsAndMissingNodes(t *testing.T) {
-	for want, nodes := range map[string][]wit.Node{
+	for want, nodes := range map[string][]wit.SchemaNode{
 		"at least one node":        {},
 		"node 0, element":          {{Kind: wit.Array, Element: 0}},
-		"node 0, member a":         {{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 7}}}},
+		"node 0, member a":         {{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 7}}}},
 		"unknown kind":             {{Kind: 200}},
-		"node 1, key: expected a ": {{Kind: wit.Array, Element: 1}, {Kind: wit.Mapping, Key: 1, Element: 1}},
+		"node 1, key: expected a ": {{Kind: wit.Array, Element: 1}, {Kind: wit.Map, Key: 1, Element: 1}},
 	} {
 		if _, err := NewRegistry().Intern(nodes); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("expected %q, found %v", want, err)
@@ -42,44 +42,45 @@ func TestInternRefusesLoopsAndMissingNodes(t *testing.T) {
 // A schema counts as the tree that it is, whatever its nodes share: forty of them that name the next one twice are 2^40
 // fields.
 func TestSchemasAreTrees(t *testing.T) {
-	chain := func(n int, members int) []wit.Node {
-		nodes := make([]wit.Node, n)
+	chain := func(n int, members int) []wit.SchemaNode {
+		nodes := make([]wit.SchemaNode, n)
 		for i := range nodes {
-			nodes[i] = wit.Node{Kind: wit.Structure}
+			nodes[i] = wit.SchemaNode{Kind: wit.Struct}
 			for m := range members {
-				nodes[i].Members = append(nodes[i].Members, wit.Member{Name: strconv.Itoa(m), Node: uint32(i + 1)})
+				nodes[i].Fields = append(nodes[i].Fields, wit.Field{Name: strconv.Itoa(m), Node: uint32(i + 1)})
 			}
 		}
-		return append(nodes, wit.Node{Kind: wit.Int8})
+		return append(nodes, wit.SchemaNode{Kind: wit.Int8})
 	}
-	maps := make([]wit.Node, 40)
+	maps := make([]wit.SchemaNode, 40)
 	for i := range maps {
-		maps[i] = wit.Node{Kind: wit.Mapping, Key: uint32(i + 1), Element: uint32(i + 1)}
+		maps[i] = wit.SchemaNode{Kind: wit.Map, Key: uint32(i + 1), Element: uint32(i + 1)}
 	}
-	text := wit.Node{Kind: wit.Text, Doc: wit.Ptr(strings.Repeat("d", 1000))}
-	wide := func(n int, node wit.Node) []wit.Node {
-		root := wit.Node{Kind: wit.Structure}
+	text := wit.SchemaNode{Kind: wit.String, Doc: wit.Ptr(strings.Repeat("d", 1000))}
+	wide := func(n int, node wit.SchemaNode) []wit.SchemaNode {
+		root := wit.SchemaNode{Kind: wit.Struct}
 		for m := range n {
-			root.Members = append(root.Members, wit.Member{Name: strconv.Itoa(m), Node: 1})
+			root.Fields = append(root.Fields, wit.Field{Name: strconv.Itoa(m), Node: 1})
 		}
-		return []wit.Node{root, node}
+		return []wit.SchemaNode{root, node}
 	}
-	decimal := func(scale string) []wit.Node {
-		return []wit.Node{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: "scale",
-			Value: scale}}}}
+	decimal := func(scale string) []wit.SchemaNode {
+		return []wit.SchemaNode{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal),
+			Parameters: []wit.Setting{{Name: "scale",
+				Value: scale}}}}
 	}
 	for name, c := range map[string]struct {
-		nodes []wit.Node
+		nodes []wit.SchemaNode
 		want  string
 	}{
 		"40 nodes":         {chain(40, 2), "at most 10000 fields"},
-		"40 maps":          {append(maps, wit.Node{Kind: wit.Text}), "at most 40000 nodes"},
+		"40 maps":          {append(maps, wit.SchemaNode{Kind: wit.String}), "at most 40000 nodes"},
 		"99 in each other": {chain(99, 1), ""},
 		"and one more":     {chain(100, 1), "at most 100 nodes in each other"},
-		"10,000 fields":    {wide(10_000, wit.Node{Kind: wit.Int8}), ""},
-		"and one field":    {wide(10_001, wit.Node{Kind: wit.Int8}), "at most 10000 fields"},
+		"10,000 fields":    {wide(10_000, wit.SchemaNode{Kind: wit.Int8}), ""},
+		"and one field":    {wide(10_001, wit.SchemaNode{Kind: wit.Int8}), "at most 10000 fields"},
 		"a shared text":    {wide(5000, text), "at most 4194304 bytes"},
-		"many nodes":       {make([]wit.Node, 50_000), "at most 40000 nodes"},
+		"many nodes":       {make([]wit.SchemaNode, 50_000), "at most 40000 nodes"},
 		"scale":            {decimal("1001"), "a scale from -1000 to 1000"},
 		"no scale":         {decimal("x"), ""},
 		"good scale":       {decimal("-1000"), ""},
@@ -96,7 +97,8 @@ func TestSchemasAreTrees(t *testing.T) {
 func TestSchemasThatNobodyNamesAreForgotten(t *testing.T) {
 	r := NewRegistry()
 	page := func(of *Registry, i int) (*Schema, error) {
-		return of.Intern([]wit.Node{{Kind: wit.Text, Doc: wit.Ptr(strconv.Itoa(i) + strings.Repeat("d", 3<<20))}})
+		return of.Intern([]wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(strconv.Itoa(i) +
+			strings.Repeat("d", 3<<20))}})
 	}
 	ours, theirs := r.For("ours"), r.For("theirs")
 	held, _ := page(ours, -1)

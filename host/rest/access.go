@@ -158,7 +158,7 @@ func headed(next http.Handler, headers []header) http.Handler {
 
 // ErrExtensions says what to use in the place of Java's extensions of REST.
 func ErrExtensions(classes string) error {
-	return setting.Problem{Setting: "rest.extension.classes", Code: setting.CodeNotBuilt,
+	return setting.Problem{Setting: "rest.extension.classes", Code: setting.CodeUnsupported,
 		Text: fmt.Sprintf("not built: Java classes cannot be run, found %s. For users with "+
 			"passwords set rest.basic.auth.file, to let nobody change anything rest.read.only=true", classes)}
 }

@@ -283,8 +283,9 @@ func (x *exchange) done(status int, err error) {
 }
 
 // statuses are those of errors whose text is the answer.
-var statuses = map[error]int{plugin.ErrUnknownVersion: 404, connect.ErrNoLetters: 404, connect.ErrSink: 400,
-	connect.ErrSnapshots: 409}
+var statuses = map[error]int{plugin.ErrUnknownVersion: 404, connect.ErrNoDeadLetterTopic: 404,
+	connect.ErrNotSource:        400,
+	connect.ErrTooManySnapshots: 409}
 
 // failed answers an error.
 func (x *exchange) failed(err error) { x.failedBy(err, "Connector "+x.name()+" not found") }

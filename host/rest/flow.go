@@ -67,7 +67,7 @@ var stages = map[string][]string{"source": {"fetch", "decode", "transform", "pro
 	"sink": {"consume", "convert", "transform", "encode", "send", "settle"}}
 
 // flowOf is that of a worker's own tasks.
-func flowOf(figures connect.Figures) Flow {
+func flowOf(figures connect.Metrics) Flow {
 	f := Flow{Name: figures.Name, Type: figures.Type, Stages: []StageTime{}}
 	for _, name := range stages[f.Type] {
 		f.Stages = append(f.Stages, StageTime{Stage: name})
@@ -76,9 +76,9 @@ func flowOf(figures connect.Figures) Flow {
 		if t.Progress == nil || t.Flow.Stages == nil {
 			continue
 		}
-		one := Flow{Tasks: 1, Seconds: t.Flow.Over.Seconds(), Rows: t.Flow.Rows, Bytes: t.Flow.Bytes}
+		one := Flow{Tasks: 1, Seconds: t.Flow.Period.Seconds(), Rows: t.Flow.Rows, Bytes: t.Flow.Bytes}
 		for _, s := range t.Flow.Stages {
-			one.Stages = append(one.Stages, StageTime{Stage: s.Name, Work: s.Work.Seconds(), Calls: s.Calls})
+			one.Stages = append(one.Stages, StageTime{Stage: s.Name, Work: s.Busy.Seconds(), Calls: s.Calls})
 		}
 		f.add(one)
 	}
@@ -86,7 +86,7 @@ func flowOf(figures connect.Figures) Flow {
 }
 
 func (x *exchange) flow() {
-	figures, err := x.herder().FiguresOf(x.name())
+	figures, err := x.herder().ConnectorMetrics(x.name())
 	var parts []part
 	if err == nil {
 		parts, err = x.parts("", http.StatusOK)

@@ -14,20 +14,21 @@ import (
 
 func TestFlowOf(t *testing.T) {
 	t.Parallel()
-	task := func(over, fetch time.Duration, rows float64) connect.TaskFigures {
-		return connect.TaskFigures{Progress: &connect.Progress{Flow: core.Flow{Over: over, Rows: rows, Bytes: 10 * rows,
-			Stages: []core.Stage{{Name: "fetch", Work: fetch, Calls: 3}, {Name: "decode"}}}}}
+	task := func(over, fetch time.Duration, rows float64) connect.TaskMetrics {
+		return connect.TaskMetrics{Progress: &connect.Progress{Flow: core.Flow{Period: over, Rows: rows,
+			Bytes:  10 * rows,
+			Stages: []core.Stage{{Name: "fetch", Busy: fetch, Calls: 3}, {Name: "decode"}}}}}
 	}
-	figures := connect.Figures{Name: "c", Type: "source", Tasks: []connect.TaskFigures{
+	figures := connect.Metrics{Name: "c", Type: "source", Tasks: []connect.TaskMetrics{
 		task(time.Minute, time.Minute, 5), task(30*time.Second, 15*time.Second, 1),
 		{Progress: &connect.Progress{}}, // has not run
 		{Error: "another worker has it"}}}
 	want := Flow{Name: "c", Type: "source", Seconds: 45, Tasks: 2, Rows: 6, Bytes: 60, Stages: []StageTime{
 		{"fetch", 75.0 / 90, 75, 6}, {Stage: "decode"}, {Stage: "transform"}, {Stage: "produce"}}}
 	assert.Equal(t, want, flowOf(figures))
-	assert.Equal(t, 6, len(flowOf(connect.Figures{Type: "sink"}).Stages), "stages of a sink that has not run")
+	assert.Equal(t, 6, len(flowOf(connect.Metrics{Type: "sink"}).Stages), "stages of a sink that has not run")
 
-	f := flowOf(connect.Figures{Name: "c", Type: "source"})
+	f := flowOf(connect.Metrics{Name: "c", Type: "source"})
 	f.add(want)
 	f.add(Flow{})
 	f.add(Flow{Tasks: 2, Seconds: 45, Stages: []StageTime{{Stage: "fetch", Work: 15, Calls: 1}, {Stage: "unknown"}}})

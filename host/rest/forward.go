@@ -37,7 +37,7 @@ type Cluster interface {
 	// says that there are none.
 	Drain(ctx context.Context) error
 	// Tell writes a record of what all workers are to do.
-	Tell(ctx context.Context, r config.TopicRecord) error
+	Tell(ctx context.Context, r config.Record) error
 	// Choose has all workers run a version of a plugin, by the hash of its file; "" is the version before. Only the
 	// leader can. The error is plugin.ErrUnknownVersion where no worker has it.
 	Choose(ctx context.Context, plugin, hash string) error

@@ -61,7 +61,7 @@ func (s *seat) Owner(connector string, task int) (url string, me, known bool) {
 	return url, !there || url == s.own && url != "", url != ""
 }
 
-func (s *seat) Tell(_ context.Context, r config.TopicRecord) error {
+func (s *seat) Tell(_ context.Context, r config.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked = append(s.asked, fmt.Sprintf("%s %s", r.Key, r.Value))
@@ -118,7 +118,7 @@ func (n *namesake) Status(string) (connect.Status, error) {
 	return connect.Status{Tasks: []connect.TaskStatus{{ID: 3}}}, nil
 }
 
-func (n *namesake) LettersOf(context.Context, string, int64, func(*connect.DeadLetter) error) (string, error) {
+func (n *namesake) ReadDeadLetters(context.Context, string, int64, func(*connect.DeadLetter) error) (string, error) {
 	return "", &Refusal{http.StatusGone, n.name}
 }
 
@@ -174,7 +174,8 @@ func newTrio(t *testing.T) *trio {
 	all.urls, all.seats = [3]string(urls), [3]*seat(seats)
 	for i, s := range all.seats {
 		s.members = nil
-		s.owns = map[string]string{"a": all.urls[1], "a/0": all.urls[1], "a/3": all.urls[1], "nobody's": "", "nobody's/0": ""}
+		s.owns = map[string]string{"a": all.urls[1], "a/0": all.urls[1], "a/3": all.urls[1], "nobody's": "",
+			"nobody's/0": ""}
 		if i > 0 { // a follower knows the leader alone
 			s.owns = map[string]string{"a": all.urls[2], "a/0": all.urls[2], "a/3": all.urls[2], "nobody's": ""}
 		}
@@ -270,7 +271,8 @@ func TestAdvertisedHostIsAnswered(t *testing.T) {
 func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 	all := newTrio(t)
 	paths := map[answerer][]string{anyone: {"0"}, leader: {"0", "1:true"},
-		owner: {"0", "1:true", "2:false"}, restarter: {"0", "1:true", "2:false"}, sampler: {"0", "1:true", "2:false"}, gatherer: {"0", "1:true"}}
+		owner: {"0", "1:true", "2:false"}, restarter: {"0", "1:true", "2:false"}, sampler: {"0", "1:true", "2:false"},
+		gatherer: {"0", "1:true"}}
 	compared := 0
 	for _, r := range routes {
 		if r.serve == nil || r.by == anyone || r.by == named || r.by == gatherer && r.path == "/connectors" ||
@@ -294,7 +296,8 @@ func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 			assert.Equal(t, answered, status, r.method, target)
 		default:
 			assert.Equal(t, `503 {"error_code":503,"message":"Cannot complete request momentarily due to stale `+
-				`configuration (typically caused by a concurrent config change)"}`, fmt.Sprint(status, " ", body), target)
+				`configuration (typically caused by a concurrent config change)"}`, fmt.Sprint(status, " ", body),
+				target)
 		}
 		compared++
 	}
@@ -343,13 +346,15 @@ func TestTextsOfForwarding(t *testing.T) {
 		}, "POST", "/connectors/nobody's/restart",
 			`{"error_code":409,"message":"the topic is that of group others"}`, []string{"0"}},
 		"no leader, last hop": {none, "DELETE", "/connectors/a?forward=false", hops, []string{"0:false"}},
-		"runs nowhere": {func(*trio) {}, "POST", "/connectors/nobody's/restart", `{"error_code":409,"message":"Cannot ` +
-			`complete request momentarily since connector nobody's is given to no worker of the group, likely because a ` +
-			`rebalance was underway."}`, []string{"0"}},
+		"runs nowhere": {func(*trio) {}, "POST", "/connectors/nobody's/restart",
+			`{"error_code":409,"message":"Cannot ` +
+				`complete request momentarily since connector nobody's is given to no worker of the group, likely because a ` +
+				`rebalance was underway."}`, []string{"0"}},
 		"a task runs nowhere": {func(all *trio) {
 			all.seats[0].set(func(s *seat) { s.owns["a/3"], s.leads = "", s.own })
-		}, "POST", "/connectors/a/tasks/3/restart", `{"error_code":409,"message":"Cannot complete request momentarily ` +
-			`since task 3 of connector a is given to no worker of the group, likely because a rebalance was underway."}`,
+		}, "POST", "/connectors/a/tasks/3/restart",
+			`{"error_code":409,"message":"Cannot complete request momentarily ` +
+				`since task 3 of connector a is given to no worker of the group, likely because a rebalance was underway."}`,
 			[]string{"0"}},
 		"given to no worker": {func(all *trio) {
 			all.seats[0].set(func(s *seat) { s.owns["a"] = s.leads })
@@ -389,7 +394,8 @@ func TestWithoutALeader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		own := &seat{own: "http://a:1", pending: true}
-		handler := serving{worker: (&namesake{name: "here"}).worker(), bodies: new(inbound.Bodies), cluster: own}.handler(
+		handler := serving{worker: (&namesake{name: "here"}).worker(), bodies: new(inbound.Bodies),
+			cluster: own}.handler(
 			func(string) bool { return true })
 		ask := func(method, target string) *httptest.ResponseRecorder {
 			answer := httptest.NewRecorder()
@@ -463,9 +469,11 @@ func TestForwardedRequest(t *testing.T) {
 	}))
 	defer leading.Close()
 	a := newAsker(t, leading.URL+"/")
-	answer, body := a.hand(t, "PUT", "/connectors/a%20b%3Fc@!/config/?x=%2f;y&forward=true&z=&forward=x&z", `{"a": "ü"}`,
+	answer, body := a.hand(t, "PUT", "/connectors/a%20b%3Fc@!/config/?x=%2f;y&forward=true&z=&forward=x&z",
+		`{"a": "ü"}`,
 		"Authorization", "Basic YTpi", "Content-Type", "application/json; charset=utf-8", "Cookie", "c=d", "Accept",
-		"*/*", "If-Match", `"7"`, "If-None-Match", `"8"`, "X-Connect-Authorization", "x", "X-Forwarded-For", "y", "Origin", a.url)
+		"*/*", "If-Match", `"7"`, "If-None-Match", `"8"`, "X-Connect-Authorization", "x", "X-Forwarded-For", "y",
+		"Origin", a.url)
 	assert.Equal(t, "PUT /connectors/a%20b%3Fc@%21/config?x=%2f;y&z=&z&forward=false", seen.Method+" "+seen.RequestURI)
 	assert.Equal(t, `{"a": "ü"}`, sent)
 	seen.Header.Del("User-Agent")
@@ -521,16 +529,18 @@ func TestWorkersThatCannotBeAsked(t *testing.T) {
 		status int
 		want   string
 	}{
-		"away":         {gone, 500, "IO Error trying to forward REST request: "},
-		"closed":       {odd.URL, 500, "IO Error trying to forward REST request: "},
-		"elsewhere":    {odd.URL, 500, "Unexpected status code when handling forwarded request: 307 from "},
-		"chunked":      {odd.URL, 500, "expected an answer that states its length from "},
-		"ftp":          {"ftp://example.com", 500, "expected http://HOST:PORT or https://HOST:PORT as the URL that a worker"},
+		"away":      {gone, 500, "IO Error trying to forward REST request: "},
+		"closed":    {odd.URL, 500, "IO Error trying to forward REST request: "},
+		"elsewhere": {odd.URL, 500, "Unexpected status code when handling forwarded request: 307 from "},
+		"chunked":   {odd.URL, 500, "expected an answer that states its length from "},
+		"ftp": {"ftp://example.com", 500,
+			"expected http://HOST:PORT or https://HOST:PORT as the URL that a worker"},
 		"path":         {gone + "/connect", 500, "expected http://HOST:PORT or https://HOST:PORT"},
 		"password":     {"http://a:b@example.com", 500, "expected http://HOST:PORT or https://HOST:PORT"},
 		"no URL":       {"\x00", 500, "expected http://HOST:PORT or https://HOST:PORT"},
 		"unauthorized": {odd.URL, 401, ""},
-		"not https":    {strings.Replace(odd.URL, "http:", "https:", 1), 500, "server gave HTTP response to HTTPS client"},
+		"not https": {strings.Replace(odd.URL, "http:", "https:", 1), 500,
+			"server gave HTTP response to HTTPS client"},
 	} {
 		a := newAsker(t, c.leads)
 		answer, body := a.hand(t, "DELETE", "/connectors/"+name, "")
@@ -562,7 +572,8 @@ func TestWorkersThatCannotBeAsked(t *testing.T) {
 	leading := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { handed = true }))
 	defer leading.Close()
 	a := newAsker(t, leading.URL)
-	answer, body = a.hand(t, "POST", "/connectors", strings.Repeat("x", bodyBytes+1), "Content-Type", "application/json")
+	answer, body = a.hand(t, "POST", "/connectors", strings.Repeat("x", bodyBytes+1), "Content-Type",
+		"application/json")
 	if answer.StatusCode != 413 || handed {
 		t.Errorf("expected 413, found %d %s, handed on: %t", answer.StatusCode, body, handed)
 	}
@@ -615,8 +626,12 @@ func TestForwardingTakesItsTime(t *testing.T) {
 				<-r.Context().Done()
 				return nil, r.Context().Err()
 			})}
-			h := serving{worker: new(standIn).worker(), bodies: new(inbound.Bodies), peers: peers, cluster: &seat{own: "http://a:1",
-				leads: "http://b:1", owns: map[string]string{"a": "http://b:1"}}}.handler(func(string) bool { return true })
+			h := serving{worker: new(standIn).worker(), bodies: new(inbound.Bodies), peers: peers,
+				cluster: &seat{own: "http://a:1",
+					leads: "http://b:1", owns: map[string]string{"a": "http://b:1"}}}.handler(func(
+				string) bool {
+				return true
+			})
 			method, path, _ := strings.Cut(target, " ")
 			began := time.Now()
 			w := httptest.NewRecorder()

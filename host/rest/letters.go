@@ -88,9 +88,9 @@ type LetterFrom struct {
 
 // LetterOf is a dead letter as it is shown.
 func LetterOf(l *connect.DeadLetter) Letter {
-	return Letter{Partition: l.Record.Partition, Offset: l.Record.Offset, Failed: l.Failed.UTC().Format(time.RFC3339),
+	return Letter{Partition: l.Record.Partition, Offset: l.Record.Offset, Failed: l.FailedAt.UTC().Format(time.RFC3339),
 		Connector: l.Connector, Stage: l.Stage, Setting: l.Setting, Plugin: l.Plugin, Version: l.Version,
-		Class: l.Class, Message: l.Message, Replays: l.Times, Parts: l.Parts.String(), Replayed: l.Replayed,
+		Class: l.Class, Message: l.Message, Replays: l.Replays, Parts: l.Rows.String(), Replayed: l.Replayed,
 		From: LetterFrom{l.Topic, l.Partition, l.Offset, l.Feed, l.Request}}
 }
 
@@ -108,9 +108,9 @@ func (x *exchange) letters() {
 		x.failed(err)
 		return
 	}
-	found, chosen := Letters{Letters: []Letter{}}, connect.LetterFilter{Error: x.first("error")}
-	found.Topic, err = x.herder().LettersOf(x.limited(), x.name(), last, func(l *connect.DeadLetter) error {
-		if chosen.Takes(l) {
+	found, chosen := Letters{Letters: []Letter{}}, connect.DeadLetterFilter{Error: x.first("error")}
+	found.Topic, err = x.herder().ReadDeadLetters(x.limited(), x.name(), last, func(l *connect.DeadLetter) error {
+		if chosen.Matches(l) {
 			one := LetterOf(l) // which any program may have written
 			one.Message, one.From.Request = x.worker.Strike(one.Message), x.worker.Strike(one.From.Request)
 			if more := len(one.Message) - maxMessage; more > 0 {
@@ -154,26 +154,26 @@ type Replayed struct {
 	Left     map[string]int `json:"left"`
 	// Dry: it was a dry run. Passes are how many letters would be sent, Refusals why others would be refused, of the
 	// first 100; Left says how many more.
-	Dry      bool                    `json:"dry,omitempty"`
-	Passes   int                     `json:"passes,omitempty"` // of a dry run it stands there also where it is 0
-	Refusals []connect.LetterRefusal `json:"refusals,omitempty"`
+	Dry      bool                `json:"dry,omitempty"`
+	Passes   int                 `json:"passes,omitempty"` // of a dry run it stands there also where it is 0
+	Refusals []connect.Rejection `json:"refusals,omitempty"`
 }
 
 // replayed is what is shown of what came of a replay.
-func (x *exchange) replayed(done connect.Replayed, dry bool) Replayed {
-	shownAs := Replayed{Replayed: done.Letters, Refused: done.Refused, Left: map[string]int{}, Dry: dry}
-	for why, n := range done.Unknown {
+func (x *exchange) replayed(done connect.ReplayResult, dry bool) Replayed {
+	shownAs := Replayed{Replayed: done.Replayed, Refused: done.Rejected, Left: map[string]int{}, Dry: dry}
+	for why, n := range done.Skipped {
 		shownAs.Left[x.worker.Strike(why)] = n
 	}
 	if !dry {
 		return shownAs
 	}
-	shownAs.Replayed, shownAs.Passes = 0, max(0, done.Letters-done.Refused)
-	for _, r := range done.Refusals {
-		r.Why = shown.Line(x.worker.Strike(r.Why))
+	shownAs.Replayed, shownAs.Passes = 0, max(0, done.Replayed-done.Rejected)
+	for _, r := range done.Rejections {
+		r.Reason = shown.Line(x.worker.Strike(r.Reason))
 		shownAs.Refusals = append(shownAs.Refusals, r)
 	}
-	if more := done.Refused - len(done.Refusals); more > 0 {
+	if more := done.Rejected - len(done.Rejections); more > 0 {
 		shownAs.Left["that would be refused, and are not listed"] = more
 	}
 	return shownAs
@@ -187,31 +187,32 @@ func (x *exchange) replay() {
 	if x.r.ContentLength != 0 && !x.body(&asked) {
 		return
 	}
-	filter := connect.LetterFilter{Error: asked.Error}
+	filter := connect.DeadLetterFilter{Error: asked.Error}
 	if len(asked.Letters) > maxNamedLetters {
 		x.fail(http.StatusBadRequest, fmt.Sprintf("letters: expected at most %d, found %d", maxNamedLetters,
 			len(asked.Letters)))
 		return
 	}
-	if err := filter.Name(asked.Letters); err != nil {
+	if err := filter.SelectPositions(asked.Letters); err != nil {
 		x.fail(http.StatusBadRequest, "letters: "+err.Error())
 		return
 	}
-	var done connect.Replayed
+	var done connect.ReplayResult
 	err := x.steer(func(h Herder) (err error) {
-		done, err = h.ReplayOf(x.limited(), x.name(), connect.Replay{Filter: filter, Again: asked.Again,
-			Older: asked.Older, Dry: asked.Dry})
+		done, err = h.ReplayConnector(x.limited(), x.name(), connect.ReplayRequest{Filter: filter,
+			IncludeReplayed:   asked.Again,
+			IncludeSuperseded: asked.Older, DryRun: asked.Dry})
 		return err
 	})
 	switch {
-	case errors.Is(err, connect.ErrHeld):
+	case errors.Is(err, connect.ErrNotRunning):
 		x.fail(http.StatusConflict, "Connector "+x.name()+" is to be PAUSED or STOPPED, and writes nothing until it "+
 			"is resumed: resume it, then replay its letters")
-	case errors.Is(err, connect.ErrReplaying):
+	case errors.Is(err, connect.ErrReplayInProgress):
 		x.fail(http.StatusConflict, err.Error())
-	case err != nil && done.Letters > 0 && !asked.Dry:
+	case err != nil && done.Replayed > 0 && !asked.Dry:
 		x.failed(fmt.Errorf("%d letters were replayed, %d of them refused again, before it failed; another "+
-			"replay goes on after them: %v", done.Letters, done.Refused, err)) // of any kind, it says what was done
+			"replay goes on after them: %v", done.Replayed, done.Rejected, err)) // of any kind, it says what was done
 	case err != nil:
 		x.failed(err)
 	case asked.Dry:

@@ -34,11 +34,11 @@ func TestLetterCauses(t *testing.T) {
 func TestDryReplayed(t *testing.T) {
 	worker, _ := newLogger("a:1")
 	x := &exchange{serving: serving{worker: worker.worker()}}
-	done := connect.Replayed{Letters: 130, Refused: 110, Unknown: map[string]int{"of topic geheim": 3},
-		Refusals: []connect.LetterRefusal{{Letter: "0@1", Why: "no geheim\nand more"}}}
+	done := connect.ReplayResult{Replayed: 130, Rejected: 110, Skipped: map[string]int{"of topic geheim": 3},
+		Rejections: []connect.Rejection{{Position: "0@1", Reason: "no geheim\nand more"}}}
 	assert.Equal(t, Replayed{Refused: 110, Dry: true, Passes: 20, Left: map[string]int{"of topic *": 3,
-		"that would be refused, and are not listed": 109}, Refusals: []connect.LetterRefusal{{Letter: "0@1",
-		Why: "no * and more"}}},
+		"that would be refused, and are not listed": 109}, Refusals: []connect.Rejection{{Position: "0@1",
+		Reason: "no * and more"}}},
 		x.replayed(done, true))
 	assert.Equal(t, Replayed{Replayed: 130, Refused: 110, Left: map[string]int{"of topic *": 3}},
 		x.replayed(done, false))
@@ -52,20 +52,22 @@ type lettered struct {
 
 func (l *lettered) worker() Worker { return l.as(l) }
 
-func (l *lettered) LettersOf(_ context.Context, _ string, _ int64, each func(*connect.DeadLetter) error) (string,
+func (l *lettered) ReadDeadLetters(_ context.Context, _ string, _ int64, each func(*connect.DeadLetter) error) (string,
 	error) {
-	return "dlq", each(&connect.DeadLetter{Record: &kgo.Record{}, Message: "no geheim" + l.more, Request: "GET /geheim"})
+	return "dlq", each(&connect.DeadLetter{Record: &kgo.Record{}, Message: "no geheim" + l.more,
+		Request: "GET /geheim"})
 }
 
-func (*lettered) ReplayOf(context.Context, string, connect.Replay) (connect.Replayed, error) {
-	return connect.Replayed{}, nil
+func (*lettered) ReplayConnector(context.Context, string, connect.ReplayRequest) (connect.ReplayResult, error) {
+	return connect.ReplayResult{}, nil
 }
 
 // A dry run of which nothing passes says so.
 func TestNothingPasses(t *testing.T) {
 	for body, want := range map[string]string{`{"dry":true}`: `{"replayed":0,"refused":0,"left":{},"dry":true,"passes":0}`,
 		`{}`: `{"replayed":0,"refused":0,"left":{}}`} {
-		assert.Equal(t, want, sent(&lettered{}, "POST", "/culvert/connectors/a/deadletters/replay", body, "Content-Type",
+		assert.Equal(t, want, sent(&lettered{}, "POST", "/culvert/connectors/a/deadletters/replay", body,
+			"Content-Type",
 			"application/json").Body.String())
 	}
 }

@@ -89,7 +89,7 @@ func (x *exchange) asksListing() (asked listingAsked, err error) {
 			return asked, &Refusal{http.StatusBadRequest, fmt.Sprintf("after: expected STATE/NAME, as the page before "+
 				"has it as next, found %q", shown.Within(after, 100))}
 		}
-		asked.place, asked.name = connect.Urgency(state), name
+		asked.place, asked.name = connect.Severity(state), name
 	}
 	return asked, nil
 }
@@ -112,7 +112,7 @@ func (x *exchange) listing() {
 		}
 	})
 	own, all := x.flag("own"), []Listed{}
-	for _, c := range x.herder().Conditions() {
+	for _, c := range x.herder().Summaries() {
 		if one, some := x.listed(&c, said, own); some {
 			all = append(all, one)
 		}
@@ -120,7 +120,7 @@ func (x *exchange) listing() {
 	page := Listing{Connectors: all}
 	var letters map[string]int64
 	if !own { // the leader sorts and cuts
-		page, letters = asked.page(all), x.herder().Letters(x.r.Context())
+		page, letters = asked.page(all), x.herder().DeadLetterCounts(x.r.Context())
 	}
 	for i := range page.Connectors {
 		l := &page.Connectors[i]
@@ -134,11 +134,11 @@ func (x *exchange) listing() {
 
 // listed is a connector in one line; with own, by what this worker runs of it alone, if it runs anything. said is what
 // other workers know better, of the tasks that they run.
-func (x *exchange) listed(c *connect.Condition, said map[string]map[string]Listed, own bool) (l Listed, some bool) {
+func (x *exchange) listed(c *connect.Summary, said map[string]map[string]Listed, own bool) (l Listed, some bool) {
 	l = Listed{Name: c.Name, Type: c.Type, Class: c.Class}
-	for i := range c.Parts {
-		p := &c.Parts[i]
-		if own && !p.Here {
+	for i := range c.Components {
+		p := &c.Components[i]
+		if own && !p.Local {
 			continue
 		}
 		some = true
@@ -148,11 +148,11 @@ func (x *exchange) listed(c *connect.Condition, said map[string]map[string]Liste
 				l.Failed++
 			}
 		}
-		if _, better := said[p.WorkerID][c.Name]; better && !p.Here {
+		if _, better := said[p.WorkerID][c.Name]; better && !p.Local {
 			continue
 		}
-		line := Listed{State: p.Word, Cause: p.Cause, Advice: advice(c.Name, p), Rows: p.Rows,
-			Refused: p.Refused}
+		line := Listed{State: p.Condition, Cause: p.Cause, Advice: advice(c.Name, p), Rows: p.RowsPerSecond,
+			Refused: p.Rejected}
 		if !p.Since.IsZero() {
 			since := p.Since.UTC().Truncate(time.Second)
 			line.Since = &since
@@ -175,7 +175,7 @@ func (x *exchange) listed(c *connect.Condition, said map[string]map[string]Liste
 // that came first to the state; of idle ones the last, since all of them have to be. A cause stays where the part that
 // counts has none: a refused configuration is said, whatever the tasks do.
 func (l *Listed) join(other Listed) {
-	before := cmp.Compare(connect.Urgency(other.State), connect.Urgency(l.State))
+	before := cmp.Compare(connect.Severity(other.State), connect.Severity(l.State))
 	if before == 0 && other.Since != nil &&
 		(l.Since == nil || other.Since.Before(*l.Since) != (l.State == "idle")) {
 		before = -1
@@ -194,7 +194,8 @@ func (l *Listed) join(other Listed) {
 var advices = map[string]string{
 	"config":       "Mend the setting that the cause names; the connector starts again by itself.",
 	"unauthorized": "Change the secret of the connector; where it is right, run culvert connectors lockouts resume.",
-	"forbidden":    "Give the user its authorization at the service, then run culvert connectors restart NAME --failed.",
+	"forbidden": "Give the user its authorization at the service, then run culvert connectors restart NAME " +
+		"--failed.",
 	"not-found": "Look whether the service has what the settings name, then run culvert connectors restart NAME " +
 		"--failed.",
 	"gone": "The service no longer knows from where on changes are to come: see query.change, or stop the connector " +
@@ -208,15 +209,15 @@ var advices = map[string]string{
 }
 
 // advice is a sentence on what is to be done about a part.
-func advice(name string, p *connect.Part) string {
+func advice(name string, p *connect.ComponentStatus) string {
 	switch {
-	case !p.Next.IsZero():
-		return "It goes on by itself at " + p.Next.UTC().Format(time.RFC3339) + "."
-	case p.Word == "throttled":
+	case !p.RestartsAt.IsZero():
+		return "It goes on by itself at " + p.RestartsAt.UTC().Format(time.RFC3339) + "."
+	case p.Condition == "throttled":
 		return "Nothing, or allow more in the connector's limits: GET /culvert/origins shows who uses them."
-	case p.Word == "waiting-for-service" && p.State == connect.Running:
+	case p.Condition == "waiting-for-service" && p.State == connect.Running:
 		return "It goes on by itself when the service answers."
-	case p.Word == "failed" || p.Kind != "":
+	case p.Condition == "failed" || p.Kind != "":
 		return strings.ReplaceAll(cmp.Or(advices[p.Kind], advices[""]), "NAME", shown.Line(shown.Word(name)))
 	}
 	return ""
@@ -232,13 +233,13 @@ func (asked *listingAsked) page(all []Listed) Listing {
 		}
 		page.Counts[l.State]++
 		page.Total++
-		at := cmp.Or(cmp.Compare(connect.Urgency(l.State), asked.place), cmp.Compare(l.Name, asked.name))
+		at := cmp.Or(cmp.Compare(connect.Severity(l.State), asked.place), cmp.Compare(l.Name, asked.name))
 		if at > 0 && (asked.state == "" || asked.state == l.State) {
 			page.Connectors = append(page.Connectors, l)
 		}
 	}
 	slices.SortFunc(page.Connectors, func(a, b Listed) int {
-		return cmp.Or(cmp.Compare(connect.Urgency(a.State), connect.Urgency(b.State)), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(connect.Severity(a.State), connect.Severity(b.State)), cmp.Compare(a.Name, b.Name))
 	})
 	if len(page.Connectors) > asked.limit {
 		page.Connectors = page.Connectors[:asked.limit]

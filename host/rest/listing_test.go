@@ -19,7 +19,7 @@ import (
 // lister has connectors in any condition.
 type lister struct {
 	standIn
-	conditions []connect.Condition
+	conditions []connect.Summary
 }
 
 func (l *lister) worker() Worker {
@@ -28,22 +28,24 @@ func (l *lister) worker() Worker {
 	return w
 }
 
-func (l *lister) Conditions() []connect.Condition { return l.conditions }
-func (l *lister) Letters(context.Context) map[string]int64 {
+func (l *lister) Summaries() []connect.Summary { return l.conditions }
+func (l *lister) DeadLetterCounts(context.Context) map[string]int64 {
 	return map[string]int64{"b": 7}
 }
 
 // conditionOf is a connector with tasks, each in a state of one word.
-func conditionOf(name string, words ...string) connect.Condition {
-	c := connect.Condition{Name: name, Type: "source", Class: "a.Class", Parts: []connect.Part{{Task: -1, Here: true,
-		State: connect.Running, Word: "idle"}}}
+func conditionOf(name string, words ...string) connect.Summary {
+	c := connect.Summary{Name: name, Type: "source", Class: "a.Class",
+		Components: []connect.ComponentStatus{{Task: -1, Local: true,
+			State: connect.Running, Condition: "idle"}}}
 	for n, word := range words {
-		p := connect.Part{Task: n, Here: true, State: connect.Running, Word: word, Rows: 1.26, Refused: 2,
+		p := connect.ComponentStatus{Task: n, Local: true, State: connect.Running, Condition: word,
+			RowsPerSecond: 1.26, Rejected: 2,
 			Since: time.Unix(int64(100+n), 0)}
 		if word == "failed" {
 			p.State, p.Kind, p.Cause = connect.Failed, "unauthorized", name+": no!"
 		}
-		c.Parts = append(c.Parts, p)
+		c.Components = append(c.Components, p)
 	}
 	return c
 }
@@ -72,8 +74,8 @@ func (l Listing) says() string {
 func TestListing(t *testing.T) {
 	t.Parallel()
 	paused := conditionOf("p", "running")
-	paused.Parts[0].Word = "paused"
-	l := &lister{conditions: []connect.Condition{conditionOf("Orders", "running", "idle"), conditionOf("b", "failed",
+	paused.Components[0].Condition = "paused"
+	l := &lister{conditions: []connect.Summary{conditionOf("Orders", "running", "idle"), conditionOf("b", "failed",
 		"running"), conditionOf("c", "idle"), conditionOf("d", "throttled", "running"), paused, conditionOf("new")}}
 	h := Handler(l.worker())
 	for query, want := range map[string]string{
@@ -98,7 +100,8 @@ func TestListing(t *testing.T) {
 			Advice: "Change the secret of the connector; where it is right, run culvert connectors lockouts " +
 				"resume."}}}, page)
 	for query, want := range map[string]string{"?state=good": "state: expected one of failed, paused,",
-		"?limit=0": "limit: expected a number from 1 to 1000", "?limit=1001": "1001", "?after=b": "after: expected STATE/NAME",
+		"?limit=0": "limit: expected a number from 1 to 1000", "?limit=1001": "1001",
+		"?after=b":      "after: expected STATE/NAME",
 		"?after=good/b": "good/b"} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/culvert/connectors"+query, nil))
@@ -123,7 +126,7 @@ func TestListingWhileStatesChange(t *testing.T) {
 		}
 		after = page.Next
 		changed := &l.conditions[(n*13)%10] // among the first ten, also the one of the place
-		changed.Parts[1].Word = []string{"failed", "idle", "throttled", "running"}[n%4]
+		changed.Components[1].Condition = []string{"failed", "idle", "throttled", "running"}[n%4]
 	}
 	for n := 10; n < 100; n++ {
 		if name := fmt.Sprintf("c%02d", n); seen[name] != 1 {
@@ -134,7 +137,7 @@ func TestListingWhileStatesChange(t *testing.T) {
 
 func TestListingNotModified(t *testing.T) {
 	t.Parallel()
-	l := &lister{conditions: []connect.Condition{conditionOf("a", "idle")}}
+	l := &lister{conditions: []connect.Summary{conditionOf("a", "idle")}}
 	ask := func(match string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest("GET", "/culvert/connectors", nil)
 		r.Header.Set("If-None-Match", match)
@@ -150,7 +153,7 @@ func TestListingNotModified(t *testing.T) {
 		assert.Equal(t, tag, w.Header().Get("Etag"))
 	}
 	assert.Equal(t, 200, ask(`"other"`).Code)
-	l.conditions[0].Parts[1].Word = "running"
+	l.conditions[0].Components[1].Condition = "running"
 	w := ask(tag)
 	assert.Equal(t, 200, w.Code, "after a change")
 	assert.Equal(t, false, w.Header().Get("Etag") == tag)
@@ -183,47 +186,51 @@ func TestJoinedLines(t *testing.T) {
 func TestAdvice(t *testing.T) {
 	t.Parallel()
 	next := time.Unix(1_000_000, 0)
-	for want, p := range map[string]connect.Part{
-		"": {Word: "running"},
-		"It goes on by itself at 1970-01-12T13:46:40Z.": {Word: "waiting-for-service", Kind: "transient", Next: next,
-			State: connect.Failed},
-		"It goes on by itself when the service answers.": {Word: "waiting-for-service", State: connect.Running,
+	for want, p := range map[string]connect.ComponentStatus{
+		"": {Condition: "running"},
+		"It goes on by itself at 1970-01-12T13:46:40Z.": {Condition: "waiting-for-service", Kind: "transient",
+			RestartsAt: next,
+			State:      connect.Failed},
+		"It goes on by itself when the service answers.": {Condition: "waiting-for-service", State: connect.Running,
 			Kind: "transient"},
-		"See the worker's log, or run culvert doctor with the connector's file.": {Word: "failed", Kind: "strange"},
+		"See the worker's log, or run culvert doctor with the connector's file.": {Condition: "failed",
+			Kind: "strange"},
 		"Look whether the service has what the settings name, then run culvert connectors restart orders --failed.": {
-			Word: "failed", Kind: "not-found"},
-		"Mend the setting that the cause names; the connector starts again by itself.": {Word: "idle", Kind: "config"},
+			Condition: "failed", Kind: "not-found"},
+		"Mend the setting that the cause names; the connector starts again by itself.": {Condition: "idle",
+			Kind: "config"},
 	} {
 		assert.Equal(t, want, advice("orders", &p))
 	}
 	for kind, text := range advices { // which people copy into a shell
-		odd := advice("a b; c'd", &connect.Part{Word: "failed", Kind: kind})
+		odd := advice("a b; c'd", &connect.ComponentStatus{Condition: "failed", Kind: kind})
 		if strings.Contains(odd, `'a b; c'\''d'`) != strings.Contains(text, "NAME") {
 			t.Errorf("%s: found %s", kind, odd)
 		}
 	}
 }
 
-func (r *runner) Letters(context.Context) map[string]int64 { return nil }
+func (r *runner) DeadLetterCounts(context.Context) map[string]int64 { return nil }
 
-// Conditions are those of c's own task as it is, and of the others as the status topic has them.
-func (r *runner) Conditions() []connect.Condition {
-	c := connect.Condition{Name: "c", Type: "source", Parts: []connect.Part{{Task: -1, WorkerID: "w1", Here: r.number == 1,
-		State: connect.Running, Word: "idle"}}}
+// Summaries are those of c's own task as it is, and of the others as the status topic has them.
+func (r *runner) Summaries() []connect.Summary {
+	c := connect.Summary{Name: "c", Type: "source",
+		Components: []connect.ComponentStatus{{Task: -1, WorkerID: "w1", Local: r.number == 1,
+			State: connect.Running, Condition: "idle"}}}
 	for n := range 3 {
-		p := connect.SaidPart(n, connect.Running, fmt.Sprint("w", n), "")
+		p := connect.RemoteStatus(n, connect.Running, fmt.Sprint("w", n), "")
 		if n == 2 {
-			p = connect.SaidPart(n, connect.Failed, "w2", "class: refused\n\tat x")
+			p = connect.RemoteStatus(n, connect.Failed, "w2", "class: refused\n\tat x")
 		}
 		if n == r.number {
-			p.Here, p.Rows, p.Refused = true, 1, 2
+			p.Local, p.RowsPerSecond, p.Rejected = true, 1, 2
 		}
 		if n == 2 && r.number == 2 { // which only who runs it knows
-			p.Word, p.Next, p.Kind = "waiting-for-service", time.Unix(0, 0), "transient"
+			p.Condition, p.RestartsAt, p.Kind = "waiting-for-service", time.Unix(0, 0), "transient"
 		}
-		c.Parts = append(c.Parts, p)
+		c.Components = append(c.Components, p)
 	}
-	return []connect.Condition{c}
+	return []connect.Summary{c}
 }
 
 // Who runs a task knows it best; of one whose worker does not say what the topics do is said.
@@ -238,7 +245,8 @@ func TestListingOfAGroup(t *testing.T) {
 		return false
 	})
 	read := func(url, match string) (l Listing, status int, tag string) {
-		answer, text := exchanged(t, http.DefaultClient, requestOf(t, "GET", url+"/culvert/connectors?state=&limit=5", "",
+		answer, text := exchanged(t, http.DefaultClient, requestOf(t, "GET", url+"/culvert/connectors?state=&limit=5",
+			"",
 			"If-None-Match", match))
 		if answer.StatusCode == 200 {
 			require.NoError(t, json.Unmarshal([]byte(text), &l))

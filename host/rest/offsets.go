@@ -10,10 +10,10 @@ import (
 )
 
 // offsetFields is a partition or an offset as JSON; nil: null, or not there.
-type offsetFields []wit.Field
+type offsetFields []wit.OffsetEntry
 
 func (f *offsetFields) UnmarshalJSON(data []byte) error {
-	fields, err := offset.ParseFields(data)
+	fields, err := offset.ParseJSON(data)
 	*f = fields
 	return err
 }
@@ -22,7 +22,7 @@ func (f offsetFields) MarshalJSON() ([]byte, error) {
 	if f == nil {
 		return []byte("null"), nil
 	}
-	return offset.AppendFields(nil, f), nil
+	return offset.AppendJSON(nil, f), nil
 }
 
 type offsetEntry struct {
@@ -87,7 +87,7 @@ func (x *exchange) resetOffsets() {
 
 // replyOffsets is reply with errors in Kafka Connect's words, which clients look for.
 func (x *exchange) replyOffsets(v any, err error) {
-	var invalid *offset.Invalid
+	var invalid *offset.InvalidError
 	var busy *connect.GroupBusyError
 	switch {
 	case errors.Is(err, connect.ErrNotStopped):
@@ -95,7 +95,7 @@ func (x *exchange) replyOffsets(v any, err error) {
 			"This can be done for the specified connector by issuing a 'PUT' request to the '/connectors/"+x.name()+
 			"/stop' endpoint")
 	case errors.As(err, &invalid):
-		x.fail(http.StatusBadRequest, invalid.Text)
+		x.fail(http.StatusBadRequest, invalid.Message)
 	case errors.As(err, &busy):
 		x.fail(http.StatusInternalServerError, "Failed to alter consumer group offsets for connector "+x.name()+
 			" because its tasks, or those of another worker, have not stopped completely: "+err.Error()+

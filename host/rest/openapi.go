@@ -112,8 +112,8 @@ func inJSON(schema map[string]any) map[string]any {
 }
 
 // schemaNames are those of types that Go's names would say less of.
-var schemaNames = map[reflect.Type]string{reflect.TypeFor[connect.Figures](): "Motion",
-	reflect.TypeFor[connect.TaskFigures](): "TaskMotion", reflect.TypeFor[connect.FeedProgress](): "FeedMotion"}
+var schemaNames = map[reflect.Type]string{reflect.TypeFor[connect.Metrics](): "Motion",
+	reflect.TypeFor[connect.TaskMetrics](): "TaskMotion", reflect.TypeFor[connect.FeedProgress](): "FeedMotion"}
 
 // schemaOf is the schema of a type's JSON; that of a structure goes to schemas by its name.
 func schemaOf(t reflect.Type, schemas map[string]any) map[string]any {

@@ -97,7 +97,7 @@ func (x *exchange) shown(settings map[string]string) map[string]string {
 	if x.passwords == nil {
 		x.passwords = x.worker.Passwords()
 	}
-	return config.Masked(settings, x.passwords)
+	return config.MaskPasswords(settings, x.passwords)
 }
 
 // machine knows the names of this machine, and looks again when they may have changed.

@@ -32,8 +32,9 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 		"10.1.2.3:8083": true, "[fd00::1]:8083": true, "[fe80::1%25eth0]": true, "0.0.0.0": true, "connect": true,
 		"connect:8083": true, "CONNECT.": true, "connect.example.com": true, "connect.example.com.:8083": true,
 		"culvert.team.svc": true, "culvert.team.svc:8083": true, "culvert.team.svc.cluster.local": true,
-		"evil.example": false, "evil.example:8083": false, "evil.example.": false, "connect.example.com.evil.example": false,
-		"127.0.0.1.evil.example": false, "svc.evil.example": false, "notsvc.example.notsvc": false,
+		"evil.example": false, "evil.example:8083": false, "evil.example.": false,
+		"connect.example.com.evil.example": false,
+		"127.0.0.1.evil.example":           false, "svc.evil.example": false, "notsvc.example.notsvc": false,
 		"a.cluster.local": false, "localhost.evil.example": false, "10.1.2.3.nip.io": false} {
 		for _, line := range reads {
 			status, body := asked(t, anybody, line, host, "X-Forwarded-Host: localhost")
@@ -106,8 +107,8 @@ type mover struct{ standIn }
 
 func (m *mover) worker() Worker { return m.with(m) }
 
-func (m *mover) FiguresOf(name string) (connect.Figures, error) {
-	return connect.Figures{Name: name}, nil
+func (m *mover) ConnectorMetrics(name string) (connect.Metrics, error) {
+	return connect.Metrics{Name: name}, nil
 }
 
 // The names of this machine are its own and the one that the resolver completes it to.

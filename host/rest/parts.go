@@ -97,7 +97,7 @@ func (x *exchange) part(ctx context.Context, to, query string, p *part, expected
 
 // motions are figures of tasks that other workers run.
 type motions struct {
-	tasks map[connect.TaskID][]connect.TaskFigures
+	tasks map[connect.TaskID][]connect.TaskMetrics
 	// silent says of workers that have not answered why, by their ids; missing why figures of a task may not be there.
 	silent  map[string]string
 	missing string
@@ -109,13 +109,13 @@ func (x *exchange) motions() (*motions, error) {
 	if parts == nil || err != nil {
 		return nil, err
 	}
-	m := &motions{tasks: map[connect.TaskID][]connect.TaskFigures{}, silent: map[string]string{}}
+	m := &motions{tasks: map[connect.TaskID][]connect.TaskMetrics{}, silent: map[string]string{}}
 	for _, p := range parts {
 		if p.err != nil {
 			m.silent[p.worker] = p.err.Error()
 			continue
 		}
-		found := map[string]struct{ Motion connect.Figures }{}
+		found := map[string]struct{ Motion connect.Metrics }{}
 		if name := x.name(); name == "" {
 			_ = json.Unmarshal(p.body, &found) // figures of another type are none
 		} else {
@@ -136,17 +136,17 @@ func (x *exchange) motions() (*motions, error) {
 
 // of are the figures of a connector with those tasks of it that other workers run. Tasks of which there are none have
 // the reason: they are never left out.
-func (m *motions) of(h Herder, name string) (connect.Figures, error) {
-	f, err := h.FiguresOf(name)
+func (m *motions) of(h Herder, name string) (connect.Metrics, error) {
+	f, err := h.ConnectorMetrics(name)
 	if m == nil || err != nil {
 		return f, err
 	}
 	info, err := h.Info(name)
 	s, unknown := h.Status(name)
 	own := f.Tasks
-	f.State, f.Tasks = s.Connector.State, []connect.TaskFigures{}
+	f.State, f.Tasks = s.Connector.State, []connect.TaskMetrics{}
 	for _, id := range info.Tasks {
-		one := connect.TaskFigures{Task: id.Task, State: connect.Unassigned}
+		one := connect.TaskMetrics{Task: id.Task, State: connect.Unassigned}
 		if at := slices.IndexFunc(s.Tasks, func(t connect.TaskStatus) bool { return t.ID == id.Task }); at >= 0 {
 			one.State, one.WorkerID = s.Tasks[at].State, s.Tasks[at].WorkerID
 		}

@@ -51,13 +51,13 @@ func (r *runner) Status(string) (connect.Status, error) {
 	return s, nil
 }
 
-func (r *runner) FiguresOf(name string) (connect.Figures, error) {
+func (r *runner) ConnectorMetrics(name string) (connect.Metrics, error) {
 	if _, err := r.Info(name); err != nil {
-		return connect.Figures{}, err
+		return connect.Metrics{}, err
 	}
-	f := connect.Figures{Name: name, State: connect.Unassigned, Type: "source", Tasks: []connect.TaskFigures{}}
+	f := connect.Metrics{Name: name, State: connect.Unassigned, Type: "source", Tasks: []connect.TaskMetrics{}}
 	own := func(n int, state connect.State) {
-		f.Tasks = append(f.Tasks, connect.TaskFigures{Task: n, State: state, WorkerID: r.id(),
+		f.Tasks = append(f.Tasks, connect.TaskMetrics{Task: n, State: state, WorkerID: r.id(),
 			Progress: &connect.Progress{Rows: int64(10 + r.number), Flow: r.flow(state)}})
 	}
 	own(r.number, connect.Running)
@@ -70,8 +70,8 @@ func (r *runner) FiguresOf(name string) (connect.Figures, error) {
 // flow is what its own task does: half of the time it fetches.
 func (r *runner) flow(state connect.State) (f core.Flow) {
 	if state == connect.Running {
-		f = core.Flow{Over: time.Minute, Rows: float64(10 + r.number), Stages: []core.Stage{{Name: "fetch",
-			Work: 30 * time.Second}}}
+		f = core.Flow{Period: time.Minute, Rows: float64(10 + r.number), Stages: []core.Stage{{Name: "fetch",
+			Busy: 30 * time.Second}}}
 	}
 	return f
 }
@@ -82,7 +82,7 @@ func (r *runner) Snapshot(_, feed, _ string) error {
 		return nil
 	case "full":
 		if r.number == 2 {
-			return connect.ErrSnapshots
+			return connect.ErrTooManySnapshots
 		}
 	}
 	return fmt.Errorf("%w: %q", connect.ErrNoFeed, feed)
@@ -136,7 +136,8 @@ func TestFiguresOfAGroup(t *testing.T) {
 	for _, target := range []string{"/culvert/connectors/c", "/connectors?expand=motion"} {
 		status, body = get(t, "GET", urls[0]+target)
 		assert.Equal(t, 200, status, body)
-		assert.Contains(t, body, `"rows":11`, `"worker_id":"w0","error":"Cannot complete request momentarily due to no known`)
+		assert.Contains(t, body, `"rows":11`,
+			`"worker_id":"w0","error":"Cannot complete request momentarily due to no known`)
 	}
 }
 

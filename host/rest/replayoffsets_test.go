@@ -22,7 +22,7 @@ func (k *standInConnector) committed(contains map[string]any) {
 	k.offsets = map[string]offset.Entry{}
 	for _, e := range waited.Offsets {
 		if e.Partition == nil {
-			e.Partition = []wit.Field{wit.TextField("filename", k.config["file"])}
+			e.Partition = []wit.OffsetEntry{wit.StringEntry("filename", k.config["file"])}
 		}
 		k.set(offset.Entry{Partition: e.Partition, Offset: e.Offset})
 	}
@@ -59,7 +59,7 @@ func (s *standIn) AlterOffsets(_ context.Context, name string, entries []offset.
 	}
 	for i, e := range entries {
 		if k.plugin.Type == "sink" {
-			place, err := offset.SinkPositionOf(e)
+			place, err := offset.ParseSinkPosition(e)
 			if err != nil {
 				return err
 			}

@@ -179,7 +179,7 @@ var routes = []route{
 		"How far a connector is, by task and feed: rows, pages, what is before it, when it had read all " +
 			"there was, the last request and the last fault, when it is read again; ?own=true: the tasks of this " +
 			"worker alone. A task whose worker does not say has an error in the place of figures.",
-		operation{query: []string{"own=boolean"}, gives: connect.Figures{}, refuses: []int{404}}},
+		operation{query: []string{"own=boolean"}, gives: connect.Metrics{}, refuses: []int{404}}},
 	{"GET", "/culvert/connectors/{name}/flow", gatherer, (*exchange).flow,
 		"Where the time of a connector's tasks went in the last minute, by stage, with rows and bytes in a second; " +
 			"?own=true: of the tasks of this worker alone.",

@@ -64,7 +64,7 @@ func storesTLS(settings map[string]string, log *slog.Logger) (o keystore.Options
 	get := func(name string) string { return strings.TrimSpace(settings[name]) }
 	for name := range settings {
 		if !tlsSettings[name] {
-			return o, setting.Problem{Setting: httpsPrefix + name, Code: setting.CodeNotBuilt,
+			return o, setting.Problem{Setting: httpsPrefix + name, Code: setting.CodeUnsupported,
 				Text: fmt.Sprintf("%s%s is not built: expected ssl.keystore.…, ssl.truststore.…, ssl.key.password, "+
 					"ssl.protocol or ssl.client.auth below %s", httpsPrefix, name, httpsPrefix)}
 		}

@@ -65,9 +65,9 @@ type Herder interface {
 	Status(name string) (connect.Status, error)
 	Tasks(name string) ([]connect.TaskInfo, error)
 	Plugins(connectorsOnly bool) []connect.Plugin
-	FiguresOf(name string) (connect.Figures, error)
+	ConnectorMetrics(name string) (connect.Metrics, error)
 	Origins() []connect.OriginUse
-	Conditions() []connect.Condition
+	Summaries() []connect.Summary
 	Restart(name string, tasks ...int) error
 	Offsets(ctx context.Context, name string) ([]offset.Entry, error)
 	AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error
@@ -76,9 +76,9 @@ type Herder interface {
 	ResetTopics(name string) error
 	Retire(ctx context.Context, name string) (string, error)
 	Snapshot(name, feed, ident string) error
-	Letters(ctx context.Context) map[string]int64
-	LettersOf(ctx context.Context, name string, last int64, each func(*connect.DeadLetter) error) (string, error)
-	ReplayOf(ctx context.Context, name string, r connect.Replay) (connect.Replayed, error)
+	DeadLetterCounts(ctx context.Context) map[string]int64
+	ReadDeadLetters(ctx context.Context, name string, last int64, each func(*connect.DeadLetter) error) (string, error)
+	ReplayConnector(ctx context.Context, name string, r connect.ReplayRequest) (connect.ReplayResult, error)
 }
 
 // Parts holds what a worker has opened at one moment.
@@ -114,7 +114,7 @@ type Root struct {
 // Change is what a reload would do to a connector.
 type Change struct {
 	Connector string        `json:"connector"`
-	Effect    config.Effect `json:"effect"`
+	Effect    config.Action `json:"effect"`
 	// File is where its configuration stands; "" where it would be removed.
 	File string `json:"file,omitempty"`
 	// Settings are those that differ, by their names.

@@ -12,7 +12,7 @@ import (
 
 type answering struct{ requests int }
 
-func (a *answering) Fetch(_ context.Context, n wit.Need) ([]wit.Response, error) {
+func (a *answering) Fetch(_ context.Context, n wit.RequestBatch) ([]wit.Response, error) {
 	a.requests += len(n.Requests)
 	return make([]wit.Response, len(n.Requests)), nil
 }
@@ -34,11 +34,11 @@ func TestRoundsWithoutProgressArePaced(t *testing.T) {
 				a := &answering{}
 				n := 0
 				start := time.Now()
-				err := Ask(t.Context(), a, func([]byte, []wit.Response) (*wit.Need, error) {
+				err := Ask(t.Context(), a, func([]byte, []wit.Response) (*wit.RequestBatch, error) {
 					n++
-					return &wit.Need{State: []byte{byte(n)}, Requests: c.need(n)}, nil
+					return &wit.RequestBatch{State: []byte{byte(n)}, Requests: c.need(n)}, nil
 				})
-				wantFault(t, err, wit.FaultInternal, "after 20 rounds")
+				wantFault(t, err, wit.ErrorInternal, "after 20 rounds")
 				if took := time.Since(start); c.paced != (took > 20*time.Second) || took > time.Minute ||
 					n != maxRounds+1 {
 					t.Errorf("%d rounds in %v", n, took)
@@ -53,7 +53,7 @@ func TestRequestsOfNeedsAreBounded(t *testing.T) {
 	for _, each := range []int{maxRequests / 2, maxRequests + 1, 1_000_000} {
 		a := &answering{}
 		n := 0
-		err := Ask(t.Context(), a, func([]byte, []wit.Response) (*wit.Need, error) {
+		err := Ask(t.Context(), a, func([]byte, []wit.Response) (*wit.RequestBatch, error) {
 			if n++; n > 2 {
 				return nil, nil
 			}
@@ -61,10 +61,10 @@ func TestRequestsOfNeedsAreBounded(t *testing.T) {
 			for i := range requests {
 				requests[i] = *get(fmt.Sprint("/", n, "/", i))
 			}
-			return &wit.Need{Requests: requests}, nil
+			return &wit.RequestBatch{Requests: requests}, nil
 		})
 		if each > maxRequests {
-			wantFault(t, err, wit.FaultInternal, fmt.Sprint("at most 10000 documents, found ", each))
+			wantFault(t, err, wit.ErrorInternal, fmt.Sprint("at most 10000 documents, found ", each))
 		} else if err != nil {
 			t.Error(err)
 		}

@@ -45,7 +45,7 @@ func (a *authentication) authorize(ctx context.Context, h http.Header, refused s
 		return "", err
 	}
 	if !token(name) || strings.ContainsAny(value, "\r\n\x00") {
-		return "", faultf(wit.FaultUnauthorized, "token for the service: expected one without line breaks")
+		return "", faultf(wit.ErrorUnauthorized, "token for the service: expected one without line breaks")
 	}
 	h.Set(name, value)
 	return value, nil
@@ -56,18 +56,18 @@ func tokenFault(ctx context.Context, err error) (fault error, refused bool) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx), false
 	}
-	if f, ok := err.(*wit.Fault); ok {
+	if f, ok := err.(*wit.Error); ok {
 		return f, false
 	}
 	if failure, ok := errors.AsType[*btp.Failure](err); ok {
 		switch failure.Kind {
 		case btp.Unauthorized:
-			return faultf(wit.FaultUnauthorized, "%v", err), true
+			return faultf(wit.ErrorUnauthorized, "%v", err), true
 		case btp.Unavailable:
-			return faultf(wit.FaultTransient, "%v", err), false
+			return faultf(wit.ErrorTransient, "%v", err), false
 		}
 	}
-	return faultf(wit.FaultConfig, "%v", err), false
+	return faultf(wit.ErrorConfig, "%v", err), false
 }
 
 // shownToken shows a token in a header.

@@ -66,7 +66,7 @@ func (b *body) piece(p []byte) (int, error) {
 	if !b.packed {
 		n, err := (*wireBody)(b).Read(p)
 		if n > 0 && b.unknown != "" {
-			return 0, faultf(wit.FaultData, "%s: expected a body in gzip or as it is, found Content-Encoding %q",
+			return 0, faultf(wit.ErrorData, "%s: expected a body in gzip or as it is, found Content-Encoding %q",
 				b.what, b.unknown)
 		}
 		return n, err
@@ -89,16 +89,16 @@ func (b *body) ending(err error) error {
 	if b.parent.Err() != nil {
 		return context.Cause(b.parent)
 	}
-	if _, ok := errors.AsType[*wit.Fault](err); ok {
+	if _, ok := errors.AsType[*wit.Error](err); ok {
 		return err
 	}
 	if cause := context.Cause(b.quiet.ctx); cause != nil {
 		err = cause
 	}
 	if errors.Is(err, gzip.ErrHeader) {
-		return faultf(wit.FaultData, "%s: the answer broke off after %d bytes: %v", b.what, b.read, err)
+		return faultf(wit.ErrorData, "%s: the answer broke off after %d bytes: %v", b.what, b.read, err)
 	}
-	fault := faultf(wit.FaultTransient, "%s: the answer broke off after %d bytes: %v", b.what, b.read, err)
+	fault := faultf(wit.ErrorTransient, "%s: the answer broke off after %d bytes: %v", b.what, b.read, err)
 	b.broke(fault)
 	return fault
 }

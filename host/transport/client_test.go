@@ -127,7 +127,7 @@ func post(target string) *wit.Request {
 
 // withToken is a request for which a token is fetched from a path.
 func withToken(r *wit.Request, from string) *wit.Request {
-	r.TokenFrom = &from
+	r.TokenPath = &from
 	return r
 }
 
@@ -158,9 +158,9 @@ func text(t *testing.T, c *Client, r *wit.Request) (uint16, string, error) {
 	return a.Status, string(b), err
 }
 
-func wantFault(t *testing.T, err error, kind wit.FaultKind, parts ...string) {
+func wantFault(t *testing.T, err error, kind wit.ErrorKind, parts ...string) {
 	t.Helper()
-	var f *wit.Fault
+	var f *wit.Error
 	if !errors.As(err, &f) || f.Kind != kind {
 		t.Fatalf("expected a fault of kind %v, found %v", kind, err)
 	}
@@ -180,7 +180,7 @@ func wantStatus(t *testing.T, c *Client, r *wit.Request, want uint16) {
 }
 
 // wantFaultOf sends a request that is to end in a fault.
-func wantFaultOf(t *testing.T, c *Client, r *wit.Request, kind wit.FaultKind, parts ...string) error {
+func wantFaultOf(t *testing.T, c *Client, r *wit.Request, kind wit.ErrorKind, parts ...string) error {
 	t.Helper()
 	_, _, err := text(t, c, r)
 	wantFault(t, err, kind, parts...)
@@ -202,7 +202,8 @@ func TestHeadersOfGuestAndHost(t *testing.T) {
 		r := get("http://SAP.example:8000/a%2Fb/c(x='ü y')?$filter=a%20eq%20'b'&x=|#f")
 		for _, name := range []string{"Authorization", "cookie", "Host", "Proxy-Authorization",
 			"SAP-Connectivity-SCC-Location_ID",
-			"x-csrf-token", "Content-Length", "Transfer-Encoding", "Connection", "SAP-Client", "Sap-Language", "sap-user",
+			"x-csrf-token", "Content-Length", "Transfer-Encoding", "Connection", "SAP-Client", "Sap-Language",
+			"sap-user",
 			"SAP-Password", "X-Own"} {
 			r.Headers = append(r.Headers, wit.Header{Name: name, Value: "7"})
 		}
@@ -246,7 +247,7 @@ func TestRequestsThatAreNotSent(t *testing.T) {
 				Value: "a"}}},
 			"method of a request": {Method: "G T", Target: "/"},
 		} {
-			wantFaultOf(t, c, r, wit.FaultData, want)
+			wantFaultOf(t, c, r, wit.ErrorData, want)
 		}
 		assert.Equal(t, int64(0), w.dials.Load(), "connections")
 	})
@@ -279,9 +280,10 @@ func TestConfigIsChecked(t *testing.T) {
 		"found \"http://erp\": a URL's":                          {Address: "http://erp"},
 	} {
 		_, err := New(c)
-		wantFault(t, err, wit.FaultConfig, want)
+		wantFault(t, err, wit.ErrorConfig, want)
 	}
-	for _, address := range []string{"erp", "erp.example.com", "1.2.3.4", "::1", "[::1]", "2001:db8::7", "[2001:DB8::7]",
+	for _, address := range []string{"erp", "erp.example.com", "1.2.3.4", "::1", "[::1]", "2001:db8::7",
+		"[2001:DB8::7]",
 		"fe80::1%eth0", "::ffff:1.2.3.4"} {
 		c, err := New(Config{Address: address})
 		if err != nil {
@@ -306,7 +308,7 @@ func (m roleMap) Prefix(prefix string) map[string]string {
 }
 
 func (m roleMap) Setting(role string) string { return role }
-func (m roleMap) Given(role string) bool     { _, ok := m[role]; return ok }
+func (m roleMap) IsSet(role string) bool     { _, ok := m[role]; return ok }
 
 func TestConfigOfRoles(t *testing.T) {
 	max := 0
@@ -333,7 +335,7 @@ func TestConfigOfRoles(t *testing.T) {
 		"tls.allow-legacy":         {"perhaps", "Expected value to be either true or false"},
 	} {
 		_, err = ConfigOf(roleMap{"http.address": "a", role: c.value}, Surroundings{})
-		wantFault(t, err, wit.FaultConfig, "Invalid value "+c.value+" for configuration "+role+": "+c.want)
+		wantFault(t, err, wit.ErrorConfig, "Invalid value "+c.value+" for configuration "+role+": "+c.want)
 	}
 }
 
@@ -466,7 +468,7 @@ func TestNoConnection(t *testing.T) {
 		w.Close()
 		for _, r := range []*wit.Request{get("/x"), post("/x")} {
 			w.dials.Store(0)
-			wantFaultOf(t, c, r, wit.FaultTransient, "connection refused", "sent 4 times",
+			wantFaultOf(t, c, r, wit.ErrorTransient, "connection refused", "sent 4 times",
 				"/x at http://sap.example:8000")
 			assert.Equal(t, int64(4), w.dials.Load(), "dials")
 		}
@@ -480,7 +482,7 @@ func TestConnectTimeout(t *testing.T) {
 		c.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }
 	}, func(t *testing.T, c *Client) {
 		start := time.Now()
-		wantFaultOf(t, c, get("/"), wit.FaultTransient, "no connection after 3s")
+		wantFaultOf(t, c, get("/"), wit.ErrorTransient, "no connection after 3s")
 		assert.Equal(t, 3*time.Second, time.Since(start), "after")
 	})
 }
@@ -491,7 +493,7 @@ func TestSilence(t *testing.T) {
 		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, config,
 			func(t *testing.T, c *Client) {
 				start := time.Now()
-				wantFaultOf(t, c, get("/"), wit.FaultTransient, "nothing came for 30s")
+				wantFaultOf(t, c, get("/"), wit.ErrorTransient, "nothing came for 30s")
 				assert.Equal(t, 30*time.Second, time.Since(start), "after")
 				time.Sleep(time.Minute)
 			})
@@ -500,7 +502,7 @@ func TestSilence(t *testing.T) {
 		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(time.Hour) }, config,
 			func(t *testing.T, c *Client) {
 				r := get("/")
-				r.PatienceMs = wit.Ptr(uint32(7_200_000))
+				r.FirstByteTimeoutMs = wit.Ptr(uint32(7_200_000))
 				wantStatus(t, c, r, 200)
 			})
 	})
@@ -524,7 +526,7 @@ func TestSilence(t *testing.T) {
 			time.Sleep(time.Minute)
 		}, config, func(t *testing.T, c *Client) {
 			_, body, err := text(t, c, get("/page"))
-			wantFault(t, err, wit.FaultTransient, "GET /page: the answer broke off after 3 bytes: nothing came for 30s")
+			wantFault(t, err, wit.ErrorTransient, "GET /page: the answer broke off after 3 bytes: nothing came for 30s")
 			assert.Equal(t, "abc", body)
 			time.Sleep(time.Minute)
 		})
@@ -609,7 +611,7 @@ func TestBodiesThatBreakOff(t *testing.T) {
 					t.Fatalf("%q, %v", body, err)
 				}
 				if err != nil {
-					wantFault(t, err, wit.FaultTransient, "GET /page: the answer broke off after", "unexpected EOF")
+					wantFault(t, err, wit.ErrorTransient, "GET /page: the answer broke off after", "unexpected EOF")
 				}
 			})
 		})
@@ -628,7 +630,7 @@ func TestFetchAsksAgainForAnswersThatBreakOff(t *testing.T) {
 		}
 		io.WriteString(w, "abcdef"[:min(requests*2, 6)])
 	}, nil, func(t *testing.T, c *Client) {
-		answers, err := c.Fetch(t.Context(), wit.Need{Requests: []wit.Request{*get("/a"), *get("/missing")}})
+		answers, err := c.Fetch(t.Context(), wit.RequestBatch{Requests: []wit.Request{*get("/a"), *get("/missing")}})
 		if err != nil || len(answers) != 2 || string(answers[0].Body) != "abcdef" || answers[1].Status != 404 ||
 			requests != 4 {
 			t.Fatal(answers, err, requests)
@@ -899,7 +901,7 @@ func TestAnswersOfAnotherClient(t *testing.T) {
 			}, k.settings, func(t *testing.T, c *Client) {
 				status, _, err := text(t, c, get("/"))
 				if k.other {
-					wantFault(t, err, wit.FaultConfig, "client 100", "client 200")
+					wantFault(t, err, wit.ErrorConfig, "client 100", "client 200")
 				} else if status != 200 || err != nil {
 					t.Errorf("expected the answer to be taken, found %d %v", status, err)
 				}
@@ -931,7 +933,7 @@ func TestRefusedSecretIsSentOnce(t *testing.T) {
 		refused := 0
 		for _, err := range faults {
 			if err != nil {
-				wantFault(t, err, wit.FaultUnauthorized, `"u"`, "not sent again", "http://sap.example:8000")
+				wantFault(t, err, wit.ErrorUnauthorized, `"u"`, "not sent again", "http://sap.example:8000")
 				refused++
 			}
 		}
@@ -964,13 +966,13 @@ func TestRedirects(t *testing.T) {
 			t.Error(a, err, line)
 		}
 		a.Body.Close()
-		err = wantFaultOf(t, c, get("/away"), wit.FaultUnauthorized, "GET /away: answered 302",
+		err = wantFaultOf(t, c, get("/away"), wit.ErrorUnauthorized, "GET /away: answered 302",
 			"https://logon.example/saml", "logon page", "communication user")
 		if strings.Contains(err.Error(), "secret") {
 			t.Error(err)
 		}
-		wantFaultOf(t, c, post("/here"), wit.FaultUnauthorized, "POST /here: answered 302")
-		wantFaultOf(t, c, get("/loop"), wit.FaultData, "redirected more than 10 times")
+		wantFaultOf(t, c, post("/here"), wit.ErrorUnauthorized, "POST /here: answered 302")
+		wantFaultOf(t, c, get("/loop"), wit.ErrorData, "redirected more than 10 times")
 	})
 }
 
@@ -987,15 +989,15 @@ func TestRedirectsElsewhereOfAServiceThatIsAway(t *testing.T) {
 		}
 	}, loggedOn, func(t *testing.T, c *Client) {
 		away.Store(true)
-		wantFaultOf(t, c, get("/"), wit.FaultUnauthorized, "logon page")
+		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized, "logon page")
 		// a redirect is no proof that the secret is right
-		wantFaultOf(t, c, get("/"), wit.FaultUnauthorized, "logon page")
+		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized, "logon page")
 		away.Store(false)
 		wantStatus(t, c, get("/"), 200)
 		away.Store(true)
 		for range 2 {
 			before := requests
-			err := wantFaultOf(t, c, get("/"), wit.FaultTransient, "answered 302", "https://sorry.example/maintenance",
+			err := wantFaultOf(t, c, get("/"), wit.ErrorTransient, "answered 302", "https://sorry.example/maintenance",
 				"away")
 			assert.Equal(t, before+1, requests, "times that the secret was sent")
 			if strings.Contains(err.Error(), "secret") {
@@ -1012,7 +1014,7 @@ func TestRedirectsElsewhereOfAServiceThatIsAway(t *testing.T) {
 		wantStatus(t, c, get("/"), 200)
 		time.Sleep(2 * recently)
 		away.Store(true)
-		wantFaultOf(t, c, get("/"), wit.FaultUnauthorized, "logon page")
+		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized, "logon page")
 	})
 }
 

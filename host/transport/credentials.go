@@ -26,7 +26,7 @@ func authenticationOf(c *Config) (a authentication, err error) {
 		}
 	case AuthOAuth2:
 		if c.Authorizer == nil {
-			return a, faultf(wit.FaultConfig, "authentication by oauth2: expected a service that hands out tokens")
+			return a, faultf(wit.ErrorConfig, "authentication by oauth2: expected a service that hands out tokens")
 		}
 		a.tokens, a.identity = c.Authorizer, c.Identity
 	case authLogin:
@@ -38,7 +38,7 @@ func authenticationOf(c *Config) (a authentication, err error) {
 		a.identity = c.Identity
 	case AuthNone:
 	default:
-		return a, faultf(wit.FaultConfig,
+		return a, faultf(wit.ErrorConfig,
 			"authentication: expected basic, oauth2, header, certificate, login or none, found %q", c.Auth)
 	}
 	a.identity = queryIdentity(a.identity, c.SecretQuery)
@@ -66,7 +66,7 @@ func authenticateBy(c *Config, roles Roles, s Surroundings) error {
 	if c.Auth != AuthOAuth2 {
 		for _, name := range []string{role.OAuthTokenEndpoint, role.OAuthClientID, role.OAuthClientSecret,
 			role.OAuthScope} {
-			if roles.Given(name) {
+			if roles.IsSet(name) {
 				return wrong(roles, name, "expected %s = oauth2 with it, found %s", roles.Setting(role.Auth),
 					orNothing(roles.Text(role.Auth)))
 			}
@@ -143,7 +143,7 @@ func oauthBy(c *Config, roles Roles, s Surroundings) error {
 	}
 	tokens, err := btp.NewTokens(credentials, options)
 	if err != nil {
-		f := faultf(wit.FaultConfig, "%v", err)
+		f := faultf(wit.ErrorConfig, "%v", err)
 		if failure, ok := errors.AsType[*btp.Failure](err); ok && failure.Setting != "" {
 			f.Message = strings.TrimPrefix(f.Message, failure.Setting+": ")
 			f.Setting = &failure.Setting

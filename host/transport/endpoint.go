@@ -92,7 +92,7 @@ func has(query, name string) bool {
 // references.
 func (o endpoint) resolve(target, base string) (string, error) {
 	if strings.ContainsAny(target, "\r\n\x00") {
-		return "", faultf(wit.FaultData, "target of a request: expected no line break, found %q", shown(target))
+		return "", faultf(wit.ErrorData, "target of a request: expected no line break, found %q", shown(target))
 	}
 	target, _, _ = strings.Cut(target, "#")
 	switch {
@@ -104,13 +104,13 @@ func (o endpoint) resolve(target, base string) (string, error) {
 		u, err := url.Parse(before)
 		switch {
 		case strings.Contains(before, "@"):
-			return "", faultf(wit.FaultData, "target of a request: expected a URL without user and password in it, "+
+			return "", faultf(wit.ErrorData, "target of a request: expected a URL without user and password in it, "+
 				"found %q: who logs on is said by the connector's settings alone", shown(target))
 		case err != nil || u.Host == "":
-			return "", faultf(wit.FaultData, "target of a request: expected a path or a URL of %s, found %q", o,
+			return "", faultf(wit.ErrorData, "target of a request: expected a path or a URL of %s, found %q", o,
 				shown(target))
 		case !o.same(u):
-			return "", faultf(wit.FaultData,
+			return "", faultf(wit.ErrorData,
 				"target of a request: expected the origin %s, found %q: requests go to the connector's own host only",
 				o, shown(target))
 		}
@@ -120,15 +120,15 @@ func (o endpoint) resolve(target, base string) (string, error) {
 	case base != "" && schemeOf(target) == "":
 		b, err := url.Parse(o.String() + base)
 		if err != nil {
-			return "", faultf(wit.FaultData, "target of a redirect: %v", err)
+			return "", faultf(wit.ErrorData, "target of a redirect: %v", err)
 		}
 		u, err := b.Parse(target)
 		if err != nil {
-			return "", faultf(wit.FaultData, "target of a redirect: %v", err)
+			return "", faultf(wit.ErrorData, "target of a redirect: %v", err)
 		}
 		return requestLine(u.RequestURI()), nil
 	}
-	return "", faultf(wit.FaultData, "target of a request: expected a path that begins with / or a URL of %s, found %q",
+	return "", faultf(wit.ErrorData, "target of a request: expected a path that begins with / or a URL of %s, found %q",
 		o, hideUser(shown(target)))
 }
 

@@ -76,23 +76,23 @@ func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 			e.client = clients[0]
 		}
 	}
-	if r.TokenFrom != nil {
-		if e.tokenFrom, err = d.resolve(*r.TokenFrom); err != nil {
+	if r.TokenPath != nil {
+		if e.tokenFrom, err = d.resolve(*r.TokenPath); err != nil {
 			return nil, err
 		}
 		if err := d.asksFor("token-from", e.tokenFrom); err != nil {
 			return nil, err
 		}
 	}
-	if r.PatienceMs != nil {
-		e.patience = time.Duration(*r.PatienceMs) * time.Millisecond
+	if r.FirstByteTimeoutMs != nil {
+		e.patience = time.Duration(*r.FirstByteTimeoutMs) * time.Millisecond
 	}
 	return e, nil
 }
 
 // unusable is the error of an answer that cannot be handed on, although its status was read.
 func (e *exchange) unusable(status int, cause error) error {
-	if e.repeatable || wit.Refuses(uint16(status)) {
+	if e.repeatable || wit.IsRejection(uint16(status)) {
 		return cause
 	}
 	return &NoAnswer{Method: e.method, Target: e.shownTarget(), Status: status, Cause: cause}

@@ -19,7 +19,7 @@ import (
 const maxBodies = 64 << 20
 
 // Fetch answers a need: one request after another, whatever the status of the answers.
-func (c *Client) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) {
+func (c *Client) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
 	left := maxBodies
 	answers := make([]wit.Response, 0, len(n.Requests))
 	for i := range n.Requests {
@@ -55,14 +55,14 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 			a.Response.Body = body
 			return a.Response, nil
 		}
-		if status := int(a.Status); !r.Repeatable && wit.Refuses(a.Status) {
-			return wit.Response{}, faultf(wit.FaultData, "%s %s was answered %d, and the answer cannot be read: %v",
+		if status := int(a.Status); !r.Repeatable && wit.IsRejection(a.Status) {
+			return wit.Response{}, faultf(wit.ErrorData, "%s %s was answered %d, and the answer cannot be read: %v",
 				r.Method, a.Target, status, err)
 		} else if !r.Repeatable {
 			return wit.Response{}, &NoAnswer{Method: r.Method, Target: a.Target, Status: status, Cause: err}
 		}
-		f, ok := errors.AsType[*wit.Fault](err)
-		if !ok || f.Kind != wit.FaultTransient || repeated >= c.Retry().Times() {
+		f, ok := errors.AsType[*wit.Error](err)
+		if !ok || f.Kind != wit.ErrorTransient || repeated >= c.Retry().Times() {
 			return wit.Response{}, err
 		}
 		if err := c.Retry().Wait(ctx, 0); err != nil {
@@ -75,10 +75,10 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 // tooLarge is the fault of an answer of more bytes than the limit, which those before it may have lowered.
 func tooLarge(r *wit.Request, limit int) error {
 	if limit == maxBodies {
-		return faultf(wit.FaultData, "%s %s: expected at most %d MiB in an answer, found more", r.Method,
+		return faultf(wit.ErrorData, "%s %s: expected at most %d MiB in an answer, found more", r.Method,
 			ShownTarget(r.Target), maxBodies>>20)
 	}
-	return faultf(wit.FaultData, "%s %s: expected at most %d MiB in all the documents that the connector asks for "+
+	return faultf(wit.ErrorData, "%s %s: expected at most %d MiB in all the documents that the connector asks for "+
 		"together, found more: those before this one came to %.1f MiB, and this one to more than what is left; a "+
 		"connector that reads of fewer services asks for fewer", r.Method, ShownTarget(r.Target), maxBodies>>20,
 		float64(maxBodies-limit)/(1<<20))
@@ -105,7 +105,7 @@ func readAll(body io.Reader, limit int) ([]byte, error) {
 
 // Fetcher is what answers needs: a [Client].
 type Fetcher interface {
-	Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error)
+	Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error)
 }
 
 // maxRounds bounds how often a function may ask before it is done.
@@ -127,7 +127,8 @@ func Idle(ctx context.Context, n int, atLeast time.Duration) error {
 // Ask calls a function of a plugin that may need to see documents first, until it needs none: at most 20 rounds, 10,000
 // requests and 64 MiB of answers in all. Rounds in which it asks for nothing that it has not asked for before are
 // paced.
-func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.Response) (*wit.Need, error)) error {
+func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.Response) (*wit.RequestBatch,
+	error)) error {
 	var state []byte
 	var answers []wit.Response
 	left := maxBodies
@@ -139,7 +140,7 @@ func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.R
 			return err
 		}
 		if requests += len(need.Requests); requests > maxRequests {
-			return faultf(wit.FaultInternal, "expected the plugin to ask for at most %d documents, found %d",
+			return faultf(wit.ErrorInternal, "expected the plugin to ask for at most %d documents, found %d",
 				maxRequests, requests)
 		}
 		if idle++; news(asked, need.Requests) {
@@ -154,19 +155,19 @@ func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.R
 			left -= len(answers[i].Body)
 		}
 		if left < 0 {
-			return faultf(wit.FaultData, "expected at most %d MiB in all the documents that the connector asks for "+
+			return faultf(wit.ErrorData, "expected at most %d MiB in all the documents that the connector asks for "+
 				"together, found more; a connector that reads of fewer services asks for fewer", maxBodies>>20)
 		}
 		state = need.State
 	}
-	return faultf(wit.FaultInternal, "the plugin still asks for documents after %d rounds", maxRounds)
+	return faultf(wit.ErrorInternal, "the plugin still asks for documents after %d rounds", maxRounds)
 }
 
 // RequestBytes is how many bytes a request of a plugin takes in memory, for what keeps several.
 func RequestBytes(r *wit.Request) int64 {
 	n := len(r.Body) + len(r.Tag) + len(r.Method) + len(r.Target)
-	if r.TokenFrom != nil {
-		n += len(*r.TokenFrom)
+	if r.TokenPath != nil {
+		n += len(*r.TokenPath)
 	}
 	for _, h := range r.Headers {
 		n += len(h.Name) + len(h.Value)

@@ -31,7 +31,7 @@ func checkMethod(method string) error {
 	if slices.Contains(methods, method) {
 		return nil
 	}
-	return faultf(wit.FaultData, "method of a request: expected one of %s, in capitals, found %q", strings.Join(methods,
+	return faultf(wit.ErrorData, "method of a request: expected one of %s, in capitals, found %q", strings.Join(methods,
 		", "), method)
 }
 
@@ -44,11 +44,11 @@ func checkTunnel(method, header, value string) error {
 		return nil
 	}
 	if method != http.MethodPost {
-		return faultf(wit.FaultData, "header %s of a request: expected it on POST alone, found it on %s", header,
+		return faultf(wit.ErrorData, "header %s of a request: expected it on POST alone, found it on %s", header,
 			method)
 	}
 	if !slices.Contains(methods, strings.TrimSpace(value)) {
-		return faultf(wit.FaultData, "header %s of a request: expected one of %s, in capitals, found %q", header,
+		return faultf(wit.ErrorData, "header %s of a request: expected one of %s, in capitals, found %q", header,
 			strings.Join(methods, ", "), value)
 	}
 	return nil
@@ -59,10 +59,10 @@ func guestHeaders(method string, headers []wit.Header) (http.Header, error) {
 	h := http.Header{}
 	for _, p := range headers {
 		if !token(p.Name) {
-			return nil, faultf(wit.FaultData, "header of a request: expected a name, found %q", p.Name)
+			return nil, faultf(wit.ErrorData, "header of a request: expected a name, found %q", p.Name)
 		}
 		if strings.ContainsAny(p.Value, "\r\n\x00") {
-			return nil, faultf(wit.FaultData, "header %s of a request: expected no line break, found %q", p.Name,
+			return nil, faultf(wit.ErrorData, "header %s of a request: expected no line break, found %q", p.Name,
 				p.Value)
 		}
 		if err := checkTunnel(method, p.Name, p.Value); err != nil {

@@ -25,8 +25,8 @@ func TestLimitsByRole(t *testing.T) {
 		"http.requests-per-second": "NaN",
 		"http.maintenance-windows": "on Sundays", "http.logoff-path": "http://elsewhere/"} {
 		err := limitBy(&c, roleMap{role: text}, Surroundings{})
-		wantFault(t, err, wit.FaultConfig, text)
-		if f := err.(*wit.Fault); f.Setting == nil || *f.Setting != roleMap(nil).Setting(role) {
+		wantFault(t, err, wit.ErrorConfig, text)
+		if f := err.(*wit.Error); f.Setting == nil || *f.Setting != roleMap(nil).Setting(role) {
 			t.Errorf("%s: expected the setting to be named, found %v", role, f.Setting)
 		}
 	}

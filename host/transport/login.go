@@ -37,7 +37,7 @@ func loginBy(c *Config, roles Roles) error {
 func loginUnused(c *Config, roles Roles) error {
 	for _, name := range []string{role.LoginTarget, role.LoginMethod, role.LoginBody, role.LoginTokenPath,
 		role.LoginLifetimePath, role.LoginHeader} {
-		if roles.Given(name) && roles.Text(name) != "" {
+		if roles.IsSet(name) && roles.Text(name) != "" {
 			return wrong(roles, name, "expected %s = login with it, and %s, found %s", roles.Setting(role.Auth),
 				roles.Setting(role.LoginTarget), orNothing(c.Auth))
 		}
@@ -52,8 +52,8 @@ func (l *Login) name(role string) string {
 	return l.setting(role)
 }
 
-func (l *Login) wrong(role, format string, args ...any) *wit.Fault {
-	f, name := faultf(wit.FaultConfig, format, args...), l.name(role)
+func (l *Login) wrong(role, format string, args ...any) *wit.Error {
+	f, name := faultf(wit.ErrorConfig, format, args...), l.name(role)
 	f.Setting = &name
 	return f
 }
@@ -199,7 +199,7 @@ func (c *Config) logsIn(o endpoint) error {
 		return nil
 	}
 	if c.Login == nil {
-		return faultf(wit.FaultConfig, "authentication by login: expected where, and how")
+		return faultf(wit.ErrorConfig, "authentication by login: expected where, and how")
 	}
 	if err := c.Login.check(c); err != nil {
 		return err

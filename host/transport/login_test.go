@@ -77,7 +77,7 @@ func TestLoginIsChecked(t *testing.T) {
 				}
 			}
 			text := ""
-			if f, ok := err.(*wit.Fault); ok && f.Setting != nil {
+			if f, ok := err.(*wit.Error); ok && f.Setting != nil {
 				text = *f.Setting + ": " + f.Message
 			}
 			if k.want == "" && err != nil || !strings.HasPrefix(text, k.want) || strings.Contains(text, "not-shown") &&

@@ -43,7 +43,7 @@ func (d *destination) lost(ctx context.Context, quiet *silence, e *exchange, sen
 		return f
 	}
 	if permanent(err) && !sent {
-		return faultf(wit.FaultConfig, "%s: %v", d.origin, err)
+		return faultf(wit.ErrorConfig, "%s: %v", d.origin, err)
 	}
 	if f := d.noToken(err); f != nil && !sent {
 		return f
@@ -61,9 +61,9 @@ func (d *destination) noToken(err error) error {
 	if !ok || failure.Temporary() {
 		return nil
 	}
-	kind := wit.FaultConfig
+	kind := wit.ErrorConfig
 	if failure.Kind == btp.Unauthorized {
-		kind = wit.FaultUnauthorized
+		kind = wit.ErrorUnauthorized
 	}
 	return faultf(kind, "%s: %v", d.origin, err)
 }
@@ -76,7 +76,7 @@ func (d *destination) untrusted(err error) error {
 	}
 	if explain := d.config.explain; explain != nil {
 		if e, ok := errors.AsType[*keystore.Error](explain(err)); ok {
-			f := faultf(wit.FaultConfig, "%s: %s", d.origin, e.Text)
+			f := faultf(wit.ErrorConfig, "%s: %s", d.origin, e.Text)
 			if !strings.HasPrefix(e.Setting, role.TLS) { // there is a setting
 				f.Message, f.Setting = fmt.Sprintf("%s: %s: %s", d.origin, e.Setting, e.Text), &e.Setting
 			}
@@ -84,7 +84,7 @@ func (d *destination) untrusted(err error) error {
 		}
 	}
 	if untrusted, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return faultf(wit.FaultConfig, "%s: the certificate is not trusted: %v", d.origin, untrusted.Err)
+		return faultf(wit.ErrorConfig, "%s: the certificate is not trusted: %v", d.origin, untrusted.Err)
 	}
 	return nil
 }

@@ -25,8 +25,8 @@ func namesOf(roles Roles) names {
 }
 
 // fault is a fault at a setting; what describes the setting where the configuration has no name for it.
-func (n names) fault(setting, what, format string, args ...any) *wit.Fault {
-	f := faultf(wit.FaultConfig, format, args...)
+func (n names) fault(setting, what, format string, args ...any) *wit.Error {
+	f := faultf(wit.ErrorConfig, format, args...)
 	if setting == "" {
 		f.Message = what + ": " + f.Message
 		return f

@@ -112,7 +112,7 @@ func lowerHeaders(given map[string]string) (map[string]string, error) {
 			continue
 		}
 		if !token(name) || strings.ContainsAny(value, "\r\n\x00") {
-			return nil, faultf(wit.FaultConfig, "header %q: expected a header's name and a value without line breaks",
+			return nil, faultf(wit.ErrorConfig, "header %q: expected a header's name and a value without line breaks",
 				name)
 		}
 		headers[strings.ToLower(name)] = value

@@ -62,15 +62,15 @@ const (
 
 // isUnauthorized tells whether a request was refused, by the service or without being sent.
 func isUnauthorized(status uint16, err error) bool {
-	f, _ := errors.AsType[*wit.Fault](err)
-	return status == 401 || f != nil && f.Kind == wit.FaultUnauthorized
+	f, _ := errors.AsType[*wit.Error](err)
+	return status == 401 || f != nil && f.Kind == wit.ErrorUnauthorized
 }
 
 // An application server that restarts answers 401 once, to one request of eight lanes: what is under way ends, nothing
 // more is sent, and each further request says why and how it goes on. After an operator's resume the same secret works.
 func TestOneRefusalInMidLoad(t *testing.T) {
 	for name, request := range map[string]*wit.Request{"read": get("/"), "write": {Method: "POST", Target: "/",
-		TokenFrom: wit.Ptr("/")}} {
+		TokenPath: wit.Ptr("/")}} {
 		t.Run(name, func(t *testing.T) {
 			s := &refusing{}
 			service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
@@ -85,7 +85,7 @@ func TestOneRefusalInMidLoad(t *testing.T) {
 					}
 				})
 				assert.Equal(t, []int{1, 1}, []int{s.n, s.count()}, "requests, refusals")
-				wantFaultOf(t, c, request, wit.FaultUnauthorized, "is not sent again", "PUT /culvert/lockouts/resume")
+				wantFaultOf(t, c, request, wit.ErrorUnauthorized, "is not sent again", "PUT /culvert/lockouts/resume")
 				time.Sleep(24 * time.Hour)
 				assert.Equal(t, 1, s.n, "requests by the next day")
 				n, err := c.at.Load().config.Lockouts.Resume(t.Context())
@@ -120,7 +120,7 @@ func TestAcceptedReadsProveNoWrite(t *testing.T) {
 			for range 3 {
 				together(3*lanes, func(i int) {
 					r := &wit.Request{Method: "POST", Target: "/Orders" + string(rune('a'+i%2)),
-						TokenFrom: wit.Ptr("/")}
+						TokenPath: wit.Ptr("/")}
 					if status, _, err := text(t, c, r); !isUnauthorized(status, err) {
 						t.Errorf("status %d, %v", status, err)
 					}

@@ -181,7 +181,7 @@ func (r *repetition) noAnswer(ctx context.Context, t *attempt) (decision, error)
 	cause := fmt.Sprintf("%v%s", lost.cause, d.see(lost.cause))
 	d.silent(t.sent, noAnswerComes, e, "cause", cause, "retry", r.repeated+1)
 	if _, outage := errors.AsType[*outageError](lost.cause); outage || r.repeated >= d.config.Retry.Times() {
-		f := faultf(wit.FaultTransient, "%s %s at %s: %s", e.method, e.shownLine(), d.origin, cause)
+		f := faultf(wit.ErrorTransient, "%s %s at %s: %s", e.method, e.shownLine(), d.origin, cause)
 		if r.repeated > 0 {
 			f.Message += fmt.Sprintf(" (sent %d times)", r.repeated+1)
 		}
@@ -251,7 +251,7 @@ func (r *repetition) redirect(ctx context.Context, t *attempt) (decision, error)
 	case err != nil:
 		return final, r.e.unusable(status, err)
 	case r.redirected > maxRedirects:
-		return final, faultf(wit.FaultData, "%s: redirected more than %d times", r.e.name(), maxRedirects)
+		return final, faultf(wit.ErrorData, "%s: redirected more than %d times", r.e.name(), maxRedirects)
 	}
 	r.e = next
 	return again, nil
@@ -269,7 +269,7 @@ func (r *repetition) refusedByProxy(_ context.Context, t *attempt) (decision, er
 	case t.status() != http.StatusProxyAuthRequired:
 		return passed, nil
 	case r.proxied || d.config.Route.Outage <= 0:
-		return final, faultf(wit.FaultConfig, "%s: the proxy refused what was shown to it (407)%s: %s", d.origin,
+		return final, faultf(wit.ErrorConfig, "%s: the proxy refused what was shown to it (407)%s: %s", d.origin,
 			d.config.Route.see(), t.answer.excerpt())
 	}
 	r.proxied = true
@@ -366,8 +366,8 @@ func unauthorized(a *Answer, err error) bool {
 		return a.Status == http.StatusUnauthorized
 	}
 	_, lost := errors.AsType[*NoAnswer](err) // it wraps faults
-	f, ok := errors.AsType[*wit.Fault](err)
-	return !lost && ok && f.Kind == wit.FaultUnauthorized
+	f, ok := errors.AsType[*wit.Error](err)
+	return !lost && ok && f.Kind == wit.ErrorUnauthorized
 }
 
 // otherSecret says whether there are other settings by now than those that were refused. The secret among them may be
@@ -402,11 +402,11 @@ func (p *pass) redirect(e *exchange, status int, location string, free bool) (*e
 	}
 	line, err := d.origin.resolve(location, e.line)
 	if err != nil || e.method != http.MethodGet && e.method != http.MethodHead {
-		f := faultf(wit.FaultUnauthorized,
+		f := faultf(wit.ErrorUnauthorized,
 			"%s: answered %d with a redirect to %s, which is not followed (only GET and only to %s). ",
 			e.name(), status, withoutQuery(shown(location)), d.origin)
 		if err != nil && p.destination.logonOf(e.client).LedAway() {
-			f.Kind = wit.FaultTransient
+			f.Kind = wit.ErrorTransient
 			f.Message += "The service took this user when it answered last: it seems to be away, and another " +
 				"server to stand in its place"
 			return nil, f
@@ -466,10 +466,10 @@ func (c *Client) fetchToken(ctx context.Context, p *pass, serves *exchange) (str
 			c.counter.tokens.Add(1)
 			return value, nil
 		case a.Status == http.StatusUnauthorized:
-			return "", faultf(wit.FaultUnauthorized, "%s %s for a CSRF token: answered 401: %s", try[0], try[1],
+			return "", faultf(wit.ErrorUnauthorized, "%s %s for a CSRF token: answered 401: %s", try[0], try[1],
 				a.excerpt())
 		case a.Status >= 500 && try[0] == http.MethodGet:
-			return "", faultf(wit.FaultTransient, "%s %s for a CSRF token: answered %d: %s", try[0], try[1], a.Status,
+			return "", faultf(wit.ErrorTransient, "%s %s for a CSRF token: answered %d: %s", try[0], try[1], a.Status,
 				a.excerpt())
 		}
 		a.discard()

@@ -20,32 +20,32 @@ type Roles interface {
 	Prefix(role string) map[string]string
 	// Setting is the name of the setting with that role, for messages.
 	Setting(role string) string
-	// Given says whether the user gave the role a value.
-	Given(role string) bool
+	// IsSet says whether the user gave the role a value.
+	IsSet(role string) bool
 }
 
 // declared is what values of roles are to be, whatever kind a plugin's declaration says.
-var declared = setting.Of(
+var declared = setting.NewTable(
 	number(role.Port), number(role.MaxConcurrent), number(role.MaxConnections), number(role.RetryMax),
 	milliseconds(role.ConnectTimeoutMS), milliseconds(role.ReadTimeoutMS), milliseconds(role.RetryMinBackoffMS),
 	milliseconds(role.RetryMaxBackoffMS), milliseconds(role.ProxyOutageMS),
-	setting.Spec(role.RequestsPerSecond, wit.KindDouble, wit.Low, nil, "", setting.AtLeast(0),
+	setting.Define(role.RequestsPerSecond, wit.KindDouble, wit.Low, nil, "", setting.AtLeast(0),
 		setting.AtMost(1_000_000)),
-	setting.Spec(role.TLSAllowLegacy, wit.KindBoolean, wit.Low, nil, ""),
-	setting.Spec(role.TLSAllowRSAKeyExchange, wit.KindBoolean, wit.Low, nil, ""),
-	setting.Spec(role.TLSAllowRenegotiation, wit.KindBoolean, wit.Low, nil, ""),
-	setting.Spec(role.TLSAllowCommonName, wit.KindBoolean, wit.Low, nil, ""),
-	setting.Spec(role.ClientIn, wit.KindText, wit.Low, nil, "", setting.Allowed("header", "query")),
-	setting.Spec(role.OAuthClientAuth, wit.KindText, wit.Low, nil, "", setting.Allowed("header", "body")),
+	setting.Define(role.TLSAllowLegacy, wit.KindBoolean, wit.Low, nil, ""),
+	setting.Define(role.TLSAllowRSAKeyExchange, wit.KindBoolean, wit.Low, nil, ""),
+	setting.Define(role.TLSAllowRenegotiation, wit.KindBoolean, wit.Low, nil, ""),
+	setting.Define(role.TLSAllowCommonName, wit.KindBoolean, wit.Low, nil, ""),
+	setting.Define(role.ClientIn, wit.KindString, wit.Low, nil, "", setting.Allowed("header", "query")),
+	setting.Define(role.OAuthClientAuth, wit.KindString, wit.Low, nil, "", setting.Allowed("header", "body")),
 )
 
-func number(name string) wit.SettingSpec {
-	return setting.Spec(name, wit.KindInt, wit.Low, nil, "", setting.AtLeast(0))
+func number(name string) wit.ConfigKey {
+	return setting.Define(name, wit.KindInt, wit.Low, nil, "", setting.AtLeast(0))
 }
 
 // milliseconds are at most 34 years, which a [time.Duration] can hold.
-func milliseconds(name string) wit.SettingSpec {
-	return setting.Spec(name, wit.KindLong, wit.Low, nil, "", setting.AtLeast(0), setting.AtMost(1<<40))
+func milliseconds(name string) wit.ConfigKey {
+	return setting.Define(name, wit.KindLong, wit.Low, nil, "", setting.AtLeast(0), setting.AtMost(1<<40))
 }
 
 // ownNumber is the number that a role has where nobody says anything, see [role.Own].
@@ -106,15 +106,15 @@ func (r *roleReader) milliseconds(name string) time.Duration {
 }
 
 // wrong is the fault of a setting.
-func wrong(roles Roles, role, format string, args ...any) *wit.Fault {
-	f := faultf(wit.FaultConfig, format, args...)
+func wrong(roles Roles, role, format string, args ...any) *wit.Error {
+	f := faultf(wit.ErrorConfig, format, args...)
 	name := roles.Setting(role)
 	f.Setting = &name
 	return f
 }
 
 // invalid is the fault of a setting's value, in Kafka Connect's words.
-func invalid(roles Roles, role, value string, why error) *wit.Fault {
+func invalid(roles Roles, role, value string, why error) *wit.Error {
 	return wrong(roles, role, "%s", setting.Invalid(roles.Setting(role), value, why.Error()))
 }
 
@@ -122,8 +122,8 @@ func splitCodes(text string) []string {
 	return strings.FieldsFunc(text, func(c rune) bool { return c == ',' || c == ';' || c == ' ' || c == '\t' })
 }
 
-func faultf(kind wit.FaultKind, format string, args ...any) *wit.Fault {
-	return &wit.Fault{Kind: kind, Message: fmt.Sprintf(format, args...)}
+func faultf(kind wit.ErrorKind, format string, args ...any) *wit.Error {
+	return &wit.Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
 }
 
 func orNothing(s string) string { return cmp.Or(s, "nothing") }

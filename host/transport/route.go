@@ -56,7 +56,7 @@ func leadBy(c *Config, roles Roles, s Surroundings) error {
 	}
 	r, err := route.New(settings)
 	if err != nil {
-		f := faultf(wit.FaultConfig, "%v", err)
+		f := faultf(wit.ErrorConfig, "%v", err)
 		if m, ok := errors.AsType[*route.Misconfigured](err); ok {
 			f.Message, f.Setting = strings.TrimPrefix(f.Message, m.Setting+": "), &m.Setting
 		}
@@ -98,7 +98,7 @@ func routeBy(c *Config, roles Roles, s Surroundings) (route.Settings, error) {
 		}
 	}
 	if slices.Contains([]string{"", route.None, route.SOCKS5, route.HTTP}, settings.Type) &&
-		roles.Given(role.Proxy+route.NameOutage) {
+		roles.IsSet(role.Proxy+route.NameOutage) {
 		return settings, wrong(roles, role.Proxy+route.NameOutage,
 			"expected a type of SAP Connectivity with it, found %s = %s",
 			roles.Setting(role.ProxyType), orNothing(settings.Type))

@@ -179,7 +179,7 @@ func TestOAuth2(t *testing.T) {
 	expect(post("/"), 200, 2, 2) // a 401 was not acted upon
 	refuseAll = true
 	expect(get("/"), 401, 2, 3) // one renewal
-	wantFaultOf(t, c, get("/"), wit.FaultUnauthorized, "is not sent again")
+	wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized, "is not sent again")
 	if len(tokens.forms[0]["client_secret"]) != 0 || tokens.basic[0] != "id:c1ient-secret" ||
 		tokens.forms[0].Get("scope") != "a b" {
 		t.Errorf("expected id and secret in the header, found %v %v", tokens.forms[0], tokens.basic[0])
@@ -189,7 +189,7 @@ func TestOAuth2(t *testing.T) {
 	roles["http.oauth.client-auth"], roles["http.oauth.client-secret"] = "body", "wr0ng-secret"
 	c, before := clientOf(t, roles, Surroundings{Logger: log.logger()}), len(tokens.forms)
 	for range 3 {
-		wantFaultOf(t, c, get("/"), wit.FaultUnauthorized)
+		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized)
 	}
 	if n := len(tokens.forms) - before; n != 1 || tokens.forms[before].Get("client_id") != "id" ||
 		tokens.basic[before] != ":" {
@@ -223,9 +223,9 @@ func TestCredentialsStayAtTheOrigin(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := clientOf(t, rolesOf(t, server.URL, c.roles...), Surroundings{})
-			wantFaultOf(t, client, get("/"), wit.FaultUnauthorized, "which is not followed")
+			wantFaultOf(t, client, get("/"), wit.ErrorUnauthorized, "which is not followed")
 			assert.Equal(t, c.want, seen.Get(c.header), c.header)
-			wantFaultOf(t, client, get(elsewhere.URL+"/x"), wit.FaultData, "expected the origin")
+			wantFaultOf(t, client, get(elsewhere.URL+"/x"), wit.ErrorData, "expected the origin")
 		})
 	}
 	assert.Equal(t, 0, foreign, "requests went elsewhere")
@@ -310,7 +310,7 @@ func TestCorporateProxy(t *testing.T) {
 			t.Errorf("%s: status %d, %v, paths %q", c.at, status, err, paths)
 		}
 		if c.problem != "" {
-			wantFault(t, err, wit.FaultConfig, c.problem, roles.Setting("http.proxy.user"),
+			wantFault(t, err, wit.ErrorConfig, c.problem, roles.Setting("http.proxy.user"),
 				roles.Setting("http.proxy.password"))
 		}
 		if len(p.lines) != 1 || p.lines[0] != c.line {
@@ -336,7 +336,7 @@ func TestProxyThatAnswersAsTheService(t *testing.T) {
 	roles := rolesOf(t, "http://sap.example:8000", byProxy(proxy, "wr0ng", "http.user=u", "http.password=s3cret")...)
 	c := clientOf(t, roles, Surroundings{Lockouts: lockouts.New()})
 	wantStatus(t, c, get("/x"), 401)
-	wantFaultOf(t, c, get("/x"), wit.FaultUnauthorized, `user "u"`, "by the service or by the proxy (see ",
+	wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, `user "u"`, "by the service or by the proxy (see ",
 		roles.Setting("http.proxy.user"), roles.Setting("http.proxy.password"), "--resume-logons")
 	if why := c.Refusal(); !strings.Contains(why, roles.Setting("http.proxy.password")) || asked != 1 {
 		t.Errorf("asked %d times; found %q", asked, why)
@@ -456,7 +456,7 @@ func TestConnectivityOutageEnds(t *testing.T) {
 			t.Errorf("%s: status %d, %v", kind, status, err)
 		}
 		if kind != "sap-connectivity-http" {
-			wantFault(t, err, wit.FaultTransient, "no Cloud Connector is connected")
+			wantFault(t, err, wit.ErrorTransient, "no Cloud Connector is connected")
 		}
 		if took := time.Since(start); took < 1500*time.Millisecond {
 			t.Errorf("%s: gave up after %v", kind, took)
@@ -480,7 +480,7 @@ func TestConnectivitySOCKS5(t *testing.T) {
 		t.Errorf("status %d, %v after an outage", status, err)
 	}
 	_, _, err := text(t, with("http://other.virtual:1"), post("/x")) // for which nobody waits an hour
-	wantFault(t, err, wit.FaultConfig, "other.virtual:1", "exposes no such virtual host and port")
+	wantFault(t, err, wit.ErrorConfig, "other.virtual:1", "exposes no such virtual host and port")
 }
 
 // Where JAVA_HOME is set and the server's certificate is not trusted, the error names its trust store and the settings.
@@ -491,7 +491,7 @@ func TestUntrustedNamesJava(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(home, "lib", "security", "cacerts"), nil, 0o600))
 	t.Setenv("JAVA_HOME", home)
 	c := clientOf(t, rolesOf(t, server.URL), Surroundings{})
-	wantFaultOf(t, c, post("/x"), wit.FaultConfig, filepath.Join(home, "lib", "security", "cacerts"),
+	wantFaultOf(t, c, post("/x"), wit.ErrorConfig, filepath.Join(home, "lib", "security", "cacerts"),
 		"tls.truststore.location", "tls.truststore.password")
 }
 
@@ -504,7 +504,7 @@ func TestCertificateOfAnotherHost(t *testing.T) {
 	trust := &btp.Store{Name: "roots.pem", Type: "PEM", Content: certificateOf(server)}
 	for _, trust := range []*btp.Store{nil, trust} {
 		c := clientOf(t, rolesOf(t, at), Surroundings{Trust: trust})
-		err := wantFaultOf(t, c, get("/"), wit.FaultConfig, "http.address: "+at, "is for example.com, ",
+		err := wantFaultOf(t, c, get("/"), wit.ErrorConfig, "http.address: "+at, "is for example.com, ",
 			"not for localhost")
 		if strings.Contains(err.Error(), "host-check") {
 			t.Errorf("advises a setting that does not exist: %v", err)

@@ -38,16 +38,16 @@ func (d *destination) asksFor(what, line string) error {
 func (d *destination) checkClients(what string, clients []string) error {
 	for _, found := range clients {
 		if !isClient(found) {
-			return faultf(wit.FaultData, "%s of a request: expected an SAP client of at most three "+
+			return faultf(wit.ErrorData, "%s of a request: expected an SAP client of at most three "+
 				"digits for %s, found %q", what, sapClient, found)
 		}
 		if want := d.client; want != "" && !sameClient(found, want) {
-			return faultf(wit.FaultData, "%s of a request: expected SAP client %s, the configured one, found %s=%s: "+
+			return faultf(wit.ErrorData, "%s of a request: expected SAP client %s, the configured one, found %s=%s: "+
 				"a request asks no other client",
 				what, want, sapClient, found)
 		}
 		if !sameClient(found, clients[0]) {
-			return faultf(wit.FaultData, "%s of a request: expected one SAP client, found %s=%s and %s", what,
+			return faultf(wit.ErrorData, "%s of a request: expected one SAP client, found %s=%s and %s", what,
 				sapClient, clients[0], found)
 		}
 	}
@@ -91,7 +91,7 @@ func clientsIn(what, pairs string) (clients []string, err error) {
 		case sapClient:
 			clients = append(clients, value)
 		case sapUser, sapPassword:
-			return nil, faultf(wit.FaultData, "%s of a request: found %s in it, which is refused: who logs on is "+
+			return nil, faultf(wit.ErrorData, "%s of a request: found %s in it, which is refused: who logs on is "+
 				"said by the connector's settings alone", what, name)
 		}
 	}
@@ -167,7 +167,7 @@ func (d *destination) checkForm(contentType string, body []byte) (clients []stri
 		lower := bytes.ToLower(body)
 		for _, name := range []string{sapClient, sapUser, sapPassword} {
 			if bytes.Contains(lower, []byte(name)) {
-				return nil, faultf(wit.FaultData, "form of a request: found %s in it, which is refused: who logs on "+
+				return nil, faultf(wit.ErrorData, "form of a request: found %s in it, which is refused: who logs on "+
 					"is said by the connector's settings alone", name)
 			}
 		}
@@ -193,7 +193,7 @@ func (d *destination) checkClient(h http.Header) error {
 	for _, context := range session.UserContexts(h) {
 		for name, found := range parameters(unescaped(strings.Trim(context, "\" "))) {
 			if name == sapClient && found != "" && !sameClient(found, d.client) {
-				return faultf(wit.FaultConfig, "%s: expected answers of client %s, found %s of client %s", d.origin,
+				return faultf(wit.ErrorConfig, "%s: expected answers of client %s, found %s of client %s", d.origin,
 					d.client, session.UserContext, found)
 			}
 		}
@@ -210,7 +210,7 @@ func (c *Config) client() (string, error) {
 				continue
 			}
 			if client != "" && !sameClient(value, client) {
-				return "", faultf(wit.FaultConfig,
+				return "", faultf(wit.ErrorConfig,
 					"expected one SAP client, found %s and, in the destination's query, %s=%s", client, name, value)
 			}
 			client = value

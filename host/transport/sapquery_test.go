@@ -23,7 +23,7 @@ func TestClientsAndUsersOfRequests(t *testing.T) {
 	}
 	from := func(from string) *wit.Request {
 		r := post("/f")
-		r.TokenFrom = &from
+		r.TokenPath = &from
 		return r
 	}
 	const form = "application/x-www-form-urlencoded; charset=utf-8"
@@ -86,7 +86,7 @@ func TestClientsAndUsersOfRequests(t *testing.T) {
 					c.request.Body, err)
 			case c.problem != "":
 				assert.Equal(t, 0, sent, "sent", c.configured, c.request.Target, string(c.request.Body))
-				wantFault(t, err, wit.FaultData, c.problem)
+				wantFault(t, err, wit.ErrorData, c.problem)
 			}
 		})
 	}
@@ -100,7 +100,7 @@ func TestRedirectToAnotherClient(t *testing.T) {
 			w.Header().Set("Location", to)
 			w.WriteHeader(http.StatusFound)
 		}, client100, func(t *testing.T, c *Client) {
-			wantFaultOf(t, c, get("/a"), wit.FaultData, "redirect of a request")
+			wantFaultOf(t, c, get("/a"), wit.ErrorData, "redirect of a request")
 		})
 	}
 }
@@ -118,7 +118,7 @@ func TestRefusalOfANamedClient(t *testing.T) {
 	}
 	service(t, handler, func(c *Config) { loggedOn(c); c.Lockouts = store }, func(t *testing.T, c *Client) {
 		wantStatus(t, c, get("/?sap-client=999"), 401)
-		wantFaultOf(t, c, get("/?sap-client=999"), wit.FaultUnauthorized, "client 999", "is not sent again")
+		wantFaultOf(t, c, get("/?sap-client=999"), wit.ErrorUnauthorized, "client 999", "is not sent again")
 		if why := c.Refusal(); !strings.Contains(why, "client 999") {
 			t.Errorf("expected the refusal to be told, found %q", why)
 		}
@@ -149,7 +149,7 @@ func TestMethodsOfGuests(t *testing.T) {
 		}
 		for _, method := range []string{"TRACE", "trace", "Trace", "OPTIONS", "CONNECT", "TRACK", "DEBUG", "PROPFIND",
 			"get", "Post", "merge", "", "GET ", "G\tET"} {
-			wantFaultOf(t, c, &wit.Request{Method: method, Target: "/"}, wit.FaultData,
+			wantFaultOf(t, c, &wit.Request{Method: method, Target: "/"}, wit.ErrorData,
 				"method of a request: expected one of GET, HEAD, POST, PUT, PATCH, MERGE, DELETE")
 		}
 		for _, r := range []*wit.Request{tunnelled("POST", "X-HTTP-Method", "MERGE"),
@@ -163,7 +163,7 @@ func TestMethodsOfGuests(t *testing.T) {
 			tunnelled("POST", "x_http_method", "OPTIONS"), tunnelled("POST", "X-Method-Override", "MERGE, TRACE"),
 			tunnelled("GET", "X-HTTP-Method", "MERGE"),
 			tunnelled("POST", "X-HTTP-Method", "")} {
-			wantFaultOf(t, c, r, wit.FaultData, "of a request: expected")
+			wantFaultOf(t, c, r, wit.ErrorData, "of a request: expected")
 		}
 	})
 }

@@ -36,7 +36,7 @@ func TestQueryOfADestination(t *testing.T) {
 			r := post(target)
 			r.Repeatable = true
 			from := "/x"
-			r.TokenFrom = &from
+			r.TokenPath = &from
 			a, err := c.Exchange(t.Context(), r)
 			shown += a.Target + "\n"
 			if err != nil {

@@ -179,8 +179,9 @@ func (s *sending) accept(answer *http.Response) (*Answer, error) {
 		return nil, e.unusable(status, err)
 	}
 	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.target(),
-		At: time.Now().UnixMilli()}, reason: answer.Status, inSession: sent["Cookie"] != nil, generation: s.generation,
-		secrets: d.secrets(sent), token: answer.Header.Get("X-Csrf-Token")}
+		ReceivedAt: time.Now().UnixMilli()}, reason: answer.Status, inSession: sent["Cookie"] != nil,
+		generation: s.generation,
+		secrets:    d.secrets(sent), token: answer.Header.Get("X-Csrf-Token")}
 	body := s.body(answer) // before the headers: it takes the encoding out of them
 	ofAddresses := func() []string { return d.secretsOf(sent, shortestSession) }
 	a.Headers = answerHeaders(answer.Header, a.secrets, ofAddresses)

@@ -30,7 +30,7 @@ func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 		Logger: s.Logger, Lockouts: s.Lockouts, Destinations: s.Destinations, names: namesOf(roles),
 	}
 	if c.Retry.Codes = splitCodes(roles.Text(role.RetryCodes)); len(c.Retry.Codes) == 0 &&
-		!roles.Given(role.RetryCodes) {
+		!roles.IsSet(role.RetryCodes) {
 		c.Retry.Codes = nil // a plugin need not declare them
 	}
 	if roles.Text(role.RetryMax) != "" {

@@ -18,9 +18,9 @@ func TestHostInAnySpelling(t *testing.T) {
 		func(t *testing.T, c *Client) {
 			other := beside(t, c, func(c *Config) { c.Address = "SAP.Example" })
 			wantStatus(t, c, get("/"), 401)
-			wantFaultOf(t, other, get("/"), wit.FaultUnauthorized, "http://sap.example:8000", "not sent again")
+			wantFaultOf(t, other, get("/"), wit.ErrorUnauthorized, "http://sap.example:8000", "not sent again")
 			shouting := beside(t, c, func(c *Config) { c.User = "U" })
-			wantFaultOf(t, shouting, get("/"), wit.FaultUnauthorized, "http://sap.example:8000", "not sent again")
+			wantFaultOf(t, shouting, get("/"), wit.ErrorUnauthorized, "http://sap.example:8000", "not sent again")
 			assert.Equal(t, 1, requests, "times that the password was sent")
 		})
 }

@@ -56,7 +56,7 @@ func tlsSetting(roles Roles, field string) string {
 	switch {
 	case field != keystore.FieldHostCheck:
 		return roles.Setting(role.TLS + field)
-	case roles.Given(role.Destination) && !roles.Given(role.Address):
+	case roles.IsSet(role.Destination) && !roles.IsSet(role.Address):
 		return roles.Setting(role.Destination)
 	}
 	return roles.Setting(role.Address)
@@ -108,8 +108,8 @@ func delivered(s *btp.Store) *keystore.Location {
 	return &keystore.Location{Type: strings.ToLower(s.Type), Password: s.Password, Content: s.Content}
 }
 
-func storeFault(err error) *wit.Fault {
-	f := faultf(wit.FaultConfig, "%v", err)
+func storeFault(err error) *wit.Error {
+	f := faultf(wit.ErrorConfig, "%v", err)
 	if e, ok := errors.AsType[*keystore.Error](err); ok {
 		f.Message, f.Setting = e.Text, &e.Setting
 	}

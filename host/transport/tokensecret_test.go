@@ -39,7 +39,7 @@ func TestRefusedSecretOfConnectivity(t *testing.T) {
 				return &other, nil
 			}
 			c := opened(t, config)
-			err := wantFaultOf(t, c, get("/x"), wit.FaultUnauthorized, "http.proxy.token-client-secret")
+			err := wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, "http.proxy.token-client-secret")
 			if strings.Contains(err.Error(), "wr0ng") {
 				t.Errorf("the secret shows: %v", err)
 			}

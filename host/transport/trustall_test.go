@@ -52,7 +52,7 @@ func TestTrustAllIsForTheServiceAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := clientOf(t, rolesOf(t, server.URL, byOAuth2(tokens.URL+"/token")...), around)
-			wantFaultOf(t, c, get("/"), wit.FaultConfig, tokens.URL)
+			wantFaultOf(t, c, get("/"), wit.ErrorConfig, tokens.URL)
 			assert.Equal(t, 0, asked, "the client secret went to a server that nobody vouches for")
 		})
 	}

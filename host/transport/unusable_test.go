@@ -104,7 +104,7 @@ func TestDocumentsTogether(t *testing.T) {
 		}{{"GET /all: expected at most 64 MiB in an answer, found more", []string{"/all"}},
 			{"GET /b: expected at most 64 MiB in all the documents that the connector asks for together, found more: " +
 				"those before this one came to 32.0 MiB", []string{"/a", "/b"}}, {"", []string{"/a"}}} {
-			n := wit.Need{}
+			n := wit.RequestBatch{}
 			for _, path := range wanted.paths {
 				n.Requests = append(n.Requests, get(path))
 			}

@@ -69,7 +69,7 @@ func TestClientInQueryOfTools(t *testing.T) {
 		nil)
 	noError(t, err)
 	var targets []string
-	for _, q := range append(reply.Ask.Requests, step.Ask.Requests...) {
+	for _, q := range append(reply.Pending.Requests, step.Pending.Requests...) {
 		targets = append(targets, q.Target)
 	}
 	want := []string{northwind + "/$metadata?" + clientQuery, northwind + "/?" + clientQuery,

@@ -21,7 +21,7 @@ func TestNoSecretIsRead(t *testing.T) {
 	l := newLoad(t, s, set("00", "Orders")...)
 	asked, err := l.p.Open(entry.Component, with, nil, nil)
 	noError(t, err)
-	opened, err := l.p.Open(entry.Component, with, nil, l.answers(asked.Ask))
+	opened, err := l.p.Open(entry.Component, with, nil, l.answers(asked.Pending))
 	noError(t, err)
 	if string(opened.Ready.Context) != string(l.opened.Context) ||
 		opened.Ready.Feeds[0].Fingerprint != l.opened.Feeds[0].Fingerprint {
@@ -33,7 +33,7 @@ func TestNoSecretIsRead(t *testing.T) {
 		t.Error("the password shows")
 	}
 	passwords := 0
-	for _, spec := range entry.Table.Specs() {
+	for _, spec := range entry.Table.Keys() {
 		if spec.Kind == wit.KindPassword {
 			passwords++
 		}
@@ -88,13 +88,13 @@ func TestCauses(t *testing.T) {
 	}
 	middle, err := l.page(0, step.Fetch)
 	noError(t, err)
-	again, err := l.next(0, append(middle, wit.IntegerField("record", 3)), start)
+	again, err := l.next(0, append(middle, wit.IntegerEntry("record", 3)), start)
 	if err != nil || again.Fetch == nil || !strings.Contains(again.Fetch.Request.Target, "$skiptoken") {
 		t.Fatalf("expected the second page, found %+v (%v)", again, err)
 	}
 	done := l.all(middle)
 	for _, c := range []struct {
-		cause    wit.Cause
+		cause    wit.PollReason
 		now      int64
 		expected bool
 	}{
@@ -114,16 +114,17 @@ func TestCauses(t *testing.T) {
 }
 
 func TestOffsets(t *testing.T) {
-	partition := []wit.Field{wit.TextField("service", "/s"), wit.TextField("entityset", "X")}
-	good := []wit.Field{wit.TextField("url", "/s/X"), wit.IntegerField("seen", 3), wit.TextField("of the host", "x")}
+	partition := []wit.OffsetEntry{wit.StringEntry("service", "/s"), wit.StringEntry("entityset", "X")}
+	good := []wit.OffsetEntry{wit.StringEntry("url", "/s/X"), wit.IntegerEntry("seen", 3),
+		wit.StringEntry("of the host", "x")}
 	for _, c := range []struct {
-		partition, offset []wit.Field
+		partition, offset []wit.OffsetEntry
 		ok                bool
 	}{
 		{partition, good, true}, {partition, nil, true}, {partition[:1], good, false}, {nil, good, false},
-		{partition, good[1:], false}, {partition, append(good, wit.IntegerField("count", -1)), false},
-		{partition, append(good, wit.TextField("done", "x")), false},
-		{partition, []wit.Field{wit.TextField("url", "http://evil/")}, false},
+		{partition, good[1:], false}, {partition, append(good, wit.IntegerEntry("count", -1)), false},
+		{partition, append(good, wit.StringEntry("done", "x")), false},
+		{partition, []wit.OffsetEntry{wit.StringEntry("url", "http://evil/")}, false},
 	} {
 		if err := (&plugin{}).CheckOffset(c.partition, c.offset); (err == nil) != c.ok {
 			t.Errorf("%v %v: expected %v, found %v", c.partition, c.offset, c.ok, err)
@@ -134,9 +135,11 @@ func TestOffsets(t *testing.T) {
 // Whoever sets an offset can't send requests, with the service's password, to another host: each field with an address
 // is a path, in each phase.
 func TestOffsetsOfOtherHosts(t *testing.T) {
-	partition := []wit.Field{wit.TextField("service", "/s"), wit.TextField("entityset", "X")}
-	flag := func(name string) wit.Field { return wit.Field{Name: name, Value: wit.Scalar{Boolean: wit.Ptr(true)}} }
-	phases := map[string][]wit.Field{"": nil, "load": nil, "load, plain": {flag("plain")}, "changes": nil,
+	partition := []wit.OffsetEntry{wit.StringEntry("service", "/s"), wit.StringEntry("entityset", "X")}
+	flag := func(name string) wit.OffsetEntry {
+		return wit.OffsetEntry{Name: name, Value: wit.Scalar{Boolean: wit.Ptr(true)}}
+	}
+	phases := map[string][]wit.OffsetEntry{"": nil, "load": nil, "load, plain": {flag("plain")}, "changes": nil,
 		"changes, resting": {flag("rest")}, "changes, counted": {flag("counted")}, "second": nil, "links": nil}
 	for _, step := range []string{"ask", "end", "open", "wait"} {
 		phases[step] = nil
@@ -153,14 +156,14 @@ func TestOffsetsOfOtherHosts(t *testing.T) {
 				`/\evil/X`: false, `\\evil/X`: false, "///evil/X": false, "http://evil/X": false} {
 				offset := slices.Clone(more)
 				if name, _, _ := strings.Cut(phase, ","); name != "" {
-					offset = append(offset, wit.TextField("phase", name))
+					offset = append(offset, wit.StringEntry("phase", name))
 				}
 				for _, name := range []string{"url", "second.url"} {
 					if name != field {
-						offset = append(offset, wit.TextField(name, "/s/X"))
+						offset = append(offset, wit.StringEntry(name, "/s/X"))
 					}
 				}
-				offset = append(offset, wit.TextField(field, address))
+				offset = append(offset, wit.StringEntry(field, address))
 				if err := (&plugin{}).CheckOffset(partition, offset); (err == nil) != ok {
 					t.Errorf("phase %q, %s=%s: expected %v, found %v", phase, field, address, ok, err)
 				}
@@ -223,7 +226,7 @@ func TestTools(t *testing.T) {
 func TestSettingsThatCannotBe(t *testing.T) {
 	wrong := configuration(append(set("00", "Orders"), "sap.odata#00.exec-period=0")...)
 	inquiry, err := (&plugin{}).Validate(entry.Component, wrong, false, nil, nil)
-	if err != nil || setting.First(*inquiry.Done) == nil {
+	if err != nil || setting.FirstError(*inquiry.Done) == nil {
 		t.Errorf("validate finds nothing, %v", err)
 	}
 	if _, err := (&plugin{}).Open(entry.Component, wrong, nil, nil); err == nil {

@@ -70,7 +70,7 @@ func TestCursor(t *testing.T) {
 		}
 		offset = l.poll(offset)
 		came()
-		step, err := l.next(0, offset, wit.Cause{Snapshot: wit.Ptr("all")})
+		step, err := l.next(0, offset, wit.PollReason{Snapshot: wit.Ptr("all")})
 		if err != nil || step.Fetch == nil || strings.Contains(step.Fetch.Request.Target, "OrderDate%20ge") {
 			t.Errorf("%v: a snapshot asks for %v, %v", c.settings, step.Fetch, err)
 		}

@@ -148,7 +148,8 @@ func TestRowAndTombstone(t *testing.T) {
 			keeps: "&$expand=Order_Details", switches: odatatest.Switches{ExpandPageSize: 1}},
 		{name: "with a filter", settings: join(filtered, []string{"sap.odata#00.select=ProductName"}),
 			switches: odatatest.Switches{Delta: "links"}},
-		{name: "with a filter, deleted", deleted: true, settings: filtered, switches: odatatest.Switches{Delta: "links"}},
+		{name: "with a filter, deleted", deleted: true, settings: filtered,
+			switches: odatatest.Switches{Delta: "links"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := odatatest.New(odatatest.Options{Rows: 20, Switches: c.switches})
@@ -210,7 +211,7 @@ func TestRowReadAgainWithANewProperty(t *testing.T) {
 	}
 	passed := len(f.log)
 	err := f.catchUp(poll)
-	if faultOf(err).Kind != wit.FaultStale {
+	if faultOf(err).Kind != wit.ErrorStale {
 		t.Fatalf("expected that the plugin is to be opened again, found %v, and %v", err, f.log[passed:])
 	}
 	f.start()
@@ -385,21 +386,21 @@ func TestDeltaThatFails(t *testing.T) {
 		settings []string
 		// expired is what a poll with an expired token is answered with, 0: there is none.
 		expired int
-		kind    wit.FaultKind
+		kind    wit.ErrorKind
 		message string
 	}{
-		{name: "none", switches: odatatest.Switches{Delta: "off"}, kind: wit.FaultUnsupported,
+		{name: "none", switches: odatatest.Switches{Delta: "off"}, kind: wit.ErrorUnsupported,
 			message: "the service doesn't track changes of this set"},
-		{name: "said and not given", switches: odatatest.Switches{Delta: "silent"}, kind: wit.FaultUnsupported,
+		{name: "said and not given", switches: odatatest.Switches{Delta: "silent"}, kind: wit.ErrorUnsupported,
 			message: "found none, although the service says that it applies odata.track-changes"},
 		{name: "another host", switches: odatatest.Switches{SelfHost: "https://elsewhere.example"},
-			kind: wit.FaultConfig, message: "leads to https://elsewhere.example"},
-		{name: "410", expired: 410, kind: wit.FaultGone, message: reload},
-		{name: "404", expired: 404, kind: wit.FaultGone, message: reload},
-		{name: "400", expired: 400, kind: wit.FaultGone, message: reload},
-		{name: "412", expired: 412, kind: wit.FaultGone, message: reload},
+			kind: wit.ErrorConfig, message: "leads to https://elsewhere.example"},
+		{name: "410", expired: 410, kind: wit.ErrorGone, message: reload},
+		{name: "404", expired: 404, kind: wit.ErrorGone, message: reload},
+		{name: "400", expired: 400, kind: wit.ErrorGone, message: reload},
+		{name: "412", expired: 412, kind: wit.ErrorGone, message: reload},
 		{name: "no recovery", settings: []string{"sap.odata#00.delta.link.recovery=1"}, expired: 410,
-			kind: wit.FaultGone, message: "recover needs an ODP service"},
+			kind: wit.ErrorGone, message: "recover needs an ODP service"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := odatatest.New(odatatest.Options{Rows: 30, Switches: c.switches})
@@ -479,7 +480,7 @@ func TestDeltaOfOddServices(t *testing.T) {
 				t.Errorf("%d requests", n)
 			}
 			if keyless := strings.Contains(c.name, "without a key"); keyless != (len(f.faults) == 1 &&
-				strings.Contains(f.faults[0].Fault.Message, "expected a key in parentheses")) {
+				strings.Contains(f.faults[0].Error.Message, "expected a key in parentheses")) {
 				t.Errorf("faults of rows: %v", f.faults)
 			} else if keyless {
 				return // the host fails the task, or as errors.tolerance says
@@ -536,7 +537,7 @@ func TestSnapshotBesideChanges(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
 			f := newFollower(t, s, tracked00("Products")...)
-			ask := wit.Cause{Snapshot: wit.Ptr("4711")}
+			ask := wit.PollReason{Snapshot: wit.Ptr("4711")}
 			step, err := f.p.Next(f.opened.Context, 0, nil, ask, f.now)
 			if err != nil || step.Idle == nil {
 				t.Errorf("before the first load: %+v, %v", step, err)
@@ -601,10 +602,10 @@ func TestRewrittenLink(t *testing.T) {
 func TestDeltaLinkThatIsTakenOver(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30})
 	f := loaded(t, s, tracked00("Products")...)
-	f.stored = []wit.Field{wit.TextField("url", text(f.stored, "url"))}
+	f.stored = []wit.OffsetEntry{wit.StringEntry("url", text(f.stored, "url"))}
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-	noError(t, f.p.CheckOffset([]wit.Field{wit.TextField("service", sapNorthwind),
-		wit.TextField("entityset", "Products")}, f.stored))
+	noError(t, f.p.CheckOffset([]wit.OffsetEntry{wit.StringEntry("service", sapNorthwind),
+		wit.StringEntry("entityset", "Products")}, f.stored))
 	before := len(f.log)
 	f.start()
 	if err := f.catchUp(start); err != nil || len(f.log) != before+1 {
@@ -656,7 +657,7 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 				}
 			}
 			before := len(f.log)
-			noError(t, f.catchUp(wit.Cause{Snapshot: wit.Ptr("4711")}))
+			noError(t, f.catchUp(wit.PollReason{Snapshot: wit.Ptr("4711")}))
 			f.answered = nil
 			write(t, s, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Behind"})
 			noError(t, f.catchUp(poll))
@@ -702,7 +703,8 @@ func TestChangesBehindAnotherAddress(t *testing.T) {
 			}
 			err := f.catchUp(poll)
 			if status == 500 {
-				if stored, _ := wit.Lookup(f.stored, "link"); err == nil || stored.Text == nil || *stored.Text != link {
+				if stored, _ := wit.Lookup(f.stored, "link"); err == nil || stored.String == nil ||
+					*stored.String != link {
 					t.Errorf("expected a failure, and the link %s stored, found %v and %v", link, err, f.stored)
 				}
 				return

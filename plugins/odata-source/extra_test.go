@@ -74,7 +74,7 @@ func TestMetadataAreReadAgain(t *testing.T) {
 			t.Errorf("%s: expected the page behind, found %v", c.setting, err)
 		}
 		_, err = l.p.Next(l.opened.Context, 0, offset, onward, readAt+60_000)
-		if stale := faultOf(err).Kind == wit.FaultStale; stale != c.stale {
+		if stale := faultOf(err).Kind == wit.ErrorStale; stale != c.stale {
 			t.Fatalf("%s: expected stale %v, found %v", c.setting, c.stale, err)
 		}
 		if !c.stale {
@@ -85,9 +85,9 @@ func TestMetadataAreReadAgain(t *testing.T) {
 			t.Error("the offset belongs to another feed now")
 		}
 		again.all(offset)
-		if nodes := again.opened.Feeds[0].Value.Nodes; len(again.rows) != 20 || len(nodes[0].Members) != 2 {
+		if nodes := again.opened.Feeds[0].Value.Nodes; len(again.rows) != 20 || len(nodes[0].Fields) != 2 {
 			t.Errorf("expected the 20 rows behind, with the new property, found %d of %v", len(again.rows),
-				nodes[0].Members)
+				nodes[0].Fields)
 		}
 	}
 }

@@ -24,9 +24,9 @@ func TestFormatThatIsRefused(t *testing.T) {
 			f := loaded(t, s, settings...)
 			f.equals(s, "Orders", "OrderID", "ShipName")
 			f.start() // an instance that knows nothing
-			causes := []wit.Cause{poll, {Snapshot: wit.Ptr("4711")}, poll}
+			causes := []wit.PollReason{poll, {Snapshot: wit.Ptr("4711")}, poll}
 			if name == "notifications" {
-				causes = []wit.Cause{{Wake: wit.Ptr("(10250)")}}
+				causes = []wit.PollReason{{Trigger: wit.Ptr("(10250)")}}
 				write(t, s, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Changed"})
 			}
 			for _, cause := range causes {

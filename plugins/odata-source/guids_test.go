@@ -167,7 +167,8 @@ func TestGuidsOfAnInstalledFeed(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := &guidService{rows: guids(), loaded: c.rows, address: c.rows, delta: c.rows, tombstone: c.tombstones}
 			f := loaded(t, s, tracked("/s", "X", "sap.odata#00.format=json")...)
-			f.stored = slices.DeleteFunc(f.stored, func(field wit.Field) bool { return field.Name == feed.GuidField })
+			f.stored = slices.DeleteFunc(f.stored,
+				func(field wit.OffsetEntry) bool { return field.Name == feed.GuidField })
 			s.changed = slices.Clone(s.rows)
 			noError(t, f.catchUp(poll))
 			s.deleted, s.rows = slices.Clone(s.rows[1:]), s.rows[:1]
@@ -192,11 +193,11 @@ func TestGuidsOfNotifications(t *testing.T) {
 		for _, id := range []string{gone, changed} {
 			n := wit.Notification{Method: "POST", Target: "/c/X",
 				Body: []byte(`{"d":{"__metadata":{"uri":"X(N=1,ID=guid'` + c.told(id) + `')"}}}`)}
-			wakes, err := f.p.Notified(f.opened.Context, n)
+			wakes, err := f.p.HandleNotification(f.opened.Context, n)
 			if err != nil || len(wakes) != 1 {
 				t.Fatalf("%v, %v", wakes, err)
 			}
-			noError(t, f.catchUp(wit.Cause{Wake: &wakes[0].Token}))
+			noError(t, f.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
 		}
 		if found := f.entities(); len(found) != 3 || slices.Contains(found, gone) {
 			t.Errorf("expected %v, found %v", s.rows, found)

@@ -51,12 +51,12 @@ func repeating(inNext bool, names ...string) func(*wit.Request, *wit.Response) {
 }
 
 // wronglyStored is an offset whose links have a plus sign for %2B, as versions before stored what services wrote.
-func wronglyStored(t *testing.T, offset []wit.Field) (wrong []wit.Field) {
+func wronglyStored(t *testing.T, offset []wit.OffsetEntry) (wrong []wit.OffsetEntry) {
 	t.Helper()
 	links := 0
 	for _, f := range offset {
-		if f.Value.Text != nil && strings.Contains(*f.Value.Text, rightFilter) {
-			f = wit.TextField(f.Name, strings.ReplaceAll(*f.Value.Text, "%2B", "+"))
+		if f.Value.String != nil && strings.Contains(*f.Value.String, rightFilter) {
+			f = wit.StringEntry(f.Name, strings.ReplaceAll(*f.Value.String, "%2B", "+"))
 			links++
 		}
 		wrong = append(wrong, f)
@@ -100,7 +100,8 @@ func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 		"rewritten":         {regex + "(deltatoken)=", replacement + "$1="},
 		"not matched":       {regex + "otherwise", replacement + "x"},
 		"matched as stored": {regex + `A\+B`, replacement + "A%2BB"},
-		"of other columns":  {"sap.odata#00.query.change=keep", "sap.odata#00.select=ProductID,ProductName,Discontinued,UnitPrice"},
+		"of other columns": {"sap.odata#00.query.change=keep",
+			"sap.odata#00.select=ProductID,ProductName,Discontinued,UnitPrice"},
 	} {
 		for _, phase := range []string{"loading", "resting", "changing", "second", "snapshot"} {
 			t.Run(name+" "+phase, func(t *testing.T) {
@@ -116,7 +117,7 @@ func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 				columns := "sap.odata#00.select=ProductID,ProductName,Discontinued"
 				f := newFollower(t, s, tracked00("Products", append(settings, columns)...)...)
 				f.answered = repeating(true, "$filter", "$select")
-				pages := func(n int, cause wit.Cause) { // so many are read
+				pages := func(n int, cause wit.PollReason) { // so many are read
 					t.Helper()
 					for range n {
 						step, err := f.p.Next(f.opened.Context, 0, f.stored, cause, f.now)
@@ -129,7 +130,8 @@ func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 				changed := 0
 				change := func(n int) {
 					for range n {
-						write(t, s, "MERGE", fmt.Sprintf("Products(%d)", 1000+changed), map[string]any{"Discontinued": true})
+						write(t, s, "MERGE", fmt.Sprintf("Products(%d)", 1000+changed),
+							map[string]any{"Discontinued": true})
 						changed++
 					}
 				}
@@ -137,7 +139,8 @@ func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 				case "loading":
 					pages(1, start)
 				case "second":
-					for text(f.stored, "phase") != "second" || !strings.Contains(text(f.stored, "second.url"), "skiptoken") {
+					for text(f.stored, "phase") != "second" || !strings.Contains(text(f.stored, "second.url"),
+						"skiptoken") {
 						pages(1, start)
 					}
 				default:
@@ -151,7 +154,7 @@ func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 				f.start()
 				before, cause := len(f.targets), start
 				if phase == "snapshot" {
-					cause = wit.Cause{Snapshot: wit.Ptr("4711")}
+					cause = wit.PollReason{Snapshot: wit.Ptr("4711")}
 				}
 				for range 2 {
 					noError(t, f.catchUp(cause))
@@ -185,7 +188,8 @@ func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 	const was, is = "ProductID,ProductName,Discontinued", "ProductID,ProductName,Discontinued,UnitPrice"
 	kept := []string{"sap.odata#00.query.change=keep", "sap.odata#00.select=" + is}
-	rewritten := []string{"sap.odata#00.delta.link.regex=select=[^&]*", "sap.odata#00.delta.link.replacement=select=" + is}
+	rewritten := []string{"sap.odata#00.delta.link.regex=select=[^&]*", "sap.odata#00.delta.link.replacement=select=" +
+		is}
 	for name, c := range map[string]struct {
 		inNext   bool
 		more     []string

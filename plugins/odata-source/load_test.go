@@ -39,7 +39,8 @@ func TestLoads(t *testing.T) {
 		{name: "a key of two parts", set: "Order_Details", switches: odatatest.Switches{PageSize: 1000,
 			SkipToken: "offset"}, asked: []string{"$orderby", "$top=1", "$filter=%28OrderID%20gt%20",
 			"%20and%20ProductID%20gt%20"}},
-		{name: "links though they count", set: "Orders", switches: odatatest.Switches{PageSize: 500, SkipToken: "offset"},
+		{name: "links though they count", set: "Orders", switches: odatatest.Switches{PageSize: 500,
+			SkipToken: "offset"},
 			settings: []string{"sap.odata#00.paging=links"},
 			asked:    []string{"", "$skiptoken=500"}},
 		{name: "keys always", set: "Orders", switches: odatatest.Switches{PageSize: 500},
@@ -89,7 +90,8 @@ func TestLoads(t *testing.T) {
 		{name: "another name of the service", set: "Orders", switches: odatatest.Switches{PageSize: 500,
 			SelfHost: "https://erp.internal:44300"}, settings: []string{"sap.odata.link.hosts=other, erp.internal"},
 			asked: []string{"", "$skiptoken"}},
-		{name: "every type", set: "AllTypes", switches: odatatest.Switches{PageSize: 100, OmitNull: true, Prefixes: true},
+		{name: "every type", set: "AllTypes", switches: odatatest.Switches{PageSize: 100, OmitNull: true,
+			Prefixes: true},
 			settings: []string{"sap.odata.format=atom"}, asked: []string{"", "$top=1", "", ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -159,7 +161,7 @@ func moving(t *testing.T, name string, switches odatatest.Switches, settings ...
 }
 
 // leavingOut reads a page and has the row left out in which a text stands; end is what the last piece brought.
-func (l *fullLoad) leavingOut(fetch *wit.Fetch, text string) (end wit.Portion) {
+func (l *fullLoad) leavingOut(fetch *wit.Fetch, text string) (end wit.DecodeResult) {
 	l.t.Helper()
 	page, answer, err := l.begin(0, fetch)
 	noError(l.t, err)
@@ -170,7 +172,7 @@ func (l *fullLoad) leavingOut(fetch *wit.Fetch, text string) (end wit.Portion) {
 	for i, c := range []struct {
 		tag   string
 		piece []byte
-	}{{wit.TagComplete, nil}, {"", answer.Body[:at]}, {wit.TagComplete, nil}, {wit.TagLeaveOut, nil},
+	}{{wit.TagComplete, nil}, {"", answer.Body[:at]}, {wit.TagComplete, nil}, {wit.TagSkipRow, nil},
 		{"", answer.Body[at:]}} {
 		end, err = l.p.Decode(page, c.tag, answer.Status, slices.Clone(c.piece), i == 4)
 		noError(l.t, err)
@@ -194,7 +196,7 @@ func TestRowThatIsLeftOut(t *testing.T) {
 		noError(t, err)
 		l.now += 2 * entry.FreshFor // newer metadata would not help
 		end := l.leavingOut(step.Fetch, "Products(5)")
-		for _, f := range end.Faults {
+		for _, f := range end.Errors {
 			raw := string(end.Data[f.RawStart:][:f.RawSize])
 			if !strings.Contains(raw, "Products(5)") || strings.Contains(raw, "Products(6)") {
 				t.Errorf("%q: the document of the row is %q", settings, raw)
@@ -231,7 +233,7 @@ func TestRowThatIsLeftOutAgain(t *testing.T) {
 	step, err := l.next(0, offset, onward)
 	noError(t, err)
 	l.leavingOut(step.Fetch, `{"K":"no number 10"`)
-	if len(l.faults) != 1 || l.faults[0].Origin != 0 {
+	if len(l.faults) != 1 || l.faults[0].RowIndex != 0 {
 		t.Errorf("expected a fault for the row, found %v", l.faults)
 	}
 }
@@ -277,14 +279,14 @@ func TestAnswersThatAreNotReady(t *testing.T) {
 		l := newLoad(t, odatatest.New(odatatest.Options{Rows: 20}), tracked00("Products")...)
 		step, err := l.next(0, nil, start)
 		noError(t, err)
-		answer := wit.Response{Status: 202, Target: step.Fetch.Request.Target, At: readAt + c.late}
+		answer := wit.Response{Status: 202, Target: step.Fetch.Request.Target, ReceivedAt: readAt + c.late}
 		if c.after != "" {
 			answer.Headers = []wit.Header{{Name: "Retry-After", Value: c.after}}
 		}
 		page, err := l.p.Begin(l.opened.Context, 0, step.Fetch.Position, answer)
 		noError(t, err)
 		portion, err := l.p.Decode(page, "", 202, nil, true)
-		if c.wait == 0 && faultOf(err).Kind != wit.FaultTransient {
+		if c.wait == 0 && faultOf(err).Kind != wit.ErrorTransient {
 			t.Errorf("after %d ms: expected a fault that is tried again, found %v", c.late, err)
 		} else if c.wait > 0 && (err != nil || portion.WaitMs != c.wait || !portion.More || portion.Next == nil) {
 			t.Errorf("Retry-After %q: expected a wait of %d ms, found %d, %v", c.after, c.wait, portion.WaitMs, err)
@@ -303,9 +305,10 @@ func TestSnapshotThatIsLost(t *testing.T) {
 				if at, _ := strconv.Atoi(r.URL.Query().Get("$skiptoken")); at >= 60 && lost < losses {
 					lost++
 					w.WriteHeader(status)
-					_, _ = w.Write([]byte(`{"error":{"code":"COE_GENERAL_SERVER_FAILURE","message":{"lang":"en-US","value":` +
-						`"[COE0019][SNP]Snapshot lost for current pagination query, pls relaunch query and start from 1st ` +
-						`page."}}}`))
+					_, _ = w.Write([]byte(
+						`{"error":{"code":"COE_GENERAL_SERVER_FAILURE","message":{"lang":"en-US","value":` +
+							`"[COE0019][SNP]Snapshot lost for current pagination query, pls relaunch query and start from 1st ` +
+							`page."}}}`))
 					return
 				}
 				s.ServeHTTP(w, r)
@@ -360,7 +363,8 @@ func TestRefusalThatQuotesItsRequest(t *testing.T) {
 	l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.RawQuery, "$orderby") {
 			w.WriteHeader(http.StatusBadRequest)
-			fmt.Fprintf(w, `{"error":{"code":"X","message":{"value":"an option of %s is not supported"}}}`, r.URL.RequestURI())
+			fmt.Fprintf(w, `{"error":{"code":"X","message":{"value":"an option of %s is not supported"}}}`,
+				r.URL.RequestURI())
 			return
 		}
 		s.ServeHTTP(w, r)

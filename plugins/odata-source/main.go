@@ -43,31 +43,32 @@ func (p *plugin) Describe() wit.Description {
 		Documentation: "Reads entity sets of OData v2 services.",
 		Components: []wit.Component{{Name: entry.Component, Kind: wit.ComponentSource, Aliases: []string{entry.Alias},
 			Documentation: "Reads entity sets of SAP and other OData v2 services into topics.",
-			Settings:      entry.Table.Specs(), Prefixes: config.Prefixes}}}
+			Settings:      entry.Table.Keys(), Prefixes: config.Prefixes}}}
 }
 
 func (p *plugin) Validate(component string, given []wit.Setting, online bool, state []byte,
-	answers []wit.Response) (wit.Inquiry, error) {
+	answers []wit.Response) (wit.ValidateResult, error) {
 	if err := config.Known(component, entry.Component, entry.Alias); err != nil {
-		return wit.Inquiry{}, err
+		return wit.ValidateResult{}, err
 	}
 	if online {
 		return recommend.ValidateOnline(given, state, answers)
 	}
 	examined := entry.Examine(given)
-	return wit.Inquiry{Done: &examined}, nil
+	return wit.ValidateResult{Done: &examined}, nil
 }
 
-func (p *plugin) Plan(component string, given []wit.Setting, maxTasks uint32) (wit.Layout, error) {
+func (p *plugin) Plan(component string, given []wit.Setting, maxTasks uint32) (wit.PlanResult, error) {
 	return plan(component, given, maxTasks)
 }
 
-func (p *plugin) Open(component string, given []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening,
+func (p *plugin) Open(component string, given []wit.Setting, state []byte,
+	answers []wit.Response) (wit.SourceOpenResult,
 	error) {
 	return open(component, given, answers)
 }
 
-func (p *plugin) Notified(context []byte, n wit.Notification) ([]wit.Wake, error) {
+func (p *plugin) HandleNotification(context []byte, n wit.Notification) ([]wit.Trigger, error) {
 	o, err := p.contexts.Get(context)
 	if err != nil {
 		return nil, err
@@ -76,18 +77,18 @@ func (p *plugin) Notified(context []byte, n wit.Notification) ([]wit.Wake, error
 }
 
 func (p *plugin) Subscribe(context []byte, number uint32, address string, state []byte,
-	answers []wit.Response) (wit.Arrangement, error) {
+	answers []wit.Response) (wit.CallResult, error) {
 	o, f, err := p.contexts.Feed(context, number)
 	if err != nil {
-		return wit.Arrangement{}, err
+		return wit.CallResult{}, err
 	}
 	return notify.Subscribe(o, f, address, state, answers)
 }
 
 func (p *plugin) Retire(component string, given []wit.Setting, addresses []string, state []byte,
-	answers []wit.Response) (wit.Arrangement, error) {
+	answers []wit.Response) (wit.CallResult, error) {
 	if err := config.Known(component, entry.Component, entry.Alias); err != nil {
-		return wit.Arrangement{}, err
+		return wit.CallResult{}, err
 	}
 	return retire.Retire(given, addresses, state, answers)
 }

@@ -108,7 +108,7 @@ func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
 					return append(bytes.Clone(found), pad...)
 				})
 			}
-			for _, cause := range []wit.Cause{start, poll, poll} {
+			for _, cause := range []wit.PollReason{start, poll, poll} {
 				noError(t, f.catchUp(cause))
 			}
 			if f.equals(s, "Orders", "OrderID", "ShipName"); long < 1 {
@@ -132,7 +132,8 @@ func TestOffsetsWithKeysOfALoad(t *testing.T) {
 		}
 		found++
 		for _, keys := range []any{fields["came"], base64.RawStdEncoding.EncodeToString(make([]byte, 8*6_000)), "-"} {
-			s := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{PageSize: 5, SkipToken: "offset"}})
+			s := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{PageSize: 5,
+				SkipToken: "offset"}})
 			f := loaded(t, s, tracked00("Orders")...)
 			fields["came"] = keys
 			f.stored = storedAs(fields, text(f.stored, "url"))

@@ -69,7 +69,7 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 		f.now += entry.FreshFor + 1
 		before := asked
 		err := f.catchUp(cause)
-		if faultOf(err).Kind == wit.FaultStale {
+		if faultOf(err).Kind == wit.ErrorStale {
 			if len(written) != at {
 				t.Fatalf("%s: a row was written before the metadata were read again: %v", step.row, written)
 			}
@@ -124,8 +124,9 @@ func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 		{name: "at once", row: `"Late":"x"`, reads: 3},
 		{name: "in delta mode", settings: []string{"sap.odata#00.track-changes=1"}, row: `"Late":"x"`, reads: 3},
 		{name: "in a complex type", row: `"In":{"Late":"x"}`, nested: true, reads: 3},
-		{name: "that is not selected", settings: []string{"sap.odata#00.select=Pad"}, row: `"Late":"x"`, unselected: true,
-			reads: 3},
+		{name: "that is not selected", settings: []string{"sap.odata#00.select=Pad"}, row: `"Late":"x"`,
+			unselected: true,
+			reads:      3},
 		{name: "before it is declared", row: `"Late":"x"`, declared: 4, reads: 6},
 		{name: "that is never declared", row: `"Late":"x","Later":1`, declared: -1, reads: 6},
 	} {
@@ -246,11 +247,14 @@ func TestDerivedTypesWithOtherFacets(t *testing.T) {
 		{`Type="Edm.Decimal" Precision="9" Scale="2"`, `Type="Edm.Decimal" Precision="7" Scale="2"`, "", true},
 		{`Type="Edm.Decimal" Precision="9" Scale="2"`, `Type="Edm.Decimal" Precision="9" Scale="Variable"`, "", true},
 		{`Type="Edm.Decimal" Scale="2"`, `Type="Edm.Decimal"`, "", true},
-		{`Type="Edm.Decimal" Precision="9" Scale="2" sap:label="a"`, `Type="Edm.Decimal" Precision="9" Scale="2"`, "", false},
+		{`Type="Edm.Decimal" Precision="9" Scale="2" sap:label="a"`, `Type="Edm.Decimal" Precision="9" Scale="2"`, "",
+			false},
 		{`Type="Edm.DateTime" Precision="0"`, `Type="Edm.DateTime" Precision="7"`, dates, false},
 		{`Type="Edm.String" MaxLength="3"`, `Type="Edm.String"`, "", false},
-		{`Type="Edm.String" m:FC_TargetPath="SyndicationTitle" m:FC_KeepInContent="false"`, `Type="Edm.String"`, "", true},
-		{`Type="Edm.String" m:FC_TargetPath="SyndicationTitle"`, `Type="Edm.String" m:FC_TargetPath="SyndicationSummary"`, "",
+		{`Type="Edm.String" m:FC_TargetPath="SyndicationTitle" m:FC_KeepInContent="false"`, `Type="Edm.String"`, "",
+			true},
+		{`Type="Edm.String" m:FC_TargetPath="SyndicationTitle"`,
+			`Type="Edm.String" m:FC_TargetPath="SyndicationSummary"`, "",
 			true},
 	} {
 		for _, types := range [][]string{{c.one, c.other}, {c.other, c.one}} {

@@ -12,10 +12,11 @@ import (
 )
 
 // Next says which page comes next.
-func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
+func (p *plugin) Next(context []byte, number uint32, offset []wit.OffsetEntry, cause wit.PollReason,
+	now int64) (wit.NextAction, error) {
 	o, f, err := p.contexts.Feed(context, number)
 	if err != nil {
-		return wit.Step{}, err
+		return wit.NextAction{}, err
 	}
 	refused := feed.FormatRefused(offset)
 	f.UseFormat(refused)
@@ -29,9 +30,10 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause w
 
 // next is Next for a feed. A load that broke off goes on where it was; a complete one is repeated when its
 // period is over, also when the period ended while the connector was down.
-func next(o *feed.Context, f *feed.Feed, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
+func next(o *feed.Context, f *feed.Feed, offset []wit.OffsetEntry, cause wit.PollReason, now int64) (wit.NextAction,
+	error) {
 	if age := now - o.At; o.Refresh > 0 && age >= int64(o.Refresh) {
-		return wit.Step{}, &wit.Fault{Kind: wit.FaultStale, Message: "$metadata was read " +
+		return wit.NextAction{}, &wit.Error{Kind: wit.ErrorStale, Message: "$metadata was read " +
 			(time.Duration(age) * time.Millisecond).String() + " ago, and is read again as " + entry.MetadataRefresh +
 			" says"}
 	}
@@ -39,39 +41,41 @@ func next(o *feed.Context, f *feed.Feed, offset []wit.Field, cause wit.Cause, no
 		return delta.Set{Feed: f}.Next(offset, cause, now)
 	}
 	if delta.Tracked(offset) {
-		return wit.Step{}, &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: it is one of delta mode, and " +
-			f.Setting(entry.NameTrackChanges) + " is 0: reset the connector's offsets"}
+		return wit.NextAction{}, &wit.Error{Kind: wit.ErrorIncompatible,
+			Message: "offset: it is one of delta mode, and " +
+				f.Setting(entry.NameTrackChanges) + " is 0: reset the connector's offsets"}
 	}
 	at, err := load.Read(offset)
 	if err != nil {
-		return wit.Step{}, err
+		return wit.NextAction{}, err
 	}
 	if at != nil {
 		done, when := at.Done()
 		if !done && cause.Snapshot != nil {
-			return wit.Step{Idle: wit.Chosen}, nil // after what is being read
+			return wit.NextAction{Idle: wit.Set}, nil // after what is being read
 		}
 		if f.Stores() && cause.Start != nil {
 			return notify.Set{Feed: f}.FetchStore(!done, offset), nil
 		}
 		if done {
-			due := cause.Poll != nil || cause.Wake != nil || cause.Start != nil && f.Cron == "" &&
+			due := cause.Poll != nil || cause.Trigger != nil || cause.Start != nil && f.Cron == "" &&
 				now-when >= int64(f.Period)*1000
 			switch {
 			case cause.Snapshot != nil:
 				at = nil // all rows are read now, also where a cursor leaves most out
-			case f.Named() && cause.Wake != nil && *cause.Wake != "":
-				return notify.Set{Feed: f}.FetchNamed(*cause.Wake, offset), nil
-			case f.Named() && cause.Wake == nil && (cause.Start == nil || f.Subscribing.Catchup != entry.CatchupReload):
+			case f.Named() && cause.Trigger != nil && *cause.Trigger != "":
+				return notify.Set{Feed: f}.FetchNamed(*cause.Trigger, offset), nil
+			case f.Named() && cause.Trigger == nil && (cause.Start == nil ||
+				f.Subscribing.Catchup != entry.CatchupReload):
 				restsAtStart(f, cause, when, "and entities that notifications name are read")
-				return wit.Step{Idle: wit.Chosen}, nil
+				return wit.NextAction{Idle: wit.Set}, nil
 			case f.Named():
 			case f.Period < 0 && f.Cron == "":
 				restsAtStart(f, cause, when, "and nothing more is read (exec-period=-1)")
-				return wit.Step{Finished: wit.Chosen}, nil
+				return wit.NextAction{Finished: wit.Set}, nil
 			case !due:
 				restsAtStart(f, cause, when, "and the next load begins at its time")
-				return wit.Step{Idle: wit.Chosen}, nil
+				return wit.NextAction{Idle: wit.Set}, nil
 			}
 			if at != nil {
 				at = f.Pages.FirstAfter(at, now)
@@ -84,24 +88,25 @@ func next(o *feed.Context, f *feed.Feed, offset []wit.Field, cause wit.Cause, no
 	at = f.Pages.Restored(at)
 	target, repeats := f.Pages.Request(at)
 	position := at.Fields()
-	return wit.Step{Fetch: &wit.Fetch{Request: f.Request("", target), Position: &position, RepeatsExactly: repeats}},
+	return wit.NextAction{Fetch: &wit.Fetch{Request: f.Request("", target), Position: &position,
+			RepeatsExactly: repeats}},
 		nil
 }
 
 // restsAtStart says that a start reads nothing because a load was complete before: with another topic, or an empty one,
 // no row would come and nothing would say why.
-func restsAtStart(f *feed.Feed, cause wit.Cause, complete int64, next string) {
+func restsAtStart(f *feed.Feed, cause wit.PollReason, complete int64, next string) {
 	if cause.Start != nil {
 		f.StartsWith("nothing", "read completely at ", complete, next)
 	}
 }
 
 // CheckOffset reports whether an offset, stored by another version or set by an operator, can be gone on from.
-func (p *plugin) CheckOffset(partition []wit.Field, offset []wit.Field) error {
+func (p *plugin) CheckOffset(partition []wit.OffsetEntry, offset []wit.OffsetEntry) error {
 	for _, name := range []string{"service", "entityset"} {
 		v, ok := wit.Lookup(partition, name)
-		if !ok || v.Text == nil {
-			return &wit.Fault{Kind: wit.FaultIncompatible,
+		if !ok || v.String == nil {
+			return &wit.Error{Kind: wit.ErrorIncompatible,
 				Message: "partition: expected the texts service and entityset, found no " + name}
 		}
 	}

@@ -28,7 +28,7 @@ var one, two = []string{"(OrderID=1,ProductID=2) "}, []string{"(OrderID=1,Produc
 var noticed = []struct {
 	name, headers, body string
 	wakes               []string
-	fault               wit.FaultKind
+	fault               wit.ErrorKind
 }{
 	{"a notification with a link", "", `<entry` + atomSpaces +
 		`><category term="X.Notification"/><link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/via"
@@ -53,12 +53,15 @@ var noticed = []struct {
 	{"JSON with the entity inline", "",
 		`{"d":{"ID":"8","collection":"Order_Details","changeType":"updated","via":{"OrderID":1,"ProductID":2}}}`,
 		[]string{"(OrderID=1,ProductID=2) 8"}, 0},
-	{"the entity inline, and its link", "", `<entry` + atomSpaces + `><link rel="via" href="Order_Details(OrderID=5,ProductID=6)">` +
+	{"the entity inline, and its link", "", `<entry` + atomSpaces +
+		`><link rel="via" href="Order_Details(OrderID=5,ProductID=6)">` +
 		`<m:inline><entry><content><m:properties><d:OrderID>1</d:OrderID><d:ProductID>2</d:ProductID></m:properties>` +
 		`</content></entry></m:inline></link></entry>`, one, 0},
-	{"a link, and nothing inline", "", `<entry` + atomSpaces + `><link rel="via" href="Order_Details(OrderID=1,ProductID=2)">` +
+	{"a link, and nothing inline", "", `<entry` + atomSpaces +
+		`><link rel="via" href="Order_Details(OrderID=1,ProductID=2)">` +
 		`<m:inline/></link></entry>`, one, 0},
-	{"a link, and an empty feed inline", "", `<entry` + atomSpaces + `><link rel="via" href="Order_Details(OrderID=1,ProductID=2)">` +
+	{"a link, and an empty feed inline", "", `<entry` + atomSpaces +
+		`><link rel="via" href="Order_Details(OrderID=1,ProductID=2)">` +
 		`<m:inline><feed/></m:inline></link></entry>`, one, 0},
 	{"several entities inline", "",
 		`<a:entry xmlns:a="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">
@@ -76,22 +79,22 @@ var noticed = []struct {
 	{"a notification that names no entity", "", `<entry` + atomSpaces + `><category term="X.Notification"/></entry>`,
 		[]string{" "}, 0},
 
-	{"nothing", "", "", nil, wit.FaultData},
-	{"no document", "", "hello", nil, wit.FaultData},
-	{"XML that ends early", "", `<entry` + atomSpaces + `><id>Order_Details(1)</id>`, nil, wit.FaultData},
-	{"other XML", "", `<html/>`, nil, wit.FaultData},
-	{"JSON that ends early", "", `{"d":`, nil, wit.FaultData},
-	{"JSON of no object", "", `{"d":[1]}`, nil, wit.FaultData},
-	{"an empty feed", "", `<feed` + atomSpaces + `/>`, nil, wit.FaultData},
-	{"a part of a key", "", `{"d":{"OrderID":1}}`, nil, wit.FaultData},
+	{"nothing", "", "", nil, wit.ErrorData},
+	{"no document", "", "hello", nil, wit.ErrorData},
+	{"XML that ends early", "", `<entry` + atomSpaces + `><id>Order_Details(1)</id>`, nil, wit.ErrorData},
+	{"other XML", "", `<html/>`, nil, wit.ErrorData},
+	{"JSON that ends early", "", `{"d":`, nil, wit.ErrorData},
+	{"JSON of no object", "", `{"d":[1]}`, nil, wit.ErrorData},
+	{"an empty feed", "", `<feed` + atomSpaces + `/>`, nil, wit.ErrorData},
+	{"a part of a key", "", `{"d":{"OrderID":1}}`, nil, wit.ErrorData},
 	{"a key of another kind", "", `<entry` + atomSpaces + `><id>Order_Details(OrderID='x',ProductID=2)</id></entry>`,
-		nil, wit.FaultData},
-	{"an entity of another set", "", `<entry` + atomSpaces + `><id>Orders(1)</id></entry>`, nil, wit.FaultData},
+		nil, wit.ErrorData},
+	{"an entity of another set", "", `<entry` + atomSpaces + `><id>Orders(1)</id></entry>`, nil, wit.ErrorData},
 	{"a notification of another set", "", `{"d":{"ID":"8","collection":"Orders","changeType":"updated"}}`, nil,
-		wit.FaultNotFound},
-	{"nested without end", "", strings.Repeat("<entry><link rel='via'><inline>", 2000), nil, wit.FaultData},
+		wit.ErrorNotFound},
+	{"nested without end", "", strings.Repeat("<entry><link rel='via'><inline>", 2000), nil, wit.ErrorData},
 	{"nested deeper than any entity", "", strings.Repeat("<entry><link rel='via'><inline>", 20) +
-		strings.Repeat("</inline></link></entry>", 20), nil, wit.FaultData},
+		strings.Repeat("</inline></link></entry>", 20), nil, wit.ErrorData},
 }
 
 func notificationOf(headers, body string) wit.Notification {
@@ -106,21 +109,21 @@ func notificationOf(headers, body string) wit.Notification {
 func TestNotified(t *testing.T) {
 	l := newLoad(t, odatatest.New(odatatest.Options{Subscriptions: true}), subscribed00("Order_Details")...)
 	for _, c := range noticed {
-		wakes, err := l.p.Notified(l.opened.Context, notificationOf(c.headers, c.body))
+		wakes, err := l.p.HandleNotification(l.opened.Context, notificationOf(c.headers, c.body))
 		var found []string
 		for _, w := range wakes {
-			if found = append(found, w.Token+" "+w.Ident); !w.Hold || w.Feed != 0 {
+			if found = append(found, w.Token+" "+w.Ident); !w.AnswerWhenStored || w.Feed != 0 {
 				t.Errorf("%s: %+v", c.name, w)
 			}
 		}
-		fault, _ := err.(*wit.Fault)
+		fault, _ := err.(*wit.Error)
 		if !slices.Equal(found, c.wakes) || (err == nil) != (c.wakes != nil) || fault != nil && fault.Kind != c.fault {
 			t.Errorf("%s: expected %q, found %q, %v", c.name, c.wakes, found, err)
 		}
 	}
 	n := notificationOf("", noticed[0].body)
 	n.Target = "/c/Orders"
-	if _, err := l.p.Notified(l.opened.Context, n); err == nil || err.(*wit.Fault).Kind != wit.FaultNotFound {
+	if _, err := l.p.HandleNotification(l.opened.Context, n); err == nil || err.(*wit.Error).Kind != wit.ErrorNotFound {
 		t.Errorf("a notification for no feed: %v", err)
 	}
 }
@@ -197,7 +200,7 @@ func FuzzNotified(f *testing.F) {
 	s := odatatest.New(odatatest.Options{Subscriptions: true})
 	l := newLoad(&testing.T{}, s, subscribed00("Order_Details")...)
 	f.Fuzz(func(t *testing.T, headers, body string) {
-		wakes, err := l.p.Notified(l.opened.Context, notificationOf(headers, body))
+		wakes, err := l.p.HandleNotification(l.opened.Context, notificationOf(headers, body))
 		if (err == nil) == (len(wakes) == 0) {
 			t.Fatalf("%d wakes, %v", len(wakes), err)
 		}
@@ -238,7 +241,7 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 		for _, again := range []bool{false, true} {
 			t.Run(fmt.Sprint(c.name, again), func(t *testing.T) {
 				s := odatatest.New(odatatest.Options{Rows: 30, Subscriptions: true})
-				settings, cause := subscribed00("Products"), wit.Cause{Wake: wit.Ptr("(7)")}
+				settings, cause := subscribed00("Products"), wit.PollReason{Trigger: wit.Ptr("(7)")}
 				if again { // as a row and as deleted
 					settings, cause = tracked00("Products"), poll
 				}
@@ -297,7 +300,8 @@ func TestAnswersThatContradictNotifications(t *testing.T) {
 					settings = append(settings, "sap.odata.notification.confirm.seconds="+c.confirm)
 				}
 				f := loaded(t, s, settings...)
-				wakes, err := f.p.Notified(f.opened.Context, wit.Notification{Method: "POST", Target: "/c/Products",
+				wakes, err := f.p.HandleNotification(f.opened.Context, wit.Notification{Method: "POST",
+					Target: "/c/Products",
 					Body: fmt.Appendf(nil, `{"d":{"ID":"1","collection":"Products","changeType":"%s",`+
 						`"__metadata":{"type":"X.Notification","links":{}},"via":{"__deferred":{"uri":"Products(7)"}}}}`,
 						c.told)})
@@ -316,7 +320,7 @@ func TestAnswersThatContradictNotifications(t *testing.T) {
 						r.Body = []byte(`{"error":{"code":"X","message":{"lang":"en","value":"Resource not found"}}}`)
 					}
 				}
-				noError(t, f.catchUp(wit.Cause{Wake: &wakes[0].Token}))
+				noError(t, f.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
 				if there := f.state["[7]"] != nil; there == c.deleted || reads != c.reads {
 					t.Errorf("there %v after %d reads", there, reads)
 				}

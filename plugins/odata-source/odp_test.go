@@ -96,7 +96,7 @@ func TestODPAsksOnce(t *testing.T) {
 					return
 				}
 				lost, r.Status = true, neverCame
-				if name == "the answer" && (f.stored == nil || q.Repeatable || q.PatienceMs == nil) {
+				if name == "the answer" && (f.stored == nil || q.Repeatable || q.FirstByteTimeoutMs == nil) {
 					t.Errorf("asked for with the offset %v stored: %+v", f.stored, q)
 				}
 			}
@@ -134,7 +134,7 @@ func TestODPOfSomebodyElse(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30})
 	noError(t, newFollower(t, s, odpSet("Products")...).catchUp(start))
 	err := newFollower(t, s, odpSet("Products")...).catchUp(start)
-	if fault := faultOf(err); fault.Kind != wit.FaultConfig || fault.Setting == nil ||
+	if fault := faultOf(err); fault.Kind != wit.ErrorConfig || fault.Setting == nil ||
 		*fault.Setting != entry.DeltaTakeover {
 		t.Errorf("found %v", err)
 	}
@@ -284,7 +284,7 @@ func TestODPLoadThatEndsInSilence(t *testing.T) {
 	}
 	f.start()
 	err := f.catchUp(start)
-	if rest, _ := wit.Lookup(f.stored, "rest"); faultOf(err).Kind != wit.FaultData || rest.Boolean != nil {
+	if rest, _ := wit.Lookup(f.stored, "rest"); faultOf(err).Kind != wit.ErrorData || rest.Boolean != nil {
 		t.Errorf("expected the rows that are missing to fail the load, found %v, and %v stored", err, f.stored)
 	}
 }
@@ -357,7 +357,7 @@ func TestODPFormatThatIsRefused(t *testing.T) {
 	for range 20 {
 		step, err := f.p.Next(f.opened.Context, 0, f.stored, cause, f.now)
 		noError(t, err)
-		if phase, _ := wit.Lookup(*step.Fetch.Position, "phase"); *phase.Text == "open" {
+		if phase, _ := wit.Lookup(*step.Fetch.Position, "phase"); *phase.String == "open" {
 			if opened++; step.Fetch.Request.Repeatable || !step.Fetch.Acknowledges {
 				t.Errorf("%s may be repeated", step.Fetch.Request.Target)
 			}

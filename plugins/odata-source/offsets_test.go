@@ -48,7 +48,7 @@ func TestStoredOffsets(t *testing.T) {
 			f.stored = storedAs(kinds[kind], text(f.stored, "url"))
 			f.start()
 			write(t, s, "MERGE", "Products(20)", map[string]any{"ProductName": "Later"})
-			for _, cause := range []wit.Cause{start, poll} {
+			for _, cause := range []wit.PollReason{start, poll} {
 				noError(t, f.catchUp(cause))
 			}
 			f.equals(s, set, key, field)
@@ -60,7 +60,7 @@ func TestStoredOffsets(t *testing.T) {
 }
 
 // storedAs is a stored offset of a service whose delta link is given.
-func storedAs(fields map[string]any, link string) []wit.Field {
+func storedAs(fields map[string]any, link string) []wit.OffsetEntry {
 	fields = maps.Clone(fields)
 	time := strings.TrimSuffix(regexp.MustCompile(`D\d{14}_`).FindString(link), "_")
 	for name, value := range fields {

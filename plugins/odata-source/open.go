@@ -13,31 +13,31 @@ import (
 )
 
 // open asks for the services' metadata and works out the feeds.
-func open(component string, given []wit.Setting, answers []wit.Response) (wit.SourceOpening, error) {
+func open(component string, given []wit.Setting, answers []wit.Response) (wit.SourceOpenResult, error) {
 	if err := config.Known(component, entry.Component, entry.Alias); err != nil {
-		return wit.SourceOpening{}, err
+		return wit.SourceOpenResult{}, err
 	}
-	if f := setting.First(entry.Examine(given)); f != nil {
-		return wit.SourceOpening{}, f
+	if f := setting.FirstError(entry.Examine(given)); f != nil {
+		return wit.SourceOpenResult{}, f
 	}
 	v := entry.Table.Values(given)
 	o, all := feed.Configured(given)
 	services := entry.ServicesOf(all)
 	if need, err := service.NeedMetadata(services, config.Query(v), answers); need != nil || err != nil {
-		return wit.SourceOpening{Ask: need}, err
+		return wit.SourceOpenResult{Pending: need}, err
 	}
 	models := make([]*edm.Model, len(services))
 	for i := range services {
 		m, err := service.ReadMetadata(services[i], &answers[i])
 		if err != nil {
-			return wit.SourceOpening{}, err
+			return wit.SourceOpenResult{}, err
 		}
-		models[i], o.At = m, max(o.At, answers[i].At)
+		models[i], o.At = m, max(o.At, answers[i].ReceivedAt)
 	}
 	for _, e := range all {
 		f, err := feed.New(e, models[slices.Index(services, e.Service)])
 		if err != nil {
-			return wit.SourceOpening{}, err
+			return wit.SourceOpenResult{}, err
 		}
 		o.Feeds = append(o.Feeds, *f)
 	}
@@ -62,12 +62,13 @@ func name(feeds []feed.Feed) {
 }
 
 // ready writes the context and lists the feeds.
-func ready(o *feed.Context, v setting.Values) (wit.SourceOpening, error) {
+func ready(o *feed.Context, v setting.Values) (wit.SourceOpenResult, error) {
 	out := &wit.SourceOpened{Context: feed.PackContext(o)}
 	for i := range o.Feeds {
 		f := &o.Feeds[i]
 		w := wit.Feed{Name: f.Name, Partition: f.Partition(), Topic: f.Topic, Value: &f.Value,
-			Fingerprint: feed.Fingerprint(o, f, v), Changed: entry.ChangedOf(v, f.Number), Subscribes: f.Subscribing.On}
+			Fingerprint: feed.Fingerprint(o, f, v), OnMismatch: entry.ChangedOf(v, f.Number),
+			Subscribes: f.Subscribing.On}
 		if f.Key.Nodes != nil {
 			w.Key = &f.Key
 		}
@@ -81,5 +82,5 @@ func ready(o *feed.Context, v setting.Values) (wit.SourceOpening, error) {
 		}
 		out.Feeds = append(out.Feeds, w)
 	}
-	return wit.SourceOpening{Ready: out}, nil
+	return wit.SourceOpenResult{Ready: out}, nil
 }

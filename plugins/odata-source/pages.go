@@ -12,7 +12,7 @@ import (
 
 // page is an answer that is being read.
 type page interface {
-	Decode(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool, err error)
+	Decode(tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error)
 	Reading() *feed.Reader
 }
 
@@ -23,7 +23,8 @@ type pages struct {
 	last uint32
 }
 
-func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, response wit.Response) (uint32, error) {
+func (p *plugin) Begin(context []byte, number uint32, position *[]wit.OffsetEntry, response wit.Response) (uint32,
+	error) {
 	o, f, err := p.contexts.Feed(context, number)
 	if err != nil {
 		return 0, err
@@ -41,7 +42,8 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 }
 
 // begin opens what an answer is.
-func (p *plugin) begin(o *feed.Context, f *feed.Feed, position *[]wit.Field, response *wit.Response) (page, error) {
+func (p *plugin) begin(o *feed.Context, f *feed.Feed, position *[]wit.OffsetEntry, response *wit.Response) (page,
+	error) {
 	pool := &p.pages.Pool
 	switch {
 	case position == nil && response.Tag == "" && f.Tracking.On:
@@ -53,7 +55,7 @@ func (p *plugin) begin(o *feed.Context, f *feed.Feed, position *[]wit.Field, res
 	case position == nil && f.Named() && strings.HasPrefix(response.Tag, notify.NamedTag):
 		return notify.BeginEntity(pool, o, f, response), nil
 	case position == nil:
-		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
+		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "a page without its position"}
 	case f.Tracking.On:
 		return delta.Begin(pool, o, f, *position, response)
 	}
@@ -71,10 +73,10 @@ func (p *plugin) drop(number uint32, sound bool) {
 }
 
 // Decode reads a piece. Rows point into memory that the next call uses again.
-func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, last bool) (wit.Portion, error) {
+func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, last bool) (wit.DecodeResult, error) {
 	pg := p.pages.open[number]
 	if pg == nil {
-		return wit.Portion{}, &wit.Fault{Kind: wit.FaultInternal,
+		return wit.DecodeResult{}, &wit.Error{Kind: wit.ErrorInternal,
 			Message: "no page " + strconv.FormatUint(uint64(number), 10) + " is open"}
 	}
 	portion, ended, err := pg.Decode(tag, status, piece, last)

@@ -40,7 +40,7 @@ func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
 			cause := start
 			if c.snapshot {
 				noError(t, f.catchUp(start))
-				cause, f.state, f.log = wit.Cause{Snapshot: wit.Ptr("4711")}, map[string]map[string]any{}, nil
+				cause, f.state, f.log = wit.PollReason{Snapshot: wit.Ptr("4711")}, map[string]map[string]any{}, nil
 			}
 			before, id := map[string]bool{}, strings.TrimSuffix(c.set, "s")+"ID"
 			s.Each(c.set, func(key string, fields map[string]string) { before[fields[id]] = true })
@@ -52,7 +52,7 @@ func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
 					if !strings.Contains(query, "$filter") {
 						seconds++
 					}
-					if q.PatienceMs == nil {
+					if q.FirstByteTimeoutMs == nil {
 						t.Errorf("no patience with %s, which sorts all rows", q.Target)
 					}
 				case !strings.Contains(query, "token=") && !strings.Contains(q.Target, "("):
@@ -94,8 +94,8 @@ func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
 func TestOffsetOfALoadByNumber(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 35})
 	f := loaded(t, s, tracked00("Orders")...)
-	f.stored = []wit.Field{wit.TextField("phase", "changes"), wit.TextField("url", text(f.stored, "url")),
-		wit.BooleanField("counted", true), wit.IntegerField("owed", 4711)}
+	f.stored = []wit.OffsetEntry{wit.StringEntry("phase", "changes"), wit.StringEntry("url", text(f.stored, "url")),
+		wit.BooleanEntry("counted", true), wit.IntegerEntry("owed", 4711)}
 	f.start()
 	before := len(f.log)
 	if err := f.catchUp(start); err != nil || len(f.log)-before != s.Count("Orders") {
@@ -213,7 +213,7 @@ func TestPageOfChangesThatIsNeverToBeHad(t *testing.T) {
 				before := len(f.log)
 				asked = 0
 				f.start()
-				err := f.catchUp([]wit.Cause{poll, start}[round])
+				err := f.catchUp([]wit.PollReason{poll, start}[round])
 				if err == nil || len(f.log)-before > 40 {
 					t.Fatalf("round %d: %d rows came in %d requests, %v", round, len(f.log)-before, asked, err)
 				}
@@ -243,7 +243,7 @@ func TestSkipTokenLostBehindALongPreparation(t *testing.T) {
 			prepared++
 			r.Status, r.Body, r.Headers = http.StatusAccepted, nil, nil
 			f.now += 7_200_001 // the patience
-			r.At = f.now
+			r.ReceivedAt = f.now
 		case strings.Contains(q.Target, "skiptoken") && lost == 0:
 			lost++
 			r.Status, r.Body = http.StatusGone, nil
@@ -278,7 +278,7 @@ func TestTokensThatAreLostAtOnce(t *testing.T) {
 					}
 				}
 				var err error
-				for _, cause := range []wit.Cause{start, poll, poll, poll} {
+				for _, cause := range []wit.PollReason{start, poll, poll, poll} {
 					if err != nil {
 						break
 					}
@@ -337,7 +337,8 @@ func TestDeltaLinkRepeatsTheFilterWrongly(t *testing.T) {
 			last := f.targets[len(f.targets)-1]
 			if len(f.state) != 50 || fmt.Sprint(f.state["[1003]"]["Discontinued"]) != "true" ||
 				!strings.Contains(last, rightFilter) {
-				t.Errorf("pages of %d, %s: %d rows, the changed one is %v\n%s", size, text, len(f.state), f.state["[1003]"],
+				t.Errorf("pages of %d, %s: %d rows, the changed one is %v\n%s", size, text, len(f.state),
+					f.state["[1003]"],
 					strings.Join(f.targets, "\n"))
 			}
 		}

@@ -11,12 +11,12 @@ import (
 )
 
 // plan shares the entity sets out among tasks: one set belongs to one task, whose offsets and order it keeps.
-func plan(component string, given []wit.Setting, maxTasks uint32) (wit.Layout, error) {
+func plan(component string, given []wit.Setting, maxTasks uint32) (wit.PlanResult, error) {
 	if err := config.Known(component, entry.Component, entry.Alias); err != nil {
-		return wit.Layout{}, err
+		return wit.PlanResult{}, err
 	}
-	if f := setting.First(entry.Examine(given)); f != nil {
-		return wit.Layout{}, f
+	if f := setting.FirstError(entry.Examine(given)); f != nil {
+		return wit.PlanResult{}, f
 	}
 	v := entry.Table.Values(given)
 	all := entry.Entries(v)
@@ -36,7 +36,7 @@ func plan(component string, given []wit.Setting, maxTasks uint32) (wit.Layout, e
 			}
 		}
 	}
-	return wit.Layout{Tasks: tasks, ExactlyOnce: exactlyOnce(all), Claims: claims(all)}, nil
+	return wit.PlanResult{Tasks: tasks, ExactlyOnce: exactlyOnce(all), Claims: claims(all)}, nil
 }
 
 // exactlyOnce answers the preflight (P28): full mode repeats exactly only where it reads a set once. Whether a set can
@@ -58,7 +58,7 @@ func exactlyOnce(all []entry.Entry) wit.Support {
 		return wit.Support{Unsupported: wit.Ptr("entity set " + e.Set + " of " + e.Service + " is read whole " + how +
 			"; exactly once needs delta mode or exec-period = -1")}
 	}
-	return wit.Support{Supported: wit.Chosen}
+	return wit.Support{Supported: wit.Set}
 }
 
 // queued are how the names of sets of an ODP service begin, as its generator in SAP Gateway makes them. Which others

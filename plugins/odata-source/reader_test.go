@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 const (
@@ -31,9 +31,9 @@ const readAt = 1_700_000_000_000 // Tue, 14 Nov 2023 22:13:20 GMT
 var configuration, set, condition = configtest.Source, configtest.Set, configtest.Condition
 
 var (
-	start  = wit.Cause{Start: wit.Chosen}
-	poll   = wit.Cause{Poll: wit.Chosen}
-	onward = wit.Cause{More: wit.Chosen}
+	start  = wit.PollReason{Start: wit.Set}
+	poll   = wit.PollReason{Poll: wit.Set}
+	onward = wit.PollReason{More: wit.Set}
 )
 
 // of are the settings of a set of a service.
@@ -44,7 +44,8 @@ func of(service, name string, more ...string) []string {
 
 // tracked are the settings of a set of which changes are read.
 func tracked(service, name string, more ...string) []string {
-	return of(service, name, append([]string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60"}, more...)...)
+	return of(service, name, append([]string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60"},
+		more...)...)
 }
 
 func tracked00(name string, more ...string) []string { return tracked(sapNorthwind, name, more...) }
@@ -70,17 +71,17 @@ func says(err error, text string) bool {
 }
 
 // faultOf is the fault that an error is, else one of a kind that does not exist.
-func faultOf(err error) *wit.Fault {
-	if fault := (*wit.Fault)(nil); errors.As(err, &fault) {
+func faultOf(err error) *wit.Error {
+	if fault := (*wit.Error)(nil); errors.As(err, &fault) {
 		return fault
 	}
-	return &wit.Fault{Kind: math.MaxUint8}
+	return &wit.Error{Kind: math.MaxUint8}
 }
 
 // text is a field of an offset, "" where there is none.
-func text(fields []wit.Field, name string) string {
-	if v, _ := wit.Lookup(fields, name); v.Text != nil {
-		return *v.Text
+func text(fields []wit.OffsetEntry, name string) string {
+	if v, _ := wit.Lookup(fields, name); v.String != nil {
+		return *v.String
 	}
 	return ""
 }
@@ -140,13 +141,13 @@ type reader struct {
 	service http.Handler
 	p       *plugin
 	opened  *wit.SourceOpened
-	schemas map[uint32][]wit.Node
+	schemas map[uint32][]wit.SchemaNode
 	// piece is how many bytes a piece has; kill ends the reader before the piece that it counts down to, -1: never.
 	piece, kill int
 	// now is when an answer came; each one comes after so many milliseconds.
 	now, after int64
 	targets    []string
-	faults     []wit.RowFault
+	faults     []wit.RowError
 	// answered sees each answer to a page before the plugin does, passed every row.
 	answered func(q *wit.Request, r *wit.Response)
 	passed   func(row wit.Row, data []byte)
@@ -168,12 +169,12 @@ func (r *reader) open(settings ...string) error {
 			r.opened = opening.Ready
 			return err
 		}
-		state, answers = opening.Ask.State, r.answers(opening.Ask)
+		state, answers = opening.Pending.State, r.answers(opening.Pending)
 	}
 }
 
 // answers are those of what the plugin needs.
-func (r *reader) answers(need *wit.Need) (all []wit.Response) {
+func (r *reader) answers(need *wit.RequestBatch) (all []wit.Response) {
 	for i := range need.Requests {
 		all = append(all, r.exchange(&need.Requests[i]))
 	}
@@ -189,7 +190,8 @@ func (r *reader) exchange(q *wit.Request) wit.Response {
 	w := httptest.NewRecorder()
 	r.service.ServeHTTP(w, asked)
 	r.now += r.after
-	answer := wit.Response{Tag: q.Tag, Status: uint16(w.Code), Target: q.Target, Body: w.Body.Bytes(), At: r.now}
+	answer := wit.Response{Tag: q.Tag, Status: uint16(w.Code), Target: q.Target, Body: w.Body.Bytes(),
+		ReceivedAt: r.now}
 	for name, values := range w.Header() {
 		for _, v := range values {
 			answer.Headers = append(answer.Headers, wit.Header{Name: strings.ToLower(name), Value: v})
@@ -222,7 +224,7 @@ func (r *reader) begin(feed uint32, fetch *wit.Fetch) (page uint32, answer wit.R
 }
 
 // page reads a page; end says where to go on.
-func (r *reader) page(feed uint32, fetch *wit.Fetch) (end wit.Portion, err error) {
+func (r *reader) page(feed uint32, fetch *wit.Fetch) (end wit.DecodeResult, err error) {
 	page, answer, err := r.begin(feed, fetch)
 	if err == nil {
 		last := uint32(0)
@@ -234,7 +236,7 @@ func (r *reader) page(feed uint32, fetch *wit.Fetch) (end wit.Portion, err error
 	return end, err
 }
 
-func (r *reader) decode(page uint32, tag string, answer wit.Response, end *wit.Portion, last *uint32) error {
+func (r *reader) decode(page uint32, tag string, answer wit.Response, end *wit.DecodeResult, last *uint32) error {
 	body := answer.Body
 	for first := true; first || len(body) > 0; first = false {
 		if r.kill == 0 {
@@ -248,17 +250,17 @@ func (r *reader) decode(page uint32, tag string, answer wit.Response, end *wit.P
 		}
 		body = body[size:]
 		for _, row := range portion.Rows {
-			if row.Origin < *last {
-				r.t.Fatalf("row %d after row %d", row.Origin, *last)
+			if row.RowIndex < *last {
+				r.t.Fatalf("row %d after row %d", row.RowIndex, *last)
 			}
-			*last = row.Origin
+			*last = row.RowIndex
 		}
 		r.keep(&portion)
 		if portion.Next != nil {
 			end.Next = portion.Next
 		}
 		end.More, end.WaitMs = end.More || portion.More, max(end.WaitMs, portion.WaitMs)
-		for _, more := range slices.Clone(portion.Follow) {
+		for _, more := range slices.Clone(portion.Linked) {
 			answer, err := r.changed(&more.Request)
 			if err != nil {
 				return err
@@ -275,22 +277,22 @@ func (r *reader) decode(page uint32, tag string, answer wit.Response, end *wit.P
 }
 
 // keep takes what a piece brought.
-func (r *reader) keep(p *wit.Portion) {
+func (r *reader) keep(p *wit.DecodeResult) {
 	for _, s := range p.Schemas {
 		r.schemas[s.ID] = s.Nodes
 	}
 	for _, row := range p.Rows {
 		r.passed(row, p.Data)
 	}
-	r.faults = append(r.faults, p.Faults...)
+	r.faults = append(r.faults, p.Errors...)
 }
 
-func (r *reader) read(d wit.Datum, data []byte) any {
+func (r *reader) read(d wit.ValueSlice, data []byte) any {
 	nodes := r.schemas[d.Schema]
 	if nodes == nil {
 		r.t.Fatalf("schema %d wasn't declared", d.Schema)
 	}
-	v, size, err := datum.Read(nodes, 0, data[d.Start:d.Start+d.Size])
+	v, size, err := connectdata.Read(nodes, 0, data[d.Start:d.Start+d.Size])
 	if err != nil || size != int(d.Size) {
 		r.t.Fatalf("a datum of %d bytes: read %d (%v)", d.Size, size, err)
 	}
@@ -306,10 +308,10 @@ func (r *reader) tool(command string, options []wit.Setting, settings ...string)
 		if err != nil {
 			return "", err
 		}
-		if reply.Ask == nil {
+		if reply.Pending == nil {
 			return *reply.Document, nil
 		}
-		state, answers = reply.Ask.State, r.answers(reply.Ask)
+		state, answers = reply.Pending.State, r.answers(reply.Pending)
 	}
 }
 
@@ -322,7 +324,7 @@ func (r *reader) subscribe(address string) (*string, error) {
 		if err != nil || a.Done != nil {
 			return a.Done, err
 		}
-		state, answers = a.Ask.State, r.answers(a.Ask)
+		state, answers = a.Pending.State, r.answers(a.Pending)
 	}
 	return nil, errors.New("there is no end")
 }
@@ -339,7 +341,7 @@ type fullLoad struct {
 // unopened is a load of a service of which the plugin knows nothing yet.
 func unopened(t *testing.T, s http.Handler) *fullLoad {
 	l := &fullLoad{reader: reader{t: t, service: s, p: &plugin{}, piece: 1000, kill: -1, now: readAt,
-		schemas: map[uint32][]wit.Node{}}}
+		schemas: map[uint32][]wit.SchemaNode{}}}
 	l.passed = func(row wit.Row, data []byte) {
 		l.rows = append(l.rows, fmt.Sprint(l.read(row.Key, data)))
 		l.values = append(l.values, fmt.Sprint(l.read(row.Value, data)))
@@ -363,7 +365,7 @@ func whole(t *testing.T, s http.Handler, settings ...string) *fullLoad {
 }
 
 // all reads the first feed from an offset to its end.
-func (l *fullLoad) all(offset []wit.Field) []wit.Field {
+func (l *fullLoad) all(offset []wit.OffsetEntry) []wit.OffsetEntry {
 	l.t.Helper()
 	offset, err := l.run(0, offset)
 	noError(l.t, err)
@@ -371,7 +373,7 @@ func (l *fullLoad) all(offset []wit.Field) []wit.Field {
 }
 
 // run reads one feed from an offset until it is idle or finished, or a fault.
-func (l *fullLoad) run(feed uint32, offset []wit.Field) ([]wit.Field, error) {
+func (l *fullLoad) run(feed uint32, offset []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
 	offset, err := l.some(feed, offset, 2000)
 	if l.unfinished {
 		l.t.Fatal("the load doesn't end")
@@ -380,7 +382,7 @@ func (l *fullLoad) run(feed uint32, offset []wit.Field) ([]wit.Field, error) {
 }
 
 // some is run for a number of requests.
-func (l *fullLoad) some(feed uint32, offset []wit.Field, requests int) ([]wit.Field, error) {
+func (l *fullLoad) some(feed uint32, offset []wit.OffsetEntry, requests int) ([]wit.OffsetEntry, error) {
 	cause := start
 	l.unfinished = false
 	for range requests {
@@ -399,11 +401,11 @@ func (l *fullLoad) some(feed uint32, offset []wit.Field, requests int) ([]wit.Fi
 }
 
 // next is what the plugin does next with a feed.
-func (l *fullLoad) next(feed uint32, offset []wit.Field, cause wit.Cause) (wit.Step, error) {
+func (l *fullLoad) next(feed uint32, offset []wit.OffsetEntry, cause wit.PollReason) (wit.NextAction, error) {
 	return l.p.Next(l.opened.Context, feed, offset, cause, readAt)
 }
 
-func (l *fullLoad) page(feed uint32, fetch *wit.Fetch) ([]wit.Field, error) {
+func (l *fullLoad) page(feed uint32, fetch *wit.Fetch) ([]wit.OffsetEntry, error) {
 	end, err := l.reader.page(feed, fetch)
 	if err != nil {
 		return nil, err
@@ -415,7 +417,7 @@ func (l *fullLoad) page(feed uint32, fetch *wit.Fetch) ([]wit.Field, error) {
 }
 
 // poll reads the first feed once more, as when its period is over.
-func (l *fullLoad) poll(offset []wit.Field) []wit.Field {
+func (l *fullLoad) poll(offset []wit.OffsetEntry) []wit.OffsetEntry {
 	l.t.Helper()
 	l.rows, l.values, l.targets = nil, nil, nil
 	cause := poll
@@ -456,7 +458,7 @@ type follower struct {
 	reader
 	settings []string
 	// stored is the offset as a crash leaves it.
-	stored []wit.Field
+	stored []wit.OffsetEntry
 	// state is the topic folded by key; log are its records.
 	state map[string]map[string]any
 	log   []event
@@ -481,7 +483,7 @@ type event struct {
 func newFollower(t *testing.T, s http.Handler, settings ...string) *follower {
 	f := &follower{settings: settings, state: map[string]map[string]any{}, partitions: map[int32]int{}}
 	f.reader = reader{t: t, service: s, piece: 700, kill: -1, now: readAt, after: 1000,
-		schemas: map[uint32][]wit.Node{}, passed: f.take}
+		schemas: map[uint32][]wit.SchemaNode{}, passed: f.take}
 	f.start()
 	return f
 }
@@ -504,9 +506,9 @@ func (f *follower) start() {
 }
 
 // reopened is catchUp, again in another instance where the plugin is to be opened again, as the host does it.
-func (f *follower) reopened(cause wit.Cause) error {
+func (f *follower) reopened(cause wit.PollReason) error {
 	err := f.catchUp(cause)
-	if faultOf(err).Kind == wit.FaultStale {
+	if faultOf(err).Kind == wit.ErrorStale {
 		f.start()
 		err = f.catchUp(cause)
 	}
@@ -514,7 +516,7 @@ func (f *follower) reopened(cause wit.Cause) error {
 }
 
 // catchUp reads until nothing is due: the first load, or the changes since.
-func (f *follower) catchUp(cause wit.Cause) error {
+func (f *follower) catchUp(cause wit.PollReason) error {
 	again := false
 	for range 5000 {
 		step, err := f.p.Next(f.opened.Context, 0, f.stored, cause, f.now)
@@ -528,7 +530,7 @@ func (f *follower) catchUp(cause wit.Cause) error {
 		case f.restarts && text(f.stored, "phase") != "changes":
 			f.start()
 			cause = start
-		case cause.Wake == nil || step.Fetch.Position != nil || f.putOff == 0:
+		case cause.Trigger == nil || step.Fetch.Position != nil || f.putOff == 0:
 			cause = onward
 		case again:
 			return nil // the host has a wake come once more, and no oftener
@@ -566,7 +568,7 @@ func (f *follower) take(row wit.Row, data []byte) {
 		f.wrote(row, data)
 	}
 	f.partitions[row.Partition]++
-	e := event{key: fmt.Sprint(f.read(row.Key, data)), tombstone: row.Value.Form == wit.Absent,
+	e := event{key: fmt.Sprint(f.read(row.Key, data)), tombstone: row.Value.Encoding == wit.Absent,
 		headers: f.headers(row.Headers, data)}
 	if !e.tombstone {
 		e.value = f.members(row.Value, data)
@@ -579,17 +581,17 @@ func (f *follower) take(row wit.Row, data []byte) {
 	f.state[e.key] = e.value
 }
 
-func (f *follower) headers(d wit.Datum, data []byte) map[string]string {
+func (f *follower) headers(d wit.ValueSlice, data []byte) map[string]string {
 	headers := map[string]string{}
-	if d.Form != wit.Raw {
+	if d.Encoding != wit.Raw {
 		return headers
 	}
-	list, err := datum.Headers(nil, data[d.Start:d.Start+d.Size])
+	list, err := connectdata.Headers(nil, data[d.Start:d.Start+d.Size])
 	noError(f.t, err)
 	for _, h := range list {
 		headers[h.Name] = string(h.Value)
-		if h.Form == wit.Structured {
-			of := wit.Datum{Form: h.Form, Schema: h.Schema, Size: uint32(len(h.Value))}
+		if h.Form == wit.WithSchema {
+			of := wit.ValueSlice{Encoding: h.Form, Schema: h.Schema, Size: uint32(len(h.Value))}
 			headers[h.Name] = fmt.Sprint(f.read(of, h.Value))
 		}
 	}
@@ -597,13 +599,13 @@ func (f *follower) headers(d wit.Datum, data []byte) map[string]string {
 }
 
 // members are the fields of a value by name, as texts, null ones as nil.
-func (f *follower) members(d wit.Datum, data []byte) map[string]any {
+func (f *follower) members(d wit.ValueSlice, data []byte) map[string]any {
 	fields := map[string]any{}
-	for i, v := range f.read(d, data).(datum.Record) {
+	for i, v := range f.read(d, data).(connectdata.Struct) {
 		if v != nil {
 			v = fmt.Sprint(v)
 		}
-		fields[f.schemas[d.Schema][0].Members[i].Name] = v
+		fields[f.schemas[d.Schema][0].Fields[i].Name] = v
 	}
 	return fields
 }

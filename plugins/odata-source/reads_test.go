@@ -20,15 +20,15 @@ func join(lists ...[]string) (all []string) {
 }
 
 // shownOf is the schema of a feed's values in short: the names of the members, those inside in brackets.
-func shownOf(nodes []wit.Node, at uint32) string {
+func shownOf(nodes []wit.SchemaNode, at uint32) string {
 	var names []string
-	for _, m := range nodes[at].Members {
+	for _, m := range nodes[at].Fields {
 		n := m.Node
 		if nodes[n].Kind == wit.Array {
 			n = nodes[n].Element
 		}
 		name := m.Name
-		if nodes[n].Kind == wit.Structure {
+		if nodes[n].Kind == wit.Struct {
 			name += shownOf(nodes, n)
 		}
 		names = append(names, name)
@@ -188,7 +188,7 @@ func TestDeafServices(t *testing.T) {
 			l := whole(t, odatatest.New(odatatest.Options{Rows: 40,
 				Switches: odatatest.Switches{Ignore: "$expand,$select"}}),
 				append(set("00", "Orders"), "sap.odata#00.expand="+navigation, "sap.odata.format="+format)...)
-			if len(l.rows) > 0 || len(l.faults) != 40 || !strings.Contains(l.faults[0].Fault.Message,
+			if len(l.rows) > 0 || len(l.faults) != 40 || !strings.Contains(l.faults[0].Error.Message,
 				"expanded as asked for, found a link to it; the service takes $expand and does not heed it") {
 				t.Errorf("%s, %s: %d rows, %d faults, %v", navigation, format, len(l.rows), len(l.faults),
 					l.faults[:min(1, len(l.faults))])
@@ -239,7 +239,7 @@ func TestMicros(t *testing.T) {
 		t.Errorf("the cursor is at %v", high)
 	}
 	nodes := l.opened.Feeds[0].Value.Nodes
-	if name := *nodes[nodes[0].Members[0].Node].Name; name != wit.NameMicroTimestamp {
+	if name := *nodes[nodes[0].Fields[0].Node].Name; name != wit.NameMicroTimestamp {
 		t.Errorf("the schema says %s", name)
 	}
 	err := l.open(append(settings, "sap.odata.format=json")...)
@@ -272,7 +272,7 @@ func TestDates(t *testing.T) {
 		l := newLoad(t, service, join(settings, c.settings)...)
 		offset := l.all(nil)
 		nodes := l.opened.Feeds[0].Value.Nodes
-		if kind := *nodes[nodes[0].Members[1].Node].Name; kind != c.kind ||
+		if kind := *nodes[nodes[0].Fields[1].Node].Name; kind != c.kind ||
 			strings.Join(l.values, ",") != strings.Join(c.rows, ",") {
 			t.Errorf("%v: %s, %v", c.settings, kind, l.values)
 		}
@@ -367,7 +367,8 @@ func TestFunctionImports(t *testing.T) {
 			fmt.Fprint(w, `{"d":{"results":[{"ID":7}]}}`)
 		}
 	})
-	l := newLoad(t, service, append(of("/s", "Rated", "sap.odata#00.query=rating=3"), condition("0", "ID", "gt", "0")...)...)
+	l := newLoad(t, service, append(of("/s", "Rated", "sap.odata#00.query=rating=3"),
+		condition("0", "ID", "gt", "0")...)...)
 	if _, err := l.run(0, nil); err != nil || strings.Join(l.rows, "") != "[1][2][7]" {
 		t.Errorf("%v, %v", l.rows, err)
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // validated is what a validation online comes to, by the name of the setting.
-func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Examined, []string) {
+func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.ConfigValue, []string) {
 	t.Helper()
 	l := unopened(t, s)
 	var state []byte
@@ -24,16 +24,16 @@ func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Ex
 		inquiry, err := l.p.Validate(entry.Component, configuration(given...), true, state, answers)
 		noError(t, err)
 		if inquiry.Done != nil {
-			all := map[string]wit.Examined{}
+			all := map[string]wit.ConfigValue{}
 			for _, e := range *inquiry.Done {
-				if _, twice := all[e.Spec.Name]; twice {
-					t.Errorf("%s is there twice", e.Spec.Name)
+				if _, twice := all[e.Key.Name]; twice {
+					t.Errorf("%s is there twice", e.Key.Name)
 				}
-				all[e.Spec.Name] = e
+				all[e.Key.Name] = e
 			}
 			return all, l.targets
 		}
-		state, answers = inquiry.Ask.State, l.answers(inquiry.Ask)
+		state, answers = inquiry.Pending.State, l.answers(inquiry.Pending)
 	}
 	t.Fatal("the validation doesn't end")
 	return nil, nil
@@ -214,8 +214,8 @@ func TestDeltaOfASetThatHasNone(t *testing.T) {
 		all, _ := validated(t, announcing(c.tracking), entity("00", c.set, "track-changes=1", "exec-period=5")...)
 		e := all["sap.odata#00.track-changes"]
 		if text := strings.Join(e.Errors, ""); !strings.Contains(text, c.says) || (text == "") != (c.says == "") ||
-			!strings.Contains(e.Spec.Documentation, c.hint) {
-			t.Errorf("%s: expected %q, found %q; %s", c.set, c.says, text, e.Spec.Documentation)
+			!strings.Contains(e.Key.Documentation, c.hint) {
+			t.Errorf("%s: expected %q, found %q; %s", c.set, c.says, text, e.Key.Documentation)
 		}
 	}
 }
@@ -233,9 +233,9 @@ func TestNothingToRecommend(t *testing.T) {
 		})
 		all, targets := validated(t, s, entity("00", "Orders")...)
 		e := all["sap.odata#00.service"]
-		if len(e.Errors) > 0 || len(e.Recommended) > 0 || !strings.Contains(e.Spec.Documentation,
+		if len(e.Errors) > 0 || len(e.Recommended) > 0 || !strings.Contains(e.Key.Documentation,
 			"No services are suggested: ") {
-			t.Errorf("%d: found %v %v %s", status, e.Errors, e.Recommended, e.Spec.Documentation)
+			t.Errorf("%d: found %v %v %s", status, e.Errors, e.Recommended, e.Key.Documentation)
 		}
 		if len(targets) > 4 {
 			t.Errorf("%d: %d requests %v", status, len(targets), targets)
@@ -245,7 +245,7 @@ func TestNothingToRecommend(t *testing.T) {
 	alone := []wit.Setting{{Name: "sap.odata#00.service", Value: sapNorthwind}}
 	inquiry, err := (&plugin{}).Validate(entry.Component, alone, true, nil, nil)
 	if err != nil || inquiry.Done == nil {
-		t.Errorf("found %v %+v", err, inquiry.Ask)
+		t.Errorf("found %v %+v", err, inquiry.Pending)
 	}
 }
 
@@ -253,7 +253,8 @@ func TestNothingToRecommend(t *testing.T) {
 func TestLargeCatalogue(t *testing.T) {
 	var rows []string
 	for i := range 10_000 {
-		rows = append(rows, fmt.Sprintf(`{"TechnicalServiceName":"Z%05d","ServiceUrl":"/sap/opu/odata/sap/Z%05[1]d"}`, i))
+		rows = append(rows, fmt.Sprintf(`{"TechnicalServiceName":"Z%05d","ServiceUrl":"/sap/opu/odata/sap/Z%05[1]d"}`,
+			i))
 	}
 	s := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "CATALOGSERVICE") {
@@ -273,7 +274,7 @@ func TestLargeCatalogue(t *testing.T) {
 	size, n := 0, 0
 	for _, e := range all {
 		if len(e.Recommended) > probe.MaxRecommended {
-			t.Errorf("%s: %d values", e.Spec.Name, len(e.Recommended))
+			t.Errorf("%s: %d values", e.Key.Name, len(e.Recommended))
 		}
 		for _, v := range e.Recommended {
 			size += len(v)

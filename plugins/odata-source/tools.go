@@ -19,7 +19,7 @@ func (p *plugin) Commands() (all []wit.Command) {
 
 // Run runs one of them.
 func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting, state []byte,
-	answers []wit.Response) (wit.Reply, error) {
+	answers []wit.Response) (wit.CommandResult, error) {
 	switch command {
 	case probe.Doctor:
 		return probe.Steps(services(given), config.Query(entry.Table.Values(given)), options, state, answers)

@@ -78,8 +78,9 @@ func TestViewWithParameters(t *testing.T) {
 		t.Errorf("expected %d rows, found %d by %d requests", rows, len(l.rows), len(l.targets))
 	}
 	f := l.opened.Feeds[0]
-	if diff := cmp.Diff([]wit.Field{wit.TextField("service", "/V2/Northwind/Northwind.svc"), wit.TextField("entityset",
-		name)}, f.Partition); diff != "" {
+	if diff := cmp.Diff([]wit.OffsetEntry{wit.StringEntry("service", "/V2/Northwind/Northwind.svc"),
+		wit.StringEntry("entityset",
+			name)}, f.Partition); diff != "" {
 		t.Error(diff)
 	}
 	if !strings.Contains(f.Fingerprint, "ZC_X(P_Date=datetime'2024-01-31T00%3A00%3A00',P_Count=7L)/Set") {
@@ -101,16 +102,19 @@ func TestPeekIntoAView(t *testing.T) {
 // Parameters are checked against the metadata.
 func TestParametersOfAView(t *testing.T) {
 	for name, want := range map[string]string{
-		"ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set":            "expected the parameters P_Date, P_Count, each once",
-		"ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Cuont=7)/Set":  "expected the parameters P_Date, P_Count, each once",
-		"ZC_X(P_Date='x',P_Count=7)/Set":                            "P_Date: expected a date such as 2024-01-31",
-		"ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=x)/Set":  "ZC_X(",
-		"ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)":      "expected a navigation property after the parameters",
+		"ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set": "expected the parameters P_Date, P_Count, each " +
+			"once",
+		"ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Cuont=7)/Set": "expected the parameters P_Date, P_Count, each " +
+			"once",
+		"ZC_X(P_Date='x',P_Count=7)/Set":                           "P_Date: expected a date such as 2024-01-31",
+		"ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=x)/Set": "ZC_X(",
+		"ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)": "expected a navigation property after the " +
+			"parameters",
 		"ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)/Sat":  "has no navigation property Sat",
 		"ZC_XY(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)/Set": "Entity set ZC_XY isn't in $metadata",
 	} {
 		err := unopened(t, view(1)).open(set("00", name)...)
-		if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultConfig || !strings.Contains(f.Message, want) ||
+		if f, ok := err.(*wit.Error); !ok || f.Kind != wit.ErrorConfig || !strings.Contains(f.Message, want) ||
 			*f.Setting != "sap.odata#00.entityset" {
 			t.Errorf("%s: expected %q, found %v", name, want, err)
 		}

@@ -33,10 +33,10 @@ func (plugin) Describe() wit.Description {
 }
 
 func (plugin) Validate(component string, settings []wit.Setting, online bool, state []byte,
-	answers []wit.Response) (wit.Inquiry, error) {
+	answers []wit.Response) (wit.ValidateResult, error) {
 	list, err := chain.Examine(component, settings)
 	if err != nil {
-		return wit.Inquiry{}, err
+		return wit.ValidateResult{}, err
 	}
-	return wit.Inquiry{Done: &list}, nil
+	return wit.ValidateResult{Done: &list}, nil
 }

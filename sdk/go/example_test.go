@@ -11,24 +11,24 @@ import (
 // shop declares its settings once; [setting.Table.Examine] checks them one by one.
 type shop struct{}
 
-var settings = setting.Of(
-	setting.Spec("shop.from", wit.KindInt, wit.High, setting.Is("1"), "First order.", setting.AtLeast(1)),
-	setting.Spec("shop.to", wit.KindInt, wit.High, nil, "Last order."))
+var settings = setting.NewTable(
+	setting.Define("shop.from", wit.KindInt, wit.High, setting.Default("1"), "First order.", setting.AtLeast(1)),
+	setting.Define("shop.to", wit.KindInt, wit.High, nil, "Last order."))
 
 func (shop) Describe() wit.Description {
 	return wit.Description{Name: "shop", Version: "1.0.0", Components: []wit.Component{{Name: "example.Shop",
-		Kind: wit.ComponentSource, Documentation: "Reads orders.", Settings: settings.Specs()}}}
+		Kind: wit.ComponentSource, Documentation: "Reads orders.", Settings: settings.Keys()}}}
 }
 
 // Validate checks what settings say together. Online it could ask for documents first: Inquiry.Ask names them, and
 // their answers come with the next call.
-func (shop) Validate(_ string, given []wit.Setting, _ bool, _ []byte, _ []wit.Response) (wit.Inquiry, error) {
-	examined := settings.Examine(given)
+func (shop) Validate(_ string, given []wit.Setting, _ bool, _ []byte, _ []wit.Response) (wit.ValidateResult, error) {
+	examined := settings.Validate(given)
 	v := settings.Values(given)
-	if to, ok := v.Given("shop.to"); ok && v.Number("shop.to") < v.Number("shop.from") {
-		setting.Complain(examined, "shop.to", setting.Invalid("shop.to", to, "expected no less than shop.from"))
+	if to, ok := v.Lookup("shop.to"); ok && v.Number("shop.to") < v.Number("shop.from") {
+		setting.AddError(examined, "shop.to", setting.Invalid("shop.to", to, "expected no less than shop.from"))
 	}
-	return wit.Inquiry{Done: &examined}, nil
+	return wit.ValidateResult{Done: &examined}, nil
 }
 
 // A plugin that checks settings together is a [sdk.Validator], beside what it is otherwise.

@@ -28,7 +28,8 @@ type Plugin interface {
 // Validator is implemented by plugins that check more than their declarations say: settings together, and, online,
 // against the service. A plugin without it gets [setting.Table.Examine].
 type Validator interface {
-	Validate(component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry,
+	Validate(component string, settings []wit.Setting, online bool, state []byte,
+		answers []wit.Response) (wit.ValidateResult,
 		error)
 }
 
@@ -37,13 +38,13 @@ type Validator interface {
 func Log(level wit.Level, message string) { guest.Log(level, message) }
 
 // Fail makes a fault that names no setting; its kind says what the host does about it.
-func Fail(kind wit.FaultKind, message string) *wit.Fault {
-	return &wit.Fault{Kind: kind, Message: message}
+func Fail(kind wit.ErrorKind, message string) *wit.Error {
+	return &wit.Error{Kind: kind, Message: message}
 }
 
 // FailSetting makes a fault of kind config that names a setting.
-func FailSetting(setting, message string) *wit.Fault {
-	return &wit.Fault{Kind: wit.FaultConfig, Message: message, Setting: &setting}
+func FailSetting(setting, message string) *wit.Error {
+	return &wit.Error{Kind: wit.ErrorConfig, Message: message, Setting: &setting}
 }
 
 // Register keeps the plugin for describe and validate; the packages of the worlds call it.
@@ -53,15 +54,15 @@ func Register(p Plugin) { guest.Plugin = exported{p} }
 type exported struct{ Plugin }
 
 func (e exported) Validate(component string, settings []wit.Setting, online bool, state []byte,
-	answers []wit.Response) (wit.Inquiry, error) {
+	answers []wit.Response) (wit.ValidateResult, error) {
 	if v, ok := e.Plugin.(Validator); ok {
 		return v.Validate(component, settings, online, state, answers)
 	}
 	for _, c := range e.Describe().Components {
 		if c.Name == component {
-			done := setting.OfComponent(&c).Examine(settings)
-			return wit.Inquiry{Done: &done}, nil
+			done := setting.NewComponentTable(&c).Validate(settings)
+			return wit.ValidateResult{Done: &done}, nil
 		}
 	}
-	return wit.Inquiry{}, Fail(wit.FaultConfig, "unknown component "+strconv.Quote(component))
+	return wit.ValidateResult{}, Fail(wit.ErrorConfig, "unknown component "+strconv.Quote(component))
 }

@@ -75,9 +75,9 @@ type part struct {
 var (
 	layouts     sync.Map // reflect.Type → *layout
 	variantMark = reflect.TypeFor[wit.Variant]()
-	unitType    = reflect.TypeFor[wit.Unit]()
+	unitType    = reflect.TypeFor[struct{}]()
 	errorType   = reflect.TypeFor[error]()
-	faultType   = reflect.TypeFor[wit.Fault]()
+	faultType   = reflect.TypeFor[wit.Error]()
 )
 
 // of returns the layout of a Go type. It panics on a type that the contract cannot have: that is a mistake in package

@@ -134,9 +134,9 @@ func carryResult(t *testing.T, r *rand.Rand, f *Func) {
 		random(r, v.Elem(), 0)
 		want, into = v.Elem().Interface(), reflect.New(f.ok.rtype).Interface()
 	}
-	var fault *wit.Fault
+	var fault *wit.Error
 	if f.fallible && r.IntN(2) == 0 {
-		fault = new(wit.Fault)
+		fault = new(wit.Error)
 		random(r, reflect.ValueOf(fault).Elem(), 0)
 	}
 	im, err := f.Lower(want, fault)
@@ -171,7 +171,7 @@ func TestRowsLieInMemoryAsInGo(t *testing.T) {
 	if id.size != 24 || uintptr(id.size) != reflect.TypeFor[wit.RecordID]().Size() {
 		t.Errorf("record-id: %s, Go's is %d bytes", id.structure(), reflect.TypeFor[wit.RecordID]().Size())
 	}
-	for _, l := range []*typeLayout{row, id, of(reflect.TypeFor[wit.Datum]())} {
+	for _, l := range []*typeLayout{row, id, of(reflect.TypeFor[wit.ValueSlice]())} {
 		for _, p := range l.parts {
 			if f := l.rtype.Field(p.index); uintptr(p.offset) != f.Offset {
 				t.Errorf("%s.%s: at %d, Go's is at %d", l.rtype.Name(), p.name, p.offset, f.Offset)
@@ -206,7 +206,7 @@ func TestLiftRefuses(t *testing.T) {
 			"past the memory"},
 		{"a list that is not aligned", append([]byte{1, 0, 0, 0, 1, 0, 0, 0}, long...), new([]uint32), "multiple of 4"},
 		{"text that is not UTF-8", append([]byte{8, 0, 0, 0, 1, 0, 0, 0}, 0xff), new(string), "not UTF-8"},
-		{"an enum without the case", []byte{12}, new(wit.FaultKind), "expected one of 12 cases"},
+		{"an enum without the case", []byte{12}, new(wit.ErrorKind), "expected one of 12 cases"},
 		{"a variant without the case", append([]byte{5}, make([]byte, 40)...), new(wit.Scalar),
 			"expected one of 5 cases"},
 	} {
@@ -264,7 +264,7 @@ func TestLiftIsWatched(t *testing.T) {
 }
 
 func TestLowerRefusesVariantsWithoutOrWithTwoCases(t *testing.T) {
-	for _, s := range []wit.Scalar{{}, {Null: wit.Chosen, Text: wit.Ptr("x")}} {
+	for _, s := range []wit.Scalar{{}, {Null: wit.Set, String: wit.Ptr("x")}} {
 		if _, err := Lower(s); err == nil {
 			t.Errorf("%v was taken", s)
 		}

@@ -141,7 +141,7 @@ func (f *Func) Arguments(mem Memory, alloc func(size, align uint32) (uint32, err
 // Result reads what a call gave back: core is the one core value that it returned (0 where it returns none), dst a
 // pointer to the Go result, nil where there is none. A fault of the guest comes as fault; err means that the guest
 // broke the ABI.
-func (f *Func) Result(mem Memory, budget int, core uint64, dst any) (fault *wit.Fault, err error) {
+func (f *Func) Result(mem Memory, budget int, core uint64, dst any) (fault *wit.Error, err error) {
 	if f.result == nil {
 		return nil, nil
 	}
@@ -164,7 +164,7 @@ func (f *Func) Result(mem Memory, budget int, core uint64, dst any) (fault *wit.
 		}
 		return nil, f.wrap(l.value(f.ok, payload[:f.ok.size], reflect.ValueOf(dst).Elem()))
 	case 1:
-		fault = new(wit.Fault)
+		fault = new(wit.Error)
 		t := of(faultType)
 		return fault, f.wrap(l.value(t, payload[:t.size], reflect.ValueOf(fault).Elem()))
 	}
@@ -197,8 +197,8 @@ func (f *Func) Lift(mem Memory, flats []uint64) ([]reflect.Value, error) {
 
 // Lower makes the image of a call's result on the guest's side: block 0 is the result itself. ok is nil where there is
 // none; fault is nil unless the function failed.
-func (f *Func) Lower(ok any, fault *wit.Fault) (Image, error) {
-	var im Image
+func (f *Func) Lower(ok any, fault *wit.Error) (Lowered, error) {
+	var im Lowered
 	if !f.fallible {
 		return im, im.root(f.result, reflect.ValueOf(ok))
 	}

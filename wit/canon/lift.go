@@ -18,9 +18,9 @@ type Lifter struct {
 	read int
 }
 
-// Watched is a memory whose owner can end the reading of a large value: Watch is called every 4,096 elements of lists,
-// and its error ends it.
-type Watched interface{ Watch() error }
+// Interruptible is a memory whose owner can end the reading of a large value: Watch is called every 4,096 elements of
+// lists, and its error ends it.
+type Interruptible interface{ Watch() error }
 
 const watchEvery = 4096
 
@@ -198,7 +198,7 @@ func (l *Lifter) list(t *typeLayout, ptr, n uint32, v reflect.Value) error {
 	numbers, plain := elem.words(s)
 	for i := range int(n) {
 		if l.read++; l.read%watchEvery == 0 {
-			if w, ok := l.Memory.(Watched); ok {
+			if w, ok := l.Memory.(Interruptible); ok {
 				if err := w.Watch(); err != nil {
 					return err
 				}

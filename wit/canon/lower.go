@@ -8,16 +8,16 @@ import (
 	"unicode/utf8"
 )
 
-// Image is a value on its way into a linear memory: one block for each list and text, since each is an allocation of
+// Lowered is a value on its way into a linear memory: one block for each list and text, since each is an allocation of
 // its own that the receiver frees by itself.
-type Image struct {
+type Lowered struct {
 	Blocks []Block
 	Fixups []Fixup
 	// free is memory for the next blocks: most are of a few bytes.
 	free []byte
 }
 
-// Block is a run of bytes in an [Image]. An empty list is a block of no bytes: it is allocated too.
+// Block is a run of bytes in an [Lowered]. An empty list is a block of no bytes: it is allocated too.
 type Block struct {
 	Data  []byte
 	Align uint32
@@ -34,7 +34,7 @@ type Fixup struct {
 const leastChunk = 1 << 10
 
 // room is memory for a block, all zeros.
-func (im *Image) room(size int) []byte {
+func (im *Lowered) room(size int) []byte {
 	if size > len(im.free) {
 		if size >= leastChunk {
 			return make([]byte, size)
@@ -48,7 +48,7 @@ func (im *Image) room(size int) []byte {
 
 // Place allocates every block, then writes them: allocation may grow the memory, so no view is taken before the last
 // one. It returns the blocks' addresses.
-func (im *Image) Place(mem Memory, alloc func(size, align uint32) (uint32, error)) ([]uint32, error) {
+func (im *Lowered) Place(mem Memory, alloc func(size, align uint32) (uint32, error)) ([]uint32, error) {
 	at := make([]uint32, len(im.Blocks))
 	for i, b := range im.Blocks {
 		ptr, err := alloc(uint32(len(b.Data)), b.Align)
@@ -79,20 +79,20 @@ func (im *Image) Place(mem Memory, alloc func(size, align uint32) (uint32, error
 
 // Lower makes the image of v; block 0 is v itself. It refuses variants without a case or with several. Text that is no
 // UTF-8 has its bad bytes replaced by U+FFFD: guests take text unchecked.
-func Lower(v any) (Image, error) {
+func Lower(v any) (Lowered, error) {
 	rv := reflect.ValueOf(v)
-	var im Image
+	var im Lowered
 	err := im.root(of(rv.Type()), rv)
 	return im, err
 }
 
-func (im *Image) root(t *typeLayout, v reflect.Value) error {
+func (im *Lowered) root(t *typeLayout, v reflect.Value) error {
 	im.Blocks = append(im.Blocks, Block{Data: im.room(int(t.size)), Align: t.align})
 	return im.value(t, v, 0, 0)
 }
 
 // value writes v at a place in a block.
-func (im *Image) value(t *typeLayout, v reflect.Value, block int, at uint32) error {
+func (im *Lowered) value(t *typeLayout, v reflect.Value, block int, at uint32) error {
 	data := im.Blocks[block].Data[at : at+t.size]
 	switch t.shape {
 	case shapeText, shapeList:
@@ -176,7 +176,7 @@ func (t *typeLayout) bits(v reflect.Value) (uint64, error) {
 }
 
 // list makes the block of a list or text, which is the next one.
-func (im *Image) list(t *typeLayout, v reflect.Value) (length uint32, err error) {
+func (im *Lowered) list(t *typeLayout, v reflect.Value) (length uint32, err error) {
 	block := len(im.Blocks)
 	if t.shape == shapeText {
 		s := v.String()
@@ -216,7 +216,7 @@ func (im *Image) list(t *typeLayout, v reflect.Value) (length uint32, err error)
 
 // flatImage is arguments as core values, with the blocks that they point to.
 type flatImage struct {
-	Image
+	Lowered
 	flats []uint64
 	// addresses are the places in flats that are the addresses of blocks.
 	addresses []address

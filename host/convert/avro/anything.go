@@ -1,6 +1,6 @@
 package avro
 
-import "github.com/culvert-project/culvert/wit/datum"
+import "github.com/culvert-project/culvert/wit/connectdata"
 
 // anythingSchema is what AvroData writes for values without a schema: a record of nine optional fields, of which one is
 // set.
@@ -29,15 +29,17 @@ const (
 
 // javaClasses are what Kafka Connect's message says of values that Avro cannot have without a schema.
 var javaClasses = map[byte]string{
-	datum.TagDecimal: "java.math.BigDecimal", datum.TagInstant: "java.util.Date",
-	datum.TagStruct: "org.apache.kafka.connect.data.Struct",
+	connectdata.TagDecimal: "java.math.BigDecimal", connectdata.TagInstant: "java.util.Date",
+	connectdata.TagStruct: "org.apache.kafka.connect.data.Struct",
 }
 
 // anyOf are the fields for the tags of dynamic values; anyFields: of a null none is set.
-var anyOf = [...]int{datum.TagNull: anyFields, datum.TagFalse: anyBoolean, datum.TagTrue: anyBoolean,
-	datum.TagInt8: anyInt, datum.TagInt16: anyInt, datum.TagInt32: anyInt, datum.TagInt64: anyLong,
-	datum.TagFloat32: anyFloat, datum.TagFloat64: anyDouble, datum.TagText: anyString, datum.TagBytes: anyBytes,
-	datum.TagArray: anyArray, datum.TagMap: anyMap}
+var anyOf = [...]int{connectdata.TagNull: anyFields, connectdata.TagFalse: anyBoolean, connectdata.TagTrue: anyBoolean,
+	connectdata.TagInt8: anyInt, connectdata.TagInt16: anyInt, connectdata.TagInt32: anyInt,
+	connectdata.TagInt64:   anyLong,
+	connectdata.TagFloat32: anyFloat, connectdata.TagFloat64: anyDouble, connectdata.TagText: anyString,
+	connectdata.TagBytes: anyBytes,
+	connectdata.TagArray: anyArray, connectdata.TagMap: anyMap}
 
 // writeAnything appends the dynamic value at the walk's position.
 func writeAnything(w *walk, dst []byte) []byte {
@@ -57,15 +59,15 @@ func writeAnything(w *walk, dst []byte) []byte {
 	dst = append(dst, 2)
 	switch field {
 	case anyBoolean:
-		dst = append(dst, tag[0]-datum.TagFalse)
+		dst = append(dst, tag[0]-connectdata.TagFalse)
 	case anyFloat:
 		dst = append(dst, w.take(4)...)
 	case anyDouble:
 		dst = append(dst, w.take(8)...)
 	case anyInt, anyLong:
-		dst = datum.AppendNumber(dst, w.number())
+		dst = connectdata.AppendNumber(dst, w.number())
 	case anyString, anyBytes:
-		dst = datum.AppendBytes(dst, w.block())
+		dst = connectdata.AppendBytes(dst, w.block())
 	default:
 		dst = writeAnythings(w, dst, field == anyMap)
 	}
@@ -82,7 +84,7 @@ func writeAnythings(w *walk, dst []byte, pairs bool) []byte {
 		w.bad("expected a count")
 	}
 	if count > 0 {
-		dst = datum.AppendNumber(dst, count)
+		dst = connectdata.AppendNumber(dst, count)
 	}
 	for ; count > 0 && w.err == nil; count-- {
 		from := w.i
@@ -117,7 +119,7 @@ func readAnything(w *walk, dst []byte) []byte {
 		set = true
 	}
 	if !set {
-		return append(dst[:start], datum.TagNull)
+		return append(dst[:start], connectdata.TagNull)
 	}
 	return dst
 }
@@ -127,17 +129,17 @@ var anyScalars = [...]struct {
 	tag byte
 	by  step
 }{
-	anyBytes: {datum.TagBytes, step{op: bytesStep}}, anyString: {datum.TagText, step{op: textStep}},
-	anyDouble: {datum.TagFloat64, step{op: floatStep, size: 8}},
-	anyFloat:  {datum.TagFloat32, step{op: floatStep, size: 4}},
-	anyInt:    {datum.TagInt32, step{op: numberStep, size: 32}},
-	anyLong:   {datum.TagInt64, step{op: numberStep, size: 64}},
+	anyBytes: {connectdata.TagBytes, step{op: bytesStep}}, anyString: {connectdata.TagText, step{op: textStep}},
+	anyDouble: {connectdata.TagFloat64, step{op: floatStep, size: 8}},
+	anyFloat:  {connectdata.TagFloat32, step{op: floatStep, size: 4}},
+	anyInt:    {connectdata.TagInt32, step{op: numberStep, size: 32}},
+	anyLong:   {connectdata.TagInt64, step{op: numberStep, size: 64}},
 }
 
 func readAnythingField(w *walk, dst []byte, field int) []byte {
 	switch field {
 	case anyBoolean:
-		return append(dst, datum.TagFalse+w.boolean())
+		return append(dst, connectdata.TagFalse+w.boolean())
 	case anyArray, anyMap:
 		return readAnythings(w, dst, field == anyMap)
 	}
@@ -150,9 +152,9 @@ func readAnythings(w *walk, dst []byte, pairs bool) []byte {
 		return dst
 	}
 	s := step{op: arrayStep, element: &step{op: anythingStep}}
-	tag := byte(datum.TagArray)
+	tag := byte(connectdata.TagArray)
 	if pairs {
-		s, tag = step{op: mapStep, key: s.element, element: s.element}, datum.TagMap
+		s, tag = step{op: mapStep, key: s.element, element: s.element}, connectdata.TagMap
 	}
 	dst = append(dst, tag)
 	start := len(dst)

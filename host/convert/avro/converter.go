@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Converter is Confluent's AvroConverter: a zero byte, the id that a schema registry has for the schema, and Avro
@@ -74,22 +74,22 @@ func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 
 // Encode implements [conversion.Converter].
 func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
-	d wit.Datum) ([]byte, bool, error) {
+	d wit.ValueSlice) ([]byte, bool, error) {
 	var p *program
 	in := b.Bytes(d)
-	switch d.Form {
+	switch d.Encoding {
 	case wit.Absent:
 		return dst, true, nil
-	case wit.Dynamic:
+	case wit.Schemaless:
 		p = c.schemaless()
-	case wit.Structured:
+	case wit.WithSchema:
 		if p = c.last; p == nil || p.schema.ID != d.Schema {
 			var err error
 			if p, err = c.program(ctx, d.Schema); err != nil {
 				return dst, false, err
 			}
 		}
-		null, _, ok := datum.IsNull(p.schema.Root(), in)
+		null, _, ok := connectdata.IsNull(p.schema.Root(), in)
 		if !ok {
 			return dst, false, fault.Broken(0, "expected the branch 00 or 02 of an optional value")
 		}
@@ -97,7 +97,9 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic stri
 			return dst, true, nil
 		}
 	default:
-		return dst, false, fault.Data("AvroConverter: expected a structured or dynamic datum, found form %d", d.Form)
+		return dst, false, fault.Data("AvroConverter: expected a value with a schema or a schemaless one, found "+
+			"encoding %d",
+			d.Encoding)
 	}
 	id, known := p.ids[topic]
 	if !known {
@@ -112,7 +114,7 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic stri
 	k := &c.budget
 	switch {
 	case p.raw:
-		content, size := datum.Block(in)
+		content, size := connectdata.LengthPrefixed(in)
 		if size != len(in) || size <= 0 {
 			return dst, false, fault.Broken(0, "expected bytes and nothing after them")
 		}
@@ -224,14 +226,14 @@ func parse(texts []registry.Text) (schema *avro.Schema, err error) {
 	return schema, nil
 }
 
-func (r *reading) read(ctx context.Context, _ string, in []byte, b *record.Batch) (wit.Datum, error) {
+func (r *reading) read(ctx context.Context, _ string, in []byte, b *record.Batch) (wit.ValueSlice, error) {
 	if r.null {
-		return wit.Datum{}, nil
+		return wit.ValueSlice{}, nil
 	}
 	start := len(b.Data)
-	d := wit.Datum{Form: wit.Dynamic, Start: uint32(start)}
+	d := wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start)}
 	if !r.anything {
-		d.Form, d.Schema = wit.Structured, r.schema.ID
+		d.Encoding, d.Schema = wit.WithSchema, r.schema.ID
 		b.Hold(r.schema)
 	}
 	switch {
@@ -242,8 +244,9 @@ func (r *reading) read(ctx context.Context, _ string, in []byte, b *record.Batch
 				return d, w.err
 			}
 		}
-		b.Data = datum.AppendBytes(b.Data, in)
-	case !r.anything && r.step.same && len(in) <= conversion.MaxDecodedBytes && datum.Check(r.schema.Nodes, in) == nil:
+		b.Data = connectdata.AppendBytes(b.Data, in)
+	case !r.anything && r.step.same && len(in) <= conversion.MaxDecodedBytes &&
+		connectdata.Check(r.schema.Nodes, in) == nil:
 		b.Data = append(b.Data, in...)
 	default:
 		w := walk{ctx: ctx, in: in, most: start + conversion.MaxDecodedBytes}
@@ -254,9 +257,9 @@ func (r *reading) read(ctx context.Context, _ string, in []byte, b *record.Batch
 			return d, fault.EndedBy(ctx, w.err)
 		}
 	}
-	if r.anything && b.Data[start] == datum.TagNull {
+	if r.anything && b.Data[start] == connectdata.TagNull {
 		b.Data = b.Data[:start]
-		return wit.Datum{}, nil
+		return wit.ValueSlice{}, nil
 	}
 	d.Size = uint32(len(b.Data) - start)
 	return d, nil
@@ -329,7 +332,7 @@ func Settings() *setting.Table {
 				"Confluent's serializer writes by it without looking."),
 	)
 	for _, name := range []string{"generalized.sum.type.support", "discard.type.doc.default"} {
-		t.Later(conversion.Flag(name, wit.Low, "false", "Of Confluent's converter."), "false")
+		t.DeclareUnsupported(conversion.Flag(name, wit.Low, "false", "Of Confluent's converter."), "false")
 	}
 	return t
 }

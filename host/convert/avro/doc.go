@@ -7,5 +7,6 @@
 //   - step.go: from the bytes of one side to those of the other, where they differ. anything.go: values without schema.
 //
 // Invariants: schemas are compiled once, into steps; a value whose steps are all the same is copied. Every walk over
-// bytes of a topic is bounded by [datum.MaxDepth], by the number of items without bytes, and by the size of its output.
+// bytes of a topic is bounded by [connectdata.MaxDepth], by the number of items without bytes, and by the size of its
+// output.
 package avro

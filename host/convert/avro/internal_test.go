@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // What is kept of schemas is bounded by number, in both directions.
@@ -32,12 +32,12 @@ func TestWhatIsKeptOfAvroIsBounded(t *testing.T) {
 	require.NoError(t, err)
 	programs, read := 0, 0
 	for i := range 2 * schemas {
-		s, err := b.Registry.Intern([]wit.Node{{Kind: wit.Structure, Name: wit.Ptr(fmt.Sprintf("a.Person%d",
+		s, err := b.Registry.Intern([]wit.SchemaNode{{Kind: wit.Struct, Name: wit.Ptr(fmt.Sprintf("a.Person%d",
 			i%schemas)),
-			Members: []wit.Member{{Name: "id", Node: 1}}}, {Kind: wit.Int32}})
+			Fields: []wit.Field{{Name: "id", Node: 1}}}, {Kind: wit.Int32}})
 		require.NoError(t, err)
-		b.Data = datum.AppendNumber(b.Data[:0], 7)
-		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "orders", b, wit.Datum{Form: wit.Structured,
+		b.Data = connectdata.AppendNumber(b.Data[:0], 7)
+		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "orders", b, wit.ValueSlice{Encoding: wit.WithSchema,
 			Schema: s.ID, Size: uint32(len(b.Data))})
 		require.NoError(t, err)
 		_, err = c.Decode(t.Context(), "orders", out, b)

@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert/conversion"
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java"
 )
 
@@ -22,7 +22,7 @@ import (
 // the other's.
 type schemaReader struct {
 	o     Options
-	nodes []wit.Node
+	nodes []wit.SchemaNode
 	// named are the types that were defined so far, by full name; open those around the present one.
 	named map[string]*avro.SchemaNode
 	open  map[string]bool
@@ -39,7 +39,7 @@ type placed struct {
 }
 
 // read returns the nodes for an Avro schema and the step that reads its values.
-func read(root *avro.SchemaNode, version *int32, o Options) ([]wit.Node, *step, error) {
+func read(root *avro.SchemaNode, version *int32, o Options) ([]wit.SchemaNode, *step, error) {
 	r := schemaReader{o: o, named: map[string]*avro.SchemaNode{}, open: map[string]bool{}}
 	_, s, err := r.node(root, placed{version: version}, 1)
 	if err != nil {
@@ -88,8 +88,8 @@ func relaxed(text string) (string, error) {
 // relax does it in a value that lies so deep in others. A node is four of them at most: itself, its fields, one of
 // them, and a union.
 func relax(v any, depth int) error {
-	if depth > 4*datum.MaxSchemaDepth {
-		return fmt.Errorf("expected at most %d nodes in each other", datum.MaxSchemaDepth)
+	if depth > 4*connectdata.MaxSchemaDepth {
+		return fmt.Errorf("expected at most %d nodes in each other", connectdata.MaxSchemaDepth)
 	}
 	switch x := v.(type) {
 	case []any: // a union, or fields
@@ -161,11 +161,11 @@ func (r *schemaReader) within(name string) (leave func()) {
 // node makes the node of a schema. The step includes the branch numbers of its union.
 func (r *schemaReader) node(n *avro.SchemaNode, f placed, depth int) (uint32, step, error) {
 	n = r.resolved(n)
-	if depth > datum.MaxSchemaDepth {
-		return 0, step{}, fault.Data("schema: expected at most %d nodes in each other", datum.MaxSchemaDepth)
+	if depth > connectdata.MaxSchemaDepth {
+		return 0, step{}, fault.Data("schema: expected at most %d nodes in each other", connectdata.MaxSchemaDepth)
 	}
-	if len(r.nodes) >= datum.MaxSchemaNodes {
-		return 0, step{}, fault.Data("schema: expected at most %d nodes", datum.MaxSchemaNodes)
+	if len(r.nodes) >= connectdata.MaxSchemaNodes {
+		return 0, step{}, fault.Data("schema: expected at most %d nodes", connectdata.MaxSchemaNodes)
 	}
 	if n.Type != "union" {
 		return r.value(n, f, depth)
@@ -192,8 +192,8 @@ func (r *schemaReader) node(n *avro.SchemaNode, f placed, depth int) (uint32, st
 // value makes the node of a type that is no union. The caller sees to the branch numbers of an optional one.
 func (r *schemaReader) value(n *avro.SchemaNode, f placed, depth int) (uint32, step, error) {
 	id := uint32(len(r.nodes))
-	r.nodes = append(r.nodes, wit.Node{})
-	var w wit.Node
+	r.nodes = append(r.nodes, wit.SchemaNode{})
+	var w wit.SchemaNode
 	s, err := r.kind(&w, n, depth)
 	if err == nil {
 		err = r.attributes(&w, n, f)
@@ -211,8 +211,8 @@ func (r *schemaReader) value(n *avro.SchemaNode, f placed, depth int) (uint32, s
 func (r *schemaReader) union(id uint32, s step, null int) step {
 	n := &r.nodes[id]
 	branches := make([]branch, 2)
-	branches[null] = branch{lead: datum.AppendBranch(nil, n, true)}
-	branches[1-null] = branch{lead: datum.AppendBranch(nil, n, false), step: &s}
+	branches[null] = branch{lead: connectdata.AppendBranch(nil, n, true)}
+	branches[1-null] = branch{lead: connectdata.AppendBranch(nil, n, false), step: &s}
 	return step{op: unionStep, branches: branches, same: s.same && (null == 0) == (n.DefaultValue == nil)}
 }
 
@@ -223,8 +223,8 @@ func (r *schemaReader) several(n *avro.SchemaNode, f placed, depth int) (uint32,
 			conversion.MaxUnionBranches)
 	}
 	id := uint32(len(r.nodes))
-	r.nodes = append(r.nodes, wit.Node{})
-	w := wit.Node{Kind: wit.Structure, Name: wit.Ptr(unionName), Optional: f.optional, Version: f.version}
+	r.nodes = append(r.nodes, wit.SchemaNode{})
+	w := wit.SchemaNode{Kind: wit.Struct, Name: wit.Ptr(unionName), Optional: f.optional, Version: f.version}
 	s := step{op: unionStep, branches: make([]branch, len(n.Branches))}
 	steps := make([]step, len(n.Branches))
 	seen := map[string]bool{}
@@ -244,24 +244,24 @@ func (r *schemaReader) several(n *avro.SchemaNode, f placed, depth int) (uint32,
 			return id, s, err
 		}
 		steps[i] = inner
-		w.Members = append(w.Members, wit.Member{Name: name, Node: node})
+		w.Fields = append(w.Fields, wit.Field{Name: name, Node: node})
 	}
 	r.nodes[id] = w
 	r.defaultOf(id, n, f)
 	w = r.nodes[id] // with its default, which decides what a branch of it begins with
 	var nulls [][]byte
-	for _, m := range w.Members {
-		nulls = append(nulls, datum.AppendBranch(nil, &r.nodes[m.Node], true))
+	for _, m := range w.Fields {
+		nulls = append(nulls, connectdata.AppendBranch(nil, &r.nodes[m.Node], true))
 	}
 	at := 0
 	for i := range n.Branches {
 		b := &s.branches[i]
 		if r.resolved(&n.Branches[i]).Type == "null" {
-			b.lead = datum.AppendBranch(nil, &w, true)
+			b.lead = connectdata.AppendBranch(nil, &w, true)
 			continue
 		}
-		b.lead = slices.Concat(datum.AppendBranch(nil, &w, false), slices.Concat(nulls[:at]...),
-			datum.AppendBranch(nil, &r.nodes[w.Members[at].Node], false))
+		b.lead = slices.Concat(connectdata.AppendBranch(nil, &w, false), slices.Concat(nulls[:at]...),
+			connectdata.AppendBranch(nil, &r.nodes[w.Fields[at].Node], false))
 		b.tail = slices.Concat(nulls[at+1:]...)
 		b.step = &steps[i]
 		at++
@@ -282,7 +282,7 @@ func (r *schemaReader) memberName(n *avro.SchemaNode) string {
 }
 
 // kind fills in what the type says.
-func (r *schemaReader) kind(w *wit.Node, n *avro.SchemaNode, depth int) (step, error) {
+func (r *schemaReader) kind(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (step, error) {
 	switch n.Type {
 	case "boolean":
 		w.Kind = wit.Boolean
@@ -302,7 +302,7 @@ func (r *schemaReader) kind(w *wit.Node, n *avro.SchemaNode, depth int) (step, e
 		w.Kind = wit.Float64
 		return step{op: floatStep, size: 8, same: true}, nil
 	case "string":
-		w.Kind = wit.Text
+		w.Kind = wit.String
 		return step{op: textStep, same: true}, nil
 	case "bytes":
 		w.Kind = wit.Bytes
@@ -324,9 +324,9 @@ func (r *schemaReader) kind(w *wit.Node, n *avro.SchemaNode, depth int) (step, e
 	case "array":
 		return r.array(w, n, depth)
 	case "map":
-		w.Kind = wit.Mapping
+		w.Kind = wit.Map
 		w.Key = uint32(len(r.nodes))
-		r.nodes = append(r.nodes, wit.Node{Kind: wit.Text})
+		r.nodes = append(r.nodes, wit.SchemaNode{Kind: wit.String})
 		id, s, err := r.node(n.Values, placed{}, depth+1)
 		w.Element = id
 		return step{op: mapStep, key: &step{op: textStep, same: true}, element: &s, same: s.same}, err
@@ -344,9 +344,9 @@ var timesBeyondConnect = []string{"time-micros", "timestamp-micros", "timestamp-
 	"local-timestamp-micros", "local-timestamp-nanos"}
 
 // setLogical makes a node one of Kafka Connect's logical types.
-func setLogical(w *wit.Node, name string) { w.Name, w.Version = wit.Ptr(name), wit.Ptr(int32(1)) }
+func setLogical(w *wit.SchemaNode, name string) { w.Name, w.Version = wit.Ptr(name), wit.Ptr(int32(1)) }
 
-func (r *schemaReader) integer(w *wit.Node, n *avro.SchemaNode) (step, error) {
+func (r *schemaReader) integer(w *wit.SchemaNode, n *avro.SchemaNode) (step, error) {
 	w.Kind = wit.Int32
 	switch kind, logicalName := textProperty(n, "connect.type"), logicalType(n); {
 	case strings.EqualFold(logicalName, "date"):
@@ -365,7 +365,7 @@ func (r *schemaReader) integer(w *wit.Node, n *avro.SchemaNode) (step, error) {
 }
 
 // decimal tells whether a schema of bytes is one of decimals, and notes its scale.
-func (r *schemaReader) decimal(w *wit.Node, n *avro.SchemaNode) bool {
+func (r *schemaReader) decimal(w *wit.SchemaNode, n *avro.SchemaNode) bool {
 	if !strings.EqualFold(logicalType(n), "decimal") {
 		return false
 	}
@@ -380,8 +380,8 @@ func (r *schemaReader) decimal(w *wit.Node, n *avro.SchemaNode) bool {
 	return true
 }
 
-func (r *schemaReader) enum(w *wit.Node, n *avro.SchemaNode) (step, error) {
-	w.Kind = wit.Text
+func (r *schemaReader) enum(w *wit.SchemaNode, n *avro.SchemaNode) (step, error) {
+	w.Kind = wit.String
 	r.named[fullName(n)] = n
 	s := step{op: enumStep}
 	if r.o.Meta && n.Doc != "" {
@@ -393,14 +393,14 @@ func (r *schemaReader) enum(w *wit.Node, n *avro.SchemaNode) (step, error) {
 	}
 	w.Parameters = append(w.Parameters, wit.Setting{Name: enumName, Value: fullName(n)})
 	for _, symbol := range n.Symbols {
-		s.symbols = append(s.symbols, datum.AppendText(nil, symbol))
+		s.symbols = append(s.symbols, connectdata.AppendString(nil, symbol))
 		w.Parameters = append(w.Parameters, wit.Setting{Name: enumName + "." + symbol, Value: symbol})
 	}
 	return s, nil
 }
 
 // array makes an array, or a map of an array of the entries that AvroData writes.
-func (r *schemaReader) array(w *wit.Node, n *avro.SchemaNode, depth int) (step, error) {
+func (r *schemaReader) array(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (step, error) {
 	item := r.resolved(n.Items)
 	entry := item.Type == "record" && (fullName(item) == namespace+"."+mapEntry || property(item,
 		"connect.internal.type") == mapEntry)
@@ -427,7 +427,7 @@ func (r *schemaReader) array(w *wit.Node, n *avro.SchemaNode, depth int) (step, 
 	r.named[name], r.open[name] = item, true
 	defer delete(r.open, name)
 	defer r.within(name)()
-	w.Kind = wit.Mapping
+	w.Kind = wit.Map
 	var keyStep, valueStep step
 	var err error
 	if w.Key, keyStep, err = r.node(&key.Type, placed{}, depth+1); err != nil {
@@ -447,7 +447,7 @@ func recursive(name string) error {
 	return fault.Data("the Avro type %s contains itself, and schemas here are trees", fault.Quoted(name))
 }
 
-func (r *schemaReader) record(w *wit.Node, n *avro.SchemaNode, depth int) (step, error) {
+func (r *schemaReader) record(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (step, error) {
 	name := fullName(n)
 	if r.open[name] {
 		return step{}, recursive(name)
@@ -455,7 +455,7 @@ func (r *schemaReader) record(w *wit.Node, n *avro.SchemaNode, depth int) (step,
 	r.named[name], r.open[name] = n, true
 	defer delete(r.open, name)
 	defer r.within(name)()
-	w.Kind = wit.Structure
+	w.Kind = wit.Struct
 	s := step{op: recordStep, same: true, members: make([]step, len(n.Fields)), names: make([]string, len(n.Fields))}
 	if r.o.Meta && n.Doc != "" {
 		w.Parameters = append(w.Parameters, wit.Setting{Name: recordDoc, Value: n.Doc})
@@ -469,7 +469,7 @@ func (r *schemaReader) record(w *wit.Node, n *avro.SchemaNode, depth int) (step,
 		if err != nil {
 			return s, fmt.Errorf("field %s: %w", fault.Quoted(f.Name), err)
 		}
-		w.Members = append(w.Members, wit.Member{Name: f.Name, Node: id})
+		w.Fields = append(w.Fields, wit.Field{Name: f.Name, Node: id})
 		s.members[i], s.names[i] = member, f.Name
 		s.same = s.same && member.same
 	}
@@ -477,7 +477,7 @@ func (r *schemaReader) record(w *wit.Node, n *avro.SchemaNode, depth int) (step,
 }
 
 // attributes fills in what Confluent's properties say.
-func (r *schemaReader) attributes(w *wit.Node, n *avro.SchemaNode, f placed) error {
+func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, f placed) error {
 	if doc := textProperty(n, "connect.doc"); r.o.Meta && doc != "" {
 		w.Doc = wit.Ptr(doc)
 	}
@@ -523,7 +523,7 @@ func (r *schemaReader) attributes(w *wit.Node, n *avro.SchemaNode, f placed) err
 
 // logicalKind refuses the name of a logical type on another type than its own. Kafka Connect's class refuses each value
 // but nulls, and Avro the schema that would be written of it.
-func logicalKind(w *wit.Node) error {
+func logicalKind(w *wit.SchemaNode) error {
 	kind, logical := conversion.KindOfName(w)
 	switch {
 	case !logical:
@@ -539,7 +539,7 @@ func logicalKind(w *wit.Node) error {
 	return nil
 }
 
-func setParameter(w *wit.Node, name, value string) {
+func setParameter(w *wit.SchemaNode, name, value string) {
 	for i := range w.Parameters {
 		if w.Parameters[i].Name == name {
 			w.Parameters[i].Value = value
@@ -549,7 +549,7 @@ func setParameter(w *wit.Node, name, value string) {
 	w.Parameters = append(w.Parameters, wit.Setting{Name: name, Value: value})
 }
 
-func (r *schemaReader) name(w *wit.Node, n *avro.SchemaNode) error {
+func (r *schemaReader) name(w *wit.SchemaNode, n *avro.SchemaNode) error {
 	name := ""
 	switch given := property(n, "connect.name"); {
 	case given != nil:
@@ -592,7 +592,7 @@ func (r *schemaReader) defaultOf(id uint32, n *avro.SchemaNode, f placed) {
 	if !ok {
 		return
 	}
-	b, err := datum.AppendDefault(nil, r.nodes, id, v)
+	b, err := connectdata.AppendDefault(nil, r.nodes, id, v)
 	if err == nil {
 		r.nodes[id].DefaultValue = &b
 	}
@@ -704,7 +704,7 @@ func (r *schemaReader) fitting(id uint32, v any) (any, bool) {
 			x = number != 0
 		}
 		return x || v == "true", true
-	case wit.Text:
+	case wit.String:
 		return asText(v), true
 	case wit.Bytes:
 		return fittingBytes(n, v)
@@ -713,14 +713,14 @@ func (r *schemaReader) fitting(id uint32, v any) (any, bool) {
 		if !ok {
 			return nil, false
 		}
-		list := make(datum.List, len(items))
+		list := make(connectdata.List, len(items))
 		for i := range items {
 			if list[i], ok = r.fitting(n.Element, items[i]); !ok {
 				return nil, false
 			}
 		}
 		return list, true
-	case wit.Mapping:
+	case wit.Map:
 		return r.fittingMap(n, v)
 	}
 	if conversion.NameOf(n) == unionName {
@@ -730,8 +730,8 @@ func (r *schemaReader) fitting(id uint32, v any) (any, bool) {
 	if !ok {
 		return nil, false
 	}
-	record := make(datum.Record, len(n.Members))
-	for i, m := range n.Members {
+	record := make(connectdata.Struct, len(n.Fields))
+	for i, m := range n.Fields {
 		if record[i], ok = r.fitting(m.Node, members[m.Name]); !ok {
 			return nil, false
 		}
@@ -740,9 +740,9 @@ func (r *schemaReader) fitting(id uint32, v any) (any, bool) {
 }
 
 // fittingMember makes the default of a union a structure with the first member that is of the default's type.
-func (r *schemaReader) fittingMember(n *wit.Node, v any) (any, bool) {
-	record := make(datum.Record, len(n.Members))
-	for i, m := range n.Members {
+func (r *schemaReader) fittingMember(n *wit.SchemaNode, v any) (any, bool) {
+	record := make(connectdata.Struct, len(n.Fields))
+	for i, m := range n.Fields {
 		if !takes(&r.nodes[m.Node], v) {
 			continue
 		}
@@ -755,7 +755,7 @@ func (r *schemaReader) fittingMember(n *wit.Node, v any) (any, bool) {
 }
 
 // takes tells whether the value of an Avro default is of a union's member, without a change of its type.
-func takes(n *wit.Node, v any) (ok bool) {
+func takes(n *wit.SchemaNode, v any) (ok bool) {
 	_, real32 := v.(float32)
 	_, real64 := v.(float64)
 	text, isText := v.(string)
@@ -773,25 +773,25 @@ func takes(n *wit.Node, v any) (ok bool) {
 	case wit.Float32, wit.Float64:
 		_, ok = realNumber(v)
 		ok = ok && !isText
-	case wit.Text:
+	case wit.String:
 		ok = isText
 		if _, enum := conversion.Parameter(n, enumName); ok && enum {
 			_, ok = conversion.Parameter(n, enumName+"."+text)
 		}
 	case wit.Bytes:
 		var b any
-		b, ok = fittingBytes(&wit.Node{}, v)
+		b, ok = fittingBytes(&wit.SchemaNode{}, v)
 		if size, fixed := conversion.Parameter(n, fixedSize); ok && fixed {
 			ok = size == strconv.Itoa(len(b.([]byte)))
 		}
 	case wit.Array:
 		_, ok = v.([]any)
-	case wit.Mapping:
+	case wit.Map:
 		// A default of entries is an array, and an empty one alone is read.
 		_, array := v.([]any)
 		_, object := v.(map[string]any)
 		ok = array || object
-	case wit.Structure:
+	case wit.Struct:
 		_, ok = v.(map[string]any)
 	}
 	return ok
@@ -822,7 +822,7 @@ func realNumber(v any) (float64, bool) {
 }
 
 // fittingBytes takes bytes, or the text that stands for them in JSON, a character for each.
-func fittingBytes(n *wit.Node, v any) (any, bool) {
+func fittingBytes(n *wit.SchemaNode, v any) (any, bool) {
 	b, ok := v.([]byte)
 	if text, isText := v.(string); isText {
 		ok = true
@@ -836,23 +836,23 @@ func fittingBytes(n *wit.Node, v any) (any, bool) {
 	if !ok || conversion.NameOf(n) != wit.NameDecimal {
 		return append([]byte{}, b...), ok
 	}
-	return datum.Unscaled(b), len(b) > 0 && len(b) <= datum.MaxDecimalBytes
+	return connectdata.Unscaled(b), len(b) > 0 && len(b) <= connectdata.MaxDecimalBytes
 }
 
-func (r *schemaReader) fittingMap(n *wit.Node, v any) (any, bool) {
+func (r *schemaReader) fittingMap(n *wit.SchemaNode, v any) (any, bool) {
 	// Of maps with other keys AvroData writes a default that it does not read, unless it is empty.
 	members, ok := v.(map[string]any)
 	if items, empty := v.([]any); !ok && (!empty || len(items) > 0) {
 		return nil, false
 	}
-	var entries datum.Map
+	var entries connectdata.Map
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		key, fits := r.fitting(n.Key, name)
 		value, ok := r.fitting(n.Element, members[name])
 		if !ok || !fits {
 			return nil, false
 		}
-		entries = append(entries, datum.Entry{Key: key, Value: value})
+		entries = append(entries, connectdata.Entry{Key: key, Value: value})
 	}
 	return entries, true
 }

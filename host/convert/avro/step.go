@@ -7,7 +7,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert/conversion"
 	"github.com/culvert-project/culvert/host/convert/fault"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java/values"
 )
 
@@ -98,8 +98,8 @@ func (w *walk) bad(text string) {
 
 // enter counts a value that holds others, until [walk.leave]; false: there is a fault.
 func (w *walk) enter() bool {
-	if w.depth++; w.depth > datum.MaxDepth {
-		w.bad("more than " + strconv.Itoa(datum.MaxDepth) + " values in each other")
+	if w.depth++; w.depth > connectdata.MaxDepth {
+		w.bad("more than " + strconv.Itoa(connectdata.MaxDepth) + " values in each other")
 	}
 	return w.err == nil
 }
@@ -110,8 +110,8 @@ func (w *walk) leave() { w.depth-- }
 // context.
 func (w *walk) look(from int, dst []byte) {
 	if w.i == from {
-		if w.empty++; w.empty > datum.MaxEmptyStructures {
-			w.bad("more than " + strconv.Itoa(datum.MaxEmptyStructures) + " items without bytes")
+		if w.empty++; w.empty > connectdata.MaxEmptyStructures {
+			w.bad("more than " + strconv.Itoa(connectdata.MaxEmptyStructures) + " items without bytes")
 		}
 	}
 	if w.items++; w.items%conversion.WatchEvery == 0 && w.err == nil && w.ctx.Err() != nil {
@@ -123,7 +123,7 @@ func (w *walk) look(from int, dst []byte) {
 }
 
 func (w *walk) number() int64 {
-	n, size := datum.Number(w.in[w.i:])
+	n, size := connectdata.Number(w.in[w.i:])
 	if size <= 0 {
 		w.bad("expected a number")
 		return 0
@@ -152,7 +152,7 @@ func (w *walk) boolean() byte {
 }
 
 func (w *walk) block() []byte {
-	content, size := datum.Block(w.in[w.i:])
+	content, size := connectdata.LengthPrefixed(w.in[w.i:])
 	if size <= 0 {
 		w.bad("expected text or bytes with their length in front")
 		return nil
@@ -176,7 +176,7 @@ func (w *walk) decimal(b []byte) []byte {
 	if len(b) == 0 {
 		w.bad("a decimal without bytes")
 	}
-	if b = values.Shortest(b); len(b) > datum.MaxDecimalBytes && w.err == nil {
+	if b = values.Shortest(b); len(b) > connectdata.MaxDecimalBytes && w.err == nil {
 		w.err = fault.ManyDigits()
 	}
 	return b
@@ -190,7 +190,7 @@ func (s *step) run(w *walk, dst []byte) []byte {
 		if shift := s.size - 1; n>>shift != 0 && n>>shift != -1 {
 			w.bad("the number " + strconv.FormatInt(n, 10) + " does not fit " + strconv.Itoa(s.size) + " bits")
 		}
-		return datum.AppendNumber(dst, n)
+		return connectdata.AppendNumber(dst, n)
 	case booleanStep:
 		return append(dst, w.boolean())
 	case floatStep:
@@ -200,15 +200,15 @@ func (s *step) run(w *walk, dst []byte) []byte {
 		if !utf8.Valid(b) {
 			w.bad("a text that is not UTF-8")
 		}
-		return datum.AppendBytes(dst, b)
+		return connectdata.AppendBytes(dst, b)
 	case bytesStep:
-		return datum.AppendBytes(dst, w.block())
+		return connectdata.AppendBytes(dst, w.block())
 	case decimalStep:
-		return datum.AppendBytes(dst, w.decimal(w.block()))
+		return connectdata.AppendBytes(dst, w.decimal(w.block()))
 	case fixedStep:
-		return datum.AppendBytes(dst, w.take(s.size))
+		return connectdata.AppendBytes(dst, w.take(s.size))
 	case fixedDecimalStep:
-		return datum.AppendBytes(dst, w.decimal(w.take(s.size)))
+		return connectdata.AppendBytes(dst, w.decimal(w.take(s.size)))
 	case enumStep:
 		if n, ok := w.below(len(s.symbols), "symbol", "an enum"); ok {
 			dst = append(dst, s.symbols[n]...)
@@ -286,7 +286,7 @@ func (s *step) blocks(w *walk, dst []byte) []byte {
 	if total == 0 || w.err != nil {
 		return dst
 	}
-	return append(datum.PutCount(dst, start, total), 0)
+	return append(connectdata.PutCount(dst, start, total), 0)
 }
 
 func (s *step) item(w *walk, dst []byte) []byte {
@@ -311,7 +311,7 @@ func (s *step) write(w *walk, dst []byte) []byte {
 		if !known {
 			w.fail("the text " + fault.Quoted(b) + " is no symbol of its enum")
 		}
-		return datum.AppendNumber(dst, int64(n))
+		return connectdata.AppendNumber(dst, int64(n))
 	case padStep, padDecimalStep:
 		b := w.block()
 		if len(b) > s.size || s.op == padStep && len(b) < s.size {

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java"
 )
 
@@ -59,7 +59,7 @@ func OptionsOf(v setting.Values) Options {
 // order of the JSON members is that of Avro's Schema.toString.
 type schemaWriter struct {
 	conversion.SchemaText
-	nodes []wit.Node
+	nodes []wit.SchemaNode
 	o     Options
 	// digests are of the nodes with all below, without their own optionality: two nodes
 	// of one digest are the same type.
@@ -74,7 +74,7 @@ type schemaWriter struct {
 }
 
 // write returns the text of the Avro schema for nodes, and the full name of the record that its root is.
-func write(k *conversion.Budget, nodes []wit.Node, o Options) (text []byte, name string, s *step, err error) {
+func write(k *conversion.Budget, nodes []wit.SchemaNode, o Options) (text []byte, name string, s *step, err error) {
 	w := schemaWriter{SchemaText: conversion.SchemaText{Budget: k}, nodes: nodes, o: o, digests: digestsOf(nodes),
 		defined: map[string][sha256.Size]byte{}, unnamed: map[[sha256.Size]byte]string{}}
 	top := w.node(0, "", false)
@@ -82,7 +82,7 @@ func write(k *conversion.Budget, nodes []wit.Node, o Options) (text []byte, name
 }
 
 // SchemaText returns the text of the Avro schema for nodes.
-func SchemaText(ctx context.Context, nodes []wit.Node, o Options) ([]byte, error) {
+func SchemaText(ctx context.Context, nodes []wit.SchemaNode, o Options) ([]byte, error) {
 	var k conversion.Budget
 	k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
 	text, _, _, err := write(&k, nodes, o)
@@ -90,18 +90,18 @@ func SchemaText(ctx context.Context, nodes []wit.Node, o Options) ([]byte, error
 }
 
 // digestsOf digests each node with all that is below it. Nodes refer to higher numbers only.
-func digestsOf(nodes []wit.Node) [][sha256.Size]byte {
+func digestsOf(nodes []wit.SchemaNode) [][sha256.Size]byte {
 	digests := make([][sha256.Size]byte, len(nodes))
 	for id := len(nodes) - 1; id >= 0; id-- {
 		n := nodes[id]
-		below := n.Members
+		below := n.Fields
 		switch n.Kind {
-		case wit.Mapping:
-			below = []wit.Member{{Node: n.Key}, {Node: n.Element}}
+		case wit.Map:
+			below = []wit.Field{{Node: n.Key}, {Node: n.Element}}
 		case wit.Array:
-			below = []wit.Member{{Node: n.Element}}
+			below = []wit.Field{{Node: n.Element}}
 		}
-		n.Optional, n.Members, n.Key, n.Element = false, nil, 0, 0
+		n.Optional, n.Fields, n.Key, n.Element = false, nil, 0, 0
 		text, _ := json.Marshal(n) // of texts and numbers, which always can be written
 		for _, m := range below {
 			text = fmt.Appendf(text, "%q %t %x", m.Name, nodes[m.Node].Optional, digests[m.Node])
@@ -117,13 +117,13 @@ func (w *schemaWriter) node(id uint32, space string, bare bool) step {
 	switch {
 	case w.Ended():
 		return step{}
-	case n.Kind == wit.Structure && conversion.NameOf(n) == unionName:
+	case n.Kind == wit.Struct && conversion.NameOf(n) == unionName:
 		return w.union(id, space)
 	case !n.Optional || bare:
 		return w.value(id, space)
 	}
 	// Confluent's AvroData puts null in front in unions of structures whatever their default.
-	valueFirst := n.DefaultValue != nil && n.Kind != wit.Structure
+	valueFirst := n.DefaultValue != nil && n.Kind != wit.Struct
 	lead, end, null := `["null",`, "]", int64(0)
 	if valueFirst {
 		lead, end, null = "[", `,"null"]`, 1
@@ -131,14 +131,14 @@ func (w *schemaWriter) node(id uint32, space string, bare bool) step {
 	w.Raw(lead)
 	value := w.value(id, space)
 	w.Raw(end)
-	s := optionalStep(n, branch{lead: datum.AppendNumber(nil, null)},
-		branch{lead: datum.AppendNumber(nil, 1-null), step: &value})
+	s := optionalStep(n, branch{lead: connectdata.AppendNumber(nil, null)},
+		branch{lead: connectdata.AppendNumber(nil, 1-null), step: &value})
 	s.same = value.same && valueFirst == (n.DefaultValue != nil)
 	return s
 }
 
 // optionalStep writes an optional value of a node.
-func optionalStep(n *wit.Node, null, value branch) step {
+func optionalStep(n *wit.SchemaNode, null, value branch) step {
 	if n.DefaultValue != nil {
 		return step{op: unionStep, branches: []branch{value, null}}
 	}
@@ -156,7 +156,7 @@ func (w *schemaWriter) union(id uint32, space string) step {
 		w.Raw(`"null"`)
 		first = 1
 	}
-	for i, m := range n.Members {
+	for i, m := range n.Fields {
 		w.Comma(first + i)
 		member := &w.nodes[m.Node]
 		if !member.Optional {
@@ -170,32 +170,32 @@ func (w *schemaWriter) union(id uint32, space string) step {
 		taken[kind] = true
 		s := w.node(m.Node, space, true)
 		pick.members = append(pick.members, optionalStep(member, branch{},
-			branch{lead: datum.AppendNumber(nil, int64(first+i)), step: &s}))
+			branch{lead: connectdata.AppendNumber(nil, int64(first+i)), step: &s}))
 		pick.names = append(pick.names, m.Name)
 	}
 	w.Raw("]")
 	if !n.Optional {
 		return pick
 	}
-	return optionalStep(n, branch{lead: datum.AppendNumber(nil, 0)}, branch{step: &pick})
+	return optionalStep(n, branch{lead: connectdata.AppendNumber(nil, 0)}, branch{step: &pick})
 }
 
 // kindInUnion is what Avro tells the types of a union apart by: the name of a type, for which its digest stands where
 // the schema defines it.
 func (w *schemaWriter) kindInUnion(id uint32) string {
 	n := &w.nodes[id]
-	named := n.Kind == wit.Structure
+	named := n.Kind == wit.Struct
 	switch n.Kind {
-	case wit.Structure:
+	case wit.Struct:
 		if conversion.NameOf(n) == unionName {
 			return "union"
 		}
-	case wit.Text:
+	case wit.String:
 		_, enum := conversion.Parameter(n, enumName)
 		named = enum && w.o.enhanced
 	case wit.Bytes:
 		_, named = conversion.Parameter(n, fixedSize)
-	case wit.Mapping:
+	case wit.Map:
 		if !w.hasTextKeys(n) {
 			return "array"
 		}
@@ -207,9 +207,9 @@ func (w *schemaWriter) kindInUnion(id uint32) string {
 }
 
 // hasTextKeys tells whether a map is one of Avro's, which have texts for keys; others are arrays of entries.
-func (w *schemaWriter) hasTextKeys(n *wit.Node) bool {
+func (w *schemaWriter) hasTextKeys(n *wit.SchemaNode) bool {
 	key := &w.nodes[n.Key]
-	return key.Kind == wit.Text && (!key.Optional || w.o.optionalKeys)
+	return key.Kind == wit.String && (!key.Optional || w.o.optionalKeys)
 }
 
 // types are the names of Avro's types for kinds that have one.
@@ -227,7 +227,7 @@ func (w *schemaWriter) value(id uint32, space string) (s step) {
 		s = step{op: floatStep, size: 8, same: true}
 	case wit.Boolean:
 		s = step{op: booleanStep, same: true}
-	case wit.Text:
+	case wit.String:
 		if _, enum := conversion.Parameter(n, enumName); enum && w.o.enhanced {
 			return w.enum(n, id, space)
 		}
@@ -237,7 +237,7 @@ func (w *schemaWriter) value(id uint32, space string) (s step) {
 			return w.fixed(n, id, space, size)
 		}
 		s = step{op: bytesStep, same: true}
-	case wit.Structure:
+	case wit.Struct:
 		return w.structure(id, space)
 	}
 	lead := len(w.Out)
@@ -247,9 +247,9 @@ func (w *schemaWriter) value(id uint32, space string) (s step) {
 		w.Raw(`,"items":`)
 		element := w.node(n.Element, space, false)
 		s = step{op: arrayStep, element: &element, same: element.same}
-	case n.Kind == wit.Mapping && w.hasTextKeys(n):
+	case n.Kind == wit.Map && w.hasTextKeys(n):
 		s = w.textMap(n, space)
-	case n.Kind == wit.Mapping:
+	case n.Kind == wit.Map:
 		w.Out = w.Out[:lead]
 		w.Raw(`{"type":"array","items":`)
 		s = w.entries(n, id, space)
@@ -266,7 +266,7 @@ func (w *schemaWriter) value(id uint32, space string) (s step) {
 }
 
 // textMap writes the values of a map with keys of text.
-func (w *schemaWriter) textMap(n *wit.Node, space string) step {
+func (w *schemaWriter) textMap(n *wit.SchemaNode, space string) step {
 	w.Raw(`,"values":`)
 	element := w.node(n.Element, space, false)
 	key := step{op: textStep, same: true}
@@ -278,7 +278,7 @@ func (w *schemaWriter) textMap(n *wit.Node, space string) step {
 }
 
 // entries writes the record that stands for an entry of a map with other keys.
-func (w *schemaWriter) entries(n *wit.Node, id uint32, space string) step {
+func (w *schemaWriter) entries(n *wit.SchemaNode, id uint32, space string) step {
 	name := namespace + "." + mapEntry
 	if n.Name != nil {
 		name = *n.Name
@@ -301,7 +301,7 @@ func (w *schemaWriter) entries(n *wit.Node, id uint32, space string) step {
 }
 
 // enum writes a text that came from an enum.
-func (w *schemaWriter) enum(n *wit.Node, id uint32, space string) step {
+func (w *schemaWriter) enum(n *wit.SchemaNode, id uint32, space string) step {
 	name, _ := conversion.Parameter(n, enumName)
 	if n.Name == nil {
 		w.anonymous++ // as AvroData, which asks for a name that it does not use
@@ -343,7 +343,7 @@ func (w *schemaWriter) enum(n *wit.Node, id uint32, space string) step {
 }
 
 // fixed writes bytes that came from a fixed.
-func (w *schemaWriter) fixed(n *wit.Node, id uint32, space, text string) step {
+func (w *schemaWriter) fixed(n *wit.SchemaNode, id uint32, space, text string) step {
 	size, bad := strconv.ParseInt(text, 10, 32)
 	if bad != nil || size < 0 {
 		w.Fail(fault.Data("expected a number of bytes in the parameter %s, found %s", fixedSize, fault.Quoted(text)))
@@ -366,7 +366,7 @@ func (w *schemaWriter) fixed(n *wit.Node, id uint32, space, text string) step {
 }
 
 // given is a node's name, or one made up.
-func (w *schemaWriter) given(n *wit.Node, id uint32) string {
+func (w *schemaWriter) given(n *wit.SchemaNode, id uint32) string {
 	if n.Name != nil {
 		return *n.Name
 	}
@@ -393,10 +393,10 @@ func (w *schemaWriter) structure(id uint32, space string) step {
 	if doc, ok := conversion.Parameter(n, recordDoc); ok {
 		w.Text(`,"doc":`, doc)
 	}
-	s := step{op: recordStep, same: true, members: make([]step, len(n.Members)), names: make([]string, len(n.Members))}
+	s := step{op: recordStep, same: true, members: make([]step, len(n.Fields)), names: make([]string, len(n.Fields))}
 	w.Raw(`,"fields":[`)
 	taken := map[string]bool{}
-	for i, m := range n.Members {
+	for i, m := range n.Fields {
 		w.Comma(i)
 		name := w.scrubbed(m.Name)
 		if taken[name] {
@@ -430,7 +430,7 @@ func (w *schemaWriter) field(name string, id uint32, doc, space string, keepNull
 	if doc != "" {
 		w.Text(`,"doc":`, doc)
 	}
-	entries := n.Kind == wit.Mapping && !w.hasTextKeys(n)
+	entries := n.Kind == wit.Map && !w.hasTextKeys(n)
 	switch {
 	case n.DefaultValue != nil && entries && len(*n.DefaultValue) > 1:
 		// AvroData has such a default in a form that is none of the field's type, and leaves it out; an empty one is
@@ -590,7 +590,7 @@ func (w *schemaWriter) properties(id uint32) {
 }
 
 // decimal writes scale and precision.
-func (w *schemaWriter) decimal(n *wit.Node) {
+func (w *schemaWriter) decimal(n *wit.SchemaNode) {
 	text, _ := conversion.Parameter(n, wit.ParameterScale)
 	scale, err := strconv.ParseInt(text, 10, 32)
 	if err != nil {
@@ -613,7 +613,7 @@ func (w *schemaWriter) decimal(n *wit.Node) {
 // checkPrecision refuses decimals that Avro does not have, as its Java library does: without a digit, or of more digits
 // than their fixed has room for. Where the scale is not within the precision, readers pass over the logical type, and
 // AvroData writes it.
-func checkPrecision(n *wit.Node, scale, precision int64) error {
+func checkPrecision(n *wit.SchemaNode, scale, precision int64) error {
 	if scale < 0 || scale > precision {
 		return nil
 	}
@@ -655,7 +655,7 @@ func (w *schemaWriter) metaData(id uint32) {
 // defaultValue writes the default of a node as AvroData does.
 func (w *schemaWriter) defaultValue(id uint32) {
 	n := &w.nodes[id]
-	v, _, err := datum.Read(w.nodes, id, append(datum.AppendBranch(nil, n, false), *n.DefaultValue...))
+	v, _, err := connectdata.Read(w.nodes, id, append(connectdata.AppendBranch(nil, n, false), *n.DefaultValue...))
 	if err != nil {
 		w.Fail(fault.Data("the default of a schema: %v", err))
 		return
@@ -683,23 +683,23 @@ func (w *schemaWriter) json(id uint32, v any) {
 			runes[i] = rune(c)
 		}
 		w.Quote(string(runes))
-	case datum.List:
+	case connectdata.List:
 		w.Raw("[")
 		for i, item := range x {
 			w.Comma(i)
 			w.json(n.Element, item)
 		}
 		w.Raw("]")
-	case datum.Map:
+	case connectdata.Map:
 		w.jsonMap(n, x)
-	case datum.Record:
+	case connectdata.Struct:
 		w.jsonRecord(n, x)
 	}
 }
 
-func (w *schemaWriter) jsonMap(n *wit.Node, m datum.Map) {
+func (w *schemaWriter) jsonMap(n *wit.SchemaNode, m connectdata.Map) {
 	marks := [...]string{"[", "[", ",", "]", "]"}
-	if key := &w.nodes[n.Key]; key.Kind == wit.Text && !key.Optional {
+	if key := &w.nodes[n.Key]; key.Kind == wit.String && !key.Optional {
 		marks = [...]string{"{", "", ":", "", "}"}
 	}
 	w.Raw(marks[0])
@@ -714,18 +714,18 @@ func (w *schemaWriter) jsonMap(n *wit.Node, m datum.Map) {
 	w.Raw(marks[4])
 }
 
-func (w *schemaWriter) jsonRecord(n *wit.Node, r datum.Record) {
+func (w *schemaWriter) jsonRecord(n *wit.SchemaNode, r connectdata.Struct) {
 	if conversion.NameOf(n) == unionName {
 		set := slices.IndexFunc(r, func(member any) bool { return member != nil })
 		if set < 0 {
 			w.Fail(fault.Data("the default of a schema: %s", fault.NoValue))
 			return
 		}
-		w.json(n.Members[set].Node, r[set])
+		w.json(n.Fields[set].Node, r[set])
 		return
 	}
 	w.Raw("{")
-	for i, m := range n.Members {
+	for i, m := range n.Fields {
 		w.Comma(i)
 		w.Quote(w.scrubbed(m.Name))
 		w.Raw(":")

@@ -8,7 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert/conversion"
 	"github.com/culvert-project/culvert/host/convert/fault"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java"
 	"github.com/culvert-project/culvert/wit/java/json"
 	"github.com/culvert-project/culvert/wit/java/values"
@@ -44,21 +44,21 @@ func (k *dynamicWriter) start(ctx context.Context, dst []byte, most int) {
 
 // Write writes the dynamic value at in[i:] and tells where it ends.
 func (k *dynamicWriter) Write(dst, in []byte, i, depth int) ([]byte, int, *fault.Error) {
-	if i >= len(in) || depth > datum.MaxDepth {
+	if i >= len(in) || depth > connectdata.MaxDepth {
 		return dst, i, fault.Broken(i, "expected a tag, nested at most 1000 deep")
 	}
 	tag := in[i]
 	i++
 	switch tag {
-	case datum.TagNull:
+	case connectdata.TagNull:
 		return append(dst, "null"...), i, nil
-	case datum.TagInt8, datum.TagInt16, datum.TagInt32, datum.TagInt64:
+	case connectdata.TagInt8, connectdata.TagInt16, connectdata.TagInt32, connectdata.TagInt64:
 		return dynamicScalars[tag].writeInteger(dst, in, i)
-	case datum.TagFalse:
+	case connectdata.TagFalse:
 		return append(dst, "false"...), i, nil
-	case datum.TagTrue:
+	case connectdata.TagTrue:
 		return append(dst, "true"...), i, nil
-	case datum.TagText:
+	case connectdata.TagText:
 		n, size := length(in, i)
 		if size <= 0 {
 			return dst, i, fault.Broken(i, "ends inside a text")
@@ -72,39 +72,40 @@ func (k *dynamicWriter) Write(dst, in []byte, i, depth int) ([]byte, int, *fault
 			return dst, i, fault.Broken(i, "text that is not UTF-8")
 		}
 		return out, i + n, nil
-	case datum.TagFloat32, datum.TagFloat64, datum.TagBytes:
+	case connectdata.TagFloat32, connectdata.TagFloat64, connectdata.TagBytes:
 		return dynamicScalars[tag].Write(&k.Budget, dst, in, i)
-	case datum.TagArray:
+	case connectdata.TagArray:
 		return k.writeItems(dst, in, i, depth, arrayShape)
-	case datum.TagMap:
+	case connectdata.TagMap:
 		s := ObjectShape // of a map whose count is bad
 		if k.met < len(k.shapes) {
 			s = k.shapes[k.met]
 		}
 		k.met++
 		return k.writeItems(dst, in, i, depth, s)
-	case datum.TagDecimal:
-		n, err := datum.SkipDynamic(in[i-1:])
+	case connectdata.TagDecimal:
+		n, err := connectdata.SkipSchemaless(in[i-1:])
 		if err != nil {
 			return dst, i, fault.Broken(i, err.Error())
 		}
-		scale, size := datum.Number(in[i:])
-		unscaled, _ := datum.Block(in[i+size:])
+		scale, size := connectdata.Number(in[i:])
+		unscaled, _ := connectdata.LengthPrefixed(in[i+size:])
 		return values.AppendDecimal(dst, unscaled, int(scale)), i - 1 + n, nil
-	case datum.TagInstant:
+	case connectdata.TagInstant:
 		return dst, i, fault.New(fault.DataException,
 			"Java class class java.util.Date does not have corresponding schema type.")
-	case datum.TagStruct:
+	case connectdata.TagStruct:
 		return dst, i, fault.New(fault.DataException, "Mismatching schema.")
 	}
 	return dst, i, fault.Broken(i-1, "unknown tag")
 }
 
 var dynamicScalars = [...]Writer{
-	datum.TagInt8: {Shape: int8Shape}, datum.TagInt16: {Shape: int16Shape}, datum.TagInt32: {Shape: int32Shape},
-	datum.TagInt64: {Shape: int64Shape}, datum.TagFloat32: {Shape: float32Shape},
-	datum.TagFloat64: {Shape: float64Shape},
-	datum.TagBytes:   {Shape: bytesShape},
+	connectdata.TagInt8: {Shape: int8Shape}, connectdata.TagInt16: {Shape: int16Shape},
+	connectdata.TagInt32: {Shape: int32Shape},
+	connectdata.TagInt64: {Shape: int64Shape}, connectdata.TagFloat32: {Shape: float32Shape},
+	connectdata.TagFloat64: {Shape: float64Shape},
+	connectdata.TagBytes:   {Shape: bytesShape},
 }
 
 // errPairs says that a map has a key that is no text, so that the shapes of maps have to be surveyed.
@@ -112,7 +113,7 @@ var errPairs = &fault.Error{Text: "a key that is no text"}
 
 // skip is survey that tells where the value ends; scalars, which maps mostly hold, go the short way.
 func (k *dynamicWriter) skip(in []byte, i, depth int) int {
-	if i < len(in) && in[i] != datum.TagArray && in[i] != datum.TagMap {
+	if i < len(in) && in[i] != connectdata.TagArray && in[i] != connectdata.TagMap {
 		return dynamicEnd(in, i)
 	}
 	return k.survey(in, i, depth)
@@ -122,28 +123,28 @@ func (k *dynamicWriter) skip(in []byte, i, depth int) int {
 // all texts make an object, anything else pairs. It tells where an array or map ends, -1 where the value is bad, which
 // the writing finds again.
 func (k *dynamicWriter) survey(in []byte, i, depth int) int {
-	if i >= len(in) || depth > datum.MaxDepth {
+	if i >= len(in) || depth > connectdata.MaxDepth {
 		return -1
 	}
 	tag := in[i]
-	if tag != datum.TagArray && tag != datum.TagMap {
+	if tag != connectdata.TagArray && tag != connectdata.TagMap {
 		return i
 	}
-	count, size := datum.Number(in[i+1:])
+	count, size := connectdata.Number(in[i+1:])
 	if size <= 0 || count < 0 || count > int64(len(in)-i) {
 		return -1
 	}
 	i += 1 + size
 	at := len(k.shapes)
-	if tag == datum.TagMap {
+	if tag == connectdata.TagMap {
 		k.shapes = append(k.shapes, ObjectShape)
 	}
 	for n := range count {
 		if n%conversion.WatchEvery == conversion.WatchEvery-1 && k.Ctx.Err() != nil {
 			return -1
 		}
-		if tag == datum.TagMap {
-			if i < len(in) && in[i] == datum.TagText {
+		if tag == connectdata.TagMap {
+			if i < len(in) && in[i] == connectdata.TagText {
 				n, size := length(in, i+1)
 				if size <= 0 {
 					return -1
@@ -167,20 +168,20 @@ func (k *dynamicWriter) survey(in []byte, i, depth int) int {
 // goes the short way.
 func dynamicEnd(in []byte, i int) int {
 	switch in[i] {
-	case datum.TagNull, datum.TagFalse, datum.TagTrue:
+	case connectdata.TagNull, connectdata.TagFalse, connectdata.TagTrue:
 		return i + 1
-	case datum.TagText:
+	case connectdata.TagText:
 		if n, size := length(in, i+1); size > 0 {
 			return i + 1 + size + n
 		}
 		return -1
-	case datum.TagFloat64:
+	case connectdata.TagFloat64:
 		if i+9 <= len(in) {
 			return i + 9
 		}
 		return -1
 	}
-	n, err := datum.SkipDynamic(in[i:])
+	n, err := connectdata.SkipSchemaless(in[i:])
 	if err != nil {
 		return -1
 	}
@@ -188,7 +189,7 @@ func dynamicEnd(in []byte, i int) int {
 }
 
 func (k *dynamicWriter) writeItems(dst, in []byte, i, depth int, s shape) ([]byte, int, *fault.Error) {
-	count, size := datum.Number(in[i:])
+	count, size := connectdata.Number(in[i:])
 	if size <= 0 || count < 0 || count > int64(len(in)-i) {
 		return dst, i, fault.Broken(i, "expected a count")
 	}
@@ -234,7 +235,7 @@ func (k *dynamicWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int,
 	if remembered && n < len(k.leads) && bytes.HasPrefix(in[i:], k.leads[n].key) {
 		return append(dst, k.leads[n].text...), i + len(k.leads[n].key), nil
 	}
-	if k.objects && i < len(in) && in[i] != datum.TagText {
+	if k.objects && i < len(in) && in[i] != connectdata.TagText {
 		return dst, i, errPairs
 	}
 	from, start := len(dst), i
@@ -246,7 +247,7 @@ func (k *dynamicWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int,
 		return dst, i, err
 	}
 	dst = append(dst, ':')
-	if remembered && n <= len(k.leads) && in[start] == datum.TagText && i-start <= leadBytes {
+	if remembered && n <= len(k.leads) && in[start] == connectdata.TagText && i-start <= leadBytes {
 		if n == len(k.leads) {
 			k.leads = append(k.leads, lead{})
 		}
@@ -262,23 +263,23 @@ func (k *dynamicWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int,
 func readDynamic(p *Parser, dst []byte) []byte {
 	switch c := p.peek(); c {
 	case '"':
-		return datum.AppendBytes(append(dst, datum.TagText), p.text())
+		return connectdata.AppendBytes(append(dst, connectdata.TagText), p.text())
 	case 't':
 		p.word("true")
-		return append(dst, datum.TagTrue)
+		return append(dst, connectdata.TagTrue)
 	case 'f':
 		p.word("false")
-		return append(dst, datum.TagFalse)
+		return append(dst, connectdata.TagFalse)
 	case 'n':
 		p.word("null")
-		return append(dst, datum.TagNull)
+		return append(dst, connectdata.TagNull)
 	case '[':
 		return readDynamicArray(p, dst)
 	case '{':
 		return readDynamicMap(p, dst)
 	}
 	if n, ok := p.integer(); ok {
-		return datum.AppendNumber(append(dst, datum.TagInt64), n)
+		return connectdata.AppendNumber(append(dst, connectdata.TagInt64), n)
 	}
 	text, whole, ok := p.number()
 	switch {
@@ -291,11 +292,11 @@ func readDynamic(p *Parser, dst []byte) []byte {
 	if !ok {
 		return p.refuse(dst, "the number "+fault.Cut(text)+" does not fit 64 bits")
 	}
-	return datum.AppendNumber(append(dst, datum.TagInt64), n)
+	return connectdata.AppendNumber(append(dst, connectdata.TagInt64), n)
 }
 
 // maxDigits is more than a decimal has room for.
-const maxDigits = 3 * datum.MaxDecimalBytes
+const maxDigits = 3 * connectdata.MaxDecimalBytes
 
 // readReal appends a number with a point or an exponent: a double if its shortest form, or Java's (4.9E-324), is the
 // number, else a decimal, where Kafka Connect would have the nearest double.
@@ -308,16 +309,16 @@ func readReal(p *Parser, dst, text []byte) []byte {
 			sameNumber(text, java.AppendReal(javas[:0], v, 64))
 	}
 	if exact {
-		return datum.AppendFloat64(append(dst, datum.TagFloat64), v)
+		return connectdata.AppendFloat64(append(dst, connectdata.TagFloat64), v)
 	}
 	if len(text) <= maxDigits {
 		if d, ok := values.ParseDecimal(string(text)); ok && d.Fits() {
-			dst = datum.AppendNumber(append(dst, datum.TagDecimal), d.Scale)
-			return datum.AppendDecimal(dst, d.Unscaled)
+			dst = connectdata.AppendNumber(append(dst, connectdata.TagDecimal), d.Scale)
+			return connectdata.AppendDecimal(dst, d.Unscaled)
 		}
 	}
 	return p.refuse(dst, "the number "+fault.Cut(text)+" fits neither a double nor a decimal of "+
-		strconv.Itoa(datum.MaxDecimalBytes)+" bytes and a scale from -1000 to 1000")
+		strconv.Itoa(connectdata.MaxDecimalBytes)+" bytes and a scale from -1000 to 1000")
 }
 
 // shortReal is how long a number without exponent is at most that a double has all digits of, with sign and point.
@@ -345,17 +346,17 @@ func significant(text []byte) (digits []byte, exponent int64) {
 
 func readDynamicArray(p *Parser, dst []byte) []byte {
 	p.open('[')
-	dst = append(dst, datum.TagArray, 0)
+	dst = append(dst, connectdata.TagArray, 0)
 	start, count := len(dst)-1, 0
 	for ; p.more(count == 0, ']'); count++ {
 		dst = readDynamic(p, dst)
 	}
-	return datum.PutCount(dst, start, count)
+	return connectdata.PutCount(dst, start, count)
 }
 
 func readDynamicMap(p *Parser, dst []byte) []byte {
 	p.open('{')
-	dst = append(dst, datum.TagMap, 0)
+	dst = append(dst, connectdata.TagMap, 0)
 	start := len(dst) - 1
 	names, at := entries{base: len(p.seen), content: len(dst)}, 0
 	if p.depth > 1 {
@@ -371,7 +372,7 @@ func readDynamicMap(p *Parser, dst []byte) []byte {
 		}
 	}
 	count := len(p.seen) - names.base
-	return datum.PutCount(names.order(p, dst), start, count)
+	return connectdata.PutCount(names.order(p, dst), start, count)
 }
 
 // dynamicName takes the name of a member and the colon, and appends the name as a key, which bit stands for. Mostly it
@@ -386,7 +387,7 @@ func (p *Parser) dynamicName(dst []byte, at *int) (_ []byte, bit uint64) {
 	}
 	p.peek()
 	from, start := p.i, len(dst)
-	dst = datum.AppendBytes(append(dst, datum.TagText), p.name())
+	dst = connectdata.AppendBytes(append(dst, connectdata.TagText), p.name())
 	bit = bitOf(dst[start:])
 	if n < fewLeads && n <= len(p.leads) && p.i-from <= leadBytes && p.Err == nil {
 		if n == len(p.leads) {

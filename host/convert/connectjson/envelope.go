@@ -14,11 +14,11 @@ var TypeNames = [...]string{"int8", "int16", "int32", "int64", "float", "double"
 // connectSchema writes the schemas of Kafka Connect's JSON converter.
 type connectSchema struct {
 	conversion.SchemaText
-	nodes []wit.Node
+	nodes []wit.SchemaNode
 }
 
 // AppendSchema appends the schema of nodes; w is the writer of their values.
-func AppendSchema(k *conversion.Budget, dst []byte, nodes []wit.Node, w *Writer) ([]byte, error) {
+func AppendSchema(k *conversion.Budget, dst []byte, nodes []wit.SchemaNode, w *Writer) ([]byte, error) {
 	s := connectSchema{conversion.SchemaText{Budget: k, Out: dst}, nodes}
 	s.node(0, nil, w)
 	return s.Out, s.Err
@@ -36,16 +36,16 @@ func (s *connectSchema) node(id uint32, field *string, w *Writer) {
 	case wit.Array:
 		s.Raw(`,"items":`)
 		s.node(n.Element, nil, w.Element)
-	case wit.Mapping:
+	case wit.Map:
 		s.Raw(`,"keys":`)
 		s.node(n.Key, nil, w.Key)
 		s.Raw(`,"values":`)
 		s.node(n.Element, nil, w.Element)
-	case wit.Structure:
+	case wit.Struct:
 		s.Raw(`,"fields":[`)
-		for i := range n.Members {
+		for i := range n.Fields {
 			s.Comma(i)
-			s.node(n.Members[i].Node, &n.Members[i].Name, &w.Members[i])
+			s.node(n.Fields[i].Node, &n.Fields[i].Name, &w.Members[i])
 		}
 		s.Raw("]")
 	}

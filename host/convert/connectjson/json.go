@@ -72,13 +72,13 @@ func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 
 // Encode implements [conversion.Converter].
 func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
-	d wit.Datum) ([]byte, bool, error) {
+	d wit.ValueSlice) ([]byte, bool, error) {
 	var out []byte
 	c.dynamic.start(ctx, dst, most)
-	switch d.Form {
+	switch d.Encoding {
 	case wit.Absent:
 		return dst, true, nil
-	case wit.Dynamic:
+	case wit.Schemaless:
 		out = dst
 		if c.schemas {
 			out = append(out, schemalessOpener...)
@@ -100,7 +100,7 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic stri
 			return dst, false, fault.EndedBy(ctx, err)
 		}
 		out = end
-	case wit.Structured:
+	case wit.WithSchema:
 		p := c.last
 		if p == nil || p.schema.ID != d.Schema {
 			var err error
@@ -121,7 +121,9 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic stri
 		}
 		out = end
 	default:
-		return dst, false, fault.Data("JsonConverter: expected a structured or dynamic datum, found form %d", d.Form)
+		return dst, false, fault.Data("JsonConverter: expected a value with a schema or a schemaless one, found "+
+			"encoding %d",
+			d.Encoding)
 	}
 	if c.schemas {
 		out = append(out, '}')
@@ -162,15 +164,15 @@ func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 }
 
 // Decode implements [conversion.Converter].
-func (c *Converter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error) {
+func (c *Converter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error) {
 	if data == nil {
-		return wit.Datum{}, nil
+		return wit.ValueSlice{}, nil
 	}
 	start := len(b.Data)
 	d, value, err := c.decode(ctx, data, b)
 	if err != nil {
 		b.Data = b.Data[:start]
-		return wit.Datum{},
+		return wit.ValueSlice{},
 			fault.Unreadable("Converting byte[] to Kafka Connect data failed due to serialization error: ",
 				c.first(ctx, value, b.Data, err))
 	}
@@ -212,7 +214,7 @@ func (c *Converter) first(ctx context.Context, value refused, dst []byte, err er
 	return err
 }
 
-func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d wit.Datum, value refused,
+func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d wit.ValueSlice, value refused,
 	err error) {
 	p := &c.parser
 	most := len(b.Data) + conversion.MaxDecodedBytes
@@ -245,9 +247,9 @@ func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d
 		}
 	}
 	start := len(b.Data)
-	d = wit.Datum{Form: wit.Dynamic, Start: uint32(start)}
+	d = wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start)}
 	if r != nil {
-		d.Form, d.Schema = wit.Structured, r.schema.ID
+		d.Encoding, d.Schema = wit.WithSchema, r.schema.ID
 		b.Hold(r.schema)
 		b.Data = r.Read(p, b.Data)
 	} else {
@@ -261,7 +263,7 @@ func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d
 	}
 	if r == nil && b.Data[start] == 0 {
 		b.Data = b.Data[:start]
-		return wit.Datum{}, value, nil
+		return wit.ValueSlice{}, value, nil
 	}
 	d.Size = uint32(len(b.Data) - start)
 	return d, value, nil
@@ -269,7 +271,7 @@ func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d
 
 // straight reads an envelope as Kafka's converter writes it, of the schema that came last, without walking over it
 // beforehand. ok is false where it is another one, or anything is wrong with it; the batch is as it was then.
-func (c *Converter) straight(b *record.Batch) (d wit.Datum, ok bool) {
+func (c *Converter) straight(b *record.Batch) (d wit.ValueSlice, ok bool) {
 	p, r, start := &c.parser, c.lastReader, len(b.Data)
 	const opening, between = `{"schema":`, `,"payload":`
 	if r == nil || !bytes.HasPrefix(p.data, []byte(opening)) || !r.begins(p.data[len(opening):]) {
@@ -291,7 +293,8 @@ func (c *Converter) straight(b *record.Batch) (d wit.Datum, ok bool) {
 	}
 	b.Data = dst
 	b.Hold(r.schema)
-	d = wit.Datum{Form: wit.Structured, Schema: r.schema.ID, Start: uint32(start), Size: uint32(len(dst) - start)}
+	d = wit.ValueSlice{Encoding: wit.WithSchema, Schema: r.schema.ID, Start: uint32(start),
+		Size: uint32(len(dst) - start)}
 	return d, true
 }
 
@@ -390,20 +393,23 @@ func (c *Converter) newReader(ctx context.Context, text []byte) (*Reader, error)
 
 // Settings are those that the converter declares.
 func Settings() *setting.Table {
-	return setting.Of(
+	return setting.NewTable(
 		conversion.Flag("schemas.enable", wit.High, "true",
 			"Include schemas within each of the serialized values and keys.",
 			conversion.ShownAt("Schemas", 0, "Enable Schemas")...),
-		setting.Spec("schemas.cache.size", wit.KindInt, wit.High, setting.Is("1000"), "The maximum number of schemas "+
-			"that can be cached in this converter instance.", conversion.ShownAt("Schemas", 1, "Schema Cache Size")...),
-		setting.Spec("schema.content", wit.KindText, wit.High, nil, "When set, this is used as the schema for all "+
+		setting.Define("schemas.cache.size", wit.KindInt, wit.High, setting.Default("1000"),
+			"The maximum number of schemas "+
+				"that can be cached in this converter instance.", conversion.ShownAt("Schemas", 1,
+				"Schema Cache Size")...),
+		setting.Define("schema.content", wit.KindString, wit.High, nil, "When set, this is used as the schema for all "+
 			"messages, and the schemas within each of the message will be ignored.Otherwise, the schema will be "+
 			"included in the content of each message. This configuration applies only 'schemas.enable' is true, and "+
 			"it exclusively affects the sink connector.", conversion.ShownAt("Schemas", 2, "Schema Content")...),
-		setting.Spec("decimal.format", wit.KindText, wit.Low, setting.Is("BASE64"), "Controls which format this "+
-			"converter will serialize decimals in. This value is case insensitive and can be either 'BASE64' "+
-			"(default) or 'NUMERIC'", append(conversion.ShownAt("Serialization", 0, "Decimal Format"),
-			setting.Allowed("BASE64", "NUMERIC"))...),
+		setting.Define("decimal.format", wit.KindString, wit.Low, setting.Default("BASE64"),
+			"Controls which format this "+
+				"converter will serialize decimals in. This value is case insensitive and can be either 'BASE64' "+
+				"(default) or 'NUMERIC'", append(conversion.ShownAt("Serialization", 0, "Decimal Format"),
+				setting.Allowed("BASE64", "NUMERIC"))...),
 		conversion.Flag("replace.null.with.default", wit.Low, "true",
 			"Whether to replace fields that have a default value and "+
 				"that are null to the default value. When set to true, the default value is used, otherwise null "+

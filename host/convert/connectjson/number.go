@@ -4,11 +4,11 @@ import (
 	"encoding/binary"
 	"math/bits"
 
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// wholeNumber is [datum.Number] of in[i:]. Numbers of up to eight bytes are read in one go where that many bytes are
-// there: those of rows are mostly moments, of six.
+// wholeNumber is [connectdata.Number] of in[i:]. Numbers of up to eight bytes are read in one go where that many bytes
+// are there: those of rows are mostly moments, of six.
 func wholeNumber(in []byte, i int) (v int64, size int) {
 	if len(in)-i >= 8 {
 		x := binary.LittleEndian.Uint64(in[i:])
@@ -21,5 +21,5 @@ func wholeNumber(in []byte, i int) (v int64, size int) {
 			return int64(x>>1) ^ -int64(x&1), last/8 + 1
 		}
 	}
-	return datum.Number(in[i:])
+	return connectdata.Number(in[i:])
 }

@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // TestWholeNumberReadsWhatDatumReads compares the two on numbers of all sizes, too long ones among them, with and
@@ -21,7 +21,7 @@ func TestWholeNumberReadsWhatDatumReads(t *testing.T) {
 			in = append(in, byte(random.Uint32()))
 		}
 		start := random.IntN(len(in) + 1)
-		want, wantSize := datum.Number(in[start:])
+		want, wantSize := connectdata.Number(in[start:])
 		if got, size := wholeNumber(in, start); got != want || size != wantSize {
 			t.Fatalf("% x from %d: expected %d of %d bytes, found %d of %d", in, start, want, wantSize, got, size)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java/json"
 	"github.com/culvert-project/culvert/wit/java/values"
 )
@@ -42,21 +42,21 @@ type Reader struct {
 }
 
 // CompileReader compiles a node whose defaults are there.
-func CompileReader(nodes []wit.Node, node uint32, f Form) (*Reader, error) {
+func CompileReader(nodes []wit.SchemaNode, node uint32, f Form) (*Reader, error) {
 	n := &nodes[node]
 	var below children
 	var err error
 	switch n.Kind {
 	case wit.Array:
 		below.element, err = CompileReader(nodes, n.Element, f)
-	case wit.Mapping:
+	case wit.Map:
 		below.mapping = f.mapping(&nodes[n.Key])
 		if below.key, err = CompileReader(nodes, n.Key, f); err == nil {
 			below.element, err = CompileReader(nodes, n.Element, f)
 		}
-	case wit.Structure:
-		below.members = make([]Reader, len(n.Members))
-		for i, m := range n.Members {
+	case wit.Struct:
+		below.members = make([]Reader, len(n.Fields))
+		for i, m := range n.Fields {
 			member, err := CompileReader(nodes, m.Node, f)
 			if err != nil {
 				return nil, err
@@ -78,23 +78,23 @@ type children struct {
 }
 
 // newNodeReader compiles a node from the readers of its children.
-func newNodeReader(n *wit.Node, below children, f Form) (*Reader, error) {
+func newNodeReader(n *wit.SchemaNode, below children, f Form) (*Reader, error) {
 	r := &Reader{typ: conversion.TypeName(n.Kind), key: below.key, element: below.element, members: below.members}
 	var err error
 	if r.shape, r.scale, err = shapeOf(n, f); err != nil {
 		return nil, err
 	}
-	if n.Kind == wit.Mapping {
+	if n.Kind == wit.Map {
 		r.shape = below.mapping
 	}
 	if n.Name != nil && (*n.Name == wit.NameDate || *n.Name == wit.NameTime || *n.Name == wit.NameTimestamp) {
 		r.logical = (*n.Name)[strings.LastIndexByte(*n.Name, '.')+1:]
 	}
-	if len(n.Members) > 0 {
-		r.names, r.leads = make([]string, len(n.Members)), make([][]byte, len(n.Members))
-		for i := range n.Members {
-			r.names[i] = n.Members[i].Name
-			lead, _ := json.AppendText(nil, []byte(n.Members[i].Name)) // names of schemas are UTF-8
+	if len(n.Fields) > 0 {
+		r.names, r.leads = make([]string, len(n.Fields)), make([][]byte, len(n.Fields))
+		for i := range n.Fields {
+			r.names[i] = n.Fields[i].Name
+			lead, _ := json.AppendText(nil, []byte(n.Fields[i].Name)) // names of schemas are UTF-8
 			r.leads[i] = append(lead, ':')
 		}
 	}
@@ -114,13 +114,13 @@ func newNodeReader(n *wit.Node, below children, f Form) (*Reader, error) {
 }
 
 // nulls notes what stands for a null.
-func (r *Reader) nulls(n *wit.Node, f Form) {
+func (r *Reader) nulls(n *wit.SchemaNode, f Form) {
 	if n.Optional {
-		r.branch = datum.AppendBranch(nil, n, false)
-		r.null = datum.AppendBranch(nil, n, true)
+		r.branch = connectdata.AppendBranch(nil, n, false)
+		r.null = connectdata.AppendBranch(nil, n, true)
 	}
 	if n.DefaultValue != nil && f.ReplaceNull {
-		r.null = append(datum.AppendBranch([]byte{}, n, false), *n.DefaultValue...)
+		r.null = append(connectdata.AppendBranch([]byte{}, n, false), *n.DefaultValue...)
 	}
 }
 
@@ -206,7 +206,7 @@ func (r *Reader) value(p *Parser, dst []byte, c byte) []byte {
 		if c != '"' {
 			return r.mismatch(p, dst)
 		}
-		return datum.AppendBytes(dst, p.text())
+		return connectdata.AppendBytes(dst, p.text())
 	case bytesShape:
 		if c != '"' {
 			return r.mismatch(p, dst)
@@ -260,7 +260,7 @@ func (r *Reader) readInteger(p *Parser, dst []byte, c byte) []byte {
 	if r.logical == "Time" && (n < 0 || n > millisPerDay) {
 		return p.refuse(dst, "Time values must use number of milliseconds greater than 0 and less than 86400000")
 	}
-	return datum.AppendNumber(dst, n)
+	return connectdata.AppendNumber(dst, n)
 }
 
 const millisPerDay = 86_400_000
@@ -375,9 +375,9 @@ func (r *Reader) readReal(p *Parser, dst []byte, c byte) []byte {
 		return r.mismatch(p, dst)
 	}
 	if size == 32 {
-		return datum.AppendFloat32(dst, float32(v))
+		return connectdata.AppendFloat32(dst, float32(v))
 	}
-	return datum.AppendFloat64(dst, v)
+	return connectdata.AppendFloat64(dst, v)
 }
 
 // parseReal reads a number as Java's BigDecimal and its doubleValue do: outside the range it is an infinity, and a zero
@@ -405,14 +405,14 @@ func (r *Reader) readBytes(p *Parser, dst []byte) []byte {
 	case bad != nil:
 		return p.refuse(dst, "Invalid bytes for Decimal field: "+bad.Error())
 	case r.shape == bytesShape:
-		return datum.AppendBytes(dst, content)
+		return connectdata.AppendBytes(dst, content)
 	case len(content) == 0:
 		return p.refuse(dst, "Invalid bytes for Decimal field: none")
 	}
-	if content = values.Shortest(content); len(content) > datum.MaxDecimalBytes {
+	if content = values.Shortest(content); len(content) > connectdata.MaxDecimalBytes {
 		return p.refuse(dst, fault.ManyDigits().Text)
 	}
-	return datum.AppendBytes(dst, content)
+	return connectdata.AppendBytes(dst, content)
 }
 
 // readDecimal reads a number as a Decimal of the schema's scale; more places than the scale must be zeros.
@@ -432,7 +432,7 @@ func (r *Reader) readDecimal(p *Parser, dst []byte, c byte) []byte {
 	shift := r.scale - places + exponent
 	if n, ok := parseInteger(mantissa); ok {
 		if scaled, ok := shifted(n, shift); ok {
-			return datum.AppendDecimal64(dst, scaled)
+			return connectdata.AppendDecimal64(dst, scaled)
 		}
 	}
 	unscaled, bad := scaledDigits(mantissa, shift)
@@ -444,7 +444,7 @@ func (r *Reader) readDecimal(p *Parser, dst []byte, c byte) []byte {
 		return p.refuse(dst, "Decimal value has mismatching scale for given Decimal schema. Schema has scale "+
 			strconv.Itoa(r.scale)+", value has scale "+strconv.Itoa(places-exponent)+".")
 	}
-	return datum.AppendDecimal(dst, unscaled)
+	return connectdata.AppendDecimal(dst, unscaled)
 }
 
 // scaledDigits multiplies digits, with or without a minus sign, by a power of ten; nil where something would be left
@@ -465,7 +465,7 @@ func scaledDigits(mantissa []byte, shift int) (*big.Int, *fault.Error) {
 		digits, shift = digits[:len(digits)+shift], 0
 	}
 	// So many digits fit the bytes that a decimal may have: a byte takes 2.408.
-	const most = datum.MaxDecimalBytes * 24 / 10
+	const most = connectdata.MaxDecimalBytes * 24 / 10
 	if len(digits)+shift > most {
 		return nil, fault.ManyDigits()
 	}
@@ -653,14 +653,14 @@ func (r *Reader) readItems(p *Parser, dst []byte) []byte {
 	if count == 0 || p.Err != nil {
 		return dst
 	}
-	return append(datum.PutCount(dst, start, count), 0)
+	return append(connectdata.PutCount(dst, start, count), 0)
 }
 
 // readItem reads an element, or a key and its value, and tells where in dst the value begins.
 func (r *Reader) readItem(p *Parser, dst []byte) (_ []byte, value int) {
 	switch r.shape {
 	case ObjectShape:
-		dst = datum.AppendBytes(append(dst, r.key.branch...), p.name())
+		dst = connectdata.AppendBytes(append(dst, r.key.branch...), p.name())
 		value = len(dst)
 		return r.element.Read(p, dst), value
 	case arrayShape:

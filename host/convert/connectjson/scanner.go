@@ -8,7 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert/conversion"
 	"github.com/culvert-project/culvert/host/convert/fault"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java/json"
 )
 
@@ -151,7 +151,7 @@ func (p *Parser) more(first bool, closing byte) bool {
 // open takes the opening byte of an array or object.
 func (p *Parser) open(c byte) {
 	p.take(c)
-	if p.depth++; p.depth > datum.MaxDepth {
+	if p.depth++; p.depth > connectdata.MaxDepth {
 		p.fail(fault.SerializationException, "JSON: nests deeper than 1000")
 	}
 }

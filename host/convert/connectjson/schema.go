@@ -9,7 +9,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Decode's other half lives in json.go; this file reads the schemas that stand in JSON documents.
@@ -17,20 +17,21 @@ import (
 // schemaReader turns the JSON text of a schema into nodes. It is slow: texts are remembered.
 type schemaReader struct {
 	p     Parser
-	nodes []wit.Node
+	nodes []wit.SchemaNode
 	form  Form
 	// left is how many bytes the defaults may still have.
 	left int
 }
 
 // readSchema reads a schema; nil for null.
-func readSchema(ctx context.Context, text []byte, f Form) ([]wit.Node, error) {
-	if len(text) > 6*datum.MaxSchemaBytes {
+func readSchema(ctx context.Context, text []byte, f Form) ([]wit.SchemaNode, error) {
+	if len(text) > 6*connectdata.MaxSchemaBytes {
 		// Six characters are the longest escape of one; nodes without texts have their own bound.
-		return nil, fault.Data("schema: expected at most %d bytes, found a text of %d", datum.MaxSchemaBytes, len(text))
+		return nil, fault.Data("schema: expected at most %d bytes, found a text of %d", connectdata.MaxSchemaBytes,
+			len(text))
 	}
-	s := schemaReader{form: f, left: datum.MaxSchemaBytes}
-	s.p.Reset(ctx, text, datum.MaxSchemaBytes)
+	s := schemaReader{form: f, left: connectdata.MaxSchemaBytes}
+	s.p.Reset(ctx, text, connectdata.MaxSchemaBytes)
 	s.p.mode = ofDefaults
 	null := s.p.peek() == 'n'
 	from := s.p.i
@@ -87,11 +88,11 @@ func (s *schemaReader) is(members map[string]int, name, word string) bool {
 // node reads one schema and returns its number and the reader of its values. Numbers are given out from the root down,
 // so nodes refer to higher ones only.
 func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
-	if depth > datum.MaxSchemaDepth {
-		s.refuse("schema: expected at most " + strconv.Itoa(datum.MaxSchemaDepth) + " nodes in each other")
+	if depth > connectdata.MaxSchemaDepth {
+		s.refuse("schema: expected at most " + strconv.Itoa(connectdata.MaxSchemaDepth) + " nodes in each other")
 	}
-	if len(s.nodes) >= datum.MaxSchemaNodes {
-		s.refuse("schema: expected at most " + strconv.Itoa(datum.MaxSchemaNodes) + " nodes")
+	if len(s.nodes) >= connectdata.MaxSchemaNodes {
+		s.refuse("schema: expected at most " + strconv.Itoa(connectdata.MaxSchemaNodes) + " nodes")
 	}
 	if s.p.Err != nil {
 		return 0, nil
@@ -111,10 +112,10 @@ func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
 		return 0, nil
 	}
 	id := uint32(len(s.nodes))
-	s.nodes = append(s.nodes, wit.Node{})
-	n := wit.Node{Optional: s.is(members, "optional", "true")}
+	s.nodes = append(s.nodes, wit.SchemaNode{})
+	n := wit.SchemaNode{Optional: s.is(members, "optional", "true")}
 	for n.Kind = 0; TypeNames[n.Kind] != name; n.Kind++ {
-		if n.Kind == wit.Structure {
+		if n.Kind == wit.Struct {
 			s.refuse("Unknown schema type: " + fault.Cut(name))
 			return 0, nil
 		}
@@ -136,7 +137,7 @@ func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
 }
 
 // defaultValue reads the default of a node and has its reader know it.
-func (s *schemaReader) defaultValue(n *wit.Node, r *Reader, at int) {
+func (s *schemaReader) defaultValue(n *wit.SchemaNode, r *Reader, at int) {
 	s.p.i, s.p.depth, s.p.most = at, 0, s.left
 	value := r.ReadDefault(&s.p)
 	if s.p.Err != nil {
@@ -144,13 +145,13 @@ func (s *schemaReader) defaultValue(n *wit.Node, r *Reader, at int) {
 		return
 	}
 	if s.left -= len(value); s.left < 0 {
-		s.refuse("schema: expected defaults of at most " + strconv.Itoa(datum.MaxSchemaBytes) + " bytes")
+		s.refuse("schema: expected defaults of at most " + strconv.Itoa(connectdata.MaxSchemaBytes) + " bytes")
 	}
 	n.DefaultValue = &value
 	r.nulls(n, s.form)
 }
 
-func (s *schemaReader) children(n *wit.Node, members map[string]int, depth int) (below children) {
+func (s *schemaReader) children(n *wit.SchemaNode, members map[string]int, depth int) (below children) {
 	switch n.Kind {
 	case wit.Array:
 		items, given := members["items"]
@@ -159,7 +160,7 @@ func (s *schemaReader) children(n *wit.Node, members map[string]int, depth int) 
 			break
 		}
 		n.Element, below.element = s.node(items, depth+1)
-	case wit.Mapping:
+	case wit.Map:
 		keys, given := members["keys"]
 		if !given {
 			s.refuse("Map schema did not specify the key type")
@@ -173,7 +174,7 @@ func (s *schemaReader) children(n *wit.Node, members map[string]int, depth int) 
 		n.Key, below.key = s.node(keys, depth+1)
 		below.mapping = s.form.mapping(&s.nodes[n.Key])
 		n.Element, below.element = s.node(values, depth+1)
-	case wit.Structure:
+	case wit.Struct:
 		at, given := members["fields"]
 		if !given || s.p.data[at] != '[' {
 			s.refuse("Struct schema's \"fields\" argument is not an array.")
@@ -184,14 +185,14 @@ func (s *schemaReader) children(n *wit.Node, members map[string]int, depth int) 
 	return below
 }
 
-func (s *schemaReader) fields(n *wit.Node, at, depth int) (readers []Reader) {
+func (s *schemaReader) fields(n *wit.SchemaNode, at, depth int) (readers []Reader) {
 	p := &s.p
 	p.i = at
 	p.open('[')
 	seen := map[string]bool{}
 	for p.more(len(seen) == 0, ']') {
-		if len(seen) >= datum.MaxSchemaFields {
-			s.refuse("schema: expected at most " + strconv.Itoa(datum.MaxSchemaFields) + " fields")
+		if len(seen) >= connectdata.MaxSchemaFields {
+			s.refuse("schema: expected at most " + strconv.Itoa(connectdata.MaxSchemaFields) + " fields")
 			break
 		}
 		p.peek()
@@ -218,14 +219,14 @@ func (s *schemaReader) fields(n *wit.Node, at, depth int) (readers []Reader) {
 		if p.Err != nil {
 			break
 		}
-		n.Members = append(n.Members, wit.Member{Name: name, Node: node})
+		n.Fields = append(n.Fields, wit.Field{Name: name, Node: node})
 		readers = append(readers, *r)
 		p.i = after
 	}
 	return readers
 }
 
-func (s *schemaReader) attributes(n *wit.Node, members map[string]int) {
+func (s *schemaReader) attributes(n *wit.SchemaNode, members map[string]int) {
 	if name, ok := s.text(members, "name"); ok {
 		n.Name = &name
 	}

@@ -18,7 +18,7 @@ const (
 )
 
 // isUnion tells whether a structure stands for a union of JSON Schema.
-func isUnion(n *wit.Node) bool {
+func isUnion(n *wit.SchemaNode) bool {
 	_, sum := conversion.Parameter(n, SumUnionName)
 	return sum || conversion.NameOf(n) == UnionName
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert/conversion"
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java"
 	"github.com/culvert-project/culvert/wit/java/json"
 	"github.com/culvert-project/culvert/wit/java/values"
@@ -71,9 +71,9 @@ type Form struct {
 }
 
 // mapping is the shape of a map with keys of a node.
-func (f Form) mapping(key *wit.Node) shape {
+func (f Form) mapping(key *wit.SchemaNode) shape {
 	switch {
-	case key.Kind == wit.Text && !(f.OfSchema && key.Optional):
+	case key.Kind == wit.String && !(f.OfSchema && key.Optional):
 		return ObjectShape
 	case f.OfSchema:
 		return keyedShape
@@ -82,7 +82,7 @@ func (f Form) mapping(key *wit.Node) shape {
 }
 
 // NewWriter compiles a node; k bounds the text of all defaults together.
-func NewWriter(k *conversion.Budget, nodes []wit.Node, node uint32, f Form) (*Writer, error) {
+func NewWriter(k *conversion.Budget, nodes []wit.SchemaNode, node uint32, f Form) (*Writer, error) {
 	n := &nodes[node]
 	w := &Writer{optional: n.Optional, full: 2, null: []byte("null")}
 	var err error
@@ -94,16 +94,16 @@ func NewWriter(k *conversion.Budget, nodes []wit.Node, node uint32, f Form) (*Wr
 	switch n.Kind {
 	case wit.Array:
 		w.Element, err = NewWriter(k, nodes, n.Element, f)
-	case wit.Mapping:
+	case wit.Map:
 		if w.wrong == nil {
 			w.Shape = f.mapping(&nodes[n.Key])
 		}
 		if w.Key, err = NewWriter(k, nodes, n.Key, f); err == nil {
 			w.Element, err = NewWriter(k, nodes, n.Element, f)
 		}
-	case wit.Structure:
-		w.Members = make([]Writer, len(n.Members))
-		for i, m := range n.Members {
+	case wit.Struct:
+		w.Members = make([]Writer, len(n.Fields))
+		for i, m := range n.Fields {
 			one, err := NewWriter(k, nodes, m.Node, f)
 			if err != nil {
 				return nil, err
@@ -151,11 +151,11 @@ func (w *Writer) DefaultText(k *conversion.Budget, b []byte) ([]byte, error) {
 	return out, nil
 }
 
-func shapeOf(n *wit.Node, f Form) (s shape, scale int, err error) {
+func shapeOf(n *wit.SchemaNode, f Form) (s shape, scale int, err error) {
 	s = shape(n.Kind)
-	if n.Kind == wit.Mapping {
+	if n.Kind == wit.Map {
 		s = pairsShape
-	} else if n.Kind == wit.Structure {
+	} else if n.Kind == wit.Struct {
 		if s = structureShape; f.OfSchema && isUnion(n) {
 			s = UnionShape
 		}
@@ -181,9 +181,10 @@ func shapeOf(n *wit.Node, f Form) (s shape, scale int, err error) {
 }
 
 // misnamed is what JsonConverter says of a value under the name of a logical type that its type does not go with.
-func misnamed(n *wit.Node) *fault.Error {
-	of := [...]any{int8(0), int16(0), int32(0), int64(0), float32(0), float64(0), false, "", []byte{}, datum.List{},
-		datum.Map{}, nil}[n.Kind]
+func misnamed(n *wit.SchemaNode) *fault.Error {
+	of := [...]any{int8(0), int16(0), int32(0), int64(0), float32(0), float64(0), false, "", []byte{},
+		connectdata.List{},
+		connectdata.Map{}, nil}[n.Kind]
 	name, class := strings.TrimPrefix(*n.Name, "org.apache.kafka.connect.data."), "Date"
 	if *n.Name == wit.NameDecimal {
 		class = "BigDecimal"
@@ -271,7 +272,7 @@ func length(in []byte, i int) (n, size int) {
 	if i >= len(in) {
 		return 0, 0
 	}
-	v, size := datum.Number(in[i:])
+	v, size := connectdata.Number(in[i:])
 	if size <= 0 || v < 0 || v > int64(len(in)-i-size) {
 		return 0, 0
 	}
@@ -315,7 +316,7 @@ func (w *Writer) writeBytes(k *conversion.Budget, dst, in []byte, i int) ([]byte
 	if w.Shape != bytesShape && n == 0 {
 		return dst, i, fault.Broken(i, "a decimal of no bytes")
 	}
-	if w.Shape != bytesShape && n > datum.MaxDecimalBytes {
+	if w.Shape != bytesShape && n > connectdata.MaxDecimalBytes {
 		return dst, i, longDecimal(i, n)
 	}
 	if n > k.Most-len(dst) {
@@ -332,7 +333,7 @@ func (w *Writer) writeBytes(k *conversion.Budget, dst, in []byte, i int) ([]byte
 }
 
 func longDecimal(at, n int) *fault.Error {
-	return fault.Broken(at, "expected a decimal of at most "+strconv.Itoa(datum.MaxDecimalBytes)+" bytes, found "+
+	return fault.Broken(at, "expected a decimal of at most "+strconv.Itoa(connectdata.MaxDecimalBytes)+" bytes, found "+
 		strconv.Itoa(n))
 }
 
@@ -348,9 +349,9 @@ func (w *Writer) writeStructure(k *conversion.Budget, dst, in []byte, i int) ([]
 		}
 	}
 	if i == start {
-		if k.Empty++; k.Empty > datum.MaxEmptyStructures {
+		if k.Empty++; k.Empty > connectdata.MaxEmptyStructures {
 			return dst, i, fault.Broken(i,
-				"more than "+strconv.Itoa(datum.MaxEmptyStructures)+" structures without bytes")
+				"more than "+strconv.Itoa(connectdata.MaxEmptyStructures)+" structures without bytes")
 		}
 	}
 	return append(dst, '}'), i, nil
@@ -425,13 +426,13 @@ func blockHead(in []byte, i int) (count int64, next int, err *fault.Error) {
 	if i >= len(in) {
 		return 0, i, fault.Broken(i, "ends before the count of a block")
 	}
-	count, size := datum.Number(in[i:])
+	count, size := connectdata.Number(in[i:])
 	if size <= 0 || count == math.MinInt64 {
 		return 0, i, fault.Broken(i, "expected the count of a block")
 	}
 	i += size
 	if count < 0 {
-		n, size := datum.Number(in[i:])
+		n, size := connectdata.Number(in[i:])
 		if size <= 0 || n < 0 {
 			return 0, i, fault.Broken(i, "expected the size of a block")
 		}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java/values"
 )
 
@@ -16,7 +16,7 @@ func TypeName(k wit.Kind) string {
 }
 
 // NameOf is the name of a node's schema, "" for none.
-func NameOf(n *wit.Node) string {
+func NameOf(n *wit.SchemaNode) string {
 	if n.Name == nil {
 		return ""
 	}
@@ -24,7 +24,7 @@ func NameOf(n *wit.Node) string {
 }
 
 // Parameter is a parameter of a node.
-func Parameter(n *wit.Node, name string) (string, bool) {
+func Parameter(n *wit.SchemaNode, name string) (string, bool) {
 	for i := range n.Parameters {
 		if n.Parameters[i].Name == name {
 			return n.Parameters[i].Value, true
@@ -34,7 +34,7 @@ func Parameter(n *wit.Node, name string) (string, bool) {
 }
 
 // KindOfName is the type that a logical type's name goes with.
-func KindOfName(n *wit.Node) (kind wit.Kind, logical bool) {
+func KindOfName(n *wit.SchemaNode) (kind wit.Kind, logical bool) {
 	if n.Name == nil {
 		return 0, false
 	}
@@ -50,7 +50,7 @@ func KindOfName(n *wit.Node) (kind wit.Kind, logical bool) {
 }
 
 // ScaleOf is the scale of a Decimal.
-func ScaleOf(n *wit.Node) (int, error) {
+func ScaleOf(n *wit.SchemaNode) (int, error) {
 	scale, wrong := values.ScaleOf(n)
 	if wrong != "" {
 		return 0, fault.Data("%s", wrong)
@@ -59,7 +59,7 @@ func ScaleOf(n *wit.Node) (int, error) {
 }
 
 // JavaClass is the class in which Kafka Connect holds a value; its schema is nil where it has none.
-func JavaClass(v any, root *wit.Node) string {
+func JavaClass(v any, root *wit.SchemaNode) string {
 	if root != nil && root.Name != nil {
 		switch *root.Name {
 		case wit.NameDate, wit.NameTime, wit.NameTimestamp:
@@ -87,13 +87,13 @@ func JavaClass(v any, root *wit.Node) string {
 		return "java.lang.String"
 	case []byte:
 		return "[B"
-	case datum.Decimal:
+	case connectdata.Decimal:
 		return "java.math.BigDecimal"
-	case datum.Instant:
+	case connectdata.Instant:
 		return "java.util.Date"
-	case datum.List:
+	case connectdata.List:
 		return "java.util.ArrayList"
-	case datum.Map:
+	case connectdata.Map:
 		return "java.util.HashMap"
 	}
 	return "org.apache.kafka.connect.data.Struct"

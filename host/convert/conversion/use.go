@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Use is what a converter is made for.
@@ -41,25 +41,27 @@ func SchemaOf(reg *record.Registry, class string, id uint32) (*record.Schema, er
 	return s, nil
 }
 
-// ValueOf is what bytes of a form and a schema say, as package datum has it, with the nodes of the schema; nil is a
-// null. class is the converter's, for errors.
-func ValueOf(reg *record.Registry, class string, form wit.Form, schema uint32, in []byte) (v any, nodes []wit.Node,
+// ValueOf is what bytes of a form and a schema say, as package connectdata has it, with the nodes of the schema; nil is
+// a null. class is the converter's, for errors.
+func ValueOf(reg *record.Registry, class string, form wit.Encoding, schema uint32, in []byte) (v any,
+	nodes []wit.SchemaNode,
 	err error) {
 	size := 0
 	switch form {
 	case wit.Absent:
 		return nil, nil, nil
-	case wit.Dynamic:
-		v, size, err = datum.ReadDynamic(in)
-	case wit.Structured:
+	case wit.Schemaless:
+		v, size, err = connectdata.ReadSchemaless(in)
+	case wit.WithSchema:
 		s, unknown := SchemaOf(reg, class, schema)
 		if unknown != nil {
 			return nil, nil, unknown
 		}
 		nodes = s.Nodes
-		v, size, err = datum.Read(nodes, 0, in)
+		v, size, err = connectdata.Read(nodes, 0, in)
 	default:
-		return nil, nil, fault.Data("%s: expected a structured or dynamic datum, found form %d", class, form)
+		return nil, nil, fault.Data("%s: expected a value with a schema or a schemaless one, found encoding %d", class,
+			form)
 	}
 	if err == nil && size != len(in) {
 		err = fault.Broken(size, "bytes left over")
@@ -71,8 +73,8 @@ func ValueOf(reg *record.Registry, class string, form wit.Form, schema uint32, i
 }
 
 // Flag declares a setting that is true or false.
-func Flag(name string, importance wit.Importance, on, documentation string, rules ...wit.Rule) wit.SettingSpec {
-	return setting.Spec(name, wit.KindBoolean, importance, &on, documentation, rules...)
+func Flag(name string, importance wit.Importance, on, documentation string, rules ...wit.Rule) wit.ConfigKey {
+	return setting.Define(name, wit.KindBoolean, importance, &on, documentation, rules...)
 }
 
 // ShownAt are the rules for where Kafka's own converters have tools show a setting.
@@ -80,7 +82,7 @@ func ShownAt(group string, order int32, display string) []wit.Rule {
 	medium := uint8(2) // of NONE, SHORT, MEDIUM, LONG
 	rules := []wit.Rule{{Width: &medium}, setting.Display(display)}
 	if group != "" {
-		rules = append(rules, setting.In(group), wit.Rule{Order: &order})
+		rules = append(rules, setting.InGroup(group), wit.Rule{Order: &order})
 	}
 	return rules
 }
@@ -91,9 +93,9 @@ type Converter interface {
 	// Encode appends the bytes of a datum of b to dst, at most `most` of them: more is an error of the class
 	// [fault.TooLargeException]. null tells that the record has no key or value at all (a tombstone): out is dst then.
 	// On an error out is dst too. A long conversion ends when ctx does, with ctx's error.
-	Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, d wit.Datum) (out []byte,
+	Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, d wit.ValueSlice) (out []byte,
 		null bool, err error)
 	// Decode appends what data says to b.Data and returns where. data nil is an absent datum. On an error b is as it
 	// was. A long conversion ends when ctx does, with ctx's error.
-	Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error)
+	Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error)
 }

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Names of the exception classes that Kafka Connect would give; they go into the headers of dead letters.
@@ -135,7 +135,7 @@ func Broken(at int, what string) *Error {
 
 // ManyDigits is the error of a decimal that is longer than batches have.
 func ManyDigits() *Error {
-	return New(DataException, "a Decimal of more than "+strconv.Itoa(datum.MaxDecimalBytes)+" bytes")
+	return New(DataException, "a Decimal of more than "+strconv.Itoa(connectdata.MaxDecimalBytes)+" bytes")
 }
 
 // NoValue is what a union struct is refused for.

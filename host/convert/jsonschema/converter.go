@@ -89,8 +89,9 @@ func Settings() *setting.Table {
 			"Allow further properties in the schemas of objects."),
 		conversion.Flag("use.optional.for.nonrequired", wit.Medium, "false",
 			"Read properties that are not required as optional."),
-		setting.Spec("decimal.format", wit.KindText, wit.Low, setting.Is("BASE64"), "How decimals are written: as "+
-			"BASE64 or NUMERIC.", setting.Allowed("BASE64", "NUMERIC")),
+		setting.Define("decimal.format", wit.KindString, wit.Low, setting.Default("BASE64"),
+			"How decimals are written: as "+
+				"BASE64 or NUMERIC.", setting.Allowed("BASE64", "NUMERIC")),
 		conversion.Flag("json.fail.invalid.schema", wit.Medium, "false", "Hold every document against its schema."),
 		conversion.Flag("flatten.singleton.unions", wit.Low, "true", "Read a union of one type as that type."),
 		conversion.Flag("generalized.sum.type.support", wit.Low, "false",
@@ -101,7 +102,7 @@ func Settings() *setting.Table {
 			"Read every schema as one of draft 7, as is done anyway."),
 	)
 	for _, name := range []string{"preserve.additional.properties", "json.indent.output", "json.write.dates.iso8601"} {
-		t.Later(conversion.Flag(name, wit.Low, "false", "Of Confluent's converter."), "false")
+		t.DeclareUnsupported(conversion.Flag(name, wit.Low, "false", "Of Confluent's converter."), "false")
 	}
 	return t
 }
@@ -126,11 +127,11 @@ func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 
 // Encode implements [conversion.Converter].
 func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
-	d wit.Datum) ([]byte, bool, error) {
-	switch d.Form {
+	d wit.ValueSlice) ([]byte, bool, error) {
+	switch d.Encoding {
 	case wit.Absent:
 		return dst, true, nil
-	case wit.Structured:
+	case wit.WithSchema:
 	default:
 		return dst, false, fault.Data("JsonSchemaConverter: expected a value with a schema, which the registry gets, " +
 			"found one without")
@@ -231,19 +232,19 @@ func (c *Converter) fits(p *program) func(string, []registry.Text, string) error
 
 // value reads a document of a topic by its schema.
 func (c *Converter) value(r *reading, ctx context.Context, topic string, data []byte,
-	b *record.Batch) (wit.Datum, error) {
+	b *record.Batch) (wit.ValueSlice, error) {
 	if c.o.validate {
 		if err := holds(r.valid, data); err != nil {
-			return wit.Datum{}, err
+			return wit.ValueSlice{}, err
 		}
 	}
 	start := len(b.Data)
 	p := &c.parser
 	p.Reset(ctx, data, start+conversion.MaxDecodedBytes)
-	d := wit.Datum{Form: wit.Structured, Schema: r.schema.ID, Start: uint32(start)}
+	d := wit.ValueSlice{Encoding: wit.WithSchema, Schema: r.schema.ID, Start: uint32(start)}
 	b.Data = r.reader.Read(p, b.Data)
 	if p.End(); p.Err != nil {
-		return wit.Datum{},
+		return wit.ValueSlice{},
 			fault.Unreadable("Converting byte[] to Kafka Connect data failed due to serialization error of "+
 				"topic "+topic+": ", fault.EndedBy(ctx, p.Err))
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java"
 )
 
@@ -29,7 +29,7 @@ type schemaSource struct {
 	root    *document
 	// named are the schemas that others refer to, by name.
 	named map[string]*document
-	nodes []wit.Node
+	nodes []wit.SchemaNode
 	// open are the references that the present schema stands in: one that leads back to itself has no end.
 	open map[schemaLocation]bool
 	// steps counts schemas that were looked at, unions how many became structures; left is how many bytes the defaults
@@ -75,10 +75,10 @@ func (p part) below(word string) part { return part{p.in, p.words()[word]} }
 
 func newSchemaSource(ctx context.Context, texts []registry.Text, o options) (*schemaSource, error) {
 	s := &schemaSource{ctx: ctx, o: o, named: map[string]*document{}, open: map[schemaLocation]bool{},
-		left: datum.MaxSchemaBytes}
+		left: connectdata.MaxSchemaBytes}
 	for _, one := range texts {
-		if len(one.Text) > 6*datum.MaxSchemaBytes {
-			return nil, fault.Data("schema: expected at most %d bytes, found a text of %d", datum.MaxSchemaBytes,
+		if len(one.Text) > 6*connectdata.MaxSchemaBytes {
+			return nil, fault.Data("schema: expected at most %d bytes, found a text of %d", connectdata.MaxSchemaBytes,
 				len(one.Text))
 		}
 		d := json.NewDecoder(strings.NewReader(one.Text))
@@ -118,7 +118,7 @@ func (s *schemaSource) title() string {
 }
 
 // read returns the nodes of the last document.
-func (s *schemaSource) read() ([]wit.Node, error) {
+func (s *schemaSource) read() ([]wit.SchemaNode, error) {
 	_, err := s.node(part{s.root, s.root.root}, s.version, false, 1)
 	return s.nodes, err
 }
@@ -146,11 +146,11 @@ type facet struct {
 
 // facets are what a schema is.
 func (s *schemaSource) facets(p part, depth int) (list []facet, err error) {
-	if s.steps++; s.steps > datum.MaxSchemaNodes {
-		return nil, fault.Data("schema: expected at most %d schemas in each other", datum.MaxSchemaNodes)
+	if s.steps++; s.steps > connectdata.MaxSchemaNodes {
+		return nil, fault.Data("schema: expected at most %d schemas in each other", connectdata.MaxSchemaNodes)
 	}
-	if depth > datum.MaxSchemaDepth {
-		return nil, fault.Data("schema: expected at most %d nodes in each other", datum.MaxSchemaDepth)
+	if depth > connectdata.MaxSchemaDepth {
+		return nil, fault.Data("schema: expected at most %d nodes in each other", connectdata.MaxSchemaDepth)
 	}
 	if s.ctx.Err() != nil {
 		return nil, context.Cause(s.ctx)
@@ -269,12 +269,12 @@ func (s *schemaSource) facet(f facet, version *int32, optional bool, depth int) 
 	case "anyOf", "oneOf":
 		return s.choice(f, version, optional, depth)
 	}
-	if len(s.nodes) >= datum.MaxSchemaNodes {
-		return 0, fault.Data("schema: expected at most %d nodes", datum.MaxSchemaNodes)
+	if len(s.nodes) >= connectdata.MaxSchemaNodes {
+		return 0, fault.Data("schema: expected at most %d nodes", connectdata.MaxSchemaNodes)
 	}
 	id := uint32(len(s.nodes))
-	s.nodes = append(s.nodes, wit.Node{})
-	var n wit.Node
+	s.nodes = append(s.nodes, wit.SchemaNode{})
+	var n wit.SchemaNode
 	if err := s.typed(&n, f, depth); err != nil {
 		return 0, err
 	}
@@ -317,9 +317,9 @@ func (s *schemaSource) choice(f facet, version *int32, optional bool, depth int)
 			len(others))
 	}
 	id := uint32(len(s.nodes))
-	s.nodes = append(s.nodes, wit.Node{})
+	s.nodes = append(s.nodes, wit.SchemaNode{})
 	name := connectjson.UnionName
-	n := wit.Node{Kind: wit.Structure, Optional: null}
+	n := wit.SchemaNode{Kind: wit.Struct, Optional: null}
 	if s.o.sums {
 		name = "connect_union_" + strconv.Itoa(s.unions)
 		n.Parameters = []wit.Setting{{Name: connectjson.SumUnionName, Value: name}}
@@ -335,7 +335,7 @@ func (s *schemaSource) choice(f facet, version *int32, optional bool, depth int)
 		if s.o.sums {
 			member = "connect_union_field_" + strconv.Itoa(i)
 		}
-		n.Members = append(n.Members, wit.Member{Name: member, Node: node})
+		n.Fields = append(n.Fields, wit.Field{Name: member, Node: node})
 	}
 	return id, s.attributes(&n, id, f.part, version, optional)
 }
@@ -363,14 +363,14 @@ func (s *schemaSource) all(f facet, version *int32, optional bool, depth int) (u
 	}
 	if len(properties.list) > 0 {
 		id := uint32(len(s.nodes))
-		s.nodes = append(s.nodes, wit.Node{})
-		n := wit.Node{Kind: wit.Structure, Optional: optional}
+		s.nodes = append(s.nodes, wit.SchemaNode{})
+		n := wit.SchemaNode{Kind: wit.Struct, Optional: optional}
 		for _, p := range properties.list {
 			node, err := s.node(p.part, nil, s.o.optional && !p.required, depth+1)
 			if err != nil {
 				return 0, err
 			}
-			n.Members = append(n.Members, wit.Member{Name: p.name, Node: node})
+			n.Fields = append(n.Fields, wit.Field{Name: p.name, Node: node})
 		}
 		s.nodes[id] = n
 		return id, nil
@@ -533,7 +533,7 @@ func (s *schemaSource) follow(p part) (schemaLocation, part, error) {
 }
 
 // typed makes a node of what is of one type.
-func (s *schemaSource) typed(n *wit.Node, f facet, depth int) (err error) {
+func (s *schemaSource) typed(n *wit.SchemaNode, f facet, depth int) (err error) {
 	connect, _ := f.words()[connectType].(string)
 	switch f.kind {
 	case "boolean":
@@ -558,7 +558,7 @@ func (s *schemaSource) typed(n *wit.Node, f facet, depth int) (err error) {
 			n.Kind = wit.Kind(at)
 		}
 	case "string":
-		if n.Kind = wit.Text; connect == "bytes" {
+		if n.Kind = wit.String; connect == "bytes" {
 			n.Kind = wit.Bytes
 		}
 	case "enum":
@@ -577,12 +577,12 @@ func (s *schemaSource) typed(n *wit.Node, f facet, depth int) (err error) {
 }
 
 // symbols makes a text of an enumeration, with a parameter for each symbol.
-func (s *schemaSource) symbols(n *wit.Node, symbols []any) {
+func (s *schemaSource) symbols(n *wit.SchemaNode, symbols []any) {
 	name := enumName
 	if s.o.sums {
 		name = sumEnumName
 	}
-	n.Kind = wit.Text
+	n.Kind = wit.String
 	n.Parameters = []wit.Setting{{Name: name}}
 	seen := map[string]bool{}
 	for i, v := range symbols {
@@ -606,7 +606,7 @@ func (s *schemaSource) symbols(n *wit.Node, symbols []any) {
 	}
 }
 
-func (s *schemaSource) array(n *wit.Node, f facet, entries bool, depth int) (err error) {
+func (s *schemaSource) array(n *wit.SchemaNode, f facet, entries bool, depth int) (err error) {
 	items := f.below("items")
 	if _, several := items.schema.([]any); several || items.schema == nil {
 		return fault.Data("Array schema did not specify the items type")
@@ -616,7 +616,7 @@ func (s *schemaSource) array(n *wit.Node, f facet, entries bool, depth int) (err
 		if key, value = key.below("key"), key.below("value"); key.schema == nil || value.schema == nil {
 			return fault.Data("expected the properties key and value of the entries of a map")
 		}
-		n.Kind = wit.Mapping
+		n.Kind = wit.Map
 		if n.Key, err = s.node(key, nil, false, depth+1); err == nil {
 			n.Element, err = s.node(value, nil, false, depth+1)
 		}
@@ -627,15 +627,15 @@ func (s *schemaSource) array(n *wit.Node, f facet, entries bool, depth int) (err
 	return err
 }
 
-func (s *schemaSource) object(n *wit.Node, f facet, mapping bool, depth int) (err error) {
+func (s *schemaSource) object(n *wit.SchemaNode, f facet, mapping bool, depth int) (err error) {
 	if mapping {
-		n.Kind = wit.Mapping
+		n.Kind = wit.Map
 		n.Key = uint32(len(s.nodes))
-		s.nodes = append(s.nodes, wit.Node{Kind: wit.Text})
+		s.nodes = append(s.nodes, wit.SchemaNode{Kind: wit.String})
 		n.Element, err = s.node(f.below("additionalProperties"), nil, false, depth+1)
 		return err
 	}
-	n.Kind = wit.Structure
+	n.Kind = wit.Struct
 	type placed struct {
 		property7
 		at int64
@@ -654,13 +654,13 @@ func (s *schemaSource) object(n *wit.Node, f facet, mapping bool, depth int) (er
 		if err != nil {
 			return err
 		}
-		n.Members = append(n.Members, wit.Member{Name: p.name, Node: node})
+		n.Fields = append(n.Fields, wit.Field{Name: p.name, Node: node})
 	}
 	return nil
 }
 
 // attributes adds what all schemas may have, and the node to the others.
-func (s *schemaSource) attributes(n *wit.Node, id uint32, p part, version *int32, optional bool) error {
+func (s *schemaSource) attributes(n *wit.SchemaNode, id uint32, p part, version *int32, optional bool) error {
 	words := p.words()
 	if title, ok := words["title"].(string); ok && n.Name == nil {
 		n.Name = &title
@@ -698,7 +698,7 @@ func (s *schemaSource) attributes(n *wit.Node, id uint32, p part, version *int32
 }
 
 // defaultValue adds a default to a node that is whole otherwise.
-func (s *schemaSource) defaultValue(n *wit.Node, id uint32, value any) error {
+func (s *schemaSource) defaultValue(n *wit.SchemaNode, id uint32, value any) error {
 	r, err := connectjson.CompileReader(s.nodes, id, s.o.reads())
 	if err != nil {
 		return err
@@ -716,7 +716,7 @@ func (s *schemaSource) defaultValue(n *wit.Node, id uint32, value any) error {
 		return fault.Unreadable("", fault.EndedBy(s.ctx, p.Err.In("default")))
 	}
 	if s.left -= len(out); s.left < 0 {
-		return fault.Data("schema: expected defaults of at most %d bytes", datum.MaxSchemaBytes)
+		return fault.Data("schema: expected defaults of at most %d bytes", connectdata.MaxSchemaBytes)
 	}
 	n.DefaultValue = &out
 	return nil

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert/conversion"
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java"
 	"github.com/culvert-project/culvert/wit/java/values"
 )
@@ -22,12 +22,12 @@ import (
 // order in which the library everit writes them, properties and parameters in that of Java's hash tables.
 type schemaWriter struct {
 	conversion.SchemaText
-	nodes []wit.Node
+	nodes []wit.SchemaNode
 	o     options
 }
 
 // write returns the text of the JSON Schema of nodes; w is the writer of their values.
-func write(k *conversion.Budget, nodes []wit.Node, w *connectjson.Writer, o options) ([]byte, error) {
+func write(k *conversion.Budget, nodes []wit.SchemaNode, w *connectjson.Writer, o options) ([]byte, error) {
 	s := schemaWriter{conversion.SchemaText{Budget: k}, nodes, o}
 	s.node(0, w, -1, false)
 	return s.Out, s.Err
@@ -71,14 +71,14 @@ func (s *schemaWriter) choice(index int) {
 }
 
 // union writes a structure that stands for several types.
-func (s *schemaWriter) union(n *wit.Node, w *connectjson.Writer, index int) {
+func (s *schemaWriter) union(n *wit.SchemaNode, w *connectjson.Writer, index int) {
 	s.choice(index)
 	before := 0
 	if n.Optional {
 		s.Raw(`{"type":"null"}`)
 		before = 1
 	}
-	for i, m := range n.Members {
+	for i, m := range n.Fields {
 		s.Comma(before + i)
 		s.node(m.Node, &w.Members[i], i, true)
 	}
@@ -115,7 +115,7 @@ func (s *schemaWriter) value(id uint32, w *connectjson.Writer, index int) {
 	case wit.Boolean:
 		s.Raw("{")
 		last = func() { s.Raw(`"type":"boolean"`) }
-	case wit.Text:
+	case wit.String:
 		if isEnum(n) {
 			s.enum(n)
 			break
@@ -133,7 +133,7 @@ func (s *schemaWriter) value(id uint32, w *connectjson.Writer, index int) {
 			s.Raw(`"items":`)
 			s.node(n.Element, w.Element, -1, false)
 		}
-	case wit.Mapping:
+	case wit.Map:
 		if w.Shape == connectjson.ObjectShape {
 			typ("object", "map")
 			last = func() {
@@ -150,7 +150,7 @@ func (s *schemaWriter) value(id uint32, w *connectjson.Writer, index int) {
 			s.node(n.Key, w.Key, 0, false)
 			s.Raw("}}")
 		}
-	case wit.Structure:
+	case wit.Struct:
 		if typ("object", ""); !s.o.open {
 			s.Raw(`"additionalProperties":false,`)
 		}
@@ -162,9 +162,9 @@ func (s *schemaWriter) value(id uint32, w *connectjson.Writer, index int) {
 }
 
 // properties writes those of a structure.
-func (s *schemaWriter) properties(n *wit.Node, w *connectjson.Writer) {
-	names, at := make([]string, len(n.Members)), make(map[string]int, len(n.Members))
-	for i, m := range n.Members {
+func (s *schemaWriter) properties(n *wit.SchemaNode, w *connectjson.Writer) {
+	names, at := make([]string, len(n.Fields)), make(map[string]int, len(n.Fields))
+	for i, m := range n.Fields {
 		names[i], at[m.Name] = m.Name, i
 	}
 	if len(names) == 0 {
@@ -175,14 +175,14 @@ func (s *schemaWriter) properties(n *wit.Node, w *connectjson.Writer) {
 		i := at[name]
 		s.Text(lead, name)
 		s.Raw(":")
-		s.node(n.Members[i].Node, &w.Members[i], i, false)
+		s.node(n.Fields[i].Node, &w.Members[i], i, false)
 		lead = ","
 	}
 	s.Raw("}")
 }
 
 // attributes writes what all schemas may have, each with a comma after it; own are Kafka Connect's.
-func (s *schemaWriter) attributes(n *wit.Node, w *connectjson.Writer, own map[string]string) {
+func (s *schemaWriter) attributes(n *wit.SchemaNode, w *connectjson.Writer, own map[string]string) {
 	if n.Name != nil {
 		s.Text(`"title":`, *n.Name)
 		s.Raw(",")
@@ -210,7 +210,7 @@ func (s *schemaWriter) attributes(n *wit.Node, w *connectjson.Writer, own map[st
 }
 
 // ownParameters are a node's parameters in their order.
-func ownParameters(n *wit.Node) (list []wit.Setting) {
+func ownParameters(n *wit.SchemaNode) (list []wit.Setting) {
 	var names []string
 	for _, p := range n.Parameters {
 		if !strings.HasPrefix(p.Name, connectjson.SchemaNamespace) && !slices.Contains(names, p.Name) {
@@ -224,7 +224,7 @@ func ownParameters(n *wit.Node) (list []wit.Setting) {
 	return list
 }
 
-func isEnum(n *wit.Node) bool {
+func isEnum(n *wit.SchemaNode) bool {
 	_, sum := conversion.Parameter(n, sumEnumName)
 	_, own := conversion.Parameter(n, enumName)
 	return sum || own
@@ -235,7 +235,7 @@ func isEnum(n *wit.Node) bool {
 const nullSymbol, noSymbol = "<NULL>", "\x00"
 
 // enum begins the schema of an enumeration, which is a text with parameters here, with its symbols.
-func (s *schemaWriter) enum(n *wit.Node) {
+func (s *schemaWriter) enum(n *wit.SchemaNode) {
 	lead := enumName + "."
 	if s.o.sums {
 		lead = sumEnumName + "."
@@ -314,7 +314,7 @@ func appendOrgNumber(dst []byte, text string) []byte {
 	if scientific && err != nil || !ok || !scientific && fraction == "" {
 		return append(dst, text...)
 	}
-	content, _ := datum.Block(datum.AppendDecimal(nil, unscaled))
+	content, _ := connectdata.LengthPrefixed(connectdata.AppendDecimal(nil, unscaled))
 	return values.AppendDecimal(dst, content, len(fraction)-power)
 }
 

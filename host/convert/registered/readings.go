@@ -17,7 +17,7 @@ type Readings[R compiled] struct {
 	asks *Schemas
 	// compile makes what reads the values of a schema, the last of several; read reads one.
 	compile func(ctx context.Context, topic string, texts []registry.Text) (R, error)
-	read    func(by R, ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error)
+	read    func(by R, ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error)
 	last    found[R]
 }
 
@@ -49,50 +49,51 @@ type readingKey struct {
 // NewReadings keeps so many readings of schemas that are asked for by asks.
 func NewReadings[R compiled](kept int, asks *Schemas,
 	compile func(context.Context, string, []registry.Text) (R, error),
-	read func(R, context.Context, string, []byte, *record.Batch) (wit.Datum, error)) Readings[R] {
+	read func(R, context.Context, string, []byte, *record.Batch) (wit.ValueSlice, error)) Readings[R] {
 	return Readings[R]{Kept: conversion.NewCache[readingKey, reading[R]](kept), asks: asks, compile: compile,
 		read: read}
 }
 
 // Decode implements [Converter].
-func (k *Readings[R]) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error) {
+func (k *Readings[R]) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error) {
 	if data == nil {
-		return wit.Datum{}, nil
+		return wit.ValueSlice{}, nil
 	}
 	id, err := idOf(data)
 	if err != nil {
-		return wit.Datum{}, err
+		return wit.ValueSlice{}, err
 	}
 	return k.decode(ctx, topic, id, data[IDBytes:], b)
 }
 
 // DecodeBy implements convert.HeaderDecoder.
-func (k *Readings[R]) DecodeBy(ctx context.Context, topic string, header, data []byte, b *record.Batch) (wit.Datum,
+func (k *Readings[R]) DecodeBy(ctx context.Context, topic string, header, data []byte, b *record.Batch) (wit.ValueSlice,
 	error) {
 	id, err := idIn(header)
 	if err != nil || data == nil {
-		return wit.Datum{}, err
+		return wit.ValueSlice{}, err
 	}
 	return k.decode(ctx, topic, id, data, b)
 }
 
-func (k *Readings[R]) decode(ctx context.Context, topic string, id schemaID, data []byte, b *record.Batch) (wit.Datum,
+func (k *Readings[R]) decode(ctx context.Context, topic string, id schemaID, data []byte,
+	b *record.Batch) (wit.ValueSlice,
 	error) {
 	r, known := k.find(topic, id)
 	if !known {
 		var err error
 		if r, err = k.add(ctx, topic, id); err != nil {
-			return wit.Datum{}, err
+			return wit.ValueSlice{}, err
 		}
 	}
 	if r.err != nil {
-		return wit.Datum{}, r.err
+		return wit.ValueSlice{}, r.err
 	}
 	start := len(b.Data)
 	d, err := k.read(r.by, ctx, topic, data, b)
 	if err != nil {
 		b.Data = b.Data[:start]
-		return wit.Datum{}, err
+		return wit.ValueSlice{}, err
 	}
 	return d, nil
 }

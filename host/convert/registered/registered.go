@@ -237,10 +237,10 @@ var IDSerializers = []string{"key.schema.id.serializer", "value.schema.id.serial
 
 // Settings are those of all converters with a schema registry.
 func Settings() *setting.Table {
-	t := setting.Of(registry.Declared()...)
-	subject := func(what string) wit.SettingSpec {
-		return setting.Spec(what+".subject.name.strategy", wit.KindClassName, wit.Medium,
-			setting.Is(subjectPackage+"TopicNameStrategy"), "How subjects of "+what+"s are named: by "+
+	t := setting.NewTable(registry.Declared()...)
+	subject := func(what string) wit.ConfigKey {
+		return setting.Define(what+".subject.name.strategy", wit.KindClass, wit.Medium,
+			setting.Default(subjectPackage+"TopicNameStrategy"), "How subjects of "+what+"s are named: by "+
 				"TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy.")
 	}
 	t.Declare(
@@ -252,10 +252,11 @@ func Settings() *setting.Table {
 				"not registered."),
 		conversion.Flag("normalize.schemas", wit.Low, "false",
 			"Have the registry normalize schemas before it compares them."),
-		setting.Spec("use.schema.id", wit.KindInt, wit.Low, setting.Is("-1"), "Write by the schema of this id, where "+
-			"schemas are not registered; -1: by none."),
+		setting.Define("use.schema.id", wit.KindInt, wit.Low, setting.Default("-1"),
+			"Write by the schema of this id, where "+
+				"schemas are not registered; -1: by none."),
 		subject("key"), subject("value"),
-		setting.Spec("schemas.cache.config", wit.KindInt, wit.Low, setting.Is("1000"),
+		setting.Define("schemas.cache.config", wit.KindInt, wit.Low, setting.Default("1000"),
 			"How many schemas are kept in each direction."),
 	)
 	// What Confluent's serializers do besides: without it values would be laid out otherwise, or go out without the
@@ -263,13 +264,13 @@ func Settings() *setting.Table {
 	// when a value is to be written or read by it.
 	const prefixed = "io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer"
 	for n, what := range []string{"key", "value"} {
-		t.Later(setting.Spec(IDSerializers[n], wit.KindClassName, wit.Low, setting.Is(prefixed),
+		t.DeclareUnsupported(setting.Define(IDSerializers[n], wit.KindClass, wit.Low, setting.Default(prefixed),
 			"Where the ids of "+what+"s' schemas are written: in front of the "+what+". They are read there and in "+
 				"headers."), prefixed)
 	}
 	// harmless is Confluent's default, which files that were generated write out.
 	later := func(name, harmless, documentation string, rules ...wit.Rule) {
-		t.Later(setting.Spec(name, wit.KindText, wit.Low, nil, documentation, rules...), harmless)
+		t.DeclareUnsupported(setting.Define(name, wit.KindString, wit.Low, nil, documentation, rules...), harmless)
 	}
 	later("rule.executors", "", "Rules of schemas to run with each value.")
 	later("use.latest.with.metadata", "", "Write by the newest schema of the subject that has these metadata.")

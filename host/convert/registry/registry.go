@@ -54,15 +54,15 @@ type Settings struct {
 }
 
 // Declared are the settings, for the declaration of a converter.
-func Declared() []wit.SettingSpec {
-	text := func(name, value, documentation string, rules ...wit.Rule) wit.SettingSpec {
-		return setting.Spec(name, wit.KindText, wit.Medium, &value, documentation, rules...)
+func Declared() []wit.ConfigKey {
+	text := func(name, value, documentation string, rules ...wit.Rule) wit.ConfigKey {
+		return setting.Define(name, wit.KindString, wit.Medium, &value, documentation, rules...)
 	}
-	secret := func(name, documentation string, rules ...wit.Rule) wit.SettingSpec {
-		return setting.Spec(name, wit.KindPassword, wit.Medium, nil, documentation, rules...)
+	secret := func(name, documentation string, rules ...wit.Rule) wit.ConfigKey {
+		return setting.Define(name, wit.KindPassword, wit.Medium, nil, documentation, rules...)
 	}
-	return []wit.SettingSpec{
-		setting.Spec("schema.registry.url", wit.KindListOfText, wit.High, nil, "Addresses of the schema registry, "+
+	return []wit.ConfigKey{
+		setting.Define("schema.registry.url", wit.KindList, wit.High, nil, "Addresses of the schema registry, "+
 			"http:// or https://; the first that answers is asked.", setting.Required()),
 		text("basic.auth.credentials.source", "URL", "Where user and password stand: in the address, or in "+
 			"basic.auth.user.info.", setting.Allowed("URL", "USER_INFO"),
@@ -73,7 +73,7 @@ func Declared() []wit.SettingSpec {
 			setting.Allowed("STATIC_TOKEN"), setting.Alias("schema.registry.bearer.auth.credentials.source")),
 		secret("bearer.auth.token", "Token that goes with each request.",
 			setting.Alias("schema.registry.bearer.auth.token")),
-		setting.Spec(security+"{name}", wit.KindText, wit.Low, nil, "Kafka's settings of TLS, for the registry: "+
+		setting.Define(security+"{name}", wit.KindString, wit.Low, nil, "Kafka's settings of TLS, for the registry: "+
 			"ssl.truststore.location and so on."),
 	}
 }
@@ -104,7 +104,7 @@ func Parse(v setting.Values) (s Settings, err error) {
 		}
 	}
 	s.Token = v.Text("bearer.auth.token")
-	if ssl := v.Below(security); len(ssl) > 0 {
+	if ssl := v.WithPrefix(security); len(ssl) > 0 {
 		s.Security = make(map[string]string, len(ssl))
 		for name, value := range ssl {
 			s.Security["ssl."+name] = value

@@ -32,7 +32,7 @@ func open(t *testing.T, handler http.HandlerFunc, given map[string]string) *Clie
 	for name, value := range given {
 		settings = append(settings, wit.Setting{Name: name, Value: value})
 	}
-	s, err := Parse(setting.Of(Declared()...).Values(settings))
+	s, err := Parse(setting.NewTable(Declared()...).Values(settings))
 	require.NoError(t, err)
 	c, err := Open(s, nil, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
@@ -159,11 +159,12 @@ func TestAnswersAreShownWithoutCredentials(t *testing.T) {
 
 // Confluent's client takes its own settings after `schema.registry.` as well, where many files have them.
 func TestSettingsBehindThePrefix(t *testing.T) {
-	table := setting.Of(Declared()...)
+	table := setting.NewTable(Declared()...)
 	for _, prefix := range []string{"", "schema.registry."} {
 		v := table.Values([]wit.Setting{{Name: "schema.registry.url", Value: "https://r"},
 			{Name: prefix + "basic.auth.credentials.source", Value: "USER_INFO"},
-			{Name: prefix + "basic.auth.user.info", Value: "me:pw:x"}, {Name: prefix + "bearer.auth.token", Value: "tok"},
+			{Name: prefix + "basic.auth.user.info", Value: "me:pw:x"},
+			{Name: prefix + "bearer.auth.token", Value: "tok"},
 			{Name: prefix + "bearer.auth.credentials.source", Value: "STATIC_TOKEN"}})
 		s, err := Parse(v)
 		if err != nil || s.User != "me" || s.Password != "pw:x" || s.Token != "tok" {

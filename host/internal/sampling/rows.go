@@ -19,8 +19,9 @@ type row struct {
 
 // same reports whether rows of two batches are the same records.
 func same(a *record.Batch, rows []wit.Row, b *record.Batch, others []wit.Row) bool {
-	equal := func(x, y wit.Datum) bool {
-		return x.Form == y.Form && x.Schema == y.Schema && (x.Form == wit.Absent || bytes.Equal(a.Bytes(x), b.Bytes(y)))
+	equal := func(x, y wit.ValueSlice) bool {
+		return x.Encoding == y.Encoding && x.Schema == y.Schema && (x.Encoding == wit.Absent ||
+			bytes.Equal(a.Bytes(x), b.Bytes(y)))
 	}
 	return slices.EqualFunc(rows, others, func(x, y wit.Row) bool {
 		return a.Topics[x.Topic] == b.Topics[y.Topic] && equal(x.Key, y.Key) && equal(x.Value, y.Value) &&

@@ -42,7 +42,7 @@ type Sampler struct {
 
 	mu   sync.Mutex
 	all  []*sample // in the order in which they were asked for
-	taps map[string]*task.Tap
+	taps map[string]*task.Observer
 }
 
 // sample is a sample with its rows.
@@ -59,15 +59,15 @@ type sample struct {
 
 // New makes a sampler without samples. strike leaves out of a text what must not be shown.
 func New(registry *record.Registry, strike func(string) string) *Sampler {
-	return &Sampler{registry: registry.For("samples"), strike: strike, taps: map[string]*task.Tap{}}
+	return &Sampler{registry: registry.For("samples"), strike: strike, taps: map[string]*task.Observer{}}
 }
 
 // Tap is where the tasks of a connector have their rows looked at.
-func (s *Sampler) Tap(connector string) *task.Tap {
+func (s *Sampler) Tap(connector string) *task.Observer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.taps[connector] == nil {
-		s.taps[connector] = &task.Tap{}
+		s.taps[connector] = &task.Observer{}
 		s.aim(connector)
 	}
 	return s.taps[connector]

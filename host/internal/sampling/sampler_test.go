@@ -27,7 +27,7 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // batch has rows of values without a schema.
@@ -37,18 +37,20 @@ func batch(t testing.TB, reg *record.Registry, values ...any) *record.Batch {
 	for i, v := range values {
 		start := len(b.Data)
 		var err error
-		if b.Data, err = datum.AppendDynamic(b.Data, v); err != nil {
+		if b.Data, err = connectdata.AppendSchemaless(b.Data, v); err != nil {
 			t.Fatal(err)
 		}
-		b.Rows = append(b.Rows, wit.Row{Origin: uint32(i), Partition: 2, Offset: int64(100 + i),
+		b.Rows = append(b.Rows, wit.Row{RowIndex: uint32(i), Partition: 2, Offset: int64(100 + i),
 			Timestamp: 1700000000000,
-			Value:     wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(b.Data) - start)}})
+			Value: wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start),
+				Size: uint32(len(b.Data) - start)}})
 	}
 	return b
 }
 
-func order(id int, state string) datum.Map {
-	return datum.Map{{Key: "id", Value: int64(id)}, {Key: "state", Value: state}, {Key: "iban", Value: "DE00 1234"}}
+func order(id int, state string) connectdata.Map {
+	return connectdata.Map{{Key: "id", Value: int64(id)}, {Key: "state", Value: state},
+		{Key: "iban", Value: "DE00 1234"}}
 }
 
 func isRefused(err error, status int, says string) bool {
@@ -72,7 +74,7 @@ func feed(s *Sampler, connector string, b *record.Batch) bool {
 		return n
 	}
 	before := rows()
-	s.Tap(connector).Before(0, "", b)
+	s.Tap(connector).Observe(0, "", b)
 	return rows() > before
 }
 
@@ -184,7 +186,7 @@ func TestSamplesOfManyTasks(t *testing.T) {
 		tasks.Go(func() {
 			for ctx.Err() == nil {
 				b := batch(t, reg, order(1, "a"), order(2, "b"))
-				s.Tap("a").Before(n, "f", b)
+				s.Tap("a").Observe(n, "f", b)
 			}
 		})
 	}
@@ -202,11 +204,11 @@ func TestSamplesOfManyTasks(t *testing.T) {
 
 // A look that panics leaves the task alone.
 func TestLooksDoNotDisturb(t *testing.T) {
-	var tap task.Tap
+	var tap task.Observer
 	tap.Set(func(int, string, *record.Batch) { panic("a mistake") })
 	b := batch(t, record.NewRegistry(), order(1, "a"))
-	tap.Before(0, "", b)
-	(*task.Tap)(nil).Before(0, "", b)
+	tap.Observe(0, "", b)
+	(*task.Observer)(nil).Observe(0, "", b)
 }
 
 // world is a worker's plugins with the built-in transforms.
@@ -232,7 +234,7 @@ func newWorld(t testing.TB, modules map[string][]byte) *world {
 	var problems config.Problems
 	w.worker, problems = config.NewWorker("", nil, nil, nil)
 	require.NoError(t, problems.Err())
-	w.Sampler = New(w.reg, w.worker.Strike)
+	w.Sampler = New(w.reg, w.worker.Redact)
 	return w
 }
 
@@ -255,7 +257,7 @@ func (w *world) tasks(t *testing.T, connector string, c chaintest.Chain, b *reco
 		Stages: c.Stages})
 	require.NoError(t, err)
 	defer chain.Close()
-	w.Tap(connector).Before(1, "Orders", b)
+	w.Tap(connector).Observe(1, "Orders", b)
 	_, err = chain.Apply(t.Context(), b)
 	require.NoError(t, err)
 }
@@ -267,8 +269,9 @@ var ordersChain = map[string]string{"transforms": "drop,mask,key,route", "predic
 	"transforms.mask.type": transforms + "MaskField$Value", "transforms.mask.fields": "iban",
 	"transforms.drop.type": transforms + "Filter", "transforms.drop.predicate": "deleted",
 	"transforms.key.type": transforms + "ValueToKey", "transforms.key.fields": "id",
-	"transforms.route.type": transforms + "RegexRouter", "transforms.route.regex": "archive", "transforms.route.replacement": "x",
-	"transforms.route.predicate": "mine", "transforms.route.negate": "true",
+	"transforms.route.type": transforms + "RegexRouter", "transforms.route.regex": "archive",
+	"transforms.route.replacement": "x",
+	"transforms.route.predicate":   "mine", "transforms.route.negate": "true",
 	"predicates.deleted.type": transforms + "predicates.RecordIsTombstone",
 	"predicates.mine.type":    transforms + "predicates.TopicNameMatches", "predicates.mine.pattern": "orders"}
 
@@ -279,7 +282,7 @@ func TestSteps(t *testing.T) {
 	id := ask(t, w.Sampler, "orders", 3)
 	w.Tap("orders")
 	b := batch(t, w.reg, order(1, "a"), "no map", order(2, "b"))
-	b.Rows[2].Value = wit.Datum{} // which the predicate means
+	b.Rows[2].Value = wit.ValueSlice{} // which the predicate means
 	w.tasks(t, "orders", c, b)
 	k, err := w.Get(t.Context(), "orders", id, c)
 	require.NoError(t, err)
@@ -301,7 +304,8 @@ func TestSteps(t *testing.T) {
 		"drop: dropped"}, steps); d != "" {
 		t.Error(d)
 	}
-	if k.State != done || k.Problem != "" || k.Rows[0].Task != 1 || k.Rows[0].Feed != "Orders" || k.Rows[0].Offset != 0 {
+	if k.State != done || k.Problem != "" || k.Rows[0].Task != 1 || k.Rows[0].Feed != "Orders" ||
+		k.Rows[0].Offset != 0 {
 		t.Errorf("found %+v", k)
 	}
 	if d := cmp.Diff([]rest.SampleStep{{Alias: "drop", Class: transforms + "Filter", Predicate: "deleted"},
@@ -330,7 +334,8 @@ func TestSteps(t *testing.T) {
 	text, err := w.File(t.Context(), "orders", id, c, ordersChain)
 	require.NoError(t, err)
 	w.strike = func(text string) string { return strings.ReplaceAll(text, "1234", "[hidden]") }
-	if _, err := w.File(t.Context(), "orders", id, c, ordersChain); !isRefused(err, 409, "row 1: it holds what a config") {
+	if _, err := w.File(t.Context(), "orders", id, c, ordersChain); !isRefused(err, 409,
+		"row 1: it holds what a config") {
 		t.Error(err)
 	}
 	for _, changed := range []bool{false, true} {

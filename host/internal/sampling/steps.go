@@ -119,7 +119,7 @@ func (w *writer) why(o chaintest.Outcome, err error) string {
 	case w.shape:
 		return ""
 	case o.Fault != nil:
-		return o.Fault.Fault.Message
+		return o.Fault.Error.Message
 	}
 	return err.Error()
 }

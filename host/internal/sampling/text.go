@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 const (
@@ -54,8 +54,8 @@ func (w *writer) record(b *record.Batch, row *wit.Row) (r rest.SampledRecord) {
 	var cut [3]bool
 	r.Key, r.KeySchema, cut[0] = w.value(b, row.Key)
 	r.Value, r.ValueSchema, cut[1] = w.value(b, row.Value)
-	if row.Headers.Form != wit.Absent {
-		headers, err := datum.Headers(nil, b.Bytes(row.Headers))
+	if row.Headers.Encoding != wit.Absent {
+		headers, err := connectdata.Headers(nil, b.Bytes(row.Headers))
 		cut[2] = err != nil || len(headers) > maxHeaders
 		for i := range headers[:min(len(headers), maxHeaders)] {
 			text, _, short := w.value(b, chaintest.Header(b, &headers[i]))
@@ -68,7 +68,7 @@ func (w *writer) record(b *record.Batch, row *wit.Row) (r rest.SampledRecord) {
 }
 
 // value is a value with its schema, "" for none.
-func (w *writer) value(b *record.Batch, d wit.Datum) (text, schema string, cut bool) {
+func (w *writer) value(b *record.Batch, d wit.ValueSlice) (text, schema string, cut bool) {
 	v, err := chaintest.WriteValue(w.ctx, w.registry, b, d)
 	if err != nil {
 		why := "it cannot be shown as JSON"
@@ -77,7 +77,7 @@ func (w *writer) value(b *record.Batch, d wit.Datum) (text, schema string, cut b
 		}
 		return line(w.strike(why)), "", true
 	}
-	if text, cut = w.json(v.Payload, w.shape); d.Form != wit.Structured {
+	if text, cut = w.json(v.Payload, w.shape); d.Encoding != wit.WithSchema {
 		return text, "", cut
 	}
 	schema, short := w.json(v.Schema, false)

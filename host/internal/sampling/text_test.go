@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 func testWriter(t *testing.T, shape bool) *writer {
@@ -77,41 +77,43 @@ func TestTextIsBounded(t *testing.T) {
 func TestValues(t *testing.T) {
 	deep := any("end")
 	for range 90 {
-		deep = datum.List{deep}
+		deep = connectdata.List{deep}
 	}
-	for want, v := range map[string]any{`"NaN"`: math.NaN(), `"/wA="`: []byte{0xff, 0}, `1700000000000`: datum.Instant(1700000000000),
-		`"end"`: deep, `"a": null`: datum.Map{{Key: "a"}}} {
+	for want, v := range map[string]any{`"NaN"`: math.NaN(), `"/wA="`: []byte{0xff, 0},
+		`1700000000000`: connectdata.Instant(1700000000000),
+		`"end"`:         deep, `"a": null`: connectdata.Map{{Key: "a"}}} {
 		b := &record.Batch{}
 		var err error
-		if b.Data, err = datum.AppendDynamic(nil, v); err != nil {
+		if b.Data, err = connectdata.AppendSchemaless(nil, v); err != nil {
 			t.Fatal(err)
 		}
-		text, schema, cut := testWriter(t, false).value(b, wit.Datum{Form: wit.Dynamic, Size: uint32(len(b.Data))})
+		text, schema, cut := testWriter(t, false).value(b, wit.ValueSlice{Encoding: wit.Schemaless,
+			Size: uint32(len(b.Data))})
 		if !strings.Contains(text, want) || schema != "" || cut || !json.Valid([]byte(text)) {
 			t.Errorf("%v: found %s", want, text)
 		}
 	}
 	reg := record.NewRegistry()
-	s, err := reg.Intern([]wit.Node{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{
+	s, err := reg.Intern([]wit.SchemaNode{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{
 		Name: "scale", Value: "2"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &record.Batch{Registry: reg, Data: datum.AppendDecimal64(nil, 1250)}
+	b := &record.Batch{Registry: reg, Data: connectdata.AppendDecimal64(nil, 1250)}
 	w := testWriter(t, false)
 	w.registry = reg
-	text, schema, _ := w.value(b, wit.Datum{Form: wit.Structured, Schema: s.ID, Size: uint32(len(b.Data))})
+	text, schema, _ := w.value(b, wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Size: uint32(len(b.Data))})
 	if text != "12.50" || !strings.Contains(schema, `"name": "org.apache.kafka.connect.data.Decimal"`) {
 		t.Errorf("found %s with %s", text, schema)
 	}
 	// Bytes that are no value, and text that is no UTF-8, are said to be so.
-	for _, bad := range [][]byte{{0xff}, append([]byte{datum.TagText, 4}, 0xff, 0xfe)} {
+	for _, bad := range [][]byte{{0xff}, append([]byte{connectdata.TagText, 4}, 0xff, 0xfe)} {
 		b := &record.Batch{Data: bad}
-		text, _, cut := testWriter(t, false).value(b, wit.Datum{Form: wit.Dynamic, Size: uint32(len(bad))})
+		text, _, cut := testWriter(t, false).value(b, wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(bad))})
 		if !strings.HasPrefix(text, "it cannot be shown as JSON: ") || !utf8.ValidString(text) || !cut {
 			t.Errorf("% x: found %s", bad, text)
 		}
-		text, _, _ = testWriter(t, true).value(b, wit.Datum{Form: wit.Dynamic, Size: uint32(len(bad))})
+		text, _, _ = testWriter(t, true).value(b, wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(bad))})
 		if text != "it cannot be shown as JSON" {
 			t.Errorf("% x: found %s", bad, text)
 		}
@@ -120,13 +122,13 @@ func TestValues(t *testing.T) {
 
 // Of a row that many records are made of, and of a record with many headers, the first ones are shown.
 func TestManyRecords(t *testing.T) {
-	headers := make([]datum.Header, maxHeaders+1)
+	headers := make([]connectdata.Header, maxHeaders+1)
 	for i := range headers {
-		headers[i] = datum.Header{Name: "h", Form: wit.Dynamic, Value: []byte{datum.TagNull}}
+		headers[i] = connectdata.Header{Name: "h", Form: wit.Schemaless, Value: []byte{connectdata.TagNull}}
 	}
-	b := &record.Batch{Topics: []string{"t"}, Data: datum.AppendHeaders(nil, headers)}
+	b := &record.Batch{Topics: []string{"t"}, Data: connectdata.AppendHeaders(nil, headers)}
 	b.Rows = make([]wit.Row, maxRecords+1)
-	b.Rows[0].Headers = wit.Datum{Form: wit.Raw, Size: uint32(len(b.Data))}
+	b.Rows[0].Headers = wit.ValueSlice{Encoding: wit.Raw, Size: uint32(len(b.Data))}
 	all := testWriter(t, false).records(b, b.Rows)
 	if len(all) != maxRecords || !all[maxRecords-1].Cut || all[1].Cut || !all[0].Cut ||
 		len(all[0].Headers) != maxHeaders || all[0].Headers[0] != (rest.SampledHeader{Name: "h", Value: "null"}) {

@@ -37,7 +37,7 @@ type namedDestination struct {
 func newNamedDestination(roles config.Roles, log *slog.Logger) (*namedDestination, error) {
 	setting := roles.Setting(role.Destination)
 	wrong := func(format string, args ...any) error {
-		return &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf(format, args...), Setting: &setting}
+		return &wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf(format, args...), Setting: &setting}
 	}
 	vcap, err := btp.Environment()
 	if err != nil {
@@ -94,17 +94,17 @@ func (t *namedDestination) known() bool {
 }
 
 func (t *namedDestination) fault(err error) error {
-	kind := wit.FaultConfig
+	kind := wit.ErrorConfig
 	var failure *btp.Failure
 	if errors.As(err, &failure) {
 		switch failure.Kind {
 		case btp.Unavailable:
-			kind = wit.FaultTransient
+			kind = wit.ErrorTransient
 		case btp.Unauthorized:
-			kind = wit.FaultUnauthorized
+			kind = wit.ErrorUnauthorized
 		}
 	}
-	return &wit.Fault{Kind: kind, Message: fmt.Sprintf("destination %s: %v", t.name, err)}
+	return &wit.Error{Kind: kind, Message: fmt.Sprintf("destination %s: %v", t.name, err)}
 }
 
 // withoutValue leaves of a token that there is one: it changes every hour, and requests ask for it.
@@ -161,7 +161,7 @@ func (t *namedDestination) assumed(roles config.Roles) transport.Roles {
 func (t *namedDestination) say(merged targetRoles) {
 	var before []string
 	for role, value := range merged.values {
-		if merged.Roles.Given(role) && merged.Roles.Text(role) != value {
+		if merged.Roles.IsSet(role) && merged.Roles.Text(role) != value {
 			before = append(before, merged.Roles.Setting(role))
 		}
 	}
@@ -186,9 +186,9 @@ func values(d *btp.Destination, roles config.Roles) map[string]string {
 	for name := range d.Headers {
 		v[role.Header+strings.ToLower(name)] = d.Headers.Get(name)
 	}
-	if d.ProxyType == "OnPremise" && !roles.Given(role.ProxyType) {
+	if d.ProxyType == "OnPremise" && !roles.IsSet(role.ProxyType) {
 		scheme := v[role.Scheme]
-		if roles.Given(role.Scheme) || scheme == "" {
+		if roles.IsSet(role.Scheme) || scheme == "" {
 			scheme = roles.Text(role.Scheme)
 		}
 		v[role.ProxyType] = route.ConnectivitySOCKS5
@@ -198,7 +198,7 @@ func values(d *btp.Destination, roles config.Roles) map[string]string {
 		v[role.ProxyLocationID] = d.LocationID
 	}
 	switch {
-	case roles.Given(role.Auth) || roles.Given(role.User):
+	case roles.IsSet(role.Auth) || roles.IsSet(role.User):
 	case d.User != "" || d.Authentication == "BasicAuthentication":
 		v[role.Auth], v[role.User], v[role.Password] = transport.AuthBasic, d.User, d.Password
 	case d.Token != nil:
@@ -218,10 +218,10 @@ type targetRoles struct {
 }
 
 // loggedOn: the settings say how to log on.
-func (t targetRoles) loggedOn() bool { return t.Roles.Given(role.Auth) || t.Roles.Given(role.User) }
+func (t targetRoles) loggedOn() bool { return t.Roles.IsSet(role.Auth) || t.Roles.IsSet(role.User) }
 
 func (t targetRoles) Text(role string) string {
-	if v := t.values[role]; v != "" && !t.Roles.Given(role) {
+	if v := t.values[role]; v != "" && !t.Roles.IsSet(role) {
 		return v
 	}
 	return t.Roles.Text(role)

@@ -35,11 +35,11 @@ func byRole() wit.Component {
 	for _, role := range []string{"http.scheme", "http.address", "http.port", "http.user", "http.auth",
 		"http.destination", "http.proxy.type", "http.proxy.location-id",
 		"http.header.sap-client", "http.header.{name}", "tls.truststore.location", "tls.truststore.type"} {
-		c.Settings = append(c.Settings, wit.SettingSpec{Name: "x." + role, Kind: wit.KindText,
+		c.Settings = append(c.Settings, wit.ConfigKey{Name: "x." + role, Kind: wit.KindString,
 			Rules: []wit.Rule{{Role: wit.Ptr(role)}}})
 	}
 	for _, role := range []string{"http.password", "tls.truststore.password"} {
-		c.Settings = append(c.Settings, wit.SettingSpec{Name: "x." + role, Kind: wit.KindPassword,
+		c.Settings = append(c.Settings, wit.ConfigKey{Name: "x." + role, Kind: wit.KindPassword,
 			Rules: []wit.Rule{{Role: wit.Ptr(role)}}})
 	}
 	return c

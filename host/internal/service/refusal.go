@@ -40,12 +40,12 @@ func (c *causeFirst) Unwrap() error { return c.cause }
 
 // Refused tells whether the service did not take who asked.
 func Refused(err error) bool {
-	var fault *wit.Fault
-	return errors.As(err, &fault) && fault.Kind == wit.FaultUnauthorized
+	var fault *wit.Error
+	return errors.As(err, &fault) && fault.Kind == wit.ErrorUnauthorized
 }
 
 // Fixable tells whether settings are why a task failed.
 func Fixable(err error) bool {
-	var fault *wit.Fault
-	return errors.As(err, &fault) && (fault.Kind == wit.FaultUnauthorized || fault.Kind == wit.FaultConfig)
+	var fault *wit.Error
+	return errors.As(err, &fault) && (fault.Kind == wit.ErrorUnauthorized || fault.Kind == wit.ErrorConfig)
 }

@@ -25,7 +25,7 @@ func TestExplainedLockout(t *testing.T) {
 			t.Errorf("expected %q, found %q, refused %v", c.want, err, Refused(err))
 		}
 	}
-	gone := &wit.Fault{Kind: wit.FaultNotFound, Message: "no such set"}
+	gone := &wit.Error{Kind: wit.ErrorNotFound, Message: "no such set"}
 	if err := Explained(nil, gone); err != error(gone) {
 		t.Errorf("expected the fault as it is, found %v", err)
 	}

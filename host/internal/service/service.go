@@ -194,12 +194,12 @@ func (s *Service) read() bool {
 		s.stamp = watch.Stamp(pathsOf(s.roles())...)
 		return true
 	}
-	again, err := s.connector.Again(s.providers)
+	again, err := s.connector.Resolve(s.providers)
 	if err != nil {
 		s.log.Error("secrets can't be read, those before are kept", "error", err)
 		return false
 	}
-	differing := s.connector.Differing(again)
+	differing := s.connector.ChangedSince(again)
 	d := config.DeclareComponent(s.component)
 	mine := slices.DeleteFunc(slices.Clone(differing), func(key string) bool { return !concernsService(d, key) })
 	if len(mine) < len(differing) {

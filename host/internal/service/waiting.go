@@ -47,8 +47,8 @@ func (s *Service) AwaitFix(ctx context.Context, client *transport.Client, versio
 // the same secret once more (P10).
 func (s *Service) reread(ctx context.Context, client *transport.Client) {
 	for pause.For(ctx, s.rereads) == nil {
-		var refused *wit.Fault // what else is wrong is known: a task has failed by it
-		if err := client.Refresh(ctx); errors.As(err, &refused) && refused.Kind == wit.FaultUnauthorized {
+		var refused *wit.Error // what else is wrong is known: a task has failed by it
+		if err := client.Refresh(ctx); errors.As(err, &refused) && refused.Kind == wit.ErrorUnauthorized {
 			return
 		}
 	}

@@ -178,14 +178,14 @@ type oauthClient struct{ id, secret, scope string }
 
 // oauthOptions are those of tokens from elsewhere, unsecuredOptions of those that are made here.
 var (
-	oauthOptions = setting.Of(option("clientId", wit.KindText), option("clientSecret", wit.KindPassword),
-		option("scope", wit.KindText),
-		option("ssl.{name}", wit.KindText), option("extension_{name}", wit.KindText))
-	unsecuredOptions = setting.Of(option(unsecured+"StringClaim_{name}", wit.KindText),
+	oauthOptions = setting.NewTable(option("clientId", wit.KindString), option("clientSecret", wit.KindPassword),
+		option("scope", wit.KindString),
+		option("ssl.{name}", wit.KindString), option("extension_{name}", wit.KindString))
+	unsecuredOptions = setting.NewTable(option(unsecured+"StringClaim_{name}", wit.KindString),
 		option(unsecured+"NumberClaim_{name}", wit.KindDouble),
-		option(unsecured+"ListClaim_{name}", wit.KindText), option(unsecured+"LifetimeSeconds", wit.KindDouble),
-		option(unsecured+"PrincipalClaimName", wit.KindText), option(unsecured+"ScopeClaimName", wit.KindText),
-		option("extension_{name}", wit.KindText))
+		option(unsecured+"ListClaim_{name}", wit.KindString), option(unsecured+"LifetimeSeconds", wit.KindDouble),
+		option(unsecured+"PrincipalClaimName", wit.KindString), option(unsecured+"ScopeClaimName", wit.KindString),
+		option("extension_{name}", wit.KindString))
 )
 
 func (t *tokenService) check() (jaasModule, error) {

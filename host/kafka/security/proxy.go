@@ -118,7 +118,7 @@ func RouteSettings(properties map[string]string) (s route.Settings, outage time.
 	}
 	outage = route.DefaultOutage
 	if v := text(route.NameOutage); v != "" {
-		spec := setting.Spec(s.Name(route.NameOutage), wit.KindLong, wit.Low, nil, "", setting.AtLeast(0),
+		spec := setting.Define(s.Name(route.NameOutage), wit.KindLong, wit.Low, nil, "", setting.AtLeast(0),
 			setting.AtMost(math.MaxInt64/int64(time.Millisecond)))
 		if why := (setting.Check{}).Value(&spec, v); why != "" {
 			return s, 0, setting.Problem{Setting: spec.Name, Code: setting.CodeInvalid, Text: why}

@@ -71,13 +71,13 @@ func (s settings) user(class string) (saslUser, error) {
 
 // Options of login modules.
 var (
-	plainOptions = setting.Of(option("username", wit.KindText), option("password", wit.KindPassword))
-	scramOptions = setting.Of(option("username", wit.KindText), option("password", wit.KindPassword),
+	plainOptions = setting.NewTable(option("username", wit.KindString), option("password", wit.KindPassword))
+	scramOptions = setting.NewTable(option("username", wit.KindString), option("password", wit.KindPassword),
 		option("tokenauth", wit.KindBoolean))
 )
 
-func option(name string, kind wit.SettingKind) wit.SettingSpec {
-	return wit.SettingSpec{Name: name, Kind: kind}
+func option(name string, kind wit.SettingKind) wit.ConfigKey {
+	return wit.ConfigKey{Name: name, Kind: kind}
 }
 
 // checkOptions refuses options of a login module that would be passed over, and values that cannot be, which it does

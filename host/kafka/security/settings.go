@@ -45,8 +45,8 @@ type property struct {
 }
 
 // spec declares the property under the name that the user gave it.
-func (s *property) spec(name string) wit.SettingSpec {
-	spec := wit.SettingSpec{Name: name, Kind: s.kind, Importance: wit.Low, Documentation: s.doc, Rules: s.rules}
+func (s *property) spec(name string) wit.ConfigKey {
+	spec := wit.ConfigKey{Name: name, Kind: s.kind, Importance: wit.Low, Documentation: s.doc, Rules: s.rules}
 	if s.initial != "" {
 		spec.DefaultValue = &s.initial
 	}
@@ -98,34 +98,35 @@ var properties = []property{
 		rules: []wit.Rule{setting.Allowed("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")}},
 	notBuilt("security.providers", noProviders),
 
-	built("ssl.protocol", wit.KindText, "TLS versions by the name of a Java context: TLS, TLSv1.2, TLSv1.3."),
+	built("ssl.protocol", wit.KindString, "TLS versions by the name of a Java context: TLS, TLSv1.2, TLSv1.3."),
 	notBuilt("ssl.provider", noProviders),
-	built("ssl.enabled.protocols", wit.KindListOfText, "TLS versions: TLSv1.2, TLSv1.3.").checked(tlsVersions),
-	built("ssl.cipher.suites", wit.KindListOfText,
+	built("ssl.enabled.protocols", wit.KindList, "TLS versions: TLSv1.2, TLSv1.3.").checked(tlsVersions),
+	built("ssl.cipher.suites", wit.KindList,
 		"Cipher suites of TLS 1.2 by their standard names.").checked(knownSuites),
-	built("ssl.keystore.type", wit.KindText, typeOfStore),
-	built("ssl.keystore.location", wit.KindText, "File with the client's key and certificate."),
+	built("ssl.keystore.type", wit.KindString, typeOfStore),
+	built("ssl.keystore.location", wit.KindString, "File with the client's key and certificate."),
 	built("ssl.keystore.password", wit.KindPassword, "Password of that file."),
 	built("ssl.key.password", wit.KindPassword, "Password of the key in it; that of the file unless given."),
 	built("ssl.keystore.key", wit.KindPassword, "The client's key as PEM text.").checked(pemText("PRIVATE KEY")),
 	built("ssl.keystore.certificate.chain", wit.KindPassword,
 		"The client's certificate and those above it as PEM text.").checked(pemText("CERTIFICATE")),
-	built("ssl.truststore.type", wit.KindText, typeOfStore),
-	built("ssl.truststore.location", wit.KindText,
+	built("ssl.truststore.type", wit.KindString, typeOfStore),
+	built("ssl.truststore.location", wit.KindString,
 		"File with the certificates that brokers' are trusted by; the system's unless given."),
 	built("ssl.truststore.password", wit.KindPassword, "Password of that file."),
 	built("ssl.truststore.certificates", wit.KindPassword, "The same as PEM text.").checked(pemText("CERTIFICATE")),
-	built("ssl.endpoint.identification.algorithm", wit.KindText,
+	built("ssl.endpoint.identification.algorithm", wit.KindString,
 		"Empty: a broker's certificate may be for any host.").checked(hostNames),
-	notBuilt("ssl.engine.factory.class", noJavaClasses+"; ssl.keystore.* and ssl.truststore.* take JKS, PKCS12 and PEM"),
+	notBuilt("ssl.engine.factory.class", noJavaClasses+"; ssl.keystore.* and ssl.truststore.* take JKS, PKCS12 and "+
+		"PEM"),
 	idle("ssl.keymanager.algorithm"),
 	idle("ssl.trustmanager.algorithm"),
 	idle("ssl.secure.random.implementation"),
 
-	built("sasl.mechanism", wit.KindText, mechanisms+".").checked(knownMechanism),
+	built("sasl.mechanism", wit.KindString, mechanisms+".").checked(knownMechanism),
 	built("sasl.jaas.config", wit.KindPassword, "The login module with user and password, as Java's JAAS has it."),
 	// What it may name depends on the mechanism, see sasl.go.
-	built("sasl.login.callback.handler.class", wit.KindClassName, "Where tokens of OAUTHBEARER come from."),
+	built("sasl.login.callback.handler.class", wit.KindClass, "Where tokens of OAUTHBEARER come from."),
 	notBuilt("sasl.client.callback.handler.class", noJavaClasses),
 	notBuilt("sasl.login.class", noJavaClasses),
 	idle("sasl.kerberos.service.name"), // GSSAPI itself is refused as a mechanism
@@ -142,12 +143,12 @@ var properties = []property{
 	idle("sasl.login.retry.backoff.ms"),
 	idle("sasl.login.retry.backoff.max.ms"),
 
-	built("sasl.oauthbearer.token.endpoint.url", wit.KindText, "Token service, or file:///… with a token."),
-	built("sasl.oauthbearer.scope", wit.KindText, "Scope of tokens."),
-	built("sasl.oauthbearer.client.credentials.client.id", wit.KindText, "Client id for the token service."),
+	built("sasl.oauthbearer.token.endpoint.url", wit.KindString, "Token service, or file:///… with a token."),
+	built("sasl.oauthbearer.scope", wit.KindString, "Scope of tokens."),
+	built("sasl.oauthbearer.client.credentials.client.id", wit.KindString, "Client id for the token service."),
 	built("sasl.oauthbearer.client.credentials.client.secret", wit.KindPassword,
 		"Client secret for the token service."),
-	built("sasl.oauthbearer.jwt.retriever.class", wit.KindClassName, "How tokens are fetched."),
+	built("sasl.oauthbearer.jwt.retriever.class", wit.KindClass, "How tokens are fetched."),
 	idle("sasl.oauthbearer.header.urlencode"), // it always is, as RFC 6749 wants it
 	idle("sasl.oauthbearer.scope.claim.name"), // tokens are the broker's to validate
 	idle("sasl.oauthbearer.sub.claim.name"),
@@ -201,8 +202,8 @@ func Properties() (known []Property) {
 // Settings are the declarations of security.protocol, ssl.* and sasl.* as far as they have an effect, in the
 // order of the reference. They hold without a prefix, for all of a worker's clients, and after producer., consumer.,
 // admin. and those of connectors alike. [Check] and [New] check their values further.
-func Settings() []wit.SettingSpec {
-	var specs []wit.SettingSpec
+func Settings() []wit.ConfigKey {
+	var specs []wit.ConfigKey
 	for i := range properties {
 		if s := &properties[i]; s.refuse == "" && !s.idle {
 			specs = append(specs, s.spec(s.name))
@@ -223,7 +224,7 @@ func Concerns(name string) bool {
 // an error, a [setting.Problem], where it cannot be had or its value is wrong. A warning without a text is none.
 func Check(name string, given Given) (effective bool, warns setting.Problem, err error) {
 	rule, known := byName[name]
-	problem := setting.Problem{Setting: given.Name, Code: setting.CodeNotBuilt}
+	problem := setting.Problem{Setting: given.Name, Code: setting.CodeUnsupported}
 	if name == "sasl.mechanism" && strings.EqualFold(given.Value, "GSSAPI") {
 		problem.Text = "GSSAPI (Kerberos) is not built: expected " + mechanisms
 		return false, warns, problem
@@ -251,7 +252,7 @@ func Check(name string, given Given) (effective bool, warns setting.Problem, err
 func unknown(name string) string {
 	var t setting.Table
 	for _, known := range slices.Sorted(maps.Keys(byName)) {
-		t.Declare(wit.SettingSpec{Name: known})
+		t.Declare(wit.ConfigKey{Name: known})
 	}
 	return setting.Unknown(t.Nearest(name))
 }

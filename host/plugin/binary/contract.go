@@ -57,10 +57,11 @@ func (m *Module) Judge() (found []string, err error) {
 			wit.ExportName(wit.InterfacePlugin, "describe"))
 	}
 	if !compatible(m.Contract) {
-		return nil, fmt.Errorf("made for version %s of the contract %s%s: this host speaks %s, and major.minor must "+
-			"match; the plugin's author rebuilds it with the SDK for %s (in Go the package sdk/go of this host's "+
-			"release, elsewhere bindings generated again from its "+
-			"wit/culvert.wit)", m.Contract, wit.Package, m.built(), wit.Version, majorMinor(wit.Version))
+		return nil, fmt.Errorf("built for version %s of the contract %s%s: expected %s (major.minor must match). "+
+			"Build "+
+			"the plugin again: in Go with the package sdk/go of this release, in other languages with bindings "+
+			"generated from its wit/culvert.wit. `culvert guide plugins` lists what changed in %s",
+			m.Contract, wit.Package, m.built(), wit.Version, majorMinor(wit.Version))
 	}
 	found, missing := m.interfaces()
 	if !m.Has("cabi_realloc") {

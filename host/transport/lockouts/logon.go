@@ -85,7 +85,7 @@ type LockedOut struct {
 func (l *LockedOut) Error() string { return l.Why }
 
 // Unwrap is the fault.
-func (l *LockedOut) Unwrap() error { return &wit.Fault{Kind: wit.FaultUnauthorized, Message: l.Why} }
+func (l *LockedOut) Unwrap() error { return &wit.Error{Kind: wit.ErrorUnauthorized, Message: l.Why} }
 
 // Refusal says who was refused where and since when, and how that is mended, or that refusals can't be read; "" if the
 // secret was not refused. So does a nil logon.

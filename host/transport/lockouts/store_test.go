@@ -50,8 +50,8 @@ func open(t *testing.T, own string, others ...string) *Store {
 func wantRefusal(t *testing.T, err error, texts ...string) {
 	t.Helper()
 	_, locked := errors.AsType[*LockedOut](err)
-	f, ok := errors.AsType[*wit.Fault](err)
-	if !locked || !ok || f.Kind != wit.FaultUnauthorized {
+	f, ok := errors.AsType[*wit.Error](err)
+	if !locked || !ok || f.Kind != wit.ErrorUnauthorized {
 		t.Errorf("expected a refusal, found %v", err)
 		return
 	}
@@ -399,7 +399,8 @@ func TestDamagedFileOfRefusals(t *testing.T) {
 	bob := somebody
 	bob.User = "BOB"
 	_, err = try(t, l, bob, 200)
-	wantRefusal(t, err, `"BOB" in client 100 is not sent to http://sap.example:8000`, "expected a salt in the first line")
+	wantRefusal(t, err, `"BOB" in client 100 is not sent to http://sap.example:8000`,
+		"expected a salt in the first line")
 }
 
 // What versions before have kept, a file for each secret, counts until an operator resumes.

@@ -23,8 +23,8 @@ func (s *State) known() (known wit.Known) {
 func (s *State) OfSet(t *entityset.EntitySet, known wit.Known) EntitySet {
 	learned := s.SetCapabilities[t.CapabilityIndex]
 	if known != "" {
-		learned.Numbers = learned.Numbers || known.Says(knownNumbers+t.Digest())
-		learned.FillsInitial = learned.FillsInitial || known.Says(knownFillsInitial+t.Digest())
+		learned.Numbers = learned.Numbers || known.Contains(knownNumbers+t.Digest())
+		learned.FillsInitial = learned.FillsInitial || known.Contains(knownFillsInitial+t.Digest())
 	}
 	return learned
 }
@@ -34,7 +34,7 @@ func (s *State) AddressError(t *entityset.EntitySet, known wit.Known) error {
 	if !s.OfSet(t, known).Numbers {
 		return nil
 	}
-	return &wit.Fault{Kind: wit.FaultConfig, Message: t.Path + ": the service replaces the keys of inserted " +
+	return &wit.Error{Kind: wit.ErrorConfig, Message: t.Path + ": the service replaces the keys of inserted " +
 		"entities by numbers of its own, so the key of a record does not identify its entity: expected inserts " +
 		"only; use another connector for updates and deletes by the service's numbers"}
 }

@@ -98,16 +98,16 @@ func (s *State) Pack() []byte {
 	if known := s.known(); known != "" {
 		b = append(b, wit.HintKnown+string(known)+"\n"...)
 	}
-	b = pack.Number(pack.Text(b, contextVersion), len(s.ServiceCapabilities))
+	b = pack.Int(pack.String(b, contextVersion), len(s.ServiceCapabilities))
 	for _, l := range s.ServiceCapabilities {
-		b = pack.Flag(pack.Flag(pack.Flag(pack.Flag(b, l.NoBatch), l.SingleChangesets), l.RequestIDs), l.SendsVersion)
-		b = pack.Number(b, l.MaxBatchBytes)
+		b = pack.Bool(pack.Bool(pack.Bool(pack.Bool(b, l.NoBatch), l.SingleChangesets), l.RequestIDs), l.SendsVersion)
+		b = pack.Int(b, l.MaxBatchBytes)
 	}
-	b = pack.Number(b, len(s.SetCapabilities))
+	b = pack.Int(b, len(s.SetCapabilities))
 	for _, n := range s.SetCapabilities {
-		b = pack.Flag(pack.Flag(pack.Number(b, int(n.IfMatch)), n.Numbers), n.FillsInitial)
+		b = pack.Bool(pack.Bool(pack.Int(b, int(n.IfMatch)), n.Numbers), n.FillsInitial)
 	}
-	return pack.Text(b, s.packed)
+	return pack.String(b, s.packed)
 }
 
 func (s *State) clone() *State {
@@ -175,25 +175,25 @@ func (c *Cache) Read(context []byte) (*State, error) {
 func (c *Cache) Changed(s *State) bool { return !s.equal(c.last.state) }
 
 func (c *Cache) decode(context []byte) (*State, error) {
-	stale := &wit.Fault{Kind: wit.FaultStale, Message: "the context is of another version of this plugin"}
+	stale := &wit.Error{Kind: wit.ErrorStale, Message: "the context is of another version of this plugin"}
 	if known := wit.KnownIn(context); known != "" {
 		context = context[len(wit.HintKnown)+len(known)+1:]
 	}
 	r := pack.Open(context)
-	if r.Text() != contextVersion {
+	if r.String() != contextVersion {
 		return nil, stale
 	}
 	s := &State{}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		s.ServiceCapabilities = append(s.ServiceCapabilities, Service{NoBatch: r.Flag(), SingleChangesets: r.Flag(),
-			RequestIDs: r.Flag(), SendsVersion: r.Flag(),
-			MaxBatchBytes: r.Number()})
+		s.ServiceCapabilities = append(s.ServiceCapabilities, Service{NoBatch: r.Bool(), SingleChangesets: r.Bool(),
+			RequestIDs: r.Bool(), SendsVersion: r.Bool(),
+			MaxBatchBytes: r.Int()})
 	}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		s.SetCapabilities = append(s.SetCapabilities, EntitySet{IfMatch: IfMatch(r.Number()), Numbers: r.Flag(),
-			FillsInitial: r.Flag()})
+		s.SetCapabilities = append(s.SetCapabilities, EntitySet{IfMatch: IfMatch(r.Int()), Numbers: r.Bool(),
+			FillsInitial: r.Bool()})
 	}
-	s.packed = r.Text()
+	s.packed = r.String()
 	if !r.Done() {
 		return nil, stale
 	}

@@ -31,16 +31,16 @@ func Query(v setting.Values) uri.Query {
 
 // client complains where a client would not reach the service: one inside a path, which metadata and pages are asked
 // for behind. What a destination of BTP says of it only the host knows, which has no hand in queries.
-func client(v setting.Values, examined []wit.Examined) {
+func client(v setting.Values, examined []wit.ConfigValue) {
 	if v.Word(ClientIn) == "query" && v.Text(Destination) != "" && v.Text(Client) == "" {
-		setting.Complain(examined, ClientIn, setting.Invalid(ClientIn, "query",
+		setting.AddError(examined, ClientIn, setting.Invalid(ClientIn, "query",
 			"expected "+Client+" with it, since what "+Destination+" says of the client goes as a header only"))
 	}
 	for _, g := range Groups(v) {
 		for _, name := range []string{g.Name("service"), g.Name("entityset")} {
 			_, query, _ := strings.Cut(v.Text(name), "?")
 			if other, ok := uri.Option(query, optionClient); ok {
-				setting.Complain(examined, name, setting.Invalid(name, v.Text(name),
+				setting.AddError(examined, name, setting.Invalid(name, v.Text(name),
 					"it names the SAP client "+other+"; expected a name without a query, and the client in "+Client))
 			}
 		}

@@ -13,7 +13,7 @@ func Known(component, class, alias string) error {
 	if component == class || component == alias {
 		return nil
 	}
-	return &wit.Fault{Kind: wit.FaultConfig, Message: "unknown component " + component + ", expected " + class}
+	return &wit.Error{Kind: wit.ErrorConfig, Message: "unknown component " + component + ", expected " + class}
 }
 
 // Names of settings that both connectors have.
@@ -48,53 +48,53 @@ func Groups(v setting.Values) []setting.Group { return v.Groups(groupPrefix+"{n}
 // Declare declares where the service is and how patient the host is with it. The host acts on all of it, by role.
 func Declare(t *setting.Table) {
 	t.Prefixes = Prefixes
-	group := setting.In("Service destination")
+	group := setting.InGroup("Service destination")
 	t.Declare(
-		setting.Spec(Scheme, wit.KindText, wit.High, role.Own(role.Scheme),
+		setting.Define(Scheme, wit.KindString, wit.High, role.Own(role.Scheme),
 			"Protocol of the OData service: http or https.",
 			setting.Allowed("http", "https"), setting.Role(role.Scheme), group, setting.Display("Protocol")),
-		setting.Spec(Address, wit.KindText, wit.High, nil,
+		setting.Define(Address, wit.KindString, wit.High, nil,
 			"DNS name or IP address of the OData service. Required without "+Destination+".",
 			setting.Role(role.Address), group, setting.Display("Host")),
-		setting.Spec(Port, wit.KindInt, wit.High, nil, "Port of the OData service. Required without "+Destination+".",
+		setting.Define(Port, wit.KindInt, wit.High, nil, "Port of the OData service. Required without "+Destination+".",
 			setting.AtLeast(1), setting.AtMost(65535), setting.Role(role.Port), group, setting.Display("Port")),
-		setting.Spec(Destination, wit.KindText, wit.Medium, nil,
+		setting.Define(Destination, wit.KindString, wit.Medium, nil,
 			"Name of a destination of SAP BTP's destination service, which says where the service is "+
 				"and how to log on. What is set here goes before what it says.", setting.Role(role.Destination), group,
 			setting.Display("Destination")),
-		setting.Spec(User, wit.KindText, wit.High, nil,
+		setting.Define(User, wit.KindString, wit.High, nil,
 			"User for basic authentication. Services without authentication take any value, or none.",
 			setting.Role(role.User), group, setting.Display("User")),
-		setting.Spec("sap.odata.user.pwd", wit.KindPassword, wit.High, nil, "Password for basic authentication.",
+		setting.Define("sap.odata.user.pwd", wit.KindPassword, wit.High, nil, "Password for basic authentication.",
 			setting.Role(role.Password), group, setting.Display("Password")),
-		setting.Spec(Client, wit.KindText, wit.Medium, nil,
+		setting.Define(Client, wit.KindString, wit.Medium, nil,
 			"SAP client, sent with every request as header sap-client. Default: the system's.",
 			setting.Pattern("[0-9]{3}"), setting.Role(role.Header+"sap-client"), group, setting.Display("SAP client")),
-		setting.Spec(Language, wit.KindText, wit.Low, nil,
+		setting.Define(Language, wit.KindString, wit.Low, nil,
 			"Logon language, sent with every request as header sap-language. Default: the user's.",
 			setting.Pattern("[A-Za-z0-9-]{1,14}"), setting.Role(role.Header+"sap-language"), group,
 			setting.Display("Language")),
-		setting.Spec(ClientIn, wit.KindText, wit.Low, role.Own(role.ClientIn),
+		setting.Define(ClientIn, wit.KindString, wit.Low, role.Own(role.ClientIn),
 			"header, or query: SAP client and language also stand in the query of requests, for gateways that "+
 				"take headers off. Links of the service are followed as they are.",
 			setting.Allowed("header", "query"), setting.Role(role.ClientIn), group, setting.Display("Client in")),
-		setting.Spec("sap.odata.http.codes", wit.KindListOfText, wit.Medium, role.Own(role.RetryCodes),
+		setting.Define("sap.odata.http.codes", wit.KindList, wit.Medium, role.Own(role.RetryCodes),
 			"HTTP codes, and message codes of SAP, after which a request is sent again.", setting.Role(role.RetryCodes),
 			group, setting.Display("Retriable codes")),
-		setting.Spec("sap.odata.max.retries", wit.KindInt, wit.Medium, role.Own(role.RetryMax),
+		setting.Define("sap.odata.max.retries", wit.KindInt, wit.Medium, role.Own(role.RetryMax),
 			"How often a request is sent again before the task fails.",
 			setting.AtLeast(0), setting.Role(role.RetryMax), group, setting.Display("Retries")),
-		setting.Spec("sap.odata.min.retry.backoff.ms", wit.KindLong, wit.Low, role.Own(role.RetryMinBackoffMS),
+		setting.Define("sap.odata.min.retry.backoff.ms", wit.KindLong, wit.Low, role.Own(role.RetryMinBackoffMS),
 			"Least wait before a request is sent again, in milliseconds; the wait is chosen at random "+
 				"between this and the longest.",
 			setting.AtLeast(0), setting.Role(role.RetryMinBackoffMS), group, setting.Display("Shortest wait")),
-		setting.Spec("sap.odata.max.retry.backoff.ms", wit.KindLong, wit.Low, role.Own(role.RetryMaxBackoffMS),
+		setting.Define("sap.odata.max.retry.backoff.ms", wit.KindLong, wit.Low, role.Own(role.RetryMaxBackoffMS),
 			"Longest wait before a request is sent again, in milliseconds.",
 			setting.AtLeast(0), setting.Role(role.RetryMaxBackoffMS), group, setting.Display("Longest wait")),
-		setting.Spec("sap.odata.connection.connect.timeout.ms", wit.KindInt, wit.Low, role.Own(role.ConnectTimeoutMS),
+		setting.Define("sap.odata.connection.connect.timeout.ms", wit.KindInt, wit.Low, role.Own(role.ConnectTimeoutMS),
 			"How long connecting may take, in milliseconds.",
 			setting.AtLeast(1), setting.Role(role.ConnectTimeoutMS), group, setting.Display("Connect time-out")),
-		setting.Spec("sap.odata.connection.read.timeout.ms", wit.KindInt, wit.Low, role.Own(role.ReadTimeoutMS),
+		setting.Define("sap.odata.connection.read.timeout.ms", wit.KindInt, wit.Low, role.Own(role.ReadTimeoutMS),
 			"How long the service may be silent, in milliseconds.",
 			setting.AtLeast(1), setting.Role(role.ReadTimeoutMS), group, setting.Display("Read time-out")),
 	)
@@ -106,28 +106,29 @@ func Declare(t *setting.Table) {
 
 // authentication declares how the host logs on.
 func authentication(t *setting.Table) {
-	group := setting.In("Authentication")
+	group := setting.InGroup("Authentication")
 	t.Declare(
-		setting.Spec("sap.odata.auth.type", wit.KindText, wit.Medium, nil,
+		setting.Define("sap.odata.auth.type", wit.KindString, wit.Medium, nil,
 			"How to log on: basic, oauth2 (client credentials), header (those of sap.odata.header.NAME), "+
 				"certificate (that of the key store) or none. Default: basic with a user name, else none.",
 			setting.Allowed("basic", "oauth2", "header", "certificate", "none"), setting.Role(role.Auth), group,
 			setting.Display("Kind")),
-		setting.Spec("sap.odata.oauth.token.endpoint", wit.KindText, wit.Medium, nil,
+		setting.Define("sap.odata.oauth.token.endpoint", wit.KindString, wit.Medium, nil,
 			"URL that hands out OAuth 2.0 tokens for client credentials.",
 			setting.Role(role.OAuthTokenEndpoint), group, setting.Display("Token endpoint")),
-		setting.Spec("sap.odata.oauth.client.id", wit.KindText, wit.Medium, nil, "Client id for OAuth 2.0.",
+		setting.Define("sap.odata.oauth.client.id", wit.KindString, wit.Medium, nil, "Client id for OAuth 2.0.",
 			setting.Role(role.OAuthClientID), group, setting.Display("Client id")),
-		setting.Spec("sap.odata.oauth.client.secret", wit.KindPassword, wit.Medium, nil, "Client secret for OAuth 2.0.",
+		setting.Define("sap.odata.oauth.client.secret", wit.KindPassword, wit.Medium, nil,
+			"Client secret for OAuth 2.0.",
 			setting.Role(role.OAuthClientSecret), group, setting.Display("Client secret")),
-		setting.Spec("sap.odata.oauth.scope", wit.KindText, wit.Low, nil,
+		setting.Define("sap.odata.oauth.scope", wit.KindString, wit.Low, nil,
 			"Scopes to ask for, with blanks between them.", setting.Role(role.OAuthScope), group,
 			setting.Display("Scope")),
-		setting.Spec("sap.odata.oauth.client.auth", wit.KindText, wit.Low, role.Own(role.OAuthClientAuth),
+		setting.Define("sap.odata.oauth.client.auth", wit.KindString, wit.Low, role.Own(role.OAuthClientAuth),
 			"Whether client id and secret go to the token endpoint in a header or in the body.",
 			setting.Allowed("header", "body"), setting.Role(role.OAuthClientAuth), group,
 			setting.Display("Client authentication")),
-		setting.Spec("sap.odata.header.{name}", wit.KindPassword, wit.Low, nil,
+		setting.Define("sap.odata.header.{name}", wit.KindPassword, wit.Low, nil,
 			"Value of the header NAME, which goes with every request to the service and to nobody else.",
 			setting.Role(role.Header+"{name}"), group),
 	)
@@ -135,36 +136,38 @@ func authentication(t *setting.Table) {
 
 // proxy declares the way to the service.
 func proxy(t *setting.Table) {
-	group := setting.In("Proxy")
+	group := setting.InGroup("Proxy")
 	declare := func(name string, kind wit.SettingKind, use, documentation string, rules ...wit.Rule) {
-		t.Declare(setting.Spec("sap.odata.proxy."+name, kind, wit.Low, nil, documentation,
+		t.Declare(setting.Define("sap.odata.proxy."+name, kind, wit.Low, nil, documentation,
 			append(rules, setting.Role(use), group)...))
 	}
-	declare("type", wit.KindText, role.ProxyType, "The way to the service: none, http, socks5, sap-connectivity-http "+
-		"or sap-connectivity-socks5 (SAP Cloud Connector; sap-connectivity is the latter). Default: what HTTP_PROXY, "+
-		"HTTPS_PROXY and NO_PROXY of the environment say.",
+	declare("type", wit.KindString, role.ProxyType,
+		"The way to the service: none, http, socks5, sap-connectivity-http "+
+			"or sap-connectivity-socks5 (SAP Cloud Connector; sap-connectivity is the latter). Default: what "+
+			"HTTP_PROXY, "+
+			"HTTPS_PROXY and NO_PROXY of the environment say.",
 		setting.Allowed("none", "http", "socks5", "sap-connectivity", "sap-connectivity-http",
 			"sap-connectivity-socks5"), setting.Display("Type"))
-	declare("address", wit.KindText, role.ProxyAddress,
+	declare("address", wit.KindString, role.ProxyAddress,
 		"HOST:PORT of the proxy. With SAP Cloud Connector by default that of the bound connectivity service.",
 		setting.Display("Address"))
-	declare("user", wit.KindText, role.ProxyUser, "User of the proxy.", setting.Display("User"))
+	declare("user", wit.KindString, role.ProxyUser, "User of the proxy.", setting.Display("User"))
 	declare("password", wit.KindPassword, role.ProxyPassword, "Password of the proxy.", setting.Display("Password"))
-	declare("location.id", wit.KindListOfText, role.ProxyLocationID,
+	declare("location.id", wit.KindList, role.ProxyLocationID,
 		"Location ids of Cloud Connectors, tried in this order.", setting.Display("Location ids"))
-	declare("address.map", wit.KindListOfText, role.ProxyAddressMap,
+	declare("address.map", wit.KindList, role.ProxyAddressMap,
 		"Other names for addresses, as HOST:PORT=VIRTUAL:PORT.", setting.Display("Addresses"))
-	declare("token.url", wit.KindText, role.ProxyTokenURL, "URL of the token service for SAP Cloud Connector.",
+	declare("token.url", wit.KindString, role.ProxyTokenURL, "URL of the token service for SAP Cloud Connector.",
 		setting.Display("Token service"))
-	declare("token.client.id", wit.KindText, role.ProxyTokenClientID, "Client id for the token service.",
+	declare("token.client.id", wit.KindString, role.ProxyTokenClientID, "Client id for the token service.",
 		setting.Display("Client id"))
 	declare("token.client.secret", wit.KindPassword, role.ProxyTokenClientSecret,
 		"Client secret for the token service.", setting.Display("Client secret"))
-	declare("token.certificate.location", wit.KindText, role.ProxyTokenCertificate,
+	declare("token.certificate.location", wit.KindString, role.ProxyTokenCertificate,
 		"Path of the client certificate for the token service, in PEM.", setting.Display("Certificate"))
-	declare("token.key.location", wit.KindText, role.ProxyTokenKey,
+	declare("token.key.location", wit.KindString, role.ProxyTokenKey,
 		"Path of the private key of that certificate, in PEM.", setting.Display("Key"))
-	declare("service.key", wit.KindText, role.ProxyServiceKey, "Path of a service key of the connectivity service, "+
+	declare("service.key", wit.KindString, role.ProxyServiceKey, "Path of a service key of the connectivity service, "+
 		"in JSON. With no key and no token settings what is bound in VCAP_SERVICES counts.",
 		setting.Display("Service key"))
 	declare("outage.ms", wit.KindLong, role.ProxyOutageMS, "How long a Cloud Connector that is away, or that doesn't "+
@@ -174,7 +177,7 @@ func proxy(t *setting.Table) {
 
 // security declares what TLS goes by. Names of types and protocols are case-sensitive.
 func security(t *setting.Table) {
-	group := setting.In("TLS")
+	group := setting.InGroup("TLS")
 	for _, store := range []struct{ name, title, without, location, password, kind string }{
 		{"keystore", "Key store", "none", role.TLSKeyStoreLocation, role.TLSKeyStorePassword, role.TLSKeyStoreType},
 		{"truststore", "Trust store", "the system's roots", role.TLSTrustStoreLocation, role.TLSTrustStorePassword,
@@ -182,44 +185,45 @@ func security(t *setting.Table) {
 	} {
 		of := "sap.odata." + store.name
 		t.Declare(
-			setting.Spec(of+".location", wit.KindText, wit.Low, nil, "Path of the "+store.name+". Default: "+
+			setting.Define(of+".location", wit.KindString, wit.Low, nil, "Path of the "+store.name+". Default: "+
 				store.without+".", setting.Role(store.location),
 				group, setting.Display(store.title)),
-			setting.Spec(of+".password", wit.KindPassword, wit.Low, nil,
+			setting.Define(of+".password", wit.KindPassword, wit.Low, nil,
 				"Password of the "+store.name+", which all but PEM need.", setting.Role(store.password), group,
 				setting.Display("Its password")),
-			setting.Spec(of+".type", wit.KindText, wit.Low, nil,
+			setting.Define(of+".type", wit.KindString, wit.Low, nil,
 				"Type of the "+store.name+": jceks, jks, dks, pkcs11, pkcs12 or pem. Default: what its content says.",
 				setting.Allowed("jceks", "jks", "dks", "pkcs12", "pkcs11", "pem"), setting.Role(store.kind), group,
 				setting.Display("Its type")))
 	}
 	t.Declare(
-		setting.Spec("sap.odata.keystore.key.password", wit.KindPassword, wit.Low, nil,
+		setting.Define("sap.odata.keystore.key.password", wit.KindPassword, wit.Low, nil,
 			"Password of the key in the keystore. Default: the store's.",
 			setting.Role(role.TLSKeyStoreKeyPassword), group, setting.Display("Password of the key")),
-		setting.Spec("sap.odata.keystore.alias", wit.KindText, wit.Low, nil,
+		setting.Define("sap.odata.keystore.alias", wit.KindString, wit.Low, nil,
 			"Alias of the key, needed only where the keystore has several.",
 			setting.Role(role.TLSKeyStoreAlias), group, setting.Display("Alias of the key")),
-		setting.Spec("sap.odata.sslcontext.protocol", wit.KindText, wit.Low, nil,
+		setting.Define("sap.odata.sslcontext.protocol", wit.KindString, wit.Low, nil,
 			"Protocol of encrypted connections, as Java names it: SSL, TLS and TLSv1.3 are TLS 1.2 and 1.3, TLSv1.2 "+
 				"is 1.2 alone; TLSv1 and TLSv1.1 need tls.allow.legacy.", setting.Role(role.TLSProtocol), group,
 			setting.Display("Protocol")),
-		setting.Spec("sap.odata.tls.allow.legacy", wit.KindText, wit.Low, role.Own(role.TLSAllowLegacy),
+		setting.Define("sap.odata.tls.allow.legacy", wit.KindString, wit.Low, role.Own(role.TLSAllowLegacy),
 			"1 allows TLS 1.0 and 1.1, which are broken, where sslcontext.protocol names them.",
 			setting.Allowed(setting.Flags...), setting.Role(role.TLSAllowLegacy), group,
 			setting.Display("Old protocols")),
-		setting.Spec("sap.odata.tls.allow.rsa.key.exchange", wit.KindText, wit.Low,
+		setting.Define("sap.odata.tls.allow.rsa.key.exchange", wit.KindString, wit.Low,
 			role.Own(role.TLSAllowRSAKeyExchange), "1 allows RSA key exchange with TLS 1.2, without forward secrecy: "+
 				"who gets the server's key later can read what was recorded before. Only for servers that know "+
 				"nothing else.",
 			setting.Allowed(setting.Flags...), setting.Role(role.TLSAllowRSAKeyExchange), group,
 			setting.Display("RSA key exchange")),
-		setting.Spec("sap.odata.tls.allow.renegotiation", wit.KindText, wit.Low, role.Own(role.TLSAllowRenegotiation),
+		setting.Define("sap.odata.tls.allow.renegotiation", wit.KindString, wit.Low,
+			role.Own(role.TLSAllowRenegotiation),
 			"1 allows the server to negotiate TLS 1.2 again on a connection, as IIS and API gateways do for a "+
 				"client's certificate: an old source of attacks, which TLS 1.3 has no more.",
 			setting.Allowed(setting.Flags...), setting.Role(role.TLSAllowRenegotiation), group,
 			setting.Display("Renegotiation")),
-		setting.Spec("sap.odata.tls.allow.common.name", wit.KindText, wit.Low, role.Own(role.TLSAllowCommonName),
+		setting.Define("sap.odata.tls.allow.common.name", wit.KindString, wit.Low, role.Own(role.TLSAllowCommonName),
 			"1 takes a server's certificate without subject alternative names by its common name. Issuers need not "+
 				"look at that, so use it with a truststore of its own.",
 			setting.Allowed(setting.Flags...), setting.Role(role.TLSAllowCommonName), group,
@@ -229,24 +233,24 @@ func security(t *setting.Table) {
 
 // load declares how much of the service is asked for at a time; all connectors share what a destination allows.
 func load(t *setting.Table) {
-	group := setting.In("Load")
+	group := setting.InGroup("Load")
 	t.Declare(
-		setting.Spec("sap.odata.max.concurrent.requests", wit.KindInt, wit.Low, role.Own(role.MaxConcurrent),
+		setting.Define("sap.odata.max.concurrent.requests", wit.KindInt, wit.Low, role.Own(role.MaxConcurrent),
 			"Requests to the destination at a time, over all connectors of the worker. Of their "+
 				"values the least counts.",
 			setting.AtLeast(1), setting.Role(role.MaxConcurrent), group, setting.Display("Requests at a time")),
-		setting.Spec("sap.odata.max.connections", wit.KindInt, wit.Low, nil, "Connections to the destination and "+
+		setting.Define("sap.odata.max.connections", wit.KindInt, wit.Low, nil, "Connections to the destination and "+
 			"sessions of a user there, over all connectors of the worker. Default: as many as requests at a time.",
 			setting.AtLeast(1), setting.Role(role.MaxConnections), group, setting.Display("Connections")),
-		setting.Spec("sap.odata.requests.per.second", wit.KindDouble, wit.Low, nil,
+		setting.Define("sap.odata.requests.per.second", wit.KindDouble, wit.Low, nil,
 			"Requests to the destination in a second, over all connectors of the worker. Default: as many as come.",
 			setting.Role(role.RequestsPerSecond), group, setting.Display("Requests in a second")),
-		setting.Spec("sap.odata.maintenance.windows", wit.KindText, wit.Low, nil, "Times in which no requests are "+
+		setting.Define("sap.odata.maintenance.windows", wit.KindString, wit.Low, nil, "Times in which no requests are "+
 			"sent to the destination, by any connector of the worker, with semicolons between them: a Quartz cron "+
 			"expression for the start, / and how long it takes, and a time zone (default UTC), such as 0 0 22 ? "+
 			"* SAT/4h Europe/Berlin.",
 			setting.Role(role.MaintenanceWindows), group, setting.Display("Maintenance")),
-		setting.Spec("sap.odata.logoff.path", wit.KindText, wit.Low, setting.Is("/sap/public/bc/icf/logoff"),
+		setting.Define("sap.odata.logoff.path", wit.KindString, wit.Low, setting.Default("/sap/public/bc/icf/logoff"),
 			"Path that ends a session, which is asked for when the last connector of a user stops. Empty: none.",
 			setting.Role(role.LogoffPath), group, setting.Display("Log off")),
 	)
@@ -254,21 +258,21 @@ func load(t *setting.Table) {
 
 // Examine checks the settings of a connector that has declared these: each by itself, and those that are about one
 // thing together.
-func Examine(t *setting.Table, given []wit.Setting) []wit.Examined {
-	examined, v := t.Examine(given), t.Values(given)
+func Examine(t *setting.Table, given []wit.Setting) []wit.ConfigValue {
+	examined, v := t.Validate(given), t.Values(given)
 	place(v, examined)
 	client(v, examined)
 	return examined
 }
 
 // place complains where nothing says where the service is.
-func place(v setting.Values, examined []wit.Examined) {
+func place(v setting.Values, examined []wit.ConfigValue) {
 	if v.Text(Destination) != "" {
 		return
 	}
 	for _, name := range []string{Address, Port} {
 		if v.Text(name) == "" {
-			setting.Complain(examined, name, setting.Missing(name))
+			setting.AddError(examined, name, setting.Missing(name))
 		}
 	}
 }

@@ -12,7 +12,7 @@ func TestDestinationByRole(t *testing.T) {
 	table := &setting.Table{}
 	Declare(table)
 	seen := map[string]bool{}
-	for _, s := range table.Specs() {
+	for _, s := range table.Keys() {
 		use := s.Role()
 		if _, known := role.Find(use); !known && use != "" {
 			t.Errorf("%s: the host knows no role %s", s.Name, use)

@@ -12,7 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // parseLayout reads a layout as golden files have it, one column a line:
@@ -43,7 +43,8 @@ func parseLayout(t testing.TB, text string) *RowLayout {
 }
 
 var roundings = map[string]edm.Rounding{"half_even": edm.RoundHalfEven, "half_up": edm.RoundHalfUp,
-	"half_down": edm.RoundHalfDown, "up": edm.RoundUp, "down": edm.RoundDown, "floor": edm.RoundFloor, "ceiling": edm.RoundCeiling}
+	"half_down": edm.RoundHalfDown, "up": edm.RoundUp, "down": edm.RoundDown, "floor": edm.RoundFloor,
+	"ceiling": edm.RoundCeiling}
 
 var forms = map[string]As{"date": AsDate, "micros": AsMicros, "float64": AsFloat64, "int64": AsInt64}
 
@@ -146,7 +147,7 @@ func render(t testing.TB, l *RowLayout, o *Output) string {
 		}
 		text, rest := renderStruct(t, l, l.Visible, v)
 		if len(rest) > 0 {
-			t.Fatalf("row %d: %d bytes left over", r.Origin, len(rest))
+			t.Fatalf("row %d: %d bytes left over", r.RowIndex, len(rest))
 		}
 		s.WriteString("value " + text)
 		for n, i := range l.Watch {
@@ -154,10 +155,10 @@ func render(t testing.TB, l *RowLayout, o *Output) string {
 			text, _ := renderColumn(t, &l.Columns[i], o.Data[w.Start:w.Start+w.Size])
 			s.WriteString(" watched " + text)
 		}
-		lines = append(lines, line{r.Origin, s.String()})
+		lines = append(lines, line{r.RowIndex, s.String()})
 	}
 	for _, f := range o.Faults {
-		lines = append(lines, line{f.Origin, "fault " + f.Fault.Message + "\n  raw " +
+		lines = append(lines, line{f.RowIndex, "fault " + f.Error.Message + "\n  raw " +
 			string(o.Data[f.RawStart:f.RawStart+f.RawSize])})
 	}
 	for _, x := range o.Tombstones {
@@ -229,7 +230,7 @@ func renderColumn(t testing.TB, c *Column, b []byte) (string, []byte) {
 	case Complex, One:
 		return renderStruct(t, c.Nested, len(c.Nested.Columns), b)
 	case Many:
-		n, size := datum.Number(b)
+		n, size := connectdata.Number(b)
 		b = b[size:]
 		var items []string
 		for range n {
@@ -250,7 +251,7 @@ func renderColumn(t testing.TB, c *Column, b []byte) (string, []byte) {
 
 func renderPrimitive(t testing.TB, c *Column, b []byte) (string, []byte) {
 	number := func() int64 {
-		n, size := datum.Number(b)
+		n, size := connectdata.Number(b)
 		if size <= 0 {
 			t.Fatalf("column %s: no number in %x", c.Name, b)
 		}
@@ -258,7 +259,7 @@ func renderPrimitive(t testing.TB, c *Column, b []byte) (string, []byte) {
 		return n
 	}
 	block := func() []byte {
-		v, size := datum.Block(b)
+		v, size := connectdata.LengthPrefixed(b)
 		if size <= 0 {
 			t.Fatalf("column %s: no block in %x", c.Name, b)
 		}
@@ -296,7 +297,7 @@ func renderPrimitive(t testing.TB, c *Column, b []byte) (string, []byte) {
 		b = b[4:]
 		return strconv.FormatFloat(float64(math.Float32frombits(u)), 'g', -1, 32) + "f", b
 	case edm.Decimal:
-		v := datum.Unscaled(block())
+		v := connectdata.Unscaled(block())
 		return v.String() + "e-" + strconv.Itoa(c.Scale), b
 	case edm.DateTime, edm.DateTimeOffset:
 		return time.UnixMilli(number()).UTC().Format(time.RFC3339Nano), b

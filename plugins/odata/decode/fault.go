@@ -123,9 +123,9 @@ const ErrorClass = "org.apache.kafka.connect.errors.DataException"
 func (s *stream) fault(text []byte, at int64, m *misfit, out *Output) {
 	start, origin := len(out.Data), s.page.Rows
 	out.Data = s.format.document(out.Data, text)
-	out.Faults = append(out.Faults, wit.RowFault{
-		Origin: origin, ErrorClass: ErrorClass,
-		Fault: wit.Fault{Kind: wit.FaultData, Message: m.Error() + " (row " + strconv.FormatUint(uint64(origin), 10) +
+	out.Faults = append(out.Faults, wit.RowError{
+		RowIndex: origin, ErrorClass: ErrorClass,
+		Error: wit.Error{Kind: wit.ErrorData, Message: m.Error() + " (row " + strconv.FormatUint(uint64(origin), 10) +
 			" of the page, which starts at byte " + strconv.FormatInt(at, 10) + ")"},
 		RawStart: uint32(start), RawSize: uint32(len(out.Data) - start),
 	})

@@ -81,8 +81,8 @@ func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowLayout) Decoder
 	for _, fault := range whole.Faults {
 		raw := whole.Data[fault.RawStart : fault.RawStart+fault.RawSize]
 		again, err := decodeWith(decoder(l), raw, cuts{size: len(raw) + 1})
-		if err != nil || len(again.Faults) != 1 || cause(again.Faults[0].Fault.Message) != cause(fault.Fault.Message) {
-			t.Fatalf("raw row %q: expected the fault %q again, found %v and %v", raw, fault.Fault.Message, again.Faults,
+		if err != nil || len(again.Faults) != 1 || cause(again.Faults[0].Error.Message) != cause(fault.Error.Message) {
+			t.Fatalf("raw row %q: expected the fault %q again, found %v and %v", raw, fault.Error.Message, again.Faults,
 				err)
 		}
 	}

@@ -339,8 +339,8 @@ func (f *lane) several(page *Page) {
 		return
 	}
 	const some = 64
-	r.KeyForm = uint64(wit.Structured) | uint64(f.l.KeySchema)<<32
-	r.ValueForm = uint64(wit.Structured) | uint64(f.l.ValueSchema)<<32
+	r.KeyForm = uint64(wit.WithSchema) | uint64(f.l.KeySchema)<<32
+	r.ValueForm = uint64(wit.WithSchema) | uint64(f.l.ValueSchema)<<32
 	f.out.Rows = slices.Grow(f.out.Rows, some)
 	n := len(f.out.Rows)
 	r.Rows, r.Most = unsafe.Pointer(&f.out.Rows[:n+1][n]), some

@@ -44,7 +44,7 @@ func TestRowIsLeftOut(t *testing.T) {
 		for _, poison := range []int{0, 5, rows - 1} {
 			for at := starts[poison] + 1; at < starts[poison]+len(c.row(poison)); at++ {
 				d, out := newDecoder(l, []byte(doc)), &Output{}
-				steps := []struct{ tag, piece string }{{"", doc[:at]}, {wit.TagComplete, ""}, {wit.TagLeaveOut, ""},
+				steps := []struct{ tag, piece string }{{"", doc[:at]}, {wit.TagComplete, ""}, {wit.TagSkipRow, ""},
 					{"", doc[at:]}}
 				for i, s := range steps {
 					if err := d.Feed(s.tag, []byte(s.piece), i == len(steps)-1, out); err != nil {
@@ -54,7 +54,7 @@ func TestRowIsLeftOut(t *testing.T) {
 						t.Fatalf("%s: expected %d rows before byte %d, found %d", name, poison, at, n)
 					}
 				}
-				if len(out.Rows) != rows-1 || len(out.Faults) != 1 || out.Faults[0].Origin != uint32(poison) ||
+				if len(out.Rows) != rows-1 || len(out.Faults) != 1 || out.Faults[0].RowIndex != uint32(poison) ||
 					!out.Page.Done || out.Page.Next.Href != "n" || out.Page.Rows != rows {
 					t.Fatalf("%s: row %d left out at byte %d: %d rows, faults %+v, page %+v", name, poison, at,
 						len(out.Rows), out.Faults, out.Page)
@@ -65,7 +65,7 @@ func TestRowIsLeftOut(t *testing.T) {
 					}
 					w := whole.Rows[i]
 					found, want := out.Data[r.Value.Start:][:r.Value.Size], whole.Data[w.Value.Start:][:w.Value.Size]
-					if r.Origin != uint32(i) || !bytes.Equal(found, want) {
+					if r.RowIndex != uint32(i) || !bytes.Equal(found, want) {
 						t.Fatalf("%s: row %d left out at byte %d: row %d is another one", name, poison, at, i)
 					}
 				}

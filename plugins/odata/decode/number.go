@@ -7,7 +7,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/scan"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // real reads a floating-point number: digits with point and exponent, or INF, -INF, NaN and their long forms.
@@ -172,7 +172,7 @@ func (d *decimal) appendDecimal(dst []byte, c *Column, text []byte) (out []byte,
 		if !ok {
 			return dst, expectedRange + "double"
 		}
-		return datum.AppendFloat64(dst, v), ""
+		return connectdata.AppendFloat64(dst, v), ""
 	}
 	scale := c.Scale
 	if c.As == AsInt64 {
@@ -189,9 +189,9 @@ func (d *decimal) appendDecimal(dst []byte, c *Column, text []byte) (out []byte,
 			small = -small
 		}
 		if c.As == AsInt64 {
-			return datum.AppendNumber(dst, small), ""
+			return connectdata.AppendNumber(dst, small), ""
 		}
-		return datum.AppendDecimal64(dst, small), ""
+		return connectdata.AppendDecimal64(dst, small), ""
 	}
 	v, _ := new(big.Int).SetString(string(d.digits), 10)
 	if d.negative {
@@ -201,7 +201,7 @@ func (d *decimal) appendDecimal(dst []byte, c *Column, text []byte) (out []byte,
 		if !v.IsInt64() {
 			return dst, expectedRange + "long"
 		}
-		return datum.AppendNumber(dst, v.Int64()), ""
+		return connectdata.AppendNumber(dst, v.Int64()), ""
 	}
-	return datum.AppendDecimal(dst, v), ""
+	return connectdata.AppendDecimal(dst, v), ""
 }

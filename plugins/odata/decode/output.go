@@ -12,7 +12,7 @@ type Output struct {
 	Data []byte
 	// Faults are rows that could not be read; raw is the row as a document of its own, which a decoder of the same
 	// layout takes.
-	Faults []wit.RowFault
+	Faults []wit.RowError
 	// LeftOut are the origins of those faults that are none of the row's: the host had it left out.
 	LeftOut []uint32
 	// Tombstones are deleted entries.

@@ -2,7 +2,7 @@ package decode
 
 import (
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // finishRow adds the row whose columns were appended to the output from start on; columns has their places in the
@@ -12,8 +12,9 @@ func finishRow(out *Output, l *RowLayout, origin uint32, start int, columns []te
 	if l.Visible < len(columns) {
 		end = columns[l.Visible].start
 	}
-	row := wit.Row{Origin: origin, Partition: -1, Offset: -1, Timestamp: -1,
-		Value: wit.Datum{Form: wit.Structured, Schema: l.ValueSchema, Start: uint32(start), Size: uint32(end - start)}}
+	row := wit.Row{RowIndex: origin, Partition: -1, Offset: -1, Timestamp: -1,
+		Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: l.ValueSchema, Start: uint32(start),
+			Size: uint32(end - start)}}
 	if len(l.Keys) > 0 {
 		var m *misfit
 		if row.Key, m = appendKey(out, l, columns); m != nil {
@@ -29,14 +30,15 @@ func finishRow(out *Output, l *RowLayout, origin uint32, start int, columns []te
 }
 
 // appendKey makes the key: the bytes of its columns in place where they lie one after the other, else a copy.
-func appendKey(out *Output, l *RowLayout, columns []textRange) (wit.Datum, *misfit) {
+func appendKey(out *Output, l *RowLayout, columns []textRange) (wit.ValueSlice, *misfit) {
 	first := columns[l.Keys[0]].start
 	end, inPlace := first, len(l.KeyTail) == 0
 	for _, i := range l.Keys {
 		c := columns[i]
 		if l.Columns[i].Optional {
 			if out.Data[c.start] == 0 {
-				return wit.Datum{}, &misfit{path: l.Columns[i].Name, expected: "a key that is not null", found: "null"}
+				return wit.ValueSlice{}, &misfit{path: l.Columns[i].Name, expected: "a key that is not null",
+					found: "null"}
 			}
 			inPlace = false
 		}
@@ -55,8 +57,9 @@ func appendKey(out *Output, l *RowLayout, columns []textRange) (wit.Datum, *misf
 		out.Data = append(out.Data, l.KeyTail...)
 		end = len(out.Data)
 	}
-	return wit.Datum{Form: wit.Structured, Schema: l.KeySchema, Start: uint32(first), Size: uint32(end - first)}, nil
+	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: l.KeySchema, Start: uint32(first),
+		Size: uint32(end - first)}, nil
 }
 
 // appendCount writes the number of items of an array.
-func appendCount(dst []byte, n int) []byte { return datum.AppendNumber(dst, int64(n)) }
+func appendCount(dst []byte, n int) []byte { return connectdata.AppendNumber(dst, int64(n)) }

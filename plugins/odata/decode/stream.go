@@ -109,10 +109,10 @@ func (s *stream) take(tag string, piece []byte, last bool, out *Output) *PageErr
 	if s.failed {
 		return s.misuse("no piece after an error", "one")
 	}
-	if tag == wit.TagComplete || tag == wit.TagLeaveOut {
+	if tag == wit.TagComplete || tag == wit.TagSkipRow {
 		s.need, s.eager = 0, true
 		err := s.run(out)
-		s.eager, s.leaving = false, s.leaving || tag == wit.TagLeaveOut
+		s.eager, s.leaving = false, s.leaving || tag == wit.TagSkipRow
 		return err
 	}
 	if tag != "" {

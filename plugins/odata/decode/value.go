@@ -7,7 +7,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/scan"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // values writes single values; it holds memory that is used again.
@@ -39,7 +39,7 @@ func (v *values) append(dst []byte, l *RowLayout, c *Column, text []byte) (out [
 		if !utf8.Valid(text) {
 			return dst, "text in UTF-8"
 		}
-		return datum.AppendBytes(dst, text), ""
+		return connectdata.AppendBytes(dst, text), ""
 	case edm.Decimal:
 		return v.decimal.appendDecimal(dst, c, text)
 	case edm.DateTime, edm.DateTimeOffset:
@@ -56,29 +56,29 @@ func (v *values) append(dst []byte, l *RowLayout, c *Column, text []byte) (out [
 		if !edm.IsGUID(text) {
 			return dst, "Edm.Guid"
 		}
-		return datum.AppendBytes(dst, text), ""
+		return connectdata.AppendBytes(dst, text), ""
 	case edm.Binary:
 		if v.binary, ok = v.appendBase64(v.binary[:0], text); !ok {
 			return dst, "Edm.Binary in base64"
 		}
-		return datum.AppendBytes(dst, v.binary), ""
+		return connectdata.AppendBytes(dst, v.binary), ""
 	case edm.Double:
 		f, fits := real(text, 64)
 		if !fits {
 			return dst, "Edm.Double"
 		}
-		return datum.AppendFloat64(dst, f), ""
+		return connectdata.AppendFloat64(dst, f), ""
 	case edm.Single:
 		f, fits := real(text, 32)
 		if !fits {
 			return dst, "Edm.Single"
 		}
-		return datum.AppendFloat32(dst, float32(f)), ""
+		return connectdata.AppendFloat32(dst, float32(f)), ""
 	}
 	if !ok {
 		return dst, c.Type.String()
 	}
-	return datum.AppendNumber(dst, n), ""
+	return connectdata.AppendNumber(dst, n), ""
 }
 
 // emptyIsNull reports whether an empty text stands for null: it is a value of String and Binary only.
@@ -92,16 +92,16 @@ func appendMoment(dst []byte, c *Column, text []byte) (out []byte, expected stri
 		return dst, c.Type.String() + " of the years 1 to 9999"
 	}
 	if c.As == AsDate {
-		return datum.AppendNumber(dst, m.Days()), ""
+		return connectdata.AppendNumber(dst, m.Days()), ""
 	}
 	ms := m.UTC()
 	if c.Zone != nil && !m.Zoned {
 		ms = c.Zone.UTC(ms)
 	}
 	if c.As == AsMicros {
-		return datum.AppendNumber(dst, ms*1000+m.Ticks/10), ""
+		return connectdata.AppendNumber(dst, ms*1000+m.Ticks/10), ""
 	}
-	return datum.AppendNumber(dst, ms), ""
+	return connectdata.AppendNumber(dst, ms), ""
 }
 
 func appendBoolean(dst, text []byte) (out []byte, expected string) {

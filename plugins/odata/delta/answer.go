@@ -11,14 +11,14 @@ import (
 )
 
 // Begin opens a page of delta mode.
-func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.Field, response *wit.Response) (*Page,
+func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.OffsetEntry, response *wit.Response) (*Page,
 	error) {
 	at, err := read(position)
 	if err != nil {
 		return nil, err
 	}
 	if at == nil {
-		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "a page with an empty position"}
+		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "a page with an empty position"}
 	}
 	refused := feed.FormatRefused(position)
 	f.UseFormat(refused)
@@ -77,7 +77,7 @@ func applies(headers []wit.Header) bool {
 }
 
 // Decode reads a piece.
-func (pg *Page) Decode(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
+func (pg *Page) Decode(tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool,
 	err error) {
 	if strings.HasPrefix(tag, rereadTag) {
 		portion, waits, err := pg.reread(tag, status, piece, last)
@@ -104,17 +104,17 @@ func (pg *Page) Decode(tag string, status uint16, piece []byte, last bool) (port
 		return portion, true, err
 	}
 	if err := pg.take(&portion); err != nil {
-		return wit.Portion{}, true, err
+		return wit.DecodeResult{}, true, err
 	}
 	if err := pg.Followed(&portion); err != nil {
-		return wit.Portion{}, true, err
+		return wit.DecodeResult{}, true, err
 	}
 	ended, err = pg.end(&portion)
 	return portion, ended, err
 }
 
 // end ends a page of which all has come: its text, and what was read again.
-func (pg *Page) end(portion *wit.Portion) (ended bool, err error) {
+func (pg *Page) end(portion *wit.DecodeResult) (ended bool, err error) {
 	switch {
 	case pg.rows.asked.waiting(), !pg.Ended, !pg.Out.Page.Done:
 		return false, nil
@@ -132,10 +132,10 @@ func (pg *Page) end(portion *wit.Portion) (ended bool, err error) {
 
 // whole reads an answer that is short: what an ODP service says in addition to the set, errors, and answers without
 // rows.
-func (pg *Page) whole(piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
+func (pg *Page) whole(piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error) {
 	room := feed.MaxErrorBody*4 - len(pg.Body)
 	if pg.Answer.Status < 300 && len(piece) > room {
-		return portion, true, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": expected at most " +
+		return portion, true, &wit.Error{Kind: wit.ErrorData, Message: pg.What() + ": expected at most " +
 			strconv.Itoa(feed.MaxErrorBody*4) + " bytes in answer to " + pg.at.target() + ", found more"}
 	}
 	if pg.Body = append(pg.Body, piece[:min(len(piece), room)]...); !last {

@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Rows of ODP say what they are: ODQ_CHANGEMODE is C, U or D, ODQ_ENTITYCNTR is negative for the state before a change.
@@ -112,7 +112,7 @@ func (f Set) negative(column int, b []byte) bool {
 // takeDeleted takes a row of ODP that was deleted.
 func (pg *Page) takeDeleted(row *wit.Row, watched []decode.Span) {
 	c, f := pg.rows, pg.set()
-	when := pg.Answer.At
+	when := pg.Answer.ReceivedAt
 	if ms, ok := fault.Date(feed.HeaderValue(pg.headers, "Date")); ok {
 		when = ms
 	}
@@ -126,7 +126,7 @@ func (pg *Page) takeDeleted(row *wit.Row, watched []decode.Span) {
 	for k, column := range f.Layout.Keys {
 		raws[k], _ = f.bare(column, pg.bytes(watched[1+k]))
 	}
-	pg.Out.Data, c.merged = pg.DeletedRows(pg.Out.Data, c.merged, row.Origin, raws, when)
+	pg.Out.Data, c.merged = pg.DeletedRows(pg.Out.Data, c.merged, row.RowIndex, raws, when)
 }
 
 // marked is a row with the time at which it was deleted, which stands at its end.
@@ -137,7 +137,7 @@ func (pg *Page) marked(row wit.Row, when int64) wit.Row {
 	}
 	start := len(pg.Out.Data)
 	pg.Out.Data = append(pg.Out.Data, pg.Out.Data[v.Start:v.Start+v.Size-1]...)
-	pg.Out.Data = datum.AppendNumber(append(pg.Out.Data, 2), when)
+	pg.Out.Data = connectdata.AppendNumber(append(pg.Out.Data, 2), when)
 	row.Value.Start, row.Value.Size = uint32(start), uint32(len(pg.Out.Data)-start)
 	return row
 }

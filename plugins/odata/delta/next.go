@@ -10,15 +10,15 @@ import (
 )
 
 // Next says which request comes next.
-func (f Set) Next(offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
+func (f Set) Next(offset []wit.OffsetEntry, cause wit.PollReason, now int64) (wit.NextAction, error) {
 	at, err := read(offset)
 	if err != nil {
-		return wit.Step{}, err
+		return wit.NextAction{}, err
 	}
 	rest, rests := at.(*resting)
 	switch {
 	case cause.Snapshot != nil && !rests:
-		return wit.Step{Idle: wit.Chosen}, nil // after what is being read
+		return wit.NextAction{Idle: wit.Set}, nil // after what is being read
 	case cause.Snapshot != nil:
 		at = f.readWhole(rest, *cause.Snapshot, now)
 	case rests:
@@ -29,16 +29,16 @@ func (f Set) Next(offset []wit.Field, cause wit.Cause, now int64) (wit.Step, err
 		at = f.resume(at, cause, now)
 	}
 	if err != nil {
-		return wit.Step{}, err
+		return wit.NextAction{}, err
 	}
 	f.restoreLinks(at)
 	fetch, err := f.fetch(at)
 	if err != nil {
-		return wit.Step{}, err
+		return wit.NextAction{}, err
 	}
 	fields := fields(at)
 	fetch.Position = &fields
-	return wit.Step{Fetch: fetch}, nil
+	return wit.NextAction{Fetch: fetch}, nil
 }
 
 // readWhole is a load of the whole set next to the changes: they go on from the link at which they rest, so that
@@ -53,7 +53,7 @@ func (f Set) readWhole(rest *resting, ident string, now int64) phase {
 }
 
 // wake asks for changes.
-func (f Set) wake(rest *resting, cause wit.Cause, now int64) (phase, error) {
+func (f Set) wake(rest *resting, cause wit.PollReason, now int64) (phase, error) {
 	next := &changing{course: rest.course, url: rest.link, unnotified: f.OnlyNotified() && cause.Poll != nil}
 	if next.began = int(now); cause.Start == nil {
 		return next, nil
@@ -64,7 +64,7 @@ func (f Set) wake(rest *resting, cause wit.Cause, now int64) (phase, error) {
 }
 
 // resume goes on with what was begun. What a start of the connector finds begun is followed by changes at once.
-func (f Set) resume(at phase, cause wit.Cause, now int64) phase {
+func (f Set) resume(at phase, cause wit.PollReason, now int64) phase {
 	c := at.carried()
 	c.resumed = c.resumed || cause.Start != nil
 	switch p := at.(type) {
@@ -109,11 +109,11 @@ func (f Set) fetch(at phase) (fetch *wit.Fetch, err error) {
 	case *loading:
 		prefer(r)
 		if !p.inside {
-			r.PatienceMs = patience
+			r.FirstByteTimeoutMs = patience
 		}
 	case *rescanning:
 		*r, err = f.walkRequest(p)
-		r.PatienceMs = patience // the service may sort all rows
+		r.FirstByteTimeoutMs = patience // the service may sort all rows
 	case *changing:
 		prefer(r)
 		fetch.Acknowledges = !p.inside
@@ -125,7 +125,7 @@ func (f Set) fetch(at phase) (fetch *wit.Fetch, err error) {
 		// An ODP service begins a job with each such request. The offset that says that it was asked for is stored
 		// first (P13).
 		prefer(r)
-		r.PatienceMs, r.Repeatable, fetch.Acknowledges = patience, false, true
+		r.FirstByteTimeoutMs, r.Repeatable, fetch.Acknowledges = patience, false, true
 	default:
 		*r = f.question(at.target())
 	}

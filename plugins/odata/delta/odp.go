@@ -34,14 +34,14 @@ func (pg *Page) answeredODP() (next phase, wait time.Duration, err error) {
 			return next, 0, err
 		}
 		if done, ok := Truth(pg.Body, "ResultFlag"); !ok || !done {
-			return nil, 0, &wit.Fault{Kind: wit.FaultData,
+			return nil, 0, &wit.Error{Kind: wit.ErrorData,
 				Message: pg.What() + ": " + at.url + " did not end the subscription: expected ResultFlag true, found " +
 					fault.Excerpt(pg.Body)}
 		}
 		sdk.Log(wit.LevelInfo, pg.What()+": the subscription was ended")
 		return &asking{course: at.course, step: stepAsk, url: f.FunctionURL(f.ODP.Subscribed), ended: true}, 0, nil
 	}
-	return nil, 0, &wit.Fault{Kind: wit.FaultInternal, Message: "an answer without rows in phase " + pg.at.name()}
+	return nil, 0, &wit.Error{Kind: wit.ErrorInternal, Message: "an answer without rows in phase " + pg.at.name()}
 }
 
 // subscribed goes on by whether somebody has opened the queue.
@@ -57,7 +57,7 @@ func (pg *Page) subscribed(at *asking) (phase, error) {
 	case at.step == stepWait:
 		return f.list(at.course, whyOpened, ""), nil
 	case at.ended:
-		return nil, &wit.Fault{Kind: wit.FaultData,
+		return nil, &wit.Error{Kind: wit.ErrorData,
 			Message: pg.What() + ": the service said that it ended the subscription, and has it still: " +
 				"of two readers each would get a part of the changes. End it at the service; it is " +
 				"looked for again at a restart"}
@@ -197,15 +197,15 @@ func (pg *Page) listed(at *listing) (phase, time.Duration, error) {
 
 // fromToken goes on from the token that was chosen.
 func (pg *Page) fromToken(at *listing) (phase, error) {
-	f, now := pg.set(), int(pg.Answer.At)
+	f, now := pg.set(), int(pg.Answer.ReceivedAt)
 	gone := func(text string) error {
-		return &wit.Fault{Kind: wit.FaultGone, Message: pg.What() + text + f.Setting(entry.NameLost) +
+		return &wit.Error{Kind: wit.ErrorGone, Message: pg.What() + text + f.Setting(entry.NameLost) +
 			" = reload reads the set whole again"}
 	}
 	link, lost := f.relink(at.link, at.token), TokenOf(at.link)
 	switch {
 	case at.token == "":
-		return nil, &wit.Fault{Kind: wit.FaultGone,
+		return nil, &wit.Error{Kind: wit.ErrorGone,
 			Message: pg.What() + ": the service gave no delta link, and " + f.ODP.Links + " has none either: " +
 				f.Setting(entry.NameLost) + " = reload reads the set whole again when the link that there was is lost"}
 	case at.why == whyLost && younger(at.token, lost):
@@ -257,8 +257,8 @@ func younger(a, b string) bool {
 // stillWorking looks again later: the first extraction was asked for, and hasn't ended.
 func (pg *Page) stillWorking(at *listing) (phase, time.Duration, error) {
 	f := pg.set()
-	if at.began > 0 && int(pg.Answer.At)-at.began > f.Tracking.Patience {
-		return nil, 0, &wit.Fault{Kind: wit.FaultGone,
+	if at.began > 0 && int(pg.Answer.ReceivedAt)-at.began > f.Tracking.Patience {
+		return nil, 0, &wit.Error{Kind: wit.ErrorGone,
 			Message: pg.What() + ": the first extraction was asked for before and has not ended in " +
 				initialRead(pg.Feed) + ": end the subscription at the service, by " + f.ODP.Terminate +
 				", and reset the connector's offsets"}

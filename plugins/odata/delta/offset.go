@@ -82,36 +82,36 @@ var order = strings.Fields("phase url rest at began inside link seen applied tok
 	"relinked resumed untold counted doubt pass owed snapshot beside followed")
 
 // fields writes a phase.
-func fields(p phase) []wit.Field {
+func fields(p phase) []wit.OffsetEntry {
 	items := p.items()
 	slices.SortFunc(items, func(a, b load.Item) int {
 		return slices.Index(order, a.Name) - slices.Index(order, b.Name)
 	})
-	fields := append([]wit.Field{wit.TextField("phase", p.name())}, load.Write(items)...)
+	fields := append([]wit.OffsetEntry{wit.StringEntry("phase", p.name())}, load.Write(items)...)
 	if p, ok := p.(*rescanning); ok {
 		fields = append(fields, prefixed(walkField, p.walk)...)
 	}
 	return fields
 }
 
-func prefixed(prefix string, fields []wit.Field) (all []wit.Field) {
+func prefixed(prefix string, fields []wit.OffsetEntry) (all []wit.OffsetEntry) {
 	for _, field := range fields {
-		all = append(all, wit.Field{Name: prefix + field.Name, Value: field.Value})
+		all = append(all, wit.OffsetEntry{Name: prefix + field.Name, Value: field.Value})
 	}
 	return all
 }
 
-func without(prefix string, fields []wit.Field) (all []wit.Field) {
+func without(prefix string, fields []wit.OffsetEntry) (all []wit.OffsetEntry) {
 	for _, field := range fields {
 		if name, ok := strings.CutPrefix(field.Name, prefix); ok {
-			all = append(all, wit.Field{Name: name, Value: field.Value})
+			all = append(all, wit.OffsetEntry{Name: name, Value: field.Value})
 		}
 	}
 	return all
 }
 
 // read reads a stored offset of delta mode; nil if it is empty.
-func read(offset []wit.Field) (phase, error) {
+func read(offset []wit.OffsetEntry) (phase, error) {
 	if len(offset) == 0 {
 		return nil, nil
 	}
@@ -134,14 +134,14 @@ func read(offset []wit.Field) (phase, error) {
 	case name == stepAsk || name == stepEnd || name == stepOpen || name == stepWait:
 		p = &asking{step: name}
 	default:
-		return nil, &wit.Fault{Kind: wit.FaultIncompatible,
+		return nil, &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected a phase of delta mode, found \"" + name + "\""}
 	}
 	if err := load.ReadItems(offset, p.items()); err != nil {
 		return nil, err
 	}
 	if p.target() == "" {
-		return nil, &wit.Fault{Kind: wit.FaultIncompatible,
+		return nil, &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected field url with a path, found none"}
 	}
 	if p, ok := p.(*rescanning); ok {
@@ -151,7 +151,7 @@ func read(offset []wit.Field) (phase, error) {
 }
 
 // read reads where the walk stands.
-func (p *rescanning) read(offset []wit.Field) error {
+func (p *rescanning) read(offset []wit.OffsetEntry) error {
 	p.onDemand = p.onDemand || load.Text(offset, "kept") != "" // as versions before have it
 	if load.Text(offset, "came") != "" {
 		// A version before, which read keys first and left out the rows of those that came, has no walk but the first
@@ -161,20 +161,20 @@ func (p *rescanning) read(offset []wit.Field) error {
 	p.walk = without(walkField, offset)
 	at, err := load.Read(p.walk)
 	if at == nil && err == nil {
-		err = &wit.Fault{Kind: wit.FaultIncompatible,
+		err = &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected a field " + walkField + "url, found none"}
 	}
 	return err
 }
 
 // Check reports whether an offset can be gone on from.
-func Check(offset []wit.Field) error {
+func Check(offset []wit.OffsetEntry) error {
 	_, err := read(offset)
 	return err
 }
 
 // Tracked reports whether an offset is one of delta mode.
-func Tracked(offset []wit.Field) bool {
+func Tracked(offset []wit.OffsetEntry) bool {
 	_, ok := wit.Lookup(offset, "phase")
 	return ok
 }

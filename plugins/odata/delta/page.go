@@ -27,7 +27,7 @@ func (pg *Page) Reading() *feed.Reader { return pg.Reader }
 func (pg *Page) set() Set { return Set{pg.Feed} }
 
 // release hands on the last row of a page of a load with marks.
-func (pg *Page) release(portion *wit.Portion, next phase) {
+func (pg *Page) release(portion *wit.DecodeResult, next phase) {
 	_, loads := next.(*loading)
 	_, rescans := next.(*rescanning)
 	portion.Rows, portion.Data = pg.rows.marks.Release(portion.Rows, portion.Data, !loads && !rescans)
@@ -36,12 +36,12 @@ func (pg *Page) release(portion *wit.Portion, next phase) {
 
 // goOn ends a page at a phase. Changes are asked for at once after what an earlier start of the connector began: what
 // was changed since is in neither, and who reads once expects it.
-func (pg *Page) goOn(portion *wit.Portion, next phase) {
+func (pg *Page) goOn(portion *wit.DecodeResult, next phase) {
 	c := next.carried()
 	c.resumed = pg.at.carried().resumed
 	rest, rests := next.(*resting)
 	if rests && c.resumed {
-		c.resumed, c.began = false, int(pg.Answer.At)
+		c.resumed, c.began = false, int(pg.Answer.ReceivedAt)
 		next, rests = &changing{course: rest.course, url: rest.link}, false
 	}
 	fields := fields(next)
@@ -50,7 +50,7 @@ func (pg *Page) goOn(portion *wit.Portion, next phase) {
 
 // circle is the fault of a link that was followed before.
 func (pg *Page) circle(link string) error {
-	return &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service's pages go in a circle: the link " +
+	return &wit.Error{Kind: wit.ErrorData, Message: pg.What() + ": the service's pages go in a circle: the link " +
 		link + " was followed before"}
 }
 
@@ -58,7 +58,7 @@ func (pg *Page) circle(link string) error {
 type arrivals struct {
 	// merged are the portion's rows with those for deleted entities among them, in the order of the page.
 	merged []wit.Row
-	faults []wit.RowFault
+	faults []wit.RowError
 	// came and gone are the hashes of the keys of its rows and of its deleted entities.
 	came, gone map[uint64]bool
 	// first and last are the keys of the first and the last row of a page of a load.

@@ -86,7 +86,7 @@ type rescanning struct {
 	// begun: rows of the load were handed on.
 	begun bool
 	// walk is where the reading stands.
-	walk []wit.Field
+	walk []wit.OffsetEntry
 }
 
 // changing reads changes since a delta link. Its first request says to the service that all before has arrived (P1).

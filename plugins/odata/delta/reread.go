@@ -13,12 +13,12 @@ import (
 const rereadTag = "again "
 
 // ask has an entity read by its key.
-func (pg *Page) ask(portion *wit.Portion, raws [][]byte, when int64) {
+func (pg *Page) ask(portion *wit.DecodeResult, raws [][]byte, when int64) {
 	c, f := pg.rows, pg.Feed
 	at, err := f.Keys.Predicate(raws)
 	if err != nil {
-		c.faults = append(c.faults, wit.RowFault{Origin: c.origin, ErrorClass: decode.ErrorClass,
-			Fault: wit.Fault{Kind: wit.FaultData,
+		c.faults = append(c.faults, wit.RowError{RowIndex: c.origin, ErrorClass: decode.ErrorClass,
+			Error: wit.Error{Kind: wit.ErrorData,
 				Message: pg.What() + ": an entity is to be read again, and its key can't be written: " + err.Error()}})
 		return
 	}
@@ -35,19 +35,19 @@ func (pg *Page) ask(portion *wit.Portion, raws [][]byte, when int64) {
 	}
 	c.asked.open[number] = a
 	sdk.Log(wit.LevelInfo, pg.What()+": "+at+" came as a row and as deleted, or may have: reading it again")
-	portion.Follow = append(portion.Follow, wit.Follow{Request: f.Request(rereadTag+number, a.target),
+	portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: f.Request(rereadTag+number, a.target),
 		Tolerate: tolerated})
 }
 
 // reread takes a piece of an entity that is read again, or of a further page of a feed expanded in it, whose tag stands
 // after the entity's. waits: all of it has not come yet.
-func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, waits bool,
+func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult, waits bool,
 	err error) {
 	c, f := pg.rows, pg.Feed
 	number, nested, _ := strings.Cut(strings.TrimPrefix(tag, rereadTag), " ")
 	a := c.asked.open[number]
 	if a == nil {
-		return portion, false, &wit.Fault{Kind: wit.FaultInternal, Message: "no entity is read again under " + tag}
+		return portion, false, &wit.Error{Kind: wit.ErrorInternal, Message: "no entity is read again under " + tag}
 	}
 	what := pg.What() + ": the entity " + a.predicate + ", read again"
 	deleted := status < 200 || status > 299
@@ -57,7 +57,8 @@ func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (port
 		case !last:
 			return portion, true, nil
 		case !f.Gone(status, a.body):
-			return portion, false, feed.NotRead(what, &wit.Response{Status: status, At: pg.Answer.At}, a.body)
+			return portion, false, feed.NotRead(what, &wit.Response{Status: status, ReceivedAt: pg.Answer.ReceivedAt},
+				a.body)
 		}
 	} else {
 		waits, err := pg.entity(a, feed.Part{Within: rereadTag + number + " ", Tag: nested, Piece: piece, Last: last},
@@ -66,7 +67,7 @@ func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (port
 			return portion, waits, err
 		}
 		if a.left = a.left || a.listed && a.entities == 0; a.entities != 1 && !a.left {
-			return portion, false, &wit.Fault{Kind: wit.FaultData, Message: what + ": expected one entity, found " +
+			return portion, false, &wit.Error{Kind: wit.ErrorData, Message: what + ": expected one entity, found " +
 				strconv.Itoa(a.entities)}
 		}
 		deleted = a.left
@@ -74,7 +75,7 @@ func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (port
 	delete(c.asked.open, number)
 	if portion.Data, portion.Rows = a.data, a.rows; deleted {
 		if a.when == 0 {
-			a.when = pg.Answer.At
+			a.when = pg.Answer.ReceivedAt
 		}
 		portion.Data, portion.Rows = pg.DeletedRows(nil, nil, c.origin, a.keys, a.when)
 	}
@@ -84,7 +85,7 @@ func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (port
 }
 
 // entity takes a piece of an answer that holds the entity. waits: all of it has not come yet.
-func (pg *Page) entity(a *rereadEntity, part feed.Part, portion *wit.Portion) (waits bool, err error) {
+func (pg *Page) entity(a *rereadEntity, part feed.Part, portion *wit.DecodeResult) (waits bool, err error) {
 	c, f := pg.rows, pg.Feed
 	if a.decoder == nil {
 		if len(part.Piece) == 0 && !part.Last {
@@ -99,7 +100,7 @@ func (pg *Page) entity(a *rereadEntity, part feed.Part, portion *wit.Portion) (w
 	if err := pg.keep(a); err != nil {
 		return false, err
 	}
-	if portion.Follow, err = pg.further(a, part.Within); err != nil {
+	if portion.Linked, err = pg.further(a, part.Within); err != nil {
 		return false, err
 	}
 	return !a.ended || !c.asked.out.Page.Done, nil
@@ -109,12 +110,12 @@ func (pg *Page) entity(a *rereadEntity, part feed.Part, portion *wit.Portion) (w
 func (pg *Page) keep(a *rereadEntity) error {
 	c, f := pg.rows, pg.Feed
 	if len(c.asked.out.Faults) > 0 {
-		failed := c.asked.out.Faults[0].Fault
+		failed := c.asked.out.Faults[0].Error
 		return &failed
 	}
 	// It was asked for by its key, which takes no filter: one that no longer meets it is not in the set that is read.
 	switch outside := f.Rows.Check(&c.asked.out, nil); {
-	case outside != nil && outside.Kind != wit.FaultData:
+	case outside != nil && outside.Kind != wit.ErrorData:
 		return outside
 	case outside != nil:
 		a.left = true
@@ -124,12 +125,12 @@ func (pg *Page) keep(a *rereadEntity) error {
 	}
 	a.entities += len(c.asked.out.Rows)
 	for _, row := range c.asked.out.Rows {
-		for _, d := range []*wit.Datum{&row.Key, &row.Value} {
+		for _, d := range []*wit.ValueSlice{&row.Key, &row.Value} {
 			from := c.asked.out.Data[d.Start : d.Start+d.Size]
 			d.Start = uint32(len(a.data))
 			a.data = append(a.data, from...)
 		}
-		row.Origin = c.origin
+		row.RowIndex = c.origin
 		a.data = f.Tell(&row, a.data, pg.changeOf(nil))
 		a.rows = append(a.rows, row)
 	}
@@ -137,7 +138,7 @@ func (pg *Page) keep(a *rereadEntity) error {
 }
 
 // further are the requests for further pages of feeds expanded in an entity that is read again.
-func (pg *Page) further(a *rereadEntity, tag string) (follows []wit.Follow, err error) {
+func (pg *Page) further(a *rereadEntity, tag string) (follows []wit.LinkedRequest, err error) {
 	base := pg.Base
 	defer func() { pg.Base = base }()
 	pg.Base = a.target
@@ -146,7 +147,7 @@ func (pg *Page) further(a *rereadEntity, tag string) (follows []wit.Follow, err 
 		if err != nil {
 			return nil, err
 		}
-		follows = append(follows, wit.Follow{Request: pg.Feed.Request(tag+follow.Tag, target)})
+		follows = append(follows, wit.LinkedRequest{Request: pg.Feed.Request(tag+follow.Tag, target)})
 	}
 	return follows, nil
 }

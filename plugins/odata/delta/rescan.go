@@ -47,12 +47,12 @@ func (pg *Page) beginWalk(p *rescanning, pool *feed.Pool, o *feed.Context, respo
 }
 
 // decodeWalk reads a piece of a page of it.
-func (pg *Page) decodeWalk(p *rescanning, tag string, status uint16, piece []byte, last bool) (portion wit.Portion,
+func (pg *Page) decodeWalk(p *rescanning, tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult,
 	ended bool, err error) {
 	portion, ended, err = pg.walk.Decode(tag, status, piece, last)
 	pg.Learn(pg.walk.Reader)
 	if next := pg.without(p, err); next != nil {
-		portion = wit.Portion{}
+		portion = wit.DecodeResult{}
 		pg.goOn(&portion, next)
 		return portion, true, nil
 	}
@@ -68,30 +68,31 @@ func (pg *Page) decodeWalk(p *rescanning, tag string, status uint16, piece []byt
 // without is the phase after a load that somebody has asked for and that can't be read: it is begun once more, then
 // given up, since the changes depend on it in nothing. It is nil where the failure stands.
 func (pg *Page) without(p *rescanning, err error) phase {
-	var failed *wit.Fault
-	if !p.onDemand || !errors.As(err, &failed) || failed.Kind != wit.FaultData && failed.Kind != wit.FaultGone &&
-		failed.Kind != wit.FaultNotFound {
+	var failed *wit.Error
+	if !p.onDemand || !errors.As(err, &failed) || failed.Kind != wit.ErrorData && failed.Kind != wit.ErrorGone &&
+		failed.Kind != wit.ErrorNotFound {
 		return nil
 	}
 	if p.pass == 0 {
 		sdk.Log(wit.LevelWarn, failed.Message+"; the snapshot is read from its beginning again")
-		c := course{began: int(pg.Answer.At), rewritten: p.rewritten, snapshot: p.snapshot, pass: 1}
-		return &rescanning{course: c, link: p.link, onDemand: true, walk: pg.Feed.Pages.First(pg.Answer.At).Fields()}
+		c := course{began: int(pg.Answer.ReceivedAt), rewritten: p.rewritten, snapshot: p.snapshot, pass: 1}
+		return &rescanning{course: c, link: p.link, onDemand: true,
+			walk: pg.Feed.Pages.First(pg.Answer.ReceivedAt).Fields()}
 	}
 	sdk.Log(wit.LevelError, failed.Message+"; the snapshot is given up, its last row has no mark "+feed.HeaderMark+
 		"; going on with changes")
-	return &resting{course: course{rewritten: p.rewritten}, link: p.link, at: int(pg.Answer.At)}
+	return &resting{course: course{rewritten: p.rewritten}, link: p.link, at: int(pg.Answer.ReceivedAt)}
 }
 
 // endWalk ends a page of it. The changes after it are asked for at once: they are those since the load before it began.
-func (pg *Page) endWalk(p *rescanning, portion *wit.Portion) error {
+func (pg *Page) endWalk(p *rescanning, portion *wit.DecodeResult) error {
 	at, err := load.Read(*portion.Next)
 	if err != nil {
 		return err
 	}
 	var next phase
 	if done, _ := at.Done(); done {
-		c := course{began: int(pg.Answer.At), rewritten: p.rewritten, pass: p.pass, unmarked: p.unmarked}
+		c := course{began: int(pg.Answer.ReceivedAt), rewritten: p.rewritten, pass: p.pass, unmarked: p.unmarked}
 		if p.onDemand {
 			c.pass = 0
 		}

@@ -9,17 +9,17 @@ import (
 )
 
 // take makes rows of what came: entries as they are, deleted ones as the settings say.
-func (pg *Page) take(portion *wit.Portion) error {
+func (pg *Page) take(portion *wit.DecodeResult) error {
 	c, f := pg.rows, pg.Feed
 	c.merged, c.faults = c.merged[:0], append(c.faults[:0], pg.Out.Faults...)
 	tombstones := pg.Out.Tombstones
 	if len(tombstones) > 0 && f.Key.Nodes == nil {
-		return &wit.Fault{Kind: wit.FaultUnsupported,
+		return &wit.Error{Kind: wit.ErrorUnsupported,
 			Message: pg.What() + ": deleted entities came of a type without key"}
 	}
 	for i := range pg.Out.Rows {
 		row := &pg.Out.Rows[i]
-		for len(tombstones) > 0 && tombstones[0].Origin < row.Origin {
+		for len(tombstones) > 0 && tombstones[0].Origin < row.RowIndex {
 			pg.takeTombstone(portion, &tombstones[0])
 			tombstones = tombstones[1:]
 		}
@@ -28,18 +28,18 @@ func (pg *Page) take(portion *wit.Portion) error {
 	for i := range tombstones {
 		pg.takeTombstone(portion, &tombstones[i])
 	}
-	portion.Rows, portion.Data, portion.Faults = c.merged, pg.Out.Data, c.faults
+	portion.Rows, portion.Data, portion.Errors = c.merged, pg.Out.Data, c.faults
 	pg.mark(portion)
 	pg.Declare(portion)
 	if n := len(c.merged); n > 0 {
-		c.origin = c.merged[n-1].Origin
+		c.origin = c.merged[n-1].RowIndex
 	}
 	return nil
 }
 
 // mark marks the rows of a load with marks, or says in the first row after one that it has ended, where its last page
 // had no row to say so.
-func (pg *Page) mark(portion *wit.Portion) {
+func (pg *Page) mark(portion *wit.DecodeResult) {
 	if len(portion.Rows) == 0 {
 		return
 	}
@@ -52,7 +52,7 @@ func (pg *Page) mark(portion *wit.Portion) {
 }
 
 // takeRow takes an entry. One whose tombstone came on the page before it is read again (P22).
-func (pg *Page) takeRow(portion *wit.Portion, row *wit.Row, i int) {
+func (pg *Page) takeRow(portion *wit.DecodeResult, row *wit.Row, i int) {
 	c, f := pg.rows, pg.Feed
 	key := feed.KeyOf(row, pg.Out.Data)
 	if _, loads := pg.at.(*loading); loads {
@@ -84,18 +84,18 @@ func (pg *Page) takeRow(portion *wit.Portion, row *wit.Row, i int) {
 
 // takeTombstone takes a deleted entity. One that came as a row on the page is read again, and so is each on a further
 // page of an answer: it may have come as a row on a page before (P22).
-func (pg *Page) takeTombstone(portion *wit.Portion, t *decode.Tombstone) {
+func (pg *Page) takeTombstone(portion *wit.DecodeResult, t *decode.Tombstone) {
 	c, f := pg.rows, pg.Feed
 	raws, err := f.Keys.Read(t.Ref)
 	if err != nil {
-		c.faults = append(c.faults, wit.RowFault{Origin: t.Origin, ErrorClass: decode.ErrorClass,
-			Fault: wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the deleted entry " +
+		c.faults = append(c.faults, wit.RowError{RowIndex: t.Origin, ErrorClass: decode.ErrorClass,
+			Error: wit.Error{Kind: wit.ErrorData, Message: pg.What() + ": the deleted entry " +
 				strconv.Quote(feed.Clip(t.Ref)) + ": " + err.Error()}})
 		return
 	}
 	when := t.When
 	if !t.Timed {
-		when = pg.Answer.At
+		when = pg.Answer.ReceivedAt
 	}
 	pg.FitKeys(raws)
 	h := hashOf(f.JoinKey(raws))

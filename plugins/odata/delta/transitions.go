@@ -83,9 +83,9 @@ func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
 			"that were deleted meanwhile may have hidden others, so the set is read again by key, and its rows are "+
 			"delivered again, with the header "+feed.HeaderSnapshot+"; a "+f.Setting("page.size")+" that holds "+
 			"all rows avoids it")
-		return f.rescan(next.course, link, pg.Answer.At), nil
+		return f.rescan(next.course, link, pg.Answer.ReceivedAt), nil
 	}
-	return f.rest(next.course, link, pg.Answer.At), nil
+	return f.rest(next.course, link, pg.Answer.ReceivedAt), nil
 }
 
 // leaveUnmarked notes that the first row of changes has to say that a load with marks has ended, where its last page
@@ -124,7 +124,7 @@ func (pg *Page) afterChanges(at *changing, follow, link string) (phase, error) {
 	case link == "":
 		return nil, pg.noLink(false, "changes")
 	}
-	return f.rest(next.course, link, pg.Answer.At), nil
+	return f.rest(next.course, link, pg.Answer.ReceivedAt), nil
 }
 
 // asked is the delta link of the changes that are read.
@@ -140,7 +140,7 @@ func (pg *Page) checkTracked(at *loading) error {
 	if at.applied || !pg.Feed.Announced {
 		return nil
 	}
-	return &wit.Fault{Kind: wit.FaultUnsupported,
+	return &wit.Error{Kind: wit.ErrorUnsupported,
 		Message: pg.What() + ": $metadata announces change tracking, but the service does not say that it applies " +
 			TrackChanges + ": expected the header Preference-Applied; read the set with " +
 			pg.Feed.Setting(entry.NameTrackChanges) + " = 0 unless the service is mended"}
@@ -161,14 +161,14 @@ func (pg *Page) noLink(applied bool, what string) error {
 		text += "; " + pg.Feed.Setting(entry.NameFormat) +
 			" = json asks in the other format, in which some services give one"
 	}
-	return &wit.Fault{Kind: wit.FaultUnsupported, Message: text + "; " + pg.Feed.Setting(entry.NameTrackChanges) +
+	return &wit.Error{Kind: wit.ErrorUnsupported, Message: text + "; " + pg.Feed.Setting(entry.NameTrackChanges) +
 		" = 0 reads it whole each time"}
 }
 
 // finished says that a load, or changes, were read.
 func (pg *Page) finished(what string, level wit.Level, c *course, seen int) {
 	f, took := pg.Feed, "?"
-	if at := int(pg.Answer.At); c.began > 0 && at >= c.began {
+	if at := int(pg.Answer.ReceivedAt); c.began > 0 && at >= c.began {
 		took = (time.Duration(at-c.began) * time.Millisecond).String()
 	}
 	when := "as " + f.Setting(entry.NameCron) + " says"
@@ -191,7 +191,7 @@ const (
 // accepted goes on after an answer 202: the service prepares what was asked for, and says when and where it is to be
 // asked for. That time may be over because the connector was down, so that changes are asked for once more then.
 func (pg *Page) accepted() (next phase, wait time.Duration, err error) {
-	overdue := pg.at.carried().began > 0 && int(pg.Answer.At)-pg.at.carried().began > pg.Feed.Tracking.Patience
+	overdue := pg.at.carried().began > 0 && int(pg.Answer.ReceivedAt)-pg.at.carried().began > pg.Feed.Tracking.Patience
 	limit := initialRead(pg.Feed)
 	if overdue {
 		if at, ok := pg.at.(*changing); ok && !at.inside && !at.again {
@@ -201,7 +201,7 @@ func (pg *Page) accepted() (next phase, wait time.Duration, err error) {
 			next.again = true
 			return next, leastWait, nil
 		}
-		return nil, 0, &wit.Fault{Kind: wit.FaultTransient, Message: pg.What() +
+		return nil, 0, &wit.Error{Kind: wit.ErrorTransient, Message: pg.What() +
 			": the service has prepared its answer for longer than " + limit + ", and answers 202 still"}
 	}
 	url := pg.at.target()
@@ -210,7 +210,7 @@ func (pg *Page) accepted() (next phase, wait time.Duration, err error) {
 			return nil, 0, err
 		}
 	}
-	wait, ok := fault.RetryAfter(feed.HeaderValue(pg.headers, "Retry-After"), pg.Answer.At)
+	wait, ok := fault.RetryAfter(feed.HeaderValue(pg.headers, "Retry-After"), pg.Answer.ReceivedAt)
 	if !ok {
 		wait = usualWait
 	}
@@ -286,7 +286,7 @@ func (pg *Page) fromLink(at *changing, why string) *changing {
 	sdk.Log(wit.LevelWarn, why+"; asking for these changes from their delta link again, "+strconv.Itoa(at.seen)+
 		" rows come again")
 	next := &changing{course: at.course, url: at.asked(), again: at.again, relinked: at.relinked}
-	next.began = int(pg.Answer.At)
+	next.began = int(pg.Answer.ReceivedAt)
 	return next
 }
 
@@ -294,10 +294,10 @@ func (pg *Page) fromLink(at *changing, why string) *changing {
 const MaxPasses = 3
 
 // lostToken goes on as the settings say where the service no longer knows the token of the request (P8).
-func (pg *Page) lostToken(failed *wit.Fault) (phase, error) {
+func (pg *Page) lostToken(failed *wit.Error) (phase, error) {
 	f, c, url := pg.set(), pg.at.carried(), pg.at.target()
 	changes, ok := pg.at.(*changing)
-	failed.Kind = wit.FaultGone
+	failed.Kind = wit.ErrorGone
 	switch {
 	case f.Tracking.Lost != entry.LostFail && c.pass+1 >= MaxPasses:
 		failed.Message += "; the service no longer knows the token of " + url +
@@ -313,7 +313,7 @@ func (pg *Page) lostToken(failed *wit.Fault) (phase, error) {
 	case f.Tracking.Lost == entry.LostReload:
 		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, the set is read whole again: rows that "+
 			"were deleted meanwhile are not reported")
-		again := course{began: int(pg.Answer.At), snapshot: int(pg.Answer.At), pass: c.pass + 1}
+		again := course{began: int(pg.Answer.ReceivedAt), snapshot: int(pg.Answer.ReceivedAt), pass: c.pass + 1}
 		if f.ODP != nil && f.ODP.Terminate != "" {
 			return &asking{course: again, step: stepEnd, url: f.FunctionURL(f.ODP.Terminate)}, nil
 		}

@@ -127,12 +127,12 @@ func describeType(b *strings.Builder, m *edm.Model, s *edm.Structure) {
 		b.WriteString("  layout refused: " + err.Error() + "\n")
 		return
 	}
-	if len(layout.Columns) != len(value[0].Members) {
+	if len(layout.Columns) != len(value[0].Fields) {
 		b.WriteString("  layout and schema differ\n")
 	}
 	for i, c := range layout.Columns {
-		node := value[value[0].Members[i].Node]
-		if c.Name != value[0].Members[i].Name || c.Optional != node.Optional {
+		node := value[value[0].Fields[i].Node]
+		if c.Name != value[0].Fields[i].Name || c.Optional != node.Optional {
 			b.WriteString("  layout and schema differ at " + c.Name + "\n")
 		}
 		if c.Target != "" {
@@ -143,11 +143,11 @@ func describeType(b *strings.Builder, m *edm.Model, s *edm.Structure) {
 
 var kinds = map[wit.Kind]string{wit.Int8: "int8", wit.Int16: "int16", wit.Int32: "int32", wit.Int64: "int64",
 	wit.Float32: "float32",
-	wit.Float64: "float64", wit.Boolean: "boolean", wit.Text: "text", wit.Bytes: "bytes", wit.Array: "array",
-	wit.Structure: "structure"}
+	wit.Float64: "float64", wit.Boolean: "boolean", wit.String: "text", wit.Bytes: "bytes", wit.Array: "array",
+	wit.Struct: "structure"}
 
-func describeNode(b *strings.Builder, nodes []wit.Node, at uint32, indent string) {
-	for _, member := range nodes[at].Members {
+func describeNode(b *strings.Builder, nodes []wit.SchemaNode, at uint32, indent string) {
+	for _, member := range nodes[at].Fields {
 		n := nodes[member.Node]
 		b.WriteString(indent + member.Name + " " + kinds[n.Kind])
 		if n.Name != nil {
@@ -163,7 +163,7 @@ func describeNode(b *strings.Builder, nodes []wit.Node, at uint32, indent string
 			b.WriteString(" refers back to " + strconv.Itoa(int(member.Node)))
 		}
 		b.WriteString("\n")
-		if n.Kind == wit.Structure {
+		if n.Kind == wit.Struct {
 			describeNode(b, nodes, member.Node, indent+"  ")
 		}
 	}

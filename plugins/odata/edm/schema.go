@@ -91,25 +91,25 @@ func (o Options) DecimalScale(p *Property) int {
 
 // ValueSchema is the Connect schema of an entity type's rows, named as the type; the nodes of complex types stand
 // inside.
-func (m *Model) ValueSchema(s *Structure, o Options) ([]wit.Node, error) {
+func (m *Model) ValueSchema(s *Structure, o Options) ([]wit.SchemaNode, error) {
 	return m.ViewSchema(Whole(s), o)
 }
 
 // KeySchema is the Connect schema of an entity type's keys, named `NS.Type.Key`; its members are the key properties in
 // the order of the document, without the control fields of ODP, never optional. nil: the type has no key.
-func (m *Model) KeySchema(s *Structure, o Options) ([]wit.Node, error) {
+func (m *Model) KeySchema(s *Structure, o Options) ([]wit.SchemaNode, error) {
 	keys := m.RowKey(s)
 	if len(keys) == 0 {
 		return nil, nil
 	}
 	b := schemaBuilder{model: m, options: o}
-	root := b.node(wit.Node{Kind: wit.Structure, Name: wit.Ptr(s.QualifiedName() + ".Key")})
+	root := b.node(wit.SchemaNode{Kind: wit.Struct, Name: wit.Ptr(s.QualifiedName() + ".Key")})
 	for _, p := range keys {
 		n, err := b.property(s, p, false, 1)
 		if err != nil {
 			return nil, err
 		}
-		b.nodes[root].Members = append(b.nodes[root].Members, wit.Member{Name: p.Name, Node: n})
+		b.nodes[root].Fields = append(b.nodes[root].Fields, wit.Field{Name: p.Name, Node: n})
 	}
 	return b.nodes, nil
 }
@@ -146,10 +146,10 @@ type schemaBuilder struct {
 	options Options
 	// hidden: members that are read and not shown get nodes, too.
 	hidden bool
-	nodes  []wit.Node
+	nodes  []wit.SchemaNode
 }
 
-func (b *schemaBuilder) node(n wit.Node) uint32 {
+func (b *schemaBuilder) node(n wit.SchemaNode) uint32 {
 	b.nodes = append(b.nodes, n)
 	return uint32(len(b.nodes) - 1)
 }
@@ -166,7 +166,7 @@ func (b *schemaBuilder) begin(s *Structure, optional bool, depth int) (uint32, e
 	if len(b.nodes) > maxNodes {
 		return 0, &Error{s.QualifiedName() + " comes to more than " + strconv.Itoa(maxNodes) + " properties"}
 	}
-	return b.node(wit.Node{Kind: wit.Structure, Optional: optional, Name: wit.Ptr(s.QualifiedName())}), nil
+	return b.node(wit.SchemaNode{Kind: wit.Struct, Optional: optional, Name: wit.Ptr(s.QualifiedName())}), nil
 }
 
 func (b *schemaBuilder) structure(s *Structure, optional bool, depth int) error {
@@ -180,7 +180,7 @@ func (b *schemaBuilder) structure(s *Structure, optional bool, depth int) error 
 		if err != nil {
 			return err
 		}
-		b.nodes[root].Members = append(b.nodes[root].Members, wit.Member{Name: p.Name, Node: n})
+		b.nodes[root].Fields = append(b.nodes[root].Fields, wit.Field{Name: p.Name, Node: n})
 	}
 	return nil
 }
@@ -199,8 +199,8 @@ func (b *schemaBuilder) property(s *Structure, p *Property, optional bool, depth
 }
 
 // primitive is the overview's table of types.
-func (b *schemaBuilder) primitive(p *Property, optional bool) wit.Node {
-	n := wit.Node{Optional: optional}
+func (b *schemaBuilder) primitive(p *Property, optional bool) wit.SchemaNode {
+	n := wit.SchemaNode{Optional: optional}
 	logical := func(kind wit.Kind, name string) {
 		n.Kind, n.Name, n.Version = kind, wit.Ptr(name), wit.Ptr(int32(1))
 	}
@@ -236,12 +236,12 @@ func (b *schemaBuilder) primitive(p *Property, optional bool) wit.Node {
 	case Decimal:
 		b.decimal(&n, p, logical)
 	default:
-		n.Kind = wit.Text
+		n.Kind = wit.String
 	}
 	return n
 }
 
-func (b *schemaBuilder) decimal(n *wit.Node, p *Property, logical func(wit.Kind, string)) {
+func (b *schemaBuilder) decimal(n *wit.SchemaNode, p *Property, logical func(wit.Kind, string)) {
 	scale := b.options.DecimalScale(p)
 	switch {
 	case b.options.PrimitiveDecimals && scale == 0:

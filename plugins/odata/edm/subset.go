@@ -35,18 +35,18 @@ func (m *Model) Closure(s *Structure, navigations bool) []*Structure {
 
 // Pack appends structures for [Unpack]: what schemas, layouts and writing need; annotations for display are left out.
 func Pack(dst []byte, structures []*Structure) []byte {
-	dst = pack.Number(dst, len(structures))
+	dst = pack.Int(dst, len(structures))
 	for _, s := range structures {
-		dst = pack.Text(pack.Text(dst, s.Namespace), s.Name)
-		dst = pack.Flag(pack.Flag(dst, s.Complex), s.Stream)
-		dst = pack.Texts(dst, s.Key)
-		dst = pack.Number(dst, len(s.Properties))
+		dst = pack.String(pack.String(dst, s.Namespace), s.Name)
+		dst = pack.Bool(pack.Bool(dst, s.Complex), s.Stream)
+		dst = pack.Strings(dst, s.Key)
+		dst = pack.Int(dst, len(s.Properties))
 		for i := range s.Properties {
 			dst = packProperty(dst, &s.Properties[i])
 		}
-		dst = pack.Number(dst, len(s.Navigations))
+		dst = pack.Int(dst, len(s.Navigations))
 		for _, n := range s.Navigations {
-			dst = pack.Flag(pack.Text(pack.Text(dst, n.Name), n.Target), n.Many)
+			dst = pack.Bool(pack.String(pack.String(dst, n.Name), n.Target), n.Many)
 		}
 	}
 	return dst
@@ -61,19 +61,19 @@ func control(p *Property) string {
 }
 
 func packProperty(dst []byte, p *Property) []byte {
-	dst = pack.Text(dst, p.Name)
-	dst = pack.Number(dst, int(p.Type.Primitive))
+	dst = pack.String(dst, p.Name)
+	dst = pack.Int(dst, int(p.Type.Primitive))
 	if p.Type.Primitive == NotPrimitive {
-		dst = pack.Text(dst, p.Type.Name)
+		dst = pack.String(dst, p.Type.Name)
 	}
-	dst = pack.Flag(pack.Flag(dst, p.Type.Collection), p.Nullable)
-	dst = pack.Number(pack.Number(pack.Number(dst, p.Length), p.Precision), p.Scale)
-	dst = pack.Text(pack.Flag(pack.Flag(dst, p.VariableScale), p.Etag), control(p))
-	dst = pack.Flag(pack.Flag(dst, p.Sortable), p.Filterable)
-	dst = pack.Flag(pack.Flag(dst, p.Creatable), p.Updatable)
-	dst = pack.Flag(pack.Flag(dst, p.DisplayFormat == displayDate), p.Feed != nil)
+	dst = pack.Bool(pack.Bool(dst, p.Type.Collection), p.Nullable)
+	dst = pack.Int(pack.Int(pack.Int(dst, p.Length), p.Precision), p.Scale)
+	dst = pack.String(pack.Bool(pack.Bool(dst, p.VariableScale), p.Etag), control(p))
+	dst = pack.Bool(pack.Bool(dst, p.Sortable), p.Filterable)
+	dst = pack.Bool(pack.Bool(dst, p.Creatable), p.Updatable)
+	dst = pack.Bool(pack.Bool(dst, p.DisplayFormat == displayDate), p.Feed != nil)
 	if p.Feed != nil {
-		dst = pack.Flag(pack.Text(pack.Text(dst, p.Feed.Path), p.Feed.Namespace), p.Feed.Keep)
+		dst = pack.Bool(pack.String(pack.String(dst, p.Feed.Path), p.Feed.Namespace), p.Feed.Keep)
 	}
 	return dst
 }
@@ -82,12 +82,12 @@ func packProperty(dst []byte, p *Property) []byte {
 func Unpack(r *pack.Reader) *Model {
 	m := &Model{}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		s := &Structure{Namespace: r.Text(), Name: r.Text(), Complex: r.Flag(), Stream: r.Flag(), Key: r.Texts()}
+		s := &Structure{Namespace: r.String(), Name: r.String(), Complex: r.Bool(), Stream: r.Bool(), Key: r.Strings()}
 		for i := r.Count(); i > 0; i-- {
 			s.Properties = append(s.Properties, unpackProperty(r))
 		}
 		for i := r.Count(); i > 0; i-- {
-			s.Navigations = append(s.Navigations, Navigation{Name: r.Text(), Target: r.Text(), Many: r.Flag()})
+			s.Navigations = append(s.Navigations, Navigation{Name: r.String(), Target: r.String(), Many: r.Bool()})
 		}
 		m.Structures = append(m.Structures, s)
 	}
@@ -95,24 +95,24 @@ func Unpack(r *pack.Reader) *Model {
 }
 
 func unpackProperty(r *pack.Reader) Property {
-	p := Property{Name: r.Text()}
-	p.Type.Primitive = Primitive(r.Number())
+	p := Property{Name: r.String()}
+	p.Type.Primitive = Primitive(r.Int())
 	if p.Type.Primitive == NotPrimitive {
-		p.Type.Name = r.Text()
+		p.Type.Name = r.String()
 	} else if int(p.Type.Primitive) < len(primitives) {
 		p.Type.Name = p.Type.Primitive.String()
 	}
-	p.Type.Collection, p.Nullable = r.Flag(), r.Flag()
-	p.Length, p.Precision, p.Scale = r.Number(), r.Number(), r.Number()
-	p.VariableScale, p.Etag = r.Flag(), r.Flag()
-	p.Semantics = r.Text()
-	p.Sortable, p.Filterable = r.Flag(), r.Flag()
-	p.Creatable, p.Updatable = r.Flag(), r.Flag()
-	if r.Flag() {
+	p.Type.Collection, p.Nullable = r.Bool(), r.Bool()
+	p.Length, p.Precision, p.Scale = r.Int(), r.Int(), r.Int()
+	p.VariableScale, p.Etag = r.Bool(), r.Bool()
+	p.Semantics = r.String()
+	p.Sortable, p.Filterable = r.Bool(), r.Bool()
+	p.Creatable, p.Updatable = r.Bool(), r.Bool()
+	if r.Bool() {
 		p.DisplayFormat = displayDate
 	}
-	if r.Flag() {
-		p.Feed = &FeedPlace{Path: r.Text(), Namespace: r.Text(), Keep: r.Flag()}
+	if r.Bool() {
+		p.Feed = &FeedPlace{Path: r.String(), Namespace: r.String(), Keep: r.Bool()}
 	}
 	return p
 }

@@ -55,7 +55,7 @@ func (v *View) Strips() bool {
 
 // ViewSchema is the Connect schema of a view's rows: the properties that are shown, in the order of the document, then
 // what is expanded: a structure that is optional where at most one entity is there, else an array of structures.
-func (m *Model) ViewSchema(v *View, o Options) ([]wit.Node, error) {
+func (m *Model) ViewSchema(v *View, o Options) ([]wit.SchemaNode, error) {
 	b := schemaBuilder{model: m, options: o}
 	err := b.view(v, false, 0)
 	return b.nodes, err
@@ -63,7 +63,7 @@ func (m *Model) ViewSchema(v *View, o Options) ([]wit.Node, error) {
 
 // ReadSchema is [Model.ViewSchema] with what is hidden: in the root after everything else, inside where it stands in
 // the document.
-func (m *Model) ReadSchema(v *View, o Options) ([]wit.Node, error) {
+func (m *Model) ReadSchema(v *View, o Options) ([]wit.SchemaNode, error) {
 	b := schemaBuilder{model: m, options: o, hidden: true}
 	err := b.view(v, false, 0)
 	return b.nodes, err
@@ -77,7 +77,7 @@ func (b *schemaBuilder) view(v *View, optional bool, depth int) error {
 		return err
 	}
 	add := func(name string, node uint32) {
-		b.nodes[root].Members = append(b.nodes[root].Members, wit.Member{Name: name, Node: node})
+		b.nodes[root].Fields = append(b.nodes[root].Fields, wit.Field{Name: name, Node: node})
 	}
 	properties := func(wanted func(name string) bool) error {
 		for i := range s.Properties {
@@ -100,7 +100,7 @@ func (b *schemaBuilder) view(v *View, optional bool, depth int) error {
 	for _, e := range v.Expanded {
 		at := uint32(len(b.nodes))
 		if e.Many {
-			b.node(wit.Node{Kind: wit.Array, Element: at + 1})
+			b.node(wit.SchemaNode{Kind: wit.Array, Element: at + 1})
 		}
 		if err := b.view(e.View, !e.Many, depth+1); err != nil {
 			return err
@@ -112,7 +112,7 @@ func (b *schemaBuilder) view(v *View, optional bool, depth int) error {
 	}
 	if b.options.Delta {
 		for _, name := range s.Extra() {
-			n := wit.Node{Optional: true, Kind: wit.Text}
+			n := wit.SchemaNode{Optional: true, Kind: wit.String}
 			if name == DeletedAt {
 				n.Kind, n.Name, n.Version = wit.Int64, wit.Ptr(wit.NameTimestamp), wit.Ptr(int32(1))
 			}

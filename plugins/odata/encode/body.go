@@ -138,7 +138,7 @@ func (m *propertyCursor) unknownField() error {
 	case !m.Value.Present, m.parentPath == "" && isControlField(c, m.Name), c.IgnoreUnknownFields:
 		return nil
 	case c.FailOnUnknownFields:
-		return &wit.Fault{Kind: wit.FaultConfig, Message: m.path() + ": " + m.parent.QualifiedName() +
+		return &wit.Error{Kind: wit.ErrorConfig, Message: m.path() + ": " + m.parent.QualifiedName() +
 			" has no such property (" + sinkconfig.NameUnknownFields + " = fail)"}
 	}
 	return fault.Data(m.path() + ": " + m.parent.QualifiedName() + " has no such property")

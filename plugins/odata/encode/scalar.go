@@ -22,14 +22,14 @@ const (
 	encodeDecimal
 )
 
-func (c *propertyWriter) setEncoding(kind wit.Kind, n *wit.Node) {
+func (c *propertyWriter) setEncoding(kind wit.Kind, n *wit.SchemaNode) {
 	c.encoding = encodeConverted
 	if c.property == nil {
 		return
 	}
 	unnamed := n == nil || n.Name == nil
 	switch t := c.property.Type.Primitive; {
-	case kind == wit.Text && t == edm.String:
+	case kind == wit.String && t == edm.String:
 		c.encoding = encodeText
 	case kind == wit.Int64 && (t == edm.DateTime || t == edm.DateTimeOffset) &&
 		(unnamed || *n.Name == wit.NameTimestamp):

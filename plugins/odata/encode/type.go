@@ -22,7 +22,7 @@ type Type struct {
 	types       map[string]*Type
 	// writersBySchema caches the writers for the fields of a struct, by the root node of its schema.
 	writers         map[string]*propertyWriter
-	writersBySchema map[*wit.Node][]*propertyWriter
+	writersBySchema map[*wit.SchemaNode][]*propertyWriter
 }
 
 type propertyWriter struct {
@@ -67,7 +67,7 @@ func NewType(structures []*edm.Structure) *Type {
 func (s *Type) Property(name string) *edm.Property { return s.properties[name] }
 
 func (s *Type) makeWriters() {
-	s.writers, s.writersBySchema = map[string]*propertyWriter{}, map[*wit.Node][]*propertyWriter{}
+	s.writers, s.writersBySchema = map[string]*propertyWriter{}, map[*wit.SchemaNode][]*propertyWriter{}
 	label := func(name string) []byte { return append(jsontext.AppendString(nil, name), ':') }
 	for name, n := range s.navigations {
 		s.writers[name] = &propertyWriter{navigation: n, typ: s.types[name], label: label(name)}
@@ -83,7 +83,7 @@ const maxSchemas = 64
 
 func (s *Type) writersFor(f *rowvalue.Value) []*propertyWriter {
 	n := f.Schema()
-	if n == nil || n.Kind != wit.Structure {
+	if n == nil || n.Kind != wit.Struct {
 		return nil
 	}
 	columns, ok := s.writersBySchema[n]
@@ -91,8 +91,8 @@ func (s *Type) writersFor(f *rowvalue.Value) []*propertyWriter {
 		if len(s.writersBySchema) == maxSchemas {
 			clear(s.writersBySchema)
 		}
-		columns = make([]*propertyWriter, len(n.Members))
-		for i, m := range n.Members {
+		columns = make([]*propertyWriter, len(n.Fields))
+		for i, m := range n.Fields {
 			if c := s.writers[m.Name]; c != nil {
 				w, node := *c, f.Node(m.Node)
 				w.setEncoding(node.Kind, node)
@@ -113,7 +113,7 @@ func Convert(m *sinkconfig.Config, property *edm.Property, f *rowvalue.Value) (v
 			if n := f.Int64(); n >= least && n <= most {
 				return value.Converted{Type: property.Type.Primitive, Text: strconv.FormatInt(n, 10)}, nil
 			}
-		case kind == wit.Text && property.Type.Primitive == edm.String:
+		case kind == wit.String && property.Type.Primitive == edm.String:
 			if text := f.Bytes(); utf8.Valid(text) && (property.Length <= 0 || len(text) <= property.Length) {
 				return value.Converted{Type: edm.String, Text: string(text)}, nil
 			}

@@ -119,7 +119,7 @@ func New(e sinkconfig.EntitySet, m *edm.Model, c *sinkconfig.Config) (*EntitySet
 		why = "sap:deletable=\"false\", and " + sinkconfig.NameDeleteRecords + " is on"
 	}
 	if why != "" {
-		return nil, &wit.Fault{Kind: wit.FaultConfig, Setting: &name, Message: "Entity set " + e.Name + " of " +
+		return nil, &wit.Error{Kind: wit.ErrorConfig, Setting: &name, Message: "Entity set " + e.Name + " of " +
 			e.Service + " cannot be written: $metadata has " + why}
 	}
 	t := &EntitySet{EntitySet: e, Path: e.Service + "/" + service.Address(set),
@@ -155,13 +155,13 @@ func (t *EntitySet) LogOmittedProperties(mode string) {
 
 // Pack appends what [Unpack] needs in addition to the settings.
 func (t *EntitySet) Pack(b []byte) []byte {
-	b = pack.Flag(pack.Text(b, t.Path), t.SAP)
+	b = pack.Bool(pack.String(b, t.Path), t.SAP)
 	return packLinks(edm.Pack(b, t.Model.Structures), t.links)
 }
 
 // Unpack reads what [EntitySet.Pack] wrote. ok is false if the data are invalid.
 func Unpack(r *pack.Reader, e sinkconfig.EntitySet) (t EntitySet, ok bool) {
-	t = EntitySet{EntitySet: e, Path: r.Text(), SAP: r.Flag(), Model: edm.Unpack(r), links: unpackLinks(r)}
+	t = EntitySet{EntitySet: e, Path: r.String(), SAP: r.Bool(), Model: edm.Unpack(r), links: unpackLinks(r)}
 	if r.Bad || len(t.Model.Structures) == 0 {
 		return t, false
 	}
@@ -170,11 +170,11 @@ func Unpack(r *pack.Reader, e sinkconfig.EntitySet) (t EntitySet, ok bool) {
 }
 
 func packLinks(b []byte, sets []*LinkedSet) []byte {
-	b = pack.Number(b, len(sets))
+	b = pack.Int(b, len(sets))
 	for _, s := range sets {
-		b = pack.Number(pack.Text(b, s.Path), len(s.Targets))
+		b = pack.Int(pack.String(b, s.Path), len(s.Targets))
 		for _, name := range slices.Sorted(maps.Keys(s.Targets)) {
-			b = pack.Number(pack.Text(b, name), slices.Index(sets, s.Targets[name]))
+			b = pack.Int(pack.String(b, name), slices.Index(sets, s.Targets[name]))
 		}
 	}
 	return b
@@ -186,9 +186,9 @@ func unpackLinks(r *pack.Reader) (sets []*LinkedSet) {
 		sets = append(sets, &LinkedSet{Targets: map[string]*LinkedSet{}})
 	}
 	for _, s := range sets {
-		s.Path = r.Text()
+		s.Path = r.String()
 		for n := r.Count(); n > 0 && !r.Bad; n-- {
-			name, at := r.Text(), r.Number()
+			name, at := r.String(), r.Int()
 			if r.Bad = r.Bad || at < 0 || at >= len(sets); !r.Bad {
 				s.Targets[name] = sets[at]
 			}
@@ -221,7 +221,7 @@ func Placeholders(filter string) iter.Seq[Placeholder] {
 }
 
 // FilterError returns an error if the configured check filter names an unknown property.
-func (t *EntitySet) FilterError(c *sinkconfig.Config) *wit.Fault {
+func (t *EntitySet) FilterError(c *sinkconfig.Config) *wit.Error {
 	if c.CheckFilter == "" || c.InsertUncertain != "check" && c.InsertUncertain != "repeatable" {
 		return nil
 	}
@@ -245,7 +245,7 @@ func (t *EntitySet) FilterError(c *sinkconfig.Config) *wit.Fault {
 }
 
 // UncheckableError returns an error if lost inserts cannot be looked up, by their keys or by a filter.
-func (t *EntitySet) UncheckableError(c *sinkconfig.Config) *wit.Fault {
+func (t *EntitySet) UncheckableError(c *sinkconfig.Config) *wit.Error {
 	if c.InsertUncertain != "check" || c.CheckFilter != "" || c.Mode != sinkconfig.ModeInsert &&
 		c.Mode != sinkconfig.ModeDynamic {
 		return nil

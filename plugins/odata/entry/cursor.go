@@ -13,7 +13,7 @@ const (
 )
 
 func declareCursor(both func(string, wit.SettingKind, wit.Importance, string, string, ...wit.Rule)) {
-	both(NameCursor, wit.KindText, wit.Medium, "",
+	both(NameCursor, wit.KindString, wit.Medium, "",
 		"Property that grows with each change of a row, such as a time of change: the first extraction reads all "+
 			"rows, each later one those whose property is at least the highest value seen. For sets without change "+
 			"tracking; deleted rows don't show.",
@@ -26,15 +26,15 @@ func declareCursor(both func(string, wit.SettingKind, wit.Importance, string, st
 }
 
 // examineCursor complains of a look-back without a cursor, and of a cursor where changes are tracked.
-func examineCursor(e *Entry, examined []wit.Examined) {
+func examineCursor(e *Entry, examined []wit.ConfigValue) {
 	if e.Cursor != "" && e.Tracking.On {
 		name := config.InGroup(e.Number, NameTrackChanges)
-		setting.Complain(examined, name, setting.Invalid(name, "1", "expected 0 with "+config.InGroup(e.Number,
+		setting.AddError(examined, name, setting.Invalid(name, "1", "expected 0 with "+config.InGroup(e.Number,
 			NameCursor)+": a set is read by changes or by a cursor"))
 	}
 	if e.Lookback > 0 && e.Cursor == "" {
 		name := config.InGroup(e.Number, NameLookback)
-		setting.Complain(examined, name, setting.Invalid(name, "", "expected "+config.InGroup(e.Number,
+		setting.AddError(examined, name, setting.Invalid(name, "", "expected "+config.InGroup(e.Number,
 			NameCursor)+" with it"))
 	}
 }

@@ -58,7 +58,7 @@ const PagingTop = "top"
 const maxSeconds = 4_294_967
 
 // allSets is the heading of what holds for all entity sets.
-var allSets = setting.In("All entity sets")
+var allSets = setting.InGroup("All entity sets")
 
 // HeadersEnable gives records headers that say where they come from, texts of Connect's type string.
 const HeadersEnable = "sap.odata.headers.enable"

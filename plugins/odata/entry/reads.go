@@ -24,35 +24,35 @@ var otherNames = map[string][]string{
 // declareReads declares which rows of an entity set are read, and what of them.
 func declareReads(t *setting.Table) {
 	one := func(name, other string, kind wit.SettingKind, documentation string, rules ...wit.Rule) {
-		rules = append(rules, setting.In("Entity set {n}"))
+		rules = append(rules, setting.InGroup("Entity set {n}"))
 		for _, alias := range otherNames[other] {
 			rules = append(rules, setting.Alias("sap.odata#{n}."+alias+strings.TrimPrefix(name, other)))
 		}
-		t.Declare(setting.Spec("sap.odata#{n}."+name, kind, wit.Medium, nil, documentation, rules...))
+		t.Declare(setting.Define("sap.odata#{n}."+name, kind, wit.Medium, nil, documentation, rules...))
 	}
-	one(query.Select, query.Select, wit.KindListOfText,
+	one(query.Select, query.Select, wit.KindList,
 		"Properties to read, those of expanded entities as paths: CustomerID, Order_Details/Quantity. "+
 			"Keys are always read. Of entities of which no property is named all are read.",
 		setting.Display("Properties"))
-	one(query.Expand, query.Expand, wit.KindListOfText,
+	one(query.Expand, query.Expand, wit.KindList,
 		"Navigation properties whose entities are read along, nested as paths: Customer, Order_Details/Product. "+
 			"One entity becomes a structure, many become an array of structures.",
 		setting.Dependents("sap.odata#{n}."+query.Select), setting.Display("Expand"))
-	one(query.Raw, query.Raw, wit.KindText,
+	one(query.Raw, query.Raw, wit.KindString,
 		"Further options of each request for rows, as they stand in a URL: search=bolt&sap-statistics=false. "+
 			"A $filter is joined to the conditions, and parameters of a function import stand here.",
 		setting.Display("Query"))
-	one(FilterGroup+query.Property, FilterGroup, wit.KindText,
+	one(FilterGroup+query.Property, FilterGroup, wit.KindString,
 		"Filter condition {m}: the property that it looks at. A path through what leads to many "+
 			"entities, such as Order_Details/Quantity, chooses among the expanded ones. All conditions must hold.",
 		setting.Display("Property"))
-	one(FilterGroup+query.Option, FilterGroup, wit.KindText,
+	one(FilterGroup+query.Option, FilterGroup, wit.KindString,
 		"Filter condition {m}: eq, ne, le, lt, ge, gt, bt (between low and high), nb (not between) "+
 			"or in (one of the values in low).", setting.Allowed(query.Operators...), setting.Display("Operator"))
-	one(FilterGroup+query.Low, FilterGroup, wit.KindText, "Filter condition {m}: the value, or the lower bound; "+
+	one(FilterGroup+query.Low, FilterGroup, wit.KindString, "Filter condition {m}: the value, or the lower bound; "+
 		"of in the values, with commas between them. As it is, or as it "+
 		"stands in a URL: 2024-01-31 or datetime'2024-01-31T00:00:00', Germany or 'Germany'.", setting.Display("Low"))
-	one(FilterGroup+query.High, FilterGroup, wit.KindText, "Filter condition {m}: the upper bound of bt and nb.",
+	one(FilterGroup+query.High, FilterGroup, wit.KindString, "Filter condition {m}: the upper bound of bt and nb.",
 		setting.Display("High"))
 }
 
@@ -72,17 +72,17 @@ func readsOf(v setting.Values, g setting.Group) query.Settings {
 }
 
 // examineReads complains of conditions that are not whole.
-func examineReads(v setting.Values, s *query.Settings, examined []wit.Examined) {
+func examineReads(v setting.Values, s *query.Settings, examined []wit.ConfigValue) {
 	for _, c := range s.Conditions {
 		given := func(name string) bool {
-			_, ok := v.Given(c.Prefix + name)
+			_, ok := v.Lookup(c.Prefix + name)
 			return ok
 		}
 		// A setting that is not given has no place of its own among those that were examined.
 		complain := func(name, text string) {
 			for _, at := range []string{name, query.Property, query.Option, query.Low, query.High} {
 				if given(at) {
-					setting.Complain(examined, c.Prefix+at, text)
+					setting.AddError(examined, c.Prefix+at, text)
 					return
 				}
 			}

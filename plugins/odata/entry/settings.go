@@ -25,11 +25,11 @@ var Table = declare()
 func declare() *setting.Table {
 	t := &setting.Table{}
 	config.Declare(t)
-	t.Declare(setting.Spec(config.LinkHosts, wit.KindListOfText, wit.Medium, nil,
+	t.Declare(setting.Define(config.LinkHosts, wit.KindList, wit.Medium, nil,
 		"Other hosts, name or name:port, by which the service calls itself in links, as behind SAP Cloud Connector or "+
 			"a reverse proxy. Such links keep path and query and go to the configured host; links to any other host "+
 			"fail the task.",
-		setting.In("Service destination"), setting.Display("Hosts in links")))
+		setting.InGroup("Service destination"), setting.Display("Hosts in links")))
 	declareSets(t)
 	declareReads(t)
 	declareShared(t)
@@ -37,7 +37,7 @@ func declare() *setting.Table {
 	declareSubscriptions(t)
 	declareDecimals(t)
 	declareMetadata(t)
-	t.Declare(setting.Spec(HeadersEnable, wit.KindText, wit.Low, setting.Is("0"),
+	t.Declare(setting.Define(HeadersEnable, wit.KindString, wit.Low, setting.Default("0"),
 		"1 gives each record headers that say where it comes from: "+HeaderService+", "+HeaderEntitySet+", "+
 			HeaderVersion+" and "+HeaderChange+
 			", which is read for rows of sets that are read whole or by a cursor, else created, "+
@@ -48,35 +48,35 @@ func declare() *setting.Table {
 }
 
 func declareSets(t *setting.Table) {
-	group := setting.In("Entity set {n}")
+	group := setting.InGroup("Entity set {n}")
 	of := func(name string) string { return "sap.odata#{n}." + name }
 	t.Declare(
-		setting.Spec(of(NameService), wit.KindText, wit.High, nil,
+		setting.Define(of(NameService), wit.KindString, wit.High, nil,
 			"Path of the OData service, such as /sap/opu/odata/sap/X_SRV.",
 			setting.Required(), setting.Dependents(of(NameEntitySet)), group, setting.Display("Service")),
-		setting.Spec(of(NameEntitySet), wit.KindText, wit.High, nil,
+		setting.Define(of(NameEntitySet), wit.KindString, wit.High, nil,
 			"Name of the entity set. For a view with parameters: ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set. With "+
 				"the service it identifies the entry.",
 			setting.Required(), setting.Dependents(of(NameTopic), of(query.Select), of(query.Expand), of(NameCursor)),
 			group, setting.Display("Entity set")),
-		setting.Spec(of(NameTopic), wit.KindText, wit.High, nil, "Topic to which the rows go.",
+		setting.Define(of(NameTopic), wit.KindString, wit.High, nil, "Topic to which the rows go.",
 			setting.Required(), setting.Topic(), setting.Role(role.SourceTopic), group, setting.Display("Topic")),
-		setting.Spec(of(nameID), wit.KindText, wit.Low, nil,
+		setting.Define(of(nameID), wit.KindString, wit.Low, nil,
 			"Joins the identity of the entry, so that one entity set can be read in several ways.", group,
 			setting.Display("Identity")),
-		setting.Spec(of(NameTrackChanges), wit.KindText, wit.High, setting.Is("0"),
+		setting.Define(of(NameTrackChanges), wit.KindString, wit.High, setting.Default("0"),
 			"0 reads the whole entity set each time (full mode), 1 reads it whole once and then what was created, "+
 				"changed and deleted (delta mode).",
 			setting.Allowed(setting.Flags...), setting.Dependents(of(NameDeletes), of(NameLost), of(NameCursor)), group,
 			setting.Display("Track changes")),
-		setting.Spec(of(NameExecPeriod), wit.KindInt, wit.High, setting.Is("-1"),
+		setting.Define(of(NameExecPeriod), wit.KindInt, wit.High, setting.Default("-1"),
 			"Seconds from the end of one extraction to the start of the next; -1 reads the entity set once.",
 			setting.AtLeast(-1), setting.AtMost(maxSeconds), group, setting.Display("Period")),
-		setting.Spec(of(NameDerived), wit.KindText, wit.Low, setting.Is("ignore"),
+		setting.Define(of(NameDerived), wit.KindString, wit.Low, setting.Default("ignore"),
 			"Properties that types derived from the entity set's (BaseType) add to it: include makes them optional "+
 				"fields; ignore leaves them out, with a warning that lists them.",
 			setting.Allowed("include", "ignore"), group, setting.Display("Derived types")),
-		setting.Spec(of(NameDecimalMapping), wit.KindText, wit.Medium, nil,
+		setting.Define(of(NameDecimalMapping), wit.KindString, wit.Medium, nil,
 			"primitive turns decimals into long where the scale is 0, else into double; none, the "+
 				"default, keeps them exact.",
 			setting.Allowed("primitive", "none"), group, setting.Display("Decimal mapping")),
@@ -87,48 +87,48 @@ func declareSets(t *setting.Table) {
 func declareShared(t *setting.Table) {
 	both := func(name string, kind wit.SettingKind, importance wit.Importance, value, documentation string,
 		rules ...wit.Rule) {
-		t.Declare(setting.Spec("sap.odata."+name, kind, importance, &value,
+		t.Declare(setting.Define("sap.odata."+name, kind, importance, &value,
 			documentation+" For all entity sets that don't say otherwise.", append(slices.Clip(rules), allSets)...),
-			setting.Spec("sap.odata#{n}."+name, kind, importance, nil, documentation,
-				append(slices.Clip(rules), setting.In("Entity set {n}"))...))
+			setting.Define("sap.odata#{n}."+name, kind, importance, nil, documentation,
+				append(slices.Clip(rules), setting.InGroup("Entity set {n}"))...))
 	}
 	both(namePageSize, wit.KindInt, wit.Medium, "15000", "Most rows in a page; a service may send fewer.",
 		setting.AtLeast(1), setting.Display("Page size"))
-	both(NameCount, wit.KindText, wit.Low, "allpages",
+	both(NameCount, wit.KindString, wit.Low, "allpages",
 		"allpages asks for the number of rows, by which a feed that ends early is noticed; none doesn't.",
 		setting.Allowed("allpages", "none"), setting.Display("Count"))
-	both(NameFormat, wit.KindText, wit.Low, "json", "Format in which rows are asked for: json or atom.",
+	both(NameFormat, wit.KindString, wit.Low, "json", "Format in which rows are asked for: json or atom.",
 		setting.Allowed("json", "atom"), setting.Display("Format"))
-	both(NameNullable, wit.KindText, wit.Low, "metadata",
+	both(NameNullable, wit.KindString, wit.Low, "metadata",
 		"metadata makes fields optional as the service's metadata says; lenient makes all but keys optional.",
 		setting.Allowed("metadata", "lenient"), setting.Display("Nullable"))
-	both(namePaging, wit.KindText, wit.Low, "auto",
+	both(namePaging, wit.KindString, wit.Low, "auto",
 		"links follows the service's next links; keys asks for the rows after the last key, which rows that come "+
 			"and go can't disturb; auto follows links that hold the last row's key, and asks by key where links "+
 			"count rows or may; top asks for page.size rows at a time ($top), by key where keys sort "+
 			"and else by number ($skip), for services that give a whole set in one answer.",
 		setting.Allowed("auto", "links", "keys", PagingTop), setting.Display("Paging"))
-	t.Declare(setting.Spec("sap.odata#{n}."+NameUnsound, wit.KindText, wit.Low, nil,
+	t.Declare(setting.Define("sap.odata#{n}."+NameUnsound, wit.KindString, wit.Low, nil,
 		"What happens when rows of a full load have been written, and it turns out that others may be missing, "+
 			"because the service ignores what it was asked for or rows moved meanwhile: reload reads the set again, "+
 			"its rows with headers that mark the reload; fail stops. Default: reload, and fail with exactly-once.",
-		setting.Allowed("fail", "reload"), setting.In("Entity set {n}"), setting.Display("Unsound load")))
-	both(nameDateMapping, wit.KindText, wit.Low, "timestamp",
+		setting.Allowed("fail", "reload"), setting.InGroup("Entity set {n}"), setting.Display("Unsound load")))
+	both(nameDateMapping, wit.KindString, wit.Low, "timestamp",
 		"date makes dates without a time of day (Edm.DateTime with sap:display-format Date) Connect's Date; "+
 			"timestamp makes them Timestamp, as all others.",
 		setting.Allowed("timestamp", "date"), setting.Display("Date mapping"))
-	both(nameTimestamps, wit.KindText, wit.Low, "millis",
+	both(nameTimestamps, wit.KindString, wit.Low, "millis",
 		"millis makes points in time Connect's Timestamp, digits after milliseconds are dropped; micros makes them "+
 			"int64 of microseconds since 1970 "+
 			"("+wit.NameMicroTimestamp+"), and reads in Atom, since JSON has milliseconds only.",
 		setting.Allowed("millis", "micros"), setting.Display("Precision of timestamps"))
-	both(nameZone, wit.KindText, wit.Low, "",
+	both(nameZone, wit.KindString, wit.Low, "",
 		"Time zone of the clock by which the service writes points in time without one (Edm.DateTime), by its IANA "+
 			"name, such as Europe/Berlin; UTC without it. Keys, and dates without a time of day (sap:display-format "+
 			"Date), stay as they are.",
 		setting.Display("Time zone"))
 	declareCursor(both)
-	both(nameKeyExtra, wit.KindListOfText, wit.Low, "",
+	both(nameKeyExtra, wit.KindList, wit.Low, "",
 		"Fields with the same text in each record's key, after the key's own: system=PRD,client=100. For topics "+
 			"that rows of several systems go to.",
 		setting.Display("Further fields of keys"))
@@ -136,21 +136,21 @@ func declareShared(t *setting.Table) {
 		"Partition of the topic to which all rows go, so that they stay in the order in which they came; -1 "+
 			"goes by the record's key.",
 		setting.AtLeast(-1), setting.AtMost(maxPartition), setting.Display("Partition"))
-	both(NameCron, wit.KindText, wit.Medium, "", "Times at which a set is read again, as a Quartz cron expression "+
+	both(NameCron, wit.KindString, wit.Medium, "", "Times at which a set is read again, as a Quartz cron expression "+
 		"(second minute hour day-of-month month weekday) with a time zone after it, UTC without: 0 0 22 ? * MON-FRI "+
 		"Europe/Berlin. In place of exec-period; the first extraction begins at once.", setting.Display("Times"))
 }
 
 func declareDecimals(t *setting.Table) {
-	group := setting.In("Decimals")
+	group := setting.InGroup("Decimals")
 	t.Declare(
-		setting.Spec(ScaleFallback, wit.KindInt, wit.Low, setting.Is("6"),
+		setting.Define(ScaleFallback, wit.KindInt, wit.Low, setting.Default("6"),
 			"Scale of decimals whose metadata leaves it open.",
 			setting.AtLeast(0), setting.AtMost(127), group),
-		setting.Spec(DecimalOverflow, wit.KindText, wit.Low, setting.Is("fail"),
+		setting.Define(DecimalOverflow, wit.KindString, wit.Low, setting.Default("fail"),
 			"What happens to digits after the scale: fail refuses the row, round rounds.", setting.Allowed("fail",
 				"round"), group),
-		setting.Spec(DecimalRounding, wit.KindText, wit.Low, setting.Is("half_even"),
+		setting.Define(DecimalRounding, wit.KindString, wit.Low, setting.Default("half_even"),
 			"How decimal.overflow = round rounds.",
 			setting.Allowed(roundingNames()...), group),
 	)
@@ -172,7 +172,7 @@ func roundingNames() []string {
 }
 
 func declareMetadata(t *setting.Table) {
-	t.Declare(setting.Spec(MetadataRefresh, wit.KindLong, wit.Low, setting.Is("0"),
+	t.Declare(setting.Define(MetadataRefresh, wit.KindLong, wit.Low, setting.Default("0"),
 		"Milliseconds after which $metadata is read again, so that new properties are met before rows bring them; 0 "+
 			"reads it again only where rows don't fit it. At least 60000, if not 0.", setting.AtLeast(0), allSets,
 		setting.Display("Metadata again after")))
@@ -181,9 +181,10 @@ func declareMetadata(t *setting.Table) {
 // declareLater declares what other connectors of this kind have and this one is going to.
 func declareLater(t *setting.Table) {
 	const guard = "sap.odata#{n}.cron.security.time.sec"
-	t.Later(setting.Spec(guard, wit.KindInt, wit.Low, nil, "Guard interval of the cron expression, in seconds.",
-		setting.In("Entity set {n}")), "0")
-	t.Instead(guard, "extractions of a set never overlap without it: times of "+NameCron+
+	t.DeclareUnsupported(setting.Define(guard, wit.KindInt, wit.Low, nil,
+		"Guard interval of the cron expression, in seconds.",
+		setting.InGroup("Entity set {n}")), "0")
+	t.SuggestInstead(guard, "extractions of a set never overlap without it: times of "+NameCron+
 		" that pass during one are left out")
 }
 
@@ -205,8 +206,8 @@ func Entries(v setting.Values) []Entry {
 		e.Once = g.Word(NameUnsound) == "fail" || g.Word(NameUnsound) == "" && v.Word(ExactlyOnce) == "enabled"
 		e.Headers, _ = setting.Flag(v.Text(HeadersEnable))
 		e.Tracking, e.Subscribing = readTracking(v, g), readSubscribing(v, g)
-		_, own := v.Given(config.InGroup(g.Digits, NameFormat))
-		_, shared := v.Given("sap.odata." + NameFormat)
+		_, own := v.Lookup(config.InGroup(g.Digits, NameFormat))
+		_, shared := v.Lookup("sap.odata." + NameFormat)
 		e.Formatted = own || shared
 		e.Options = edm.Options{Delta: e.Tracking.On || e.Named(),
 			PrimitiveDecimals: g.Word(NameDecimalMapping) == "primitive",
@@ -259,45 +260,47 @@ func Origin(v setting.Values) uri.Origin {
 }
 
 // Examine checks all settings; what is wrong stands in the errors.
-func Examine(given []wit.Setting) []wit.Examined {
+func Examine(given []wit.Setting) []wit.ConfigValue {
 	examined := config.Examine(Table, given)
 	v := Table.Values(given)
 	all := Entries(v)
 	if len(all) == 0 {
-		examined = Table.Miss(examined, config.InGroup("00", NameService), "No entity set is configured: expected "+
-			config.InGroup("00", NameService)+", "+config.InGroup("00", NameEntitySet)+" and "+config.InGroup("00", NameTopic))
+		examined = Table.AddMissing(examined, config.InGroup("00", NameService),
+			"No entity set is configured: expected "+
+				config.InGroup("00", NameService)+", "+config.InGroup("00", NameEntitySet)+" and "+config.InGroup("00",
+				NameTopic))
 	}
 	for i, e := range all {
 		if e.Period == 0 {
-			setting.Complain(examined, config.InGroup(e.Number, NameExecPeriod),
+			setting.AddError(examined, config.InGroup(e.Number, NameExecPeriod),
 				setting.Invalid(config.InGroup(e.Number, NameExecPeriod), "0", "expected -1 or at least 1 second"))
 		}
 		if source := e.CronSource; e.Cron != "" && e.Period > 0 {
-			setting.Complain(examined, source, setting.Invalid(source, e.Cron,
+			setting.AddError(examined, source, setting.Invalid(source, e.Cron,
 				"expected it without "+config.InGroup(e.Number,
 					NameExecPeriod)+", found both"))
 		} else if n := len(strings.Fields(e.Cron)); e.Cron != "" && !strings.HasPrefix(e.Cron, "@") && (n < 6 ||
 			n > 8) {
-			setting.Complain(examined, source, setting.Invalid(source, e.Cron,
+			setting.AddError(examined, source, setting.Invalid(source, e.Cron,
 				"expected six fields (second minute hour day-of-month month weekday), or seven with a year, and a "+
 					"time zone if it isn't UTC, found "+strconv.Itoa(n)))
 		}
 		if name := config.InGroup(e.Number, nameTimestamps); e.Options.Micros && !e.Atom {
-			setting.Complain(examined, name, setting.Invalid(name, "micros", "expected "+config.InGroup(e.Number,
+			setting.AddError(examined, name, setting.Invalid(name, "micros", "expected "+config.InGroup(e.Number,
 				NameFormat)+" = atom with it, since JSON has milliseconds only"))
 		}
 		if e.Zone != "" && e.Options.Zone == nil {
-			setting.Complain(examined, e.zoneSource, setting.Invalid(e.zoneSource, e.Zone,
+			setting.AddError(examined, e.zoneSource, setting.Invalid(e.zoneSource, e.Zone,
 				"expected a time zone by its IANA name, such as Europe/Berlin"))
 		}
 		if _, wrong := keyExtra(e.ExtraText); wrong != "" {
-			setting.Complain(examined, e.ExtraSource, setting.Invalid(e.ExtraSource, e.ExtraText, wrong))
+			setting.AddError(examined, e.ExtraSource, setting.Invalid(e.ExtraSource, e.ExtraText, wrong))
 		}
 		examineReads(v, &e.Reads, examined)
 		examineCursor(&e, examined)
 		for _, other := range all[:i] { // P30
 			if other.Service == e.Service && other.Set == e.Set && other.ID == e.ID {
-				setting.Complain(examined, config.InGroup(e.Number, NameEntitySet),
+				setting.AddError(examined, config.InGroup(e.Number, NameEntitySet),
 					"Entity set "+e.Set+" of "+e.Service+" stands in "+
 						config.InGroup(other.Number, NameEntitySet)+" already; to read it twice give one of them "+
 						config.InGroup(e.Number, nameID))
@@ -305,26 +308,26 @@ func Examine(given []wit.Setting) []wit.Examined {
 		}
 	}
 	if ms := v.Number(MetadataRefresh); ms > 0 && ms < FreshFor {
-		setting.Complain(examined, MetadataRefresh, setting.Invalid(MetadataRefresh, v.Text(MetadataRefresh),
+		setting.AddError(examined, MetadataRefresh, setting.Invalid(MetadataRefresh, v.Text(MetadataRefresh),
 			"expected 0 or at least "+strconv.Itoa(FreshFor)))
 	}
 	examineTracking(examined, v, all)
 	examineSubscriptions(examined, v, all)
 	const least, most = "sap.odata.min.retry.backoff.ms", "sap.odata.max.retry.backoff.ms"
 	if v.Number(least) > v.Number(most) {
-		setting.Complain(examined, least, setting.Invalid(least, v.Text(least),
+		setting.AddError(examined, least, setting.Invalid(least, v.Text(least),
 			"expected at most "+most+", "+v.Text(most)))
 	}
 	return examined
 }
 
 // ChangedOf is what a stored offset of something else means.
-func ChangedOf(v setting.Values, number string) wit.Changed {
+func ChangedOf(v setting.Values, number string) wit.MismatchPolicy {
 	switch v.Word(config.InGroup(number, nameChange)) {
 	case "reload":
-		return wit.ChangedReload
+		return wit.MismatchReload
 	case "keep":
-		return wit.ChangedKeep
+		return wit.MismatchKeep
 	}
-	return wit.ChangedFail
+	return wit.MismatchFail
 }

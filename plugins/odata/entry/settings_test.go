@@ -14,7 +14,8 @@ func TestNamesOfTheOriginal(t *testing.T) {
 
 func TestConfigurations(t *testing.T) {
 	orders := configtest.Set("00", "Orders")
-	subscribed := append(configtest.Set("00", "Orders"), "sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C",
+	subscribed := append(configtest.Set("00", "Orders"), "sap.odata#00.subscription.enable=1",
+		"sap.odata.subscription.dest=C",
 		"sap.odata.subscription.ports=8301,8302")
 	for _, c := range []struct {
 		settings         []string
@@ -113,8 +114,8 @@ func TestConfigurations(t *testing.T) {
 	} {
 		setting, message := "", ""
 		for _, e := range Examine(configtest.Source(c.settings...)) {
-			if len(e.Errors) > 0 && (setting == "" || e.Spec.Name == c.setting) {
-				setting, message = e.Spec.Name, e.Errors[0]
+			if len(e.Errors) > 0 && (setting == "" || e.Key.Name == c.setting) {
+				setting, message = e.Key.Name, e.Errors[0]
 			}
 		}
 		if setting != c.setting || !strings.HasPrefix(message, c.message) || (c.message == "") != (message == "") {

@@ -33,61 +33,61 @@ const (
 )
 
 func declareSubscriptions(t *setting.Table) {
-	group := setting.In("Subscriptions")
+	group := setting.InGroup("Subscriptions")
 	t.Declare(
-		setting.Spec("sap.odata#{n}."+NameSubscription, wit.KindText, wit.Medium, setting.Is("0"),
+		setting.Define("sap.odata#{n}."+NameSubscription, wit.KindString, wit.Medium, setting.Default("0"),
 			"1 has the service call when entities are created, changed or deleted. In delta mode the changes are "+
 				"asked for then; in full mode "+
 				"with "+NameExecPeriod+" = -1 the entities that a notification names are read, else the set is.",
-			setting.Allowed(setting.Flags...), setting.In("Entity set {n}"), setting.Display("Subscription")),
-		setting.Spec(subscriptionDest, wit.KindText, wit.Medium, nil,
+			setting.Allowed(setting.Flags...), setting.InGroup("Entity set {n}"), setting.Display("Subscription")),
+		setting.Define(subscriptionDest, wit.KindString, wit.Medium, nil,
 			"Name of the RFC destination of type G in SAP that leads to the listener.", group,
 			setting.Display("RFC destination")),
-		setting.Spec(subscriptionURL, wit.KindText, wit.Medium, nil,
+		setting.Define(subscriptionURL, wit.KindString, wit.Medium, nil,
 			"URL under which the service reaches the listener, such as https://connect.example.com:8301, in "+
 				"place of an RFC destination. Workers of a group all listen: there it is that of a load balancer, "+
 				"which leads to any of them.",
 			group, setting.Display("URL of the listener")),
-		setting.Spec(subscriptionPorts, wit.KindListOfText, wit.Medium, nil,
+		setting.Define(subscriptionPorts, wit.KindList, wit.Medium, nil,
 			"Ports of the listener for notifications; the first free one is taken.",
 			setting.Role(role.ListenerPorts), group, setting.Display("Ports of the listener")),
-		setting.Spec("sap.odata.subscription.address", wit.KindText, wit.Low, nil,
+		setting.Define("sap.odata.subscription.address", wit.KindString, wit.Low, nil,
 			"Address of this machine that the listener is reached at; all of them by default.",
 			setting.Role(role.ListenerAddress), group, setting.Display("Address of the listener")),
-		setting.Spec(subscriptionUser, wit.KindText, wit.Medium, nil,
+		setting.Define(subscriptionUser, wit.KindString, wit.Medium, nil,
 			"User by which the service logs on at the listener; without one nobody has to.",
 			setting.Role(role.ListenerUser), group, setting.Display("User at the listener")),
-		setting.Spec(subscriptionPassword, wit.KindPassword, wit.Medium, nil, "Password of that user.",
+		setting.Define(subscriptionPassword, wit.KindPassword, wit.Medium, nil, "Password of that user.",
 			setting.Role(role.ListenerPassword), group, setting.Display("Password at the listener")),
-		setting.Spec(subscriptionKeyStore+"location", wit.KindText, wit.Medium, nil,
+		setting.Define(subscriptionKeyStore+"location", wit.KindString, wit.Medium, nil,
 			"Path of the store with key and certificate of the listener, which takes TLS then.",
 			setting.Role(role.ListenerTLS+"keystore.location"), group, setting.Display("Key store of the listener")),
-		setting.Spec(subscriptionKeyStore+"password", wit.KindPassword, wit.Medium, nil, "Password of that store.",
+		setting.Define(subscriptionKeyStore+"password", wit.KindPassword, wit.Medium, nil, "Password of that store.",
 			setting.Role(role.ListenerTLS+"keystore.password"), group, setting.Display("Its password")),
-		setting.Spec(subscriptionKeyStore+"type", wit.KindText, wit.Medium, nil,
+		setting.Define(subscriptionKeyStore+"type", wit.KindString, wit.Medium, nil,
 			"Type of that store: jks, jceks, pkcs12, pem.",
 			setting.Role(role.ListenerTLS+"keystore.type"), group, setting.Display("Its type")),
-		setting.Spec(subscriptionTrust+"location", wit.KindText, wit.Low, nil, "Path of a store with the "+
+		setting.Define(subscriptionTrust+"location", wit.KindString, wit.Low, nil, "Path of a store with the "+
 			"certificates, or those of their issuers, of whom the listener takes notifications from; "+
 			"without one no certificate is asked for.",
 			setting.Role(role.ListenerTLS+"truststore.location"), group, setting.Display("Senders that are trusted")),
-		setting.Spec(subscriptionTrust+"password", wit.KindPassword, wit.Low, nil, "Password of that store.",
+		setting.Define(subscriptionTrust+"password", wit.KindPassword, wit.Low, nil, "Password of that store.",
 			setting.Role(role.ListenerTLS+"truststore.password"), group, setting.Display("Its password")),
-		setting.Spec(subscriptionTrust+"type", wit.KindText, wit.Low, nil,
+		setting.Define(subscriptionTrust+"type", wit.KindString, wit.Low, nil,
 			"Type of that store: jks, jceks, pkcs12, pem.",
 			setting.Role(role.ListenerTLS+"truststore.type"), group, setting.Display("Its type")),
-		setting.Spec(NotificationCatchup, wit.KindText, wit.Low, setting.Is("none"),
+		setting.Define(NotificationCatchup, wit.KindString, wit.Low, setting.Default("none"),
 			"What a set in full mode with "+NameExecPeriod+
 				" = -1 does at a start about what was changed while the connector was down: none relies on "+
 				"the service, which sends again what was not taken, and reads the set again where the subscription "+
 				"was gone; store reads the entities that SAP's notification store names; reload reads the set again.",
 			setting.Allowed("none", catchupStore, CatchupReload), group, setting.Display("After a restart")),
-		setting.Spec(notificationCheck, wit.KindInt, wit.Low, setting.Is("3600"),
+		setting.Define(notificationCheck, wit.KindInt, wit.Low, setting.Default("3600"),
 			"Seconds after which a set in delta mode that waits for notifications alone asks for changes "+
 				"without having learned of any: a subscription that leads nowhere shows then, and nothing is lost by "+
 				"it. -1 relies on notifications.",
 			setting.AtLeast(-1), setting.AtMost(maxSeconds), group, setting.Display("Check")),
-		setting.Spec(notificationConfirm, wit.KindInt, wit.Low, setting.Is("10"),
+		setting.Define(notificationConfirm, wit.KindInt, wit.Low, setting.Default("10"),
 			"Seconds after which a set in full mode with "+NameExecPeriod+" = -1 reads an entity once more that is "+
 				"not there although no notification said that it was deleted, or is there although one did: the "+
 				"answer may come of an older copy of the service's data. 0: it is not read once more.",
@@ -112,36 +112,36 @@ func Delivery(v setting.Values) string {
 func (e *Entry) Stores() bool { return e.Named() && e.Subscribing.Catchup == catchupStore }
 
 // examineSubscriptions checks what settings of subscriptions say together.
-func examineSubscriptions(examined []wit.Examined, v setting.Values, all []Entry) {
+func examineSubscriptions(examined []wit.ConfigValue, v setting.Values, all []Entry) {
 	i := slices.IndexFunc(all, func(e Entry) bool { return e.Subscribing.On })
 	user, secret := v.Text(subscriptionUser), v.Text(subscriptionPassword)
 	switch {
 	case user == "" && secret != "":
-		setting.Complain(examined, subscriptionUser, subscriptionPassword+" needs "+subscriptionUser)
+		setting.AddError(examined, subscriptionUser, subscriptionPassword+" needs "+subscriptionUser)
 	case user != "" && secret == "":
-		setting.Complain(examined, subscriptionPassword, subscriptionUser+" needs "+subscriptionPassword)
+		setting.AddError(examined, subscriptionPassword, subscriptionUser+" needs "+subscriptionPassword)
 	}
 	for _, text := range v.List(subscriptionPorts) {
 		if n, err := strconv.Atoi(text); err != nil || n < 1 || n > 65535 {
-			setting.Complain(examined, subscriptionPorts, setting.Invalid(subscriptionPorts, v.Text(subscriptionPorts),
+			setting.AddError(examined, subscriptionPorts, setting.Invalid(subscriptionPorts, v.Text(subscriptionPorts),
 				"expected ports from 1 to 65535 with commas between, found "+strconv.Quote(text)))
 			break
 		}
 	}
 	if v.Number(notificationCheck) == 0 {
-		setting.Complain(examined, notificationCheck, setting.Invalid(notificationCheck, "0",
+		setting.AddError(examined, notificationCheck, setting.Invalid(notificationCheck, "0",
 			"expected -1 or at least 1 second"))
 	}
 	dest, url := v.Text(subscriptionDest), v.Text(subscriptionURL)
 	if dest != "" && url != "" {
-		setting.Complain(examined, subscriptionURL, "Expected "+subscriptionDest+" or "+subscriptionURL+", found both")
+		setting.AddError(examined, subscriptionURL, "Expected "+subscriptionDest+" or "+subscriptionURL+", found both")
 	}
 	if strings.ContainsAny(dest, ":/ ") {
-		setting.Complain(examined, subscriptionDest, setting.Invalid(subscriptionDest, dest,
+		setting.AddError(examined, subscriptionDest, setting.Invalid(subscriptionDest, dest,
 			"expected the name of an RFC destination"))
 	}
 	if rest, ok := cutScheme(url); url != "" && (!ok || rest == "" || strings.ContainsAny(rest, "?# ")) {
-		setting.Complain(examined, subscriptionURL, setting.Invalid(subscriptionURL, url,
+		setting.AddError(examined, subscriptionURL, setting.Invalid(subscriptionURL, url,
 			"expected http://host:port or https://host:port, with a path or without"))
 	}
 	if i < 0 {
@@ -149,17 +149,17 @@ func examineSubscriptions(examined []wit.Examined, v setting.Values, all []Entry
 	}
 	enable := config.InGroup(all[i].Number, NameSubscription)
 	if dest == "" && url == "" {
-		setting.Complain(examined, subscriptionDest, enable+" = 1 needs "+subscriptionDest+" or "+subscriptionURL+
+		setting.AddError(examined, subscriptionDest, enable+" = 1 needs "+subscriptionDest+" or "+subscriptionURL+
 			": where the service reaches the listener")
 	}
 	if len(v.List(subscriptionPorts)) == 0 {
-		setting.Complain(examined, subscriptionPorts, enable+" = 1 needs "+subscriptionPorts+
+		setting.AddError(examined, subscriptionPorts, enable+" = 1 needs "+subscriptionPorts+
 			": where the listener listens")
 	}
 	for _, e := range all {
 		if e.Named() && (len(e.Reads.Conditions) > 0 || e.Reads.Filters()) {
 			name := config.InGroup(e.Number, NameSubscription)
-			setting.Complain(examined, name, name+" = 1 in full mode with "+NameExecPeriod+
+			setting.AddError(examined, name, name+" = 1 in full mode with "+NameExecPeriod+
 				" = -1 reads entities by their keys, which takes no filter: expected delta "+
 				"mode, a period, or no filter")
 		}

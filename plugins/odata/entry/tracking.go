@@ -40,48 +40,49 @@ const (
 )
 
 func declareTracking(t *setting.Table) {
-	group := setting.In("Entity set {n}")
+	group := setting.InGroup("Entity set {n}")
 	one := func(name string, importance wit.Importance, value *string, documentation string, rules ...wit.Rule) {
-		t.Declare(setting.Spec("sap.odata#{n}."+name, wit.KindText, importance, value, documentation,
+		t.Declare(setting.Define("sap.odata#{n}."+name, wit.KindString, importance, value, documentation,
 			append(rules, group)...))
 	}
-	one(NameDeletes, wit.Medium, setting.Is(DeletesRecord),
+	one(NameDeletes, wit.Medium, setting.Default(DeletesRecord),
 		"How delta mode writes deleted entities: record, a value that holds the key, RECORDMODE or ODQ_CHANGEMODE D "+
 			"and DELETED_AT and is null in all else; tombstone, the key without a value; both, one after the other.",
 		setting.Allowed(DeletesRecord, DeletesTombstone, deletesBoth), setting.Display("Deletes"))
-	one(NameLost, wit.Medium, setting.Is(LostFail),
+	one(NameLost, wit.Medium, setting.Default(LostFail),
 		"What happens when the service no longer knows the delta token: fail; recover, go on from the oldest "+
 			"link that an ODP service keeps; reload, read the entity set whole again.",
 		setting.Allowed(LostFail, LostRecover, LostReload), setting.Display("Lost token"))
-	one(NameRecovery, wit.Low, setting.Is("0"), "1 is "+NameLost+" = recover.", setting.Allowed(setting.Flags...),
+	one(NameRecovery, wit.Low, setting.Default("0"), "1 is "+NameLost+" = recover.", setting.Allowed(setting.Flags...),
 		setting.Display("Recovery"))
 	one(NameRegex, wit.Low, nil, "Regular expression of Java for what of the stored delta link is replaced at the "+
 		"start, once for each pair of this setting and "+NameReplacement+".", setting.Display("Pattern in the link"))
 	one(NameReplacement, wit.Low, nil, "What replaces it; $1 is what the pattern's first group matched, ${name} "+
 		"what the group of that name did.", setting.Display("Its replacement"))
-	one(NameNullMessages, wit.Low, setting.Is("0"),
+	one(NameNullMessages, wit.Low, setting.Default("0"),
 		"Taken for the sake of the original: a new delta link is stored after every answer, also after one "+
 			"without rows, and needs no record.", setting.Allowed(setting.Flags...), setting.Display("Null messages"))
-	one(NameBefore, wit.Low, setting.Is("keep"),
+	one(NameBefore, wit.Low, setting.Default("keep"),
 		"Whether the rows are kept that ODP gives for entities as they were before a change.",
 		setting.Allowed("keep", "drop"), setting.Display("Before images"))
-	one(NameDeltaKind, wit.Low, setting.Is("images"),
+	one(NameDeltaKind, wit.Low, setting.Default("images"),
 		"additive says that the values of ODP's rows are to be added up, so that before images and the values "+
 			"of deleted rows are needed.", setting.Allowed("images", "additive"), setting.Display("Kind of deltas"))
-	one(nameChange, wit.Low, setting.Is("fail"), "What happens when a stored offset belongs to another origin, user, "+
-		"set, query or format: fail and say what differs; reload, read the set again; keep, go on from "+
-		"it.", setting.Allowed("fail", "reload", "keep"),
+	one(nameChange, wit.Low, setting.Default("fail"),
+		"What happens when a stored offset belongs to another origin, user, "+
+			"set, query or format: fail and say what differs; reload, read the set again; keep, go on from "+
+			"it.", setting.Allowed("fail", "reload", "keep"),
 		setting.Role(role.SourceChanged), setting.Display("Changed query"))
 	t.Declare(
-		setting.Spec(DeltaTakeover, wit.KindText, wit.Low, setting.Is("0"),
+		setting.Define(DeltaTakeover, wit.KindString, wit.Low, setting.Default("0"),
 			"true ends an ODP subscription of this user that another reader has opened, and begins again.",
 			setting.Allowed(setting.Flags...), allSets, setting.Display("Take over")),
-		setting.Spec(NotFoundCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and message codes of SAP by which "+
+		setting.Define(NotFoundCodes, wit.KindList, wit.Low, nil, "HTTP codes and message codes of SAP by which "+
 			"the service says that an entity isn't there, which is read because a notification names it, or because "+
 			"it came as a row and as deleted: besides 404 and 410 with an error document of OData. Such an entity is "+
 			"deleted. A code that stands for anything else deletes what is there.",
 			allSets, setting.Display("Codes of missing")),
-		setting.Spec(InitialRead, wit.KindLong, wit.Low, setting.Is("7200000"),
+		setting.Define(InitialRead, wit.KindLong, wit.Low, setting.Default("7200000"),
 			"Silence allowed before the first byte of a first extraction in delta mode, in milliseconds.",
 			setting.AtLeast(1000), setting.AtMost(1<<32-1), allSets, setting.Display("Patience at first")))
 }
@@ -99,40 +100,40 @@ func readTracking(v setting.Values, g setting.Group) Tracking {
 }
 
 // examineTracking checks what settings of delta mode say together.
-func examineTracking(examined []wit.Examined, v setting.Values, all []Entry) {
+func examineTracking(examined []wit.ConfigValue, v setting.Values, all []Entry) {
 	for i, e := range all {
 		of := func(name string) string { return config.InGroup(e.Number, name) }
 		t := e.Tracking
 		if p, err := pattern.Compile(t.Regex); err != nil {
-			setting.Complain(examined, of(NameRegex), setting.Invalid(of(NameRegex), t.Regex,
+			setting.AddError(examined, of(NameRegex), setting.Invalid(of(NameRegex), t.Regex,
 				"expected a regular expression of Java: "+err.Error()))
 		} else if _, wrong := p.Replacement(t.Replacement); wrong != nil && t.Regex != "" {
-			setting.Complain(examined, of(NameReplacement), setting.Invalid(of(NameReplacement), t.Replacement,
+			setting.AddError(examined, of(NameReplacement), setting.Invalid(of(NameReplacement), t.Replacement,
 				"expected what Java replaces matches of "+of(NameRegex)+" by: "+wrong.Text))
 		}
 		if t.Regex == "" && t.Replacement != "" {
-			setting.Complain(examined, of(NameReplacement), of(NameReplacement)+" replaces nothing without "+
+			setting.AddError(examined, of(NameReplacement), of(NameReplacement)+" replaces nothing without "+
 				of(NameRegex))
 		}
 		if !t.On {
 			continue
 		}
 		if e.Period < 0 && e.Cron == "" && !e.Subscribing.On {
-			setting.Complain(examined, of(NameExecPeriod), "Delta mode with "+of(NameExecPeriod)+
+			setting.AddError(examined, of(NameExecPeriod), "Delta mode with "+of(NameExecPeriod)+
 				" = -1 would never ask for changes. Expected the number of seconds between two requests, "+
 				NameCron+", or "+of(NameSubscription)+" = 1")
 		}
 		if t.Additive && (t.DropBefore || t.Deletes != DeletesRecord) {
-			setting.Complain(examined, of(NameDeltaKind), of(NameDeltaKind)+" = additive needs all rows: expected "+
+			setting.AddError(examined, of(NameDeltaKind), of(NameDeltaKind)+" = additive needs all rows: expected "+
 				NameBefore+" = keep and "+NameDeletes+" = record")
 		}
 		if g := v.Text(of(NameLost)); t.Lost == LostReload && v.On(of(NameRecovery)) {
-			setting.Complain(examined, of(NameRecovery), of(NameRecovery)+" = 1 and "+of(NameLost)+" = "+g+
+			setting.AddError(examined, of(NameRecovery), of(NameRecovery)+" = 1 and "+of(NameLost)+" = "+g+
 				" contradict each other")
 		}
 		for _, other := range all[:i] {
 			if other.Tracking.On && other.Service == e.Service && other.Set == e.Set {
-				setting.Complain(examined, of(NameTrackChanges), "Entity set "+e.Set+" of "+e.Service+
+				setting.AddError(examined, of(NameTrackChanges), "Entity set "+e.Set+" of "+e.Service+
 					" is in delta mode by "+
 					config.InGroup(other.Number, NameTrackChanges)+
 					" already: a service keeps one queue of changes for a user")

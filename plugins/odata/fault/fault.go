@@ -19,9 +19,9 @@ const detailSize = 1024
 
 // Of makes the fault of an answer whose status isn't a success. what was asked for starts the message: "$metadata of
 // /s".
-func Of(what string, response *wit.Response, body []byte) *wit.Fault {
+func Of(what string, response *wit.Response, body []byte) *wit.Error {
 	code, message := document(body)
-	f := &wit.Fault{Kind: kind(response, message),
+	f := &wit.Error{Kind: kind(response, message),
 		Message: what + ": HTTP " + strconv.Itoa(int(response.Status))}
 	switch {
 	case message != "":
@@ -45,7 +45,7 @@ func Of(what string, response *wit.Response, body []byte) *wit.Fault {
 
 // NotData makes the fault of an answer that says success but holds something else than was asked for, such as a logon
 // page.
-func NotData(what, expected string, body []byte) *wit.Fault {
+func NotData(what, expected string, body []byte) *wit.Error {
 	found := "something else"
 	switch {
 	case len(body) == 0:
@@ -53,9 +53,9 @@ func NotData(what, expected string, body []byte) *wit.Fault {
 	case IsHTML(body):
 		found = "an HTML page; " + logonHint
 	}
-	f := &wit.Fault{Kind: wit.FaultData, Message: what + ": expected " + expected + ", found " + found}
+	f := &wit.Error{Kind: wit.ErrorData, Message: what + ": expected " + expected + ", found " + found}
 	if IsHTML(body) {
-		f.Kind = wit.FaultUnauthorized
+		f.Kind = wit.ErrorUnauthorized
 	}
 	if len(body) > 0 {
 		f.Detail = wit.Ptr(Excerpt(body))
@@ -97,20 +97,20 @@ const logonHint = "is this a logon page? The user must be one for technical comm
 	"Communication), and the path must be that of an OData service"
 
 // Config is a fault of a setting.
-func Config(setting, text string) *wit.Fault {
-	return &wit.Fault{Kind: wit.FaultConfig, Message: text, Setting: &setting}
+func Config(setting, text string) *wit.Error {
+	return &wit.Error{Kind: wit.ErrorConfig, Message: text, Setting: &setting}
 }
 
 // Data returns an error for a record that cannot be written.
-func Data(text string) error { return &wit.Fault{Kind: wit.FaultData, Message: text} }
+func Data(text string) error { return &wit.Error{Kind: wit.ErrorData, Message: text} }
 
-// As returns the [wit.Fault] in err. Any other error becomes one of kind data.
-func As(err error) *wit.Fault {
-	var f *wit.Fault
+// As returns the [wit.Error] in err. Any other error becomes one of kind data.
+func As(err error) *wit.Error {
+	var f *wit.Error
 	if errors.As(err, &f) {
 		return f
 	}
-	return &wit.Fault{Kind: wit.FaultData, Message: err.Error()}
+	return &wit.Error{Kind: wit.ErrorData, Message: err.Error()}
 }
 
 // Excerpt is the first 1 kB of a body as text.
@@ -227,18 +227,18 @@ func IsHTML(body []byte) bool {
 
 // kind is what the host is to do about a status. A text that names a lock is transient whatever the status (P17); the
 // host matches `retry.codes` by the fault's code.
-func kind(response *wit.Response, message string) wit.FaultKind {
+func kind(response *wit.Response, message string) wit.ErrorKind {
 	switch status := response.Status; {
 	case status == 409 || status == 412 || status == 428:
-		return wit.FaultConflict
+		return wit.ErrorConflict
 	case status == 400 && Locked(response, message):
-		return wit.FaultTransient
+		return wit.ErrorTransient
 	case status == 405 || status == 501 || status == 505:
-		return wit.FaultUnsupported
+		return wit.ErrorUnsupported
 	case status >= 300 && status < 400:
-		return wit.FaultUnauthorized
+		return wit.ErrorUnauthorized
 	}
-	return wit.KindOf(response.Status)
+	return wit.ErrorKindOf(response.Status)
 }
 
 // NoService reports whether a code is one by which SAP Gateway says, with an error document like any other, that a
@@ -254,7 +254,8 @@ func NoService(code string) bool {
 // and German texts ("locked by user X", "gesperrt von X") stand for it where no code does.
 func Locked(response *wit.Response, message string) bool {
 	text := Said(response.Target, message)
-	return strings.Contains(text, "locked by") || strings.Contains(text, "is locked") || strings.Contains(text, "gesperrt")
+	return strings.Contains(text, "locked by") || strings.Contains(text, "is locked") ||
+		strings.Contains(text, "gesperrt")
 }
 
 // Exists reports whether a refusal says that the entity is there already. Assumption: 409 says so, and where

@@ -18,34 +18,34 @@ func TestErrorDocuments(t *testing.T) {
 	for name, c := range map[string]struct {
 		status        uint16
 		body          string
-		kind          wit.FaultKind
+		kind          wit.ErrorKind
 		code, message string
 	}{
-		"SAP's": {400, `{"error":` + string(sap) + `}`, wit.FaultData, "*", "x: HTTP 400: "},
+		"SAP's": {400, `{"error":` + string(sap) + `}`, wit.ErrorData, "*", "x: HTTP 400: "},
 		"JSON": {404, `{"error":{"code":"SY/530","message":{"lang":"en","value":"Resource not found"}}}`,
-			wit.FaultNotFound, "SY/530", "x: HTTP 404: Resource not found"},
-		"JSON, v3": {500, `{"odata.error":{"code":"","message":"no"}}`, wit.FaultTransient, "",
+			wit.ErrorNotFound, "SY/530", "x: HTTP 404: Resource not found"},
+		"JSON, v3": {500, `{"odata.error":{"code":"","message":"no"}}`, wit.ErrorTransient, "",
 			"x: HTTP 500: no"},
-		"XML": {403, xml, wit.FaultForbidden, "SY/530", "x: HTTP 403: Resource not found"},
+		"XML": {403, xml, wit.ErrorForbidden, "SY/530", "x: HTTP 403: Resource not found"},
 		"XML with value": {412, `<error><code>5</code><message><value>stale</value></message></error>`,
-			wit.FaultConflict, "5", "x: HTTP 412: stale"},
-		"HTML": {401, "\n<!DOCTYPE HTML><html><body>Logon</body></html>", wit.FaultUnauthorized, "",
+			wit.ErrorConflict, "5", "x: HTTP 412: stale"},
+		"HTML": {401, "\n<!DOCTYPE HTML><html><body>Logon</body></html>", wit.ErrorUnauthorized, "",
 			"x: HTTP 401 with an HTML page: "},
 		"HTML of a proxy": {400, "<html>\r\n<head><TITLE>400 No required\r\nSSL certificate was " +
-			"sent</title></head></html>", wit.FaultData, "",
+			"sent</title></head></html>", wit.ErrorData, "",
 			"x: HTTP 400 with an HTML page: 400 No required SSL certificate was sent"},
-		"HTML, no entry": {403, "<html><title>Logon</title></html>", wit.FaultForbidden, "",
+		"HTML, no entry": {403, "<html><title>Logon</title></html>", wit.ErrorForbidden, "",
 			"x: HTTP 403 with an HTML page: Logon; is this a logon page?"},
-		"text":        {401, "Unauthorized", wit.FaultUnauthorized, "", "x: HTTP 401: Unauthorized"},
-		"empty":       {410, "", wit.FaultGone, "", "x: HTTP 410 without a body"},
-		"broken JSON": {503, `{"error":`, wit.FaultTransient, "", "x: HTTP 503"},
-		"broken XML":  {503, `<error><code>7</code><mess`, wit.FaultTransient, "7", "x: HTTP 503"},
-		"other XML":   {500, `<a/>`, wit.FaultTransient, "", "x: HTTP 500"},
+		"text":        {401, "Unauthorized", wit.ErrorUnauthorized, "", "x: HTTP 401: Unauthorized"},
+		"empty":       {410, "", wit.ErrorGone, "", "x: HTTP 410 without a body"},
+		"broken JSON": {503, `{"error":`, wit.ErrorTransient, "", "x: HTTP 503"},
+		"broken XML":  {503, `<error><code>7</code><mess`, wit.ErrorTransient, "7", "x: HTTP 503"},
+		"other XML":   {500, `<a/>`, wit.ErrorTransient, "", "x: HTTP 500"},
 		"locked": {400, `{"error":{"code":"CX/1","message":{"value":"Order 7 is locked by user SMITH"}}}`,
-			wit.FaultTransient, "CX/1", "x: HTTP 400: Order 7"},
-		"redirect":        {302, "", wit.FaultUnauthorized, "", "x: HTTP 302"},
-		"not implemented": {501, "", wit.FaultUnsupported, "", "x: HTTP 501"},
-		"conflict":        {409, "", wit.FaultConflict, "", "x: HTTP 409"},
+			wit.ErrorTransient, "CX/1", "x: HTTP 400: Order 7"},
+		"redirect":        {302, "", wit.ErrorUnauthorized, "", "x: HTTP 302"},
+		"not implemented": {501, "", wit.ErrorUnsupported, "", "x: HTTP 501"},
+		"conflict":        {409, "", wit.ErrorConflict, "", "x: HTTP 409"},
 	} {
 		f := fault.Of("x", &wit.Response{Status: c.status}, []byte(c.body))
 		code := ""
@@ -74,7 +74,7 @@ func TestErrorDocuments(t *testing.T) {
 			t.Errorf("expected %q at the end, found %q", id, f.Message)
 		}
 	}
-	if f := fault.NotData("x", "a feed", []byte("<html>")); f.Kind != wit.FaultUnauthorized ||
+	if f := fault.NotData("x", "a feed", []byte("<html>")); f.Kind != wit.ErrorUnauthorized ||
 		!strings.Contains(f.Message, "logon page") {
 		t.Errorf("a logon page with status 200: found %v", f)
 	}

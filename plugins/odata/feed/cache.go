@@ -53,7 +53,7 @@ func (c *Cache) Feed(context []byte, number uint32) (*Context, *Feed, error) {
 		return nil, nil, err
 	}
 	if int(number) >= len(o.Feeds) {
-		return nil, nil, &wit.Fault{Kind: wit.FaultInternal, Message: "no feed of that number"}
+		return nil, nil, &wit.Error{Kind: wit.ErrorInternal, Message: "no feed of that number"}
 	}
 	return o, &o.Feeds[number], nil
 }

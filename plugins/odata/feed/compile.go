@@ -17,7 +17,7 @@ import (
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // New finds the set in the metadata.
@@ -131,7 +131,7 @@ func derives(m *edm.Model, t, from *edm.Structure) bool {
 func (f *Feed) compile() error {
 	s := f.Structure()
 	fail := func(err error) error {
-		return &wit.Fault{Kind: wit.FaultUnsupported, Message: "entity set " + f.Set + " of " + f.Service + ": " +
+		return &wit.Error{Kind: wit.ErrorUnsupported, Message: "entity set " + f.Set + " of " + f.Service + ": " +
 			err.Error()}
 	}
 	var err error
@@ -155,11 +155,11 @@ func (f *Feed) compile() error {
 	if key, err = f.extended(key); err != nil {
 		return err
 	}
-	for _, nodes := range [][]wit.Node{value, key} {
+	for _, nodes := range [][]wit.SchemaNode{value, key} {
 		if nodes == nil {
 			continue
 		}
-		if _, err := datum.CheckSchema(nodes); err != nil {
+		if _, err := connectdata.CheckSchema(nodes); err != nil {
 			return fail(err)
 		}
 	}
@@ -175,7 +175,7 @@ func (f *Feed) compile() error {
 	}
 	f.makeHeaders()
 	for _, field := range f.Extra {
-		f.Layout.KeyTail = datum.AppendText(f.Layout.KeyTail, field.Value)
+		f.Layout.KeyTail = connectdata.AppendString(f.Layout.KeyTail, field.Value)
 	}
 	f.advise(f.Layout, view)
 	f.watchModes()
@@ -221,7 +221,7 @@ func (f *Feed) follows() string {
 }
 
 // extended is the schema of keys with the further fields after their own.
-func (f *Feed) extended(key []wit.Node) ([]wit.Node, error) {
+func (f *Feed) extended(key []wit.SchemaNode) ([]wit.SchemaNode, error) {
 	if len(f.Extra) == 0 {
 		return key, nil
 	}
@@ -232,14 +232,14 @@ func (f *Feed) extended(key []wit.Node) ([]wit.Node, error) {
 		return nil, refuse("entity set " + f.Set + " of " + f.Service + " has no key that they could join")
 	}
 	key = slices.Clone(key)
-	key[0].Members = slices.Clone(key[0].Members)
+	key[0].Fields = slices.Clone(key[0].Fields)
 	for _, field := range f.Extra {
-		if slices.ContainsFunc(key[0].Members, func(m wit.Member) bool { return m.Name == field.Name }) {
+		if slices.ContainsFunc(key[0].Fields, func(m wit.Field) bool { return m.Name == field.Name }) {
 			return nil, refuse("expected other names than those of the key of entity set " + f.Set + ", found " +
 				field.Name)
 		}
-		key[0].Members = append(key[0].Members, wit.Member{Name: field.Name, Node: uint32(len(key))})
-		key = append(key, wit.Node{Kind: wit.Text})
+		key[0].Fields = append(key[0].Fields, wit.Field{Name: field.Name, Node: uint32(len(key))})
+		key = append(key, wit.SchemaNode{Kind: wit.String})
 	}
 	return key, nil
 }

@@ -40,15 +40,15 @@ func Configured(given []wit.Setting) (*Context, []entry.Entry) {
 
 // PackContext writes a context: the settings, and of each feed what its metadata say.
 func PackContext(o *Context) []byte {
-	b := pack.Settings(pack.Text(nil, contextVersion), o.Given)
-	b = pack.Number(b, int(o.At))
+	b := pack.Settings(pack.String(nil, contextVersion), o.Given)
+	b = pack.Int(b, int(o.At))
 	for i := range o.Feeds {
 		f := &o.Feeds[i]
-		b = pack.Text(pack.Text(pack.Text(b, f.Name), f.Address), f.Subscriptions)
+		b = pack.String(pack.String(pack.String(b, f.Name), f.Address), f.Subscriptions)
 		for _, on := range []bool{f.Atom, f.ordered, f.countable, f.pageable, f.Announced} {
-			b = pack.Flag(b, on)
+			b = pack.Bool(b, on)
 		}
-		b = edm.Pack(pack.Texts(f.ODP.pack(b), f.Derived), f.model.Structures)
+		b = edm.Pack(pack.Strings(f.ODP.pack(b), f.Derived), f.model.Structures)
 	}
 	return b
 }
@@ -56,24 +56,24 @@ func PackContext(o *Context) []byte {
 // UnpackContext reads a context and makes schemas and layouts.
 func UnpackContext(context []byte) (*Context, error) {
 	r := pack.Open(context)
-	if r.Text() != contextVersion {
-		return nil, &wit.Fault{Kind: wit.FaultStale, Message: "the context is of another version of this plugin"}
+	if r.String() != contextVersion {
+		return nil, &wit.Error{Kind: wit.ErrorStale, Message: "the context is of another version of this plugin"}
 	}
 	o, all := Configured(r.Settings())
-	o.At = int64(r.Number())
+	o.At = int64(r.Int())
 	for _, e := range all {
-		f := Feed{Entry: e, Name: r.Text(), Address: r.Text(), Subscriptions: r.Text()}
+		f := Feed{Entry: e, Name: r.String(), Address: r.String(), Subscriptions: r.String()}
 		for _, on := range []*bool{&f.Atom, &f.ordered, &f.countable, &f.pageable, &f.Announced} {
-			*on = r.Flag()
+			*on = r.Bool()
 		}
-		f.ODP, f.Derived, f.model = unpackODP(r), r.Texts(), edm.Unpack(r)
+		f.ODP, f.Derived, f.model = unpackODP(r), r.Strings(), edm.Unpack(r)
 		if r.Bad || len(f.model.Structures) == 0 {
 			break
 		}
 		o.Feeds = append(o.Feeds, f)
 	}
 	if !r.Done() || len(o.Feeds) != len(all) {
-		return nil, &wit.Fault{Kind: wit.FaultStale, Message: "the context can't be read"}
+		return nil, &wit.Error{Kind: wit.ErrorStale, Message: "the context can't be read"}
 	}
 	for i := range o.Feeds {
 		if err := o.Feeds[i].compile(); err != nil {

@@ -42,15 +42,15 @@ func (f *Feed) makeCursor(s *edm.Structure) error {
 		return err
 	}
 	column := slices.IndexFunc(f.Layout.Columns, func(c decode.Column) bool { return c.Name == f.Cursor })
-	node := slices.IndexFunc(nodes[0].Members, func(m wit.Member) bool { return m.Name == f.Cursor })
+	node := slices.IndexFunc(nodes[0].Fields, func(m wit.Field) bool { return m.Name == f.Cursor })
 	if column < 0 || node < 0 {
-		return &wit.Fault{Kind: wit.FaultInternal, Message: "the cursor " + f.Cursor + " is not read"}
+		return &wit.Error{Kind: wit.ErrorInternal, Message: "the cursor " + f.Cursor + " is not read"}
 	}
 	f.Layout.Watch = append(slices.Clone(f.Layout.Watch), column)
 	if f.Rows != nil {
 		f.Rows.Watched = len(f.Layout.Watch)
 	}
-	watched, at, member := len(f.Layout.Watch), len(f.Layout.Watch)-1, nodes[0].Members[node].Node
+	watched, at, member := len(f.Layout.Watch), len(f.Layout.Watch)-1, nodes[0].Fields[node].Node
 	zoned := f.Options.Zoned(p, s.IsKey(p.Name))
 	typ := p.Type.Primitive
 	f.cursor = func(out *decode.Output, row int) (string, bool) {

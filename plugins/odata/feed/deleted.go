@@ -5,27 +5,27 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // DeletedRows appends the rows of a deleted entity, whose keys are given as encoded values, to rows and their data.
 func (r *Reader) DeletedRows(data []byte, rows []wit.Row, origin uint32, raws [][]byte, when int64) ([]byte,
 	[]wit.Row) {
 	f := r.Feed
-	row := wit.Row{Origin: origin, Partition: -1, Offset: -1, Timestamp: -1}
+	row := wit.Row{RowIndex: origin, Partition: -1, Offset: -1, Timestamp: -1}
 	start := len(data)
 	for _, raw := range raws {
 		data = append(data, raw...)
 	}
 	data = append(data, f.Layout.KeyTail...)
-	row.Key = wit.Datum{Form: wit.Structured, Schema: f.Layout.KeySchema, Start: uint32(start),
+	row.Key = wit.ValueSlice{Encoding: wit.WithSchema, Schema: f.Layout.KeySchema, Start: uint32(start),
 		Size: uint32(len(data) - start)}
 	data = f.Tell(&row, data, ChangeDeleted)
 	if f.Tracking.Deletes != entry.DeletesTombstone {
 		start = len(data)
 		data = f.appendDeleted(data, raws, when)
 		record := row
-		record.Value = wit.Datum{Form: wit.Structured, Schema: f.Layout.ValueSchema, Start: uint32(start),
+		record.Value = wit.ValueSlice{Encoding: wit.WithSchema, Schema: f.Layout.ValueSchema, Start: uint32(start),
 			Size: uint32(len(data) - start)}
 		rows = append(rows, record)
 	}
@@ -45,9 +45,9 @@ func (f *Feed) appendDeleted(dst []byte, raws [][]byte, when int64) []byte {
 		case k >= 0:
 			dst = append(dst, raws[k]...)
 		case i == f.Mode:
-			dst = datum.AppendText(append(dst, 2), "D")
+			dst = connectdata.AppendString(append(dst, 2), "D")
 		case i == f.Deleted:
-			dst = datum.AppendNumber(append(dst, 2), when)
+			dst = connectdata.AppendNumber(append(dst, 2), when)
 		default:
 			dst = append(dst, 0)
 		}

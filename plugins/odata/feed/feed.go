@@ -86,10 +86,10 @@ func (f *Feed) schemas() []wit.Schema {
 }
 
 // Partition is the key of the feed's offsets.
-func (f *Feed) Partition() []wit.Field {
-	p := []wit.Field{wit.TextField("service", f.Service), wit.TextField("entityset", f.Set)}
+func (f *Feed) Partition() []wit.OffsetEntry {
+	p := []wit.OffsetEntry{wit.StringEntry("service", f.Service), wit.StringEntry("entityset", f.Set)}
 	if f.ID != "" {
-		p = append(p, wit.TextField("id", f.ID))
+		p = append(p, wit.StringEntry("id", f.ID))
 	}
 	return p
 }

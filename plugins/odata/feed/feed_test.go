@@ -21,7 +21,7 @@ import (
 
 // made makes the feeds of settings by metadata; without any, by those of the demo service.
 func made(given []wit.Setting, at int64, metadata ...byte) (*Context, error) {
-	if f := setting.First(entry.Examine(given)); f != nil {
+	if f := setting.FirstError(entry.Examine(given)); f != nil {
 		return nil, f
 	}
 	o, all := Configured(given)
@@ -80,7 +80,8 @@ func TestWrongReads(t *testing.T) {
 			`Invalid value ten for configuration sap.odata#00.filter#0.low: OrderID: expected a whole number of 32 bits (Edm.Int32), found "ten"`},
 		{configtest.Condition("0", "OrderID", "eq", "99999999999"), "filter#0.low", "a whole number of 32 bits"},
 		{configtest.Condition("0", "OrderID", "in", "1,,2"), "filter#0.low", `found ""`},
-		{configtest.Condition("0", "OrderID", "bt", "5", "4"), "filter#0.high", "expected at least sap.odata#00.filter#0.low, 5"},
+		{configtest.Condition("0", "OrderID", "bt", "5", "4"), "filter#0.high",
+			"expected at least sap.odata#00.filter#0.low, 5"},
 		{configtest.Condition("0", "OrderDate", "ge", "yesterday"), "filter#0.low",
 			"expected a date such as 2024-01-31 or 2024-01-31T12:00:00 (Edm.DateTime)"},
 		{configtest.Condition("0", "OrderDate", "ge", "guid'00000000-0000-0000-0000-000000000000'"), "filter#0.low",
@@ -91,8 +92,8 @@ func TestWrongReads(t *testing.T) {
 		{[]string{"sap.odata#00.query=$select=OrderID", "sap.odata#00.select=OrderID"}, "query", "found both"},
 	} {
 		_, err := orders(c.settings...)
-		var f *wit.Fault
-		if !errors.As(err, &f) || f.Kind != wit.FaultConfig || f.Setting == nil ||
+		var f *wit.Error
+		if !errors.As(err, &f) || f.Kind != wit.ErrorConfig || f.Setting == nil ||
 			*f.Setting != "sap.odata#00."+c.setting || !strings.Contains(f.Message, c.message) {
 			t.Errorf("%v: expected %s: %s, found %v", c.settings, c.setting, c.message, err)
 		}
@@ -125,7 +126,7 @@ func TestFurtherFieldsThatCannotBe(t *testing.T) {
 		"OrderID=7,a=1": "expected other names than those of the key of entity set Orders, found OrderID",
 	} {
 		_, err := orders("sap.odata.key.extra=" + given)
-		var fault *wit.Fault
+		var fault *wit.Error
 		if !errors.As(err, &fault) || fault.Setting == nil || *fault.Setting != "sap.odata.key.extra" ||
 			!strings.Contains(fault.Message, want) {
 			t.Errorf("%s: expected %s, found %v", given, want, err)
@@ -160,8 +161,9 @@ func TestFingerprintOfReads(t *testing.T) {
 		{[]string{"sap.odata#00.select="}, ""},
 		{[]string{"sap.odata#00.select=Freight"}, " select=OrderID,Freight"},
 		{[]string{"sap.odata#00.expand=Customer"}, " expand=Customer"},
-		{append(configtest.Condition("0", "Order_Details/Quantity", "gt", "5"), append(configtest.Condition("1", "Freight", "lt", "5"),
-			"sap.odata#00.expand=Order_Details")...),
+		{append(configtest.Condition("0", "Order_Details/Quantity", "gt", "5"),
+			append(configtest.Condition("1", "Freight", "lt", "5"),
+				"sap.odata#00.expand=Order_Details")...),
 			" expand=Order_Details filter=Freight%20lt%205M inner=Order_Details/Quantity%20gt%205"},
 		{[]string{"sap.odata#00.query=search=x"}, " query=search%3Dx"},
 	} {
@@ -193,8 +195,8 @@ func TestStaleContext(t *testing.T) {
 	noError(t, err)
 	good := PackContext(o)
 	for _, context := range [][]byte{nil, {1}, good[:len(good)-1], append(good, 0)} {
-		var f *wit.Fault
-		if _, err := UnpackContext(context); !errors.As(err, &f) || f.Kind != wit.FaultStale {
+		var f *wit.Error
+		if _, err := UnpackContext(context); !errors.As(err, &f) || f.Kind != wit.ErrorStale {
 			t.Errorf("a context of %d bytes: found %v", len(context), err)
 		}
 	}
@@ -247,15 +249,15 @@ func TestMetadataInMotion(t *testing.T) {
 			`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
 		o, err := made(configtest.Source(configtest.Set("00", "X")...), read, []byte(metadata)...)
 		noError(t, err)
-		page, err := BeginLoad(&Pool{}, o, &o.Feeds[0], []wit.Field{wit.TextField("url", "/X")},
-			&wit.Response{Status: 200, At: c.at})
+		page, err := BeginLoad(&Pool{}, o, &o.Feeds[0], []wit.OffsetEntry{wit.StringEntry("url", "/X")},
+			&wit.Response{Status: 200, ReceivedAt: c.at})
 		noError(t, err)
 		portion, _, err := page.Decode("", 200, []byte(c.body), true)
-		f, isFault := err.(*wit.Fault)
-		if stale := isFault && f.Kind == wit.FaultStale; stale != c.stale || len(portion.Rows) != c.rows ||
-			len(portion.Faults) != c.faults || len(portion.Follow) != c.requests {
+		f, isFault := err.(*wit.Error)
+		if stale := isFault && f.Kind == wit.ErrorStale; stale != c.stale || len(portion.Rows) != c.rows ||
+			len(portion.Errors) != c.faults || len(portion.Linked) != c.requests {
 			t.Errorf("%s after %d ms: found %v, %d rows, %d faults, %d requests", c.body, c.at-read, err,
-				len(portion.Rows), len(portion.Faults), len(portion.Follow))
+				len(portion.Rows), len(portion.Errors), len(portion.Linked))
 		}
 	}
 }

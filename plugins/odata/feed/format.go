@@ -18,14 +18,14 @@ import (
 const formatField = "unformatted"
 
 // FormatRefused reports whether an offset says that the service refuses $format.
-func FormatRefused(offset []wit.Field) bool { return load.Flag(offset, formatField) }
+func FormatRefused(offset []wit.OffsetEntry) bool { return load.Flag(offset, formatField) }
 
 // WithFormat puts the field of an offset into the fields that follow from it.
-func WithFormat(refused bool, fields *[]wit.Field) *[]wit.Field {
+func WithFormat(refused bool, fields *[]wit.OffsetEntry) *[]wit.OffsetEntry {
 	if !refused || fields == nil {
 		return fields
 	}
-	all := append(slices.Clone(*fields), wit.BooleanField(formatField, true))
+	all := append(slices.Clone(*fields), wit.BooleanEntry(formatField, true))
 	return &all
 }
 

@@ -6,7 +6,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/load"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // A GUID means the same in upper and in lower case (MS-ODATA, 2.2.2), and Kafka compares keys by their bytes: a delete
@@ -27,7 +27,7 @@ const (
 const GuidTag = " " + GuidField + "="
 
 // GuidCase is the field of an offset, "" where there is none.
-func GuidCase(offset []wit.Field) string { return load.Text(offset, GuidField) }
+func GuidCase(offset []wit.OffsetEntry) string { return load.Text(offset, GuidField) }
 
 // caseOf reads a field; 0: it says nothing.
 func caseOf(field string) byte {
@@ -38,14 +38,14 @@ func caseOf(field string) byte {
 }
 
 // CarryGuids puts the field of an offset into the position that follows from it.
-func (f *Feed) CarryGuids(position *[]wit.Field, offset []wit.Field) {
+func (f *Feed) CarryGuids(position *[]wit.OffsetEntry, offset []wit.OffsetEntry) {
 	if field := GuidCase(offset); len(f.guids) > 0 && position != nil && field != "" {
-		*position = append(*position, wit.TextField(GuidField, field))
+		*position = append(*position, wit.StringEntry(GuidField, field))
 	}
 }
 
 // WithGuids is a tag with that field.
-func (f *Feed) WithGuids(tag string, offset []wit.Field) string {
+func (f *Feed) WithGuids(tag string, offset []wit.OffsetEntry) string {
 	if field := GuidCase(offset); len(f.guids) > 0 && field != "" {
 		return tag + GuidTag + field
 	}
@@ -63,7 +63,7 @@ func (f *Feed) caseIn(out *decode.Output) byte {
 			if raws == nil {
 				break
 			}
-			text, _ := datum.Block(raws[k])
+			text, _ := connectdata.LengthPrefixed(raws[k])
 			at := bytes.IndexFunc(text, func(c rune) bool { return c >= 'A' })
 			switch {
 			case at < 0:
@@ -80,7 +80,7 @@ func (f *Feed) caseIn(out *decode.Output) byte {
 // fitKeys writes the GUIDs of encoded keys in a case, 0: as they are.
 func (f *Feed) fitKeys(raws [][]byte, to byte) {
 	for _, k := range f.guids {
-		switch text, _ := datum.Block(raws[k]); to {
+		switch text, _ := connectdata.LengthPrefixed(raws[k]); to {
 		case lowerCase:
 			copy(text, bytes.ToLower(text))
 		case upperCase:

@@ -3,7 +3,7 @@ package feed
 import (
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Change is what happened to a row's entity, as the service says.
@@ -34,17 +34,18 @@ func (f *Feed) makeHeaders() {
 	if !f.Headers {
 		return
 	}
-	f.text = wit.Schema{ID: schemaID(), Nodes: []wit.Node{{Kind: wit.Text}}}
-	header := func(name, value string) datum.Header {
-		return datum.Header{Name: name, Form: wit.Structured, Schema: f.text.ID, Value: datum.AppendText(nil, value)}
+	f.text = wit.Schema{ID: schemaID(), Nodes: []wit.SchemaNode{{Kind: wit.String}}}
+	header := func(name, value string) connectdata.Header {
+		return connectdata.Header{Name: name, Form: wit.WithSchema, Schema: f.text.ID,
+			Value: connectdata.AppendString(nil, value)}
 	}
 	for _, name := range changeNames {
-		headers := []datum.Header{header(entry.HeaderService, f.Service), header(entry.HeaderEntitySet, f.Set),
+		headers := []connectdata.Header{header(entry.HeaderService, f.Service), header(entry.HeaderEntitySet, f.Set),
 			header(entry.HeaderVersion, Version)}
 		if name != "" {
 			headers = append(headers, header(entry.HeaderChange, name))
 		}
-		f.blocks = append(f.blocks, datum.AppendHeaders(nil, headers))
+		f.blocks = append(f.blocks, connectdata.AppendHeaders(nil, headers))
 	}
 }
 
@@ -54,7 +55,7 @@ func (f *Feed) Tell(row *wit.Row, data []byte, what Change) []byte {
 		return data
 	}
 	block := f.blocks[what]
-	row.Headers = wit.Datum{Form: wit.Raw, Start: uint32(len(data)), Size: uint32(len(block))}
+	row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(len(data)), Size: uint32(len(block))}
 	return append(data, block...)
 }
 

@@ -17,13 +17,13 @@ type Load struct {
 }
 
 // BeginLoad opens it.
-func BeginLoad(pool *Pool, o *Context, f *Feed, position []wit.Field, response *wit.Response) (*Load, error) {
+func BeginLoad(pool *Pool, o *Context, f *Feed, position []wit.OffsetEntry, response *wit.Response) (*Load, error) {
 	at, err := load.Read(position)
 	if err != nil {
 		return nil, err
 	}
 	if at == nil {
-		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
+		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "a page without its position"}
 	}
 	refused := FormatRefused(position)
 	f.UseFormat(refused)
@@ -53,7 +53,8 @@ func (r *Reader) Load(at *load.Position) *Load {
 func (pg *Load) Reading() *Reader { return pg.Reader }
 
 // Decode reads a piece.
-func (pg *Load) Decode(tag string, _ uint16, piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
+func (pg *Load) Decode(tag string, _ uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool,
+	err error) {
 	if pg.Answer.Status < 200 || pg.Answer.Status > 299 {
 		if pg.Refusal(piece); !last {
 			return portion, false, nil
@@ -64,7 +65,7 @@ func (pg *Load) Decode(tag string, _ uint16, piece []byte, last bool) (portion w
 		return portion, err != nil, err
 	}
 	if len(pg.Out.Tombstones) > 0 {
-		return portion, true, &wit.Fault{Kind: wit.FaultUnsupported, Message: pg.What() +
+		return portion, true, &wit.Error{Kind: wit.ErrorUnsupported, Message: pg.What() +
 			": the feed holds deleted entries, which only delta mode reads: " +
 			pg.Feed.Setting(entry.NameTrackChanges) +
 			" = 1"}
@@ -74,7 +75,7 @@ func (pg *Load) Decode(tag string, _ uint16, piece []byte, last bool) (portion w
 	}
 	portion, err = pg.portion()
 	if err != nil {
-		return wit.Portion{}, true, err
+		return wit.DecodeResult{}, true, err
 	}
 	if ended = pg.Ended && pg.Out.Page.Done; ended {
 		err = pg.finish(&portion)
@@ -83,27 +84,27 @@ func (pg *Load) Decode(tag string, _ uint16, piece []byte, last bool) (portion w
 }
 
 // portion is what the piece came to.
-func (pg *Load) portion() (wit.Portion, error) {
+func (pg *Load) portion() (wit.DecodeResult, error) {
 	out := load.Rows{Rows: pg.Out.Rows, Data: pg.Out.Data, Faults: pg.Out.Faults, LeftOut: pg.Out.LeftOut,
 		Cursor: func(row int) (string, bool) { return pg.Feed.cursor(&pg.Out, row) }}
 	rows, keep := pg.page.Look(&out)
-	portion := wit.Portion{}
+	portion := wit.DecodeResult{}
 	if pg.Out.Faults = out.Faults; keep {
 		pg.Out.Data = pg.Feed.TellAll(rows, pg.Out.Data, ChangeRead)
 		if pg.unmarked > 0 && len(rows) > 0 {
 			pg.Out.Data, pg.unmarked = MarkEnded(&rows[0], pg.Out.Data, pg.unmarked), 0
 		}
 		rows, pg.Out.Data = pg.marks.Hold(rows, pg.Out.Data)
-		portion = wit.Portion{Rows: rows, Data: pg.Out.Data, Faults: pg.Out.Faults}
+		portion = wit.DecodeResult{Rows: rows, Data: pg.Out.Data, Errors: pg.Out.Faults}
 	}
 	pg.Declare(&portion)
 	return portion, pg.Followed(&portion)
 }
 
 // finish says where to go on after a page that was read to its end.
-func (pg *Load) finish(portion *wit.Portion) error {
+func (pg *Load) finish(portion *wit.DecodeResult) error {
 	read := &pg.Out.Page
-	answer := load.Answer{Rows: int(read.Rows), Count: int(read.Count), At: pg.Answer.At}
+	answer := load.Answer{Rows: int(read.Rows), Count: int(read.Count), At: pg.Answer.ReceivedAt}
 	if read.Next.Href != "" {
 		var err error
 		if answer.Link, err = pg.Resolve(read.Next); err != nil {
@@ -126,17 +127,17 @@ func (pg *Load) finish(portion *wit.Portion) error {
 }
 
 // refused goes on after an answer that is no success.
-func (pg *Load) refused(portion *wit.Portion) error {
+func (pg *Load) refused(portion *wit.DecodeResult) error {
 	if at := pg.page.Position(); pg.RefusesFormat(pg.Feed.Pages.Target(at)) {
 		return pg.goOn(portion, at.At(WithoutFormat(at.URL())), nil)
 	}
 	f := fault.Of(pg.What(), &pg.Answer, pg.Body)
-	next, err := pg.page.Refused(load.Refusal{Status: int(pg.Answer.Status), At: pg.Answer.At, Fault: f,
+	next, err := pg.page.Refused(load.Refusal{Status: int(pg.Answer.Status), At: pg.Answer.ReceivedAt, Fault: f,
 		Said: fault.Said(pg.Answer.Target, string(pg.Body)), Lost: fault.LostToken(&pg.Answer, pg.Body)})
 	return pg.goOn(portion, next, err)
 }
 
-func (pg *Load) goOn(portion *wit.Portion, next *load.Position, err error) error {
+func (pg *Load) goOn(portion *wit.DecodeResult, next *load.Position, err error) error {
 	if err != nil {
 		return err
 	}

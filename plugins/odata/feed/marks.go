@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Headers of a load that takes the place of what a reader had (P8), so that he can tell which entities it holds and
@@ -55,7 +55,7 @@ func (m *Marks) Hold(rows []wit.Row, data []byte) ([]wit.Row, []byte) {
 	return marked, data
 }
 
-func bytesOf(dst, data []byte, d wit.Datum) []byte {
+func bytesOf(dst, data []byte, d wit.ValueSlice) []byte {
 	return append(dst[:0], data[d.Start:d.Start+d.Size]...)
 }
 
@@ -97,17 +97,17 @@ func MarkEnded(row *wit.Row, data []byte, snapshot int) []byte {
 
 // withMark puts the headers on a row, after those that it has.
 func withMark(row *wit.Row, data []byte, snapshot int, mark string) []byte {
-	var headers []datum.Header
-	if of := row.Headers; of.Form == wit.Raw { // a block of the plugin's own, see Tell
-		headers, _ = datum.Headers(nil, slices.Clone(data[of.Start:of.Start+of.Size]))
+	var headers []connectdata.Header
+	if of := row.Headers; of.Encoding == wit.Raw { // a block of the plugin's own, see Tell
+		headers, _ = connectdata.Headers(nil, slices.Clone(data[of.Start:of.Start+of.Size]))
 	}
-	headers = append(headers, datum.Header{Name: HeaderSnapshot, Form: wit.Raw,
+	headers = append(headers, connectdata.Header{Name: HeaderSnapshot, Form: wit.Raw,
 		Value: strconv.AppendInt(nil, int64(snapshot), 10)})
 	if mark != "" {
-		headers = append(headers, datum.Header{Name: HeaderMark, Form: wit.Raw, Value: []byte(mark)})
+		headers = append(headers, connectdata.Header{Name: HeaderMark, Form: wit.Raw, Value: []byte(mark)})
 	}
-	row.Headers = wit.Datum{Form: wit.Raw, Start: uint32(len(data))}
-	data = datum.AppendHeaders(data, headers)
+	row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(len(data))}
+	data = connectdata.AppendHeaders(data, headers)
 	row.Headers.Size = uint32(len(data)) - row.Headers.Start
 	return data
 }

@@ -9,13 +9,13 @@ import (
 )
 
 // Read makes rows of a piece, those that were asked for. waits: there are none yet, or they wait for metadata.
-func (r *Reader) Read(tag string, piece []byte, last bool, portion *wit.Portion) (waits bool, err error) {
+func (r *Reader) Read(tag string, piece []byte, last bool, portion *wit.DecodeResult) (waits bool, err error) {
 	switch {
 	case r.Answer.Status == 204:
-		return false, &wit.Fault{Kind: wit.FaultData, Message: r.What() + ": HTTP 204 (No Content) in answer to a " +
+		return false, &wit.Error{Kind: wit.ErrorData, Message: r.What() + ": HTTP 204 (No Content) in answer to a " +
 			"feed: expected rows, or a feed without any"}
 	case !r.isUTF8(piece):
-		return false, &wit.Fault{Kind: wit.FaultData, Message: r.What() + ": expected text in UTF-8, found " +
+		return false, &wit.Error{Kind: wit.ErrorData, Message: r.What() + ": expected text in UTF-8, found " +
 			strconv.Quote(r.charset) + " in the answer's Content-Type"}
 	case r.Decoder == nil && !r.Choose(piece, last):
 		return true, nil
@@ -49,22 +49,22 @@ func (r *Reader) Filtered() error {
 }
 
 // Followed has further pages of expanded feeds asked for.
-func (r *Reader) Followed(portion *wit.Portion) error {
+func (r *Reader) Followed(portion *wit.DecodeResult) error {
 	for _, follow := range r.Out.Follow {
 		target, err := r.Resolve(follow.Link)
 		if err != nil {
 			return err
 		}
-		portion.Follow = append(portion.Follow, wit.Follow{Request: r.Feed.Request(follow.Tag, target)})
+		portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: r.Feed.Request(follow.Tag, target)})
 	}
 	return nil
 }
 
 // Seal puts into a portion what all of a feed's have: the offset's fields that are carried from page to page, and the
 // partition.
-func (r *Reader) Seal(portion *wit.Portion) {
+func (r *Reader) Seal(portion *wit.DecodeResult) {
 	if portion.Next != nil && r.guidCase != 0 {
-		next := append(slices.Clone(*portion.Next), wit.TextField(GuidField, string(r.guidCase)))
+		next := append(slices.Clone(*portion.Next), wit.StringEntry(GuidField, string(r.guidCase)))
 		portion.Next = &next
 	}
 	portion.Next = WithFormat(r.Unformatted, portion.Next)

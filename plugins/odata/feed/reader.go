@@ -79,7 +79,7 @@ func (p *Pool) Begin(o *Context, f *Feed, response *wit.Response, guids string) 
 	r.Unformatted, r.Single, r.Exempt, r.doubt = false, false, nil, &doubt{}
 	r.Body = r.Body[:0]
 	r.Base = string([]byte(response.Target))
-	r.Answer = wit.Response{Status: response.Status, At: response.At, Target: r.Base}
+	r.Answer = wit.Response{Status: response.Status, ReceivedAt: response.ReceivedAt, Target: r.Base}
 	r.guidCase = caseOf(guids)
 	_, r.charset, _ = strings.Cut(strings.ToLower(HeaderValue(response.Headers, "Content-Type")), "charset=")
 	r.charset, _, _ = strings.Cut(r.charset, ";")
@@ -126,7 +126,7 @@ func (r *Reader) Refusal(piece []byte) {
 // Rewrite takes out of rows what the connector itself leaves out.
 func (r *Reader) Rewrite(out *decode.Output) error {
 	if err := r.Feed.Rows.Rewrite(out); err != nil {
-		return &wit.Fault{Kind: wit.FaultInternal, Message: r.What() + ": " + err.Error()}
+		return &wit.Error{Kind: wit.ErrorInternal, Message: r.What() + ": " + err.Error()}
 	}
 	return nil
 }
@@ -159,14 +159,14 @@ func isAtom(piece []byte, usual bool) bool {
 // unreadable is a page that can't be read on. One that ends too early is worth another try, and so is
 // one amid which the service failed.
 func (r *Reader) unreadable(err error) error {
-	f := &wit.Fault{Kind: wit.FaultData, Message: r.What() + ": " + err.Error()} // the host names the request
+	f := &wit.Error{Kind: wit.ErrorData, Message: r.What() + ": " + err.Error()} // the host names the request
 	var e *decode.PageError
 	if errors.As(err, &e) {
 		switch {
 		case e.HTML:
-			f.Kind = wit.FaultUnauthorized
+			f.Kind = wit.ErrorUnauthorized
 		case e.Failed, e.Found == "its end":
-			f.Kind = wit.FaultTransient
+			f.Kind = wit.ErrorTransient
 		}
 	}
 	return f
@@ -188,7 +188,7 @@ func (f *Feed) Resolve(origin *uri.Origin, link decode.Link, base string) (strin
 	case errors.As(err, &foreign):
 		return "", fault.Config(config.LinkHosts, f.What()+": "+err.Error())
 	case err != nil:
-		return "", &wit.Fault{Kind: wit.FaultData, Message: f.What() + ": " + err.Error()}
+		return "", &wit.Error{Kind: wit.ErrorData, Message: f.What() + ": " + err.Error()}
 	}
 	return target, nil
 }
@@ -236,7 +236,7 @@ func (r *Reader) Learn(of *Reader) {
 func (r *Reader) FitKeys(raws [][]byte) { r.Feed.fitKeys(raws, r.guidCase) }
 
 // Declare declares the schemas with the page's first rows.
-func (r *Reader) Declare(portion *wit.Portion) {
+func (r *Reader) Declare(portion *wit.DecodeResult) {
 	if len(portion.Rows) > 0 && !r.declared {
 		r.declared = true
 		portion.Schemas = r.Feed.schemas()

@@ -43,16 +43,16 @@ func (f *Feed) Track(m *edm.Model, set *edm.Set) error {
 
 func (o *ODP) pack(b []byte) []byte {
 	if o == nil {
-		return pack.Flag(b, false)
+		return pack.Bool(b, false)
 	}
-	return pack.Text(pack.Text(pack.Text(pack.Flag(b, true), o.Links), o.Subscribed), o.Terminate)
+	return pack.String(pack.String(pack.String(pack.Bool(b, true), o.Links), o.Subscribed), o.Terminate)
 }
 
 func unpackODP(r *pack.Reader) *ODP {
-	if !r.Flag() {
+	if !r.Bool() {
 		return nil
 	}
-	return &ODP{Links: r.Text(), Subscribed: r.Text(), Terminate: r.Text()}
+	return &ODP{Links: r.String(), Subscribed: r.String(), Terminate: r.String()}
 }
 
 // subscribable finds where the service keeps subscriptions to a set.

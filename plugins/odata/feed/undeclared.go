@@ -36,7 +36,8 @@ type Part struct {
 
 // Take has a decoder make rows of a part. waits: they stay in out until the metadata that the portion asks for have
 // come, which take gets as a part too.
-func (r *Reader) Take(d decode.Decoder, out *decode.Output, of Part, portion *wit.Portion) (waits bool, err error) {
+func (r *Reader) Take(d decode.Decoder, out *decode.Output, of Part, portion *wit.DecodeResult) (waits bool,
+	err error) {
 	if of.Tag == metadataTag {
 		return r.judge(of.Piece, of.Last)
 	}
@@ -52,18 +53,18 @@ func (r *Reader) Take(d decode.Decoder, out *decode.Output, of Part, portion *wi
 	}
 	request := service.MetadataRequest(r.Feed.Service, r.Feed.Query)
 	request.Tag = of.Within + metadataTag
-	portion.Follow = append(portion.Follow, wit.Follow{Request: request})
+	portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: request})
 	return true, nil
 }
 
 // misfit finds a value that doesn't fit metadata that are no longer fresh.
 func (r *Reader) misfit(out *decode.Output) error {
-	if r.Answer.At-r.opened.At <= entry.FreshFor {
+	if r.Answer.ReceivedAt-r.opened.At <= entry.FreshFor {
 		return nil
 	}
 	for i := range out.Faults {
-		if f := &out.Faults[i]; !slices.Contains(out.LeftOut, f.Origin) {
-			return &wit.Fault{Kind: wit.FaultStale, Message: r.What() + ": " + f.Fault.Message}
+		if f := &out.Faults[i]; !slices.Contains(out.LeftOut, f.RowIndex) {
+			return &wit.Error{Kind: wit.ErrorStale, Message: r.What() + ": " + f.Error.Message}
 		}
 	}
 	return nil
@@ -73,7 +74,7 @@ func (r *Reader) misfit(out *decode.Output) error {
 func (r *Reader) undeclared(properties []string) (names []string) {
 	f := r.Feed
 	for _, name := range properties {
-		if a, found := f.absent[name]; found && r.Answer.At <= a.until {
+		if a, found := f.absent[name]; found && r.Answer.ReceivedAt <= a.until {
 			continue
 		}
 		// Newer metadata would not help with what is known to be of a derived type.
@@ -88,7 +89,7 @@ func (r *Reader) undeclared(properties []string) (names []string) {
 func (r *Reader) judge(piece []byte, last bool) (waits bool, err error) {
 	f, d := r.Feed, r.doubt
 	if len(d.document)+len(piece) > maxMetadata {
-		return false, &wit.Fault{Kind: wit.FaultData, Message: r.What() + ": expected $metadata of at most " +
+		return false, &wit.Error{Kind: wit.ErrorData, Message: r.What() + ": expected $metadata of at most " +
 			strconv.Itoa(maxMetadata) + " bytes, found more"}
 	}
 	if d.document = append(d.document, piece...); !last {
@@ -107,17 +108,17 @@ func (r *Reader) judge(piece []byte, last bool) (waits bool, err error) {
 		ofDerived := func(p string) bool { return strings.HasPrefix(p, name+" ") }
 		// What the feed's own metadata have, and its rows' layout not, is no reason to open again and again.
 		if declares(m, s, name) && !declares(f.model, f.Structure(), name) || slices.ContainsFunc(derived, ofDerived) {
-			return false, &wit.Fault{Kind: wit.FaultStale, Message: r.What() + ": property " + name +
+			return false, &wit.Error{Kind: wit.ErrorStale, Message: r.What() + ": property " + name +
 				" has come into $metadata since they were read"}
 		}
 	}
 	for _, name := range d.names {
 		a, found := f.absent[name]
 		if !found {
-			a.since = r.Answer.At
+			a.since = r.Answer.ReceivedAt
 			sdk.Log(wit.LevelWarn, r.What()+": property "+name+" isn't in $metadata and is left out")
 		}
-		a.until = r.Answer.At + min(max(r.Answer.At-a.since, entry.FreshFor), entry.StillFor)
+		a.until = r.Answer.ReceivedAt + min(max(r.Answer.ReceivedAt-a.since, entry.FreshFor), entry.StillFor)
 		f.lacks(name, a)
 	}
 	*d = doubt{}

@@ -15,7 +15,7 @@ import (
 const maxServices = 10_000
 
 // listServices lists what the catalogue of an SAP system holds.
-func listServices(p *probe.Prober, a arguments) (wit.Reply, error) {
+func listServices(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	v := entry.Table.Values(a.given)
 	query, at := config.Query(v), entry.Origin(v)
 	const options = "$format=json"
@@ -24,11 +24,12 @@ func listServices(p *probe.Prober, a arguments) (wit.Reply, error) {
 	trail := pageTrail{list: "catalogue of services"}
 	for err == nil {
 		if err := trail.add(from); err != nil {
-			return wit.Reply{}, err
+			return wit.CommandResult{}, err
 		}
 		for _, s := range rows {
 			if begins(s.Name, a.prefix) || begins(s.Path, a.prefix) {
-				list.Items = append(list.Items, jsontext.Of(probe.Member("service", s.Path), probe.Member("name", s.Name),
+				list.Items = append(list.Items, jsontext.Of(probe.Member("service", s.Path),
+					probe.Member("name", s.Name),
 					probe.Member("version", s.Version), probe.Member("title", s.Title)))
 			}
 		}
@@ -37,12 +38,12 @@ func listServices(p *probe.Prober, a arguments) (wit.Reply, error) {
 		}
 		target, wrong := at.Resolve(next, "", from)
 		if wrong != nil {
-			return wit.Reply{}, fault.Config(config.LinkHosts, "catalogue of services: "+wrong.Error())
+			return wit.CommandResult{}, fault.Config(config.LinkHosts, "catalogue of services: "+wrong.Error())
 		}
 		from = query.On(target)
 		rows, next, err = p.More(from)
 	}
-	return wit.Reply{}, err
+	return wit.CommandResult{}, err
 }
 
 // begins reports whether a text begins with another, in any case.

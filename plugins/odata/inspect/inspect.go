@@ -31,9 +31,9 @@ const commandActive = "active-subscriptions"
 const maxPeeked = 1000
 
 var (
-	serviceOption = setting.Spec(optionService, wit.KindText, wit.High, nil,
+	serviceOption = setting.Define(optionService, wit.KindString, wit.High, nil,
 		"Path of the service, such as /V2/Northwind/Northwind.svc.", setting.Required(), setting.Alias("service"))
-	setOption = setting.Spec(optionSet, wit.KindText, wit.High, nil, "Name of the entity set.", setting.Required(),
+	setOption = setting.Define(optionSet, wit.KindString, wit.High, nil, "Name of the entity set.", setting.Required(),
 		setting.Alias("entity-set"))
 )
 
@@ -47,37 +47,39 @@ type arguments struct {
 // Command is a command of the source that asks a service.
 type Command struct {
 	wit.Command
-	run func(*probe.Prober, arguments) (wit.Reply, error)
+	run func(*probe.Prober, arguments) (wit.CommandResult, error)
 }
 
 // Commands are all of them.
 var Commands = []Command{
 	{wit.Command{Name: "ping", Usage: "Fetches a service's document and metadata and says what was found.",
-		Options: []wit.SettingSpec{serviceOption}}, ping},
+		Options: []wit.ConfigKey{serviceOption}}, ping},
 	{wit.Command{Name: "list-entitysets", Usage: "Lists the entity sets of a service.",
-		Options: []wit.SettingSpec{serviceOption}}, listSets},
+		Options: []wit.ConfigKey{serviceOption}}, listSets},
 	{wit.Command{Name: "extract-schema", Usage: "Shows the schemas of an entity set's keys and values.",
-		Options: []wit.SettingSpec{serviceOption, setOption}}, extractSchema},
+		Options: []wit.ConfigKey{serviceOption, setOption}}, extractSchema},
 	{wit.Command{Name: "peek", Usage: "Shows the first rows of an entity set as they will be in records, with their " +
 		"types; nothing is written anywhere. A set of the connector's file is read as that says.",
-		Options: []wit.SettingSpec{serviceOption, setOption, setting.Spec(optionRows, wit.KindInt, wit.Medium,
-			setting.Is("10"), "Number of rows.", setting.AtLeast(1), setting.AtMost(maxPeeked),
+		Options: []wit.ConfigKey{serviceOption, setOption, setting.Define(optionRows, wit.KindInt, wit.Medium,
+			setting.Default("10"), "Number of rows.", setting.AtLeast(1), setting.AtMost(maxPeeked),
 			setting.Alias("rows"))}}, peek},
-	{wit.Command{Name: "list-services", Usage: "Lists the OData services of an SAP system, as its catalogue service has " +
-		"them.", Options: []wit.SettingSpec{setting.Spec(optionPrefix, wit.KindText, wit.Medium, nil,
+	{wit.Command{Name: "list-services", Usage: "Lists the OData services of an SAP system, as its catalogue service " +
+		"has " +
+		"them.", Options: []wit.ConfigKey{setting.Define(optionPrefix, wit.KindString, wit.Medium, nil,
 		"Only services whose name or path begins so.")}}, listServices},
 	{wit.Command{Name: commandActive, Usage: "Lists the subscriptions that the connector's user has at a service of " +
-		"SAP.", Options: []wit.SettingSpec{serviceOption}}, activeSubscriptions},
-	{wit.Command{Name: "delete-subscription", Usage: "Deletes a subscription.", Options: []wit.SettingSpec{
-		setting.Spec(optionURL, wit.KindText, wit.High, nil, "URL of the subscription, as "+commandActive+" shows it.",
+		"SAP.", Options: []wit.ConfigKey{serviceOption}}, activeSubscriptions},
+	{wit.Command{Name: "delete-subscription", Usage: "Deletes a subscription.", Options: []wit.ConfigKey{
+		setting.Define(optionURL, wit.KindString, wit.High, nil,
+			"URL of the subscription, as "+commandActive+" shows it.",
 			setting.Required(), setting.Alias("url"))}}, deleteSubscription},
 }
 
 // Run runs the command with a name; given are the connector's settings.
-func Run(name string, options, given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
+func Run(name string, options, given []wit.Setting, state []byte, answers []wit.Response) (wit.CommandResult, error) {
 	at := slices.IndexFunc(Commands, func(c Command) bool { return c.Name == name })
 	if at < 0 {
-		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + name +
+		return wit.CommandResult{}, &wit.Error{Kind: wit.ErrorUnsupported, Message: "unknown command " + name +
 			", expected ping, list-entitysets, extract-schema, peek, list-services, active-subscriptions, " +
 			"delete-subscription, retire or doctor"}
 	}
@@ -87,7 +89,7 @@ func Run(name string, options, given []wit.Setting, state []byte, answers []wit.
 		text := valueOf(options, o.Names())
 		switch {
 		case text == "" && setting.IsRequired(o):
-			return wit.Reply{}, fault.Config(o.Name, name+" needs -"+o.Name+": "+o.Documentation)
+			return wit.CommandResult{}, fault.Config(o.Name, name+" needs -"+o.Name+": "+o.Documentation)
 		case text == "":
 		case o.Name == optionService:
 			a.root = service.Path(text)
@@ -100,13 +102,13 @@ func Run(name string, options, given []wit.Setting, state []byte, answers []wit.
 		default:
 			n, ok := setting.Integer(wit.KindInt, text)
 			if !ok || n < 1 || n > maxPeeked {
-				return wit.Reply{}, fault.Config(optionRows, setting.Invalid(optionRows, text,
+				return wit.CommandResult{}, fault.Config(optionRows, setting.Invalid(optionRows, text,
 					"expected 1 to "+strconv.Itoa(maxPeeked)))
 			}
 			a.rows = int(n)
 		}
 	}
-	return probe.Run(state, answers, func(p *probe.Prober) (wit.Reply, error) { return command.run(p, a) })
+	return probe.Run(state, answers, func(p *probe.Prober) (wit.CommandResult, error) { return command.run(p, a) })
 }
 
 // valueOf is the value of an option by one of its names, "" for none.
@@ -120,19 +122,19 @@ func valueOf(options []wit.Setting, names []string) string {
 }
 
 // ping compares the service document with the metadata.
-func ping(p *probe.Prober, a arguments) (wit.Reply, error) {
+func ping(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	query := config.Query(entry.Table.Values(a.given))
 	m, err := p.Metadata(a.root, query)
 	answer, missing := p.Get(service.DocumentRequest(a.root, query)) // in the same round
 	if err != nil {
-		return wit.Reply{}, err
+		return wit.CommandResult{}, err
 	}
 	if missing != nil {
-		return wit.Reply{}, missing
+		return wit.CommandResult{}, missing
 	}
 	collections, err := service.ReadDocument(a.root, answer)
 	if err != nil {
-		return wit.Reply{}, err
+		return wit.CommandResult{}, err
 	}
 	types := 0
 	for _, s := range m.Structures {
@@ -160,10 +162,10 @@ func number[T int | int8 | int16 | int32 | int64](n T) jsontext.Value {
 func numeral(text string) jsontext.Value { return jsontext.Value{Kind: jsontext.Number, Text: text} }
 
 // listSets is a table of the entity sets.
-func listSets(p *probe.Prober, a arguments) (wit.Reply, error) {
+func listSets(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	m, err := p.Metadata(a.root, config.Query(entry.Table.Values(a.given)))
 	if err != nil {
-		return wit.Reply{}, err
+		return wit.CommandResult{}, err
 	}
 	list := jsontext.List()
 	for _, s := range m.Sets {
@@ -186,17 +188,17 @@ func listSets(p *probe.Prober, a arguments) (wit.Reply, error) {
 
 // extractSchema answers the schemas of keys, where there are any, and values; the host shows them in the form that the
 // user wants.
-func extractSchema(p *probe.Prober, a arguments) (wit.Reply, error) {
+func extractSchema(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	f, err := feedOf(p, a)
 	if err != nil {
-		return wit.Reply{}, err
+		return wit.CommandResult{}, err
 	}
 	var schemas []wit.Schema
 	if f.Key.Nodes != nil {
 		schemas = append(schemas, f.Key)
 	}
 	schemas = append(schemas, f.Value)
-	return wit.Reply{Schemas: &schemas}, nil
+	return wit.CommandResult{Schemas: &schemas}, nil
 }
 
 // feedOf is the feed of an entity set: that of the entry in the connector's file, with what it says of rows and types,

@@ -40,7 +40,7 @@ func (t *pageTrail) add(target string) error {
 		t.seen[target] = true
 		return nil
 	}
-	return &wit.Fault{Kind: wit.FaultData, Message: t.list + ": " + problem + advice}
+	return &wit.Error{Kind: wit.ErrorData, Message: t.list + ": " + problem + advice}
 }
 
 // shownAddress returns a target for a message. It hides the values of query options that OData does not define, because

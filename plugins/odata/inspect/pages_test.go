@@ -18,8 +18,8 @@ const manyRounds = 120
 // isDataFault checks that an error is a data fault that contains these texts.
 func isDataFault(t *testing.T, err error, texts ...string) {
 	t.Helper()
-	var f *wit.Fault
-	if !errors.As(err, &f) || f.Kind != wit.FaultData {
+	var f *wit.Error
+	if !errors.As(err, &f) || f.Kind != wit.ErrorData {
 		t.Fatalf("expected a data fault, found %v", err)
 	}
 	for _, text := range texts {
@@ -30,7 +30,7 @@ func isDataFault(t *testing.T, err error, texts ...string) {
 }
 
 // answersOf returns the answers of a service, whose pages are given by target.
-func answersOf(need *wit.Need, page func(target string) string) (answers []wit.Response) {
+func answersOf(need *wit.RequestBatch, page func(target string) string) (answers []wit.Response) {
 	for _, r := range need.Requests {
 		answers = append(answers, wit.Response{Tag: r.Tag, Target: r.Target, Status: 200, Body: []byte(page(r.Target))})
 	}
@@ -92,17 +92,17 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 }
 
 // listed runs list-services with a service whose pages are given by target, in a bounded number of rounds.
-func listed(page func(target string) string) (wit.Reply, error) {
+func listed(page func(target string) string) (wit.CommandResult, error) {
 	var state []byte
 	var answers []wit.Response
 	for range manyRounds {
 		reply, err := Run("list-services", nil, nil, state, answers)
-		if err != nil || reply.Ask == nil {
+		if err != nil || reply.Pending == nil {
 			return reply, err
 		}
-		state, answers = reply.Ask.State, answersOf(reply.Ask, page)
+		state, answers = reply.Pending.State, answersOf(reply.Pending, page)
 	}
-	return wit.Reply{}, fmt.Errorf("list-services still asks after %d rounds", manyRounds)
+	return wit.CommandResult{}, fmt.Errorf("list-services still asks after %d rounds", manyRounds)
 }
 
 // TestServicesWithRepeatedLink: a next link to a page of the catalogue that was read already is a data fault, not a

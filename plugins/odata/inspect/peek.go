@@ -14,15 +14,15 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // peek shows the first rows of an entity set as they will be in records: it asks for the metadata, the page, and pages
 // inside of it.
-func peek(p *probe.Prober, a arguments) (wit.Reply, error) {
+func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	f, err := feedOf(p, a)
 	if err != nil {
-		return wit.Reply{}, err
+		return wit.CommandResult{}, err
 	}
 	f.Pages.Ordered, f.Pages.Countable, f.Pages.Top, f.Pages.Cursor = false, false, a.rows, nil
 	f.PageSize = a.rows
@@ -41,13 +41,13 @@ func peek(p *probe.Prober, a arguments) (wit.Reply, error) {
 	pg, shown, tag := feed.Reader{Pool: &feed.Pool{}, Feed: f}, jsontext.List(), ""
 	for pages := 0; err == nil; pages++ {
 		if answer.Status < 200 || answer.Status > 299 {
-			return wit.Reply{}, fault.Of("entity set "+a.set+" of "+a.root, answer, answer.Body)
+			return wit.CommandResult{}, fault.Of("entity set "+a.set+" of "+a.root, answer, answer.Body)
 		}
 		if pages == 0 {
 			pg.Choose(answer.Body, true)
 		}
 		if err := addRows(&pg, tag, answer.Body, &shown, a.rows); err != nil {
-			return wit.Reply{}, err
+			return wit.CommandResult{}, err
 		}
 		if len(shown.Items) == a.rows || len(pg.Out.Follow) == 0 {
 			break
@@ -56,17 +56,17 @@ func peek(p *probe.Prober, a arguments) (wit.Reply, error) {
 		o := entry.Origin(entry.Table.Values(a.given))
 		inside, wrong := f.Resolve(&o, follow.Link, target)
 		if wrong != nil {
-			return wit.Reply{}, wrong
+			return wit.CommandResult{}, wrong
 		}
 		request := f.Request(follow.Tag, inside)
 		request.Tag, tag = "page inside "+strconv.Itoa(pages), follow.Tag
 		answer, err = p.Get(request)
 	}
 	if err != nil {
-		return wit.Reply{}, err
+		return wit.CommandResult{}, err
 	}
 	fields := jsontext.List()
-	for _, m := range f.Value.Nodes[0].Members {
+	for _, m := range f.Value.Nodes[0].Fields {
 		fields.Items = append(fields.Items, jsontext.Of(probe.Member("name", m.Name),
 			probe.Member("type", typeOf(f.Value.Nodes, m.Node))))
 	}
@@ -78,7 +78,7 @@ func peek(p *probe.Prober, a arguments) (wit.Reply, error) {
 func addRows(pg *feed.Reader, tag string, body []byte, rows *jsontext.Value, most int) error {
 	f := pg.Feed
 	fail := func(err error) error {
-		return &wit.Fault{Kind: wit.FaultData, Message: "entity set " + f.Set + " of " + f.Service + ": " + err.Error()}
+		return &wit.Error{Kind: wit.ErrorData, Message: "entity set " + f.Set + " of " + f.Service + ": " + err.Error()}
 	}
 	pg.Out.Reset()
 	if err := pg.Decoder.Feed(tag, body, true, &pg.Out); err != nil {
@@ -91,10 +91,10 @@ func addRows(pg *feed.Reader, tag string, body []byte, rows *jsontext.Value, mos
 		return fail(err)
 	}
 	if len(pg.Out.Faults) > 0 {
-		return &pg.Out.Faults[0].Fault
+		return &pg.Out.Faults[0].Error
 	}
 	for _, row := range pg.Out.Rows {
-		v, _, err := datum.Read(f.Value.Nodes, 0, pg.Out.Data[row.Value.Start:row.Value.Start+row.Value.Size])
+		v, _, err := connectdata.Read(f.Value.Nodes, 0, pg.Out.Data[row.Value.Start:row.Value.Start+row.Value.Size])
 		if err != nil {
 			return fail(err)
 		}
@@ -106,7 +106,7 @@ func addRows(pg *feed.Reader, tag string, body []byte, rows *jsontext.Value, mos
 }
 
 // shownValue is a value as JSON: decimals with all their digits, times as ISO 8601 has them, bytes in base64.
-func shownValue(nodes []wit.Node, node uint32, v any) jsontext.Value {
+func shownValue(nodes []wit.SchemaNode, node uint32, v any) jsontext.Value {
 	n := &nodes[node]
 	logical := ""
 	if n.Name != nil {
@@ -146,13 +146,13 @@ func shownValue(nodes []wit.Node, node uint32, v any) jsontext.Value {
 			return numeral(c.Text)
 		}
 		return jsontext.Text(base64.StdEncoding.EncodeToString(x))
-	case datum.Record:
+	case connectdata.Struct:
 		out := jsontext.Of()
-		for i, m := range n.Members {
+		for i, m := range n.Fields {
 			out.Members = append(out.Members, member(m.Name, shownValue(nodes, m.Node, x[i])))
 		}
 		return out
-	case datum.List:
+	case connectdata.List:
 		out := jsontext.List()
 		for _, item := range x {
 			out.Items = append(out.Items, shownValue(nodes, n.Element, item))
@@ -170,12 +170,12 @@ func shownFloat(f float64, bits int) jsontext.Value {
 }
 
 // typeOf names a type in a line.
-func typeOf(nodes []wit.Node, node uint32) string {
+func typeOf(nodes []wit.SchemaNode, node uint32) string {
 	n := &nodes[node]
 	name := [...]string{wit.Int8: "int8", wit.Int16: "int16", wit.Int32: "int32", wit.Int64: "int64",
 		wit.Float32: "float32", wit.Float64: "float64",
-		wit.Boolean: "boolean", wit.Text: "string", wit.Bytes: "bytes", wit.Array: "array", wit.Mapping: "map",
-		wit.Structure: "struct"}[n.Kind]
+		wit.Boolean: "boolean", wit.String: "string", wit.Bytes: "bytes", wit.Array: "array", wit.Map: "map",
+		wit.Struct: "struct"}[n.Kind]
 	if n.Name != nil {
 		switch *n.Name {
 		case wit.NameDecimal:

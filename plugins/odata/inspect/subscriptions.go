@@ -23,7 +23,7 @@ func EscapedSegment(name string) string { return string(uri.AppendEscaped(nil, n
 func Subscriptions(p *probe.Prober, v setting.Values, root, collection string,
 	each func(s *notify.Subscription, resolve func(link string) (string, error)) error) error {
 	what := "subscriptions of " + root
-	fail := func(err error) error { return &wit.Fault{Kind: wit.FaultData, Message: what + ": " + err.Error()} }
+	fail := func(err error) error { return &wit.Error{Kind: wit.ErrorData, Message: what + ": " + err.Error()} }
 	trail := pageTrail{list: what}
 	for target := root + "/" + collection; ; {
 		request := notify.ListRequest(config.Query(v).On(target))
@@ -55,15 +55,15 @@ func Subscriptions(p *probe.Prober, v setting.Values, root, collection string,
 }
 
 // activeSubscriptions lists the subscriptions that the user has at a service.
-func activeSubscriptions(p *probe.Prober, a arguments) (wit.Reply, error) {
+func activeSubscriptions(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	v := entry.Table.Values(a.given)
 	m, err := p.Metadata(a.root, config.Query(v))
 	if err != nil {
-		return wit.Reply{}, err
+		return wit.CommandResult{}, err
 	}
 	collection := feed.CollectionOf(m)
 	if collection == "" {
-		return wit.Reply{}, fault.Config(optionService,
+		return wit.CommandResult{}, fault.Config(optionService,
 			"the service "+a.root+" takes no subscriptions: it has no entity set "+feed.CollectionName)
 	}
 	list := jsontext.List()
@@ -81,25 +81,25 @@ func activeSubscriptions(p *probe.Prober, a arguments) (wit.Reply, error) {
 }
 
 // deleteSubscription deletes one by its URL. Nothing but subscriptions is deleted.
-func deleteSubscription(p *probe.Prober, a arguments) (wit.Reply, error) {
+func deleteSubscription(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	v := entry.Table.Values(a.given)
 	set, _, err := uri.ParsePredicate(a.link)
 	if err != nil || !strings.Contains(set, "Subscription") {
-		return wit.Reply{}, fault.Config(optionURL,
+		return wit.CommandResult{}, fault.Config(optionURL,
 			"expected the URL of a subscription, such as /sap/opu/odata/sap/X_SRV/"+feed.CollectionName+
 				"('ID'), as "+commandActive+" shows it, found "+a.link)
 	}
 	target, err := entry.Origin(v).Resolve(a.link, "", "/")
 	if err != nil {
-		return wit.Reply{}, fault.Config(optionURL, err.Error())
+		return wit.CommandResult{}, fault.Config(optionURL, err.Error())
 	}
 	root := target[:strings.LastIndex(target, "/"+set)]
 	answer, err := p.Get(notify.EndRequest("subscription", target, root, config.Query(v)))
 	if err != nil {
-		return wit.Reply{}, err
+		return wit.CommandResult{}, err
 	}
 	if answer.Status < 200 || answer.Status > 299 {
-		return wit.Reply{}, fault.Of("subscription "+target, answer, answer.Body)
+		return wit.CommandResult{}, fault.Of("subscription "+target, answer, answer.Body)
 	}
 	return probe.Document(jsontext.Of(probe.Member("deleted", target))), nil
 }

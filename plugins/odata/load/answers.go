@@ -88,7 +88,7 @@ type Refusal struct {
 	Status int
 	// Fault is the result if no other request can be tried. Said is the answer's text in lower case, without
 	// the request's address.
-	Fault *wit.Fault
+	Fault *wit.Error
 	Said  string
 	// Lost: it says that the service no longer knows the token of the link that was followed.
 	Lost bool
@@ -134,7 +134,7 @@ func (pg *Page) Refused(r Refusal) (*Position, error) {
 func (r *Refusal) refuses() bool {
 	switch r.Status {
 	case 400, 404, 405, 501:
-		return r.Fault.Kind != wit.FaultTransient
+		return r.Fault.Kind != wit.ErrorTransient
 	}
 	return false
 }

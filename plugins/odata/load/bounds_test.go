@@ -41,7 +41,7 @@ func largestPosition() *Position {
 	rows, data := make([]wit.Row, 4*sampled), make([]byte, 4*sampled)
 	for i := range rows {
 		data[i] = byte(i)
-		rows[i].Key = wit.Datum{Size: uint32(i)}
+		rows[i].Key = wit.ValueSlice{Size: uint32(i)}
 		m.followed.Passed(fmt.Sprint(i))
 		m.pages.Passed(fmt.Sprint(i))
 	}

@@ -78,7 +78,7 @@ func (p *cursorPage) recognise(s *Set, at *Position, out *Rows, rows []wit.Row) 
 			p.high = text
 		}
 		h := noHash
-		for _, d := range []wit.Datum{rows[i].Key, rows[i].Value} {
+		for _, d := range []wit.ValueSlice{rows[i].Key, rows[i].Value} {
 			h.add(out.Data[d.Start : d.Start+d.Size])
 		}
 		hash := base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(h)))
@@ -97,7 +97,7 @@ func (p *cursorPage) recognise(s *Set, at *Position, out *Rows, rows []wit.Row) 
 // ignored is the fault of a service that takes the cursor's condition and ignores it: each load would bring all rows.
 func (p *cursorPage) ignored(s *Set, at *Position) error {
 	setting := s.Setting("cursor.property")
-	return &wit.Fault{Kind: wit.FaultData, Setting: &setting, Message: s.What() + ": a row came whose " +
+	return &wit.Error{Kind: wit.ErrorData, Setting: &setting, Message: s.What() + ": a row came whose " +
 		s.Cursor.Name + " is " + p.unasked + ", and rows from " + at.cursor.from +
 		" on were asked for: the service takes $filter and does not heed it, or its next links don't"}
 }

@@ -38,7 +38,7 @@ func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, 
 		if at >= 0 {
 			options[i] = texts[at]
 		} else if ours != "" && err == nil {
-			err = &wit.Fault{Kind: wit.FaultData, Message: s.What() + ": the service's link " + link + " has " +
+			err = &wit.Error{Kind: wit.ErrorData, Message: s.What() + ": the service's link " + link + " has " +
 				option + ", expected " + ours + " as it was asked: it leads to other rows"}
 		}
 	}

@@ -243,7 +243,7 @@ func (t *turn) unlinked() error {
 func (t *turn) passUnread(w byKey) error {
 	n, at := t.next, t.at
 	if !t.set.Pageable {
-		return &wit.Fault{Kind: wit.FaultData, Message: t.set.What() + ": none of the rows of " + at.url +
+		return &wit.Error{Kind: wit.ErrorData, Message: t.set.What() + ": none of the rows of " + at.url +
 			" can be read, and its metadata say that others can't be asked for by number: expected a page with a row " +
 			"that can be read, by a greater " + t.set.Setting("page.size")}
 	}

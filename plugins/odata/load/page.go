@@ -70,7 +70,7 @@ func (pg *Page) Look(out *Rows) (rows []wit.Row, keep bool) {
 		if w, skipping := pg.at.walk.(bySkip); skipping && first {
 			rows = pg.overlap(w, rows, out.Data, again)
 		}
-		pg.lastAt = out.Rows[n-1].Origin
+		pg.lastAt = out.Rows[n-1].RowIndex
 		if pg.at.ask.kind == askHighest {
 			pg.cursor.highest(pg.set, out, pg.content.rows == n)
 		}
@@ -162,11 +162,11 @@ func (pg *Page) lookAtFaults(out *Rows) {
 		pg.content.faults.add(document)
 		pg.content.faulty++
 		mark := hashOf(document).mark()
-		if n := len(out.Rows); (n == 0 || f.Origin > out.Rows[n-1].Origin) && len(pg.faulty) < maxFaults {
+		if n := len(out.Rows); (n == 0 || f.RowIndex > out.Rows[n-1].RowIndex) && len(pg.faulty) < maxFaults {
 			pg.faulty = append(pg.faulty, mark)
 		}
-		if f.Origin < end && slices.Contains(before, mark) {
-			if pg.known++; !slices.Contains(out.LeftOut, f.Origin) { // the host waits for the fault of such a row
+		if f.RowIndex < end && slices.Contains(before, mark) {
+			if pg.known++; !slices.Contains(out.LeftOut, f.RowIndex) { // the host waits for the fault of such a row
 				continue
 			}
 		}

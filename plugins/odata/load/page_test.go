@@ -17,7 +17,7 @@ func numbers() *rowkey.Keys {
 	return rowkey.New(&edm.Structure{Key: []string{"K"}, Properties: []edm.Property{{Name: "K", Filterable: true,
 		Sortable: true, Type: edm.Type{Primitive: edm.Int64}}}},
 		&decode.RowLayout{Columns: []decode.Column{{Name: "K", Type: edm.Int64}}, Keys: []int{0}},
-		[]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "K", Node: 1}}}, {Kind: wit.Int64}})
+		[]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "K", Node: 1}}}, {Kind: wit.Int64}})
 }
 
 // part compares keys that are one whole number as those of several parts.
@@ -59,7 +59,7 @@ func TestAscendingFindsWhatWatchFinds(t *testing.T) {
 				if data = binary.AppendVarint(data, v); random.IntN(100) == 0 {
 					data = data[:start] // no key
 				}
-				rows = append(rows, wit.Row{Key: wit.Datum{Start: uint32(start), Size: uint32(len(data) - start)}})
+				rows = append(rows, wit.Row{Key: wit.ValueSlice{Start: uint32(start), Size: uint32(len(data) - start)}})
 			}
 			for _, pg := range pages {
 				pg.observe(rows, data)

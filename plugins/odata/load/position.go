@@ -165,7 +165,7 @@ func (p *Position) items(s *stored) []Item {
 }
 
 // Fields writes a position as fields of an offset.
-func (p *Position) Fields() []wit.Field {
+func (p *Position) Fields() []wit.OffsetEntry {
 	s := stored{began: p.when}
 	if p.facts.has(done) {
 		s.began, s.at = 0, p.when
@@ -188,7 +188,7 @@ func (p *Position) Fields() []wit.Field {
 // Read reads a stored offset; nil if it is empty. Fields that aren't the plugin's are the host's. An offset that
 // another version stored amid a load goes on from its page: what that version was about to ask is left out, or asked
 // again.
-func Read(offset []wit.Field) (*Position, error) {
+func Read(offset []wit.OffsetEntry) (*Position, error) {
 	if len(offset) == 0 {
 		return nil, nil
 	}
@@ -197,7 +197,7 @@ func Read(offset []wit.Field) (*Position, error) {
 		return nil, err
 	}
 	if p.url == "" {
-		return nil, &wit.Fault{Kind: wit.FaultIncompatible,
+		return nil, &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected field url with a path, found none"}
 	}
 	p.memory.last, p.when = s.run+s.final, max(s.began, s.at)

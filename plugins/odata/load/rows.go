@@ -13,7 +13,7 @@ type Rows struct {
 	// Data is the arena of rows and faults. Faults are rows that could not be read: those that came before are taken
 	// out. LeftOut are the origins of those that the host had left out.
 	Data    []byte
-	Faults  []wit.RowFault
+	Faults  []wit.RowError
 	LeftOut []uint32
 	// Cursor reads the cursor's property of a row by its place, as Atom writes it; false: it is null.
 	Cursor func(row int) (text string, ok bool)

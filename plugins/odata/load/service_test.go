@@ -171,7 +171,8 @@ func (s *service) link(q url.Values, end, last int) string {
 		n, _ := strconv.Atoi(q.Get("$skiptoken"))
 		option = "$skiptoken=" + strconv.Itoa(n+1)
 	case "base64":
-		option = "$skiptoken=" + url.QueryEscape(coded(fmt.Appendf(nil, `{"startRow":%d,"endRow":%d}`, end, end+s.page)))
+		option = "$skiptoken=" + url.QueryEscape(coded(fmt.Appendf(nil, `{"startRow":%d,"endRow":%d}`, end,
+			end+s.page)))
 	case "offset":
 		option = "$skiptoken=" + url.QueryEscape(coded(fmt.Appendf(nil, "$rows=500&$offset=%d", end)))
 	case "fresh":
@@ -325,7 +326,7 @@ func (s *service) turn(set *Set, pg *Page, at *Position, c *came) (*Position, er
 	defer pg.End()
 	if a.status != 200 {
 		return pg.Refused(Refusal{Status: a.status, At: 1_700_000_000_000, Said: a.says, Lost: a.status == 410,
-			Fault: &wit.Fault{Kind: wit.FaultData, Message: "refused " + strconv.Itoa(a.status)}})
+			Fault: &wit.Error{Kind: wit.ErrorData, Message: "refused " + strconv.Itoa(a.status)}})
 	}
 	origin := uint32(0)
 	for rest := a.keys; len(rest) > 0; {
@@ -335,14 +336,15 @@ func (s *service) turn(set *Set, pg *Page, at *Position, c *came) (*Position, er
 			start := uint32(len(out.Data))
 			if s.unread[k] {
 				out.Data = fmt.Appendf(out.Data, `{"K":"no number %d"}`, k)
-				out.Faults = append(out.Faults, wit.RowFault{Origin: origin, RawStart: start,
+				out.Faults = append(out.Faults, wit.RowError{RowIndex: origin, RawStart: start,
 					RawSize: uint32(len(out.Data)) - start})
 			} else {
 				out.Data = binary.AppendVarint(out.Data, int64(s.keyOf(k)))
 				value := uint32(len(out.Data))
 				out.Data = binary.AppendVarint(out.Data, int64(k))
-				out.Rows = append(out.Rows, wit.Row{Origin: origin, Key: wit.Datum{Start: start, Size: value - start},
-					Value: wit.Datum{Start: value, Size: uint32(len(out.Data)) - value}})
+				out.Rows = append(out.Rows, wit.Row{RowIndex: origin,
+					Key:   wit.ValueSlice{Start: start, Size: value - start},
+					Value: wit.ValueSlice{Start: value, Size: uint32(len(out.Data)) - value}})
 			}
 			origin++
 		}
@@ -451,7 +453,7 @@ func TestOddServices(t *testing.T) {
 				err, what, strings.Join(s.requests, "\n"))
 		}
 		if err != nil {
-			if fault := (*wit.Fault)(nil); !errors.As(err, &fault) || fault.Message == "" {
+			if fault := (*wit.Error)(nil); !errors.As(err, &fault) || fault.Message == "" {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 			failed++

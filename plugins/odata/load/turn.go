@@ -146,7 +146,7 @@ func (t *turn) restart(why string) error {
 	}
 	if t.set.Once && (n.seen > 0 || t.handed > 0) {
 		name := t.set.Setting("unsound")
-		return &wit.Fault{Kind: wit.FaultData, Setting: &name, Message: t.set.What() + ": " + came + ", " + why +
+		return &wit.Error{Kind: wit.ErrorData, Setting: &name, Message: t.set.What() + ": " + came + ", " + why +
 			". Reading the set again would deliver rows twice, which exactly-once excludes: " + name +
 			" = reload does so nevertheless, and marks them"}
 	}
@@ -172,9 +172,9 @@ func (t *turn) short(why string) error {
 			text = "the service counts the rows of a page only, " + number(n.seen) + " rows came, "
 		}
 	}
-	return &wit.Fault{Kind: wit.FaultData, Message: t.set.What() + ": " + text + why}
+	return &wit.Error{Kind: wit.ErrorData, Message: t.set.What() + ": " + text + why}
 }
 
 func (t *turn) circle(why string) error {
-	return &wit.Fault{Kind: wit.FaultData, Message: t.set.What() + ": the service's pages go in a circle: " + why}
+	return &wit.Error{Kind: wit.ErrorData, Message: t.set.What() + ": the service's pages go in a circle: " + why}
 }

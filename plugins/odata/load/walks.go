@@ -84,7 +84,7 @@ func (t *turn) follow(link string, counts bool) error {
 func (t *turn) restoreOptions(link string) (string, error) {
 	restored, err := t.set.RestoreOptions(link, t.set.page(t.next, "", 0), t.at.url)
 	if err != nil {
-		err.(*wit.Fault).Message += "; " + t.set.Setting("paging") + " = top asks for pages without links"
+		err.(*wit.Error).Message += "; " + t.set.Setting("paging") + " = top asks for pages without links"
 	}
 	return restored, err
 }

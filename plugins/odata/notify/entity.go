@@ -18,10 +18,10 @@ const deletedToken = " deleted"
 
 // FetchNamed asks for an entity that a notification names: what it is now, whatever was said to have happened, since
 // notifications come late, twice and in any order.
-func (f Set) FetchNamed(token string, offset []wit.Field) wit.Step {
+func (f Set) FetchNamed(token string, offset []wit.OffsetEntry) wit.NextAction {
 	r := f.namedRequest(token)
 	r.Tag = f.WithGuids(r.Tag, offset)
-	return wit.Step{Fetch: &wit.Fetch{Request: r}}
+	return wit.NextAction{Fetch: &wit.Fetch{Request: r}}
 }
 
 func (f Set) namedRequest(token string) wit.Request {
@@ -72,7 +72,7 @@ func beginEntity(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.R
 }
 
 // Decode reads it: one row, or one for a deleted entity.
-func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
+func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool,
 	err error) {
 	f, what := pg.set(), pg.What()+": the entity "+pg.named
 	if status := pg.Answer.Status; status < 200 || status > 299 {
@@ -85,10 +85,10 @@ func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion
 		}
 		raws, err := f.Keys.Read(pg.named)
 		if err != nil {
-			return portion, true, &wit.Fault{Kind: wit.FaultInternal, Message: what + ": " + err.Error()}
+			return portion, true, &wit.Error{Kind: wit.ErrorInternal, Message: what + ": " + err.Error()}
 		}
 		pg.FitKeys(raws)
-		portion.Data, portion.Rows = pg.DeletedRows(nil, nil, 0, raws, pg.Answer.At)
+		portion.Data, portion.Rows = pg.DeletedRows(nil, nil, 0, raws, pg.Answer.ReceivedAt)
 		pg.Declare(&portion)
 		pg.confirm(&portion, !pg.saysDeleted)
 		return portion, true, nil
@@ -103,7 +103,7 @@ func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion
 		return portion, true, err
 	}
 	if ended = pg.Ended && pg.Out.Page.Done; ended && pg.entities != 1 {
-		return portion, true, &wit.Fault{Kind: wit.FaultData, Message: what + ": expected one entity, found " +
+		return portion, true, &wit.Error{Kind: wit.ErrorData, Message: what + ": expected one entity, found " +
 			strconv.Itoa(pg.entities)}
 	}
 	if ended {
@@ -113,13 +113,13 @@ func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion
 }
 
 // take hands on what came.
-func (pg *Entity) take(portion *wit.Portion) error {
+func (pg *Entity) take(portion *wit.DecodeResult) error {
 	f, change := pg.set(), feed.ChangeUnknown
 	if pg.entities += len(pg.Out.Rows) + len(pg.Out.Faults); pg.named != "" {
 		change = feed.ChangeChanged
 	}
 	pg.Out.Data = f.TellAll(pg.Out.Rows, pg.Out.Data, change)
-	portion.Rows, portion.Data, portion.Faults = pg.Out.Rows, pg.Out.Data, pg.Out.Faults
+	portion.Rows, portion.Data, portion.Errors = pg.Out.Rows, pg.Out.Data, pg.Out.Faults
 	pg.Declare(portion)
 	return pg.Followed(portion)
 }
@@ -133,7 +133,7 @@ func (pg *Entity) take(portion *wit.Portion) error {
 
 // confirm has an entity read once more whose answer contradicts the notification. The host does so once for each
 // notification: this may be the second answer, which an instance of the plugin cannot know.
-func (pg *Entity) confirm(portion *wit.Portion, contradicts bool) {
+func (pg *Entity) confirm(portion *wit.DecodeResult, contradicts bool) {
 	after := uint32(pg.set().Subscribing.Confirm) * 1000
 	if !contradicts || pg.named == "" || pg.stored || after == 0 {
 		return

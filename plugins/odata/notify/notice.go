@@ -106,7 +106,7 @@ const (
 )
 
 // Notified reads a notification: in delta mode it says that there are changes, in full mode which entities to read.
-func Notified(o *feed.Context, n wit.Notification) ([]wit.Wake, error) {
+func Notified(o *feed.Context, n wit.Notification) ([]wit.Trigger, error) {
 	path, _, _ := strings.Cut(n.Target, "?")
 	name := uri.Unescape(path[strings.LastIndexByte(path, '/')+1:])
 	for i := range o.Feeds {
@@ -114,23 +114,23 @@ func Notified(o *feed.Context, n wit.Notification) ([]wit.Wake, error) {
 			return Set{f}.notified(uint32(i), &n)
 		}
 	}
-	return nil, &wit.Fault{Kind: wit.FaultNotFound, Message: "nobody has subscribed under the path " + feed.Clip(path)}
+	return nil, &wit.Error{Kind: wit.ErrorNotFound, Message: "nobody has subscribed under the path " + feed.Clip(path)}
 }
 
-func (f Set) notified(number uint32, n *wit.Notification) ([]wit.Wake, error) {
+func (f Set) notified(number uint32, n *wit.Notification) ([]wit.Trigger, error) {
 	notes, err := f.notes(n)
 	if err != nil {
-		return nil, &wit.Fault{Kind: wit.FaultData, Message: f.What() + ": a notification that can't be read: " +
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: f.What() + ": a notification that can't be read: " +
 			err.Error()}
 	}
-	var wakes []wit.Wake
+	var wakes []wit.Trigger
 	for i := range notes {
 		one := &notes[i]
-		wake := wit.Wake{Feed: number, Hold: f.Named()}
+		wake := wit.Trigger{Feed: number, AnswerWhenStored: f.Named()}
 		if one.notification() {
 			wake.Ident = one.text("ID")
 			if collection := one.text("collection"); collection != "" && collection != f.Set {
-				return nil, &wit.Fault{Kind: wit.FaultNotFound, Message: f.What() + ": a notification of " +
+				return nil, &wit.Error{Kind: wit.ErrorNotFound, Message: f.What() + ": a notification of " +
 					strconv.Quote(feed.Clip(collection)) +
 					" came, which is another entity set"}
 			}
@@ -205,7 +205,7 @@ func (f Set) tokens(n *notificationEntry) (tokens []string, err error) {
 				continue
 			}
 		}
-		return nil, &wit.Fault{Kind: wit.FaultData,
+		return nil, &wit.Error{Kind: wit.ErrorData,
 			Message: f.What() + ": a notification of an entity whose key can't be read: " + err.Error()}
 	}
 	if len(tokens) == 0 {

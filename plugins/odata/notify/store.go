@@ -47,14 +47,14 @@ type stored struct {
 }
 
 // FetchStore asks for stored notifications.
-func (f Set) FetchStore(loading bool, offset []wit.Field) wit.Step {
+func (f Set) FetchStore(loading bool, offset []wit.OffsetEntry) wit.NextAction {
 	r := ListRequest(f.Query.On(StoreTarget))
 	r.Tag = StoreTag
 	if loading {
 		r.Tag += storeAmid
 	}
 	r.Tag = f.WithGuids(r.Tag, offset)
-	return wit.Step{Fetch: &wit.Fetch{Request: r}}
+	return wit.NextAction{Fetch: &wit.Fetch{Request: r}}
 }
 
 // Store reads pages of the store, and then the entities that they name, one after another.
@@ -74,7 +74,7 @@ func BeginStore(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Re
 }
 
 // Decode reads a piece.
-func (pg *Store) Decode(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
+func (pg *Store) Decode(tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool,
 	err error) {
 	s := &pg.stored
 	if s.left == 0 {
@@ -92,10 +92,10 @@ func (pg *Store) Decode(tag string, status uint16, piece []byte, last bool) (por
 	}
 	portion, ended, err = pg.Entity.Decode(tag, status, piece, last)
 	for i := range portion.Rows {
-		portion.Rows[i].Origin = uint32(s.read)
+		portion.Rows[i].RowIndex = uint32(s.read)
 	}
-	for i := range portion.Faults {
-		portion.Faults[i].Origin = uint32(s.read)
+	for i := range portion.Errors {
+		portion.Errors[i].RowIndex = uint32(s.read)
 	}
 	if err != nil || !ended {
 		return portion, ended, err
@@ -108,7 +108,7 @@ func (pg *Store) Decode(tag string, status uint16, piece []byte, last bool) (por
 }
 
 // readStore takes a piece of a page of the store. Behind the last one it asks for the entities.
-func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
+func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error) {
 	s, f := &pg.stored, pg.set()
 	if len(pg.Body)+len(piece) > maxStoreBody {
 		return pg.readWhole("its page has more than " + strconv.Itoa(maxStoreBody) + " bytes")
@@ -161,7 +161,7 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 		r := ListRequest(f.Query.On(target))
 		r.Tag = StoreTag
 		pg.Base = target
-		portion.Follow = append(portion.Follow, wit.Follow{Request: r})
+		portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: r})
 		return portion, false, nil
 	}
 	if elsewhere := strconv.Itoa(s.elsewhere) + " entities of a set " + f.Set + " that are not below " + f.Service +
@@ -173,7 +173,7 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 	}
 	sdk.Log(wit.LevelInfo, what+" names "+strconv.Itoa(len(s.tokens))+" entities, which are read as they are now")
 	for _, token := range s.tokens {
-		portion.Follow = append(portion.Follow, wit.Follow{Request: f.namedRequest(token),
+		portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: f.namedRequest(token),
 			Tolerate: []uint16{404, 410}})
 	}
 	s.left = len(s.tokens)
@@ -185,11 +185,11 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 const maxStoreBody = 32 << 20
 
 // readWhole has the whole set read in place of what the store names.
-func (pg *Store) readWhole(why string) (wit.Portion, bool, error) {
+func (pg *Store) readWhole(why string) (wit.DecodeResult, bool, error) {
 	sdk.Log(wit.LevelWarn, pg.set().What()+": SAP's notification store is not used: "+why+
 		"; the set is read again, and what was deleted meanwhile is not reported")
-	fields := pg.set().Pages.First(pg.Answer.At).Fields()
-	return wit.Portion{Next: &fields, More: true}, true, nil
+	fields := pg.set().Pages.First(pg.Answer.ReceivedAt).Fields()
+	return wit.DecodeResult{Next: &fields, More: true}, true, nil
 }
 
 // storedToken is the key predicate of the entity that a stored notification names. The store holds those of all

@@ -81,11 +81,11 @@ const (
 // Subscribe sees to it that each type of change has a subscription: it looks which ones there are, makes those that
 // are missing, and looks again, since an answer 201 proves nothing. address is the listener's path.
 func Subscribe(o *feed.Context, feed *feed.Feed, address string, state []byte,
-	answers []wit.Response) (wit.Arrangement, error) {
+	answers []wit.Response) (wit.CallResult, error) {
 	f := Set{feed}
 	what := "subscriptions to " + f.Set + " of " + f.Service
 	if !f.Subscribing.On {
-		return wit.Arrangement{}, &wit.Fault{Kind: wit.FaultUnsupported,
+		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorUnsupported,
 			Message: what + ": " + f.Setting(entry.NameSubscription) + " is 0"}
 	}
 	root, to := f.Query.On(f.Service+"/"+f.Subscriptions), f.Subscribing.To+address
@@ -93,21 +93,21 @@ func Subscribe(o *feed.Context, feed *feed.Feed, address string, state []byte,
 		return f.look(root, subscribeLook, make([]string, len(changeTypes))), nil
 	}
 	r := pack.Open(state)
-	phase, found := r.Number(), r.Texts()
+	phase, found := r.Int(), r.Strings()
 	if !r.Done() || len(found) != len(changeTypes) || len(answers) == 0 {
-		return wit.Arrangement{}, &wit.Fault{Kind: wit.FaultInternal, Message: what + ": the state can't be read"}
+		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorInternal, Message: what + ": the state can't be read"}
 	}
 	if phase == subscribeMake {
 		for i := range answers {
 			if a := &answers[i]; a.Status < 200 || a.Status > 299 {
-				return wit.Arrangement{}, fault.Of(what+": "+a.Tag, a, a.Body)
+				return wit.CallResult{}, fault.Of(what+": "+a.Tag, a, a.Body)
 			}
 		}
 		return f.look(root, subscribeProve, make([]string, len(changeTypes))), nil
 	}
 	list, next, err := ReadSubscriptions(what, &answers[0])
 	if err != nil {
-		return wit.Arrangement{}, err
+		return wit.CallResult{}, err
 	}
 	for _, s := range list {
 		for i, changeType := range changeTypes {
@@ -119,11 +119,11 @@ func Subscribe(o *feed.Context, feed *feed.Feed, address string, state []byte,
 	if next != "" {
 		target, err := o.Origin.Resolve(next, "", answers[0].Target)
 		if err != nil {
-			return wit.Arrangement{}, &wit.Fault{Kind: wit.FaultData, Message: what + ": " + err.Error()}
+			return wit.CallResult{}, &wit.Error{Kind: wit.ErrorData, Message: what + ": " + err.Error()}
 		}
 		return f.look(f.Query.On(target), phase, found), nil
 	}
-	need := &wit.Need{State: pack.Texts(pack.Number(nil, subscribeMake), found)}
+	need := &wit.RequestBatch{State: pack.Strings(pack.Int(nil, subscribeMake), found)}
 	var names, missing []string
 	for i, changeType := range changeTypes {
 		if names = append(names, changeType+" "+found[i]); found[i] != "" {
@@ -134,18 +134,18 @@ func Subscribe(o *feed.Context, feed *feed.Feed, address string, state []byte,
 	}
 	switch {
 	case len(missing) == 0:
-		return wit.Arrangement{Done: wit.Ptr(strings.Join(names, ", "))}, nil
+		return wit.CallResult{Done: wit.Ptr(strings.Join(names, ", "))}, nil
 	case phase == subscribeProve:
-		return wit.Arrangement{}, &wit.Fault{Kind: wit.FaultData,
+		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorData,
 			Message: what + ": the service has taken subscriptions for " + strings.Join(missing, ", ") +
 				" to " + to + " and does not list them"}
 	}
-	return wit.Arrangement{Ask: need}, nil
+	return wit.CallResult{Pending: need}, nil
 }
 
-func (f Set) look(target string, phase int, found []string) wit.Arrangement {
-	return wit.Arrangement{Ask: &wit.Need{Requests: []wit.Request{ListRequest(target)},
-		State: pack.Texts(pack.Number(nil, phase), found)}}
+func (f Set) look(target string, phase int, found []string) wit.CallResult {
+	return wit.CallResult{Pending: &wit.RequestBatch{Requests: []wit.Request{ListRequest(target)},
+		State: pack.Strings(pack.Int(nil, phase), found)}}
 }
 
 // subscribe makes a subscription to a type of changes.
@@ -166,7 +166,7 @@ func (f Set) subscribe(target, changeType, address string) wit.Request {
 	}
 	body = append(body, "</m:properties></atom:content></atom:entry>"...)
 	return wit.Request{Tag: changeType, Method: "POST", Target: target, Body: body,
-		TokenFrom: wit.Ptr(f.Query.On(f.Service + "/")),
+		TokenPath: wit.Ptr(f.Query.On(f.Service + "/")),
 		Headers: []wit.Header{{Name: "Content-Type", Value: "application/atom+xml"},
 			{Name: "Accept", Value: "application/atom+xml"},
 			{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
@@ -177,6 +177,6 @@ var escapeXML = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 // EndRequest deletes a subscription.
 func EndRequest(tag, target, root string, query uri.Query) wit.Request {
 	r := service.Get(tag, query.On(target), "application/atom+xml")
-	r.Method, r.TokenFrom = "DELETE", wit.Ptr(query.On(root+"/"))
+	r.Method, r.TokenPath = "DELETE", wit.Ptr(query.On(root+"/"))
 	return r
 }

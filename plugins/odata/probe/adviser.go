@@ -40,7 +40,7 @@ const (
 // every document that is missing; it is done when none is.
 type Adviser struct {
 	Values   setting.Values
-	Examined []wit.Examined
+	Examined []wit.ConfigValue
 	// Reachable: the settings say where the service is.
 	Reachable bool
 
@@ -55,7 +55,7 @@ type Adviser struct {
 }
 
 // Advise is the adviser of settings that were examined offline.
-func (p *Prober) Advise(table *setting.Table, given []wit.Setting, examined []wit.Examined) *Adviser {
+func (p *Prober) Advise(table *setting.Table, given []wit.Setting, examined []wit.ConfigValue) *Adviser {
 	v := table.Values(given)
 	a := &Adviser{Prober: p, Values: v, table: table, index: map[string]int{}, budget: MaxAdvice}
 	for _, e := range examined {
@@ -66,11 +66,11 @@ func (p *Prober) Advise(table *setting.Table, given []wit.Setting, examined []wi
 }
 
 // Inquiry is what the validation comes to so far.
-func (a *Adviser) Inquiry() wit.Inquiry {
+func (a *Adviser) Inquiry() wit.ValidateResult {
 	if need := a.Need(); need != nil {
-		return wit.Inquiry{Ask: need}
+		return wit.ValidateResult{Pending: need}
 	}
-	return wit.Inquiry{Done: &a.Examined}
+	return wit.ValidateResult{Done: &a.Examined}
 }
 
 // Next is the number of the group after the last one of those that begin so, with as many digits; "" after the last
@@ -96,9 +96,9 @@ func (a *Adviser) Grow(given []wit.Setting, more ...string) {
 	for _, name := range more {
 		all = append(all, wit.Setting{Name: name})
 	}
-	for _, e := range a.table.Examine(all) {
-		if a.At(e.Spec.Name) == nil {
-			e.Errors, e.Value = nil, e.Spec.DefaultValue
+	for _, e := range a.table.Validate(all) {
+		if a.At(e.Key.Name) == nil {
+			e.Errors, e.Value = nil, e.Key.DefaultValue
 			a.add(e)
 		}
 	}
@@ -108,10 +108,10 @@ func (a *Adviser) Grow(given []wit.Setting, more ...string) {
 func (a *Adviser) Hide(applies func(name string) bool) {
 	for i := range a.Examined {
 		e := &a.Examined[i]
-		if _, given := a.Values.Given(e.Spec.Name); given || len(e.Errors) > 0 {
+		if _, given := a.Values.Lookup(e.Key.Name); given || len(e.Errors) > 0 {
 			continue
 		}
-		e.Visible = e.Visible && applies(e.Spec.Name)
+		e.Visible = e.Visible && applies(e.Key.Name)
 	}
 }
 
@@ -133,13 +133,13 @@ func following(digits string) string {
 	return strings.Repeat("0", max(0, len(digits)-len(next))) + next
 }
 
-func (a *Adviser) add(e wit.Examined) {
-	a.index[e.Spec.Name] = len(a.Examined)
+func (a *Adviser) add(e wit.ConfigValue) {
+	a.index[e.Key.Name] = len(a.Examined)
 	a.Examined = append(a.Examined, e)
 }
 
 // At is an examined setting, nil where there is none.
-func (a *Adviser) At(name string) *wit.Examined {
+func (a *Adviser) At(name string) *wit.ConfigValue {
 	i, ok := a.index[name]
 	if !ok {
 		return nil
@@ -156,7 +156,7 @@ func (a *Adviser) Complain(name, text string) {
 			spec.Importance = wit.Low
 		}
 		spec.Name = name
-		a.add(wit.Examined{Spec: spec, Visible: true})
+		a.add(wit.ConfigValue{Key: spec, Visible: true})
 		e = a.At(name)
 	}
 	if !slices.Contains(e.Errors, text) {
@@ -167,8 +167,8 @@ func (a *Adviser) Complain(name, text string) {
 // Hint says next to a setting what is worth knowing and no error: validation has no other place for it than the
 // documentation.
 func (a *Adviser) Hint(name, text string) {
-	if e := a.At(name); e != nil && !strings.Contains(e.Spec.Documentation, text) {
-		e.Spec.Documentation += " (" + text + ")"
+	if e := a.At(name); e != nil && !strings.Contains(e.Key.Documentation, text) {
+		e.Key.Documentation += " (" + text + ")"
 	}
 }
 
@@ -194,7 +194,7 @@ func (a *Adviser) Recommend(name string, values []string) {
 func (a *Adviser) Services() {
 	var names []string // of the settings
 	for i := range a.Examined {
-		if n := a.Examined[i].Spec.Name; strings.HasSuffix(n, "."+nameService) && strings.HasPrefix(n, groups) {
+		if n := a.Examined[i].Key.Name; strings.HasSuffix(n, "."+nameService) && strings.HasPrefix(n, groups) {
 			names = append(names, n)
 		}
 	}
@@ -252,7 +252,8 @@ func (a *Adviser) search(typed, catalogue string) {
 	for _, prefix := range []string{name, strings.ToValidUTF8(name[:len(name)/2], "")} {
 		literal := uri.AppendLiteral(nil, uri.Literal{Type: edm.String, Text: prefix})
 		filter := uri.AppendEscaped(nil, "startswith(TechnicalServiceName,"+string(literal)+")")
-		answer, err := a.Get(catalogueRequest(config.Query(a.Values), catalogue, allServices+"&$filter="+string(filter)))
+		answer, err := a.Get(catalogueRequest(config.Query(a.Values), catalogue,
+			allServices+"&$filter="+string(filter)))
 		if err != nil {
 			continue
 		}
@@ -336,16 +337,16 @@ func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
 		return nil
 	}
 	m, err := service.ReadMetadata(path, answer)
-	var f *wit.Fault
+	var f *wit.Error
 	switch {
 	case err == nil:
-	case errors.As(err, &f) && (f.Kind == wit.FaultNotFound || f.Kind == wit.FaultGone):
+	case errors.As(err, &f) && (f.Kind == wit.ErrorNotFound || f.Kind == wit.ErrorGone):
 		text := "The service " + path + " doesn't exist: " + f.Message
 		if near := a.nearest(path); len(near) > 0 {
 			text += fault.Among(path, near, "")
 		}
 		a.Complain(name, text)
-	case errors.As(err, &f) && (f.Kind == wit.FaultForbidden || f.Kind == wit.FaultData || succeeded(answer)):
+	case errors.As(err, &f) && (f.Kind == wit.ErrorForbidden || f.Kind == wit.ErrorData || succeeded(answer)):
 		a.Complain(name, f.Message)
 	default: // it may be there again when the connector starts
 		a.Hint(name, "Its entity sets are not known: "+err.Error())
@@ -393,7 +394,7 @@ func TopicsFor(set string) []string {
 // Refused puts a fault at its setting, or at the one given, and answers where it stands.
 func (a *Adviser) Refused(err error, name string) string {
 	text := err.Error()
-	var f *wit.Fault
+	var f *wit.Error
 	if errors.As(err, &f) {
 		text = f.Message
 		if f.Setting != nil {
@@ -408,7 +409,7 @@ func (a *Adviser) Refused(err error, name string) string {
 func (a *Adviser) Choices() {
 	for i := range a.Examined {
 		e := &a.Examined[i]
-		for _, r := range e.Spec.Rules {
+		for _, r := range e.Key.Rules {
 			if r.Allowed != nil && e.Recommended == nil {
 				e.Recommended = *r.Allowed
 			}

@@ -26,7 +26,7 @@ func (p *Prober) Catalogue(query uri.Query, options string) (rows []Listed, at i
 			return nil, at, "", err
 		}
 		rows, next, err = readCatalogue(answer)
-		f, refused := err.(*wit.Fault)
+		f, refused := err.(*wit.Error)
 		last := at == len(Catalogues)-1
 		if refused && last {
 			f.Message += "; SAP systems have it where " + Catalogues[at] +

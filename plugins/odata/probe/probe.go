@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Prober holds the answers so far. Requests are distinguished by their tags.
@@ -32,7 +32,7 @@ var ErrMissing = errors.New("an answer is still missing")
 func Open(state []byte, answers []wit.Response) (*Prober, error) {
 	p := &Prober{}
 	field := func() []byte {
-		content, size := datum.Block(state)
+		content, size := connectdata.LengthPrefixed(state)
 		state = state[max(size, 0):]
 		if size <= 0 {
 			state = nil
@@ -43,7 +43,7 @@ func Open(state []byte, answers []wit.Response) (*Prober, error) {
 		a := wit.Response{Tag: string(field()), Target: string(field())}
 		status, err := strconv.ParseUint(string(field()), 10, 16)
 		if a.Status, a.Body = uint16(status), field(); err != nil {
-			return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "the state of a request can't be read"}
+			return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "the state of a request can't be read"}
 		}
 		p.answers = append(p.answers, a)
 	}
@@ -77,37 +77,38 @@ func (p *Prober) Metadata(root string, query uri.Query) (*edm.Model, error) {
 }
 
 // Need returns the requests whose answers are missing, nil if there are none.
-func (p *Prober) Need() *wit.Need {
+func (p *Prober) Need() *wit.RequestBatch {
 	if len(p.wanted) == 0 {
 		return nil
 	}
-	need := &wit.Need{Requests: p.wanted}
+	need := &wit.RequestBatch{Requests: p.wanted}
 	for i := range p.answers {
 		a := &p.answers[i]
 		for _, field := range []string{a.Tag, a.Target, strconv.Itoa(int(a.Status))} {
-			need.State = datum.AppendText(need.State, field)
+			need.State = connectdata.AppendString(need.State, field)
 		}
-		need.State = datum.AppendBytes(need.State, a.Body)
+		need.State = connectdata.AppendBytes(need.State, a.Body)
 	}
 	return need
 }
 
 // Run answers a command by a function that asks for documents.
-func Run(state []byte, answers []wit.Response, ask func(*Prober) (wit.Reply, error)) (wit.Reply, error) {
+func Run(state []byte, answers []wit.Response, ask func(*Prober) (wit.CommandResult, error)) (wit.CommandResult,
+	error) {
 	p, err := Open(state, answers)
 	if err != nil {
-		return wit.Reply{}, err
+		return wit.CommandResult{}, err
 	}
 	reply, err := ask(p)
 	if errors.Is(err, ErrMissing) {
-		return wit.Reply{Ask: p.Need()}, nil
+		return wit.CommandResult{Pending: p.Need()}, nil
 	}
 	return reply, err
 }
 
 // Document is a reply that is JSON.
-func Document(v jsontext.Value) wit.Reply {
-	return wit.Reply{Document: wit.Ptr(string(jsontext.Append(nil, v)))}
+func Document(v jsontext.Value) wit.CommandResult {
+	return wit.CommandResult{Document: wit.Ptr(string(jsontext.Append(nil, v)))}
 }
 
 // Member is a member of a JSON object that is a text.

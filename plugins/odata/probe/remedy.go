@@ -14,7 +14,7 @@ import (
 // Assumptions, from operating such systems: the Internet Communication Framework answers for nodes that are not active
 // with an HTML page and 403 or 404, SAP Gateway itself with an error document whose code begins with /IWFND/ or
 // /IWBEP/.
-func remedy(answer *wit.Response, f *wit.Fault) (name, advice string) {
+func remedy(answer *wit.Response, f *wit.Error) (name, advice string) {
 	code := ""
 	if f.Code != nil {
 		code = strings.ToUpper(*f.Code)

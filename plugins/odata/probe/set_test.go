@@ -47,27 +47,29 @@ func TestSets(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			options := []wit.Setting{{Name: "step", Value: "entityset /x/" + c.set}}
 			first, err := Steps(c.services, "sap-client=1", options, nil, nil)
-			if err != nil || first.Ask == nil {
+			if err != nil || first.Pending == nil {
 				t.Fatalf("%+v, %v", first, err)
 			}
-			reply, err := Steps(c.services, "sap-client=1", options, nil, []wit.Response{{Tag: first.Ask.Requests[0].Tag,
-				Status: 200,
-				Body:   []byte(metadata)}})
+			reply, err := Steps(c.services, "sap-client=1", options, nil,
+				[]wit.Response{{Tag: first.Pending.Requests[0].Tag,
+					Status: 200,
+					Body:   []byte(metadata)}})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if c.target != "" {
-				if reply.Ask == nil || len(reply.Ask.Requests) != 1 || reply.Ask.Requests[0].Target != c.target {
-					t.Fatalf("expected %s to be asked, found %+v", c.target, reply.Ask)
+				if reply.Pending == nil || len(reply.Pending.Requests) != 1 ||
+					reply.Pending.Requests[0].Target != c.target {
+					t.Fatalf("expected %s to be asked, found %+v", c.target, reply.Pending)
 				}
 				if reply, err = Steps(c.services, "sap-client=1", options,
-					reply.Ask.State, []wit.Response{{Tag: reply.Ask.Requests[0].Tag, Status: c.status,
+					reply.Pending.State, []wit.Response{{Tag: reply.Pending.Requests[0].Tag, Status: c.status,
 						Body: []byte(c.body)}}); err != nil {
 					t.Fatal(err)
 				}
 			}
 			if reply.Document == nil {
-				t.Fatalf("expected a result, found %+v", reply.Ask)
+				t.Fatalf("expected a result, found %+v", reply.Pending)
 			}
 			var got struct {
 				OK               bool

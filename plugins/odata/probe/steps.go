@@ -49,13 +49,13 @@ type Set struct {
 func DoctorCommand() wit.Command {
 	return wit.Command{Name: Doctor, Usage: "Goes through what the connector needs of its " +
 		"service, for culvert doctor.",
-		Options: []wit.SettingSpec{setting.Spec(optionStep, wit.KindText, wit.Low, nil,
+		Options: []wit.ConfigKey{setting.Define(optionStep, wit.KindString, wit.Low, nil,
 			"One step; without it, the names of all.")}}
 }
 
 // Steps is the command; query goes with all that it asks.
 func Steps(services []Service, query uri.Query, options []wit.Setting, state []byte,
-	answers []wit.Response) (wit.Reply, error) {
+	answers []wit.Response) (wit.CommandResult, error) {
 	steps := stepsOf(services, query)
 	name := ""
 	for _, o := range options {
@@ -72,7 +72,7 @@ func Steps(services []Service, query uri.Query, options []wit.Setting, state []b
 	}
 	i := slices.IndexFunc(steps, func(s step) bool { return s.name == name })
 	if i < 0 {
-		return wit.Reply{}, fault.Config(optionStep, "unknown step "+name)
+		return wit.CommandResult{}, fault.Config(optionStep, "unknown step "+name)
 	}
 	return Run(state, answers, steps[i].take)
 }
@@ -95,7 +95,7 @@ func stepsOf(services []Service, query uri.Query) []step {
 			step{name: "metadata " + s.Path, setting: s.Setting, ask: reading(service.MetadataRequest(s.Path, query),
 				readMetadata(s.Path))})
 		if s.Written {
-			document.TokenFrom = wit.Ptr(document.Target)
+			document.TokenPath = wit.Ptr(document.Target)
 			steps = append(steps, step{name: "csrf " + s.Path, setting: s.Setting,
 				ask: reading(document, readService(s.Path))})
 		}
@@ -103,11 +103,12 @@ func stepsOf(services []Service, query uri.Query) []step {
 			steps = append(steps, stepOf(s, set, query))
 		}
 	}
-	return append(steps, step{name: "catalogue", ask: reading(catalogueRequest(query, Catalogues[0], "$top=1&$format=json"),
-		func(answer *wit.Response) (string, error) {
-			_, _, err := readCatalogue(answer)
-			return "readable", err
-		}), optional: true})
+	return append(steps, step{name: "catalogue",
+		ask: reading(catalogueRequest(query, Catalogues[0], "$top=1&$format=json"),
+			func(answer *wit.Response) (string, error) {
+				_, _, err := readCatalogue(answer)
+				return "readable", err
+			}), optional: true})
 }
 
 // reading asks for one document and reads it.
@@ -144,7 +145,7 @@ func distinct(services []Service) []Service {
 }
 
 // take takes the step and answers {"ok":…,"setting":…,"message":…}.
-func (s *step) take(p *Prober) (wit.Reply, error) {
+func (s *step) take(p *Prober) (wit.CommandResult, error) {
 	var answer *wit.Response // the last one
 	message, err := s.ask(func(r wit.Request) (*wit.Response, error) {
 		a, err := p.Get(r)
@@ -154,10 +155,10 @@ func (s *step) take(p *Prober) (wit.Reply, error) {
 		return a, err
 	})
 	ok, name := err == nil || s.optional, ""
-	switch f, is := err.(*wit.Fault); {
+	switch f, is := err.(*wit.Error); {
 	case err == nil:
 	case err == ErrMissing:
-		return wit.Reply{}, err
+		return wit.CommandResult{}, err
 	case s.optional:
 		message = "not readable, which only costs suggestions of services: " + err.Error()
 	case is:

@@ -45,11 +45,11 @@ func TestQueryOfSteps(t *testing.T) {
 		"catalogue":                        Catalogues[0] + "/ServiceCollection?$top=1&$format=json&" + query,
 	} {
 		asked, err := Steps(services, query, []wit.Setting{{Name: "step", Value: name}}, nil, nil)
-		if err != nil || asked.Ask == nil {
+		if err != nil || asked.Pending == nil {
 			t.Fatalf("%s: %+v, %v", name, asked, err)
 		}
-		r := asked.Ask.Requests[0]
-		if r.Target != want || r.TokenFrom != nil && *r.TokenFrom != want {
+		r := asked.Pending.Requests[0]
+		if r.Target != want || r.TokenPath != nil && *r.TokenPath != want {
 			t.Errorf("%s: expected %s, found %+v", name, want, r)
 		}
 	}
@@ -97,13 +97,14 @@ func TestAnswers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			options := []wit.Setting{{Name: "step", Value: c.step}}
 			asked, err := Steps(services, "", options, nil, nil)
-			if err != nil || asked.Ask == nil || len(asked.Ask.Requests) != 1 || asked.Ask.Requests[0].Method != "GET" {
+			if err != nil || asked.Pending == nil || len(asked.Pending.Requests) != 1 ||
+				asked.Pending.Requests[0].Method != "GET" {
 				t.Fatalf("%+v, %v", asked, err)
 			}
-			if tokened := asked.Ask.Requests[0].TokenFrom != nil; tokened != strings.HasPrefix(c.step, "csrf") {
+			if tokened := asked.Pending.Requests[0].TokenPath != nil; tokened != strings.HasPrefix(c.step, "csrf") {
 				t.Errorf("token asked for: %v", tokened)
 			}
-			reply, err := Steps(services, "", options, nil, []wit.Response{{Tag: asked.Ask.Requests[0].Tag,
+			reply, err := Steps(services, "", options, nil, []wit.Response{{Tag: asked.Pending.Requests[0].Tag,
 				Status: c.status, Body: []byte(c.body)}})
 			if err != nil {
 				t.Fatal(err)

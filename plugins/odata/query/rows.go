@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Rows looks at rows as a decoder makes them by the layout of the query's view: whether they meet the conditions that
@@ -22,7 +22,7 @@ type Rows struct {
 
 	query *Query
 	// nodes are those of rows as they are read.
-	nodes   []wit.Node
+	nodes   []wit.SchemaNode
 	checks  []check
 	rewrite *rewrite
 	// approximate: decimals are rounded, so that they may differ from what the service compared.
@@ -56,7 +56,7 @@ func (q *Query) Rows(m *edm.Model, o edm.Options) (*Rows, error) {
 		c := &q.checked[i]
 		c.sees(o)
 		column := memberOf(&nodes[0], c.path[0])
-		k := check{condition: c, node: nodes[0].Members[column].Node}
+		k := check{condition: c, node: nodes[0].Fields[column].Node}
 		k.steps = positions(nodes, k.node, c.path[1:])
 		if k.watched = slices.Index(r.Watch, column); k.watched < 0 {
 			k.watched, r.Watch = len(r.Watch), append(r.Watch, column)
@@ -69,17 +69,17 @@ func (q *Query) Rows(m *edm.Model, o edm.Options) (*Rows, error) {
 	return r, nil
 }
 
-func memberOf(n *wit.Node, name string) int {
-	return slices.IndexFunc(n.Members, func(m wit.Member) bool { return m.Name == name })
+func memberOf(n *wit.SchemaNode, name string) int {
+	return slices.IndexFunc(n.Fields, func(m wit.Field) bool { return m.Name == name })
 }
 
 // positions are those of the members on a path of names.
-func positions(nodes []wit.Node, node uint32, path []string) []int {
+func positions(nodes []wit.SchemaNode, node uint32, path []string) []int {
 	var out []int
 	for _, name := range path {
 		i := memberOf(&nodes[node], name)
 		out = append(out, i)
-		node = nodes[node].Members[i].Node
+		node = nodes[node].Fields[i].Node
 	}
 	return out
 }
@@ -87,19 +87,19 @@ func positions(nodes []wit.Node, node uint32, path []string) []int {
 // value goes from a value to one inside. null: that, or something on the way, is null.
 func (r *Rows) value(node uint32, b []byte, path []int) (n uint32, inside []byte, null bool, err error) {
 	for {
-		isNull, size, ok := datum.IsNull(&r.nodes[node], b)
+		isNull, size, ok := connectdata.IsNull(&r.nodes[node], b)
 		switch {
 		case !ok:
-			return node, nil, false, &datum.Error{What: "no branch of an optional value"}
+			return node, nil, false, &connectdata.Error{What: "no branch of an optional value"}
 		case isNull:
 			return node, nil, true, nil
 		case len(path) == 0:
 			return node, b, false, nil
 		}
 		b = b[size:]
-		members := r.nodes[node].Members
+		members := r.nodes[node].Fields
 		for _, m := range members[:path[0]] {
-			size, err := datum.Skip(r.nodes, m.Node, b)
+			size, err := connectdata.Skip(r.nodes, m.Node, b)
 			if err != nil {
 				return node, nil, false, err
 			}
@@ -113,7 +113,7 @@ func (r *Rows) value(node uint32, b []byte, path []int) (n uint32, inside []byte
 // does not heed it would fill a topic with what nobody wanted. Where services differ (case and blanks of texts, digits
 // that no format carries) a row counts as the service has it. Rows that except names are not looked at; nil: there
 // are none.
-func (r *Rows) Check(out *decode.Output, except func(row int) bool) *wit.Fault {
+func (r *Rows) Check(out *decode.Output, except func(row int) bool) *wit.Error {
 	if r == nil {
 		return nil
 	}
@@ -126,7 +126,7 @@ func (r *Rows) Check(out *decode.Output, except func(row int) bool) *wit.Fault {
 			at := out.Watched[i*max(r.Watched, len(r.Watch))+c.watched]
 			node, b, null, err := r.value(c.node, out.Data[at.Start:at.Start+at.Size], c.steps)
 			if err != nil {
-				return &wit.Fault{Kind: wit.FaultInternal, Message: c.setting + ": " + err.Error()}
+				return &wit.Error{Kind: wit.ErrorInternal, Message: c.setting + ": " + err.Error()}
 			}
 			found := rowText{null: null}
 			if !null {
@@ -136,8 +136,8 @@ func (r *Rows) Check(out *decode.Output, except func(row int) bool) *wit.Fault {
 			}
 			found, other := c.shown(found)
 			if c.contradicts(found, r.approximate) && c.contradicts(other, r.approximate) {
-				return &wit.Fault{Kind: wit.FaultData, Setting: &c.setting,
-					Message: "row " + strconv.Itoa(int(out.Rows[i].Origin)) + " of the page: " +
+				return &wit.Error{Kind: wit.ErrorData, Setting: &c.setting,
+					Message: "row " + strconv.Itoa(int(out.Rows[i].RowIndex)) + " of the page: " +
 						strings.Join(c.path, "/") + " is " + found.String() + ", and " + c.setting + " asks for " +
 						c.asks() +
 						": the service takes $filter and does not heed it"}
@@ -168,7 +168,7 @@ type member struct {
 // compile makes the rewriting of a view, whose node is given; at are the steps from the row to it.
 func (r *Rows) compile(v *edm.View, node uint32, at []string) *rewrite {
 	w := &rewrite{}
-	for _, m := range r.nodes[node].Members {
+	for _, m := range r.nodes[node].Fields {
 		out := member{node: m.Node, hidden: slices.Contains(v.Hidden, m.Name)}
 		if e := v.Expansion(m.Name); e != nil {
 			inside := m.Node
@@ -225,7 +225,7 @@ func (r *Rows) write(dst []byte, w *rewrite, b []byte) (out []byte, size int, er
 		if m.hidden && w == r.rewrite {
 			continue
 		}
-		size, err := datum.Skip(r.nodes, m.node, b)
+		size, err := connectdata.Skip(r.nodes, m.node, b)
 		if err != nil {
 			return dst, 0, err
 		}
@@ -236,7 +236,7 @@ func (r *Rows) write(dst []byte, w *rewrite, b []byte) (out []byte, size int, er
 		case m.many:
 			dst, err = r.items(dst, m, value)
 		default:
-			null, branch, _ := datum.IsNull(&r.nodes[m.node], value)
+			null, branch, _ := connectdata.IsNull(&r.nodes[m.node], value)
 			if dst = append(dst, value[:branch]...); !null {
 				dst, _, err = r.write(dst, m.inner, value[branch:])
 			}
@@ -254,9 +254,9 @@ func (r *Rows) items(dst []byte, m *member, b []byte) ([]byte, error) {
 	element := r.nodes[m.node].Element
 	var kept [][]byte
 	for {
-		count, size := datum.Number(b)
+		count, size := connectdata.Number(b)
 		if size <= 0 {
-			return dst, &datum.Error{What: "no count of an array"}
+			return dst, &connectdata.Error{What: "no count of an array"}
 		}
 		b = b[size:]
 		if count == 0 {
@@ -264,11 +264,11 @@ func (r *Rows) items(dst []byte, m *member, b []byte) ([]byte, error) {
 		}
 		if count < 0 { // the size of the block stands after the count
 			count = -count
-			_, size := datum.Number(b)
+			_, size := connectdata.Number(b)
 			b = b[max(size, 0):]
 		}
 		for ; count > 0; count-- {
-			size, err := datum.Skip(r.nodes, element, b)
+			size, err := connectdata.Skip(r.nodes, element, b)
 			if err != nil {
 				return dst, err
 			}
@@ -283,7 +283,7 @@ func (r *Rows) items(dst []byte, m *member, b []byte) ([]byte, error) {
 		}
 	}
 	if len(kept) > 0 {
-		dst = datum.AppendNumber(dst, int64(len(kept)))
+		dst = connectdata.AppendNumber(dst, int64(len(kept)))
 	}
 	for _, item := range kept {
 		var err error

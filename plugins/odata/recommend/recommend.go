@@ -23,10 +23,10 @@ const groups = "sap.odata#"
 const maxErrors = 50
 
 // ValidateOnline checks settings together with what the service says, and recommends values.
-func ValidateOnline(given []wit.Setting, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+func ValidateOnline(given []wit.Setting, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
 	p, err := probe.Open(state, answers)
 	if err != nil {
-		return wit.Inquiry{}, err
+		return wit.ValidateResult{}, err
 	}
 	a := &adviser{p.Advise(entry.Table, given, entry.Examine(given))}
 	a.Grow(given, a.conditions()...)
@@ -119,7 +119,7 @@ func (a *adviser) properties(e *entry.Entry, m *edm.Model, s *edm.Structure) {
 	a.Recommend(of(query.Expand), expands)
 	a.Recommend(of(entry.NameCursor), feed.Growing(s))
 	for i := range a.Examined {
-		name := a.Examined[i].Spec.Name
+		name := a.Examined[i].Key.Name
 		if rest, ok := strings.CutPrefix(name, of("filter#")); ok && strings.HasSuffix(rest, "."+query.Property) {
 			a.Recommend(name, filters)
 		}

@@ -19,7 +19,7 @@ func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
 	filter, err := e.checkFilter()
 	switch {
 	case e.state.InsertUncertain == "fail":
-		return nil, &wit.Fault{Kind: wit.FaultUnsupported,
+		return nil, &wit.Error{Kind: wit.ErrorUnsupported,
 			Message: "inserts without a response are not looked up (" + sinkconfig.NameInsertUncertain + " = fail)"}
 	case e.state.InsertUncertain == "retry", idempotent && e.state.CheckFilter == "" && !hasKey:
 		q := e.newRequest(ProbeService, "GET")
@@ -44,7 +44,7 @@ func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
 	if e.keyErr == nil && !e.needsRecordKey {
 		why = "the service replaces the key of the record"
 	}
-	return nil, &wit.Fault{Kind: wit.FaultConflict, Message: "cannot look up whether the entity was inserted: " +
+	return nil, &wit.Error{Kind: wit.ErrorConflict, Message: "cannot look up whether the entity was inserted: " +
 		why + ", and " + sinkconfig.NameCheckFilter + " is not set"}
 }
 
@@ -65,7 +65,7 @@ func (e *rowEncoder) checkFilter() (string, error) {
 		property := e.set.Type.Property(at.Name)
 		member, ok := e.value.Field(at.Name)
 		if property == nil || !ok || !member.Present {
-			return "", &wit.Fault{Kind: wit.FaultConflict,
+			return "", &wit.Error{Kind: wit.ErrorConflict,
 				Message: "cannot look up whether the entity was inserted: " + sinkconfig.NameCheckFilter +
 					" needs a value of property " + at.Name + ", which the record does not have"}
 		}

@@ -28,7 +28,7 @@ type Input struct {
 const errorClass = "org.apache.kafka.connect.errors.DataException"
 
 // Encode returns the deliveries that write the rows.
-func Encode(s *capabilities.State, schemas rowvalue.Schemas, in *Input) wit.Deliveries {
+func Encode(s *capabilities.State, schemas rowvalue.Schemas, in *Input) wit.EncodeResult {
 	hints := make(map[uint32]string, len(in.Hints))
 	for _, h := range in.Hints {
 		hints[h.Row] = h.Text
@@ -37,7 +37,7 @@ func Encode(s *capabilities.State, schemas rowvalue.Schemas, in *Input) wit.Deli
 	for i, topic := range in.Topics {
 		sets[i] = s.SetOf(topic)
 	}
-	var out wit.Deliveries
+	var out wit.EncodeResult
 	var e rowEncoder
 	plan := newDeliveryPlan(s, len(in.Rows))
 	for i := range in.Rows {
@@ -55,13 +55,13 @@ func Encode(s *capabilities.State, schemas rowvalue.Schemas, in *Input) wit.Deli
 		q, err := e.encode(topic)
 		switch {
 		case err != nil:
-			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
-				Fault: *fault.As(err)})
+			out.Rejected = append(out.Rejected, wit.RowError{RowIndex: uint32(i), ErrorClass: errorClass,
+				Error: *fault.As(err)})
 		case q == nil:
 			out.Ignored = append(out.Ignored, uint32(i))
 		case q.NestedUpdates > 0 && s.ServiceCapabilities[q.Set.ServiceIndex].NoBatch:
-			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
-				Fault: wit.Fault{Kind: wit.FaultConfig, Message: q.Set.Service + " has no $batch, which " +
+			out.Rejected = append(out.Rejected, wit.RowError{RowIndex: uint32(i), ErrorClass: errorClass,
+				Error: wit.Error{Kind: wit.ErrorConfig, Message: q.Set.Service + " has no $batch, which " +
 					sinkconfig.NameNestedUpdates + " = operations needs for updates with nested entities"}})
 		default:
 			q.row = uint32(i)
@@ -229,7 +229,7 @@ func (e *rowEncoder) encodeUpdate(mode string, isUpsert bool) (*request, error) 
 		op += UpsertPut - Put // the variants have the same order
 	}
 	if e.hint.isUncertain() {
-		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "an update cannot be looked up"}
+		return nil, &wit.Error{Kind: wit.ErrorUnsupported, Message: "an update cannot be looked up"}
 	}
 	if e.state.UseETags && !e.hint.HasETag {
 		reading := ReadETag
@@ -298,7 +298,7 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 
 func (e *rowEncoder) encodeDelete() (*request, error) {
 	if e.hint.isUncertain() {
-		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "a delete cannot be looked up"}
+		return nil, &wit.Error{Kind: wit.ErrorUnsupported, Message: "a delete cannot be looked up"}
 	}
 	if e.hint.Step == StepConfirm {
 		return e.newRead(ConfirmDelete)

@@ -141,7 +141,7 @@ func (g *deliveryPlan) deliveries() []wit.Delivery {
 			if gr.operations > 1 {
 				d = g.batch(gr)
 			}
-			d.Lane = number
+			d.OrderingKey = number
 			out = append(out, d)
 		}
 	}
@@ -161,14 +161,14 @@ func (g *deliveryPlan) single(q *request) wit.Delivery {
 	if q.method == "GET" {
 		r.Headers = append(r.Headers, versionHeaders[1])
 	} else {
-		r.TokenFrom = &q.Set.TokenPath
+		r.TokenPath = &q.Set.TokenPath
 		r.Headers = append(r.Headers, versionHeaders...)
 		if g.state.MethodTunnel && q.method != "POST" {
 			r.Method, r.Headers = "POST", append(r.Headers, wit.Header{Name: "X-HTTP-Method", Value: q.method})
 		}
 	}
 	return wit.Delivery{Request: r, Rows: []uint32{q.row},
-		Memo: q.AppendState(AppendStateHead(nil, q.Set.ServiceIndex, 0, 1), nil, true)}
+		State: q.AppendState(AppendStateHead(nil, q.Set.ServiceIndex, 0, 1), nil, true)}
 }
 
 // batchHeaders includes a preference of OData v4 (Protocol, 8.2.8.3): services that translate v2 to v4, such as SAP
@@ -216,7 +216,7 @@ func (g *deliveryPlan) batch(gr *group) wit.Delivery {
 		state = q.AppendState(state, before, startsPart[i])
 		before = &q.Target
 	}
-	return wit.Delivery{Memo: state, Rows: rows, Request: wit.Request{Method: "POST",
-		Target: to.Query.On(to.Service + "/$batch"), Body: content, TokenFrom: &to.TokenPath,
+	return wit.Delivery{State: state, Rows: rows, Request: wit.Request{Method: "POST",
+		Target: to.Query.On(to.Service + "/$batch"), Body: content, TokenPath: &to.TokenPath,
 		Repeatable: gr.class != classOnce, Headers: batchHeaders(boundary)}}
 }

@@ -123,7 +123,7 @@ const (
 
 // AppendStateHead starts the state of a delivery. size is the length of the batch, 0 for a single request.
 func AppendStateHead(dst []byte, service, size, count int) []byte {
-	return pack.Number(pack.Number(pack.Number(dst, service), size), count)
+	return pack.Int(pack.Int(pack.Int(dst, service), size), count)
 }
 
 // AppendState appends a target. before is the previous target, nil for the first one.
@@ -133,7 +133,7 @@ func (t *Target) AppendState(dst []byte, previous *Target, part bool) []byte {
 		flags = flagNewPart
 	}
 	if previous != nil && t.sameExceptKey(previous) {
-		return pack.Text(pack.Number(dst, flags|flagSameAsPrevious), t.Predicate)
+		return pack.String(pack.Int(dst, flags|flagSameAsPrevious), t.Predicate)
 	}
 	if t.NestedUpdates > 0 {
 		flags |= flagNested
@@ -141,13 +141,13 @@ func (t *Target) AppendState(dst []byte, previous *Target, part bool) []byte {
 	if t.Compare != "" {
 		flags |= flagCompare
 	}
-	dst = pack.Number(pack.Number(pack.Number(dst, flags), int(t.Operation)), t.Set.Index)
-	dst = pack.Text(pack.Text(dst, t.Hint.Text()), t.Predicate)
+	dst = pack.Int(pack.Int(pack.Int(dst, flags), int(t.Operation)), t.Set.Index)
+	dst = pack.String(pack.String(dst, t.Hint.Text()), t.Predicate)
 	if t.NestedUpdates > 0 {
-		dst = pack.Number(dst, t.NestedUpdates)
+		dst = pack.Int(dst, t.NestedUpdates)
 	}
 	if t.Compare != "" {
-		dst = pack.Text(dst, t.Compare)
+		dst = pack.String(dst, t.Compare)
 	}
 	return dst
 }
@@ -173,7 +173,7 @@ type Delivery struct {
 // ReadDelivery decodes the state of a delivery. ok is false if another version of this plugin wrote it.
 func ReadDelivery(s *capabilities.State, text []byte) (d *Delivery, ok bool) {
 	r := pack.Open(text)
-	d = &Delivery{ServiceIndex: r.Number(), BatchBytes: r.Number()}
+	d = &Delivery{ServiceIndex: r.Int(), BatchBytes: r.Int()}
 	m := stateReader{count: r.Count(), batched: d.BatchBytes > 0, state: s, r: r}
 	if r.Bad || d.ServiceIndex < 0 || d.ServiceIndex >= len(s.Services) || m.count <= 0 || d.BatchBytes <= 0 &&
 		m.count != 1 {
@@ -194,24 +194,24 @@ func ReadDelivery(s *capabilities.State, text []byte) (d *Delivery, ok bool) {
 }
 
 func (m *stateReader) next() (ok bool) {
-	flags := m.r.Number()
+	flags := m.r.Int()
 	m.newPart, m.sameAsPrevious = flags&flagNewPart != 0, flags&flagSameAsPrevious != 0
 	if m.sameAsPrevious {
-		m.Predicate = m.r.Text()
+		m.Predicate = m.r.String()
 		return !m.r.Bad && m.Set != nil
 	}
-	op, place := m.r.Number(), m.r.Number()
+	op, place := m.r.Int(), m.r.Int()
 	m.Target = Target{Operation: Operation(op), InBatch: m.batched}
 	if m.r.Bad || place < 0 || place >= len(m.state.Sets) {
 		return false
 	}
 	m.Set = &m.state.Sets[place]
-	m.Hint, m.Predicate = parseHint(m.r.Text()), m.r.Text()
+	m.Hint, m.Predicate = parseHint(m.r.String()), m.r.String()
 	if flags&flagNested != 0 {
-		m.NestedUpdates = m.r.Number()
+		m.NestedUpdates = m.r.Int()
 	}
 	if flags&flagCompare != 0 {
-		m.Compare = m.r.Text()
+		m.Compare = m.r.String()
 	}
 	return !m.r.Bad && m.NestedUpdates >= 0
 }

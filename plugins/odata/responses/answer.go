@@ -70,7 +70,7 @@ func (s handler) isNotFound(response *wit.Response) bool {
 
 // concernsAnyCall is the part of [handler.concernsCall] that also applies to batches and their parts.
 func concernsAnyCall(response *wit.Response) bool {
-	if wit.Refuses(response.Status) {
+	if wit.IsRejection(response.Status) {
 		if code, _, document := fault.Document(response.Body); document && fault.NoService(code) {
 			return true
 		}
@@ -85,7 +85,7 @@ func concernsAnyCall(response *wit.Response) bool {
 }
 
 func retryAfter(response *wit.Response) uint32 {
-	wait, _ := fault.RetryAfter(headerOf(response, "Retry-After"), response.At)
+	wait, _ := fault.RetryAfter(headerOf(response, "Retry-After"), response.ReceivedAt)
 	return uint32(min(wait.Milliseconds(), math.MaxUint32))
 }
 

@@ -25,12 +25,12 @@ func etagOf(response *wit.Response) (string, error) {
 	return v.At("__metadata", "etag").Text, err
 }
 
-func (s handler) checkResult(t *requests.Target, response *wit.Response) (wit.Verdict, error) {
+func (s handler) checkResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	if !isSuccess(response.Status) && (t.Operation == requests.ProbeService || !s.isNotFound(response)) {
 		return classify(fault.Of(t.Name(), response, response.Body), response)
 	}
-	unknown := func(why string) (wit.Verdict, error) {
-		return reject(&wit.Fault{Kind: wit.FaultConflict, Message: t.Name() + ": " + why}), nil
+	unknown := func(why string) (wit.RowResult, error) {
+		return reject(&wit.Error{Kind: wit.ErrorConflict, Message: t.Name() + ": " + why}), nil
 	}
 	byKey := t.Operation == requests.LookUp || t.Operation == requests.LookUpForUpsert
 	filter := sinkconfig.NameCheckFilter + " is not set"
@@ -75,7 +75,7 @@ func (s handler) checkResult(t *requests.Target, response *wit.Response) (wit.Ve
 
 // findResult compares found entities, except for key properties that the service may have numbered.
 func (s handler) findResult(t *requests.Target, entities []jsontext.Value,
-	unknown func(string) (wit.Verdict, error)) (wit.Verdict, error) {
+	unknown func(string) (wit.RowResult, error)) (wit.RowResult, error) {
 	sent := propertiesOf([]byte(t.Compare))
 	sent.Members = slices.DeleteFunc(sent.Members, func(m jsontext.Member) bool {
 		return slices.Contains(t.Set.Type.Key, m.Name) && (len(t.Set.Type.Key) == 1 ||

@@ -36,10 +36,10 @@ func TestLargestHintFits(t *testing.T) {
 		case err != nil:
 			t.Fatal(err)
 		case size > maxETag:
-			if verdict.Refused == nil || !strings.Contains(verdict.Refused.Message, "ETag of at most 8192 bytes") {
+			if verdict.Rejected == nil || !strings.Contains(verdict.Rejected.Message, "ETag of at most 8192 bytes") {
 				t.Errorf("expected a refusal, found %+v", verdict)
 			}
-		case verdict.Again == nil || len(verdict.Again.Hint) < size || len(verdict.Again.Hint) > plugin.MaxHintBytes:
+		case verdict.Retry == nil || len(verdict.Retry.Hint) < size || len(verdict.Retry.Hint) > plugin.MaxHintBytes:
 			t.Errorf("expected a hint of at most %d bytes, found %+v", plugin.MaxHintBytes, verdict)
 		}
 	}

@@ -20,7 +20,7 @@ func (s handler) mayRejectIfMatch(t *requests.Target, response *wit.Response) bo
 		!fault.Listed(s.RetryCodes, response.Status, code)
 }
 
-func retryWithoutIfMatch(t *requests.Target) wit.Verdict {
+func retryWithoutIfMatch(t *requests.Target) wit.RowResult {
 	h := t.Hint
 	h.NoIfMatch, h.OwnChangeset = true, true
 	return encodeAgain(h)
@@ -50,7 +50,7 @@ func (s handler) learnIfMatchRequired(t *requests.Target) bool {
 	return true
 }
 
-func retryWithIfMatch(t *requests.Target) wit.Verdict {
+func retryWithIfMatch(t *requests.Target) wit.RowResult {
 	h := t.Hint
 	h.NoIfMatch = false
 	return encodeAgain(h)

@@ -87,7 +87,7 @@ func (s handler) concernsCall(t *requests.Target, response *wit.Response) bool {
 	return response.Status/100 == 4 && !t.InBatch && fault.IsHTML(response.Body)
 }
 
-func callError(t *requests.Target, response *wit.Response) *wit.Fault {
+func callError(t *requests.Target, response *wit.Response) *wit.Error {
 	f := fault.Of(t.Name(), response, response.Body)
 	if !concernsAnyCall(response) && (response.Status == 404 || response.Status == 410) {
 		f.Message += " (this may be the response of a gateway, not of the OData service; HTTP codes in " +
@@ -120,13 +120,13 @@ func isUnusualKey(predicate string) bool {
 }
 
 // addressResult first reads the set. If that works and the same error comes again, the row is rejected.
-func addressResult(t *requests.Target, f *wit.Fault) wit.Verdict {
+func addressResult(t *requests.Target, f *wit.Error) wit.RowResult {
 	if !t.Hint.SetAnswers {
 		h := t.Hint
 		h.ProbeSet = true
 		return encodeAgain(h)
 	}
-	if f.Kind = wit.FaultData; t.IsInsert() {
+	if f.Kind = wit.ErrorData; t.IsInsert() {
 		f.Message += " (the entity set can be read, so the cause is the content of the record)"
 	} else {
 		f.Message += " (the entity set can be read, so a server in front of the service rejects the key)"
@@ -135,15 +135,15 @@ func addressResult(t *requests.Target, f *wit.Fault) wit.Verdict {
 }
 
 // setResult counts errors of the service itself as an answer, except that the set does not exist.
-func (s handler) setResult(t *requests.Target, response *wit.Response) (wit.Verdict, error) {
+func (s handler) setResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	h := t.Hint
 	h.ProbeSet, h.SetAnswers = false, true
 	_, _, document := fault.Document(response.Body)
 	switch {
 	case response.Status == 404 || response.Status == 410:
-		return wit.Verdict{}, callError(t, response)
+		return wit.RowResult{}, callError(t, response)
 	case isSuccess(response.Status), response.Status == 501 && document,
-		wit.Refuses(response.Status) && (document || hasVersion(response)):
+		wit.IsRejection(response.Status) && (document || hasVersion(response)):
 		return encodeAgain(h), nil
 	}
 	return s.classifyRepeatable(t, fault.Of(t.Name(), response, response.Body), response)

@@ -13,7 +13,7 @@ import (
 
 type sentBatch struct{ *requests.Delivery }
 
-func (b *sentBatch) results(s handler, response *wit.Response) ([]wit.Verdict, error) {
+func (b *sentBatch) results(s handler, response *wit.Response) ([]wit.RowResult, error) {
 	name := "POST " + s.Services[b.ServiceIndex] + "/$batch"
 	one := len(b.Targets) == 1 // there is no smaller batch
 	switch status := response.Status; {
@@ -25,24 +25,24 @@ func (b *sentBatch) results(s handler, response *wit.Response) ([]wit.Verdict, e
 		if half := max(1, b.BatchBytes/2); l.MaxBatchBytes == 0 || half < l.MaxBatchBytes {
 			l.MaxBatchBytes = half
 		}
-		return b.forEach(func(t *requests.Target) wit.Verdict { return encodeAgain(t.Hint) }), nil
+		return b.forEach(func(t *requests.Target) wit.RowResult { return encodeAgain(t.Hint) }), nil
 	case status == 404 || status == 405 || status == 415 || status == 501:
 		// The requests without a batch will show whether the service exists.
 		s.ServiceCapabilities[b.ServiceIndex].NoBatch = true
-		return b.forEach(func(t *requests.Target) wit.Verdict { return encodeAgain(t.Hint) }), nil
+		return b.forEach(func(t *requests.Target) wit.RowResult { return encodeAgain(t.Hint) }), nil
 	case status == 401, concernsAnyCall(response):
 		return nil, fault.Of(name, response, response.Body)
 	case status == 429:
 		f := fault.Of(name, response, response.Body)
-		return b.forEach(func(t *requests.Target) wit.Verdict {
-			return wit.Verdict{Again: &wit.Retry{Hint: t.Hint.Text(), Fault: f}}
+		return b.forEach(func(t *requests.Target) wit.RowResult {
+			return wit.RowResult{Retry: &wit.Retry{Hint: t.Hint.Text(), Error: f}}
 		}), nil
-	case !one && (wit.Refuses(status) || status == 500 && b.isRepeatable(s)):
+	case !one && (wit.IsRejection(status) || status == 500 && b.isRepeatable(s)):
 		// Nothing was done, and the response does not name the operation that failed.
 		return b.retryInHalves(), nil
 	}
 	// The outcome is unknown, except for what the response itself says (P19).
-	return b.judge(func(t *requests.Target) (wit.Verdict, error) {
+	return b.judge(func(t *requests.Target) (wit.RowResult, error) {
 		whole := *t
 		whole.InBatch = false
 		return s.result(&whole, response)
@@ -53,8 +53,8 @@ func (b *sentBatch) isRepeatable(s handler) bool {
 	return !slices.ContainsFunc(b.Targets, func(t requests.Target) bool { return !t.IsRepeatable(s.State) })
 }
 
-func (b *sentBatch) forEach(f func(t *requests.Target) wit.Verdict) []wit.Verdict {
-	verdicts := make([]wit.Verdict, len(b.Targets))
+func (b *sentBatch) forEach(f func(t *requests.Target) wit.RowResult) []wit.RowResult {
+	verdicts := make([]wit.RowResult, len(b.Targets))
 	for i := range b.Targets {
 		verdicts[i] = f(&b.Targets[i])
 	}
@@ -62,23 +62,23 @@ func (b *sentBatch) forEach(f func(t *requests.Target) wit.Verdict) []wit.Verdic
 }
 
 // judge is forEach for results that may be errors of the call. They fail the task, but keep the other results.
-func (b *sentBatch) judge(f func(t *requests.Target) (wit.Verdict, error)) ([]wit.Verdict, error) {
-	return b.forEach(func(t *requests.Target) wit.Verdict {
+func (b *sentBatch) judge(f func(t *requests.Target) (wit.RowResult, error)) ([]wit.RowResult, error) {
+	return b.forEach(func(t *requests.Target) wit.RowResult {
 		v, err := f(t)
 		if err == nil {
 			return v
 		}
 		rowErr := *fault.As(err)
-		if rowErr.Kind != wit.FaultUnauthorized {
-			rowErr.Kind = wit.FaultConfig
+		if rowErr.Kind != wit.ErrorUnauthorized {
+			rowErr.Kind = wit.ErrorConfig
 		}
 		return reject(&rowErr)
 	}), nil
 }
 
-func (b *sentBatch) retryInHalves() []wit.Verdict {
+func (b *sentBatch) retryInHalves() []wit.RowResult {
 	half := len(b.Targets) / 2
-	return b.forEach(func(t *requests.Target) wit.Verdict {
+	return b.forEach(func(t *requests.Target) wit.RowResult {
 		h := t.Hint
 		if h.MaxBatchSize = half; half < 2 {
 			h.MaxBatchSize, h.NoBatch = 0, true
@@ -95,7 +95,7 @@ type outcome struct {
 	inconclusive uint16
 }
 
-func (b *sentBatch) partResults(s handler, name string, response *wit.Response) ([]wit.Verdict, error) {
+func (b *sentBatch) partResults(s handler, name string, response *wit.Response) ([]wit.RowResult, error) {
 	if fault.IsHTML(response.Body) {
 		return nil, fault.NotData(name, "a response to $batch", response.Body)
 	}
@@ -107,16 +107,16 @@ func (b *sentBatch) partResults(s handler, name string, response *wit.Response) 
 	}
 	if !multipart {
 		f := fault.NotData(name, "a response to $batch", response.Body)
-		f.Kind = wit.FaultTransient
+		f.Kind = wit.ErrorTransient
 		if fault.IsError(response.Body) {
 			f = fault.Of(name, response, response.Body)
-			f.Kind, f.Code = wit.FaultTransient, nil
+			f.Kind, f.Code = wit.ErrorTransient, nil
 		}
-		return b.forEach(func(t *requests.Target) wit.Verdict { return s.unknownResult(t, f) }), nil
+		return b.forEach(func(t *requests.Target) wit.RowResult { return s.unknownResult(t, f) }), nil
 	}
 	logServiceMessages(name, response)
 	outcomes := b.match(d)
-	noResult := &wit.Fault{Kind: wit.FaultTransient, Message: name + ": the response of HTTP " +
+	noResult := &wit.Error{Kind: wit.ErrorTransient, Message: name + ": the response of HTTP " +
 		strconv.Itoa(int(response.Status)) + " does not contain its result"}
 	if !d.Complete {
 		noResult.Message += ", because it is cut off"
@@ -130,7 +130,7 @@ func (b *sentBatch) partResults(s handler, name string, response *wit.Response) 
 			" = check looks up the following ones)"
 	}
 	at, allAlone, allWritten := 0, len(b.Targets) > 1, true
-	verdicts, err := b.judge(func(t *requests.Target) (wit.Verdict, error) {
+	verdicts, err := b.judge(func(t *requests.Target) (wit.RowResult, error) {
 		o := outcomes[at]
 		at++
 		if stopped && o.message == nil && t.IsRepeatable(s.State) {
@@ -140,7 +140,7 @@ func (b *sentBatch) partResults(s handler, name string, response *wit.Response) 
 			allWritten = false
 			return encodeAgain(h), nil
 		}
-		v, err := s.partResult(t, o, noResult, response.At)
+		v, err := s.partResult(t, o, noResult, response.ReceivedAt)
 		allAlone = allAlone && t.Hint.OwnChangeset && !t.Hint.NoIfMatch
 		allWritten = allWritten && err == nil && v.Written != nil
 		return v, err
@@ -154,14 +154,14 @@ func (b *sentBatch) partResults(s handler, name string, response *wit.Response) 
 // maxStops is the number of stopped batches after which a row is sent without a batch.
 const maxStops = 5
 
-func (s handler) unknownResult(t *requests.Target, f *wit.Fault) wit.Verdict {
+func (s handler) unknownResult(t *requests.Target, f *wit.Error) wit.RowResult {
 	if t.IsRepeatable(s.State) {
-		return wit.Verdict{Again: &wit.Retry{Hint: t.Hint.Text(), Fault: f}}
+		return wit.RowResult{Retry: &wit.Retry{Hint: t.Hint.Text(), Error: f}}
 	}
 	return reject(f)
 }
 
-func (s handler) partResult(t *requests.Target, o outcome, noResult *wit.Fault, at int64) (wit.Verdict, error) {
+func (s handler) partResult(t *requests.Target, o outcome, noResult *wit.Error, at int64) (wit.RowResult, error) {
 	if o.message == nil {
 		own := *noResult
 		if own.Message = t.Name() + ": " + noResult.Message; o.inconclusive != 0 {
@@ -178,7 +178,7 @@ func (s handler) partResult(t *requests.Target, o outcome, noResult *wit.Fault, 
 		return written(), nil
 	}
 	answer := &wit.Response{Status: o.message.Status(), Target: t.Path(), Headers: o.message.Headers(),
-		Body: o.message.Body, At: at}
+		Body: o.message.Body, ReceivedAt: at}
 	if !o.failed {
 		return s.result(t, answer)
 	}
@@ -187,11 +187,11 @@ func (s handler) partResult(t *requests.Target, o outcome, noResult *wit.Fault, 
 	_, _, document := fault.Document(answer.Body)
 	switch status := answer.Status; {
 	case status == 401, concernsAnyCall(answer):
-		return wit.Verdict{}, f
+		return wit.RowResult{}, f
 	case status == 429 || isNotServed(status) && document:
-		return wit.Verdict{Again: &wit.Retry{Hint: t.Hint.Text(), Fault: f, WaitMs: retryAfter(answer)}}, nil
-	case !wit.Refuses(status) && !document && !t.IsRepeatable(s.State):
-		f.Kind = wit.FaultTransient
+		return wit.RowResult{Retry: &wit.Retry{Hint: t.Hint.Text(), Error: f, WaitMs: retryAfter(answer)}}, nil
+	case !wit.IsRejection(status) && !document && !t.IsRepeatable(s.State):
+		f.Kind = wit.ErrorTransient
 		return reject(f), nil
 	}
 	h := t.Hint

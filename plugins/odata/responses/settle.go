@@ -15,7 +15,7 @@ import (
 type handler struct{ *capabilities.State }
 
 // Handle returns the results of the rows of a delivery.
-func Handle(known *capabilities.State, d *requests.Delivery, response *wit.Response) ([]wit.Verdict, error) {
+func Handle(known *capabilities.State, d *requests.Delivery, response *wit.Response) ([]wit.RowResult, error) {
 	s := handler{known}
 	LearnVersion(known, d.ServiceIndex, response)
 	if d.BatchBytes > 0 {
@@ -26,11 +26,11 @@ func Handle(known *capabilities.State, d *requests.Delivery, response *wit.Respo
 	if err != nil {
 		return nil, err
 	}
-	return []wit.Verdict{v}, nil
+	return []wit.RowResult{v}, nil
 }
 
 // result returns the result of one row. Its response came alone or in the response to a batch.
-func (s handler) result(t *requests.Target, response *wit.Response) (v wit.Verdict, err error) {
+func (s handler) result(t *requests.Target, response *wit.Response) (v wit.RowResult, err error) {
 	if t.IsInsert() {
 		if v, err = s.insertResult(t, response); err == nil {
 			s.learnRequestIDs(t, response)
@@ -39,14 +39,14 @@ func (s handler) result(t *requests.Target, response *wit.Response) (v wit.Verdi
 		v, err = s.otherResult(t, response)
 	}
 	if err != nil {
-		return wit.Verdict{}, err
+		return wit.RowResult{}, err
 	}
-	if v.Again != nil && v.Again.Fault != nil {
-		if v.Again.Hint == "" {
-			v.Again.Hint = t.Hint.Text() // the same request again
+	if v.Retry != nil && v.Retry.Error != nil {
+		if v.Retry.Hint == "" {
+			v.Retry.Hint = t.Hint.Text() // the same request again
 		}
 		if t.InBatch {
-			v.Again.WaitMs = retryAfter(response)
+			v.Retry.WaitMs = retryAfter(response)
 		}
 	}
 	return v, nil
@@ -59,33 +59,33 @@ func (s handler) learnRequestIDs(t *requests.Target, response *wit.Response) {
 	}
 }
 
-func (s handler) otherResult(t *requests.Target, response *wit.Response) (wit.Verdict, error) {
+func (s handler) otherResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case response.Status == 0 && t.IsRepeatable(s.State):
 		return retry(noResponseError(t)), nil
 	case response.Status == 0:
 		return reject(noResponseError(t)), nil
 	case isSuccess(response.Status) && fault.IsHTML(response.Body):
-		return wit.Verdict{}, fault.NotData(t.Name(), "an OData response", response.Body)
+		return wit.RowResult{}, fault.NotData(t.Name(), "an OData response", response.Body)
 	}
 	if isSuccess(response.Status) && fault.IsError(response.Body) {
 		// A gateway may hide the status: the error document counts.
 		f := fault.Of(t.Name(), response, response.Body)
-		f.Kind = wit.FaultData
+		f.Kind = wit.ErrorData
 		return reject(f), nil
 	}
 	if mayRejectAddress(t, response) {
 		return addressResult(t, fault.Of(t.Name(), response, response.Body)), nil
 	}
 	if s.concernsCall(t, response) {
-		return wit.Verdict{}, callError(t, response)
+		return wit.RowResult{}, callError(t, response)
 	}
 	if isSuccess(response.Status) && !s.isServiceSuccess(t, response) {
 		f := fault.NotData(t.Name(), "an OData response", response.Body)
 		if !provesDone(response.Status) {
 			f.Message = t.Name() + ": " + inconclusiveText(response.Status)
 		}
-		if f.Kind = wit.FaultTransient; t.IsRepeatable(s.State) {
+		if f.Kind = wit.ErrorTransient; t.IsRepeatable(s.State) {
 			return retry(f), nil
 		}
 		return reject(f), nil
@@ -111,7 +111,7 @@ func (s handler) otherResult(t *requests.Target, response *wit.Response) (wit.Ve
 // says that the entity is locked or the request was not served. In a batch any error document is proof: nothing of a
 // failed changeset is stored. With proof the configured codes count as for other requests. Outside of batches the host
 // checks message codes. Anything else is a transient rejection that leaves the row in doubt.
-func (s handler) insertResult(t *requests.Target, response *wit.Response) (wit.Verdict, error) {
+func (s handler) insertResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	isSuccessful := isSuccess(response.Status) && !isRepeatRejected(response) && !fault.IsHTML(response.Body) &&
 		!fault.IsError(response.Body)
 	if isSuccessful && s.isServiceSuccess(t, response) {
@@ -128,7 +128,7 @@ func (s handler) insertResult(t *requests.Target, response *wit.Response) (wit.V
 		f.Message += " (expected an entity)"
 	}
 	code, message, document := fault.Document(response.Body)
-	if !document && !wit.Refuses(response.Status) {
+	if !document && !wit.IsRejection(response.Status) {
 		f.Code = nil
 	}
 	failed := response.Status != 0 && !isSuccess(response.Status)
@@ -138,49 +138,49 @@ func (s handler) insertResult(t *requests.Target, response *wit.Response) (wit.V
 	case response.Status == 0:
 		return reject(inDoubtError(t.Path(), "no response")), nil
 	case isSuccess(response.Status) && fault.IsHTML(response.Body):
-		return wit.Verdict{}, fault.NotData(name, "an OData response", response.Body)
+		return wit.RowResult{}, fault.NotData(name, "an OData response", response.Body)
 	case document && (fault.Locked(response, message) || isNotServed(response.Status)):
-		f.Kind = wit.FaultTransient
+		f.Kind = wit.ErrorTransient
 		return retry(f), nil
 	case failed && document && t.Operation == requests.UpsertInsert && s.isExisting(response, code, message):
 		return retryAsUpdate(t, f), nil
-	case failed && (document && t.InBatch || wit.Refuses(response.Status)) &&
+	case failed && (document && t.InBatch || wit.IsRejection(response.Status)) &&
 		fault.Listed(s.RetryCodes, response.Status, code):
-		f.Kind = wit.FaultTransient
+		f.Kind = wit.ErrorTransient
 		return retry(f), nil
-	case failed && document && t.InBatch && !wit.Refuses(response.Status):
-		f.Kind = wit.FaultData
+	case failed && document && t.InBatch && !wit.IsRejection(response.Status):
+		f.Kind = wit.ErrorData
 		return reject(f), nil
-	case !wit.Refuses(response.Status): // includes an error document with status 200
-		f.Kind = wit.FaultTransient
+	case !wit.IsRejection(response.Status): // includes an error document with status 200
+		f.Kind = wit.ErrorTransient
 		return reject(f), nil
 	case !s.concernsCall(t, response) && response.Status == 404 && document:
 		// The document may concern an entity that the row refers to, or the set.
 		return addressResult(t, f), nil
 	case s.concernsCall(t, response), response.Status == 404, response.Status == 405:
-		return wit.Verdict{}, f
-	case f.Kind != wit.FaultTransient && f.Kind != wit.FaultUnauthorized && s.isExisting(response, code, message):
+		return wit.RowResult{}, f
+	case f.Kind != wit.ErrorTransient && f.Kind != wit.ErrorUnauthorized && s.isExisting(response, code, message):
 		if t.Operation == requests.UpsertInsert {
 			return retryAsUpdate(t, f), nil
 		}
-		f.Kind = wit.FaultConflict
+		f.Kind = wit.ErrorConflict
 	}
 	return classify(f, response)
 }
 
 // retryAsUpdate continues an upsert whose insert found an existing entity. If an update has found none before, another
 // entity has the same value in a unique property, and the row is rejected.
-func retryAsUpdate(t *requests.Target, f *wit.Fault) wit.Verdict {
+func retryAsUpdate(t *requests.Target, f *wit.Error) wit.RowResult {
 	if t.Hint.NotFoundStatus == 0 {
 		return encodeAgain(t.Hint.ForStep(requests.StepUpdate))
 	}
-	f.Kind = wit.FaultConflict
+	f.Kind = wit.ErrorConflict
 	f.Message += " (but an update was answered HTTP " + strconv.Itoa(t.Hint.NotFoundStatus) +
 		": another entity may have the same value in a unique property)"
 	return reject(f)
 }
 
-func retryAsInsert(t *requests.Target, status uint16) wit.Verdict {
+func retryAsInsert(t *requests.Target, status uint16) wit.RowResult {
 	h := t.Hint.ForStep(requests.StepInsert)
 	if t.Hint.Step == requests.StepUpdate { // after an insert has found the entity
 		h.NotFoundStatus = int(status)
@@ -189,7 +189,7 @@ func retryAsInsert(t *requests.Target, status uint16) wit.Verdict {
 }
 
 // updateResult treats 412 like 404 in upserts: some services answer so if If-Match: * finds no entity.
-func (s handler) updateResult(t *requests.Target, response *wit.Response) (wit.Verdict, error) {
+func (s handler) updateResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	if isSuccess(response.Status) {
 		s.learnIfMatch(t)
 		return written(), nil
@@ -202,13 +202,13 @@ func (s handler) updateResult(t *requests.Target, response *wit.Response) (wit.V
 		return s.etagConflict(t), nil
 	case upserts && t.NestedUpdates > 0 && t.Hint.Step == requests.StepUpdate && (s.isNotFound(response) ||
 		response.Status == 412):
-		f.Kind, f.Message = wit.FaultNotFound,
+		f.Kind, f.Message = wit.ErrorNotFound,
 			f.Message+" (a nested entity does not exist, and an upsert of an existing entity inserts none)"
 		return reject(f), nil
 	case upserts && (s.isNotFound(response) || response.Status == 412):
 		return retryAsInsert(t, response.Status), nil
 	case s.isNotFound(response):
-		f.Kind = wit.FaultNotFound
+		f.Kind = wit.ErrorNotFound
 		return reject(f), nil
 	case response.Status == 428 && s.learnIfMatchRequired(t):
 		return retryWithIfMatch(t), nil
@@ -219,25 +219,25 @@ func (s handler) updateResult(t *requests.Target, response *wit.Response) (wit.V
 		f.Message += " (" + sinkconfig.NameETag + " = none sends no If-Match: set any or use)"
 		return reject(f), nil
 	case response.Status == 405 || response.Status == 501:
-		return wit.Verdict{}, f // applies to the next row too
+		return wit.RowResult{}, f // applies to the next row too
 	case s.mayRejectIfMatch(t, response):
 		return retryWithoutIfMatch(t), nil
 	}
 	return s.classifyRepeatable(t, f, response)
 }
 
-func (s handler) etagConflict(t *requests.Target) wit.Verdict {
-	f := &wit.Fault{Kind: wit.FaultConflict, Message: t.Name() + ": HTTP 412: the entity was changed after its ETag " +
+func (s handler) etagConflict(t *requests.Target) wit.RowResult {
+	f := &wit.Error{Kind: wit.ErrorConflict, Message: t.Name() + ": HTTP 412: the entity was changed after its ETag " +
 		t.Hint.ETag + " was read"}
 	if !s.RetryETagConflicts {
 		return reject(f)
 	}
-	f.Kind = wit.FaultTransient
-	return wit.Verdict{Again: &wit.Retry{Hint: t.Hint.ForStep(requests.StepUpdate).Text(), Fault: f}}
+	f.Kind = wit.ErrorTransient
+	return wit.RowResult{Retry: &wit.Retry{Hint: t.Hint.ForStep(requests.StepUpdate).Text(), Error: f}}
 }
 
 // deleteResult counts a missing entity as deleted. Some services answer 412 for it, which is confirmed by a read.
-func (s handler) deleteResult(t *requests.Target, response *wit.Response) (wit.Verdict, error) {
+func (s handler) deleteResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case isSuccess(response.Status):
 		s.learnIfMatch(t)
@@ -256,12 +256,12 @@ func (s handler) deleteResult(t *requests.Target, response *wit.Response) (wit.V
 	return s.classifyRepeatable(t, fault.Of(t.Name(), response, response.Body), response)
 }
 
-func confirmResult(t *requests.Target, response *wit.Response) (wit.Verdict, error) {
+func confirmResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case response.Status == 404 || response.Status == 410:
 		return written(), nil
 	case isSuccess(response.Status):
-		return reject(&wit.Fault{Kind: wit.FaultConflict, Message: "DELETE " + t.Path() +
+		return reject(&wit.Error{Kind: wit.ErrorConflict, Message: "DELETE " + t.Path() +
 			": HTTP 412 although If-Match: * was sent and the entity exists"}), nil
 	}
 	return classify(fault.Of(t.Name(), response, response.Body), response)
@@ -269,7 +269,7 @@ func confirmResult(t *requests.Target, response *wit.Response) (wit.Verdict, err
 
 const maxETag = 8 << 10
 
-func (s handler) etagResult(t *requests.Target, response *wit.Response) (wit.Verdict, error) {
+func (s handler) etagResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case isSuccess(response.Status):
 		h := t.Hint
@@ -278,7 +278,7 @@ func (s handler) etagResult(t *requests.Target, response *wit.Response) (wit.Ver
 			return reject(fault.NotData(t.Name(), "an entity", response.Body)), nil
 		}
 		if h.HasETag, h.ETag = true, tag; len(h.ETag) > maxETag {
-			return reject(&wit.Fault{Kind: wit.FaultData, Message: t.Name() + ": expected an ETag of at most " +
+			return reject(&wit.Error{Kind: wit.ErrorData, Message: t.Name() + ": expected an ETag of at most " +
 				strconv.Itoa(maxETag) + " bytes, found " + strconv.Itoa(len(h.ETag))}), nil
 		}
 		return encodeAgain(h), nil

@@ -49,27 +49,27 @@ type subscription struct{ service, collection, target, changeType string }
 
 // Retire ends everything when a connector is deleted.
 func Retire(settings []wit.Setting, addresses []string, state []byte,
-	answers []wit.Response) (wit.Arrangement, error) {
+	answers []wit.Response) (wit.CallResult, error) {
 	r := newRetiring(settings, addresses)
 	if len(r.entries) == 0 {
-		return wit.Arrangement{Done: wit.Ptr("")}, nil
+		return wit.CallResult{Done: wit.Ptr("")}, nil
 	}
 	p, err := probe.Open(state, answers)
 	if err != nil {
-		return wit.Arrangement{}, err
+		return wit.CallResult{}, err
 	}
 	if err = r.run(p); errors.Is(err, probe.ErrMissing) {
-		return wit.Arrangement{Ask: p.Need()}, nil
+		return wit.CallResult{Pending: p.Need()}, nil
 	}
 	if err != nil {
-		return wit.Arrangement{}, err
+		return wit.CallResult{}, err
 	}
-	return wit.Arrangement{Done: wit.Ptr(strconv.Itoa(len(r.subscriptions)) + " subscriptions, " +
+	return wit.CallResult{Done: wit.Ptr(strconv.Itoa(len(r.subscriptions)) + " subscriptions, " +
 		strconv.Itoa(r.terminated()) + " delta queues")}, nil
 }
 
 // Run executes the command. It ends subscriptions below the connector's path at the listener.
-func Run(settings []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
+func Run(settings []wit.Setting, state []byte, answers []wit.Response) (wit.CommandResult, error) {
 	name := ""
 	for _, s := range settings {
 		if s.Name == "name" {
@@ -78,12 +78,12 @@ func Run(settings []wit.Setting, state []byte, answers []wit.Response) (wit.Repl
 	}
 	r := newRetiring(settings, []string{"/" + inspect.EscapedSegment(name) + "/"})
 	if len(r.entries) == 0 {
-		return wit.Reply{}, fault.Config(entry.NameTrackChanges,
+		return wit.CommandResult{}, fault.Config(entry.NameTrackChanges,
 			"no entity set of the connector is in delta mode or has a subscription: nothing to end")
 	}
-	return probe.Run(state, answers, func(p *probe.Prober) (wit.Reply, error) {
+	return probe.Run(state, answers, func(p *probe.Prober) (wit.CommandResult, error) {
 		if err := r.run(p); err != nil {
-			return wit.Reply{}, err
+			return wit.CommandResult{}, err
 		}
 		return probe.Document(r.report()), nil
 	})

@@ -18,16 +18,16 @@ func TestRetireWithRepeatedLink(t *testing.T) {
 	var answers []wit.Response
 	for range 20 {
 		reply, err := Run(given, state, answers)
-		var f *wit.Fault
-		if errors.As(err, &f) && f.Kind == wit.FaultData &&
+		var f *wit.Error
+		if errors.As(err, &f) && f.Kind == wit.ErrorData &&
 			strings.Contains(f.Message, "found a link back to /s/SubscriptionCollection;") {
 			return
 		}
-		if err != nil || reply.Ask == nil {
+		if err != nil || reply.Pending == nil {
 			t.Fatalf("expected a data fault that names the link, found %v", err)
 		}
-		state, answers = reply.Ask.State, nil
-		for _, r := range reply.Ask.Requests {
+		state, answers = reply.Pending.State, nil
+		for _, r := range reply.Pending.Requests {
 			body := `{"d":{"results":[],"__next":"SubscriptionCollection"}}`
 			if strings.HasSuffix(r.Target, "$metadata") {
 				body = metadata

@@ -6,16 +6,16 @@ import (
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Schemas holds the declared schemas by their IDs.
-type Schemas map[uint32][]wit.Node
+type Schemas map[uint32][]wit.SchemaNode
 
 // Add copies schemas, because the next call of the host overwrites their memory.
 func (s Schemas) Add(declared []wit.Schema) {
 	for i := range declared {
-		nodes := make([]wit.Node, len(declared[i].Nodes))
+		nodes := make([]wit.SchemaNode, len(declared[i].Nodes))
 		for j := range nodes {
 			nodes[j] = cloneNode(&declared[i].Nodes[j])
 		}
@@ -23,16 +23,16 @@ func (s Schemas) Add(declared []wit.Schema) {
 	}
 }
 
-func cloneNode(n *wit.Node) wit.Node {
-	c := wit.Node{Kind: n.Kind, Optional: n.Optional, Key: n.Key, Element: n.Element}
+func cloneNode(n *wit.SchemaNode) wit.SchemaNode {
+	c := wit.SchemaNode{Kind: n.Kind, Optional: n.Optional, Key: n.Key, Element: n.Element}
 	if n.Name != nil {
 		c.Name = wit.Ptr(strings.Clone(*n.Name))
 	}
 	for _, p := range n.Parameters {
 		c.Parameters = append(c.Parameters, wit.Setting{Name: strings.Clone(p.Name), Value: strings.Clone(p.Value)})
 	}
-	for _, m := range n.Members {
-		c.Members = append(c.Members, wit.Member{Name: strings.Clone(m.Name), Node: m.Node})
+	for _, m := range n.Fields {
+		c.Fields = append(c.Fields, wit.Field{Name: strings.Clone(m.Name), Node: m.Node})
 	}
 	if n.DefaultValue != nil {
 		c.DefaultValue = wit.Ptr(slices.Clone(*n.DefaultValue))
@@ -41,21 +41,21 @@ func cloneNode(n *wit.Node) wit.Node {
 }
 
 // Read returns the key or value of a row, which it validates. ok is false if it is absent or null.
-func (s Schemas) Read(d wit.Datum, data []byte) (f Value, ok bool, err error) {
+func (s Schemas) Read(d wit.ValueSlice, data []byte) (f Value, ok bool, err error) {
 	f = Value{schemas: s, bytes: data[d.Start : d.Start+d.Size]}
-	switch d.Form {
-	case wit.Structured:
+	switch d.Encoding {
+	case wit.WithSchema:
 		if f.nodes = s[d.Schema]; f.nodes == nil {
-			return f, false, &wit.Fault{Kind: wit.FaultInternal, Message: "the schema of a row was not declared"}
+			return f, false, &wit.Error{Kind: wit.ErrorInternal, Message: "the schema of a row was not declared"}
 		}
-		_, err = datum.Skip(f.nodes, 0, f.bytes)
-	case wit.Dynamic:
-		_, err = datum.SkipDynamic(f.bytes)
+		_, err = connectdata.Skip(f.nodes, 0, f.bytes)
+	case wit.Schemaless:
+		_, err = connectdata.SkipSchemaless(f.bytes)
 	default:
 		return Value{}, false, nil
 	}
 	if err != nil {
-		return f, false, &wit.Fault{Kind: wit.FaultData, Message: err.Error()}
+		return f, false, &wit.Error{Kind: wit.ErrorData, Message: err.Error()}
 	}
 	f.open(0, 0)
 	f = f.resolved()
@@ -65,7 +65,7 @@ func (s Schemas) Read(d wit.Datum, data []byte) (f Value, ok bool, err error) {
 // Value is a position in the bytes of a row. The zero Value is null.
 type Value struct {
 	schemas   Schemas
-	nodes     []wit.Node
+	nodes     []wit.SchemaNode
 	bytes     []byte
 	at, start int
 	node      uint32
@@ -76,14 +76,14 @@ func (f *Value) open(node uint32, at int) {
 	f.node, f.at, f.start, f.Present = node, at, at, true
 	switch {
 	case f.nodes == nil:
-		f.Present, f.start = len(f.bytes) > at && f.bytes[at] != datum.TagNull, at+1
+		f.Present, f.start = len(f.bytes) > at && f.bytes[at] != connectdata.TagNull, at+1
 	case f.nodes[node].Optional:
 		f.Present, f.start = (f.bytes[at] == 0) != (f.nodes[node].DefaultValue == nil), at+1
 	}
 }
 
 // Schema returns nil for schemaless values.
-func (f *Value) Schema() *wit.Node {
+func (f *Value) Schema() *wit.SchemaNode {
 	if f.nodes == nil {
 		return nil
 	}
@@ -91,10 +91,10 @@ func (f *Value) Schema() *wit.Node {
 }
 
 // Node returns a node of the schema.
-func (f *Value) Node(index uint32) *wit.Node { return &f.nodes[index] }
+func (f *Value) Node(index uint32) *wit.SchemaNode { return &f.nodes[index] }
 
 // kindOther is the kind of schemaless values without a corresponding schema kind.
-const kindOther = wit.Structure + 1
+const kindOther = wit.Struct + 1
 
 // Kind returns the kind of a value that is not null.
 func (f *Value) Kind() wit.Kind {
@@ -102,27 +102,27 @@ func (f *Value) Kind() wit.Kind {
 		return f.nodes[f.node].Kind
 	}
 	switch tag := f.bytes[f.at]; tag {
-	case datum.TagInt8, datum.TagInt16, datum.TagInt32, datum.TagInt64:
-		return wit.Int8 + wit.Kind(tag-datum.TagInt8)
-	case datum.TagText:
-		return wit.Text
-	case datum.TagArray:
+	case connectdata.TagInt8, connectdata.TagInt16, connectdata.TagInt32, connectdata.TagInt64:
+		return wit.Int8 + wit.Kind(tag-connectdata.TagInt8)
+	case connectdata.TagText:
+		return wit.String
+	case connectdata.TagArray:
 		return wit.Array
-	case datum.TagMap:
-		return wit.Mapping
+	case connectdata.TagMap:
+		return wit.Map
 	}
 	return kindOther
 }
 
 // Int64 returns the value of an integer of any size.
 func (f *Value) Int64() int64 {
-	n, _ := datum.Number(f.bytes[f.start:])
+	n, _ := connectdata.Number(f.bytes[f.start:])
 	return n
 }
 
 // Bytes returns the content of a string or of bytes.
 func (f *Value) Bytes() []byte {
-	content, _ := datum.Block(f.bytes[f.start:])
+	content, _ := connectdata.LengthPrefixed(f.bytes[f.start:])
 	return content
 }
 
@@ -130,16 +130,16 @@ func (f *Value) Bytes() []byte {
 func (f *Value) Decode() (v any, err error) {
 	switch {
 	case f.nodes != nil:
-		v, _, err = datum.Read(f.nodes, f.node, f.bytes[f.at:])
+		v, _, err = connectdata.Read(f.nodes, f.node, f.bytes[f.at:])
 	case len(f.bytes) > f.at:
-		v, _, err = datum.ReadDynamic(f.bytes[f.at:])
+		v, _, err = connectdata.ReadSchemaless(f.bytes[f.at:])
 	}
 	return v, err
 }
 
 // Text returns the value if it is a string.
 func (f *Value) Text() (text []byte, ok bool) {
-	if !f.Present || f.Kind() != wit.Text {
+	if !f.Present || f.Kind() != wit.String {
 		return nil, false
 	}
 	text = f.Bytes()
@@ -148,16 +148,16 @@ func (f *Value) Text() (text []byte, ok bool) {
 
 // resolved unwraps a struct that is embedded with its schema ID in schemaless data.
 func (f Value) resolved() Value {
-	if f.nodes != nil || len(f.bytes) <= f.at || f.bytes[f.at] != datum.TagStruct {
+	if f.nodes != nil || len(f.bytes) <= f.at || f.bytes[f.at] != connectdata.TagStruct {
 		return f
 	}
-	id, size := datum.Number(f.bytes[f.start:])
-	content, _ := datum.Block(f.bytes[f.start+size:])
+	id, size := connectdata.Number(f.bytes[f.start:])
+	content, _ := connectdata.LengthPrefixed(f.bytes[f.start+size:])
 	nodes := f.schemas[uint32(id)]
 	if nodes == nil || id>>32 != 0 {
 		return f
 	}
-	if _, err := datum.Skip(nodes, 0, content); err != nil {
+	if _, err := connectdata.Skip(nodes, 0, content); err != nil {
 		return f
 	}
 	f = Value{schemas: f.schemas, nodes: nodes, bytes: content}
@@ -192,7 +192,7 @@ type Cursor struct {
 // Fields iterates over a struct or a map.
 func (f *Value) Fields() Cursor {
 	c := f.cursor()
-	c.Mismatch = c.kind != wit.Structure && c.kind != wit.Mapping
+	c.Mismatch = c.kind != wit.Struct && c.kind != wit.Map
 	return c
 }
 
@@ -208,7 +208,7 @@ func (f *Value) cursor() Cursor {
 		return Cursor{kind: kindOther}
 	}
 	c := Cursor{parent: *f, Value: *f, kind: f.Kind(), at: f.start}
-	if f.nodes == nil && (c.kind == wit.Mapping || c.kind == wit.Array) {
+	if f.nodes == nil && (c.kind == wit.Map || c.kind == wit.Array) {
 		c.count, c.last = c.readInt(), true
 	}
 	return c
@@ -222,8 +222,8 @@ func (c *Cursor) Next() bool {
 	if c.Mismatch {
 		return false
 	}
-	if c.kind == wit.Structure {
-		members := c.parent.nodes[c.parent.node].Members
+	if c.kind == wit.Struct {
+		members := c.parent.nodes[c.parent.node].Fields
 		if c.count == int64(len(members)) {
 			return false
 		}
@@ -248,7 +248,7 @@ func (c *Cursor) Next() bool {
 	if n := c.parent.Schema(); n != nil {
 		key, element = n.Key, n.Element
 	}
-	if c.kind == wit.Mapping {
+	if c.kind == wit.Map {
 		c.read(key)
 		name, ok := c.Value.Text()
 		if !ok {
@@ -264,7 +264,7 @@ func (c *Cursor) Next() bool {
 }
 
 func (c *Cursor) readInt() int64 {
-	n, size := datum.Number(c.parent.bytes[c.at:])
+	n, size := connectdata.Number(c.parent.bytes[c.at:])
 	c.at += size
 	return n
 }
@@ -273,10 +273,10 @@ func (c *Cursor) read(node uint32) {
 	at := c.at
 	if c.parent.nodes == nil {
 		c.Value = c.parent // the previous value may have been unwrapped
-		size, _ := datum.SkipDynamic(c.parent.bytes[at:])
+		size, _ := connectdata.SkipSchemaless(c.parent.bytes[at:])
 		c.at += size
-	} else if c.at = datum.Short(&c.parent.nodes[node], c.parent.bytes, at); c.at == 0 {
-		size, _ := datum.Skip(c.parent.nodes, node, c.parent.bytes[at:])
+	} else if c.at = connectdata.SkipFast(&c.parent.nodes[node], c.parent.bytes, at); c.at == 0 {
+		size, _ := connectdata.Skip(c.parent.nodes, node, c.parent.bytes[at:])
 		c.at = at + size
 	}
 	c.Value.open(node, at)

@@ -18,16 +18,16 @@ func MetadataRequest(path string, query uri.Query) wit.Request {
 
 // NeedMetadata returns the requests for the metadata of services while there are no answers, nil once there is one for
 // each. Errors are *wit.Fault.
-func NeedMetadata(services []string, query uri.Query, answers []wit.Response) (*wit.Need, error) {
+func NeedMetadata(services []string, query uri.Query, answers []wit.Response) (*wit.RequestBatch, error) {
 	if len(answers) == 0 {
-		need := &wit.Need{}
+		need := &wit.RequestBatch{}
 		for _, s := range services {
 			need.Requests = append(need.Requests, MetadataRequest(s, query))
 		}
 		return need, nil
 	}
 	if len(answers) != len(services) {
-		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "expected " + strconv.Itoa(len(services)) +
+		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "expected " + strconv.Itoa(len(services)) +
 			" answers, found " + strconv.Itoa(len(answers))}
 	}
 	return nil, nil
@@ -91,7 +91,7 @@ func FindSet(m *edm.Model, path, set, name string) (*edm.Set, *edm.Structure, er
 	}
 	t := m.Structure(s.Type)
 	if t == nil {
-		return nil, nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "entity set " + set + " of " + path +
+		return nil, nil, &wit.Error{Kind: wit.ErrorUnsupported, Message: "entity set " + set + " of " + path +
 			": its type " + s.Type + " isn't in $metadata"}
 	}
 	return s, t, nil

@@ -174,12 +174,12 @@ func TestEquivalentKeysShareOrderingKey(t *testing.T) {
 		h.value("ID", id, "Note", "n")
 		rows = append(rows, uint32(i))
 	}
-	h.outcomes, h.reasons, h.isInDoubt = make([]string, len(rows)), make([]*wit.Fault, len(rows)), make([]bool,
+	h.outcomes, h.reasons, h.isInDoubt = make([]string, len(rows)), make([]*wit.Error, len(rows)), make([]bool,
 		len(rows))
 	lanes, delivery := map[uint32]uint32{}, map[uint32]int{}
 	for n, d := range h.encode(rows, nil) {
 		for _, row := range d.rows {
-			lanes[row], delivery[row] = d.Lane, n
+			lanes[row], delivery[row] = d.OrderingKey, n
 		}
 	}
 	for _, same := range [][]uint32{{0, 1, 2, 3}, {4, 5}} {
@@ -464,15 +464,15 @@ func TestFold(t *testing.T) {
 }
 
 // answered sends inserts in a batch, and answers the last part with second. Later requests are answered 201.
-func answered(t *testing.T, rows int, second string, settings ...string) (settled wit.Settled, h *fakeHost) {
+func answered(t *testing.T, rows int, second string, settings ...string) (settled wit.ResponseResult, h *fakeHost) {
 	t.Helper()
 	w := open(t, odatatest.New(odatatest.Options{}), products(append(settings, oneOrderingKey)...)...)
 	h = w.host("ProductCopies")
 	h.addProducts(1, rows, "x")
 	answer := batchAnswer(part("201 Created"), second)
-	answer.At = 1_700_000_000_000
+	answer.ReceivedAt = 1_700_000_000_000
 	d := h.encoded(1, "ProductCopies", h.rows...)[0]
-	settled, err := h.p.Settle(h.context, d.Memo, d.Rows, answer)
+	settled, err := h.p.HandleResponse(h.context, d.State, d.Rows, answer)
 	noError(t, err)
 	sent := 0
 	h.answer = func(*wit.Request) wit.Response {
@@ -486,8 +486,9 @@ func answered(t *testing.T, rows int, second string, settings ...string) (settle
 }
 
 func partOf(status string, headers ...string) string {
-	return part(status, "Content-Type: application/json\r\n", strings.Join(headers, ""), "\r\n", denial("X/1",
-		"not now"))
+	return part(status, "Content-Type: application/json\r\n", strings.Join(headers, ""), "\r\n",
+		denial("X/1",
+			"not now"))
 }
 
 // Configured codes count for inserts if the response proves that nothing was written: in a batch, with an error
@@ -541,7 +542,7 @@ func TestRetryAfterInParts(t *testing.T) {
 		"": 0,
 	} {
 		settled, _ := answered(t, 2, partOf("429 Too Many Requests", header))
-		if v := settled.Verdicts[1]; v.Again == nil || v.Again.WaitMs != want {
+		if v := settled.Results[1]; v.Retry == nil || v.Retry.WaitMs != want {
 			t.Errorf("%q: expected to wait for %d ms, found %+v", header, want, v)
 		}
 	}
@@ -561,7 +562,7 @@ func TestLateAnswerToALargerBatch(t *testing.T) {
 	}
 	large, small := encoded(40), encoded(10)
 	for _, d := range []*wit.Delivery{small, large} {
-		settled, err := w.p.Settle(w.context, d.Memo, d.Rows, wit.Response{Status: 413})
+		settled, err := w.p.HandleResponse(w.context, d.State, d.Rows, wit.Response{Status: 413})
 		noError(t, err)
 		if settled.Context != nil {
 			w.context = *settled.Context
@@ -578,9 +579,9 @@ func TestLateAnswerToALargerBatch(t *testing.T) {
 func TestErrorMentionsInsertCheck(t *testing.T) {
 	for policy, mentioned := range map[string]bool{"fail": true, "check": false} {
 		settled, h := answered(t, 3, partOf("400 Bad Request"), "sap.odata.insert.uncertain="+policy)
-		v := settled.Verdicts[2]
-		if v.Refused == nil || v.Refused.Kind != wit.FaultTransient ||
-			strings.Contains(v.Refused.Message, "sap.odata.insert.uncertain = check") != mentioned {
+		v := settled.Results[2]
+		if v.Rejected == nil || v.Rejected.Kind != wit.ErrorTransient ||
+			strings.Contains(v.Rejected.Message, "sap.odata.insert.uncertain = check") != mentioned {
 			t.Errorf("%s: expected the third one to be in doubt, found %+v", policy, v)
 		}
 		if mentioned && h.outcomes[2] != outcomeInDoubt {

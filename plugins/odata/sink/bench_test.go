@@ -17,18 +17,19 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-var order = nodesOf(column{name: "OrderID", kind: wit.Int32}, column{name: "CustomerID", kind: wit.Text,
+var order = nodesOf(column{name: "OrderID", kind: wit.Int32}, column{name: "CustomerID", kind: wit.String,
 	optional: true},
 	column{name: "EmployeeID", kind: wit.Int32, optional: true},
 	column{name: "OrderDate", kind: wit.Int64, logical: wit.NameTimestamp, optional: true},
 	column{name: "ShipVia", kind: wit.Int32, optional: true},
 	column{name: "Freight", kind: wit.Bytes, logical: wit.NameDecimal, optional: true},
-	column{name: "ShipName", kind: wit.Text, optional: true}, column{name: "ShipCity", kind: wit.Text, optional: true},
-	column{name: "ShipPostalCode", kind: wit.Text, optional: true},
-	column{name: "ShipCountry", kind: wit.Text, optional: true})
+	column{name: "ShipName", kind: wit.String, optional: true}, column{name: "ShipCity", kind: wit.String,
+		optional: true},
+	column{name: "ShipPostalCode", kind: wit.String, optional: true},
+	column{name: "ShipCountry", kind: wit.String, optional: true})
 
 // processorTime returns the CPU time of the process.
 func processorTime() time.Duration {
@@ -107,18 +108,18 @@ func ordersIn(b testing.TB, registry *record.Registry, rows uint32) *record.Batc
 }
 
 // structs returns a batch of rows with one schema.
-func structs(t testing.TB, registry *record.Registry, topic string, nodes []wit.Node, rows uint32,
-	made func(uint32) datum.Record) *record.Batch {
+func structs(t testing.TB, registry *record.Registry, topic string, nodes []wit.SchemaNode, rows uint32,
+	made func(uint32) connectdata.Struct) *record.Batch {
 	t.Helper()
 	schema, err := registry.Intern(nodes)
 	noError(t, err)
 	batch := &record.Batch{Registry: registry, Topics: []string{topic}}
 	for i := range rows {
 		start := uint32(len(batch.Data))
-		batch.Data, err = datum.Append(batch.Data, nodes, 0, made(i))
+		batch.Data, err = connectdata.Append(batch.Data, nodes, 0, made(i))
 		noError(t, err)
-		batch.Rows = append(batch.Rows, wit.Row{Origin: i, Offset: int64(i), Timestamp: 1_700_000_000_000,
-			Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
+		batch.Rows = append(batch.Rows, wit.Row{RowIndex: i, Offset: int64(i), Timestamp: 1_700_000_000_000,
+			Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID, Start: start,
 				Size: uint32(len(batch.Data)) - start}})
 	}
 	return batch
@@ -152,7 +153,7 @@ func openIn(ctx context.Context, i *host.Instance, w *harness, settings ...strin
 	if err != nil {
 		return nil, err
 	}
-	opened, err := i.OpenSink(ctx, sinkconfig.Component, given, nil, []wit.Response{w.exchange(&asked.Ask.Requests[0])})
+	opened, err := i.OpenSink(ctx, sinkconfig.Component, given, nil, []wit.Response{w.exchange(&asked.Pending.Requests[0])})
 	if err != nil {
 		return nil, err
 	}
@@ -185,21 +186,21 @@ func (s *sandboxed) write(b *testing.B) error {
 			b.StartTimer()
 		}
 		began = processorTime()
-		settled, err := s.i.Settle(s.ctx, s.context, d.Memo, d.Rows, s.answers[step])
-		if err != nil || len(settled.Verdicts) != rows {
-			return fmt.Errorf("expected verdicts on %d rows, found %d (%w)", rows, len(settled.Verdicts), err)
+		settled, err := s.i.HandleResponse(s.ctx, s.context, d.State, d.Rows, s.answers[step])
+		if err != nil || len(settled.Results) != rows {
+			return fmt.Errorf("expected verdicts on %d rows, found %d (%w)", rows, len(settled.Results), err)
 		}
 		s.settle += processorTime() - began
 		if settled.Context != nil { // the first answers teach something
 			s.context = *settled.Context
 		}
 		hints = hints[:0]
-		for n, v := range settled.Verdicts {
+		for n, v := range settled.Results {
 			switch {
-			case v.Again != nil:
-				hints = append(hints, wit.Hint{Row: d.Rows[n], Text: v.Again.Hint})
+			case v.Retry != nil:
+				hints = append(hints, wit.Hint{Row: d.Rows[n], Text: v.Retry.Hint})
 			case v.Written == nil:
-				return fmt.Errorf("row %d: %w", n, v.Refused)
+				return fmt.Errorf("row %d: %w", n, v.Rejected)
 			}
 		}
 		if len(hints) == 0 {
@@ -210,8 +211,8 @@ func (s *sandboxed) write(b *testing.B) error {
 
 var location = regexp.MustCompile("(?i)\r\nlocation: [^\r]*")
 
-func orderOf(i uint32) datum.Record {
-	return datum.Record{int32(i), "ALFKI", int32(5),
+func orderOf(i uint32) connectdata.Struct {
+	return connectdata.Struct{int32(i), "ALFKI", int32(5),
 		int64(836_438_400_000) + int64(i)*86_400_000, int32(3), big.NewInt(323_800 + int64(i)).Bytes(),
 		"Vins et alcools Chevalier", "Köln", fmt.Sprintf("%05d", i), "Germany"}
 }

@@ -117,7 +117,7 @@ func refusedSetting(t *testing.T, metadata string, settings ...string) (setting,
 		return "", ""
 	}
 	f := fault.As(err)
-	if f.Kind != wit.FaultConfig || f.Setting == nil {
+	if f.Kind != wit.ErrorConfig || f.Setting == nil {
 		t.Fatalf("expected a fault of a setting, found %+v", f)
 	}
 	return *f.Setting, f.Message

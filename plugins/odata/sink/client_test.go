@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Every request contains the client in its query. Ordering keys and delivery states do not.
@@ -22,13 +22,13 @@ func TestClientInQuery(t *testing.T) {
 		asked, err := New("0.1.0").Open(sinkconfig.Component, settings, nil, nil)
 		noError(t, err)
 		want := gateway + "/$metadata" + []string{"", query}[i]
-		if found := asked.Ask.Requests[0].Target; found != want {
+		if found := asked.Pending.Requests[0].Target; found != want {
 			t.Errorf("expected %s, found %s", want, found)
 		}
 		w := open(t, odatatest.New(odatatest.Options{}), append(given, more)...)
 		rows := []wit.Row{{Value: w.withSchema(detail, detailOf(3, 4))},
-			{Key: w.withSchema(detailKey, datum.Record{int32(4), int32(3)})},
-			{Key: w.withSchema(detailKey, datum.Record{int32(4), int32(3)})}}
+			{Key: w.withSchema(detailKey, connectdata.Struct{int32(4), int32(3)})},
+			{Key: w.withSchema(detailKey, connectdata.Struct{int32(4), int32(3)})}}
 		out, err := w.p.Encode(w.context, w.schemas, []string{"Order_DetailCopies"}, rows, w.data, nil, nil,
 			[]wit.Hint{{Row: 2, Text: requests.StepConfirm}})
 		if err != nil || len(out.Ready) != 3 {
@@ -39,8 +39,8 @@ func TestClientInQuery(t *testing.T) {
 	for i := range deliveries[0] {
 		d := &deliveries[0][i]
 		d.Request.Target += query
-		if d.Request.TokenFrom != nil {
-			d.Request.TokenFrom = wit.Ptr(*d.Request.TokenFrom + query)
+		if d.Request.TokenPath != nil {
+			d.Request.TokenPath = wit.Ptr(*d.Request.TokenPath + query)
 		}
 	}
 	expectEqual(t, "found", deliveries[0], deliveries[1])
@@ -54,8 +54,8 @@ func TestClientInQueryOfABatch(t *testing.T) {
 	w := open(t, odatatest.New(odatatest.Options{}), given...)
 	rows := []wit.Row{{Value: w.withSchema(detail, detailOf(3, 4))}, {Value: w.withSchema(detail, detailOf(3, 5))}}
 	q := w.encoded(1, "Order_DetailCopies", rows...)[0].Request
-	if q.Target != gateway+"/$batch"+query || q.TokenFrom == nil || *q.TokenFrom != gateway+"/"+query {
-		t.Errorf("expected %s in both addresses, found %s and %v", query, q.Target, q.TokenFrom)
+	if q.Target != gateway+"/$batch"+query || q.TokenPath == nil || *q.TokenPath != gateway+"/"+query {
+		t.Errorf("expected %s in both addresses, found %s and %v", query, q.Target, q.TokenPath)
 	}
 	body := string(q.Body)
 	if strings.Contains(body, "sap-client") || strings.Count(body, "\nPOST Order_DetailCopies HTTP") != 2 {
@@ -68,8 +68,8 @@ func TestClientInQueryOfDoctor(t *testing.T) {
 		"sap.odata.sap.client.in=query")...)
 	reply, err := New("0.1.0").Run("doctor", []wit.Setting{{Name: "step", Value: "csrf " + gateway}}, given, nil, nil)
 	noError(t, err)
-	q := reply.Ask.Requests[0]
-	if want := gateway + "/?sap-client=100"; q.Target != want || q.TokenFrom == nil || *q.TokenFrom != want {
+	q := reply.Pending.Requests[0]
+	if want := gateway + "/?sap-client=100"; q.Target != want || q.TokenPath == nil || *q.TokenPath != want {
 		t.Errorf("expected %s for both, found %+v", want, q)
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // shop has an order with items, a complex type, a property that cannot be created, and read-only sets.
@@ -39,20 +39,21 @@ func metadataService(metadata string) http.Handler {
 	})
 }
 
-func fields(pairs ...any) datum.Map {
-	var m datum.Map
+func fields(pairs ...any) connectdata.Map {
+	var m connectdata.Map
 	for i := 0; i < len(pairs); i += 2 {
-		m = append(m, datum.Entry{Key: pairs[i], Value: pairs[i+1]})
+		m = append(m, connectdata.Entry{Key: pairs[i], Value: pairs[i+1]})
 	}
 	return m
 }
 
 func TestDeepInsert(t *testing.T) {
 	w := openOrders(t)
-	items := datum.List{fields("Pos", int64(1), "Subs", datum.List{fields("N", "1.50")}), fields("Pos", int64(2),
-		"Subs", datum.List{})}
+	items := connectdata.List{fields("Pos", int64(1), "Subs", connectdata.List{fields("N", "1.50")}),
+		fields("Pos", int64(2),
+			"Subs", connectdata.List{})}
 	for _, c := range []struct {
-		value datum.Map
+		value connectdata.Map
 		body  string
 	}{
 		{fields("ID", "a", "Note", nil, "Count", int64(1), "Changed", int64(5), "Place", fields("City", "Ulm"), "Items",
@@ -60,24 +61,24 @@ func TestDeepInsert(t *testing.T) {
 			`{"ID":"a","Note":null,"Count":1,"Place":{"City":"Ulm"},"Items":[{"Pos":1,"Subs":[{"N":"1.5"}]},{"Pos":2,"Subs":[]}],"Buyer":{"Pos":9}}`},
 		{fields("ID", nil, "Count", nil, "Place", nil, "Items", nil, "Unknown", nil), `{"Place":null}`},
 	} {
-		v, requests := w.writeRow("Orders", wit.Datum{}, w.schemaless(c.value))
+		v, requests := w.writeRow("Orders", wit.ValueSlice{}, w.schemaless(c.value))
 		if v.Written == nil || string(requests[0].Body) != c.body {
-			t.Errorf("expected %s, found %s (%+v)", c.body, requests[0].Body, v.Refused)
+			t.Errorf("expected %s, found %s (%+v)", c.body, requests[0].Body, v.Rejected)
 		}
 	}
-	subs := fields("Subs", datum.List{fields("N", true)})
-	for text, value := range map[string]datum.Map{
+	subs := fields("Subs", connectdata.List{fields("N", true)})
+	for text, value := range map[string]connectdata.Map{
 		"Items: expected an array of S.Item":                     fields("Items", fields("Pos", int64(1))),
-		"Items/Subs/N: expected Edm.Decimal, found true":         fields("Items", datum.List{subs}),
+		"Items/Subs/N: expected Edm.Decimal, found true":         fields("Items", connectdata.List{subs}),
 		"Place/Town: S.Place has no such property":               fields("Place", fields("Town", "Ulm")),
 		"Place: expected a struct of S.Place":                    fields("Place", "Ulm"),
-		"Buyer: expected a struct of S.Item, found another kind": fields("Buyer", datum.List{}),
+		"Buyer: expected a struct of S.Item, found another kind": fields("Buyer", connectdata.List{}),
 		"Note: expected Edm.String, found a map":                 fields("Note", fields()),
 		"the value: expected a struct of S.Order":                {{Key: int64(1), Value: "x"}},
 	} {
-		if v, _ := w.writeRow("Orders", wit.Datum{}, w.schemaless(value)); v.Refused == nil ||
-			!strings.HasPrefix(v.Refused.Message, text) {
-			t.Errorf("expected %q, found %+v", text, v.Refused)
+		if v, _ := w.writeRow("Orders", wit.ValueSlice{}, w.schemaless(value)); v.Rejected == nil ||
+			!strings.HasPrefix(v.Rejected.Message, text) {
+			t.Errorf("expected %q, found %+v", text, v.Rejected)
 		}
 	}
 }
@@ -85,12 +86,12 @@ func TestDeepInsert(t *testing.T) {
 // A struct with its schema in schemaless data is written as any other.
 func TestStructInSchemaless(t *testing.T) {
 	w := openOrders(t)
-	nodes := nodesOf(column{name: "City", kind: wit.Text})
-	place := w.withSchema(nodes, datum.Record{"Ulm"})
-	nested := datum.Nested{Schema: place.Schema, Bytes: w.data[place.Start : place.Start+place.Size]}
-	v, requests := w.writeRow("Orders", wit.Datum{}, w.schemaless(fields("ID", "a", "Place", nested)))
+	nodes := nodesOf(column{name: "City", kind: wit.String})
+	place := w.withSchema(nodes, connectdata.Struct{"Ulm"})
+	nested := connectdata.Nested{Schema: place.Schema, Bytes: w.data[place.Start : place.Start+place.Size]}
+	v, requests := w.writeRow("Orders", wit.ValueSlice{}, w.schemaless(fields("ID", "a", "Place", nested)))
 	if v.Written == nil || string(requests[0].Body) != `{"ID":"a","Place":{"City":"Ulm"}}` {
-		t.Errorf("found %+v %s", v.Refused, requests[0].Body)
+		t.Errorf("found %+v %s", v.Rejected, requests[0].Body)
 	}
 }
 
@@ -124,8 +125,8 @@ func TestConfigurations(t *testing.T) {
 		inquiry, err := New("0.1.0").Validate(sinkconfig.Alias, configuration(c.settings...), false, nil, nil)
 		noError(t, err)
 		for _, e := range *inquiry.Done {
-			if len(e.Errors) > 0 && (setting == "" || e.Spec.Name == c.setting) {
-				setting, message = e.Spec.Name, e.Errors[0]
+			if len(e.Errors) > 0 && (setting == "" || e.Key.Name == c.setting) {
+				setting, message = e.Key.Name, e.Errors[0]
 			}
 		}
 		if setting != c.setting || !strings.HasPrefix(message, c.message) || (c.message == "") != (message == "") {

@@ -38,7 +38,7 @@ func TestRequestIDNotHeeded(t *testing.T) {
 			h.expectAll(outcomeWritten)
 			continue
 		}
-		h.expectAll(wit.FaultConflict.String())
+		h.expectAll(wit.ErrorConflict.String())
 		if f := h.reasons[0]; f == nil || !strings.Contains(f.Message, "already exists") {
 			t.Errorf("expected to be told that the entity exists, found %+v", f)
 		}
@@ -91,7 +91,7 @@ func TestSchemalessDecimalInBase64(t *testing.T) {
 			[]wit.Row{{Value: w.schemaless(fields("A", int64(1), "B", "b", "Price", text))}}, w.data, nil, nil, nil)
 		noError(t, err)
 		const setting = "value.converter.decimal.format = NUMERIC"
-		if len(out.Refused) != 1 || strings.Contains(out.Refused[0].Fault.Message, setting) != hinted {
+		if len(out.Rejected) != 1 || strings.Contains(out.Rejected[0].Error.Message, setting) != hinted {
 			t.Errorf("%q: expected a refusal, with %q: %t, found %+v", text, setting, hinted, out)
 		}
 	}
@@ -109,7 +109,7 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 		given := configuration(append(set("00", "Orders"), "sap.odata.request.format="+c.format)...)
 		asked, err := w.p.Open(sinkconfig.Component, given, nil, nil)
 		noError(t, err)
-		opened, err := w.p.Open(sinkconfig.Component, given, nil, []wit.Response{w.exchange(&asked.Ask.Requests[0])})
+		opened, err := w.p.Open(sinkconfig.Component, given, nil, []wit.Response{w.exchange(&asked.Pending.Requests[0])})
 		if (err != nil) != c.refused {
 			t.Fatalf("%+v: found %v", c, err)
 		}
@@ -121,8 +121,9 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 			continue
 		}
 		w.context = opened.Ready.Context
-		body := string(w.encoded(1, "Orders", wit.Row{Value: w.schemaless(fields("ID", "k", "Note",
-			"n"))})[0].Request.Body)
+		body := string(w.encoded(1, "Orders",
+			wit.Row{Value: w.schemaless(fields("ID", "k", "Note",
+				"n"))})[0].Request.Body)
 		if c.format == "atom" && (!strings.Contains(body, "<title>n</title>") ||
 			!strings.Contains(body, "<d:Note>n</d:Note>")) {
 			t.Errorf("expected the value in both places, found %s", body)

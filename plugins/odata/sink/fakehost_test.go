@@ -6,7 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Outcomes of rows.
@@ -31,7 +31,7 @@ type fakeHost struct {
 	known string
 
 	outcomes  []string
-	reasons   []*wit.Fault
+	reasons   []*wit.Error
 	isInDoubt []bool
 	attempts  []int
 	requests  []wit.Request
@@ -42,14 +42,14 @@ func (w *harness) host(topic string) *fakeHost {
 	return &fakeHost{harness: w, topic: topic, maxAttempts: 20}
 }
 
-func (h *fakeHost) add(key, value wit.Datum) {
+func (h *fakeHost) add(key, value wit.ValueSlice) {
 	h.rows = append(h.rows, wit.Row{Partition: 3, Offset: int64(100 + len(h.rows)), Timestamp: 1_700_000_000_000,
 		Key: key, Value: value})
 }
 
-func (h *fakeHost) value(pairs ...any) { h.add(wit.Datum{}, h.schemaless(fields(pairs...))) }
+func (h *fakeHost) value(pairs ...any) { h.add(wit.ValueSlice{}, h.schemaless(fields(pairs...))) }
 
-func (h *fakeHost) tombstone(pairs ...any) { h.add(h.schemaless(fields(pairs...)), wit.Datum{}) }
+func (h *fakeHost) tombstone(pairs ...any) { h.add(h.schemaless(fields(pairs...)), wit.ValueSlice{}) }
 
 type sentDelivery struct {
 	wit.Delivery
@@ -77,9 +77,9 @@ func (h *fakeHost) encode(rows []uint32, hints map[uint32]string) (out []sentDel
 		h.outcomes[rows[at]] = outcomeIgnored
 		seen++
 	}
-	for i := range d.Refused {
-		f := &d.Refused[i]
-		h.finish(rows[f.Origin], &f.Fault)
+	for i := range d.Rejected {
+		f := &d.Rejected[i]
+		h.finish(rows[f.RowIndex], &f.Error)
 		seen++
 	}
 	for _, ready := range d.Ready {
@@ -100,7 +100,7 @@ func (h *fakeHost) encode(rows []uint32, hints map[uint32]string) (out []sentDel
 	return out
 }
 
-func (h *fakeHost) finish(row uint32, f *wit.Fault) {
+func (h *fakeHost) finish(row uint32, f *wit.Error) {
 	h.outcomes[row], h.reasons[row] = f.Kind.String(), f
 	if h.isInDoubt[row] {
 		h.outcomes[row] = outcomeInDoubt
@@ -110,7 +110,7 @@ func (h *fakeHost) finish(row uint32, f *wit.Fault) {
 func (h *fakeHost) run() {
 	h.t.Helper()
 	n := len(h.rows)
-	h.outcomes, h.reasons, h.isInDoubt, h.attempts = make([]string, n), make([]*wit.Fault, n), make([]bool, n),
+	h.outcomes, h.reasons, h.isInDoubt, h.attempts = make([]string, n), make([]*wit.Error, n), make([]bool, n),
 		make([]int, n)
 	var all []uint32
 	for i := range h.rows {
@@ -140,7 +140,7 @@ func (h *fakeHost) deliver(d *sentDelivery) (more []sentDelivery) {
 		exchange = h.answer
 	}
 	response := exchange(&d.Request)
-	settled, err := h.p.Settle(h.context, d.Memo, d.Rows, response)
+	settled, err := h.p.HandleResponse(h.context, d.State, d.Rows, response)
 	proven := response.Status >= 400 && response.Status <= 499
 	if err != nil {
 		if d.Request.Repeatable || proven {
@@ -148,7 +148,7 @@ func (h *fakeHost) deliver(d *sentDelivery) (more []sentDelivery) {
 			return nil
 		}
 		for range d.rows {
-			settled.Verdicts = append(settled.Verdicts, wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultTransient,
+			settled.Results = append(settled.Results, wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorTransient,
 				Message: err.Error()}})
 		}
 	}
@@ -165,32 +165,32 @@ func (h *fakeHost) deliver(d *sentDelivery) (more []sentDelivery) {
 		h.isInDoubt[row] = true
 		rows, hints[row] = append(rows, row), wit.HintUncertain
 	}
-	for n, v := range settled.Verdicts {
+	for n, v := range settled.Results {
 		row := d.rows[n]
 		switch {
 		case v.Written != nil:
 			h.outcomes[row], h.isInDoubt[row] = outcomeWritten, false
-		case v.Refused != nil && h.isInDoubt[row]:
-			h.finish(row, v.Refused)
-		case v.Refused != nil && response.Status == 0 && !d.Request.Repeatable:
+		case v.Rejected != nil && h.isInDoubt[row]:
+			h.finish(row, v.Rejected)
+		case v.Rejected != nil && response.Status == 0 && !d.Request.Repeatable:
 			check(row)
-		case v.Refused != nil && !d.Request.Repeatable && !proven && (response.Status < 200 || response.Status > 299 ||
-			v.Refused.Kind == wit.FaultTransient):
-			h.reasons[row] = v.Refused
+		case v.Rejected != nil && !d.Request.Repeatable && !proven && (response.Status < 200 || response.Status > 299 ||
+			v.Rejected.Kind == wit.ErrorTransient):
+			h.reasons[row] = v.Rejected
 			check(row)
-		case v.Refused != nil:
-			h.finish(row, v.Refused)
-		case v.Again == nil:
+		case v.Rejected != nil:
+			h.finish(row, v.Rejected)
+		case v.Retry == nil:
 			h.t.Fatalf("row %d has no verdict", row)
 		default:
 			if h.attempts[row]++; h.attempts[row] > h.maxAttempts {
 				h.outcomes[row] = "again and again"
 				continue
 			}
-			if v.Again.Fault == nil && v.Again.Hint != wit.HintUncertain {
+			if v.Retry.Error == nil && v.Retry.Hint != wit.HintUncertain {
 				h.isInDoubt[row] = false
 			}
-			rows, hints[row] = append(rows, row), v.Again.Hint
+			rows, hints[row] = append(rows, row), v.Retry.Hint
 			if h.isInDoubt[row] {
 				hints[row] = wit.HintUncertain
 			}
@@ -253,13 +253,13 @@ func (h *fakeHost) batches() (batches, singles int) {
 	return batches, singles
 }
 
-func product(id int, name string) datum.Map {
+func product(id int, name string) connectdata.Map {
 	return fields("ProductID", int64(id), "ProductName", name, "Discontinued", false)
 }
 
 func (h *fakeHost) addProducts(first, count int, name string) {
 	for i := range count {
-		h.add(wit.Datum{}, h.schemaless(product(first+i, name)))
+		h.add(wit.ValueSlice{}, h.schemaless(product(first+i, name)))
 	}
 }
 

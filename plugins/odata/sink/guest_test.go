@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // maxSize bounds the guest in bytes. Most of it is Go's runtime, reflection, math/big and fmt.
@@ -35,7 +35,7 @@ func TestGuest(t *testing.T) {
 	b := boundTo(t, registry)
 	const rows = 100
 	batch := structs(t, registry, "Order_DetailCopies", detail, rows,
-		func(i uint32) datum.Record { return detailOf(1, int32(i)) })
+		func(i uint32) connectdata.Struct { return detailOf(1, int32(i)) })
 	s := odatatest.New(odatatest.Options{})
 	noError(t, b.Current().Do(t.Context(), func(i *host.Instance) error { return guestWrite(t, i, s, batch) }))
 	if n := s.Count("Order_DetailCopies"); n != rows {
@@ -55,7 +55,7 @@ func guestLarge(t *testing.T, i *host.Instance) error {
 	batch := &record.Batch{Registry: record.NewRegistry(), Topics: []string{"Orders"}}
 	for n, note := range []string{"a", strings.Repeat("x", size), "b"} {
 		value := w.schemaless(fields("ID", string(rune('a'+n)), "Note", note))
-		batch.Rows = append(batch.Rows, wit.Row{Origin: uint32(n), Offset: int64(n), Value: value})
+		batch.Rows = append(batch.Rows, wit.Row{RowIndex: uint32(n), Offset: int64(n), Value: value})
 	}
 	batch.Data = w.data
 	origins := record.Origins{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
@@ -65,15 +65,15 @@ func guestLarge(t *testing.T, i *host.Instance) error {
 	}
 	whole := false
 	for _, d := range out.Ready {
-		settled, err := i.Settle(t.Context(), context, d.Memo, d.Rows, wit.Response{Status: 502})
-		if err != nil || len(settled.Verdicts) != len(d.Rows) {
+		settled, err := i.HandleResponse(t.Context(), context, d.State, d.Rows, wit.Response{Status: 502})
+		if err != nil || len(settled.Results) != len(d.Rows) {
 			t.Errorf("expected a verdict of %d rows, found %+v (%v)", len(d.Rows), settled, err)
 		}
 		whole = whole || d.Rows[0] == 1 && len(d.Rows) == 1 && bytes.Count(d.Request.Body, []byte("x")) >= size
 	}
-	if len(out.Refused) > 0 || !whole {
+	if len(out.Rejected) > 0 || !whole {
 		t.Errorf("expected the large record to be sent whole and by itself, found %d deliveries, refused %v",
-			len(out.Ready), out.Refused)
+			len(out.Ready), out.Rejected)
 	}
 	small := &record.Batch{Registry: batch.Registry, Topics: batch.Topics, Rows: batch.Rows[:1],
 		Data: batch.Data[:batch.Rows[0].Value.Size]}
@@ -99,11 +99,11 @@ func guestWrite(t *testing.T, i *host.Instance, s *odatatest.Service, batch *rec
 		return err
 	}
 	for _, d := range out.Ready {
-		settled, err := i.Settle(t.Context(), context, d.Memo, d.Rows, w.exchange(&d.Request))
+		settled, err := i.HandleResponse(t.Context(), context, d.State, d.Rows, w.exchange(&d.Request))
 		if err != nil {
 			return err
 		}
-		for n, v := range settled.Verdicts {
+		for n, v := range settled.Results {
 			if v.Written == nil {
 				t.Errorf("row %d: found %+v", d.Rows[n], v)
 			}
@@ -114,8 +114,8 @@ func guestWrite(t *testing.T, i *host.Instance, s *odatatest.Service, batch *rec
 			response := wit.Response{Status: 201, Headers: []wit.Header{{Name: "SAP-Message", Value: message}}}
 			memo := (&requests.Target{Set: &entityset.EntitySet{}}).AppendState(requests.AppendStateHead(nil, 0, 0, 1),
 				nil, true)
-			settled, err := i.Settle(t.Context(), context, memo, d.Rows[:1], response)
-			if err != nil || settled.Verdicts[0].Written == nil || i.Warnings() != want {
+			settled, err := i.HandleResponse(t.Context(), context, memo, d.Rows[:1], response)
+			if err != nil || settled.Results[0].Written == nil || i.Warnings() != want {
 				t.Errorf("%s: expected %d warnings beside a success, found %d, %+v (%v)", message, want, i.Warnings(),
 					settled, err)
 			}

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // stocked is the shop with entity sets for the nested entities of orders.
@@ -33,7 +33,8 @@ func unfolded(shown []string) []string {
 
 // The exact bytes of nested updates, and the results of their responses.
 func TestNestedUpdates(t *testing.T) {
-	items := datum.List{fields("Pos", int64(1), "Subs", datum.List{fields("N", "1.5")}), fields("Pos", int64(2))}
+	items := connectdata.List{fields("Pos", int64(1), "Subs", connectdata.List{fields("N", "1.5")}),
+		fields("Pos", int64(2))}
 	order := fields("ID", "a", "Note", "n", "Items", items, "Buyer", fields("Pos", int64(9)))
 	part := func(id, method, place, body string) string {
 		return "--changeset\nContent-Type: application/http\nContent-Transfer-Encoding: binary\nContent-ID: " + id +
@@ -69,7 +70,7 @@ func TestNestedUpdates(t *testing.T) {
 	for _, c := range []struct {
 		name             string
 		settings         []string
-		value            datum.Map
+		value            connectdata.Map
 		script, requests []string
 		outcome          string
 	}{
@@ -93,22 +94,22 @@ func TestNestedUpdates(t *testing.T) {
 		{"upsert of what is there, but for an item", []string{upsert}, order,
 			[]string{missing("item"), "409 " + denial("X/2", "the order exists"), missing("item")},
 			[]string{merges, deep, merges}, "not-found"},
-		{"nothing nested", []string{update}, fields("ID", "a", "Items", datum.List{}, "Buyer", nil),
+		{"nothing nested", []string{update}, fields("ID", "a", "Items", connectdata.List{}, "Buyer", nil),
 			[]string{"204 "}, []string{`PUT /Orders('a') If-Match=* (repeatable) {"ID":"a"}`}, outcomeWritten},
-		{"a key that isn't said", []string{update}, fields("ID", "a", "Items", datum.List{fields("Subs", nil)}),
+		{"a key that isn't said", []string{update}, fields("ID", "a", "Items", connectdata.List{fields("Subs", nil)}),
 			nil, nil, "data"},
 		{"no array", []string{update}, fields("ID", "a", "Items", fields("Pos", int64(1))), nil, nil, "data"},
 		{"no struct", []string{update}, fields("ID", "a", "Buyer", "x"), nil, nil, "data"},
-		{"a null among them", []string{update}, fields("ID", "a", "Items", datum.List{nil}), nil, nil, "data"},
+		{"a null among them", []string{update}, fields("ID", "a", "Items", connectdata.List{nil}), nil, nil, "data"},
 		{"a field that isn't there", []string{update}, fields("ID", "a", "Items",
-			datum.List{fields("Pos", int64(1), "Zip", "x")}), nil, nil, "data"},
+			connectdata.List{fields("Pos", int64(1), "Zip", "x")}), nil, nil, "data"},
 		{"insert", nil, order, []string{"201 "}, []string{deep}, outcomeWritten},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := open(t, stocked(), append(append(set("00", "Orders"), "sap.odata.nested.updates=operations"),
 				c.settings...)...)
 			h := w.host("Orders")
-			h.add(wit.Datum{}, h.schemaless(c.value))
+			h.add(wit.ValueSlice{}, h.schemaless(c.value))
 			script := c.script
 			h.answer = func(q *wit.Request) (r wit.Response) {
 				if len(script) == 0 {
@@ -138,8 +139,8 @@ func TestNestedUpdatesShareBatches(t *testing.T) {
 		"sap.odata.changesets=all", "sap.odata.nested.updates=operations")...)
 	h := w.host("Orders")
 	h.value("ID", "a", "Note", "1")
-	h.value("ID", "b", "Items", datum.List{fields("Pos", int64(1))})
-	h.value("ID", "c", "Items", datum.List{fields("Pos", int64(2))})
+	h.value("ID", "b", "Items", connectdata.List{fields("Pos", int64(1))})
+	h.value("ID", "c", "Items", connectdata.List{fields("Pos", int64(2))})
 	h.value("ID", "d", "Note", "2")
 	h.value("ID", "e", "Note", "3")
 	done := part("204 No Content")
@@ -169,9 +170,10 @@ func TestNestedUpdatesRejected(t *testing.T) {
 		}
 	}
 	w := open(t, shopService(), orders...) // has no sets for items
-	v, _ := w.writeRow("Orders", wit.Datum{}, w.schemaless(fields("ID", "a", "Items", datum.List{fields("Pos",
-		int64(1))})))
-	if v.Refused == nil || !strings.Contains(v.Refused.Message, "an updatable entity set") {
+	v, _ := w.writeRow("Orders", wit.ValueSlice{},
+		w.schemaless(fields("ID", "a", "Items", connectdata.List{fields("Pos",
+			int64(1))})))
+	if v.Rejected == nil || !strings.Contains(v.Rejected.Message, "an updatable entity set") {
 		t.Errorf("found %+v", v)
 	}
 }
@@ -181,21 +183,21 @@ func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
 	settings := append(set("00", "Orders"), "sap.odata.nested.updates=operations", "sap.odata.operation.mode=merge",
 		"sap.odata#01.service="+gateway, "sap.odata#01.entityset=Items", "sap.odata#01.topic=Items")
 	w := open(t, stocked(), settings...)
-	item := datum.List{fields("Pos", int64(1))}
+	item := connectdata.List{fields("Pos", int64(1))}
 	var rows []wit.Row
 	for i := range 8 { // of so many, some are in different lanes by their own keys
 		rows = append(rows, wit.Row{Value: w.schemaless(fields("ID", "o"+strconv.Itoa(i), "Items", item))})
 	}
 	rows = append(rows, wit.Row{Topic: 1, Value: w.schemaless(fields("Pos", int64(1)))},
-		wit.Row{Value: w.schemaless(fields("ID", "other", "Items", datum.List{fields("Pos", int64(2))}))})
+		wit.Row{Value: w.schemaless(fields("ID", "other", "Items", connectdata.List{fields("Pos", int64(2))}))})
 	out, err := w.p.Encode(w.context, w.schemas, []string{"Orders", "Items"}, rows, w.data, nil, nil, nil)
-	if err != nil || len(out.Refused) > 0 {
-		t.Fatal(err, out.Refused)
+	if err != nil || len(out.Rejected) > 0 {
+		t.Fatal(err, out.Rejected)
 	}
 	last := -1
 	for _, d := range out.Ready {
-		if d.Lane != out.Ready[0].Lane {
-			t.Errorf("rows %v: expected lane %d, found %d", d.Rows, out.Ready[0].Lane, d.Lane)
+		if d.OrderingKey != out.Ready[0].OrderingKey {
+			t.Errorf("rows %v: expected lane %d, found %d", d.Rows, out.Ready[0].OrderingKey, d.OrderingKey)
 		}
 		same := 0
 		for _, row := range d.Rows {

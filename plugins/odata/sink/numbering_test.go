@@ -119,7 +119,8 @@ func TestChecksUseStoredCapabilities(t *testing.T) {
 	const upsert, filter, repeats = "sap.odata.operation.mode=upsert", "sap.odata.check.filter=Note",
 		"sap.odata.insert.uncertain=repeatable"
 	numbers, fills := " known=n"+orders, " known=f"+orders
-	const there, notFound, none, empty = `200 {"d":{"ID":"a","Note":"n"}}`, "404 DataServiceVersion: 2.0", "", `200 {"d":[]}`
+	const there, notFound, none, empty = `200 {"d":{"ID":"a","Note":"n"}}`, "404 DataServiceVersion: 2.0", "",
+		`200 {"d":[]}`
 	const accepted = "201 RepeatabilityResult: accepted"
 	for _, c := range []struct {
 		name, setting, key, knows string
@@ -247,9 +248,9 @@ func TestRepeatableRows(t *testing.T) {
 				[]string{"origin"}, hints)
 			noError(t, err)
 			found := ""
-			for _, f := range d.Refused {
-				if f.Origin == 0 {
-					found = f.Fault.Kind.String()
+			for _, f := range d.Rejected {
+				if f.RowIndex == 0 {
+					found = f.Error.Kind.String()
 				}
 			}
 			for _, ready := range d.Ready {
@@ -290,7 +291,7 @@ func TestMessageForRowsInDoubt(t *testing.T) {
 				if numbers {
 					want = strings.Replace(want, ", but the service may have replaced the record's initial key",
 						", and another response has shown that the service replaces keys", 1)
-					out, err := w.p.Settle(w.context, w.deliveryState(requests.Insert, "('a')"), []uint32{0},
+					out, err := w.p.HandleResponse(w.context, w.deliveryState(requests.Insert, "('a')"), []uint32{0},
 						wit.Response{Status: 201,
 							Headers: []wit.Header{{Name: "Location", Value: "http://h/Orders('17')"}}})
 					noError(t, err)
@@ -367,7 +368,7 @@ func TestServiceReplacesKeysInBatch(t *testing.T) {
 	again := w.host("Orders")
 	again.tombstone("ID", "2")
 	again.run()
-	again.expectAll(wit.FaultConfig.String())
+	again.expectAll(wit.ErrorConfig.String())
 	if f := again.reasons[0]; !strings.Contains(f.Message,
 		"/Orders: the service replaces the keys of inserted entities") {
 		t.Errorf("expected to be told what the service does, found %v", f)

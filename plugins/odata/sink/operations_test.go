@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/batch"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -70,7 +70,9 @@ func TestOperations(t *testing.T) {
 	const post, get, deleted = "POST /Orders " + body, "GET " + entity + " (repeatable)",
 		"DELETE /Orders('x') If-Match=* (repeatable)"
 	changed := func(method string) string { return method + " " + entity + " If-Match=* (repeatable) " + body }
-	with := func(m datum.Map, pairs ...any) datum.Map { return append(m[:len(m):len(m)], fields(pairs...)...) }
+	with := func(m connectdata.Map, pairs ...any) connectdata.Map {
+		return append(m[:len(m):len(m)], fields(pairs...)...)
+	}
 	for _, c := range []struct {
 		name       string
 		settings   []string
@@ -91,7 +93,7 @@ func TestOperations(t *testing.T) {
 		{"patch that the service doesn't know", []string{mode("patch")}, nil, value, []string{"405"},
 			[]string{changed("PATCH")}, "fault unsupported"},
 		{"nested content in an update", []string{update}, nil, with(value, "Items",
-			datum.List{fields("Pos", int64(1))}), nil, nil, "data"},
+			connectdata.List{fields("Pos", int64(1))}), nil, nil, "data"},
 		{"dynamic I", dynamic, nil, with(value, "OP", "i"), []string{"201"}, []string{post}, outcomeWritten},
 		{"dynamic U", dynamic, nil, with(value, "OP", "U"), []string{"204"}, []string{changed("PUT")}, outcomeWritten},
 		{"dynamic M", dynamic, nil, with(value, "OP", "m"), []string{"204"}, []string{changed("MERGE")},
@@ -214,9 +216,9 @@ func TestOperations(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := openOrders(t, c.settings...)
 			h := w.host("Orders")
-			datumOf := func(v any) wit.Datum {
+			datumOf := func(v any) wit.ValueSlice {
 				if v == nil {
-					return wit.Datum{}
+					return wit.ValueSlice{}
 				}
 				return w.schemaless(v)
 			}
@@ -239,7 +241,7 @@ func TestRepeatability(t *testing.T) {
 	for round := range 3 {
 		h := w.host("Inbox")
 		for i := range 5 {
-			h.add(wit.Datum{}, h.schemaless(fields("Topic", fmt.Sprint(round, i))))
+			h.add(wit.ValueSlice{}, h.schemaless(fields("Topic", fmt.Sprint(round, i))))
 			h.rows[i].Offset += int64(100 * round)
 		}
 		lose := round > 0
@@ -262,7 +264,7 @@ func TestRepeatability(t *testing.T) {
 // ETags of several rows are read in one batch. If another client changes an entity, its update is rejected, or repeated
 // with the new ETag.
 func TestETagsOfABatch(t *testing.T) {
-	for _, c := range []struct{ conflict, second string }{{"refuse", wit.FaultConflict.String()},
+	for _, c := range []struct{ conflict, second string }{{"refuse", wit.ErrorConflict.String()},
 		{"retry", outcomeWritten}} {
 		w := openOrders(t, oneOrderingKey, "sap.odata.operation.mode=merge", "sap.odata.etag=use",
 			"sap.odata.etag.conflict="+c.conflict)
@@ -324,7 +326,7 @@ func merged(headers []wit.Header, tags map[string]int, id string) wit.Response {
 }
 
 func TestAtom(t *testing.T) {
-	items := datum.List{fields("Pos", int64(1)), fields("Pos", int64(2))}
+	items := connectdata.List{fields("Pos", int64(1)), fields("Pos", int64(2))}
 	const start = `<?xml version="1.0" encoding="utf-8"?><entry xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">` +
 		`<title></title><updated></updated><author><name></name></author><category term="S.Order" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/>`
 	item := func(n string) string {
@@ -333,7 +335,7 @@ func TestAtom(t *testing.T) {
 			`</d:Pos></m:properties></content></entry>`
 	}
 	for _, c := range []struct {
-		value datum.Map
+		value connectdata.Map
 		want  string
 	}{
 		{fields("ID", "<a>&\r\n", "Note", nil, "Count", int64(1), "Place", fields("City", "Ulm")),
@@ -346,10 +348,10 @@ func TestAtom(t *testing.T) {
 		{fields("ID", "a\x01"), ""},
 	} {
 		w := openOrders(t, "sap.odata.request.format=atom")
-		v, requests := w.writeRow("Orders", wit.Datum{}, w.schemaless(c.value))
+		v, requests := w.writeRow("Orders", wit.ValueSlice{}, w.schemaless(c.value))
 		switch {
 		case c.want == "":
-			if v.Refused == nil {
+			if v.Rejected == nil {
 				t.Error("expected a text that XML can't hold to be refused")
 			}
 		case string(requests[0].Body) != c.want:
@@ -364,7 +366,7 @@ func TestAtom(t *testing.T) {
 	refused := 0
 	for _, row := range out.Rows {
 		row.Value.Schema = 1
-		if v, _ := w.writeRow("AllTypesCopies", wit.Datum{}, row.Value); v.Refused != nil {
+		if v, _ := w.writeRow("AllTypesCopies", wit.ValueSlice{}, row.Value); v.Rejected != nil {
 			refused++
 		}
 	}

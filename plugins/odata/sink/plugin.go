@@ -38,61 +38,61 @@ func (p *Plugin) Describe() wit.Description {
 		Components: []wit.Component{{Name: sinkconfig.Component, Kind: wit.ComponentSink,
 			Aliases:       []string{sinkconfig.Alias},
 			Documentation: "Writes records to entity sets of SAP and other OData v2 services.",
-			Settings:      sinkconfig.Table.Specs(), Prefixes: config.Prefixes}}}
+			Settings:      sinkconfig.Table.Keys(), Prefixes: config.Prefixes}}}
 }
 
 // Validate checks settings, with the service if online is true.
 func (p *Plugin) Validate(component string, settings []wit.Setting, online bool, state []byte,
-	answers []wit.Response) (wit.Inquiry, error) {
+	answers []wit.Response) (wit.ValidateResult, error) {
 	if err := config.Known(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
-		return wit.Inquiry{}, err
+		return wit.ValidateResult{}, err
 	}
 	if online {
 		return validateOnline(settings, state, answers)
 	}
 	examined := sinkconfig.Validate(settings)
-	return wit.Inquiry{Done: &examined}, nil
+	return wit.ValidateResult{Done: &examined}, nil
 }
 
 // Open reads the metadata of the services and returns the context.
-func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpening,
+func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpenResult,
 	error) {
 	if err := config.Known(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
-		return wit.SinkOpening{}, err
+		return wit.SinkOpenResult{}, err
 	}
-	if f := setting.First(sinkconfig.Validate(settings)); f != nil {
-		return wit.SinkOpening{}, f
+	if f := setting.FirstError(sinkconfig.Validate(settings)); f != nil {
+		return wit.SinkOpenResult{}, f
 	}
 	v := sinkconfig.Table.Values(settings)
 	all := sinkconfig.EntitySets(v)
 	services := sinkconfig.ServicePaths(all)
 	if need, err := service.NeedMetadata(services, config.Query(v), answers); need != nil || err != nil {
-		return wit.SinkOpening{Ask: need}, err
+		return wit.SinkOpenResult{Pending: need}, err
 	}
 	models, sap := make([]*edm.Model, len(services)), make([]bool, len(services))
 	for i := range services {
 		m, err := service.ReadMetadata(services[i], &answers[i])
 		if err != nil {
-			return wit.SinkOpening{}, err
+			return wit.SinkOpenResult{}, err
 		}
 		models[i], sap[i] = m, bytes.Contains(answers[i].Body, []byte(entityset.NamespaceSAP))
 	}
 	out := &wit.SinkOpened{}
 	c := &capabilities.Connector{Config: sinkconfig.Parse(v), Settings: settings, Services: services}
-	var filterErrors []*wit.Fault // the filter has to fit one of the sets
+	var filterErrors []*wit.Error // the filter has to fit one of the sets
 	for _, e := range all {
 		index := slices.Index(services, e.Service)
 		t, err := entityset.New(e, models[index], &c.Config)
 		if err != nil {
-			return wit.SinkOpening{}, err
+			return wit.SinkOpenResult{}, err
 		}
 		if why := encode.AtomProblem(t.Model.Structures[0]); why != "" && c.Atom {
-			return wit.SinkOpening{}, fault.Config(sinkconfig.NameRequestFormat,
+			return wit.SinkOpenResult{}, fault.Config(sinkconfig.NameRequestFormat,
 				"Entity set "+t.Name+" of "+t.Service+": "+
 					why)
 		}
 		if f := t.UncheckableError(&c.Config); f != nil {
-			return wit.SinkOpening{}, f
+			return wit.SinkOpenResult{}, f
 		}
 		if f := t.FilterError(&c.Config); f != nil {
 			filterErrors = append(filterErrors, f)
@@ -103,44 +103,44 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte, answer
 		out.Topics = append(out.Topics, e.Topic)
 	}
 	if len(filterErrors) == len(all) {
-		return wit.SinkOpening{}, filterErrors[0]
+		return wit.SinkOpenResult{}, filterErrors[0]
 	}
 	s := capabilities.New(c)
 	for i := range answers {
 		responses.LearnVersion(s, i, &answers[i])
 	}
 	out.Context = s.Pack()
-	return wit.SinkOpening{Ready: out}, nil
+	return wit.SinkOpenResult{Ready: out}, nil
 }
 
 // Encode returns the requests that write the rows.
 func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, rows []wit.Row, data []byte,
 	origins []wit.RecordID, originTopics []string,
-	hints []wit.Hint) (wit.Deliveries, error) {
+	hints []wit.Hint) (wit.EncodeResult, error) {
 	p.schemas.Add(declared)
 	s, err := p.cache.Read(context)
 	if err != nil {
-		return wit.Deliveries{}, err
+		return wit.EncodeResult{}, err
 	}
 	return requests.Encode(s, p.schemas, &requests.Input{Topics: topics, Rows: rows, Data: data, RecordIDs: origins,
 		RecordTopics: originTopics, Hints: hints}), nil
 }
 
-// Settle returns the result of each row of a delivery.
-func (p *Plugin) Settle(context []byte, memo []byte, rows []uint32, response wit.Response) (wit.Settled, error) {
+// HandleResponse returns the result of each row of a delivery.
+func (p *Plugin) HandleResponse(context, state []byte, rows []uint32, response wit.Response) (wit.ResponseResult, error) {
 	s, err := p.cache.Read(context)
 	if err != nil {
-		return wit.Settled{}, err
+		return wit.ResponseResult{}, err
 	}
-	d, ok := requests.ReadDelivery(s, memo)
+	d, ok := requests.ReadDelivery(s, state)
 	if !ok || len(d.Targets) != len(rows) {
-		return wit.Settled{}, &wit.Fault{Kind: wit.FaultStale,
+		return wit.ResponseResult{}, &wit.Error{Kind: wit.ErrorStale,
 			Message: "the state of the delivery is of another version of this plugin"}
 	}
-	verdicts, err := responses.Handle(s, d, &response)
-	settled := wit.Settled{Verdicts: verdicts}
+	results, err := responses.Handle(s, d, &response)
+	out := wit.ResponseResult{Results: results}
 	if err == nil && p.cache.Changed(s) {
-		settled.Context = wit.Ptr(s.Pack())
+		out.Context = wit.Ptr(s.Pack())
 	}
-	return settled, err
+	return out, err
 }

@@ -9,16 +9,16 @@ import (
 )
 
 // validateOnline checks settings against the service and recommends values.
-func validateOnline(settings []wit.Setting, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+func validateOnline(settings []wit.Setting, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
 	p, err := probe.Open(state, answers)
 	if err != nil {
-		return wit.Inquiry{}, err
+		return wit.ValidateResult{}, err
 	}
 	a := p.Advise(sinkconfig.Table, settings, sinkconfig.Validate(settings))
 	a.Grow(settings)
 	a.Services()
 	c := sinkconfig.Parse(a.Values)
-	var filterErrors []*wit.Fault
+	var filterErrors []*wit.Error
 	all := sinkconfig.EntitySets(a.Values)
 	for _, e := range all {
 		m := a.EntitySet(e.Number, e.Service, e.Name, e.Query, false)

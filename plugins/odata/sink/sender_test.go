@@ -25,7 +25,7 @@ func describeResponse(t *testing.T, w *harness, op requests.Operation, path, ans
 	if name, value, ok := strings.Cut(header, ": "); ok {
 		response.Headers = []wit.Header{{Name: name, Value: value}}
 	}
-	out, err := w.p.Settle(w.context, w.deliveryState(op, path), []uint32{4}, response)
+	out, err := w.p.HandleResponse(w.context, w.deliveryState(op, path), []uint32{4}, response)
 	return describe(t, out, err)
 }
 
@@ -88,7 +88,7 @@ func TestNotFoundMustComeFromService(t *testing.T) {
 	}
 	// The version is also learned from other responses of the service.
 	w := open(t, withoutVersion(s), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
-	out, err := w.p.Settle(w.context, w.deliveryState(requests.Delete, "/s/Orders('1')"), []uint32{4},
+	out, err := w.p.HandleResponse(w.context, w.deliveryState(requests.Delete, "/s/Orders('1')"), []uint32{4},
 		wit.Response{Status: 204, Headers: []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}})
 	if err != nil || out.Context == nil {
 		t.Fatalf("expected something to be learned, found %+v (%v)", out, err)
@@ -185,7 +185,7 @@ func TestSuccessMustComeFromService(t *testing.T) {
 	// A request that is not repeatable is not repeated.
 	q := w.target(requests.Put, path+key)
 	q.Hint = requests.Hint{HasETag: true, ETag: `W/"1"`}
-	out, err := w.p.Settle(w.context, q.AppendState(requests.AppendStateHead(nil, 0, 0, 1), nil, true), []uint32{4},
+	out, err := w.p.HandleResponse(w.context, q.AppendState(requests.AppendStateHead(nil, 0, 0, 1), nil, true), []uint32{4},
 		wit.Response{Status: 200, Body: []byte("wait")})
 	if found := describe(t, out, err); found != "refused transient" {
 		t.Errorf("expected it to be refused, found %s", found)
@@ -266,12 +266,12 @@ func TestInconclusiveStatusIsReported(t *testing.T) {
 	w := openOrders(t)
 	s, err := w.p.cache.Read(w.context)
 	noError(t, err)
-	named := func(v wit.Verdict, status string) bool {
-		f := v.Refused
-		if v.Again != nil {
-			f = v.Again.Fault
+	named := func(v wit.RowResult, status string) bool {
+		f := v.Rejected
+		if v.Retry != nil {
+			f = v.Retry.Error
 		}
-		return f != nil && f.Kind == wit.FaultTransient && strings.Contains(f.Message, "/Orders") &&
+		return f != nil && f.Kind == wit.ErrorTransient && strings.Contains(f.Message, "/Orders") &&
 			strings.Contains(f.Message, "HTTP "+status+" does not prove that the request was done") &&
 			strings.Contains(f.Message, "such as 200, 201 or 204")
 	}
@@ -284,7 +284,7 @@ func TestInconclusiveStatusIsReported(t *testing.T) {
 			v, err := responses.Handle(s, &requests.Delivery{Targets: []requests.Target{a}},
 				&wit.Response{Status: uint16(code)})
 			inserts := op.IsInsert()
-			if err != nil || v[0].Written != nil || !named(v[0], status) || (v[0].Again != nil) == inserts {
+			if err != nil || v[0].Written != nil || !named(v[0], status) || (v[0].Retry != nil) == inserts {
 				t.Errorf("operation %d: found %+v (%v)", op, v, err)
 			}
 			b := requests.Delivery{BatchBytes: 1, Parts: []int{2}, Targets: []requests.Target{a, a}}
@@ -311,7 +311,8 @@ func TestInsertAnsweredNotFound(t *testing.T) {
 		outcome    string
 	}{
 		{"of the row", "insert", []string{missing, `200 {"d":[]}`, missing}, 3, "data"},
-		{"by an upsert", "upsert", []string{"404 DataServiceVersion: 2.0", missing, `200 {"d":[]}`, missing}, 4, "data"},
+		{"by an upsert", "upsert", []string{"404 DataServiceVersion: 2.0", missing, `200 {"d":[]}`, missing}, 4,
+			"data"},
 		{"of a set that nobody may read", "insert", []string{missing, "405 " + denial("X/2", "insert only"), missing},
 			3,
 			"data"},

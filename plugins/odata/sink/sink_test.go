@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -89,7 +89,7 @@ func open(t *testing.T, s http.Handler, more ...string) *harness {
 	asked, err := w.p.Open(sinkconfig.Component, configuration(more...), nil, nil)
 	noError(t, err)
 	var answers []wit.Response
-	for _, q := range asked.Ask.Requests {
+	for _, q := range asked.Pending.Requests {
 		answers = append(answers, w.exchange(&q))
 	}
 	opened, err := w.p.Open(sinkconfig.Component, configuration(more...), nil, answers)
@@ -113,37 +113,37 @@ func (w *harness) exchange(q *wit.Request) wit.Response {
 	return response
 }
 
-func (w *harness) withSchema(nodes []wit.Node, v any) wit.Datum {
+func (w *harness) withSchema(nodes []wit.SchemaNode, v any) wit.ValueSlice {
 	w.t.Helper()
 	id := uint32(len(w.schemas) + 1)
 	w.schemas = append(w.schemas, wit.Schema{ID: id, Nodes: nodes})
 	start := len(w.data)
 	var err error
-	w.data, err = datum.Append(w.data, nodes, 0, v)
+	w.data, err = connectdata.Append(w.data, nodes, 0, v)
 	noError(w.t, err)
-	return wit.Datum{Form: wit.Structured, Schema: id, Start: uint32(start), Size: uint32(len(w.data) - start)}
+	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: id, Start: uint32(start), Size: uint32(len(w.data) - start)}
 }
 
-func (w *harness) schemaless(v any) wit.Datum {
+func (w *harness) schemaless(v any) wit.ValueSlice {
 	w.t.Helper()
 	start := len(w.data)
 	var err error
-	w.data, err = datum.AppendDynamic(w.data, v)
+	w.data, err = connectdata.AppendSchemaless(w.data, v)
 	noError(w.t, err)
-	return wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(w.data) - start)}
+	return wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start), Size: uint32(len(w.data) - start)}
 }
 
 // writeRow writes one row and returns its result, which is empty if the row was ignored.
-func (w *harness) writeRow(topic string, key, value wit.Datum) (verdict wit.Verdict, requests []wit.Request) {
+func (w *harness) writeRow(topic string, key, value wit.ValueSlice) (verdict wit.RowResult, requests []wit.Request) {
 	w.t.Helper()
 	h := w.host(topic)
 	h.add(key, value)
 	h.run()
-	if verdict.Refused = h.reasons[0]; h.failed != nil {
-		verdict.Refused = fault.As(h.failed)
+	if verdict.Rejected = h.reasons[0]; h.failed != nil {
+		verdict.Rejected = fault.As(h.failed)
 	}
 	if h.outcomes[0] == outcomeWritten {
-		verdict = wit.Verdict{Written: wit.Chosen}
+		verdict = wit.RowResult{Written: wit.Set}
 	}
 	return verdict, h.requests
 }
@@ -154,17 +154,17 @@ type column struct {
 	optional      bool
 }
 
-func nodesOf(columns ...column) []wit.Node {
-	nodes := []wit.Node{{Kind: wit.Structure}}
+func nodesOf(columns ...column) []wit.SchemaNode {
+	nodes := []wit.SchemaNode{{Kind: wit.Struct}}
 	for _, c := range columns {
-		n := wit.Node{Kind: c.kind, Optional: c.optional}
+		n := wit.SchemaNode{Kind: c.kind, Optional: c.optional}
 		if c.logical != "" {
 			n.Name = wit.Ptr(c.logical)
 		}
 		if c.logical == wit.NameDecimal {
 			n.Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: "4"}}
 		}
-		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: c.name, Node: uint32(len(nodes))})
+		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: c.name, Node: uint32(len(nodes))})
 		nodes = append(nodes, n)
 	}
 	return nodes
@@ -173,18 +173,18 @@ func nodesOf(columns ...column) []wit.Node {
 var detail = nodesOf(column{name: "OrderID", kind: wit.Int32}, column{name: "ProductID", kind: wit.Int32},
 	column{name: "UnitPrice", kind: wit.Bytes, logical: wit.NameDecimal}, column{name: "Quantity", kind: wit.Int16},
 	column{name: "Discount", kind: wit.Float32},
-	column{name: "Gone", kind: wit.Text, optional: true})
+	column{name: "Gone", kind: wit.String, optional: true})
 
-func detailOf(order, product int32) datum.Record {
-	return datum.Record{order, product, big.NewInt(123400).Bytes(), int16(5), float32(0.05), nil}
+func detailOf(order, product int32) connectdata.Struct {
+	return connectdata.Struct{order, product, big.NewInt(123400).Bytes(), int16(5), float32(0.05), nil}
 }
 
 var detailKey = nodesOf(column{name: "ProductID", kind: wit.Int32}, column{name: "OrderID", kind: wit.Int32})
 
 func TestTombstonesAreIgnoredByDefault(t *testing.T) {
 	w := open(t, odatatest.New(odatatest.Options{}), set("00", "Order_DetailCopies")...)
-	if v, requests := w.writeRow("Order_DetailCopies", w.withSchema(detailKey, datum.Record{int32(1), int32(1)}),
-		wit.Datum{}); v != (wit.Verdict{}) || len(requests) > 0 {
+	if v, requests := w.writeRow("Order_DetailCopies", w.withSchema(detailKey, connectdata.Struct{int32(1), int32(1)}),
+		wit.ValueSlice{}); v != (wit.RowResult{}) || len(requests) > 0 {
 		t.Errorf("expected the row to be ignored, found %+v", v)
 	}
 }
@@ -194,26 +194,26 @@ func TestRefusedRows(t *testing.T) {
 		"sap.odata.enable.delete=1")...)
 	unknown := detailOf(1, 1)
 	unknown[5] = "x"
-	for text, row := range map[string]struct{ key, value wit.Datum }{
-		"Gone: NORTHWIND_SRV.Order_DetailCopy has no such property": {wit.Datum{}, w.withSchema(detail, unknown)},
-		"Quantity: expected Edm.Int16 from -32768 to 32767, found integer 70000": {wit.Datum{},
+	for text, row := range map[string]struct{ key, value wit.ValueSlice }{
+		"Gone: NORTHWIND_SRV.Order_DetailCopy has no such property": {wit.ValueSlice{}, w.withSchema(detail, unknown)},
+		"Quantity: expected Edm.Int16 from -32768 to 32767, found integer 70000": {wit.ValueSlice{},
 			w.schemaless(fields("Quantity", int64(70000)))},
-		"the value: expected a struct of NORTHWIND_SRV.Order_DetailCopy": {wit.Datum{}, w.schemaless("text")},
-		"a tombstone without a key does not":                             {wit.Datum{}, wit.Datum{}},
+		"the value: expected a struct of NORTHWIND_SRV.Order_DetailCopy": {wit.ValueSlice{}, w.schemaless("text")},
+		"a tombstone without a key does not":                             {wit.ValueSlice{}, wit.ValueSlice{}},
 		"the key needs property ProductID": {w.schemaless(fields("OrderID", int64(1))),
-			wit.Datum{}},
+			wit.ValueSlice{}},
 		"key property ProductID: expected Edm.Int32, found \"x\"": {
-			w.schemaless(fields("OrderID", int64(1), "ProductID", "x")), wit.Datum{}},
-		"the key needs property OrderID of NORTHWIND_SRV.Order_DetailCopy: ": {w.schemaless("plain"), wit.Datum{}},
+			w.schemaless(fields("OrderID", int64(1), "ProductID", "x")), wit.ValueSlice{}},
+		"the key needs property OrderID of NORTHWIND_SRV.Order_DetailCopy: ": {w.schemaless("plain"), wit.ValueSlice{}},
 	} {
 		v, requests := w.writeRow("Order_DetailCopies", row.key, row.value)
-		if v.Refused == nil || v.Refused.Kind != wit.FaultData || !strings.HasPrefix(v.Refused.Message, text) ||
+		if v.Rejected == nil || v.Rejected.Kind != wit.ErrorData || !strings.HasPrefix(v.Rejected.Message, text) ||
 			len(requests) > 0 {
-			t.Errorf("expected %q, found %+v", text, v.Refused)
+			t.Errorf("expected %q, found %+v", text, v.Rejected)
 		}
 	}
-	if v, _ := w.writeRow("other", wit.Datum{}, w.schemaless(datum.Map{})); v.Refused == nil ||
-		v.Refused.Kind != wit.FaultData {
+	if v, _ := w.writeRow("other", wit.ValueSlice{}, w.schemaless(connectdata.Map{})); v.Rejected == nil ||
+		v.Rejected.Kind != wit.ErrorData {
 		t.Errorf("a topic that nobody configured: found %+v", v)
 	}
 }
@@ -282,7 +282,7 @@ func TestHandleResponse(t *testing.T) {
 		{requests.ConfirmDelete, 503, "",
 			"again transient confirm"}, {requests.ConfirmDelete, 0, "", "again transient confirm"},
 	} {
-		settled, err := w.p.Settle(w.context, w.deliveryState(c.op, "/s/Gesperrte(1)"), []uint32{4},
+		settled, err := w.p.HandleResponse(w.context, w.deliveryState(c.op, "/s/Gesperrte(1)"), []uint32{4},
 			wit.Response{Status: c.status,
 				Body: []byte(c.body)})
 		found := describe(t, settled, err)
@@ -294,26 +294,26 @@ func TestHandleResponse(t *testing.T) {
 
 // describe returns the result of one row in words: written, refused, again, again HINT or fault, with the kind and the
 // code of the error.
-func describe(t *testing.T, settled wit.Settled, err error) string {
+func describe(t *testing.T, settled wit.ResponseResult, err error) string {
 	t.Helper()
 	found := "written"
-	switch v := settled.Verdicts; {
+	switch v := settled.Results; {
 	case err != nil:
 		found = "fault " + fault.As(err).Kind.String()
 	case len(v) != 1:
 		t.Fatalf("expected one verdict, found %d", len(v))
-	case v[0].Refused != nil:
-		found = "refused " + v[0].Refused.Kind.String()
-		if code := v[0].Refused.Code; code != nil {
+	case v[0].Rejected != nil:
+		found = "refused " + v[0].Rejected.Kind.String()
+		if code := v[0].Rejected.Code; code != nil {
 			found += " " + *code
 		}
-	case v[0].Again != nil:
+	case v[0].Retry != nil:
 		found = "again"
-		if v[0].Again.Fault != nil {
-			found += " " + v[0].Again.Fault.Kind.String()
+		if v[0].Retry.Error != nil {
+			found += " " + v[0].Retry.Error.Kind.String()
 		}
-		if v[0].Again.Hint != "" {
-			found += " " + v[0].Again.Hint
+		if v[0].Retry.Hint != "" {
+			found += " " + v[0].Retry.Hint
 		}
 	}
 	return found
@@ -358,16 +358,17 @@ func TestOrderingKeys(t *testing.T) {
 		"sap.odata.enable.delete=1",
 		"sap.odata.enable.batch=0")...)
 	rows := []wit.Row{{Value: w.withSchema(detail, detailOf(3, 4))},
-		{Key: w.withSchema(detailKey, datum.Record{int32(4), int32(3)})},
+		{Key: w.withSchema(detailKey, connectdata.Struct{int32(4), int32(3)})},
 		{Key: w.schemaless(fields("OrderID", int64(3), "ProductID", int64(5)))}}
 	out := w.encoded(3, "Order_DetailCopies", rows...)
-	if out[0].Lane != out[1].Lane || out[1].Lane == out[2].Lane {
-		t.Errorf("expected lanes of two entities, found %d, %d, %d", out[0].Lane, out[1].Lane, out[2].Lane)
+	if out[0].OrderingKey != out[1].OrderingKey || out[1].OrderingKey == out[2].OrderingKey {
+		t.Errorf("expected lanes of two entities, found %d, %d, %d", out[0].OrderingKey, out[1].OrderingKey,
+			out[2].OrderingKey)
 	}
 	for _, d := range out {
-		if d.Request.TokenFrom == nil || *d.Request.TokenFrom != gateway+"/" ||
+		if d.Request.TokenPath == nil || *d.Request.TokenPath != gateway+"/" ||
 			d.Request.Repeatable != (d.Request.Method == "DELETE") {
-			t.Errorf("%s: token from %v, repeatable %v", d.Request.Method, d.Request.TokenFrom, d.Request.Repeatable)
+			t.Errorf("%s: token from %v, repeatable %v", d.Request.Method, d.Request.TokenPath, d.Request.Repeatable)
 		}
 	}
 }

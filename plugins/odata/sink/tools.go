@@ -12,9 +12,9 @@ func (p *Plugin) Commands() []wit.Command { return []wit.Command{probe.DoctorCom
 
 // Run executes a command.
 func (p *Plugin) Run(command string, options []wit.Setting, settings []wit.Setting, state []byte,
-	answers []wit.Response) (wit.Reply, error) {
+	answers []wit.Response) (wit.CommandResult, error) {
 	if command != probe.Doctor {
-		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + command +
+		return wit.CommandResult{}, &wit.Error{Kind: wit.ErrorUnsupported, Message: "unknown command " + command +
 			", expected " + probe.Doctor}
 	}
 	var services []probe.Service

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // TestEveryType reads a set with every type and its limits as a source does, and writes it to a copy. Both are equal,
@@ -24,8 +24,8 @@ func TestEveryType(t *testing.T) {
 	w.data = out.Data
 	for _, row := range out.Rows {
 		row.Value.Schema = 1
-		if v, _ := w.writeRow("AllTypesCopies", wit.Datum{}, row.Value); v.Written == nil {
-			t.Fatalf("row %d: %+v\n%s", row.Origin, v.Refused, w.bodies[len(w.bodies)-1])
+		if v, _ := w.writeRow("AllTypesCopies", wit.ValueSlice{}, row.Value); v.Written == nil {
+			t.Fatalf("row %d: %+v\n%s", row.RowIndex, v.Rejected, w.bodies[len(w.bodies)-1])
 		}
 	}
 	originals, copies := dump(s, "AllTypes"), dump(s, "AllTypesCopies")
@@ -35,7 +35,7 @@ func TestEveryType(t *testing.T) {
 	expectEqual(t, "found", originals, copies)
 }
 
-func read(t *testing.T, s *odatatest.Service) (*decode.Output, []wit.Node) {
+func read(t *testing.T, s *odatatest.Service) (*decode.Output, []wit.SchemaNode) {
 	t.Helper()
 	get := func(target string) []byte {
 		a := httptest.NewRecorder()
@@ -81,7 +81,7 @@ func TestLogicalNamesInBodies(t *testing.T) {
 	nodes := nodesOf(column{name: "ID", kind: wit.Int32},
 		column{name: "Clock", kind: wit.Int64, logical: debezium + "MicroTime"},
 		column{name: "Moment", kind: wit.Int64, logical: debezium + "NanoTimestamp"},
-		column{name: "Stamp", kind: wit.Text, logical: debezium + "ZonedTimestamp"},
+		column{name: "Stamp", kind: wit.String, logical: debezium + "ZonedTimestamp"},
 		column{name: "Day", kind: wit.Int32, logical: debezium + "Date"})
 	for _, c := range []struct {
 		format, stamp string
@@ -100,18 +100,19 @@ func TestLogicalNamesInBodies(t *testing.T) {
 	} {
 		w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "AllTypesCopies"),
 			"sap.odata.request.format="+c.format)...)
-		v, sent := w.writeRow("AllTypesCopies", wit.Datum{}, w.withSchema(nodes, datum.Record{int32(1),
-			int64(60_000_000),
-			c.nanos,
-			c.stamp, int32(19753)}))
+		v, sent := w.writeRow("AllTypesCopies", wit.ValueSlice{}, w.withSchema(nodes,
+			connectdata.Struct{int32(1),
+				int64(60_000_000),
+				c.nanos,
+				c.stamp, int32(19753)}))
 		if c.want == nil {
-			if v.Refused == nil || len(sent) > 0 {
+			if v.Rejected == nil || len(sent) > 0 {
 				t.Errorf("%s: expected %s and %d to be refused, found %+v", c.format, c.stamp, c.nanos, v)
 			}
 			continue
 		}
 		if v.Written == nil {
-			t.Fatalf("%s: %+v", c.format, v.Refused)
+			t.Fatalf("%s: %+v", c.format, v.Rejected)
 		}
 		for _, want := range c.want {
 			if body := string(sent[0].Body); !strings.Contains(body, want) {
@@ -124,20 +125,22 @@ func TestLogicalNamesInBodies(t *testing.T) {
 // A decimal without a schema is written with all digits, and rejected if it does not fit the property.
 func TestDecimalsWithoutASchema(t *testing.T) {
 	w := open(t, odatatest.New(odatatest.Options{}), set("00", "AllTypesCopies")...)
-	decimal := func(unscaled int64, scale int32) datum.Decimal {
-		return datum.Decimal{Scale: scale, Unscaled: big.NewInt(unscaled)}
+	decimal := func(unscaled int64, scale int32) connectdata.Decimal {
+		return connectdata.Decimal{Scale: scale, Unscaled: big.NewInt(unscaled)}
 	}
-	v, sent := w.writeRow("AllTypesCopies", wit.Datum{}, w.schemaless(fields("ID", int64(1), "Amount",
+	v, sent := w.writeRow("AllTypesCopies", wit.ValueSlice{}, w.schemaless(fields("ID", int64(1), "Amount",
 		decimal(123456789012345678, 4), "Precise", decimal(123456789012345678, 4), "Exact", decimal(123, -20))))
 	want := `{"ID":1,"Amount":"12345678901234.5678","Precise":12345678901234.5678,"Exact":"12300000000000000000000"}`
 	if v.Written == nil || string(sent[0].Body) != want {
-		t.Fatalf("expected %s, found %+v, %+v", want, v.Refused, sent)
+		t.Fatalf("expected %s, found %+v, %+v", want, v.Rejected, sent)
 	}
-	for field, value := range map[string]datum.Decimal{"Amount": decimal(123456789012345678, 5), "Long": decimal(5, 1),
+	for field, value := range map[string]connectdata.Decimal{"Amount": decimal(123456789012345678, 5),
+		"Long": decimal(5, 1),
 		"Text": decimal(5, 1), "Moment": decimal(5, 1), "Precise": decimal(1, -400)} {
-		if v, _ := w.writeRow("AllTypesCopies", wit.Datum{}, w.schemaless(fields("ID", int64(2), field,
-			value))); v.Refused == nil ||
-			!strings.Contains(v.Refused.Message, field) {
+		if v, _ := w.writeRow("AllTypesCopies", wit.ValueSlice{},
+			w.schemaless(fields("ID", int64(2), field,
+				value))); v.Rejected == nil ||
+			!strings.Contains(v.Rejected.Message, field) {
 			t.Errorf("%s: expected it to be refused, found %+v", field, v)
 		}
 	}

@@ -43,22 +43,22 @@ func TestRecommendations(t *testing.T) {
 	} {
 		var state []byte
 		var answers []wit.Response
-		var done *[]wit.Examined
+		var done *[]wit.ConfigValue
 		for range 20 {
 			inquiry, err := New("0.1.0").Validate(sinkconfig.Component, configuration(c.given...), true, state, answers)
 			noError(t, err)
 			if done = inquiry.Done; done != nil {
 				break
 			}
-			state, answers = inquiry.Ask.State, nil
-			for _, q := range inquiry.Ask.Requests {
+			state, answers = inquiry.Pending.State, nil
+			for _, q := range inquiry.Pending.Requests {
 				answers = append(answers, (&harness{t: t, service: s}).exchange(&q))
 			}
 		}
 		if done == nil {
 			t.Fatal("the validation doesn't end")
 		}
-		i := slices.IndexFunc(*done, func(e wit.Examined) bool { return e.Spec.Name == c.setting })
+		i := slices.IndexFunc(*done, func(e wit.ConfigValue) bool { return e.Key.Name == c.setting })
 		if i < 0 {
 			t.Errorf("%v: %s isn't there", c.given, c.setting)
 			continue

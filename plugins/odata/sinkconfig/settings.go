@@ -63,9 +63,9 @@ var Table = declare()
 func declare() *setting.Table {
 	t := &setting.Table{}
 	config.Declare(t)
-	t.Declare(setting.Spec("sap.odata.headers.enable", wit.KindText, wit.Low, setting.Is("0"),
+	t.Declare(setting.Define("sap.odata.headers.enable", wit.KindString, wit.Low, setting.Default("0"),
 		"For sources: headers of the records. A sink accepts 0 only.", setting.Allowed("0",
-			"false"), setting.In("All entity sets"), setting.Display("Headers")))
+			"false"), setting.InGroup("All entity sets"), setting.Display("Headers")))
 	declareSets(t)
 	declareOperations(t)
 	declareDelivery(t)
@@ -75,57 +75,57 @@ func declare() *setting.Table {
 }
 
 func declareSets(t *setting.Table) {
-	group := setting.In("Entity set {n}")
+	group := setting.InGroup("Entity set {n}")
 	name := func(name string) string { return "sap.odata#{n}." + name }
 	t.Declare(
-		setting.Spec(name(NameService), wit.KindText, wit.High, nil,
+		setting.Define(name(NameService), wit.KindString, wit.High, nil,
 			"Path of the OData service, such as /sap/opu/odata/sap/X_SRV.",
 			setting.Required(), setting.Dependents(name(NameEntitySet)), group, setting.Display("Service")),
-		setting.Spec(name(NameEntitySet), wit.KindText, wit.High, nil, "Name of the target entity set.",
+		setting.Define(name(NameEntitySet), wit.KindString, wit.High, nil, "Name of the target entity set.",
 			setting.Required(), setting.Dependents(name(NameTopic)), group, setting.Display("Entity set")),
-		setting.Spec(name(NameTopic), wit.KindText, wit.High, nil, "Topic whose records are written.",
+		setting.Define(name(NameTopic), wit.KindString, wit.High, nil, "Topic whose records are written.",
 			setting.Required(), setting.Topic(), setting.Role(role.SinkTopic), group, setting.Display("Topic")),
 	)
 }
 
 func declareOperations(t *setting.Table) {
-	group := setting.In("Writing")
+	group := setting.InGroup("Writing")
 	t.Declare(
-		setting.Spec(NameOperationMode, wit.KindText, wit.High, setting.Is(ModeInsert),
+		setting.Define(NameOperationMode, wit.KindString, wit.High, setting.Default(ModeInsert),
 			"How records are written: insert sends POST, update PUT, merge MERGE, patch PATCH; "+
 				"dynamic reads the operation from a field of the value ("+NameModeProperty+
 				"); upsert updates existing entities and inserts others.",
 			setting.Allowed(ModeInsert, ModeUpdate, ModeDynamic, ModeMerge, ModePatch, ModeUpsert),
 			setting.Dependents(NameModeProperty, NameUpsertFirst, NameUpsertMethod), group,
 			setting.Display("Operation")),
-		setting.Spec(NameModeProperty, wit.KindText, wit.Medium, nil,
+		setting.Define(NameModeProperty, wit.KindString, wit.Medium, nil,
 			"Field of the value that contains the operation, for "+
 				NameOperationMode+" = "+ModeDynamic+": I is POST, U is PUT, M is MERGE, D is DELETE, in any case. "+
 				"It is sent only if it is a property of the entity.", group,
 			setting.Display("Field with the operation")),
-		setting.Spec(NameUpsertFirst, wit.KindText, wit.Low, setting.Is(ModeUpdate),
+		setting.Define(NameUpsertFirst, wit.KindString, wit.Low, setting.Default(ModeUpdate),
 			"What upsert tries first, update or "+
 				"insert. The other one follows if the service answers that the entity does not exist, or exists.",
 			setting.Allowed(ModeUpdate, ModeInsert), group, setting.Display("First request of an upsert")),
-		setting.Spec(NameUpsertMethod, wit.KindText, wit.Low, setting.Is(ModeMerge),
+		setting.Define(NameUpsertMethod, wit.KindString, wit.Low, setting.Default(ModeMerge),
 			"Method of the updates of upsert: merge, patch or put.", setting.Allowed(ModeMerge, ModePatch,
 				"put"), group, setting.Display("Update method of an upsert")),
-		setting.Spec(nameExistsCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and SAP message codes that mean "+
+		setting.Define(nameExistsCodes, wit.KindList, wit.Low, nil, "HTTP codes and SAP message codes that mean "+
 			"that the entity exists, in addition to 409 and known texts.", group,
 			setting.Display("Codes for existing entities")),
-		setting.Spec(NameNotFoundCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and SAP message codes that mean "+
+		setting.Define(NameNotFoundCodes, wit.KindList, wit.Low, nil, "HTTP codes and SAP message codes that mean "+
 			"that the entity does not exist, in addition to 404 and 410 from the service itself. "+
 			"If 404 is listed, any 404 without an HTML page is trusted, even if a gateway may have sent it.", group,
 			setting.Display("Codes for missing entities")),
-		setting.Spec(nameMethodTunnel, wit.KindText, wit.Low, setting.Is("0"),
+		setting.Define(nameMethodTunnel, wit.KindString, wit.Low, setting.Default("0"),
 			"1 sends PUT, MERGE, PATCH and DELETE as "+
 				"POST with X-HTTP-Method, for gateways that block other methods. Not inside batches.",
 			setting.Allowed(setting.Flags...), group, setting.Display("Tunnel methods in POST")),
-		setting.Spec(NameEnableDelete, wit.KindText, wit.Medium, setting.Is("0"),
+		setting.Define(NameEnableDelete, wit.KindString, wit.Medium, setting.Default("0"),
 			"1 sends DELETE for tombstones (a key, no value); 0 counts and ignores them. The key must be "+
 				"a struct of all key properties, or the value of the only one.",
 			setting.Allowed(setting.Flags...), group, setting.Display("Deletes")),
-		setting.Spec(NameDeleteRecords, wit.KindText, wit.Medium, setting.Is("0"),
+		setting.Define(NameDeleteRecords, wit.KindString, wit.Medium, setting.Default("0"),
 			"1 sends DELETE for records that an OData source writes for deleted entities (RECORDMODE, ODQ_CHANGEMODE "+
 				"or the entity's own change mode is D or, without such a field, DELETED_AT has a value), and does not "+
 				"send the fields that the source adds.",
@@ -134,9 +134,9 @@ func declareOperations(t *setting.Table) {
 }
 
 func declareDelivery(t *setting.Table) {
-	group := setting.In("Writing")
+	group := setting.InGroup("Writing")
 	t.Declare(
-		setting.Spec(NameInsertUncertain, wit.KindText, wit.Medium, setting.Is("fail"),
+		setting.Define(NameInsertUncertain, wit.KindString, wit.Medium, setting.Default("fail"),
 			"What to do with an insert that got no response: fail "+
 				"reports the record and does not send it again; check looks it up by the record's key or by "+
 				NameCheckFilter+" (rejected if the service numbers the keys of the set according to $metadata, unless "+
@@ -146,17 +146,18 @@ func declareDelivery(t *setting.Table) {
 				"retry sends it again, which may create a duplicate.",
 			setting.Allowed("fail", "check", "repeatable", "retry"), group,
 			setting.Display("Inserts without response")),
-		setting.Spec(NameCheckFilter, wit.KindText, wit.Low, nil, "Finds an entity whose insert is in doubt if the "+
-			"record has no key: a property with unique values, or a filter in which {Name} is replaced by "+
-			"the value of property Name, such as Reference eq {Reference}.", group,
+		setting.Define(NameCheckFilter, wit.KindString, wit.Low, nil,
+			"Finds an entity whose insert is in doubt if the "+
+				"record has no key: a property with unique values, or a filter in which {Name} is replaced by "+
+				"the value of property Name, such as Reference eq {Reference}.", group,
 			setting.Display("Filter for the check")),
-		setting.Spec("sap.odata.flush.trigger.size", wit.KindInt, wit.Medium, setting.Is("500"),
+		setting.Define("sap.odata.flush.trigger.size", wit.KindInt, wit.Medium, setting.Default("500"),
 			"Number of records that are written without waiting for more records.",
 			setting.AtLeast(1), setting.Role(role.SinkFlushRows), group, setting.Display("Flush size")),
-		setting.Spec("sap.odata.flush.interval.ms", wit.KindLong, wit.Low, setting.Is("1000"),
+		setting.Define("sap.odata.flush.interval.ms", wit.KindLong, wit.Low, setting.Default("1000"),
 			"How long records wait for more records before they are written, in milliseconds.",
 			setting.AtLeast(0), setting.Role(role.SinkFlushIntervalMS), group, setting.Display("Flush interval")),
-		setting.Spec(nameMaxInFlight, wit.KindInt, wit.Low, setting.Is("8"),
+		setting.Define(nameMaxInFlight, wit.KindInt, wit.Low, setting.Default("8"),
 			"Number of concurrent requests, limited by "+nameMaxConcurrent+
 				". Records with the same key are always written in order.",
 			setting.AtLeast(1), setting.AtMost(64), setting.Role(role.SinkInFlight), group,
@@ -170,38 +171,42 @@ const nameMaxConcurrent = "sap.odata.max.concurrent.requests"
 const nameHTTPCodes = "sap.odata.http.codes"
 
 func declareEntities(t *setting.Table) {
-	group := setting.In("Entities")
+	group := setting.InGroup("Entities")
 	t.Declare(
-		setting.Spec(NameKeyFrom, wit.KindText, wit.Medium, setting.Is("value"), "Source of the entity's key: "+
-			"value, each property from the record's value, or from the record's key if the value does not contain it; "+
-			"or record, the record's key only. With value, a record is rejected if its value contains a part of the "+
-			"key that differs from the record's key, or a value that does not fit the property.",
+		setting.Define(NameKeyFrom, wit.KindString, wit.Medium, setting.Default("value"),
+			"Source of the entity's key: "+
+				"value, each property from the record's value, or from the record's key if the value does not contain it; "+
+				"or record, the record's key only. With value, a record is rejected if its value contains a part of the "+
+				"key that differs from the record's key, or a value that does not fit the property.",
 			setting.Allowed("value", "record"), group, setting.Display("Key from")),
-		setting.Spec(NameETag, wit.KindText, wit.Medium, setting.Is("any"), "any sends If-Match: * with updates and "+
-			"deletes, so they overwrite, unless the service rejects it for a type without ETag; "+
-			"use reads the entity's ETag first and sends it; "+
-			"none sends no If-Match.",
+		setting.Define(NameETag, wit.KindString, wit.Medium, setting.Default("any"),
+			"any sends If-Match: * with updates and "+
+				"deletes, so they overwrite, unless the service rejects it for a type without ETag; "+
+				"use reads the entity's ETag first and sends it; "+
+				"none sends no If-Match.",
 			setting.Allowed("any", "use", "none"), setting.Dependents(NameETagConflict), group,
 			setting.Display("ETags")),
-		setting.Spec(NameETagConflict, wit.KindText, wit.Low, setting.Is("refuse"),
+		setting.Define(NameETagConflict, wit.KindString, wit.Low, setting.Default("refuse"),
 			"What to do for "+NameETag+" = use if the entity was changed after its ETag was read: refuse rejects "+
 				"the record, retry reads the ETag again.",
 			setting.Allowed("refuse", "retry"), group, setting.Display("ETag conflicts")),
-		setting.Spec(nameLossy, wit.KindText, wit.Low, setting.Is("refuse"),
+		setting.Define(nameLossy, wit.KindString, wit.Low, setting.Default("refuse"),
 			"refuse rejects records with values that do "+
 				"not fit their property; allow converts them: integers lose their upper bits, digits "+
 				"after the scale are rounded.",
 			setting.Allowed("refuse", "allow"), group, setting.Display("Values that don't fit")),
-		setting.Spec(NameUnknownFields, wit.KindText, wit.Low, setting.Is("refuse"), "What to do with a record with a "+
-			"field that is no property of the entity: refuse rejects the record, ignore does not send the field, "+
-			"fail fails the task.",
+		setting.Define(NameUnknownFields, wit.KindString, wit.Low, setting.Default("refuse"),
+			"What to do with a record with a "+
+				"field that is no property of the entity: refuse rejects the record, ignore does not send the field, "+
+				"fail fails the task.",
 			setting.Allowed("refuse", "ignore", "fail"), group, setting.Display("Unknown fields")),
-		setting.Spec(NameNestedUpdates, wit.KindText, wit.Low, setting.Is("refuse"), "What to do with an update whose "+
-			"record contains nested entities, for which OData v2 has no request: refuse rejects the "+
-			"record; operations updates each of them in one changeset with the record's own entity, so all or none "+
-			"are applied. Nested entities need their keys. They are not inserted, and missing ones are not deleted.",
+		setting.Define(NameNestedUpdates, wit.KindString, wit.Low, setting.Default("refuse"),
+			"What to do with an update whose "+
+				"record contains nested entities, for which OData v2 has no request: refuse rejects the "+
+				"record; operations updates each of them in one changeset with the record's own entity, so all or none "+
+				"are applied. Nested entities need their keys. They are not inserted, and missing ones are not deleted.",
 			setting.Allowed("refuse", "operations"), group, setting.Display("Nested updates")),
-		setting.Spec(NameRequestFormat, wit.KindText, wit.Low, setting.Is("json"),
+		setting.Define(NameRequestFormat, wit.KindString, wit.Low, setting.Default("json"),
 			"Format of requests: json or, for services that accept nothing else, atom.", setting.Allowed("json",
 				"atom"),
 			group,
@@ -210,16 +215,17 @@ func declareEntities(t *setting.Table) {
 }
 
 func declareBatches(t *setting.Table) {
-	group := setting.In("Batches")
+	group := setting.InGroup("Batches")
 	t.Declare(
-		setting.Spec(nameEnableBatch, wit.KindText, wit.Medium, setting.Is("1"), "1 sends several operations in one "+
-			"$batch request if the service supports it; 0 sends a request for each record.",
+		setting.Define(nameEnableBatch, wit.KindString, wit.Medium, setting.Default("1"),
+			"1 sends several operations in one "+
+				"$batch request if the service supports it; 0 sends a request for each record.",
 			setting.Allowed(setting.Flags...), group, setting.Display("Batches")),
-		setting.Spec(nameMaxBatchSize, wit.KindInt, wit.Medium, setting.Is("500"),
+		setting.Define(nameMaxBatchSize, wit.KindInt, wit.Medium, setting.Default("500"),
 			"Most operations in a $batch request. The records of a flush (sap.odata.flush.trigger.size) "+
 				"are distributed over the concurrent requests.",
 			setting.AtLeast(1), setting.AtMost(10_000), group, setting.Display("Operations in a batch")),
-		setting.Spec(nameChangesets, wit.KindText, wit.Low, setting.Is("auto"),
+		setting.Define(nameChangesets, wit.KindString, wit.Low, setting.Default("auto"),
 			"Which operations of a batch are applied "+
 				"as a whole: one makes each of them a changeset, all puts all of them into one; "+
 				"auto is one for services of SAP, which reject more by default, and for inserts. Other operations "+
@@ -312,19 +318,20 @@ func Parse(v setting.Values) Config {
 }
 
 // Validate checks all settings and adds the errors to their values.
-func Validate(settings []wit.Setting) []wit.Examined {
+func Validate(settings []wit.Setting) []wit.ConfigValue {
 	examined := config.Examine(Table, settings)
 	v := Table.Values(settings)
 	all := EntitySets(v)
 	if len(all) == 0 {
-		examined = Table.Miss(examined, config.InGroup("00", NameService), "No entity set is configured: expected "+
-			config.InGroup("00", NameService)+", "+config.InGroup("00", NameEntitySet)+" and "+config.InGroup("00",
-			NameTopic))
+		examined = Table.AddMissing(examined, config.InGroup("00", NameService),
+			"No entity set is configured: expected "+
+				config.InGroup("00", NameService)+", "+config.InGroup("00", NameEntitySet)+" and "+config.InGroup("00",
+				NameTopic))
 	}
 	for i, e := range all {
 		for _, other := range all[:i] {
 			if other.Topic == e.Topic {
-				setting.Complain(examined, config.InGroup(e.Number, NameTopic),
+				setting.AddError(examined, config.InGroup(e.Number, NameTopic),
 					"Topic "+e.Topic+" is already in "+config.InGroup(other.Number,
 						NameTopic)+
 						": its records can be written to one entity set only")
@@ -334,20 +341,20 @@ func Validate(settings []wit.Setting) []wit.Examined {
 	if v.Word(NameNestedUpdates) == "operations" {
 		switch {
 		case !v.On(nameEnableBatch) || v.Number(nameMaxBatchSize) == 1:
-			setting.Complain(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates, v.Text(NameNestedUpdates),
+			setting.AddError(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates, v.Text(NameNestedUpdates),
 				"the operations need batches, which "+nameEnableBatch+" or "+nameMaxBatchSize+" disables"))
 		case v.Word(NameETag) == "use":
-			setting.Complain(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates, v.Text(NameNestedUpdates),
+			setting.AddError(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates, v.Text(NameNestedUpdates),
 				NameETag+" = use reads no ETags of nested entities"))
 		}
 	}
 	if v.Word(NameOperationMode) == ModeDynamic && v.Text(NameModeProperty) == "" {
-		setting.Complain(examined, NameModeProperty,
+		setting.AddError(examined, NameModeProperty,
 			setting.Missing(NameModeProperty)+"; "+NameOperationMode+" = "+ModeDynamic+
 				" requires it")
 	}
-	if _, settings := v.Given(NameModeProperty); settings && v.Word(NameOperationMode) != ModeDynamic {
-		setting.Complain(examined, NameModeProperty, setting.Invalid(NameModeProperty, v.Text(NameModeProperty),
+	if _, settings := v.Lookup(NameModeProperty); settings && v.Word(NameOperationMode) != ModeDynamic {
+		setting.AddError(examined, NameModeProperty, setting.Invalid(NameModeProperty, v.Text(NameModeProperty),
 			"it requires "+NameOperationMode+" = "+ModeDynamic))
 	}
 	return examined

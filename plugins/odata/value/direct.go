@@ -10,7 +10,7 @@ import (
 const maxSmallScale = 18
 
 // SmallScale is the scale of a node's decimals, -1 where it is no node of decimals, or one for [ConvertWithin].
-func SmallScale(n *wit.Node) int {
+func SmallScale(n *wit.SchemaNode) int {
 	if n.Kind != wit.Bytes || logical(n) != wit.NameDecimal {
 		return -1
 	}

@@ -9,12 +9,12 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // ConvertWithin is [Convert], and holds the value against the facets of the property as well: a number that is out of
 // range, a text that is too long, a decimal with too many digits is a *[MisfitError] that names the limits.
-func ConvertWithin(p *edm.Property, n *wit.Node, v any) (Converted, error) {
+func ConvertWithin(p *edm.Property, n *wit.SchemaNode, v any) (Converted, error) {
 	c, err := Convert(p, n, v)
 	if err != nil {
 		if least, most, bounded := c.Type.Bounds(); bounded && numeric(v) && !Timed(n) {
@@ -45,7 +45,7 @@ func ConvertWithin(p *edm.Property, n *wit.Node, v any) (Converted, error) {
 
 func numeric(v any) bool {
 	switch v.(type) {
-	case float32, float64, datum.Decimal:
+	case float32, float64, connectdata.Decimal:
 		return true
 	}
 	_, ok := whole(v)
@@ -83,7 +83,7 @@ func fits(text string, p *edm.Property) bool {
 // ConvertLossy is [Convert], which refuses what doesn't fit (P21), but makes it fit, as Java's conversions do: integers
 // lose their upper bits, digits after a property's scale are rounded to the nearest, to the even one of two. Texts
 // that are too long stay as they are.
-func ConvertLossy(p *edm.Property, n *wit.Node, v any) (Converted, error) {
+func ConvertLossy(p *edm.Property, n *wit.SchemaNode, v any) (Converted, error) {
 	if _, _, bounded := p.Type.Primitive.Bounds(); bounded && !Timed(n) {
 		if i, ok := truncated(v); ok {
 			v, n = narrow(p.Type.Primitive, i), nil

@@ -1,5 +1,5 @@
 // Package value turns values of Kafka Connect into values of OData v2: for key predicates, filters and bodies. Values
-// come as the trees of package datum, structured or dynamic.
+// come as the trees of package connectdata, structured or dynamic.
 package value
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Converted is a value of a primitive type of EDM.
@@ -34,8 +34,8 @@ func (e *MisfitError) Error() string { return "expected " + e.Expected + ", foun
 
 // Text reads the structured value of a node at the start of b as a primitive type, and returns its size. A null is an
 // error.
-func Text(t edm.Primitive, nodes []wit.Node, node uint32, b []byte) (text string, size int, err error) {
-	v, size, err := datum.Read(nodes, node, b)
+func Text(t edm.Primitive, nodes []wit.SchemaNode, node uint32, b []byte) (text string, size int, err error) {
+	v, size, err := connectdata.Read(nodes, node, b)
 	if err != nil {
 		return "", 0, err
 	}
@@ -46,7 +46,7 @@ func Text(t edm.Primitive, nodes []wit.Node, node uint32, b []byte) (text string
 // Convert makes a property's value of a value that isn't null, by the overview's table of types; n is the value's node,
 // nil for dynamic values. Beyond the table, text is taken for any type that it can be read as: values without schema
 // have no other way to say a decimal or a date. Nothing is cut or rounded: what doesn't fit is a *[MisfitError].
-func Convert(p *edm.Property, n *wit.Node, v any) (Converted, error) {
+func Convert(p *edm.Property, n *wit.SchemaNode, v any) (Converted, error) {
 	c := Converted{Type: p.Type.Primitive}
 	var ok bool
 	switch c.Type {
@@ -109,7 +109,7 @@ func (c *Converted) AppendJSON(dst []byte) []byte {
 	return jsontext.AppendString(dst, c.Text)
 }
 
-func logical(n *wit.Node) string {
+func logical(n *wit.SchemaNode) string {
 	if n == nil || n.Name == nil {
 		return ""
 	}
@@ -141,7 +141,7 @@ func boolean(v any) (string, bool) {
 	return "", false
 }
 
-func integer(t edm.Primitive, v any, n *wit.Node) (string, bool) {
+func integer(t edm.Primitive, v any, n *wit.SchemaNode) (string, bool) {
 	least, most, _ := t.Bounds()
 	i, ok := whole(v)
 	if s, isText := v.(string); isText {
@@ -157,7 +157,7 @@ func integer(t edm.Primitive, v any, n *wit.Node) (string, bool) {
 }
 
 // Timed reports whether a node's integers are dates or times.
-func Timed(n *wit.Node) bool {
+func Timed(n *wit.SchemaNode) bool {
 	switch logical(n) {
 	case wit.NameDate, wit.NameTime, wit.NameTimestamp, wit.NameMicroTimestamp:
 		return true
@@ -165,7 +165,7 @@ func Timed(n *wit.Node) bool {
 	return false
 }
 
-func float(v any, n *wit.Node, bits int) (string, bool) {
+func float(v any, n *wit.SchemaNode, bits int) (string, bool) {
 	var f float64
 	switch x := v.(type) {
 	case float32:
@@ -184,7 +184,7 @@ func float(v any, n *wit.Node, bits int) (string, bool) {
 		}
 	case string:
 		return floatText(x)
-	case datum.Decimal:
+	case connectdata.Decimal:
 		text, ok := decimal(x, n)
 		f, err := strconv.ParseFloat(text, bits)
 		return text, ok && err == nil && (f != 0 || x.Unscaled.Sign() == 0)
@@ -232,7 +232,7 @@ func isJSONNumber(s string) bool {
 	return rest == "" || rest[0] != '.' || len(rest) > 1 && rest[1] >= '0' && rest[1] <= '9'
 }
 
-func decimal(v any, n *wit.Node) (string, bool) {
+func decimal(v any, n *wit.SchemaNode) (string, bool) {
 	if i, ok := whole(v); ok {
 		return strconv.FormatInt(i, 10), !Timed(n)
 	}
@@ -241,7 +241,7 @@ func decimal(v any, n *wit.Node) (string, bool) {
 		return strconv.FormatFloat(float64(x), 'f', -1, 32), finite(float64(x))
 	case float64:
 		return strconv.FormatFloat(x, 'f', -1, 64), finite(x)
-	case datum.Decimal:
+	case connectdata.Decimal:
 		return pointed(x.Unscaled.String(), int(x.Scale))
 	case []byte:
 		if logical(n) != wit.NameDecimal {
@@ -254,7 +254,7 @@ func decimal(v any, n *wit.Node) (string, bool) {
 			}
 			return pointed(strconv.FormatInt(small, 10), scale(n))
 		}
-		return pointed(datum.Unscaled(x).String(), scale(n))
+		return pointed(connectdata.Unscaled(x).String(), scale(n))
 	case string:
 		return decimalText(x), isDecimal(x)
 	}
@@ -285,7 +285,7 @@ func isDecimal(s string) bool {
 	return strings.Trim(before+after, "0123456789") == "" && before+after != ""
 }
 
-func scale(n *wit.Node) int {
+func scale(n *wit.SchemaNode) int {
 	for _, p := range n.Parameters {
 		if p.Name == wit.ParameterScale {
 			s, _ := strconv.Atoi(p.Value)
@@ -359,9 +359,9 @@ func (c count) ticks(rest int64) (ticks int64, ok bool) {
 
 // instant reads a point in time: an integer by its logical name, milliseconds where it has none, ISO text, or /Date(…)/
 // as JSON has it.
-func instant(v any, n *wit.Node) (millis, ticks int64, ok bool) {
+func instant(v any, n *wit.SchemaNode) (millis, ticks int64, ok bool) {
 	switch x := v.(type) {
-	case datum.Instant:
+	case connectdata.Instant:
 		return int64(x), 0, true
 	case string:
 		return parseInstant(x)
@@ -436,7 +436,7 @@ func digits(dst []byte, n, count int) []byte {
 
 // clock reads a time of day: that of a point in time, an integer by its logical name, milliseconds of the day where it
 // has none, or ISO text.
-func clock(v any, n *wit.Node) (string, bool) {
+func clock(v any, n *wit.SchemaNode) (string, bool) {
 	if x, ok := v.(string); ok {
 		if !strings.HasPrefix(x, "PT") {
 			return timeOfDay(x)
@@ -482,7 +482,7 @@ func binary(v any) (string, bool) {
 }
 
 // describe names a value for an error; its text is cut.
-func describe(v any, n *wit.Node) string {
+func describe(v any, n *wit.SchemaNode) string {
 	name := "a value"
 	switch x := v.(type) {
 	case bool:
@@ -499,15 +499,15 @@ func describe(v any, n *wit.Node) string {
 		name = "float32 " + strconv.FormatFloat(float64(x), 'g', -1, 32)
 	case float64:
 		name = "float64 " + strconv.FormatFloat(x, 'g', -1, 64)
-	case datum.List:
+	case connectdata.List:
 		name = "an array"
-	case datum.Map:
+	case connectdata.Map:
 		name = "a map"
-	case datum.Record, datum.Nested:
+	case connectdata.Struct, connectdata.Nested:
 		name = "a struct"
-	case datum.Decimal:
+	case connectdata.Decimal:
 		name = "decimal " + cut(x.Unscaled.String()+"e"+strconv.Itoa(-int(x.Scale)))
-	case datum.Instant:
+	case connectdata.Instant:
 		name = "a date"
 	default:
 		if i, ok := whole(v); ok {

@@ -8,11 +8,11 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-func node(name string, scale string) *wit.Node {
-	n := &wit.Node{}
+func node(name string, scale string) *wit.SchemaNode {
+	n := &wit.SchemaNode{}
 	if name != "" {
 		n.Name = &name
 	}
@@ -27,7 +27,7 @@ func TestConvert(t *testing.T) {
 	date, clock, stamp := node(wit.NameDate, ""), node(wit.NameTime, ""), node(wit.NameTimestamp, "")
 	for _, c := range []struct {
 		typ   edm.Primitive
-		node  *wit.Node
+		node  *wit.SchemaNode
 		value any
 		// json is the value in verbose JSON, "" where it doesn't fit.
 		json string
@@ -61,16 +61,17 @@ func TestConvert(t *testing.T) {
 		{edm.Decimal, plain, int8(5), `"5"`}, {edm.Decimal, plain, 0.1, `"0.1"`}, {edm.Decimal, plain, 1e21,
 			`"1000000000000000000000"`},
 		{edm.Decimal, plain, math.NaN(), ``},
-		{edm.Decimal, nil, datum.Decimal{Scale: -2, Unscaled: big.NewInt(12)}, `"1200"`},
-		{edm.Decimal, nil, datum.Decimal{Scale: 3, Unscaled: big.NewInt(-5)}, `"-0.005"`},
-		{edm.Decimal, nil, datum.Decimal{Scale: 2, Unscaled: big.NewInt(1234567890123456789)},
+		{edm.Decimal, nil, connectdata.Decimal{Scale: -2, Unscaled: big.NewInt(12)}, `"1200"`},
+		{edm.Decimal, nil, connectdata.Decimal{Scale: 3, Unscaled: big.NewInt(-5)}, `"-0.005"`},
+		{edm.Decimal, nil, connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1234567890123456789)},
 			`"12345678901234567.89"`},
-		{edm.Double, nil, datum.Decimal{Scale: 2, Unscaled: big.NewInt(1234567890123456789)}, `12345678901234567.89`},
-		{edm.Double, nil, datum.Decimal{Scale: -400, Unscaled: big.NewInt(1)}, ``},
-		{edm.Double, nil, datum.Decimal{Scale: 400, Unscaled: big.NewInt(1)}, ``},
-		{edm.Single, nil, datum.Decimal{Scale: -39, Unscaled: big.NewInt(4)}, ``},
-		{edm.Int64, nil, datum.Decimal{Scale: 1, Unscaled: big.NewInt(90071992547409930)}, ``},
-		{edm.DateTime, nil, datum.Decimal{Scale: 1, Unscaled: big.NewInt(90071992547409930)}, ``},
+		{edm.Double, nil, connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1234567890123456789)},
+			`12345678901234567.89`},
+		{edm.Double, nil, connectdata.Decimal{Scale: -400, Unscaled: big.NewInt(1)}, ``},
+		{edm.Double, nil, connectdata.Decimal{Scale: 400, Unscaled: big.NewInt(1)}, ``},
+		{edm.Single, nil, connectdata.Decimal{Scale: -39, Unscaled: big.NewInt(4)}, ``},
+		{edm.Int64, nil, connectdata.Decimal{Scale: 1, Unscaled: big.NewInt(90071992547409930)}, ``},
+		{edm.DateTime, nil, connectdata.Decimal{Scale: 1, Unscaled: big.NewInt(90071992547409930)}, ``},
 		{edm.Decimal, nil, "12.50", `"12.50"`}, {edm.Decimal, nil, "1e5", ``}, {edm.Decimal, nil, "", ``},
 		{edm.Decimal, nil, ".", ``}, {edm.Decimal, nil, "+4", `"4"`}, {edm.Decimal, nil, "-.5", `"-0.5"`},
 		{edm.Decimal, nil, "5.", `"5"`}, {edm.Decimal, nil, "+-4", ``}, {edm.Decimal, nil, "0012.50", `"0012.50"`},
@@ -85,7 +86,7 @@ func TestConvert(t *testing.T) {
 		{edm.DateTime, nil, "2016-07-08T12:34:56", `"\/Date(1467981296000)\/"`}, {edm.DateTime, nil, "/Date(5)/",
 			`"\/Date(5)\/"`}, {edm.DateTime, nil, "2016-07-08", `"\/Date(1467936000000)\/"`},
 		{edm.DateTime, nil, "2016-07-08T12:34:56.1234567", ``}, {edm.DateTime, nil, "yesterday", ``},
-		{edm.DateTime, nil, datum.Instant(5), `"\/Date(5)\/"`},
+		{edm.DateTime, nil, connectdata.Instant(5), `"\/Date(5)\/"`},
 		{edm.DateTimeOffset, stamp, int64(1467981296000), `"\/Date(1467981296000+0000)\/"`}, {edm.DateTimeOffset, nil,
 			"2016-07-08T14:34:56+02:00", `"\/Date(1467981296000+0000)\/"`},
 		{edm.Time, clock, int32(45296789), `"PT12H34M56.789S"`}, {edm.Time, stamp, int64(-1), `"PT23H59M59.999S"`},
@@ -95,7 +96,7 @@ func TestConvert(t *testing.T) {
 		{edm.Time, nil, "PT1H", `"PT1H"`}, {edm.Time, nil, "12:30:05", `"PT12H30M05S"`},
 		{edm.Time, nil, "12:30", `"PT12H30M00S"`}, {edm.Time, nil, "12:30:05.25", `"PT12H30M05.25S"`},
 		{edm.Time, nil, "25:00:00", ``}, {edm.Time, nil, "noon", ``},
-		{edm.Int32, nil, datum.Map{}, ``}, {edm.String, nil, datum.List{}, ``},
+		{edm.Int32, nil, connectdata.Map{}, ``}, {edm.String, nil, connectdata.List{}, ``},
 	} {
 		found := ""
 		if x, err := Convert(&edm.Property{Type: edm.Type{Primitive: c.typ}, Scale: -1}, c.node, c.value); err == nil &&

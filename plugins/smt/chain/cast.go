@@ -8,12 +8,12 @@ import (
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java"
 	"github.com/culvert-project/culvert/wit/java/values"
 )
 
-var castSpecs = []wit.SettingSpec{
+var castSpecs = []wit.ConfigKey{
 	needsList("spec", "List of fields and the type to cast them to of the form field1:type,field2:type to cast "+
 		"fields of Maps or Structs. A single type to cast the entire value. Valid types are int8, int16, int32, "+
 		"int64, float32, float64, boolean, and string. Note that binary fields can only be cast to string."),
@@ -38,7 +38,7 @@ type castField struct {
 	to   wit.Kind
 }
 
-func newCast(at side, s settings) (operation, *wit.Fault) {
+func newCast(at side, s settings) (operation, *wit.Error) {
 	if _, err := s.needed("spec"); err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func newCast(at side, s settings) (operation, *wit.Fault) {
 }
 
 // add reads one item of the list: a field with a type, or the type of the whole.
-func (o *cast) add(item string, list []string, whole **wit.Kind) *wit.Fault {
+func (o *cast) add(item string, list []string, whole **wit.Kind) *wit.Error {
 	parts := strings.Split(item, ":")
 	for len(parts) > 0 && parts[len(parts)-1] == "" && item != "" {
 		parts = parts[:len(parts)-1] // Java's split drops them
@@ -134,24 +134,24 @@ func (o *cast) apply(x *object, s step) *failure {
 			continue
 		}
 		from, to := f.schema(), o.fields[at].to
-		made, wrong := castNode(from, wit.Node{Kind: to}, s.stage)
+		made, wrong := castNode(from, wit.SchemaNode{Kind: to}, s.stage)
 		if wrong != nil {
 			return wrong
 		}
 		by := castOf(from, to, s.stage)
-		if from.Kind == to && to >= wit.Int64 && to < wit.Text && !misnamedTime(from) {
+		if from.Kind == to && to >= wit.Int64 && to < wit.String && !misnamedTime(from) {
 			by = edit{} // the bytes are the same, and any are a value
 		}
 		x.retype(f, made, by, s.stage)
 	}
 	if x.root.DefaultValue != nil {
-		return castFrom(wit.Structure, s.stage)
+		return castFrom(wit.Struct, s.stage)
 	}
 	return nil
 }
 
 // castNode is the schema of a value that was cast: of what it was it keeps whether it is optional, and its default.
-func castNode(n *wit.Node, made wit.Node, stage int) (wit.Node, *failure) {
+func castNode(n *wit.SchemaNode, made wit.SchemaNode, stage int) (wit.SchemaNode, *failure) {
 	made.Optional = n.Optional
 	if n.DefaultValue != nil {
 		b, f := castStructured(nil, *n.DefaultValue, n, made.Kind, stage)
@@ -182,12 +182,12 @@ func (o *cast) applyWhole(x *object, stage int) *failure {
 	case made.DefaultValue != nil && logicalClass(&made) != "":
 		// The name stays, and Kafka's class for it is not that of the default any more.
 		return &failure{stage, schemaBuilderException, "Invalid default value"}
-	case class != "" && o.to != wit.Text:
+	case class != "" && o.to != wit.String:
 		return noDate(class, stage)
 	case class != "": // the text is that of the number
-		by = castOf(&wit.Node{Kind: from.Kind}, wit.Text, stage)
+		by = castOf(&wit.SchemaNode{Kind: from.Kind}, wit.String, stage)
 	}
-	if plain := (wit.Node{Kind: made.Kind}); javaClass(&made) != javaClass(&plain) {
+	if plain := (wit.SchemaNode{Kind: made.Kind}); javaClass(&made) != javaClass(&plain) {
 		x.class = javaClass(&plain)
 	}
 	x.retype(f, made, by, stage)
@@ -198,14 +198,14 @@ func (o *cast) applyWhole(x *object, stage int) *failure {
 func castEntry(to wit.Kind, stage int) edit {
 	return edit{
 		make: func(dst, in []byte) ([]byte, *failure) {
-			if in[0] == datum.TagNull {
-				return append(dst, datum.TagNull), nil
+			if in[0] == connectdata.TagNull {
+				return append(dst, connectdata.TagNull), nil
 			}
 			return castDynamic(dst, in, to, stage)
 		},
 		conversion: func(tag byte) (c conversion) {
-			if tag >= datum.TagInt8 && tag <= datum.TagFloat64 {
-				by := castOf(&wit.Node{Kind: wit.Int8 + wit.Kind(tag-datum.TagInt8)}, to, stage)
+			if tag >= connectdata.TagInt8 && tag <= connectdata.TagFloat64 {
+				by := castOf(&wit.SchemaNode{Kind: wit.Int8 + wit.Kind(tag-connectdata.TagInt8)}, to, stage)
 				if by.conversion != nil {
 					c = by.conversion(0).tagged(tag, dynamicTag(to, &scalar{}))
 				}
@@ -227,11 +227,11 @@ func noDate(class string, stage int) *failure {
 }
 
 // castOf is castStructured for values of one schema.
-func castOf(n *wit.Node, to wit.Kind, stage int) edit {
+func castOf(n *wit.SchemaNode, to wit.Kind, stage int) edit {
 	by := edit{make: func(dst, in []byte) ([]byte, *failure) { return castStructured(dst, in, n, to, stage) }}
 	c := kernel.Conversion{Unused: (64 - 8<<n.Kind) & 63, Lost: (64 - 8<<to) & 63}
 	switch {
-	case n.Kind <= wit.Int64 && to == wit.Text && n.Name == nil:
+	case n.Kind <= wit.Int64 && to == wit.String && n.Name == nil:
 		c.Kind = kernel.Digits
 	case n.Kind <= wit.Int64 && to <= wit.Int64 && n.Name == nil:
 		c.Kind = kernel.Integer
@@ -245,16 +245,16 @@ func castOf(n *wit.Node, to wit.Kind, stage int) edit {
 }
 
 // misnamedTime tells whether a schema has the name of a logical type of times, and another type than that.
-func misnamedTime(n *wit.Node) bool {
+func misnamedTime(n *wit.SchemaNode) bool {
 	return logicalClass(n) == "java.util.Date" && javaClass(n) != "java.util.Date"
 }
 
 // castStructured appends a value of a type, made of one of a schema, given without its branch.
-func castStructured(dst, in []byte, n *wit.Node, to wit.Kind, stage int) ([]byte, *failure) {
+func castStructured(dst, in []byte, n *wit.SchemaNode, to wit.Kind, stage int) ([]byte, *failure) {
 	if n.Kind >= wit.Array {
 		return dst, castFrom(n.Kind, stage)
 	}
-	if to != wit.Text && misnamedTime(n) {
+	if to != wit.String && misnamedTime(n) {
 		return dst, noDate(javaClass(n), stage)
 	}
 	if n.Name == nil || n.Kind == wit.Int8 || n.Kind == wit.Int16 {
@@ -264,28 +264,28 @@ func castStructured(dst, in []byte, n *wit.Node, to wit.Kind, stage int) ([]byte
 	}
 	bare := *n
 	bare.Optional, bare.DefaultValue = false, nil
-	v, _, err := datum.Read([]wit.Node{bare}, 0, in)
+	v, _, err := connectdata.Read([]wit.SchemaNode{bare}, 0, in)
 	if err != nil {
 		return dst, broken(stage, 0)
 	}
 	switch javaClass(n) {
 	case "java.util.Date":
-		if to != wit.Text {
+		if to != wit.String {
 			break
 		}
 		switch x := v.(type) {
 		case int32:
-			v = datum.Instant(x)
+			v = connectdata.Instant(x)
 			if *n.Name == wit.NameDate {
-				v = datum.Instant(int64(x) * msPerDay)
+				v = connectdata.Instant(int64(x) * msPerDay)
 			}
 		case int64:
-			v = datum.Instant(x)
+			v = connectdata.Instant(x)
 		}
 	case "java.math.BigDecimal":
 		if b, ok := v.([]byte); ok {
 			scale, _ := values.ScaleOf(n)
-			v = datum.Decimal{Scale: int32(scale), Unscaled: datum.Unscaled(b)}
+			v = connectdata.Decimal{Scale: int32(scale), Unscaled: connectdata.Unscaled(b)}
 		}
 	}
 	return appendCast(dst, v, to, stage, false)
@@ -294,13 +294,13 @@ func castStructured(dst, in []byte, n *wit.Node, to wit.Kind, stage int) ([]byte
 // castDynamic appends a value without schema of a type, made of one that was checked.
 func castDynamic(dst, in []byte, to wit.Kind, stage int) ([]byte, *failure) {
 	switch in[0] {
-	case datum.TagArray:
+	case connectdata.TagArray:
 		return dst, castFrom(wit.Array, stage)
-	case datum.TagMap:
-		return dst, castFrom(wit.Mapping, stage)
-	case datum.TagStruct:
-		return dst, castFrom(wit.Structure, stage)
-	case datum.TagInstant:
+	case connectdata.TagMap:
+		return dst, castFrom(wit.Map, stage)
+	case connectdata.TagStruct:
+		return dst, castFrom(wit.Struct, stage)
+	case connectdata.TagInstant:
 		return dst, &failure{stage, dataException, "Cast transformation was passed a value of type class " +
 			dynamicClasses[in[0]] +
 			" which is not supported by Connect's data API"}
@@ -311,7 +311,7 @@ func castDynamic(dst, in []byte, to wit.Kind, stage int) ([]byte, *failure) {
 		}
 		return dst, nil
 	}
-	v, _, err := datum.ReadDynamic(in)
+	v, _, err := connectdata.ReadSchemaless(in)
 	if err != nil {
 		return dst, brokenDynamic(stage)
 	}

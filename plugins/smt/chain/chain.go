@@ -46,7 +46,7 @@ type route struct {
 }
 
 // newChain makes the stages that prepare was given.
-func newChain(list []wit.Stage) (*transformationChain, *wit.Fault) {
+func newChain(list []wit.Stage) (*transformationChain, *wit.Error) {
 	c := &transformationChain{routes: map[routeKey]*route{}}
 	if len(list) == 1 {
 		if k := componentOf(list[0].Component); k != nil && k.kind == wit.ComponentPredicate {
@@ -71,7 +71,7 @@ func newChain(list []wit.Stage) (*transformationChain, *wit.Fault) {
 	return c, nil
 }
 
-func newStage(of *wit.Stage) (operation, condition, *wit.Fault) {
+func newStage(of *wit.Stage) (operation, condition, *wit.Error) {
 	k := componentOf(of.Component)
 	if k == nil || k.transform == nil {
 		return nil, nil, fail("", "expected a transform of this plugin")
@@ -91,7 +91,7 @@ func newStage(of *wit.Stage) (operation, condition, *wit.Fault) {
 
 // answers are those of the conditions on headers for a row, a bit each.
 func (c *transformationChain) answers(row *wit.Row, data []byte) (bits uint64) {
-	if len(c.headers) == 0 || row.Headers.Form != wit.Raw {
+	if len(c.headers) == 0 || row.Headers.Encoding != wit.Raw {
 		return 0
 	}
 	block := data[row.Headers.Start:][:row.Headers.Size]
@@ -183,7 +183,7 @@ var unfit = &failure{0, dataException, "the kernel cannot do this"}
 func (r *route) trace(w *work, p *program, row *wit.Row, data []byte) {
 	x := &object{}
 	in := data[row.Value.Start:][:row.Value.Size]
-	if row.Value.Form == wit.Structured {
+	if row.Value.Encoding == wit.WithSchema {
 		l, err := w.layout(row.Value.Schema)
 		if err != nil || !l.isStruct() {
 			return

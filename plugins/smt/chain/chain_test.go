@@ -11,12 +11,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
-	"github.com/culvert-project/culvert/wit/datum/datumtest"
+	"github.com/culvert-project/culvert/wit/connectdata"
+	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
 // maker makes random schemas, values and chains. Names come from a small pool, so that they meet.
-type maker struct{ *datumtest.Random }
+type maker struct{ *connectdatatest.Random }
 
 var pool = []string{"a", "b", "c", "d", "e", "f", "g", "long.name-with ümlaut"}
 
@@ -31,8 +31,8 @@ func (m maker) fresh() string {
 }
 
 // setDefault gives a node a default.
-func setDefault(nodes []wit.Node, at int, v any) {
-	b, err := datum.AppendDefault(nil, nodes, uint32(at), v)
+func setDefault(nodes []wit.SchemaNode, at int, v any) {
+	b, err := connectdata.AppendDefault(nil, nodes, uint32(at), v)
 	must(err)
 	nodes[at].DefaultValue = &b
 }
@@ -44,19 +44,19 @@ func must(err error) {
 }
 
 // structure makes a schema whose root is mostly a structure.
-func (m maker) structure() []wit.Node {
+func (m maker) structure() []wit.SchemaNode {
 	if m.IntN(12) == 0 {
 		return m.Schema()
 	}
-	nodes := []wit.Node{{Kind: wit.Structure, Optional: m.IntN(5) == 0, Name: wit.Ptr("N"),
+	nodes := []wit.SchemaNode{{Kind: wit.Struct, Optional: m.IntN(5) == 0, Name: wit.Ptr("N"),
 		Version: wit.Ptr(int32(m.IntN(3)))}}
 	for _, i := range m.Perm(len(pool))[:m.IntN(len(pool)+1)] {
 		at := uint32(len(nodes))
-		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: pool[i], Node: at})
+		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: pool[i], Node: at})
 		for _, n := range m.Schema() {
-			n.Key, n.Element, n.Members = n.Key+at, n.Element+at, slices.Clone(n.Members)
-			for k := range n.Members {
-				n.Members[k].Node += at
+			n.Key, n.Element, n.Fields = n.Key+at, n.Element+at, slices.Clone(n.Fields)
+			for k := range n.Fields {
+				n.Fields[k].Node += at
 			}
 			nodes = append(nodes, n)
 		}
@@ -65,7 +65,7 @@ func (m maker) structure() []wit.Node {
 }
 
 // full makes a value for a node, and repeats that until the value is not null.
-func (m maker) full(nodes []wit.Node, node uint32) (v any) {
+func (m maker) full(nodes []wit.SchemaNode, node uint32) (v any) {
 	for v == nil {
 		v = m.Value(nodes, node)
 	}
@@ -79,15 +79,15 @@ func (m maker) text() string {
 // schemaless makes a value that is mostly a map with these names as keys.
 func (m maker) schemaless(names []int) any {
 	if m.IntN(10) == 0 {
-		return []any{"text", int64(1), datum.List{nil}, true}[m.IntN(4)]
+		return []any{"text", int64(1), connectdata.List{nil}, true}[m.IntN(4)]
 	}
-	out := datum.Map{}
+	out := connectdata.Map{}
 	for _, i := range names {
-		out = append(out, datum.Entry{Key: pool[i], Value: []any{nil, m.text(), int64(m.Uint64() >> m.IntN(64)),
-			datum.List{int64(1)}, datum.Map{}, 1.5, true, int32(7)}[m.IntN(8)]})
+		out = append(out, connectdata.Entry{Key: pool[i], Value: []any{nil, m.text(), int64(m.Uint64() >> m.IntN(64)),
+			connectdata.List{int64(1)}, connectdata.Map{}, 1.5, true, int32(7)}[m.IntN(8)]})
 	}
 	if m.IntN(20) == 0 {
-		out = append(out, datum.Entry{Key: int64(1), Value: nil})
+		out = append(out, connectdata.Entry{Key: int64(1), Value: nil})
 	}
 	return out
 }
@@ -227,7 +227,7 @@ func (m maker) world() *world {
 		topic, schema := m.IntN(3), m.IntN(3)
 		// rows that are alike come in runs
 		for range 1 + m.IntN(4) {
-			row := wit.Row{Origin: uint32(len(w.rows)), Topic: uint32(topic), Partition: int32(m.IntN(4)) - 1,
+			row := wit.Row{RowIndex: uint32(len(w.rows)), Topic: uint32(topic), Partition: int32(m.IntN(4)) - 1,
 				Offset: offset, Timestamp: int64(m.IntN(100)) - 1}
 			if offset >= 0 {
 				row.Offset = int64(m.IntN(1 << 20))
@@ -243,19 +243,19 @@ func (m maker) world() *world {
 	return w
 }
 
-func (m maker) datum(w *world, schema int, other bool) wit.Datum {
+func (m maker) datum(w *world, schema int, other bool) wit.ValueSlice {
 	start := len(w.data)
 	var err error
-	d := wit.Datum{Form: wit.Structured, Schema: w.schemas[schema].ID, Start: uint32(start)}
+	d := wit.ValueSlice{Encoding: wit.WithSchema, Schema: w.schemas[schema].ID, Start: uint32(start)}
 	switch {
 	case other && m.IntN(4) == 0:
-		return wit.Datum{}
+		return wit.ValueSlice{}
 	case other:
-		d.Form, d.Schema = wit.Dynamic, 0
-		w.data, err = datum.AppendDynamic(w.data, m.schemaless(w.names[m.IntN(2)]))
+		d.Encoding, d.Schema = wit.Schemaless, 0
+		w.data, err = connectdata.AppendSchemaless(w.data, m.schemaless(w.names[m.IntN(2)]))
 	default:
 		nodes := w.schemas[schema].Nodes
-		w.data, err = datum.Append(w.data, nodes, 0, m.Value(nodes, 0))
+		w.data, err = connectdata.Append(w.data, nodes, 0, m.Value(nodes, 0))
 	}
 	must(err)
 	d.Size = uint32(len(w.data) - start)
@@ -263,22 +263,22 @@ func (m maker) datum(w *world, schema int, other bool) wit.Datum {
 }
 
 // block makes headers, of all forms.
-func (m maker) block(w *world) wit.Datum {
-	var list []datum.Header
+func (m maker) block(w *world) wit.ValueSlice {
+	var list []connectdata.Header
 	for range m.IntN(4) {
-		h := datum.Header{Name: m.name()}
+		h := connectdata.Header{Name: m.name()}
 		if m.IntN(3) == 0 {
 			h.Form, h.Value = wit.Raw, []byte(m.text())
-		} else if d := m.datum(w, m.IntN(3), m.IntN(3) == 0); d.Form != wit.Absent {
-			h.Form, h.Schema, h.Value = d.Form, d.Schema, w.data[d.Start:d.Start+d.Size]
+		} else if d := m.datum(w, m.IntN(3), m.IntN(3) == 0); d.Encoding != wit.Absent {
+			h.Form, h.Schema, h.Value = d.Encoding, d.Schema, w.data[d.Start:d.Start+d.Size]
 		} else {
-			h.Form, h.Value = wit.Dynamic, []byte{datum.TagNull}
+			h.Form, h.Value = wit.Schemaless, []byte{connectdata.TagNull}
 		}
 		list = append(list, h)
 	}
 	start := len(w.data)
-	w.data = datum.AppendHeaders(w.data, list)
-	return wit.Datum{Form: wit.Raw, Start: uint32(start), Size: uint32(len(w.data) - start)}
+	w.data = connectdata.AppendHeaders(w.data, list)
+	return wit.ValueSlice{Encoding: wit.Raw, Start: uint32(start), Size: uint32(len(w.data) - start)}
 }
 
 // outcome of a record, in a form that can be compared.
@@ -287,25 +287,25 @@ type outcome struct {
 	Stage              int
 	Class              string
 	Topic              string
-	KeyNodes, ValNodes []wit.Node
+	KeyNodes, ValNodes []wit.SchemaNode
 	Key, Value         any
 	Headers            []headerOutcome
 	// KeyForm and ValForm tell a null without a schema from what is absent.
-	KeyForm, ValForm wit.Form
+	KeyForm, ValForm wit.Encoding
 }
 
 type headerOutcome struct {
 	Name  string
-	Nodes []wit.Node
+	Nodes []wit.SchemaNode
 	Value any
 }
 
 // normal makes no members and an empty list of members one.
-func normal(nodes []wit.Node) []wit.Node {
+func normal(nodes []wit.SchemaNode) []wit.SchemaNode {
 	nodes = slices.Clone(nodes)
 	for i := range nodes {
-		if len(nodes[i].Members) == 0 {
-			nodes[i].Members = nil
+		if len(nodes[i].Fields) == 0 {
+			nodes[i].Fields = nil
 		}
 	}
 	return nodes
@@ -319,14 +319,14 @@ type batch struct {
 }
 
 // put appends a value to the data, of schema 1 or, where there are no nodes, of none.
-func (b *batch) put(t testing.TB, nodes []wit.Node, v any) wit.Datum {
+func (b *batch) put(t testing.TB, nodes []wit.SchemaNode, v any) wit.ValueSlice {
 	t.Helper()
-	d, err := wit.Datum{Form: wit.Structured, Schema: 1, Start: uint32(len(b.data))}, error(nil)
+	d, err := wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(b.data))}, error(nil)
 	if nodes != nil {
-		b.data, err = datum.Append(b.data, nodes, 0, v)
+		b.data, err = connectdata.Append(b.data, nodes, 0, v)
 	} else {
-		d.Form, d.Schema = wit.Dynamic, 0
-		b.data, err = datum.AppendDynamic(b.data, v)
+		d.Encoding, d.Schema = wit.Schemaless, 0
+		b.data, err = connectdata.AppendSchemaless(b.data, v)
 	}
 	noError(t, err)
 	d.Size = uint32(len(b.data)) - d.Start
@@ -334,18 +334,18 @@ func (b *batch) put(t testing.TB, nodes []wit.Node, v any) wit.Datum {
 }
 
 // add appends a row with such a value.
-func (b *batch) add(t testing.TB, nodes []wit.Node, v any) {
+func (b *batch) add(t testing.TB, nodes []wit.SchemaNode, v any) {
 	t.Helper()
-	b.rows = append(b.rows, wit.Row{Origin: uint32(len(b.rows)), Partition: -1, Offset: -1, Timestamp: 1,
+	b.rows = append(b.rows, wit.Row{RowIndex: uint32(len(b.rows)), Partition: -1, Offset: -1, Timestamp: 1,
 		Value: b.put(t, nodes, v)})
 }
 
 // apply does what the host does around apply: it goes on behind what was consumed, resolves what is unchanged, appends
 // data.
-func apply(t *testing.T, e *Engine, context []byte, schemas []wit.Schema, b batch) (batch, []wit.RowFault) {
+func apply(t *testing.T, e *Engine, context []byte, schemas []wit.Schema, b batch) (batch, []wit.RowError) {
 	t.Helper()
 	out := batch{topics: b.topics, data: append([]byte(nil), b.data...)}
-	var faults []wit.RowFault
+	var faults []wit.RowError
 	for from := 0; from < len(b.rows); {
 		got, err := e.Apply(context, schemas, b.topics, b.rows[from:], b.data)
 		noError(t, err)
@@ -356,26 +356,27 @@ func apply(t *testing.T, e *Engine, context []byte, schemas []wit.Schema, b batc
 			names = b.topics
 		}
 		for _, r := range got.Rows {
-			in := b.rows[from+int(r.Origin)]
-			for _, d := range [][2]*wit.Datum{{&r.Key, &in.Key}, {&r.Value, &in.Value}, {&r.Headers, &in.Headers}} {
-				if d[0].Form == wit.Unchanged {
+			in := b.rows[from+int(r.RowIndex)]
+			for _, d := range [][2]*wit.ValueSlice{{&r.Key, &in.Key}, {&r.Value, &in.Value},
+				{&r.Headers, &in.Headers}} {
+				if d[0].Encoding == wit.Unchanged {
 					schema := d[0].Schema
 					*d[0] = *d[1]
-					if d[0].Form == wit.Structured {
+					if d[0].Encoding == wit.WithSchema {
 						d[0].Schema = schema
 					}
 				} else {
 					d[0].Start += base
 				}
 			}
-			r.Origin = in.Origin
+			r.RowIndex = in.RowIndex
 			name := names[r.Topic]
 			r.Topic = uint32(len(out.topics))
 			out.topics = append(out.topics, name)
 			out.rows = append(out.rows, r)
 		}
-		for _, f := range got.Faults {
-			f.Origin = b.rows[from+int(f.Origin)].Origin
+		for _, f := range got.Errors {
+			f.RowIndex = b.rows[from+int(f.RowIndex)].RowIndex
 			faults = append(faults, f)
 		}
 		from += int(got.Consumed)
@@ -383,46 +384,46 @@ func apply(t *testing.T, e *Engine, context []byte, schemas []wit.Schema, b batc
 	return out, faults
 }
 
-func outcomes(t *testing.T, e *Engine, n int, b batch, faults []wit.RowFault) []outcome {
+func outcomes(t *testing.T, e *Engine, n int, b batch, faults []wit.RowError) []outcome {
 	t.Helper()
 	list := make([]outcome, n)
 	for i := range list {
 		list[i].Dropped = true
 	}
 	for _, f := range faults {
-		list[f.Origin] = outcome{Stage: int(f.Stage), Class: f.ErrorClass}
+		list[f.RowIndex] = outcome{Stage: int(f.Stage), Class: f.ErrorClass}
 	}
-	value := func(d wit.Datum, bytes []byte) ([]wit.Node, any) {
-		switch d.Form {
-		case wit.Structured:
+	value := func(d wit.ValueSlice, bytes []byte) ([]wit.SchemaNode, any) {
+		switch d.Encoding {
+		case wit.WithSchema:
 			nodes := e.schemas.known[d.Schema]
-			if err := datum.Check(nodes, bytes); err != nil {
+			if err := connectdata.Check(nodes, bytes); err != nil {
 				t.Fatalf("a result that is no value of its schema: %v", err)
 			}
-			v, _, _ := datum.Read(nodes, 0, bytes)
+			v, _, _ := connectdata.Read(nodes, 0, bytes)
 			return normal(nodes), v
-		case wit.Dynamic:
-			v, _, err := datum.ReadDynamic(bytes)
+		case wit.Schemaless:
+			v, _, err := connectdata.ReadSchemaless(bytes)
 			noError(t, err)
 			return nil, v
 		}
 		return nil, nil
 	}
-	read := func(d wit.Datum) ([]wit.Node, any) { return value(d, b.data[d.Start:d.Start+d.Size]) }
+	read := func(d wit.ValueSlice) ([]wit.SchemaNode, any) { return value(d, b.data[d.Start:d.Start+d.Size]) }
 	for _, r := range b.rows {
-		o := &list[r.Origin]
-		*o = outcome{Topic: b.topics[r.Topic], KeyForm: r.Key.Form, ValForm: r.Value.Form}
+		o := &list[r.RowIndex]
+		*o = outcome{Topic: b.topics[r.Topic], KeyForm: r.Key.Encoding, ValForm: r.Value.Encoding}
 		o.KeyNodes, o.Key = read(r.Key)
 		o.ValNodes, o.Value = read(r.Value)
-		if r.Headers.Form == wit.Absent {
+		if r.Headers.Encoding == wit.Absent {
 			continue
 		}
-		headers, err := datum.Headers(nil, b.data[r.Headers.Start:r.Headers.Start+r.Headers.Size])
+		headers, err := connectdata.Headers(nil, b.data[r.Headers.Start:r.Headers.Start+r.Headers.Size])
 		noError(t, err)
 		for _, h := range headers {
 			x := headerOutcome{Name: h.Name, Value: h.Value}
 			if h.Form != wit.Raw {
-				x.Nodes, x.Value = value(wit.Datum{Form: h.Form, Schema: h.Schema}, h.Value)
+				x.Nodes, x.Value = value(wit.ValueSlice{Encoding: h.Form, Schema: h.Schema}, h.Value)
 			}
 			o.Headers = append(o.Headers, x)
 		}
@@ -439,7 +440,7 @@ func TestFusedEqualsStageByStageEqualsPlain(t *testing.T) {
 	}
 	seen := map[string]int{}
 	for seed := range uint64(rounds) {
-		m := maker{datumtest.New(seed)}
+		m := maker{connectdatatest.New(seed)}
 		w := m.world()
 		var stages []wit.Stage
 		for range 1 + m.IntN(5) {
@@ -460,7 +461,8 @@ func TestFusedEqualsStageByStageEqualsPlain(t *testing.T) {
 				t.Fatalf("seed %d, row %d, %+v: differs from the plain way (-plain +fused):\n%s", seed, i, stages,
 					cmp.Diff(*o, got[i]))
 			}
-			extracts := slices.ContainsFunc(stages, func(s wit.Stage) bool { return strings.Contains(s.Component, "Extract") })
+			extracts := slices.ContainsFunc(stages,
+				func(s wit.Stage) bool { return strings.Contains(s.Component, "Extract") })
 			// A null that ExtractField makes of a type that has none is noted within a chain; golden cases hold it.
 			if !reflect.DeepEqual(single[i], got[i]) && !extracts {
 				t.Fatalf("seed %d, row %d, %+v: differs (-stage by stage +fused):\n%s", seed, i, stages,
@@ -477,11 +479,11 @@ func TestFusedEqualsStageByStageEqualsPlain(t *testing.T) {
 func singly(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch) []outcome {
 	n := len(b.rows)
 	e := New()
-	var all []wit.RowFault
+	var all []wit.RowError
 	for i, s := range stages {
 		context, err := e.Prepare([]wit.Stage{s})
 		noError(t, err)
-		var faults []wit.RowFault
+		var faults []wit.RowError
 		if b, faults = apply(t, e, context, schemas, b); i == 0 {
 			schemas = nil
 		}

@@ -6,10 +6,10 @@ import (
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-var coalesceSpecs = []wit.SettingSpec{
+var coalesceSpecs = []wit.ConfigKey{
 	needsList("fields", "Fields of which the first that is not null counts, in their order."),
 	needs("field", wit.High, "Field that takes the value: a new one at the end, or one of <code>fields</code>."),
 	{Name: "remove", Kind: wit.KindBoolean, DefaultValue: wit.Ptr("false"), Importance: wit.Medium,
@@ -29,11 +29,11 @@ type coalesce struct {
 
 // coalescedType is the type of the fields that are coalesced, without a default, or why they have none.
 type coalescedType struct {
-	nodes   []wit.Node
+	nodes   []wit.SchemaNode
 	failure *failure
 }
 
-func newCoalesce(at side, s settings) (operation, *wit.Fault) {
+func newCoalesce(at side, s settings) (operation, *wit.Error) {
 	o := &coalesce{target: target{at: at, purpose: "coalescing fields"}}
 	text, err := s.needed("field")
 	if err != nil {
@@ -66,7 +66,7 @@ func (o *coalesce) apply(x *object, s step) *failure {
 		switch {
 		case f == nil && !x.isMap:
 			return wrong("Field does not exist: " + name)
-		case f != nil && x.isMap && f.bytes[0] != datum.TagNull && made.bytes[0] == datum.TagNull:
+		case f != nil && x.isMap && f.bytes[0] != connectdata.TagNull && made.bytes[0] == connectdata.TagNull:
 			made.bytes = f.bytes
 		}
 		sources = append(sources, f)
@@ -101,7 +101,8 @@ func (o *coalesce) apply(x *object, s step) *failure {
 
 // choose creates the field of a structure that contains the first value of the sources.
 func (o *coalesce) choose(x *object, sources []*field, stage int) (made field, _ *failure) {
-	of, _ := o.types.of(&x.w.schemas, x.layout.id, func([]wit.Node) coalescedType { return o.typeOf(sources, stage) })
+	of, _ := o.types.of(&x.w.schemas, x.layout.id,
+		func([]wit.SchemaNode) coalescedType { return o.typeOf(sources, stage) })
 	if of.failure != nil {
 		return made, of.failure
 	}
@@ -109,7 +110,7 @@ func (o *coalesce) choose(x *object, sources []*field, stage int) (made field, _
 	null := true
 	for _, f := range sources {
 		size, ok := 0, false
-		if null, size, ok = datum.IsNull(f.schema(), f.bytes); !ok {
+		if null, size, ok = connectdata.IsNull(f.schema(), f.bytes); !ok {
 			return made, broken(stage, f.index)
 		}
 		value = f.bytes[size:]

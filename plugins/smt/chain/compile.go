@@ -8,7 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // program is what the kernel does to rows like one that was traced: an object that went through all steps of a route
@@ -62,9 +62,9 @@ func (x *object) compile(p *program, r *results, row *wit.Row) {
 	for i := range x.trace.allowed {
 		p.choose(&x.trace.allowed[i].origin, x.trace.allowed[i].tags)
 	}
-	form := wit.Structured
+	form := wit.WithSchema
 	if x.isMap {
-		form = wit.Dynamic
+		form = wit.Schemaless
 	}
 	if x.key != nil {
 		p.object(x.key)
@@ -108,7 +108,7 @@ func (p *program) keys(x *object, row *wit.Row) {
 			p.Lacks |= 1 << i
 		}
 	}
-	head := datum.AppendNumber([]byte{datum.TagMap}, int64(len(keys)))
+	head := connectdata.AppendNumber([]byte{connectdata.TagMap}, int64(len(keys)))
 	list := words(head)
 	p.Head, p.HeadMask, p.HeadSize = list[0], list[1], len(head)
 }
@@ -163,7 +163,7 @@ func (p *program) object(x *object) {
 	switch {
 	case x.whole:
 	case x.isMap:
-		p.constant(datum.AppendNumber([]byte{datum.TagMap}, int64(len(x.fields))))
+		p.constant(connectdata.AppendNumber([]byte{connectdata.TagMap}, int64(len(x.fields))))
 	default:
 		if lead := branchOf(&x.root); len(lead) > 0 {
 			p.constant(lead)
@@ -265,15 +265,15 @@ func (p *program) headers(x *object, r *results) {
 			p.constant(h.bytes)
 			continue
 		case x.isMap:
-			p.constant(append(datum.AppendText(nil, h.name), byte(wit.Dynamic), 0))
+			p.constant(append(connectdata.AppendString(nil, h.name), byte(wit.Schemaless), 0))
 		default:
-			head := append(datum.AppendText(nil, h.name), byte(wit.Structured))
-			p.constant(datum.AppendNumber(head, int64(schemas[0])))
+			head := append(connectdata.AppendString(nil, h.name), byte(wit.WithSchema))
+			p.constant(connectdata.AppendNumber(head, int64(schemas[0])))
 			schemas = schemas[1:]
 		}
 		switch {
 		case f.from == constant:
-			p.constant(datum.AppendBytes(nil, f.bytes))
+			p.constant(connectdata.AppendBytes(nil, f.bytes))
 		case f.from == input && len(f.edits) == 0:
 			p.add(kernel.Part{Kind: kernel.Sized, First: 8 * f.index, Last: 8*f.index + 8, Behind: f.after})
 			p.Extra += binary.MaxVarintLen32
@@ -300,7 +300,7 @@ func (p *program) requires(x *object) {
 func (p *program) append(x *object) {
 	at := 0
 	if x.isMap {
-		count := datum.AppendNumber([]byte{datum.TagMap}, int64(len(x.fields)))
+		count := connectdata.AppendNumber([]byte{connectdata.TagMap}, int64(len(x.fields)))
 		if at = 1; p.HeadSize != 2 || len(count) != 2 || len(p.parts) == 0 || !bytes.Equal(p.parts[0].bytes, count) {
 			return
 		}
@@ -366,4 +366,4 @@ func padded(b []byte) unsafe.Pointer {
 }
 
 // datumWord is the word with form and schema of a datum.
-func datumWord(form wit.Form, schema uint32) uint64 { return uint64(form) | uint64(schema)<<32 }
+func datumWord(form wit.Encoding, schema uint32) uint64 { return uint64(form) | uint64(schema)<<32 }

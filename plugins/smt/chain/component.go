@@ -11,12 +11,12 @@ import (
 // componentClass is a transform or predicate, or the two of them that do one thing to keys and to values.
 type componentClass struct {
 	name, doc string
-	specs     []wit.SettingSpec
+	specs     []wit.ConfigKey
 	// One of these makes it with settings. A sided one is two components: $Key and $Value stand after the name, and
 	// "key" and "value" in the place of {side} in doc.
-	transform func(settings) (operation, *wit.Fault)
-	sided     func(side, settings) (operation, *wit.Fault)
-	predicate func(settings) (condition, *wit.Fault)
+	transform func(settings) (operation, *wit.Error)
+	sided     func(side, settings) (operation, *wit.Error)
+	predicate func(settings) (condition, *wit.Error)
 }
 
 // Packages of the classes: Kafka Connect's, and that of transforms that Kafka Connect has none of.
@@ -99,10 +99,10 @@ var classes = []componentClass{
 type component struct {
 	name, doc string
 	kind      wit.ComponentKind
-	specs     []wit.SettingSpec
+	specs     []wit.ConfigKey
 	// transform or predicate makes one with settings; the other is nil.
-	transform func(settings) (operation, *wit.Fault)
-	predicate func(settings) (condition, *wit.Fault)
+	transform func(settings) (operation, *wit.Error)
+	predicate func(settings) (condition, *wit.Error)
 }
 
 // components are those of all classes.
@@ -118,7 +118,7 @@ var components = func() (list []component) {
 		default:
 			for at, suffix := range [...]string{keySide: "$Key", valueSide: "$Value"} {
 				one.name = c.name + suffix
-				one.transform = func(s settings) (operation, *wit.Fault) { return c.sided(side(at), s) }
+				one.transform = func(s settings) (operation, *wit.Error) { return c.sided(side(at), s) }
 				one.doc = strings.ReplaceAll(c.doc, "{side}", strings.ToLower(suffix[1:]))
 				list = append(list, one)
 			}
@@ -153,28 +153,28 @@ func Components() []wit.Component {
 
 // Examine checks a component's settings as Kafka's ConfigDef, the class's own validators and its configure do. What
 // configure refuses in no setting's name is a fault without one.
-func Examine(name string, given []wit.Setting) ([]wit.Examined, *wit.Fault) {
+func Examine(name string, given []wit.Setting) ([]wit.ConfigValue, *wit.Error) {
 	c := componentOf(name)
 	if c == nil {
 		return nil, fail("", "unknown component "+strconv.Quote(name))
 	}
-	table := setting.Of(c.specs...)
+	table := setting.NewTable(c.specs...)
 	table.Check.Empty = true // for Kafka what is required may be empty
-	list := table.Examine(given)
-	if setting.First(list) != nil {
+	list := table.Validate(given)
+	if setting.FirstError(list) != nil {
 		return list, nil
 	}
 	if err := c.check(settings{given}); err != nil {
 		if err.Setting == nil {
 			return nil, err
 		}
-		setting.Complain(list, *err.Setting, err.Message)
+		setting.AddError(list, *err.Setting, err.Message)
 	}
 	return list, nil
 }
 
-func (c *component) check(s settings) *wit.Fault {
-	var err *wit.Fault
+func (c *component) check(s settings) *wit.Error {
+	var err *wit.Error
 	if c.transform != nil {
 		_, err = c.transform(s)
 	} else {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // definition is an entry of what a real worker answers for GET /connector-plugins/<class>/config.
@@ -53,9 +53,9 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 		for _, s := range c.Settings {
 			d := definition{Name: s.Name, DefaultValue: s.DefaultValue, Documentation: s.Documentation,
 				Required: setting.IsRequired(&s),
-				Type: map[wit.SettingKind]string{wit.KindText: "STRING", wit.KindBoolean: "BOOLEAN",
-					wit.KindListOfText: "LIST",
-					wit.KindInt:        "INT"}[s.Kind],
+				Type: map[wit.SettingKind]string{wit.KindString: "STRING", wit.KindBoolean: "BOOLEAN",
+					wit.KindList: "LIST",
+					wit.KindInt:  "INT"}[s.Kind],
 				Importance: [...]string{"HIGH", "MEDIUM", "LOW"}[s.Importance]}
 			ours = append(ours, d)
 		}
@@ -194,9 +194,9 @@ func TestExamine(t *testing.T) {
 			t.Errorf("%s: %v, %d settings", x.component, err, len(list))
 		}
 		for _, e := range list {
-			got, want := strings.Join(e.Errors, "; "), x.want[e.Spec.Name]
+			got, want := strings.Join(e.Errors, "; "), x.want[e.Key.Name]
 			if !strings.HasPrefix(got, want) || (want == "") != (got == "") {
-				t.Errorf("%s %v: %s: expected %q, found %q", x.component, x.given, e.Spec.Name, want, got)
+				t.Errorf("%s %v: %s: expected %q, found %q", x.component, x.given, e.Key.Name, want, got)
 			}
 		}
 	}
@@ -229,7 +229,7 @@ func TestPrepareRefuses(t *testing.T) {
 		`regex: stage 0, RegexRouter: Invalid value a&&[ for configuration regex: Invalid regex: Uncl`: {Component: "RegexRouter", Settings: pairs("regex", "a&&[", "replacement", "")},
 	} {
 		_, err := New().Prepare([]wit.Stage{s})
-		if err == nil || !strings.Contains(err.Error(), want) || err.(*wit.Fault).Kind != wit.FaultConfig {
+		if err == nil || !strings.Contains(err.Error(), want) || err.(*wit.Error).Kind != wit.ErrorConfig {
 			t.Errorf("expected %q, found %v", want, err)
 		}
 	}
@@ -240,12 +240,12 @@ func TestPrepareRefuses(t *testing.T) {
 
 // tenFields makes a call of rows with ten fields and together about size bytes.
 func tenFields(t testing.TB, rows, size int) (schema wit.Schema, list []wit.Row, data []byte) {
-	nodes := []wit.Node{{Kind: wit.Structure, Name: wit.Ptr("Order")}, {Kind: wit.Int32},
+	nodes := []wit.SchemaNode{{Kind: wit.Struct, Name: wit.Ptr("Order")}, {Kind: wit.Int32},
 		{Kind: wit.Int64, Optional: true},
-		{Kind: wit.Float64, Optional: true}, {Kind: wit.Boolean, Optional: true}, {Kind: wit.Text, Optional: true}}
-	tree := datum.Record{}
+		{Kind: wit.Float64, Optional: true}, {Kind: wit.Boolean, Optional: true}, {Kind: wit.String, Optional: true}}
+	tree := connectdata.Struct{}
 	for i, node := range []uint32{1, 2, 3, 5, 5, 5, 4, 5, 5, 5} {
-		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: "f" + strconv.Itoa(i), Node: node})
+		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: "f" + strconv.Itoa(i), Node: node})
 		tree = append(tree, []any{nil, int32(100_000), int64(1_709_184_496_789), 1.5, true,
 			strings.Repeat("x", size/6-5)}[node])
 	}
@@ -257,22 +257,22 @@ func tenFields(t testing.TB, rows, size int) (schema wit.Schema, list []wit.Row,
 }
 
 // asMap is a structure without its schema.
-func asMap(nodes []wit.Node, of datum.Record) datum.Map {
-	m := datum.Map{}
+func asMap(nodes []wit.SchemaNode, of connectdata.Struct) connectdata.Map {
+	m := connectdata.Map{}
 	for f, v := range of {
-		m = append(m, datum.Entry{Key: nodes[0].Members[f].Name, Value: v})
+		m = append(m, connectdata.Entry{Key: nodes[0].Fields[f].Name, Value: v})
 	}
 	return m
 }
 
 // withoutSchema makes maps of the structures of rows, and returns the data that they are in.
-func withoutSchema(t testing.TB, nodes []wit.Node, rows []wit.Row, data []byte) []byte {
+func withoutSchema(t testing.TB, nodes []wit.SchemaNode, rows []wit.Row, data []byte) []byte {
 	var all batch
 	for i := range rows {
 		d := &rows[i].Value
-		tree, _, err := datum.Read(nodes, 0, data[d.Start:d.Start+d.Size])
+		tree, _, err := connectdata.Read(nodes, 0, data[d.Start:d.Start+d.Size])
 		noError(t, err)
-		*d = all.put(t, nil, asMap(nodes, tree.(datum.Record)))
+		*d = all.put(t, nil, asMap(nodes, tree.(connectdata.Struct)))
 	}
 	return all.data
 }
@@ -294,7 +294,7 @@ func TestApplyStopsEarly(t *testing.T) {
 		t.Fatalf("%v, consumed %d, %d rows", err, first.Consumed, len(first.Rows))
 	}
 	out, faults := apply(t, New(), context, []wit.Schema{schema}, batch{[]string{"orders"}, rows, data})
-	if len(out.rows) != 3000 || len(faults) > 0 || out.rows[2999].Origin != 2999 {
+	if len(out.rows) != 3000 || len(faults) > 0 || out.rows[2999].RowIndex != 2999 {
 		t.Fatalf("%d rows, %v", len(out.rows), faults)
 	}
 }
@@ -337,7 +337,8 @@ func TestNoAllocationForARow(t *testing.T) {
 func TestChainsAreBounded(t *testing.T) {
 	e := New()
 	for n := range 2*maxCached + 1 {
-		context, err := e.Prepare([]wit.Stage{stageOf(ClassInsertHeader, "header", strconv.Itoa(n), "value.literal", "x")})
+		context, err := e.Prepare([]wit.Stage{stageOf(ClassInsertHeader, "header", strconv.Itoa(n), "value.literal",
+			"x")})
 		noError(t, err)
 		if _, err := e.Apply(context, nil, []string{"t"}, []wit.Row{{}}, nil); err != nil {
 			t.Fatal(err)

@@ -3,7 +3,7 @@ package chain
 import (
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // edit makes another value of one, by its bytes alone: those with a branch, or in a map with a tag.
@@ -30,7 +30,7 @@ func always(c conversion) func(byte) conversion { return func(byte) conversion {
 
 // tagged is a conversion of numbers for entries of a map, of those with a tag.
 func (c conversion) tagged(tag, made byte) conversion {
-	c.Lead, c.Full, c.Made, c.None, c.Null = true, tag, made, datum.TagNull, datum.TagNull
+	c.Lead, c.Full, c.Made, c.None, c.Null = true, tag, made, connectdata.TagNull, connectdata.TagNull
 	return c
 }
 
@@ -40,10 +40,10 @@ func fails(wrong *failure) edit {
 }
 
 // member makes an edit of values without a branch one of a structure's members. A null stays one.
-func member(from, to *wit.Node, by edit) edit {
+func member(from, to *wit.SchemaNode, by edit) edit {
 	made := edit{make: func(dst, b []byte) ([]byte, *failure) {
-		null, size, ok := datum.IsNull(from, b)
-		if dst = datum.AppendBranch(dst, to, null); null && ok {
+		null, size, ok := connectdata.IsNull(from, b)
+		if dst = connectdata.AppendBranch(dst, to, null); null && ok {
 			return dst, nil
 		}
 		return by.make(dst, b[size:])
@@ -54,16 +54,16 @@ func member(from, to *wit.Node, by edit) edit {
 	c := by.conversion(0)
 	if c.Lead = from.Optional; c.Lead {
 		c.Full, c.Made = branchOf(from)[0], branchOf(to)[0]
-		c.None, c.Null = datum.AppendBranch(nil, from, true)[0], datum.AppendBranch(nil, to, true)[0]
+		c.None, c.Null = connectdata.AppendBranch(nil, from, true)[0], connectdata.AppendBranch(nil, to, true)[0]
 	}
 	made.conversion = always(c)
 	return made
 }
 
 // orDefault puts the default of a member in the place of a null.
-func orDefault(n *wit.Node) edit {
-	e := edit{null: datum.AppendBranch(nil, n, true)[0],
-		instead: append(datum.AppendBranch(nil, n, false), *n.DefaultValue...)}
+func orDefault(n *wit.SchemaNode) edit {
+	e := edit{null: connectdata.AppendBranch(nil, n, true)[0],
+		instead: append(connectdata.AppendBranch(nil, n, false), *n.DefaultValue...)}
 	e.make = func(dst, in []byte) ([]byte, *failure) {
 		if in[0] == e.null {
 			return append(dst, e.instead...), nil

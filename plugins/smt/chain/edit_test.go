@@ -11,15 +11,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
-	"github.com/culvert-project/culvert/wit/datum/datumtest"
+	"github.com/culvert-project/culvert/wit/connectdata"
+	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
 // editable makes a schema of fields that Cast and TimestampConverter mostly take.
-func (m maker) editable() []wit.Node {
-	nodes := []wit.Node{{Kind: wit.Structure, Optional: m.IntN(8) == 0}}
+func (m maker) editable() []wit.SchemaNode {
+	nodes := []wit.SchemaNode{{Kind: wit.Struct, Optional: m.IntN(8) == 0}}
 	for i, name := range pool[:2+m.IntN(5)] {
-		n := wit.Node{Kind: wit.Kind(m.IntN(int(wit.Array))), Optional: m.IntN(2) == 0}
+		n := wit.SchemaNode{Kind: wit.Kind(m.IntN(int(wit.Array))), Optional: m.IntN(2) == 0}
 		switch {
 		case n.Kind == wit.Int32 && m.IntN(2) == 0:
 			n.Name = wit.Ptr([]string{wit.NameDate, wit.NameTime}[m.IntN(2)])
@@ -28,7 +28,7 @@ func (m maker) editable() []wit.Node {
 		case n.Kind == wit.Bytes:
 			n.Name, n.Parameters = wit.Ptr(wit.NameDecimal), pairs("scale", "2")
 		}
-		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: name, Node: uint32(i + 1)})
+		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: name, Node: uint32(i + 1)})
 		nodes = append(nodes, n)
 		if m.IntN(4) == 0 {
 			setDefault(nodes, i+1, m.scalar(&nodes[i+1]))
@@ -41,8 +41,8 @@ func (m maker) editable() []wit.Node {
 }
 
 // record is a value of such a schema.
-func (m maker) record(nodes []wit.Node) (made datum.Record) {
-	for _, member := range nodes[0].Members {
+func (m maker) record(nodes []wit.SchemaNode) (made connectdata.Struct) {
+	for _, member := range nodes[0].Fields {
 		var v any
 		if n := &nodes[member.Node]; !n.Optional || m.IntN(4) > 0 {
 			v = m.scalar(n)
@@ -53,7 +53,7 @@ func (m maker) record(nodes []wit.Node) (made datum.Record) {
 }
 
 // scalar is a value of a field, which is mostly one that can be cast.
-func (m maker) scalar(n *wit.Node) any {
+func (m maker) scalar(n *wit.SchemaNode) any {
 	v := int64(m.Uint64() >> (8 + m.IntN(56)))
 	if m.IntN(3) == 0 {
 		v = -v
@@ -74,7 +74,7 @@ func (m maker) scalar(n *wit.Node) any {
 	case wit.Boolean:
 		return v&1 == 0
 	case wit.Bytes:
-		return datum.AppendDecimal(nil, big.NewInt(v))[1:]
+		return connectdata.AppendDecimal(nil, big.NewInt(v))[1:]
 	}
 	return []string{"7", "-12", "1.5", "true", "2024-02-29", "31-12", "x", ""}[min(m.IntN(8), m.IntN(8))]
 }
@@ -91,7 +91,8 @@ func (m maker) editStage() wit.Stage {
 	case 10:
 		class := []string{ClassCastKey, ClassMaskKey, ClassReplaceKey, ClassTimestampKey, ClassInsertKey}[m.IntN(5)]
 		name := m.name()
-		s = stageOf(class, "spec", name+":string", "fields", name, "field", name, "exclude", name, "target.type", "unix",
+		s = stageOf(class, "spec", name+":string", "fields", name, "field", name, "exclude", name, "target.type",
+			"unix",
 			"static.field", m.fresh(), "static.value", "key")
 	case 0, 1, 2:
 		spec := m.name() + ":" + castTypes[m.IntN(len(castTypes))]
@@ -128,7 +129,7 @@ var castTypes = []string{"int8", "int16", "int32", "int64", "float32", "float64"
 func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 	joined, good, faulty := 0, 0, 0
 	for seed := range uint64(2500) {
-		m := maker{datumtest.New(seed)}
+		m := maker{connectdatatest.New(seed)}
 		var stages []wit.Stage
 		for range 1 + m.IntN(5) {
 			stages = append(stages, m.editStage())
@@ -162,7 +163,7 @@ func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 
 // sent is what becomes of rows that go through a chain, all the plain way or as they usually do.
 func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch, plain bool) (*Engine, *transformationChain,
-	[]outcome, []wit.RowFault) {
+	[]outcome, []wit.RowError) {
 	t.Helper()
 	e, context := prepared(t, stages...)
 	c, err := e.chain(context)
@@ -174,7 +175,7 @@ func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch, plain
 
 // bothWays sends rows by phases and as they usually go, and expects the same of both. about is what made them.
 func bothWays(t *testing.T, about any, stages []wit.Stage, schemas []wit.Schema, b batch) (*Engine,
-	*transformationChain, []outcome, []wit.RowFault) {
+	*transformationChain, []outcome, []wit.RowError) {
 	t.Helper()
 	_, _, want, _ := sent(t, stages, schemas, b, true)
 	e, c, got, faults := sent(t, stages, schemas, b, false)
@@ -186,14 +187,14 @@ func bothWays(t *testing.T, about any, stages []wit.Stage, schemas []wit.Schema,
 }
 
 // rowsOf makes rows of one field, of a schema or without, with room behind the last.
-func rowsOf(t *testing.T, nodes []wit.Node, values ...any) batch {
+func rowsOf(t *testing.T, nodes []wit.SchemaNode, values ...any) batch {
 	t.Helper()
 	b := batch{topics: []string{"t"}}
 	for _, v := range values {
 		if nodes != nil {
-			b.add(t, nodes, datum.Record{v})
+			b.add(t, nodes, connectdata.Struct{v})
 		} else {
-			b.add(t, nil, datum.Map{{Key: "f", Value: v}})
+			b.add(t, nil, connectdata.Map{{Key: "f", Value: v}})
 		}
 	}
 	b.data = append(b.data, make([]byte, 100)...)
@@ -216,7 +217,7 @@ func TestNullKeys(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := rowsOf(t, nil, int64(5), nil, int64(6), nil, int64(7))
 			e, c, made, _ := bothWays(t, name, stages, nil, b)
-			if made[1].KeyForm != wit.Absent || made[2].KeyForm != wit.Dynamic {
+			if made[1].KeyForm != wit.Absent || made[2].KeyForm != wit.Schemaless {
 				t.Errorf("expected no key and one, found %v and %v", made[1].KeyForm, made[2].KeyForm)
 			}
 			e.begun(call(b))
@@ -232,8 +233,8 @@ func TestKeysThatFail(t *testing.T) {
 	key := stageOf(ClassValueToKey, "fields", "f")
 	for name, edits := range map[string]wit.Stage{"cast": stageOf(ClassCastKey, "spec", "f:int8"),
 		"a time": stageOf(ClassTimestampKey, "field", "f", "target.type", "unix")} {
-		for form, nodes := range map[string][]wit.Node{"plain": nil,
-			"schema": {{Kind: wit.Structure, Members: []wit.Member{{Name: "f", Node: 1}}}, {Kind: wit.Text}}} {
+		for form, nodes := range map[string][]wit.SchemaNode{"plain": nil,
+			"schema": {{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}}, {Kind: wit.String}}} {
 			t.Run(name+"/"+form, func(t *testing.T) {
 				b := rowsOf(t, nodes, "x", "x", "x")
 				_, _, _, faults := bothWays(t, name, []wit.Stage{key, edits}, []wit.Schema{{ID: 1, Nodes: nodes}}, b)
@@ -267,8 +268,8 @@ func TestTombstonesOfExtractedNulls(t *testing.T) {
 		"filter before":       {[]wit.Stage{tombstone(wit.Stage{Component: ClassFilter}, false), extract}, true},
 		"extract from others": {[]wit.Stage{tombstone(extract, true), route}, true},
 	} {
-		for form, nodes := range map[string][]wit.Node{"plain": nil,
-			"schema": {{Kind: wit.Structure, Members: []wit.Member{{Name: "f", Node: 1}}},
+		for form, nodes := range map[string][]wit.SchemaNode{"plain": nil,
+			"schema": {{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}},
 				{Kind: wit.Int64, Optional: true}}} {
 			t.Run(name+"/"+form, func(t *testing.T) {
 				b := rowsOf(t, nodes, int64(5), int64(6), nil, int64(7), nil)
@@ -286,7 +287,7 @@ func TestTombstonesOfExtractedNulls(t *testing.T) {
 func TestMasksOfRequiredAttributes(t *testing.T) {
 	mask := stageOf(ClassMaskValue, "fields", "x")
 	key := []wit.Stage{stageOf(ClassValueToKey, "fields", "x"), stageOf(ClassMaskKey, "fields", "x")}
-	nodes := []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "f", Node: 1}}}, {Kind: wit.Int64}}
+	nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}}, {Kind: wit.Int64}}
 	for _, attribute := range []string{"partition.field", "timestamp.field", "offset.field"} {
 		for name, stages := range map[string][]wit.Stage{
 			"masked":          {mask},
@@ -304,7 +305,7 @@ func TestMasksOfRequiredAttributes(t *testing.T) {
 				last.Partition, last.Offset, last.Timestamp = -1, -1, -1
 				stages := append([]wit.Stage{stageOf(ClassInsertValue, attribute, "x!")}, stages...)
 				_, _, _, faults := bothWays(t, name, stages, []wit.Schema{{ID: 1, Nodes: nodes}}, b)
-				if len(faults) != 1 || int(faults[0].Origin) != len(b.rows)-1 {
+				if len(faults) != 1 || int(faults[0].RowIndex) != len(b.rows)-1 {
 					t.Errorf("expected a fault of the last row only, found %v", faults)
 				}
 			})
@@ -321,8 +322,8 @@ func TestEditedInKeyAndValue(t *testing.T) {
 	for i := range times {
 		times[i] = int64(i) << 30
 	}
-	for name, nodes := range map[string][]wit.Node{"plain": nil,
-		"schema": {{Kind: wit.Structure, Members: []wit.Member{{Name: "f", Node: 1}}}, {Kind: wit.Int64}}} {
+	for name, nodes := range map[string][]wit.SchemaNode{"plain": nil,
+		"schema": {{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}}, {Kind: wit.Int64}}} {
 		t.Run(name, func(t *testing.T) {
 			b := rowsOf(t, nodes, times...)
 			schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
@@ -348,7 +349,7 @@ func TestCastOfTimesUnderAnotherType(t *testing.T) {
 	stages := []wit.Stage{stageOf(ClassCastValue, "spec", "f:int64")}
 	for name, faulty := range map[string]bool{wit.NameDate: true, wit.NameTime: true, wit.NameTimestamp: false,
 		wit.NameDecimal: false, "other": false} {
-		nodes := []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "f", Node: 1}}}, {Kind: wit.Int64,
+		nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}}, {Kind: wit.Int64,
 			Name: &name}}
 		b := rowsOf(t, nodes, int64(5), int64(6))
 		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
@@ -366,7 +367,7 @@ func TestTextsOfTimes(t *testing.T) {
 		if fault != nil {
 			t.Fatal(fault)
 		}
-		want := datum.AppendText([]byte("before"), "1970"+literal)
+		want := connectdata.AppendString([]byte("before"), "1970"+literal)
 		got, f := made.(*timestampConverter).append([]byte("before"), 0, false, 0)
 		if f != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: expected %q, found %q, %v", format, want, got, f)
@@ -419,9 +420,10 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 		"a topic of the day":         {append(benchChain(), wit.Stage{Component: ClassTimestampRouter}), true},
 		"another topic":              {tombstone([]wit.Stage{route}, true), true},
 		"headers":                    {[]wit.Stage{header}, true},
-		"headers of what stays":      {[]wit.Stage{casting("f0:string"), key, header, {Component: ClassTimestampRouter}}, true},
-		"a value as a whole":         {[]wit.Stage{casting("string")}, false},
-		"flat":                       {[]wit.Stage{{Component: ClassFlattenValue}}, true},
+		"headers of what stays": {[]wit.Stage{casting("f0:string"), key, header,
+			{Component: ClassTimestampRouter}}, true},
+		"a value as a whole": {[]wit.Stage{casting("string")}, false},
+		"flat":               {[]wit.Stage{{Component: ClassFlattenValue}}, true},
 	} {
 		for _, form := range []string{"schema", "plain"} {
 			t.Run(name+"/"+form, func(t *testing.T) {

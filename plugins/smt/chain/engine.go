@@ -22,7 +22,7 @@ type Engine struct {
 // New returns an empty engine.
 func New() *Engine {
 	e := &Engine{chains: map[string]*transformationChain{}}
-	e.schemas = schemas{known: map[uint32][]wit.Node{}, first: wit.GuestSchemas}
+	e.schemas = schemas{known: map[uint32][]wit.SchemaNode{}, first: wit.GuestSchemas}
 	e.lane.call, e.lane.out, e.lane.work = &e.call, &e.out, &e.work
 	return e
 }
@@ -42,7 +42,7 @@ func (e *Engine) chain(context []byte) (*transformationChain, error) {
 	r := pack.Open(context)
 	list := r.Stages()
 	if !r.Done() {
-		return nil, &wit.Fault{Kind: wit.FaultInternal,
+		return nil, &wit.Error{Kind: wit.ErrorInternal,
 			Message: "a context that this version of the plugin did not make"}
 	}
 	c, err := newChain(list)
@@ -78,11 +78,12 @@ func (e *Engine) begin(context []byte, declared []wit.Schema) (*transformationCh
 }
 
 // Apply sends rows through the chain of a context.
-func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Applied,
+func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
+	data []byte) (wit.ApplyResult,
 	error) {
 	c, err := e.begin(context, schemas)
 	if err != nil {
-		return wit.Applied{}, err
+		return wit.ApplyResult{}, err
 	}
 	e.begun(call{topics, rows, data})
 	out, n := &e.out, 0
@@ -92,11 +93,11 @@ func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, ro
 			continue
 		}
 		if err := e.plain(c, n); err != nil {
-			return wit.Applied{}, err
+			return wit.ApplyResult{}, err
 		}
 		n++
 	}
-	done := out.Applied
+	done := out.ApplyResult
 	done.Rows, done.Data, done.Consumed = out.rows, out.data, uint32(n)
 	if out.here != nil {
 		done.Data = out.here
@@ -132,8 +133,8 @@ func (e *Engine) plain(c *transformationChain, n int) error {
 	}
 	e.lane.learn(c, n)
 	if worst != nil {
-		out.Faults = append(out.Faults, wit.RowFault{Origin: uint32(n), Stage: uint32(worst.stage),
-			ErrorClass: worst.class, Fault: wit.Fault{Kind: wit.FaultData, Message: worst.text}})
+		out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(n), Stage: uint32(worst.stage),
+			ErrorClass: worst.class, Error: wit.Error{Kind: wit.ErrorData, Message: worst.text}})
 		out.data, out.rows, out.Topics = out.data[:written], out.rows[:kept], named
 	}
 	return nil
@@ -143,7 +144,7 @@ func (e *Engine) plain(c *transformationChain, n int) error {
 func (e *Engine) load(n int) error {
 	in := &e.call.rows[n]
 	if int(in.Topic) >= len(e.call.topics) {
-		return &wit.Fault{Kind: wit.FaultInternal, Message: "row " + strconv.Itoa(n) +
+		return &wit.Error{Kind: wit.ErrorInternal, Message: "row " + strconv.Itoa(n) +
 			" names a topic that is not in the call"}
 	}
 	return e.view.load(in, e.call.topics[in.Topic], e.call.data)
@@ -192,7 +193,7 @@ func (e *Engine) emit(v *view) {
 	}
 	o.rows = o.rows[:n+1]
 	out := &o.rows[n]
-	out.Origin, out.Topic, out.Partition = uint32(e.number), in.Topic, in.Partition
+	out.RowIndex, out.Topic, out.Partition = uint32(e.number), in.Topic, in.Partition
 	out.Offset, out.Timestamp = in.Offset, in.Timestamp
 	o.put(&out.Key, &v.columns[keySide])
 	o.put(&out.Value, &v.columns[valueSide])
@@ -203,29 +204,30 @@ func (e *Engine) emit(v *view) {
 }
 
 // Test asks the predicate of a context of each row.
-func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Tested,
+func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
+	data []byte) (wit.TestResult,
 	error) {
 	c, err := e.begin(context, schemas)
 	if err != nil {
-		return wit.Tested{}, err
+		return wit.TestResult{}, err
 	}
 	if c.test == nil {
-		return wit.Tested{}, &wit.Fault{Kind: wit.FaultConfig, Message: "test: expected a context of one predicate"}
+		return wit.TestResult{}, &wit.Error{Kind: wit.ErrorConfig, Message: "test: expected a context of one predicate"}
 	}
 	e.call = call{topics, rows, data}
-	out := wit.Tested{Matches: make([]bool, len(rows))}
+	out := wit.TestResult{Matches: make([]bool, len(rows))}
 	for i := range rows {
 		if err := e.load(i); err != nil {
-			return wit.Tested{}, err
+			return wit.TestResult{}, err
 		}
 		out.Matches[i], err = c.test.matches(&e.view, &e.work)
 		if unknown, is := err.(*unmatched); is {
-			out.Faults = append(out.Faults, wit.RowFault{Origin: uint32(i), ErrorClass: connectException,
-				Fault: wit.Fault{Kind: wit.FaultData, Message: unknown.Error()}})
+			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), ErrorClass: connectException,
+				Error: wit.Error{Kind: wit.ErrorData, Message: unknown.Error()}})
 			continue
 		}
 		if err != nil {
-			return wit.Tested{}, err
+			return wit.TestResult{}, err
 		}
 	}
 	return out, nil

@@ -6,13 +6,13 @@ import (
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-var extractSpecs = []wit.SettingSpec{
+var extractSpecs = []wit.ConfigKey{
 	needs("field", wit.Medium, "Field name to extract."),
 	replaceNullSpec,
-	{Name: "field.syntax.version", Kind: wit.KindText, DefaultValue: wit.Ptr("V1"), Importance: wit.High,
+	{Name: "field.syntax.version", Kind: wit.KindString, DefaultValue: wit.Ptr("V1"), Importance: wit.High,
 		Documentation: "Defines the version of the syntax to access fields. If set to <code>V1</code>, then the " +
 			"field paths are limited to access the elements at the root level of the struct or map. If set to " +
 			"<code>V2</code>, the syntax will support accessing nested elements. To access nested elements, dotted " +
@@ -31,7 +31,7 @@ type extract struct {
 	levels []object
 }
 
-func newExtract(at side, s settings) (operation, *wit.Fault) {
+func newExtract(at side, s settings) (operation, *wit.Error) {
 	text, err := s.needed("field")
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func newExtract(at side, s settings) (operation, *wit.Fault) {
 
 // parsePath reads names between dots. One in backticks may hold dots: it ends at a backtick in front of a dot or at the
 // end. There a backslash makes the backtick part of the name.
-func parsePath(setting, text string) (path []string, _ *wit.Fault) {
+func parsePath(setting, text string) (path []string, _ *wit.Error) {
 	rest := text
 	if text == "" {
 		return []string{}, nil
@@ -119,7 +119,7 @@ func (o *extract) apply(x *object, s step) *failure {
 			at = &o.levels[i-1]
 		}
 		if f = at.find(name); x.isMap {
-			null := f == nil || f.bytes[0] == datum.TagNull
+			null := f == nil || f.bytes[0] == connectdata.TagNull
 			switch {
 			case null && x.trace != nil:
 				return unfit
@@ -155,11 +155,11 @@ func (x *object) inside(y *object, f *field, stage int) *failure {
 		return y.openMap(x.w, f.bytes, stage, "nested field access")
 	}
 	n, null, size, ok := f.schema(), x.null, 0, true
-	if n.Kind != wit.Structure {
+	if n.Kind != wit.Struct {
 		return &failure{stage, dataException, "Cannot look up fields on non-struct type"}
 	}
 	if !null {
-		null, size, ok = datum.IsNull(n, f.bytes)
+		null, size, ok = connectdata.IsNull(n, f.bytes)
 	}
 	y.open(x.w, x.layout.inside(f.index), f.bytes, size)
 	if y.null = null; !ok {

@@ -74,7 +74,7 @@ var dynamicClasses = [...]string{"null", "java.lang.Boolean", "java.lang.Boolean
 	"java.math.BigDecimal", "java.util.Date", "org.apache.kafka.connect.data.Struct"}
 
 // logicalClass is the class that Kafka Connect has for the logical type that a schema is named after, "" for none.
-func logicalClass(n *wit.Node) string {
+func logicalClass(n *wit.SchemaNode) string {
 	if n.Name == nil {
 		return ""
 	}
@@ -88,7 +88,7 @@ func logicalClass(n *wit.Node) string {
 }
 
 // javaClass is the class that Kafka Connect holds a value of a schema in.
-func javaClass(n *wit.Node) string {
+func javaClass(n *wit.SchemaNode) string {
 	if class := logicalClass(n); class != "" { // a Cast leaves the name on another type
 		switch {
 		case *n.Name == wit.NameDecimal && n.Kind == wit.Bytes,

@@ -11,8 +11,8 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
-	"github.com/culvert-project/culvert/wit/datum/datumtest"
+	"github.com/culvert-project/culvert/wit/connectdata"
+	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
 // spoiled is a value with room behind it, as it is or with a byte changed, lost or added.
@@ -34,14 +34,14 @@ func (m maker) spoiled(b []byte) []byte {
 // What comes of bytes that are no value of their schema is the same in the loop over rows that are alike as for a row
 // that goes by phases: it does not depend on the rows before.
 func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
-	m := maker{datumtest.New(3)}
+	m := maker{connectdatatest.New(3)}
 	alike, failures := 0, 0
 	for range 5_000 {
 		nodes := m.structure()
-		if nodes[0].Kind != wit.Structure || len(nodes[0].Members) == 0 {
+		if nodes[0].Kind != wit.Struct || len(nodes[0].Fields) == 0 {
 			continue
 		}
-		member := func() string { return nodes[0].Members[m.IntN(len(nodes[0].Members))].Name }
+		member := func() string { return nodes[0].Fields[m.IntN(len(nodes[0].Fields))].Name }
 		stages := []wit.Stage{stageOf(ClassInsertValue, "static.field", "new field", "static.value", "x")}
 		if m.IntN(2) == 0 {
 			stages = append(stages, stageOf(ClassReplaceValue, "exclude", member()))
@@ -60,29 +60,31 @@ func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
 				stages[i].Condition = &wit.Condition{Component: ClassIsTombstone, Negate: true}
 			}
 		}
-		value, err := datum.Append(nil, nodes, 0, m.full(nodes, 0))
+		value, err := connectdata.Append(nil, nodes, 0, m.full(nodes, 0))
 		noError(t, err)
 		spoiled := m.spoiled(value)
 		data := append(slices.Concat(value, spoiled), make([]byte, kernel.Room)...)
-		rows := []wit.Row{{Value: wit.Datum{Form: wit.Structured, Schema: 1, Size: uint32(len(value))}},
-			{Value: wit.Datum{Form: wit.Structured, Schema: 1, Start: uint32(len(value)), Size: uint32(len(spoiled))}}}
-		made := func(rows []wit.Row) ([]byte, []wit.RowFault) {
+		rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: uint32(len(value))}},
+			{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(value)),
+				Size: uint32(len(spoiled))}}}
+		made := func(rows []wit.Row) ([]byte, []wit.RowError) {
 			e, context := prepared(t, stages...)
 			out, err := e.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
 			if err != nil || int(out.Consumed) != len(rows) {
 				t.Fatal(err, out.Consumed)
 			}
-			out.Faults = slices.DeleteFunc(out.Faults, func(f wit.RowFault) bool { return int(f.Origin) < len(rows)-1 })
-			if len(out.Rows) == 0 || int(out.Rows[len(out.Rows)-1].Origin) != len(rows)-1 {
-				return nil, out.Faults
+			out.Errors = slices.DeleteFunc(out.Errors,
+				func(f wit.RowError) bool { return int(f.RowIndex) < len(rows)-1 })
+			if len(out.Rows) == 0 || int(out.Rows[len(out.Rows)-1].RowIndex) != len(rows)-1 {
+				return nil, out.Errors
 			}
 			d := out.Rows[len(out.Rows)-1].Value
-			return out.Data[d.Start : d.Start+d.Size], out.Faults
+			return out.Data[d.Start : d.Start+d.Size], out.Errors
 		}
 		got, faults := made(rows)
 		want, wanted := made(rows[1:])
-		if !bytes.Equal(got, want) || len(faults) != len(wanted) || len(faults) == 1 && faults[0].Fault !=
-			wanted[0].Fault {
+		if !bytes.Equal(got, want) || len(faults) != len(wanted) || len(faults) == 1 && faults[0].Error !=
+			wanted[0].Error {
 			t.Fatalf("%v of %x, made of %x: expected %x, %v, found %x, %v",
 				stages, spoiled, value, want, wanted, got, faults)
 		}
@@ -97,18 +99,18 @@ func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
 
 // resultDatum is a datum of a result with what its numbers stand for.
 type resultDatum struct {
-	Form   wit.Form
-	Schema []wit.Node
+	Form   wit.Encoding
+	Schema []wit.SchemaNode
 	Bytes  []byte
 }
 
 // resultRow is all that a row of a result says but its origin.
-func resultRow(e *Engine, out wit.Applied, r wit.Row, topics []string) any {
+func resultRow(e *Engine, out wit.ApplyResult, r wit.Row, topics []string) any {
 	if out.Topics != nil {
 		topics = out.Topics
 	}
-	read := func(d wit.Datum) (made resultDatum) {
-		if made.Form = d.Form; d.Form != wit.Absent && d.Form != wit.Unchanged {
+	read := func(d wit.ValueSlice) (made resultDatum) {
+		if made.Form = d.Encoding; d.Encoding != wit.Absent && d.Encoding != wit.Unchanged {
 			made.Bytes = append([]byte{}, out.Data[d.Start:d.Start+d.Size]...)
 		}
 		if d.Schema != 0 {
@@ -127,7 +129,7 @@ func resultRow(e *Engine, out wit.Applied, r wit.Row, topics []string) any {
 // What is appended to a value is written behind it where the rows of a call lie apart, and comes to the same. Elsewhere
 // the call's data stay as they are.
 func TestAppendedBehindTheValue(t *testing.T) {
-	m := maker{datumtest.New(4)}
+	m := maker{connectdatatest.New(4)}
 	topics := []string{"t", "u"}
 	behind := 0
 	for range 1500 {
@@ -142,26 +144,26 @@ func TestAppendedBehindTheValue(t *testing.T) {
 		room := []int{kernel.Room, kernel.Room, kernel.Room, kernel.Room - 1, 0, kernel.Room}[layout]
 		var data []byte
 		var rows []wit.Row
-		put := func(b []byte, form wit.Form, schema uint32) wit.Datum {
+		put := func(b []byte, form wit.Encoding, schema uint32) wit.ValueSlice {
 			start := len(data)
 			data = append(data, b...)
-			return wit.Datum{Form: form, Schema: schema, Start: uint32(start), Size: uint32(len(b))}
+			return wit.ValueSlice{Encoding: form, Schema: schema, Start: uint32(start), Size: uint32(len(b))}
 		}
 		for range 2 + m.IntN(6) {
 			row := wit.Row{Timestamp: int64(m.Uint32() >> 5), Topic: uint32(m.IntN(10) / 9),
 				Partition: int32(m.IntN(9)), Offset: int64(m.IntN(9))}
 			if m.IntN(2) == 0 {
-				row.Key = put([]byte{datum.TagTrue}, wit.Dynamic, 0)
+				row.Key = put([]byte{connectdata.TagTrue}, wit.Schemaless, 0)
 			}
 			schema := &schemas[m.IntN(10)/9]
 			if m.IntN(8) > 0 {
-				value, err := datum.Append(nil, schema.Nodes, 0, m.Value(schema.Nodes, 0))
+				value, err := connectdata.Append(nil, schema.Nodes, 0, m.Value(schema.Nodes, 0))
 				noError(t, err)
-				row.Value = put(value, wit.Structured, schema.ID)
+				row.Value = put(value, wit.WithSchema, schema.ID)
 				data = append(data, make([]byte, room)...)
 			}
 			if m.IntN(3) == 0 {
-				row.Headers = put([]byte{datum.TagNull}, wit.Dynamic, 0)
+				row.Headers = put([]byte{connectdata.TagNull}, wit.Schemaless, 0)
 			}
 			rows = append(rows, row)
 		}
@@ -184,7 +186,7 @@ func TestAppendedBehindTheValue(t *testing.T) {
 				t.Fatalf("rows that do not lie apart: %v: expected %x, found %x", rows, before, data)
 			}
 			for _, r := range out.Rows {
-				in := rows[r.Origin]
+				in := rows[r.RowIndex]
 				one := New()
 				single, err := one.Apply(context, schemas, topics, []wit.Row{in}, before)
 				if err != nil || len(single.Rows) != 1 {
@@ -192,7 +194,7 @@ func TestAppendedBehindTheValue(t *testing.T) {
 				}
 				got, want := resultRow(e, out, r, topics), resultRow(one, single, single.Rows[0], topics)
 				if !reflect.DeepEqual(want, got) {
-					t.Fatalf("row %d of %v: differs (-alone +among others):\n%s", r.Origin, rows, cmp.Diff(want, got))
+					t.Fatalf("row %d of %v: differs (-alone +among others):\n%s", r.RowIndex, rows, cmp.Diff(want, got))
 				}
 			}
 		}
@@ -245,7 +247,7 @@ func TestTopicsOfAResultHaveRows(t *testing.T) {
 		"split": {split, route, {Component: ClassCastValue, Settings: pairs("spec", "f:int64")}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := rowsOf(t, nil, int64(1), "no number", datum.List{int64(1), "no number"})
+			b := rowsOf(t, nil, int64(1), "no number", connectdata.List{int64(1), "no number"})
 			rows := b.rows[:2]
 			if name == "split" {
 				rows = b.rows[2:]
@@ -256,10 +258,10 @@ func TestTopicsOfAResultHaveRows(t *testing.T) {
 					out, err := e.Apply(context, nil, b.topics, []wit.Row{row}, b.data)
 					noError(t, err)
 					if want := len(b.topics) + len(out.Rows); out.Topics != nil && len(out.Topics) != want {
-						t.Errorf("row %d: expected %d topics, found %q", row.Origin, want, out.Topics)
+						t.Errorf("row %d: expected %d topics, found %q", row.RowIndex, want, out.Topics)
 					}
-					if (len(out.Faults) == 0) != (row.Origin == 0) {
-						t.Errorf("row %d: found faults %v", row.Origin, out.Faults)
+					if (len(out.Errors) == 0) != (row.RowIndex == 0) {
+						t.Errorf("row %d: found faults %v", row.RowIndex, out.Errors)
 					}
 				}
 			}

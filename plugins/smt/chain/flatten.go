@@ -5,12 +5,12 @@ import (
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java"
 )
 
-var flattenSpecs = []wit.SettingSpec{
-	spec("delimiter", wit.KindText, wit.Ptr("."),
+var flattenSpecs = []wit.ConfigKey{
+	spec("delimiter", wit.KindString, wit.Ptr("."),
 		"Delimiter to insert between field names from the input record when generating field "+
 			"names for the output record"),
 }
@@ -26,7 +26,7 @@ type flatten struct {
 // below.
 const maxFlatNames = 16 << 20
 
-func newFlatten(at side, s settings) (operation, *wit.Fault) {
+func newFlatten(at side, s settings) (operation, *wit.Error) {
 	o := &flatten{target: target{at: at, purpose: "flattening"}, delimiter: *flattenSpecs[0].DefaultValue}
 	if text, given := s.find("delimiter"); given {
 		o.delimiter = setting.Trim(text)
@@ -55,7 +55,7 @@ func (o *flatten) apply(x *object, s step) *failure {
 	case x.trace != nil:
 		return unfit
 	}
-	p, _ := o.structs.of(&x.w.schemas, x.layout.id, func([]wit.Node) *flattening {
+	p, _ := o.structs.of(&x.w.schemas, x.layout.id, func([]wit.SchemaNode) *flattening {
 		return o.flattening(x.layout, s.stage)
 	})
 	switch {
@@ -75,7 +75,7 @@ func (o *flatten) apply(x *object, s step) *failure {
 func (x *object) isFlat() bool {
 	for i := range x.fields {
 		f := &x.fields[i]
-		if n := f.schema(); n.Kind >= wit.Mapping || n.Optional && n.DefaultValue != nil || f.name == "" {
+		if n := f.schema(); n.Kind >= wit.Map || n.Optional && n.DefaultValue != nil || f.name == "" {
 			return false
 		}
 	}
@@ -86,7 +86,7 @@ func (x *object) isFlat() bool {
 type flattening struct {
 	failure *failure
 	top     *flatStruct
-	nodes   []wit.Node
+	nodes   []wit.SchemaNode
 }
 
 // flatStruct reads a structure.
@@ -99,7 +99,7 @@ type flatStruct struct {
 // flatMember is a member of a structure: its schema, and that of the field that it becomes, or what a structure holds.
 // same: values keep their bytes.
 type flatMember struct {
-	from, to *wit.Node
+	from, to *wit.SchemaNode
 	inside   *flatStruct
 	same     bool
 }
@@ -140,17 +140,17 @@ func (f *flattener) structure(l *layout, prefix string, optional bool, byDefault
 		optional, inherited := optional || n.Optional, n.DefaultValue
 		if inherited == nil && byDefault != nil {
 			b := (*byDefault)[s.ends[i]:s.ends[i+1]]
-			if null, size, _ := datum.IsNull(n, b); !null {
+			if null, size, _ := connectdata.IsNull(n, b); !null {
 				b = b[size:]
 				inherited = &b
 			}
 		}
 		member := flatMember{from: n}
 		switch n.Kind {
-		case wit.Mapping:
+		case wit.Map:
 			return nil, &failure{f.stage, dataException,
 				"Flatten transformation does not support MAP for record with schemas (for field " + name + ")."}
-		case wit.Structure:
+		case wit.Struct:
 			var wrong *failure
 			if member.inside, wrong = f.structure(l.inside(i), name, optional, inherited); wrong != nil {
 				return nil, wrong
@@ -193,18 +193,18 @@ func (s *flatStruct) writeMembers(dst, in []byte, ends []uint64, null bool) []by
 		if !null {
 			b := in[ends[i]:ends[i+1]]
 			size := 0
-			isNull, size, _ = datum.IsNull(m.from, b)
+			isNull, size, _ = connectdata.IsNull(m.from, b)
 			value = b[size:]
 		}
 		switch {
 		case m.inside != nil:
 			dst = m.inside.write(dst, value, isNull)
 		case !null && isNull && m.from.DefaultValue != nil:
-			dst = append(datum.AppendBranch(dst, m.to, false), *m.from.DefaultValue...)
+			dst = append(connectdata.AppendBranch(dst, m.to, false), *m.from.DefaultValue...)
 		case isNull:
-			dst = datum.AppendBranch(dst, m.to, true)
+			dst = connectdata.AppendBranch(dst, m.to, true)
 		default:
-			dst = append(datum.AppendBranch(dst, m.to, false), value...)
+			dst = append(connectdata.AppendBranch(dst, m.to, false), value...)
 		}
 	}
 	return dst
@@ -277,24 +277,25 @@ func (m *flatMap) add(x *object, f field, prefix string) *failure {
 	}
 	tag := f.bytes[0]
 	switch class := dynamicClasses[tag]; {
-	case tag == datum.TagMap && m.top.trace != nil:
+	case tag == connectdata.TagMap && m.top.trace != nil:
 		return unfit
-	case tag == datum.TagMap:
+	case tag == connectdata.TagMap:
 		inside := &object{}
 		inside.readMap(nil, f.bytes) // which was checked
 		m.nested = true
 		return m.take(inside, f.name)
-	case tag == datum.TagInstant:
+	case tag == connectdata.TagInstant:
 		return &failure{m.stage, dataException, "Flatten transformation was passed a value of type class " + class +
 			" which is not supported by Connect's data API"}
-	case tag == datum.TagStruct:
+	case tag == connectdata.TagStruct:
 		return &failure{m.stage, dataException, "Flatten transformation does not support class " + class +
 			" for record without schemas (for field " + f.name + ")."}
-	case m.top.trace != nil && !x.allow(&f, ^uint64(1<<datum.TagMap|1<<datum.TagInstant|1<<datum.TagStruct)):
+	case m.top.trace != nil && !x.allow(&f,
+		^uint64(1<<connectdata.TagMap|1<<connectdata.TagInstant|1<<connectdata.TagStruct)):
 		return unfit
 	}
 	if x != m.top {
-		f.key, f.keyAt = datum.AppendText([]byte{datum.TagText}, f.name), -1
+		f.key, f.keyAt = connectdata.AppendString([]byte{connectdata.TagText}, f.name), -1
 	}
 	m.fields = append(m.fields, f)
 	return nil

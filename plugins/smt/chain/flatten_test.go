@@ -8,49 +8,49 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // A default of a structure is that of its fields, which have none of their own. No golden case can show it: Kafka's
 // JSON converter has no defaults of structures.
 func TestFlattenTakesDefaultsOfStructures(t *testing.T) {
-	nodes := []wit.Node{
-		{Kind: wit.Structure, Members: []wit.Member{{Name: "in", Node: 1}}},
-		{Kind: wit.Structure, Optional: true, Members: []wit.Member{{Name: "n", Node: 2}, {Name: "s", Node: 3},
+	nodes := []wit.SchemaNode{
+		{Kind: wit.Struct, Fields: []wit.Field{{Name: "in", Node: 1}}},
+		{Kind: wit.Struct, Optional: true, Fields: []wit.Field{{Name: "n", Node: 2}, {Name: "s", Node: 3},
 			{Name: "own", Node: 4}}},
-		{Kind: wit.Int32}, {Kind: wit.Text, Optional: true}, {Kind: wit.Text, Optional: true,
-			DefaultValue: wit.Ptr(datum.AppendText(nil, "own"))},
+		{Kind: wit.Int32}, {Kind: wit.String, Optional: true}, {Kind: wit.String, Optional: true,
+			DefaultValue: wit.Ptr(connectdata.AppendString(nil, "own"))},
 	}
-	setDefault(nodes, 1, datum.Record{int32(5), nil, "other"})
+	setDefault(nodes, 1, connectdata.Struct{int32(5), nil, "other"})
 	in := batch{topics: []string{"t"}}
-	in.add(t, nodes, datum.Record{nil})
+	in.add(t, nodes, connectdata.Struct{nil})
 	e, context := prepared(t, wit.Stage{Component: ClassFlattenValue})
 	out, faults := apply(t, e, context, []wit.Schema{{ID: 1, Nodes: nodes}}, in)
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}
 	got := outcomes(t, e, 1, out, nil)[0]
-	if want := (datum.Record{nil, nil, nil}); !reflect.DeepEqual(got.Value, want) {
+	if want := (connectdata.Struct{nil, nil, nil}); !reflect.DeepEqual(got.Value, want) {
 		t.Errorf("expected %v, found %v", want, got.Value)
 	}
-	five := datum.AppendNumber(nil, 5)
+	five := connectdata.AppendNumber(nil, 5)
 	if n := got.ValNodes; !n[1].Optional || string(*n[1].DefaultValue) != string(five) || n[2].DefaultValue != nil ||
-		string(*n[3].DefaultValue) != string(datum.AppendText(nil, "own")) {
+		string(*n[3].DefaultValue) != string(connectdata.AppendString(nil, "own")) {
 		t.Errorf("other defaults: %+v", n)
 	}
 }
 
 // A long name over many fields would multiply without a bound.
 func TestFlattenBoundsNames(t *testing.T) {
-	below := datum.Map{}
+	below := connectdata.Map{}
 	for i := range 100 {
-		below = append(below, datum.Entry{Key: strings.Repeat("k", i+1), Value: nil})
+		below = append(below, connectdata.Entry{Key: strings.Repeat("k", i+1), Value: nil})
 	}
 	in := batch{topics: []string{"t"}}
-	in.add(t, nil, datum.Map{{Key: strings.Repeat("x", 200_000), Value: below}})
+	in.add(t, nil, connectdata.Map{{Key: strings.Repeat("x", 200_000), Value: below}})
 	e, context := prepared(t, wit.Stage{Component: ClassFlattenValue})
 	_, faults := apply(t, e, context, nil, in)
-	if len(faults) != 1 || !strings.Contains(faults[0].Fault.Message, "16 MiB") {
+	if len(faults) != 1 || !strings.Contains(faults[0].Error.Message, "16 MiB") {
 		t.Errorf("expected a row that fails by its names, found %v", faults)
 	}
 }
@@ -59,8 +59,8 @@ func TestFlattenBoundsNames(t *testing.T) {
 // where Kafka Connect's have the nearest double.
 func TestDecimalsWithoutASchema(t *testing.T) {
 	in := batch{topics: []string{"t"}}
-	long := datum.Decimal{Scale: 2, Unscaled: big.NewInt(1234567890123456789)}
-	in.add(t, nil, datum.Map{{Key: "a", Value: datum.Map{{Key: "b", Value: long}, {Key: "c", Value: long},
+	long := connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1234567890123456789)}
+	in.add(t, nil, connectdata.Map{{Key: "a", Value: connectdata.Map{{Key: "b", Value: long}, {Key: "c", Value: long},
 		{Key: "d", Value: long}}}})
 	e, context := prepared(t, wit.Stage{Component: ClassFlattenValue}, stageOf(ClassCastValue, "spec",
 		"a.c:float64,a.d:string"))
@@ -68,7 +68,7 @@ func TestDecimalsWithoutASchema(t *testing.T) {
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}
-	for _, entry := range outcomes(t, e, 1, out, nil)[0].Value.(datum.Map) {
+	for _, entry := range outcomes(t, e, 1, out, nil)[0].Value.(connectdata.Map) {
 		want := map[any]string{"a.b": "{2 +1234567890123456789}", "a.c": "1.2345678901234568e+16",
 			"a.d": "12345678901234567.89"}[entry.Key]
 		if got := fmt.Sprint(entry.Value); strings.ReplaceAll(got, "+", "") != strings.ReplaceAll(want, "+", "") {

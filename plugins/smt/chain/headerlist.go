@@ -4,7 +4,7 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // headerList walks over a block of headers.
@@ -15,8 +15,8 @@ type headerList struct {
 }
 
 func headersOf(block []byte) headerList {
-	n, size := datum.Number(block)
-	if size <= 0 || n < 0 || n > datum.MaxHeaders {
+	n, size := connectdata.Number(block)
+	if size <= 0 || n < 0 || n > connectdata.MaxHeaders {
 		return headerList{left: -1}
 	}
 	return headerList{n, block[size:]}
@@ -29,16 +29,16 @@ func (l *headerList) next() (name []byte, ok bool) {
 	}
 	l.left--
 	b := l.rest
-	name, size := datum.Block(b)
+	name, size := connectdata.LengthPrefixed(b)
 	if size <= 0 || size >= len(b) {
 		return nil, false
 	}
 	b = b[size+1:] // the form
-	if _, size = datum.Number(b); size <= 0 {
+	if _, size = connectdata.Number(b); size <= 0 {
 		return nil, false
 	}
 	b = b[size:]
-	if _, size = datum.Block(b); size <= 0 {
+	if _, size = connectdata.LengthPrefixed(b); size <= 0 {
 		return nil, false
 	}
 	l.rest = b[size:]
@@ -55,9 +55,9 @@ func beginHeaders(dst []byte, c *column, n, stage int) ([]byte, *failure) {
 		return dst, &failure{stage, dataException, "bytes that are no block of headers"}
 	}
 	n += int(list.left)
-	if n > datum.MaxHeaders {
+	if n > connectdata.MaxHeaders {
 		return dst, &failure{stage, dataException,
-			"expected at most " + strconv.Itoa(datum.MaxHeaders) + " headers, found " + strconv.Itoa(n)}
+			"expected at most " + strconv.Itoa(connectdata.MaxHeaders) + " headers, found " + strconv.Itoa(n)}
 	}
-	return append(datum.AppendNumber(dst, int64(n)), list.rest...), nil
+	return append(connectdata.AppendNumber(dst, int64(n)), list.rest...), nil
 }

@@ -5,11 +5,11 @@ import (
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java/values"
 )
 
-var headerFromSpecs = []wit.SettingSpec{
+var headerFromSpecs = []wit.ConfigKey{
 	needsList("fields", "Field names in the record whose values are to be copied or moved to headers."),
 	needsList("headers", "Header names, in the same order as the field names listed in the fields "+
 		"configuration property."),
@@ -26,7 +26,7 @@ type headerFrom struct {
 	move            bool
 }
 
-func newHeaderFrom(at side, s settings) (operation, *wit.Fault) {
+func newHeaderFrom(at side, s settings) (operation, *wit.Error) {
 	o := &headerFrom{target: target{at: at, needed: true}}
 	for _, x := range []struct {
 		name string
@@ -98,12 +98,12 @@ func (o *headerFrom) add(x *object, stage int) *failure {
 	return nil
 }
 
-var dropHeadersSpecs = []wit.SettingSpec{needsList("headers", "The name of the headers to be removed.")}
+var dropHeadersSpecs = []wit.ConfigKey{needsList("headers", "The name of the headers to be removed.")}
 
 // dropHeaders is DropHeaders: all headers of some names go.
 type dropHeaders struct{ names []string }
 
-func newDropHeaders(s settings) (operation, *wit.Fault) {
+func newDropHeaders(s settings) (operation, *wit.Error) {
 	names, err := s.distinct("headers")
 	return &dropHeaders{names}, err
 }
@@ -136,12 +136,12 @@ func (o *dropHeaders) apply(w *work, v *view, stage int) (*failure, error) {
 		return nil, nil
 	}
 	from := len(w.scratch)
-	w.scratch = append(datum.AppendNumber(w.scratch, count), stay...)
+	w.scratch = append(connectdata.AppendNumber(w.scratch, count), stay...)
 	c.set(wit.Raw, 0, w.scratch[from:])
 	return nil, nil
 }
 
-var insertHeaderSpecs = []wit.SettingSpec{
+var insertHeaderSpecs = []wit.ConfigKey{
 	needs("header", wit.High, "The name of the header."),
 	needs("value.literal", wit.High, "The literal value that is to be set as the header value on all records."),
 }
@@ -150,11 +150,11 @@ var insertHeaderSpecs = []wit.SettingSpec{
 type insertHeader struct {
 	name string
 	// nodes is the schema of the value, nil if it has none; bytes is the header, nil until a row came.
-	nodes        []wit.Node
+	nodes        []wit.SchemaNode
 	value, bytes []byte
 }
 
-func newInsertHeader(s settings) (operation, *wit.Fault) {
+func newInsertHeader(s settings) (operation, *wit.Error) {
 	name, err := s.needed("header")
 	if err != nil {
 		return nil, err
@@ -182,12 +182,12 @@ func (o *insertHeader) apply(w *work, v *view, stage int) (*failure, error) {
 // header returns the header's bytes.
 func (o *insertHeader) header(s *schemas) []byte {
 	if o.bytes == nil {
-		form, schema := wit.Dynamic, uint32(0)
+		form, schema := wit.Schemaless, uint32(0)
 		if o.nodes != nil {
-			form, schema = wit.Structured, s.declare(o.nodes)
+			form, schema = wit.WithSchema, s.declare(o.nodes)
 		}
-		o.bytes = datum.AppendNumber(append(datum.AppendText(nil, o.name), byte(form)), int64(schema))
-		o.bytes = datum.AppendBytes(o.bytes, o.value)
+		o.bytes = connectdata.AppendNumber(append(connectdata.AppendString(nil, o.name), byte(form)), int64(schema))
+		o.bytes = connectdata.AppendBytes(o.bytes, o.value)
 	}
 	return o.bytes
 }

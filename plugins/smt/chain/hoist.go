@@ -3,10 +3,10 @@ package chain
 import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-var hoistSpecs = []wit.SettingSpec{needs("field", wit.Medium,
+var hoistSpecs = []wit.ConfigKey{needs("field", wit.Medium,
 	"Field name for the single field that will be created in the resulting Struct or Map.")}
 
 // hoist is HoistField: the key or value becomes the one field of a structure, or of a map.
@@ -22,15 +22,15 @@ type hoisted struct {
 	out     uint32
 }
 
-func newHoist(at side, s settings) (operation, *wit.Fault) {
+func newHoist(at side, s settings) (operation, *wit.Error) {
 	text, err := s.needed("field")
 	return &hoist{at: at, field: setting.Trim(text)}, err
 }
 
 // hoisted makes the other schema.
 func (o *hoist) hoisted(w *work, schema uint32, stage int) (*hoisted, error) {
-	return o.programs.of(&w.schemas, schema, func(nodes []wit.Node) *hoisted {
-		y := &object{root: wit.Node{Kind: wit.Structure}}
+	return o.programs.of(&w.schemas, schema, func(nodes []wit.SchemaNode) *hoisted {
+		y := &object{root: wit.SchemaNode{Kind: wit.Struct}}
 		x := &hoisted{failure: y.addMember(field{name: o.field, nodes: nodes}, stage)}
 		if x.failure == nil {
 			x.out, x.failure = w.schemas.declareMade(y.nodes(), stage)
@@ -50,11 +50,12 @@ func (o *hoist) relabel(w *work, schema uint32, stage int) (out uint32, ok bool)
 
 func (o *hoist) apply(w *work, v *view, stage int) (*failure, error) {
 	c := &v.columns[o.at]
-	if c.form != wit.Structured {
-		w.put(c, wit.Dynamic, 0, func(dst []byte) []byte {
-			dst = datum.AppendText(append(datum.AppendNumber(append(dst, datum.TagMap), 1), datum.TagText), o.field)
+	if c.form != wit.WithSchema {
+		w.put(c, wit.Schemaless, 0, func(dst []byte) []byte {
+			dst = connectdata.AppendString(append(connectdata.AppendNumber(append(dst, connectdata.TagMap), 1),
+				connectdata.TagText), o.field)
 			if c.form == wit.Absent {
-				return append(dst, datum.TagNull)
+				return append(dst, connectdata.TagNull)
 			}
 			return append(dst, c.bytes...)
 		})
@@ -79,12 +80,12 @@ func (o *hoist) apply(w *work, v *view, stage int) (*failure, error) {
 }
 
 // misnamed is the failure of a value under the name of a logical type that it is not of, as Kafka's Struct.put says.
-func (c *column) misnamed(root *wit.Node, field string, stage int) *failure {
+func (c *column) misnamed(root *wit.SchemaNode, field string, stage int) *failure {
 	class := c.class
 	if class == "" {
 		class = javaClass(root)
 	}
-	if null, _, ok := datum.IsNull(root, c.bytes); null || !ok || class == logicalClass(root) {
+	if null, _, ok := connectdata.IsNull(root, c.bytes); null || !ok || class == logicalClass(root) {
 		return nil
 	}
 	return &failure{stage, dataException, "Invalid Java object for schema \"" + *root.Name + "\" with type " +

@@ -6,39 +6,42 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // hostileNodes has every way to skip, with and without branch and default.
-func hostileNodes() []wit.Node {
-	nodes := []wit.Node{{Kind: wit.Structure}}
-	for _, n := range []wit.Node{{Kind: wit.Int32}, {Kind: wit.Text}, {Kind: wit.Text, Optional: true},
+func hostileNodes() []wit.SchemaNode {
+	nodes := []wit.SchemaNode{{Kind: wit.Struct}}
+	for _, n := range []wit.SchemaNode{{Kind: wit.Int32}, {Kind: wit.String}, {Kind: wit.String, Optional: true},
 		{Kind: wit.Int64, Optional: true}, {Kind: wit.Boolean},
 		{Kind: wit.Float32, Optional: true}, {Kind: wit.Float64}, {Kind: wit.Int16, Optional: true,
 			DefaultValue: &[]byte{2}}, {Kind: wit.Bytes}} {
-		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: pool[0] + string(rune('0'+len(nodes))),
+		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: pool[0] + string(rune('0'+len(nodes))),
 			Node: uint32(len(nodes))})
 		nodes = append(nodes, n)
 	}
-	nodes[0].Members = append(nodes[0].Members, wit.Member{Name: "list", Node: uint32(len(nodes))})
-	return append(nodes, wit.Node{Kind: wit.Array, Element: uint32(len(nodes) + 1)}, wit.Node{Kind: wit.Text,
-		Optional: true})
+	nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: "list", Node: uint32(len(nodes))})
+	return append(nodes, wit.SchemaNode{Kind: wit.Array, Element: uint32(len(nodes) + 1)},
+		wit.SchemaNode{Kind: wit.String,
+			Optional: true})
 }
 
 // Whatever a datum's bytes are, the slow loop and the fast one do the same with them, and what is no value fails its
 // row.
 func FuzzHostileStructure(f *testing.F) {
 	nodes := hostileNodes()
-	good, err := datum.Append(nil, nodes, 0, datum.Record{int32(5), "text", nil, int64(-1), true, float32(1), 2.0,
+	good, err := connectdata.Append(nil, nodes, 0, connectdata.Struct{int32(5), "text", nil, int64(-1), true,
+		float32(1), 2.0,
 		int16(7),
-		[]byte{1}, datum.List{"x", nil}})
+		[]byte{1}, connectdata.List{"x", nil}})
 	noError(f, err)
 	f.Add(good)
 	f.Add(good[:len(good)-1])
 	f.Add(bytes.Repeat([]byte{0xff}, 40))
-	e, context := prepared(f, stageOf(ClassInsertValue, "topic.field", "t"), stageOf(ClassReplaceValue, "exclude", "a3"))
-	value := func(start, size int) wit.Datum {
-		return wit.Datum{Form: wit.Structured, Schema: 1, Start: uint32(start), Size: uint32(size)}
+	e, context := prepared(f, stageOf(ClassInsertValue, "topic.field", "t"),
+		stageOf(ClassReplaceValue, "exclude", "a3"))
+	value := func(start, size int) wit.ValueSlice {
+		return wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(start), Size: uint32(size)}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		data := append(append([]byte(nil), good...), b...)
@@ -48,13 +51,13 @@ func FuzzHostileStructure(f *testing.F) {
 		noError(t, err)
 		slow, err := New().Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows[1:2], data)
 		noError(t, err)
-		if len(fast.Rows) != len(slow.Rows)+2 || len(fast.Faults) != len(slow.Faults) {
+		if len(fast.Rows) != len(slow.Rows)+2 || len(fast.Errors) != len(slow.Errors) {
 			t.Fatalf("% x: %d rows in the fast way, %d and two in the slow one", b, len(fast.Rows), len(slow.Rows))
 		}
-		size, bad := datum.Skip(nodes, 0, b)
+		size, bad := connectdata.Skip(nodes, 0, b)
 		whole := bad == nil && size == len(b)
 		if whole && len(slow.Rows) == 0 {
-			t.Fatalf("% x: a value that was refused: %v", b, slow.Faults)
+			t.Fatalf("% x: a value that was refused: %v", b, slow.Errors)
 		}
 		if len(slow.Rows) == 0 {
 			return
@@ -75,7 +78,7 @@ func FuzzHostileDynamic(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		data := append(append([]byte(nil), good...), b...)
 		row := func(start, size int) wit.Row {
-			return wit.Row{Value: wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(size)}}
+			return wit.Row{Value: wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start), Size: uint32(size)}}
 		}
 		one := row(len(good), len(b))
 		// the loop of alike maps knows the good shape when it comes to b, and b's own when b comes again
@@ -84,20 +87,20 @@ func FuzzHostileDynamic(f *testing.F) {
 			data)
 		noError(t, err)
 		out, err := New().Apply(context, nil, []string{"t"}, []wit.Row{one}, data)
-		if err != nil || len(out.Rows)+len(out.Faults) != 1 || len(many.Rows) != 2+3*len(out.Rows) ||
-			len(many.Faults) != 3*len(out.Faults) {
+		if err != nil || len(out.Rows)+len(out.Errors) != 1 || len(many.Rows) != 2+3*len(out.Rows) ||
+			len(many.Errors) != 3*len(out.Errors) {
 			t.Fatal(err, out, many)
 		}
-		size, bad := datum.SkipDynamic(b)
-		if (bad == nil && size == len(b) && b[0] == datum.TagMap) != (len(out.Rows) == 1) && !keyCast(out) {
-			t.Fatalf("% x: %v, and skipped %d, %v", b, out.Faults, size, bad)
+		size, bad := connectdata.SkipSchemaless(b)
+		if (bad == nil && size == len(b) && b[0] == connectdata.TagMap) != (len(out.Rows) == 1) && !keyCast(out) {
+			t.Fatalf("% x: %v, and skipped %d, %v", b, out.Errors, size, bad)
 		}
 		if len(out.Rows) == 0 {
 			return
 		}
 		d := out.Rows[0].Value
 		want := out.Data[d.Start : d.Start+d.Size]
-		if size, err := datum.SkipDynamic(want); err != nil || size != int(d.Size) {
+		if size, err := connectdata.SkipSchemaless(want); err != nil || size != int(d.Size) {
 			t.Fatalf("% x: a result that is no value: % x, %v", b, want, err)
 		}
 		for _, r := range many.Rows[1:4] {
@@ -108,8 +111,8 @@ func FuzzHostileDynamic(f *testing.F) {
 	})
 }
 
-func keyCast(out wit.Applied) bool {
-	return len(out.Faults) == 1 && out.Faults[0].ErrorClass == classCastException
+func keyCast(out wit.ApplyResult) bool {
+	return len(out.Errors) == 1 && out.Errors[0].ErrorClass == classCastException
 }
 
 // Whatever a block of headers is, a row goes out or fails, and what is appended to a good block is read back behind it.
@@ -126,24 +129,24 @@ func FuzzHostileHeaders(f *testing.F) {
 	value := []byte{0x0c, 2, 9, 2, 'k', 6, 14}
 	f.Fuzz(func(t *testing.T, block []byte) {
 		data := append(append([]byte(nil), value...), block...)
-		rows := []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: uint32(len(value))},
-			Headers: wit.Datum{Form: wit.Raw, Start: uint32(len(value)), Size: uint32(len(block))}}}
+		rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(value))},
+			Headers: wit.ValueSlice{Encoding: wit.Raw, Start: uint32(len(value)), Size: uint32(len(block))}}}
 		out, err := New().Apply(context, nil, []string{"t"}, rows, data)
 		noError(t, err)
-		before, bad := datum.Headers(nil, block)
+		before, bad := connectdata.Headers(nil, block)
 		if bad != nil {
 			return // the host gives no such block
 		}
-		if len(out.Rows) != 1 && len(before) < datum.MaxHeaders {
-			t.Fatalf("% x: %d rows, %v", block, len(out.Rows), out.Faults)
+		if len(out.Rows) != 1 && len(before) < connectdata.MaxHeaders {
+			t.Fatalf("% x: %d rows, %v", block, len(out.Rows), out.Errors)
 		}
 		if len(out.Rows) == 0 {
 			return
 		}
 		d := out.Rows[0].Headers
-		after, err := datum.Headers(nil, out.Data[d.Start:d.Start+d.Size])
+		after, err := connectdata.Headers(nil, out.Data[d.Start:d.Start+d.Size])
 		if err != nil || len(after) != len(before)+1 || after[len(before)].Name != "h" ||
-			after[len(before)].Form != wit.Dynamic {
+			after[len(before)].Form != wit.Schemaless {
 			t.Fatalf("% x: %v, %v", block, after, err)
 		}
 	})
@@ -155,15 +158,15 @@ func TestOwnSchemasAreForgotten(t *testing.T) {
 	declared := map[uint32]string{}
 	for n := range uint32(2*maxMade + 10) {
 		name := "f" + strconv.Itoa(int(n))
-		nodes := []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: name, Node: 1}}}, {Kind: wit.Boolean}}
-		rows := []wit.Row{{Value: wit.Datum{Form: wit.Structured, Schema: n + 1, Size: 1}}}
+		nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: name, Node: 1}}}, {Kind: wit.Boolean}}
+		rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: n + 1, Size: 1}}}
 		out, err := e.Apply(context, []wit.Schema{{ID: n + 1, Nodes: nodes}}, []string{"t"}, rows, []byte{1})
-		if err != nil || len(out.Rows) != 1 || len(out.Schemas) != 1 || len(out.Faults) > 0 {
+		if err != nil || len(out.Rows) != 1 || len(out.Schemas) != 1 || len(out.Errors) > 0 {
 			t.Fatalf("%d: %v, %v", n, out, err)
 		}
 		s := out.Schemas[0]
 		if before := declared[s.ID]; before != "" || s.ID != out.Rows[0].Value.Schema ||
-			s.Nodes[0].Members[0].Name != name {
+			s.Nodes[0].Fields[0].Name != name {
 			t.Fatalf("%d: the number %#x is that of %q, and again of %v", n, s.ID, before, s.Nodes)
 		}
 		declared[s.ID] = name
@@ -172,7 +175,7 @@ func TestOwnSchemasAreForgotten(t *testing.T) {
 		}
 	}
 	// the first schema again: it was forgotten, and is made under a number of its own
-	rows := []wit.Row{{Value: wit.Datum{Form: wit.Structured, Schema: 1, Size: 1}}}
+	rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: 1}}}
 	out, err := e.Apply(context, nil, []string{"t"}, rows, []byte{1})
 	if err != nil || len(out.Schemas) != 1 || declared[out.Schemas[0].ID] != "" {
 		t.Errorf("expected the schema to be declared anew, found %v, %v", out.Schemas, err)

@@ -4,20 +4,20 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 const optionality = " Suffix with <code>!</code> to make this a required field, or <code>?</code> to keep it " +
 	"optional (the default)."
 
-var insertSpecs = []wit.SettingSpec{
-	spec("topic.field", wit.KindText, nil, "Field name for Kafka topic."+optionality),
-	spec("partition.field", wit.KindText, nil, "Field name for Kafka partition."+optionality),
-	spec("offset.field", wit.KindText, nil, "Field name for Kafka offset - only applicable to sink connectors.<br/>"+
+var insertSpecs = []wit.ConfigKey{
+	spec("topic.field", wit.KindString, nil, "Field name for Kafka topic."+optionality),
+	spec("partition.field", wit.KindString, nil, "Field name for Kafka partition."+optionality),
+	spec("offset.field", wit.KindString, nil, "Field name for Kafka offset - only applicable to sink connectors.<br/>"+
 		optionality[1:]),
-	spec("timestamp.field", wit.KindText, nil, "Field name for record timestamp."+optionality),
-	spec("static.field", wit.KindText, nil, "Field name for static data field."+optionality),
-	spec("static.value", wit.KindText, nil, "Static field value, if field name configured."),
+	spec("timestamp.field", wit.KindString, nil, "Field name for record timestamp."+optionality),
+	spec("static.field", wit.KindString, nil, "Field name for static data field."+optionality),
+	spec("static.value", wit.KindString, nil, "Static field value, if field name configured."),
 	replaceNullSpec,
 }
 
@@ -35,12 +35,12 @@ type insertion struct {
 	what     what
 	name     string
 	optional bool
-	nodes    []wit.Node
+	nodes    []wit.SchemaNode
 }
 
 var insertNames = [...]string{"topic.field", "partition.field", "offset.field", "timestamp.field", "static.field"}
 
-func newInsert(at side, s settings) (operation, *wit.Fault) {
+func newInsert(at side, s settings) (operation, *wit.Error) {
 	o := &insert{target: target{at: at, purpose: insertPurpose}}
 	if err := o.configure(s); err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func newInsert(at side, s settings) (operation, *wit.Fault) {
 		} else {
 			f.name = strings.TrimSuffix(name, "?")
 		}
-		f.nodes = []wit.Node{f.node()}
+		f.nodes = []wit.SchemaNode{f.node()}
 		o.fields = append(o.fields, f)
 	}
 	if text, given := s.find("static.value"); given {
@@ -72,8 +72,8 @@ func newInsert(at side, s settings) (operation, *wit.Fault) {
 }
 
 // node is the schema of an inserted field.
-func (f insertion) node() wit.Node {
-	n := wit.Node{Kind: wit.Text, Optional: f.optional}
+func (f insertion) node() wit.SchemaNode {
+	n := wit.SchemaNode{Kind: wit.String, Optional: f.optional}
 	switch f.what {
 	case thePartition:
 		n.Kind = wit.Int32
@@ -94,7 +94,8 @@ func (o *insert) text(f insertion, topic string) string {
 }
 
 // tags are those of inserted values in maps.
-var tags = [...]byte{thePartition: datum.TagInt32, theOffset: datum.TagInt64, theTimestamp: datum.TagInt64}
+var tags = [...]byte{thePartition: connectdata.TagInt32, theOffset: connectdata.TagInt64,
+	theTimestamp: connectdata.TagInt64}
 
 func noSinkRecord(stage int) *failure {
 	return &failure{stage, dataException, "Only SinkRecord supported for [" + insertPurpose +
@@ -112,12 +113,12 @@ func (o *insert) apply(x *object, s step) *failure {
 	for i := range o.fields {
 		f := &o.fields[i]
 		made := field{name: f.name, nodes: f.nodes, origin: origin{from: constant, what: f.what}}
-		lead := []byte{datum.TagText}
+		lead := []byte{connectdata.TagText}
 		if !x.isMap {
 			lead = branchOf(&f.nodes[0])
 		}
 		if f.what == theTopic || f.what == theStatic {
-			made.bytes = datum.AppendText(lead, o.text(*f, s.topic))
+			made.bytes = connectdata.AppendString(lead, o.text(*f, s.topic))
 		} else {
 			made.from, made.optional = attribute, f.optional && !x.isMap
 			n := attributeOf(f.what, s.row)
@@ -167,5 +168,5 @@ func appendAttribute(dst []byte, optional bool, n int64) []byte {
 	if optional {
 		dst = append(dst, 2)
 	}
-	return datum.AppendNumber(dst, n)
+	return connectdata.AppendNumber(dst, n)
 }

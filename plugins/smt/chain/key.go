@@ -2,7 +2,7 @@ package chain
 
 import "github.com/culvert-project/culvert/wit"
 
-var valueToKeySpecs = []wit.SettingSpec{
+var valueToKeySpecs = []wit.ConfigKey{
 	needsList("fields", "Field names on the record value to extract as the record key."),
 	replaceNullSpec,
 }
@@ -13,7 +13,7 @@ type valueToKey struct {
 	fields []string
 }
 
-func newValueToKey(s settings) (operation, *wit.Fault) {
+func newValueToKey(s settings) (operation, *wit.Error) {
 	fields, err := s.distinct("fields")
 	if err != nil {
 		return nil, err
@@ -25,7 +25,7 @@ func newValueToKey(s settings) (operation, *wit.Fault) {
 
 func (o *valueToKey) apply(x *object, s step) *failure {
 	x.load(s.stage)
-	key := &object{w: x.w, isMap: x.isMap, root: wit.Node{Kind: wit.Structure}, loaded: true, changed: true,
+	key := &object{w: x.w, isMap: x.isMap, root: wit.SchemaNode{Kind: wit.Struct}, loaded: true, changed: true,
 		trace: x.trace}
 	for _, name := range o.fields {
 		f := x.find(name)

@@ -6,7 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // call is what an engine was called with.
@@ -18,7 +18,7 @@ type call struct {
 
 // callResult is what a call has come to so far.
 type callResult struct {
-	wit.Applied
+	wit.ApplyResult
 	rows []wit.Row
 	data []byte
 	// here, where it is not nil, is what of the call's data the result has, and nothing else: what is appended to
@@ -28,14 +28,14 @@ type callResult struct {
 }
 
 // put writes a column as the result has it.
-func (o *callResult) put(d *wit.Datum, c *column) {
+func (o *callResult) put(d *wit.ValueSlice, c *column) {
 	switch {
 	case !c.changed:
-		*d = wit.Datum{Form: wit.Unchanged, Schema: c.schema}
+		*d = wit.ValueSlice{Encoding: wit.Unchanged, Schema: c.schema}
 	case c.form == wit.Absent:
-		*d = wit.Datum{Form: wit.Absent}
+		*d = wit.ValueSlice{Encoding: wit.Absent}
 	default:
-		*d = wit.Datum{Form: c.form, Schema: c.schema, Start: uint32(len(o.data)), Size: uint32(len(c.bytes))}
+		*d = wit.ValueSlice{Encoding: c.form, Schema: c.schema, Start: uint32(len(o.data)), Size: uint32(len(c.bytes))}
 		o.data = append(o.data, c.bytes...)
 	}
 }
@@ -169,7 +169,7 @@ func (l *lane) ask(c *transformationChain, n int) bool {
 	}
 	for end := n; end < len(rows); end++ {
 		d := &rows[end].Headers
-		if d.Form == wit.Raw && uint64(d.Start)+uint64(d.Size) > uint64(len(data)) {
+		if d.Encoding == wit.Raw && uint64(d.Start)+uint64(d.Size) > uint64(len(data)) {
 			break
 		}
 		answers := c.answers(&rows[end], data)
@@ -188,15 +188,15 @@ func (l *lane) handle(r *route, first int, to uint32, rows []wit.Row, n int, dat
 	switch {
 	case len(r.stages)+len(r.hoists) == 0:
 		return l.pass(r, to, rows, n)
-	case in.Form == wit.Dynamic && r.shape != nil:
-		result := datumWord(wit.Dynamic, 0)
+	case in.Encoding == wit.Schemaless && r.shape != nil:
+		result := datumWord(wit.Schemaless, 0)
 		if r.shape.same {
 			result = datumWord(wit.Unchanged, 0)
 		}
 		done := l.values(r.shape, first, to, rows, n, data, 0, result)
 		r.misses = max(0, r.misses-(done-n))
 		return done
-	case in.Form == wit.Structured && r.programs.any && p.usable:
+	case in.Encoding == wit.WithSchema && r.programs.any && p.usable:
 		return l.structures(r, p, first, to, rows, n, data)
 	}
 	return n
@@ -249,10 +249,10 @@ func (l *lane) pass(r *route, to uint32, rows []wit.Row, n int) int {
 	if in := &rows[n].Value; r.live {
 		// rows of another form or schema may be tombstones
 		nodes := l.work.schemas.known[in.Schema]
-		if in.Form != wit.Dynamic && (in.Form != wit.Structured || nodes == nil || nodes[0].Optional) {
+		if in.Encoding != wit.Schemaless && (in.Encoding != wit.WithSchema || nodes == nil || nodes[0].Optional) {
 			return n
 		}
-		mask, wanted = datumWord(0xff, ^uint32(0)), datumWord(in.Form, in.Schema)
+		mask, wanted = datumWord(0xff, ^uint32(0)), datumWord(in.Encoding, in.Schema)
 	}
 	s := l.beginLoop(0, to, rows, n, nil)
 	s.Mask, s.Value = mask, wanted
@@ -263,7 +263,7 @@ func (l *lane) pass(r *route, to uint32, rows []wit.Row, n int) int {
 
 // structures handles rows whose values are structures of one schema.
 func (l *lane) structures(r *route, p *program, first int, to uint32, rows []wit.Row, n int, data []byte) int {
-	wanted, result := datumWord(wit.Structured, r.programs.lastID), datumWord(wit.Structured, p.schema)
+	wanted, result := datumWord(wit.WithSchema, r.programs.lastID), datumWord(wit.WithSchema, p.schema)
 	if p.same {
 		result = datumWord(wit.Unchanged, p.schema)
 	}
@@ -318,9 +318,9 @@ func (l *lane) values(p *program, first int, to uint32, rows []wit.Row, n int, d
 // skipped is the size of a value that the kernel does not know.
 func (p *program) skipped(at int, in []byte) (int, error) {
 	if p.layout == nil {
-		return datum.SkipDynamic(in)
+		return connectdata.SkipSchemaless(in)
 	}
-	return datum.Skip(p.layout.skips[at].nodes, p.layout.skips[at].node, in)
+	return connectdata.Skip(p.layout.skips[at].nodes, p.layout.skips[at].node, in)
 }
 
 // edit makes the pieces of the row at work, whose members or entries l.work.ends notes in the call's data, and says so
@@ -379,15 +379,16 @@ func (l *lane) learn(c *transformationChain, n int) {
 	r := c.route(l.call.topics[row.Topic], c.answers(row, l.call.data))
 	switch {
 	case r.slow, r.drops, len(r.stages)+len(r.hoists) == 0:
-	case row.Value.Form == wit.Structured:
-		p, err := r.programs.of(&l.work.schemas, row.Value.Schema, func([]wit.Node) *program { return &program{} })
+	case row.Value.Encoding == wit.WithSchema:
+		p, err := r.programs.of(&l.work.schemas, row.Value.Schema,
+			func([]wit.SchemaNode) *program { return &program{} })
 		if err == nil && !p.usable && p.misses < maxMisses {
 			made := &program{}
 			r.trace(l.work, made, row, l.call.data)
 			made.misses = p.misses + 1
 			*p = *made
 		}
-	case row.Value.Form == wit.Dynamic && r.misses < maxMisses:
+	case row.Value.Encoding == wit.Schemaless && r.misses < maxMisses:
 		r.misses++
 		p := &program{}
 		if r.trace(l.work, p, row, l.call.data); p.usable {

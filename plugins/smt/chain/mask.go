@@ -7,14 +7,14 @@ import (
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java"
 	"github.com/culvert-project/culvert/wit/java/values"
 )
 
-var maskSpecs = []wit.SettingSpec{
+var maskSpecs = []wit.ConfigKey{
 	needsList("fields", "Names of fields to mask."),
-	setting.Spec("replacement", wit.KindText, wit.Low, nil,
+	setting.Define("replacement", wit.KindString, wit.Low, nil,
 		"Custom value replacement, that will be applied to all 'fields' values (numeric or "+
 			"non-empty string values only)."),
 	replaceNullSpec,
@@ -33,7 +33,7 @@ type masking struct {
 	number *values.Decimal
 }
 
-func newMask(at side, s settings) (operation, *wit.Fault) {
+func newMask(at side, s settings) (operation, *wit.Error) {
 	fields, err := s.distinct("fields")
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func (o *masking) apply(x *object, s step) *failure {
 			return unfit
 		default:
 			choice := [][]byte{masked, nil, masked}
-			null := datum.AppendBranch(nil, n, true)
+			null := connectdata.AppendBranch(nil, n, true)
 			choice[null[0]] = null
 			x.edit(f, choose(choice, nil), s.stage)
 		}
@@ -107,8 +107,8 @@ func (x *object) editEntries(order, names []string, by func(n int) edit, stage i
 // ofEntries makes the edit of values without schema, by their tags.
 func (o *masking) ofEntries(stage int) edit {
 	choice, wrong := make([][]byte, len(dynamicClasses)), make([]*failure, len(dynamicClasses))
-	choice[datum.TagNull] = []byte{datum.TagNull}
-	for tag := datum.TagNull + 1; int(tag) < len(dynamicClasses); tag++ {
+	choice[connectdata.TagNull] = []byte{connectdata.TagNull}
+	for tag := connectdata.TagNull + 1; int(tag) < len(dynamicClasses); tag++ {
 		value, f := o.dynamic(tag, stage)
 		if f != nil {
 			value = nil
@@ -119,7 +119,7 @@ func (o *masking) ofEntries(stage int) edit {
 }
 
 // structured is the masked value of a field with a schema.
-func (o *masking) structured(n *wit.Node, stage int) ([]byte, *failure) {
+func (o *masking) structured(n *wit.SchemaNode, stage int) ([]byte, *failure) {
 	class := javaClass(n)
 	if class != "java.math.BigDecimal" {
 		return o.masked(class, stage)
@@ -134,7 +134,7 @@ func (o *masking) structured(n *wit.Node, stage int) ([]byte, *failure) {
 			fmt.Sprintf("Decimal value has mismatching scale for given Decimal schema. "+
 				"Schema has scale %d, value has scale %d.", scale, d.Scale)}
 	}
-	return datum.AppendDecimal(nil, d.Unscaled), nil
+	return connectdata.AppendDecimal(nil, d.Unscaled), nil
 }
 
 // dynamic is the masked value of an entry without schema, in the place of one with this tag.
@@ -145,13 +145,13 @@ func (o *masking) dynamic(tag byte, stage int) ([]byte, *failure) {
 		if f != nil {
 			return nil, f
 		}
-		return datum.AppendDecimal(datum.AppendNumber([]byte{tag}, d.Scale), d.Unscaled), nil
+		return connectdata.AppendDecimal(connectdata.AppendNumber([]byte{tag}, d.Scale), d.Unscaled), nil
 	}
-	if tag == datum.TagTrue {
-		tag = datum.TagFalse
+	if tag == connectdata.TagTrue {
+		tag = connectdata.TagFalse
 	}
 	b, f := o.masked(class, stage)
-	if tag == datum.TagFalse {
+	if tag == connectdata.TagFalse {
 		b = nil // the tag says it
 	}
 	return append([]byte{tag}, b...), f
@@ -172,19 +172,19 @@ func (o *masking) masked(class string, stage int) ([]byte, *failure) {
 	var b []byte
 	switch class {
 	case "java.lang.Byte":
-		b = datum.AppendNumber(nil, int64(int8(n)))
+		b = connectdata.AppendNumber(nil, int64(int8(n)))
 	case "java.lang.Short":
-		b = datum.AppendNumber(nil, int64(int16(n)))
+		b = connectdata.AppendNumber(nil, int64(int16(n)))
 	case "java.lang.Integer":
-		b = datum.AppendNumber(nil, int64(int32(n)))
+		b = connectdata.AppendNumber(nil, int64(int32(n)))
 	case "java.lang.Long":
-		b = datum.AppendNumber(nil, n)
+		b = connectdata.AppendNumber(nil, n)
 	case "java.lang.Float":
-		b = datum.AppendFloat32(nil, float32(f))
+		b = connectdata.AppendFloat32(nil, float32(f))
 	case "java.lang.Double":
-		b = datum.AppendFloat64(nil, f)
+		b = connectdata.AppendFloat64(nil, f)
 	case "java.lang.String":
-		return datum.AppendText(nil, text), nil
+		return connectdata.AppendString(nil, text), nil
 	case "java.lang.Boolean", "java.util.Date", "java.util.ArrayList", "java.util.HashMap":
 		b, custom = []byte{0}, false
 	default:

@@ -5,8 +5,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-var metadataSpecs = []wit.SettingSpec{
-	{Name: "schema.name", Kind: wit.KindText, Importance: wit.High, Documentation: "Schema name to set."},
+var metadataSpecs = []wit.ConfigKey{
+	{Name: "schema.name", Kind: wit.KindString, Importance: wit.High, Documentation: "Schema name to set."},
 	{Name: "schema.version", Kind: wit.KindInt, Importance: wit.High, Documentation: "Schema version to set."},
 	replaceNullSpec,
 }
@@ -18,7 +18,7 @@ type metadata struct {
 	version *int32
 }
 
-func newMetadata(at side, s settings) (operation, *wit.Fault) {
+func newMetadata(at side, s settings) (operation, *wit.Error) {
 	o := &metadata{target: target{at: at, purpose: "updating schema metadata", schema: true, nulls: true, looks: "list",
 		listing: true}}
 	if text, given := s.find("schema.name"); given {

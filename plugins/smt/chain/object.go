@@ -5,7 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // object is a structure or a map without schema, taken apart for transforms on fields. Values are bytes all the way: an
@@ -16,7 +16,7 @@ type object struct {
 	isMap bool
 	// layout is the schema of the input, root the result's without its members; stays: the result has the input's.
 	layout *layout
-	root   wit.Node
+	root   wit.SchemaNode
 	stays  bool
 	fields []field
 	// in are the bytes of the input, which begin at start after its branch.
@@ -48,7 +48,7 @@ type field struct {
 	key   []byte
 	keyAt int
 	// nodes and node are the schema; nil in a map.
-	nodes []wit.Node
+	nodes []wit.SchemaNode
 	node  uint32
 	// bytes are the value: with its branch, or its tag.
 	bytes []byte
@@ -126,7 +126,7 @@ func (x *object) allow(f *field, tags uint64) bool {
 // open takes the structure of a column apart.
 func (x *object) open(w *work, l *layout, in []byte, start int) {
 	root := l.nodes[0]
-	root.Members = nil
+	root.Fields = nil
 	*x = object{w: w, layout: l, root: root, stays: true, fields: append(x.fields[:0], l.fields...), in: in,
 		start: start, headers: x.headers[:0]}
 }
@@ -145,7 +145,7 @@ func (x *object) openDynamic(w *work, c *column, stage int, about *target) *fail
 	if !about.whole {
 		return x.openMap(w, c.bytes, stage, about.purpose)
 	}
-	if err := datum.CheckDynamic(c.bytes); err != nil {
+	if err := connectdata.CheckSchemaless(c.bytes); err != nil {
 		return brokenDynamic(stage)
 	}
 	x.openWhole(w, nil, c)
@@ -167,13 +167,13 @@ func (x *object) openMap(w *work, in []byte, stage int, purpose string) *failure
 // readMap takes a value without schema apart. class is the value's class in Java if it is no map.
 func (x *object) readMap(w *work, in []byte) (class string, bad bool) {
 	*x = object{w: w, isMap: true, loaded: true, fields: x.fields[:0], in: in, headers: x.headers[:0]}
-	if len(in) == 0 || in[0] > datum.TagStruct {
+	if len(in) == 0 || in[0] > connectdata.TagStruct {
 		return "", true
 	}
-	if in[0] != datum.TagMap {
+	if in[0] != connectdata.TagMap {
 		return dynamicClasses[in[0]], false
 	}
-	count, i := datum.Number(in[1:])
+	count, i := connectdata.Number(in[1:])
 	if i <= 0 || count < 0 || count > int64(len(in)) {
 		return "", true
 	}
@@ -195,9 +195,9 @@ func (x *object) readMap(w *work, in []byte) (class string, bad bool) {
 	return "", i != len(in)
 }
 
-// skipValue is datum.SkipDynamic; -1 for bad bytes.
+// skipValue is connectdata.SkipDynamic; -1 for bad bytes.
 func skipValue(in []byte) int {
-	size, err := datum.SkipDynamic(in)
+	size, err := connectdata.SkipSchemaless(in)
 	if err != nil {
 		return -1
 	}
@@ -206,15 +206,15 @@ func skipValue(in []byte) int {
 
 // textOf is the text of a key, without a copy; "" for others.
 func textOf(key []byte) string {
-	if key[0] != datum.TagText {
+	if key[0] != connectdata.TagText {
 		return ""
 	}
-	text, _ := datum.Block(key[1:])
+	text, _ := connectdata.LengthPrefixed(key[1:])
 	return unsafe.String(unsafe.SliceData(text), len(text))
 }
 
 // isText reports whether an entry's key is a text, or the field a structure's.
-func (f *field) isText() bool { return f.key == nil || f.key[0] == datum.TagText }
+func (f *field) isText() bool { return f.key == nil || f.key[0] == connectdata.TagText }
 
 // fail notes a failure of the values.
 func (x *object) fail(f *failure) {
@@ -256,16 +256,16 @@ func (x *object) find(name string) *field {
 }
 
 // schema returns the schema of a field.
-func (f *field) schema() *wit.Node { return &f.nodes[f.node] }
+func (f *field) schema() *wit.SchemaNode { return &f.nodes[f.node] }
 
 // subtree is a field's schema with its own numbering.
-func (f *field) subtree() []wit.Node { return graft(nil, f.nodes, f.node) }
+func (f *field) subtree() []wit.SchemaNode { return graft(nil, f.nodes, f.node) }
 
 // constantValue makes a field of a map of a value that is the same in all rows.
 func constantValue(b []byte) field { return field{bytes: b, origin: origin{from: constant}} }
 
 // nullValue is the value of an entry that is not there.
-var nullValue = constantValue([]byte{datum.TagNull})
+var nullValue = constantValue([]byte{connectdata.TagNull})
 
 // put sets the value of a name in a map: in the place of the entry that has the name, else at the end.
 func (x *object) put(name string, value field) {
@@ -285,7 +285,7 @@ func (f *field) set(value field) {
 
 // add appends an entry to a map.
 func (x *object) add(name string, value field) {
-	value.name, value.key, value.keyAt = name, datum.AppendText([]byte{datum.TagText}, name), -1
+	value.name, value.key, value.keyAt = name, connectdata.AppendString([]byte{connectdata.TagText}, name), -1
 	x.fields = append(x.fields, value)
 }
 
@@ -328,9 +328,9 @@ func (x *object) edit(f *field, by edit, stage int) {
 }
 
 // retype gives a field of a structure another schema, and edits its value.
-func (x *object) retype(f *field, to wit.Node, by edit, stage int) {
+func (x *object) retype(f *field, to wit.SchemaNode, by edit, stage int) {
 	from := f.schema()
-	f.nodes, f.node = []wit.Node{to}, 0
+	f.nodes, f.node = []wit.SchemaNode{to}, 0
 	if by.make != nil {
 		x.edit(f, member(from, f.schema(), by), stage)
 	}
@@ -384,7 +384,7 @@ func (x *object) write(dst []byte) []byte {
 	case x.whole:
 		return append(dst, x.fields[0].bytes...)
 	case x.isMap:
-		dst = datum.AppendNumber(append(dst, datum.TagMap), int64(len(x.fields)))
+		dst = connectdata.AppendNumber(append(dst, connectdata.TagMap), int64(len(x.fields)))
 		for i := range x.fields {
 			dst = append(append(dst, x.fields[i].key...), x.fields[i].bytes...)
 		}
@@ -401,18 +401,18 @@ func (x *object) write(dst []byte) []byte {
 }
 
 // nodes makes the schema of the result.
-func (x *object) nodes() []wit.Node {
+func (x *object) nodes() []wit.SchemaNode {
 	if x.whole {
 		return x.fields[0].subtree()
 	}
-	made := []wit.Node{x.root}
-	members := make([]wit.Member, len(x.fields))
+	made := []wit.SchemaNode{x.root}
+	members := make([]wit.Field, len(x.fields))
 	for i := range x.fields {
 		f := &x.fields[i]
-		members[i] = wit.Member{Name: f.name, Node: uint32(len(made))}
+		members[i] = wit.Field{Name: f.name, Node: uint32(len(made))}
 		made = graft(made, f.nodes, f.node)
 	}
-	made[0].Members = members
+	made[0].Fields = members
 	return made
 }
 
@@ -463,12 +463,12 @@ func (x *object) appendHeaders(dst []byte, r *results) []byte {
 			dst = append(dst, h.bytes...)
 			continue
 		case x.isMap:
-			dst = append(datum.AppendText(dst, h.name), byte(wit.Dynamic), 0)
+			dst = append(connectdata.AppendString(dst, h.name), byte(wit.Schemaless), 0)
 		default:
-			dst = append(datum.AppendText(dst, h.name), byte(wit.Structured))
-			dst, schemas = datum.AppendNumber(dst, int64(schemas[0])), schemas[1:]
+			dst = append(connectdata.AppendString(dst, h.name), byte(wit.WithSchema))
+			dst, schemas = connectdata.AppendNumber(dst, int64(schemas[0])), schemas[1:]
 		}
-		dst = datum.AppendBytes(dst, h.field.bytes)
+		dst = connectdata.AppendBytes(dst, h.field.bytes)
 	}
 	return dst
 }

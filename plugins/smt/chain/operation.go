@@ -51,7 +51,7 @@ type target struct {
 func (t *target) about() *target { return t }
 
 // configure reads the setting that all have.
-func (t *target) configure(s settings) (err *wit.Fault) {
+func (t *target) configure(s settings) (err *wit.Error) {
 	t.replaceNull, err = s.boolean(replaceNullSpec.Name, true)
 	return err
 }

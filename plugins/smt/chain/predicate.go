@@ -8,12 +8,12 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-var headerKeySpecs = []wit.SettingSpec{needs("name", wit.Medium, "The header name.")}
+var headerKeySpecs = []wit.ConfigKey{needs("name", wit.Medium, "The header name.")}
 
 // hasHeader is HasHeaderKey.
 type hasHeader struct{ name string }
 
-func newHasHeader(s settings) (condition, *wit.Fault) {
+func newHasHeader(s settings) (condition, *wit.Error) {
 	name, err := s.needed("name")
 	if err != nil {
 		return nil, err
@@ -43,13 +43,13 @@ func (c *hasHeader) in(block []byte) bool {
 // tombstone is RecordIsTombstone: the value is null.
 type tombstone struct{}
 
-func newTombstone(settings) (condition, *wit.Fault) { return tombstone{}, nil }
+func newTombstone(settings) (condition, *wit.Error) { return tombstone{}, nil }
 
 func (tombstone) matches(v *view, w *work) (bool, error) {
 	return v.columns[valueSide].null(&w.schemas)
 }
 
-var topicNameSpecs = []wit.SettingSpec{needs("pattern", wit.Medium,
+var topicNameSpecs = []wit.ConfigKey{needs("pattern", wit.Medium,
 	"A Java regular expression for matching against the name of a record's topic.")}
 
 // topicName is TopicNameMatches.
@@ -61,7 +61,7 @@ type topicName struct {
 	asked     bool
 }
 
-func newTopicName(s settings) (condition, *wit.Fault) {
+func newTopicName(s settings) (condition, *wit.Error) {
 	text, err := s.needed("pattern")
 	if err != nil {
 		return nil, err

@@ -6,7 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // littleEndian reports whether rows are in memory as the kernel expects them.
@@ -15,7 +15,7 @@ var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 // layout is a schema, prepared to read its values.
 type layout struct {
 	id    uint32
-	nodes []wit.Node
+	nodes []wit.SchemaNode
 	// optional: a value begins with a branch, full being the one of a value that is not null.
 	optional bool
 	full     byte
@@ -30,7 +30,7 @@ type layout struct {
 }
 
 // isStruct reports whether the schema is one of structures.
-func (l *layout) isStruct() bool { return l.nodes[0].Kind == wit.Structure }
+func (l *layout) isStruct() bool { return l.nodes[0].Kind == wit.Struct }
 
 // inside returns the layout of a member.
 func (l *layout) inside(member int) *layout {
@@ -45,10 +45,10 @@ func (l *layout) inside(member int) *layout {
 
 // layout returns the layout of a schema.
 func (w *work) layout(schema uint32) (*layout, error) {
-	return w.layouts.of(&w.schemas, schema, func(nodes []wit.Node) *layout { return newLayout(schema, nodes) })
+	return w.layouts.of(&w.schemas, schema, func(nodes []wit.SchemaNode) *layout { return newLayout(schema, nodes) })
 }
 
-func newLayout(id uint32, nodes []wit.Node) *layout {
+func newLayout(id uint32, nodes []wit.SchemaNode) *layout {
 	root := &nodes[0]
 	l := &layout{id: id, nodes: nodes, optional: root.Optional, full: 2}
 	if root.DefaultValue != nil {
@@ -60,7 +60,7 @@ func newLayout(id uint32, nodes []wit.Node) *layout {
 	if !l.isStruct() {
 		return l
 	}
-	for i, m := range root.Members {
+	for i, m := range root.Fields {
 		l.fields = append(l.fields, field{name: m.Name, nodes: nodes, node: m.Node, origin: origin{index: i}})
 		l.skips = append(l.skips, newSkip(nodes, m.Node))
 	}
@@ -71,7 +71,7 @@ func newLayout(id uint32, nodes []wit.Node) *layout {
 
 // null reads the branch of a value: whether it is null, and where the value begins. ok is false for bad bytes.
 func (l *layout) null(in []byte) (null bool, start int, ok bool) {
-	return datum.IsNull(&l.nodes[0], in)
+	return connectdata.IsNull(&l.nodes[0], in)
 }
 
 // offsets notes where the members of a structure begin, and where the last ends. It returns the member at which the
@@ -80,9 +80,9 @@ func (l *layout) offsets(in []byte, i int, ends []uint64) int {
 	for m := range l.skips {
 		ends[m] = uint64(i)
 		s := &l.skips[m]
-		end := datum.Short(&s.nodes[s.node], in, i)
+		end := connectdata.SkipFast(&s.nodes[s.node], in, i)
 		if end == 0 {
-			size, err := datum.Skip(s.nodes, s.node, in[i:])
+			size, err := connectdata.Skip(s.nodes, s.node, in[i:])
 			if err != nil {
 				return m
 			}
@@ -99,25 +99,25 @@ func (l *layout) offsets(in []byte, i int, ends []uint64) int {
 // skip finds the end of a member of a structure.
 type skip struct {
 	code  uint64 // the kernel's
-	nodes []wit.Node
+	nodes []wit.SchemaNode
 	node  uint32
 }
 
-func newSkip(nodes []wit.Node, node uint32) skip {
+func newSkip(nodes []wit.SchemaNode, node uint32) skip {
 	n := &nodes[node]
 	s := skip{code: kernel.Other, nodes: nodes, node: node}
 	switch n.Kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
 		s.code = kernel.Number
 		// Whether a number fits its kind is checked by those who read it, as in the kernel.
-		s.nodes, s.node = []wit.Node{{Kind: wit.Int64, Optional: n.Optional, DefaultValue: n.DefaultValue}}, 0
+		s.nodes, s.node = []wit.SchemaNode{{Kind: wit.Int64, Optional: n.Optional, DefaultValue: n.DefaultValue}}, 0
 	case wit.Float32:
 		s.code = kernel.Four
 	case wit.Float64:
 		s.code = kernel.Eight
 	case wit.Boolean:
 		s.code = kernel.Boolean
-	case wit.Text, wit.Bytes:
+	case wit.String, wit.Bytes:
 		s.code = kernel.Block
 	}
 	if n.Optional && s.code != kernel.Other {

@@ -9,12 +9,12 @@ import (
 	"github.com/culvert-project/culvert/wit/java"
 )
 
-var replaceSpecs = []wit.SettingSpec{
-	spec("exclude", wit.KindListOfText, wit.Ptr(""),
+var replaceSpecs = []wit.ConfigKey{
+	spec("exclude", wit.KindList, wit.Ptr(""),
 		"Fields to exclude. This takes precedence over the fields to include."),
-	spec("include", wit.KindListOfText, wit.Ptr(""),
+	spec("include", wit.KindList, wit.Ptr(""),
 		"Fields to include. If specified, only these fields will be used."),
-	spec("renames", wit.KindListOfText, wit.Ptr(""), "Field rename mappings."),
+	spec("renames", wit.KindList, wit.Ptr(""), "Field rename mappings."),
 	replaceNullSpec,
 }
 
@@ -27,7 +27,7 @@ type replace struct {
 
 type rename struct{ from, to string }
 
-func newReplace(at side, s settings) (operation, *wit.Fault) {
+func newReplace(at side, s settings) (operation, *wit.Error) {
 	o := &replace{target: target{at: at, purpose: "field replacement"}}
 	err := s.once("exclude", "include") // of all lists before anything else
 	if err != nil {
@@ -140,7 +140,7 @@ func assigned(value, schema field, name string, stage int) (field, *failure) {
 		}
 		return fail(message + " with type " + kindNames[to.Kind] + ": class " + javaClass(from) + " for field: \"" +
 			name + "\"")
-	case to.Kind == wit.Structure:
+	case to.Kind == wit.Struct:
 		return fail("Struct schemas do not match.")
 	}
 	if from.Optional != to.Optional || from.Optional && (from.DefaultValue != nil || to.DefaultValue != nil) ||

@@ -8,13 +8,13 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-var routerSpecs = []wit.SettingSpec{
+var routerSpecs = []wit.ConfigKey{
 	needs("regex", wit.High, "Regular expression to use for matching."),
 	needs("replacement", wit.High, "Replacement string."),
 }
 
 // compilePattern reads the regular expression of a setting.
-func compilePattern(setting, text string) (pattern.Pattern, *wit.Fault) {
+func compilePattern(setting, text string) (pattern.Pattern, *wit.Error) {
 	p, err := pattern.Compile(text)
 	if err != nil {
 		return p, invalid(setting, text, "Invalid regex: "+err.Error())
@@ -42,7 +42,7 @@ type router struct {
 	any        bool
 }
 
-func newRouter(s settings) (operation, *wit.Fault) {
+func newRouter(s settings) (operation, *wit.Error) {
 	text, err := s.needed("regex")
 	if err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func emptyTopic(stage int, topic string) *failure {
 // filter is Filter: it drops every record that comes to it.
 type filter struct{}
 
-func newFilter(settings) (operation, *wit.Fault) { return filter{}, nil }
+func newFilter(settings) (operation, *wit.Error) { return filter{}, nil }
 
 func (filter) apply(_ *work, v *view, _ int) (*failure, error) {
 	v.dropped = true

@@ -35,12 +35,12 @@ func TestMatchesWithoutAnswer(t *testing.T) {
 		noError(t, err)
 		hasten(c)
 		out, faults := apply(t, e, context, nil, b)
-		if len(out.rows) != 1 || out.rows[0].Origin != b.rows[1].Origin || len(faults) != 1 {
+		if len(out.rows) != 1 || out.rows[0].RowIndex != b.rows[1].RowIndex || len(faults) != 1 {
 			t.Errorf("%s: expected the row of the second topic and one failure, found %v, %v", name, out.rows, faults)
 			continue
 		}
 		if f := faults[0]; f.Stage != x.at || f.ErrorClass != connectException ||
-			!strings.Contains(f.Fault.Message, "topic \""+endless) {
+			!strings.Contains(f.Error.Message, "topic \""+endless) {
 			t.Errorf("%s: %+v", name, f)
 		}
 	}
@@ -50,7 +50,7 @@ func TestMatchesWithoutAnswer(t *testing.T) {
 	noError(t, err)
 	hasten(c)
 	tested, err := e.Test(context, nil, b.topics, b.rows, nil)
-	if err != nil || len(tested.Faults) != 1 || tested.Faults[0].Origin != 0 || tested.Matches[0] ||
+	if err != nil || len(tested.Errors) != 1 || tested.Errors[0].RowIndex != 0 || tested.Matches[0] ||
 		!tested.Matches[1] {
 		t.Errorf("test: expected the first row to fail and the second to match, found %+v, %v", tested, err)
 	}

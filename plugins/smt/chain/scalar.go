@@ -8,7 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java"
 	"github.com/culvert-project/culvert/wit/java/values"
 )
@@ -29,7 +29,7 @@ type scalar struct {
 func numberOf(kind wit.Kind, in []byte) (x scalar, ok bool) {
 	switch kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		n, size := datum.Number(in)
+		n, size := connectdata.Number(in)
 		unused := 64 - 8<<kind
 		return scalar{whole: n}, size == len(in) && n<<unused>>unused == n
 	case wit.Float32:
@@ -52,15 +52,15 @@ func numberOf(kind wit.Kind, in []byte) (x scalar, ok bool) {
 // dynamicNumber is numberOf for a value without schema.
 func dynamicNumber(in []byte) (x scalar, ok bool) {
 	switch tag := in[0]; tag {
-	case datum.TagFalse:
+	case connectdata.TagFalse:
 		return scalar{isBoolean: true}, true
-	case datum.TagTrue:
+	case connectdata.TagTrue:
 		return scalar{whole: 1, isBoolean: true}, true
-	case datum.TagInt8, datum.TagInt16, datum.TagInt32, datum.TagInt64:
-		return numberOf(wit.Int8+wit.Kind(tag-datum.TagInt8), in[1:])
-	case datum.TagFloat32:
+	case connectdata.TagInt8, connectdata.TagInt16, connectdata.TagInt32, connectdata.TagInt64:
+		return numberOf(wit.Int8+wit.Kind(tag-connectdata.TagInt8), in[1:])
+	case connectdata.TagFloat32:
 		return numberOf(wit.Float32, in[1:])
-	case datum.TagFloat64:
+	case connectdata.TagFloat64:
 		return numberOf(wit.Float64, in[1:])
 	}
 	return x, false
@@ -71,17 +71,17 @@ func dynamicTag(to wit.Kind, x *scalar) byte {
 	switch to {
 	case wit.Boolean:
 		if x.integer(to) != 0 {
-			return datum.TagTrue
+			return connectdata.TagTrue
 		}
-		return datum.TagFalse
+		return connectdata.TagFalse
 	case wit.Float32:
-		return datum.TagFloat32
+		return connectdata.TagFloat32
 	case wit.Float64:
-		return datum.TagFloat64
-	case wit.Text:
-		return datum.TagText
+		return connectdata.TagFloat64
+	case wit.String:
+		return connectdata.TagText
 	}
-	return datum.TagInt8 + byte(to-wit.Int8)
+	return connectdata.TagInt8 + byte(to-wit.Int8)
 }
 
 // integer is the value as a whole number, on its way to a kind.
@@ -100,41 +100,41 @@ func (x *scalar) append(dst []byte, to wit.Kind) []byte {
 	switch to {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
 		unused := 64 - 8<<to
-		return datum.AppendNumber(dst, x.integer(to)<<unused>>unused)
+		return connectdata.AppendNumber(dst, x.integer(to)<<unused>>unused)
 	case wit.Boolean:
-		return datum.AppendBoolean(dst, x.integer(to) != 0)
+		return connectdata.AppendBoolean(dst, x.integer(to) != 0)
 	case wit.Float32:
 		if x.bits == 0 {
-			return datum.AppendFloat32(dst, float32(x.whole))
+			return connectdata.AppendFloat32(dst, float32(x.whole))
 		}
-		return datum.AppendFloat32(dst, float32(x.real))
+		return connectdata.AppendFloat32(dst, float32(x.real))
 	case wit.Float64:
 		if x.bits == 0 {
-			return datum.AppendFloat64(dst, float64(x.whole))
+			return connectdata.AppendFloat64(dst, float64(x.whole))
 		}
-		return datum.AppendFloat64(dst, x.real)
+		return connectdata.AppendFloat64(dst, x.real)
 	}
 	var text [32]byte // of no number it is longer
 	switch {
 	case x.isBoolean:
-		return datum.AppendBytes(dst, strconv.AppendBool(text[:0], x.whole == 1))
+		return connectdata.AppendBytes(dst, strconv.AppendBool(text[:0], x.whole == 1))
 	case x.bits == 0:
-		return datum.AppendBytes(dst, strconv.AppendInt(text[:0], x.whole, 10))
+		return connectdata.AppendBytes(dst, strconv.AppendInt(text[:0], x.whole, 10))
 	}
-	return datum.AppendBytes(dst, java.AppendReal(text[:0], x.real, x.bits))
+	return connectdata.AppendBytes(dst, java.AppendReal(text[:0], x.real, x.bits))
 }
 
-// appendCast appends a value as package datum reads it, of another type: with its tag where it is dynamic.
+// appendCast appends a value as package connectdata reads it, of another type: with its tag where it is dynamic.
 func appendCast(dst []byte, v any, to wit.Kind, stage int, dynamic bool) ([]byte, *failure) {
-	if to == wit.Text {
+	if to == wit.String {
 		text, err := (&values.Writer{}).Append(nil, v)
 		if err != nil {
 			return dst, &failure{stage, dataException, err.Error()}
 		}
 		if dynamic {
-			dst = append(dst, datum.TagText)
+			dst = append(dst, connectdata.TagText)
 		}
-		return datum.AppendBytes(dst, text), nil
+		return connectdata.AppendBytes(dst, text), nil
 	}
 	x, f := scalarOf(v, to, stage)
 	switch {
@@ -167,7 +167,7 @@ func scalarOf(v any, to wit.Kind, stage int) (x scalar, f *failure) {
 		if x.isBoolean = true; v {
 			x.whole = 1
 		}
-	case datum.Decimal:
+	case connectdata.Decimal:
 		d := values.DecimalOf(v)
 		switch to {
 		case wit.Float32:

@@ -5,32 +5,32 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // schemas are those that an engine knows.
 type schemas struct {
 	// known are those that the host declared (each once per instance; it replaces an instance that has too many) and
 	// the plugin's own.
-	known map[uint32][]wit.Node
+	known map[uint32][]wit.SchemaNode
 	// made are the plugin's own, by number less first; pending those that the host does not know yet.
-	made    [][]wit.Node
+	made    [][]wit.SchemaNode
 	first   uint32
 	pending []wit.Schema
 }
 
 // of returns a schema.
-func (s *schemas) of(id uint32) ([]wit.Node, error) {
+func (s *schemas) of(id uint32) ([]wit.SchemaNode, error) {
 	nodes := s.known[id]
 	if nodes == nil {
-		return nil, &wit.Fault{Kind: wit.FaultInternal,
+		return nil, &wit.Error{Kind: wit.ErrorInternal,
 			Message: "schema " + strconv.FormatUint(uint64(id), 10) + " was never given to this instance"}
 	}
 	return nodes, nil
 }
 
 // declare gives a schema of ours its number: that of an equal one where there is one.
-func (s *schemas) declare(nodes []wit.Node) uint32 {
+func (s *schemas) declare(nodes []wit.SchemaNode) uint32 {
 	for i := range s.made {
 		if reflect.DeepEqual(s.made[i], nodes) {
 			return s.first + uint32(i)
@@ -44,15 +44,15 @@ func (s *schemas) declare(nodes []wit.Node) uint32 {
 }
 
 // declareMade is declare for a schema that transforms have made, which may be none.
-func (s *schemas) declareMade(nodes []wit.Node, stage int) (uint32, *failure) {
+func (s *schemas) declareMade(nodes []wit.SchemaNode, stage int) (uint32, *failure) {
 	if f := checkMade(nodes, stage); f != nil {
 		return 0, f
 	}
 	return s.declare(nodes), nil
 }
 
-func checkMade(nodes []wit.Node, stage int) *failure {
-	if _, err := datum.CheckSchema(nodes); err != nil {
+func checkMade(nodes []wit.SchemaNode, stage int) *failure {
+	if _, err := connectdata.CheckSchema(nodes); err != nil {
 		return &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
 	}
 	return nil
@@ -70,7 +70,7 @@ type programs[P any] struct {
 }
 
 // of returns what was compiled for a schema; compile makes it.
-func (p *programs[P]) of(s *schemas, schema uint32, compile func([]wit.Node) P) (P, error) {
+func (p *programs[P]) of(s *schemas, schema uint32, compile func([]wit.SchemaNode) P) (P, error) {
 	if p.any && p.lastID == schema {
 		return p.last, nil
 	}
@@ -91,12 +91,13 @@ func (p *programs[P]) of(s *schemas, schema uint32, compile func([]wit.Node) P) 
 }
 
 // graft appends a node and what is below it, numbered again, parents first.
-func graft(dst, nodes []wit.Node, node uint32) []wit.Node {
-	return graftBy(dst, node, "", func(node uint32, _ string) wit.Node { return nodes[node] })
+func graft(dst, nodes []wit.SchemaNode, node uint32) []wit.SchemaNode {
+	return graftBy(dst, node, "", func(node uint32, _ string) wit.SchemaNode { return nodes[node] })
 }
 
 // graftBy is graft for nodes that of gives, by number and the name of the member that they are, "" for others.
-func graftBy(dst []wit.Node, node uint32, name string, of func(node uint32, name string) wit.Node) []wit.Node {
+func graftBy(dst []wit.SchemaNode, node uint32, name string, of func(node uint32,
+	name string) wit.SchemaNode) []wit.SchemaNode {
 	at := len(dst)
 	n := of(node, name)
 	dst = append(dst, n)
@@ -108,13 +109,13 @@ func graftBy(dst []wit.Node, node uint32, name string, of func(node uint32, name
 	switch n.Kind {
 	case wit.Array:
 		n.Element = below(n.Element, "")
-	case wit.Mapping:
+	case wit.Map:
 		n.Key = below(n.Key, "")
 		n.Element = below(n.Element, "")
-	case wit.Structure:
-		n.Members = append([]wit.Member(nil), n.Members...)
-		for i := range n.Members {
-			n.Members[i].Node = below(n.Members[i].Node, n.Members[i].Name)
+	case wit.Struct:
+		n.Fields = append([]wit.Field(nil), n.Fields...)
+		for i := range n.Fields {
+			n.Fields[i].Node = below(n.Fields[i].Node, n.Fields[i].Name)
 		}
 	}
 	dst[at] = n
@@ -122,10 +123,10 @@ func graftBy(dst []wit.Node, node uint32, name string, of func(node uint32, name
 }
 
 // basics is what a structure's schema is besides its fields; that it is optional, and its default, are no part of that.
-func basics(root *wit.Node) wit.Node {
-	return wit.Node{Kind: wit.Structure, Name: root.Name, Version: root.Version, Doc: root.Doc,
+func basics(root *wit.SchemaNode) wit.SchemaNode {
+	return wit.SchemaNode{Kind: wit.Struct, Name: root.Name, Version: root.Version, Doc: root.Doc,
 		Parameters: root.Parameters}
 }
 
 // branchOf is what stands in front of a value that is not null.
-func branchOf(n *wit.Node) []byte { return datum.AppendBranch(nil, n, false) }
+func branchOf(n *wit.SchemaNode) []byte { return connectdata.AppendBranch(nil, n, false) }

@@ -9,15 +9,15 @@ import (
 )
 
 // fail makes a fault of kind config.
-func fail(setting, message string) *wit.Fault {
-	f := &wit.Fault{Kind: wit.FaultConfig, Message: message}
+func fail(setting, message string) *wit.Error {
+	f := &wit.Error{Kind: wit.ErrorConfig, Message: message}
 	if setting != "" {
 		f.Setting = &setting
 	}
 	return f
 }
 
-func invalid(name, value, why string) *wit.Fault {
+func invalid(name, value, why string) *wit.Error {
 	return fail(name, setting.Invalid(name, value, why))
 }
 
@@ -25,13 +25,13 @@ func invalid(name, value, why string) *wit.Fault {
 type settings struct{ given []wit.Setting }
 
 // find returns a setting; of one that is there twice the last counts.
-func (s settings) find(name string) (string, bool) { return noDefaults.Values(s.given).Given(name) }
+func (s settings) find(name string) (string, bool) { return noDefaults.Values(s.given).Lookup(name) }
 
 // noDefaults declares nothing: the components know their defaults.
 var noDefaults setting.Table
 
 // needed returns a setting without a default.
-func (s settings) needed(name string) (string, *wit.Fault) {
+func (s settings) needed(name string) (string, *wit.Error) {
 	text, ok := s.find(name)
 	if !ok {
 		return "", fail(name, setting.Missing(name))
@@ -40,7 +40,7 @@ func (s settings) needed(name string) (string, *wit.Fault) {
 }
 
 // boolean reads a flag. Of 1 and 0, which our own settings take, Kafka's classes take none.
-func (s settings) boolean(name string, byDefault bool) (bool, *wit.Fault) {
+func (s settings) boolean(name string, byDefault bool) (bool, *wit.Error) {
 	text, ok := s.find(name)
 	if !ok {
 		return byDefault, nil
@@ -71,19 +71,19 @@ func (s settings) list(name string) []string {
 }
 
 // spec declares a setting with a default, or of type text without a value.
-func spec(name string, kind wit.SettingKind, value *string, doc string) wit.SettingSpec {
-	return setting.Spec(name, kind, wit.Medium, value, doc)
+func spec(name string, kind wit.SettingKind, value *string, doc string) wit.ConfigKey {
+	return setting.Define(name, kind, wit.Medium, value, doc)
 }
 
 // needs declares a setting of type text without a default.
-func needs(name string, importance wit.Importance, doc string) wit.SettingSpec {
-	return setting.Spec(name, wit.KindText, importance, nil, doc, setting.Required())
+func needs(name string, importance wit.Importance, doc string) wit.ConfigKey {
+	return setting.Define(name, wit.KindString, importance, nil, doc, setting.Required())
 }
 
 // needsList declares a setting of type list without a default.
-func needsList(name, doc string) wit.SettingSpec {
+func needsList(name, doc string) wit.ConfigKey {
 	s := needs(name, wit.High, doc)
-	s.Kind = wit.KindListOfText
+	s.Kind = wit.KindList
 	return s
 }
 
@@ -92,7 +92,7 @@ var replaceNullSpec = spec("replace.null.with.default", wit.KindBoolean, wit.Ptr
 		"the default value is used, otherwise null is used.")
 
 // distinct reads a list that has to have items, none of them empty.
-func (s settings) distinct(name string) ([]string, *wit.Fault) {
+func (s settings) distinct(name string) ([]string, *wit.Error) {
 	if _, err := s.needed(name); err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (s settings) distinct(name string) ([]string, *wit.Fault) {
 }
 
 // items reads a list that may have none, none of them empty and none twice, as Kafka's validation of a connector does.
-func (s settings) items(name string) ([]string, *wit.Fault) {
+func (s settings) items(name string) ([]string, *wit.Error) {
 	list := s.list(name)
 	if err := s.once(name); err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (s settings) items(name string) ([]string, *wit.Fault) {
 }
 
 // once refuses lists that have an item twice.
-func (s settings) once(names ...string) *wit.Fault {
+func (s settings) once(names ...string) *wit.Error {
 	for _, name := range names {
 		list := s.list(name)
 		if len(slices.Compact(slices.Sorted(slices.Values(list)))) < len(list) {

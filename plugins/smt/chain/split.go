@@ -5,16 +5,16 @@ import (
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-var splitSpecs = []wit.SettingSpec{
-	{Name: "field", Kind: wit.KindText, DefaultValue: wit.Ptr(""), Importance: wit.High,
+var splitSpecs = []wit.ConfigKey{
+	{Name: "field", Kind: wit.KindString, DefaultValue: wit.Ptr(""), Importance: wit.High,
 		Documentation: "Field of the record's value whose items become records; empty: the value itself."},
 	{Name: "extract", Kind: wit.KindBoolean, DefaultValue: wit.Ptr("false"), Importance: wit.Medium,
 		Documentation: "If true, an item becomes the whole value of its record. Otherwise the value keeps its other " +
 			"fields, and the item stands in the place of the array."},
-	{Name: "empty", Kind: wit.KindText, DefaultValue: wit.Ptr("drop"), Importance: wit.Medium,
+	{Name: "empty", Kind: wit.KindString, DefaultValue: wit.Ptr("drop"), Importance: wit.Medium,
 		Documentation: "What becomes of a record whose array is empty, null or not there: " +
 			"<code>drop</code> or <code>fail</code>."},
 }
@@ -42,12 +42,12 @@ const maxSplit = 32 << 20
 // rowSize is what a row takes besides its data.
 const rowSize = 100
 
-func newSplit(s settings) (operation, *wit.Fault) {
+func newSplit(s settings) (operation, *wit.Error) {
 	o := &split{}
 	if text, given := s.find("field"); given {
 		o.field = setting.Trim(text)
 	}
-	var err *wit.Fault
+	var err *wit.Error
 	if o.extract, err = s.boolean("extract", false); err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func newSplit(s settings) (operation, *wit.Fault) {
 
 func (o *split) compile(w *work, l *layout, stage int) *splitProgram {
 	nodes, x := l.nodes, &splitProgram{}
-	wrong := func(n *wit.Node) *splitProgram {
+	wrong := func(n *wit.SchemaNode) *splitProgram {
 		x.failure = &failure{stage, dataException, "Only arrays can be split, found: " + javaClass(n)}
 		return x
 	}
@@ -105,7 +105,7 @@ func (o *split) compile(w *work, l *layout, stage int) *splitProgram {
 
 // splitParts are the values that a value is split into: each is prefix, item, suffix.
 type splitParts struct {
-	form           wit.Form
+	form           wit.Encoding
 	schema         uint32
 	prefix, suffix []byte
 	items          [][]byte
@@ -119,7 +119,7 @@ func (o *split) split(w *work, v *view, stage int) (p splitParts, ok bool, _ *fa
 	switch c.form {
 	case wit.Absent:
 		return p, false, nil, nil
-	case wit.Dynamic:
+	case wit.Schemaless:
 		f := o.dynamic(w, c.bytes, stage, &p)
 		return p, true, f, nil
 	}
@@ -127,7 +127,7 @@ func (o *split) split(w *work, v *view, stage int) (p splitParts, ok bool, _ *fa
 	if err != nil {
 		return p, false, nil, err
 	}
-	x, _ := o.programs.of(&w.schemas, c.schema, func([]wit.Node) *splitProgram { return o.compile(w, l, stage) })
+	x, _ := o.programs.of(&w.schemas, c.schema, func([]wit.SchemaNode) *splitProgram { return o.compile(w, l, stage) })
 	null, start, good := l.null(c.bytes)
 	switch {
 	case !good:
@@ -137,7 +137,7 @@ func (o *split) split(w *work, v *view, stage int) (p splitParts, ok bool, _ *fa
 	case x.failure != nil:
 		return p, false, x.failure, nil
 	}
-	p.form, p.schema = wit.Structured, x.out
+	p.form, p.schema = wit.WithSchema, x.out
 	array := c.bytes[start:]
 	if o.field != "" {
 		y := &w.object
@@ -149,7 +149,7 @@ func (o *split) split(w *work, v *view, stage int) (p splitParts, ok bool, _ *fa
 		if !o.extract {
 			p.prefix, p.suffix = c.bytes[start:from], c.bytes[to:]
 		}
-		null, size, good := datum.IsNull(&l.nodes[x.array], array)
+		null, size, good := connectdata.IsNull(&l.nodes[x.array], array)
 		if !good {
 			return p, false, broken(stage, x.member), nil
 		}
@@ -168,15 +168,15 @@ func (o *split) split(w *work, v *view, stage int) (p splitParts, ok bool, _ *fa
 const maxItems = maxSplit / rowSize
 
 // arrayItems are those of an array, without its branch. Of more than maxItems only the first ones are there.
-func arrayItems(nodes []wit.Node, element uint32, b []byte) (list [][]byte, ok bool) {
+func arrayItems(nodes []wit.SchemaNode, element uint32, b []byte) (list [][]byte, ok bool) {
 	for {
-		n, k := datum.Number(b)
+		n, k := connectdata.Number(b)
 		if k <= 0 || n == -1<<63 {
 			return nil, false
 		}
 		b = b[k:]
 		if n < 0 {
-			size, k := datum.Number(b)
+			size, k := connectdata.Number(b)
 			if k <= 0 || size < 0 {
 				return nil, false
 			}
@@ -189,7 +189,7 @@ func arrayItems(nodes []wit.Node, element uint32, b []byte) (list [][]byte, ok b
 			if len(list) > maxItems {
 				return list, true
 			}
-			size, err := datum.Skip(nodes, element, b)
+			size, err := connectdata.Skip(nodes, element, b)
 			if err != nil {
 				return nil, false
 			}
@@ -200,7 +200,7 @@ func arrayItems(nodes []wit.Node, element uint32, b []byte) (list [][]byte, ok b
 
 // dynamic is split for a value without schema.
 func (o *split) dynamic(w *work, in []byte, stage int, p *splitParts) *failure {
-	p.form, p.nulls = wit.Dynamic, true
+	p.form, p.nulls = wit.Schemaless, true
 	array := in
 	if o.field != "" {
 		if f := w.object.openMap(w, in, stage, "splitting"); f != nil {
@@ -216,18 +216,18 @@ func (o *split) dynamic(w *work, in []byte, stage int, p *splitParts) *failure {
 			p.prefix, p.suffix = in[:from], in[from+len(array):]
 		}
 	}
-	if array[0] == datum.TagNull {
+	if array[0] == connectdata.TagNull {
 		return nil
 	}
-	if array[0] != datum.TagArray {
+	if array[0] != connectdata.TagArray {
 		return &failure{stage, dataException, "Only arrays can be split, found: " + dynamicClasses[array[0]]}
 	}
-	n, k := datum.Number(array[1:])
+	n, k := connectdata.Number(array[1:])
 	if k <= 0 {
 		return brokenDynamic(stage)
 	}
 	for b := array[1+k:]; n > 0 && len(p.items) <= maxItems; n-- {
-		size, err := datum.SkipDynamic(b)
+		size, err := connectdata.SkipSchemaless(b)
 		if err != nil {
 			return brokenDynamic(stage)
 		}
@@ -257,7 +257,7 @@ func (o *split) through(w *work, v *view, stage int, next func() (*failure, erro
 		}
 		*v = before
 		w.scratch = append(append(append(w.scratch[:mark], p.prefix...), item...), p.suffix...)
-		if p.nulls && item[0] == datum.TagNull {
+		if p.nulls && item[0] == connectdata.TagNull {
 			v.columns[valueSide].set(wit.Absent, 0, nil)
 		} else {
 			v.columns[valueSide].set(p.form, p.schema, w.scratch[mark:])

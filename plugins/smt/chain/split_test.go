@@ -4,36 +4,36 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // A record whose parts would come to more than fits fails alone and leaves nothing of itself behind; its neighbours
 // go on.
 func TestSplitsAreBounded(t *testing.T) {
 	e, context := prepared(t, stageOf(ClassSplit, "field", "list"))
-	list := make(datum.List, 1000)
+	list := make(connectdata.List, 1000)
 	for i := range list {
 		list[i] = int64(i)
 	}
 	var b batch
 	for _, text := range []string{"x", strings.Repeat("x", maxSplit/500), "y"} {
-		b.add(t, nil, datum.Map{{Key: "list", Value: list}, {Key: "text", Value: text}})
+		b.add(t, nil, connectdata.Map{{Key: "list", Value: list}, {Key: "text", Value: text}})
 	}
 	out, err := e.Apply(context, nil, []string{"t"}, b.rows, b.data)
 	noError(t, err)
-	if len(out.Faults) != 1 || out.Faults[0].Origin != 1 ||
-		!strings.Contains(out.Faults[0].Fault.Message, "more than") || len(out.Rows) != 2000 || out.Consumed != 3 {
-		t.Fatalf("%d rows, %d consumed, faults %v", len(out.Rows), out.Consumed, out.Faults)
+	if len(out.Errors) != 1 || out.Errors[0].RowIndex != 1 ||
+		!strings.Contains(out.Errors[0].Error.Message, "more than") || len(out.Rows) != 2000 || out.Consumed != 3 {
+		t.Fatalf("%d rows, %d consumed, faults %v", len(out.Rows), out.Consumed, out.Errors)
 	}
 	for i, r := range out.Rows {
-		v, _, err := datum.ReadDynamic(out.Data[r.Value.Start : r.Value.Start+r.Value.Size])
+		v, _, err := connectdata.ReadSchemaless(out.Data[r.Value.Start : r.Value.Start+r.Value.Size])
 		noError(t, err)
 		want, text := int64(i%1000), "x"
 		if i >= 1000 {
 			text = "y"
 		}
-		if m := v.(datum.Map); m[0].Value != want || m[1].Value != text || r.Origin != uint32(i/1000*2) {
-			t.Fatalf("row %d, origin %d: %v", i, r.Origin, v)
+		if m := v.(connectdata.Map); m[0].Value != want || m[1].Value != text || r.RowIndex != uint32(i/1000*2) {
+			t.Fatalf("row %d, origin %d: %v", i, r.RowIndex, v)
 		}
 	}
 }

@@ -2,7 +2,7 @@ package chain
 
 import (
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // work is what the plain way works with: the schemas, and the row at work. Columns that stages have written are in
@@ -30,16 +30,16 @@ func (w *work) room(n int) {
 }
 
 // put writes a column's value.
-func (w *work) put(c *column, form wit.Form, schema uint32, write func(dst []byte) []byte) {
+func (w *work) put(c *column, form wit.Encoding, schema uint32, write func(dst []byte) []byte) {
 	from := len(w.scratch)
 	w.scratch = write(w.scratch)
 	c.set(form, schema, w.scratch[from:])
 }
 
 // branched is a value of a schema, or a null, with its branch.
-func (w *work) branched(n *wit.Node, null bool, value []byte) []byte {
+func (w *work) branched(n *wit.SchemaNode, null bool, value []byte) []byte {
 	from := len(w.scratch)
-	w.scratch = append(datum.AppendBranch(w.scratch, n, null), value...)
+	w.scratch = append(connectdata.AppendBranch(w.scratch, n, null), value...)
 	return w.scratch[from:len(w.scratch):len(w.scratch)]
 }
 
@@ -94,9 +94,9 @@ func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*
 		return onlyMap(s.number, about.purpose, "null"), nil
 	case c.form == wit.Absent:
 		return nil, nil
-	case c.form == wit.Dynamic && about.schema:
+	case c.form == wit.Schemaless && about.schema:
 		return &failure{s.number, dataException, "Schema required for [" + about.purpose + "]"}, nil
-	case c.form == wit.Dynamic:
+	case c.form == wit.Schemaless:
 		f := x.openDynamic(w, c, s.number, about)
 		if f == nil {
 			f = o.apply(x, at)
@@ -108,7 +108,7 @@ func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*
 		case x.pending != nil:
 			f = x.pending
 		default:
-			f = s.write(w, v, c, x, about, wit.Dynamic, &results{})
+			f = s.write(w, v, c, x, about, wit.Schemaless, &results{})
 		}
 		return f, nil
 	}
@@ -137,7 +137,7 @@ func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*
 	if f := o.apply(x, at); f != nil {
 		return f, nil
 	}
-	r, err := s.results.of(&w.schemas, c.schema, func([]wit.Node) *results {
+	r, err := s.results.of(&w.schemas, c.schema, func([]wit.SchemaNode) *results {
 		var again func(y *object) *failure
 		if about.defaults {
 			again = func(y *object) *failure {
@@ -158,7 +158,7 @@ func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*
 		return nil, nil
 	case x.null:
 		missing := c.missing
-		c.set(wit.Structured, r.value, datum.AppendBranch(nil, &x.root, true))
+		c.set(wit.WithSchema, r.value, connectdata.AppendBranch(nil, &x.root, true))
 		if x.whole == about.whole {
 			c.missing = missing
 		}
@@ -169,11 +169,11 @@ func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*
 	if x.pending != nil {
 		return x.pending, nil
 	}
-	return s.write(w, v, c, x, about, wit.Structured, r), nil
+	return s.write(w, v, c, x, about, wit.WithSchema, r), nil
 }
 
 // write makes the columns of an object: headers, key and value.
-func (s *transformationStage) write(w *work, v *view, c *column, x *object, about *target, form wit.Form,
+func (s *transformationStage) write(w *work, v *view, c *column, x *object, about *target, form wit.Encoding,
 	r *results) *failure {
 	if len(x.headers) > 0 {
 		f := w.addHeaders(v, len(x.headers), s.number, func(dst []byte) []byte { return x.appendHeaders(dst, r) })

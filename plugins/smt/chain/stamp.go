@@ -9,11 +9,11 @@ import (
 	"github.com/culvert-project/culvert/wit/java/dateformat"
 )
 
-var stampSpecs = []wit.SettingSpec{
-	{Name: "topic.format", Kind: wit.KindText, DefaultValue: wit.Ptr("${topic}-${timestamp}"), Importance: wit.High,
+var stampSpecs = []wit.ConfigKey{
+	{Name: "topic.format", Kind: wit.KindString, DefaultValue: wit.Ptr("${topic}-${timestamp}"), Importance: wit.High,
 		Documentation: "Format string which can contain <code>${topic}</code> and <code>${timestamp}</code> as " +
 			"placeholders for the topic and timestamp, respectively."},
-	{Name: "timestamp.format", Kind: wit.KindText, DefaultValue: wit.Ptr("yyyyMMdd"), Importance: wit.High,
+	{Name: "timestamp.format", Kind: wit.KindString, DefaultValue: wit.Ptr("yyyyMMdd"), Importance: wit.High,
 		Documentation: "Format string for the timestamp that is compatible with " +
 			"<code>java.text.SimpleDateFormat</code>."},
 }
@@ -32,8 +32,8 @@ type stampRouter struct {
 	text       []byte
 }
 
-func newStampRouter(s settings) (operation, *wit.Fault) {
-	given := func(spec *wit.SettingSpec) string {
+func newStampRouter(s settings) (operation, *wit.Error) {
+	given := func(spec *wit.ConfigKey) string {
 		if text, ok := s.find(spec.Name); ok {
 			return setting.Trim(text)
 		}

@@ -8,22 +8,24 @@ import (
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java/dateformat"
 )
 
-var timestampSpecs = []wit.SettingSpec{
-	setting.Spec("field", wit.KindText, wit.High, wit.Ptr(""),
+var timestampSpecs = []wit.ConfigKey{
+	setting.Define("field", wit.KindString, wit.High, wit.Ptr(""),
 		"The field containing the timestamp, or empty if the entire value is a timestamp"),
-	setting.Spec("target.type", wit.KindText, wit.High, nil,
+	setting.Define("target.type", wit.KindString, wit.High, nil,
 		"The desired timestamp representation: string, unix, Date, Time, or Timestamp",
 		setting.Required(), setting.Allowed(timestampForms...)),
-	spec("format", wit.KindText, wit.Ptr(""), "A SimpleDateFormat-compatible format for the timestamp. Used to "+
+	spec("format", wit.KindString, wit.Ptr(""), "A SimpleDateFormat-compatible format for the timestamp. Used to "+
 		"generate the output when type=string or used to parse the input if the input is a string."),
-	setting.Spec("unix.precision", wit.KindText, wit.Low, wit.Ptr("milliseconds"), "The desired Unix precision for "+
-		"the timestamp: seconds, milliseconds, microseconds, or nanoseconds. Used to generate the output when "+
-		"type=unix or used to parse the input if the input is a Long.Note: This SMT will cause precision loss during "+
-		"conversions from, and to, values with sub-millisecond components.",
+	setting.Define("unix.precision", wit.KindString, wit.Low, wit.Ptr("milliseconds"),
+		"The desired Unix precision for "+
+			"the timestamp: seconds, milliseconds, microseconds, or nanoseconds. Used to generate the output when "+
+			"type=unix or used to parse the input if the input is a Long.Note: This SMT will cause precision loss "+
+			"during "+
+			"conversions from, and to, values with sub-millisecond components.",
 		setting.Allowed(precisionNames...)),
 	replaceNullSpec,
 }
@@ -71,7 +73,7 @@ var precisionNames = []string{"nanoseconds", "microseconds", "milliseconds", "se
 var unixPrecisions = map[string]unixPrecision{"nanoseconds": {1_000_000, 1}, "microseconds": {1_000, 1},
 	"milliseconds": milliseconds, "seconds": {1, 1_000}}
 
-func newTimestampConverter(at side, s settings) (operation, *wit.Fault) {
+func newTimestampConverter(at side, s settings) (operation, *wit.Error) {
 	o := &timestampConverter{target: target{at: at, purpose: "converting timestamp formats", nulls: true,
 		looks: "list", defaults: true},
 		timeForms: timeForms{to: noForm, precision: milliseconds}}
@@ -178,7 +180,7 @@ func (o *timestampConverter) applyWhole(x *object, stage int) *failure {
 }
 
 // of is the conversion of values with a schema of times of a form.
-func (o *timeForms) of(from *wit.Node, form timestampForm, stage int) edit {
+func (o *timeForms) of(from *wit.SchemaNode, form timestampForm, stage int) edit {
 	by := edit{make: func(dst, in []byte) ([]byte, *failure) { return o.convert(dst, in, from, form, stage) }}
 	if c, ok := o.kernel(form); ok && from.Kind == wit.Int64 {
 		by.conversion = always(c)
@@ -218,11 +220,11 @@ func (o *timeForms) ofEntries(stage int) edit {
 		make: func(dst, in []byte) ([]byte, *failure) { return o.dynamic(dst, in, stage) },
 		conversion: func(tag byte) (c conversion) {
 			form := unixForm
-			if tag == datum.TagInstant {
+			if tag == connectdata.TagInstant {
 				form = wholeForm
 			}
-			if by, ok := o.kernel(form); ok && (tag == datum.TagInt64 || tag == datum.TagInstant) {
-				c = by.tagged(tag, datum.TagText)
+			if by, ok := o.kernel(form); ok && (tag == connectdata.TagInt64 || tag == connectdata.TagInstant) {
+				c = by.tagged(tag, connectdata.TagText)
 			}
 			return c
 		},
@@ -230,11 +232,11 @@ func (o *timeForms) ofEntries(stage int) edit {
 }
 
 // node is the schema of what comes out.
-func (o *timeForms) node(optional bool) wit.Node {
-	n := wit.Node{Optional: optional}
+func (o *timeForms) node(optional bool) wit.SchemaNode {
+	n := wit.SchemaNode{Optional: optional}
 	switch o.to {
 	case stringForm:
-		n.Kind = wit.Text
+		n.Kind = wit.String
 		return n
 	case unixForm:
 		n.Kind = wit.Int64
@@ -251,7 +253,7 @@ func (o *timeForms) node(optional bool) wit.Node {
 }
 
 // formOf is the form that a schema says a time has.
-func formOf(n *wit.Node, stage int) (timestampForm, *failure) {
+func formOf(n *wit.SchemaNode, stage int) (timestampForm, *failure) {
 	name := ""
 	if n.Name != nil {
 		name = *n.Name
@@ -263,7 +265,7 @@ func formOf(n *wit.Node, stage int) (timestampForm, *failure) {
 		return dateForm, nil
 	case name == wit.NameTime:
 		return timeForm, nil
-	case n.Kind == wit.Text:
+	case n.Kind == wit.String:
 		return stringForm, nil
 	case n.Kind == wit.Int64:
 		return unixForm, nil
@@ -312,7 +314,7 @@ func (o *timeForms) raw(form timestampForm, v any, class string, stage int) (int
 		if at, ok := o.ofNumber(form, wit.Int64, x); ok {
 			return at, nil
 		}
-	case datum.Instant:
+	case connectdata.Instant:
 		if form == wholeForm {
 			return int64(x), nil
 		}
@@ -356,11 +358,11 @@ func (o *timeForms) ofNumber(form timestampForm, kind wit.Kind, n int64) (at int
 // append appends a time in the form that is wanted, with its tag where it is dynamic. Without schema Java has a Date
 // and a Time as a java.util.Date.
 func (o *timeForms) append(dst []byte, at int64, dynamic bool, stage int) ([]byte, *failure) {
-	tag, n := byte(datum.TagInstant), at
+	tag, n := byte(connectdata.TagInstant), at
 	switch o.to {
 	case stringForm:
 		if dynamic {
-			dst = append(dst, datum.TagText)
+			dst = append(dst, connectdata.TagText)
 		}
 		from := len(dst)
 		dst = o.format.Append(append(dst, 0), at)
@@ -368,9 +370,9 @@ func (o *timeForms) append(dst []byte, at int64, dynamic bool, stage int) ([]byt
 			dst[from] = byte(size << 1)
 			return dst, nil
 		}
-		return datum.AppendBytes(dst[:from], bytes.Clone(dst[from+1:])), nil
+		return connectdata.AppendBytes(dst[:from], bytes.Clone(dst[from+1:])), nil
 	case unixForm:
-		tag, n = datum.TagInt64, product(at, o.precision.times)/o.precision.by
+		tag, n = connectdata.TagInt64, product(at, o.precision.times)/o.precision.by
 	case dateForm:
 		n = dateformat.FloorDiv(at, msPerDay)
 		switch {
@@ -388,11 +390,11 @@ func (o *timeForms) append(dst []byte, at int64, dynamic bool, stage int) ([]byt
 	if dynamic {
 		dst = append(dst, tag)
 	}
-	return datum.AppendNumber(dst, n), nil
+	return connectdata.AppendNumber(dst, n), nil
 }
 
 // convert appends what becomes of a value with a schema, given without its branch.
-func (o *timeForms) convert(dst, in []byte, from *wit.Node, form timestampForm, stage int) ([]byte, *failure) {
+func (o *timeForms) convert(dst, in []byte, from *wit.SchemaNode, form timestampForm, stage int) ([]byte, *failure) {
 	if n, ok := numberOf(from.Kind, in); ok && from.Kind <= wit.Int64 {
 		if at, ok := o.ofNumber(form, from.Kind, n.whole); ok {
 			return o.append(dst, at, false, stage)
@@ -401,14 +403,14 @@ func (o *timeForms) convert(dst, in []byte, from *wit.Node, form timestampForm, 
 	bare := *from
 	bare.Optional, bare.DefaultValue = false, nil
 	if bare.Kind >= wit.Array {
-		_, f := o.raw(form, nil, javaClass(&wit.Node{Kind: bare.Kind}), stage)
+		_, f := o.raw(form, nil, javaClass(&wit.SchemaNode{Kind: bare.Kind}), stage)
 		return dst, f
 	}
-	v, _, err := datum.Read([]wit.Node{bare}, 0, in)
+	v, _, err := connectdata.Read([]wit.SchemaNode{bare}, 0, in)
 	if err != nil {
 		return dst, broken(stage, 0)
 	}
-	at, f := o.raw(form, v, javaClass(&wit.Node{Kind: bare.Kind}), stage)
+	at, f := o.raw(form, v, javaClass(&wit.SchemaNode{Kind: bare.Kind}), stage)
 	if f != nil {
 		return dst, f
 	}
@@ -419,25 +421,25 @@ func (o *timeForms) convert(dst, in []byte, from *wit.Node, form timestampForm, 
 func (o *timeForms) dynamic(dst, in []byte, stage int) ([]byte, *failure) {
 	var form timestampForm
 	switch in[0] {
-	case datum.TagNull:
-		return append(dst, datum.TagNull), nil
-	case datum.TagInstant:
+	case connectdata.TagNull:
+		return append(dst, connectdata.TagNull), nil
+	case connectdata.TagInstant:
 		form = wholeForm
-	case datum.TagInt64:
+	case connectdata.TagInt64:
 		form = unixForm
-	case datum.TagText:
+	case connectdata.TagText:
 		form = stringForm
 	default:
 		return dst, &failure{stage, dataException, "TimestampConverter does not support class " +
 			dynamicClasses[in[0]] + " objects as timestamps"}
 	}
-	if in[0] != datum.TagText {
-		if n, size := datum.Number(in[1:]); size == len(in)-1 {
+	if in[0] != connectdata.TagText {
+		if n, size := connectdata.Number(in[1:]); size == len(in)-1 {
 			at, _ := o.ofNumber(form, wit.Int64, n)
 			return o.append(dst, at, true, stage)
 		}
 	}
-	v, _, err := datum.ReadDynamic(in)
+	v, _, err := connectdata.ReadSchemaless(in)
 	if err != nil {
 		return dst, brokenDynamic(stage)
 	}

@@ -24,10 +24,10 @@ func TestTimestampsThatJavaGoesOnWith(t *testing.T) {
 		out, err := e.Apply(context, nil, []string{"t"}, b.rows, b.data)
 		noError(t, err)
 		switch {
-		case x.wrong == "" && len(out.Faults) == 0 && len(out.Rows) == 1:
-		case x.wrong != "" && len(out.Faults) == 1 && strings.Contains(out.Faults[0].Fault.Message, x.wrong):
+		case x.wrong == "" && len(out.Errors) == 0 && len(out.Rows) == 1:
+		case x.wrong != "" && len(out.Errors) == 1 && strings.Contains(out.Errors[0].Error.Message, x.wrong):
 		default:
-			t.Errorf("%s by %s to %s: expected %q, found %v and %d rows", x.text, x.pattern, x.to, x.wrong, out.Faults,
+			t.Errorf("%s by %s to %s: expected %q, found %v and %d rows", x.text, x.pattern, x.to, x.wrong, out.Errors,
 				len(out.Rows))
 		}
 	}

@@ -5,14 +5,14 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-var tombstoneSpecs = []wit.SettingSpec{
-	{Name: "field", Kind: wit.KindText, DefaultValue: wit.Ptr("RECORDMODE,ODQ_CHANGEMODE"), Importance: wit.Medium,
+var tombstoneSpecs = []wit.ConfigKey{
+	{Name: "field", Kind: wit.KindString, DefaultValue: wit.Ptr("RECORDMODE,ODQ_CHANGEMODE"), Importance: wit.Medium,
 		Documentation: "Fields of the value that say whether the entity was deleted, with commas: the first one that " +
 			"is there counts. The defaults are those of the OData source."},
-	{Name: "values", Kind: wit.KindListOfText, DefaultValue: wit.Ptr("D"), Importance: wit.Medium,
+	{Name: "values", Kind: wit.KindList, DefaultValue: wit.Ptr("D"), Importance: wit.Medium,
 		Documentation: "Texts of the field that mean a deletion."},
 }
 
@@ -21,7 +21,7 @@ type toTombstone struct {
 	fields, values []string
 }
 
-func newToTombstone(s settings) (operation, *wit.Fault) {
+func newToTombstone(s settings) (operation, *wit.Error) {
 	o := &toTombstone{fields: []string{"RECORDMODE", "ODQ_CHANGEMODE"}, values: []string{"D"}}
 	for name, list := range map[string]*[]string{"field": &o.fields, "values": &o.values} {
 		if _, given := s.find(name); !given {
@@ -39,7 +39,7 @@ func (o *toTombstone) apply(w *work, v *view, stage int) (*failure, error) {
 	switch c.form {
 	case wit.Absent:
 		return nil, nil
-	case wit.Dynamic:
+	case wit.Schemaless:
 		if class, bad := x.readMap(w, c.bytes); bad {
 			return broken(stage, 0), nil
 		} else if class != "" {
@@ -82,16 +82,16 @@ func (o *toTombstone) text(x *object, stage int) (string, *failure) {
 			continue
 		case x.isMap:
 			return textOf(f.bytes), nil
-		case f.schema().Kind != wit.Text:
+		case f.schema().Kind != wit.String:
 			return "", nil
 		case !x.load(stage):
 			return "", x.pending
 		}
-		null, size, ok := datum.IsNull(f.schema(), f.bytes)
+		null, size, ok := connectdata.IsNull(f.schema(), f.bytes)
 		if null || !ok {
 			return "", nil
 		}
-		text, _ := datum.Block(f.bytes[size:])
+		text, _ := connectdata.LengthPrefixed(f.bytes[size:])
 		return string(text), nil
 	}
 	return "", nil

@@ -5,13 +5,13 @@ import (
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-var unwrapSpecs = []wit.SettingSpec{
-	{Name: "fields", Kind: wit.KindListOfText, DefaultValue: wit.Ptr(""), Importance: wit.Medium,
+var unwrapSpecs = []wit.ConfigKey{
+	{Name: "fields", Kind: wit.KindList, DefaultValue: wit.Ptr(""), Importance: wit.Medium,
 		Documentation: "Fields to unwrap, at whatever level; empty: all that hold nothing but a wrapper."},
-	{Name: "wrapper", Kind: wit.KindText, DefaultValue: wit.Ptr("results"), Importance: wit.Low,
+	{Name: "wrapper", Kind: wit.KindString, DefaultValue: wit.Ptr("results"), Importance: wit.Low,
 		Documentation: "Name inside of a wrapper: OData's JSON writes an expanded feed as " +
 			"<code>{\"results\": […]}</code>."},
 }
@@ -24,7 +24,7 @@ type unwrap struct {
 	fields  []string
 	wrapper string
 	// schemas are the schemas without wrappers; nil for one that has none.
-	schemas programs[[]wit.Node]
+	schemas programs[[]wit.SchemaNode]
 }
 
 const (
@@ -32,7 +32,7 @@ const (
 	feedNext  = "__next"
 )
 
-func newUnwrap(at side, s settings) (operation, *wit.Fault) {
+func newUnwrap(at side, s settings) (operation, *wit.Error) {
 	o := &unwrap{target: target{at: at, whole: true, nulls: true}, wrapper: "results", fields: s.list("fields")}
 	if text, given := s.find("wrapper"); given {
 		if o.wrapper = setting.Trim(text); o.wrapper == "" {
@@ -48,12 +48,12 @@ func (o *unwrap) meant(name string) bool {
 }
 
 // inner is the member of a structure that a wrapper holds, -1: it is none.
-func (o *unwrap) inner(nodes []wit.Node, n *wit.Node) int {
-	if n.Kind != wit.Structure {
+func (o *unwrap) inner(nodes []wit.SchemaNode, n *wit.SchemaNode) int {
+	if n.Kind != wit.Struct {
 		return -1
 	}
 	at := -1
-	for i, m := range n.Members {
+	for i, m := range n.Fields {
 		switch {
 		case m.Name == o.wrapper && nodes[m.Node].Kind == wit.Array:
 			at = i
@@ -66,33 +66,33 @@ func (o *unwrap) inner(nodes []wit.Node, n *wit.Node) int {
 }
 
 // node is a node of a schema without wrappers: in the place of a wrapper its array.
-func (o *unwrap) node(nodes []wit.Node, node uint32, name string) wit.Node {
+func (o *unwrap) node(nodes []wit.SchemaNode, node uint32, name string) wit.SchemaNode {
 	n := nodes[node]
 	if at := o.inner(nodes, &n); at >= 0 && name != "" && o.meant(name) {
 		optional := n.Optional
-		node = n.Members[at].Node
+		node = n.Fields[at].Node
 		if n = nodes[node]; optional && !n.Optional {
 			n.Optional, n.DefaultValue = true, nil
 		}
 	}
 	n.DefaultValue = nil
-	if n.Kind != wit.Structure && n.Kind != wit.Array && n.Kind != wit.Mapping {
+	if n.Kind != wit.Struct && n.Kind != wit.Array && n.Kind != wit.Map {
 		n.DefaultValue = nodes[node].DefaultValue
 	}
 	return n
 }
 
 // without returns a schema without wrappers, nil if it has none.
-func (o *unwrap) without(nodes []wit.Node) []wit.Node {
-	if !slices.ContainsFunc(nodes, func(n wit.Node) bool { return o.holds(nodes, &n) }) {
+func (o *unwrap) without(nodes []wit.SchemaNode) []wit.SchemaNode {
+	if !slices.ContainsFunc(nodes, func(n wit.SchemaNode) bool { return o.holds(nodes, &n) }) {
 		return nil
 	}
-	return graftBy(nil, 0, "", func(node uint32, name string) wit.Node { return o.node(nodes, node, name) })
+	return graftBy(nil, 0, "", func(node uint32, name string) wit.SchemaNode { return o.node(nodes, node, name) })
 }
 
 // holds tells whether a structure has a field that is to be unwrapped.
-func (o *unwrap) holds(nodes []wit.Node, n *wit.Node) bool {
-	return n.Kind == wit.Structure && slices.ContainsFunc(n.Members, func(m wit.Member) bool {
+func (o *unwrap) holds(nodes []wit.SchemaNode, n *wit.SchemaNode) bool {
+	return n.Kind == wit.Struct && slices.ContainsFunc(n.Fields, func(m wit.Field) bool {
 		return o.meant(m.Name) && o.inner(nodes, &nodes[m.Node]) >= 0
 	})
 }
@@ -101,7 +101,7 @@ func (o *unwrap) apply(x *object, s step) *failure {
 	f := &x.fields[0]
 	wrong := func(err error) *failure { return &failure{s.stage, dataException, err.Error()} }
 	if x.isMap {
-		tree, _, err := datum.ReadDynamic(f.bytes)
+		tree, _, err := connectdata.ReadSchemaless(f.bytes)
 		if err != nil {
 			return wrong(err)
 		}
@@ -109,7 +109,7 @@ func (o *unwrap) apply(x *object, s step) *failure {
 		if bad != nil || !changed {
 			return bad
 		}
-		if f.bytes, err = datum.AppendDynamic(nil, made); err != nil {
+		if f.bytes, err = connectdata.AppendSchemaless(nil, made); err != nil {
 			return wrong(err)
 		}
 		return nil
@@ -118,7 +118,7 @@ func (o *unwrap) apply(x *object, s step) *failure {
 	if x.stays = nodes == nil; x.stays {
 		return nil
 	}
-	tree, _, err := datum.Read(x.layout.nodes, 0, f.bytes)
+	tree, _, err := connectdata.Read(x.layout.nodes, 0, f.bytes)
 	if err != nil {
 		return wrong(err)
 	}
@@ -127,14 +127,14 @@ func (o *unwrap) apply(x *object, s step) *failure {
 		return bad
 	}
 	x.root, f.nodes = nodes[0], nodes
-	if f.bytes, err = datum.Append(nil, nodes, 0, made); err != nil {
+	if f.bytes, err = connectdata.Append(nil, nodes, 0, made); err != nil {
 		return wrong(err)
 	}
 	return nil
 }
 
 // value is a value without wrappers; nodes are nil for one without schema. changed: there were some.
-func (o *unwrap) value(nodes []wit.Node, node uint32, v any, name string, stage int) (_ any, changed bool,
+func (o *unwrap) value(nodes []wit.SchemaNode, node uint32, v any, name string, stage int) (_ any, changed bool,
 	f *failure) {
 	if list, below, ok, f := o.feed(nodes, node, v, name, stage); ok || f != nil {
 		if f == nil {
@@ -153,19 +153,19 @@ func (o *unwrap) value(nodes []wit.Node, node uint32, v any, name string, stage 
 		return f == nil
 	}
 	switch v := v.(type) {
-	case datum.Record:
-		for i, m := range nodes[node].Members {
+	case connectdata.Struct:
+		for i, m := range nodes[node].Fields {
 			if !inside(&v[i], m.Node, m.Name) {
 				return nil, false, f
 			}
 		}
-	case datum.List:
+	case connectdata.List:
 		for i := range v {
 			if !inside(&v[i], element, "") {
 				return nil, false, f
 			}
 		}
-	case datum.Map:
+	case connectdata.Map:
 		for i := range v {
 			key := ""
 			if nodes == nil {
@@ -181,7 +181,8 @@ func (o *unwrap) value(nodes []wit.Node, node uint32, v any, name string, stage 
 
 // feed is the array in a field that holds a wrapper, and the array's node; ok is false of other fields. It fails where
 // only the feed's first entities are there.
-func (o *unwrap) feed(nodes []wit.Node, node uint32, v any, name string, stage int) (list any, below uint32, ok bool,
+func (o *unwrap) feed(nodes []wit.SchemaNode, node uint32, v any, name string, stage int) (list any, below uint32,
+	ok bool,
 	_ *failure) {
 	if name == "" || !o.meant(name) {
 		return nil, 0, false, nil
@@ -190,8 +191,8 @@ func (o *unwrap) feed(nodes []wit.Node, node uint32, v any, name string, stage i
 	switch v := v.(type) {
 	case nil:
 		return nil, 0, nodes != nil && o.inner(nodes, &nodes[node]) >= 0, nil
-	case datum.Record:
-		members := nodes[node].Members
+	case connectdata.Struct:
+		members := nodes[node].Fields
 		at := o.inner(nodes, &nodes[node])
 		if at < 0 {
 			return nil, 0, false, nil
@@ -200,7 +201,7 @@ func (o *unwrap) feed(nodes []wit.Node, node uint32, v any, name string, stage i
 			goesOn = goesOn || m.Name == feedNext && v[i] != nil
 		}
 		list, below, ok = v[at], members[at].Node, true
-	case datum.Map:
+	case connectdata.Map:
 		if nodes == nil {
 			list, ok, goesOn = o.wrapped(v)
 		}
@@ -213,11 +214,11 @@ func (o *unwrap) feed(nodes []wit.Node, node uint32, v any, name string, stage i
 }
 
 // wrapped is the array of a map that is a wrapper, and whether the feed goes on after it.
-func (o *unwrap) wrapped(m datum.Map) (list datum.List, ok, goesOn bool) {
+func (o *unwrap) wrapped(m connectdata.Map) (list connectdata.List, ok, goesOn bool) {
 	for _, e := range m {
 		switch e.Key {
 		case o.wrapper:
-			if list, ok = e.Value.(datum.List); !ok {
+			if list, ok = e.Value.(connectdata.List); !ok {
 				return nil, false, false
 			}
 		case feedCount:

@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // view is a row as stages see it on the plain way: three columns, the topic, and what the row says besides.
@@ -18,7 +18,7 @@ type view struct {
 
 // column is the key, the value or the headers of a row on their way through the chain.
 type column struct {
-	form   wit.Form
+	form   wit.Encoding
 	schema uint32
 	// bytes are the call's until a stage writes others; of an absent column they say nothing.
 	bytes []byte
@@ -46,15 +46,15 @@ func (v *view) load(in *wit.Row, topic string, data []byte) error {
 	v.row, v.topic, v.dropped = in, topic, false
 	if !v.columns[keySide].load(&in.Key, data) || !v.columns[valueSide].load(&in.Value, data) ||
 		!v.columns[headerSide].load(&in.Headers, data) {
-		return &wit.Fault{Kind: wit.FaultInternal, Message: "a datum that runs past the call's data"}
+		return &wit.Error{Kind: wit.ErrorInternal, Message: "a datum that runs past the call's data"}
 	}
 	return nil
 }
 
 // load takes a datum of a call; it is false of one that runs past the data.
-func (c *column) load(d *wit.Datum, data []byte) bool {
-	c.form, c.schema, c.changed, c.missing, c.class = d.Form, d.Schema, false, nil, ""
-	if d.Form == wit.Absent {
+func (c *column) load(d *wit.ValueSlice, data []byte) bool {
+	c.form, c.schema, c.changed, c.missing, c.class = d.Encoding, d.Schema, false, nil, ""
+	if d.Encoding == wit.Absent {
 		return true
 	}
 	end := uint64(d.Start) + uint64(d.Size)
@@ -66,15 +66,15 @@ func (c *column) load(d *wit.Datum, data []byte) bool {
 }
 
 // set gives a column other bytes.
-func (c *column) set(form wit.Form, schema uint32, bytes []byte) {
+func (c *column) set(form wit.Encoding, schema uint32, bytes []byte) {
 	*c = column{form: form, schema: schema, bytes: bytes, changed: true}
 }
 
 // setMissing makes the column a null of a type that has none; nodes are the type's.
-func (c *column) setMissing(s *schemas, nodes []wit.Node, stage int) {
-	made := append([]wit.Node(nil), nodes...)
+func (c *column) setMissing(s *schemas, nodes []wit.SchemaNode, stage int) {
+	made := append([]wit.SchemaNode(nil), nodes...)
 	made[0].Optional = true
-	c.set(wit.Structured, s.declare(made), datum.AppendBranch(nil, &made[0], true))
+	c.set(wit.WithSchema, s.declare(made), connectdata.AppendBranch(nil, &made[0], true))
 	c.missing = requiredNull(stage)
 }
 
@@ -84,25 +84,25 @@ func (c *column) settle(s *schemas) *failure {
 	if c.missing == nil {
 		return nil
 	}
-	nodes := append([]wit.Node(nil), s.known[c.schema]...)
+	nodes := append([]wit.SchemaNode(nil), s.known[c.schema]...)
 	if nodes[0].DefaultValue == nil {
 		return c.missing
 	}
 	nodes[0].Optional = false
-	c.set(wit.Structured, s.declare(nodes), *nodes[0].DefaultValue)
+	c.set(wit.WithSchema, s.declare(nodes), *nodes[0].DefaultValue)
 	return nil
 }
 
 // null tells whether Kafka Connect holds a null for the column, with a schema or without. Bytes that are bad are none.
 func (c *column) null(schemas *schemas) (bool, error) {
-	if c.form != wit.Structured {
+	if c.form != wit.WithSchema {
 		return c.form == wit.Absent, nil
 	}
 	nodes, err := schemas.of(c.schema)
 	if err != nil {
 		return false, err
 	}
-	isNull, _, ok := datum.IsNull(&nodes[0], c.bytes)
+	isNull, _, ok := connectdata.IsNull(&nodes[0], c.bytes)
 	return isNull && ok, nil
 }
 
@@ -110,7 +110,7 @@ func (c *column) null(schemas *schemas) (bool, error) {
 func (v *view) named(s *schemas, f *failure) *failure {
 	for at := keySide; at <= valueSide; at++ {
 		c := &v.columns[at]
-		if c.class == "" || c.form != wit.Structured {
+		if c.class == "" || c.form != wit.WithSchema {
 			continue
 		}
 		text, is := strings.CutSuffix(f.text, javaClass(&s.known[c.schema][0]))

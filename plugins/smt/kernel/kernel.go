@@ -5,7 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 const (
@@ -574,7 +574,7 @@ func entries(s *Rows, in unsafe.Pointer, end int) (why int) {
 	m := s.Member
 	if m == 0 {
 		program := s.Program
-		if Load(in, 0)>>32 != s.Topic || Load(in, value)&0xff != uint64(wit.Dynamic) || end > s.Limit ||
+		if Load(in, 0)>>32 != s.Topic || Load(in, value)&0xff != uint64(wit.Schemaless) || end > s.Limit ||
 			s.Made >= s.Most || s.At >= s.Full {
 			return Done
 		}
@@ -639,18 +639,18 @@ func common(data unsafe.Pointer, i int) int {
 	w := Load(data, i)
 	tag := w & 0xff
 	n := bad
-	if tag == uint64(datum.TagText) {
+	if tag == uint64(connectdata.TagText) {
 		n = text(w)
-	} else if tag <= uint64(datum.TagTrue) {
+	} else if tag <= uint64(connectdata.TagTrue) {
 		n = 1
-	} else if tag <= uint64(datum.TagInt64) {
+	} else if tag <= uint64(connectdata.TagInt64) {
 		n = bits.TrailingZeros64(^Load(data, i+1)&highs)>>3 + 2
-		if n > 1+1<<(tag-uint64(datum.TagInt8)) { // as many bytes as the number has always fit
+		if n > 1+1<<(tag-uint64(connectdata.TagInt8)) { // as many bytes as the number has always fit
 			n = bad
 		}
-	} else if tag == uint64(datum.TagFloat64) {
+	} else if tag == uint64(connectdata.TagFloat64) {
 		n = 9
-	} else if tag == uint64(datum.TagBytes) {
+	} else if tag == uint64(connectdata.TagBytes) {
 		n = text(w)
 	}
 	return n

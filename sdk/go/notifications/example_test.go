@@ -10,25 +10,25 @@ import (
 // hooks is for a service that calls a URL when orders have changed.
 type hooks struct{}
 
-// Notified has the feed polled: context is what the source's open made, the notification says what happened.
-func (hooks) Notified(_ []byte, n wit.Notification) ([]wit.Wake, error) {
+// HandleNotification has the feed polled: context is what the source's open made, the notification says what happened.
+func (hooks) HandleNotification(_ []byte, n wit.Notification) ([]wit.Trigger, error) {
 	if len(n.Body) == 0 {
-		return nil, &wit.Fault{Kind: wit.FaultData, Message: "expected a body"} // the sender is answered 400
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: "expected a body"} // the sender is answered 400
 	}
-	return []wit.Wake{{Feed: 0, Token: "changed"}}, nil // several that wait become one poll
+	return []wit.Trigger{{Feed: 0, Token: "changed"}}, nil // several that wait become one poll
 }
 
 // Subscribe asks for one request, and is called again with its answer. address is a path at the host's listener.
-func (hooks) Subscribe(_ []byte, _ uint32, address string, _ []byte, answers []wit.Response) (wit.Arrangement, error) {
+func (hooks) Subscribe(_ []byte, _ uint32, address string, _ []byte, answers []wit.Response) (wit.CallResult, error) {
 	if len(answers) == 0 {
-		return wit.Arrangement{Ask: &wit.Need{Requests: []wit.Request{{Method: "POST", Target: "/hooks",
+		return wit.CallResult{Pending: &wit.RequestBatch{Requests: []wit.Request{{Method: "POST", Target: "/hooks",
 			Body: []byte(`{"url":"https://culvert.example` + address + `"}`)}}}}, nil
 	}
 	if answers[0].Status != 201 {
-		return wit.Arrangement{}, &wit.Fault{Kind: wit.FaultTransient, Message: "the service makes no hook"}
+		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorTransient, Message: "the service makes no hook"}
 	}
 	name := string(answers[0].Body)
-	return wit.Arrangement{Done: &name}, nil
+	return wit.CallResult{Done: &name}, nil
 }
 
 // A source registers its notifications beside itself, in an init function. The host asks until it is done.
@@ -36,7 +36,7 @@ func ExampleRegister() {
 	notifications.Register(hooks{})
 
 	asked, _ := hooks{}.Subscribe(nil, 0, "/orders", nil, nil)
-	fmt.Println(asked.Ask.Requests[0].Target)
+	fmt.Println(asked.Pending.Requests[0].Target)
 	done, _ := hooks{}.Subscribe(nil, 0, "/orders", nil, []wit.Response{{Status: 201, Body: []byte("hook 7")}})
 	fmt.Println(*done.Done)
 	// Output:

@@ -10,17 +10,17 @@ import (
 // call reads it again. Bytes that this version did not write are distinguished from a good context by Done.
 func Example() {
 	var context []byte
-	context = pack.Text(context, "https://example.com/api")
-	context = pack.Texts(context, []string{"tickets", "users"})
-	context = pack.Number(context, 500)
-	context = pack.Flag(context, true)
+	context = pack.String(context, "https://example.com/api")
+	context = pack.Strings(context, []string{"tickets", "users"})
+	context = pack.Int(context, 500)
+	context = pack.Bool(context, true)
 
 	r := pack.Open(context)
-	address, collections, size, etags := r.Text(), r.Texts(), r.Number(), r.Flag()
+	address, collections, size, etags := r.String(), r.Strings(), r.Int(), r.Bool()
 	fmt.Println(address, collections, size, etags, r.Done())
 
 	r = pack.Open(context[:len(context)-1]) // cut off
-	_, _, _, _ = r.Text(), r.Texts(), r.Number(), r.Flag()
+	_, _, _, _ = r.String(), r.Strings(), r.Int(), r.Bool()
 	fmt.Println(r.Done())
 	// Output:
 	// https://example.com/api [tickets users] 500 true true
@@ -31,18 +31,18 @@ func Example() {
 // can't hold is a mistake, and no reason to make room for it.
 func ExampleReader_Count() {
 	ranges := [][2]int{{1, 5}, {8, 9}}
-	state := pack.Number(nil, len(ranges))
+	state := pack.Int(nil, len(ranges))
 	for _, r := range ranges {
-		state = pack.Number(pack.Number(state, r[0]), r[1])
+		state = pack.Int(pack.Int(state, r[0]), r[1])
 	}
 
 	r := pack.Open(state)
 	for range r.Count() {
-		fmt.Println(r.Number(), r.Number())
+		fmt.Println(r.Int(), r.Int())
 	}
 	fmt.Println(r.Done())
 
-	r = pack.Open(pack.Number(nil, 1_000_000_000))
+	r = pack.Open(pack.Int(nil, 1_000_000_000))
 	fmt.Println(r.Count(), r.Bad)
 	// Output:
 	// 1 5

@@ -5,43 +5,43 @@ package pack
 
 import (
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Text appends a text to dst: its length in bytes, then these.
-func Text(dst []byte, s string) []byte { return datum.AppendText(dst, s) }
+// String appends a text to dst: its length in bytes, then these.
+func String(dst []byte, s string) []byte { return connectdata.AppendString(dst, s) }
 
-// Number appends a whole number to dst: the nearer to 0 the shorter.
-func Number(dst []byte, n int) []byte { return datum.AppendNumber(dst, int64(n)) }
+// Int appends a whole number to dst: the nearer to 0 the shorter.
+func Int(dst []byte, n int) []byte { return connectdata.AppendNumber(dst, int64(n)) }
 
-// Flag appends a boolean to dst, as a byte.
-func Flag(dst []byte, b bool) []byte { return datum.AppendBoolean(dst, b) }
+// Bool appends a boolean to dst, as a byte.
+func Bool(dst []byte, b bool) []byte { return connectdata.AppendBoolean(dst, b) }
 
-// Texts appends a list of texts to dst: their number, then each as [Text] does.
-func Texts(dst []byte, list []string) []byte {
-	dst = Number(dst, len(list))
+// Strings appends a list of texts to dst: their number, then each as [String] does.
+func Strings(dst []byte, list []string) []byte {
+	dst = Int(dst, len(list))
 	for _, s := range list {
-		dst = Text(dst, s)
+		dst = String(dst, s)
 	}
 	return dst
 }
 
 // Settings appends settings to dst: their number, then name and value of each.
 func Settings(dst []byte, list []wit.Setting) []byte {
-	dst = Number(dst, len(list))
+	dst = Int(dst, len(list))
 	for _, s := range list {
-		dst = Text(Text(dst, s.Name), s.Value)
+		dst = String(String(dst, s.Name), s.Value)
 	}
 	return dst
 }
 
 // Stages appends the stages of a chain to dst.
 func Stages(dst []byte, chain []wit.Stage) []byte {
-	dst = Number(dst, len(chain))
+	dst = Int(dst, len(chain))
 	for _, s := range chain {
-		dst = Flag(Settings(Text(dst, s.Component), s.Settings), s.Condition != nil)
+		dst = Bool(Settings(String(dst, s.Component), s.Settings), s.Condition != nil)
 		if c := s.Condition; c != nil {
-			dst = Flag(Settings(Text(dst, c.Component), c.Settings), c.Negate)
+			dst = Bool(Settings(String(dst, c.Component), c.Settings), c.Negate)
 		}
 	}
 	return dst
@@ -62,9 +62,9 @@ func Open(b []byte) *Reader { return &Reader{rest: b, whole: string(b)} }
 // Done reports whether all was read and nothing was wrong.
 func (r *Reader) Done() bool { return !r.Bad && len(r.rest) == 0 }
 
-// Text reads what [Text] has written; "" after a mistake.
-func (r *Reader) Text() string {
-	content, size := datum.Block(r.rest)
+// String reads what [String] has written; "" after a mistake.
+func (r *Reader) String() string {
+	content, size := connectdata.LengthPrefixed(r.rest)
 	if size <= 0 {
 		r.fail()
 		return ""
@@ -74,9 +74,9 @@ func (r *Reader) Text() string {
 	return r.whole[end-len(content) : end]
 }
 
-// Number reads what [Number] has written; 0 after a mistake.
-func (r *Reader) Number() int {
-	n, size := datum.Number(r.rest)
+// Int reads what [Int] has written; 0 after a mistake.
+func (r *Reader) Int() int {
+	n, size := connectdata.Number(r.rest)
 	if size <= 0 {
 		r.fail()
 		return 0
@@ -87,7 +87,7 @@ func (r *Reader) Number() int {
 
 // Count reads the length of a list, each item of which takes at least one byte.
 func (r *Reader) Count() int {
-	n := r.Number()
+	n := r.Int()
 	if n < 0 || n > len(r.rest) {
 		r.fail()
 		return 0
@@ -95,8 +95,8 @@ func (r *Reader) Count() int {
 	return n
 }
 
-// Flag reads a boolean.
-func (r *Reader) Flag() bool {
+// Bool reads a boolean.
+func (r *Reader) Bool() bool {
 	if len(r.rest) == 0 {
 		r.fail()
 		return false
@@ -106,15 +106,15 @@ func (r *Reader) Flag() bool {
 	return b == 1
 }
 
-// Texts reads a list of texts.
-func (r *Reader) Texts() []string {
+// Strings reads a list of texts.
+func (r *Reader) Strings() []string {
 	n := r.Count()
 	if n == 0 {
 		return nil
 	}
 	list := make([]string, n)
 	for i := range list {
-		list[i] = r.Text()
+		list[i] = r.String()
 	}
 	return list
 }
@@ -122,7 +122,7 @@ func (r *Reader) Texts() []string {
 // Settings reads what [Settings] has written.
 func (r *Reader) Settings() (list []wit.Setting) {
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		list = append(list, wit.Setting{Name: r.Text(), Value: r.Text()})
+		list = append(list, wit.Setting{Name: r.String(), Value: r.String()})
 	}
 	return list
 }
@@ -130,9 +130,9 @@ func (r *Reader) Settings() (list []wit.Setting) {
 // Stages reads what [Stages] has written.
 func (r *Reader) Stages() (chain []wit.Stage) {
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		s := wit.Stage{Component: r.Text(), Settings: r.Settings()}
-		if r.Flag() {
-			s.Condition = &wit.Condition{Component: r.Text(), Settings: r.Settings(), Negate: r.Flag()}
+		s := wit.Stage{Component: r.String(), Settings: r.Settings()}
+		if r.Bool() {
+			s.Condition = &wit.Condition{Component: r.String(), Settings: r.Settings(), Negate: r.Bool()}
 		}
 		chain = append(chain, s)
 	}

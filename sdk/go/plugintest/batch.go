@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // batch is records as a plugin gets them.
@@ -18,10 +18,10 @@ type batch struct {
 	data    []byte
 	schemas []wit.Schema
 	// known are schemas by number, the plugin's own among them.
-	known map[uint32][]wit.Node
+	known map[uint32][]wit.SchemaNode
 }
 
-func newBatch() *batch { return &batch{known: map[uint32][]wit.Node{}} }
+func newBatch() *batch { return &batch{known: map[uint32][]wit.SchemaNode{}} }
 
 func (b *batch) learn(schemas []wit.Schema) {
 	for _, s := range schemas {
@@ -31,7 +31,7 @@ func (b *batch) learn(schemas []wit.Schema) {
 
 // add appends a record.
 func (b *batch) add(r Record) error {
-	row := wit.Row{Origin: uint32(len(b.rows)), Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp}
+	row := wit.Row{RowIndex: uint32(len(b.rows)), Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp}
 	at := slices.Index(b.topics, r.Topic)
 	if at < 0 {
 		at, b.topics = len(b.topics), append(b.topics, r.Topic)
@@ -44,26 +44,26 @@ func (b *batch) add(r Record) error {
 	if row.Value, err = b.append(r.Value); err != nil {
 		return fmt.Errorf("value: %w", err)
 	}
-	var list []datum.Header
+	var list []connectdata.Header
 	for _, h := range r.Headers {
-		one := datum.Header{Name: h.Name, Form: wit.Raw, Value: h.Raw}
+		one := connectdata.Header{Name: h.Name, Form: wit.Raw, Value: h.Raw}
 		if h.Raw == nil {
 			start := len(b.data)
 			d, err := b.append(h.Value)
 			if err != nil {
 				return fmt.Errorf("header %s: %w", h.Name, err)
 			}
-			one.Form, one.Schema, one.Value = d.Form, d.Schema, slices.Clone(b.data[start:])
-			if b.data = b.data[:start]; d.Form == wit.Absent {
-				one.Form = wit.Dynamic
-				one.Value, _ = datum.AppendDynamic(nil, nil)
+			one.Form, one.Schema, one.Value = d.Encoding, d.Schema, slices.Clone(b.data[start:])
+			if b.data = b.data[:start]; d.Encoding == wit.Absent {
+				one.Form = wit.Schemaless
+				one.Value, _ = connectdata.AppendSchemaless(nil, nil)
 			}
 		}
 		list = append(list, one)
 	}
 	if list != nil {
-		row.Headers = wit.Datum{Form: wit.Raw, Start: uint32(len(b.data))}
-		b.data = datum.AppendHeaders(b.data, list)
+		row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(len(b.data))}
+		b.data = connectdata.AppendHeaders(b.data, list)
 		row.Headers.Size = uint32(len(b.data)) - row.Headers.Start
 	}
 	b.rows = append(b.rows, row)
@@ -71,24 +71,24 @@ func (b *batch) add(r Record) error {
 }
 
 // append writes a key or value into the batch's data.
-func (b *batch) append(v Value) (d wit.Datum, err error) {
+func (b *batch) append(v Value) (d wit.ValueSlice, err error) {
 	d.Start = uint32(len(b.data))
 	switch {
 	case v.Schema != nil:
-		d.Form, d.Schema = wit.Structured, b.schema(v.Schema)
-		b.data, err = datum.Append(b.data, v.Schema, 0, v.Data)
+		d.Encoding, d.Schema = wit.WithSchema, b.schema(v.Schema)
+		b.data, err = connectdata.Append(b.data, v.Schema, 0, v.Data)
 	case v.Data == nil:
-		return wit.Datum{}, nil
+		return wit.ValueSlice{}, nil
 	default:
-		d.Form = wit.Dynamic
-		b.data, err = datum.AppendDynamic(b.data, v.Data)
+		d.Encoding = wit.Schemaless
+		b.data, err = connectdata.AppendSchemaless(b.data, v.Data)
 	}
 	d.Size = uint32(len(b.data)) - d.Start
 	return d, err
 }
 
 // schema numbers a schema as the host does: equal ones have one number.
-func (b *batch) schema(nodes []wit.Node) uint32 {
+func (b *batch) schema(nodes []wit.SchemaNode) uint32 {
 	for _, s := range b.schemas {
 		if cmp.Equal(s.Nodes, nodes) {
 			return s.ID
@@ -113,16 +113,16 @@ func (b *batch) record(row, input wit.Row, topics []string, data []byte) (r Reco
 		return r, fmt.Errorf("value: %w", err)
 	}
 	d, content, err := b.content(row.Headers, input.Headers, data)
-	if err != nil || d.Form == wit.Absent {
+	if err != nil || d.Encoding == wit.Absent {
 		return r, err
 	}
-	all, err := datum.Headers(nil, content)
+	all, err := connectdata.Headers(nil, content)
 	for _, h := range all {
 		if h.Form == wit.Raw {
 			r.Headers = append(r.Headers, Header{Name: h.Name, Raw: h.Value})
 			continue
 		}
-		v, err := b.value(wit.Datum{Form: h.Form, Schema: h.Schema}, h.Value)
+		v, err := b.value(wit.ValueSlice{Encoding: h.Form, Schema: h.Schema}, h.Value)
 		if err != nil {
 			return r, fmt.Errorf("header %s: %w", h.Name, err)
 		}
@@ -132,11 +132,11 @@ func (b *batch) record(row, input wit.Row, topics []string, data []byte) (r Reco
 }
 
 // content are the bytes of a datum that came out; what it left unchanged is the input's.
-func (b *batch) content(d, from wit.Datum, data []byte) (of wit.Datum, content []byte, err error) {
-	if d.Form == wit.Unchanged {
+func (b *batch) content(d, from wit.ValueSlice, data []byte) (of wit.ValueSlice, content []byte, err error) {
+	if d.Encoding == wit.Unchanged {
 		d, data = from, b.data
 	}
-	if d.Form == wit.Absent {
+	if d.Encoding == wit.Absent {
 		return d, nil, nil
 	}
 	if uint64(d.Start)+uint64(d.Size) > uint64(len(data)) {
@@ -146,32 +146,32 @@ func (b *batch) content(d, from wit.Datum, data []byte) (of wit.Datum, content [
 }
 
 // read is the value of a datum that came out.
-func (b *batch) read(d, from wit.Datum, data []byte) (Value, error) {
+func (b *batch) read(d, from wit.ValueSlice, data []byte) (Value, error) {
 	d, content, err := b.content(d, from, data)
-	if err != nil || d.Form == wit.Absent {
+	if err != nil || d.Encoding == wit.Absent {
 		return Value{}, err
 	}
 	return b.value(d, content)
 }
 
-func (b *batch) value(d wit.Datum, content []byte) (v Value, err error) {
+func (b *batch) value(d wit.ValueSlice, content []byte) (v Value, err error) {
 	content = slices.Clone(content) // the memory is the plugin's
-	if d.Form == wit.Dynamic {
-		if err := datum.CheckDynamic(content); err != nil {
+	if d.Encoding == wit.Schemaless {
+		if err := connectdata.CheckSchemaless(content); err != nil {
 			return v, err
 		}
-		v.Data, _, err = datum.ReadDynamic(content)
+		v.Data, _, err = connectdata.ReadSchemaless(content)
 		return v, err
 	}
 	nodes, known := b.known[d.Schema]
 	if !known {
 		return v, fmt.Errorf("schema %#x was never declared", d.Schema)
 	}
-	if err := datum.Check(nodes, content); err != nil {
+	if err := connectdata.Check(nodes, content); err != nil {
 		return v, err
 	}
 	v.Schema = nodes
-	v.Data, _, err = datum.Read(nodes, 0, content)
+	v.Data, _, err = connectdata.Read(nodes, 0, content)
 	return v, err
 }
 
@@ -194,18 +194,18 @@ func (b *batch) apply(t *testing.T, p wit.Transform, context []byte, rows []wit.
 		}
 		last := uint32(0)
 		for _, row := range out.Rows {
-			if row.Origin >= out.Consumed || row.Origin < last {
-				t.Fatalf("row of origin %d after %d, of %d consumed", row.Origin, last, out.Consumed)
+			if row.RowIndex >= out.Consumed || row.RowIndex < last {
+				t.Fatalf("row of origin %d after %d, of %d consumed", row.RowIndex, last, out.Consumed)
 			}
-			last = row.Origin
-			r, err := b.record(row, rows[row.Origin], topics, out.Data)
+			last = row.RowIndex
+			r, err := b.record(row, rows[row.RowIndex], topics, out.Data)
 			if err != nil {
-				t.Fatalf("record %d: %v", row.Origin, err)
+				t.Fatalf("record %d: %v", row.RowIndex, err)
 			}
-			results[row.Origin].Records = append(results[row.Origin].Records, r)
+			results[row.RowIndex].Records = append(results[row.RowIndex].Records, r)
 		}
-		for _, f := range out.Faults {
-			results[f.Origin].Fault = &Fault{f.Fault.Message, f.ErrorClass, f.Stage}
+		for _, f := range out.Errors {
+			results[f.RowIndex].Error = &Error{f.Error.Message, f.ErrorClass, f.Stage}
 		}
 		rows, results, schemas = rows[out.Consumed:], results[out.Consumed:], nil
 	}

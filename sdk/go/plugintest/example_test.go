@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/source"
 	"github.com/culvert-project/culvert/sdk/go/transform"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // upper is the transform that is tested: it writes a field in upper case.
@@ -19,7 +19,7 @@ type upper struct{}
 func (upper) Describe() wit.Description {
 	return wit.Description{Name: "upper", Version: "1.0.0", Components: []wit.Component{{Name: "example.Upper",
 		Kind: wit.ComponentTransformation, Documentation: "Writes a field in upper case.",
-		Settings: []wit.SettingSpec{{Name: "field", Kind: wit.KindText, Documentation: "Name of the field."}}}}}
+		Settings: []wit.ConfigKey{{Name: "field", Kind: wit.KindString, Documentation: "Name of the field."}}}}}
 }
 
 func (upper) New(_ string, settings []wit.Setting) (transform.Func, error) {
@@ -43,8 +43,9 @@ func ExampleTransform() {
 func testUpper(t *testing.T) {
 	stages := []wit.Stage{{Component: "example.Upper", Settings: []wit.Setting{{Name: "field", Value: "name"}}}}
 	person := func(name string) plugintest.Record {
-		return plugintest.Record{Topic: "people", Value: plugintest.Value{Data: datum.Map{{Key: "name", Value: name},
-			{Key: "city", Value: "London"}}}}
+		return plugintest.Record{Topic: "people",
+			Value: plugintest.Value{Data: connectdata.Map{{Key: "name", Value: name},
+				{Key: "city", Value: "London"}}}}
 	}
 	keyOnly := plugintest.Record{Topic: "people", Key: plugintest.Value{Data: "1"}}
 	got := plugintest.Transform(t, transform.Records(upper{}), stages, person("Ada"), keyOnly)
@@ -63,11 +64,11 @@ type news struct{}
 func (news) Describe() wit.Description {
 	return wit.Description{Name: "news", Version: "1.0.0", Components: []wit.Component{{Name: "example.News",
 		Kind: wit.ComponentSource, Documentation: "Reads titles.",
-		Settings: []wit.SettingSpec{{Name: "topic", Kind: wit.KindText, Documentation: "Their topic."}}}}}
+		Settings: []wit.ConfigKey{{Name: "topic", Kind: wit.KindString, Documentation: "Their topic."}}}}}
 }
 
-func (news) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.Inquiry, error) {
-	return wit.Inquiry{Done: &[]wit.Examined{}}, nil
+func (news) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.ValidateResult, error) {
+	return wit.ValidateResult{Done: &[]wit.ConfigValue{}}, nil
 }
 
 func (news) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // object is a JSON object that keeps its order.
@@ -47,8 +47,8 @@ func encode(v any) string {
 }
 
 // writeValue is a value as JSON has it; nodes are nil for one without a schema.
-func writeValue(nodes []wit.Node, node uint32, v any) any {
-	var n wit.Node
+func writeValue(nodes []wit.SchemaNode, node uint32, v any) any {
+	var n wit.SchemaNode
 	if nodes != nil {
 		n = nodes[node]
 	}
@@ -62,27 +62,27 @@ func writeValue(nodes []wit.Node, node uint32, v any) any {
 		return float(float64(x))
 	case float64:
 		return float(x)
-	case datum.List:
+	case connectdata.List:
 		out := []any{}
 		for _, item := range x {
 			out = append(out, writeValue(nodes, n.Element, item))
 		}
 		return out
-	case datum.Map:
+	case connectdata.Map:
 		out := object{}
 		for _, e := range x {
 			out = append(out, pair{fmt.Sprint(e.Key), writeValue(nodes, n.Element, e.Value)})
 		}
 		return out
-	case datum.Record:
+	case connectdata.Struct:
 		out := object{}
-		for i, m := range n.Members {
+		for i, m := range n.Fields {
 			out = append(out, pair{m.Name, writeValue(nodes, m.Node, x[i])})
 		}
 		return out
-	case datum.Decimal:
+	case connectdata.Decimal:
 		return fmt.Sprintf("%v (unscaled, scale %d)", x.Unscaled, x.Scale)
-	case datum.Nested:
+	case connectdata.Nested:
 		return fmt.Sprintf("% x (schema %d)", x.Bytes, x.Schema)
 	}
 	return v
@@ -90,14 +90,14 @@ func writeValue(nodes []wit.Node, node uint32, v any) any {
 
 // decimalText shows a Decimal as people read it: `{"decimal":"-1.29"}` would hide that it is bytes, so it stays a text
 // with the unscaled value's scale applied.
-func decimalText(n *wit.Node, b []byte) string {
+func decimalText(n *wit.SchemaNode, b []byte) string {
 	scale := 0
 	for _, p := range n.Parameters {
 		if p.Name == wit.ParameterScale {
 			scale, _ = strconv.Atoi(p.Value)
 		}
 	}
-	return new(big.Rat).SetFrac(datum.Unscaled(b), new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)),
+	return new(big.Rat).SetFrac(connectdata.Unscaled(b), new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)),
 		nil)).FloatString(scale) + " (decimal)"
 }
 

@@ -72,10 +72,10 @@ func configuration(t *testing.T, input string) (stages []wit.Stage, rest string)
 	return stages, rest
 }
 
-// Value is a key or a value as package datum has it, with its schema; Schema is nil for one without a schema, and the
-// zero Value is none.
+// Value is a key or a value as package connectdata has it, with its schema; Schema is nil for one without a schema, and
+// the zero Value is none.
 type Value struct {
-	Schema []wit.Node
+	Schema []wit.SchemaNode
 	Data   any
 }
 
@@ -95,8 +95,8 @@ type Record struct {
 	Headers           []Header
 }
 
-// Fault is why a record failed: the message, the class that Kafka Connect has for it, and the stage's place.
-type Fault struct {
+// Error is why a record failed: the message, the class that Kafka Connect has for it, and the stage's place.
+type Error struct {
 	Message, Class string
 	Stage          uint32
 }
@@ -104,7 +104,7 @@ type Fault struct {
 // Result is what became of one record: the records that were made of it, a fault, or neither if it was dropped.
 type Result struct {
 	Records []Record
-	Fault   *Fault
+	Error   *Error
 }
 
 // Transform runs records through a chain of the plugin's stages, and returns what became of each. Records go in one
@@ -125,7 +125,7 @@ func Transform(t *testing.T, p wit.Transform, stages []wit.Stage, records ...Rec
 	b.apply(t, p, context, b.rows, b.schemas, whole)
 	for i := range b.rows {
 		row := b.rows[i]
-		row.Origin = 0
+		row.RowIndex = 0
 		b.apply(t, p, context, []wit.Row{row}, nil, single[i:i+1])
 	}
 	if d := cmp.Diff(whole, single); d != "" {

@@ -102,7 +102,7 @@ type reading struct {
 	p         wit.Source
 	exchanges []exchange
 	// offsets are those of the feeds.
-	offsets [][]wit.Field
+	offsets [][]wit.OffsetEntry
 	asked   int
 	// read is how many rows have come.
 	read int
@@ -121,10 +121,10 @@ func readSource(t *testing.T, p wit.Source, b *batch, stage wit.Stage, input str
 	if err != nil {
 		return r.out.String() + "open: " + err.Error() + "\n"
 	}
-	r.offsets = make([][]wit.Field, len(opened.Feeds))
+	r.offsets = make([][]wit.OffsetEntry, len(opened.Feeds))
 	for i, f := range opened.Feeds {
 		fmt.Fprintf(&r.out, "feed %s, topic %s, partition %s\n", f.Name, f.Topic, encode(fields(f.Partition)))
-		r.feed(opened, uint32(i), wit.Cause{Start: wit.Chosen})
+		r.feed(opened, uint32(i), wit.PollReason{Start: wit.Set})
 	}
 	for _, e := range events {
 		fmt.Fprintln(&r.out, e.line)
@@ -143,16 +143,16 @@ func (r *reading) notify(opened *wit.SourceOpened, n wit.Notification) {
 	if !ok {
 		r.t.Fatal("the plugin takes no notifications")
 	}
-	wakes, err := p.Notified(opened.Context, n)
+	wakes, err := p.HandleNotification(opened.Context, n)
 	if err != nil {
 		fmt.Fprintf(&r.out, "refused: %v\n", err)
 	}
 	for _, w := range wakes {
 		fmt.Fprintf(&r.out, "wakes %s, token %q, ident %q, held %v\n", opened.Feeds[w.Feed].Name, w.Token, w.Ident,
-			w.Hold)
+			w.AnswerWhenStored)
 	}
 	for _, w := range wakes {
-		r.feed(opened, w.Feed, wit.Cause{Wake: &w.Token})
+		r.feed(opened, w.Feed, wit.PollReason{Trigger: &w.Token})
 	}
 }
 
@@ -162,7 +162,7 @@ func (r *reading) snapshot(opened *wit.SourceOpened, words []string) {
 	if at < 0 {
 		r.t.Fatalf("expected SNAPSHOT, the name of a feed and a number, found %q", words)
 	}
-	r.feed(opened, uint32(at), wit.Cause{Snapshot: &words[2]})
+	r.feed(opened, uint32(at), wit.PollReason{Snapshot: &words[2]})
 }
 
 func (r *reading) open(stage wit.Stage) (*wit.SourceOpened, error) {
@@ -177,10 +177,10 @@ func (r *reading) open(stage wit.Stage) (*wit.SourceOpened, error) {
 			return opening.Ready, nil
 		}
 		answers = nil
-		for _, q := range opening.Ask.Requests {
+		for _, q := range opening.Pending.Requests {
 			answers = append(answers, r.answer(&q))
 		}
-		state = opening.Ask.State
+		state = opening.Pending.State
 	}
 	return nil, fmt.Errorf("not ready after 20 rounds of questions")
 }
@@ -201,7 +201,7 @@ func (r *reading) answer(q *wit.Request) wit.Response {
 }
 
 // feed reads a feed until it is idle or finished.
-func (r *reading) feed(opened *wit.SourceOpened, feed uint32, cause wit.Cause) {
+func (r *reading) feed(opened *wit.SourceOpened, feed uint32, cause wit.PollReason) {
 	offset := r.offsets[feed]
 	defer func() { r.offsets[feed] = offset }()
 	for r.asked < maxExchanges {
@@ -228,19 +228,20 @@ func (r *reading) feed(opened *wit.SourceOpened, feed uint32, cause wit.Cause) {
 		if step.Fetch.Position == nil && !more {
 			return // it moves nothing
 		}
-		if step.Fetch.Position == nil && cause.Wake != nil && r.waitMs > 0 {
+		if step.Fetch.Position == nil && cause.Trigger != nil && r.waitMs > 0 {
 			fmt.Fprintf(&r.out, "once more in %d ms\n", r.waitMs)
 			return
 		}
-		cause = wit.Cause{More: wit.Chosen}
+		cause = wit.PollReason{More: wit.Set}
 		if !more {
-			cause = wit.Cause{Poll: wit.Chosen}
+			cause = wit.PollReason{Poll: wit.Set}
 		}
 	}
 	fmt.Fprintf(&r.out, "stopped after %d exchanges\n", maxExchanges)
 }
 
-func (r *reading) page(context []byte, feed uint32, fetch *wit.Fetch, offset *[]wit.Field) (more bool, err error) {
+func (r *reading) page(context []byte, feed uint32, fetch *wit.Fetch, offset *[]wit.OffsetEntry) (more bool,
+	err error) {
 	response := r.answer(&fetch.Request)
 	body := response.Body
 	response.Body = nil
@@ -252,7 +253,7 @@ func (r *reading) page(context []byte, feed uint32, fetch *wit.Fetch, offset *[]
 }
 
 // decode feeds a body in pieces; what it wants followed is fed in between, under its own tag.
-func (r *reading) decode(page uint32, tag string, status uint16, body []byte, offset *[]wit.Field,
+func (r *reading) decode(page uint32, tag string, status uint16, body []byte, offset *[]wit.OffsetEntry,
 	depth int) (more bool, err error) {
 	if depth > 8 {
 		return false, fmt.Errorf("follows nest deeper than 8")
@@ -266,8 +267,8 @@ func (r *reading) decode(page uint32, tag string, status uint16, body []byte, of
 		}
 		body = body[n:]
 		r.rows(&portion)
-		for i := range portion.Follow {
-			q, tolerated := &portion.Follow[i].Request, portion.Follow[i].Tolerate
+		for i := range portion.Linked {
+			q, tolerated := &portion.Linked[i].Request, portion.Linked[i].Tolerate
 			a := r.answer(q)
 			if a.Status/100 != 2 && !slices.Contains(tolerated, a.Status) {
 				return false, fmt.Errorf("%s %s answered %d", q.Method, q.Target, a.Status)
@@ -289,30 +290,30 @@ func (r *reading) decode(page uint32, tag string, status uint16, body []byte, of
 	return more, nil
 }
 
-func (r *reading) rows(p *wit.Portion) {
+func (r *reading) rows(p *wit.DecodeResult) {
 	r.b.learn(p.Schemas)
 	r.read += len(p.Rows)
 	for _, row := range p.Rows {
-		line := object{{"row", row.Origin}}
+		line := object{{"row", row.RowIndex}}
 		for _, part := range []struct {
 			name string
-			d    wit.Datum
+			d    wit.ValueSlice
 		}{{"key", row.Key}, {"value", row.Value}} {
-			v, err := r.b.read(part.d, wit.Datum{}, p.Data)
+			v, err := r.b.read(part.d, wit.ValueSlice{}, p.Data)
 			if err != nil {
-				r.t.Fatalf("row %d, %s: %v", row.Origin, part.name, err)
+				r.t.Fatalf("row %d, %s: %v", row.RowIndex, part.name, err)
 			}
 			line = append(line, pair{part.name, writeValue(v.Schema, 0, v.Data)})
 		}
 		r.out.WriteString(encode(line) + "\n")
 	}
-	for _, f := range p.Faults {
-		fmt.Fprintf(&r.out, "row %d: %v\n", f.Origin, &f.Fault)
+	for _, f := range p.Errors {
+		fmt.Fprintf(&r.out, "row %d: %v\n", f.RowIndex, &f.Error)
 	}
 }
 
 // fields is an offset as an object.
-func fields(list []wit.Field) object {
+func fields(list []wit.OffsetEntry) object {
 	o := object{}
 	for _, f := range list {
 		var v any
@@ -323,8 +324,8 @@ func fields(list []wit.Field) object {
 			v = *s.Integer
 		case s.Real != nil:
 			v = *s.Real
-		case s.Text != nil:
-			v = *s.Text
+		case s.String != nil:
+			v = *s.String
 		}
 		o = append(o, pair{f.Name, v})
 	}

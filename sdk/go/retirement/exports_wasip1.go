@@ -10,7 +10,7 @@ import (
 
 var retireFunc = canon.FuncOf(wit.InterfaceRetirement, "Retire", wit.Retirement.Retire)
 
-//go:wasmexport culvert:connect/retirement@0.2.0#retire
+//go:wasmexport culvert:connect/retirement@0.3.0#retire
 func retire(component, componentLen, settings, settingsLen, addresses, addressesLen, state, stateLen, answers,
 	answersLen uint32) uint32 {
 	return guest.Call(retireFunc, func(a []reflect.Value) (any, error) {

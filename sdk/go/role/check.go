@@ -98,7 +98,7 @@ func many(name string) bool {
 }
 
 // names are the roles that a declaration gives.
-func names(s *wit.SettingSpec) (roles []string) {
+func names(s *wit.ConfigKey) (roles []string) {
 	for _, r := range s.Rules {
 		if r.Role != nil {
 			roles = append(roles, *r.Role)
@@ -108,7 +108,7 @@ func names(s *wit.SettingSpec) (roles []string) {
 }
 
 // one checks the role of one setting.
-func one(s *wit.SettingSpec, name string) []Finding {
+func one(s *wit.ConfigKey, name string) []Finding {
 	r, known := Find(name)
 	wrong := func(refused bool, text string) []Finding { return []Finding{{refused, true, s.Name, text}} }
 	anyName := name == anyHeader || name == anyQuery

@@ -10,10 +10,10 @@ import (
 
 // A plugin's author learns before anybody else what is wrong with the roles of a component.
 func ExampleCheck() {
-	shop := wit.Component{Kind: wit.ComponentSource, Settings: []wit.SettingSpec{
-		setting.Spec("a.address", wit.KindText, wit.High, nil, "Host.", setting.Role(role.Address)),
-		setting.Spec("a.password", wit.KindText, wit.High, nil, "Password.", setting.Role(role.Password)),
-		setting.Spec("via", wit.KindText, wit.Low, nil, "Proxy.", setting.Role("http.proxi.address")),
+	shop := wit.Component{Kind: wit.ComponentSource, Settings: []wit.ConfigKey{
+		setting.Define("a.address", wit.KindString, wit.High, nil, "Host.", setting.Role(role.Address)),
+		setting.Define("a.password", wit.KindString, wit.High, nil, "Password.", setting.Role(role.Password)),
+		setting.Define("via", wit.KindString, wit.Low, nil, "Proxy.", setting.Role("http.proxi.address")),
 	}}
 	for _, finding := range role.Check(&shop) {
 		fmt.Println(finding)

@@ -323,17 +323,17 @@ func (r Role) fits(kind wit.SettingKind) bool {
 	case Secret:
 		return kind == wit.KindPassword
 	case Either:
-		return kind == wit.KindPassword || kind == wit.KindText
+		return kind == wit.KindPassword || kind == wit.KindString
 	case Number:
-		return whole || kind == wit.KindText
+		return whole || kind == wit.KindString
 	case Decimal:
-		return whole || kind == wit.KindDouble || kind == wit.KindText
+		return whole || kind == wit.KindDouble || kind == wit.KindString
 	case List:
-		return kind == wit.KindListOfText || kind == wit.KindText
+		return kind == wit.KindList || kind == wit.KindString
 	case Flag:
-		return kind == wit.KindBoolean || kind == wit.KindText
+		return kind == wit.KindBoolean || kind == wit.KindString
 	}
-	return kind == wit.KindText
+	return kind == wit.KindString
 }
 
 var kindNames = [...]string{Text: "text", Secret: "password", Either: "text or password", Number: "int or long",

@@ -96,8 +96,8 @@ func TestRolesOfTheHost(t *testing.T) {
 	}
 }
 
-func setting(name string, kind wit.SettingKind, value string, roles ...string) wit.SettingSpec {
-	s := wit.SettingSpec{Name: name, Kind: kind}
+func setting(name string, kind wit.SettingKind, value string, roles ...string) wit.ConfigKey {
+	s := wit.ConfigKey{Name: name, Kind: kind}
 	for _, r := range roles {
 		s.Rules = append(s.Rules, wit.Rule{Role: &r})
 	}
@@ -108,45 +108,45 @@ func setting(name string, kind wit.SettingKind, value string, roles ...string) w
 }
 
 func TestCheck(t *testing.T) {
-	address := setting("a", wit.KindText, "", "http.address")
+	address := setting("a", wit.KindString, "", "http.address")
 	for name, x := range map[string]struct {
-		settings []wit.SettingSpec
+		settings []wit.ConfigKey
 		refused  bool
 		want     string
 	}{
-		"nothing wrong": {[]wit.SettingSpec{address, setting("h.{name}", wit.KindPassword, "", "http.header.{name}"),
+		"nothing wrong": {[]wit.ConfigKey{address, setting("h.{name}", wit.KindPassword, "", "http.header.{name}"),
 			setting("p", wit.KindInt, "443", "http.port"),
-			setting("t#{n}", wit.KindText, "", "source.topic")}, false, ""},
+			setting("t#{n}", wit.KindString, "", "source.topic")}, false, ""},
 		"no address": {nil, false,
 			"no setting has the role http.address: the host does not know where to send the requests of this source"},
-		"unknown": {[]wit.SettingSpec{address, setting("p", wit.KindPassword, "",
+		"unknown": {[]wit.ConfigKey{address, setting("p", wit.KindPassword, "",
 			"http.proxi.password")}, false, "setting p: has the role http.proxi.password, which the host does not " +
 			"know: is it http.password? See wit/roles.md"},
-		"secret without role": {[]wit.SettingSpec{address, setting("p", wit.KindPassword, "")}, false,
+		"secret without role": {[]wit.ConfigKey{address, setting("p", wit.KindPassword, "")}, false,
 			"setting p: is a password without a role: no plugin sees its value, and the host does nothing with it"},
-		"two settings": {[]wit.SettingSpec{address, setting("b", wit.KindText, "", "http.address")},
+		"two settings": {[]wit.ConfigKey{address, setting("b", wit.KindString, "", "http.address")},
 			true, "setting b: has the role http.address, which a has: expected one setting for it"},
-		"two roles": {[]wit.SettingSpec{address, setting("b", wit.KindPassword, "", "http.password",
+		"two roles": {[]wit.ConfigKey{address, setting("b", wit.KindPassword, "", "http.password",
 			"http.header.x")}, true, "setting b: expected one role, found http.password, http.header.x"},
-		"any role": {[]wit.SettingSpec{address, setting("b.{name}", wit.KindText, "",
+		"any role": {[]wit.ConfigKey{address, setting("b.{name}", wit.KindString, "",
 			"http.{name}")}, true, "setting b.{name}: has the role http.{name}: expected no placeholder, but for " +
 			"http.header.{name} and http.query.{name} after a name that ends with {name}"},
-		"any setting": {[]wit.SettingSpec{address, setting("b.{name}", wit.KindText, "", "http.user")},
+		"any setting": {[]wit.ConfigKey{address, setting("b.{name}", wit.KindString, "", "http.user")},
 			true, "setting b.{name}: stands for many settings and has the role http.user, which is for one"},
-		"a password that is shown": {[]wit.SettingSpec{setting("a", wit.KindPassword, "", "http.address")}, true,
+		"a password that is shown": {[]wit.ConfigKey{setting("a", wit.KindPassword, "", "http.address")}, true,
 			"setting a: is a password with the role http.address, whose values are shown: expected the kind text"},
-		"a secret that is none": {[]wit.SettingSpec{address, setting("b", wit.KindText, "", "http.password")},
+		"a secret that is none": {[]wit.ConfigKey{address, setting("b", wit.KindString, "", "http.password")},
 			false, "setting b: has the role http.password: expected the kind password; no plugin sees its value"},
-		"kind": {[]wit.SettingSpec{address, setting("b", wit.KindBoolean, "", "http.port")},
+		"kind": {[]wit.ConfigKey{address, setting("b", wit.KindBoolean, "", "http.port")},
 			false, "setting b: has the role http.port: expected the kind int or long"},
-		"a default that leads away": {[]wit.SettingSpec{setting("a", wit.KindText, "evil", "http.address")}, false,
+		"a default that leads away": {[]wit.ConfigKey{setting("a", wit.KindString, "evil", "http.address")}, false,
 			`setting a: its default "evil" does not count: http.address comes from the user alone`},
-		"a default instead of ours": {[]wit.SettingSpec{address, setting("b", wit.KindText, "http", "http.scheme")},
+		"a default instead of ours": {[]wit.ConfigKey{address, setting("b", wit.KindString, "http", "http.scheme")},
 			false,
 			`setting b: its default "http" does not count: http.scheme comes from the user alone, else it is https`},
-		"a default that is ours": {[]wit.SettingSpec{address, setting("b", wit.KindText, "https", "http.scheme")},
+		"a default that is ours": {[]wit.ConfigKey{address, setting("b", wit.KindString, "https", "http.scheme")},
 			false, ""},
-		"a default that does no harm": {[]wit.SettingSpec{address, setting("b", wit.KindInt, "7", "retry.max")}, false,
+		"a default that does no harm": {[]wit.ConfigKey{address, setting("b", wit.KindInt, "7", "retry.max")}, false,
 			""},
 	} {
 		found := Check(&wit.Component{Kind: wit.ComponentSource, Settings: x.settings})
@@ -162,7 +162,7 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	if found := Check(&wit.Component{Kind: wit.ComponentTransformation,
-		Settings: []wit.SettingSpec{address}}); len(found) != 1 || !found[0].Wrong || found[0].Refused {
+		Settings: []wit.ConfigKey{address}}); len(found) != 1 || !found[0].Wrong || found[0].Refused {
 		t.Errorf("found %v", found)
 	}
 }

@@ -29,7 +29,7 @@ type Check struct {
 
 // Value says what is wrong with a value, "" if nothing: first its kind, then the first rule that it breaks. The value
 // of a password is never repeated.
-func (c Check) Value(spec *wit.SettingSpec, value string) string {
+func (c Check) Value(spec *wit.ConfigKey, value string) string {
 	given := value
 	value = Trim(value)
 	invalid := func(value, why string) string {
@@ -47,7 +47,7 @@ func (c Check) Value(spec *wit.SettingSpec, value string) string {
 			return invalid(value, "String must be non-empty")
 		case r.Allowed != nil:
 			items := []string{value}
-			if spec.Kind == wit.KindListOfText {
+			if spec.Kind == wit.KindList {
 				items = List(value)
 			}
 			for _, item := range items {
@@ -167,7 +167,7 @@ func compare(value string, bound int64) int {
 
 // Spelling is the allowed value that the given one stands for; any value stands for itself where there is no list. Case
 // does not count, except in what is for key stores and TLS.
-func Spelling(spec *wit.SettingSpec, value string) (string, bool) {
+func Spelling(spec *wit.ConfigKey, value string) (string, bool) {
 	for _, r := range spec.Rules {
 		if r.Allowed == nil {
 			continue

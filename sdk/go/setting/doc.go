@@ -2,7 +2,7 @@
 // typed reading, documentation and what REST, templates and reference pages show. Plugins, the worker, its Kafka
 // clients and Kafka Connect's own settings of connectors declare with it.
 //
-// A declaration is a [wit.SettingSpec]; [Spec] and the functions next to it make one. A [Table] holds those of a
+// A declaration is a [wit.SettingSpec]; [Define] and the functions next to it make one. A [Table] holds those of a
 // component and finds the one that a name goes by: names may be templates, in which {n} and {m} stand for one to three
 // digits, kept as written, and {name} for any text. [Check] says what is wrong with a value in the words of Kafka
 // Connect:

@@ -7,12 +7,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Examine checks settings one by one and says which are missing, unknown, wrong or not built yet. Settings of groups
+// Validate checks settings one by one and says which are missing, unknown, wrong or not built yet. Settings of groups
 // are there for each number that any given name has, those of other templates where they are given. What a component
-// checks of settings together it adds to the result with [Complain].
-func (t *Table) Examine(given []wit.Setting) []wit.Examined {
-	v, guess := t.Values(given), Guess{Table: t, Left: maxGuesses}
-	var out []wit.Examined
+// checks of settings together it adds to the result with [AddError].
+func (t *Table) Validate(given []wit.Setting) []wit.ConfigValue {
+	v, guess := t.Values(given), Suggester{Table: t, Budget: maxGuesses}
+	var out []wit.ConfigValue
 	for i := range t.specs {
 		if !IsTemplate(t.specs[i].Name) {
 			out = append(out, t.examine(v, t.specs[i], &t.specs[i]))
@@ -32,7 +32,7 @@ func (t *Table) Examine(given []wit.Setting) []wit.Examined {
 		i, by, ok := t.locate(s.Name)
 		switch {
 		case !ok && t.Prefix(s.Name) != "":
-			out = append(out, wit.Examined{Spec: wit.SettingSpec{Name: s.Name, Importance: wit.Low}, Value: &s.Value,
+			out = append(out, wit.ConfigValue{Key: wit.ConfigKey{Name: s.Name, Importance: wit.Low}, Value: &s.Value,
 				Visible: true,
 				Errors:  []string{Unknown(guess.Nearest(s.Name))}})
 		case ok && by != "" && by == t.specs[i].Name && !grouped(by):
@@ -63,9 +63,9 @@ func (t *Table) groups() (groups []string) {
 }
 
 // examine checks one setting under its full name; declared is its declaration.
-func (t *Table) examine(v Values, spec wit.SettingSpec, declared *wit.SettingSpec) wit.Examined {
-	e := wit.Examined{Spec: spec, Value: spec.DefaultValue, Visible: true}
-	value, given := v.Given(spec.Name)
+func (t *Table) examine(v Values, spec wit.ConfigKey, declared *wit.ConfigKey) wit.ConfigValue {
+	e := wit.ConfigValue{Key: spec, Value: spec.DefaultValue, Visible: true}
+	value, given := v.Lookup(spec.Name)
 	if !given {
 		value, given = v.byAlias(declared)
 	}
@@ -93,7 +93,7 @@ func (t *Table) examine(v Values, spec wit.SettingSpec, declared *wit.SettingSpe
 	return e
 }
 
-func notBuilt(spec *wit.SettingSpec, value string, built []string, instead string) string {
+func notBuilt(spec *wit.ConfigKey, value string, built []string, instead string) string {
 	if spec.Kind == wit.KindPassword {
 		value = Hidden
 	}
@@ -107,32 +107,32 @@ func notBuilt(spec *wit.SettingSpec, value string, built []string, instead strin
 	return text + "; leave the setting out"
 }
 
-// Complain adds an error to the examined setting of that name.
-func Complain(examined []wit.Examined, name, text string) {
+// AddError adds an error to the examined setting of that name.
+func AddError(examined []wit.ConfigValue, name, text string) {
 	for i := range examined {
-		if examined[i].Spec.Name == name {
+		if examined[i].Key.Name == name {
 			examined[i].Errors = append(examined[i].Errors, text)
 			return
 		}
 	}
 }
 
-// Miss adds a setting that is required but missing, such as one of a group that nobody has configured.
-func (t *Table) Miss(examined []wit.Examined, name, text string) []wit.Examined {
-	for _, e := range t.Examine([]wit.Setting{{Name: name}}) {
-		if e.Spec.Name == name {
-			e.Value, e.Errors = e.Spec.DefaultValue, []string{text}
+// AddMissing adds a setting that is required but missing, such as one of a group that nobody has configured.
+func (t *Table) AddMissing(examined []wit.ConfigValue, name, text string) []wit.ConfigValue {
+	for _, e := range t.Validate([]wit.Setting{{Name: name}}) {
+		if e.Key.Name == name {
+			e.Value, e.Errors = e.Key.DefaultValue, []string{text}
 			return append(examined, e)
 		}
 	}
 	return examined
 }
 
-// First is the first error among examined settings as a fault, nil if there is none.
-func First(examined []wit.Examined) *wit.Fault {
+// FirstError is the first error among examined settings as a fault, nil if there is none.
+func FirstError(examined []wit.ConfigValue) *wit.Error {
 	for i := range examined {
 		if e := &examined[i]; len(e.Errors) > 0 {
-			return &wit.Fault{Kind: wit.FaultConfig, Message: e.Errors[0], Setting: &e.Spec.Name}
+			return &wit.Error{Kind: wit.ErrorConfig, Message: e.Errors[0], Setting: &e.Key.Name}
 		}
 	}
 	return nil

@@ -9,16 +9,16 @@ import (
 
 // One declaration finds what is wrong with a setting, in Kafka Connect's words, and reads it.
 func Example() {
-	table := setting.Of(
-		setting.Spec("shop.address", wit.KindText, wit.High, nil, "Host of the shop.", setting.Required()),
-		setting.Spec("shop.size", wit.KindInt, wit.Low, setting.Is("5"), "Rows of a page.", setting.AtLeast(1)),
-		setting.Spec("shop#{n}.table", wit.KindText, wit.High, nil, "A table."))
+	table := setting.NewTable(
+		setting.Define("shop.address", wit.KindString, wit.High, nil, "Host of the shop.", setting.Required()),
+		setting.Define("shop.size", wit.KindInt, wit.Low, setting.Default("5"), "Rows of a page.", setting.AtLeast(1)),
+		setting.Define("shop#{n}.table", wit.KindString, wit.High, nil, "A table."))
 	table.Prefixes = []string{"shop.", "shop#{n}."}
 	given := []wit.Setting{{Name: "shop.size", Value: "0"}, {Name: "shop#01.table", Value: "orders"},
 		{Name: "shop#01.tabel"}}
-	for _, e := range table.Examine(given) {
+	for _, e := range table.Validate(given) {
 		for _, text := range e.Errors {
-			fmt.Println(e.Spec.Name+":", text)
+			fmt.Println(e.Key.Name+":", text)
 		}
 	}
 	values := table.Values([]wit.Setting{{Name: "shop#01.table", Value: "orders"}})
@@ -32,10 +32,10 @@ func Example() {
 
 // Settings of numbered groups: what a group does not say holds as the setting for all groups has it.
 func ExampleValues_Groups() {
-	table := setting.Of(
-		setting.Spec("shop.size", wit.KindInt, wit.Low, setting.Is("5"), "Rows of a page, for all tables."),
-		setting.Spec("shop#{n}.table", wit.KindText, wit.High, nil, "A table.", setting.Required()),
-		setting.Spec("shop#{n}.size", wit.KindInt, wit.Low, nil, "Rows of its pages."))
+	table := setting.NewTable(
+		setting.Define("shop.size", wit.KindInt, wit.Low, setting.Default("5"), "Rows of a page, for all tables."),
+		setting.Define("shop#{n}.table", wit.KindString, wit.High, nil, "A table.", setting.Required()),
+		setting.Define("shop#{n}.size", wit.KindInt, wit.Low, nil, "Rows of its pages."))
 	values := table.Values([]wit.Setting{{Name: "shop.size", Value: "100"}, {Name: "shop#02.table", Value: "orders"},
 		{Name: "shop#01.table", Value: "items"}, {Name: "shop#01.size", Value: "7"}})
 	for _, group := range values.Groups("shop#{n}.", "shop.") {

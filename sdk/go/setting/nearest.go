@@ -5,29 +5,29 @@ import (
 	"strings"
 )
 
-// maxGuesses bounds what [Table.Examine] compares for the nearest names of all unknown settings, in pairs of letters:
+// maxGuesses bounds what [Table.Validate] compares for the nearest names of all unknown settings, in pairs of letters:
 // some hundred times what the built-in plugins need. The host examines the settings of any plugin.
 const maxGuesses = 100_000_000
 
-// Guess finds the names that were meant by wrong ones.
-type Guess struct {
+// Suggester finds the names that were meant by wrong ones.
+type Suggester struct {
 	Table *Table
 	// Number is what placeholders stand for where a name has no number, "" for 00.
 	Number string
-	// Left is how much may still be compared, in pairs of letters. A plugin's declarations may be many.
-	Left int
+	// Budget is how much may still be compared, in pairs of letters. A plugin's declarations may be many.
+	Budget int
 }
 
-// Nearest is [Guess.Nearest] for a table of one's own.
+// Nearest is [Suggester.Nearest] for a table of one's own.
 func (t *Table) Nearest(name string) string {
-	g := Guess{Table: t, Left: math.MaxInt}
+	g := Suggester{Table: t, Budget: math.MaxInt}
 	return g.Nearest(name)
 }
 
 // Nearest is the declared name that looks most like the given one, with its prefix or without, "" if none is near.
 // Placeholders take the name's own numbers, and what stands for any name takes the name's last word: a template that
 // takes anything is near only where what stands before the word is.
-func (g *Guess) Nearest(name string) string {
+func (g *Suggester) Nearest(name string) string {
 	t := g.Table
 	numbers := numbersIn(name)
 	if len(numbers) == 0 && g.Number != "" {
@@ -66,9 +66,9 @@ func (g *Guess) Nearest(name string) string {
 	return best
 }
 
-func (g *Guess) spend(n int) bool {
-	g.Left -= n
-	return g.Left >= 0
+func (g *Suggester) spend(n int) bool {
+	g.Budget -= n
+	return g.Budget >= 0
 }
 
 // withoutPrefix is a name as one writes it who forgets its prefix, or the prefix and its number; shorter: or what

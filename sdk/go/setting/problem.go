@@ -11,12 +11,12 @@ type Code string
 
 // Codes of problems. What nobody has to tell apart has none.
 const (
-	CodeInvalid  Code = "invalid-value" // the value is not what the declaration wants
-	CodeMissing  Code = "missing"       // a required setting is not given
-	CodeUnknown  Code = "unknown"       // nobody declares it
-	CodeNoEffect Code = "no-effect"     // it is known, and changes nothing
-	CodeNotBuilt Code = "not-built"     // it is known, and what it asks for is not built
-	CodeUnasked  Code = "not-checked"   // the service or registry that could confirm the value did not answer
+	CodeInvalid     Code = "invalid-value" // the value is not what the declaration wants
+	CodeMissing     Code = "missing"       // a required setting is not given
+	CodeUnknown     Code = "unknown"       // nobody declares it
+	CodeNoEffect    Code = "no-effect"     // it is known, and changes nothing
+	CodeUnsupported Code = "not-built"     // it is known, and what it asks for is not built
+	CodeNotChecked  Code = "not-checked"   // the service or registry that could confirm the value did not answer
 )
 
 // Problem is something wrong with a configuration, in the form that is shown to its author. As an error it is its text.
@@ -30,8 +30,8 @@ type Problem struct {
 	Text    string `json:"text"`
 	// Warning: worth knowing, and no reason to refuse the configuration.
 	Warning bool `json:"warning"`
-	// Alone: it keeps its connector from running, and neither the worker nor other connectors.
-	Alone bool `json:"-"`
+	// ConnectorOnly: it keeps its connector from running, and neither the worker nor other connectors.
+	ConnectorOnly bool `json:"-"`
 }
 
 // String is `FILE:LINE: SETTING: text`. Further lines of the text, a stack of a plugin's say, begin with a tab, so that

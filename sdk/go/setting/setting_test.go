@@ -24,11 +24,11 @@ func matchesWhole(pattern, text string) bool {
 
 // What Kafka's ConfigDef says, recorded from Kafka Connect 4.3.1 where it has such a rule.
 func TestCheck(t *testing.T) {
-	spec := func(name string, kind wit.SettingKind, rules ...wit.Rule) wit.SettingSpec {
-		return Spec(name, kind, wit.High, nil, "", rules...)
+	spec := func(name string, kind wit.SettingKind, rules ...wit.Rule) wit.ConfigKey {
+		return Define(name, kind, wit.High, nil, "", rules...)
 	}
 	for _, c := range []struct {
-		spec       wit.SettingSpec
+		spec       wit.ConfigKey
 		value, why string // why: the whole message where it doesn't show the value as it was given
 	}{
 		{spec("tasks.max", wit.KindInt, AtLeast(1)), "0", "Value must be at least 1"},
@@ -49,19 +49,20 @@ func TestCheck(t *testing.T) {
 		{spec("b", wit.KindBoolean), "yes", "Expected value to be either true or false"},
 		{spec("b", wit.KindBoolean), "TRUE", ""},
 		{spec("b", wit.KindBoolean), "0", ""},
-		{spec("errors.tolerance", wit.KindText, Allowed("none", "all")), "some", "String must be one of: none, all"},
-		{spec("errors.tolerance", wit.KindText, Allowed("none", "all")), "ALL", ""},
-		{spec("store", wit.KindText, Allowed("jks", "pem"), Role("tls.keystore.type")), "JKS",
+		{spec("errors.tolerance", wit.KindString, Allowed("none", "all")), "some", "String must be one of: none, all"},
+		{spec("errors.tolerance", wit.KindString, Allowed("none", "all")), "ALL", ""},
+		{spec("store", wit.KindString, Allowed("jks", "pem"), Role("tls.keystore.type")), "JKS",
 			"String must be one of: jks, pem"},
-		{spec("list", wit.KindListOfText, Allowed("a", "b")), "a, c",
+		{spec("list", wit.KindList, Allowed("a", "b")), "a, c",
 			"Invalid value c for configuration list: String must be one of: a, b"},
-		{spec("list", wit.KindListOfText, Allowed("a", "b")), "", ""},
-		{spec("topic", wit.KindText, Required()), "  ",
+		{spec("list", wit.KindList, Allowed("a", "b")), "", ""},
+		{spec("topic", wit.KindString, Required()), "  ",
 			"Invalid value  for configuration topic: String must be non-empty"},
-		{spec("topic", wit.KindText, Topic()), "a b", "String must match the regular expression [a-zA-Z0-9._-]{1,249}"},
-		{spec("topic", wit.KindText, Topic()), "", ""},
-		{spec("n", wit.KindText, AtLeast(1)), "0", "Value must be at least 1"},
-		{spec("n", wit.KindText, AtLeast(1)), "word", ""},
+		{spec("topic", wit.KindString, Topic()), "a b",
+			"String must match the regular expression [a-zA-Z0-9._-]{1,249}"},
+		{spec("topic", wit.KindString, Topic()), "", ""},
+		{spec("n", wit.KindString, AtLeast(1)), "0", "Value must be at least 1"},
+		{spec("n", wit.KindString, AtLeast(1)), "word", ""},
 		{spec("pw", wit.KindPassword, Allowed("x")), "hunter2",
 			"Invalid value [hidden] for configuration pw: String must be one of: x"},
 		{spec("e", wit.KindInt), "a\x1b[2Jb\nc",
@@ -79,7 +80,7 @@ func TestCheck(t *testing.T) {
 	if got := (Check{Secret: true}).Value(&secret, "hunter2"); strings.Contains(got, "hunter2") || got == "" {
 		t.Errorf("a secret's value in %q", got)
 	}
-	topic := spec("t", wit.KindText, Topic())
+	topic := spec("t", wit.KindString, Topic())
 	if got := (Check{}).Value(&topic, "a b"); got != "" {
 		t.Errorf("without Matches: %q", got)
 	}
@@ -87,17 +88,19 @@ func TestCheck(t *testing.T) {
 
 func table() *Table {
 	t := &Table{Prefixes: []string{"shop.", "shop#"}}
-	t.Declare(Spec("shop.mode", wit.KindText, wit.High, Is("one"), "", Allowed("one", "two"), Alias("shop.old-mode")),
-		Spec("shop.size", wit.KindInt, wit.High, Is("5"), "", AtLeast(1)),
-		Spec("shop#{n}.name", wit.KindText, wit.High, nil, "", Required(), In("Set {n}")), Spec("shop#{n}.size",
+	t.Declare(Define("shop.mode", wit.KindString, wit.High, Default("one"), "", Allowed("one", "two"),
+		Alias("shop.old-mode")),
+		Define("shop.size", wit.KindInt, wit.High, Default("5"), "", AtLeast(1)),
+		Define("shop#{n}.name", wit.KindString, wit.High, nil, "", Required(), InGroup("Set {n}")),
+		Define("shop#{n}.size",
 			wit.KindInt, wit.High, nil, "", AtLeast(1)),
-		Spec("shop#{n}.part#{m}.low", wit.KindText, wit.High, nil, ""),
-		Spec("shop.header.{name}", wit.KindPassword, wit.High, nil, "", Role("http.header.{name}")),
-		Spec("shop.list", wit.KindListOfText, wit.High, nil, ""), Spec("shop.wait.ms", wit.KindLong, wit.High,
-			Is("1500"), ""))
-	t.Later(Spec("shop.secret", wit.KindPassword, wit.Low, nil, "x."))
-	t.Later(Spec("shop.enable", wit.KindText, wit.Low, nil, "x."), "0")
-	t.Restrict("shop.mode", "one")
+		Define("shop#{n}.part#{m}.low", wit.KindString, wit.High, nil, ""),
+		Define("shop.header.{name}", wit.KindPassword, wit.High, nil, "", Role("http.header.{name}")),
+		Define("shop.list", wit.KindList, wit.High, nil, ""), Define("shop.wait.ms", wit.KindLong, wit.High,
+			Default("1500"), ""))
+	t.DeclareUnsupported(Define("shop.secret", wit.KindPassword, wit.Low, nil, "x."))
+	t.DeclareUnsupported(Define("shop.enable", wit.KindString, wit.Low, nil, "x."), "0")
+	t.SupportOnly("shop.mode", "one")
 	return t
 }
 
@@ -135,26 +138,26 @@ func TestExamine(t *testing.T) {
 		{"transforms=x name=y", "", ""},
 	} {
 		setting, message := "", ""
-		if f := First(table().Examine(settingsOf(strings.Fields(c.settings)...))); f != nil {
+		if f := FirstError(table().Validate(settingsOf(strings.Fields(c.settings)...))); f != nil {
 			setting, message = *f.Setting, f.Message
 		}
 		if setting != c.setting || !strings.HasPrefix(message, c.message) || (c.message == "") != (message == "") {
 			t.Errorf("%s: expected %s: %s, found %s: %s", c.settings, c.setting, c.message, setting, message)
 		}
 	}
-	for _, e := range table().Examine(settingsOf("shop#07.name=x", "shop.header.X=y")) {
-		switch e.Spec.Name {
+	for _, e := range table().Validate(settingsOf("shop#07.name=x", "shop.header.X=y")) {
+		switch e.Key.Name {
 		case "shop#07.name":
-			if *e.Spec.Rules[1].Group != "Set 07" {
-				t.Errorf("group %s", *e.Spec.Rules[1].Group)
+			if *e.Key.Rules[1].Group != "Set 07" {
+				t.Errorf("group %s", *e.Key.Rules[1].Group)
 			}
 		case "shop.header.X":
-			if e.Spec.Role() != "http.header.X" {
-				t.Errorf("role %s", e.Spec.Role())
+			if e.Key.Role() != "http.header.X" {
+				t.Errorf("role %s", e.Key.Role())
 			}
 		}
-		if IsTemplate(e.Spec.Name) {
-			t.Errorf("%s stands among what was examined", e.Spec.Name)
+		if IsTemplate(e.Key.Name) {
+			t.Errorf("%s stands among what was examined", e.Key.Name)
 		}
 	}
 }
@@ -210,7 +213,7 @@ func TestNearest(t *testing.T) {
 			t.Errorf("%s: expected %q, found %q", name, want, got)
 		}
 	}
-	g := Guess{Table: d, Left: 10}
+	g := Suggester{Table: d, Budget: 10}
 	if near := g.Nearest("shop.mdoe"); near != "" {
 		t.Errorf("beyond what may be compared: %s", near)
 	}
@@ -246,15 +249,15 @@ func TestTemplateProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	d := table()
 	for range 5_000 {
-		spec := d.Specs()[r.IntN(len(d.Specs()))]
+		spec := d.Keys()[r.IntN(len(d.Keys()))]
 		numbers := []string{strconv.Itoa(r.IntN(1000)), strconv.Itoa(r.IntN(1000))}
 		name := filled(spec.Name, numbers, "N"+numbers[0])
 		found, ok := d.Find(name)
 		if !ok || found.Name != name {
 			t.Fatalf("%s of %s: found %q", name, spec.Name, found.Name)
 		}
-		for _, e := range d.Examine([]wit.Setting{{Name: name, Value: "1"}}) {
-			if e.Spec.Name == name && slices.ContainsFunc(e.Errors, func(s string) bool {
+		for _, e := range d.Validate([]wit.Setting{{Name: name, Value: "1"}}) {
+			if e.Key.Name == name && slices.ContainsFunc(e.Errors, func(s string) bool {
 				return strings.HasPrefix(s, "Unknown")
 			}) {
 				t.Fatalf("%s: %v", name, e.Errors)
@@ -362,8 +365,8 @@ func FuzzCheck(f *testing.F) {
 		f.Add(s, s)
 	}
 	f.Fuzz(func(t *testing.T, name, value string) {
-		for kind := wit.KindText; kind <= wit.KindClassName; kind++ {
-			spec := Spec("x", kind, wit.High, nil, "", Allowed("a", "1"), AtLeast(0), AtMost(10))
+		for kind := wit.KindString; kind <= wit.KindClass; kind++ {
+			spec := Define("x", kind, wit.High, nil, "", Allowed("a", "1"), AtLeast(0), AtMost(10))
 			text := Check{}.Value(&spec, value)
 			if strings.ContainsAny(text, "\n\r\x00\x1b") {
 				t.Errorf("kind %d: %q", kind, text)
@@ -376,7 +379,7 @@ func FuzzCheck(f *testing.F) {
 			}
 		}
 		given := []wit.Setting{{Name: name, Value: value}}
-		table().Examine(given)
+		table().Validate(given)
 		v := table().Values(given)
 		v.Text(name)
 		v.Number(name)
@@ -409,7 +412,7 @@ func TestGuestSafe(t *testing.T) {
 }
 
 func TestMilliseconds(t *testing.T) {
-	table := Of(Spec("wait.ms", wit.KindLong, wit.Low, nil, "How long."))
+	table := NewTable(Define("wait.ms", wit.KindLong, wit.Low, nil, "How long."))
 	for text, want := range map[string]time.Duration{
 		"0": 0, "1500": 1500 * time.Millisecond, "-1": -time.Millisecond,
 		"9223372036854775807": 100 * 365 * 24 * time.Hour, "9223372036854776": 100 * 365 * 24 * time.Hour,
@@ -423,7 +426,7 @@ func TestMilliseconds(t *testing.T) {
 
 // Many settings are read as few are: of a name that is given twice the last counts, and groups stand in order.
 func TestManyValues(t *testing.T) {
-	table := Of(wit.SettingSpec{Name: "shop#{n}.name"}, wit.SettingSpec{Name: "shop#{n}.part#{m}.low"})
+	table := NewTable(wit.ConfigKey{Name: "shop#{n}.name"}, wit.ConfigKey{Name: "shop#{n}.part#{m}.low"})
 	var given []wit.Setting
 	for n := 199; n >= 0; n-- {
 		given = append(given, wit.Setting{Name: "shop#" + strconv.Itoa(n) + ".name",
@@ -438,7 +441,7 @@ func TestManyValues(t *testing.T) {
 			t.Errorf("%s: expected %q, found %q", name, want, found)
 		}
 	}
-	if _, ok := v.Given("shop#200.name"); ok {
+	if _, ok := v.Lookup("shop#200.name"); ok {
 		t.Error("a setting is there that nobody gave")
 	}
 	groups := v.Groups("shop#{n}.", "")
@@ -463,14 +466,14 @@ func TestLongValuesAreCounted(t *testing.T) {
 // The nearest names of many unknown settings are looked for within a bound: those behind it are unknown all the same.
 func TestNearestNamesOfManyAreBounded(t *testing.T) {
 	long := "shop." + strings.Repeat("n", 990)
-	table := Of(wit.SettingSpec{Name: long})
+	table := NewTable(wit.ConfigKey{Name: long})
 	table.Prefixes = []string{"shop."}
 	for many, want := range map[int]string{10: long, 300: ""} {
 		var given []wit.Setting
 		for n := range many {
 			given = append(given, wit.Setting{Name: long + strconv.Itoa(n)})
 		}
-		examined := table.Examine(given)[1:]
+		examined := table.Validate(given)[1:]
 		first, last := examined[0].Errors, examined[len(examined)-1].Errors
 		if len(examined) != many || !slices.Equal(first, []string{Unknown(long)}) ||
 			!slices.Equal(last, []string{Unknown(want)}) {

@@ -9,18 +9,18 @@ import (
 // Flags are the spellings of yes and no for settings of kind text.
 var Flags = []string{"0", "1", "true", "false"}
 
-// Spec makes a declaration; value is the default, nil for none.
-func Spec(name string, kind wit.SettingKind, importance wit.Importance, value *string, documentation string,
-	rules ...wit.Rule) wit.SettingSpec {
-	return wit.SettingSpec{Name: name, Kind: kind, DefaultValue: value, Importance: importance,
+// Define makes a declaration; value is the default, nil for none.
+func Define(name string, kind wit.SettingKind, importance wit.Importance, value *string, documentation string,
+	rules ...wit.Rule) wit.ConfigKey {
+	return wit.ConfigKey{Name: name, Kind: kind, DefaultValue: value, Importance: importance,
 		Documentation: documentation, Rules: rules}
 }
 
-// Is makes a default.
-func Is(value string) *string { return &value }
+// Default makes a default.
+func Default(value string) *string { return &value }
 
 // Required makes a rule: the setting has to be given, and not empty.
-func Required() wit.Rule { return wit.Rule{Required: wit.Chosen} }
+func Required() wit.Rule { return wit.Rule{Required: wit.Set} }
 
 // Role makes a rule: the host uses the setting for this.
 func Role(role string) wit.Rule { return wit.Rule{Role: &role} }
@@ -46,19 +46,19 @@ func Alias(name string) wit.Rule { return wit.Rule{Alias: &name} }
 // Dependents makes a rule: what these settings may be depends on this one. Of a template they may be templates, too.
 func Dependents(names ...string) wit.Rule { return wit.Rule{Dependents: &names} }
 
-// In makes a rule: the heading under which tools show the setting.
-func In(group string) wit.Rule { return wit.Rule{Group: &group} }
+// InGroup makes a rule: the heading under which tools show the setting.
+func InGroup(group string) wit.Rule { return wit.Rule{Group: &group} }
 
 // Display makes a rule: what tools call the setting.
 func Display(name string) wit.Rule { return wit.Rule{DisplayName: &name} }
 
 // IsRequired tells whether a declaration has the rule [Required].
-func IsRequired(spec *wit.SettingSpec) bool {
+func IsRequired(spec *wit.ConfigKey) bool {
 	return slices.ContainsFunc(spec.Rules, func(r wit.Rule) bool { return r.Required != nil })
 }
 
 // GroupOf is the heading under which tools show a setting, "" for none.
-func GroupOf(spec *wit.SettingSpec) string {
+func GroupOf(spec *wit.ConfigKey) string {
 	for _, r := range spec.Rules {
 		if r.Group != nil {
 			return *r.Group

@@ -14,10 +14,10 @@ type Table struct {
 	// Prefixes are the beginnings of the names that belong to the table: a name that begins so and is not declared is
 	// wrong rather than somebody else's. {n} in them stands for a number.
 	Prefixes []string
-	// Check is how [Table.Examine] checks values.
+	// Check is how [Table.Validate] checks values.
 	Check Check
 
-	specs []wit.SettingSpec
+	specs []wit.ConfigKey
 	// grouped is how many of them each group has.
 	grouped map[string]int32
 	// later are settings that are known and not built yet, by declared name: the values that say what is the case
@@ -60,16 +60,16 @@ func (t *template) matches(name string) bool {
 	return strings.HasSuffix(name, t.after) && strings.HasPrefix(name, t.before) && matches(t.name, name)
 }
 
-// Of makes a table of declarations.
-func Of(specs ...wit.SettingSpec) *Table {
+// NewTable makes a table of declarations.
+func NewTable(specs ...wit.ConfigKey) *Table {
 	t := &Table{}
 	t.Declare(specs...)
 	return t
 }
 
-// OfComponent makes the table of a component.
-func OfComponent(c *wit.Component) *Table {
-	t := Of(c.Settings...)
+// NewComponentTable makes the table of a component.
+func NewComponentTable(c *wit.Component) *Table {
+	t := NewTable(c.Settings...)
 	t.Prefixes = c.Prefixes
 	return t
 }
@@ -77,7 +77,7 @@ func OfComponent(c *wit.Component) *Table {
 // Declare adds settings. A name that is declared already goes on standing for the first of them. A setting of a group
 // that has no order of its own follows those that the group has by now, counted from 1 as Kafka Connect's ConfigDef
 // counts them.
-func (t *Table) Declare(specs ...wit.SettingSpec) {
+func (t *Table) Declare(specs ...wit.ConfigKey) {
 	if t.grouped == nil {
 		t.grouped = map[string]int32{}
 	}
@@ -93,30 +93,30 @@ func (t *Table) Declare(specs ...wit.SettingSpec) {
 	t.index.Store(nil)
 }
 
-func hasOrder(spec *wit.SettingSpec) bool {
+func hasOrder(spec *wit.ConfigKey) bool {
 	return slices.ContainsFunc(spec.Rules, func(r wit.Rule) bool { return r.Order != nil })
 }
 
-// Later adds a setting that is known and not built yet; harmless are the values that ask for nothing.
-func (t *Table) Later(spec wit.SettingSpec, harmless ...string) {
+// DeclareUnsupported adds a setting that is known and not built yet; harmless are the values that ask for nothing.
+func (t *Table) DeclareUnsupported(spec wit.ConfigKey, harmless ...string) {
 	spec.Documentation += " Not built yet."
 	t.Declare(spec)
-	t.Restrict(spec.Name, harmless...)
+	t.SupportOnly(spec.Name, harmless...)
 }
 
-// Restrict marks values of a declared setting as known and not built yet: all but the given ones.
-func (t *Table) Restrict(name string, built ...string) {
+// SupportOnly marks values of a declared setting as known and not built yet: all but the given ones.
+func (t *Table) SupportOnly(name string, built ...string) {
 	if t.later == nil {
 		t.later = map[string][]string{}
 	}
 	t.later[name] = built
 }
 
-// Specs are the declarations in their order, templates included.
-func (t *Table) Specs() []wit.SettingSpec { return t.specs }
+// Keys are the declarations in their order, templates included.
+func (t *Table) Keys() []wit.ConfigKey { return t.specs }
 
-// Instead says what to use in place of a setting that is known and not built yet.
-func (t *Table) Instead(name, text string) {
+// SuggestInstead says what to use in place of a setting that is known and not built yet.
+func (t *Table) SuggestInstead(name, text string) {
 	if t.instead == nil {
 		t.instead = map[string]string{}
 	}
@@ -165,7 +165,7 @@ func (t *Table) locate(name string) (spec int, by string, ok bool) {
 
 // Find returns the declaration that a name goes by, instantiated and under its own name, never an alias:
 // `shop#{n}.table` is found by `shop#00.table` under just that name.
-func (t *Table) Find(name string) (spec wit.SettingSpec, ok bool) {
+func (t *Table) Find(name string) (spec wit.ConfigKey, ok bool) {
 	i, by, ok := t.locate(name)
 	switch {
 	case !ok:
@@ -183,7 +183,7 @@ func (t *Table) Declares(name string) bool {
 }
 
 // Matching are all declarations of a name, as they were declared: several templates may stand for it.
-func (t *Table) Matching(name string) (specs []wit.SettingSpec) {
+func (t *Table) Matching(name string) (specs []wit.ConfigKey) {
 	for i := range t.specs {
 		if spec := &t.specs[i]; spec.Name == name ||
 			slices.ContainsFunc(spec.Rules, func(r wit.Rule) bool { return r.Alias != nil && *r.Alias == name }) {

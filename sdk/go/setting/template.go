@@ -82,7 +82,7 @@ func leadingDigits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123
 
 // instantiate is the declaration that a template has for a name: placeholders in its name, role, heading, displayed
 // name and dependents become what they stand for. template is the spec's name or an alias of it, and matches the name.
-func instantiate(spec wit.SettingSpec, template, name string) wit.SettingSpec {
+func instantiate(spec wit.ConfigKey, template, name string) wit.ConfigKey {
 	var stand []string
 	compareNames(template, name, false, &stand)
 	replace := func(s string) string { return replaced(s, stand) }
@@ -91,7 +91,7 @@ func instantiate(spec wit.SettingSpec, template, name string) wit.SettingSpec {
 	for i, r := range spec.Rules {
 		for _, text := range []**string{&r.Role, &r.Group, &r.DisplayName} {
 			if *text != nil && strings.Contains(**text, "{") {
-				*text = Is(replace(**text))
+				*text = Default(replace(**text))
 			}
 		}
 		if r.Dependents != nil {

@@ -32,8 +32,8 @@ func (t *Table) Values(given []wit.Setting) Values {
 	return v
 }
 
-// Given returns what the user wrote under this name, without blanks around it.
-func (v Values) Given(name string) (value string, ok bool) {
+// Lookup returns what the user wrote under this name, without blanks around it.
+func (v Values) Lookup(name string) (value string, ok bool) {
 	if v.at != nil {
 		i, ok := v.at[name]
 		if !ok {
@@ -51,7 +51,7 @@ func (v Values) Given(name string) (value string, ok bool) {
 
 // Text is the value, given under the name or an alias of it, else the default, "" if there is neither.
 func (v Values) Text(name string) string {
-	if value, ok := v.Given(name); ok {
+	if value, ok := v.Lookup(name); ok {
 		return value
 	}
 	i, _, ok := v.table.locate(name)
@@ -70,10 +70,10 @@ func (v Values) Text(name string) string {
 
 // byAlias is what was given under an alias of the setting. Aliases that are templates have no say: the host hands
 // values on under their declared names.
-func (v Values) byAlias(spec *wit.SettingSpec) (value string, ok bool) {
+func (v Values) byAlias(spec *wit.ConfigKey) (value string, ok bool) {
 	for _, r := range spec.Rules {
 		if r.Alias != nil {
-			if value, ok := v.Given(*r.Alias); ok {
+			if value, ok := v.Lookup(*r.Alias); ok {
 				return value, true
 			}
 		}
@@ -113,8 +113,8 @@ func (v Values) List(name string) []string {
 	return slices.DeleteFunc(List(v.Text(name)), func(item string) bool { return item == "" })
 }
 
-// Below are the settings that are given below a prefix, by what follows it.
-func (v Values) Below(prefix string) map[string]string {
+// WithPrefix are the settings that are given below a prefix, by what follows it.
+func (v Values) WithPrefix(prefix string) map[string]string {
 	below := map[string]string{}
 	for _, s := range v.given {
 		if name, ok := strings.CutPrefix(s.Name, prefix); ok && name != "" {
@@ -165,7 +165,7 @@ func (g Group) Name(name string) string { return g.prefix + name }
 // Source is the name under which the value of a setting stands: that of the group if it is given or there is none for
 // all groups, else that for all.
 func (g Group) Source(name string) string {
-	if _, given := g.values.Given(g.Name(name)); !given && g.shared != "" {
+	if _, given := g.values.Lookup(g.Name(name)); !given && g.shared != "" {
 		if _, _, ok := g.values.table.locate(g.shared + name); ok {
 			return g.shared + name
 		}

@@ -12,10 +12,10 @@ import (
 var (
 	openFunc   = canon.FuncOf(wit.InterfaceSink, "Open", wit.Sink.Open)
 	encodeFunc = canon.FuncOf(wit.InterfaceSink, "Encode", wit.Sink.Encode)
-	settleFunc = canon.FuncOf(wit.InterfaceSink, "Settle", wit.Sink.Settle)
+	settleFunc = canon.FuncOf(wit.InterfaceSink, "HandleResponse", wit.Sink.HandleResponse)
 )
 
-//go:wasmexport culvert:connect/sink@0.2.0#open
+//go:wasmexport culvert:connect/sink@0.3.0#open
 func open(component, componentLen, settings, settingsLen, state, stateLen, answers, answersLen uint32) uint32 {
 	return guest.Call(openFunc, func(a []reflect.Value) (any, error) {
 		return registered.Open(a[0].String(), guest.Arg[[]wit.Setting](a[1]), a[2].Bytes(),
@@ -25,7 +25,7 @@ func open(component, componentLen, settings, settingsLen, state, stateLen, answe
 
 // encode lifts what is rare by reflection and takes rows and data where they lie.
 //
-//go:wasmexport culvert:connect/sink@0.2.0#encode
+//go:wasmexport culvert:connect/sink@0.3.0#encode
 func encode(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen, origins,
 	originsLen,
 	originTopics, originTopicsLen, hints, hintsLen uint32) uint32 {
@@ -42,24 +42,24 @@ func encode(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, r
 var settledArea = make([]byte, guest.SettledSize)
 
 // verdictSize is that of a verdict in memory.
-var verdictSize = canon.SizeOf[wit.Verdict]()
+var verdictSize = canon.SizeOf[wit.RowResult]()
 
 // settle is called for each request: it copies the answer's texts and takes its body, the memo and the rows where they
 // lie.
 //
-//go:wasmexport culvert:connect/sink@0.2.0#settle
+//go:wasmexport culvert:connect/sink@0.3.0#handle-response
 func settle(context, contextLen, memo, memoLen, rows, rowsLen, tag, tagLen, status, target, targetLen, headers,
 	headersLen, body, bodyLen uint32, at int64) uint32 {
 	response := wit.Response{Tag: guest.Text(tag, tagLen), Status: uint16(status),
 		Target: guest.Text(target, targetLen), Headers: guest.Headers(headers, headersLen),
-		Body: guest.View(body, bodyLen), At: at}
-	out, err := registered.Settle(guest.View(context, contextLen), guest.View(memo, memoLen),
+		Body: guest.View(body, bodyLen), ReceivedAt: at}
+	out, err := registered.HandleResponse(guest.View(context, contextLen), guest.View(memo, memoLen),
 		guest.List[uint32](rows, rowsLen), response)
 	fault := guest.AsFault(err)
-	if fault == nil && out.Context == nil && !slices.ContainsFunc(out.Verdicts, func(v wit.Verdict) bool {
-		return v.Written == nil || v.Refused != nil || v.Again != nil
+	if fault == nil && out.Context == nil && !slices.ContainsFunc(out.Results, func(v wit.RowResult) bool {
+		return v.Written == nil || v.Rejected != nil || v.Retry != nil
 	}) {
-		return guest.Zeros(settledArea, guest.SettledVerdicts, len(out.Verdicts), verdictSize)
+		return guest.Zeros(settledArea, guest.SettledVerdicts, len(out.Results), verdictSize)
 	}
 	return guest.Result(settleFunc, out, fault)
 }

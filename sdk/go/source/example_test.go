@@ -23,8 +23,8 @@ func (news) Describe() wit.Description {
 		{Name: "example.News", Kind: wit.ComponentSource, Documentation: "Reads items page by page."}}}
 }
 
-func (news) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.Inquiry, error) {
-	return wit.Inquiry{Done: &[]wit.Examined{}}, nil
+func (news) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.ValidateResult, error) {
+	return wit.ValidateResult{Done: &[]wit.ConfigValue{}}, nil
 }
 
 func (news) Feeds(string, []wit.Setting) ([]source.Feed, error) {

@@ -18,14 +18,14 @@ var (
 	checkOffsetFunc = canon.FuncOf(wit.InterfaceSource, "CheckOffset", wit.Source.CheckOffset)
 )
 
-//go:wasmexport culvert:connect/source@0.2.0#plan
+//go:wasmexport culvert:connect/source@0.3.0#plan
 func plan(component, componentLen, settings, settingsLen, maxTasks uint32) uint32 {
 	return guest.Call(planFunc, func(a []reflect.Value) (any, error) {
 		return registered.Plan(a[0].String(), guest.Arg[[]wit.Setting](a[1]), uint32(a[2].Uint()))
 	}, guest.U(component, componentLen, settings, settingsLen, maxTasks)...)
 }
 
-//go:wasmexport culvert:connect/source@0.2.0#open
+//go:wasmexport culvert:connect/source@0.3.0#open
 func open(component, componentLen, settings, settingsLen, state, stateLen, answers, answersLen uint32) uint32 {
 	return guest.Call(openFunc, func(a []reflect.Value) (any, error) {
 		return registered.Open(a[0].String(), guest.Arg[[]wit.Setting](a[1]), a[2].Bytes(),
@@ -33,19 +33,19 @@ func open(component, componentLen, settings, settingsLen, state, stateLen, answe
 	}, guest.U(component, componentLen, settings, settingsLen, state, stateLen, answers, answersLen)...)
 }
 
-//go:wasmexport culvert:connect/source@0.2.0#next
+//go:wasmexport culvert:connect/source@0.3.0#next
 func next(context, contextLen, feed, offset, offsetLen, cause, wake, wakeLen uint32, now int64) uint32 {
 	return guest.Call(nextFunc, func(a []reflect.Value) (any, error) {
-		return registered.Next(a[0].Bytes(), uint32(a[1].Uint()), guest.Arg[[]wit.Field](a[2]),
-			guest.Arg[wit.Cause](a[3]), a[4].Int())
+		return registered.Next(a[0].Bytes(), uint32(a[1].Uint()), guest.Arg[[]wit.OffsetEntry](a[2]),
+			guest.Arg[wit.PollReason](a[3]), a[4].Int())
 	}, append(guest.U(context, contextLen, feed, offset, offsetLen, cause, wake, wakeLen), uint64(now))...)
 }
 
-//go:wasmexport culvert:connect/source@0.2.0#begin
+//go:wasmexport culvert:connect/source@0.3.0#begin
 func begin(context, contextLen, feed, hasPosition, position, positionLen, tag, tagLen, status, target, targetLen,
 	headers, headersLen, body, bodyLen uint32, at int64) uint32 {
 	return guest.Call(beginFunc, func(a []reflect.Value) (any, error) {
-		return registered.Begin(a[0].Bytes(), uint32(a[1].Uint()), guest.Arg[*[]wit.Field](a[2]),
+		return registered.Begin(a[0].Bytes(), uint32(a[1].Uint()), guest.Arg[*[]wit.OffsetEntry](a[2]),
 			guest.Arg[wit.Response](a[3]))
 	}, append(guest.U(context, contextLen, feed, hasPosition, position, positionLen, tag, tagLen, status, target,
 		targetLen, headers, headersLen, body, bodyLen), uint64(at))...)
@@ -57,14 +57,14 @@ var decodeArea = make([]byte, guest.PortionSize)
 // lastTag saves making the same text for each piece.
 var lastTag string
 
-//go:wasmexport culvert:connect/source@0.2.0#decode
+//go:wasmexport culvert:connect/source@0.3.0#decode
 func decode(page, tag, tagLen, status, piece, pieceLen, last uint32) uint32 {
 	if t := guest.View(tag, tagLen); string(t) != lastTag {
 		lastTag = string(t)
 	}
 	p, err := registered.Decode(page, lastTag, uint16(status), guest.View(piece, pieceLen), last != 0)
 	fault := guest.AsFault(err)
-	plain := fault == nil && len(p.Schemas) == 0 && len(p.Faults) == 0 && len(p.Follow) == 0 && p.Next == nil &&
+	plain := fault == nil && len(p.Schemas) == 0 && len(p.Errors) == 0 && len(p.Linked) == 0 && p.Next == nil &&
 		!p.More && p.WaitMs == 0
 	if plain {
 		return guest.Return(decodeArea, guest.PortionRows, p.Rows, guest.PortionData, p.Data)
@@ -74,14 +74,14 @@ func decode(page, tag, tagLen, status, piece, pieceLen, last uint32) uint32 {
 	return guest.Lower(decodeFunc, p, fault, guest.PortionRows, rows, guest.PortionData, data)
 }
 
-//go:wasmexport culvert:connect/source@0.2.0#abandon
+//go:wasmexport culvert:connect/source@0.3.0#abandon
 func abandon(page uint32) {
 	guest.Run(abandonFunc, func(a []reflect.Value) { registered.Abandon(uint32(a[0].Uint())) }, uint64(page))
 }
 
-//go:wasmexport culvert:connect/source@0.2.0#check-offset
+//go:wasmexport culvert:connect/source@0.3.0#check-offset
 func checkOffset(partition, partitionLen, offset, offsetLen uint32) uint32 {
 	return guest.Call(checkOffsetFunc, func(a []reflect.Value) (any, error) {
-		return nil, registered.CheckOffset(guest.Arg[[]wit.Field](a[0]), guest.Arg[[]wit.Field](a[1]))
+		return nil, registered.CheckOffset(guest.Arg[[]wit.OffsetEntry](a[0]), guest.Arg[[]wit.OffsetEntry](a[1]))
 	}, guest.U(partition, partitionLen, offset, offsetLen)...)
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // PagePlugin is the easy way to write a source, for services whose answers fit into memory: a page is one request and
@@ -62,7 +62,7 @@ type Page struct {
 
 // Record is a record of Kafka. Key and Value are structs, pointers, slices, maps with text keys, time.Time, numbers,
 // texts, booleans or []byte, from which the schema is made: a field is named as its json tag says, else as in Go, and a
-// pointer is optional. A [datum.Map] or [datum.List] has no schema. nil is absent.
+// pointer is optional. A [connectdata.Map] or [connectdata.List] has no schema. nil is absent.
 type Record struct{ Key, Value any }
 
 // MaxPage is the size in bytes of the longest answer that a PagePlugin takes.
@@ -101,38 +101,39 @@ type openPage struct {
 }
 
 // Plan reads all feeds in one task.
-func (p *pages) Plan(component string, settings []wit.Setting, _ uint32) (wit.Layout, error) {
+func (p *pages) Plan(component string, settings []wit.Setting, _ uint32) (wit.PlanResult, error) {
 	if _, err := p.PagePlugin.Feeds(component, settings); err != nil {
-		return wit.Layout{}, err
+		return wit.PlanResult{}, err
 	}
-	return wit.Layout{Tasks: [][]wit.Setting{settings},
+	return wit.PlanResult{Tasks: [][]wit.Setting{settings},
 		ExactlyOnce: wit.Support{Unsupported: wit.Ptr("its pages are not known to repeat exactly")}}, nil
 }
 
 // Open keeps component and settings as the context.
-func (p *pages) Open(component string, settings []wit.Setting, _ []byte, _ []wit.Response) (wit.SourceOpening, error) {
-	list := datum.List{component}
+func (p *pages) Open(component string, settings []wit.Setting, _ []byte, _ []wit.Response) (wit.SourceOpenResult,
+	error) {
+	list := connectdata.List{component}
 	for _, s := range settings {
 		list = append(list, s.Name, s.Value)
 	}
-	context, err := datum.AppendDynamic(nil, list)
+	context, err := connectdata.AppendSchemaless(nil, list)
 	if err != nil {
-		return wit.SourceOpening{}, err
+		return wit.SourceOpenResult{}, err
 	}
 	feeds, err := p.of(context)
 	if err != nil {
-		return wit.SourceOpening{}, err
+		return wit.SourceOpenResult{}, err
 	}
 	opened := &wit.SourceOpened{Context: context}
 	for _, f := range feeds {
-		feed := wit.Feed{Name: f.Name, Topic: f.Topic, Partition: []wit.Field{wit.TextField("feed", f.Name)},
+		feed := wit.Feed{Name: f.Name, Topic: f.Topic, Partition: []wit.OffsetEntry{wit.StringEntry("feed", f.Name)},
 			Fingerprint: f.Identity}
 		if f.Every > 0 {
 			feed.PollEveryMs = wit.Ptr(uint32(min(f.Every.Milliseconds(), 1<<31)))
 		}
 		opened.Feeds = append(opened.Feeds, feed)
 	}
-	return wit.SourceOpening{Ready: opened}, nil
+	return wit.SourceOpenResult{Ready: opened}, nil
 }
 
 // of are the feeds of a context.
@@ -140,11 +141,11 @@ func (p *pages) of(context []byte) ([]Feed, error) {
 	if feeds, ok := p.feeds[string(context)]; ok {
 		return feeds, nil
 	}
-	tree, _, err := datum.ReadDynamic(context)
+	tree, _, err := connectdata.ReadSchemaless(context)
 	if err != nil {
 		return nil, err
 	}
-	list, settings := tree.(datum.List), []wit.Setting(nil)
+	list, settings := tree.(connectdata.List), []wit.Setting(nil)
 	for i := 1; i+1 < len(list); i += 2 {
 		settings = append(settings, wit.Setting{Name: list[i].(string), Value: list[i+1].(string)})
 	}
@@ -158,7 +159,7 @@ func (p *pages) of(context []byte) ([]Feed, error) {
 func (p *pages) feed(context []byte, number uint32) (*Feed, error) {
 	feeds, err := p.of(context)
 	if err == nil && int(number) >= len(feeds) {
-		err = sdk.Fail(wit.FaultInternal, "no feed "+strconv.Itoa(int(number)))
+		err = sdk.Fail(wit.ErrorInternal, "no feed "+strconv.Itoa(int(number)))
 	}
 	if err != nil {
 		return nil, err
@@ -167,30 +168,32 @@ func (p *pages) feed(context []byte, number uint32) (*Feed, error) {
 }
 
 // Next asks for the page at the offset.
-func (p *pages) Next(context []byte, number uint32, offset []wit.Field, cause wit.Cause, _ int64) (wit.Step, error) {
+func (p *pages) Next(context []byte, number uint32, offset []wit.OffsetEntry, cause wit.PollReason,
+	_ int64) (wit.NextAction, error) {
 	f, err := p.feed(context, number)
 	if err != nil {
-		return wit.Step{}, err
+		return wit.NextAction{}, err
 	}
 	if _, done := wit.Lookup(offset, fieldFinished); done && f.Every == 0 {
-		return wit.Step{Finished: wit.Chosen}, nil
+		return wit.NextAction{Finished: wit.Set}, nil
 	}
-	if cause.Wake != nil {
-		return wit.Step{Idle: wit.Chosen}, nil
+	if cause.Trigger != nil {
+		return wit.NextAction{Idle: wit.Set}, nil
 	}
 	at := offsetOf(offset)
 	request, err := f.Ask(maps.Clone(at))
 	if err != nil {
-		return wit.Step{}, err
+		return wit.NextAction{}, err
 	}
 	request.Method = cmp.Or(request.Method, "GET")
 	request.Repeatable = request.Repeatable || request.Method == "GET"
 	position, err := at.fields()
-	return wit.Step{Fetch: &wit.Fetch{Request: request, Position: &position}}, err
+	return wit.NextAction{Fetch: &wit.Fetch{Request: request, Position: &position}}, err
 }
 
 // Begin refuses answers of failure.
-func (p *pages) Begin(context []byte, number uint32, position *[]wit.Field, response wit.Response) (uint32, error) {
+func (p *pages) Begin(context []byte, number uint32, position *[]wit.OffsetEntry, response wit.Response) (uint32,
+	error) {
 	f, err := p.feed(context, number)
 	if err != nil {
 		return 0, err
@@ -205,43 +208,43 @@ func (p *pages) Begin(context []byte, number uint32, position *[]wit.Field, resp
 }
 
 // Decode gathers the body, and makes rows of it at its end.
-func (p *pages) Decode(number uint32, _ string, _ uint16, piece []byte, last bool) (wit.Portion, error) {
+func (p *pages) Decode(number uint32, _ string, _ uint16, piece []byte, last bool) (wit.DecodeResult, error) {
 	page := p.open[number]
 	if page == nil {
-		return wit.Portion{}, sdk.Fail(wit.FaultInternal, "no page "+strconv.Itoa(int(number)))
+		return wit.DecodeResult{}, sdk.Fail(wit.ErrorInternal, "no page "+strconv.Itoa(int(number)))
 	}
 	if len(page.answer.Body)+len(piece) > MaxPage {
 		delete(p.open, number)
-		return wit.Portion{}, sdk.Fail(wit.FaultData, "the page has more than "+strconv.Itoa(MaxPage)+
+		return wit.DecodeResult{}, sdk.Fail(wit.ErrorData, "the page has more than "+strconv.Itoa(MaxPage)+
 			" bytes: ask for smaller pages")
 	}
 	page.answer.Body = append(page.answer.Body, piece...)
 	if !last {
-		return wit.Portion{}, nil
+		return wit.DecodeResult{}, nil
 	}
 	delete(p.open, number)
 	if status := page.answer.Status; status == 304 {
 		return p.end(page, Page{})
 	} else if status < 200 || status > 299 {
-		return wit.Portion{}, refusal(page.answer)
+		return wit.DecodeResult{}, refusal(page.answer)
 	}
 	read, err := page.feed.Read(page.at, page.answer)
 	if err != nil {
-		return wit.Portion{}, data(err)
+		return wit.DecodeResult{}, data(err)
 	}
 	return p.end(page, read)
 }
 
 // end is what a page comes to.
-func (p *pages) end(page *openPage, read Page) (out wit.Portion, err error) {
+func (p *pages) end(page *openPage, read Page) (out wit.DecodeResult, err error) {
 	for i, r := range read.Records {
-		row := wit.Row{Origin: uint32(i), Partition: -1, Offset: -1, Timestamp: -1}
+		row := wit.Row{RowIndex: uint32(i), Partition: -1, Offset: -1, Timestamp: -1}
 		if row.Key, out.Data, err = p.schemas.append(&out, r.Key); err == nil {
 			row.Value, out.Data, err = p.schemas.append(&out, r.Value)
 		}
 		if err != nil {
 			p.schemas.forget(out.Schemas)
-			return wit.Portion{}, sdk.Fail(wit.FaultData, "record "+strconv.Itoa(i)+": "+err.Error())
+			return wit.DecodeResult{}, sdk.Fail(wit.ErrorData, "record "+strconv.Itoa(i)+": "+err.Error())
 		}
 		out.Rows = append(out.Rows, row)
 	}
@@ -260,33 +263,33 @@ func (p *pages) end(page *openPage, read Page) (out wit.Portion, err error) {
 
 // refusal is the fault of an answer that is none.
 func refusal(answer wit.Response) error {
-	return sdk.Fail(wit.KindOf(answer.Status), "answered "+strconv.Itoa(int(answer.Status))+": "+
+	return sdk.Fail(wit.ErrorKindOf(answer.Status), "answered "+strconv.Itoa(int(answer.Status))+": "+
 		strconv.Quote(string(answer.Body[:min(300, len(answer.Body))])))
 }
 
 // data makes a fault of an error that is none.
 func data(err error) error {
-	if f, ok := err.(*wit.Fault); ok {
+	if f, ok := err.(*wit.Error); ok {
 		return f
 	}
-	return sdk.Fail(wit.FaultData, err.Error())
+	return sdk.Fail(wit.ErrorData, err.Error())
 }
 
 // Abandon forgets a page.
 func (p *pages) Abandon(number uint32) { delete(p.open, number) }
 
 // CheckOffset takes every offset: what is in it is the feed's.
-func (p *pages) CheckOffset([]wit.Field, []wit.Field) error { return nil }
+func (p *pages) CheckOffset([]wit.OffsetEntry, []wit.OffsetEntry) error { return nil }
 
-func offsetOf(fields []wit.Field) Offset {
+func offsetOf(fields []wit.OffsetEntry) Offset {
 	o := Offset{}
 	for _, f := range fields {
 		if f.Name == fieldStart || f.Name == fieldFinished {
 			continue
 		}
 		switch v := f.Value; {
-		case v.Text != nil:
-			o[f.Name] = *v.Text
+		case v.String != nil:
+			o[f.Name] = *v.String
 		case v.Integer != nil:
 			o[f.Name] = *v.Integer
 		case v.Real != nil:
@@ -301,28 +304,28 @@ func offsetOf(fields []wit.Field) Offset {
 }
 
 // fields are the offset's, by name.
-func (o Offset) fields() ([]wit.Field, error) {
-	fields := []wit.Field{}
+func (o Offset) fields() ([]wit.OffsetEntry, error) {
+	fields := []wit.OffsetEntry{}
 	for _, name := range slices.Sorted(maps.Keys(o)) {
 		switch v := o[name].(type) {
 		case nil:
-			fields = append(fields, wit.NullField(name))
+			fields = append(fields, wit.NullEntry(name))
 		case string:
-			fields = append(fields, wit.TextField(name, v))
+			fields = append(fields, wit.StringEntry(name, v))
 		case bool:
-			fields = append(fields, wit.BooleanField(name, v))
+			fields = append(fields, wit.BooleanEntry(name, v))
 		case int:
-			fields = append(fields, wit.IntegerField(name, int64(v)))
+			fields = append(fields, wit.IntegerEntry(name, int64(v)))
 		case int64:
-			fields = append(fields, wit.IntegerField(name, v))
+			fields = append(fields, wit.IntegerEntry(name, v))
 		case float64:
-			fields = append(fields, wit.Field{Name: name, Value: wit.Scalar{Real: &v}})
+			fields = append(fields, wit.OffsetEntry{Name: name, Value: wit.Scalar{Real: &v}})
 		default:
-			return nil, sdk.Fail(wit.FaultInternal, "offset "+name+": expected a text, int64, float64, boolean or nil")
+			return nil, sdk.Fail(wit.ErrorInternal, "offset "+name+": expected a text, int64, float64, boolean or nil")
 		}
 	}
 	if len(fields) == 0 {
-		fields = append(fields, wit.BooleanField(fieldStart, true))
+		fields = append(fields, wit.BooleanEntry(fieldStart, true))
 	}
 	return fields, nil
 }

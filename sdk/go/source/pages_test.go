@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 type order struct {
@@ -34,39 +34,39 @@ type line struct {
 // A Go value has the schema of its type and comes back from the bytes as the value tree that its type says.
 func TestSchemaOfGoTypes(t *testing.T) {
 	var s schemas
-	var out wit.Portion
+	var out wit.DecodeResult
 	v := order{ID: 7, Small: -1, At: time.UnixMilli(-1), Raw: []byte{1}, Lines: []line{{1, true}, {2, false}},
 		Labels: map[string]string{"b": "2", "a": "1"}, Price: 1.5,
 		Left: "out", internal: 3}
 	var err error
 	for range 2 {
-		var d wit.Datum
+		var d wit.ValueSlice
 		if d, out.Data, err = s.append(&out, v); err != nil {
 			t.Fatal(err)
 		}
-		if len(out.Schemas) != 1 || d.Schema != out.Schemas[0].ID || d.Form != wit.Structured {
+		if len(out.Schemas) != 1 || d.Schema != out.Schemas[0].ID || d.Encoding != wit.WithSchema {
 			t.Fatalf("declared %d schemas, row names %#x", len(out.Schemas), d.Schema)
 		}
 		nodes := out.Schemas[0].Nodes
-		got, n, err := datum.Read(nodes, 0, out.Data[d.Start:d.Start+d.Size])
+		got, n, err := connectdata.Read(nodes, 0, out.Data[d.Start:d.Start+d.Size])
 		if err != nil || n != int(d.Size) {
 			t.Fatal(n, err)
 		}
-		want := datum.Record{int64(7), int8(-1), nil, int64(-1), nil, []byte{1},
-			datum.List{datum.Record{int32(1), true}, datum.Record{int32(2), false}},
-			datum.Map{{Key: "a", Value: "1"}, {Key: "b", Value: "2"}}, 1.5}
+		want := connectdata.Struct{int64(7), int8(-1), nil, int64(-1), nil, []byte{1},
+			connectdata.List{connectdata.Struct{int32(1), true}, connectdata.Struct{int32(2), false}},
+			connectdata.Map{{Key: "a", Value: "1"}, {Key: "b", Value: "2"}}, 1.5}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
 		var names []string
-		for _, m := range nodes[0].Members {
+		for _, m := range nodes[0].Fields {
 			names = append(names, m.Name)
 		}
 		if diff := cmp.Diff(strings.Fields("id Small note at until raw lines labels price"), names); diff != "" {
 			t.Error(diff)
 		}
-		if *nodes[0].Name != "order" || *nodes[nodes[0].Members[3].Node].Name != wit.NameTimestamp ||
-			!nodes[nodes[0].Members[4].Node].Optional {
+		if *nodes[0].Name != "order" || *nodes[nodes[0].Fields[3].Node].Name != wit.NameTimestamp ||
+			!nodes[nodes[0].Fields[4].Node].Optional {
 			t.Errorf("nodes: %+v", nodes)
 		}
 	}
@@ -85,7 +85,7 @@ func TestSchemaRefused(t *testing.T) {
 		"a value of type *int":                        reflect.New(reflect.TypeFor[*int]()).Interface(),
 	} {
 		var s schemas
-		if _, _, err := s.append(&wit.Portion{}, v); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := s.append(&wit.DecodeResult{}, v); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%T: expected an error with %q, got %v", v, want, err)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // schemas are those of the Go types that an instance has met, each declared with the first row that names it.
@@ -17,7 +17,7 @@ type schemas struct{ known map[reflect.Type]*known }
 
 type known struct {
 	id    uint32
-	nodes []wit.Node
+	nodes []wit.SchemaNode
 }
 
 var (
@@ -26,30 +26,30 @@ var (
 )
 
 // append writes v after the portion's data, and declares its schema where that is new.
-func (s *schemas) append(out *wit.Portion, v any) (wit.Datum, []byte, error) {
+func (s *schemas) append(out *wit.DecodeResult, v any) (wit.ValueSlice, []byte, error) {
 	start := uint32(len(out.Data))
-	form, schema, err := wit.Structured, uint32(0), error(nil)
+	form, schema, err := wit.WithSchema, uint32(0), error(nil)
 	b := out.Data
 	switch v := v.(type) {
 	case nil:
-		return wit.Datum{}, b, nil
-	case datum.Map, datum.List:
-		form = wit.Dynamic
-		b, err = datum.AppendDynamic(b, v)
+		return wit.ValueSlice{}, b, nil
+	case connectdata.Map, connectdata.List:
+		form = wit.Schemaless
+		b, err = connectdata.AppendSchemaless(b, v)
 	default:
 		var k *known
 		if k, err = s.of(out, reflect.TypeOf(v)); err == nil {
 			schema = k.id
-			b, err = datum.Append(b, k.nodes, 0, tree(reflect.ValueOf(v)))
+			b, err = connectdata.Append(b, k.nodes, 0, tree(reflect.ValueOf(v)))
 		}
 	}
 	if err != nil {
-		return wit.Datum{}, out.Data, err
+		return wit.ValueSlice{}, out.Data, err
 	}
-	return wit.Datum{Form: form, Schema: schema, Start: start, Size: uint32(len(b)) - start}, b, nil
+	return wit.ValueSlice{Encoding: form, Schema: schema, Start: start, Size: uint32(len(b)) - start}, b, nil
 }
 
-func (s *schemas) of(out *wit.Portion, t reflect.Type) (*known, error) {
+func (s *schemas) of(out *wit.DecodeResult, t reflect.Type) (*known, error) {
 	if k := s.known[t]; k != nil {
 		return k, nil
 	}
@@ -57,7 +57,7 @@ func (s *schemas) of(out *wit.Portion, t reflect.Type) (*known, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := datum.CheckSchema(nodes); err != nil {
+	if _, err := connectdata.CheckSchema(nodes); err != nil {
 		return nil, err
 	}
 	if s.known == nil {
@@ -81,11 +81,11 @@ func (s *schemas) forget(list []wit.Schema) {
 var kinds = map[reflect.Kind]wit.Kind{reflect.Bool: wit.Boolean, reflect.Int8: wit.Int8, reflect.Int16: wit.Int16,
 	reflect.Int32: wit.Int32,
 	reflect.Int64: wit.Int64, reflect.Int: wit.Int64, reflect.Float32: wit.Float32, reflect.Float64: wit.Float64,
-	reflect.String: wit.Text}
+	reflect.String: wit.String}
 
 // appendNodes makes the nodes of a type, its own first. above are the structs that it is inside of.
-func appendNodes(nodes []wit.Node, t reflect.Type, above []reflect.Type) ([]wit.Node, error) {
-	var node wit.Node
+func appendNodes(nodes []wit.SchemaNode, t reflect.Type, above []reflect.Type) ([]wit.SchemaNode, error) {
+	var node wit.SchemaNode
 	if t.Kind() == reflect.Pointer {
 		node.Optional, t = true, t.Elem()
 	}
@@ -103,13 +103,13 @@ func appendNodes(nodes []wit.Node, t reflect.Type, above []reflect.Type) ([]wit.
 	case t.Kind() == reflect.Slice, t.Kind() == reflect.Map && t.Key().Kind() == reflect.String:
 		node.Kind = wit.Array
 		if t.Kind() == reflect.Map {
-			node.Kind, node.Key = wit.Mapping, uint32(len(nodes))
-			nodes = append(nodes, wit.Node{Kind: wit.Text})
+			node.Kind, node.Key = wit.Map, uint32(len(nodes))
+			nodes = append(nodes, wit.SchemaNode{Kind: wit.String})
 		}
 		node.Element = uint32(len(nodes))
 		nodes, err = appendNodes(nodes, t.Elem(), above)
 	case t.Kind() == reflect.Struct:
-		node.Kind = wit.Structure
+		node.Kind = wit.Struct
 		if t.Name() != "" {
 			node.Name = wit.Ptr(t.Name())
 		}
@@ -123,7 +123,7 @@ func appendNodes(nodes []wit.Node, t reflect.Type, above []reflect.Type) ([]wit.
 			if name == "" {
 				continue
 			}
-			node.Members = append(node.Members, wit.Member{Name: name, Node: uint32(len(nodes))})
+			node.Fields = append(node.Fields, wit.Field{Name: name, Node: uint32(len(nodes))})
 			if nodes, err = appendNodes(nodes, t.Field(i).Type, append(above, t)); err != nil {
 				return nil, errors.New(name + ": " + err.Error())
 			}
@@ -155,7 +155,7 @@ func sortedKeys(v reflect.Value) []reflect.Value {
 	return keys
 }
 
-// tree is a Go value as package datum writes it.
+// tree is a Go value as package connectdata writes it.
 func tree(v reflect.Value) any {
 	if v.Kind() == reflect.Pointer {
 		if v.IsNil() {
@@ -171,19 +171,19 @@ func tree(v reflect.Value) any {
 	}
 	switch v.Kind() {
 	case reflect.Slice:
-		list := make(datum.List, v.Len())
+		list := make(connectdata.List, v.Len())
 		for i := range list {
 			list[i] = tree(v.Index(i))
 		}
 		return list
 	case reflect.Map:
-		m := datum.Map{}
+		m := connectdata.Map{}
 		for _, key := range sortedKeys(v) {
-			m = append(m, datum.Entry{Key: key.String(), Value: tree(v.MapIndex(key))})
+			m = append(m, connectdata.Entry{Key: key.String(), Value: tree(v.MapIndex(key))})
 		}
 		return m
 	case reflect.Struct:
-		record := datum.Record{}
+		record := connectdata.Struct{}
 		for i := range v.NumField() {
 			if fieldName(v.Type().Field(i)) != "" {
 				record = append(record, tree(v.Field(i)))

@@ -18,14 +18,15 @@ func (topics) Commands() []wit.Command {
 
 // Run is called until it has a reply: first without answers, then with those to the requests that it asked for, and
 // with the state that it gave with them.
-func (topics) Run(_ string, _, _ []wit.Setting, _ []byte, answers []wit.Response) (wit.Reply, error) {
+func (topics) Run(_ string, _, _ []wit.Setting, _ []byte, answers []wit.Response) (wit.CommandResult, error) {
 	if len(answers) == 0 {
-		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{{Method: "GET", Target: "/topics"}}}}, nil
+		return wit.CommandResult{Pending: &wit.RequestBatch{Requests: []wit.Request{{Method: "GET",
+			Target: "/topics"}}}}, nil
 	}
 	if status := answers[0].Status; status != 200 {
-		return wit.Reply{}, sdk.Fail(wit.FaultData, fmt.Sprintf("/topics: answered %d", status))
+		return wit.CommandResult{}, sdk.Fail(wit.ErrorData, fmt.Sprintf("/topics: answered %d", status))
 	}
-	return wit.Reply{Document: wit.Ptr(string(answers[0].Body))}, nil
+	return wit.CommandResult{Document: wit.Ptr(string(answers[0].Body))}, nil
 }
 
 // In a plugin Register stands in an init function, and the host calls Run and makes its requests.
@@ -33,10 +34,11 @@ func ExampleRegister() {
 	tools.Register(topics{})
 
 	asked, _ := topics{}.Run("topics", nil, nil, nil, nil)
-	fmt.Println(asked.Ask.Requests[0].Method, asked.Ask.Requests[0].Target)
-	reply, _ := topics{}.Run("topics", nil, nil, asked.Ask.State, []wit.Response{{Status: 200, Body: []byte(`["a"]`)}})
+	fmt.Println(asked.Pending.Requests[0].Method, asked.Pending.Requests[0].Target)
+	reply, _ := topics{}.Run("topics", nil, nil, asked.Pending.State,
+		[]wit.Response{{Status: 200, Body: []byte(`["a"]`)}})
 	fmt.Println(*reply.Document)
-	_, err := topics{}.Run("topics", nil, nil, asked.Ask.State, []wit.Response{{Status: 404}})
+	_, err := topics{}.Run("topics", nil, nil, asked.Pending.State, []wit.Response{{Status: 404}})
 	fmt.Println(err)
 	// Output:
 	// GET /topics

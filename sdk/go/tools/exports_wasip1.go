@@ -13,12 +13,12 @@ var (
 	runFunc      = canon.FuncOf(wit.InterfaceTools, "Run", wit.Tools.Run)
 )
 
-//go:wasmexport culvert:connect/tools@0.2.0#commands
+//go:wasmexport culvert:connect/tools@0.3.0#commands
 func commands() uint32 {
 	return guest.Call(commandsFunc, func([]reflect.Value) (any, error) { return registered.Commands(), nil })
 }
 
-//go:wasmexport culvert:connect/tools@0.2.0#run
+//go:wasmexport culvert:connect/tools@0.3.0#run
 func run(command, commandLen, options, optionsLen, settings, settingsLen, state, stateLen, answers,
 	answersLen uint32) uint32 {
 	return guest.Call(runFunc, func(a []reflect.Value) (any, error) {

@@ -6,15 +6,15 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Data is a record's key or value: with a schema, without one, or absent (a tombstone's value). A field is read when it
 // is asked for; what is not changed is passed on as bytes.
 type Data struct {
-	form    wit.Form
+	form    wit.Encoding
 	schema  uint32
-	nodes   []wit.Node
+	nodes   []wit.SchemaNode
 	bytes   []byte
 	changed bool
 	err     error
@@ -48,7 +48,7 @@ type added struct {
 	names []string
 	own   int
 	// before is the schema without them, extended that with them; of a map both are nil.
-	before   []wit.Node
+	before   []wit.SchemaNode
 	extended *extended
 }
 
@@ -89,7 +89,7 @@ func (t *touched) any() any {
 }
 
 // load points d at a datum of a batch. What was allocated for the datum before is used again.
-func (d *Data) load(at wit.Datum, nodes []wit.Node, data []byte) {
+func (d *Data) load(at wit.ValueSlice, nodes []wit.SchemaNode, data []byte) {
 	if d.whole || d.err != nil {
 		d.tree, d.whole, d.err = nil, false, nil
 	}
@@ -97,7 +97,7 @@ func (d *Data) load(at wit.Datum, nodes []wit.Node, data []byte) {
 		clear(d.touched)
 		d.touched = d.touched[:0]
 	}
-	d.form, d.schema, d.nodes, d.bytes = at.Form, at.Schema, nodes, data[at.Start:at.Start+at.Size]
+	d.form, d.schema, d.nodes, d.bytes = at.Encoding, at.Schema, nodes, data[at.Start:at.Start+at.Size]
 	d.changed, d.fields, d.left = false, d.fields[:0], -1
 	d.added.none()
 }
@@ -111,9 +111,9 @@ func (d *Data) part(of *Data) {
 		d.added = &one
 	}
 	switch tree := d.tree.(type) {
-	case datum.Record:
+	case connectdata.Struct:
 		d.tree = slices.Clone(tree)
-	case datum.Map:
+	case connectdata.Map:
 		d.tree = slices.Clone(tree)
 	}
 }
@@ -122,34 +122,34 @@ func (d *Data) part(of *Data) {
 func (d *Data) Absent() bool { return d.form == wit.Absent }
 
 // Nodes is the schema, nil for data without one. It must not be changed.
-func (d *Data) Nodes() []wit.Node { return d.nodes }
+func (d *Data) Nodes() []wit.SchemaNode { return d.nodes }
 
-// Tree is the whole value as package datum reads it, which takes some microseconds: [Data.Field] and [Data.Text] read
-// one field. Bytes that cannot be read give nil, and fail the record when the Func returns.
+// Tree is the whole value as package connectdata reads it, which takes some microseconds: [Data.Field] and [Data.Text]
+// read one field. Bytes that cannot be read give nil, and fail the record when the Func returns.
 func (d *Data) Tree() any {
 	if d.whole || d.form == wit.Absent {
 		return d.tree
 	}
 	d.whole = true
-	if d.form == wit.Structured {
+	if d.form == wit.WithSchema {
 		nodes := d.nodes
 		if d.extended() != nil {
 			nodes = d.added.before
 		}
-		d.tree, _, d.err = datum.Read(nodes, 0, d.bytes)
+		d.tree, _, d.err = connectdata.Read(nodes, 0, d.bytes)
 	} else {
-		d.tree, _, d.err = datum.ReadDynamic(d.bytes)
+		d.tree, _, d.err = connectdata.ReadSchemaless(d.bytes)
 	}
 	if d.err != nil {
 		return nil
 	}
 	switch tree := d.tree.(type) {
-	case datum.Record:
-		d.tree = append(tree, make(datum.Record, len(d.nodes[0].Members)-len(tree))...)
-	case datum.Map:
+	case connectdata.Struct:
+		d.tree = append(tree, make(connectdata.Struct, len(d.nodes[0].Fields)-len(tree))...)
+	case connectdata.Map:
 		if d.added.any() {
 			for _, name := range d.added.names {
-				tree = append(tree, datum.Entry{Key: name})
+				tree = append(tree, connectdata.Entry{Key: name})
 			}
 		}
 		d.tree = tree
@@ -164,18 +164,18 @@ func (d *Data) Tree() any {
 
 // slot is where a field stands in the whole value, which is a structure or a map.
 func (d *Data) slot(i int) *any {
-	if tree, ok := d.tree.(datum.Record); ok {
+	if tree, ok := d.tree.(connectdata.Struct); ok {
 		return &tree[i]
 	}
-	return &d.tree.(datum.Map)[i].Value
+	return &d.tree.(connectdata.Map)[i].Value
 }
 
 // Set replaces schema and value; nodes nil: without a schema. A nil tree without a schema makes it absent.
-func (d *Data) Set(nodes []wit.Node, tree any) {
-	d.form, d.schema, d.nodes, d.tree, d.whole, d.changed = wit.Structured, 0, nodes, tree, true, true
+func (d *Data) Set(nodes []wit.SchemaNode, tree any) {
+	d.form, d.schema, d.nodes, d.tree, d.whole, d.changed = wit.WithSchema, 0, nodes, tree, true, true
 	d.added.none()
 	if nodes == nil {
-		d.form = wit.Dynamic
+		d.form = wit.Schemaless
 		if tree == nil {
 			d.form = wit.Absent
 		}
@@ -196,10 +196,10 @@ func (d *Data) Field(name string) (value any, ok bool) {
 		return t.any(), true
 	}
 	f := d.fields[i]
-	if d.form == wit.Structured {
-		value, _, d.err = datum.Read(d.nodes, d.nodes[0].Members[i].Node, d.bytes[f.start:f.end])
+	if d.form == wit.WithSchema {
+		value, _, d.err = connectdata.Read(d.nodes, d.nodes[0].Fields[i].Node, d.bytes[f.start:f.end])
 	} else {
-		value, _, d.err = datum.ReadDynamic(d.bytes[f.start:f.end])
+		value, _, d.err = connectdata.ReadSchemaless(d.bytes[f.start:f.end])
 	}
 	if d.err != nil {
 		return nil, false
@@ -221,22 +221,22 @@ func (d *Data) Text(name string) (text string, ok bool) {
 		return text, ok
 	}
 	b, size := d.bytes[d.fields[i].start:d.fields[i].end], 1
-	if d.form == wit.Structured {
-		n := &d.nodes[d.nodes[0].Members[i].Node]
+	if d.form == wit.WithSchema {
+		n := &d.nodes[d.nodes[0].Fields[i].Node]
 		null := len(b) > 0 && b[0] == 0
 		if !n.Optional || n.DefaultValue != nil {
-			null, size, _ = datum.IsNull(n, b)
+			null, size, _ = connectdata.IsNull(n, b)
 		}
-		if null || n.Kind != wit.Text {
+		if null || n.Kind != wit.String {
 			return "", false
 		}
-	} else if b[0] != datum.TagText {
+	} else if b[0] != connectdata.TagText {
 		return "", false
 	}
 	if len(b) > size && b[size] < 0x80 { // the length was looked at when the field's end was found
 		return d.shared.text(b[size+1:]), true
 	}
-	content, _ := datum.Block(b[size:])
+	content, _ := connectdata.LengthPrefixed(b[size:])
 	return d.shared.text(content), true
 }
 
@@ -268,7 +268,7 @@ func (d *Data) SetText(name, text string) error {
 //
 // Names that come out of the data belong into a map: each makes a schema, of which an instance declares 10,000, and
 // records that would need more fail.
-func (d *Data) AddField(name string, nodes []wit.Node, value any) error {
+func (d *Data) AddField(name string, nodes []wit.SchemaNode, value any) error {
 	if d.find(name) >= 0 {
 		return errors.New("there is a field " + strconv.Quote(name) + " already")
 	}
@@ -277,7 +277,7 @@ func (d *Data) AddField(name string, nodes []wit.Node, value any) error {
 		return d.err
 	case !d.holdsFields():
 		return errors.New("there is no structure for a field " + strconv.Quote(name))
-	case d.form == wit.Structured && len(nodes) == 0:
+	case d.form == wit.WithSchema && len(nodes) == 0:
 		return errors.New("a field " + strconv.Quote(name) + " needs a schema")
 	}
 	if d.added == nil {
@@ -286,23 +286,23 @@ func (d *Data) AddField(name string, nodes []wit.Node, value any) error {
 	a := d.added
 	if len(a.names) == 0 {
 		a.own, a.before = len(d.fields), d.nodes
-		if d.form == wit.Structured {
-			a.own = len(d.nodes[0].Members)
+		if d.form == wit.WithSchema {
+			a.own = len(d.nodes[0].Fields)
 		}
 	}
 	at := a.own + len(a.names)
 	a.names, d.changed = append(a.names, name), true
-	if d.form == wit.Structured {
+	if d.form == wit.WithSchema {
 		a.extended = d.shared.extend(extension{d.schema, a.extended, name}, d.nodes, nodes)
 		d.schema, d.nodes = 0, a.extended.nodes
 	}
 	switch tree := d.tree.(type) {
 	case nil:
 		d.touched = append(d.touched, touched{field: at, set: true, value: value})
-	case datum.Record:
+	case connectdata.Struct:
 		d.tree = append(slices.Clip(tree), value)
-	case datum.Map:
-		d.tree = append(slices.Clip(tree), datum.Entry{Key: name, Value: value})
+	case connectdata.Map:
+		d.tree = append(slices.Clip(tree), connectdata.Entry{Key: name, Value: value})
 	}
 	return nil
 }
@@ -311,18 +311,18 @@ func (d *Data) AddField(name string, nodes []wit.Node, value any) error {
 func (d *Data) holdsFields() bool {
 	if d.whole {
 		switch d.tree.(type) {
-		case datum.Record, datum.Map:
+		case connectdata.Struct, connectdata.Map:
 			return true
 		}
 		return false
 	}
-	if d.form == wit.Dynamic {
-		return len(d.bytes) > 0 && d.bytes[0] == datum.TagMap
+	if d.form == wit.Schemaless {
+		return len(d.bytes) > 0 && d.bytes[0] == connectdata.TagMap
 	}
-	if d.form != wit.Structured || d.nodes[0].Kind != wit.Structure {
+	if d.form != wit.WithSchema || d.nodes[0].Kind != wit.Struct {
 		return false
 	}
-	null, _, ok := datum.IsNull(&d.nodes[0], d.bytes)
+	null, _, ok := connectdata.IsNull(&d.nodes[0], d.bytes)
 	return ok && !null
 }
 
@@ -348,8 +348,8 @@ func (d *Data) set(name string, t touched) error {
 // find is the number of a field, -1 where there is none of that name. Unless the value is whole the field is in fields
 // afterwards.
 func (d *Data) find(name string) int {
-	if h := d.hint; h < len(d.fields) && d.form == wit.Structured && !d.whole && d.err == nil &&
-		d.nodes[0].Members[h].Name == name {
+	if h := d.hint; h < len(d.fields) && d.form == wit.WithSchema && !d.whole && d.err == nil &&
+		d.nodes[0].Fields[h].Name == name {
 		return h
 	}
 	i := -1
@@ -361,9 +361,9 @@ func (d *Data) find(name string) int {
 		if i = d.walk(name); d.err != nil {
 			return -1
 		}
-	case datum.Record:
+	case connectdata.Struct:
 		i = d.member(name)
-	case datum.Map:
+	case connectdata.Map:
 		for j := range tree {
 			if tree[j].Key == name {
 				return j
@@ -375,7 +375,7 @@ func (d *Data) find(name string) int {
 
 // member is the number of a member of the root structure, -1 where there is none of that name.
 func (d *Data) member(name string) int {
-	members := d.nodes[0].Members
+	members := d.nodes[0].Fields
 	if d.hint < len(members) && members[d.hint].Name == name {
 		return d.hint
 	}
@@ -391,13 +391,13 @@ func (d *Data) member(name string) int {
 // walk goes over the bytes as far as a field. A null, and data without fields, have none.
 func (d *Data) walk(name string) int {
 	switch {
-	case d.form == wit.Structured && d.nodes[0].Kind == wit.Structure:
+	case d.form == wit.WithSchema && d.nodes[0].Kind == wit.Struct:
 		i := d.member(name)
 		if i < 0 || d.isAdded(i) {
 			return i
 		}
 		return d.walkStructure(i)
-	case d.form == wit.Dynamic && len(d.bytes) > 0 && d.bytes[0] == datum.TagMap:
+	case d.form == wit.Schemaless && len(d.bytes) > 0 && d.bytes[0] == connectdata.TagMap:
 		for i := range d.fields {
 			if f := &d.fields[i]; f.nameEnd > 0 && string(d.bytes[f.name:f.nameEnd]) == name {
 				return i
@@ -423,19 +423,19 @@ func (d *Data) walkStructure(i int) int {
 	if n := len(d.fields); n > 0 {
 		at = int(d.fields[n-1].end)
 	} else {
-		null, size, ok := datum.IsNull(&d.nodes[0], b)
+		null, size, ok := connectdata.IsNull(&d.nodes[0], b)
 		if !ok || null {
 			d.cut(!ok)
 			return -1
 		}
 		at = size
 	}
-	members := d.nodes[0].Members
+	members := d.nodes[0].Fields
 	for len(d.fields) <= i {
 		node := members[len(d.fields)].Node
-		end := datum.Short(&d.nodes[node], b, at)
+		end := connectdata.SkipFast(&d.nodes[node], b, at)
 		if end == 0 {
-			size, err := datum.Skip(d.nodes, node, b[at:])
+			size, err := connectdata.Skip(d.nodes, node, b[at:])
 			if err != nil {
 				d.err = err
 				return -1
@@ -452,7 +452,7 @@ func (d *Data) walkStructure(i int) int {
 func (d *Data) walkMap(name string) int {
 	at := 0
 	if d.left < 0 {
-		count, size := datum.Number(d.bytes[1:])
+		count, size := connectdata.Number(d.bytes[1:])
 		if size <= 0 || count < 0 || count > int64(len(d.bytes)) {
 			d.cut(true)
 			return -1
@@ -463,8 +463,8 @@ func (d *Data) walkMap(name string) int {
 	}
 	for ; d.left > 0; d.left-- {
 		var f field
-		if key := d.bytes[at:]; len(key) > 0 && key[0] == datum.TagText {
-			text, size := datum.Block(key[1:])
+		if key := d.bytes[at:]; len(key) > 0 && key[0] == connectdata.TagText {
+			text, size := connectdata.LengthPrefixed(key[1:])
 			if size <= 0 {
 				d.cut(true)
 				return -1
@@ -472,10 +472,10 @@ func (d *Data) walkMap(name string) int {
 			f.nameEnd = uint32(at + 1 + size)
 			f.name = f.nameEnd - uint32(len(text))
 		}
-		size, err := datum.SkipDynamic(d.bytes[at:])
+		size, err := connectdata.SkipSchemaless(d.bytes[at:])
 		f.start = uint32(at + size)
 		if err == nil {
-			size, err = datum.SkipDynamic(d.bytes[f.start:])
+			size, err = connectdata.SkipSchemaless(d.bytes[f.start:])
 		}
 		if err != nil {
 			d.err = err
@@ -504,19 +504,19 @@ func (d *Data) append(dst []byte) ([]byte, error) {
 	switch {
 	case d.form == wit.Absent:
 		return dst, nil
-	case d.whole && d.form == wit.Structured:
-		return datum.Append(dst, d.nodes, 0, d.tree)
+	case d.whole && d.form == wit.WithSchema:
+		return connectdata.Append(dst, d.nodes, 0, d.tree)
 	case d.whole:
-		return datum.AppendDynamic(dst, d.tree)
+		return connectdata.AppendSchemaless(dst, d.tree)
 	}
 	if len(d.touched) > 1 {
 		// fields stand in the order of bytes, whatever the order in which they were set
 		slices.SortFunc(d.touched, func(a, b touched) int { return a.field - b.field })
 	}
 	done, err := uint32(0), error(nil)
-	if d.added.any() && d.form == wit.Dynamic {
-		_, size := datum.Number(d.bytes[1:])
-		dst = datum.AppendNumber(append(dst, datum.TagMap), int64(d.added.own+len(d.added.names)))
+	if d.added.any() && d.form == wit.Schemaless {
+		_, size := connectdata.Number(d.bytes[1:])
+		dst = connectdata.AppendNumber(append(dst, connectdata.TagMap), int64(d.added.own+len(d.added.names)))
 		done = uint32(1 + size)
 	}
 	for i := range d.touched {
@@ -541,8 +541,8 @@ func (d *Data) append(dst []byte) ([]byte, error) {
 func (d *Data) appendAdded(dst []byte, added []touched) (_ []byte, err error) {
 	for i := range added {
 		t := &added[i]
-		if d.form == wit.Dynamic {
-			dst = datum.AppendText(append(dst, datum.TagText), d.added.names[t.field-d.added.own])
+		if d.form == wit.Schemaless {
+			dst = connectdata.AppendString(append(dst, connectdata.TagText), d.added.names[t.field-d.added.own])
 		}
 		if dst, err = d.appendField(dst, t); err != nil {
 			return dst, err
@@ -552,12 +552,12 @@ func (d *Data) appendAdded(dst []byte, added []touched) (_ []byte, err error) {
 }
 
 func (d *Data) appendField(dst []byte, t *touched) ([]byte, error) {
-	if d.form == wit.Dynamic {
-		return datum.AppendDynamic(dst, t.any())
+	if d.form == wit.Schemaless {
+		return connectdata.AppendSchemaless(dst, t.any())
 	}
-	node := d.nodes[0].Members[t.field].Node
-	if n := &d.nodes[node]; t.isText && n.Kind == wit.Text {
-		return datum.AppendText(datum.AppendBranch(dst, n, false), t.text), nil
+	node := d.nodes[0].Fields[t.field].Node
+	if n := &d.nodes[node]; t.isText && n.Kind == wit.String {
+		return connectdata.AppendString(connectdata.AppendBranch(dst, n, false), t.text), nil
 	}
-	return datum.Append(dst, d.nodes, node, t.any())
+	return connectdata.Append(dst, d.nodes, node, t.any())
 }

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // maxDeclared is how many schemas an instance declares: the host takes no more of one, and soon puts another one in its
@@ -24,7 +24,7 @@ type declarations struct {
 const firstHashed = 8
 
 // number is that of a schema; made: it had none before. It refuses what the host would.
-func (d *declarations) number(nodes []wit.Node) (id uint32, made bool, err error) {
+func (d *declarations) number(nodes []wit.SchemaNode) (id uint32, made bool, err error) {
 	for i := range min(len(d.list), firstHashed) {
 		if slices.EqualFunc(d.list[i].Nodes, nodes, sameNode) {
 			return d.list[i].ID, false, nil
@@ -43,7 +43,7 @@ func (d *declarations) number(nodes []wit.Node) (id uint32, made bool, err error
 		return 0, false, fmt.Errorf("expected at most %d schemas that a plugin makes, found one more: fields whose "+
 			"names come out of the data belong into a map", maxDeclared)
 	}
-	if _, err := datum.CheckSchema(nodes); err != nil {
+	if _, err := connectdata.CheckSchema(nodes); err != nil {
 		return 0, false, err
 	}
 	at := len(d.list)
@@ -60,7 +60,7 @@ func (d *declarations) number(nodes []wit.Node) (id uint32, made bool, err error
 
 // hashOf is the same for schemas that are the same, and another one for most that differ: by kinds, names, and which
 // node belongs to which.
-func hashOf(nodes []wit.Node) uint64 {
+func hashOf(nodes []wit.SchemaNode) uint64 {
 	h := uint64(14695981039346656037) // FNV-1a
 	mix := func(n uint64) { h = (h ^ n) * 1099511628211 }
 	text := func(s string) {
@@ -75,7 +75,7 @@ func hashOf(nodes []wit.Node) uint64 {
 		if n.Name != nil {
 			text(*n.Name)
 		}
-		for _, m := range n.Members {
+		for _, m := range n.Fields {
 			text(m.Name)
 			mix(uint64(m.Node))
 		}
@@ -85,10 +85,10 @@ func hashOf(nodes []wit.Node) uint64 {
 }
 
 // sameNode tells whether two nodes are the same, in a fraction of the time of reflect.DeepEqual for a scalar.
-func sameNode(a, b wit.Node) bool {
-	plain := func(n *wit.Node) bool {
+func sameNode(a, b wit.SchemaNode) bool {
+	plain := func(n *wit.SchemaNode) bool {
 		return n.Name == nil && n.Version == nil && n.Doc == nil && n.Parameters == nil && n.DefaultValue == nil &&
-			n.Members == nil && n.Key == 0 && n.Element == 0
+			n.Fields == nil && n.Key == 0 && n.Element == 0
 	}
 	return plain(&a) && plain(&b) && a.Kind == b.Kind && a.Optional == b.Optional || reflect.DeepEqual(a, b)
 }

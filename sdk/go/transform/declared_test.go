@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // namer adds a field to each record, whose name is the record's own text.
@@ -17,22 +17,23 @@ func (namer) Describe() wit.Description { return wit.Description{} }
 func (namer) New(string, []wit.Setting) (Func, error) {
 	return func(r *Record) error {
 		name, _ := r.Value.Text("name")
-		if err := r.Value.AddField(name, []wit.Node{{Kind: wit.Int32}}, int32(1)); err != nil {
+		if err := r.Value.AddField(name, []wit.SchemaNode{{Kind: wit.Int32}}, int32(1)); err != nil {
 			return err
 		}
-		return r.Value.AddField("also", []wit.Node{{Kind: wit.Int32}}, int32(2))
+		return r.Value.AddField("also", []wit.SchemaNode{{Kind: wit.Int32}}, int32(2))
 	}, nil
 }
 
 // named runs records with such names through one instance, in one call.
-func named(tb testing.TB, p Plugin, context []byte, schemas []wit.Schema, names []string) wit.Applied {
+func named(tb testing.TB, p Plugin, context []byte, schemas []wit.Schema, names []string) wit.ApplyResult {
 	tb.Helper()
 	var data []byte
 	rows := make([]wit.Row, len(names))
 	for i, name := range names {
 		start := uint32(len(data))
-		data = datum.AppendText(data, name)
-		rows[i].Value = wit.Datum{Form: wit.Structured, Schema: 1, Start: start, Size: uint32(len(data)) - start}
+		data = connectdata.AppendString(data, name)
+		rows[i].Value = wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: start,
+			Size: uint32(len(data)) - start}
 	}
 	out, err := p.Apply(context, schemas, []string{"t"}, rows, data)
 	noError(tb, err)
@@ -44,8 +45,9 @@ func newNamer(tb testing.TB) (p Plugin, context []byte, schemas []wit.Schema) {
 	p = Records(namer{})
 	context, err := p.Prepare([]wit.Stage{{Component: "namer"}})
 	noError(tb, err)
-	return p, context, []wit.Schema{{ID: 1, Nodes: []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "name",
-		Node: 1}}}, {Kind: wit.Text}}}}
+	return p, context, []wit.Schema{{ID: 1,
+		Nodes: []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "name",
+			Node: 1}}}, {Kind: wit.String}}}}
 }
 
 func namesFrom(from, to int) (names []string) {
@@ -62,16 +64,16 @@ func TestSchemasOfNamesOutOfData(t *testing.T) {
 	const more = 500
 	names := namesFrom(0, maxDeclared+more)
 	out := named(t, p, context, schemas, names)
-	if len(out.Schemas) != maxDeclared || len(out.Rows) != maxDeclared || len(out.Faults) != more {
+	if len(out.Schemas) != maxDeclared || len(out.Rows) != maxDeclared || len(out.Errors) != more {
 		t.Fatalf("expected %d schemas and rows, and %d faults, found %d, %d and %d", maxDeclared, more,
-			len(out.Schemas), len(out.Rows), len(out.Faults))
+			len(out.Schemas), len(out.Rows), len(out.Errors))
 	}
-	if f := out.Faults[0]; f.Origin != maxDeclared || !strings.Contains(f.Fault.Message, "10000 schemas") {
+	if f := out.Errors[0]; f.RowIndex != maxDeclared || !strings.Contains(f.Error.Message, "10000 schemas") {
 		t.Errorf("found %+v", f)
 	}
 	for i, row := range out.Rows {
 		s := out.Schemas[row.Value.Schema-wit.GuestSchemas]
-		if m := s.Nodes[0].Members; len(m) != 3 || m[1].Name != names[i] || m[2].Name != "also" {
+		if m := s.Nodes[0].Fields; len(m) != 3 || m[1].Name != names[i] || m[2].Name != "also" {
 			t.Fatalf("row %d has the schema %+v", i, s)
 		}
 	}

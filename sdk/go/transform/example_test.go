@@ -6,7 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/sdk/go/transform"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // upper is a transform in the easy form.
@@ -35,19 +35,20 @@ func ExampleRegisterRecords() {
 // fields that are not null.
 func ExampleData_Tree() {
 	slim := func(r *transform.Record) error {
-		members := r.Value.Nodes()[0].Members
-		var kept datum.Map
-		for i, value := range r.Value.Tree().(datum.Record) {
+		members := r.Value.Nodes()[0].Fields
+		var kept connectdata.Map
+		for i, value := range r.Value.Tree().(connectdata.Struct) {
 			if value != nil {
-				kept = append(kept, datum.Entry{Key: members[i].Name, Value: value})
+				kept = append(kept, connectdata.Entry{Key: members[i].Name, Value: value})
 			}
 		}
 		r.Value.Set(nil, kept)
 		return nil
 	}
 	var r transform.Record
-	r.Value.Set([]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "id", Node: 1}, {Name: "city", Node: 2}}},
-		{Kind: wit.Int64}, {Kind: wit.Text, Optional: true}}, datum.Record{int64(7), nil})
+	r.Value.Set([]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "id", Node: 1},
+		{Name: "city", Node: 2}}},
+		{Kind: wit.Int64}, {Kind: wit.String, Optional: true}}, connectdata.Struct{int64(7), nil})
 	fmt.Println(slim(&r), r.Value.Nodes() == nil, r.Value.Tree())
 	// Output: <nil> true [{id 7}]
 }
@@ -55,10 +56,10 @@ func ExampleData_Tree() {
 // AddField brings the field's schema with it. A field of a schemaless map needs none.
 func ExampleData_AddField() {
 	var r transform.Record
-	r.Value.Set([]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "id", Node: 1}}}, {Kind: wit.Int64}},
-		datum.Record{int64(7)})
-	err := r.Value.AddField("source", []wit.Node{{Kind: wit.Text}}, "sap")
-	fmt.Println(err, r.Value.Tree(), r.Value.Nodes()[0].Members)
+	r.Value.Set([]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "id", Node: 1}}}, {Kind: wit.Int64}},
+		connectdata.Struct{int64(7)})
+	err := r.Value.AddField("source", []wit.SchemaNode{{Kind: wit.String}}, "sap")
+	fmt.Println(err, r.Value.Tree(), r.Value.Nodes()[0].Fields)
 	// Output: <nil> [7 sap] [{id 1} {source 2}]
 }
 
@@ -66,7 +67,7 @@ func ExampleData_AddField() {
 func ExampleRecord_SetHeader() {
 	var r transform.Record
 	for _, system := range []string{"old", "S4H"} {
-		if err := r.SetHeader("source", []wit.Node{{Kind: wit.Text}}, system); err != nil {
+		if err := r.SetHeader("source", []wit.SchemaNode{{Kind: wit.String}}, system); err != nil {
 			fmt.Println(err)
 		}
 	}
@@ -84,7 +85,7 @@ type items struct{ upper }
 func (items) New(string, []wit.Setting) (transform.Func, error) {
 	return func(r *transform.Record) error {
 		list, _ := r.Value.Field("items")
-		for _, item := range list.(datum.List) {
+		for _, item := range list.(connectdata.List) {
 			r.Value.Set(nil, item)
 			r.Emit()
 		}
@@ -96,7 +97,7 @@ func (items) New(string, []wit.Setting) (transform.Func, error) {
 // Emit passes on what the record is at that time.
 func ExampleRecord_Emit() {
 	p := transform.Records(items{})
-	data, err := datum.AppendDynamic(nil, datum.Map{{Key: "items", Value: datum.List{"a", "b"}}})
+	data, err := connectdata.AppendSchemaless(nil, connectdata.Map{{Key: "items", Value: connectdata.List{"a", "b"}}})
 	if err != nil {
 		fmt.Println(err)
 	}
@@ -104,11 +105,11 @@ func ExampleRecord_Emit() {
 	if err != nil {
 		fmt.Println(err)
 	}
-	out, err := p.Apply(context, nil, []string{"orders"}, []wit.Row{{Value: wit.Datum{Form: wit.Dynamic,
+	out, err := p.Apply(context, nil, []string{"orders"}, []wit.Row{{Value: wit.ValueSlice{Encoding: wit.Schemaless,
 		Size: uint32(len(data))}}}, data)
 	for _, row := range out.Rows {
-		item, _, err := datum.ReadDynamic(out.Data[row.Value.Start:])
-		fmt.Println(row.Origin, item, err)
+		item, _, err := connectdata.ReadSchemaless(out.Data[row.Value.Start:])
+		fmt.Println(row.RowIndex, item, err)
 	}
 	fmt.Println(err)
 	// Output:

@@ -15,7 +15,7 @@ var (
 	testFunc    = canon.FuncOf(wit.InterfaceTransform, "Test", wit.Transform.Test)
 )
 
-//go:wasmexport culvert:connect/transform@0.2.0#prepare
+//go:wasmexport culvert:connect/transform@0.3.0#prepare
 func prepare(chain, chainLen uint32) uint32 {
 	return guest.Call(prepareFunc, func(a []reflect.Value) (any, error) {
 		return registered.Prepare(guest.Arg[[]wit.Stage](a[0]))
@@ -69,15 +69,15 @@ func liftTopics(ptr, n uint32) []string {
 // applyArea is where the result of apply lies when it is rows and data only.
 var applyArea = make([]byte, guest.AppliedSize)
 
-//go:wasmexport culvert:connect/transform@0.2.0#apply
+//go:wasmexport culvert:connect/transform@0.3.0#apply
 func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) uint32 {
-	var out wit.Applied
+	var out wit.ApplyResult
 	b, err := lift(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen)
 	if err == nil {
 		out, err = registered.Apply(b.context, b.schemas, b.topics, b.rows, b.data)
 	}
 	fault := guest.AsFault(err)
-	if fault == nil && len(out.Schemas) == 0 && len(out.Topics) == 0 && len(out.Faults) == 0 {
+	if fault == nil && len(out.Schemas) == 0 && len(out.Topics) == 0 && len(out.Errors) == 0 {
 		binary.LittleEndian.PutUint32(applyArea[guest.AppliedConsumed:], out.Consumed)
 		return guest.Return(applyArea, guest.AppliedRows, out.Rows, guest.AppliedData, out.Data)
 	}
@@ -86,7 +86,7 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 	return guest.Lower(applyFunc, out, fault, guest.AppliedRows, outRows, guest.AppliedData, outData)
 }
 
-//go:wasmexport culvert:connect/transform@0.2.0#test
+//go:wasmexport culvert:connect/transform@0.3.0#test
 func test(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) uint32 {
 	return guest.Call(testFunc, func([]reflect.Value) (any, error) {
 		b, err := lift(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen)

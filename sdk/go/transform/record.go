@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Record is one record in the hands of a [Func], until the Func returns. Topic, Partition (-1: the partitioner
@@ -19,7 +19,7 @@ type Record struct {
 	Key, Value Data
 	headers    headers
 	// schemas are those that headers name.
-	schemas map[uint32][]wit.Node
+	schemas map[uint32][]wit.SchemaNode
 	dropped bool
 	emitted []*Record
 }
@@ -39,9 +39,9 @@ func (r *Record) Emit() {
 	r.emitted = append(r.emitted, &one)
 }
 
-// Header returns the value of the last header of that name, as Kafka's lastHeader does: as package datum reads it, or
-// its bytes, to be read until the Func returns, where no converter has read it. ok is false when there is none. What
-// cannot be read fails the record when the Func returns.
+// Header returns the value of the last header of that name, as Kafka's lastHeader does: as package connectdata reads
+// it, or its bytes, to be read until the Func returns, where no converter has read it. ok is false when there is none.
+// What cannot be read fails the record when the Func returns.
 func (r *Record) Header(name string) (value any, ok bool) {
 	all := r.headers.list()
 	for i := len(all) - 1; i >= 0; i-- {
@@ -53,13 +53,13 @@ func (r *Record) Header(name string) (value any, ok bool) {
 		switch nodes := h.nodes; h.Form {
 		case wit.Raw:
 			return h.Value, true
-		case wit.Dynamic:
-			value, _, err = datum.ReadDynamic(h.Value)
+		case wit.Schemaless:
+			value, _, err = connectdata.ReadSchemaless(h.Value)
 		default:
 			if nodes == nil {
 				nodes = r.schemas[h.Schema]
 			}
-			value, _, err = datum.Read(nodes, 0, h.Value)
+			value, _, err = connectdata.Read(nodes, 0, h.Value)
 		}
 		if err != nil {
 			r.headers.err = err
@@ -72,13 +72,13 @@ func (r *Record) Header(name string) (value any, ok bool) {
 
 // SetHeader puts a header after the others, in place of all of that name. nodes is its schema, such as
 // []wit.Node{{Kind: wit.Text}}; nil: it has none. A value that does not fit the schema is an error.
-func (r *Record) SetHeader(name string, nodes []wit.Node, value any) (err error) {
-	one := header{datum.Header{Name: name, Form: wit.Structured}, nodes}
+func (r *Record) SetHeader(name string, nodes []wit.SchemaNode, value any) (err error) {
+	one := header{connectdata.Header{Name: name, Form: wit.WithSchema}, nodes}
 	if nodes == nil {
-		one.Form = wit.Dynamic
-		one.Value, err = datum.AppendDynamic(nil, value)
+		one.Form = wit.Schemaless
+		one.Value, err = connectdata.AppendSchemaless(nil, value)
 	} else {
-		one.Value, err = datum.Append(nil, nodes, 0, value)
+		one.Value, err = connectdata.Append(nil, nodes, 0, value)
 	}
 	if err != nil {
 		return in("header "+name, err)

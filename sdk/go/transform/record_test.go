@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // noError ends the test at an error that it is not about.
@@ -21,11 +21,11 @@ func noError(t testing.TB, err error) {
 }
 
 // randomRecord makes a structure of up to ten fields, some nested, some null, with its schema.
-func randomRecord(r *rand.Rand) ([]wit.Node, any) {
-	nodes := []wit.Node{{Kind: wit.Structure, Optional: r.IntN(2) == 0}}
-	var tree datum.Record
+func randomRecord(r *rand.Rand) ([]wit.SchemaNode, any) {
+	nodes := []wit.SchemaNode{{Kind: wit.Struct, Optional: r.IntN(2) == 0}}
+	var tree connectdata.Struct
 	for i := range r.IntN(11) {
-		n := wit.Node{Kind: []wit.Kind{wit.Int32, wit.Int64, wit.Text, wit.Bytes, wit.Boolean, wit.Array,
+		n := wit.SchemaNode{Kind: []wit.Kind{wit.Int32, wit.Int64, wit.String, wit.Bytes, wit.Boolean, wit.Array,
 			wit.Float64}[r.IntN(7)], Optional: r.IntN(2) == 0}
 		node := uint32(len(nodes))
 		if n.Kind == wit.Array {
@@ -33,9 +33,9 @@ func randomRecord(r *rand.Rand) ([]wit.Node, any) {
 		}
 		nodes = append(nodes, n)
 		if n.Kind == wit.Array {
-			nodes = append(nodes, wit.Node{Kind: wit.Text})
+			nodes = append(nodes, wit.SchemaNode{Kind: wit.String})
 		}
-		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: "f" + strconv.Itoa(i), Node: node})
+		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: "f" + strconv.Itoa(i), Node: node})
 		tree = append(tree, randomValue(r, n))
 	}
 	if nodes[0].Optional && r.IntN(4) == 0 {
@@ -44,7 +44,7 @@ func randomRecord(r *rand.Rand) ([]wit.Node, any) {
 	return nodes, tree
 }
 
-func randomValue(r *rand.Rand, n wit.Node) any {
+func randomValue(r *rand.Rand, n wit.SchemaNode) any {
 	if n.Optional && r.IntN(3) == 0 {
 		return nil
 	}
@@ -53,7 +53,7 @@ func randomValue(r *rand.Rand, n wit.Node) any {
 		return int32(r.Uint32())
 	case wit.Int64:
 		return int64(r.Uint64())
-	case wit.Text:
+	case wit.String:
 		return string(bytes.Repeat([]byte("ä"), r.IntN(40)))
 	case wit.Bytes:
 		return make([]byte, r.IntN(100))
@@ -62,7 +62,7 @@ func randomValue(r *rand.Rand, n wit.Node) any {
 	case wit.Float64:
 		return r.Float64()
 	}
-	l := datum.List{}
+	l := connectdata.List{}
 	for range r.IntN(4) {
 		l = append(l, "item")
 	}
@@ -70,14 +70,14 @@ func randomValue(r *rand.Rand, n wit.Node) any {
 }
 
 // asMap is the structure without its schema.
-func asMap(nodes []wit.Node, tree any) any {
-	record, ok := tree.(datum.Record)
+func asMap(nodes []wit.SchemaNode, tree any) any {
+	record, ok := tree.(connectdata.Struct)
 	if !ok {
-		return datum.List{"no fields"}
+		return connectdata.List{"no fields"}
 	}
-	m := datum.Map{{Key: int32(3), Value: "a key that is no text"}}
+	m := connectdata.Map{{Key: int32(3), Value: "a key that is no text"}}
 	for i, v := range record {
-		m = append(m, datum.Entry{Key: nodes[0].Members[i].Name, Value: v})
+		m = append(m, connectdata.Entry{Key: nodes[0].Fields[i].Name, Value: v})
 	}
 	return m
 }
@@ -88,15 +88,15 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 9))
 	for range 20_000 {
 		nodes, tree := randomRecord(r)
-		b, err := datum.Append(nil, nodes, 0, tree)
-		form := wit.Structured
+		b, err := connectdata.Append(nil, nodes, 0, tree)
+		form := wit.WithSchema
 		if r.IntN(2) == 0 {
-			form = wit.Dynamic
-			b, err = datum.AppendDynamic(nil, asMap(nodes, tree))
+			form = wit.Schemaless
+			b, err = connectdata.AppendSchemaless(nil, asMap(nodes, tree))
 		}
 		noError(t, err)
 		byField, whole := Data{}, Data{}
-		at := wit.Datum{Form: form, Size: uint32(len(b))}
+		at := wit.ValueSlice{Encoding: form, Size: uint32(len(b))}
 		byField.load(at, nodes, b)
 		whole.load(at, nodes, b)
 		whole.Tree()
@@ -122,22 +122,22 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 					}
 					continue
 				}
-				v := any(datum.List{"other"})
+				v := any(connectdata.List{"other"})
 				if i%2 == 0 {
 					v = "other"
 				}
-				if i < len(nodes[0].Members) {
-					v = randomValue(r, nodes[nodes[0].Members[i].Node])
+				if i < len(nodes[0].Fields) {
+					v = randomValue(r, nodes[nodes[0].Fields[i].Node])
 				}
 				if err, other := byField.SetField(name, v), whole.SetField(name, v); err != nil || other != nil {
 					t.Fatal(err, other)
 				}
 			}
 			if r.IntN(4) == 0 { // a list, so that the nodes of the field refer to each other
-				field := []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Text, Optional: true}}
-				var v any = datum.List{"x", nil}
+				field := []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.String, Optional: true}}
+				var v any = connectdata.List{"x", nil}
 				if i%2 == 0 {
-					field, v = []wit.Node{{Kind: wit.Text}}, "text"
+					field, v = []wit.SchemaNode{{Kind: wit.String}}, "text"
 				}
 				one, other := byField.AddField(name, field, v), whole.AddField(name, field, v)
 				if (one == nil) != (other == nil) || ok && one == nil {
@@ -154,56 +154,56 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 		if err != nil || !bytes.Equal(got, want) || !cmp.Equal(byField.nodes, whole.nodes) {
 			t.Fatalf("%v\n got %x\nwant %x\n%s", err, got, want, cmp.Diff(whole.nodes, byField.nodes))
 		}
-		if form == wit.Structured {
-			_, err := datum.CheckSchema(byField.nodes)
+		if form == wit.WithSchema {
+			_, err := connectdata.CheckSchema(byField.nodes)
 			noError(t, err)
-			noError(t, datum.Check(byField.nodes, got[len("before"):]))
+			noError(t, connectdata.Check(byField.nodes, got[len("before"):]))
 		} else {
-			noError(t, datum.CheckDynamic(got[len("before"):]))
+			noError(t, connectdata.CheckSchemaless(got[len("before"):]))
 		}
 	}
 }
 
 // Bytes that are cut anywhere fail the record whose field is asked for; nothing panics.
 func TestFieldOfCutBytes(t *testing.T) {
-	nodes := []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}, {Name: "b", Node: 1}}},
-		{Kind: wit.Text}}
-	whole, err := datum.Append(nil, nodes, 0, datum.Record{"first", "second"})
+	nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1}, {Name: "b", Node: 1}}},
+		{Kind: wit.String}}
+	whole, err := connectdata.Append(nil, nodes, 0, connectdata.Struct{"first", "second"})
 	noError(t, err)
-	free, err := datum.AppendDynamic(nil, asMap(nodes, datum.Record{"first", "second"}))
+	free, err := connectdata.AppendSchemaless(nil, asMap(nodes, connectdata.Struct{"first", "second"}))
 	noError(t, err)
-	cut := func(form wit.Form, size int, nodes []wit.Node, of []byte) {
+	cut := func(form wit.Encoding, size int, nodes []wit.SchemaNode, of []byte) {
 		var d Data
-		d.load(wit.Datum{Form: form, Size: uint32(size)}, nodes, of)
+		d.load(wit.ValueSlice{Encoding: form, Size: uint32(size)}, nodes, of)
 		if _, ok := d.Field("b"); ok || d.err == nil {
 			t.Errorf("form %v, cut at %d: found a field, error %v", form, size, d.err)
 		}
 	}
 	for i := range whole {
-		cut(wit.Structured, i, nodes, whole)
+		cut(wit.WithSchema, i, nodes, whole)
 	}
 	for i := 1; i < len(free); i++ {
-		cut(wit.Dynamic, i, nil, free)
+		cut(wit.Schemaless, i, nil, free)
 	}
 }
 
 // Schemas with a field more are made once for each schema of the host's; of those that a Func makes for a record by Set
 // none is kept, since there may be one for each record.
 func TestExtensionsThatAreKept(t *testing.T) {
-	nodes := []wit.Node{{Kind: wit.Structure}}
-	for want, d := range map[int]*Data{2: {form: wit.Structured, schema: 7, nodes: nodes}, 0: {}} {
+	nodes := []wit.SchemaNode{{Kind: wit.Struct}}
+	for want, d := range map[int]*Data{2: {form: wit.WithSchema, schema: 7, nodes: nodes}, 0: {}} {
 		d.shared = &shared{extensions: map[extension]*extended{}}
 		for range 10 {
 			if want > 0 {
-				d.load(wit.Datum{Form: wit.Structured, Schema: 7}, nodes, nil)
+				d.load(wit.ValueSlice{Encoding: wit.WithSchema, Schema: 7}, nodes, nil)
 			} else {
-				d.Set(nodes, datum.Record{})
+				d.Set(nodes, connectdata.Struct{})
 			}
 			for _, name := range []string{"a", "b"} {
-				noError(t, d.AddField(name, []wit.Node{{Kind: wit.Int32}}, int32(1)))
+				noError(t, d.AddField(name, []wit.SchemaNode{{Kind: wit.Int32}}, int32(1)))
 			}
 			got, err := d.append(nil)
-			if err != nil || !bytes.Equal(got, []byte{2, 2}) || len(d.nodes[0].Members) != 2 {
+			if err != nil || !bytes.Equal(got, []byte{2, 2}) || len(d.nodes[0].Fields) != 2 {
 				t.Fatalf("%x of %v, %v", got, d.nodes, err)
 			}
 		}

@@ -7,7 +7,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // RecordPlugin is the easy way to write a transform: one function that sees one record at a time and asks for the
@@ -35,7 +35,7 @@ func RegisterRecords(p RecordPlugin) { Register(Records(p)) }
 
 // Records makes a [Plugin] of a [RecordPlugin].
 func Records(p RecordPlugin) Plugin {
-	r := &records{RecordPlugin: p, schemas: map[uint32][]wit.Node{}, chains: map[string][]stage{}}
+	r := &records{RecordPlugin: p, schemas: map[uint32][]wit.SchemaNode{}, chains: map[string][]stage{}}
 	r.shared.extensions = map[extension]*extended{}
 	r.current.Key.shared, r.current.Value.shared, r.current.schemas = &r.shared, &r.shared, r.schemas
 	return r
@@ -44,7 +44,7 @@ func Records(p RecordPlugin) Plugin {
 // records is instance state that is only ever a cache: schemas by number, chains by context.
 type records struct {
 	RecordPlugin
-	schemas  map[uint32][]wit.Node
+	schemas  map[uint32][]wit.SchemaNode
 	declared declarations
 	chains   map[string][]stage
 	data     []byte
@@ -116,7 +116,7 @@ func (p *records) isPredicate(name string) bool {
 func (p *records) predicate(name string, settings []wit.Setting) (Predicate, error) {
 	maker, ok := p.RecordPlugin.(PredicatePlugin)
 	if !ok {
-		return nil, sdk.Fail(wit.FaultConfig, "no predicate "+name)
+		return nil, sdk.Fail(wit.ErrorConfig, "no predicate "+name)
 	}
 	return maker.NewPredicate(name, settings)
 }
@@ -134,22 +134,22 @@ func (p *records) learn(schemas []wit.Schema) {
 
 // Apply runs the chain over each row.
 func (p *records) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
-	data []byte) (wit.Applied, error) {
+	data []byte) (wit.ApplyResult, error) {
 	p.learn(schemas)
 	chain, err := p.chain(context)
 	if err != nil {
-		return wit.Applied{}, err
+		return wit.ApplyResult{}, err
 	}
 	p.rows, p.data = p.rows[:0], p.data[:0]
 	p.current.headers.data = data
-	out := wit.Applied{Consumed: uint32(len(rows))}
+	out := wit.ApplyResult{Consumed: uint32(len(rows))}
 	for i := range rows {
 		before := len(p.rows)
 		c := call{p, &out, uint32(i), &rows[i], topics, chain}
 		if at, err := c.pass(p.record(&rows[i], topics, data), 0); err != nil {
 			p.rows, p.current.emitted = p.rows[:before], nil
-			out.Faults = append(out.Faults, wit.RowFault{Origin: uint32(i), Stage: uint32(at),
-				ErrorClass: "org.apache.kafka.connect.errors.DataException", Fault: wit.Fault{Kind: wit.FaultData,
+			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), Stage: uint32(at),
+				ErrorClass: "org.apache.kafka.connect.errors.DataException", Error: wit.Error{Kind: wit.ErrorData,
 					Message: err.Error()}})
 		}
 	}
@@ -160,7 +160,7 @@ func (p *records) Apply(context []byte, schemas []wit.Schema, topics []string, r
 // call is one row on its way through the stages.
 type call struct {
 	*records
-	out    *wit.Applied
+	out    *wit.ApplyResult
 	origin uint32
 	row    *wit.Row
 	topics []string
@@ -226,7 +226,7 @@ func (p *records) record(row *wit.Row, topics []string, data []byte) *Record {
 	r.Topic, r.Partition, r.Offset, r.Timestamp, r.dropped = topics[row.Topic], row.Partition, row.Offset,
 		row.Timestamp, false
 	r.headers.load(row.Headers)
-	if row.Key.Form != wit.Absent || r.Key.form != wit.Absent || r.Key.changed {
+	if row.Key.Encoding != wit.Absent || r.Key.form != wit.Absent || r.Key.changed {
 		r.Key.load(row.Key, p.nodes(row.Key), data)
 	}
 	r.Value.load(row.Value, p.nodes(row.Value), data)
@@ -234,8 +234,8 @@ func (p *records) record(row *wit.Row, topics []string, data []byte) *Record {
 }
 
 // nodes is the schema of a datum, nil where it has none. Rows that follow each other have the same two.
-func (p *records) nodes(d wit.Datum) []wit.Node {
-	if d.Form != wit.Structured {
+func (p *records) nodes(d wit.ValueSlice) []wit.SchemaNode {
+	if d.Encoding != wit.WithSchema {
 		return nil
 	}
 	for i := range p.recent {
@@ -249,9 +249,9 @@ func (p *records) nodes(d wit.Datum) []wit.Node {
 }
 
 // write puts what became of a record into its row.
-func (p *records) write(out *wit.Applied, origin uint32, row *wit.Row, topics []string, r *Record) error {
-	row.Origin, row.Partition, row.Timestamp = origin, r.Partition, r.Timestamp
-	row.Headers = wit.Datum{Form: wit.Unchanged}
+func (p *records) write(out *wit.ApplyResult, origin uint32, row *wit.Row, topics []string, r *Record) error {
+	row.RowIndex, row.Partition, row.Timestamp = origin, r.Partition, r.Timestamp
+	row.Headers = wit.ValueSlice{Encoding: wit.Unchanged}
 	if r.headers.changed {
 		if err := p.putHeaders(out, &row.Headers, r.headers.all); err != nil {
 			return in("headers", err)
@@ -282,11 +282,13 @@ func (p *records) write(out *wit.Applied, origin uint32, row *wit.Row, topics []
 	return nil
 }
 
-func unchanged(d *Data) wit.Datum { return wit.Datum{Form: wit.Unchanged, Schema: d.schema} }
+func unchanged(d *Data) wit.ValueSlice {
+	return wit.ValueSlice{Encoding: wit.Unchanged, Schema: d.schema}
+}
 
 // put writes what was changed after the data of the rows before.
-func (p *records) put(out *wit.Applied, at *wit.Datum, d *Data) (err error) {
-	if d.form == wit.Structured && d.schema == 0 {
+func (p *records) put(out *wit.ApplyResult, at *wit.ValueSlice, d *Data) (err error) {
+	if d.form == wit.WithSchema && d.schema == 0 {
 		if made := d.extended(); made != nil && made.id != 0 {
 			d.schema = made.id
 		} else if d.schema, err = p.declare(out, d.nodes); err != nil {
@@ -297,13 +299,13 @@ func (p *records) put(out *wit.Applied, at *wit.Datum, d *Data) (err error) {
 	}
 	start := uint32(len(p.data))
 	p.data, err = d.append(p.data)
-	*at = wit.Datum{Form: d.form, Schema: d.schema, Start: start, Size: uint32(len(p.data)) - start}
+	*at = wit.ValueSlice{Encoding: d.form, Schema: d.schema, Start: start, Size: uint32(len(p.data)) - start}
 	return err
 }
 
 // putHeaders writes headers after the data of the rows before.
-func (p *records) putHeaders(out *wit.Applied, at *wit.Datum, all []header) (err error) {
-	list := make([]datum.Header, len(all))
+func (p *records) putHeaders(out *wit.ApplyResult, at *wit.ValueSlice, all []header) (err error) {
+	list := make([]connectdata.Header, len(all))
 	for i := range all {
 		if list[i] = all[i].Header; all[i].nodes != nil {
 			if list[i].Schema, err = p.declare(out, all[i].nodes); err != nil {
@@ -312,14 +314,14 @@ func (p *records) putHeaders(out *wit.Applied, at *wit.Datum, all []header) (err
 		}
 	}
 	start := uint32(len(p.data))
-	p.data = datum.AppendHeaders(p.data, list)
-	*at = wit.Datum{Form: wit.Raw, Start: start, Size: uint32(len(p.data)) - start}
+	p.data = connectdata.AppendHeaders(p.data, list)
+	*at = wit.ValueSlice{Encoding: wit.Raw, Start: start, Size: uint32(len(p.data)) - start}
 	return nil
 }
 
 // declare gives a schema of the plugin's own its number, and tells the host the first time. It refuses what the host
 // would.
-func (p *records) declare(out *wit.Applied, nodes []wit.Node) (uint32, error) {
+func (p *records) declare(out *wit.ApplyResult, nodes []wit.SchemaNode) (uint32, error) {
 	id, made, err := p.declared.number(nodes)
 	if made {
 		p.schemas[id] = nodes
@@ -329,23 +331,24 @@ func (p *records) declare(out *wit.Applied, nodes []wit.Node) (uint32, error) {
 }
 
 // Test asks the predicate that the context's one stage names.
-func (p *records) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Tested,
+func (p *records) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
+	data []byte) (wit.TestResult,
 	error) {
 	p.learn(schemas)
 	chain, err := p.chain(context)
 	if err != nil {
-		return wit.Tested{}, err
+		return wit.TestResult{}, err
 	}
 	if len(chain) != 1 || chain[0].test == nil {
-		return wit.Tested{}, sdk.Fail(wit.FaultConfig, "test: expected a context of one predicate")
+		return wit.TestResult{}, sdk.Fail(wit.ErrorConfig, "test: expected a context of one predicate")
 	}
 	p.current.headers.data = data
-	out := wit.Tested{Matches: make([]bool, len(rows))}
+	out := wit.TestResult{Matches: make([]bool, len(rows))}
 	for i := range rows {
 		out.Matches[i], err = chain[0].test(p.record(&rows[i], topics, data))
 		if err != nil {
-			out.Faults = append(out.Faults, wit.RowFault{Origin: uint32(i),
-				ErrorClass: "org.apache.kafka.connect.errors.DataException", Fault: wit.Fault{Kind: wit.FaultData,
+			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i),
+				ErrorClass: "org.apache.kafka.connect.errors.DataException", Error: wit.Error{Kind: wit.ErrorData,
 					Message: err.Error()}})
 		}
 	}

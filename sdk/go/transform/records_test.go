@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/plugintest"
 	"github.com/culvert-project/culvert/sdk/go/transform"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // steps is a plugin whose stages have a line or two each.
@@ -24,7 +24,7 @@ func (steps) Describe() wit.Description {
 
 func (steps) New(name string, _ []wit.Setting) (transform.Func, error) { return stepFuncs[name], nil }
 
-var textSchema = []wit.Node{{Kind: wit.Text}}
+var textSchema = []wit.SchemaNode{{Kind: wit.String}}
 
 var stepFuncs = map[string]transform.Func{
 	"Add": func(r *transform.Record) error { return r.Value.AddField("source", textSchema, "sap") },
@@ -33,8 +33,9 @@ var stepFuncs = map[string]transform.Func{
 		if err := r.Value.SetText("source", source+"!"); err != nil {
 			return err
 		}
-		return r.Value.AddField("tags", []wit.Node{{Kind: wit.Array, Optional: true, Element: 1}, {Kind: wit.Text}},
-			datum.List{source, "b"})
+		return r.Value.AddField("tags", []wit.SchemaNode{{Kind: wit.Array, Optional: true, Element: 1},
+			{Kind: wit.String}},
+			connectdata.List{source, "b"})
 	},
 	"SetHeader":  func(r *transform.Record) error { return r.SetHeader("origin", textSchema, "sap") },
 	"DropHeader": func(r *transform.Record) error { r.DropHeader("trace"); return nil },
@@ -46,13 +47,13 @@ var stepFuncs = map[string]transform.Func{
 		if !ok {
 			v = nil
 		}
-		return r.Value.AddField("trace", []wit.Node{{Kind: wit.Text, Optional: true}}, v)
+		return r.Value.AddField("trace", []wit.SchemaNode{{Kind: wit.String, Optional: true}}, v)
 	},
 	// Split makes a record for each of the texts in names, and none where there is none.
 	"Split": func(r *transform.Record) error {
 		defer r.Drop()
 		names, _ := r.Value.Field("names")
-		list, _ := names.(datum.List)
+		list, _ := names.(connectdata.List)
 		for _, name := range list {
 			if err := r.Value.SetField("name", name); err != nil {
 				return err
@@ -76,14 +77,14 @@ var stepFuncs = map[string]transform.Func{
 
 // failed is the result of a record that failed.
 func failed(stage uint32, message string) plugintest.Result {
-	return plugintest.Result{Fault: &plugintest.Fault{Message: message,
+	return plugintest.Result{Error: &plugintest.Error{Message: message,
 		Class: "org.apache.kafka.connect.errors.DataException", Stage: stage}}
 }
 
 func made(records ...plugintest.Record) plugintest.Result { return plugintest.Result{Records: records} }
 
 // in is a record of topic t, with a schema where there are nodes.
-func in(v any, nodes ...wit.Node) plugintest.Record {
+func in(v any, nodes ...wit.SchemaNode) plugintest.Record {
 	return plugintest.Record{Topic: "t", Value: plugintest.Value{Schema: nodes, Data: v}}
 }
 
@@ -104,32 +105,33 @@ func runs(t *testing.T, stages []string, records []plugintest.Record, want ...pl
 }
 
 // structure is a struct with these fields; their nodes stand behind it, those below a node behind all.
-func structure(names []string, nodes ...wit.Node) []wit.Node {
-	root := wit.Node{Kind: wit.Structure}
+func structure(names []string, nodes ...wit.SchemaNode) []wit.SchemaNode {
+	root := wit.SchemaNode{Kind: wit.Struct}
 	for i, name := range names {
-		root.Members = append(root.Members, wit.Member{Name: name, Node: uint32(i + 1)})
+		root.Fields = append(root.Fields, wit.Field{Name: name, Node: uint32(i + 1)})
 	}
-	return append([]wit.Node{root}, nodes...)
+	return append([]wit.SchemaNode{root}, nodes...)
 }
 
 var (
-	text, optional = wit.Node{Kind: wit.Text}, wit.Node{Kind: wit.Text, Optional: true}
-	id             = wit.Node{Kind: wit.Int64}
+	text, optional = wit.SchemaNode{Kind: wit.String}, wit.SchemaNode{Kind: wit.String, Optional: true}
+	id             = wit.SchemaNode{Kind: wit.Int64}
 	idAndName      = structure([]string{"id", "name"}, id, text)
 )
 
 // Fields are added, with and without a schema.
 func TestFieldsAreAdded(t *testing.T) {
 	const there, nowhere = `there is a field "source" already`, `there is no structure for a field "source"`
-	tags := datum.List{"sap", "b"}
+	tags := connectdata.List{"sap", "b"}
 	all := structure([]string{"id", "name", "source", "tags"}, id, text, text,
-		wit.Node{Kind: wit.Array, Optional: true, Element: 5}, text)
-	runs(t, []string{"Add", "AddMore"}, []plugintest.Record{in(datum.Record{int64(1), "a"}, idAndName...),
-		in(datum.Record{int64(2), "b"}, idAndName...), in(datum.Map{{Key: "id", Value: int64(1)}}),
-		in(datum.Map{{Key: "source", Value: "there"}}), in("text"), in(nil)},
-		made(in(datum.Record{int64(1), "a", "sap!", tags}, all...)),
-		made(in(datum.Record{int64(2), "b", "sap!", tags}, all...)),
-		made(in(datum.Map{{Key: "id", Value: int64(1)}, {Key: "source", Value: "sap!"}, {Key: "tags", Value: tags}})),
+		wit.SchemaNode{Kind: wit.Array, Optional: true, Element: 5}, text)
+	runs(t, []string{"Add", "AddMore"}, []plugintest.Record{in(connectdata.Struct{int64(1), "a"}, idAndName...),
+		in(connectdata.Struct{int64(2), "b"}, idAndName...), in(connectdata.Map{{Key: "id", Value: int64(1)}}),
+		in(connectdata.Map{{Key: "source", Value: "there"}}), in("text"), in(nil)},
+		made(in(connectdata.Struct{int64(1), "a", "sap!", tags}, all...)),
+		made(in(connectdata.Struct{int64(2), "b", "sap!", tags}, all...)),
+		made(in(connectdata.Map{{Key: "id", Value: int64(1)}, {Key: "source", Value: "sap!"},
+			{Key: "tags", Value: tags}})),
 		failed(0, there), failed(0, nowhere), failed(0, nowhere))
 }
 
@@ -137,38 +139,41 @@ func TestFieldsAreAdded(t *testing.T) {
 func TestHeadersOfRecords(t *testing.T) {
 	origin := plugintest.Header{Name: "origin", Value: plugintest.Value{Schema: textSchema, Data: "sap"}}
 	other := plugintest.Header{Name: "other", Value: plugintest.Value{Data: int64(7)}}
-	one, two := in(datum.Map{{Key: "id", Value: int64(1)}}), in(datum.Map{{Key: "id", Value: int64(2)}})
-	typed := in(datum.Record{int64(1), "a"}, idAndName...)
+	one, two := in(connectdata.Map{{Key: "id", Value: int64(1)}}), in(connectdata.Map{{Key: "id", Value: int64(2)}})
+	typed := in(connectdata.Struct{int64(1), "a"}, idAndName...)
 	runs(t, []string{"HeaderToField", "DropHeader", "SetHeader"}, []plugintest.Record{
 		of(one, "t", plugintest.Header{Name: "trace", Value: plugintest.Value{Schema: textSchema, Data: "x"}}, other),
 		of(typed, "t", plugintest.Header{Name: "origin", Value: plugintest.Value{Data: "old"}},
 			plugintest.Header{Name: "trace", Raw: []byte("xy")}), two},
-		made(of(in(datum.Map{{Key: "id", Value: int64(1)}, {Key: "trace", Value: "x"}}), "t", other, origin)),
-		made(of(in(datum.Record{int64(1), "a", "xy"}, structure([]string{"id", "name", "trace"}, id, text,
+		made(of(in(connectdata.Map{{Key: "id", Value: int64(1)}, {Key: "trace", Value: "x"}}), "t", other, origin)),
+		made(of(in(connectdata.Struct{int64(1), "a", "xy"}, structure([]string{"id", "name", "trace"}, id, text,
 			optional)...), "t", origin)),
-		made(of(in(datum.Map{{Key: "id", Value: int64(2)}, {Key: "trace", Value: nil}}), "t", origin)))
+		made(of(in(connectdata.Map{{Key: "id", Value: int64(2)}, {Key: "trace", Value: nil}}), "t", origin)))
 }
 
 // One record becomes several, or none.
 func TestSeveralRecordsOfOne(t *testing.T) {
 	h := plugintest.Header{Name: "h", Value: plugintest.Value{Data: int64(1)}}
-	array := wit.Node{Kind: wit.Array, Element: 3}
+	array := wit.SchemaNode{Kind: wit.Array, Element: 3}
 	before := structure([]string{"names", "name"}, array, text, text)
 	after := structure([]string{"names", "name", "source"}, array, text, text, text)
-	after[0].Members[2].Node = 4 // what is added stands behind all
-	typed := func(names ...any) plugintest.Record { return in(datum.Record{datum.List(names), ""}, before...) }
-	bare := func(name any, more ...datum.Entry) plugintest.Record {
-		return in(append(datum.Map{{Key: "names", Value: datum.List{"x", "y"}}, {Key: "name", Value: name}}, more...))
+	after[0].Fields[2].Node = 4 // what is added stands behind all
+	typed := func(names ...any) plugintest.Record {
+		return in(connectdata.Struct{connectdata.List(names), ""}, before...)
+	}
+	bare := func(name any, more ...connectdata.Entry) plugintest.Record {
+		return in(append(connectdata.Map{{Key: "names", Value: connectdata.List{"x", "y"}},
+			{Key: "name", Value: name}}, more...))
 	}
 	twice := func(r plugintest.Record, headers ...plugintest.Header) []plugintest.Record {
 		return []plugintest.Record{of(r, "t", headers...), of(r, "t.copy", headers...)}
 	}
 	of2 := func(name string) []plugintest.Record {
-		return twice(in(datum.Record{datum.List{"a", "c"}, name, "sap"}, after...), h)
+		return twice(in(connectdata.Struct{connectdata.List{"a", "c"}, name, "sap"}, after...), h)
 	}
-	source := datum.Entry{Key: "source", Value: "sap"}
+	source := connectdata.Entry{Key: "source", Value: "sap"}
 	runs(t, []string{"Split", "NotB", "Twice", "Add"}, []plugintest.Record{of(typed("a", "c"), "t", h),
-		typed("a", "b", "c"), bare(nil), in(datum.Map{{Key: "id", Value: int64(1)}})},
+		typed("a", "b", "c"), bare(nil), in(connectdata.Map{{Key: "id", Value: int64(1)}})},
 		made(append(of2("a"), of2("c")...)...), failed(1, `no field "none"`),
 		made(append(twice(bare("x", source)), twice(bare("y", source))...)...), made())
 }

@@ -45,12 +45,12 @@ type extension struct {
 // is of a schema that one record alone has, by [Data.Set].
 type extended struct {
 	id           uint32
-	field, nodes []wit.Node
+	field, nodes []wit.SchemaNode
 	kept         bool
 }
 
 // extend makes a schema one with a field more: that of the record before, where that was made so too.
-func (s *shared) extend(by extension, nodes, field []wit.Node) *extended {
+func (s *shared) extend(by extension, nodes, field []wit.SchemaNode) *extended {
 	if s == nil || by.schema == 0 && (by.of == nil || !by.of.kept) {
 		return &extended{field: slices.Clone(field), nodes: withField(nodes, by.name, field)}
 	}
@@ -66,15 +66,15 @@ func (s *shared) extend(by extension, nodes, field []wit.Node) *extended {
 }
 
 // withField is a schema of a structure with a field after its others.
-func withField(nodes []wit.Node, name string, field []wit.Node) []wit.Node {
+func withField(nodes []wit.SchemaNode, name string, field []wit.SchemaNode) []wit.SchemaNode {
 	base := uint32(len(nodes))
 	out := slices.Concat(nodes, field)
-	out[0].Members = append(slices.Clip(out[0].Members), wit.Member{Name: name, Node: base})
+	out[0].Fields = append(slices.Clip(out[0].Fields), wit.Field{Name: name, Node: base})
 	for i := base; i < uint32(len(out)); i++ {
 		n := &out[i]
-		n.Members = slices.Clone(n.Members)
-		for j := range n.Members {
-			n.Members[j].Node += base
+		n.Fields = slices.Clone(n.Fields)
+		for j := range n.Fields {
+			n.Fields[j].Node += base
 		}
 		if n.Key != 0 {
 			n.Key += base

@@ -3,14 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `culvert:connect/host@0.2.0`
+// Imported Functions from `culvert:connect/host@0.3.0`
 
-__attribute__((__import_module__("culvert:connect/host@0.2.0"), __import_name__("log")))
+__attribute__((__import_module__("culvert:connect/host@0.3.0"), __import_name__("log")))
 extern void __wasm_import_culvert_connect_host_log(int32_t, uint8_t *, size_t);
 
-// Exported Functions from `culvert:connect/plugin@0.2.0`
+// Exported Functions from `culvert:connect/plugin@0.3.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/plugin@0.2.0#describe")))
+__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/plugin@0.3.0#describe")))
 void __wasm_export_exports_culvert_connect_plugin_describe_post_return(uint8_t * arg0) {
   if ((*((size_t*) (arg0 + sizeof(void*)))) > 0) {
     free(*((uint8_t **) (arg0 + 0)));
@@ -174,7 +174,7 @@ void __wasm_export_exports_culvert_connect_plugin_describe_post_return(uint8_t *
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/plugin@0.2.0#validate")))
+__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/plugin@0.3.0#validate")))
 void __wasm_export_exports_culvert_connect_plugin_validate_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -439,9 +439,9 @@ void __wasm_export_exports_culvert_connect_plugin_validate_post_return(uint8_t *
   }
 }
 
-// Exported Functions from `culvert:connect/transform@0.2.0`
+// Exported Functions from `culvert:connect/transform@0.3.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/transform@0.2.0#prepare")))
+__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/transform@0.3.0#prepare")))
 void __wasm_export_exports_culvert_connect_transform_prepare_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -498,7 +498,7 @@ void __wasm_export_exports_culvert_connect_transform_prepare_post_return(uint8_t
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/transform@0.2.0#apply")))
+__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/transform@0.3.0#apply")))
 void __wasm_export_exports_culvert_connect_transform_apply_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -708,7 +708,7 @@ void __wasm_export_exports_culvert_connect_transform_apply_post_return(uint8_t *
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/transform@0.2.0#test")))
+__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/transform@0.3.0#test")))
 void __wasm_export_exports_culvert_connect_transform_test_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -848,7 +848,7 @@ void transform_plugin_option_string_free(transform_plugin_option_string_t *ptr) 
   }
 }
 
-void culvert_connect_types_fault_free(culvert_connect_types_fault_t *ptr) {
+void culvert_connect_types_error_free(culvert_connect_types_error_t *ptr) {
   transform_plugin_string_free(&ptr->message);
   transform_plugin_option_string_free(&ptr->setting);
   transform_plugin_option_string_free(&ptr->code);
@@ -922,15 +922,15 @@ void culvert_connect_types_list_rule_free(culvert_connect_types_list_rule_t *ptr
   }
 }
 
-void culvert_connect_types_setting_spec_free(culvert_connect_types_setting_spec_t *ptr) {
+void culvert_connect_types_config_key_free(culvert_connect_types_config_key_t *ptr) {
   transform_plugin_string_free(&ptr->name);
   transform_plugin_option_string_free(&ptr->default_value);
   transform_plugin_string_free(&ptr->documentation);
   culvert_connect_types_list_rule_free(&ptr->rules);
 }
 
-void culvert_connect_types_examined_free(culvert_connect_types_examined_t *ptr) {
-  culvert_connect_types_setting_spec_free(&ptr->spec);
+void culvert_connect_types_config_value_free(culvert_connect_types_config_value_t *ptr) {
+  culvert_connect_types_config_key_free(&ptr->key);
   transform_plugin_option_string_free(&ptr->value);
   transform_plugin_list_string_free(&ptr->errors);
   transform_plugin_list_string_free(&ptr->recommended);
@@ -968,8 +968,8 @@ void culvert_connect_types_request_free(culvert_connect_types_request_t *ptr) {
   transform_plugin_string_free(&ptr->target);
   culvert_connect_types_list_header_free(&ptr->headers);
   transform_plugin_list_u8_free(&ptr->body);
-  transform_plugin_option_string_free(&ptr->token_from);
-  transform_plugin_option_u32_free(&ptr->patience_ms);
+  transform_plugin_option_string_free(&ptr->token_path);
+  transform_plugin_option_u32_free(&ptr->first_byte_timeout_ms);
 }
 
 void culvert_connect_types_response_free(culvert_connect_types_response_t *ptr) {
@@ -990,15 +990,15 @@ void culvert_connect_types_list_request_free(culvert_connect_types_list_request_
   }
 }
 
-void culvert_connect_types_need_free(culvert_connect_types_need_t *ptr) {
+void culvert_connect_types_request_batch_free(culvert_connect_types_request_batch_t *ptr) {
   culvert_connect_types_list_request_free(&ptr->requests);
   transform_plugin_list_u8_free(&ptr->state);
 }
 
-void culvert_connect_types_arrangement_free(culvert_connect_types_arrangement_t *ptr) {
+void culvert_connect_types_call_result_free(culvert_connect_types_call_result_t *ptr) {
   switch ((int32_t) ptr->tag) {
     case 0: {
-      culvert_connect_types_need_free(&ptr->val.ask);
+      culvert_connect_types_request_batch_free(&ptr->val.pending);
       break;
     }
     case 1: {
@@ -1008,7 +1008,7 @@ void culvert_connect_types_arrangement_free(culvert_connect_types_arrangement_t 
   }
 }
 
-void culvert_connect_types_member_free(culvert_connect_types_member_t *ptr) {
+void culvert_connect_types_field_free(culvert_connect_types_field_t *ptr) {
   transform_plugin_string_free(&ptr->name);
 }
 
@@ -1034,44 +1034,44 @@ void transform_plugin_option_list_u8_free(transform_plugin_option_list_u8_t *ptr
   }
 }
 
-void culvert_connect_types_list_member_free(culvert_connect_types_list_member_t *ptr) {
+void culvert_connect_types_list_field_free(culvert_connect_types_list_field_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
-    culvert_connect_types_member_t *list_ptr = ptr->ptr;
+    culvert_connect_types_field_t *list_ptr = ptr->ptr;
     for (size_t i = 0; i < list_len; i++) {
-      culvert_connect_types_member_free(&list_ptr[i]);
+      culvert_connect_types_field_free(&list_ptr[i]);
     }
     free(list_ptr);
   }
 }
 
-void culvert_connect_types_node_free(culvert_connect_types_node_t *ptr) {
+void culvert_connect_types_schema_node_free(culvert_connect_types_schema_node_t *ptr) {
   transform_plugin_option_string_free(&ptr->name);
   transform_plugin_option_s32_free(&ptr->version);
   transform_plugin_option_string_free(&ptr->doc);
   culvert_connect_types_list_setting_free(&ptr->parameters);
   transform_plugin_option_list_u8_free(&ptr->default_value);
-  culvert_connect_types_list_member_free(&ptr->members);
+  culvert_connect_types_list_field_free(&ptr->fields);
 }
 
-void culvert_connect_types_list_node_free(culvert_connect_types_list_node_t *ptr) {
+void culvert_connect_types_list_schema_node_free(culvert_connect_types_list_schema_node_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
-    culvert_connect_types_node_t *list_ptr = ptr->ptr;
+    culvert_connect_types_schema_node_t *list_ptr = ptr->ptr;
     for (size_t i = 0; i < list_len; i++) {
-      culvert_connect_types_node_free(&list_ptr[i]);
+      culvert_connect_types_schema_node_free(&list_ptr[i]);
     }
     free(list_ptr);
   }
 }
 
 void culvert_connect_types_schema_free(culvert_connect_types_schema_t *ptr) {
-  culvert_connect_types_list_node_free(&ptr->nodes);
+  culvert_connect_types_list_schema_node_free(&ptr->nodes);
 }
 
-void culvert_connect_types_row_fault_free(culvert_connect_types_row_fault_t *ptr) {
+void culvert_connect_types_row_error_free(culvert_connect_types_row_error_t *ptr) {
   transform_plugin_string_free(&ptr->error_class);
-  culvert_connect_types_fault_free(&ptr->fault);
+  culvert_connect_types_error_free(&ptr->error);
 }
 
 void culvert_connect_types_scalar_free(culvert_connect_types_scalar_t *ptr) {
@@ -1086,13 +1086,13 @@ void culvert_connect_types_scalar_free(culvert_connect_types_scalar_t *ptr) {
       break;
     }
     case 4: {
-      transform_plugin_string_free(&ptr->val.text);
+      transform_plugin_string_free(&ptr->val.string);
       break;
     }
   }
 }
 
-void culvert_connect_types_field_free(culvert_connect_types_field_t *ptr) {
+void culvert_connect_types_offset_entry_free(culvert_connect_types_offset_entry_t *ptr) {
   transform_plugin_string_free(&ptr->name);
   culvert_connect_types_scalar_free(&ptr->value);
 }
@@ -1101,32 +1101,32 @@ void exports_culvert_connect_plugin_setting_free(exports_culvert_connect_plugin_
   culvert_connect_types_setting_free(ptr);
 }
 
-void exports_culvert_connect_plugin_setting_spec_free(exports_culvert_connect_plugin_setting_spec_t *ptr) {
-  culvert_connect_types_setting_spec_free(ptr);
+void exports_culvert_connect_plugin_config_key_free(exports_culvert_connect_plugin_config_key_t *ptr) {
+  culvert_connect_types_config_key_free(ptr);
 }
 
-void exports_culvert_connect_plugin_examined_free(exports_culvert_connect_plugin_examined_t *ptr) {
-  culvert_connect_types_examined_free(ptr);
+void exports_culvert_connect_plugin_config_value_free(exports_culvert_connect_plugin_config_value_t *ptr) {
+  culvert_connect_types_config_value_free(ptr);
 }
 
 void exports_culvert_connect_plugin_response_free(exports_culvert_connect_plugin_response_t *ptr) {
   culvert_connect_types_response_free(ptr);
 }
 
-void exports_culvert_connect_plugin_need_free(exports_culvert_connect_plugin_need_t *ptr) {
-  culvert_connect_types_need_free(ptr);
+void exports_culvert_connect_plugin_request_batch_free(exports_culvert_connect_plugin_request_batch_t *ptr) {
+  culvert_connect_types_request_batch_free(ptr);
 }
 
-void exports_culvert_connect_plugin_fault_free(exports_culvert_connect_plugin_fault_t *ptr) {
-  culvert_connect_types_fault_free(ptr);
+void exports_culvert_connect_plugin_error_free(exports_culvert_connect_plugin_error_t *ptr) {
+  culvert_connect_types_error_free(ptr);
 }
 
-void exports_culvert_connect_plugin_list_setting_spec_free(exports_culvert_connect_plugin_list_setting_spec_t *ptr) {
+void exports_culvert_connect_plugin_list_config_key_free(exports_culvert_connect_plugin_list_config_key_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
-    exports_culvert_connect_plugin_setting_spec_t *list_ptr = ptr->ptr;
+    exports_culvert_connect_plugin_config_key_t *list_ptr = ptr->ptr;
     for (size_t i = 0; i < list_len; i++) {
-      exports_culvert_connect_plugin_setting_spec_free(&list_ptr[i]);
+      exports_culvert_connect_plugin_config_key_free(&list_ptr[i]);
     }
     free(list_ptr);
   }
@@ -1136,7 +1136,7 @@ void exports_culvert_connect_plugin_component_free(exports_culvert_connect_plugi
   transform_plugin_string_free(&ptr->name);
   transform_plugin_list_string_free(&ptr->aliases);
   transform_plugin_string_free(&ptr->documentation);
-  exports_culvert_connect_plugin_list_setting_spec_free(&ptr->settings);
+  exports_culvert_connect_plugin_list_config_key_free(&ptr->settings);
   transform_plugin_list_string_free(&ptr->prefixes);
 }
 
@@ -1158,25 +1158,25 @@ void exports_culvert_connect_plugin_description_free(exports_culvert_connect_plu
   exports_culvert_connect_plugin_list_component_free(&ptr->components);
 }
 
-void exports_culvert_connect_plugin_list_examined_free(exports_culvert_connect_plugin_list_examined_t *ptr) {
+void exports_culvert_connect_plugin_list_config_value_free(exports_culvert_connect_plugin_list_config_value_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
-    exports_culvert_connect_plugin_examined_t *list_ptr = ptr->ptr;
+    exports_culvert_connect_plugin_config_value_t *list_ptr = ptr->ptr;
     for (size_t i = 0; i < list_len; i++) {
-      exports_culvert_connect_plugin_examined_free(&list_ptr[i]);
+      exports_culvert_connect_plugin_config_value_free(&list_ptr[i]);
     }
     free(list_ptr);
   }
 }
 
-void exports_culvert_connect_plugin_inquiry_free(exports_culvert_connect_plugin_inquiry_t *ptr) {
+void exports_culvert_connect_plugin_validate_result_free(exports_culvert_connect_plugin_validate_result_t *ptr) {
   switch ((int32_t) ptr->tag) {
     case 0: {
-      exports_culvert_connect_plugin_need_free(&ptr->val.ask);
+      exports_culvert_connect_plugin_request_batch_free(&ptr->val.pending);
       break;
     }
     case 1: {
-      exports_culvert_connect_plugin_list_examined_free(&ptr->val.done);
+      exports_culvert_connect_plugin_list_config_value_free(&ptr->val.done);
       break;
     }
   }
@@ -1204,11 +1204,11 @@ void exports_culvert_connect_plugin_list_response_free(exports_culvert_connect_p
   }
 }
 
-void exports_culvert_connect_plugin_result_inquiry_fault_free(exports_culvert_connect_plugin_result_inquiry_fault_t *ptr) {
+void exports_culvert_connect_plugin_result_validate_result_error_free(exports_culvert_connect_plugin_result_validate_result_error_t *ptr) {
   if (!ptr->is_err) {
-    exports_culvert_connect_plugin_inquiry_free(&ptr->val.ok);
+    exports_culvert_connect_plugin_validate_result_free(&ptr->val.ok);
   } else {
-    exports_culvert_connect_plugin_fault_free(&ptr->val.err);
+    exports_culvert_connect_plugin_error_free(&ptr->val.err);
   }
 }
 
@@ -1220,12 +1220,12 @@ void exports_culvert_connect_transform_schema_free(exports_culvert_connect_trans
   culvert_connect_types_schema_free(ptr);
 }
 
-void exports_culvert_connect_transform_row_fault_free(exports_culvert_connect_transform_row_fault_t *ptr) {
-  culvert_connect_types_row_fault_free(ptr);
+void exports_culvert_connect_transform_row_error_free(exports_culvert_connect_transform_row_error_t *ptr) {
+  culvert_connect_types_row_error_free(ptr);
 }
 
-void exports_culvert_connect_transform_fault_free(exports_culvert_connect_transform_fault_t *ptr) {
-  culvert_connect_types_fault_free(ptr);
+void exports_culvert_connect_transform_error_free(exports_culvert_connect_transform_error_t *ptr) {
+  culvert_connect_types_error_free(ptr);
 }
 
 void exports_culvert_connect_transform_list_setting_free(exports_culvert_connect_transform_list_setting_t *ptr) {
@@ -1277,23 +1277,23 @@ void exports_culvert_connect_transform_list_row_free(exports_culvert_connect_tra
   }
 }
 
-void exports_culvert_connect_transform_list_row_fault_free(exports_culvert_connect_transform_list_row_fault_t *ptr) {
+void exports_culvert_connect_transform_list_row_error_free(exports_culvert_connect_transform_list_row_error_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
-    exports_culvert_connect_transform_row_fault_t *list_ptr = ptr->ptr;
+    exports_culvert_connect_transform_row_error_t *list_ptr = ptr->ptr;
     for (size_t i = 0; i < list_len; i++) {
-      exports_culvert_connect_transform_row_fault_free(&list_ptr[i]);
+      exports_culvert_connect_transform_row_error_free(&list_ptr[i]);
     }
     free(list_ptr);
   }
 }
 
-void exports_culvert_connect_transform_applied_free(exports_culvert_connect_transform_applied_t *ptr) {
+void exports_culvert_connect_transform_apply_result_free(exports_culvert_connect_transform_apply_result_t *ptr) {
   exports_culvert_connect_transform_list_schema_free(&ptr->schemas);
   transform_plugin_list_string_free(&ptr->topics);
   exports_culvert_connect_transform_list_row_free(&ptr->rows);
   transform_plugin_list_u8_free(&ptr->data);
-  exports_culvert_connect_transform_list_row_fault_free(&ptr->faults);
+  exports_culvert_connect_transform_list_row_error_free(&ptr->errors);
 }
 
 void transform_plugin_list_bool_free(transform_plugin_list_bool_t *ptr) {
@@ -1306,9 +1306,9 @@ void transform_plugin_list_bool_free(transform_plugin_list_bool_t *ptr) {
   }
 }
 
-void exports_culvert_connect_transform_tested_free(exports_culvert_connect_transform_tested_t *ptr) {
+void exports_culvert_connect_transform_test_result_free(exports_culvert_connect_transform_test_result_t *ptr) {
   transform_plugin_list_bool_free(&ptr->matches);
-  exports_culvert_connect_transform_list_row_fault_free(&ptr->faults);
+  exports_culvert_connect_transform_list_row_error_free(&ptr->errors);
 }
 
 void exports_culvert_connect_transform_list_stage_free(exports_culvert_connect_transform_list_stage_t *ptr) {
@@ -1322,27 +1322,27 @@ void exports_culvert_connect_transform_list_stage_free(exports_culvert_connect_t
   }
 }
 
-void exports_culvert_connect_transform_result_list_u8_fault_free(exports_culvert_connect_transform_result_list_u8_fault_t *ptr) {
+void exports_culvert_connect_transform_result_list_u8_error_free(exports_culvert_connect_transform_result_list_u8_error_t *ptr) {
   if (!ptr->is_err) {
     transform_plugin_list_u8_free(&ptr->val.ok);
   } else {
-    exports_culvert_connect_transform_fault_free(&ptr->val.err);
+    exports_culvert_connect_transform_error_free(&ptr->val.err);
   }
 }
 
-void exports_culvert_connect_transform_result_applied_fault_free(exports_culvert_connect_transform_result_applied_fault_t *ptr) {
+void exports_culvert_connect_transform_result_apply_result_error_free(exports_culvert_connect_transform_result_apply_result_error_t *ptr) {
   if (!ptr->is_err) {
-    exports_culvert_connect_transform_applied_free(&ptr->val.ok);
+    exports_culvert_connect_transform_apply_result_free(&ptr->val.ok);
   } else {
-    exports_culvert_connect_transform_fault_free(&ptr->val.err);
+    exports_culvert_connect_transform_error_free(&ptr->val.err);
   }
 }
 
-void exports_culvert_connect_transform_result_tested_fault_free(exports_culvert_connect_transform_result_tested_fault_t *ptr) {
+void exports_culvert_connect_transform_result_test_result_error_free(exports_culvert_connect_transform_result_test_result_error_t *ptr) {
   if (!ptr->is_err) {
-    exports_culvert_connect_transform_tested_free(&ptr->val.ok);
+    exports_culvert_connect_transform_test_result_free(&ptr->val.ok);
   } else {
-    exports_culvert_connect_transform_fault_free(&ptr->val.err);
+    exports_culvert_connect_transform_error_free(&ptr->val.err);
   }
 }
 
@@ -1377,7 +1377,7 @@ void culvert_connect_host_log(culvert_connect_host_level_t level, transform_plug
   __wasm_import_culvert_connect_host_log((int32_t) level, (uint8_t *) (*message).ptr, (*message).len);
 }
 
-__attribute__((__export_name__("culvert:connect/plugin@0.2.0#describe")))
+__attribute__((__export_name__("culvert:connect/plugin@0.3.0#describe")))
 uint8_t * __wasm_export_exports_culvert_connect_plugin_describe(void) {
   exports_culvert_connect_plugin_description_t ret;
   exports_culvert_connect_plugin_describe(&ret);
@@ -1393,15 +1393,15 @@ uint8_t * __wasm_export_exports_culvert_connect_plugin_describe(void) {
   return ptr;
 }
 
-__attribute__((__export_name__("culvert:connect/plugin@0.2.0#validate")))
+__attribute__((__export_name__("culvert:connect/plugin@0.3.0#validate")))
 uint8_t * __wasm_export_exports_culvert_connect_plugin_validate(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2, int32_t arg3, uint8_t * arg4, size_t arg5, uint8_t * arg6, size_t arg7) {
   transform_plugin_string_t arg8 = (transform_plugin_string_t) { (uint8_t*)(arg), (arg0) };
   exports_culvert_connect_plugin_list_setting_t arg9 = (exports_culvert_connect_plugin_list_setting_t) { (exports_culvert_connect_plugin_setting_t*)(arg1), (arg2) };
   transform_plugin_list_u8_t arg10 = (transform_plugin_list_u8_t) { (uint8_t*)(arg4), (arg5) };
   exports_culvert_connect_plugin_list_response_t arg11 = (exports_culvert_connect_plugin_list_response_t) { (exports_culvert_connect_plugin_response_t*)(arg6), (arg7) };
-  exports_culvert_connect_plugin_result_inquiry_fault_t ret;
-  exports_culvert_connect_plugin_inquiry_t ok;
-  exports_culvert_connect_plugin_fault_t err;
+  exports_culvert_connect_plugin_result_validate_result_error_t ret;
+  exports_culvert_connect_plugin_validate_result_t ok;
+  exports_culvert_connect_plugin_error_t err;
   ret.is_err = !exports_culvert_connect_plugin_validate(&arg8, &arg9, arg3, &arg10, &arg11, &ok, &err);
   if (ret.is_err) {
     ret.val.err = err;
@@ -1411,7 +1411,7 @@ uint8_t * __wasm_export_exports_culvert_connect_plugin_validate(uint8_t * arg, s
   }
   uint8_t *ptr = (uint8_t *) &RET_AREA;
   if ((ret).is_err) {
-    const exports_culvert_connect_plugin_fault_t *payload34 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    const exports_culvert_connect_plugin_error_t *payload34 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
     *((int8_t*)(ptr + sizeof(void*))) = (int32_t) (*payload34).kind;
     *((size_t*)(ptr + (3*sizeof(void*)))) = ((*payload34).message).len;
     *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) ((*payload34).message).ptr;
@@ -1440,10 +1440,10 @@ uint8_t * __wasm_export_exports_culvert_connect_plugin_validate(uint8_t * arg, s
       *((int8_t*)(ptr + (10*sizeof(void*)))) = 0;
     }
   } else {
-    const exports_culvert_connect_plugin_inquiry_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
+    const exports_culvert_connect_plugin_validate_result_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
     switch ((int32_t) (*payload).tag) {
       case 0: {
-        const exports_culvert_connect_plugin_need_t *payload12 = &(*payload).val.ask;
+        const exports_culvert_connect_plugin_request_batch_t *payload12 = &(*payload).val.pending;
         *((int8_t*)(ptr + sizeof(void*))) = 0;
         *((size_t*)(ptr + (3*sizeof(void*)))) = ((*payload12).requests).len;
         *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) ((*payload12).requests).ptr;
@@ -1452,7 +1452,7 @@ uint8_t * __wasm_export_exports_culvert_connect_plugin_validate(uint8_t * arg, s
         break;
       }
       case 1: {
-        const exports_culvert_connect_plugin_list_examined_t *payload17 = &(*payload).val.done;
+        const exports_culvert_connect_plugin_list_config_value_t *payload17 = &(*payload).val.done;
         *((int8_t*)(ptr + sizeof(void*))) = 1;
         *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload17).len;
         *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload17).ptr;
@@ -1463,12 +1463,12 @@ uint8_t * __wasm_export_exports_culvert_connect_plugin_validate(uint8_t * arg, s
   return ptr;
 }
 
-__attribute__((__export_name__("culvert:connect/transform@0.2.0#prepare")))
+__attribute__((__export_name__("culvert:connect/transform@0.3.0#prepare")))
 uint8_t * __wasm_export_exports_culvert_connect_transform_prepare(uint8_t * arg, size_t arg0) {
   exports_culvert_connect_transform_list_stage_t arg1 = (exports_culvert_connect_transform_list_stage_t) { (exports_culvert_connect_transform_stage_t*)(arg), (arg0) };
-  exports_culvert_connect_transform_result_list_u8_fault_t ret;
+  exports_culvert_connect_transform_result_list_u8_error_t ret;
   transform_plugin_list_u8_t ok;
-  exports_culvert_connect_transform_fault_t err;
+  exports_culvert_connect_transform_error_t err;
   ret.is_err = !exports_culvert_connect_transform_prepare(&arg1, &ok, &err);
   if (ret.is_err) {
     ret.val.err = err;
@@ -1478,7 +1478,7 @@ uint8_t * __wasm_export_exports_culvert_connect_transform_prepare(uint8_t * arg,
   }
   uint8_t *ptr = (uint8_t *) &RET_AREA;
   if ((ret).is_err) {
-    const exports_culvert_connect_transform_fault_t *payload2 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    const exports_culvert_connect_transform_error_t *payload2 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
     *((int8_t*)(ptr + sizeof(void*))) = (int32_t) (*payload2).kind;
     *((size_t*)(ptr + (3*sizeof(void*)))) = ((*payload2).message).len;
     *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) ((*payload2).message).ptr;
@@ -1514,16 +1514,16 @@ uint8_t * __wasm_export_exports_culvert_connect_transform_prepare(uint8_t * arg,
   return ptr;
 }
 
-__attribute__((__export_name__("culvert:connect/transform@0.2.0#apply")))
+__attribute__((__export_name__("culvert:connect/transform@0.3.0#apply")))
 uint8_t * __wasm_export_exports_culvert_connect_transform_apply(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2, uint8_t * arg3, size_t arg4, uint8_t * arg5, size_t arg6, uint8_t * arg7, size_t arg8) {
   transform_plugin_list_u8_t arg12 = (transform_plugin_list_u8_t) { (uint8_t*)(arg), (arg0) };
   exports_culvert_connect_transform_list_schema_t arg13 = (exports_culvert_connect_transform_list_schema_t) { (exports_culvert_connect_transform_schema_t*)(arg1), (arg2) };
   transform_plugin_list_string_t arg14 = (transform_plugin_list_string_t) { (transform_plugin_string_t*)(arg3), (arg4) };
   exports_culvert_connect_transform_list_row_t arg15 = (exports_culvert_connect_transform_list_row_t) { (exports_culvert_connect_transform_row_t*)(arg5), (arg6) };
   transform_plugin_list_u8_t arg16 = (transform_plugin_list_u8_t) { (uint8_t*)(arg7), (arg8) };
-  exports_culvert_connect_transform_result_applied_fault_t ret;
-  exports_culvert_connect_transform_applied_t ok;
-  exports_culvert_connect_transform_fault_t err;
+  exports_culvert_connect_transform_result_apply_result_error_t ret;
+  exports_culvert_connect_transform_apply_result_t ok;
+  exports_culvert_connect_transform_error_t err;
   ret.is_err = !exports_culvert_connect_transform_apply(&arg12, &arg13, &arg14, &arg15, &arg16, &ok, &err);
   if (ret.is_err) {
     ret.val.err = err;
@@ -1533,7 +1533,7 @@ uint8_t * __wasm_export_exports_culvert_connect_transform_apply(uint8_t * arg, s
   }
   uint8_t *ptr = (uint8_t *) &RET_AREA;
   if ((ret).is_err) {
-    const exports_culvert_connect_transform_fault_t *payload31 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    const exports_culvert_connect_transform_error_t *payload31 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
     *((int8_t*)(ptr + sizeof(void*))) = (int32_t) (*payload31).kind;
     *((size_t*)(ptr + (3*sizeof(void*)))) = ((*payload31).message).len;
     *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) ((*payload31).message).ptr;
@@ -1562,7 +1562,7 @@ uint8_t * __wasm_export_exports_culvert_connect_transform_apply(uint8_t * arg, s
       *((int8_t*)(ptr + (10*sizeof(void*)))) = 0;
     }
   } else {
-    const exports_culvert_connect_transform_applied_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
+    const exports_culvert_connect_transform_apply_result_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
     *((size_t*)(ptr + (2*sizeof(void*)))) = ((*payload).schemas).len;
     *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) ((*payload).schemas).ptr;
     *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload).topics).len;
@@ -1571,23 +1571,23 @@ uint8_t * __wasm_export_exports_culvert_connect_transform_apply(uint8_t * arg, s
     *((uint8_t **)(ptr + (5*sizeof(void*)))) = (uint8_t *) ((*payload).rows).ptr;
     *((size_t*)(ptr + (8*sizeof(void*)))) = ((*payload).data).len;
     *((uint8_t **)(ptr + (7*sizeof(void*)))) = (uint8_t *) ((*payload).data).ptr;
-    *((size_t*)(ptr + (10*sizeof(void*)))) = ((*payload).faults).len;
-    *((uint8_t **)(ptr + (9*sizeof(void*)))) = (uint8_t *) ((*payload).faults).ptr;
+    *((size_t*)(ptr + (10*sizeof(void*)))) = ((*payload).errors).len;
+    *((uint8_t **)(ptr + (9*sizeof(void*)))) = (uint8_t *) ((*payload).errors).ptr;
     *((int32_t*)(ptr + (11*sizeof(void*)))) = (int32_t) ((*payload).consumed);
   }
   return ptr;
 }
 
-__attribute__((__export_name__("culvert:connect/transform@0.2.0#test")))
+__attribute__((__export_name__("culvert:connect/transform@0.3.0#test")))
 uint8_t * __wasm_export_exports_culvert_connect_transform_test(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2, uint8_t * arg3, size_t arg4, uint8_t * arg5, size_t arg6, uint8_t * arg7, size_t arg8) {
   transform_plugin_list_u8_t arg12 = (transform_plugin_list_u8_t) { (uint8_t*)(arg), (arg0) };
   exports_culvert_connect_transform_list_schema_t arg13 = (exports_culvert_connect_transform_list_schema_t) { (exports_culvert_connect_transform_schema_t*)(arg1), (arg2) };
   transform_plugin_list_string_t arg14 = (transform_plugin_list_string_t) { (transform_plugin_string_t*)(arg3), (arg4) };
   exports_culvert_connect_transform_list_row_t arg15 = (exports_culvert_connect_transform_list_row_t) { (exports_culvert_connect_transform_row_t*)(arg5), (arg6) };
   transform_plugin_list_u8_t arg16 = (transform_plugin_list_u8_t) { (uint8_t*)(arg7), (arg8) };
-  exports_culvert_connect_transform_result_tested_fault_t ret;
-  exports_culvert_connect_transform_tested_t ok;
-  exports_culvert_connect_transform_fault_t err;
+  exports_culvert_connect_transform_result_test_result_error_t ret;
+  exports_culvert_connect_transform_test_result_t ok;
+  exports_culvert_connect_transform_error_t err;
   ret.is_err = !exports_culvert_connect_transform_test(&arg12, &arg13, &arg14, &arg15, &arg16, &ok, &err);
   if (ret.is_err) {
     ret.val.err = err;
@@ -1597,7 +1597,7 @@ uint8_t * __wasm_export_exports_culvert_connect_transform_test(uint8_t * arg, si
   }
   uint8_t *ptr = (uint8_t *) &RET_AREA;
   if ((ret).is_err) {
-    const exports_culvert_connect_transform_fault_t *payload23 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    const exports_culvert_connect_transform_error_t *payload23 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
     *((int8_t*)(ptr + sizeof(void*))) = (int32_t) (*payload23).kind;
     *((size_t*)(ptr + (3*sizeof(void*)))) = ((*payload23).message).len;
     *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) ((*payload23).message).ptr;
@@ -1626,11 +1626,11 @@ uint8_t * __wasm_export_exports_culvert_connect_transform_test(uint8_t * arg, si
       *((int8_t*)(ptr + (10*sizeof(void*)))) = 0;
     }
   } else {
-    const exports_culvert_connect_transform_tested_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
+    const exports_culvert_connect_transform_test_result_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
     *((size_t*)(ptr + (2*sizeof(void*)))) = ((*payload).matches).len;
     *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) ((*payload).matches).ptr;
-    *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload).faults).len;
-    *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload).faults).ptr;
+    *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload).errors).len;
+    *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload).errors).ptr;
   }
   return ptr;
 }

@@ -27,55 +27,57 @@ typedef struct culvert_connect_types_pair_t {
   transform_plugin_string_t   value;
 } culvert_connect_types_pair_t;
 
-// A setting as the user wrote it, after config providers were resolved. In place of a secret stands `[hidden]`: what is one, and
-// what plugins of a folder don't see besides, is in roles.md.
+// A setting as the user wrote it, after config providers were resolved. `[hidden]` replaces the value of a secret; roles.md
+// says what is a secret, and which other settings plugins of a folder do not see.
 typedef culvert_connect_types_pair_t culvert_connect_types_setting_t;
 
 typedef culvert_connect_types_pair_t culvert_connect_types_header_t;
 
-typedef uint8_t culvert_connect_types_fault_kind_t;
+typedef uint8_t culvert_connect_types_error_kind_t;
 
-#define CULVERT_CONNECT_TYPES_FAULT_KIND_CONFIG 0
-#define CULVERT_CONNECT_TYPES_FAULT_KIND_UNAUTHORIZED 1
-#define CULVERT_CONNECT_TYPES_FAULT_KIND_FORBIDDEN 2
-#define CULVERT_CONNECT_TYPES_FAULT_KIND_NOT_FOUND 3
-#define CULVERT_CONNECT_TYPES_FAULT_KIND_GONE 4
-#define CULVERT_CONNECT_TYPES_FAULT_KIND_CONFLICT 5
-#define CULVERT_CONNECT_TYPES_FAULT_KIND_DATA 6
-#define CULVERT_CONNECT_TYPES_FAULT_KIND_INCOMPATIBLE 7
-#define CULVERT_CONNECT_TYPES_FAULT_KIND_TRANSIENT 8
-#define CULVERT_CONNECT_TYPES_FAULT_KIND_UNSUPPORTED 9
-#define CULVERT_CONNECT_TYPES_FAULT_KIND_INTERNAL 10
-// what `open` worked out no longer fits (metadata changed): the host abandons the page, opens anew and asks for the same
-// page again; a second `stale` for the same page counts as `data`. `next` and `settle` may say it too.
-#define CULVERT_CONNECT_TYPES_FAULT_KIND_STALE 11
+#define CULVERT_CONNECT_TYPES_ERROR_KIND_CONFIG 0
+#define CULVERT_CONNECT_TYPES_ERROR_KIND_UNAUTHORIZED 1
+#define CULVERT_CONNECT_TYPES_ERROR_KIND_FORBIDDEN 2
+#define CULVERT_CONNECT_TYPES_ERROR_KIND_NOT_FOUND 3
+#define CULVERT_CONNECT_TYPES_ERROR_KIND_GONE 4
+#define CULVERT_CONNECT_TYPES_ERROR_KIND_CONFLICT 5
+#define CULVERT_CONNECT_TYPES_ERROR_KIND_DATA 6
+#define CULVERT_CONNECT_TYPES_ERROR_KIND_INCOMPATIBLE 7
+#define CULVERT_CONNECT_TYPES_ERROR_KIND_TRANSIENT 8
+#define CULVERT_CONNECT_TYPES_ERROR_KIND_UNSUPPORTED 9
+#define CULVERT_CONNECT_TYPES_ERROR_KIND_INTERNAL 10
+// the context that `open` returned no longer fits (the metadata changed): the host abandons the page, calls `open` again and
+// requests the same page again; a second `stale` for the same page counts as `data`. `next` and `handle-response` may return
+// it too.
+#define CULVERT_CONNECT_TYPES_ERROR_KIND_STALE 11
 
 typedef struct {
   bool is_some;
   transform_plugin_string_t val;
 } transform_plugin_option_string_t;
 
-// What went wrong, in terms that the host can act on: retry, refresh credentials, start over, dead-letter, fail.
-typedef struct culvert_connect_types_fault_t {
-  culvert_connect_types_fault_kind_t   kind;
+// An error in terms that the host can act on: retry, refresh credentials, start over, send to the dead letter queue, fail.
+typedef struct culvert_connect_types_error_t {
+  culvert_connect_types_error_kind_t   kind;
   transform_plugin_string_t   message;
   transform_plugin_option_string_t   setting;
   // the service's own code, which `retry.codes` may name
   transform_plugin_option_string_t   code;
   transform_plugin_option_string_t   detail;
-} culvert_connect_types_fault_t;
+} culvert_connect_types_error_t;
 
+// Kafka's ConfigDef.Type.
 typedef uint8_t culvert_connect_types_setting_kind_t;
 
-#define CULVERT_CONNECT_TYPES_SETTING_KIND_TEXT 0
+#define CULVERT_CONNECT_TYPES_SETTING_KIND_STRING 0
 #define CULVERT_CONNECT_TYPES_SETTING_KIND_PASSWORD 1
 #define CULVERT_CONNECT_TYPES_SETTING_KIND_SHORT 2
 #define CULVERT_CONNECT_TYPES_SETTING_KIND_INT 3
 #define CULVERT_CONNECT_TYPES_SETTING_KIND_LONG 4
 #define CULVERT_CONNECT_TYPES_SETTING_KIND_DOUBLE 5
 #define CULVERT_CONNECT_TYPES_SETTING_KIND_BOOLEAN 6
-#define CULVERT_CONNECT_TYPES_SETTING_KIND_LIST_OF_TEXT 7
-#define CULVERT_CONNECT_TYPES_SETTING_KIND_CLASS_NAME 8
+#define CULVERT_CONNECT_TYPES_SETTING_KIND_LIST 7
+#define CULVERT_CONNECT_TYPES_SETTING_KIND_CLASS 8
 
 typedef uint8_t culvert_connect_types_importance_t;
 
@@ -88,7 +90,7 @@ typedef struct {
   size_t len;
 } transform_plugin_list_string_t;
 
-// Cases may be added at the end without breaking older guests, as long as no payload gets larger or more aligned.
+// Cases may be added at the end without breaking older guests, as long as no payload becomes larger or more aligned.
 typedef struct culvert_connect_types_rule_t {
   uint8_t tag;
   union {
@@ -120,8 +122,8 @@ typedef struct culvert_connect_types_rule_t {
 #define CULVERT_CONNECT_TYPES_RULE_ORDER 8
 #define CULVERT_CONNECT_TYPES_RULE_WIDTH 9
 #define CULVERT_CONNECT_TYPES_RULE_DISPLAY_NAME 10
-// what the *host* uses the setting for: the host knows settings by role, never by name. All roles, their kinds, and
-// whether a default counts are in roles.md
+// what the *host* uses the setting for: the host knows settings by role, never by name. roles.md lists all roles, their
+// kinds, and whether a default counts.
 #define CULVERT_CONNECT_TYPES_RULE_ROLE 11
 
 typedef struct {
@@ -129,24 +131,25 @@ typedef struct {
   size_t len;
 } culvert_connect_types_list_rule_t;
 
-// One declaration drives parsing, defaults, validation, REST, forms and reference pages.
-typedef struct culvert_connect_types_setting_spec_t {
-  // may hold {n}, {m}: `sap.odata#{n}.service`; or end with {name}: `sap.odata.header.{name}`
+// One declaration drives parsing, defaults, validation, REST, forms and reference pages; Kafka's ConfigDef.ConfigKey.
+typedef struct culvert_connect_types_config_key_t {
+  // may contain {n}, {m}: `sap.odata#{n}.service`; or end with {name}: `sap.odata.header.{name}`
   transform_plugin_string_t   name;
   culvert_connect_types_setting_kind_t   kind;
   transform_plugin_option_string_t   default_value;
   culvert_connect_types_importance_t   importance;
   transform_plugin_string_t   documentation;
   culvert_connect_types_list_rule_t   rules;
-} culvert_connect_types_setting_spec_t;
+} culvert_connect_types_config_key_t;
 
-typedef struct culvert_connect_types_examined_t {
-  culvert_connect_types_setting_spec_t   spec;
+// The result of validating one setting; Kafka's ConfigValue.
+typedef struct culvert_connect_types_config_value_t {
+  culvert_connect_types_config_key_t   key;
   transform_plugin_option_string_t   value;
   transform_plugin_list_string_t   errors;
   transform_plugin_list_string_t   recommended;
   bool   visible;
-} culvert_connect_types_examined_t;
+} culvert_connect_types_config_value_t;
 
 typedef struct {
   culvert_connect_types_header_t *ptr;
@@ -163,36 +166,40 @@ typedef struct {
   uint32_t val;
 } transform_plugin_option_u32_t;
 
-// An exchange that the plugin wants. Sockets, TLS, proxies, credentials, cookies, CSRF tokens, retries are the host's;
-// Authorization, Cookie, Host, Proxy-*, SAP-Connectivity-*, X-CSRF-Token, Content-Length, Transfer-Encoding and Connection
-// set by a guest are dropped, and so are sap-client, sap-language, sap-user and sap-password, which settings say; names or values
-// with CR or LF are refused. In a query, a path's parameters or a form sap-user and sap-password are a fault, and so is another
-// sap-client than the configured one.
+// An HTTP exchange that the plugin wants. Sockets, TLS, proxies, credentials, cookies, CSRF tokens and retries are the host's.
+// The host drops Authorization, Cookie, Host, Proxy-*, SAP-Connectivity-*, X-CSRF-Token, Content-Length, Transfer-Encoding and
+// Connection, and sap-client, sap-language, sap-user and sap-password, which settings specify. It rejects names and values with
+// CR or LF. sap-user and sap-password in a query, in path parameters or in a form are an error, and so is a sap-client other than
+// the configured one.
 typedef struct culvert_connect_types_request_t {
   transform_plugin_string_t   tag;
-  // GET, HEAD, POST, PUT, PATCH, MERGE or DELETE, in capitals; X-HTTP-Method on a POST may hold one of them, too
+  // GET, HEAD, POST, PUT, PATCH, MERGE or DELETE, in capitals; X-HTTP-Method on a POST may be one of them, too
   transform_plugin_string_t   method;
-  // path and query (on the connector's origin), or absolute; an absolute target of another origin is a fault
+  // path and query (on the connector's origin), or absolute; an absolute target of another origin is an error
   transform_plugin_string_t   target;
   culvert_connect_types_list_header_t   headers;
   transform_plugin_list_u8_t   body;
   // sending it twice does no harm
   bool   repeatable;
-  // modifying requests: where to fetch a CSRF token, if the service wants one
-  transform_plugin_option_string_t   token_from;
-  // silence allowed before the first byte, where the ordinary limit is too short (initial extraction jobs)
-  transform_plugin_option_u32_t   patience_ms;
+  // for modifying requests: the target from which to fetch a CSRF token, if the service wants one
+  transform_plugin_option_string_t   token_path;
+  // how long the host waits for the first byte, where the ordinary limit is too short (initial extraction jobs)
+  transform_plugin_option_u32_t   first_byte_timeout_ms;
 } culvert_connect_types_request_t;
 
-// Headers come without cookies and CSRF tokens, and with `[hidden]` for what they repeat of the request's secrets.
-// status 0 (only in `settle`): the request may have arrived, no answer came
+// Header names are in lower case. Cookies and CSRF tokens are left out (`x-csrf-token: required` is no token and is kept), and
+// `[hidden]` replaces secrets of the request that the response repeats. Headers that a plugin acts on or sends back are complete,
+// since they could contain a secret only by chance and would be useless with a part redacted: etag, content-type, content-id,
+// retry-after, preference-applied, dataserviceversion, repeatabilityresult, last-modified. In location and content-location only
+// credentials and sessions are hidden.
+// status 0 (only in `handle-response`): the request may have arrived, and no response came
 typedef struct culvert_connect_types_response_t {
   transform_plugin_string_t   tag;
   uint16_t   status;
   transform_plugin_string_t   target;
   culvert_connect_types_list_header_t   headers;
   transform_plugin_list_u8_t   body;
-  int64_t   at;
+  int64_t   received_at;
 } culvert_connect_types_response_t;
 
 typedef struct {
@@ -200,23 +207,23 @@ typedef struct {
   size_t len;
 } culvert_connect_types_list_request_t;
 
-// Asked for by a function that needs to see documents first: the answers, whatever their status and in the order asked,
-// come with the next call, with this state. At most 20 rounds, 10,000 requests and 64 MiB.
-typedef struct culvert_connect_types_need_t {
+// Returned by a function that needs to see documents first. The host calls it again with this state and with all responses,
+// whatever their status, in the order of the requests. At most 20 rounds, 10,000 requests and 64 MiB.
+typedef struct culvert_connect_types_request_batch_t {
   culvert_connect_types_list_request_t   requests;
   transform_plugin_list_u8_t   state;
-} culvert_connect_types_need_t;
+} culvert_connect_types_request_batch_t;
 
-typedef struct culvert_connect_types_arrangement_t {
+typedef struct culvert_connect_types_call_result_t {
   uint8_t tag;
   union {
-    culvert_connect_types_need_t     ask;
+    culvert_connect_types_request_batch_t     pending;
     transform_plugin_string_t     done;
   } val;
-} culvert_connect_types_arrangement_t;
+} culvert_connect_types_call_result_t;
 
-#define CULVERT_CONNECT_TYPES_ARRANGEMENT_ASK 0
-#define CULVERT_CONNECT_TYPES_ARRANGEMENT_DONE 1
+#define CULVERT_CONNECT_TYPES_CALL_RESULT_PENDING 0
+#define CULVERT_CONNECT_TYPES_CALL_RESULT_DONE 1
 
 // The schema model of Kafka Connect. Node 0 is the root; names may be anything (Avro's naming rules matter only to
 // the Avro converter).
@@ -229,16 +236,16 @@ typedef uint8_t culvert_connect_types_kind_t;
 #define CULVERT_CONNECT_TYPES_KIND_FLOAT32 4
 #define CULVERT_CONNECT_TYPES_KIND_FLOAT64 5
 #define CULVERT_CONNECT_TYPES_KIND_BOOLEAN 6
-#define CULVERT_CONNECT_TYPES_KIND_TEXT 7
+#define CULVERT_CONNECT_TYPES_KIND_STRING 7
 #define CULVERT_CONNECT_TYPES_KIND_BYTES 8
 #define CULVERT_CONNECT_TYPES_KIND_ARRAY 9
-#define CULVERT_CONNECT_TYPES_KIND_MAPPING 10
-#define CULVERT_CONNECT_TYPES_KIND_STRUCTURE 11
+#define CULVERT_CONNECT_TYPES_KIND_MAP 10
+#define CULVERT_CONNECT_TYPES_KIND_STRUCT 11
 
-typedef struct culvert_connect_types_member_t {
+typedef struct culvert_connect_types_field_t {
   transform_plugin_string_t   name;
   uint32_t   node;
-} culvert_connect_types_member_t;
+} culvert_connect_types_field_t;
 
 typedef struct {
   bool is_some;
@@ -256,87 +263,88 @@ typedef struct {
 } transform_plugin_option_list_u8_t;
 
 typedef struct {
-  culvert_connect_types_member_t *ptr;
+  culvert_connect_types_field_t *ptr;
   size_t len;
-} culvert_connect_types_list_member_t;
+} culvert_connect_types_list_field_t;
 
-typedef struct culvert_connect_types_node_t {
+typedef struct culvert_connect_types_schema_node_t {
   culvert_connect_types_kind_t   kind;
   bool   optional;
   transform_plugin_option_string_t   name;
   transform_plugin_option_s32_t   version;
   transform_plugin_option_string_t   doc;
   culvert_connect_types_list_setting_t   parameters;
-  // encoded as a structured value of this node
+  // encoded with-schema, as a value of this node
   transform_plugin_option_list_u8_t   default_value;
-  culvert_connect_types_list_member_t   members;
+  culvert_connect_types_list_field_t   fields;
   uint32_t   key;
   uint32_t   element;
-} culvert_connect_types_node_t;
+} culvert_connect_types_schema_node_t;
 
 typedef struct {
-  culvert_connect_types_node_t *ptr;
+  culvert_connect_types_schema_node_t *ptr;
   size_t len;
-} culvert_connect_types_list_node_t;
+} culvert_connect_types_list_schema_node_t;
 
-// One number space: ids below 0x80000000 are the host's, the others the guest's. Either side may name the other's in rows
-// and header blocks, so passing something on declares nothing. The host gives a schema to an instance before or with the
-// first row that names it; a guest's ids belong to its instance, which declares each once, with the first row that names it,
+// All ids share one number space: ids below 0x80000000 are the host's, the others the guest's. Either side may use the other's
+// ids in rows and header blocks, so forwarding a value declares nothing. The host declares a schema to an instance before or with
+// the first row that uses it. A guest's ids belong to its instance, which declares each once, with the first row that uses it,
 // and not again for later rows, pages or batches.
-// Nodes refer only to nodes with higher numbers (0: none), so a schema cannot loop. Equal structures may have two numbers.
+// Nodes refer only to nodes with higher numbers (0: none), so a schema cannot loop. Two ids may have equal schemas.
 typedef struct culvert_connect_types_schema_t {
   uint32_t   id;
-  culvert_connect_types_list_node_t   nodes;
+  culvert_connect_types_list_schema_node_t   nodes;
 } culvert_connect_types_schema_t;
 
-// How a datum is held in a batch's data.
-typedef uint8_t culvert_connect_types_form_t;
+// How a value is encoded in a batch's data.
+typedef uint8_t culvert_connect_types_encoding_t;
 
-#define CULVERT_CONNECT_TYPES_FORM_ABSENT 0
-// as the input row has it; `schema` still counts
-#define CULVERT_CONNECT_TYPES_FORM_UNCHANGED 1
+#define CULVERT_CONNECT_TYPES_ENCODING_ABSENT 0
+// as in the input row; `schema` still counts
+#define CULVERT_CONNECT_TYPES_ENCODING_UNCHANGED 1
 // Avro binary by its schema, mapped as Confluent's AvroData does (order of union branches included)
-#define CULVERT_CONNECT_TYPES_FORM_STRUCTURED 2
+#define CULVERT_CONNECT_TYPES_ENCODING_WITH_SCHEMA 2
 // schemaless: self-describing tagged binary, exact for every Connect type
-#define CULVERT_CONNECT_TYPES_FORM_DYNAMIC 3
+#define CULVERT_CONNECT_TYPES_ENCODING_SCHEMALESS 3
 // header blocks only
-#define CULVERT_CONNECT_TYPES_FORM_RAW 4
+#define CULVERT_CONNECT_TYPES_ENCODING_RAW 4
 
-typedef struct culvert_connect_types_datum_t {
-  culvert_connect_types_form_t   form;
+// The place of a value in a batch's data: `size` bytes from `start` on.
+typedef struct culvert_connect_types_value_slice_t {
+  culvert_connect_types_encoding_t   encoding;
   uint32_t   schema;
   uint32_t   start;
   uint32_t   size;
-} culvert_connect_types_datum_t;
+} culvert_connect_types_value_slice_t;
 
 // Fixed size: a list of rows is an array in memory.
 typedef struct culvert_connect_types_row_t {
   // sources: number of the row in its page; transforms: index of the input row; sinks: index in the batch
-  uint32_t   origin;
+  uint32_t   row_index;
   uint32_t   topic;
   // -1: the partitioner decides
   int32_t   partition;
   // Kafka offset; -1 in sources
   int64_t   offset;
-  // -1: none
+  // -1: none; sinks: the timestamp of the record as it was read, whatever transforms made of it
   int64_t   timestamp;
-  culvert_connect_types_datum_t   key;
-  culvert_connect_types_datum_t   value;
-  // a block of headers in `data`; `form` is raw, unchanged or absent
-  culvert_connect_types_datum_t   headers;
+  culvert_connect_types_value_slice_t   key;
+  culvert_connect_types_value_slice_t   value;
+  // a block of headers in `data`; `encoding` is raw, unchanged or absent
+  culvert_connect_types_value_slice_t   headers;
 } culvert_connect_types_row_t;
 
-// `origin` is a position in the call's rows (sources: the row's number in its page); `stage` the index in the chain, else 0.
+// `row-index` is a position in the call's rows (sources: the row's number in its page); `stage` the index in the chain, else 0.
 // Sources: raw is the row as a document of its own (namespaces in force repeated; JSON `{"d":{…}}`), which `begin` and
-// `decode` take, so that it can be replayed.
-typedef struct culvert_connect_types_row_fault_t {
-  uint32_t   origin;
+// `decode` accept, so that it can be replayed.
+typedef struct culvert_connect_types_row_error_t {
+  uint32_t   row_index;
   uint32_t   stage;
   transform_plugin_string_t   error_class;
-  culvert_connect_types_fault_t   fault;
+  culvert_connect_types_error_t   error;
   uint32_t   raw_start;
   uint32_t   raw_size;
-} culvert_connect_types_row_fault_t;
+} culvert_connect_types_row_error_t;
 
 typedef struct culvert_connect_types_scalar_t {
   uint8_t tag;
@@ -344,7 +352,7 @@ typedef struct culvert_connect_types_scalar_t {
     bool     boolean;
     int64_t     integer;
     double     real;
-    transform_plugin_string_t     text;
+    transform_plugin_string_t     string;
   } val;
 } culvert_connect_types_scalar_t;
 
@@ -352,25 +360,25 @@ typedef struct culvert_connect_types_scalar_t {
 #define CULVERT_CONNECT_TYPES_SCALAR_BOOLEAN 1
 #define CULVERT_CONNECT_TYPES_SCALAR_INTEGER 2
 #define CULVERT_CONNECT_TYPES_SCALAR_REAL 3
-#define CULVERT_CONNECT_TYPES_SCALAR_TEXT 4
+#define CULVERT_CONNECT_TYPES_SCALAR_STRING 4
 
 // Entry of an offset or a partition, in order, as Kafka Connect stores them.
-typedef struct culvert_connect_types_field_t {
+typedef struct culvert_connect_types_offset_entry_t {
   transform_plugin_string_t   name;
   culvert_connect_types_scalar_t   value;
-} culvert_connect_types_field_t;
+} culvert_connect_types_offset_entry_t;
 
 typedef culvert_connect_types_setting_t exports_culvert_connect_plugin_setting_t;
 
-typedef culvert_connect_types_setting_spec_t exports_culvert_connect_plugin_setting_spec_t;
+typedef culvert_connect_types_config_key_t exports_culvert_connect_plugin_config_key_t;
 
-typedef culvert_connect_types_examined_t exports_culvert_connect_plugin_examined_t;
+typedef culvert_connect_types_config_value_t exports_culvert_connect_plugin_config_value_t;
 
 typedef culvert_connect_types_response_t exports_culvert_connect_plugin_response_t;
 
-typedef culvert_connect_types_need_t exports_culvert_connect_plugin_need_t;
+typedef culvert_connect_types_request_batch_t exports_culvert_connect_plugin_request_batch_t;
 
-typedef culvert_connect_types_fault_t exports_culvert_connect_plugin_fault_t;
+typedef culvert_connect_types_error_t exports_culvert_connect_plugin_error_t;
 
 typedef uint8_t exports_culvert_connect_plugin_component_kind_t;
 
@@ -380,18 +388,18 @@ typedef uint8_t exports_culvert_connect_plugin_component_kind_t;
 #define EXPORTS_CULVERT_CONNECT_PLUGIN_COMPONENT_KIND_PREDICATE 3
 
 typedef struct {
-  exports_culvert_connect_plugin_setting_spec_t *ptr;
+  exports_culvert_connect_plugin_config_key_t *ptr;
   size_t len;
-} exports_culvert_connect_plugin_list_setting_spec_t;
+} exports_culvert_connect_plugin_list_config_key_t;
 
 typedef struct exports_culvert_connect_plugin_component_t {
   transform_plugin_string_t   name;
   exports_culvert_connect_plugin_component_kind_t   kind;
   transform_plugin_list_string_t   aliases;
   transform_plugin_string_t   documentation;
-  exports_culvert_connect_plugin_list_setting_spec_t   settings;
-  // keys that begin so and match no declaration are errors; {n} in names stands for 1 to 3 digits, kept as written,
-  // {name} for any text, which it puts into the role too
+  exports_culvert_connect_plugin_list_config_key_t   settings;
+  // a setting whose name begins with one of these and matches no declaration is an error; {n} stands for 1 to 3 digits, kept as
+  // written, {name} for any text, which also replaces {name} in the role
   transform_plugin_list_string_t   prefixes;
 } exports_culvert_connect_plugin_component_t;
 
@@ -408,20 +416,20 @@ typedef struct exports_culvert_connect_plugin_description_t {
 } exports_culvert_connect_plugin_description_t;
 
 typedef struct {
-  exports_culvert_connect_plugin_examined_t *ptr;
+  exports_culvert_connect_plugin_config_value_t *ptr;
   size_t len;
-} exports_culvert_connect_plugin_list_examined_t;
+} exports_culvert_connect_plugin_list_config_value_t;
 
-typedef struct exports_culvert_connect_plugin_inquiry_t {
+typedef struct exports_culvert_connect_plugin_validate_result_t {
   uint8_t tag;
   union {
-    exports_culvert_connect_plugin_need_t     ask;
-    exports_culvert_connect_plugin_list_examined_t     done;
+    exports_culvert_connect_plugin_request_batch_t     pending;
+    exports_culvert_connect_plugin_list_config_value_t     done;
   } val;
-} exports_culvert_connect_plugin_inquiry_t;
+} exports_culvert_connect_plugin_validate_result_t;
 
-#define EXPORTS_CULVERT_CONNECT_PLUGIN_INQUIRY_ASK 0
-#define EXPORTS_CULVERT_CONNECT_PLUGIN_INQUIRY_DONE 1
+#define EXPORTS_CULVERT_CONNECT_PLUGIN_VALIDATE_RESULT_PENDING 0
+#define EXPORTS_CULVERT_CONNECT_PLUGIN_VALIDATE_RESULT_DONE 1
 
 typedef struct {
   exports_culvert_connect_plugin_setting_t *ptr;
@@ -436,10 +444,10 @@ typedef struct {
 typedef struct {
   bool is_err;
   union {
-    exports_culvert_connect_plugin_inquiry_t ok;
-    exports_culvert_connect_plugin_fault_t err;
+    exports_culvert_connect_plugin_validate_result_t ok;
+    exports_culvert_connect_plugin_error_t err;
   } val;
-} exports_culvert_connect_plugin_result_inquiry_fault_t;
+} exports_culvert_connect_plugin_result_validate_result_error_t;
 
 typedef culvert_connect_types_setting_t exports_culvert_connect_transform_setting_t;
 
@@ -447,9 +455,9 @@ typedef culvert_connect_types_schema_t exports_culvert_connect_transform_schema_
 
 typedef culvert_connect_types_row_t exports_culvert_connect_transform_row_t;
 
-typedef culvert_connect_types_row_fault_t exports_culvert_connect_transform_row_fault_t;
+typedef culvert_connect_types_row_error_t exports_culvert_connect_transform_row_error_t;
 
-typedef culvert_connect_types_fault_t exports_culvert_connect_transform_fault_t;
+typedef culvert_connect_types_error_t exports_culvert_connect_transform_error_t;
 
 typedef struct {
   exports_culvert_connect_transform_setting_t *ptr;
@@ -484,29 +492,29 @@ typedef struct {
 } exports_culvert_connect_transform_list_row_t;
 
 typedef struct {
-  exports_culvert_connect_transform_row_fault_t *ptr;
+  exports_culvert_connect_transform_row_error_t *ptr;
   size_t len;
-} exports_culvert_connect_transform_list_row_fault_t;
+} exports_culvert_connect_transform_list_row_error_t;
 
-// `row.topic` is a position in `topics`; where that list is empty, in the call's.
-typedef struct exports_culvert_connect_transform_applied_t {
+// `row.topic` is a position in `topics`; if that list is empty, in the call's topics.
+typedef struct exports_culvert_connect_transform_apply_result_t {
   exports_culvert_connect_transform_list_schema_t   schemas;
   transform_plugin_list_string_t   topics;
   exports_culvert_connect_transform_list_row_t   rows;
   transform_plugin_list_u8_t   data;
-  exports_culvert_connect_transform_list_row_fault_t   faults;
+  exports_culvert_connect_transform_list_row_error_t   errors;
   uint32_t   consumed;
-} exports_culvert_connect_transform_applied_t;
+} exports_culvert_connect_transform_apply_result_t;
 
 typedef struct {
   bool *ptr;
   size_t len;
 } transform_plugin_list_bool_t;
 
-typedef struct exports_culvert_connect_transform_tested_t {
+typedef struct exports_culvert_connect_transform_test_result_t {
   transform_plugin_list_bool_t   matches;
-  exports_culvert_connect_transform_list_row_fault_t   faults;
-} exports_culvert_connect_transform_tested_t;
+  exports_culvert_connect_transform_list_row_error_t   errors;
+} exports_culvert_connect_transform_test_result_t;
 
 typedef struct {
   exports_culvert_connect_transform_stage_t *ptr;
@@ -517,37 +525,37 @@ typedef struct {
   bool is_err;
   union {
     transform_plugin_list_u8_t ok;
-    exports_culvert_connect_transform_fault_t err;
+    exports_culvert_connect_transform_error_t err;
   } val;
-} exports_culvert_connect_transform_result_list_u8_fault_t;
+} exports_culvert_connect_transform_result_list_u8_error_t;
 
 typedef struct {
   bool is_err;
   union {
-    exports_culvert_connect_transform_applied_t ok;
-    exports_culvert_connect_transform_fault_t err;
+    exports_culvert_connect_transform_apply_result_t ok;
+    exports_culvert_connect_transform_error_t err;
   } val;
-} exports_culvert_connect_transform_result_applied_fault_t;
+} exports_culvert_connect_transform_result_apply_result_error_t;
 
 typedef struct {
   bool is_err;
   union {
-    exports_culvert_connect_transform_tested_t ok;
-    exports_culvert_connect_transform_fault_t err;
+    exports_culvert_connect_transform_test_result_t ok;
+    exports_culvert_connect_transform_error_t err;
   } val;
-} exports_culvert_connect_transform_result_tested_fault_t;
+} exports_culvert_connect_transform_result_test_result_error_t;
 
-// Imported Functions from `culvert:connect/host@0.2.0`
+// Imported Functions from `culvert:connect/host@0.3.0`
 extern void culvert_connect_host_log(culvert_connect_host_level_t level, transform_plugin_string_t *message);
 
-// Exported Functions from `culvert:connect/plugin@0.2.0`
+// Exported Functions from `culvert:connect/plugin@0.3.0`
 void exports_culvert_connect_plugin_describe(exports_culvert_connect_plugin_description_t *ret);
-bool exports_culvert_connect_plugin_validate(transform_plugin_string_t *component, exports_culvert_connect_plugin_list_setting_t *settings, bool online, transform_plugin_list_u8_t *state, exports_culvert_connect_plugin_list_response_t *answers, exports_culvert_connect_plugin_inquiry_t *ret, exports_culvert_connect_plugin_fault_t *err);
+bool exports_culvert_connect_plugin_validate(transform_plugin_string_t *component, exports_culvert_connect_plugin_list_setting_t *settings, bool online, transform_plugin_list_u8_t *state, exports_culvert_connect_plugin_list_response_t *answers, exports_culvert_connect_plugin_validate_result_t *ret, exports_culvert_connect_plugin_error_t *err);
 
-// Exported Functions from `culvert:connect/transform@0.2.0`
-bool exports_culvert_connect_transform_prepare(exports_culvert_connect_transform_list_stage_t *chain, transform_plugin_list_u8_t *ret, exports_culvert_connect_transform_fault_t *err);
-bool exports_culvert_connect_transform_apply(transform_plugin_list_u8_t *context, exports_culvert_connect_transform_list_schema_t *schemas, transform_plugin_list_string_t *topics, exports_culvert_connect_transform_list_row_t *rows, transform_plugin_list_u8_t *data, exports_culvert_connect_transform_applied_t *ret, exports_culvert_connect_transform_fault_t *err);
-bool exports_culvert_connect_transform_test(transform_plugin_list_u8_t *context, exports_culvert_connect_transform_list_schema_t *schemas, transform_plugin_list_string_t *topics, exports_culvert_connect_transform_list_row_t *rows, transform_plugin_list_u8_t *data, exports_culvert_connect_transform_tested_t *ret, exports_culvert_connect_transform_fault_t *err);
+// Exported Functions from `culvert:connect/transform@0.3.0`
+bool exports_culvert_connect_transform_prepare(exports_culvert_connect_transform_list_stage_t *chain, transform_plugin_list_u8_t *ret, exports_culvert_connect_transform_error_t *err);
+bool exports_culvert_connect_transform_apply(transform_plugin_list_u8_t *context, exports_culvert_connect_transform_list_schema_t *schemas, transform_plugin_list_string_t *topics, exports_culvert_connect_transform_list_row_t *rows, transform_plugin_list_u8_t *data, exports_culvert_connect_transform_apply_result_t *ret, exports_culvert_connect_transform_error_t *err);
+bool exports_culvert_connect_transform_test(transform_plugin_list_u8_t *context, exports_culvert_connect_transform_list_schema_t *schemas, transform_plugin_list_string_t *topics, exports_culvert_connect_transform_list_row_t *rows, transform_plugin_list_u8_t *data, exports_culvert_connect_transform_test_result_t *ret, exports_culvert_connect_transform_error_t *err);
 
 // Helper Functions
 
@@ -559,7 +567,7 @@ void culvert_connect_types_header_free(culvert_connect_types_header_t *ptr);
 
 void transform_plugin_option_string_free(transform_plugin_option_string_t *ptr);
 
-void culvert_connect_types_fault_free(culvert_connect_types_fault_t *ptr);
+void culvert_connect_types_error_free(culvert_connect_types_error_t *ptr);
 
 void transform_plugin_list_string_free(transform_plugin_list_string_t *ptr);
 
@@ -567,9 +575,9 @@ void culvert_connect_types_rule_free(culvert_connect_types_rule_t *ptr);
 
 void culvert_connect_types_list_rule_free(culvert_connect_types_list_rule_t *ptr);
 
-void culvert_connect_types_setting_spec_free(culvert_connect_types_setting_spec_t *ptr);
+void culvert_connect_types_config_key_free(culvert_connect_types_config_key_t *ptr);
 
-void culvert_connect_types_examined_free(culvert_connect_types_examined_t *ptr);
+void culvert_connect_types_config_value_free(culvert_connect_types_config_value_t *ptr);
 
 void culvert_connect_types_list_header_free(culvert_connect_types_list_header_t *ptr);
 
@@ -583,11 +591,11 @@ void culvert_connect_types_response_free(culvert_connect_types_response_t *ptr);
 
 void culvert_connect_types_list_request_free(culvert_connect_types_list_request_t *ptr);
 
-void culvert_connect_types_need_free(culvert_connect_types_need_t *ptr);
+void culvert_connect_types_request_batch_free(culvert_connect_types_request_batch_t *ptr);
 
-void culvert_connect_types_arrangement_free(culvert_connect_types_arrangement_t *ptr);
+void culvert_connect_types_call_result_free(culvert_connect_types_call_result_t *ptr);
 
-void culvert_connect_types_member_free(culvert_connect_types_member_t *ptr);
+void culvert_connect_types_field_free(culvert_connect_types_field_t *ptr);
 
 void transform_plugin_option_s32_free(transform_plugin_option_s32_t *ptr);
 
@@ -595,33 +603,33 @@ void culvert_connect_types_list_setting_free(culvert_connect_types_list_setting_
 
 void transform_plugin_option_list_u8_free(transform_plugin_option_list_u8_t *ptr);
 
-void culvert_connect_types_list_member_free(culvert_connect_types_list_member_t *ptr);
+void culvert_connect_types_list_field_free(culvert_connect_types_list_field_t *ptr);
 
-void culvert_connect_types_node_free(culvert_connect_types_node_t *ptr);
+void culvert_connect_types_schema_node_free(culvert_connect_types_schema_node_t *ptr);
 
-void culvert_connect_types_list_node_free(culvert_connect_types_list_node_t *ptr);
+void culvert_connect_types_list_schema_node_free(culvert_connect_types_list_schema_node_t *ptr);
 
 void culvert_connect_types_schema_free(culvert_connect_types_schema_t *ptr);
 
-void culvert_connect_types_row_fault_free(culvert_connect_types_row_fault_t *ptr);
+void culvert_connect_types_row_error_free(culvert_connect_types_row_error_t *ptr);
 
 void culvert_connect_types_scalar_free(culvert_connect_types_scalar_t *ptr);
 
-void culvert_connect_types_field_free(culvert_connect_types_field_t *ptr);
+void culvert_connect_types_offset_entry_free(culvert_connect_types_offset_entry_t *ptr);
 
 void exports_culvert_connect_plugin_setting_free(exports_culvert_connect_plugin_setting_t *ptr);
 
-void exports_culvert_connect_plugin_setting_spec_free(exports_culvert_connect_plugin_setting_spec_t *ptr);
+void exports_culvert_connect_plugin_config_key_free(exports_culvert_connect_plugin_config_key_t *ptr);
 
-void exports_culvert_connect_plugin_examined_free(exports_culvert_connect_plugin_examined_t *ptr);
+void exports_culvert_connect_plugin_config_value_free(exports_culvert_connect_plugin_config_value_t *ptr);
 
 void exports_culvert_connect_plugin_response_free(exports_culvert_connect_plugin_response_t *ptr);
 
-void exports_culvert_connect_plugin_need_free(exports_culvert_connect_plugin_need_t *ptr);
+void exports_culvert_connect_plugin_request_batch_free(exports_culvert_connect_plugin_request_batch_t *ptr);
 
-void exports_culvert_connect_plugin_fault_free(exports_culvert_connect_plugin_fault_t *ptr);
+void exports_culvert_connect_plugin_error_free(exports_culvert_connect_plugin_error_t *ptr);
 
-void exports_culvert_connect_plugin_list_setting_spec_free(exports_culvert_connect_plugin_list_setting_spec_t *ptr);
+void exports_culvert_connect_plugin_list_config_key_free(exports_culvert_connect_plugin_list_config_key_t *ptr);
 
 void exports_culvert_connect_plugin_component_free(exports_culvert_connect_plugin_component_t *ptr);
 
@@ -629,23 +637,23 @@ void exports_culvert_connect_plugin_list_component_free(exports_culvert_connect_
 
 void exports_culvert_connect_plugin_description_free(exports_culvert_connect_plugin_description_t *ptr);
 
-void exports_culvert_connect_plugin_list_examined_free(exports_culvert_connect_plugin_list_examined_t *ptr);
+void exports_culvert_connect_plugin_list_config_value_free(exports_culvert_connect_plugin_list_config_value_t *ptr);
 
-void exports_culvert_connect_plugin_inquiry_free(exports_culvert_connect_plugin_inquiry_t *ptr);
+void exports_culvert_connect_plugin_validate_result_free(exports_culvert_connect_plugin_validate_result_t *ptr);
 
 void exports_culvert_connect_plugin_list_setting_free(exports_culvert_connect_plugin_list_setting_t *ptr);
 
 void exports_culvert_connect_plugin_list_response_free(exports_culvert_connect_plugin_list_response_t *ptr);
 
-void exports_culvert_connect_plugin_result_inquiry_fault_free(exports_culvert_connect_plugin_result_inquiry_fault_t *ptr);
+void exports_culvert_connect_plugin_result_validate_result_error_free(exports_culvert_connect_plugin_result_validate_result_error_t *ptr);
 
 void exports_culvert_connect_transform_setting_free(exports_culvert_connect_transform_setting_t *ptr);
 
 void exports_culvert_connect_transform_schema_free(exports_culvert_connect_transform_schema_t *ptr);
 
-void exports_culvert_connect_transform_row_fault_free(exports_culvert_connect_transform_row_fault_t *ptr);
+void exports_culvert_connect_transform_row_error_free(exports_culvert_connect_transform_row_error_t *ptr);
 
-void exports_culvert_connect_transform_fault_free(exports_culvert_connect_transform_fault_t *ptr);
+void exports_culvert_connect_transform_error_free(exports_culvert_connect_transform_error_t *ptr);
 
 void exports_culvert_connect_transform_list_setting_free(exports_culvert_connect_transform_list_setting_t *ptr);
 
@@ -659,21 +667,21 @@ void exports_culvert_connect_transform_list_schema_free(exports_culvert_connect_
 
 void exports_culvert_connect_transform_list_row_free(exports_culvert_connect_transform_list_row_t *ptr);
 
-void exports_culvert_connect_transform_list_row_fault_free(exports_culvert_connect_transform_list_row_fault_t *ptr);
+void exports_culvert_connect_transform_list_row_error_free(exports_culvert_connect_transform_list_row_error_t *ptr);
 
-void exports_culvert_connect_transform_applied_free(exports_culvert_connect_transform_applied_t *ptr);
+void exports_culvert_connect_transform_apply_result_free(exports_culvert_connect_transform_apply_result_t *ptr);
 
 void transform_plugin_list_bool_free(transform_plugin_list_bool_t *ptr);
 
-void exports_culvert_connect_transform_tested_free(exports_culvert_connect_transform_tested_t *ptr);
+void exports_culvert_connect_transform_test_result_free(exports_culvert_connect_transform_test_result_t *ptr);
 
 void exports_culvert_connect_transform_list_stage_free(exports_culvert_connect_transform_list_stage_t *ptr);
 
-void exports_culvert_connect_transform_result_list_u8_fault_free(exports_culvert_connect_transform_result_list_u8_fault_t *ptr);
+void exports_culvert_connect_transform_result_list_u8_error_free(exports_culvert_connect_transform_result_list_u8_error_t *ptr);
 
-void exports_culvert_connect_transform_result_applied_fault_free(exports_culvert_connect_transform_result_applied_fault_t *ptr);
+void exports_culvert_connect_transform_result_apply_result_error_free(exports_culvert_connect_transform_result_apply_result_error_t *ptr);
 
-void exports_culvert_connect_transform_result_tested_fault_free(exports_culvert_connect_transform_result_tested_fault_t *ptr);
+void exports_culvert_connect_transform_result_test_result_error_free(exports_culvert_connect_transform_result_test_result_error_t *ptr);
 
 // Sets the string `ret` to reference the input string `s` without copying it
 void transform_plugin_string_set(transform_plugin_string_t *ret, const char*s);

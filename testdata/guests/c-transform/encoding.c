@@ -120,14 +120,14 @@ static void skip_bytes(reader *r, int64_t n) {
 }
 
 // null reads the branch of an optional node.
-static bool null(reader *r, culvert_connect_types_node_t *node) {
+static bool null(reader *r, culvert_connect_types_schema_node_t *node) {
     if (!node->optional) return false;
     const uint8_t *at = r->at;
     skip_bytes(r, 1);
     return !r->broken && (*at == 0) == !node->default_value.is_some;
 }
 
-static void skip(reader *r, culvert_connect_types_list_node_t *nodes, culvert_connect_types_node_t *node) {
+static void skip(reader *r, culvert_connect_types_list_node_t *nodes, culvert_connect_types_schema_node_t *node) {
     switch (node->kind) {
     case CULVERT_CONNECT_TYPES_KIND_BOOLEAN: skip_bytes(r, 1); break;
     case CULVERT_CONNECT_TYPES_KIND_INT8:
@@ -136,11 +136,11 @@ static void skip(reader *r, culvert_connect_types_list_node_t *nodes, culvert_co
     case CULVERT_CONNECT_TYPES_KIND_INT64: read_number(r); break;
     case CULVERT_CONNECT_TYPES_KIND_FLOAT32: skip_bytes(r, 4); break;
     case CULVERT_CONNECT_TYPES_KIND_FLOAT64: skip_bytes(r, 8); break;
-    case CULVERT_CONNECT_TYPES_KIND_TEXT:
+    case CULVERT_CONNECT_TYPES_KIND_STRING:
     case CULVERT_CONNECT_TYPES_KIND_BYTES: skip_bytes(r, read_number(r)); break;
-    case CULVERT_CONNECT_TYPES_KIND_STRUCTURE:
-        for (size_t i = 0; i < node->members.len && !r->broken; i++) {
-            culvert_connect_types_node_t *inner = &nodes->ptr[node->members.ptr[i].node];
+    case CULVERT_CONNECT_TYPES_KIND_STRUCT:
+        for (size_t i = 0; i < node->fields.len && !r->broken; i++) {
+            culvert_connect_types_schema_node_t *inner = &nodes->ptr[node->fields.ptr[i].node];
             if (!null(r, inner)) skip(r, nodes, inner);
         }
         break;
@@ -150,19 +150,19 @@ static void skip(reader *r, culvert_connect_types_list_node_t *nodes, culvert_co
 
 enum outcome append_text(culvert_connect_types_list_node_t *nodes, const char *field, const char *suffix, const uint8_t *from, size_t size, buffer *out) {
     if (!nodes) return BROKEN;
-    culvert_connect_types_node_t *root = &nodes->ptr[0];
-    if (root->kind != CULVERT_CONNECT_TYPES_KIND_STRUCTURE || root->optional) return SAME;
+    culvert_connect_types_schema_node_t *root = &nodes->ptr[0];
+    if (root->kind != CULVERT_CONNECT_TYPES_KIND_STRUCT || root->optional) return SAME;
     reader r = {from, from + size, false};
     bool changed = false;
-    for (size_t i = 0; i < root->members.len; i++) {
-        culvert_connect_types_member_t *member = &root->members.ptr[i];
-        culvert_connect_types_node_t *node = &nodes->ptr[member->node];
+    for (size_t i = 0; i < root->fields.len; i++) {
+        culvert_connect_types_field_t *member = &root->fields.ptr[i];
+        culvert_connect_types_schema_node_t *node = &nodes->ptr[member->node];
         const uint8_t *start = r.at;
         bool absent = null(&r, node);
         const uint8_t *value = r.at;
         if (!absent) skip(&r, nodes, node);
         if (r.broken) return BROKEN;
-        if (absent || node->kind != CULVERT_CONNECT_TYPES_KIND_TEXT || member->name.len != strlen(field) || memcmp(member->name.ptr, field, member->name.len) != 0) {
+        if (absent || node->kind != CULVERT_CONNECT_TYPES_KIND_STRING || member->name.len != strlen(field) || memcmp(member->name.ptr, field, member->name.len) != 0) {
             append(out, start, r.at - start);
             continue;
         }

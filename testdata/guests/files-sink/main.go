@@ -13,40 +13,40 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/sdk/go/sink"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // version is set when the plugin is built.
 var version string
 
-func init() { sink.Register(files{schemas: map[uint32][]wit.Node{}}) }
+func init() { sink.Register(files{schemas: map[uint32][]wit.SchemaNode{}}) }
 
 // main does not run: a plugin is a library whose exports the host calls.
 func main() {}
 
-type files struct{ schemas map[uint32][]wit.Node }
+type files struct{ schemas map[uint32][]wit.SchemaNode }
 
 func (files) Describe() wit.Description {
-	own := func(name string, kind wit.SettingKind, as string) wit.SettingSpec {
-		return setting.Spec("files."+name, kind, wit.Low, nil, "The server that has the files.", setting.Required(),
+	own := func(name string, kind wit.SettingKind, as string) wit.ConfigKey {
+		return setting.Define("files."+name, kind, wit.Low, nil, "The server that has the files.", setting.Required(),
 			setting.Role(as))
 	}
 	return wit.Description{Name: "files-sink", Version: version, Components: []wit.Component{{
 		Name: "org.apache.kafka.connect.file.FileStreamSinkConnector", Kind: wit.ComponentSink,
-		Settings: []wit.SettingSpec{
-			setting.Spec("file", wit.KindText, wit.High, nil, "Destination filename."),
-			own("scheme", wit.KindText, role.Scheme), own("address", wit.KindText, role.Address),
+		Settings: []wit.ConfigKey{
+			setting.Define("file", wit.KindString, wit.High, nil, "Destination filename."),
+			own("scheme", wit.KindString, role.Scheme), own("address", wit.KindString, role.Address),
 			own("port", wit.KindInt, role.Port),
 		},
 	}}}
 }
 
-func (files) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.Inquiry, error) {
-	return wit.Inquiry{Done: &[]wit.Examined{}}, nil
+func (files) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.ValidateResult, error) {
+	return wit.ValidateResult{Done: &[]wit.ConfigValue{}}, nil
 }
 
 // Open asks whether the file can be written, as Kafka's connector opens it at once. Its place is the context.
-func (files) Open(_ string, settings []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpening, error) {
+func (files) Open(_ string, settings []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpenResult, error) {
 	target := ""
 	for _, s := range settings {
 		if s.Name == "file" {
@@ -54,27 +54,27 @@ func (files) Open(_ string, settings []wit.Setting, _ []byte, answers []wit.Resp
 		}
 	}
 	if len(answers) == 0 {
-		return wit.SinkOpening{Ask: &wit.Need{Requests: []wit.Request{{Method: "GET", Target: target, Repeatable: true}}}}, nil
+		return wit.SinkOpenResult{Pending: &wit.RequestBatch{Requests: []wit.Request{{Method: "GET", Target: target, Repeatable: true}}}}, nil
 	}
 	if s := answers[0].Status; s != 200 {
-		return wit.SinkOpening{}, sdk.Fail(wit.FaultData, "Couldn't find or create file: answered "+strconv.Itoa(int(s)))
+		return wit.SinkOpenResult{}, sdk.Fail(wit.ErrorData, "Couldn't find or create file: answered "+strconv.Itoa(int(s)))
 	}
-	return wit.SinkOpening{Ready: &wit.SinkOpened{Context: []byte(target)}}, nil
+	return wit.SinkOpenResult{Ready: &wit.SinkOpened{Context: []byte(target)}}, nil
 }
 
 func (f files) Encode(context []byte, schemas []wit.Schema, _ []string, rows []wit.Row, data []byte, _ []wit.RecordID,
-	_ []string, _ []wit.Hint) (d wit.Deliveries, err error) {
+	_ []string, _ []wit.Hint) (d wit.EncodeResult, err error) {
 	for _, s := range schemas {
 		f.schemas[s.ID] = s.Nodes
 	}
 	for i, r := range rows {
 		var value any
 		b := data[r.Value.Start : r.Value.Start+r.Value.Size]
-		switch r.Value.Form {
-		case wit.Structured:
-			value, _, err = datum.Read(f.schemas[r.Value.Schema], 0, b)
-		case wit.Dynamic:
-			value, _, err = datum.ReadDynamic(b)
+		switch r.Value.Encoding {
+		case wit.WithSchema:
+			value, _, err = connectdata.Read(f.schemas[r.Value.Schema], 0, b)
+		case wit.Schemaless:
+			value, _, err = connectdata.ReadSchemaless(b)
 		}
 		if err != nil {
 			return d, err
@@ -85,13 +85,13 @@ func (f files) Encode(context []byte, schemas []wit.Schema, _ []string, rows []w
 	return d, nil
 }
 
-func (files) Settle(_, _ []byte, rows []uint32, answer wit.Response) (s wit.Settled, err error) {
-	verdict := wit.Verdict{Written: wit.Chosen}
+func (files) HandleResponse(_, _ []byte, rows []uint32, answer wit.Response) (s wit.ResponseResult, err error) {
+	verdict := wit.RowResult{Written: wit.Set}
 	if answer.Status != 200 {
-		verdict = wit.Verdict{Refused: sdk.Fail(wit.FaultData, "answered "+strconv.Itoa(int(answer.Status)))}
+		verdict = wit.RowResult{Rejected: sdk.Fail(wit.ErrorData, "answered "+strconv.Itoa(int(answer.Status)))}
 	}
 	for range rows {
-		s.Verdicts = append(s.Verdicts, verdict)
+		s.Results = append(s.Results, verdict)
 	}
 	return s, nil
 }

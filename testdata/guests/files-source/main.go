@@ -28,25 +28,25 @@ func main() {}
 type files struct{ source.Plugin }
 
 func (f files) Open(component string, settings []wit.Setting, state []byte,
-	answers []wit.Response) (wit.SourceOpening, error) {
+	answers []wit.Response) (wit.SourceOpenResult, error) {
 	opening, err := f.Plugin.Open(component, settings, state, answers)
 	if err == nil {
 		file, _ := of(settings)
-		opening.Ready.Feeds[0].Partition = []wit.Field{wit.TextField("filename", file)}
+		opening.Ready.Feeds[0].Partition = []wit.OffsetEntry{wit.StringEntry("filename", file)}
 	}
 	return opening, err
 }
 
-func (files) CheckOffset(partition, offset []wit.Field) error {
+func (files) CheckOffset(partition, offset []wit.OffsetEntry) error {
 	if _, ok := wit.Lookup(partition, "filename"); !ok {
-		return sdk.Fail(wit.FaultData, "Partition objects should contain the key 'filename'")
+		return sdk.Fail(wit.ErrorData, "Partition objects should contain the key 'filename'")
 	}
 	position, ok := wit.Lookup(offset, "position")
 	switch {
 	case !ok:
-		return sdk.Fail(wit.FaultData, "Offset objects should either be null or contain the key 'position'")
+		return sdk.Fail(wit.ErrorData, "Offset objects should either be null or contain the key 'position'")
 	case position.Integer == nil || *position.Integer < 0:
-		return sdk.Fail(wit.FaultData, "The value for the 'position' key in the offset should be a number from 0 on")
+		return sdk.Fail(wit.ErrorData, "The value for the 'position' key in the offset should be a number from 0 on")
 	}
 	return nil
 }
@@ -55,25 +55,25 @@ func (files) CheckOffset(partition, offset []wit.Field) error {
 type lines struct{}
 
 func (lines) Describe() wit.Description {
-	own := func(name string, kind wit.SettingKind, as string) wit.SettingSpec {
-		return setting.Spec("files."+name, kind, wit.Low, nil, "The server that has the files.", setting.Required(),
+	own := func(name string, kind wit.SettingKind, as string) wit.ConfigKey {
+		return setting.Define("files."+name, kind, wit.Low, nil, "The server that has the files.", setting.Required(),
 			setting.Role(as))
 	}
 	return wit.Description{Name: "files-source", Version: version, Components: []wit.Component{{
 		Name: "org.apache.kafka.connect.file.FileStreamSourceConnector", Kind: wit.ComponentSource,
-		Settings: []wit.SettingSpec{
-			setting.Spec("file", wit.KindText, wit.High, nil, "Source filename."),
-			setting.Spec("topic", wit.KindText, wit.High, nil, "The topic to publish data to.", setting.Required(),
+		Settings: []wit.ConfigKey{
+			setting.Define("file", wit.KindString, wit.High, nil, "Source filename."),
+			setting.Define("topic", wit.KindString, wit.High, nil, "The topic to publish data to.", setting.Required(),
 				setting.Pattern("(?s).+")),
-			setting.Spec("batch.size", wit.KindInt, wit.Low, setting.Is("2000"), "The most records of a batch."),
-			own("scheme", wit.KindText, role.Scheme), own("address", wit.KindText, role.Address),
+			setting.Define("batch.size", wit.KindInt, wit.Low, setting.Default("2000"), "The most records of a batch."),
+			own("scheme", wit.KindString, role.Scheme), own("address", wit.KindString, role.Address),
 			own("port", wit.KindInt, role.Port),
 		},
 	}}}
 }
 
-func (lines) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.Inquiry, error) {
-	return wit.Inquiry{Done: &[]wit.Examined{}}, nil
+func (lines) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.ValidateResult, error) {
+	return wit.ValidateResult{Done: &[]wit.ConfigValue{}}, nil
 }
 
 func of(settings []wit.Setting) (file, topic string) {

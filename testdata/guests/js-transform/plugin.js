@@ -1,9 +1,9 @@
 // A transform in JavaScript: `js.Echo` hands its input back, `js.Upper` is a predicate that matches topics in upper case. A row
 // costs some 60 microseconds here, so it is no example to follow for data: what matters is its size, 12 MB with the whole of a
 // JavaScript engine in it.
-import { log } from 'culvert:connect/host@0.2.0';
+import { log } from 'culvert:connect/host@0.3.0';
 
-const fault = (kind, message) => ({ kind, message });
+const failure = (kind, message) => ({ kind, message });
 const component = (name, kind) => ({ name, kind, aliases: [], documentation: 'A component in JavaScript.', settings: [], prefixes: [] });
 
 export const plugin = {
@@ -14,14 +14,14 @@ export const plugin = {
     components: [component('js.Echo', 'transformation'), component('js.Upper', 'predicate')],
   }),
   validate(name, settings, online, state, answers) {
-    if (!plugin.describe().components.some(c => c.name === name)) throw fault('config', `unknown component ${name}`);
+    if (!plugin.describe().components.some(c => c.name === name)) throw failure('config', `unknown component ${name}`);
     return { tag: 'done', val: [] };
   },
 };
 
 export const transform = {
   prepare(chain) {
-    if (chain.length !== 1) throw fault('unsupported', `expected one stage, found ${chain.length}`);
+    if (chain.length !== 1) throw failure('unsupported', `expected one stage, found ${chain.length}`);
     log('info', `prepared ${chain[0].component}`);
     return new TextEncoder().encode(JSON.stringify(chain[0]));
   },
@@ -29,9 +29,9 @@ export const transform = {
     try {
       JSON.parse(new TextDecoder().decode(context));
     } catch (e) {
-      throw fault('internal', 'the context is not of this plugin');
+      throw failure('internal', 'the context is not of this plugin');
     }
-    return { schemas: [], topics: [], rows, data, faults: [], consumed: rows.length };
+    return { schemas: [], topics: [], rows, data, errors: [], consumed: rows.length };
   },
-  test: (context, schemas, topics, rows, data) => ({ matches: rows.map(r => topics[r.topic] === topics[r.topic].toUpperCase()), faults: [] }),
+  test: (context, schemas, topics, rows, data) => ({ matches: rows.map(r => topics[r.topic] === topics[r.topic].toUpperCase()), errors: [] }),
 };

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java"
 )
 
@@ -52,7 +52,7 @@ func ParseDecimal(text string) (d Decimal, ok bool) {
 }
 
 // DecimalOf is the BigDecimal of a value.
-func DecimalOf(x datum.Decimal) Decimal {
+func DecimalOf(x connectdata.Decimal) Decimal {
 	return Decimal{x.Unscaled, int64(x.Scale), x.Unscaled.String() + "e" + strconv.Itoa(-int(x.Scale))}
 }
 
@@ -91,20 +91,21 @@ func (d Decimal) Float(bits int) float64 {
 
 // Fits tells whether the format of values has room for the number.
 func (d Decimal) Fits() bool {
-	return d.Scale >= -datum.MaxScale && d.Scale <= datum.MaxScale && len(d.Unscaled.Bytes()) < datum.MaxDecimalBytes
+	return d.Scale >= -connectdata.MaxScale && d.Scale <= connectdata.MaxScale &&
+		len(d.Unscaled.Bytes()) < connectdata.MaxDecimalBytes
 }
 
 // ScaleOf is the scale that the schema of a Decimal gives its values; wrong says what is wrong with it for converters.
 // A scale that is out of the range of values is there all the same.
-func ScaleOf(n *wit.Node) (scale int, wrong string) {
+func ScaleOf(n *wit.SchemaNode) (scale int, wrong string) {
 	for _, p := range n.Parameters {
 		if p.Name != wit.ParameterScale {
 			continue
 		}
 		scale, err := strconv.ParseInt(p.Value, 10, 32)
-		if err != nil || scale > datum.MaxScale || scale < -datum.MaxScale {
+		if err != nil || scale > connectdata.MaxScale || scale < -connectdata.MaxScale {
 			wrong = fmt.Sprintf("Invalid scale parameter found in Decimal schema: expected a scale from -%d to %[1]d, "+
-				"found %.100q", datum.MaxScale, p.Value)
+				"found %.100q", connectdata.MaxScale, p.Value)
 		}
 		return int(scale), wrong
 	}
@@ -163,7 +164,7 @@ func AppendDecimal(dst, unscaled []byte, scale int) []byte {
 func appendUnscaled(dst, b []byte) (digits []byte, negative bool) {
 	negative = len(b) > 0 && b[0] >= 0x80
 	if len(b) > 16 {
-		return new(big.Int).Abs(datum.Unscaled(b)).Append(dst, 10), negative
+		return new(big.Int).Abs(connectdata.Unscaled(b)).Append(dst, 10), negative
 	}
 	var hi, lo uint64
 	if negative {

@@ -11,7 +11,7 @@ import (
 	"unicode/utf16"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java"
 	"github.com/culvert-project/culvert/wit/java/dateformat"
 )
@@ -20,8 +20,8 @@ import (
 type Literal struct {
 	// kind is nil for a null.
 	kind *inferred
-	// value is as package datum holds it, but for times and decimals: [datum.Instant] and [datum.Decimal] under a
-	// schema, too.
+	// value is as package connectdata holds it, but for times and decimals: [connectdata.Instant] and
+	// [connectdata.Decimal] under a schema, too.
 	value any
 }
 
@@ -36,7 +36,7 @@ type inferred struct {
 }
 
 var (
-	literalText    = &inferred{kind: wit.Text}
+	literalText    = &inferred{kind: wit.String}
 	literalBoolean = &inferred{kind: wit.Boolean}
 	literalFloat32 = &inferred{kind: wit.Float32}
 	literalDate    = &inferred{kind: wit.Int32, name: wit.NameDate}
@@ -69,12 +69,12 @@ func Parse(text string) (Literal, error) {
 // fit tells whether the format of values has room for the decimals of a value.
 func fit(v any) bool {
 	switch x := v.(type) {
-	case datum.Decimal:
+	case connectdata.Decimal:
 		return Decimal{Unscaled: x.Unscaled, Scale: int64(x.Scale)}.Fits()
-	case datum.List:
+	case connectdata.List:
 		return !slices.ContainsFunc(x, func(v any) bool { return !fit(v) })
-	case datum.Map:
-		return !slices.ContainsFunc(x, func(e datum.Entry) bool { return !fit(e.Key) || !fit(e.Value) })
+	case connectdata.Map:
+		return !slices.ContainsFunc(x, func(e connectdata.Entry) bool { return !fit(e.Key) || !fit(e.Value) })
 	}
 	return true
 }
@@ -254,7 +254,7 @@ func (p *parser) quoted() Literal {
 }
 
 func (p *parser) array(depth int) (Literal, error) {
-	list := datum.List{}
+	list := connectdata.List{}
 	var common common
 	for p.more() {
 		if p.take("]") {
@@ -288,20 +288,20 @@ func (p *parser) array(depth int) (Literal, error) {
 }
 
 func (p *parser) mapping(depth int) (Literal, error) {
-	var list datum.Map
+	var list connectdata.Map
 	var keys, values common
-	put := func(m datum.Map, key, value any) datum.Map {
+	put := func(m connectdata.Map, key, value any) connectdata.Map {
 		for i := range m {
 			if reflect.DeepEqual(m[i].Key, key) {
 				m[i].Value = value
 				return m
 			}
 		}
-		return append(m, datum.Entry{Key: key, Value: value})
+		return append(m, connectdata.Entry{Key: key, Value: value})
 	}
 	for p.more() {
 		if p.take("}") {
-			made := datum.Map{}
+			made := connectdata.Map{}
 			for _, e := range list {
 				var ok bool
 				if keys.kind != nil {
@@ -316,7 +316,7 @@ func (p *parser) mapping(depth int) (Literal, error) {
 				}
 				made = put(made, e.Key, e.Value)
 			}
-			return Literal{&inferred{kind: wit.Mapping, key: keys.kind, element: values.kind}, made}, nil
+			return Literal{&inferred{kind: wit.Map, key: keys.kind, element: values.kind}, made}, nil
 		}
 		if p.take(",") {
 			return Literal{}, errNoLiteral
@@ -364,7 +364,7 @@ func (d Decimal) literal() Literal {
 		}
 	}
 	return Literal{&inferred{kind: wit.Bytes, name: wit.NameDecimal, scale: d.Scale},
-		datum.Decimal{Scale: int32(d.Scale), Unscaled: d.Unscaled}}
+		connectdata.Decimal{Scale: int32(d.Scale), Unscaled: d.Unscaled}}
 }
 
 // whole is the number where it has no fraction; ok is false, too, for one that is far larger than 64 bits.
@@ -422,7 +422,7 @@ func (k *inferred) convert(v any) (_ any, ok bool) {
 		real = float64(x)
 	case float64:
 		real = x
-	case datum.Instant:
+	case connectdata.Instant:
 		return v, k.name == wit.NameDate || k.name == wit.NameTime || k.name == wit.NameTimestamp
 	default:
 		return v, true
@@ -438,14 +438,14 @@ func (k *inferred) convert(v any) (_ any, ok bool) {
 	case wit.Int32:
 		switch k.name {
 		case wit.NameDate:
-			return datum.Instant(int64(int32(number)) * msPerDay), true
+			return connectdata.Instant(int64(int32(number)) * msPerDay), true
 		case wit.NameTime:
-			return datum.Instant(int32(number)), int32(number) >= 0 && int32(number) <= msPerDay
+			return connectdata.Instant(int32(number)), int32(number) >= 0 && int32(number) <= msPerDay
 		}
 		return int32(number), true
 	case wit.Int64:
 		if k.name == wit.NameTimestamp {
-			return datum.Instant(number), true
+			return connectdata.Instant(number), true
 		}
 		return number, true
 	case wit.Float32:
@@ -475,16 +475,16 @@ func temporal(text string) (Literal, bool) {
 		return Literal{}, false
 	}
 	at, _, ok := p.Parse(text)
-	return Literal{kind, datum.Instant(at)}, ok
+	return Literal{kind, connectdata.Instant(at)}, ok
 }
 
 // nodes appends the schema; ok is false when it has a part that is of no type.
-func (k *inferred) nodes(dst []wit.Node) (_ []wit.Node, ok bool) {
+func (k *inferred) nodes(dst []wit.SchemaNode) (_ []wit.SchemaNode, ok bool) {
 	if k == nil {
 		return dst, false
 	}
 	at := len(dst)
-	n := wit.Node{Kind: k.kind}
+	n := wit.SchemaNode{Kind: k.kind}
 	if k.name != "" {
 		n.Name, n.Version = wit.Ptr(k.name), wit.Ptr(int32(1))
 	}
@@ -493,21 +493,21 @@ func (k *inferred) nodes(dst []wit.Node) (_ []wit.Node, ok bool) {
 	}
 	dst = append(dst, n)
 	ok = true
-	if k.kind == wit.Mapping {
+	if k.kind == wit.Map {
 		dst[at].Key = uint32(len(dst))
 		dst, ok = k.key.nodes(dst)
 	}
-	if ok && (k.kind == wit.Mapping || k.kind == wit.Array) {
+	if ok && (k.kind == wit.Map || k.kind == wit.Array) {
 		dst[at].Element = uint32(len(dst))
 		dst, ok = k.element.nodes(dst)
 	}
 	return dst, ok
 }
 
-// tree makes of a value one that [datum.Append] takes with the schema; ok is false when it is of another.
+// tree makes of a value one that [connectdata.Append] takes with the schema; ok is false when it is of another.
 func (k *inferred) tree(v any) (_ any, ok bool) {
 	switch x := v.(type) {
-	case datum.Instant:
+	case connectdata.Instant:
 		ms := int64(x)
 		switch k.name {
 		case wit.NameDate:
@@ -517,20 +517,20 @@ func (k *inferred) tree(v any) (_ any, ok bool) {
 			return int32(ms), ms >= 0 && ms <= msPerDay // Kafka's Time takes 24:00, too
 		}
 		return ms, k.name == wit.NameTimestamp
-	case datum.Decimal:
-		b := datum.AppendDecimal(nil, x.Unscaled)
-		content, _ := datum.Block(b)
+	case connectdata.Decimal:
+		b := connectdata.AppendDecimal(nil, x.Unscaled)
+		content, _ := connectdata.LengthPrefixed(b)
 		return content, k.name == wit.NameDecimal && k.scale == int64(x.Scale)
-	case datum.List:
-		list := make(datum.List, len(x))
+	case connectdata.List:
+		list := make(connectdata.List, len(x))
 		for i := range x {
 			if list[i], ok = k.element.tree(x[i]); !ok {
 				return nil, false
 			}
 		}
 		return list, true
-	case datum.Map:
-		list := make(datum.Map, len(x))
+	case connectdata.Map:
+		list := make(connectdata.Map, len(x))
 		for i, e := range x {
 			key, ok := k.key.tree(e.Key)
 			if !ok {
@@ -540,7 +540,7 @@ func (k *inferred) tree(v any) (_ any, ok bool) {
 			if !ok {
 				return nil, false
 			}
-			list[i] = datum.Entry{Key: key, Value: value}
+			list[i] = connectdata.Entry{Key: key, Value: value}
 		}
 		return list, true
 	}
@@ -549,17 +549,17 @@ func (k *inferred) tree(v any) (_ any, ok bool) {
 
 // Encode writes a literal with its schema, or as a value without one where no schema of ours goes with it, as with an
 // empty array: then nodes is nil.
-func (l Literal) Encode() (nodes []wit.Node, value []byte, err error) {
+func (l Literal) Encode() (nodes []wit.SchemaNode, value []byte, err error) {
 	if l.kind == nil {
-		return nil, []byte{datum.TagNull}, nil
+		return nil, []byte{connectdata.TagNull}, nil
 	}
 	if nodes, ok := l.kind.nodes(nil); ok {
 		if tree, ok := l.kind.tree(l.value); ok {
-			if value, err = datum.Append(nil, nodes, 0, tree); err == nil {
+			if value, err = connectdata.Append(nil, nodes, 0, tree); err == nil {
 				return nodes, value, nil
 			}
 		}
 	}
-	value, err = datum.AppendDynamic(nil, l.value)
+	value, err = connectdata.AppendSchemaless(nil, l.value)
 	return nil, value, err
 }

@@ -7,23 +7,23 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Of these Kafka makes a schema of which a part is missing, or values that are not of it; ours are without schema, with
 // the same values. The golden cases have all others.
 func TestLiteralsWithoutASchema(t *testing.T) {
 	for text, want := range map[string]any{
-		"[]":                     datum.List{},
-		"[null, null]":           datum.List{nil, nil},
-		`[1, "a"]`:               datum.List{int8(1), "a"},
-		"[true, 1]":              datum.List{true, int8(1)},
-		`[[1], ["a"]]`:           datum.List{datum.List{int8(1)}, datum.List{"a"}},
-		"{}":                     datum.Map{},
-		`{"a": null}`:            datum.Map{{Key: "a", Value: nil}},
-		`{"a": 1, "b": "x"}`:     datum.Map{{Key: "a", Value: int8(1)}, {Key: "b", Value: "x"}},
-		"25:61:61.000Z":          datum.Instant(93_721_000),
-		`[12, "12:00:00.000Z" ]`: datum.List{datum.Instant(12), datum.Instant(43_200_000)},
+		"[]":                     connectdata.List{},
+		"[null, null]":           connectdata.List{nil, nil},
+		`[1, "a"]`:               connectdata.List{int8(1), "a"},
+		"[true, 1]":              connectdata.List{true, int8(1)},
+		`[[1], ["a"]]`:           connectdata.List{connectdata.List{int8(1)}, connectdata.List{"a"}},
+		"{}":                     connectdata.Map{},
+		`{"a": null}`:            connectdata.Map{{Key: "a", Value: nil}},
+		`{"a": 1, "b": "x"}`:     connectdata.Map{{Key: "a", Value: int8(1)}, {Key: "b", Value: "x"}},
+		"25:61:61.000Z":          connectdata.Instant(93_721_000),
+		`[12, "12:00:00.000Z" ]`: connectdata.List{connectdata.Instant(12), connectdata.Instant(43_200_000)},
 	} {
 		l, err := Parse(text)
 		if err != nil {
@@ -37,7 +37,7 @@ func TestLiteralsWithoutASchema(t *testing.T) {
 			}
 			continue
 		}
-		got, _, bad := datum.ReadDynamic(b)
+		got, _, bad := connectdata.ReadSchemaless(b)
 		if err != nil || bad != nil || nodes != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: expected %v without schema, found %v with %v (%v, %v)", text, want, got, nodes, err, bad)
 		}
@@ -56,7 +56,7 @@ func TestLiteralsOfNumbersAtTheEnds(t *testing.T) {
 		}
 	}
 	l, err := Parse("[-38.5e-89 ,]")
-	list, _ := l.value.(datum.List)
+	list, _ := l.value.(connectdata.List)
 	if err != nil || len(list) != 1 || !math.Signbit(float64(list[0].(float32))) {
 		t.Errorf("expected -0.0, found %v, %v", l.value, err)
 	}
@@ -81,9 +81,9 @@ func FuzzLiteral(f *testing.F) {
 			return
 		}
 		if nodes != nil {
-			err = datum.Check(nodes, b)
+			err = connectdata.Check(nodes, b)
 		} else {
-			err = datum.CheckDynamic(b)
+			err = connectdata.CheckSchemaless(b)
 		}
 		if err != nil {
 			t.Errorf("%q: %v", text, err)

@@ -12,7 +12,7 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/java"
 	"github.com/culvert-project/culvert/wit/java/dateformat"
 )
@@ -32,7 +32,7 @@ type Writer struct {
 	// ToString: as Java's toString does. Bytes have no text then worth storing (a hash).
 	ToString bool
 	// Nodes is the schema; nil: the value has none.
-	Nodes []wit.Node
+	Nodes []wit.SchemaNode
 	// Bound, where it is given, is asked before each item, and before so many bytes more are written after dst. Its
 	// error ends the writing.
 	Bound func(dst []byte, more int) error
@@ -43,7 +43,7 @@ type Unwritable struct{ Text string }
 
 func (e *Unwritable) Error() string { return e.Text }
 
-// Append appends the text of a value as package datum reads it.
+// Append appends the text of a value as package connectdata reads it.
 func (w *Writer) Append(dst []byte, v any) ([]byte, error) { return w.append(dst, 0, v, false) }
 
 func (w *Writer) room(dst []byte, more int) error {
@@ -65,11 +65,11 @@ func (w *Writer) append(dst []byte, node uint32, v any, inside bool) ([]byte, er
 		return w.integer(dst, node, int64(x)), nil
 	case int64:
 		return w.integer(dst, node, x), nil
-	case datum.Instant:
+	case connectdata.Instant:
 		return w.date(dst, int64(x)), nil
 	case []byte:
 		return w.bytes(dst, node, x, inside)
-	case datum.List, datum.Map, datum.Record:
+	case connectdata.List, connectdata.Map, connectdata.Struct:
 		return w.items(dst, node, v)
 	}
 	return dst, &Unwritable{"structs inside values without schema have no text here"}
@@ -91,8 +91,8 @@ func AppendScalar(dst []byte, v any) (out []byte, ok bool) {
 		return java.AppendReal(dst, float64(x), 32), true
 	case float64:
 		return java.AppendReal(dst, x, 64), true
-	case datum.Decimal:
-		content, _ := datum.Block(datum.AppendDecimal(nil, x.Unscaled))
+	case connectdata.Decimal:
+		content, _ := connectdata.LengthPrefixed(connectdata.AppendDecimal(nil, x.Unscaled))
 		return AppendDecimal(dst, content, int(x.Scale)), true
 	}
 	return dst, false
@@ -179,12 +179,12 @@ func (w *Writer) items(dst []byte, node uint32, v any) ([]byte, error) {
 	if w.ToString {
 		l.between, l.after = ", ", "="
 	}
-	n := &wit.Node{}
+	n := &wit.SchemaNode{}
 	if w.Nodes != nil {
 		n = &w.Nodes[node]
 	}
 	switch x := v.(type) {
-	case datum.List:
+	case connectdata.List:
 		l.raw("[")
 		for _, item := range x {
 			if !l.next() {
@@ -193,7 +193,7 @@ func (w *Writer) items(dst []byte, node uint32, v any) ([]byte, error) {
 			l.value(n.Element, item)
 		}
 		l.raw("]")
-	case datum.Map:
+	case connectdata.Map:
 		l.raw("{")
 		for _, e := range x {
 			if !l.next() {
@@ -204,7 +204,7 @@ func (w *Writer) items(dst []byte, node uint32, v any) ([]byte, error) {
 			l.value(n.Element, e.Value)
 		}
 		l.raw("}")
-	case datum.Record:
+	case connectdata.Struct:
 		l.record(n, x)
 	}
 	return l.dst, l.err
@@ -221,13 +221,13 @@ type list struct {
 }
 
 // record writes a structure. Members that are null and have a default have that; toString leaves nulls out.
-func (l *list) record(n *wit.Node, r datum.Record) {
+func (l *list) record(n *wit.SchemaNode, r connectdata.Struct) {
 	if l.w.ToString {
 		l.between = ","
 		l.raw("Struct")
 	}
 	l.raw("{")
-	for i, m := range n.Members {
+	for i, m := range n.Fields {
 		member := r[i]
 		if l.w.ToString && member == nil {
 			continue
@@ -270,10 +270,10 @@ func (l *list) value(node uint32, v any) {
 }
 
 // defaultOf reads the default of a node that has one.
-func defaultOf(nodes []wit.Node, node uint32) any {
+func defaultOf(nodes []wit.SchemaNode, node uint32) any {
 	bare := slices.Clone(nodes)
 	text := *bare[node].DefaultValue
 	bare[node].Optional, bare[node].DefaultValue = false, nil
-	v, _, _ := datum.Read(bare, node, bytes.Clone(text))
+	v, _, _ := connectdata.Read(bare, node, bytes.Clone(text))
 	return v
 }

@@ -44,7 +44,7 @@ func TestRealOddTexts(t *testing.T) {
 	given, group := harm, "Group "+harm
 	e2etest.Put(t, dir, "odd.wasm", guesttest.Static(wit.Description{Name: "odd", Version: "1.0.0",
 		Components: []wit.Component{{Name: "org.example.Odd", Kind: wit.ComponentSource, Documentation: long,
-			Settings: []wit.SettingSpec{{Name: "odd.one", Documentation: long, DefaultValue: &given,
+			Settings: []wit.ConfigKey{{Name: "odd.one", Documentation: long, DefaultValue: &given,
 				Rules: []wit.Rule{{Group: &group}}}}}}}, "",
 		wit.InterfaceSource))
 	e2etest.Put(t, dir, "worse.wasm", guesttest.Static(wit.Description{Name: harm, Version: long,
@@ -52,10 +52,12 @@ func TestRealOddTexts(t *testing.T) {
 	f := p.FollowsWith(dir, "conf")
 	f.Changes()
 	// Control characters are in no name, and one with a slash has no page, as with Kafka Connect.
-	name, wide := strings.NewReplacer("\x1b", "", "\u0007", "", "/", "").Replace(harm)+"<b>", strings.Repeat("wide", 2500)
+	name, wide := strings.NewReplacer("\x1b", "", "\u0007", "", "/", "").Replace(harm)+"<b>",
+		strings.Repeat("wide", 2500)
 	for _, one := range []struct{ name, set string }{{name, "Orders"}, {wide, "Customers"}} {
-		body, err := json.Marshal(map[string]any{"name": one.name, "config": e2etest.Configuration(e2etest.Source(one.name,
-			address, one.set))})
+		body, err := json.Marshal(map[string]any{"name": one.name,
+			"config": e2etest.Configuration(e2etest.Source(one.name,
+				address, one.set))})
 		e2etest.NoError(t, err)
 		if status, answer := f.Call("POST", "/connectors", string(body)); status != 201 {
 			t.Fatalf("%q: %d %s", one.name, status, answer)
@@ -108,8 +110,9 @@ func TestRealLargeRecords(t *testing.T) {
 	e2etest.NoError(t, err)
 	for name, converter := range map[string]string{"json": "org.apache.kafka.connect.json.JsonConverter",
 		"text": "org.apache.kafka.connect.storage.StringConverter"} {
-		p.File("conf/"+name+".properties", append(e2etest.SinkOf(name, address, "large", "OrderCopies"), "value.converter="+
-			converter, "value.converter.schemas.enable=false", "errors.tolerance=all",
+		p.File("conf/"+name+".properties", append(e2etest.SinkOf(name, address, "large", "OrderCopies"),
+			"value.converter="+
+				converter, "value.converter.schemas.enable=false", "errors.tolerance=all",
 			"consumer.override.max.partition.fetch.bytes=33554432", "consumer.override.fetch.max.bytes=67108864")...)
 	}
 	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf")
@@ -128,11 +131,13 @@ func TestRealLargeRecords(t *testing.T) {
 		values = append(values, fmt.Sprintf(`{"n":%d,"many":[%s"<"]}`, n, line))
 	}
 	for _, value := range values {
-		e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "large", Value: []byte(value)}).FirstErr())
+		e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "large",
+			Value: []byte(value)}).FirstErr())
 	}
 	for name, rows := range map[string]int{"json": 98, "text": 100} {
 		f.Eventually("rows", func() bool {
-			return strings.Count(f.Must(200, "GET", "/culvert/connectors/"+name+"/samples/"+ids[name], ""), `"came"`) >= rows
+			return strings.Count(f.Must(200, "GET", "/culvert/connectors/"+name+"/samples/"+ids[name], ""),
+				`"came"`) >= rows
 		})
 		began := time.Now()
 		tab.Go(f.Url + "/console/records?name=" + name + "&sample=" + ids[name])

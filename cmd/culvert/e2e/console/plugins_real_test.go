@@ -33,7 +33,7 @@ func users(t *testing.T, p *e2etest.Place) (line string, logon map[string]string
 // shop is a plugin whose only setting has a role.
 func shop(version, role string) []byte {
 	return guesttest.Static(wit.Description{Name: "shop", Version: version, Components: []wit.Component{{
-		Name: "org.example.Shop", Kind: wit.ComponentSource, Settings: []wit.SettingSpec{{Name: "shop.to",
+		Name: "org.example.Shop", Kind: wit.ComponentSource, Settings: []wit.ConfigKey{{Name: "shop.to",
 			Rules: []wit.Rule{{Role: &role}}}}}}}, "", wit.InterfaceSource)
 }
 
@@ -45,7 +45,8 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 	dir := e2etest.Folder(t)
 	e2etest.Put(t, dir, "shop.wasm", shop("1.0.0", "http.address"))
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
-	p.File("conf/orders.properties", append(e2etest.Source("orders", address, "Orders"), "sap.odata#00.exec-period=1")...)
+	p.File("conf/orders.properties", append(e2etest.Source("orders", address, "Orders"),
+		"sap.odata#00.exec-period=1")...)
 	line, logon := users(t, p)
 	listen := porttest.Address(t)
 	p.File("conf/worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen, line)
@@ -60,7 +61,8 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 	}
 	is := func(plugin, version, state string) {
 		t.Helper()
-		tab.Until(version+" to be "+state, fmt.Sprintf(`(%s)?.cells[2].innerText.includes(%q)`, row(plugin, version), state))
+		tab.Until(version+" to be "+state, fmt.Sprintf(`(%s)?.cells[2].innerText.includes(%q)`, row(plugin, version),
+			state))
 	}
 	press := func(name string) {
 		t.Helper()
@@ -83,7 +85,8 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 	})
 	// A version that holds up its calls is left for the one before, and the page says why.
 	broken := guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.3.0")
-	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Looping(t, broken, wit.ExportName(wit.InterfaceSource, "decode")))
+	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Looping(t, broken,
+		wit.ExportName(wit.InterfaceSource, "decode")))
 	f.Awaits("plugin=odata-source from=0.2.0 to=0.3.0")
 	f.Awaits("plugin=odata-source from=0.3.0 to=0.2.0")
 	is("odata-source", "0.3.0", "3 calls broke soon after it took over")

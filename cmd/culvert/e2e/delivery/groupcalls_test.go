@@ -66,7 +66,7 @@ func (g *Group) claims(address string) {
 }
 
 // motion is how far a connector is, as one worker says.
-func (g *Group) motion(by int, name string) (m connect.Figures) {
+func (g *Group) motion(by int, name string) (m connect.Metrics) {
 	g.T.Helper()
 	e2etest.Get(g.T, g.workers[by].Url+"/culvert/connectors/"+name, &m)
 	return m
@@ -92,7 +92,7 @@ func (g *Group) figures(address string) {
 		})
 	}
 	for by, w := range g.workers {
-		var m connect.Figures
+		var m connect.Metrics
 		w.Eventually("figures of both tasks", func() bool {
 			m = g.motion(by, "c0")
 			return len(m.Tasks) == 2 && m.Tasks[0].Progress != nil && m.Tasks[1].Progress != nil &&
@@ -119,12 +119,12 @@ func (g *Group) figures(address string) {
 			"/culvert/connectors/c0/feeds/"+feed+"/snapshot", ""))["snapshot"]
 		g.workers[by].Eventually("the snapshot", func() bool {
 			m := g.motion(by, "c0")
-			return slices.ContainsFunc(m.Tasks, func(task connect.TaskFigures) bool {
+			return slices.ContainsFunc(m.Tasks, func(task connect.TaskMetrics) bool {
 				if task.Progress == nil || len(task.Feeds) != 1 || task.Feeds[0].LastSnapshot == nil {
 					return false
 				}
 				f := task.Feeds[0]
-				return f.Name == feed && f.LastSnapshot.Snapshot == ident && f.LastSnapshot.Begun && f.CaughtUp
+				return f.Name == feed && f.LastSnapshot.Snapshot == ident && f.LastSnapshot.Started && f.CaughtUp
 			})
 		})
 	}
@@ -142,7 +142,7 @@ func (g *Group) offsets() {
 	e2etest.Get(t, g.workers[0].Url+"/culvert/cluster", &group)
 	leader := slices.Index(g.ids, group.Leader)
 	other := 0
-	task := slices.IndexFunc(g.motion(0, "c0").Tasks, func(task connect.TaskFigures) bool {
+	task := slices.IndexFunc(g.motion(0, "c0").Tasks, func(task connect.TaskMetrics) bool {
 		other = slices.Index(g.ids, task.WorkerID)
 		return task.WorkerID != group.Leader
 	})

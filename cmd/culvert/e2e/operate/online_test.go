@@ -37,7 +37,8 @@ func TestValidationAsksTheService(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	s, address := e2etest.Demo(t, odatatest.Options{User: "me", Password: "geheim",
 		Switches: odatatest.Switches{Catalogue: 10_000}})
-	p.File("conf/known.properties", e2etest.Instead(e2etest.Source("known", address, "Suppliers"), "sap.odata.user.name=me",
+	p.File("conf/known.properties", e2etest.Instead(e2etest.Source("known", address, "Suppliers"),
+		"sap.odata.user.name=me",
 		"sap.odata.user.pwd=geheim", "sap.odata#00.exec-period=-1")...)
 	f := p.Follows("conf")
 	f.Ready()
@@ -96,14 +97,16 @@ func TestValidationAsksTheService(t *testing.T) {
 func TestTypingAPasswordLocksNobody(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{User: "me", Password: "sesame", Switches: odatatest.Switches{LockAfter: 3}})
+	s, address := e2etest.Demo(t, odatatest.Options{User: "me", Password: "sesame",
+		Switches: odatatest.Switches{LockAfter: 3}})
 	folder := p.Subfolder("secrets")
 	f := p.Follows("conf", "config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
 		"config.providers.file.param.allowed.paths="+folder)
 	f.Ready()
 	const setting, untried = "sap.odata.user.pwd", "Logon not tried: "
-	set := []string{"sap.odata#00.service=" + strings.TrimSuffix(odatatest.SAPPath, "/"), "sap.odata#00.entityset=Orders",
+	set := []string{"sap.odata#00.service=" + strings.TrimSuffix(odatatest.SAPPath, "/"),
+		"sap.odata#00.entityset=Orders",
 		"sap.odata#00.topic=orders"}
 	offline := func(settings map[string]string) {
 		t.Helper()
@@ -238,7 +241,8 @@ func TestTextsOfConnectors(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "u", Password: "hush-hush",
 		Switches: odatatest.Switches{Delta: "links"}})
-	p.File("conf/orders.properties", append(e2etest.Source("orders", address, "Orders"), "# was sap.odata.user.pwd=quiet-quiet",
+	p.File("conf/orders.properties", append(e2etest.Source("orders", address, "Orders"),
+		"# was sap.odata.user.pwd=quiet-quiet",
 		"sap.odata.user.name : u", "sap.odata.user.pwd = hush-hush", "sap.odata#00.track-changes=1",
 		"sap.odata#00.exec-period=3600")...)
 	x := texts{p.Follows("conf", "offset.flush.interval.ms=100"), t}
@@ -252,7 +256,7 @@ func TestTextsOfConnectors(t *testing.T) {
 	answer, _ := x.ask(409, "PUT", at, late, "Content-Type", properties, "If-Match", `"1"`)
 	e2etest.Contains(t, "the answer", answer, "conf/orders.properties", "change it there")
 	if found := x.compared(map[string]any{"name": "orders", "text": late}); found.Version != "" ||
-		found.Effect != config.InPlace || len(found.Differences) != 1 || len(found.Warnings) > 0 ||
+		found.Effect != config.UpdateInPlace || len(found.Differences) != 1 || len(found.Warnings) > 0 ||
 		!strings.Contains(found.Kept, "conf/orders.properties") {
 		t.Errorf("found %+v", found)
 	}
@@ -270,11 +274,12 @@ func TestTextsOfConnectors(t *testing.T) {
 	}
 	found = x.compared(map[string]any{"name": "orders", "text": changed + "sap.odata.host.adress=x\n"},
 		"the nearest known one is sap.odata.host.address")
-	if found.Effect != config.Refuse || !found.GoesOn {
+	if found.Effect != config.Reject || !found.GoesOn {
 		t.Errorf("found %+v", found)
 	}
 	for _, text := range []string{"connector.class=Nope", "connector.class=${env:CLASS}"} {
-		if found := x.compared(map[string]any{"name": "orders", "text": text}, "connector"); found.Effect != config.Refuse ||
+		if found := x.compared(map[string]any{"name": "orders", "text": text},
+			"connector"); found.Effect != config.Reject ||
 			len(found.Problems) != 1 {
 			t.Errorf("%s: found %+v", text, found)
 		}
@@ -337,7 +342,8 @@ func TestComparisonsForReaders(t *testing.T) {
 		`"effect":"nothing"`)
 	for _, guess := range []string{"hush-hush", "other"} {
 		settings["sap.odata.user.pwd"] = guess
-		if found := x.compared(map[string]any{"name": "orders", "config": settings}); found.Effect != config.InPlace ||
+		if found := x.compared(map[string]any{"name": "orders",
+			"config": settings}); found.Effect != config.UpdateInPlace ||
 			len(found.Differences) != 1 || *found.Differences[0].Before != "[hidden]" {
 			t.Errorf("%s: found %+v", guess, found)
 		}
@@ -376,7 +382,8 @@ func TestComparisonHoldsUpNobody(t *testing.T) {
 	compared := make(chan struct{})
 	go func() {
 		defer close(compared)
-		x.compared(map[string]any{"name": "orders", "config": e2etest.Configuration(e2etest.Source("orders", silent, "Orders"))})
+		x.compared(map[string]any{"name": "orders",
+			"config": e2etest.Configuration(e2etest.Source("orders", silent, "Orders"))})
 	}()
 	<-asked
 	x.Must(200, "PUT", "/connectors/other/config", e2etest.AsJSON(t, other))

@@ -30,18 +30,22 @@ func TestOperate(t *testing.T) {
 	locking, guarded := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "me", Password: e2etest.Password,
 		Switches: odatatest.Switches{LockAfter: 1}})
 	lock(t, guarded)
-	taker, refusing := e2etest.Demo(t, odatatest.Options{Rows: 1, Switches: odatatest.Switches{Match: "POST", Status: 400,
-		StatusCount: 1_000_000}})
+	taker, refusing := e2etest.Demo(t, odatatest.Options{Rows: 1,
+		Switches: odatatest.Switches{Match: "POST", Status: 400,
+			StatusCount: 1_000_000}})
 	// A fault of the service: its words are shown, the transaction's id among them.
 	s.Set("match", "Customers")
 	s.Set("status", "500")
 	s.Set("status-count", "1")
-	orders := p.File("orders.properties", append(e2etest.Instead(e2etest.Source("orders", address, "Orders", "Customers"),
-		"sap.odata.max.retries=5", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2",
-		"sap.odata.http.codes=503"), "sap.odata#00.exec-period=86400", "sap.odata#01.exec-period=86400")...)
-	back := p.File("back.properties", append(e2etest.SinkOf("back", refusing, "Orders", "OrderCopies"), "errors.tolerance=all",
+	orders := p.File("orders.properties",
+		append(e2etest.Instead(e2etest.Source("orders", address, "Orders", "Customers"),
+			"sap.odata.max.retries=5", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2",
+			"sap.odata.http.codes=503"), "sap.odata#00.exec-period=86400", "sap.odata#01.exec-period=86400")...)
+	back := p.File("back.properties", append(e2etest.SinkOf("back", refusing, "Orders", "OrderCopies"),
+		"errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true")...)
-	beside := p.File("beside.properties", e2etest.Instead(e2etest.Source("beside", guarded, "Suppliers"), "sap.odata.user.name=me",
+	beside := p.File("beside.properties", e2etest.Instead(e2etest.Source("beside", guarded, "Suppliers"),
+		"sap.odata.user.name=me",
 		"sap.odata.user.pwd="+e2etest.Password)...)
 	c := p.StartFor(10*time.Minute, "run", "--plugins", dir, "--data", p.Data, worker, orders, back, beside)
 	f := &e2etest.Followed{Place: p, Command: c, Url: "http://" + listen}
@@ -51,9 +55,10 @@ func TestOperate(t *testing.T) {
 	})
 
 	// Feeds: the last request, the last fault, when it is read again.
-	var m connect.Figures
+	var m connect.Metrics
 	f.Eventually("its feeds", func() bool {
-		return e2etest.Get(t, f.Url+"/culvert/connectors/orders", &m) == 200 && len(m.Tasks) == 1 && m.Tasks[0].CaughtUp &&
+		return e2etest.Get(t, f.Url+"/culvert/connectors/orders", &m) == 200 && len(m.Tasks) == 1 &&
+			m.Tasks[0].CaughtUp &&
 			len(m.Tasks[0].Feeds) == 2 && m.Tasks[0].Feeds[0].NextRun != nil && m.Tasks[0].Feeds[1].NextRun != nil
 	})
 	for i, name := range []string{"Orders", "Customers"} {
@@ -82,7 +87,7 @@ func TestOperate(t *testing.T) {
 	f.Eventually("the snapshot", func() bool {
 		e2etest.Get(t, f.Url+"/culvert/connectors/orders", &m)
 		last := m.Tasks[0].Feeds[1].LastSnapshot
-		return last != nil && last.Begun && last.Snapshot == ident && m.Tasks[0].Feeds[1].CaughtUp
+		return last != nil && last.Started && last.Snapshot == ident && m.Tasks[0].Feeds[1].CaughtUp
 	})
 	c.Arrives(p, "Customers", 182)
 
@@ -270,9 +275,9 @@ func TestOperators(t *testing.T) {
 	f.Await("orders", "runs", e2etest.Runs)
 	command(0, "connectors snapshot orders Orders").Tells("orders reads Orders as snapshot ")
 	f.Eventually("the snapshot to be read", func() bool {
-		var m connect.Figures
+		var m connect.Metrics
 		return e2etest.Get(t, f.Url+"/culvert/connectors/orders", &m) == 200 && m.Tasks[0].Rows == 10 &&
-			m.Tasks[0].Feeds[0].LastSnapshot != nil && m.Tasks[0].Feeds[0].LastSnapshot.Begun
+			m.Tasks[0].Feeds[0].LastSnapshot != nil && m.Tasks[0].Feeds[0].LastSnapshot.Started
 	})
 	command(1, "connectors snapshot orders None").Tells("no such feed")
 	command(0, "connectors lockouts").Prints("logons")
@@ -304,7 +309,8 @@ func TestNothingToDoIsSaid(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	file := func(topic string) string {
-		return p.File("in.properties", e2etest.Instead(e2etest.Source("in", address, "Orders"), "sap.odata#00.topic="+topic)...)
+		return p.File("in.properties", e2etest.Instead(e2etest.Source("in", address, "Orders"),
+			"sap.odata#00.topic="+topic)...)
 	}
 	run := func(topic string) e2etest.Result {
 		return p.Once(file(topic))
@@ -316,7 +322,8 @@ func TestNothingToDoIsSaid(t *testing.T) {
 	const changes, sinks = "this start reads nothing but changes into topic delta: the set was read up to 20",
 		`msg="this start has nothing to write: `
 	for n := range 2 { // a set in delta mode, and a sink that leaves out what it reads
-		lines := append(e2etest.SinkOf("out", e2etest.Texts(t, 0, &atomic.Int32{}), "Orders", "Texts"), "errors.tolerance=all")
+		lines := append(e2etest.SinkOf("out", e2etest.Texts(t, 0, &atomic.Int32{}), "Orders", "Texts"),
+			"errors.tolerance=all")
 		r := p.Run("run", "--once", "--plugins", e2etest.Plugins(t, "odata-source", "odata-sink"), "--data", p.Data,
 			p.File("out.properties", lines...),
 			p.File("delta.properties", e2etest.Tracked("delta", address, odatatest.SAPPath, "Products")...))
@@ -328,7 +335,8 @@ func TestNothingToDoIsSaid(t *testing.T) {
 		p.File("worker.properties", "bootstrap.servers=embedded", "listeners="), filepath.Join(p.Dir, "out.properties"))
 	c.Awaits(sinks) // also where it goes on
 	c.Stop().Exits(0).SaysTimes(1, sinks)
-	p.Run("validate", "--plugins", e2etest.Plugins(t), file("Other")).Exits(0).PrintsNothing().Says("in.properties: ok: in")
+	p.Run("validate", "--plugins", e2etest.Plugins(t),
+		file("Other")).Exits(0).PrintsNothing().Says("in.properties: ok: in")
 }
 
 // Rows of a source and of a sink are shown before and after each transform, as the tasks have them; they make a test
@@ -347,7 +355,8 @@ func TestSamples(t *testing.T) {
 		"transforms.route.predicate=other", "predicates.other.type=" + transforms + "predicates.TopicNameMatches",
 		"predicates.other.pattern=elsewhere"}
 	p.File("conf/there.properties", append(e2etest.Source("there", address, "Customers"), chain...)...)
-	p.File("conf/back.properties", append(e2etest.SinkOf("back", address, "Products", "ProductCopies"), "transforms=drop",
+	p.File("conf/back.properties", append(e2etest.SinkOf("back", address, "Products", "ProductCopies"),
+		"transforms=drop",
 		"predicates=gone", "transforms.drop.type="+transforms+"Filter", "transforms.drop.predicate=gone",
 		"predicates.gone.type="+transforms+"predicates.RecordIsTombstone")...)
 	f := p.FollowsWith(plugins, "conf")
@@ -368,7 +377,8 @@ func TestSamples(t *testing.T) {
 	for _, row := range taken.Rows {
 		mask, in, route := row.Steps[0], row.Steps[1], row.Steps[2]
 		if row.Problem != "" || row.Feed != "Customers" || row.Came.Topic != "Customers" || mask.Did != "changed" ||
-			!strings.Contains(mask.Records[0].Value, `"Country": ""`) || strings.Contains(row.Came.Value, `"Country": ""`) ||
+			!strings.Contains(mask.Records[0].Value, `"Country": ""`) ||
+			strings.Contains(row.Came.Value, `"Country": ""`) ||
 			!strings.Contains(in.Records[0].Value, `"Origin": "here"`) || route.Did != "skipped" ||
 			!strings.Contains(row.Came.ValueSchema, `"field": "Country"`) {
 			t.Errorf("found %+v", row)
@@ -380,8 +390,9 @@ func TestSamples(t *testing.T) {
 	f.Must(404, "GET", "/culvert/connectors/back/samples/"+asked.ID, "")
 
 	// Another chain of the same rows, and one that is wrong.
-	f.Must(200, "POST", at+"/"+asked.ID+"/chain", `{"config":{"connector.class":"x","transforms":"up","transforms.up.type":"`+
-		transforms+`HoistField$Value","transforms.up.field":"row"}}`, `\"row\": {`)
+	f.Must(200, "POST", at+"/"+asked.ID+"/chain",
+		`{"config":{"connector.class":"x","transforms":"up","transforms.up.type":"`+
+			transforms+`HoistField$Value","transforms.up.field":"row"}}`, `\"row\": {`)
 	f.Must(400, "POST", at+"/"+asked.ID+"/chain", `{"config":{"transforms":"up","transforms.up.type":"`+transforms+
 		`HoistField$Value"}}`, "transforms.up.field")
 	f.Must(400, "POST", at+"/"+asked.ID+"/chain", `{"config":{"transforms":"up","transforms.up.type":"Nothing"}}`,
@@ -398,7 +409,8 @@ func TestSamples(t *testing.T) {
 	f.Await("back", "runs", e2etest.Runs)
 	c := e2etest.As[rest.Sample](t, f.Must(202, "POST", "/culvert/connectors/back/samples", `{"rows":2}`))
 	p.File("conf/products.properties", e2etest.Source("products", address, "Products")...)
-	f.Until(200, "GET", "/culvert/connectors/back/samples/"+c.ID, "", `"state":"done"`, `"topic":"Products"`, `"alias":"drop","class":"`+transforms+`Filter","predicate":"gone"`,
+	f.Until(200, "GET", "/culvert/connectors/back/samples/"+c.ID, "", `"state":"done"`, `"topic":"Products"`,
+		`"alias":"drop","class":"`+transforms+`Filter","predicate":"gone"`,
 		`"did":"skipped"`, "ProductName")
 	f.Await("products", "runs", e2etest.Runs)
 	if s.Count("ProductCopies") == 0 {
@@ -410,7 +422,8 @@ func TestSamples(t *testing.T) {
 	plain := e2etest.As[rest.Sample](t, f.Must(202, "POST", "/culvert/connectors/products/samples", `{"rows":1}`))
 	f.Must(200, "DELETE", "/connectors/products/offsets", "")
 	f.Steer("products", "resume")
-	f.Until(200, "GET", "/culvert/connectors/products/samples/"+plain.ID, "", `"state":"done","wanted":1`, `ProductName`,
+	f.Until(200, "GET", "/culvert/connectors/products/samples/"+plain.ID, "", `"state":"done","wanted":1`,
+		`ProductName`,
 		`"steps":[]`)
 
 	stopped := f.Command.Stop()
@@ -437,10 +450,12 @@ func TestToolsByREST(t *testing.T) {
 		f.Must(400, "POST", at+"/peek", body, says)
 	}
 	// Commands that change something at the service are not listed, and are refused before they run.
-	if said := f.Must(200, "GET", at, ""); strings.Contains(said, "delete-subscription") || strings.Contains(said, "retire") {
+	if said := f.Must(200, "GET", at, ""); strings.Contains(said, "delete-subscription") ||
+		strings.Contains(said, "retire") {
 		t.Errorf("expected commands that read, found %s", said)
 	}
-	f.Must(409, "POST", at+"/delete-subscription", `{"options":{"u":"`+odatatest.NorthwindPath+`/SubscriptionCollection('1')"}}`,
+	f.Must(409, "POST", at+"/delete-subscription",
+		`{"options":{"u":"`+odatatest.NorthwindPath+`/SubscriptionCollection('1')"}}`,
 		"only commands that read", "culvert delete-subscription")
 	f.Must(409, "POST", at+"/retire", "{}", "only commands that read")
 	f.Must(404, "POST", at+"/wander", "{}", "has no command wander")

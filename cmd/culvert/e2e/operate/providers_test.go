@@ -125,9 +125,10 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	const secret = "c4n4ry.s3cret-x0x"
 	reference := "${file:" + p.File("secrets/some.properties", "key="+secret) + ":key}"
 	p.Environ = []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + spans.URL}
-	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "config.providers=file", "config.providers.file.class="+
-		"org.apache.kafka.common.config.provider.FileConfigProvider", "config.providers.file.param.allowed.paths="+
-		filepath.Join(p.Dir, "secrets"))
+	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "config.providers=file",
+		"config.providers.file.class="+
+			"org.apache.kafka.common.config.provider.FileConfigProvider", "config.providers.file.param.allowed.paths="+
+			filepath.Join(p.Dir, "secrets"))
 	looked := func(what, text string) {
 		t.Helper()
 		if piece := e2etest.Shows(text); piece != "" {
@@ -150,7 +151,8 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 				what := one.Settings["connector.class"] + " " + one.Key
 				one.Settings["name"], one.Settings[one.Key] = name, reference
 				body := e2etest.AsJSON(t, one.Settings)
-				_, answer := f.Call("PUT", "/connector-plugins/"+one.Settings["connector.class"]+"/config/validate", body)
+				_, answer := f.Call("PUT", "/connector-plugins/"+one.Settings["connector.class"]+"/config/validate",
+					body)
 				looked("a check with "+what, answer)
 				if one.Published {
 					continue
@@ -183,7 +185,8 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	}
 	close(settings)
 	probes.Wait()
-	for _, path := range []string{"/", "/health", "/connectors", "/connector-plugins?connectorsOnly=false", "/culvert/plugins",
+	for _, path := range []string{"/", "/health", "/connectors", "/connector-plugins?connectorsOnly=false",
+		"/culvert/plugins",
 		"/culvert/reload", "/culvert/lockouts", "/admin/loggers", "/metrics"} {
 		_, answer := f.Call("GET", path, "")
 		looked("GET "+path, answer)
@@ -194,7 +197,7 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	deadLetters := deadLettersOf(p, taken, address, reference)
 	connectors := map[string]bool{}
 	for _, record := range deadLetters {
-		connectors[connect.ReadLetter(record).Connector] = true
+		connectors[connect.ParseDeadLetter(record).Connector] = true
 		looked("a dead letter's key", string(record.Key))
 		looked("a dead letter's value", string(record.Value))
 		for _, h := range record.Headers {
@@ -271,7 +274,8 @@ func TestPluginCommandsShowNoValueOfProviders(t *testing.T) {
 			"-e", "Products")
 	}
 	wrong := p.with("wrong.properties", "sap.odata.host.address", "host", append(sound, "sap.odata.user.name=x")...)
-	good := p.with("good.properties", "sap.odata.user.name", "key", append(sound, "sap.odata.host.address=127.0.0.1")...)
+	good := p.with("good.properties", "sap.odata.user.name", "key",
+		append(sound, "sap.odata.host.address=127.0.0.1")...)
 	for _, c := range [][]string{{"ping", "-s", odatatest.NorthwindPath}, {"extract-schema", "-e", "Products", "-s",
 		odatatest.NorthwindPath}, {"active-subscriptions"}, {"delete-subscription", "-u", "http://localhost/x"},
 		{"retire"}, {"doctor"}} {
@@ -419,9 +423,11 @@ func SettingsOfPlugins(f *e2etest.Followed, address string) (all []SettingOfPlug
 				one.Published = name == "name" || slices.Contains([]string{"topic", "service", "entityset"}, last)
 			case "sink":
 				one.Settings = e2etest.Configuration(e2etest.SinkOf("probe", address, "Orders", "OrderCopies"))
-				one.Published = name == "name" || slices.Contains([]string{"topic", "topics", "service", "entityset"}, last)
+				one.Published = name == "name" || slices.Contains([]string{"topic", "topics", "service", "entityset"},
+					last)
 			case "transformation", "predicate":
-				part := map[string]string{"transformation": "transforms", "predicate": "predicates"}[strings.ToLower(plugin.Type)]
+				part := map[string]string{"transformation": "transforms",
+					"predicate": "predicates"}[strings.ToLower(plugin.Type)]
 				one.Settings[part], one.Settings[part+".a.type"] = "a", plugin.Class
 				one.Key = part + ".a." + name
 			default:

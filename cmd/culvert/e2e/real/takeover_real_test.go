@@ -115,9 +115,11 @@ func (f *takeover) settings(name string) map[string]string {
 			"connector.class": "org.apache.kafka.connect.file.FileStreamSinkConnector",
 			"tasks.max":       map[bool]string{true: "2", false: "1"}[name == wide]}
 	}
-	settings := map[string]string{"name": name, "connector.class": "org.apache.kafka.connect.file.FileStreamSourceConnector",
-		"topic": "lines", "file": filepath.Join(f.Dir, name), "files.scheme": "http", "files.address": "127.0.0.1",
-		"files.port": f.filesPort, "tasks.max": "1"}
+	settings := map[string]string{"name": name,
+		"connector.class": "org.apache.kafka.connect.file.FileStreamSourceConnector",
+		"topic":           "lines", "file": filepath.Join(f.Dir, name), "files.scheme": "http",
+		"files.address": "127.0.0.1",
+		"files.port":    f.filesPort, "tasks.max": "1"}
 	if name == failed {
 		settings["value.converter"] = "org.apache.kafka.connect.converters.ByteArrayConverter" // which fails on texts
 	}
@@ -231,7 +233,7 @@ func (f *takeover) breaks(half, compacted string) {
 	_, err := kadm.NewClient(client).AlterTopicConfigs(f.T.Context(), []kadm.AlterConfig{set("segment.ms", "100"),
 		set("min.cleanable.dirty.ratio", "0.001"), set("min.compaction.lag.ms", "0")}, topic)
 	e2etest.NoError(f.T, err)
-	write := func(records ...config.TopicRecord) {
+	write := func(records ...config.Record) {
 		f.T.Helper()
 		for _, r := range records {
 			e2etest.NoError(f.T, client.ProduceSync(f.T.Context(), &kgo.Record{Topic: topic, Key: []byte(r.Key),
@@ -267,7 +269,8 @@ func TestRealTakeover(t *testing.T) {
 	dir, broker := t.TempDir(), e2etest.FreePort(t)
 	more := filepath.Join(dir, "more.properties")
 	e2etest.NoError(t, os.WriteFile(more, []byte("log.cleaner.backoff.ms=200\n"), 0o600))
-	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "BROKER_PROPS=" + more},
+	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t),
+		"BROKER_PROPS=" + more},
 		broker, dir)
 	p := e2etest.NewPlace(t)
 	f := &takeover{Place: p, servers: "127.0.0.1:" + broker, filesPort: filesServer(t),
@@ -372,7 +375,8 @@ func TestRealTakeover(t *testing.T) {
 	// Kafka Connect finds offsets by the bytes of their keys, also if a partition has several fields.
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
 	p.MustOnce(p.File("odata-worker.properties", "bootstrap.servers="+f.servers, "listeners=",
-		"offset.storage.topic="+leftGroup+"-offsets"), p.File("odata.properties", e2etest.Source("odata", address, "Orders")...))
+		"offset.storage.topic="+leftGroup+"-offsets"), p.File("odata.properties",
+		e2etest.Source("odata", address, "Orders")...))
 	f.followed.Until(201, "POST", "/connectors", `{"name":"odata","initial_state":"STOPPED","config":{`+
 		`"connector.class":"FileStreamSource","topic":"unused","file":"/dev/null"}}`)
 	f.followed.Until(200, "GET", "/connectors/odata/offsets", "", `"entityset":"Orders"`, `"offset":{`)

@@ -72,8 +72,8 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	if !r.Dry || r.Passes != 0 || r.Replayed != 0 || r.Refused != n || len(r.Refusals) != n {
 		t.Errorf("expected that all %d would be refused, found %+v", n, r)
 	}
-	if r.Refusals[0].Letter != "0@0" || !strings.Contains(r.Refusals[0].Why, "ShipPostalCode") &&
-		!strings.Contains(r.Refusals[0].Why, "alue") {
+	if r.Refusals[0].Position != "0@0" || !strings.Contains(r.Refusals[0].Reason, "ShipPostalCode") &&
+		!strings.Contains(r.Refusals[0].Reason, "alue") {
 		t.Errorf("expected why it would be refused, found %+v", r.Refusals[0])
 	}
 	if len(letters().Letters) != n || done() != nil {
@@ -116,7 +116,8 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	f.MustStop()
 	// The command chooses and tries as well, in the files of the worker.
 	dlq := func(more ...string) e2etest.Result {
-		return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data,
+		return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "smt"), "--data",
+			p.Data,
 			"--config", "conf"}, more...)...)
 	}
 	dlq("--letters", "0@1,0@3", "--again", "--dry").Exits(0).Prints("2 would be replayed, 0 of them would be refused\n")

@@ -36,7 +36,8 @@ func TestVersionThatHangsInSettleTakesOver(t *testing.T) {
 	}))
 	t.Cleanup(func() { close(turns) }) // before the server ends, which waits for its answers
 	dir := e2etest.Folder(t, "odata-sink")
-	lines := e2etest.CopiesOf(address, "tasks.max=1", e2etest.Silent, fmt.Sprintf("sap.odata.flush.trigger.size=%d", batch),
+	lines := e2etest.CopiesOf(address, "tasks.max=1", e2etest.Silent,
+		fmt.Sprintf("sap.odata.flush.trigger.size=%d", batch),
 		fmt.Sprintf("sap.odata.max.in.flight=%d", atATime), fmt.Sprintf("consumer.override.max.poll.records=%d", batch))
 	run := p.Start("run", "--once", "--set", "plugin.odata-sink.limits.call.ms=300", "--plugins", dir, "--data", p.Data,
 		worker, p.File("back.properties", lines...))
@@ -45,7 +46,7 @@ func TestVersionThatHangsInSettleTakesOver(t *testing.T) {
 	}
 	run.Eventually("requests on their way", func() bool { return posts.Load() == first+atATime })
 	e2etest.Replace(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/odata-sink",
-		"main.version=0.2.0"), wit.ExportName(wit.InterfaceSink, "settle")))
+		"main.version=0.2.0"), wit.ExportName(wit.InterfaceSink, "handle-response")))
 	run.Awaits(`msg="plugin loaded" plugin=odata-sink version=0.2.0`)
 	for range rows {
 		turns <- struct{}{}

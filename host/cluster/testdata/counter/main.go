@@ -22,8 +22,8 @@ func main() {}
 // counter shares its work out among tasks, and asks the service which life of a task it is.
 type counter struct{ source.Plugin }
 
-func (counter) Plan(_ string, settings []wit.Setting, most uint32) (wit.Layout, error) {
-	layout := wit.Layout{ExactlyOnce: wit.Support{Unsupported: wit.Ptr("nobody asks for it")}}
+func (counter) Plan(_ string, settings []wit.Setting, most uint32) (wit.PlanResult, error) {
+	layout := wit.PlanResult{ExactlyOnce: wit.Support{Unsupported: wit.Ptr("nobody asks for it")}}
 	if claim := value(settings, "counter.claim"); claim != "" {
 		layout.Claims = []string{claim}
 	}
@@ -39,20 +39,20 @@ func (counter) Plan(_ string, settings []wit.Setting, most uint32) (wit.Layout, 
 }
 
 func (c counter) Open(component string, settings []wit.Setting, state []byte,
-	answers []wit.Response) (wit.SourceOpening, error) {
+	answers []wit.Response) (wit.SourceOpenResult, error) {
 	if answers == nil {
-		return wit.SourceOpening{Ask: &wit.Need{Requests: []wit.Request{{Tag: "life", Method: "GET",
+		return wit.SourceOpenResult{Pending: &wit.RequestBatch{Requests: []wit.Request{{Tag: "life", Method: "GET",
 			Target: "/open?" + query(settings).Encode(), Repeatable: true}}}}, nil
 	}
 	settings = append(slices.Clone(settings), wit.Setting{Name: "counter.life", Value: string(answers[0].Body)})
 	opening, err := c.Plugin.Open(component, settings, state, answers)
 	if err == nil {
-		opening.Ready.Feeds[0].Partition = []wit.Field{wit.TextField("task", value(settings, "counter.task"))}
+		opening.Ready.Feeds[0].Partition = []wit.OffsetEntry{wit.StringEntry("task", value(settings, "counter.task"))}
 	}
 	return opening, err
 }
 
-func (c counter) Next(context []byte, feed uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
+func (c counter) Next(context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason, now int64) (wit.NextAction, error) {
 	step, err := c.Plugin.Next(context, feed, offset, cause, now)
 	if step.Fetch != nil {
 		step.Fetch.Acknowledges = strings.Contains(step.Fetch.Request.Target, "claim=")
@@ -63,18 +63,18 @@ func (c counter) Next(context []byte, feed uint32, offset []wit.Field, cause wit
 type pages struct{}
 
 func (pages) Describe() wit.Description {
-	own := func(name string, kind wit.SettingKind, more ...wit.Rule) wit.SettingSpec {
-		return setting.Spec("counter."+name, kind, wit.Low, nil, name, more...)
+	own := func(name string, kind wit.SettingKind, more ...wit.Rule) wit.ConfigKey {
+		return setting.Define("counter."+name, kind, wit.Low, nil, name, more...)
 	}
 	return wit.Description{Name: "counter", Version: "1.0.0", Components: []wit.Component{{Name: "test.CounterSource",
-		Kind: wit.ComponentSource, Settings: []wit.SettingSpec{own("scheme", wit.KindText, setting.Role(role.Scheme)),
-			own("address", wit.KindText, setting.Role(role.Address)), own("port", wit.KindInt, setting.Role(role.Port)),
-			own("tasks", wit.KindInt), own("task", wit.KindInt), own("connector", wit.KindText),
-			own("claim", wit.KindText)}}}}
+		Kind: wit.ComponentSource, Settings: []wit.ConfigKey{own("scheme", wit.KindString, setting.Role(role.Scheme)),
+			own("address", wit.KindString, setting.Role(role.Address)), own("port", wit.KindInt, setting.Role(role.Port)),
+			own("tasks", wit.KindInt), own("task", wit.KindInt), own("connector", wit.KindString),
+			own("claim", wit.KindString)}}}}
 }
 
-func (pages) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.Inquiry, error) {
-	return wit.Inquiry{Done: &[]wit.Examined{}}, nil
+func (pages) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.ValidateResult, error) {
+	return wit.ValidateResult{Done: &[]wit.ConfigValue{}}, nil
 }
 
 // value is a setting's, "" for none.

@@ -39,7 +39,7 @@ func (f Fencer) Fence(ctx context.Context, producers kafka.Config, connector str
 	if err != nil {
 		return err
 	}
-	all := now.With(before)
+	all := now.Max(before)
 	ids := kafka.TransactionalIDs(f.Group, connector, all.Tasks, all.Producers)
 	if err := kafka.Fence(ctx, producers, ids); err != nil {
 		return err
@@ -57,10 +57,10 @@ func (f Fencer) before(ctx context.Context, connector string) (c config.FencingC
 		return c, err
 	}
 	defer reader.Close()
-	state := config.NewTopicState()
+	state := config.NewState()
 	_, err = reader.Read(ctx, f.Topic.Name, kafka.ReadOptions{Expected: true}, func(r *kgo.Record) error {
-		record := config.TopicRecord{Key: string(r.Key), Value: r.Value, Offset: r.Offset}
-		if name, ok := record.Fenced(); !ok || name != connector {
+		record := config.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset}
+		if name, ok := record.FencedConnector(); !ok || name != connector {
 			return nil
 		}
 		if _, err := state.Apply(record); err != nil {

@@ -57,8 +57,8 @@ type Settings struct {
 	User, Password string
 }
 
-// Anybody tells whether senders need neither a logon nor a certificate.
-func (s *Settings) Anybody() bool {
+// AllowsAnonymous tells whether senders need neither a logon nor a certificate.
+func (s *Settings) AllowsAnonymous() bool {
 	return s.User == "" && (s.TLS == nil || s.TLS.ClientAuth != tls.RequireAndVerifyClientCert)
 }
 
@@ -273,18 +273,18 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), holdWithin)
 	defer cancel()
 	err = d.handle(ctx, notificationOf(r, body))
-	fault := new(wit.Fault)
+	fault := new(wit.Error)
 	switch {
 	case err == nil:
 		s.hub.counts[taken].Add(1)
 		w.WriteHeader(http.StatusNoContent)
 	case errors.Is(err, ErrBusy) || ctx.Err() != nil:
 		s.again(w, r, d)
-	case errors.As(err, &fault) && fault.Kind == wit.FaultData:
+	case errors.As(err, &fault) && fault.Kind == wit.ErrorData:
 		s.refuse(w, r, d, garbage, http.StatusBadRequest, fault.Message)
-	case errors.As(err, &fault) && fault.Kind == wit.FaultUnauthorized:
+	case errors.As(err, &fault) && fault.Kind == wit.ErrorUnauthorized:
 		s.refuse(w, r, d, unauthorized, http.StatusUnauthorized, fault.Message)
-	case errors.As(err, &fault) && fault.Kind == wit.FaultNotFound:
+	case errors.As(err, &fault) && fault.Kind == wit.ErrorNotFound:
 		s.refuse(w, r, d, misdirected, http.StatusNotFound, fault.Message)
 	default:
 		s.hub.log().Error("a notification could not be handled", "path", r.URL.EscapedPath(), "error", err)

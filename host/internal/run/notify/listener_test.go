@@ -124,9 +124,9 @@ func TestAnswers(t *testing.T) {
 		outcome string
 	}{
 		"/taken":   {nil, 204, "taken"},
-		"/garbage": {&wit.Fault{Kind: wit.FaultData, Message: "no entry"}, 400, "garbage"},
-		"/other":   {&wit.Fault{Kind: wit.FaultNotFound}, 404, "misdirected"},
-		"/refused": {&wit.Fault{Kind: wit.FaultUnauthorized}, 401, "unauthorized"},
+		"/garbage": {&wit.Error{Kind: wit.ErrorData, Message: "no entry"}, 400, "garbage"},
+		"/other":   {&wit.Error{Kind: wit.ErrorNotFound}, 404, "misdirected"},
+		"/refused": {&wit.Error{Kind: wit.ErrorUnauthorized}, 401, "unauthorized"},
 		"/later":   {ErrBusy, 503, "busy"},
 		"/broken":  {errors.New("broken"), 500, "failed"},
 	} {

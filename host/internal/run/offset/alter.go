@@ -18,7 +18,7 @@ import (
 func (s *Store) Sorted(ctx context.Context, connector string) ([]Entry, error) {
 	entries, err := s.All(ctx, connector)
 	slices.SortFunc(entries, func(a, b Entry) int {
-		return bytes.Compare(AppendFields(nil, a.Partition), AppendFields(nil, b.Partition))
+		return bytes.Compare(AppendJSON(nil, a.Partition), AppendJSON(nil, b.Partition))
 	})
 	return entries, err
 }
@@ -78,25 +78,25 @@ func (s *Store) partitions(ctx context.Context, connector string) (entries []Ent
 	return entries, nil
 }
 
-// OnOrigin has texts that are absolute URLs on an origin, such as https://host:8443, become paths with their query: so
-// the original connector wrote where it reads on. Other texts stay as they are, URLs of other origins among them, which
-// whoever reads the offset refuses.
-func OnOrigin(fields []wit.Field, origin string) []wit.Field {
+// RelativeToOrigin has texts that are absolute URLs on an origin, such as https://host:8443, become paths with their
+// query: so the original connector wrote where it reads on. Other texts stay as they are, URLs of other origins among
+// them, which whoever reads the offset refuses.
+func RelativeToOrigin(fields []wit.OffsetEntry, origin string) []wit.OffsetEntry {
 	home, err := url.Parse(origin)
 	if err != nil || home.Host == "" {
 		return fields
 	}
-	var changed []wit.Field
+	var changed []wit.OffsetEntry
 	for i, f := range fields {
-		if f.Value.Text == nil || !strings.Contains(*f.Value.Text, "://") {
+		if f.Value.String == nil || !strings.Contains(*f.Value.String, "://") {
 			continue
 		}
-		u, err := url.Parse(*f.Value.Text)
+		u, err := url.Parse(*f.Value.String)
 		if err != nil || u.User != nil || !strings.EqualFold(u.Scheme, home.Scheme) ||
 			!strings.EqualFold(u.Hostname(), home.Hostname()) || portOf(u) != portOf(home) {
 			continue
 		}
-		path := *f.Value.Text // as it stands, escapes and all
+		path := *f.Value.String // as it stands, escapes and all
 		path = path[strings.Index(path, "://")+len("://"):]
 		if i := strings.IndexAny(path, "/?#"); i < 0 {
 			path = "/"
@@ -106,7 +106,7 @@ func OnOrigin(fields []wit.Field, origin string) []wit.Field {
 		if changed == nil {
 			changed = slices.Clone(fields)
 		}
-		changed[i] = wit.TextField(f.Name, path)
+		changed[i] = wit.StringEntry(f.Name, path)
 	}
 	if changed == nil {
 		return fields
@@ -124,10 +124,10 @@ func portOf(u *url.URL) string {
 	return "80"
 }
 
-// Invalid is the error of offsets that are not of the form that Kafka Connect's REST API asks for.
-type Invalid struct{ Text string }
+// InvalidError is the error of offsets that are not of the form that Kafka Connect's REST API asks for.
+type InvalidError struct{ Message string }
 
-func (e *Invalid) Error() string { return e.Text }
+func (e *InvalidError) Error() string { return e.Message }
 
 // The fields that Kafka Connect's REST API has for a position of a sink.
 const (
@@ -148,30 +148,30 @@ type SinkPosition struct {
 func (p SinkPosition) Entry() Entry {
 	partition, at := int64(p.Partition), p.Offset
 	return Entry{
-		Partition: []wit.Field{
-			{Name: fieldPartition, Value: wit.Scalar{Integer: &partition}}, wit.TextField(fieldTopic, p.Topic),
+		Partition: []wit.OffsetEntry{
+			{Name: fieldPartition, Value: wit.Scalar{Integer: &partition}}, wit.StringEntry(fieldTopic, p.Topic),
 		},
-		Offset: []wit.Field{{Name: fieldOffset, Value: wit.Scalar{Integer: &at}}},
+		Offset: []wit.OffsetEntry{{Name: fieldOffset, Value: wit.Scalar{Integer: &at}}},
 	}
 }
 
-// SinkPositionOf reads what REST is sent for a sink: numbers may be texts. Errors are an [Invalid], in Kafka Connect's
-// words.
-func SinkPositionOf(e Entry) (p SinkPosition, err error) {
+// ParseSinkPosition reads what REST is sent for a sink: numbers may be texts. Errors are an [InvalidError], in Kafka
+// Connect's words.
+func ParseSinkPosition(e Entry) (p SinkPosition, err error) {
 	if e.Partition == nil {
-		return p, &Invalid{"The partition for a sink connector offset cannot be null or missing"}
+		return p, &InvalidError{"The partition for a sink connector offset cannot be null or missing"}
 	}
 	topic, ok := wit.Lookup(e.Partition, fieldTopic)
 	number, also := wit.Lookup(e.Partition, fieldPartition)
 	if !ok || !also {
-		return p, &Invalid{"The partition for a sink connector offset must contain the keys '" + fieldTopic +
+		return p, &InvalidError{"The partition for a sink connector offset must contain the keys '" + fieldTopic +
 			"' and '" +
 			fieldPartition + "'"}
 	}
-	if topic.Text == nil || *topic.Text == "" {
-		return p, &Invalid{"Kafka topic names must be valid strings and may not be null or empty"}
+	if topic.String == nil || *topic.String == "" {
+		return p, &InvalidError{"Kafka topic names must be valid strings and may not be null or empty"}
 	}
-	p.Topic, p.Offset = *topic.Text, -1
+	p.Topic, p.Offset = *topic.String, -1
 	n, err := integer(number, "partition", 1<<31-1)
 	if err != nil {
 		return p, err
@@ -182,7 +182,8 @@ func SinkPositionOf(e Entry) (p SinkPosition, err error) {
 	}
 	at, ok := wit.Lookup(e.Offset, fieldOffset)
 	if !ok {
-		return p, &Invalid{"The offset for a sink connector should either be null or contain the key '" + fieldOffset +
+		return p, &InvalidError{"The offset for a sink connector should either be null or contain the key '" +
+			fieldOffset +
 			"'"}
 	}
 	p.Offset, err = integer(at, "offset", 1<<63-1)
@@ -198,7 +199,7 @@ func integer(s wit.Scalar, what string, most int64) (int64, error) {
 
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n > most || s.Real != nil {
-		return 0, &Invalid{fmt.Sprintf("Failed to parse the following Kafka %s value in the provided offsets: "+
+		return 0, &InvalidError{fmt.Sprintf("Failed to parse the following Kafka %s value in the provided offsets: "+
 			"'%.100s'. %s values for sink connectors need to be "+
 			"integers.", what, text, strings.ToUpper(what[:1])+what[1:])}
 	}

@@ -30,16 +30,16 @@ func TestOnOrigin(t *testing.T) {
 		{"https://sap.example.com", "see https://sap.example.com/x", "see https://sap.example.com/x"},
 		{"", "https://sap.example.com/x", "https://sap.example.com/x"},
 	} {
-		given := []wit.Field{wit.TextField("url", c.text)}
-		got := OnOrigin(given, c.origin)
-		assert.Equal(t, c.want, *got[0].Value.Text, c.text)
-		assert.Equal(t, c.text, *given[0].Value.Text, c.text)
+		given := []wit.OffsetEntry{wit.StringEntry("url", c.text)}
+		got := RelativeToOrigin(given, c.origin)
+		assert.Equal(t, c.want, *got[0].Value.String, c.text)
+		assert.Equal(t, c.text, *given[0].Value.String, c.text)
 	}
 }
 
 func TestPlaceOf(t *testing.T) {
-	parse := func(text string) []wit.Field {
-		f, err := ParseFields([]byte(text))
+	parse := func(text string) []wit.OffsetEntry {
+		f, err := ParseJSON([]byte(text))
 		require.NoError(t, err)
 		return f
 	}
@@ -58,14 +58,14 @@ func TestPlaceOf(t *testing.T) {
 		{`{"kafka_topic":"t","kafka_partition":1}`, `{}`, "should either be null or contain"},
 		{`{"kafka_topic":"t","kafka_partition":1}`, `{"kafka_offset":-1}`, "0 or more"},
 	} {
-		place, err := SinkPositionOf(Entry{parse(c.partition), parse(c.offset)})
+		place, err := ParseSinkPosition(Entry{parse(c.partition), parse(c.offset)})
 		if c.want == "" {
 			if diff := cmp.Diff(SinkPosition{"t", 1, 2}, place); err != nil || diff != "" {
 				t.Errorf("%s %s: %v\n%s", c.partition, c.offset, err, diff)
 			}
 			continue
 		}
-		var invalid *Invalid
+		var invalid *InvalidError
 		if err == nil || !strings.Contains(err.Error(), c.want) ||
 			!errors.Is(err, errNegative) && !errors.As(err, &invalid) {
 			t.Errorf("%s %s: expected %q, found %v", c.partition, c.offset, c.want, err)
@@ -76,11 +76,11 @@ func TestPlaceOf(t *testing.T) {
 // A reset takes what cannot be read along, and nothing of others; of a partition given twice the last one counts.
 func TestAlterAndReset(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
-	c := Defaults()
+	c := DefaultConfig()
 	s := openTestStore(t, k, c)
 	writeRaw(t, k, c.Topic, `["a",{"f":"1"}]`, `{"at":1}`, `["a",{"f":"2"}]`, `[]`, `["b",{"f":"1"}]`, `{"at":1}`)
-	ctx, one := testContext(t), []wit.Field{wit.TextField("f", "1")}
-	at := func(text string) []wit.Field { return []wit.Field{wit.TextField("at", text)} }
+	ctx, one := testContext(t), []wit.OffsetEntry{wit.StringEntry("f", "1")}
+	at := func(text string) []wit.OffsetEntry { return []wit.OffsetEntry{wit.StringEntry("at", text)} }
 	require.NoError(t, s.Alter(ctx, "a", Entry{one, at("x")}, Entry{one, nil}, Entry{one, at("y")}))
 	again := openTestStore(t, k, c)
 	found, err := again.Sorted(t.Context(), "a")

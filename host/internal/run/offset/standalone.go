@@ -15,8 +15,8 @@ type StandaloneEntry struct {
 	Key []byte
 	// Value is nil where the offset was deleted.
 	Value []byte
-	// At is where the entry begins, in bytes from the beginning of the file.
-	At int
+	// ByteOffset is where the entry begins, in bytes from the beginning of the file.
+	ByteOffset int
 }
 
 // ReadStandalone reads the file in which a standalone worker of Kafka Connect keeps its offsets
@@ -87,12 +87,12 @@ func parseStandalone(file []byte) ([]StandaloneEntry, error) {
 	}
 	var entries []StandaloneEntry
 	for range size { // each takes bytes of the file
-		e := StandaloneEntry{At: r.at}
+		e := StandaloneEntry{ByteOffset: r.at}
 		if e.Key, err = r.bytes("a key"); err != nil {
 			return nil, err
 		}
 		if e.Key == nil {
-			return nil, fmt.Errorf("byte %d: expected a key, found null", e.At)
+			return nil, fmt.Errorf("byte %d: expected a key, found null", e.ByteOffset)
 		}
 		if e.Value, err = r.bytes("a value"); err != nil {
 			return nil, err

@@ -120,10 +120,10 @@ func FuzzStandalone(f *testing.F) {
 		}
 		end := 0
 		for _, e := range entries {
-			if e.Key == nil || e.At < end {
+			if e.Key == nil || e.ByteOffset < end {
 				t.Fatalf("found %+v after byte %d", e, end)
 			}
-			end = e.At + len(e.Key) + len(e.Value)
+			end = e.ByteOffset + len(e.Key) + len(e.Value)
 		}
 		if end >= len(file) {
 			t.Errorf("expected at most %d bytes, found %d", len(file), end)

@@ -43,15 +43,15 @@ type Config struct {
 	FlushTimeout time.Duration
 }
 
-// Defaults are those of Kafka Connect.
-func Defaults() Config {
+// DefaultConfig are those of Kafka Connect.
+func DefaultConfig() Config {
 	return Config{Topic: "connect-offsets", Partitions: 25, FlushInterval: time.Minute, FlushTimeout: 5 * time.Second}
 }
 
-// Parse takes from a worker's properties those that are about offsets; the rest is not looked at. Problems are in the
-// order of names.
-func Parse(properties map[string]string) (c Config, problems setting.Problems) {
-	c = Defaults()
+// ParseConfig takes from a worker's properties those that are about offsets; the rest is not looked at. Problems are in
+// the order of names.
+func ParseConfig(properties map[string]string) (c Config, problems setting.Problems) {
+	c = DefaultConfig()
 	for _, flush := range []struct {
 		name string
 		to   *time.Duration
@@ -84,8 +84,8 @@ func millis(value string) (time.Duration, error) {
 
 // Entry is the offset of one partition of a source. An Offset of nil is none: stored, it deletes.
 type Entry struct {
-	Partition []wit.Field
-	Offset    []wit.Field
+	Partition []wit.OffsetEntry
+	Offset    []wit.OffsetEntry
 }
 
 // Store holds what the topic says of the connectors that are asked for, and writes to it. It owns the goroutines of its
@@ -97,7 +97,8 @@ type Store struct {
 	client *kgo.Client
 	reader *kafka.Reader
 
-	// worker is the store that entries are looked for in that this one does not have; nil: none, see [OpenOwn].
+	// worker is the store that entries are looked for in that this one does not have; nil: none, see
+	// [OpenForConnector].
 	worker *Store
 
 	reading guard.Turn // one Refresh at a time
@@ -111,9 +112,9 @@ type Store struct {
 // stored is what the topic says of one partition of a source.
 type stored struct {
 	connector string
-	partition []wit.Field
-	offset    []wit.Field // nil: none
-	fault     error       // the offset cannot be read
+	partition []wit.OffsetEntry
+	offset    []wit.OffsetEntry // nil: none
+	fault     error             // the offset cannot be read
 	// key is the record's key as it stands in the topic. Kafka Connect tells partitions apart by these bytes, and so
 	// does compaction: writing the fields in another order would leave two of them.
 	key []byte
@@ -321,11 +322,11 @@ func entryOf(r *kgo.Record) *stored {
 		return e
 	}
 	var err error
-	if e.offset, err = ParseFields(r.Value); err != nil {
+	if e.offset, err = ParseJSON(r.Value); err != nil {
 		e.fault = fmt.Errorf("offset of connector %s, partition %.300s (topic %s of offset.storage.topic or "+
 			"offsets.storage.topic, partition %d, offset %d) cannot be read: %w; with the connector stopped, "+
 			"`culvert offsets set` replaces it, and `culvert offsets reset` deletes it, so that all is read again",
-			connector, AppendFields(nil, partition), r.Topic, r.Partition, r.Offset, err)
+			connector, AppendJSON(nil, partition), r.Topic, r.Partition, r.Offset, err)
 	}
 	return e
 }
@@ -341,7 +342,8 @@ func (e *stored) follows(known *stored) bool {
 
 // Get returns the offset of a partition; found is false where there is none. An offset that cannot be read is an error:
 // taking it for none would load everything again without a word.
-func (s *Store) Get(ctx context.Context, connector string, partition []wit.Field) (offset []wit.Field, found bool,
+func (s *Store) Get(ctx context.Context, connector string, partition []wit.OffsetEntry) (offset []wit.OffsetEntry,
+	found bool,
 	err error) {
 	if err := s.learn(ctx, connector); err != nil {
 		return nil, false, err
@@ -406,7 +408,7 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 	for _, e := range entries {
 		r := &kgo.Record{Topic: s.config.Topic, Key: s.key(connector, e.Partition), Partition: -1}
 		if e.Offset != nil {
-			r.Value = AppendFields(nil, e.Offset)
+			r.Value = AppendJSON(nil, e.Offset)
 		}
 		// The records' own context does not end: a later one for the same partition must stay after an earlier one.
 		s.client.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) {
@@ -432,7 +434,7 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 }
 
 // key is that under which the partition already stands in the topic, else the one that a Connect worker finds.
-func (s *Store) key(connector string, partition []wit.Field) []byte {
+func (s *Store) key(connector string, partition []wit.OffsetEntry) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.entries[identity(connector, partition)]; e != nil {
@@ -454,10 +456,10 @@ func (s *Store) written(connector string, e Entry, r *kgo.Record) {
 	}
 }
 
-// OpenOwn is [Open] for the topic of one connector (its offsets.storage.topic), on the cluster of k, as Kafka Connect
-// has it: what it does not hold is read from the worker's, and what is written to it is written to the worker's, too,
-// so that the connector can go back. The worker's store stays the caller's.
-func OpenOwn(ctx context.Context, k kafka.Config, c Config, connector string, worker *Store,
+// OpenForConnector is [Open] for the topic of one connector (its offsets.storage.topic), on the cluster of k, as Kafka
+// Connect has it: what it does not hold is read from the worker's, and what is written to it is written to the
+// worker's, too, so that the connector can go back. The worker's store stays the caller's.
+func OpenForConnector(ctx context.Context, k kafka.Config, c Config, connector string, worker *Store,
 	log *slog.Logger) (*Store, error) {
 	s, err := Open(ctx, k, c, []string{connector}, log)
 	if err != nil {
@@ -468,7 +470,8 @@ func OpenOwn(ctx context.Context, k kafka.Config, c Config, connector string, wo
 }
 
 // fallBack is the worker's offset where this store has none.
-func (s *Store) fallBack(ctx context.Context, connector string, partition []wit.Field) (offset []wit.Field, found bool,
+func (s *Store) fallBack(ctx context.Context, connector string, partition []wit.OffsetEntry) (offset []wit.OffsetEntry,
+	found bool,
 	err error) {
 	if s.worker == nil {
 		return nil, false, nil

@@ -84,44 +84,44 @@ func readRaw(t *testing.T, k kafka.Config, topic string) (lines []string) {
 	return lines
 }
 
-func partition(service, set string) []wit.Field {
-	return []wit.Field{wit.TextField("service", service), wit.TextField("entityset", set)}
+func partition(service, set string) []wit.OffsetEntry {
+	return []wit.OffsetEntry{wit.StringEntry("service", service), wit.StringEntry("entityset", set)}
 }
 
 // at is an offset of so many records.
-func at(n int64) []wit.Field { return []wit.Field{wit.IntegerField("record", n)} }
+func at(n int64) []wit.OffsetEntry { return []wit.OffsetEntry{wit.IntegerEntry("record", n)} }
 
 // newWriter is a writer of the connector orders, which writes so often by itself.
 func newWriter(t *testing.T, interval time.Duration, wrote func(time.Time, error)) (*Writer, kafka.Config) {
 	t.Helper()
 	_, k := openTestBroker(t, t.TempDir())
-	c := Defaults()
+	c := DefaultConfig()
 	c.FlushInterval = interval
-	return openTestStore(t, k, c).Writer("orders", wrote), k
+	return openTestStore(t, k, c).NewWriter("orders", wrote), k
 }
 
-func expectOffset(t *testing.T, s *Store, connector string, partition []wit.Field, want string) {
+func expectOffset(t *testing.T, s *Store, connector string, partition []wit.OffsetEntry, want string) {
 	t.Helper()
 	offset, found, err := s.Get(testContext(t), connector, partition)
 	got := "none"
 	if found {
-		got = string(AppendFields(nil, offset))
+		got = string(AppendJSON(nil, offset))
 	}
 	if err != nil {
 		got = err.Error()
 	}
-	assert.Equal(t, want, got, connector, AppendFields(nil, partition))
+	assert.Equal(t, want, got, connector, AppendJSON(nil, partition))
 }
 
 func TestStoreOverRestart(t *testing.T) {
 	dir := t.TempDir()
 	b, k := openTestBroker(t, dir)
-	s := openTestStore(t, k, Defaults())
+	s := openTestStore(t, k, DefaultConfig())
 	ctx := testContext(t)
-	odd := []wit.Field{wit.TextField("url", "/x?$skiptoken='ä😀\x01'"), wit.IntegerField("record", 1<<62),
-		realField("ratio", 1e-9), wit.NullField("next")}
+	odd := []wit.OffsetEntry{wit.StringEntry("url", "/x?$skiptoken='ä😀\x01'"), wit.IntegerEntry("record", 1<<62),
+		realField("ratio", 1e-9), wit.NullEntry("next")}
 	require.NoError(t, s.Set(ctx, "orders", Entry{partition("/a", "B"), odd},
-		Entry{partition("/a", "C"), []wit.Field{}}))
+		Entry{partition("/a", "C"), []wit.OffsetEntry{}}))
 	require.NoError(t, s.Set(ctx, "other", Entry{partition("/a", "B"), at(7)}))
 	check := func(s *Store) {
 		t.Helper()
@@ -136,13 +136,13 @@ func TestStoreOverRestart(t *testing.T) {
 	s.Close()
 	b.Close()
 	_, k = openTestBroker(t, dir)
-	s = openTestStore(t, k, Defaults())
+	s = openTestStore(t, k, DefaultConfig())
 	check(s)
 
 	// A tombstone takes one away, over a restart too.
 	require.NoError(t, s.Set(ctx, "orders", Entry{Partition: partition("/a", "B")}))
 	expectOffset(t, s, "orders", partition("/a", "B"), "none")
-	entries, err := openTestStore(t, k, Defaults()).All(testContext(t), "orders")
+	entries, err := openTestStore(t, k, DefaultConfig()).All(testContext(t), "orders")
 	if err != nil || len(entries) != 1 || Identity(entries[0].Partition) != Identity(partition("/a", "C")) {
 		t.Errorf("all of orders: %v, %v", entries, err)
 	}
@@ -152,7 +152,7 @@ func TestStoreOverRestart(t *testing.T) {
 // that stand in the topic already.
 func TestStoreAdoptsJavasOffsets(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
-	c := Defaults()
+	c := DefaultConfig()
 	writeRaw(t, k, c.Topic,
 		`["orders",{"entityset":"B","service":"/a"}]`, `{"record":1,"url":"old"}`,
 		`["orders",{"entityset":"B","service":"/a"}]`, `{"record":2,"url":"new"}`,
@@ -167,10 +167,10 @@ func TestStoreAdoptsJavasOffsets(t *testing.T) {
 	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2,"url":"new"}`)
 	expectOffset(t, s, "orders", partition("/a", "gone"), "none")
 	expectOffset(t, s, "orders", partition("/a", "null"), "none")
-	expectOffset(t, s, "mirror", []wit.Field{wit.TextField("topic", "t"), realField("partition", 0),
-		wit.TextField("cluster", "s")}, `{"offset":5}`)
+	expectOffset(t, s, "mirror", []wit.OffsetEntry{wit.StringEntry("topic", "t"), realField("partition", 0),
+		wit.StringEntry("cluster", "s")}, `{"offset":5}`)
 
-	newer := []wit.Field{wit.TextField("url", "newer")}
+	newer := []wit.OffsetEntry{wit.StringEntry("url", "newer")}
 	require.NoError(t, s.Set(testContext(t), "orders", Entry{partition("/a", "B"), newer}))
 	require.NoError(t, s.Set(testContext(t), "orders", Entry{partition("/a", "new"), at(3)}))
 	lines := readRaw(t, k, c.Topic)
@@ -187,10 +187,10 @@ func TestStoreKeepsWhatIsAskedFor(t *testing.T) {
 		`["a",{"s":1}]`, `{"seen":1}`, `["b",{"s":1}]`, `{"seen":2}`, `["a",{"s":1}]`, `{"seen":3}`,
 		`["aa",{"s":1}]`, `{"seen":4}`, ` [ "b" , {"s":2} ] `, `{"seen":5}`, `["\u0062",{"s":3}]`, `{"seen":6}`,
 		`["größe \" \\",{"s":1}]`, `{"seen":7}`, `["b`, `{}`, `["b",7]`, `{}`)
-	s, err := Open(testContext(t), k, Defaults(), []string{"a"}, nil)
+	s, err := Open(testContext(t), k, DefaultConfig(), []string{"a"}, nil)
 	require.NoError(t, err)
 	defer s.Close()
-	place := func(n int64) []wit.Field { return []wit.Field{wit.IntegerField("s", n)} }
+	place := func(n int64) []wit.OffsetEntry { return []wit.OffsetEntry{wit.IntegerEntry("s", n)} }
 	expectOffset(t, s, "a", place(1), `{"seen":3}`)
 	assert.Equal(t, 1, len(s.entries), "the entry of the connector that was named")
 	expectOffset(t, s, "b", place(1), `{"seen":2}`)
@@ -210,7 +210,7 @@ func TestStoreKeepsWhatIsAskedFor(t *testing.T) {
 // An offset that cannot be read must not look like none.
 func TestStoreReportsUnreadableOffsets(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
-	c := Defaults()
+	c := DefaultConfig()
 	writeRaw(t, k, c.Topic,
 		`["orders",{"service":"/a","entityset":"B"}]`, `{"list":[1]}`,
 		`["orders",{"service":"/a","entityset":"C"}]`, `{"record":1}`)
@@ -244,12 +244,12 @@ func TestStoreReadsATopicOfStrangers(t *testing.T) {
 	for n := range 500 {
 		raw = append(raw, fmt.Sprint("order ", n), long[:100])
 	}
-	writeRaw(t, k, Defaults().Topic, append(raw, "", "no key", `["orders",{"set":"A"}]`, `{"record":2}`)...)
+	writeRaw(t, k, DefaultConfig().Topic, append(raw, "", "no key", `["orders",{"set":"A"}]`, `{"record":2}`)...)
 	var log bytes.Buffer
-	s, err := Open(testContext(t), k, Defaults(), []string{"orders"}, slog.New(slog.NewTextHandler(&log, nil)))
+	s, err := Open(testContext(t), k, DefaultConfig(), []string{"orders"}, slog.New(slog.NewTextHandler(&log, nil)))
 	require.NoError(t, err)
 	defer s.Close()
-	of := func(set string) []wit.Field { return []wit.Field{wit.TextField("set", set)} }
+	of := func(set string) []wit.OffsetEntry { return []wit.OffsetEntry{wit.StringEntry("set", set)} }
 	expectOffset(t, s, "orders", of("A"), `{"record":2}`)
 	expectOffset(t, s, "orders", of("null"), "none")
 	expectOffset(t, s, "orders", of("gone"), "none")
@@ -267,7 +267,7 @@ func TestStoreReadsATopicOfStrangers(t *testing.T) {
 
 func TestRefreshSeesOtherWriters(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
-	one, two := openTestStore(t, k, Defaults()), openTestStore(t, k, Defaults())
+	one, two := openTestStore(t, k, DefaultConfig()), openTestStore(t, k, DefaultConfig())
 	ctx := testContext(t)
 	for n := range 3 {
 		writer, reader := one, two
@@ -284,7 +284,7 @@ func TestRefreshSeesOtherWriters(t *testing.T) {
 // others write there would not be seen.
 func TestRefreshOfATopicThatWasMadeAnew(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
-	one := openTestStore(t, k, Defaults())
+	one := openTestStore(t, k, DefaultConfig())
 	ctx := testContext(t)
 	entry := func(n int64) Entry { return Entry{partition("/a", "B"), at(n)} }
 	for n := range int64(3) {
@@ -294,9 +294,9 @@ func TestRefreshOfATopicThatWasMadeAnew(t *testing.T) {
 	client, err := kgo.NewClient(k.AdminOpts()...)
 	require.NoError(t, err)
 	defer client.Close()
-	_, err = kadm.NewClient(client).DeleteTopic(ctx, Defaults().Topic)
+	_, err = kadm.NewClient(client).DeleteTopic(ctx, DefaultConfig().Topic)
 	require.NoError(t, err)
-	two := openTestStore(t, k, Defaults())
+	two := openTestStore(t, k, DefaultConfig())
 	require.NoError(t, two.Set(ctx, "orders", entry(7)))
 	runtest.Fails(t, one.Refresh(ctx), "partition 0 ends at offset 1, and was read up to 3",
 		"restart the worker to go on there")
@@ -312,7 +312,7 @@ func TestWriterKeepsTheNewest(t *testing.T) {
 	for n := range 100 {
 		w.Acknowledged(partition("/a", fmt.Sprint(n%2)), at(int64(n)))
 	}
-	if lines := readRaw(t, k, Defaults().Topic); len(lines) > 0 {
+	if lines := readRaw(t, k, DefaultConfig().Topic); len(lines) > 0 {
 		t.Errorf("written before the interval: %v", lines)
 	}
 	require.NoError(t, w.Flush(testContext(t)))
@@ -325,7 +325,7 @@ func TestWriterKeepsTheNewest(t *testing.T) {
 		`["orders",{"entityset":"1","service":"/a"}] {"record":99}`,
 		`["orders",{"entityset":"0","service":"/a"}] {"record":100}`,
 	}
-	got := readRaw(t, k, Defaults().Topic)
+	got := readRaw(t, k, DefaultConfig().Topic)
 	slices.Sort(got[:min(2, len(got))]) // they are in two partitions, so their order varies
 	assert.Equal(t, want, got)
 }
@@ -338,10 +338,11 @@ func TestWriterWritesByItself(t *testing.T) {
 	require.NoError(t, err)
 	defer r.Close()
 	written := false
-	if _, err := r.Read(testContext(t), Defaults().Topic, kafka.ReadOptions{Follow: true}, func(*kgo.Record) error {
-		written = true
-		return kafka.ErrStop
-	}); err != nil || !written {
+	if _, err := r.Read(testContext(t), DefaultConfig().Topic, kafka.ReadOptions{Follow: true},
+		func(*kgo.Record) error {
+			written = true
+			return kafka.ErrStop
+		}); err != nil || !written {
 		t.Errorf("written: %v, %v", written, err)
 	}
 }
@@ -358,13 +359,13 @@ func TestWriterKeepsWhatFailed(t *testing.T) {
 	}
 	w.Acknowledged(partition("/a", "B"), at(2))
 	require.NoError(t, w.Close(testContext(t)))
-	s := openTestStore(t, k, Defaults())
+	s := openTestStore(t, k, DefaultConfig())
 	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2}`)
 	expectOffset(t, s, "orders", partition("/a", "C"), `{"record":1}`)
 }
 
 func TestParse(t *testing.T) {
-	got, problems := Parse(map[string]string{
+	got, problems := ParseConfig(map[string]string{
 		"offset.storage.topic": " my-offsets ", "offset.storage.partitions": "5",
 		"offset.storage.replication.factor": "-1",
 		"offset.flush.interval.ms":          "10000", "offset.flush.timeout.ms": "100",
@@ -380,7 +381,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("%v (-want +got):\n%s", problems, diff)
 	}
 	// Kafka takes any LONG for "never".
-	got, problems = Parse(map[string]string{"offset.flush.interval.ms": "9223372036854775807",
+	got, problems = ParseConfig(map[string]string{"offset.flush.interval.ms": "9223372036854775807",
 		"offset.flush.timeout.ms": "2147483648"})
 	if problems.Err() != nil || got.FlushInterval < 50*365*24*time.Hour || got.FlushTimeout != 1<<31*time.Millisecond {
 		t.Errorf("found %v, %v and %v", got.FlushInterval, got.FlushTimeout, problems)
@@ -389,7 +390,7 @@ func TestParse(t *testing.T) {
 		"offset.storage.topic": "", "offset.storage.partitions": "0", "offset.storage.replication.factor": "40000",
 		"offset.flush.interval.ms": "soon", "offset.flush.timeout.ms": "-5",
 	} {
-		_, problems := Parse(map[string]string{name: value, "offset.storage.min.insync.replicas": "2"})
+		_, problems := ParseConfig(map[string]string{name: value, "offset.storage.min.insync.replicas": "2"})
 		if len(problems) != 1 || !strings.HasPrefix(problems[0].Error(), name+":") {
 			t.Errorf("%s=%s: %v", name, value, problems)
 		}
@@ -432,13 +433,13 @@ func TestReadingWaitsNoLongerThanItsContext(t *testing.T) {
 func TestOwnTopicOfAConnector(t *testing.T) {
 	ctx := testContext(t)
 	_, k := openTestBroker(t, t.TempDir())
-	worker := openTestStore(t, k, Defaults())
+	worker := openTestStore(t, k, DefaultConfig())
 	orders, items := partition("s", "Orders"), partition("s", "Items")
-	at := func(n int64) []wit.Field { return []wit.Field{wit.IntegerField("seen", n)} }
+	at := func(n int64) []wit.OffsetEntry { return []wit.OffsetEntry{wit.IntegerEntry("seen", n)} }
 	require.NoError(t, worker.Set(ctx, "c", Entry{orders, at(1)}, Entry{items, at(2)}))
-	config := Defaults()
+	config := DefaultConfig()
 	config.Topic = "own"
-	own, err := OpenOwn(ctx, k, config, "c", worker, nil)
+	own, err := OpenForConnector(ctx, k, config, "c", worker, nil)
 	require.NoError(t, err)
 	t.Cleanup(own.Close)
 	expectOffset(t, own, "c", orders, `{"seen":1}`)
@@ -450,7 +451,7 @@ func TestOwnTopicOfAConnector(t *testing.T) {
 		t.Errorf("expected both partitions once, found %v, %v", all, err)
 	}
 	// What was committed in a transaction gets to the worker's topic, too.
-	transactional := own.Transactional("c")
+	transactional := own.NewTransactional("c")
 	o := kafka.Offset{Partition: orders, Position: at(4)}
 	r := transactional.Record(o)
 	assert.Equal(t, "own", r.Topic)

@@ -18,11 +18,11 @@ import (
 
 // appendKey appends the key of a partition's record: ["connector",{partition}], byte for byte as Kafka Connect's
 // JsonConverter writes it without schemas.
-func appendKey(text []byte, connector string, partition []wit.Field) []byte {
+func appendKey(text []byte, connector string, partition []wit.OffsetEntry) []byte {
 	text = append(text, '[')
 	text = javajson.AppendString(text, connector)
 	text = append(text, ',')
-	text = AppendFields(text, partition)
+	text = AppendJSON(text, partition)
 	return append(text, ']')
 }
 
@@ -30,12 +30,12 @@ func appendKey(text []byte, connector string, partition []wit.Field) []byte {
 // that shows or resets offsets over REST reads each key into a HashMap, and looks it up by the bytes that this map is
 // written as: it finds only keys in this order. (Apache Kafka 4.3.1 answers null for other orders;
 // see TestRealTakeover.)
-func inOrderOfJava(partition []wit.Field) []wit.Field {
-	return java.InHashMap(partition, func(f wit.Field) string { return f.Name })
+func inOrderOfJava(partition []wit.OffsetEntry) []wit.OffsetEntry {
+	return java.InHashMap(partition, func(f wit.OffsetEntry) string { return f.Name })
 }
 
-// AppendFields appends a JSON object, as Kafka Connect's JsonConverter writes a map without a schema.
-func AppendFields(text []byte, fields []wit.Field) []byte {
+// AppendJSON appends a JSON object, as Kafka Connect's JsonConverter writes a map without a schema.
+func AppendJSON(text []byte, fields []wit.OffsetEntry) []byte {
 	text = append(text, '{')
 	for i, f := range fields {
 		if i > 0 {
@@ -56,8 +56,8 @@ func appendScalar(text []byte, s wit.Scalar) []byte {
 		return strconv.AppendInt(text, *s.Integer, 10)
 	case s.Real != nil:
 		return java.AppendJSONReal(text, *s.Real, 64)
-	case s.Text != nil:
-		return javajson.AppendString(text, *s.Text)
+	case s.String != nil:
+		return javajson.AppendString(text, *s.String)
 	}
 	return append(text, "null"...)
 }
@@ -67,7 +67,7 @@ func appendScalar(text []byte, s wit.Scalar) []byte {
 const maxFields = 10_000
 
 // ParseKey reads the key of a partition's record.
-func ParseKey(key []byte) (connector string, partition []wit.Field, err error) {
+func ParseKey(key []byte) (connector string, partition []wit.OffsetEntry, err error) {
 	d := newDecoder(key)
 	if err = d.expect(json.Delim('[')); err != nil {
 		return "", nil, fmt.Errorf("key of an offset: %w", err)
@@ -87,10 +87,10 @@ func ParseKey(key []byte) (connector string, partition []wit.Field, err error) {
 	return connector, partition, nil
 }
 
-// ParseFields reads a JSON object of null, booleans, numbers and texts. Whole numbers are integers, those with a point
+// ParseJSON reads a JSON object of null, booleans, numbers and texts. Whole numbers are integers, those with a point
 // or an exponent reals, as in Kafka Connect. Of a name given twice the last counts. The JSON value null is nil, an
 // empty object is not.
-func ParseFields(text []byte) ([]wit.Field, error) {
+func ParseJSON(text []byte) ([]wit.OffsetEntry, error) {
 	d := newDecoder(text)
 	if bytes.Equal(bytes.TrimSpace(text), []byte("null")) {
 		return nil, nil
@@ -136,11 +136,11 @@ func (d decoder) text() (string, error) {
 	return s, nil
 }
 
-func (d decoder) fields() ([]wit.Field, error) {
+func (d decoder) fields() ([]wit.OffsetEntry, error) {
 	if err := d.expect(json.Delim('{')); err != nil {
 		return nil, err
 	}
-	fields := []wit.Field{}
+	fields := []wit.OffsetEntry{}
 	places := map[string]int{}
 	for d.More() {
 		name, err := d.text()
@@ -163,7 +163,7 @@ func (d decoder) fields() ([]wit.Field, error) {
 			return nil, fmt.Errorf("expected at most %d fields, found more", maxFields)
 		}
 		places[name] = len(fields)
-		fields = append(fields, wit.Field{Name: name, Value: scalar})
+		fields = append(fields, wit.OffsetEntry{Name: name, Value: scalar})
 	}
 	return fields, d.expect(json.Delim('}'))
 }
@@ -178,11 +178,11 @@ func (d decoder) end() error {
 func scalarOf(token json.Token) (wit.Scalar, error) {
 	switch v := token.(type) {
 	case nil:
-		return wit.Scalar{Null: wit.Chosen}, nil
+		return wit.Scalar{Null: wit.Set}, nil
 	case bool:
 		return wit.Scalar{Boolean: &v}, nil
 	case string:
-		return wit.Scalar{Text: &v}, nil
+		return wit.Scalar{String: &v}, nil
 	case json.Number:
 		if !strings.ContainsAny(string(v), ".eE") {
 			n, err := strconv.ParseInt(string(v), 10, 64)
@@ -221,9 +221,9 @@ func notJSON(err error) error {
 
 // identity names a partition so that equal ones have equal names: whatever the order of the fields (Java's maps have
 // their own), and 1 equal to 1.0.
-func identity(connector string, partition []wit.Field) string {
+func identity(connector string, partition []wit.OffsetEntry) string {
 	sorted := slices.Clone(partition)
-	slices.SortFunc(sorted, func(a, b wit.Field) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(sorted, func(a, b wit.OffsetEntry) int { return strings.Compare(a.Name, b.Name) })
 	name := javajson.AppendString(nil, connector)
 	for _, f := range sorted {
 		name = append(name, ' ')
@@ -242,4 +242,4 @@ func appendIdentity(name []byte, s wit.Scalar) []byte {
 }
 
 // Identity is a text that is equal for partitions with the same fields and values, in any order.
-func Identity(partition []wit.Field) string { return identity("", partition) }
+func Identity(partition []wit.OffsetEntry) string { return identity("", partition) }

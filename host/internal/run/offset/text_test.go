@@ -18,8 +18,8 @@ import (
 	"github.com/culvert-project/culvert/wit/java"
 )
 
-func realField(name string, x float64) wit.Field {
-	return wit.Field{Name: name, Value: wit.Scalar{Real: &x}}
+func realField(name string, x float64) wit.OffsetEntry {
+	return wit.OffsetEntry{Name: name, Value: wit.Scalar{Real: &x}}
 }
 
 // TestTextOfWorker reads and writes what Java wrote, byte for byte.
@@ -40,9 +40,9 @@ func TestTextOfWorker(t *testing.T) {
 			assert.NoError(t, err, bytes)
 			again = appendKey(nil, connector, partition)
 		case "value":
-			fields, err := ParseFields([]byte(bytes))
+			fields, err := ParseJSON([]byte(bytes))
 			assert.NoError(t, err, bytes)
-			again = AppendFields(nil, fields)
+			again = AppendJSON(nil, fields)
 		}
 		assert.Equal(t, bytes, string(again), "what Java wrote")
 	}
@@ -54,49 +54,50 @@ func TestTextOfWorker(t *testing.T) {
 func TestAppendFields(t *testing.T) {
 	cases := []struct {
 		want   string
-		fields []wit.Field
+		fields []wit.OffsetEntry
 	}{
-		{`{"url":"https://host:443/x?$skiptoken=1%20a&b","record":12,"next":null,"done":false}`, []wit.Field{
-			wit.TextField("url", "https://host:443/x?$skiptoken=1%20a&b"), wit.IntegerField("record",
-				12), wit.NullField("next"), wit.BooleanField("done", false)}},
-		{`{"text":"\u0000\u0001\b\t\n\u000B\f\r\u001F` + "\x7f\u0080\u2028\u2029\ufeff" + `\"\\/'"}`, []wit.Field{
-			wit.TextField("text", "\x00\x01\b\t\n\v\f\r\x1f\x7f\u0080\u2028\u2029\ufeff\"\\/'")}},
-		{`{"emoji":"\uD83D\uDE00 \uD800\uDC00 \uDBFF\uDFFF","\uD83D\uDE00":"k","größe":"中文"}`, []wit.Field{
-			wit.TextField("emoji", "😀 \U00010000 \U0010ffff"), wit.TextField("😀", "k"), wit.TextField("größe", "中文")}},
-		{`{"max":9223372036854775807,"min":-9223372036854775808}`, []wit.Field{
-			wit.IntegerField("max", math.MaxInt64), wit.IntegerField("min", math.MinInt64)}},
+		{`{"url":"https://host:443/x?$skiptoken=1%20a&b","record":12,"next":null,"done":false}`, []wit.OffsetEntry{
+			wit.StringEntry("url", "https://host:443/x?$skiptoken=1%20a&b"), wit.IntegerEntry("record",
+				12), wit.NullEntry("next"), wit.BooleanEntry("done", false)}},
+		{`{"text":"\u0000\u0001\b\t\n\u000B\f\r\u001F` + "\x7f\u0080\u2028\u2029\ufeff" + `\"\\/'"}`, []wit.OffsetEntry{
+			wit.StringEntry("text", "\x00\x01\b\t\n\v\f\r\x1f\x7f\u0080\u2028\u2029\ufeff\"\\/'")}},
+		{`{"emoji":"\uD83D\uDE00 \uD800\uDC00 \uDBFF\uDFFF","\uD83D\uDE00":"k","größe":"中文"}`, []wit.OffsetEntry{
+			wit.StringEntry("emoji", "😀 \U00010000 \U0010ffff"), wit.StringEntry("😀", "k"),
+			wit.StringEntry("größe", "中文")}},
+		{`{"max":9223372036854775807,"min":-9223372036854775808}`, []wit.OffsetEntry{
+			wit.IntegerEntry("max", math.MaxInt64), wit.IntegerEntry("min", math.MinInt64)}},
 		{`{"d0":0.0,"d-0":-0.0,"one":1.0,"tenth":0.1,"d3":0.001,"below":9.999E-4,"seven":9999999.0,"e7":1.0E7,` +
-			`"big":1.7976931348623157E308,"tiny":4.9E-324,"third":0.3333333333333333,"e21":1.0E21,"e16":1.2345678901234568E16,"neg":-1.23456E-8,"hundred":100.0}`, []wit.Field{
+			`"big":1.7976931348623157E308,"tiny":4.9E-324,"third":0.3333333333333333,"e21":1.0E21,"e16":1.2345678901234568E16,"neg":-1.23456E-8,"hundred":100.0}`, []wit.OffsetEntry{
 			realField("d0", 0), realField("d-0", math.Copysign(0, -1)), realField("one", 1), realField("tenth",
 				0.1), realField("d3", 1e-3), realField("below", 9.999e-4),
 			realField("seven", 9999999), realField("e7", 1e7), realField("big", math.MaxFloat64), realField("tiny",
 				math.SmallestNonzeroFloat64),
 			realField("third", 1.0/3), realField("e21", 1e21), realField("e16", 1.2345678901234567e16), realField("neg",
 				-123.456e-10), realField("hundred", 100)}},
-		{`{"nan":"NaN","inf":"Infinity","-inf":"-Infinity"}`, []wit.Field{
+		{`{"nan":"NaN","inf":"Infinity","-inf":"-Infinity"}`, []wit.OffsetEntry{
 			realField("nan", math.NaN()), realField("inf", math.Inf(1)), realField("-inf", math.Inf(-1))}},
 		{`{}`, nil},
 	}
 	for _, c := range cases {
-		if got := string(AppendFields(nil, c.fields)); got != c.want {
+		if got := string(AppendJSON(nil, c.fields)); got != c.want {
 			t.Errorf("wrote    %s\nexpected %s", got, c.want)
 		}
 	}
 	assert.Equal(t, `x["a\"b",{"p":1}]`, string(appendKey([]byte("x"), `a"b`,
-		[]wit.Field{wit.IntegerField("p", 1)})), "key")
+		[]wit.OffsetEntry{wit.IntegerEntry("p", 1)})), "key")
 }
 
 func TestParseFields(t *testing.T) {
 	// Forms that other writers of JSON choose.
-	got, err := ParseFields([]byte(" { \"a\" : 1e2 , \"b\":\"\\u00e4\\/\", \"a\":-0 } "))
-	want := []wit.Field{wit.IntegerField("a", 0), wit.TextField("b", "ä/")}
+	got, err := ParseJSON([]byte(" { \"a\" : 1e2 , \"b\":\"\\u00e4\\/\", \"a\":-0 } "))
+	want := []wit.OffsetEntry{wit.IntegerEntry("a", 0), wit.StringEntry("b", "ä/")}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
-	if got, err := ParseFields([]byte(" null ")); got != nil || err != nil {
+	if got, err := ParseJSON([]byte(" null ")); got != nil || err != nil {
 		t.Errorf("null: %v, %v", got, err)
 	}
-	if got, err := ParseFields([]byte("{}")); got == nil || err != nil {
+	if got, err := ParseJSON([]byte("{}")); got == nil || err != nil {
 		t.Errorf("an empty offset is one: %v, %v", got, err)
 	}
 	for text, expect := range map[string]string{
@@ -113,7 +114,7 @@ func TestParseFields(t *testing.T) {
 		`"{}"`:                         "expected {",
 		`{"schema":null,"payload":{}}`: `"payload"`,
 	} {
-		_, err := ParseFields([]byte(text))
+		_, err := ParseJSON([]byte(text))
 		assert.Error(t, err, expect, text)
 	}
 }
@@ -128,24 +129,25 @@ func TestParseKeyRefuses(t *testing.T) {
 }
 
 func TestSame(t *testing.T) {
-	one, two := wit.TextField("service", "/a"), wit.TextField("entityset", "B")
+	one, two := wit.StringEntry("service", "/a"), wit.StringEntry("entityset", "B")
 	cases := []struct {
-		a, b []wit.Field
+		a, b []wit.OffsetEntry
 		same bool
 	}{
-		{[]wit.Field{one, two}, []wit.Field{two, one}, true},
-		{[]wit.Field{one}, []wit.Field{one, two}, false},
-		{[]wit.Field{wit.IntegerField("p", 1)}, []wit.Field{realField("p", 1)}, true},
-		{[]wit.Field{wit.IntegerField("p", 0)}, []wit.Field{realField("p", math.Copysign(0, -1))}, true},
-		{[]wit.Field{wit.IntegerField("p", 1)}, []wit.Field{realField("p", 1.5)}, false},
-		{[]wit.Field{wit.IntegerField("p", 1)}, []wit.Field{wit.TextField("p", "1")}, false},
-		{[]wit.Field{wit.IntegerField("p", 1)}, []wit.Field{wit.BooleanField("p", true)}, false},
-		{[]wit.Field{wit.NullField("p")}, []wit.Field{wit.TextField("p", "null")}, false},
-		{[]wit.Field{wit.NullField("p")}, nil, false},
-		{[]wit.Field{wit.TextField("a", `x" "b":"y`)}, []wit.Field{wit.TextField("a", "x"), wit.TextField("b", "y")},
+		{[]wit.OffsetEntry{one, two}, []wit.OffsetEntry{two, one}, true},
+		{[]wit.OffsetEntry{one}, []wit.OffsetEntry{one, two}, false},
+		{[]wit.OffsetEntry{wit.IntegerEntry("p", 1)}, []wit.OffsetEntry{realField("p", 1)}, true},
+		{[]wit.OffsetEntry{wit.IntegerEntry("p", 0)}, []wit.OffsetEntry{realField("p", math.Copysign(0, -1))}, true},
+		{[]wit.OffsetEntry{wit.IntegerEntry("p", 1)}, []wit.OffsetEntry{realField("p", 1.5)}, false},
+		{[]wit.OffsetEntry{wit.IntegerEntry("p", 1)}, []wit.OffsetEntry{wit.StringEntry("p", "1")}, false},
+		{[]wit.OffsetEntry{wit.IntegerEntry("p", 1)}, []wit.OffsetEntry{wit.BooleanEntry("p", true)}, false},
+		{[]wit.OffsetEntry{wit.NullEntry("p")}, []wit.OffsetEntry{wit.StringEntry("p", "null")}, false},
+		{[]wit.OffsetEntry{wit.NullEntry("p")}, nil, false},
+		{[]wit.OffsetEntry{wit.StringEntry("a", `x" "b":"y`)}, []wit.OffsetEntry{wit.StringEntry("a", "x"),
+			wit.StringEntry("b", "y")},
 			false},
-		{[]wit.Field{realField("p", math.MaxFloat64)}, []wit.Field{realField("p", math.MaxFloat64)}, true},
-		{nil, []wit.Field{}, true},
+		{[]wit.OffsetEntry{realField("p", math.MaxFloat64)}, []wit.OffsetEntry{realField("p", math.MaxFloat64)}, true},
+		{nil, []wit.OffsetEntry{}, true},
 	}
 	for _, c := range cases {
 		assert.Equal(t, c.same, Identity(c.a) == Identity(c.b), c.a, c.b)
@@ -162,12 +164,12 @@ func FuzzFields(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		fields, err := ParseFields(text)
+		fields, err := ParseJSON(text)
 		if err != nil || fields == nil {
 			return
 		}
-		written := AppendFields(nil, fields)
-		again, err := ParseFields(written)
+		written := AppendJSON(nil, fields)
+		again, err := ParseJSON(written)
 		if diff := cmp.Diff(fields, again); err != nil || diff != "" {
 			t.Fatalf("%s: %v (-read +read again):\n%s", written, err, diff)
 		}
@@ -208,13 +210,13 @@ func TestFieldsOfAnOffsetAreBounded(t *testing.T) {
 		}
 		return append(b, '}')
 	}
-	fields, err := ParseFields(list(2*maxFields, func(i int) string { return fmt.Sprint("n", i%maxFields) }))
+	fields, err := ParseJSON(list(2*maxFields, func(i int) string { return fmt.Sprint("n", i%maxFields) }))
 	if err != nil || len(fields) != maxFields || *fields[0].Value.Integer != maxFields {
 		t.Errorf("%d fields, %v", len(fields), err)
 	}
-	_, err = ParseFields(list(maxFields+1, func(i int) string { return fmt.Sprint("n", i) }))
+	_, err = ParseJSON(list(maxFields+1, func(i int) string { return fmt.Sprint("n", i) }))
 	runtest.Fails(t, err, "at most 10000 fields")
-	if _, err := ParseFields([]byte(`{"a":` + strings.Repeat("9", 1<<20) + `}`)); err == nil ||
+	if _, err := ParseJSON([]byte(`{"a":` + strings.Repeat("9", 1<<20) + `}`)); err == nil ||
 		len(err.Error()) > 1000 {
 		t.Errorf("%.200v", err)
 	}
@@ -230,9 +232,9 @@ func TestOrderOfJava(t *testing.T) {
 		"a,b,c,d,e,f,g,h,i,j,k,l,service,entityset,größe,topic,client": "a,b,c,entityset,d,e,f,g,h,i,j,k,l,größe,service,topic,client",
 		"𝄞,größe,service,日本,id":                                        "𝄞,größe,service,日本,id",
 	} {
-		var partition []wit.Field
+		var partition []wit.OffsetEntry
 		for _, name := range strings.Split(given, ",") {
-			partition = append(partition, wit.TextField(name, "x"))
+			partition = append(partition, wit.StringEntry(name, "x"))
 		}
 		var got []string
 		for _, f := range inOrderOfJava(partition) {

@@ -12,10 +12,11 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// OpenWriter is [Store.Writer] by a producer of its own with a transactional id, which fences those before it: what
-// they write from now on never counts. Without that, compaction would keep the late offset of a worker that was paused,
-// and drop a newer one. Each write is a transaction. A write whose context ends goes on, and later ones wait for it.
-func (s *Store) OpenWriter(ctx context.Context, connector, id string,
+// OpenTransactionalWriter is [Store.NewWriter] by a producer of its own with a transactional id, which fences those
+// before it: what they write from now on never counts. Without that, compaction would keep the late offset of a worker
+// that was paused, and drop a newer one. Each write is a transaction. A write whose context ends goes on, and later
+// ones wait for it.
+func (s *Store) OpenTransactionalWriter(ctx context.Context, connector, id string,
 	wrote func(began time.Time, err error)) (*Writer, error) {
 	transactions, err := kafka.OpenTransactions(ctx, s.kafka, "offsets-"+id, []string{id}, nil)
 	if err != nil {
@@ -81,7 +82,7 @@ func (t *transacting) commit(entries []Entry) error {
 	records := make([]*kgo.Record, len(entries))
 	for i, e := range entries {
 		records[i] = &kgo.Record{Topic: t.store.config.Topic, Key: t.store.key(t.connector, e.Partition),
-			Value: AppendFields(nil, e.Offset)}
+			Value: AppendJSON(nil, e.Offset)}
 	}
 	err := t.output.Write(t.life, records...)
 	if err == nil {

@@ -31,9 +31,9 @@ func fakeCluster(t *testing.T) (*kfake.Cluster, kafka.Config) {
 // openWriter has a store of its own, as on another worker; it writes for connector orders.
 func openWriter(t *testing.T, k kafka.Config, wrote func(time.Time, error)) *Writer {
 	t.Helper()
-	c := Defaults()
+	c := DefaultConfig()
 	c.FlushInterval, c.Partitions, c.Replication = time.Hour, 3, 1
-	w, err := openTestStore(t, k, c).OpenWriter(testContext(t), "orders", "g-orders-0", wrote)
+	w, err := openTestStore(t, k, c).OpenTransactionalWriter(testContext(t), "orders", "g-orders-0", wrote)
 	require.NoError(t, err)
 	return w
 }
@@ -56,7 +56,7 @@ func zombies(t *testing.T, k kafka.Config, amid bool) {
 		require.NoError(t, o.Begin(ctx))
 		batch, sent := o.NewBatch(), make(chan error, 1)
 		r := batch.Add()
-		r.Topic, r.Key, r.Value = Defaults().Topic, zombie.store.key("orders", b), []byte(`{"record":99}`)
+		r.Topic, r.Key, r.Value = DefaultConfig().Topic, zombie.store.key("orders", b), []byte(`{"record":99}`)
 		o.Produce(ctx, batch, kafka.Offset{}, func(_ int, err error) { sent <- err })
 		require.NoError(t, <-sent)
 		zombie.own.output = o
@@ -64,7 +64,7 @@ func zombies(t *testing.T, k kafka.Config, amid bool) {
 	// Now it is paused.
 
 	owner := openWriter(t, k, nil)
-	require.NoError(t, owner.store.Renew(ctx))
+	require.NoError(t, owner.store.RefreshCommitted(ctx))
 	expectOffset(t, owner.store, "orders", b, `{"record":1}`)
 	owner.Acknowledged(b, at(3))
 	require.NoError(t, owner.Flush(ctx))
@@ -82,10 +82,10 @@ func zombies(t *testing.T, k kafka.Config, amid bool) {
 	expectOffset(t, zombie.store, "orders", b, `{"record":3}`)
 	owner.Acknowledged(b, at(4))
 	require.NoError(t, owner.Close(ctx))
-	expectOffset(t, openTestStore(t, k, Defaults()), "orders", b, `{"record":4}`)
+	expectOffset(t, openTestStore(t, k, DefaultConfig()), "orders", b, `{"record":4}`)
 	key := `["orders",{"entityset":"B","service":"/a"}] `
 	assert.Equal(t, []string{key + `{"record":1}`, key + `{"record":3}`, key + `{"record":4}`},
-		readRaw(t, k, Defaults().Topic))
+		readRaw(t, k, DefaultConfig().Topic))
 }
 
 func TestZombieStoresNothing(t *testing.T) {
@@ -116,7 +116,7 @@ func TestSlowTransaction(t *testing.T) {
 		}
 		cancel()
 	}
-	if lines := readRaw(t, k, Defaults().Topic); len(lines) > 0 {
+	if lines := readRaw(t, k, DefaultConfig().Topic); len(lines) > 0 {
 		t.Errorf("expected that nothing counts, found %v", lines)
 	}
 	w.Acknowledged(b, at(2))
@@ -124,7 +124,7 @@ func TestSlowTransaction(t *testing.T) {
 	require.NoError(t, w.Close(testContext(t)))
 	assert.Equal(t, int32(3), wrote.Load())
 	key := `["orders",{"entityset":"B","service":"/a"}] `
-	assert.Equal(t, []string{key + `{"record":1}`, key + `{"record":2}`}, readRaw(t, k, Defaults().Topic))
+	assert.Equal(t, []string{key + `{"record":1}`, key + `{"record":2}`}, readRaw(t, k, DefaultConfig().Topic))
 }
 
 // A write that brokers refuse takes nothing along: the next one has it, by the same producer.
@@ -146,8 +146,8 @@ func TestRefusedTransaction(t *testing.T) {
 			require.NoError(t, w.Flush(testContext(t)))
 		}
 		require.NoError(t, w.Close(testContext(t)))
-		assert.Equal(t, 3, len(readRaw(t, k, Defaults().Topic)))
-		expectOffset(t, openTestStore(t, k, Defaults()), "orders", b, `{"record":2}`)
+		assert.Equal(t, 3, len(readRaw(t, k, DefaultConfig().Topic)))
+		expectOffset(t, openTestStore(t, k, DefaultConfig()), "orders", b, `{"record":2}`)
 	}
 }
 
@@ -158,7 +158,7 @@ func TestWriterWithoutRightOrBrokers(t *testing.T) {
 	cluster, k := fakeCluster(t)
 	w := openWriter(t, k, nil)
 	kafkatest.Refuse(cluster, kmsg.InitProducerID, kafkatest.Always, kerr.TransactionalIDAuthorizationFailed)
-	_, err := w.store.OpenWriter(testContext(t), "orders", "g-orders-1", nil)
+	_, err := w.store.OpenTransactionalWriter(testContext(t), "orders", "g-orders-1", nil)
 	runtest.Fails(t, err, "connector orders", "transactional id g-orders-1", "DESCRIBE and WRITE", "TransactionalId")
 	cluster.Close()
 	w.Acknowledged(b, at(1))
@@ -176,10 +176,10 @@ func TestTransactionOfMany(t *testing.T) {
 	worker := openWriter(t, k, nil).store
 	config := worker.config
 	config.Topic = "own"
-	own, err := OpenOwn(testContext(t), k, config, "orders", worker, nil)
+	own, err := OpenForConnector(testContext(t), k, config, "orders", worker, nil)
 	require.NoError(t, err)
 	t.Cleanup(own.Close)
-	w, err := own.OpenWriter(testContext(t), "orders", "g-orders-0", nil)
+	w, err := own.OpenTransactionalWriter(testContext(t), "orders", "g-orders-0", nil)
 	require.NoError(t, err)
 	for n := range int64(100) {
 		w.Acknowledged(partition("/a", string(rune('a'+n%26))), at(n))

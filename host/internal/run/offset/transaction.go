@@ -28,8 +28,8 @@ type Transactional struct {
 	ended   chan struct{}
 }
 
-// Transactional begins that.
-func (s *Store) Transactional(connector string) *Transactional {
+// NewTransactional begins that.
+func (s *Store) NewTransactional(connector string) *Transactional {
 	t := &Transactional{store: s, connector: connector, pending: map[string]Entry{}, more: guard.NewBell(),
 		ended: make(chan struct{})}
 	ctx, end := context.WithCancel(context.Background())
@@ -52,7 +52,7 @@ func (s *Store) Transactional(connector string) *Transactional {
 // Record is what stores an offset.
 func (t *Transactional) Record(o kafka.Offset) *kgo.Record {
 	return &kgo.Record{Topic: t.store.config.Topic, Key: t.store.key(t.connector, o.Partition), Partition: -1,
-		Value: AppendFields(nil, o.Position)}
+		Value: AppendJSON(nil, o.Position)}
 }
 
 // Committed notes an offset that was committed.
@@ -88,11 +88,11 @@ func (t *Transactional) Close(ctx context.Context) {
 // openTransactions is how long others' transactions in the topic are waited for: more than one lasts by default.
 const openTransactions = 90 * time.Second
 
-// Renew is [Store.Refresh] for one who has fenced others: whatever they have committed is known then, although other
-// connectors' transactions may be open before it in the topic. It waits for these.
-func (s *Store) Renew(ctx context.Context) error {
+// RefreshCommitted is [Store.Refresh] for one who has fenced others: whatever they have committed is known then,
+// although other connectors' transactions may be open before it in the topic. It waits for these.
+func (s *Store) RefreshCommitted(ctx context.Context) error {
 	if s.worker != nil {
-		if err := s.worker.Renew(ctx); err != nil {
+		if err := s.worker.RefreshCommitted(ctx); err != nil {
 			return err
 		}
 	}

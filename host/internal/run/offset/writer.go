@@ -27,11 +27,11 @@ type Writer struct {
 
 	mu      sync.Mutex
 	pending map[string]Entry
-	failed  []func(error) // of [Writer.OnFailure]
+	failed  []func(error) // of [NewWriter.OnFailure]
 }
 
-// Writer begins the writing for a task of a connector. wrote is called after each write; nil: nothing is.
-func (s *Store) Writer(connector string, wrote func(began time.Time, err error)) *Writer {
+// NewWriter begins the writing for a task of a connector. wrote is called after each write; nil: nothing is.
+func (s *Store) NewWriter(connector string, wrote func(began time.Time, err error)) *Writer {
 	return s.writer(connector, wrote, nil)
 }
 
@@ -65,7 +65,7 @@ func (w *Writer) run(ctx context.Context) {
 
 // Acknowledged notes that everything up to a position is durably in Kafka: to be called only then, in the order of the
 // positions, and for every batch, since only the newest is written. The fields belong to the writer from here on.
-func (w *Writer) Acknowledged(partition, position []wit.Field) {
+func (w *Writer) Acknowledged(partition, position []wit.OffsetEntry) {
 	id := identity(w.connector, partition)
 	w.mu.Lock()
 	w.pending[id] = Entry{partition, position}

@@ -81,17 +81,17 @@ func (c *Code[C]) Version() string { return c.Name }
 // Versions is what a task runs and could run.
 type Versions[C any] struct {
 	mu                 sync.Mutex
-	current, candidate task.Code[C]
+	current, candidate task.PluginVersion[C]
 	rejected           string
 	// OnAgain is what Again does, nil: nothing is swapped in by a binding that could leave it.
 	OnAgain func() bool
 }
 
 // Running is versions of which one is at work.
-func Running[C any](c task.Code[C]) *Versions[C] { return &Versions[C]{current: c} }
+func Running[C any](c task.PluginVersion[C]) *Versions[C] { return &Versions[C]{current: c} }
 
 // Offer has c be the candidate.
-func (v *Versions[C]) Offer(c task.Code[C]) {
+func (v *Versions[C]) Offer(c task.PluginVersion[C]) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.candidate = c
@@ -105,32 +105,32 @@ func (v *Versions[C]) Rejected() string {
 }
 
 // Current is the version at work.
-func (v *Versions[C]) Current() task.Code[C] {
+func (v *Versions[C]) Current() task.PluginVersion[C] {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.current
 }
 
 // Candidate is what was offered.
-func (v *Versions[C]) Candidate() task.Code[C] {
+func (v *Versions[C]) Candidate() task.PluginVersion[C] {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.candidate
 }
 
 // Promote has the candidate be at work.
-func (v *Versions[C]) Promote(task.Code[C]) {
+func (v *Versions[C]) Promote(task.PluginVersion[C]) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.current, v.candidate = v.candidate, nil
 }
 
 // Reject forgets the candidate.
-func (v *Versions[C]) Reject(_ task.Code[C], reason string) {
+func (v *Versions[C]) Reject(_ task.PluginVersion[C], reason string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.candidate, v.rejected = nil, reason
 }
 
-// Again is what OnAgain says.
-func (v *Versions[C]) Again(error) bool { return v.OnAgain != nil && v.OnAgain() }
+// ShouldRetry is what OnAgain says.
+func (v *Versions[C]) ShouldRetry(error) bool { return v.OnAgain != nil && v.OnAgain() }

@@ -21,12 +21,12 @@ type account struct {
 	// landed is closed when a delivery lands, for those that wait for that; nil while none does.
 	landed chan struct{}
 	// gone keeps what is known of partitions that went to another member.
-	gone      *Settled
-	uncertain *Uncertain
+	gone      *RevokedPartitions
+	uncertain *InDoubtRecords
 	log       *slog.Logger
 }
 
-func newAccount(gone *Settled, uncertain *Uncertain, log *slog.Logger) *account {
+func newAccount(gone *RevokedPartitions, uncertain *InDoubtRecords, log *slog.Logger) *account {
 	return &account{ledger: newLedger(uncertain), gone: gone, uncertain: uncertain, log: log}
 }
 
@@ -193,11 +193,11 @@ func (a *account) upTo(err error) error {
 		"there on%s", err, p.at.topic, p.at.partition, p.committed, but)
 }
 
-// Settled is what the tasks of a connector in this process have settled of partitions that went away from them before
-// it was committed: a group that cannot be reached gives its members' partitions up, although nobody else has them, and
-// then offsets cannot be committed either. A partition that comes back, to whichever of the tasks, goes on after what
-// was settled, as a member's does that was never away. The zero value is empty and ready.
-type Settled struct {
+// RevokedPartitions is what the tasks of a connector in this process have settled of partitions that went away from
+// them before it was committed: a group that cannot be reached gives its members' partitions up, although nobody else
+// has them, and then offsets cannot be committed either. A partition that comes back, to whichever of the tasks, goes
+// on after what was settled, as a member's does that was never away. The zero value is empty and ready.
+type RevokedPartitions struct {
 	mu   sync.Mutex
 	left map[topicPartition]leftPartition
 }
@@ -208,7 +208,7 @@ type leftPartition struct {
 	partition *partition
 }
 
-func (s *Settled) keep(a *account, p *partition) {
+func (s *RevokedPartitions) keep(a *account, p *partition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.left == nil {
@@ -218,7 +218,7 @@ func (s *Settled) keep(a *account, p *partition) {
 }
 
 // of is the partition that went away from an account last, nil if it has come back since.
-func (s *Settled) of(a *account, at topicPartition) *partition {
+func (s *RevokedPartitions) of(a *account, at topicPartition) *partition {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if was := s.left[at]; was.account == a {
@@ -231,7 +231,8 @@ func (s *Settled) of(a *account, at topicPartition) *partition {
 // offset (-1: none). It returns none where next is before an offset that was committed here: somebody has set it back,
 // to have records written again. last: metadata is the last that was made here, so the outcome of the requests that it
 // lists is known.
-func (s *Settled) take(ctx context.Context, at topicPartition, next int64, metadata string) (settled []offsetRange,
+func (s *RevokedPartitions) take(ctx context.Context, at topicPartition, next int64,
+	metadata string) (settled []offsetRange,
 	last bool) {
 	s.mu.Lock()
 	was, ok := s.left[at]

@@ -28,7 +28,7 @@ func TestConvertedBytesOfABatchAreBounded(t *testing.T) {
 		}
 		largest := 0
 		x.o.NewChain = func(_ context.Context) (Chain, error) {
-			return chainFunc(func(b *record.Batch) []wit.RowFault {
+			return chainFunc(func(b *record.Batch) []wit.RowError {
 				largest = max(largest, len(b.Data))
 				for i := range b.Rows { // what is sent is not the point
 					b.Rows[i].Value = b.Rows[i].Key
@@ -77,7 +77,7 @@ func TestWhatIsMadeOfABatchIsBounded(t *testing.T) {
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			const rows = 150
-			w := &writer{made: func(d *wit.Deliveries, hints []wit.Hint) error {
+			w := &writer{made: func(d *wit.EncodeResult, hints []wit.Hint) error {
 				if c.again && len(hints) == 0 {
 					return nil
 				}
@@ -88,13 +88,13 @@ func TestWhatIsMadeOfABatchIsBounded(t *testing.T) {
 					if one := &d.Ready[i]; c.bodies {
 						one.Request.Body = c.bulk
 					} else {
-						one.Memo = c.bulk
+						one.State = c.bulk
 					}
 				}
 				return nil
 			}}
 			x := newWorld(w)
-			x.o.Rows, x.o.InFlight, x.group.atMost = rows, max(c.inFlight, 1), rows
+			x.o.BatchRows, x.o.InFlight, x.group.atMost = rows, max(c.inFlight, 1), rows
 			x.service.slow = time.Millisecond // so that those that are under way together are held together
 			x.service.answer = func(n int, body string) (uint16, error) {
 				if c.again && !strings.HasSuffix(body, "?alone") {

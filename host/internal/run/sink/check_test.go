@@ -32,11 +32,11 @@ type checker struct {
 	// alone is how many bytes came with each row that was encoded alone.
 	alone []int
 	// says is what settle makes of a check's answer, default: 200 is written, 404 is not there.
-	says func(status uint16) wit.Verdict
+	says func(status uint16) wit.RowResult
 }
 
 func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, origins record.Origins,
-	hints []wit.Hint) (d wit.Deliveries, err error) {
+	hints []wit.Hint) (d wit.EncodeResult, err error) {
 	hinted := map[uint32]string{}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -56,27 +56,27 @@ func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, ori
 		if checks(hinted[uint32(i)]) && !c.hasty {
 			r = wit.Request{Method: "GET", Target: "/Set", Body: []byte("look " + key), Repeatable: true}
 		}
-		d.Ready = append(d.Ready, wit.Delivery{Request: r, Rows: []uint32{uint32(i)}, Memo: r.Body,
-			Lane: uint32(key[0])})
+		d.Ready = append(d.Ready, wit.Delivery{Request: r, Rows: []uint32{uint32(i)}, State: r.Body,
+			OrderingKey: uint32(key[0])})
 	}
 	return d, nil
 }
 
-func (c *checker) Settle(ctx context.Context, context []byte, memo []byte, rows []uint32,
-	response wit.Response) (wit.Settled, error) {
+func (c *checker) HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
+	response wit.Response) (wit.ResponseResult, error) {
 	if !strings.HasPrefix(string(memo), "look ") {
-		return c.writer.Settle(ctx, context, memo, rows, response)
+		return c.writer.HandleResponse(ctx, context, memo, rows, response)
 	}
-	v := wit.Verdict{Written: wit.Chosen}
+	v := wit.RowResult{Written: wit.Set}
 	switch {
 	case c.says != nil:
 		v = c.says(response.Status)
 	case response.Status == 404:
-		v = wit.Verdict{Again: &wit.Retry{Hint: "insert"}}
+		v = wit.RowResult{Retry: &wit.Retry{Hint: "insert"}}
 	case response.Status != 200:
-		v = wit.Verdict{Again: &wit.Retry{Fault: &wit.Fault{Kind: wit.FaultTransient, Message: "answered 503"}}}
+		v = wit.RowResult{Retry: &wit.Retry{Error: &wit.Error{Kind: wit.ErrorTransient, Message: "answered 503"}}}
 	}
-	return wit.Settled{Verdicts: []wit.Verdict{v}}, nil
+	return wit.ResponseResult{Results: []wit.RowResult{v}}, nil
 }
 
 func newCheckedWorld(c *checker) *world {
@@ -117,7 +117,7 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 			assert.Equal(t, 3, task.Progress().Written, "written")
 			assert.Equal(t, 3, x.committed("orders", 3), "committed")
 			if metadata := x.group.metadata[topicPartition{"orders", 3}]; strings.Contains(metadata, "u") &&
-				task.o.Uncertain.why(x.group.logs[topicPartition{"orders", 3}][1]) != nil {
+				task.o.InDoubt.why(x.group.logs[topicPartition{"orders", 3}][1]) != nil {
 				t.Errorf("the record is uncertain still: %s", metadata)
 			}
 		})
@@ -126,25 +126,25 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 
 // What cannot be checked stays uncertain, with what was known and why it was not checked; nothing is sent again.
 func TestRowsThatCannotBeCheckedStayUncertain(t *testing.T) {
-	const none = wit.FaultKind(255)
-	refusal := &wit.Fault{Kind: wit.FaultData, Message: "it is numbered by the service"}
+	const none = wit.ErrorKind(255)
+	refusal := &wit.Error{Kind: wit.ErrorData, Message: "it is numbered by the service"}
 	for name, c := range map[string]struct {
 		plugin *checker
 		status uint16 // of the check
 		sent   []string
 		want   string
-		kind   wit.FaultKind // of the task's fault, which says whether the task goes on by itself
+		kind   wit.ErrorKind // of the task's fault, which says whether the task goes on by itself
 	}{
 		"the plugin writes": {&checker{hasty: true}, 0, []string{"a", "b"},
 			"not checked: the plugin wants to send POST as the check: expected GET or HEAD", none},
-		"a refused check": {&checker{says: func(uint16) wit.Verdict { return wit.Verdict{Refused: refusal} }}, 200,
-			[]string{"a", "b", "look b"}, "not checked: it is numbered by the service", wit.FaultData},
+		"a refused check": {&checker{says: func(uint16) wit.RowResult { return wit.RowResult{Rejected: refusal} }}, 200,
+			[]string{"a", "b", "look b"}, "not checked: it is numbered by the service", wit.ErrorData},
 		"a check that fails and fails": {&checker{}, 503, []string{"a", "b", "look b", "look b", "look b", "look b"},
-			"not checked: answered 503", wit.FaultTransient},
-		"a fault is no news": {&checker{says: func(uint16) wit.Verdict {
-			return wit.Verdict{Again: &wit.Retry{Hint: "insert", Fault: refusal}}
+			"not checked: answered 503", wit.ErrorTransient},
+		"a fault is no news": {&checker{says: func(uint16) wit.RowResult {
+			return wit.RowResult{Retry: &wit.Retry{Hint: "insert", Error: refusal}}
 		}}, 200, []string{"a", "b", "look b", "look b", "look b", "look b"},
-			"not checked: it is numbered by the service", wit.FaultData},
+			"not checked: it is numbered by the service", wit.ErrorData},
 	} {
 		for _, tolerant := range []bool{false, true} {
 			runtest.Bubble(t, name, func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestRowsThatCannotBeCheckedStayUncertain(t *testing.T) {
 				runtest.Fails(t, err, `offset 1, key "b"`, "may have been written or not, and is not sent again",
 					"POST /Set may have arrived", c.want, "errors.uncertain.send=orders-3@1")
 				kind := none
-				if f := new(wit.Fault); errors.As(err, &f) {
+				if f := new(wit.Error); errors.As(err, &f) {
 					kind = f.Kind
 				}
 				assert.Equal(t, c.kind, kind, "the fault's kind")
@@ -232,7 +232,7 @@ func TestLostAnswersSayNothingOfTheNextTry(t *testing.T) {
 		want bool
 	}{
 		{lost, false},
-		{fmt.Errorf("%w (%w)", lost, &wit.Fault{Kind: wit.FaultTransient}), false},
+		{fmt.Errorf("%w (%w)", lost, &wit.Error{Kind: wit.ErrorTransient}), false},
 		{&unchecked{lost, errors.New("there is no check")}, false},
 		{&unchecked{lost, away}, true},
 	} {
@@ -249,7 +249,7 @@ func TestRecordsLeftInDoubtAreCheckedAtTheStart(t *testing.T) {
 		x := newCheckedWorld(c)
 		x.service.answer = byBody(map[string]uint16{"b": 0, "look b": 200})
 		x.fails(t, `offset 1, key "b"`)
-		c.hasty, x.o.Uncertain, x.o.Settled = false, nil, nil // another process, a plugin that looks
+		c.hasty, x.o.InDoubt, x.o.Revoked = false, nil, nil // another process, a plugin that looks
 		x.ok(t)
 		assert.Equal(t, "a b look b c", strings.Join(x.service.seen(), " "), "the record is looked for first")
 		if metadata := x.group.metadata[topicPartition{"orders", 3}]; x.committed("orders",
@@ -281,8 +281,8 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
-		refuses := func(uint16) wit.Verdict {
-			return wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultConflict, Message: "another one is there"}}
+		refuses := func(uint16) wit.RowResult {
+			return wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorConflict, Message: "another one is there"}}
 		}
 		x := newCheckedWorld(&checker{says: refuses})
 		at := topicPartition{"orders", 3}
@@ -316,12 +316,13 @@ func TestNothingOvertakesARecordThatNobodyCanCheck(t *testing.T) {
 func TestNothingIsLeftOutOfADeliveryWithRecordsInDoubt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		post := func(body string, rows ...uint32) wit.Delivery {
-			return wit.Delivery{Request: wit.Request{Method: "POST", Target: "/Set", Body: []byte(body)}, Lane: 1,
-				Rows: rows, Memo: []byte(body)}
+			return wit.Delivery{Request: wit.Request{Method: "POST", Target: "/Set", Body: []byte(body)},
+				OrderingKey: 1,
+				Rows:        rows, State: []byte(body)}
 		}
-		w := &writer{made: func(d *wit.Deliveries, hints []wit.Hint) error {
+		w := &writer{made: func(d *wit.EncodeResult, hints []wit.Hint) error {
 			if len(hints) > 0 {
-				*d = wit.Deliveries{Ready: []wit.Delivery{post("k1=1,k2=1", 0, 2), post("k1=2", 1)}}
+				*d = wit.EncodeResult{Ready: []wit.Delivery{post("k1=1,k2=1", 0, 2), post("k1=2", 1)}}
 			}
 			return nil
 		}}
@@ -341,11 +342,11 @@ func TestNothingIsLeftOutOfADeliveryWithRecordsInDoubt(t *testing.T) {
 func TestDoubtsAreCheckedWithoutPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const doubts = 240
-		c := &checker{says: func(status uint16) wit.Verdict {
+		c := &checker{says: func(status uint16) wit.RowResult {
 			if status == 410 { // look elsewhere
-				return wit.Verdict{Again: &wit.Retry{Hint: wit.HintUncertain}}
+				return wit.RowResult{Retry: &wit.Retry{Hint: wit.HintUncertain}}
 			}
-			return wit.Verdict{Again: &wit.Retry{Hint: "insert"}}
+			return wit.RowResult{Retry: &wit.Retry{Hint: "insert"}}
 		}}
 		x := newWorldOf(&c.writer, c)
 		x.o.InFlight, x.service.slow = 4, 8*time.Millisecond
@@ -366,7 +367,7 @@ func TestDoubtsAreCheckedWithoutPauses(t *testing.T) {
 		}
 		start := time.Now()
 		x.ok(t)
-		if took := time.Since(start) - x.o.Every; took > doubts*10*time.Millisecond ||
+		if took := time.Since(start) - x.o.Linger; took > doubts*10*time.Millisecond ||
 			len(x.service.seen()) != 4*doubts || x.committed("t", 0) != doubts {
 			t.Errorf("%d doubts took %v and %d requests", doubts, took, len(x.service.seen()))
 		}
@@ -385,14 +386,15 @@ type learner struct {
 }
 
 func (l *learner) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
-	hints []wit.Hint) (wit.Deliveries, error) {
+	hints []wit.Hint) (wit.EncodeResult, error) {
 	l.mu.Lock()
 	l.encoded = append(l.encoded, string(context))
 	l.mu.Unlock()
 	return l.checker.Encode(ctx, context, b, origins, hints)
 }
 
-func (l *learner) Settle(_ context.Context, context []byte, _ []byte, _ []uint32, _ wit.Response) (wit.Settled, error) {
+func (l *learner) HandleResponse(_ context.Context, context []byte, _ []byte, _ []uint32,
+	_ wit.Response) (wit.ResponseResult, error) {
 	l.mu.Lock()
 	l.judging++
 	l.overlap = l.overlap || l.judging > 1
@@ -401,7 +403,7 @@ func (l *learner) Settle(_ context.Context, context []byte, _ []byte, _ []uint32
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.judging--
-	return wit.Settled{Verdicts: []wit.Verdict{{Written: wit.Chosen}},
+	return wit.ResponseResult{Results: []wit.RowResult{{Written: wit.Set}},
 		Context: wit.Ptr(append(slices.Clone(context), 'x'))}, nil
 }
 
@@ -411,7 +413,7 @@ func TestWhatSettleLearnsIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &learner{}
 		x := newWorldOf(&l.writer, l)
-		x.o.InFlight, x.o.Rows = 4, 5
+		x.o.InFlight, x.o.BatchRows = 4, 5
 		x.group.put("t", 0, "a=", "b=", "c=", "d=", "e=", "f=")
 		x.group.atMost = 5
 		x.ok(t)
@@ -429,7 +431,7 @@ func TestWhatSettleLearnsEndsWithVersionAndTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before, after := &learner{}, &learner{}
 		x := newWorldOf(&before.writer, before)
-		x.o.InFlight, x.o.Rows = 1, 2
+		x.o.InFlight, x.o.BatchRows = 1, 2
 		x.group.put("t", 0, "a=", "b=", "c=", "d=", "e=", "f=", "g=", "h=", "i=", "j=", "k=", "l=")
 		x.group.atMost = 2
 		x.service.answer = func(n int, _ string) (uint16, error) {
@@ -487,7 +489,7 @@ type named struct {
 }
 
 func (n *named) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
-	hints []wit.Hint) (wit.Deliveries, error) {
+	hints []wit.Hint) (wit.EncodeResult, error) {
 	for i, id := range origins.IDs {
 		n.seen = append(n.seen, fmt.Sprintf("%s:%s-%d@%d/%d of %d", b.Bytes(b.Rows[i].Key), origins.Topics[id.Topic],
 			id.Partition, id.Offset, id.Part, b.Rows[i].Timestamp))
@@ -506,7 +508,7 @@ func TestRowsKeepTheIdentityOfTheirRecord(t *testing.T) {
 		x.group.put("west", 2, "c=3")
 		x.group.logs[topicPartition{"west", 2}][0].Timestamp = time.Time{} // none
 		x.o.NewChain = func(context.Context) (Chain, error) {
-			return chainFunc(func(b *record.Batch) []wit.RowFault {
+			return chainFunc(func(b *record.Batch) []wit.RowError {
 				rows := b.Rows
 				b.Topics, b.Rows = []string{"all"}, nil
 				for _, r := range rows {
@@ -535,7 +537,7 @@ func TestWhatACheckSettlesIsStoredFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &checker{}
 		x := newWorldOf(&c.writer, c)
-		x.o.InFlight, x.o.CommitEvery = 1, time.Hour
+		x.o.InFlight, x.o.CommitInterval = 1, time.Hour
 		at := topicPartition{"orders", 3}
 		x.group.put(at.topic, at.partition, "a=1", "a=merge")
 		x.group.committed[at], x.group.metadata[at] = 0, "sent=0" // by a run that was killed
@@ -562,9 +564,9 @@ type knower struct{ checker }
 
 const knows = "known=nabc"
 
-func (k *knower) Settle(ctx context.Context, _ []byte, memo []byte, rows []uint32,
-	response wit.Response) (wit.Settled, error) {
-	settled, err := k.checker.Settle(ctx, []byte(k.version), memo, rows, response)
+func (k *knower) HandleResponse(ctx context.Context, _ []byte, memo []byte, rows []uint32,
+	response wit.Response) (wit.ResponseResult, error) {
+	settled, err := k.checker.HandleResponse(ctx, []byte(k.version), memo, rows, response)
 	if response.Status == 201 {
 		settled.Context = wit.Ptr([]byte(knows + "\nand more"))
 	}
@@ -587,7 +589,7 @@ func TestWhatThePluginKnowsIsStored(t *testing.T) {
 	for _, name := range []string{"killed", "killed twice", "lost", "no commit at first"} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			x, k := newKnown()
-			x.o.CommitEvery = time.Hour
+			x.o.CommitInterval = time.Hour
 			x.service.answer = func(n int, body string) (uint16, error) {
 				if n > 1 && !strings.Contains(x.metadata(at), knows) {
 					t.Errorf("%s is sent, and the metadata are %q", body, x.metadata(at))
@@ -603,8 +605,8 @@ func TestWhatThePluginKnowsIsStored(t *testing.T) {
 			}
 			switch name {
 			case "lost":
-				k.says = func(uint16) wit.Verdict {
-					return wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultConflict, Message: "it numbers"}}
+				k.says = func(uint16) wit.RowResult {
+					return wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorConflict, Message: "it numbers"}}
 				}
 				x.fails(t, `offset 2, key "c"`)
 			default:
@@ -612,7 +614,7 @@ func TestWhatThePluginKnowsIsStored(t *testing.T) {
 			}
 			for range map[bool]int{true: 2, false: 1}[name == "killed twice"] {
 				x.service.answer = byBody(map[string]uint16{"look a": 503, "look b": 503, "look c": 503})
-				x.o.Uncertain, x.o.Settled, k.hints, k.says = nil, nil, nil, nil
+				x.o.InDoubt, x.o.Revoked, k.hints, k.says = nil, nil, nil, nil
 				if _, err := x.run(t); err == nil {
 					t.Error("expected the record to be named")
 				}

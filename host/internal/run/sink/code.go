@@ -16,23 +16,24 @@ import (
 // Writer is an instance of a sink plugin: *plugin.Instance. It belongs to one goroutine at a time.
 type Writer interface {
 	OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte,
-		answers []wit.Response) (wit.SinkOpening, error)
+		answers []wit.Response) (wit.SinkOpenResult, error)
 	Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
-		hints []wit.Hint) (wit.Deliveries, error)
-	Settle(ctx context.Context, context []byte, memo []byte, rows []uint32, response wit.Response) (wit.Settled, error)
+		hints []wit.Hint) (wit.EncodeResult, error)
+	HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
+		response wit.Response) (wit.ResponseResult, error)
 	// Warnings is how many lines the call before has logged as warnings or errors.
 	Warnings() int
 }
 
 // Code is one version of a plugin at work for one connector, and Versions what a connector runs and what it could run.
 type (
-	Code     = task.Code[Writer]
-	Versions = task.Versions[Writer]
+	Code     = task.PluginVersion[Writer]
+	Versions = task.PluginVersions[Writer]
 )
 
-// Bound is the versions of the plugin that a connector is bound to. settings are those that a version may see.
-func Bound(b *plugin.Binding, settings task.Settings) Versions {
-	return task.Of(b, task.Calls[Writer]{Seen: settings,
+// BoundVersions is the versions of the plugin that a connector is bound to. settings are those that a version may see.
+func BoundVersions(b *plugin.Binding, settings task.SettingsFunc) Versions {
+	return task.NewPluginVersions(b, task.InstanceFuncs[Writer]{VisibleSettings: settings,
 		Acquire: func(ctx context.Context, p *plugin.Pool, fresh bool) (Writer, error) {
 			acquire := p.Acquire
 			if fresh {
@@ -58,7 +59,7 @@ type Client interface {
 // Chain is the transforms: *transform.Chain. It replaces the rows of a batch and appends data; a row's and a fault's
 // origin is the position of the row in the call.
 type Chain interface {
-	Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, error)
+	Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error)
 }
 
 // Consumer reads the topics: *kafka.Consumer. Records of a poll are in order within a partition.

@@ -18,7 +18,7 @@ import (
 func (t *Task) commits(ctx context.Context) {
 	for {
 		select {
-		case <-time.After(t.o.CommitEvery):
+		case <-time.After(t.o.CommitInterval):
 		case <-t.learned:
 		case <-ctx.Done():
 			return
@@ -60,7 +60,7 @@ func (t *Task) commitNow(ctx context.Context) error {
 		t.account.apply(offsetsKept{taken.offsets})
 		return err // the task stops, and commitLast tries again
 	}
-	t.o.Tally.Commits.Ended(began, err)
+	t.o.Metrics.Commits.Record(began, err)
 	if err == nil {
 		if !t.account.apply(offsetsStored{taken.offsets, taken.number}).yes {
 			t.log.Info("offsets not committed, their partitions began again meanwhile: to be tried again")
@@ -116,7 +116,7 @@ func (t *Task) committed(topic string, partition int32, next int64, stored kafka
 		return
 	}
 	at := topicPartition{topic, partition}
-	unstored, ours := t.o.Settled.take(t.run.working, at, next, text)
+	unstored, ours := t.o.Revoked.take(t.run.working, at, next, text)
 	if why := mismatch(n, next, stored); why != "" {
 		reach := reachOf(n, unstored, next, stored)
 		t.log.Warn("what stands with the group's offset is not about this log: nothing in it counts as written, and "+
@@ -143,7 +143,7 @@ func (t *Task) committed(topic string, partition int32, next int64, stored kafka
 			n.uncertain, n.moved = []offsetRange{{next, reach}}, []offsetRange{{next, reach}}
 		}
 	}
-	t.o.Uncertain.Learn(n.known)
+	t.o.InDoubt.MergeKnown(n.known)
 	settled := append(n.settled, unstored...)
 	used := map[int64]int{}
 	for _, s := range n.decided {
@@ -172,10 +172,10 @@ func (t *Task) committed(topic string, partition int32, next int64, stored kafka
 			t.log.Warn("a record that may not have been written is left out, as "+skipSetting+" says", "record",
 				one.String())
 			settled = append(settled, offsetRange{offset, offset})
-			t.o.Uncertain.settled(one)
+			t.o.InDoubt.settled(one)
 			continue
 		}
-		if t.o.Uncertain.decide(one, why[offset], t.send.count(one), used[offset]) {
+		if t.o.InDoubt.decide(one, why[offset], t.send.count(one), used[offset]) {
 			t.log.Warn("a record that may have been written already is sent again, as "+sendSetting+" says", "record",
 				one.String())
 		} else {
@@ -183,11 +183,11 @@ func (t *Task) committed(topic string, partition int32, next int64, stored kafka
 		}
 	}
 	if len(n.moved) > 0 {
-		t.o.Uncertain.move(at, n.moved[0])
+		t.o.InDoubt.move(at, n.moved[0])
 	}
 	for offset, times := range used {
 		if why[offset] == nil {
-			t.o.Uncertain.remember(recordID{topic, partition, offset}, times)
+			t.o.InDoubt.remember(recordID{topic, partition, offset}, times)
 		}
 	}
 	slices.SortFunc(settled, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })

@@ -29,7 +29,7 @@ func (w *writing) undecided(j *job) error {
 	}
 	for _, row := range j.rows {
 		i := w.batch.items[row]
-		if why := w.task.o.Uncertain.why(i.record); why != nil && w.tries[row].doubt == nil {
+		if why := w.task.o.InDoubt.why(i.record); why != nil && w.tries[row].doubt == nil {
 			return &recordError{item: i, stage: "it may have been written or not by a task that " +
 				"failed, and is not sent again", err: why, uncertain: true}
 		}
@@ -82,11 +82,11 @@ func (w *writing) deliver(o *outcome, j *job) ([]job, error) {
 		return w.putBack(j), nil
 	}
 	w.task.count.requests.Add(1)
-	span := w.batch.span.Request("deliver", &j.Request)
-	span.Number("culvert.rows", int64(len(j.rows)))
+	span := w.batch.span.StartRequest("deliver", &j.Request)
+	span.SetInt("culvert.rows", int64(len(j.rows)))
 	response, err := w.exchange(j, items)
 	if err == nil {
-		span.Answered(response.Status)
+		span.SetStatus(response.Status)
 	}
 	span.End(err)
 	var lost *transport.NoAnswer
@@ -97,7 +97,7 @@ func (w *writing) deliver(o *outcome, j *job) ([]job, error) {
 	case errors.As(err, &held):
 		return nil, held.cause
 	case errors.As(err, &lost):
-		response = wit.Response{Tag: j.Request.Tag, Target: j.Request.Target, At: time.Now().UnixMilli()}
+		response = wit.Response{Tag: j.Request.Tag, Target: j.Request.Target, ReceivedAt: time.Now().UnixMilli()}
 	case err != nil && w.task.run.working.Err() != nil:
 		return nil, context.Cause(w.task.run.working)
 	case err != nil:
@@ -125,22 +125,22 @@ func (w *writing) putBack(j *job) []job {
 func (w *writing) exchange(j *job, items []*item) (wit.Response, error) {
 	working := transport.Before(w.task.run.working, func() error { return w.ours(items) },
 		func() bool { return w.task.run.consumer.Lasts() && !w.task.account.some(items, (*item).theirs) })
-	for tries := w.task.o.Retry.Begin(); ; {
-		sending, sent := w.task.count.send.Work(working)
+	for tries := w.task.o.Retry.Start(); ; {
+		sending, sent := w.task.count.send.Track(working)
 		response, err := w.task.o.Client.Exchange(sending, &j.Request)
 		sent()
 		var lost *transport.NoAnswer
-		var f *wit.Fault
-		if err == nil || errors.As(err, &lost) || !errors.As(err, &f) || f.Kind != wit.FaultTransient {
+		var f *wit.Error
+		if err == nil || errors.As(err, &lost) || !errors.As(err, &f) || f.Kind != wit.ErrorTransient {
 			return response, err
 		}
 		again, stopped := tries.Wait(w.task.run.stopping)
 		if !again || stopped != nil {
 			return response, err
 		}
-		w.task.count.faults.Count()
-		w.task.o.Tally.Retries.Add(1)
-		task.TriedAgain(w.task.log, w.task.o.Client, "a request failed and is sent again", "request",
+		w.task.count.faults.Add()
+		w.task.o.Metrics.Retries.Add(1)
+		task.LogRetry(w.task.log, w.task.o.Client, "a request failed and is sent again", "request",
 			j.Request.Method+" "+transport.ShownTarget(j.Request.Target), "error", err)
 	}
 }
@@ -191,7 +191,7 @@ func (w *writing) ours(items []*item) error {
 // committed, what could be written twice waits. mine: the records are this task's still.
 func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
 	number := max(j.awaits, j.note)
-	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.Uncertain.sending(i.record) })
+	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.InDoubt.sending(i.record) })
 	switch {
 	case j.note > 0:
 		number = max(number, w.task.account.learned())
@@ -231,7 +231,7 @@ func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
 func (w *writing) note(j *job) int {
 	items := w.items(j)
 	for _, i := range items {
-		w.task.o.Uncertain.use(idOf(i.record))
+		w.task.o.InDoubt.use(idOf(i.record))
 	}
 	return w.task.account.apply(announced{items, !j.Request.Repeatable}).number
 }
@@ -240,7 +240,7 @@ func (w *writing) note(j *job) int {
 // and the status does not say by itself that it was refused, nobody knows what became of its rows.
 func (w *writing) unjudged(o *outcome, j *job, response wit.Response, lost *transport.NoAnswer,
 	err error) ([]job, error) {
-	if j.Request.Repeatable || lost == nil && wit.Refuses(response.Status) {
+	if j.Request.Repeatable || lost == nil && wit.IsRejection(response.Status) {
 		return nil, w.fault(j.rows, "settle", err)
 	}
 	why := fmt.Errorf("%s %s was answered %d, and the plugin could not say what that means: %w", j.Request.Method,
@@ -258,8 +258,8 @@ func (w *writing) unjudged(o *outcome, j *job, response wit.Response, lost *tran
 // instance of the version that encoded the delivery, since no other one can read the memo; if what it worked out no
 // longer fits, it is opened again before. An answer is there: it is judged even when requests on their way are not
 // waited for any more.
-func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.Verdict, err error) {
-	span := w.batch.span.Child("settle", tracing.Internal)
+func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.RowResult, err error) {
+	span := w.batch.span.StartChild("settle", tracing.Internal)
 	defer func() { span.End(err) }()
 	ctx := w.task.run.settling
 	for fresh, reopened := false, false; ; fresh = true {
@@ -267,7 +267,7 @@ func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.Verdict,
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return verdicts, err
-		case task.Stale(err) && !reopened:
+		case task.IsStale(err) && !reopened:
 			reopened = true
 			opened, failure := w.task.reopen(ctx, j.opened)
 			if failure != nil {
@@ -289,7 +289,7 @@ func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.Verdict,
 }
 
 // verdicts are one for each row.
-func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, fresh bool) (verdicts []wit.Verdict,
+func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, fresh bool) (verdicts []wit.RowResult,
 	err error) {
 	acquire := j.opened.code.Acquire
 	if fresh {
@@ -299,30 +299,30 @@ func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, f
 		return nil, err
 	}
 	defer j.opened.settling.Unlock()
-	w.task.count.settle.Begin()
-	defer w.task.count.settle.End()
-	var settled wit.Settled
-	err = task.With(ctx, j.opened.code, acquire, func(p Writer) error {
+	w.task.count.settle.Start()
+	defer w.task.count.settle.Stop()
+	var settled wit.ResponseResult
+	err = task.DoAcquired(ctx, j.opened.code, acquire, func(p Writer) error {
 		context, _ := j.opened.newest()
-		settled, err = p.Settle(ctx, context, j.Memo, j.Delivery.Rows, response)
+		settled, err = p.HandleResponse(ctx, context, j.State, j.Delivery.Rows, response)
 		w.task.count.warnings.Add(int64(p.Warnings()))
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	verdicts = settled.Verdicts
+	verdicts = settled.Results
 	if len(verdicts) != len(j.rows) {
 		return nil, fmt.Errorf("expected %d verdicts, found %d", len(j.rows), len(verdicts))
 	}
 	for n, v := range verdicts {
-		if v.Written == nil && v.Refused == nil && v.Again == nil {
+		if v.Written == nil && v.Rejected == nil && v.Retry == nil {
 			return nil, fmt.Errorf("the plugin gave no verdict of row %d of %d", n+1, len(verdicts))
 		}
 	}
 	if settled.Context != nil {
 		j.opened.learn(*settled.Context)
-		if w.task.o.Uncertain.Learn(wit.KnownIn(*settled.Context)) {
+		if w.task.o.InDoubt.MergeKnown(wit.KnownIn(*settled.Context)) {
 			w.task.account.apply(pluginLearned{})
 			select {
 			case w.task.learned <- struct{}{}:

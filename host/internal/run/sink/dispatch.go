@@ -90,7 +90,7 @@ func (d *dispatch) run(batches <-chan *batch) error {
 		}
 		var late <-chan time.Time
 		if d.doubt != nil && len(d.live) == 0 { // records that may be in doubt, too, are waited for
-			timer := time.NewTimer(2*t.o.Every + doubtWithin)
+			timer := time.NewTimer(2*t.o.Linger + doubtWithin)
 			defer timer.Stop()
 			late = timer.C
 		}
@@ -207,7 +207,9 @@ func (d *dispatch) newest() hashed {
 }
 
 // changed tells whether batches are encoded otherwise now than those of the queue were.
-func (d *dispatch) changed() bool { return d.newest() != d.queue.hashed || d.task.plugin.Waiting() }
+func (d *dispatch) changed() bool {
+	return d.newest() != d.queue.hashed || d.task.plugin.UpgradePending()
+}
 
 // recall takes back batches of which nothing was sent, where they are to be encoded again: those after the last one of
 // which something was.
@@ -220,7 +222,7 @@ func (d *dispatch) recall() {
 		return
 	}
 	if w := d.live[at-1]; w.state == isEncoded {
-		if at == 1 && w.encoded.mixed || w.encoded.hashed == d.newest() && !d.task.plugin.Waiting() {
+		if at == 1 && w.encoded.mixed || w.encoded.hashed == d.newest() && !d.task.plugin.UpgradePending() {
 			return // it waits for those before it, and no longer
 		}
 		w.takenBack(w.encoded.jobs)
@@ -241,8 +243,8 @@ func (d *dispatch) again(w *writing) (over bool, err error) {
 	switch alone := d.alone(); {
 	case !alone && (w.adopt || d.changed()):
 		return false, nil
-	case w.adopt || t.plugin.Waiting():
-		if _, err := t.plugin.Adopt(t.run.stopping); err != nil {
+	case w.adopt || t.plugin.UpgradePending():
+		if _, err := t.plugin.Upgrade(t.run.stopping); err != nil {
 			return true, d.abort(err)
 		}
 	}
@@ -276,8 +278,8 @@ func (d *dispatch) begin(b *batch) (over bool, err error) {
 	case !alone && (d.changed() || d.bytes()+b.bytes()+t.account.bytes() > maxHeld):
 		return false, nil
 	}
-	if alone && t.plugin.Waiting() {
-		if _, err := t.plugin.Adopt(t.run.stopping); err != nil {
+	if alone && t.plugin.UpgradePending() {
+		if _, err := t.plugin.Upgrade(t.run.stopping); err != nil {
 			return true, err
 		}
 	}
@@ -287,7 +289,7 @@ func (d *dispatch) begin(b *batch) (over bool, err error) {
 		w.rows[i] = uint32(i)
 	}
 	d.next, d.live = nil, append(d.live, w)
-	t.o.Tally.Batches.Hold(len(b.rows.Rows))
+	t.o.Metrics.Batches.AddActive(len(b.rows.Rows))
 	d.encode(w)
 	return false, nil
 }
@@ -320,12 +322,12 @@ func (d *dispatch) encode(w *writing) {
 	go func() {
 		var jobs []job
 		var out outcome
-		span := w.batch.span.Child("encode", tracing.Internal)
+		span := w.batch.span.StartChild("encode", tracing.Internal)
 		err := guard.Do(d.task.log, "a sink task, the stage of encoding", func() (err error) {
 			jobs, err = w.deliveries(&out)
 			return err
 		})
-		span.Number("culvert.requests", int64(len(jobs)))
+		span.SetInt("culvert.requests", int64(len(jobs)))
 		span.End(err)
 		d.events <- func() {
 			d.learn(&out)
@@ -380,9 +382,9 @@ func (d *dispatch) made(w *writing, jobs []job, err error) {
 func (d *dispatch) finish(w *writing) {
 	d.reportHalves(w)
 	w.batch.span.End(nil) // what went wrong stands in its parts
-	tally := &w.task.o.Tally.Batches
-	tally.Ended(w.began, len(w.batch.rows.Rows))
-	tally.Hold(-len(w.batch.rows.Rows))
+	tally := &w.task.o.Metrics.Batches
+	tally.Record(w.began, len(w.batch.rows.Rows))
+	tally.AddActive(-len(w.batch.rows.Rows))
 	d.live = slices.DeleteFunc(d.live, func(other *writing) bool { return other == w })
 	d.ended = true
 	d.queue.forgetSettled(d.task.account.holds)
@@ -392,7 +394,7 @@ func (d *dispatch) finish(w *writing) {
 func (d *dispatch) reportHalves(w *writing) {
 	for n, i := range w.batch.items {
 		if n > 0 && w.batch.items[n-1] == i || !w.task.account.is(i, (*item).halfWritten) ||
-			w.task.o.Uncertain.why(i.record) != nil {
+			w.task.o.InDoubt.why(i.record) != nil {
 			continue
 		}
 		why := errors.New("some of the rows that the transforms made of it are written, and others are not")

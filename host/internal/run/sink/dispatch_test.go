@@ -27,7 +27,7 @@ import (
 func TestSlowLaneHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		x.o.Once, x.o.Rows, x.group.atMost = false, 10, 10
+		x.o.Once, x.o.BatchRows, x.group.atMost = false, 10, 10
 		x.service.slow = 10 * time.Millisecond
 		x.service.slowFor = map[string]time.Duration{"z=1": time.Minute}
 		x.group.put("t", 0, "a=1", "z=1", "z=2")
@@ -58,7 +58,7 @@ func TestWhatSlowLanesHoldIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 1 << 20
 		x := newWorld(&writer{})
-		x.o.Once, x.o.Rows, x.group.atMost, x.o.TolerateAll = false, 1, 1, true
+		x.o.Once, x.o.BatchRows, x.group.atMost, x.o.TolerateAll = false, 1, 1, true
 		value := strings.Repeat("v", size)
 		x.service.slowBy = func(body string) time.Duration {
 			if body[0] == 'z' {
@@ -90,7 +90,7 @@ type shifting struct {
 }
 
 func (s *shifting) OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte,
-	answers []wit.Response) (wit.SinkOpening, error) {
+	answers []wit.Response) (wit.SinkOpenResult, error) {
 	o, err := s.writer.OpenSink(ctx, component, settings, state, answers)
 	if o.Ready != nil {
 		o.Ready.Context = append(o.Ready.Context, "/7"...)
@@ -99,19 +99,19 @@ func (s *shifting) OpenSink(ctx context.Context, component string, settings []wi
 }
 
 func (s *shifting) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
-	hints []wit.Hint) (wit.Deliveries, error) {
+	hints []wit.Hint) (wit.EncodeResult, error) {
 	own, lanes, _ := bytes.Cut(context, []byte("/"))
 	d, err := s.writer.Encode(ctx, own, b, origins, hints)
 	for i := range d.Ready {
-		d.Ready[i].Lane %= uint32(lanes[0] - '0')
+		d.Ready[i].OrderingKey %= uint32(lanes[0] - '0')
 	}
 	return d, err
 }
 
-func (s *shifting) Settle(ctx context.Context, context []byte, memo []byte, rows []uint32,
-	response wit.Response) (wit.Settled, error) {
+func (s *shifting) HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
+	response wit.Response) (wit.ResponseResult, error) {
 	own, _, _ := bytes.Cut(context, []byte("/"))
-	settled, err := s.writer.Settle(ctx, own, memo, rows, response)
+	settled, err := s.writer.HandleResponse(ctx, own, memo, rows, response)
 	s.writer.mu.Lock()
 	defer s.writer.mu.Unlock()
 	if s.random.IntN(20) == 0 {
@@ -131,9 +131,9 @@ func TestBatchesSideBySide(t *testing.T) {
 			return w, &shifting{w, rand.New(rand.NewPCG(seed, uint64(n)))}
 		}
 		x := newWorldOf(version(0))
-		x.o.Once, x.o.TolerateAll, x.o.Settled, x.o.Uncertain = false, true, &Settled{}, &Uncertain{}
-		x.o.Rows, x.o.InFlight, x.group.atMost = 1+r.IntN(20), 1+r.IntN(8), 1+r.IntN(30)
-		x.o.Every, x.o.CommitEvery = 10*time.Millisecond, 50*time.Millisecond
+		x.o.Once, x.o.TolerateAll, x.o.Revoked, x.o.InDoubt = false, true, &RevokedPartitions{}, &InDoubtRecords{}
+		x.o.BatchRows, x.o.InFlight, x.group.atMost = 1+r.IntN(20), 1+r.IntN(8), 1+r.IntN(30)
+		x.o.Linger, x.o.CommitInterval = 10*time.Millisecond, 50*time.Millisecond
 		many := 1000
 		x.service.retry.Max = &many
 		x.service.retry.MinBackoff, x.service.retry.MaxBackoff = time.Millisecond, 20*time.Millisecond
@@ -301,7 +301,7 @@ func TestAnnouncedBatchIsTakenOver(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			next := &writer{version: "2", topics: []string{"t"}}
 			x := newWorld(&writer{version: "1", topics: []string{"t"}})
-			x.o.Rows, x.group.atMost, x.o.InFlight, x.service.slow = 10, 10, 2, time.Millisecond
+			x.o.BatchRows, x.group.atMost, x.o.InFlight, x.service.slow = 10, 10, 2, time.Millisecond
 			for n := range 50 {
 				x.group.put("t", 0, fmt.Sprintf("%c=v", 'A'+n)) // lanes are those of the first letter
 			}

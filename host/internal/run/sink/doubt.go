@@ -21,13 +21,13 @@ func (w *writing) doubt(row uint32, why error) {
 func (w *writing) takeOverDoubts(rows []uint32) (hints []wit.Hint) {
 	for n, row := range rows {
 		i := w.batch.items[row]
-		why := w.task.o.Uncertain.why(i.record)
+		why := w.task.o.InDoubt.why(i.record)
 		if why == nil {
 			continue
 		}
 		w.tries[row].doubt = &inDoubt{failure: &recordError{item: i, err: why, uncertain: true,
 			stage: "it may have been written or not by a task that failed, and is not sent again"}, inherited: true}
-		w.tries[row].hint = w.task.o.Uncertain.hint(i.record)
+		w.tries[row].hint = w.task.o.InDoubt.hint(i.record)
 		hints = append(hints, wit.Hint{Row: uint32(n), Text: w.tries[row].hint})
 	}
 	return hints
@@ -38,7 +38,7 @@ func (w *writing) takeOverDoubts(rows []uint32) (hints []wit.Hint) {
 func (w *writing) repeatMoved() error {
 	var rows []uint32
 	for _, row := range w.rows {
-		if w.task.o.Uncertain.moved(w.batch.items[row].record) {
+		if w.task.o.InDoubt.moved(w.batch.items[row].record) {
 			rows = append(rows, row)
 		}
 	}
@@ -47,7 +47,7 @@ func (w *writing) repeatMoved() error {
 	}
 	hints := make([]wit.Hint, len(rows))
 	for n := range hints {
-		moved := strings.TrimPrefix(w.task.o.Uncertain.hint(w.batch.items[rows[n]].record), wit.HintUncertain+" ")
+		moved := strings.TrimPrefix(w.task.o.InDoubt.hint(w.batch.items[rows[n]].record), wit.HintUncertain+" ")
 		hints[n] = wit.Hint{Row: uint32(n), Text: moved}
 	}
 	o := w.task.plugin.Opened()
@@ -56,9 +56,9 @@ func (w *writing) repeatMoved() error {
 		return nil
 	}
 	once := map[*item]bool{}
-	for i := range d.Refused {
-		if f := &d.Refused[i]; ofAllRows(&f.Fault) { // also by what an earlier run knew, which only checks are told
-			once[w.batch.items[rows[f.Origin]]] = true
+	for i := range d.Rejected {
+		if f := &d.Rejected[i]; ofAllRows(&f.Error) { // also by what an earlier run knew, which only checks are told
+			once[w.batch.items[rows[f.RowIndex]]] = true
 		}
 	}
 	for _, ready := range d.Ready {
@@ -69,7 +69,7 @@ func (w *writing) repeatMoved() error {
 	}
 	for _, row := range rows {
 		if i := w.batch.items[row]; err == nil && !once[i] {
-			w.task.o.Uncertain.resolve(idOf(i.record))
+			w.task.o.InDoubt.resolve(idOf(i.record))
 			w.task.account.apply(doubtLookedAt{[]*item{i}})
 			w.task.account.apply(doubtChanged{i})
 		}
@@ -134,17 +134,17 @@ func (w *writing) resolved(row uint32) {
 			return
 		}
 	}
-	w.task.o.Uncertain.resolve(idOf(item.record))
+	w.task.o.InDoubt.resolve(idOf(item.record))
 	w.task.account.apply(doubtChanged{item}) // its metadata says so no more
 }
 
 // stillInDoubt decides about a row in doubt whose check did not say. again: it is checked once more.
-func (w *writing) stillInDoubt(o *outcome, row uint32, f *wit.Fault, retryable bool) (again bool, err error) {
+func (w *writing) stillInDoubt(o *outcome, row uint32, f *wit.Error, retryable bool) (again bool, err error) {
 	t := w.task
-	t.count.faults.Count()
+	t.count.faults.Add()
 	if w.another(row, f) && retryable && w.task.run.stopping.Err() == nil {
-		t.o.Tally.Retries.Add(1)
-		task.TriedAgain(t.log, t.o.Client, "row in doubt to be checked again", "record", w.batch.items[row].String(),
+		t.o.Metrics.Retries.Add(1)
+		task.LogRetry(t.log, t.o.Client, "row in doubt to be checked again", "record", w.batch.items[row].String(),
 			"error", f)
 		return true, nil
 	}
@@ -172,8 +172,8 @@ func checks(hint string) bool {
 // afterCheck decides about a row in doubt whose check was answered with `again`. `again` without a fault and with any
 // hint but `uncertain`, also none, says that the row was not written: it is encoded again.
 func (w *writing) afterCheck(o *outcome, row uint32, r *wit.Retry) (again bool, err error) {
-	if r.Fault != nil {
-		return w.stillInDoubt(o, row, r.Fault, true)
+	if r.Error != nil {
+		return w.stillInDoubt(o, row, r.Error, true)
 	}
 	if again, err = w.mayRepeat(row, r); err != nil {
 		return false, w.leftInDoubt(o, row, err)

@@ -76,7 +76,7 @@ func (w *writing) encodeChecks(o *outcome, rows []uint32, pause bool) ([]job, er
 	}
 	hints := make([]wit.Hint, len(rows))
 	for n, row := range rows {
-		w.tries[row].hint = w.task.o.Uncertain.hint(w.batch.items[row].record)
+		w.tries[row].hint = w.task.o.InDoubt.hint(w.batch.items[row].record)
 		hints[n] = wit.Hint{Row: uint32(n), Text: w.tries[row].hint}
 	}
 	if w.task.run.ends() {
@@ -112,12 +112,12 @@ func (w *writing) encodeBy(out *outcome, o *openedVersion, rows []uint32, hints 
 	case err != nil:
 		return nil, err
 	}
-	return w.jobs(out, o, d.by, rows, d.Deliveries)
+	return w.jobs(out, o, d.by, rows, d.EncodeResult)
 }
 
 // made holds the deliveries that a plugin built from rows, and what decides whether their lanes can be compared.
 type made struct {
-	wit.Deliveries
+	wit.EncodeResult
 	by hashed
 }
 
@@ -126,33 +126,33 @@ func (w *writing) made(o **openedVersion, rows []uint32, hints []wit.Hint, unsen
 	part := w.batch.rows.Part(rows)
 	origins := record.Origins{Topics: w.batch.origins.Topics, IDs: make([]wit.RecordID, len(rows))}
 	for n, row := range rows {
-		part.Rows[n].Origin = uint32(n)
+		part.Rows[n].RowIndex = uint32(n)
 		part.Rows[n].Timestamp = timestampOf(w.batch.items[row].record) // transforms may have changed it
 		origins.IDs[n] = w.batch.origins.IDs[row]
 	}
 	began := time.Now()
 	for attempt, reopened := 0, false; ; {
-		w.task.count.encode.Begin()
+		w.task.count.encode.Start()
 		err = task.Do(w.task.run.working, (*o).code, func(p Writer) error {
 			var context []byte
 			context, d.by = (*o).newest()
-			d.Deliveries, err = p.Encode(w.task.run.working, context, part, origins, hints)
+			d.EncodeResult, err = p.Encode(w.task.run.working, context, part, origins, hints)
 			return err
 		})
-		w.task.count.encode.End()
-		var f *wit.Fault
+		w.task.count.encode.Stop()
+		var f *wit.Error
 		switch {
-		case task.Stale(err) && !reopened:
+		case task.IsStale(err) && !reopened:
 			if *o, err = w.task.reopen(w.task.run.working, *o); err != nil {
 				return d, err
 			}
 			reopened = true
 			continue
-		case unsent && w.task.plugin.Again(err):
+		case unsent && w.task.plugin.ShouldRetry(err):
 			w.task.log.Warn("a version of the plugin that is new broke: the batch is encoded again", "version",
 				(*o).code.Version(), "error", err)
 			return d, errAdopt
-		case errors.As(err, &f) && f.Kind == wit.FaultTransient && (attempt < w.task.o.Client.Retry().Times() ||
+		case errors.As(err, &f) && f.Kind == wit.ErrorTransient && (attempt < w.task.o.Client.Retry().Times() ||
 			w.task.o.Retry.Allows(time.Since(began))):
 			attempt++
 			if err := w.task.o.Client.Retry().Wait(w.task.run.stopping, 0); err != nil {
@@ -174,7 +174,7 @@ func (w *writing) halve(out *outcome, o *openedVersion, rows []uint32, hints []w
 		if w.tries[rows[0]].doubt != nil {
 			return []job{w.noCheck(rows[0], err)}, nil
 		}
-		w.refuse(out, rows[0], task.AtEncode, err)
+		w.refuse(out, rows[0], task.StageEncode, err)
 		return nil, w.task.bury(out)
 	}
 	var jobs []job
@@ -196,7 +196,7 @@ func (w *writing) halve(out *outcome, o *openedVersion, rows []uint32, hints []w
 }
 
 // jobs takes the result of encode: what is ready becomes jobs, the rest is settled.
-func (w *writing) jobs(out *outcome, o *openedVersion, by hashed, rows []uint32, d wit.Deliveries) ([]job, error) {
+func (w *writing) jobs(out *outcome, o *openedVersion, by hashed, rows []uint32, d wit.EncodeResult) ([]job, error) {
 	t := w.task
 	jobs := make([]job, 0, len(d.Ready))
 	for _, row := range d.Ignored {
@@ -207,18 +207,18 @@ func (w *writing) jobs(out *outcome, o *openedVersion, by hashed, rows []uint32,
 		t.count.ignored.Add(1)
 		w.settled(out, rows[row], false)
 	}
-	for i := range d.Refused {
-		f := &d.Refused[i]
-		if w.tries[rows[f.Origin]].doubt != nil {
-			jobs = append(jobs, w.noCheck(rows[f.Origin], &f.Fault))
+	for i := range d.Rejected {
+		f := &d.Rejected[i]
+		if w.tries[rows[f.RowIndex]].doubt != nil {
+			jobs = append(jobs, w.noCheck(rows[f.RowIndex], &f.Error))
 			continue
 		}
-		item := w.batch.items[rows[f.Origin]]
-		if ofAllRows(&f.Fault) {
-			t.count.faults.Count()
-			return nil, &recordError{item: item, stage: "encode", err: &f.Fault}
+		item := w.batch.items[rows[f.RowIndex]]
+		if ofAllRows(&f.Error) {
+			t.count.faults.Add()
+			return nil, &recordError{item: item, stage: "encode", err: &f.Error}
 		}
-		w.refuse(out, rows[f.Origin], task.AtEncode, &f.Fault)
+		w.refuse(out, rows[f.RowIndex], task.StageEncode, &f.Error)
 	}
 	if err := t.bury(out); err != nil {
 		return nil, err

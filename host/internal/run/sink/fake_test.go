@@ -253,7 +253,7 @@ type service struct {
 func (s *service) Retry() transport.Retry { return s.retry }
 
 func (s *service) Away() bool { return false }
-func (s *service) Fetch(context.Context, wit.Need) ([]wit.Response, error) {
+func (s *service) Fetch(context.Context, wit.RequestBatch) ([]wit.Response, error) {
 	return nil, errors.New("not asked for")
 }
 
@@ -348,23 +348,23 @@ type writer struct {
 	// given are the records of these rows.
 	given []wit.RecordID
 	// made changes what encode has made, nil: nothing does.
-	made func(d *wit.Deliveries, hints []wit.Hint) error
+	made func(d *wit.EncodeResult, hints []wit.Hint) error
 }
 
-func (w *writer) OpenSink(context.Context, string, []wit.Setting, []byte, []wit.Response) (wit.SinkOpening, error) {
+func (w *writer) OpenSink(context.Context, string, []wit.Setting, []byte, []wit.Response) (wit.SinkOpenResult, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.opens++
 	if w.opens > 1 && len(w.openErrs) > 0 {
 		err := w.openErrs[0]
 		w.openErrs = w.openErrs[1:]
-		return wit.SinkOpening{}, err
+		return wit.SinkOpenResult{}, err
 	}
-	return wit.SinkOpening{Ready: &wit.SinkOpened{Context: []byte(w.version), Topics: w.topics}}, nil
+	return wit.SinkOpenResult{Ready: &wit.SinkOpened{Context: []byte(w.version), Topics: w.topics}}, nil
 }
 
 func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, origins record.Origins,
-	hints []wit.Hint) (d wit.Deliveries, err error) {
+	hints []wit.Hint) (d wit.EncodeResult, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if string(context) != w.version {
@@ -372,7 +372,7 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, orig
 	}
 	if w.staleOnce {
 		w.staleOnce = false
-		return d, &wit.Fault{Kind: wit.FaultStale, Message: "unknown property"}
+		return d, &wit.Error{Kind: wit.ErrorStale, Message: "unknown property"}
 	}
 	w.encoded += len(b.Rows)
 	w.given = append(w.given, origins.IDs...)
@@ -383,19 +383,19 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, orig
 	open := map[byte]int{}
 	for i := range b.Rows {
 		r := &b.Rows[i]
-		if r.Origin != uint32(i) {
-			return d, fmt.Errorf("row %d has origin %d", i, r.Origin)
+		if r.RowIndex != uint32(i) {
+			return d, fmt.Errorf("row %d has origin %d", i, r.RowIndex)
 		}
 		key, value := string(b.Bytes(r.Key)), string(b.Bytes(r.Value))
 		switch {
 		case strings.HasPrefix(value, "#") && w.trap != nil:
-			return wit.Deliveries{}, w.trap
+			return wit.EncodeResult{}, w.trap
 		case strings.HasPrefix(value, "!!"):
-			d.Refused = append(d.Refused, wit.RowFault{Origin: uint32(i), Fault: wit.Fault{Kind: wit.FaultConfig,
+			d.Rejected = append(d.Rejected, wit.RowError{RowIndex: uint32(i), Error: wit.Error{Kind: wit.ErrorConfig,
 				Message: value[2:]}})
 			continue
 		case strings.HasPrefix(value, "!"):
-			d.Refused = append(d.Refused, wit.RowFault{Origin: uint32(i), Fault: wit.Fault{Kind: wit.FaultData,
+			d.Rejected = append(d.Rejected, wit.RowError{RowIndex: uint32(i), Error: wit.Error{Kind: wit.ErrorData,
 				Message: value[1:]}})
 			continue
 		case strings.HasPrefix(value, "~"):
@@ -403,14 +403,15 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, orig
 			continue
 		}
 		line := key
-		if r.Value.Form != wit.Absent {
+		if r.Value.Encoding != wit.Absent {
 			line += "=" + value
 		}
 		switch h := hinted[uint32(i)]; {
 		case h == "", strings.HasPrefix(h, wit.HintMoved):
 		case checks(h):
-			d.Refused = append(d.Refused, wit.RowFault{Origin: uint32(i), Fault: wit.Fault{Kind: wit.FaultUnsupported,
-				Message: "it is not looked up"}})
+			d.Rejected = append(d.Rejected, wit.RowError{RowIndex: uint32(i),
+				Error: wit.Error{Kind: wit.ErrorUnsupported,
+					Message: "it is not looked up"}})
 			continue
 		default:
 			line += "?" + h
@@ -423,7 +424,7 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, orig
 		}
 		open[key[0]] = len(d.Ready)
 		d.Ready = append(d.Ready, wit.Delivery{Request: wit.Request{Method: "POST", Target: "/Set", Body: []byte(line),
-			Repeatable: w.repeatable}, Rows: []uint32{uint32(i)}, Memo: []byte(line), Lane: uint32(key[0])})
+			Repeatable: w.repeatable}, Rows: []uint32{uint32(i)}, State: []byte(line), OrderingKey: uint32(key[0])})
 	}
 	if w.made != nil {
 		err = w.made(&d, hints)
@@ -433,8 +434,8 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, orig
 
 func (w *writer) Warnings() int { return w.warnings }
 
-func (w *writer) Settle(ctx context.Context, context []byte, memo []byte, rows []uint32,
-	response wit.Response) (settled wit.Settled, err error) {
+func (w *writer) HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
+	response wit.Response) (settled wit.ResponseResult, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if string(context) != w.version || len(memo) == 0 {
@@ -452,45 +453,45 @@ func (w *writer) Settle(ctx context.Context, context []byte, memo []byte, rows [
 			return settled, err
 		}
 	}
-	out := make([]wit.Verdict, len(rows))
+	out := make([]wit.RowResult, len(rows))
 	for i := range out {
 		s := response.Status
 		if own, ok := w.statuses[rows[i]]; ok && s != 0 {
 			s = own
 		}
-		fault := func(kind wit.FaultKind) wit.Verdict {
-			f := &wit.Fault{Kind: kind, Message: fmt.Sprint("answered ", s)}
+		fault := func(kind wit.ErrorKind) wit.RowResult {
+			f := &wit.Error{Kind: kind, Message: fmt.Sprint("answered ", s)}
 			if s >= 500 {
 				f.Code = w.code
 			}
-			return wit.Verdict{Refused: f}
+			return wit.RowResult{Rejected: f}
 		}
 		switch {
 		case s == 0:
-			out[i] = fault(wit.FaultTransient)
+			out[i] = fault(wit.ErrorTransient)
 		case s == 409:
-			out[i] = wit.Verdict{Again: &wit.Retry{Hint: "alone", WaitMs: w.waitMs}}
+			out[i] = wit.RowResult{Retry: &wit.Retry{Hint: "alone", WaitMs: w.waitMs}}
 		case s == 412:
-			out[i] = wit.Verdict{Again: &wit.Retry{Hint: "etag", Fault: &wit.Fault{Kind: wit.FaultConflict,
+			out[i] = wit.RowResult{Retry: &wit.Retry{Hint: "etag", Error: &wit.Error{Kind: wit.ErrorConflict,
 				Message: "changed"}}}
 		case s == 410:
-			out[i] = fault(wit.FaultConflict)
+			out[i] = fault(wit.ErrorConflict)
 		case s == 401:
-			out[i] = fault(wit.FaultUnauthorized)
+			out[i] = fault(wit.ErrorUnauthorized)
 		case s == 503:
-			out[i] = wit.Verdict{Again: &wit.Retry{Fault: &wit.Fault{Kind: wit.FaultTransient,
+			out[i] = wit.RowResult{Retry: &wit.Retry{Error: &wit.Error{Kind: wit.ErrorTransient,
 				Message: "answered 503"}}}
 		case s >= 500:
-			out[i] = fault(wit.FaultTransient)
+			out[i] = fault(wit.ErrorTransient)
 		case s >= 400:
-			out[i] = fault(wit.FaultData)
+			out[i] = fault(wit.ErrorData)
 		case s < 200 || s >= 300:
-			out[i] = fault(wit.FaultUnauthorized)
+			out[i] = fault(wit.ErrorUnauthorized)
 		default:
-			out[i] = wit.Verdict{Written: wit.Chosen}
+			out[i] = wit.RowResult{Written: wit.Set}
 		}
 	}
-	settled.Verdicts = out
+	settled.Results = out
 	return settled, nil
 }
 
@@ -502,17 +503,17 @@ func code(name string, w Writer) *runtest.Code[Writer] {
 // asIs is a converter: bytes as they are, but for those that begin with "bad".
 type asIs struct{}
 
-func (asIs) Encode(context.Context, []byte, int, string, *record.Batch, wit.Datum) ([]byte, bool, error) {
+func (asIs) Encode(context.Context, []byte, int, string, *record.Batch, wit.ValueSlice) ([]byte, bool, error) {
 	panic("not used")
 }
-func (asIs) Decode(_ context.Context, _ string, data []byte, b *record.Batch) (wit.Datum, error) {
+func (asIs) Decode(_ context.Context, _ string, data []byte, b *record.Batch) (wit.ValueSlice, error) {
 	if data == nil {
-		return wit.Datum{}, nil
+		return wit.ValueSlice{}, nil
 	}
 	if strings.HasPrefix(string(data), "bad") {
-		return wit.Datum{}, errors.New("no document")
+		return wit.ValueSlice{}, errors.New("no document")
 	}
-	d := wit.Datum{Form: wit.Structured, Schema: 1, Start: uint32(len(b.Data)), Size: uint32(len(data))}
+	d := wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(b.Data)), Size: uint32(len(data))}
 	b.Data = append(b.Data, data...)
 	return d, nil
 }
@@ -536,7 +537,7 @@ func newWorldOf(w *writer, plugin Writer) *world {
 		service: &service{retry: transport.Retry{Max: &times, MinBackoff: time.Second, MaxBackoff: time.Second}}}
 	x.o = Options{Connector: "c", Component: "C", Versions: x.versions, Client: x.service,
 		Registry: record.NewRegistry(), NewConsumer: x.group.join,
-		Every: time.Second, Once: true, CaughtUp: x.group.caughtUp, Logger: slog.New(slog.DiscardHandler),
+		Linger: time.Second, Once: true, CaughtUp: x.group.caughtUp, Logger: slog.New(slog.DiscardHandler),
 		NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil }}
 	return x
 }

@@ -33,7 +33,7 @@ func (e *recordError) Error() string {
 // or the lost answer, says nothing of what the next try would meet.
 func (e *recordError) Unwrap() error {
 	if _, ok := e.err.(*unchecked); e.uncertain && !ok &&
-		(errors.As(e.err, new(*wit.Fault)) || errors.As(e.err, new(*transport.NoAnswer))) {
+		(errors.As(e.err, new(*wit.Error)) || errors.As(e.err, new(*transport.NoAnswer))) {
 		return nil
 	}
 	return e.err

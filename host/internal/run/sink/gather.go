@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // maxBatchBytes is how many bytes of records make a batch full, whatever their number.
@@ -39,7 +39,7 @@ type gatherer struct {
 	key, value convert.Converter
 	header     convert.Headers
 	chain      Chain
-	headers    []datum.Header
+	headers    []connectdata.Header
 	// rest are items that did not fit into the batch before.
 	rest []*item
 	// over is why nothing comes after the batch before and rest: a record that cannot be read or written.
@@ -56,8 +56,8 @@ func (t *Task) newGatherer(ctx context.Context) (*gatherer, error) {
 	if g.key, g.value, err = t.o.NewConverters(); err != nil {
 		return nil, err
 	}
-	if g.header = (convert.SimpleHeaders{Registry: t.o.Registry}); t.o.NewHeaders != nil {
-		if g.header, err = t.o.NewHeaders(); err != nil {
+	if g.header = (convert.SimpleHeaders{Registry: t.o.Registry}); t.o.NewHeaderConverter != nil {
+		if g.header, err = t.o.NewHeaderConverter(); err != nil {
 			return nil, err
 		}
 	}
@@ -107,7 +107,7 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 	var items []*item
 	var due time.Time
 	bytes := 0
-	for len(items) < t.o.Rows && bytes < maxBatchBytes {
+	for len(items) < t.o.BatchRows && bytes < maxBatchBytes {
 		records, err := g.poll(ctx, due, len(items) == 0)
 		if err != nil {
 			g.over = err
@@ -116,7 +116,7 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 		if len(records) == 0 {
 			break
 		}
-		t.count.consume.Begin()
+		t.count.consume.Start()
 		before := bytes
 		for _, r := range records {
 			if !r.Attrs.IsControl() {
@@ -126,9 +126,9 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 		}
 		items = append(items, t.account.apply(recordsRead{records}).items...)
 		t.count.bytes.Add(int64(bytes - before))
-		t.count.consume.End()
-		if t.o.Hold != nil {
-			if err := t.o.Hold(ctx, records); err != nil {
+		t.count.consume.Stop()
+		if t.o.AwaitWritable != nil {
+			if err := t.o.AwaitWritable(ctx, records); err != nil {
 				return nil, err
 			}
 		}
@@ -139,7 +139,7 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 			g.came = time.Now()
 			due = g.came.Add(t.every())
 		}
-		if t.o.Every <= 0 {
+		if t.o.Linger <= 0 {
 			break
 		}
 	}
@@ -156,9 +156,9 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 func (t *Task) every() time.Duration {
 	select {
 	case <-t.finishing:
-		return min(t.o.Every, quiet)
+		return min(t.o.Linger, quiet)
 	default:
-		return t.o.Every
+		return t.o.Linger
 	}
 }
 
@@ -212,10 +212,10 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	b := g.room(items)
 	read := make([]*item, 0, len(items))
 	g.trace(b, items, time.Now())
-	g.task.count.convert.Begin()
-	converted := sync.OnceFunc(g.task.count.convert.End)
+	g.task.count.convert.Start()
+	converted := sync.OnceFunc(g.task.count.convert.Stop)
 	defer converted()
-	converting := b.span.Child("convert", tracing.Internal)
+	converting := b.span.StartChild("convert", tracing.Internal)
 	for n, i := range items {
 		if len(b.rows.Data) >= maxConvertedBytes {
 			g.rest = items[n:]
@@ -241,21 +241,21 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 			}
 			break
 		}
-		row.Origin = uint32(len(read))
+		row.RowIndex = uint32(len(read))
 		b.rows.Rows = append(b.rows.Rows, row)
 		read = append(read, i)
 	}
 	converted()
 	converting.End(nil)
 	g.converted(b, read)
-	g.task.o.Tap.Before(g.task.o.Task, "", &b.rows)
+	g.task.o.Observer.Observe(g.task.o.Task, "", &b.rows)
 	if g.chain == nil || len(read) == 0 {
 		err := g.transformed(b, read, nil)
 		g.task.arrived(b)
 		return b, err
 	}
-	working, ended := g.task.count.transform.Work(ctx)
-	transforming := b.span.Child("transform", tracing.Internal)
+	working, ended := g.task.count.transform.Track(ctx)
+	transforming := b.span.StartChild("transform", tracing.Internal)
 	faults, err := g.transform(working, &b.rows)
 	ended()
 	transforming.End(err)
@@ -301,40 +301,40 @@ func (g *gatherer) trace(b *batch, items []*item, now time.Time) {
 	if since.IsZero() {
 		since = now
 	}
-	b.span = t.o.Tracer.Batch(since, func(each func(*kgo.Record) bool) {
+	b.span = t.o.Tracer.StartBatch(since, func(each func(*kgo.Record) bool) {
 		for _, i := range items {
 			if !each(i.record) {
 				return
 			}
 		}
 	})
-	b.span.Task(t.o.Connector, t.o.Task)
-	b.span.Number("culvert.records", int64(len(items)))
-	b.span.Past("consume", since, now, now.Sub(since))
+	b.span.SetTask(t.o.Connector, t.o.Task)
+	b.span.SetInt("culvert.records", int64(len(items)))
+	b.span.AddPastChild("consume", since, now, now.Sub(since))
 }
 
 // transform sends rows through the chain, again while the settings allow it and some fail that may do better.
-func (g *gatherer) transform(ctx context.Context, rows *record.Batch) ([]wit.RowFault, error) {
+func (g *gatherer) transform(ctx context.Context, rows *record.Batch) ([]wit.RowError, error) {
 	return g.task.o.Retry.Transform(ctx, g.chain.Apply, rows, func(failure error) {
-		g.task.count.faults.Count()
-		g.task.o.Tally.Retries.Add(1)
+		g.task.count.faults.Add()
+		g.task.o.Metrics.Retries.Add(1)
 		g.task.log.Warn("transforms failed and are tried again", "error", failure)
 	})
 }
 
 // arrived says what does not fit of the topics that rows have.
 func (t *Task) arrived(b *batch) {
-	t.o.Reach.arrived(t.log, b.items, &b.rows, t.plugin.Opened().topics)
+	t.o.Unmatched.arrived(t.log, b.items, &b.rows, t.plugin.Opened().topics)
 }
 
 // transformed finds out which rows came of which record. Where it is known that others are written, those stay that are
 // left. Rows of the first record that cannot be written where none may be skipped, and of those read after it, are left
 // out.
-func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) error {
+func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowError) error {
 	t := g.task
 	rows := make([]uint32, len(read))
 	for i := range b.rows.Rows {
-		origin := b.rows.Rows[i].Origin
+		origin := b.rows.Rows[i].RowIndex
 		if int(origin) >= len(read) {
 			return fmt.Errorf("transforms: a row of record %d of %d", origin, len(read))
 		}
@@ -342,18 +342,18 @@ func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) er
 	}
 	refused := make([]error, len(read)) // of the record as a whole
 	for i := range faults {
-		if f := &faults[i]; int(f.Origin) < len(read) {
-			refused[f.Origin] = cmp.Or(refused[f.Origin], error(task.RowFault{RowFault: f}))
+		if f := &faults[i]; int(f.RowIndex) < len(read) {
+			refused[f.RowIndex] = cmp.Or(refused[f.RowIndex], error(task.RowError{Row: f}))
 		}
 	}
 	for n, i := range read {
 		if refused[n] == nil {
-			refused[n] = t.o.replayed[idOf(i.record)].Parts.Fits(rows[n])
+			refused[n] = t.o.replayed[idOf(i.record)].Rows.CheckTotal(rows[n])
 		}
 		if refused[n] == nil {
 			continue
 		}
-		if err := t.refuse(&b.outcome, i, allOfIt, task.AtTransforms, refused[n]); err != nil {
+		if err := t.refuse(&b.outcome, i, allOfIt, task.StageTransforms, refused[n]); err != nil {
 			g.over, g.rest, read = err, nil, read[:n]
 			break
 		}
@@ -361,16 +361,16 @@ func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) er
 	part, left := make([]uint32, len(rows)), make([]int, len(rows))
 	kept := b.rows.Rows[:0]
 	for _, r := range b.rows.Rows {
-		n := int(r.Origin)
+		n := int(r.RowIndex)
 		at := part[n]
 		part[n]++
-		if n >= len(read) || refused[n] != nil || !t.o.replayed[idOf(read[n].record)].Parts.Has(at) {
+		if n >= len(read) || refused[n] != nil || !t.o.replayed[idOf(read[n].record)].Rows.Contains(at) {
 			continue
 		}
 		left[n]++
 		b.originate(read[n], at)
 		b.items = append(b.items, read[n])
-		r.Origin = uint32(len(kept))
+		r.RowIndex = uint32(len(kept))
 		kept = append(kept, r)
 	}
 	b.rows.Rows = kept
@@ -386,34 +386,35 @@ func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row
 	err error) {
 	row = wit.Row{Topic: b.Topic(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: timestampOf(r)}
 	if row.Key, err = decode(ctx, g.key, true, r, r.Key, b); err != nil {
-		return row, task.AtKeyConverter, err
+		return row, task.StageKeyConverter, err
 	}
 	if row.Value, err = decode(ctx, g.value, false, r, r.Value, b); err != nil {
-		return row, task.AtValueConverter, err
+		return row, task.StageValueConverter, err
 	}
-	if len(r.Headers) > datum.MaxHeaders {
-		return row, task.AtHeaderConverter,
-			fmt.Errorf("expected at most %d headers, found %d", datum.MaxHeaders, len(r.Headers))
+	if len(r.Headers) > connectdata.MaxHeaders {
+		return row, task.StageHeaderConverter,
+			fmt.Errorf("expected at most %d headers, found %d", connectdata.MaxHeaders, len(r.Headers))
 	}
 	if len(r.Headers) > 0 {
 		g.headers = g.headers[:0]
 		for _, h := range r.Headers {
 			header, err := g.header.Decode(ctx, r.Topic, h.Key, h.Value, b)
 			if err != nil {
-				return row, task.AtHeaderConverter, fmt.Errorf("header %s: %w", h.Key, err)
+				return row, task.StageHeaderConverter, fmt.Errorf("header %s: %w", h.Key, err)
 			}
 			g.headers = append(g.headers, header)
 		}
 		start := len(b.Data)
-		b.Data = datum.AppendHeaders(b.Data, g.headers)
-		row.Headers = wit.Datum{Form: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+		b.Data = connectdata.AppendHeaders(b.Data, g.headers)
+		row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 	}
 	return row, "", nil
 }
 
 // decode has a converter read a key or value, by the header that says its schema where the converter knows such headers
 // and the record has it.
-func decode(ctx context.Context, c convert.Converter, key bool, r *kgo.Record, data []byte, b *record.Batch) (wit.Datum,
+func decode(ctx context.Context, c convert.Converter, key bool, r *kgo.Record, data []byte,
+	b *record.Batch) (wit.ValueSlice,
 	error) {
 	if with, reads := c.(convert.HeaderDecoder); reads {
 		name := convert.SchemaHeader(key)

@@ -29,7 +29,7 @@ type judging struct {
 
 // judge does what the verdicts say: of all rows, before the first one that failed is returned. What is written stays
 // settled, and what is uncertain is noted, whatever became of the other rows.
-func (w *writing) judge(o *outcome, j *job, verdicts []wit.Verdict, response wit.Response,
+func (w *writing) judge(o *outcome, j *job, verdicts []wit.RowResult, response wit.Response,
 	lost *transport.NoAnswer) ([]job, error) {
 	t := w.task
 	g := &judging{writing: w, out: o, j: j, status: response.Status, lost: lost}
@@ -57,27 +57,27 @@ func (w *writing) judge(o *outcome, j *job, verdicts []wit.Verdict, response wit
 }
 
 // row does what the verdict on a row says.
-func (g *judging) row(row uint32, v wit.Verdict) {
+func (g *judging) row(row uint32, v wit.RowResult) {
 	tried := &g.tries[row]
 	switch {
 	case v.Written != nil:
 		once := !g.j.Request.Repeatable || tried.doubt != nil
 		g.settled(g.out, row, once) // first: metadata that are made meanwhile say the one or the other of it
 		g.resolved(row)
-	case v.Refused != nil && tried.doubt != nil:
-		again, err := g.stillInDoubt(g.out, row, v.Refused, retryable(v.Refused, g.task.o.Client.Retry()))
+	case v.Rejected != nil && tried.doubt != nil:
+		again, err := g.stillInDoubt(g.out, row, v.Rejected, retryable(v.Rejected, g.task.o.Client.Retry()))
 		if !g.failed(err) && again {
 			g.doubts, g.waits = append(g.doubts, row), true
 		}
-	case v.Refused != nil:
-		if again, err := g.refused(g.out, g.j, row, v.Refused, g.status, g.lost); !g.failed(err) && again {
+	case v.Rejected != nil:
+		if again, err := g.refused(g.out, g.j, row, v.Rejected, g.status, g.lost); !g.failed(err) && again {
 			g.rows, g.pause, tried.hint = append(g.rows, row), true, ""
 		}
 		if tried.doubt != nil {
 			g.doubts, g.waits = append(g.doubts, row), true
 		}
-	case v.Again != nil:
-		g.again(row, v.Again)
+	case v.Retry != nil:
+		g.again(row, v.Retry)
 	}
 }
 
@@ -102,7 +102,7 @@ func (g *judging) again(row uint32, r *wit.Retry) {
 	g.atLeast = max(g.atLeast, time.Duration(r.WaitMs)*time.Millisecond)
 	if tried.doubt != nil {
 		// A check that has not found the row goes on at once, maxAgain times at most.
-		g.doubts, g.waits = append(g.doubts, row), g.waits || !checked || r.Fault != nil
+		g.doubts, g.waits = append(g.doubts, row), g.waits || !checked || r.Error != nil
 		return
 	}
 	if !checked {
@@ -110,7 +110,7 @@ func (g *judging) again(row uint32, r *wit.Retry) {
 	}
 	tried.hint = r.Hint
 	g.hints = append(g.hints, wit.Hint{Row: uint32(len(g.rows)), Text: r.Hint})
-	g.rows, g.pause = append(g.rows, row), g.pause || r.Fault != nil
+	g.rows, g.pause = append(g.rows, row), g.pause || r.Error != nil
 }
 
 // failed takes a fault; of several, that of the first record.
@@ -138,78 +138,78 @@ func (g *judging) wait(asked time.Duration) error {
 
 // refused decides about a row that was refused: an error fails the task; again: it is to be sent once more; neither: it
 // is settled with its record's dead letter, or in doubt from now on.
-func (w *writing) refused(o *outcome, j *job, row uint32, f *wit.Fault, status uint16,
+func (w *writing) refused(o *outcome, j *job, row uint32, f *wit.Error, status uint16,
 	lost *transport.NoAnswer) (again bool, err error) {
 	t, item := w.task, w.batch.items[row]
 	switch {
 	case lost != nil && lost.Status != 0:
-		t.count.faults.Count()
+		t.count.faults.Add()
 		w.doubt(row, lost)
 		return false, nil
 	case lost != nil:
 		// P19: it may have been written. It is neither sent again nor called refused.
-		t.count.faults.Count()
+		t.count.faults.Add()
 		w.doubt(row, fmt.Errorf("%w (%w)", lost, f))
 		return false, nil
 	case j.retryable(f, status, t.o.Client.Retry()):
-		t.count.faults.Count()
+		t.count.faults.Add()
 		if !w.another(row, f) {
 			return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.tries[row].attempts), err: f}
 		}
-		t.o.Tally.Retries.Add(1)
-		task.TriedAgain(t.log, t.o.Client, "row to be written again", "record", item.String(), "error", f)
+		t.o.Metrics.Retries.Add(1)
+		task.LogRetry(t.log, t.o.Client, "row to be written again", "record", item.String(), "error", f)
 		return true, nil
 	case !j.Request.Repeatable && !proven(f, status):
-		t.count.faults.Count()
+		t.count.faults.Add()
 		w.doubt(row, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method, transport.ShownTarget(j.Request.Target),
 			status, f))
 		return false, nil
 	case ofAllRows(f):
-		t.count.faults.Count()
+		t.count.faults.Add()
 		return false, &recordError{item: item, stage: "write", err: f}
 	}
-	w.refuse(o, row, task.AtWrite, f)
+	w.refuse(o, row, task.StageWrite, f)
 	return false, nil
 }
 
 // proven tells whether an answer shows that a row was not written: by its status, or, in an answer of success, by what
 // the plugin read in it. A fault of kind transient is no proof: it says that something is out of order.
-func proven(f *wit.Fault, status uint16) bool {
+func proven(f *wit.Error, status uint16) bool {
 	success := status >= 200 && status <= 299
-	return wit.Refuses(status) || success && f.Kind != wit.FaultTransient
+	return wit.IsRejection(status) || success && f.Kind != wit.ErrorTransient
 }
 
 // retryable tells whether a refused row is to be sent again. Where requests are not repeatable, a status of HTTP is not
 // what says so: only a message code of the service does, or a refusal that is proven.
-func (j *job) retryable(f *wit.Fault, status uint16, retry transport.Retry) bool {
+func (j *job) retryable(f *wit.Error, status uint16, retry transport.Retry) bool {
 	if j.Request.Repeatable {
 		return retryable(f, retry)
 	}
-	return f.Code != nil && retry.NamesMessage(*f.Code) || f.Kind == wit.FaultTransient && proven(f, status)
+	return f.Code != nil && retry.NamesMessage(*f.Code) || f.Kind == wit.ErrorTransient && proven(f, status)
 }
 
 // encodedAgain tells whether a row is to be encoded again; where it was often enough, it is refused. By it the plugin
 // says that the row was not written, whatever the status.
 func (w *writing) encodedAgain(o *outcome, row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
 	t, item := w.task, w.batch.items[row]
-	if r.Fault == nil {
+	if r.Error == nil {
 		return w.mayRepeat(row, r)
 	}
-	t.count.faults.Count()
-	if w.another(row, r.Fault) {
-		t.o.Tally.Retries.Add(1)
-		task.TriedAgain(t.log, t.o.Client, "row to be written again", "record", item.String(), "hint", r.Hint, "error",
-			r.Fault)
+	t.count.faults.Add()
+	if w.another(row, r.Error) {
+		t.o.Metrics.Retries.Add(1)
+		task.LogRetry(t.log, t.o.Client, "row to be written again", "record", item.String(), "hint", r.Hint, "error",
+			r.Error)
 		return true, nil
 	}
-	if lost != nil || retryable(r.Fault, t.o.Client.Retry()) {
+	if lost != nil || retryable(r.Error, t.o.Client.Retry()) {
 		return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.tries[row].attempts),
-			err: r.Fault}
+			err: r.Error}
 	}
-	if ofAllRows(r.Fault) {
-		return false, &recordError{item: item, stage: "write", err: r.Fault}
+	if ofAllRows(r.Error) {
+		return false, &recordError{item: item, stage: "write", err: r.Error}
 	}
-	w.refuse(o, row, task.AtWrite, r.Fault)
+	w.refuse(o, row, task.StageWrite, r.Error)
 	return false, nil
 }
 
@@ -217,7 +217,7 @@ func (w *writing) encodedAgain(o *outcome, row uint32, r *wit.Retry, lost *trans
 // again, or one after another, is not.
 func (w *writing) fruitless(row uint32, r *wit.Retry) int {
 	tried := &w.tries[row]
-	if r.Fault != nil || tried.again == 1 && r.Hint != tried.hint {
+	if r.Error != nil || tried.again == 1 && r.Hint != tried.hint {
 		return 0
 	}
 	return tried.again

@@ -76,8 +76,8 @@ var errTrap = errors.New("wasm error: unreachable")
 // An answer that came is judged once more where the plugin broke on it; what is not judged then is uncertain, unless
 // its status says that the service refused it.
 func TestAnswersThatAreNotJudged(t *testing.T) {
-	oops := &wit.Fault{Kind: wit.FaultInternal, Message: "index out of range"}
-	old := &wit.Fault{Kind: wit.FaultStale, Message: "metadata changed"}
+	oops := &wit.Error{Kind: wit.ErrorInternal, Message: "index out of range"}
+	old := &wit.Error{Kind: wit.ErrorStale, Message: "metadata changed"}
 	for name, c := range map[string]struct {
 		status         uint16
 		settle         []error
@@ -118,7 +118,7 @@ func TestAnswersThatAreNotJudged(t *testing.T) {
 					x.group.metadata[topicPartition{"t", 0}], len(x.service.seen()))
 			}
 			if c.metadata != "" {
-				x.o.Uncertain = nil // another process
+				x.o.InDoubt = nil // another process
 				if _, err := x.run(t); err == nil || len(x.service.seen()) != 1 {
 					t.Errorf("expected nothing to be sent again, found %q and %v", x.service.seen(), err)
 				}
@@ -166,7 +166,7 @@ func TestAnswersThatCannotBeRead(t *testing.T) {
 		x.group.put("t", 0, "a=1")
 		x.service.answer = func(int, string) (uint16, error) {
 			return 0, &transport.NoAnswer{Method: "POST", Target: "/Set", Status: 201,
-				Cause: &wit.Fault{Kind: wit.FaultData, Message: "packed in br"}}
+				Cause: &wit.Error{Kind: wit.ErrorData, Message: "packed in br"}}
 		}
 		x.fails(t, "topic t, partition 0, offset 0", "is not sent again",
 			"POST /Set was answered 201, and the answer cannot be used: packed in br")

@@ -61,13 +61,13 @@ func (c mortalClient) Exchange(ctx context.Context, r *wit.Request) (wit.Respons
 	before := c.m.alive()
 	c.m.group.mu.Unlock()
 	if !before {
-		return wit.Response{}, &wit.Fault{Kind: wit.FaultTransient, Message: errDead.Error()}
+		return wit.Response{}, &wit.Error{Kind: wit.ErrorTransient, Message: errDead.Error()}
 	}
 	a, err := c.service.Exchange(ctx, r)
 	c.m.group.mu.Lock()
 	defer c.m.group.mu.Unlock()
 	if !c.m.alive() { // written, and the worker died before it knew
-		return wit.Response{}, &wit.Fault{Kind: wit.FaultTransient, Message: errDead.Error()}
+		return wit.Response{}, &wit.Error{Kind: wit.ErrorTransient, Message: errDead.Error()}
 	}
 	return a, err
 }
@@ -95,8 +95,8 @@ func (c mortalConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) { retur
 func TestKill(t *testing.T) {
 	runtest.Seeds(t, *rounds, 2, func(t *testing.T, seed uint64, r *rand.Rand) {
 		m := newMortal(&writer{each: 1 + r.IntN(3)})
-		m.o.Rows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
-		m.o.CommitEvery = 5 * time.Millisecond
+		m.o.BatchRows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
+		m.o.CommitInterval = 5 * time.Millisecond
 		m.service.slow = time.Millisecond
 		if slow := rune('a' + r.IntN(12)); r.IntN(2) == 0 { // a lane that batch after batch goes past, or none
 			m.service.slowBy = func(body string) time.Duration {
@@ -155,8 +155,8 @@ func TestKill(t *testing.T) {
 func TestKillKeepsTheOrderOfLanes(t *testing.T) {
 	runtest.Seeds(t, *rounds, 3, func(t *testing.T, seed uint64, r *rand.Rand) {
 		m := newMortal(&writer{repeatable: true})
-		m.o.Rows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
-		m.o.CommitEvery = time.Duration(1+r.IntN(100)) * time.Millisecond
+		m.o.BatchRows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
+		m.o.CommitInterval = time.Duration(1+r.IntN(100)) * time.Millisecond
 		m.service.slow = time.Millisecond
 		var written []string
 		m.service.answer = func(_ int, body string) (uint16, error) {
@@ -193,7 +193,7 @@ func TestKillKeepsTheOrderOfLanes(t *testing.T) {
 func TestUpdateAndDeleteBeforeAKill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{repeatable: true})
-		x.o.CommitEvery = time.Hour
+		x.o.CommitInterval = time.Hour
 		deleted := false
 		x.service.answer = func(_ int, body string) (uint16, error) {
 			switch {
@@ -232,7 +232,7 @@ func (m *mortal) operate(t *testing.T, err error, written []string) {
 	case err != nil && !strings.Contains(err.Error(), errDead.Error()):
 		t.Fatal(err)
 	}
-	m.o.Uncertain, m.o.Settled, m.o.Send, m.o.Skip = nil, nil, nil, nil // another process
+	m.o.InDoubt, m.o.Revoked, m.o.Send, m.o.Skip = nil, nil, nil, nil // another process
 	if doubts == nil {
 		return
 	}

@@ -214,7 +214,7 @@ func (i *item) settle(out *effects) {
 type rowRefused struct {
 	item   *item
 	part   int
-	letter Letter
+	letter FailedRecord
 }
 
 func (e rowRefused) apply(*ledger) effects {

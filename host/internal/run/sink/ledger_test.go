@@ -44,7 +44,7 @@ func (out effects) shown() string {
 // task has settled the third.
 func TestEvents(t *testing.T) {
 	at, mine := topicPartition{"t", 0}, map[string][]int32{"t": {0}}
-	l := newLedger(&Uncertain{})
+	l := newLedger(&InDoubtRecords{})
 	var items []*item
 	of := func(offsets ...int) (some []*item) {
 		for _, n := range offsets {
@@ -80,7 +80,7 @@ func TestEvents(t *testing.T) {
 		{func() event { return metadataAsked{at: at, next: 0} }, "yes sent=0-1 settled=2"},
 		{func() event { return offsetsKept{taken.offsets} }, ""},
 		{func() event { return rowsSettled{of(1), true} }, "settled 1"},
-		{func() event { return rowRefused{items[0], 1, Letter{}} }, ""},
+		{func() event { return rowRefused{items[0], 1, FailedRecord{}} }, ""},
 		{func() event { return rowsSettled{of(0), true} }, "0"}, // its letter is due
 		{func() event { return outcomeKnown{of(0, 1)} }, ""},
 		{func() event { return deliveryEnded{of(0, 1)} }, ""},
@@ -134,7 +134,7 @@ type modelled struct {
 	*rand.Rand
 	t      *testing.T
 	l      ledger
-	doubts *Uncertain
+	doubts *InDoubtRecords
 	at     topicPartition
 	fates  []fate
 	items  []*item   // read, and in no delivery
@@ -164,7 +164,7 @@ func (m *modelled) start() {
 			m.t.Fatalf("record %d is %+v, and %d with %q is stored", at, f, m.stored.offset, m.stored.text)
 		}
 	}
-	m.doubts = &Uncertain{}
+	m.doubts = &InDoubtRecords{}
 	m.l, m.items, m.begun, m.underWay = newLedger(m.doubts), nil, nil, false
 	m.l.limit = 400
 	for at := range m.fates {
@@ -272,7 +272,8 @@ func (m *modelled) commit() {
 // settled, the metadata agree with what has happened, and they fit.
 func TestSchedules(t *testing.T) {
 	for seed := range uint64(300) {
-		m := &modelled{Rand: rand.New(rand.NewPCG(seed, 21)), t: t, at: topicPartition{"t", 0}, fates: make([]fate, 120)}
+		m := &modelled{Rand: rand.New(rand.NewPCG(seed, 21)), t: t, at: topicPartition{"t", 0},
+			fates: make([]fate, 120)}
 		m.start()
 		for range 400 {
 			switch m.IntN(40) {

@@ -28,7 +28,7 @@ type copied struct {
 func newCopied(c *checker, records int, written func(offset int) bool) *copied {
 	x := &copied{world: newWorldOf(&c.writer, c), at: topicPartition{"t", 0}, written: map[string]bool{},
 		looked: map[string]bool{}}
-	x.o.InFlight, x.group.atMost, x.o.Rows = 4, 500, 500
+	x.o.InFlight, x.group.atMost, x.o.BatchRows = 4, 500, 500
 	x.o.Logger = slog.New(slog.NewTextHandler(&x.log, nil))
 	for n := range records {
 		x.put(n)
@@ -157,7 +157,8 @@ func TestDecisionsAboutAnotherLog(t *testing.T) {
 			"errors.uncertain.skip=t-0@1"},
 		{"to come", "", "t-0@900", 1, kafka.CommitMetadata{WrittenFor: 2, Moved: "copied", End: 5},
 			"errors.uncertain.skip=t-0@900"},
-		{"cut off or a copy", "", "t-0@2", 1, kafka.CommitMetadata{WrittenFor: 1, End: 3}, "errors.uncertain.skip=t-0@2"},
+		{"cut off or a copy", "", "t-0@2", 1, kafka.CommitMetadata{WrittenFor: 1, End: 3},
+			"errors.uncertain.skip=t-0@2"},
 		{"cut off", "", "t-0@3", 1, kafka.CommitMetadata{WrittenFor: 1, Verified: true, End: 3},
 			"errors.uncertain.skip=t-0@3"},
 		{"cut off after it", "", "t-0@2", 1, kafka.CommitMetadata{WrittenFor: 1, Verified: true, End: 3}, ""},
@@ -176,7 +177,7 @@ func TestDecisionsAboutAnotherLog(t *testing.T) {
 			runtest.Fails(t, err, "topic t, partition 0", "about another log", c.fails)
 			assert.Equal(t, 0, len(x.service.seen()), "requests")
 			assert.Equal(t, "settled=1-2", x.metadata(at), "metadata")
-			x.o.Send, x.o.Skip, x.o.Uncertain, x.o.Settled = nil, nil, nil, nil
+			x.o.Send, x.o.Skip, x.o.InDoubt, x.o.Revoked = nil, nil, nil, nil
 			x.stands(c.next, "settled=1-2", c.found)
 			x.ok(t)
 			assert.Equal(t, 5, len(x.written), "rows")
@@ -217,26 +218,26 @@ func TestRowsOfACopyThatMayBeSentTwice(t *testing.T) {
 func TestRowsOfACopyThatThePluginRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name, known string
-		kind        wit.FaultKind
+		kind        wit.ErrorKind
 		fails       []string
 		sent        int
 	}{
-		{"all rows", " " + knows, wit.FaultConfig, []string{`offset 1, key "b"`, "was not about this log",
+		{"all rows", " " + knows, wit.ErrorConfig, []string{`offset 1, key "b"`, "was not about this log",
 			"errors.uncertain.send=t-0@1,t-0@2,t-0@3"}, 0},
-		{"a row", " " + knows, wit.FaultData, nil, 3},
-		{"nothing was known", "", wit.FaultConfig, nil, 3},
+		{"a row", " " + knows, wit.ErrorData, nil, 3},
+		{"nothing was known", "", wit.ErrorConfig, nil, 3},
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			w := &writer{repeatable: true}
 			x := newWorld(w)
 			var hints []string
-			w.made = func(d *wit.Deliveries, given []wit.Hint) error {
+			w.made = func(d *wit.EncodeResult, given []wit.Hint) error {
 				for _, h := range given {
 					if hints = append(hints, h.Text); !strings.HasPrefix(h.Text, "moved "+knows) {
 						continue
 					}
 					d.Ready = slices.DeleteFunc(d.Ready, func(one wit.Delivery) bool { return one.Rows[0] == h.Row })
-					d.Refused = append(d.Refused, wit.RowFault{Origin: h.Row, Fault: wit.Fault{Kind: c.kind,
+					d.Rejected = append(d.Rejected, wit.RowError{RowIndex: h.Row, Error: wit.Error{Kind: c.kind,
 						Message: "it numbers"}})
 				}
 				return nil
@@ -271,7 +272,7 @@ func TestNothingOfACopyIsSentUndecided(t *testing.T) {
 				x.fails(t, `offset 1, key "b"`, "was not about this log", "it is not looked up",
 					"errors.uncertain.send=t-0@1,t-0@2,t-0@3,t-0@4")
 				assert.Equal(t, 0, len(x.service.seen()), "requests")
-				x.o.Uncertain, x.o.Settled = nil, nil
+				x.o.InDoubt, x.o.Revoked = nil, nil
 			}
 			want := []string{"b=1", "c=1", "d=1", "e=1"}
 			if x.o.Send = []string{"t-0@1-4"}; setting == skipSetting {
@@ -307,7 +308,7 @@ func TestManyRecordsOfACopy(t *testing.T) {
 			}
 		}
 		killed(t, x.world, 2000)
-		x.o.Uncertain, x.o.Settled = nil, nil
+		x.o.InDoubt, x.o.Revoked = nil, nil
 		text := x.metadata(x.at)
 		if !strings.Contains(text, "moved=") || len(text) > 1000 {
 			t.Errorf("expected metadata that say what was copied, found %d bytes: %.300q", len(text), text)
@@ -340,7 +341,8 @@ func TestRecordsOfACopyAreBounded(t *testing.T) {
 	}{{maxUncertain, false}, {maxUncertain + 1, true}} {
 		runtest.Bubble(t, fmt.Sprint(c.last), func(t *testing.T) {
 			x := newCopied(&checker{}, 3, func(int) bool { return false })
-			x.stands(1, fmt.Sprintf("settled=%d", c.last-1), kafka.CommitMetadata{WrittenFor: 1, Moved: "copied", End: 3})
+			x.stands(1, fmt.Sprintf("settled=%d", c.last-1), kafka.CommitMetadata{WrittenFor: 1, Moved: "copied",
+				End: 3})
 			_, err := x.run(t)
 			if !c.fails {
 				require.NoError(t, err)

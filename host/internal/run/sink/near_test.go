@@ -106,7 +106,7 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		limit := []int{kafka.MaxCommitText, kafka.MaxCommitText, 875, 175}[r.IntN(4)]
 		gap := []int64{1, 1, 2, 1000}[r.IntN(4)]
-		doubts := &Uncertain{}
+		doubts := &InDoubtRecords{}
 		l := newLedger(doubts)
 		l.apply(metadataLimited{limit})
 		at := topicPartition{"t", 0}
@@ -125,7 +125,7 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 			}
 		}
 		if r.IntN(2) == 0 {
-			doubts.Learn("fabc,gdef,nxy123")
+			doubts.MergeKnown("fabc,gdef,nxy123")
 			doubts.put(recordID{"t", 0, next + 1_000_000}, errMoved)
 			doubts.move(at, offsetRange{next, next + 1_000_000})
 		}
@@ -227,7 +227,7 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 func TestNotesOfListsAreGoneOnFrom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 1000})
-		x.o.Rows, x.o.InFlight, x.group.atMost = 8000, 8, 8000
+		x.o.BatchRows, x.o.InFlight, x.group.atMost = 8000, 8, 8000
 		settled := metadata{}
 		want := map[string]bool{}
 		for i := range int64(3000) {

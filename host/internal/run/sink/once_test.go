@@ -44,7 +44,7 @@ func TestStopsInLargeBatches(t *testing.T) {
 		x.group.takes = []int{0, 218, 437, 0}[seed%4]
 		var log strings.Builder
 		x.o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
-		x.o.Once, x.o.Rows, x.o.InFlight, x.group.atMost = false, records, 1+r.IntN(64), 500
+		x.o.Once, x.o.BatchRows, x.o.InFlight, x.group.atMost = false, records, 1+r.IntN(64), 500
 		partitions := 1 + r.IntN(3)
 		for i := range records {
 			lane := 'A' + rune(r.IntN(26))
@@ -81,7 +81,7 @@ func TestStopsInLargeBatches(t *testing.T) {
 func TestIgnoredRecordsTakeNoRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		x.o.Rows, x.o.InFlight, x.group.atMost, x.service.slow = 10_000, 8, 10_000, time.Second
+		x.o.BatchRows, x.o.InFlight, x.group.atMost, x.service.slow = 10_000, 8, 10_000, time.Second
 		for i := range 5000 {
 			x.group.put("t", 0, fmt.Sprintf("%c%d=1", 'A'+i%50, i), "z=~left out")
 		}
@@ -97,7 +97,7 @@ func TestIgnoredRecordsTakeNoRoom(t *testing.T) {
 func TestDeliveriesThatTheMetadataCannotSay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 5000})
-		x.o.Rows, x.group.atMost, x.group.takes = 10_000, 10_000, 437
+		x.o.BatchRows, x.group.atMost, x.group.takes = 10_000, 10_000, 437
 		for i := range 5000 {
 			x.group.put("t", 0, fmt.Sprintf("a%d=1", i), fmt.Sprintf("b%d=1", i))
 		}
@@ -115,7 +115,7 @@ func TestLargeBatchesAreEncodedOnce(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := &writer{each: 1000}
 			x := newWorld(w)
-			x.o.Rows, x.o.InFlight, x.group.atMost, x.service.slow = 8000, 8, 8000, time.Second
+			x.o.BatchRows, x.o.InFlight, x.group.atMost, x.service.slow = 8000, 8, 8000, time.Second
 			for i := range 16_000 {
 				x.group.put("t", int32(i)%(partitions+1), fmt.Sprintf("%c%d=1", 'a'+i%8, i))
 			}
@@ -147,7 +147,7 @@ func TestVersionThatBreaksInALargeBatch(t *testing.T) {
 			}
 			return true
 		}
-		x.o.Rows, x.o.InFlight, x.group.atMost, x.service.slow = 8000, 8, 8000, time.Second
+		x.o.BatchRows, x.o.InFlight, x.group.atMost, x.service.slow = 8000, 8, 8000, time.Second
 		for i := range 8000 {
 			value := "1"
 			switch i {
@@ -202,7 +202,7 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 	}
 	again := func(t *testing.T, x *world, requests int, metadata string, send ...string) error {
 		t.Helper()
-		x.o.Uncertain, x.o.Send = nil, send // another process
+		x.o.InDoubt, x.o.Send = nil, send // another process
 		_, err := x.run(t)
 		assert.Equal(t, requests, len(x.service.seen()), "requests")
 		assert.Equal(t, metadata, x.group.metadata[at], "metadata")
@@ -297,7 +297,7 @@ func killed(t *testing.T, x *world, requests int) {
 		}
 		return 201, nil
 	}
-	x.o.Once, x.o.Uncertain, x.o.Settled = false, nil, nil
+	x.o.Once, x.o.InDoubt, x.o.Revoked = false, nil, nil
 	require.NoError(t, NewTask(x.o).Run(ctx))
 	x.group.refuse, x.service.answer, x.o.Once = nil, inner, true
 }
@@ -325,7 +325,7 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newWorld(&writer{})
 			existing(x)
-			x.service.slow, x.o.CommitEvery, x.group.atMost = 2*time.Millisecond, time.Hour, 50
+			x.service.slow, x.o.CommitInterval, x.group.atMost = 2*time.Millisecond, time.Hour, 50
 			if c.first > 0 {
 				x.group.put("t", 0, lines("x", c.first)...)
 				x.ok(t)
@@ -333,10 +333,10 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 			for i := range 400 {
 				x.group.put("t", 0, fmt.Sprintf("%c%d=1", 'a'+i%7, i))
 			}
-			x.o.Rows = c.rows
+			x.o.BatchRows = c.rows
 			killed(t, x, 60)
 			written := len(x.service.seen()) - c.first
-			x.o.Rows, x.o.Uncertain = c.one, nil
+			x.o.BatchRows, x.o.InDoubt = c.one, nil
 			_, err := x.run(t)
 			var names []string
 			for i := c.first; i < c.first+400; i++ {
@@ -353,7 +353,7 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 					n*(1+notedRows), written, len(names), err)
 			}
 			// Announced records that were not sent are among them: whoever operates the service looks which it has.
-			x.o.Uncertain = nil
+			x.o.InDoubt = nil
 			for _, name := range names {
 				var i int
 				if _, err := fmt.Sscanf(name, "t-0@%d", &i); err != nil {
@@ -447,11 +447,11 @@ func TestRecordsThatAreHalfWritten(t *testing.T) {
 func TestUncertainIsNotSentByAnotherTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		x.o.InFlight, x.o.Uncertain = 1, &Uncertain{}
+		x.o.InFlight, x.o.InDoubt = 1, &InDoubtRecords{}
 		x.group.put("orders", 3, "a=1", "b=2", "c=3")
 		x.service.answer = byBody(map[string]uint16{"b=2": 0})
 		task := x.fails(t, `offset 1, key "b"`, "may have been written")
-		assert.Equal(t, 1, task.Progress().Uncertain, "records in doubt")
+		assert.Equal(t, 1, task.Progress().InDoubt, "records in doubt")
 		// The group starts at what was committed.
 		x.fails(t, `topic orders, partition 3, offset 1, key "b"`,
 			"by a task that failed, and is not sent again", "POST /Set may have arrived")
@@ -462,7 +462,7 @@ func TestUncertainIsNotSentByAnotherTask(t *testing.T) {
 // A decision is used up when its record is sent: a task that loses its partition before leaves it to the next one. What
 // was decided stays used up while the record is not settled, also where it was not in doubt for a while.
 func TestDecisionsGoWithTheirPartition(t *testing.T) {
-	var u Uncertain
+	var u InDoubtRecords
 	at := recordID{"t", 0, 5}
 	why := errors.New("no answer")
 	place := at.topicPartition()
@@ -485,7 +485,7 @@ func TestDecisionsGoWithTheirPartition(t *testing.T) {
 	if all, _ := u.names(); len(all) != 0 || len(u.of(place, 0)) != 0 || len(u.used(place, 0)) != 1 {
 		t.Errorf("expected nothing in doubt and one decision used up, found %q, %v", all, u.used(place, 0))
 	}
-	var next Uncertain // another process, after a kill while it was sent
+	var next InDoubtRecords // another process, after a kill while it was sent
 	next.remember(at, 1)
 	if next.decide(at, errKilled, 1, 1) {
 		t.Error("expected the decision to count once after a kill, too")

@@ -78,18 +78,18 @@ func shortKey(key []byte) []byte {
 	return key
 }
 
-// Letter is a record that cannot be written, as it was read.
-type Letter struct {
+// FailedRecord is a record that cannot be written, as it was read.
+type FailedRecord struct {
 	Record *kgo.Record
 	task.Failure
-	// Place is where the dead letter is that the record was read from, "" for one that came from its topic.
-	Place string
+	// ReplayedFrom is where the dead letter is that the record was read from, "" for one that came from its topic.
+	ReplayedFrom string
 }
 
 // refusal is what is known of a record of which rows cannot be written, its letter, about the
 // first of them, and which they are. whole: no row came of the record.
 type refusal struct {
-	letter Letter
+	letter FailedRecord
 	parts  []uint32
 	whole  bool
 }
@@ -98,10 +98,10 @@ type refusal struct {
 const allOfIt = -1
 
 // letter returns the dead letter of a due record, which may itself have been read from a dead letter.
-func (i *item) letter(replayed task.DeadLetter) Letter {
+func (i *item) letter(replayed task.DeadLetter) FailedRecord {
 	l := i.refused.letter
-	if l.Parts, l.Times, l.Place = replayed.Parts, replayed.Times, replayed.Place; !i.refused.whole {
-		l.Parts = task.PartsOf(i.rows, i.refused.parts)
+	if l.Rows, l.Replays, l.ReplayedFrom = replayed.Rows, replayed.Replays, replayed.Position; !i.refused.whole {
+		l.Rows = task.NewRowSubset(i.rows, i.refused.parts)
 	}
 	return l
 }

@@ -23,7 +23,7 @@ import (
 // times makes a chain that makes so many rows of each record.
 func times(rows int) func(context.Context) (Chain, error) {
 	return func(context.Context) (Chain, error) {
-		return chainFunc(func(b *record.Batch) []wit.RowFault {
+		return chainFunc(func(b *record.Batch) []wit.RowError {
 			var out []wit.Row
 			for _, r := range b.Rows {
 				out = append(out, slices.Repeat([]wit.Row{r}, rows)...)
@@ -98,12 +98,14 @@ func TestReplayOfParts(t *testing.T) {
 			x := newWorld(w)
 			x.o.TolerateAll, x.o.DeadLetters, x.o.NewChain, x.o.InFlight = true, kept, times(c.rows), 1
 			var settled []bool
-			err := Deliver(t.Context(), x.o, Replay{Turn: &group{}, Letters: []task.DeadLetter{{Parts: task.PartsOf(4,
-				c.left), Times: 1, Record: &kgo.Record{Topic: "t", Offset: 7, Key: []byte("a"), Value: []byte("1"),
-				Timestamp: time.UnixMilli(7)}}}, Store: func(_ context.Context, all, _ []bool) error {
-				settled = all
-				return nil
-			}})
+			err := Deliver(t.Context(), x.o, Replay{Lock: &group{},
+				Letters: []task.DeadLetter{{Rows: task.NewRowSubset(4,
+					c.left), Replays: 1, Record: &kgo.Record{Topic: "t", Offset: 7, Key: []byte("a"),
+					Value:     []byte("1"),
+					Timestamp: time.UnixMilli(7)}}}, Store: func(_ context.Context, all, _ []bool) error {
+					settled = all
+					return nil
+				}})
 			if err != nil || !slices.Equal(settled, []bool{true}) {
 				t.Fatalf("%s: %v, settled %v", name, err, settled)
 			}
@@ -126,8 +128,9 @@ func TestReplayOfParts(t *testing.T) {
 func TestReplayThatCannotBeginKeepsWhatIsKnown(t *testing.T) {
 	x := newWorld(&writer{})
 	x.o.Send = []string{"no name"} // which the task refuses before it reads
-	err := Deliver(t.Context(), x.o, Replay{Turn: &group{},
-		Letters: []task.DeadLetter{{Sent: true, Record: &kgo.Record{Topic: "t", Offset: 7, Timestamp: time.UnixMilli(7)}}},
+	err := Deliver(t.Context(), x.o, Replay{Lock: &group{},
+		Letters: []task.DeadLetter{{InDoubt: true, Record: &kgo.Record{Topic: "t", Offset: 7,
+			Timestamp: time.UnixMilli(7)}}},
 		Store: func(_ context.Context, settled, sent []bool) error {
 			t.Errorf("stored settled %v, sent %v", settled, sent)
 			return errors.New("nothing is to be stored")
@@ -141,7 +144,7 @@ func TestRecordsThatAreHeld(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1", "b=2")
 		free := make(chan struct{})
-		x.o.Hold = func(ctx context.Context, records []*kgo.Record) error {
+		x.o.AwaitWritable = func(ctx context.Context, records []*kgo.Record) error {
 			select {
 			case <-free:
 				return nil

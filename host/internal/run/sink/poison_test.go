@@ -18,12 +18,12 @@ import (
 // refusing is a chain in which values that begin with "no" fail, and keys that begin with "x" are filtered out.
 type refusing struct{}
 
-func (refusing) Apply(_ context.Context, b *record.Batch) (faults []wit.RowFault, err error) {
+func (refusing) Apply(_ context.Context, b *record.Batch) (faults []wit.RowError, err error) {
 	rows := b.Rows[:0]
 	for _, r := range b.Rows {
 		switch {
 		case strings.HasPrefix(string(b.Bytes(r.Value)), "no"):
-			faults = append(faults, wit.RowFault{Origin: r.Origin, Fault: wit.Fault{Kind: wit.FaultData,
+			faults = append(faults, wit.RowError{RowIndex: r.RowIndex, Error: wit.Error{Kind: wit.ErrorData,
 				Message: "not to be transformed"}})
 		case !strings.HasPrefix(string(b.Bytes(r.Key)), "x"):
 			rows = append(rows, r)
@@ -54,7 +54,7 @@ func TestPoisonPill(t *testing.T) {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			const many, bad = 30, 17
 			x := newWorld(&writer{each: c.each, trap: &plugin.Trap{Function: "encode", Reason: errTrap}})
-			x.o.InFlight, x.o.Rows, x.group.atMost = 1, 25, 7
+			x.o.InFlight, x.o.BatchRows, x.group.atMost = 1, 25, 7
 			if strings.Contains(name, "many") {
 				x.o.InFlight = 4
 			}
@@ -111,7 +111,7 @@ func TestPoisonPill(t *testing.T) {
 				x.group.logs[at][bad].Value = []byte("mended")
 				want = append(want, string(x.group.logs[at][bad].Key)+"=mended")
 			}
-			x.o.Uncertain, x.o.Settled = nil, nil
+			x.o.InDoubt, x.o.Revoked = nil, nil
 			x.ok(t)
 			var found []string
 			for line, n := range written {

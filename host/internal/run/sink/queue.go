@@ -66,12 +66,12 @@ func (q *queue) add(e *encoded) {
 			continue
 		}
 		if e.mixed {
-			j.Lane = 0
+			j.OrderingKey = 0
 		}
-		l := q.lanes[j.Lane]
+		l := q.lanes[j.OrderingKey]
 		if l == nil {
-			l = &lane{number: j.Lane, numbered: true}
-			q.lanes[j.Lane] = l
+			l = &lane{number: j.OrderingKey, numbered: true}
+			q.lanes[j.OrderingKey] = l
 			fresh = append(fresh, l)
 		}
 		l.jobs = append(l.jobs, j)

@@ -10,14 +10,14 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 )
 
-// Reach finds out which of the topics that the plugin takes records arrive in, after the transforms, and says what does
-// not fit. The tasks of a connector share one, since each of them reads some of the topics.
-type Reach struct {
+// UnmatchedTopics finds out which of the topics that the plugin takes records arrive in, after the transforms, and says
+// what does not fit. The tasks of a connector share one, since each of them reads some of the topics.
+type UnmatchedTopics struct {
 	// Settings are the settings that name topics, by the topic.
 	Settings map[string]string
-	// Read are the topics that are read, where the topic of a record alone decides which one it has after the
+	// InputTopics are the topics that are read, where the topic of a record alone decides which one it has after the
 	// transforms. Where others may come, or more decides, none.
-	Read []string
+	InputTopics []string
 
 	mu sync.Mutex
 	// from are the topics of which records have arrived, to those in which they did.
@@ -30,7 +30,7 @@ const maxTopics = 1000
 
 // arrived takes records, and the topics that rows, one for each of them, have after the transforms; taken are those
 // that the plugin takes.
-func (r *Reach) arrived(log *slog.Logger, items []*item, rows *record.Batch, taken []string) {
+func (r *UnmatchedTopics) arrived(log *slog.Logger, items []*item, rows *record.Batch, taken []string) {
 	if r == nil || len(taken) == 0 {
 		return
 	}
@@ -48,7 +48,7 @@ func (r *Reach) arrived(log *slog.Logger, items []*item, rows *record.Batch, tak
 	}
 }
 
-func (r *Reach) one(log *slog.Logger, i *item, topic string, taken []string) {
+func (r *UnmatchedTopics) one(log *slog.Logger, i *item, topic string, taken []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.from == nil {
@@ -63,7 +63,8 @@ func (r *Reach) one(log *slog.Logger, i *item, topic string, taken []string) {
 			"topic", topic, "read_from", i.record.Topic, "taken", r.named(taken), "record", i.String())
 	}
 	r.from[i.record.Topic], r.to[topic] = true, true
-	if r.complete || len(r.Read) == 0 || slices.ContainsFunc(r.Read, func(t string) bool { return !r.from[t] }) {
+	if r.complete || len(r.InputTopics) == 0 || slices.ContainsFunc(r.InputTopics,
+		func(t string) bool { return !r.from[t] }) {
 		return
 	}
 	r.complete = true
@@ -77,7 +78,7 @@ func (r *Reach) one(log *slog.Logger, i *item, topic string, taken []string) {
 }
 
 // named is topics with the settings that name them.
-func (r *Reach) named(topics []string) string {
+func (r *UnmatchedTopics) named(topics []string) string {
 	names := make([]string, len(topics))
 	for n, t := range topics {
 		names[n] = t

@@ -30,10 +30,10 @@ func TestTopicsAfterTransforms(t *testing.T) {
 				var out logtest.Journal
 				x := newWorld(&writer{topics: c.taken})
 				x.o.Logger = out.Logger(slog.LevelError)
-				x.o.Reach = &Reach{Settings: map[string]string{"t": "one"}, Read: []string{"t"}}
+				x.o.Unmatched = &UnmatchedTopics{Settings: map[string]string{"t": "one"}, InputTopics: []string{"t"}}
 				x.group.put("t", 0, "a=1", "b=2")
 				x.o.NewChain = func(context.Context) (Chain, error) {
-					return chainFunc(func(b *record.Batch) []wit.RowFault {
+					return chainFunc(func(b *record.Batch) []wit.RowError {
 						b.Topics = []string{"sap.t"}
 						return nil
 					}), nil

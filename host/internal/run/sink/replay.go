@@ -15,17 +15,17 @@ import (
 type Replay struct {
 	// Letters are in the order of the topics, partitions and offsets of their records, each of which has one.
 	Letters []task.DeadLetter
-	// Turn is what nobody else replays the same records during.
-	Turn Turn
+	// Lock is what nobody else replays the same records during.
+	Lock Lock
 	// Store keeps which of them are settled, and of which nobody would know it if the process ended now. What must not
 	// be sent twice is sent when that is stored.
 	Store func(ctx context.Context, settled, sent []bool) error
-	// Dry has nothing sent: what the plugin has made a request of is settled.
-	Dry bool
+	// DryRun has nothing sent: what the plugin has made a request of is settled.
+	DryRun bool
 }
 
-// Turn is the right to send records that no group gives.
-type Turn interface {
+// Lock is the right to send records that no group gives.
+type Lock interface {
 	// Alive returns nil where nobody else can have it, and Lasts tells that without asking, as of a [Consumer].
 	Alive(context.Context) error
 	Lasts() bool
@@ -34,10 +34,10 @@ type Turn interface {
 // Deliver writes records as a task writes those of its group, and returns when all are settled. Options need neither
 // NewConsumer nor CaughtUp.
 func Deliver(ctx context.Context, o Options, r Replay) error {
-	c := &replayed{Turn: r.Turn, replay: r}
+	c := &replayed{Lock: r.Lock, replay: r}
 	o.NewConsumer, o.Once = c.open, true
 	o.CaughtUp = func(context.Context) (bool, error) { return c.account.open() == 0, nil }
-	o.replayed, o.dry = map[recordID]task.DeadLetter{}, r.Dry
+	o.replayed, o.dry = map[recordID]task.DeadLetter{}, r.DryRun
 	for _, l := range r.Letters {
 		o.replayed[idOf(l.Record)] = l
 		c.records = append(c.records, l.Record)
@@ -57,7 +57,7 @@ func Deliver(ctx context.Context, o Options, r Replay) error {
 
 // replayed is the consumer of what is replayed.
 type replayed struct {
-	Turn
+	Lock
 	replay  Replay
 	account *account
 	records []*kgo.Record
@@ -74,7 +74,7 @@ func (c *replayed) open(_ []string, r kafka.Rebalances) (Consumer, error) {
 			first[at] = offset
 			partitions[at.topic] = append(partitions[at.topic], at.partition)
 		}
-		if l.Sent {
+		if l.InDoubt {
 			sent[at] = append(sent[at], offsetRange{offset, offset})
 		}
 	}

@@ -19,7 +19,7 @@ import (
 // What fails and may do better the next time is tried again for as long as `errors.retry.timeout` says: transforms,
 // rows that the service does not take now, and requests that do not get there.
 func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
-	notNow := &wit.Fault{Kind: wit.FaultTransient, Message: "not now"}
+	notNow := &wit.Error{Kind: wit.ErrorTransient, Message: "not now"}
 	// fails is what the first so many tries of a stage come to; a world with it is as without else.
 	type stage func(x *world, fails int)
 	tries := 0
@@ -29,14 +29,14 @@ func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
 	}
 	transforms := func(x *world, fails int) {
 		x.o.NewChain = func(context.Context) (Chain, error) {
-			return chainFunc(func(b *record.Batch) []wit.RowFault {
+			return chainFunc(func(b *record.Batch) []wit.RowError {
 				for i := range b.Rows {
-					b.Rows[i].Origin = uint32(i)
+					b.Rows[i].RowIndex = uint32(i)
 				}
 				if failing(fails) { // the first row fails, the second one comes out
 					b.Rows = b.Rows[1:]
 					b.Data = append(b.Data, "of a try"...)
-					return []wit.RowFault{{Origin: 0, Fault: *notNow}}
+					return []wit.RowError{{RowIndex: 0, Error: *notNow}}
 				}
 				return nil
 			}), nil
@@ -61,24 +61,24 @@ func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		stage   stage
-		retry   task.Retrying
+		retry   task.RetryPolicy
 		fails   int
 		message string // of the task, "" where all is written
 	}{
-		{"transforms", transforms, task.Retrying{Timeout: -1}, 12, ""},
-		{"transforms, short of time", transforms, task.Retrying{Timeout: 3 * time.Second}, 12,
+		{"transforms", transforms, task.RetryPolicy{Timeout: -1}, 12, ""},
+		{"transforms, short of time", transforms, task.RetryPolicy{Timeout: 3 * time.Second}, 12,
 			`offset 0, key "a": transforms: not now`},
-		{"transforms, not tried again", transforms, task.Retrying{}, 1, `offset 0, key "a": transforms: not now`},
-		{"rows", rows, task.Retrying{Timeout: -1, MaxDelay: time.Second}, 12, ""},
-		{"rows, in time", rows, task.Retrying{Timeout: time.Minute}, 12, ""},
-		{"rows, short of time", rows, task.Retrying{Timeout: 7 * time.Second}, 12,
+		{"transforms, not tried again", transforms, task.RetryPolicy{}, 1, `offset 0, key "a": transforms: not now`},
+		{"rows", rows, task.RetryPolicy{Timeout: -1, MaxDelay: time.Second}, 12, ""},
+		{"rows, in time", rows, task.RetryPolicy{Timeout: time.Minute}, 12, ""},
+		{"rows, short of time", rows, task.RetryPolicy{Timeout: 7 * time.Second}, 12,
 			`offset 0, key "a": tried 8 times: answered 503`},
-		{"rows, as often as the client does", rows, task.Retrying{}, 12,
+		{"rows, as often as the client does", rows, task.RetryPolicy{}, 12,
 			`offset 0, key "a": tried 4 times: answered 503`},
-		{"requests", requests, task.Retrying{Timeout: -1}, 12, ""},
-		{"requests, short of time", requests, task.Retrying{Timeout: 3 * time.Second}, 12,
+		{"requests", requests, task.RetryPolicy{Timeout: -1}, 12, ""},
+		{"requests, short of time", requests, task.RetryPolicy{Timeout: 3 * time.Second}, 12,
 			`offset 0, key "a": POST /Set: not now`},
-		{"requests, not sent again", requests, task.Retrying{}, 1, `offset 0, key "a": POST /Set: not now`},
+		{"requests, not sent again", requests, task.RetryPolicy{}, 1, `offset 0, key "a": POST /Set: not now`},
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newWorld(&writer{})
@@ -105,9 +105,9 @@ func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
 func TestStopWhileTryingAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		x.o.Retry = task.Retrying{Timeout: -1}
+		x.o.Retry = task.RetryPolicy{Timeout: -1}
 		x.service.answer = func(int, string) (uint16, error) {
-			return 0, &wit.Fault{Kind: wit.FaultTransient, Message: "not now"}
+			return 0, &wit.Error{Kind: wit.ErrorTransient, Message: "not now"}
 		}
 		x.group.put("t", 0, "a=1")
 		ctx, stop := context.WithTimeout(t.Context(), time.Hour)
@@ -157,7 +157,7 @@ func TestReopeningIsPaced(t *testing.T) {
 		const records = 12
 		for i := range records {
 			x.group.put("t", 0, fmt.Sprintf("a%d=1", i))
-			w.settleErrs = append(w.settleErrs, &wit.Fault{Kind: wit.FaultStale, Message: "old"}, nil)
+			w.settleErrs = append(w.settleErrs, &wit.Error{Kind: wit.ErrorStale, Message: "old"}, nil)
 		}
 		start := time.Now()
 		x.ok(t)

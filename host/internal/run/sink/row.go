@@ -49,7 +49,7 @@ func (w *writing) mayRepeat(row uint32, r *wit.Retry) (bool, error) {
 
 // another counts an attempt that failed, and tells whether there is to be one more: as often as the client's settings
 // say, and beyond that for as long as those of the task allow where the fault may be gone the next time.
-func (w *writing) another(row uint32, f *wit.Fault) bool {
+func (w *writing) another(row uint32, f *wit.Error) bool {
 	tried := &w.tries[row]
 	if tried.attempts == 0 {
 		tried.since = time.Now()
@@ -60,12 +60,12 @@ func (w *writing) another(row uint32, f *wit.Fault) bool {
 }
 
 // ofAllRows tells whether a fault is none of the row's: the next one would fare no better.
-func ofAllRows(f *wit.Fault) bool {
-	return f.Kind == wit.FaultUnauthorized || f.Kind == wit.FaultConfig || f.Kind == wit.FaultIncompatible ||
-		f.Kind == wit.FaultInternal
+func ofAllRows(f *wit.Error) bool {
+	return f.Kind == wit.ErrorUnauthorized || f.Kind == wit.ErrorConfig || f.Kind == wit.ErrorIncompatible ||
+		f.Kind == wit.ErrorInternal
 }
 
 // retryable tells whether a fault may be gone the next time.
-func retryable(f *wit.Fault, retry transport.Retry) bool {
-	return f.Kind == wit.FaultTransient || f.Code != nil && retry.Names(*f.Code)
+func retryable(f *wit.Error, retry transport.Retry) bool {
+	return f.Kind == wit.ErrorTransient || f.Code != nil && retry.Names(*f.Code)
 }

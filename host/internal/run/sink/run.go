@@ -27,7 +27,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 		}
 		return err
 	}
-	t.plugin.Take(o)
+	t.plugin.Use(o)
 	defer t.plugin.Close()
 	g, err := t.newGatherer(ctx)
 	if err != nil {
@@ -49,8 +49,8 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	g.consumer, t.run.consumer = consumer, consumer
 
 	stop := context.AfterFunc(ctx, func() {
-		time.AfterFunc(t.o.StopWithin*3/4, func() { abort(errStopped) })
-		time.AfterFunc(t.o.StopWithin*7/8, func() { endSettling(errStopped) })
+		time.AfterFunc(t.o.StopTimeout*3/4, func() { abort(errStopped) })
+		time.AfterFunc(t.o.StopTimeout*7/8, func() { endSettling(errStopped) })
 	})
 	defer stop()
 	gathering, endGathering := context.WithCancel(ctx)
@@ -72,12 +72,12 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	endCommits()
 	committer.Wait()
 	t.skips.Close()
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(t.o.StopWithin/4, time.Second))
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(t.o.StopTimeout/4, time.Second))
 	defer cancel()
 	lost := t.commitLast(last)
 	err = t.account.upTo(err)
 	if errors.As(err, new(*recordError)) {
-		t.o.Tally.Errors.Add(1)
+		t.o.Metrics.Errors.Add(1)
 	}
 	t.sum()
 	if err == nil {
@@ -90,8 +90,10 @@ func (t *Task) Run(ctx context.Context) (err error) {
 func (t *Task) sum() {
 	p, c := t.Progress(), t.count
 	t.log.Info("sink task ended", "rows", p.Written, "read", p.Read, "deliveries", p.Requests, "batches", p.Batches,
-		"ignored", p.Ignored, "skipped", p.Skipped, "again", p.Again, slog.Group("at_work", "convert", c.convert.Took(),
-			"transform", c.transform.Took(), "encode", c.encode.Took(), "send", c.send.Took(), "settle", c.settle.Took()))
+		"ignored", p.Ignored, "skipped", p.Skipped, "again", p.Reencoded,
+		slog.Group("at_work", "convert", c.convert.Total(),
+			"transform", c.transform.Total(), "encode", c.encode.Total(), "send", c.send.Total(), "settle",
+			c.settle.Total()))
 }
 
 var errStopped = errors.New("the stop took too long")
@@ -107,7 +109,7 @@ func (t *Task) deliverAll(batches <-chan *batch) error {
 		err = d.doubt // the stop came before all of them were found
 	}
 	if isUncertain(err) {
-		err = t.o.Uncertain.advised(err)
+		err = t.o.InDoubt.advised(err)
 	}
 	return ignoreStop(t.run.stopping, err)
 }

@@ -38,7 +38,7 @@ func TestLostPartitionsComeBack(t *testing.T) {
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newWorld(&writer{repeatable: true})
-			x.o.Once, x.o.InFlight, x.o.CommitEvery = false, 2, 100*time.Millisecond
+			x.o.Once, x.o.InFlight, x.o.CommitInterval = false, 2, 100*time.Millisecond
 			x.service.slow = time.Second
 			at := topicPartition{"t", 0}
 			x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1", "e=1")
@@ -70,7 +70,7 @@ func TestLostPartitionsComeBack(t *testing.T) {
 func TestSettledIsSharedByTasks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{repeatable: true})
-		x.o.Once, x.o.Settled = false, &Settled{}
+		x.o.Once, x.o.Revoked = false, &RevokedPartitions{}
 		x.group.put("t", 0, "a=1", "b=1")
 		x.group.refuse = errors.New("nobody there")
 		stop := runtest.Start(t, NewTask(x.o).Run)
@@ -139,7 +139,7 @@ func TestNoteOfAPartitionThatGoes(t *testing.T) {
 func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		x.o.Once, x.o.CommitEvery = false, time.Minute
+		x.o.Once, x.o.CommitInterval = false, time.Minute
 		x.service.slow = time.Second
 		x.service.answer = func(n int, _ string) (uint16, error) {
 			if n == 1 {
@@ -204,7 +204,7 @@ func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
 		told  bool
 		stays int64
 	}{{"not told yet", false, notKnown}, {"told of more", true, 30}} {
-		l := newLedger(&Uncertain{})
+		l := newLedger(&InDoubtRecords{})
 		l.apply(assigned{at})
 		l.apply(offsetKnown{at: topicPartition{"t", 0}, committed: -1})
 		var records []*kgo.Record
@@ -261,7 +261,7 @@ func TestPartitionBelowItsOffset(t *testing.T) {
 
 // A log that becomes shorter while the task runs: what was read before is not committed over what comes instead.
 func TestPartitionThatBecomesShorter(t *testing.T) {
-	l, at := newLedger(&Uncertain{}), topicPartition{"t", 0}
+	l, at := newLedger(&InDoubtRecords{}), topicPartition{"t", 0}
 	l.apply(assigned{map[string][]int32{"t": {0}}})
 	l.apply(offsetKnown{at: at, committed: -1})
 	records := func(first, end int64) (all []*kgo.Record) {

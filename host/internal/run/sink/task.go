@@ -35,51 +35,52 @@ type Options struct {
 	// NewConsumer joins the group. topics are those that the plugin named when it was opened; the connector's own
 	// `topics` go first. The task closes it.
 	NewConsumer func(topics []string, r kafka.Rebalances) (Consumer, error)
-	// Hold blocks until records that were read may be written. It returns an error if the context ends first. Nil means
-	// that records are never held.
-	Hold func(ctx context.Context, records []*kgo.Record) error
+	// AwaitWritable blocks until records that were read may be written. It returns an error if the context ends first.
+	// Nil means that records are never held.
+	AwaitWritable func(ctx context.Context, records []*kgo.Record) error
 	// NewChain makes the transforms; nil: there are none.
 	NewChain func(ctx context.Context) (Chain, error)
 	// NewConverters makes the converters.
 	NewConverters func() (key, value convert.Converter, err error)
-	// NewHeaders makes the converter of headers. Default: SimpleHeaderConverter.
-	NewHeaders func() (convert.Headers, error)
-	// Rows and Every bound a batch: it is written when it has so many rows, or so long after its first record came.
-	// Default of Rows: 500. Every 0: what came is not kept waiting.
-	Rows  int
-	Every time.Duration
+	// NewHeaderConverter makes the converter of headers. Default: SimpleHeaderConverter.
+	NewHeaderConverter func() (convert.Headers, error)
+	// BatchRows and Every bound a batch: it is written when it has so many rows, or so long after its first record
+	// came. Default of Rows: 500. Every 0: what came is not kept waiting.
+	BatchRows int
+	Linger    time.Duration
 	// InFlight is how many requests are under way at the same time. Default 4. Rows of one key never overtake each
 	// other.
 	InFlight int
-	// CommitEvery is how often offsets are committed while a batch is being written; they are also at its end. Default
-	// 1 s.
-	CommitEvery time.Duration
+	// CommitInterval is how often offsets are committed while a batch is being written; they are also at its end.
+	// Default 1 s.
+	CommitInterval time.Duration
 	// Tolerance is for records that cannot be converted or that the service refuses.
 	task.Tolerance
 	// Retry is for transforms, encodings and deliveries that fail and may do better the next time: for so long they are
 	// tried again, deliveries and encodings as often as the client's settings say in any case.
-	Retry task.Retrying
+	Retry task.RetryPolicy
 	// DeadLetters gets the records of skipped rows before they are settled. Default: they are only logged.
 	DeadLetters DeadLetters
 	// Once is [Task.Finish] from the start. It needs CaughtUp.
 	Once bool
 	// CaughtUp tells whether everything up to the ends that topics had at its first call is committed.
 	CaughtUp func(ctx context.Context) (bool, error)
-	// StopWithin bounds what a stop may take: requests on their way are waited for so long. Default 5 s.
-	StopWithin time.Duration
+	// StopTimeout bounds what a stop may take: requests on their way are waited for so long. Default 5 s.
+	StopTimeout time.Duration
 	// Send and Skip name uncertain records that an operator has looked at, as TOPIC-PARTITION@OFFSET or
 	// TOPIC-PARTITION@FIRST-LAST: those to be sent again, each as often as it is named, and those to be left out.
 	Send, Skip []string
-	// Uncertain is what the tasks of the connector share. Default: the task's own.
-	Uncertain *Uncertain
-	// Settled is what the tasks of the connector share. Default: the task's own.
-	Settled *Settled
-	// Reach is what the tasks of the connector share. Default: nothing is said about topics that records do not reach.
-	Reach *Reach
-	// Tally is what is counted of the task. Default: the task's own.
-	Tally *task.Tally
-	// Tap has rows looked at before transforms. nil: nobody looks.
-	Tap *task.Tap
+	// InDoubt is what the tasks of the connector share. Default: the task's own.
+	InDoubt *InDoubtRecords
+	// Revoked is what the tasks of the connector share. Default: the task's own.
+	Revoked *RevokedPartitions
+	// Unmatched is what the tasks of the connector share. Default: nothing is said about topics that records do not
+	// reach.
+	Unmatched *UnmatchedTopics
+	// Metrics is what is counted of the task. Default: the task's own.
+	Metrics *task.Metrics
+	// Observer has rows looked at before transforms. nil: nobody looks.
+	Observer *task.Observer
 	// Tracer makes spans of batches; nil: there are none.
 	Tracer *tracing.Tracer
 	// Logger. Default: discards.
@@ -93,7 +94,7 @@ type Options struct {
 // DeadLetters takes records that cannot be written where such records are tolerated.
 type DeadLetters interface {
 	// Send returns nil when the brokers have all of the records. It is called by several goroutines.
-	Send(ctx context.Context, letters []Letter) error
+	Send(ctx context.Context, letters []FailedRecord) error
 }
 
 // Task writes the partitions that its consumer gets. It owns its goroutines while Run runs.
@@ -112,7 +113,7 @@ type Task struct {
 	uncommitted bool       // the last commit failed; under committing
 
 	send, skip decisions
-	skips      *task.Skips
+	skips      *task.SkipLog
 	// broken gets what ends the task from the group's callbacks.
 	broken chan error
 
@@ -181,17 +182,17 @@ type Progress struct {
 	Batches, Requests int64
 	// Skipped rows could not be written and were tolerated; Faults counts all faults of rows; Again is how often a row
 	// was encoded again.
-	Skipped, Faults, Again int64
+	Skipped, Errors, Reencoded int64
 	// Warnings were logged by the plugin about answers of requests that succeeded.
 	Warnings int64
-	// LastFault is when the last fault came; zero: none has.
-	LastFault time.Time
-	// Open records were read and are not settled.
-	Open int
+	// LastError is when the last fault came; zero: none has.
+	LastError time.Time
+	// Unsettled records were read and are not settled.
+	Unsettled int
 	// Partitions are those that the task has of its group.
 	Partitions int
 	// Uncertain records of the connector may have been written, and nobody knows.
-	Uncertain int
+	InDoubt int
 	// Flow is where the time of the last minute went: consume, convert, transform, encode, send, settle.
 	Flow task.Flow
 	// Version of the plugin.
@@ -201,8 +202,8 @@ type Progress struct {
 type counters struct {
 	read, ignored, batches, requests, again, warnings atomic.Int64
 	written, bytes                                    task.Meter
-	faults                                            task.Faults
-	consume, convert, transform, encode, send, settle task.Clock
+	faults                                            task.ErrorCounts
+	consume, convert, transform, encode, send, settle task.BusyClock
 	began                                             time.Time
 }
 
@@ -210,39 +211,40 @@ const recordSkipped = "record skipped"
 
 // NewTask makes a task; nothing runs before [Task.Run].
 func NewTask(o Options) *Task {
-	if o.Rows <= 0 {
-		o.Rows = 500
+	if o.BatchRows <= 0 {
+		o.BatchRows = 500
 	}
 	if o.InFlight <= 0 {
 		o.InFlight = 4
 	}
-	if o.CommitEvery <= 0 {
-		o.CommitEvery = time.Second
+	if o.CommitInterval <= 0 {
+		o.CommitInterval = time.Second
 	}
-	if o.StopWithin <= 0 {
-		o.StopWithin = 5 * time.Second
+	if o.StopTimeout <= 0 {
+		o.StopTimeout = 5 * time.Second
 	}
-	if o.Tally == nil {
-		o.Tally = &task.Tally{}
+	if o.Metrics == nil {
+		o.Metrics = &task.Metrics{}
 	}
-	if o.Uncertain == nil {
-		o.Uncertain = &Uncertain{}
+	if o.InDoubt == nil {
+		o.InDoubt = &InDoubtRecords{}
 	}
-	if o.Settled == nil {
-		o.Settled = &Settled{}
+	if o.Revoked == nil {
+		o.Revoked = &RevokedPartitions{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	log := o.Logger.With("connector", o.Connector, "task", o.Task)
-	t := &Task{o: o, log: log, account: newAccount(o.Settled, o.Uncertain, log), count: &counters{began: time.Now()},
-		skips: &task.Skips{}, finishing: make(chan struct{}), broken: make(chan error, 1), learned: make(chan struct{},
+	t := &Task{o: o, log: log, account: newAccount(o.Revoked, o.InDoubt, log), count: &counters{began: time.Now()},
+		skips: &task.SkipLog{}, finishing: make(chan struct{}), broken: make(chan error, 1),
+		learned: make(chan struct{},
 			1)}
 	t.skips.Tolerance, t.skips.Message = o.Tolerance, recordSkipped
-	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Writer, *openedVersion]{
-		New:  func(c Code) *openedVersion { return &openedVersion{code: c, settling: guard.NewTurn()} },
-		Of:   func(o *openedVersion) Code { return o.code },
-		Call: t.call, Fits: t.fits})
+	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opener[Writer, *openedVersion]{
+		New:       func(c Code) *openedVersion { return &openedVersion{code: c, settling: guard.NewTurn()} },
+		VersionOf: func(o *openedVersion) Code { return o.code },
+		CallOpen:  t.call, CheckCompatible: t.fits})
 	if o.Once {
 		t.Finish()
 	}
@@ -257,18 +259,18 @@ func (t *Task) Progress() Progress {
 	c := t.count
 	return Progress{Read: c.read.Load(), Written: c.written.Load(), Ignored: c.ignored.Load(),
 		Batches: c.batches.Load(), Requests: c.requests.Load(),
-		Skipped: c.faults.Skipped.Load(), Faults: c.faults.All.Load(), LastFault: c.faults.Last(),
-		Again: c.again.Load(),
-		Open:  t.account.open(), Partitions: t.account.sum(func(*partition) int { return 1 }),
-		Uncertain: t.o.Uncertain.count(),
-		Version:   t.plugin.Version(), Warnings: c.warnings.Load(),
-		Flow: task.FlowOf(c.began, &c.written, &c.bytes, task.StageOf("consume", &c.consume),
-			task.StageOf("convert", &c.convert), task.StageOf("transform", &c.transform),
-			task.StageOf("encode", &c.encode), task.StageOf("send", &c.send), task.StageOf("settle", &c.settle))}
+		Skipped: c.faults.Skipped.Load(), Errors: c.faults.All.Load(), LastError: c.faults.Last(),
+		Reencoded: c.again.Load(),
+		Unsettled: t.account.open(), Partitions: t.account.sum(func(*partition) int { return 1 }),
+		InDoubt: t.o.InDoubt.count(),
+		Version: t.plugin.Version(), Warnings: c.warnings.Load(),
+		Flow: task.NewFlow(c.began, &c.written, &c.bytes, task.NewStage("consume", &c.consume),
+			task.NewStage("convert", &c.convert), task.NewStage("transform", &c.transform),
+			task.NewStage("encode", &c.encode), task.NewStage("send", &c.send), task.NewStage("settle", &c.settle))}
 }
 
-// Has tells whether a partition of the task's group is its own now. It is safe to call at any time.
-func (t *Task) Has(topic string, partition int32) bool {
+// Owns tells whether a partition of the task's group is its own now. It is safe to call at any time.
+func (t *Task) Owns(topic string, partition int32) bool {
 	return t.account.has(topicPartition{topic, partition})
 }
 
@@ -281,13 +283,14 @@ func (t *Task) fail(err error) {
 }
 
 // call makes one call of open.
-func (t *Task) call(ctx context.Context, w Writer, o *openedVersion, state []byte, answers []wit.Response) (*wit.Need,
+func (t *Task) call(ctx context.Context, w Writer, o *openedVersion, state []byte,
+	answers []wit.Response) (*wit.RequestBatch,
 	error) {
-	opening, err := w.OpenSink(ctx, t.o.Component, task.Seen(o.code, t.o.Settings), state, answers)
+	opening, err := w.OpenSink(ctx, t.o.Component, task.VisibleSettings(o.code, t.o.Settings), state, answers)
 	if err == nil && opening.Ready != nil {
 		o.context, o.topics = opening.Ready.Context, opening.Ready.Topics
 	}
-	return opening.Ask, err
+	return opening.Pending, err
 }
 
 // fits tells whether a newer version can go on: one that wants the same topics.
@@ -308,7 +311,7 @@ func (t *Task) reopen(ctx context.Context, o *openedVersion) (*openedVersion, er
 
 // unsure notes that nobody knows whether a record was written; it returns the task's fault.
 func (t *Task) unsure(i *item, why error) *recordError {
-	t.o.Uncertain.put(idOf(i.record), why)
+	t.o.InDoubt.put(idOf(i.record), why)
 	t.account.apply(doubtChanged{i})
 	return &recordError{item: i, stage: "it may have been written or not, and is not sent again", err: why,
 		uncertain: true}

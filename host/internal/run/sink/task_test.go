@@ -43,7 +43,8 @@ func TestOnceWritesEverything(t *testing.T) {
 		assert.Equal(t, 700, x.committed("a", 0), "committed")
 		assert.Equal(t, 7, x.committed("a", 1), "committed")
 		p := task.Progress()
-		if p.Read != 707 || p.Written != 706 || p.Ignored != 1 || p.Open != 0 || p.Skipped+p.Faults+p.Again != 0 {
+		if p.Read != 707 || p.Written != 706 || p.Ignored != 1 || p.Unsettled != 0 ||
+			p.Skipped+p.Errors+p.Reencoded != 0 {
 			t.Errorf("%+v", p)
 		}
 		if p.Requests == 0 || p.Warnings != 2*p.Requests {
@@ -80,7 +81,7 @@ func TestRefusedRows(t *testing.T) {
 		x.group.put("t", 0, records...)
 		x.service.answer = answer
 		task := x.ok(t)
-		if p := task.Progress(); p.Skipped != 3 || p.Faults != 3 || p.Written != 2 || x.committed("t", 0) != 5 {
+		if p := task.Progress(); p.Skipped != 3 || p.Errors != 3 || p.Written != 2 || x.committed("t", 0) != 5 {
 			t.Errorf("%+v", p)
 		}
 	})
@@ -93,7 +94,7 @@ type letters struct {
 	refuses error
 }
 
-func (l *letters) Send(ctx context.Context, all []Letter) error {
+func (l *letters) Send(ctx context.Context, all []FailedRecord) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.refuses != nil {
@@ -101,8 +102,8 @@ func (l *letters) Send(ctx context.Context, all []Letter) error {
 	}
 	for _, letter := range all {
 		parts := ""
-		if !letter.Parts.Whole() {
-			parts = ", parts " + letter.Parts.String()
+		if !letter.Rows.IsAll() {
+			parts = ", parts " + letter.Rows.String()
 		}
 		l.kept = append(l.kept, fmt.Sprintf("%s@%d: %s: %s%s", letter.Record.Value, letter.Record.Offset, letter.Stage,
 			letter.Err, parts))
@@ -120,10 +121,11 @@ func TestDeadLetters(t *testing.T) {
 		x.group.put("t", 0, records...)
 		x.service.answer = answer
 		task := x.ok(t)
-		if p := task.Progress(); p.Skipped != 4 || p.Written != 2 || x.committed("t", 0) != 6 || p.LastFault.IsZero() {
+		if p := task.Progress(); p.Skipped != 4 || p.Written != 2 || x.committed("t", 0) != 6 || p.LastError.IsZero() {
 			t.Errorf("%+v", p)
 		}
-		if n := task.o.Tally.At(time.Now()); n.Letters != 4 || n.LostLetters != 0 || n.Logged != 4 || n.Errors != 0 ||
+		if n := task.o.Metrics.Snapshot(time.Now()); n.DeadLetters != 4 || n.LostDeadLetters != 0 || n.Logged != 4 ||
+			n.Errors != 0 ||
 			n.Active != 0 || n.Commits == 0 || n.FailedCommits != 0 || n.BatchSize.Max != 4 {
 			t.Errorf("%+v", n)
 		}
@@ -139,7 +141,8 @@ func TestDeadLetters(t *testing.T) {
 			x.group.put("t", 0, append(slices.Repeat([]string{"a=1"}, int(at)), row)...)
 			x.service.answer = answer
 			task, err := x.run(t)
-			if n := task.o.Tally.At(time.Now()); n.Letters != 1 || n.LostLetters != 1 || n.Logged != 0 ||
+			if n := task.o.Metrics.Snapshot(time.Now()); n.DeadLetters != 1 || n.LostDeadLetters != 1 ||
+				n.Logged != 0 ||
 				n.Errors != 1 {
 				t.Errorf("%+v", n)
 			}
@@ -190,7 +193,7 @@ func TestFaultsOfTheService(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1")
 		x.service.answer = func(int, string) (uint16, error) {
-			return 0, &wit.Fault{Kind: wit.FaultTransient, Message: "no connection"}
+			return 0, &wit.Error{Kind: wit.ErrorTransient, Message: "no connection"}
 		}
 		x.fails(t, `topic t, partition 0, offset 0, key "a": POST /Set: no connection`)
 	})
@@ -283,7 +286,7 @@ func TestCommitsWhileABatchIsWritten(t *testing.T) {
 func TestStopEndsACommit(t *testing.T) {
 	var logged strings.Builder
 	x := newWorld(&writer{repeatable: true})
-	x.o.Tally, x.o.Logger = new(task.Tally), slog.New(slog.NewTextHandler(&logged, nil))
+	x.o.Metrics, x.o.Logger = new(task.Metrics), slog.New(slog.NewTextHandler(&logged, nil))
 	stopped := NewTask(x.o)
 	stopped.run = &running{consumer: x.group}
 	at := topicPartition{"t", 0}
@@ -297,7 +300,7 @@ func TestStopEndsACommit(t *testing.T) {
 	if err := stopped.commit(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("expected the commit to be cut off, found %v", err)
 	}
-	assert.Equal(t, 0, x.o.Tally.At(time.Now()).FailedCommits, "failed commits")
+	assert.Equal(t, 0, x.o.Metrics.Snapshot(time.Now()).FailedCommits, "failed commits")
 	assert.Equal(t, "", logged.String(), "the log")
 	assert.Equal(t, 1, stopped.account.apply(offsetsTaken{}).offsets["t"][0].Offset, "offset of the next commit")
 }
@@ -406,9 +409,9 @@ func TestRevokedWhileOthersWait(t *testing.T) {
 	})
 }
 
-type chainFunc func(b *record.Batch) []wit.RowFault
+type chainFunc func(b *record.Batch) []wit.RowError
 
-func (c chainFunc) Apply(_ context.Context, b *record.Batch) ([]wit.RowFault, error) {
+func (c chainFunc) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, error) {
 	return c(b), nil
 }
 
@@ -418,16 +421,16 @@ func TestTransforms(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.TolerateAll = true
 		x.o.NewChain = func(context.Context) (Chain, error) {
-			return chainFunc(func(b *record.Batch) (faults []wit.RowFault) {
+			return chainFunc(func(b *record.Batch) (faults []wit.RowError) {
 				var out []wit.Row
 				for i, r := range b.Rows {
-					r.Origin = uint32(i)
+					r.RowIndex = uint32(i)
 					switch v := string(b.Bytes(r.Value)); v {
 					case "drop":
 					case "twice":
 						out = append(out, r, r)
 					case "fault":
-						faults = append(faults, wit.RowFault{Origin: uint32(i), Fault: wit.Fault{Kind: wit.FaultData,
+						faults = append(faults, wit.RowError{RowIndex: uint32(i), Error: wit.Error{Kind: wit.ErrorData,
 							Message: "no"}})
 					default:
 						out = append(out, r)
@@ -440,7 +443,7 @@ func TestTransforms(t *testing.T) {
 		x.group.put("t", 0, "a=drop", "b=1", "c=twice", "d=fault", "e=drop")
 		task := x.ok(t)
 		assert.Equal(t, []string{"b=1", "c=twice", "c=twice"}, slices.Sorted(slices.Values(x.service.seen())))
-		if p := task.Progress(); x.committed("t", 0) != 5 || p.Skipped != 1 || p.Open != 0 {
+		if p := task.Progress(); x.committed("t", 0) != 5 || p.Skipped != 1 || p.Unsettled != 0 {
 			t.Errorf("%+v %v", p, x.group.committed)
 		}
 		x.o.TolerateAll = false
@@ -469,7 +472,7 @@ func TestTraps(t *testing.T) {
 
 func TestStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &writer{staleOnce: true, settleErrs: []error{&wit.Fault{Kind: wit.FaultStale,
+		w := &writer{staleOnce: true, settleErrs: []error{&wit.Error{Kind: wit.ErrorStale,
 			Message: "metadata changed"}}}
 		x := newWorld(w)
 		x.group.put("t", 0, "a=1")
@@ -489,7 +492,7 @@ func TestSwapAtTheBatchBoundary(t *testing.T) {
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			x := newWorld(&writer{version: "1", topics: []string{"t"}})
-			x.o.Rows, x.group.atMost = 10, 10
+			x.o.BatchRows, x.group.atMost = 10, 10
 			x.group.put("t", 0, lines("a", 50)...)
 			x.service.answer = func(n int, _ string) (uint16, error) {
 				if n == 15 {
@@ -532,14 +535,14 @@ type headed struct {
 	header string
 }
 
-func (h *headed) DecodeBy(_ context.Context, _ string, header, _ []byte, _ *record.Batch) (wit.Datum, error) {
+func (h *headed) DecodeBy(_ context.Context, _ string, header, _ []byte, _ *record.Batch) (wit.ValueSlice, error) {
 	h.header = string(header)
-	return wit.Datum{}, nil
+	return wit.ValueSlice{}, nil
 }
 
-func (h *headed) Decode(context.Context, string, []byte, *record.Batch) (wit.Datum, error) {
+func (h *headed) Decode(context.Context, string, []byte, *record.Batch) (wit.ValueSlice, error) {
 	h.header = "none"
-	return wit.Datum{}, nil
+	return wit.ValueSlice{}, nil
 }
 
 // The header that says the schema of the key is not that of the value, and the last of one name counts, as in Kafka.

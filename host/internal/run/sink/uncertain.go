@@ -13,11 +13,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Uncertain holds the records of a connector of which nobody knows whether they were written, because a request that
-// must not be sent twice got no answer, or one that does not say. The tasks of a connector share one: the group gives a
-// failed task's partitions to another task, which would send the request again (P19). A start of the connector finds
-// them in the metadata with the group's offsets. The zero value is empty and ready.
-type Uncertain struct {
+// InDoubtRecords holds the records of a connector of which nobody knows whether they were written, because a request
+// that must not be sent twice got no answer, or one that does not say. The tasks of a connector share one: the group
+// gives a failed task's partitions to another task, which would send the request again (P19). A start of the connector
+// finds them in the metadata with the group's offsets. The zero value is empty and ready.
+type InDoubtRecords struct {
 	mu         sync.Mutex
 	partitions map[topicPartition]*uncertainPartition
 	// known is what the plugin knew of the service, now or in an earlier run.
@@ -52,17 +52,17 @@ type uncertainRecord struct {
 }
 
 // partition is the records of one; the caller holds mu.
-func (u *Uncertain) partition(at topicPartition) *uncertainPartition {
+func (u *InDoubtRecords) partition(at topicPartition) *uncertainPartition {
 	return cmp.Or(u.partitions[at], noUncertain)
 }
 
 // at is what is known of a record, nil for nothing; the caller holds mu.
-func (u *Uncertain) at(r recordID) *uncertainRecord {
+func (u *InDoubtRecords) at(r recordID) *uncertainRecord {
 	return u.partition(r.topicPartition()).records[r.offset]
 }
 
 // forget removes a record; the caller holds mu.
-func (u *Uncertain) forget(r recordID) {
+func (u *InDoubtRecords) forget(r recordID) {
 	if p := u.partitions[r.topicPartition()]; p != nil {
 		delete(p.records, r.offset)
 		p.open = without(p.open, r.offset)
@@ -70,14 +70,14 @@ func (u *Uncertain) forget(r recordID) {
 }
 
 // isMoved reports whether an open record may have been written from another offset or topic; the caller holds mu.
-func (u *Uncertain) isMoved(r recordID) bool {
+func (u *InDoubtRecords) isMoved(r recordID) bool {
 	p := u.partition(r.topicPartition())
 	return p.moved != nil && within([]offsetRange{*p.moved}, offsetRange{r.offset, r.offset}) &&
 		covered(p.open, offsetRange{r.offset, r.offset})
 }
 
-// Learn takes what the plugin knows, and reports whether that is news.
-func (u *Uncertain) Learn(known wit.Known) bool {
+// MergeKnown takes what the plugin knows, and reports whether that is news.
+func (u *InDoubtRecords) MergeKnown(known wit.Known) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	before := u.known
@@ -86,14 +86,14 @@ func (u *Uncertain) Learn(known wit.Known) bool {
 }
 
 // Known is what the plugin knows, now or in an earlier run.
-func (u *Uncertain) Known() wit.Known {
+func (u *InDoubtRecords) Known() wit.Known {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.known
 }
 
 // hint returns the hint with which the plugin must check a record.
-func (u *Uncertain) hint(r *kgo.Record) string {
+func (u *InDoubtRecords) hint(r *kgo.Record) string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	hint := wit.HintUncertain
@@ -107,7 +107,7 @@ func (u *Uncertain) hint(r *kgo.Record) string {
 }
 
 // move notes that records may have been written as ones of other offsets or another topic.
-func (u *Uncertain) move(at topicPartition, moved offsetRange) {
+func (u *InDoubtRecords) move(at topicPartition, moved offsetRange) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if p := u.partitions[at]; p != nil {
@@ -116,14 +116,14 @@ func (u *Uncertain) move(at topicPartition, moved offsetRange) {
 }
 
 // moved reports whether a record in doubt is such a one.
-func (u *Uncertain) moved(r *kgo.Record) bool {
+func (u *InDoubtRecords) moved(r *kgo.Record) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.isMoved(idOf(r)) && !u.at(idOf(r)).sending
 }
 
 // put adds a record. A decision that was being carried out is used up by it.
-func (u *Uncertain) put(at recordID, why error) {
+func (u *InDoubtRecords) put(at recordID, why error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.partitions == nil {
@@ -145,7 +145,7 @@ func (u *Uncertain) put(at recordID, why error) {
 }
 
 // count is how many records are in doubt.
-func (u *Uncertain) count() (n int) {
+func (u *InDoubtRecords) count() (n int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, p := range u.partitions {
@@ -159,7 +159,7 @@ func (u *Uncertain) count() (n int) {
 }
 
 // resolve says that a record is not in doubt any more, and not settled.
-func (u *Uncertain) resolve(at recordID) {
+func (u *InDoubtRecords) resolve(at recordID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if d := u.at(at); d != nil && d.used > 0 {
@@ -172,7 +172,7 @@ func (u *Uncertain) resolve(at recordID) {
 }
 
 // remember takes from metadata how many decisions about a record were used up that is not in doubt.
-func (u *Uncertain) remember(at recordID, used int) {
+func (u *InDoubtRecords) remember(at recordID, used int) {
 	u.put(at, nil)
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -184,7 +184,7 @@ func (u *Uncertain) remember(at recordID, used int) {
 // decide notes that metadata lists the record as uncertain and tells whether to send it again: the operator asked for
 // that `named` times, `used` of which were acted on, as far as the metadata knows. A record that is not named any more
 // can be named again. One that was to be sent by a task that lost its partition still is.
-func (u *Uncertain) decide(at recordID, why error, named, used int) (send bool) {
+func (u *InDoubtRecords) decide(at recordID, why error, named, used int) (send bool) {
 	u.mu.Lock()
 	decided := u.at(at) != nil && u.at(at).sending
 	u.mu.Unlock()
@@ -208,7 +208,7 @@ func (u *Uncertain) decide(at recordID, why error, named, used int) (send bool) 
 }
 
 // use says that a record is about to be sent: where that was decided, the decision is used up.
-func (u *Uncertain) use(at recordID) {
+func (u *InDoubtRecords) use(at recordID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if d := u.at(at); d != nil && d.sending && !d.sent {
@@ -219,14 +219,14 @@ func (u *Uncertain) use(at recordID) {
 }
 
 // settled forgets a record that somebody knows about now.
-func (u *Uncertain) settled(at recordID) {
+func (u *InDoubtRecords) settled(at recordID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.forget(at)
 }
 
 // why is what was known when the record was given up; nil: it is not uncertain, or is to be sent all the same.
-func (u *Uncertain) why(r *kgo.Record) error {
+func (u *InDoubtRecords) why(r *kgo.Record) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if d := u.at(idOf(r)); d != nil && !d.sending && !d.resolved {
@@ -236,7 +236,7 @@ func (u *Uncertain) why(r *kgo.Record) error {
 }
 
 // sending tells whether a record is to be sent because somebody has decided so.
-func (u *Uncertain) sending(r *kgo.Record) bool {
+func (u *InDoubtRecords) sending(r *kgo.Record) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	d := u.at(idOf(r))
@@ -244,15 +244,15 @@ func (u *Uncertain) sending(r *kgo.Record) bool {
 }
 
 // of is the offsets of a partition's uncertain records from `next` on, in order.
-func (u *Uncertain) of(at topicPartition, next int64) []offsetRange {
+func (u *InDoubtRecords) of(at topicPartition, next int64) []offsetRange {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return from(u.partition(at).open, next)
 }
 
-// rest is what metadata say besides: the range of offsets of a partition from `next` on that [Uncertain.moved] is so
-// of, none or one, and what the plugin knew.
-func (u *Uncertain) rest(at topicPartition, next int64) (moved []offsetRange, known wit.Known) {
+// rest is what metadata say besides: the range of offsets of a partition from `next` on that [InDoubtRecords.moved] is
+// so of, none or one, and what the plugin knew.
+func (u *InDoubtRecords) rest(at topicPartition, next int64) (moved []offsetRange, known wit.Known) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	p := u.partition(at)
@@ -266,7 +266,7 @@ func (u *Uncertain) rest(at topicPartition, next int64) (moved []offsetRange, kn
 }
 
 // used is the offsets of a partition from `next` on whose decisions were used up, in order, each as often as it was.
-func (u *Uncertain) used(at topicPartition, next int64) []offsetRange {
+func (u *InDoubtRecords) used(at topicPartition, next int64) []offsetRange {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	p := u.partition(at)
@@ -288,7 +288,7 @@ const maxNames = 1000
 
 // names are the records about which an operator has to decide, as the settings take them, and those among them that
 // were sent again.
-func (u *Uncertain) names() (all, again []string) {
+func (u *InDoubtRecords) names() (all, again []string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	at := map[topicPartition][]offsetRange{}
@@ -354,7 +354,7 @@ func (e *uncertainError) Error() string {
 }
 
 // advised adds to a fault that leaves records uncertain what can be done about them.
-func (u *Uncertain) advised(err error) error {
+func (u *InDoubtRecords) advised(err error) error {
 	if all, again := u.names(); len(all) > 0 {
 		return &uncertainError{err, all, again}
 	}

@@ -130,7 +130,7 @@ type job struct {
 // bytesOf are the bytes of what a plugin has made for deliveries.
 func bytesOf(jobs []job) (n int64) {
 	for i := range jobs {
-		n += int64(len(jobs[i].Memo)) + transport.RequestBytes(&jobs[i].Request)
+		n += int64(len(jobs[i].State)) + transport.RequestBytes(&jobs[i].Request)
 	}
 	return n
 }

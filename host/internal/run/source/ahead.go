@@ -41,19 +41,19 @@ func (f *early) await(ctx context.Context) (*transport.Answer, error) {
 
 // following is a request that is to be followed, and its answer where it was sent before its turn.
 type following struct {
-	wit.Follow
+	wit.LinkedRequest
 	early *early
 }
 
 // followAll follows requests: side by side, as far as the limits of the origin leave room, their answers one after
 // another. Only repeatable ones are sent before their turn, and none while the page is paced for want of rows
 // ([freelyFollowed]). What an answer asks for at its end comes before the others.
-func (p *page) followAll(ctx context.Context, follows []wit.Follow) error {
+func (p *page) followAll(ctx context.Context, follows []wit.LinkedRequest) error {
 	if len(follows) == 0 {
 		return nil
 	}
 	var all []following // the next one last
-	push := func(follows []wit.Follow) {
+	push := func(follows []wit.LinkedRequest) {
 		for _, f := range slices.Backward(follows) {
 			all = append(all, following{f, nil})
 		}
@@ -77,7 +77,7 @@ func (p *page) followAll(ctx context.Context, follows []wit.Follow) error {
 				all[n].early = p.ahead(besides, &sent, &all[n].Request)
 			}
 		}
-		next, err := p.follow(ctx, &all[first].Follow, all[first].early)
+		next, err := p.follow(ctx, &all[first].LinkedRequest, all[first].early)
 		if err != nil {
 			return err
 		}

@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // heavyProducer has batches of their own for all chunks.
@@ -45,7 +45,7 @@ func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*ch
 	if s.value, err = convert.New(convert.ClassJSON, nil, convert.Use{Schemas: registry}); err != nil {
 		t.Fatal(err)
 	}
-	if s.header, err = f.task.o.NewHeaders(); err != nil {
+	if s.header, err = f.task.o.NewHeaderConverter(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})
@@ -64,8 +64,8 @@ func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*ch
 func TestOutputOfAChunkIsBounded(t *testing.T) {
 	const rows, doc = 200, 900_000
 	registry := record.NewRegistry()
-	schema, err := registry.Intern([]wit.Node{{Kind: wit.Structure, Doc: wit.Ptr(strings.Repeat("d", doc)),
-		Members: []wit.Member{{Name: "n", Node: 1}}}, {Kind: wit.Int16}})
+	schema, err := registry.Intern([]wit.SchemaNode{{Kind: wit.Struct, Doc: wit.Ptr(strings.Repeat("d", doc)),
+		Fields: []wit.Field{{Name: "n", Node: 1}}}, {Kind: wit.Int16}})
 	require.NoError(t, err)
 	var total, next int
 	take := func(c *chunk) {
@@ -86,9 +86,9 @@ func TestOutputOfAChunkIsBounded(t *testing.T) {
 	c.reset("t", &origin{what: "GET /x"})
 	for i := range rows {
 		start := uint32(len(c.batch.Data))
-		c.batch.Data = datum.AppendNumber(c.batch.Data, int64(i))
-		c.batch.Rows = append(c.batch.Rows, wit.Row{Origin: uint32(i), Partition: -1, Timestamp: -1,
-			Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
+		c.batch.Data = connectdata.AppendNumber(c.batch.Data, int64(i))
+		c.batch.Rows = append(c.batch.Rows, wit.Row{RowIndex: uint32(i), Partition: -1, Timestamp: -1,
+			Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID, Start: start,
 				Size: uint32(len(c.batch.Data)) - start}})
 	}
 	require.NoError(t, s.work(t.Context(), c))
@@ -103,15 +103,15 @@ func TestOutputOfAChunkIsBounded(t *testing.T) {
 // of JSON.
 func TestRowThatGetsTooLarge(t *testing.T) {
 	registry := record.NewRegistry()
-	schema, err := registry.Intern([]wit.Node{{Kind: wit.Text}})
+	schema, err := registry.Intern([]wit.SchemaNode{{Kind: wit.String}})
 	require.NoError(t, err)
 	fill := func(c *chunk) {
 		c.reset("t", &origin{what: "GET /x"})
 		for i, size := range []int{10, 300_000, 20} {
 			start := uint32(len(c.batch.Data))
-			c.batch.Data = datum.AppendBytes(c.batch.Data, make([]byte, size))
-			c.batch.Rows = append(c.batch.Rows, wit.Row{Origin: uint32(i), Partition: -1, Timestamp: -1,
-				Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
+			c.batch.Data = connectdata.AppendBytes(c.batch.Data, make([]byte, size))
+			c.batch.Rows = append(c.batch.Rows, wit.Row{RowIndex: uint32(i), Partition: -1, Timestamp: -1,
+				Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID, Start: start,
 					Size: uint32(len(c.batch.Data)) - start}})
 		}
 	}
@@ -134,8 +134,8 @@ func TestRowThatGetsTooLarge(t *testing.T) {
 		t.Errorf("expected two of three rows, found %d, %v", c.produced.Len(), err)
 	}
 	// Headers count, too, however many there are.
-	for name, headers := range map[string][]datum.Header{"one": {{Name: "h", Form: wit.Raw, Value: make([]byte,
-		2<<20)}}, "many": make([]datum.Header, 10_000)} {
+	for name, headers := range map[string][]connectdata.Header{"one": {{Name: "h", Form: wit.Raw, Value: make([]byte,
+		2<<20)}}, "many": make([]connectdata.Header, 10_000)} {
 		for i := range headers {
 			headers[i].Form = wit.Raw
 			if name == "many" {
@@ -145,8 +145,9 @@ func TestRowThatGetsTooLarge(t *testing.T) {
 		fill(c)
 		c.batch.Rows = c.batch.Rows[:1]
 		start := uint32(len(c.batch.Data))
-		c.batch.Data = datum.AppendHeaders(c.batch.Data, headers)
-		c.batch.Rows[0].Headers = wit.Datum{Form: wit.Raw, Start: start, Size: uint32(len(c.batch.Data)) - start}
+		c.batch.Data = connectdata.AppendHeaders(c.batch.Data, headers)
+		c.batch.Rows[0].Headers = wit.ValueSlice{Encoding: wit.Raw, Start: start,
+			Size: uint32(len(c.batch.Data)) - start}
 		if err := s.work(t.Context(), c); fault.Class(err) != fault.TooLargeException {
 			t.Errorf("%s: expected %s, found %v", name, fault.TooLargeException, err)
 		}
@@ -159,15 +160,16 @@ func TestPartitionsOfFeeds(t *testing.T) {
 	defer cancel()
 	feeds := make([]wit.Feed, 10_000)
 	for i := range feeds {
-		feeds[i] = wit.Feed{Name: strconv.Itoa(i), Partition: []wit.Field{wit.TextField("service", strings.Repeat("s",
-			1000)), wit.IntegerField("n", int64(i))}}
+		feeds[i] = wit.Feed{Name: strconv.Itoa(i),
+			Partition: []wit.OffsetEntry{wit.StringEntry("service", strings.Repeat("s",
+				1000)), wit.IntegerEntry("n", int64(i))}}
 	}
 	if err := checkFeeds(feeds); err != nil || ctx.Err() != nil {
 		t.Error(err, ctx.Err())
 	}
 	// The order of fields does not tell them apart, as it does not in the topic of offsets.
 	last := &feeds[len(feeds)-1]
-	last.Partition = []wit.Field{wit.IntegerField("n", 5), wit.TextField("service", strings.Repeat("s", 1000))}
+	last.Partition = []wit.OffsetEntry{wit.IntegerEntry("n", 5), wit.StringEntry("service", strings.Repeat("s", 1000))}
 	runtest.Fails(t, checkFeeds(feeds), "feeds 5 and 9999 have the same offset partition")
 }
 
@@ -213,8 +215,8 @@ func (b *keptBatch) Len() int                         { return b.n }
 // A row costs no allocation on its way through the stages once they are warm.
 func TestNoAllocationForARow(t *testing.T) {
 	registry := record.NewRegistry()
-	nodes := []wit.Node{{Kind: wit.Structure, Name: wit.Ptr("N.Order"), Members: []wit.Member{{Name: "Id", Node: 1},
-		{Name: "Name", Node: 2}}}, {Kind: wit.Int32}, {Kind: wit.Text, Optional: true}}
+	nodes := []wit.SchemaNode{{Kind: wit.Struct, Name: wit.Ptr("N.Order"), Fields: []wit.Field{{Name: "Id", Node: 1},
+		{Name: "Name", Node: 2}}}, {Kind: wit.Int32}, {Kind: wit.String, Optional: true}}
 	schema, err := registry.Intern(nodes)
 	require.NoError(t, err)
 	f := newFeedOf(NewTask(Options{Registry: registry}), nil)
@@ -230,12 +232,12 @@ func TestNoAllocationForARow(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newChunk(registry)
-	position := []wit.Field{wit.TextField("url", "/x")}
+	position := []wit.OffsetEntry{wit.StringEntry("url", "/x")}
 	p := &page{feed: f, fetch: &wit.Fetch{Position: &position, RepeatsExactly: true}, chunk: c,
 		seen: seen{last: -1, keys: noRows}}
 	values := make([]any, enoughRows)
 	for i := range values {
-		values[i] = datum.Record{int32(i), fmt.Sprint("name ", i)}
+		values[i] = connectdata.Struct{int32(i), fmt.Sprint("name ", i)}
 	}
 	through := func() {
 		c.reset("t", &origin{what: "GET /x"})
@@ -243,11 +245,11 @@ func TestNoAllocationForARow(t *testing.T) {
 		p.seen.last = -1
 		for i := range values {
 			start := uint32(len(c.batch.Data))
-			c.batch.Data, err = datum.Append(c.batch.Data, nodes, 0, values[i])
+			c.batch.Data, err = connectdata.Append(c.batch.Data, nodes, 0, values[i])
 			require.NoError(t, err)
-			d := wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
+			d := wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID, Start: start,
 				Size: uint32(len(c.batch.Data)) - start}
-			c.batch.Rows = append(c.batch.Rows, wit.Row{Origin: uint32(i), Partition: -1, Timestamp: -1, Key: d,
+			c.batch.Rows = append(c.batch.Rows, wit.Row{RowIndex: uint32(i), Partition: -1, Timestamp: -1, Key: d,
 				Value: d})
 		}
 		require.NoError(t, p.take(0))
@@ -257,7 +259,7 @@ func TestNoAllocationForARow(t *testing.T) {
 	if batch.n != enoughRows || string(batch.records[3].Value) != `{"Id":3,"Name":"name 3"}` {
 		t.Fatalf("%d records, %s", batch.n, batch.records[3].Value)
 	}
-	// datum.Append of the test boxes nothing here: its values are boxed above
+	// connectdata.Append of the test boxes nothing here: its values are boxed above
 	if allocations := testing.AllocsPerRun(20, through); allocations > 5 {
 		t.Errorf("expected no allocation for a row, found %.0f for %d rows", allocations, enoughRows)
 	}

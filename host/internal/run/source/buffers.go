@@ -91,7 +91,7 @@ func (f *feed) take(ctx context.Context, of *origin) (c *chunk, err error) {
 // give takes a chunk back that take found. Of a feed that has failed, records may still be on their way: nobody else
 // gets the memory that they lie in.
 func (f *feed) give(c *chunk) {
-	f.task.o.Tally.Batches.Hold(-c.held)
+	f.task.o.Metrics.Batches.AddActive(-c.held)
 	c.held = 0
 	f.task.o.Buffers.strip(c, f.pipe.failed.Err() == nil)
 	if c.shared {

@@ -141,9 +141,9 @@ func (p *slowProducer) Close(context.Context) error {
 // swelling is a transform that writes the value of each second row again, which moves it to the end of the batch.
 type swelling struct{ Chain }
 
-func (swelling) Apply(_ context.Context, b *record.Batch) ([]wit.RowFault, error) {
+func (swelling) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, error) {
 	for i := range b.Rows {
-		b.Rows[i].Origin = uint32(i)
+		b.Rows[i].RowIndex = uint32(i)
 		if i%2 == 0 {
 			b.Rows[i].Value = appendDatum(b, string(b.Bytes(b.Rows[i].Value)))
 		}
@@ -154,7 +154,8 @@ func (swelling) Apply(_ context.Context, b *record.Batch) ([]wit.RowFault, error
 // widening makes large values of small ones, where it has a size, so that a chunk goes on in several.
 type widening struct{ size int }
 
-func (w widening) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.Batch, d wit.Datum) ([]byte, bool,
+func (w widening) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.Batch, d wit.ValueSlice) ([]byte,
+	bool,
 	error) {
 	if w.size == 0 {
 		return append(dst, b.Bytes(d)...), false, nil
@@ -162,7 +163,7 @@ func (w widening) Encode(_ context.Context, dst []byte, _ int, _ string, b *reco
 	return append(dst, content(string(b.Bytes(d)), w.size)...), false, nil
 }
 
-func (widening) Decode(context.Context, string, []byte, *record.Batch) (wit.Datum, error) {
+func (widening) Decode(context.Context, string, []byte, *record.Batch) (wit.ValueSlice, error) {
 	panic("not used")
 }
 
@@ -213,7 +214,7 @@ func shareMemory(t *testing.T, seed uint64) {
 			w.o.NewChain = func(context.Context) (Chain, error) { return swelling{}, nil }
 		}
 		if pick.IntN(3) == 0 {
-			w.o.StopWithin = 40 * time.Millisecond // a stop ends before all is acknowledged
+			w.o.StopTimeout = 40 * time.Millisecond // a stop ends before all is acknowledged
 		}
 		breaks, failures := pick.IntN(4), pick.IntN(4)
 		chance := rand.New(rand.NewPCG(seed, uint64(100+n))) // its own goroutine's

@@ -141,7 +141,7 @@ func (c *chunk) cut(from int) {
 // truncate is cut for the first row with this number or a higher one.
 func (c *chunk) truncate(origin uint32) {
 	for i := range c.batch.Rows {
-		if c.batch.Rows[i].Origin >= origin {
+		if c.batch.Rows[i].RowIndex >= origin {
 			c.cut(i)
 			return
 		}

@@ -15,31 +15,32 @@ import (
 // time.
 type Reader interface {
 	OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
-		answers []wit.Response) (wit.SourceOpening, error)
-	Next(ctx context.Context, context []byte, feed uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step,
+		answers []wit.Response) (wit.SourceOpenResult, error)
+	Next(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason,
+		now int64) (wit.NextAction,
 		error)
-	Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.Field, response wit.Response) (uint32,
+	Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.OffsetEntry, response wit.Response) (uint32,
 		error)
 	// Decode appends rows and data to `into`; Rows and Data of the portion are nil.
 	Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
-		into *record.Batch) (wit.Portion, error)
+		into *record.Batch) (wit.DecodeResult, error)
 	Abandon(ctx context.Context, page uint32) error
-	CheckOffset(ctx context.Context, partition, offset []wit.Field) error
-	Notified(ctx context.Context, context []byte, n wit.Notification) ([]wit.Wake, error)
+	CheckOffset(ctx context.Context, partition, offset []wit.OffsetEntry) error
+	HandleNotification(ctx context.Context, context []byte, n wit.Notification) ([]wit.Trigger, error)
 	Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte,
-		answers []wit.Response) (wit.Arrangement, error)
+		answers []wit.Response) (wit.CallResult, error)
 }
 
 // Code is one version of a plugin at work for one connector, and Versions what a connector runs and what it could run.
 // Readers share instances: a page may fail with a *plugin.Abandoned because of another one.
 type (
-	Code     = task.Code[Reader]
-	Versions = task.Versions[Reader]
+	Code     = task.PluginVersion[Reader]
+	Versions = task.PluginVersions[Reader]
 )
 
-// Bound is the versions of the plugin that a connector is bound to. settings are those that a version may see.
-func Bound(b *plugin.Binding, settings task.Settings) Versions {
-	return task.Of(b, task.Calls[Reader]{Seen: settings,
+// BoundVersions is the versions of the plugin that a connector is bound to. settings are those that a version may see.
+func BoundVersions(b *plugin.Binding, settings task.SettingsFunc) Versions {
+	return task.NewPluginVersions(b, task.InstanceFuncs[Reader]{VisibleSettings: settings,
 		Acquire: func(ctx context.Context, p *plugin.Pool, _ bool) (Reader, error) {
 			r, err := p.Reader(ctx)
 			if err != nil {
@@ -61,7 +62,7 @@ type Client interface {
 // Chain is the transforms: *transform.Chain. It replaces the rows of a batch and appends data; a fault's origin is the
 // position of the row in the call.
 type Chain interface {
-	Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, error)
+	Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error)
 	// Input is a row of the last batch as it came, by its place there; its bytes are in the batch still.
 	Input(origin uint32) wit.Row
 }

@@ -92,22 +92,22 @@ func TestDiffers(t *testing.T) {
 		"set=S client=100 filter=a;topic=U": {"topic"},
 	} {
 		w := &wit.Feed{Fingerprint: "set=S client=100 filter=a", Topic: "T"}
-		assert.Equal(t, want, Differs([]wit.Field{wit.TextField(fieldFingerprint, stored)}, w), stored)
+		assert.Equal(t, want, FingerprintDiff([]wit.OffsetEntry{wit.StringEntry(fieldFingerprint, stored)}, w), stored)
 	}
-	assert.Equal(t, nil, Differs([]wit.Field{wit.IntegerField("page", 1)}, &wit.Feed{Fingerprint: "a"}),
+	assert.Equal(t, nil, FingerprintDiff([]wit.OffsetEntry{wit.IntegerEntry("page", 1)}, &wit.Feed{Fingerprint: "a"}),
 		"an offset without a fingerprint")
 }
 
 // What a changed fingerprint means is the feed's to say: at a start, and when the plugin is opened again in between.
 func TestChangedFingerprint(t *testing.T) {
-	stored := []wit.Field{wit.IntegerField("page", 1), wit.TextField("fingerprint", "client=100")}
-	for changed, want := range map[wit.Changed]struct {
+	stored := []wit.OffsetEntry{wit.IntegerEntry("page", 1), wit.StringEntry("fingerprint", "client=100")}
+	for changed, want := range map[wit.MismatchPolicy]struct {
 		requests []string
 		err      string
 	}{
-		wit.ChangedFail:   {[]string{"/open"}, `belongs to something else (stored "client=100", now "client=200")`},
-		wit.ChangedReload: {[]string{"/open", "/page/0", "/page/1"}, ""},
-		wit.ChangedKeep:   {[]string{"/open", "/page/1"}, ""},
+		wit.MismatchFail:   {[]string{"/open"}, `belongs to something else (stored "client=100", now "client=200")`},
+		wit.MismatchReload: {[]string{"/open", "/page/0", "/page/1"}, ""},
+		wit.MismatchKeep:   {[]string{"/open", "/page/1"}, ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(&reader{exact: true, fingerprint: "client=200", changed: changed}, []string{"a=1"},
@@ -121,9 +121,9 @@ func TestChangedFingerprint(t *testing.T) {
 			}
 		})
 	}
-	for changed, want := range map[wit.Changed][]string{
-		wit.ChangedReload: {"/open", "/page/0", "/page/1", "/open", "/page/0", "/page/1"},
-		wit.ChangedKeep:   {"/open", "/page/0", "/page/1", "/open", "/page/1"},
+	for changed, want := range map[wit.MismatchPolicy][]string{
+		wit.MismatchReload: {"/open", "/page/0", "/page/1", "/open", "/page/0", "/page/1"},
+		wit.MismatchKeep:   {"/open", "/page/0", "/page/1", "/open", "/page/1"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			r := &reader{exact: true, fingerprint: "metadata=1", changed: changed, staleOnce: true}

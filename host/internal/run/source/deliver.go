@@ -12,12 +12,12 @@ import (
 func (f *feed) produce() {
 	for c := range f.pipe.shaped {
 		if c.err == nil && f.pipe.failed.Err() == nil {
-			f.task.count.produce.Begin()
+			f.task.count.produce.Start()
 			if err := guard.Do(f.task.log, "feed "+f.name+", the stage of producing",
 				func() error { return f.produceOne(c) }); err != nil {
 				f.pipe.fail(err)
 			}
-			f.task.count.produce.End()
+			f.task.count.produce.Stop()
 		}
 		f.pipe.sent <- c
 	}
@@ -30,8 +30,8 @@ func (f *feed) produceOne(c *chunk) error {
 		}
 	}
 	if c.produced.Len() > 0 {
-		c.sending = c.of.span.Child("produce", tracing.Producer)
-		c.sending.Number("culvert.records", int64(c.produced.Len()))
+		c.sending = c.of.span.StartChild("produce", tracing.Producer)
+		c.sending.SetInt("culvert.records", int64(c.produced.Len()))
 	}
 	f.pipe.output.Produce(f.pipe.failed, c.produced, c.upTo, c.done)
 	end := f.pipe.output.Commit
@@ -70,7 +70,7 @@ func (f *feed) settleOne(c *chunk) error {
 	case s := <-c.settled:
 		c.sending.End(s.err)
 		if s.err != nil {
-			f.task.o.Tally.LostLetters.Add(int64(c.posted)) // or some of them: nobody says which
+			f.task.o.Metrics.LostDeadLetters.Add(int64(c.posted)) // or some of them: nobody says which
 			return fmt.Errorf("%s: %w", c.of.what, s.err)
 		}
 		f.task.count.written.Add(int64(s.records - c.posted))

@@ -86,14 +86,14 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 	defer binding.Close()
 	k := kafka.Defaults()
 	k.Bootstrap = []string{p.Broker}
-	config := offset.Defaults()
+	config := offset.DefaultConfig()
 	config.FlushInterval = 5 * time.Millisecond
 	offsets, err := offset.Open(ctx, k, config, nil, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer offsets.Close()
-	writer := offsets.Writer("c", nil)
+	writer := offsets.NewWriter("c", nil)
 	defer writer.Close(ctx)
 	admin, err := kafka.NewAdmin(k)
 	if err != nil {
@@ -107,7 +107,8 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 	defer client.Close()
 	task := NewTask(Options{Connector: "c", Component: binding.Component().Name, Settings: settings,
 		Versions: VersionsOf(binding), Client: client, Registry: registry, Once: p.listen == nil, Listen: p.listen,
-		Logger: quiet, Stored: StoredIn(offsets, "c"), NewConverters: func() (key, value convert.Converter, err error) {
+		Logger: quiet, StoredOffset: StoredIn(offsets, "c"), NewConverters: func() (key, value convert.Converter,
+			err error) {
 			if key, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"},
 				convert.Use{Key: true, Schemas: registry}); err == nil {
 				value, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"},
@@ -258,7 +259,7 @@ func TestPagesThatBreakOffOnTheWire(t *testing.T) {
 						t.Errorf("%s is missing", key)
 					}
 				})
-				if p := task.Progress(); p.Faults == 0 {
+				if p := task.Progress(); p.Errors == 0 {
 					t.Errorf("nothing broke: %+v", p)
 				} else {
 					t.Logf("%+v", p)
@@ -367,7 +368,7 @@ func TestNextLinkToAnotherHost(t *testing.T) {
 
 func (x *stack) store(t *testing.T) *offset.Store {
 	t.Helper()
-	s, err := offset.Open(t.Context(), x.kafka, offset.Defaults(), nil, nil)
+	s, err := offset.Open(t.Context(), x.kafka, offset.DefaultConfig(), nil, nil)
 	require.NoError(t, err)
 	return s
 }
@@ -392,11 +393,11 @@ func (x *stack) covered(t *testing.T) (int, bool) {
 }
 
 // VersionsOf makes a binding what a task runs.
-func VersionsOf(b *plugin.Binding) Versions { return Bound(b, nil) }
+func VersionsOf(b *plugin.Binding) Versions { return BoundVersions(b, nil) }
 
 // StoredIn is the offsets that a worker's store has of a connector.
-func StoredIn(s *offset.Store, connector string) func(context.Context, []wit.Field) ([]wit.Field, error) {
-	return func(ctx context.Context, partition []wit.Field) ([]wit.Field, error) {
+func StoredIn(s *offset.Store, connector string) func(context.Context, []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
+	return func(ctx context.Context, partition []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
 		fields, _, err := s.Get(ctx, connector, partition)
 		return fields, err
 	}

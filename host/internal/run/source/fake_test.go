@@ -67,7 +67,7 @@ func (s *service) Retry() transport.Retry { return s.retry }
 
 func (s *service) Away() bool { return false }
 
-func (s *service) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) {
+func (s *service) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
 	out := []wit.Response{}
 	for i := range n.Requests {
 		a, err := s.Do(ctx, &n.Requests[i])
@@ -134,7 +134,7 @@ func (b *bodyOf) Read(p []byte) (int, error) {
 	}
 	n, err := b.text.Read(p)
 	if err == io.EOF && b.cut {
-		err = &wit.Fault{Kind: wit.FaultTransient, Message: "the answer broke off"}
+		err = &wit.Error{Kind: wit.ErrorTransient, Message: "the answer broke off"}
 	}
 	return n, err
 }
@@ -160,7 +160,7 @@ type reader struct {
 	staleOnce  bool
 	givenUp    int  // how often another page breaks its instance
 	wakes      bool // pages without a position of their own
-	changed    wit.Changed
+	changed    wit.MismatchPolicy
 	tolerates  []uint16          // of what is followed
 	statuses   map[string]uint16 // of answers by their tags
 	subscribes bool
@@ -217,19 +217,20 @@ type readerPage struct {
 }
 
 func (r *reader) OpenSource(_ context.Context, component string, settings []wit.Setting, state []byte,
-	answers []wit.Response) (wit.SourceOpening, error) {
+	answers []wit.Response) (wit.SourceOpenResult, error) {
 	if len(answers) == 0 {
-		return wit.SourceOpening{Ask: &wit.Need{Requests: []wit.Request{{Method: "GET", Target: "/open"}},
+		return wit.SourceOpenResult{Pending: &wit.RequestBatch{Requests: []wit.Request{{Method: "GET",
+			Target: "/open"}},
 			State: []byte("asked")}}, nil
 	}
 	if string(state) != "asked" {
-		return wit.SourceOpening{}, errors.New("the state did not come back")
+		return wit.SourceOpenResult{}, errors.New("the state did not come back")
 	}
 	r.opens++
 	o := wit.SourceOpened{Context: []byte(r.version)}
 	for i := range r.feeds {
-		f := wit.Feed{Name: fmt.Sprint("feed", i), Partition: []wit.Field{wit.IntegerField("feed", int64(i))},
-			Topic: fmt.Sprint("topic", i), Fingerprint: r.fingerprint, Changed: r.changed}
+		f := wit.Feed{Name: fmt.Sprint("feed", i), Partition: []wit.OffsetEntry{wit.IntegerEntry("feed", int64(i))},
+			Topic: fmt.Sprint("topic", i), Fingerprint: r.fingerprint, OnMismatch: r.changed}
 		if f.Subscribes = r.subscribes; r.topic != "" {
 			f.Topic = r.topic
 		}
@@ -241,42 +242,45 @@ func (r *reader) OpenSource(_ context.Context, component string, settings []wit.
 		}
 		o.Feeds = append(o.Feeds, f)
 	}
-	return wit.SourceOpening{Ready: &o}, nil
+	return wit.SourceOpenResult{Ready: &o}, nil
 }
 
-func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []wit.Field, cause wit.Cause,
-	now int64) (wit.Step, error) {
+func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason,
+	now int64) (wit.NextAction, error) {
 	if string(context) != r.version {
-		return wit.Step{}, &wit.Fault{Kind: wit.FaultInternal, Message: "context of another version"}
+		return wit.NextAction{}, &wit.Error{Kind: wit.ErrorInternal, Message: "context of another version"}
 	}
 	n := 0
 	if v, ok := wit.Lookup(offset, "page"); ok {
 		n = int(*v.Integer)
 	}
 	total, _ := wit.Lookup(offset, "total")
-	if cause.Wake != nil {
-		r.came("wake " + *cause.Wake)
-		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/" + *cause.Wake,
+	if cause.Trigger != nil {
+		r.came("wake " + *cause.Trigger)
+		return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/" + *cause.Trigger,
 				Repeatable: true}}},
 			nil
 	}
 	ended := total.Integer != nil && n >= int(*total.Integer)
 	if r.stores && cause.Start != nil {
 		r.came("store")
-		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/store", Repeatable: true}}}, nil
+		return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/store",
+			Repeatable: true}}}, nil
 	}
 	if r.calm && cause.Snapshot != nil && ended {
 		r.came("snapshot " + *cause.Snapshot)
-		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot", Repeatable: true}}},
+		return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot",
+				Repeatable: true}}},
 			nil
 	}
 	if ended && cause.Poll == nil || r.calm && cause.Snapshot != nil {
-		return wit.Step{Idle: wit.Chosen}, nil
+		return wit.NextAction{Idle: wit.Set}, nil
 	}
 	switch {
 	case cause.Snapshot != nil:
 		r.came("snapshot " + *cause.Snapshot)
-		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot", Repeatable: true}}},
+		return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot",
+				Repeatable: true}}},
 			nil
 	case cause.More != nil:
 		r.came("more")
@@ -285,22 +289,23 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 	default:
 		r.came("start")
 	}
-	position := []wit.Field{wit.IntegerField("page", int64(n))}
+	position := []wit.OffsetEntry{wit.IntegerEntry("page", int64(n))}
 	f := wit.Fetch{Request: wit.Request{Method: "GET", Target: fmt.Sprint("/page/", n), Repeatable: !r.once},
 		Position: &position, RepeatsExactly: r.exact, Acknowledges: r.acks}
 	if r.wakes {
 		f.Position = nil
 	}
-	return wit.Step{Fetch: &f}, nil
+	return wit.NextAction{Fetch: &f}, nil
 }
 
-func (r *reader) Begin(_ context.Context, _ []byte, _ uint32, position *[]wit.Field, response wit.Response) (uint32,
+func (r *reader) Begin(_ context.Context, _ []byte, _ uint32, position *[]wit.OffsetEntry,
+	response wit.Response) (uint32,
 	error) {
 	switch {
 	case response.Status == 410:
-		return 0, &wit.Fault{Kind: wit.FaultGone, Message: "the link is gone"}
+		return 0, &wit.Error{Kind: wit.ErrorGone, Message: "the link is gone"}
 	case response.Status >= 500 || response.Status == 429:
-		return 0, &wit.Fault{Kind: wit.FaultTransient, Message: "answered " + strconv.Itoa(int(response.Status))}
+		return 0, &wit.Error{Kind: wit.ErrorTransient, Message: "answered " + strconv.Itoa(int(response.Status))}
 	}
 	if position == nil && response.Target == "" {
 		r.lone = append(r.lone, response)
@@ -315,22 +320,22 @@ func (r *reader) Begin(_ context.Context, _ []byte, _ uint32, position *[]wit.Fi
 
 func (r *reader) Abandon(context.Context, uint32) error { r.page = nil; return nil }
 
-func (r *reader) CheckOffset(_ context.Context, _, offset []wit.Field) error {
+func (r *reader) CheckOffset(_ context.Context, _, offset []wit.OffsetEntry) error {
 	if r.refuses != "" && strings.Contains(describe(offset), r.refuses) {
-		return &wit.Fault{Kind: wit.FaultIncompatible, Message: "unknown offset"}
+		return &wit.Error{Kind: wit.ErrorIncompatible, Message: "unknown offset"}
 	}
 	return nil
 }
 
-func (r *reader) Notified(_ context.Context, _ []byte, n wit.Notification) ([]wit.Wake, error) {
+func (r *reader) HandleNotification(_ context.Context, _ []byte, n wit.Notification) ([]wit.Trigger, error) {
 	if n.Target == "" {
-		return nil, &wit.Fault{Kind: wit.FaultData, Message: "garbage"}
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: "garbage"}
 	}
-	return []wit.Wake{{Token: n.Target, Ident: string(n.Body), Hold: r.holds}}, nil
+	return []wit.Trigger{{Token: n.Target, Ident: string(n.Body), AnswerWhenStored: r.holds}}, nil
 }
 
 func (r *reader) Subscribe(_ context.Context, _ []byte, _ uint32, address string, state []byte,
-	_ []wit.Response) (wit.Arrangement, error) {
+	_ []wit.Response) (wit.CallResult, error) {
 	seeing.Lock()
 	defer seeing.Unlock()
 	if state == nil {
@@ -339,19 +344,19 @@ func (r *reader) Subscribe(_ context.Context, _ []byte, _ uint32, address string
 			method = "POST"
 		}
 		open := wit.Request{Method: method, Target: "/open"}
-		return wit.Arrangement{Ask: &wit.Need{Requests: []wit.Request{open}, State: []byte("looked")}}, nil
+		return wit.CallResult{Pending: &wit.RequestBatch{Requests: []wit.Request{open}, State: []byte("looked")}}, nil
 	}
 	r.subscribed = append(r.subscribed, address)
-	return wit.Arrangement{Done: wit.Ptr(r.subscription)}, nil
+	return wit.CallResult{Done: wit.Ptr(r.subscription)}, nil
 }
 
 func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
-	into *record.Batch) (p wit.Portion, err error) {
+	into *record.Batch) (p wit.DecodeResult, err error) {
 	if page != 7 || r.page == nil {
 		return p, errors.New("no such page")
 	}
 	switch tag {
-	case wit.TagLeaveOut:
+	case wit.TagSkipRow:
 		r.page.leave = !r.stubborn
 		return p, nil
 	case wit.TagComplete:
@@ -378,25 +383,26 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 			next, more := 0, false
 			fmt.Sscanf(text, "END %d %t", &next, &more)
 			ended = true
-			at := []wit.Field{wit.IntegerField("page", int64(next))}
+			at := []wit.OffsetEntry{wit.IntegerEntry("page", int64(next))}
 			if r.counts {
 				r.counted++
-				at = append(at, wit.IntegerField("counted", r.counted))
+				at = append(at, wit.IntegerEntry("counted", r.counted))
 			}
 			if !more {
-				at = append(at, wit.IntegerField("total", int64(next)))
+				at = append(at, wit.IntegerEntry("total", int64(next)))
 			}
 			p.Next, p.More = &at, more
 			if r.wakes {
 				p.Next, p.More = nil, false
 			}
 		case text[0] == '>' && !r.page.leave:
-			p.Follow = append(p.Follow, wit.Follow{Request: wit.Request{Tag: text[1:], Method: "GET", Target: text[1:],
+			p.Linked = append(p.Linked, wit.LinkedRequest{Request: wit.Request{Tag: text[1:], Method: "GET",
+				Target:     text[1:],
 				Repeatable: true, Body: r.followBody}, Tolerate: r.tolerates})
 		case text[0] == '?':
 			r.page.origin++
-			p.Faults = append(p.Faults, wit.RowFault{Origin: uint32(r.page.origin), ErrorClass: "x",
-				Fault: wit.Fault{Kind: wit.FaultData, Message: text[1:]}})
+			p.Errors = append(p.Errors, wit.RowError{RowIndex: uint32(r.page.origin), ErrorClass: "x",
+				Error: wit.Error{Kind: wit.ErrorData, Message: text[1:]}})
 		case text == "!given up" && r.givenUp > 0:
 			r.givenUp--
 			return p, &plugin.Abandoned{Plugin: "fake", Version: r.version, Cause: errors.New("another page's")}
@@ -406,8 +412,8 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 			r.page.origin++
 			start := len(into.Data)
 			into.Data = append(into.Data, text...)
-			p.Faults = append(p.Faults, wit.RowFault{Origin: uint32(r.page.origin),
-				Fault: wit.Fault{Kind: wit.FaultData}, RawStart: uint32(start), RawSize: uint32(len(text))})
+			p.Errors = append(p.Errors, wit.RowError{RowIndex: uint32(r.page.origin),
+				Error: wit.Error{Kind: wit.ErrorData}, RawStart: uint32(start), RawSize: uint32(len(text))})
 		case text == "!trap":
 			r.page = nil
 			r.breaks++
@@ -415,12 +421,12 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 				Reason: errors.New("unreachable")}
 		case text == "!stale" && r.staleOnce:
 			r.staleOnce = false
-			return p, &wit.Fault{Kind: wit.FaultStale, Message: "unknown property"}
+			return p, &wit.Error{Kind: wit.ErrorStale, Message: "unknown property"}
 		case text == "!stale":
 		case text == "!always stale":
-			return p, &wit.Fault{Kind: wit.FaultStale, Message: "unknown property"}
+			return p, &wit.Error{Kind: wit.ErrorStale, Message: "unknown property"}
 		case text[0] == '!':
-			return p, &wit.Fault{Kind: wit.FaultData, Message: text[1:]}
+			return p, &wit.Error{Kind: wit.ErrorData, Message: text[1:]}
 		default:
 			if text[0] == '+' {
 				text = text[1:]
@@ -428,7 +434,7 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 				r.page.origin++
 			}
 			key, value, _ := strings.Cut(text, "=")
-			row := wit.Row{Origin: uint32(r.page.origin), Partition: -1, Offset: -1, Timestamp: -1}
+			row := wit.Row{RowIndex: uint32(r.page.origin), Partition: -1, Offset: -1, Timestamp: -1}
 			row.Key = appendDatum(into, key)
 			row.Value = appendDatum(into, value)
 			into.Rows = append(into.Rows, row)
@@ -436,13 +442,13 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 	}
 	r.page.rest[tag] = slices.Clone(b)
 	if last && (!ended || len(b) > 0) {
-		return p, &wit.Fault{Kind: wit.FaultData, Message: "the page has no end"}
+		return p, &wit.Error{Kind: wit.ErrorData, Message: "the page has no end"}
 	}
 	return p, nil
 }
 
-func appendDatum(b *record.Batch, s string) wit.Datum {
-	d := wit.Datum{Form: wit.Structured, Schema: 1, Start: uint32(len(b.Data)), Size: uint32(len(s))}
+func appendDatum(b *record.Batch, s string) wit.ValueSlice {
+	d := wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(b.Data)), Size: uint32(len(s))}
 	b.Data = append(b.Data, s...)
 	return d
 }
@@ -474,8 +480,8 @@ var errKilled = errors.New("killed")
 type broker struct {
 	mu      sync.Mutex
 	log     []string // topic/key=value
-	offsets map[string][]wit.Field
-	pending map[string][]wit.Field
+	offsets map[string][]wit.OffsetEntry
+	pending map[string][]wit.OffsetEntry
 	// events counts what happens; at `kill` everything ends.
 	events, kill int
 	// killAfter more offsets stored it ends too, if that is not 0.
@@ -489,7 +495,7 @@ type broker struct {
 }
 
 func newBroker() *broker {
-	return &broker{offsets: map[string][]wit.Field{}, pending: map[string][]wit.Field{}, flushes: true}
+	return &broker{offsets: map[string][]wit.OffsetEntry{}, pending: map[string][]wit.OffsetEntry{}, flushes: true}
 }
 
 // alive counts an event; false from the moment of the kill on.
@@ -498,13 +504,13 @@ func (b *broker) alive() bool {
 	return b.kill == 0 || b.events < b.kill
 }
 
-func (b *broker) Get(_ context.Context, partition []wit.Field) ([]wit.Field, error) {
+func (b *broker) Get(_ context.Context, partition []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.offsets[describe(partition)], nil
 }
 
-func (b *broker) Acknowledged(partition, offset []wit.Field) {
+func (b *broker) Acknowledged(partition, offset []wit.OffsetEntry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.pending[describe(partition)] = offset
@@ -621,16 +627,16 @@ func (b *broker) records() []string {
 // asIs is a converter: bytes as they are. Values that begin so cannot be converted.
 type asIs struct{ refuse string }
 
-func (a asIs) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.Batch, d wit.Datum) ([]byte, bool,
+func (a asIs) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.Batch, d wit.ValueSlice) ([]byte, bool,
 	error) {
 	if a.refuse != "" && bytes.HasPrefix(b.Bytes(d), []byte(a.refuse)) {
 		return dst, false, errors.New("cannot be converted")
 	}
-	return append(dst, b.Bytes(d)...), d.Form == wit.Absent, nil
+	return append(dst, b.Bytes(d)...), d.Encoding == wit.Absent, nil
 }
-func (a asIs) Decode(_ context.Context, _ string, b []byte, into *record.Batch) (wit.Datum, error) {
+func (a asIs) Decode(_ context.Context, _ string, b []byte, into *record.Batch) (wit.ValueSlice, error) {
 	if a.refuse != "" && bytes.HasPrefix(b, []byte(a.refuse)) {
-		return wit.Datum{}, errors.New("cannot be read")
+		return wit.ValueSlice{}, errors.New("cannot be read")
 	}
 	return appendDatum(into, string(b)), nil
 }
@@ -651,7 +657,7 @@ func newWorld(r *reader, pages ...[]string) *world {
 	w := &world{service: &service{pages: pages, retry: noRetries()}, broker: newBroker(),
 		versions: runtest.Running[Reader](&fakeCode{reader: r})}
 	w.o = Options{Connector: "c", Component: "C", Versions: w.versions, Client: w.service,
-		Registry: record.NewRegistry(), Stored: w.broker.Get, NewOutput: w.broker.output, Once: true,
+		Registry: record.NewRegistry(), StoredOffset: w.broker.Get, NewOutput: w.broker.output, Once: true,
 		Logger: slog.New(slog.DiscardHandler), NewConverters: converting(asIs{}, asIs{})}
 	return w
 }
@@ -664,9 +670,9 @@ func converting(key, value convert.Converter) func() (convert.Converter, convert
 }
 
 // deadLetters is a topic `dead`, whose letters are noted.
-func deadLetters(note func(Letter)) *DeadLetters {
+func deadLetters(note func(FailedRow)) *DeadLetters {
 	return &DeadLetters{Topic: "dead", NewConverters: converting(asIs{}, asIs{}),
-		Headers: func(l Letter) []kgo.RecordHeader {
+		Headers: func(l FailedRow) []kgo.RecordHeader {
 			note(l)
 			return nil
 		}}
@@ -706,22 +712,22 @@ func (w *world) snapshotAt(t *testing.T, task *Task, target string) {
 func snapshotEnded(t *testing.T, task *Task, begun bool) {
 	t.Helper()
 	s := task.Progress().Feeds[0]
-	if s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" || s.LastSnapshot.Begun != begun {
+	if s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" || s.LastSnapshot.Started != begun {
 		t.Errorf("expected a snapshot, begun %v, found %+v", begun, s)
 	}
 }
 
 // lettersLeft are dead letters of one topic, of which nothing follows; look may refuse to have them delivered.
-func lettersLeft(left []task.DeadLetter, look func(context.Context, Unreadable) error) Replay {
-	return Replay{Partition: []wit.Field{wit.TextField("topic", "dlq")}, Next: func(ctx context.Context,
-		unreadable Unreadable) (letters []task.DeadLetter, after []wit.Field, err error) {
+func lettersLeft(left []task.DeadLetter, look func(context.Context, UnreadableReason) error) Replay {
+	return Replay{Partition: []wit.OffsetEntry{wit.StringEntry("topic", "dlq")}, Next: func(ctx context.Context,
+		unreadable UnreadableReason) (letters []task.DeadLetter, after []wit.OffsetEntry, err error) {
 		if look != nil {
 			if err := look(ctx, unreadable); err != nil {
 				return nil, nil, err
 			}
 		}
 		letters, left = left, nil
-		return letters, []wit.Field{wit.IntegerField("next", 5)}, nil
+		return letters, []wit.OffsetEntry{wit.IntegerEntry("next", 5)}, nil
 	}}
 }
 

@@ -25,7 +25,7 @@ type feed struct {
 	name string
 	log  *slog.Logger
 	// partition is the same in every version that the feed runs.
-	partition []wit.Field
+	partition []wit.OffsetEntry
 	// opened and index are the feed in the plugin; reading changes them between pages.
 	opened *openedVersion
 	index  uint32
@@ -34,7 +34,7 @@ type feed struct {
 	// reads is the stage of reading: [feed.read], or dead letters.
 	reads func(context.Context) error
 	// standing is where the feed stood before the page that is being read.
-	standing []wit.Field
+	standing []wit.OffsetEntry
 	// last is the request and the rows of the page before, if it said that more comes: see [page.advances].
 	last  string
 	pipe  *pipe
@@ -43,7 +43,7 @@ type feed struct {
 
 	mu sync.Mutex
 	// between is where the feed stood at its last page boundary, for judging other versions.
-	between []wit.Field
+	between []wit.OffsetEntry
 	// fingerprint is what its offsets belong to, see [wit.Feed].
 	fingerprint string
 	// successor has taken the feed's place.
@@ -98,12 +98,12 @@ func (t *Task) newFeed(ctx context.Context, o *openedVersion, index uint32) (*fe
 	f := newFeedOf(t, o)
 	f.name, f.partition, f.fingerprint, f.index = w.Name, w.Partition, w.Fingerprint, index
 	f.log = t.log.With("feed", w.Name)
-	stored, err := t.o.Stored(ctx, w.Partition)
+	stored, err := t.o.StoredOffset(ctx, w.Partition)
 	if err != nil {
 		return nil, fmt.Errorf("read the stored offset: %w", err)
 	}
 	if stored == nil {
-		f.at = position{fields: []wit.Field{}}
+		f.at = position{fields: []wit.OffsetEntry{}}
 	} else if f.at, f.wakes.subscriptionDigest, err = t.resume(ctx, o, w, stored); err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func (t *Task) newFeed(ctx context.Context, o *openedVersion, index uint32) (*fe
 }
 
 // resume checks a stored offset: it must belong to what the feed is now (P7), and the plugin must know its form.
-func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored []wit.Field) (p position,
+func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored []wit.OffsetEntry) (p position,
 	subscription string, err error) {
 	p, fingerprint, subscription, err := positionOf(stored)
 	if err != nil {
@@ -126,19 +126,19 @@ func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored
 	if fingerprint == nil {
 		t.log.Warn("the stored offset does not say what it belongs to: it is taken as it is", "feed", w.Name)
 	} else if changed := difference(*fingerprint, now); *fingerprint == now {
-	} else if w.Changed == wit.ChangedReload {
+	} else if w.OnMismatch == wit.MismatchReload {
 		t.log.Warn("the stored offset belongs to something else: the feed is read again", "feed", w.Name, "changed",
 			changed)
-		return position{fields: []wit.Field{}}, "", nil
-	} else if w.Changed == wit.ChangedKeep {
+		return position{fields: []wit.OffsetEntry{}}, "", nil
+	} else if w.OnMismatch == wit.MismatchKeep {
 		t.log.Info("the stored offset belongs to something else, and is gone on from", "feed", w.Name, "changed",
 			changed)
 	} else {
 		decide := ""
-		if by := t.o.ChangedBy; by != "" {
+		if by := t.o.MismatchSetting; by != "" {
 			decide = ", set " + by + "=keep to go on from it all the same, or =reload"
 		}
-		return p, "", &wit.Fault{Kind: wit.FaultConfig, Message: "the stored offset belongs to something else (" +
+		return p, "", &wit.Error{Kind: wit.ErrorConfig, Message: "the stored offset belongs to something else (" +
 			changed + "): set it back as it was" + decide +
 			", give the connector another name, or reset its offsets to read everything again"}
 	}
@@ -168,7 +168,7 @@ func (f *feed) run(ctx context.Context) (err error) {
 	// What was read is brought to its end after ctx has ended, but not for ever.
 	f.pipe.failed, f.pipe.fail = context.WithCancelCause(context.WithoutCancel(ctx))
 	stopped := context.AfterFunc(ctx, func() {
-		time.AfterFunc(o.StopWithin*3/4, func() { f.pipe.fail(errStopped) })
+		time.AfterFunc(o.StopTimeout*3/4, func() { f.pipe.fail(errStopped) })
 	})
 	defer stopped()
 	f.pipe.output.OnFailure(f.pipe.fail)
@@ -193,7 +193,7 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 	cause := context.Cause(f.pipe.failed)
 	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	hurry := func() { time.AfterFunc(max(f.task.o.StopWithin/4, time.Second), cancel) }
+	hurry := func() { time.AfterFunc(max(f.task.o.StopTimeout/4, time.Second), cancel) }
 	if cause == nil && readErr == nil || kafka.Outlasted(cause) {
 		// A feed that has read everything can wait for a busy broker, and one whose transaction was not ended in time
 		// for one that is away: until a stop is asked for.
@@ -213,7 +213,7 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 		return readErr
 	case cause != nil:
 		f.log.Warn("stopped before everything that was read was acknowledged: it will be read again", "within",
-			f.task.o.StopWithin)
+			f.task.o.StopTimeout)
 		return nil
 	case storeErr != nil:
 		return fmt.Errorf("store the offset: %w", storeErr)
@@ -231,9 +231,9 @@ func (f *feed) wit() *wit.Feed { return &f.opened.feeds[f.index] }
 
 // skipped says that a row was left out: by its cause where a letter holds it, else each of them.
 func (f *feed) skipped(page string, row uint32, stage task.ErrorStage, err error, more func() []any) {
-	f.task.o.Tally.Logged.Add(1)
+	f.task.o.Metrics.Logged.Add(1)
 	if f.task.o.DeadLetters == nil {
-		f.task.o.Say(f.log, rowSkipped, []any{"page", page, "row", row, "stage", stage, "error", err}, more)
+		f.task.o.LogSkipped(f.log, rowSkipped, []any{"page", page, "row", row, "stage", stage, "error", err}, more)
 		return
 	}
 	f.task.skips.Skip(f.log, stage, err, []any{"page", page, "row", row}, more)
@@ -290,7 +290,7 @@ func (f *feed) waitsUntil(due time.Time, ever bool) {
 
 // failing notes what went wrong with a page, whatever becomes of it.
 func (f *feed) failing(err error) {
-	var fault *wit.Fault
+	var fault *wit.Error
 	if !errors.As(err, &fault) {
 		return
 	}

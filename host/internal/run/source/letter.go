@@ -20,11 +20,11 @@ type DeadLetters struct {
 	// NewConverters makes what a feed writes rows with as they came, before the transforms.
 	NewConverters func() (key, value convert.Converter, err error)
 	// Headers say what happened. It is called by several goroutines.
-	Headers func(Letter) []kgo.RecordHeader
+	Headers func(FailedRow) []kgo.RecordHeader
 }
 
-// Letter is a row that could not be handled.
-type Letter struct {
+// FailedRow is a row that could not be handled.
+type FailedRow struct {
 	// Topic is that of the row and Feed its feed, Page the request that it came with, Row its number there.
 	Feed, Topic, Page string
 	Row               uint32
@@ -33,8 +33,8 @@ type Letter struct {
 	Partition int32
 	Timestamp int64
 	task.Failure
-	// Place is where the dead letter is that the row was read from, "" for one that came from the service.
-	Place string
+	// ReplayedFrom is where the dead letter is that the row was read from, "" for one that came from the service.
+	ReplayedFrom string
 }
 
 // outgoing is a dead letter on its way to its topic.
@@ -45,21 +45,21 @@ type outgoing struct {
 }
 
 // buryRaw makes a dead letter of a row that the plugin could not read: of its document, which the plugin adds.
-func (p *page) buryRaw(f *wit.RowFault) {
+func (p *page) buryRaw(f *wit.RowError) {
 	letters, b := p.feed.task.o.DeadLetters, &p.chunk.batch
 	if letters == nil {
 		return
 	}
 	raw := bytes.Clone(b.Data[f.RawStart:][:f.RawSize])
-	why := task.Failure{Stage: task.AtDecode, Class: f.ErrorClass, Err: &f.Fault}
+	why := task.Failure{Stage: task.StageDecode, Class: f.ErrorClass, Err: &f.Error}
 	p.chunk.letters = append(p.chunk.letters, outgoing{value: raw, timestamp: -1, headers: letters.Headers(
-		goesBack(p.of.refused, Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.of.what, Row: f.Origin,
+		goesBack(p.of.refused, FailedRow{Feed: p.feed.name, Topic: b.Topics[0], Page: p.of.what, Row: f.RowIndex,
 			Partition: -1, Timestamp: -1, Failure: why}))})
 }
 
 // bury makes a dead letter of a row of which no record, or not all of the records, could be made: of the row as it was
 // before the transforms, by its place in the chunk and its number in the page.
-func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage task.ErrorStage, parts task.Parts,
+func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage task.ErrorStage, parts task.RowSubset,
 	cause error) error {
 	t := s.feed.task
 	if t.o.DeadLetters == nil {
@@ -92,9 +92,9 @@ func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage ta
 	if !null {
 		l.value = value
 	}
-	what := Letter{Feed: s.feed.name, Topic: c.batch.Topics[row.Topic], Page: c.of.what, Row: number,
-		Partition: row.Partition, Timestamp: row.Timestamp, Failure: task.FailureOf(stage, cause)}
-	what.Parts = parts
+	what := FailedRow{Feed: s.feed.name, Topic: c.batch.Topics[row.Topic], Page: c.of.what, Row: number,
+		Partition: row.Partition, Timestamp: row.Timestamp, Failure: task.NewFailure(stage, cause)}
+	what.Rows = parts
 	l.headers = t.o.DeadLetters.Headers(goesBack(c.of.refused, what))
 	c.letters = append(c.letters, l)
 	if s.lettersBytes += len(key) + len(value) + recordOverhead; s.lettersBytes < maxChunkOutput {
@@ -114,6 +114,6 @@ func (s *shaper) post(from, c *chunk) {
 		}
 	}
 	c.posted += len(from.letters)
-	s.feed.task.o.Tally.Letters.Add(int64(len(from.letters)))
+	s.feed.task.o.Metrics.DeadLetters.Add(int64(len(from.letters)))
 	from.letters, s.lettersBytes = nil, 0
 }

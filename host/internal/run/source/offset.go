@@ -27,7 +27,7 @@ const (
 // position is a position in a feed: between pages, or after a row of one.
 type position struct {
 	// fields are the plugin's.
-	fields []wit.Field
+	fields []wit.OffsetEntry
 	// inside: after row `row` of the page that fields ask for; `keys` is the digest of the keys up to there.
 	inside bool
 	row    uint32
@@ -53,19 +53,20 @@ func belonging(fingerprint, topic string) string {
 }
 
 // stored is the place as it is stored.
-func (p *position) stored(fingerprint, subscription string) []wit.Field {
+func (p *position) stored(fingerprint, subscription string) []wit.OffsetEntry {
 	fields := slices.Clone(p.fields)
 	if p.inside {
-		fields = append(fields, wit.IntegerField(fieldRecord, int64(p.row)), wit.TextField(fieldKeys, p.keys.String()))
+		fields = append(fields, wit.IntegerEntry(fieldRecord, int64(p.row)),
+			wit.StringEntry(fieldKeys, p.keys.String()))
 	}
 	if subscription != "" {
-		fields = append(fields, wit.TextField(fieldSubscription, subscription))
+		fields = append(fields, wit.StringEntry(fieldSubscription, subscription))
 	}
-	return append(fields, wit.TextField(fieldFingerprint, belonging(fingerprint, p.topic)))
+	return append(fields, wit.StringEntry(fieldFingerprint, belonging(fingerprint, p.topic)))
 }
 
 // Fingerprint is what a stored offset belongs to; false: it does not say.
-func Fingerprint(stored []wit.Field) (fingerprint string, some bool) {
+func Fingerprint(stored []wit.OffsetEntry) (fingerprint string, some bool) {
 	_, text, _, err := positionOf(stored)
 	if err != nil || text == nil {
 		return "", false
@@ -73,9 +74,9 @@ func Fingerprint(stored []wit.Field) (fingerprint string, some bool) {
 	return *text, true
 }
 
-// Differs names, in the words of the plugin, what a stored offset belongs to and a feed does not (P7); none where it is
-// the feed's, or does not say.
-func Differs(stored []wit.Field, w *wit.Feed) (names []string) {
+// FingerprintDiff names, in the words of the plugin, what a stored offset belongs to and a feed does not (P7); none
+// where it is the feed's, or does not say.
+func FingerprintDiff(stored []wit.OffsetEntry, w *wit.Feed) (names []string) {
 	was, some := Fingerprint(stored)
 	is := w.Fingerprint
 	if strings.Contains(was, topicPart) {
@@ -105,8 +106,8 @@ func Differs(stored []wit.Field, w *wit.Feed) (names []string) {
 }
 
 // positionOf reads a stored offset. fingerprint is nil where the offset has none: somebody else has written it.
-func positionOf(stored []wit.Field) (p position, fingerprint *string, subscription string, err error) {
-	p.fields = []wit.Field{}
+func positionOf(stored []wit.OffsetEntry) (p position, fingerprint *string, subscription string, err error) {
+	p.fields = []wit.OffsetEntry{}
 	row, keys := false, false
 	for _, f := range stored {
 		v := f.Value
@@ -117,21 +118,21 @@ func positionOf(stored []wit.Field) (p position, fingerprint *string, subscripti
 			}
 			p.row, row = uint32(*v.Integer), true
 		case fieldKeys:
-			if v.Text == nil || !p.keys.parse(*v.Text) {
+			if v.String == nil || !p.keys.parse(*v.String) {
 				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a digest of 16 hexadecimal digits",
 					f.Name)
 			}
 			keys = true
 		case fieldFingerprint:
-			if v.Text == nil {
+			if v.String == nil {
 				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a text", f.Name)
 			}
-			fingerprint = v.Text
+			fingerprint = v.String
 		case fieldSubscription:
-			if v.Text == nil {
+			if v.String == nil {
 				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a text", f.Name)
 			}
-			subscription = *v.Text
+			subscription = *v.String
 		default:
 			p.fields = append(p.fields, f)
 		}
@@ -142,13 +143,13 @@ func positionOf(stored []wit.Field) (p position, fingerprint *string, subscripti
 }
 
 // PluginFields are the fields of a stored offset that the plugin knows: those of the host are checked and left out.
-func PluginFields(stored []wit.Field) ([]wit.Field, error) {
+func PluginFields(stored []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
 	p, _, _, err := positionOf(stored)
 	return p.fields, err
 }
 
 // reservedField is the first of a plugin's fields that has one of the host's names.
-func reservedField(fields []wit.Field) (string, bool) {
+func reservedField(fields []wit.OffsetEntry) (string, bool) {
 	for _, f := range fields {
 		switch f.Name {
 		case fieldRecord, fieldKeys, fieldFingerprint, fieldSubscription:
@@ -158,14 +159,17 @@ func reservedField(fields []wit.Field) (string, bool) {
 	return "", false
 }
 
-func sameFields(a, b []wit.Field) bool {
-	return slices.EqualFunc(a, b, func(a, b wit.Field) bool { return a.Name == b.Name && sameScalar(a.Value, b.Value) })
+func sameFields(a, b []wit.OffsetEntry) bool {
+	return slices.EqualFunc(a, b, func(a, b wit.OffsetEntry) bool {
+		return a.Name == b.Name &&
+			sameScalar(a.Value, b.Value)
+	})
 }
 
 func sameScalar(a, b wit.Scalar) bool {
 	return (a.Null == nil) == (b.Null == nil) && samePointee(a.Boolean, b.Boolean) &&
 		samePointee(a.Integer, b.Integer) &&
-		samePointee(a.Real, b.Real) && samePointee(a.Text, b.Text)
+		samePointee(a.Real, b.Real) && samePointee(a.String, b.String)
 }
 
 func samePointee[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
@@ -177,19 +181,19 @@ type digest uint64
 const noRows digest = 14695981039346656037
 
 func (d *digest) row(b *record.Batch, r *wit.Row) {
-	datum := r.Key
-	if datum.Form == wit.Absent {
-		datum = r.Value
+	value := r.Key
+	if value.Encoding == wit.Absent {
+		value = r.Value
 	}
 	h := uint64(*d)
-	for n := datum.Size; ; n >>= 8 {
+	for n := value.Size; ; n >>= 8 {
 		h = (h ^ uint64(n&0xff)) * 1099511628211
 		if n < 256 {
 			break
 		}
 	}
 	*d = digest(h)
-	d.add(b.Bytes(datum))
+	d.add(b.Bytes(value))
 }
 
 // digestOf is the digest of a text.

@@ -117,7 +117,7 @@ func TestPagesAsTransactions(t *testing.T) {
 		for feed, n := range next {
 			assert.Equal(t, len(l.order), n, "seed", seed, "rows of feed", feed)
 		}
-		if stored, _ := l.w.broker.Get(t.Context(), []wit.Field{wit.IntegerField("feed", 0)}); len(stored) == 0 {
+		if stored, _ := l.w.broker.Get(t.Context(), []wit.OffsetEntry{wit.IntegerEntry("feed", 0)}); len(stored) == 0 {
 			t.Error("no offset is stored")
 		}
 	})

@@ -130,7 +130,8 @@ func TestAnswersBehindEachOther(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"first=0", ">/0", "last=0"})
 		w.service.follows = map[string][]string{fmt.Sprint("/", last): {"inner=end"}}
 		for n := range last {
-			w.service.follows[fmt.Sprint("/", n)] = []string{fmt.Sprintf("inner=%d", n), fmt.Sprint(">/", n+1), ">/between"}
+			w.service.follows[fmt.Sprint("/", n)] = []string{fmt.Sprintf("inner=%d", n), fmt.Sprint(">/", n+1),
+				">/between"}
 		}
 		w.service.follows["/between"] = nil
 		w.ok(t)
@@ -182,7 +183,7 @@ func (a apart) Release(Reader)                               {}
 func TestAnswersThatHaveNotBegunHoldUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{feeds: 2}, rows("a", 3))
-		w.o.Pages, w.o.Versions = 1, runtest.Running[Reader](apart{w.versions.Current().(*fakeCode)})
+		w.o.ConcurrentPages, w.o.Versions = 1, runtest.Running[Reader](apart{w.versions.Current().(*fakeCode)})
 		var asked atomic.Int64
 		others := make(chan struct{})
 		w.service.before = func(r *wit.Request) {
@@ -268,7 +269,7 @@ func TestLease(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(&reader{exact: true, acks: c.acks}, rows("a", 3), rows("b", 3))
 			began, asked := time.Now(), 0
-			w.o.Lease = func(ctx context.Context) error {
+			w.o.CheckLease = func(ctx context.Context) error {
 				if ctx.Err() == nil {
 					asked++
 				}
@@ -309,7 +310,7 @@ func TestLeaseThatEndsMeanwhile(t *testing.T) {
 		w := newWorld(&reader{acks: true}, rows("a", 3))
 		asked, looked := 0, 0
 		w.o.Once = false
-		w.o.Lease = func(ctx context.Context) error {
+		w.o.CheckLease = func(ctx context.Context) error {
 			if ctx.Err() != nil {
 				looked++
 				return errors.New("it was too long ago")

@@ -39,7 +39,7 @@ type page struct {
 	skip     position
 	skipping bool
 	// end is what the portions said of the page's end: it comes with the last piece, of the page or of what it nests.
-	end      wit.Portion
+	end      wit.DecodeResult
 	bodies   bodies
 	follows  follows
 	hunt     hunt
@@ -138,25 +138,25 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 		At: start.UTC()}
 	f.asks(asked)
 	slot.giveBack()
-	fetching := p.of.span.Request("fetch", &fetch.Request)
-	working, fetched := f.task.count.fetch.Work(ctx)
+	fetching := p.of.span.StartRequest("fetch", &fetch.Request)
+	working, fetched := f.task.count.fetch.Track(ctx)
 	sending, held := f.leased(working, fetch)
 	answer, err := f.task.o.Client.Do(sending, &fetch.Request)
 	fetched()
 	if err == nil {
 		asked.Status, asked.Milliseconds = int(answer.Status), time.Since(start).Milliseconds()
 		f.asks(asked)
-		fetching.Answered(answer.Status)
+		fetching.SetStatus(answer.Status)
 	}
 	fetching.End(err)
 	if err != nil {
 		if held() != nil {
-			return end, &wit.Fault{Kind: wit.FaultTransient, Message: p.of.what + " is not sent, as it would have " +
+			return end, &wit.Error{Kind: wit.ErrorTransient, Message: p.of.what + " is not sent, as it would have " +
 				"the service forget what it has sent, and the task may be another worker's by now: " + held().Error()}
 		}
 		// What became of a request that must not be sent twice the plugin finds out: it is asked what comes next.
 		if lost := new(transport.NoAnswer); errors.As(err, &lost) {
-			return end, &wit.Fault{Kind: wit.FaultTransient, Message: lost.Error()}
+			return end, &wit.Error{Kind: wit.ErrorTransient, Message: lost.Error()}
 		}
 		return end, &finalError{err}
 	}
@@ -166,7 +166,7 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 	}
 	end, err = p.read(transport.Within(ctx), answer)
 	if err == nil {
-		f.task.o.Tally.Batches.Ended(start, p.handed.rows)
+		f.task.o.Metrics.Batches.Record(start, p.handed.rows)
 	} else {
 		p.broken(err)
 		if fetch.Request.Repeatable && tried.retry.Names(strconv.Itoa(int(answer.Status))) {
@@ -179,7 +179,7 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 // leased is a context for a request that goes out only under the worker's lease, where it acknowledges anything. held
 // says why it did not; nil: it did, or something else kept it.
 func (f *feed) leased(ctx context.Context, fetch *wit.Fetch) (sending context.Context, held func() error) {
-	lease := f.task.o.Lease
+	lease := f.task.o.CheckLease
 	if lease == nil || !fetch.Acknowledges {
 		return ctx, func() error { return nil }
 	}
@@ -197,8 +197,8 @@ func (p *page) trace() {
 		return
 	}
 	p.of.span = t.o.Tracer.Start("page", tracing.Internal)
-	p.of.span.Task(t.o.Connector, t.o.Task)
-	p.of.span.Name("culvert.feed", p.feed.name)
+	p.of.span.SetTask(t.o.Connector, t.o.Task)
+	p.of.span.SetString("culvert.feed", p.feed.name)
 	if t.o.TraceHeaders {
 		p.of.carries = p.of.span.Header()
 	}
@@ -215,8 +215,8 @@ func (p *page) decoded(from time.Time) {
 
 // traced ends the page's span.
 func (p *page) traced(err error) {
-	p.of.span.Past("decode", p.decoding.from, p.decoding.to, p.decoding.took)
-	p.of.span.Number("culvert.rows", int64(p.handed.rows))
+	p.of.span.AddPastChild("decode", p.decoding.from, p.decoding.to, p.decoding.took)
+	p.of.span.SetInt("culvert.rows", int64(p.handed.rows))
 	p.of.span.End(err)
 }
 
@@ -281,7 +281,7 @@ func (p *page) advances() error {
 	if f.last != last || !sameFields(from, next) {
 		return nil
 	}
-	return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("%s: the page came twice in succession: plugin "+
+	return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("%s: the page came twice in succession: plugin "+
 		"version %s says that more comes, and the same request from the same offset brought the same %d rows. "+
 		"Expected another offset after the page, or no more: a newer version of the plugin may give it", p.of.what,
 		f.opened.code.Version(), p.seen.brought)}
@@ -297,7 +297,7 @@ func (p *page) row() string {
 
 // body feeds a body to the plugin in pieces, and what the plugin asks for in between. What it asks for with the last
 // piece of a followed answer comes after that one, not within it, and is returned.
-func (p *page) body(ctx context.Context, tag string, status uint16, body io.Reader) ([]wit.Follow, error) {
+func (p *page) body(ctx context.Context, tag string, status uint16, body io.Reader) ([]wit.LinkedRequest, error) {
 	if p.bodies.depth == len(p.bodies.pieces) {
 		p.bodies.pieces = append(p.bodies.pieces, make([]byte, pieceSize))
 	}
@@ -305,9 +305,9 @@ func (p *page) body(ctx context.Context, tag string, status uint16, body io.Read
 	p.bodies.depth++
 	defer func() { p.bodies.depth-- }()
 	for {
-		p.feed.task.count.fetch.Begin()
+		p.feed.task.count.fetch.Start()
 		n, err := io.ReadFull(body, piece)
-		p.feed.task.count.fetch.End()
+		p.feed.task.count.fetch.Stop()
 		last := err == io.EOF || err == io.ErrUnexpectedEOF
 		if err != nil && !last {
 			if n > 0 && p.fetch.RepeatsExactly {
@@ -345,15 +345,15 @@ const freelyFollowed = 256
 
 // follow takes what a page nests, fetched already or not, and feeds it to its end. It returns what is to be followed
 // next.
-func (p *page) follow(ctx context.Context, follow *wit.Follow, early *early) ([]wit.Follow, error) {
+func (p *page) follow(ctx context.Context, follow *wit.LinkedRequest, early *early) ([]wit.LinkedRequest, error) {
 	r := &follow.Request
 	if strings.HasPrefix(r.Tag, hostTags) {
-		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: fmt.Sprintf(
+		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: fmt.Sprintf(
 			"the plugin has a request followed with the tag %q: expected none that begins with %s, the host's own",
 			r.Tag, hostTags)}
 	}
 	if p.bodies.depth > maxDepth {
-		return nil, &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("answers nest more than %d deep", maxDepth)}
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("answers nest more than %d deep", maxDepth)}
 	}
 	if p.follows.row != p.seen.last {
 		p.follows.row, p.follows.made, p.follows.pace = p.seen.last, 0, pace{}
@@ -363,7 +363,7 @@ func (p *page) follow(ctx context.Context, follow *wit.Follow, early *early) ([]
 			return nil, err
 		}
 	}
-	working, fetched := p.feed.task.count.fetch.Work(ctx)
+	working, fetched := p.feed.task.count.fetch.Track(ctx)
 	answer, err := early.await(working)
 	if answer == nil && err == nil {
 		answer, err = p.feed.task.o.Client.Do(working, r)
@@ -375,7 +375,7 @@ func (p *page) follow(ctx context.Context, follow *wit.Follow, early *early) ([]
 	defer answer.Body.Close()
 	if (answer.Status < 200 || answer.Status > 299) && !slices.Contains(follow.Tolerate, answer.Status) {
 		head, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
-		err := error(&wit.Fault{Kind: wit.KindOf(answer.Status), Message: fmt.Sprintf("follow %s: answered %d: %q",
+		err := error(&wit.Error{Kind: wit.ErrorKindOf(answer.Status), Message: fmt.Sprintf("follow %s: answered %d: %q",
 			transport.ShownTarget(r.Target),
 			answer.Status, head)})
 		if p.feed.task.o.Client.Retry().Names(strconv.Itoa(int(answer.Status))) {
@@ -391,16 +391,17 @@ func (p *page) follow(ctx context.Context, follow *wit.Follow, early *early) ([]
 }
 
 // decode hands one piece to the plugin and takes its rows.
-func (p *page) decode(ctx context.Context, tag string, status uint16, piece []byte, last bool) (wit.Portion, error) {
+func (p *page) decode(ctx context.Context, tag string, status uint16, piece []byte, last bool) (wit.DecodeResult,
+	error) {
 	if err := p.room(ctx); err != nil {
-		return wit.Portion{}, err
+		return wit.DecodeResult{}, err
 	}
 	b := &p.chunk.batch
 	from, data := len(b.Rows), len(b.Data)
 	start := time.Now()
-	p.feed.task.count.decode.Begin()
+	p.feed.task.count.decode.Start()
 	portion, err := p.reader.Decode(ctx, p.number, tag, status, piece, last, b)
-	p.feed.task.count.decode.End()
+	p.feed.task.count.decode.Stop()
 	if p.of.span != nil {
 		p.decoded(start)
 	}
@@ -415,10 +416,10 @@ func (p *page) decode(ctx context.Context, tag string, status uint16, piece []by
 	if err := p.take(from); err != nil {
 		return portion, err
 	}
-	if len(b.Rows) == from && len(portion.Faults) == 0 {
+	if len(b.Rows) == from && len(portion.Errors) == 0 {
 		b.Data = b.Data[:data] // nothing but rows that were delivered already
 	}
-	if err := p.faults(portion.Faults); err != nil {
+	if err := p.faults(portion.Errors); err != nil {
 		return portion, err
 	}
 	if p.chunk.enough() {
@@ -434,7 +435,7 @@ func (p *page) take(from int) error {
 	kept := from
 	for i := from; i < len(b.Rows); i++ {
 		r := &b.Rows[i]
-		if err := p.advance(int64(r.Origin)); err != nil {
+		if err := p.advance(int64(r.RowIndex)); err != nil {
 			p.chunk.cut(kept)
 			return err
 		}
@@ -454,7 +455,7 @@ func (p *page) take(from int) error {
 			b.Rows[kept] = *r
 		}
 		kept++
-		p.chunk.origins = append(p.chunk.origins, r.Origin)
+		p.chunk.origins = append(p.chunk.origins, r.RowIndex)
 	}
 	p.feed.task.count.read.Add(int64(kept - from))
 	p.handed.rows += kept - from
@@ -466,7 +467,7 @@ func (p *page) take(from int) error {
 // same.
 func (p *page) advance(origin int64) error {
 	if origin < p.seen.last {
-		return &wit.Fault{Kind: wit.FaultInternal, Message: fmt.Sprintf("the plugin gave row %d after row %d", origin,
+		return &wit.Error{Kind: wit.ErrorInternal, Message: fmt.Sprintf("the plugin gave row %d after row %d", origin,
 			p.seen.last)}
 	}
 	if origin == p.seen.last {
@@ -495,21 +496,21 @@ func (p *page) beyond() (bool, error) {
 }
 
 // faults handles rows that the plugin could not read. They count as rows of the page.
-func (p *page) faults(faults []wit.RowFault) error {
+func (p *page) faults(faults []wit.RowError) error {
 	for i := range faults {
 		rf := &faults[i]
 		if p.hunt.left != nil {
-			rf.Fault.Message = breaksOn(p.hunt.left.trap)
+			rf.Error.Message = breaksOn(p.hunt.left.trap)
 			p.hunt.left = nil
 		}
-		p.seen.bring([]byte(rf.Fault.Message))
-		if p.skip.inside && rf.Origin <= p.skip.row {
+		p.seen.bring([]byte(rf.Error.Message))
+		if p.skip.inside && rf.RowIndex <= p.skip.row {
 			continue
 		}
 		t := p.feed.task
-		if err := t.o.Refuse(&t.count.faults, &rowError{rf.Origin, &rf.Fault},
-			func() { p.feed.skipped(p.of.what, rf.Origin, task.AtDecode, &rf.Fault, nil) }); err != nil {
-			p.chunk.truncate(rf.Origin)
+		if err := t.o.HandleError(&t.count.faults, &rowError{rf.RowIndex, &rf.Error},
+			func() { p.feed.skipped(p.of.what, rf.RowIndex, task.StageDecode, &rf.Error, nil) }); err != nil {
+			p.chunk.truncate(rf.RowIndex)
 			p.seen.whole = -1 // this chunk carries no place: what it holds comes again
 			return err
 		}
@@ -551,7 +552,7 @@ func (p *page) marks() bool { return p.fetch.Position != nil && p.fetch.RepeatsE
 func (p *page) incomplete() int {
 	rows := p.chunk.batch.Rows
 	from := len(rows)
-	for from > 0 && int64(rows[from-1].Origin) == p.seen.last {
+	for from > 0 && int64(rows[from-1].RowIndex) == p.seen.last {
 		from--
 	}
 	if len(rows)-from != p.seen.ofLast {
@@ -642,7 +643,7 @@ func (f *feed) stores(at position) kafka.Offset {
 
 func (f *feed) hand(ctx context.Context, c *chunk) error {
 	c.held = len(c.batch.Rows)
-	f.task.o.Tally.Batches.Hold(c.held)
+	f.task.o.Metrics.Batches.AddActive(c.held)
 	select {
 	case f.pipe.decoded <- c:
 		return nil
@@ -712,7 +713,8 @@ func (p *page) broken(err error) {
 	if !at.inside && p.seen.last >= 0 {
 		f.pipe.fromStart = func() {
 			f.task.count.repeated.Add(1)
-			f.log.Warn("the page broke off and is delivered again from its start", "page", p.of.what, "row", p.seen.last)
+			f.log.Warn("the page broke off and is delivered again from its start", "page", p.of.what, "row",
+				p.seen.last)
 		}
 	}
 	f.at = at

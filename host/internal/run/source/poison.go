@@ -140,7 +140,7 @@ func (p *page) put(ctx context.Context, tag string, status uint16, piece []byte,
 
 // putPart is one call of the plugin, and what it asks for. It knows where in the page it breaks.
 func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
-	own := tag == "" || tag == wit.TagComplete || tag == wit.TagLeaveOut
+	own := tag == "" || tag == wit.TagComplete || tag == wit.TagSkipRow
 	from, before := p.hunt.fed, p.seen.keys
 	broke := func(err error) error {
 		if t := new(plugin.Trap); own && errors.As(err, &t) && t.Limit == "" {
@@ -159,23 +159,24 @@ func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []b
 }
 
 // part is one call of the plugin. It returns what the plugin asks for.
-func (p *page) part(ctx context.Context, tag string, status uint16, piece []byte, last bool) ([]wit.Follow, error) {
+func (p *page) part(ctx context.Context, tag string, status uint16, piece []byte, last bool) ([]wit.LinkedRequest,
+	error) {
 	portion, err := p.decode(ctx, tag, status, piece, last)
 	if err != nil {
 		return nil, err
 	}
-	if p.follows.wanted += len(portion.Follow); p.follows.wanted > maxFollowed {
-		return nil, &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
+	if p.follows.wanted += len(portion.Linked); p.follows.wanted > maxFollowed {
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf(
 			"expected at most %d requests that are to be followed in a page, found %d", maxFollowed, p.follows.wanted)}
 	}
-	for i := range portion.Follow {
-		p.follows.waiting += transport.RequestBytes(&portion.Follow[i].Request)
+	for i := range portion.Linked {
+		p.follows.waiting += transport.RequestBytes(&portion.Linked[i].Request)
 	}
 	if p.follows.waiting > maxWaitingBytes {
-		return nil, &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("expected at most %d bytes of requests that "+
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("expected at most %d bytes of requests that "+
 			"wait to be followed in a page, found %d", maxWaitingBytes, p.follows.waiting)}
 	}
-	return portion.Follow, nil
+	return portion.Linked, nil
 }
 
 // leaveOut has the row left out that was found to begin or go on with the next byte, unless the page is another one by
@@ -195,7 +196,7 @@ func (p *page) leaveOut(ctx context.Context, status uint16) error {
 			s.differs()
 			return nil
 		}
-		if err := p.putPart(ctx, wit.TagLeaveOut, status, nil, false); err != nil {
+		if err := p.putPart(ctx, wit.TagSkipRow, status, nil, false); err != nil {
 			return err
 		}
 		p.hunt.left = row

@@ -36,7 +36,7 @@ func TestRowsThatBreakThePlugin(t *testing.T) {
 			records = append(records, topic(rows("next", 3))...)
 			w.o.Tolerance = task.Tolerance{TolerateAll: true}
 			var letters []string
-			w.o.DeadLetters = deadLetters(func(l Letter) {
+			w.o.DeadLetters = deadLetters(func(l FailedRow) {
 				letters = append(letters, fmt.Sprintf("%s %d %s", l.Stage, l.Row, l.Err))
 			})
 			w.ok(t)
@@ -74,7 +74,7 @@ func TestRowsThatBreakThePluginWithWhatTheyNest(t *testing.T) {
 			w.service.follows = map[string][]string{"deep": {"!trap"}, "deeper": {">inner"}, "inner": {"!trap"}}
 			w.o.Tolerance = task.Tolerance{TolerateAll: true}
 			var letters []string
-			w.o.DeadLetters = deadLetters(func(l Letter) {
+			w.o.DeadLetters = deadLetters(func(l FailedRow) {
 				letters = append(letters, fmt.Sprintf("%s %s", l.Stage, l.Err))
 			})
 			w.ok(t)

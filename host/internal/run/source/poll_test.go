@@ -58,13 +58,13 @@ func TestRest(t *testing.T) {
 			w := newWorld(&reader{exact: true, feeds: 2, pollsMs: c.periods[:], subscribes: c.subscribes}, rows("a", 3))
 			w.o.Once = false
 			var rests, ends atomic.Int64
-			w.o.Rest = func(until time.Time) func() {
+			w.o.OnIdle = func(until time.Time) func() {
 				rests.Add(1)
 				if rests.Load() != ends.Load()+1 {
 					t.Errorf("%d rests and %d ends of them before", rests.Load(), ends.Load())
 				}
 				if never := c.periods == [2]uint32{}; until.IsZero() != never ||
-					!never && time.Until(until) < RestsFrom {
+					!never && time.Until(until) < MinIdleTime {
 					t.Errorf("it rests until %v", until)
 				}
 				return func() { ends.Add(1) }

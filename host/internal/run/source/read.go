@@ -19,7 +19,7 @@ const watchEvery = time.Second
 // read is the first stage: page after page. It returns nil when nothing is left to do, with Once when the feed is
 // caught up.
 func (f *feed) read(ctx context.Context) error {
-	start := wit.Cause{Start: wit.Chosen}
+	start := wit.PollReason{Start: wit.Set}
 	r := &reading{feed: f, cause: start, again: start, tried: attempts{retry: f.task.o.Client.Retry()}}
 	adopt := f.adopt
 	for {
@@ -28,7 +28,7 @@ func (f *feed) read(ctx context.Context) error {
 		}
 		adopt = f.adopt
 		r.displace()
-		if r.cause.Wake != nil {
+		if r.cause.Trigger != nil {
 			f.serve()
 		}
 		end, err := f.turn(ctx, r.cause, &r.tried)
@@ -48,12 +48,12 @@ func (f *feed) read(ctx context.Context) error {
 // reading is what the first stage keeps from one turn to the next: above all why the next one comes.
 type reading struct {
 	feed  *feed
-	cause wit.Cause // of the next turn
-	again wit.Cause // of the turn after a page that failed
+	cause wit.PollReason // of the next turn
+	again wit.PollReason // of the turn after a page that failed
 	tried attempts
 	pace  pace
 	// displaced is the cause that a snapshot has taken the place of, nil: none has.
-	displaced *wit.Cause
+	displaced *wit.PollReason
 	// later: the plugin reads a snapshot only after what it is reading.
 	later bool
 }
@@ -66,7 +66,7 @@ func (r *reading) displace() {
 	}
 	if ident, some := r.feed.snapshot(); some {
 		before := r.cause
-		r.displaced, r.cause = &before, wit.Cause{Snapshot: &ident}
+		r.displaced, r.cause = &before, wit.PollReason{Snapshot: &ident}
 	}
 }
 
@@ -86,9 +86,9 @@ func (r *reading) overcome(ctx context.Context, end turnEnd, err error) error {
 func (r *reading) ended(ctx context.Context, end turnEnd) (done bool, err error) {
 	r.tried.reset()
 	if r.cause.Start != nil && end.asked && !end.fetched {
-		r.again = wit.Cause{More: wit.Chosen} // what the plugin reads at a start, in addition to the offset, was read
+		r.again = wit.PollReason{More: wit.Set} // what the plugin reads at a start, in addition to the offset, was read
 	}
-	if r.cause.Wake != nil && end.more && !end.fetched && end.wait > 0 {
+	if r.cause.Trigger != nil && end.more && !end.fetched && end.wait > 0 {
 		r.feed.later(end.wait)
 		end.more, end.wait = false, 0
 	}
@@ -102,7 +102,7 @@ func (r *reading) ended(ctx context.Context, end turnEnd) (done bool, err error)
 			r.cause = before
 			return false, nil
 		}
-		if before.Wake != nil { // a snapshot does not tell of an entity that is gone
+		if before.Trigger != nil { // a snapshot does not tell of an entity that is gone
 			r.feed.putBack()
 		}
 	}
@@ -133,7 +133,7 @@ func (r *reading) snapshotEnded(ctx context.Context, begun bool) error {
 // goOn has what comes after a page read next, when the plugin wants it. Where the page brought no rows, or left the
 // offset as it was, that takes a pause: a plugin may ask for more for ever.
 func (r *reading) goOn(ctx context.Context, end turnEnd) error {
-	r.cause = wit.Cause{More: wit.Chosen}
+	r.cause = wit.PollReason{More: wit.Set}
 	goesOn := end.rows && end.moved
 	if least := r.pace.after(goesOn); !goesOn {
 		end.wait = max(end.wait, least)
@@ -159,9 +159,9 @@ func (r *reading) caughtUp(ctx context.Context, end turnEnd) (done bool, err err
 			return false, err
 		}
 	}
-	r.cause = wit.Cause{Poll: wit.Chosen}
+	r.cause = wit.PollReason{Poll: wit.Set}
 	if token, some := f.nextWake(); some { // before what is due by the clock
-		r.cause = wit.Cause{Wake: &token}
+		r.cause = wit.PollReason{Trigger: &token}
 	}
 	return false, nil
 }
@@ -178,7 +178,7 @@ type turnEnd struct {
 }
 
 // turn asks the plugin what to fetch and reads that page, all on one instance: a swap of the plugin waits for it.
-func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end turnEnd, err error) {
+func (f *feed) turn(ctx context.Context, cause wit.PollReason, tried *attempts) (end turnEnd, err error) {
 	r, err := f.opened.code.Acquire(ctx)
 	if err != nil {
 		if f.opened.code != f.task.plugin.Current() {
@@ -297,18 +297,18 @@ func (f *feed) called() bool {
 	return some || f.woken()
 }
 
-// RestsFrom is the least time that all feeds of a task wait before [Options.Rest] is called. It is what instances of a
-// plugin live that nobody calls, so that none is made more often for it.
-const RestsFrom = 5 * time.Second
+// MinIdleTime is the least time that all feeds of a task wait before [Options.OnIdle] is called. It is what instances
+// of a plugin live that nobody calls, so that none is made more often for it.
+const MinIdleTime = 5 * time.Second
 
 // rests counts a feed that waits for its next poll, and for nothing else, until the returned function is called.
 func (t *Task) rests(now time.Time) (done func()) {
 	t.restMu.Lock()
 	defer t.restMu.Unlock()
 	t.resting++
-	if feeds := t.current(); t.resting == len(feeds) && t.o.Rest != nil {
-		if until := earliest(feeds); until.IsZero() || !until.Before(now.Add(RestsFrom)) {
-			t.endRest = t.o.Rest(until)
+	if feeds := t.current(); t.resting == len(feeds) && t.o.OnIdle != nil {
+		if until := earliest(feeds); until.IsZero() || !until.Before(now.Add(MinIdleTime)) {
+			t.endRest = t.o.OnIdle(until)
 		}
 	}
 	return func() {
@@ -339,8 +339,8 @@ const maxSnapshots = 16
 
 // ErrNoFeed is the error of a feed that a task does not have, ErrSnapshots of one for which too many snapshots wait.
 var (
-	ErrNoFeed    = errors.New("the task has no such feed")
-	ErrSnapshots = errors.New("snapshots wait already")
+	ErrNoFeed           = errors.New("the task has no such feed")
+	ErrTooManySnapshots = errors.New("snapshots wait already")
 )
 
 // Snapshot has a feed read as it is now, in addition to going on from its offset: at its next page boundary, or, where
@@ -355,7 +355,7 @@ func (t *Task) Snapshot(feed, ident string) error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if len(f.wakes.snapshots) >= maxSnapshots {
-			return fmt.Errorf("feed %s: %d %w", feed, len(f.wakes.snapshots), ErrSnapshots)
+			return fmt.Errorf("feed %s: %d %w", feed, len(f.wakes.snapshots), ErrTooManySnapshots)
 		}
 		f.wakes.snapshots = append(f.wakes.snapshots, ident)
 		f.wakes.came.Ring() // it need not doze on
@@ -378,7 +378,7 @@ func (f *feed) snapshot() (ident string, some bool) {
 func (f *feed) taken(begun bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.shown.lastSnapshot = &FeedSnapshot{Snapshot: f.wakes.snapshots[0], At: time.Now().UTC(), Begun: begun}
+	f.shown.lastSnapshot = &FeedSnapshot{Snapshot: f.wakes.snapshots[0], At: time.Now().UTC(), Started: begun}
 	if !begun {
 		f.log.Error("the plugin reads no snapshots of this feed", "snapshot", f.wakes.snapshots[0])
 	}
@@ -416,7 +416,7 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 		f.askedAgain()
 		return nil
 	}
-	if errors.Is(err, errMismatch) && f.task.o.Required {
+	if errors.Is(err, errMismatch) && f.task.o.ExactlyOnceRequired {
 		return fmt.Errorf("%w: rows up to row %d of it were delivered before, and would come twice, which "+
 			"exactly.once.support=required forbids", err, f.at.row)
 	}
@@ -433,8 +433,8 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 		f.log.Info("page to be asked for again", "reason", shared)
 		return nil
 	}
-	f.task.count.faults.Count()
-	if f.task.plugin.Again(err) {
+	f.task.count.faults.Add()
+	if f.task.plugin.ShouldRetry(err) {
 		f.askedAgain()
 		return f.onTrial(ctx, a, err)
 	}
@@ -448,23 +448,23 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 		}
 		return context.Cause(ctx)
 	}
-	var fault *wit.Fault
+	var fault *wit.Error
 	var final *finalError
 	var trap *plugin.Trap
 	if errors.As(err, &trap) && trap.Limit != "" {
-		fault = &wit.Fault{Kind: wit.FaultTransient} // a busy machine breaks fences too
+		fault = &wit.Error{Kind: wit.ErrorTransient} // a busy machine breaks fences too
 	} else if !errors.As(err, &fault) || errors.As(err, &final) {
 		return err
 	}
 	switch {
-	case fault.Kind == wit.FaultStale && !a.stale:
+	case fault.Kind == wit.ErrorStale && !a.stale:
 		a.stale = true
 		f.askedAgain()
 		f.log.Info("the plugin asks to be opened again", "reason", fault.Message)
 		return f.reopen(ctx)
-	case fault.Kind == wit.FaultStale:
+	case fault.Kind == wit.ErrorStale:
 		return fmt.Errorf("opening the plugin again did not help: %w", err)
-	case fault.Kind == wit.FaultTransient || fault.Code != nil && a.retry.Names(*fault.Code):
+	case fault.Kind == wit.ErrorTransient || fault.Code != nil && a.retry.Names(*fault.Code):
 		if a.retry.Times() == 0 {
 			return err
 		}
@@ -472,9 +472,9 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 			return fmt.Errorf("tried %d times: %w", a.count+1, err)
 		}
 		a.count++
-		f.task.o.Tally.Retries.Add(1)
+		f.task.o.Metrics.Retries.Add(1)
 		f.askedAgain()
-		task.TriedAgain(f.log, f.task.o.Client, "page to be asked for again", "retry", a.count, "error", err)
+		task.LogRetry(f.log, f.task.o.Client, "page to be asked for again", "retry", a.count, "error", err)
 		return a.retry.Wait(ctx, 0)
 	}
 	return err
@@ -516,14 +516,14 @@ func (e *finalError) Unwrap() error { return e.err }
 
 // stand notes the plugin's offset between two pages: whether another version of the plugin takes this offset decides
 // whether that version can take over.
-func (f *feed) stand(at []wit.Field) {
+func (f *feed) stand(at []wit.OffsetEntry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.between = at
 }
 
 // describe writes fields for a message.
-func describe(fields []wit.Field) string {
+func describe(fields []wit.OffsetEntry) string {
 	b := []byte{}
 	for i, f := range fields {
 		if i > 0 {
@@ -531,8 +531,8 @@ func describe(fields []wit.Field) string {
 		}
 		b = append(append(b, f.Name...), '=')
 		switch v := f.Value; {
-		case v.Text != nil:
-			b = append(b, *v.Text...)
+		case v.String != nil:
+			b = append(b, *v.String...)
 		case v.Integer != nil:
 			b = fmt.Append(b, *v.Integer)
 		case v.Real != nil:

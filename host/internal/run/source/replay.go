@@ -18,20 +18,21 @@ import (
 // Replay is what sends dead letters once more.
 type Replay struct {
 	// Partition is where it is stored how far they are.
-	Partition []wit.Field
+	Partition []wit.OffsetEntry
 	// Next returns some letters, and what is stored after them; no letters: these were all. It is called when those
 	// before are acknowledged and stored. Letters that are documents and unreadable are not to be among them.
-	Next func(ctx context.Context, unreadable Unreadable) (letters []task.DeadLetter, after []wit.Field, err error)
+	Next func(ctx context.Context, unreadable UnreadableReason) (letters []task.DeadLetter, after []wit.OffsetEntry,
+		err error)
 }
 
-// Unreadable tells why no feed of the connector can read a letter that is a document, "" where one can. The error is
-// that of opening the plugin.
-type Unreadable func(context.Context, *task.DeadLetter) (why string, err error)
+// UnreadableReason tells why no feed of the connector can read a letter that is a document, "" where one can. The error
+// is that of opening the plugin.
+type UnreadableReason func(context.Context, *task.DeadLetter) (why string, err error)
 
 // Replay sends dead letters through the transforms and converters, those that are documents through the plugin before.
 // What is refused again goes back to DeadLetters. It returns when all is acknowledged and what is after it is stored.
 func (t *Task) Replay(ctx context.Context, r Replay) error {
-	if err := t.o.Renew(ctx, 1); err != nil {
+	if err := t.o.PrepareOffsets(ctx, 1); err != nil {
 		return err
 	}
 	reading := replaying{task: t}
@@ -71,9 +72,9 @@ type replaying struct {
 }
 
 // send forwards letters as one page, after which something is stored.
-func (r *replaying) send(ctx context.Context, f *feed, letters []task.DeadLetter, after []wit.Field) error {
+func (r *replaying) send(ctx context.Context, f *feed, letters []task.DeadLetter, after []wit.OffsetEntry) error {
 	for i, try := 0, 0; i < len(letters); {
-		p := newPage(f, &wit.Fetch{}, &origin{what: letters[i].Page, refused: &letters[i]}, &search{})
+		p := newPage(f, &wit.Fetch{}, &origin{what: letters[i].Request, refused: &letters[i]}, &search{})
 		p.handed.some = i > 0
 		err := r.fill(ctx, p)
 		if errors.As(err, new(*plugin.Abandoned)) && try < soonAgain && p.handed.parts == 0 {
@@ -100,11 +101,11 @@ func (r *replaying) send(ctx context.Context, f *feed, letters []task.DeadLetter
 // fill makes the rows of a letter. One that cannot be read goes back as it is.
 func (r *replaying) fill(ctx context.Context, p *page) error {
 	read := r.row
-	if p.of.refused.Document {
+	if p.of.refused.IsDocument {
 		read = r.document
 	}
 	err := read(ctx, p)
-	if err == nil || ctx.Err() != nil || p.handed.parts > 0 || !ofTheLetter(err, p.of.refused.Document) {
+	if err == nil || ctx.Err() != nil || p.handed.parts > 0 || !ofTheLetter(err, p.of.refused.IsDocument) {
 		return err
 	}
 	if err := p.room(ctx); err != nil {
@@ -113,21 +114,21 @@ func (r *replaying) fill(ctx context.Context, p *page) error {
 	p.chunk.cut(0)
 	p.chunk.letters = p.chunk.letters[:0]
 	t, l := p.feed.task, p.of.refused
-	stage := task.AtReplay // which tells it from a document that the plugin has refused
-	if l.Document {
-		stage = task.AtDecode
+	stage := task.StageReplay // which tells it from a document that the plugin has refused
+	if l.IsDocument {
+		stage = task.StageDecode
 	}
 	if trap := new(plugin.Trap); errors.As(err, &trap) {
-		err = &wit.Fault{Kind: wit.FaultData, Message: breaksOn(trap)}
+		err = &wit.Error{Kind: wit.ErrorData, Message: breaksOn(trap)}
 	}
 	left := func() { p.feed.skipped(p.of.what, uint32(l.Record.Offset), stage, err, nil) }
-	if err := t.o.Refuse(&t.count.faults, err, left); err != nil {
+	if err := t.o.HandleError(&t.count.faults, err, left); err != nil {
 		return err
 	}
 	row := l.Record
-	back := goesBack(l, Letter{Topic: row.Topic, Partition: row.Partition, Timestamp: row.Timestamp.UnixMilli(),
-		Failure: task.FailureOf(stage, err)})
-	back.Parts = l.Parts
+	back := goesBack(l, FailedRow{Topic: row.Topic, Partition: row.Partition, Timestamp: row.Timestamp.UnixMilli(),
+		Failure: task.NewFailure(stage, err)})
+	back.Rows = l.Rows
 	p.chunk.letters = append(p.chunk.letters, outgoing{key: row.Key, value: bytes.Clone(row.Value),
 		timestamp: back.Timestamp, headers: t.o.DeadLetters.Headers(back)})
 	return nil
@@ -136,7 +137,7 @@ func (r *replaying) fill(ctx context.Context, p *page) error {
 // ofTheLetter tells whether what keeps a letter from being read is the letter's: others can be read all the same. Else
 // it is the service's, the plugin's as a whole, or of the moment.
 func ofTheLetter(err error, document bool) bool {
-	var ofPlugin *wit.Fault
+	var ofPlugin *wit.Error
 	var trap *plugin.Trap
 	switch {
 	case fault.Stops(err):
@@ -147,24 +148,24 @@ func ofTheLetter(err error, document bool) bool {
 		return !document
 	}
 	switch ofPlugin.Kind {
-	case wit.FaultData, wit.FaultUnsupported:
+	case wit.ErrorData, wit.ErrorUnsupported:
 		return true
 	// What a document links to may be gone; it may break what a plugin takes for granted, and one that asks to be
 	// opened again was opened for these letters.
-	case wit.FaultNotFound, wit.FaultGone, wit.FaultInternal, wit.FaultStale:
+	case wit.ErrorNotFound, wit.ErrorGone, wit.ErrorInternal, wit.ErrorStale:
 		return document
 	}
 	return false
 }
 
-// unreadable is an [Unreadable].
+// unreadable is an [UnreadableReason].
 func (r *replaying) unreadable(ctx context.Context, l *task.DeadLetter) (why string, err error) {
 	if r.opened == nil {
 		o, err := r.task.plugin.Start(ctx)
 		if err != nil {
 			return "", err
 		}
-		r.task.plugin.Take(o)
+		r.task.plugin.Use(o)
 		r.opened = o
 	}
 	_, why = r.feed(l)
@@ -207,7 +208,7 @@ func (r *replaying) document(ctx context.Context, p *page) error {
 		return err
 	}
 	p.number, err = reader.Begin(ctx, r.opened.context, index, nil,
-		wit.Response{Status: 200, Headers: headers, At: l.Record.Timestamp.UnixMilli()})
+		wit.Response{Status: 200, Headers: headers, ReceivedAt: l.Record.Timestamp.UnixMilli()})
 	if err != nil {
 		return err
 	}
@@ -220,7 +221,7 @@ func (r *replaying) document(ctx context.Context, p *page) error {
 
 // offsetHeaders are the texts of a feed's stored offset, see [wit.OffsetHeader].
 func (t *Task) offsetHeaders(ctx context.Context, w *wit.Feed) (headers []wit.Header, err error) {
-	stored, err := t.o.Stored(ctx, w.Partition)
+	stored, err := t.o.StoredOffset(ctx, w.Partition)
 	if err != nil {
 		return nil, &finalError{fmt.Errorf("read the stored offset: %w", err)}
 	}
@@ -229,7 +230,7 @@ func (t *Task) offsetHeaders(ctx context.Context, w *wit.Feed) (headers []wit.He
 		return nil, &finalError{err}
 	}
 	for _, field := range fields {
-		if text := field.Value.Text; text != nil {
+		if text := field.Value.String; text != nil {
 			headers = append(headers, wit.Header{Name: wit.OffsetHeader + field.Name, Value: *text})
 		}
 	}
@@ -258,9 +259,10 @@ func (r *replaying) feed(l *task.DeadLetter) (index uint32, why string) {
 
 // goesBack returns what is recorded about a dead letter that is written again: where its row first came from. Nil means
 // that it is written for the first time.
-func goesBack(l *task.DeadLetter, as Letter) Letter {
+func goesBack(l *task.DeadLetter, as FailedRow) FailedRow {
 	if l != nil {
-		as.Feed, as.Page, as.Row, as.Times, as.Place = l.Feed, l.Page, uint32(l.Record.Offset), l.Times, l.Place
+		as.Feed, as.Page, as.Row, as.Replays, as.ReplayedFrom = l.Feed, l.Request, uint32(l.Record.Offset), l.Replays,
+			l.Position
 	}
 	return as
 }

@@ -24,31 +24,32 @@ import (
 // without the host's own, and a feed that has no offset has its letters replayed as well.
 func TestReplayGivesTheOffset(t *testing.T) {
 	for name, c := range map[string]struct {
-		stored []wit.Field
+		stored []wit.OffsetEntry
 		want   []wit.Header
 	}{
 		"no offset": {nil, nil},
-		"an offset": {[]wit.Field{wit.TextField("guids", "l"), wit.IntegerField("seen", 3), wit.TextField("url", "/a"),
-			wit.TextField(fieldFingerprint, "of the feed")},
+		"an offset": {[]wit.OffsetEntry{wit.StringEntry("guids", "l"), wit.IntegerEntry("seen", 3),
+			wit.StringEntry("url", "/a"),
+			wit.StringEntry(fieldFingerprint, "of the feed")},
 			[]wit.Header{{Name: "culvert-offset-guids", Value: "l"}, {Name: "culvert-offset-url", Value: "/a"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &reader{version: "1"}
 			w := newWorld(r)
-			var asked []wit.Field
-			w.o.Stored = func(_ context.Context, partition []wit.Field) ([]wit.Field, error) {
+			var asked []wit.OffsetEntry
+			w.o.StoredOffset = func(_ context.Context, partition []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
 				asked = partition
 				return c.stored, nil
 			}
-			w.o.DeadLetters = deadLetters(func(Letter) {})
-			letter := task.DeadLetter{Feed: "feed0", Document: true, Record: &kgo.Record{Topic: "topic0",
+			w.o.DeadLetters = deadLetters(func(FailedRow) {})
+			letter := task.DeadLetter{Feed: "feed0", IsDocument: true, Record: &kgo.Record{Topic: "topic0",
 				Value: []byte("k=v\n"), Timestamp: time.UnixMilli(7)}}
 			require.NoError(t, NewTask(w.o).Replay(t.Context(), lettersLeft([]task.DeadLetter{letter}, nil)))
 			assert.Equal(t, 1, len(w.broker.records()), "records")
-			if len(r.lone) != 1 || !slices.Equal(r.lone[0].Headers, c.want) || r.lone[0].At != 7 {
+			if len(r.lone) != 1 || !slices.Equal(r.lone[0].Headers, c.want) || r.lone[0].ReceivedAt != 7 {
 				t.Errorf("expected one document with %v, found %+v", c.want, r.lone)
 			}
-			if want := []wit.Field{wit.IntegerField("feed", 0)}; !sameFields(asked, want) {
+			if want := []wit.OffsetEntry{wit.IntegerEntry("feed", 0)}; !sameFields(asked, want) {
 				t.Errorf("expected the offset of %v to be read, found %v", want, asked)
 			}
 		})
@@ -59,10 +60,10 @@ func TestReplayGivesTheOffset(t *testing.T) {
 // what is wrong with the service or the plugin as a whole ends the replay before anything of the letters is sent.
 func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 	row := func(key string) task.DeadLetter {
-		return task.DeadLetter{Times: 1, Record: &kgo.Record{Topic: "topic0", Key: []byte(key), Value: []byte("v")}}
+		return task.DeadLetter{Replays: 1, Record: &kgo.Record{Topic: "topic0", Key: []byte(key), Value: []byte("v")}}
 	}
 	document := func(text string) task.DeadLetter {
-		return task.DeadLetter{Times: 1, Feed: "feed0", Document: true, Record: &kgo.Record{Topic: "topic0",
+		return task.DeadLetter{Replays: 1, Feed: "feed0", IsDocument: true, Record: &kgo.Record{Topic: "topic0",
 			Value: []byte(text + "\n")}}
 	}
 	for name, c := range map[string]struct {
@@ -82,7 +83,8 @@ func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 		"trap in a link": {document(">/link"), "", "the plugin breaks on this row: plugin fake 1: decode: unreachable",
 			map[string][]string{"/link": {"!trap"}}, reader{}},
 		"broken by another page": {document("!given up"), "", "", nil, reader{givenUp: 2}},
-		"of no feed": {task.DeadLetter{Feed: "gone", Document: true, Record: &kgo.Record{Topic: "topic0"}}, `of feed "gone"`, "",
+		"of no feed": {task.DeadLetter{Feed: "gone", IsDocument: true, Record: &kgo.Record{Topic: "topic0"}},
+			`of feed "gone"`, "",
 			nil, reader{}},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
@@ -91,23 +93,24 @@ func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 			w := newWorld(r)
 			w.service.follows = c.links
 			var back []string
-			w.o.DeadLetters = deadLetters(func(l Letter) {
-				back = append(back, fmt.Sprintf("%d times: %v", l.Times, l.Err))
+			w.o.DeadLetters = deadLetters(func(l FailedRow) {
+				back = append(back, fmt.Sprintf("%d times: %v", l.Replays, l.Err))
 			})
 			w.o.DeadLetters.NewConverters = converting(asIs{refuse: "unreadable"}, asIs{})
 			w.o.TolerateAll = true
 			left := []task.DeadLetter{row("a"), document("b=v"), c.bad, document("c=v"), row("d")}
 			task := NewTask(w.o)
-			err := task.Replay(t.Context(), lettersLeft(left, func(ctx context.Context, unreadable Unreadable) error {
-				for i := range left {
-					if left[i].Document {
-						if why, err := unreadable(ctx, &left[i]); err != nil || why != "" {
-							return errors.Join(err, errors.New("letters "+why))
+			err := task.Replay(t.Context(), lettersLeft(left,
+				func(ctx context.Context, unreadable UnreadableReason) error {
+					for i := range left {
+						if left[i].IsDocument {
+							if why, err := unreadable(ctx, &left[i]); err != nil || why != "" {
+								return errors.Join(err, errors.New("letters "+why))
+							}
 						}
 					}
-				}
-				return nil
-			}))
+					return nil
+				}))
 			dead, rows := w.came()
 			if c.ends != "" {
 				runtest.Fails(t, err, c.ends)
@@ -137,7 +140,7 @@ type splitter struct{ input []wit.Row }
 
 func (s *splitter) Input(at uint32) wit.Row { return s.input[at] }
 
-func (s *splitter) Apply(_ context.Context, b *record.Batch) ([]wit.RowFault, error) {
+func (s *splitter) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, error) {
 	s.input = slices.Clone(b.Rows)
 	b.Rows = b.Rows[:0]
 	for _, r := range s.input {
@@ -160,8 +163,8 @@ func TestPartsThatAConverterRefuses(t *testing.T) {
 		w.o.TolerateAll = true
 		w.o.NewConverters = converting(asIs{}, asIs{"bad"})
 		w.o.NewChain = func(context.Context) (Chain, error) { return &splitter{}, nil }
-		var said []Letter
-		w.o.DeadLetters = deadLetters(func(l Letter) { said = append(said, l) })
+		var said []FailedRow
+		w.o.DeadLetters = deadLetters(func(l FailedRow) { said = append(said, l) })
 		run := w.ok(t)
 		all := w.broker.records()
 		assert.Equal(t, number+1+2+1+1, len(all), "records")
@@ -175,17 +178,17 @@ func TestPartsThatAConverterRefuses(t *testing.T) {
 		}
 		want := []string{"dead/k=x|bad y|z|bad w", "topic0/k=x", "topic0/k=z"}
 		assert.Equal(t, want, slices.Sorted(slices.Values(of("k"))))
-		if len(said) != 1 || said[0].Row != number || said[0].Parts.String() != "2,4 of 4" ||
-			said[0].Stage != task.AtValueConverter || run.Progress().Skipped != 2 {
+		if len(said) != 1 || said[0].Row != number || said[0].Rows.String() != "2,4 of 4" ||
+			said[0].Stage != task.StageValueConverter || run.Progress().Skipped != 2 {
 			t.Fatalf("found %+v", said)
 		}
 
 		// Replayed: one of them is refused once more, then none.
-		letter := task.DeadLetter{Parts: said[0].Parts, Times: 1, Record: &kgo.Record{Topic: "topic0", Partition: 3,
+		letter := task.DeadLetter{Rows: said[0].Rows, Replays: 1, Record: &kgo.Record{Topic: "topic0", Partition: 3,
 			Offset: number, Key: []byte("k"), Value: []byte("x|bad y|z|bad w"), Timestamp: time.UnixMilli(7)}}
 		replayed := func(refuses string, l task.DeadLetter) []string {
 			w.broker = newBroker()
-			w.o.Stored, w.o.NewOutput = w.broker.Get, w.broker.output
+			w.o.StoredOffset, w.o.NewOutput = w.broker.Get, w.broker.output
 			w.o.NewConverters = converting(asIs{}, asIs{refuses})
 			said = nil
 			require.NoError(t, NewTask(w.o).Replay(t.Context(), lettersLeft([]task.DeadLetter{l}, nil)))
@@ -207,7 +210,7 @@ func TestPartsThatAConverterRefuses(t *testing.T) {
 			assert.Equal(t, c.want, replayed(c.refuses, l), name)
 			var parts []string
 			for _, l := range said {
-				parts = append(parts, l.Parts.String())
+				parts = append(parts, l.Rows.String())
 				assert.Equal(t, 3, l.Partition, name)
 				assert.Equal(t, 7, l.Timestamp, name)
 			}

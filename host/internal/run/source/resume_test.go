@@ -64,7 +64,7 @@ func TestPageBesideALoad(t *testing.T) {
 		}
 		clear(w.broker.pending)
 		written := len(w.broker.records())
-		fieldsBefore, _ := w.broker.Get(t.Context(), []wit.Field{wit.IntegerField("feed", 0)})
+		fieldsBefore, _ := w.broker.Get(t.Context(), []wit.OffsetEntry{wit.IntegerEntry("feed", 0)})
 		r.stores, w.broker.kill, w.broker.stores = true, 0, nil
 		w.service.follows = map[string][]string{"/store": {"s=1", "LATER 0"}}
 		broken := 0
@@ -92,18 +92,18 @@ func TestPageBesideALoad(t *testing.T) {
 func TestTopicChangedAmidALoad(t *testing.T) {
 	a, b := rows("a", 3), rows("b", 3)
 	for name, c := range map[string]struct {
-		changed wit.Changed
+		changed wit.MismatchPolicy
 		kill    int // offsets stored before that
 		stores  bool
 		want    []string // of the topic now
 		says    string
 	}{
-		"fail":   {wit.ChangedFail, 1, false, nil, `stored "topic=topic0", now "topic=other"`},
-		"reload": {wit.ChangedReload, 1, false, slices.Concat(a, b), ""},
-		"keep":   {wit.ChangedKeep, 1, false, b, ""},
-		"fail, after a page in addition to the load": {wit.ChangedFail, 1, true, nil,
+		"fail":   {wit.MismatchFail, 1, false, nil, `stored "topic=topic0", now "topic=other"`},
+		"reload": {wit.MismatchReload, 1, false, slices.Concat(a, b), ""},
+		"keep":   {wit.MismatchKeep, 1, false, b, ""},
+		"fail, after a page in addition to the load": {wit.MismatchFail, 1, true, nil,
 			`stored "topic=topic0", now "topic=other"`},
-		"between two": {wit.ChangedFail, 2, false, nil, ""},
+		"between two": {wit.MismatchFail, 2, false, nil, ""},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			r := &reader{exact: true, fingerprint: "set=x", changed: c.changed}
@@ -249,7 +249,7 @@ func (l *life) stored() []int {
 		return out
 	}
 	for feed := range out {
-		fields, _ := l.w.broker.Get(context.Background(), []wit.Field{wit.IntegerField("feed", int64(feed))})
+		fields, _ := l.w.broker.Get(context.Background(), []wit.OffsetEntry{wit.IntegerEntry("feed", int64(feed))})
 		p, _, _, err := positionOf(fields)
 		if err != nil || len(p.fields) == 0 {
 			continue

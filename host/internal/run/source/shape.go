@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // shaper makes records of rows: transforms, then converters. It belongs to its stage's goroutine.
@@ -26,7 +26,7 @@ type shaper struct {
 	topics     map[string]bool // known to exist
 	spans      []recordSpan
 	headers    []headerSpan
-	parsed     []datum.Header
+	parsed     []connectdata.Header
 	// letterKey and letterValue write dead letters, of which those that wait have so many bytes.
 	letterKey, letterValue convert.Converter
 	lettersBytes           int
@@ -64,7 +64,7 @@ func (f *feed) newShaper(ctx context.Context) (*shaper, error) {
 	if s.key, s.value, err = f.task.o.NewConverters(); err != nil {
 		return nil, err
 	}
-	if s.header, err = f.task.o.NewHeaders(); err != nil {
+	if s.header, err = f.task.o.NewHeaderConverter(); err != nil {
 		return nil, err
 	}
 	if f.task.o.NewChain != nil {
@@ -96,40 +96,40 @@ func (f *feed) shape(s *shaper) {
 func (s *shaper) work(ctx context.Context, c *chunk) error {
 	s.spans, s.headers = s.spans[:0], s.headers[:0] // for dead letters that go ahead
 	for i := range c.batch.Rows {
-		c.batch.Rows[i].Origin = uint32(i) // several may be of one number, and a letter is of one of them
+		c.batch.Rows[i].RowIndex = uint32(i) // several may be of one number, and a letter is of one of them
 	}
-	s.feed.task.o.Tap.Before(s.feed.task.o.Task, s.feed.name, &c.batch)
+	s.feed.task.o.Observer.Observe(s.feed.task.o.Task, s.feed.name, &c.batch)
 	if s.chain != nil && len(c.batch.Rows) > 0 {
-		working, transformed := s.feed.task.count.transform.Work(ctx)
-		span := c.of.span.Child("transform", tracing.Internal)
+		working, transformed := s.feed.task.count.transform.Track(ctx)
+		span := c.of.span.StartChild("transform", tracing.Internal)
 		faults, err := s.feed.task.o.Retry.Transform(working, s.chain.Apply, &c.batch, func(failure error) {
-			s.feed.task.count.faults.Count()
-			s.feed.task.o.Tally.Retries.Add(1)
+			s.feed.task.count.faults.Add()
+			s.feed.task.o.Metrics.Retries.Add(1)
 			s.feed.log.Warn("transforms failed and are tried again", "page", c.of.what, "error", failure)
 		})
 		transformed()
-		span.Number("culvert.rows", int64(len(c.batch.Rows)))
+		span.SetInt("culvert.rows", int64(len(c.batch.Rows)))
 		span.End(err)
 		if err != nil {
 			return fmt.Errorf("%s: transforms: %w", c.of.what, err)
 		}
 		for i := range faults {
-			err := s.failed(ctx, c, faults[i].Origin, task.AtTransforms, task.RowFault{RowFault: &faults[i]})
+			err := s.failed(ctx, c, faults[i].RowIndex, task.StageTransforms, task.RowError{Row: &faults[i]})
 			if err != nil {
 				return err
 			}
 		}
 	}
-	if l := c.of.refused; l != nil && !l.Parts.Whole() && len(c.batch.Rows) > 0 {
-		if err := l.Parts.Fits(uint32(len(c.batch.Rows))); err != nil {
-			if err := s.failed(ctx, c, c.batch.Rows[0].Origin, task.AtTransforms, err); err != nil {
+	if l := c.of.refused; l != nil && !l.Rows.IsAll() && len(c.batch.Rows) > 0 {
+		if err := l.Rows.CheckTotal(uint32(len(c.batch.Rows))); err != nil {
+			if err := s.failed(ctx, c, c.batch.Rows[0].RowIndex, task.StageTransforms, err); err != nil {
 				return err
 			}
 			c.batch.Rows = c.batch.Rows[:0]
 		}
 	}
-	s.feed.task.count.convert.Begin()
-	defer s.feed.task.count.convert.End()
+	s.feed.task.count.convert.Start()
+	defer s.feed.task.count.convert.Stop()
 	if err := s.convert(ctx, c); err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (c *chunk) number(at uint32) uint32 {
 func (s *shaper) fault(c *chunk, at uint32, stage task.ErrorStage, err error) error {
 	t, row := s.feed.task, c.number(at)
 	fault := fmt.Errorf("%s: %w", c.of.what, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
-	return t.o.Refuse(&t.count.faults, fault, func() {
+	return t.o.HandleError(&t.count.faults, fault, func() {
 		s.feed.skipped(c.of.what, row, stage, err, func() []any { return about(c, at) })
 	})
 }
@@ -160,9 +160,9 @@ func (s *shaper) failed(ctx context.Context, c *chunk, at uint32, stage task.Err
 	if err := s.fault(c, at, stage, err); err != nil {
 		return err
 	}
-	var parts task.Parts
+	var parts task.RowSubset
 	if c.of.refused != nil {
-		parts = c.of.refused.Parts
+		parts = c.of.refused.Rows
 	}
 	return s.bury(ctx, c, at, c.number(at), stage, parts, err)
 }
@@ -175,7 +175,7 @@ func (s *shaper) begin(ctx context.Context, c *chunk, at uint32) error {
 	if len(w.refused) == 0 {
 		return nil
 	}
-	return s.bury(ctx, c, w.at, c.number(w.at), w.stage, task.PartsOf(w.parts, w.refused), w.fault)
+	return s.bury(ctx, c, w.at, c.number(w.at), w.stage, task.NewRowSubset(w.parts, w.refused), w.fault)
 }
 
 // convert writes keys, values and headers to the chunk's output. What is enough for a chunk of its own goes ahead.
@@ -190,14 +190,14 @@ func (s *shaper) convert(ctx context.Context, c *chunk) error {
 				return err
 			}
 		}
-		if at := c.batch.Rows[i].Origin; at != s.row.at {
+		if at := c.batch.Rows[i].RowIndex; at != s.row.at {
 			if err := s.begin(ctx, c, at); err != nil {
 				return err
 			}
 		}
 		part := s.row.parts
 		s.row.parts++
-		if l := c.of.refused; l != nil && !l.Parts.Has(part) {
+		if l := c.of.refused; l != nil && !l.Rows.Contains(part) {
 			continue // it is delivered
 		}
 		if topic := c.batch.Rows[i].Topic; i == 0 || topic != c.batch.Rows[i-1].Topic {
@@ -276,18 +276,18 @@ func (s *shaper) record(ctx context.Context, c *chunk, i int) (sp recordSpan, st
 		most -= headerOverhead + len(c.of.carries.Key) + len(c.of.carries.Value)
 	}
 	if c.out, sp.keyNull, err = s.key.Encode(ctx, c.out, most, topic, b, r.Key); err != nil {
-		return sp, task.AtKeyConverter, s.tooLarge(err)
+		return sp, task.StageKeyConverter, s.tooLarge(err)
 	}
 	sp.keyEnd, sp.value = len(c.out), len(c.out)
 	most -= sp.keyEnd - sp.key
 	if c.out, sp.valueNull, err = s.value.Encode(ctx, c.out, most, topic, b, r.Value); err != nil {
-		return sp, task.AtValueConverter, s.tooLarge(err)
+		return sp, task.StageValueConverter, s.tooLarge(err)
 	}
 	sp.valueEnd, sp.headers = len(c.out), len(s.headers)
 	most -= sp.valueEnd - sp.value
-	if r.Headers.Form == wit.Raw {
+	if r.Headers.Encoding == wit.Raw {
 		if err := s.rowHeaders(ctx, c, topic, r.Headers, most); err != nil {
-			return sp, task.AtHeaderConverter, s.tooLarge(err)
+			return sp, task.StageHeaderConverter, s.tooLarge(err)
 		}
 	}
 	sp.headerCount = len(s.headers) - sp.headers
@@ -303,11 +303,11 @@ func (s *shaper) tooLarge(err error) error {
 		"producer.max.request.size sets", err, s.feed.task.o.MaxRecordBytes-recordOverhead)
 }
 
-func (s *shaper) rowHeaders(ctx context.Context, c *chunk, topic string, block wit.Datum, most int) (err error) {
+func (s *shaper) rowHeaders(ctx context.Context, c *chunk, topic string, block wit.ValueSlice, most int) (err error) {
 	if int64(block.Size) > 2*int64(most) {
 		return headersTooLarge() // in a block a header takes some bytes less or more
 	}
-	if s.parsed, err = datum.Headers(s.parsed[:0], c.batch.Bytes(block)); err != nil {
+	if s.parsed, err = connectdata.Headers(s.parsed[:0], c.batch.Bytes(block)); err != nil {
 		return err
 	}
 	for i := range s.parsed {
@@ -349,7 +349,8 @@ func (s *shaper) records(rows, c *chunk) {
 			r.Value = c.out[sp.value:sp.valueEnd:sp.valueEnd]
 		}
 		headers := s.headers[sp.headers : sp.headers+sp.headerCount]
-		carries := carries && !slices.ContainsFunc(headers, func(h headerSpan) bool { return tracing.IsParent(h.name) })
+		carries := carries && !slices.ContainsFunc(headers,
+			func(h headerSpan) bool { return tracing.IsTraceHeader(h.name) })
 		count := len(headers)
 		if carries {
 			count++
@@ -373,7 +374,7 @@ func (s *shaper) records(rows, c *chunk) {
 // about is what a row is that becomes a record, for errors.log.include.messages.
 func about(c *chunk, at uint32) []any {
 	for i := range c.batch.Rows {
-		if r := &c.batch.Rows[i]; r.Origin == at && int(r.Topic) < len(c.batch.Topics) {
+		if r := &c.batch.Rows[i]; r.RowIndex == at && int(r.Topic) < len(c.batch.Topics) {
 			return []any{"topic", c.batch.Topics[r.Topic], "timestamp", r.Timestamp}
 		}
 	}

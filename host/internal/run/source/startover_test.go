@@ -53,7 +53,7 @@ func TestStartsOverWhileAnotherFeedSwaps(t *testing.T) {
 			return &refusingOne{transactions{t: t, b: w.broker}, &commits, 2}, nil
 		}
 		renewed := 0
-		w.o.Renew = func(context.Context, int) error {
+		w.o.PrepareOffsets = func(context.Context, int) error {
 			if renewed++; renewed == 2 {
 				w.swap(&reader{version: "2", exact: true, feeds: 2})
 			}
@@ -104,7 +104,7 @@ func TestFailureBetweenPages(t *testing.T) {
 		runtest.Pass(time.Minute)
 		w.broker.mu.Lock()
 		came := w.broker.log
-		w.broker.log, w.broker.offsets = nil, map[string][]wit.Field{}
+		w.broker.log, w.broker.offsets = nil, map[string][]wit.OffsetEntry{}
 		w.broker.mu.Unlock()
 		last.failed(&kafka.Rewound{Cause: errors.New("connection refused")})
 		runtest.Pass(time.Minute)

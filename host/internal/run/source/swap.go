@@ -13,11 +13,11 @@ import (
 // adopt takes another version of the plugin at a page boundary, if there is one and it fits. It is opened while pages
 // are read.
 func (f *feed) adopt(ctx context.Context) error {
-	return f.adoptBy(ctx, f.task.plugin.AdoptOpened)
+	return f.adoptBy(ctx, f.task.plugin.UpgradeIfOpened)
 }
 
 // adoptWaiting is adopt that waits until another version is opened.
-func (f *feed) adoptWaiting(ctx context.Context) error { return f.adoptBy(ctx, f.task.plugin.Adopt) }
+func (f *feed) adoptWaiting(ctx context.Context) error { return f.adoptBy(ctx, f.task.plugin.Upgrade) }
 
 func (f *feed) adoptBy(ctx context.Context, by func(context.Context) (*openedVersion, error)) error {
 	for {
@@ -54,16 +54,16 @@ func (t *Task) compatible(ctx context.Context, o *openedVersion) error {
 }
 
 // fits finds the feed in a version and asks whether that can go on from an offset.
-func (f *feed) fits(ctx context.Context, o *openedVersion, at []wit.Field) (index uint32, err error) {
+func (f *feed) fits(ctx context.Context, o *openedVersion, at []wit.OffsetEntry) (index uint32, err error) {
 	if index, err = o.feedOf(f.partition); err != nil {
 		return 0, err
 	}
 	w := &o.feeds[index]
 	if was := f.belongs(); w.Fingerprint != was {
-		switch w.Changed {
-		case wit.ChangedReload:
+		switch w.OnMismatch {
+		case wit.MismatchReload:
 			return index, nil // it is not gone on from there
-		case wit.ChangedFail:
+		case wit.MismatchFail:
 			return 0, fmt.Errorf("its offsets belong to something else (%s)", difference(was, w.Fingerprint))
 		}
 	}
@@ -77,7 +77,7 @@ func (f *feed) fits(ctx context.Context, o *openedVersion, at []wit.Field) (inde
 }
 
 // feedOf is the feed that has a partition: what tells feeds apart in all versions.
-func (o *openedVersion) feedOf(partition []wit.Field) (index uint32, err error) {
+func (o *openedVersion) feedOf(partition []wit.OffsetEntry) (index uint32, err error) {
 	i := slices.IndexFunc(o.feeds, func(w wit.Feed) bool { return sameFields(w.Partition, partition) })
 	if i < 0 {
 		return 0, errors.New("it has no such feed: a change of feeds needs a restart of the task")
@@ -102,12 +102,12 @@ func (f *feed) move(ctx context.Context, o *openedVersion) error {
 // feed.changed whether what was stored before still counts.
 func (f *feed) changed(w *wit.Feed) {
 	f.log.Info("offsets belong to something else from now on", "changed", difference(f.belongs(), w.Fingerprint),
-		"read again", w.Changed == wit.ChangedReload)
+		"read again", w.OnMismatch == wit.MismatchReload)
 	f.mu.Lock()
 	f.fingerprint = w.Fingerprint
 	f.mu.Unlock()
-	if w.Changed == wit.ChangedReload {
-		f.at = position{fields: []wit.Field{}}
+	if w.OnMismatch == wit.MismatchReload {
+		f.at = position{fields: []wit.OffsetEntry{}}
 		f.standing = f.at.fields
 		f.stand(f.standing)
 	}

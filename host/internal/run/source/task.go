@@ -34,27 +34,27 @@ type Options struct {
 	Versions  Versions
 	Client    Client
 	Registry  *record.Registry
-	// Stored is the stored offset of a partition; nil: none.
-	Stored func(ctx context.Context, partition []wit.Field) ([]wit.Field, error)
-	// ChangedBy is the setting that says what a stored offset of something else means. Default: there is none.
-	ChangedBy string
-	// Renew is called before offsets are read: with the number of feeds, and again when a feed is to start over. With
-	// transactions it fences others and reads what they have committed. Default: nothing.
-	Renew func(ctx context.Context, feeds int) error
-	// Lease holds a request back that has the service forget what it has sent (P1), by an error: the task may be
+	// StoredOffset is the stored offset of a partition; nil: none.
+	StoredOffset func(ctx context.Context, partition []wit.OffsetEntry) ([]wit.OffsetEntry, error)
+	// MismatchSetting is the setting that says what a stored offset of something else means. Default: there is none.
+	MismatchSetting string
+	// PrepareOffsets is called before offsets are read: with the number of feeds, and again when a feed is to start
+	// over. With transactions it fences others and reads what they have committed. Default: nothing.
+	PrepareOffsets func(ctx context.Context, feeds int) error
+	// CheckLease holds a request back that has the service forget what it has sent (P1), by an error: the task may be
 	// another worker's by now. It is asked when all before is stored, and again when the request is about to be sent,
 	// then with a context that has ended: it answers at once, by what it knows. nil: the worker is alone.
-	Lease func(ctx context.Context) error
-	// Required: a page that answers differently than before is a fault, since its rows would come twice.
-	Required bool
+	CheckLease func(ctx context.Context) error
+	// ExactlyOnceRequired: a page that answers differently than before is a fault, since its rows would come twice.
+	ExactlyOnceRequired bool
 	// NewOutput opens an output; each feed has one. The task closes it.
 	NewOutput func(feed string) (Output, error)
 	// NewChain makes the transforms of one feed; nil: there are none.
 	NewChain func(ctx context.Context) (Chain, error)
 	// NewConverters makes the converters of one feed.
 	NewConverters func() (key, value convert.Converter, err error)
-	// NewHeaders makes the converter of headers of one feed. Default: SimpleHeaderConverter.
-	NewHeaders func() (convert.Headers, error)
+	// NewHeaderConverter makes the converter of headers of one feed. Default: SimpleHeaderConverter.
+	NewHeaderConverter func() (convert.Headers, error)
 	// Listen has notifications for a feed taken: take is called with each, and returns when it is to be answered. The
 	// address is what the plugin subscribes with. Default: nobody listens, and no feed is subscribed to.
 	Listen func(feed string, take notify.Handler) (address string, close func(), err error)
@@ -63,29 +63,29 @@ type Options struct {
 	// Tolerance is for rows.
 	task.Tolerance
 	// Retry is for transforms that fail and may do better the next time.
-	Retry task.Retrying
-	// Rest is called when all feeds wait for their next poll, each for [RestsFrom] or longer, and for no notifications:
-	// what the plugin's instances hold is of no use to the task until then, the earliest of these polls, zero where
-	// there is none. What it returns is called before the first feed goes on. nil: nothing is done.
-	Rest func(until time.Time) (end func())
+	Retry task.RetryPolicy
+	// OnIdle is called when all feeds wait for their next poll, each for [MinIdleTime] or longer, and for no
+	// notifications: what the plugin's instances hold is of no use to the task until then, the earliest of these polls,
+	// zero where there is none. What it returns is called before the first feed goes on. nil: nothing is done.
+	OnIdle func(until time.Time) (end func())
 	// DeadLetters is where rows go that are left out; nil: nowhere.
 	DeadLetters *DeadLetters
 	// Once ends Run when every feed is caught up and acknowledged.
 	Once bool
-	// StopWithin bounds what a stop may take to have everything acknowledged and stored. Default 5 s.
-	StopWithin time.Duration
+	// StopTimeout bounds what a stop may take to have everything acknowledged and stored. Default 5 s.
+	StopTimeout time.Duration
 	// MaxRecordBytes is the most that a record may have for a producer (`max.request.size`), with what it costs around
 	// key, value and headers: a row that becomes more is that row's fault. Default 1 MiB.
 	MaxRecordBytes int
 	// Buffers is the memory for rows under way, of all tasks of a worker. Default: the task's own.
 	Buffers *Buffers
-	// Pages is how many feeds read a page at the same time: those whose answer has not begun are not among them.
-	// Default 4.
-	Pages int
-	// Tally is what is counted of the task. Default: the task's own.
-	Tally *task.Tally
-	// Tap has rows looked at before transforms. nil: nobody looks.
-	Tap *task.Tap
+	// ConcurrentPages is how many feeds read a page at the same time: those whose answer has not begun are not among
+	// them. Default 4.
+	ConcurrentPages int
+	// Metrics is what is counted of the task. Default: the task's own.
+	Metrics *task.Metrics
+	// Observer has rows looked at before transforms. nil: nobody looks.
+	Observer *task.Observer
 	// Tracer makes spans of pages; nil: there are none. TraceHeaders has each record carry the trace context of the
 	// page that it comes from.
 	Tracer       *tracing.Tracer
@@ -100,13 +100,13 @@ type Task struct {
 	log    *slog.Logger
 	pages  chan struct{} // tokens for pages being read
 	count  counters
-	skips  task.Skips
+	skips  task.SkipLog
 	plugin *task.Plugin[Reader, *openedVersion]
 
 	mu    sync.Mutex
 	feeds []*feed
 
-	// restMu is held while [Options.Rest], or what it returned, is called; mu may be taken under it.
+	// restMu is held while [Options.OnIdle], or what it returned, is called; mu may be taken under it.
 	restMu sync.Mutex
 	// resting is how many feeds wait for their next poll. endRest is what Rest returned, nil while the task does not
 	// rest.
@@ -128,9 +128,9 @@ type Progress struct {
 	Pages                int64
 	// Skipped rows could not be handled and were tolerated. Faults counts all faults of rows and pages, retried ones
 	// included.
-	Skipped, Faults int64
-	// LastFault is when the last of them came; zero: none has.
-	LastFault time.Time
+	Skipped, Errors int64
+	// LastError is when the last of them came; zero: none has.
+	LastError time.Time
 	// Repeated pages were delivered again from their start; Resumed rows were read again and not delivered again.
 	Repeated, Resumed int64
 	// Notified notifications were taken, Duplicates had been taken before.
@@ -139,11 +139,11 @@ type Progress struct {
 	Flow task.Flow
 	// CaughtUp: no feed has anything left to read at the moment.
 	CaughtUp bool
-	// LastUp is when the feed was caught up that was not for the longest time; zero where one never was.
-	LastUp time.Time
-	// Told is when a notification came, or was to come from then on, for the feed for which that is longest ago; zero
-	// where none subscribes.
-	Told time.Time
+	// LastCaughtUp is when the feed was caught up that was not for the longest time; zero where one never was.
+	LastCaughtUp time.Time
+	// LastNotified is when a notification came, or was to come from then on, for the feed for which that is longest
+	// ago; zero where none subscribes.
+	LastNotified time.Time
 	// Feeds in the order of the plugin.
 	Feeds []FeedProgress
 	// Version of the plugin.
@@ -176,8 +176,8 @@ type FeedProgress struct {
 type FeedSnapshot struct {
 	Snapshot string    `json:"snapshot"`
 	At       time.Time `json:"at"`
-	// Begun: it was; else the plugin reads none of this feed.
-	Begun bool `json:"begun"`
+	// Started: it was; else the plugin reads none of this feed.
+	Started bool `json:"begun"`
 }
 
 // FeedRequest is a request for a page.
@@ -201,18 +201,18 @@ type FeedError struct {
 type counters struct {
 	read, pages, repeated, resumed, notified, duplicates atomic.Int64
 	written, bytes                                       task.Meter
-	faults                                               task.Faults
-	fetch, decode, transform, convert, produce           task.Clock
+	faults                                               task.ErrorCounts
+	fetch, decode, transform, convert, produce           task.BusyClock
 	began                                                time.Time
 }
 
 // NewTask makes a task; nothing runs before [Task.Run].
 func NewTask(o Options) *Task {
-	if o.StopWithin == 0 {
-		o.StopWithin = 5 * time.Second
+	if o.StopTimeout == 0 {
+		o.StopTimeout = 5 * time.Second
 	}
-	if o.Pages == 0 {
-		o.Pages = 4
+	if o.ConcurrentPages == 0 {
+		o.ConcurrentPages = 4
 	}
 	if o.MaxRecordBytes == 0 {
 		o.MaxRecordBytes = 1 << 20
@@ -220,24 +220,28 @@ func NewTask(o Options) *Task {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.Tally == nil {
-		o.Tally = &task.Tally{}
+	if o.Metrics == nil {
+		o.Metrics = &task.Metrics{}
 	}
 	if o.Buffers == nil {
 		o.Buffers = NewBuffers()
 	}
-	if o.Renew == nil {
-		o.Renew = func(context.Context, int) error { return nil }
+	if o.PrepareOffsets == nil {
+		o.PrepareOffsets = func(context.Context, int) error { return nil }
 	}
-	if o.NewHeaders == nil {
-		o.NewHeaders = func() (convert.Headers, error) { return convert.SimpleHeaders{Registry: o.Registry}, nil }
+	if o.NewHeaderConverter == nil {
+		o.NewHeaderConverter = func() (convert.Headers, error) {
+			return convert.SimpleHeaders{Registry: o.Registry},
+				nil
+		}
 	}
-	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), pages: make(chan struct{}, o.Pages)}
+	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task),
+		pages: make(chan struct{}, o.ConcurrentPages)}
 	t.skips.Tolerance, t.skips.Message, t.count.began = o.Tolerance, rowSkipped, time.Now()
-	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Reader, *openedVersion]{
-		New: func(c Code) *openedVersion { return &openedVersion{code: c} },
-		Of:  func(o *openedVersion) Code { return o.code }, Call: t.call,
-		Fits: t.compatible})
+	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opener[Reader, *openedVersion]{
+		New:       func(c Code) *openedVersion { return &openedVersion{code: c} },
+		VersionOf: func(o *openedVersion) Code { return o.code }, CallOpen: t.call,
+		CheckCompatible: t.compatible})
 	return t
 }
 
@@ -246,13 +250,13 @@ func (t *Task) Progress() Progress {
 	c := &t.count
 	p := Progress{Read: c.read.Load(), Written: c.written.Load(), Bytes: c.bytes.Load(), Pages: c.pages.Load(),
 		Skipped: c.faults.Skipped.Load(),
-		Faults:  c.faults.All.Load(), LastFault: c.faults.Last(),
+		Errors:  c.faults.All.Load(), LastError: c.faults.Last(),
 		Repeated: c.repeated.Load(), Resumed: c.resumed.Load(),
 		Notified: c.notified.Load(), Duplicates: c.duplicates.Load(),
 		Version: t.plugin.Version(),
-		Flow: task.FlowOf(c.began, &c.written, &c.bytes, task.StageOf("fetch", &c.fetch),
-			task.StageOf("decode", &c.decode), task.StageOf("transform", &c.transform, &c.convert),
-			task.StageOf("produce", &c.produce))}
+		Flow: task.NewFlow(c.began, &c.written, &c.bytes, task.NewStage("fetch", &c.fetch),
+			task.NewStage("decode", &c.decode), task.NewStage("transform", &c.transform, &c.convert),
+			task.NewStage("produce", &c.produce))}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p.CaughtUp = t.plugin.Opened() != nil
@@ -262,16 +266,16 @@ func (t *Task) Progress() Progress {
 		if one.LastCaughtUp != nil {
 			up = *one.LastCaughtUp
 		}
-		if i == 0 || up.Before(p.LastUp) {
-			p.LastUp = up
+		if i == 0 || up.Before(p.LastCaughtUp) {
+			p.LastCaughtUp = up
 		}
 		if one.Subscribed != nil {
 			last := *one.Subscribed
 			if one.LastNotified != nil && one.LastNotified.After(last) {
 				last = *one.LastNotified
 			}
-			if p.Told.IsZero() || last.Before(p.Told) {
-				p.Told = last
+			if p.LastNotified.IsZero() || last.Before(p.LastNotified) {
+				p.LastNotified = last
 			}
 		}
 		p.CaughtUp = p.CaughtUp && one.CaughtUp
@@ -301,7 +305,7 @@ func (t *Task) Run(ctx context.Context) error {
 	defer t.plugin.Close()
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	t.plugin.Watch(running)
+	t.plugin.WatchVersions(running)
 	var wg sync.WaitGroup
 	var failure error
 	var once sync.Once
@@ -316,7 +320,7 @@ func (t *Task) Run(ctx context.Context) error {
 	wg.Wait()
 	t.skips.Close()
 	if errors.As(failure, new(*rowError)) {
-		t.o.Tally.Errors.Add(1)
+		t.o.Metrics.Errors.Add(1)
 	}
 	t.sum()
 	return failure
@@ -350,7 +354,7 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 		if err := pause.For(ctx, pace.after(t.count.written.Load() > before)); err != nil {
 			return err
 		}
-		if err := t.o.Renew(ctx, len(t.current())); err != nil {
+		if err := t.o.PrepareOffsets(ctx, len(t.current())); err != nil {
 			return err
 		}
 		again, err := t.startOver(ctx, f)
@@ -378,7 +382,7 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 // feeds may have taken that meanwhile.
 func (t *Task) startOver(ctx context.Context, old *feed) (*feed, error) {
 	for {
-		o, err := t.plugin.Adopt(ctx)
+		o, err := t.plugin.Upgrade(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -398,8 +402,8 @@ func (t *Task) sum() {
 	p, c := t.Progress(), &t.count
 	t.log.Info("source task ended", "rows", p.Written, "pages", p.Pages, "bytes", p.Bytes, "skipped", p.Skipped,
 		"repeated", p.Repeated, "resumed", p.Resumed,
-		slog.Group("at_work", "fetch", c.fetch.Took(), "decode", c.decode.Took(), "transform", c.transform.Took(),
-			"convert", c.convert.Took(), "produce", c.produce.Took()))
+		slog.Group("at_work", "fetch", c.fetch.Total(), "decode", c.decode.Total(), "transform", c.transform.Total(),
+			"convert", c.convert.Total(), "produce", c.produce.Total()))
 }
 
 // errOther ends the other feeds of a task whose one feed failed.
@@ -414,7 +418,7 @@ func (t *Task) start(ctx context.Context) error {
 	if err := checkFeeds(o.feeds); err != nil {
 		return err
 	}
-	if err := t.o.Renew(ctx, len(o.feeds)); err != nil {
+	if err := t.o.PrepareOffsets(ctx, len(o.feeds)); err != nil {
 		return err
 	}
 	feeds := make([]*feed, len(o.feeds))
@@ -427,19 +431,20 @@ func (t *Task) start(ctx context.Context) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.plugin.Take(o)
+	t.plugin.Use(o)
 	t.feeds = feeds
 	return nil
 }
 
 // call makes one call of open.
-func (t *Task) call(ctx context.Context, r Reader, o *openedVersion, state []byte, answers []wit.Response) (*wit.Need,
+func (t *Task) call(ctx context.Context, r Reader, o *openedVersion, state []byte,
+	answers []wit.Response) (*wit.RequestBatch,
 	error) {
-	opening, err := r.OpenSource(ctx, t.o.Component, task.Seen(o.code, t.o.Settings), state, answers)
+	opening, err := r.OpenSource(ctx, t.o.Component, task.VisibleSettings(o.code, t.o.Settings), state, answers)
 	if err == nil && opening.Ready != nil {
 		o.context, o.feeds = opening.Ready.Context, opening.Ready.Feeds
 	}
-	return opening.Ask, err
+	return opening.Pending, err
 }
 
 // checkFeeds refuses feeds that would store their offsets in one place.
@@ -448,7 +453,7 @@ func checkFeeds(feeds []wit.Feed) error {
 	for i := range feeds {
 		if text := feeds[i].Cron; text != nil {
 			if _, err := cron.Parse(*text); err != nil {
-				return &wit.Fault{Kind: wit.FaultConfig, Message: "feed " + feeds[i].Name + ": its times: " +
+				return &wit.Error{Kind: wit.ErrorConfig, Message: "feed " + feeds[i].Name + ": its times: " +
 					err.Error()}
 			}
 		}

@@ -38,8 +38,8 @@ func TestOnceReadsEverything(t *testing.T) {
 		assert.Equal(t, "page=4 total=4 fingerprint=f", w.stored())
 		p := task.Progress()
 		if p.Read != 20_004 || p.Written != 20_004 || p.Pages != 4 || !p.CaughtUp ||
-			p.LastUp.IsZero() || p.Bytes == 0 ||
-			p.Repeated+p.Resumed+p.Skipped+p.Faults != 0 {
+			p.LastCaughtUp.IsZero() || p.Bytes == 0 ||
+			p.Repeated+p.Resumed+p.Skipped+p.Errors != 0 {
 			t.Errorf("%+v", p)
 		}
 		w.ok(t) // a second run finds nothing
@@ -92,12 +92,12 @@ func TestPagesThatBreakOff(t *testing.T) {
 			got := w.broker.records()
 			if exact {
 				assert.Equal(t, topic(rows("a", 20_000)), got)
-				if p := task.Progress(); p.Repeated != 0 || p.Resumed == 0 || p.Faults != 2 {
+				if p := task.Progress(); p.Repeated != 0 || p.Resumed == 0 || p.Errors != 2 {
 					t.Errorf("%+v", p)
 				}
 				return
 			}
-			if p := task.Progress(); p.Repeated != 2 || p.Resumed != 0 || p.Faults != 2 {
+			if p := task.Progress(); p.Repeated != 2 || p.Resumed != 0 || p.Errors != 2 {
 				t.Errorf("%+v", p)
 			}
 			assert.Equal(t, topic(rows("a", 20_000)), got[len(got)-20_000:])
@@ -201,34 +201,34 @@ func TestRowsThatCannotBeHandled(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 3))
 		tries := 0
 		w.o.NewChain = func(context.Context) (Chain, error) {
-			return chainFunc(func(b *record.Batch) []wit.RowFault {
+			return chainFunc(func(b *record.Batch) []wit.RowError {
 				if tries++; tries > 12 || len(b.Rows) == 0 {
 					return dropB(b)
 				}
 				b.Rows = b.Rows[1:]
-				return []wit.RowFault{{Fault: wit.Fault{Kind: wit.FaultTransient, Message: "not now"}}}
+				return []wit.RowError{{Error: wit.Error{Kind: wit.ErrorTransient, Message: "not now"}}}
 			}), nil
 		}
-		w.o.Retry = core.Retrying{Timeout: 3 * time.Second}
+		w.o.Retry = core.RetryPolicy{Timeout: 3 * time.Second}
 		w.fails(t, "row 0: transforms: not now") // short of time
 		tries = 0
-		w.o.Retry = core.Retrying{Timeout: -1}
+		w.o.Retry = core.RetryPolicy{Timeout: -1}
 		task := w.ok(t)
 		if p := task.Progress(); p.Written != 3 || tries < 13 {
 			t.Errorf("expected 3 rows after more than 12 tries, found %d after %d", p.Written, tries)
 		}
-		assert.Equal(t, int64(tries-1), task.o.Tally.Retries.Load(), "retries")
+		assert.Equal(t, int64(tries-1), task.o.Metrics.Retries.Load(), "retries")
 	})
 	runtest.Bubble(t, "all tolerated", func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, page)
 		w.o.TolerateAll, w.o.NewConverters, w.o.NewChain = true, converters, upper
 		task := w.ok(t)
 		assert.Equal(t, []string{"topic0/a=1", "topic0/c=3", "topic0/d=4"}, w.broker.records())
-		if p := task.Progress(); p.Skipped != 2 || p.Faults != 2 || p.LastFault.IsZero() {
+		if p := task.Progress(); p.Skipped != 2 || p.Errors != 2 || p.LastError.IsZero() {
 			t.Errorf("%+v", p)
 		}
-		if n := task.o.Tally.At(time.Now()); n.Logged != 2 || n.Errors != 0 || n.Active != 0 ||
-			n.ActiveRows.Max < 3 || n.BatchSize.Max < 3 || n.Letters != 0 {
+		if n := task.o.Metrics.Snapshot(time.Now()); n.Logged != 2 || n.Errors != 0 || n.Active != 0 ||
+			n.ActiveRows.Max < 3 || n.BatchSize.Max < 3 || n.DeadLetters != 0 {
 			t.Errorf("%+v", n)
 		}
 	})
@@ -249,19 +249,19 @@ func TestTopicsThatCannotBeMade(t *testing.T) {
 	})
 }
 
-type chainFunc func(b *record.Batch) []wit.RowFault
+type chainFunc func(b *record.Batch) []wit.RowError
 
 func (c chainFunc) Input(uint32) wit.Row { panic("not asked for") }
 
-func (c chainFunc) Apply(_ context.Context, b *record.Batch) ([]wit.RowFault, error) {
+func (c chainFunc) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, error) {
 	return c(b), nil
 }
 
 // dropB drops rows with the key b, as a transform does: origins become places in the call.
-func dropB(b *record.Batch) []wit.RowFault {
+func dropB(b *record.Batch) []wit.RowError {
 	kept := b.Rows[:0]
 	for i, r := range b.Rows {
-		if r.Origin = uint32(i); string(b.Bytes(r.Key)) != "b" {
+		if r.RowIndex = uint32(i); string(b.Bytes(r.Key)) != "b" {
 			kept = append(kept, r)
 		}
 	}
@@ -301,7 +301,7 @@ func TestPagesGivenUpBecauseOfOthers(t *testing.T) {
 			rows("b", 3_000)))
 		task := w.ok(t)
 		assert.Equal(t, topic(slices.Concat(rows("a", 20_000), rows("b", 3_000))), w.broker.records())
-		if p := task.Progress(); p.Faults != 0 || p.Repeated != 0 || p.Resumed == 0 {
+		if p := task.Progress(); p.Errors != 0 || p.Repeated != 0 || p.Resumed == 0 {
 			t.Errorf("%+v", p)
 		}
 	})
@@ -412,15 +412,16 @@ func TestOffsetThatTakesLongToStore(t *testing.T) {
 
 func TestStoredOffsetsThatDoNotFit(t *testing.T) {
 	for want, c := range map[string]struct {
-		stored []wit.Field
+		stored []wit.OffsetEntry
 		reader reader
 	}{
-		`stored "client=100", now "client=200"`: {[]wit.Field{wit.IntegerField("page", 1), wit.TextField("fingerprint",
-			"set=a;client=100;x=y")}, reader{fingerprint: "set=a;client=200;x=y"}},
-		"refuses the stored offset": {[]wit.Field{wit.IntegerField("page", 9)}, reader{refuses: "page=9"}},
-		"expected a digest": {[]wit.Field{wit.IntegerField("record", 1), wit.TextField("keys",
+		`stored "client=100", now "client=200"`: {[]wit.OffsetEntry{wit.IntegerEntry("page", 1),
+			wit.StringEntry("fingerprint",
+				"set=a;client=100;x=y")}, reader{fingerprint: "set=a;client=200;x=y"}},
+		"refuses the stored offset": {[]wit.OffsetEntry{wit.IntegerEntry("page", 9)}, reader{refuses: "page=9"}},
+		"expected a digest": {[]wit.OffsetEntry{wit.IntegerEntry("record", 1), wit.StringEntry("keys",
 			"zz")}, reader{}},
-		"the number of a row": {[]wit.Field{wit.TextField("record", "1")}, reader{}},
+		"the number of a row": {[]wit.OffsetEntry{wit.StringEntry("record", "1")}, reader{}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(&c.reader, rows("a", 3))
@@ -435,7 +436,7 @@ func TestStoredOffsetsThatDoNotFit(t *testing.T) {
 func TestOffsetOfSomebodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true, fingerprint: "f"}, rows("a", 3), rows("b", 3))
-		w.broker.offsets["feed=0"] = []wit.Field{wit.IntegerField("page", 1), wit.IntegerField("record", 1)}
+		w.broker.offsets["feed=0"] = []wit.OffsetEntry{wit.IntegerEntry("page", 1), wit.IntegerEntry("record", 1)}
 		w.ok(t)
 		assert.Equal(t, topic(rows("b", 3)), w.broker.records())
 	})
@@ -444,7 +445,7 @@ func TestOffsetOfSomebodyElse(t *testing.T) {
 func TestWakesCarryTheStandingOffset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{wakes: true}, rows("a", 600))
-		w.broker.offsets["feed=0"] = []wit.Field{wit.IntegerField("page", 0), wit.TextField("fingerprint", "")}
+		w.broker.offsets["feed=0"] = []wit.OffsetEntry{wit.IntegerEntry("page", 0), wit.StringEntry("fingerprint", "")}
 		w.ok(t)
 		assert.Equal(t, []string{"page=0 fingerprint="}, slices.Compact(w.broker.stores))
 		assert.Equal(t, 600, len(w.broker.records()), "records")
@@ -504,8 +505,8 @@ func TestFaultsOfTheService(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 3))
 		w.service.answer = func(int, string) (uint16, string, bool) { return 410, "", false }
 		_, err := w.run(t)
-		var f *wit.Fault
-		if !errors.As(err, &f) || f.Kind != wit.FaultGone || !strings.Contains(err.Error(),
+		var f *wit.Error
+		if !errors.As(err, &f) || f.Kind != wit.ErrorGone || !strings.Contains(err.Error(),
 			"feed feed0: GET /page/0: the link is gone") {
 			t.Error(err)
 		}
@@ -548,7 +549,7 @@ func TestRequestsThatMustNotBeSentTwice(t *testing.T) {
 // broken has a mistake wherever it is used.
 type broken struct{ asIs }
 
-func (broken) Encode(context.Context, []byte, int, string, *record.Batch, wit.Datum) ([]byte, bool, error) {
+func (broken) Encode(context.Context, []byte, int, string, *record.Batch, wit.ValueSlice) ([]byte, bool, error) {
 	panic("a mistake in a converter")
 }
 

@@ -148,7 +148,7 @@ func (q *wakeQueue) take() *wake {
 
 // wake notes that a notification came. served is closed when its rows are in Kafka; nil: they are, or it need not be
 // waited for.
-func (f *feed) wake(w *wit.Wake) (served <-chan struct{}, err error) {
+func (f *feed) wake(w *wit.Trigger) (served <-chan struct{}, err error) {
 	f = f.living()
 	defer f.mu.Unlock()
 	q := f.wakes
@@ -177,7 +177,7 @@ func (f *feed) wake(w *wit.Wake) (served <-chan struct{}, err error) {
 		one.idents = append(one.idents, w.Ident)
 	}
 	q.came.Ring()
-	if !w.Hold {
+	if !w.AnswerWhenStored {
 		return nil, nil
 	}
 	return one.served, nil
@@ -421,18 +421,18 @@ func (t *Task) subscribe(ctx context.Context, feed, address string) (done string
 		done, changed, err = t.subscribeOnce(ctx, o, uint32(i), address)
 		made = made || changed // also where its answer was lost
 		if t.plugin.Superseded(o, err) {
-			if _, err = t.plugin.Adopt(ctx); err != nil {
+			if _, err = t.plugin.Upgrade(ctx); err != nil {
 				return "", made, err
 			}
 			continue
 		}
-		var fault *wit.Fault
+		var fault *wit.Error
 		lost := new(transport.NoAnswer) // the plugin looks what became of the request
-		if again := errors.As(err, &lost) || errors.As(err, &fault) && fault.Kind == wit.FaultTransient; !again ||
+		if again := errors.As(err, &lost) || errors.As(err, &fault) && fault.Kind == wit.ErrorTransient; !again ||
 			retried >= t.o.Client.Retry().Times() {
 			return done, made, err
 		}
-		task.TriedAgain(t.log, t.o.Client, "to be subscribed again", "feed", feed, "retry", retried+1, "error", err)
+		task.LogRetry(t.log, t.o.Client, "to be subscribed again", "feed", feed, "retry", retried+1, "error", err)
 		if err := t.o.Client.Retry().Wait(ctx, 0); err != nil {
 			return "", made, err
 		}
@@ -441,10 +441,11 @@ func (t *Task) subscribe(ctx context.Context, feed, address string) (done string
 
 func (t *Task) subscribeOnce(ctx context.Context, o *openedVersion, feed uint32, address string) (done string,
 	made bool, err error) {
-	err = transport.Ask(ctx, t.o.Client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+	err = transport.Ask(ctx, t.o.Client, func(state []byte, answers []wit.Response) (need *wit.RequestBatch,
+		err error) {
 		err = task.Do(ctx, o.code, func(r Reader) error {
 			a, err := r.Subscribe(ctx, o.context, feed, address, state, answers)
-			if need = a.Ask; a.Done != nil {
+			if need = a.Pending; a.Done != nil {
 				done = *a.Done
 			}
 			return err
@@ -466,7 +467,7 @@ func (t *Task) renew(ctx context.Context, f *feed, address, done string) {
 			return
 		}
 		if err != nil {
-			task.TriedAgain(f.log, t.o.Client, "whether the subscription is still there is not known", "error", err)
+			task.LogRetry(f.log, t.o.Client, "whether the subscription is still there is not known", "error", err)
 			continue
 		}
 		if made || now != done {
@@ -485,12 +486,12 @@ func (t *Task) notified(ctx, ended context.Context, n wit.Notification) error {
 		return notify.ErrBusy
 	}
 	o := t.plugin.Opened()
-	var came []wit.Wake
+	var came []wit.Trigger
 	err := task.Do(ctx, o.code, func(r Reader) (err error) {
-		came, err = r.Notified(ctx, o.context, n)
+		came, err = r.HandleNotification(ctx, o.context, n)
 		return err
 	})
-	if task.Stale(err) || t.plugin.Superseded(o, err) {
+	if task.IsStale(err) || t.plugin.Superseded(o, err) {
 		return notify.ErrBusy // another version is being opened
 	}
 	if err != nil {

@@ -45,7 +45,7 @@ func (e *ear) send(t *testing.T, target, ident string) {
 // mustWake hands a wake to a feed, which must take it.
 func mustWake(t *testing.T, f *feed, token string) {
 	t.Helper()
-	_, err := f.wake(&wit.Wake{Token: token})
+	_, err := f.wake(&wit.Trigger{Token: token})
 	require.NoError(t, err)
 }
 
@@ -96,17 +96,17 @@ func TestNotifications(t *testing.T) {
 	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
 		r.causes = nil
 		p := w.task.Progress()
-		if f := p.Feeds[0]; f.Subscribed == nil || f.LastNotified != nil || !p.Told.Equal(*f.Subscribed) {
+		if f := p.Feeds[0]; f.Subscribed == nil || f.LastNotified != nil || !p.LastNotified.Equal(*f.Subscribed) {
 			t.Errorf("nothing came; subscribed at %s, told at %s and at %s of all feeds", f.Subscribed, f.LastNotified,
-				p.Told)
+				p.LastNotified)
 		}
 		e.send(t, "x", "")
 		synctest.Wait()
 		assert.Equal(t, []string{"wake x"}, r.causes)
 		p = w.task.Progress()
 		if at := p.Feeds[0].LastNotified; at == nil || !at.Equal(time.UnixMilli(time.Now().UnixMilli())) ||
-			!p.Told.Equal(*at) {
-			t.Errorf("told at %s and at %s of all feeds, it is %s", at, p.Told, time.Now())
+			!p.LastNotified.Equal(*at) {
+			t.Errorf("told at %s and at %s of all feeds, it is %s", at, p.LastNotified, time.Now())
 		}
 		time.Sleep(time.Second) // it is stored, too
 		r.causes = nil
@@ -115,8 +115,8 @@ func TestNotifications(t *testing.T) {
 			runtest.Pass(time.Second)
 		}
 		assert.Equal(t, []string{"wake y"}, r.causes, "a notification that comes three times")
-		var fault *wit.Fault
-		if err := e.take(t.Context(), wit.Notification{}); !errors.As(err, &fault) || fault.Kind != wit.FaultData {
+		var fault *wit.Error
+		if err := e.take(t.Context(), wit.Notification{}); !errors.As(err, &fault) || fault.Kind != wit.ErrorData {
 			t.Errorf("expected a fault of the data, found %v", err)
 		}
 	})
@@ -235,14 +235,14 @@ func TestLostSubscriptionAndAKill(t *testing.T) {
 func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
 	old := newFeedOf(&Task{}, nil)
 	old.wakes.subscriptionDigest, old.wakes.arranged = "1", "2"
-	served, err := old.wake(&wit.Wake{Token: "x", Ident: "1", Hold: true})
+	served, err := old.wake(&wit.Trigger{Token: "x", Ident: "1", AnswerWhenStored: true})
 	if token, _ := old.nextWake(); token != "x" || err != nil {
 		t.Fatal(token, err)
 	}
 	mustWake(t, old, "y")
 	again := newFeedOf(&Task{}, nil)
 	again.wakes.subscriptionDigest = "1"
-	again.at = position{fields: []wit.Field{wit.IntegerField("page", 1)}}
+	again.at = position{fields: []wit.OffsetEntry{wit.IntegerEntry("page", 1)}}
 	again.inherit(old)
 	mustWake(t, old, "z") // of somebody who has found the old one just before
 	var tokens []string
@@ -272,7 +272,7 @@ func TestSnapshotDoesNotSwallowAWake(t *testing.T) {
 				return
 			}
 			assert.NoError(t, w.task.Snapshot("feed0", "now"))
-			if _, err := w.task.feed("feed0").wake(&wit.Wake{Token: "y"}); err != nil {
+			if _, err := w.task.feed("feed0").wake(&wit.Trigger{Token: "y"}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -346,9 +346,9 @@ func TestSnapshotBeforeWhatWasMissed(t *testing.T) {
 
 // Notifications that wait are bounded, by what they ask for and by their idents.
 func TestWaitingNotificationsAreBounded(t *testing.T) {
-	for name, one := range map[string]func(i int) *wit.Wake{
-		"tokens": func(i int) *wit.Wake { return &wit.Wake{Token: strconv.Itoa(i)} },
-		"idents": func(i int) *wit.Wake { return &wit.Wake{Token: "delta", Ident: strconv.Itoa(i)} },
+	for name, one := range map[string]func(i int) *wit.Trigger{
+		"tokens": func(i int) *wit.Trigger { return &wit.Trigger{Token: strconv.Itoa(i)} },
+		"idents": func(i int) *wit.Trigger { return &wit.Trigger{Token: "delta", Ident: strconv.Itoa(i)} },
 	} {
 		f := newFeedOf(&Task{}, nil)
 		for i := range maxWakes {
@@ -463,7 +463,8 @@ func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
 				found = append(found, line)
 			}
 		}
-		if want := []string{"topic0/late=gone", "topic0/late=there"}; refuses.Load() != nil || !slices.Equal(found, want) {
+		if want := []string{"topic0/late=gone", "topic0/late=there"}; refuses.Load() != nil ||
+			!slices.Equal(found, want) {
 			t.Errorf("expected a commit to be refused, and %q in Kafka, found %q", want, found)
 		}
 	})
@@ -492,7 +493,7 @@ func TestWakesThatComeAgainAreBounded(t *testing.T) {
 		for i := range maxWakes {
 			mustWake(t, f, strconv.Itoa(i))
 		}
-		if _, err := f.wake(&wit.Wake{Token: "one more"}); !errors.Is(err, notify.ErrBusy) {
+		if _, err := f.wake(&wit.Trigger{Token: "one more"}); !errors.Is(err, notify.ErrBusy) {
 			t.Errorf("expected that the next one is to be sent again, found %v", err)
 		}
 	})

@@ -17,29 +17,29 @@ type Tolerance struct {
 	LogErrors, LogMessages bool
 }
 
-// Faults counts records that could not be handled, retried ones included, and among them those that were skipped.
-type Faults struct {
+// ErrorCounts counts records that could not be handled, retried ones included, and among them those that were skipped.
+type ErrorCounts struct {
 	All, Skipped atomic.Int64
 	last         atomic.Int64 // when the last one came, in milliseconds of Unix
 }
 
-// Count counts a fault.
-func (f *Faults) Count() {
+// Add counts a fault.
+func (f *ErrorCounts) Add() {
 	f.All.Add(1)
 	f.last.Store(time.Now().UnixMilli())
 }
 
 // Last is when the last fault came; zero: none has.
-func (f *Faults) Last() time.Time {
+func (f *ErrorCounts) Last() time.Time {
 	if at := f.last.Load(); at > 0 {
 		return time.UnixMilli(at)
 	}
 	return time.Time{}
 }
 
-// Refuse counts a record that cannot be handled: it is the task's fault, or skipped, which skipped is to say.
-func (t Tolerance) Refuse(count *Faults, fault error, skipped func()) error {
-	count.Count()
+// HandleError counts a record that cannot be handled: it is the task's fault, or skipped, which skipped is to say.
+func (t Tolerance) HandleError(count *ErrorCounts, fault error, skipped func()) error {
+	count.Add()
 	if !t.TolerateAll {
 		return fault
 	}
@@ -48,8 +48,8 @@ func (t Tolerance) Refuse(count *Faults, fault error, skipped func()) error {
 	return nil
 }
 
-// Say says that a record was left out, always; how loudly, and how much about it, is the user's choice.
-func (t Tolerance) Say(log *slog.Logger, message string, about []any, more func() []any) {
+// LogSkipped says that a record was left out, always; how loudly, and how much about it, is the user's choice.
+func (t Tolerance) LogSkipped(log *slog.Logger, message string, about []any, more func() []any) {
 	level := slog.LevelWarn
 	if t.LogErrors {
 		level = slog.LevelError

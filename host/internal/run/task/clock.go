@@ -8,10 +8,10 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
 
-// Clock is how long a stage of a task was at work, in all and in the last minute. Several goroutines may be at work at
-// a time; of the last minute their time counts once. What they wait for is no work, see [Clock.Work]. The zero value is
-// ready.
-type Clock struct {
+// BusyClock is how long a stage of a task was at work, in all and in the last minute. Several goroutines may be at work
+// at a time; of the last minute their time counts once. What they wait for is no work, see [BusyClock.Track]. The zero
+// value is ready.
+type BusyClock struct {
 	mu    sync.Mutex
 	busy  int           // so many are at work
 	until time.Time     // their work is counted up to then
@@ -19,18 +19,18 @@ type Clock struct {
 	last  recent        // nanoseconds in which one was at work at least, and how often one began
 }
 
-// Begin says that one more is at work, End that it is no longer: for work that waits for nobody.
-func (c *Clock) Begin() { c.change(1, 1) }
+// Start says that one more is at work, End that it is no longer: for work that waits for nobody.
+func (c *BusyClock) Start() { c.change(1, 1) }
 
-// End ends what Begin began.
-func (c *Clock) End() { c.change(-1, 0) }
+// Stop ends what Begin began.
+func (c *BusyClock) Stop() { c.change(-1, 0) }
 
-// Work is Begin and End for work whose waits package pause notes: those for limits, and between tries. The context is
+// Track is Begin and End for work whose waits package pause notes: those for limits, and between tries. The context is
 // for the work; end may be called once.
-func (c *Clock) Work(ctx context.Context) (working context.Context, end func()) {
+func (c *BusyClock) Track(ctx context.Context) (working context.Context, end func()) {
 	var mu sync.Mutex
 	waits, ended := 0, false
-	c.Begin()
+	c.Start()
 	note := func(by int) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -44,13 +44,13 @@ func (c *Clock) Work(ctx context.Context) (working context.Context, end func()) 
 		mu.Lock()
 		defer mu.Unlock()
 		if ended = true; waits == 0 {
-			c.End()
+			c.Stop()
 		}
 	}
 }
 
 // change counts what was done until now.
-func (c *Clock) change(busy int, calls int64) {
+func (c *BusyClock) change(busy int, calls int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.count()
@@ -59,7 +59,7 @@ func (c *Clock) change(busy int, calls int64) {
 }
 
 // count counts up to now; c.mu is held.
-func (c *Clock) count() (now time.Time) {
+func (c *BusyClock) count() (now time.Time) {
 	now = time.Now()
 	if c.busy > 0 {
 		c.took += time.Duration(c.busy) * now.Sub(c.until)
@@ -69,8 +69,8 @@ func (c *Clock) count() (now time.Time) {
 	return now
 }
 
-// Took is the time by the clock.
-func (c *Clock) Took() time.Duration {
+// Total is the time by the clock.
+func (c *BusyClock) Total() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.count()
@@ -111,45 +111,45 @@ func (m *Meter) Load() int64 {
 
 // Flow is where a task's time went in the last minute.
 type Flow struct {
-	// Over is the time that the figures are about: a minute, or the age of a younger task.
-	Over time.Duration
+	// Period is the time that the figures are about: a minute, or the age of a younger task.
+	Period time.Duration
 	// Stages are in the order in which a row goes through them.
 	Stages []Stage
 	// Rows that were delivered, Bytes that were fetched or consumed, in a second.
 	Rows, Bytes float64
-	// Since is when the first rows came after which no minute was without any, Latest when the last ones did; zero:
-	// there were none.
-	Since, Latest time.Time
+	// ActiveSince is when the first rows came after which no minute was without any, Latest when the last ones did;
+	// zero: there were none.
+	ActiveSince, LastActive time.Time
 }
 
 // Stage is how long a stage was at work, and how often.
 type Stage struct {
 	Name  string
-	Work  time.Duration
+	Busy  time.Duration
 	Calls int64
 }
 
-// StageOf is a stage that has these clocks.
-func StageOf(name string, clocks ...*Clock) Stage {
+// NewStage is a stage that has these clocks.
+func NewStage(name string, clocks ...*BusyClock) Stage {
 	s := Stage{Name: name}
 	for _, c := range clocks {
 		c.mu.Lock()
 		work, calls := c.last.sum(c.count())
 		c.mu.Unlock()
-		s.Work, s.Calls = s.Work+time.Duration(work), s.Calls+int64(calls)
+		s.Busy, s.Calls = s.Busy+time.Duration(work), s.Calls+int64(calls)
 	}
 	return s
 }
 
-// FlowOf is that of a task which began at a time.
-func FlowOf(began time.Time, rows, bytes *Meter, stages ...Stage) Flow {
+// NewFlow is that of a task which began at a time.
+func NewFlow(began time.Time, rows, bytes *Meter, stages ...Stage) Flow {
 	now := time.Now()
-	f := Flow{Over: max(min(now.Sub(began), minute), time.Nanosecond), Stages: stages}
+	f := Flow{Period: max(min(now.Sub(began), minute), time.Nanosecond), Stages: stages}
 	for i := range stages { // clocks of a stage may be at work side by side
-		stages[i].Work = min(stages[i].Work, f.Over)
+		stages[i].Busy = min(stages[i].Busy, f.Period)
 	}
-	f.Bytes, _, _ = bytes.flow(now, f.Over)
-	f.Rows, f.Since, f.Latest = rows.flow(now, f.Over)
+	f.Bytes, _, _ = bytes.flow(now, f.Period)
+	f.Rows, f.ActiveSince, f.LastActive = rows.flow(now, f.Period)
 	return f
 }
 

@@ -12,35 +12,35 @@ import (
 )
 
 // worked is what a clock says of the last minute, in seconds.
-func worked(c *Clock) (seconds float64, calls int64) {
-	s := StageOf("", c)
-	return s.Work.Round(time.Millisecond).Seconds(), s.Calls
+func worked(c *BusyClock) (seconds float64, calls int64) {
+	s := NewStage("", c)
+	return s.Busy.Round(time.Millisecond).Seconds(), s.Calls
 }
 
 func TestClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var c Clock
+		var c BusyClock
 		says := func(want float64, calls int64, took time.Duration, when string) {
 			t.Helper()
 			seconds, n := worked(&c)
 			assert.Equal(t, want, seconds, when)
 			assert.Equal(t, calls, n, when)
-			assert.Equal(t, took, c.Took(), when)
+			assert.Equal(t, took, c.Total(), when)
 		}
 		says(0, 0, 0, "before it began")
-		c.Begin()
+		c.Start()
 		time.Sleep(12 * time.Second)
 		says(12, 1, 12*time.Second, "what lasts counts, too")
-		c.Begin()
+		c.Start()
 		time.Sleep(3 * time.Second)
-		c.End()
+		c.Stop()
 		says(15, 2, 18*time.Second, "two side by side are one stage at work")
-		c.End()
+		c.Stop()
 		time.Sleep(time.Minute - 10*time.Second)
 		says(10, 1, 18*time.Second, "the first seconds are too old")
 		time.Sleep(time.Hour)
 		says(0, 0, 18*time.Second, "all of it is")
-		c.Begin()
+		c.Start()
 		time.Sleep(time.Hour)
 		says(60, 0, time.Hour+18*time.Second, "a minute has no more than a minute")
 	})
@@ -49,8 +49,8 @@ func TestClock(t *testing.T) {
 // What waits is not at work: for a pause, or for several at a time, also where one lasts longer than the work.
 func TestClockOfWorkThatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var c Clock
-		ctx, end := c.Work(context.Background())
+		var c BusyClock
+		ctx, end := c.Track(context.Background())
 		time.Sleep(time.Second)
 		require.NoError(t, pause.For(ctx, 10*time.Second))
 		first, second := pause.Begin(ctx), pause.Begin(ctx)
@@ -67,43 +67,44 @@ func TestClockOfWorkThatWaits(t *testing.T) {
 		seconds, calls := worked(&c)
 		assert.Equal(t, 3.0, seconds)
 		assert.Equal(t, int64(1), calls)
-		assert.Equal(t, 3*time.Second, c.Took())
+		assert.Equal(t, 3*time.Second, c.Total())
 	})
 }
 
 func TestFlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var rows, bytes Meter
-		var one, other Clock
+		var one, other BusyClock
 		began := time.Now()
 		flow := func() Flow {
-			return FlowOf(began, &rows, &bytes, StageOf("fetch", &one, &other))
+			return NewFlow(began, &rows, &bytes, NewStage("fetch", &one, &other))
 		}
 		time.Sleep(10 * time.Second)
-		assert.Equal(t, Flow{Over: 10 * time.Second, Stages: []Stage{{Name: "fetch"}}}, flow(), "nothing has come")
+		assert.Equal(t, Flow{Period: 10 * time.Second, Stages: []Stage{{Name: "fetch"}}}, flow(), "nothing has come")
 		first := time.Now()
 		rows.Add(30)
 		bytes.Add(600)
-		one.Begin()
-		other.Begin()
+		one.Start()
+		other.Start()
 		time.Sleep(20 * time.Second)
 		rows.Add(30)
 		rows.Add(0)
-		assert.Equal(t, Flow{Over: 30 * time.Second, Stages: []Stage{{"fetch", 30 * time.Second, 2}}, Rows: 2,
-			Bytes: 20, Since: first, Latest: time.Now()}, flow(), "no stage is at work for longer than the time")
-		one.End()
-		other.End()
+		assert.Equal(t, Flow{Period: 30 * time.Second, Stages: []Stage{{"fetch", 30 * time.Second, 2}}, Rows: 2,
+			Bytes: 20, ActiveSince: first, LastActive: time.Now()}, flow(),
+			"no stage is at work for longer than the time")
+		one.Stop()
+		other.Stop()
 		time.Sleep(2 * time.Minute)
 		rows.Add(120)
-		assert.Equal(t, Flow{Over: time.Minute, Stages: []Stage{{Name: "fetch"}}, Rows: 2, Since: time.Now(),
-			Latest: time.Now()}, flow(), "after a break")
+		assert.Equal(t, Flow{Period: time.Minute, Stages: []Stage{{Name: "fetch"}}, Rows: 2, ActiveSince: time.Now(),
+			LastActive: time.Now()}, flow(), "after a break")
 		assert.Equal(t, int64(180), rows.Load())
 	})
 }
 
 // A clock is used for each piece of a page: it takes no memory.
 func TestClockAllocatesNothing(t *testing.T) {
-	var c Clock
+	var c BusyClock
 	var m Meter
-	assert.Equal(t, 0.0, testing.AllocsPerRun(100, func() { c.Begin(); c.End(); m.Add(1) }))
+	assert.Equal(t, 0.0, testing.AllocsPerRun(100, func() { c.Start(); c.Stop(); m.Add(1) }))
 }

@@ -7,26 +7,26 @@ import (
 	"strings"
 )
 
-// Parts are some of the rows that transforms made of one record, by their places among them: those that its dead letter
-// is about. The zero value is the record as a whole, however many rows are made of it.
+// RowSubset are some of the rows that transforms made of one record, by their places among them: those that its dead
+// letter is about. The zero value is the record as a whole, however many rows are made of it.
 //
 // Invariant: where Of is not 0, spans are in order, do not touch each other, and below Of.
-type Parts struct {
+type RowSubset struct {
 	// Of is how many rows were made of the record.
-	Of    uint32
+	Total uint32
 	spans []partSpan
 }
 
 // partSpan is places from the first to the last.
 type partSpan struct{ first, last uint32 }
 
-// PartsOf are these places among so many rows; none of them, or all, are the record as a whole.
-func PartsOf(of uint32, places []uint32) Parts {
+// NewRowSubset are these places among so many rows; none of them, or all, are the record as a whole.
+func NewRowSubset(of uint32, places []uint32) RowSubset {
 	places = slices.Compact(slices.Sorted(slices.Values(places)))
 	if len(places) == 0 || len(places) == int(of) {
-		return Parts{}
+		return RowSubset{}
 	}
-	p := Parts{Of: of}
+	p := RowSubset{Total: of}
 	for _, at := range places {
 		if n := len(p.spans); n > 0 && p.spans[n-1].last+1 == at {
 			p.spans[n-1].last = at
@@ -37,12 +37,12 @@ func PartsOf(of uint32, places []uint32) Parts {
 	return p
 }
 
-// Whole reports whether they are the record as a whole.
-func (p Parts) Whole() bool { return p.Of == 0 }
+// IsAll reports whether they are the record as a whole.
+func (p RowSubset) IsAll() bool { return p.Total == 0 }
 
-// Has reports whether the row at a place is one of them.
-func (p Parts) Has(at uint32) bool {
-	if p.Whole() {
+// Contains reports whether the row at a place is one of them.
+func (p RowSubset) Contains(at uint32) bool {
+	if p.IsAll() {
 		return true
 	}
 	_, found := slices.BinarySearchFunc(p.spans, at, func(s partSpan, at uint32) int {
@@ -57,28 +57,28 @@ func (p Parts) Has(at uint32) bool {
 	return found
 }
 
-// Fits is an error where another number of rows than before is made of a record of which some are left: nobody knows
-// then which of them were written.
-func (p Parts) Fits(rows uint32) error {
-	if p.Whole() || p.Of == rows {
+// CheckTotal is an error where another number of rows than before is made of a record of which some are left: nobody
+// knows then which of them were written.
+func (p RowSubset) CheckTotal(rows uint32) error {
+	if p.IsAll() || p.Total == rows {
 		return nil
 	}
 	return fmt.Errorf("expected the transforms to make %d rows of it, as they did when parts %s were left, found %d: "+
-		"nobody knows which of them were written", p.Of, p, rows)
+		"nobody knows which of them were written", p.Total, p, rows)
 }
 
-// Both are those that two letters of one record have in common: each names what was left when it was written. !ok: they
-// are of different numbers of rows.
-func (p Parts) Both(other Parts) (both Parts, ok bool) {
+// Intersect are those that two letters of one record have in common: each names what was left when it was written. !ok:
+// they are of different numbers of rows.
+func (p RowSubset) Intersect(other RowSubset) (both RowSubset, ok bool) {
 	switch {
-	case p.Whole():
+	case p.IsAll():
 		return other, true
-	case other.Whole():
+	case other.IsAll():
 		return p, true
-	case p.Of != other.Of:
+	case p.Total != other.Total:
 		return p, false
 	}
-	both.Of = p.Of
+	both.Total = p.Total
 	for a, b := p.spans, other.spans; len(a) > 0 && len(b) > 0; {
 		if s := (partSpan{max(a[0].first, b[0].first), min(a[0].last, b[0].last)}); s.first <= s.last {
 			both.spans = append(both.spans, s)
@@ -93,8 +93,8 @@ func (p Parts) Both(other Parts) (both Parts, ok bool) {
 }
 
 // String returns places counted from 1, such as "2-4,7 of 9"; "" means the record as a whole.
-func (p Parts) String() string {
-	if p.Whole() {
+func (p RowSubset) String() string {
+	if p.IsAll() {
 		return ""
 	}
 	text := make([]byte, 0, 8*len(p.spans)+8)
@@ -107,11 +107,11 @@ func (p Parts) String() string {
 			text = strconv.AppendUint(append(text, '-'), uint64(s.last)+1, 10)
 		}
 	}
-	return string(text) + " of " + strconv.FormatUint(uint64(p.Of), 10)
+	return string(text) + " of " + strconv.FormatUint(uint64(p.Total), 10)
 }
 
-// ParseParts reads what [Parts.String] has written.
-func ParseParts(text string) (p Parts, err error) {
+// ParseRowSubset reads what [Rows.String] has written.
+func ParseRowSubset(text string) (p RowSubset, err error) {
 	wrong := fmt.Errorf("expected parts as 2-4,7 of 9, found %.100q", text)
 	list, count, _ := strings.Cut(text, " of ")
 	of, err := strconv.ParseUint(count, 10, 32)
@@ -127,11 +127,11 @@ func ParseParts(text string) (p Parts, err error) {
 		first, err1 := strconv.ParseUint(from, 10, 32)
 		last, err2 := strconv.ParseUint(to, 10, 32)
 		if err1 != nil || err2 != nil || first < least || last < first || last > of {
-			return Parts{}, wrong
+			return RowSubset{}, wrong
 		}
 		p.spans = append(p.spans, partSpan{uint32(first - 1), uint32(last - 1)})
 		least = last + 1
 	}
-	p.Of = uint32(of)
+	p.Total = uint32(of)
 	return p, nil
 }

@@ -18,9 +18,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Code is one version of a plugin at work for one connector. C is what a task makes its calls on: an instance, or a
-// page's share of one. Codes are comparable.
-type Code[C any] interface {
+// PluginVersion is one version of a plugin at work for one connector. C is what a task makes its calls on: an instance,
+// or a page's share of one. Codes are comparable.
+type PluginVersion[C any] interface {
 	Acquire(ctx context.Context) (C, error)
 	// AcquireFresh is Acquire of an instance that has done nothing yet.
 	AcquireFresh(ctx context.Context) (C, error)
@@ -29,34 +29,34 @@ type Code[C any] interface {
 	Version() string
 }
 
-// Versions is what a connector runs and what it could run: see [Of].
-type Versions[C any] interface {
-	Current() Code[C]
+// PluginVersions is what a connector runs and what it could run: see [VersionOf].
+type PluginVersions[C any] interface {
+	Current() PluginVersion[C]
 	// Candidate is a newer version that nobody has judged yet, nil if there is none.
-	Candidate() Code[C]
-	Promote(Code[C])
-	Reject(c Code[C], reason string)
-	// Again reports whether what failed is to be tried once more before it counts: the version has just taken over, or
-	// was rolled back, and then the one before is the candidate.
-	Again(err error) bool
+	Candidate() PluginVersion[C]
+	Promote(PluginVersion[C])
+	Reject(c PluginVersion[C], reason string)
+	// ShouldRetry reports whether what failed is to be tried once more before it counts: the version has just taken
+	// over, or was rolled back, and then the one before is the candidate.
+	ShouldRetry(err error) bool
 }
 
-// Opening is how a version of the plugin is opened for a task: O is what comes of it, a pointer.
-type Opening[C any, O comparable] struct {
+// Opener is how a version of the plugin is opened for a task: O is what comes of it, a pointer.
+type Opener[C any, O comparable] struct {
 	// New makes the value for a version about to be opened; Of returns that value's version.
-	New func(Code[C]) O
-	Of  func(O) Code[C]
-	// Call makes one call of open, and puts what it comes to into o; or it needs documents.
-	Call func(ctx context.Context, call C, o O, state []byte, answers []wit.Response) (*wit.Need, error)
-	// Fits is why a newer version cannot go on where the task stands.
-	Fits func(ctx context.Context, o O) error
+	New       func(PluginVersion[C]) O
+	VersionOf func(O) PluginVersion[C]
+	// CallOpen makes one call of open, and puts what it comes to into o; or it needs documents.
+	CallOpen func(ctx context.Context, call C, o O, state []byte, answers []wit.Response) (*wit.RequestBatch, error)
+	// CheckCompatible is why a newer version cannot go on where the task stands.
+	CheckCompatible func(ctx context.Context, o O) error
 }
 
 // Plugin is the plugin of a task: the version that was opened last, and those that may take its place. It is safe for
 // use by several goroutines.
 type Plugin[C any, O comparable] struct {
-	Opening[C, O]
-	versions Versions[C]
+	Opener[C, O]
+	versions PluginVersions[C]
 	client   transport.Fetcher
 	log      *slog.Logger
 
@@ -75,9 +75,9 @@ type Plugin[C any, O comparable] struct {
 }
 
 // NewPlugin makes one; nothing is opened yet.
-func NewPlugin[C any, O comparable](versions Versions[C], client transport.Fetcher, log *slog.Logger,
-	o Opening[C, O]) *Plugin[C, O] {
-	return &Plugin[C, O]{Opening: o, versions: versions, client: client, log: log}
+func NewPlugin[C any, O comparable](versions PluginVersions[C], client transport.Fetcher, log *slog.Logger,
+	o Opener[C, O]) *Plugin[C, O] {
+	return &Plugin[C, O]{Opener: o, versions: versions, client: client, log: log}
 }
 
 const (
@@ -90,11 +90,11 @@ const (
 )
 
 // Open has a version work out what it needs.
-func (p *Plugin[C, O]) Open(ctx context.Context, code Code[C]) (O, error) {
+func (p *Plugin[C, O]) Open(ctx context.Context, code PluginVersion[C]) (O, error) {
 	o := p.New(code)
-	err := transport.Ask(ctx, p.client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+	err := transport.Ask(ctx, p.client, func(state []byte, answers []wit.Response) (need *wit.RequestBatch, err error) {
 		err = Do(ctx, code, func(call C) error {
-			need, err = p.Call(ctx, call, o, state, answers)
+			need, err = p.CallOpen(ctx, call, o, state, answers)
 			return err
 		})
 		return need, err
@@ -112,7 +112,8 @@ func (p *Plugin[C, O]) Start(ctx context.Context) (o O, err error) {
 
 // openCurrent opens the version that the connector runs, and the next one where another task of the connector takes
 // that while the first is being opened: its code is closed then.
-func (p *Plugin[C, O]) openCurrent(ctx context.Context, open func(context.Context, Code[C]) (O, error)) (O, error) {
+func (p *Plugin[C, O]) openCurrent(ctx context.Context, open func(context.Context, PluginVersion[C]) (O, error)) (O,
+	error) {
 	for {
 		code := p.versions.Current()
 		o, err := open(ctx, code)
@@ -123,15 +124,15 @@ func (p *Plugin[C, O]) openCurrent(ctx context.Context, open func(context.Contex
 }
 
 // Superseded reports whether a call failed because another version has taken the place of the one that it was made on:
-// whoever made it goes on with that, by [Plugin.Adopt].
-func (p *Plugin[C, O]) Superseded(o O, err error) bool { return p.superseded(p.Of(o), err) }
+// whoever made it goes on with that, by [Plugin.Upgrade].
+func (p *Plugin[C, O]) Superseded(o O, err error) bool { return p.superseded(p.VersionOf(o), err) }
 
-func (p *Plugin[C, O]) superseded(code Code[C], err error) bool {
+func (p *Plugin[C, O]) superseded(code PluginVersion[C], err error) bool {
 	return errors.Is(err, plugin.ErrClosed) && code != p.versions.Current()
 }
 
-// Take has the task go on with what was opened.
-func (p *Plugin[C, O]) Take(o O) {
+// Use has the task go on with what was opened.
+func (p *Plugin[C, O]) Use(o O) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.opened = o
@@ -148,19 +149,19 @@ func (p *Plugin[C, O]) Opened() O {
 func (p *Plugin[C, O]) Version() string {
 	var none O
 	if o := p.Opened(); o != none {
-		return p.Of(o).Version()
+		return p.VersionOf(o).Version()
 	}
 	return ""
 }
 
-// Waiting reports whether another version waits for a boundary.
-func (p *Plugin[C, O]) Waiting() bool {
-	return p.candidate() != nil || p.versions.Current() != p.Of(p.Opened())
+// UpgradePending reports whether another version waits for a boundary.
+func (p *Plugin[C, O]) UpgradePending() bool {
+	return p.candidate() != nil || p.versions.Current() != p.VersionOf(p.Opened())
 }
 
 // ahead is a version that is opened while the one before works.
 type ahead[C any, O comparable] struct {
-	code  Code[C]
+	code  PluginVersion[C]
 	begun context.Context // whose end ends it
 	done  chan struct{}   // closed when the rest is there
 	o     O
@@ -171,22 +172,22 @@ type ahead[C any, O comparable] struct {
 // until another boundary where that takes longer, as it does while a service is asked for its documents.
 const patience = 5 * time.Millisecond
 
-// watchEvery is how often [Plugin.Watch] looks for a newer version.
+// watchEvery is how often [Plugin.WatchVersions] looks for a newer version.
 const watchEvery = time.Second
 
-// Adopt takes another version of the plugin at a boundary: a newer one if it fits, or the version that another task, or
-// another feed of this task, has taken already. It waits until that version is opened.
-func (p *Plugin[C, O]) Adopt(ctx context.Context) (O, error) { return p.adopt(ctx, -1) }
+// Upgrade takes another version of the plugin at a boundary: a newer one if it fits, or the version that another task,
+// or another feed of this task, has taken already. It waits until that version is opened.
+func (p *Plugin[C, O]) Upgrade(ctx context.Context) (O, error) { return p.adopt(ctx, -1) }
 
-// AdoptOpened is Adopt that leaves a newer version which is not opened yet for a later boundary: it is opened
+// UpgradeIfOpened is Adopt that leaves a newer version which is not opened yet for a later boundary: it is opened
 // meanwhile, by a goroutine that ends with ctx, and that Close waits for.
-func (p *Plugin[C, O]) AdoptOpened(ctx context.Context) (O, error) {
+func (p *Plugin[C, O]) UpgradeIfOpened(ctx context.Context) (O, error) {
 	return p.adopt(ctx, patience)
 }
 
-// Watch opens newer versions while work goes on that has no boundary for long, until ctx ends. What cannot be opened is
-// rejected at once.
-func (p *Plugin[C, O]) Watch(ctx context.Context) {
+// WatchVersions opens newer versions while work goes on that has no boundary for long, until ctx ends. What cannot be
+// opened is rejected at once.
+func (p *Plugin[C, O]) WatchVersions(ctx context.Context) {
 	p.openers.Go(func() {
 		if err := guard.Do(p.log, "looking for newer versions of the plugin", func() error {
 			for pause.For(ctx, watchEvery) == nil {
@@ -232,7 +233,7 @@ func (p *Plugin[C, O]) adopt(ctx context.Context, atMost time.Duration) (o O, er
 }
 
 // openBeside begins to open a candidate, unless that was begun before.
-func (p *Plugin[C, O]) openBeside(ctx context.Context, c Code[C]) *ahead[C, O] {
+func (p *Plugin[C, O]) openBeside(ctx context.Context, c PluginVersion[C]) *ahead[C, O] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if a := p.ahead; a != nil && a.code == c {
@@ -273,7 +274,7 @@ func (a *ahead[C, O]) await(ctx context.Context, atMost time.Duration) bool {
 
 // take hands over what was opened for a version before its turn, nil where nothing was. From then on only
 // the caller has it.
-func (p *Plugin[C, O]) take(c Code[C]) *ahead[C, O] {
+func (p *Plugin[C, O]) take(c PluginVersion[C]) *ahead[C, O] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a := p.ahead
@@ -284,7 +285,7 @@ func (p *Plugin[C, O]) take(c Code[C]) *ahead[C, O] {
 	return a
 }
 
-func (p *Plugin[C, O]) candidate() Code[C] {
+func (p *Plugin[C, O]) candidate() PluginVersion[C] {
 	p.mu.Lock()
 	early := time.Now().Before(p.judgeAfter)
 	p.mu.Unlock()
@@ -305,17 +306,17 @@ func (p *Plugin[C, O]) judge(ctx context.Context, a *ahead[C, O]) error {
 	}
 	o, err := a.o, a.err
 	if err == nil {
-		err = p.Fits(ctx, o)
+		err = p.CheckCompatible(ctx, o)
 	}
-	fault, faulty := errors.AsType[*wit.Fault](err)
+	fault, faulty := errors.AsType[*wit.Error](err)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case a.err != nil && a.begun.Err() != nil: // whoever began it has ended: the next boundary begins again
 	case err == nil:
 		p.versions.Promote(c)
-		p.Take(o)
-	case faulty && fault.Kind == wit.FaultTransient:
+		p.Use(o)
+	case faulty && fault.Kind == wit.ErrorTransient:
 		p.log.Warn("a newer version of the plugin cannot be opened now", "version", c.Version(), "error", err)
 		p.mu.Lock()
 		p.judgeAfter = time.Now().Add(judgeAgain)
@@ -328,24 +329,24 @@ func (p *Plugin[C, O]) judge(ctx context.Context, a *ahead[C, O]) error {
 
 // follow opens what the connector runs now, if that has not been done.
 func (p *Plugin[C, O]) follow(ctx context.Context) error {
-	if p.versions.Current() == p.Of(p.Opened()) {
+	if p.versions.Current() == p.VersionOf(p.Opened()) {
 		return nil
 	}
 	p.judging.Lock()
 	defer p.judging.Unlock()
-	if p.versions.Current() == p.Of(p.Opened()) {
+	if p.versions.Current() == p.VersionOf(p.Opened()) {
 		return nil
 	}
 	o, err := p.openCurrent(ctx, p.openedAhead)
 	if err != nil {
 		return fmt.Errorf("open version %s of the plugin: %w", p.versions.Current().Version(), err)
 	}
-	p.Take(o)
+	p.Use(o)
 	return nil
 }
 
 // openedAhead is a version opened, which may have begun while it was a candidate.
-func (p *Plugin[C, O]) openedAhead(ctx context.Context, code Code[C]) (O, error) {
+func (p *Plugin[C, O]) openedAhead(ctx context.Context, code PluginVersion[C]) (O, error) {
 	if a := p.take(code); a != nil && a.await(ctx, -1) && a.err == nil {
 		return a.o, nil
 	}
@@ -359,12 +360,12 @@ func (p *Plugin[C, O]) Reopen(ctx context.Context, old O) (o O, err error) {
 	if err := p.pace(ctx); err != nil {
 		return o, err
 	}
-	if o, err = p.Open(ctx, p.Of(old)); err != nil {
+	if o, err = p.Open(ctx, p.VersionOf(old)); err != nil {
 		return o, fmt.Errorf("open again: %w", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.Of(p.opened) == p.Of(o) {
+	if p.VersionOf(p.opened) == p.VersionOf(o) {
 		p.opened = o
 	}
 	return o, nil
@@ -386,15 +387,15 @@ func (p *Plugin[C, O]) pace(ctx context.Context) error {
 }
 
 // Current is the version that the connector runs, which may not be opened yet.
-func (p *Plugin[C, O]) Current() Code[C] { return p.versions.Current() }
+func (p *Plugin[C, O]) Current() PluginVersion[C] { return p.versions.Current() }
 
-// Again is [Versions.Again].
-func (p *Plugin[C, O]) Again(err error) bool { return p.versions.Again(err) }
+// ShouldRetry is [PluginVersions.ShouldRetry].
+func (p *Plugin[C, O]) ShouldRetry(err error) bool { return p.versions.ShouldRetry(err) }
 
 // Do makes a call that belongs to no page; again where a page broke the instance before it could be made.
-func Do[C any](ctx context.Context, code Code[C], call func(C) error) (err error) {
+func Do[C any](ctx context.Context, code PluginVersion[C], call func(C) error) (err error) {
 	for range soonAgain {
-		err = With(ctx, code, code.Acquire, call)
+		err = DoAcquired(ctx, code, code.Acquire, call)
 		if _, shared := errors.AsType[*plugin.Abandoned](err); !shared {
 			return err
 		}
@@ -402,8 +403,8 @@ func Do[C any](ctx context.Context, code Code[C], call func(C) error) (err error
 	return err
 }
 
-// With makes a call on what acquire finds.
-func With[C any](ctx context.Context, code Code[C], acquire func(context.Context) (C, error),
+// DoAcquired makes a call on what acquire finds.
+func DoAcquired[C any](ctx context.Context, code PluginVersion[C], acquire func(context.Context) (C, error),
 	call func(C) error) error {
 	c, err := acquire(ctx)
 	if err != nil {
@@ -413,8 +414,8 @@ func With[C any](ctx context.Context, code Code[C], acquire func(context.Context
 	return call(c)
 }
 
-// Stale reports whether a plugin asks to be opened again.
-func Stale(err error) bool {
-	f, ok := errors.AsType[*wit.Fault](err)
-	return ok && f.Kind == wit.FaultStale
+// IsStale reports whether a plugin asks to be opened again.
+func IsStale(err error) bool {
+	f, ok := errors.AsType[*wit.Error](err)
+	return ok && f.Kind == wit.ErrorStale
 }

@@ -31,42 +31,43 @@ type bound struct {
 	rejected           string
 }
 
-func (b *bound) Current() Code[string] { return b.current }
-func (b *bound) Candidate() Code[string] {
+func (b *bound) Current() PluginVersion[string] { return b.current }
+func (b *bound) Candidate() PluginVersion[string] {
 	if b.candidate == nil {
 		return nil
 	}
 	return b.candidate
 }
-func (b *bound) Promote(Code[string])                 { b.current, b.candidate = b.candidate, nil }
-func (b *bound) Reject(_ Code[string], reason string) { b.candidate, b.rejected = nil, reason }
-func (b *bound) Again(error) bool                     { return false }
+func (b *bound) Promote(PluginVersion[string])                 { b.current, b.candidate = b.candidate, nil }
+func (b *bound) Reject(_ PluginVersion[string], reason string) { b.candidate, b.rejected = nil, reason }
+func (b *bound) ShouldRetry(error) bool                        { return false }
 
-type state struct{ code Code[string] }
+type state struct{ code PluginVersion[string] }
 
 func started(t *testing.T, b *bound, fits error) *Plugin[string, *state] {
-	p := NewPlugin[string, *state](b, nil, slog.New(slog.DiscardHandler), Opening[string, *state]{
-		New: func(c Code[string]) *state { return &state{c} },
-		Of:  func(o *state) Code[string] { return o.code },
-		Call: func(_ context.Context, call string, o *state, _ []byte, _ []wit.Response) (*wit.Need, error) {
+	p := NewPlugin[string, *state](b, nil, slog.New(slog.DiscardHandler), Opener[string, *state]{
+		New:       func(c PluginVersion[string]) *state { return &state{c} },
+		VersionOf: func(o *state) PluginVersion[string] { return o.code },
+		CallOpen: func(_ context.Context, call string, o *state, _ []byte, _ []wit.Response) (*wit.RequestBatch,
+			error) {
 			v := o.code.(*version)
 			if n := v.opens.Add(1); v.open != nil {
 				return nil, v.open(int(n))
 			}
 			return nil, nil
 		},
-		Fits: func(context.Context, *state) error { return fits },
+		CheckCompatible: func(context.Context, *state) error { return fits },
 	})
 	o, err := p.Start(t.Context())
 	require.NoError(t, err)
-	p.Take(o)
+	p.Use(o)
 	return p
 }
 
 // A newer version takes over where it can be opened and fits; one that cannot be opened for the moment is looked at
 // again later.
 func TestAdopt(t *testing.T) {
-	fault := func(kind wit.FaultKind) error { return &wit.Fault{Kind: kind, Message: "no"} }
+	fault := func(kind wit.ErrorKind) error { return &wit.Error{Kind: kind, Message: "no"} }
 	for name, c := range map[string]struct {
 		open  func(n int) error
 		fits  error
@@ -75,9 +76,9 @@ func TestAdopt(t *testing.T) {
 	}{
 		"fits":             {nil, nil, time.Second, 1},
 		"does not fit":     {nil, errors.New("no"), 0, 1},
-		"cannot be opened": {func(int) error { return fault(wit.FaultData) }, nil, 0, 1},
+		"cannot be opened": {func(int) error { return fault(wit.ErrorData) }, nil, 0, 1},
 		"cannot be opened for a moment": {func(n int) error {
-			return map[bool]error{true: fault(wit.FaultTransient)}[n < 3]
+			return map[bool]error{true: fault(wit.ErrorTransient)}[n < 3]
 		}, nil, 61 * time.Second, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -87,14 +88,14 @@ func TestAdopt(t *testing.T) {
 				p := started(t, b, c.fits)
 				var took time.Duration
 				for began := time.Now(); took == 0 && time.Since(began) < 2*time.Minute; time.Sleep(time.Second) {
-					_, err := p.Adopt(t.Context())
+					_, err := p.Upgrade(t.Context())
 					require.NoError(t, err)
 					if p.Version() == "2" {
 						took = time.Since(began) + time.Second
 					}
 				}
 				if opens := int(next.opens.Load()); took != c.after || opens != c.calls ||
-					(b.rejected == "") != (c.after > 0) || p.Waiting() {
+					(b.rejected == "") != (c.after > 0) || p.UpgradePending() {
 					t.Errorf("taken after %v, opened %d times, rejected: %q", took, opens, b.rejected)
 				}
 			})
@@ -110,7 +111,8 @@ func TestFollowAndReopen(t *testing.T) {
 		p := started(t, b, nil)
 		old := p.Opened()
 		b.current = &version{name: "2"}
-		if o, err := p.Adopt(t.Context()); err != nil || o.code != Code[string](b.current) || p.Version() != "2" {
+		if o, err := p.Upgrade(t.Context()); err != nil || o.code != PluginVersion[string](b.current) ||
+			p.Version() != "2" {
 			t.Errorf("runs %s, %v", p.Version(), err)
 		}
 		if o, err := p.Reopen(t.Context(), old); err != nil || o.code != old.code || p.Version() != "2" {
@@ -140,7 +142,7 @@ func TestAdoptOpened(t *testing.T) {
 		adopt := func(p *Plugin[string, *state], want string) {
 			t.Helper()
 			began := time.Now()
-			o, err := p.AdoptOpened(t.Context())
+			o, err := p.UpgradeIfOpened(t.Context())
 			if err != nil || o.code.Version() != want || time.Since(began) > patience {
 				t.Errorf("expected version %s, found %v, %v after %v", want, o, err, time.Since(began))
 			}
@@ -167,13 +169,13 @@ func TestAdoptOpened(t *testing.T) {
 		}
 		b := &bound{current: &version{name: "1"}, candidate: next}
 		p := started(t, b, nil)
-		if o, err := p.AdoptOpened(ctx); err != nil || o.code.Version() != "1" {
+		if o, err := p.UpgradeIfOpened(ctx); err != nil || o.code.Version() != "1" {
 			t.Errorf("expected version 1, found %v, %v", o, err)
 		}
 		end()
 		p.Close()
 		for range 2 {
-			if _, err := p.AdoptOpened(t.Context()); err != nil {
+			if _, err := p.UpgradeIfOpened(t.Context()); err != nil {
 				t.Error(err)
 			}
 		}
@@ -187,14 +189,14 @@ func TestWatch(t *testing.T) {
 	for name, c := range map[string]struct {
 		open     error
 		rejected bool
-	}{"opens": {nil, false}, "cannot be opened": {&wit.Fault{Kind: wit.FaultData, Message: "no"}, true}} {
+	}{"opens": {nil, false}, "cannot be opened": {&wit.Error{Kind: wit.ErrorData, Message: "no"}, true}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, end := context.WithCancel(t.Context())
 				next := &version{name: "2", open: func(int) error { return c.open }}
 				b := &bound{current: &version{name: "1"}, candidate: next}
 				p := started(t, b, nil)
-				p.Watch(ctx)
+				p.WatchVersions(ctx)
 				time.Sleep(3 * watchEvery)
 				synctest.Wait()
 				if next.opens.Load() != 1 || p.Version() != "1" || (b.rejected != "") != c.rejected {

@@ -7,49 +7,53 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Calls is how a task gets what it makes its calls on of a pool, and gives it back.
-type Calls[C any] struct {
+// InstanceFuncs is how a task gets what it makes its calls on of a pool, and gives it back.
+type InstanceFuncs[C any] struct {
 	Acquire func(ctx context.Context, p *plugin.Pool, fresh bool) (C, error)
 	Release func(p *plugin.Pool, c C)
-	// Seen are the settings of the task that a version may see; nil: all.
-	Seen Settings
+	// VisibleSettings are the settings of the task that a version may see; nil: all.
+	VisibleSettings SettingsFunc
 }
 
-// Settings are those of a task's that a version of its plugin may see.
-type Settings func(plugin.Info) []wit.Setting
+// SettingsFunc are those of a task's that a version of its plugin may see.
+type SettingsFunc func(plugin.Info) []wit.Setting
 
-// Seen are the settings that a version is shown of all.
-func Seen[C any](of Code[C], all []wit.Setting) []wit.Setting {
-	if c, ok := of.(code[C]); ok && c.calls.Seen != nil {
-		return c.calls.Seen(c.pool.Module())
+// VisibleSettings are the settings that a version is shown of all.
+func VisibleSettings[C any](of PluginVersion[C], all []wit.Setting) []wit.Setting {
+	if c, ok := of.(code[C]); ok && c.calls.VisibleSettings != nil {
+		return c.calls.VisibleSettings(c.pool.Module())
 	}
 	return all
 }
 
-// Of is the versions of a connector's plugin.
-func Of[C any](b *plugin.Binding, calls Calls[C]) Versions[C] { return versions[C]{b, &calls} }
+// NewPluginVersions is the versions of a connector's plugin.
+func NewPluginVersions[C any](b *plugin.Binding, calls InstanceFuncs[C]) PluginVersions[C] {
+	return versions[C]{b, &calls}
+}
 
 type versions[C any] struct {
 	*plugin.Binding
-	calls *Calls[C]
+	calls *InstanceFuncs[C]
 }
 
-func (v versions[C]) Current() Code[C] { return code[C]{v.Binding.Current(), v.calls} }
+func (v versions[C]) Current() PluginVersion[C] { return code[C]{v.Binding.Current(), v.calls} }
 
-func (v versions[C]) Candidate() Code[C] {
+func (v versions[C]) Candidate() PluginVersion[C] {
 	if p := v.Binding.Candidate(); p != nil {
 		return code[C]{p, v.calls}
 	}
 	return nil
 }
 
-func (v versions[C]) Promote(c Code[C]) { v.Binding.Promote(c.(code[C]).pool) }
+func (v versions[C]) Promote(c PluginVersion[C]) { v.Binding.Promote(c.(code[C]).pool) }
 
-func (v versions[C]) Reject(c Code[C], reason string) { v.Binding.Reject(c.(code[C]).pool, reason) }
+func (v versions[C]) Reject(c PluginVersion[C], reason string) {
+	v.Binding.Reject(c.(code[C]).pool, reason)
+}
 
 type code[C any] struct {
 	pool  *plugin.Pool
-	calls *Calls[C]
+	calls *InstanceFuncs[C]
 }
 
 func (c code[C]) Acquire(ctx context.Context) (C, error) { return c.calls.Acquire(ctx, c.pool, false) }

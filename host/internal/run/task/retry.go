@@ -13,18 +13,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Retrying is for how long an operation that failed, and may do better the next time, is tried again. The zero value
+// RetryPolicy is for how long an operation that failed, and may do better the next time, is tried again. The zero value
 // tries nothing again.
-type Retrying struct {
+type RetryPolicy struct {
 	// Timeout is since the operation began (`errors.retry.timeout`); negative: for ever.
 	Timeout time.Duration
 	// MaxDelay is the longest pause between two tries (`errors.retry.delay.max.ms`). Default: a minute.
 	MaxDelay time.Duration
 }
 
-// TriedAgain logs what failed and is tried again: as a warning, and at level debug while the service does not answer,
+// LogRetry logs what failed and is tried again: as a warning, and at level debug while the service does not answer,
 // of which its client has warned for all that meet it.
-func TriedAgain(log *slog.Logger, client interface{ Away() bool }, text string, args ...any) {
+func LogRetry(log *slog.Logger, client interface{ Away() bool }, text string, args ...any) {
 	level := slog.LevelWarn
 	if client.Away() {
 		level = slog.LevelDebug
@@ -36,37 +36,37 @@ func TriedAgain(log *slog.Logger, client interface{ Away() bool }, text string, 
 const firstDelay = 300 * time.Millisecond
 
 // Allows reports whether an operation that began so long ago may be tried again.
-func (r Retrying) Allows(since time.Duration) bool { return r.Timeout < 0 || since < r.Timeout }
+func (r RetryPolicy) Allows(since time.Duration) bool { return r.Timeout < 0 || since < r.Timeout }
 
-// Begin begins an operation. The value belongs to one goroutine.
-func (r Retrying) Begin() *Retries {
+// Start begins an operation. The value belongs to one goroutine.
+func (r RetryPolicy) Start() *Retrier {
 	longest := r.MaxDelay
 	if longest <= 0 {
 		longest = time.Minute
 	}
-	return &Retries{of: r, began: time.Now(), backoff: pause.Backoff{First: firstDelay, Longest: longest + 1}}
+	return &Retrier{of: r, began: time.Now(), backoff: pause.Backoff{First: firstDelay, Longest: longest + 1}}
 }
 
 // Transform sends rows through a chain: all of them again, while some fail that may do better, since transforms
 // remember nothing and the order of the rows stays. Rows that a failed try has made are dropped. again is called with
 // each failure that is followed by another try.
-func (r Retrying) Transform(ctx context.Context, apply func(context.Context, *record.Batch) ([]wit.RowFault, error),
-	rows *record.Batch, again func(failure error)) ([]wit.RowFault, error) {
+func (r RetryPolicy) Transform(ctx context.Context, apply func(context.Context, *record.Batch) ([]wit.RowError, error),
+	rows *record.Batch, again func(failure error)) ([]wit.RowError, error) {
 	if !r.Allows(0) {
 		return apply(ctx, rows)
 	}
 	before := *rows
 	before.Rows = slices.Clone(rows.Rows)
-	for tries := r.Begin(); ; {
+	for tries := r.Start(); ; {
 		faults, err := apply(ctx, rows)
 		failure := err
 		for i := range faults {
-			if faults[i].Fault.Kind == wit.FaultTransient {
-				failure = &faults[i].Fault
+			if faults[i].Error.Kind == wit.ErrorTransient {
+				failure = &faults[i].Error
 				break
 			}
 		}
-		if f, ok := errors.AsType[*wit.Fault](failure); !ok || f.Kind != wit.FaultTransient {
+		if f, ok := errors.AsType[*wit.Error](failure); !ok || f.Kind != wit.ErrorTransient {
 			return faults, err
 		}
 		goesOn, stopped := tries.Wait(ctx)
@@ -82,16 +82,16 @@ func (r Retrying) Transform(ctx context.Context, apply func(context.Context, *re
 	}
 }
 
-// Retries is an operation that is tried again.
-type Retries struct {
-	of      Retrying
+// Retrier is an operation that is tried again.
+type Retrier struct {
+	of      RetryPolicy
 	began   time.Time
 	backoff pause.Backoff
 }
 
 // Wait pauses before the next try, at the longest until the time is up. again: there is to be one. It ends early with
 // the context's cause.
-func (r *Retries) Wait(ctx context.Context) (again bool, err error) {
+func (r *Retrier) Wait(ctx context.Context) (again bool, err error) {
 	since := time.Since(r.began)
 	if !r.of.Allows(since) {
 		return false, nil

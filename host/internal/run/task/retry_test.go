@@ -16,8 +16,8 @@ import (
 // Pauses double from 300 ms up to the longest, beyond which they are drawn, and the last one ends with the time.
 func TestRetrying(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ends := func(r task.Retrying, most int) (ends []time.Duration) {
-			began, retries := time.Now(), r.Begin()
+		ends := func(r task.RetryPolicy, most int) (ends []time.Duration) {
+			began, retries := time.Now(), r.Start()
 			for range most {
 				again, err := retries.Wait(t.Context())
 				require.NoError(t, err)
@@ -37,16 +37,16 @@ func TestRetrying(t *testing.T) {
 		for name, c := range map[string]struct {
 			found, want []time.Duration
 		}{
-			"none":           {ends(task.Retrying{}, 5), nil},
-			"until the time": {ends(task.Retrying{Timeout: 2 * time.Second}, 9), ms(300, 900, 2000)},
-			"for ever":       {ends(task.Retrying{Timeout: -1}, 7), ms(300, 900, 2100, 4500, 9300, 18900, 38100)},
+			"none":           {ends(task.RetryPolicy{}, 5), nil},
+			"until the time": {ends(task.RetryPolicy{Timeout: 2 * time.Second}, 9), ms(300, 900, 2000)},
+			"for ever":       {ends(task.RetryPolicy{Timeout: -1}, 7), ms(300, 900, 2100, 4500, 9300, 18900, 38100)},
 		} {
 			if diff := cmp.Diff(c.want, c.found); diff != "" {
 				t.Errorf("%s (-expected +found)\n%s", name, diff)
 			}
 		}
 		last := time.Duration(0)
-		for n, end := range ends(task.Retrying{Timeout: -1, MaxDelay: time.Second}, 50) {
+		for n, end := range ends(task.RetryPolicy{Timeout: -1, MaxDelay: time.Second}, 50) {
 			if delay := end - last; delay > time.Second || n < 2 && delay != 300*time.Millisecond<<n {
 				t.Errorf("pause %d was of %v", n+1, delay)
 			}
@@ -55,7 +55,7 @@ func TestRetrying(t *testing.T) {
 		enough := errors.New("enough")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(enough)
-		if _, err := (task.Retrying{Timeout: -1}).Begin().Wait(ctx); err != enough {
+		if _, err := (task.RetryPolicy{Timeout: -1}).Start().Wait(ctx); err != enough {
 			t.Errorf("expected the cause, found %v", err)
 		}
 	})

@@ -15,11 +15,11 @@ const skipsEvery = 10 * time.Second
 // maxCauses is how many causes are distinguished in that time: there may be one for each record.
 const maxCauses = 100
 
-// Skips says which records were left out that dead letters hold: of those of one cause the first at once, and how many
-// more there were after each skipsEvery. Whoever uses it calls Close in the end.
+// SkipLog says which records were left out that dead letters hold: of those of one cause the first at once, and how
+// many more there were after each skipsEvery. Whoever uses it calls Close in the end.
 //
 // Invariant: timer is set while causes has entries.
-type Skips struct {
+type SkipLog struct {
 	Tolerance
 	// Message is what the lines are.
 	Message string
@@ -38,12 +38,12 @@ type skipCause struct {
 }
 
 // Skip says that a record was left out: where it failed, why, and about it.
-func (s *Skips) Skip(log *slog.Logger, stage ErrorStage, err error, about []any, more func() []any) {
+func (s *SkipLog) Skip(log *slog.Logger, stage ErrorStage, err error, about []any, more func() []any) {
 	said := []any{"stage", stage, "error", err}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		s.Say(log, s.Message, append(about, said...), more)
+		s.LogSkipped(log, s.Message, append(about, said...), more)
 		return
 	}
 	name := string(stage) + ": " + causeOf(err.Error())
@@ -60,14 +60,14 @@ func (s *Skips) Skip(log *slog.Logger, stage ErrorStage, err error, about []any,
 		s.causes = map[string]*skipCause{}
 	}
 	s.causes[name] = &skipCause{log: log, about: said}
-	s.Say(log, s.Message, append(about, said...), more)
+	s.LogSkipped(log, s.Message, append(about, said...), more)
 	if s.timer == nil {
 		s.timer = time.AfterFunc(skipsEvery, s.tick)
 	}
 }
 
 // tick says how many more there were, and forgets causes of which there were none.
-func (s *Skips) tick() {
+func (s *SkipLog) tick() {
 	defer guard.Recover(nil, "the count of records that were left out", nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,19 +77,19 @@ func (s *Skips) tick() {
 	}
 }
 
-func (s *Skips) flush() {
+func (s *SkipLog) flush() {
 	for name, c := range s.causes {
 		if c.more == 0 {
 			delete(s.causes, name)
 			continue
 		}
-		s.Say(c.log, s.Message+", and more for the same cause", append([]any{"count", c.more}, c.about...), nil)
+		s.LogSkipped(c.log, s.Message+", and more for the same cause", append([]any{"count", c.more}, c.about...), nil)
 		c.more = 0
 	}
 }
 
 // Close says what has not been said yet.
-func (s *Skips) Close() {
+func (s *SkipLog) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed = true; s.timer != nil {

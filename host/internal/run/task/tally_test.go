@@ -47,46 +47,46 @@ func TestWindow(t *testing.T) {
 func TestOutcomes(t *testing.T) {
 	var o Outcomes
 	began := time.Unix(1_000_000, 0)
-	want := func(after time.Duration, want Shares) {
+	want := func(after time.Duration, want OutcomeRatios) {
 		t.Helper()
-		if got := o.Shares(began.Add(after)); got != want {
+		if got := o.Ratios(began.Add(after)); got != want {
 			t.Errorf("after %v: expected %v, found %v", after, want, got)
 		}
 	}
-	want(0, Shares{})
+	want(0, OutcomeRatios{})
 	o.Add(began, false)
-	want(0, Shares{Badly: 1})
+	want(0, OutcomeRatios{Failed: 1})
 	for range 3 {
 		o.Add(began.Add(time.Second), true)
 	}
-	want(time.Second, Shares{0.75, 0.25})
+	want(time.Second, OutcomeRatios{0.75, 0.25})
 	o.Add(began.Add(40*time.Second), true)
-	want(61*time.Second, Shares{Well: 1})
-	want(time.Hour, Shares{})
+	want(61*time.Second, OutcomeRatios{Succeeded: 1})
+	want(time.Hour, OutcomeRatios{})
 }
 
 func TestTally(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var all Tally
-		all.Batches.Hold(5)
-		all.Batches.Hold(7)
+		var all Metrics
+		all.Batches.AddActive(5)
+		all.Batches.AddActive(7)
 		began := time.Now()
 		time.Sleep(250 * time.Millisecond) // of the bubble
-		all.Batches.Ended(began, 5)
-		all.Batches.Hold(-5)
-		all.Commits.Ended(began, nil)
-		all.Commits.Ended(began, errors.New("away"))
-		all.Commits.Transaction(began, 9, nil)
-		all.Commits.Transaction(began, 100, errors.New("fenced"))
-		n := all.At(time.Now())
+		all.Batches.Record(began, 5)
+		all.Batches.AddActive(-5)
+		all.Commits.Record(began, nil)
+		all.Commits.Record(began, errors.New("away"))
+		all.Commits.RecordTransaction(began, 9, nil)
+		all.Commits.RecordTransaction(began, 100, errors.New("fenced"))
+		n := all.Snapshot(time.Now())
 		if one := (Summary{250, 250, 250}); n.BatchTime != one || n.CommitTime != one {
 			t.Errorf("batches took %v, commits %v", n.BatchTime, n.CommitTime)
 		}
 		if n.BatchSize.Max != 5 || n.Active != 7 || n.ActiveRows.Max != 12 || n.ActiveRows.Min != 5 {
 			t.Errorf("rows of batches %v, active %d, %v", n.BatchSize, n.Active, n.ActiveRows)
 		}
-		if n.Recent != (Shares{0.5, 0.5}) {
-			t.Errorf("expected half of the commits to be done, found %v", n.Recent)
+		if n.RecentCommits != (OutcomeRatios{0.5, 0.5}) {
+			t.Errorf("expected half of the commits to be done, found %v", n.RecentCommits)
 		}
 		if n.Commits != 2 || n.FailedCommits != 2 || n.Transactions.Max != 9 {
 			t.Errorf("%d commits, %d failed, transactions of %v", n.Commits, n.FailedCommits, n.Transactions)
@@ -99,7 +99,7 @@ func TestParts(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 0))
 	for range 500 {
 		of := 2 + random.Uint32N(12)
-		var lists [2]Parts
+		var lists [2]RowSubset
 		var has [2]map[uint32]bool
 		for n := range lists {
 			has[n] = map[uint32]bool{}
@@ -108,34 +108,36 @@ func TestParts(t *testing.T) {
 				at := random.Uint32N(of)
 				places, has[n][at] = append(places, at), true
 			}
-			lists[n] = PartsOf(of, places)
-			if all := len(has[n]) == int(of); all != lists[n].Whole() {
-				t.Fatalf("%v of %d: whole %t", places, of, lists[n].Whole())
+			lists[n] = NewRowSubset(of, places)
+			if all := len(has[n]) == int(of); all != lists[n].IsAll() {
+				t.Fatalf("%v of %d: whole %t", places, of, lists[n].IsAll())
 			}
-			if lists[n].Whole() {
+			if lists[n].IsAll() {
 				continue
 			}
-			read, err := ParseParts(lists[n].String())
+			read, err := ParseRowSubset(lists[n].String())
 			if err != nil || read.String() != lists[n].String() {
 				t.Fatalf("%s: read %s, %v", lists[n], read, err)
 			}
 		}
-		both, ok := lists[0].Both(lists[1])
+		both, ok := lists[0].Intersect(lists[1])
 		for at := range of {
-			if expected := has[0][at] && has[1][at]; !ok || both.Has(at) != expected || lists[0].Has(at) != has[0][at] {
-				t.Fatalf("%s and %s: %d in both: %t, found %t", lists[0], lists[1], at, expected, both.Has(at))
+			if expected := has[0][at] && has[1][at]; !ok || both.Contains(at) != expected ||
+				lists[0].Contains(at) != has[0][at] {
+				t.Fatalf("%s and %s: %d in both: %t, found %t", lists[0], lists[1], at, expected, both.Contains(at))
 			}
 		}
 	}
-	if _, ok := PartsOf(3, []uint32{1}).Both(PartsOf(4, []uint32{1})); ok {
+	if _, ok := NewRowSubset(3, []uint32{1}).Intersect(NewRowSubset(4, []uint32{1})); ok {
 		t.Error("parts of 3 rows and of 4 fit together")
 	}
-	if PartsOf(3, []uint32{1}).Fits(4) == nil || PartsOf(3, []uint32{1}).Fits(3) != nil || (Parts{}).Fits(9) != nil {
+	if NewRowSubset(3, []uint32{1}).CheckTotal(4) == nil || NewRowSubset(3, []uint32{1}).CheckTotal(3) != nil ||
+		(RowSubset{}).CheckTotal(9) != nil {
 		t.Error("what fits")
 	}
 	for _, text := range []string{"", "1", "1 of 0", "0 of 3", "4 of 3", "2-1 of 3", "2,1 of 3", "1,1 of 3", "1- of 3",
 		"1 of 99999999999", "x of 3"} {
-		if p, err := ParseParts(text); err == nil {
+		if p, err := ParseRowSubset(text); err == nil {
 			t.Errorf("%q: read %s", text, p)
 		}
 	}
@@ -146,7 +148,7 @@ func TestSkips(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out logtest.Journal
 		log, seen := out.Logger(slog.LevelInfo), 0
-		s := &Skips{Message: "record skipped"}
+		s := &SkipLog{Message: "record skipped"}
 		lines := func(want ...string) {
 			t.Helper()
 			synctest.Wait()
@@ -163,18 +165,19 @@ func TestSkips(t *testing.T) {
 			}
 		}
 		for i := range 1000 {
-			s.Skip(log, AtEncode, fmt.Errorf("expected a date, found %q", fmt.Sprint("x", i)), []any{"offset", i}, nil)
-			s.Skip(log, AtWrite, errors.New("no such product"), []any{"offset", i}, nil)
+			s.Skip(log, StageEncode, fmt.Errorf("expected a date, found %q", fmt.Sprint("x", i)), []any{"offset", i},
+				nil)
+			s.Skip(log, StageWrite, errors.New("no such product"), []any{"offset", i}, nil)
 		}
 		lines("offset=0 stage=encode", "offset=0 stage=write")
 		time.Sleep(skipsEvery)
 		lines("count=999 stage=encode", "count=999 stage=write")
-		s.Skip(log, AtEncode, errors.New(`expected a date, found "y"`), nil, nil)
+		s.Skip(log, StageEncode, errors.New(`expected a date, found "y"`), nil, nil)
 		time.Sleep(skipsEvery)
 		lines("count=1 stage=encode")
 		time.Sleep(3 * skipsEvery)
 		for i := range 1000 { // of as many causes
-			s.Skip(log, AtEncode, errors.New(strings.Repeat("x", i+1)), []any{"offset", i}, nil)
+			s.Skip(log, StageEncode, errors.New(strings.Repeat("x", i+1)), []any{"offset", i}, nil)
 		}
 		said := out.String()
 		assert.Equal(t, maxCauses+1, strings.Count(said[seen:], "\n"), "lines")

@@ -7,15 +7,15 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 )
 
-// Look is called with a batch of a task, or of one feed of it, before its transforms, and copies what it wants.
-type Look func(task int, feed string, b *record.Batch)
+// ObserveFunc is called with a batch of a task, or of one feed of it, before its transforms, and copies what it wants.
+type ObserveFunc func(task int, feed string, b *record.Batch)
 
-// Tap is where rows of a connector's tasks can be looked at. While nobody looks it costs one atomic load for each
+// Observer is where rows of a connector's tasks can be looked at. While nobody looks it costs one atomic load for each
 // batch. The zero value, and nil, are looked at by nobody. Safe for use by several goroutines.
-type Tap struct{ look atomic.Pointer[Look] }
+type Observer struct{ look atomic.Pointer[ObserveFunc] }
 
 // Set has rows looked at from now on; nil: no longer.
-func (t *Tap) Set(look Look) {
+func (t *Observer) Set(look ObserveFunc) {
 	if look == nil {
 		t.look.Store(nil)
 		return
@@ -23,8 +23,8 @@ func (t *Tap) Set(look Look) {
 	t.look.Store(&look)
 }
 
-// Before is called with a batch before transforms.
-func (t *Tap) Before(task int, feed string, b *record.Batch) {
+// Observe is called with a batch before transforms.
+func (t *Observer) Observe(task int, feed string, b *record.Batch) {
 	if t == nil {
 		return
 	}

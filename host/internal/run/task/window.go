@@ -34,8 +34,8 @@ func (w *Window) add(now time.Time, value float64) {
 	s.max, s.min = max(s.max, value), min(s.min, value)
 }
 
-// Took takes the milliseconds since a time.
-func (w *Window) Took(now, start time.Time) {
+// AddSince takes the milliseconds since a time.
+func (w *Window) AddSince(now, start time.Time) {
 	w.add(now, float64(now.Sub(start))/float64(time.Millisecond))
 }
 
@@ -63,29 +63,29 @@ func (w *Window) Summary(now time.Time) Summary {
 // percentages do (org.apache.kafka.common.metrics.stats.Frequencies). The zero value is empty; it is for one goroutine
 // at a time.
 type Outcomes struct {
-	Well, Badly int64
-	recent      Window
+	Succeeded, Failed int64
+	recent            Window
 }
 
-// Shares are from 0 to 1; both are 0 where nothing was tried, as in Kafka.
-type Shares struct{ Well, Badly float64 }
+// OutcomeRatios are from 0 to 1; both are 0 where nothing was tried, as in Kafka.
+type OutcomeRatios struct{ Succeeded, Failed float64 }
 
 // Add counts one that came to its end at a time.
 func (o *Outcomes) Add(now time.Time, well bool) {
 	if well {
-		o.Well++
+		o.Succeeded++
 		o.recent.add(now, 1)
 	} else {
-		o.Badly++
+		o.Failed++
 		o.recent.add(now, 0)
 	}
 }
 
-// Shares are those of what is not too old at a time.
-func (o *Outcomes) Shares(now time.Time) Shares {
+// Ratios are those of what is not too old at a time.
+func (o *Outcomes) Ratios(now time.Time) OutcomeRatios {
 	well := o.recent.Summary(now).Avg
 	if math.IsNaN(well) {
-		return Shares{}
+		return OutcomeRatios{}
 	}
-	return Shares{well, 1 - well}
+	return OutcomeRatios{well, 1 - well}
 }

@@ -58,8 +58,8 @@ func (s *Span) Header() kgo.RecordHeader {
 	return kgo.RecordHeader{Key: parentHeader, Value: []byte(c.parent)}
 }
 
-// IsParent tells whether a record's header is a trace context.
-func IsParent(name string) bool { return name == parentHeader }
+// IsTraceHeader tells whether a record's header is a trace context.
+func IsTraceHeader(name string) bool { return name == parentHeader }
 
 // links are the spans that records come of, each once, in their order. Headers that are no trace context are passed
 // over.
@@ -92,8 +92,8 @@ func (l *links) of(r *kgo.Record) {
 	}
 }
 
-// Batch begins the span of a batch of records, the first of which came at a time.
-func (t *Tracer) Batch(since time.Time, records iter.Seq[*kgo.Record]) *Span {
+// StartBatch begins the span of a batch of records, the first of which came at a time.
+func (t *Tracer) StartBatch(since time.Time, records iter.Seq[*kgo.Record]) *Span {
 	if t == nil {
 		return nil
 	}

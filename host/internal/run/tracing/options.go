@@ -29,9 +29,9 @@ type Options struct {
 	// Service is the name under which the spans are shown; "": that of OTEL_RESOURCE_ATTRIBUTES, else culvert.
 	Service string
 	// Sampler is one of [samplers], Argument its ratio.
-	Sampler, Argument string
-	// Strike leaves out of texts what must not be shown. Default: nothing.
-	Strike func(string) string
+	Sampler, SamplerArg string
+	// Redact leaves out of texts what must not be shown. Default: nothing.
+	Redact func(string) string
 }
 
 // samplers are the names of samplers, as the specification of OTEL_TRACES_SAMPLER has them.
@@ -41,9 +41,10 @@ var samplers = []string{"always_on", "always_off", "traceidratio", "parentbased_
 // tracesPath is where OTLP has traces below the URL of a collector.
 const tracesPath = "v1/traces"
 
-// Endpoint is where traces go of a collector at a URL, as the specification of OTEL_EXPORTER_OTLP_ENDPOINT has it.
-func Endpoint(base string) (string, error) {
-	u, err := Exact(base)
+// TracesEndpoint is where traces go of a collector at a URL, as the specification of OTEL_EXPORTER_OTLP_ENDPOINT has
+// it.
+func TracesEndpoint(base string) (string, error) {
+	u, err := CheckEndpoint(base)
 	if err != nil {
 		return "", err
 	}
@@ -51,9 +52,9 @@ func Endpoint(base string) (string, error) {
 	return at.JoinPath(tracesPath).String(), nil
 }
 
-// Exact checks a URL to which traces are posted as it is, as OTEL_EXPORTER_OTLP_TRACES_ENDPOINT has it. The error does
-// not quote it: it may hold a password.
-func Exact(endpoint string) (string, error) {
+// CheckEndpoint checks a URL to which traces are posted as it is, as OTEL_EXPORTER_OTLP_TRACES_ENDPOINT has it. The
+// error does not quote it: it may hold a password.
+func CheckEndpoint(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return "", errors.New("expected http://HOST:PORT or https://HOST:PORT")
@@ -85,10 +86,10 @@ func ParseHeaders(text string) (http.Header, error) {
 func (o Options) sampler() (sdk.Sampler, error) {
 	ratio := func() (sdk.Sampler, error) {
 		share := 1.0
-		if o.Argument != "" {
+		if o.SamplerArg != "" {
 			var err error
-			if share, err = strconv.ParseFloat(o.Argument, 64); err != nil || !(share >= 0 && share <= 1) {
-				return nil, fmt.Errorf("expected a ratio from 0 to 1, found %q", o.Argument)
+			if share, err = strconv.ParseFloat(o.SamplerArg, 64); err != nil || !(share >= 0 && share <= 1) {
+				return nil, fmt.Errorf("expected a ratio from 0 to 1, found %q", o.SamplerArg)
 			}
 		}
 		return sdk.TraceIDRatioBased(share), nil
@@ -120,8 +121,8 @@ func (o Options) CheckSampler() error {
 	return err
 }
 
-// CheckTrust is as [Options.CheckSampler].
-func (o Options) CheckTrust() error {
+// CheckCertificate is as [Options.CheckSampler].
+func (o Options) CheckCertificate() error {
 	_, err := o.trust()
 	return err
 }

@@ -67,7 +67,7 @@ func New(ctx context.Context, o Options, instance, version string, log *slog.Log
 	}
 	p := sdk.NewTracerProvider(sdk.WithSpanProcessor(newQueue(e, o.Timeout)),
 		sdk.WithSampler(sampler), sdk.WithResource(about))
-	strike := o.Strike
+	strike := o.Redact
 	if strike == nil {
 		strike = func(text string) string { return text }
 	}
@@ -125,16 +125,16 @@ func (t *Tracer) start(under context.Context, name string, o ...trace.SpanStartO
 	return s
 }
 
-// Child begins a part of what the span is about.
-func (s *Span) Child(name string, kind Kind) *Span {
+// StartChild begins a part of what the span is about.
+func (s *Span) StartChild(name string, kind Kind) *Span {
 	if s == nil {
 		return nil
 	}
 	return s.tracer.start(s.under, name, trace.WithSpanKind(kind))
 }
 
-// Past is a part that is over: it was at work for so long between two moments.
-func (s *Span) Past(name string, from, to time.Time, work time.Duration) {
+// AddPastChild is a part that is over: it was at work for so long between two moments.
+func (s *Span) AddPastChild(name string, from, to time.Time, work time.Duration) {
 	if s == nil || from.IsZero() {
 		return
 	}
@@ -143,50 +143,51 @@ func (s *Span) Past(name string, from, to time.Time, work time.Duration) {
 	part.End(trace.WithTimestamp(to))
 }
 
-// Task notes whose the span is.
-func (s *Span) Task(connector string, task int) {
-	s.Name("culvert.connector", connector)
-	s.Number("culvert.task", int64(task))
+// SetTask notes whose the span is.
+func (s *Span) SetTask(connector string, task int) {
+	s.SetString("culvert.connector", connector)
+	s.SetInt("culvert.task", int64(task))
 }
 
-// Request begins the span of a request to a service. Its target stands there as in the log: without what may be secret.
-func (s *Span) Request(name string, r *wit.Request) *Span {
+// StartRequest begins the span of a request to a service. Its target stands there as in the log: without what may be
+// secret.
+func (s *Span) StartRequest(name string, r *wit.Request) *Span {
 	if s == nil {
 		return nil
 	}
-	part := s.Child(name, Client)
-	part.Text("http.request.method", r.Method)
-	part.Text("culvert.request.target", transport.LoggedTarget(r.Target))
+	part := s.StartChild(name, Client)
+	part.SetRedacted("http.request.method", r.Method)
+	part.SetRedacted("culvert.request.target", transport.LoggedTarget(r.Target))
 	return part
 }
 
-// Answered notes the status of an answer; from 400 on it is an error, as OpenTelemetry has it for clients.
-func (s *Span) Answered(status uint16) {
+// SetStatus notes the status of an answer; from 400 on it is an error, as OpenTelemetry has it for clients.
+func (s *Span) SetStatus(status uint16) {
 	if s == nil {
 		return
 	}
-	s.Number("http.response.status_code", int64(status))
+	s.SetInt("http.response.status_code", int64(status))
 	if status >= 400 {
 		s.span.SetStatus(codes.Error, "")
 	}
 }
 
-// Name notes a name that the connector publishes.
-func (s *Span) Name(key, value string) {
+// SetString notes a name that the connector publishes.
+func (s *Span) SetString(key, value string) {
 	if s != nil {
 		s.span.SetAttributes(attribute.String(key, bounded(value)))
 	}
 }
 
-// Text notes something about the span, without what must not be shown.
-func (s *Span) Text(key, value string) {
+// SetRedacted notes something about the span, without what must not be shown.
+func (s *Span) SetRedacted(key, value string) {
 	if s != nil {
-		s.Name(key, s.tracer.strike(value))
+		s.SetString(key, s.tracer.strike(value))
 	}
 }
 
-// Number notes something about the span.
-func (s *Span) Number(key string, value int64) {
+// SetInt notes something about the span.
+func (s *Span) SetInt(key string, value int64) {
 	if s != nil {
 		s.span.SetAttributes(attribute.Int64(key, value))
 	}

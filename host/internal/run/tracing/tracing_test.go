@@ -82,13 +82,13 @@ func TestSpansArrive(t *testing.T) {
 	r := tracetest.Start(t)
 	tracer, log := opened(t, r.URL+"/v1/traces", func(o *Options) { o.Headers = http.Header{"X-Token": {"geheim"}} })
 	page := tracer.Start("page", Internal)
-	page.Task("orders", 1)
-	fetch := page.Request("fetch", &wit.Request{Method: "GET", Target: "/x/Orders?$top=5&key=geheim"})
-	fetch.Answered(503)
+	page.SetTask("orders", 1)
+	fetch := page.StartRequest("fetch", &wit.Request{Method: "GET", Target: "/x/Orders?$top=5&key=geheim"})
+	fetch.SetStatus(503)
 	fetch.End(nil)
 	from := time.Now()
-	page.Past("decode", from, from.Add(time.Second), 5*time.Millisecond)
-	page.Text("culvert.feed", strings.Repeat("ü", 5000))
+	page.AddPastChild("decode", from, from.Add(time.Second), 5*time.Millisecond)
+	page.SetRedacted("culvert.feed", strings.Repeat("ü", 5000))
 	page.End(errors.New("bro\xffken\nin two"))
 	flush(t, tracer)
 
@@ -266,13 +266,13 @@ func TestOffCostsNothing(t *testing.T) {
 	request := &wit.Request{Method: "GET", Target: "/x"}
 	if n := testing.AllocsPerRun(100, func() {
 		s := tracer.Start("page", Internal)
-		s.Task("c", 1)
-		part := s.Request("fetch", request)
-		part.Answered(200)
+		s.SetTask("c", 1)
+		part := s.StartRequest("fetch", request)
+		part.SetStatus(200)
 		part.End(failure)
-		s.Child("transform", Internal).End(nil)
-		s.Past("decode", time.Time{}, time.Time{}, 0)
-		s.Number("n", 1)
+		s.StartChild("transform", Internal).End(nil)
+		s.AddPastChild("decode", time.Time{}, time.Time{}, 0)
+		s.SetInt("n", 1)
 		if h := s.Header(); h.Key != "" {
 			t.Error("a header of nothing")
 		}
@@ -295,7 +295,7 @@ func TestBatchGoesBackToItsRecords(t *testing.T) {
 	for n := range 1000 { // hostile ones
 		records = append(records, of(kgo.RecordHeader{Key: "traceparent", Value: []byte{byte(n), byte(n >> 8)}}))
 	}
-	tracer.Batch(time.Now(), slices.Values(records)).End(nil)
+	tracer.StartBatch(time.Now(), slices.Values(records)).End(nil)
 	page.End(nil)
 	flush(t, tracer)
 	want := []string{r.Spans("page")[0].ID, "b7ad6b7169203331"}
@@ -329,7 +329,7 @@ func TestParseHeaders(t *testing.T) {
 func TestEndpoint(t *testing.T) {
 	for base, want := range map[string]string{"http://c:4318": "http://c:4318/v1/traces",
 		"https://c/otlp/?a=b": "https://c/otlp/v1/traces?a=b", "c:4317": "", "grpc://c": "", "http://": ""} {
-		if got, err := Endpoint(base); got != want || (err == nil) != (want != "") {
+		if got, err := TracesEndpoint(base); got != want || (err == nil) != (want != "") {
 			t.Errorf("%s: expected %q, found %q, %v", base, want, got, err)
 		}
 	}
@@ -337,12 +337,12 @@ func TestEndpoint(t *testing.T) {
 
 func TestSamplers(t *testing.T) {
 	for _, name := range samplers {
-		if err := (Options{Sampler: name, Argument: "0.5"}).CheckSampler(); err != nil {
+		if err := (Options{Sampler: name, SamplerArg: "0.5"}).CheckSampler(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, o := range []Options{{Sampler: "jaeger_remote"}, {Sampler: "traceidratio", Argument: "2"},
-		{Sampler: "parentbased_traceidratio", Argument: "NaN"}} {
+	for _, o := range []Options{{Sampler: "jaeger_remote"}, {Sampler: "traceidratio", SamplerArg: "2"},
+		{Sampler: "parentbased_traceidratio", SamplerArg: "NaN"}} {
 		if o.CheckSampler() == nil {
 			t.Errorf("%+v: expected an error", o)
 		}

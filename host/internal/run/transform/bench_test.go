@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 const classes = "org.apache.kafka.connect.transforms."
@@ -72,12 +72,12 @@ var maskStages = []Stage{{Alias: "mask", Class: "example.MaskText", Settings: gi
 
 // tenFields makes rows of ten fields with together size bytes.
 func tenFields(t testing.TB, reg *record.Registry, rows, size int) *record.Batch {
-	nodes := []wit.Node{{Kind: wit.Structure, Name: wit.Ptr("Order")}, {Kind: wit.Int32}, {Kind: wit.Int64,
+	nodes := []wit.SchemaNode{{Kind: wit.Struct, Name: wit.Ptr("Order")}, {Kind: wit.Int32}, {Kind: wit.Int64,
 		Optional: true},
-		{Kind: wit.Float64, Optional: true}, {Kind: wit.Boolean, Optional: true}, {Kind: wit.Text, Optional: true}}
-	tree := datum.Record{}
+		{Kind: wit.Float64, Optional: true}, {Kind: wit.Boolean, Optional: true}, {Kind: wit.String, Optional: true}}
+	tree := connectdata.Struct{}
 	for i, node := range []uint32{1, 2, 3, 5, 5, 5, 4, 5, 5, 5} {
-		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: "f" + strconv.Itoa(i), Node: node})
+		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: "f" + strconv.Itoa(i), Node: node})
 		tree = append(tree, []any{nil, int32(100_000), int64(1_709_184_496_789), 1.5, true, strings.Repeat("x",
 			size/6-5)}[node])
 	}
@@ -85,20 +85,21 @@ func tenFields(t testing.TB, reg *record.Registry, rows, size int) *record.Batch
 	require.NoError(t, err)
 	b := &record.Batch{Registry: reg, Topics: []string{"orders"}}
 	for i := range rows {
-		b.Rows = append(b.Rows, wit.Row{Origin: uint32(i), Partition: -1, Offset: -1, Timestamp: 1,
+		b.Rows = append(b.Rows, wit.Row{RowIndex: uint32(i), Partition: -1, Offset: -1, Timestamp: 1,
 			Value: structured(t, b, s, tree)})
 	}
 	return b
 }
 
 // structured appends a value of a schema to a batch's data.
-func structured(t testing.TB, b *record.Batch, s *record.Schema, v any) wit.Datum {
+func structured(t testing.TB, b *record.Batch, s *record.Schema, v any) wit.ValueSlice {
 	t.Helper()
 	start := len(b.Data)
 	var err error
-	b.Data, err = datum.Append(b.Data, s.Nodes, 0, v)
+	b.Data, err = connectdata.Append(b.Data, s.Nodes, 0, v)
 	require.NoError(t, err)
-	return wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Start: uint32(start),
+		Size: uint32(len(b.Data) - start)}
 }
 
 // withoutSchema makes maps of the structures.
@@ -106,16 +107,16 @@ func withoutSchema(t testing.TB, b *record.Batch) {
 	for i := range b.Rows {
 		d := &b.Rows[i].Value
 		nodes := b.Registry.Get(d.Schema).Nodes
-		tree, _, err := datum.Read(nodes, 0, b.Bytes(*d))
+		tree, _, err := connectdata.Read(nodes, 0, b.Bytes(*d))
 		require.NoError(t, err)
-		m := datum.Map{}
-		for f, v := range tree.(datum.Record) {
-			m = append(m, datum.Entry{Key: nodes[0].Members[f].Name, Value: v})
+		m := connectdata.Map{}
+		for f, v := range tree.(connectdata.Struct) {
+			m = append(m, connectdata.Entry{Key: nodes[0].Fields[f].Name, Value: v})
 		}
 		start := len(b.Data)
-		b.Data, err = datum.AppendDynamic(b.Data, m)
+		b.Data, err = connectdata.AppendSchemaless(b.Data, m)
 		require.NoError(t, err)
-		*d = wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+		*d = wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 	}
 }
 

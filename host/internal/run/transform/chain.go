@@ -45,9 +45,9 @@ type Options struct {
 	Logger *slog.Logger
 	// BatchRows is the most rows in one call of a plugin. Default 500.
 	BatchRows int
-	// Aside: it is none of its connector's tasks that the chain is for. It stays with the versions that it was bound
+	// Isolated: it is none of its connector's tasks that the chain is for. It stays with the versions that it was bound
 	// to, and what becomes of its calls says nothing of a version that is on trial.
-	Aside bool
+	Isolated bool
 }
 
 // maxGrowth is how many bytes of data and rows the plugins of one group may add to a batch that is sent to them in
@@ -65,7 +65,7 @@ type Chain struct {
 	logger *slog.Logger
 	// input is the rows as they came, faults what failed since.
 	input  []wit.Row
-	faults []wit.RowFault
+	faults []wit.RowError
 	// piece, chosen, others and out hold parts of a batch.
 	piece, chosen record.Batch
 	others, out   []wit.Row
@@ -133,7 +133,7 @@ func (c *Chain) bind(o Options) error {
 				stage.condition = s.Predicate.Settings
 				b.Close()
 			} else {
-				other = &prepared{binding: b, aside: o.Aside,
+				other = &prepared{binding: b, aside: o.Isolated,
 					stages: []staged{{Stage: wit.Stage{Component: s.Predicate.Class},
 						settings: s.Predicate.Settings}}}
 			}
@@ -145,7 +145,7 @@ func (c *Chain) bind(o Options) error {
 			continue
 		}
 		c.groups = append(c.groups, group{first: i, aliases: []string{s.Alias}, condition: other, negate: s.Negate,
-			chain: &prepared{binding: own, version: s.Version, aside: o.Aside, stages: []staged{stage}}})
+			chain: &prepared{binding: own, version: s.Version, aside: o.Isolated, stages: []staged{stage}}})
 	}
 	return nil
 }
@@ -188,14 +188,14 @@ func (c *Chain) Status() map[string]plugin.Status {
 // halving and fails alone. The faults are valid until the next call. On an error nothing can be said of b.
 //
 // Newer versions of the plugins take over at the start of a call, if they can prepare the same stages.
-func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, error) {
+func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error) {
 	if len(c.groups) == 0 {
 		return nil, nil
 	}
 	c.input = append(c.input[:0], b.Rows...)
 	c.faults = c.faults[:0]
 	for i := range b.Rows {
-		b.Rows[i].Origin = uint32(i)
+		b.Rows[i].RowIndex = uint32(i)
 	}
 	for i := range c.groups {
 		g := &c.groups[i]
@@ -207,21 +207,21 @@ func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, err
 			return nil, fmt.Errorf("transforms.%s: %w", strings.Join(g.aliases, ", transforms."), err)
 		}
 	}
-	slices.SortStableFunc(c.faults, func(a, b wit.RowFault) int { return int(a.Origin) - int(b.Origin) })
-	c.faults = slices.CompactFunc(c.faults, func(a, b wit.RowFault) bool { return a.Origin == b.Origin })
+	slices.SortStableFunc(c.faults, func(a, b wit.RowError) int { return int(a.RowIndex) - int(b.RowIndex) })
+	c.faults = slices.CompactFunc(c.faults, func(a, b wit.RowError) bool { return a.RowIndex == b.RowIndex })
 	if len(c.faults) > 0 {
 		b.Rows = slices.DeleteFunc(b.Rows, c.failed)
 	}
 	for i := range b.Rows {
-		b.Rows[i].Origin = c.input[b.Rows[i].Origin].Origin
+		b.Rows[i].RowIndex = c.input[b.Rows[i].RowIndex].RowIndex
 	}
 	return c.faults, nil
 }
 
 // failed reports whether something that was made of the same row has failed, in another plugin too.
 func (c *Chain) failed(r wit.Row) bool {
-	_, found := slices.BinarySearchFunc(c.faults, r.Origin,
-		func(f wit.RowFault, origin uint32) int { return cmp.Compare(f.Origin, origin) })
+	_, found := slices.BinarySearchFunc(c.faults, r.RowIndex,
+		func(f wit.RowError, origin uint32) int { return cmp.Compare(f.RowIndex, origin) })
 	return found
 }
 
@@ -287,7 +287,7 @@ func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) erro
 	failed := map[uint32]bool{}
 	before := len(c.faults)
 	for _, f := range faults {
-		failed[f.Origin] = true
+		failed[f.RowIndex] = true
 		f.Stage = uint32(g.first)
 		c.faults = append(c.faults, f)
 	}
@@ -296,8 +296,8 @@ func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) erro
 	chosen.Rows = chosen.Rows[:0]
 	c.others, c.origins = c.others[:0], c.origins[:0]
 	for i, row := range b.Rows {
-		c.origins = append(c.origins, row.Origin)
-		row.Origin = uint32(i) // its place: rows that were made of one row have its origin in common
+		c.origins = append(c.origins, row.RowIndex)
+		row.RowIndex = uint32(i) // its place: rows that were made of one row have its origin in common
 		switch {
 		case len(faults) > 0 && failed[uint32(i)]:
 		case matches[i] != g.negate:
@@ -314,18 +314,18 @@ func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) erro
 	b.Topics, b.Data, b.Held = chosen.Topics, chosen.Data, chosen.Held
 	b.Rows = merge(b.Rows[:0], chosen.Rows, c.others)
 	for i := range b.Rows {
-		b.Rows[i].Origin = c.origins[b.Rows[i].Origin]
+		b.Rows[i].RowIndex = c.origins[b.Rows[i].RowIndex]
 	}
 	for i := range c.faults[before:] {
 		f := &c.faults[before+i]
-		f.Origin = c.origins[f.Origin]
+		f.RowIndex = c.origins[f.RowIndex]
 	}
 	return nil
 }
 
 // ask asks the predicate of each row. Faults name rows by their place in b; those that trap it are found by halving
 // (P32).
-func (c *Chain) ask(ctx context.Context, g *group, b *record.Batch) (matches []bool, faults []wit.RowFault,
+func (c *Chain) ask(ctx context.Context, g *group, b *record.Batch) (matches []bool, faults []wit.RowError,
 	err error) {
 	matches, faults, err = g.condition.test(ctx, b)
 	for g.condition.again(ctx, err) {
@@ -336,7 +336,7 @@ func (c *Chain) ask(ctx context.Context, g *group, b *record.Batch) (matches []b
 	case !ok || ctx.Err() != nil:
 		return matches, faults, err
 	case len(b.Rows) == 1:
-		return []bool{false}, []wit.RowFault{c.trapped(g, 0, trap)}, nil
+		return []bool{false}, []wit.RowError{c.trapped(g, 0, trap)}, nil
 	}
 	rows, middle := b.Rows, len(b.Rows)/2
 	defer func() { b.Rows = rows }()
@@ -347,7 +347,7 @@ func (c *Chain) ask(ctx context.Context, g *group, b *record.Batch) (matches []b
 	b.Rows = rows[middle:]
 	more, others, err := c.ask(ctx, g, b)
 	for i := range others {
-		others[i].Origin += uint32(middle)
+		others[i].RowIndex += uint32(middle)
 	}
 	return append(matches, more...), append(faults, others...), err
 }
@@ -355,7 +355,7 @@ func (c *Chain) ask(ctx context.Context, g *group, b *record.Batch) (matches []b
 // merge puts two lists of rows that are sorted by Origin into one; no origin is in both.
 func merge(dst, a, b []wit.Row) []wit.Row {
 	for len(a) > 0 && len(b) > 0 {
-		if a[0].Origin < b[0].Origin {
+		if a[0].RowIndex < b[0].RowIndex {
 			dst, a = append(dst, a[0]), a[1:]
 		} else {
 			dst, b = append(dst, b[0]), b[1:]
@@ -368,7 +368,7 @@ func merge(dst, a, b []wit.Row) []wit.Row {
 // alone: these fail (P32).
 func (c *Chain) halve(ctx context.Context, g *group, b *record.Batch, trap *plugin.Trap) error {
 	if len(b.Rows) == 1 {
-		c.faults = append(c.faults, c.trapped(g, b.Rows[0].Origin, trap))
+		c.faults = append(c.faults, c.trapped(g, b.Rows[0].RowIndex, trap))
 		b.Rows = b.Rows[:0]
 		return nil
 	}
@@ -386,10 +386,10 @@ func (c *Chain) halve(ctx context.Context, g *group, b *record.Batch, trap *plug
 }
 
 // trapped is the fault of a row that traps a plugin.
-func (c *Chain) trapped(g *group, origin uint32, trap *plugin.Trap) wit.RowFault {
+func (c *Chain) trapped(g *group, origin uint32, trap *plugin.Trap) wit.RowError {
 	c.logger.Error("a row trapped a plugin", "transforms", g.aliases, "error", trap)
-	return wit.RowFault{Origin: origin, Stage: uint32(g.first), ErrorClass: trapClass,
-		Fault: wit.Fault{Kind: wit.FaultInternal, Message: trap.Error()}}
+	return wit.RowError{RowIndex: origin, Stage: uint32(g.first), ErrorClass: trapClass,
+		Error: wit.Error{Kind: wit.ErrorInternal, Message: trap.Error()}}
 }
 
 // trapClass is the class under which a dead letter names a trap.

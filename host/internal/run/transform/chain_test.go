@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 func odd(t testing.TB, version string) []byte {
@@ -29,14 +29,14 @@ func odd(t testing.TB, version string) []byte {
 
 // numbered makes rows with n from 0 up, in two topics in turn.
 func numbered(t testing.TB, reg *record.Registry, rows int) *record.Batch {
-	s, err := reg.Intern([]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "n", Node: 1}, {Name: "s",
-		Node: 2}}}, {Kind: wit.Int64}, {Kind: wit.Text}})
+	s, err := reg.Intern([]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "n", Node: 1}, {Name: "s",
+		Node: 2}}}, {Kind: wit.Int64}, {Kind: wit.String}})
 	require.NoError(t, err)
 	b := &record.Batch{Registry: reg, Topics: []string{"even", "odd"}}
 	for i := range rows {
 		// several rows may share an origin
-		b.Rows = append(b.Rows, wit.Row{Origin: uint32(1000 + i/3), Topic: uint32(i % 2), Partition: -1,
-			Offset: int64(i), Timestamp: -1, Value: structured(t, b, s, datum.Record{int64(i), "-"})})
+		b.Rows = append(b.Rows, wit.Row{RowIndex: uint32(1000 + i/3), Topic: uint32(i % 2), Partition: -1,
+			Offset: int64(i), Timestamp: -1, Value: structured(t, b, s, connectdata.Struct{int64(i), "-"})})
 	}
 	return b
 }
@@ -45,11 +45,11 @@ func numbered(t testing.TB, reg *record.Registry, rows int) *record.Batch {
 func texts(t testing.TB, b *record.Batch) []string {
 	var list []string
 	for _, r := range b.Rows {
-		v, _, err := datum.Read(b.Registry.Get(r.Value.Schema).Nodes, 0, b.Bytes(r.Value))
+		v, _, err := connectdata.Read(b.Registry.Get(r.Value.Schema).Nodes, 0, b.Bytes(r.Value))
 		require.NoError(t, err)
 		list = append(list, fmt.Sprint(b.Topics[r.Topic], v))
-		if n := v.(datum.Record)[0].(int64); r.Origin != uint32(1000+n/3) || r.Offset != n {
-			t.Fatalf("row %d has origin %d, offset %d", n, r.Origin, r.Offset)
+		if n := v.(connectdata.Struct)[0].(int64); r.RowIndex != uint32(1000+n/3) || r.Offset != n {
+			t.Fatalf("row %d has origin %d, offset %d", n, r.RowIndex, r.Offset)
 		}
 	}
 	return list
@@ -96,7 +96,7 @@ func good(t testing.TB, c *Chain, b *record.Batch) {
 	}
 }
 
-func run(t *testing.T, m *plugin.Manager, b *record.Batch, limit int, stages ...Stage) []wit.RowFault {
+func run(t *testing.T, m *plugin.Manager, b *record.Batch, limit int, stages ...Stage) []wit.RowError {
 	t.Helper()
 	faults, err := open(t, m, limit, stages...).Apply(t.Context(), b)
 	require.NoError(t, err)
@@ -169,11 +169,11 @@ func TestPartsOfARowKeepTheirOrder(t *testing.T) {
 		var at []string
 		faults := run(t, m, b, limit, split, of(Stage{Alias: "t", Class: "test.Trap"}))
 		for _, f := range faults {
-			at = append(at, fmt.Sprint(f.Origin, " in stage ", f.Stage))
+			at = append(at, fmt.Sprint(f.RowIndex, " in stage ", f.Stage))
 		}
 		assert.Equal(t, []string{"5 in stage 1", "6 in stage 1", "8 in stage 1"}, at, fmt.Sprint(limit, " rows a call"))
-		assert.Contains(t, faults[0].Fault.Message, "exit code 7")
-		assert.Equal(t, "eight is refused", faults[2].Fault.Message)
+		assert.Contains(t, faults[0].Error.Message, "exit code 7")
+		assert.Equal(t, "eight is refused", faults[2].Error.Message)
 		assert.Equal(t, 4*7, len(b.Rows), limit, "rows a call: all parts of 7 rows")
 	}
 }
@@ -194,9 +194,9 @@ func TestFaultsNameTheRowAndTheStage(t *testing.T) {
 		require.NoError(t, err)
 		var got []string
 		for _, f := range faults {
-			got = append(got, fmt.Sprint(f.Origin, " ", f.Stage, " ", f.ErrorClass[strings.LastIndexByte(f.ErrorClass,
+			got = append(got, fmt.Sprint(f.RowIndex, " ", f.Stage, " ", f.ErrorClass[strings.LastIndexByte(f.ErrorClass,
 				'.')+1:]))
-			assert.Equal(t, before[f.Origin], c.Input(f.Origin), f.Origin, "the row as it came")
+			assert.Equal(t, before[f.RowIndex], c.Input(f.RowIndex), f.RowIndex, "the row as it came")
 		}
 		// 5 traps the plugin and stands alone in the end; 13 fails the predicate
 		assert.Equal(t, []string{"5 2 ConnectException", "13 1 DataException"}, got, fmt.Sprint(limit, " rows a call"))
@@ -210,28 +210,28 @@ func TestFaultsNameTheRowAndTheStage(t *testing.T) {
 // order would be worse than none.
 func TestRowOfWhichOnePartFails(t *testing.T) {
 	m, reg := withOdd(t)
-	s, err := reg.Intern([]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "l", Node: 1}}},
-		{Kind: wit.Array, Element: 2}, {Kind: wit.Structure, Members: []wit.Member{{Name: "n", Node: 3}, {Name: "s",
-			Node: 4}}}, {Kind: wit.Int64}, {Kind: wit.Text}})
+	s, err := reg.Intern([]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "l", Node: 1}}},
+		{Kind: wit.Array, Element: 2}, {Kind: wit.Struct, Fields: []wit.Field{{Name: "n", Node: 3}, {Name: "s",
+			Node: 4}}}, {Kind: wit.Int64}, {Kind: wit.String}})
 	require.NoError(t, err)
 	for _, limit := range []int{1, 2, 500} {
 		b := &record.Batch{Registry: reg, Topics: []string{"even"}}
 		for first := range 3 { // 0-2, 3-5, 6-8: 5 traps, 8 is refused
-			var items datum.List
+			var items connectdata.List
 			for n := range 3 {
-				items = append(items, datum.Record{int64(3*first + n), "-"})
+				items = append(items, connectdata.Struct{int64(3*first + n), "-"})
 			}
-			b.Rows = append(b.Rows, wit.Row{Origin: uint32(first), Partition: -1, Offset: -1, Timestamp: -1,
-				Value: structured(t, b, s, datum.Record{items})})
+			b.Rows = append(b.Rows, wit.Row{RowIndex: uint32(first), Partition: -1, Offset: -1, Timestamp: -1,
+				Value: structured(t, b, s, connectdata.Struct{items})})
 		}
 		split := benched("split", "", "field", "l", "extract", "true")
 		split.Class = "org.culvert.transforms.Split"
 		faults := run(t, m, b, limit, split, Stage{Alias: "t", Class: "test.Trap"})
-		if len(faults) != 2 || faults[0].Origin != 1 || faults[1].Origin != 2 || len(b.Rows) != 3 {
+		if len(faults) != 2 || faults[0].RowIndex != 1 || faults[1].RowIndex != 2 || len(b.Rows) != 3 {
 			t.Errorf("%d rows a call: expected the three rows of the first, found %d, %v", limit, len(b.Rows), faults)
 		}
 		for _, r := range b.Rows {
-			assert.Equal(t, 0, r.Origin, limit, "rows a call: no part of row")
+			assert.Equal(t, 0, r.RowIndex, limit, "rows a call: no part of row")
 		}
 	}
 }
@@ -244,9 +244,9 @@ func TestTrapsOfPredicatesAreHalved(t *testing.T) {
 	for _, limit := range []int{1, 64, 1000} {
 		b := numbered(t, reg, 700)
 		faults := run(t, m, b, limit, stage)
-		if len(faults) != 2 || faults[0].Origin != 13 || faults[1].Origin != 666 ||
-			!strings.Contains(faults[1].Fault.Message, "panic: the number of the beast") ||
-			!strings.Contains(faults[1].Fault.Message, "main.go:") { // its stack
+		if len(faults) != 2 || faults[0].RowIndex != 13 || faults[1].RowIndex != 666 ||
+			!strings.Contains(faults[1].Error.Message, "panic: the number of the beast") ||
+			!strings.Contains(faults[1].Error.Message, "main.go:") { // its stack
 			t.Fatalf("%d rows a call: expected rows 13 and 666, found %v", limit, faults)
 		}
 		if all := texts(t, b); len(all) != 698 || all[665] != "odd[667 - odd]" {
@@ -302,15 +302,15 @@ func TestManyRowsComeToWhatOneDoes(t *testing.T) {
 			batches := [2]*record.Batch{}
 			for i := range batches {
 				b := tenFields(t, reg, 300, 200)
-				key := wit.Datum{Form: wit.Dynamic, Start: uint32(len(b.Data)), Size: 1}
-				b.Data = append(b.Data, datum.TagTrue)
+				key := wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(len(b.Data)), Size: 1}
+				b.Data = append(b.Data, connectdata.TagTrue)
 				for n := range b.Rows {
 					switch {
 					case mixed == "keys":
-						b.Rows[n].Key = wit.Datum{Form: wit.Dynamic, Start: uint32(len(b.Data)), Size: 1}
-						b.Data = append(b.Data, datum.TagTrue+byte(n%2)-1)
+						b.Rows[n].Key = wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(len(b.Data)), Size: 1}
+						b.Data = append(b.Data, connectdata.TagTrue+byte(n%2)-1)
 					case mixed == "tombstones" && n%100 == 50:
-						b.Rows[n].Value = wit.Datum{}
+						b.Rows[n].Value = wit.ValueSlice{}
 					case mixed == "a shared key":
 						b.Rows[n].Key = key
 					}
@@ -326,8 +326,8 @@ func TestManyRowsComeToWhatOneDoes(t *testing.T) {
 						t.Fatal(name, mixed, faults, err, len(b.Rows))
 					}
 					for _, r := range b.Rows {
-						found[i] = append(found[i], fmt.Sprintf("%d %d %x %d %d %x %x", r.Origin, r.Key.Form,
-							b.Bytes(r.Key), r.Value.Form, r.Value.Schema, b.Bytes(r.Value), b.Bytes(r.Headers)))
+						found[i] = append(found[i], fmt.Sprintf("%d %d %x %d %d %x %x", r.RowIndex, r.Key.Encoding,
+							b.Bytes(r.Key), r.Value.Encoding, r.Value.Schema, b.Bytes(r.Value), b.Bytes(r.Headers)))
 					}
 				}
 				if d := cmp.Diff(found[1], found[0]); d != "" {
@@ -354,7 +354,7 @@ func TestNewVersionsTakeOver(t *testing.T) {
 	stubborn := mark("s")
 	stubborn.Settings = given("text", "s", "old", "1")
 	willing, unwilling := open(t, m, 0, mark("w")), open(t, m, 0, stubborn)
-	aside, err := New(t.Context(), Options{Manager: m, Connector: "beside", Stages: []Stage{mark("a")}, Aside: true})
+	aside, err := New(t.Context(), Options{Manager: m, Connector: "beside", Stages: []Stage{mark("a")}, Isolated: true})
 	require.NoError(t, err)
 	defer aside.Close()
 	apply := func(c *Chain) string {
@@ -397,7 +397,7 @@ func TestChainsAsideSayNothingOfVersions(t *testing.T) {
 	m, reg := withOdd(t)
 	trap := Stage{Alias: "trap", Class: "test.Trap"}
 	own := open(t, m, 0, trap)
-	aside, err := New(t.Context(), Options{Manager: m, Connector: "c (samples)", Stages: []Stage{trap}, Aside: true,
+	aside, err := New(t.Context(), Options{Manager: m, Connector: "c (samples)", Stages: []Stage{trap}, Isolated: true,
 		Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	defer aside.Close()

@@ -21,7 +21,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // manager loads the plugin smt as it is built, and the plugins in further files.
@@ -122,7 +122,7 @@ func (g golden) batch(t *testing.T, reg *record.Registry) *record.Batch {
 	var topic string
 	require.NoError(t, json.Unmarshal(g.record["topic"], &topic))
 	b := &record.Batch{Registry: reg, Topics: []string{topic}}
-	row := wit.Row{Origin: 77, Partition: int32(number("partition")), Offset: number("offset"),
+	row := wit.Row{RowIndex: 77, Partition: int32(number("partition")), Offset: number("offset"),
 		Timestamp: number("timestamp")}
 	row.Key, row.Value = decoded(t, b, g.record["key"]), decoded(t, b, g.record["value"])
 	row.Headers = g.headers(t, b)
@@ -131,7 +131,7 @@ func (g golden) batch(t *testing.T, reg *record.Registry) *record.Batch {
 }
 
 // decoded appends what a text of JSON is to a batch.
-func decoded(t *testing.T, b *record.Batch, text []byte) wit.Datum {
+func decoded(t *testing.T, b *record.Batch, text []byte) wit.ValueSlice {
 	t.Helper()
 	d, err := jsonConverter(t, b.Registry).Decode(t.Context(), "t", text, b)
 	require.NoError(t, err)
@@ -139,28 +139,28 @@ func decoded(t *testing.T, b *record.Batch, text []byte) wit.Datum {
 }
 
 // headers appends the block of the case's headers, pairs of a name and a value.
-func (g golden) headers(t *testing.T, b *record.Batch) wit.Datum {
+func (g golden) headers(t *testing.T, b *record.Batch) wit.ValueSlice {
 	var given [][2]json.RawMessage
 	if text := g.record["headers"]; text != nil {
 		require.NoError(t, json.Unmarshal(text, &given))
 	}
-	var list []datum.Header
+	var list []connectdata.Header
 	for _, pair := range given {
-		var h datum.Header
+		var h connectdata.Header
 		require.NoError(t, json.Unmarshal(pair[0], &h.Name))
 		d := decoded(t, b, pair[1])
-		h.Form, h.Schema, h.Value = d.Form, d.Schema, b.Bytes(d)
-		if d.Form == wit.Absent {
-			h.Form, h.Value = wit.Dynamic, []byte{datum.TagNull}
+		h.Form, h.Schema, h.Value = d.Encoding, d.Schema, b.Bytes(d)
+		if d.Encoding == wit.Absent {
+			h.Form, h.Value = wit.Schemaless, []byte{connectdata.TagNull}
 		}
 		list = append(list, h)
 	}
 	if list == nil {
-		return wit.Datum{}
+		return wit.ValueSlice{}
 	}
 	start := len(b.Data)
-	b.Data = datum.AppendHeaders(b.Data, list)
-	return wit.Datum{Form: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+	b.Data = connectdata.AppendHeaders(b.Data, list)
+	return wit.ValueSlice{Encoding: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 }
 
 // The plugin in its sandbox, and the host around it, make of each record what Kafka Connect 4.3.1 made of it
@@ -181,8 +181,8 @@ func TestTransformsAsKafkaDoes(t *testing.T) {
 			if got := outcome(t, b, faults); !equalOutcome(g.want, got) {
 				t.Errorf("differs from Kafka (-Kafka +ours):\n%s", cmp.Diff(g.want, got))
 			}
-			if len(b.Rows) == 1 && b.Rows[0].Origin != 77 {
-				t.Errorf("origin %d", b.Rows[0].Origin)
+			if len(b.Rows) == 1 && b.Rows[0].RowIndex != 77 {
+				t.Errorf("origin %d", b.Rows[0].RowIndex)
 			}
 			again(t, g, c, reg, g.want)
 		})
@@ -212,10 +212,10 @@ func again(t *testing.T, g golden, c *Chain, reg *record.Registry, want string) 
 	}
 }
 
-func outcome(t *testing.T, b *record.Batch, faults []wit.RowFault) string {
+func outcome(t *testing.T, b *record.Batch, faults []wit.RowError) string {
 	if len(faults) > 0 {
 		f := faults[0]
-		return "stage " + strconv.Itoa(int(f.Stage)) + " fails: " + f.ErrorClass + ": " + f.Fault.Message + "\n"
+		return "stage " + strconv.Itoa(int(f.Stage)) + " fails: " + f.ErrorClass + ": " + f.Error.Message + "\n"
 	}
 	if len(b.Rows) == 0 {
 		return "dropped\n"
@@ -223,16 +223,16 @@ func outcome(t *testing.T, b *record.Batch, faults []wit.RowFault) string {
 	row := b.Rows[0]
 	out := "topic " + b.Topics[row.Topic] + "\nkey " + written(t, b, row.Key) + "\nvalue " + written(t, b, row.Value) +
 		"\n"
-	if row.Headers.Form == wit.Absent {
+	if row.Headers.Encoding == wit.Absent {
 		return out
 	}
-	headers, err := datum.Headers(nil, b.Bytes(row.Headers))
+	headers, err := connectdata.Headers(nil, b.Bytes(row.Headers))
 	require.NoError(t, err)
 	for _, h := range headers {
-		d := wit.Datum{Form: h.Form, Schema: h.Schema, Start: uint32(len(b.Data)), Size: uint32(len(h.Value))}
+		d := wit.ValueSlice{Encoding: h.Form, Schema: h.Schema, Start: uint32(len(b.Data)), Size: uint32(len(h.Value))}
 		b.Data = append(b.Data, h.Value...)
-		if h.Form == wit.Dynamic && h.Value[0] == datum.TagNull {
-			d = wit.Datum{}
+		if h.Form == wit.Schemaless && h.Value[0] == connectdata.TagNull {
+			d = wit.ValueSlice{}
 		}
 		text, null, err := convert.SimpleHeaders{Registry: b.Registry}.Encode(t.Context(), nil, math.MaxInt32, "t", b,
 			&h)
@@ -254,7 +254,7 @@ func quoted(text string, null bool) string {
 	return strings.TrimSpace(b.String())
 }
 
-func written(t *testing.T, b *record.Batch, d wit.Datum) string {
+func written(t *testing.T, b *record.Batch, d wit.ValueSlice) string {
 	out, null, err := jsonConverter(t, b.Registry).Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 	if err != nil {
 		return "cannot be converted: " + err.Error()

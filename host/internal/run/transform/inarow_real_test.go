@@ -110,15 +110,15 @@ func TestRealRowsInARow(t *testing.T) {
 			}
 			b := one.batch(t, reg)
 			row := b.Rows[0]
-			for _, d := range []*wit.Datum{&row.Key, &row.Value, &row.Headers} {
+			for _, d := range []*wit.ValueSlice{&row.Key, &row.Value, &row.Headers} {
 				content := b.Bytes(*d)
 				d.Start = uint32(len(all.Data))
 				all.Data = append(all.Data, content...)
-				if d.Form == wit.Structured {
+				if d.Encoding == wit.WithSchema {
 					all.Hold(reg.Get(d.Schema))
 				}
 			}
-			row.Origin = uint32(len(all.Rows))
+			row.RowIndex = uint32(len(all.Rows))
 			all.Rows = append(all.Rows, row)
 			alone, err := New(t.Context(), options)
 			require.NoError(t, err)
@@ -130,14 +130,14 @@ func TestRealRowsInARow(t *testing.T) {
 		faults, err := c.Apply(t.Context(), all)
 		require.NoError(t, err)
 		c.Close()
-		made, failed := all.Rows, map[uint32][]wit.RowFault{}
+		made, failed := all.Rows, map[uint32][]wit.RowError{}
 		for _, f := range faults {
-			failed[f.Origin] = append(failed[f.Origin], f)
+			failed[f.RowIndex] = append(failed[f.RowIndex], f)
 		}
 		for i := range want {
 			all.Rows = nil
 			for _, row := range made {
-				if row.Origin == uint32(i) {
+				if row.RowIndex == uint32(i) {
 					all.Rows = append(all.Rows, row)
 				}
 			}

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // moduleOfTheGuide builds the transform that the guide of plugins shows, in a module of its own, without any network.
@@ -65,20 +65,20 @@ func TestTransformOfAnotherModule(t *testing.T) {
 		for i, r := range b.Rows {
 			topic := [...]string{"orders", "orders.audit"}[i%2]
 			assert.Equal(t, topic, b.Topics[r.Topic], "topic of row", i)
-			assert.Equal(t, uint32(i/2), r.Origin, "origin of row", i)
+			assert.Equal(t, uint32(i/2), r.RowIndex, "origin of row", i)
 			nodes := reg.Get(r.Value.Schema).Nodes
-			value, _, err := datum.Read(nodes, 0, b.Bytes(r.Value))
+			value, _, err := connectdata.Read(nodes, 0, b.Bytes(r.Value))
 			require.NoError(t, err)
-			last := len(nodes[0].Members) - 1
-			if name := nodes[0].Members[last].Name; name != "source" || last != 10 ||
-				value.(datum.Record)[last] != "S4H" || value.(datum.Record)[0] != int32(100_000) {
+			last := len(nodes[0].Fields) - 1
+			if name := nodes[0].Fields[last].Name; name != "source" || last != 10 ||
+				value.(connectdata.Struct)[last] != "S4H" || value.(connectdata.Struct)[0] != int32(100_000) {
 				t.Errorf("row %d: expected a last field source, found %s: %v", i, name, value)
 			}
-			headers, err := datum.Headers(nil, b.Bytes(r.Headers))
+			headers, err := connectdata.Headers(nil, b.Bytes(r.Headers))
 			if err != nil || len(headers) != 1 {
 				t.Fatalf("row %d: expected a header, found %v, %v", i, headers, err)
 			}
-			content, _, err := datum.Read(reg.Get(headers[0].Schema).Nodes, 0, headers[0].Value)
+			content, _, err := connectdata.Read(reg.Get(headers[0].Schema).Nodes, 0, headers[0].Value)
 			if diff := cmp.Diff([]any{"source", "S4H"}, []any{headers[0].Name, content}); diff != "" || err != nil {
 				t.Errorf("row %d: %v\n%s", i, err, diff)
 			}

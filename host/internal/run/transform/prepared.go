@@ -83,7 +83,7 @@ func (p *prepared) swap(ctx context.Context) {
 // again reports whether a call that failed is to be made once more, by another version where that is in doubt which
 // broke.
 func (p *prepared) again(ctx context.Context, err error) bool {
-	if err == nil || p.aside || ctx.Err() != nil || !p.binding.Again(err) {
+	if err == nil || p.aside || ctx.Err() != nil || !p.binding.ShouldRetry(err) {
 		return false
 	}
 	p.swap(ctx)
@@ -91,23 +91,23 @@ func (p *prepared) again(ctx context.Context, err error) bool {
 }
 
 // apply sends b through the stages. Faults name rows by the Origin that they have in b.
-func (p *prepared) apply(ctx context.Context, b *record.Batch) (faults []wit.RowFault, err error) {
+func (p *prepared) apply(ctx context.Context, b *record.Batch) (faults []wit.RowError, err error) {
 	p.origins = p.origins[:0]
 	for i := range b.Rows {
-		p.origins = append(p.origins, b.Rows[i].Origin)
+		p.origins = append(p.origins, b.Rows[i].RowIndex)
 	}
 	err = p.do(ctx, func(i *plugin.Instance) error {
 		faults, err = i.Apply(ctx, p.context, b)
 		return err
 	})
 	for i := range faults {
-		faults[i].Origin = p.origins[faults[i].Origin]
+		faults[i].RowIndex = p.origins[faults[i].RowIndex]
 	}
 	return faults, err
 }
 
 // test asks the predicate of each row. Faults name rows by their place in b.
-func (p *prepared) test(ctx context.Context, b *record.Batch) (matches []bool, faults []wit.RowFault, err error) {
+func (p *prepared) test(ctx context.Context, b *record.Batch) (matches []bool, faults []wit.RowError, err error) {
 	err = p.do(ctx, func(i *plugin.Instance) error {
 		matches, faults, err = i.Test(ctx, p.context, b)
 		return err

@@ -79,10 +79,11 @@ func TestFuncThatIsNotThere(t *testing.T) {
 }
 
 func randomRow(r *rand.Rand) wit.Row {
-	datum := func() wit.Datum {
-		return wit.Datum{Form: wit.Form(r.IntN(5)), Schema: r.Uint32(), Start: r.Uint32(), Size: r.Uint32()}
+	datum := func() wit.ValueSlice {
+		return wit.ValueSlice{Encoding: wit.Encoding(r.IntN(5)), Schema: r.Uint32(), Start: r.Uint32(),
+			Size: r.Uint32()}
 	}
-	return wit.Row{Origin: r.Uint32(), Topic: r.Uint32(), Partition: int32(r.Uint32()), Offset: int64(r.Uint64()),
+	return wit.Row{RowIndex: r.Uint32(), Topic: r.Uint32(), Partition: int32(r.Uint32()), Offset: int64(r.Uint64()),
 		Timestamp: int64(r.Uint64()), Key: datum(), Value: datum(), Headers: datum()}
 }
 

@@ -10,7 +10,7 @@ import (
 // Invoke calls a function by reflection: args and dst are of the types of the contract's Go interface, dst a pointer to
 // the result, nil where there is none. A fault of the guest comes as fault; err is a trap, a [*Violation], or a
 // [*Refusal] of arguments that cannot be passed.
-func (g *Guest) Invoke(ctx context.Context, f *Func, fn *canon.Func, dst any, args ...any) (fault *wit.Fault,
+func (g *Guest) Invoke(ctx context.Context, f *Func, fn *canon.Func, dst any, args ...any) (fault *wit.Error,
 	err error) {
 	g.Start()
 	var trap error

@@ -13,16 +13,16 @@ const RowBytes = 80
 // A wit.Row has the layout that the canonical ABI gives a row: these fail to compile where it has not.
 var (
 	_ [RowBytes]byte = [unsafe.Sizeof(wit.Row{})]byte{}
-	_ [16]byte       = [unsafe.Sizeof(wit.Datum{})]byte{}
+	_ [16]byte       = [unsafe.Sizeof(wit.ValueSlice{})]byte{}
 	_ [8]byte        = [unsafe.Offsetof(wit.Row{}.Partition)]byte{}
 	_ [16]byte       = [unsafe.Offsetof(wit.Row{}.Offset)]byte{}
 	_ [24]byte       = [unsafe.Offsetof(wit.Row{}.Timestamp)]byte{}
 	_ [32]byte       = [unsafe.Offsetof(wit.Row{}.Key)]byte{}
 	_ [48]byte       = [unsafe.Offsetof(wit.Row{}.Value)]byte{}
 	_ [64]byte       = [unsafe.Offsetof(wit.Row{}.Headers)]byte{}
-	_ [4]byte        = [unsafe.Offsetof(wit.Datum{}.Schema)]byte{}
-	_ [8]byte        = [unsafe.Offsetof(wit.Datum{}.Start)]byte{}
-	_ [12]byte       = [unsafe.Offsetof(wit.Datum{}.Size)]byte{}
+	_ [4]byte        = [unsafe.Offsetof(wit.ValueSlice{}.Schema)]byte{}
+	_ [8]byte        = [unsafe.Offsetof(wit.ValueSlice{}.Start)]byte{}
+	_ [12]byte       = [unsafe.Offsetof(wit.ValueSlice{}.Size)]byte{}
 
 	_ [RecordIDBytes]byte = [unsafe.Sizeof(wit.RecordID{})]byte{}
 )

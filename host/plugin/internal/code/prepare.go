@@ -13,7 +13,7 @@ import (
 var Metering = meter.Options{Budget: meter.DefaultBudget}
 
 // Preparation changes with what [Prepare] makes of the same bytes: results are kept on disk.
-const Preparation = 5
+const Preparation = 6
 
 // Prepared is a module in the form that is compiled.
 type Prepared struct {

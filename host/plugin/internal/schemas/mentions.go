@@ -9,7 +9,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // schemaReference is a schema's number inside dynamic bytes or a block of headers.
@@ -22,14 +22,14 @@ type schemaReference struct {
 
 // inside collects the schemas that a datum's bytes mention: structs in dynamic values, and headers. refuse makes the
 // error for bytes that are neither.
-func (s *Numbers) inside(form wit.Form, b []byte, refuse func(string, ...any) error) ([]schemaReference, error) {
-	if form == wit.Dynamic && unmentioned(b) {
+func (s *Numbers) inside(form wit.Encoding, b []byte, refuse func(string, ...any) error) ([]schemaReference, error) {
+	if form == wit.Schemaless && unmentioned(b) {
 		return nil, nil
 	}
 	s.mentions = s.mentions[:0]
 	w := walker{b: b, mentions: s.mentions, ended: s.ended}
 	switch form {
-	case wit.Dynamic:
+	case wit.Schemaless:
 		w.dynamic(0)
 	case wit.Raw:
 		w.headers()
@@ -38,7 +38,7 @@ func (s *Numbers) inside(form wit.Form, b []byte, refuse func(string, ...any) er
 		return nil, w.err
 	}
 	if w.bad != "" || w.i != len(b) {
-		return nil, refuse("%s of %d bytes: %s at byte %d", map[wit.Form]string{wit.Dynamic: "a dynamic value",
+		return nil, refuse("%s of %d bytes: %s at byte %d", map[wit.Encoding]string{wit.Schemaless: "a dynamic value",
 			wit.Raw: "a block of headers"}[form],
 			len(b), cmp.Or(w.bad, "bytes left over"), w.i)
 	}
@@ -50,11 +50,11 @@ func (s *Numbers) inside(form wit.Form, b []byte, refuse func(string, ...any) er
 // no schema, and that it does not nest too deep, which takes two bytes a level. What else may be wrong with it is found
 // by who reads it.
 func unmentioned(b []byte) bool {
-	return len(b) <= 2*datum.MaxDepth && bytes.IndexByte(b, datum.TagStruct) < 0
+	return len(b) <= 2*connectdata.MaxDepth && bytes.IndexByte(b, connectdata.TagStruct) < 0
 }
 
 // GiveInside gives the instance what a datum of the host's mentions.
-func (s *Numbers) GiveInside(form wit.Form, b []byte) error {
+func (s *Numbers) GiveInside(form wit.Encoding, b []byte) error {
 	mentions, err := s.inside(form, b, abi.Refused)
 	for _, m := range mentions {
 		if err == nil {
@@ -66,7 +66,7 @@ func (s *Numbers) GiveInside(form wit.Form, b []byte) error {
 
 // TranslateInside rewrites what a datum of the guest's mentions: it returns b itself when nothing has to change, and
 // otherwise dst with the new bytes appended.
-func (s *Numbers) TranslateInside(dst []byte, form wit.Form, b []byte) (out []byte, changed bool, err error) {
+func (s *Numbers) TranslateInside(dst []byte, form wit.Encoding, b []byte) (out []byte, changed bool, err error) {
 	mentions, err := s.inside(form, b, abi.Violated)
 	if err != nil {
 		return dst, false, err
@@ -91,7 +91,7 @@ func splice(dst, b []byte, mentions []schemaReference) []byte {
 	from := 0
 	for _, m := range mentions {
 		dst = append(dst, b[from:m.at]...)
-		dst = datum.AppendNumber(dst, int64(m.id))
+		dst = connectdata.AppendNumber(dst, int64(m.id))
 		from = m.at + m.size
 	}
 	return append(dst, b[from:]...)
@@ -100,19 +100,19 @@ func splice(dst, b []byte, mentions []schemaReference) []byte {
 // translateHeaders rewrites a block whose schemas are known to be declared; header by header, since the size of a
 // dynamic value may change.
 func (s *Numbers) translateHeaders(dst, b []byte) ([]byte, bool, error) {
-	headers, err := datum.Headers(nil, b)
+	headers, err := connectdata.Headers(nil, b)
 	if err != nil {
 		return dst, false, abi.Violated("a block of headers: %v", err)
 	}
 	for i := range headers {
 		h := &headers[i]
 		switch h.Form {
-		case wit.Structured:
+		case wit.WithSchema:
 			if h.Schema, err = s.Host(h.Schema); err != nil {
 				return dst, false, err
 			}
-		case wit.Dynamic:
-			value, changed, err := s.TranslateInside(nil, wit.Dynamic, h.Value)
+		case wit.Schemaless:
+			value, changed, err := s.TranslateInside(nil, wit.Schemaless, h.Value)
 			if err != nil {
 				return dst, false, err
 			}
@@ -121,7 +121,7 @@ func (s *Numbers) translateHeaders(dst, b []byte) ([]byte, bool, error) {
 			}
 		}
 	}
-	return datum.AppendHeaders(dst, headers), true, nil
+	return connectdata.AppendHeaders(dst, headers), true, nil
 }
 
 // askEvery is how many values are walked over between two questions whether to go on.
@@ -140,7 +140,7 @@ type walker struct {
 }
 
 func (w *walker) number() int64 {
-	n, size := datum.Number(w.b[w.i:])
+	n, size := connectdata.Number(w.b[w.i:])
 	if size <= 0 {
 		w.fail("expected a number")
 		return 0
@@ -174,7 +174,7 @@ func (w *walker) mention() {
 }
 
 func (w *walker) dynamic(depth int) {
-	if depth > datum.MaxDepth {
+	if depth > connectdata.MaxDepth {
 		w.fail("nests too deep")
 	}
 	if w.steps++; w.steps%askEvery == 0 && w.ended != nil {
@@ -192,35 +192,35 @@ func (w *walker) dynamic(depth int) {
 	tag := w.b[w.i]
 	w.i++
 	switch tag {
-	case datum.TagNull, datum.TagFalse, datum.TagTrue:
-	case datum.TagInt8, datum.TagInt16, datum.TagInt32, datum.TagInt64, datum.TagInstant:
+	case connectdata.TagNull, connectdata.TagFalse, connectdata.TagTrue:
+	case connectdata.TagInt8, connectdata.TagInt16, connectdata.TagInt32, connectdata.TagInt64, connectdata.TagInstant:
 		w.number()
-	case datum.TagFloat32:
+	case connectdata.TagFloat32:
 		w.skip(4)
-	case datum.TagFloat64:
+	case connectdata.TagFloat64:
 		w.skip(8)
-	case datum.TagText, datum.TagBytes:
+	case connectdata.TagText, connectdata.TagBytes:
 		w.skip(w.number())
-	case datum.TagDecimal:
-		if scale := w.number(); scale > datum.MaxScale || scale < -datum.MaxScale {
+	case connectdata.TagDecimal:
+		if scale := w.number(); scale > connectdata.MaxScale || scale < -connectdata.MaxScale {
 			w.fail("a decimal's scale beyond 1000")
 		}
 		size := w.number()
-		if size > datum.MaxDecimalBytes {
+		if size > connectdata.MaxDecimalBytes {
 			w.fail("a decimal of more than 4096 bytes")
 		}
 		w.skip(size)
-	case datum.TagStruct:
+	case connectdata.TagStruct:
 		w.mention()
 		w.mentions[len(w.mentions)-1].inValue = true
 		w.skip(w.number())
-	case datum.TagArray, datum.TagMap:
+	case connectdata.TagArray, connectdata.TagMap:
 		n := w.number()
 		if n < 0 || n > int64(len(w.b)-w.i) {
 			w.fail("a count that runs past the end")
 			return
 		}
-		if tag == datum.TagMap {
+		if tag == connectdata.TagMap {
 			n *= 2
 		}
 		for n = w.scalars(n); n > 0 && w.bad == ""; n = w.scalars(n - 1) {
@@ -239,15 +239,15 @@ func (w *walker) scalars(n int64) int64 {
 	for ; n > 0 && len(b)-i >= most && (w.steps+1)%askEvery != 0; n-- {
 		size := 1
 		switch tag := b[i]; {
-		case tag <= datum.TagTrue:
-		case tag <= datum.TagInt64:
+		case tag <= connectdata.TagTrue:
+		case tag <= connectdata.TagInt64:
 			stop := ^binary.LittleEndian.Uint64(b[i+1:]) & 0x8080808080808080
 			if stop == 0 {
 				w.i = i
 				return n
 			}
 			size += bits.TrailingZeros64(stop)/8 + 1
-		case tag == datum.TagText || tag == datum.TagBytes:
+		case tag == connectdata.TagText || tag == connectdata.TagBytes:
 			content := int(b[i+1])
 			size = 2
 			if content >= 0x80 {
@@ -272,7 +272,7 @@ func (w *walker) scalars(n int64) int64 {
 
 func (w *walker) headers() {
 	n := w.number()
-	if n > datum.MaxHeaders {
+	if n > connectdata.MaxHeaders {
 		w.fail("more than 10000 headers")
 	}
 	for ; n > 0 && w.bad == ""; n-- {
@@ -281,17 +281,17 @@ func (w *walker) headers() {
 			w.fail("expected a header's form")
 			return
 		}
-		form := wit.Form(w.b[w.i])
+		form := wit.Encoding(w.b[w.i])
 		w.i++
-		if form == wit.Structured {
+		if form == wit.WithSchema {
 			w.mention()
-		} else if form != wit.Dynamic && form != wit.Raw {
+		} else if form != wit.Schemaless && form != wit.Raw {
 			w.fail("expected the form 2, 3 or 4")
 		} else {
 			w.number()
 		}
 		size := w.number()
-		if start := w.i; form == wit.Dynamic && w.bad == "" && size >= 0 && size <= int64(len(w.b)-w.i) {
+		if start := w.i; form == wit.Schemaless && w.bad == "" && size >= 0 && size <= int64(len(w.b)-w.i) {
 			w.nested(start, start+int(size))
 		}
 		w.skip(size)

@@ -13,18 +13,18 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // known has the numbers of an instance with one schema that was given (1) and one that was declared (GuestSchemas).
 func known(t testing.TB) Numbers {
 	t.Helper()
 	s := New(record.NewRegistry(), nil)
-	registered, err := s.registry.Intern([]wit.Node{{Kind: wit.Text}})
+	registered, err := s.registry.Intern([]wit.SchemaNode{{Kind: wit.String}})
 	require.NoError(t, err)
 	require.NoError(t, s.Need(registered.ID))
 	s.Sent(true)
-	require.NoError(t, s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.Node{{Kind: wit.Int32}}}}))
+	require.NoError(t, s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.SchemaNode{{Kind: wit.Int32}}}}))
 	return s
 }
 
@@ -32,11 +32,11 @@ func known(t testing.TB) Numbers {
 // the way there replaced.
 func TestBytesOfDeclaredSchemas(t *testing.T) {
 	s := New(record.NewRegistry().For("c"), nil)
-	big := func(i int) []wit.Node {
-		return []wit.Node{{Kind: wit.Text, Doc: wit.Ptr(fmt.Sprint(i) + strings.Repeat("d", 3<<20))}}
+	big := func(i int) []wit.SchemaNode {
+		return []wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(fmt.Sprint(i) + strings.Repeat("d", 3<<20))}}
 	}
 	id := uint32(wit.GuestSchemas)
-	declare := func(nodes []wit.Node) error { id++; return s.Declare([]wit.Schema{{ID: id, Nodes: nodes}}) }
+	declare := func(nodes []wit.SchemaNode) error { id++; return s.Declare([]wit.Schema{{ID: id, Nodes: nodes}}) }
 	for range 20 {
 		require.NoError(t, declare(big(0)))
 	}
@@ -60,44 +60,45 @@ func TestBytesOfDeclaredSchemas(t *testing.T) {
 func TestDeepValuesAreRefused(t *testing.T) {
 	s := known(t)
 	nested := func(n int, inside ...byte) []byte {
-		b := []byte(strings.Repeat(string([]byte{datum.TagArray, 2}), n))
+		b := []byte(strings.Repeat(string([]byte{connectdata.TagArray, 2}), n))
 		return append(b, inside...)
 	}
-	structs := append(datum.AppendNumber([]byte{datum.TagStruct}, 1), 0)
+	structs := append(connectdata.AppendNumber([]byte{connectdata.TagStruct}, 1), 0)
 	for depth, ok := range map[int]bool{10: true, 999: true, 1000: true, 1001: false, 5000: false} {
-		for name, b := range map[string][]byte{"null": nested(depth, datum.TagNull), "struct": nested(depth,
+		for name, b := range map[string][]byte{"null": nested(depth, connectdata.TagNull), "struct": nested(depth,
 			structs...)} {
-			if _, err := s.inside(wit.Dynamic, b, abi.Violated); ok != (err == nil) {
+			if _, err := s.inside(wit.Schemaless, b, abi.Violated); ok != (err == nil) {
 				t.Errorf("%s nested %d deep: %v", name, depth, err)
 			}
 		}
 	}
-	headers := datum.AppendHeaders(nil, make([]datum.Header, datum.MaxHeaders+1))
+	headers := connectdata.AppendHeaders(nil, make([]connectdata.Header, connectdata.MaxHeaders+1))
 	_, err := s.inside(wit.Raw, headers, abi.Violated)
 	assert.Error(t, err, "more than 10000 headers")
 	// a walk over megabytes
-	wide := datum.AppendNumber([]byte{datum.TagArray}, 8<<20)
+	wide := connectdata.AppendNumber([]byte{connectdata.TagArray}, 8<<20)
 	wide = append(wide, make([]byte, 8<<20)...)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	if _, err := s.inside(wit.Dynamic, wide, abi.Violated); err != nil || ctx.Err() != nil {
+	if _, err := s.inside(wit.Schemaless, wide, abi.Violated); err != nil || ctx.Err() != nil {
 		t.Error(err, ctx.Err())
 	}
 }
 
-// FuzzHeaders compares the walk over headers with the reader of package datum: what that one reads is walked without
-// complaint.
+// FuzzHeaders compares the walk over headers with the reader of package connectdata: what that one reads is walked
+// without complaint.
 func FuzzHeaders(f *testing.F) {
-	f.Add(datum.AppendHeaders(nil, []datum.Header{{Name: "a", Form: wit.Structured, Schema: 1, Value: []byte{2}},
-		{Name: "b", Form: wit.Dynamic,
-			Value: []byte{datum.TagStruct, 2, 0}}, {Name: "", Form: wit.Raw}}))
+	f.Add(connectdata.AppendHeaders(nil, []connectdata.Header{{Name: "a", Form: wit.WithSchema, Schema: 1,
+		Value: []byte{2}},
+		{Name: "b", Form: wit.Schemaless,
+			Value: []byte{connectdata.TagStruct, 2, 0}}, {Name: "", Form: wit.Raw}}))
 	f.Fuzz(func(t *testing.T, block []byte) {
-		headers, err := datum.Headers(nil, block)
+		headers, err := connectdata.Headers(nil, block)
 		if err != nil {
 			return
 		}
 		for _, h := range headers {
-			if h.Form == wit.Dynamic && datum.CheckDynamic(h.Value) != nil && len(h.Value) != 1 {
+			if h.Form == wit.Schemaless && connectdata.CheckSchemaless(h.Value) != nil && len(h.Value) != 1 {
 				return
 			}
 		}
@@ -115,23 +116,23 @@ func TestDeclaredSchemasAreBounded(t *testing.T) {
 	for ; err == nil && n < 2*maxDeclaredSchemas; n++ {
 		name := strconv.Itoa(n)
 		err = s.Declare([]wit.Schema{{ID: wit.GuestSchemas + 1 + uint32(n),
-			Nodes: []wit.Node{{Kind: wit.Text, Name: &name}}}})
+			Nodes: []wit.SchemaNode{{Kind: wit.String, Name: &name}}}})
 	}
 	if err == nil || err.Error() != "declares more than 10000 schemas" || n != maxDeclaredSchemas {
 		t.Errorf("%d: %v", n, err)
 	}
 	for want, w := range map[string]wit.Schema{
 		"declares schema 7: expected an id of 2147483648 or above, those below are the host's": {ID: 7,
-			Nodes: []wit.Node{{}}},
+			Nodes: []wit.SchemaNode{{}}},
 		"declares schema 0x80000000 twice with different nodes": {ID: wit.GuestSchemas,
-			Nodes: []wit.Node{{Kind: wit.Bytes}}},
+			Nodes: []wit.SchemaNode{{Kind: wit.Bytes}}},
 		"declares schema 0x80000009: schema: expected at least one node, found none": {ID: wit.GuestSchemas + 9},
 	} {
 		if err := s.Declare([]wit.Schema{w}); err == nil || err.Error() != want {
 			t.Errorf("expected %q, found %v", want, err)
 		}
 	}
-	if err := s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.Node{{Kind: wit.Int32}}}}); err != nil {
+	if err := s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.SchemaNode{{Kind: wit.Int32}}}}); err != nil {
 		t.Errorf("the same again: %v", err)
 	}
 }

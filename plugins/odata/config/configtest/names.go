@@ -36,9 +36,9 @@ func Names(t *testing.T, settings *setting.Table, side, list string) {
 			t.Errorf("%s: expected the setting %s, found %q", name, canonical, spec.Name)
 			continue
 		}
-		for _, e := range settings.Examine([]wit.Setting{{Name: name, Value: "7"}}) {
+		for _, e := range settings.Validate([]wit.Setting{{Name: name, Value: "7"}}) {
 			built := !strings.Contains(strings.Join(e.Errors, " "), "not built yet")
-			if e.Spec.Name == canonical && built == refused {
+			if e.Key.Name == canonical && built == refused {
 				t.Errorf("%s: expected refused %v, found %q", name, refused, e.Errors)
 			}
 		}

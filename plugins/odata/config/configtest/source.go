@@ -38,15 +38,15 @@ func Condition(number, property, option, low string, high ...string) []string {
 }
 
 // Offset is a stored offset, of fields as encoding/json reads them.
-func Offset(fields map[string]any) (offset []wit.Field) {
+func Offset(fields map[string]any) (offset []wit.OffsetEntry) {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		switch v := fields[name].(type) {
 		case string:
-			offset = append(offset, wit.TextField(name, v))
+			offset = append(offset, wit.StringEntry(name, v))
 		case float64:
-			offset = append(offset, wit.IntegerField(name, int64(v)))
+			offset = append(offset, wit.IntegerEntry(name, int64(v)))
 		case bool:
-			offset = append(offset, wit.BooleanField(name, v))
+			offset = append(offset, wit.BooleanEntry(name, v))
 		}
 	}
 	return offset

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // text is a text with its sentinel.
@@ -48,12 +48,12 @@ func TestPutNumber(t *testing.T) {
 	for shift := range 64 {
 		for _, v := range []int64{1 << shift, 1<<shift - 1, -(1 << shift), -(1 << shift) - 1} {
 			n := number(p, 0, int(v))
-			if got := unsafe.Slice((*byte)(p), n); !bytes.Equal(got, datum.AppendNumber(nil, v)) {
+			if got := unsafe.Slice((*byte)(p), n); !bytes.Equal(got, connectdata.AppendNumber(nil, v)) {
 				t.Errorf("%d: %x", v, got)
 			}
 			n = unscaled(p, 0, int(v))
-			if got := unsafe.Slice((*byte)(p), n); !bytes.Equal(got, datum.AppendDecimal64(nil, v)) {
-				t.Errorf("decimal %d: %x, not %x", v, got, datum.AppendDecimal64(nil, v))
+			if got := unsafe.Slice((*byte)(p), n); !bytes.Equal(got, connectdata.AppendDecimal64(nil, v)) {
+				t.Errorf("decimal %d: %x, not %x", v, got, connectdata.AppendDecimal64(nil, v))
 			}
 		}
 	}

@@ -26,7 +26,7 @@ type Keys struct {
 	typ    *edm.Structure
 	layout *decode.RowLayout
 	// nodes are those of the key's schema, as the service has it.
-	nodes []wit.Node
+	nodes []wit.SchemaNode
 	// parts say how each part is compared, nil where a service doesn't compare such keys as they are written; whole:
 	// the key is one whole number.
 	parts []keyPart
@@ -34,7 +34,7 @@ type Keys struct {
 }
 
 // New makes them for a set's entity type, the layout of its rows and the nodes of its key's schema; nil without a key.
-func New(typ *edm.Structure, layout *decode.RowLayout, nodes []wit.Node) *Keys {
+func New(typ *edm.Structure, layout *decode.RowLayout, nodes []wit.SchemaNode) *Keys {
 	if nodes == nil {
 		return nil
 	}
@@ -63,11 +63,11 @@ const (
 
 // keyParts are those of the feed's keys, nil where a service doesn't compare such keys as they are written.
 func (k *Keys) keyParts() []keyPart {
-	if len(k.nodes) == 0 || len(k.layout.Keys) != len(k.nodes[0].Members) {
+	if len(k.nodes) == 0 || len(k.layout.Keys) != len(k.nodes[0].Fields) {
 		return nil
 	}
 	var parts []keyPart
-	for i, m := range k.nodes[0].Members {
+	for i, m := range k.nodes[0].Fields {
 		n := &k.nodes[m.Node]
 		switch {
 		case n.Optional:
@@ -78,9 +78,9 @@ func (k *Keys) keyParts() []keyPart {
 			parts = append(parts, wholePart)
 		case n.Kind == wit.Bytes:
 			parts = append(parts, decimalPart)
-		case n.Kind == wit.Text && k.layout.Columns[k.layout.Keys[i]].Type == edm.Guid:
+		case n.Kind == wit.String && k.layout.Columns[k.layout.Keys[i]].Type == edm.Guid:
 			parts = append(parts, guidPart)
-		case n.Kind == wit.Text:
+		case n.Kind == wit.String:
 			parts = append(parts, textPart)
 		default:
 			return nil
@@ -209,7 +209,7 @@ func (k *Keys) part(i int) *edm.Property {
 func (k *Keys) each(key []byte, do func(p *edm.Property, text string, raw []byte)) error {
 	for i := range k.layout.Keys {
 		p := k.part(i)
-		text, size, err := value.Text(p.Type.Primitive, k.nodes, k.nodes[0].Members[i].Node, key)
+		text, size, err := value.Text(p.Type.Primitive, k.nodes, k.nodes[0].Fields[i].Node, key)
 		if err != nil {
 			return err
 		}
@@ -232,7 +232,7 @@ func (k *Keys) Texts(key []byte) []string {
 // Plain are the parts of a key as literals' texts, also of types by which no service is asked to sort; nil where
 // they can't be written.
 func (k *Keys) Plain(key []byte) (texts []string) {
-	if len(key) == 0 || len(k.layout.Keys) != len(k.nodes[0].Members) ||
+	if len(key) == 0 || len(k.layout.Keys) != len(k.nodes[0].Fields) ||
 		k.each(key, func(_ *edm.Property, text string, _ []byte) { texts = append(texts, text) }) != nil {
 		return nil
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 func TestCompare(t *testing.T) {
@@ -57,9 +57,9 @@ func TestCompareKeysPartByPart(t *testing.T) {
 	k := &Keys{layout: &decode.RowLayout{Keys: []int{0, 1, 2},
 		Columns: []decode.Column{{Name: "ID", Type: edm.Int64}, {Name: "Name", Type: edm.String},
 			{Name: "GUID", Type: edm.Guid}}}}
-	k.nodes = []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "ID", Node: 1}, {Name: "Name", Node: 2},
+	k.nodes = []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "ID", Node: 1}, {Name: "Name", Node: 2},
 		{Name: "GUID", Node: 2}}},
-		{Kind: wit.Int64}, {Kind: wit.Text}}
+		{Kind: wit.Int64}, {Kind: wit.String}}
 	k.parts = k.keyParts()
 	random := rand.New(rand.NewPCG(7, 8))
 	letters := []string{"a", "A", "b", "B", "0", "Ä", "ä", "ß", "_"}
@@ -74,7 +74,7 @@ func TestCompareKeysPartByPart(t *testing.T) {
 		name, guid string
 	}
 	encoded := func(a key) []byte {
-		return datum.AppendText(datum.AppendText(datum.AppendNumber(nil, a.id), a.name), a.guid)
+		return connectdata.AppendString(connectdata.AppendString(connectdata.AppendNumber(nil, a.id), a.name), a.guid)
 	}
 	sign := func(n int) int { return cmp.Compare(n, 0) }
 	for range 100_000 {

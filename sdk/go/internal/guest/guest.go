@@ -15,12 +15,12 @@ var Plugin wit.Plugin
 func Arg[T any](v reflect.Value) T { return v.Interface().(T) }
 
 // AsFault turns an error into a fault: a *wit.Fault as it is, others as internal.
-func AsFault(err error) *wit.Fault {
+func AsFault(err error) *wit.Error {
 	if err == nil {
 		return nil
 	}
-	if f, ok := err.(*wit.Fault); ok {
+	if f, ok := err.(*wit.Error); ok {
 		return f
 	}
-	return &wit.Fault{Kind: wit.FaultInternal, Message: err.Error()}
+	return &wit.Error{Kind: wit.ErrorInternal, Message: err.Error()}
 }

@@ -72,7 +72,7 @@ func address(b []byte) uint32 {
 	return uint32(uintptr(unsafe.Pointer(unsafe.SliceData(b))))
 }
 
-//go:wasmimport culvert:connect/host@0.2.0 log
+//go:wasmimport culvert:connect/host@0.3.0 log
 func hostLog(level uint32, ptr unsafe.Pointer, size uint32)
 
 // Log writes a line to the host's log.
@@ -92,7 +92,7 @@ func Call(f *canon.Func, run func(args []reflect.Value) (any, error), flats ...u
 }
 
 // Result is the last step of an export of a function that is rare: lower.
-func Result(f *canon.Func, ok any, fault *wit.Fault) (ptr uint32) {
+func Result(f *canon.Func, ok any, fault *wit.Error) (ptr uint32) {
 	im, err := f.Lower(ok, fault)
 	if err != nil {
 		im, err = f.Lower(nil, AsFault(err))
@@ -121,7 +121,7 @@ func Run(f *canon.Func, run func(args []reflect.Value), flats ...uint64) {
 
 // Lower is the last step of a hot export: the result by reflection, for what is rare in it, then rows and data put in
 // by address, at their places in the result. Both stay as they are until the next call.
-func Lower(f *canon.Func, ok any, fault *wit.Fault, rowsAt uint32, rows []wit.Row, dataAt uint32, data []byte) uint32 {
+func Lower(f *canon.Func, ok any, fault *wit.Error, rowsAt uint32, rows []wit.Row, dataAt uint32, data []byte) uint32 {
 	results.reset()
 	im, err := f.Lower(ok, fault)
 	if err != nil {
@@ -175,12 +175,12 @@ var (
 	validateFunc = canon.FuncOf(wit.InterfacePlugin, "Validate", wit.Plugin.Validate)
 )
 
-//go:wasmexport culvert:connect/plugin@0.2.0#describe
+//go:wasmexport culvert:connect/plugin@0.3.0#describe
 func describe() uint32 {
 	return Call(describeFunc, func([]reflect.Value) (any, error) { return Plugin.Describe(), nil })
 }
 
-//go:wasmexport culvert:connect/plugin@0.2.0#validate
+//go:wasmexport culvert:connect/plugin@0.3.0#validate
 func validate(component, componentLen, settings, settingsLen, online, state, stateLen, answers,
 	answersLen uint32) uint32 {
 	return Call(validateFunc, func(a []reflect.Value) (any, error) {

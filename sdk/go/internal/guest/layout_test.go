@@ -19,9 +19,11 @@ func TestPlacesInHotResults(t *testing.T) {
 		size           uint32
 		rowsAt, dataAt uint32
 	}{
-		{canon.Function(wit.InterfaceSource, "Decode"), wit.Portion{Rows: rows, Data: data}, PortionSize, PortionRows,
+		{canon.Function(wit.InterfaceSource, "Decode"), wit.DecodeResult{Rows: rows, Data: data}, PortionSize,
+			PortionRows,
 			PortionData},
-		{canon.Function(wit.InterfaceTransform, "Apply"), wit.Applied{Rows: rows, Data: data, Consumed: 7}, AppliedSize,
+		{canon.Function(wit.InterfaceTransform, "Apply"), wit.ApplyResult{Rows: rows, Data: data, Consumed: 7},
+			AppliedSize,
 			AppliedRows, AppliedData},
 	} {
 		if size, _ := c.f.ResultSize(); size != c.size {
@@ -46,11 +48,11 @@ func TestPlacesInHotResults(t *testing.T) {
 
 // A result of settle in which all rows were written is zeros but for the list's address and length, and so is the list.
 func TestPlacesInSettled(t *testing.T) {
-	f := canon.Function(wit.InterfaceSink, "Settle")
+	f := canon.Function(wit.InterfaceSink, "HandleResponse")
 	if size, _ := f.ResultSize(); size != SettledSize {
 		t.Errorf("%d bytes, expected %d", size, SettledSize)
 	}
-	im, err := f.Lower(wit.Settled{Verdicts: []wit.Verdict{{Written: wit.Chosen}, {Written: wit.Chosen}}}, nil)
+	im, err := f.Lower(wit.ResponseResult{Results: []wit.RowResult{{Written: wit.Set}, {Written: wit.Set}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +65,7 @@ func TestPlacesInSettled(t *testing.T) {
 		len(bytes.Trim(append(root, list...), "\x00")) > 0 {
 		t.Errorf("expected zeros, found %v and %v", root, list)
 	}
-	if size := canon.SizeOf[wit.Verdict](); len(list) != 2*size {
+	if size := canon.SizeOf[wit.RowResult](); len(list) != 2*size {
 		t.Errorf("%d bytes for two verdicts of %d", len(list), size)
 	}
 }

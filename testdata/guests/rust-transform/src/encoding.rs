@@ -1,6 +1,6 @@
 //! The bytes of wit/encoding.md, written from the page alone.
 
-use crate::culvert::connect::types::{Kind, Node};
+use crate::culvert::connect::types::{Kind, SchemaNode};
 
 pub fn number(n: i64, out: &mut Vec<u8>) {
     let mut u = ((n << 1) ^ (n >> 63)) as u64;
@@ -43,13 +43,13 @@ fn skip_block(b: &[u8], at: &mut usize) -> Result<(), String> {
 }
 
 /// Copies a structure, appending to one text field; false when it has no such field, or it is null.
-pub fn append_text(nodes: &[Node], field: &str, suffix: &str, from: &[u8], out: &mut Vec<u8>) -> Result<bool, String> {
+pub fn append_text(nodes: &[SchemaNode], field: &str, suffix: &str, from: &[u8], out: &mut Vec<u8>) -> Result<bool, String> {
     let root = &nodes[0];
-    if root.kind != Kind::Structure || root.optional {
+    if root.kind != Kind::Struct || root.optional {
         return Ok(false);
     }
     let (mut at, mut changed) = (0, false);
-    for member in &root.members {
+    for member in &root.fields {
         let node = &nodes[member.node as usize];
         let start = at;
         let null = node.optional && {
@@ -61,7 +61,7 @@ pub fn append_text(nodes: &[Node], field: &str, suffix: &str, from: &[u8], out: 
         if !null {
             skip(nodes, node, from, &mut at)?;
         }
-        if member.name == field && node.kind == Kind::Text && !null {
+        if member.name == field && node.kind == Kind::String && !null {
             out.extend_from_slice(&from[start..value]);
             let mut content = value;
             let n = read_number(from, &mut content)? as usize + suffix.len();
@@ -76,7 +76,7 @@ pub fn append_text(nodes: &[Node], field: &str, suffix: &str, from: &[u8], out: 
     Ok(changed)
 }
 
-fn skip(nodes: &[Node], node: &Node, b: &[u8], at: &mut usize) -> Result<(), String> {
+fn skip(nodes: &[SchemaNode], node: &SchemaNode, b: &[u8], at: &mut usize) -> Result<(), String> {
     match node.kind {
         Kind::Boolean => *at += 1,
         Kind::Int8 | Kind::Int16 | Kind::Int32 | Kind::Int64 => {
@@ -84,9 +84,9 @@ fn skip(nodes: &[Node], node: &Node, b: &[u8], at: &mut usize) -> Result<(), Str
         }
         Kind::Float32 => *at += 4,
         Kind::Float64 => *at += 8,
-        Kind::Text | Kind::Bytes => skip_block(b, at)?,
-        Kind::Structure => {
-            for m in &node.members {
+        Kind::String | Kind::Bytes => skip_block(b, at)?,
+        Kind::Struct => {
+            for m in &node.fields {
                 let inner = &nodes[m.node as usize];
                 if inner.optional {
                     let branch = *b.get(*at).ok_or("ends inside a branch")?;

@@ -10,8 +10,8 @@ import (
 type sinkMadness struct {
 	topics  func() []string
 	asks    func() []wit.Request
-	deliver func(rows []wit.Row) wit.Deliveries
-	settle  func(rows []uint32) []wit.Verdict
+	deliver func(rows []wit.Row) wit.EncodeResult
+	settle  func(rows []uint32) []wit.RowResult
 }
 
 var sinkModes = map[string]sinkMadness{
@@ -23,38 +23,38 @@ var sinkModes = map[string]sinkMadness{
 		return topics
 	}},
 	"asks": {asks: modes["asks"].asks},
-	"trace": {deliver: func(rows []wit.Row) wit.Deliveries {
+	"trace": {deliver: func(rows []wit.Row) wit.EncodeResult {
 		d := pages(rows)
 		for n := range d.Ready {
 			d.Ready[n].Request.Method = "TRACE"
 		}
 		return d
 	}},
-	"client": {deliver: func(rows []wit.Row) wit.Deliveries {
+	"client": {deliver: func(rows []wit.Row) wit.EncodeResult {
 		d := pages(rows)
 		for n := range d.Ready {
 			d.Ready[n].Request.Target += "?sap-password=x"
 		}
 		return d
 	}},
-	"none":  {deliver: func([]wit.Row) wit.Deliveries { return wit.Deliveries{} }},
-	"twice": {deliver: func(rows []wit.Row) wit.Deliveries { return pages(append(rows, rows...)) }},
-	"rowless": {deliver: func(rows []wit.Row) wit.Deliveries {
+	"none":  {deliver: func([]wit.Row) wit.EncodeResult { return wit.EncodeResult{} }},
+	"twice": {deliver: func(rows []wit.Row) wit.EncodeResult { return pages(append(rows, rows...)) }},
+	"rowless": {deliver: func(rows []wit.Row) wit.EncodeResult {
 		d := pages(rows)
 		for range 10_000 {
 			d.Ready = append(d.Ready, wit.Delivery{Request: d.Ready[0].Request})
 		}
 		return d
 	}},
-	"again": {settle: func(rows []uint32) []wit.Verdict {
-		verdicts := make([]wit.Verdict, len(rows))
+	"again": {settle: func(rows []uint32) []wit.RowResult {
+		verdicts := make([]wit.RowResult, len(rows))
 		for n := range verdicts {
-			verdicts[n].Again = &wit.Retry{Hint: "alone"}
+			verdicts[n].Retry = &wit.Retry{Hint: "alone"}
 		}
 		return verdicts
 	}},
-	"verdicts": {settle: func([]uint32) []wit.Verdict { return written(100_000) }},
-	"spin": {deliver: func([]wit.Row) wit.Deliveries {
+	"verdicts": {settle: func([]uint32) []wit.RowResult { return written(100_000) }},
+	"spin": {deliver: func([]wit.Row) wit.EncodeResult {
 		for {
 			schemas++
 		}
@@ -62,46 +62,46 @@ var sinkModes = map[string]sinkMadness{
 }
 
 // pages gets a page for each row.
-func pages(rows []wit.Row) (d wit.Deliveries) {
+func pages(rows []wit.Row) (d wit.EncodeResult) {
 	for _, r := range rows {
-		d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{r.Origin}, Request: wit.Request{Method: "GET", Target: target, Repeatable: true}})
+		d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{r.RowIndex}, Request: wit.Request{Method: "GET", Target: target, Repeatable: true}})
 	}
 	return d
 }
 
 type madSink struct{ mad }
 
-func (madSink) Open(_ string, settings []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpening, error) {
+func (madSink) Open(_ string, settings []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpenResult, error) {
 	m := sinkModes[modeOf(settings)]
 	if m.asks != nil && answers == nil {
-		return wit.SinkOpening{Ask: &wit.Need{Requests: m.asks()}}, nil
+		return wit.SinkOpenResult{Pending: &wit.RequestBatch{Requests: m.asks()}}, nil
 	}
 	opened := &wit.SinkOpened{Context: []byte(modeOf(settings))}
 	if m.topics != nil {
 		opened.Topics = m.topics()
 	}
-	return wit.SinkOpening{Ready: opened}, nil
+	return wit.SinkOpenResult{Ready: opened}, nil
 }
 
-func (madSink) Encode(context []byte, _ []wit.Schema, _ []string, rows []wit.Row, _ []byte, _ []wit.RecordID, _ []string, _ []wit.Hint) (wit.Deliveries, error) {
+func (madSink) Encode(context []byte, _ []wit.Schema, _ []string, rows []wit.Row, _ []byte, _ []wit.RecordID, _ []string, _ []wit.Hint) (wit.EncodeResult, error) {
 	if deliver := sinkModes[string(context)].deliver; deliver != nil {
 		return deliver(rows), nil
 	}
 	return pages(rows), nil
 }
 
-func (madSink) Settle(context, _ []byte, rows []uint32, _ wit.Response) (wit.Settled, error) {
+func (madSink) HandleResponse(context, _ []byte, rows []uint32, _ wit.Response) (wit.ResponseResult, error) {
 	if settle := sinkModes[string(context)].settle; settle != nil {
-		return wit.Settled{Verdicts: settle(rows)}, nil
+		return wit.ResponseResult{Results: settle(rows)}, nil
 	}
-	return wit.Settled{Verdicts: written(len(rows))}, nil
+	return wit.ResponseResult{Results: written(len(rows))}, nil
 }
 
 // written are n verdicts.
-func written(n int) []wit.Verdict {
-	verdicts := make([]wit.Verdict, n)
+func written(n int) []wit.RowResult {
+	verdicts := make([]wit.RowResult, n)
 	for i := range verdicts {
-		verdicts[i].Written = wit.Chosen
+		verdicts[i].Written = wit.Set
 	}
 	return verdicts
 }

@@ -21,7 +21,7 @@ func main() {}
 type odd struct{}
 
 func (odd) Describe() wit.Description {
-	field := []wit.SettingSpec{{Name: "field", Kind: wit.KindText, Rules: []wit.Rule{{Required: wit.Chosen}}}}
+	field := []wit.ConfigKey{{Name: "field", Kind: wit.KindString, Rules: []wit.Rule{{Required: wit.Set}}}}
 	return wit.Description{Name: "odd", Version: version, Components: []wit.Component{
 		{Name: "example.Odd", Kind: wit.ComponentPredicate, Settings: field},
 		{Name: "example.NoteVersion", Kind: wit.ComponentTransformation, Settings: field},
@@ -35,7 +35,7 @@ func (odd) NewPredicate(_ string, settings []wit.Setting) (transform.Predicate, 
 		value, ok := r.Value.Field(name)
 		n, whole := value.(int32)
 		if !ok || !whole {
-			return false, sdk.Fail(wit.FaultData, fmt.Sprintf("field %s: expected a whole number, found %v", name, value))
+			return false, sdk.Fail(wit.ErrorData, fmt.Sprintf("field %s: expected a whole number, found %v", name, value))
 		}
 		return n%2 != 0, nil
 	}, nil

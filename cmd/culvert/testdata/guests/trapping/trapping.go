@@ -17,7 +17,7 @@ var poison = []byte("Poison")
 
 func init() { source.Register(&trapping{}) }
 
-func (p *trapping) Decode(number uint32, tag string, status uint16, piece []byte, last bool) (wit.Portion, error) {
+func (p *trapping) Decode(number uint32, tag string, status uint16, piece []byte, last bool) (wit.DecodeResult, error) {
 	if strings.HasPrefix(tag, "nested page") && bytes.Contains(piece, poison) {
 		select {}
 	}

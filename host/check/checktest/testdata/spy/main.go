@@ -19,8 +19,8 @@ func main() {}
 
 type spy struct{}
 
-func spec(name string, kind wit.SettingKind, role string) wit.SettingSpec {
-	s := wit.SettingSpec{Name: name, Kind: kind, Documentation: name}
+func spec(name string, kind wit.SettingKind, role string) wit.ConfigKey {
+	s := wit.ConfigKey{Name: name, Kind: kind, Documentation: name}
 	if role != "" {
 		s.Rules = append(s.Rules, wit.Rule{Role: &role})
 	}
@@ -29,13 +29,13 @@ func spec(name string, kind wit.SettingKind, role string) wit.SettingSpec {
 
 func (spy) Describe() wit.Description {
 	return wit.Description{Name: "spy", Version: version, Components: []wit.Component{{Name: "test.SpySource", Kind: wit.ComponentSource,
-		Prefixes: []string{"spy."}, Settings: []wit.SettingSpec{
-			spec("spy.address", wit.KindText, "http.address"), spec("spy.scheme", wit.KindText, "http.scheme"), spec("spy.port", wit.KindInt, "http.port"),
-			spec("spy.user", wit.KindText, "http.user"), spec("spy.password", wit.KindPassword, "http.password"),
-			spec("spy.destination", wit.KindText, "http.destination"), spec("spy.roots", wit.KindText, "tls.truststore.location"),
-			spec("spy.store", wit.KindText, "sink.uncertain"), spec("spy.claim", wit.KindText, ""), spec("spy.tasks", wit.KindInt, ""), spec("spy.claims", wit.KindInt, ""), spec("spy.same", wit.KindInt, ""), spec("spy.sap-client", wit.KindText, "http.header.sap-client"), spec("spy#{n}.token", wit.KindPassword, ""),
+		Prefixes: []string{"spy."}, Settings: []wit.ConfigKey{
+			spec("spy.address", wit.KindString, "http.address"), spec("spy.scheme", wit.KindString, "http.scheme"), spec("spy.port", wit.KindInt, "http.port"),
+			spec("spy.user", wit.KindString, "http.user"), spec("spy.password", wit.KindPassword, "http.password"),
+			spec("spy.destination", wit.KindString, "http.destination"), spec("spy.roots", wit.KindString, "tls.truststore.location"),
+			spec("spy.store", wit.KindString, "sink.uncertain"), spec("spy.claim", wit.KindString, ""), spec("spy.tasks", wit.KindInt, ""), spec("spy.claims", wit.KindInt, ""), spec("spy.same", wit.KindInt, ""), spec("spy.sap-client", wit.KindString, "http.header.sap-client"), spec("spy#{n}.token", wit.KindPassword, ""),
 			// What a curious plugin might declare.
-			spec("value.converter.basic.auth.user.info", wit.KindText, ""), spec("producer.override.sasl.jaas.config", wit.KindText, ""),
+			spec("value.converter.basic.auth.user.info", wit.KindString, ""), spec("producer.override.sasl.jaas.config", wit.KindString, ""),
 		}}}}
 }
 
@@ -43,12 +43,12 @@ func say(where string, settings []wit.Setting, more ...any) {
 	sdk.Log(wit.LevelInfo, fmt.Sprint("spy ", where, " ", settings, more))
 }
 
-func (spy) Validate(component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+func (spy) Validate(component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
 	say("validate", settings)
-	return wit.Inquiry{Done: &[]wit.Examined{}}, nil
+	return wit.ValidateResult{Done: &[]wit.ConfigValue{}}, nil
 }
 
-func (spy) Plan(component string, settings []wit.Setting, maxTasks uint32) (wit.Layout, error) {
+func (spy) Plan(component string, settings []wit.Setting, maxTasks uint32) (wit.PlanResult, error) {
 	say("plan", settings)
 	var claims []string
 	tasks := [][]wit.Setting{settings}
@@ -70,28 +70,28 @@ func (spy) Plan(component string, settings []wit.Setting, maxTasks uint32) (wit.
 			}
 		}
 	}
-	return wit.Layout{Tasks: tasks, ExactlyOnce: wit.Support{Supported: wit.Chosen}, Claims: claims}, nil
+	return wit.PlanResult{Tasks: tasks, ExactlyOnce: wit.Support{Supported: wit.Set}, Claims: claims}, nil
 }
 
-func (spy) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening, error) {
+func (spy) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpenResult, error) {
 	say("open", settings, answers)
 	if answers == nil {
-		return wit.SourceOpening{Ask: &wit.Need{Requests: []wit.Request{{Tag: "a", Method: "GET", Target: "/hello", Repeatable: true,
+		return wit.SourceOpenResult{Pending: &wit.RequestBatch{Requests: []wit.Request{{Tag: "a", Method: "GET", Target: "/hello", Repeatable: true,
 			Headers: []wit.Header{{Name: "Authorization", Value: "guess"}}}}}}, nil
 	}
-	return wit.SourceOpening{Ready: &wit.SourceOpened{}}, nil
+	return wit.SourceOpenResult{Ready: &wit.SourceOpened{}}, nil
 }
 
-func (spy) Next([]byte, uint32, []wit.Field, wit.Cause, int64) (wit.Step, error) {
-	return wit.Step{Finished: wit.Chosen}, nil
+func (spy) Next([]byte, uint32, []wit.OffsetEntry, wit.PollReason, int64) (wit.NextAction, error) {
+	return wit.NextAction{Finished: wit.Set}, nil
 }
 
-func (spy) Begin([]byte, uint32, *[]wit.Field, wit.Response) (uint32, error) { return 0, nil }
+func (spy) Begin([]byte, uint32, *[]wit.OffsetEntry, wit.Response) (uint32, error) { return 0, nil }
 
-func (spy) Decode(uint32, string, uint16, []byte, bool) (wit.Portion, error) {
-	return wit.Portion{}, nil
+func (spy) Decode(uint32, string, uint16, []byte, bool) (wit.DecodeResult, error) {
+	return wit.DecodeResult{}, nil
 }
 
 func (spy) Abandon(uint32) {}
 
-func (spy) CheckOffset(partition, offset []wit.Field) error { return nil }
+func (spy) CheckOffset(partition, offset []wit.OffsetEntry) error { return nil }

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/tools"
 	"github.com/culvert-project/culvert/sdk/go/transform"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Set by the linker.
@@ -37,10 +37,10 @@ type plugin struct{}
 
 // Describe names one component of each kind, and a transform for each thing that a test wants to see.
 func (plugin) Describe() wit.Description {
-	spec := wit.SettingSpec{Name: "text", Kind: wit.KindText, DefaultValue: wit.Ptr("x"), Documentation: "any",
+	spec := wit.ConfigKey{Name: "text", Kind: wit.KindString, DefaultValue: wit.Ptr("x"), Documentation: "any",
 		Rules: []wit.Rule{{AtLeast: wit.Ptr(int64(-5))}, {Width: wit.Ptr(uint8(3))}, {Allowed: &[]string{"x", "y"}}}}
 	d := wit.Description{Name: name, Version: version, Documentation: "for tests", Components: []wit.Component{
-		{Name: "org.example.AllSource", Kind: wit.ComponentSource, Aliases: []string{"AllSource"}, Settings: []wit.SettingSpec{spec}},
+		{Name: "org.example.AllSource", Kind: wit.ComponentSource, Aliases: []string{"AllSource"}, Settings: []wit.ConfigKey{spec}},
 		{Name: "org.example.AllSink", Kind: wit.ComponentSink, Prefixes: []string{"all."}},
 		{Name: "odd", Kind: wit.ComponentPredicate},
 	}}
@@ -50,19 +50,19 @@ func (plugin) Describe() wit.Description {
 	return d
 }
 
-func (plugin) Validate(component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+func (plugin) Validate(component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
 	if component == "unknown" {
-		return wit.Inquiry{}, &wit.Fault{Kind: wit.FaultConfig, Message: "unknown component", Setting: wit.Ptr("component"), Code: wit.Ptr("c")}
+		return wit.ValidateResult{}, &wit.Error{Kind: wit.ErrorConfig, Message: "unknown component", Setting: wit.Ptr("component"), Code: wit.Ptr("c")}
 	}
 	if online && len(answers) == 0 {
-		return wit.Inquiry{Ask: &wit.Need{Requests: []wit.Request{{Tag: "t", Method: "GET", Target: "/x", Repeatable: true,
-			Headers: []wit.Header{{Name: "a", Value: "b"}}, PatienceMs: wit.Ptr(uint32(7))}}, State: []byte("asked")}}, nil
+		return wit.ValidateResult{Pending: &wit.RequestBatch{Requests: []wit.Request{{Tag: "t", Method: "GET", Target: "/x", Repeatable: true,
+			Headers: []wit.Header{{Name: "a", Value: "b"}}, FirstByteTimeoutMs: wit.Ptr(uint32(7))}}, State: []byte("asked")}}, nil
 	}
-	done := []wit.Examined{}
+	done := []wit.ConfigValue{}
 	for _, s := range settings {
-		done = append(done, wit.Examined{Spec: wit.SettingSpec{Name: s.Name}, Value: &s.Value, Errors: []string{string(state)}, Visible: true})
+		done = append(done, wit.ConfigValue{Key: wit.ConfigKey{Name: s.Name}, Value: &s.Value, Errors: []string{string(state)}, Visible: true})
 	}
-	return wit.Inquiry{Done: &done}, nil
+	return wit.ValidateResult{Done: &done}, nil
 }
 
 // reader makes a row of each line of a page: a structured text by a schema of its own.
@@ -73,38 +73,40 @@ const (
 	otherSchema = wit.GuestSchemas + 7
 )
 
-func textNodes(name string) []wit.Node { return []wit.Node{{Kind: wit.Text, Name: &name}} }
+func textNodes(name string) []wit.SchemaNode {
+	return []wit.SchemaNode{{Kind: wit.String, Name: &name}}
+}
 
-func (reader) Plan(component string, settings []wit.Setting, maxTasks uint32) (wit.Layout, error) {
-	l := wit.Layout{ExactlyOnce: wit.Support{Unsupported: wit.Ptr("why not")}}
+func (reader) Plan(component string, settings []wit.Setting, maxTasks uint32) (wit.PlanResult, error) {
+	l := wit.PlanResult{ExactlyOnce: wit.Support{Unsupported: wit.Ptr("why not")}}
 	for range maxTasks {
 		l.Tasks = append(l.Tasks, settings)
 	}
 	return l, nil
 }
 
-func (reader) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening, error) {
-	return wit.SourceOpening{Ready: &wit.SourceOpened{Context: []byte("context"), Feeds: []wit.Feed{{Name: "lines", Topic: "lines",
-		Partition: []wit.Field{wit.TextField("service", "s")}, Value: &wit.Schema{ID: textSchema, Nodes: textNodes("line")},
+func (reader) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpenResult, error) {
+	return wit.SourceOpenResult{Ready: &wit.SourceOpened{Context: []byte("context"), Feeds: []wit.Feed{{Name: "lines", Topic: "lines",
+		Partition: []wit.OffsetEntry{wit.StringEntry("service", "s")}, Value: &wit.Schema{ID: textSchema, Nodes: textNodes("line")},
 		PollEveryMs: wit.Ptr(uint32(1000)), Fingerprint: "f"}}}}, nil
 }
 
-func (reader) Next(context []byte, feed uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
-	if cause.Wake != nil {
-		return wit.Step{Idle: wit.Chosen}, nil
+func (reader) Next(context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason, now int64) (wit.NextAction, error) {
+	if cause.Trigger != nil {
+		return wit.NextAction{Idle: wit.Set}, nil
 	}
 	if now < 0 {
-		return wit.Step{}, sdk.Fail(wit.FaultData, "a time before 1970")
+		return wit.NextAction{}, sdk.Fail(wit.ErrorData, "a time before 1970")
 	}
-	position := append(offset, wit.IntegerField("now", now))
-	return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: string(context), Repeatable: true}, Position: &position}}, nil
+	position := append(offset, wit.IntegerEntry("now", now))
+	return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: string(context), Repeatable: true}, Position: &position}}, nil
 }
 
 var pages []([]byte)
 
-func (reader) Begin(context []byte, feed uint32, position *[]wit.Field, response wit.Response) (uint32, error) {
+func (reader) Begin(context []byte, feed uint32, position *[]wit.OffsetEntry, response wit.Response) (uint32, error) {
 	if response.Status >= 400 {
-		return 0, sdk.Fail(wit.FaultNotFound, "status "+strconv.Itoa(int(response.Status)))
+		return 0, sdk.Fail(wit.ErrorNotFound, "status "+strconv.Itoa(int(response.Status)))
 	}
 	pages = append(pages, nil)
 	return uint32(len(pages) - 1), nil
@@ -112,8 +114,8 @@ func (reader) Begin(context []byte, feed uint32, position *[]wit.Field, response
 
 var declared bool
 
-func (reader) Decode(page uint32, tag string, status uint16, piece []byte, last bool) (wit.Portion, error) {
-	var p wit.Portion
+func (reader) Decode(page uint32, tag string, status uint16, piece []byte, last bool) (wit.DecodeResult, error) {
+	var p wit.DecodeResult
 	if !declared {
 		declared = true
 		p.Schemas = []wit.Schema{{ID: textSchema, Nodes: textNodes("line")}}
@@ -126,31 +128,31 @@ func (reader) Decode(page uint32, tag string, status uint16, piece []byte, last 
 		}
 		rest = after
 		if string(line) == "bad" {
-			p.Faults = append(p.Faults, wit.RowFault{Origin: uint32(len(p.Rows)), ErrorClass: "Bad", Fault: wit.Fault{Kind: wit.FaultData, Message: "bad line"},
+			p.Errors = append(p.Errors, wit.RowError{RowIndex: uint32(len(p.Rows)), ErrorClass: "Bad", Error: wit.Error{Kind: wit.ErrorData, Message: "bad line"},
 				RawStart: uint32(len(p.Data)), RawSize: 3})
 			p.Data = append(p.Data, line...)
 			continue
 		}
 		start := len(p.Data)
-		p.Data = datum.AppendBytes(p.Data, line)
-		p.Rows = append(p.Rows, wit.Row{Origin: uint32(len(p.Rows)), Partition: -1, Offset: -1, Timestamp: -1,
-			Value: wit.Datum{Form: wit.Structured, Schema: textSchema, Start: uint32(start), Size: uint32(len(p.Data) - start)}})
+		p.Data = connectdata.AppendBytes(p.Data, line)
+		p.Rows = append(p.Rows, wit.Row{RowIndex: uint32(len(p.Rows)), Partition: -1, Offset: -1, Timestamp: -1,
+			Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: textSchema, Start: uint32(start), Size: uint32(len(p.Data) - start)}})
 	}
 	pages[page] = append([]byte(nil), rest...)
 	if tag != "" {
-		p.Follow = []wit.Follow{{Request: wit.Request{Tag: tag, Method: "GET", Target: "/more"}, Tolerate: []uint16{404, status}}}
+		p.Linked = []wit.LinkedRequest{{Request: wit.Request{Tag: tag, Method: "GET", Target: "/more"}, Tolerate: []uint16{404, status}}}
 	}
 	if last {
-		p.Next, p.More, p.WaitMs = &[]wit.Field{wit.NullField("done"), wit.BooleanField("b", true)}, true, 9
+		p.Next, p.More, p.WaitMs = &[]wit.OffsetEntry{wit.NullEntry("done"), wit.BooleanEntry("b", true)}, true, 9
 	}
 	return p, nil
 }
 
 func (reader) Abandon(page uint32) {}
 
-func (reader) CheckOffset(partition, offset []wit.Field) error {
+func (reader) CheckOffset(partition, offset []wit.OffsetEntry) error {
 	if len(offset) == 0 {
-		return sdk.Fail(wit.FaultIncompatible, "an offset without entries")
+		return sdk.Fail(wit.ErrorIncompatible, "an offset without entries")
 	}
 	return nil
 }
@@ -158,16 +160,16 @@ func (reader) CheckOffset(partition, offset []wit.Field) error {
 // writer makes a delivery of each row that it was not hinted to leave.
 type writer struct{ plugin }
 
-func (writer) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SinkOpening, error) {
+func (writer) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SinkOpenResult, error) {
 	if len(answers) == 0 {
-		return wit.SinkOpening{Ask: &wit.Need{State: []byte("s")}}, nil
+		return wit.SinkOpenResult{Pending: &wit.RequestBatch{State: []byte("s")}}, nil
 	}
-	return wit.SinkOpening{Ready: &wit.SinkOpened{Context: append(state, answers[0].Body...), Topics: []string{"a", "b"}}}, nil
+	return wit.SinkOpenResult{Ready: &wit.SinkOpened{Context: append(state, answers[0].Body...), Topics: []string{"a", "b"}}}, nil
 }
 
 func (writer) Encode(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte, origins []wit.RecordID,
-	originTopics []string, hints []wit.Hint) (wit.Deliveries, error) {
-	var d wit.Deliveries
+	originTopics []string, hints []wit.Hint) (wit.EncodeResult, error) {
+	var d wit.EncodeResult
 	for i, r := range rows {
 		hint := ""
 		for _, h := range hints {
@@ -179,35 +181,35 @@ func (writer) Encode(context []byte, schemas []wit.Schema, topics []string, rows
 		case hint == "ignore":
 			d.Ignored = append(d.Ignored, uint32(i))
 		case hint == "refuse":
-			d.Refused = append(d.Refused, wit.RowFault{Origin: uint32(i), Fault: wit.Fault{Kind: wit.FaultData, Message: "no"}})
+			d.Rejected = append(d.Rejected, wit.RowError{RowIndex: uint32(i), Error: wit.Error{Kind: wit.ErrorData, Message: "no"}})
 		case hint == "lose":
 		case hint == "origin":
 			o := origins[i]
-			d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{uint32(i)}, Memo: []byte(originTopics[o.Topic] + "-" + strconv.Itoa(int(o.Partition)) + "@" +
+			d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{uint32(i)}, State: []byte(originTopics[o.Topic] + "-" + strconv.Itoa(int(o.Partition)) + "@" +
 				strconv.FormatInt(o.Offset, 10) + "/" + strconv.Itoa(int(o.Part))), Request: wit.Request{Method: "GET", Target: "/x"}})
 		default:
-			d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{uint32(i)}, Memo: []byte(topics[r.Topic]), Lane: uint32(i) % 4,
-				Request: wit.Request{Method: "POST", Target: "/x", TokenFrom: wit.Ptr("/"), Body: data[r.Value.Start : r.Value.Start+r.Value.Size]}})
+			d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{uint32(i)}, State: []byte(topics[r.Topic]), OrderingKey: uint32(i) % 4,
+				Request: wit.Request{Method: "POST", Target: "/x", TokenPath: wit.Ptr("/"), Body: data[r.Value.Start : r.Value.Start+r.Value.Size]}})
 		}
 	}
 	return d, nil
 }
 
-func (writer) Settle(context, memo []byte, rows []uint32, response wit.Response) (wit.Settled, error) {
-	v := []wit.Verdict{}
+func (writer) HandleResponse(context, memo []byte, rows []uint32, response wit.Response) (wit.ResponseResult, error) {
+	v := []wit.RowResult{}
 	for range rows {
 		switch {
 		case response.Status == 0:
-			v = append(v, wit.Verdict{Again: &wit.Retry{Hint: "alone", Fault: &wit.Fault{Kind: wit.FaultTransient, Message: "no answer"}, WaitMs: 5}})
+			v = append(v, wit.RowResult{Retry: &wit.Retry{Hint: "alone", Error: &wit.Error{Kind: wit.ErrorTransient, Message: "no answer"}, WaitMs: 5}})
 		case response.Status >= 400:
-			v = append(v, wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultData, Message: string(response.Body), Code: wit.Ptr("E1")}})
+			v = append(v, wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorData, Message: string(response.Body), Code: wit.Ptr("E1")}})
 		case response.Status == 299:
-			return wit.Settled{Verdicts: v}, nil
+			return wit.ResponseResult{Results: v}, nil
 		default:
-			v = append(v, wit.Verdict{Written: wit.Chosen})
+			v = append(v, wit.RowResult{Written: wit.Set})
 		}
 	}
-	s := wit.Settled{Verdicts: v}
+	s := wit.ResponseResult{Results: v}
 	if len(context) > 0 {
 		s.Context = wit.Ptr(append(context, memo...))
 	}
@@ -225,7 +227,7 @@ type changer struct {
 
 func (c *changer) Prepare(chain []wit.Stage) ([]byte, error) {
 	if len(chain) == 0 {
-		return nil, sdk.Fail(wit.FaultConfig, "expected a stage")
+		return nil, sdk.Fail(wit.ErrorConfig, "expected a stage")
 	}
 	for _, s := range chain[0].Settings {
 		c.settings = append(c.settings, s.Name+"="+s.Value+"\n"...)
@@ -233,8 +235,8 @@ func (c *changer) Prepare(chain []wit.Stage) ([]byte, error) {
 	return []byte(chain[0].Component), nil
 }
 
-func (c *changer) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Applied, error) {
-	out := wit.Applied{Consumed: uint32(len(rows))}
+func (c *changer) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.ApplyResult, error) {
+	out := wit.ApplyResult{Consumed: uint32(len(rows))}
 	c.rows, c.data = c.rows[:0], c.data[:0]
 	switch string(context) {
 	case "pass":
@@ -254,7 +256,7 @@ func (c *changer) Apply(context []byte, schemas []wit.Schema, topics []string, r
 	case "faulty":
 		for i, r := range rows {
 			if i%2 == 1 {
-				out.Faults = append(out.Faults, wit.RowFault{Origin: uint32(i), Stage: 3, ErrorClass: "E", Fault: wit.Fault{Kind: wit.FaultData, Message: "odd"}})
+				out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), Stage: 3, ErrorClass: "E", Error: wit.Error{Kind: wit.ErrorData, Message: "odd"}})
 				continue
 			}
 			c.rows = append(c.rows, unchanged(r))
@@ -277,8 +279,8 @@ func (c *changer) Apply(context []byte, schemas []wit.Schema, topics []string, r
 	case "mention":
 		c.mention(&out, rows)
 	case "twins":
-		out.Schemas = []wit.Schema{{ID: otherSchema, Nodes: []wit.Node{{Kind: wit.Structure,
-			Members: []wit.Member{{Name: "a", Node: 1}, {Name: "b", Node: 2}, {Name: "a", Node: 2}}}, {Kind: wit.Text}, {Kind: wit.Int8}}}}
+		out.Schemas = []wit.Schema{{ID: otherSchema, Nodes: []wit.SchemaNode{{Kind: wit.Struct,
+			Fields: []wit.Field{{Name: "a", Node: 1}, {Name: "b", Node: 2}, {Name: "a", Node: 2}}}, {Kind: wit.String}, {Kind: wit.Int8}}}}
 	case "panic":
 		panic("boom")
 	case "print":
@@ -289,66 +291,66 @@ func (c *changer) Apply(context []byte, schemas []wit.Schema, topics []string, r
 		}
 	case "spy":
 		for _, r := range rows {
-			r.Value = wit.Datum{Form: wit.Dynamic, Start: uint32(len(c.data))}
-			c.data = append(c.data, datum.TagBytes)
-			c.data = datum.AppendBytes(c.data, c.settings)
+			r.Value = wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(len(c.data))}
+			c.data = append(c.data, connectdata.TagBytes)
+			c.data = connectdata.AppendBytes(c.data, c.settings)
 			r.Value.Size = uint32(len(c.data)) - r.Value.Start
 			c.rows = append(c.rows, r)
 		}
 	default:
-		return out, sdk.Fail(wit.FaultStale, "unknown context "+string(context))
+		return out, sdk.Fail(wit.ErrorStale, "unknown context "+string(context))
 	}
 	out.Rows, out.Data = c.rows, c.data
 	return out, nil
 }
 
 func unchanged(r wit.Row) wit.Row {
-	for _, d := range []*wit.Datum{&r.Key, &r.Value, &r.Headers} {
-		*d = wit.Datum{Form: wit.Unchanged, Schema: d.Schema}
+	for _, d := range []*wit.ValueSlice{&r.Key, &r.Value, &r.Headers} {
+		*d = wit.ValueSlice{Encoding: wit.Unchanged, Schema: d.Schema}
 	}
 	return r
 }
 
 // declare gives each row's value a schema of the guest's own, declared once for an instance.
-func (c *changer) declare(out *wit.Applied, rows []wit.Row) {
+func (c *changer) declare(out *wit.ApplyResult, rows []wit.Row) {
 	if !c.declared {
 		c.declared = true
 		out.Schemas = []wit.Schema{{ID: textSchema, Nodes: textNodes("mine")}, {ID: otherSchema, Nodes: textNodes("other")}}
 	}
 	for _, r := range rows {
 		r = unchanged(r)
-		r.Value = c.put(wit.Structured, textSchema, datum.AppendText(nil, "declared"))
+		r.Value = c.put(wit.WithSchema, textSchema, connectdata.AppendString(nil, "declared"))
 		c.rows = append(c.rows, r)
 	}
 }
 
-func (c *changer) put(form wit.Form, schema uint32, b []byte) wit.Datum {
-	d := wit.Datum{Form: form, Schema: schema, Start: uint32(len(c.data)), Size: uint32(len(b))}
+func (c *changer) put(form wit.Encoding, schema uint32, b []byte) wit.ValueSlice {
+	d := wit.ValueSlice{Encoding: form, Schema: schema, Start: uint32(len(c.data)), Size: uint32(len(b))}
 	c.data = append(c.data, b...)
 	return d
 }
 
 // mention names schemas inside bytes: in headers, and in structs within dynamic values.
-func (c *changer) mention(out *wit.Applied, rows []wit.Row) {
+func (c *changer) mention(out *wit.ApplyResult, rows []wit.Row) {
 	if !c.declared {
 		c.declared = true
 		out.Schemas = []wit.Schema{{ID: textSchema, Nodes: textNodes("mine")}, {ID: otherSchema, Nodes: textNodes("other")}}
 	}
 	for _, r := range rows {
 		r = unchanged(r)
-		content := datum.AppendText(nil, "in")
-		structure := datum.AppendBytes(datum.AppendNumber([]byte{datum.TagStruct}, textSchema), content)
-		r.Value = c.put(wit.Dynamic, 0, append(append([]byte{datum.TagArray, 4}, structure...), structure...))
-		r.Headers = c.put(wit.Raw, 0, datum.AppendHeaders(nil, []datum.Header{
-			{Name: "s", Form: wit.Structured, Schema: otherSchema, Value: content},
-			{Name: "d", Form: wit.Dynamic, Value: structure},
+		content := connectdata.AppendString(nil, "in")
+		structure := connectdata.AppendBytes(connectdata.AppendNumber([]byte{connectdata.TagStruct}, textSchema), content)
+		r.Value = c.put(wit.Schemaless, 0, append(append([]byte{connectdata.TagArray, 4}, structure...), structure...))
+		r.Headers = c.put(wit.Raw, 0, connectdata.AppendHeaders(nil, []connectdata.Header{
+			{Name: "s", Form: wit.WithSchema, Schema: otherSchema, Value: content},
+			{Name: "d", Form: wit.Schemaless, Value: structure},
 			{Name: "r", Form: wit.Raw, Value: []byte{1, 2}}}))
 		c.rows = append(c.rows, r)
 	}
 }
 
-func (c *changer) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Tested, error) {
-	t := wit.Tested{Matches: make([]bool, len(rows))}
+func (c *changer) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.TestResult, error) {
+	t := wit.TestResult{Matches: make([]bool, len(rows))}
 	for i := range rows {
 		t.Matches[i] = i%2 == 1
 	}
@@ -358,23 +360,23 @@ func (c *changer) Test(context []byte, schemas []wit.Schema, topics []string, ro
 type commands struct{}
 
 func (commands) Commands() []wit.Command {
-	return []wit.Command{{Name: "echo", Usage: "echo", Options: []wit.SettingSpec{{Name: "text", Kind: wit.KindText}}}}
+	return []wit.Command{{Name: "echo", Usage: "echo", Options: []wit.ConfigKey{{Name: "text", Kind: wit.KindString}}}}
 }
 
-func (commands) Run(command string, options, settings []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
-	return wit.Reply{Document: wit.Ptr(strconv.Quote(command + " " + options[0].Value))}, nil
+func (commands) Run(command string, options, settings []wit.Setting, state []byte, answers []wit.Response) (wit.CommandResult, error) {
+	return wit.CommandResult{Document: wit.Ptr(strconv.Quote(command + " " + options[0].Value))}, nil
 }
 
 type pushed struct{}
 
-func (pushed) Notified(context []byte, n wit.Notification) ([]wit.Wake, error) {
-	return []wit.Wake{{Feed: 1, Token: n.Method, Ident: string(n.Body), Hold: true}}, nil
+func (pushed) HandleNotification(context []byte, n wit.Notification) ([]wit.Trigger, error) {
+	return []wit.Trigger{{Feed: 1, Token: n.Method, Ident: string(n.Body), AnswerWhenStored: true}}, nil
 }
 
-func (pushed) Subscribe(context []byte, feed uint32, address string, state []byte, answers []wit.Response) (wit.Arrangement, error) {
-	return wit.Arrangement{Done: &address}, nil
+func (pushed) Subscribe(context []byte, feed uint32, address string, state []byte, answers []wit.Response) (wit.CallResult, error) {
+	return wit.CallResult{Done: &address}, nil
 }
 
-func (pushed) Retire(component string, settings []wit.Setting, addresses []string, state []byte, answers []wit.Response) (wit.Arrangement, error) {
-	return wit.Arrangement{Done: wit.Ptr(component + strconv.Itoa(len(addresses)))}, nil
+func (pushed) Retire(component string, settings []wit.Setting, addresses []string, state []byte, answers []wit.Response) (wit.CallResult, error) {
+	return wit.CallResult{Done: wit.Ptr(component + strconv.Itoa(len(addresses)))}, nil
 }

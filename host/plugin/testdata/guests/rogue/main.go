@@ -65,21 +65,21 @@ func lower(iface, method string, v any) uint32 {
 	return at[0]
 }
 
-//go:wasmimport culvert:connect/host@0.2.0 log
+//go:wasmimport culvert:connect/host@0.3.0 log
 func log(level, ptr, size uint32)
 
-//go:wasmexport culvert:connect/plugin@0.2.0#describe
+//go:wasmexport culvert:connect/plugin@0.3.0#describe
 func describe() uint32 {
 	return lower(wit.InterfacePlugin, "Describe", wit.Description{Name: "rogue", Version: "1.0.0",
-		Components: []wit.Component{{Name: "rogue", Kind: wit.ComponentTransformation, Settings: []wit.SettingSpec{{Name: "mode"}}}}})
+		Components: []wit.Component{{Name: "rogue", Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{{Name: "mode"}}}}})
 }
 
-//go:wasmexport culvert:connect/plugin@0.2.0#validate
+//go:wasmexport culvert:connect/plugin@0.3.0#validate
 func validate(component, componentLen, settings, settingsLen, online, state, stateLen, answers, answersLen uint32) uint32 {
-	return lower(wit.InterfacePlugin, "Validate", wit.Inquiry{Done: &[]wit.Examined{}})
+	return lower(wit.InterfacePlugin, "Validate", wit.ValidateResult{Done: &[]wit.ConfigValue{}})
 }
 
-//go:wasmexport culvert:connect/transform@0.2.0#prepare
+//go:wasmexport culvert:connect/transform@0.3.0#prepare
 func prepare(chain, chainLen uint32) uint32 {
 	args, err := canon.Function(wit.InterfaceTransform, "Prepare").Lift(memory{}, []uint64{uint64(chain), uint64(chainLen)})
 	if err != nil {
@@ -112,7 +112,7 @@ var (
 	text   = []byte("x\xffy")
 )
 
-//go:wasmexport culvert:connect/transform@0.2.0#apply
+//go:wasmexport culvert:connect/transform@0.3.0#apply
 func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) uint32 {
 	if contextLen > 0 { // another instance may have prepared
 		mode = string(view(context, contextLen))
@@ -136,7 +136,7 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 	case "fault-option":
 		answer = result{ok: 1, schemas: list{0, uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{1, 2}}
 	case "fault":
-		answer = result{ok: 1, schemas: list{uint32(wit.FaultConflict), uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{1, 0}}
+		answer = result{ok: 1, schemas: list{uint32(wit.ErrorConflict), uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{1, 0}}
 	case "rows-outside":
 		answer.rows.ptr = 0xffff_fff8
 	case "rows-unaligned":
@@ -157,7 +157,7 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 		answer.rows = list{uint32(uintptr(unsafe.Pointer(&many[0]))), 100}
 	case "row-by-row":
 		one()
-		row.Origin, row.Value.Start, row.Value.Size = 0, 0, 900
+		row.RowIndex, row.Value.Start, row.Value.Size = 0, 0, 900
 		part := make([]byte, 900)
 		answer.data, answer.consumed = list{uint32(uintptr(unsafe.Pointer(&part[0]))), 900}, 1
 	case "topics-outside":
@@ -190,10 +190,10 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 		answer.consumed = rowsLen + 1
 	case "form":
 		one()
-		row.Value.Form = 9
+		row.Value.Encoding = 9
 	case "raw-value":
 		one()
-		row.Value.Form = wit.Raw
+		row.Value.Encoding = wit.Raw
 	case "structured-headers":
 		one()
 		row.Headers = row.Value
@@ -220,15 +220,15 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 		row.Timestamp = -2
 	case "origin":
 		one()
-		row.Origin = rowsLen
+		row.RowIndex = rowsLen
 	case "order":
 		copy(view(rows, 4), []byte{2, 0, 0, 0})
 	case "headers":
 		one()
-		row.Headers = wit.Datum{Form: wit.Raw, Start: 0, Size: 2}
+		row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: 0, Size: 2}
 	case "dynamic":
 		one()
-		row.Value = wit.Datum{Form: wit.Dynamic, Start: 0, Size: 2}
+		row.Value = wit.ValueSlice{Encoding: wit.Schemaless, Start: 0, Size: 2}
 		copy(view(data, 2), "\x0f\x0f")
 	case "log-level":
 		log(9, data, 1)
@@ -276,7 +276,7 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 
 // post must come once after a result that the host took, and never after one that it refused.
 //
-//go:wasmexport cabi_post_culvert:connect/transform@0.2.0#apply
+//go:wasmexport cabi_post_culvert:connect/transform@0.3.0#apply
 func post(ptr uint32) {
 	switch mode {
 	case "nothing", "swell", "row-by-row", "topics-most", "chatter", "output", "log-binary", "fault":
@@ -293,7 +293,7 @@ func recurse(n int) int {
 	return recurse(n+1) + int(frame[n%7])
 }
 
-//go:wasmexport culvert:connect/transform@0.2.0#test
+//go:wasmexport culvert:connect/transform@0.3.0#test
 func test(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) uint32 {
-	return lower(wit.InterfaceTransform, "Test", wit.Tested{Matches: make([]bool, rowsLen+1)})
+	return lower(wit.InterfaceTransform, "Test", wit.TestResult{Matches: make([]bool, rowsLen+1)})
 }

@@ -18,14 +18,14 @@ func (split) Describe() wit.Description {
 		Components: []wit.Component{{Name: "test.Split", Kind: wit.ComponentTransformation}}}
 }
 
-func (split) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.Inquiry, error) {
-	return wit.Inquiry{Done: &[]wit.Examined{}}, nil
+func (split) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.ValidateResult, error) {
+	return wit.ValidateResult{Done: &[]wit.ConfigValue{}}, nil
 }
 
 func (split) Prepare([]wit.Stage) ([]byte, error) { return []byte("split"), nil }
 
-func (split) Apply(_ []byte, _ []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Applied, error) {
-	a := wit.Applied{Consumed: uint32(len(rows)), Data: data}
+func (split) Apply(_ []byte, _ []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.ApplyResult, error) {
+	a := wit.ApplyResult{Consumed: uint32(len(rows)), Data: data}
 	for _, row := range rows {
 		for n := range 2 * len(topics) {
 			row.Topic = uint32(n % len(topics))
@@ -35,6 +35,6 @@ func (split) Apply(_ []byte, _ []wit.Schema, topics []string, rows []wit.Row, da
 	return a, nil
 }
 
-func (split) Test([]byte, []wit.Schema, []string, []wit.Row, []byte) (wit.Tested, error) {
-	return wit.Tested{}, nil
+func (split) Test([]byte, []wit.Schema, []string, []wit.Row, []byte) (wit.TestResult, error) {
+	return wit.TestResult{}, nil
 }

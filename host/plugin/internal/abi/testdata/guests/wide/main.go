@@ -33,7 +33,7 @@ var (
 // wide(bytes list<u8>, text string, small u8, number u32, long s64, flag bool, some option<string>, none option<s64>,
 // texts list<string>, real f64) -> result<string, fault>
 //
-//go:wasmexport culvert:connect/test@0.2.0#wide
+//go:wasmexport culvert:connect/test@0.3.0#wide
 func wide(bytes, bytesLen, t, tLen, small, number uint32, long int64, flag, some, someText, someLen, none uint32, _ int64,
 	texts, textsLen uint32, real float64) uint32 {
 	said = fmt.Sprintf("%s|%s|%d|%d|%d|%d|%d %s|%d|%d %s %s|%g", view(bytes, bytesLen), view(t, tLen), small, number, long,
@@ -42,7 +42,7 @@ func wide(bytes, bytesLen, t, tLen, small, number uint32, long int64, flag, some
 	return uint32(uintptr(unsafe.Pointer(&answer)))
 }
 
-//go:wasmexport cabi_post_culvert:connect/test@0.2.0#wide
+//go:wasmexport cabi_post_culvert:connect/test@0.3.0#wide
 func post(p uint32) {
 	if p != uint32(uintptr(unsafe.Pointer(&answer))) {
 		panic("post-return of something else")
@@ -50,5 +50,5 @@ func post(p uint32) {
 	posted++
 }
 
-//go:wasmexport culvert:connect/test@0.2.0#posted
+//go:wasmexport culvert:connect/test@0.3.0#posted
 func count() uint32 { return uint32(posted) }

@@ -1,24 +1,24 @@
-package datum_test
+package connectdata_test
 
 import (
 	"fmt"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // A schema is a list of nodes that name each other by position, the root first; bytes are Avro binary by it.
 func ExampleAppend() {
-	nodes := []wit.Node{
+	nodes := []wit.SchemaNode{
 		{Kind: wit.Array, Element: 1},
-		{Kind: wit.Text, Optional: true},
+		{Kind: wit.String, Optional: true},
 	}
-	b, err := datum.Append(nil, nodes, 0, datum.List{"a", nil})
+	b, err := connectdata.Append(nil, nodes, 0, connectdata.List{"a", nil})
 	if err != nil {
 		panic(err)
 	}
 	fmt.Printf("% x\n", b)
-	v, size, err := datum.Read(nodes, 0, b)
+	v, size, err := connectdata.Read(nodes, 0, b)
 	fmt.Println(v, size == len(b), err)
 	// Output:
 	// 04 02 02 61 00 00
@@ -26,12 +26,12 @@ func ExampleAppend() {
 }
 
 // A value without a schema says what it is.
-func ExampleAppendDynamic() {
-	b, err := datum.AppendDynamic(nil, datum.List{int32(7), "x"})
+func ExampleAppendSchemaless() {
+	b, err := connectdata.AppendSchemaless(nil, connectdata.List{int32(7), "x"})
 	if err != nil {
 		panic(err)
 	}
-	v, _, err := datum.ReadDynamic(b)
-	fmt.Printf("%v %T %v\n", v, v.(datum.List)[0], err)
+	v, _, err := connectdata.ReadSchemaless(b)
+	fmt.Printf("%v %T %v\n", v, v.(connectdata.List)[0], err)
 	// Output: [7 x] int32 <nil>
 }

@@ -1,4 +1,4 @@
-package datum
+package connectdata
 
 import "github.com/culvert-project/culvert/wit"
 
@@ -6,7 +6,7 @@ import "github.com/culvert-project/culvert/wit"
 type Header struct {
 	Name string
 	// Form is Structured, Dynamic or Raw; Schema is 0 where the form has none.
-	Form   wit.Form
+	Form   wit.Encoding
 	Schema uint32
 	Value  []byte
 }
@@ -15,7 +15,7 @@ type Header struct {
 func AppendHeaders(dst []byte, headers []Header) []byte {
 	dst = AppendNumber(dst, int64(len(headers)))
 	for _, h := range headers {
-		dst = AppendText(dst, h.Name)
+		dst = AppendString(dst, h.Name)
 		dst = append(dst, byte(h.Form))
 		dst = AppendNumber(dst, int64(h.Schema))
 		dst = AppendBytes(dst, h.Value)
@@ -54,17 +54,17 @@ func (r *reader) header() (Header, *Error) {
 	if err != nil {
 		return Header{}, err
 	}
-	if r.i >= len(r.b) || wit.Form(r.b[r.i]) < wit.Structured || wit.Form(r.b[r.i]) > wit.Raw {
+	if r.i >= len(r.b) || wit.Encoding(r.b[r.i]) < wit.WithSchema || wit.Encoding(r.b[r.i]) > wit.Raw {
 		return Header{}, bad(r.i, "expected the form 2, 3 or 4 of a header")
 	}
-	form := wit.Form(r.b[r.i])
+	form := wit.Encoding(r.b[r.i])
 	r.i++
 	at := r.i
 	id, err := r.number()
 	if err != nil {
 		return Header{}, err
 	}
-	if id < 0 || id > 1<<32-1 || (form != wit.Structured && id != 0) {
+	if id < 0 || id > 1<<32-1 || (form != wit.WithSchema && id != 0) {
 		return Header{}, bad(at, "a schema id out of range, or one where the form has none")
 	}
 	v, err := r.block()

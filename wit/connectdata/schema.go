@@ -1,4 +1,4 @@
-package datum
+package connectdata
 
 import (
 	"math"
@@ -34,7 +34,7 @@ const nodeBytes = 8
 // CheckSchema refuses what is no schema: no nodes, a reference to a node that is missing or not higher than the node
 // itself, and more than the bounds above allow. size is the number of bytes that it counts for. It takes time in
 // proportion to the nodes, whatever they name.
-func CheckSchema(nodes []wit.Node) (size int, err error) {
+func CheckSchema(nodes []wit.SchemaNode) (size int, err error) {
 	if len(nodes) == 0 {
 		return 0, schemaError("expected at least one node, found none")
 	}
@@ -80,7 +80,7 @@ type tree struct{ depth, fields, nodes, bytes uint64 }
 
 const maxTree = math.MaxInt32
 
-func (t *tree) children(nodes []wit.Node, trees []tree, i int) error {
+func (t *tree) children(nodes []wit.SchemaNode, trees []tree, i int) error {
 	n := &nodes[i]
 	add := func(what, name string, child uint32) error {
 		if int64(child) <= int64(i) || int64(child) >= int64(len(nodes)) {
@@ -98,21 +98,21 @@ func (t *tree) children(nodes []wit.Node, trees []tree, i int) error {
 	switch n.Kind {
 	case wit.Array:
 		return add("element", "", n.Element)
-	case wit.Mapping:
+	case wit.Map:
 		if err := add("key", "", n.Key); err != nil {
 			return err
 		}
 		return add("element", "", n.Element)
-	case wit.Structure:
-		t.fields = uint64(len(n.Members))
-		names := make(map[string]struct{}, len(n.Members))
-		for m := range n.Members {
-			names[n.Members[m].Name] = struct{}{}
+	case wit.Struct:
+		t.fields = uint64(len(n.Fields))
+		names := make(map[string]struct{}, len(n.Fields))
+		for m := range n.Fields {
+			names[n.Fields[m].Name] = struct{}{}
 			if len(names) == m {
 				return schemaError("node " + strconv.Itoa(i) + ": expected members of different names, found two " +
-					"named " + strconv.Quote(short(n.Members[m].Name)))
+					"named " + strconv.Quote(short(n.Fields[m].Name)))
 			}
-			if err := add("member ", n.Members[m].Name, n.Members[m].Node); err != nil {
+			if err := add("member ", n.Fields[m].Name, n.Fields[m].Node); err != nil {
 				return err
 			}
 		}
@@ -129,7 +129,7 @@ func short(name string) string {
 }
 
 // textBytes is what a node itself counts.
-func textBytes(n *wit.Node) int {
+func textBytes(n *wit.SchemaNode) int {
 	size := nodeBytes
 	for _, s := range [...]*string{n.Name, n.Doc} {
 		if s != nil {
@@ -142,15 +142,15 @@ func textBytes(n *wit.Node) int {
 	for i := range n.Parameters {
 		size += nodeBytes + len(n.Parameters[i].Name) + len(n.Parameters[i].Value)
 	}
-	for i := range n.Members {
-		size += nodeBytes + len(n.Members[i].Name)
+	for i := range n.Fields {
+		size += nodeBytes + len(n.Fields[i].Name)
 	}
 	return size
 }
 
 // checkScale refuses a decimal whose scale is out of bounds; one that is no number is the business of who works with
 // it.
-func checkScale(n *wit.Node, i int) error {
+func checkScale(n *wit.SchemaNode, i int) error {
 	if n.Name == nil || *n.Name != wit.NameDecimal {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package datum
+package connectdata
 
 import (
 	"encoding/binary"
@@ -12,7 +12,7 @@ import (
 )
 
 // A value tree holds nil, bool, int8 to int64, float32, float64, string, []byte, [List], [Map], and, in structured
-// values, [Record]; in dynamic ones [Decimal], [Instant], [Nested].
+// values, [Struct]; in dynamic ones [Decimal], [Instant], [Nested].
 
 // List is an array.
 type List []any
@@ -23,8 +23,8 @@ type Entry struct{ Key, Value any }
 // Map is a mapping, in the order in which its entries came.
 type Map []Entry
 
-// Record is a structure: its members in order.
-type Record []any
+// Struct is a structure: its members in order.
+type Struct []any
 
 // Decimal is a java.math.BigDecimal without a schema.
 type Decimal struct {
@@ -42,7 +42,7 @@ type Nested struct {
 }
 
 // Read reads the structured value of a node at the start of b and its size.
-func Read(nodes []wit.Node, node uint32, b []byte) (any, int, error) {
+func Read(nodes []wit.SchemaNode, node uint32, b []byte) (any, int, error) {
 	r := reader{b: b}
 	v, err := r.structured(nodes, node, 0)
 	if err != nil {
@@ -51,8 +51,8 @@ func Read(nodes []wit.Node, node uint32, b []byte) (any, int, error) {
 	return v, r.i, nil
 }
 
-// ReadDynamic reads the dynamic value at the start of b and its size.
-func ReadDynamic(b []byte) (any, int, error) {
+// ReadSchemaless reads the dynamic value at the start of b and its size.
+func ReadSchemaless(b []byte) (any, int, error) {
 	r := reader{b: b}
 	v, err := r.dynamic(0)
 	if err != nil {
@@ -87,7 +87,7 @@ func (r *reader) number() (int64, *Error) {
 }
 
 func (r *reader) block() ([]byte, *Error) {
-	v, k := Block(r.b[r.i:])
+	v, k := LengthPrefixed(r.b[r.i:])
 	if k <= 0 {
 		return nil, ended(r.i, k, "a text or bytes")
 	}
@@ -140,7 +140,7 @@ func (r *reader) integer(bits uint) (any, *Error) {
 	return v, nil
 }
 
-func (r *reader) structured(nodes []wit.Node, node uint32, depth int) (any, *Error) {
+func (r *reader) structured(nodes []wit.SchemaNode, node uint32, depth int) (any, *Error) {
 	if depth > MaxDepth {
 		return nil, bad(r.i, "nests deeper than 1000")
 	}
@@ -173,7 +173,7 @@ func (r *reader) structured(nodes []wit.Node, node uint32, depth int) (any, *Err
 	case wit.Float64:
 		v, err := r.float(8)
 		return math.Float64frombits(v), err
-	case wit.Text:
+	case wit.String:
 		return r.text()
 	case wit.Bytes:
 		at := r.i
@@ -182,9 +182,9 @@ func (r *reader) structured(nodes []wit.Node, node uint32, depth int) (any, *Err
 			return nil, longDecimal(at)
 		}
 		return b, err
-	case wit.Structure:
-		rec, start := make(Record, len(n.Members)), r.i
-		for i, m := range n.Members {
+	case wit.Struct:
+		rec, start := make(Struct, len(n.Fields)), r.i
+		for i, m := range n.Fields {
 			v, err := r.structured(nodes, m.Node, depth+1)
 			if err != nil {
 				return nil, err
@@ -197,7 +197,7 @@ func (r *reader) structured(nodes []wit.Node, node uint32, depth int) (any, *Err
 			}
 		}
 		return rec, nil
-	case wit.Mapping:
+	case wit.Map:
 		m := Map{}
 		err := r.items(func() *Error {
 			k, err := r.structured(nodes, n.Key, depth+1)
@@ -333,10 +333,10 @@ func (r *reader) dynamicItems(tag byte, depth int) (any, *Error) {
 
 // Append writes v as the structured value of a node. It refuses a value of another kind, and nil where the node is not
 // optional.
-func Append(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, error) {
+func Append(dst []byte, nodes []wit.SchemaNode, node uint32, v any) ([]byte, error) {
 	n := &nodes[node]
 	if v == nil && !n.Optional {
-		return dst, misfit("null", n)
+		return dst, typeError("null", n)
 	}
 	dst = AppendBranch(dst, n, v == nil)
 	if v == nil {
@@ -346,11 +346,11 @@ func Append(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, error) {
 }
 
 // AppendDefault writes v as a default-value: without the node's own branch number.
-func AppendDefault(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, error) {
+func AppendDefault(dst []byte, nodes []wit.SchemaNode, node uint32, v any) ([]byte, error) {
 	return appendValue(dst, nodes, node, v)
 }
 
-func appendValue(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, error) {
+func appendValue(dst []byte, nodes []wit.SchemaNode, node uint32, v any) ([]byte, error) {
 	n := &nodes[node]
 	switch x := v.(type) {
 	case bool:
@@ -382,8 +382,8 @@ func appendValue(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, erro
 			return AppendFloat64(dst, x), nil
 		}
 	case string:
-		if n.Kind == wit.Text {
-			return AppendText(dst, x), nil
+		if n.Kind == wit.String {
+			return AppendString(dst, x), nil
 		}
 	case []byte:
 		if n.Kind == wit.Bytes {
@@ -393,29 +393,29 @@ func appendValue(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, erro
 		if n.Kind == wit.Bytes {
 			return appendDecimal(dst, x)
 		}
-	case Record:
+	case Struct:
 		return appendRecord(dst, nodes, n, x)
 	case List, Map:
 		return appendItems(dst, nodes, n, x)
 	}
-	return dst, misfit(typeName(v), n)
+	return dst, typeError(typeName(v), n)
 }
 
 // appendDecimal is [AppendDecimal] that refuses what readers would.
 func appendDecimal(dst []byte, unscaled *big.Int) ([]byte, error) {
 	if unscaled.BitLen() >= 8*MaxDecimalBytes {
-		return dst, errors.New("datum: expected a decimal of at most 4096 bytes, found " +
+		return dst, errors.New("connectdata: expected a decimal of at most 4096 bytes, found " +
 			strconv.Itoa(unscaled.BitLen()/8+1))
 	}
 	return AppendDecimal(dst, unscaled), nil
 }
 
-func appendRecord(dst []byte, nodes []wit.Node, n *wit.Node, x Record) ([]byte, error) {
-	if n.Kind != wit.Structure || len(x) != len(n.Members) {
-		return dst, misfit("a record of "+strconv.Itoa(len(x))+" members", n)
+func appendRecord(dst []byte, nodes []wit.SchemaNode, n *wit.SchemaNode, x Struct) ([]byte, error) {
+	if n.Kind != wit.Struct || len(x) != len(n.Fields) {
+		return dst, typeError("a record of "+strconv.Itoa(len(x))+" members", n)
 	}
 	var err error
-	for i, m := range n.Members {
+	for i, m := range n.Fields {
 		if dst, err = Append(dst, nodes, m.Node, x[i]); err != nil {
 			return dst, err
 		}
@@ -423,7 +423,7 @@ func appendRecord(dst []byte, nodes []wit.Node, n *wit.Node, x Record) ([]byte, 
 	return dst, nil
 }
 
-func appendItems(dst []byte, nodes []wit.Node, n *wit.Node, v any) ([]byte, error) {
+func appendItems(dst []byte, nodes []wit.SchemaNode, n *wit.SchemaNode, v any) ([]byte, error) {
 	var err error
 	switch x := v.(type) {
 	case List:
@@ -440,7 +440,7 @@ func appendItems(dst []byte, nodes []wit.Node, n *wit.Node, v any) ([]byte, erro
 		}
 		return append(dst, 0), nil
 	case Map:
-		if n.Kind != wit.Mapping {
+		if n.Kind != wit.Map {
 			break
 		}
 		if len(x) > 0 {
@@ -456,11 +456,11 @@ func appendItems(dst []byte, nodes []wit.Node, n *wit.Node, v any) ([]byte, erro
 		}
 		return append(dst, 0), nil
 	}
-	return dst, misfit(typeName(v), n)
+	return dst, typeError(typeName(v), n)
 }
 
-// AppendDynamic writes v as a dynamic value. It refuses types that a value tree does not hold.
-func AppendDynamic(dst []byte, v any) ([]byte, error) {
+// AppendSchemaless writes v as a dynamic value. It refuses types that a value tree does not hold.
+func AppendSchemaless(dst []byte, v any) ([]byte, error) {
 	var err error
 	switch x := v.(type) {
 	case nil:
@@ -480,12 +480,12 @@ func AppendDynamic(dst []byte, v any) ([]byte, error) {
 	case float64:
 		return AppendFloat64(append(dst, TagFloat64), x), nil
 	case string:
-		return AppendText(append(dst, TagText), x), nil
+		return AppendString(append(dst, TagText), x), nil
 	case []byte:
 		return AppendBytes(append(dst, TagBytes), x), nil
 	case Decimal:
 		if x.Scale > MaxScale || x.Scale < -MaxScale {
-			return dst, errors.New("datum: expected the scale of a decimal from -1000 to 1000, found " +
+			return dst, errors.New("connectdata: expected the scale of a decimal from -1000 to 1000, found " +
 				strconv.Itoa(int(x.Scale)))
 		}
 		return appendDecimal(AppendNumber(append(dst, TagDecimal), int64(x.Scale)), x.Unscaled)
@@ -496,7 +496,7 @@ func AppendDynamic(dst []byte, v any) ([]byte, error) {
 	case List:
 		dst = AppendNumber(append(dst, TagArray), int64(len(x)))
 		for _, item := range x {
-			if dst, err = AppendDynamic(dst, item); err != nil {
+			if dst, err = AppendSchemaless(dst, item); err != nil {
 				return dst, err
 			}
 		}
@@ -504,29 +504,28 @@ func AppendDynamic(dst []byte, v any) ([]byte, error) {
 	case Map:
 		dst = AppendNumber(append(dst, TagMap), int64(len(x)))
 		for _, e := range x {
-			if dst, err = AppendDynamic(dst, e.Key); err != nil {
+			if dst, err = AppendSchemaless(dst, e.Key); err != nil {
 				return dst, err
 			}
-			if dst, err = AppendDynamic(dst, e.Value); err != nil {
+			if dst, err = AppendSchemaless(dst, e.Value); err != nil {
 				return dst, err
 			}
 		}
 		return dst, nil
 	}
-	return dst, errors.New("datum: " + typeName(v) + " is no value")
+	return dst, errors.New("connectdata: " + typeName(v) + " is no value")
 }
 
 // kindNames are the kinds of a schema as wit/encoding.md names them.
-var kindNames = [...]string{"int8", "int16", "int32", "int64", "float32", "float64", "boolean", "text", "bytes",
-	"array", "mapping", "structure"}
+var kindNames = [...]string{"int8", "int16", "int32", "int64", "float32", "float64", "boolean", "string", "bytes",
+	"array", "map", "struct"}
 
-// misfit is a value that a node cannot hold.
-func misfit(found string, n *wit.Node) error {
+func typeError(found string, n *wit.SchemaNode) error {
 	expected := kindNames[n.Kind]
-	if n.Kind == wit.Structure {
-		expected += " of " + strconv.Itoa(len(n.Members)) + " members"
+	if n.Kind == wit.Struct {
+		expected += " of " + strconv.Itoa(len(n.Fields)) + " fields"
 	}
-	return errors.New("datum: expected " + expected + ", found " + found)
+	return errors.New("connectdata: expected " + expected + ", found " + found)
 }
 
 func typeName(v any) string {
@@ -547,7 +546,7 @@ func typeName(v any) string {
 		return "array"
 	case Map:
 		return "mapping"
-	case Record:
+	case Struct:
 		return "structure"
 	}
 	return "a Go value that is none of a value tree's"

@@ -1,4 +1,4 @@
-package datum
+package connectdata
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ func FuzzNumber(f *testing.F) {
 		if want := AppendBytes(nil, twosComplement(big.NewInt(n))); !bytes.Equal(d, want) {
 			t.Fatalf("decimal %d: % x, the slow way % x", n, d, want)
 		}
-		content, _ := Block(d)
+		content, _ := LengthPrefixed(d)
 		if Unscaled(content).Int64() != n {
 			t.Fatalf("decimal %d: % x reads as %v", n, d, Unscaled(content))
 		}
@@ -38,7 +38,7 @@ func TestNumberRefusesMoreThan64Bits(t *testing.T) {
 }
 
 func TestArraysInSeveralBlocksAreRead(t *testing.T) {
-	nodes := []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}}
+	nodes := []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}}
 	// one item; then a block that tells its size (-1, 1 byte); then the end
 	b := []byte{2, 8, 1, 2, 10, 0}
 	v, size, err := Read(nodes, 0, b)
@@ -52,7 +52,7 @@ func TestArraysInSeveralBlocksAreRead(t *testing.T) {
 
 // hostile shapes must end, and fast: a loop over items that take no bytes would not.
 func TestItemsWithoutBytesAreRefused(t *testing.T) {
-	nodes := []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Structure}}
+	nodes := []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Struct}}
 	b := append(AppendNumber(nil, math.MaxInt64), 0)
 	if _, err := Skip(nodes, 0, b); err == nil {
 		t.Error("skipped")
@@ -67,19 +67,19 @@ func FuzzDynamic(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		size, err := SkipDynamic(b)
-		v, read, readErr := ReadDynamic(b)
+		size, err := SkipSchemaless(b)
+		v, read, readErr := ReadSchemaless(b)
 		if readErr == nil && (err != nil || size != read) {
 			t.Fatalf("read %d bytes, skipped %d: %v", read, size, err)
 		}
 		if readErr != nil {
 			return
 		}
-		again, err := AppendDynamic(nil, v)
+		again, err := AppendSchemaless(nil, v)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, n, err := ReadDynamic(again); err != nil || n != len(again) {
+		if _, n, err := ReadSchemaless(again); err != nil || n != len(again) {
 			t.Fatalf("% x written again as % x: %v", b[:read], again, err)
 		}
 	})

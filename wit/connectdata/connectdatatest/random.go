@@ -1,6 +1,6 @@
-// Package datumtest makes schemas and values at random for fuzz tests: right ones, and such as a careless or a hostile
-// plugin would declare. What a seed makes is the same each time.
-package datumtest
+// package connectdatatest makes schemas and values at random for fuzz tests: right ones, and such as a careless or a
+// hostile plugin would declare. What a seed makes is the same each time.
+package connectdatatest
 
 import (
 	"math/big"
@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Random is a source of schemas and values.
@@ -23,23 +23,23 @@ type Random struct {
 func New(seed uint64) *Random { return &Random{Rand: rand.New(rand.NewPCG(seed, 1))} }
 
 // Schema makes a schema of up to some dozens of nodes, shared ones, defaults and logical types among them.
-func (r *Random) Schema() []wit.Node {
+func (r *Random) Schema() []wit.SchemaNode {
 	r.left = 1 + r.IntN(40)
-	var nodes []wit.Node
+	var nodes []wit.SchemaNode
 	r.node(&nodes, 0)
 	return nodes
 }
 
 // node appends a node and what is below it, and returns its number.
-func (r *Random) node(nodes *[]wit.Node, depth int) uint32 {
+func (r *Random) node(nodes *[]wit.SchemaNode, depth int) uint32 {
 	id := len(*nodes)
-	*nodes = append(*nodes, wit.Node{})
+	*nodes = append(*nodes, wit.SchemaNode{})
 	r.left--
-	kind := wit.Kind(r.IntN(int(wit.Structure) + 1))
+	kind := wit.Kind(r.IntN(int(wit.Struct) + 1))
 	if depth > 8 || r.left <= 0 {
 		kind %= wit.Array
 	}
-	n := wit.Node{Kind: kind, Optional: r.IntN(3) == 0}
+	n := wit.SchemaNode{Kind: kind, Optional: r.IntN(3) == 0}
 	if r.IntN(10) == 0 {
 		n.Doc = wit.Ptr(r.text())
 	}
@@ -48,7 +48,7 @@ func (r *Random) node(nodes *[]wit.Node, depth int) uint32 {
 		if r.IntN(2) == 0 {
 			n.Name = wit.Ptr(wit.NameDecimal)
 			n.Parameters = []wit.Setting{{Name: wit.ParameterScale,
-				Value: strconv.Itoa(r.IntN(2*datum.MaxScale+1) - datum.MaxScale)}}
+				Value: strconv.Itoa(r.IntN(2*connectdata.MaxScale+1) - connectdata.MaxScale)}}
 		}
 	case wit.Int32:
 		n.Name = [...]*string{nil, wit.Ptr(wit.NameDate), wit.Ptr(wit.NameTime)}[r.IntN(3)]
@@ -56,22 +56,22 @@ func (r *Random) node(nodes *[]wit.Node, depth int) uint32 {
 		n.Name = [...]*string{nil, wit.Ptr(wit.NameTimestamp)}[r.IntN(2)]
 	case wit.Array:
 		n.Element = r.node(nodes, depth+1)
-	case wit.Mapping:
+	case wit.Map:
 		n.Key, n.Element = r.node(nodes, depth+1), r.node(nodes, depth+1)
-	case wit.Structure:
+	case wit.Struct:
 		shared := uint32(0)
 		for m := range r.IntN(6) {
 			if shared == 0 || r.IntN(4) > 0 {
 				shared = r.node(nodes, depth+1)
 			}
-			n.Members = append(n.Members, wit.Member{Name: strconv.Itoa(m) + r.text(), Node: shared})
+			n.Fields = append(n.Fields, wit.Field{Name: strconv.Itoa(m) + r.text(), Node: shared})
 		}
 	}
 	(*nodes)[id] = n
 	if r.IntN(4) == 0 {
 		left := r.left
 		r.left = 20
-		value, err := datum.AppendDefault(nil, *nodes, uint32(id), r.value(*nodes, uint32(id), depth))
+		value, err := connectdata.AppendDefault(nil, *nodes, uint32(id), r.value(*nodes, uint32(id), depth))
 		if r.left = left; err == nil {
 			if value == nil {
 				value = []byte{}
@@ -83,8 +83,8 @@ func (r *Random) node(nodes *[]wit.Node, depth int) uint32 {
 }
 
 // Nodes makes a list of nodes that name each other as they please: forwards, and seldom backwards or past the end.
-func (r *Random) Nodes() []wit.Node {
-	nodes := make([]wit.Node, r.IntN(1+1<<r.IntN(13)))
+func (r *Random) Nodes() []wit.SchemaNode {
+	nodes := make([]wit.SchemaNode, r.IntN(1+1<<r.IntN(13)))
 	name := func(i int) uint32 {
 		switch r.IntN(2000) {
 		case 0:
@@ -96,13 +96,13 @@ func (r *Random) Nodes() []wit.Node {
 	}
 	for i := range nodes {
 		n := &nodes[i]
-		n.Kind = wit.Kind(r.IntN(int(wit.Structure) + 1))
+		n.Kind = wit.Kind(r.IntN(int(wit.Struct) + 1))
 		if i == len(nodes)-1 {
 			n.Kind %= wit.Array
 		}
 		n.Key, n.Element = name(i), name(i)
 		for m := range r.IntN(4) {
-			n.Members = append(n.Members, wit.Member{Name: strconv.Itoa(m), Node: name(i)})
+			n.Fields = append(n.Fields, wit.Field{Name: strconv.Itoa(m), Node: name(i)})
 		}
 		if r.IntN(100) == 0 {
 			n.Name, n.Parameters = wit.Ptr(wit.NameDecimal),
@@ -116,7 +116,7 @@ func (r *Random) Nodes() []wit.Node {
 }
 
 // Value makes a value of a node.
-func (r *Random) Value(nodes []wit.Node, node uint32) any {
+func (r *Random) Value(nodes []wit.SchemaNode, node uint32) any {
 	r.left = 2000
 	n := &nodes[node]
 	if n.Optional && r.IntN(3) == 0 {
@@ -125,7 +125,7 @@ func (r *Random) Value(nodes []wit.Node, node uint32) any {
 	return r.value(nodes, node, 0)
 }
 
-func (r *Random) value(nodes []wit.Node, node uint32, depth int) any {
+func (r *Random) value(nodes []wit.SchemaNode, node uint32, depth int) any {
 	r.left--
 	n := &nodes[node]
 	child := func(of uint32) any {
@@ -140,21 +140,21 @@ func (r *Random) value(nodes []wit.Node, node uint32, depth int) any {
 	}
 	switch n.Kind {
 	case wit.Array:
-		list := datum.List{}
+		list := connectdata.List{}
 		for range count {
 			list = append(list, child(n.Element))
 		}
 		return list
-	case wit.Mapping:
-		m := datum.Map{}
+	case wit.Map:
+		m := connectdata.Map{}
 		for range count {
-			m = append(m, datum.Entry{Key: child(n.Key), Value: child(n.Element)})
+			m = append(m, connectdata.Entry{Key: child(n.Key), Value: child(n.Element)})
 		}
 		return m
-	case wit.Structure:
-		record := make(datum.Record, len(n.Members))
-		for i := range n.Members {
-			record[i] = child(n.Members[i].Node)
+	case wit.Struct:
+		record := make(connectdata.Struct, len(n.Fields))
+		for i := range n.Fields {
+			record[i] = child(n.Fields[i].Node)
 		}
 		return record
 	case wit.Bytes:
@@ -221,23 +221,24 @@ func (r *Random) Dynamic(depth int) any {
 	case 9:
 		return nil
 	case 10:
-		return datum.Decimal{Scale: int32(r.IntN(2*datum.MaxScale+1) - datum.MaxScale), Unscaled: r.decimal()}
+		return connectdata.Decimal{Scale: int32(r.IntN(2*connectdata.MaxScale+1) - connectdata.MaxScale),
+			Unscaled: r.decimal()}
 	case 11:
-		return datum.Instant(r.Int64() >> 20)
+		return connectdata.Instant(r.Int64() >> 20)
 	case 12:
-		list := datum.List{}
+		list := connectdata.List{}
 		for range r.IntN(6) {
 			list = append(list, r.Dynamic(depth+1))
 		}
 		return list
 	case 13:
-		m := datum.Map{}
+		m := connectdata.Map{}
 		for range r.IntN(6) {
 			key := any(r.text())
 			if r.IntN(8) == 0 {
 				key = r.Dynamic(depth + 1)
 			}
-			m = append(m, datum.Entry{Key: key, Value: r.Dynamic(depth + 1)})
+			m = append(m, connectdata.Entry{Key: key, Value: r.Dynamic(depth + 1)})
 		}
 		return m
 	case 8:

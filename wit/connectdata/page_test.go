@@ -1,4 +1,4 @@
-package datum
+package connectdata
 
 import (
 	"encoding/hex"
@@ -14,46 +14,48 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// structuredCases are the examples of encoding.md by their text there: the schema and the value that they speak of.
-var structuredCases = map[string]struct {
-	nodes []wit.Node
+// withSchemaCases are the examples of encoding.md by their text there: the schema and the value that they speak of.
+var withSchemaCases = map[string]struct {
+	nodes []wit.SchemaNode
 	value any
 }{
-	"int32 150":              {[]wit.Node{{Kind: wit.Int32}}, int32(150)},
-	"int8 -128":              {[]wit.Node{{Kind: wit.Int8}}, int8(-128)},
-	"optional text, null":    {[]wit.Node{{Kind: wit.Text, Optional: true}}, nil},
-	"optional text, `Größe`": {[]wit.Node{{Kind: wit.Text, Optional: true}}, "Größe"},
-	"optional int32 with default 7, value 8": {[]wit.Node{{Kind: wit.Int32, Optional: true, DefaultValue: &[]byte{14}}},
+	"int32 150":                {[]wit.SchemaNode{{Kind: wit.Int32}}, int32(150)},
+	"int8 -128":                {[]wit.SchemaNode{{Kind: wit.Int8}}, int8(-128)},
+	"optional string, null":    {[]wit.SchemaNode{{Kind: wit.String, Optional: true}}, nil},
+	"optional string, `Größe`": {[]wit.SchemaNode{{Kind: wit.String, Optional: true}}, "Größe"},
+	"optional int32 with default 7, value 8": {[]wit.SchemaNode{{Kind: wit.Int32, Optional: true,
+		DefaultValue: &[]byte{14}}},
 		int32(8)},
-	"optional int32 with default 7, null": {[]wit.Node{{Kind: wit.Int32, Optional: true, DefaultValue: &[]byte{14}}},
+	"optional int32 with default 7, null": {[]wit.SchemaNode{{Kind: wit.Int32, Optional: true,
+		DefaultValue: &[]byte{14}}},
 		nil},
 	"Decimal, scale 2, -1.29": {decimalNode("2"), big.NewInt(-129)},
 	"Decimal, scale 0, 128":   {decimalNode("0"), big.NewInt(128)},
-	"Timestamp 2024-02-29T05:28:16.789Z": {[]wit.Node{{Kind: wit.Int64, Name: wit.Ptr(wit.NameTimestamp)}},
+	"Timestamp 2024-02-29T05:28:16.789Z": {[]wit.SchemaNode{{Kind: wit.Int64, Name: wit.Ptr(wit.NameTimestamp)}},
 		int64(1709184496789)},
-	"Date 1969-12-31": {[]wit.Node{{Kind: wit.Int32, Name: wit.Ptr(wit.NameDate)}}, int32(-1)},
-	"array of int32, [1, -1]": {[]wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}},
+	"Date 1969-12-31": {[]wit.SchemaNode{{Kind: wit.Int32, Name: wit.Ptr(wit.NameDate)}}, int32(-1)},
+	"array of int32, [1, -1]": {[]wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}},
 		List{int32(1), int32(-1)}},
-	"array, empty": {[]wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}}, List{}},
-	"map text → boolean, {a: true}": {[]wit.Node{{Kind: wit.Mapping, Key: 1, Element: 2}, {Kind: wit.Text},
+	"array, empty": {[]wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}}, List{}},
+	"map string → boolean, {a: true}": {[]wit.SchemaNode{{Kind: wit.Map, Key: 1, Element: 2}, {Kind: wit.String},
 		{Kind: wit.Boolean}},
 		Map{{"a", true}}},
-	"map int32 → text, {5: x}": {[]wit.Node{{Kind: wit.Mapping, Key: 1, Element: 2}, {Kind: wit.Int32},
-		{Kind: wit.Text}},
+	"map int32 → string, {5: x}": {[]wit.SchemaNode{{Kind: wit.Map, Key: 1, Element: 2}, {Kind: wit.Int32},
+		{Kind: wit.String}},
 		Map{{int32(5), "x"}}},
-	"struct {Id int32 1, Name optional text null, Price float64 0.5}": {[]wit.Node{
-		{Kind: wit.Structure, Members: []wit.Member{{Name: "Id", Node: 1}, {Name: "Name", Node: 2},
+	"struct {Id int32 1, Name optional string null, Price float64 0.5}": {[]wit.SchemaNode{
+		{Kind: wit.Struct, Fields: []wit.Field{{Name: "Id", Node: 1}, {Name: "Name", Node: 2},
 			{Name: "Price", Node: 3}}},
-		{Kind: wit.Int32}, {Kind: wit.Text, Optional: true}, {Kind: wit.Float64}}, Record{int32(1), nil, 0.5}},
+		{Kind: wit.Int32}, {Kind: wit.String, Optional: true}, {Kind: wit.Float64}}, Struct{int32(1), nil, 0.5}},
 }
 
-var dynamicCases = map[string]any{
+var schemalessCases = map[string]any{
 	"null":                        nil,
 	"true":                        true,
 	"int8 5":                      int8(5),
 	"int64 5":                     int64(5),
 	"float32 NaN":                 math.Float32frombits(0x7fc00000),
-	"text `ü`":                    "ü",
+	"string `ü`":                  "ü",
 	"bytes 00 ff":                 []byte{0, 0xff},
 	"array [1 (int64), `a`]":      List{int64(1), "a"},
 	"map {`k`: null}":             Map{{"k", nil}},
@@ -62,8 +64,8 @@ var dynamicCases = map[string]any{
 	"struct of schema 3, 2 bytes": Nested{3, []byte{2, 4}},
 }
 
-func decimalNode(scale string) []wit.Node {
-	return []wit.Node{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal),
+func decimalNode(scale string) []wit.SchemaNode {
+	return []wit.SchemaNode{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal),
 		Parameters: []wit.Setting{{Name: wit.ParameterScale, Value: scale}}}}
 }
 
@@ -100,9 +102,9 @@ var equal = cmp.Options{
 }
 
 func TestStructuredExamplesOfThePage(t *testing.T) {
-	rows := examples(t, "structured")
+	rows := examples(t, "with-schema")
 	for name, want := range rows {
-		c, known := structuredCases[name]
+		c, known := withSchemaCases[name]
 		if !known {
 			t.Errorf("%s: the page has an example without a case here", name)
 			continue
@@ -134,49 +136,49 @@ func TestStructuredExamplesOfThePage(t *testing.T) {
 			}
 		}
 	}
-	if len(rows) != len(structuredCases) {
-		t.Errorf("the page has %d examples, %d cases here", len(rows), len(structuredCases))
+	if len(rows) != len(withSchemaCases) {
+		t.Errorf("the page has %d examples, %d cases here", len(rows), len(withSchemaCases))
 	}
 }
 
 func TestDynamicExamplesOfThePage(t *testing.T) {
-	rows := examples(t, "dynamic")
+	rows := examples(t, "schemaless")
 	for name, want := range rows {
-		value, known := dynamicCases[name]
+		value, known := schemalessCases[name]
 		if !known {
 			t.Errorf("%s: the page has an example without a case here", name)
 			continue
 		}
-		got, err := AppendDynamic(nil, value)
+		got, err := AppendSchemaless(nil, value)
 		if err != nil || !cmp.Equal(got, want) {
 			t.Errorf("%s: wrote % x, %v, the page says % x", name, got, err, want)
 		}
-		read, size, err := ReadDynamic(want)
+		read, size, err := ReadSchemaless(want)
 		if err != nil || size != len(want) || !cmp.Equal(read, value, equal) {
 			t.Errorf("%s: read %#v, %d bytes, %v", name, read, size, err)
 		}
-		if n, err := SkipDynamic(append(want, 9)); err != nil || n != len(want) {
+		if n, err := SkipSchemaless(append(want, 9)); err != nil || n != len(want) {
 			t.Errorf("%s: skipped %d, %v", name, n, err)
 		}
 		for cut := range want {
-			if _, err := SkipDynamic(want[:cut]); err == nil {
+			if _, err := SkipSchemaless(want[:cut]); err == nil {
 				t.Errorf("%s: cut to %d bytes it was skipped", name, cut)
 			}
 		}
 	}
-	if len(rows) != len(dynamicCases) {
-		t.Errorf("the page has %d examples, %d cases here", len(rows), len(dynamicCases))
+	if len(rows) != len(schemalessCases) {
+		t.Errorf("the page has %d examples, %d cases here", len(rows), len(schemalessCases))
 	}
 }
 
 func TestHeaderExampleOfThePage(t *testing.T) {
-	m := regexp.MustCompile("dynamic null: `([0-9a-f ]+)`").FindStringSubmatch(strings.Join(strings.Fields(page(t)),
+	m := regexp.MustCompile("schemaless null: `([0-9a-f ]+)`").FindStringSubmatch(strings.Join(strings.Fields(page(t)),
 		" "))
 	if m == nil {
 		t.Fatal("the page has no example of headers")
 	}
 	want := unhex(t, m[1])
-	headers := []Header{{"src", wit.Structured, 4, AppendText(nil, "sap")}, {"n", wit.Dynamic, 0, []byte{TagNull}}}
+	headers := []Header{{"src", wit.WithSchema, 4, AppendString(nil, "sap")}, {"n", wit.Schemaless, 0, []byte{TagNull}}}
 	if got := AppendHeaders(nil, headers); !cmp.Equal(got, want) {
 		t.Errorf("wrote % x, the page says % x", got, want)
 	}

@@ -1,4 +1,4 @@
-package datum
+package connectdata
 
 import (
 	"encoding/binary"
@@ -15,7 +15,7 @@ type Error struct {
 	What string
 }
 
-func (e *Error) Error() string { return "datum: byte " + strconv.Itoa(e.At) + ": " + e.What }
+func (e *Error) Error() string { return "connectdata: byte " + strconv.Itoa(e.At) + ": " + e.What }
 
 func bad(at int, what string) *Error { return &Error{at, what} }
 
@@ -49,7 +49,7 @@ const (
 
 // IsNull reports whether a structured value of an optional node is null, and how many bytes its branch number takes; of
 // a node that is not optional it is never null and takes none. size is 0 or -1 when the bytes are bad.
-func IsNull(n *wit.Node, b []byte) (null bool, size int, ok bool) {
+func IsNull(n *wit.SchemaNode, b []byte) (null bool, size int, ok bool) {
 	if !n.Optional {
 		return false, 0, true
 	}
@@ -60,7 +60,7 @@ func IsNull(n *wit.Node, b []byte) (null bool, size int, ok bool) {
 }
 
 // AppendBranch writes the number of the branch of an optional node: null or not. Of other nodes it writes nothing.
-func AppendBranch(dst []byte, n *wit.Node, null bool) []byte {
+func AppendBranch(dst []byte, n *wit.SchemaNode, null bool) []byte {
 	if !n.Optional {
 		return dst
 	}
@@ -72,7 +72,7 @@ func AppendBranch(dst []byte, n *wit.Node, null bool) []byte {
 
 // Skip returns the size of the structured value of a node at the start of b. It checks lengths, branches and ranges of
 // numbers, not the text's UTF-8.
-func Skip(nodes []wit.Node, node uint32, b []byte) (int, error) {
+func Skip(nodes []wit.SchemaNode, node uint32, b []byte) (int, error) {
 	n, err := skip(nodes, node, b, 0, 0, &skipping{})
 	if err != nil {
 		return 0, err
@@ -87,16 +87,16 @@ type skipping struct {
 	texts bool
 }
 
-// Short is where the value of a node ends that begins at i in b and is of a usual kind and size: a null, a number, a
+// SkipFast is where the value of a node ends that begins at i in b and is of a usual kind and size: a null, a number, a
 // boolean, a text or bytes of less than 8 KiB. 0: it is another, which [Skip] knows, or bad. It checks what Skip
 // checks, in a fraction of its time.
-func Short(n *wit.Node, b []byte, i int) (end int) {
+func SkipFast(n *wit.SchemaNode, b []byte, i int) (end int) {
 	var k skipping
 	return k.short(n, b, i)
 }
 
-// short is [Short], with the check of texts where that is wanted.
-func (k *skipping) short(n *wit.Node, b []byte, i int) (end int) {
+// short is [SkipFast], with the check of texts where that is wanted.
+func (k *skipping) short(n *wit.SchemaNode, b []byte, i int) (end int) {
 	if n.Optional {
 		if n.DefaultValue != nil || i >= len(b) {
 			return 0
@@ -109,7 +109,7 @@ func (k *skipping) short(n *wit.Node, b []byte, i int) (end int) {
 		}
 	}
 	switch n.Kind {
-	case wit.Text:
+	case wit.String:
 		return k.text(b, i)
 	case wit.Bytes:
 		return (&skipping{}).text(b, i)
@@ -183,7 +183,7 @@ func validText(b []byte) bool {
 }
 
 // skip is [Skip] from i on.
-func skip(nodes []wit.Node, node uint32, b []byte, i, depth int, k *skipping) (int, *Error) {
+func skip(nodes []wit.SchemaNode, node uint32, b []byte, i, depth int, k *skipping) (int, *Error) {
 	if depth > MaxDepth {
 		return 0, bad(i, "nests deeper than 1000")
 	}
@@ -199,7 +199,7 @@ func skip(nodes []wit.Node, node uint32, b []byte, i, depth int, k *skipping) (i
 	return skipValue(nodes, n, b, i, depth, k)
 }
 
-func skipValue(nodes []wit.Node, n *wit.Node, b []byte, i, depth int, k *skipping) (int, *Error) {
+func skipValue(nodes []wit.SchemaNode, n *wit.SchemaNode, b []byte, i, depth int, k *skipping) (int, *Error) {
 	switch n.Kind {
 	case wit.Boolean:
 		if i >= len(b) || b[i] > 1 {
@@ -219,23 +219,23 @@ func skipValue(nodes []wit.Node, n *wit.Node, b []byte, i, depth int, k *skippin
 		return fixed(b, i, 4)
 	case wit.Float64:
 		return fixed(b, i, 8)
-	case wit.Text, wit.Bytes:
-		content, size := Block(b[i:])
+	case wit.String, wit.Bytes:
+		content, size := LengthPrefixed(b[i:])
 		if size <= 0 {
 			return 0, ended(i, size, "a text or bytes")
 		}
 		if isLongDecimal(n, content) {
 			return 0, longDecimal(i)
 		}
-		if k.texts && n.Kind == wit.Text && !validText(content) {
+		if k.texts && n.Kind == wit.String && !validText(content) {
 			return 0, bad(i, "text that is not UTF-8")
 		}
 		return i + size, nil
-	case wit.Structure:
+	case wit.Struct:
 		var err *Error
 		start := i
-		for m := range n.Members {
-			node := n.Members[m].Node
+		for m := range n.Fields {
+			node := n.Fields[m].Node
 			if end := k.short(&nodes[node], b, i); end > 0 {
 				i = end
 				continue
@@ -255,7 +255,7 @@ func skipValue(nodes []wit.Node, n *wit.Node, b []byte, i, depth int, k *skippin
 }
 
 // isLongDecimal reports whether content is that of a Decimal and longer than one may be.
-func isLongDecimal(n *wit.Node, content []byte) bool {
+func isLongDecimal(n *wit.SchemaNode, content []byte) bool {
 	return len(content) > MaxDecimalBytes && n.Kind == wit.Bytes && n.Name != nil && *n.Name == wit.NameDecimal
 }
 
@@ -282,11 +282,11 @@ func fixed(b []byte, i, size int) (int, *Error) {
 	return i + size, nil
 }
 
-func skipItems(nodes []wit.Node, n *wit.Node, b []byte, i, depth int, k *skipping) (int, *Error) {
+func skipItems(nodes []wit.SchemaNode, n *wit.SchemaNode, b []byte, i, depth int, k *skipping) (int, *Error) {
 	items := Items{b: b, i: i}
 	for items.next() {
 		var err *Error
-		if n.Kind == wit.Mapping {
+		if n.Kind == wit.Map {
 			if items.i, err = skip(nodes, n.Key, b, items.i, depth+1, k); err != nil {
 				return 0, err
 			}
@@ -337,8 +337,8 @@ func (s *Items) next() bool {
 	return true
 }
 
-// SkipDynamic returns the size of the dynamic value at the start of b.
-func SkipDynamic(b []byte) (int, error) {
+// SkipSchemaless returns the size of the dynamic value at the start of b.
+func SkipSchemaless(b []byte) (int, error) {
 	n, err := skipDynamic(b, 0, 0)
 	if err != nil {
 		return 0, err
@@ -346,7 +346,7 @@ func SkipDynamic(b []byte) (int, error) {
 	return n, nil
 }
 
-// skipDynamic is [SkipDynamic] from i on.
+// skipDynamic is [SkipSchemaless] from i on.
 func skipDynamic(b []byte, i, depth int) (int, *Error) {
 	if depth > MaxDepth {
 		return 0, bad(i, "nests deeper than 1000")
@@ -385,7 +385,7 @@ func skipDynamic(b []byte, i, depth int) (int, *Error) {
 	case TagFloat64:
 		return fixed(b, i, 8)
 	case TagText, TagBytes:
-		_, k := Block(b[i:])
+		_, k := LengthPrefixed(b[i:])
 		if k <= 0 {
 			return 0, ended(i, k, "a text or bytes")
 		}
@@ -396,7 +396,7 @@ func skipDynamic(b []byte, i, depth int) (int, *Error) {
 		if err != nil {
 			return 0, err
 		}
-		content, k := Block(b[i:])
+		content, k := LengthPrefixed(b[i:])
 		if k <= 0 {
 			return 0, ended(i, k, "bytes")
 		}
@@ -427,7 +427,7 @@ func skipDynamic(b []byte, i, depth int) (int, *Error) {
 
 // Check refuses bytes that are not exactly one structured value of node 0: with too few or too many bytes, a number
 // outside its kind, text that is no UTF-8.
-func Check(nodes []wit.Node, b []byte) error {
+func Check(nodes []wit.SchemaNode, b []byte) error {
 	n, err := skip(nodes, 0, b, 0, 0, &skipping{texts: true})
 	if err == nil && n != len(b) {
 		err = bad(n, "bytes left over")
@@ -438,9 +438,9 @@ func Check(nodes []wit.Node, b []byte) error {
 	return nil
 }
 
-// CheckDynamic refuses bytes that are not exactly one dynamic value, and a null at the top.
-func CheckDynamic(b []byte) error {
-	_, n, err := ReadDynamic(b)
+// CheckSchemaless refuses bytes that are not exactly one dynamic value, and a null at the top.
+func CheckSchemaless(b []byte) error {
+	_, n, err := ReadSchemaless(b)
 	if err == nil && n != len(b) {
 		err = bad(n, "bytes left over")
 	}

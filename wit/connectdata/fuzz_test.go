@@ -1,12 +1,12 @@
-package datum_test
+package connectdata_test
 
 import (
 	"slices"
 	"testing"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
-	"github.com/culvert-project/culvert/wit/datum/datumtest"
+	"github.com/culvert-project/culvert/wit/connectdata"
+	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
 // FuzzInside makes schemas and values of them at random, each as its type has it, and takes them through all readers:
@@ -17,30 +17,30 @@ func FuzzInside(f *testing.F) {
 		f.Add(seed, uint16(0), byte(0))
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, at uint16, change byte) {
-		r := datumtest.New(seed)
+		r := connectdatatest.New(seed)
 		nodes := r.Schema()
-		if _, err := datum.CheckSchema(nodes); err != nil {
+		if _, err := connectdata.CheckSchema(nodes); err != nil {
 			return // too large
 		}
-		b, err := datum.Append(nil, nodes, 0, r.Value(nodes, 0))
+		b, err := connectdata.Append(nil, nodes, 0, r.Value(nodes, 0))
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		v, size, err := datum.Read(nodes, 0, b)
+		v, size, err := connectdata.Read(nodes, 0, b)
 		if err != nil || size != len(b) {
 			t.Fatalf("seed %d: read %d of %d bytes, %v", seed, size, len(b), err)
 		}
-		if skipped, err := datum.Skip(nodes, 0, b); err != nil || skipped != len(b) {
+		if skipped, err := connectdata.Skip(nodes, 0, b); err != nil || skipped != len(b) {
 			t.Fatalf("seed %d: skipped %d of %d bytes, %v", seed, skipped, len(b), err)
 		}
-		if again, err := datum.Append(nil, nodes, 0, v); err != nil || string(again) != string(b) {
+		if again, err := connectdata.Append(nil, nodes, 0, v); err != nil || string(again) != string(b) {
 			t.Fatalf("seed %d: written % x, then % x, %v", seed, b, again, err)
 		}
-		d, err := datum.AppendDynamic(nil, r.Dynamic(0))
+		d, err := connectdata.AppendSchemaless(nil, r.Dynamic(0))
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		if n, err := datum.SkipDynamic(d); err != nil || n != len(d) {
+		if n, err := connectdata.SkipSchemaless(d); err != nil || n != len(d) {
 			t.Fatalf("seed %d: skipped %d of %d dynamic bytes, %v", seed, n, len(d), err)
 		}
 		if change == 0 {
@@ -51,12 +51,12 @@ func FuzzInside(f *testing.F) {
 				changed[int(at)%len(changed)] ^= change
 			}
 		}
-		_, readSize, readErr := datum.Read(nodes, 0, b)
-		skipSize, skipErr := datum.Skip(nodes, 0, b)
+		_, readSize, readErr := connectdata.Read(nodes, 0, b)
+		skipSize, skipErr := connectdata.Skip(nodes, 0, b)
 		if readErr == nil && (skipErr != nil || skipSize != readSize) {
 			t.Fatalf("seed %d: read %d bytes, skipped %d, %v", seed, readSize, skipSize, skipErr)
 		}
-		_ = datum.CheckDynamic(d)
+		_ = connectdata.CheckSchemaless(d)
 	})
 }
 
@@ -64,9 +64,9 @@ func FuzzInside(f *testing.F) {
 func TestCheckIsAsStrictAsRead(t *testing.T) {
 	good, wrong := 0, 0
 	for seed := range uint64(20_000) {
-		r := datumtest.New(seed)
+		r := connectdatatest.New(seed)
 		nodes := r.Schema()
-		whole, err := datum.Append(nil, nodes, 0, r.Value(nodes, 0))
+		whole, err := connectdata.Append(nil, nodes, 0, r.Value(nodes, 0))
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
@@ -81,10 +81,11 @@ func TestCheckIsAsStrictAsRead(t *testing.T) {
 			default:
 				b = slices.Insert(b, at, byte(r.Uint32()))
 			}
-			_, n, err := datum.Read(nodes, 0, b)
+			_, n, err := connectdata.Read(nodes, 0, b)
 			want := err == nil && n == len(b)
-			if got := datum.Check(nodes, b) == nil; got != want {
-				t.Fatalf("seed %d, %x: expected %t, found %t: %v, %v", seed, b, want, got, err, datum.Check(nodes, b))
+			if got := connectdata.Check(nodes, b) == nil; got != want {
+				t.Fatalf("seed %d, %x: expected %t, found %t: %v, %v", seed, b, want, got, err,
+					connectdata.Check(nodes, b))
 			}
 			if want {
 				good++
@@ -96,10 +97,11 @@ func TestCheckIsAsStrictAsRead(t *testing.T) {
 	if good < 20_000 || wrong < 20_000 {
 		t.Errorf("%d values were good and %d were not", good, wrong)
 	}
-	value, nodes := []byte{2, 'a', 0, 4}, []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1},
-		{Name: "b", Node: 2}, {Name: "c", Node: 3}}}, {Kind: wit.Text}, {Kind: wit.Text, Optional: true}, {Kind: wit.Int8}}
+	value, nodes := []byte{2, 'a', 0, 4}, []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1},
+		{Name: "b", Node: 2}, {Name: "c", Node: 3}}}, {Kind: wit.String}, {Kind: wit.String, Optional: true},
+		{Kind: wit.Int8}}
 	if n := testing.AllocsPerRun(10, func() {
-		if err := datum.Check(nodes, value); err != nil {
+		if err := connectdata.Check(nodes, value); err != nil {
 			t.Error(err)
 		}
 	}); n > 1 {
@@ -114,9 +116,9 @@ func FuzzSchema(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, seed uint64) {
-		nodes := datumtest.New(seed).Nodes()
-		size, err := datum.CheckSchema(nodes)
-		if err == nil && (size <= 0 || size > datum.MaxSchemaBytes) {
+		nodes := connectdatatest.New(seed).Nodes()
+		size, err := connectdata.CheckSchema(nodes)
+		if err == nil && (size <= 0 || size > connectdata.MaxSchemaBytes) {
 			t.Errorf("seed %d: %d bytes", seed, size)
 		}
 	})

@@ -1,8 +1,8 @@
-// Package datum reads and writes the bytes inside a batch as wit/encoding.md describes them: structured values (Avro
-// binary by a schema of the contract), dynamic values (tagged), blocks of headers. Host, SDK and guests share it, so it
-// depends on nothing but package wit; hot paths use the Append functions, [Number], [Block] and [Skip], slow ones the
-// value trees of [Read] and [Append].
-package datum
+// Package connectdata reads and writes the bytes inside a batch as wit/encoding.md describes them: structured values
+// (Avro binary by a schema of the contract), dynamic values (tagged), blocks of headers. Host, SDK and guests share it,
+// so it depends on nothing but package wit; hot paths use the Append functions, [Number], [LengthPrefixed] and [Skip],
+// slow ones the value trees of [Read] and [Append].
+package connectdata
 
 import (
 	"encoding/binary"
@@ -22,8 +22,8 @@ const (
 	MaxEmptyStructures = 10_000
 	// MaxHeaders is how many headers a row may have.
 	MaxHeaders = 10_000
-	// MaxTreeValues is how many values [Read] and [ReadDynamic] make of a datum: each is some 30 times as large as the
-	// byte that it may be made of.
+	// MaxTreeValues is how many values [Read] and [ReadSchemaless] make of a datum: each is some 30 times as large as
+	// the byte that it may be made of.
 	MaxTreeValues = 1_000_000
 )
 
@@ -65,8 +65,8 @@ func AppendBoolean(dst []byte, v bool) []byte {
 	return append(dst, 0)
 }
 
-// AppendText writes the number of bytes and the bytes.
-func AppendText(dst []byte, s string) []byte {
+// AppendString writes the number of bytes and the bytes.
+func AppendString(dst []byte, s string) []byte {
 	return append(AppendNumber(dst, int64(len(s))), s...)
 }
 
@@ -75,9 +75,9 @@ func AppendBytes(dst, b []byte) []byte {
 	return append(AppendNumber(dst, int64(len(b))), b...)
 }
 
-// Block reads what [AppendText] and [AppendBytes] wrote. content aliases b. size is 0 when b ends inside it, -1 when
-// the length is negative or no number.
-func Block(b []byte) (content []byte, size int) {
+// LengthPrefixed reads what [AppendString] and [AppendBytes] wrote. content aliases b. size is 0 when b ends inside it,
+// -1 when the length is negative or no number.
+func LengthPrefixed(b []byte) (content []byte, size int) {
 	n, k := Number(b)
 	if k <= 0 {
 		return nil, k
