@@ -35,6 +35,22 @@ type NestedContent struct {
 	Path       string
 }
 
+// AppendEntity writes an entity in the configured format. where is its path in the row, for messages.
+func (b *Writer) AppendEntity(dst []byte, s *Type, f *rowvalue.Value, where string) ([]byte, error) {
+	if b.Config.Atom {
+		return b.appendEntry(append(dst, atomHead...), s, f, where, atomStart)
+	}
+	return b.appendJSON(dst, s, f, where)
+}
+
+func (b *Writer) properties(s *Type, f *rowvalue.Value, where string) propertyCursor {
+	m := propertyCursor{Cursor: f.Fields(), writer: b, parent: s, parentPath: where, writers: s.writersFor(f)}
+	if where == "" {
+		m.keys = b.Keys
+	}
+	return m
+}
+
 // propertyCursor iterates over the properties that are written of an entity or complex property.
 type propertyCursor struct {
 	rowvalue.Cursor
@@ -49,21 +65,6 @@ type propertyCursor struct {
 	keysWritten int
 	writers     []*propertyWriter
 	err         error
-}
-
-func (b *Writer) properties(s *Type, f *rowvalue.Value, where string) propertyCursor {
-	m := propertyCursor{Cursor: f.Fields(), writer: b, parent: s, parentPath: where, writers: s.writersFor(f)}
-	if where == "" {
-		m.keys = b.Keys
-	}
-	return m
-}
-
-func (m *propertyCursor) path() string {
-	if m.parentPath == "" {
-		return m.Name
-	}
-	return m.parentPath + "/" + m.Name
 }
 
 func (m *propertyCursor) next() bool {
@@ -94,6 +95,13 @@ func (m *propertyCursor) next() bool {
 		m.err = Unexpected(m.parentPath, "a struct of "+m.parent.QualifiedName(), "another kind of value")
 	}
 	return false
+}
+
+func (m *propertyCursor) path() string {
+	if m.parentPath == "" {
+		return m.Name
+	}
+	return m.parentPath + "/" + m.Name
 }
 
 func (m *propertyCursor) isWritten() (write bool, err error) {
@@ -154,83 +162,23 @@ func (m *propertyCursor) convert() (c value.Converted, err error) {
 	return c, nil
 }
 
-// AppendEntity writes an entity in the configured format. where is its path in the row, for messages.
-func (b *Writer) AppendEntity(dst []byte, s *Type, f *rowvalue.Value, where string) ([]byte, error) {
-	if b.Config.Atom {
-		return b.appendEntry(append(dst, atomHead...), s, f, where, atomStart)
+// Unexpected returns an error for a value of another kind than expected.
+func Unexpected(where, expected, found string) error {
+	if where == "" {
+		where = "the value"
 	}
-	return b.appendJSON(dst, s, f, where)
-}
-
-func (b *Writer) appendJSON(dst []byte, s *Type, f *rowvalue.Value, where string) (_ []byte, err error) {
-	dst = append(dst, '{')
-	start := len(dst)
-	m := b.properties(s, f, where)
-	for m.next() {
-		if len(dst) > start {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, m.label...)
-		switch {
-		case m.isNull:
-			dst = append(dst, "null"...)
-		case m.typ == nil:
-			dst, err = m.appendValue(dst)
-		case m.navigation != nil && m.navigation.Many:
-			dst, err = m.appendArray(dst)
-		default:
-			dst, err = b.appendJSON(dst, m.typ, &m.Value, m.path())
-		}
-		if err != nil {
-			return dst, err
-		}
-	}
-	return append(dst, '}'), m.err
-}
-
-func (m *propertyCursor) appendValue(dst []byte) ([]byte, error) {
-	if out, ok := m.appendFast(dst, true); ok {
-		return out, nil
-	}
-	c, err := m.convert()
-	if err != nil {
-		return dst, err
-	}
-	if c.Ticks != 0 {
-		return dst, Unexpected(m.path(),
-			"no digits after milliseconds in JSON, "+sinkconfig.NameRequestFormat+" = atom accepts them",
-			c.Text)
-	}
-	return c.AppendJSON(dst), nil
-}
-
-func (m *propertyCursor) appendArray(dst []byte) (_ []byte, err error) {
-	dst = append(dst, '[')
-	start := len(dst)
-	items := m.Value.Items()
-	for items.Next() {
-		if len(dst) > start {
-			dst = append(dst, ',')
-		}
-		if dst, err = m.writer.appendJSON(dst, m.typ, &items.Value, m.path()); err != nil {
-			return dst, err
-		}
-	}
-	if items.Mismatch {
-		return dst, Unexpected(m.path(), "an array of "+m.typ.QualifiedName(), "another kind of value")
-	}
-	return append(dst, ']'), nil
-}
-
-func isControlField(c *sinkconfig.Config, name string) bool {
-	return c.Mode == sinkconfig.ModeDynamic && name == c.ModeProperty || c.DeleteRecords && (name == edm.DeletedAt ||
-		name == edm.RecordMode || name == fieldChangeMode || name == fieldEntityCounter)
+	return fault.Data(where + ": expected " + expected + ", found " + found)
 }
 
 const (
 	fieldChangeMode    = "ODQ_CHANGEMODE"
 	fieldEntityCounter = "ODQ_ENTITYCNTR"
 )
+
+func isControlField(c *sinkconfig.Config, name string) bool {
+	return c.Mode == sinkconfig.ModeDynamic && name == c.ModeProperty || c.DeleteRecords && (name == edm.DeletedAt ||
+		name == edm.RecordMode || name == fieldChangeMode || name == fieldEntityCounter)
+}
 
 // IsDeleteRecord reports whether a source has written the row for a deleted entity: its change mode is D or, if the row
 // has no such column, DELETED_AT is set.
@@ -249,12 +197,4 @@ func IsDeleteRecord(t *Type, v rowvalue.Value) bool {
 	}
 	at, ok := v.Field(edm.DeletedAt)
 	return ok && !hasMode && at.Present && t.properties[edm.DeletedAt] == nil
-}
-
-// Unexpected returns an error for a value of another kind than expected.
-func Unexpected(where, expected, found string) error {
-	if where == "" {
-		where = "the value"
-	}
-	return fault.Data(where + ": expected " + expected + ", found " + found)
 }

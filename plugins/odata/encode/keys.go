@@ -18,6 +18,11 @@ type KeyValue struct {
 	Value    value.Converted
 }
 
+// Equal reports whether a service may treat two values of a key property as the same.
+func (k KeyValue) Equal(other KeyValue) bool {
+	return canonicalLiteral(k.Value.Type, k.Value.Text) == canonicalLiteral(other.Value.Type, other.Value.Text)
+}
+
 // KeyValues returns the values of the key properties. With scalarKey a scalar may stand for a key of one property.
 func (t *Type) KeyValues(c *sinkconfig.Config, v *rowvalue.Value, scalarKey bool) ([]KeyValue, error) {
 	var keys []KeyValue
@@ -62,11 +67,6 @@ func (t *Type) KeyValue(m *sinkconfig.Config, property *edm.Property, v *rowvalu
 		return k, false, fault.Data("key property " + property.Name + ": " + err.Error())
 	}
 	return k, true, nil
-}
-
-// Equal reports whether a service may treat two values of a key property as the same.
-func (k KeyValue) Equal(other KeyValue) bool {
-	return canonicalLiteral(k.Value.Type, k.Value.Text) == canonicalLiteral(other.Value.Type, other.Value.Text)
 }
 
 // Predicate returns the key predicate of an entity, "" without keys.

@@ -25,19 +25,6 @@ type Type struct {
 	writersBySchema map[*wit.SchemaNode][]*propertyWriter
 }
 
-type propertyWriter struct {
-	property   *edm.Property
-	navigation *edm.Navigation
-	// typ is the nested entity type or complex type, nil if the metadata lack it.
-	typ      *Type
-	isKey    bool
-	label    []byte
-	min, max int64
-	// encoding is constant for a writer in writersBySchema. Otherwise it is set for each value.
-	encoding valueEncoding
-	scale    int
-}
-
 // NewType indexes the types and returns the first one.
 func NewType(structures []*edm.Structure) *Type {
 	all := map[string]*Type{}
@@ -66,19 +53,6 @@ func NewType(structures []*edm.Structure) *Type {
 // Property returns a property by its name, nil if the type has none.
 func (s *Type) Property(name string) *edm.Property { return s.properties[name] }
 
-func (s *Type) makeWriters() {
-	s.writers, s.writersBySchema = map[string]*propertyWriter{}, map[*wit.SchemaNode][]*propertyWriter{}
-	label := func(name string) []byte { return append(jsontext.AppendString(nil, name), ':') }
-	for name, n := range s.navigations {
-		s.writers[name] = &propertyWriter{navigation: n, typ: s.types[name], label: label(name)}
-	}
-	for name, p := range s.properties {
-		c := &propertyWriter{property: p, typ: s.types[name], isKey: s.IsKey(name), label: label(name)}
-		c.min, c.max, _ = p.Type.Primitive.Bounds()
-		s.writers[name] = c
-	}
-}
-
 const maxSchemas = 64
 
 func (s *Type) writersFor(f *rowvalue.Value) []*propertyWriter {
@@ -102,6 +76,32 @@ func (s *Type) writersFor(f *rowvalue.Value) []*propertyWriter {
 		s.writersBySchema[n] = columns
 	}
 	return columns
+}
+
+func (s *Type) makeWriters() {
+	s.writers, s.writersBySchema = map[string]*propertyWriter{}, map[*wit.SchemaNode][]*propertyWriter{}
+	label := func(name string) []byte { return append(jsontext.AppendString(nil, name), ':') }
+	for name, n := range s.navigations {
+		s.writers[name] = &propertyWriter{navigation: n, typ: s.types[name], label: label(name)}
+	}
+	for name, p := range s.properties {
+		c := &propertyWriter{property: p, typ: s.types[name], isKey: s.IsKey(name), label: label(name)}
+		c.min, c.max, _ = p.Type.Primitive.Bounds()
+		s.writers[name] = c
+	}
+}
+
+type propertyWriter struct {
+	property   *edm.Property
+	navigation *edm.Navigation
+	// typ is the nested entity type or complex type, nil if the metadata lack it.
+	typ      *Type
+	isKey    bool
+	label    []byte
+	min, max int64
+	// encoding is constant for a writer in writersBySchema. Otherwise it is set for each value.
+	encoding valueEncoding
+	scale    int
 }
 
 // Convert converts a value to the type of a property. The settings decide whether it may lose precision.

@@ -3,15 +3,12 @@ package entityset
 import (
 	"encoding/base64"
 	"hash/fnv"
-	"iter"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/encode"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
@@ -35,64 +32,6 @@ type EntitySet struct {
 	// links holds the sets that can be reached by navigation properties. The first one is the set itself.
 	links []*LinkedSet
 }
-
-// LinkedSet is an entity set with the updatable sets that its navigation properties target.
-type LinkedSet struct {
-	Path    string
-	Targets map[string]*LinkedSet
-}
-
-func linksFrom(m *edm.Model, from *edm.Set, root string) []*LinkedSet {
-	sets := []*edm.Set{from}
-	all := []*LinkedSet{{}}
-	for i := 0; i < len(sets); i++ {
-		all[i].Path, all[i].Targets = root+"/"+service.Address(sets[i]), map[string]*LinkedSet{}
-		s := m.Structure(sets[i].Type)
-		if s == nil {
-			continue
-		}
-		for j := range s.Navigations {
-			to := m.Leads(sets[i], &s.Navigations[j])
-			if to == nil || !to.Updatable {
-				continue
-			}
-			at := slices.Index(sets, to)
-			if at < 0 {
-				at = len(sets)
-				sets, all = append(sets, to), append(all, &LinkedSet{})
-			}
-			all[i].Targets[s.Navigations[j].Name] = all[at]
-		}
-	}
-	return all
-}
-
-func (t *EntitySet) prepare() {
-	t.TokenPath = t.Query.On(t.Service + "/")
-	t.Type = encode.NewType(t.Model.Structures)
-	t.hash = mixHash(hashSeed, t.Path)
-}
-
-const hashSeed, hashPrime = 2166136261, 16777619
-
-func mixHash(h uint32, text string) uint32 {
-	for i := range len(text) {
-		h = (h ^ uint32(text[i])) * hashPrime
-	}
-	return h
-}
-
-// EntityHash returns a hash of an entity of the set. key is its canonical predicate.
-func (t *EntitySet) EntityHash(key string) uint32 { return mixHash(t.hash, key) }
-
-// EntityHash returns the same hash as [EntitySet.EntityHash].
-func (l *LinkedSet) EntityHash(key string) uint32 { return mixHash(mixHash(hashSeed, l.Path), key) }
-
-// LinkedSet returns the set as the root of nested updates.
-func (t *EntitySet) LinkedSet() *LinkedSet { return t.links[0] }
-
-// NamespaceSAP is the namespace of SAP's annotations.
-const NamespaceSAP = "http://www.sap.com/Protocols/SAPData"
 
 // New finds the set in the metadata and checks that the configured operations are allowed.
 func New(e sinkconfig.EntitySet, m *edm.Model, c *sinkconfig.Config) (*EntitySet, error) {
@@ -130,6 +69,66 @@ func New(e sinkconfig.EntitySet, m *edm.Model, c *sinkconfig.Config) (*EntitySet
 	return t, nil
 }
 
+// NamespaceSAP is the namespace of SAP's annotations.
+const NamespaceSAP = "http://www.sap.com/Protocols/SAPData"
+
+func (t *EntitySet) prepare() {
+	t.TokenPath = t.Query.On(t.Service + "/")
+	t.Type = encode.NewType(t.Model.Structures)
+	t.hash = mixHash(hashSeed, t.Path)
+}
+
+// Pack appends what [Unpack] needs in addition to the settings.
+func (t *EntitySet) Pack(b []byte) []byte {
+	b = pack.Bool(pack.String(b, t.Path), t.SAP)
+	return packLinks(edm.Pack(b, t.Model.Structures), t.links)
+}
+
+// Unpack reads what [EntitySet.Pack] wrote. ok is false if the data are invalid.
+func Unpack(r *pack.Reader, e sinkconfig.EntitySet) (t EntitySet, ok bool) {
+	t = EntitySet{EntitySet: e, Path: r.String(), SAP: r.Bool(), Model: edm.Unpack(r), links: unpackLinks(r)}
+	if r.Bad || len(t.Model.Structures) == 0 {
+		return t, false
+	}
+	t.prepare()
+	return t, true
+}
+
+// EntityHash returns a hash of an entity of the set. key is its canonical predicate.
+func (t *EntitySet) EntityHash(key string) uint32 { return mixHash(t.hash, key) }
+
+const hashSeed, hashPrime = 2166136261, 16777619
+
+func mixHash(h uint32, text string) uint32 {
+	for i := range len(text) {
+		h = (h ^ uint32(text[i])) * hashPrime
+	}
+	return h
+}
+
+// KeyLiterals returns the literals of a predicate in the order of the key properties. ok is false if they differ.
+func (t *EntitySet) KeyLiterals(predicate string) (values []uri.Literal, ok bool) {
+	_, keys, err := uri.ParsePredicate(predicate)
+	if err != nil || len(keys) != len(t.Type.Key) {
+		return nil, false
+	}
+	for _, name := range t.Type.Key {
+		at := slices.IndexFunc(keys, func(k uri.Key) bool { return k.Name == name || k.Name == "" && len(keys) == 1 })
+		if at < 0 {
+			return nil, false
+		}
+		values = append(values, keys[at].Literal)
+	}
+	return values, true
+}
+
+// Digest returns a short name of the set for [wit.Known].
+func (t *EntitySet) Digest() string {
+	h := fnv.New32a()
+	h.Write([]byte(t.Path))
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))[:3]
+}
+
 // LogOmittedProperties logs the properties that $metadata excludes from requests.
 func (t *EntitySet) LogOmittedProperties(mode string) {
 	s := t.Model.Structures[0]
@@ -151,143 +150,4 @@ func (t *EntitySet) LogOmittedProperties(mode string) {
 		sdk.Log(wit.LevelWarn, "entity set "+t.Name+" of "+t.Service+": requests do not contain these properties, "+
 			"which $metadata marks as set by the service: "+strings.Join(names, ", "))
 	}
-}
-
-// Pack appends what [Unpack] needs in addition to the settings.
-func (t *EntitySet) Pack(b []byte) []byte {
-	b = pack.Bool(pack.String(b, t.Path), t.SAP)
-	return packLinks(edm.Pack(b, t.Model.Structures), t.links)
-}
-
-// Unpack reads what [EntitySet.Pack] wrote. ok is false if the data are invalid.
-func Unpack(r *pack.Reader, e sinkconfig.EntitySet) (t EntitySet, ok bool) {
-	t = EntitySet{EntitySet: e, Path: r.String(), SAP: r.Bool(), Model: edm.Unpack(r), links: unpackLinks(r)}
-	if r.Bad || len(t.Model.Structures) == 0 {
-		return t, false
-	}
-	t.prepare()
-	return t, true
-}
-
-func packLinks(b []byte, sets []*LinkedSet) []byte {
-	b = pack.Int(b, len(sets))
-	for _, s := range sets {
-		b = pack.Int(pack.String(b, s.Path), len(s.Targets))
-		for _, name := range slices.Sorted(maps.Keys(s.Targets)) {
-			b = pack.Int(pack.String(b, name), slices.Index(sets, s.Targets[name]))
-		}
-	}
-	return b
-}
-
-func unpackLinks(r *pack.Reader) (sets []*LinkedSet) {
-	count := r.Count()
-	for range count {
-		sets = append(sets, &LinkedSet{Targets: map[string]*LinkedSet{}})
-	}
-	for _, s := range sets {
-		s.Path = r.String()
-		for n := r.Count(); n > 0 && !r.Bad; n-- {
-			name, at := r.String(), r.Int()
-			if r.Bad = r.Bad || at < 0 || at >= len(sets); !r.Bad {
-				s.Targets[name] = sets[at]
-			}
-		}
-	}
-	return sets
-}
-
-// Placeholder is a {Name} in a filter and the text before it. Found is false for the text after the last one.
-type Placeholder struct {
-	Before, Name string
-	Found        bool
-}
-
-// Placeholders splits a filter. A filter without braces is the name of a property.
-func Placeholders(filter string) iter.Seq[Placeholder] {
-	if !strings.Contains(filter, "{") {
-		filter += " eq {" + filter + "}"
-	}
-	return func(yield func(Placeholder) bool) {
-		for rest := filter; ; {
-			before, after, found := strings.Cut(rest, "{")
-			at := Placeholder{Before: before, Found: found}
-			at.Name, rest, _ = strings.Cut(after, "}")
-			if !yield(at) || !found {
-				return
-			}
-		}
-	}
-}
-
-// FilterError returns an error if the configured check filter names an unknown property.
-func (t *EntitySet) FilterError(c *sinkconfig.Config) *wit.Error {
-	if c.CheckFilter == "" || c.InsertUncertain != "check" && c.InsertUncertain != "repeatable" {
-		return nil
-	}
-	s := t.Model.Structures[0]
-	for at := range Placeholders(c.CheckFilter) {
-		p := s.Property(at.Name)
-		if !at.Found || p != nil && p.Type.Primitive != edm.NotPrimitive {
-			continue
-		}
-		var names []string
-		for i := range s.Properties {
-			if s.Properties[i].Type.Primitive != edm.NotPrimitive {
-				names = append(names, s.Properties[i].Name)
-			}
-		}
-		return fault.Config(sinkconfig.NameCheckFilter,
-			"Entity set "+t.Name+" of "+t.Service+" has no property "+at.Name+" for the filter"+
-				fault.Among(at.Name, names, "it has none"))
-	}
-	return nil
-}
-
-// UncheckableError returns an error if lost inserts cannot be looked up, by their keys or by a filter.
-func (t *EntitySet) UncheckableError(c *sinkconfig.Config) *wit.Error {
-	if c.InsertUncertain != "check" || c.CheckFilter != "" || c.Mode != sinkconfig.ModeInsert &&
-		c.Mode != sinkconfig.ModeDynamic {
-		return nil
-	}
-	s := t.Model.Structures[0]
-	why := ""
-	if len(s.Key) == 0 {
-		why = "has no key"
-	}
-	for _, name := range s.Key {
-		if p := s.Property(name); p != nil && !p.Creatable {
-			why = "numbers its key property " + name + " (sap:creatable=\"false\")"
-		}
-	}
-	if why == "" {
-		return nil
-	}
-	return fault.Config(sinkconfig.NameInsertUncertain,
-		"Entity set "+t.Name+" of "+t.Service+" "+why+", so that "+sinkconfig.NameInsertUncertain+
-			" = check cannot look up an insert without a response: expected "+sinkconfig.NameCheckFilter+
-			" to find it by other properties, or another value")
-}
-
-// Digest returns a short name of the set for [wit.Known].
-func (t *EntitySet) Digest() string {
-	h := fnv.New32a()
-	h.Write([]byte(t.Path))
-	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))[:3]
-}
-
-// KeyLiterals returns the literals of a predicate in the order of the key properties. ok is false if they differ.
-func (t *EntitySet) KeyLiterals(predicate string) (values []uri.Literal, ok bool) {
-	_, keys, err := uri.ParsePredicate(predicate)
-	if err != nil || len(keys) != len(t.Type.Key) {
-		return nil, false
-	}
-	for _, name := range t.Type.Key {
-		at := slices.IndexFunc(keys, func(k uri.Key) bool { return k.Name == name || k.Name == "" && len(keys) == 1 })
-		if at < 0 {
-			return nil, false
-		}
-		values = append(values, keys[at].Literal)
-	}
-	return values, true
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/plugins/odata/capabilities"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -24,6 +26,10 @@ type identity struct {
 	timestamp   int64
 }
 
+func (e *rowEncoder) identity() identity {
+	return identity{e.set.Path, e.recordTopic, e.recordID, e.row.Timestamp}
+}
+
 func (i identity) headers() []wit.Header {
 	h := fnv.New128a()
 	text := append(append([]byte(i.path), 0), i.topic...)
@@ -34,4 +40,17 @@ func (i identity) headers() []wit.Header {
 	seconds := max(i.timestamp, 0) / 1000
 	return []wit.Header{{Name: requestID, Value: strings.ToUpper(hex.EncodeToString(h.Sum(nil)))},
 		{Name: requestTime, Value: time.Unix(seconds, 0).UTC().Format("2006-01-02T15:04:05")}}
+}
+
+// IsIdempotent reports whether the service ignores a repeated POST of the row by its RequestID.
+func IsIdempotent(s *capabilities.State, t *entityset.EntitySet, h Hint) bool {
+	return s.InsertUncertain == "repeatable" && s.ServiceCapabilities[t.ServiceIndex].RequestIDs && !h.Moved
+}
+
+// IsRepeatable reports whether the request, or its operation in a batch, may be sent twice.
+func (t *Target) IsRepeatable(s *capabilities.State) bool {
+	if t.IsInsert() {
+		return s.InsertUncertain == "retry" || IsIdempotent(s, t.Set, t.Hint)
+	}
+	return t.Operation == Delete || !s.UseETags || !t.Hint.HasETag || t.Hint.ETag == "" || s.RetryETagConflicts
 }

@@ -1,66 +1,11 @@
 package rowvalue
 
 import (
-	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
-
-// Schemas holds the declared schemas by their IDs.
-type Schemas map[uint32][]wit.SchemaNode
-
-// Add copies schemas, because the next call of the host overwrites their memory.
-func (s Schemas) Add(declared []wit.Schema) {
-	for i := range declared {
-		nodes := make([]wit.SchemaNode, len(declared[i].Nodes))
-		for j := range nodes {
-			nodes[j] = cloneNode(&declared[i].Nodes[j])
-		}
-		s[declared[i].ID] = nodes
-	}
-}
-
-func cloneNode(n *wit.SchemaNode) wit.SchemaNode {
-	c := wit.SchemaNode{Kind: n.Kind, Optional: n.Optional, Key: n.Key, Element: n.Element}
-	if n.Name != nil {
-		c.Name = wit.Ptr(strings.Clone(*n.Name))
-	}
-	for _, p := range n.Parameters {
-		c.Parameters = append(c.Parameters, wit.Setting{Name: strings.Clone(p.Name), Value: strings.Clone(p.Value)})
-	}
-	for _, m := range n.Fields {
-		c.Fields = append(c.Fields, wit.Field{Name: strings.Clone(m.Name), Node: m.Node})
-	}
-	if n.DefaultValue != nil {
-		c.DefaultValue = wit.Ptr(slices.Clone(*n.DefaultValue))
-	}
-	return c
-}
-
-// Read returns the key or value of a row, which it validates. ok is false if it is absent or null.
-func (s Schemas) Read(d wit.ValueSlice, data []byte) (f Value, ok bool, err error) {
-	f = Value{schemas: s, bytes: data[d.Start : d.Start+d.Size]}
-	switch d.Encoding {
-	case wit.WithSchema:
-		if f.nodes = s[d.Schema]; f.nodes == nil {
-			return f, false, &wit.Error{Kind: wit.ErrorInternal, Message: "the schema of a row was not declared"}
-		}
-		_, err = connectdata.Skip(f.nodes, 0, f.bytes)
-	case wit.Schemaless:
-		_, err = connectdata.SkipSchemaless(f.bytes)
-	default:
-		return Value{}, false, nil
-	}
-	if err != nil {
-		return f, false, &wit.Error{Kind: wit.ErrorData, Message: err.Error()}
-	}
-	f.open(0, 0)
-	f = f.resolved()
-	return f, f.Present, nil
-}
 
 // Value is a position in the bytes of a row. The zero Value is null.
 type Value struct {
@@ -175,20 +120,6 @@ func (f *Value) Field(name string) (found Value, ok bool) {
 	return found, false
 }
 
-// Cursor iterates over the fields of a struct, the entries of a map or the items of an array.
-type Cursor struct {
-	parent Value
-	kind   wit.Kind
-	at     int
-	// count is the number of fields read, or of items left in the current block. last is true if no block follows.
-	count int64
-	last  bool
-	Name  string
-	Value Value
-	// Mismatch is true if the value has another kind than requested, or a map has a key that is not a string.
-	Mismatch bool
-}
-
 // Fields iterates over a struct or a map.
 func (f *Value) Fields() Cursor {
 	c := f.cursor()
@@ -212,72 +143,4 @@ func (f *Value) cursor() Cursor {
 		c.count, c.last = c.readInt(), true
 	}
 	return c
-}
-
-// FieldIndex returns the index of the current field in the schema of the struct.
-func (c *Cursor) FieldIndex() int64 { return c.count - 1 }
-
-// Next moves to the next field or item. It returns false at the end.
-func (c *Cursor) Next() bool {
-	if c.Mismatch {
-		return false
-	}
-	if c.kind == wit.Struct {
-		members := c.parent.nodes[c.parent.node].Fields
-		if c.count == int64(len(members)) {
-			return false
-		}
-		m := &members[c.count]
-		c.Name = m.Name
-		c.read(m.Node)
-		c.count++
-		return true
-	}
-	if c.count == 0 && !c.last {
-		if c.count = c.readInt(); c.count < 0 { // the size of the block follows
-			c.count = -c.count
-			c.readInt()
-		}
-		c.last = c.count == 0
-	}
-	if c.count == 0 {
-		return false
-	}
-	c.count--
-	var key, element uint32
-	if n := c.parent.Schema(); n != nil {
-		key, element = n.Key, n.Element
-	}
-	if c.kind == wit.Map {
-		c.read(key)
-		name, ok := c.Value.Text()
-		if !ok {
-			c.Mismatch = true
-			return false
-		}
-		c.Name = string(name)
-	}
-	if c.read(element); c.parent.nodes == nil {
-		c.Value = c.Value.resolved()
-	}
-	return true
-}
-
-func (c *Cursor) readInt() int64 {
-	n, size := connectdata.Number(c.parent.bytes[c.at:])
-	c.at += size
-	return n
-}
-
-func (c *Cursor) read(node uint32) {
-	at := c.at
-	if c.parent.nodes == nil {
-		c.Value = c.parent // the previous value may have been unwrapped
-		size, _ := connectdata.SkipSchemaless(c.parent.bytes[at:])
-		c.at += size
-	} else if c.at = connectdata.SkipFast(&c.parent.nodes[node], c.parent.bytes, at); c.at == 0 {
-		size, _ := connectdata.Skip(c.parent.nodes, node, c.parent.bytes[at:])
-		c.at = at + size
-	}
-	c.Value.open(node, at)
 }

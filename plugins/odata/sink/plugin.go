@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/responses"
 	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
@@ -39,19 +40,6 @@ func (p *Plugin) Describe() wit.Description {
 			Aliases:       []string{sinkconfig.Alias},
 			Documentation: "Writes records to entity sets of SAP and other OData v2 services.",
 			Settings:      sinkconfig.Table.Keys(), Prefixes: config.Prefixes}}}
-}
-
-// Validate checks settings, with the service if online is true.
-func (p *Plugin) Validate(component string, settings []wit.Setting, online bool, state []byte,
-	answers []wit.Response) (wit.ValidateResult, error) {
-	if err := config.Known(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
-		return wit.ValidateResult{}, err
-	}
-	if online {
-		return validateOnline(settings, state, answers)
-	}
-	examined := sinkconfig.Validate(settings)
-	return wit.ValidateResult{Done: &examined}, nil
 }
 
 // Open reads the metadata of the services and returns the context.
@@ -143,4 +131,25 @@ func (p *Plugin) HandleResponse(context, state []byte, rows []uint32, response w
 		out.Context = wit.Ptr(s.Pack())
 	}
 	return out, err
+}
+
+// Commands returns the sink's commands for the command line.
+func (p *Plugin) Commands() []wit.Command { return []wit.Command{probe.DoctorCommand()} }
+
+// Run executes a command.
+func (p *Plugin) Run(command string, options []wit.Setting, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.CommandResult, error) {
+	if command != probe.Doctor {
+		return wit.CommandResult{}, &wit.Error{Kind: wit.ErrorUnsupported, Message: "unknown command " + command +
+			", expected " + probe.Doctor}
+	}
+	var services []probe.Service
+	v := sinkconfig.Table.Values(settings)
+	for _, e := range sinkconfig.EntitySets(v) {
+		services = append(services, probe.Service{Path: e.Service, Setting: config.InGroup(e.Number,
+			sinkconfig.NameService),
+			Written: true,
+			Sets:    []probe.Set{{Name: e.Name, Setting: config.InGroup(e.Number, sinkconfig.NameEntitySet)}}})
+	}
+	return probe.Steps(services, config.Query(v), options, state, answers)
 }

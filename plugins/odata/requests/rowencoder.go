@@ -92,6 +92,12 @@ func (e *rowEncoder) findKeys() error {
 	return nil
 }
 
+// isNumbered reports whether the service replaces the key of the record in an insert.
+func (e *rowEncoder) isNumbered() bool {
+	shown := e.state.OfSet(e.set, e.hint.Known)
+	return shown.Numbers || shown.FillsInitial && encode.HasInitial(e.keys)
+}
+
 func (e *rowEncoder) newRequest(op Operation, method string) *request {
 	if len(e.buffer) == cap(e.buffer) {
 		e.buffer = make([]request, 0, 64)
@@ -138,10 +144,4 @@ func (e *rowEncoder) newRead(op Operation) (*request, error) {
 
 func (e *rowEncoder) makeRead(q *request) {
 	q.repeatable, q.headers = true, []wit.Header{{Name: "Accept", Value: e.state.MediaType()}}
-}
-
-// isNumbered reports whether the service replaces the key of the record in an insert.
-func (e *rowEncoder) isNumbered() bool {
-	shown := e.state.OfSet(e.set, e.hint.Known)
-	return shown.Numbers || shown.FillsInitial && encode.HasInitial(e.keys)
 }

@@ -49,52 +49,6 @@ func (b *sentBatch) results(s handler, response *wit.Response) ([]wit.RowResult,
 	})
 }
 
-func (b *sentBatch) isRepeatable(s handler) bool {
-	return !slices.ContainsFunc(b.Targets, func(t requests.Target) bool { return !t.IsRepeatable(s.State) })
-}
-
-func (b *sentBatch) forEach(f func(t *requests.Target) wit.RowResult) []wit.RowResult {
-	verdicts := make([]wit.RowResult, len(b.Targets))
-	for i := range b.Targets {
-		verdicts[i] = f(&b.Targets[i])
-	}
-	return verdicts
-}
-
-// judge is forEach for results that may be errors of the call. They fail the task, but keep the other results.
-func (b *sentBatch) judge(f func(t *requests.Target) (wit.RowResult, error)) ([]wit.RowResult, error) {
-	return b.forEach(func(t *requests.Target) wit.RowResult {
-		v, err := f(t)
-		if err == nil {
-			return v
-		}
-		rowErr := *fault.As(err)
-		if rowErr.Kind != wit.ErrorUnauthorized {
-			rowErr.Kind = wit.ErrorConfig
-		}
-		return reject(&rowErr)
-	}), nil
-}
-
-func (b *sentBatch) retryInHalves() []wit.RowResult {
-	half := len(b.Targets) / 2
-	return b.forEach(func(t *requests.Target) wit.RowResult {
-		h := t.Hint
-		if h.MaxBatchSize = half; half < 2 {
-			h.MaxBatchSize, h.NoBatch = 0, true
-		}
-		return encodeAgain(h)
-	})
-}
-
-type outcome struct {
-	// message is nil without a response. With failed it is the single response to a changeset.
-	message *batch.Message
-	failed  bool
-	// inconclusive is a 2xx status in the changeset that does not prove the write. Zero means none.
-	inconclusive uint16
-}
-
 func (b *sentBatch) partResults(s handler, name string, response *wit.Response) ([]wit.RowResult, error) {
 	if fault.IsHTML(response.Body) {
 		return nil, fault.NotData(name, "a response to $batch", response.Body)
@@ -154,13 +108,6 @@ func (b *sentBatch) partResults(s handler, name string, response *wit.Response) 
 // maxStops is the number of stopped batches after which a row is sent without a batch.
 const maxStops = 5
 
-func (s handler) unknownResult(t *requests.Target, f *wit.Error) wit.RowResult {
-	if t.IsRepeatable(s.State) {
-		return wit.RowResult{Retry: &wit.Retry{Hint: t.Hint.Text(), Error: f}}
-	}
-	return reject(f)
-}
-
 func (s handler) partResult(t *requests.Target, o outcome, noResult *wit.Error, at int64) (wit.RowResult, error) {
 	if o.message == nil {
 		own := *noResult
@@ -199,6 +146,13 @@ func (s handler) partResult(t *requests.Target, o outcome, noResult *wit.Error, 
 	return encodeAgain(h), nil
 }
 
+func (s handler) unknownResult(t *requests.Target, f *wit.Error) wit.RowResult {
+	if t.IsRepeatable(s.State) {
+		return wit.RowResult{Retry: &wit.Retry{Hint: t.Hint.Text(), Error: f}}
+	}
+	return reject(f)
+}
+
 // isPlainlyWritten reports whether [handler.result] would return a plain success, without its cost.
 func (s handler) isPlainlyWritten(t *requests.Target, m *batch.Message) bool {
 	switch t.Operation {
@@ -214,99 +168,40 @@ func (s handler) isPlainlyWritten(t *requests.Target, m *batch.Message) bool {
 	return provesDone(m.Status()) && !fault.IsHTML(m.Body) && !fault.IsError(m.Body) && m.Header("sap-message") == ""
 }
 
-// match assigns responses to rows: parts by position, because many services send no Content-ID, and operations of a
-// changeset by Content-ID if all have one. A Content-ID of another operation invalidates the whole response.
-func (b *sentBatch) match(d batch.Document) []outcome {
-	outcomes := make([]outcome, len(b.Targets))
-	if len(d.Parts) != len(b.Parts) && (len(d.Parts) > len(b.Parts) || d.Complete && !endsWithFailure(d)) {
-		return outcomes
-	}
-	row, operation := 0, 0
-	for i := range d.Parts {
-		rows := b.Targets[row : row+b.Parts[i]]
-		p := answeredPart{response: &d.Parts[i], first: operation, operations: len(rows) + rows[0].NestedUpdates,
-			isRead: rows[0].IsETagRead()}
-		if !p.match(outcomes[row : row+len(rows)]) {
-			return make([]outcome, len(b.Targets))
+// judge is forEach for results that may be errors of the call. They fail the task, but keep the other results.
+func (b *sentBatch) judge(f func(t *requests.Target) (wit.RowResult, error)) ([]wit.RowResult, error) {
+	return b.forEach(func(t *requests.Target) wit.RowResult {
+		v, err := f(t)
+		if err == nil {
+			return v
 		}
-		row, operation = row+len(rows), operation+p.operations
-	}
-	return outcomes
+		rowErr := *fault.As(err)
+		if rowErr.Kind != wit.ErrorUnauthorized {
+			rowErr.Kind = wit.ErrorConfig
+		}
+		return reject(&rowErr)
+	}), nil
 }
 
-func endsWithFailure(d batch.Document) bool {
-	if len(d.Parts) == 0 {
-		return false
+func (b *sentBatch) forEach(f func(t *requests.Target) wit.RowResult) []wit.RowResult {
+	verdicts := make([]wit.RowResult, len(b.Targets))
+	for i := range b.Targets {
+		verdicts[i] = f(&b.Targets[i])
 	}
-	last := &d.Parts[len(d.Parts)-1]
-	return len(last.Messages) == 1 && last.Messages[0].Complete && last.Messages[0].Status() >= 400
+	return verdicts
 }
 
-type answeredPart struct {
-	response          *batch.ParsedPart
-	first, operations int
-	isRead            bool
+func (b *sentBatch) retryInHalves() []wit.RowResult {
+	half := len(b.Targets) / 2
+	return b.forEach(func(t *requests.Target) wit.RowResult {
+		h := t.Hint
+		if h.MaxBatchSize = half; half < 2 {
+			h.MaxBatchSize, h.NoBatch = 0, true
+		}
+		return encodeAgain(h)
+	})
 }
 
-// match returns false if a response belongs to another part. A changeset must be complete and consistent.
-func (p *answeredPart) match(outcomes []outcome) (ok bool) {
-	messages := p.response.Messages
-	if len(messages) == 1 && messages[0].Complete && messages[0].Status() != 0 {
-		m := &messages[0]
-		failed := m.Status() >= 400
-		if id, ok := p.contentID(m); ok && !p.isRead && (id < 0 || id >= p.operations || !failed && id > 0) {
-			return false
-		}
-		switch {
-		case len(outcomes) == 1 && (failed || p.operations == 1): // nested updates fail with their row
-			outcomes[0].message = m
-		case failed:
-			for i := range outcomes {
-				outcomes[i] = outcome{message: m, failed: true}
-			}
-		}
-		return true
-	}
-	if !p.response.Complete || len(messages) != p.operations {
-		return true
-	}
-	return p.matchOperations(outcomes)
-}
-
-func (p *answeredPart) matchOperations(outcomes []outcome) (ok bool) {
-	messages := p.response.Messages
-	byID := true
-	for i := range messages {
-		m := &messages[i]
-		if !m.Complete || !provesDone(m.Status()) {
-			for j := range outcomes {
-				if m.Complete && isSuccess(m.Status()) {
-					outcomes[j].inconclusive = m.Status()
-				}
-			}
-			return true
-		}
-		id, said := p.contentID(m)
-		if said && (id < 0 || id >= p.operations) {
-			return false
-		}
-		byID = byID && said
-	}
-	for i := range messages {
-		to := i
-		if id, said := p.contentID(&messages[i]); byID {
-			to = id
-		} else if said && id != i {
-			return false
-		}
-		if to < len(outcomes) {
-			outcomes[to].message = &messages[i]
-		}
-	}
-	return true
-}
-
-func (p *answeredPart) contentID(m *batch.Message) (id int, said bool) {
-	id, err := strconv.Atoi(m.ID)
-	return id - 1 - p.first, err == nil
+func (b *sentBatch) isRepeatable(s handler) bool {
+	return !slices.ContainsFunc(b.Targets, func(t requests.Target) bool { return !t.IsRepeatable(s.State) })
 }

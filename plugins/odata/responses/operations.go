@@ -2,109 +2,13 @@ package responses
 
 import (
 	"strconv"
-	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/capabilities"
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
 )
-
-// handler handles a response with what is known of the services, and learns from it.
-type handler struct{ *capabilities.State }
-
-// Handle returns the results of the rows of a delivery.
-func Handle(known *capabilities.State, d *requests.Delivery, response *wit.Response) ([]wit.RowResult, error) {
-	s := handler{known}
-	LearnVersion(known, d.ServiceIndex, response)
-	if d.BatchBytes > 0 {
-		b := sentBatch{d}
-		return b.results(s, response)
-	}
-	v, err := s.result(&d.Targets[0], response)
-	if err != nil {
-		return nil, err
-	}
-	return []wit.RowResult{v}, nil
-}
-
-// result returns the result of one row. Its response came alone or in the response to a batch.
-func (s handler) result(t *requests.Target, response *wit.Response) (v wit.RowResult, err error) {
-	if t.IsInsert() {
-		if v, err = s.insertResult(t, response); err == nil {
-			s.learnRequestIDs(t, response)
-		}
-	} else {
-		v, err = s.otherResult(t, response)
-	}
-	if err != nil {
-		return wit.RowResult{}, err
-	}
-	if v.Retry != nil && v.Retry.Error != nil {
-		if v.Retry.Hint == "" {
-			v.Retry.Hint = t.Hint.Text() // the same request again
-		}
-		if t.InBatch {
-			v.Retry.WaitMs = retryAfter(response)
-		}
-	}
-	return v, nil
-}
-
-func (s handler) learnRequestIDs(t *requests.Target, response *wit.Response) {
-	if s.InsertUncertain == "repeatable" && isSuccess(response.Status) {
-		s.ServiceCapabilities[t.Set.ServiceIndex].RequestIDs = strings.EqualFold(
-			strings.TrimSpace(headerOf(response, "RepeatabilityResult")), "accepted")
-	}
-}
-
-func (s handler) otherResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
-	switch {
-	case response.Status == 0 && t.IsRepeatable(s.State):
-		return retry(noResponseError(t)), nil
-	case response.Status == 0:
-		return reject(noResponseError(t)), nil
-	case isSuccess(response.Status) && fault.IsHTML(response.Body):
-		return wit.RowResult{}, fault.NotData(t.Name(), "an OData response", response.Body)
-	}
-	if isSuccess(response.Status) && fault.IsError(response.Body) {
-		// A gateway may hide the status: the error document counts.
-		f := fault.Of(t.Name(), response, response.Body)
-		f.Kind = wit.ErrorData
-		return reject(f), nil
-	}
-	if mayRejectAddress(t, response) {
-		return addressResult(t, fault.Of(t.Name(), response, response.Body)), nil
-	}
-	if s.concernsCall(t, response) {
-		return wit.RowResult{}, callError(t, response)
-	}
-	if isSuccess(response.Status) && !s.isServiceSuccess(t, response) {
-		f := fault.NotData(t.Name(), "an OData response", response.Body)
-		if !provesDone(response.Status) {
-			f.Message = t.Name() + ": " + inconclusiveText(response.Status)
-		}
-		if f.Kind = wit.ErrorTransient; t.IsRepeatable(s.State) {
-			return retry(f), nil
-		}
-		return reject(f), nil
-	}
-	logServiceMessages(t.Path(), response)
-	switch t.Operation {
-	case requests.Delete:
-		return s.deleteResult(t, response)
-	case requests.ConfirmDelete:
-		return confirmResult(t, response)
-	case requests.ReadETag, requests.ReadETagForUpsert, requests.ReadETagForDelete:
-		return s.etagResult(t, response)
-	case requests.ReadSet:
-		return s.setResult(t, response)
-	case requests.LookUp, requests.LookUpForUpsert, requests.Find, requests.ProbeService:
-		return s.checkResult(t, response)
-	}
-	return s.updateResult(t, response)
-}
 
 // insertResult never repeats a POST unless the response proves that no entity was created (P19), because services that
 // number entities would create a second one. Proof is one of the statuses of [wit.Refuses], or an error document that
@@ -180,14 +84,6 @@ func retryAsUpdate(t *requests.Target, f *wit.Error) wit.RowResult {
 	return reject(f)
 }
 
-func retryAsInsert(t *requests.Target, status uint16) wit.RowResult {
-	h := t.Hint.ForStep(requests.StepInsert)
-	if t.Hint.Step == requests.StepUpdate { // after an insert has found the entity
-		h.NotFoundStatus = int(status)
-	}
-	return encodeAgain(h)
-}
-
 // updateResult treats 412 like 404 in upserts: some services answer so if If-Match: * finds no entity.
 func (s handler) updateResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	if isSuccess(response.Status) {
@@ -226,14 +122,12 @@ func (s handler) updateResult(t *requests.Target, response *wit.Response) (wit.R
 	return s.classifyRepeatable(t, f, response)
 }
 
-func (s handler) etagConflict(t *requests.Target) wit.RowResult {
-	f := &wit.Error{Kind: wit.ErrorConflict, Message: t.Name() + ": HTTP 412: the entity was changed after its ETag " +
-		t.Hint.ETag + " was read"}
-	if !s.RetryETagConflicts {
-		return reject(f)
+func retryAsInsert(t *requests.Target, status uint16) wit.RowResult {
+	h := t.Hint.ForStep(requests.StepInsert)
+	if t.Hint.Step == requests.StepUpdate { // after an insert has found the entity
+		h.NotFoundStatus = int(status)
 	}
-	f.Kind = wit.ErrorTransient
-	return wit.RowResult{Retry: &wit.Retry{Hint: t.Hint.ForStep(requests.StepUpdate).Text(), Error: f}}
+	return encodeAgain(h)
 }
 
 // deleteResult counts a missing entity as deleted. Some services answer 412 for it, which is confirmed by a read.
@@ -267,8 +161,6 @@ func confirmResult(t *requests.Target, response *wit.Response) (wit.RowResult, e
 	return classify(fault.Of(t.Name(), response, response.Body), response)
 }
 
-const maxETag = 8 << 10
-
 func (s handler) etagResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case isSuccess(response.Status):
@@ -288,4 +180,24 @@ func (s handler) etagResult(t *requests.Target, response *wit.Response) (wit.Row
 		return written(), nil
 	}
 	return s.classifyRepeatable(t, fault.Of(t.Name(), response, response.Body), response)
+}
+
+const maxETag = 8 << 10
+
+func etagOf(response *wit.Response) (string, error) {
+	if tag := headerOf(response, "ETag"); tag != "" {
+		return tag, nil
+	}
+	v, err := document.Parse(response.Body)
+	return v.At("__metadata", "etag").Text, err
+}
+
+func (s handler) etagConflict(t *requests.Target) wit.RowResult {
+	f := &wit.Error{Kind: wit.ErrorConflict, Message: t.Name() + ": HTTP 412: the entity was changed after its ETag " +
+		t.Hint.ETag + " was read"}
+	if !s.RetryETagConflicts {
+		return reject(f)
+	}
+	f.Kind = wit.ErrorTransient
+	return wit.RowResult{Retry: &wit.Retry{Hint: t.Hint.ForStep(requests.StepUpdate).Text(), Error: f}}
 }

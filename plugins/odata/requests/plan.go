@@ -8,55 +8,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// batchClass separates requests that cannot share a batch. A batch with an insert must not be sent twice.
-type batchClass int
-
-const (
-	classOnce batchClass = iota
-	classRepeatable
-	classReads
-	classes
-)
-
-func (q *request) class() batchClass {
-	switch {
-	case q.IsETagRead():
-		return classReads
-	case q.repeatable:
-		return classRepeatable
-	}
-	return classOnce
-}
-
-func (q *request) isUnbatched() bool {
-	return q.Hint.NoBatch || q.Operation == ConfirmDelete || q.Operation >= LookUp
-}
-
-func (q *request) size() int {
-	n := len(q.body) + len(q.Set.Path) + len(q.Predicate) + 400
-	for i := range q.updates {
-		n += len(q.updates[i].body) + len(q.updates[i].path) + 400
-	}
-	return n
-}
-
-func (q *request) operations() int { return 1 + q.NestedUpdates }
-
-type group struct {
-	class            batchClass
-	serviceIndex     int
-	requests         []*request
-	operations, size int
-}
-
-// sequence holds the groups of one ordering key. last is the latest group of each entity, by the hash of the entity.
-// Entities with equal hashes are treated as one.
-type sequence struct {
-	groups []*group
-	last   map[uint32]int
-	open   map[[2]int]int
-}
-
 // deliveryPlan groups requests. Requests for one entity have the same ordering key and different deliveries (P20).
 type deliveryPlan struct {
 	state     *capabilities.State
@@ -68,17 +19,6 @@ type deliveryPlan struct {
 func newDeliveryPlan(s *capabilities.State, rows int) *deliveryPlan {
 	return &deliveryPlan{state: s, sequences: map[uint32]*sequence{}, rows: rows}
 }
-
-func (g *deliveryPlan) orderingKey(q *request) uint32 {
-	if !g.state.Batch {
-		return q.entityHash
-	}
-	return q.entityHash % uint32(g.state.OrderingKeys)
-}
-
-func (q *request) hasOwnChangeset() bool { return q.Hint.OwnChangeset || q.NestedUpdates > 0 }
-
-const maxBytes = 8 << 20
 
 func (g *deliveryPlan) add(q *request) {
 	number := g.orderingKey(q)
@@ -113,11 +53,11 @@ func (g *deliveryPlan) add(q *request) {
 	l.setLast(q, len(l.groups))
 }
 
-func (l *sequence) setLast(q *request, n int) {
-	l.last[q.entityHash] = n
-	for i := range q.updates {
-		l.last[q.updates[i].entityHash] = n
+func (g *deliveryPlan) orderingKey(q *request) uint32 {
+	if !g.state.Batch {
+		return q.entityHash
 	}
+	return q.entityHash % uint32(g.state.OrderingKeys)
 }
 
 func (g *deliveryPlan) fits(gr *group, q *request) bool {
@@ -148,9 +88,6 @@ func (g *deliveryPlan) deliveries() []wit.Delivery {
 	return out
 }
 
-var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion",
-	Value: "2.0"}}
-
 func (g *deliveryPlan) single(q *request) wit.Delivery {
 	target := q.Path()
 	if q.query != "" {
@@ -169,14 +106,6 @@ func (g *deliveryPlan) single(q *request) wit.Delivery {
 	}
 	return wit.Delivery{Request: r, Rows: []uint32{q.row},
 		State: q.AppendState(AppendStateHead(nil, q.Set.ServiceIndex, 0, 1), nil, true)}
-}
-
-// batchHeaders includes a preference of OData v4 (Protocol, 8.2.8.3): services that translate v2 to v4, such as SAP
-// CAP's adapter, otherwise stop at the first failed operation. Other services ignore it (RFC 7240, section 2).
-func batchHeaders(boundary string) []wit.Header {
-	return append([]wit.Header{{Name: "Accept", Value: "multipart/mixed"},
-		{Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary},
-		{Name: "Prefer", Value: "odata.continue-on-error"}}, versionHeaders...)
 }
 
 func (g *deliveryPlan) batch(gr *group) wit.Delivery {
@@ -220,3 +149,74 @@ func (g *deliveryPlan) batch(gr *group) wit.Delivery {
 		Target: to.Query.On(to.Service + "/$batch"), Body: content, TokenPath: &to.TokenPath,
 		Repeatable: gr.class != classOnce, Headers: batchHeaders(boundary)}}
 }
+
+var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion",
+	Value: "2.0"}}
+
+// batchHeaders includes a preference of OData v4 (Protocol, 8.2.8.3): services that translate v2 to v4, such as SAP
+// CAP's adapter, otherwise stop at the first failed operation. Other services ignore it (RFC 7240, section 2).
+func batchHeaders(boundary string) []wit.Header {
+	return append([]wit.Header{{Name: "Accept", Value: "multipart/mixed"},
+		{Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary},
+		{Name: "Prefer", Value: "odata.continue-on-error"}}, versionHeaders...)
+}
+
+const maxBytes = 8 << 20
+
+// sequence holds the groups of one ordering key. last is the latest group of each entity, by the hash of the entity.
+// Entities with equal hashes are treated as one.
+type sequence struct {
+	groups []*group
+	last   map[uint32]int
+	open   map[[2]int]int
+}
+
+func (l *sequence) setLast(q *request, n int) {
+	l.last[q.entityHash] = n
+	for i := range q.updates {
+		l.last[q.updates[i].entityHash] = n
+	}
+}
+
+type group struct {
+	class            batchClass
+	serviceIndex     int
+	requests         []*request
+	operations, size int
+}
+
+// batchClass separates requests that cannot share a batch. A batch with an insert must not be sent twice.
+type batchClass int
+
+const (
+	classOnce batchClass = iota
+	classRepeatable
+	classReads
+	classes
+)
+
+func (q *request) class() batchClass {
+	switch {
+	case q.IsETagRead():
+		return classReads
+	case q.repeatable:
+		return classRepeatable
+	}
+	return classOnce
+}
+
+func (q *request) isUnbatched() bool {
+	return q.Hint.NoBatch || q.Operation == ConfirmDelete || q.Operation >= LookUp
+}
+
+func (q *request) hasOwnChangeset() bool { return q.Hint.OwnChangeset || q.NestedUpdates > 0 }
+
+func (q *request) size() int {
+	n := len(q.body) + len(q.Set.Path) + len(q.Predicate) + 400
+	for i := range q.updates {
+		n += len(q.updates[i].body) + len(q.updates[i].path) + 400
+	}
+	return n
+}
+
+func (q *request) operations() int { return 1 + q.NestedUpdates }

@@ -8,6 +8,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// Validate checks settings, with the service if online is true.
+func (p *Plugin) Validate(component string, settings []wit.Setting, online bool, state []byte,
+	answers []wit.Response) (wit.ValidateResult, error) {
+	if err := config.Known(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
+		return wit.ValidateResult{}, err
+	}
+	if online {
+		return validateOnline(settings, state, answers)
+	}
+	examined := sinkconfig.Validate(settings)
+	return wit.ValidateResult{Done: &examined}, nil
+}
+
 // validateOnline checks settings against the service and recommends values.
 func validateOnline(settings []wit.Setting, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
 	p, err := probe.Open(state, answers)

@@ -13,17 +13,10 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
 )
-
-func etagOf(response *wit.Response) (string, error) {
-	if tag := headerOf(response, "ETag"); tag != "" {
-		return tag, nil
-	}
-	v, err := document.Parse(response.Body)
-	return v.At("__metadata", "etag").Text, err
-}
 
 func (s handler) checkResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	if !isSuccess(response.Status) && (t.Operation == requests.ProbeService || !s.isNotFound(response)) {
@@ -94,6 +87,11 @@ func (s handler) findResult(t *requests.Target, entities []jsontext.Value,
 	}
 	t.Hint.OwnChangeset = true // its changeset may have failed because of another row
 	return encodeAgain(t.Hint.ForStep(requests.StepInsert)), nil
+}
+
+func hasInitialKey(t *requests.Target) bool {
+	values, _ := t.Set.KeyLiterals(t.Predicate)
+	return slices.ContainsFunc(values, func(v uri.Literal) bool { return encode.IsInitial(v.Text) })
 }
 
 // difference returns a property with different values, "document" if nothing was comparable, "" if all are equal. Only

@@ -68,22 +68,6 @@ func (s handler) isNotFound(response *wit.Response) bool {
 	return fault.Listed(s.NotFoundCodes, response.Status, code)
 }
 
-// concernsAnyCall is the part of [handler.concernsCall] that also applies to batches and their parts.
-func concernsAnyCall(response *wit.Response) bool {
-	if wit.IsRejection(response.Status) {
-		if code, _, document := fault.Document(response.Body); document && fault.NoService(code) {
-			return true
-		}
-	}
-	switch response.Status {
-	case 403:
-		return strings.EqualFold(headerOf(response, "x-csrf-token"), "required") || !fault.IsError(response.Body)
-	case 404, 410:
-		return fault.IsHTML(response.Body)
-	}
-	return false
-}
-
 func retryAfter(response *wit.Response) uint32 {
 	wait, _ := fault.RetryAfter(headerOf(response, "Retry-After"), response.ReceivedAt)
 	return uint32(min(wait.Milliseconds(), math.MaxUint32))

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/capabilities"
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
@@ -13,13 +12,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
 )
-
-const namespaceAtom = "http://www.w3.org/2005/Atom"
-
-// LearnVersion records that the responses of a service contain the OData version.
-func LearnVersion(s *capabilities.State, at int, response *wit.Response) {
-	s.ServiceCapabilities[at].SendsVersion = s.ServiceCapabilities[at].SendsVersion || hasVersion(response)
-}
 
 // isServiceError reports whether the service itself sent the error. SAP Gateway, Olingo, WCF and CAP send their version
 // and an error document. Small services send an empty 404, which is accepted until the service has sent its version
@@ -73,6 +65,8 @@ func containsEntity(set *entityset.EntitySet, body []byte) bool {
 	return len(set.Type.Key) > 0 && !slices.ContainsFunc(set.Type.Key, isMissing)
 }
 
+const namespaceAtom = "http://www.w3.org/2005/Atom"
+
 // concernsCall reports whether an error concerns all requests and not this row: the service is switched off, a gateway
 // answers, or a token is missing. Skipping row after row for such responses would lose them all.
 func (s handler) concernsCall(t *requests.Target, response *wit.Response) bool {
@@ -85,6 +79,22 @@ func (s handler) concernsCall(t *requests.Target, response *wit.Response) bool {
 		return false
 	}
 	return response.Status/100 == 4 && !t.InBatch && fault.IsHTML(response.Body)
+}
+
+// concernsAnyCall is the part of [handler.concernsCall] that also applies to batches and their parts.
+func concernsAnyCall(response *wit.Response) bool {
+	if wit.IsRejection(response.Status) {
+		if code, _, document := fault.Document(response.Body); document && fault.NoService(code) {
+			return true
+		}
+	}
+	switch response.Status {
+	case 403:
+		return strings.EqualFold(headerOf(response, "x-csrf-token"), "required") || !fault.IsError(response.Body)
+	case 404, 410:
+		return fault.IsHTML(response.Body)
+	}
+	return false
 }
 
 func callError(t *requests.Target, response *wit.Response) *wit.Error {
