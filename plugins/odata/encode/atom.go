@@ -19,14 +19,14 @@ const (
 	atomRelated = "http://schemas.microsoft.com/ado/2007/08/dataservices/related/"
 )
 
-func (b *Writer) appendEntry(dst []byte, s *Type, f *rowvalue.Value, where, tag string) ([]byte, error) {
+func (b *Writer) appendEntry(dst []byte, s *Type, v *rowvalue.Value, path, tag string) ([]byte, error) {
 	if why := AtomProblem(s.Structure); why != "" {
-		return dst, fault.Data(where + ": " + why)
+		return dst, fault.Data(path + ": " + why)
 	}
 	dst = append(dst, tag...)
 	start := len(dst)
 	e := atomEntry{typ: s}
-	dst, err := b.appendProperties(dst, &e, s, f, where)
+	dst, err := b.appendProperties(dst, &e, s, v, path)
 	if err != nil {
 		return dst, err
 	}
@@ -77,9 +77,9 @@ func AtomProblem(s *edm.Structure) string {
 	return ""
 }
 
-func (b *Writer) appendProperties(dst []byte, e *atomEntry, s *Type, f *rowvalue.Value, where string) (_ []byte,
+func (b *Writer) appendProperties(dst []byte, e *atomEntry, s *Type, v *rowvalue.Value, path string) (_ []byte,
 	err error) {
-	m := b.properties(s, f, where)
+	m := b.properties(s, v, path)
 	for m.next() {
 		switch {
 		case m.navigation != nil:

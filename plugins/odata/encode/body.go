@@ -36,16 +36,16 @@ type NestedContent struct {
 }
 
 // AppendEntity writes an entity in the configured format. where is its path in the row, for messages.
-func (b *Writer) AppendEntity(dst []byte, s *Type, f *rowvalue.Value, where string) ([]byte, error) {
+func (b *Writer) AppendEntity(dst []byte, s *Type, v *rowvalue.Value, path string) ([]byte, error) {
 	if b.Config.Atom {
-		return b.appendEntry(append(dst, atomHead...), s, f, where, atomStart)
+		return b.appendEntry(append(dst, atomHead...), s, v, path, atomStart)
 	}
-	return b.appendJSON(dst, s, f, where)
+	return b.appendJSON(dst, s, v, path)
 }
 
-func (b *Writer) properties(s *Type, f *rowvalue.Value, where string) propertyCursor {
-	m := propertyCursor{Cursor: f.Fields(), writer: b, parent: s, parentPath: where, writers: s.writersFor(f)}
-	if where == "" {
+func (b *Writer) properties(s *Type, v *rowvalue.Value, path string) propertyCursor {
+	m := propertyCursor{Cursor: v.Fields(), writer: b, parent: s, parentPath: path, writers: s.writersFor(v)}
+	if path == "" {
 		m.keys = b.Keys
 	}
 	return m
@@ -163,11 +163,11 @@ func (m *propertyCursor) convert() (c value.Converted, err error) {
 }
 
 // Unexpected returns an error for a value of another kind than expected.
-func Unexpected(where, expected, found string) error {
-	if where == "" {
-		where = "the value"
+func Unexpected(path, expected, found string) error {
+	if path == "" {
+		path = "the value"
 	}
-	return fault.Data(where + ": expected " + expected + ", found " + found)
+	return fault.Data(path + ": expected " + expected + ", found " + found)
 }
 
 const (

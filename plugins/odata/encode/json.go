@@ -5,10 +5,10 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 )
 
-func (b *Writer) appendJSON(dst []byte, s *Type, f *rowvalue.Value, where string) (_ []byte, err error) {
+func (b *Writer) appendJSON(dst []byte, s *Type, v *rowvalue.Value, path string) (_ []byte, err error) {
 	dst = append(dst, '{')
 	start := len(dst)
-	m := b.properties(s, f, where)
+	m := b.properties(s, v, path)
 	for m.next() {
 		if len(dst) > start {
 			dst = append(dst, ',')

@@ -49,7 +49,7 @@ func (t *Type) KeyValues(c *sinkconfig.Config, v *rowvalue.Value, scalarKey bool
 }
 
 // KeyValue returns the value of one key property. ok is false if the value does not contain it.
-func (t *Type) KeyValue(m *sinkconfig.Config, property *edm.Property, v *rowvalue.Value, scalarKey bool) (
+func (t *Type) KeyValue(c *sinkconfig.Config, property *edm.Property, v *rowvalue.Value, scalarKey bool) (
 	k KeyValue, ok bool,
 	err error) {
 	member, ok := v.Field(property.Name)
@@ -63,7 +63,7 @@ func (t *Type) KeyValue(m *sinkconfig.Config, property *edm.Property, v *rowvalu
 		return k, false, nil
 	}
 	k.Property = property
-	if k.Value, err = Convert(m, property, &member); err != nil {
+	if k.Value, err = Convert(c, property, &member); err != nil {
 		return k, false, fault.Data("key property " + property.Name + ": " + err.Error())
 	}
 	return k, true, nil

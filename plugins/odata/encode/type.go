@@ -55,8 +55,8 @@ func (s *Type) Property(name string) *edm.Property { return s.properties[name] }
 
 const maxSchemas = 64
 
-func (s *Type) writersFor(f *rowvalue.Value) []*propertyWriter {
-	n := f.Schema()
+func (s *Type) writersFor(v *rowvalue.Value) []*propertyWriter {
+	n := v.Schema()
 	if n == nil || n.Kind != wit.Struct {
 		return nil
 	}
@@ -68,7 +68,7 @@ func (s *Type) writersFor(f *rowvalue.Value) []*propertyWriter {
 		columns = make([]*propertyWriter, len(n.Fields))
 		for i, m := range n.Fields {
 			if c := s.writers[m.Name]; c != nil {
-				w, node := *c, f.Node(m.Node)
+				w, node := *c, v.Node(m.Node)
 				w.setEncoding(node.Kind, node)
 				columns[i] = &w
 			}
@@ -105,38 +105,38 @@ type propertyWriter struct {
 }
 
 // Convert converts a value to the type of a property. The settings decide whether it may lose precision.
-func Convert(m *sinkconfig.Config, property *edm.Property, f *rowvalue.Value) (value.Converted, error) {
-	if f.Present && (f.Schema() == nil || f.Schema().Name == nil) {
+func Convert(c *sinkconfig.Config, property *edm.Property, v *rowvalue.Value) (value.Converted, error) {
+	if v.Present && (v.Schema() == nil || v.Schema().Name == nil) {
 		least, most, whole := property.Type.Primitive.Bounds()
-		switch kind := f.Kind(); {
+		switch kind := v.Kind(); {
 		case kind <= wit.Int64 && whole:
-			if n := f.Int64(); n >= least && n <= most {
+			if n := v.Int64(); n >= least && n <= most {
 				return value.Converted{Type: property.Type.Primitive, Text: strconv.FormatInt(n, 10)}, nil
 			}
 		case kind == wit.String && property.Type.Primitive == edm.String:
-			if text := f.Bytes(); utf8.Valid(text) && (property.Length <= 0 || len(text) <= property.Length) {
+			if text := v.Bytes(); utf8.Valid(text) && (property.Length <= 0 || len(text) <= property.Length) {
 				return value.Converted{Type: edm.String, Text: string(text)}, nil
 			}
 		}
 	}
-	v, err := f.Decode()
+	decoded, err := v.Decode()
 	if err != nil {
 		return value.Converted{}, err
 	}
-	n := f.Schema()
-	if m.Lossy {
-		return value.ConvertLossy(property, n, v)
+	n := v.Schema()
+	if c.Lossy {
+		return value.ConvertLossy(property, n, decoded)
 	}
-	c, err := value.ConvertWithin(property, n, v)
-	if err != nil && v == nil {
+	converted, err := value.ConvertWithin(property, n, decoded)
+	if err != nil && decoded == nil {
 		if mismatch := (*value.MisfitError)(nil); errors.As(err, &mismatch) {
 			err = &value.MisfitError{Expected: mismatch.Expected, Found: "null"}
 		}
 	}
 	if err != nil && n == nil && property.Type.Primitive == edm.Decimal {
-		err = withDecimalHint(err, v)
+		err = withDecimalHint(err, decoded)
 	}
-	return c, err
+	return converted, err
 }
 
 // withDecimalHint explains a likely cause: JSON converters write decimals as Base64 by default, and without a schema

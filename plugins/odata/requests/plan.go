@@ -20,75 +20,75 @@ func newDeliveryPlan(s *capabilities.State, rows int) *deliveryPlan {
 	return &deliveryPlan{state: s, sequences: map[uint32]*sequence{}, rows: rows}
 }
 
-func (g *deliveryPlan) add(q *request) {
-	number := g.orderingKey(q)
-	l := g.sequences[number]
-	if l == nil {
+func (p *deliveryPlan) add(q *request) {
+	key := p.orderingKey(q)
+	seq := p.sequences[key]
+	if seq == nil {
 		entities := 1 // an estimate
-		if g.state.Batch {
-			entities = g.rows / g.state.OrderingKeys
+		if p.state.Batch {
+			entities = p.rows / p.state.OrderingKeys
 		}
-		l = &sequence{last: make(map[uint32]int, entities), open: map[[2]int]int{}}
-		g.sequences[number] = l
-		g.order = append(g.order, number)
+		seq = &sequence{last: make(map[uint32]int, entities), open: map[[2]int]int{}}
+		p.sequences[key] = seq
+		p.order = append(p.order, key)
 	}
-	learned := g.state.ServiceCapabilities[q.Set.ServiceIndex]
-	last := l.last[q.entityHash]
+	learned := p.state.ServiceCapabilities[q.Set.ServiceIndex]
+	last := seq.last[q.entityHash]
 	for i := range q.updates {
-		last = max(last, l.last[q.updates[i].entityHash])
+		last = max(last, seq.last[q.updates[i].entityHash])
 	}
-	if g.state.Batch && !learned.NoBatch && !q.isUnbatched() {
+	if p.state.Batch && !learned.NoBatch && !q.isUnbatched() {
 		kind := [2]int{int(q.class()), q.Set.ServiceIndex}
-		if n := l.open[kind]; n > last && g.fits(l.groups[n-1], q) {
-			gr := l.groups[n-1]
-			gr.requests = append(gr.requests, q)
-			gr.operations, gr.size = gr.operations+q.operations(), gr.size+q.size()
-			l.setLast(q, n)
+		if n := seq.open[kind]; n > last && p.fits(seq.groups[n-1], q) {
+			g := seq.groups[n-1]
+			g.requests = append(g.requests, q)
+			g.operations, g.size = g.operations+q.operations(), g.size+q.size()
+			seq.setLast(q, n)
 			return
 		}
-		l.open[kind] = len(l.groups) + 1
+		seq.open[kind] = len(seq.groups) + 1
 	}
-	l.groups = append(l.groups, &group{class: q.class(), serviceIndex: q.Set.ServiceIndex, requests: []*request{q},
+	seq.groups = append(seq.groups, &group{class: q.class(), serviceIndex: q.Set.ServiceIndex, requests: []*request{q},
 		operations: q.operations(), size: q.size()})
-	l.setLast(q, len(l.groups))
+	seq.setLast(q, len(seq.groups))
 }
 
-func (g *deliveryPlan) orderingKey(q *request) uint32 {
-	if !g.state.Batch {
+func (p *deliveryPlan) orderingKey(q *request) uint32 {
+	if !p.state.Batch {
 		return q.entityHash
 	}
-	return q.entityHash % uint32(g.state.OrderingKeys)
+	return q.entityHash % uint32(p.state.OrderingKeys)
 }
 
-func (g *deliveryPlan) fits(gr *group, q *request) bool {
-	maxOperations, maxSize := g.state.MaxBatchSize, maxBytes
-	for _, h := range []Hint{q.Hint, gr.requests[0].Hint} {
+func (p *deliveryPlan) fits(g *group, q *request) bool {
+	maxOperations, maxSize := p.state.MaxBatchSize, maxBytes
+	for _, h := range []Hint{q.Hint, g.requests[0].Hint} {
 		if h.MaxBatchSize > 0 {
 			maxOperations = min(maxOperations, h.MaxBatchSize)
 		}
 	}
-	if limit := g.state.ServiceCapabilities[q.Set.ServiceIndex].MaxBatchBytes; limit > 0 {
+	if limit := p.state.ServiceCapabilities[q.Set.ServiceIndex].MaxBatchBytes; limit > 0 {
 		maxSize = min(maxSize, limit)
 	}
-	return gr.operations+q.operations() <= maxOperations && gr.size+q.size() <= maxSize
+	return g.operations+q.operations() <= maxOperations && g.size+q.size() <= maxSize
 }
 
-func (g *deliveryPlan) deliveries() []wit.Delivery {
+func (p *deliveryPlan) deliveries() []wit.Delivery {
 	var out []wit.Delivery
-	for _, number := range g.order {
-		for _, gr := range g.sequences[number].groups {
-			d := g.single(gr.requests[0])
-			if gr.operations > 1 {
-				d = g.batch(gr)
+	for _, key := range p.order {
+		for _, g := range p.sequences[key].groups {
+			d := p.single(g.requests[0])
+			if g.operations > 1 {
+				d = p.batch(g)
 			}
-			d.OrderingKey = number
+			d.OrderingKey = key
 			out = append(out, d)
 		}
 	}
 	return out
 }
 
-func (g *deliveryPlan) single(q *request) wit.Delivery {
+func (p *deliveryPlan) single(q *request) wit.Delivery {
 	target := q.Path()
 	if q.query != "" {
 		target += "?" + q.query
@@ -100,7 +100,7 @@ func (g *deliveryPlan) single(q *request) wit.Delivery {
 	} else {
 		r.TokenPath = &q.Set.TokenPath
 		r.Headers = append(r.Headers, versionHeaders...)
-		if g.state.MethodTunnel && q.method != "POST" {
+		if p.state.MethodTunnel && q.method != "POST" {
 			r.Method, r.Headers = "POST", append(r.Headers, wit.Header{Name: "X-HTTP-Method", Value: q.method})
 		}
 	}
@@ -108,46 +108,46 @@ func (g *deliveryPlan) single(q *request) wit.Delivery {
 		State: q.AppendState(AppendStateHead(nil, q.Set.ServiceIndex, 0, 1), nil, true)}
 }
 
-func (g *deliveryPlan) batch(gr *group) wit.Delivery {
-	to := gr.requests[0].Set
-	all := g.state.SharedChangesets || !g.state.SingleChangesets && !to.SAP &&
-		!g.state.ServiceCapabilities[gr.serviceIndex].SingleChangesets
+func (p *deliveryPlan) batch(g *group) wit.Delivery {
+	set := g.requests[0].Set
+	all := p.state.SharedChangesets || !p.state.SingleChangesets && !set.SAP &&
+		!p.state.ServiceCapabilities[g.serviceIndex].SingleChangesets
 	shares := func(q *request) bool {
-		return all && !q.hasOwnChangeset() && (g.state.SharedChangesets || !q.IsInsert())
+		return all && !q.hasOwnChangeset() && (p.state.SharedChangesets || !q.IsInsert())
 	}
-	service := to.Service + "/"
-	parts := make([]batch.Part, 0, len(gr.requests))
-	startsPart := make([]bool, len(gr.requests))
-	operations := make([]batch.Operation, len(gr.requests))
-	rows := make([]uint32, len(gr.requests))
+	service := set.Service + "/"
+	parts := make([]batch.Part, 0, len(g.requests))
+	startsPart := make([]bool, len(g.requests))
+	operations := make([]batch.Operation, len(g.requests))
+	rows := make([]uint32, len(g.requests))
 	size := 40
-	for i, q := range gr.requests {
-		operation := func(place string, body []byte) batch.Operation {
-			return batch.Operation{Method: q.method, Target: strings.TrimPrefix(place, service), Headers: q.headers,
+	for i, q := range g.requests {
+		operation := func(path string, body []byte) batch.Operation {
+			return batch.Operation{Method: q.method, Target: strings.TrimPrefix(path, service), Headers: q.headers,
 				Body: body}
 		}
 		operations[i], rows[i] = operation(q.Path(), q.body), q.row
 		size += 24 + len(q.Predicate) // hints are longer
-		if last := len(parts) - 1; i > 0 && gr.class != classReads && shares(q) && shares(gr.requests[i-1]) {
+		if last := len(parts) - 1; i > 0 && g.class != classReads && shares(q) && shares(g.requests[i-1]) {
 			parts[last].Operations = append(parts[last].Operations, operations[i])
 			continue
 		}
-		p := batch.Part{Changeset: gr.class != classReads, Operations: operations[i : i+1 : i+1]}
+		part := batch.Part{Changeset: g.class != classReads, Operations: operations[i : i+1 : i+1]}
 		for _, u := range q.updates {
-			p.Operations = append(p.Operations, operation(u.path, u.body))
+			part.Operations = append(part.Operations, operation(u.path, u.body))
 		}
-		parts, startsPart[i] = append(parts, p), true
+		parts, startsPart[i] = append(parts, part), true
 	}
 	content, boundary := batch.Append(nil, parts)
-	state := AppendStateHead(make([]byte, 0, size), gr.serviceIndex, len(content), len(gr.requests))
-	var before *Target
-	for i, q := range gr.requests {
-		state = q.AppendState(state, before, startsPart[i])
-		before = &q.Target
+	state := AppendStateHead(make([]byte, 0, size), g.serviceIndex, len(content), len(g.requests))
+	var previous *Target
+	for i, q := range g.requests {
+		state = q.AppendState(state, previous, startsPart[i])
+		previous = &q.Target
 	}
 	return wit.Delivery{State: state, Rows: rows, Request: wit.Request{Method: "POST",
-		Target: to.Query.On(to.Service + "/$batch"), Body: content, TokenPath: &to.TokenPath,
-		Repeatable: gr.class != classOnce, Headers: batchHeaders(boundary)}}
+		Target: set.Query.On(set.Service + "/$batch"), Body: content, TokenPath: &set.TokenPath,
+		Repeatable: g.class != classOnce, Headers: batchHeaders(boundary)}}
 }
 
 var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion",
@@ -171,10 +171,10 @@ type sequence struct {
 	open   map[[2]int]int
 }
 
-func (l *sequence) setLast(q *request, n int) {
-	l.last[q.entityHash] = n
+func (s *sequence) setLast(q *request, n int) {
+	s.last[q.entityHash] = n
 	for i := range q.updates {
-		l.last[q.updates[i].entityHash] = n
+		s.last[q.updates[i].entityHash] = n
 	}
 }
 

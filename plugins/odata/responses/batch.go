@@ -25,11 +25,11 @@ func (b *sentBatch) results(s handler, response *wit.Response) ([]wit.RowResult,
 		if half := max(1, b.BatchBytes/2); l.MaxBatchBytes == 0 || half < l.MaxBatchBytes {
 			l.MaxBatchBytes = half
 		}
-		return b.forEach(func(t *requests.Target) wit.RowResult { return encodeAgain(t.Hint) }), nil
+		return b.forEach(func(t *requests.Target) wit.RowResult { return requeue(t.Hint) }), nil
 	case status == 404 || status == 405 || status == 415 || status == 501:
 		// The requests without a batch will show whether the service exists.
 		s.ServiceCapabilities[b.ServiceIndex].NoBatch = true
-		return b.forEach(func(t *requests.Target) wit.RowResult { return encodeAgain(t.Hint) }), nil
+		return b.forEach(func(t *requests.Target) wit.RowResult { return requeue(t.Hint) }), nil
 	case status == 401, concernsAnyCall(response):
 		return nil, fault.Of(name, response, response.Body)
 	case status == 429:
@@ -84,7 +84,7 @@ func (b *sentBatch) partResults(s handler, name string, response *wit.Response) 
 			" = check looks up the following ones)"
 	}
 	at, allAlone, allWritten := 0, len(b.Targets) > 1, true
-	verdicts, err := b.judge(func(t *requests.Target) (wit.RowResult, error) {
+	results, err := b.judge(func(t *requests.Target) (wit.RowResult, error) {
 		o := outcomes[at]
 		at++
 		if stopped && o.message == nil && t.IsRepeatable(s.State) {
@@ -92,7 +92,7 @@ func (b *sentBatch) partResults(s handler, name string, response *wit.Response) 
 			h.StoppedBatches++
 			h.NoBatch = h.StoppedBatches == maxStops || t.IsUpsertUpdate()
 			allWritten = false
-			return encodeAgain(h), nil
+			return requeue(h), nil
 		}
 		v, err := s.partResult(t, o, noResult, response.ReceivedAt)
 		allAlone = allAlone && t.Hint.OwnChangeset && !t.Hint.NoIfMatch
@@ -102,7 +102,7 @@ func (b *sentBatch) partResults(s handler, name string, response *wit.Response) 
 	if allAlone && allWritten {
 		s.ServiceCapabilities[b.ServiceIndex].SingleChangesets = true
 	}
-	return verdicts, err
+	return results, err
 }
 
 // maxStops is the number of stopped batches after which a row is sent without a batch.
@@ -110,11 +110,11 @@ const maxStops = 5
 
 func (s handler) partResult(t *requests.Target, o outcome, noResult *wit.Error, at int64) (wit.RowResult, error) {
 	if o.message == nil {
-		own := *noResult
-		if own.Message = t.Name() + ": " + noResult.Message; o.inconclusive != 0 {
-			own.Message = t.Name() + ": an operation of its changeset: " + inconclusiveText(o.inconclusive)
+		unknown := *noResult
+		if unknown.Message = t.Name() + ": " + noResult.Message; o.inconclusive != 0 {
+			unknown.Message = t.Name() + ": an operation of its changeset: " + inconclusiveText(o.inconclusive)
 		}
-		return s.unknownResult(t, &own), nil
+		return s.unknownResult(t, &unknown), nil
 	}
 	if !o.failed && s.isPlainlyWritten(t, o.message) {
 		if t.IsInsert() {
@@ -143,7 +143,7 @@ func (s handler) partResult(t *requests.Target, o outcome, noResult *wit.Error, 
 	}
 	h := t.Hint
 	h.OwnChangeset = true
-	return encodeAgain(h), nil
+	return requeue(h), nil
 }
 
 func (s handler) unknownResult(t *requests.Target, f *wit.Error) wit.RowResult {
@@ -184,11 +184,11 @@ func (b *sentBatch) judge(f func(t *requests.Target) (wit.RowResult, error)) ([]
 }
 
 func (b *sentBatch) forEach(f func(t *requests.Target) wit.RowResult) []wit.RowResult {
-	verdicts := make([]wit.RowResult, len(b.Targets))
+	results := make([]wit.RowResult, len(b.Targets))
 	for i := range b.Targets {
-		verdicts[i] = f(&b.Targets[i])
+		results[i] = f(&b.Targets[i])
 	}
-	return verdicts
+	return results
 }
 
 func (b *sentBatch) retryInHalves() []wit.RowResult {
@@ -198,7 +198,7 @@ func (b *sentBatch) retryInHalves() []wit.RowResult {
 		if h.MaxBatchSize = half; half < 2 {
 			h.MaxBatchSize, h.NoBatch = 0, true
 		}
-		return encodeAgain(h)
+		return requeue(h)
 	})
 }
 

@@ -78,17 +78,17 @@ func (p *answeredPart) matchOperations(outcomes []outcome) (ok bool) {
 			}
 			return true
 		}
-		id, said := p.contentID(m)
-		if said && (id < 0 || id >= p.operations) {
+		id, ok := p.contentID(m)
+		if ok && (id < 0 || id >= p.operations) {
 			return false
 		}
-		byID = byID && said
+		byID = byID && ok
 	}
 	for i := range messages {
 		to := i
-		if id, said := p.contentID(&messages[i]); byID {
+		if id, ok := p.contentID(&messages[i]); byID {
 			to = id
-		} else if said && id != i {
+		} else if ok && id != i {
 			return false
 		}
 		if to < len(outcomes) {
@@ -98,7 +98,7 @@ func (p *answeredPart) matchOperations(outcomes []outcome) (ok bool) {
 	return true
 }
 
-func (p *answeredPart) contentID(m *batch.Message) (id int, said bool) {
+func (p *answeredPart) contentID(m *batch.Message) (id int, ok bool) {
 	id, err := strconv.Atoi(m.ID)
 	return id - 1 - p.first, err == nil
 }

@@ -40,9 +40,9 @@ func (s handler) checkResult(t *requests.Target, response *wit.Response) (wit.Ro
 		return unknown("no entity found, but the service may have replaced the record's initial key; " +
 			filter)
 	case t.Operation == requests.ProbeService, t.Operation != requests.Find && s.isNotFound(response):
-		return encodeAgain(t.Hint.ForStep(requests.StepInsert)), nil
+		return requeue(t.Hint.ForStep(requests.StepInsert)), nil
 	case t.Operation == requests.LookUpForUpsert:
-		return encodeAgain(t.Hint.ForStep(requests.StepUpdate)), nil
+		return requeue(t.Hint.ForStep(requests.StepUpdate)), nil
 	case t.Operation == requests.Find:
 		v, _ := document.Parse(response.Body)
 		entities, ok := document.Items(v)
@@ -60,7 +60,7 @@ func (s handler) checkResult(t *requests.Target, response *wit.Response) (wit.Ro
 		return written(), nil
 	case requests.IsIdempotent(s.State, t.Set, t.Hint):
 		// the RequestID decides
-		return encodeAgain(t.Hint.ForStep(requests.StepInsert)), nil
+		return requeue(t.Hint.ForStep(requests.StepInsert)), nil
 	}
 	return unknown("the entity exists, but its " + field + " differs from the record: another client may have " +
 		"created it, or changed it since")
@@ -86,7 +86,7 @@ func (s handler) findResult(t *requests.Target, entities []jsontext.Value,
 			"have created or changed them, or the service ignores $filter")
 	}
 	t.Hint.OwnChangeset = true // its changeset may have failed because of another row
-	return encodeAgain(t.Hint.ForStep(requests.StepInsert)), nil
+	return requeue(t.Hint.ForStep(requests.StepInsert)), nil
 }
 
 func hasInitialKey(t *requests.Target) bool {

@@ -104,7 +104,7 @@ func reject(f *wit.Error) wit.RowResult { return wit.RowResult{Rejected: f} }
 func retry(f *wit.Error) wit.RowResult { return wit.RowResult{Retry: &wit.Retry{Error: f}} }
 
 // encodeAgain does not count as an attempt.
-func encodeAgain(h requests.Hint) wit.RowResult {
+func requeue(h requests.Hint) wit.RowResult {
 	return wit.RowResult{Retry: &wit.Retry{Hint: h.Text()}}
 }
 

@@ -16,8 +16,8 @@ import (
 )
 
 // LearnVersion records that the responses of a service contain the OData version.
-func LearnVersion(s *capabilities.State, at int, response *wit.Response) {
-	s.ServiceCapabilities[at].SendsVersion = s.ServiceCapabilities[at].SendsVersion || hasVersion(response)
+func LearnVersion(s *capabilities.State, service int, response *wit.Response) {
+	s.ServiceCapabilities[service].SendsVersion = s.ServiceCapabilities[service].SendsVersion || hasVersion(response)
 }
 
 func (s handler) learnRequestIDs(t *requests.Target, response *wit.Response) {
@@ -111,11 +111,11 @@ func (s handler) mayRejectIfMatch(t *requests.Target, response *wit.Response) bo
 func retryWithoutIfMatch(t *requests.Target) wit.RowResult {
 	h := t.Hint
 	h.NoIfMatch, h.OwnChangeset = true, true
-	return encodeAgain(h)
+	return requeue(h)
 }
 
 func retryWithIfMatch(t *requests.Target) wit.RowResult {
 	h := t.Hint
 	h.NoIfMatch = false
-	return encodeAgain(h)
+	return requeue(h)
 }

@@ -76,7 +76,7 @@ func (s handler) insertResult(t *requests.Target, response *wit.Response) (wit.R
 // entity has the same value in a unique property, and the row is rejected.
 func retryAsUpdate(t *requests.Target, f *wit.Error) wit.RowResult {
 	if t.Hint.NotFoundStatus == 0 {
-		return encodeAgain(t.Hint.ForStep(requests.StepUpdate))
+		return requeue(t.Hint.ForStep(requests.StepUpdate))
 	}
 	f.Kind = wit.ErrorConflict
 	f.Message += " (but an update was answered HTTP " + strconv.Itoa(t.Hint.NotFoundStatus) +
@@ -127,7 +127,7 @@ func retryAsInsert(t *requests.Target, status uint16) wit.RowResult {
 	if t.Hint.Step == requests.StepUpdate { // after an insert has found the entity
 		h.NotFoundStatus = int(status)
 	}
-	return encodeAgain(h)
+	return requeue(h)
 }
 
 // deleteResult counts a missing entity as deleted. Some services answer 412 for it, which is confirmed by a read.
@@ -145,7 +145,7 @@ func (s handler) deleteResult(t *requests.Target, response *wit.Response) (wit.R
 	case response.Status == 412 && s.UseETags && t.Hint.ETag != "":
 		return s.etagConflict(t), nil
 	case response.Status == 412:
-		return encodeAgain(t.Hint.ForStep(requests.StepConfirm)), nil
+		return requeue(t.Hint.ForStep(requests.StepConfirm)), nil
 	}
 	return s.classifyRepeatable(t, fault.Of(t.Name(), response, response.Body), response)
 }
@@ -173,7 +173,7 @@ func (s handler) etagResult(t *requests.Target, response *wit.Response) (wit.Row
 			return reject(&wit.Error{Kind: wit.ErrorData, Message: t.Name() + ": expected an ETag of at most " +
 				strconv.Itoa(maxETag) + " bytes, found " + strconv.Itoa(len(h.ETag))}), nil
 		}
-		return encodeAgain(h), nil
+		return requeue(h), nil
 	case s.isNotFound(response) && t.Operation == requests.ReadETagForUpsert:
 		return retryAsInsert(t, response.Status), nil
 	case s.isNotFound(response) && t.Operation == requests.ReadETagForDelete:

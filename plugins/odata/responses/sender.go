@@ -45,8 +45,8 @@ func hasEntityLocation(t *requests.Target, response *wit.Response) bool {
 	if !t.IsInsert() {
 		return false
 	}
-	set, at := t.Set.Path[strings.LastIndexByte(t.Set.Path, '/')+1:]+"(", headerOf(response, "Location")
-	return strings.HasPrefix(at, set) || strings.Contains(at, "/"+set)
+	set, location := t.Set.Path[strings.LastIndexByte(t.Set.Path, '/')+1:]+"(", headerOf(response, "Location")
+	return strings.HasPrefix(location, set) || strings.Contains(location, "/"+set)
 }
 
 // containsEntity reports whether a body is an entity or a feed. JSON without "d" must contain the key properties.
@@ -134,7 +134,7 @@ func addressResult(t *requests.Target, f *wit.Error) wit.RowResult {
 	if !t.Hint.SetAnswers {
 		h := t.Hint
 		h.ProbeSet = true
-		return encodeAgain(h)
+		return requeue(h)
 	}
 	if f.Kind = wit.ErrorData; t.IsInsert() {
 		f.Message += " (the entity set can be read, so the cause is the content of the record)"
@@ -154,7 +154,7 @@ func (s handler) setResult(t *requests.Target, response *wit.Response) (wit.RowR
 		return wit.RowResult{}, callError(t, response)
 	case isSuccess(response.Status), response.Status == 501 && document,
 		wit.IsRejection(response.Status) && (document || hasVersion(response)):
-		return encodeAgain(h), nil
+		return requeue(h), nil
 	}
 	return s.classifyRepeatable(t, fault.Of(t.Name(), response, response.Body), response)
 }

@@ -40,23 +40,23 @@ func cloneNode(n *wit.SchemaNode) wit.SchemaNode {
 }
 
 // Read returns the key or value of a row, which it validates. ok is false if it is absent or null.
-func (s Schemas) Read(d wit.ValueSlice, data []byte) (f Value, ok bool, err error) {
-	f = Value{schemas: s, bytes: data[d.Start : d.Start+d.Size]}
+func (s Schemas) Read(d wit.ValueSlice, data []byte) (v Value, ok bool, err error) {
+	v = Value{schemas: s, bytes: data[d.Start : d.Start+d.Size]}
 	switch d.Encoding {
 	case wit.WithSchema:
-		if f.nodes = s[d.Schema]; f.nodes == nil {
-			return f, false, &wit.Error{Kind: wit.ErrorInternal, Message: "the schema of a row was not declared"}
+		if v.nodes = s[d.Schema]; v.nodes == nil {
+			return v, false, &wit.Error{Kind: wit.ErrorInternal, Message: "the schema of a row was not declared"}
 		}
-		_, err = connectdata.Skip(f.nodes, 0, f.bytes)
+		_, err = connectdata.Skip(v.nodes, 0, v.bytes)
 	case wit.Schemaless:
-		_, err = connectdata.SkipSchemaless(f.bytes)
+		_, err = connectdata.SkipSchemaless(v.bytes)
 	default:
 		return Value{}, false, nil
 	}
 	if err != nil {
-		return f, false, &wit.Error{Kind: wit.ErrorData, Message: err.Error()}
+		return v, false, &wit.Error{Kind: wit.ErrorData, Message: err.Error()}
 	}
-	f.open(0, 0)
-	f = f.resolved()
-	return f, f.Present, nil
+	v.open(0, 0)
+	v = v.resolved()
+	return v, v.Present, nil
 }

@@ -17,36 +17,36 @@ type Value struct {
 	Present   bool
 }
 
-func (f *Value) open(node uint32, at int) {
-	f.node, f.at, f.start, f.Present = node, at, at, true
+func (v *Value) open(node uint32, at int) {
+	v.node, v.at, v.start, v.Present = node, at, at, true
 	switch {
-	case f.nodes == nil:
-		f.Present, f.start = len(f.bytes) > at && f.bytes[at] != connectdata.TagNull, at+1
-	case f.nodes[node].Optional:
-		f.Present, f.start = (f.bytes[at] == 0) != (f.nodes[node].DefaultValue == nil), at+1
+	case v.nodes == nil:
+		v.Present, v.start = len(v.bytes) > at && v.bytes[at] != connectdata.TagNull, at+1
+	case v.nodes[node].Optional:
+		v.Present, v.start = (v.bytes[at] == 0) != (v.nodes[node].DefaultValue == nil), at+1
 	}
 }
 
 // Schema returns nil for schemaless values.
-func (f *Value) Schema() *wit.SchemaNode {
-	if f.nodes == nil {
+func (v *Value) Schema() *wit.SchemaNode {
+	if v.nodes == nil {
 		return nil
 	}
-	return &f.nodes[f.node]
+	return &v.nodes[v.node]
 }
 
 // Node returns a node of the schema.
-func (f *Value) Node(index uint32) *wit.SchemaNode { return &f.nodes[index] }
+func (v *Value) Node(index uint32) *wit.SchemaNode { return &v.nodes[index] }
 
 // kindOther is the kind of schemaless values without a corresponding schema kind.
 const kindOther = wit.Struct + 1
 
 // Kind returns the kind of a value that is not null.
-func (f *Value) Kind() wit.Kind {
-	if f.nodes != nil {
-		return f.nodes[f.node].Kind
+func (v *Value) Kind() wit.Kind {
+	if v.nodes != nil {
+		return v.nodes[v.node].Kind
 	}
-	switch tag := f.bytes[f.at]; tag {
+	switch tag := v.bytes[v.at]; tag {
 	case connectdata.TagInt8, connectdata.TagInt16, connectdata.TagInt32, connectdata.TagInt64:
 		return wit.Int8 + wit.Kind(tag-connectdata.TagInt8)
 	case connectdata.TagText:
@@ -60,59 +60,59 @@ func (f *Value) Kind() wit.Kind {
 }
 
 // Int64 returns the value of an integer of any size.
-func (f *Value) Int64() int64 {
-	n, _ := connectdata.Number(f.bytes[f.start:])
+func (v *Value) Int64() int64 {
+	n, _ := connectdata.Number(v.bytes[v.start:])
 	return n
 }
 
 // Bytes returns the content of a string or of bytes.
-func (f *Value) Bytes() []byte {
-	content, _ := connectdata.LengthPrefixed(f.bytes[f.start:])
+func (v *Value) Bytes() []byte {
+	content, _ := connectdata.LengthPrefixed(v.bytes[v.start:])
 	return content
 }
 
 // Decode converts the value as package datum does. Strings that are not UTF-8 are an error.
-func (f *Value) Decode() (v any, err error) {
+func (v *Value) Decode() (decoded any, err error) {
 	switch {
-	case f.nodes != nil:
-		v, _, err = connectdata.Read(f.nodes, f.node, f.bytes[f.at:])
-	case len(f.bytes) > f.at:
-		v, _, err = connectdata.ReadSchemaless(f.bytes[f.at:])
+	case v.nodes != nil:
+		decoded, _, err = connectdata.Read(v.nodes, v.node, v.bytes[v.at:])
+	case len(v.bytes) > v.at:
+		decoded, _, err = connectdata.ReadSchemaless(v.bytes[v.at:])
 	}
-	return v, err
+	return decoded, err
 }
 
 // Text returns the value if it is a string.
-func (f *Value) Text() (text []byte, ok bool) {
-	if !f.Present || f.Kind() != wit.String {
+func (v *Value) Text() (text []byte, ok bool) {
+	if !v.Present || v.Kind() != wit.String {
 		return nil, false
 	}
-	text = f.Bytes()
+	text = v.Bytes()
 	return text, utf8.Valid(text)
 }
 
 // resolved unwraps a struct that is embedded with its schema ID in schemaless data.
-func (f Value) resolved() Value {
-	if f.nodes != nil || len(f.bytes) <= f.at || f.bytes[f.at] != connectdata.TagStruct {
-		return f
+func (v Value) resolved() Value {
+	if v.nodes != nil || len(v.bytes) <= v.at || v.bytes[v.at] != connectdata.TagStruct {
+		return v
 	}
-	id, size := connectdata.Number(f.bytes[f.start:])
-	content, _ := connectdata.LengthPrefixed(f.bytes[f.start+size:])
-	nodes := f.schemas[uint32(id)]
+	id, size := connectdata.Number(v.bytes[v.start:])
+	content, _ := connectdata.LengthPrefixed(v.bytes[v.start+size:])
+	nodes := v.schemas[uint32(id)]
 	if nodes == nil || id>>32 != 0 {
-		return f
+		return v
 	}
 	if _, err := connectdata.Skip(nodes, 0, content); err != nil {
-		return f
+		return v
 	}
-	f = Value{schemas: f.schemas, nodes: nodes, bytes: content}
-	f.open(0, 0)
-	return f
+	v = Value{schemas: v.schemas, nodes: nodes, bytes: content}
+	v.open(0, 0)
+	return v
 }
 
 // Field returns a field of a struct or an entry of a map.
-func (f *Value) Field(name string) (found Value, ok bool) {
-	for m := f.Fields(); m.Next(); {
+func (v *Value) Field(name string) (found Value, ok bool) {
+	for m := v.Fields(); m.Next(); {
 		if m.Name == name {
 			return m.Value, true
 		}
@@ -121,25 +121,25 @@ func (f *Value) Field(name string) (found Value, ok bool) {
 }
 
 // Fields iterates over a struct or a map.
-func (f *Value) Fields() Cursor {
-	c := f.cursor()
+func (v *Value) Fields() Cursor {
+	c := v.cursor()
 	c.Mismatch = c.kind != wit.Struct && c.kind != wit.Map
 	return c
 }
 
 // Items iterates over an array.
-func (f *Value) Items() Cursor {
-	c := f.cursor()
+func (v *Value) Items() Cursor {
+	c := v.cursor()
 	c.Mismatch = c.kind != wit.Array
 	return c
 }
 
-func (f *Value) cursor() Cursor {
-	if !f.Present {
+func (v *Value) cursor() Cursor {
+	if !v.Present {
 		return Cursor{kind: kindOther}
 	}
-	c := Cursor{parent: *f, Value: *f, kind: f.Kind(), at: f.start}
-	if f.nodes == nil && (c.kind == wit.Map || c.kind == wit.Array) {
+	c := Cursor{parent: *v, Value: *v, kind: v.Kind(), at: v.start}
+	if v.nodes == nil && (c.kind == wit.Map || c.kind == wit.Array) {
 		c.count, c.last = c.readInt(), true
 	}
 	return c

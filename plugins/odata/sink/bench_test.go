@@ -153,7 +153,8 @@ func openIn(ctx context.Context, i *host.Instance, w *harness, settings ...strin
 	if err != nil {
 		return nil, err
 	}
-	opened, err := i.OpenSink(ctx, sinkconfig.Component, given, nil, []wit.Response{w.exchange(&asked.Pending.Requests[0])})
+	opened, err := i.OpenSink(ctx, sinkconfig.Component, given, nil,
+		[]wit.Response{w.exchange(&asked.Pending.Requests[0])})
 	if err != nil {
 		return nil, err
 	}

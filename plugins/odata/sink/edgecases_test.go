@@ -109,7 +109,8 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 		given := configuration(append(set("00", "Orders"), "sap.odata.request.format="+c.format)...)
 		asked, err := w.p.Open(sinkconfig.Component, given, nil, nil)
 		noError(t, err)
-		opened, err := w.p.Open(sinkconfig.Component, given, nil, []wit.Response{w.exchange(&asked.Pending.Requests[0])})
+		opened, err := w.p.Open(sinkconfig.Component, given, nil,
+			[]wit.Response{w.exchange(&asked.Pending.Requests[0])})
 		if (err != nil) != c.refused {
 			t.Fatalf("%+v: found %v", c, err)
 		}

@@ -115,7 +115,8 @@ func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, 
 }
 
 // HandleResponse returns the result of each row of a delivery.
-func (p *Plugin) HandleResponse(context, state []byte, rows []uint32, response wit.Response) (wit.ResponseResult, error) {
+func (p *Plugin) HandleResponse(context, state []byte, rows []uint32, response wit.Response) (wit.ResponseResult,
+	error) {
 	s, err := p.cache.Read(context)
 	if err != nil {
 		return wit.ResponseResult{}, err

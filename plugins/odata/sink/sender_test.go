@@ -185,7 +185,8 @@ func TestSuccessMustComeFromService(t *testing.T) {
 	// A request that is not repeatable is not repeated.
 	q := w.target(requests.Put, path+key)
 	q.Hint = requests.Hint{HasETag: true, ETag: `W/"1"`}
-	out, err := w.p.HandleResponse(w.context, q.AppendState(requests.AppendStateHead(nil, 0, 0, 1), nil, true), []uint32{4},
+	out, err := w.p.HandleResponse(w.context, q.AppendState(requests.AppendStateHead(nil, 0, 0, 1), nil, true),
+		[]uint32{4},
 		wit.Response{Status: 200, Body: []byte("wait")})
 	if found := describe(t, out, err); found != "refused transient" {
 		t.Errorf("expected it to be refused, found %s", found)
