@@ -30,17 +30,17 @@ func TestLargestHintFits(t *testing.T) {
 		h.Known = wit.Known(strings.Repeat("x", 100))
 		answer := &wit.Response{Status: http.StatusOK,
 			Headers: []wit.Header{{Name: "ETag", Value: strings.Repeat("x", size)}}}
-		verdict, err := (handler{&capabilities.State{}}).etagResult(&requests.Target{Set: &entityset.EntitySet{},
+		result, err := (handler{&capabilities.State{}}).etagResult(&requests.Target{Set: &entityset.EntitySet{},
 			Hint: h}, answer)
 		switch {
 		case err != nil:
 			t.Fatal(err)
 		case size > maxETag:
-			if verdict.Rejected == nil || !strings.Contains(verdict.Rejected.Message, "ETag of at most 8192 bytes") {
-				t.Errorf("expected a refusal, found %+v", verdict)
+			if result.Rejected == nil || !strings.Contains(result.Rejected.Message, "ETag of at most 8192 bytes") {
+				t.Errorf("expected a rejection, found %+v", result)
 			}
-		case verdict.Retry == nil || len(verdict.Retry.Hint) < size || len(verdict.Retry.Hint) > plugin.MaxHintBytes:
-			t.Errorf("expected a hint of at most %d bytes, found %+v", plugin.MaxHintBytes, verdict)
+		case result.Retry == nil || len(result.Retry.Hint) < size || len(result.Retry.Hint) > plugin.MaxHintBytes:
+			t.Errorf("expected a hint of at most %d bytes, found %+v", plugin.MaxHintBytes, result)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func TestBatches(t *testing.T) {
 		{"no $batch", nil, []string{"no-batch=true"}, 3},
 		{"off", []string{"sap.odata.enable.batch=0"}, nil, 0},
 		{"of one", []string{"sap.odata.max.batch.size=1"}, nil, 0},
-		{"in all lanes", []string{"sap.odata.max.in.flight=4"}, nil, 30},
+		{"four ordering keys", []string{"sap.odata.max.in.flight=4"}, nil, 30},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := odatatest.New(odatatest.Options{})
@@ -176,17 +176,17 @@ func TestEquivalentKeysShareOrderingKey(t *testing.T) {
 	}
 	h.outcomes, h.reasons, h.isInDoubt = make([]string, len(rows)), make([]*wit.Error, len(rows)), make([]bool,
 		len(rows))
-	lanes, delivery := map[uint32]uint32{}, map[uint32]int{}
+	keys, delivery := map[uint32]uint32{}, map[uint32]int{}
 	for n, d := range h.encode(rows, nil) {
 		for _, row := range d.rows {
-			lanes[row], delivery[row] = d.OrderingKey, n
+			keys[row], delivery[row] = d.OrderingKey, n
 		}
 	}
 	for _, same := range [][]uint32{{0, 1, 2, 3}, {4, 5}} {
 		for i := 1; i < len(same); i++ {
-			if a, b := same[i-1], same[i]; lanes[a] != lanes[b] || delivery[a] >= delivery[b] {
-				t.Errorf("expected row %d to follow row %d in its lane, found lanes %d and %d, deliveries %d and %d",
-					b, a, lanes[b], lanes[a], delivery[b], delivery[a])
+			if a, b := same[i-1], same[i]; keys[a] != keys[b] || delivery[a] >= delivery[b] {
+				t.Errorf("expected row %d to follow row %d in its sequence, found ordering keys %d and %d, deliveries %d and %d",
+					b, a, keys[b], keys[a], delivery[b], delivery[a])
 			}
 		}
 	}
@@ -464,7 +464,7 @@ func TestFold(t *testing.T) {
 }
 
 // answered sends inserts in a batch, and answers the last part with second. Later requests are answered 201.
-func answered(t *testing.T, rows int, second string, settings ...string) (settled wit.ResponseResult, h *fakeHost) {
+func answered(t *testing.T, rows int, second string, settings ...string) (result wit.ResponseResult, h *fakeHost) {
 	t.Helper()
 	w := open(t, odatatest.New(odatatest.Options{}), products(append(settings, oneOrderingKey)...)...)
 	h = w.host("ProductCopies")
@@ -472,7 +472,7 @@ func answered(t *testing.T, rows int, second string, settings ...string) (settle
 	answer := batchAnswer(part("201 Created"), second)
 	answer.ReceivedAt = 1_700_000_000_000
 	d := h.encoded(1, "ProductCopies", h.rows...)[0]
-	settled, err := h.p.HandleResponse(h.context, d.State, d.Rows, answer)
+	result, err := h.p.HandleResponse(h.context, d.State, d.Rows, answer)
 	noError(t, err)
 	sent := 0
 	h.answer = func(*wit.Request) wit.Response {
@@ -482,7 +482,7 @@ func answered(t *testing.T, rows int, second string, settings ...string) (settle
 		return wit.Response{Status: 201}
 	}
 	h.run()
-	return settled, h
+	return result, h
 }
 
 func partOf(status string, headers ...string) string {
@@ -541,8 +541,8 @@ func TestRetryAfterInParts(t *testing.T) {
 		"Retry-After: 99999999999999999999999999999999\r\n": 0,
 		"": 0,
 	} {
-		settled, _ := answered(t, 2, partOf("429 Too Many Requests", header))
-		if v := settled.Results[1]; v.Retry == nil || v.Retry.WaitMs != want {
+		result, _ := answered(t, 2, partOf("429 Too Many Requests", header))
+		if v := result.Results[1]; v.Retry == nil || v.Retry.WaitMs != want {
 			t.Errorf("%q: expected to wait for %d ms, found %+v", header, want, v)
 		}
 	}
@@ -562,10 +562,10 @@ func TestLateAnswerToALargerBatch(t *testing.T) {
 	}
 	large, small := encoded(40), encoded(10)
 	for _, d := range []*wit.Delivery{small, large} {
-		settled, err := w.p.HandleResponse(w.context, d.State, d.Rows, wit.Response{Status: 413})
+		result, err := w.p.HandleResponse(w.context, d.State, d.Rows, wit.Response{Status: 413})
 		noError(t, err)
-		if settled.Context != nil {
-			w.context = *settled.Context
+		if result.Context != nil {
+			w.context = *result.Context
 		}
 	}
 	if d := encoded(40); len(d.Request.Body) > len(small.Request.Body)/2 {
@@ -578,8 +578,8 @@ func TestLateAnswerToALargerBatch(t *testing.T) {
 // finds them.
 func TestErrorMentionsInsertCheck(t *testing.T) {
 	for policy, mentioned := range map[string]bool{"fail": true, "check": false} {
-		settled, h := answered(t, 3, partOf("400 Bad Request"), "sap.odata.insert.uncertain="+policy)
-		v := settled.Results[2]
+		result, h := answered(t, 3, partOf("400 Bad Request"), "sap.odata.insert.uncertain="+policy)
+		v := result.Results[2]
 		if v.Rejected == nil || v.Rejected.Kind != wit.ErrorTransient ||
 			strings.Contains(v.Rejected.Message, "sap.odata.insert.uncertain = check") != mentioned {
 			t.Errorf("%s: expected the third one to be in doubt, found %+v", policy, v)

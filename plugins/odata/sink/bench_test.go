@@ -187,16 +187,16 @@ func (s *sandboxed) write(b *testing.B) error {
 			b.StartTimer()
 		}
 		began = processorTime()
-		settled, err := s.i.HandleResponse(s.ctx, s.context, d.State, d.Rows, s.answers[step])
-		if err != nil || len(settled.Results) != rows {
-			return fmt.Errorf("expected verdicts on %d rows, found %d (%w)", rows, len(settled.Results), err)
+		result, err := s.i.HandleResponse(s.ctx, s.context, d.State, d.Rows, s.answers[step])
+		if err != nil || len(result.Results) != rows {
+			return fmt.Errorf("expected results of %d rows, found %d (%w)", rows, len(result.Results), err)
 		}
 		s.settle += processorTime() - began
-		if settled.Context != nil { // the first answers teach something
-			s.context = *settled.Context
+		if result.Context != nil { // the first answers teach something
+			s.context = *result.Context
 		}
 		hints = hints[:0]
-		for n, v := range settled.Results {
+		for n, v := range result.Results {
 			switch {
 			case v.Retry != nil:
 				hints = append(hints, wit.Hint{Row: d.Rows[n], Text: v.Retry.Hint})

@@ -140,7 +140,7 @@ func (h *fakeHost) deliver(d *sentDelivery) (more []sentDelivery) {
 		exchange = h.answer
 	}
 	response := exchange(&d.Request)
-	settled, err := h.p.HandleResponse(h.context, d.State, d.Rows, response)
+	result, err := h.p.HandleResponse(h.context, d.State, d.Rows, response)
 	proven := response.Status >= 400 && response.Status <= 499
 	if err != nil {
 		if d.Request.Repeatable || proven {
@@ -148,12 +148,12 @@ func (h *fakeHost) deliver(d *sentDelivery) (more []sentDelivery) {
 			return nil
 		}
 		for range d.rows {
-			settled.Results = append(settled.Results, wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorTransient,
+			result.Results = append(result.Results, wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorTransient,
 				Message: err.Error()}})
 		}
 	}
-	if settled.Context != nil {
-		h.context = *settled.Context
+	if result.Context != nil {
+		h.context = *result.Context
 	}
 	var rows []uint32
 	hints := map[uint32]string{}
@@ -165,7 +165,7 @@ func (h *fakeHost) deliver(d *sentDelivery) (more []sentDelivery) {
 		h.isInDoubt[row] = true
 		rows, hints[row] = append(rows, row), wit.HintUncertain
 	}
-	for n, v := range settled.Results {
+	for n, v := range result.Results {
 		row := d.rows[n]
 		switch {
 		case v.Written != nil:
@@ -181,7 +181,7 @@ func (h *fakeHost) deliver(d *sentDelivery) (more []sentDelivery) {
 		case v.Rejected != nil:
 			h.finish(row, v.Rejected)
 		case v.Retry == nil:
-			h.t.Fatalf("row %d has no verdict", row)
+			h.t.Fatalf("row %d has no result", row)
 		default:
 			if h.attempts[row]++; h.attempts[row] > h.maxAttempts {
 				h.outcomes[row] = "again and again"

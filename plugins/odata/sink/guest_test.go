@@ -65,9 +65,9 @@ func guestLarge(t *testing.T, i *host.Instance) error {
 	}
 	whole := false
 	for _, d := range out.Ready {
-		settled, err := i.HandleResponse(t.Context(), context, d.State, d.Rows, wit.Response{Status: 502})
-		if err != nil || len(settled.Results) != len(d.Rows) {
-			t.Errorf("expected a verdict of %d rows, found %+v (%v)", len(d.Rows), settled, err)
+		result, err := i.HandleResponse(t.Context(), context, d.State, d.Rows, wit.Response{Status: 502})
+		if err != nil || len(result.Results) != len(d.Rows) {
+			t.Errorf("expected results of %d rows, found %+v (%v)", len(d.Rows), result, err)
 		}
 		whole = whole || d.Rows[0] == 1 && len(d.Rows) == 1 && bytes.Count(d.Request.Body, []byte("x")) >= size
 	}
@@ -99,11 +99,11 @@ func guestWrite(t *testing.T, i *host.Instance, s *odatatest.Service, batch *rec
 		return err
 	}
 	for _, d := range out.Ready {
-		settled, err := i.HandleResponse(t.Context(), context, d.State, d.Rows, w.exchange(&d.Request))
+		result, err := i.HandleResponse(t.Context(), context, d.State, d.Rows, w.exchange(&d.Request))
 		if err != nil {
 			return err
 		}
-		for n, v := range settled.Results {
+		for n, v := range result.Results {
 			if v.Written == nil {
 				t.Errorf("row %d: found %+v", d.Rows[n], v)
 			}
@@ -112,12 +112,12 @@ func guestWrite(t *testing.T, i *host.Instance, s *odatatest.Service, batch *rec
 			`{"code":"A/1","severity":"success","details":[{"severity": "Warning"}]}`: 1,
 			`<notification><code>A/1</code><severity>error</severity></notification>`: 1} {
 			response := wit.Response{Status: 201, Headers: []wit.Header{{Name: "SAP-Message", Value: message}}}
-			memo := (&requests.Target{Set: &entityset.EntitySet{}}).AppendState(requests.AppendStateHead(nil, 0, 0, 1),
+			state := (&requests.Target{Set: &entityset.EntitySet{}}).AppendState(requests.AppendStateHead(nil, 0, 0, 1),
 				nil, true)
-			settled, err := i.HandleResponse(t.Context(), context, memo, d.Rows[:1], response)
-			if err != nil || settled.Results[0].Written == nil || i.Warnings() != want {
+			result, err := i.HandleResponse(t.Context(), context, state, d.Rows[:1], response)
+			if err != nil || result.Results[0].Written == nil || i.Warnings() != want {
 				t.Errorf("%s: expected %d warnings beside a success, found %d, %+v (%v)", message, want, i.Warnings(),
-					settled, err)
+					result, err)
 			}
 		}
 	}

@@ -376,7 +376,7 @@ func TestServiceReplacesKeysInBatch(t *testing.T) {
 }
 
 // Records of one entity have one ordering key, however its key is spelled.
-func TestLanesOfOneKey(t *testing.T) {
+func TestSpellingsOfOneKey(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		one, other string

@@ -291,9 +291,9 @@ func TestInconclusiveStatusIsReported(t *testing.T) {
 			b := requests.Delivery{BatchBytes: 1, Parts: []int{2}, Targets: []requests.Target{a, a}}
 			b.Targets[1].Predicate = "('2')"
 			answer := batchAnswer(changeset(part("204 No Content"), part(status+" Odd")))
-			verdicts, err := responses.Handle(s, &b, &answer)
-			if err != nil || len(verdicts) != 2 || !named(verdicts[0], status) || !named(verdicts[1], status) {
-				t.Errorf("operation %d in a changeset: found %+v (%v)", op, verdicts, err)
+			results, err := responses.Handle(s, &b, &answer)
+			if err != nil || len(results) != 2 || !named(results[0], status) || !named(results[1], status) {
+				t.Errorf("operation %d in a changeset: found %+v (%v)", op, results, err)
 			}
 		}
 	}

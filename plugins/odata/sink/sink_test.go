@@ -134,18 +134,18 @@ func (w *harness) schemaless(v any) wit.ValueSlice {
 }
 
 // writeRow writes one row and returns its result, which is empty if the row was ignored.
-func (w *harness) writeRow(topic string, key, value wit.ValueSlice) (verdict wit.RowResult, requests []wit.Request) {
+func (w *harness) writeRow(topic string, key, value wit.ValueSlice) (result wit.RowResult, requests []wit.Request) {
 	w.t.Helper()
 	h := w.host(topic)
 	h.add(key, value)
 	h.run()
-	if verdict.Rejected = h.reasons[0]; h.failed != nil {
-		verdict.Rejected = fault.As(h.failed)
+	if result.Rejected = h.reasons[0]; h.failed != nil {
+		result.Rejected = fault.As(h.failed)
 	}
 	if h.outcomes[0] == outcomeWritten {
-		verdict = wit.RowResult{Written: wit.Set}
+		result = wit.RowResult{Written: wit.Set}
 	}
-	return verdict, h.requests
+	return result, h.requests
 }
 
 type column struct {
@@ -282,10 +282,10 @@ func TestHandleResponse(t *testing.T) {
 		{requests.ConfirmDelete, 503, "",
 			"again transient confirm"}, {requests.ConfirmDelete, 0, "", "again transient confirm"},
 	} {
-		settled, err := w.p.HandleResponse(w.context, w.deliveryState(c.op, "/s/Gesperrte(1)"), []uint32{4},
+		result, err := w.p.HandleResponse(w.context, w.deliveryState(c.op, "/s/Gesperrte(1)"), []uint32{4},
 			wit.Response{Status: c.status,
 				Body: []byte(c.body)})
-		found := describe(t, settled, err)
+		found := describe(t, result, err)
 		if found != c.verdict {
 			t.Errorf("operation %d, HTTP %d %s: expected %s, found %s", c.op, c.status, c.body, c.verdict, found)
 		}
@@ -294,14 +294,14 @@ func TestHandleResponse(t *testing.T) {
 
 // describe returns the result of one row in words: written, refused, again, again HINT or fault, with the kind and the
 // code of the error.
-func describe(t *testing.T, settled wit.ResponseResult, err error) string {
+func describe(t *testing.T, result wit.ResponseResult, err error) string {
 	t.Helper()
 	found := "written"
-	switch v := settled.Results; {
+	switch v := result.Results; {
 	case err != nil:
 		found = "fault " + fault.As(err).Kind.String()
 	case len(v) != 1:
-		t.Fatalf("expected one verdict, found %d", len(v))
+		t.Fatalf("expected one result, found %d", len(v))
 	case v[0].Rejected != nil:
 		found = "refused " + v[0].Rejected.Kind.String()
 		if code := v[0].Rejected.Code; code != nil {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -71,4 +72,9 @@ func TestRecommendations(t *testing.T) {
 				c.visible, c.want, c.wrong, e.Visible, e.Recommended, errors)
 		}
 	}
+}
+
+// Every setting of the original connector is supported, an alias, or rejected by name.
+func TestNamesOfTheOriginal(t *testing.T) {
+	configtest.Names(t, sinkconfig.Table, "sink", "../../../testdata/overview-names.txt")
 }

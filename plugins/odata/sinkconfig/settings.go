@@ -165,10 +165,10 @@ func declareEntities(t *setting.Table) {
 	group := setting.InGroup("Entities")
 	t.Declare(
 		setting.Define(NameKeyFrom, wit.KindString, wit.Medium, setting.Default("value"),
-			"Source of the entity's key: "+
-				"value, each property from the record's value, or from the record's key if the value does not contain it; "+
-				"or record, the record's key only. With value, a record is rejected if its value contains a part of the "+
-				"key that differs from the record's key, or a value that does not fit the property.",
+			"Source of the entity's key: value, each property from the record's value, or from the record's key "+
+				"if the value lacks it; or record, the record's key only. With value, a record is rejected if "+
+				"its value contains a part of the key that differs from the record's key, or a value that does not fit "+
+				"the property.",
 			setting.Allowed("value", "record"), group, setting.Display("Key from")),
 		setting.Define(NameETag, wit.KindString, wit.Medium, setting.Default("any"),
 			"any sends If-Match: * with updates and "+
@@ -192,10 +192,10 @@ func declareEntities(t *setting.Table) {
 				"fail fails the task.",
 			setting.Allowed("refuse", "ignore", "fail"), group, setting.Display("Unknown fields")),
 		setting.Define(NameNestedUpdates, wit.KindString, wit.Low, setting.Default("refuse"),
-			"What to do with an update whose "+
-				"record contains nested entities, for which OData v2 has no request: refuse rejects the "+
-				"record; operations updates each of them in one changeset with the record's own entity, so all or none "+
-				"are applied. Nested entities need their keys. They are not inserted, and missing ones are not deleted.",
+			"What to do with an update whose record contains nested entities, for which OData v2 has no request: "+
+				"refuse rejects the record; operations updates each of them in one changeset with the record's own "+
+				"entity, so all or none are applied. Nested entities need their keys. They are not inserted, and "+
+				"missing ones are not deleted.",
 			setting.Allowed("refuse", "operations"), group, setting.Display("Nested updates")),
 		setting.Define(NameRequestFormat, wit.KindString, wit.Low, setting.Default("json"),
 			"Format of requests: json or, for services that accept nothing else, atom.", setting.Allowed("json",
