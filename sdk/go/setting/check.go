@@ -13,22 +13,23 @@ import (
 	"github.com/culvert-project/culvert/wit/java"
 )
 
-// Hidden stands for the values of passwords wherever settings are shown, as in Kafka Connect, and for other secrets in
-// what the host shows to a plugin or a log.
+// Hidden replaces the values of passwords wherever settings are shown, as in Kafka Connect, and other secrets in what
+// the host shows to a plugin or writes to a log.
 const Hidden = "[hidden]"
 
-// Check checks values by their declarations. The zero Check leaves patterns out.
+// Check validates values against declarations. The zero Check ignores patterns.
 type Check struct {
 	// Secret: the value must not be shown, whatever its kind.
 	Secret bool
-	// Matches tells whether a text matches a regular expression from end to end; nil: patterns are not checked.
+	// Matches reports whether text matches a regular expression from end to end. nil means that patterns are not
+	// checked.
 	Matches func(pattern, text string) bool
-	// Empty: what is required may be empty where it is given, as for Kafka's own classes.
+	// Empty: a required setting that is present may be empty, as for Kafka's own classes.
 	Empty bool
 }
 
-// Value says what is wrong with a value, "" if nothing: first its kind, then the first rule that it breaks. The value
-// of a password is never repeated.
+// Value returns the error text for a value, or "": first for its kind, then for the first rule that it violates. It
+// never contains the value of a password.
 func (c Check) Value(spec *wit.ConfigKey, value string) string {
 	given := value
 	value = Trim(value)
@@ -39,7 +40,7 @@ func (c Check) Value(spec *wit.ConfigKey, value string) string {
 		return Invalid(spec.Name, value, why)
 	}
 	if why := notOfKind(spec.Kind, value); why != "" {
-		return invalid(given, why) // Kafka repeats it with its blanks
+		return invalid(given, why) // Kafka repeats the value untrimmed
 	}
 	for _, r := range spec.Rules {
 		switch {
@@ -66,12 +67,12 @@ func (c Check) Value(spec *wit.ConfigKey, value string) string {
 	return ""
 }
 
-// maxQuoted is how many characters a value may have to be shown: in a longer one nobody would find the mistake.
+// maxQuoted is the length in characters up to which a value is shown: a mistake in a longer one is hard to see.
 const maxQuoted = 1_000
 
-// Invalid is Kafka Connect's wording for a value that a setting does not take. Values with control characters are
-// quoted, since messages go to terminals and logs. A part of a value is never shown: whoever looks for secrets in texts
-// would not find it.
+// Invalid returns Kafka Connect's message for an invalid value. Values with control characters are quoted, since
+// messages go to terminals and logs. A value is shown whole or not at all: the redaction of secrets does not find
+// parts.
 func Invalid(name, value, why string) string {
 	if n := utf8.RuneCountInString(value); n > maxQuoted {
 		value = "of " + strconv.Itoa(n) + " characters"
@@ -81,15 +82,15 @@ func Invalid(name, value, why string) string {
 	return "Invalid value " + value + " for configuration " + name + ": " + why
 }
 
-// Missing is Kafka Connect's wording for a required setting that is not given.
+// Missing returns Kafka Connect's message for a missing required setting.
 func Missing(name string) string {
 	return `Missing required configuration "` + name + `" which has no default value.`
 }
 
-// kafkaNames are Kafka's for the kinds of numbers.
+// kafkaNames holds Kafka's names of the kinds of numbers.
 var kafkaNames = [...]string{wit.KindShort: "SHORT", wit.KindInt: "INT", wit.KindLong: "LONG", wit.KindDouble: "DOUBLE"}
 
-// notOfKind says why a value is not of a kind, "" if it is.
+// notOfKind returns why a value is not of a kind, or "".
 func notOfKind(kind wit.SettingKind, value string) string {
 	ok := true
 	switch kind {
@@ -108,10 +109,10 @@ func notOfKind(kind wit.SettingKind, value string) string {
 	return "Not a number of type " + kafkaNames[kind]
 }
 
-// Trim is Java's String.trim, by which Kafka takes values.
+// Trim is Java's String.trim, which Kafka applies to values.
 func Trim(text string) string { return java.Trim(text) }
 
-// Integer reads a whole number of the size that the kind has, of 64 bits where it has none.
+// Integer parses an integer in the range of the kind, of 64 bits if the kind has none.
 func Integer(kind wit.SettingKind, value string) (n int64, ok bool) {
 	bits := 64
 	switch kind {
@@ -124,13 +125,13 @@ func Integer(kind wit.SettingKind, value string) (n int64, ok bool) {
 	return n, err == nil
 }
 
-// Decimal reads a value of kind double. Infinities and NaN are none: no bound holds for them.
+// Decimal parses a value of kind double. It rejects infinities and NaN, which no bound limits.
 func Decimal(value string) (f float64, ok bool) {
 	f, err := strconv.ParseFloat(Trim(value), 64)
 	return f, err == nil && !math.IsInf(f, 0) && !math.IsNaN(f)
 }
 
-// Flag reads true, false, 1 and 0 in any case.
+// Flag parses true, false, 1 and 0 in any case.
 func Flag(value string) (on, ok bool) {
 	switch value = Trim(value); {
 	case value == "1", strings.EqualFold(value, "true"):
@@ -141,7 +142,7 @@ func Flag(value string) (on, ok bool) {
 	return false, false
 }
 
-// List cuts a value at its commas, as Kafka does: blanks around items go, an empty value is an empty list.
+// List splits a value at its commas, as Kafka does: items are trimmed, an empty value is an empty list.
 func List(value string) []string {
 	value = Trim(value)
 	if value == "" {
@@ -149,12 +150,12 @@ func List(value string) []string {
 	}
 	items := strings.Split(value, ",")
 	for i := range items {
-		items[i] = strings.Trim(items[i], " \t\n\v\f\r") // what \s is
+		items[i] = strings.Trim(items[i], " \t\n\v\f\r") // the characters of \s
 	}
 	return items
 }
 
-// compare compares a number with a bound; what is no number breaks none.
+// compare compares a number with a bound. A value that is no number violates no bound.
 func compare(value string, bound int64) int {
 	if n, ok := Integer(wit.KindLong, value); ok {
 		return cmp.Compare(n, bound)
@@ -165,8 +166,8 @@ func compare(value string, bound int64) int {
 	return 0
 }
 
-// Spelling is the allowed value that the given one stands for; any value stands for itself where there is no list. Case
-// does not count, except in what is for key stores and TLS.
+// Spelling returns the allowed value that equals value, ignoring case except for key stores and TLS; without a list of
+// allowed values it returns value.
 func Spelling(spec *wit.ConfigKey, value string) (string, bool) {
 	for _, r := range spec.Rules {
 		if r.Allowed == nil {

@@ -1,16 +1,15 @@
-// Package setting is the engine of settings: a declaration, made once, drives parsing, default, check, nearest name,
-// typed reading, documentation and what REST, templates and reference pages show. Plugins, the worker, its Kafka
-// clients and Kafka Connect's own settings of connectors declare with it.
+// Package setting declares, validates and reads settings, like Kafka's ConfigDef. One declaration drives parsing,
+// defaults, validation, suggestions for misspelt names, documentation, REST, templates and reference pages. Plugins,
+// the worker, its Kafka clients and Kafka Connect's own connector settings use it.
 //
-// A declaration is a [wit.SettingSpec]; [Define] and the functions next to it make one. A [Table] holds those of a
-// component and finds the one that a name goes by: names may be templates, in which {n} and {m} stand for one to three
-// digits, kept as written, and {name} for any text. [Check] says what is wrong with a value in the words of Kafka
-// Connect:
+// A declaration is a [wit.ConfigKey], made by [Define]. A [Table] holds the declarations of a component and finds the
+// one of a name. Names may be templates, in which {n} and {m} stand for one to three digits, kept as written, and
+// {name} for any text. [Check] validates values, with the messages of Kafka Connect:
 //
 //	Invalid value 0 for configuration tasks.max: Value must be at least 1
 //
-// [Values] reads settings by their kinds, with the defaults after them, and a [Group] those of a numbered group.
+// [Values] reads settings by their kinds and fills in defaults; a [Group] reads the settings of a numbered group.
 //
-// The package is part of plugins, so it does without fmt and regexp, which are large. Patterns are checked where
-// [Check.Matches] is set, which the host does.
+// Plugins contain this package, so it does not use fmt and regexp, which are large. Patterns are checked only if
+// [Check.Matches] is set, as in the host.
 package setting

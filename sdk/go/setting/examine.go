@@ -7,9 +7,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Validate checks settings one by one and says which are missing, unknown, wrong or not built yet. Settings of groups
-// are there for each number that any given name has, those of other templates where they are given. What a component
-// checks of settings together it adds to the result with [AddError].
+// Validate checks each setting and returns a value for each declared one, with errors for what is missing, unknown,
+// invalid or not supported. It instantiates templates of groups for each number that occurs in a name, other templates
+// for the names that occur. A component that checks settings together adds its errors with [AddError].
 func (t *Table) Validate(given []wit.Setting) []wit.ConfigValue {
 	v, guess := t.Values(given), Suggester{Table: t, Budget: maxGuesses}
 	var out []wit.ConfigValue
@@ -42,13 +42,13 @@ func (t *Table) Validate(given []wit.Setting) []wit.ConfigValue {
 	return out
 }
 
-// grouped tells whether a name is a template for a group's setting: its only placeholder is a number.
+// grouped reports whether a name is a template for a group's setting: its only placeholder is a number.
 func grouped(name string) bool {
 	before, placeholder, ok := cutPlaceholder(name)
 	return ok && placeholder != anyName && !IsTemplate(name[len(before)+len(placeholder):])
 }
 
-// groups are the beginnings of the templates for groups, up to and with the separator after the number: `shop#{n}.`.
+// groups returns the prefixes of the templates for groups, including the separator after the number: `shop#{n}.`.
 func (t *Table) groups() (groups []string) {
 	for i := range t.specs {
 		name := t.specs[i].Name
@@ -81,7 +81,7 @@ func (t *Table) examine(v Values, spec wit.ConfigKey, declared *wit.ConfigKey) w
 	}
 	built, later := t.later[declared.Name]
 	if later && !given && spec.DefaultValue == nil {
-		e.Visible = false // no form offers what is not built
+		e.Visible = false // no form offers unsupported settings
 	}
 	if later && given && why == "" && !slices.ContainsFunc(built,
 		func(b string) bool { return strings.EqualFold(b, value) }) {
@@ -101,13 +101,13 @@ func notBuilt(spec *wit.ConfigKey, value string, built []string, instead string)
 	if instead != "" {
 		text += "; " + instead
 	}
-	if strings.Join(built, "") != "" { // an empty value is said by leaving the setting out
+	if strings.Join(built, "") != "" { // an empty value means leaving the setting out
 		return text + "; built: " + strings.Join(built, ", ")
 	}
 	return text + "; leave the setting out"
 }
 
-// AddError adds an error to the examined setting of that name.
+// AddError adds an error to the setting of that name.
 func AddError(examined []wit.ConfigValue, name, text string) {
 	for i := range examined {
 		if examined[i].Key.Name == name {
@@ -117,7 +117,7 @@ func AddError(examined []wit.ConfigValue, name, text string) {
 	}
 }
 
-// AddMissing adds a setting that is required but missing, such as one of a group that nobody has configured.
+// AddMissing adds a required setting that is missing, such as a setting of a group without any.
 func (t *Table) AddMissing(examined []wit.ConfigValue, name, text string) []wit.ConfigValue {
 	for _, e := range t.Validate([]wit.Setting{{Name: name}}) {
 		if e.Key.Name == name {
@@ -128,7 +128,7 @@ func (t *Table) AddMissing(examined []wit.ConfigValue, name, text string) []wit.
 	return examined
 }
 
-// FirstError is the first error among examined settings as a fault, nil if there is none.
+// FirstError returns the first error, or nil.
 func FirstError(examined []wit.ConfigValue) *wit.Error {
 	for i := range examined {
 		if e := &examined[i]; len(e.Errors) > 0 {

@@ -5,35 +5,35 @@ import (
 	"strings"
 )
 
-// maxGuesses bounds what [Table.Validate] compares for the nearest names of all unknown settings, in pairs of letters:
-// some hundred times what the built-in plugins need. The host examines the settings of any plugin.
+// maxGuesses limits the comparisons of [Table.Validate] for suggestions, in pairs of letters: a hundred times what the
+// built-in plugins need. The host validates the settings of any plugin.
 const maxGuesses = 100_000_000
 
-// Suggester finds the names that were meant by wrong ones.
+// Suggester suggests declared names for unknown ones.
 type Suggester struct {
 	Table *Table
-	// Number is what placeholders stand for where a name has no number, "" for 00.
+	// Number replaces placeholders if a name has no number; "" means 00.
 	Number string
-	// Budget is how much may still be compared, in pairs of letters. A plugin's declarations may be many.
+	// Budget limits further comparisons, in pairs of letters: a plugin may have many declarations.
 	Budget int
 }
 
-// Nearest is [Suggester.Nearest] for a table of one's own.
+// Nearest is [Suggester.Nearest] with the default budget.
 func (t *Table) Nearest(name string) string {
 	g := Suggester{Table: t, Budget: math.MaxInt}
 	return g.Nearest(name)
 }
 
-// Nearest is the declared name that looks most like the given one, with its prefix or without, "" if none is near.
-// Placeholders take the name's own numbers, and what stands for any name takes the name's last word: a template that
-// takes anything is near only where what stands before the word is.
+// Nearest returns the declared name that is most similar to name, with or without its prefix, or "". Placeholders are
+// replaced by the numbers of name, {name} by its last word; such a template is similar only if the text before the word
+// is.
 func (g *Suggester) Nearest(name string) string {
 	t := g.Table
 	numbers := numbersIn(name)
 	if len(numbers) == 0 && g.Number != "" {
 		numbers = []string{g.Number}
 	}
-	own := strings.TrimPrefix(name, t.Prefix(name)) // what is misspelt is not the prefix
+	own := strings.TrimPrefix(name, t.Prefix(name)) // the prefix is not misspelt
 	best, least := "", len(own)/4+2
 	consider := func(name, candidate, compared string, bound int) {
 		bound = min(bound, least)
@@ -71,8 +71,7 @@ func (g *Suggester) spend(n int) bool {
 	return g.Budget >= 0
 }
 
-// withoutPrefix is a name as one writes it who forgets its prefix, or the prefix and its number; shorter: or what
-// follows these.
+// withoutPrefix returns a name without its prefix, or without prefix and number; shorter also cuts the next word.
 func (t *Table) withoutPrefix(name string, shorter bool) []string {
 	prefix := t.Prefix(name)
 	rest, ok := strings.CutPrefix(name, prefix)
@@ -91,7 +90,7 @@ func (t *Table) withoutPrefix(name string, shorter bool) []string {
 	return names
 }
 
-// distanceWithin is [Distance] where it is below bound; else it may be anything that is not.
+// distanceWithin returns [Distance] if it is below bound, else any number that is not.
 func distanceWithin(a, b string, bound int) int {
 	if longer := max(len(a)-len(b), len(b)-len(a)); longer >= bound {
 		return longer
@@ -99,7 +98,7 @@ func distanceWithin(a, b string, bound int) int {
 	return Distance(a, b)
 }
 
-// Distance is the number of bytes to add, drop, replace or swap with their neighbour to get from a to b.
+// Distance returns the number of bytes to add, drop, replace or swap with their neighbour to change a into b.
 func Distance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {
@@ -122,7 +121,7 @@ func Distance(a, b string) int {
 	return last[len(b)]
 }
 
-// Unknown is the text for a name that nobody declared; near is the nearest declared one, "" for none.
+// Unknown returns the message for an undeclared name; near is the suggestion, or "".
 func Unknown(near string) string {
 	if near == "" {
 		return "unknown setting"

@@ -6,36 +6,35 @@ import (
 	"strings"
 )
 
-// Code is what kind of problem one is.
+// Code classifies a problem.
 type Code string
 
-// Codes of problems. What nobody has to tell apart has none.
+// Codes of problems. Other problems have none.
 const (
-	CodeInvalid     Code = "invalid-value" // the value is not what the declaration wants
-	CodeMissing     Code = "missing"       // a required setting is not given
-	CodeUnknown     Code = "unknown"       // nobody declares it
-	CodeNoEffect    Code = "no-effect"     // it is known, and changes nothing
-	CodeUnsupported Code = "not-built"     // it is known, and what it asks for is not built
+	CodeInvalid     Code = "invalid-value" // the value violates the declaration
+	CodeMissing     Code = "missing"       // a required setting is missing
+	CodeUnknown     Code = "unknown"       // the setting is not declared
+	CodeNoEffect    Code = "no-effect"     // the setting is known and has no effect
+	CodeUnsupported Code = "not-built"     // the setting is known and not supported yet
 	CodeNotChecked  Code = "not-checked"   // the service or registry that could confirm the value did not answer
 )
 
-// Problem is something wrong with a configuration, in the form that is shown to its author. As an error it is its text.
+// Problem is a problem of a configuration, as users see it.
 type Problem struct {
-	// File where it stands, "" where who finds the problem does not know: see [Problem.Error].
+	// File is the name of the configuration file, or "" if unknown, see [Problem.Error].
 	File string `json:"file"`
 	Line int    `json:"line"`
-	// Setting is the name, "" where the problem is not with one setting.
+	// Setting is the name of the setting, or "" if the problem concerns several.
 	Setting string `json:"setting,omitempty"`
 	Code    Code   `json:"code,omitempty"`
 	Text    string `json:"text"`
-	// Warning: worth knowing, and no reason to refuse the configuration.
+	// Warning: the configuration is accepted.
 	Warning bool `json:"warning"`
-	// ConnectorOnly: it keeps its connector from running, and neither the worker nor other connectors.
+	// ConnectorOnly: the problem stops only its connector, not the worker and other connectors.
 	ConnectorOnly bool `json:"-"`
 }
 
-// String is `FILE:LINE: SETTING: text`. Further lines of the text, a stack of a plugin's say, begin with a tab, so that
-// they pass for no problem of their own.
+// String returns `FILE:LINE: SETTING: text`. Further lines of the text, such as a plugin's stack, begin with a tab.
 func (p Problem) String() string {
 	text := ""
 	if p.File != "" {
@@ -54,13 +53,13 @@ func (p Problem) String() string {
 	return text + strings.ReplaceAll(strings.ReplaceAll(p.Text, "\n\t", "\n"), "\n", "\n\t")
 }
 
-// Error is String.
+// Error returns [Problem.String].
 func (p Problem) Error() string { return p.String() }
 
-// Problems are problems in the order of file and line. As an error it is the text of those that are no warnings.
+// Problems is a list of problems, sorted by file and line. As an error it contains those that are no warnings.
 type Problems []Problem
 
-// Error is one line for each problem that is no warning.
+// Error returns one line for each problem that is no warning.
 func (ps Problems) Error() string {
 	var lines []string
 	for _, p := range ps {
@@ -71,7 +70,7 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Err is ps as an error, nil if there are only warnings.
+// Err returns ps as an error, or nil if there are only warnings.
 func (ps Problems) Err() error {
 	if slices.ContainsFunc(ps, func(p Problem) bool { return !p.Warning }) {
 		return ps
@@ -79,7 +78,7 @@ func (ps Problems) Err() error {
 	return nil
 }
 
-// Sort orders by file and line, keeping the order found within a line.
+// Sort sorts by file and line; the order within a line stays.
 func (ps Problems) Sort() {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		if a.File != b.File {

@@ -6,58 +6,59 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Flags are the spellings of yes and no for settings of kind text.
+// Flags lists the spellings of true and false for settings of kind string.
 var Flags = []string{"0", "1", "true", "false"}
 
-// Define makes a declaration; value is the default, nil for none.
+// Define declares a setting. value is the default; nil means none.
 func Define(name string, kind wit.SettingKind, importance wit.Importance, value *string, documentation string,
 	rules ...wit.Rule) wit.ConfigKey {
 	return wit.ConfigKey{Name: name, Kind: kind, DefaultValue: value, Importance: importance,
 		Documentation: documentation, Rules: rules}
 }
 
-// Default makes a default.
+// Default returns a default value for [Define].
 func Default(value string) *string { return &value }
 
-// Required makes a rule: the setting has to be given, and not empty.
+// Required is a rule: the setting must be present and not empty.
 func Required() wit.Rule { return wit.Rule{Required: wit.Set} }
 
-// Role makes a rule: the host uses the setting for this.
+// Role is a rule: the host uses the setting for this role, see package role.
 func Role(role string) wit.Rule { return wit.Rule{Role: &role} }
 
-// Allowed makes a rule: only these values, in any case. Of a list it holds for each item.
+// Allowed is a rule: only these values are valid, in any case. For a list it applies to each item.
 func Allowed(words ...string) wit.Rule { return wit.Rule{Allowed: &words} }
 
-// Pattern makes a rule: a value that is not empty matches this regular expression from end to end.
+// Pattern is a rule: a value that is not empty matches this regular expression from end to end.
 func Pattern(expression string) wit.Rule { return wit.Rule{Pattern: &expression} }
 
-// Topic is Kafka's rule for the names of topics.
+// Topic is Kafka's rule for names of topics.
 func Topic() wit.Rule { return Pattern("[a-zA-Z0-9._-]{1,249}") }
 
-// AtLeast makes a rule for numbers.
+// AtLeast is a rule: the smallest valid number.
 func AtLeast(n int64) wit.Rule { return wit.Rule{AtLeast: &n} }
 
-// AtMost makes a rule for numbers.
+// AtMost is a rule: the largest valid number.
 func AtMost(n int64) wit.Rule { return wit.Rule{AtMost: &n} }
 
-// Alias makes a rule: the setting goes by this name, too.
+// Alias is a rule: another name of the setting.
 func Alias(name string) wit.Rule { return wit.Rule{Alias: &name} }
 
-// Dependents makes a rule: what these settings may be depends on this one. Of a template they may be templates, too.
+// Dependents is a rule: the valid values of these settings depend on this one. For a template they may be templates,
+// too.
 func Dependents(names ...string) wit.Rule { return wit.Rule{Dependents: &names} }
 
-// InGroup makes a rule: the heading under which tools show the setting.
+// InGroup is a rule: the heading under which tools show the setting.
 func InGroup(group string) wit.Rule { return wit.Rule{Group: &group} }
 
-// Display makes a rule: what tools call the setting.
+// Display is a rule: the name of the setting in tools.
 func Display(name string) wit.Rule { return wit.Rule{DisplayName: &name} }
 
-// IsRequired tells whether a declaration has the rule [Required].
+// IsRequired reports whether a declaration has the rule [Required].
 func IsRequired(spec *wit.ConfigKey) bool {
 	return slices.ContainsFunc(spec.Rules, func(r wit.Rule) bool { return r.Required != nil })
 }
 
-// GroupOf is the heading under which tools show a setting, "" for none.
+// GroupOf returns the heading under which tools show a setting, or "".
 func GroupOf(spec *wit.ConfigKey) string {
 	for _, r := range spec.Rules {
 		if r.Group != nil {

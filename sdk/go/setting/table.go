@@ -8,22 +8,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Table holds declarations in their order: those of a component, of the worker, of a Kafka client. The zero Table is
-// ready to use. Once everything is declared it may be read by several goroutines.
+// Table holds the declared settings of a component, of the worker or of a Kafka client, in their order, like Kafka's
+// ConfigDef. The zero Table is ready to use. Reads are safe for concurrent use once everything is declared.
 type Table struct {
-	// Prefixes are the beginnings of the names that belong to the table: a name that begins so and is not declared is
-	// wrong rather than somebody else's. {n} in them stands for a number.
+	// Prefixes: a name that begins with one of these and is not declared is an error. {n} stands for a number.
 	Prefixes []string
-	// Check is how [Table.Validate] checks values.
+	// Check holds the options of [Table.Validate].
 	Check Check
 
 	specs []wit.ConfigKey
-	// grouped is how many of them each group has.
+	// grouped counts the settings of each group.
 	grouped map[string]int32
-	// later are settings that are known and not built yet, by declared name: the values that say what is the case
-	// anyway.
+	// supported holds the settings that are not, or not fully, supported, by declared name, with their valid values.
 	later map[string][]string
-	// instead is what to use in place of some of them, by declared name.
+	// instead holds what to use in place of some of them, by declared name.
 	instead map[string]string
 	index   atomic.Pointer[index]
 }
@@ -34,15 +32,14 @@ type index struct {
 	templates []template
 }
 
-// template is a name, or an alias, that stands for many.
+// template is a name, or an alias, with placeholders.
 type template struct {
 	name string
 	spec int
-	// before and after are what stands before its first placeholder and after its last one.
+	// before and after are the texts before the first placeholder and after the last one.
 	before, after string
 }
 
-// newTemplate makes the template of a declaration.
 func newTemplate(name string, spec int) template {
 	before, placeholder, _ := cutPlaceholder(name)
 	after := name[len(before)+len(placeholder):]
@@ -55,28 +52,26 @@ func newTemplate(name string, spec int) template {
 	}
 }
 
-// matches tells whether it stands for a name.
 func (t *template) matches(name string) bool {
 	return strings.HasSuffix(name, t.after) && strings.HasPrefix(name, t.before) && matches(t.name, name)
 }
 
-// NewTable makes a table of declarations.
+// NewTable returns a table of declarations.
 func NewTable(specs ...wit.ConfigKey) *Table {
 	t := &Table{}
 	t.Declare(specs...)
 	return t
 }
 
-// NewComponentTable makes the table of a component.
+// NewComponentTable returns the table of a component.
 func NewComponentTable(c *wit.Component) *Table {
 	t := NewTable(c.Settings...)
 	t.Prefixes = c.Prefixes
 	return t
 }
 
-// Declare adds settings. A name that is declared already goes on standing for the first of them. A setting of a group
-// that has no order of its own follows those that the group has by now, counted from 1 as Kafka Connect's ConfigDef
-// counts them.
+// Declare adds settings. If a name is declared twice, the first declaration counts. A setting of a group without its
+// own order follows the settings that the group has so far, counted from 1 like in Kafka's ConfigDef.
 func (t *Table) Declare(specs ...wit.ConfigKey) {
 	if t.grouped == nil {
 		t.grouped = map[string]int32{}
@@ -97,14 +92,14 @@ func hasOrder(spec *wit.ConfigKey) bool {
 	return slices.ContainsFunc(spec.Rules, func(r wit.Rule) bool { return r.Order != nil })
 }
 
-// DeclareUnsupported adds a setting that is known and not built yet; harmless are the values that ask for nothing.
+// DeclareUnsupported declares a known setting that is not supported yet; harmless are the values that have no effect.
 func (t *Table) DeclareUnsupported(spec wit.ConfigKey, harmless ...string) {
 	spec.Documentation += " Not built yet."
 	t.Declare(spec)
 	t.SupportOnly(spec.Name, harmless...)
 }
 
-// SupportOnly marks values of a declared setting as known and not built yet: all but the given ones.
+// SupportOnly marks all values of a declared setting except these as not supported yet.
 func (t *Table) SupportOnly(name string, built ...string) {
 	if t.later == nil {
 		t.later = map[string][]string{}
@@ -112,10 +107,10 @@ func (t *Table) SupportOnly(name string, built ...string) {
 	t.later[name] = built
 }
 
-// Keys are the declarations in their order, templates included.
+// Keys returns the declarations in their order, including templates.
 func (t *Table) Keys() []wit.ConfigKey { return t.specs }
 
-// SuggestInstead says what to use in place of a setting that is known and not built yet.
+// SuggestInstead adds a hint to the error of an unsupported setting.
 func (t *Table) SuggestInstead(name, text string) {
 	if t.instead == nil {
 		t.instead = map[string]string{}
@@ -148,8 +143,7 @@ func (in *index) add(name string, spec int) {
 	}
 }
 
-// locate is the declaration that a name goes by, and the template of it that matches, "" where the name is declared as
-// it is.
+// locate returns the declaration of a name, and the template that matches, or "" if the exact name is declared.
 func (t *Table) locate(name string) (spec int, by string, ok bool) {
 	in := t.indexed()
 	if i, ok := in.exact[name]; ok {
@@ -163,8 +157,8 @@ func (t *Table) locate(name string) (spec int, by string, ok bool) {
 	return 0, "", false
 }
 
-// Find returns the declaration that a name goes by, instantiated and under its own name, never an alias:
-// `shop#{n}.table` is found by `shop#00.table` under just that name.
+// Find returns the declaration of a name, instantiated, under its declared name, never an alias: `shop#00.table` finds
+// `shop#{n}.table` as `shop#00.table`.
 func (t *Table) Find(name string) (spec wit.ConfigKey, ok bool) {
 	i, by, ok := t.locate(name)
 	switch {
@@ -176,13 +170,13 @@ func (t *Table) Find(name string) (spec wit.ConfigKey, ok bool) {
 	return instantiate(t.specs[i], by, name), true
 }
 
-// Declares tells whether the name is declared as it is, rather than by a template.
+// Declares reports whether the exact name is declared, not a template.
 func (t *Table) Declares(name string) bool {
 	_, ok := t.indexed().exact[name]
 	return ok
 }
 
-// Matching are all declarations of a name, as they were declared: several templates may stand for it.
+// Matching returns all declarations that match a name, as they were declared: several templates may match.
 func (t *Table) Matching(name string) (specs []wit.ConfigKey) {
 	for i := range t.specs {
 		if spec := &t.specs[i]; spec.Name == name ||
@@ -198,7 +192,7 @@ func (t *Table) Matching(name string) (specs []wit.ConfigKey) {
 	return specs
 }
 
-// Prefix is the prefix of the table's own that the name begins with, "" if none.
+// Prefix returns the prefix of the table that the name begins with, or "".
 func (t *Table) Prefix(name string) string {
 	for _, p := range t.Prefixes {
 		if begins(p, name) {
@@ -208,7 +202,7 @@ func (t *Table) Prefix(name string) string {
 	return ""
 }
 
-// NumberIn is the number of the first of the names that has one right after its prefix, "" if there is none.
+// NumberIn returns the number after the prefix in the first name that has one, or "".
 func (t *Table) NumberIn(names []string) string {
 	for _, name := range names {
 		if p := t.Prefix(name); p != "" {

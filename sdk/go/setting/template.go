@@ -6,17 +6,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// anyName is the placeholder that is no number: it stands for any text within a line.
+// anyName is the placeholder for any text within a line.
 const anyName = "{name}"
 
-// IsTemplate tells whether a name stands for many.
+// IsTemplate reports whether a name contains placeholders.
 func IsTemplate(name string) bool {
 	_, _, ok := cutPlaceholder(name)
 	return ok
 }
 
-// cutPlaceholder cuts a template before its first placeholder and after it. Of braces that are no placeholder nothing
-// is made.
+// cutPlaceholder splits a template around its first placeholder. Other braces are text.
 func cutPlaceholder(template string) (before, placeholder string, ok bool) {
 	for i := 0; i < len(template); i++ {
 		if template[i] != '{' {
@@ -34,18 +33,18 @@ func cutPlaceholder(template string) (before, placeholder string, ok bool) {
 	return template, "", false
 }
 
-// maxDigits bounds the numbers that placeholders stand for.
+// maxDigits is the largest number of digits of a placeholder.
 const maxDigits = 3
 
-// matches tells whether a template stands for a name. Templates have two placeholders at most, which the host checks
-// when it loads a plugin. Of several ways the first placeholder takes as much as it can.
+// matches reports whether a template matches a name. Templates have at most two placeholders, which the host checks
+// when it loads a plugin. The first placeholder is greedy.
 func matches(template, name string) bool { return compareNames(template, name, false, nil) }
 
-// begins tells whether a name begins as a template says.
+// begins reports whether a name begins with a template.
 func begins(template, name string) bool { return compareNames(template, name, true, nil) }
 
-// compareNames compares what is left of a template and of a name; open: more may follow. stand gets the placeholders,
-// each with what it stands for, in their order.
+// compareNames compares the rest of a template with the rest of a name; open: the name may be longer. stand gets the
+// placeholders with their values, in their order.
 func compareNames(template, name string, open bool, stand *[]string) bool {
 	before, placeholder, found := cutPlaceholder(template)
 	rest, ok := strings.CutPrefix(name, before)
@@ -67,7 +66,7 @@ func compareNames(template, name string, open bool, stand *[]string) bool {
 	return false
 }
 
-// longest is how many bytes at the start of a text a placeholder may stand for.
+// longest returns how many bytes at the start of a text a placeholder may match.
 func longest(placeholder, text string) int {
 	if placeholder != anyName {
 		return min(leadingDigits(text), maxDigits)
@@ -80,8 +79,8 @@ func longest(placeholder, text string) int {
 
 func leadingDigits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789")) }
 
-// instantiate is the declaration that a template has for a name: placeholders in its name, role, heading, displayed
-// name and dependents become what they stand for. template is the spec's name or an alias of it, and matches the name.
+// instantiate returns the declaration for a name: it replaces placeholders in name, role, group, display name and
+// dependents. template is the declared name or an alias, and matches the name.
 func instantiate(spec wit.ConfigKey, template, name string) wit.ConfigKey {
 	var stand []string
 	compareNames(template, name, false, &stand)
@@ -107,7 +106,7 @@ func instantiate(spec wit.ConfigKey, template, name string) wit.ConfigKey {
 	return spec
 }
 
-// expand puts into a template what its placeholders stand for.
+// expand replaces the placeholders of a template.
 func expand(template string, stand func(placeholder string) string) string {
 	var b strings.Builder
 	for {
@@ -121,8 +120,7 @@ func expand(template string, stand func(placeholder string) string) string {
 	}
 }
 
-// replaced puts into a text what placeholders stand for: stand has them by twos, each followed by its text. One that is
-// not there stays.
+// replaced replaces placeholders in a text; stand contains pairs of placeholder and value. Others stay.
 func replaced(template string, stand []string) string {
 	return expand(template, func(placeholder string) string {
 		for i := 0; i < len(stand); i += 2 {
@@ -134,8 +132,7 @@ func replaced(template string, stand []string) string {
 	})
 }
 
-// filled is a template with numbers for its placeholders, 00 where there are too few, and last for one that stands for
-// any text.
+// filled replaces the placeholders of a template by numbers, 00 if there are too few, and {name} by last.
 func filled(template string, numbers []string, last string) string {
 	return expand(template, func(placeholder string) string {
 		if placeholder == anyName {
@@ -150,7 +147,7 @@ func filled(template string, numbers []string, last string) string {
 	})
 }
 
-// numbersIn are the numbers in a name that a placeholder could stand for; of longer ones pieces.
+// numbersIn returns the numbers in a name that a placeholder could match; longer ones are split.
 func numbersIn(name string) (numbers []string) {
 	for name != "" {
 		n := min(leadingDigits(name), maxDigits)

@@ -8,19 +8,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Values are settings as the user wrote them, with a table's defaults after them. They were checked before: what is of
-// another kind than it is read as is zero.
+// Values reads settings, with the defaults of a table. The settings must have been validated: a value of another kind
+// than the one that is read is zero.
 type Values struct {
 	table *Table
 	given []wit.Setting
-	// at is where the last one of each name stands among many, nil among few.
+	// at is the index of the last setting of each name; nil if there are few settings.
 	at map[string]int
 }
 
-// fewSettings are so few that they are looked through for a name. A connector of 200 sets has a thousand.
+// fewSettings is the number up to which a linear search is fast enough. A connector with 200 entity sets has a
+// thousand.
 const fewSettings = 16
 
-// Values reads settings. Of a name that is given twice the last counts.
+// Values returns a reader of settings. If a name occurs twice, the last counts.
 func (t *Table) Values(given []wit.Setting) Values {
 	v := Values{table: t, given: given}
 	if len(given) > fewSettings {
@@ -32,7 +33,7 @@ func (t *Table) Values(given []wit.Setting) Values {
 	return v
 }
 
-// Lookup returns what the user wrote under this name, without blanks around it.
+// Lookup returns the value of exactly this name, trimmed.
 func (v Values) Lookup(name string) (value string, ok bool) {
 	if v.at != nil {
 		i, ok := v.at[name]
@@ -49,7 +50,7 @@ func (v Values) Lookup(name string) (value string, ok bool) {
 	return "", false
 }
 
-// Text is the value, given under the name or an alias of it, else the default, "" if there is neither.
+// Text returns the value of a name or its alias, else the default, else "".
 func (v Values) Text(name string) string {
 	if value, ok := v.Lookup(name); ok {
 		return value
@@ -68,8 +69,8 @@ func (v Values) Text(name string) string {
 	return ""
 }
 
-// byAlias is what was given under an alias of the setting. Aliases that are templates have no say: the host hands
-// values on under their declared names.
+// byAlias returns the value under an alias of the setting. Aliases that are templates are ignored: the host passes such
+// values under their declared names.
 func (v Values) byAlias(spec *wit.ConfigKey) (value string, ok bool) {
 	for _, r := range spec.Rules {
 		if r.Alias != nil {
@@ -81,39 +82,38 @@ func (v Values) byAlias(spec *wit.ConfigKey) (value string, ok bool) {
 	return "", false
 }
 
-// Word is the value in lower case: enumerations are read in any case.
+// Word returns the value in lower case: enumerations are read in any case.
 func (v Values) Word(name string) string { return strings.ToLower(v.Text(name)) }
 
-// On reads 1 and true, in any case.
+// On reports whether the value is 1 or true, in any case.
 func (v Values) On(name string) bool {
 	on, _ := Flag(v.Text(name))
 	return on
 }
 
-// Number is the value as a whole number.
+// Number returns the value as an integer.
 func (v Values) Number(name string) int {
 	n, _ := Integer(wit.KindLong, v.Text(name))
 	return int(n)
 }
 
-// Duration is the value of a setting in milliseconds.
+// Duration returns the value, which is in milliseconds.
 func (v Values) Duration(name string) time.Duration {
 	return Milliseconds(int64(v.Number(name)))
 }
 
-// Milliseconds is a duration of so many, a hundred years at most: more is what people write for as long as it takes.
-// Sums of two are durations still.
+// Milliseconds returns a duration of n milliseconds, at most a hundred years, so that a sum of two does not overflow.
 func Milliseconds(n int64) time.Duration {
 	const century = int64(100 * 365 * 24 * time.Hour / time.Millisecond)
 	return time.Duration(max(-century, min(n, century))) * time.Millisecond
 }
 
-// List is the value cut at commas, without empty items.
+// List returns the value split at commas, without empty items.
 func (v Values) List(name string) []string {
 	return slices.DeleteFunc(List(v.Text(name)), func(item string) bool { return item == "" })
 }
 
-// WithPrefix are the settings that are given below a prefix, by what follows it.
+// WithPrefix returns the settings whose names begin with a prefix, by the rest of their names.
 func (v Values) WithPrefix(prefix string) map[string]string {
 	below := map[string]string{}
 	for _, s := range v.given {
@@ -124,9 +124,9 @@ func (v Values) WithPrefix(prefix string) map[string]string {
 	return below
 }
 
-// Groups are the numbered groups of which any setting is given, in the order of their numbers as texts. group is the
-// prefix of their settings, such as `shop#{n}.`; shared is that of the settings that hold for all groups which don't
-// say otherwise, "" for none.
+// Groups returns the numbered groups that occur in the settings, sorted by their numbers as strings. group is the
+// prefix of their settings, such as `shop#{n}.`; shared is the prefix of the settings that apply to all groups without
+// a value of their own, or "".
 func (v Values) Groups(group, shared string) []Group {
 	before, _, _ := cutPlaceholder(group)
 	var groups []Group
@@ -151,19 +151,18 @@ func (v Values) Groups(group, shared string) []Group {
 	return groups
 }
 
-// Group is one of several groups of settings, by its number as it is written.
+// Group is a numbered group of settings.
 type Group struct {
-	// Digits are the number as it is written: 1 and 01 are two groups.
+	// Digits is the number as it is written: 1 and 01 are two groups.
 	Digits         string
 	values         Values
 	prefix, shared string
 }
 
-// Name is the full name of the group's setting.
+// Name returns the full name of a setting of the group.
 func (g Group) Name(name string) string { return g.prefix + name }
 
-// Source is the name under which the value of a setting stands: that of the group if it is given or there is none for
-// all groups, else that for all.
+// Source returns the full name of the setting that has the value: the group's, or the shared one if the group has none.
 func (g Group) Source(name string) string {
 	if _, given := g.values.Lookup(g.Name(name)); !given && g.shared != "" {
 		if _, _, ok := g.values.table.locate(g.shared + name); ok {
@@ -173,11 +172,11 @@ func (g Group) Source(name string) string {
 	return g.Name(name)
 }
 
-// Text is the group's value, else that for all groups, else the default.
+// Text returns the group's value, else the shared one, else the default.
 func (g Group) Text(name string) string { return g.values.Text(g.Source(name)) }
 
-// Word is the value in lower case.
+// Word returns the value in lower case.
 func (g Group) Word(name string) string { return g.values.Word(g.Source(name)) }
 
-// Number is the value as a whole number.
+// Number returns the value as an integer.
 func (g Group) Number(name string) int { return g.values.Number(g.Source(name)) }
