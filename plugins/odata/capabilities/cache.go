@@ -51,8 +51,7 @@ func (c *Cache) decode(context []byte) (*State, error) {
 	s := &State{}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
 		s.ServiceCapabilities = append(s.ServiceCapabilities, Service{NoBatch: r.Bool(), SingleChangesets: r.Bool(),
-			RequestIDs: r.Bool(), SendsVersion: r.Bool(),
-			MaxBatchBytes: r.Int()})
+			RequestIDs: r.Bool(), SendsVersion: r.Bool(), MaxBatchBytes: r.Int()})
 	}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
 		s.SetCapabilities = append(s.SetCapabilities, EntitySet{IfMatch: IfMatch(r.Int()), Numbers: r.Bool(),

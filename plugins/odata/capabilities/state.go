@@ -21,9 +21,12 @@ type State struct {
 
 // New returns the initial state of a connector.
 func New(o *Connector) *State {
-	return &State{Connector: o, ServiceCapabilities: make([]Service, len(o.Services)), SetCapabilities: make(
-		[]EntitySet, len(o.Sets)),
-		packed: string(o.pack())}
+	return &State{
+		Connector:           o,
+		ServiceCapabilities: make([]Service, len(o.Services)),
+		SetCapabilities:     make([]EntitySet, len(o.Sets)),
+		packed:              string(o.pack()),
+	}
 }
 
 // Pack encodes the state as a context.
@@ -51,8 +54,8 @@ func (s *State) clone() *State {
 }
 
 func (s *State) equal(o *State) bool {
-	return slices.Equal(s.ServiceCapabilities, o.ServiceCapabilities) && slices.Equal(s.SetCapabilities,
-		o.SetCapabilities)
+	return slices.Equal(s.ServiceCapabilities, o.ServiceCapabilities) &&
+		slices.Equal(s.SetCapabilities, o.SetCapabilities)
 }
 
 // Connector is what Open computes from settings and metadata. It never changes.

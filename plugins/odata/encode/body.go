@@ -35,7 +35,7 @@ type NestedContent struct {
 	Path       string
 }
 
-// AppendEntity writes an entity in the configured format. where is its path in the row, for messages.
+// AppendEntity writes an entity in the configured format. path is its location in the row, for messages.
 func (b *Writer) AppendEntity(dst []byte, s *Type, v *rowvalue.Value, path string) ([]byte, error) {
 	if b.Config.Atom {
 		return b.appendEntry(append(dst, atomHead...), s, v, path, atomStart)

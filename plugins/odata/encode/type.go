@@ -60,22 +60,22 @@ func (s *Type) writersFor(v *rowvalue.Value) []*propertyWriter {
 	if n == nil || n.Kind != wit.Struct {
 		return nil
 	}
-	columns, ok := s.writersBySchema[n]
+	writers, ok := s.writersBySchema[n]
 	if !ok {
 		if len(s.writersBySchema) == maxSchemas {
 			clear(s.writersBySchema)
 		}
-		columns = make([]*propertyWriter, len(n.Fields))
+		writers = make([]*propertyWriter, len(n.Fields))
 		for i, m := range n.Fields {
 			if c := s.writers[m.Name]; c != nil {
 				w, node := *c, v.Node(m.Node)
 				w.setEncoding(node.Kind, node)
-				columns[i] = &w
+				writers[i] = &w
 			}
 		}
-		s.writersBySchema[n] = columns
+		s.writersBySchema[n] = writers
 	}
-	return columns
+	return writers
 }
 
 func (s *Type) makeWriters() {

@@ -103,7 +103,7 @@ func reject(f *wit.Error) wit.RowResult { return wit.RowResult{Rejected: f} }
 // retry counts as an attempt.
 func retry(f *wit.Error) wit.RowResult { return wit.RowResult{Retry: &wit.Retry{Error: f}} }
 
-// encodeAgain does not count as an attempt.
+// requeue does not count as an attempt.
 func requeue(h requests.Hint) wit.RowResult {
 	return wit.RowResult{Retry: &wit.Retry{Hint: h.Text()}}
 }

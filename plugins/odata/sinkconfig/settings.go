@@ -166,9 +166,9 @@ func declareEntities(t *setting.Table) {
 	t.Declare(
 		setting.Define(NameKeyFrom, wit.KindString, wit.Medium, setting.Default("value"),
 			"Source of the entity's key: value, each property from the record's value, or from the record's key "+
-				"if the value lacks it; or record, the record's key only. With value, a record is rejected if "+
-				"its value contains a part of the key that differs from the record's key, or a value that does not fit "+
-				"the property.",
+				"if the value lacks it; or record, the record's key only. With value, a record is rejected if its "+
+				"value contains a part of the key that differs from the record's key, or a value that does not "+
+				"fit the property.",
 			setting.Allowed("value", "record"), group, setting.Display("Key from")),
 		setting.Define(NameETag, wit.KindString, wit.Medium, setting.Default("any"),
 			"any sends If-Match: * with updates and "+
