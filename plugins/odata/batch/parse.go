@@ -321,8 +321,8 @@ func (r *reader) headers() (all fields, complete bool) {
 		if len(r.lines) == cap(r.lines) { // parsed parts keep the old array
 			r.lines, first = append(make([]field, 0, 2*(len(r.lines)-first)+512), r.lines[first:]...), 0
 		}
-		goesOn := (begins == ' ' || begins == '\t') && len(r.lines) > first
-		r.lines = append(r.lines, field{int32(at), int32(end), goesOn})
+		continues := (begins == ' ' || begins == '\t') && len(r.lines) > first
+		r.lines = append(r.lines, field{int32(at), int32(end), continues})
 	}
 	r.finish()
 	return r.fieldsFrom(first), false

@@ -220,7 +220,7 @@ func TestUpdatesAfterFailedPart(t *testing.T) {
 		setSwitches(t, s, "batch-stop=true")
 		h = open(t, s, append(settings, "sap.odata.operation.mode=merge")...).host("ProductCopies")
 		for i := range 20 {
-			if i < c.bad { // nobody is there
+			if i < c.bad { // a missing entity
 				h.addProducts(1000+i, 1, "y")
 			}
 			h.addProducts(i, 1, "y")
@@ -501,7 +501,7 @@ func TestRetriableInserts(t *testing.T) {
 		{"423", partOf("423 Locked"), outcomeWritten},
 		{"", partOf("423 Locked"), "data"},
 		{"429", partOf("502 Bad Gateway"), "data"},
-		{"", part("502 Bad Gateway"), outcomeInDoubt}, // not a document: whose it is, nobody knows
+		{"", part("502 Bad Gateway"), outcomeInDoubt}, // not a document: it may come from a gateway
 	} {
 		var settings []string
 		if c.codes != "" {

@@ -116,7 +116,7 @@ func guestWrite(t *testing.T, i *host.Instance, s *odatatest.Service, batch *rec
 				nil, true)
 			result, err := i.HandleResponse(t.Context(), context, state, d.Rows[:1], response)
 			if err != nil || result.Results[0].Written == nil || i.Warnings() != want {
-				t.Errorf("%s: expected %d warnings beside a success, found %d, %+v (%v)", message, want, i.Warnings(),
+				t.Errorf("%s: expected %d warnings and a success, found %d, %+v (%v)", message, want, i.Warnings(),
 					result, err)
 			}
 		}

@@ -233,7 +233,7 @@ func TestRepeatableRows(t *testing.T) {
 			}
 			w := open(t, shopService(), settings...)
 			h := w.host("Orders")
-			for n := range 2 { // another one beside it does not count
+			for n := range 2 { // the other row does not count
 				switch key := []string{c.key, "z"}[n]; {
 				case deletes != "":
 					h.tombstone("ID", key)

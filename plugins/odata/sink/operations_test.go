@@ -302,7 +302,7 @@ func TestETagsOfABatch(t *testing.T) {
 				parts = append(parts, part(fmt.Sprint(a.Status, " x"), headers))
 			}
 			if len(h.requests) == 1 {
-				tags["b"]++ // somebody else was there
+				tags["b"]++ // another client changed it
 			}
 			return batchAnswer(parts...)
 		}

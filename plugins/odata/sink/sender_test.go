@@ -44,7 +44,7 @@ func TestNotFoundMustComeFromService(t *testing.T) {
 		services     []http.Handler
 		setting      string
 		answer       string
-		gone, update string // verdicts on a DELETE, and on an update
+		deleted, update string // results of a DELETE and of an update
 	}{
 		{both, "", "404|" + apigee, "fault not-found", "fault not-found"},
 		{both, "", "404|" + router, "fault not-found", "fault not-found"},
@@ -72,11 +72,11 @@ func TestNotFoundMustComeFromService(t *testing.T) {
 				more = append(more, c.setting)
 			}
 			w := open(t, s, more...)
-			inserts := strings.Replace(c.gone, "written", "again insert", 1)
+			inserts := strings.Replace(c.deleted, "written", "again insert", 1)
 			for _, o := range []struct {
 				requests.Operation
 				want string
-			}{{requests.Delete, c.gone}, {requests.ConfirmDelete, c.gone}, {requests.ReadETagForDelete, c.gone},
+			}{{requests.Delete, c.deleted}, {requests.ConfirmDelete, c.deleted}, {requests.ReadETagForDelete, c.deleted},
 				{requests.Put, c.update}, {requests.Merge, c.update},
 				{requests.Patch, c.update}, {requests.LookUp, inserts}, {requests.LookUpForUpsert, inserts}} {
 				if found := describeResponse(t, w, o.Operation, "/s/Orders('1')", c.answer); found != o.want {
@@ -216,7 +216,7 @@ func TestKeysRejectedByProxies(t *testing.T) {
 			[]string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
 		{"the set is refused by the service", "merge", "50%", []string{"400" + page, "403 " + denial("X/1",
 			"no reading"), "400" + page}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
-		{"nobody answers for the set", "merge", "50%", []string{"400" + page, "400" + page},
+		{"the set cannot be read", "merge", "50%", []string{"400" + page, "400" + page},
 			[]string{"MERGE", "GET /Orders?$top=1"}, "fault data"},
 		{"it was of the moment", "merge", "50%", []string{"404" + page, service, "204"},
 			[]string{"MERGE", "GET /Orders?$top=1", "MERGE"}, outcomeWritten},
@@ -314,7 +314,7 @@ func TestInsertAnsweredNotFound(t *testing.T) {
 		{"of the row", "insert", []string{missing, `200 {"d":[]}`, missing}, 3, "data"},
 		{"by an upsert", "upsert", []string{"404 DataServiceVersion: 2.0", missing, `200 {"d":[]}`, missing}, 4,
 			"data"},
-		{"of a set that nobody may read", "insert", []string{missing, "405 " + denial("X/2", "insert only"), missing},
+		{"of a set without read permission", "insert", []string{missing, "405 " + denial("X/2", "insert only"), missing},
 			3,
 			"data"},
 		{"of a set whose reading isn't built", "insert", []string{missing, "501 " + denial("X/2", "not implemented"),

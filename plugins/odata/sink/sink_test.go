@@ -214,7 +214,7 @@ func TestRefusedRows(t *testing.T) {
 	}
 	if v, _ := w.writeRow("other", wit.ValueSlice{}, w.schemaless(connectdata.Map{})); v.Rejected == nil ||
 		v.Rejected.Kind != wit.ErrorData {
-		t.Errorf("a topic that nobody configured: found %+v", v)
+		t.Errorf("a topic that is not configured: found %+v", v)
 	}
 }
 
