@@ -41,9 +41,9 @@ func TestNotFoundMustComeFromService(t *testing.T) {
 	says, mute := []http.Handler{s}, []http.Handler{withoutVersion(s)}
 	both := []http.Handler{s, withoutVersion(s)}
 	for _, c := range []struct {
-		services     []http.Handler
-		setting      string
-		answer       string
+		services        []http.Handler
+		setting         string
+		answer          string
 		deleted, update string // results of a DELETE and of an update
 	}{
 		{both, "", "404|" + apigee, "fault not-found", "fault not-found"},
