@@ -12,8 +12,7 @@ import (
 
 // Operation is a request inside a batch.
 type Operation struct {
-	Method string
-	// Target is relative to the root of the service, without a leading slash.
+	Method  string
 	Target  string
 	Headers []wit.Header
 	Body    []byte

@@ -23,8 +23,7 @@ type ParsedPart struct {
 	// Changeset is true for a nested multipart document. A failed changeset is a single message instead.
 	Changeset bool
 	Messages  []Message
-	// Complete is true if a boundary follows the part.
-	Complete bool
+	Complete  bool
 }
 
 // Message is the content of a part of type application/http.

@@ -48,7 +48,6 @@ func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
 		why + ", and " + sinkconfig.NameCheckFilter + " is not set"}
 }
 
-// maxFound is more than one, because the filter may also match entities of other records.
 const maxFound = 20
 
 // checkFilter returns the configured filter with the values of the row, "" if none is configured.

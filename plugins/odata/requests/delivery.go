@@ -7,7 +7,6 @@ import (
 
 // Delivery is a delivery that was sent.
 type Delivery struct {
-	// BatchBytes is the size of the batch, 0 for a single request.
 	ServiceIndex, BatchBytes int
 	// Parts holds the number of targets in each part of the batch. Nested updates follow the target of their row.
 	Targets []Target

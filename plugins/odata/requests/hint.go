@@ -18,13 +18,11 @@ const (
 
 // Hint tells how to encode a row again. The host stores its text.
 type Hint struct {
-	// Step is one of the steps, or the host's `uncertain`.
 	Step string
 	// MaxBatchSize limits the operations of the batch. Zero means no limit.
 	OwnChangeset, NoBatch bool
 	MaxBatchSize          int
-	// StoppedBatches counts the batches that the service stopped before it came to the row.
-	StoppedBatches int
+	StoppedBatches        int
 	// ProbeSet reads any entity of the set, because the address was rejected. SetAnswers: this worked.
 	ProbeSet, SetAnswers bool
 	// NoIfMatch leaves out If-Match although it is configured.

@@ -12,7 +12,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Headers that make a POST idempotent.
 const (
 	requestID   = "RequestID"
 	requestTime = "RepeatabilityCreation"

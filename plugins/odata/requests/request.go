@@ -11,17 +11,14 @@ type Operation int
 const (
 	Insert Operation = iota
 	Delete
-	// ConfirmDelete reads an entity whose deletion is not certain.
 	ConfirmDelete
-	// The updates and their upsert variants have the same order.
-	Put
+	Put // the updates of upserts below have the same order
 	Merge
 	Patch
 	UpsertPut
 	UpsertMerge
 	UpsertPatch
 	UpsertInsert
-	// ReadETag and its variants read an entity before it is changed.
 	ReadETag
 	ReadETagForUpsert
 	ReadETagForDelete
@@ -30,7 +27,6 @@ const (
 	LookUpForUpsert
 	Find
 	ProbeService
-	// ReadSet reads any entity of the set.
 	ReadSet
 )
 

@@ -27,7 +27,6 @@ func (b *sentBatch) results(s handler, response *wit.Response) ([]wit.RowResult,
 		}
 		return b.forEach(func(t *requests.Target) wit.RowResult { return requeue(t.Hint) }), nil
 	case status == 404 || status == 405 || status == 415 || status == 501:
-		// The requests without a batch will show whether the service exists.
 		s.ServiceCapabilities[b.ServiceIndex].NoBatch = true
 		return b.forEach(func(t *requests.Target) wit.RowResult { return requeue(t.Hint) }), nil
 	case status == 401, concernsAnyCall(response):

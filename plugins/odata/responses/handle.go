@@ -100,10 +100,9 @@ func written() wit.RowResult { return wit.RowResult{Written: wit.Set} }
 
 func reject(f *wit.Error) wit.RowResult { return wit.RowResult{Rejected: f} }
 
-// retry counts as an attempt.
 func retry(f *wit.Error) wit.RowResult { return wit.RowResult{Retry: &wit.Retry{Error: f}} }
 
-// requeue does not count as an attempt.
+// requeue does not count as an attempt, unlike retry.
 func requeue(h requests.Hint) wit.RowResult {
 	return wit.RowResult{Retry: &wit.Retry{Hint: h.Text()}}
 }

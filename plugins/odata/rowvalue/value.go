@@ -38,7 +38,6 @@ func (v *Value) Schema() *wit.SchemaNode {
 // Node returns a node of the schema.
 func (v *Value) Node(index uint32) *wit.SchemaNode { return &v.nodes[index] }
 
-// kindOther is the kind of schemaless values without a corresponding schema kind.
 const kindOther = wit.Struct + 1
 
 // Kind returns the kind of a value that is not null.

@@ -10,13 +10,11 @@ import (
 // Table declares the settings of the sink.
 var Table = declare()
 
-// Class name of the connector and its alias.
 const (
 	Component = "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector"
 	Alias     = "ODataSink"
 )
 
-// Names of settings.
 const (
 	NameService   = "service"
 	NameEntitySet = "entityset"
@@ -46,7 +44,6 @@ const (
 	nameMaxInFlight     = "sap.odata.max.in.flight"
 )
 
-// Values of sap.odata.operation.mode.
 const (
 	ModeInsert  = "insert"
 	ModeUpdate  = "update"
