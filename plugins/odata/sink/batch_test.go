@@ -185,7 +185,8 @@ func TestEquivalentKeysShareOrderingKey(t *testing.T) {
 	for _, same := range [][]uint32{{0, 1, 2, 3}, {4, 5}} {
 		for i := 1; i < len(same); i++ {
 			if a, b := same[i-1], same[i]; keys[a] != keys[b] || delivery[a] >= delivery[b] {
-				t.Errorf("expected row %d to follow row %d in its sequence, found ordering keys %d and %d, deliveries %d and %d",
+				t.Errorf(
+					"expected row %d to follow row %d in its sequence, found ordering keys %d and %d, deliveries %d and %d",
 					b, a, keys[b], keys[a], delivery[b], delivery[a])
 			}
 		}

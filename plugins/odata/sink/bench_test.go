@@ -38,7 +38,7 @@ func processorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// silent removes Location headers from responses.
+// ways are the kinds of batches to measure. With silent the responses have no Location.
 var ways = []struct {
 	name            string
 	settings        []string

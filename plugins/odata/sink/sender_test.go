@@ -76,7 +76,8 @@ func TestNotFoundMustComeFromService(t *testing.T) {
 			for _, o := range []struct {
 				requests.Operation
 				want string
-			}{{requests.Delete, c.deleted}, {requests.ConfirmDelete, c.deleted}, {requests.ReadETagForDelete, c.deleted},
+			}{{requests.Delete, c.deleted}, {requests.ConfirmDelete, c.deleted}, {requests.ReadETagForDelete,
+				c.deleted},
 				{requests.Put, c.update}, {requests.Merge, c.update},
 				{requests.Patch, c.update}, {requests.LookUp, inserts}, {requests.LookUpForUpsert, inserts}} {
 				if found := describeResponse(t, w, o.Operation, "/s/Orders('1')", c.answer); found != o.want {
@@ -314,7 +315,8 @@ func TestInsertAnsweredNotFound(t *testing.T) {
 		{"of the row", "insert", []string{missing, `200 {"d":[]}`, missing}, 3, "data"},
 		{"by an upsert", "upsert", []string{"404 DataServiceVersion: 2.0", missing, `200 {"d":[]}`, missing}, 4,
 			"data"},
-		{"of a set without read permission", "insert", []string{missing, "405 " + denial("X/2", "insert only"), missing},
+		{"of a set without read permission", "insert", []string{missing, "405 " + denial("X/2", "insert only"),
+			missing},
 			3,
 			"data"},
 		{"of a set whose reading isn't built", "insert", []string{missing, "501 " + denial("X/2", "not implemented"),
