@@ -186,7 +186,7 @@ func TestEquivalentKeysShareOrderingKey(t *testing.T) {
 		for i := 1; i < len(same); i++ {
 			if a, b := same[i-1], same[i]; keys[a] != keys[b] || delivery[a] >= delivery[b] {
 				t.Errorf(
-					"expected row %d to follow row %d in its sequence, found ordering keys %d and %d, deliveries %d and %d",
+					"expected row %d after row %d in its sequence, found keys %d and %d, deliveries %d and %d",
 					b, a, keys[b], keys[a], delivery[b], delivery[a])
 			}
 		}
