@@ -145,7 +145,7 @@ func (t *turn) restart(why string) error {
 		came += " of " + number(n.count)
 	}
 	if t.set.Once && (n.seen > 0 || t.handed > 0) {
-		name := t.set.Setting("unsound")
+		name := t.set.Setting("incomplete.load")
 		return &wit.Error{Kind: wit.ErrorData, Setting: &name, Message: t.set.What() + ": " + came + ", " + why +
 			". Reading the set again would deliver rows twice, which exactly-once excludes: " + name +
 			" = reload does so nevertheless, and marks them"}
