@@ -105,8 +105,8 @@ var boundsOfPlugins = map[string]string{
 	"setting.maxDigits":     "TestExaminedSettingsFit",
 	"setting.maxGuesses":    "config.maxGuesses",
 	"recommend.maxErrors":   "TestErrorsInSettingsAreBounded",
-	"write.maxStops":        "TestLargestHintFits",
-	"write.maxTag":          "TestLargestHintFits",
+	"responses.maxStops":    "TestLargestHintFits",
+	"responses.maxETag":     "TestLargestHintFits",
 	"records.maxSplit":      "TestSplitsAreBounded",
 	"records.maxItems":      "TestSplitsAreBounded",
 	"document.MaxEntries":   "plugin.maxWakes",
@@ -122,7 +122,7 @@ var boundsOfPlugins = map[string]string{
 	"schemas.MaxOwn":        "schemas.maxDeclaredSchemas",
 	"schemas.MaxCached":     "schemas.maxDeclaredSchemas",
 	"fields.maxFlatNames":   "transform.maxGrowth",
-	"write.maxBytes":        "sink.maxDeliveryBytes",
+	"requests.maxBytes":     "sink.maxDeliveryBytes",
 	"value.maxScale":        "connectdata.MaxScale",
 	"edm.MaxDepth":          "connectdata.MaxSchemaDepth",
 	"edm.maxNodes":          "connectdata.MaxSchemaNodes",
@@ -168,13 +168,11 @@ var boundsOfPlugins = map[string]string{
 	"value.maxDigits":         "what is read",
 	"value.maxShown":          "what is told",
 	"value.maxSmallScale":     "which way values go",
-	"write.maxBatchSize":      "a setting's name",
-	"write.maxConcurrent":     "a setting's name",
-	"write.maxContexts":       "what is kept to be used again",
-	"write.maxFound":          "what is told",
-	"write.maxInFlight":       "a setting's name",
-	"write.maxSchemas":        "what is kept to be used again",
-	"write.maxUsual":          "what is kept to be used again",
+	"requests.maxFound":       "what is told",
+	"encode.maxSchemas":       "what is kept to be used again",
+	"requests.maxSizeHint":    "what is kept to be used again",
+
+	"capabilities.maxConnectors": "what is kept to be used again",
 }
 
 // No bound of a plugin lets through what a bound of the host refuses.

@@ -75,7 +75,8 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 		}
 		return problems
 	}
-	f.files.Reconcile(ctx, s, configtopic.FolderConnectors(topic, notes, f.worker.Files.Folder, s.Connectors), s.Connectors,
+	f.files.Reconcile(ctx, s, configtopic.FolderConnectors(topic, notes, f.worker.Files.Folder, s.Connectors),
+		s.Connectors,
 		found, func(step config.Change, _ bool) {
 			records = append(records, configtopic.ChangeRecords(step, topic, notes)...)
 		})
