@@ -32,7 +32,7 @@ PROGRAM  ?= bin/culvert
 REAL      = $(sort $(patsubst %/,./%,$(dir $(shell grep -rlE '^//go:build real' --include='*_test.go' cmd host))))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all kernels guests program dist demo test lint test-real bench bench-peers fuzz storm soak oracle oracle-fuzz clean FORCE
+.PHONY: all kernels guests program dist demo test lint test-real bench bench-peers fuzz storm soak oracle oracle-fuzz screenshot clean FORCE
 all: bin/culvert
 
 # These rules always run; Go's build cache decides what to compile.
@@ -104,6 +104,11 @@ oracle:
 
 oracle-fuzz:
 	CULVERT_ORACLE_CASES=$(CASES) CULVERT_ORACLE_SEED=$(SEED) $(GO) test -tags real -run 'TestReal(Chains|OddStages)$$' -count=1 -v -timeout 4h ./host/internal/run/transform
+
+# The picture in the console's guide, to be taken while `make demo ROWS=400000` runs.
+screenshot:
+	$${CULVERT_TEST_BROWSER:-chromium-headless-shell} --no-sandbox --hide-scrollbars --window-size=1200,620 \
+	  --screenshot=cmd/culvert/guides/console.png "http://127.0.0.1:8083/console/connector?name=order-details"
 
 clean:
 	rm -rf bin dist $(EMBED)/*.wasm

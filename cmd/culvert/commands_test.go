@@ -76,7 +76,7 @@ func TestWrongUse(t *testing.T) {
 		{"offsets set c URL", 2, "expected FILE, found nothing"},
 		{"offsets set c EMPTY URL", 2, "expected FILE, found an empty one"},
 		{"offsets set c " + p.File("bad.json", "nonsense") + " URL", 2,
-			"bad.json: expected JSON, as culvert offsets show prints it"},
+			"bad.json: expected JSON, as culvert offsets show --json prints it"},
 		{"dlq show", 2, "expected TOPIC, found nothing"},
 		{"doctor", 2, ""},
 		{"doctor -p missing.properties", 2, "missing.properties"},

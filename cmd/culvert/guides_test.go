@@ -90,6 +90,26 @@ func TestReferenceLinks(t *testing.T) {
 	}
 }
 
+// TestGuidesOpenWithAnExample: each guide begins with something to copy, and all of them together can be read.
+func TestGuidesOpenWithAnExample(t *testing.T) {
+	t.Parallel()
+	guides, err := filepath.Glob("guides/*.md")
+	e2etest.NoError(t, err)
+	words := 0
+	for _, g := range guides {
+		text, err := os.ReadFile(g)
+		e2etest.NoError(t, err)
+		words += len(strings.Fields(string(text)))
+		before, _, found := strings.Cut(string(text), "\n```")
+		if n := len(strings.Fields(before)); !found || n > 60 {
+			t.Errorf("%s: expected an example after at most 60 words, found %d words before it", g, n)
+		}
+	}
+	if words > 11_000 {
+		t.Errorf("expected at most 11000 words in all guides, found %d", words)
+	}
+}
+
 // anchors are what GitHub calls the headings of a page.
 func anchors(page string) (all []string) {
 	seen := map[string]int{}
@@ -140,7 +160,7 @@ func TestMessagesOfTheGuide(t *testing.T) {
 		})
 	})
 	said, rows := program.String(), 0
-	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(string(page), -1) {
+	for _, m := range regexp.MustCompile("(?m)^- `([^`]+)`:").FindAllStringSubmatch(string(page), -1) {
 		rows++
 		for part := range strings.SplitSeq(m[1], "…") {
 			if part = strings.TrimSpace(part); !strings.Contains(said, part) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,15 +31,15 @@ func newOffsets() *cobra.Command {
 is asked, be it Culvert or Kafka Connect; the connector must be stopped there for a change. Without --url the files of
 the installation are named, as for culvert run, and no worker may be at work in its data folder.`,
 		Example: `  culvert offsets show orders --url http://127.0.0.1:8083
-  culvert offsets show orders --config /etc/culvert > orders.json
+  culvert offsets show orders --config /etc/culvert --json > orders.json
   culvert offsets set orders orders.json --config /etc/culvert
   culvert offsets reset orders worker.properties orders.properties`,
 	}
 	c.AddCommand(
-		newOffsetsCommand("show NAME [worker-file connector-files…]", "Print a connector's offsets as JSON",
+		newOffsetsCommand("show NAME [worker-file connector-files…]", "Print a connector's offsets",
 			http.MethodGet, nil),
 		newOffsetsCommand("set NAME FILE [worker-file connector-files…]",
-			"Set offsets from JSON as show prints it; null deletes one, - reads from stdin", http.MethodPatch,
+			"Set offsets from JSON as show --json prints it; null deletes one, - reads from stdin", http.MethodPatch,
 			func(c *cobra.Command, args []string) (body []byte, err error) {
 				if args[1] == "-" {
 					body, err = io.ReadAll(io.LimitReader(c.InOrStdin(), maxAnswer))
@@ -48,7 +47,7 @@ the installation are named, as for culvert run, and no worker may be at work in 
 					body, err = os.ReadFile(args[1])
 				}
 				if err == nil && !json.Valid(body) {
-					err = fmt.Errorf("%s: expected JSON, as culvert offsets show prints it", inLine(args[1]))
+					err = fmt.Errorf("%s: expected JSON, as culvert offsets show --json prints it", inLine(args[1]))
 				}
 				return body, wrong(err)
 			}),
@@ -65,6 +64,7 @@ func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, ar
 ) *cobra.Command {
 	var in installation
 	var at string
+	var o output
 	own := strings.Count(strings.Split(use, " [")[0], " ")
 	c := &cobra.Command{
 		Use: use, Short: short,
@@ -89,7 +89,7 @@ func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, ar
 					return err
 				}
 				if method == http.MethodGet {
-					return failed(printOffsets(c.OutOrStdout(), []byte(answer)))
+					return failed(printOffsets(c.OutOrStdout(), []byte(answer), o.json))
 				}
 				_, err = fmt.Fprintln(c.OutOrStdout(), messageOf([]byte(answer)))
 				return failed(err)
@@ -104,6 +104,9 @@ func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, ar
 	}
 	in.flags(c, "warn")
 	in.folderFlag(c)
+	if method == http.MethodGet {
+		o.flag(c, "print the offsets as JSON, as culvert offsets set reads them")
+	}
 	c.Flags().StringVar(&at, "url", "",
 		"`address` of a worker that runs, as http://HOST:PORT; http://USER:PASSWORD@HOST:PORT logs on")
 	return c
@@ -132,14 +135,4 @@ func messageOf(answer []byte) string {
 		return shown.Text(cell(members["message"]))
 	}
 	return shown.Within(strings.TrimSpace(string(answer)), maxMessage)
-}
-
-// printOffsets prints the offsets that a worker answers.
-func printOffsets(out io.Writer, answer []byte) error {
-	var indented bytes.Buffer
-	if err := json.Indent(&indented, answer, "", "  "); err != nil {
-		return fmt.Errorf("expected JSON, found %s: %w", shown.Within(string(answer), 200), err)
-	}
-	_, err := fmt.Fprintln(out, indented.String())
-	return err
 }

@@ -70,7 +70,8 @@ func TestRefusals(t *testing.T) {
 			[]string{"built for version 0.1.0 of the contract culvert:connect: expected 0.3.0 (major.minor must match)",
 				"in Go with the package sdk/go of this release", "bindings generated from its wit/culvert.wit"}},
 		"0.2, whose names were others": {guesttest.Static(wit.Description{}, "0.2.0"),
-			[]string{"built for version 0.2.0", "expected 0.3.0", "`culvert guide plugins` lists what changed in 0.3"}},
+			[]string{"built for version 0.2.0", "expected 0.3.0",
+				"`culvert reference guide/plugins` lists what changed in 0.3"}},
 		"newer version": {guesttest.Static(wit.Description{}, "1.2.0"),
 			[]string{"built for version 1.2.0 of the contract culvert:connect: expected 0.3.0"}},
 		"other mangling": {bytesOf(with1(plain, func(m *guesttest.Module) {

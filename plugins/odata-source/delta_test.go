@@ -16,7 +16,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/delta"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -514,8 +514,8 @@ func TestDeltaReload(t *testing.T) {
 		}
 		for i, e := range f.log {
 			mark := map[int]string{before: "begin", len(f.log) - 1: "end"}[i]
-			if (e.headers[entityset.HeaderSnapshot] != "") != (i >= before) ||
-				e.headers[entityset.HeaderMark] != mark ||
+			if (e.headers[feedreader.HeaderSnapshot] != "") != (i >= before) ||
+				e.headers[feedreader.HeaderMark] != mark ||
 				e.headers[sourceconfig.HeaderChange] != change {
 				t.Errorf("row %d of %d: headers %v", i, len(f.log), e.headers)
 			}
@@ -559,16 +559,16 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 			noError(t, f.catchUp(ask))
 			f.answered = nil
 			rows := slices.DeleteFunc(slices.Clone(f.log[before:]), func(e event) bool {
-				return e.headers[entityset.HeaderSnapshot] == ""
+				return e.headers[feedreader.HeaderSnapshot] == ""
 			})
 			if len(rows) != c.rows || s.Count("Products") != 77 {
 				t.Errorf("%d rows came of %d, expected %d", len(rows), s.Count("Products"), c.rows)
 			}
 			for i, e := range rows {
 				last := i == len(rows)-1 && c.ends
-				if e.headers[entityset.HeaderSnapshot] != "4711" ||
-					(e.headers[entityset.HeaderMark] == "end") != last ||
-					i == 0 && e.headers[entityset.HeaderMark] != "begin" {
+				if e.headers[feedreader.HeaderSnapshot] != "4711" ||
+					(e.headers[feedreader.HeaderMark] == "end") != last ||
+					i == 0 && e.headers[feedreader.HeaderMark] != "begin" {
 					t.Errorf("row %d of %d: headers %v", i, len(rows), e.headers)
 				}
 			}
@@ -666,8 +666,8 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 			f.equals(s, "Orders", "OrderID", "ShipName")
 			rows, marks := 0, ""
 			for _, e := range f.log[before:] {
-				mark := e.headers[entityset.HeaderMark]
-				if marks += mark + " "; e.headers[entityset.HeaderSnapshot] == "4711" && mark != "ended" {
+				mark := e.headers[feedreader.HeaderMark]
+				if marks += mark + " "; e.headers[feedreader.HeaderSnapshot] == "4711" && mark != "ended" {
 					rows++
 				}
 			}

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/plugins/odata/delta"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -168,7 +168,7 @@ func TestGuidsOfAnInstalledFeed(t *testing.T) {
 			s := &guidService{rows: guids(), loaded: c.rows, address: c.rows, delta: c.rows, tombstone: c.tombstones}
 			f := loaded(t, s, tracked("/s", "X", "sap.odata#00.format=json")...)
 			f.stored = slices.DeleteFunc(f.stored,
-				func(field wit.OffsetEntry) bool { return field.Name == entityset.GuidField })
+				func(field wit.OffsetEntry) bool { return field.Name == feedreader.GuidField })
 			s.changed = slices.Clone(s.rows)
 			noError(t, f.catchUp(poll))
 			s.deleted, s.rows = slices.Clone(s.rows[1:]), s.rows[:1]

@@ -313,7 +313,7 @@ func TestSnapshotThatIsLost(t *testing.T) {
 				}
 				s.ServeHTTP(w, r)
 			}), append(set("00", "X"), "sap.odata#00.query=paging=snapshot",
-				"sap.odata#00.unsound="+map[bool]string{true: "fail", false: "reload"}[once])...)
+				"sap.odata#00.incomplete.load="+map[bool]string{true: "fail", false: "reload"}[once])...)
 			_, err := l.run(0, nil)
 			keys := map[string]bool{}
 			for _, key := range l.rows {
@@ -321,7 +321,7 @@ func TestSnapshotThatIsLost(t *testing.T) {
 			}
 			switch {
 			case once:
-				if !says(err, "sap.odata#00.unsound = reload") {
+				if !says(err, "sap.odata#00.incomplete.load = reload") {
 					t.Errorf("%d, exactly-once: %v", status, err)
 				}
 			case losses == 9:

@@ -5,7 +5,7 @@ import (
 	_ "time/tzdata" // a Wasm guest has no zone files
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/plugins/odata/recommend"
 	"github.com/culvert-project/culvert/plugins/odata/retire"
@@ -21,7 +21,7 @@ import (
 var version = "0.1.0"
 
 func init() {
-	entityset.Version = version
+	feedreader.Version = version
 	p := &plugin{}
 	source.Register(p)
 	tools.Register(p)
@@ -32,7 +32,7 @@ func init() {
 func main() {}
 
 type plugin struct {
-	contexts entityset.Cache
+	contexts feedreader.Cache
 	pages    pages
 }
 

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 )
 
@@ -47,23 +47,23 @@ func TestManySets(t *testing.T) {
 func TestInstancesKeepFewDecoders(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 4})
 	var settings []string
-	for i := range 3 * entityset.MaxSpare {
+	for i := range 3 * feedreader.MaxSpare {
 		number := fmt.Sprintf("%03d", i)
 		settings = append(settings, set(number, "Orders")...)
 		settings = append(settings, "sap.odata#"+number+".id="+number)
 	}
 	l := newLoad(t, s, settings...)
-	for f := range 3 * entityset.MaxSpare {
+	for f := range 3 * feedreader.MaxSpare {
 		_, err := l.run(uint32(f), nil)
 		noError(t, err)
-		if n := len(l.p.pages.Decoders); n != min(f+1, entityset.MaxSpare) {
-			t.Fatalf("behind feed %d: expected %d decoders, found %d", f, min(f+1, entityset.MaxSpare), n)
+		if n := len(l.p.pages.Decoders); n != min(f+1, feedreader.MaxSpare) {
+			t.Fatalf("behind feed %d: expected %d decoders, found %d", f, min(f+1, feedreader.MaxSpare), n)
 		}
 	}
-	last := l.p.pages.Decoders[entityset.MaxSpare-1]
-	_, err := l.run(3*entityset.MaxSpare-1, nil)
+	last := l.p.pages.Decoders[feedreader.MaxSpare-1]
+	_, err := l.run(3*feedreader.MaxSpare-1, nil)
 	noError(t, err)
-	if again := l.p.pages.Decoders[entityset.MaxSpare-1]; again != last {
+	if again := l.p.pages.Decoders[feedreader.MaxSpare-1]; again != last {
 		t.Error("a set that was read again got another decoder")
 	}
 	if n := len(l.p.pages.Spare); n != 1 {

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -21,7 +21,7 @@ func (f *follower) marked() map[string]bool {
 	f.t.Helper()
 	rows, snapshot, state := map[string]bool{}, "", ""
 	for i, e := range f.log {
-		number, mark := e.headers[entityset.HeaderSnapshot], e.headers[entityset.HeaderMark]
+		number, mark := e.headers[feedreader.HeaderSnapshot], e.headers[feedreader.HeaderMark]
 		switch {
 		case number == "":
 			continue

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/delta"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
@@ -18,19 +18,19 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.OffsetEntry, c
 	if err != nil {
 		return wit.NextAction{}, err
 	}
-	refused := entityset.FormatRefused(offset)
+	refused := feedreader.FormatRefused(offset)
 	f.UseFormat(refused)
 	step, err := nextAction(o, f, offset, cause, now)
 	if err == nil && step.Fetch != nil {
 		f.AddGuidCase(step.Fetch.Position, offset)
-		step.Fetch.Position = entityset.WithFormat(refused, step.Fetch.Position)
+		step.Fetch.Position = feedreader.WithFormat(refused, step.Fetch.Position)
 	}
 	return step, err
 }
 
 // nextAction continues an unfinished load and repeats a complete one when its period is over, also if it ended while
 // the connector was down.
-func nextAction(o *entityset.Context, f *entityset.Feed, offset []wit.OffsetEntry, cause wit.PollReason,
+func nextAction(o *feedreader.Context, f *feedreader.Feed, offset []wit.OffsetEntry, cause wit.PollReason,
 	now int64) (wit.NextAction, error) {
 	if age := now - o.At; o.Refresh > 0 && age >= int64(o.Refresh) {
 		return wit.NextAction{}, &wit.Error{Kind: wit.ErrorStale, Message: "$metadata was read " +
@@ -77,7 +77,7 @@ func nextAction(o *entityset.Context, f *entityset.Feed, offset []wit.OffsetEntr
 }
 
 // withoutLoad returns what follows a complete load instead of another one, or nil.
-func withoutLoad(f *entityset.Feed, complete int64, offset []wit.OffsetEntry, cause wit.PollReason,
+func withoutLoad(f *feedreader.Feed, complete int64, offset []wit.OffsetEntry, cause wit.PollReason,
 	now int64) *wit.NextAction {
 	due := cause.Poll != nil || cause.Trigger != nil || cause.Start != nil && f.Cron == "" &&
 		now-complete >= int64(f.Period)*1000
@@ -101,7 +101,7 @@ func withoutLoad(f *entityset.Feed, complete int64, offset []wit.OffsetEntry, ca
 }
 
 // logNothingToRead logs at a start that nothing is read: with another topic, users would wonder why no rows arrive.
-func logNothingToRead(f *entityset.Feed, cause wit.PollReason, complete int64, next string) {
+func logNothingToRead(f *feedreader.Feed, cause wit.PollReason, complete int64, next string) {
 	if cause.Start != nil {
 		f.LogStart("nothing", "read completely at ", complete, next)
 	}

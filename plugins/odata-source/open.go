@@ -5,7 +5,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -20,7 +20,7 @@ func open(component string, settings []wit.Setting, answers []wit.Response) (wit
 		return wit.SourceOpenResult{}, f
 	}
 	v := sourceconfig.Table.Values(settings)
-	o, all := entityset.NewContext(settings)
+	o, all := feedreader.NewContext(settings)
 	services := sourceconfig.ServicePaths(all)
 	if need, err := service.NeedMetadata(services, config.Query(v), answers); need != nil || err != nil {
 		return wit.SourceOpenResult{Pending: need}, err
@@ -34,7 +34,7 @@ func open(component string, settings []wit.Setting, answers []wit.Response) (wit
 		models[i], o.At = m, max(o.At, answers[i].ReceivedAt)
 	}
 	for _, e := range all {
-		f, err := entityset.New(e, models[slices.Index(services, e.Service)])
+		f, err := feedreader.New(e, models[slices.Index(services, e.Service)])
 		if err != nil {
 			return wit.SourceOpenResult{}, err
 		}
@@ -44,7 +44,7 @@ func open(component string, settings []wit.Setting, answers []wit.Response) (wit
 	return opened(o, v)
 }
 
-func nameFeeds(feeds []entityset.Feed) {
+func nameFeeds(feeds []feedreader.Feed) {
 	var taken []string
 	for i := range feeds {
 		f := &feeds[i]
@@ -59,12 +59,12 @@ func nameFeeds(feeds []entityset.Feed) {
 	}
 }
 
-func opened(o *entityset.Context, v setting.Values) (wit.SourceOpenResult, error) {
-	out := &wit.SourceOpened{Context: entityset.PackContext(o)}
+func opened(o *feedreader.Context, v setting.Values) (wit.SourceOpenResult, error) {
+	out := &wit.SourceOpened{Context: feedreader.PackContext(o)}
 	for i := range o.Feeds {
 		f := &o.Feeds[i]
 		w := wit.Feed{Name: f.Name, Partition: f.Partition(), Topic: f.Topic, Value: &f.Value,
-			Fingerprint: entityset.Fingerprint(o, f, v), OnMismatch: sourceconfig.MismatchPolicy(v, f.Number),
+			Fingerprint: feedreader.Fingerprint(o, f, v), OnMismatch: sourceconfig.MismatchPolicy(v, f.Number),
 			Subscribes: f.Subscribing.On}
 		if f.Key.Nodes != nil {
 			w.Key = &f.Key

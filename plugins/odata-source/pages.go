@@ -5,18 +5,18 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/delta"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/wit"
 )
 
 type page interface {
 	Decode(tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error)
-	Reading() *entityset.Reader
+	Reading() *feedreader.Reader
 }
 
 type pages struct {
-	entityset.Pool
+	feedreader.Pool
 	open map[uint32]page
 	last uint32
 }
@@ -39,7 +39,7 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.OffsetEntr
 	return p.pages.last, nil
 }
 
-func (p *plugin) begin(o *entityset.Context, f *entityset.Feed, position *[]wit.OffsetEntry,
+func (p *plugin) begin(o *feedreader.Context, f *feedreader.Feed, position *[]wit.OffsetEntry,
 	response *wit.Response) (page,
 	error) {
 	pool := &p.pages.Pool
@@ -57,7 +57,7 @@ func (p *plugin) begin(o *entityset.Context, f *entityset.Feed, position *[]wit.
 	case f.Tracking.On:
 		return delta.Begin(pool, o, f, *position, response)
 	}
-	return entityset.BeginPage(pool, o, f, *position, response)
+	return feedreader.BeginPage(pool, o, f, *position, response)
 }
 
 func (p *plugin) Abandon(number uint32) { p.closePage(number, false) }

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -76,7 +76,7 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 					t.Errorf("row %s is missing in %v", key, f.targets)
 				}
 			})
-			if marks := f.log[len(f.log)-1].headers[entityset.HeaderMark]; c.snapshot && marks != "end" {
+			if marks := f.log[len(f.log)-1].headers[feedreader.HeaderMark]; c.snapshot && marks != "end" {
 				t.Errorf("the last row of the snapshot has the mark %q", marks)
 			}
 			asked := len(f.targets)
@@ -105,8 +105,8 @@ func TestOffsetOfALoadByNumber(t *testing.T) {
 	before = len(f.log)
 	write(t, s, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Changed"})
 	noError(t, f.catchUp(poll))
-	if behind := f.log[before:]; len(behind) != 1 || behind[0].headers[entityset.HeaderMark] != "ended" ||
-		behind[0].headers[entityset.HeaderSnapshot] != "4711" {
+	if behind := f.log[before:]; len(behind) != 1 || behind[0].headers[feedreader.HeaderMark] != "ended" ||
+		behind[0].headers[feedreader.HeaderSnapshot] != "4711" {
 		t.Errorf("expected a row that says that the load 4711 has ended, found %v", behind)
 	}
 }
@@ -141,9 +141,9 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	// Nothing shows that its link doesn't count rows, so that the set is read again, with marks of its own.
 	load := f.log[before:]
 	for i, e := range load {
-		if mark := e.headers[entityset.HeaderMark]; e.headers[entityset.HeaderSnapshot] == "" ||
+		if mark := e.headers[feedreader.HeaderMark]; e.headers[feedreader.HeaderSnapshot] == "" ||
 			mark != map[int]string{0: "begin", 77: "begin"}[i] || i != 77 && i > 0 &&
-			e.headers[entityset.HeaderSnapshot] != load[i-1].headers[entityset.HeaderSnapshot] {
+			e.headers[feedreader.HeaderSnapshot] != load[i-1].headers[feedreader.HeaderSnapshot] {
 			t.Errorf("row %d of %d: headers %v", i, len(load), e.headers)
 		}
 	}
@@ -154,8 +154,8 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 	write(t, s, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed"})
 	noError(t, f.catchUp(poll))
-	if behind := f.log[before:]; len(behind) != 2 || behind[0].headers[entityset.HeaderMark] != "ended" ||
-		behind[0].headers[entityset.HeaderSnapshot] != load[77].headers[entityset.HeaderSnapshot] ||
+	if behind := f.log[before:]; len(behind) != 2 || behind[0].headers[feedreader.HeaderMark] != "ended" ||
+		behind[0].headers[feedreader.HeaderSnapshot] != load[77].headers[feedreader.HeaderSnapshot] ||
 		len(behind[1].headers) > 0 {
 		t.Errorf("expected that the first row behind the load says that it has ended, found %v", behind)
 	}

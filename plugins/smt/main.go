@@ -1,11 +1,9 @@
-// The plugin smt: Kafka Connect's transforms and predicates under their own class names. Stages that stand side by side
-// are compiled into one pass over the bytes of a record.
-//
-// Build it with GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags="-s -w" -trimpath -o smt.wasm
-// ./plugins/smt
+// The plugin smt contains Kafka Connect's transforms and predicates. Build it with GOOS=wasip1 GOARCH=wasm go build
+// -buildmode=c-shared -ldflags="-s -w" -trimpath -o smt.wasm ./plugins/smt
 package main
 
 import (
+	"github.com/culvert-project/culvert/plugins/smt/catalog"
 	"github.com/culvert-project/culvert/plugins/smt/chain"
 	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/transform"
@@ -16,7 +14,7 @@ func init() { transform.Register(plugin{chain.New()}) }
 
 func main() {}
 
-// version of the plugin; tests set others by the linker.
+// version of the plugin. Tests set another one with the linker.
 var version = "0.1.0"
 
 type plugin struct{ *chain.Engine }
@@ -29,12 +27,12 @@ var (
 func (plugin) Describe() wit.Description {
 	return wit.Description{Name: "smt", Version: version,
 		Documentation: "Kafka Connect's single message transforms and predicates.",
-		Components:    chain.Components()}
+		Components:    catalog.Components()}
 }
 
 func (plugin) Validate(component string, settings []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.ValidateResult, error) {
-	list, err := chain.Examine(component, settings)
+	list, err := catalog.Validate(component, settings)
 	if err != nil {
 		return wit.ValidateResult{}, err
 	}

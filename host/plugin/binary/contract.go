@@ -60,7 +60,7 @@ func (m *Module) Judge() (found []string, err error) {
 		return nil, fmt.Errorf("built for version %s of the contract %s%s: expected %s (major.minor must match). "+
 			"Build "+
 			"the plugin again: in Go with the package sdk/go of this release, in other languages with bindings "+
-			"generated from its wit/culvert.wit. `culvert guide plugins` lists what changed in %s",
+			"generated from its wit/culvert.wit. `culvert reference guide/plugins` lists what changed in %s",
 			m.Contract, wit.Package, m.built(), wit.Version, majorMinor(wit.Version))
 	}
 	found, missing := m.interfaces()

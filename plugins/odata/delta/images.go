@@ -5,7 +5,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -36,7 +36,7 @@ func (pg *Page) addImage(row *wit.Row, watched []decode.Span) {
 		if f.Tracking.DropBefore {
 			return
 		}
-		change = entityset.ChangeBefore
+		change = feedreader.ChangeBefore
 	}
 	pg.Out.Data = f.AddHeaders(row, pg.Out.Data, change)
 	c.merged = append(c.merged, *row)
@@ -107,12 +107,12 @@ func (f Set) negative(column int, b []byte) bool {
 func (pg *Page) addDeletedImage(row *wit.Row, watched []decode.Span) {
 	c, f := pg.rows, pg.set()
 	when := pg.Answer.ReceivedAt
-	if ms, ok := odataerror.Date(entityset.HeaderValue(pg.headers, "Date")); ok {
+	if ms, ok := odataerror.Date(feedreader.HeaderValue(pg.headers, "Date")); ok {
 		when = ms
 	}
 	if f.Tracking.Additive {
 		deleted := pg.withDeletionTime(*row, when)
-		pg.Out.Data = f.AddHeaders(&deleted, pg.Out.Data, entityset.ChangeDeleted)
+		pg.Out.Data = f.AddHeaders(&deleted, pg.Out.Data, feedreader.ChangeDeleted)
 		c.merged = append(c.merged, deleted)
 		return
 	}
@@ -138,18 +138,18 @@ func (pg *Page) withDeletionTime(row wit.Row, when int64) wit.Row {
 
 // changeOf returns the change of an entity that is not deleted. watched is nil if the service does not send a change
 // mode.
-func (pg *Page) changeOf(watched []decode.Span) entityset.Change {
+func (pg *Page) changeOf(watched []decode.Span) feedreader.Change {
 	_, changes := pg.at.(*readingChanges)
 	switch {
 	case pg.document:
-		return entityset.ChangeUnknown
+		return feedreader.ChangeUnknown
 	case !changes:
-		return entityset.ChangeRead
+		return feedreader.ChangeRead
 	case watched == nil:
-		return entityset.ChangeChanged
+		return feedreader.ChangeChanged
 	}
 	if text, ok := pg.set().textOf(pg.Feed.Mode, pg.bytes(watched[0])); ok && text == "C" {
-		return entityset.ChangeCreated
+		return feedreader.ChangeCreated
 	}
-	return entityset.ChangeChanged
+	return feedreader.ChangeChanged
 }

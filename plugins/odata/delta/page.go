@@ -2,18 +2,18 @@ package delta
 
 import (
 	"github.com/culvert-project/culvert/plugins/odata/decode"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // Page reads a response in delta mode.
 type Page struct {
-	*entityset.Reader
+	*feedreader.Reader
 	at      phase
 	headers []wit.Header
 	rows    *pageRows
 	// snapshotPage reads a page of a snapshot; nil in other phases.
-	snapshotPage *entityset.PageReader
+	snapshotPage *feedreader.PageReader
 	// opening reports that the response answers the request for ODP's first extraction.
 	opening bool
 	// document reports that the response is the document of a dead letter.
@@ -21,7 +21,7 @@ type Page struct {
 }
 
 // Reading returns the reader.
-func (pg *Page) Reading() *entityset.Reader { return pg.Reader }
+func (pg *Page) Reading() *feedreader.Reader { return pg.Reader }
 
 func (pg *Page) set() Set { return Set{pg.Feed} }
 
@@ -59,11 +59,11 @@ type pageRows struct {
 	first, last          []byte
 	origin               uint32
 	rereads              *rereads
-	markers              *entityset.SnapshotMarkers
+	markers              *feedreader.SnapshotMarkers
 }
 
 func newPageRows() *pageRows {
-	return &pageRows{rereads: &rereads{}, markers: &entityset.SnapshotMarkers{}}
+	return &pageRows{rereads: &rereads{}, markers: &feedreader.SnapshotMarkers{}}
 }
 
 // rereads tracks entities that are read again by key. The page ends when none is left.

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -50,17 +50,17 @@ func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (port
 	what := pg.Label() + ": the entity " + a.predicate + ", read again"
 	deleted := status < 200 || status > 299
 	if deleted {
-		a.body = append(a.body, piece[:min(len(piece), entityset.MaxErrorBody-len(a.body))]...)
+		a.body = append(a.body, piece[:min(len(piece), feedreader.MaxErrorBody-len(a.body))]...)
 		switch {
 		case !last:
 			return portion, true, nil
 		case !f.IsNotFound(status, a.body):
-			return portion, false, entityset.ReadError(what, &wit.Response{Status: status,
+			return portion, false, feedreader.ReadError(what, &wit.Response{Status: status,
 				ReceivedAt: pg.Answer.ReceivedAt},
 				a.body)
 		}
 	} else {
-		waits, err := pg.decodeEntity(a, entityset.Chunk{TagPrefix: rereadTag + number + " ", Tag: nested, Data: piece,
+		waits, err := pg.decodeEntity(a, feedreader.Chunk{TagPrefix: rereadTag + number + " ", Tag: nested, Data: piece,
 			Last: last},
 			&portion)
 		if waits || err != nil {
@@ -84,7 +84,8 @@ func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (port
 	return portion, false, nil
 }
 
-func (pg *Page) decodeEntity(a *rereadEntity, part entityset.Chunk, portion *wit.DecodeResult) (waits bool, err error) {
+func (pg *Page) decodeEntity(a *rereadEntity, part feedreader.Chunk, portion *wit.DecodeResult) (waits bool,
+	err error) {
 	c, f := pg.rows, pg.Feed
 	if a.decoder == nil {
 		if len(part.Data) == 0 && !part.Last {

@@ -5,13 +5,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // Begin starts reading a response in delta mode.
-func Begin(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, position []wit.OffsetEntry,
+func Begin(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, position []wit.OffsetEntry,
 	response *wit.Response) (*Page,
 	error) {
 	at, err := readPhase(position)
@@ -21,12 +21,12 @@ func Begin(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, positi
 	if at == nil {
 		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "a page with an empty position"}
 	}
-	refused := entityset.FormatRefused(position)
+	refused := feedreader.FormatRefused(position)
 	f.UseFormat(refused)
-	pg := &Page{Reader: pool.Begin(o, f, response, entityset.GuidCase(position)), at: at, rows: newPageRows()}
+	pg := &Page{Reader: pool.Begin(o, f, response, feedreader.GuidCase(position)), at: at, rows: newPageRows()}
 	pg.Unformatted, pg.Exempt = refused, pg.exempt()
 	for _, name := range []string{"Date", "Location", "Retry-After"} {
-		if text := entityset.HeaderValue(response.Headers, name); text != "" {
+		if text := feedreader.HeaderValue(response.Headers, name); text != "" {
 			pg.headers = append(pg.headers, wit.Header{Name: name, Value: strings.Clone(text)})
 		}
 	}
@@ -38,7 +38,7 @@ func Begin(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, positi
 		}
 	case *loading:
 		p.applied = p.applied || applies(response.Headers)
-		*pg.rows.markers = entityset.SnapshotMarkers{Snapshot: p.snapshot, Started: p.continued}
+		*pg.rows.markers = feedreader.SnapshotMarkers{Snapshot: p.snapshot, Started: p.continued}
 	case *readingSnapshot:
 		if err := pg.beginSnapshotPage(p, pool, o, response); err != nil {
 			return nil, err
@@ -51,8 +51,8 @@ func Begin(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, positi
 }
 
 // BeginDocument starts reading the document of one row from a dead letter.
-func BeginDocument(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, response *wit.Response) *Page {
-	guids := entityset.HeaderValue(response.Headers, wit.OffsetHeader+entityset.GuidField)
+func BeginDocument(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, response *wit.Response) *Page {
+	guids := feedreader.HeaderValue(response.Headers, wit.OffsetHeader+feedreader.GuidField)
 	pg := &Page{Reader: pool.Begin(o, f, response, guids), at: &loading{}, rows: newPageRows(), document: true}
 	pg.Single, pg.Exempt = true, pg.exempt()
 	if pg.Base == "" {
@@ -130,10 +130,10 @@ func (pg *Page) end(portion *wit.DecodeResult) (ended bool, err error) {
 
 // decodeWhole collects a response without rows: errors, 202, and what an ODP service has besides the set.
 func (pg *Page) decodeWhole(piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error) {
-	room := entityset.MaxErrorBody*4 - len(pg.Body)
+	room := feedreader.MaxErrorBody*4 - len(pg.Body)
 	if pg.Answer.Status < 300 && len(piece) > room {
 		return portion, true, &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": expected at most " +
-			strconv.Itoa(entityset.MaxErrorBody*4) + " bytes in answer to " + pg.at.target() + ", found more"}
+			strconv.Itoa(feedreader.MaxErrorBody*4) + " bytes in answer to " + pg.at.target() + ", found more"}
 	}
 	if pg.Body = append(pg.Body, piece[:min(len(piece), room)]...); !last {
 		return portion, false, nil

@@ -4,7 +4,7 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -44,7 +44,7 @@ func (pg *Page) addMarkers(portion *wit.DecodeResult) {
 	}
 	portion.Rows, portion.Data = pg.rows.markers.Hold(portion.Rows, portion.Data)
 	if at, ok := pg.at.(*readingChanges); ok && at.endMarkerPending > 0 {
-		portion.Data = entityset.AddEndedMarker(&portion.Rows[0], portion.Data, at.endMarkerPending)
+		portion.Data = feedreader.AddEndedMarker(&portion.Rows[0], portion.Data, at.endMarkerPending)
 		at.endMarkerPending = 0
 	}
 	pg.rows.merged, pg.Out.Data = portion.Rows, portion.Data
@@ -53,7 +53,7 @@ func (pg *Page) addMarkers(portion *wit.DecodeResult) {
 // addRow adds an entry. An entity deleted earlier on the page is read again (P22).
 func (pg *Page) addRow(portion *wit.DecodeResult, row *wit.Row, i int) {
 	c, f := pg.rows, pg.Feed
-	key := entityset.KeyOf(row, pg.Out.Data)
+	key := feedreader.KeyOf(row, pg.Out.Data)
 	if _, loads := pg.at.(*loading); loads {
 		if len(c.first) == 0 {
 			c.first = append(c.first, key...)
@@ -88,7 +88,7 @@ func (pg *Page) addTombstone(portion *wit.DecodeResult, t *decode.Tombstone) {
 	if err != nil {
 		c.faults = append(c.faults, wit.RowError{RowIndex: t.Origin, ErrorClass: decode.ErrorClass,
 			Error: wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": the deleted entry " +
-				strconv.Quote(entityset.Clip(t.Ref)) + ": " + err.Error()}})
+				strconv.Quote(feedreader.Clip(t.Ref)) + ": " + err.Error()}})
 		return
 	}
 	when := t.When

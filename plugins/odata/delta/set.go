@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
@@ -13,7 +13,7 @@ import (
 const TrackChanges = "odata.track-changes"
 
 // Set is an entity set in delta mode.
-type Set struct{ *entityset.Feed }
+type Set struct{ *feedreader.Feed }
 
 func (f Set) first(c common) phase {
 	if f.ODP != nil {
@@ -89,6 +89,6 @@ func isDeltaLink(link string) bool {
 	return since && !skips && !counts
 }
 
-func initialRead(f *entityset.Feed) string {
+func initialRead(f *feedreader.Feed) string {
 	return sourceconfig.InitialRead + ", " + strconv.Itoa(f.Tracking.FirstByteTimeout) + " ms"
 }

@@ -3,7 +3,7 @@ package delta
 import (
 	"errors"
 
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
@@ -32,10 +32,10 @@ func (f Set) snapshotRequest(p *readingSnapshot) (wit.Request, error) {
 	return f.Request("", target), nil
 }
 
-func (pg *Page) beginSnapshotPage(p *readingSnapshot, pool *entityset.Pool, o *entityset.Context,
+func (pg *Page) beginSnapshotPage(p *readingSnapshot, pool *feedreader.Pool, o *feedreader.Context,
 	response *wit.Response) (err error) {
-	*pg.rows.markers = entityset.SnapshotMarkers{Snapshot: p.snapshot, Started: p.started}
-	if pg.snapshotPage, err = entityset.BeginPage(pool, o, pg.Feed, p.position, response); err != nil {
+	*pg.rows.markers = feedreader.SnapshotMarkers{Snapshot: p.snapshot, Started: p.started}
+	if pg.snapshotPage, err = feedreader.BeginPage(pool, o, pg.Feed, p.position, response); err != nil {
 		return err
 	}
 	pg.snapshotPage.Unformatted = pg.Unformatted
@@ -77,7 +77,7 @@ func (pg *Page) afterSnapshotFailure(p *readingSnapshot, err error) phase {
 			position: pg.Feed.Paging.First(pg.Answer.ReceivedAt).Fields()}
 	}
 	sdk.Log(wit.LevelError, failed.Message+"; the snapshot is abandoned, its last row has no header "+
-		""+entityset.HeaderMark+
+		""+feedreader.HeaderMark+
 		"; continuing with changes")
 	return &idle{common: common{rewritten: p.rewritten}, link: p.link, at: int(pg.Answer.ReceivedAt)}
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	sdk "github.com/culvert-project/culvert/sdk/go"
@@ -78,7 +78,7 @@ func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
 		next.rewritten = f.rewriteMark()
 		sdk.Log(wit.LevelWarn, pg.Label()+": the load's next links count rows, or may do so: rows "+
 			"deleted in the meantime may have hidden others, so the set is read again by key, and its rows are "+
-			"delivered again, with the header "+entityset.HeaderSnapshot+"; a "+f.Setting("page.size")+" that holds "+
+			"delivered again, with the header "+feedreader.HeaderSnapshot+"; a "+f.Setting("page.size")+" that holds "+
 			"all rows avoids it")
 		return f.startSnapshot(next.common, link, pg.Answer.ReceivedAt), nil
 	}
@@ -201,12 +201,12 @@ func (pg *Page) afterAccepted() (next phase, wait time.Duration, err error) {
 			": the service kept answering 202 for longer than " + limit + ""}
 	}
 	url := pg.at.target()
-	if location := entityset.HeaderValue(pg.headers, "Location"); location != "" {
+	if location := feedreader.HeaderValue(pg.headers, "Location"); location != "" {
 		if url, err = pg.restoreOptions(decode.Link{Href: location}); err != nil {
 			return nil, 0, err
 		}
 	}
-	wait, ok := odataerror.RetryAfter(entityset.HeaderValue(pg.headers, "Retry-After"), pg.Answer.ReceivedAt)
+	wait, ok := odataerror.RetryAfter(feedreader.HeaderValue(pg.headers, "Retry-After"), pg.Answer.ReceivedAt)
 	if !ok {
 		wait = defaultWait
 	}
@@ -243,7 +243,7 @@ func withURL(p phase, url string) phase {
 func (pg *Page) afterRefusal() (phase, error) {
 	failed := odataerror.FromResponse(pg.Label(), &pg.Answer, pg.Body)
 	if url := pg.at.target(); pg.RefusesFormat(url) {
-		if url = entityset.WithoutFormat(url); pg.opening { // no job was started
+		if url = feedreader.WithoutFormat(url); pg.opening { // no job was started
 			return &subscribing{common: *pg.at.shared(), step: stepOpen, url: url}, nil
 		}
 		return withURL(pg.at, url), nil

@@ -1,15 +1,8 @@
-// Package entityset compiles a configured entity set and its metadata into a [Feed], with schemas and row layout, and
-// reads responses of the set with [Reader]. Full mode, delta mode and notifications build on it.
+// Package entityset describes the entity sets that the sink writes to.
 //
-// Where to look:
+// New checks an entity set against $metadata and the settings. An EntitySet is packed into the plugin's context, and
+// Unpack restores it in each instance.
 //
-//   - feed.go: [Feed]. compile.go: how it is made. track.go: what the service has for changes and subscriptions.
-//   - context.go: how feeds are packed. cache.go: unpacked ones.
-//   - reader.go: [Reader]. read.go: decoding a response. page.go: [PageReader] for full mode. format.go: $format.
-//   - undeclared.go: properties missing from the metadata. advice.go: settings that would accept a value.
-//   - headers.go, markers.go: record headers. deleted.go: deleted entities. notfound.go: responses that say so.
-//   - cursor.go: the cursor's property. guids.go: the case of GUIDs in keys.
-//
-// Invariants: an instance can be replaced between any two calls, so all state is in contexts and offsets. A row, a
-// deleted entity and a notification of the same entity have the same key bytes.
+// Invariants: an EntitySet does not change. Its EntityHash is the same in all instances and versions of the plugin,
+// and for all spellings of a key.
 package entityset

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
@@ -203,7 +203,7 @@ func extractSchema(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 
 // feedOf is the feed of an entity set: that of the entry in the connector's file, with what it says of rows and types,
 // else of a plain one.
-func feedOf(p *probe.Prober, a arguments) (*entityset.Feed, error) {
+func feedOf(p *probe.Prober, a arguments) (*feedreader.Feed, error) {
 	v := sourceconfig.Table.Values(a.given)
 	m, err := p.Metadata(a.root, config.Query(v))
 	if err != nil {
@@ -211,10 +211,10 @@ func feedOf(p *probe.Prober, a arguments) (*entityset.Feed, error) {
 	}
 	for _, e := range sourceconfig.EntitySets(v) {
 		if e.Service == a.root && e.Set == a.set {
-			return entityset.New(e, m)
+			return feedreader.New(e, m)
 		}
 	}
 	e := sourceconfig.EntitySetConfig{Number: "00", Service: a.root, Set: a.set, Query: config.Query(v), Count: true}
 	e.Options.ScaleFallback = v.Number(sourceconfig.ScaleFallback)
-	return entityset.New(e, m)
+	return feedreader.New(e, m)
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
@@ -38,7 +38,7 @@ func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	if err == nil && odataerror.RefusesFormat(answer, answer.Body) {
 		answer, err = first(true)
 	}
-	pg, shown, tag := entityset.Reader{Pool: &entityset.Pool{}, Feed: f}, jsontext.List(), ""
+	pg, shown, tag := feedreader.Reader{Pool: &feedreader.Pool{}, Feed: f}, jsontext.List(), ""
 	for pages := 0; err == nil; pages++ {
 		if answer.Status < 200 || answer.Status > 299 {
 			return wit.CommandResult{}, odataerror.FromResponse("entity set "+a.set+" of "+a.root, answer, answer.Body)
@@ -75,7 +75,7 @@ func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 }
 
 // addRows decodes a page, or one inside of it, and adds its rows up to the most that are shown.
-func addRows(pg *entityset.Reader, tag string, body []byte, rows *jsontext.Value, most int) error {
+func addRows(pg *feedreader.Reader, tag string, body []byte, rows *jsontext.Value, most int) error {
 	f := pg.Feed
 	fail := func(err error) error {
 		return &wit.Error{Kind: wit.ErrorData, Message: "entity set " + f.Set + " of " + f.Service + ": " + err.Error()}

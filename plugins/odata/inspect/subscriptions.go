@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
@@ -61,10 +61,10 @@ func activeSubscriptions(p *probe.Prober, a arguments) (wit.CommandResult, error
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
-	collection := entityset.SubscriptionSet(m)
+	collection := feedreader.SubscriptionSet(m)
 	if collection == "" {
 		return wit.CommandResult{}, odataerror.ForSetting(optionService,
-			"the service "+a.root+" takes no subscriptions: it has no entity set "+entityset.DefaultSubscriptionSet)
+			"the service "+a.root+" takes no subscriptions: it has no entity set "+feedreader.DefaultSubscriptionSet)
 	}
 	list := jsontext.List()
 	err = Subscriptions(p, v, a.root, collection, func(s *notifications.Subscription,
@@ -86,7 +86,7 @@ func deleteSubscription(p *probe.Prober, a arguments) (wit.CommandResult, error)
 	set, _, err := uri.ParsePredicate(a.link)
 	if err != nil || !strings.Contains(set, "Subscription") {
 		return wit.CommandResult{}, odataerror.ForSetting(optionURL,
-			"expected the URL of a subscription, such as /sap/opu/odata/sap/X_SRV/"+entityset.DefaultSubscriptionSet+
+			"expected the URL of a subscription, such as /sap/opu/odata/sap/X_SRV/"+feedreader.DefaultSubscriptionSet+
 				"('ID'), as "+commandActive+" shows it, found "+a.link)
 	}
 	target, err := sourceconfig.Origin(v).Resolve(a.link, "", "/")

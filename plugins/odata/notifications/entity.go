@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -27,11 +27,11 @@ func (f Set) namedRequest(token string) wit.Request {
 }
 
 // Set is an entity set with notifications.
-type Set struct{ *entityset.Feed }
+type Set struct{ *feedreader.Feed }
 
 // Entity reads an entity named by a notification, or the document of one row.
 type Entity struct {
-	*entityset.Reader
+	*feedreader.Reader
 	// predicate is the key predicate, "" for a document.
 	predicate       string
 	entities        int
@@ -40,13 +40,13 @@ type Entity struct {
 }
 
 // Reading returns the reader.
-func (pg *Entity) Reading() *entityset.Reader { return pg.Reader }
+func (pg *Entity) Reading() *feedreader.Reader { return pg.Reader }
 
 func (pg *Entity) set() Set { return Set{pg.Feed} }
 
 // BeginEntity starts reading the entity.
-func BeginEntity(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, response *wit.Response) *Entity {
-	token, guids, _ := strings.Cut(strings.TrimPrefix(response.Tag, NamedTag), entityset.GuidTag)
+func BeginEntity(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, response *wit.Response) *Entity {
+	token, guids, _ := strings.Cut(strings.TrimPrefix(response.Tag, NamedTag), feedreader.GuidTag)
 	token, deleted := strings.CutSuffix(token, deletedToken)
 	pg := beginEntity(pool, o, f, response, guids, strings.Clone(token))
 	pg.notifiedDeleted = deleted
@@ -54,12 +54,12 @@ func BeginEntity(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, 
 }
 
 // BeginDocument starts reading the document of one row from a dead letter.
-func BeginDocument(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, response *wit.Response) *Entity {
-	return beginEntity(pool, o, f, response, entityset.HeaderValue(response.Headers,
-		wit.OffsetHeader+entityset.GuidField), "")
+func BeginDocument(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, response *wit.Response) *Entity {
+	return beginEntity(pool, o, f, response, feedreader.HeaderValue(response.Headers,
+		wit.OffsetHeader+feedreader.GuidField), "")
 }
 
-func beginEntity(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, response *wit.Response, guids,
+func beginEntity(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, response *wit.Response, guids,
 	named string) *Entity {
 	pg := &Entity{Reader: pool.Begin(o, f, response, guids), predicate: named}
 	pg.Single = true
@@ -79,7 +79,7 @@ func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion
 		case !last:
 			return portion, false, nil
 		case !f.IsNotFound(status, pg.Body):
-			return portion, true, entityset.ReadError(what, &pg.Answer, pg.Body)
+			return portion, true, feedreader.ReadError(what, &pg.Answer, pg.Body)
 		}
 		raws, err := f.Keys.Read(pg.predicate)
 		if err != nil {
@@ -111,9 +111,9 @@ func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion
 }
 
 func (pg *Entity) addRows(portion *wit.DecodeResult) error {
-	f, change := pg.set(), entityset.ChangeUnknown
+	f, change := pg.set(), feedreader.ChangeUnknown
 	if pg.entities += len(pg.Out.Rows) + len(pg.Out.Faults); pg.predicate != "" {
-		change = entityset.ChangeChanged
+		change = feedreader.ChangeChanged
 	}
 	pg.Out.Data = f.AddHeadersToAll(pg.Out.Rows, pg.Out.Data, change)
 	portion.Rows, portion.Data, portion.Errors = pg.Out.Rows, pg.Out.Data, pg.Out.Faults

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/document"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	sdk "github.com/culvert-project/culvert/sdk/go"
@@ -100,7 +100,7 @@ const (
 )
 
 // HandleNotification reads a notification: in delta mode it triggers a poll, in full mode it names entities.
-func HandleNotification(o *entityset.Context, n wit.Notification) ([]wit.Trigger, error) {
+func HandleNotification(o *feedreader.Context, n wit.Notification) ([]wit.Trigger, error) {
 	path, _, _ := strings.Cut(n.Target, "?")
 	name := uri.Unescape(path[strings.LastIndexByte(path, '/')+1:])
 	for i := range o.Feeds {
@@ -109,7 +109,7 @@ func HandleNotification(o *entityset.Context, n wit.Notification) ([]wit.Trigger
 		}
 	}
 	return nil, &wit.Error{Kind: wit.ErrorNotFound, Message: "there is no subscription with the path " +
-		entityset.Clip(path)}
+		feedreader.Clip(path)}
 }
 
 func (f Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error) {
@@ -126,7 +126,7 @@ func (f Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error)
 			trigger.Ident = one.text("ID")
 			if collection := one.text("collection"); collection != "" && collection != f.Set {
 				return nil, &wit.Error{Kind: wit.ErrorNotFound, Message: f.Label() + ": received a notification of " +
-					strconv.Quote(entityset.Clip(collection)) +
+					strconv.Quote(feedreader.Clip(collection)) +
 					", which is another entity set"}
 			}
 		}
@@ -157,7 +157,7 @@ func (f Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error)
 }
 
 func (f Set) entries(n *wit.Notification) ([]notificationEntry, error) {
-	data := entityset.HeaderValue(n.Headers, pokeData)
+	data := feedreader.HeaderValue(n.Headers, pokeData)
 	if len(bytes.TrimSpace(n.Body)) > 0 {
 		notes, next, err := readEntries(n.Body)
 		if err == nil && len(notes) == 0 {
@@ -168,8 +168,8 @@ func (f Set) entries(n *wit.Notification) ([]notificationEntry, error) {
 		}
 		return notes, err
 	}
-	if data == "" && entityset.HeaderValue(n.Headers, pokeTitle) == "" &&
-		entityset.HeaderValue(n.Headers, pokeEntries) == "" {
+	if data == "" && feedreader.HeaderValue(n.Headers, pokeTitle) == "" &&
+		feedreader.HeaderValue(n.Headers, pokeEntries) == "" {
 		return nil, errors.New("expected a body or a header " + pokeData + ", found neither")
 	}
 	one := notificationEntry{term: "Notification", properties: map[string]string{}}
@@ -214,7 +214,7 @@ func (f Set) keysOf(n *notificationEntry) ([][]byte, error) {
 	set, _, err := uri.ParsePredicate(n.address)
 	if err == nil && set != f.Set && set != f.Address && !strings.HasSuffix(f.Address, "."+set) {
 		return nil, errors.New("expected an entity of " + f.Set + ", found one of " +
-			strconv.Quote(entityset.Clip(set)))
+			strconv.Quote(feedreader.Clip(set)))
 	}
 	if err == nil {
 		return f.Keys.Read(n.address)

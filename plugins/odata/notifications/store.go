@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
@@ -57,8 +57,8 @@ type Store struct {
 }
 
 // BeginStore starts reading the store.
-func BeginStore(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, response *wit.Response) *Store {
-	tag, guids, _ := strings.Cut(response.Tag, entityset.GuidTag)
+func BeginStore(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, response *wit.Response) *Store {
+	tag, guids, _ := strings.Cut(response.Tag, feedreader.GuidTag)
 	entity := beginEntity(pool, o, f, response, guids, "")
 	if entity.stored = true; response.Target == "" {
 		entity.Base = StoreTarget
@@ -144,7 +144,7 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 	}
 	if elsewhere := strconv.Itoa(s.foreign) + " entities of a set " + f.Set + " that are not below " + f.Service +
 		", such as " +
-		strconv.Quote(entityset.Clip(s.example)); s.foreignSimilar && len(s.tokens) == 0 {
+		strconv.Quote(feedreader.Clip(s.example)); s.foreignSimilar && len(s.tokens) == 0 {
 		return pg.readWhole("it names " + elsewhere + ", which may be the same by another path, and none that is")
 	} else if s.foreign > 0 {
 		sdk.Log(wit.LevelWarn, what+" names "+elsewhere+": they are considered another service's")

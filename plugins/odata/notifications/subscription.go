@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
@@ -78,7 +78,7 @@ const (
 
 // Subscribe lists the subscriptions, creates the missing ones and lists them again, because a 201 proves nothing.
 // address is the path of the listener.
-func Subscribe(o *entityset.Context, feed *entityset.Feed, address string, state []byte,
+func Subscribe(o *feedreader.Context, feed *feedreader.Feed, address string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
 	f := Set{feed}
 	what := "subscriptions to " + f.Set + " of " + f.Service

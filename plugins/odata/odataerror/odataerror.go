@@ -4,6 +4,7 @@ package odataerror
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"slices"
 	"strconv"
@@ -99,6 +100,18 @@ const logonHint = "is this a logon page? The user must be one for technical comm
 // ForSetting returns the error of a setting.
 func ForSetting(setting, text string) *wit.Error {
 	return &wit.Error{Kind: wit.ErrorConfig, Message: text, Setting: &setting}
+}
+
+// Data returns an error for a record that cannot be written.
+func Data(text string) error { return &wit.Error{Kind: wit.ErrorData, Message: text} }
+
+// As returns the [wit.Error] in err. Any other error becomes one of kind data.
+func As(err error) *wit.Error {
+	var f *wit.Error
+	if errors.As(err, &f) {
+		return f
+	}
+	return &wit.Error{Kind: wit.ErrorData, Message: err.Error()}
 }
 
 // Excerpt returns the first 1 kB of a body as text.

@@ -138,7 +138,7 @@ func (t *transition) restart(why string) error {
 		progress += " of " + number(n.totalCount)
 	}
 	if t.set.ExactlyOnce && (n.rowsRead > 0 || t.emitted > 0) {
-		name := t.set.Setting("unsound")
+		name := t.set.Setting("incomplete.load")
 		return &wit.Error{Kind: wit.ErrorData, Setting: &name, Message: t.set.Label() + ": " + progress + ", " + why +
 			". Reading the set again would deliver rows twice, which exactly-once excludes: " + name +
 			" = reload does so nevertheless, and marks them"}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/query"
@@ -113,7 +113,7 @@ func (a *adviser) properties(e *sourceconfig.EntitySetConfig, m *edm.Model, s *e
 	walk(s, "", 0, false)
 	a.Recommend(of(query.Select), chosen)
 	a.Recommend(of(query.Expand), expands)
-	a.Recommend(of(sourceconfig.NameCursor), entityset.CursorProperties(s))
+	a.Recommend(of(sourceconfig.NameCursor), feedreader.CursorProperties(s))
 	for i := range a.Examined {
 		name := a.Examined[i].Key.Name
 		if rest, ok := strings.CutPrefix(name, of("filter#")); ok && strings.HasSuffix(rest, "."+query.Property) {
@@ -125,7 +125,7 @@ func (a *adviser) properties(e *sourceconfig.EntitySetConfig, m *edm.Model, s *e
 // checkDelta reports delta mode of a set without change tracking: an error if $metadata announce it for other sets,
 // else a hint, because many services leave the annotation out.
 func (a *adviser) checkDelta(e *sourceconfig.EntitySetConfig, m *edm.Model, set *edm.Set) {
-	f := &entityset.Feed{EntitySetConfig: *e}
+	f := &feedreader.Feed{EntitySetConfig: *e}
 	if !e.Tracking.On || set.ChangeTracking || f.DetectTracking(m, set) != nil || f.ODP != nil {
 		return
 	}
@@ -152,7 +152,7 @@ func (a *adviser) compile(e sourceconfig.EntitySetConfig, m *edm.Model) {
 	e.QueryOptions.Select, e.QueryOptions.Conditions = slices.Clone(e.QueryOptions.Select),
 		slices.Clone(e.QueryOptions.Conditions)
 	for range maxErrors {
-		_, err := entityset.New(e, m)
+		_, err := feedreader.New(e, m)
 		if err == nil {
 			return
 		}

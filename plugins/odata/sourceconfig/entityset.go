@@ -37,7 +37,7 @@ const (
 	nameZone           = "datetime.zone"
 	NameSubscription   = "subscription.enable"
 	nameKeyExtra       = "key.extra"
-	NameUnsound        = "unsound"
+	NameIncompleteLoad = "incomplete.load"
 	namePartition      = "topic.partition"
 	NameDerived        = "derived"
 

@@ -106,11 +106,12 @@ func declareShared(t *setting.Table) {
 			"count rows or may; top asks for page.size rows at a time ($top), by key where keys sort "+
 			"and else by number ($skip), for services that give a whole set in one answer.",
 		setting.Allowed("auto", "links", "keys", PagingTop), setting.Display("Paging"))
-	t.Declare(setting.Define("sap.odata#{n}."+NameUnsound, wit.KindString, wit.Low, nil,
-		"What happens when rows of a full load have been written, and it turns out that others may be missing, "+
-			"because the service ignores what it was asked for or rows moved meanwhile: reload reads the set again, "+
-			"its rows with headers that mark the reload; fail stops. Default: reload, and fail with exactly-once.",
-		setting.Allowed("fail", "reload"), setting.InGroup("Entity set {n}"), setting.Display("Unsound load")))
+	t.Declare(setting.Define("sap.odata#{n}."+NameIncompleteLoad, wit.KindString, wit.Low, nil,
+		"What to do if rows of a full load were written and others may be missing, because the service ignored a "+
+			"query option or rows moved during the load: reload reads the set again, so that rows are written twice, "+
+			"with headers that mark the reload; fail stops the task. Default: reload, and fail with exactly-once.",
+		setting.Alias("sap.odata#{n}.unsound"), setting.Allowed("fail", "reload"), setting.InGroup("Entity set {n}"),
+		setting.Display("Incomplete load")))
 	both(nameDateMapping, wit.KindString, wit.Low, "timestamp",
 		"date makes dates without a time of day (Edm.DateTime with sap:display-format Date) Connect's Date; "+
 			"timestamp makes them Timestamp, as all others.",
@@ -199,7 +200,8 @@ func EntitySets(v setting.Values) []EntitySetConfig {
 		e.Extra, _ = parseKeyExtra(e.ExtraText)
 		e.TopicPartition = g.Number(namePartition)
 		e.DerivedTypes = g.Word(NameDerived) == "include"
-		e.ExactlyOnce = g.Word(NameUnsound) == "fail" || g.Word(NameUnsound) == "" && v.Word(ExactlyOnce) == "enabled"
+		e.ExactlyOnce = g.Word(NameIncompleteLoad) == "fail" || g.Word(NameIncompleteLoad) == "" &&
+			v.Word(ExactlyOnce) == "enabled"
 		e.Headers, _ = setting.Flag(v.Text(HeadersEnable))
 		e.Tracking, e.Subscribing = readTracking(v, g), readSubscribing(v, g)
 		_, own := v.Lookup(config.InGroup(g.Digits, NameFormat))

@@ -12,6 +12,24 @@ func TestNamesOfTheOriginal(t *testing.T) {
 	configtest.Names(t, Table, "source", "../../../testdata/overview-names.txt")
 }
 
+// TestIncompleteLoadByBothNames: the setting has its effect by its name and by the one of versions before 0.3.0, which
+// the host replaces as here.
+func TestIncompleteLoadByBothNames(t *testing.T) {
+	for _, name := range []string{"sap.odata#00.incomplete.load", "sap.odata#00.unsound"} {
+		spec, ok := Table.Find(name)
+		if !ok || spec.Name != "sap.odata#00.incomplete.load" {
+			t.Fatalf("%s: found the setting %q", name, spec.Name)
+		}
+		for value, fails := range map[string]bool{"reload": false, "fail": true} {
+			given := configtest.Source(append(configtest.Set("00", "Orders"), spec.Name+"="+value,
+				ExactlyOnce+"=enabled")...)
+			if sets := EntitySets(Table.Values(given)); len(sets) != 1 || sets[0].ExactlyOnce != fails {
+				t.Errorf("%s=%s: found %+v", name, value, sets)
+			}
+		}
+	}
+}
+
 func TestConfigurations(t *testing.T) {
 	orders := configtest.Set("00", "Orders")
 	subscribed := append(configtest.Set("00", "Orders"), "sap.odata#00.subscription.enable=1",

@@ -10,19 +10,20 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/plugins/smt/batch"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
-// maker makes random schemas, values and chains. Names come from a small pool, so that they meet.
+// maker creates random schemas, values and chains. Names come from a small pool, so that they often coincide.
 type maker struct{ *connectdatatest.Random }
 
 var pool = []string{"a", "b", "c", "d", "e", "f", "g", "long.name-with ümlaut"}
 
 func (m maker) name() string { return pool[m.IntN(len(pool))] }
 
-// fresh is mostly a name that no field has.
+// fresh returns a name that mostly no field has.
 func (m maker) fresh() string {
 	if m.IntN(5) == 0 {
 		return m.name()
@@ -30,7 +31,6 @@ func (m maker) fresh() string {
 	return "n" + strconv.Itoa(m.IntN(30))
 }
 
-// setDefault gives a node a default.
 func setDefault(nodes []wit.SchemaNode, at int, v any) {
 	b, err := connectdata.AppendDefault(nil, nodes, uint32(at), v)
 	must(err)
@@ -43,7 +43,7 @@ func must(err error) {
 	}
 }
 
-// structure makes a schema whose root is mostly a structure.
+// structure returns a schema whose root is mostly a struct.
 func (m maker) structure() []wit.SchemaNode {
 	if m.IntN(12) == 0 {
 		return m.Schema()
@@ -64,7 +64,7 @@ func (m maker) structure() []wit.SchemaNode {
 	return nodes
 }
 
-// full makes a value for a node, and repeats that until the value is not null.
+// full returns a value for a node that is not null.
 func (m maker) full(nodes []wit.SchemaNode, node uint32) (v any) {
 	for v == nil {
 		v = m.Value(nodes, node)
@@ -76,7 +76,7 @@ func (m maker) text() string {
 	return strings.Repeat("x", []int{0, 1, 5, 63, 64, 200, 5000, 9000}[min(m.IntN(8), m.IntN(8))])
 }
 
-// schemaless makes a value that is mostly a map with these names as keys.
+// schemaless returns a value that is mostly a map with these names as keys.
 func (m maker) schemaless(names []int) any {
 	if m.IntN(10) == 0 {
 		return []any{"text", int64(1), connectdata.List{nil}, true}[m.IntN(4)]
@@ -138,7 +138,7 @@ func (m maker) stage() wit.Stage {
 	case 2, 3, 4, 5:
 		s.Component = []string{ClassInsertValue, "InsertField$Value", ClassInsertKey}[m.IntN(3)]
 		marks := []string{"", "!", "?"}
-		for _, setting := range insertNames[:4] {
+		for _, setting := range []string{"topic.field", "partition.field", "offset.field", "timestamp.field"} {
 			if m.IntN(4) == 0 {
 				set(setting, m.fresh()+m.mark(setting, marks))
 			}
@@ -176,15 +176,15 @@ func (m maker) stage() wit.Stage {
 	return s
 }
 
-// mostly is one of two texts, the first one three times out of four.
+// mostly returns the first text in three of four cases.
 func (m maker) mostly(first, second string) string {
 	return []string{first, second}[min(m.IntN(2), m.IntN(2))]
 }
 
-// some is a list of one or two names.
+// some returns a list of one or two names.
 func (m maker) some() string { return m.distinct(1 + m.IntN(2)) }
 
-// distinct is a list of at most so many names, none of them twice.
+// distinct returns a list of at most so many distinct names.
 func (m maker) distinct(most int) string {
 	var names []string
 	for range most {
@@ -195,7 +195,7 @@ func (m maker) distinct(most int) string {
 	return strings.Join(names, ", ")
 }
 
-// mark keeps offsets and required attributes rare: they fail rows.
+// mark keeps offsets and required attributes rare, because they fail rows.
 func (m maker) mark(setting string, marks []string) string {
 	if m.IntN(3) > 0 {
 		return ""
@@ -203,13 +203,13 @@ func (m maker) mark(setting string, marks []string) string {
 	return marks[m.IntN(3)]
 }
 
-// world is a batch of rows of three schemas and of none.
+// world is a batch of rows with three schemas and without schema.
 type world struct {
 	schemas []wit.Schema
 	topics  []string
 	rows    []wit.Row
 	data    []byte
-	// names are those of maps without schema, so that maps of one shape come again.
+	// names holds the keys of two kinds of maps, so that the same keys repeat.
 	names [2][]int
 }
 
@@ -225,7 +225,7 @@ func (m maker) world() *world {
 	offset := int64(m.IntN(2)) - 1
 	for len(w.rows) < 20 {
 		topic, schema := m.IntN(3), m.IntN(3)
-		// rows that are alike come in runs
+		// rows of the same kind follow each other
 		for range 1 + m.IntN(4) {
 			row := wit.Row{RowIndex: uint32(len(w.rows)), Topic: uint32(topic), Partition: int32(m.IntN(4)) - 1,
 				Offset: offset, Timestamp: int64(m.IntN(100)) - 1}
@@ -262,7 +262,7 @@ func (m maker) datum(w *world, schema int, other bool) wit.ValueSlice {
 	return d
 }
 
-// block makes headers, of all forms.
+// block returns headers of all encodings.
 func (m maker) block(w *world) wit.ValueSlice {
 	var list []connectdata.Header
 	for range m.IntN(4) {
@@ -281,7 +281,7 @@ func (m maker) block(w *world) wit.ValueSlice {
 	return wit.ValueSlice{Encoding: wit.Raw, Start: uint32(start), Size: uint32(len(w.data) - start)}
 }
 
-// outcome of a record, in a form that can be compared.
+// outcome is the result of a record in comparable form.
 type outcome struct {
 	Dropped            bool
 	Stage              int
@@ -290,7 +290,7 @@ type outcome struct {
 	KeyNodes, ValNodes []wit.SchemaNode
 	Key, Value         any
 	Headers            []headerOutcome
-	// KeyForm and ValForm tell a null without a schema from what is absent.
+	// KeyForm and ValForm distinguish a null without schema from an absent part.
 	KeyForm, ValForm wit.Encoding
 }
 
@@ -300,7 +300,7 @@ type headerOutcome struct {
 	Value any
 }
 
-// normal makes no members and an empty list of members one.
+// normal replaces empty lists of fields by nil.
 func normal(nodes []wit.SchemaNode) []wit.SchemaNode {
 	nodes = slices.Clone(nodes)
 	for i := range nodes {
@@ -311,15 +311,19 @@ func normal(nodes []wit.SchemaNode) []wit.SchemaNode {
 	return nodes
 }
 
-// batch is what goes into a call and what came out of one, resolved.
-type batch struct {
+// testCall is the input of a call, or its result.
+type testCall struct {
 	topics []string
 	rows   []wit.Row
 	data   []byte
 }
 
-// put appends a value to the data, of schema 1 or, where there are no nodes, of none.
-func (b *batch) put(t testing.TB, nodes []wit.SchemaNode, v any) wit.ValueSlice {
+func (b testCall) call() batch.Input {
+	return batch.Input{Topics: b.topics, Rows: b.rows, Data: b.data}
+}
+
+// put appends a value to the data, with schema 1 or, if nodes is nil, without schema.
+func (b *testCall) put(t testing.TB, nodes []wit.SchemaNode, v any) wit.ValueSlice {
 	t.Helper()
 	d, err := wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(b.data))}, error(nil)
 	if nodes != nil {
@@ -334,17 +338,16 @@ func (b *batch) put(t testing.TB, nodes []wit.SchemaNode, v any) wit.ValueSlice 
 }
 
 // add appends a row with such a value.
-func (b *batch) add(t testing.TB, nodes []wit.SchemaNode, v any) {
+func (b *testCall) add(t testing.TB, nodes []wit.SchemaNode, v any) {
 	t.Helper()
 	b.rows = append(b.rows, wit.Row{RowIndex: uint32(len(b.rows)), Partition: -1, Offset: -1, Timestamp: 1,
 		Value: b.put(t, nodes, v)})
 }
 
-// apply does what the host does around apply: it goes on behind what was consumed, resolves what is unchanged, appends
-// data.
-func apply(t *testing.T, e *Engine, context []byte, schemas []wit.Schema, b batch) (batch, []wit.RowError) {
+// apply calls Apply like the host: again for the remaining rows. It resolves unchanged parts.
+func apply(t *testing.T, e *Engine, context []byte, schemas []wit.Schema, b testCall) (testCall, []wit.RowError) {
 	t.Helper()
-	out := batch{topics: b.topics, data: append([]byte(nil), b.data...)}
+	out := testCall{topics: b.topics, data: append([]byte(nil), b.data...)}
 	var faults []wit.RowError
 	for from := 0; from < len(b.rows); {
 		got, err := e.Apply(context, schemas, b.topics, b.rows[from:], b.data)
@@ -384,7 +387,7 @@ func apply(t *testing.T, e *Engine, context []byte, schemas []wit.Schema, b batc
 	return out, faults
 }
 
-func outcomes(t *testing.T, e *Engine, n int, b batch, faults []wit.RowError) []outcome {
+func outcomes(t *testing.T, e *Engine, n int, b testCall, faults []wit.RowError) []outcome {
 	t.Helper()
 	list := make([]outcome, n)
 	for i := range list {
@@ -396,7 +399,7 @@ func outcomes(t *testing.T, e *Engine, n int, b batch, faults []wit.RowError) []
 	value := func(d wit.ValueSlice, bytes []byte) ([]wit.SchemaNode, any) {
 		switch d.Encoding {
 		case wit.WithSchema:
-			nodes := e.schemas.known[d.Schema]
+			nodes := e.interpreter.Schemas.Nodes(d.Schema)
 			if err := connectdata.Check(nodes, bytes); err != nil {
 				t.Fatalf("a result that is no value of its schema: %v", err)
 			}
@@ -431,9 +434,9 @@ func outcomes(t *testing.T, e *Engine, n int, b batch, faults []wit.RowError) []
 	return list
 }
 
-// The kernel's programs, the plain way, and the same stages one at a time agree on every record. Golden cases hold the
-// plain way to what Kafka's classes do.
-func TestFusedEqualsStageByStageEqualsPlain(t *testing.T) {
+// The fast path, the interpreter, and single stages in turn have the same result for every record. Golden cases compare
+// the interpreter with Kafka's classes.
+func TestFastPathEqualsInterpreter(t *testing.T) {
 	rounds := 1000
 	if testing.Short() {
 		rounds = 300
@@ -446,10 +449,10 @@ func TestFusedEqualsStageByStageEqualsPlain(t *testing.T) {
 		for range 1 + m.IntN(5) {
 			stages = append(stages, m.stage())
 		}
-		in := batch{w.topics, w.rows, w.data}
+		in := testCall{w.topics, w.rows, w.data}
 		through := func(plain bool) []outcome {
 			e, context := prepared(t, stages...)
-			e.lane.off = plain
+			e.fastPath.Off = plain
 			out, faults := apply(t, e, context, w.schemas, in)
 			return outcomes(t, e, len(w.rows), out, faults)
 		}
@@ -458,25 +461,24 @@ func TestFusedEqualsStageByStageEqualsPlain(t *testing.T) {
 			o := &want[i]
 			seen[fmt.Sprint(o.Dropped, o.Class, o.ValNodes != nil, o.Value != nil)]++
 			if !reflect.DeepEqual(*o, got[i]) {
-				t.Fatalf("seed %d, row %d, %+v: differs from the plain way (-plain +fused):\n%s", seed, i, stages,
+				t.Fatalf("seed %d, row %d, %+v: differs (-interpreter +fast path):\n%s", seed, i, stages,
 					cmp.Diff(*o, got[i]))
 			}
-			extracts := slices.ContainsFunc(stages,
-				func(s wit.Stage) bool { return strings.Contains(s.Component, "Extract") })
-			// A null that ExtractField makes of a type that has none is noted within a chain; golden cases hold it.
+			extracts := slices.ContainsFunc(stages, func(s wit.Stage) bool { return strings.Contains(s.Component, "Extract") })
+			// ExtractField's null of a required type is only kept within a chain. Golden cases cover it.
 			if !reflect.DeepEqual(single[i], got[i]) && !extracts {
-				t.Fatalf("seed %d, row %d, %+v: differs (-stage by stage +fused):\n%s", seed, i, stages,
+				t.Fatalf("seed %d, row %d, %+v: differs (-stage by stage +fast path):\n%s", seed, i, stages,
 					cmp.Diff(single[i], got[i]))
 			}
 		}
 	}
 	t.Log(seen)
 	if len(seen) < 8 {
-		t.Errorf("the cases do not reach far enough: %v", seen)
+		t.Errorf("expected at least 8 kinds of outcomes, found %v", seen)
 	}
 }
 
-func singly(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch) []outcome {
+func singly(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b testCall) []outcome {
 	n := len(b.rows)
 	e := New()
 	var all []wit.RowError
@@ -495,7 +497,7 @@ func singly(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch) []o
 	return outcomes(t, e, n, b, all)
 }
 
-// noError ends the test at an error that it is not about.
+// noError ends the test at an unexpected error.
 func noError(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -503,7 +505,7 @@ func noError(t testing.TB, err error) {
 	}
 }
 
-// prepared is an engine and a context of stages.
+// prepared returns an engine and a context of stages.
 func prepared(t testing.TB, stages ...wit.Stage) (*Engine, []byte) {
 	t.Helper()
 	e := New()

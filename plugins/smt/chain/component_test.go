@@ -10,12 +10,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/plugins/smt/catalog"
+	"github.com/culvert-project/culvert/plugins/smt/schemas"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// definition is an entry of what a real worker answers for GET /connector-plugins/<class>/config.
+// definition is an entry of a real worker's response to GET /connector-plugins/<class>/config.
 type definition struct {
 	Name          string  `json:"name"`
 	Type          string  `json:"type"`
@@ -25,8 +27,7 @@ type definition struct {
 	Documentation string  `json:"documentation"`
 }
 
-// Settings are declared as the real classes declare them, in their order. The file was recorded from Kafka Connect
-// 4.3.1.
+// Settings are declared in the order and with the words of Kafka's classes, recorded from Kafka Connect 4.3.1.
 func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 	f, err := os.Open("../testdata/definitions.jsonl")
 	noError(t, err)
@@ -39,13 +40,13 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 		}
 		noError(t, json.Unmarshal(lines.Bytes(), &line))
 		recorded[line.Class] = line.Config
-		if c := componentOf(line.Class); c == nil || c.kind.String() != line.Type {
-			t.Errorf("%s: not there as a %s", line.Class, line.Type)
+		if c := componentNamed(line.Class); c.Kind.String() != line.Type {
+			t.Errorf("%s: expected a %s, found %+v", line.Class, line.Type, c)
 		}
 	}
 	extra := 0
-	for _, c := range Components() {
-		if strings.HasPrefix(c.Name, own) {
+	for _, c := range catalog.Components() {
+		if strings.HasPrefix(c.Name, ownPackage) {
 			extra++
 			continue
 		}
@@ -63,9 +64,19 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 			t.Errorf("%s (-Kafka +ours):\n%s", c.Name, diff)
 		}
 	}
-	if len(recorded)+extra != len(components) || extra != 6 {
-		t.Errorf("%d recorded, %d components", len(recorded), len(components))
+	if n := len(catalog.Components()); len(recorded)+extra != n || extra != 6 {
+		t.Errorf("%d recorded, %d components", len(recorded), n)
 	}
+}
+
+// componentNamed returns the component with a name or alias, or an empty one.
+func componentNamed(name string) wit.Component {
+	for _, c := range catalog.Components() {
+		if c.Name == name || c.Aliases[0] == name {
+			return c
+		}
+	}
+	return wit.Component{}
 }
 
 func pairs(texts ...string) (list []wit.Setting) {
@@ -75,15 +86,15 @@ func pairs(texts ...string) (list []wit.Setting) {
 	return list
 }
 
-// stageOf is a transform with settings in pairs.
+// stageOf returns a stage. Names and values of its settings alternate.
 func stageOf(class string, texts ...string) wit.Stage {
 	return wit.Stage{Component: class, Settings: pairs(texts...)}
 }
 
-func TestExamine(t *testing.T) {
-	wrong := func(setting, text string) map[string]string { return map[string]string{setting: text} }
+func TestValidate(t *testing.T) {
+	failure := func(setting, text string) map[string]string { return map[string]string{setting: text} }
 	invalid := func(setting, value, why string) map[string]string {
-		return wrong(setting, "Invalid value "+value+" for configuration "+setting+": "+why)
+		return failure(setting, "Invalid value "+value+" for configuration "+setting+": "+why)
 	}
 	missing := func(settings ...string) map[string]string {
 		all := map[string]string{}
@@ -92,9 +103,11 @@ func TestExamine(t *testing.T) {
 		}
 		return all
 	}
-	list := func(setting, why string) map[string]string { return wrong(setting, "Configuration '"+setting+"' "+why) }
+	list := func(setting, why string) map[string]string {
+		return failure(setting, "Configuration '"+setting+"' "+why)
+	}
 	backtick := func(path string) map[string]string {
-		return wrong("field", "Incomplete backtick pair in path: ["+path+"], consider adding a backslash before "+
+		return failure("field", "Incomplete backtick pair in path: ["+path+"], consider adding a backslash before "+
 			"backtick at position 2 to escape it")
 	}
 	for _, x := range []struct {
@@ -131,7 +144,7 @@ func TestExamine(t *testing.T) {
 		{ClassHeaderFromValue, pairs("fields", "a", "headers", "h", "operation", "Move"),
 			invalid("operation", "Move", "String must be one of: move, copy")},
 		{ClassHeaderFromValue, pairs("fields", "a,b", "headers", "h", "operation", "copy"),
-			wrong("headers", "'fields' config must have the same number of elements as 'headers' config.")},
+			failure("headers", "'fields' config must have the same number of elements as 'headers' config.")},
 		{ClassDropHeaders, pairs("headers", ""),
 			list("headers", "must not be empty. Valid values include: any non-empty value")},
 		{ClassExtractValue, nil, missing("field")},
@@ -152,21 +165,21 @@ func TestExamine(t *testing.T) {
 		{ClassInsertHeader, pairs("header", "h", "value.literal", "1e5000"),
 			invalid("value.literal", "1e5000", "a number that is too long")},
 		{ClassInsertHeader, pairs("header", "h", "value.literal", strings.Repeat("[", 100000)),
-			wrong("value.literal", "Invalid value of 100000 characters")},
+			failure("value.literal", "Invalid value of 100000 characters")},
 		{ClassCastKey, nil, missing("spec")},
-		{ClassCastKey, pairs("spec", ""), wrong("spec", "Must specify at least one field to cast.")},
+		{ClassCastKey, pairs("spec", ""), failure("spec", "Must specify at least one field to cast.")},
 		{ClassCastKey, pairs("spec", "a:b"),
 			map[string]string{"spec": "Invalid value java.lang.IllegalArgumentException: No enum constant " +
 				"org.apache.kafka.connect.data.Schema.Type.B for configuration Invalid type found in casting spec: b"}},
 		{ClassCastKey, pairs("spec", "a:b:c"),
-			wrong("spec", "Invalid value [a:b:c] for configuration renames: Invalid rename mapping: a:b:c")},
+			failure("spec", "Invalid value [a:b:c] for configuration renames: Invalid rename mapping: a:b:c")},
 		{ClassCastKey, pairs("spec", "a:bytes"),
 			map[string]string{"spec": "Cast transformation does not support casting to BYTES; " +
 				"supported types are [INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOLEAN, STRING]"}},
 		{ClassCastKey, pairs("spec", "int8,a:int8"),
-			wrong("spec", "Cast transformations that specify a type to cast the entire value to may only")},
+			failure("spec", "Cast transformations that specify a type to cast the entire value to may only")},
 		{ClassCastKey, pairs("spec", ":"),
-			wrong("spec", `expected a type, or a field and its type with a colon between, found ":"`)},
+			failure("spec", `expected a type, or a field and its type with a colon between, found ":"`)},
 		{ClassCastKey, pairs("spec", "a:INT8,a:string,:int8"), nil},
 		{ClassTimestampKey, pairs("field", "at"), missing("target.type")},
 		{ClassTimestampValue, pairs("target.type", "timestamp"),
@@ -174,7 +187,7 @@ func TestExamine(t *testing.T) {
 		{ClassTimestampValue, pairs("target.type", ""),
 			invalid("target.type", "", "String must be one of: string, unix, Date, Time, Timestamp")},
 		{ClassTimestampValue, pairs("target.type", "string", "format", " "),
-			wrong("format", "TimestampConverter requires format option to be specified when using string timestamps")},
+			failure("format", "TimestampConverter requires format option to be specified when using string timestamps")},
 		{ClassTimestampValue, pairs("target.type", "unix", "format", "bad-format"), map[string]string{
 			"format": "Invalid value java.lang.IllegalArgumentException: Illegal pattern character 'b' for " +
 				"configuration TimestampConverter requires " +
@@ -189,8 +202,8 @@ func TestExamine(t *testing.T) {
 		{ClassIsTombstone, nil, nil},
 		{ClassTopicNameMatch, pairs("pattern", "("), invalid("pattern", "(", "Invalid regex: ")},
 	} {
-		list, err := Examine(x.component, x.given)
-		if err != nil || len(list) != len(componentOf(x.component).specs) {
+		list, err := catalog.Validate(x.component, x.given)
+		if err != nil || len(list) != len(componentNamed(x.component).Settings) {
 			t.Errorf("%s: %v, %d settings", x.component, err, len(list))
 		}
 		for _, e := range list {
@@ -200,19 +213,19 @@ func TestExamine(t *testing.T) {
 			}
 		}
 	}
-	// What a class refuses in no setting's name is refused with the configuration, too.
+	// Problems of no single setting are errors of the configuration.
 	for class, want := range map[string]string{ClassInsertKey: "No field insertion configured",
 		ClassMetadataValue: "Neither schema name nor version configured"} {
-		if _, err := Examine(class, nil); err == nil || err.Message != want {
+		if _, err := catalog.Validate(class, nil); err == nil || err.Message != want {
 			t.Errorf("%s: expected %q, found %v", class, want, err)
 		}
 	}
-	if _, err := Examine("X", nil); err == nil {
+	if _, err := catalog.Validate("X", nil); err == nil {
 		t.Error("an unknown component was examined")
 	}
 }
 
-func TestPrepareRefuses(t *testing.T) {
+func TestPrepareRejectsInvalidStages(t *testing.T) {
 	for want, s := range map[string]wit.Stage{
 		`stage 0, X: expected a transform of this plugin`: {Component: "X"},
 		`Neither schema name nor version configured`:      {Component: ClassMetadataKey},
@@ -234,11 +247,11 @@ func TestPrepareRefuses(t *testing.T) {
 		}
 	}
 	if _, err := New().Apply([]byte("no context"), nil, nil, nil, nil); err == nil {
-		t.Error("a context that nobody made was taken")
+		t.Error("expected an error for a foreign context")
 	}
 }
 
-// tenFields makes a call of rows with ten fields and together about size bytes.
+// tenFields returns a call of rows with ten fields and about size bytes each.
 func tenFields(t testing.TB, rows, size int) (schema wit.Schema, list []wit.Row, data []byte) {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct, Name: wit.Ptr("Order")}, {Kind: wit.Int32},
 		{Kind: wit.Int64, Optional: true},
@@ -249,14 +262,14 @@ func tenFields(t testing.TB, rows, size int) (schema wit.Schema, list []wit.Row,
 		tree = append(tree, []any{nil, int32(100_000), int64(1_709_184_496_789), 1.5, true,
 			strings.Repeat("x", size/6-5)}[node])
 	}
-	var b batch
+	var b testCall
 	for range rows {
 		b.add(t, nodes, tree)
 	}
 	return wit.Schema{ID: 1, Nodes: nodes}, b.rows, b.data
 }
 
-// asMap is a structure without its schema.
+// asMap returns a struct as a map.
 func asMap(nodes []wit.SchemaNode, of connectdata.Struct) connectdata.Map {
 	m := connectdata.Map{}
 	for f, v := range of {
@@ -265,9 +278,9 @@ func asMap(nodes []wit.SchemaNode, of connectdata.Struct) connectdata.Map {
 	return m
 }
 
-// withoutSchema makes maps of the structures of rows, and returns the data that they are in.
+// withoutSchema converts the structs of rows to maps and returns the new data.
 func withoutSchema(t testing.TB, nodes []wit.SchemaNode, rows []wit.Row, data []byte) []byte {
-	var all batch
+	var all testCall
 	for i := range rows {
 		d := &rows[i].Value
 		tree, _, err := connectdata.Read(nodes, 0, data[d.Start:d.Start+d.Size])
@@ -285,7 +298,7 @@ func benchChain() []wit.Stage {
 	}
 }
 
-// Apply stops when it has written a megabyte, and the host goes on behind what was consumed.
+// Apply stops after a megabyte of output. The host calls again for the remaining rows.
 func TestApplyStopsEarly(t *testing.T) {
 	schema, rows, data := tenFields(t, 3000, 1024)
 	e, context := prepared(t, benchChain()...)
@@ -293,14 +306,13 @@ func TestApplyStopsEarly(t *testing.T) {
 	if err != nil || first.Consumed < 900 || first.Consumed > 1200 || int(first.Consumed) != len(first.Rows) {
 		t.Fatalf("%v, consumed %d, %d rows", err, first.Consumed, len(first.Rows))
 	}
-	out, faults := apply(t, New(), context, []wit.Schema{schema}, batch{[]string{"orders"}, rows, data})
+	out, faults := apply(t, New(), context, []wit.Schema{schema}, testCall{[]string{"orders"}, rows, data})
 	if len(out.rows) != 3000 || len(faults) > 0 || out.rows[2999].RowIndex != 2999 {
 		t.Fatalf("%d rows, %v", len(out.rows), faults)
 	}
 }
 
-// After the first call nothing is allocated for rows of a known schema, or of a known shape, with a mask in the middle
-// of the chain as without.
+// After the first call, rows of known schemas or keys need no allocation.
 func TestNoAllocationForARow(t *testing.T) {
 	masked := append(benchChain(), stageOf(ClassMaskValue, "fields", "f4"),
 		stageOf(ClassReplaceValue, "exclude", "f5"))
@@ -333,18 +345,17 @@ func TestNoAllocationForARow(t *testing.T) {
 	}
 }
 
-// Chains that no longer come are let go.
+// The cache of chains is bounded.
 func TestChainsAreBounded(t *testing.T) {
 	e := New()
-	for n := range 2*maxCached + 1 {
-		context, err := e.Prepare([]wit.Stage{stageOf(ClassInsertHeader, "header", strconv.Itoa(n), "value.literal",
-			"x")})
+	for n := range 2*schemas.MaxCached + 1 {
+		context, err := e.Prepare([]wit.Stage{stageOf(ClassInsertHeader, "header", strconv.Itoa(n), "value.literal", "x")})
 		noError(t, err)
 		if _, err := e.Apply(context, nil, []string{"t"}, []wit.Row{{}}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(e.chains) > maxCached {
-		t.Errorf("expected at most %d chains, found %d", maxCached, len(e.chains))
+	if len(e.chains) > schemas.MaxCached {
+		t.Errorf("expected at most %d chains, found %d", schemas.MaxCached, len(e.chains))
 	}
 }

@@ -10,12 +10,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/plugins/smt/batch"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
-// editable makes a schema of fields that Cast and TimestampConverter mostly take.
+// editable returns a schema whose fields Cast and TimestampConverter mostly accept.
 func (m maker) editable() []wit.SchemaNode {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct, Optional: m.IntN(8) == 0}}
 	for i, name := range pool[:2+m.IntN(5)] {
@@ -40,19 +41,19 @@ func (m maker) editable() []wit.SchemaNode {
 	return nodes
 }
 
-// record is a value of such a schema.
-func (m maker) record(nodes []wit.SchemaNode) (made connectdata.Struct) {
+// record returns a value of such a schema.
+func (m maker) record(nodes []wit.SchemaNode) (result connectdata.Struct) {
 	for _, member := range nodes[0].Fields {
 		var v any
 		if n := &nodes[member.Node]; !n.Optional || m.IntN(4) > 0 {
 			v = m.scalar(n)
 		}
-		made = append(made, v)
+		result = append(result, v)
 	}
-	return made
+	return result
 }
 
-// scalar is a value of a field, which is mostly one that can be cast.
+// scalar returns a value of a field that can mostly be cast.
 func (m maker) scalar(n *wit.SchemaNode) any {
 	v := int64(m.Uint64() >> (8 + m.IntN(56)))
 	if m.IntN(3) == 0 {
@@ -79,7 +80,7 @@ func (m maker) scalar(n *wit.SchemaNode) any {
 	return []string{"7", "-12", "1.5", "true", "2024-02-29", "31-12", "x", ""}[min(m.IntN(8), m.IntN(8))]
 }
 
-// editStage is a stage on values that edits, or one that is fused with such.
+// editStage returns a stage that edits values, or one that the fast path joins with such stages.
 func (m maker) editStage() wit.Stage {
 	s := wit.Stage{}
 	set := func(name, value string) { s.Settings = append(s.Settings, wit.Setting{Name: name, Value: value}) }
@@ -91,8 +92,7 @@ func (m maker) editStage() wit.Stage {
 	case 10:
 		class := []string{ClassCastKey, ClassMaskKey, ClassReplaceKey, ClassTimestampKey, ClassInsertKey}[m.IntN(5)]
 		name := m.name()
-		s = stageOf(class, "spec", name+":string", "fields", name, "field", name, "exclude", name, "target.type",
-			"unix",
+		s = stageOf(class, "spec", name+":string", "fields", name, "field", name, "exclude", name, "target.type", "unix",
 			"static.field", m.fresh(), "static.value", "key")
 	case 0, 1, 2:
 		spec := m.name() + ":" + castTypes[m.IntN(len(castTypes))]
@@ -101,10 +101,10 @@ func (m maker) editStage() wit.Stage {
 		}
 		s = stageOf(ClassCastValue, "spec", spec)
 	case 3, 4:
-		s = stageOf(ClassTimestampValue, "field", m.name(), "target.type", timestampForms[m.IntN(len(timestampForms))],
+		s = stageOf(ClassTimestampValue, "field", m.name(), "target.type", []string{"string", "unix", "Date", "Time", "Timestamp"}[m.IntN(5)],
 			"format", []string{"yyyy-MM-dd", "yyyyMMddHHmmssSSS", "'" + longText + "'yyyy"}[m.IntN(3)])
 		if m.IntN(2) == 0 {
-			set("unix.precision", precisionNames[m.IntN(len(precisionNames))])
+			set("unix.precision", []string{"nanoseconds", "microseconds", "milliseconds", "seconds"}[m.IntN(4)])
 		}
 	case 5:
 		s = stageOf(ClassMaskValue, "fields", m.name())
@@ -120,14 +120,14 @@ func (m maker) editStage() wit.Stage {
 	return s
 }
 
-// longText makes texts of times whose size takes two bytes.
+// longText makes date texts whose length prefix takes two bytes.
 var longText = strings.Repeat("long ", 20)
 
 var castTypes = []string{"int8", "int16", "int32", "int64", "float32", "float64", "boolean", "string"}
 
-// Whatever rows are edited in one pass with other stages comes out as it does by phases, and what fails fails alike.
-func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
-	joined, good, faulty := 0, 0, 0
+// Edited rows have the same results and failures on the fast path as in the interpreter.
+func TestEditsEqualInterpreter(t *testing.T) {
+	fast, good, failed := 0, 0, 0
 	for seed := range uint64(2500) {
 		m := maker{connectdatatest.New(seed)}
 		var stages []wit.Stage
@@ -135,7 +135,7 @@ func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 			stages = append(stages, m.editStage())
 		}
 		nodes := m.editable()
-		b := batch{topics: []string{"t"}}
+		b := testCall{topics: []string{"t"}}
 		dynamic := m.IntN(2) == 0
 		for range 12 {
 			if record := m.record(nodes); dynamic {
@@ -149,47 +149,47 @@ func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 		b.data = append(b.data, make([]byte, 100)...) // room, so that the last rows are as the first
 		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
 		e, c, _, faults := bothWays(t, seed, stages, schemas, b)
-		faulty += len(faults)
-		e.begun(call(b))
-		joined += e.lane.alike(c, 0)
+		failed += len(faults)
+		e.start(b.call())
+		fast += e.fastPath.Run(c.routes, 0)
 		good += len(b.rows)
 	}
-	good -= faulty
-	t.Logf("%d rows became others, %d of them at once with the first, %d failed", good, joined, faulty)
-	if joined < 5000 || faulty < 5000 {
-		t.Errorf("only %d rows went in one pass and %d failed", joined, faulty)
+	good -= failed
+	t.Logf("%d rows changed, %d of them on the fast path, %d failed", good, fast, failed)
+	if fast < 5000 || failed < 5000 {
+		t.Errorf("expected 5000 rows each on the fast path and failed, found %d and %d", fast, failed)
 	}
 }
 
-// sent is what becomes of rows that go through a chain, all the plain way or as they usually do.
-func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch, plain bool) (*Engine, *transformationChain,
+// sent sends rows through a chain, with the interpreter alone if plain is set.
+func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b testCall, plain bool) (*Engine, *compiledChain,
 	[]outcome, []wit.RowError) {
 	t.Helper()
 	e, context := prepared(t, stages...)
 	c, err := e.chain(context)
 	noError(t, err)
-	e.lane.off = plain
+	e.fastPath.Off = plain
 	out, faults := apply(t, e, context, schemas, b)
 	return e, c, outcomes(t, e, len(b.rows), out, faults), faults
 }
 
-// bothWays sends rows by phases and as they usually go, and expects the same of both. about is what made them.
-func bothWays(t *testing.T, about any, stages []wit.Stage, schemas []wit.Schema, b batch) (*Engine,
-	*transformationChain, []outcome, []wit.RowError) {
+// bothWays compares the results of interpreter and fast path. about describes the case.
+func bothWays(t *testing.T, about any, stages []wit.Stage, schemas []wit.Schema, b testCall) (*Engine,
+	*compiledChain, []outcome, []wit.RowError) {
 	t.Helper()
 	_, _, want, _ := sent(t, stages, schemas, b, true)
 	e, c, got, faults := sent(t, stages, schemas, b, false)
 	if !reflect.DeepEqual(want, got) {
-		t.Fatalf("%v: %+v of %+v: differs (-phases +one pass):\n%s", about, stages, schemas,
+		t.Fatalf("%v: %+v of %+v: differs (-interpreter +fast path):\n%s", about, stages, schemas,
 			cmp.Diff(want, got))
 	}
 	return e, c, got, faults
 }
 
-// rowsOf makes rows of one field, of a schema or without, with room behind the last.
-func rowsOf(t *testing.T, nodes []wit.SchemaNode, values ...any) batch {
+// rowsOf returns rows with one field, with room after the last one.
+func rowsOf(t *testing.T, nodes []wit.SchemaNode, values ...any) testCall {
 	t.Helper()
-	b := batch{topics: []string{"t"}}
+	b := testCall{topics: []string{"t"}}
 	for _, v := range values {
 		if nodes != nil {
 			b.add(t, nodes, connectdata.Struct{v})
@@ -201,8 +201,8 @@ func rowsOf(t *testing.T, nodes []wit.SchemaNode, values ...any) batch {
 	return b
 }
 
-// A null that becomes the key leaves the row without a key, whatever edits the field before that.
-func TestNullKeys(t *testing.T) {
+// A null that becomes the key removes the key, also after edits of the field.
+func TestNullKeyIsAbsent(t *testing.T) {
 	key, extract := stageOf(ClassValueToKey, "fields", "f"), stageOf(ClassExtractKey, "field", "f")
 	cast, mask := stageOf(ClassCastValue, "spec", "f:string"), stageOf(ClassMaskValue, "fields", "f")
 	for name, stages := range map[string][]wit.Stage{
@@ -216,37 +216,37 @@ func TestNullKeys(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := rowsOf(t, nil, int64(5), nil, int64(6), nil, int64(7))
-			e, c, made, _ := bothWays(t, name, stages, nil, b)
-			if made[1].KeyForm != wit.Absent || made[2].KeyForm != wit.Schemaless {
-				t.Errorf("expected no key and one, found %v and %v", made[1].KeyForm, made[2].KeyForm)
+			e, c, result, _ := bothWays(t, name, stages, nil, b)
+			if result[1].KeyForm != wit.Absent || result[2].KeyForm != wit.Schemaless {
+				t.Errorf("expected no key and one, found %v and %v", result[1].KeyForm, result[2].KeyForm)
 			}
-			e.begun(call(b))
-			if done := e.lane.alike(c, 0); done != 1 {
-				t.Errorf("expected one row to be done in one pass, up to the null, found %d", done)
+			e.start(b.call())
+			if done := e.fastPath.Run(c.routes, 0); done != 1 {
+				t.Errorf("expected one row on the fast path, up to the null, found %d", done)
 			}
 		})
 	}
 }
 
-// A row whose key cannot be made fails, and so does each later row of its form: no program is kept from the first one.
-func TestKeysThatFail(t *testing.T) {
+// A row whose key is invalid fails, and so does each later row of its kind.
+func TestInvalidKeyFailsEachRow(t *testing.T) {
 	key := stageOf(ClassValueToKey, "fields", "f")
 	for name, edits := range map[string]wit.Stage{"cast": stageOf(ClassCastKey, "spec", "f:int8"),
 		"a time": stageOf(ClassTimestampKey, "field", "f", "target.type", "unix")} {
-		for form, nodes := range map[string][]wit.SchemaNode{"plain": nil,
+		for encoding, nodes := range map[string][]wit.SchemaNode{"plain": nil,
 			"schema": {{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}}, {Kind: wit.String}}} {
-			t.Run(name+"/"+form, func(t *testing.T) {
+			t.Run(name+"/"+encoding, func(t *testing.T) {
 				b := rowsOf(t, nodes, "x", "x", "x")
 				_, _, _, faults := bothWays(t, name, []wit.Stage{key, edits}, []wit.Schema{{ID: 1, Nodes: nodes}}, b)
 				if len(faults) != len(b.rows) {
-					t.Errorf("expected that each row fails, found %v", faults)
+					t.Errorf("expected each row to fail, found %v", faults)
 				}
 			})
 		}
 	}
 }
 
-// TestTombstonesOfExtractedNulls checks that RecordIsTombstone looks at the extracted field, not at the structure.
+// RecordIsTombstone evaluates the extracted field, not the struct.
 func TestTombstonesOfExtractedNulls(t *testing.T) {
 	extract := stageOf(ClassExtractValue, "field", "f")
 	route := stageOf(ClassRegexRouter, "regex", "(.*)", "replacement", "null.$1")
@@ -268,22 +268,22 @@ func TestTombstonesOfExtractedNulls(t *testing.T) {
 		"filter before":       {[]wit.Stage{tombstone(wit.Stage{Component: ClassFilter}, false), extract}, true},
 		"extract from others": {[]wit.Stage{tombstone(extract, true), route}, true},
 	} {
-		for form, nodes := range map[string][]wit.SchemaNode{"plain": nil,
+		for encoding, nodes := range map[string][]wit.SchemaNode{"plain": nil,
 			"schema": {{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}},
 				{Kind: wit.Int64, Optional: true}}} {
-			t.Run(name+"/"+form, func(t *testing.T) {
+			t.Run(name+"/"+encoding, func(t *testing.T) {
 				b := rowsOf(t, nodes, int64(5), int64(6), nil, int64(7), nil)
 				e, c, _, _ := bothWays(t, name, x.stages, []wit.Schema{{ID: 1, Nodes: nodes}}, b)
-				e.begun(call(b))
-				if n := e.lane.alike(c, 0); n > 0 != x.fast {
-					t.Errorf("expected rows in one pass: %t, found %d", x.fast, n)
+				e.start(b.call())
+				if n := e.fastPath.Run(c.routes, 0); n > 0 != x.fast {
+					t.Errorf("expected rows on the fast path: %t, found %d", x.fast, n)
 				}
 			})
 		}
 	}
 }
 
-// TestMasksOfRequiredAttributes checks that MaskField accepts a required field that InsertField added.
+// MaskField accepts a required field that InsertField added.
 func TestMasksOfRequiredAttributes(t *testing.T) {
 	mask := stageOf(ClassMaskValue, "fields", "x")
 	key := []wit.Stage{stageOf(ClassValueToKey, "fields", "x"), stageOf(ClassMaskKey, "fields", "x")}
@@ -313,8 +313,8 @@ func TestMasksOfRequiredAttributes(t *testing.T) {
 	}
 }
 
-// What edits make longer and a key has too fits twice where the result is written.
-func TestEditedInKeyAndValue(t *testing.T) {
+// Edited values that are written to key and value fit into the output.
+func TestOutputGrowsForEditedKeyAndValue(t *testing.T) {
 	stages := []wit.Stage{stageOf(ClassTimestampValue, "field", "f", "target.type", "string", "format",
 		"yyyy'"+strings.Repeat(longText, 10)+"'"),
 		stageOf(ClassValueToKey, "fields", "f")}
@@ -328,55 +328,39 @@ func TestEditedInKeyAndValue(t *testing.T) {
 			b := rowsOf(t, nodes, times...)
 			schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
 			e, c, _, _ := bothWays(t, t.Name(), stages, schemas, b)
-			// again, with a buffer that is too small by less than the key, and others' bytes behind it
+			// again with too small a buffer, followed by guard bytes
 			for size := 1; size < 2500; size++ {
 				guarded := bytes.Repeat([]byte{0xa5}, size+3000)
-				e.out.data = guarded[:0:size]
-				e.begun(call{b.topics, b.rows[:1], b.data})
-				if done := e.lane.alike(c, 0); done != 1 {
-					t.Fatalf("%d bytes: the row was not done", size)
+				e.out.Data = guarded[:0:size]
+				e.start(batch.Input{Topics: b.topics, Rows: b.rows[:1], Data: b.data})
+				if done := e.fastPath.Run(c.routes, 0); done != 1 {
+					t.Fatalf("%d bytes: the row needed the interpreter", size)
 				}
 				if rest := bytes.TrimLeft(guarded[size:], "\xa5"); len(rest) > 0 {
-					t.Fatalf("%d bytes: written behind their end", size)
+					t.Fatalf("%d bytes: written beyond the buffer", size)
 				}
 			}
 		})
 	}
 }
 
-// Cast to the type that a field has leaves no value of a time under the name of another type: that fails the row.
+// A Cast to the field's own type fails values with the name of a date type of another type.
 func TestCastOfTimesUnderAnotherType(t *testing.T) {
 	stages := []wit.Stage{stageOf(ClassCastValue, "spec", "f:int64")}
-	for name, faulty := range map[string]bool{wit.NameDate: true, wit.NameTime: true, wit.NameTimestamp: false,
+	for name, failed := range map[string]bool{wit.NameDate: true, wit.NameTime: true, wit.NameTimestamp: false,
 		wit.NameDecimal: false, "other": false} {
 		nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}}, {Kind: wit.Int64,
 			Name: &name}}
 		b := rowsOf(t, nodes, int64(5), int64(6))
 		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
-		if _, _, _, faults := bothWays(t, faulty, stages, schemas, b); len(faults) > 0 != faulty {
+		if _, _, _, faults := bothWays(t, failed, stages, schemas, b); len(faults) > 0 != failed {
 			t.Errorf("%s: %d faults", name, len(faults))
 		}
 	}
 }
 
-// A text of a time is a text of its size, however long its format is.
-func TestTextsOfTimes(t *testing.T) {
-	for _, literal := range []string{"x", strings.Repeat("x", 59), strings.Repeat("x", 60), longText} {
-		format := "yyyy'" + literal + "'"
-		made, fault := newTimestampConverter(valueSide, settings{pairs("target.type", "string", "format", format)})
-		if fault != nil {
-			t.Fatal(fault)
-		}
-		want := connectdata.AppendString([]byte("before"), "1970"+literal)
-		got, f := made.(*timestampConverter).append([]byte("before"), 0, false, 0)
-		if f != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s: expected %q, found %q, %v", format, want, got, f)
-		}
-	}
-}
-
-// A chain of the transforms that users write takes all rows in one pass, and one that needs phases does not.
-func TestWhichChainsAreOnePass(t *testing.T) {
+// Chains of common transforms use the fast path for all rows.
+func TestChainsOnFastPath(t *testing.T) {
 	casting := func(spec string) wit.Stage { return stageOf(ClassCastValue, "spec", spec) }
 	mask := func(field string) wit.Stage { return stageOf(ClassMaskValue, "fields", field) }
 	without := func(field string) wit.Stage { return stageOf(ClassReplaceValue, "exclude", field) }
@@ -384,12 +368,12 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 	when := stageOf(ClassTimestampValue, "field", "f1", "target.type", "string", "format", "yyyy-MM-dd")
 	stamp := stageOf(ClassInsertValue, "timestamp.field", "at")
 	stamped := stageOf(ClassTimestampValue, "field", "at", "target.type", "unix", "unix.precision", "seconds")
-	tombstone := func(list []wit.Stage, negate bool) (made []wit.Stage) {
+	tombstone := func(list []wit.Stage, negate bool) (result []wit.Stage) {
 		for _, s := range list {
 			s.Condition = &wit.Condition{Component: ClassIsTombstone, Negate: negate}
-			made = append(made, s)
+			result = append(result, s)
 		}
-		return made
+		return result
 	}
 	route := stageOf(ClassRegexRouter, "regex", "(.*)", "replacement", "sap.$1")
 	filter := []wit.Stage{{Component: ClassFilter}}
@@ -420,26 +404,25 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 		"a topic of the day":         {append(benchChain(), wit.Stage{Component: ClassTimestampRouter}), true},
 		"another topic":              {tombstone([]wit.Stage{route}, true), true},
 		"headers":                    {[]wit.Stage{header}, true},
-		"headers of what stays": {[]wit.Stage{casting("f0:string"), key, header,
-			{Component: ClassTimestampRouter}}, true},
-		"a value as a whole": {[]wit.Stage{casting("string")}, false},
-		"flat":               {[]wit.Stage{{Component: ClassFlattenValue}}, true},
+		"headers of what stays":      {[]wit.Stage{casting("f0:string"), key, header, {Component: ClassTimestampRouter}}, true},
+		"a value as a whole":         {[]wit.Stage{casting("string")}, false},
+		"flat":                       {[]wit.Stage{{Component: ClassFlattenValue}}, true},
 	} {
-		for _, form := range []string{"schema", "plain"} {
-			t.Run(name+"/"+form, func(t *testing.T) {
+		for _, encoding := range []string{"schema", "plain"} {
+			t.Run(name+"/"+encoding, func(t *testing.T) {
 				e, context := prepared(t, x.stages...)
 				c, err := e.chain(context)
 				noError(t, err)
 				schema, rows, data := tenFields(t, 20, 1024)
-				if form == "plain" {
+				if encoding == "plain" {
 					data = withoutSchema(t, schema.Nodes, rows, data)
 				}
 				data = append(data, make([]byte, 100)...)
 				if _, err := e.Apply(context, []wit.Schema{schema}, []string{"t"}, rows[:1], data); err != nil {
 					t.Fatal(err)
 				}
-				e.begun(call{[]string{"t"}, rows, data})
-				if got := e.lane.alike(c, 0); got != 0 && !x.all || got != len(rows) && x.all {
+				e.start(batch.Input{Topics: []string{"t"}, Rows: rows, Data: data})
+				if got := e.fastPath.Run(c.routes, 0); got != 0 && !x.all || got != len(rows) && x.all {
 					t.Errorf("expected all rows: %s, found %d of %d", strconv.FormatBool(x.all), got, len(rows))
 				}
 			})

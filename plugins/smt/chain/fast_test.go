@@ -9,14 +9,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/plugins/smt/batch"
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
-// spoiled is a value with room behind it, as it is or with a byte changed, lost or added.
-func (m maker) spoiled(b []byte) []byte {
+// damaged returns the value with room after it, unchanged or with a byte changed, removed or added.
+func (m maker) damaged(b []byte) []byte {
 	b = slices.Clone(b)
 	switch at := m.IntN(len(b) + 1); m.IntN(5) {
 	case 0:
@@ -31,11 +32,10 @@ func (m maker) spoiled(b []byte) []byte {
 	return append(make([]byte, 0, len(b)+kernel.Room), b...)
 }
 
-// What comes of bytes that are no value of their schema is the same in the loop over rows that are alike as for a row
-// that goes by phases: it does not depend on the rows before.
-func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
+// An invalid value has the same result after rows of its kind as alone.
+func TestInvalidValuesDoNotDependOnOtherRows(t *testing.T) {
 	m := maker{connectdatatest.New(3)}
-	alike, failures := 0, 0
+	valid, failures := 0, 0
 	for range 5_000 {
 		nodes := m.structure()
 		if nodes[0].Kind != wit.Struct || len(nodes[0].Fields) == 0 {
@@ -62,61 +62,62 @@ func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
 		}
 		value, err := connectdata.Append(nil, nodes, 0, m.full(nodes, 0))
 		noError(t, err)
-		spoiled := m.spoiled(value)
-		data := append(slices.Concat(value, spoiled), make([]byte, kernel.Room)...)
+		damaged := m.damaged(value)
+		data := append(slices.Concat(value, damaged), make([]byte, kernel.Room)...)
 		rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: uint32(len(value))}},
 			{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(value)),
-				Size: uint32(len(spoiled))}}}
-		made := func(rows []wit.Row) ([]byte, []wit.RowError) {
+				Size: uint32(len(damaged))}}}
+		result := func(rows []wit.Row) ([]byte, []wit.RowError) {
 			e, context := prepared(t, stages...)
 			out, err := e.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
 			if err != nil || int(out.Consumed) != len(rows) {
 				t.Fatal(err, out.Consumed)
 			}
-			out.Errors = slices.DeleteFunc(out.Errors,
-				func(f wit.RowError) bool { return int(f.RowIndex) < len(rows)-1 })
+			out.Errors = slices.DeleteFunc(out.Errors, func(f wit.RowError) bool {
+				return int(f.RowIndex) < len(rows)-1
+			})
 			if len(out.Rows) == 0 || int(out.Rows[len(out.Rows)-1].RowIndex) != len(rows)-1 {
 				return nil, out.Errors
 			}
 			d := out.Rows[len(out.Rows)-1].Value
 			return out.Data[d.Start : d.Start+d.Size], out.Errors
 		}
-		got, faults := made(rows)
-		want, wanted := made(rows[1:])
-		if !bytes.Equal(got, want) || len(faults) != len(wanted) || len(faults) == 1 && faults[0].Error !=
-			wanted[0].Error {
+		got, faults := result(rows)
+		want, match := result(rows[1:])
+		if !bytes.Equal(got, want) || len(faults) != len(match) || len(faults) == 1 && faults[0].Error !=
+			match[0].Error {
 			t.Fatalf("%v of %x, made of %x: expected %x, %v, found %x, %v",
-				stages, spoiled, value, want, wanted, got, faults)
+				stages, damaged, value, want, match, got, faults)
 		}
 		if failures += len(faults); len(faults) == 0 {
-			alike++
+			valid++
 		}
 	}
-	if alike < 1000 || failures < 200 {
-		t.Errorf("%d values were done, %d failed", alike, failures)
+	if valid < 1000 || failures < 200 {
+		t.Errorf("expected 1000 valid and 200 failed values, found %d and %d", valid, failures)
 	}
 }
 
-// resultDatum is a datum of a result with what its numbers stand for.
+// resultDatum is a resolved value slice of a result.
 type resultDatum struct {
 	Form   wit.Encoding
 	Schema []wit.SchemaNode
 	Bytes  []byte
 }
 
-// resultRow is all that a row of a result says but its origin.
+// resultRow returns a resolved row of a result without its index.
 func resultRow(e *Engine, out wit.ApplyResult, r wit.Row, topics []string) any {
 	if out.Topics != nil {
 		topics = out.Topics
 	}
-	read := func(d wit.ValueSlice) (made resultDatum) {
-		if made.Form = d.Encoding; d.Encoding != wit.Absent && d.Encoding != wit.Unchanged {
-			made.Bytes = append([]byte{}, out.Data[d.Start:d.Start+d.Size]...)
+	read := func(d wit.ValueSlice) (result resultDatum) {
+		if result.Form = d.Encoding; d.Encoding != wit.Absent && d.Encoding != wit.Unchanged {
+			result.Bytes = append([]byte{}, out.Data[d.Start:d.Start+d.Size]...)
 		}
 		if d.Schema != 0 {
-			made.Schema = e.schemas.known[d.Schema]
+			result.Schema = e.interpreter.Schemas.Nodes(d.Schema)
 		}
-		return made
+		return result
 	}
 	return struct {
 		Topic               string
@@ -126,12 +127,11 @@ func resultRow(e *Engine, out wit.ApplyResult, r wit.Row, topics []string) any {
 	}{topics[r.Topic], r.Partition, r.Offset, r.Timestamp, read(r.Key), read(r.Value), read(r.Headers)}
 }
 
-// What is appended to a value is written behind it where the rows of a call lie apart, and comes to the same. Elsewhere
-// the call's data stay as they are.
-func TestAppendedBehindTheValue(t *testing.T) {
+// Results are appended in place if the rows are separated, and have the same values. Otherwise the call's data stays.
+func TestAppendsInPlace(t *testing.T) {
 	m := maker{connectdatatest.New(4)}
 	topics := []string{"t", "u"}
-	behind := 0
+	done := 0
 	for range 1500 {
 		stages := []wit.Stage{stageOf(ClassInsertValue, "static.field", "new", "static.value", "x"+strings.Repeat("y",
 			m.IntN(50)), "timestamp.field", "at")}
@@ -144,10 +144,10 @@ func TestAppendedBehindTheValue(t *testing.T) {
 		room := []int{kernel.Room, kernel.Room, kernel.Room, kernel.Room - 1, 0, kernel.Room}[layout]
 		var data []byte
 		var rows []wit.Row
-		put := func(b []byte, form wit.Encoding, schema uint32) wit.ValueSlice {
+		put := func(b []byte, encoding wit.Encoding, schema uint32) wit.ValueSlice {
 			start := len(data)
 			data = append(data, b...)
-			return wit.ValueSlice{Encoding: form, Schema: schema, Start: uint32(start), Size: uint32(len(b))}
+			return wit.ValueSlice{Encoding: encoding, Schema: schema, Start: uint32(start), Size: uint32(len(b))}
 		}
 		for range 2 + m.IntN(6) {
 			row := wit.Row{Timestamp: int64(m.Uint32() >> 5), Topic: uint32(m.IntN(10) / 9),
@@ -180,10 +180,10 @@ func TestAppendedBehindTheValue(t *testing.T) {
 				t.Fatal(err, out.Consumed)
 			}
 			if len(out.Data)*len(data) > 0 && &out.Data[0] == &data[0] {
-				behind++
+				done++
 			}
 			if !apart && !bytes.Equal(data, before) {
-				t.Fatalf("rows that do not lie apart: %v: expected %x, found %x", rows, before, data)
+				t.Fatalf("rows that are not separated: %v: expected %x, found %x", rows, before, data)
 			}
 			for _, r := range out.Rows {
 				in := rows[r.RowIndex]
@@ -199,14 +199,13 @@ func TestAppendedBehindTheValue(t *testing.T) {
 			}
 		}
 	}
-	if behind < 100 {
-		t.Errorf("%d calls had their results behind their values", behind)
+	if done < 100 {
+		t.Errorf("expected at least 100 calls with appended results, found %d", done)
 	}
 }
 
-// Rows that get the same topic by their timestamps are looked through once, however often a row among them needs
-// another way: the loop goes to the end that was found first.
-func TestTimesAreLookedThroughOnce(t *testing.T) {
+// The timestamps of rows with the same topic are scanned once, even if some rows need the interpreter.
+func TestTimestampsAreScannedOnce(t *testing.T) {
 	schema, rows, data := tenFields(t, 20, 1024)
 	other := wit.Schema{ID: 2, Nodes: schema.Nodes}
 	for i := 1; i < 10; i += 2 {
@@ -219,25 +218,24 @@ func TestTimesAreLookedThroughOnce(t *testing.T) {
 	noError(t, err)
 	c, err := e.chain(context)
 	noError(t, err)
-	e.begun(call{topics, rows, data})
-	if behind := e.lane.alike(c, 0); behind != 1 {
-		t.Fatalf("expected one row to be done, found %d", behind)
+	e.start(batch.Input{Topics: topics, Rows: rows, Data: data})
+	if done := e.fastPath.Run(c.routes, 0); done != 1 {
+		t.Fatalf("expected one row to be done, found %d", done)
 	}
 	rows[15].Timestamp += 24 * 60 * 60 * 1000 // seen only by one who looks again
-	if behind := e.lane.alike(c, 10); behind != len(rows) {
+	if done := e.fastPath.Run(c.routes, 10); done != len(rows) {
 		t.Errorf("expected the rows up to %d without another look at their times, found those up to %d", len(rows),
-			behind)
+			done)
 	}
-	e.begun(call{topics, rows, data})
-	e.lane.alike(c, 0)
-	if behind := e.lane.alike(c, 10); behind != 15 {
-		t.Errorf("in another call, expected the rows up to 15, found those up to %d", behind)
+	e.start(batch.Input{Topics: topics, Rows: rows, Data: data})
+	e.fastPath.Run(c.routes, 0)
+	if done := e.fastPath.Run(c.routes, 10); done != 15 {
+		t.Errorf("in another call, expected the rows up to 15, found those up to %d", done)
 	}
 }
 
-// A result names the call's topics and those that its rows got, none of rows that were dropped, failed, or went by
-// another way than the one that was tried first.
-func TestTopicsOfAResultHaveRows(t *testing.T) {
+// A result lists the call's topics and those of its rows, but no topics of rows that failed or were dropped.
+func TestResultListsOnlyUsedTopics(t *testing.T) {
 	split := stageOf(ClassSplit, "field", "f")
 	route := stageOf(ClassRegexRouter, "regex", "t", "replacement", "u")
 	cast := stageOf(ClassCastValue, "spec", "f:int64")

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A default of a structure is that of its fields, which have none of their own. No golden case can show it: Kafka's
-// JSON converter has no defaults of structures.
+// A struct's default supplies the defaults of its fields. Kafka's JSON converter has no such defaults, so no golden
+// case covers it.
 func TestFlattenTakesDefaultsOfStructures(t *testing.T) {
 	nodes := []wit.SchemaNode{
 		{Kind: wit.Struct, Fields: []wit.Field{{Name: "in", Node: 1}}},
@@ -22,7 +22,7 @@ func TestFlattenTakesDefaultsOfStructures(t *testing.T) {
 			DefaultValue: wit.Ptr(connectdata.AppendString(nil, "own"))},
 	}
 	setDefault(nodes, 1, connectdata.Struct{int32(5), nil, "other"})
-	in := batch{topics: []string{"t"}}
+	in := testCall{topics: []string{"t"}}
 	in.add(t, nodes, connectdata.Struct{nil})
 	e, context := prepared(t, wit.Stage{Component: ClassFlattenValue})
 	out, faults := apply(t, e, context, []wit.Schema{{ID: 1, Nodes: nodes}}, in)
@@ -40,13 +40,13 @@ func TestFlattenTakesDefaultsOfStructures(t *testing.T) {
 	}
 }
 
-// A long name over many fields would multiply without a bound.
+// The total size of names is bounded, because a long name is repeated for each field below it.
 func TestFlattenBoundsNames(t *testing.T) {
 	below := connectdata.Map{}
 	for i := range 100 {
 		below = append(below, connectdata.Entry{Key: strings.Repeat("k", i+1), Value: nil})
 	}
-	in := batch{topics: []string{"t"}}
+	in := testCall{topics: []string{"t"}}
 	in.add(t, nil, connectdata.Map{{Key: strings.Repeat("x", 200_000), Value: below}})
 	e, context := prepared(t, wit.Stage{Component: ClassFlattenValue})
 	_, faults := apply(t, e, context, nil, in)
@@ -55,10 +55,9 @@ func TestFlattenBoundsNames(t *testing.T) {
 	}
 }
 
-// Decimals of documents without a schema, which have more digits than a double, pass and are cast: converters make them
-// where Kafka Connect's have the nearest double.
+// Decimals without schema keep their digits, unlike Kafka Connect's doubles.
 func TestDecimalsWithoutASchema(t *testing.T) {
-	in := batch{topics: []string{"t"}}
+	in := testCall{topics: []string{"t"}}
 	long := connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1234567890123456789)}
 	in.add(t, nil, connectdata.Map{{Key: "a", Value: connectdata.Map{{Key: "b", Value: long}, {Key: "c", Value: long},
 		{Key: "d", Value: long}}}})

@@ -5,11 +5,13 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/plugins/smt/schemas"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// hostileNodes has every way to skip, with and without branch and default.
+// hostileNodes returns a struct with all kinds of fields, with and without branch and default.
 func hostileNodes() []wit.SchemaNode {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct}}
 	for _, n := range []wit.SchemaNode{{Kind: wit.Int32}, {Kind: wit.String}, {Kind: wit.String, Optional: true},
@@ -22,17 +24,14 @@ func hostileNodes() []wit.SchemaNode {
 	}
 	nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: "list", Node: uint32(len(nodes))})
 	return append(nodes, wit.SchemaNode{Kind: wit.Array, Element: uint32(len(nodes) + 1)},
-		wit.SchemaNode{Kind: wit.String,
-			Optional: true})
+		wit.SchemaNode{Kind: wit.String, Optional: true})
 }
 
-// Whatever a datum's bytes are, the slow loop and the fast one do the same with them, and what is no value fails its
-// row.
+// For any bytes, the fast path and the interpreter agree, and an invalid value fails its row.
 func FuzzHostileStructure(f *testing.F) {
 	nodes := hostileNodes()
 	good, err := connectdata.Append(nil, nodes, 0, connectdata.Struct{int32(5), "text", nil, int64(-1), true,
-		float32(1), 2.0,
-		int16(7),
+		float32(1), 2.0, int16(7),
 		[]byte{1}, connectdata.List{"x", nil}})
 	noError(f, err)
 	f.Add(good)
@@ -45,26 +44,26 @@ func FuzzHostileStructure(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		data := append(append([]byte(nil), good...), b...)
-		// behind a good row the loop of alike rows takes over; alone, a fresh engine has only the slow way
+		// a valid row first, so that the fast path is tried; a fresh engine only has the interpreter
 		rows := []wit.Row{{Value: value(0, len(good))}, {Value: value(len(good), len(b))}, {Value: value(0, len(good))}}
 		fast, err := e.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
 		noError(t, err)
 		slow, err := New().Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows[1:2], data)
 		noError(t, err)
 		if len(fast.Rows) != len(slow.Rows)+2 || len(fast.Errors) != len(slow.Errors) {
-			t.Fatalf("% x: %d rows in the fast way, %d and two in the slow one", b, len(fast.Rows), len(slow.Rows))
+			t.Fatalf("% x: expected two rows more than alone, found %d, alone %d", b, len(fast.Rows), len(slow.Rows))
 		}
-		size, bad := connectdata.Skip(nodes, 0, b)
-		whole := bad == nil && size == len(b)
+		size, invalid := connectdata.Skip(nodes, 0, b)
+		whole := invalid == nil && size == len(b)
 		if whole && len(slow.Rows) == 0 {
-			t.Fatalf("% x: a value that was refused: %v", b, slow.Errors)
+			t.Fatalf("% x: a valid value that failed: %v", b, slow.Errors)
 		}
 		if len(slow.Rows) == 0 {
 			return
 		}
 		one, other := fast.Rows[1].Value, slow.Rows[0].Value
 		if !bytes.Equal(fast.Data[one.Start:one.Start+one.Size], slow.Data[other.Start:other.Start+other.Size]) {
-			t.Fatalf("% x: the two ways differ", b)
+			t.Fatalf("% x: the fast path and the interpreter differ", b)
 		}
 	})
 }
@@ -81,7 +80,7 @@ func FuzzHostileDynamic(f *testing.F) {
 			return wit.Row{Value: wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start), Size: uint32(size)}}
 		}
 		one := row(len(good), len(b))
-		// the loop of alike maps knows the good shape when it comes to b, and b's own when b comes again
+		// the fast path knows the keys of good at first, and those of b when b repeats
 		many, err := e.Apply(context, nil, []string{"t"}, []wit.Row{row(0, len(good)), one, one, one,
 			row(0, len(good))},
 			data)
@@ -91,9 +90,9 @@ func FuzzHostileDynamic(f *testing.F) {
 			len(many.Errors) != 3*len(out.Errors) {
 			t.Fatal(err, out, many)
 		}
-		size, bad := connectdata.SkipSchemaless(b)
-		if (bad == nil && size == len(b) && b[0] == connectdata.TagMap) != (len(out.Rows) == 1) && !keyCast(out) {
-			t.Fatalf("% x: %v, and skipped %d, %v", b, out.Errors, size, bad)
+		size, invalid := connectdata.SkipSchemaless(b)
+		if (invalid == nil && size == len(b) && b[0] == connectdata.TagMap) != (len(out.Rows) == 1) && !keyCast(out) {
+			t.Fatalf("% x: %v, and skipped %d, %v", b, out.Errors, size, invalid)
 		}
 		if len(out.Rows) == 0 {
 			return
@@ -105,17 +104,17 @@ func FuzzHostileDynamic(f *testing.F) {
 		}
 		for _, r := range many.Rows[1:4] {
 			if got := many.Data[r.Value.Start : r.Value.Start+r.Value.Size]; !bytes.Equal(got, want) {
-				t.Fatalf("% x: % x in the slow way, % x among others", b, want, got)
+				t.Fatalf("% x: % x alone, % x with other rows", b, want, got)
 			}
 		}
 	})
 }
 
 func keyCast(out wit.ApplyResult) bool {
-	return len(out.Errors) == 1 && out.Errors[0].ErrorClass == classCastException
+	return len(out.Errors) == 1 && out.Errors[0].ErrorClass == rowerror.ClassCastException
 }
 
-// Whatever a block of headers is, a row goes out or fails, and what is appended to a good block is read back behind it.
+// For any headers, a row is emitted or fails, and a header that is added to valid headers can be read.
 func FuzzHostileHeaders(f *testing.F) {
 	f.Add([]byte{2, 2, 'a', 2, 2, 2, 0})
 	f.Add([]byte{4, 2, 'a', 4, 0, 2, 'x', 2, 'b', 3, 0, 2, 0})
@@ -133,9 +132,9 @@ func FuzzHostileHeaders(f *testing.F) {
 			Headers: wit.ValueSlice{Encoding: wit.Raw, Start: uint32(len(value)), Size: uint32(len(block))}}}
 		out, err := New().Apply(context, nil, []string{"t"}, rows, data)
 		noError(t, err)
-		before, bad := connectdata.Headers(nil, block)
-		if bad != nil {
-			return // the host gives no such block
+		before, invalid := connectdata.Headers(nil, block)
+		if invalid != nil {
+			return // the host never sends such headers
 		}
 		if len(out.Rows) != 1 && len(before) < connectdata.MaxHeaders {
 			t.Fatalf("% x: %d rows, %v", block, len(out.Rows), out.Errors)
@@ -152,11 +151,11 @@ func FuzzHostileHeaders(f *testing.F) {
 	})
 }
 
-// An engine that meets one schema after another keeps no more than so many of its own, and never gives a number twice.
+// An engine keeps a bounded number of own schemas and never reuses a number.
 func TestOwnSchemasAreForgotten(t *testing.T) {
 	e, context := prepared(t, stageOf(ClassInsertValue, "static.field", "system", "static.value", "x"))
 	declared := map[uint32]string{}
-	for n := range uint32(2*maxMade + 10) {
+	for n := range uint32(2*schemas.MaxOwn + 10) {
 		name := "f" + strconv.Itoa(int(n))
 		nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: name, Node: 1}}}, {Kind: wit.Boolean}}
 		rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: n + 1, Size: 1}}}
@@ -170,14 +169,15 @@ func TestOwnSchemasAreForgotten(t *testing.T) {
 			t.Fatalf("%d: the number %#x is that of %q, and again of %v", n, s.ID, before, s.Nodes)
 		}
 		declared[s.ID] = name
-		if len(e.schemas.made) > maxMade || len(e.schemas.known) > maxMade+int(n)+1 {
-			t.Fatalf("expected at most %d schemas of its own, found %d", maxMade, len(e.schemas.made))
+		if first := out.Rows[0].Value.Schema - uint32(min(int(n), schemas.MaxOwn)); n > 2*schemas.MaxOwn &&
+			e.interpreter.Schemas.Nodes(first) != nil {
+			t.Fatalf("%d: expected at most %d schemas of its own, found %#x", n, schemas.MaxOwn, first)
 		}
 	}
-	// the first schema again: it was forgotten, and is made under a number of its own
+	// the first schema was forgotten and gets a new number
 	rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: 1}}}
 	out, err := e.Apply(context, nil, []string{"t"}, rows, []byte{1})
 	if err != nil || len(out.Schemas) != 1 || declared[out.Schemas[0].ID] != "" {
-		t.Errorf("expected the schema to be declared anew, found %v, %v", out.Schemas, err)
+		t.Errorf("expected the schema to be declared again, found %v, %v", out.Schemas, err)
 	}
 }

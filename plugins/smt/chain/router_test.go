@@ -5,14 +5,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/plugins/smt/predicates"
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/plugins/smt/transforms/topics"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-// A match that does not come to an end is no answer: the record fails at its stage, as does its row where a predicate
-// is asked for other modules. A second topic, of which the same expression is sure, goes on.
-func TestMatchesWithoutAnswer(t *testing.T) {
-	const regex = "(a|aa)+b|fine" // tries every way to divide the letters before it says no
+// If a regular expression times out for a topic, its records fail at the stage. Other topics are not affected.
+func TestPatternTimeoutFailsRow(t *testing.T) {
+	const regex = "(a|aa)+b|fine" // exponential backtracking
 	endless := strings.Repeat("a", 60)
 	byTopic := &wit.Condition{Component: ClassTopicNameMatch, Settings: pairs("pattern", regex)}
 	negated := *byTopic
@@ -20,7 +22,7 @@ func TestMatchesWithoutAnswer(t *testing.T) {
 	route := stageOf(ClassRegexRouter, "regex", regex, "replacement", "other")
 	drop := stageOf(ClassDropHeaders, "headers", "h")
 	when := func(s wit.Stage, c *wit.Condition) wit.Stage { s.Condition = c; return s }
-	b := batch{topics: []string{endless, "fine"}, rows: []wit.Row{{Topic: 0}, {Topic: 1}}}
+	b := testCall{topics: []string{endless, "fine"}, rows: []wit.Row{{Topic: 0}, {Topic: 1}}}
 	for name, x := range map[string]struct {
 		stages []wit.Stage
 		at     uint32
@@ -39,7 +41,7 @@ func TestMatchesWithoutAnswer(t *testing.T) {
 			t.Errorf("%s: expected the row of the second topic and one failure, found %v, %v", name, out.rows, faults)
 			continue
 		}
-		if f := faults[0]; f.Stage != x.at || f.ErrorClass != connectException ||
+		if f := faults[0]; f.Stage != x.at || f.ErrorClass != rowerror.ConnectException ||
 			!strings.Contains(f.Error.Message, "topic \""+endless) {
 			t.Errorf("%s: %+v", name, f)
 		}
@@ -56,18 +58,18 @@ func TestMatchesWithoutAnswer(t *testing.T) {
 	}
 }
 
-// hasten gives the expressions of a chain a time, which they have none of in a guest: its host ends it.
-func hasten(c *transformationChain) {
+// hasten sets a timeout for the expressions of a chain. In production, the host ends the call.
+func hasten(c *compiledChain) {
 	within := func(p pattern.Pattern) { p.Within(time.Millisecond) }
-	if test, is := c.test.(*topicName); is {
-		within(test.pattern)
+	if test, ok := c.test.(*predicates.TopicNameMatches); ok {
+		within(test.Pattern)
 	}
 	for i := range c.stages {
-		if when, is := c.stages[i].condition.(*topicName); is {
-			within(when.pattern)
+		if when, ok := c.stages[i].Predicate.(*predicates.TopicNameMatches); ok {
+			within(when.Pattern)
 		}
-		if o, is := c.stages[i].operation.(*router); is {
-			within(o.pattern)
+		if o, ok := c.stages[i].Operation.(*topics.RegexRouter); ok {
+			within(o.Pattern)
 		}
 	}
 }

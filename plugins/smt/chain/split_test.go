@@ -7,16 +7,15 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A record whose parts would come to more than fits fails alone and leaves nothing of itself behind; its neighbours
-// go on.
+// A record whose parts would exceed the limit fails alone and leaves nothing in the result.
 func TestSplitsAreBounded(t *testing.T) {
 	e, context := prepared(t, stageOf(ClassSplit, "field", "list"))
 	list := make(connectdata.List, 1000)
 	for i := range list {
 		list[i] = int64(i)
 	}
-	var b batch
-	for _, text := range []string{"x", strings.Repeat("x", maxSplit/500), "y"} {
+	var b testCall
+	for _, text := range []string{"x", strings.Repeat("x", 32<<20/500), "y"} {
 		b.add(t, nil, connectdata.Map{{Key: "list", Value: list}, {Key: "text", Value: text}})
 	}
 	out, err := e.Apply(context, nil, []string{"t"}, b.rows, b.data)

@@ -5,21 +5,20 @@ import (
 	"testing"
 )
 
-// What Java would go on with, in a zone or from a day that a plugin does not know, fails and says why. The same texts
-// are read where that does not count.
-func TestTimestampsThatJavaGoesOnWith(t *testing.T) {
+// Texts that Java would parse by the current year or by unknown zones fail, unless the difference does not matter.
+func TestAmbiguousTimestampsFail(t *testing.T) {
 	for _, x := range []struct{ pattern, text, to, wrong string }{
 		{"yyyy-MM-dd HH:mm z", "2024-07-01 12:00 EST", "string",
-			"a text is not written in the time zone that another names; expected UTC"},
+			"cannot format in the time zone of another text; expected UTC"},
 		{"yyyy-MM-dd HH:mm z", "2024-07-01 12:00 EST", "unix", ""},
 		{"yyyy-MM-dd HH:mm z", "2024-07-01 12:00 UTC", "string", ""},
 		{"yyyy-MM-dd HH:mm z", "2024-07-01 12:00 +0100", "string", ""},
 		{"yyyy-MM-dd HH:mm z", "1970-07-01 12:00 BST", "unix", "does not match pattern"},
-		{"yy-MM-dd", "50-01-01", "unix", "the two digits of its year mean one or another"},
+		{"yy-MM-dd", "50-01-01", "unix", "a two-digit year is ambiguous"},
 		{"yy-MM-dd", "57-01-01", "unix", ""},
 	} {
 		e, context := prepared(t, stageOf(ClassTimestampValue, "target.type", x.to, "format", x.pattern))
-		var b batch
+		var b testCall
 		b.add(t, nil, x.text)
 		out, err := e.Apply(context, nil, []string{"t"}, b.rows, b.data)
 		noError(t, err)

@@ -10,38 +10,36 @@ import (
 
 const (
 	highs = 0x8080808080808080
-	// low is the lower half of a word; form and schema are what counts of the word that has both.
+	// schema and formAndSchema select parts of the encoding word of a value slice.
 	low           = 0xffffffff
 	schema        = 0xffffffff00000000
 	formAndSchema = 0xffffffff000000ff
-	// places in a row
+	// Offsets in a wit.Row.
 	key, value, headers = 32, 48, 64
-	partBytes           = int(unsafe.Sizeof(Part{}))
+	opBytes             = int(unsafe.Sizeof(Op{}))
 	calendarAt          = int(unsafe.Offsetof(Rows{}.Calendar))
 	textAt              = int(unsafe.Offsetof(Date{}.Text))
 )
 
-// pointer reads a pointer.
 func pointer(p unsafe.Pointer, i int) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Add(p, i)) }
 
-// finish writes the row of the result: its key, its headers and its value, which ends at at.
-func finish(s *Rows, in unsafe.Pointer, at int) {
-	out := unsafe.Add(s.Out, s.Made*rowBytes)
-	Store(out, 0, uint64(s.First+s.N)|s.To<<32)
+func finishRow(s *Rows, in unsafe.Pointer, at int) {
+	out := unsafe.Add(s.Out, s.OutCount*rowBytes)
+	Store(out, 0, uint64(s.First+s.N)|s.OutTopic<<32)
 	Store(out, Partition, Load(in, Partition))
 	Store(out, Offset, Load(in, Offset))
 	Store(out, Timestamp, Load(in, Timestamp))
-	made := s.Program.Key
-	if made != 0 {
-		Store(out, key, made)
-		Store(out, key+8, uint64(s.At)|uint64(s.KeyEnd-s.At)<<32)
+	word := s.Program.Key
+	if word != 0 {
+		Store(out, key, word)
+		Store(out, key+8, uint64(s.DstEnd)|uint64(s.KeyEnd-s.DstEnd)<<32)
 	} else {
 		Store(out, key, Load(in, key)&schema|uint64(wit.Unchanged))
 		Store(out, key+8, 0)
 	}
-	made = s.Program.Headers
-	if made != 0 {
-		Store(out, headers, made)
+	word = s.Program.Headers
+	if word != 0 {
+		Store(out, headers, word)
 		Store(out, headers+8, uint64(s.KeyEnd)|uint64(s.HeadersEnd-s.KeyEnd)<<32)
 	} else {
 		Store(out, headers, uint64(wit.Unchanged))
@@ -49,69 +47,68 @@ func finish(s *Rows, in unsafe.Pointer, at int) {
 	}
 	Store(out, value, s.Result)
 	Store(out, value+8, uint64(s.HeadersEnd)|uint64(at-s.HeadersEnd)<<32)
-	s.At = at
+	s.DstEnd = at
 	s.N++
-	s.Made++
-	s.Member = 0
+	s.OutCount++
+	s.Field = 0
 	s.Edited = 0
 }
 
-// emit writes a row's parts from at on, and the row. What the row gets begins at s.At: its key and its headers, where
-// parts make them, and after them its value, which begins before at where the parts are appended to it. There is room
-// for them. It returns Full, or why the row is not done.
-func emit(s *Rows, in unsafe.Pointer, at int) (why int) {
+// writeRow executes the ops, from at on for the value, and writes the row. It returns Full if the row is
+// done. There must be space.
+func writeRow(s *Rows, in unsafe.Pointer, at int) (reason int) {
 	dst := s.Dst
-	s.KeyEnd = s.At
-	s.HeadersEnd = s.At
-	part := s.Program.Parts
-	for part.Kind != End {
-		src := part.Bytes
-		n := part.Size
-		if part.Kind == Copied {
-			first := int(Load(s.Ends, part.First)) + part.Behind
-			n = int(Load(s.Ends, part.Last)) - first
+	s.KeyEnd = s.DstEnd
+	s.HeadersEnd = s.DstEnd
+	op := s.Program.Ops
+	for op.Kind != End {
+		src := op.Bytes
+		n := op.Size
+		if op.Kind == Copied {
+			first := int(Load(s.Ends, op.First)) + op.KeySize
+			n = int(Load(s.Ends, op.Last)) - first
 			src = unsafe.Add(s.Data, first)
-		} else if part.Kind != Constant { // these two are the most common
-			if part.Kind == Attribute {
-				v := int64(Load(in, part.First))
-				if part.First == Partition {
+		} else if op.Kind != Constant { // the most common kinds first
+			if op.Kind == Attribute {
+				v := int64(Load(in, op.First))
+				if op.First == Partition {
 					v = v << 32 >> 32
 				}
 				if n != 0 && v < 0 {
-					return Done // it has to be there
+					return Done // a required attribute is missing
 				}
 				n = 0
-				if part.Null != 0 {
+				if op.Null != 0 {
 					Put(dst, at, 2&^byte(v>>63))
 					at++
 				}
 				if v >= 0 {
-					at = number(dst, at, uint64(v)<<1)
+					at = putNumber(dst, at, uint64(v)<<1)
 				}
-			} else if part.Kind == Edited {
+			} else if op.Kind == Edited {
 				if s.Edited != 0 {
 					n = int(Load(src, 8))
 					src = pointer(src, 0)
 				} else {
-					at = converted(s, part, dst, at)
+					at = putConverted(s, op, dst, at)
 					if at == 0 {
 						return Edit
 					}
 				}
-			} else if part.Kind == KeyEnd {
+			} else if op.Kind == EndOfKey {
 				s.KeyEnd = at
 				s.HeadersEnd = at
-			} else if part.Kind == HeadersEnd {
+			} else if op.Kind == EndOfHeaders {
 				s.HeadersEnd = at
-			} else if part.Kind == HeaderCount {
+			} else if op.Kind == HeaderCount {
 				count := uint64(n)
 				n = 0
 				if Load(in, headers)&0xff != uint64(wit.Absent) {
 					first := int(Load(in, headers+8) & low)
 					n = int(Load(in, headers+8)>>32) - 1
-					given := uint64(Byte(s.Data, first))
-					count += given >> 1
-					if first+n >= s.Limit || given&0x81 != 0 || n < 0 {
+					rowCount := uint64(Byte(s.Data, first))
+					count += rowCount >> 1
+					if first+n >= s.Limit || rowCount&0x81 != 0 || n < 0 {
 						return Done
 					}
 					src = unsafe.Add(s.Data, first+1)
@@ -121,42 +118,40 @@ func emit(s *Rows, in unsafe.Pointer, at int) (why int) {
 				}
 				Put(dst, at, byte(count<<1))
 				at++
-			} else if part.Kind == Sized {
-				first := int(Load(s.Ends, part.First)) + part.Behind
-				n = int(Load(s.Ends, part.Last)) - first
+			} else if op.Kind == Sized {
+				first := int(Load(s.Ends, op.First)) + op.KeySize
+				n = int(Load(s.Ends, op.Last)) - first
 				src = unsafe.Add(s.Data, first)
-				at = number(dst, at, uint64(n)<<1)
+				at = putNumber(dst, at, uint64(n)<<1)
 			} else {
-				src, n = chosen(s, part, src, n)
+				src, n = choose(s, op, src, n)
 			}
 		}
-		copied(dst, at, src, n)
+		copyBytes(dst, at, src, n)
 		at += n
-		part = (*Part)(unsafe.Add(unsafe.Pointer(part), partBytes))
+		op = (*Op)(unsafe.Add(unsafe.Pointer(op), opBytes))
 	}
-	finish(s, in, at)
+	finishRow(s, in, at)
 	return Full
 }
 
-// chosen is what a part that looks at the first byte of a member writes, src and its size n: by that byte a piece of
-// those at src, or the member; what the part has in place of a null stays as it is given.
-func chosen(s *Rows, part *Part, src unsafe.Pointer, n int) (unsafe.Pointer, int) {
-	first := int(Load(s.Ends, part.First)) + part.Behind
+// choose returns the source and size of a Choosing or OrDefault op. They depend on the first byte of a field.
+func choose(s *Rows, op *Op, src unsafe.Pointer, n int) (unsafe.Pointer, int) {
+	first := int(Load(s.Ends, op.First)) + op.KeySize
 	choice := uint64(Byte(s.Data, first))
-	if part.Kind == Choosing {
+	if op.Kind == Choosing {
 		piece := int(choice) * 16
 		n = int(Load(src, piece+8))
 		src = pointer(src, piece)
-	} else if choice != part.Null {
-		n = int(Load(s.Ends, part.Last)) - first
+	} else if choice != op.Null {
+		n = int(Load(s.Ends, op.Last)) - first
 		src = unsafe.Add(s.Data, first)
 	}
 	return src, n
 }
 
-// copied copies n bytes: few of them by whole words, which may write up to 15 bytes more, as that takes less time than
-// to begin a copy of any size.
-func copied(dst unsafe.Pointer, at int, src unsafe.Pointer, n int) {
+// copyBytes copies n bytes. It copies small sizes by whole words, up to 15 bytes more, which is faster than a call.
+func copyBytes(dst unsafe.Pointer, at int, src unsafe.Pointer, n int) {
 	if n > Room {
 		Copy(dst, at, src, 0, n)
 	} else {
@@ -167,8 +162,8 @@ func copied(dst unsafe.Pointer, at int, src unsafe.Pointer, n int) {
 	}
 }
 
-// number writes a number that has been folded to one without a sign, and returns where it ends.
-func number(dst unsafe.Pointer, at int, u uint64) (end int) {
+// putNumber writes a zigzag-encoded number and returns its end.
+func putNumber(dst unsafe.Pointer, at int, u uint64) (end int) {
 	for u >= 0x80 {
 		Put(dst, at, byte(u|0x80))
 		at++
@@ -178,55 +173,54 @@ func number(dst unsafe.Pointer, at int, u uint64) (end int) {
 	return at + 1
 }
 
-// converted writes what becomes of a member or entry by a part's conversion, and returns where it ends, 0 where the
-// caller has to make it.
-func converted(s *Rows, part *Part, dst unsafe.Pointer, at int) (end int) {
-	i := unsafe.Add(s.Data, int(Load(s.Ends, part.First))+part.Behind)
-	if part.How == uint64(ByCaller) {
+// putConverted writes the converted value of a field or entry and returns its end, 0 if the caller must do it.
+func putConverted(s *Rows, op *Op, dst unsafe.Pointer, at int) (end int) {
+	i := unsafe.Add(s.Data, int(Load(s.Ends, op.First))+op.KeySize)
+	if op.Conversion == uint64(ByCaller) {
 		return 0
 	}
-	if part.How>>8&1 != 0 {
+	if op.Conversion>>8&1 != 0 {
 		lead := uint64(Byte(i, 0))
-		if lead != part.How>>16&0xff {
-			if lead != part.How>>32&0xff {
+		if lead != op.Conversion>>16&0xff {
+			if lead != op.Conversion>>32&0xff {
 				return 0
 			}
-			Put(dst, at, byte(part.How>>40))
+			Put(dst, at, byte(op.Conversion>>40))
 			return at + 1
 		}
-		Put(dst, at, byte(part.How>>24))
+		Put(dst, at, byte(op.Conversion>>24))
 		at++
 		i = unsafe.Add(i, 1)
 	}
-	if part.How&0xff == uint64(Single) {
-		real := single(Load(i, 0))
-		if real == bad {
+	if op.Conversion&0xff == uint64(Single) {
+		bits32 := toFloat32(Load(i, 0))
+		if bits32 == bad {
 			return 0
 		}
-		Store(dst, at, real)
+		Store(dst, at, bits32)
 		return at + 4
 	}
-	v := unfolded(i)
-	if v<<(part.How>>48&0xff)>>(part.How>>48&0xff) != v {
+	v := readNumber(i)
+	if v<<(op.Conversion>>48&0xff)>>(op.Conversion>>48&0xff) != v {
 		return 0
 	}
-	if part.How&0xff == uint64(Integer) {
-		v = v << (part.How >> 56) >> (part.How >> 56)
-		at = number(dst, at, uint64(v<<1^v>>63))
-	} else if part.How&0xff == uint64(Digits) {
-		at = digits(dst, at, v)
+	if op.Conversion&0xff == uint64(Integer) {
+		v = v << (op.Conversion >> 56) >> (op.Conversion >> 56)
+		at = putNumber(dst, at, uint64(v<<1^v>>63))
+	} else if op.Conversion&0xff == uint64(Digits) {
+		at = putDigits(dst, at, v)
 	} else {
 		if v < firstDay || v >= lastDay {
 			return 0
 		}
-		calendar(s, uint64(v+beforeEpoch))
-		at = dateText(s, part.Date, dst, at)
+		splitDate(s, uint64(v+beforeEpoch))
+		at = putDate(s, op.Date, dst, at)
 	}
 	return at
 }
 
-// unfolded reads a number.
-func unfolded(i unsafe.Pointer) (v int64) {
+// readNumber reads a zigzag-encoded number.
+func readNumber(i unsafe.Pointer) (v int64) {
 	u := uint64(0)
 	shift := uint64(0)
 	for Byte(i, 0) >= 0x80 {
@@ -238,9 +232,8 @@ func unfolded(i unsafe.Pointer) (v int64) {
 	return int64(u>>1) ^ -int64(u&1)
 }
 
-// single is the bits of the float32 of a float64, bad where that is none of the common ones: infinite, no number, or so
-// close to zero that it loses bits.
-func single(w uint64) (real uint64) {
+// toFloat32 returns the bits of the float32 nearest to a float64. It returns bad for infinite, NaN and subnormal ones.
+func toFloat32(w uint64) (bits32 uint64) {
 	x := w&(1<<63-1) - 896<<52
 	if w<<1 == 0 {
 		x = 0
@@ -250,8 +243,7 @@ func single(w uint64) (real uint64) {
 	return w>>63<<31 | (x+1<<28-1+x>>29&1)>>29
 }
 
-// digits writes the text of a number.
-func digits(dst unsafe.Pointer, at int, v int64) (end int) {
+func putDigits(dst unsafe.Pointer, at int, v int64) (end int) {
 	u := uint64(v^v>>63) + uint64(v)>>63
 	size := 1
 	for limit := uint64(10); u >= limit; limit *= 10 {
@@ -275,8 +267,7 @@ func digits(dst unsafe.Pointer, at int, v int64) (end int) {
 	return at + size + 1
 }
 
-// Times that a date's text is made of: from the first day of the Gregorian calendar to the last of the year 9999.
-// beforeEpoch is from a March 1st, at the beginning of 400 years of that calendar, to 1970.
+// Range of the times that are formatted, in ms. beforeEpoch is the days from March 1st of year 0 to 1970.
 const (
 	day         = 86_400_000
 	firstDay    = -141427 * day
@@ -284,8 +275,8 @@ const (
 	beforeEpoch = 719_468 * day
 )
 
-// calendar notes the numbers of a time since that March 1st. Years begin in March there: a leap day is the last.
-func calendar(s *Rows, ms uint64) {
+// splitDate stores the fields of a date. Its years start in March, so the leap day is the last day.
+func splitDate(s *Rows, ms uint64) {
 	z := ms / day
 	ms -= z * day
 	s.Calendar[3] = ms / 3_600_000
@@ -308,22 +299,21 @@ func calendar(s *Rows, ms uint64) {
 	s.Calendar[1] = month
 }
 
-// dateText writes the text of the time that [Rows.Calendar] has.
-func dateText(s *Rows, date, dst unsafe.Pointer, at int) (end int) {
+func putDate(s *Rows, date, dst unsafe.Pointer, at int) (end int) {
 	for k := 0; k < int(Load(date, 0)); k += 8 {
 		Store(dst, at+1+k, Load(date, textAt+k))
 	}
 	Put(dst, at, byte(Load(date, 0)<<1))
 	for list := date; Load(list, 8) != 0; list = unsafe.Add(list, 8) {
-		how := Load(list, 8)
-		u := Load(unsafe.Pointer(s), calendarAt+int(how&0xff)*8)
-		k := at + 1 + int(how>>8&0xff)
-		for how >= 1<<16 {
+		spec := Load(list, 8)
+		u := Load(unsafe.Pointer(s), calendarAt+int(spec&0xff)*8)
+		k := at + 1 + int(spec>>8&0xff)
+		for spec >= 1<<16 {
 			q := u * 0xcccccccd >> 35
 			Put(dst, k, byte('0'+u-q*10))
 			u = q
 			k--
-			how -= 1 << 16
+			spec -= 1 << 16
 		}
 	}
 	return at + 1 + int(Load(date, 0))
@@ -332,23 +322,23 @@ func dateText(s *Rows, date, dst unsafe.Pointer, at int) (end int) {
 // kernel(in, out) of Pass
 func goPass(s *Rows) int {
 	in := unsafe.Add(s.In, s.N*rowBytes)
-	out := unsafe.Add(s.Out, s.Made*rowBytes)
+	out := unsafe.Add(s.Out, s.OutCount*rowBytes)
 	first := s.N
 	count := s.Count
-	if count-s.N > s.Most-s.Made {
-		count = s.N + s.Most - s.Made
+	if count-s.N > s.OutLimit-s.OutCount {
+		count = s.N + s.OutLimit - s.OutCount
 	}
 	n := s.N
 	topic := s.Topic
 	mask := s.Mask
-	wanted := s.Value
-	keep := s.Keep
+	want := s.Value
+	keep := s.KeepMask
 	result := s.Result
-	origin := uint64(s.First+n) | s.To<<32
-	at := uint64(s.At)
+	origin := uint64(s.First+n) | s.OutTopic<<32
+	at := uint64(s.DstEnd)
 	for n < count {
 		head := Load(in, value)
-		if Load(in, 0)>>32 != topic || head&mask != wanted {
+		if Load(in, 0)>>32 != topic || head&mask != want {
 			break
 		}
 		Store(out, headers+8, 0)
@@ -366,20 +356,19 @@ func goPass(s *Rows) int {
 		in = unsafe.Add(in, rowBytes)
 		out = unsafe.Add(out, rowBytes)
 	}
-	s.Made += n - first
+	s.OutCount += n - first
 	s.N = n
 	if n != first {
-		s.Member = 0
+		s.Field = 0
 	}
 	return Done
 }
 
-// bad is the size of what is none of a program's values: further than any value reaches.
+// bad is a size larger than any value, for values that the kernel does not support.
 const bad = 1 << 40
 
-// text is the size of a text of less than 8 KiB, with the byte in front of its size; w is the beginning of that. bad:
-// the text is longer, or none.
-func text(w uint64) int {
+// textSize returns the size of a short string with its length prefix, or bad. w starts one byte before it.
+func textSize(w uint64) int {
 	n := bad
 	if w&0x8100 == 0 {
 		n = int(w>>9&0x3f) + 2
@@ -389,38 +378,35 @@ func text(w uint64) int {
 	return n
 }
 
-// structure notes in s.Ends where the members of a structure begin, from s.Member on. It returns Full when it has come
-// to the end, or why it stopped.
-func structure(s *Rows, in unsafe.Pointer, end int) (why int) {
-	if s.Member == 0 {
+// findFields stores the offsets of a struct's fields in s.Ends. It returns Full at the end.
+func findFields(s *Rows, in unsafe.Pointer, end int) (reason int) {
+	if s.Field == 0 {
 		if Load(in, 0)>>32 != s.Topic || Load(in, value)&formAndSchema != s.Value || end > s.Limit ||
-			s.Made >= s.Most || s.At >= s.Full {
+			s.OutCount >= s.OutLimit || s.DstEnd >= s.DstFull {
 			return Done
 		}
-		s.Place = int(Load(in, value+8) & low)
+		s.Position = int(Load(in, value+8) & low)
 		root := s.Program.Root
 		if root != 0 {
-			if uint64(Byte(s.Data, s.Place))+1 != root {
+			if uint64(Byte(s.Data, s.Position))+1 != root {
 				return Done
 			}
-			s.Place++
+			s.Position++
 		}
 	}
-	found := members(s, end)
+	found := scanFields(s, end)
 	return found
 }
 
-// members notes in s.Ends where the members of a value that ends at end begin, from s.Member on, which is at s.Place:
-// those before Rest. It returns as structure does. It is one function, since one that reads a member alone would have
-// each round of the loop keep where the member begins until it is known whether the caller has to pass over it.
-func members(s *Rows, end int) (why int) {
+// scanFields is findFields after its checks. It reads all fields itself: a call per field would keep more state.
+func scanFields(s *Rows, end int) (reason int) {
 	data := s.Data
 	ends := s.Ends
 	fields := s.Program.Fields
-	i := s.Place
-	m := s.Member
+	i := s.Position
+	m := s.Field
 	code := Load(fields, m*8)
-	for code&0xfe != Last { // nor Rest, which is one more
+	for code&0xfe != Last { // or Rest, which is Last+1
 		if code >= 1<<Run {
 			code >>= Run
 			at := unsafe.Add(ends, m*8)
@@ -430,7 +416,7 @@ func members(s *Rows, end int) (why int) {
 				w := Load(data, i)
 				n := 1
 				if w&0xff == 2 {
-					n = text(w)
+					n = textSize(w)
 				} else if w&0xff != 0 {
 					n = bad
 				}
@@ -461,7 +447,7 @@ func members(s *Rows, end int) (why int) {
 			}
 			code &= Optional - 1
 		}
-		if code == Block {
+		if code == LengthPrefixed {
 			size := uint64(Byte(data, i))
 			i++
 			if size >= 0x80 {
@@ -487,13 +473,13 @@ func members(s *Rows, end int) (why int) {
 				return Done
 			}
 			i++
-		} else if code == Four {
+		} else if code == FourBytes {
 			i += 4
-		} else if code == Eight {
+		} else if code == EightBytes {
 			i += 8
 		} else {
-			s.Member = m
-			s.Place = i
+			s.Field = m
+			s.Position = i
 			return Skip
 		}
 		if i > end {
@@ -510,16 +496,16 @@ func members(s *Rows, end int) (why int) {
 		return Done
 	}
 	Store(ends, m*8, uint64(i))
-	s.Member = m
-	s.Place = i
+	s.Field = m
+	s.Position = i
 	return Full
 }
 
-// kernel(s, in) of Apart
-func goApart(s *Rows) int {
+// kernel(s, in) of Separated
+func goSeparated(s *Rows) int {
 	in := s.In
 	at := 0
-	for left := s.Count; left != 0; left-- {
+	for remaining := s.Count; remaining != 0; remaining-- {
 		if Load(in, key)&0xff != uint64(wit.Absent) {
 			start := int(Load(in, key+8) & low)
 			if start < at {
@@ -549,9 +535,9 @@ func goApart(s *Rows) int {
 	return Full
 }
 
-// appended finds where what is appended to a value goes: after it, which ends at end.
-func appended(s *Rows, in unsafe.Pointer, end int) (why int) {
-	if Load(in, 0)>>32 != s.Topic || Load(in, value)&formAndSchema != s.Value || s.Made >= s.Most {
+// findEnd finds the place after a value for results that are appended in place.
+func findEnd(s *Rows, in unsafe.Pointer, end int) (reason int) {
+	if Load(in, 0)>>32 != s.Topic || Load(in, value)&formAndSchema != s.Value || s.OutCount >= s.OutLimit {
 		return Done
 	}
 	place := int(Load(in, value+8) & low)
@@ -562,23 +548,22 @@ func appended(s *Rows, in unsafe.Pointer, end int) (why int) {
 		}
 		place++
 	}
-	s.At = place
+	s.DstEnd = place
 	return Full
 }
 
-// entries is structure for the entries of a map.
-func entries(s *Rows, in unsafe.Pointer, end int) (why int) {
+func findEntries(s *Rows, in unsafe.Pointer, end int) (reason int) {
 	data := s.Data
 	ends := s.Ends
-	i := s.Place
-	m := s.Member
+	i := s.Position
+	m := s.Field
 	if m == 0 {
 		program := s.Program
 		if Load(in, 0)>>32 != s.Topic || Load(in, value)&0xff != uint64(wit.Schemaless) || end > s.Limit ||
-			s.Made >= s.Most || s.At >= s.Full {
+			s.OutCount >= s.OutLimit || s.DstEnd >= s.DstFull {
 			return Done
 		}
-		if Load(in, Partition)>>31&1|Load(in, Offset)>>63<<1|Load(in, Timestamp)>>63<<2 != program.Lacks {
+		if Load(in, Partition)>>31&1|Load(in, Offset)>>63<<1|Load(in, Timestamp)>>63<<2 != program.MissingAttributes {
 			return Done
 		}
 		i = int(Load(in, value+8) & low)
@@ -587,7 +572,7 @@ func entries(s *Rows, in unsafe.Pointer, end int) (why int) {
 		}
 		i += program.HeadSize
 	}
-	members := s.Program.Members
+	members := s.Program.FieldCount
 	key := (*Key)(unsafe.Add(unsafe.Pointer(s.Program.Keys), m*48))
 	for m < members {
 		Store(ends, m*8, uint64(i))
@@ -596,7 +581,7 @@ func entries(s *Rows, in unsafe.Pointer, end int) (why int) {
 			return Done
 		}
 		if key.Size > 8 {
-			differs := (Load(data, i+8) ^ key.Second) & key.Masking
+			differs := (Load(data, i+8) ^ key.Second) & key.SecondMask
 			rest := key.Rest
 			for k := 16; k < key.Size; k += 8 {
 				differs |= (Load(data, i+k) ^ Load(rest, 0)) & Load(rest, 8)
@@ -608,11 +593,11 @@ func entries(s *Rows, in unsafe.Pointer, end int) (why int) {
 		}
 		i += key.Size
 		key = (*Key)(unsafe.Add(unsafe.Pointer(key), 48))
-		// what is passed over here may run past the end: the next key shows that, or the end after the last
-		n := common(data, i)
+		// A value may extend beyond the end here. The next key, or the check after the last one, detects that.
+		n := commonSize(data, i)
 		if n == bad {
-			s.Member = m
-			s.Place = i
+			s.Field = m
+			s.Position = i
 			return Skip
 		}
 		i += n
@@ -622,85 +607,83 @@ func entries(s *Rows, in unsafe.Pointer, end int) (why int) {
 	}
 	Store(ends, m*8, uint64(i))
 	choice := s.Program.Choices
-	for left := s.Program.Chosen; left != 0; left-- {
-		if choice.Allowed>>uint64(Byte(data, int(Load(ends, choice.Place))+choice.Behind))&1 == 0 {
+	for remaining := s.Program.ChoiceCount; remaining != 0; remaining-- {
+		if choice.Allowed>>uint64(Byte(data, int(Load(ends, choice.Field))+choice.KeySize))&1 == 0 {
 			return Done
 		}
 		choice = (*Choice)(unsafe.Add(unsafe.Pointer(choice), 24))
 	}
-	s.Member = m
-	s.Place = i
+	s.Field = m
+	s.Position = i
 	return Full
 }
 
-// common is the size of a value without schema, its tag included, where it is one of the common kinds; bad: it is
-// another, or none.
-func common(data unsafe.Pointer, i int) int {
+// commonSize returns the size of a value without schema, with its tag, if its type is common, else bad.
+func commonSize(data unsafe.Pointer, i int) int {
 	w := Load(data, i)
 	tag := w & 0xff
 	n := bad
 	if tag == uint64(connectdata.TagText) {
-		n = text(w)
+		n = textSize(w)
 	} else if tag <= uint64(connectdata.TagTrue) {
 		n = 1
 	} else if tag <= uint64(connectdata.TagInt64) {
 		n = bits.TrailingZeros64(^Load(data, i+1)&highs)>>3 + 2
-		if n > 1+1<<(tag-uint64(connectdata.TagInt8)) { // as many bytes as the number has always fit
+		if n > 1+1<<(tag-uint64(connectdata.TagInt8)) { // too many bytes for the type
 			n = bad
 		}
 	} else if tag == uint64(connectdata.TagFloat64) {
 		n = 9
 	} else if tag == uint64(connectdata.TagBytes) {
-		n = text(w)
+		n = textSize(w)
 	}
 	return n
 }
 
-// prepared finds the members or entries of a row's value, and where its parts go: ready, or why it stopped.
-func prepared(s *Rows, in unsafe.Pointer) (why int) {
+// prepareRow finds the fields or entries of a row and the place for its result. It returns ready, or why it stopped.
+func prepareRow(s *Rows, in unsafe.Pointer) (reason int) {
 	size := int(Load(in, value+8) >> 32)
 	end := int(Load(in, value+8)&low) + size
 	found := Done
 	if s.Program.Keys != nil {
-		found = entries(s, in, end)
+		found = findEntries(s, in, end)
 	} else if s.Program.Appends == 0 {
-		found = structure(s, in, end)
+		found = findFields(s, in, end)
 	} else {
-		found = appended(s, in, end)
+		found = findEnd(s, in, end)
 	}
 	if found == Full && s.Program.Appends != 0 {
 		if s.Program.Keys != nil {
-			s.At = end - size
-			Put(s.Data, s.At+1, byte(s.Program.Count))
+			s.DstEnd = end - size
+			Put(s.Data, s.DstEnd+1, byte(s.Program.Count))
 		}
-		s.From = end
+		s.OpsStart = end
 		return ready
 	}
 	if found == Full && s.Edited < s.Program.Edits {
 		return Edit
 	}
-	s.From = s.At
+	s.OpsStart = s.DstEnd
 	size += int(Load(in, headers+8)>>32) + s.Edited
-	if found == Full && s.At+size<<s.Program.Twice+s.Program.Extra+Room <= s.Size {
+	if found == Full && s.DstEnd+size<<s.Program.GrowthShift+s.Program.Extra+Room <= s.DstSize {
 		return ready
 	}
 	return found
 }
 
-// ready: nothing stands in the way of a row.
 const ready = -1
 
 // kernel(s, in) of Values
 func goValues(s *Rows) int {
 	for s.N < s.Count {
 		in := unsafe.Add(s.In, s.N*rowBytes)
-		why := prepared(s, in)
-		if why != ready {
-			return why
+		reason := prepareRow(s, in)
+		if reason != ready {
+			return reason
 		}
-		why = emit(s, in, s.From)
-		if why != Full {
-			return why
+		reason = writeRow(s, in, s.OpsStart)
+		if reason != Full {
+			return reason
 		}
 	}
 	return Done

@@ -2,13 +2,11 @@
 
 package kernel
 
-// Pass does rows whose values stay as they are: what changes is the topic, or the schema.
+// Pass copies rows whose values stay. Topic or schema change.
 func Pass(s *Rows) int { return goPass(s) }
 
-// Values does rows whose values are structures of one schema, or maps of the same names, and says why it stopped. Where
-// the program appends, it writes after the values, which are apart.
+// Values processes structs of one schema, or maps with the same keys. A program that appends needs separated values.
 func Values(s *Rows) int { return goValues(s) }
 
-// Apart tells, by Full, whether the data of the rows lie one after the other, with Room after each value, so that
-// what a program appends to a value can be written after it.
-func Apart(s *Rows) int { return goApart(s) }
+// Separated returns Full if results can be appended in place: the rows do not overlap, with Room after values.
+func Separated(s *Rows) int { return goSeparated(s) }

@@ -2,213 +2,189 @@ package kernel
 
 import "unsafe"
 
-// Rows is a run of rows at work. All fields have 8 bytes, as the assembly takes them.
+// Rows holds the state of a kernel. All fields have 8 bytes, as the assembly requires.
 type Rows struct {
-	// In are the call's rows, Out those of the result: both as a wit.Row lies in memory, numbers low byte first.
+	// In and Out are arrays of wit.Row in little-endian order: the rows of the call and of the result.
 	In, Out unsafe.Pointer
-	// N is the row at work, of Count; First is the number of the first of them in the call. Made is how many rows the
-	// result has, of at most Most.
-	N, Count, First, Made, Most int
-	// Data are the call's bytes. A value that ends after Limit, which is Room before their end, is left alone.
+	// N is the current row of Count, First the index of row 0 in the call, OutCount the size of the result so far.
+	N, Count, First, OutCount, OutLimit int
+	// Data holds the bytes of the call. Limit is Room bytes before its end: a value that ends later is not processed.
 	Data  unsafe.Pointer
 	Limit int
-	// Dst is where results are written: At says how far it is, Size how much there is. From Full on no row is begun.
-	Dst            unsafe.Pointer
-	At, Size, Full int
-	// Topic is that of the rows, To the one that they get.
-	Topic, To uint64
-	// Of the word with form and schema of a value, the bits of Mask must be those of Value; in the result stand those
-	// of Keep, and Result.
-	Mask, Value, Keep, Result uint64
-	// Program is what is done to values. Member and Place are where its reading of row N goes on.
-	Program       *Program
-	Member, Place int
-	// Edited is 0 until the caller has made the pieces of row N that the program's parts of kind Edited write, then one
-	// more than their bytes.
+	// Dst receives the results. DstEnd is its length, DstSize its capacity. No row starts once DstEnd reaches DstFull.
+	Dst                      unsafe.Pointer
+	DstEnd, DstSize, DstFull int
+	// Topic is the topic of the rows, OutTopic the topic of the results.
+	Topic, OutTopic uint64
+	// The encoding word of a value must equal Value in the bits of Mask. The result's is KeepMask of it, and Result.
+	Mask, Value, KeepMask, Result uint64
+	// Field and Position are where reading of row N continues.
+	Program         *Program
+	Field, Position int
+	// Edited is 0 until the caller has stored the edited values of row N, then one more than their total size.
 	Edited int
-	// Ends has room for a number for each member, and one more: there each begins, and the last ends.
+	// Ends receives the offset of each field, and where the last one ends.
 	Ends unsafe.Pointer
-	// From is where in Dst the parts of row N are written, KeyEnd and HeadersEnd where its key and its headers end.
-	// Calendar has room for the numbers of a date.
-	From, KeyEnd, HeadersEnd int
-	Calendar                 [7]uint64
+	// OpsStart is where the ops of row N write in Dst; KeyEnd and HeadersEnd are where its key and headers end.
+	OpsStart, KeyEnd, HeadersEnd int
+	Calendar                     [7]uint64
 }
 
-// Program is what is done to values of one kind: its members are passed over, then its parts are written.
+// Program processes values of one kind: it skips their fields, then executes the ops.
 type Program struct {
-	// Fields are codes of a structure's members, 8 bytes each, and Last. Root is 0 for a structure without a branch,
-	// else one more than the branch of a value.
+	// Fields holds the codes of fields, then Last. Root is 0 without a branch, else the branch of a value plus 1.
 	Fields unsafe.Pointer
 	Root   uint64
-	// Keys are those of a map's entries, Members their number. Head are the map's first bytes, under HeadMask, and
-	// HeadSize their number.
+	// Keys holds FieldCount keys of entries. The map must start with HeadSize bytes of Head, in the bits of HeadMask.
 	Keys           *Key
-	Members        int
+	FieldCount     int
 	Head, HeadMask uint64
 	HeadSize       int
-	// Choices is Allowed of parts that choose by a tag, which are Chosen many: a tag that is not allowed fails the row.
-	Choices *Choice
-	Chosen  int
-	// Lacks has a bit for each of partition, offset and timestamp that rows are without.
-	Lacks uint64
-	// Parts are written one after another, up to one of kind End. Extra is how many bytes a result may have more than
-	// its value.
-	Parts *Part
+	// Choices restricts the tags of entries. Another tag stops the kernel.
+	Choices     *Choice
+	ChoiceCount int
+	// MissingAttributes has a bit each for partition, offset and timestamp that the rows must not have.
+	MissingAttributes uint64
+	// Ops ends with an op of kind End. Extra is how many bytes the result may be longer than the value.
+	Ops   *Op
 	Extra int
-	// Key and Headers are the words with form and schema of the key and the headers that parts make, 0: they stay.
-	// Twice is how often a byte of the input may be written, as a power of two: into the value, the key, a header.
-	Key, Headers, Twice uint64
-	// Edits is 1 where the caller makes the pieces of each row, else 0.
+	// Key and Headers are new encoding words, or 0. A byte is written up to 1<<GrowthShift times.
+	Key, Headers, GrowthShift uint64
+	// Edits is 1 if the caller computes the edited values of each row, else 0.
 	Edits int
-	// Appends is 1 where the value stays and what the parts write is to stand after it. The members of a structure are
-	// not read then. Of a map, whose number of entries takes one byte, that byte becomes Count.
+	// Appends is 1 if the ops write after the value, which is not read. Count replaces a map's number of entries.
 	Appends, Count int
 }
 
-// Codes of members. A member with a branch has Optional added, and the branch of a value from bit 8 on. An OptionalText
-// has in the bits from Run on how many of its kind follow one another, itself included.
+// Codes of fields. Optional adds a branch, whose value is in bits 8 to 15. OptionalText has the number of consecutive
+// fields of its kind from bit Run on.
 const (
-	Block uint64 = iota
+	LengthPrefixed uint64 = iota
 	Number
 	Boolean
-	Four
-	Eight
-	// Other is a member that the caller passes over.
+	FourBytes
+	EightBytes
+	// Other is a field that the caller skips.
 	Other
-	// Last stands after the codes of all members.
+	// Last ends the codes.
 	Last
-	// Rest stands there instead where the members after it stay together: they are not read. From bit 8 on it has the
-	// number in Ends that gets the end of the value.
+	// Rest ends the codes if the other fields stay together. Bits from 8 on are the index in Ends for their end.
 	Rest
-	Optional = 8
-	// OptionalText is the most common of all.
-	OptionalText = Block | Optional | 2<<8
+	Optional     = 8
+	OptionalText = LengthPrefixed | Optional | 2<<8
 	Run          = 16
 )
 
-// Key is the key of an entry, tag included. Its first words stand here with masks; more may follow in Rest, each word
-// with its mask after it.
+// Key is an entry's key with its tag. Each word has a mask; Rest holds words and masks in turns.
 type Key struct {
-	Size                         int
-	First, Mask, Second, Masking uint64
-	Rest                         unsafe.Pointer
+	Size                            int
+	First, Mask, Second, SecondMask uint64
+	Rest                            unsafe.Pointer
 }
 
-// Choice is which tags the value of an entry may have: a bit each. Place is the entry's in Ends, in bytes, and Behind
-// how far after that the value is.
+// Choice is the set of tags that an entry's value may have. Field is the entry's byte offset in Ends.
 type Choice struct {
-	Place, Behind int
-	Allowed       uint64
+	Field, KeySize int
+	Allowed        uint64
 }
 
-// Part of a result.
-type Part struct {
+// Op writes a part of the result.
+type Op struct {
 	Kind uint64
-	// First and Last are places in Ends, in bytes: where what is copied begins and ends, or the byte that chooses is.
-	// First of an attribute is the place in the row.
+	// First and Last are byte offsets in Ends of copied fields, or of one to examine. For an attribute, First is its
+	// offset in the row.
 	First, Last int
-	// Behind is how far after First it is: a value is as far after its entry as the key is long.
-	Behind int
-	// Bytes and Size: a constant, or what replaces a null; of a part that chooses, pieces by what the byte says; of an
-	// edited one the piece. Size of an attribute is not 0 where the row has to have it.
+	// KeySize is the size of the entry's key, which precedes the value.
+	KeySize int
+	// Bytes and Size are a constant, a replacement or the pieces. An attribute has Size 1 if the row must have it.
 	Bytes unsafe.Pointer
 	Size  int
-	// Null is the branch of a null, which is replaced. Of an attribute: it is not 0 where there is a branch.
+	// Null is the branch of the null to replace. For an attribute, it is not 0 if there is a branch.
 	Null uint64
-	// How is what becomes of an edited member or entry of the input where its value is a common one, 0: the caller
-	// makes it. It is put together by [Conversion.Word]. Date is what texts of times look like.
-	How  uint64
-	Date unsafe.Pointer
+	// Conversion is a word, see [Conversion.Word], or 0 if the caller converts. Date is its date format.
+	Conversion uint64
+	Date       unsafe.Pointer
 }
 
-// Conversion is what becomes of a value: of a number, or, in Single, of a float64.
+// Conversion converts a number, or for Single a float64.
 type Conversion struct {
 	Kind uint8
-	// Lead: in front of the value stands a branch or a tag. That of a value is Full, and becomes Made; that of a null
-	// is None, and becomes Null, which is all of it.
-	Lead                   bool
-	Full, Made, None, Null byte
-	// Unused is how many bits of 64 the number has no use for, Lost how many the result has none for.
-	Unused, Lost uint8
+	// HasLead reports whether a branch or tag precedes the value. ValueLead becomes ResultLead, NullLead ResultNull.
+	HasLead                                     bool
+	ValueLead, ResultLead, NullLead, ResultNull byte
+	// UnusedBits is the number of bits of 64 that the input does not use, LostBits the number that the result lacks.
+	UnusedBits, LostBits uint8
 }
 
-// Kinds of conversions.
 const (
-	// ByCaller is none.
 	ByCaller uint8 = iota
-	// Integer is a number of fewer or more bits; Digits is its text.
 	Integer
 	Digits
-	// Day is the text of a time in milliseconds.
-	Day
-	// Single is a float32 of a float64.
+	DateText
 	Single
 )
 
-// MaxConverted is the most bytes that a conversion writes, a date's text left out.
+// MaxConverted is the maximum size of a converted value, except date texts.
 const MaxConverted = 24
 
-// Word is a conversion as a part has it.
+// Word encodes the conversion for an op.
 func (c Conversion) Word() uint64 {
-	w := uint64(c.Kind) | uint64(c.Full)<<16 | uint64(c.Made)<<24 | uint64(c.None)<<32 | uint64(c.Null)<<40 |
-		uint64(c.Unused)<<48 | uint64(c.Lost)<<56
-	if c.Lead {
+	w := uint64(c.Kind) | uint64(c.ValueLead)<<16 | uint64(c.ResultLead)<<24 | uint64(c.NullLead)<<32 |
+		uint64(c.ResultNull)<<40 |
+		uint64(c.UnusedBits)<<48 | uint64(c.LostBits)<<56
+	if c.HasLead {
 		w |= 1 << 8
 	}
 	return w
 }
 
-// Date is what the text of a time looks like: its size, the numbers that are put into it, one after another up to a 0,
-// and what stands around them. Of a number the lowest byte is its index in [Rows.Calendar] (year, month, day, hour,
-// minute, second, millisecond), the next where its last digit stands, and what is above how many it has.
+// Date is a date format: fixed text, and the numbers in it up to a 0. The lowest byte of a number is its index in
+// [Rows.Calendar], then follow the position of its last digit and the number of digits.
 type Date struct {
 	Size    int
 	Numbers [16]uint64
 	Text    [Room]byte
 }
 
-// Kinds of parts.
+// Kinds of ops.
 const (
-	// Constant is written as it is.
 	Constant uint64 = iota
-	// Copied is members of the input; OrDefault is one, but for a null.
+	// Copied copies fields. OrDefault copies one field and replaces a null.
 	Copied
 	OrDefault
-	// Choosing writes a piece by the first byte of a member.
+	// Choosing writes a piece that the first byte of a field selects.
 	Choosing
-	// Attribute is a number of the row: partition, offset or timestamp.
+	// Attribute writes the partition, offset or timestamp of the row.
 	Attribute
-	// Edited writes what becomes of a member or entry by a conversion, or a piece that the caller made of it.
+	// Edited writes a converted value, or a piece that the caller computed.
 	Edited
-	// KeyEnd and HeadersEnd write nothing: what stands before them are the key and the headers.
-	KeyEnd
-	HeadersEnd
-	// HeaderCount writes how many headers there are, Size more than the row has, and those.
+	// EndOfKey and EndOfHeaders write nothing. They mark the end of the key and of the headers.
+	EndOfKey
+	EndOfHeaders
+	// HeaderCount writes the number of headers, Size more than the row has, and the row's headers.
 	HeaderCount
-	// Sized is Copied with the size in front.
+	// Sized is Copied with a length prefix.
 	Sized
-	// End ends the parts.
 	End
 )
 
-// Places of attributes in a row.
+// Offsets of attributes in a row.
 const Partition, Offset, Timestamp = 8, 16, 24
 
-// Piece is bytes that a part chooses, or that the caller made. They have Room after them.
+// Piece is a range of bytes with Room after it.
 type Piece struct {
 	Bytes unsafe.Pointer
 	Size  int
 }
 
-// Why a kernel returned.
+// Reasons why a kernel returned.
 const (
-	// Done: row N is not one that it can do, or there is none.
+	// Done: there is no further row, or row N is not supported.
 	Done = iota
-	// Skip: the caller passes over member Member, which begins at Place, and calls again.
+	// Skip: the caller must skip field Field at Position and call again.
 	Skip
-	// Full: the result needs more room: the caller makes it and calls again.
+	// Full: the result needs more space. The caller grows it and calls again.
 	Full
-	// Edit: the members of row N are in Ends, and a value among them is none that the kernel converts: the caller makes
-	// all pieces of the row, says so in Edited, and calls again.
+	// Edit: a value of row N needs the caller. It must compute all pieces of the row, set Edited, and call again.
 	Edit
 )

@@ -2,10 +2,10 @@ package kernel
 
 import "unsafe"
 
-// Room is how many bytes may be read after a value, and written after a result.
+// Room is the number of bytes that may be read after a value and written after a result.
 const Room = 64
 
-// Slack is how many bytes may be written after what is copied by words.
+// Slack is the number of bytes that may be written after a copy by words.
 const Slack = 15
 
 // rowBytes is the size of a wit.Row.

@@ -113,7 +113,7 @@ func (g *Group) figures(address string) {
 	g.Run("connectors", "show", "c0", "--url", w.Url).Exits(0).Prints("\n    Orders: was read to its end ",
 		"\n    Products: was read to its end ")
 	g.Run("connectors", "list", "--url", w.Url).Exits(0).Prints("c0 ", "c1 ")
-	g.Run("offsets", "show", "c0", "--url", w.Url).Exits(0).Prints(`"offsets": [`)
+	g.Run("offsets", "show", "c0", "--json", "--url", w.Url).Exits(0).Prints(`"offsets": [`)
 	for by, feed := range []string{"Orders", "Products", "Orders"} {
 		ident := e2etest.As[map[string]string](t, g.workers[by].Must(202, "POST",
 			"/culvert/connectors/c0/feeds/"+feed+"/snapshot", ""))["snapshot"]

@@ -54,7 +54,9 @@ func TestOffsetsAreImported(t *testing.T) {
 	imports := func(name string, args ...string) e2etest.Result {
 		return p.Run(slices.Concat([]string{"offsets", "import", name, "-p", worker}, args, files)...)
 	}
-	shows := func() e2etest.Result { return p.Run(append([]string{"offsets", "show", "reads"}, files...)...) }
+	shows := func() e2etest.Result {
+		return p.Run(append([]string{"offsets", "show", "reads", "--json"}, files...)...)
+	}
 	const topic, path = "--from-topic", "--from-file"
 	for _, c := range []struct {
 		args []string

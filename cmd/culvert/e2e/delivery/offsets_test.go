@@ -48,7 +48,7 @@ func TestOffsets(t *testing.T) {
 	f.Must(200, "PATCH", "/connectors/reads/offsets", set("http://"+address+path))
 	f.Must(200, "GET", "/connectors/reads/offsets", "", `"url":"`+path+`"`)
 	for _, url := range []string{"http://elsewhere.example" + path, "nowhere"} {
-		f.Must(500, "PATCH", "/connectors/reads/offsets", set(url), "the plugin refuses the offset: ")
+		f.Must(500, "PATCH", "/connectors/reads/offsets", set(url), "the plugin rejects the offset: ")
 	}
 	f.Must(500, "PATCH", "/connectors/reads/offsets",
 		`{"offsets":[{"partition":{"entityset":"x"},"offset":{"url":"/"}}]}`)
@@ -65,7 +65,7 @@ func TestOffsets(t *testing.T) {
 	// The command, with the worker and without.
 	shows := func(name string, where ...string) string {
 		t.Helper()
-		r := p.Run(append([]string{"offsets", "show", name}, where...)...)
+		r := p.Run(append([]string{"offsets", "show", name, "--json"}, where...)...)
 		if r.Code != 0 || !json.Valid([]byte(r.Stdout)) {
 			t.Fatalf("offsets show %s: exit %d\n%s%s", name, r.Code, r.Stdout, r.Stderr)
 		}
@@ -124,6 +124,6 @@ func TestOffsetsAreResetBehindAFence(t *testing.T) {
 		if err := paused.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
 			t.Errorf("%s: expected the task that was paused to be fenced", c.change[0])
 		}
-		p.Run(append([]string{"offsets", "show", "reads"}, files...)...).Exits(0).Prints(c.want).Omits("late")
+		p.Run(append([]string{"offsets", "show", "reads", "--json"}, files...)...).Exits(0).Prints(c.want).Omits("late")
 	}
 }

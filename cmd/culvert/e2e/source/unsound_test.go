@@ -168,7 +168,7 @@ func TestKilledBehindAVerdictExactlyOnce(t *testing.T) {
 	r.killed()
 	for range 2 {
 		result := r.start().Wait()
-		result.Exits(1).Says("sap.odata#00.unsound = reload")
+		result.Exits(1).Says("sap.odata#00.incomplete.load = reload")
 	}
 	came, reload := r.came()
 	for id, n := range came {

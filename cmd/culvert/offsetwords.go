@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/host/shown"
+)
+
+// offsetLabels are the words for fields of stored offsets, in the order in which they are printed. The names are part
+// of the stored format and never change; fields without a label are printed by their names.
+var offsetLabels = []struct {
+	field, label string
+	isTime       bool
+}{
+	{field: "url", label: "request"},
+	{field: "link", label: "delta link"},
+	{field: "began", label: "started", isTime: true},
+	{field: "at", label: "finished", isTime: true},
+	{field: "seen", label: "rows before the request"},
+	{field: "record", label: "rows of the request that were delivered"},
+	{field: "count", label: "rows by the service's count"},
+	{field: "high", label: "highest cursor value"},
+	{field: "fingerprint", label: "belongs to"},
+}
+
+// phases are the words for the field phase of an entity set whose changes are followed.
+var phases = map[string]string{
+	"load":    "first load, with change tracking",
+	"second":  "reading the entity set a second time",
+	"changes": "reading changes",
+	"links":   "asking the ODP service for its delta links",
+	"ask":     "asking the ODP service for existing subscriptions",
+	"end":     "ending the subscription of another reader",
+	"open":    "starting the first extraction of the ODP service",
+	"wait":    "waiting for the first extraction of the ODP service",
+}
+
+// storedOffset is an entry of a worker's answer about offsets.
+type storedOffset struct{ Partition, Offset json.RawMessage }
+
+// printOffsets prints the offsets that a worker returned, as JSON or in plain words.
+func printOffsets(out io.Writer, answer []byte, asJSON bool) error {
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, answer, "", "  "); err != nil {
+		return fmt.Errorf("expected JSON, found %s: %w", shown.Within(string(answer), 200), err)
+	}
+	var stored struct{ Offsets []storedOffset }
+	if asJSON || json.Unmarshal(answer, &stored) != nil {
+		_, err := fmt.Fprintln(out, indented.String())
+		return err
+	}
+	if len(stored.Offsets) == 0 {
+		_, err := fmt.Fprintln(out, "no offsets are stored")
+		return err
+	}
+	for _, s := range stored.Offsets {
+		if err := s.print(out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// print prints one line for a partition of a topic, and a paragraph for a source partition.
+func (s storedOffset) print(out io.Writer) error {
+	names, partition := members(s.Partition)
+	fields, offset := members(s.Offset)
+	if topic, ok := partition["kafka_topic"]; ok && offset["kafka_offset"] != nil {
+		_, err := fmt.Fprintf(out, "topic %s, partition %s: the next record is the one with offset %s\n",
+			inLine(cell(topic)), inLine(cell(partition["kafka_partition"])), inLine(cell(offset["kafka_offset"])))
+		return err
+	}
+	var title []string
+	for _, name := range names {
+		title = append(title, name+" "+cell(partition[name]))
+	}
+	if _, err := fmt.Fprintln(out, shown.Line(strings.Join(title, ", "))); err != nil {
+		return err
+	}
+	var rows [][]string
+	used := []string{}
+	if partition["entityset"] != nil && len(fields) > 0 {
+		rows, used = append(rows, []string{"  state", stateOf(offset)}), append(used, "phase", "rest", "done")
+	}
+	for _, l := range offsetLabels {
+		if value := offset[l.field]; value != nil {
+			text := cell(value)
+			if ms, err := strconv.ParseInt(text, 10, 64); l.isTime && err == nil {
+				text = time.UnixMilli(ms).UTC().Format("2006-01-02 15:04:05 UTC")
+			}
+			rows, used = append(rows, []string{"  " + l.label, text}), append(used, l.field)
+		}
+	}
+	var others []string
+	for _, name := range fields {
+		if !slices.Contains(used, name) {
+			others = append(others, name+"="+cell(offset[name]))
+		}
+	}
+	if len(others) > 0 {
+		rows = append(rows, []string{"  other fields", strings.Join(others, ", ")})
+	}
+	return columns(out, "", rows)
+}
+
+// stateOf returns in words how far the OData source has read an entity set.
+func stateOf(offset map[string]json.RawMessage) string {
+	isSet := func(name string) bool { return string(offset[name]) == "true" }
+	phase := cell(offset["phase"])
+	switch words, known := phases[phase]; {
+	case phase == "changes" && isSet("rest"):
+		return "all changes were read; the request asks for the next ones"
+	case known:
+		return words
+	case phase != "":
+		return phase
+	case isSet("done"):
+		return "complete: all rows were read"
+	case strings.Contains(strings.ToLower(cell(offset["url"])), "deltatoken"):
+		return "taken over; the request asks for changes"
+	}
+	return "full load; the request is the next page"
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// TestOffsetsInPlainWords: culvert offsets show prints what stored offsets mean, fields without a label by their names,
+// and JSON only with --json.
+func TestOffsetsInPlainWords(t *testing.T) {
+	t.Parallel()
+	const set = `{"service":"/s","entityset":"Orders"}`
+	for _, c := range []struct{ name, partition, offset, want string }{
+		{"sink", `{"kafka_partition":0,"kafka_topic":"Orders"}`, `{"kafka_offset":7}`,
+			"topic Orders, partition 0: the next record is the one with offset 7\n"},
+		{"complete load", set, `{"url":"/s/Orders?$skiptoken=9","seen":9,"count":10,"sorts":true,"done":true,` +
+			`"at":1795705177137,"fingerprint":"mode=full"}`, `service /s, entityset Orders
+  state                        complete: all rows were read
+  request                      /s/Orders?$skiptoken=9
+  finished                     2026-11-26 14:59:37 UTC
+  rows before the request      9
+  rows by the service's count  10
+  belongs to                   mode=full
+  other fields                 sorts=true
+`},
+		{"load in progress", set, `{"url":"/p","record":3}`, `service /s, entityset Orders
+  state                                   full load; the request is the next page
+  request                                 /p
+  rows of the request that were delivered  3
+`},
+		{"changes", set, `{"phase":"changes","url":"/d","rest":true}`, `service /s, entityset Orders
+  state    all changes were read; the request asks for the next ones
+  request  /d
+`},
+		{"rescan", set, `{"phase":"second","url":"/d"}`, "service /s, entityset Orders\n" +
+			"  state    reading the entity set a second time\n  request  /d\n"},
+		{"import", set, `{"url":"/d?!deltatoken='D1'"}`, "service /s, entityset Orders\n" +
+			"  state    taken over; the request asks for changes\n  request  /d?!deltatoken='D1'\n"},
+		{"phase of a later version", set, `{"phase":"x","url":"/d"}`,
+			"service /s, entityset Orders\n  state    x\n  request  /d\n"},
+		{"other connector", `{"filename":"a"}`, `{"position":5}`, "filename a\n  other fields  position=5\n"},
+		{"deleted", set, `null`, "service /s, entityset Orders\n"},
+	} {
+		var out strings.Builder
+		answer := `{"offsets":[{"partition":` + c.partition + `,"offset":` + c.offset + `}]}`
+		err := printOffsets(&out, []byte(answer), false)
+		if err != nil || tightened(out.String()) != tightened(c.want) {
+			t.Errorf("%s: expected\n%s, found %v\n%s", c.name, c.want, err, out.String())
+		}
+		out.Reset()
+		if err := printOffsets(&out, []byte(answer), true); err != nil || !json.Valid([]byte(out.String())) {
+			t.Errorf("%s: expected JSON, found %v\n%s", c.name, err, out.String())
+		}
+	}
+	var none strings.Builder
+	if err := printOffsets(&none, []byte(`{"offsets":[]}`), false); err != nil ||
+		none.String() != "no offsets are stored\n" {
+		t.Errorf("found %v, %q", err, none.String())
+	}
+}
+
+// tightened returns a text whose columns are one blank apart.
+func tightened(text string) string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		lines = append(lines, strings.Join(strings.Fields(line), " "))
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,135 @@
+package catalog
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/smt/operation"
+	"github.com/culvert-project/culvert/plugins/smt/predicates"
+	"github.com/culvert-project/culvert/plugins/smt/record"
+	"github.com/culvert-project/culvert/plugins/smt/settings"
+	"github.com/culvert-project/culvert/plugins/smt/transforms/convert"
+	"github.com/culvert-project/culvert/plugins/smt/transforms/fields"
+	"github.com/culvert-project/culvert/plugins/smt/transforms/records"
+	"github.com/culvert-project/culvert/plugins/smt/transforms/topics"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+type component struct {
+	name, doc string
+	kind      wit.ComponentKind
+	keys      []wit.ConfigKey
+	transform func(settings.Values) (operation.Operation, *wit.Error)
+	predicate func(settings.Values) (operation.Predicate, *wit.Error)
+}
+
+// components is in the order of the plugin's description: transforms by class name, then predicates.
+var components = func() (list []component) {
+	classes := slices.Concat(fields.Classes, convert.Classes, records.Classes, topics.Classes)
+	slices.SortFunc(classes, func(a, b operation.Class) int { return strings.Compare(a.Name, b.Name) })
+	for _, c := range slices.Concat(classes, predicates.Classes) {
+		one := component{c.Name, c.Doc, wit.ComponentTransformation, c.Keys, c.Transform, c.Predicate}
+		switch {
+		case c.Predicate != nil:
+			one.kind = wit.ComponentPredicate
+			list = append(list, one)
+		case c.Sided == nil:
+			list = append(list, one)
+		default:
+			for at, suffix := range [...]string{record.Key: "$Key", record.Value: "$Value"} {
+				one.name = c.Name + suffix
+				one.transform = func(s settings.Values) (operation.Operation, *wit.Error) {
+					return c.Sided(record.Target(at), s)
+				}
+				one.doc = strings.ReplaceAll(c.Doc, "{target}", strings.ToLower(suffix[1:]))
+				list = append(list, one)
+			}
+		}
+	}
+	return list
+}()
+
+func (c *component) alias() string { return c.name[strings.LastIndexByte(c.name, '.')+1:] }
+
+// componentOf returns the component with a name or alias, or nil.
+func componentOf(name string) *component {
+	for i := range components {
+		if c := &components[i]; c.name == name || c.alias() == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// Components describes all transforms and predicates.
+func Components() []wit.Component {
+	list := make([]wit.Component, len(components))
+	for i := range components {
+		c := &components[i]
+		list[i] = wit.Component{Name: c.name, Kind: c.kind, Aliases: []string{c.alias()}, Documentation: c.doc,
+			Settings: c.keys}
+	}
+	return list
+}
+
+// Validate checks a component's settings. An error concerns no single setting.
+func Validate(name string, values []wit.Setting) ([]wit.ConfigValue, *wit.Error) {
+	c := componentOf(name)
+	if c == nil {
+		return nil, settings.Error("", "unknown component "+strconv.Quote(name))
+	}
+	table := setting.NewTable(c.keys...)
+	table.Check.Empty = true // Kafka accepts empty values of required settings
+	list := table.Validate(values)
+	if setting.FirstError(list) != nil {
+		return list, nil
+	}
+	if err := c.check(settings.Values(values)); err != nil {
+		if err.Setting == nil {
+			return nil, err
+		}
+		setting.AddError(list, *err.Setting, err.Message)
+	}
+	return list, nil
+}
+
+func (c *component) check(s settings.Values) *wit.Error {
+	var err *wit.Error
+	if c.transform != nil {
+		_, err = c.transform(s)
+	} else {
+		_, err = c.predicate(s)
+	}
+	return err
+}
+
+// NewStage returns a stage of a chain.
+func NewStage(number int, stage *wit.Stage) (s operation.Stage, err *wit.Error) {
+	c := componentOf(stage.Component)
+	if c == nil || c.transform == nil {
+		return s, settings.Error("", "expected a transform of this plugin")
+	}
+	s.Number = number
+	if s.Operation, err = c.transform(stage.Settings); err != nil || stage.Condition == nil {
+		return s, err
+	}
+	when, ok, err := NewPredicate(stage.Condition.Component, stage.Condition.Settings)
+	if !ok {
+		return s, settings.Error("", "expected a predicate of this plugin as the condition, found "+
+			strconv.Quote(stage.Condition.Component))
+	}
+	s.Predicate, s.Negate = when, stage.Condition.Negate
+	return s, err
+}
+
+// NewPredicate returns a predicate. ok is false if the component is not a predicate.
+func NewPredicate(name string, values settings.Values) (result operation.Predicate, ok bool, err *wit.Error) {
+	c := componentOf(name)
+	if c == nil || c.predicate == nil {
+		return nil, false, nil
+	}
+	result, err = c.predicate(values)
+	return result, true, err
+}

@@ -1,0 +1,114 @@
+package object
+
+import (
+	"github.com/culvert-project/culvert/plugins/smt/schemas"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// Layout is a schema, prepared for reading its values.
+type Layout struct {
+	ID    uint32
+	Nodes []wit.SchemaNode
+	// Fields holds the fields of a struct, nil for other schemas.
+	Fields []Field
+	types  []fieldType
+	inner  []*Layout
+}
+
+// fieldType is the type for skipping a field. Integers have the widest one: their readers check the range.
+type fieldType struct {
+	nodes []wit.SchemaNode
+	node  uint32
+}
+
+func newLayout(id uint32, nodes []wit.SchemaNode) *Layout {
+	l := &Layout{ID: id, Nodes: nodes}
+	if !l.IsStruct() {
+		return l
+	}
+	for i, m := range nodes[0].Fields {
+		l.Fields = append(l.Fields, Field{Name: m.Name, Nodes: nodes, Node: m.Node, Source: Source{Index: i}})
+		t := fieldType{nodes, m.Node}
+		switch n := &nodes[m.Node]; n.Kind {
+		case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+			t = fieldType{[]wit.SchemaNode{{Kind: wit.Int64, Optional: n.Optional, DefaultValue: n.DefaultValue}}, 0}
+		}
+		l.types = append(l.types, t)
+	}
+	return l
+}
+
+// IsStruct reports whether the values are structs.
+func (l *Layout) IsStruct() bool { return l.Nodes[0].Kind == wit.Struct }
+
+// FieldLayout returns the layout of a field.
+func (l *Layout) FieldLayout(member int) *Layout {
+	if l.inner == nil {
+		l.inner = make([]*Layout, len(l.Fields))
+	}
+	if l.inner[member] == nil {
+		l.inner[member] = newLayout(0, l.Fields[member].Subtree())
+	}
+	return l.inner[member]
+}
+
+// Null reads the branch of a value: whether it is null, and where the value starts. ok is false for invalid bytes.
+func (l *Layout) Null(in []byte) (null bool, start int, ok bool) {
+	return connectdata.IsNull(&l.Nodes[0], in)
+}
+
+// Offsets stores in ends where each field starts and the last one ends. It returns the first invalid field, or -1.
+func (l *Layout) Offsets(in []byte, i int, ends []uint64) int {
+	for m := range l.types {
+		ends[m] = uint64(i)
+		t := &l.types[m]
+		end := connectdata.SkipFast(&t.nodes[t.node], in, i)
+		if end == 0 {
+			size, err := connectdata.Skip(t.nodes, t.node, in[i:])
+			if err != nil {
+				return m
+			}
+			end = i + size
+		}
+		i = end
+	}
+	if ends[len(l.types)] = uint64(i); i != len(in) {
+		return len(l.types)
+	}
+	return -1
+}
+
+// SkipField returns the size of a field's value at the start of in.
+func (l *Layout) SkipField(member int, in []byte) (int, error) {
+	return connectdata.Skip(l.types[member].nodes, l.types[member].node, in)
+}
+
+// Scratch holds the schemas and the memory that the objects of one record share.
+type Scratch struct {
+	Schemas schemas.Registry
+	Layouts schemas.Cache[*Layout]
+	// Buf receives the bytes that are written for the record. Values refer to it until the record is done.
+	Buf []byte
+	// Ends holds the offsets of a struct's fields, see [Layout.Offsets].
+	Ends []uint64
+}
+
+// GrowEnds ensures space for n offsets.
+func (s *Scratch) GrowEnds(n int) {
+	if len(s.Ends) < n {
+		s.Ends = make([]uint64, n)
+	}
+}
+
+// Layout returns the layout of a schema.
+func (s *Scratch) Layout(schema uint32) (*Layout, error) {
+	return s.Layouts.Get(&s.Schemas, schema, func(nodes []wit.SchemaNode) *Layout { return newLayout(schema, nodes) })
+}
+
+// WithBranch returns the value, or a null, with the branch of its schema.
+func (s *Scratch) WithBranch(n *wit.SchemaNode, null bool, value []byte) []byte {
+	from := len(s.Buf)
+	s.Buf = append(connectdata.AppendBranch(s.Buf, n, null), value...)
+	return s.Buf[from:len(s.Buf):len(s.Buf)]
+}

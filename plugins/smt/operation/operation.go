@@ -1,0 +1,122 @@
+package operation
+
+import (
+	"github.com/culvert-project/culvert/plugins/smt/object"
+	"github.com/culvert-project/culvert/plugins/smt/record"
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/plugins/smt/schemas"
+	"github.com/culvert-project/culvert/plugins/smt/settings"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Operation is a transform: a [RowOperation], [FieldOperation] or [SplitOperation].
+type Operation any
+
+// Packages of the Java classes: Kafka Connect's, and that of classes which only Culvert has.
+const (
+	KafkaPackage = "org.apache.kafka.connect.transforms."
+	OwnPackage   = "org.culvert.transforms."
+)
+
+// Class describes a transform or predicate by the name of its Java class.
+type Class struct {
+	Name, Doc string
+	Keys      []wit.ConfigKey
+	// One of these creates it. A sided one is two classes, $Key and $Value; its Doc contains {target}.
+	Transform func(settings.Values) (Operation, *wit.Error)
+	Sided     func(record.Target, settings.Values) (Operation, *wit.Error)
+	Predicate func(settings.Values) (Predicate, *wit.Error)
+}
+
+// RowOperation changes a record.
+type RowOperation interface {
+	// Apply changes the record. It may append to ctx.Buf. The error concerns the call, the failure this row.
+	Apply(ctx *Context, rec *record.Record, stage int) (*rowerror.Failure, error)
+}
+
+// TopicOperation is a RowOperation that computes a new topic from the topic alone.
+type TopicOperation interface {
+	RowOperation
+	TopicFor(topic string, stage int) (string, *rowerror.Failure)
+}
+
+// FieldOperation changes the fields of a key or value, for structs and maps alike.
+type FieldOperation interface {
+	Options() *FieldOptions
+	// Apply changes the object. A failure passed to [object.Object.Fail] counts only if the result has a schema.
+	Apply(x *object.Object, s Step) *rowerror.Failure
+}
+
+// FieldOptions holds what all field operations have in common.
+type FieldOptions struct {
+	Target record.Target
+	// Purpose names the operation in messages.
+	Purpose string
+	// RejectNull fails rows whose key or value is null.
+	RejectNull bool
+	// KeepObject reports whether Kafka's transform returns the same object, not a copy.
+	KeepObject bool
+	// Whole applies the operation to a key or value of any type, as the only field of the object.
+	Whole bool
+	// RequireSchema fails values without schema.
+	RequireSchema bool
+	// FieldAction is part of the message for nulls that are not structs, with RequireStruct for all other types.
+	FieldAction   string
+	RequireStruct bool
+	// ConvertNull gives nulls the schema of the result. ConvertDefault also converts the default of a struct.
+	ConvertNull, ConvertDefault bool
+	// ReplaceNull treats a null as the default of its field, if there is one.
+	ReplaceNull bool
+}
+
+// Options returns the options.
+func (t *FieldOptions) Options() *FieldOptions { return t }
+
+// Configure reads the setting that these transforms share.
+func (t *FieldOptions) Configure(s settings.Values) (err *wit.Error) {
+	t.ReplaceNull, err = s.Bool(settings.ReplaceNull.Name, true)
+	return err
+}
+
+// Step is the stage at which an operation is applied, with the topic and the row.
+type Step struct {
+	Stage int
+	Topic string
+	Row   *wit.Row
+}
+
+// SplitOperation creates several records from one.
+type SplitOperation interface {
+	// Split calls next for each record and returns the first failure or error.
+	Split(ctx *Context, rec *record.Record, stage int, next func() (*rowerror.Failure, error)) (*rowerror.Failure,
+		error)
+}
+
+// Context holds the schemas and the memory of the current record. Operations append to Buf; only a split overwrites it.
+type Context struct {
+	object.Scratch
+	Object object.Object
+	// SplitSize is the size of the records split from the current one so far, in bytes.
+	SplitSize int
+}
+
+// Stage is a transform with its condition.
+type Stage struct {
+	Number    int
+	Operation Operation
+	Predicate Predicate // nil: always
+	Negate    bool
+	Results   schemas.Cache[*object.Results]
+}
+
+// Applies reports whether the stage applies to the record.
+func (s *Stage) Applies(ctx *Context, rec *record.Record) (bool, *rowerror.Failure, error) {
+	if s.Predicate == nil {
+		return true, nil, nil
+	}
+	matches, err := s.Predicate.Matches(rec, ctx)
+	if matchErr, ok := err.(*MatchError); ok {
+		return false, matchErr.Failure(s.Number), nil
+	}
+	return matches != s.Negate, nil, err
+}

@@ -1,0 +1,46 @@
+package operation
+
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/plugins/smt/record"
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/wit/java/pattern"
+)
+
+// Predicate is the condition of a stage.
+type Predicate interface {
+	// Matches reports whether the record matches. A [MatchError] fails the row, another error the call.
+	Matches(rec *record.Record, ctx *Context) (bool, error)
+}
+
+// TopicPredicate depends on the topic alone, so the fast path evaluates it once per topic.
+type TopicPredicate interface {
+	Predicate
+	MatchesTopic(topic string) (bool, *MatchError)
+}
+
+// MatchError reports that a regular expression timed out. The row fails because either answer might misroute it.
+type MatchError struct {
+	Topic string
+	Err   error
+}
+
+func (u *MatchError) Error() string {
+	return "the regular expression could not be evaluated for the topic " + strconv.Quote(u.Topic) + ": " +
+		u.Err.Error()
+}
+
+// Failure returns the failure of a row in a stage.
+func (u *MatchError) Failure(stage int) *rowerror.Failure {
+	return rowerror.New(stage, rowerror.ConnectException, u.Error())
+}
+
+// MatchTopic reports whether a topic matches the expression as a whole.
+func MatchTopic(p pattern.Pattern, topic string) (bool, *MatchError) {
+	ok, err := p.Matches(topic)
+	if err != nil {
+		return false, &MatchError{topic, err}
+	}
+	return ok, nil
+}

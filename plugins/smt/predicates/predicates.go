@@ -1,0 +1,108 @@
+package predicates
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/smt/operation"
+	"github.com/culvert-project/culvert/plugins/smt/record"
+	"github.com/culvert-project/culvert/plugins/smt/settings"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java/pattern"
+)
+
+// Classes lists the predicates of the package.
+var Classes = []operation.Class{
+	{Name: operation.KafkaPackage + "predicates.HasHeaderKey", Keys: hasHeaderKeyKeys, Predicate: newHasHeaderKey,
+		Doc: "A predicate which is true for records with at least one header with the configured name."},
+	{Name: operation.KafkaPackage + "predicates.RecordIsTombstone", Predicate: newRecordIsTombstone,
+		Doc: "A predicate which is true for records which are tombstones (i.e. have null value)."},
+	{Name: operation.KafkaPackage + "predicates.TopicNameMatches", Keys: topicNameMatchesKeys,
+		Predicate: newTopicNameMatches,
+		Doc: "A predicate which is true for records with a topic name that matches the configured regular " +
+			"expression."},
+}
+
+var hasHeaderKeyKeys = []wit.ConfigKey{settings.RequiredKey("name", wit.Medium, "The header name.")}
+
+// HasHeaderKey matches records with a header of a name.
+type HasHeaderKey struct{ name string }
+
+func newHasHeaderKey(s settings.Values) (operation.Predicate, *wit.Error) {
+	name, err := s.Required("name")
+	if err != nil {
+		return nil, err
+	}
+	if name = setting.Trim(name); name == "" {
+		return nil, settings.Invalid("name", "", "String must be non-empty")
+	}
+	return &HasHeaderKey{name}, nil
+}
+
+func (c *HasHeaderKey) Matches(rec *record.Record, _ *operation.Context) (bool, error) {
+	headers := &rec.Parts[record.Headers]
+	return headers.Encoding == wit.Raw && c.In(headers.Bytes), nil
+}
+
+// In reports whether encoded headers contain the name.
+func (c *HasHeaderKey) In(block []byte) bool {
+	list := record.ReadHeaders(block)
+	for name, ok := list.Next(); ok; name, ok = list.Next() {
+		if string(name) == c.name {
+			return true
+		}
+	}
+	return false
+}
+
+// RecordIsTombstone matches records whose value is null.
+type RecordIsTombstone struct{}
+
+func newRecordIsTombstone(settings.Values) (operation.Predicate, *wit.Error) {
+	return RecordIsTombstone{}, nil
+}
+
+func (RecordIsTombstone) Matches(rec *record.Record, ctx *operation.Context) (bool, error) {
+	return rec.Parts[record.Value].IsNull(&ctx.Schemas)
+}
+
+var topicNameMatchesKeys = []wit.ConfigKey{settings.RequiredKey("pattern", wit.Medium,
+	"A Java regular expression for matching against the name of a record's topic.")}
+
+// TopicNameMatches matches records by a regular expression for the topic.
+type TopicNameMatches struct {
+	Pattern   pattern.Pattern
+	lastMatch bool
+	lastTopic string
+	cached    bool
+}
+
+func newTopicNameMatches(s settings.Values) (operation.Predicate, *wit.Error) {
+	text, err := s.Required("pattern")
+	if err != nil {
+		return nil, err
+	}
+	if text = setting.Trim(text); text == "" {
+		return nil, settings.Invalid("pattern", "", "String must be non-empty")
+	}
+	p, err := settings.Pattern("pattern", text)
+	if err != nil {
+		return nil, err
+	}
+	return &TopicNameMatches{Pattern: p}, nil
+}
+
+func (c *TopicNameMatches) MatchesTopic(topic string) (bool, *operation.MatchError) {
+	return operation.MatchTopic(c.Pattern, topic)
+}
+
+func (c *TopicNameMatches) Matches(rec *record.Record, _ *operation.Context) (bool, error) {
+	if !c.cached || c.lastTopic != rec.Topic {
+		matches, matchErr := operation.MatchTopic(c.Pattern, rec.Topic)
+		if matchErr != nil {
+			return false, matchErr
+		}
+		c.cached, c.lastMatch, c.lastTopic = true, matches, strings.Clone(rec.Topic)
+	}
+	return c.lastMatch, nil
+}

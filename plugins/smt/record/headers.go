@@ -1,0 +1,65 @@
+package record
+
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// HeaderReader iterates over encoded headers.
+type HeaderReader struct {
+	// Remaining is the number of unread headers, -1 for invalid bytes. Rest starts with the next one.
+	Remaining int64
+	Rest      []byte
+}
+
+// ReadHeaders starts to read encoded headers.
+func ReadHeaders(block []byte) HeaderReader {
+	n, size := connectdata.Number(block)
+	if size <= 0 || n < 0 || n > connectdata.MaxHeaders {
+		return HeaderReader{Remaining: -1}
+	}
+	return HeaderReader{n, block[size:]}
+}
+
+// Next returns the name of the next header. ok is false at the end and for invalid bytes.
+func (l *HeaderReader) Next() (name []byte, ok bool) {
+	if l.Remaining <= 0 {
+		return nil, false
+	}
+	l.Remaining--
+	b := l.Rest
+	name, size := connectdata.LengthPrefixed(b)
+	if size <= 0 || size >= len(b) {
+		return nil, false
+	}
+	b = b[size+1:] // the encoding
+	if _, size = connectdata.Number(b); size <= 0 {
+		return nil, false
+	}
+	b = b[size:]
+	if _, size = connectdata.LengthPrefixed(b); size <= 0 {
+		return nil, false
+	}
+	l.Rest = b[size:]
+	return name, true
+}
+
+// beginHeaders appends the record's headers to dst with a count for n more, which must follow.
+func beginHeaders(dst []byte, part *Part, n, stage int) ([]byte, *rowerror.Failure) {
+	var list HeaderReader
+	if part.Encoding == wit.Raw {
+		list = ReadHeaders(part.Bytes)
+	}
+	if list.Remaining < 0 {
+		return dst, rowerror.Data(stage, "invalid bytes of headers")
+	}
+	n += int(list.Remaining)
+	if n > connectdata.MaxHeaders {
+		return dst, rowerror.Data(stage, "expected at most "+strconv.Itoa(connectdata.MaxHeaders)+" headers, found "+
+			strconv.Itoa(n))
+	}
+	return append(connectdata.AppendNumber(dst, int64(n)), list.Rest...), nil
+}

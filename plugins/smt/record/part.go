@@ -1,0 +1,84 @@
+package record
+
+import (
+	"github.com/culvert-project/culvert/plugins/smt/object"
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/plugins/smt/schemas"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// Part is the key, the value or the headers of a record.
+type Part struct {
+	Encoding wit.Encoding
+	Schema   uint32
+	// Bytes belongs to the call until a stage replaces it. It is undefined if the part is absent.
+	Bytes []byte
+	// Changed reports whether encoding or bytes differ from the input's. The schema may differ, too.
+	Changed bool
+	// InvalidNull is set for a null of a required type, as Kafka's transforms create it from a field of a null. It
+	// fails the record unless a later stage replaces the value.
+	InvalidNull *rowerror.Failure
+	// Class is the Java class of the value if its schema has another, for example after Cast of a logical type.
+	Class string
+}
+
+func (part *Part) load(d *wit.ValueSlice, data []byte) bool {
+	part.Encoding, part.Schema, part.Changed, part.InvalidNull, part.Class = d.Encoding, d.Schema, false, nil, ""
+	if d.Encoding == wit.Absent {
+		return true
+	}
+	end := uint64(d.Start) + uint64(d.Size)
+	if end > uint64(len(data)) {
+		return false
+	}
+	part.Bytes = data[d.Start:end]
+	return true
+}
+
+// Set replaces the part.
+func (part *Part) Set(encoding wit.Encoding, schema uint32, bytes []byte) {
+	*part = Part{Encoding: encoding, Schema: schema, Bytes: bytes, Changed: true}
+}
+
+// Write replaces the part by the value that write appends.
+func (part *Part) Write(scratch *object.Scratch, encoding wit.Encoding, schema uint32, write func(dst []byte) []byte) {
+	from := len(scratch.Buf)
+	scratch.Buf = write(scratch.Buf)
+	part.Set(encoding, schema, scratch.Buf[from:])
+}
+
+// SetInvalidNull sets the part to a null of a required type.
+func (part *Part) SetInvalidNull(s *schemas.Registry, nodes []wit.SchemaNode, stage int) {
+	result := append([]wit.SchemaNode(nil), nodes...)
+	result[0].Optional = true
+	part.Set(wit.WithSchema, s.Declare(result), connectdata.AppendBranch(nil, &result[0], true))
+	part.InvalidNull = rowerror.RequiredNull(stage)
+}
+
+// ResolveNull replaces an invalid null by the default of its type after the last stage, or returns the failure.
+func (part *Part) ResolveNull(s *schemas.Registry) *rowerror.Failure {
+	if part.InvalidNull == nil {
+		return nil
+	}
+	nodes := append([]wit.SchemaNode(nil), s.Nodes(part.Schema)...)
+	if nodes[0].DefaultValue == nil {
+		return part.InvalidNull
+	}
+	nodes[0].Optional = false
+	part.Set(wit.WithSchema, s.Declare(nodes), *nodes[0].DefaultValue)
+	return nil
+}
+
+// IsNull reports whether Kafka Connect would see a null. Invalid bytes are not null.
+func (part *Part) IsNull(schemas *schemas.Registry) (bool, error) {
+	if part.Encoding != wit.WithSchema {
+		return part.Encoding == wit.Absent, nil
+	}
+	nodes, err := schemas.Lookup(part.Schema)
+	if err != nil {
+		return false, err
+	}
+	isNull, _, ok := connectdata.IsNull(&nodes[0], part.Bytes)
+	return isNull && ok, nil
+}

@@ -1,0 +1,66 @@
+package record
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/smt/javaclass"
+	"github.com/culvert-project/culvert/plugins/smt/object"
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/plugins/smt/schemas"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Record is a row that passes through the stages.
+type Record struct {
+	// Row is the input row. Its partition, offset and timestamp never change.
+	Row     *wit.Row
+	Topic   string
+	Parts   [3]Part
+	Dropped bool
+}
+
+// Target selects a part of a record.
+type Target uint8
+
+const (
+	Key Target = iota
+	Value
+	Headers
+)
+
+// Load starts a record for a row of a call.
+func (rec *Record) Load(in *wit.Row, topic string, data []byte) error {
+	rec.Row, rec.Topic, rec.Dropped = in, topic, false
+	if !rec.Parts[Key].load(&in.Key, data) || !rec.Parts[Value].load(&in.Value, data) ||
+		!rec.Parts[Headers].load(&in.Headers, data) {
+		return &wit.Error{Kind: wit.ErrorInternal, Message: "a value slice exceeds the call's data"}
+	}
+	return nil
+}
+
+// AddHeaders adds n headers, which add appends.
+func (rec *Record) AddHeaders(scratch *object.Scratch, n, stage int, add func(dst []byte) []byte) *rowerror.Failure {
+	part := &rec.Parts[Headers]
+	started, f := beginHeaders(scratch.Buf, part, n, stage)
+	if f == nil {
+		from := len(scratch.Buf)
+		scratch.Buf = add(started)
+		part.Set(wit.Raw, 0, scratch.Buf[from:])
+	}
+	return f
+}
+
+// WithClass returns the failure with the Java class of the value if Class of its part differs from the schema's.
+func (rec *Record) WithClass(s *schemas.Registry, f *rowerror.Failure) *rowerror.Failure {
+	for at := Key; at <= Value; at++ {
+		part := &rec.Parts[at]
+		if part.Class == "" || part.Encoding != wit.WithSchema {
+			continue
+		}
+		text, ok := strings.CutSuffix(f.Message, javaclass.Of(&s.Nodes(part.Schema)[0]))
+		if ok && strings.HasSuffix(text, rowerror.Found) {
+			return rowerror.New(f.Stage, f.Class, text+part.Class)
+		}
+	}
+	return f
+}

@@ -1,0 +1,60 @@
+package rowerror
+
+import (
+	"strconv"
+)
+
+// Failure is the reason why a row fails.
+type Failure struct {
+	Stage          int
+	Class, Message string
+}
+
+// Java classes of failures in Kafka Connect.
+const (
+	ConnectException          = "org.apache.kafka.connect.errors.ConnectException"
+	DataException             = "org.apache.kafka.connect.errors.DataException"
+	SchemaBuilderException    = "org.apache.kafka.connect.errors.SchemaBuilderException"
+	ClassCastException        = "java.lang.ClassCastException"
+	IllegalArgumentException  = "java.lang.IllegalArgumentException"
+	NullPointerException      = "java.lang.NullPointerException"
+	IndexOutOfBoundsException = "java.lang.IndexOutOfBoundsException"
+	InvalidTopicException     = "org.apache.kafka.common.errors.InvalidTopicException"
+)
+
+// New returns a failure of a Java class.
+func New(stage int, class, text string) *Failure {
+	return &Failure{Stage: stage, Class: class, Message: text}
+}
+
+// Data returns a failure of class DataException.
+func Data(stage int, text string) *Failure { return New(stage, DataException, text) }
+
+// BadValue returns the failure of a value that is invalid from a field on.
+func BadValue(stage, member int) *Failure {
+	return Data(stage, "invalid bytes for the record's schema, at field "+
+		strconv.Itoa(member))
+}
+
+// BadSchemaless returns the failure of an invalid value without schema.
+func BadSchemaless(stage int) *Failure {
+	return Data(stage, "invalid bytes of a value without schema")
+}
+
+// OnlyStruct returns the failure of a value with schema that is not a struct.
+func OnlyStruct(stage int, purpose, class string) *Failure {
+	return Data(stage, "Only Struct objects supported for ["+purpose+"]"+Found+class)
+}
+
+// Found precedes the class in the messages of OnlyStruct and OnlyMap.
+const Found = ", found: "
+
+// OnlyMap returns the failure of a value without schema that is not a map.
+func OnlyMap(stage int, purpose, class string) *Failure {
+	return Data(stage, "Only Map objects supported in absence of schema for ["+purpose+"]"+Found+class)
+}
+
+// RequiredNull returns the failure of a null in a required type, as Kafka's converters report it.
+func RequiredNull(stage int) *Failure {
+	return Data(stage, "Conversion error: null value for field that is required and has no default value")
+}

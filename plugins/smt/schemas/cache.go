@@ -1,0 +1,40 @@
+package schemas
+
+import (
+	"github.com/culvert-project/culvert/wit"
+)
+
+// MaxCached is the maximum size of each cache: chains of an engine, routes of a chain, programs.
+const MaxCached = 1000
+
+// Cache holds what an operation compiled for schemas, by their numbers.
+type Cache[P any] struct {
+	known  map[uint32]P
+	last   P
+	lastID uint32
+	filled bool
+}
+
+// Get returns the entry of a schema. If there is none, compile creates it.
+func (p *Cache[P]) Get(s *Registry, schema uint32, compile func([]wit.SchemaNode) P) (P, error) {
+	if p.filled && p.lastID == schema {
+		return p.last, nil
+	}
+	result, ok := p.known[schema]
+	if !ok {
+		nodes, err := s.Lookup(schema)
+		if err != nil {
+			return result, err
+		}
+		if p.known == nil || len(p.known) >= MaxCached {
+			p.known = map[uint32]P{}
+		}
+		result = compile(nodes)
+		p.known[schema] = result
+	}
+	p.last, p.lastID, p.filled = result, schema, true
+	return result, nil
+}
+
+// Last returns the result of the last Get and its schema. ok is false before the first Get.
+func (p *Cache[P]) Last() (schema uint32, result P, ok bool) { return p.lastID, p.last, p.filled }

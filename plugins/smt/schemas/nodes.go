@@ -1,0 +1,47 @@
+package schemas
+
+import (
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// AppendNode appends a copy of a node with its children, parents first.
+func AppendNode(dst, nodes []wit.SchemaNode, node uint32) []wit.SchemaNode {
+	return AppendNodeFunc(dst, node, "", func(node uint32, _ string) wit.SchemaNode { return nodes[node] })
+}
+
+// AppendNodeFunc is AppendNode for nodes that nodeOf returns by number and field name. The name is "" for other nodes.
+func AppendNodeFunc(dst []wit.SchemaNode, node uint32, name string,
+	nodeOf func(node uint32, name string) wit.SchemaNode) []wit.SchemaNode {
+	at := len(dst)
+	n := nodeOf(node, name)
+	dst = append(dst, n)
+	copyChild := func(child uint32, name string) uint32 {
+		id := uint32(len(dst))
+		dst = AppendNodeFunc(dst, child, name, nodeOf)
+		return id
+	}
+	switch n.Kind {
+	case wit.Array:
+		n.Element = copyChild(n.Element, "")
+	case wit.Map:
+		n.Key = copyChild(n.Key, "")
+		n.Element = copyChild(n.Element, "")
+	case wit.Struct:
+		n.Fields = append([]wit.Field(nil), n.Fields...)
+		for i := range n.Fields {
+			n.Fields[i].Node = copyChild(n.Fields[i].Node, n.Fields[i].Name)
+		}
+	}
+	dst[at] = n
+	return dst
+}
+
+// CopyMetadata returns a required struct without fields and default that has the name, version and parameters of root.
+func CopyMetadata(root *wit.SchemaNode) wit.SchemaNode {
+	return wit.SchemaNode{Kind: wit.Struct, Name: root.Name, Version: root.Version, Doc: root.Doc,
+		Parameters: root.Parameters}
+}
+
+// Branch returns the branch of values that are not null.
+func Branch(n *wit.SchemaNode) []byte { return connectdata.AppendBranch(nil, n, false) }

@@ -1,0 +1,90 @@
+package schemas
+
+import (
+	"reflect"
+	"strconv"
+
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// Registry maps the numbers of schemas to schemas.
+type Registry struct {
+	known map[uint32][]wit.SchemaNode
+	// own holds the plugin's schemas by number minus first. The host does not know the pending ones yet.
+	own     [][]wit.SchemaNode
+	first   uint32
+	pending []wit.Schema
+}
+
+// NewRegistry returns an empty registry.
+func NewRegistry() Registry {
+	return Registry{known: map[uint32][]wit.SchemaNode{}, first: wit.GuestSchemas}
+}
+
+// MaxOwn is the number of own schemas at which Forget discards them.
+const MaxOwn = 1000
+
+// Forget discards the plugin's own schemas if there are too many, and reports whether it did. All cached results are
+// invalid then. Schemas that are declared again get new numbers.
+func (s *Registry) Forget() bool {
+	if len(s.own) < MaxOwn {
+		return false
+	}
+	for i := range s.own {
+		delete(s.known, s.first+uint32(i))
+	}
+	s.first += uint32(len(s.own))
+	s.own = nil
+	return true
+}
+
+// Add adds schemas that the host declared.
+func (s *Registry) Add(list []wit.Schema) {
+	for i := range list {
+		s.known[list[i].ID] = list[i].Nodes
+	}
+}
+
+// TakePending returns the own schemas that were declared since the last call.
+func (s *Registry) TakePending() []wit.Schema {
+	list := s.pending
+	s.pending = nil
+	return list
+}
+
+// Nodes returns a schema, nil if it is unknown.
+func (s *Registry) Nodes(id uint32) []wit.SchemaNode { return s.known[id] }
+
+// Lookup returns a schema.
+func (s *Registry) Lookup(id uint32) ([]wit.SchemaNode, error) {
+	nodes := s.known[id]
+	if nodes == nil {
+		return nil, &wit.Error{Kind: wit.ErrorInternal,
+			Message: "schema " + strconv.FormatUint(uint64(id), 10) + " was not declared to this instance"}
+	}
+	return nodes, nil
+}
+
+// Declare returns the number of an own schema.
+func (s *Registry) Declare(nodes []wit.SchemaNode) uint32 {
+	for i := range s.own {
+		if reflect.DeepEqual(s.own[i], nodes) {
+			return s.first + uint32(i)
+		}
+	}
+	id := s.first + uint32(len(s.own))
+	s.own = append(s.own, nodes)
+	s.known[id] = nodes
+	s.pending = append(s.pending, wit.Schema{ID: id, Nodes: nodes})
+	return id
+}
+
+// DeclareChecked is Declare for the result of transforms, which may be invalid.
+func (s *Registry) DeclareChecked(nodes []wit.SchemaNode, stage int) (uint32, *rowerror.Failure) {
+	if _, err := connectdata.CheckSchema(nodes); err != nil {
+		return 0, rowerror.Data(stage, "the transforms result in an invalid schema: "+err.Error())
+	}
+	return s.Declare(nodes), nil
+}

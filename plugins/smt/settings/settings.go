@@ -1,0 +1,138 @@
+package settings
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java/pattern"
+)
+
+// Error returns a configuration error of a setting, or of none if setting is "".
+func Error(setting, message string) *wit.Error {
+	f := &wit.Error{Kind: wit.ErrorConfig, Message: message}
+	if setting != "" {
+		f.Setting = &setting
+	}
+	return f
+}
+
+// Invalid returns the error of an invalid value.
+func Invalid(name, value, reason string) *wit.Error {
+	return Error(name, setting.Invalid(name, value, reason))
+}
+
+// Values reads settings as Kafka's ConfigDef does.
+type Values []wit.Setting
+
+// Find returns a setting. The last one counts.
+func (s Values) Find(name string) (string, bool) { return noDefaults.Values(s).Lookup(name) }
+
+var noDefaults setting.Table
+
+// Required returns a setting without default.
+func (s Values) Required(name string) (string, *wit.Error) {
+	text, ok := s.Find(name)
+	if !ok {
+		return "", Error(name, setting.Missing(name))
+	}
+	return text, nil
+}
+
+// Bool reads true or false. Unlike Culvert's own settings, Kafka's reject 1 and 0.
+func (s Values) Bool(name string, defaultValue bool) (bool, *wit.Error) {
+	text, ok := s.Find(name)
+	if !ok {
+		return defaultValue, nil
+	}
+	switch {
+	case strings.EqualFold(text, "true"):
+		return true, nil
+	case strings.EqualFold(text, "false"):
+		return false, nil
+	}
+	return false, Invalid(name, s.Raw(name), "Expected value to be either true or false")
+}
+
+// Raw returns a setting with surrounding blanks, as Kafka quotes it in messages.
+func (s Values) Raw(name string) string {
+	for _, one := range slices.Backward(s) {
+		if one.Name == name {
+			return one.Value
+		}
+	}
+	return ""
+}
+
+// List reads a comma-separated list.
+func (s Values) List(name string) []string {
+	text, _ := s.Find(name)
+	return setting.List(text)
+}
+
+// Key declares an optional setting.
+func Key(name string, kind wit.SettingKind, value *string, doc string) wit.ConfigKey {
+	return setting.Define(name, kind, wit.Medium, value, doc)
+}
+
+// RequiredKey declares a required setting of type string.
+func RequiredKey(name string, importance wit.Importance, doc string) wit.ConfigKey {
+	return setting.Define(name, wit.KindString, importance, nil, doc, setting.Required())
+}
+
+// RequiredListKey declares a required setting of type list.
+func RequiredListKey(name, doc string) wit.ConfigKey {
+	s := RequiredKey(name, wit.High, doc)
+	s.Kind = wit.KindList
+	return s
+}
+
+// ReplaceNull is a setting that most transforms share.
+var ReplaceNull = Key("replace.null.with.default", wit.KindBoolean, wit.Ptr("true"),
+	"Whether to replace fields that have a default value and that are null to the default value. When set to true, "+
+		"the default value is used, otherwise null is used.")
+
+// RequiredList reads a list with at least one item, like OptionalList.
+func (s Values) RequiredList(name string) ([]string, *wit.Error) {
+	if _, err := s.Required(name); err != nil {
+		return nil, err
+	}
+	list, err := s.OptionalList(name)
+	if err == nil && len(list) == 0 {
+		return nil, Error(name, "Configuration '"+name+"' must not be empty. Valid values include: any non-empty value")
+	}
+	return list, err
+}
+
+// OptionalList reads a list without empty and duplicate items.
+func (s Values) OptionalList(name string) ([]string, *wit.Error) {
+	list := s.List(name)
+	if err := s.NoDuplicates(name); err != nil {
+		return nil, err
+	}
+	if slices.Contains(list, "") {
+		return nil, Error(name, "Configuration '"+name+"' values must not be empty.")
+	}
+	return list, nil
+}
+
+// NoDuplicates rejects lists that contain an item twice.
+func (s Values) NoDuplicates(names ...string) *wit.Error {
+	for _, name := range names {
+		list := s.List(name)
+		if len(slices.Compact(slices.Sorted(slices.Values(list)))) < len(list) {
+			return Error(name, "Configuration '"+name+"' values must not be duplicated.")
+		}
+	}
+	return nil
+}
+
+// Pattern compiles the regular expression of a setting.
+func Pattern(setting, text string) (pattern.Pattern, *wit.Error) {
+	p, err := pattern.Compile(text)
+	if err != nil {
+		return p, Invalid(setting, text, "Invalid regex: "+err.Error())
+	}
+	return p, nil
+}

@@ -1,0 +1,241 @@
+package convert
+
+import (
+	"encoding/binary"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+	"github.com/culvert-project/culvert/wit/java"
+	"github.com/culvert-project/culvert/wit/java/values"
+)
+
+const msPerDay = 86_400_000
+
+// number is a number or boolean. It is cast without allocation.
+type number struct {
+	intValue   int64
+	floatValue float64
+	// floatBits is the size of floatValue; if it is 0, intValue counts. A boolean has intValue 1 for true.
+	floatBits int
+	isBoolean bool
+}
+
+// readNumber reads a number or boolean. ok is false for other types and invalid bytes.
+func readNumber(kind wit.Kind, in []byte) (x number, ok bool) {
+	switch kind {
+	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+		n, size := connectdata.Number(in)
+		unused := 64 - 8<<kind
+		return number{intValue: n}, size == len(in) && n<<unused>>unused == n
+	case wit.Float32:
+		if len(in) == 4 {
+			f := math.Float32frombits(binary.LittleEndian.Uint32(in))
+			return number{floatValue: float64(f), floatBits: 32}, true
+		}
+	case wit.Float64:
+		if len(in) == 8 {
+			return number{floatValue: math.Float64frombits(binary.LittleEndian.Uint64(in)), floatBits: 64}, true
+		}
+	case wit.Boolean:
+		if len(in) == 1 && in[0] <= 1 {
+			return number{intValue: int64(in[0]), isBoolean: true}, true
+		}
+	}
+	return x, false
+}
+
+func readSchemalessNumber(in []byte) (x number, ok bool) {
+	switch tag := in[0]; tag {
+	case connectdata.TagFalse:
+		return number{isBoolean: true}, true
+	case connectdata.TagTrue:
+		return number{intValue: 1, isBoolean: true}, true
+	case connectdata.TagInt8, connectdata.TagInt16, connectdata.TagInt32, connectdata.TagInt64:
+		return readNumber(wit.Int8+wit.Kind(tag-connectdata.TagInt8), in[1:])
+	case connectdata.TagFloat32:
+		return readNumber(wit.Float32, in[1:])
+	case connectdata.TagFloat64:
+		return readNumber(wit.Float64, in[1:])
+	}
+	return x, false
+}
+
+func castTag(to wit.Kind, x *number) byte {
+	switch to {
+	case wit.Boolean:
+		if x.integer(to) != 0 {
+			return connectdata.TagTrue
+		}
+		return connectdata.TagFalse
+	case wit.Float32:
+		return connectdata.TagFloat32
+	case wit.Float64:
+		return connectdata.TagFloat64
+	case wit.String:
+		return connectdata.TagText
+	}
+	return connectdata.TagInt8 + byte(to-wit.Int8)
+}
+
+// integer returns the value as an integer, rounded as Java's cast to the type does.
+func (x *number) integer(to wit.Kind) int64 {
+	switch {
+	case x.floatBits == 0:
+		return x.intValue
+	case to == wit.Int8, to == wit.Int16, to == wit.Int32:
+		return saturate(x.floatValue, math.MinInt32, math.MaxInt32)
+	}
+	return saturate(x.floatValue, math.MinInt64, math.MaxInt64)
+}
+
+func (x *number) append(dst []byte, to wit.Kind) []byte {
+	switch to {
+	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+		unused := 64 - 8<<to
+		return connectdata.AppendNumber(dst, x.integer(to)<<unused>>unused)
+	case wit.Boolean:
+		return connectdata.AppendBoolean(dst, x.integer(to) != 0)
+	case wit.Float32:
+		if x.floatBits == 0 {
+			return connectdata.AppendFloat32(dst, float32(x.intValue))
+		}
+		return connectdata.AppendFloat32(dst, float32(x.floatValue))
+	case wit.Float64:
+		if x.floatBits == 0 {
+			return connectdata.AppendFloat64(dst, float64(x.intValue))
+		}
+		return connectdata.AppendFloat64(dst, x.floatValue)
+	}
+	var text [32]byte // enough for any number
+	switch {
+	case x.isBoolean:
+		return connectdata.AppendBytes(dst, strconv.AppendBool(text[:0], x.intValue == 1))
+	case x.floatBits == 0:
+		return connectdata.AppendBytes(dst, strconv.AppendInt(text[:0], x.intValue, 10))
+	}
+	return connectdata.AppendBytes(dst, java.AppendReal(text[:0], x.floatValue, x.floatBits))
+}
+
+// appendCast appends a decoded value as another type, with a tag if dynamic is set.
+func appendCast(dst []byte, v any, to wit.Kind, stage int, schemaless bool) ([]byte, *rowerror.Failure) {
+	if to == wit.String {
+		text, err := (&values.Writer{}).Append(nil, v)
+		if err != nil {
+			return dst, rowerror.Data(stage, err.Error())
+		}
+		if schemaless {
+			dst = append(dst, connectdata.TagText)
+		}
+		return connectdata.AppendBytes(dst, text), nil
+	}
+	x, f := numberFrom(v, to, stage)
+	switch {
+	case f != nil:
+		return dst, f
+	case schemaless && to == wit.Boolean: // only a tag
+		return append(dst, castTag(to, &x)), nil
+	case schemaless:
+		dst = append(dst, castTag(to, &x))
+	}
+	return x.append(dst, to), nil
+}
+
+func numberFrom(v any, to wit.Kind, stage int) (x number, f *rowerror.Failure) {
+	switch v := v.(type) {
+	case int8:
+		x.intValue = int64(v)
+	case int16:
+		x.intValue = int64(v)
+	case int32:
+		x.intValue = int64(v)
+	case int64:
+		x.intValue = v
+	case float32:
+		x.floatValue, x.floatBits = float64(v), 32
+	case float64:
+		x.floatValue, x.floatBits = v, 64
+	case bool:
+		if x.isBoolean = true; v {
+			x.intValue = 1
+		}
+	case connectdata.Decimal:
+		d := values.DecimalOf(v)
+		switch to {
+		case wit.Float32:
+			x.floatValue, x.floatBits = d.Float(32), 32
+		case wit.Float64:
+			x.floatValue, x.floatBits = d.Float(64), 64
+		default:
+			x.intValue = d.Long()
+		}
+	case string:
+		return parseNumber(v, to, stage)
+	default:
+		f = rowerror.Data(stage, "Unexpected type in Cast transformation: class [B")
+	}
+	return x, f
+}
+
+func saturate(f float64, low, high int64) int64 {
+	switch {
+	case f != f:
+		return 0
+	case f <= float64(low):
+		return low
+	case f >= float64(high):
+		return high
+	}
+	return int64(f)
+}
+
+func parseNumber(text string, to wit.Kind, stage int) (x number, f *rowerror.Failure) {
+	ok := true
+	switch to {
+	case wit.Boolean:
+		if x.isBoolean = true; strings.EqualFold(text, "true") {
+			x.intValue = 1
+		}
+	case wit.Float32, wit.Float64:
+		x.floatBits = 32 << (to - wit.Float32)
+		x.floatValue, ok = parseJavaFloat(text, x.floatBits)
+	default:
+		var err error
+		x.intValue, err = strconv.ParseInt(java.ASCIIDigits(text), 10, 8<<to)
+		ok = err == nil
+	}
+	if !ok {
+		f = rowerror.Data(stage, "Value ("+text+") was out of range for requested data type")
+	}
+	return x, f
+}
+
+// parseJavaFloat accepts what Java's Double.parseDouble accepts.
+func parseJavaFloat(text string, bits int) (float64, bool) {
+	text = setting.Trim(text)
+	unsigned := strings.TrimLeft(text[:min(1, len(text))], "+-") + text[min(1, len(text)):]
+	switch unsigned {
+	case "NaN":
+		return math.NaN(), true
+	case "Infinity":
+		return math.Inf(map[bool]int{true: -1, false: 1}[text[0] == '-']), true
+	}
+	hex := strings.HasPrefix(unsigned, "0x") || strings.HasPrefix(unsigned, "0X")
+	if !hex || strings.ContainsAny(text, "pP") {
+		if n := len(text); n > 1 && strings.ContainsAny(text[n-1:], "fFdD") {
+			text = text[:n-1]
+		}
+	}
+	if strings.ContainsAny(text, "_iInN") {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(text, bits)
+	if err != nil && !math.IsInf(f, 0) {
+		return 0, false
+	}
+	return f, true
+}

@@ -1,0 +1,311 @@
+package convert
+
+import (
+	"bytes"
+	"math"
+
+	"github.com/culvert-project/culvert/plugins/smt/javaclass"
+	"github.com/culvert-project/culvert/plugins/smt/kernel"
+	"github.com/culvert-project/culvert/plugins/smt/object"
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+	"github.com/culvert-project/culvert/wit/java/dateformat"
+)
+
+// timeType is the representation of a timestamp.
+type timeType uint8
+
+const (
+	stringTime timeType = iota
+	unixTime
+	dateTime
+	timeOfDay
+	timestamp
+	noTimeType
+)
+
+var timeTypeNames = []string{"string", "unix", "Date", "Time", "Timestamp"}
+
+type timeFormat struct {
+	to        timeType
+	pattern   string
+	format    *dateformat.Format
+	parser    dateformat.Parser
+	precision unixPrecision
+}
+
+// unixPrecision relates Unix times to milliseconds: multiply them, or divide them.
+type unixPrecision struct{ multiply, divide int64 }
+
+var milliseconds = unixPrecision{1, 1}
+
+var precisionNames = []string{"nanoseconds", "microseconds", "milliseconds", "seconds"}
+
+var unixPrecisions = map[string]unixPrecision{"nanoseconds": {1_000_000, 1}, "microseconds": {1_000, 1},
+	"milliseconds": milliseconds, "seconds": {1, 1_000}}
+
+func (o *timeFormat) edit(from *wit.SchemaNode, typ timeType, stage int) object.Edit {
+	edit := object.Edit{Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) {
+		return o.convert(dst, in, from, typ, stage)
+	}}
+	if c, ok := o.kernelConversion(typ); ok && from.Kind == wit.Int64 {
+		edit.Conversion = object.Always(c)
+	}
+	return edit
+}
+
+// kernelConversion returns the kernel's conversion of milliseconds to text, if the format allows.
+func (o *timeFormat) kernelConversion(typ timeType) (c object.Conversion, ok bool) {
+	if o.to != stringTime || typ != timestamp && (typ != unixTime || o.precision != milliseconds) {
+		return c, false
+	}
+	text, numbers := o.format.Fixed()
+	c.Date = &kernel.Date{Size: len(text)}
+	if text == nil || len(text) >= kernel.Room || len(numbers) >= len(c.Date.Numbers) {
+		return c, false
+	}
+	copy(c.Date.Text[:], text)
+	for i, n := range numbers {
+		c.Date.Numbers[i] = uint64(n.Which) | uint64(n.At+n.Digits-1)<<8 | uint64(n.Digits)<<16
+	}
+	c.Kind = kernel.DateText
+	return c, true
+}
+
+func (o *timeFormat) sameBytes(typ timeType) bool {
+	isMillis := func(f timeType) bool {
+		return f == timestamp || f == unixTime && o.precision == milliseconds
+	}
+	return isMillis(typ) && isMillis(o.to)
+}
+
+func (o *timeFormat) entryEdit(stage int) object.Edit {
+	return object.Edit{
+		Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) { return o.convertSchemaless(dst, in, stage) },
+		Conversion: func(tag byte) (c object.Conversion) {
+			typ := unixTime
+			if tag == connectdata.TagInstant {
+				typ = timestamp
+			}
+			if edit, ok := o.kernelConversion(typ); ok && (tag == connectdata.TagInt64 ||
+				tag == connectdata.TagInstant) {
+				c = edit.WithTag(tag, connectdata.TagText)
+			}
+			return c
+		},
+	}
+}
+
+func (o *timeFormat) resultType(optional bool) wit.SchemaNode {
+	n := wit.SchemaNode{Optional: optional}
+	switch o.to {
+	case stringTime:
+		n.Kind = wit.String
+		return n
+	case unixTime:
+		n.Kind = wit.Int64
+		return n
+	case dateTime:
+		n.Kind, n.Name = wit.Int32, wit.Ptr(wit.NameDate)
+	case timeOfDay:
+		n.Kind, n.Name = wit.Int32, wit.Ptr(wit.NameTime)
+	default:
+		n.Kind, n.Name = wit.Int64, wit.Ptr(wit.NameTimestamp)
+	}
+	n.Version = wit.Ptr(int32(1))
+	return n
+}
+
+func timeTypeOf(n *wit.SchemaNode, stage int) (timeType, *rowerror.Failure) {
+	name := ""
+	if n.Name != nil {
+		name = *n.Name
+	}
+	switch {
+	case name == wit.NameTimestamp:
+		return timestamp, nil
+	case name == wit.NameDate:
+		return dateTime, nil
+	case name == wit.NameTime:
+		return timeOfDay, nil
+	case n.Kind == wit.String:
+		return stringTime, nil
+	case n.Kind == wit.Int64:
+		return unixTime, nil
+	}
+	text := javaclass.KindNames[n.Kind]
+	if n.Name != nil {
+		text = name + ":" + text
+	}
+	return noTimeType, rowerror.New(stage, rowerror.ConnectException,
+		"Schema Schema{"+text+"} does not correspond to a known timestamp type format")
+}
+
+// millis returns the time of a decoded value, in milliseconds since 1970.
+func (o *timeFormat) millis(typ timeType, v any, class string, stage int) (int64, *rowerror.Failure) {
+	failed := func(expected string) (int64, *rowerror.Failure) {
+		return 0, rowerror.Data(stage, "Expected "+expected+", but found class "+class)
+	}
+	switch x := v.(type) {
+	case string:
+		if typ != stringTime {
+			break
+		}
+		if o.format == nil {
+			return 0, rowerror.New(stage, rowerror.NullPointerException,
+				`Cannot invoke "java.text.SimpleDateFormat.parse(String)" because "config.format" is null`)
+		}
+		at, ambiguous, ok := o.parser.Parse(x)
+		zoned := ok && o.parser.Zoned && o.to == stringTime
+		if !ok || zoned {
+			text := "Could not parse timestamp: value (" + x + ") does not match pattern (" + o.pattern + ")"
+			if ambiguous {
+				text += ": a two-digit year is ambiguous; expected four digits"
+			}
+			if zoned {
+				text += ": cannot format in the time zone of another text; expected UTC"
+			}
+			return 0, rowerror.Data(stage, text)
+		}
+		return at, nil
+	case int32:
+		if at, ok := o.fromNumber(typ, wit.Int32, int64(x)); ok {
+			return at, nil
+		}
+	case int64:
+		if at, ok := o.fromNumber(typ, wit.Int64, x); ok {
+			return at, nil
+		}
+	case connectdata.Instant:
+		if typ == timestamp {
+			return int64(x), nil
+		}
+	}
+	switch typ {
+	case stringTime:
+		return failed("string timestamp to be a String")
+	case unixTime:
+		return failed("Unix timestamp to be a Long")
+	}
+	return failed(timeTypeNames[typ] + " to be a java.util.Date")
+}
+
+func saturatingProduct(n, times int64) int64 {
+	switch {
+	case times == 1:
+		return n
+	case n > math.MaxInt64/times:
+		return math.MaxInt64
+	case n < math.MinInt64/times:
+		return math.MinInt64
+	}
+	return n * times
+}
+
+// fromNumber returns the time of a number. ok is false if the type does not belong to the representation.
+func (o *timeFormat) fromNumber(typ timeType, kind wit.Kind, n int64) (at int64, ok bool) {
+	switch {
+	case kind == wit.Int32 && typ == dateTime:
+		return n * msPerDay, true
+	case kind == wit.Int32 && typ == timeOfDay, kind == wit.Int64 && typ == timestamp,
+		kind == wit.Int64 && typ == unixTime && o.precision == milliseconds:
+		return n, true
+	case kind == wit.Int64 && typ == unixTime:
+		return saturatingProduct(n, o.precision.divide) / o.precision.multiply, true
+	}
+	return 0, false
+}
+
+// append appends a time as the target type. A Date or Time without schema is a java.util.Date.
+func (o *timeFormat) append(dst []byte, at int64, schemaless bool, stage int) ([]byte, *rowerror.Failure) {
+	tag, n := byte(connectdata.TagInstant), at
+	switch o.to {
+	case stringTime:
+		if schemaless {
+			dst = append(dst, connectdata.TagText)
+		}
+		from := len(dst)
+		dst = o.format.Append(append(dst, 0), at)
+		if size := len(dst) - from - 1; size < 64 {
+			dst[from] = byte(size << 1)
+			return dst, nil
+		}
+		return connectdata.AppendBytes(dst[:from], bytes.Clone(dst[from+1:])), nil
+	case unixTime:
+		tag, n = connectdata.TagInt64, saturatingProduct(at, o.precision.multiply)/o.precision.divide
+	case dateTime:
+		n = dateformat.FloorDiv(at, msPerDay)
+		switch {
+		case schemaless:
+			n *= msPerDay
+		case n < math.MinInt64/msPerDay: // Java would overflow at the first day
+			return dst, rowerror.Data(stage,
+				"Kafka Connect Date type should not have any time fields set to non-zero values.")
+		default:
+			n = int64(int32(n)) // overflows like Kafka's Date
+		}
+	case timeOfDay:
+		n = dateformat.FloorMod(at, msPerDay)
+	}
+	if schemaless {
+		dst = append(dst, tag)
+	}
+	return connectdata.AppendNumber(dst, n), nil
+}
+
+func (o *timeFormat) convert(dst, in []byte, from *wit.SchemaNode, typ timeType, stage int) ([]byte,
+	*rowerror.Failure) {
+	if n, ok := readNumber(from.Kind, in); ok && from.Kind <= wit.Int64 {
+		if at, ok := o.fromNumber(typ, from.Kind, n.intValue); ok {
+			return o.append(dst, at, false, stage)
+		}
+	}
+	required := *from
+	required.Optional, required.DefaultValue = false, nil
+	if required.Kind >= wit.Array {
+		_, f := o.millis(typ, nil, javaclass.Of(&wit.SchemaNode{Kind: required.Kind}), stage)
+		return dst, f
+	}
+	v, _, err := connectdata.Read([]wit.SchemaNode{required}, 0, in)
+	if err != nil {
+		return dst, rowerror.BadValue(stage, 0)
+	}
+	at, f := o.millis(typ, v, javaclass.Of(&wit.SchemaNode{Kind: required.Kind}), stage)
+	if f != nil {
+		return dst, f
+	}
+	return o.append(dst, at, false, stage)
+}
+
+func (o *timeFormat) convertSchemaless(dst, in []byte, stage int) ([]byte, *rowerror.Failure) {
+	var typ timeType
+	switch in[0] {
+	case connectdata.TagNull:
+		return append(dst, connectdata.TagNull), nil
+	case connectdata.TagInstant:
+		typ = timestamp
+	case connectdata.TagInt64:
+		typ = unixTime
+	case connectdata.TagText:
+		typ = stringTime
+	default:
+		return dst, rowerror.Data(stage, "TimestampConverter does not support class "+
+			javaclass.OfTag[in[0]]+" objects as timestamps")
+	}
+	if in[0] != connectdata.TagText {
+		if n, size := connectdata.Number(in[1:]); size == len(in)-1 {
+			at, _ := o.fromNumber(typ, wit.Int64, n)
+			return o.append(dst, at, true, stage)
+		}
+	}
+	v, _, err := connectdata.ReadSchemaless(in)
+	if err != nil {
+		return dst, rowerror.BadSchemaless(stage)
+	}
+	at, f := o.millis(typ, v, javaclass.OfTag[in[0]], stage)
+	if f != nil {
+		return dst, f
+	}
+	return o.append(dst, at, true, stage)
+}

@@ -1,0 +1,29 @@
+package convert
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/smt/record"
+	"github.com/culvert-project/culvert/plugins/smt/settings"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// A date text has a length prefix of the right size.
+func TestDateTextsHaveLengthPrefix(t *testing.T) {
+	for _, literal := range []string{"x", strings.Repeat("x", 59), strings.Repeat("x", 60),
+		strings.Repeat("long ", 20)} {
+		format := "yyyy'" + literal + "'"
+		result, fault := newTimestampConverter(record.Value, settings.Values{{Name: "target.type", Value: "string"},
+			{Name: "format", Value: format}})
+		if fault != nil {
+			t.Fatal(fault)
+		}
+		want := connectdata.AppendString([]byte("before"), "1970"+literal)
+		got, f := result.(*timestampConverter).append([]byte("before"), 0, false, 0)
+		if f != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: expected %q, found %q, %v", format, want, got, f)
+		}
+	}
+}

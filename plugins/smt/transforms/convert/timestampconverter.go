@@ -1,0 +1,148 @@
+package convert
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/smt/javaclass"
+	"github.com/culvert-project/culvert/plugins/smt/object"
+	"github.com/culvert-project/culvert/plugins/smt/operation"
+	"github.com/culvert-project/culvert/plugins/smt/record"
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/plugins/smt/settings"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java/dateformat"
+)
+
+var timestampConverterKeys = []wit.ConfigKey{
+	setting.Define("field", wit.KindString, wit.High, wit.Ptr(""),
+		"The field containing the timestamp, or empty if the entire value is a timestamp"),
+	setting.Define("target.type", wit.KindString, wit.High, nil,
+		"The desired timestamp representation: string, unix, Date, Time, or Timestamp",
+		setting.Required(), setting.Allowed(timeTypeNames...)),
+	settings.Key("format", wit.KindString, wit.Ptr(""),
+		"A SimpleDateFormat-compatible format for the timestamp. Used to "+
+			"generate the output when type=string or used to parse the input if the input is a string."),
+	setting.Define("unix.precision", wit.KindString, wit.Low, wit.Ptr("milliseconds"),
+		"The desired Unix precision for "+
+			"the timestamp: seconds, milliseconds, microseconds, or nanoseconds. Used to generate the output when "+
+			"type=unix or used to parse the input if the input is a Long.Note: This SMT will cause precision loss "+
+			"during conversions from, and to, values with sub-millisecond components.",
+		setting.Allowed(precisionNames...)),
+	settings.ReplaceNull,
+}
+
+// timestampConverter converts the time in a field, or in the whole key or value, to another representation.
+type timestampConverter struct {
+	operation.FieldOptions
+	timeFormat
+	field string
+	// entries is the edit of map entries. It is empty until the first map.
+	entries object.Edit
+}
+
+func newTimestampConverter(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
+	o := &timestampConverter{FieldOptions: operation.FieldOptions{Target: at, Purpose: "converting timestamp formats",
+		ConvertNull: true,
+		FieldAction: "list", ConvertDefault: true},
+		timeFormat: timeFormat{to: noTimeType, precision: milliseconds}}
+	field, _ := s.Find("field")
+	o.field = setting.Trim(field)
+	o.Whole = o.field == ""
+	to, err := s.Required("target.type")
+	if err != nil {
+		return nil, err
+	}
+	to = setting.Trim(to)
+	for i, name := range timeTypeNames {
+		if name == to {
+			o.to = timeType(i)
+		}
+	}
+	if o.to == noTimeType {
+		return nil, settings.Invalid("target.type", to, "String must be one of: "+strings.Join(timeTypeNames, ", "))
+	}
+	if precision, isSet := s.Find("unix.precision"); isSet {
+		var known bool
+		if o.precision, known = unixPrecisions[setting.Trim(precision)]; !known {
+			return nil, settings.Invalid("unix.precision", setting.Trim(precision),
+				"String must be one of: "+strings.Join(precisionNames, ", "))
+		}
+	}
+	// Kafka checks each setting alone before combinations of settings.
+	if err = o.Configure(s); err != nil {
+		return nil, err
+	}
+	pattern, _ := s.Find("format")
+	if o.pattern = setting.Trim(pattern); o.pattern != "" {
+		var parseErr error
+		if o.format, parseErr = dateformat.Parse(o.pattern); parseErr != nil {
+			return nil, settings.Error("format", "Invalid value java.lang.IllegalArgumentException: "+parseErr.Error()+
+				" for configuration TimestampConverter requires a SimpleDateFormat-compatible pattern "+
+				"for string timestamps: "+o.pattern)
+		}
+		o.parser.Format = o.format
+	} else if o.to == stringTime {
+		return nil, settings.Error("format", "TimestampConverter requires format option to be specified when "+
+			"using string timestamps")
+	}
+	return o, nil
+}
+
+func (o *timestampConverter) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
+	if o.Whole {
+		return o.applyWhole(x, s.Stage)
+	}
+	if x.IsMap {
+		if o.entries.Apply == nil { // an operation belongs to one stage
+			o.entries = o.entryEdit(s.Stage)
+		}
+		names := []string{o.field}
+		return x.EditEntries(names, names, func(int) object.Edit { return o.entries }, s.Stage)
+	}
+	if o.ReplaceNull {
+		x.ReplaceNulls(s.Stage)
+	}
+	x.KeepsSchema = false
+	for i := range x.Fields {
+		f := &x.Fields[i]
+		if f.Name != o.field {
+			continue
+		}
+		from := f.Schema()
+		typ, failure := timeTypeOf(from, s.Stage)
+		edit := o.edit(from, typ, s.Stage)
+		switch {
+		case failure != nil:
+			x.Fail(failure)
+			edit = object.Failing(failure)
+		case from.Kind == wit.Int64 && from.DefaultValue == nil && o.sameBytes(typ):
+			edit = object.Edit{} // same bytes
+		}
+		x.ChangeType(f, o.resultType(from.Optional), edit, s.Stage)
+	}
+	return nil
+}
+
+func (o *timestampConverter) applyWhole(x *object.Object, stage int) *rowerror.Failure {
+	f, class := &x.Fields[0], x.Class
+	if x.Class = ""; x.IsMap {
+		if x.Edit(f, o.entryEdit(stage), stage); x.Pending != nil && class != "" {
+			x.Pending.Message = strings.Replace(x.Pending.Message, javaclass.OfTag[f.Bytes[0]], class, 1)
+		}
+		return nil
+	}
+	from := f.Schema()
+	typ, failure := timeTypeOf(from, stage)
+	if failure != nil {
+		return failure
+	}
+	edit := o.edit(from, typ, stage)
+	if class != "" {
+		_, failure = o.millis(typ, nil, class, stage)
+		edit = object.Failing(failure)
+	}
+	x.Root = o.resultType(from.Optional)
+	x.ChangeType(f, x.Root, edit, stage)
+	return nil
+}

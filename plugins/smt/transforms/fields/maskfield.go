@@ -1,0 +1,204 @@
+package fields
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+
+	"github.com/culvert-project/culvert/plugins/smt/javaclass"
+	"github.com/culvert-project/culvert/plugins/smt/object"
+	"github.com/culvert-project/culvert/plugins/smt/operation"
+	"github.com/culvert-project/culvert/plugins/smt/record"
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/plugins/smt/schemas"
+	"github.com/culvert-project/culvert/plugins/smt/settings"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+	"github.com/culvert-project/culvert/wit/java"
+	"github.com/culvert-project/culvert/wit/java/values"
+)
+
+var maskFieldKeys = []wit.ConfigKey{
+	settings.RequiredListKey("fields", "Names of fields to mask."),
+	setting.Define("replacement", wit.KindString, wit.Low, nil,
+		"Custom value replacement, that will be applied to all 'fields' values (numeric or "+
+			"non-empty string values only)."),
+	settings.ReplaceNull,
+}
+
+// maskField replaces values by the empty value of their type, or by a fixed one. Nulls stay.
+type maskField struct {
+	operation.FieldOptions
+	fields []string
+	// order holds the fields in the order of Kafka's loop over maps.
+	order []string
+	// entries is the edit of map entries. It is empty until the first map.
+	entries     object.Edit
+	replacement *string
+	number      *values.Decimal
+}
+
+func newMaskField(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
+	fields, err := s.RequiredList("fields")
+	if err != nil {
+		return nil, err
+	}
+	o := &maskField{FieldOptions: operation.FieldOptions{Target: at, Purpose: "mask fields", RejectNull: true},
+		fields: fields,
+		order:  java.InHashSet(fields)}
+	if text, isSet := s.Find("replacement"); isSet {
+		if text = setting.Trim(text); text == "" {
+			return nil, settings.Invalid("replacement", "", "String must be non-empty")
+		}
+		o.replacement = &text
+		if d, ok := values.ParseDecimal(text); ok {
+			o.number = &d
+		}
+	}
+	return o, o.Configure(s)
+}
+
+func (o *maskField) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
+	if x.IsMap {
+		if o.entries.Apply == nil { // an operation belongs to one stage
+			o.entries = o.entryEdit(s.Stage)
+		}
+		return x.EditEntries(o.order, o.fields, func(int) object.Edit { return o.entries }, s.Stage)
+	}
+	if o.ReplaceNull {
+		x.ReplaceNulls(s.Stage)
+	}
+	for i := range x.Fields {
+		f := &x.Fields[i]
+		if !slices.Contains(o.fields, f.Name) {
+			continue
+		}
+		n := f.Schema()
+		value, failure := o.withSchema(n, s.Stage)
+		masked := append(schemas.Branch(n), value...)
+		switch {
+		case failure != nil:
+			x.Edit(f, object.OfField(n, n, object.Failing(failure)), s.Stage)
+		case f.Kind == object.FromConstant, !n.Optional && f.Kind != object.FromAttribute, f.NeverNull:
+			x.Changed = true
+			f.Kind, f.Bytes = object.FromConstant, masked
+		case !n.Optional: // the program would not check the required attribute
+			return object.NotTraceable
+		default:
+			choice := [][]byte{masked, nil, masked}
+			null := connectdata.AppendBranch(nil, n, true)
+			choice[null[0]] = null
+			x.Edit(f, object.Choosing(choice, nil), s.Stage)
+		}
+	}
+	return nil
+}
+
+func (o *maskField) entryEdit(stage int) object.Edit {
+	choice, failures := make([][]byte, len(javaclass.OfTag)), make([]*rowerror.Failure, len(javaclass.OfTag))
+	choice[connectdata.TagNull] = []byte{connectdata.TagNull}
+	for tag := connectdata.TagNull + 1; int(tag) < len(javaclass.OfTag); tag++ {
+		value, f := o.schemaless(tag, stage)
+		if f != nil {
+			value = nil
+		}
+		choice[tag], failures[tag] = value, f
+	}
+	return object.Choosing(choice, failures)
+}
+
+func (o *maskField) withSchema(n *wit.SchemaNode, stage int) ([]byte, *rowerror.Failure) {
+	class := javaclass.Of(n)
+	if class != "java.math.BigDecimal" {
+		return o.maskedValue(class, stage)
+	}
+	d, f := o.decimal(stage)
+	if f != nil {
+		return nil, f
+	}
+	scale, _ := values.ScaleOf(n)
+	if int64(scale) != d.Scale {
+		return nil, rowerror.Data(stage, fmt.Sprintf("Decimal value has mismatching scale for given Decimal schema. "+
+			"Schema has scale %d, value has scale %d.", scale, d.Scale))
+	}
+	return connectdata.AppendDecimal(nil, d.Unscaled), nil
+}
+
+func (o *maskField) schemaless(tag byte, stage int) ([]byte, *rowerror.Failure) {
+	class := javaclass.OfTag[tag]
+	if class == "java.math.BigDecimal" {
+		d, f := o.decimal(stage)
+		if f != nil {
+			return nil, f
+		}
+		return connectdata.AppendDecimal(connectdata.AppendNumber([]byte{tag}, d.Scale), d.Unscaled), nil
+	}
+	if tag == connectdata.TagTrue {
+		tag = connectdata.TagFalse
+	}
+	b, f := o.maskedValue(class, stage)
+	if tag == connectdata.TagFalse {
+		b = nil // the tag is the value
+	}
+	return append([]byte{tag}, b...), f
+}
+
+func (o *maskField) maskedValue(class string, stage int) ([]byte, *rowerror.Failure) {
+	var n int64
+	var f float64
+	var text string
+	if o.number != nil {
+		n, f = o.number.Long(), o.number.Float(64)
+	}
+	if o.replacement != nil {
+		text = *o.replacement
+	}
+	custom := true
+	var b []byte
+	switch class {
+	case "java.lang.Byte":
+		b = connectdata.AppendNumber(nil, int64(int8(n)))
+	case "java.lang.Short":
+		b = connectdata.AppendNumber(nil, int64(int16(n)))
+	case "java.lang.Integer":
+		b = connectdata.AppendNumber(nil, int64(int32(n)))
+	case "java.lang.Long":
+		b = connectdata.AppendNumber(nil, n)
+	case "java.lang.Float":
+		b = connectdata.AppendFloat32(nil, float32(f))
+	case "java.lang.Double":
+		b = connectdata.AppendFloat64(nil, f)
+	case "java.lang.String":
+		return connectdata.AppendString(nil, text), nil
+	case "java.lang.Boolean", "java.util.Date", "java.util.ArrayList", "java.util.HashMap":
+		b, custom = []byte{0}, false
+	default:
+		if o.replacement == nil {
+			return nil, rowerror.Data(stage, "Cannot mask value of type: class "+class)
+		}
+		custom = false
+	}
+	switch {
+	case o.replacement != nil && !custom:
+		return nil, rowerror.Data(stage, "Cannot mask value of type class "+class+
+			" with custom replacement.")
+	case o.replacement != nil && o.number == nil:
+		return nil, rowerror.Data(stage, "Unable to convert "+text+" (class java.lang.String) to a number")
+	}
+	return b, nil
+}
+
+func (o *maskField) decimal(stage int) (values.Decimal, *rowerror.Failure) {
+	switch {
+	case o.replacement == nil:
+		return values.Decimal{Unscaled: new(big.Int)}, nil
+	case o.number == nil:
+		return values.Decimal{}, rowerror.Data(stage,
+			"Unable to convert "+*o.replacement+" (class java.lang.String) to number")
+	case !o.number.Fits():
+		return values.Decimal{}, rowerror.Data(stage,
+			"a decimal that is too long, or whose scale is too large: "+*o.replacement)
+	}
+	return *o.number, nil
+}

@@ -1,0 +1,62 @@
+package fields
+
+import (
+	"github.com/culvert-project/culvert/plugins/smt/object"
+	"github.com/culvert-project/culvert/plugins/smt/operation"
+	"github.com/culvert-project/culvert/plugins/smt/record"
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/plugins/smt/settings"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+var setSchemaMetadataKeys = []wit.ConfigKey{
+	{Name: "schema.name", Kind: wit.KindString, Importance: wit.High, Documentation: "Schema name to set."},
+	{Name: "schema.version", Kind: wit.KindInt, Importance: wit.High, Documentation: "Schema version to set."},
+	settings.ReplaceNull,
+}
+
+// setSchemaMetadata sets the name or version of the schema.
+type setSchemaMetadata struct {
+	operation.FieldOptions
+	name    *string
+	version *int32
+}
+
+func newSetSchemaMetadata(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
+	o := &setSchemaMetadata{FieldOptions: operation.FieldOptions{Target: at, Purpose: "updating schema metadata",
+		RequireSchema: true, ConvertNull: true, FieldAction: "list",
+		RequireStruct: true}}
+	if text, isSet := s.Find("schema.name"); isSet {
+		o.name = wit.Ptr(setting.Trim(text))
+	}
+	if text, isSet := s.Find("schema.version"); isSet {
+		n, ok := setting.Integer(wit.KindInt, text)
+		if !ok {
+			return nil, settings.Invalid("schema.version", s.Raw("schema.version"), "Not a number of type INT")
+		}
+		o.version = wit.Ptr(int32(n))
+	}
+	err := o.Configure(s)
+	if err == nil && o.name == nil && o.version == nil {
+		err = settings.Error("", "Neither schema name nor version configured")
+	}
+	return o, err
+}
+
+func (o *setSchemaMetadata) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
+	if x.IsMap {
+		return object.NotTraceable
+	}
+	if o.ReplaceNull {
+		x.ReplaceNulls(s.Stage)
+	}
+	x.KeepsSchema = false
+	if o.name != nil {
+		x.Root.Name = o.name
+	}
+	if o.version != nil {
+		x.Root.Version = o.version
+	}
+	return nil
+}

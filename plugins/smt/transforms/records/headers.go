@@ -1,0 +1,112 @@
+package records
+
+import (
+	"slices"
+
+	"github.com/culvert-project/culvert/plugins/smt/operation"
+	"github.com/culvert-project/culvert/plugins/smt/record"
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/plugins/smt/schemas"
+	"github.com/culvert-project/culvert/plugins/smt/settings"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+	"github.com/culvert-project/culvert/wit/java/values"
+)
+
+var dropHeadersKeys = []wit.ConfigKey{settings.RequiredListKey("headers", "The name of the headers to be removed.")}
+
+// DropHeaders removes all headers with some names.
+type DropHeaders struct{ names []string }
+
+func newDropHeaders(s settings.Values) (operation.Operation, *wit.Error) {
+	names, err := s.RequiredList("headers")
+	return &DropHeaders{names}, err
+}
+
+func (o *DropHeaders) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
+	part := &rec.Parts[record.Headers]
+	if part.Encoding != wit.Raw {
+		return nil, nil
+	}
+	list := record.ReadHeaders(part.Bytes)
+	kept, count := []byte(nil), int64(0)
+	for at, all := list.Rest, list.Remaining; list.Remaining > 0; at = list.Rest {
+		name, ok := list.Next()
+		if !ok {
+			return rowerror.Data(stage, "invalid bytes of headers"), nil
+		}
+		if !slices.Contains(o.names, string(name)) {
+			if kept == nil {
+				kept = make([]byte, 0, len(part.Bytes))
+			}
+			kept = append(kept, at[:len(at)-len(list.Rest)]...)
+			count++
+		}
+		if list.Remaining == 0 && count == all {
+			return nil, nil
+		}
+	}
+	if count == 0 {
+		part.Set(wit.Absent, 0, nil)
+		return nil, nil
+	}
+	from := len(ctx.Buf)
+	ctx.Buf = append(connectdata.AppendNumber(ctx.Buf, count), kept...)
+	part.Set(wit.Raw, 0, ctx.Buf[from:])
+	return nil, nil
+}
+
+var insertHeaderKeys = []wit.ConfigKey{
+	settings.RequiredKey("header", wit.High, "The name of the header."),
+	settings.RequiredKey("value.literal", wit.High,
+		"The literal value that is to be set as the header value on all records."),
+}
+
+// InsertHeader adds the same header to all records.
+type InsertHeader struct {
+	name string
+	// nodes is the schema of the value, or nil. bytes is the encoded header, nil until the first record.
+	nodes        []wit.SchemaNode
+	value, bytes []byte
+}
+
+func newInsertHeader(s settings.Values) (operation.Operation, *wit.Error) {
+	name, err := s.Required("header")
+	if err != nil {
+		return nil, err
+	}
+	text, err := s.Required("value.literal")
+	if err != nil {
+		return nil, err
+	}
+	o := &InsertHeader{name: setting.Trim(name)}
+	text = setting.Trim(text)
+	l, parseErr := values.Parse(text)
+	if parseErr == nil {
+		o.nodes, o.value, parseErr = l.Encode()
+	}
+	if parseErr != nil {
+		return nil, settings.Invalid("value.literal", text, parseErr.Error())
+	}
+	return o, nil
+}
+
+func (o *InsertHeader) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
+	return rec.AddHeaders(&ctx.Scratch, 1, stage, func(dst []byte) []byte {
+		return append(dst, o.Header(&ctx.Schemas)...)
+	}), nil
+}
+
+// Header returns the encoded header.
+func (o *InsertHeader) Header(s *schemas.Registry) []byte {
+	if o.bytes == nil {
+		encoding, schema := wit.Schemaless, uint32(0)
+		if o.nodes != nil {
+			encoding, schema = wit.WithSchema, s.Declare(o.nodes)
+		}
+		o.bytes = connectdata.AppendNumber(append(connectdata.AppendString(nil, o.name), byte(encoding)), int64(schema))
+		o.bytes = connectdata.AppendBytes(o.bytes, o.value)
+	}
+	return o.bytes
+}

@@ -1,0 +1,98 @@
+package records
+
+import (
+	"github.com/culvert-project/culvert/plugins/smt/javaclass"
+	"github.com/culvert-project/culvert/plugins/smt/object"
+	"github.com/culvert-project/culvert/plugins/smt/operation"
+	"github.com/culvert-project/culvert/plugins/smt/record"
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/plugins/smt/schemas"
+	"github.com/culvert-project/culvert/plugins/smt/settings"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+var hoistFieldKeys = []wit.ConfigKey{settings.RequiredKey("field", wit.Medium,
+	"Field name for the single field that will be created in the resulting Struct or Map.")}
+
+// HoistField wraps the key or value in a struct or map with one field.
+type HoistField struct {
+	Target   record.Target
+	field    string
+	programs schemas.Cache[*hoistPlan]
+}
+
+type hoistPlan struct {
+	failure *rowerror.Failure
+	out     uint32
+}
+
+func newHoistField(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
+	text, err := s.Required("field")
+	return &HoistField{Target: at, field: setting.Trim(text)}, err
+}
+
+func (o *HoistField) compile(s *schemas.Registry, schema uint32, stage int) (*hoistPlan, error) {
+	return o.programs.Get(s, schema, func(nodes []wit.SchemaNode) *hoistPlan {
+		y := &object.Object{Root: wit.SchemaNode{Kind: wit.Struct}}
+		x := &hoistPlan{failure: y.AddField(object.Field{Name: o.field, Nodes: nodes}, stage)}
+		if x.failure == nil {
+			x.out, x.failure = s.DeclareChecked(y.Nodes(), stage)
+		}
+		return x
+	})
+}
+
+// Relabel returns the schema of the result if values keep their bytes.
+func (o *HoistField) Relabel(s *schemas.Registry, schema uint32, stage int) (out uint32, ok bool) {
+	x, err := o.compile(s, schema, stage)
+	if err != nil || x.failure != nil || javaclass.OfName(&s.Nodes(schema)[0]) != "" {
+		return 0, false
+	}
+	return x.out, true
+}
+
+func (o *HoistField) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
+	part := &rec.Parts[o.Target]
+	if part.Encoding != wit.WithSchema {
+		part.Write(&ctx.Scratch, wit.Schemaless, 0, func(dst []byte) []byte {
+			dst = connectdata.AppendString(append(connectdata.AppendNumber(append(dst, connectdata.TagMap), 1),
+				connectdata.TagText), o.field)
+			if part.Encoding == wit.Absent {
+				return append(dst, connectdata.TagNull)
+			}
+			return append(dst, part.Bytes...)
+		})
+		return nil, nil
+	}
+	x, err := o.compile(&ctx.Schemas, part.Schema, stage)
+	if err != nil || x.failure != nil {
+		return x.failure, err
+	}
+	root := &ctx.Schemas.Nodes(part.Schema)[0]
+	if part.InvalidNull != nil {
+		return rowerror.Data(stage, "Invalid value: null used for required field: \""+o.field+
+			"\", schema type: "+javaclass.KindNames[root.Kind]), nil
+	}
+	if javaclass.OfName(root) != "" {
+		if f := misnamed(part, root, o.field, stage); f != nil {
+			return f, nil
+		}
+	}
+	part.Schema, part.Class = x.out, "" // a struct has the bytes of its fields
+	return nil, nil
+}
+
+// misnamed returns the failure of Kafka's Struct.put for a value with the name of a logical type of another class.
+func misnamed(part *record.Part, root *wit.SchemaNode, field string, stage int) *rowerror.Failure {
+	class := part.Class
+	if class == "" {
+		class = javaclass.Of(root)
+	}
+	if null, _, ok := connectdata.IsNull(root, part.Bytes); null || !ok || class == javaclass.OfName(root) {
+		return nil
+	}
+	return rowerror.Data(stage, "Invalid Java object for schema \""+*root.Name+"\" with type "+
+		javaclass.KindNames[root.Kind]+": class "+class+" for field: \""+field+"\"")
+}

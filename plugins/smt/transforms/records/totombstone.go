@@ -1,0 +1,103 @@
+package records
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/smt/object"
+	"github.com/culvert-project/culvert/plugins/smt/operation"
+	"github.com/culvert-project/culvert/plugins/smt/record"
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/plugins/smt/settings"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+var toTombstoneKeys = []wit.ConfigKey{
+	{Name: "field", Kind: wit.KindString, DefaultValue: wit.Ptr("RECORDMODE,ODQ_CHANGEMODE"), Importance: wit.Medium,
+		Documentation: "Comma-separated fields of the value that report a deletion. The first one that exists is " +
+			"used. The defaults are those of the OData source."},
+	{Name: "values", Kind: wit.KindList, DefaultValue: wit.Ptr("D"), Importance: wit.Medium,
+		Documentation: "Values of the field that report a deletion."},
+}
+
+// toTombstone removes the value of records that report a deletion. Kafka Connect has no such transform.
+type toTombstone struct {
+	fields, values []string
+}
+
+func newToTombstone(s settings.Values) (operation.Operation, *wit.Error) {
+	o := &toTombstone{fields: []string{"RECORDMODE", "ODQ_CHANGEMODE"}, values: []string{"D"}}
+	for name, list := range map[string]*[]string{"field": &o.fields, "values": &o.values} {
+		if _, isSet := s.Find(name); !isSet {
+			continue
+		}
+		if *list = s.List(name); len(*list) == 0 || slices.Contains(*list, "") {
+			return nil, settings.Invalid(name, strings.Join(*list, ","),
+				"expected at least one string, none of them empty")
+		}
+	}
+	return o, nil
+}
+
+func (o *toTombstone) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
+	part, x := &rec.Parts[record.Value], &ctx.Object
+	switch part.Encoding {
+	case wit.Absent:
+		return nil, nil
+	case wit.Schemaless:
+		if class, invalid := x.ReadMap(&ctx.Scratch, part.Bytes); invalid {
+			return rowerror.BadValue(stage, 0), nil
+		} else if class != "" {
+			return nil, nil
+		}
+	default:
+		l, err := ctx.Layout(part.Schema)
+		if err != nil || !l.IsStruct() {
+			return nil, err
+		}
+		null, start, ok := l.Null(part.Bytes)
+		if !ok {
+			return rowerror.BadValue(stage, 0), nil
+		} else if null {
+			return nil, nil
+		}
+		x.Open(&ctx.Scratch, l, part.Bytes, start)
+	}
+	if text, f := o.text(x, stage); f != nil || !slices.Contains(o.values, text) {
+		return f, nil
+	}
+	null, err := rec.Parts[record.Key].IsNull(&ctx.Schemas)
+	if err != nil {
+		return nil, err
+	}
+	if null {
+		return rowerror.Data(stage, "A tombstone needs a key: without it, the deleted entity is unknown"),
+			nil
+	}
+	part.Set(wit.Absent, 0, nil)
+	return nil, nil
+}
+
+func (o *toTombstone) text(x *object.Object, stage int) (string, *rowerror.Failure) {
+	for _, name := range o.fields {
+		f := x.Find(name)
+		switch {
+		case f == nil:
+			continue
+		case x.IsMap:
+			return object.TextOf(f.Bytes), nil
+		case f.Schema().Kind != wit.String:
+			return "", nil
+		case !x.Load(stage):
+			return "", x.Pending
+		}
+		null, size, ok := connectdata.IsNull(f.Schema(), f.Bytes)
+		if null || !ok {
+			return "", nil
+		}
+		text, _ := connectdata.LengthPrefixed(f.Bytes[size:])
+		return string(text), nil
+	}
+	return "", nil
+}

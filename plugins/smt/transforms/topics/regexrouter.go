@@ -1,0 +1,98 @@
+package topics
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/smt/operation"
+	"github.com/culvert-project/culvert/plugins/smt/record"
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/plugins/smt/settings"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java/pattern"
+)
+
+// Classes lists the transforms of the package.
+var Classes = []operation.Class{
+	{Name: operation.KafkaPackage + "RegexRouter", Keys: regexRouterKeys, Transform: newRegexRouter,
+		Doc: "Update the record topic using the configured regular expression and replacement string. The " +
+			"expression must match the whole topic; its syntax, and that of the replacement, are Java's."},
+	{Name: operation.KafkaPackage + "TimestampRouter", Keys: timestampRouterKeys, Transform: newTimestampRouter,
+		Doc: "Update the record's topic field as a function of the original topic value and the record " +
+			"timestamp."},
+}
+
+var regexRouterKeys = []wit.ConfigKey{
+	settings.RequiredKey("regex", wit.High, "Regular expression to use for matching."),
+	settings.RequiredKey("replacement", wit.High, "Replacement string."),
+}
+
+// RegexRouter replaces topics that match a regular expression.
+type RegexRouter struct {
+	Pattern     pattern.Pattern
+	replacement pattern.Replacement
+	// replacementFailure is the failure of an invalid replacement. Kafka reports it when a topic matches.
+	replacementFailure    *rowerror.Failure
+	lastInput, lastResult string
+	lastFailure           *rowerror.Failure
+	cached                bool
+}
+
+func newRegexRouter(s settings.Values) (operation.Operation, *wit.Error) {
+	text, err := s.Required("regex")
+	if err != nil {
+		return nil, err
+	}
+	o := &RegexRouter{}
+	if o.Pattern, err = settings.Pattern("regex", text); err != nil {
+		return nil, err
+	}
+	replacement, err := s.Required("replacement")
+	if err != nil {
+		return nil, err
+	}
+	var replacementErr *pattern.WrongReplacement
+	if o.replacement, replacementErr = o.Pattern.Replacement(replacement); replacementErr != nil {
+		o.replacementFailure = &rowerror.Failure{Class: rowerror.IllegalArgumentException, Message: replacementErr.Text}
+		if replacementErr.NoGroup {
+			o.replacementFailure.Class = rowerror.IndexOutOfBoundsException
+		}
+	}
+	return o, nil
+}
+
+// TopicFor returns the topic of records that have topic before.
+func (o *RegexRouter) TopicFor(topic string, stage int) (string, *rowerror.Failure) {
+	matches, matchErr := operation.MatchTopic(o.Pattern, topic)
+	switch {
+	case matchErr != nil:
+		return topic, matchErr.Failure(stage)
+	case !matches:
+		return topic, nil
+	case o.replacementFailure != nil:
+		return topic, rowerror.New(stage, o.replacementFailure.Class, o.replacementFailure.Message)
+	}
+	// As in Kafka, the first match is replaced, even if it is not the whole topic.
+	result, err := o.Pattern.ReplaceFirst(topic, o.replacement)
+	switch {
+	case err != nil:
+		return topic, (&operation.MatchError{Topic: topic, Err: err}).Failure(stage)
+	case result == "":
+		return topic, emptyTopic(stage, topic)
+	}
+	return result, nil
+}
+
+func (o *RegexRouter) Apply(_ *operation.Context, rec *record.Record, stage int) (f *rowerror.Failure, _ error) {
+	if !o.cached || o.lastInput != rec.Topic {
+		o.lastResult, o.lastFailure = o.TopicFor(rec.Topic, stage)
+		o.cached, o.lastInput = true, strings.Clone(rec.Topic)
+	}
+	rec.Topic = o.lastResult
+	return o.lastFailure, nil
+}
+
+func emptyTopic(stage int, topic string) *rowerror.Failure {
+	return rowerror.New(stage, rowerror.InvalidTopicException, "the topic "+strconv.Quote(topic)+
+		" would become an empty name")
+}

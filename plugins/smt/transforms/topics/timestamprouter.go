@@ -1,0 +1,88 @@
+package topics
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/smt/operation"
+	"github.com/culvert-project/culvert/plugins/smt/record"
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/plugins/smt/settings"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java/dateformat"
+)
+
+var timestampRouterKeys = []wit.ConfigKey{
+	{Name: "topic.format", Kind: wit.KindString, DefaultValue: wit.Ptr("${topic}-${timestamp}"), Importance: wit.High,
+		Documentation: "Format string which can contain <code>${topic}</code> and <code>${timestamp}</code> as " +
+			"placeholders for the topic and timestamp, respectively."},
+	{Name: "timestamp.format", Kind: wit.KindString, DefaultValue: wit.Ptr("yyyyMMdd"), Importance: wit.High,
+		Documentation: "Format string for the timestamp that is compatible with " +
+			"<code>java.text.SimpleDateFormat</code>."},
+}
+
+// TimestampRouter computes the topic from topic and timestamp.
+type TimestampRouter struct {
+	topic string
+	date  *dateformat.Format
+	// Err reports an invalid date pattern. Kafka reports it for each record.
+	Err                   error
+	lastResult, lastTopic string
+	lastTime              int64
+	cached                bool
+	buf                   []byte
+}
+
+func newTimestampRouter(s settings.Values) (operation.Operation, *wit.Error) {
+	valueOrDefault := func(spec *wit.ConfigKey) string {
+		if text, ok := s.Find(spec.Name); ok {
+			return setting.Trim(text)
+		}
+		return *spec.DefaultValue
+	}
+	o := &TimestampRouter{topic: valueOrDefault(&timestampRouterKeys[0])}
+	pattern := valueOrDefault(&timestampRouterKeys[1])
+	o.date, o.Err = dateformat.Parse(pattern)
+	if _, unsupported := o.Err.(*dateformat.Unsupported); unsupported {
+		return nil, settings.Invalid("timestamp.format", pattern, o.Err.Error())
+	}
+	return o, nil
+}
+
+func (o *TimestampRouter) Apply(_ *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
+	at := rec.Row.Timestamp
+	if at < 0 {
+		return rowerror.Data(stage, "Timestamp missing on record: of topic "+strconv.Quote(rec.Topic)), nil
+	}
+	if o.Err != nil {
+		return rowerror.New(stage, rowerror.IllegalArgumentException, o.Err.Error()), nil
+	}
+	result := o.TopicAt(rec.Topic, at)
+	if result == "" {
+		return emptyTopic(stage, rec.Topic), nil
+	}
+	rec.Topic = result
+	return nil, nil
+}
+
+// TopicAt returns the topic of a record with a timestamp, which must not be negative.
+func (o *TimestampRouter) TopicAt(topic string, at int64) string {
+	unit := at / o.date.Unit
+	if !o.cached || o.lastTime != unit || o.lastTopic != topic {
+		o.buf = o.date.Append(o.buf[:0], at)
+		o.lastResult = strings.ReplaceAll(strings.ReplaceAll(o.topic, "${topic}", topic), "${timestamp}", string(o.buf))
+		o.cached, o.lastTime, o.lastTopic = true, unit, strings.Clone(topic)
+	}
+	return o.lastResult
+}
+
+// SameTopic returns the end of the rows from n on whose timestamps result in the same topic as row n.
+func (o *TimestampRouter) SameTopic(rows []wit.Row, n int) int {
+	from := rows[n].Timestamp / o.date.Unit * o.date.Unit
+	end := n + 1
+	for end < len(rows) && uint64(rows[end].Timestamp-from) < uint64(o.date.Unit) {
+		end++
+	}
+	return end
+}
