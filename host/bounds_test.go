@@ -130,7 +130,7 @@ var boundsOfPlugins = map[string]string{
 	"decode.maxRow":               "conversion.MaxDecodedBytes",
 
 	"probe.MaxAdvice":           "of one result, which the call's limit bounds",
-	"batch.MaxData":             "when a portion is passed on",
+	"smt/batch.MaxData":         "when a portion is passed on",
 	"fastpath.maxMisses":        "which way rows go",
 	"decode.maxEmpty":           "what is read",
 	"decode.maxExponent":        "what is read",
@@ -151,7 +151,7 @@ var boundsOfPlugins = map[string]string{
 	"feedreader.maxAbsent":      "what is kept to be used again",
 	"feedreader.maxCompiled":    "what is kept to be used again",
 	"feedreader.maxDerived":     "what is told",
-	"guest.maxSkip":             "when garbage is collected",
+	"internal/guest.maxSkip":    "when garbage is collected",
 	"inspect.maxPeeked":         "asked for by an operator",
 	"inspect.maxPages":          "more than the host's rounds",
 	"inspect.maxShownAddress":   "of one message",
