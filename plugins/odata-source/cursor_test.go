@@ -164,9 +164,9 @@ func TestCursorWhereTheEndIsRefused(t *testing.T) {
 	}
 }
 
-// TestCursorWhoseHighestValueIsNotToBeHad: the question for the highest value, which may be too much for a service, is
+// TestCursorWithUnavailableHighestValue: the question for the highest value, which may be too much for a service, is
 // no reason to fail; without an answer the next load begins at what the first page had, and misses nothing.
-func TestCursorWhoseHighestValueIsNotToBeHad(t *testing.T) {
+func TestCursorWithUnavailableHighestValue(t *testing.T) {
 	for _, status := range []int{200, 404, 408, 500, 502, 503, 504, 524} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})

@@ -679,9 +679,9 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 	}
 }
 
-// TestChangesBehindAnotherAddress: changes that the service prepares (202), and has asked for at an address of its own,
+// TestChangesAtAnnouncedURL: changes that the service prepares (202), and has asked for at an address of its own,
 // are those of the delta link, which is gone on from whatever that address answers.
-func TestChangesBehindAnotherAddress(t *testing.T) {
+func TestChangesAtAnnouncedURL(t *testing.T) {
 	const monitor = sapNorthwind + "/poll/1"
 	for _, status := range []int{200, 404, 410, 500} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {

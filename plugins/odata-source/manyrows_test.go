@@ -43,7 +43,7 @@ func (f *follower) marked() map[string]bool {
 // A first load by links that count rows is read again by key whatever its size, with the reader started again between
 // any two pages, and no offset is larger than the host stores. Between the marks of the second reading each row comes
 // once, so that a row which came before and was deleted during the load is known, although the service reports none.
-func TestFirstLoadOfManyRowsByNumber(t *testing.T) {
+func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 	const rows = 25_000
 	s := odatatest.New(odatatest.Options{Rows: rows, Switches: odatatest.Switches{PageSize: 100, SkipToken: "offset",
 		Tombstones: "off"}})

@@ -91,7 +91,7 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 }
 
 // An offset of a version that asked the changes behind such a load for deleted entities has the set read once more.
-func TestOffsetOfALoadByNumber(t *testing.T) {
+func TestOffsetOfLoadBySkip(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 35})
 	f := loaded(t, s, tracked00("Orders")...)
 	f.stored = []wit.OffsetEntry{wit.StringEntry("phase", "changes"), wit.StringEntry("url", text(f.stored, "url")),
@@ -162,7 +162,7 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 }
 
 // A service that takes a cursor's condition and does not heed it would bring all rows with each extraction.
-func TestCursorThatIsNotHeeded(t *testing.T) {
+func TestServiceThatIgnoresTheCursor(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 40})
 	deaf := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "$filter", "x")
@@ -183,7 +183,7 @@ func TestCursorThatIsNotHeeded(t *testing.T) {
 
 // A page of changes that can never be had: the changes are asked for from their delta link once more, and then the feed
 // fails. It neither takes them for read nor has them come again and again. A restart tries it once more.
-func TestPageOfChangesThatIsNeverToBeHad(t *testing.T) {
+func TestPageOfChangesThatStaysLost(t *testing.T) {
 	for _, status := range []uint16{http.StatusNoContent, http.StatusGone} {
 		t.Run(strconv.Itoa(int(status)), func(t *testing.T) {
 			s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
@@ -231,7 +231,7 @@ func TestPageOfChangesThatIsNeverToBeHad(t *testing.T) {
 
 // Changes that the service prepares for too long are asked for by their link once, and so are those of which a page
 // cannot be had: neither is taken for the other.
-func TestSkipTokenLostBehindALongPreparation(t *testing.T) {
+func TestSkipTokenLostAfterLongPreparation(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
 	f := loaded(t, s, tracked00("Products")...)
 	for id := 1; id <= 25; id++ {
@@ -298,7 +298,7 @@ func TestTokensThatAreLostAtOnce(t *testing.T) {
 }
 
 // The first page of a load in delta mode whose next link leads to itself is asked for once.
-func TestDeltaPageThatLeadsToItself(t *testing.T) {
+func TestDeltaPageThatLinksToItself(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
 	f := newFollower(t, s, tracked00("Products")...)
 	asked, next := 0, regexp.MustCompile(`rel="next" href="[^"]*"`)

@@ -58,11 +58,11 @@ func Declare(t *setting.Table) {
 		setting.Define(Port, wit.KindInt, wit.High, nil, "Port of the OData service. Required without "+Destination+".",
 			setting.AtLeast(1), setting.AtMost(65535), setting.Role(role.Port), group, setting.Display("Port")),
 		setting.Define(Destination, wit.KindString, wit.Medium, nil,
-			"Name of a destination of SAP BTP's destination service, which says where the service is "+
-				"and how to log on. What is set here goes before what it says.", setting.Role(role.Destination), group,
+			"Name of a destination of SAP BTP's destination service, which has the address of the service "+
+				"and the logon. Settings of the connector take precedence.", setting.Role(role.Destination), group,
 			setting.Display("Destination")),
 		setting.Define(User, wit.KindString, wit.High, nil,
-			"User for basic authentication. Services without authentication take any value, or none.",
+			"User for basic authentication. Services without authentication accept any value, or none.",
 			setting.Role(role.User), group, setting.Display("User")),
 		setting.Define("sap.odata.user.pwd", wit.KindPassword, wit.High, nil, "Password for basic authentication.",
 			setting.Role(role.Password), group, setting.Display("Password")),
@@ -74,8 +74,8 @@ func Declare(t *setting.Table) {
 			setting.Pattern("[A-Za-z0-9-]{1,14}"), setting.Role(role.Header+"sap-language"), group,
 			setting.Display("Language")),
 		setting.Define(ClientIn, wit.KindString, wit.Low, role.Own(role.ClientIn),
-			"header, or query: SAP client and language also stand in the query of requests, for gateways that "+
-				"take headers off. Links of the service are followed as they are.",
+			"header, or query: SAP client and language are also in the query of requests, for gateways that "+
+				"remove headers. Links of the service are followed as they are.",
 			setting.Allowed("header", "query"), setting.Role(role.ClientIn), group, setting.Display("Client in")),
 		setting.Define("sap.odata.http.codes", wit.KindList, wit.Medium, role.Own(role.RetryCodes),
 			"HTTP codes, and message codes of SAP, after which a request is sent again.", setting.Role(role.RetryCodes),
@@ -84,7 +84,7 @@ func Declare(t *setting.Table) {
 			"How often a request is sent again before the task fails.",
 			setting.AtLeast(0), setting.Role(role.RetryMax), group, setting.Display("Retries")),
 		setting.Define("sap.odata.min.retry.backoff.ms", wit.KindLong, wit.Low, role.Own(role.RetryMinBackoffMS),
-			"Least wait before a request is sent again, in milliseconds; the wait is chosen at random "+
+			"Shortest wait before a request is sent again, in milliseconds; the wait is chosen at random "+
 				"between this and the longest.",
 			setting.AtLeast(0), setting.Role(role.RetryMinBackoffMS), group, setting.Display("Shortest wait")),
 		setting.Define("sap.odata.max.retry.backoff.ms", wit.KindLong, wit.Low, role.Own(role.RetryMaxBackoffMS),
@@ -112,7 +112,7 @@ func declareAuthentication(t *setting.Table) {
 			setting.Allowed("basic", "oauth2", "header", "certificate", "none"), setting.Role(role.Auth), group,
 			setting.Display("Kind")),
 		setting.Define("sap.odata.oauth.token.endpoint", wit.KindString, wit.Medium, nil,
-			"URL that hands out OAuth 2.0 tokens for client credentials.",
+			"URL of the OAuth 2.0 token endpoint for client credentials.",
 			setting.Role(role.OAuthTokenEndpoint), group, setting.Display("Token endpoint")),
 		setting.Define("sap.odata.oauth.client.id", wit.KindString, wit.Medium, nil, "Client id for OAuth 2.0.",
 			setting.Role(role.OAuthClientID), group, setting.Display("Client id")),
@@ -120,14 +120,14 @@ func declareAuthentication(t *setting.Table) {
 			"Client secret for OAuth 2.0.",
 			setting.Role(role.OAuthClientSecret), group, setting.Display("Client secret")),
 		setting.Define("sap.odata.oauth.scope", wit.KindString, wit.Low, nil,
-			"Scopes to ask for, with blanks between them.", setting.Role(role.OAuthScope), group,
+			"Requested scopes, separated by spaces.", setting.Role(role.OAuthScope), group,
 			setting.Display("Scope")),
 		setting.Define("sap.odata.oauth.client.auth", wit.KindString, wit.Low, role.Own(role.OAuthClientAuth),
 			"Whether client id and secret go to the token endpoint in a header or in the body.",
 			setting.Allowed("header", "body"), setting.Role(role.OAuthClientAuth), group,
 			setting.Display("Client authentication")),
 		setting.Define("sap.odata.header.{name}", wit.KindPassword, wit.Low, nil,
-			"Value of the header NAME, which goes with every request to the service and to nobody else.",
+			"Value of the header NAME, which is sent with every request to the service only.",
 			setting.Role(role.Header+"{name}"), group),
 	)
 }

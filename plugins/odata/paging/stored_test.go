@@ -86,7 +86,7 @@ func TestNoFieldIsTheHosts(t *testing.T) {
 }
 
 // What a load remembers doesn't grow with it.
-func TestTrailIsBounded(t *testing.T) {
+func TestLoopDetectorIsBounded(t *testing.T) {
 	var tr LoopDetector
 	for i := range 200_000 {
 		if tr.visit(hashOf(strconv.Itoa(i))) {

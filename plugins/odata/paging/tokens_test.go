@@ -8,7 +8,7 @@ import (
 // v2 names its options as OData v2 does.
 var v2 = &Set{TokenOption: "$skiptoken", CountOption: "$inlinecount=allpages"}
 
-func TestWhereLinksLead(t *testing.T) {
+func TestLinksThatCountRows(t *testing.T) {
 	// A link by the number of rows and one that nobody can read are both none by key.
 	const afterKey, byNumber, unknown = true, false, false
 	const asked = "/s/X?$orderby=K&$filter=Country%20eq%20'DE'"
@@ -59,7 +59,7 @@ func TestWhereLinksLead(t *testing.T) {
 }
 
 // No link is taken to lead after a key that isn't in it, and none takes longer to read than it is long.
-func FuzzWhereLinksLead(f *testing.F) {
+func FuzzLinksThatCountRows(f *testing.F) {
 	f.Add("/s/X?$skiptoken='ALFKI'", "ALFKI", 10)
 	f.Add("/s/X?$skiptoken=eyJzdGFydFJvdyI6MTAwMCwiZW5kUm93IjoyMDAwfQ==", "7", 1000)
 	f.Add("/s/X?a=%zz&$skiptoken=====&'", "'", 0)

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// TestServicesThatSayYes: services that take an option and do as they like. The load is whole, each row once, or it
+// TestServicesThatPretendToSort: services that take an option and do as they like. The load is whole, each row once, or it
 // fails. It never ends short.
-func TestServicesThatSayYes(t *testing.T) {
+func TestServicesThatPretendToSort(t *testing.T) {
 	rows := upFrom(1, 95)
 	for _, c := range []struct {
 		name   string

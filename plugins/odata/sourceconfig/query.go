@@ -30,26 +30,26 @@ func declareQueryOptions(t *setting.Table) {
 	}
 	one(query.Select, query.Select, wit.KindList,
 		"Properties to read, those of expanded entities as paths: CustomerID, Order_Details/Quantity. "+
-			"Keys are always read. Of entities of which no property is named all are read.",
+			"Keys are always read. If no property of an entity is named, all are read.",
 		setting.Display("Properties"))
 	one(query.Expand, query.Expand, wit.KindList,
 		"Navigation properties whose entities are read along, nested as paths: Customer, Order_Details/Product. "+
 			"One entity becomes a structure, many become an array of structures.",
 		setting.Dependents("sap.odata#{n}."+query.Select), setting.Display("Expand"))
 	one(query.Raw, query.Raw, wit.KindString,
-		"Further options of each request for rows, as they stand in a URL: search=bolt&sap-statistics=false. "+
-			"A $filter is joined to the conditions, and parameters of a function import stand here.",
+		"Further options of each request for rows, as in a URL: search=bolt&sap-statistics=false. "+
+			"A $filter is combined with the conditions. Parameters of a function import belong here.",
 		setting.Display("Query"))
 	one(FilterGroup+query.Property, FilterGroup, wit.KindString,
-		"Filter condition {m}: the property that it looks at. A path through what leads to many "+
-			"entities, such as Order_Details/Quantity, chooses among the expanded ones. All conditions must hold.",
+		"Filter condition {m}: the property. A path through a navigation property to many "+
+			"entities, such as Order_Details/Quantity, selects among the expanded ones. All conditions must hold.",
 		setting.Display("Property"))
 	one(FilterGroup+query.Option, FilterGroup, wit.KindString,
 		"Filter condition {m}: eq, ne, le, lt, ge, gt, bt (between low and high), nb (not between) "+
 			"or in (one of the values in low).", setting.Allowed(query.Operators...), setting.Display("Operator"))
 	one(FilterGroup+query.Low, FilterGroup, wit.KindString, "Filter condition {m}: the value, or the lower bound; "+
-		"of in the values, with commas between them. As it is, or as it "+
-		"stands in a URL: 2024-01-31 or datetime'2024-01-31T00:00:00', Germany or 'Germany'.", setting.Display("Low"))
+		"for in, the values separated by commas. Plain, or as in "+
+		"a URL: 2024-01-31 or datetime'2024-01-31T00:00:00', Germany or 'Germany'.", setting.Display("Low"))
 	one(FilterGroup+query.High, FilterGroup, wit.KindString, "Filter condition {m}: the upper bound of bt and nb.",
 		setting.Display("High"))
 }
@@ -107,12 +107,12 @@ func declareCursor(both func(string, wit.SettingKind, wit.Importance, string, st
 	both(NameCursor, wit.KindString, wit.Medium, "",
 		"Property that grows with each change of a row, such as a time of change: the first extraction reads all "+
 			"rows, each later one those whose property is at least the highest value seen. For sets without change "+
-			"tracking; deleted rows don't show.",
+			"tracking; deleted rows are not detected.",
 		setting.Display("Cursor"))
 	both(NameLookback, wit.KindLong, wit.Low, "0",
 		"How far below the highest value seen an extraction by cursor begins: seconds of dates, else units of "+
-			"numbers. For rows that are committed late, and those that change while others are read. Rows that came "+
-			"before and are the same are left out.",
+			"numbers. For rows that are committed late or change while others are read. Rows that were already "+
+			"delivered unchanged are left out.",
 		setting.AtLeast(0), setting.Display("Look-back"))
 }
 

@@ -25,9 +25,9 @@ func declare() *setting.Table {
 	t := &setting.Table{}
 	config.Declare(t)
 	t.Declare(setting.Define(config.LinkHosts, wit.KindList, wit.Medium, nil,
-		"Other hosts, name or name:port, by which the service calls itself in links, as behind SAP Cloud Connector or "+
-			"a reverse proxy. Such links keep path and query and go to the configured host; links to any other host "+
-			"fail the task.",
+		"Other hosts, name or name:port, that the service uses in its links, such as behind SAP Cloud Connector or "+
+			"a reverse proxy. Such links keep path and query and are sent to the configured host; links to any other "+
+			"host fail the task.",
 		setting.InGroup("Service destination"), setting.Display("Hosts in links")))
 	declareSets(t)
 	declareQueryOptions(t)
@@ -37,7 +37,7 @@ func declare() *setting.Table {
 	declareDecimals(t)
 	declareMetadata(t)
 	t.Declare(setting.Define(HeadersEnable, wit.KindString, wit.Low, setting.Default("0"),
-		"1 gives each record headers that say where it comes from: "+HeaderService+", "+HeaderEntitySet+", "+
+		"1 adds headers with the origin of each record: "+HeaderService+", "+HeaderEntitySet+", "+
 			HeaderVersion+" and "+HeaderChange+
 			", which is read for rows of sets that are read whole or by a cursor, else created, "+
 			"changed, before or deleted.",
@@ -61,7 +61,7 @@ func declareSets(t *setting.Table) {
 		setting.Define(of(NameTopic), wit.KindString, wit.High, nil, "Topic to which the rows go.",
 			setting.Required(), setting.Topic(), setting.Role(role.SourceTopic), group, setting.Display("Topic")),
 		setting.Define(of(nameID), wit.KindString, wit.Low, nil,
-			"Joins the identity of the entry, so that one entity set can be read in several ways.", group,
+			"Part of the identity, so that one entity set can be read in several ways.", group,
 			setting.Display("Identity")),
 		setting.Define(of(NameTrackChanges), wit.KindString, wit.High, setting.Default("0"),
 			"0 reads the whole entity set each time (full mode), 1 reads it whole once and then what was created, "+
@@ -93,18 +93,18 @@ func declareShared(t *setting.Table) {
 	both(namePageSize, wit.KindInt, wit.Medium, "15000", "Most rows in a page; a service may send fewer.",
 		setting.AtLeast(1), setting.Display("Page size"))
 	both(NameCount, wit.KindString, wit.Low, "allpages",
-		"allpages asks for the number of rows, by which a feed that ends early is noticed; none doesn't.",
+		"allpages requests the number of rows, which detects a feed that ends early; none does not.",
 		setting.Allowed("allpages", "none"), setting.Display("Count"))
-	both(NameFormat, wit.KindString, wit.Low, "json", "Format in which rows are asked for: json or atom.",
+	both(NameFormat, wit.KindString, wit.Low, "json", "Format of rows: json or atom.",
 		setting.Allowed("json", "atom"), setting.Display("Format"))
 	both(NameNullable, wit.KindString, wit.Low, "metadata",
-		"metadata makes fields optional as the service's metadata says; lenient makes all but keys optional.",
+		"metadata makes fields optional as specified by the metadata; lenient makes all but keys optional.",
 		setting.Allowed("metadata", "lenient"), setting.Display("Nullable"))
 	both(namePaging, wit.KindString, wit.Low, "auto",
-		"links follows the service's next links; keys asks for the rows after the last key, which rows that come "+
-			"and go can't disturb; auto follows links that hold the last row's key, and asks by key where links "+
-			"count rows or may; top asks for page.size rows at a time ($top), by key where keys sort "+
-			"and else by number ($skip), for services that give a whole set in one answer.",
+		"links follows the service's next links; keys requests the rows after the last key, which is not affected by "+
+			"inserted and deleted rows; auto follows links that contain the last row's key, and uses keys if links "+
+			"count rows or may do so; top requests page.size rows at a time ($top), by key if keys are sortable "+
+			"and else by $skip, for services that return a whole set in one response.",
 		setting.Allowed("auto", "links", "keys", PagingTop), setting.Display("Paging"))
 	t.Declare(setting.Define("sap.odata#{n}."+NameIncompleteLoad, wit.KindString, wit.Low, nil,
 		"What to do if rows of a full load were written and others may be missing, because the service ignored a "+
@@ -122,32 +122,32 @@ func declareShared(t *setting.Table) {
 			"("+wit.NameMicroTimestamp+"), and reads in Atom, since JSON has milliseconds only.",
 		setting.Allowed("millis", "micros"), setting.Display("Precision of timestamps"))
 	both(nameZone, wit.KindString, wit.Low, "",
-		"Time zone of the clock by which the service writes points in time without one (Edm.DateTime), by its IANA "+
-			"name, such as Europe/Berlin; UTC without it. Keys, and dates without a time of day (sap:display-format "+
+		"Time zone of the service's points in time without one (Edm.DateTime), by its IANA "+
+			"name, such as Europe/Berlin. Default: UTC. Keys, and dates without a time of day (sap:display-format "+
 			"Date), stay as they are.",
 		setting.Display("Time zone"))
 	declareCursor(both)
 	both(nameKeyExtra, wit.KindList, wit.Low, "",
 		"Fields with the same text in each record's key, after the key's own: system=PRD,client=100. For topics "+
-			"that rows of several systems go to.",
+			"with rows of several systems.",
 		setting.Display("Further fields of keys"))
 	both(namePartition, wit.KindInt, wit.Low, "-1",
-		"Partition of the topic to which all rows go, so that they stay in the order in which they came; -1 "+
-			"goes by the record's key.",
+		"Partition of the topic for all rows, so that they stay in order; -1 "+
+			"chooses it by the record's key.",
 		setting.AtLeast(-1), setting.AtMost(maxPartition), setting.Display("Partition"))
 	both(NameCron, wit.KindString, wit.Medium, "", "Times at which a set is read again, as a Quartz cron expression "+
 		"(second minute hour day-of-month month weekday) with a time zone after it, UTC without: 0 0 22 ? * MON-FRI "+
-		"Europe/Berlin. In place of exec-period; the first extraction begins at once.", setting.Display("Times"))
+		"Europe/Berlin. Instead of exec-period; the first extraction starts at once.", setting.Display("Times"))
 }
 
 func declareDecimals(t *setting.Table) {
 	group := setting.InGroup("Decimals")
 	t.Declare(
 		setting.Define(ScaleFallback, wit.KindInt, wit.Low, setting.Default("6"),
-			"Scale of decimals whose metadata leaves it open.",
+			"Scale of decimals whose metadata do not specify it.",
 			setting.AtLeast(0), setting.AtMost(127), group),
 		setting.Define(DecimalOverflow, wit.KindString, wit.Low, setting.Default("fail"),
-			"What happens to digits after the scale: fail refuses the row, round rounds.", setting.Allowed("fail",
+			"What to do with digits after the scale: fail rejects the row, round rounds.", setting.Allowed("fail",
 				"round"), group),
 		setting.Define(DecimalRounding, wit.KindString, wit.Low, setting.Default("half_even"),
 			"How decimal.overflow = round rounds.",
@@ -171,8 +171,8 @@ func roundingNames() []string {
 
 func declareMetadata(t *setting.Table) {
 	t.Declare(setting.Define(MetadataRefresh, wit.KindLong, wit.Low, setting.Default("0"),
-		"Milliseconds after which $metadata is read again, so that new properties are met before rows bring them; 0 "+
-			"reads it again only where rows don't fit it. At least 60000, if not 0.", setting.AtLeast(0), allSets,
+		"Milliseconds after which $metadata is read again, so that new properties are known before rows have them; "+
+			"0 reads it again only if rows do not fit it. At least 60000, if not 0.", setting.AtLeast(0), allSets,
 		setting.Display("Metadata again after")))
 }
 
@@ -181,8 +181,8 @@ func declareUnsupported(t *setting.Table) {
 	t.DeclareUnsupported(setting.Define(guard, wit.KindInt, wit.Low, nil,
 		"Guard interval of the cron expression, in seconds.",
 		setting.InGroup("Entity set {n}")), "0")
-	t.SuggestInstead(guard, "extractions of a set never overlap without it: times of "+NameCron+
-		" that pass during one are left out")
+	t.SuggestInstead(guard, "extractions of a set never overlap anyway: times of "+NameCron+
+		" during an extraction are skipped")
 }
 
 // EntitySets reads the groups.
@@ -299,8 +299,8 @@ func Examine(settings []wit.Setting) []wit.ConfigValue {
 		for _, other := range all[:i] { // P30
 			if other.Service == e.Service && other.Set == e.Set && other.ID == e.ID {
 				setting.AddError(examined, config.InGroup(e.Number, NameEntitySet),
-					"Entity set "+e.Set+" of "+e.Service+" stands in "+
-						config.InGroup(other.Number, NameEntitySet)+" already; to read it twice give one of them "+
+					"Entity set "+e.Set+" of "+e.Service+" is already configured in "+
+						config.InGroup(other.Number, NameEntitySet)+"; to read it twice, give one of them "+
 						config.InGroup(e.Number, nameID))
 			}
 		}

@@ -98,7 +98,7 @@ func TestConfigurations(t *testing.T) {
 			"Invalid value JKS for configuration sap.odata.keystore.type: String must be one of: jceks, jks"},
 		{append(orders, "sap.odata.auth.type=digest"), "sap.odata.auth.type", "Invalid value digest"},
 		{append(orders, configtest.Set("1", "Orders/")...), "sap.odata#1.entityset",
-			"Entity set Orders of /V2/Northwind/Northwind.svc stands in sap.odata#00.entityset already"},
+			"Entity set Orders of /V2/Northwind/Northwind.svc is already configured in sap.odata#00.entityset"},
 		{append(append(orders, configtest.Set("1", "Orders")...), "sap.odata#1.id=again"), "", ""},
 		{append(orders, "sap.odata.min.retry.backoff.ms=20000"), "sap.odata.min.retry.backoff.ms",
 			"Invalid value 20000"},

@@ -34,31 +34,31 @@ func declareSubscriptions(t *setting.Table) {
 	group := setting.InGroup("Subscriptions")
 	t.Declare(
 		setting.Define("sap.odata#{n}."+NameSubscription, wit.KindString, wit.Medium, setting.Default("0"),
-			"1 has the service call when entities are created, changed or deleted. In delta mode the changes are "+
-				"asked for then; in full mode "+
+			"1 subscribes to notifications of created, changed and deleted entities. In delta mode they trigger a "+
+				"request for changes; in full mode "+
 				"with "+NameExecPeriod+" = -1 the entities that a notification names are read, else the set is.",
 			setting.Allowed(setting.Flags...), setting.InGroup("Entity set {n}"), setting.Display("Subscription")),
 		setting.Define(subscriptionDest, wit.KindString, wit.Medium, nil,
 			"Name of the RFC destination of type G in SAP that leads to the listener.", group,
 			setting.Display("RFC destination")),
 		setting.Define(subscriptionURL, wit.KindString, wit.Medium, nil,
-			"URL under which the service reaches the listener, such as https://connect.example.com:8301, in "+
-				"place of an RFC destination. Workers of a group all listen: there it is that of a load balancer, "+
-				"which leads to any of them.",
+			"URL of the listener for the service, such as https://connect.example.com:8301, "+
+				"instead of an RFC destination. All workers of a group listen: use the URL of a load balancer "+
+				"that forwards to any of them.",
 			group, setting.Display("URL of the listener")),
 		setting.Define(subscriptionPorts, wit.KindList, wit.Medium, nil,
-			"Ports of the listener for notifications; the first free one is taken.",
+			"Ports of the listener for notifications; the first free one is used.",
 			setting.Role(role.ListenerPorts), group, setting.Display("Ports of the listener")),
 		setting.Define("sap.odata.subscription.address", wit.KindString, wit.Low, nil,
-			"Address of this machine that the listener is reached at; all of them by default.",
+			"Address of this machine that the listener binds to. Default: all addresses.",
 			setting.Role(role.ListenerAddress), group, setting.Display("Address of the listener")),
 		setting.Define(subscriptionUser, wit.KindString, wit.Medium, nil,
-			"User by which the service logs on at the listener; without one nobody has to.",
+			"User with which the service logs on to the listener. Default: no logon.",
 			setting.Role(role.ListenerUser), group, setting.Display("User at the listener")),
 		setting.Define(subscriptionPassword, wit.KindPassword, wit.Medium, nil, "Password of that user.",
 			setting.Role(role.ListenerPassword), group, setting.Display("Password at the listener")),
 		setting.Define(subscriptionKeyStore+"location", wit.KindString, wit.Medium, nil,
-			"Path of the store with key and certificate of the listener, which takes TLS then.",
+			"Path of the store with key and certificate of the listener, which then uses TLS.",
 			setting.Role(role.ListenerTLS+"keystore.location"), group, setting.Display("Key store of the listener")),
 		setting.Define(subscriptionKeyStore+"password", wit.KindPassword, wit.Medium, nil, "Password of that store.",
 			setting.Role(role.ListenerTLS+"keystore.password"), group, setting.Display("Its password")),
@@ -66,8 +66,8 @@ func declareSubscriptions(t *setting.Table) {
 			"Type of that store: jks, jceks, pkcs12, pem.",
 			setting.Role(role.ListenerTLS+"keystore.type"), group, setting.Display("Its type")),
 		setting.Define(subscriptionTrust+"location", wit.KindString, wit.Low, nil, "Path of a store with the "+
-			"certificates, or those of their issuers, of whom the listener takes notifications from; "+
-			"without one no certificate is asked for.",
+			"certificates, or those of their issuers, of trusted senders of notifications. Default: no client "+
+			"certificate is requested.",
 			setting.Role(role.ListenerTLS+"truststore.location"), group, setting.Display("Senders that are trusted")),
 		setting.Define(subscriptionTrust+"password", wit.KindPassword, wit.Low, nil, "Password of that store.",
 			setting.Role(role.ListenerTLS+"truststore.password"), group, setting.Display("Its password")),
@@ -76,19 +76,19 @@ func declareSubscriptions(t *setting.Table) {
 			setting.Role(role.ListenerTLS+"truststore.type"), group, setting.Display("Its type")),
 		setting.Define(NotificationCatchup, wit.KindString, wit.Low, setting.Default("none"),
 			"What a set in full mode with "+NameExecPeriod+
-				" = -1 does at a start about what was changed while the connector was down: none relies on "+
-				"the service, which sends again what was not taken, and reads the set again where the subscription "+
-				"was gone; store reads the entities that SAP's notification store names; reload reads the set again.",
+				" = -1 does at a start about changes while the connector was down: none relies on "+
+				"the service, which resends undelivered notifications, and reads the set again if the subscription "+
+				"no longer exists; store reads the entities in SAP's notification store; reload reads the set again.",
 			setting.Allowed("none", catchupStore, CatchupReload), group, setting.Display("After a restart")),
 		setting.Define(notificationCheck, wit.KindInt, wit.Low, setting.Default("3600"),
-			"Seconds after which a set in delta mode that waits for notifications alone asks for changes "+
-				"without having learned of any: a subscription that leads nowhere shows then, and nothing is lost by "+
-				"it. -1 relies on notifications.",
+			"Seconds after which a set in delta mode without a period requests changes "+
+				"without a notification. This detects a subscription that does not deliver notifications, and "+
+				"nothing is lost. -1 relies on notifications.",
 			setting.AtLeast(-1), setting.AtMost(maxSeconds), group, setting.Display("Check")),
 		setting.Define(notificationConfirm, wit.KindInt, wit.Low, setting.Default("10"),
-			"Seconds after which a set in full mode with "+NameExecPeriod+" = -1 reads an entity once more that is "+
-				"not there although no notification said that it was deleted, or is there although one did: the "+
-				"answer may come of an older copy of the service's data. 0: it is not read once more.",
+			"Seconds after which a set in full mode with "+NameExecPeriod+" = -1 reads an entity again that does "+
+				"not exist although no notification said that it was deleted, or exists although one did: the "+
+				"service may answer from an older copy of its data. 0 does not read it again.",
 			setting.AtLeast(0), setting.AtMost(maxConfirm), group, setting.Display("Confirm")),
 	)
 }

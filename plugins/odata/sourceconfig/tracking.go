@@ -47,37 +47,41 @@ func declareTracking(t *setting.Table) {
 			"and DELETED_AT and is null in all else; tombstone, the key without a value; both, one after the other.",
 		setting.Allowed(DeletesRecord, DeletesTombstone, deletesBoth), setting.Display("Deletes"))
 	one(NameLost, wit.Medium, setting.Default(LostFail),
-		"What happens when the service no longer knows the delta token: fail; recover, go on from the oldest "+
-			"link that an ODP service keeps; reload, read the entity set whole again.",
+		"What to do when the service no longer knows the delta token: fail; recover, continue from the oldest "+
+			"link that an ODP service keeps; reload, read the whole entity set again.",
 		setting.Allowed(LostFail, LostRecover, LostReload), setting.Display("Lost token"))
-	one(NameRecovery, wit.Low, setting.Default("0"), "1 is "+NameLost+" = recover.", setting.Allowed(setting.Flags...),
+	one(NameRecovery, wit.Low, setting.Default("0"), "1 means "+NameLost+" = recover.",
+		setting.Allowed(setting.Flags...),
 		setting.Display("Recovery"))
-	one(NameRegex, wit.Low, nil, "Regular expression of Java for what of the stored delta link is replaced at the "+
+	one(NameRegex, wit.Low, nil, "Java regular expression; what it matches in the stored delta link is replaced at "+
+		"the "+
 		"start, once for each pair of this setting and "+NameReplacement+".", setting.Display("Pattern in the link"))
-	one(NameReplacement, wit.Low, nil, "What replaces it; $1 is what the pattern's first group matched, ${name} "+
-		"what the group of that name did.", setting.Display("Its replacement"))
+	one(NameReplacement, wit.Low, nil, "The replacement; $1 is the match of the pattern's first group, ${name} "+
+		"that of a named group.", setting.Display("Its replacement"))
 	one(NameNullMessages, wit.Low, setting.Default("0"),
-		"Taken for the sake of the original: a new delta link is stored after every answer, also after one "+
-			"without rows, and needs no record.", setting.Allowed(setting.Flags...), setting.Display("Null messages"))
+		"Accepted for compatibility, without effect: a new delta link is stored after every response, also after "+
+			"one without rows, and needs no record.", setting.Allowed(setting.Flags...),
+		setting.Display("Null messages"))
 	one(NameBefore, wit.Low, setting.Default("keep"),
-		"Whether the rows are kept that ODP gives for entities as they were before a change.",
+		"Whether to keep ODP's rows with the state before a change.",
 		setting.Allowed("keep", "drop"), setting.Display("Before images"))
 	one(NameDeltaKind, wit.Low, setting.Default("images"),
-		"additive says that the values of ODP's rows are to be added up, so that before images and the values "+
+		"additive means that the values of ODP's rows are added up, so that before images and the values "+
 			"of deleted rows are needed.", setting.Allowed("images", "additive"), setting.Display("Kind of deltas"))
 	one(nameChange, wit.Low, setting.Default("fail"),
-		"What happens when a stored offset belongs to another origin, user, "+
-			"set, query or format: fail and say what differs; reload, read the set again; keep, go on from "+
+		"What to do when a stored offset belongs to another origin, user, "+
+			"set, query or format: fail and report the difference; reload, read the set again; keep, continue from "+
 			"it.", setting.Allowed("fail", "reload", "keep"),
 		setting.Role(role.SourceChanged), setting.Display("Changed query"))
 	t.Declare(
 		setting.Define(DeltaTakeover, wit.KindString, wit.Low, setting.Default("0"),
-			"true ends an ODP subscription of this user that another reader has opened, and begins again.",
+			"true ends an ODP subscription that another reader has opened with this user, and starts over.",
 			setting.Allowed(setting.Flags...), allSets, setting.Display("Take over")),
-		setting.Define(NotFoundCodes, wit.KindList, wit.Low, nil, "HTTP codes and message codes of SAP by which "+
-			"the service says that an entity isn't there, which is read because a notification names it, or because "+
-			"it came as a row and as deleted: besides 404 and 410 with an error document of OData. Such an entity is "+
-			"deleted. A code that stands for anything else deletes what is there.",
+		setting.Define(NotFoundCodes, wit.KindList, wit.Low, nil, "HTTP codes and SAP message codes that mean "+
+			"that an entity does not exist, which is read because a notification names it, or because "+
+			"it occurs as a row and as deleted: in addition to 404 and 410 with an OData error document. Such an "+
+			"entity "+
+			"is deleted. A code with any other meaning deletes existing entities.",
 			allSets, setting.Display("Codes of missing")),
 		setting.Define(InitialRead, wit.KindLong, wit.Low, setting.Default("7200000"),
 			"Silence allowed before the first byte of a first extraction in delta mode, in milliseconds.",
