@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestServicesThatPretendToSort: services that take an option and do as they like. The load is whole, each row once, or it
-// fails. It never ends short.
+// TestServicesThatPretendToSort: services that take an option and do as they like. The load is whole, each row once, or
+// it fails. It never ends short.
 func TestServicesThatPretendToSort(t *testing.T) {
 	rows := upFrom(1, 95)
 	for _, c := range []struct {
