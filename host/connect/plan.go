@@ -82,7 +82,7 @@ func (c *connector) plan(ctx context.Context, toRun bool) (p wit.PlanResult, err
 
 // most is how many tasks the connector may have.
 func (c *connector) most() (int, error) {
-	number, ok := setting.Integer(wit.KindInt, c.config.Text("tasks.max"))
+	number, ok := setting.ParseInt(wit.KindInt, c.config.Text("tasks.max"))
 	if !ok {
 		return 0, fmt.Errorf("tasks.max: expected a number, found %q", c.config.Text("tasks.max"))
 	}

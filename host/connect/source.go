@@ -238,7 +238,7 @@ func (c *connector) boolean(name string) bool {
 // retrying is for how long what may do better the next time is tried again.
 func (c *connector) retrying() core.RetryPolicy {
 	ms := func(name string) time.Duration {
-		n, _ := setting.Integer(wit.KindLong, c.config.Setting(name, c.o.Worker)) // checked before
+		n, _ := setting.ParseInt(wit.KindLong, c.config.Setting(name, c.o.Worker)) // checked before
 		const longest = int64(math.MaxInt64 / time.Millisecond)
 		return time.Duration(min(n, longest)) * time.Millisecond
 	}

@@ -37,23 +37,23 @@ type Validator interface {
 // nowhere.
 func Log(level wit.Level, message string) { guest.Log(level, message) }
 
-// Fail makes a fault that names no setting; its kind says what the host does about it.
-func Fail(kind wit.ErrorKind, message string) *wit.Error {
+// NewError makes a fault that names no setting; its kind says what the host does about it.
+func NewError(kind wit.ErrorKind, message string) *wit.Error {
 	return &wit.Error{Kind: kind, Message: message}
 }
 
-// FailSetting makes a fault of kind config that names a setting.
-func FailSetting(setting, message string) *wit.Error {
+// NewConfigError makes a fault of kind config that names a setting.
+func NewConfigError(setting, message string) *wit.Error {
 	return &wit.Error{Kind: wit.ErrorConfig, Message: message, Setting: &setting}
 }
 
 // Register keeps the plugin for describe and validate; the packages of the worlds call it.
-func Register(p Plugin) { guest.Plugin = exported{p} }
+func Register(p Plugin) { guest.Plugin = adapter{p} }
 
-// exported is a plugin as the contract's interface `plugin` has it.
-type exported struct{ Plugin }
+// adapter is a plugin as the contract's interface `plugin` has it.
+type adapter struct{ Plugin }
 
-func (e exported) Validate(component string, settings []wit.Setting, online bool, state []byte,
+func (e adapter) Validate(component string, settings []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.ValidateResult, error) {
 	if v, ok := e.Plugin.(Validator); ok {
 		return v.Validate(component, settings, online, state, answers)
@@ -64,5 +64,5 @@ func (e exported) Validate(component string, settings []wit.Setting, online bool
 			return wit.ValidateResult{Done: &done}, nil
 		}
 	}
-	return wit.ValidateResult{}, Fail(wit.ErrorConfig, "unknown component "+strconv.Quote(component))
+	return wit.ValidateResult{}, NewError(wit.ErrorConfig, "unknown component "+strconv.Quote(component))
 }

@@ -39,7 +39,7 @@ const (
 	shapeUnsigned
 	shapeSigned
 	shapeFloat
-	shapeText
+	shapeString
 	shapeList
 	shapeRecord
 	shapeVariant
@@ -73,16 +73,16 @@ type part struct {
 }
 
 var (
-	layouts     sync.Map // reflect.Type → *layout
-	variantMark = reflect.TypeFor[wit.Variant]()
-	unitType    = reflect.TypeFor[struct{}]()
-	errorType   = reflect.TypeFor[error]()
-	faultType   = reflect.TypeFor[wit.Error]()
+	layouts         sync.Map // reflect.Type → *layout
+	variantMark     = reflect.TypeFor[wit.Variant]()
+	unitType        = reflect.TypeFor[struct{}]()
+	errorType       = reflect.TypeFor[error]()
+	errorRecordType = reflect.TypeFor[wit.Error]()
 )
 
-// of returns the layout of a Go type. It panics on a type that the contract cannot have: that is a mistake in package
-// wit.
-func of(t reflect.Type) *typeLayout {
+// layoutOf returns the layout of a Go type. It panics on a type that the contract cannot have: that is a mistake in
+// package wit.
+func layoutOf(t reflect.Type) *typeLayout {
 	if l, ok := layouts.Load(t); ok {
 		return l.(*typeLayout)
 	}
@@ -119,27 +119,27 @@ func compute(t reflect.Type) *typeLayout {
 	case reflect.Float64:
 		return simple(shapeFloat, 8, F64)
 	case reflect.String:
-		return &typeLayout{shape: shapeText, size: 8, align: 4, flat: []ValueType{I32, I32}}
+		return &typeLayout{shape: shapeString, size: 8, align: 4, flat: []ValueType{I32, I32}}
 	case reflect.Slice:
 		return &typeLayout{shape: shapeList, size: 8, align: 4, flat: []ValueType{I32, I32},
-			parts: []part{{layout: of(t.Elem())}}}
+			parts: []part{{layout: layoutOf(t.Elem())}}}
 	case reflect.Pointer:
 		l := &typeLayout{shape: shapeOption}
-		return l.variant([]part{{name: "none"}, {name: "some", layout: of(t.Elem())}})
+		return l.variant([]part{{name: "none"}, {name: "some", layout: layoutOf(t.Elem())}})
 	case reflect.Struct:
-		return ofStruct(t)
+		return structLayout(t)
 	}
 	panic("canon: no canonical ABI for " + t.String())
 }
 
-func ofStruct(t reflect.Type) *typeLayout {
+func structLayout(t reflect.Type) *typeLayout {
 	if t.NumField() > 0 && t.Field(0).Type == variantMark {
 		var cases []part
 		for i := 1; i < t.NumField(); i++ {
 			f := t.Field(i)
 			c := part{name: Kebab(f.Name), index: i}
 			if f.Type.Elem() != unitType {
-				c.layout = of(f.Type.Elem())
+				c.layout = layoutOf(f.Type.Elem())
 			}
 			cases = append(cases, c)
 		}
@@ -147,7 +147,7 @@ func ofStruct(t reflect.Type) *typeLayout {
 	}
 	l := &typeLayout{shape: shapeRecord, align: 1}
 	for i := 0; i < t.NumField(); i++ {
-		f := of(t.Field(i).Type)
+		f := layoutOf(t.Field(i).Type)
 		l.size = alignTo(l.size, f.align)
 		l.parts = append(l.parts, part{name: Kebab(t.Field(i).Name), index: i, offset: l.size, layout: f})
 		l.size += f.size
@@ -172,7 +172,7 @@ func (t *typeLayout) variant(cases []part) *typeLayout {
 			if at := i + 1; at == len(t.flat) {
 				t.flat = append(t.flat, v)
 			} else {
-				t.flat[at] = join(t.flat[at], v)
+				t.flat[at] = joinTypes(t.flat[at], v)
 			}
 		}
 	}
@@ -181,8 +181,8 @@ func (t *typeLayout) variant(cases []part) *typeLayout {
 	return t
 }
 
-// join is the core type that carries either of two.
-func join(a, b ValueType) ValueType {
+// joinTypes is the core type that carries either of two.
+func joinTypes(a, b ValueType) ValueType {
 	switch {
 	case a == b:
 		return a

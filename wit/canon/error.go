@@ -8,9 +8,9 @@ import (
 // hex is a number that is written in base 16, as addresses are.
 type hex uint32
 
-// fail makes an error of texts, numbers and errors, one after the other. Package fmt does as much and is a tenth of a
-// small guest's size.
-func fail(parts ...any) error {
+// newError makes an error of texts, numbers and errors, one after the other. Package fmt does as much and is a tenth of
+// a small guest's size.
+func newError(parts ...any) error {
 	var text []byte
 	for _, p := range parts {
 		switch p := p.(type) {

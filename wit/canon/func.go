@@ -47,7 +47,7 @@ func Functions(iface string) []*Func {
 	var fs []*Func
 	for i := range t.NumMethod() {
 		m := t.Method(i)
-		fs = append(fs, build(iface, m.Name, m.Type, 0))
+		fs = append(fs, newFunc(iface, m.Name, m.Type, 0))
 	}
 	return fs
 }
@@ -65,14 +65,14 @@ func Function(iface, method string) *Func {
 // FuncOf returns a function of the contract by its method expression: FuncOf("source", "Plan", wit.Source.Plan). Guests
 // use it instead of [Function]: looking methods up by reflection would make the linker keep every method of every type.
 func FuncOf(iface, method string, expression any) *Func {
-	return build(iface, method, reflect.TypeOf(expression), 1)
+	return newFunc(iface, method, reflect.TypeOf(expression), 1)
 }
 
-// build makes a function of a Go function's type, whose first parameters are not the contract's.
-func build(iface, method string, t reflect.Type, skip int) *Func {
+// newFunc makes a function of a Go function's type, whose first parameters are not the contract's.
+func newFunc(iface, method string, t reflect.Type, skip int) *Func {
 	f := &Func{Interface: iface, Name: Kebab(method), Method: method}
 	for i := skip; i < t.NumIn(); i++ {
-		f.params = append(f.params, of(t.In(i)))
+		f.params = append(f.params, layoutOf(t.In(i)))
 		f.core = append(f.core, f.params[len(f.params)-1].flat...)
 	}
 	if len(f.core) > maxFlat {
@@ -82,13 +82,13 @@ func build(iface, method string, t reflect.Type, skip int) *Func {
 		if out := t.Out(i); out == errorType {
 			f.fallible = true
 		} else {
-			f.ok = of(out)
+			f.ok = layoutOf(out)
 		}
 	}
 	f.result = f.ok
 	if f.fallible {
 		f.result = (&typeLayout{shape: shapeResult}).variant([]part{{name: "ok", layout: f.ok},
-			{name: "error", layout: of(faultType)}})
+			{name: "error", layout: layoutOf(errorRecordType)}})
 	}
 	return f
 }
@@ -120,12 +120,12 @@ func (f *Func) ResultSize() (size, align uint32) { return f.result.size, f.resul
 // Go method's types, in order.
 func (f *Func) Arguments(mem Memory, alloc func(size, align uint32) (uint32, error), args ...any) ([]uint64, error) {
 	if len(args) != len(f.params) {
-		return nil, fail(f.Export(), " takes ", len(f.params), " arguments, not ", len(args))
+		return nil, newError(f.Export(), " takes ", len(f.params), " arguments, not ", len(args))
 	}
-	var im flatImage
+	var im flatArguments
 	for i, p := range f.params {
 		if err := im.flat(p, reflect.ValueOf(args[i])); err != nil {
-			return nil, fail(f.Export(), ", argument ", i+1, ": ", err)
+			return nil, newError(f.Export(), ", argument ", i+1, ": ", err)
 		}
 	}
 	at, err := im.Place(mem, alloc)
@@ -141,7 +141,7 @@ func (f *Func) Arguments(mem Memory, alloc func(size, align uint32) (uint32, err
 // Result reads what a call gave back: core is the one core value that it returned (0 where it returns none), dst a
 // pointer to the Go result, nil where there is none. A fault of the guest comes as fault; err means that the guest
 // broke the ABI.
-func (f *Func) Result(mem Memory, budget int, core uint64, dst any) (fault *wit.Error, err error) {
+func (f *Func) Result(mem Memory, budget int, core uint64, dst any) (failure *wit.Error, err error) {
 	if f.result == nil {
 		return nil, nil
 	}
@@ -164,18 +164,18 @@ func (f *Func) Result(mem Memory, budget int, core uint64, dst any) (fault *wit.
 		}
 		return nil, f.wrap(l.value(f.ok, payload[:f.ok.size], reflect.ValueOf(dst).Elem()))
 	case 1:
-		fault = new(wit.Error)
-		t := of(faultType)
-		return fault, f.wrap(l.value(t, payload[:t.size], reflect.ValueOf(fault).Elem()))
+		failure = new(wit.Error)
+		t := layoutOf(errorRecordType)
+		return failure, f.wrap(l.value(t, payload[:t.size], reflect.ValueOf(failure).Elem()))
 	}
-	return nil, f.wrap(fail("result: expected ok or error, found case ", int(b[0])))
+	return nil, f.wrap(newError("result: expected ok or error, found case ", int(b[0])))
 }
 
 func (f *Func) wrap(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fail(f.Export(), ": ", err)
+	return newError(f.Export(), ": ", err)
 }
 
 // Lift reads a call's arguments on the guest's side, into values of the Go method's types.
@@ -197,15 +197,15 @@ func (f *Func) Lift(mem Memory, flats []uint64) ([]reflect.Value, error) {
 
 // Lower makes the image of a call's result on the guest's side: block 0 is the result itself. ok is nil where there is
 // none; fault is nil unless the function failed.
-func (f *Func) Lower(ok any, fault *wit.Error) (Lowered, error) {
+func (f *Func) Lower(ok any, failure *wit.Error) (Lowered, error) {
 	var im Lowered
 	if !f.fallible {
 		return im, im.root(f.result, reflect.ValueOf(ok))
 	}
-	im.Blocks = append(im.Blocks, Block{Data: im.room(int(f.result.size)), Align: f.result.align})
-	if fault != nil {
+	im.Blocks = append(im.Blocks, Block{Data: im.alloc(int(f.result.size)), Align: f.result.align})
+	if failure != nil {
 		im.Blocks[0].Data[0] = 1
-		return im, f.wrap(im.value(of(faultType), reflect.ValueOf(*fault), 0, f.result.payload))
+		return im, f.wrap(im.value(layoutOf(errorRecordType), reflect.ValueOf(*failure), 0, f.result.payload))
 	}
 	if f.ok == nil {
 		return im, nil

@@ -30,16 +30,16 @@ type Fixup struct {
 	Block int
 }
 
-// leastChunk is the least memory for blocks that is made at a time, in bytes.
-const leastChunk = 1 << 10
+// minChunk is the least memory for blocks that is made at a time, in bytes.
+const minChunk = 1 << 10
 
-// room is memory for a block, all zeros.
-func (im *Lowered) room(size int) []byte {
+// alloc is memory for a block, all zeros.
+func (im *Lowered) alloc(size int) []byte {
 	if size > len(im.free) {
-		if size >= leastChunk {
+		if size >= minChunk {
 			return make([]byte, size)
 		}
-		im.free = make([]byte, max(leastChunk, min(32*len(im.Blocks), 16*leastChunk)))
+		im.free = make([]byte, max(minChunk, min(32*len(im.Blocks), 16*minChunk)))
 	}
 	b := im.free[:size:size]
 	im.free = im.free[size:]
@@ -56,7 +56,7 @@ func (im *Lowered) Place(mem Memory, alloc func(size, align uint32) (uint32, err
 			return nil, err
 		}
 		if len(b.Data) > 0 && ptr%b.Align != 0 {
-			return nil, fail("allocation of ", len(b.Data), " bytes: expected a multiple of ", b.Align, ", found ",
+			return nil, newError("allocation of ", len(b.Data), " bytes: expected a multiple of ", b.Align, ", found ",
 				hex(ptr))
 		}
 		at[i] = ptr
@@ -70,7 +70,7 @@ func (im *Lowered) Place(mem Memory, alloc func(size, align uint32) (uint32, err
 		}
 		view, ok := mem.View(at[i], uint32(len(b.Data)))
 		if !ok {
-			return nil, fail("allocation of ", len(b.Data), " bytes at ", hex(at[i]), " is not inside the memory")
+			return nil, newError("allocation of ", len(b.Data), " bytes at ", hex(at[i]), " is not inside the memory")
 		}
 		copy(view, b.Data)
 	}
@@ -82,12 +82,12 @@ func (im *Lowered) Place(mem Memory, alloc func(size, align uint32) (uint32, err
 func Lower(v any) (Lowered, error) {
 	rv := reflect.ValueOf(v)
 	var im Lowered
-	err := im.root(of(rv.Type()), rv)
+	err := im.root(layoutOf(rv.Type()), rv)
 	return im, err
 }
 
 func (im *Lowered) root(t *typeLayout, v reflect.Value) error {
-	im.Blocks = append(im.Blocks, Block{Data: im.room(int(t.size)), Align: t.align})
+	im.Blocks = append(im.Blocks, Block{Data: im.alloc(int(t.size)), Align: t.align})
 	return im.value(t, v, 0, 0)
 }
 
@@ -95,7 +95,7 @@ func (im *Lowered) root(t *typeLayout, v reflect.Value) error {
 func (im *Lowered) value(t *typeLayout, v reflect.Value, block int, at uint32) error {
 	data := im.Blocks[block].Data[at : at+t.size]
 	switch t.shape {
-	case shapeText, shapeList:
+	case shapeString, shapeList:
 		im.Fixups = append(im.Fixups, Fixup{block, at, len(im.Blocks)})
 		length, err := im.list(t, v)
 		if err != nil {
@@ -106,12 +106,12 @@ func (im *Lowered) value(t *typeLayout, v reflect.Value, block int, at uint32) e
 	case shapeRecord:
 		for _, p := range t.parts {
 			if err := im.value(p.layout, v.Field(p.index), block, at+p.offset); err != nil {
-				return fail(p.name, ": ", err)
+				return newError(p.name, ": ", err)
 			}
 		}
 		return nil
 	case shapeVariant, shapeOption:
-		n, payload, err := t.chosen(v)
+		n, payload, err := t.activeCase(v)
 		if err != nil {
 			return err
 		}
@@ -128,8 +128,8 @@ func (im *Lowered) value(t *typeLayout, v reflect.Value, block int, at uint32) e
 	return err
 }
 
-// chosen returns the number of the case that holds, and its payload.
-func (t *typeLayout) chosen(v reflect.Value) (int, reflect.Value, error) {
+// activeCase returns the number of the case that holds, and its payload.
+func (t *typeLayout) activeCase(v reflect.Value) (int, reflect.Value, error) {
 	if t.shape == shapeOption {
 		if v.IsNil() {
 			return 0, v, nil
@@ -142,12 +142,12 @@ func (t *typeLayout) chosen(v reflect.Value) (int, reflect.Value, error) {
 			continue
 		}
 		if found >= 0 {
-			return 0, v, fail(t.rtype, ": two cases are set, ", t.parts[found].name, " and ", c.name)
+			return 0, v, newError(t.rtype, ": two cases are set, ", t.parts[found].name, " and ", c.name)
 		}
 		found = i
 	}
 	if found < 0 {
-		return 0, v, fail(t.rtype, ": no case is set")
+		return 0, v, newError(t.rtype, ": no case is set")
 	}
 	return found, v.Field(t.parts[found].index).Elem(), nil
 }
@@ -169,7 +169,7 @@ func (t *typeLayout) bits(v reflect.Value) (uint64, error) {
 		return math.Float64bits(v.Float()), nil
 	case shapeEnum:
 		if v.Uint() >= uint64(t.cases) {
-			return 0, fail(t.rtype, " has no case ", v.Uint())
+			return 0, newError(t.rtype, " has no case ", v.Uint())
 		}
 	}
 	return v.Uint(), nil
@@ -178,29 +178,29 @@ func (t *typeLayout) bits(v reflect.Value) (uint64, error) {
 // list makes the block of a list or text, which is the next one.
 func (im *Lowered) list(t *typeLayout, v reflect.Value) (length uint32, err error) {
 	block := len(im.Blocks)
-	if t.shape == shapeText {
+	if t.shape == shapeString {
 		s := v.String()
 		if !utf8.ValidString(s) {
 			s = strings.ToValidUTF8(s, "\uFFFD")
 		}
 		if uint64(len(s)) > math.MaxUint32 {
-			return 0, fail("text of ", len(s), " bytes does not fit a 32-bit memory")
+			return 0, newError("text of ", len(s), " bytes does not fit a 32-bit memory")
 		}
-		data := im.room(len(s))
+		data := im.alloc(len(s))
 		copy(data, s)
 		im.Blocks = append(im.Blocks, Block{Data: data, Align: 1})
 		return uint32(len(s)), nil
 	}
 	elem := t.parts[0].layout
 	if uint64(v.Len())*uint64(elem.size) > math.MaxUint32 {
-		return 0, fail("list of ", v.Len(), " elements of ", elem.size, " bytes does not fit a 32-bit memory")
+		return 0, newError("list of ", v.Len(), " elements of ", elem.size, " bytes does not fit a 32-bit memory")
 	}
 	if elem.shape == shapeUnsigned && elem.size == 1 {
 		im.Blocks = append(im.Blocks, Block{Data: v.Bytes(), Align: 1})
 		return uint32(v.Len()), nil
 	}
-	im.Blocks = append(im.Blocks, Block{Data: im.room(v.Len() * int(elem.size)), Align: elem.align})
-	if numbers, plain := elem.words(v); plain {
+	im.Blocks = append(im.Blocks, Block{Data: im.alloc(v.Len() * int(elem.size)), Align: elem.align})
+	if numbers, plain := elem.asUint32s(v); plain {
 		for i, n := range numbers {
 			binary.LittleEndian.PutUint32(im.Blocks[block].Data[4*i:], n)
 		}
@@ -208,14 +208,14 @@ func (im *Lowered) list(t *typeLayout, v reflect.Value) (length uint32, err erro
 	}
 	for i := range v.Len() {
 		if err := im.value(elem, v.Index(i), block, uint32(i)*elem.size); err != nil {
-			return 0, fail("element ", i, ": ", err)
+			return 0, newError("element ", i, ": ", err)
 		}
 	}
 	return uint32(v.Len()), nil
 }
 
-// flatImage is arguments as core values, with the blocks that they point to.
-type flatImage struct {
+// flatArguments is arguments as core values, with the blocks that they point to.
+type flatArguments struct {
 	Lowered
 	flats []uint64
 	// addresses are the places in flats that are the addresses of blocks.
@@ -226,9 +226,9 @@ type flatImage struct {
 type address struct{ at, block int }
 
 // flat appends the core values of v: always as many as its type has.
-func (f *flatImage) flat(t *typeLayout, v reflect.Value) error {
+func (f *flatArguments) flat(t *typeLayout, v reflect.Value) error {
 	switch t.shape {
-	case shapeText, shapeList:
+	case shapeString, shapeList:
 		f.addresses = append(f.addresses, address{len(f.flats), len(f.Blocks)})
 		length, err := f.list(t, v)
 		f.flats = append(f.flats, 0, uint64(length))
@@ -236,12 +236,12 @@ func (f *flatImage) flat(t *typeLayout, v reflect.Value) error {
 	case shapeRecord:
 		for _, p := range t.parts {
 			if err := f.flat(p.layout, v.Field(p.index)); err != nil {
-				return fail(p.name, ": ", err)
+				return newError(p.name, ": ", err)
 			}
 		}
 		return nil
 	case shapeVariant, shapeOption:
-		n, payload, err := t.chosen(v)
+		n, payload, err := t.activeCase(v)
 		if err != nil {
 			return err
 		}

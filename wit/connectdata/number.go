@@ -17,9 +17,9 @@ const (
 	// MaxDecimalBytes is how many bytes the unscaled value of a decimal may have, which is some 9,800 digits: to write
 	// or read digits takes time that grows with the square of their number.
 	MaxDecimalBytes = 4096
-	// MaxEmptyStructures is how many structures of one datum may have no bytes, for want of members that have any: a
+	// MaxEmptyStructs is how many structures of one datum may have no bytes, for want of members that have any: a
 	// count of some bytes in front of an array would make any number of them.
-	MaxEmptyStructures = 10_000
+	MaxEmptyStructs = 10_000
 	// MaxHeaders is how many headers a row may have.
 	MaxHeaders = 10_000
 	// MaxTreeValues is how many values [Read] and [ReadSchemaless] make of a datum: each is some 30 times as large as

@@ -42,7 +42,7 @@ func CheckSchema(nodes []wit.SchemaNode) (size int, err error) {
 		return 0, tooMany(len(nodes), "nodes", MaxSchemaNodes)
 	}
 	total := 0
-	trees := make([]tree, len(nodes))
+	trees := make([]subtree, len(nodes))
 	for i := len(nodes) - 1; i >= 0; i-- {
 		n := &nodes[i]
 		if int(n.Kind) >= n.Kind.Cases() {
@@ -53,7 +53,7 @@ func CheckSchema(nodes []wit.SchemaNode) (size int, err error) {
 		}
 		own := textBytes(n)
 		total += own
-		t := tree{depth: 1, nodes: 1, bytes: uint64(own)}
+		t := subtree{depth: 1, nodes: 1, bytes: uint64(own)}
 		if err := t.children(nodes, trees, i); err != nil {
 			return 0, err
 		}
@@ -75,16 +75,16 @@ func CheckSchema(nodes []wit.SchemaNode) (size int, err error) {
 	return size, nil
 }
 
-// tree is what a node is with everything below it; numbers stop at maxTree.
-type tree struct{ depth, fields, nodes, bytes uint64 }
+// subtree is what a node is with everything below it; numbers stop at maxTree.
+type subtree struct{ depth, fields, nodes, bytes uint64 }
 
 const maxTree = math.MaxInt32
 
-func (t *tree) children(nodes []wit.SchemaNode, trees []tree, i int) error {
+func (t *subtree) children(nodes []wit.SchemaNode, trees []subtree, i int) error {
 	n := &nodes[i]
-	add := func(what, name string, child uint32) error {
+	add := func(label, name string, child uint32) error {
 		if int64(child) <= int64(i) || int64(child) >= int64(len(nodes)) {
-			return schemaError("node " + strconv.Itoa(i) + ", " + what + short(name) + ": expected a node from " +
+			return schemaError("node " + strconv.Itoa(i) + ", " + label + shorten(name) + ": expected a node from " +
 				strconv.Itoa(i+1) + " to " +
 				strconv.Itoa(len(nodes)-1) + ", found " + strconv.FormatUint(uint64(child), 10))
 		}
@@ -110,7 +110,7 @@ func (t *tree) children(nodes []wit.SchemaNode, trees []tree, i int) error {
 			names[n.Fields[m].Name] = struct{}{}
 			if len(names) == m {
 				return schemaError("node " + strconv.Itoa(i) + ": expected members of different names, found two " +
-					"named " + strconv.Quote(short(n.Fields[m].Name)))
+					"named " + strconv.Quote(shorten(n.Fields[m].Name)))
 			}
 			if err := add("member ", n.Fields[m].Name, n.Fields[m].Node); err != nil {
 				return err
@@ -121,7 +121,7 @@ func (t *tree) children(nodes []wit.SchemaNode, trees []tree, i int) error {
 }
 
 // short is a name as an error shows it.
-func short(name string) string {
+func shorten(name string) string {
 	if len(name) > 100 {
 		name = name[:100] + "..."
 	}
@@ -180,7 +180,7 @@ type schemaError string
 
 func (e schemaError) Error() string { return "schema: " + string(e) }
 
-func tooMany(found int, what string, most int) error {
-	return schemaError("expected at most " + strconv.Itoa(most) + " " + what +
+func tooMany(found int, label string, most int) error {
+	return schemaError("expected at most " + strconv.Itoa(most) + " " + label +
 		", counted once for each place where they stand, found " + strconv.Itoa(found))
 }

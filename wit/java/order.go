@@ -21,21 +21,21 @@ func Hash(s string) uint32 {
 	return h ^ h>>16
 }
 
-// GrownTable is the number of places of a HashMap that began with `from` of them (a power of two) and got n entries one
-// by one: it doubles when it is more than three quarters full.
-func GrownTable(from, n int) int {
+// GrownTableSize is the number of places of a HashMap that began with `from` of them (a power of two) and got n entries
+// one by one: it doubles when it is more than three quarters full.
+func GrownTableSize(from, n int) int {
 	for 4*n > 3*from {
 		from *= 2
 	}
 	return from
 }
 
-// firstTable is how many places an empty HashMap makes for its first entry.
-const firstTable = 16
+// initialTableSize is how many places an empty HashMap makes for its first entry.
+const initialTableSize = 16
 
-// CopiedTable is the number of places of a HashMap that was made of another one with n entries. A HashSet that is made
-// of a list has as many, at least 16.
-func CopiedTable(n int) int {
+// CopiedTableSize is the number of places of a HashMap that was made of another one with n entries. A HashSet that is
+// made of a list has as many, at least 16.
+func CopiedTableSize(n int) int {
 	places := 1
 	for places < n*4/3+1 {
 		places *= 2
@@ -43,24 +43,24 @@ func CopiedTable(n int) int {
 	return places
 }
 
-// InTable is a list in the order in which a HashMap with that many places has it by its names. Items of one place stay
-// in the order in which they came.
-func InTable[T any](list []T, name func(T) string, places int) []T {
+// SortByBucket is a list in the order in which a HashMap with that many places has it by its names. Items of one place
+// stay in the order in which they came.
+func SortByBucket[T any](list []T, name func(T) string, places int) []T {
 	mask := uint32(places - 1)
 	return slices.SortedStableFunc(slices.Values(list), func(a, b T) int {
 		return cmp.Compare(Hash(name(a))&mask, Hash(name(b))&mask)
 	})
 }
 
-// InHashMap is a list in the order of its names in a HashMap that was empty and got them one by one.
-func InHashMap[T any](list []T, name func(T) string) []T {
-	return InTable(list, name, GrownTable(firstTable, len(list)))
+// HashMapOrder is a list in the order of its names in a HashMap that was empty and got them one by one.
+func HashMapOrder[T any](list []T, name func(T) string) []T {
+	return SortByBucket(list, name, GrownTableSize(initialTableSize, len(list)))
 }
 
-// InHashSet is a list of texts in the order of a HashSet that was made of it.
-func InHashSet(list []string) []string {
-	return InTable(list, Itself, max(firstTable, CopiedTable(len(list))))
+// HashSetOrder is a list of texts in the order of a HashSet that was made of it.
+func HashSetOrder(list []string) []string {
+	return SortByBucket(list, Identity, max(initialTableSize, CopiedTableSize(len(list))))
 }
 
-// Itself is the name of a text.
-func Itself(s string) string { return s }
+// Identity is the name of a text.
+func Identity(s string) string { return s }

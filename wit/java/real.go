@@ -7,12 +7,12 @@ import (
 	"strconv"
 )
 
-// AppendReal appends a number as Java's Float.toString (bits 32) or Double.toString (bits 64) writes it: at least one
+// AppendFloat appends a number as Java's Float.toString (bits 32) or Double.toString (bits 64) writes it: at least one
 // digit on either side of the point, and an exponent (`E7`, no plus sign) from 10^7 up and below 10^-3. The digits are
 // the shortest that read back as the same number, at least two, as Java has them since release 19; older releases write
 // a digit or two too many for some numbers of extreme size (1.17549435E-38 for 1.1754944E-38). The others are NaN,
 // Infinity and -Infinity.
-func AppendReal(dst []byte, v float64, bits int) []byte {
+func AppendFloat(dst []byte, v float64, bits int) []byte {
 	switch {
 	case v != v:
 		return append(dst, "NaN"...)
@@ -60,12 +60,12 @@ func AppendReal(dst []byte, v float64, bits int) []byte {
 	return append(dst, digits[point:]...)
 }
 
-// AppendJSONReal is [AppendReal] in a JSON document as Jackson writes it: what is no number stands in quotes.
-func AppendJSONReal(dst []byte, v float64, bits int) []byte {
+// AppendJSONFloat is [AppendFloat] in a JSON document as Jackson writes it: what is no number stands in quotes.
+func AppendJSONFloat(dst []byte, v float64, bits int) []byte {
 	if v-v == 0 {
-		return AppendReal(dst, v, bits)
+		return AppendFloat(dst, v, bits)
 	}
-	return append(AppendReal(append(dst, '"'), v, bits), '"')
+	return append(AppendFloat(append(dst, '"'), v, bits), '"')
 }
 
 // split takes `1.25e-07` apart: 125 and -7. Zeros at the end of the digits are dropped. It works inside text.

@@ -154,7 +154,7 @@ func (f Set) rewrite(at *changing) error {
 	}
 	link, err := f.Tracking.Rewrite(at.url)
 	if err != nil {
-		return sdk.FailSetting(f.Setting(entry.NameRegex), err.Error())
+		return sdk.NewConfigError(f.Setting(entry.NameRegex), err.Error())
 	}
 	at.rewritten = mark
 	if link != at.url {

@@ -174,7 +174,7 @@ type Subscribing struct {
 
 // On reads a flag of a group.
 func On(g setting.Group, name string) bool {
-	flag, _ := setting.Flag(g.Text(name))
+	flag, _ := setting.ParseBool(g.String(name))
 	return flag
 }
 

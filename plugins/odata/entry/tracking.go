@@ -53,7 +53,8 @@ func declareTracking(t *setting.Table) {
 		"What happens when the service no longer knows the delta token: fail; recover, go on from the oldest "+
 			"link that an ODP service keeps; reload, read the entity set whole again.",
 		setting.Allowed(LostFail, LostRecover, LostReload), setting.Display("Lost token"))
-	one(NameRecovery, wit.Low, setting.Default("0"), "1 is "+NameLost+" = recover.", setting.Allowed(setting.Flags...),
+	one(NameRecovery, wit.Low, setting.Default("0"), "1 is "+NameLost+" = recover.",
+		setting.Allowed(setting.BoolValues...),
 		setting.Display("Recovery"))
 	one(NameRegex, wit.Low, nil, "Regular expression of Java for what of the stored delta link is replaced at the "+
 		"start, once for each pair of this setting and "+NameReplacement+".", setting.Display("Pattern in the link"))
@@ -61,7 +62,8 @@ func declareTracking(t *setting.Table) {
 		"what the group of that name did.", setting.Display("Its replacement"))
 	one(NameNullMessages, wit.Low, setting.Default("0"),
 		"Taken for the sake of the original: a new delta link is stored after every answer, also after one "+
-			"without rows, and needs no record.", setting.Allowed(setting.Flags...), setting.Display("Null messages"))
+			"without rows, and needs no record.", setting.Allowed(setting.BoolValues...),
+		setting.Display("Null messages"))
 	one(NameBefore, wit.Low, setting.Default("keep"),
 		"Whether the rows are kept that ODP gives for entities as they were before a change.",
 		setting.Allowed("keep", "drop"), setting.Display("Before images"))
@@ -76,7 +78,7 @@ func declareTracking(t *setting.Table) {
 	t.Declare(
 		setting.Define(DeltaTakeover, wit.KindString, wit.Low, setting.Default("0"),
 			"true ends an ODP subscription of this user that another reader has opened, and begins again.",
-			setting.Allowed(setting.Flags...), allSets, setting.Display("Take over")),
+			setting.Allowed(setting.BoolValues...), allSets, setting.Display("Take over")),
 		setting.Define(NotFoundCodes, wit.KindList, wit.Low, nil, "HTTP codes and message codes of SAP by which "+
 			"the service says that an entity isn't there, which is read because a notification names it, or because "+
 			"it came as a row and as deleted: besides 404 and 410 with an error document of OData. Such an entity is "+
@@ -88,11 +90,11 @@ func declareTracking(t *setting.Table) {
 }
 
 func readTracking(v setting.Values, g setting.Group) Tracking {
-	t := Tracking{On: On(g, NameTrackChanges), Deletes: g.Word(NameDeletes), Lost: g.Word(NameLost),
-		Regex:       g.Text(NameRegex),
-		Replacement: g.Text(NameReplacement), DropBefore: g.Word(NameBefore) == "drop",
-		Additive: g.Word(NameDeltaKind) == "additive",
-		Takeover: v.On(DeltaTakeover), Patience: v.Number(InitialRead), NotFound: v.List(NotFoundCodes)}
+	t := Tracking{On: On(g, NameTrackChanges), Deletes: g.Lower(NameDeletes), Lost: g.Lower(NameLost),
+		Regex:       g.String(NameRegex),
+		Replacement: g.String(NameReplacement), DropBefore: g.Lower(NameBefore) == "drop",
+		Additive: g.Lower(NameDeltaKind) == "additive",
+		Takeover: v.Bool(DeltaTakeover), Patience: v.Int(InitialRead), NotFound: v.List(NotFoundCodes)}
 	if On(g, NameRecovery) && t.Lost == LostFail {
 		t.Lost = LostRecover
 	}
@@ -127,7 +129,7 @@ func examineTracking(examined []wit.ConfigValue, v setting.Values, all []Entry) 
 			setting.AddError(examined, of(NameDeltaKind), of(NameDeltaKind)+" = additive needs all rows: expected "+
 				NameBefore+" = keep and "+NameDeletes+" = record")
 		}
-		if g := v.Text(of(NameLost)); t.Lost == LostReload && v.On(of(NameRecovery)) {
+		if g := v.String(of(NameLost)); t.Lost == LostReload && v.Bool(of(NameRecovery)) {
 			setting.AddError(examined, of(NameRecovery), of(NameRecovery)+" = 1 and "+of(NameLost)+" = "+g+
 				" contradict each other")
 		}

@@ -35,7 +35,7 @@ func Configured(given []wit.Setting) (*Context, []entry.Entry) {
 		return !known && s.Name != entry.ExactlyOnce || known && spec.Kind == wit.KindPassword
 	})
 	v := entry.Table.Values(given)
-	return &Context{Given: given, Origin: entry.Origin(v), Refresh: v.Number(entry.MetadataRefresh)}, entry.Entries(v)
+	return &Context{Given: given, Origin: entry.Origin(v), Refresh: v.Int(entry.MetadataRefresh)}, entry.Entries(v)
 }
 
 // PackContext writes a context: the settings, and of each feed what its metadata say.
@@ -55,7 +55,7 @@ func PackContext(o *Context) []byte {
 
 // UnpackContext reads a context and makes schemas and layouts.
 func UnpackContext(context []byte) (*Context, error) {
-	r := pack.Open(context)
+	r := pack.NewReader(context)
 	if r.String() != contextVersion {
 		return nil, &wit.Error{Kind: wit.ErrorStale, Message: "the context is of another version of this plugin"}
 	}
@@ -67,7 +67,7 @@ func UnpackContext(context []byte) (*Context, error) {
 			*on = r.Bool()
 		}
 		f.ODP, f.Derived, f.model = unpackODP(r), r.Strings(), edm.Unpack(r)
-		if r.Bad || len(f.model.Structures) == 0 {
+		if r.Failed || len(f.model.Structures) == 0 {
 			break
 		}
 		o.Feeds = append(o.Feeds, f)
@@ -105,9 +105,9 @@ func Fingerprint(o *Context, f *Feed, v setting.Values) string {
 	}
 	origin := o.Origin.String()
 	if o.Origin.Host == "" {
-		origin = "destination:" + v.Text(config.Destination)
+		origin = "destination:" + v.String(config.Destination)
 	}
-	return "origin=" + origin + " client=" + v.Text(config.Client) + " user=" + v.Text(config.User) +
+	return "origin=" + origin + " client=" + v.String(config.Client) + " user=" + v.String(config.User) +
 		" set=" + f.Service + "/" + f.Address + " mode=" + mode + " format=" +
 		format + f.Asked.Fingerprint() + cursor + extra
 }

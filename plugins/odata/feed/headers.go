@@ -36,7 +36,7 @@ func (f *Feed) makeHeaders() {
 	}
 	f.text = wit.Schema{ID: schemaID(), Nodes: []wit.SchemaNode{{Kind: wit.String}}}
 	header := func(name, value string) connectdata.Header {
-		return connectdata.Header{Name: name, Form: wit.WithSchema, Schema: f.text.ID,
+		return connectdata.Header{Name: name, Encoding: wit.WithSchema, Schema: f.text.ID,
 			Value: connectdata.AppendString(nil, value)}
 	}
 	for _, name := range changeNames {

@@ -101,10 +101,10 @@ func withMark(row *wit.Row, data []byte, snapshot int, mark string) []byte {
 	if of := row.Headers; of.Encoding == wit.Raw { // a block of the plugin's own, see Tell
 		headers, _ = connectdata.Headers(nil, slices.Clone(data[of.Start:of.Start+of.Size]))
 	}
-	headers = append(headers, connectdata.Header{Name: HeaderSnapshot, Form: wit.Raw,
+	headers = append(headers, connectdata.Header{Name: HeaderSnapshot, Encoding: wit.Raw,
 		Value: strconv.AppendInt(nil, int64(snapshot), 10)})
 	if mark != "" {
-		headers = append(headers, connectdata.Header{Name: HeaderMark, Form: wit.Raw, Value: []byte(mark)})
+		headers = append(headers, connectdata.Header{Name: HeaderMark, Encoding: wit.Raw, Value: []byte(mark)})
 	}
 	row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(len(data))}
 	data = connectdata.AppendHeaders(data, headers)

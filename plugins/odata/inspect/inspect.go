@@ -100,7 +100,7 @@ func Run(name string, options, given []wit.Setting, state []byte, answers []wit.
 		case o.Name == optionURL:
 			a.link = text
 		default:
-			n, ok := setting.Integer(wit.KindInt, text)
+			n, ok := setting.ParseInt(wit.KindInt, text)
 			if !ok || n < 1 || n > maxPeeked {
 				return wit.CommandResult{}, fault.Config(optionRows, setting.Invalid(optionRows, text,
 					"expected 1 to "+strconv.Itoa(maxPeeked)))
@@ -215,6 +215,6 @@ func feedOf(p *probe.Prober, a arguments) (*feed.Feed, error) {
 		}
 	}
 	e := entry.Entry{Number: "00", Service: a.root, Set: a.set, Query: config.Query(v), Count: true}
-	e.Options.ScaleFallback = v.Number(entry.ScaleFallback)
+	e.Options.ScaleFallback = v.Int(entry.ScaleFallback)
 	return feed.New(e, m)
 }

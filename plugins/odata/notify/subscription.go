@@ -92,7 +92,7 @@ func Subscribe(o *feed.Context, feed *feed.Feed, address string, state []byte,
 	if len(state) == 0 {
 		return f.look(root, subscribeLook, make([]string, len(changeTypes))), nil
 	}
-	r := pack.Open(state)
+	r := pack.NewReader(state)
 	phase, found := r.Int(), r.Strings()
 	if !r.Done() || len(found) != len(changeTypes) || len(answers) == 0 {
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorInternal, Message: what + ": the state can't be read"}

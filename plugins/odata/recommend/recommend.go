@@ -47,7 +47,7 @@ func (a *adviser) conditions() (more []string) {
 	for _, g := range config.Groups(a.Values) {
 		conditions := a.Values.Groups(config.InGroup(g.Digits, entry.FilterGroup), "")
 		next := a.Next(conditions, query.Property, query.Option, query.Low)
-		if next == "" || g.Text(entry.NameService) == "" || g.Text(entry.NameEntitySet) == "" {
+		if next == "" || g.String(entry.NameService) == "" || g.String(entry.NameEntitySet) == "" {
 			continue
 		}
 		for _, name := range []string{query.Property, query.Option, query.Low, query.High} {
@@ -145,7 +145,7 @@ func (a *adviser) delta(e *entry.Entry, m *edm.Model, set *edm.Set) {
 			"whether there is a delta link")
 		return
 	}
-	a.Complain(name, setting.Invalid(name, a.Values.Text(name),
+	a.Complain(name, setting.Invalid(name, a.Values.String(name),
 		"the metadata of "+e.Service+" announce change tracking "+
 			"(sap:change-tracking) for other entity sets and not for "+e.Set+fault.Among("", names, "")))
 }
@@ -202,8 +202,8 @@ func (a *adviser) applies(name string, subscribed bool) bool {
 	case number == "" || own == entry.NameService || own == entry.NameEntitySet || own == entry.NameTopic:
 		return true
 	}
-	text := func(name string) string { return a.Values.Text(config.InGroup(number, name)) }
-	tracked, _ := setting.Flag(text(entry.NameTrackChanges))
+	text := func(name string) string { return a.Values.String(config.InGroup(number, name)) }
+	tracked, _ := setting.ParseBool(text(entry.NameTrackChanges))
 	if text(entry.NameService) == "" || text(entry.NameEntitySet) == "" {
 		return false
 	}
@@ -221,7 +221,7 @@ func (a *adviser) applies(name string, subscribed bool) bool {
 		return text(entry.NameCursor) != ""
 	}
 	if strings.HasPrefix(own, "subscription.") && own != entry.NameSubscription {
-		enabled, _ := setting.Flag(text(entry.NameSubscription))
+		enabled, _ := setting.ParseBool(text(entry.NameSubscription))
 		return enabled
 	}
 	return true

@@ -82,7 +82,7 @@ func (o *decodedContext) pack() []byte {
 
 // unpack reads what pack wrote; ok is false where it did not.
 func (o *decodedContext) unpack(packed string) (ok bool) {
-	r := pack.Open([]byte(packed))
+	r := pack.NewReader([]byte(packed))
 	o.given = r.Settings()
 	v := settings.Values(o.given)
 	all := configuredSets(v)
@@ -91,7 +91,7 @@ func (o *decodedContext) unpack(packed string) (ok bool) {
 		t := entitySet{configuredSet: e, path: r.String(), sap: r.Bool(), at: slices.Index(o.services, e.service)}
 		t.model = edm.Unpack(r)
 		t.sets = unpackLinks(r)
-		if r.Bad || len(t.model.Structures) == 0 {
+		if r.Failed || len(t.model.Structures) == 0 {
 			return false
 		}
 		t.ready()
@@ -191,16 +191,16 @@ func (c *contexts) readState(context []byte) (*state, error) {
 	if known := wit.KnownIn(context); known != "" {
 		context = context[len(wit.HintKnown)+len(known)+1:]
 	}
-	r := pack.Open(context)
+	r := pack.NewReader(context)
 	if r.String() != contextVersion {
 		return nil, stale
 	}
 	s := &state{}
-	for n := r.Count(); n > 0 && !r.Bad; n-- {
+	for n := r.Count(); n > 0 && !r.Failed; n-- {
 		s.learned = append(s.learned, learned{noBatch: r.Bool(), one: r.Bool(), repeats: r.Bool(), versioned: r.Bool(),
 			most: r.Int()})
 	}
-	for n := r.Count(); n > 0 && !r.Bad; n-- {
+	for n := r.Count(); n > 0 && !r.Failed; n-- {
 		s.evidence = append(s.evidence, evidence{match: matching(r.Int()), numbers: r.Bool(), fills: r.Bool()})
 	}
 	s.packed = r.String()

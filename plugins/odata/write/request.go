@@ -171,10 +171,10 @@ type memo struct {
 
 // readMemo reads the head. ok is false for a memo of another version of this plugin.
 func readMemo(s *state, text []byte) (m memo, ok bool) {
-	r := pack.Open(text)
+	r := pack.NewReader(text)
 	m = memo{at: r.Int(), size: r.Int(), s: s}
 	m.count, m.r = r.Count(), *r
-	return m, !r.Bad && m.at >= 0 && m.at < len(s.services) && m.count > 0 && (m.size > 0 || m.count == 1)
+	return m, !r.Failed && m.at >= 0 && m.at < len(s.services) && m.count > 0 && (m.size > 0 || m.count == 1)
 }
 
 // next reads a target. ok is false where that cannot be.
@@ -183,11 +183,11 @@ func (m *memo) next() (ok bool) {
 	m.part, m.like = says&memoPart != 0, says&memoLike != 0
 	if m.like {
 		m.predicate = m.r.String()
-		return !m.r.Bad && m.to != nil
+		return !m.r.Failed && m.to != nil
 	}
 	op, place := m.r.Int(), m.r.Int()
 	m.target = target{operation: operation(op), batched: m.size > 0}
-	if m.r.Bad || place < 0 || place >= len(m.s.sets) {
+	if m.r.Failed || place < 0 || place >= len(m.s.sets) {
 		return false
 	}
 	m.to = &m.s.sets[place]
@@ -198,7 +198,7 @@ func (m *memo) next() (ok bool) {
 	if says&memoCompared != 0 {
 		m.compared = m.r.String()
 	}
-	return !m.r.Bad && m.nested >= 0
+	return !m.r.Failed && m.nested >= 0
 }
 
 // all reads the targets that are left, and how many of them each part of the batch has.

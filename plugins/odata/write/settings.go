@@ -117,16 +117,16 @@ func declareWriting(t *setting.Table) {
 		setting.Define(methodTunnel, wit.KindString, wit.Low, setting.Default("0"),
 			"1 sends PUT, MERGE, PATCH and DELETE as "+
 				"POST with X-HTTP-Method, for gateways that let nothing else pass. Not inside batches.",
-			setting.Allowed(setting.Flags...), group, setting.Display("Methods inside POST")),
+			setting.Allowed(setting.BoolValues...), group, setting.Display("Methods inside POST")),
 		setting.Define(enableDelete, wit.KindString, wit.Medium, setting.Default("0"),
 			"1 turns tombstones (a key, no value) into DELETE; with 0 they are counted and ignored. The key must be "+
 				"a struct of all key properties, or the value of the only one.",
-			setting.Allowed(setting.Flags...), group, setting.Display("Deletes")),
+			setting.Allowed(setting.BoolValues...), group, setting.Display("Deletes")),
 		setting.Define(deleteRecords, wit.KindString, wit.Medium, setting.Default("0"),
 			"1 turns records that a source of this kind writes for deleted entities (RECORDMODE, ODQ_CHANGEMODE or "+
 				"the entity's own column for it is D, or, where there is none of these, DELETED_AT has a value) into "+
 				"DELETE, and leaves the fields out that it adds.",
-			setting.Allowed(setting.Flags...), group, setting.Display("Records of deletes")),
+			setting.Allowed(setting.BoolValues...), group, setting.Display("Records of deletes")),
 		setting.Define(insertUncertain, wit.KindString, wit.Medium, setting.Default("fail"),
 			"What happens to an insert whose answer was lost, so that nobody knows whether it was applied: fail "+
 				"reports the record, which is not sent again; check looks by the record's key, or by "+checkFilter+
@@ -213,7 +213,7 @@ func declareBatches(t *setting.Table) {
 		setting.Define(enableBatch, wit.KindString, wit.Medium, setting.Default("1"),
 			"1 sends several operations in one "+
 				"$batch request, where the service has it; 0 makes each record a request of its own.",
-			setting.Allowed(setting.Flags...), group, setting.Display("Batches")),
+			setting.Allowed(setting.BoolValues...), group, setting.Display("Batches")),
 		setting.Define(maxBatchSize, wit.KindInt, wit.Medium, setting.Default("500"),
 			"Most operations in a $batch request. What is gathered ("+"sap.odata.flush.trigger.size"+
 				") is spread over as many requests as may be under way.",
@@ -238,9 +238,9 @@ type configuredSet struct {
 func configuredSets(v setting.Values) []configuredSet {
 	var all []configuredSet
 	for _, g := range config.Groups(v) {
-		all = append(all, configuredSet{number: g.Digits, service: "/" + strings.Trim(g.Text(nameService), "/"),
-			set:   strings.Trim(g.Text(nameEntitySet), "/"),
-			topic: g.Text(nameTopic), query: config.Query(v)})
+		all = append(all, configuredSet{number: g.Digits, service: "/" + strings.Trim(g.String(nameService), "/"),
+			set:   strings.Trim(g.String(nameEntitySet), "/"),
+			topic: g.String(nameTopic), query: config.Query(v)})
 	}
 	return all
 }
@@ -259,23 +259,23 @@ type manner struct {
 }
 
 func mannerOf(v setting.Values) manner {
-	lanes := max(1, min(v.Number(maxInFlight), v.Number(maxConcurrent)))
-	nested := v.Word(nestedUpdates) == "operations"
+	lanes := max(1, min(v.Int(maxInFlight), v.Int(maxConcurrent)))
+	nested := v.Lower(nestedUpdates) == "operations"
 	if nested { // rows of other keys may update the same entity: none may overtake another
 		lanes = 1
 	}
-	return manner{mode: v.Word(operationMode), property: v.Text(modeProperty), first: v.Word(upsertFirst),
-		update:    v.Word(upsertMethod),
-		uncertain: v.Word(insertUncertain), filter: v.Text(checkFilter),
-		deletes: v.On(enableDelete), deleteRecords: v.On(deleteRecords), tunnel: v.On(methodTunnel),
-		keyFromRecord: v.Word(keyFrom) == "record", tags: v.Word(etag) == "use", bare: v.Word(etag) == "none",
-		retryTags: v.Word(etagConflict) == "retry",
-		lossy:     v.Word(lossy) == "allow", ignoreUnknown: v.Word(unknownFields) == "ignore",
-		failUnknown: v.Word(unknownFields) == "fail",
+	return manner{mode: v.Lower(operationMode), property: v.String(modeProperty), first: v.Lower(upsertFirst),
+		update:    v.Lower(upsertMethod),
+		uncertain: v.Lower(insertUncertain), filter: v.String(checkFilter),
+		deletes: v.Bool(enableDelete), deleteRecords: v.Bool(deleteRecords), tunnel: v.Bool(methodTunnel),
+		keyFromRecord: v.Lower(keyFrom) == "record", tags: v.Lower(etag) == "use", bare: v.Lower(etag) == "none",
+		retryTags: v.Lower(etagConflict) == "retry",
+		lossy:     v.Lower(lossy) == "allow", ignoreUnknown: v.Lower(unknownFields) == "ignore",
+		failUnknown: v.Lower(unknownFields) == "fail",
 		nested:      nested,
-		atom:        v.Word(requestFormat) == "atom", batches: v.On(enableBatch) && v.Number(maxBatchSize) > 1,
-		oneByOne: v.Word(changesets) == "one", allTogether: v.Word(changesets) == "all",
-		most: v.Number(maxBatchSize), lanes: lanes,
+		atom:        v.Lower(requestFormat) == "atom", batches: v.Bool(enableBatch) && v.Int(maxBatchSize) > 1,
+		oneByOne: v.Lower(changesets) == "one", allTogether: v.Lower(changesets) == "all",
+		most: v.Int(maxBatchSize), lanes: lanes,
 		existsCodes: v.List(existsCodes), notFoundCodes: v.List(notFoundCodes), httpCodes: v.List(httpCodes)}
 }
 
@@ -300,22 +300,22 @@ func examine(given []wit.Setting) []wit.ConfigValue {
 			}
 		}
 	}
-	if v.Word(nestedUpdates) == "operations" {
+	if v.Lower(nestedUpdates) == "operations" {
 		switch {
-		case !v.On(enableBatch) || v.Number(maxBatchSize) == 1:
-			setting.AddError(examined, nestedUpdates, setting.Invalid(nestedUpdates, v.Text(nestedUpdates),
+		case !v.Bool(enableBatch) || v.Int(maxBatchSize) == 1:
+			setting.AddError(examined, nestedUpdates, setting.Invalid(nestedUpdates, v.String(nestedUpdates),
 				"the operations go in batches, which "+enableBatch+" or "+maxBatchSize+" switches off"))
-		case v.Word(etag) == "use":
-			setting.AddError(examined, nestedUpdates, setting.Invalid(nestedUpdates, v.Text(nestedUpdates),
+		case v.Lower(etag) == "use":
+			setting.AddError(examined, nestedUpdates, setting.Invalid(nestedUpdates, v.String(nestedUpdates),
 				etag+" = use reads the ETag of the record's own entity only"))
 		}
 	}
-	if v.Word(operationMode) == modeDynamic && v.Text(modeProperty) == "" {
+	if v.Lower(operationMode) == modeDynamic && v.String(modeProperty) == "" {
 		setting.AddError(examined, modeProperty, setting.Missing(modeProperty)+"; "+operationMode+" = "+modeDynamic+
 			" goes by it")
 	}
-	if _, given := v.Lookup(modeProperty); given && v.Word(operationMode) != modeDynamic {
-		setting.AddError(examined, modeProperty, setting.Invalid(modeProperty, v.Text(modeProperty),
+	if _, given := v.Lookup(modeProperty); given && v.Lower(operationMode) != modeDynamic {
+		setting.AddError(examined, modeProperty, setting.Invalid(modeProperty, v.String(modeProperty),
 			"it says nothing without "+operationMode+" = "+modeDynamic))
 	}
 	return examined

@@ -50,17 +50,17 @@ func Stages(dst []byte, chain []wit.Stage) []byte {
 // Reader reads what was packed, in the same order. After a mistake everything reads as zero and Bad is true.
 type Reader struct {
 	rest []byte
-	// Bad: the bytes are not what was read as them, or there are too few.
-	Bad bool
-	// whole is all of it, of which texts are parts.
-	whole string
+	// Failed: the bytes are not what was read as them, or there are too few.
+	Failed bool
+	// text is all of it, of which texts are parts.
+	text string
 }
 
-// Open begins to read b, which must not change until all is read. Texts that are read stay as they are.
-func Open(b []byte) *Reader { return &Reader{rest: b, whole: string(b)} }
+// NewReader begins to read b, which must not change until all is read. Texts that are read stay as they are.
+func NewReader(b []byte) *Reader { return &Reader{rest: b, text: string(b)} }
 
 // Done reports whether all was read and nothing was wrong.
-func (r *Reader) Done() bool { return !r.Bad && len(r.rest) == 0 }
+func (r *Reader) Done() bool { return !r.Failed && len(r.rest) == 0 }
 
 // String reads what [String] has written; "" after a mistake.
 func (r *Reader) String() string {
@@ -70,8 +70,8 @@ func (r *Reader) String() string {
 		return ""
 	}
 	r.rest = r.rest[size:]
-	end := len(r.whole) - len(r.rest)
-	return r.whole[end-len(content) : end]
+	end := len(r.text) - len(r.rest)
+	return r.text[end-len(content) : end]
 }
 
 // Int reads what [Int] has written; 0 after a mistake.
@@ -121,7 +121,7 @@ func (r *Reader) Strings() []string {
 
 // Settings reads what [Settings] has written.
 func (r *Reader) Settings() (list []wit.Setting) {
-	for n := r.Count(); n > 0 && !r.Bad; n-- {
+	for n := r.Count(); n > 0 && !r.Failed; n-- {
 		list = append(list, wit.Setting{Name: r.String(), Value: r.String()})
 	}
 	return list
@@ -129,7 +129,7 @@ func (r *Reader) Settings() (list []wit.Setting) {
 
 // Stages reads what [Stages] has written.
 func (r *Reader) Stages() (chain []wit.Stage) {
-	for n := r.Count(); n > 0 && !r.Bad; n-- {
+	for n := r.Count(); n > 0 && !r.Failed; n-- {
 		s := wit.Stage{Component: r.String(), Settings: r.Settings()}
 		if r.Bool() {
 			s.Condition = &wit.Condition{Component: r.String(), Settings: r.Settings(), Negate: r.Bool()}
@@ -139,4 +139,4 @@ func (r *Reader) Stages() (chain []wit.Stage) {
 	return chain
 }
 
-func (r *Reader) fail() { r.Bad, r.rest = true, nil }
+func (r *Reader) fail() { r.Failed, r.rest = true, nil }

@@ -17,15 +17,15 @@ type batch struct {
 	rows    []wit.Row
 	data    []byte
 	schemas []wit.Schema
-	// known are schemas by number, the plugin's own among them.
-	known map[uint32][]wit.SchemaNode
+	// schemasByID are schemas by number, the plugin's own among them.
+	schemasByID map[uint32][]wit.SchemaNode
 }
 
-func newBatch() *batch { return &batch{known: map[uint32][]wit.SchemaNode{}} }
+func newBatch() *batch { return &batch{schemasByID: map[uint32][]wit.SchemaNode{}} }
 
-func (b *batch) learn(schemas []wit.Schema) {
+func (b *batch) addSchemas(schemas []wit.Schema) {
 	for _, s := range schemas {
-		b.known[s.ID] = s.Nodes
+		b.schemasByID[s.ID] = s.Nodes
 	}
 }
 
@@ -46,16 +46,16 @@ func (b *batch) add(r Record) error {
 	}
 	var list []connectdata.Header
 	for _, h := range r.Headers {
-		one := connectdata.Header{Name: h.Name, Form: wit.Raw, Value: h.Raw}
+		one := connectdata.Header{Name: h.Name, Encoding: wit.Raw, Value: h.Raw}
 		if h.Raw == nil {
 			start := len(b.data)
 			d, err := b.append(h.Value)
 			if err != nil {
 				return fmt.Errorf("header %s: %w", h.Name, err)
 			}
-			one.Form, one.Schema, one.Value = d.Encoding, d.Schema, slices.Clone(b.data[start:])
+			one.Encoding, one.Schema, one.Value = d.Encoding, d.Schema, slices.Clone(b.data[start:])
 			if b.data = b.data[:start]; d.Encoding == wit.Absent {
-				one.Form = wit.Schemaless
+				one.Encoding = wit.Schemaless
 				one.Value, _ = connectdata.AppendSchemaless(nil, nil)
 			}
 		}
@@ -96,7 +96,7 @@ func (b *batch) schema(nodes []wit.SchemaNode) uint32 {
 	}
 	s := wit.Schema{ID: uint32(len(b.schemas) + 1), Nodes: nodes}
 	b.schemas = append(b.schemas, s)
-	b.learn([]wit.Schema{s})
+	b.addSchemas([]wit.Schema{s})
 	return s.ID
 }
 
@@ -118,11 +118,11 @@ func (b *batch) record(row, input wit.Row, topics []string, data []byte) (r Reco
 	}
 	all, err := connectdata.Headers(nil, content)
 	for _, h := range all {
-		if h.Form == wit.Raw {
+		if h.Encoding == wit.Raw {
 			r.Headers = append(r.Headers, Header{Name: h.Name, Raw: h.Value})
 			continue
 		}
-		v, err := b.value(wit.ValueSlice{Encoding: h.Form, Schema: h.Schema}, h.Value)
+		v, err := b.value(wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema}, h.Value)
 		if err != nil {
 			return r, fmt.Errorf("header %s: %w", h.Name, err)
 		}
@@ -163,7 +163,7 @@ func (b *batch) value(d wit.ValueSlice, content []byte) (v Value, err error) {
 		v.Data, _, err = connectdata.ReadSchemaless(content)
 		return v, err
 	}
-	nodes, known := b.known[d.Schema]
+	nodes, known := b.schemasByID[d.Schema]
 	if !known {
 		return v, fmt.Errorf("schema %#x was never declared", d.Schema)
 	}
@@ -187,7 +187,7 @@ func (b *batch) apply(t *testing.T, p wit.Transform, context []byte, rows []wit.
 		if out.Consumed == 0 || int(out.Consumed) > len(rows) {
 			t.Fatalf("apply: consumed %d of %d rows", out.Consumed, len(rows))
 		}
-		b.learn(out.Schemas)
+		b.addSchemas(out.Schemas)
 		topics := out.Topics
 		if len(topics) == 0 {
 			topics = b.topics

@@ -28,15 +28,15 @@ func (upper) New(_ string, settings []wit.Setting) (transform.Func, error) {
 		field = s.Value
 	}
 	return func(r *transform.Record) error {
-		if text, ok := r.Value.Text(field); ok {
-			return r.Value.SetText(field, strings.ToUpper(text))
+		if text, ok := r.Value.String(field); ok {
+			return r.Value.SetString(field, strings.ToUpper(text))
 		}
 		return nil
 	}, nil
 }
 
 // A test of a transform has records, and what is to become of them.
-func ExampleTransform() {
+func ExampleRunTransform() {
 	_ = testUpper // as TestUpper in a file of tests
 }
 
@@ -48,7 +48,7 @@ func testUpper(t *testing.T) {
 				{Key: "city", Value: "London"}}}}
 	}
 	keyOnly := plugintest.Record{Topic: "people", Key: plugintest.Value{Data: "1"}}
-	got := plugintest.Transform(t, transform.Records(upper{}), stages, person("Ada"), keyOnly)
+	got := plugintest.RunTransform(t, transform.Records(upper{}), stages, person("Ada"), keyOnly)
 	want := []plugintest.Result{{Records: []plugintest.Record{person("ADA")}}, {Records: []plugintest.Record{keyOnly}}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -79,7 +79,7 @@ func (news) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
 		}
 		return page, nil
 	}
-	return []source.Feed{{Name: "news", Topic: settings[0].Value, Identity: "/news", Ask: ask, Read: read}}, nil
+	return []source.Feed{{Name: "news", Topic: settings[0].Value, Identity: "/news", Request: ask, Read: read}}, nil
 }
 
 // A test of a source is a line, too: its files have the exchanges with the service. testdata/news/titles.txt:
@@ -99,13 +99,13 @@ func (news) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
 //	{"row":1,"key":null,"value":"sun"}
 //	offset {"sdk.finished":true}
 //	finished
-func ExampleSource() {
+func ExampleRunSource() {
 	_ = func(t *testing.T) { // as TestNews in a file of tests
-		plugintest.Source(t, source.Pages(news{}), "testdata/news/*.txt")
+		plugintest.RunSource(t, source.Pages(news{}), "testdata/news/*.txt")
 	}
 }
 
 // The example is true.
 func TestNews(t *testing.T) {
-	plugintest.Source(t, source.Pages(news{}), "testdata/news/*.txt")
+	plugintest.RunSource(t, source.Pages(news{}), "testdata/news/*.txt")
 }

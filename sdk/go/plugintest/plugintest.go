@@ -1,5 +1,5 @@
-// Package plugintest tests a plugin natively and without a host: [Transform] runs records through it, [Source] plays
-// recorded exchanges.
+// Package plugintest tests a plugin natively and without a host: [RunTransform] runs records through it, [RunSource]
+// plays recorded exchanges.
 //
 // A file of exchanges begins with what is configured: a `[class]` line, its settings below it as `name=value`, then an
 // empty line. After a line of dashes it has what must come out; run with -update the tests write that half again.
@@ -19,10 +19,10 @@ import (
 
 var update = flag.Bool("update", false, "write the expected halves of golden files again")
 
-const dashes = "-----\n"
+const separator = "-----\n"
 
-// golden runs f on the input of every file that matches and compares what it returns with the file's second half.
-func golden(t *testing.T, pattern string, f func(t *testing.T, stages []wit.Stage, input string) string) {
+// runGolden runs f on the input of every file that matches and compares what it returns with the file's second half.
+func runGolden(t *testing.T, pattern string, f func(t *testing.T, stages []wit.Stage, input string) string) {
 	t.Helper()
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
@@ -34,14 +34,14 @@ func golden(t *testing.T, pattern string, f func(t *testing.T, stages []wit.Stag
 			if err != nil {
 				t.Fatal(err)
 			}
-			input, want, found := strings.Cut(string(text), "\n"+dashes)
+			input, want, found := strings.Cut(string(text), "\n"+separator)
 			if !found && !*update {
 				t.Fatalf("%s: expected a line of dashes between input and output", file)
 			}
-			stages, rest := configuration(t, input+"\n")
+			stages, rest := parseConfiguration(t, input+"\n")
 			got := f(t, stages, rest)
 			if *update {
-				if err := os.WriteFile(file, []byte(input+"\n"+dashes+got), 0o644); err != nil {
+				if err := os.WriteFile(file, []byte(input+"\n"+separator+got), 0o644); err != nil {
 					t.Fatal(err)
 				}
 				return
@@ -53,8 +53,8 @@ func golden(t *testing.T, pattern string, f func(t *testing.T, stages []wit.Stag
 	}
 }
 
-// configuration reads the stages at the start of an input.
-func configuration(t *testing.T, input string) (stages []wit.Stage, rest string) {
+// parseConfiguration reads the stages at the start of an input.
+func parseConfiguration(t *testing.T, input string) (stages []wit.Stage, rest string) {
 	t.Helper()
 	head, rest, _ := strings.Cut(input, "\n\n")
 	for _, line := range strings.Split(head, "\n") {
@@ -107,9 +107,9 @@ type Result struct {
 	Error   *Error
 }
 
-// Transform runs records through a chain of the plugin's stages, and returns what became of each. Records go in one
+// RunTransform runs records through a chain of the plugin's stages, and returns what became of each. Records go in one
 // batch and then one by one through a plugin that has seen the schemas: both must come to the same.
-func Transform(t *testing.T, p wit.Transform, stages []wit.Stage, records ...Record) []Result {
+func RunTransform(t *testing.T, p wit.Transform, stages []wit.Stage, records ...Record) []Result {
 	t.Helper()
 	context, err := p.Prepare(stages)
 	if err != nil {

@@ -15,34 +15,34 @@ type Role struct {
 	Name string
 	// Kind is what the setting's values are.
 	Kind Kind
-	// Default: where the user says nothing, the default of the plugin's declaration counts. Roles that decide where a
-	// byte goes, what secures it, who logs on, or what holds for other connectors too, take none.
-	Default bool
-	// Own is what the host goes by where nobody says anything, "" where that is nothing or depends on others.
-	Own string
-	// Many settings may have it, those of a template: the host only looks at their values.
-	Many bool
-	// Later: known, and the host does nothing about it yet.
-	Later bool
+	// PluginDefault: where the user says nothing, the default of the plugin's declaration counts. Roles that decide
+	// where a byte goes, what secures it, who logs on, or what holds for other connectors too, take none.
+	PluginDefault bool
+	// HostDefault is what the host goes by where nobody says anything, "" where that is nothing or depends on others.
+	HostDefault string
+	// Multiple settings may have it, those of a template: the host only looks at their values.
+	Multiple bool
+	// Unsupported: known, and the host does nothing about it yet.
+	Unsupported bool
 }
 
 // Kind is what the values of a role are.
 type Kind uint8
 
 const (
-	// Text that is no secret: it may stand in logs and errors.
-	Text Kind = iota
+	// String that is no secret: it may stand in logs and errors.
+	String Kind = iota
 	// Secret values go where the role says, and nowhere else.
 	Secret
-	// Either a secret or not, as the declaration has it: values of headers.
-	Either
-	// Number is a whole one, Decimal any.
-	Number
-	Decimal
+	// StringOrSecret a secret or not, as the declaration has it: values of headers.
+	StringOrSecret
+	// Integer is a whole one, Decimal any.
+	Integer
+	Double
 	// List of text with commas between.
 	List
-	// Flag is 0, 1, true or false.
-	Flag
+	// Boolean is 0, 1, true or false.
+	Boolean
 )
 
 // Names of the roles, as declarations give them. Those that end in a dot stand for all names that begin so.
@@ -217,9 +217,9 @@ const (
 
 // All roles.
 var All = []Role{
-	{Name: Scheme, Own: "https"},
+	{Name: Scheme, HostDefault: "https"},
 	{Name: Address},
-	{Name: Port, Kind: Number},
+	{Name: Port, Kind: Integer},
 	{Name: Destination},
 	{Name: Auth},
 	{Name: User},
@@ -228,23 +228,23 @@ var All = []Role{
 	{Name: OAuthClientID},
 	{Name: OAuthClientSecret, Kind: Secret},
 	{Name: OAuthScope},
-	{Name: OAuthClientAuth, Own: "header"},
-	{Name: Header, Kind: Either},
+	{Name: OAuthClientAuth, HostDefault: "header"},
+	{Name: Header, Kind: StringOrSecret},
 	{Name: Query, Kind: Secret},
 	{Name: LoginTarget},
-	{Name: LoginMethod, Own: "POST"},
+	{Name: LoginMethod, HostDefault: "POST"},
 	{Name: LoginBody},
 	{Name: LoginTokenPath},
 	{Name: LoginLifetimePath},
-	{Name: LoginHeader, Own: "Authorization: Bearer {token}"},
+	{Name: LoginHeader, HostDefault: "Authorization: Bearer {token}"},
 	{Name: Origins, Kind: List},
-	{Name: ClientIn, Own: "header"},
-	{Name: LogoffPath, Default: true},
-	{Name: ConnectTimeoutMS, Kind: Number, Default: true, Own: "10000"},
-	{Name: ReadTimeoutMS, Kind: Number, Default: true, Own: "60000"},
-	{Name: MaxConcurrent, Kind: Number, Own: "4"},
-	{Name: MaxConnections, Kind: Number},
-	{Name: RequestsPerSecond, Kind: Decimal},
+	{Name: ClientIn, HostDefault: "header"},
+	{Name: LogoffPath, PluginDefault: true},
+	{Name: ConnectTimeoutMS, Kind: Integer, PluginDefault: true, HostDefault: "10000"},
+	{Name: ReadTimeoutMS, Kind: Integer, PluginDefault: true, HostDefault: "60000"},
+	{Name: MaxConcurrent, Kind: Integer, HostDefault: "4"},
+	{Name: MaxConnections, Kind: Integer},
+	{Name: RequestsPerSecond, Kind: Double},
 	{Name: MaintenanceWindows},
 	{Name: ProxyType},
 	{Name: ProxyAddress},
@@ -258,7 +258,7 @@ var All = []Role{
 	{Name: ProxyTokenCertificate},
 	{Name: ProxyTokenKey},
 	{Name: ProxyServiceKey},
-	{Name: ProxyOutageMS, Kind: Number, Own: "300000"},
+	{Name: ProxyOutageMS, Kind: Integer, HostDefault: "300000"},
 	{Name: TLSKeyStoreLocation},
 	{Name: TLSKeyStorePassword, Kind: Secret},
 	{Name: TLSKeyStoreType},
@@ -268,33 +268,33 @@ var All = []Role{
 	{Name: TLSTrustStorePassword, Kind: Secret},
 	{Name: TLSTrustStoreType},
 	{Name: TLSProtocol},
-	{Name: TLSAllowLegacy, Kind: Flag, Own: "0"},
-	{Name: TLSAllowRSAKeyExchange, Kind: Flag, Own: "0"},
-	{Name: TLSAllowRenegotiation, Kind: Flag, Own: "0"},
-	{Name: TLSAllowCommonName, Kind: Flag, Own: "0"},
-	{Name: RetryCodes, Kind: List, Default: true, Own: "408,429,502,503,504"},
-	{Name: RetryMax, Kind: Number, Default: true, Own: "10"},
-	{Name: RetryMinBackoffMS, Kind: Number, Default: true, Own: "1000"},
-	{Name: RetryMaxBackoffMS, Kind: Number, Default: true, Own: "10000"},
-	{Name: SourceTopic, Many: true},
-	{Name: SourceChanged, Many: true},
-	{Name: SinkTopic, Many: true},
-	{Name: SinkFlushRows, Kind: Number, Default: true},
-	{Name: SinkFlushIntervalMS, Kind: Number, Default: true},
-	{Name: SinkInFlight, Kind: Number, Default: true},
-	{Name: SinkUncertain, Default: true, Later: true},
+	{Name: TLSAllowLegacy, Kind: Boolean, HostDefault: "0"},
+	{Name: TLSAllowRSAKeyExchange, Kind: Boolean, HostDefault: "0"},
+	{Name: TLSAllowRenegotiation, Kind: Boolean, HostDefault: "0"},
+	{Name: TLSAllowCommonName, Kind: Boolean, HostDefault: "0"},
+	{Name: RetryCodes, Kind: List, PluginDefault: true, HostDefault: "408,429,502,503,504"},
+	{Name: RetryMax, Kind: Integer, PluginDefault: true, HostDefault: "10"},
+	{Name: RetryMinBackoffMS, Kind: Integer, PluginDefault: true, HostDefault: "1000"},
+	{Name: RetryMaxBackoffMS, Kind: Integer, PluginDefault: true, HostDefault: "10000"},
+	{Name: SourceTopic, Multiple: true},
+	{Name: SourceChanged, Multiple: true},
+	{Name: SinkTopic, Multiple: true},
+	{Name: SinkFlushRows, Kind: Integer, PluginDefault: true},
+	{Name: SinkFlushIntervalMS, Kind: Integer, PluginDefault: true},
+	{Name: SinkInFlight, Kind: Integer, PluginDefault: true},
+	{Name: SinkUncertain, PluginDefault: true, Unsupported: true},
 	{Name: ListenerPorts, Kind: List},
 	{Name: ListenerAddress},
 	{Name: ListenerUser},
 	{Name: ListenerPassword, Kind: Secret},
-	{Name: ListenerTLS, Kind: Either},
+	{Name: ListenerTLS, Kind: StringOrSecret},
 }
 
-// Own is what the host goes by where nobody says anything, so that a plugin's declaration can show it as the default;
-// nil where that is nothing or depends on others.
-func Own(name string) *string {
-	if r, ok := Find(name); ok && r.Own != "" {
-		return &r.Own
+// HostDefault is what the host goes by where nobody says anything, so that a plugin's declaration can show it as the
+// default; nil where that is nothing or depends on others.
+func HostDefault(name string) *string {
+	if r, ok := Find(name); ok && r.HostDefault != "" {
+		return &r.HostDefault
 	}
 	return nil
 }
@@ -316,29 +316,30 @@ func IsSecret(name string) bool {
 	return ok && r.Kind == Secret
 }
 
-// fits tells whether a setting of this kind can have values of the role. Text can hold anything that is no secret.
-func (r Role) fits(kind wit.SettingKind) bool {
+// accepts tells whether a setting of this kind can have values of the role. Text can hold anything that is no secret.
+func (r Role) accepts(kind wit.SettingKind) bool {
 	whole := kind == wit.KindShort || kind == wit.KindInt || kind == wit.KindLong
 	switch r.Kind {
 	case Secret:
 		return kind == wit.KindPassword
-	case Either:
+	case StringOrSecret:
 		return kind == wit.KindPassword || kind == wit.KindString
-	case Number:
+	case Integer:
 		return whole || kind == wit.KindString
-	case Decimal:
+	case Double:
 		return whole || kind == wit.KindDouble || kind == wit.KindString
 	case List:
 		return kind == wit.KindList || kind == wit.KindString
-	case Flag:
+	case Boolean:
 		return kind == wit.KindBoolean || kind == wit.KindString
 	}
 	return kind == wit.KindString
 }
 
-var kindNames = [...]string{Text: "text", Secret: "password", Either: "text or password", Number: "int or long",
-	Decimal: "double", List: "list-of-text",
-	Flag: "boolean or text"}
+var kindNames = [...]string{String: "text", Secret: "password", StringOrSecret: "text or password",
+	Integer: "int or long",
+	Double:  "double", List: "list-of-text",
+	Boolean: "boolean or text"}
 
 func (k Kind) String() string { return kindNames[k] }
 

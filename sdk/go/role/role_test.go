@@ -45,10 +45,10 @@ func TestPage(t *testing.T) {
 	}
 	for _, r := range All {
 		counts := "no"
-		if r.Default {
+		if r.PluginDefault {
 			counts = "yes"
 		}
-		known = append(known, []string{r.Name, r.Kind.String(), counts, r.Own})
+		known = append(known, []string{r.Name, r.Kind.String(), counts, r.HostDefault})
 	}
 	if diff := cmp.Diff(known, said); diff != "" {
 		t.Errorf("(-host +page)\n%s", diff)
@@ -153,7 +153,7 @@ func TestCheck(t *testing.T) {
 		text := ""
 		for _, f := range found {
 			text += f.String()
-			if f.Refused != x.refused {
+			if f.Fatal != x.refused {
 				t.Errorf("%s: expected refused %v, found %+v", name, x.refused, f)
 			}
 		}
@@ -162,7 +162,7 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	if found := Check(&wit.Component{Kind: wit.ComponentTransformation,
-		Settings: []wit.ConfigKey{address}}); len(found) != 1 || !found[0].Wrong || found[0].Refused {
+		Settings: []wit.ConfigKey{address}}); len(found) != 1 || !found[0].Invalid || found[0].Fatal {
 		t.Errorf("found %v", found)
 	}
 }

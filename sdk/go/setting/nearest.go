@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// maxGuesses limits the comparisons of [Table.Validate] for suggestions, in pairs of letters: a hundred times what the
-// built-in plugins need. The host validates the settings of any plugin.
-const maxGuesses = 100_000_000
+// maxComparisons limits the comparisons of [Table.Validate] for suggestions, in pairs of letters: a hundred times what
+// the built-in plugins need. The host validates the settings of any plugin.
+const maxComparisons = 100_000_000
 
 // Suggester suggests declared names for unknown ones.
 type Suggester struct {
@@ -51,12 +51,12 @@ func (g *Suggester) Nearest(name string) string {
 		}
 		for _, declared := range t.specs[i].Names() {
 			if strings.HasSuffix(declared, anyName) {
-				if candidate := filled(declared, numbers, word); word != "" && candidate != name {
+				if candidate := fillTemplate(declared, numbers, word); word != "" && candidate != name {
 					consider(name, candidate, candidate, 3)
 				}
 				continue
 			}
-			candidate := filled(declared, numbers, "")
+			candidate := fillTemplate(declared, numbers, "")
 			consider(name, candidate, candidate, least)
 			for _, short := range t.withoutPrefix(candidate, own != name) {
 				consider(own, candidate, short, len(own)/6+1)

@@ -6,8 +6,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Flags lists the spellings of true and false for settings of kind string.
-var Flags = []string{"0", "1", "true", "false"}
+// BoolValues lists the spellings of true and false for settings of kind string.
+var BoolValues = []string{"0", "1", "true", "false"}
 
 // Define declares a setting. value is the default; nil means none.
 func Define(name string, kind wit.SettingKind, importance wit.Importance, value *string, documentation string,

@@ -17,13 +17,13 @@ type Table struct {
 	Check Check
 
 	specs []wit.ConfigKey
-	// grouped counts the settings of each group.
-	grouped map[string]int32
+	// groupSizes counts the settings of each group.
+	groupSizes map[string]int32
 	// supported holds the settings that are not, or not fully, supported, by declared name, with their valid values.
-	later map[string][]string
-	// instead holds what to use in place of some of them, by declared name.
-	instead map[string]string
-	index   atomic.Pointer[index]
+	supported map[string][]string
+	// alternatives holds what to use in place of some of them, by declared name.
+	alternatives map[string]string
+	index        atomic.Pointer[index]
 }
 
 // index finds declarations by name.
@@ -73,13 +73,13 @@ func NewComponentTable(c *wit.Component) *Table {
 // Declare adds settings. If a name is declared twice, the first declaration counts. A setting of a group without its
 // own order follows the settings that the group has so far, counted from 1 like in Kafka's ConfigDef.
 func (t *Table) Declare(specs ...wit.ConfigKey) {
-	if t.grouped == nil {
-		t.grouped = map[string]int32{}
+	if t.groupSizes == nil {
+		t.groupSizes = map[string]int32{}
 	}
 	for _, spec := range specs {
 		if group := GroupOf(&spec); group != "" {
-			t.grouped[group]++
-			if order := t.grouped[group]; !hasOrder(&spec) {
+			t.groupSizes[group]++
+			if order := t.groupSizes[group]; !hasOrder(&spec) {
 				spec.Rules = append(slices.Clip(spec.Rules), wit.Rule{Order: &order})
 			}
 		}
@@ -100,11 +100,11 @@ func (t *Table) DeclareUnsupported(spec wit.ConfigKey, harmless ...string) {
 }
 
 // SupportOnly marks all values of a declared setting except these as not supported yet.
-func (t *Table) SupportOnly(name string, built ...string) {
-	if t.later == nil {
-		t.later = map[string][]string{}
+func (t *Table) SupportOnly(name string, supported ...string) {
+	if t.supported == nil {
+		t.supported = map[string][]string{}
 	}
-	t.later[name] = built
+	t.supported[name] = supported
 }
 
 // Keys returns the declarations in their order, including templates.
@@ -112,10 +112,10 @@ func (t *Table) Keys() []wit.ConfigKey { return t.specs }
 
 // SuggestInstead adds a hint to the error of an unsupported setting.
 func (t *Table) SuggestInstead(name, text string) {
-	if t.instead == nil {
-		t.instead = map[string]string{}
+	if t.alternatives == nil {
+		t.alternatives = map[string]string{}
 	}
-	t.instead[name] = text
+	t.alternatives[name] = text
 }
 
 func (t *Table) indexed() *index {
@@ -149,9 +149,9 @@ func (t *Table) locate(name string) (spec int, by string, ok bool) {
 	if i, ok := in.exact[name]; ok {
 		return i, "", true
 	}
-	for _, of := range in.templates {
-		if of.matches(name) {
-			return of.spec, of.name, true
+	for _, tmpl := range in.templates {
+		if tmpl.matches(name) {
+			return tmpl.spec, tmpl.name, true
 		}
 	}
 	return 0, "", false
@@ -184,9 +184,9 @@ func (t *Table) Matching(name string) (specs []wit.ConfigKey) {
 			specs = append(specs, *spec)
 		}
 	}
-	for _, of := range t.indexed().templates {
-		if of.matches(name) {
-			specs = append(specs, t.specs[of.spec])
+	for _, tmpl := range t.indexed().templates {
+		if tmpl.matches(name) {
+			specs = append(specs, t.specs[tmpl.spec])
 		}
 	}
 	return specs
@@ -195,7 +195,7 @@ func (t *Table) Matching(name string) (specs []wit.ConfigKey) {
 // Prefix returns the prefix of the table that the name begins with, or "".
 func (t *Table) Prefix(name string) string {
 	for _, p := range t.Prefixes {
-		if begins(p, name) {
+		if hasTemplatePrefix(p, name) {
 			return p
 		}
 	}

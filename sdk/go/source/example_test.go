@@ -28,7 +28,8 @@ func (news) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.V
 }
 
 func (news) Feeds(string, []wit.Setting) ([]source.Feed, error) {
-	return []source.Feed{{Name: "items", Topic: "news", Identity: "/news", Every: time.Minute, Ask: ask, Read: read}},
+	return []source.Feed{{Name: "items", Topic: "news", Identity: "/news", PollEvery: time.Minute, Request: ask,
+			Read: read}},
 		nil
 }
 
@@ -66,7 +67,7 @@ func ExampleFeed() {
 	feeds, _ := news{}.Feeds("example.News", nil)
 	at := source.Offset{}
 	for _, body := range []string{`[{"id":1,"title":"rain"},{"id":2,"title":"sun"}]`, `[]`} {
-		request, _ := feeds[0].Ask(at)
+		request, _ := feeds[0].Request(at)
 		page, err := feeds[0].Read(at, wit.Response{Status: 200, Body: []byte(body)})
 		fmt.Println(request.Target, len(page.Records), page.More, err)
 		if page.Next != nil {

@@ -30,11 +30,11 @@ type Feed struct {
 	// Identity is what the offsets belong to besides the service's address and the user: path, filter and what else
 	// decides which rows come. Offsets of another identity are not used: the task fails and says so.
 	Identity string
-	// Every is how long to wait before the feed is asked again when nothing more is there; 0: it is read once.
-	Every time.Duration
-	// Ask makes the request for the page at an offset, which is empty for the first page. The host adds address and
+	// PollEvery is how long to wait before the feed is asked again when nothing more is there; 0: it is read once.
+	PollEvery time.Duration
+	// Request makes the request for the page at an offset, which is empty for the first page. The host adds address and
 	// credentials.
-	Ask func(at Offset) (wit.Request, error)
+	Request func(at Offset) (wit.Request, error)
 	// Read makes records of an answer with status 2xx. Of the others 304 means nothing new, and all from 400 on fail
 	// the page.
 	Read func(at Offset, answer wit.Response) (Page, error)
@@ -44,8 +44,8 @@ type Feed struct {
 // taken.
 type Offset map[string]any
 
-// Text is a field that is a text, "" where there is none.
-func (o Offset) Text(name string) string {
+// String is a field that is a text, "" where there is none.
+func (o Offset) String(name string) string {
 	text, _ := o[name].(string)
 	return text
 }
@@ -65,8 +65,8 @@ type Page struct {
 // pointer is optional. A [connectdata.Map] or [connectdata.List] has no schema. nil is absent.
 type Record struct{ Key, Value any }
 
-// MaxPage is the size in bytes of the longest answer that a PagePlugin takes.
-const MaxPage = 32 << 20
+// MaxPageBytes is the size in bytes of the longest answer that a PagePlugin takes.
+const MaxPageBytes = 32 << 20
 
 // RegisterPages makes p the module's source. Call it from init.
 func RegisterPages(p PagePlugin) { Register(Pages(p)) }
@@ -95,9 +95,9 @@ type pages struct {
 
 // openPage is a page whose body has not ended.
 type openPage struct {
-	feed   *Feed
-	at     Offset
-	answer wit.Response
+	feed     *Feed
+	at       Offset
+	response wit.Response
 }
 
 // Plan reads all feeds in one task.
@@ -120,7 +120,7 @@ func (p *pages) Open(component string, settings []wit.Setting, _ []byte, _ []wit
 	if err != nil {
 		return wit.SourceOpenResult{}, err
 	}
-	feeds, err := p.of(context)
+	feeds, err := p.feedsOf(context)
 	if err != nil {
 		return wit.SourceOpenResult{}, err
 	}
@@ -128,16 +128,16 @@ func (p *pages) Open(component string, settings []wit.Setting, _ []byte, _ []wit
 	for _, f := range feeds {
 		feed := wit.Feed{Name: f.Name, Topic: f.Topic, Partition: []wit.OffsetEntry{wit.StringEntry("feed", f.Name)},
 			Fingerprint: f.Identity}
-		if f.Every > 0 {
-			feed.PollEveryMs = wit.Ptr(uint32(min(f.Every.Milliseconds(), 1<<31)))
+		if f.PollEvery > 0 {
+			feed.PollEveryMs = wit.Ptr(uint32(min(f.PollEvery.Milliseconds(), 1<<31)))
 		}
 		opened.Feeds = append(opened.Feeds, feed)
 	}
 	return wit.SourceOpenResult{Ready: opened}, nil
 }
 
-// of are the feeds of a context.
-func (p *pages) of(context []byte) ([]Feed, error) {
+// feedsOf are the feeds of a context.
+func (p *pages) feedsOf(context []byte) ([]Feed, error) {
 	if feeds, ok := p.feeds[string(context)]; ok {
 		return feeds, nil
 	}
@@ -157,9 +157,9 @@ func (p *pages) of(context []byte) ([]Feed, error) {
 }
 
 func (p *pages) feed(context []byte, number uint32) (*Feed, error) {
-	feeds, err := p.of(context)
+	feeds, err := p.feedsOf(context)
 	if err == nil && int(number) >= len(feeds) {
-		err = sdk.Fail(wit.ErrorInternal, "no feed "+strconv.Itoa(int(number)))
+		err = sdk.NewError(wit.ErrorInternal, "no feed "+strconv.Itoa(int(number)))
 	}
 	if err != nil {
 		return nil, err
@@ -168,26 +168,26 @@ func (p *pages) feed(context []byte, number uint32) (*Feed, error) {
 }
 
 // Next asks for the page at the offset.
-func (p *pages) Next(context []byte, number uint32, offset []wit.OffsetEntry, cause wit.PollReason,
+func (p *pages) Next(context []byte, number uint32, offset []wit.OffsetEntry, reason wit.PollReason,
 	_ int64) (wit.NextAction, error) {
 	f, err := p.feed(context, number)
 	if err != nil {
 		return wit.NextAction{}, err
 	}
-	if _, done := wit.Lookup(offset, fieldFinished); done && f.Every == 0 {
+	if _, done := wit.Lookup(offset, fieldFinished); done && f.PollEvery == 0 {
 		return wit.NextAction{Finished: wit.Set}, nil
 	}
-	if cause.Trigger != nil {
+	if reason.Trigger != nil {
 		return wit.NextAction{Idle: wit.Set}, nil
 	}
 	at := offsetOf(offset)
-	request, err := f.Ask(maps.Clone(at))
+	request, err := f.Request(maps.Clone(at))
 	if err != nil {
 		return wit.NextAction{}, err
 	}
 	request.Method = cmp.Or(request.Method, "GET")
 	request.Repeatable = request.Repeatable || request.Method == "GET"
-	position, err := at.fields()
+	position, err := at.entries()
 	return wit.NextAction{Fetch: &wit.Fetch{Request: request, Position: &position}}, err
 }
 
@@ -198,7 +198,7 @@ func (p *pages) Begin(context []byte, number uint32, position *[]wit.OffsetEntry
 	if err != nil {
 		return 0, err
 	}
-	page := &openPage{feed: f, at: Offset{}, answer: response}
+	page := &openPage{feed: f, at: Offset{}, response: response}
 	if position != nil {
 		page.at = offsetOf(*position)
 	}
@@ -211,32 +211,32 @@ func (p *pages) Begin(context []byte, number uint32, position *[]wit.OffsetEntry
 func (p *pages) Decode(number uint32, _ string, _ uint16, piece []byte, last bool) (wit.DecodeResult, error) {
 	page := p.open[number]
 	if page == nil {
-		return wit.DecodeResult{}, sdk.Fail(wit.ErrorInternal, "no page "+strconv.Itoa(int(number)))
+		return wit.DecodeResult{}, sdk.NewError(wit.ErrorInternal, "no page "+strconv.Itoa(int(number)))
 	}
-	if len(page.answer.Body)+len(piece) > MaxPage {
+	if len(page.response.Body)+len(piece) > MaxPageBytes {
 		delete(p.open, number)
-		return wit.DecodeResult{}, sdk.Fail(wit.ErrorData, "the page has more than "+strconv.Itoa(MaxPage)+
+		return wit.DecodeResult{}, sdk.NewError(wit.ErrorData, "the page has more than "+strconv.Itoa(MaxPageBytes)+
 			" bytes: ask for smaller pages")
 	}
-	page.answer.Body = append(page.answer.Body, piece...)
+	page.response.Body = append(page.response.Body, piece...)
 	if !last {
 		return wit.DecodeResult{}, nil
 	}
 	delete(p.open, number)
-	if status := page.answer.Status; status == 304 {
-		return p.end(page, Page{})
+	if status := page.response.Status; status == 304 {
+		return p.finish(page, Page{})
 	} else if status < 200 || status > 299 {
-		return wit.DecodeResult{}, refusal(page.answer)
+		return wit.DecodeResult{}, statusError(page.response)
 	}
-	read, err := page.feed.Read(page.at, page.answer)
+	read, err := page.feed.Read(page.at, page.response)
 	if err != nil {
-		return wit.DecodeResult{}, data(err)
+		return wit.DecodeResult{}, dataError(err)
 	}
-	return p.end(page, read)
+	return p.finish(page, read)
 }
 
-// end is what a page comes to.
-func (p *pages) end(page *openPage, read Page) (out wit.DecodeResult, err error) {
+// finish is what a page comes to.
+func (p *pages) finish(page *openPage, read Page) (out wit.DecodeResult, err error) {
 	for i, r := range read.Records {
 		row := wit.Row{RowIndex: uint32(i), Partition: -1, Offset: -1, Timestamp: -1}
 		if row.Key, out.Data, err = p.schemas.append(&out, r.Key); err == nil {
@@ -244,7 +244,7 @@ func (p *pages) end(page *openPage, read Page) (out wit.DecodeResult, err error)
 		}
 		if err != nil {
 			p.schemas.forget(out.Schemas)
-			return wit.DecodeResult{}, sdk.Fail(wit.ErrorData, "record "+strconv.Itoa(i)+": "+err.Error())
+			return wit.DecodeResult{}, sdk.NewError(wit.ErrorData, "record "+strconv.Itoa(i)+": "+err.Error())
 		}
 		out.Rows = append(out.Rows, row)
 	}
@@ -252,27 +252,27 @@ func (p *pages) end(page *openPage, read Page) (out wit.DecodeResult, err error)
 	if next == nil {
 		next = page.at
 	}
-	if page.feed.Every == 0 && !read.More {
+	if page.feed.PollEvery == 0 && !read.More {
 		next = maps.Clone(next)
 		next[fieldFinished] = true
 	}
-	fields, err := next.fields()
+	fields, err := next.entries()
 	out.Next, out.More = &fields, read.More
 	return out, err
 }
 
-// refusal is the fault of an answer that is none.
-func refusal(answer wit.Response) error {
-	return sdk.Fail(wit.ErrorKindOf(answer.Status), "answered "+strconv.Itoa(int(answer.Status))+": "+
+// statusError is the fault of an answer that is none.
+func statusError(answer wit.Response) error {
+	return sdk.NewError(wit.ErrorKindOf(answer.Status), "answered "+strconv.Itoa(int(answer.Status))+": "+
 		strconv.Quote(string(answer.Body[:min(300, len(answer.Body))])))
 }
 
-// data makes a fault of an error that is none.
-func data(err error) error {
+// dataError makes a fault of an error that is none.
+func dataError(err error) error {
 	if f, ok := err.(*wit.Error); ok {
 		return f
 	}
-	return sdk.Fail(wit.ErrorData, err.Error())
+	return sdk.NewError(wit.ErrorData, err.Error())
 }
 
 // Abandon forgets a page.
@@ -303,8 +303,8 @@ func offsetOf(fields []wit.OffsetEntry) Offset {
 	return o
 }
 
-// fields are the offset's, by name.
-func (o Offset) fields() ([]wit.OffsetEntry, error) {
+// entries are the offset's, by name.
+func (o Offset) entries() ([]wit.OffsetEntry, error) {
 	fields := []wit.OffsetEntry{}
 	for _, name := range slices.Sorted(maps.Keys(o)) {
 		switch v := o[name].(type) {
@@ -321,7 +321,8 @@ func (o Offset) fields() ([]wit.OffsetEntry, error) {
 		case float64:
 			fields = append(fields, wit.OffsetEntry{Name: name, Value: wit.Scalar{Real: &v}})
 		default:
-			return nil, sdk.Fail(wit.ErrorInternal, "offset "+name+": expected a text, int64, float64, boolean or nil")
+			return nil, sdk.NewError(wit.ErrorInternal,
+				"offset "+name+": expected a text, int64, float64, boolean or nil")
 		}
 	}
 	if len(fields) == 0 {

@@ -13,9 +13,9 @@ import (
 )
 
 // schemas are those of the Go types that an instance has met, each declared with the first row that names it.
-type schemas struct{ known map[reflect.Type]*known }
+type schemas struct{ byType map[reflect.Type]*typeSchema }
 
-type known struct {
+type typeSchema struct {
 	id    uint32
 	nodes []wit.SchemaNode
 }
@@ -37,10 +37,10 @@ func (s *schemas) append(out *wit.DecodeResult, v any) (wit.ValueSlice, []byte, 
 		form = wit.Schemaless
 		b, err = connectdata.AppendSchemaless(b, v)
 	default:
-		var k *known
-		if k, err = s.of(out, reflect.TypeOf(v)); err == nil {
+		var k *typeSchema
+		if k, err = s.schemaOf(out, reflect.TypeOf(v)); err == nil {
 			schema = k.id
-			b, err = connectdata.Append(b, k.nodes, 0, tree(reflect.ValueOf(v)))
+			b, err = connectdata.Append(b, k.nodes, 0, toTree(reflect.ValueOf(v)))
 		}
 	}
 	if err != nil {
@@ -49,8 +49,8 @@ func (s *schemas) append(out *wit.DecodeResult, v any) (wit.ValueSlice, []byte, 
 	return wit.ValueSlice{Encoding: form, Schema: schema, Start: start, Size: uint32(len(b)) - start}, b, nil
 }
 
-func (s *schemas) of(out *wit.DecodeResult, t reflect.Type) (*known, error) {
-	if k := s.known[t]; k != nil {
+func (s *schemas) schemaOf(out *wit.DecodeResult, t reflect.Type) (*typeSchema, error) {
+	if k := s.byType[t]; k != nil {
 		return k, nil
 	}
 	nodes, err := appendNodes(nil, t, nil)
@@ -60,20 +60,20 @@ func (s *schemas) of(out *wit.DecodeResult, t reflect.Type) (*known, error) {
 	if _, err := connectdata.CheckSchema(nodes); err != nil {
 		return nil, err
 	}
-	if s.known == nil {
-		s.known = map[reflect.Type]*known{}
+	if s.byType == nil {
+		s.byType = map[reflect.Type]*typeSchema{}
 	}
-	k := &known{wit.GuestSchemas + uint32(len(s.known)), nodes}
-	s.known[t] = k
+	k := &typeSchema{wit.GuestSchemas + uint32(len(s.byType)), nodes}
+	s.byType[t] = k
 	out.Schemas = append(out.Schemas, wit.Schema{ID: k.id, Nodes: nodes})
 	return k, nil
 }
 
 // forget takes back schemas that the host does not learn of, because their page failed.
 func (s *schemas) forget(list []wit.Schema) {
-	for t, k := range s.known {
+	for t, k := range s.byType {
 		if slices.ContainsFunc(list, func(new wit.Schema) bool { return new.ID == k.id }) {
-			delete(s.known, t)
+			delete(s.byType, t)
 		}
 	}
 }
@@ -84,7 +84,7 @@ var kinds = map[reflect.Kind]wit.Kind{reflect.Bool: wit.Boolean, reflect.Int8: w
 	reflect.String: wit.String}
 
 // appendNodes makes the nodes of a type, its own first. above are the structs that it is inside of.
-func appendNodes(nodes []wit.SchemaNode, t reflect.Type, above []reflect.Type) ([]wit.SchemaNode, error) {
+func appendNodes(nodes []wit.SchemaNode, t reflect.Type, enclosing []reflect.Type) ([]wit.SchemaNode, error) {
 	var node wit.SchemaNode
 	if t.Kind() == reflect.Pointer {
 		node.Optional, t = true, t.Elem()
@@ -107,13 +107,13 @@ func appendNodes(nodes []wit.SchemaNode, t reflect.Type, above []reflect.Type) (
 			nodes = append(nodes, wit.SchemaNode{Kind: wit.String})
 		}
 		node.Element = uint32(len(nodes))
-		nodes, err = appendNodes(nodes, t.Elem(), above)
+		nodes, err = appendNodes(nodes, t.Elem(), enclosing)
 	case t.Kind() == reflect.Struct:
 		node.Kind = wit.Struct
 		if t.Name() != "" {
 			node.Name = wit.Ptr(t.Name())
 		}
-		for _, outer := range above {
+		for _, outer := range enclosing {
 			if outer == t {
 				return nil, errors.New(t.String() + ": a type that holds itself has no schema")
 			}
@@ -124,7 +124,7 @@ func appendNodes(nodes []wit.SchemaNode, t reflect.Type, above []reflect.Type) (
 				continue
 			}
 			node.Fields = append(node.Fields, wit.Field{Name: name, Node: uint32(len(nodes))})
-			if nodes, err = appendNodes(nodes, t.Field(i).Type, append(above, t)); err != nil {
+			if nodes, err = appendNodes(nodes, t.Field(i).Type, append(enclosing, t)); err != nil {
 				return nil, errors.New(name + ": " + err.Error())
 			}
 		}
@@ -155,8 +155,8 @@ func sortedKeys(v reflect.Value) []reflect.Value {
 	return keys
 }
 
-// tree is a Go value as package connectdata writes it.
-func tree(v reflect.Value) any {
+// toTree is a Go value as package connectdata writes it.
+func toTree(v reflect.Value) any {
 	if v.Kind() == reflect.Pointer {
 		if v.IsNil() {
 			return nil
@@ -173,20 +173,20 @@ func tree(v reflect.Value) any {
 	case reflect.Slice:
 		list := make(connectdata.List, v.Len())
 		for i := range list {
-			list[i] = tree(v.Index(i))
+			list[i] = toTree(v.Index(i))
 		}
 		return list
 	case reflect.Map:
 		m := connectdata.Map{}
 		for _, key := range sortedKeys(v) {
-			m = append(m, connectdata.Entry{Key: key.String(), Value: tree(v.MapIndex(key))})
+			m = append(m, connectdata.Entry{Key: key.String(), Value: toTree(v.MapIndex(key))})
 		}
 		return m
 	case reflect.Struct:
 		record := connectdata.Struct{}
 		for i := range v.NumField() {
 			if fieldName(v.Type().Field(i)) != "" {
-				record = append(record, tree(v.Field(i)))
+				record = append(record, toTree(v.Field(i)))
 			}
 		}
 		return record

@@ -23,8 +23,8 @@ type declarations struct {
 
 const firstHashed = 8
 
-// number is that of a schema; made: it had none before. It refuses what the host would.
-func (d *declarations) number(nodes []wit.SchemaNode) (id uint32, made bool, err error) {
+// declare is that of a schema; made: it had none before. It refuses what the host would.
+func (d *declarations) declare(nodes []wit.SchemaNode) (id uint32, isNew bool, err error) {
 	for i := range min(len(d.list), firstHashed) {
 		if slices.EqualFunc(d.list[i].Nodes, nodes, sameNode) {
 			return d.list[i].ID, false, nil

@@ -34,8 +34,8 @@ func (r *Record) Drop() { r.dropped = true }
 func (r *Record) Emit() {
 	one := *r
 	one.dropped, one.emitted, one.headers.all = false, nil, slices.Clone(r.headers.all)
-	one.Key.part(&r.Key)
-	one.Value.part(&r.Value)
+	one.Key.detach(&r.Key)
+	one.Value.detach(&r.Value)
 	r.emitted = append(r.emitted, &one)
 }
 
@@ -50,7 +50,7 @@ func (r *Record) Header(name string) (value any, ok bool) {
 			continue
 		}
 		var err error
-		switch nodes := h.nodes; h.Form {
+		switch nodes := h.nodes; h.Encoding {
 		case wit.Raw:
 			return h.Value, true
 		case wit.Schemaless:
@@ -73,15 +73,15 @@ func (r *Record) Header(name string) (value any, ok bool) {
 // SetHeader puts a header after the others, in place of all of that name. nodes is its schema, such as
 // []wit.Node{{Kind: wit.Text}}; nil: it has none. A value that does not fit the schema is an error.
 func (r *Record) SetHeader(name string, nodes []wit.SchemaNode, value any) (err error) {
-	one := header{connectdata.Header{Name: name, Form: wit.WithSchema}, nodes}
+	one := header{connectdata.Header{Name: name, Encoding: wit.WithSchema}, nodes}
 	if nodes == nil {
-		one.Form = wit.Schemaless
+		one.Encoding = wit.Schemaless
 		one.Value, err = connectdata.AppendSchemaless(nil, value)
 	} else {
 		one.Value, err = connectdata.Append(nil, nodes, 0, value)
 	}
 	if err != nil {
-		return in("header "+name, err)
+		return errorIn("header "+name, err)
 	}
 	r.DropHeader(name)
 	r.headers.all, r.headers.changed = append(r.headers.all, one), true
@@ -95,4 +95,4 @@ func (r *Record) DropHeader(name string) {
 	r.headers.changed = r.headers.changed || len(r.headers.all) < before
 }
 
-func in(where string, err error) error { return errors.New(where + ": " + err.Error()) }
+func errorIn(where string, err error) error { return errors.New(where + ": " + err.Error()) }

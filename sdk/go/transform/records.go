@@ -36,7 +36,7 @@ func RegisterRecords(p RecordPlugin) { Register(Records(p)) }
 // Records makes a [Plugin] of a [RecordPlugin].
 func Records(p RecordPlugin) Plugin {
 	r := &records{RecordPlugin: p, schemas: map[uint32][]wit.SchemaNode{}, chains: map[string][]stage{}}
-	r.shared.extensions = map[extension]*extended{}
+	r.shared.extensions = map[extensionKey]*extendedSchema{}
 	r.current.Key.shared, r.current.Value.shared, r.current.schemas = &r.shared, &r.shared, r.schemas
 	return r
 }
@@ -75,7 +75,7 @@ func (p *records) chain(context []byte) ([]stage, error) {
 	if c, ok := p.chains[string(context)]; ok {
 		return c, nil
 	}
-	r := pack.Open(context)
+	r := pack.NewReader(context)
 	list := r.Stages()
 	if !r.Done() {
 		return nil, errors.New("context: bytes that this version of the plugin did not make")
@@ -116,12 +116,12 @@ func (p *records) isPredicate(name string) bool {
 func (p *records) predicate(name string, settings []wit.Setting) (Predicate, error) {
 	maker, ok := p.RecordPlugin.(PredicatePlugin)
 	if !ok {
-		return nil, sdk.Fail(wit.ErrorConfig, "no predicate "+name)
+		return nil, sdk.NewError(wit.ErrorConfig, "no predicate "+name)
 	}
 	return maker.NewPredicate(name, settings)
 }
 
-func (p *records) learn(schemas []wit.Schema) {
+func (p *records) addSchemas(schemas []wit.Schema) {
 	if len(schemas) == 0 {
 		return
 	}
@@ -135,7 +135,7 @@ func (p *records) learn(schemas []wit.Schema) {
 // Apply runs the chain over each row.
 func (p *records) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
 	data []byte) (wit.ApplyResult, error) {
-	p.learn(schemas)
+	p.addSchemas(schemas)
 	chain, err := p.chain(context)
 	if err != nil {
 		return wit.ApplyResult{}, err
@@ -146,7 +146,7 @@ func (p *records) Apply(context []byte, schemas []wit.Schema, topics []string, r
 	for i := range rows {
 		before := len(p.rows)
 		c := call{p, &out, uint32(i), &rows[i], topics, chain}
-		if at, err := c.pass(p.record(&rows[i], topics, data), 0); err != nil {
+		if at, err := c.runStages(p.record(&rows[i], topics, data), 0); err != nil {
 			p.rows, p.current.emitted = p.rows[:before], nil
 			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), Stage: uint32(at),
 				ErrorClass: "org.apache.kafka.connect.errors.DataException", Error: wit.Error{Kind: wit.ErrorData,
@@ -160,22 +160,22 @@ func (p *records) Apply(context []byte, schemas []wit.Schema, topics []string, r
 // call is one row on its way through the stages.
 type call struct {
 	*records
-	out    *wit.ApplyResult
-	origin uint32
-	row    *wit.Row
-	topics []string
-	chain  []stage
+	out      *wit.ApplyResult
+	rowIndex uint32
+	row      *wit.Row
+	topics   []string
+	chain    []stage
 }
 
-// pass has a record, and those that it emits, go through the stages from a place on, and writes what comes out. at is
-// the stage that failed.
-func (c *call) pass(r *Record, from int) (at int, err error) {
+// runStages has a record, and those that it emits, go through the stages from a place on, and writes what comes out. at
+// is the stage that failed.
+func (c *call) runStages(r *Record, from int) (at int, err error) {
 	for at = from; at < len(c.chain); at++ {
 		if err := c.chain[at].run(r); err != nil {
 			return at, err
 		}
 		if len(r.emitted) > 0 {
-			if failed, err := c.passEmitted(r, at+1); err != nil {
+			if failed, err := c.runEmitted(r, at+1); err != nil {
 				return failed, err
 			}
 		}
@@ -184,15 +184,15 @@ func (c *call) pass(r *Record, from int) (at int, err error) {
 		}
 	}
 	c.rows = append(c.rows, *c.row)
-	return max(0, len(c.chain)-1), c.write(c.out, c.origin, &c.rows[len(c.rows)-1], c.topics, r)
+	return max(0, len(c.chain)-1), c.write(c.out, c.rowIndex, &c.rows[len(c.rows)-1], c.topics, r)
 }
 
-// passEmitted has what a record has emitted go through the stages from a place on.
-func (c *call) passEmitted(r *Record, from int) (at int, err error) {
+// runEmitted has what a record has emitted go through the stages from a place on.
+func (c *call) runEmitted(r *Record, from int) (at int, err error) {
 	emitted := r.emitted
 	r.emitted = nil
 	for _, one := range emitted {
-		if at, err := c.pass(one, from); err != nil {
+		if at, err := c.runStages(one, from); err != nil {
 			return at, err
 		}
 	}
@@ -212,11 +212,11 @@ func (s *stage) run(r *Record) error {
 	}
 	switch {
 	case r.Key.err != nil:
-		return in("key", r.Key.err)
+		return errorIn("key", r.Key.err)
 	case r.Value.err != nil:
-		return in("value", r.Value.err)
+		return errorIn("value", r.Value.err)
 	case r.headers.err != nil:
-		return in("headers", r.headers.err)
+		return errorIn("headers", r.headers.err)
 	}
 	return nil
 }
@@ -226,7 +226,7 @@ func (p *records) record(row *wit.Row, topics []string, data []byte) *Record {
 	r.Topic, r.Partition, r.Offset, r.Timestamp, r.dropped = topics[row.Topic], row.Partition, row.Offset,
 		row.Timestamp, false
 	r.headers.load(row.Headers)
-	if row.Key.Encoding != wit.Absent || r.Key.form != wit.Absent || r.Key.changed {
+	if row.Key.Encoding != wit.Absent || r.Key.encoding != wit.Absent || r.Key.changed {
 		r.Key.load(row.Key, p.nodes(row.Key), data)
 	}
 	r.Value.load(row.Value, p.nodes(row.Value), data)
@@ -249,12 +249,12 @@ func (p *records) nodes(d wit.ValueSlice) []wit.SchemaNode {
 }
 
 // write puts what became of a record into its row.
-func (p *records) write(out *wit.ApplyResult, origin uint32, row *wit.Row, topics []string, r *Record) error {
-	row.RowIndex, row.Partition, row.Timestamp = origin, r.Partition, r.Timestamp
+func (p *records) write(out *wit.ApplyResult, rowIndex uint32, row *wit.Row, topics []string, r *Record) error {
+	row.RowIndex, row.Partition, row.Timestamp = rowIndex, r.Partition, r.Timestamp
 	row.Headers = wit.ValueSlice{Encoding: wit.Unchanged}
 	if r.headers.changed {
 		if err := p.putHeaders(out, &row.Headers, r.headers.all); err != nil {
-			return in("headers", err)
+			return errorIn("headers", err)
 		}
 	}
 	if r.Topic != topics[row.Topic] {
@@ -271,12 +271,12 @@ func (p *records) write(out *wit.ApplyResult, origin uint32, row *wit.Row, topic
 	row.Key, row.Value = unchanged(&r.Key), unchanged(&r.Value)
 	if r.Key.changed {
 		if err := p.put(out, &row.Key, &r.Key); err != nil {
-			return in("key", err)
+			return errorIn("key", err)
 		}
 	}
 	if r.Value.changed {
 		if err := p.put(out, &row.Value, &r.Value); err != nil {
-			return in("value", err)
+			return errorIn("value", err)
 		}
 	}
 	return nil
@@ -288,18 +288,18 @@ func unchanged(d *Data) wit.ValueSlice {
 
 // put writes what was changed after the data of the rows before.
 func (p *records) put(out *wit.ApplyResult, at *wit.ValueSlice, d *Data) (err error) {
-	if d.form == wit.WithSchema && d.schema == 0 {
-		if made := d.extended(); made != nil && made.id != 0 {
-			d.schema = made.id
+	if d.encoding == wit.WithSchema && d.schema == 0 {
+		if ext := d.extended(); ext != nil && ext.id != 0 {
+			d.schema = ext.id
 		} else if d.schema, err = p.declare(out, d.nodes); err != nil {
 			return err
-		} else if made != nil {
-			made.id = d.schema
+		} else if ext != nil {
+			ext.id = d.schema
 		}
 	}
 	start := uint32(len(p.data))
 	p.data, err = d.append(p.data)
-	*at = wit.ValueSlice{Encoding: d.form, Schema: d.schema, Start: start, Size: uint32(len(p.data)) - start}
+	*at = wit.ValueSlice{Encoding: d.encoding, Schema: d.schema, Start: start, Size: uint32(len(p.data)) - start}
 	return err
 }
 
@@ -322,8 +322,8 @@ func (p *records) putHeaders(out *wit.ApplyResult, at *wit.ValueSlice, all []hea
 // declare gives a schema of the plugin's own its number, and tells the host the first time. It refuses what the host
 // would.
 func (p *records) declare(out *wit.ApplyResult, nodes []wit.SchemaNode) (uint32, error) {
-	id, made, err := p.declared.number(nodes)
-	if made {
+	id, isNew, err := p.declared.declare(nodes)
+	if isNew {
 		p.schemas[id] = nodes
 		out.Schemas = append(out.Schemas, wit.Schema{ID: id, Nodes: nodes})
 	}
@@ -334,13 +334,13 @@ func (p *records) declare(out *wit.ApplyResult, nodes []wit.SchemaNode) (uint32,
 func (p *records) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
 	data []byte) (wit.TestResult,
 	error) {
-	p.learn(schemas)
+	p.addSchemas(schemas)
 	chain, err := p.chain(context)
 	if err != nil {
 		return wit.TestResult{}, err
 	}
 	if len(chain) != 1 || chain[0].test == nil {
-		return wit.TestResult{}, sdk.Fail(wit.ErrorConfig, "test: expected a context of one predicate")
+		return wit.TestResult{}, sdk.NewError(wit.ErrorConfig, "test: expected a context of one predicate")
 	}
 	p.current.headers.data = data
 	out := wit.TestResult{Matches: make([]bool, len(rows))}

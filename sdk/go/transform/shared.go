@@ -9,56 +9,56 @@ import (
 
 // shared is what the records of an instance share; nil: nothing is kept.
 type shared struct {
-	// texts is memory for many short texts: an allocation for each is what reading them costs most in a guest. What was
-	// handed out is never written again; a text that is kept keeps at most textsSize bytes.
-	texts []byte
+	// buffer is memory for many short texts: an allocation for each is what reading them costs most in a guest. What
+	// was handed out is never written again; a text that is kept keeps at most textsSize bytes.
+	buffer []byte
 	// extensions are those of the schemas that there are.
-	extensions map[extension]*extended
+	extensions map[extensionKey]*extendedSchema
 }
 
-const textsSize = 16 << 10
+const bufferSize = 16 << 10
 
-// text copies b.
-func (s *shared) text(b []byte) string {
-	if s == nil || len(b) > textsSize/16 {
+// copyText copies b.
+func (s *shared) copyText(b []byte) string {
+	if s == nil || len(b) > bufferSize/16 {
 		return string(b)
 	}
-	if len(b) > cap(s.texts)-len(s.texts) {
-		s.texts = make([]byte, 0, textsSize)
+	if len(b) > cap(s.buffer)-len(s.buffer) {
+		s.buffer = make([]byte, 0, bufferSize)
 	}
-	at := len(s.texts)
-	s.texts = append(s.texts, b...)
-	return unsafe.String(unsafe.SliceData(s.texts[at:]), len(b))
+	at := len(s.buffer)
+	s.buffer = append(s.buffer, b...)
+	return unsafe.String(unsafe.SliceData(s.buffer[at:]), len(b))
 }
 
 // maxExtensions is how many schemas with a field more are found again by the field, without making and comparing them.
 const maxExtensions = 1_000
 
-// extension is one field more to a schema, which is the host's or, where that is 0, one that was extended before.
-type extension struct {
+// extensionKey is one field more to a schema, which is the host's or, where that is 0, one that was extended before.
+type extensionKey struct {
 	schema uint32
-	of     *extended
+	of     *extendedSchema
 	name   string
 }
 
-// extended is a schema with one field more; id is 0 until it was declared. It is kept in [shared.extensions] unless it
-// is of a schema that one record alone has, by [Data.Set].
-type extended struct {
+// extendedSchema is a schema with one field more; id is 0 until it was declared. It is kept in [shared.extensions]
+// unless it is of a schema that one record alone has, by [Data.Set].
+type extendedSchema struct {
 	id           uint32
 	field, nodes []wit.SchemaNode
 	kept         bool
 }
 
 // extend makes a schema one with a field more: that of the record before, where that was made so too.
-func (s *shared) extend(by extension, nodes, field []wit.SchemaNode) *extended {
+func (s *shared) extend(by extensionKey, nodes, field []wit.SchemaNode) *extendedSchema {
 	if s == nil || by.schema == 0 && (by.of == nil || !by.of.kept) {
-		return &extended{field: slices.Clone(field), nodes: withField(nodes, by.name, field)}
+		return &extendedSchema{field: slices.Clone(field), nodes: withField(nodes, by.name, field)}
 	}
 	before := s.extensions[by]
 	if before != nil && slices.EqualFunc(before.field, field, sameNode) {
 		return before
 	}
-	to := &extended{field: slices.Clone(field), nodes: withField(nodes, by.name, field)}
+	to := &extendedSchema{field: slices.Clone(field), nodes: withField(nodes, by.name, field)}
 	if to.kept = before != nil || len(s.extensions) < maxExtensions; to.kept {
 		s.extensions[by] = to
 	}

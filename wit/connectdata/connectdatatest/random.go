@@ -15,8 +15,8 @@ import (
 // Random is a source of schemas and values.
 type Random struct {
 	*rand.Rand
-	// left is how many nodes or values may still be made.
-	left int
+	// remaining is how many nodes or values may still be made.
+	remaining int
 }
 
 // New begins with a seed.
@@ -24,7 +24,7 @@ func New(seed uint64) *Random { return &Random{Rand: rand.New(rand.NewPCG(seed, 
 
 // Schema makes a schema of up to some dozens of nodes, shared ones, defaults and logical types among them.
 func (r *Random) Schema() []wit.SchemaNode {
-	r.left = 1 + r.IntN(40)
+	r.remaining = 1 + r.IntN(40)
 	var nodes []wit.SchemaNode
 	r.node(&nodes, 0)
 	return nodes
@@ -34,9 +34,9 @@ func (r *Random) Schema() []wit.SchemaNode {
 func (r *Random) node(nodes *[]wit.SchemaNode, depth int) uint32 {
 	id := len(*nodes)
 	*nodes = append(*nodes, wit.SchemaNode{})
-	r.left--
+	r.remaining--
 	kind := wit.Kind(r.IntN(int(wit.Struct) + 1))
-	if depth > 8 || r.left <= 0 {
+	if depth > 8 || r.remaining <= 0 {
 		kind %= wit.Array
 	}
 	n := wit.SchemaNode{Kind: kind, Optional: r.IntN(3) == 0}
@@ -69,10 +69,10 @@ func (r *Random) node(nodes *[]wit.SchemaNode, depth int) uint32 {
 	}
 	(*nodes)[id] = n
 	if r.IntN(4) == 0 {
-		left := r.left
-		r.left = 20
+		left := r.remaining
+		r.remaining = 20
 		value, err := connectdata.AppendDefault(nil, *nodes, uint32(id), r.value(*nodes, uint32(id), depth))
-		if r.left = left; err == nil {
+		if r.remaining = left; err == nil {
 			if value == nil {
 				value = []byte{}
 			}
@@ -117,7 +117,7 @@ func (r *Random) Nodes() []wit.SchemaNode {
 
 // Value makes a value of a node.
 func (r *Random) Value(nodes []wit.SchemaNode, node uint32) any {
-	r.left = 2000
+	r.remaining = 2000
 	n := &nodes[node]
 	if n.Optional && r.IntN(3) == 0 {
 		return nil
@@ -126,16 +126,16 @@ func (r *Random) Value(nodes []wit.SchemaNode, node uint32) any {
 }
 
 func (r *Random) value(nodes []wit.SchemaNode, node uint32, depth int) any {
-	r.left--
+	r.remaining--
 	n := &nodes[node]
 	child := func(of uint32) any {
-		if nodes[of].Optional && (r.left <= 0 || r.IntN(3) == 0) {
+		if nodes[of].Optional && (r.remaining <= 0 || r.IntN(3) == 0) {
 			return nil
 		}
 		return r.value(nodes, of, depth+1)
 	}
 	count := 0
-	if r.left > 0 {
+	if r.remaining > 0 {
 		count = r.IntN(5)
 	}
 	switch n.Kind {
@@ -210,11 +210,11 @@ func (r *Random) text() string {
 // Dynamic makes a value without a schema: an array or a map of up to some hundred values, or a scalar.
 func (r *Random) Dynamic(depth int) any {
 	if depth == 0 {
-		r.left = 300
+		r.remaining = 300
 	}
-	r.left--
+	r.remaining--
 	kind := r.IntN(14)
-	if depth > 20 || r.left <= 0 {
+	if depth > 20 || r.remaining <= 0 {
 		kind %= 10
 	}
 	switch kind {

@@ -17,27 +17,27 @@ type Format struct {
 	items []item
 	// Unit is the finest that the pattern shows, in milliseconds: all times of one unit have one text.
 	Unit int64
-	// blank is the text of a pattern that has nothing but numbers of a fixed width, which are to be put into it; nil:
-	// it has more.
-	blank   []byte
-	numbers []Number
+	// template is the text of a pattern that has nothing but numbers of a fixed width, which are to be put into it;
+	// nil: it has more.
+	template []byte
+	numbers  []Number
 }
 
 // Number is where a number goes in a text: which one it is (year, month, day, hour, minute, second, millisecond), and
 // how many digits it has.
-type Number struct{ At, Which, Digits int }
+type Number struct{ At, Field, Digits int }
 
 // Fixed is what texts of times are that have nothing but numbers of a fixed width, until the year 9999, which are to be
 // put into it; nil: these have more.
-func (f *Format) Fixed() (text []byte, numbers []Number) { return f.blank, f.numbers }
+func (f *Format) Fixed() (text []byte, numbers []Number) { return f.template, f.numbers }
 
 // fixed are the letters of numbers that have as many digits, until the year 9999, in the order of [Number].
 const fixed = "yMdHmsS"
 
 var fixedDigits = [...]int{4, 2, 2, 2, 2, 2, 3}
 
-// lay makes blank and numbers of the items.
-func (f *Format) lay() {
+// setFixed makes blank and numbers of the items.
+func (f *Format) setFixed() {
 	var blank []byte
 	for _, x := range f.items {
 		which := strings.IndexByte(fixed, x.letter)
@@ -52,7 +52,7 @@ func (f *Format) lay() {
 		f.numbers = append(f.numbers, Number{len(blank), which, x.count})
 		blank = append(blank, make([]byte, x.count)...)
 	}
-	f.blank = blank
+	f.template = blank
 }
 
 // item is a run of one letter, or text that stands for itself (letter 0).
@@ -76,10 +76,10 @@ const (
 	unsupported = "GkDFwWKYuL"
 )
 
-// Unsupported is a letter that Java knows and this package does not.
-type Unsupported struct{ Letter byte }
+// UnsupportedError is a letter that Java knows and this package does not.
+type UnsupportedError struct{ Letter byte }
 
-func (u *Unsupported) Error() string {
+func (u *UnsupportedError) Error() string {
 	return "the pattern letter '" + string(rune(u.Letter)) + "' is not supported; supported are " + letters
 }
 
@@ -114,7 +114,7 @@ func Parse(pattern string) (*Format, error) {
 		case quoted || b|0x20 < 'a' || b|0x20 > 'z':
 			text.WriteByte(b)
 		case strings.IndexByte(unsupported, b) >= 0:
-			return nil, &Unsupported{b}
+			return nil, &UnsupportedError{b}
 		case strings.IndexByte(letters, b) < 0:
 			return nil, errors.New("Illegal pattern character '" + string(rune(b)) + "'")
 		default:
@@ -135,7 +135,7 @@ func Parse(pattern string) (*Format, error) {
 	if quoted {
 		return nil, errors.New("Unterminated quote")
 	}
-	f.lay()
+	f.setFixed()
 	return f, nil
 }
 
@@ -182,12 +182,12 @@ func (f *Format) Append(dst []byte, at int64) []byte {
 			}
 		case 'M':
 			if x.count >= 3 {
-				dst = append(dst, short(months[month-1], x.count)...)
+				dst = append(dst, shortName(months[month-1], x.count)...)
 				continue
 			}
 			n = month
 		case 'E':
-			dst = append(dst, short(weekdays[FloorMod(days+4, 7)], x.count)...)
+			dst = append(dst, shortName(weekdays[FloorMod(days+4, 7)], x.count)...)
 			continue
 		case 'a':
 			dst = append(dst, [...]string{"AM", "PM"}[h/12]...)
@@ -223,8 +223,8 @@ func (f *Format) Append(dst []byte, at int64) []byte {
 	return dst
 }
 
-// short is a name's first three letters where a pattern has fewer than four.
-func short(name string, count int) string {
+// shortName is a name's first three letters where a pattern has fewer than four.
+func shortName(name string, count int) string {
 	if count < 4 {
 		return name[:3]
 	}

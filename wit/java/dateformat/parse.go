@@ -10,8 +10,8 @@ import (
 // It refuses names of time zones that are not in zones.go, and years of two digits that mean another year in some years
 // (a plugin has no clock). Large years wrap as in Java.
 
-// digits tells whether what a letter stands for is read as digits.
-func (x *item) digits() bool {
+// isNumeric tells whether what a letter stands for is read as digits.
+func (x *item) isNumeric() bool {
 	switch x.letter {
 	case 0, 'E', 'a', 'z', 'Z', 'X':
 		return false
@@ -29,7 +29,7 @@ const (
 	monthField
 	dayField
 	weekdayField
-	halfField
+	amPMField
 	hour12Field
 	hourField
 	minuteField
@@ -41,7 +41,7 @@ const (
 
 // fieldOf are the fields of letters.
 var fieldOf = map[byte]calendarField{'y': yearField, 'M': monthField, 'd': dayField, 'H': hourField, 'm': minuteField,
-	's': secondField, 'S': milliField, 'E': weekdayField, 'a': halfField, 'h': hour12Field, 'z': zoneField,
+	's': secondField, 'S': milliField, 'E': weekdayField, 'a': amPMField, 'h': hour12Field, 'z': zoneField,
 	'Z': zoneField, 'X': zoneField}
 
 // Years of two digits are those from 80 years before the day on which Java's format was made to 20 years after. A
@@ -60,24 +60,24 @@ type Parser struct {
 	set   [fieldCount]int
 	value [fieldCount]int64
 	sets  int
-	// unsure is set by a year of two digits that may mean two.
-	unsure bool
+	// ambiguous is set by a year of two digits that may mean two.
+	ambiguous bool
 	// Zoned is set by a text that named a time zone other than UTC. Java's format goes on in that zone: what it writes
 	// is in the zone's time, summer time included, until it reads of another.
 	Zoned bool
-	// since is the first time by the zone's clock at which its offset is the one that is known here.
-	since int64
+	// validFrom is the first time by the zone's clock at which its offset is the one that is known here.
+	validFrom int64
 }
 
 // Parse reads a text; of what follows nothing is read, as in Java. unsure tells that the text fails for its
 // year alone.
-func (p *Parser) Parse(text string) (at int64, unsure, ok bool) {
+func (p *Parser) Parse(text string) (at int64, ambiguous, ok bool) {
 	p.text = p.text[:0]
 	for _, r := range text {
 		p.text = utf16.AppendRune(p.text, r)
 	}
-	p.set, p.value, p.sets, p.unsure = [fieldCount]int{}, [fieldCount]int64{}, 0, false
-	p.Zoned, p.since = false, math.MinInt64
+	p.set, p.value, p.sets, p.ambiguous = [fieldCount]int{}, [fieldCount]int64{}, 0, false
+	p.Zoned, p.validFrom = false, math.MinInt64
 	pos := 0
 	items := p.Format.items
 	for i := range items {
@@ -92,7 +92,7 @@ func (p *Parser) Parse(text string) (at int64, unsure, ok bool) {
 			continue
 		}
 		// Of digits with nothing between them and the next ones each letter takes one.
-		counted := i+1 < len(items) && items[i+1].digits()
+		counted := i+1 < len(items) && items[i+1].isNumeric()
 		if pos = p.field(x, pos, counted); pos < 0 {
 			return 0, false, false
 		}
@@ -101,7 +101,7 @@ func (p *Parser) Parse(text string) (at int64, unsure, ok bool) {
 		return 0, false, false
 	}
 	at = p.time()
-	return at, p.unsure, !p.unsure && (!p.Zoned || at+p.value[zoneField] >= p.since)
+	return at, p.ambiguous, !p.ambiguous && (!p.Zoned || at+p.value[zoneField] >= p.validFrom)
 }
 
 func (p *Parser) put(f calendarField, value int64) {
@@ -165,7 +165,7 @@ func (p *Parser) field(x *item, start int, counted bool) int {
 // century is the year that two digits stand for.
 func (p *Parser) century(n int64) int64 {
 	if n >= (clockFrom-80)%100 && n <= (clockTo-80)%100 {
-		p.unsure = true
+		p.ambiguous = true
 	}
 	n += (clockFrom - 80) / 100 * 100
 	if n < clockFrom-80 {
@@ -193,7 +193,7 @@ func (p *Parser) name(f calendarField, start int, names [][]string) int {
 	best, longest := 0, 0
 	for i := range names {
 		for _, name := range names[i] {
-			if len(name) > longest && p.at(start, name) {
+			if len(name) > longest && p.matchesAt(start, name) {
 				best, longest = i, len(name)
 			}
 		}
@@ -205,8 +205,8 @@ func (p *Parser) name(f calendarField, start int, names [][]string) int {
 	return start + longest
 }
 
-// at tells whether an ASCII text stands at a place, letters of either case.
-func (p *Parser) at(start int, text string) bool {
+// matchesAt tells whether an ASCII text stands at a place, letters of either case.
+func (p *Parser) matchesAt(start int, text string) bool {
 	if start+len(text) > len(p.text) {
 		return false
 	}
@@ -225,7 +225,7 @@ func (p *Parser) zone(start, pos int) int {
 	if sign != 0 {
 		return p.offset(pos+1, sign, 0, false)
 	}
-	if p.at(start, "GMT") {
+	if p.matchesAt(start, "GMT") {
 		if pos = start + 3; pos < len(p.text) {
 			sign = signOf(p.text[pos])
 		}
@@ -236,16 +236,16 @@ func (p *Parser) zone(start, pos int) int {
 		return pos
 	}
 	for _, name := range []string{"Coordinated Universal Time", "UTC"} {
-		if p.at(pos, name) {
+		if p.matchesAt(pos, name) {
 			return pos + len(name) // a name sets no offset: one that was read before counts
 		}
 	}
 	for i := range zones {
 		z := &zones[i]
 		for _, name := range z.names {
-			if p.at(pos, name) {
+			if p.matchesAt(pos, name) {
 				p.put(zoneField, z.minutes*60*second)
-				p.Zoned, p.since = true, gregorianDays(z.year, 1, 1)*day
+				p.Zoned, p.validFrom = true, gregorianDays(z.year, 1, 1)*day
 				return pos + len(name)
 			}
 		}
@@ -463,12 +463,12 @@ func (p *Parser) time() int64 {
 // milliseconds.
 func (p *Parser) timeOfDay() int64 {
 	half := 0
-	if p.set[hour12Field] > 0 && p.set[halfField] > 0 {
-		half = max(p.set[hour12Field], p.set[halfField])
+	if p.set[hour12Field] > 0 && p.set[amPMField] > 0 {
+		half = max(p.set[hour12Field], p.set[amPMField])
 	}
 	hours := p.value[hourField]
 	if half > p.set[hourField] || p.set[hourField] == 0 {
-		hours = p.value[hour12Field] + 12*p.value[halfField]
+		hours = p.value[hour12Field] + 12*p.value[amPMField]
 	}
 	return ((hours*60+p.value[minuteField])*60+p.value[secondField])*second + p.value[milliField]
 }

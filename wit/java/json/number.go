@@ -5,9 +5,9 @@ import "strconv"
 // maxDigits is how many digits a number may have, as to Jackson.
 const maxDigits = 1000
 
-// Number reads the number at data[i], as Jackson does with Kafka's settings: leading zeros are allowed. end is where it
-// ends; whole: it has neither point nor exponent. Where it is none, expected says what should stand at end.
-func Number(data []byte, i int) (end int, whole bool, expected string) {
+// ScanNumber reads the number at data[i], as Jackson does with Kafka's settings: leading zeros are allowed. end is
+// where it ends; whole: it has neither point nor exponent. Where it is none, expected says what should stand at end.
+func ScanNumber(data []byte, i int) (end int, whole bool, expected string) {
 	from, marks := i, 0
 	if i < len(data) && data[i] == '-' {
 		i, marks = i+1, 1

@@ -13,8 +13,8 @@ import (
 // characters beyond U+FFFF as two surrogates; nothing else. ok is false when s is no UTF-8.
 func AppendText(dst, s []byte) (out []byte, ok bool) {
 	dst = append(dst, '"')
-	if Plain(s) < len(s) {
-		return appendOdd(dst, s)
+	if UnescapedPrefix(s) < len(s) {
+		return appendEscaped(dst, s)
 	}
 	dst = append(dst, s...)
 	return append(dst, '"'), true
@@ -31,10 +31,10 @@ func AppendString(dst []byte, s string) []byte {
 
 const hex = "0123456789ABCDEF"
 
-// short are the control characters with an escape of one letter.
-var short = [0x20]byte{'\b': 'b', '\t': 't', '\n': 'n', '\f': 'f', '\r': 'r'}
+// shortEscapes are the control characters with an escape of one letter.
+var shortEscapes = [0x20]byte{'\b': 'b', '\t': 't', '\n': 'n', '\f': 'f', '\r': 'r'}
 
-func appendOdd(dst, s []byte) ([]byte, bool) {
+func appendEscaped(dst, s []byte) ([]byte, bool) {
 	if !utf8.Valid(s) {
 		return dst, false
 	}
@@ -47,7 +47,7 @@ func appendOdd(dst, s []byte) ([]byte, bool) {
 			dst = appendUnit(appendUnit(append(dst, s[from:i]...), high), low)
 			from = i + size
 			continue
-		case plain[c] || c >= utf8.RuneSelf:
+		case isUnescaped[c] || c >= utf8.RuneSelf:
 			continue
 		}
 		dst = append(dst, s[from:i]...)
@@ -55,8 +55,8 @@ func appendOdd(dst, s []byte) ([]byte, bool) {
 		switch {
 		case c >= 0x20:
 			dst = append(dst, '\\', c)
-		case short[c] != 0:
-			dst = append(dst, '\\', short[c])
+		case shortEscapes[c] != 0:
+			dst = append(dst, '\\', shortEscapes[c])
 		default:
 			dst = appendUnit(dst, rune(c))
 		}
@@ -70,15 +70,15 @@ func appendUnit(dst []byte, u rune) []byte {
 	return append(dst, '\\', 'u', hex[u>>12], hex[u>>8&15], hex[u>>4&15], hex[u&15])
 }
 
-// Quoted reads the string whose quotation mark is data[i]: end is after its last one, and escapes reports whether there
-// are any in it. Where it is none, expected says what should stand at end.
-func Quoted(data []byte, i int) (end int, escapes bool, expected string) {
+// ScanString reads the string whose quotation mark is data[i]: end is after its last one, and escapes reports whether
+// there are any in it. Where it is none, expected says what should stand at end.
+func ScanString(data []byte, i int) (end int, escapes bool, expected string) {
 	from, wide := i+1, false
-	i = from + Plain(data[from:])
+	i = from + UnescapedPrefix(data[from:])
 	for i < len(data) {
 		c := data[i]
 		switch {
-		case plain[c]:
+		case isUnescaped[c]:
 			i++
 		case c == '"':
 			if wide && !utf8.Valid(data[from:i]) {
@@ -121,15 +121,15 @@ func escape(data []byte, i int) (end int, expected string) {
 
 func isHex(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' }
 
-// Halved reports whether an escape in a string that [Quoted] has read is half a surrogate pair without the other one.
-// Jackson takes such texts, and refuses such names.
-func Halved(s []byte) bool {
+// HasLoneSurrogate reports whether an escape in a string that [ScanString] has read is half a surrogate pair without
+// the other one. Jackson takes such texts, and refuses such names.
+func HasLoneSurrogate(s []byte) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] != '\\' {
 			continue
 		}
 		if i++; s[i] == 'u' {
-			r, size := character(s[i+1:])
+			r, size := decodeUnicode(s[i+1:])
 			if r < 0 {
 				return true
 			}
@@ -139,11 +139,11 @@ func Halved(s []byte) bool {
 	return false
 }
 
-// letters are what escapes of one letter stand for; the others stand for themselves.
-var letters = [256]byte{'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+// escapeLetters are what escapes of one letter stand for; the others stand for themselves.
+var escapeLetters = [256]byte{'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// Unescape appends what a string says that [Quoted] has read. Half a surrogate pair, which UTF-8 cannot say, becomes a
-// question mark, as Java writes it.
+// Unescape appends what a string says that [ScanString] has read. Half a surrogate pair, which UTF-8 cannot say,
+// becomes a question mark, as Java writes it.
 func Unescape(dst, s []byte) []byte {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
@@ -154,14 +154,14 @@ func Unescape(dst, s []byte) []byte {
 		i++
 		switch c = s[i]; {
 		case c == 'u':
-			r, size := character(s[i+1:])
+			r, size := decodeUnicode(s[i+1:])
 			if r < 0 {
 				r = '?'
 			}
 			dst = utf8.AppendRune(dst, r)
 			i += size
-		case letters[c] != 0:
-			dst = append(dst, letters[c])
+		case escapeLetters[c] != 0:
+			dst = append(dst, escapeLetters[c])
 		default:
 			dst = append(dst, c)
 		}
@@ -169,23 +169,23 @@ func Unescape(dst, s []byte) []byte {
 	return dst
 }
 
-// character is what the digits after \u stand for, -1 for half a surrogate pair, and how many bytes they are, together
-// with the second half's escape.
-func character(s []byte) (r rune, size int) {
-	r = unit(s)
+// decodeUnicode is what the digits after \u stand for, -1 for half a surrogate pair, and how many bytes they are,
+// together with the second half's escape.
+func decodeUnicode(s []byte) (r rune, size int) {
+	r = hexUnit(s)
 	if !utf16.IsSurrogate(r) {
 		return r, 4
 	}
 	if len(s) >= 10 && s[4] == '\\' && s[5] == 'u' {
-		if r = utf16.DecodeRune(r, unit(s[6:])); r != utf8.RuneError {
+		if r = utf16.DecodeRune(r, hexUnit(s[6:])); r != utf8.RuneError {
 			return r, 10
 		}
 	}
 	return -1, 4
 }
 
-// unit reads four hexadecimal digits.
-func unit(s []byte) (r rune) {
+// hexUnit reads four hexadecimal digits.
+func hexUnit(s []byte) (r rune) {
 	for _, c := range s[:4] {
 		if c >= 'a' {
 			c -= 'a' - 'A'

@@ -46,9 +46,9 @@ func Compile(text string) (Pattern, error) {
 	return p, err
 }
 
-// Within limits the time of each match. Without it an expression may backtrack for any time; guests need no limit,
+// WithTimeout limits the time of each match. Without it an expression may backtrack for any time; guests need no limit,
 // since the host ends them.
-func (p Pattern) Within(most time.Duration) Pattern {
+func (p Pattern) WithTimeout(most time.Duration) Pattern {
 	p.find.MatchTimeout, p.whole.MatchTimeout = most, most
 	return p
 }
@@ -409,14 +409,14 @@ func (t *translator) escape() {
 		if !known {
 			t.fail("named capturing group <" + name + "> does not exist")
 		}
-		t.refer(group)
+		t.reference(group)
 	case '1', '2', '3', '4', '5', '6', '7', '8', '9':
 		// further digits belong to the number as long as there is such a group so far
 		n := int(c - '0')
 		for t.i += 2; isDigit(t.peek(0)) && n*10+int(t.peek(0)-'0') <= t.count; t.i++ {
 			n = n*10 + int(t.peek(0)-'0')
 		}
-		t.refer(n)
+		t.reference(n)
 	default:
 		if set, is := t.classEscape(); is {
 			t.put("["+set+"]", 0)
@@ -426,8 +426,8 @@ func (t *translator) escape() {
 	}
 }
 
-// refer writes a reference to a group.
-func (t *translator) refer(group int) {
+// reference writes a reference to a group.
+func (t *translator) reference(group int) {
 	t.referred = max(t.referred, group)
 	if t.inLookBehind() {
 		t.unsupported("a reference to a group in a look-behind")

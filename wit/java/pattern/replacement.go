@@ -17,22 +17,22 @@ type piece struct {
 	group int // -1: the text
 }
 
-// WrongReplacement is what is wrong with a replacement, in Java's words.
-type WrongReplacement struct {
+// ReplacementError is what is wrong with a replacement, in Java's words.
+type ReplacementError struct {
 	// NoGroup: it names a group by a number that the expression does not have, for which Java has an exception of its
 	// own (IndexOutOfBoundsException, else IllegalArgumentException).
 	NoGroup bool
 	Text    string
 }
 
-func (w *WrongReplacement) Error() string { return w.Text }
+func (w *ReplacementError) Error() string { return w.Text }
 
 // Replacement reads a replacement for matches of the expression. Java finds out what is wrong with one when something
 // matches.
-func (p Pattern) Replacement(text string) (r Replacement, wrong *WrongReplacement) {
+func (p Pattern) Replacement(text string) (r Replacement, err *ReplacementError) {
 	const digits = "0123456789"
 	const named = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" + digits
-	fail := func(why string) (Replacement, *WrongReplacement) { return r, &WrongReplacement{Text: why} }
+	fail := func(why string) (Replacement, *ReplacementError) { return r, &ReplacementError{Text: why} }
 	var plain strings.Builder
 	flush := func() {
 		if plain.Len() > 0 {
@@ -69,7 +69,7 @@ func (p Pattern) Replacement(text string) (r Replacement, wrong *WrongReplacemen
 		case i+1 < len(text) && text[i+1]-'0' < 10:
 			group := int(text[i+1] - '0')
 			if group > p.Groups {
-				return r, &WrongReplacement{NoGroup: true, Text: "No group " + strconv.Itoa(group)}
+				return r, &ReplacementError{NoGroup: true, Text: "No group " + strconv.Itoa(group)}
 			}
 			// further digits belong to the number as long as there is such a group
 			for i++; i+1 < len(text) && text[i+1]-'0' < 10 && group*10+int(text[i+1]-'0') <= p.Groups; i++ {

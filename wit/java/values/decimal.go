@@ -97,17 +97,18 @@ func (d Decimal) Fits() bool {
 
 // ScaleOf is the scale that the schema of a Decimal gives its values; wrong says what is wrong with it for converters.
 // A scale that is out of the range of values is there all the same.
-func ScaleOf(n *wit.SchemaNode) (scale int, wrong string) {
+func ScaleOf(n *wit.SchemaNode) (scale int, problem string) {
 	for _, p := range n.Parameters {
 		if p.Name != wit.ParameterScale {
 			continue
 		}
 		scale, err := strconv.ParseInt(p.Value, 10, 32)
 		if err != nil || scale > connectdata.MaxScale || scale < -connectdata.MaxScale {
-			wrong = fmt.Sprintf("Invalid scale parameter found in Decimal schema: expected a scale from -%d to %[1]d, "+
+			problem = fmt.Sprintf("Invalid scale parameter found in Decimal schema: expected a scale from -%d to "+
+				"%[1]d, "+
 				"found %.100q", connectdata.MaxScale, p.Value)
 		}
-		return int(scale), wrong
+		return int(scale), problem
 	}
 	return 0, "Invalid Decimal schema: scale parameter not found."
 }

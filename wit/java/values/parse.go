@@ -44,8 +44,8 @@ var (
 	literalInstant = &inferred{kind: wit.Int64, name: wit.NameTimestamp}
 )
 
-// errNoLiteral ends the reading of an array or map that is none: the text is then a text.
-var errNoLiteral = errors.New("no literal")
+// errNotLiteral ends the reading of an array or map that is none: the text is then a text.
+var errNotLiteral = errors.New("no literal")
 
 // maxLiteralDepth is how deep arrays and maps may lie in each other.
 const maxLiteralDepth = 32
@@ -58,23 +58,23 @@ func Parse(text string) (Literal, error) {
 	p := &parser{text: text}
 	l, err := p.parse(0)
 	switch {
-	case p.wrong != nil:
-		return Literal{}, p.wrong
-	case err == nil && !fit(l.value):
+	case p.fatal != nil:
+		return Literal{}, p.fatal
+	case err == nil && !fits(l.value):
 		return Literal{}, errors.New("a number that is too long, or whose exponent is too large")
 	}
 	return l, err
 }
 
-// fit tells whether the format of values has room for the decimals of a value.
-func fit(v any) bool {
+// fits tells whether the format of values has room for the decimals of a value.
+func fits(v any) bool {
 	switch x := v.(type) {
 	case connectdata.Decimal:
 		return Decimal{Unscaled: x.Unscaled, Scale: int64(x.Scale)}.Fits()
 	case connectdata.List:
-		return !slices.ContainsFunc(x, func(v any) bool { return !fit(v) })
+		return !slices.ContainsFunc(x, func(v any) bool { return !fits(v) })
 	case connectdata.Map:
-		return !slices.ContainsFunc(x, func(e connectdata.Entry) bool { return !fit(e.Key) || !fit(e.Value) })
+		return !slices.ContainsFunc(x, func(e connectdata.Entry) bool { return !fits(e.Key) || !fits(e.Value) })
 	}
 	return true
 }
@@ -84,36 +84,36 @@ type parser struct {
 	text string
 	at   int
 	// ahead is the token that was looked at, when held is set; before is the one taken last.
-	ahead  string
-	held   bool
-	before string
-	// wrong ends all reading.
-	wrong error
+	ahead    string
+	hasAhead bool
+	previous string
+	// fatal ends all reading.
+	fatal error
 }
 
-func (p *parser) mark() int {
-	if p.held {
+func (p *parser) position() int {
+	if p.hasAhead {
 		return p.at - len(p.ahead)
 	}
 	return p.at
 }
 
-func (p *parser) rewind(to int) { p.at, p.ahead, p.held, p.before = to, "", false, "" }
+func (p *parser) rewind(to int) { p.at, p.ahead, p.hasAhead, p.previous = to, "", false, "" }
 
-func (p *parser) more() bool { return p.held || p.at < len(p.text) }
+func (p *parser) more() bool { return p.hasAhead || p.at < len(p.text) }
 
 func (p *parser) next() string {
-	if p.held {
-		p.before, p.held, p.ahead = p.ahead, false, ""
+	if p.hasAhead {
+		p.previous, p.hasAhead, p.ahead = p.ahead, false, ""
 	} else {
-		p.before = p.token()
+		p.previous = p.token()
 	}
-	return p.before
+	return p.previous
 }
 
 // nextTokens takes n tokens as one text; without so many it takes none.
 func (p *parser) nextTokens(n int) (string, bool) {
-	start := p.mark()
+	start := p.position()
 	for range n {
 		if !p.more() {
 			p.rewind(start)
@@ -147,11 +147,11 @@ func (p *parser) token() string {
 
 // take takes the token if it is the expected one, over blank ones.
 func (p *parser) take(expected string) bool {
-	if !p.held {
+	if !p.hasAhead {
 		if !p.more() {
 			return false
 		}
-		p.ahead, p.held = p.token(), true
+		p.ahead, p.hasAhead = p.token(), true
 	}
 	for java.Trim(p.ahead) == "" && p.at < len(p.text) {
 		p.ahead = p.token()
@@ -159,13 +159,13 @@ func (p *parser) take(expected string) bool {
 	if java.Trim(p.ahead) != expected {
 		return false
 	}
-	p.ahead, p.held = "", false
+	p.ahead, p.hasAhead = "", false
 	return true
 }
 
 // word takes a token that is all of the value.
 func (p *parser) word(depth int, expected string) bool {
-	start := p.mark()
+	start := p.position()
 	if p.take(expected) && (depth > 0 || !p.more()) {
 		return true
 	}
@@ -176,8 +176,8 @@ func (p *parser) word(depth int, expected string) bool {
 func (p *parser) parse(depth int) (Literal, error) {
 	switch {
 	case depth > maxLiteralDepth:
-		p.wrong = errors.New("arrays and maps that lie deeper than " + strconv.Itoa(maxLiteralDepth) + " in each other")
-		return Literal{}, p.wrong
+		p.fatal = errors.New("arrays and maps that lie deeper than " + strconv.Itoa(maxLiteralDepth) + " in each other")
+		return Literal{}, p.fatal
 	case !p.more():
 		return Literal{}, nil
 	case depth > 0 && p.take(`"`):
@@ -189,7 +189,7 @@ func (p *parser) parse(depth int) (Literal, error) {
 	case p.word(depth, "false"):
 		return Literal{literalBoolean, false}, nil
 	}
-	start := p.mark()
+	start := p.position()
 	var l Literal
 	var err error
 	switch {
@@ -200,7 +200,7 @@ func (p *parser) parse(depth int) (Literal, error) {
 	default:
 		return p.scalar(depth) // of the token that was looked at
 	}
-	if err == nil || p.wrong != nil {
+	if err == nil || p.fatal != nil {
 		return l, err
 	}
 	p.rewind(start)
@@ -219,7 +219,7 @@ func (p *parser) scalar(depth int) (Literal, error) {
 	digit := first >= '0' && first <= '9'
 	if digit {
 		// a colon divides tokens: a time is of five
-		start := p.mark()
+		start := p.position()
 		if rest, ok := p.nextTokens(4); ok {
 			if l, ok := temporal(trimmed + java.ASCIIDigits(rest)); ok {
 				return l, nil
@@ -236,7 +236,7 @@ func (p *parser) scalar(depth int) (Literal, error) {
 		}
 	}
 	if depth > 0 {
-		return Literal{}, errNoLiteral
+		return Literal{}, errNotLiteral
 	}
 	return Literal{literalText, p.text}, nil
 }
@@ -262,14 +262,14 @@ func (p *parser) array(depth int) (Literal, error) {
 				for i, v := range list {
 					var ok bool
 					if list[i], ok = common.kind.convert(v); !ok {
-						return Literal{}, errNoLiteral
+						return Literal{}, errNotLiteral
 					}
 				}
 			}
 			return Literal{&inferred{kind: wit.Array, element: common.kind}, list}, nil
 		}
 		if p.take(",") {
-			return Literal{}, errNoLiteral
+			return Literal{}, errNotLiteral
 		}
 		element, err := p.parse(depth + 1)
 		if err != nil {
@@ -277,14 +277,14 @@ func (p *parser) array(depth int) (Literal, error) {
 		}
 		common.merge(element.kind)
 		list = append(list, element.value)
-		start := p.mark()
+		start := p.position()
 		if p.take("]") {
 			p.rewind(start)
 		} else if !p.take(",") {
-			return Literal{}, errNoLiteral
+			return Literal{}, errNotLiteral
 		}
 	}
-	return Literal{}, errNoLiteral
+	return Literal{}, errNotLiteral
 }
 
 func (p *parser) mapping(depth int) (Literal, error) {
@@ -306,12 +306,12 @@ func (p *parser) mapping(depth int) (Literal, error) {
 				var ok bool
 				if keys.kind != nil {
 					if e.Key, ok = keys.kind.convert(e.Key); !ok {
-						return Literal{}, errNoLiteral
+						return Literal{}, errNotLiteral
 					}
 				}
 				if keys.kind != nil && values.kind != nil {
 					if e.Value, ok = values.kind.convert(e.Value); !ok {
-						return Literal{}, errNoLiteral
+						return Literal{}, errNotLiteral
 					}
 				}
 				made = put(made, e.Key, e.Value)
@@ -319,14 +319,14 @@ func (p *parser) mapping(depth int) (Literal, error) {
 			return Literal{&inferred{kind: wit.Map, key: keys.kind, element: values.kind}, made}, nil
 		}
 		if p.take(",") {
-			return Literal{}, errNoLiteral
+			return Literal{}, errNotLiteral
 		}
 		key, err := p.parse(depth + 1)
 		if err != nil {
 			return Literal{}, err
 		}
 		if key.kind == nil || !p.take(":") {
-			return Literal{}, errNoLiteral
+			return Literal{}, errNotLiteral
 		}
 		value, err := p.parse(depth + 1)
 		if err != nil {
@@ -337,7 +337,7 @@ func (p *parser) mapping(depth int) (Literal, error) {
 		keys.merge(key.kind)
 		values.merge(value.kind)
 	}
-	return Literal{}, errNoLiteral
+	return Literal{}, errNotLiteral
 }
 
 // literal is the smallest type that holds a number: whole ones without a point are integers, others floats.

@@ -33,34 +33,34 @@ type Writer struct {
 	ToString bool
 	// Nodes is the schema; nil: the value has none.
 	Nodes []wit.SchemaNode
-	// Bound, where it is given, is asked before each item, and before so many bytes more are written after dst. Its
+	// Limit, where it is given, is asked before each item, and before so many bytes more are written after dst. Its
 	// error ends the writing.
-	Bound func(dst []byte, more int) error
+	Limit func(dst []byte, more int) error
 }
 
-// Unwritable is a value that has no text.
-type Unwritable struct{ Text string }
+// UnwritableError is a value that has no text.
+type UnwritableError struct{ Text string }
 
-func (e *Unwritable) Error() string { return e.Text }
+func (e *UnwritableError) Error() string { return e.Text }
 
 // Append appends the text of a value as package connectdata reads it.
 func (w *Writer) Append(dst []byte, v any) ([]byte, error) { return w.append(dst, 0, v, false) }
 
-func (w *Writer) room(dst []byte, more int) error {
-	if w.Bound == nil {
+func (w *Writer) checkLimit(dst []byte, more int) error {
+	if w.Limit == nil {
 		return nil
 	}
-	return w.Bound(dst, more)
+	return w.Limit(dst, more)
 }
 
 // append writes a value; inside others texts and bytes stand in quotation marks.
-func (w *Writer) append(dst []byte, node uint32, v any, inside bool) ([]byte, error) {
+func (w *Writer) append(dst []byte, node uint32, v any, nested bool) ([]byte, error) {
 	if out, ok := AppendScalar(dst, v); ok {
 		return out, nil
 	}
 	switch x := v.(type) {
 	case string:
-		return w.text(dst, x, inside)
+		return w.text(dst, x, nested)
 	case int32:
 		return w.integer(dst, node, int64(x)), nil
 	case int64:
@@ -68,11 +68,11 @@ func (w *Writer) append(dst []byte, node uint32, v any, inside bool) ([]byte, er
 	case connectdata.Instant:
 		return w.date(dst, int64(x)), nil
 	case []byte:
-		return w.bytes(dst, node, x, inside)
+		return w.bytes(dst, node, x, nested)
 	case connectdata.List, connectdata.Map, connectdata.Struct:
 		return w.items(dst, node, v)
 	}
-	return dst, &Unwritable{"structs inside values without schema have no text here"}
+	return dst, &UnwritableError{"structs inside values without schema have no text here"}
 }
 
 // AppendScalar writes values whose text does not depend on their schema, as Java's toString does, too; ok is false for
@@ -88,9 +88,9 @@ func AppendScalar(dst []byte, v any) (out []byte, ok bool) {
 	case int16:
 		return strconv.AppendInt(dst, int64(x), 10), true
 	case float32:
-		return java.AppendReal(dst, float64(x), 32), true
+		return java.AppendFloat(dst, float64(x), 32), true
 	case float64:
-		return java.AppendReal(dst, x, 64), true
+		return java.AppendFloat(dst, x, 64), true
 	case connectdata.Decimal:
 		content, _ := connectdata.LengthPrefixed(connectdata.AppendDecimal(nil, x.Unscaled))
 		return AppendDecimal(dst, content, int(x.Scale)), true
@@ -118,11 +118,11 @@ func (w *Writer) date(dst []byte, ms int64) []byte {
 	return AppendDate(dst, ms)
 }
 
-func (w *Writer) text(dst []byte, s string, inside bool) ([]byte, error) {
-	if err := w.room(dst, len(s)); err != nil {
+func (w *Writer) text(dst []byte, s string, nested bool) ([]byte, error) {
+	if err := w.checkLimit(dst, len(s)); err != nil {
 		return dst, err
 	}
-	if !inside || w.ToString {
+	if !nested || w.ToString {
 		return append(dst, s...), nil
 	}
 	dst = append(dst, '"')
@@ -153,21 +153,21 @@ func (w *Writer) integer(dst []byte, node uint32, n int64) []byte {
 	return strconv.AppendInt(dst, n, 10)
 }
 
-func (w *Writer) bytes(dst []byte, node uint32, b []byte, inside bool) ([]byte, error) {
+func (w *Writer) bytes(dst []byte, node uint32, b []byte, nested bool) ([]byte, error) {
 	if w.name(node) == wit.NameDecimal && len(b) > 0 {
 		scale, wrong := ScaleOf(&w.Nodes[node])
 		if wrong != "" {
-			return dst, &Unwritable{wrong}
+			return dst, &UnwritableError{wrong}
 		}
 		return AppendDecimal(dst, b, scale), nil
 	}
 	if w.ToString {
-		return dst, &Unwritable{"bytes and nested structs have no text of their own"}
+		return dst, &UnwritableError{"bytes and nested structs have no text of their own"}
 	}
-	if err := w.room(dst, base64.StdEncoding.EncodedLen(len(b))); err != nil {
+	if err := w.checkLimit(dst, base64.StdEncoding.EncodedLen(len(b))); err != nil {
 		return dst, err
 	}
-	if !inside {
+	if !nested {
 		return base64.StdEncoding.AppendEncode(dst, b), nil
 	}
 	return append(base64.StdEncoding.AppendEncode(append(dst, '"'), b), '"'), nil
@@ -217,7 +217,7 @@ type list struct {
 	err error
 	// between stands between items, after follows a key or name.
 	between, after string
-	some           bool
+	started        bool
 }
 
 // record writes a structure. Members that are null and have a default have that; toString leaves nulls out.
@@ -254,12 +254,12 @@ func (l *list) raw(text string) { l.dst = append(l.dst, text...) }
 // next writes what stands in front of an item; it is false after an error.
 func (l *list) next() bool {
 	if l.err == nil {
-		l.err = l.w.room(l.dst, 0)
+		l.err = l.w.checkLimit(l.dst, 0)
 	}
-	if l.some {
+	if l.started {
 		l.raw(l.between)
 	}
-	l.some = true
+	l.started = true
 	return l.err == nil
 }
 

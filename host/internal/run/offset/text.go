@@ -31,7 +31,7 @@ func appendKey(text []byte, connector string, partition []wit.OffsetEntry) []byt
 // written as: it finds only keys in this order. (Apache Kafka 4.3.1 answers null for other orders;
 // see TestRealTakeover.)
 func inOrderOfJava(partition []wit.OffsetEntry) []wit.OffsetEntry {
-	return java.InHashMap(partition, func(f wit.OffsetEntry) string { return f.Name })
+	return java.HashMapOrder(partition, func(f wit.OffsetEntry) string { return f.Name })
 }
 
 // AppendJSON appends a JSON object, as Kafka Connect's JsonConverter writes a map without a schema.
@@ -55,7 +55,7 @@ func appendScalar(text []byte, s wit.Scalar) []byte {
 	case s.Integer != nil:
 		return strconv.AppendInt(text, *s.Integer, 10)
 	case s.Real != nil:
-		return java.AppendJSONReal(text, *s.Real, 64)
+		return java.AppendJSONFloat(text, *s.Real, 64)
 	case s.String != nil:
 		return javajson.AppendString(text, *s.String)
 	}

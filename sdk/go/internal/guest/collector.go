@@ -8,35 +8,35 @@ package guest
 // on, and not first at Go's 4 MiB. A call that makes more than that by itself has its garbage collected by Go's own
 // rule, from 8 MiB on.
 const (
-	leastGarbage = 1 << 20
-	percent      = 200
+	minGarbage = 1 << 20
+	gcPercent  = 200
 	// maxSkip is how many calls go by at most before it is looked how much was allocated.
 	maxSkip = 64
 )
 
 // collector decides when.
 type collector struct {
-	// before is how much had been allocated when garbage was collected last, seen when it was looked at last, after so
-	// many calls.
-	before, seen uint64
-	calls, skip  int
+	// collectedAt is how much had been allocated when garbage was collected last, seen when it was looked at last,
+	// after so many calls.
+	collectedAt, checkedAt uint64
+	calls, skip            int
 }
 
-// due tells whether it is to be looked how much was allocated.
-func (c *collector) due() bool {
+// mustCheck tells whether it is to be looked how much was allocated.
+func (c *collector) mustCheck() bool {
 	c.calls++
 	return c.calls > c.skip
 }
 
-// collect tells whether garbage is to be collected, by how much was allocated since the start and how much was alive
-// after the last collection.
-func (c *collector) collect(allocated, alive uint64) bool {
-	each := (allocated - c.seen) / uint64(c.calls)
-	c.seen, c.calls, c.skip = allocated, 0, 0
-	most := max(leastGarbage, alive)
-	garbage := allocated - c.before
+// mustCollect tells whether garbage is to be collected, by how much was allocated since the start and how much was
+// alive after the last collection.
+func (c *collector) mustCollect(allocated, alive uint64) bool {
+	each := (allocated - c.checkedAt) / uint64(c.calls)
+	c.checkedAt, c.calls, c.skip = allocated, 0, 0
+	most := max(minGarbage, alive)
+	garbage := allocated - c.collectedAt
 	if garbage >= most {
-		c.before = allocated
+		c.collectedAt = allocated
 		return true
 	}
 	// Half of the calls that fit are let go by: what they allocate may change.

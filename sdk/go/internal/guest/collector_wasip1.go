@@ -12,19 +12,19 @@ var (
 	heap = []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
 )
 
-func init() { debug.SetGCPercent(percent) }
+func init() { debug.SetGCPercent(gcPercent) }
 
-// between is what is done between two calls.
-func between() {
+// collectIfDue is what is done between two calls.
+func collectIfDue() {
 	// The collector's workers run only when somebody yields: without this a collection that began in a call may never
 	// end in a guest whose calls are all short, and its memory grows to the limit (seen after some hundred calls; at
 	// every third call it is not enough). 0.9 µs.
 	runtime.Gosched()
-	if !garbage.due() {
+	if !garbage.mustCheck() {
 		return
 	}
 	metrics.Read(heap)
-	if garbage.collect(heap[0].Value.Uint64(), heap[1].Value.Uint64()) {
+	if garbage.mustCollect(heap[0].Value.Uint64(), heap[1].Value.Uint64()) {
 		runtime.GC()
 	}
 }

@@ -14,8 +14,8 @@ var Plugin wit.Plugin
 // Arg is an argument as the plugin's method takes it.
 func Arg[T any](v reflect.Value) T { return v.Interface().(T) }
 
-// AsFault turns an error into a fault: a *wit.Fault as it is, others as internal.
-func AsFault(err error) *wit.Error {
+// AsError turns an error into a fault: a *wit.Fault as it is, others as internal.
+func AsError(err error) *wit.Error {
 	if err == nil {
 		return nil
 	}

@@ -11,13 +11,13 @@ import (
 
 var (
 	// arguments is what the host allocates from; results is where results lie until the next call.
-	arguments, results = arena{least: leastArguments}, arena{least: leastResults}
-	// kept roots what a result points to outside the arena.
-	kept [2]any
+	arguments, results = arena{minChunk: minArguments}, arena{minChunk: minResults}
+	// roots roots what a result points to outside the arena.
+	roots [2]any
 )
 
-// leastResults is room for what is rare in a result: rows and their data lie elsewhere.
-const leastResults = 8 << 10
+// minResults is room for what is rare in a result: rows and their data lie elsewhere.
+const minResults = 8 << 10
 
 type linear struct{}
 
@@ -42,8 +42,8 @@ func List[T wit.Row | wit.RecordID | uint32](ptr, n uint32) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(uintptr(ptr))), n)
 }
 
-// Text is a text at an address that the host gave, copied.
-func Text(ptr, size uint32) string { return string(View(ptr, size)) }
+// String is a text at an address that the host gave, copied.
+func String(ptr, size uint32) string { return string(View(ptr, size)) }
 
 // Headers is a list of headers at an address that the host gave, copied.
 func Headers(ptr, n uint32) []wit.Header { return headers(View(ptr, n*headerSize), View) }
@@ -55,8 +55,8 @@ func realloc(old, oldSize, align, size uint32) uint32 {
 	if size == 0 {
 		return 0
 	}
-	if arguments.spent {
-		between()
+	if arguments.released {
+		collectIfDue()
 	}
 	b := arguments.alloc(int(size))
 	if old != 0 {
@@ -88,14 +88,14 @@ func Call(f *canon.Func, run func(args []reflect.Value) (any, error), flats ...u
 	if err == nil {
 		ok, err = run(args)
 	}
-	return Result(f, ok, AsFault(err))
+	return Result(f, ok, AsError(err))
 }
 
 // Result is the last step of an export of a function that is rare: lower.
-func Result(f *canon.Func, ok any, fault *wit.Error) (ptr uint32) {
-	im, err := f.Lower(ok, fault)
+func Result(f *canon.Func, ok any, failure *wit.Error) (ptr uint32) {
+	im, err := f.Lower(ok, failure)
 	if err != nil {
-		im, err = f.Lower(nil, AsFault(err))
+		im, err = f.Lower(nil, AsError(err))
 	}
 	if err != nil {
 		panic(err)
@@ -105,7 +105,7 @@ func Result(f *canon.Func, ok any, fault *wit.Error) (ptr uint32) {
 	if err != nil {
 		panic(err)
 	}
-	arguments.spent = true
+	arguments.released = true
 	return at[0]
 }
 
@@ -116,14 +116,15 @@ func Run(f *canon.Func, run func(args []reflect.Value), flats ...uint64) {
 		panic(err)
 	}
 	run(args)
-	arguments.spent = true
+	arguments.released = true
 }
 
 // Lower is the last step of a hot export: the result by reflection, for what is rare in it, then rows and data put in
 // by address, at their places in the result. Both stay as they are until the next call.
-func Lower(f *canon.Func, ok any, fault *wit.Error, rowsAt uint32, rows []wit.Row, dataAt uint32, data []byte) uint32 {
+func Lower(f *canon.Func, ok any, failure *wit.Error, rowsAt uint32, rows []wit.Row, dataAt uint32,
+	data []byte) uint32 {
 	results.reset()
-	im, err := f.Lower(ok, fault)
+	im, err := f.Lower(ok, failure)
 	if err != nil {
 		panic(err)
 	}
@@ -131,42 +132,42 @@ func Lower(f *canon.Func, ok any, fault *wit.Error, rowsAt uint32, rows []wit.Ro
 	if err != nil {
 		panic(err)
 	}
-	if fault == nil {
+	if failure == nil {
 		root := View(at[0], max(rowsAt, dataAt)+8)
 		putList(root, rowsAt, rows, data, dataAt)
 	}
-	arguments.spent = true
+	arguments.released = true
 	return at[0]
 }
 
-// same is memory for lists of zeros.
-var same []uint64
+// zeros is memory for lists of zeros.
+var zeros []uint64
 
 // Zeros is the result of a call that is a list of n values of so many bytes, all of them 0, at a place in the result's
 // area: no allocation beyond what the longest list takes.
 func Zeros(area []byte, listAt uint32, n, size int) uint32 {
-	if words := (n*size + 7) / 8; words > len(same) {
-		same = make([]uint64, words+words/8)
+	if words := (n*size + 7) / 8; words > len(zeros) {
+		zeros = make([]uint64, words+words/8)
 	}
-	binary.LittleEndian.PutUint32(area[listAt:], uint32(uintptr(unsafe.Pointer(unsafe.SliceData(same)))))
+	binary.LittleEndian.PutUint32(area[listAt:], uint32(uintptr(unsafe.Pointer(unsafe.SliceData(zeros)))))
 	binary.LittleEndian.PutUint32(area[listAt+4:], uint32(n))
-	arguments.spent = true
+	arguments.released = true
 	return address(area)
 }
 
 // putList writes the addresses and lengths of rows and data into a result.
 func putList(root []byte, rowsAt uint32, rows []wit.Row, data []byte, dataAt uint32) {
-	kept[0], kept[1] = unsafe.SliceData(rows), unsafe.SliceData(data)
+	roots[0], roots[1] = unsafe.SliceData(rows), unsafe.SliceData(data)
 	binary.LittleEndian.PutUint32(root[rowsAt:], uint32(uintptr(unsafe.Pointer(unsafe.SliceData(rows)))))
 	binary.LittleEndian.PutUint32(root[rowsAt+4:], uint32(len(rows)))
 	binary.LittleEndian.PutUint32(root[dataAt:], address(data))
 	binary.LittleEndian.PutUint32(root[dataAt+4:], uint32(len(data)))
 }
 
-// Return is the area of a hot result that holds nothing but rows and data: no allocation.
-func Return(area []byte, rowsAt uint32, rows []wit.Row, dataAt uint32, data []byte) uint32 {
+// ReturnRows is the area of a hot result that holds nothing but rows and data: no allocation.
+func ReturnRows(area []byte, rowsAt uint32, rows []wit.Row, dataAt uint32, data []byte) uint32 {
 	putList(area, rowsAt, rows, data, dataAt)
-	arguments.spent = true
+	arguments.released = true
 	return address(area)
 }
 
@@ -186,11 +187,11 @@ func validate(component, componentLen, settings, settingsLen, online, state, sta
 	return Call(validateFunc, func(a []reflect.Value) (any, error) {
 		return Plugin.Validate(a[0].String(), Arg[[]wit.Setting](a[1]), a[2].Bool(), a[3].Bytes(),
 			Arg[[]wit.Response](a[4]))
-	}, U(component, componentLen, settings, settingsLen, online, state, stateLen, answers, answersLen)...)
+	}, Widen(component, componentLen, settings, settingsLen, online, state, stateLen, answers, answersLen)...)
 }
 
-// U widens core values.
-func U(v ...uint32) []uint64 {
+// Widen widens core values.
+func Widen(v ...uint32) []uint64 {
 	w := make([]uint64, len(v))
 	for i, x := range v {
 		w[i] = uint64(x)
