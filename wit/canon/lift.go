@@ -7,24 +7,24 @@ import (
 	"unicode/utf8"
 )
 
-// Lifter reads values out of a linear memory. It refuses pointers outside the memory or out of alignment, lengths that
-// run past it, text that is no UTF-8, and unknown cases.
+// Lifter reads values from a linear memory. It rejects pointers that are misaligned or outside the memory, lengths that
+// exceed the memory, invalid UTF-8 and unknown cases.
 type Lifter struct {
 	Memory Memory
-	// Budget is what is left of the bytes that may be read; it falls with every list and text. It is needed because
-	// lists may point to the same memory many times over, so a small memory can describe a value of any size.
+	// Budget is the number of bytes that may still be read. Every list and string reduces it. Without it a small memory
+	// could describe a value of any size, because lists may share memory.
 	Budget int
-	// elements counts elements of lists.
+	// elements counts the elements of lists.
 	elements int
 }
 
-// Interruptible is a memory whose owner can end the reading of a large value: Watch is called every 4,096 elements of
-// lists, and its error ends it.
+// Interruptible is implemented by memories whose owner can cancel the reading of a large value. Watch is called after
+// every 4,096 elements of lists; its error ends the reading.
 type Interruptible interface{ Watch() error }
 
 const watchEvery = 4096
 
-// Lift reads the value of dst's type, which is not nil, at ptr, and takes what it comes to off the budget.
+// Lift reads the value at ptr into dst, a pointer to a Go value, and reduces the budget.
 func (l *Lifter) Lift(ptr uint32, dst any) error {
 	v := reflect.ValueOf(dst).Elem()
 	t := layoutOf(v.Type())
@@ -35,13 +35,13 @@ func (l *Lifter) Lift(ptr uint32, dst any) error {
 	return l.value(t, b, v)
 }
 
-// LiftList reads the list or text of n elements at ptr into dst, a pointer to a slice or string.
+// LiftList reads the list or string of n elements at ptr into dst, a pointer to a slice or string.
 func (l *Lifter) LiftList(ptr, n uint32, dst any) error {
 	v := reflect.ValueOf(dst).Elem()
 	return l.list(layoutOf(v.Type()), ptr, n, v)
 }
 
-// SizeOf is the size of a type in a linear memory.
+// SizeOf returns the size of a type in a linear memory in bytes.
 func SizeOf[T any]() int { return int(layoutOf(reflect.TypeFor[T]()).size) }
 
 func (l *Lifter) view(ptr uint32, size uint64, align uint32, label string) ([]byte, error) {
@@ -66,7 +66,7 @@ func (l *Lifter) spend(n uint64, label string) error {
 	return nil
 }
 
-// value reads from b, which has the size of t.
+// value reads a value from b, whose length is the size of t.
 func (l *Lifter) value(t *typeLayout, b []byte, v reflect.Value) error {
 	switch t.shape {
 	case shapeString, shapeList:
@@ -92,7 +92,7 @@ func (l *Lifter) value(t *typeLayout, b []byte, v reflect.Value) error {
 	return t.scalar(littleEndian(b), v)
 }
 
-// asUint32s is a list of elements of the type, where they are numbers of 32 bits.
+// asUint32s returns a list as a slice if its elements are 32-bit numbers.
 func (t *typeLayout) asUint32s(list reflect.Value) (words []uint32, ok bool) {
 	if t.shape != shapeUnsigned || t.size != 4 {
 		return nil, false
@@ -117,12 +117,12 @@ func (t *typeLayout) caseAt(n uint32) (*part, error) {
 	return &t.parts[n], nil
 }
 
-// sameCase reports whether a variant has the same case as the one before it, and one without a payload.
+// sameCase reports whether two variants have the same case, and it has no payload.
 func (t *typeLayout) sameCase(before, b []byte) bool {
 	return t.shape == shapeVariant && b[0] == before[0] && int(b[0]) < len(t.parts) && t.parts[b[0]].layout == nil
 }
 
-// setCase makes room for a case in v and returns where its payload goes.
+// setCase sets v to a case and returns the place of its payload.
 func (t *typeLayout) setCase(c *part, v reflect.Value) reflect.Value {
 	if t.shape == shapeOption {
 		if c.layout == nil {
@@ -138,11 +138,11 @@ func (t *typeLayout) setCase(c *part, v reflect.Value) reflect.Value {
 	return f.Elem()
 }
 
-// scalar sets v from the bits of a core value or of as many bytes as t has.
+// scalar sets v from the bits of a core value, or of the bytes of t.
 func (t *typeLayout) scalar(bits uint64, v reflect.Value) error {
 	switch t.shape {
 	case shapeBool:
-		// the canonical ABI takes any number but 0 for true
+		// in the canonical ABI every number except 0 is true
 		v.SetBool(uint32(bits) != 0)
 	case shapeEnum:
 		if uint32(bits) >= uint32(t.cases) {
@@ -221,7 +221,7 @@ func (l *Lifter) list(t *typeLayout, ptr, n uint32, v reflect.Value) error {
 	return nil
 }
 
-// flat reads a value out of core values and returns those that are left.
+// flat reads a value from core values.
 func (l *Lifter) flat(t *typeLayout, flats []uint64, v reflect.Value) error {
 	switch t.shape {
 	case shapeString, shapeList:

@@ -8,32 +8,34 @@ import (
 	"unicode/utf8"
 )
 
-// Lowered is a value on its way into a linear memory: one block for each list and text, since each is an allocation of
-// its own that the receiver frees by itself.
+// Lowered is a value encoded for a linear memory: one block for the value and one for each list and string, because the
+// receiver frees each allocation separately.
 type Lowered struct {
+	// Blocks are the allocations, the value itself first.
 	Blocks []Block
+	// Fixups are the pointers between blocks.
 	Fixups []Fixup
-	// free is memory for the next blocks: most are of a few bytes.
+	// free is memory for the next blocks, most of which are small.
 	free []byte
 }
 
-// Block is a run of bytes in an [Lowered]. An empty list is a block of no bytes: it is allocated too.
+// Block is one allocation of a [Lowered]. An empty list is an allocation without bytes.
 type Block struct {
 	Data  []byte
 	Align uint32
 }
 
-// Fixup says that the u32 at At of the block In is the address of a block.
+// Fixup is a pointer: the u32 at offset At of the block In is the address of Block.
 type Fixup struct {
 	In    int
 	At    uint32
 	Block int
 }
 
-// minChunk is the least memory for blocks that is made at a time, in bytes.
+// minChunk is the minimum size of a chunk of memory for blocks, in bytes.
 const minChunk = 1 << 10
 
-// alloc is memory for a block, all zeros.
+// alloc returns zeroed memory for a block.
 func (im *Lowered) alloc(size int) []byte {
 	if size > len(im.free) {
 		if size >= minChunk {
@@ -46,8 +48,8 @@ func (im *Lowered) alloc(size int) []byte {
 	return b
 }
 
-// Place allocates every block, then writes them: allocation may grow the memory, so no view is taken before the last
-// one. It returns the blocks' addresses.
+// Place allocates all blocks, copies them to the memory and returns their addresses. It reads no view of the memory
+// before the last allocation, because allocations may grow the memory.
 func (im *Lowered) Place(mem Memory, alloc func(size, align uint32) (uint32, error)) ([]uint32, error) {
 	at := make([]uint32, len(im.Blocks))
 	for i, b := range im.Blocks {
@@ -77,8 +79,8 @@ func (im *Lowered) Place(mem Memory, alloc func(size, align uint32) (uint32, err
 	return at, nil
 }
 
-// Lower makes the image of v; block 0 is v itself. It refuses variants without a case or with several. Text that is no
-// UTF-8 has its bad bytes replaced by U+FFFD: guests take text unchecked.
+// Lower encodes v. It returns an error for variants without a case or with several. It replaces invalid UTF-8 by
+// U+FFFD, because guests do not check strings.
 func Lower(v any) (Lowered, error) {
 	rv := reflect.ValueOf(v)
 	var im Lowered
@@ -91,7 +93,7 @@ func (im *Lowered) root(t *typeLayout, v reflect.Value) error {
 	return im.value(t, v, 0, 0)
 }
 
-// value writes v at a place in a block.
+// value encodes v at an offset of a block.
 func (im *Lowered) value(t *typeLayout, v reflect.Value, block int, at uint32) error {
 	data := im.Blocks[block].Data[at : at+t.size]
 	switch t.shape {
@@ -128,7 +130,7 @@ func (im *Lowered) value(t *typeLayout, v reflect.Value, block int, at uint32) e
 	return err
 }
 
-// activeCase returns the number of the case that holds, and its payload.
+// activeCase returns the number of the case that is set, and its payload.
 func (t *typeLayout) activeCase(v reflect.Value) (int, reflect.Value, error) {
 	if t.shape == shapeOption {
 		if v.IsNil() {
@@ -152,7 +154,7 @@ func (t *typeLayout) activeCase(v reflect.Value) (int, reflect.Value, error) {
 	return found, v.Field(t.parts[found].index).Elem(), nil
 }
 
-// bits is a scalar as a core value.
+// bits returns a scalar as a core value.
 func (t *typeLayout) bits(v reflect.Value) (uint64, error) {
 	switch t.shape {
 	case shapeBool:
@@ -175,7 +177,7 @@ func (t *typeLayout) bits(v reflect.Value) (uint64, error) {
 	return v.Uint(), nil
 }
 
-// list makes the block of a list or text, which is the next one.
+// list encodes a list or string as the next block.
 func (im *Lowered) list(t *typeLayout, v reflect.Value) (length uint32, err error) {
 	block := len(im.Blocks)
 	if t.shape == shapeString {
@@ -214,18 +216,18 @@ func (im *Lowered) list(t *typeLayout, v reflect.Value) (length uint32, err erro
 	return uint32(v.Len()), nil
 }
 
-// flatArguments is arguments as core values, with the blocks that they point to.
+// flatArguments are arguments as core values, with the blocks that they point to.
 type flatArguments struct {
 	Lowered
 	flats []uint64
-	// addresses are the places in flats that are the addresses of blocks.
+	// addresses are the core values that are addresses of blocks.
 	addresses []address
 }
 
-// address is the place of a block's address among core values.
+// address is the index of a core value that is the address of a block.
 type address struct{ at, block int }
 
-// flat appends the core values of v: always as many as its type has.
+// flat appends the core values of v. Their number depends only on the type.
 func (f *flatArguments) flat(t *typeLayout, v reflect.Value) error {
 	switch t.shape {
 	case shapeString, shapeList:

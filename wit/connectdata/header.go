@@ -2,16 +2,16 @@ package connectdata
 
 import "github.com/culvert-project/culvert/wit"
 
-// Header is a record header in a block. Value aliases the block.
+// Header is a record header. Value aliases the bytes that it was read from.
 type Header struct {
 	Name string
-	// Encoding is Structured, Dynamic or Raw; Schema is 0 where the form has none.
+	// Encoding is wit.WithSchema, wit.Schemaless or wit.Raw. Schema is 0 unless it is wit.WithSchema.
 	Encoding wit.Encoding
 	Schema   uint32
 	Value    []byte
 }
 
-// AppendHeaders writes a block of headers.
+// AppendHeaders appends the headers of a row.
 func AppendHeaders(dst []byte, headers []Header) []byte {
 	dst = AppendNumber(dst, int64(len(headers)))
 	for _, h := range headers {
@@ -23,7 +23,7 @@ func AppendHeaders(dst []byte, headers []Header) []byte {
 	return dst
 }
 
-// Headers reads a block of headers, appending to dst. It refuses bytes that are left over.
+// Headers reads the headers of a row and appends them to dst. It returns an error if b has other bytes after them.
 func Headers(dst []Header, b []byte) ([]Header, error) {
 	r := reader{b: b}
 	count, err := r.number()

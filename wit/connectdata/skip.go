@@ -8,9 +8,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Error says what is wrong with the bytes of a datum, and where.
+// Error is an encoding error.
 type Error struct {
-	// Offset is the position in the bytes given.
+	// Offset is the index of the invalid byte.
 	Offset  int
 	Message string
 }
@@ -21,7 +21,7 @@ func (e *Error) Error() string {
 
 func newError(at int, label string) *Error { return &Error{at, label} }
 
-// sizeError turns a size of 0 or -1 into an error.
+// sizeError returns the error for a size of 0 or -1.
 func sizeError(at, size int, label string) *Error {
 	if size == 0 {
 		return newError(at, "ends inside "+label)
@@ -29,7 +29,7 @@ func sizeError(at, size int, label string) *Error {
 	return newError(at, "expected "+label+", found a number out of range")
 }
 
-// Tags of dynamic values.
+// Tags of schemaless values.
 const (
 	TagNull byte = iota
 	TagFalse
@@ -49,8 +49,8 @@ const (
 	TagStruct
 )
 
-// IsNull reports whether a structured value of an optional node is null, and how many bytes its branch number takes; of
-// a node that is not optional it is never null and takes none. size is 0 or -1 when the bytes are bad.
+// IsNull reads the branch of an optional node and reports whether the value is null. size is the size of the branch in
+// bytes, 0 for nodes that are not optional. ok is false if the bytes are invalid.
 func IsNull(n *wit.SchemaNode, b []byte) (null bool, size int, ok bool) {
 	if !n.Optional {
 		return false, 0, true
@@ -61,7 +61,7 @@ func IsNull(n *wit.SchemaNode, b []byte) (null bool, size int, ok bool) {
 	return (b[0] == 0) == (n.DefaultValue == nil), 1, true
 }
 
-// AppendBranch writes the number of the branch of an optional node: null or not. Of other nodes it writes nothing.
+// AppendBranch appends the branch of an optional node. For other nodes it appends nothing.
 func AppendBranch(dst []byte, n *wit.SchemaNode, null bool) []byte {
 	if !n.Optional {
 		return dst
@@ -72,8 +72,8 @@ func AppendBranch(dst []byte, n *wit.SchemaNode, null bool) []byte {
 	return append(dst, 2)
 }
 
-// Skip returns the size of the structured value of a node at the start of b. It checks lengths, branches and ranges of
-// numbers, not the text's UTF-8.
+// Skip returns the size of the value of a node at the start of b. It checks lengths, branches and the ranges of
+// numbers, but not that strings are UTF-8.
 func Skip(nodes []wit.SchemaNode, node uint32, b []byte) (int, error) {
 	n, err := skip(nodes, node, b, 0, 0, &skipState{})
 	if err != nil {
@@ -82,22 +82,21 @@ func Skip(nodes []wit.SchemaNode, node uint32, b []byte) (int, error) {
 	return n, nil
 }
 
-// skipState is what is known of a value that is passed over: how many structures without bytes there were so far, and
-// whether texts have to be UTF-8.
+// skipState counts the structs without bytes. texts means that strings must be UTF-8.
 type skipState struct {
 	empty int
 	texts bool
 }
 
-// SkipFast is where the value of a node ends that begins at i in b and is of a usual kind and size: a null, a number, a
-// boolean, a text or bytes of less than 8 KiB. 0: it is another, which [Skip] knows, or bad. It checks what Skip
-// checks, in a fraction of its time.
+// SkipFast returns the end of the value of a node at index i of b if it is of a common kind: a null, a number, a
+// boolean, or a string or bytes below 8 KiB. It returns 0 for other or invalid values, which need [Skip]. It makes the
+// same checks in a fraction of the time.
 func SkipFast(n *wit.SchemaNode, b []byte, i int) (end int) {
 	var k skipState
 	return k.fast(n, b, i)
 }
 
-// fast is [SkipFast], with the check of texts where that is wanted.
+// fast is [SkipFast] with the check of strings.
 func (k *skipState) fast(n *wit.SchemaNode, b []byte, i int) (end int) {
 	if n.Optional {
 		if n.DefaultValue != nil || i >= len(b) {
@@ -116,7 +115,7 @@ func (k *skipState) fast(n *wit.SchemaNode, b []byte, i int) (end int) {
 	case wit.Bytes:
 		return (&skipState{}).text(b, i)
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		// Of so many bytes every number fits its kind.
+		// Numbers of at most this many bytes fit their kind.
 		most := [...]int{wit.Int8: 1, wit.Int16: 2, wit.Int32: 4, wit.Int64: maxNumber - 1}[n.Kind]
 		for end = i; end < len(b) && end-i < most; end++ {
 			if b[end] < 0x80 {
@@ -140,7 +139,7 @@ func (k *skipState) fast(n *wit.SchemaNode, b []byte, i int) (end int) {
 	return end
 }
 
-// text is where a text of less than 8 KiB ends that begins at i, after its branch; 0: it is longer, or bad.
+// text returns the end of a string below 8 KiB at index i, or 0 if it is longer or invalid.
 func (k *skipState) text(b []byte, i int) (end int) {
 	if len(b)-i < 2 {
 		return 0
@@ -159,7 +158,7 @@ func (k *skipState) text(b []byte, i int) (end int) {
 	return end
 }
 
-// validText is utf8.Valid, with one comparison for a text that is ASCII, which most are.
+// validText is utf8.Valid, faster for ASCII.
 func validText(b []byte) bool {
 	const highs = 0x8080808080808080
 	if len(b) < 8 {
@@ -184,7 +183,7 @@ func validText(b []byte) bool {
 	return words&highs == 0 || utf8.Valid(b)
 }
 
-// skip is [Skip] from i on.
+// skip is [Skip] from index i on. It returns the end.
 func skip(nodes []wit.SchemaNode, node uint32, b []byte, i, depth int, k *skipState) (int, *Error) {
 	if depth > MaxDepth {
 		return 0, newError(i, "nests deeper than 1000")
@@ -256,7 +255,7 @@ func skipValue(nodes []wit.SchemaNode, n *wit.SchemaNode, b []byte, i, depth int
 	return skipItems(nodes, n, b, i, depth, k)
 }
 
-// isLongDecimal reports whether content is that of a Decimal and longer than one may be.
+// isLongDecimal reports whether content is a decimal above the limit.
 func isLongDecimal(n *wit.SchemaNode, content []byte) bool {
 	return len(content) > MaxDecimalBytes && n.Kind == wit.Bytes && n.Name != nil && *n.Name == wit.NameDecimal
 }
@@ -267,7 +266,7 @@ func badScale(at int) *Error {
 	return newError(at, "expected the scale of a decimal from -1000 to 1000")
 }
 
-// badDecimal says what is out of bounds of a decimal whose scale stands at start and whose bytes stand at content.
+// badDecimal returns the error for the scale at start or the bytes at content.
 func badDecimal(start, content int, scale int64) *Error {
 	if scale > MaxScale || scale < -MaxScale {
 		return badScale(start)
@@ -303,7 +302,7 @@ func skipItems(nodes []wit.SchemaNode, n *wit.SchemaNode, b []byte, i, depth int
 	return items.i, nil
 }
 
-// blockReader walks over the blocks of an array or mapping.
+// blockReader iterates over the blocks of an array or map.
 type blockReader struct {
 	b    []byte
 	i    int
@@ -311,7 +310,7 @@ type blockReader struct {
 	err  *Error
 }
 
-// next moves to the next item, reading the head of a block where one begins.
+// next moves to the next item and reads the count of a block if one begins.
 func (s *blockReader) next() bool {
 	if s.left > 0 {
 		s.left--
@@ -339,7 +338,7 @@ func (s *blockReader) next() bool {
 	return true
 }
 
-// SkipSchemaless returns the size of the dynamic value at the start of b.
+// SkipSchemaless returns the size of the schemaless value at the start of b.
 func SkipSchemaless(b []byte) (int, error) {
 	n, err := skipSchemaless(b, 0, 0)
 	if err != nil {
@@ -348,7 +347,7 @@ func SkipSchemaless(b []byte) (int, error) {
 	return n, nil
 }
 
-// skipSchemaless is [SkipSchemaless] from i on.
+// skipSchemaless is [SkipSchemaless] from index i on. It returns the end.
 func skipSchemaless(b []byte, i, depth int) (int, *Error) {
 	if depth > MaxDepth {
 		return 0, newError(i, "nests deeper than 1000")
@@ -427,8 +426,7 @@ func skipSchemaless(b []byte, i, depth int) (int, *Error) {
 	return 0, newError(i-1, "unknown tag "+strconv.Itoa(int(tag)))
 }
 
-// Check refuses bytes that are not exactly one structured value of node 0: with too few or too many bytes, a number
-// outside its kind, text that is no UTF-8.
+// Check returns an error unless b is exactly one valid value of node 0. It checks sizes, ranges of numbers and UTF-8.
 func Check(nodes []wit.SchemaNode, b []byte) error {
 	n, err := skip(nodes, 0, b, 0, 0, &skipState{texts: true})
 	if err == nil && n != len(b) {
@@ -440,7 +438,7 @@ func Check(nodes []wit.SchemaNode, b []byte) error {
 	return nil
 }
 
-// CheckSchemaless refuses bytes that are not exactly one dynamic value, and a null at the top.
+// CheckSchemaless returns an error unless b is exactly one valid schemaless value other than null.
 func CheckSchemaless(b []byte) error {
 	_, n, err := ReadSchemaless(b)
 	if err == nil && n != len(b) {

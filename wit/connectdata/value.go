@@ -11,37 +11,37 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A value tree holds nil, bool, int8 to int64, float32, float64, string, []byte, [List], [Map], and, in structured
-// values, [Struct]; in dynamic ones [Decimal], [Instant], [Nested].
-
 // List is an array.
+//
+// A value tree consists of nil, bool, int8 to int64, float32, float64, string, []byte, [List] and [Map]. With a schema
+// it also has [Struct], without one [Decimal], [Instant] and [Nested].
 type List []any
 
-// Entry is a key with its value.
+// Entry is an entry of a [Map].
 type Entry struct{ Key, Value any }
 
-// Map is a mapping, in the order in which its entries came.
+// Map is a map with the order of its entries.
 type Map []Entry
 
-// Struct is a structure: its members in order.
+// Struct contains the fields of a struct in the order of its schema.
 type Struct []any
 
-// Decimal is a java.math.BigDecimal without a schema.
+// Decimal is a schemaless java.math.BigDecimal.
 type Decimal struct {
 	Scale    int32
 	Unscaled *big.Int
 }
 
-// Instant is a java.util.Date without a schema: milliseconds since 1970-01-01T00:00:00Z.
+// Instant is a schemaless java.util.Date, in milliseconds since 1970-01-01T00:00:00Z.
 type Instant int64
 
-// Nested is a struct with a schema inside schemaless data.
+// Nested is a struct with a schema in a schemaless value.
 type Nested struct {
 	Schema uint32
 	Bytes  []byte
 }
 
-// Read reads the structured value of a node at the start of b and its size.
+// Read returns the value of a node at the start of b and its size in bytes. Byte slices alias b.
 func Read(nodes []wit.SchemaNode, node uint32, b []byte) (any, int, error) {
 	r := reader{b: b}
 	v, err := r.withSchema(nodes, node, 0)
@@ -51,7 +51,7 @@ func Read(nodes []wit.SchemaNode, node uint32, b []byte) (any, int, error) {
 	return v, r.i, nil
 }
 
-// ReadSchemaless reads the dynamic value at the start of b and its size.
+// ReadSchemaless returns the schemaless value at the start of b and its size in bytes. Byte slices alias b.
 func ReadSchemaless(b []byte) (any, int, error) {
 	r := reader{b: b}
 	v, err := r.schemaless(0)
@@ -64,12 +64,12 @@ func ReadSchemaless(b []byte) (any, int, error) {
 type reader struct {
 	b []byte
 	i int
-	// values counts those of the tree.
+	// values counts the values of the tree.
 	values int
 	skipState
 }
 
-// countValue counts a value of the tree.
+// countValue returns an error after [MaxTreeValues] values.
 func (r *reader) countValue() *Error {
 	if r.values++; r.values > MaxTreeValues {
 		return newError(r.i, "more than 1000000 values")
@@ -332,8 +332,8 @@ func (r *reader) schemalessItems(tag byte, depth int) (any, *Error) {
 	return m, nil
 }
 
-// Append writes v as the structured value of a node. It refuses a value of another kind, and nil where the node is not
-// optional.
+// Append appends v as the value of a node. It returns an error if the type of v does not match the node, or if v is nil
+// and the node is not optional.
 func Append(dst []byte, nodes []wit.SchemaNode, node uint32, v any) ([]byte, error) {
 	n := &nodes[node]
 	if v == nil && !n.Optional {
@@ -346,7 +346,7 @@ func Append(dst []byte, nodes []wit.SchemaNode, node uint32, v any) ([]byte, err
 	return appendValue(dst, nodes, node, v)
 }
 
-// AppendDefault writes v as a default-value: without the node's own branch number.
+// AppendDefault appends v as a default-value, which has no branch for the node itself.
 func AppendDefault(dst []byte, nodes []wit.SchemaNode, node uint32, v any) ([]byte, error) {
 	return appendValue(dst, nodes, node, v)
 }
@@ -402,7 +402,7 @@ func appendValue(dst []byte, nodes []wit.SchemaNode, node uint32, v any) ([]byte
 	return dst, typeError(typeName(v), n)
 }
 
-// appendDecimal is [AppendDecimal] that refuses what readers would.
+// appendDecimal is [AppendDecimal] with the limit of the size.
 func appendDecimal(dst []byte, unscaled *big.Int) ([]byte, error) {
 	if unscaled.BitLen() >= 8*MaxDecimalBytes {
 		return dst, errors.New("connectdata: expected a decimal of at most 4096 bytes, found " +
@@ -460,7 +460,7 @@ func appendItems(dst []byte, nodes []wit.SchemaNode, n *wit.SchemaNode, v any) (
 	return dst, typeError(typeName(v), n)
 }
 
-// AppendSchemaless writes v as a dynamic value. It refuses types that a value tree does not hold.
+// AppendSchemaless appends v as a schemaless value. It returns an error for types that a value tree cannot have.
 func AppendSchemaless(dst []byte, v any) ([]byte, error) {
 	var err error
 	switch x := v.(type) {
@@ -517,7 +517,7 @@ func AppendSchemaless(dst []byte, v any) ([]byte, error) {
 	return dst, errors.New("connectdata: " + typeName(v) + " is no value")
 }
 
-// kindNames are the kinds of a schema as wit/encoding.md names them.
+// kindNames are the names of the kinds in wit/encoding.md.
 var kindNames = [...]string{"int8", "int16", "int32", "int64", "float32", "float64", "boolean", "string", "bytes",
 	"array", "map", "struct"}
 

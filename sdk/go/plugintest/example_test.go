@@ -13,12 +13,12 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// upper is the transform that is tested: it writes a field in upper case.
+// upper is the tested transform. It converts a field to upper case.
 type upper struct{}
 
 func (upper) Describe() wit.Description {
 	return wit.Description{Name: "upper", Version: "1.0.0", Components: []wit.Component{{Name: "example.Upper",
-		Kind: wit.ComponentTransformation, Documentation: "Writes a field in upper case.",
+		Kind: wit.ComponentTransformation, Documentation: "Converts a field to upper case.",
 		Settings: []wit.ConfigKey{{Name: "field", Kind: wit.KindString, Documentation: "Name of the field."}}}}}
 }
 
@@ -35,7 +35,7 @@ func (upper) New(_ string, settings []wit.Setting) (transform.Func, error) {
 	}, nil
 }
 
-// A test of a transform has records, and what is to become of them.
+// A test of a transform consists of records and the expected results.
 func ExampleRunTransform() {
 	_ = testUpper // as TestUpper in a file of tests
 }
@@ -55,16 +55,15 @@ func testUpper(t *testing.T) {
 	}
 }
 
-// The example is true.
 func TestUpper(t *testing.T) { testUpper(t) }
 
-// news is the source that is tested: it reads a list of titles.
+// news is the tested source. It reads a list of titles.
 type news struct{}
 
 func (news) Describe() wit.Description {
 	return wit.Description{Name: "news", Version: "1.0.0", Components: []wit.Component{{Name: "example.News",
 		Kind: wit.ComponentSource, Documentation: "Reads titles.",
-		Settings: []wit.ConfigKey{{Name: "topic", Kind: wit.KindString, Documentation: "Their topic."}}}}}
+		Settings: []wit.ConfigKey{{Name: "topic", Kind: wit.KindString, Documentation: "Topic of the titles."}}}}}
 }
 
 func (news) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.ValidateResult, error) {
@@ -72,17 +71,17 @@ func (news) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.V
 }
 
 func (news) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
-	ask := func(source.Offset) (wit.Request, error) { return wit.Request{Target: "/news"}, nil }
-	read := func(_ source.Offset, answer wit.Response) (page source.Page, err error) {
-		for title := range strings.Lines(string(answer.Body)) {
+	request := func(source.Offset) (wit.Request, error) { return wit.Request{Target: "/news"}, nil }
+	read := func(_ source.Offset, response wit.Response) (page source.Page, err error) {
+		for title := range strings.Lines(string(response.Body)) {
 			page.Records = append(page.Records, source.Record{Value: strings.TrimSpace(title)})
 		}
 		return page, nil
 	}
-	return []source.Feed{{Name: "news", Topic: settings[0].Value, Identity: "/news", Request: ask, Read: read}}, nil
+	return []source.Feed{{Name: "news", Topic: settings[0].Value, Identity: "/news", Request: request, Read: read}}, nil
 }
 
-// A test of a source is a line, too: its files have the exchanges with the service. testdata/news/titles.txt:
+// A test of a source runs golden files, which contain recorded responses, such as testdata/news/titles.txt:
 //
 //	[example.News]
 //	topic=news
@@ -105,7 +104,6 @@ func ExampleRunSource() {
 	}
 }
 
-// The example is true.
 func TestNews(t *testing.T) {
 	plugintest.RunSource(t, source.Pages(news{}), "testdata/news/*.txt")
 }

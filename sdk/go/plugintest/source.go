@@ -12,22 +12,24 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxExchanges bounds a test whose plugin never stops asking.
+// maxExchanges is the maximum number of requests of a test.
 const maxExchanges = 100
 
-// RunSource runs a source over recorded exchanges. After the configuration the input has exchanges, set apart by lines
-// of `=====`: the request's method and target, the status, headers, an empty line, the body. The plugin's requests are
-// answered by method and target, each exchange as often as it is asked for in turn; one that is not there is answered
-// 404. The output has the requests in order, each feed's rows, the offsets at which pages end, faults, and how each
-// feed ended: a poll that brings neither rows nor another offset ends one, too. Bodies go in whole and in pieces of 7
-// bytes: both must come to the same.
+// RunSource runs a source over the golden files that match a pattern.
 //
-// Among the exchanges may stand what happens when all feeds have ended, in order: `NOTIFY` and the target of a
-// notification, its headers, an empty line, its body; or `SNAPSHOT`, the name of a feed and the snapshot's number. The
-// output has what a notification wakes.
+// After the configuration the input contains recorded responses, separated by lines of =====. Each has a line with
+// method and target of the request, a line with the status, the headers, an empty line and the body. A request is
+// answered by the recordings with its method and target in turn, or with 404 if there is none. The output contains the
+// requests, the rows of each feed, the offset after each page, errors, and how each feed ended: idle, finished, or a
+// poll without rows and without another offset. Bodies are passed whole and in pieces of 7 bytes; the test fails if the
+// results differ.
+//
+// Events may follow, which happen after all feeds have ended: a line with NOTIFY and the target of a notification, its
+// headers, an empty line and its body; or a line with SNAPSHOT, the name of a feed and the number of the snapshot. The
+// output contains the feeds that a notification triggers.
 func RunSource(t *testing.T, p wit.Source, pattern string) {
 	t.Helper()
-	// p is one instance, which declares a schema once, whatever it reads
+	// p is one instance, which declares each schema once for all files
 	b := newBatch()
 	runGolden(t, pattern, func(t *testing.T, stages []wit.Stage, input string) string {
 		if len(stages) != 1 {
@@ -41,13 +43,13 @@ func RunSource(t *testing.T, p wit.Source, pattern string) {
 	})
 }
 
-// event is what happens when the feeds have ended.
+// event is a notification or a snapshot.
 type event struct {
 	line         string
 	notification wit.Notification
 }
 
-// parseEvent reads a notification or a snapshot; false: the block is an exchange.
+// parseEvent reads an event. ok is false if the block is an exchange.
 func parseEvent(block string) (e event, ok bool) {
 	head, body, _ := strings.Cut(strings.TrimLeft(block, "\n"), "\n\n")
 	lines := strings.Split(strings.TrimSpace(head), "\n")
@@ -62,7 +64,7 @@ func parseEvent(block string) (e event, ok bool) {
 	return e, notify || strings.HasPrefix(e.line, "SNAPSHOT ")
 }
 
-// exchange is a recorded answer.
+// exchange is a recorded response.
 type exchange struct {
 	request  string
 	response wit.Response
@@ -96,17 +98,15 @@ func parseExchanges(t *testing.T, input string) (all []exchange, events []event)
 	return all, events
 }
 
-// sourceRun is one run of a source over exchanges.
+// sourceRun is one run of a source over the recorded responses.
 type sourceRun struct {
 	t         *testing.T
 	p         wit.Source
 	exchanges []exchange
-	// offsets are those of the feeds.
-	offsets  [][]wit.OffsetEntry
-	requests int
-	// rowsRead is how many rows have come.
-	rowsRead int
-	// waitMs is what the page wants waited for before what comes after it.
+	offsets   [][]wit.OffsetEntry
+	requests  int
+	rowsRead  int
+	// waitMs is the pause that the page requests before the next one.
 	waitMs    uint32
 	pieceSize int
 	b         *batch
@@ -137,7 +137,7 @@ func readSource(t *testing.T, p wit.Source, b *batch, stage wit.Stage, input str
 	return r.out.String()
 }
 
-// notify hands over a notification, and reads what it wakes.
+// notify passes a notification to the plugin and reads the feeds that it triggers.
 func (r *sourceRun) notify(opened *wit.SourceOpened, n wit.Notification) {
 	p, ok := r.p.(wit.Notifications)
 	if !ok {
@@ -156,7 +156,7 @@ func (r *sourceRun) notify(opened *wit.SourceOpened, n wit.Notification) {
 	}
 }
 
-// snapshot has a feed read whole.
+// snapshot reads a whole feed.
 func (r *sourceRun) snapshot(opened *wit.SourceOpened, words []string) {
 	at := slices.IndexFunc(opened.Feeds, func(f wit.Feed) bool { return len(words) == 3 && f.Name == words[1] })
 	if at < 0 {
@@ -185,7 +185,7 @@ func (r *sourceRun) open(stage wit.Stage) (*wit.SourceOpened, error) {
 	return nil, fmt.Errorf("not ready after 20 rounds of questions")
 }
 
-// answer finds the recorded answer; used ones go to the end, so that a repeated request meets the next recording.
+// answer returns the recorded response. Used ones move to the end, so a repeated request gets the next recording.
 func (r *sourceRun) answer(q *wit.Request) wit.Response {
 	r.requests++
 	name := q.Method + " " + q.Target
@@ -226,7 +226,7 @@ func (r *sourceRun) feed(opened *wit.SourceOpened, feed uint32, reason wit.PollR
 			return
 		}
 		if action.Fetch.Position == nil && !more {
-			return // it moves nothing
+			return // the offset cannot change
 		}
 		if action.Fetch.Position == nil && reason.Trigger != nil && r.waitMs > 0 {
 			fmt.Fprintf(&r.out, "once more in %d ms\n", r.waitMs)
@@ -252,7 +252,7 @@ func (r *sourceRun) page(context []byte, feed uint32, fetch *wit.Fetch, offset *
 	return r.decode(page, "", response.Status, body, offset, 0)
 }
 
-// decode feeds a body in pieces; what it wants followed is fed in between, under its own tag.
+// decode passes a body in pieces. Linked requests are decoded in between, under their own tags.
 func (r *sourceRun) decode(page uint32, tag string, status uint16, body []byte, offset *[]wit.OffsetEntry,
 	depth int) (more bool, err error) {
 	if depth > 8 {
@@ -275,7 +275,7 @@ func (r *sourceRun) decode(page uint32, tag string, status uint16, body []byte, 
 			}
 			inside := depth + 1
 			if last && tag != "" {
-				inside = depth // it comes after this answer, not within it
+				inside = depth // it follows this response
 			}
 			if _, err := r.decode(page, q.Tag, a.Status, a.Body, offset, inside); err != nil {
 				return false, err
@@ -312,7 +312,7 @@ func (r *sourceRun) rows(p *wit.DecodeResult) {
 	}
 }
 
-// fields is an offset as an object.
+// fields returns an offset as an object.
 func fields(list []wit.OffsetEntry) object {
 	o := object{}
 	for _, f := range list {

@@ -8,13 +8,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Finding is something wrong with the roles of a declaration.
+// Finding is a problem with the roles of a declaration. It is advice unless Fatal or Invalid is set.
 type Finding struct {
-	// Fatal keeps the plugin from being loaded: a value could go elsewhere than where its setting says.
+	// Fatal prevents the plugin from being loaded: a value could go to another destination than its setting describes.
 	Fatal bool
-	// Invalid breaks the contract. Where it is not refused, the host takes the safe side. What is neither is advice.
+	// Invalid means that the declaration violates the contract. The host handles it in the safe way.
 	Invalid bool
-	// Setting is "" where it is about the component.
+	// Setting is the name of the setting, or "" for the component. Text describes the problem.
 	Setting, Text string
 }
 
@@ -25,14 +25,13 @@ func (f Finding) String() string {
 	return "setting " + f.Setting + ": " + f.Text
 }
 
-// anyHeader and anyQuery are the only roles that may stand for many: the name of the header, or of the parameter, is
-// what the user writes.
+// Only these roles may have a placeholder: the user chooses the name of the header or parameter.
 const (
 	anyHeader = Header + "{name}"
 	anyQuery  = Query + "{name}"
 )
 
-// Check finds what is wrong with the roles that a component gives to its settings.
+// Check returns the problems of the roles that a component assigns to its settings.
 func Check(c *wit.Component) (findings []Finding) {
 	connects := c.Kind == wit.ComponentSource || c.Kind == wit.ComponentSink
 	settings := map[string]string{} // by role
@@ -46,17 +45,17 @@ func Check(c *wit.Component) (findings []Finding) {
 			continue
 		case len(roles) == 0 && s.Kind == wit.KindPassword:
 			findings = append(findings, Finding{Setting: s.Name,
-				Text: "is a password without a role: no plugin sees its value, and the host does nothing with it"})
+				Text: "is a password without a role: neither plugin nor host uses its value"})
 			continue
 		case len(roles) == 0:
 			continue
 		case !connects:
 			findings = append(findings, Finding{Invalid: true, Setting: s.Name,
-				Text: "has the role " + roles[0] + ": the host uses settings of sources and sinks alone"})
+				Text: "has the role " + roles[0] + ": only settings of sources and sinks have roles"})
 		}
 		if before, ok := settings[roles[0]]; ok && !allowsMultiple(roles[0]) {
 			findings = append(findings, Finding{true, true, s.Name, "has the role " + roles[0] + ", which " + before +
-				" has: expected one setting for it"})
+				" has too: expected one setting with this role"})
 		}
 		settings[roles[0]] = s.Name
 		findings = append(findings, checkRole(s, roles[0])...)
@@ -69,8 +68,7 @@ func Check(c *wit.Component) (findings []Finding) {
 	return findings
 }
 
-// missingLoginRoles are the roles without which the host makes no login exchange, where a component gives some of its
-// roles.
+// missingLoginRoles returns the roles that a login exchange needs and that the component does not assign.
 func missingLoginRoles(c *wit.Component, settings map[string]string) (findings []Finding) {
 	for i := range c.Settings {
 		s := &c.Settings[i]
@@ -82,7 +80,7 @@ func missingLoginRoles(c *wit.Component, settings map[string]string) (findings [
 			if settings[other] == "" {
 				findings = append(findings, Finding{Setting: s.Name,
 					Text: "has the role " + roles[0] + ", and no setting has " + other +
-						": the host makes no login exchange without"})
+						", which a login exchange needs"})
 			}
 		}
 		return findings
@@ -98,7 +96,7 @@ func allowsMultiple(name string) bool {
 	return r.Multiple
 }
 
-// rolesOf are the roles that a declaration gives.
+// rolesOf returns the roles of a declaration.
 func rolesOf(s *wit.ConfigKey) (roles []string) {
 	for _, r := range s.Rules {
 		if r.Role != nil {
@@ -115,12 +113,12 @@ func checkRole(s *wit.ConfigKey, name string) []Finding {
 	anyName := name == anyHeader || name == anyQuery
 	switch {
 	case strings.Contains(name, "{") && (!anyName || !strings.HasSuffix(s.Name, "{name}")):
-		return finding(true, "has the role "+name+": expected no placeholder, but for "+anyHeader+" and "+anyQuery+
+		return finding(true, "has the role "+name+": expected no placeholder, except "+anyHeader+" and "+anyQuery+
 			" after a name that ends with {name}")
 	case strings.Contains(s.Name, "{") && !anyName && !r.Multiple:
-		return finding(true, "stands for many settings and has the role "+name+", which is for one")
+		return finding(true, "is a template and has the role "+name+", which only one setting may have")
 	case !known:
-		return finding(false, "has the role "+name+", which the host does not know"+nearest(name))
+		return finding(false, "has the role "+name+", which is unknown"+nearest(name))
 	case !r.accepts(s.Kind) && s.Kind == wit.KindPassword:
 		return finding(true, "is a password with the role "+name+", whose values are shown: expected the kind "+
 			r.Kind.String())
@@ -129,17 +127,17 @@ func checkRole(s *wit.ConfigKey, name string) []Finding {
 	case !r.accepts(s.Kind):
 		return finding(false, "has the role "+name+": expected the kind "+r.Kind.String())
 	case s.DefaultValue != nil && !r.AcceptsDefault(*s.DefaultValue):
-		return []Finding{{Setting: s.Name, Text: "its default " + strconv.Quote(*s.DefaultValue) + " does not count: " +
-			name + " comes from the user alone" + r.defaultNote()}}
+		return []Finding{{Setting: s.Name, Text: "its default " + strconv.Quote(*s.DefaultValue) + " has no effect: " +
+			name + " must be set by the user" + r.defaultNote()}}
 	}
 	return nil
 }
 
-// AcceptsDefault tells whether the default of a plugin comes to anything: where none counts, that is so for what the
-// host goes by itself.
+// AcceptsDefault reports whether a default of a plugin has an effect. It also accepts the value that the host uses
+// anyway.
 func (r Role) AcceptsDefault(value string) bool {
 	if r.Name == Port && (value == "443" || value == "80") {
-		return true // the host knows them by the scheme
+		return true // the host derives them from the scheme
 	}
 	return r.PluginDefault || value == "" || strings.EqualFold(value, r.HostDefault)
 }
@@ -151,13 +149,12 @@ func (r Role) defaultNote() string {
 	return ", else it is " + r.HostDefault
 }
 
-// nearest names the role that was meant, as it seems: one that differs by what stands in front of the last dot, or
-// after it.
+// nearest suggests a role with the same last part.
 func nearest(name string) string {
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	at := slices.IndexFunc(All, func(r Role) bool { return strings.HasSuffix(r.Name, "."+last) })
 	if at < 0 {
 		return "; see wit/roles.md"
 	}
-	return ": is it " + All[at].Name + "? See wit/roles.md"
+	return ": did you mean " + All[at].Name + "? See wit/roles.md"
 }

@@ -19,17 +19,16 @@ const Hidden = "[hidden]"
 
 // Check validates values against declarations. The zero Check ignores patterns.
 type Check struct {
-	// Secret: the value must not be shown, whatever its kind.
+	// Secret means that messages must not show the value, whatever its kind.
 	Secret bool
-	// Matches reports whether text matches a regular expression from end to end. nil means that patterns are not
-	// checked.
+	// Matches reports whether a regular expression matches the whole text. Nil means that patterns are not checked.
 	Matches func(pattern, text string) bool
-	// AllowEmpty: a required setting that is present may be empty, as for Kafka's own classes.
+	// AllowEmpty accepts empty values of required settings, like Kafka's own classes.
 	AllowEmpty bool
 }
 
-// Value returns the error text for a value, or "": first for its kind, then for the first rule that it violates. It
-// never contains the value of a password.
+// Value returns the error message for a value, or "". It checks the kind first, then the rules in their order. It never
+// contains the value of a password.
 func (c Check) Value(spec *wit.ConfigKey, value string) string {
 	untrimmed := value
 	value = Trim(value)
@@ -67,7 +66,7 @@ func (c Check) Value(spec *wit.ConfigKey, value string) string {
 	return ""
 }
 
-// maxQuoted is the length in characters up to which a value is shown: a mistake in a longer one is hard to see.
+// maxQuoted is the maximum length in characters of a value in a message.
 const maxQuoted = 1_000
 
 // Invalid returns Kafka Connect's message for an invalid value. Values with control characters are quoted, since
@@ -90,7 +89,7 @@ func Missing(name string) string {
 // kafkaNames holds Kafka's names of the kinds of numbers.
 var kafkaNames = [...]string{wit.KindShort: "SHORT", wit.KindInt: "INT", wit.KindLong: "LONG", wit.KindDouble: "DOUBLE"}
 
-// kindError returns why a value is not of a kind, or "".
+// kindError returns why a value does not have a kind, or "".
 func kindError(kind wit.SettingKind, value string) string {
 	ok := true
 	switch kind {
@@ -112,7 +111,7 @@ func kindError(kind wit.SettingKind, value string) string {
 // Trim is Java's String.trim, which Kafka applies to values.
 func Trim(text string) string { return java.Trim(text) }
 
-// ParseInt parses an integer in the range of the kind, of 64 bits if the kind has none.
+// ParseInt parses an integer in the range of the kind, of 64 bits for kinds without a range.
 func ParseInt(kind wit.SettingKind, value string) (n int64, ok bool) {
 	bits := 64
 	switch kind {
@@ -125,7 +124,7 @@ func ParseInt(kind wit.SettingKind, value string) (n int64, ok bool) {
 	return n, err == nil
 }
 
-// ParseFloat parses a value of kind double. It rejects infinities and NaN, which no bound limits.
+// ParseFloat parses a value of kind double. It rejects infinities and NaN.
 func ParseFloat(value string) (f float64, ok bool) {
 	f, err := strconv.ParseFloat(Trim(value), 64)
 	return f, err == nil && !math.IsInf(f, 0) && !math.IsNaN(f)
@@ -142,7 +141,7 @@ func ParseBool(value string) (on, ok bool) {
 	return false, false
 }
 
-// ParseList splits a value at its commas, as Kafka does: items are trimmed, an empty value is an empty list.
+// ParseList splits a value at its commas like Kafka. Items are trimmed; an empty value is an empty list.
 func ParseList(value string) []string {
 	value = Trim(value)
 	if value == "" {
@@ -155,7 +154,7 @@ func ParseList(value string) []string {
 	return items
 }
 
-// compare compares a number with a bound. A value that is no number violates no bound.
+// compare compares a number with a bound. It returns 0 for values that are not numbers.
 func compare(value string, bound int64) int {
 	if n, ok := ParseInt(wit.KindLong, value); ok {
 		return cmp.Compare(n, bound)
@@ -166,8 +165,8 @@ func compare(value string, bound int64) int {
 	return 0
 }
 
-// Canonical returns the allowed value that equals value, ignoring case except for key stores and TLS; without a list of
-// allowed values it returns value.
+// Canonical returns the allowed value that equals value, ignoring case except for key stores and TLS. ok is false if
+// there is none. Without a list of allowed values it returns value.
 func Canonical(spec *wit.ConfigKey, value string) (string, bool) {
 	for _, r := range spec.Rules {
 		if r.Allowed == nil {

@@ -11,7 +11,8 @@ import (
 // Table holds the declared settings of a component, of the worker or of a Kafka client, in their order, like Kafka's
 // ConfigDef. The zero Table is ready to use. Reads are safe for concurrent use once everything is declared.
 type Table struct {
-	// Prefixes: a name that begins with one of these and is not declared is an error. {n} stands for a number.
+	// Prefixes of the component's settings. An undeclared name that begins with one of them is an error; other names
+	// are ignored. {n} is a placeholder for a number.
 	Prefixes []string
 	// Check holds the options of [Table.Validate].
 	Check Check
@@ -19,11 +20,12 @@ type Table struct {
 	specs []wit.ConfigKey
 	// groupSizes counts the settings of each group.
 	groupSizes map[string]int32
-	// supported holds the settings that are not, or not fully, supported, by declared name, with their valid values.
+	// supported has the supported values of settings that are not fully supported, by declared name.
 	supported map[string][]string
-	// alternatives holds what to use in place of some of them, by declared name.
+	// alternatives has hints what to use instead of some of them, by declared name.
 	alternatives map[string]string
-	index        atomic.Pointer[index]
+	// index is nil until it is first used.
+	index atomic.Pointer[index]
 }
 
 // index finds declarations by name.
@@ -32,7 +34,7 @@ type index struct {
 	templates []template
 }
 
-// template is a name, or an alias, with placeholders.
+// template is a name or alias with placeholders.
 type template struct {
 	name string
 	spec int
@@ -92,14 +94,15 @@ func hasOrder(spec *wit.ConfigKey) bool {
 	return slices.ContainsFunc(spec.Rules, func(r wit.Rule) bool { return r.Order != nil })
 }
 
-// DeclareUnsupported declares a known setting that is not supported yet; harmless are the values that have no effect.
+// DeclareUnsupported declares a known setting that is not supported yet. The values harmless are accepted, because they
+// have no effect.
 func (t *Table) DeclareUnsupported(spec wit.ConfigKey, harmless ...string) {
 	spec.Documentation += " Not built yet."
 	t.Declare(spec)
 	t.SupportOnly(spec.Name, harmless...)
 }
 
-// SupportOnly marks all values of a declared setting except these as not supported yet.
+// SupportOnly marks all other values of a declared setting as not supported yet.
 func (t *Table) SupportOnly(name string, supported ...string) {
 	if t.supported == nil {
 		t.supported = map[string][]string{}
@@ -143,7 +146,7 @@ func (in *index) add(name string, spec int) {
 	}
 }
 
-// locate returns the declaration of a name, and the template that matches, or "" if the exact name is declared.
+// locate returns the declaration of a name and the template that matches, or "" if the exact name is declared.
 func (t *Table) locate(name string) (spec int, by string, ok bool) {
 	in := t.indexed()
 	if i, ok := in.exact[name]; ok {
@@ -157,8 +160,8 @@ func (t *Table) locate(name string) (spec int, by string, ok bool) {
 	return 0, "", false
 }
 
-// Find returns the declaration of a name, instantiated, under its declared name, never an alias: `shop#00.table` finds
-// `shop#{n}.table` as `shop#00.table`.
+// Find returns the declaration of a name with its placeholders replaced. Its name is the declared one, not an alias:
+// `shop#00.table` finds `shop#{n}.table` as `shop#00.table`.
 func (t *Table) Find(name string) (spec wit.ConfigKey, ok bool) {
 	i, by, ok := t.locate(name)
 	switch {
@@ -170,13 +173,13 @@ func (t *Table) Find(name string) (spec wit.ConfigKey, ok bool) {
 	return instantiate(t.specs[i], by, name), true
 }
 
-// Declares reports whether the exact name is declared, not a template.
+// Declares reports whether the exact name is declared. Templates do not count.
 func (t *Table) Declares(name string) bool {
 	_, ok := t.indexed().exact[name]
 	return ok
 }
 
-// Matching returns all declarations that match a name, as they were declared: several templates may match.
+// Matching returns all declarations that match a name, unchanged. Several templates may match.
 func (t *Table) Matching(name string) (specs []wit.ConfigKey) {
 	for i := range t.specs {
 		if spec := &t.specs[i]; spec.Name == name ||
@@ -192,7 +195,7 @@ func (t *Table) Matching(name string) (specs []wit.ConfigKey) {
 	return specs
 }
 
-// Prefix returns the prefix of the table that the name begins with, or "".
+// Prefix returns the prefix of the table with which the name begins, or "".
 func (t *Table) Prefix(name string) string {
 	for _, p := range t.Prefixes {
 		if hasTemplatePrefix(p, name) {
@@ -202,7 +205,7 @@ func (t *Table) Prefix(name string) string {
 	return ""
 }
 
-// NumberIn returns the number after the prefix in the first name that has one, or "".
+// NumberIn returns the number after the prefix of the first name that has one, or "".
 func (t *Table) NumberIn(names []string) string {
 	for _, name := range names {
 		if p := t.Prefix(name); p != "" {

@@ -40,11 +40,11 @@ const maxDigits = 3
 // when it loads a plugin. The first placeholder is greedy.
 func matches(template, name string) bool { return compareNames(template, name, false, nil) }
 
-// hasTemplatePrefix reports whether a name begins with a template.
+// hasTemplatePrefix reports whether a template matches the beginning of a name.
 func hasTemplatePrefix(template, name string) bool { return compareNames(template, name, true, nil) }
 
-// compareNames compares the rest of a template with the rest of a name; open: the name may be longer. stand gets the
-// placeholders with their values, in their order.
+// compareNames compares a template with a name. If open is set, the name may be longer. It appends the placeholders and
+// their values to values.
 func compareNames(template, name string, open bool, values *[]string) bool {
 	before, placeholder, found := cutPlaceholder(template)
 	rest, ok := strings.CutPrefix(name, before)
@@ -120,7 +120,7 @@ func expand(template string, values func(placeholder string) string) string {
 	}
 }
 
-// replacePlaceholders replaces placeholders in a text; stand contains pairs of placeholder and value. Others stay.
+// replacePlaceholders replaces placeholders in a text. values contains pairs of placeholder and value; others stay.
 func replacePlaceholders(template string, values []string) string {
 	return expand(template, func(placeholder string) string {
 		for i := 0; i < len(values); i += 2 {

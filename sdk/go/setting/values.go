@@ -9,7 +9,7 @@ import (
 )
 
 // Values reads settings, with the defaults of a table. The settings must have been validated: a value of another kind
-// than the one that is read is zero.
+// than the method reads results in zero.
 type Values struct {
 	table    *Table
 	settings []wit.Setting
@@ -82,7 +82,7 @@ func (v Values) byAlias(spec *wit.ConfigKey) (value string, ok bool) {
 	return "", false
 }
 
-// Lower returns the value in lower case: enumerations are read in any case.
+// Lower returns [Values.String] in lower case, for enumerations, which are case-insensitive.
 func (v Values) Lower(name string) string { return strings.ToLower(v.String(name)) }
 
 // Bool reports whether the value is 1 or true, in any case.
@@ -91,18 +91,19 @@ func (v Values) Bool(name string) bool {
 	return on
 }
 
-// Int returns the value as an integer.
+// Int returns the value as an integer, 0 if it is none.
 func (v Values) Int(name string) int {
 	n, _ := ParseInt(wit.KindLong, v.String(name))
 	return int(n)
 }
 
-// Duration returns the value, which is in milliseconds.
+// Duration returns the value, which is in milliseconds, as a duration.
 func (v Values) Duration(name string) time.Duration {
 	return Milliseconds(int64(v.Int(name)))
 }
 
-// Milliseconds returns a duration of n milliseconds, at most a hundred years, so that a sum of two does not overflow.
+// Milliseconds returns a duration of n milliseconds, limited to a hundred years so that the sum of two does not
+// overflow.
 func Milliseconds(n int64) time.Duration {
 	const century = int64(100 * 365 * 24 * time.Hour / time.Millisecond)
 	return time.Duration(max(-century, min(n, century))) * time.Millisecond
@@ -163,7 +164,7 @@ type Group struct {
 // Name returns the full name of a setting of the group.
 func (g Group) Name(name string) string { return g.prefix + name }
 
-// Source returns the full name of the setting that has the value: the group's, or the shared one if the group has none.
+// Source returns the full name of the setting that provides the value: that of the group, or the shared one.
 func (g Group) Source(name string) string {
 	if _, present := g.values.Lookup(g.Name(name)); !present && g.shared != "" {
 		if _, _, ok := g.values.table.locate(g.shared + name); ok {

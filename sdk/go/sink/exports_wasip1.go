@@ -23,7 +23,7 @@ func open(component, componentLen, settings, settingsLen, state, stateLen, answe
 	}, guest.Widen(component, componentLen, settings, settingsLen, state, stateLen, answers, answersLen)...)
 }
 
-// encode lifts what is rare by reflection and takes rows and data where they lie.
+// encode lifts rare arguments by reflection and passes rows and data without a copy.
 //
 //go:wasmexport culvert:connect/sink@0.3.0#encode
 func encode(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen, recordIDs,
@@ -38,14 +38,14 @@ func encode(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, r
 		recordTopicsLen, hints, hintsLen)...)
 }
 
-// resultArea is where the result of settle lies when all rows were written.
+// resultArea contains the result of handle-response if all rows were written.
 var resultArea = make([]byte, guest.ResponseResultSize)
 
-// rowResultSize is that of a verdict in memory.
+// rowResultSize is the size of a row result in memory.
 var rowResultSize = canon.SizeOf[wit.RowResult]()
 
-// handleResponse is called for each request: it copies the answer's texts and takes its body, the memo and the rows
-// where they lie.
+// handleResponse is called for each request. It copies only the strings of the response; its body, the state and the
+// rows are passed without a copy.
 //
 //go:wasmexport culvert:connect/sink@0.3.0#handle-response
 func handleResponse(context, contextLen, state, stateLen, rows, rowsLen, tag, tagLen, status, target, targetLen,

@@ -51,10 +51,10 @@ func begin(context, contextLen, feed, hasPosition, position, positionLen, tag, t
 		targetLen, headers, headersLen, body, bodyLen), uint64(at))...)
 }
 
-// decodeArea is where the result of decode lies when it is rows and data only: no call of the hot path allocates.
+// decodeArea contains the result of decode if it is only rows and data, so that frequent calls allocate nothing.
 var decodeArea = make([]byte, guest.DecodeResultSize)
 
-// lastTag saves making the same text for each piece.
+// lastTag is the tag of the last call, to avoid a copy for each piece.
 var lastTag string
 
 //go:wasmexport culvert:connect/source@0.3.0#decode

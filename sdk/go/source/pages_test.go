@@ -78,11 +78,11 @@ type loop struct{ Next *loop }
 // is declared again.
 func TestSchemaRefused(t *testing.T) {
 	for want, v := range map[string]any{
-		"Next: source.loop: a type that holds itself": loop{},
-		"a value of type uint64":                      struct{ A struct{ B uint64 } }{},
-		"A: B: a value of type chan int":              struct{ A struct{ B chan int } }{},
-		"a value of type map[int]string":              map[int]string{},
-		"a value of type *int":                        reflect.New(reflect.TypeFor[*int]()).Interface(),
+		"Next: source.loop: a recursive type": loop{},
+		"a value of type uint64":              struct{ A struct{ B uint64 } }{},
+		"A: B: a value of type chan int":      struct{ A struct{ B chan int } }{},
+		"a value of type map[int]string":      map[int]string{},
+		"a value of type *int":                reflect.New(reflect.TypeFor[*int]()).Interface(),
 	} {
 		var s schemas
 		if _, _, err := s.append(&wit.DecodeResult{}, v); err == nil || !strings.Contains(err.Error(), want) {

@@ -12,7 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// schemas are those of the Go types that an instance has met, each declared with the first row that names it.
+// schemas contains the schemas of the Go types that an instance has written. Each is declared with the first row that
+// uses it.
 type schemas struct{ byType map[reflect.Type]*typeSchema }
 
 type typeSchema struct {
@@ -25,7 +26,7 @@ var (
 	byteType = reflect.TypeFor[[]byte]()
 )
 
-// append writes v after the portion's data, and declares its schema where that is new.
+// append encodes v after out.Data and declares its schema if it is new.
 func (s *schemas) append(out *wit.DecodeResult, v any) (wit.ValueSlice, []byte, error) {
 	start := uint32(len(out.Data))
 	form, schema, err := wit.WithSchema, uint32(0), error(nil)
@@ -69,7 +70,7 @@ func (s *schemas) schemaOf(out *wit.DecodeResult, t reflect.Type) (*typeSchema, 
 	return k, nil
 }
 
-// forget takes back schemas that the host does not learn of, because their page failed.
+// forget removes schemas that the host does not receive because their page failed.
 func (s *schemas) forget(list []wit.Schema) {
 	for t, k := range s.byType {
 		if slices.ContainsFunc(list, func(new wit.Schema) bool { return new.ID == k.id }) {
@@ -83,7 +84,7 @@ var kinds = map[reflect.Kind]wit.Kind{reflect.Bool: wit.Boolean, reflect.Int8: w
 	reflect.Int64: wit.Int64, reflect.Int: wit.Int64, reflect.Float32: wit.Float32, reflect.Float64: wit.Float64,
 	reflect.String: wit.String}
 
-// appendNodes makes the nodes of a type, its own first. above are the structs that it is inside of.
+// appendNodes appends the nodes of a type, starting with its own. enclosing contains the structs around it.
 func appendNodes(nodes []wit.SchemaNode, t reflect.Type, enclosing []reflect.Type) ([]wit.SchemaNode, error) {
 	var node wit.SchemaNode
 	if t.Kind() == reflect.Pointer {
@@ -115,7 +116,7 @@ func appendNodes(nodes []wit.SchemaNode, t reflect.Type, enclosing []reflect.Typ
 		}
 		for _, outer := range enclosing {
 			if outer == t {
-				return nil, errors.New(t.String() + ": a type that holds itself has no schema")
+				return nil, errors.New(t.String() + ": a recursive type has no schema")
 			}
 		}
 		for i := range t.NumField() {
@@ -130,13 +131,13 @@ func appendNodes(nodes []wit.SchemaNode, t reflect.Type, enclosing []reflect.Typ
 		}
 	default:
 		return nil, errors.New("a value of type " + t.String() + " has no schema: expected structs, pointers, " +
-			"slices, maps with text keys, time.Time, signed integers, floats, texts, booleans or []byte")
+			"slices, maps with string keys, time.Time, signed integers, floats, strings, booleans or []byte")
 	}
 	nodes[at] = node
 	return nodes, err
 }
 
-// fieldName is the name of a struct's field in records, "" for one that is left out.
+// fieldName returns the name of a struct field in records, or "" if it is left out.
 func fieldName(f reflect.StructField) string {
 	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 	switch {
@@ -148,14 +149,14 @@ func fieldName(f reflect.StructField) string {
 	return name
 }
 
-// sortedKeys makes equal maps equal bytes.
+// sortedKeys returns the keys of a map in order, so that equal maps are encoded equally.
 func sortedKeys(v reflect.Value) []reflect.Value {
 	keys := v.MapKeys()
 	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 	return keys
 }
 
-// toTree is a Go value as package connectdata writes it.
+// toTree returns a Go value as package connectdata writes it.
 func toTree(v reflect.Value) any {
 	if v.Kind() == reflect.Pointer {
 		if v.IsNil() {
@@ -207,5 +208,5 @@ func toTree(v reflect.Value) any {
 	case reflect.Float64:
 		return v.Float()
 	}
-	panic("source: a value of kind " + strconv.Quote(v.Kind().String()) + " that its schema did not refuse")
+	panic("source: a value of kind " + strconv.Quote(v.Kind().String()) + ", which has no schema")
 }

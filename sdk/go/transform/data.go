@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Data is a record's key or value: with a schema, without one, or absent (a tombstone's value). A field is read when it
-// is asked for; what is not changed is passed on as bytes.
+// Data is the key or value of a record: with a schema, schemaless, or absent, such as the value of a tombstone. Fields
+// are decoded when they are read; unchanged bytes are passed on as they are. The zero Data is absent.
 type Data struct {
 	encoding wit.Encoding
 	schema   uint32
@@ -18,54 +18,54 @@ type Data struct {
 	bytes    []byte
 	changed  bool
 	err      error
-	// tree is the whole value, once it was asked for or replaced (whole); then fields and touched are not used.
+	// tree is the whole value if whole is set, after [Data.Tree] or [Data.Set]. fields and touched are then unused.
 	tree  any
 	whole bool
-	// fields are those at the start of the root that were walked over so far; left are entries of a map that were not,
-	// -1 before the first.
+	// fields are the first fields of the root, as far as they were scanned. remaining is the number of map entries that
+	// were not scanned, -1 before the first scan.
 	fields    []field
 	remaining int64
 	// touched are the fields that were read, set or added.
 	touched []touched
-	// added are the fields that were added, nil where none ever was.
-	added *added
-	// shared is what records have together.
+	// added contains the fields that were added; nil if none ever was.
+	added  *added
 	shared *shared
-	// hint is the field that was asked for last: the next row is asked for the same ones.
+	// hint is the field that was looked up last. Most records are read in the same order.
 	hint int
 }
 
-// field is where a field of a structure, or an entry of a schemaless map, lies in the bytes of its [Data].
+var errEncoding = errors.New("the bytes of a value are truncated or violate wit/encoding.md")
+
+// field is the place of a struct field, or of an entry of a schemaless map, in the bytes of its [Data].
 type field struct {
-	// name is where the text of an entry's key begins; nameEnd is 0 where the key is no text, and in structures.
+	// name and nameEnd delimit the string key of an entry. nameEnd is 0 for other keys and in structs.
 	name, nameEnd uint32
 	start, end    uint32
 }
 
-// added are the fields that were put after those of the bytes.
+// added contains the fields that follow the fields of the bytes.
 type added struct {
-	// names are theirs: the first has the number own, which is how many fields the bytes have.
+	// names are the names of the added fields. The first one has the number base, which is the number of fields in the
+	// bytes.
 	names []string
 	base  int
-	// before is the schema without them, extended that with them; of a map both are nil.
+	// before is the schema without the added fields, extended the schema with them. For maps both are nil.
 	before   []wit.SchemaNode
 	extended *extendedSchema
 }
 
-// any tells whether there are such fields.
 func (a *added) any() bool { return a != nil && len(a.names) > 0 }
 
-// reset makes it that there are none.
+// reset removes the added fields.
 func (a *added) reset() {
 	if a != nil {
 		a.names, a.extended = a.names[:0], nil
 	}
 }
 
-// isAdded tells whether a field is one of those.
 func (d *Data) isAdded(field int) bool { return d.added.any() && field >= d.added.base }
 
-// extendedSchema is the schema with the fields that were added, nil where none was added to a structure.
+// extended returns the schema with the added fields, or nil if none was added to a struct.
 func (d *Data) extended() *extendedSchema {
 	if d.added == nil {
 		return nil
@@ -73,7 +73,7 @@ func (d *Data) extended() *extendedSchema {
 	return d.added.extended
 }
 
-// touched is a field that was read or set: text where isText, else value.
+// touched is a field that was read or set. Its value is text if isText is set, else value.
 type touched struct {
 	field       int
 	set, isText bool
@@ -88,7 +88,7 @@ func (t *touched) any() any {
 	return t.value
 }
 
-// load points d at a datum of a batch. What was allocated for the datum before is used again.
+// load selects a value of a batch. It reuses the memory of the value before.
 func (d *Data) load(at wit.ValueSlice, nodes []wit.SchemaNode, data []byte) {
 	if d.whole || d.err != nil {
 		d.tree, d.whole, d.err = nil, false, nil
@@ -102,7 +102,7 @@ func (d *Data) load(at wit.ValueSlice, nodes []wit.SchemaNode, data []byte) {
 	d.added.reset()
 }
 
-// detach makes d, a copy of of, independent of it.
+// detach makes d, a copy of of, independent of the original.
 func (d *Data) detach(of *Data) {
 	d.fields, d.touched = slices.Clone(of.fields), slices.Clone(of.touched)
 	if of.added != nil {
@@ -118,14 +118,14 @@ func (d *Data) detach(of *Data) {
 	}
 }
 
-// Absent tells whether there is nothing.
+// Absent reports whether there is no value.
 func (d *Data) Absent() bool { return d.encoding == wit.Absent }
 
-// Nodes is the schema, nil for data without one. It must not be changed.
+// Nodes returns the schema, or nil for schemaless data. The caller must not change it.
 func (d *Data) Nodes() []wit.SchemaNode { return d.nodes }
 
-// Tree is the whole value as package connectdata reads it, which takes some microseconds: [Data.Field] and
-// [Data.String] read one field. Bytes that cannot be read give nil, and fail the record when the Func returns.
+// Tree returns the whole value as package connectdata reads it, which takes some microseconds. [Data.Field] and
+// [Data.String] read one field. If the bytes are invalid, it returns nil and the record fails when the Func returns.
 func (d *Data) Tree() any {
 	if d.whole || d.encoding == wit.Absent {
 		return d.tree
@@ -162,7 +162,7 @@ func (d *Data) Tree() any {
 	return d.tree
 }
 
-// slot is where a field stands in the whole value, which is a structure or a map.
+// slot returns the place of a field in the whole value, which must be a struct or map.
 func (d *Data) slot(i int) *any {
 	if tree, ok := d.tree.(connectdata.Struct); ok {
 		return &tree[i]
@@ -170,7 +170,8 @@ func (d *Data) slot(i int) *any {
 	return &d.tree.(connectdata.Map)[i].Value
 }
 
-// Set replaces schema and value; nodes nil: without a schema. A nil tree without a schema makes it absent.
+// Set replaces schema and value. Nil nodes make it schemaless; if tree is nil too, it becomes absent. A value that does
+// not match the schema fails the record when the Func returns.
 func (d *Data) Set(nodes []wit.SchemaNode, tree any) {
 	d.encoding, d.schema, d.nodes, d.tree, d.whole, d.changed = wit.WithSchema, 0, nodes, tree, true, true
 	d.added.reset()
@@ -182,8 +183,8 @@ func (d *Data) Set(nodes []wit.SchemaNode, tree any) {
 	}
 }
 
-// Field returns a field of a structure or of a schemaless map; ok is false when there is none of that name, or no such
-// thing as fields. What it returns must not be changed in place: [Data.SetField] changes a field.
+// Field returns a field of a struct or of a schemaless map. ok is false if the field or the struct does not exist. The
+// caller must not change the value; use [Data.SetField].
 func (d *Data) Field(name string) (value any, ok bool) {
 	i := d.find(name)
 	if i < 0 {
@@ -208,8 +209,8 @@ func (d *Data) Field(name string) (value any, ok bool) {
 	return value, true
 }
 
-// String returns a field that is a text; ok is false when there is none of that name, it is null or no text. It is what
-// Field does, with less garbage.
+// String returns a string field. ok is false if the field does not exist, is null or is not a string. It allocates less
+// than [Data.Field].
 func (d *Data) String(name string) (text string, ok bool) {
 	i := d.find(name)
 	if i < 0 {
@@ -233,14 +234,14 @@ func (d *Data) String(name string) (text string, ok bool) {
 	} else if b[0] != connectdata.TagString {
 		return "", false
 	}
-	if len(b) > size && b[size] < 0x80 { // the length was looked at when the field's end was found
+	if len(b) > size && b[size] < 0x80 { // the scan has checked the length
 		return d.shared.copyText(b[size+1:]), true
 	}
 	content, _ := connectdata.LengthPrefixed(b[size:])
 	return d.shared.copyText(content), true
 }
 
-// touchedField is a field that was read or set before, nil where it was not.
+// touchedField returns the state of a field that was read or set, or nil.
 func (d *Data) touchedField(i int) *touched {
 	for j := range d.touched {
 		if d.touched[j].field == i {
@@ -250,35 +251,35 @@ func (d *Data) touchedField(i int) *touched {
 	return nil
 }
 
-// SetField changes a field that is there. It returns an error when there is none; a value that does not fit the field's
-// schema fails the record when the Func returns.
+// SetField changes an existing field. It returns an error if the field does not exist. A value that does not match the
+// field's schema fails the record when the Func returns.
 func (d *Data) SetField(name string, value any) error {
 	return d.set(name, touched{set: true, value: value})
 }
 
-// SetString is SetField for a text, with less garbage.
+// SetString is [Data.SetField] for a string. It allocates less.
 func (d *Data) SetString(name, text string) error {
 	return d.set(name, touched{set: true, isText: true, text: text})
 }
 
-// AddField puts a field after those of a structure, or an entry into a schemaless map. nodes is the field's schema,
-// its first node the field's own, such as []wit.Node{{Kind: wit.Text, Optional: true}}; a map needs none. It returns an
-// error where a field of that name is there, and where there is no structure: nothing, a null, another value. A value
-// that does not fit the schema fails the record when the Func returns.
+// AddField appends a field to a struct or to a schemaless map. nodes is the schema of the field, its own node first,
+// such as []wit.SchemaNode{{Kind: wit.String, Optional: true}}; a map needs none. It returns an error if the field
+// exists or the data is neither a struct nor such a map. A value that does not match the schema fails the record when
+// the Func returns.
 //
-// Names that come out of the data belong into a map: each makes a schema, of which an instance declares 10,000, and
-// records that would need more fail.
+// Use a map for names that depend on the data: each new name in a struct makes a schema, and records fail once an
+// instance has declared 10,000 schemas.
 func (d *Data) AddField(name string, nodes []wit.SchemaNode, value any) error {
 	if d.find(name) >= 0 {
-		return errors.New("there is a field " + strconv.Quote(name) + " already")
+		return errors.New("the field " + strconv.Quote(name) + " exists already")
 	}
 	switch {
 	case d.err != nil:
 		return d.err
 	case !d.hasFields():
-		return errors.New("there is no structure for a field " + strconv.Quote(name))
+		return errors.New("expected a struct or a schemaless map to add the field " + strconv.Quote(name) + " to")
 	case d.encoding == wit.WithSchema && len(nodes) == 0:
-		return errors.New("a field " + strconv.Quote(name) + " needs a schema")
+		return errors.New("the field " + strconv.Quote(name) + " needs a schema")
 	}
 	if d.added == nil {
 		d.added = &added{}
@@ -307,7 +308,7 @@ func (d *Data) AddField(name string, nodes []wit.SchemaNode, value any) error {
 	return nil
 }
 
-// hasFields tells whether there is a structure, or a map without a schema.
+// hasFields reports whether the data is a struct or a schemaless map.
 func (d *Data) hasFields() bool {
 	if d.whole {
 		switch d.tree.(type) {
@@ -345,8 +346,7 @@ func (d *Data) set(name string, t touched) error {
 	return nil
 }
 
-// find is the number of a field, -1 where there is none of that name. Unless the value is whole the field is in fields
-// afterwards.
+// find returns the number of a field, or -1. Unless the value is whole, fields contains the field afterwards.
 func (d *Data) find(name string) int {
 	if h := d.hint; h < len(d.fields) && d.encoding == wit.WithSchema && !d.whole && d.err == nil &&
 		d.nodes[0].Fields[h].Name == name {
@@ -373,7 +373,7 @@ func (d *Data) find(name string) int {
 	return i
 }
 
-// fieldIndex is the number of a member of the root structure, -1 where there is none of that name.
+// fieldIndex returns the number of a field of the root struct, or -1.
 func (d *Data) fieldIndex(name string) int {
 	members := d.nodes[0].Fields
 	if d.hint < len(members) && members[d.hint].Name == name {
@@ -388,7 +388,7 @@ func (d *Data) fieldIndex(name string) int {
 	return -1
 }
 
-// scan goes over the bytes as far as a field. A null, and data without fields, have none.
+// scan scans the bytes up to a field. It returns -1 for null and for data without fields.
 func (d *Data) scan(name string) int {
 	switch {
 	case d.encoding == wit.WithSchema && d.nodes[0].Kind == wit.Struct:
@@ -414,7 +414,7 @@ func (d *Data) scan(name string) int {
 	return -1
 }
 
-// scanStruct goes over members up to number i.
+// scanStruct scans the bytes up to field i.
 func (d *Data) scanStruct(i int) int {
 	if len(d.fields) > i {
 		return i
@@ -424,8 +424,10 @@ func (d *Data) scanStruct(i int) int {
 		at = int(d.fields[n-1].end)
 	} else {
 		null, size, ok := connectdata.IsNull(&d.nodes[0], b)
+		if !ok {
+			d.err = errEncoding
+		}
 		if !ok || null {
-			d.cut(!ok)
 			return -1
 		}
 		at = size
@@ -448,13 +450,13 @@ func (d *Data) scanStruct(i int) int {
 	return i
 }
 
-// scanMap goes over entries up to the one with that name.
+// scanMap scans the bytes up to the entry with that name.
 func (d *Data) scanMap(name string) int {
 	at := 0
 	if d.remaining < 0 {
 		count, size := connectdata.Number(d.bytes[1:])
 		if size <= 0 || count < 0 || count > int64(len(d.bytes)) {
-			d.cut(true)
+			d.err = errEncoding
 			return -1
 		}
 		d.remaining, at = count, 1+size
@@ -466,7 +468,7 @@ func (d *Data) scanMap(name string) int {
 		if key := d.bytes[at:]; len(key) > 0 && key[0] == connectdata.TagString {
 			text, size := connectdata.LengthPrefixed(key[1:])
 			if size <= 0 {
-				d.cut(true)
+				d.err = errEncoding
 				return -1
 			}
 			f.nameEnd = uint32(at + 1 + size)
@@ -492,14 +494,7 @@ func (d *Data) scanMap(name string) int {
 	return -1
 }
 
-// cut keeps the error of bytes that end too early.
-func (d *Data) cut(is bool) {
-	if is {
-		d.err = errors.New("the bytes of a value are cut, or not as wit/encoding.md describes them")
-	}
-}
-
-// append writes the value: what was not set as the bytes that it had.
+// append encodes the value. Fields that were not set are copied.
 func (d *Data) append(dst []byte) ([]byte, error) {
 	switch {
 	case d.encoding == wit.Absent:
@@ -510,7 +505,7 @@ func (d *Data) append(dst []byte) ([]byte, error) {
 		return connectdata.AppendSchemaless(dst, d.tree)
 	}
 	if len(d.touched) > 1 {
-		// fields stand in the order of bytes, whatever the order in which they were set
+		// in the order of the bytes, not in the order of the calls
 		slices.SortFunc(d.touched, func(a, b touched) int { return a.field - b.field })
 	}
 	done, err := uint32(0), error(nil)
@@ -537,7 +532,7 @@ func (d *Data) append(dst []byte) ([]byte, error) {
 	return append(dst, d.bytes[done:]...), nil
 }
 
-// appendAdded writes the fields that were added, all of which were touched.
+// appendAdded encodes the added fields.
 func (d *Data) appendAdded(dst []byte, added []touched) (_ []byte, err error) {
 	for i := range added {
 		t := &added[i]

@@ -22,7 +22,7 @@ func prepare(chain, chainLen uint32) uint32 {
 	}, guest.Widen(chain, chainLen)...)
 }
 
-// batch is what apply and test are called with, lifted without allocation where nothing new came.
+// batch contains the arguments of apply and test. Lifting it allocates only for new topics or schemas.
 type batch struct {
 	context []byte
 	schemas []wit.Schema
@@ -31,7 +31,7 @@ type batch struct {
 	data    []byte
 }
 
-// lastTopics are the topics of the call before: most calls of an instance have the same.
+// lastTopics are the topics of the last call, which most calls of an instance share.
 var lastTopics []string
 
 func lift(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) (b batch,
@@ -66,7 +66,7 @@ func liftTopics(ptr, n uint32) []string {
 	return lastTopics
 }
 
-// applyArea is where the result of apply lies when it is rows and data only.
+// applyArea contains the result of apply if it is only rows and data.
 var applyArea = make([]byte, guest.ApplyResultSize)
 
 //go:wasmexport culvert:connect/transform@0.3.0#apply

@@ -10,30 +10,31 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// RecordPlugin is the easy way to write a transform: one function that sees one record at a time and asks for the
-// fields that it wants. It costs a microsecond or two a record where a [Plugin] that works on the bytes of a batch
-// costs a fraction of one.
+// RecordPlugin is a simpler form of a transform: a function that is called for each record and reads the fields that it
+// needs. It takes one or two microseconds for each record, several times as long as a [Plugin].
 type RecordPlugin interface {
 	sdk.Plugin
-	// New makes the function of a component of kind transformation with these settings.
+	// New returns the function of a component of kind transformation with these settings.
 	New(component string, settings []wit.Setting) (Func, error)
 }
 
-// PredicatePlugin is implemented by a RecordPlugin that has components of kind predicate.
+// PredicatePlugin is implemented by a [RecordPlugin] that has components of kind predicate.
 type PredicatePlugin interface {
+	// NewPredicate returns the function of a component of kind predicate with these settings.
 	NewPredicate(component string, settings []wit.Setting) (Predicate, error)
 }
 
-// Func changes a record. An error fails the record, not the task: what becomes of it is up to `errors.tolerance`.
+// Func changes a record. An error fails the record, not the task: the setting errors.tolerance decides how it
+// continues.
 type Func func(*Record) error
 
-// Predicate tells whether a record matches. It must not change the record.
+// Predicate reports whether a record matches. It must not change the record.
 type Predicate func(*Record) (bool, error)
 
-// RegisterRecords makes p the module's transform. Call it from init.
+// RegisterRecords makes p the transform of the module. Call it from an init function.
 func RegisterRecords(p RecordPlugin) { Register(Records(p)) }
 
-// Records makes a [Plugin] of a [RecordPlugin].
+// Records returns a [Plugin] that runs a [RecordPlugin].
 func Records(p RecordPlugin) Plugin {
 	r := &records{RecordPlugin: p, schemas: map[uint32][]wit.SchemaNode{}, chains: map[string][]stage{}}
 	r.shared.extensions = map[extensionKey]*extendedSchema{}
@@ -41,7 +42,7 @@ func Records(p RecordPlugin) Plugin {
 	return r
 }
 
-// records is instance state that is only ever a cache: schemas by number, chains by context.
+// records is the state of an instance. All of it is a cache: schemas by number, chains by context.
 type records struct {
 	RecordPlugin
 	schemas  map[uint32][]wit.SchemaNode
@@ -49,7 +50,7 @@ type records struct {
 	chains   map[string][]stage
 	data     []byte
 	rows     []wit.Row
-	// current is the record that the chain sees, used again for each row.
+	// current is the record that the chain processes. It is reused for each row.
 	current Record
 	recent  [2]wit.Schema
 	shared  shared
@@ -59,18 +60,18 @@ type stage struct {
 	apply     Func
 	condition Predicate
 	negate    bool
-	// test is set where the stage is itself a predicate: see Prepare.
+	// test is set if the stage itself is a predicate.
 	test Predicate
 }
 
-// Prepare checks that every stage can be made and keeps the chain as the context.
+// Prepare checks that all stages can be created and encodes the chain as the context.
 func (p *records) Prepare(chain []wit.Stage) ([]byte, error) {
 	context := pack.Stages(nil, chain)
 	_, err := p.chain(context)
 	return context, err
 }
 
-// chain makes the stages of a context, once for each instance.
+// chain returns the stages of a context.
 func (p *records) chain(context []byte) ([]stage, error) {
 	if c, ok := p.chains[string(context)]; ok {
 		return c, nil
@@ -78,7 +79,7 @@ func (p *records) chain(context []byte) ([]stage, error) {
 	r := pack.NewReader(context)
 	list := r.Stages()
 	if !r.Done() {
-		return nil, errors.New("context: bytes that this version of the plugin did not make")
+		return nil, errors.New("context: expected bytes that this version of the plugin has written")
 	}
 	stages := make([]stage, len(list))
 	for i := range list {
@@ -116,7 +117,7 @@ func (p *records) isPredicate(name string) bool {
 func (p *records) predicate(name string, settings []wit.Setting) (Predicate, error) {
 	maker, ok := p.RecordPlugin.(PredicatePlugin)
 	if !ok {
-		return nil, sdk.NewError(wit.ErrorConfig, "no predicate "+name)
+		return nil, sdk.NewError(wit.ErrorConfig, "expected a predicate, found the class "+name)
 	}
 	return maker.NewPredicate(name, settings)
 }
@@ -132,7 +133,7 @@ func (p *records) addSchemas(schemas []wit.Schema) {
 	}
 }
 
-// Apply runs the chain over each row.
+// Apply runs the chain for each row.
 func (p *records) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
 	data []byte) (wit.ApplyResult, error) {
 	p.addSchemas(schemas)
@@ -157,7 +158,7 @@ func (p *records) Apply(context []byte, schemas []wit.Schema, topics []string, r
 	return out, nil
 }
 
-// call is one row on its way through the stages.
+// call is the processing of one row.
 type call struct {
 	*records
 	out      *wit.ApplyResult
@@ -167,8 +168,8 @@ type call struct {
 	chain    []stage
 }
 
-// runStages has a record, and those that it emits, go through the stages from a place on, and writes what comes out. at
-// is the stage that failed.
+// runStages runs the stages from an index on for a record and for those that it emits, and appends the results. If it
+// fails, at is the index of the stage.
 func (c *call) runStages(r *Record, from int) (at int, err error) {
 	for at = from; at < len(c.chain); at++ {
 		if err := c.chain[at].run(r); err != nil {
@@ -187,7 +188,7 @@ func (c *call) runStages(r *Record, from int) (at int, err error) {
 	return max(0, len(c.chain)-1), c.write(c.out, c.rowIndex, &c.rows[len(c.rows)-1], c.topics, r)
 }
 
-// runEmitted has what a record has emitted go through the stages from a place on.
+// runEmitted runs the stages from an index on for the records that r has emitted.
 func (c *call) runEmitted(r *Record, from int) (at int, err error) {
 	emitted := r.emitted
 	r.emitted = nil
@@ -199,7 +200,7 @@ func (c *call) runEmitted(r *Record, from int) (at int, err error) {
 	return 0, nil
 }
 
-// run is one stage's work on a record.
+// run applies the stage to a record if its condition holds.
 func (s *stage) run(r *Record) error {
 	if s.condition != nil {
 		match, err := s.condition(r)
@@ -233,7 +234,7 @@ func (p *records) record(row *wit.Row, topics []string, data []byte) *Record {
 	return r
 }
 
-// nodes is the schema of a datum, nil where it has none. Rows that follow each other have the same two.
+// nodes returns the schema of a value, or nil. It caches two schemas, since most rows have those of the row before.
 func (p *records) nodes(d wit.ValueSlice) []wit.SchemaNode {
 	if d.Encoding != wit.WithSchema {
 		return nil
@@ -248,7 +249,7 @@ func (p *records) nodes(d wit.ValueSlice) []wit.SchemaNode {
 	return p.recent[0].Nodes
 }
 
-// write puts what became of a record into its row.
+// write encodes a record as a row.
 func (p *records) write(out *wit.ApplyResult, rowIndex uint32, row *wit.Row, topics []string, r *Record) error {
 	row.RowIndex, row.Partition, row.Timestamp = rowIndex, r.Partition, r.Timestamp
 	row.Headers = wit.ValueSlice{Encoding: wit.Unchanged}
@@ -286,7 +287,7 @@ func unchanged(d *Data) wit.ValueSlice {
 	return wit.ValueSlice{Encoding: wit.Unchanged, Schema: d.schema}
 }
 
-// put writes what was changed after the data of the rows before.
+// put appends a changed value to the data.
 func (p *records) put(out *wit.ApplyResult, at *wit.ValueSlice, d *Data) (err error) {
 	if d.encoding == wit.WithSchema && d.schema == 0 {
 		if ext := d.extended(); ext != nil && ext.id != 0 {
@@ -303,7 +304,7 @@ func (p *records) put(out *wit.ApplyResult, at *wit.ValueSlice, d *Data) (err er
 	return err
 }
 
-// putHeaders writes headers after the data of the rows before.
+// putHeaders appends headers to the data.
 func (p *records) putHeaders(out *wit.ApplyResult, at *wit.ValueSlice, all []header) (err error) {
 	list := make([]connectdata.Header, len(all))
 	for i := range all {
@@ -319,8 +320,8 @@ func (p *records) putHeaders(out *wit.ApplyResult, at *wit.ValueSlice, all []hea
 	return nil
 }
 
-// declare gives a schema of the plugin's own its number, and tells the host the first time. It refuses what the host
-// would.
+// declare returns the number of a schema that the plugin made, and adds it to the result the first time. It rejects
+// schemas that the host would reject.
 func (p *records) declare(out *wit.ApplyResult, nodes []wit.SchemaNode) (uint32, error) {
 	id, isNew, err := p.declared.declare(nodes)
 	if isNew {
@@ -330,7 +331,7 @@ func (p *records) declare(out *wit.ApplyResult, nodes []wit.SchemaNode) (uint32,
 	return id, err
 }
 
-// Test asks the predicate that the context's one stage names.
+// Test runs the predicate that is the only stage of the context.
 func (p *records) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
 	data []byte) (wit.TestResult,
 	error) {

@@ -121,7 +121,8 @@ var (
 
 // Fields are added, with and without a schema.
 func TestFieldsAreAdded(t *testing.T) {
-	const there, nowhere = `there is a field "source" already`, `there is no structure for a field "source"`
+	const there, nowhere = `the field "source" exists already`,
+		`expected a struct or a schemaless map to add the field "source" to`
 	tags := connectdata.List{"sap", "b"}
 	all := structure([]string{"id", "name", "source", "tags"}, id, text, text,
 		wit.SchemaNode{Kind: wit.Array, Optional: true, Element: 5}, text)

@@ -7,18 +7,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// shared is what the records of an instance share; nil: nothing is kept.
+// shared is the state that the records of an instance share. Nil means that nothing is cached.
 type shared struct {
-	// buffer is memory for many short texts: an allocation for each is what reading them costs most in a guest. What
-	// was handed out is never written again; a text that is kept keeps at most textsSize bytes.
+	// buffer is memory for many short strings, since one allocation for each would be the largest cost of reading them
+	// in a guest. Bytes that were handed out are never written again; a string that is kept keeps at most bufferSize
+	// bytes.
 	buffer []byte
-	// extensions are those of the schemas that there are.
+	// extensions caches the schemas with an added field.
 	extensions map[extensionKey]*extendedSchema
 }
 
 const bufferSize = 16 << 10
 
-// copyText copies b.
+// copyText returns b as a string.
 func (s *shared) copyText(b []byte) string {
 	if s == nil || len(b) > bufferSize/16 {
 		return string(b)
@@ -31,25 +32,26 @@ func (s *shared) copyText(b []byte) string {
 	return unsafe.String(unsafe.SliceData(s.buffer[at:]), len(b))
 }
 
-// maxExtensions is how many schemas with a field more are found again by the field, without making and comparing them.
+// maxExtensions is the maximum number of cached extensions.
 const maxExtensions = 1_000
 
-// extensionKey is one field more to a schema, which is the host's or, where that is 0, one that was extended before.
+// extensionKey identifies a schema with one more field. The base is the host's schema or, if that is 0, an extended
+// one.
 type extensionKey struct {
 	schema uint32
 	of     *extendedSchema
 	name   string
 }
 
-// extendedSchema is a schema with one field more; id is 0 until it was declared. It is kept in [shared.extensions]
-// unless it is of a schema that one record alone has, by [Data.Set].
+// extendedSchema is a schema with one more field. id is 0 until it was declared. kept means that it is in
+// [shared.extensions], which excludes schemas that only one record has, by [Data.Set].
 type extendedSchema struct {
 	id           uint32
 	field, nodes []wit.SchemaNode
 	kept         bool
 }
 
-// extend makes a schema one with a field more: that of the record before, where that was made so too.
+// extend returns the schema with one more field, from the cache if possible.
 func (s *shared) extend(by extensionKey, nodes, field []wit.SchemaNode) *extendedSchema {
 	if s == nil || by.schema == 0 && (by.of == nil || !by.of.kept) {
 		return &extendedSchema{field: slices.Clone(field), nodes: withField(nodes, by.name, field)}
@@ -65,7 +67,7 @@ func (s *shared) extend(by extensionKey, nodes, field []wit.SchemaNode) *extende
 	return to
 }
 
-// withField is a schema of a structure with a field after its others.
+// withField returns a struct schema with an appended field.
 func withField(nodes []wit.SchemaNode, name string, field []wit.SchemaNode) []wit.SchemaNode {
 	base := uint32(len(nodes))
 	out := slices.Concat(nodes, field)

@@ -1,5 +1,5 @@
-// package connectdatatest makes schemas and values at random for fuzz tests: right ones, and such as a careless or a
-// hostile plugin would declare. What a seed makes is the same each time.
+// Package connectdatatest generates random schemas and values for fuzz tests, both valid and invalid ones. The same
+// seed generates the same schemas and values.
 package connectdatatest
 
 import (
@@ -12,17 +12,17 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Random is a source of schemas and values.
+// Random generates schemas and values.
 type Random struct {
 	*rand.Rand
-	// remaining is how many nodes or values may still be made.
+	// remaining is the number of nodes or values that may still be generated.
 	remaining int
 }
 
-// New begins with a seed.
+// New returns a generator with a seed.
 func New(seed uint64) *Random { return &Random{Rand: rand.New(rand.NewPCG(seed, 1))} }
 
-// Schema makes a schema of up to some dozens of nodes, shared ones, defaults and logical types among them.
+// Schema returns a schema of up to some dozens of nodes, with shared nodes, defaults and logical types.
 func (r *Random) Schema() []wit.SchemaNode {
 	r.remaining = 1 + r.IntN(40)
 	var nodes []wit.SchemaNode
@@ -30,7 +30,7 @@ func (r *Random) Schema() []wit.SchemaNode {
 	return nodes
 }
 
-// node appends a node and what is below it, and returns its number.
+// node appends a node and its children, and returns its number.
 func (r *Random) node(nodes *[]wit.SchemaNode, depth int) uint32 {
 	id := len(*nodes)
 	*nodes = append(*nodes, wit.SchemaNode{})
@@ -82,7 +82,7 @@ func (r *Random) node(nodes *[]wit.SchemaNode, depth int) uint32 {
 	return uint32(id)
 }
 
-// Nodes makes a list of nodes that name each other as they please: forwards, and seldom backwards or past the end.
+// Nodes returns nodes with random references, most of them valid.
 func (r *Random) Nodes() []wit.SchemaNode {
 	nodes := make([]wit.SchemaNode, r.IntN(1+1<<r.IntN(13)))
 	name := func(i int) uint32 {
@@ -115,7 +115,7 @@ func (r *Random) Nodes() []wit.SchemaNode {
 	return nodes
 }
 
-// Value makes a value of a node.
+// Value returns a value of a node.
 func (r *Random) Value(nodes []wit.SchemaNode, node uint32) any {
 	r.remaining = 2000
 	n := &nodes[node]
@@ -207,7 +207,7 @@ func (r *Random) text() string {
 	return s
 }
 
-// Dynamic makes a value without a schema: an array or a map of up to some hundred values, or a scalar.
+// Dynamic returns a schemaless value: an array or map of up to some hundred values, or a scalar.
 func (r *Random) Dynamic(depth int) any {
 	if depth == 0 {
 		r.remaining = 300

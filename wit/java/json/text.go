@@ -1,16 +1,16 @@
-// Package json is the texts and numbers of JSON as Jackson, which Kafka Connect has, writes and reads them. It is safe
-// for guests. Values, and what becomes of them, are its callers' affair.
-//
-// plain.go finds what stands in a string as it is, text.go writes and reads strings, number.go reads numbers.
+// Package json reads and writes strings and numbers of JSON like Jackson, which Kafka Connect uses. Guests may import
+// it.
 package json
 
 import (
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// AppendText writes a string as Jackson does: quotation mark, backslash and control characters are escaped, and
-// characters beyond U+FFFF as two surrogates; nothing else. ok is false when s is no UTF-8.
+// AppendText appends s as a JSON string: quotation mark, backslash and control characters are escaped, characters above
+// U+FFFF as two surrogates, everything else stays. ok is false if s is not UTF-8.
 func AppendText(dst, s []byte) (out []byte, ok bool) {
 	dst = append(dst, '"')
 	if UnescapedPrefix(s) < len(s) {
@@ -20,7 +20,7 @@ func AppendText(dst, s []byte) (out []byte, ok bool) {
 	return append(dst, '"'), true
 }
 
-// AppendString is AppendText for a text of which each byte that is no UTF-8 becomes U+FFFD.
+// AppendString is [AppendText] for a string in which each invalid byte is replaced by U+FFFD.
 func AppendString(dst []byte, s string) []byte {
 	out, ok := AppendText(dst, []byte(s))
 	if !ok {
@@ -31,7 +31,7 @@ func AppendString(dst []byte, s string) []byte {
 
 const hex = "0123456789ABCDEF"
 
-// shortEscapes are the control characters with an escape of one letter.
+// shortEscapes contains the letters of the control characters with short escapes.
 var shortEscapes = [0x20]byte{'\b': 'b', '\t': 't', '\n': 'n', '\f': 'f', '\r': 'r'}
 
 func appendEscaped(dst, s []byte) ([]byte, bool) {
@@ -65,13 +65,13 @@ func appendEscaped(dst, s []byte) ([]byte, bool) {
 	return append(dst, '"'), true
 }
 
-// appendUnit escapes a UTF-16 code unit.
+// appendUnit appends the escape of a UTF-16 code unit.
 func appendUnit(dst []byte, u rune) []byte {
 	return append(dst, '\\', 'u', hex[u>>12], hex[u>>8&15], hex[u>>4&15], hex[u&15])
 }
 
-// ScanString reads the string whose quotation mark is data[i]: end is after its last one, and escapes reports whether
-// there are any in it. Where it is none, expected says what should stand at end.
+// ScanString reads the string that starts with the quotation mark data[i]. end is the index after its closing mark;
+// escapes reports whether it has escapes. If it is invalid, expected describes what was expected at end.
 func ScanString(data []byte, i int) (end int, escapes bool, expected string) {
 	from, wide := i+1, false
 	i = from + UnescapedPrefix(data[from:])
@@ -100,7 +100,7 @@ func ScanString(data []byte, i int) (end int, escapes bool, expected string) {
 	return i, escapes, "the end of a string"
 }
 
-// escape passes over what stands after a backslash.
+// escape returns the end of an escape whose backslash is before i.
 func escape(data []byte, i int) (end int, expected string) {
 	if i >= len(data) {
 		return i, "an escape"
@@ -121,8 +121,8 @@ func escape(data []byte, i int) (end int, expected string) {
 
 func isHex(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' }
 
-// HasLoneSurrogate reports whether an escape in a string that [ScanString] has read is half a surrogate pair without
-// the other one. Jackson takes such texts, and refuses such names.
+// HasLoneSurrogate reports whether a string that [ScanString] has read has an escape of an unpaired surrogate. Jackson
+// accepts them in strings, but not in names.
 func HasLoneSurrogate(s []byte) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] != '\\' {
@@ -139,11 +139,11 @@ func HasLoneSurrogate(s []byte) bool {
 	return false
 }
 
-// escapeLetters are what escapes of one letter stand for; the others stand for themselves.
+// escapeLetters contains the characters of the short escapes. Other escaped characters stand for themselves.
 var escapeLetters = [256]byte{'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// Unescape appends what a string says that [ScanString] has read. Half a surrogate pair, which UTF-8 cannot say,
-// becomes a question mark, as Java writes it.
+// Unescape appends the content of a string that [ScanString] has read. An unpaired surrogate, which UTF-8 cannot
+// encode, becomes a question mark like in Java.
 func Unescape(dst, s []byte) []byte {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
@@ -169,8 +169,8 @@ func Unescape(dst, s []byte) []byte {
 	return dst
 }
 
-// decodeUnicode is what the digits after \u stand for, -1 for half a surrogate pair, and how many bytes they are,
-// together with the second half's escape.
+// decodeUnicode returns the character whose \u escape s continues, -1 for an unpaired surrogate, and the number of
+// bytes read, including the escape of the second surrogate.
 func decodeUnicode(s []byte) (r rune, size int) {
 	r = hexUnit(s)
 	if !utf16.IsSurrogate(r) {
@@ -196,4 +196,34 @@ func hexUnit(s []byte) (r rune) {
 		r = r<<4 | rune(c-'0')
 	}
 	return r
+}
+
+// isUnescaped has the bytes that JSON strings contain unescaped, except those of multi-byte characters.
+var isUnescaped = func() (t [256]bool) {
+	for c := 0x20; c < 0x80; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
+// UnescapedPrefix returns the length of the prefix of s that needs no escapes and is ASCII.
+func UnescapedPrefix(s []byte) int {
+	i := 0
+	for ; len(s)-i >= 8; i += 8 {
+		if m := escapedMask(binary.LittleEndian.Uint64(s[i:])) & tops; m != 0 {
+			return i + bits.TrailingZeros64(m)/8
+		}
+	}
+	for i < len(s) && isUnescaped[s[i]] {
+		i++
+	}
+	return i
+}
+
+const ones, tops = 0x0101010101010101, 0x8080808080808080
+
+// escapedMask sets the top bit of the first of 8 bytes that is in the range of ASCII and needs an escape; bits of
+// higher bytes are arbitrary. With bit 1 flipped, control characters and the quotation mark are the bytes below 0x21.
+func escapedMask(w uint64) uint64 {
+	return w | (w ^ ones*2 - ones*0x21) | (w ^ ones*'\\' - ones)
 }

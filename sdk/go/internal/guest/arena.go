@@ -1,27 +1,27 @@
 package guest
 
-// arena hands out memory for what the host writes before a call. It is rooted in a package variable: memory that only
-// the host knows would be collected under it. It is reset by the first allocation after an export has ended, so that
-// memory stays at what the largest call took.
+// arena allocates the memory that the host writes to before a call. It must be a package variable, since Go's garbage
+// collector would free memory that only the host refers to. The first allocation after the end of an export reuses all
+// memory, so that memory stays at the size of the largest call.
 type arena struct {
-	// minChunk is the first chunk's size.
+	// minChunk is the size of the first chunk in bytes.
 	minChunk int
 	chunk    []byte
 	used     int
-	// fullChunks is what was used of chunks that this call has outgrown; they stay until the reset.
+	// fullChunks are the used parts of chunks that the call has filled. They are freed by the reset.
 	fullChunks [][]byte
-	// released is set when the export that the memory was for has ended.
+	// released means that the export has ended that the memory was allocated for.
 	released bool
 }
 
-// minArguments is room for a piece of a page, 64 KiB, with what else its call takes.
+// minArguments fits a piece of a page, 64 KiB, and the other arguments of its call.
 const minArguments = 72 << 10
 
-// chunkAhead is how much a chunk has, in bytes, for what is not asked for yet: of what one large row takes, as much
-// once more would not fit into the memory of a guest.
+// chunkAhead limits in bytes how much a chunk grows in advance: doubling the memory for one large row would not fit
+// into the memory of a guest.
 const chunkAhead = 4 << 20
 
-// alloc returns size bytes at a multiple of 8, at least one.
+// alloc returns size bytes, aligned to 8.
 func (a *arena) alloc(size int) []byte {
 	if a.released {
 		a.reset()
@@ -38,8 +38,8 @@ func (a *arena) alloc(size int) []byte {
 	return b
 }
 
-// reset makes all memory free again; a call that took several chunks leaves one that would have held it all, and a call
-// that takes a little more.
+// reset frees all memory. If the call has filled several chunks, it allocates one that would have fit everything, and
+// an eighth more.
 func (a *arena) reset() {
 	if len(a.fullChunks) > 0 {
 		total := a.used

@@ -42,7 +42,7 @@ func (t *Table) Validate(settings []wit.Setting) []wit.ConfigValue {
 	return out
 }
 
-// grouped reports whether a name is a template for a group's setting: its only placeholder is a number.
+// isGroupTemplate reports whether a name is the template of a group's setting: its only placeholder is a number.
 func isGroupTemplate(name string) bool {
 	before, placeholder, ok := cutPlaceholder(name)
 	return ok && placeholder != anyName && !IsTemplate(name[len(before)+len(placeholder):])
@@ -93,6 +93,7 @@ func (t *Table) validateOne(v Values, spec wit.ConfigKey, declared *wit.ConfigKe
 	return e
 }
 
+// unsupportedMessage returns the error for a value that is not supported yet.
 func unsupportedMessage(spec *wit.ConfigKey, value string, supported []string, instead string) string {
 	if spec.Kind == wit.KindPassword {
 		value = Hidden
@@ -117,7 +118,7 @@ func AddError(values []wit.ConfigValue, name, text string) {
 	}
 }
 
-// AddMissing adds a required setting that is missing, such as a setting of a group without any.
+// AddMissing appends a required setting that is missing, such as one of a group without any.
 func (t *Table) AddMissing(values []wit.ConfigValue, name, text string) []wit.ConfigValue {
 	for _, e := range t.Validate([]wit.Setting{{Name: name}}) {
 		if e.Key.Name == name {
@@ -128,7 +129,7 @@ func (t *Table) AddMissing(values []wit.ConfigValue, name, text string) []wit.Co
 	return values
 }
 
-// FirstError returns the first error, or nil.
+// FirstError returns the first error as an error of the contract, or nil.
 func FirstError(values []wit.ConfigValue) *wit.Error {
 	for i := range values {
 		if e := &values[i]; len(e.Errors) > 0 {

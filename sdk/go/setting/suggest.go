@@ -25,8 +25,7 @@ func (t *Table) Nearest(name string) string {
 }
 
 // Nearest returns the declared name that is most similar to name, with or without its prefix, or "". Placeholders are
-// replaced by the numbers of name, {name} by its last word; such a template is similar only if the text before the word
-// is.
+// replaced by the numbers of name, and {name} by its last word.
 func (g *Suggester) Nearest(name string) string {
 	t := g.Table
 	numbers := numbersIn(name)
@@ -121,7 +120,7 @@ func Distance(a, b string) int {
 	return last[len(b)]
 }
 
-// Unknown returns the message for an undeclared name; near is the suggestion, or "".
+// Unknown returns the message for an undeclared name. near is the suggestion, or "".
 func Unknown(near string) string {
 	if near == "" {
 		return "unknown setting"
