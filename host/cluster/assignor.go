@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
@@ -213,7 +213,7 @@ func (p *plan) resourceCount(i int, claimed map[string]string) (units int) {
 	}
 	for _, claim := range c.Claims {
 		if first := claimed[claim]; first != "" {
-			unplaced("%v", check.ClaimedTwice(claim, first, c.Name))
+			unplaced("%v", components.ClaimedTwice(claim, first, c.Name))
 			return 1
 		}
 	}

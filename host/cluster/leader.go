@@ -13,8 +13,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/cluster/configtopic"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
@@ -575,7 +575,7 @@ func (l *leader) putTaskConfigs(ctx context.Context, name string, h config.TaskP
 		}
 		for _, claim := range set.Requirements.Claims {
 			if slices.Contains(h.Claims, claim) {
-				return check.ClaimedTwice(claim, c.Name, name)
+				return components.ClaimedTwice(claim, c.Name, name)
 			}
 		}
 	}
