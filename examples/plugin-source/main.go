@@ -111,21 +111,21 @@ func (tickets) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
 			poll, err = strconv.Atoi(s.Value)
 		}
 		if err != nil {
-			return nil, sdk.FailSetting(s.Name, "expected a number, found "+strconv.Quote(s.Value))
+			return nil, sdk.NewConfigError(s.Name, "expected a number, found "+strconv.Quote(s.Value))
 		}
 	}
 	return []source.Feed{{
-		Name: "tickets", Topic: topic, Identity: "/api/tickets", Every: time.Duration(poll) * time.Second,
-		Ask: func(at source.Offset) (wit.Request, error) {
-			if next := at.Text("next"); next != "" {
+		Name: "tickets", Topic: topic, Identity: "/api/tickets", PollEvery: time.Duration(poll) * time.Second,
+		Request: func(at source.Offset) (wit.Request, error) {
+			if next := at.String("next"); next != "" {
 				return wit.Request{Target: next}, nil // a link of the API goes back as it came
 			}
 			query := url.Values{"limit": {strconv.Itoa(size)}}
-			if cursor := at.Text("cursor"); cursor != "" {
+			if cursor := at.String("cursor"); cursor != "" {
 				query.Set("after", cursor)
 			}
 			request := wit.Request{Target: "/api/tickets?" + query.Encode()}
-			if etag := at.Text("etag"); etag != "" {
+			if etag := at.String("etag"); etag != "" {
 				request.Headers = []wit.Header{{Name: "If-None-Match", Value: etag}}
 			}
 			return request, nil

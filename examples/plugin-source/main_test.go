@@ -8,5 +8,5 @@ import (
 )
 
 func TestTickets(t *testing.T) {
-	plugintest.Source(t, source.Pages(tickets{}), "testdata/*.txt")
+	plugintest.RunSource(t, source.Pages(tickets{}), "testdata/*.txt")
 }

@@ -56,18 +56,18 @@ func (maskText) New(_ string, settings []wit.Setting) (transform.Func, error) {
 		case "keep":
 			n, err := strconv.Atoi(s.Value)
 			if err != nil || n < 0 {
-				return nil, sdk.FailSetting("keep", "expected a number from 0, found "+strconv.Quote(s.Value))
+				return nil, sdk.NewConfigError("keep", "expected a number from 0, found "+strconv.Quote(s.Value))
 			}
 			keep = n
 		}
 	}
 	if len(fields) == 0 {
-		return nil, sdk.FailSetting("fields", "expected the names of fields, found none")
+		return nil, sdk.NewConfigError("fields", "expected the names of fields, found none")
 	}
 	return func(r *transform.Record) error {
 		for _, f := range fields {
-			if text, ok := r.Value.Text(f); ok {
-				if err := r.Value.SetText(f, mask(text, keep)); err != nil {
+			if text, ok := r.Value.String(f); ok {
+				if err := r.Value.SetString(f, mask(text, keep)); err != nil {
 					return err
 				}
 			}

@@ -28,7 +28,7 @@ func TestMaskText(t *testing.T) {
 	keyOnly := plugintest.Record{Topic: "customers", Key: plugintest.Value{Data: "2"}}
 	text := plugintest.Record{Topic: "customers", Timestamp: 1709184496789,
 		Value: plugintest.Value{Data: "no fields here"}}
-	got := plugintest.Transform(t, transform.Records(maskText{}), stages, bare("DE02120300000000202051"),
+	got := plugintest.RunTransform(t, transform.Records(maskText{}), stages, bare("DE02120300000000202051"),
 		typed("äöü€12345"), keyOnly, text)
 	var want []plugintest.Result
 	for _, r := range []plugintest.Record{bare("******************2051"), typed("*****2345"), keyOnly, text} {

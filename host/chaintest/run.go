@@ -223,9 +223,9 @@ func (r *runner) row(ctx context.Context, b *record.Batch, in *input) (row wit.R
 			r.fail(in.line, "header %s: %v", h.name, err)
 			return row, false
 		}
-		one := connectdata.Header{Name: h.name, Form: d.Encoding, Schema: d.Schema, Value: b.Bytes(d)}
+		one := connectdata.Header{Name: h.name, Encoding: d.Encoding, Schema: d.Schema, Value: b.Bytes(d)}
 		if d.Encoding == wit.Absent {
-			one.Form, one.Value = wit.Schemaless, []byte{connectdata.TagNull}
+			one.Encoding, one.Value = wit.Schemaless, []byte{connectdata.TagNull}
 		}
 		list = append(list, one)
 	}
@@ -430,9 +430,9 @@ func WriteValue(ctx context.Context, registry *record.Registry, b *record.Batch,
 
 // Header is a header's value as a value of its own; the batch gets its bytes.
 func Header(b *record.Batch, h *connectdata.Header) wit.ValueSlice {
-	d := wit.ValueSlice{Encoding: h.Form, Schema: h.Schema, Start: uint32(len(b.Data)), Size: uint32(len(h.Value))}
+	d := wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema, Start: uint32(len(b.Data)), Size: uint32(len(h.Value))}
 	b.Data = append(b.Data, h.Value...)
-	if h.Form == wit.Schemaless && len(h.Value) > 0 && h.Value[0] == connectdata.TagNull {
+	if h.Encoding == wit.Schemaless && len(h.Value) > 0 && h.Value[0] == connectdata.TagNull {
 		return wit.ValueSlice{}
 	}
 	return d

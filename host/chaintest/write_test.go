@@ -44,7 +44,7 @@ func TestWrittenTestsHold(t *testing.T) {
 		row.Key = row.Value
 		start = len(b.Data)
 		b.Data = connectdata.AppendHeaders(b.Data,
-			[]connectdata.Header{{Name: "h", Form: wit.Schemaless, Value: []byte{connectdata.TagNull}}})
+			[]connectdata.Header{{Name: "h", Encoding: wit.Schemaless, Value: []byte{connectdata.TagNull}}})
 		row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 		b.Rows = append(b.Rows, row)
 	}

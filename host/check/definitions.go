@@ -94,7 +94,7 @@ func KindOf(spec *wit.ConfigKey) string {
 	parts := []string{KindName(spec.Kind)}
 	r, _ := role.Find(spec.Role())
 	if (r.Name == role.Address || r.Name == role.Port) && !setting.IsRequired(spec) && (spec.DefaultValue == nil ||
-		!r.Counts(*spec.DefaultValue)) {
+		!r.AcceptsDefault(*spec.DefaultValue)) {
 		parts = append(parts, "required unless a destination says it")
 	}
 	for _, r := range spec.Rules {

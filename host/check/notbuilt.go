@@ -33,5 +33,5 @@ func notBuilt(c *config.Connector, d *config.Declarations, found config.Problems
 
 func built(name string) bool {
 	r, known := role.Find(name)
-	return known && !r.Later
+	return known && !r.Unsupported
 }

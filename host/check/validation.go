@@ -385,7 +385,7 @@ func parsed(kind wit.SettingKind, value *string) *string {
 	text := setting.Trim(*value)
 	switch kind {
 	case wit.KindShort, wit.KindInt, wit.KindLong:
-		if n, ok := setting.Integer(kind, text); ok {
+		if n, ok := setting.ParseInt(kind, text); ok {
 			text = strconv.FormatInt(n, 10)
 		}
 	case wit.KindBoolean:

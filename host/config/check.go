@@ -160,7 +160,7 @@ func (ch Checker) checkValue(e Entry, spec *wit.ConfigKey, own *Declarations) Pr
 	}
 	isSecret := isSecret(e.Key, append([]*Declarations{own}, ch.OtherComponents...)...)
 	if name := spec.Role(); isSecret && name != "" {
-		if r, known := role.Find(name); known && r.Kind != role.Secret && r.Kind != role.Either {
+		if r, known := role.Find(name); known && r.Kind != role.Secret && r.Kind != role.StringOrSecret {
 			return Problems{e.problem("is a secret, and the plugin has it used as %s, whose values are shown: it is "+
 				"not used", name)}
 		}
@@ -282,7 +282,7 @@ func checkAddress(c *Connector, d *Declarations) Problems {
 		switch r, _ := role.Find(name); {
 		case v.spec.DefaultValue == nil && roles.Declared(role.Destination):
 			problems = append(problems, c.missing(v.spec.Name))
-		case v.spec.DefaultValue != nil && !r.Counts(*v.spec.DefaultValue):
+		case v.spec.DefaultValue != nil && !r.AcceptsDefault(*v.spec.DefaultValue):
 			p := c.missing(v.spec.Name)
 			p.Text = fmt.Sprintf("%s: the plugin's default %q does not count, since where requests go comes from the "+
 				"user alone",
@@ -298,7 +298,7 @@ func hasDefault(spec *wit.ConfigKey) bool {
 		return false
 	}
 	r, known := role.Find(spec.Role())
-	return !known || r.Counts(*spec.DefaultValue)
+	return !known || r.AcceptsDefault(*spec.DefaultValue)
 }
 
 func ignoredDefaults(ctx context.Context, c *Connector, d *Declarations) Problems {
@@ -346,7 +346,7 @@ func commonRules(c *Connector, kind wit.ComponentKind) Problems {
 		return append(problems, c.topicCreation()...)
 	}
 	if most, given := c.Entry("tasks.max"); given {
-		if n, ok := setting.Integer(wit.KindInt, most.Value.Reveal()); ok && n > MaxSinkTasks {
+		if n, ok := setting.ParseInt(wit.KindInt, most.Value.Reveal()); ok && n > MaxSinkTasks {
 			problems = append(problems, most.codedProblem(setting.CodeInvalid, setting.Invalid(most.Key,
 				most.Value.String(), fmt.Sprintf("Value must be no more than %d", MaxSinkTasks))))
 		}
@@ -410,7 +410,7 @@ const regexTimeout = time.Second
 
 // MatchesTopic reports whether an expression matches a whole topic name. It returns an error after one second.
 func MatchesTopic(p pattern.Pattern, topic string) (bool, error) {
-	ok, err := p.Within(regexTimeout).Matches(topic)
+	ok, err := p.WithTimeout(regexTimeout).Matches(topic)
 	if err != nil {
 		return false, fmt.Errorf("the regular expression takes more than %s for the topic %q", regexTimeout, topic)
 	}
@@ -555,10 +555,10 @@ func Declare(specs ...wit.ConfigKey) *Declarations { return setting.NewTable(spe
 func DeclareComponent(c wit.Component) *Declarations { return setting.NewComponentTable(&c) }
 
 // List splits a value at commas, see [setting.List].
-func List(value string) []string { return setting.List(value) }
+func List(value string) []string { return setting.ParseList(value) }
 
 // Boolean parses true, false, 1 and 0 in any case.
-func Boolean(value string) (b, ok bool) { return setting.Flag(value) }
+func Boolean(value string) (b, ok bool) { return setting.ParseBool(value) }
 
 // CheckValue returns what is wrong with a value, in Kafka Connect's words, or "". It quotes the value only if shown is
 // true and it is no password.

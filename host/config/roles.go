@@ -32,7 +32,7 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 			continue
 		}
 		v := roleValue{spec: spec}
-		if known, ok := role.Find(name); ok && known.Default && spec.DefaultValue != nil {
+		if known, ok := role.Find(name); ok && known.PluginDefault && spec.DefaultValue != nil {
 			v.value, v.has = *spec.DefaultValue, true
 		}
 		for _, key := range spec.Names() {
@@ -42,7 +42,7 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 			}
 		}
 		if v.has && spec.Kind != wit.KindPassword {
-			if s, ok := setting.Spelling(&spec, v.value); ok {
+			if s, ok := setting.Canonical(&spec, v.value); ok {
 				v.value = s
 			}
 		}
@@ -92,7 +92,7 @@ func (r Roles) Setting(role string) string {
 
 // Int returns the role's value as a number, 0 if it has none. Values were checked before.
 func (r Roles) Int(role string) int {
-	n, _ := setting.Integer(wit.KindLong, r.byRole[role].value)
+	n, _ := setting.ParseInt(wit.KindLong, r.byRole[role].value)
 	return int(n)
 }
 

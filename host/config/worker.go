@@ -261,7 +261,7 @@ func (w *Worker) List(name string) []string { return List(w.Text(name)) }
 
 // Int returns the value as a number; values were checked before.
 func (w *Worker) Int(name string) int {
-	n, _ := setting.Integer(wit.KindLong, w.Text(name))
+	n, _ := setting.ParseInt(wit.KindLong, w.Text(name))
 	return int(n)
 }
 

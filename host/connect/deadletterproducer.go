@@ -40,7 +40,7 @@ func (t *task) ensureDeadLetterTopic(ctx context.Context) (topic string, err err
 	if err := c.options.reserved.Check(topic); err != nil {
 		return "", fmt.Errorf("%s: %w", deadLetterTopic, err)
 	}
-	replication, ok := setting.Integer(wit.KindShort, c.config.Text(deadLetterReplication))
+	replication, ok := setting.ParseInt(wit.KindShort, c.config.Text(deadLetterReplication))
 	if !ok {
 		return "", fmt.Errorf("%s: expected a number, found %q", deadLetterReplication,
 			c.config.Text(deadLetterReplication))

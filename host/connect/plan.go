@@ -80,7 +80,7 @@ func (c *connectorRun) plan(ctx context.Context, toRun bool) (p wit.PlanResult, 
 }
 
 func (c *connectorRun) maxTasks() (int, error) {
-	number, ok := setting.Integer(wit.KindInt, c.config.Text("tasks.max"))
+	number, ok := setting.ParseInt(wit.KindInt, c.config.Text("tasks.max"))
 	if !ok {
 		return 0, fmt.Errorf("tasks.max: expected a number, found %q", c.config.Text("tasks.max"))
 	}

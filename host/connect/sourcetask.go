@@ -189,7 +189,7 @@ func (c *connectorRun) boolean(name string) bool {
 
 func (c *connectorRun) retryPolicy() core.RetryPolicy {
 	ms := func(name string) time.Duration {
-		n, _ := setting.Integer(wit.KindLong, c.config.Setting(name, c.options.Worker)) // checked before
+		n, _ := setting.ParseInt(wit.KindLong, c.config.Setting(name, c.options.Worker)) // checked before
 		const longest = int64(math.MaxInt64 / time.Millisecond)
 		return time.Duration(min(n, longest)) * time.Millisecond
 	}

@@ -91,10 +91,10 @@ func parseTopic(c *config.Connector, prefix, name string) kafka.Topic {
 		switch key {
 		case "include", "exclude":
 		case "partitions":
-			n, _ := setting.Integer(wit.KindInt, value)
+			n, _ := setting.ParseInt(wit.KindInt, value)
 			t.Partitions = int32(n)
 		case "replication.factor":
-			n, _ := setting.Integer(wit.KindShort, value)
+			n, _ := setting.ParseInt(wit.KindShort, value)
 			t.Replication = int16(n)
 		default:
 			t.Configs[key] = value

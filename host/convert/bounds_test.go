@@ -222,7 +222,7 @@ func TestHostileValuesAreWrittenInTime(t *testing.T) {
 	long := []byte(strings.Repeat("\x02x", 500_000))
 	decimal := wit.SchemaNode{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: "scale",
 		Value: "2"}}}
-	maps := bytes.Repeat([]byte{connectdata.TagMap, 2, connectdata.TagText, 2, 'k'}, 900)
+	maps := bytes.Repeat([]byte{connectdata.TagMap, 2, connectdata.TagString, 2, 'k'}, 900)
 	for _, odd := range [][]byte{{connectdata.TagNull}, {connectdata.TagMap, 2, connectdata.TagInt8, 2,
 		connectdata.TagNull}} {
 		maps = append(maps[:900*5:900*5], odd...)
@@ -230,7 +230,7 @@ func TestHostileValuesAreWrittenInTime(t *testing.T) {
 	// Maps in the last entry of each other, which shows late that it needs pairs.
 	pairs := []byte{connectdata.TagNull}
 	for range 200 {
-		pairs = append(append([]byte{connectdata.TagMap, 4, connectdata.TagText, 2, 'k'}, pairs...),
+		pairs = append(append([]byte{connectdata.TagMap, 4, connectdata.TagString, 2, 'k'}, pairs...),
 			connectdata.TagInt8, 2,
 			connectdata.TagNull)
 	}

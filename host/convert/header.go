@@ -26,15 +26,15 @@ func (c SimpleHeaders) Encode(ctx context.Context, dst []byte, most int, _ strin
 	if err := k.Room(dst, 0); err != nil {
 		return dst, false, err
 	}
-	if h.Form == wit.Raw {
+	if h.Encoding == wit.Raw {
 		return appendRaw(ctx, dst, most, h.Value)
 	}
-	v, nodes, err := conversion.ValueOf(c.Registry, "SimpleHeaderConverter", h.Form, h.Schema, h.Value)
+	v, nodes, err := conversion.ValueOf(c.Registry, "SimpleHeaderConverter", h.Encoding, h.Schema, h.Value)
 	if err != nil || v == nil {
 		return dst, err == nil, err
 	}
-	out, err := (&values.Writer{Nodes: nodes, Bound: k.Bound}).Append(dst, v)
-	if wrong, is := errors.AsType[*values.Unwritable](err); is {
+	out, err := (&values.Writer{Nodes: nodes, Limit: k.Bound}).Append(dst, v)
+	if wrong, is := errors.AsType[*values.UnwritableError](err); is {
 		err = fault.Data("SimpleHeaderConverter: %v", wrong)
 	}
 	if err != nil {

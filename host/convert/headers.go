@@ -79,11 +79,11 @@ type valueHeaders struct {
 
 func (c *valueHeaders) Encode(ctx context.Context, dst []byte, most int, topic string, _ *record.Batch,
 	h *connectdata.Header) ([]byte, bool, error) {
-	if h.Form == wit.Raw { // bytes that nobody has read are as they were
+	if h.Encoding == wit.Raw { // bytes that nobody has read are as they were
 		return appendRaw(ctx, dst, most, h.Value)
 	}
-	d := wit.ValueSlice{Encoding: h.Form, Schema: h.Schema, Size: uint32(len(h.Value))}
-	if h.Form == wit.Schemaless && string(h.Value) == string(nullValue) {
+	d := wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema, Size: uint32(len(h.Value))}
+	if h.Encoding == wit.Schemaless && string(h.Value) == string(nullValue) {
 		d = wit.ValueSlice{}
 	}
 	c.batch.Data = h.Value
@@ -95,9 +95,9 @@ func (c *valueHeaders) Decode(ctx context.Context, topic, name string, data []by
 	b *record.Batch) (connectdata.Header,
 	error) {
 	d, err := c.c.Decode(ctx, topic, data, b)
-	h := connectdata.Header{Name: name, Form: d.Encoding, Schema: d.Schema}
+	h := connectdata.Header{Name: name, Encoding: d.Encoding, Schema: d.Schema}
 	if h.Value = b.Bytes(d); d.Encoding == wit.Absent {
-		h.Form, h.Value = wit.Schemaless, nullValue
+		h.Encoding, h.Value = wit.Schemaless, nullValue
 	}
 	return h, err
 }
@@ -109,9 +109,9 @@ var nullValue = []byte{connectdata.TagNull}
 func (SimpleHeaders) Decode(_ context.Context, _, name string, data []byte, _ *record.Batch) (connectdata.Header,
 	error) {
 	if data == nil {
-		return connectdata.Header{Name: name, Form: wit.Schemaless, Value: nullValue}, nil
+		return connectdata.Header{Name: name, Encoding: wit.Schemaless, Value: nullValue}, nil
 	}
-	return connectdata.Header{Name: name, Form: wit.Raw, Value: data}, nil
+	return connectdata.Header{Name: name, Encoding: wit.Raw, Value: data}, nil
 }
 
 // appendRaw appends bytes, at most `most` of them.

@@ -17,12 +17,12 @@ func TestHeadersGoThroughTheirConverter(t *testing.T) {
 	reg := record.NewRegistry()
 	text, err := reg.Intern([]wit.SchemaNode{{Kind: wit.String}})
 	require.NoError(t, err)
-	structured := connectdata.Header{Name: "h", Form: wit.WithSchema, Schema: text.ID,
+	structured := connectdata.Header{Name: "h", Encoding: wit.WithSchema, Schema: text.ID,
 		Value: connectdata.AppendString(nil, "ä")}
-	dynamic := connectdata.Header{Name: "h", Form: wit.Schemaless,
+	dynamic := connectdata.Header{Name: "h", Encoding: wit.Schemaless,
 		Value: connectdata.AppendNumber([]byte{connectdata.TagInt64}, 7)}
-	null := connectdata.Header{Name: "h", Form: wit.Schemaless, Value: []byte{connectdata.TagNull}}
-	raw := connectdata.Header{Name: "h", Form: wit.Raw, Value: []byte("as it is")}
+	null := connectdata.Header{Name: "h", Encoding: wit.Schemaless, Value: []byte{connectdata.TagNull}}
+	raw := connectdata.Header{Name: "h", Encoding: wit.Raw, Value: []byte("as it is")}
 	for _, x := range []struct {
 		class    string
 		settings map[string]string
@@ -75,16 +75,16 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 		require.NoError(t, err)
 		b := &record.Batch{Registry: reg}
 		h, err := c.Decode(t.Context(), "t", "h", []byte(x.data), b)
-		if err != nil || h.Name != "h" || h.Form != x.form {
-			t.Fatalf("%s: found form %d, %v", x.class, h.Form, err)
+		if err != nil || h.Name != "h" || h.Encoding != x.form {
+			t.Fatalf("%s: found form %d, %v", x.class, h.Encoding, err)
 		}
 		if x.form == wit.WithSchema {
 			if v, _, err := connectdata.Read(reg.Get(h.Schema).Nodes, 0, h.Value); err != nil || v != x.want {
 				t.Errorf("%s: expected %v, found %v, %v", x.class, x.want, v, err)
 			}
 		}
-		if h, err = c.Decode(t.Context(), "t", "h", nil, b); err != nil || h.Form == wit.Absent {
-			t.Errorf("%s: a null: found form %d, %v", x.class, h.Form, err)
+		if h, err = c.Decode(t.Context(), "t", "h", nil, b); err != nil || h.Encoding == wit.Absent {
+			t.Errorf("%s: a null: found form %d, %v", x.class, h.Encoding, err)
 		}
 	}
 	c, err := NewHeaders(ClassJSON, nil, Use{Schemas: reg})

@@ -123,19 +123,19 @@ type stringConverter struct {
 
 func newString(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 	c := &stringConverter{reg: u.Schemas}
-	c.writer = values.Writer{Bound: c.budget.Bound, ToString: true}
+	c.writer = values.Writer{Limit: c.budget.Bound, ToString: true}
 	for _, way := range []struct {
 		at    *charset.Charset
 		named string
 	}{{&c.writes, "serializer.encoding"}, {&c.reads, "deserializer.encoding"}} {
 		// The converter overrides the serializers' own settings, which name what they are for.
 		name := "converter.encoding"
-		if own := conversion.UsedFor(u.Key) + "." + way.named; v.Text(own) != "" {
+		if own := conversion.UsedFor(u.Key) + "." + way.named; v.String(own) != "" {
 			name = own
 		}
 		var known bool
-		if *way.at, known = charset.Of(v.Text(name)); !known {
-			return nil, fault.Config("%s", setting.Invalid(name, v.Text(name), "expected "+charset.Names()))
+		if *way.at, known = charset.Of(v.String(name)); !known {
+			return nil, fault.Config("%s", setting.Invalid(name, v.String(name), "expected "+charset.Names()))
 		}
 	}
 	var err error
@@ -163,7 +163,7 @@ func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topi
 	k.Most = most // of the text itself
 	c.writer.Nodes = nodes
 	c.scratch, err = c.writer.Append(c.scratch[:0], v)
-	if wrong, is := errors.AsType[*values.Unwritable](err); is {
+	if wrong, is := errors.AsType[*values.UnwritableError](err); is {
 		err = fault.Data("StringConverter: %v", wrong)
 	}
 	if err != nil {

@@ -50,9 +50,9 @@ func TestPrimitivesAsKafka(t *testing.T) {
 			if c != nil {
 				out, null, err = c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 			} else {
-				h := connectdata.Header{Name: "h", Form: d.Encoding, Schema: d.Schema, Value: b.Bytes(d)}
+				h := connectdata.Header{Name: "h", Encoding: d.Encoding, Schema: d.Schema, Value: b.Bytes(d)}
 				if d.Encoding == wit.Absent {
-					h.Form, h.Value = wit.Schemaless, nullValue
+					h.Encoding, h.Value = wit.Schemaless, nullValue
 				}
 				out, null, err = SimpleHeaders{b.Registry}.Encode(t.Context(), nil, math.MaxInt32, "t", b, &h)
 			}

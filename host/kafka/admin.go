@@ -272,7 +272,7 @@ func ParseInternal(properties map[string]string, prefix string, t Internal) (Int
 
 // count parses a number of 1 or more; -1 leaves it to the broker.
 func count[T int16 | int32](value string, most int64) (T, error) {
-	n, ok := setting.Integer(wit.KindLong, value)
+	n, ok := setting.ParseInt(wit.KindLong, value)
 	if !ok || n > most || (n < 1 && n != -1) {
 		return 0, fmt.Errorf("expected a number from 1 to %d, or -1 for the broker's default", most)
 	}

@@ -127,7 +127,7 @@ const regexWithin = time.Second
 // follow adds the topics that match an expression of Java's to what is read, at the start and whenever metadata is
 // looked at again.
 func (s *Consumer) follow(p pattern.Pattern) error {
-	p, known, wait := p.Within(regexWithin), map[string]bool{}, time.Second
+	p, known, wait := p.WithTimeout(regexWithin), map[string]bool{}, time.Second
 	for s.life.Err() == nil {
 		request := kmsg.NewPtrMetadataRequest()
 		// An error is asked about again: whether brokers are there is for Poll to say.

@@ -177,7 +177,8 @@ func TestConsumerHandsOver(t *testing.T) {
 	assert.Equal(t, want, got, "the second member")
 	for _, p := range gone["wide"] {
 		if first.membership.owns("wide", p) || !second.membership.owns("wide", p) {
-			t.Errorf("partition %d: first %v, second %v", p, first.membership.owns("wide", p), second.membership.owns("wide", p))
+			t.Errorf("partition %d: first %v, second %v", p, first.membership.owns("wide", p),
+				second.membership.owns("wide", p))
 		}
 	}
 }
@@ -211,7 +212,7 @@ func TestRegexWithoutAnswer(t *testing.T) {
 	name := strings.Repeat("a", 60)
 	s := &Consumer{o: ConsumerOptions{Regex: regex}}
 	known := map[string]bool{}
-	err = s.add(p.Within(time.Millisecond), known, &kmsg.MetadataResponse{Topics: []kmsg.MetadataResponseTopic{
+	err = s.add(p.WithTimeout(time.Millisecond), known, &kmsg.MetadataResponse{Topics: []kmsg.MetadataResponseTopic{
 		{Topic: &name}}})
 	if err == nil || !strings.Contains(err.Error(), `does not come to an end for the topic "`+name) || len(known) > 0 {
 		t.Errorf("expected an error that names the topic, found %v, %v", err, known)

@@ -192,7 +192,7 @@ func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error
 	if !given {
 		return "", true, nil
 	}
-	n, ok := setting.Integer(wit.KindInt, port)
+	n, ok := setting.ParseInt(wit.KindInt, port)
 	if !ok || n < 1 || n > math.MaxUint16 {
 		return "", true, setting.Problem{Setting: "bootstrap.servers", Code: setting.CodeInvalid,
 			Text: setting.Invalid("bootstrap.servers", bootstrap[0],

@@ -138,7 +138,7 @@ func text(at func(*Config) *string) property {
 func oneOf(at func(*Config) *string, allowed ...string) property {
 	p := property{rules: []wit.Rule{setting.Allowed(allowed...)}}
 	p.set = func(c *Config, v string) (note, why string) {
-		*at(c), _ = setting.Spelling(&wit.ConfigKey{Rules: p.rules}, v)
+		*at(c), _ = setting.Canonical(&wit.ConfigKey{Rules: p.rules}, v)
 		return "", ""
 	}
 	return p
@@ -146,7 +146,7 @@ func oneOf(at func(*Config) *string, allowed ...string) property {
 
 func boolean(at func(*Config) *bool) property {
 	return property{kind: wit.KindBoolean, set: func(c *Config, v string) (note, why string) {
-		*at(c), _ = setting.Flag(v)
+		*at(c), _ = setting.ParseBool(v)
 		return "", ""
 	}}
 }
@@ -162,7 +162,7 @@ func number(least, most int64, set func(c *Config, n int64) (note string)) prope
 		p.rules = append(p.rules, setting.AtMost(most))
 	}
 	p.set = func(c *Config, v string) (note, why string) {
-		n, _ := setting.Integer(p.kind, v)
+		n, _ := setting.ParseInt(p.kind, v)
 		return set(c, n), ""
 	}
 	return p
@@ -221,7 +221,7 @@ func bootstrapServer(s string) (taken, why string) {
 		s = rest
 	}
 	host, port, err := net.SplitHostPort(s)
-	if n, ok := setting.Integer(wit.KindInt, port); err == nil && host != "" && ok && n >= 1 && n <= math.MaxUint16 {
+	if n, ok := setting.ParseInt(wit.KindInt, port); err == nil && host != "" && ok && n >= 1 && n <= math.MaxUint16 {
 		return s, ""
 	}
 	return "", fmt.Sprintf("expected HOST:PORT or embedded, found %q", s)
@@ -314,7 +314,7 @@ func (p property) give(c *Config, name, value string) (note string, err error) {
 
 // items cuts a list at its commas and leaves out what is empty.
 func items(list string) []string {
-	return slices.DeleteFunc(setting.List(list), func(item string) bool { return item == "" })
+	return slices.DeleteFunc(setting.ParseList(list), func(item string) bool { return item == "" })
 }
 
 // unknownAmong is the text for a name that is none of the known ones.

@@ -215,7 +215,7 @@ func (c *checker) texts(where string, s *wit.ConfigKey) {
 	if s.DefaultValue != nil {
 		c.legible(where, "default of "+of, *s.DefaultValue)
 		// A secret's default may stand for something else: it is never shown.
-		if text := (setting.Check{Empty: true}).Value(s, *s.DefaultValue); text != "" && *s.DefaultValue != "" &&
+		if text := (setting.Check{AllowEmpty: true}).Value(s, *s.DefaultValue); text != "" && *s.DefaultValue != "" &&
 			s.Kind != wit.KindPassword {
 			c.find(true, where, "the default of %s is none of its values: %s", of, text)
 		}
@@ -270,7 +270,7 @@ func (c *checker) component(x *wit.Component) {
 		}
 	}
 	for _, f := range role.Check(x) {
-		c.find(f.Refused || f.Wrong, where, "%v", f)
+		c.find(f.Fatal || f.Invalid, where, "%v", f)
 	}
 	c.try("plugin.validate", where, func(i *Instance) error {
 		inquiry, err := i.Validate(c.ctx, x.Name, nil, false, nil, nil)

@@ -221,8 +221,8 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 		"a secret without role": {roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Kind: wit.KindPassword}),
 			"is a password without a role"},
 		"a role of a transform": {roles(wit.ComponentTransformation, wit.ConfigKey{Name: "a",
-			Rules: in("http.address")}), "has the role http.address: the host uses settings of " +
-			"sources and sinks alone"},
+			Rules: in("http.address")}), "has the role http.address: only settings of " +
+			"sources and sinks have roles"},
 		"a role twice": {roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Rules: in("http.address")},
 			wit.ConfigKey{Name: "b", Rules: in("http.address")}), "has the role http.address, which a has"},
 		"no name": {wit.Description{Version: "1"}, "load: describe: expected a name and a version"},

@@ -37,7 +37,7 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 	const many = 50_000
 	list, err := connectdata.AppendSchemaless(nil, make(connectdata.List, many))
 	require.NoError(t, err)
-	headers := connectdata.AppendHeaders(nil, []connectdata.Header{{Name: "h", Form: wit.Schemaless, Value: list}})
+	headers := connectdata.AppendHeaders(nil, []connectdata.Header{{Name: "h", Encoding: wit.Schemaless, Value: list}})
 	declared := make([]wit.Schema, many)
 	for n := range declared {
 		declared[n] = wit.Schema{ID: wit.GuestSchemas, Nodes: []wit.SchemaNode{{Kind: wit.Int32}}}

@@ -49,8 +49,9 @@ func FuzzInsideRows(f *testing.F) {
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-			headers := connectdata.AppendHeaders(nil, []connectdata.Header{{Name: "s", Form: wit.WithSchema, Schema: id,
-				Value: value}, {Name: "d", Form: wit.Schemaless, Value: dynamic}})
+			headers := connectdata.AppendHeaders(nil,
+				[]connectdata.Header{{Name: "s", Encoding: wit.WithSchema, Schema: id,
+					Value: value}, {Name: "d", Encoding: wit.Schemaless, Value: dynamic}})
 			rows = append(rows, wit.Row{Topic: uint32(r.IntN(3)), Partition: int32(r.IntN(4)) - 1,
 				Key:   place(wit.Schemaless, 0, dynamic),
 				Value: place(wit.WithSchema, id, value), Headers: place(wit.Raw, 0, headers)})

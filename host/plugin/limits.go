@@ -148,7 +148,7 @@ func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error
 		if !ok {
 			l = base
 		}
-		*fieldOf(limit)(&l), _ = setting.Integer(wit.KindLong, value)
+		*fieldOf(limit)(&l), _ = setting.ParseInt(wit.KindLong, value)
 		all[name] = l
 	}
 	return all, nil

@@ -199,7 +199,7 @@ func (m *module) judgeDescription(ctx context.Context, d *wit.Description) error
 				needs[c.Kind], m.info.Interfaces)
 		}
 		for _, f := range role.Check(&c) {
-			if f.Refused {
+			if f.Fatal {
 				return fmt.Errorf("component %q: %v", c.Name, f)
 			}
 		}

@@ -52,7 +52,7 @@ func TestRealSecondHost(t *testing.T) {
 		examples    func(*testing.T, *recorder)
 	}{
 		{"odata-source", "../../plugins/odata-source", func(t *testing.T, r *recorder) {
-			plugintest.Source(t, recordedSource{r}, "../../testdata/odata-source/*.txt")
+			plugintest.RunSource(t, recordedSource{r}, "../../testdata/odata-source/*.txt")
 		}},
 		{"odata-sink", "../../plugins/odata-sink", sinkExamples},
 		{"smt", "../../plugins/smt", func(t *testing.T, r *recorder) {
@@ -457,8 +457,9 @@ func transformExamples(t *testing.T, r *recorder, stages ...wit.Stage) {
 	schema := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "Id", Node: 1}, {Name: "Name", Node: 2}}},
 		{Kind: wit.Int32}, {Kind: wit.String, Optional: true}}
 	key := plugintest.Value{Data: "k"}
-	plugintest.Transform(t, recordedTransform{r}, stages, plugintest.Record{Topic: "orders", Timestamp: 1709184496789,
-		Value: plugintest.Value{Schema: schema, Data: connectdata.Struct{int32(1), "Größe & Söhne"}}},
+	plugintest.RunTransform(t, recordedTransform{r}, stages, plugintest.Record{Topic: "orders",
+		Timestamp: 1709184496789,
+		Value:     plugintest.Value{Schema: schema, Data: connectdata.Struct{int32(1), "Größe & Söhne"}}},
 		plugintest.Record{Topic: "orders", Timestamp: 1, Value: plugintest.Value{Data: connectdata.Map{
 			{Key: "Id", Value: int64(2)}, {Key: "Name", Value: nil},
 			{Key: "Freight", Value: connectdata.List{int64(1), 2.5, connectdata.Map{{Key: "x", Value: true}}}}}}},

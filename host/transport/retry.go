@@ -27,7 +27,7 @@ type Retry struct {
 }
 
 var (
-	defaultCodes      = splitCodes(*role.Own(role.RetryCodes))
+	defaultCodes      = splitCodes(*role.HostDefault(role.RetryCodes))
 	defaultMax        = ownNumber(role.RetryMax)
 	defaultMinBackoff = ownMilliseconds(role.RetryMinBackoffMS)
 	defaultMaxBackoff = ownMilliseconds(role.RetryMaxBackoffMS)

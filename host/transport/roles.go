@@ -50,7 +50,7 @@ func milliseconds(name string) wit.ConfigKey {
 
 // ownNumber is the number that a role has where nobody says anything, see [role.Own].
 func ownNumber(name string) int {
-	n, err := strconv.Atoi(*role.Own(name))
+	n, err := strconv.Atoi(*role.HostDefault(name))
 	if err != nil {
 		panic(name + ": its default is no number") // one of the program's own declarations
 	}
@@ -84,17 +84,17 @@ func (r *roleReader) text(name string) string {
 }
 
 func (r *roleReader) number(name string) int {
-	n, _ := setting.Integer(wit.KindLong, r.text(name))
+	n, _ := setting.ParseInt(wit.KindLong, r.text(name))
 	return int(n)
 }
 
 func (r *roleReader) decimal(name string) float64 {
-	n, _ := setting.Decimal(r.text(name))
+	n, _ := setting.ParseFloat(r.text(name))
 	return n
 }
 
 func (r *roleReader) flag(name string) bool {
-	on, _ := setting.Flag(r.text(name))
+	on, _ := setting.ParseBool(r.text(name))
 	return on
 }
 

@@ -56,7 +56,7 @@ func TestPlan(t *testing.T) {
 				numbers = append(numbers, g.Digits)
 			}
 			tasks = append(tasks, strings.Join(numbers, " "))
-			if v.Text("sap.odata.format") != "atom" || v.Text(config.Address) == "" {
+			if v.String("sap.odata.format") != "atom" || v.String(config.Address) == "" {
 				t.Error("a task lacks a setting that is for all")
 			}
 		}

@@ -15,7 +15,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func TestGolden(t *testing.T) { plugintest.Source(t, &plugin{}, "../../testdata/odata-source/*.txt") }
+func TestGolden(t *testing.T) {
+	plugintest.RunSource(t, &plugin{}, "../../testdata/odata-source/*.txt")
+}
 
 func TestLoads(t *testing.T) {
 	for _, c := range []struct {

@@ -590,8 +590,8 @@ func (f *follower) headers(d wit.ValueSlice, data []byte) map[string]string {
 	noError(f.t, err)
 	for _, h := range list {
 		headers[h.Name] = string(h.Value)
-		if h.Form == wit.WithSchema {
-			of := wit.ValueSlice{Encoding: h.Form, Schema: h.Schema, Size: uint32(len(h.Value))}
+		if h.Encoding == wit.WithSchema {
+			of := wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema, Size: uint32(len(h.Value))}
 			headers[h.Name] = fmt.Sprint(f.read(of, h.Value))
 		}
 	}

@@ -25,7 +25,7 @@ func (shop) Describe() wit.Description {
 func (shop) Validate(_ string, given []wit.Setting, _ bool, _ []byte, _ []wit.Response) (wit.ValidateResult, error) {
 	examined := settings.Validate(given)
 	v := settings.Values(given)
-	if to, ok := v.Lookup("shop.to"); ok && v.Number("shop.to") < v.Number("shop.from") {
+	if to, ok := v.Lookup("shop.to"); ok && v.Int("shop.to") < v.Int("shop.from") {
 		setting.AddError(examined, "shop.to", setting.Invalid("shop.to", to, "expected no less than shop.from"))
 	}
 	return wit.ValidateResult{Done: &examined}, nil

@@ -1,13 +1,14 @@
-// Package sdk is what every plugin in Go has in common: its description, validation of settings, logging, faults. A
-// plugin's main package imports it and one package for each world that it is of: source, sink, transform, tools; beside
-// source it may import notifications and retirement. Importing such a package is what gives the module the world's
-// exports, so import only those that you implement.
+// Package sdk contains what all plugins in Go share: the description, validation of settings, logging and errors.
 //
-// A plugin computes and does nothing else: it has no socket, file, clock or environment. Build one with
+// The main package of a plugin imports sdk and one package for each world that it implements: source, sink, transform
+// or tools. A source may also import notifications and retirement. Importing such a package adds the exports of its
+// world to the module, so import only the ones that you implement.
+//
+// A plugin only computes: it has no sockets, files, clock or environment. Build one with
 //
 //	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o my-plugin.wasm .
 //
-// The types are those of package wit.
+// The types of the contract are in package wit.
 package sdk
 
 import (
@@ -18,42 +19,42 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Plugin is what every plugin implements.
+// Plugin is implemented by every plugin.
 type Plugin interface {
-	// Describe names the module, its version and its components. It is called once for each load and must give the same
-	// answer every time.
+	// Describe returns the name and version of the module and its components. The host calls it once for each load; the
+	// result must always be the same.
 	Describe() wit.Description
 }
 
-// Validator is implemented by plugins that check more than their declarations say: settings together, and, online,
-// against the service. A plugin without it gets [setting.Table.Examine].
+// Validator is implemented by plugins that check more than their declarations: settings in combination and, if online
+// is set, with the service. For other plugins the SDK calls [setting.Table.Validate].
 type Validator interface {
 	Validate(component string, settings []wit.Setting, online bool, state []byte,
 		answers []wit.Response) (wit.ValidateResult,
 		error)
 }
 
-// Log writes a line to the host's log, which adds plugin, version and connector. Outside a host (in a test) it goes
-// nowhere.
+// Log writes a line to the host's log, which adds the plugin, its version and the connector. Outside a host, as in a
+// test, it does nothing.
 func Log(level wit.Level, message string) { guest.Log(level, message) }
 
-// Fail makes a fault that names no setting; its kind says what the host does about it.
-func Fail(kind wit.ErrorKind, message string) *wit.Error {
+// NewError returns an error that names no setting. Its kind decides how the host handles it.
+func NewError(kind wit.ErrorKind, message string) *wit.Error {
 	return &wit.Error{Kind: kind, Message: message}
 }
 
-// FailSetting makes a fault of kind config that names a setting.
-func FailSetting(setting, message string) *wit.Error {
+// NewConfigError returns an error of kind config for a setting.
+func NewConfigError(setting, message string) *wit.Error {
 	return &wit.Error{Kind: wit.ErrorConfig, Message: message, Setting: &setting}
 }
 
-// Register keeps the plugin for describe and validate; the packages of the worlds call it.
-func Register(p Plugin) { guest.Plugin = exported{p} }
+// Register sets the plugin of the module. The packages of the worlds call it.
+func Register(p Plugin) { guest.Plugin = adapter{p} }
 
-// exported is a plugin as the contract's interface `plugin` has it.
-type exported struct{ Plugin }
+// adapter implements the contract's interface plugin.
+type adapter struct{ Plugin }
 
-func (e exported) Validate(component string, settings []wit.Setting, online bool, state []byte,
+func (e adapter) Validate(component string, settings []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.ValidateResult, error) {
 	if v, ok := e.Plugin.(Validator); ok {
 		return v.Validate(component, settings, online, state, answers)
@@ -64,5 +65,5 @@ func (e exported) Validate(component string, settings []wit.Setting, online bool
 			return wit.ValidateResult{Done: &done}, nil
 		}
 	}
-	return wit.ValidateResult{}, Fail(wit.ErrorConfig, "unknown component "+strconv.Quote(component))
+	return wit.ValidateResult{}, NewError(wit.ErrorConfig, "unknown component "+strconv.Quote(component))
 }

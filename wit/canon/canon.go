@@ -1,30 +1,32 @@
-// Package canon is the canonical ABI of the component model for the types of package wit, by reflection: how a Go value
-// lies in a guest's linear memory, and how a function's arguments and results travel as core Wasm values. Host and SDK
-// share it. It is meant for calls that are rare (describe, open, next, settle); rows and data have paths of their own.
+// Package canon implements the canonical ABI of the component model for the types of package wit, by reflection: the
+// layout of Go values in a guest's linear memory, and their representation as core Wasm values. Host and SDK share it.
+// It is used for rare calls (describe, open, next, handle-response); rows and data are passed without it.
 //
 // Layouts follow the component model's CanonicalABI.md: records in order with natural alignment, variants as a
-// discriminant and a payload at the payloads' largest alignment, lists and strings as pointer and length, results with
-// more than one core value through a pointer. Parameters of more than 16 core values would need one, too: the contract
-// has none, and [FuncOf] takes none.
+// discriminant and a payload at the payloads' largest alignment, lists and strings as pointer and length, results of
+// more than one core value through a pointer. Parameters of more than 16 core values would need a pointer too; the
+// contract has none, and [FuncOf] panics for them.
 package canon
 
 import (
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Memory is a linear memory. View returns size bytes at ptr, valid until the memory may have grown; ok is false when
-// they are not all inside it.
+// Memory is a linear memory. View returns size bytes at ptr, valid until the memory may have grown; ok is false unless
+// all of them are inside the memory.
 type Memory interface {
 	View(ptr, size uint32) (view []byte, ok bool)
 }
 
-// ValueType is a core Wasm value type, as it stands in a module.
+// ValueType is a core Wasm value type, as encoded in a module.
 type ValueType = byte
 
+// Core Wasm value types.
 const (
 	I32 ValueType = 0x7f
 	I64 ValueType = 0x7e
@@ -39,7 +41,7 @@ const (
 	shapeUnsigned
 	shapeSigned
 	shapeFloat
-	shapeText
+	shapeString
 	shapeList
 	shapeRecord
 	shapeVariant
@@ -48,15 +50,16 @@ const (
 	shapeResult
 )
 
-// typeLayout is a type as the canonical ABI sees it.
+// typeLayout is the canonical layout of a type.
 type typeLayout struct {
 	shape       shape
 	size, align uint32
 	flat        []ValueType
-	// parts are a record's fields, a variant's cases, an option's or list's one element, a result's ok and error.
+	// parts are the fields of a record, the cases of a variant, the element of an option or list, or ok and error of a
+	// result.
 	parts []part
-	// payload is where the payload of a variant, option or result starts; discriminants here are one byte, since no
-	// type of the contract has more than 256 cases.
+	// payload is the offset of the payload of a variant, option or result. Discriminants are one byte, since no type of
+	// the contract has more than 256 cases.
 	payload uint32
 	// cases is the number of an enum's cases.
 	cases int
@@ -65,7 +68,7 @@ type typeLayout struct {
 
 type part struct {
 	name string
-	// index is the Go field, offset the place in a record.
+	// index is the number of the Go field, offset its place in a record.
 	index  int
 	offset uint32
 	// layout is nil for a case without payload.
@@ -73,16 +76,16 @@ type part struct {
 }
 
 var (
-	layouts     sync.Map // reflect.Type → *layout
-	variantMark = reflect.TypeFor[wit.Variant]()
-	unitType    = reflect.TypeFor[struct{}]()
-	errorType   = reflect.TypeFor[error]()
-	faultType   = reflect.TypeFor[wit.Error]()
+	layouts         sync.Map // reflect.Type → *layout
+	variantMark     = reflect.TypeFor[wit.Variant]()
+	unitType        = reflect.TypeFor[struct{}]()
+	errorType       = reflect.TypeFor[error]()
+	errorRecordType = reflect.TypeFor[wit.Error]()
 )
 
-// of returns the layout of a Go type. It panics on a type that the contract cannot have: that is a mistake in package
-// wit.
-func of(t reflect.Type) *typeLayout {
+// layoutOf returns the layout of a Go type. It panics for types that the contract does not support, which is a bug in
+// package wit.
+func layoutOf(t reflect.Type) *typeLayout {
 	if l, ok := layouts.Load(t); ok {
 		return l.(*typeLayout)
 	}
@@ -119,27 +122,27 @@ func compute(t reflect.Type) *typeLayout {
 	case reflect.Float64:
 		return simple(shapeFloat, 8, F64)
 	case reflect.String:
-		return &typeLayout{shape: shapeText, size: 8, align: 4, flat: []ValueType{I32, I32}}
+		return &typeLayout{shape: shapeString, size: 8, align: 4, flat: []ValueType{I32, I32}}
 	case reflect.Slice:
 		return &typeLayout{shape: shapeList, size: 8, align: 4, flat: []ValueType{I32, I32},
-			parts: []part{{layout: of(t.Elem())}}}
+			parts: []part{{layout: layoutOf(t.Elem())}}}
 	case reflect.Pointer:
 		l := &typeLayout{shape: shapeOption}
-		return l.variant([]part{{name: "none"}, {name: "some", layout: of(t.Elem())}})
+		return l.variant([]part{{name: "none"}, {name: "some", layout: layoutOf(t.Elem())}})
 	case reflect.Struct:
-		return ofStruct(t)
+		return structLayout(t)
 	}
 	panic("canon: no canonical ABI for " + t.String())
 }
 
-func ofStruct(t reflect.Type) *typeLayout {
+func structLayout(t reflect.Type) *typeLayout {
 	if t.NumField() > 0 && t.Field(0).Type == variantMark {
 		var cases []part
 		for i := 1; i < t.NumField(); i++ {
 			f := t.Field(i)
 			c := part{name: Kebab(f.Name), index: i}
 			if f.Type.Elem() != unitType {
-				c.layout = of(f.Type.Elem())
+				c.layout = layoutOf(f.Type.Elem())
 			}
 			cases = append(cases, c)
 		}
@@ -147,7 +150,7 @@ func ofStruct(t reflect.Type) *typeLayout {
 	}
 	l := &typeLayout{shape: shapeRecord, align: 1}
 	for i := 0; i < t.NumField(); i++ {
-		f := of(t.Field(i).Type)
+		f := layoutOf(t.Field(i).Type)
 		l.size = alignTo(l.size, f.align)
 		l.parts = append(l.parts, part{name: Kebab(t.Field(i).Name), index: i, offset: l.size, layout: f})
 		l.size += f.size
@@ -158,7 +161,7 @@ func ofStruct(t reflect.Type) *typeLayout {
 	return l
 }
 
-// variant lays out discriminant and payloads.
+// variant computes the layout of discriminant and payloads.
 func (t *typeLayout) variant(cases []part) *typeLayout {
 	t.parts, t.align, t.flat = cases, 1, []ValueType{I32}
 	var size uint32
@@ -172,7 +175,7 @@ func (t *typeLayout) variant(cases []part) *typeLayout {
 			if at := i + 1; at == len(t.flat) {
 				t.flat = append(t.flat, v)
 			} else {
-				t.flat[at] = join(t.flat[at], v)
+				t.flat[at] = joinTypes(t.flat[at], v)
 			}
 		}
 	}
@@ -181,8 +184,8 @@ func (t *typeLayout) variant(cases []part) *typeLayout {
 	return t
 }
 
-// join is the core type that carries either of two.
-func join(a, b ValueType) ValueType {
+// joinTypes returns the core type that can represent both.
+func joinTypes(a, b ValueType) ValueType {
 	switch {
 	case a == b:
 		return a
@@ -194,7 +197,7 @@ func join(a, b ValueType) ValueType {
 
 func alignTo(n, align uint32) uint32 { return (n + align - 1) &^ (align - 1) }
 
-// Kebab turns a Go name into the contract's: CheckOffset → check-offset, ID → id.
+// Kebab returns the contract's name for a Go name: check-offset for CheckOffset, id for ID.
 func Kebab(name string) string {
 	var b strings.Builder
 	for i, r := range name {
@@ -206,3 +209,36 @@ func Kebab(name string) string {
 	}
 	return b.String()
 }
+
+// hex is a number that is written in base 16.
+type hex uint32
+
+// newError returns an error that concatenates strings, numbers and errors. Package fmt would be a tenth of a small
+// guest.
+func newError(parts ...any) error {
+	var text []byte
+	for _, p := range parts {
+		switch p := p.(type) {
+		case string:
+			text = append(text, p...)
+		case error:
+			text = append(text, p.Error()...)
+		case reflect.Type:
+			text = append(text, p.String()...)
+		case int:
+			text = strconv.AppendInt(text, int64(p), 10)
+		case uint32:
+			text = strconv.AppendUint(text, uint64(p), 10)
+		case uint64:
+			text = strconv.AppendUint(text, p, 10)
+		case hex:
+			text = strconv.AppendUint(append(text, "0x"...), uint64(p), 16)
+		}
+	}
+	return &Error{string(text)}
+}
+
+// Error is a violation of the canonical ABI, with its place in the value.
+type Error struct{ text string }
+
+func (e *Error) Error() string { return e.text }

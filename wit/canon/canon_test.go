@@ -72,7 +72,7 @@ func random(r *rand.Rand, v reflect.Value, depth int) {
 	case v.CanInt():
 		v.SetInt(int64(r.Uint64()))
 	default:
-		if l := of(t); l.shape == shapeEnum {
+		if l := layoutOf(t); l.shape == shapeEnum {
 			v.SetUint(uint64(r.IntN(l.cases)))
 		} else {
 			v.SetUint(r.Uint64())
@@ -134,12 +134,12 @@ func carryResult(t *testing.T, r *rand.Rand, f *Func) {
 		random(r, v.Elem(), 0)
 		want, into = v.Elem().Interface(), reflect.New(f.ok.rtype).Interface()
 	}
-	var fault *wit.Error
+	var failure *wit.Error
 	if f.fallible && r.IntN(2) == 0 {
-		fault = new(wit.Error)
-		random(r, reflect.ValueOf(fault).Elem(), 0)
+		failure = new(wit.Error)
+		random(r, reflect.ValueOf(failure).Elem(), 0)
 	}
-	im, err := f.Lower(want, fault)
+	im, err := f.Lower(want, failure)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,10 +151,10 @@ func carryResult(t *testing.T, r *rand.Rand, f *Func) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(fault, gotFault, sameIfEmpty); diff != "" {
+	if diff := cmp.Diff(failure, gotFault, sameIfEmpty); diff != "" {
 		t.Fatalf("%s: %s", f, diff)
 	}
-	if fault == nil && f.ok != nil {
+	if failure == nil && f.ok != nil {
 		if diff := cmp.Diff(want, reflect.ValueOf(into).Elem().Interface(), sameIfEmpty); diff != "" {
 			t.Fatalf("%s: %s", f, diff)
 		}
@@ -163,15 +163,15 @@ func carryResult(t *testing.T, r *rand.Rand, f *Func) {
 
 // The row's layout is what host and SDK cast lists of rows to.
 func TestRowsLieInMemoryAsInGo(t *testing.T) {
-	row := of(reflect.TypeFor[wit.Row]())
+	row := layoutOf(reflect.TypeFor[wit.Row]())
 	if row.size != 80 || row.align != 8 || uintptr(row.size) != reflect.TypeFor[wit.Row]().Size() {
 		t.Errorf("row: %s, Go's is %d bytes", row.structure(), reflect.TypeFor[wit.Row]().Size())
 	}
-	id := of(reflect.TypeFor[wit.RecordID]())
+	id := layoutOf(reflect.TypeFor[wit.RecordID]())
 	if id.size != 24 || uintptr(id.size) != reflect.TypeFor[wit.RecordID]().Size() {
 		t.Errorf("record-id: %s, Go's is %d bytes", id.structure(), reflect.TypeFor[wit.RecordID]().Size())
 	}
-	for _, l := range []*typeLayout{row, id, of(reflect.TypeFor[wit.ValueSlice]())} {
+	for _, l := range []*typeLayout{row, id, layoutOf(reflect.TypeFor[wit.ValueSlice]())} {
 		for _, p := range l.parts {
 			if f := l.rtype.Field(p.index); uintptr(p.offset) != f.Offset {
 				t.Errorf("%s.%s: at %d, Go's is at %d", l.rtype.Name(), p.name, p.offset, f.Offset)

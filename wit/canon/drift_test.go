@@ -136,9 +136,9 @@ func (c *contract) readType() string {
 		c.want("<")
 		ok := c.readType()
 		c.want(",")
-		fault := c.readType()
+		failure := c.readType()
 		c.want(">")
-		return "result<" + ok + ", " + fault + ">"
+		return "result<" + ok + ", " + failure + ">"
 	default:
 		if full, named := c.types[c.iface+"."+name]; named {
 			return full

@@ -6,27 +6,26 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxFlat is the most core values that parameters travel as. More would go through one pointer, which no function of
-// the contract needs.
+// maxFlat is the maximum number of core values of parameters.
 const maxFlat = 16
 
-// Func is a function of the contract: its signature, and how its arguments and results cross.
+// Func is a function of the contract with its signature.
 type Func struct {
-	// Interface and Name are the contract's: `source`, `check-offset`. Method is Go's name for it.
+	// Interface and Name are the names in the contract, such as source and check-offset. Method is the Go name.
 	Interface, Name, Method string
 	params                  []*typeLayout
-	// core are the core types of all parameters.
+	// core contains the core types of all parameters.
 	core []ValueType
-	// result is nil for none; of a function that can fail it is a result<T, fault>, T being ok (nil for none).
+	// result is nil if there is none. For a fallible function it is a result<ok, error>, in which ok may be nil.
 	result   *typeLayout
 	ok       *typeLayout
 	fallible bool
 }
 
-// Export is the name under which a module exports the function.
+// Export returns the name under which a module exports the function.
 func (f *Func) Export() string { return wit.ExportName(f.Interface, f.Name) }
 
-// Interfaces are the contract's, by name, as Go interfaces.
+// Interfaces contains the Go types of the contract's interfaces by name.
 var Interfaces = map[string]reflect.Type{
 	wit.InterfaceHost:          reflect.TypeFor[wit.Host](),
 	wit.InterfacePlugin:        reflect.TypeFor[wit.Plugin](),
@@ -38,7 +37,8 @@ var Interfaces = map[string]reflect.Type{
 	wit.InterfaceTransform:     reflect.TypeFor[wit.Transform](),
 }
 
-// Functions returns the functions of an interface of the contract, sorted by Go's name. It panics for an unknown one.
+// Functions returns the functions of an interface, sorted by their Go names. It panics if the contract has no such
+// interface.
 func Functions(iface string) []*Func {
 	t := Interfaces[iface]
 	if t == nil {
@@ -47,12 +47,12 @@ func Functions(iface string) []*Func {
 	var fs []*Func
 	for i := range t.NumMethod() {
 		m := t.Method(i)
-		fs = append(fs, build(iface, m.Name, m.Type, 0))
+		fs = append(fs, newFunc(iface, m.Name, m.Type, 0))
 	}
 	return fs
 }
 
-// Function returns one function by Go's name. It panics when the contract has none.
+// Function returns a function by its Go name. It panics if the interface has no such method.
 func Function(iface, method string) *Func {
 	for _, f := range Functions(iface) {
 		if f.Method == method {
@@ -63,16 +63,17 @@ func Function(iface, method string) *Func {
 }
 
 // FuncOf returns a function of the contract by its method expression: FuncOf("source", "Plan", wit.Source.Plan). Guests
-// use it instead of [Function]: looking methods up by reflection would make the linker keep every method of every type.
+// use it instead of [Function], because looking up methods by reflection makes the linker keep all methods of all
+// types.
 func FuncOf(iface, method string, expression any) *Func {
-	return build(iface, method, reflect.TypeOf(expression), 1)
+	return newFunc(iface, method, reflect.TypeOf(expression), 1)
 }
 
-// build makes a function of a Go function's type, whose first parameters are not the contract's.
-func build(iface, method string, t reflect.Type, skip int) *Func {
+// newFunc returns the function for a Go function type. The first skip parameters are not part of the contract.
+func newFunc(iface, method string, t reflect.Type, skip int) *Func {
 	f := &Func{Interface: iface, Name: Kebab(method), Method: method}
 	for i := skip; i < t.NumIn(); i++ {
-		f.params = append(f.params, of(t.In(i)))
+		f.params = append(f.params, layoutOf(t.In(i)))
 		f.core = append(f.core, f.params[len(f.params)-1].flat...)
 	}
 	if len(f.core) > maxFlat {
@@ -82,21 +83,21 @@ func build(iface, method string, t reflect.Type, skip int) *Func {
 		if out := t.Out(i); out == errorType {
 			f.fallible = true
 		} else {
-			f.ok = of(out)
+			f.ok = layoutOf(out)
 		}
 	}
 	f.result = f.ok
 	if f.fallible {
 		f.result = (&typeLayout{shape: shapeResult}).variant([]part{{name: "ok", layout: f.ok},
-			{name: "error", layout: of(faultType)}})
+			{name: "error", layout: layoutOf(errorRecordType)}})
 	}
 	return f
 }
 
-// Params are the core types of the parameters.
+// Params returns the core types of the parameters.
 func (f *Func) Params() []ValueType { return f.core }
 
-// Results are the core types of the results: none, one value, or a pointer to the result.
+// Results returns the core types of the results: none, one value, or a pointer to the result.
 func (f *Func) Results() []ValueType {
 	switch {
 	case f.result == nil:
@@ -107,25 +108,25 @@ func (f *Func) Results() []ValueType {
 	return f.result.flat
 }
 
-// byPointer reports whether the result, which there is, lies in memory.
+// byPointer reports whether the result, which must exist, is passed in memory.
 func (f *Func) byPointer() bool { return len(f.result.flat) > 1 }
 
-// Fallible reports whether the function's result may be a fault.
+// Fallible reports whether the function can return an error.
 func (f *Func) Fallible() bool { return f.fallible }
 
-// ResultSize is the size and alignment of a result that lies in memory.
+// ResultSize returns the size and alignment in bytes of a result in memory.
 func (f *Func) ResultSize() (size, align uint32) { return f.result.size, f.result.align }
 
-// Arguments puts a call's arguments into a guest's memory and returns the core values to call it with. args are of the
-// Go method's types, in order.
+// Arguments copies the arguments of a call to a guest's memory and returns the core values of the call. args must have
+// the types of the Go method, in order.
 func (f *Func) Arguments(mem Memory, alloc func(size, align uint32) (uint32, error), args ...any) ([]uint64, error) {
 	if len(args) != len(f.params) {
-		return nil, fail(f.Export(), " takes ", len(f.params), " arguments, not ", len(args))
+		return nil, newError(f.Export(), " takes ", len(f.params), " arguments, not ", len(args))
 	}
-	var im flatImage
+	var im flatArguments
 	for i, p := range f.params {
 		if err := im.flat(p, reflect.ValueOf(args[i])); err != nil {
-			return nil, fail(f.Export(), ", argument ", i+1, ": ", err)
+			return nil, newError(f.Export(), ", argument ", i+1, ": ", err)
 		}
 	}
 	at, err := im.Place(mem, alloc)
@@ -138,10 +139,10 @@ func (f *Func) Arguments(mem Memory, alloc func(size, align uint32) (uint32, err
 	return im.flats, nil
 }
 
-// Result reads what a call gave back: core is the one core value that it returned (0 where it returns none), dst a
-// pointer to the Go result, nil where there is none. A fault of the guest comes as fault; err means that the guest
-// broke the ABI.
-func (f *Func) Result(mem Memory, budget int, core uint64, dst any) (fault *wit.Error, err error) {
+// Result reads the result of a call. core is the core value that the function returned, or 0 if it returns none. dst is
+// a pointer to the Go result, or nil if there is none. budget limits the size of the value, see [Lifter]. failure is
+// the error that the guest returned; err means that the guest has violated the ABI.
+func (f *Func) Result(mem Memory, budget int, core uint64, dst any) (failure *wit.Error, err error) {
 	if f.result == nil {
 		return nil, nil
 	}
@@ -164,21 +165,21 @@ func (f *Func) Result(mem Memory, budget int, core uint64, dst any) (fault *wit.
 		}
 		return nil, f.wrap(l.value(f.ok, payload[:f.ok.size], reflect.ValueOf(dst).Elem()))
 	case 1:
-		fault = new(wit.Error)
-		t := of(faultType)
-		return fault, f.wrap(l.value(t, payload[:t.size], reflect.ValueOf(fault).Elem()))
+		failure = new(wit.Error)
+		t := layoutOf(errorRecordType)
+		return failure, f.wrap(l.value(t, payload[:t.size], reflect.ValueOf(failure).Elem()))
 	}
-	return nil, f.wrap(fail("result: expected ok or error, found case ", int(b[0])))
+	return nil, f.wrap(newError("result: expected ok or error, found case ", int(b[0])))
 }
 
 func (f *Func) wrap(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fail(f.Export(), ": ", err)
+	return newError(f.Export(), ": ", err)
 }
 
-// Lift reads a call's arguments on the guest's side, into values of the Go method's types.
+// Lift reads the arguments of a call in the guest, as values of the types of the Go method.
 func (f *Func) Lift(mem Memory, flats []uint64) ([]reflect.Value, error) {
 	l := Lifter{Memory: mem, Budget: 1<<32 - 1}
 	args := make([]reflect.Value, len(f.params))
@@ -195,17 +196,17 @@ func (f *Func) Lift(mem Memory, flats []uint64) ([]reflect.Value, error) {
 	return args, nil
 }
 
-// Lower makes the image of a call's result on the guest's side: block 0 is the result itself. ok is nil where there is
-// none; fault is nil unless the function failed.
-func (f *Func) Lower(ok any, fault *wit.Error) (Lowered, error) {
+// Lower encodes the result of a call in the guest. Block 0 is the result itself. ok is nil if the function has no
+// result, failure is nil if it succeeded.
+func (f *Func) Lower(ok any, failure *wit.Error) (Lowered, error) {
 	var im Lowered
 	if !f.fallible {
 		return im, im.root(f.result, reflect.ValueOf(ok))
 	}
-	im.Blocks = append(im.Blocks, Block{Data: im.room(int(f.result.size)), Align: f.result.align})
-	if fault != nil {
+	im.Blocks = append(im.Blocks, Block{Data: im.alloc(int(f.result.size)), Align: f.result.align})
+	if failure != nil {
 		im.Blocks[0].Data[0] = 1
-		return im, f.wrap(im.value(of(faultType), reflect.ValueOf(*fault), 0, f.result.payload))
+		return im, f.wrap(im.value(layoutOf(errorRecordType), reflect.ValueOf(*failure), 0, f.result.payload))
 	}
 	if f.ok == nil {
 		return im, nil

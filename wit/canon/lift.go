@@ -7,27 +7,27 @@ import (
 	"unicode/utf8"
 )
 
-// Lifter reads values out of a linear memory. It refuses pointers outside the memory or out of alignment, lengths that
-// run past it, text that is no UTF-8, and unknown cases.
+// Lifter reads values from a linear memory. It rejects pointers that are misaligned or outside the memory, lengths that
+// exceed the memory, invalid UTF-8 and unknown cases.
 type Lifter struct {
 	Memory Memory
-	// Budget is what is left of the bytes that may be read; it falls with every list and text. It is needed because
-	// lists may point to the same memory many times over, so a small memory can describe a value of any size.
+	// Budget is the number of bytes that may still be read. Every list and string reduces it. Without it a small memory
+	// could describe a value of any size, because lists may share memory.
 	Budget int
-	// read counts elements of lists.
-	read int
+	// elements counts the elements of lists.
+	elements int
 }
 
-// Interruptible is a memory whose owner can end the reading of a large value: Watch is called every 4,096 elements of
-// lists, and its error ends it.
+// Interruptible is implemented by memories whose owner can cancel the reading of a large value. Watch is called after
+// every 4,096 elements of lists; its error ends the reading.
 type Interruptible interface{ Watch() error }
 
 const watchEvery = 4096
 
-// Lift reads the value of dst's type, which is not nil, at ptr, and takes what it comes to off the budget.
+// Lift reads the value at ptr into dst, a pointer to a Go value, and reduces the budget.
 func (l *Lifter) Lift(ptr uint32, dst any) error {
 	v := reflect.ValueOf(dst).Elem()
-	t := of(v.Type())
+	t := layoutOf(v.Type())
 	b, err := l.view(ptr, uint64(t.size), t.align, "a value")
 	if err != nil {
 		return err
@@ -35,65 +35,65 @@ func (l *Lifter) Lift(ptr uint32, dst any) error {
 	return l.value(t, b, v)
 }
 
-// LiftList reads the list or text of n elements at ptr into dst, a pointer to a slice or string.
+// LiftList reads the list or string of n elements at ptr into dst, a pointer to a slice or string.
 func (l *Lifter) LiftList(ptr, n uint32, dst any) error {
 	v := reflect.ValueOf(dst).Elem()
-	return l.list(of(v.Type()), ptr, n, v)
+	return l.list(layoutOf(v.Type()), ptr, n, v)
 }
 
-// SizeOf is the size of a type in a linear memory.
-func SizeOf[T any]() int { return int(of(reflect.TypeFor[T]()).size) }
+// SizeOf returns the size of a type in a linear memory in bytes.
+func SizeOf[T any]() int { return int(layoutOf(reflect.TypeFor[T]()).size) }
 
-func (l *Lifter) view(ptr uint32, size uint64, align uint32, what string) ([]byte, error) {
+func (l *Lifter) view(ptr uint32, size uint64, align uint32, label string) ([]byte, error) {
 	if ptr%align != 0 {
-		return nil, fail(what, ": expected a pointer that is a multiple of ", align, ", found ", hex(ptr))
+		return nil, newError(label, ": expected a pointer that is a multiple of ", align, ", found ", hex(ptr))
 	}
 	if uint64(ptr)+size > math.MaxUint32+1 || size > math.MaxUint32 {
-		return nil, fail(what, ": ", size, " bytes at ", hex(ptr), " run past the memory")
+		return nil, newError(label, ": ", size, " bytes at ", hex(ptr), " run past the memory")
 	}
 	b, ok := l.Memory.View(ptr, uint32(size))
 	if !ok {
-		return nil, fail(what, ": ", size, " bytes at ", hex(ptr), " run past the memory")
+		return nil, newError(label, ": ", size, " bytes at ", hex(ptr), " run past the memory")
 	}
 	return b, nil
 }
 
-func (l *Lifter) spend(n uint64, what string) error {
+func (l *Lifter) spend(n uint64, label string) error {
 	if n > uint64(l.Budget) {
-		return fail(what, ": the value is larger than allowed (", n, " bytes more than ", l.Budget, " left)")
+		return newError(label, ": the value is larger than allowed (", n, " bytes more than ", l.Budget, " left)")
 	}
 	l.Budget -= int(n)
 	return nil
 }
 
-// value reads from b, which has the size of t.
+// value reads a value from b, whose length is the size of t.
 func (l *Lifter) value(t *typeLayout, b []byte, v reflect.Value) error {
 	switch t.shape {
-	case shapeText, shapeList:
+	case shapeString, shapeList:
 		return l.list(t, binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]), v)
 	case shapeRecord:
 		for _, p := range t.parts {
 			if err := l.value(p.layout, b[p.offset:p.offset+p.layout.size], v.Field(p.index)); err != nil {
-				return fail(p.name, ": ", err)
+				return newError(p.name, ": ", err)
 			}
 		}
 		return nil
 	case shapeVariant, shapeOption:
-		c, err := t.choose(uint32(b[0]))
+		c, err := t.caseAt(uint32(b[0]))
 		if err != nil {
 			return err
 		}
-		target := t.place(c, v)
+		target := t.setCase(c, v)
 		if c.layout == nil {
 			return nil
 		}
 		return l.value(c.layout, b[t.payload:t.payload+c.layout.size], target)
 	}
-	return t.scalar(little(b), v)
+	return t.scalar(littleEndian(b), v)
 }
 
-// words is a list of elements of the type, where they are numbers of 32 bits.
-func (t *typeLayout) words(list reflect.Value) (words []uint32, ok bool) {
+// asUint32s returns a list as a slice if its elements are 32-bit numbers.
+func (t *typeLayout) asUint32s(list reflect.Value) (words []uint32, ok bool) {
 	if t.shape != shapeUnsigned || t.size != 4 {
 		return nil, false
 	}
@@ -101,7 +101,7 @@ func (t *typeLayout) words(list reflect.Value) (words []uint32, ok bool) {
 	return words, ok
 }
 
-func little(b []byte) uint64 {
+func littleEndian(b []byte) uint64 {
 	var n uint64
 	for i, c := range b {
 		n |= uint64(c) << (8 * i)
@@ -109,21 +109,21 @@ func little(b []byte) uint64 {
 	return n
 }
 
-// choose returns the case of a discriminant.
-func (t *typeLayout) choose(n uint32) (*part, error) {
+// caseAt returns the case of a discriminant.
+func (t *typeLayout) caseAt(n uint32) (*part, error) {
 	if n >= uint32(len(t.parts)) {
-		return nil, fail("expected one of ", len(t.parts), " cases of ", t.rtype, ", found number ", n)
+		return nil, newError("expected one of ", len(t.parts), " cases of ", t.rtype, ", found number ", n)
 	}
 	return &t.parts[n], nil
 }
 
-// alike reports whether a variant has the same case as the one before it, and one without a payload.
-func (t *typeLayout) alike(before, b []byte) bool {
+// sameCase reports whether two variants have the same case, and it has no payload.
+func (t *typeLayout) sameCase(before, b []byte) bool {
 	return t.shape == shapeVariant && b[0] == before[0] && int(b[0]) < len(t.parts) && t.parts[b[0]].layout == nil
 }
 
-// place makes room for a case in v and returns where its payload goes.
-func (t *typeLayout) place(c *part, v reflect.Value) reflect.Value {
+// setCase sets v to a case and returns the place of its payload.
+func (t *typeLayout) setCase(c *part, v reflect.Value) reflect.Value {
 	if t.shape == shapeOption {
 		if c.layout == nil {
 			v.SetZero()
@@ -138,15 +138,15 @@ func (t *typeLayout) place(c *part, v reflect.Value) reflect.Value {
 	return f.Elem()
 }
 
-// scalar sets v from the bits of a core value or of as many bytes as t has.
+// scalar sets v from the bits of a core value, or of the bytes of t.
 func (t *typeLayout) scalar(bits uint64, v reflect.Value) error {
 	switch t.shape {
 	case shapeBool:
-		// the canonical ABI takes any number but 0 for true
+		// in the canonical ABI every number except 0 is true
 		v.SetBool(uint32(bits) != 0)
 	case shapeEnum:
 		if uint32(bits) >= uint32(t.cases) {
-			return fail("expected one of ", t.cases, " cases of ", t.rtype, ", found number ", uint32(bits))
+			return newError("expected one of ", t.cases, " cases of ", t.rtype, ", found number ", uint32(bits))
 		}
 		v.SetUint(bits & 0xff)
 	case shapeUnsigned:
@@ -163,7 +163,7 @@ func (t *typeLayout) scalar(bits uint64, v reflect.Value) error {
 }
 
 func (l *Lifter) list(t *typeLayout, ptr, n uint32, v reflect.Value) error {
-	if t.shape == shapeText {
+	if t.shape == shapeString {
 		b, err := l.view(ptr, uint64(n), 1, "text")
 		if err != nil {
 			return err
@@ -172,7 +172,7 @@ func (l *Lifter) list(t *typeLayout, ptr, n uint32, v reflect.Value) error {
 			return err
 		}
 		if !utf8.Valid(b) {
-			return fail("text at ", hex(ptr), " is not UTF-8")
+			return newError("text at ", hex(ptr), " is not UTF-8")
 		}
 		v.SetString(string(b))
 		return nil
@@ -195,9 +195,9 @@ func (l *Lifter) list(t *typeLayout, ptr, n uint32, v reflect.Value) error {
 		v.Set(s)
 		return nil
 	}
-	numbers, plain := elem.words(s)
+	numbers, plain := elem.asUint32s(s)
 	for i := range int(n) {
-		if l.read++; l.read%watchEvery == 0 {
+		if l.elements++; l.elements%watchEvery == 0 {
 			if w, ok := l.Memory.(Interruptible); ok {
 				if err := w.Watch(); err != nil {
 					return err
@@ -209,38 +209,38 @@ func (l *Lifter) list(t *typeLayout, ptr, n uint32, v reflect.Value) error {
 			numbers[i] = binary.LittleEndian.Uint32(b[at:])
 			continue
 		}
-		if i > 0 && elem.alike(b[at-elem.size:], b[at:]) {
+		if i > 0 && elem.sameCase(b[at-elem.size:], b[at:]) {
 			s.Index(i).Set(s.Index(i - 1))
 			continue
 		}
 		if err := l.value(elem, b[at:at+elem.size], s.Index(i)); err != nil {
-			return fail("element ", i, ": ", err)
+			return newError("element ", i, ": ", err)
 		}
 	}
 	v.Set(s)
 	return nil
 }
 
-// flat reads a value out of core values and returns those that are left.
+// flat reads a value from core values.
 func (l *Lifter) flat(t *typeLayout, flats []uint64, v reflect.Value) error {
 	switch t.shape {
-	case shapeText, shapeList:
+	case shapeString, shapeList:
 		return l.list(t, uint32(flats[0]), uint32(flats[1]), v)
 	case shapeRecord:
 		for _, p := range t.parts {
 			n := len(p.layout.flat)
 			if err := l.flat(p.layout, flats[:n], v.Field(p.index)); err != nil {
-				return fail(p.name, ": ", err)
+				return newError(p.name, ": ", err)
 			}
 			flats = flats[n:]
 		}
 		return nil
 	case shapeVariant, shapeOption:
-		c, err := t.choose(uint32(flats[0]))
+		c, err := t.caseAt(uint32(flats[0]))
 		if err != nil {
 			return err
 		}
-		target := t.place(c, v)
+		target := t.setCase(c, v)
 		if c.layout == nil {
 			return nil
 		}

@@ -8,46 +8,48 @@ import (
 	"unicode/utf8"
 )
 
-// Lowered is a value on its way into a linear memory: one block for each list and text, since each is an allocation of
-// its own that the receiver frees by itself.
+// Lowered is a value encoded for a linear memory: one block for the value and one for each list and string, because the
+// receiver frees each allocation separately.
 type Lowered struct {
+	// Blocks are the allocations, the value itself first.
 	Blocks []Block
+	// Fixups are the pointers between blocks.
 	Fixups []Fixup
-	// free is memory for the next blocks: most are of a few bytes.
+	// free is memory for the next blocks, most of which are small.
 	free []byte
 }
 
-// Block is a run of bytes in an [Lowered]. An empty list is a block of no bytes: it is allocated too.
+// Block is one allocation of a [Lowered]. An empty list is an allocation without bytes.
 type Block struct {
 	Data  []byte
 	Align uint32
 }
 
-// Fixup says that the u32 at At of the block In is the address of a block.
+// Fixup is a pointer: the u32 at offset At of the block In is the address of Block.
 type Fixup struct {
 	In    int
 	At    uint32
 	Block int
 }
 
-// leastChunk is the least memory for blocks that is made at a time, in bytes.
-const leastChunk = 1 << 10
+// minChunk is the minimum size of a chunk of memory for blocks, in bytes.
+const minChunk = 1 << 10
 
-// room is memory for a block, all zeros.
-func (im *Lowered) room(size int) []byte {
+// alloc returns zeroed memory for a block.
+func (im *Lowered) alloc(size int) []byte {
 	if size > len(im.free) {
-		if size >= leastChunk {
+		if size >= minChunk {
 			return make([]byte, size)
 		}
-		im.free = make([]byte, max(leastChunk, min(32*len(im.Blocks), 16*leastChunk)))
+		im.free = make([]byte, max(minChunk, min(32*len(im.Blocks), 16*minChunk)))
 	}
 	b := im.free[:size:size]
 	im.free = im.free[size:]
 	return b
 }
 
-// Place allocates every block, then writes them: allocation may grow the memory, so no view is taken before the last
-// one. It returns the blocks' addresses.
+// Place allocates all blocks, copies them to the memory and returns their addresses. It reads no view of the memory
+// before the last allocation, because allocations may grow the memory.
 func (im *Lowered) Place(mem Memory, alloc func(size, align uint32) (uint32, error)) ([]uint32, error) {
 	at := make([]uint32, len(im.Blocks))
 	for i, b := range im.Blocks {
@@ -56,7 +58,7 @@ func (im *Lowered) Place(mem Memory, alloc func(size, align uint32) (uint32, err
 			return nil, err
 		}
 		if len(b.Data) > 0 && ptr%b.Align != 0 {
-			return nil, fail("allocation of ", len(b.Data), " bytes: expected a multiple of ", b.Align, ", found ",
+			return nil, newError("allocation of ", len(b.Data), " bytes: expected a multiple of ", b.Align, ", found ",
 				hex(ptr))
 		}
 		at[i] = ptr
@@ -70,32 +72,32 @@ func (im *Lowered) Place(mem Memory, alloc func(size, align uint32) (uint32, err
 		}
 		view, ok := mem.View(at[i], uint32(len(b.Data)))
 		if !ok {
-			return nil, fail("allocation of ", len(b.Data), " bytes at ", hex(at[i]), " is not inside the memory")
+			return nil, newError("allocation of ", len(b.Data), " bytes at ", hex(at[i]), " is not inside the memory")
 		}
 		copy(view, b.Data)
 	}
 	return at, nil
 }
 
-// Lower makes the image of v; block 0 is v itself. It refuses variants without a case or with several. Text that is no
-// UTF-8 has its bad bytes replaced by U+FFFD: guests take text unchecked.
+// Lower encodes v. It returns an error for variants without a case or with several. It replaces invalid UTF-8 by
+// U+FFFD, because guests do not check strings.
 func Lower(v any) (Lowered, error) {
 	rv := reflect.ValueOf(v)
 	var im Lowered
-	err := im.root(of(rv.Type()), rv)
+	err := im.root(layoutOf(rv.Type()), rv)
 	return im, err
 }
 
 func (im *Lowered) root(t *typeLayout, v reflect.Value) error {
-	im.Blocks = append(im.Blocks, Block{Data: im.room(int(t.size)), Align: t.align})
+	im.Blocks = append(im.Blocks, Block{Data: im.alloc(int(t.size)), Align: t.align})
 	return im.value(t, v, 0, 0)
 }
 
-// value writes v at a place in a block.
+// value encodes v at an offset of a block.
 func (im *Lowered) value(t *typeLayout, v reflect.Value, block int, at uint32) error {
 	data := im.Blocks[block].Data[at : at+t.size]
 	switch t.shape {
-	case shapeText, shapeList:
+	case shapeString, shapeList:
 		im.Fixups = append(im.Fixups, Fixup{block, at, len(im.Blocks)})
 		length, err := im.list(t, v)
 		if err != nil {
@@ -106,12 +108,12 @@ func (im *Lowered) value(t *typeLayout, v reflect.Value, block int, at uint32) e
 	case shapeRecord:
 		for _, p := range t.parts {
 			if err := im.value(p.layout, v.Field(p.index), block, at+p.offset); err != nil {
-				return fail(p.name, ": ", err)
+				return newError(p.name, ": ", err)
 			}
 		}
 		return nil
 	case shapeVariant, shapeOption:
-		n, payload, err := t.chosen(v)
+		n, payload, err := t.activeCase(v)
 		if err != nil {
 			return err
 		}
@@ -128,8 +130,8 @@ func (im *Lowered) value(t *typeLayout, v reflect.Value, block int, at uint32) e
 	return err
 }
 
-// chosen returns the number of the case that holds, and its payload.
-func (t *typeLayout) chosen(v reflect.Value) (int, reflect.Value, error) {
+// activeCase returns the number of the case that is set, and its payload.
+func (t *typeLayout) activeCase(v reflect.Value) (int, reflect.Value, error) {
 	if t.shape == shapeOption {
 		if v.IsNil() {
 			return 0, v, nil
@@ -142,17 +144,17 @@ func (t *typeLayout) chosen(v reflect.Value) (int, reflect.Value, error) {
 			continue
 		}
 		if found >= 0 {
-			return 0, v, fail(t.rtype, ": two cases are set, ", t.parts[found].name, " and ", c.name)
+			return 0, v, newError(t.rtype, ": two cases are set, ", t.parts[found].name, " and ", c.name)
 		}
 		found = i
 	}
 	if found < 0 {
-		return 0, v, fail(t.rtype, ": no case is set")
+		return 0, v, newError(t.rtype, ": no case is set")
 	}
 	return found, v.Field(t.parts[found].index).Elem(), nil
 }
 
-// bits is a scalar as a core value.
+// bits returns a scalar as a core value.
 func (t *typeLayout) bits(v reflect.Value) (uint64, error) {
 	switch t.shape {
 	case shapeBool:
@@ -169,38 +171,38 @@ func (t *typeLayout) bits(v reflect.Value) (uint64, error) {
 		return math.Float64bits(v.Float()), nil
 	case shapeEnum:
 		if v.Uint() >= uint64(t.cases) {
-			return 0, fail(t.rtype, " has no case ", v.Uint())
+			return 0, newError(t.rtype, " has no case ", v.Uint())
 		}
 	}
 	return v.Uint(), nil
 }
 
-// list makes the block of a list or text, which is the next one.
+// list encodes a list or string as the next block.
 func (im *Lowered) list(t *typeLayout, v reflect.Value) (length uint32, err error) {
 	block := len(im.Blocks)
-	if t.shape == shapeText {
+	if t.shape == shapeString {
 		s := v.String()
 		if !utf8.ValidString(s) {
 			s = strings.ToValidUTF8(s, "\uFFFD")
 		}
 		if uint64(len(s)) > math.MaxUint32 {
-			return 0, fail("text of ", len(s), " bytes does not fit a 32-bit memory")
+			return 0, newError("text of ", len(s), " bytes does not fit a 32-bit memory")
 		}
-		data := im.room(len(s))
+		data := im.alloc(len(s))
 		copy(data, s)
 		im.Blocks = append(im.Blocks, Block{Data: data, Align: 1})
 		return uint32(len(s)), nil
 	}
 	elem := t.parts[0].layout
 	if uint64(v.Len())*uint64(elem.size) > math.MaxUint32 {
-		return 0, fail("list of ", v.Len(), " elements of ", elem.size, " bytes does not fit a 32-bit memory")
+		return 0, newError("list of ", v.Len(), " elements of ", elem.size, " bytes does not fit a 32-bit memory")
 	}
 	if elem.shape == shapeUnsigned && elem.size == 1 {
 		im.Blocks = append(im.Blocks, Block{Data: v.Bytes(), Align: 1})
 		return uint32(v.Len()), nil
 	}
-	im.Blocks = append(im.Blocks, Block{Data: im.room(v.Len() * int(elem.size)), Align: elem.align})
-	if numbers, plain := elem.words(v); plain {
+	im.Blocks = append(im.Blocks, Block{Data: im.alloc(v.Len() * int(elem.size)), Align: elem.align})
+	if numbers, plain := elem.asUint32s(v); plain {
 		for i, n := range numbers {
 			binary.LittleEndian.PutUint32(im.Blocks[block].Data[4*i:], n)
 		}
@@ -208,27 +210,27 @@ func (im *Lowered) list(t *typeLayout, v reflect.Value) (length uint32, err erro
 	}
 	for i := range v.Len() {
 		if err := im.value(elem, v.Index(i), block, uint32(i)*elem.size); err != nil {
-			return 0, fail("element ", i, ": ", err)
+			return 0, newError("element ", i, ": ", err)
 		}
 	}
 	return uint32(v.Len()), nil
 }
 
-// flatImage is arguments as core values, with the blocks that they point to.
-type flatImage struct {
+// flatArguments are arguments as core values, with the blocks that they point to.
+type flatArguments struct {
 	Lowered
 	flats []uint64
-	// addresses are the places in flats that are the addresses of blocks.
+	// addresses are the core values that are addresses of blocks.
 	addresses []address
 }
 
-// address is the place of a block's address among core values.
+// address is the index of a core value that is the address of a block.
 type address struct{ at, block int }
 
-// flat appends the core values of v: always as many as its type has.
-func (f *flatImage) flat(t *typeLayout, v reflect.Value) error {
+// flat appends the core values of v. Their number depends only on the type.
+func (f *flatArguments) flat(t *typeLayout, v reflect.Value) error {
 	switch t.shape {
-	case shapeText, shapeList:
+	case shapeString, shapeList:
 		f.addresses = append(f.addresses, address{len(f.flats), len(f.Blocks)})
 		length, err := f.list(t, v)
 		f.flats = append(f.flats, 0, uint64(length))
@@ -236,12 +238,12 @@ func (f *flatImage) flat(t *typeLayout, v reflect.Value) error {
 	case shapeRecord:
 		for _, p := range t.parts {
 			if err := f.flat(p.layout, v.Field(p.index)); err != nil {
-				return fail(p.name, ": ", err)
+				return newError(p.name, ": ", err)
 			}
 		}
 		return nil
 	case shapeVariant, shapeOption:
-		n, payload, err := t.chosen(v)
+		n, payload, err := t.activeCase(v)
 		if err != nil {
 			return err
 		}

@@ -36,7 +36,7 @@ func (t *typeLayout) structure() string {
 		return "s" + bits(t.size)
 	case shapeFloat:
 		return "f" + bits(t.size)
-	case shapeText:
+	case shapeString:
 		return "string"
 	case shapeList:
 		return "list<" + t.parts[0].layout.structure() + ">"
@@ -72,7 +72,7 @@ func (f *Func) Signature() string {
 	}
 	switch {
 	case f.fallible:
-		result = " -> result<" + result + ", " + of(faultType).structure() + ">"
+		result = " -> result<" + result + ", " + layoutOf(errorRecordType).structure() + ">"
 	case f.ok == nil:
 		result = ""
 	default:

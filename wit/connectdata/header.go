@@ -2,28 +2,28 @@ package connectdata
 
 import "github.com/culvert-project/culvert/wit"
 
-// Header is a record header in a block. Value aliases the block.
+// Header is a record header. Value aliases the bytes that it was read from.
 type Header struct {
 	Name string
-	// Form is Structured, Dynamic or Raw; Schema is 0 where the form has none.
-	Form   wit.Encoding
-	Schema uint32
-	Value  []byte
+	// Encoding is wit.WithSchema, wit.Schemaless or wit.Raw. Schema is 0 unless it is wit.WithSchema.
+	Encoding wit.Encoding
+	Schema   uint32
+	Value    []byte
 }
 
-// AppendHeaders writes a block of headers.
+// AppendHeaders appends the headers of a row.
 func AppendHeaders(dst []byte, headers []Header) []byte {
 	dst = AppendNumber(dst, int64(len(headers)))
 	for _, h := range headers {
 		dst = AppendString(dst, h.Name)
-		dst = append(dst, byte(h.Form))
+		dst = append(dst, byte(h.Encoding))
 		dst = AppendNumber(dst, int64(h.Schema))
 		dst = AppendBytes(dst, h.Value)
 	}
 	return dst
 }
 
-// Headers reads a block of headers, appending to dst. It refuses bytes that are left over.
+// Headers reads the headers of a row and appends them to dst. It returns an error if b has other bytes after them.
 func Headers(dst []Header, b []byte) ([]Header, error) {
 	r := reader{b: b}
 	count, err := r.number()
@@ -31,10 +31,10 @@ func Headers(dst []Header, b []byte) ([]Header, error) {
 		return dst, err
 	}
 	if count > MaxHeaders {
-		return dst, bad(0, "more than 10000 headers")
+		return dst, newError(0, "more than 10000 headers")
 	}
 	if count < 0 || count > int64(len(b)) {
-		return dst, bad(0, "a count of headers that runs past the block")
+		return dst, newError(0, "a count of headers that runs past the block")
 	}
 	for ; count > 0; count-- {
 		h, err := r.header()
@@ -44,7 +44,7 @@ func Headers(dst []Header, b []byte) ([]Header, error) {
 		dst = append(dst, h)
 	}
 	if r.i != len(b) {
-		return dst, bad(r.i, "bytes left over")
+		return dst, newError(r.i, "bytes left over")
 	}
 	return dst, nil
 }
@@ -55,18 +55,18 @@ func (r *reader) header() (Header, *Error) {
 		return Header{}, err
 	}
 	if r.i >= len(r.b) || wit.Encoding(r.b[r.i]) < wit.WithSchema || wit.Encoding(r.b[r.i]) > wit.Raw {
-		return Header{}, bad(r.i, "expected the form 2, 3 or 4 of a header")
+		return Header{}, newError(r.i, "expected the form 2, 3 or 4 of a header")
 	}
-	form := wit.Encoding(r.b[r.i])
+	encoding := wit.Encoding(r.b[r.i])
 	r.i++
 	at := r.i
 	id, err := r.number()
 	if err != nil {
 		return Header{}, err
 	}
-	if id < 0 || id > 1<<32-1 || (form != wit.WithSchema && id != 0) {
-		return Header{}, bad(at, "a schema id out of range, or one where the form has none")
+	if id < 0 || id > 1<<32-1 || (encoding != wit.WithSchema && id != 0) {
+		return Header{}, newError(at, "a schema id out of range, or one where the form has none")
 	}
-	v, err := r.block()
-	return Header{name.(string), form, uint32(id), v}, err
+	v, err := r.lengthPrefixed()
+	return Header{name.(string), encoding, uint32(id), v}, err
 }

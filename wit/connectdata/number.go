@@ -1,7 +1,7 @@
-// Package connectdata reads and writes the bytes inside a batch as wit/encoding.md describes them: structured values
-// (Avro binary by a schema of the contract), dynamic values (tagged), blocks of headers. Host, SDK and guests share it,
-// so it depends on nothing but package wit; hot paths use the Append functions, [Number], [LengthPrefixed] and [Skip],
-// slow ones the value trees of [Read] and [Append].
+// Package connectdata encodes and decodes the bytes in a batch, which wit/encoding.md describes: values with a schema
+// (Avro binary), schemaless values (tagged) and headers. Host, SDK and plugins share it; it depends only on package
+// wit. Use the Append functions, [Number], [LengthPrefixed] and [Skip] where speed matters, else the value trees of
+// [Read] and [Append].
 package connectdata
 
 import (
@@ -10,27 +10,27 @@ import (
 	"math/big"
 )
 
-// What a value may be. Readers refuse more.
+// Limits of values. Reading a value that exceeds them returns an error.
 const (
-	// MaxDepth is how deep structured and dynamic values may nest: walks over them are recursive.
+	// MaxDepth is the maximum nesting of values, which are processed recursively.
 	MaxDepth = 1000
-	// MaxDecimalBytes is how many bytes the unscaled value of a decimal may have, which is some 9,800 digits: to write
-	// or read digits takes time that grows with the square of their number.
+	// MaxDecimalBytes is the maximum size of the unscaled value of a decimal, about 9,800 digits. The time to read or
+	// write digits grows with the square of their number.
 	MaxDecimalBytes = 4096
-	// MaxEmptyStructures is how many structures of one datum may have no bytes, for want of members that have any: a
-	// count of some bytes in front of an array would make any number of them.
-	MaxEmptyStructures = 10_000
-	// MaxHeaders is how many headers a row may have.
+	// MaxEmptyStructs is the maximum number of structs without bytes in a value: the count of an array, of a few bytes,
+	// could create any number of them.
+	MaxEmptyStructs = 10_000
+	// MaxHeaders is the maximum number of headers of a row.
 	MaxHeaders = 10_000
-	// MaxTreeValues is how many values [Read] and [ReadSchemaless] make of a datum: each is some 30 times as large as
-	// the byte that it may be made of.
+	// MaxTreeValues is the maximum number of values that [Read] and [ReadSchemaless] create. Each is about 30 times as
+	// large as the byte that can encode it.
 	MaxTreeValues = 1_000_000
 )
 
-// maxNumber is the most bytes that a number takes.
+// maxNumber is the maximum size of a number in bytes.
 const maxNumber = 10
 
-// AppendNumber writes a number: zigzag, then seven bits a byte, low ones first.
+// AppendNumber appends a number in zigzag encoding, seven bits a byte, low bits first.
 func AppendNumber(dst []byte, n int64) []byte {
 	u := uint64(n)<<1 ^ uint64(n>>63)
 	for u >= 0x80 {
@@ -40,8 +40,7 @@ func AppendNumber(dst []byte, n int64) []byte {
 	return append(dst, byte(u))
 }
 
-// Number reads a number. size is the number of bytes that it took: 0 when b ends inside it, -1 when it is longer than
-// 64 bits.
+// Number reads a number. size is its size in bytes, 0 if b ends inside it, -1 if it has more than 64 bits.
 func Number(b []byte) (n int64, size int) {
 	var u uint64
 	for i := 0; i < len(b); i++ {
@@ -57,7 +56,7 @@ func Number(b []byte) (n int64, size int) {
 	return 0, 0
 }
 
-// AppendBoolean writes 00 or 01.
+// AppendBoolean appends 0 or 1.
 func AppendBoolean(dst []byte, v bool) []byte {
 	if v {
 		return append(dst, 1)
@@ -65,18 +64,18 @@ func AppendBoolean(dst []byte, v bool) []byte {
 	return append(dst, 0)
 }
 
-// AppendString writes the number of bytes and the bytes.
+// AppendString appends the length in bytes and the string.
 func AppendString(dst []byte, s string) []byte {
 	return append(AppendNumber(dst, int64(len(s))), s...)
 }
 
-// AppendBytes writes the number of bytes and the bytes; a text that is held as bytes is written so too.
+// AppendBytes appends the length and the bytes. Strings have the same encoding.
 func AppendBytes(dst, b []byte) []byte {
 	return append(AppendNumber(dst, int64(len(b))), b...)
 }
 
-// LengthPrefixed reads what [AppendString] and [AppendBytes] wrote. content aliases b. size is 0 when b ends inside it,
-// -1 when the length is negative or no number.
+// LengthPrefixed reads the result of [AppendString] or [AppendBytes]. content aliases b. size is the size in bytes with
+// the length, 0 if b ends inside it, -1 if the length is negative or invalid.
 func LengthPrefixed(b []byte) (content []byte, size int) {
 	n, k := Number(b)
 	if k <= 0 {
@@ -92,7 +91,7 @@ func LengthPrefixed(b []byte) (content []byte, size int) {
 	return b[k:end:end], end
 }
 
-// PutCount writes a count at start, where one byte was left for it. A longer count moves the bytes after it.
+// PutCount writes a count at start, where one byte is reserved for it. A larger count moves the following bytes.
 func PutCount(dst []byte, start, count int) []byte {
 	if count < 64 {
 		dst[start] = byte(count << 1)
@@ -106,17 +105,17 @@ func PutCount(dst []byte, start, count int) []byte {
 	return dst
 }
 
-// AppendFloat32 writes 4 bytes, little-endian, the bit pattern kept.
+// AppendFloat32 appends 4 bytes, little-endian, with the same bit pattern.
 func AppendFloat32(dst []byte, v float32) []byte {
 	return binary.LittleEndian.AppendUint32(dst, math.Float32bits(v))
 }
 
-// AppendFloat64 writes 8 bytes, little-endian, the bit pattern kept.
+// AppendFloat64 appends 8 bytes, little-endian, with the same bit pattern.
 func AppendFloat64(dst []byte, v float64) []byte {
 	return binary.LittleEndian.AppendUint64(dst, math.Float64bits(v))
 }
 
-// AppendDecimal writes the unscaled value of a Decimal: bytes holding two's complement, big-endian, shortest.
+// AppendDecimal appends the unscaled value of a decimal: a length, then two's complement, big-endian, of minimum size.
 func AppendDecimal(dst []byte, unscaled *big.Int) []byte {
 	if unscaled.IsInt64() {
 		return AppendDecimal64(dst, unscaled.Int64())
@@ -124,11 +123,11 @@ func AppendDecimal(dst []byte, unscaled *big.Int) []byte {
 	return AppendBytes(dst, twosComplement(unscaled))
 }
 
-// AppendDecimal64 is [AppendDecimal] for a value that fits 64 bits; it allocates nothing.
+// AppendDecimal64 is [AppendDecimal] for a value of 64 bits. It does not allocate.
 func AppendDecimal64(dst []byte, unscaled int64) []byte {
 	n := 8
 	for n > 1 {
-		// the top byte may go when it only repeats the sign of the next one
+		// the top byte is redundant if it only repeats the sign of the next one
 		top := unscaled >> (8*n - 9)
 		if top != 0 && top != -1 {
 			break
@@ -142,7 +141,7 @@ func AppendDecimal64(dst []byte, unscaled int64) []byte {
 	return dst
 }
 
-// Unscaled reads two's complement, big-endian: the value of a Decimal's bytes. No bytes are 0.
+// Unscaled returns the value of a decimal's bytes: two's complement, big-endian. No bytes are 0.
 func Unscaled(b []byte) *big.Int {
 	v := new(big.Int).SetBytes(b)
 	if len(b) > 0 && b[0]&0x80 != 0 {
@@ -159,7 +158,7 @@ func twosComplement(v *big.Int) []byte {
 		}
 		return b
 	}
-	// -2^(8n-1) is the smallest that n bytes hold
+	// -2^(8n-1) is the smallest number of n bytes
 	n := (new(big.Int).Not(v).BitLen())/8 + 1
 	b := new(big.Int).Add(v, new(big.Int).Lsh(big.NewInt(1), uint(8*n))).Bytes()
 	for len(b) < n {

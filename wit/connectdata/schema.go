@@ -7,33 +7,29 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// What a schema may be. Nodes that several others name count once for each of them, since whoever works with a schema
-// walks it as a tree: forty nodes that each name the next one twice would be 2^40 fields. Hosts refuse schemas beyond
-// these.
+// Limits of schemas. A node counts once for each reference to it, since a schema is processed as a tree: forty nodes
+// that refer to the next one twice each would be 2^40 fields. The host rejects schemas that exceed the limits.
 const (
-	// MaxSchemaDepth is how many nodes may lie in each other, the root and a scalar included: more would let a walk
-	// over a schema, or over a value of it, need a stack of the writer's choice.
+	// MaxSchemaDepth is the maximum nesting of nodes, including the root and scalars. It limits the stack of recursive
+	// functions over a schema or its values.
 	MaxSchemaDepth = 100
-	// MaxSchemaFields is how many members all structures of a schema may have together: every one costs work for every
-	// row.
+	// MaxSchemaFields is the maximum number of fields of all structs. Each takes time for each row.
 	MaxSchemaFields = 10_000
-	// MaxSchemaNodes is how many nodes a schema may have, elements and keys included, so that what has no members is
-	// bounded too.
+	// MaxSchemaNodes is the maximum number of nodes, including elements and keys.
 	MaxSchemaNodes = 40_000
-	// MaxSchemaBytes is how many bytes the names, texts, parameters and defaults of a schema may have together: they
-	// stand in every record that a converter writes with its schema.
+	// MaxSchemaBytes is the maximum size of names, docs, parameters and defaults, which some converters write with each
+	// record.
 	MaxSchemaBytes = 4 << 20
-	// MaxScale is how far from 0 the scale of a decimal may lie: arithmetic with it takes a power of ten of as many
-	// digits.
+	// MaxScale is the maximum absolute scale of a decimal. Arithmetic needs powers of ten with as many digits.
 	MaxScale = 1000
 )
 
-// nodeBytes is what a node or a member counts besides its texts.
+// nodeBytes is the size that is counted for a node or field in addition to its strings.
 const nodeBytes = 8
 
-// CheckSchema refuses what is no schema: no nodes, a reference to a node that is missing or not higher than the node
-// itself, and more than the bounds above allow. size is the number of bytes that it counts for. It takes time in
-// proportion to the nodes, whatever they name.
+// CheckSchema returns an error for an invalid schema: one without nodes, with a reference to a missing or lower node,
+// or above the limits. size is its size in bytes as counted for [MaxSchemaBytes]. The time is proportional to the
+// nodes.
 func CheckSchema(nodes []wit.SchemaNode) (size int, err error) {
 	if len(nodes) == 0 {
 		return 0, schemaError("expected at least one node, found none")
@@ -42,7 +38,7 @@ func CheckSchema(nodes []wit.SchemaNode) (size int, err error) {
 		return 0, tooMany(len(nodes), "nodes", MaxSchemaNodes)
 	}
 	total := 0
-	trees := make([]tree, len(nodes))
+	trees := make([]subtree, len(nodes))
 	for i := len(nodes) - 1; i >= 0; i-- {
 		n := &nodes[i]
 		if int(n.Kind) >= n.Kind.Cases() {
@@ -53,13 +49,13 @@ func CheckSchema(nodes []wit.SchemaNode) (size int, err error) {
 		}
 		own := textBytes(n)
 		total += own
-		t := tree{depth: 1, nodes: 1, bytes: uint64(own)}
+		t := subtree{depth: 1, nodes: 1, bytes: uint64(own)}
 		if err := t.children(nodes, trees, i); err != nil {
 			return 0, err
 		}
 		trees[i] = t
 	}
-	// Nodes that nobody names lie in memory all the same.
+	// Unreferenced nodes need memory too.
 	size = int(min(max(trees[0].bytes, uint64(total)), math.MaxInt32))
 	root := &trees[0]
 	switch {
@@ -75,16 +71,16 @@ func CheckSchema(nodes []wit.SchemaNode) (size int, err error) {
 	return size, nil
 }
 
-// tree is what a node is with everything below it; numbers stop at maxTree.
-type tree struct{ depth, fields, nodes, bytes uint64 }
+// subtree contains the totals of a node and everything below it, at most maxTree each.
+type subtree struct{ depth, fields, nodes, bytes uint64 }
 
 const maxTree = math.MaxInt32
 
-func (t *tree) children(nodes []wit.SchemaNode, trees []tree, i int) error {
+func (t *subtree) children(nodes []wit.SchemaNode, trees []subtree, i int) error {
 	n := &nodes[i]
-	add := func(what, name string, child uint32) error {
+	add := func(label, name string, child uint32) error {
 		if int64(child) <= int64(i) || int64(child) >= int64(len(nodes)) {
-			return schemaError("node " + strconv.Itoa(i) + ", " + what + short(name) + ": expected a node from " +
+			return schemaError("node " + strconv.Itoa(i) + ", " + label + shorten(name) + ": expected a node from " +
 				strconv.Itoa(i+1) + " to " +
 				strconv.Itoa(len(nodes)-1) + ", found " + strconv.FormatUint(uint64(child), 10))
 		}
@@ -110,7 +106,7 @@ func (t *tree) children(nodes []wit.SchemaNode, trees []tree, i int) error {
 			names[n.Fields[m].Name] = struct{}{}
 			if len(names) == m {
 				return schemaError("node " + strconv.Itoa(i) + ": expected members of different names, found two " +
-					"named " + strconv.Quote(short(n.Fields[m].Name)))
+					"named " + strconv.Quote(shorten(n.Fields[m].Name)))
 			}
 			if err := add("member ", n.Fields[m].Name, n.Fields[m].Node); err != nil {
 				return err
@@ -120,15 +116,15 @@ func (t *tree) children(nodes []wit.SchemaNode, trees []tree, i int) error {
 	return nil
 }
 
-// short is a name as an error shows it.
-func short(name string) string {
+// shorten returns a name for an error message.
+func shorten(name string) string {
 	if len(name) > 100 {
 		name = name[:100] + "..."
 	}
 	return name
 }
 
-// textBytes is what a node itself counts.
+// textBytes returns the size of a node without its children.
 func textBytes(n *wit.SchemaNode) int {
 	size := nodeBytes
 	for _, s := range [...]*string{n.Name, n.Doc} {
@@ -148,8 +144,7 @@ func textBytes(n *wit.SchemaNode) int {
 	return size
 }
 
-// checkScale refuses a decimal whose scale is out of bounds; one that is no number is the business of who works with
-// it.
+// checkScale rejects a decimal whose scale is above the limit. A scale that is not a number is accepted here.
 func checkScale(n *wit.SchemaNode, i int) error {
 	if n.Name == nil || *n.Name != wit.NameDecimal {
 		return nil
@@ -175,12 +170,12 @@ func isRange(err error) bool {
 	return ok && e.Err == strconv.ErrRange
 }
 
-// schemaError says why nodes are no schema.
+// schemaError is the reason why a schema is invalid.
 type schemaError string
 
 func (e schemaError) Error() string { return "schema: " + string(e) }
 
-func tooMany(found int, what string, most int) error {
-	return schemaError("expected at most " + strconv.Itoa(most) + " " + what +
+func tooMany(found int, label string, most int) error {
+	return schemaError("expected at most " + strconv.Itoa(most) + " " + label +
 		", counted once for each place where they stand, found " + strconv.Itoa(found))
 }

@@ -8,26 +8,28 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Error says what is wrong with the bytes of a datum, and where.
+// Error is an encoding error.
 type Error struct {
-	// At is the position in the bytes given.
-	At   int
-	What string
+	// Offset is the index of the invalid byte.
+	Offset  int
+	Message string
 }
 
-func (e *Error) Error() string { return "connectdata: byte " + strconv.Itoa(e.At) + ": " + e.What }
+func (e *Error) Error() string {
+	return "connectdata: byte " + strconv.Itoa(e.Offset) + ": " + e.Message
+}
 
-func bad(at int, what string) *Error { return &Error{at, what} }
+func newError(at int, label string) *Error { return &Error{at, label} }
 
-// ended turns a size of 0 or -1 into an error.
-func ended(at, size int, what string) *Error {
+// sizeError returns the error for a size of 0 or -1.
+func sizeError(at, size int, label string) *Error {
 	if size == 0 {
-		return bad(at, "ends inside "+what)
+		return newError(at, "ends inside "+label)
 	}
-	return bad(at, "expected "+what+", found a number out of range")
+	return newError(at, "expected "+label+", found a number out of range")
 }
 
-// Tags of dynamic values.
+// Tags of schemaless values.
 const (
 	TagNull byte = iota
 	TagFalse
@@ -38,7 +40,7 @@ const (
 	TagInt64
 	TagFloat32
 	TagFloat64
-	TagText
+	TagString
 	TagBytes
 	TagArray
 	TagMap
@@ -47,8 +49,8 @@ const (
 	TagStruct
 )
 
-// IsNull reports whether a structured value of an optional node is null, and how many bytes its branch number takes; of
-// a node that is not optional it is never null and takes none. size is 0 or -1 when the bytes are bad.
+// IsNull reads the branch of an optional node and reports whether the value is null. size is the size of the branch in
+// bytes, 0 for nodes that are not optional. ok is false if the bytes are invalid.
 func IsNull(n *wit.SchemaNode, b []byte) (null bool, size int, ok bool) {
 	if !n.Optional {
 		return false, 0, true
@@ -59,7 +61,7 @@ func IsNull(n *wit.SchemaNode, b []byte) (null bool, size int, ok bool) {
 	return (b[0] == 0) == (n.DefaultValue == nil), 1, true
 }
 
-// AppendBranch writes the number of the branch of an optional node: null or not. Of other nodes it writes nothing.
+// AppendBranch appends the branch of an optional node. For other nodes it appends nothing.
 func AppendBranch(dst []byte, n *wit.SchemaNode, null bool) []byte {
 	if !n.Optional {
 		return dst
@@ -70,33 +72,32 @@ func AppendBranch(dst []byte, n *wit.SchemaNode, null bool) []byte {
 	return append(dst, 2)
 }
 
-// Skip returns the size of the structured value of a node at the start of b. It checks lengths, branches and ranges of
-// numbers, not the text's UTF-8.
+// Skip returns the size of the value of a node at the start of b. It checks lengths, branches and the ranges of
+// numbers, but not that strings are UTF-8.
 func Skip(nodes []wit.SchemaNode, node uint32, b []byte) (int, error) {
-	n, err := skip(nodes, node, b, 0, 0, &skipping{})
+	n, err := skip(nodes, node, b, 0, 0, &skipState{})
 	if err != nil {
 		return 0, err
 	}
 	return n, nil
 }
 
-// skipping is what is known of a value that is passed over: how many structures without bytes there were so far, and
-// whether texts have to be UTF-8.
-type skipping struct {
+// skipState counts the structs without bytes. texts means that strings must be UTF-8.
+type skipState struct {
 	empty int
 	texts bool
 }
 
-// SkipFast is where the value of a node ends that begins at i in b and is of a usual kind and size: a null, a number, a
-// boolean, a text or bytes of less than 8 KiB. 0: it is another, which [Skip] knows, or bad. It checks what Skip
-// checks, in a fraction of its time.
+// SkipFast returns the end of the value of a node at index i of b if it is of a common kind: a null, a number, a
+// boolean, or a string or bytes below 8 KiB. It returns 0 for other or invalid values, which need [Skip]. It makes the
+// same checks in a fraction of the time.
 func SkipFast(n *wit.SchemaNode, b []byte, i int) (end int) {
-	var k skipping
-	return k.short(n, b, i)
+	var k skipState
+	return k.fast(n, b, i)
 }
 
-// short is [SkipFast], with the check of texts where that is wanted.
-func (k *skipping) short(n *wit.SchemaNode, b []byte, i int) (end int) {
+// fast is [SkipFast] with the check of strings.
+func (k *skipState) fast(n *wit.SchemaNode, b []byte, i int) (end int) {
 	if n.Optional {
 		if n.DefaultValue != nil || i >= len(b) {
 			return 0
@@ -112,9 +113,9 @@ func (k *skipping) short(n *wit.SchemaNode, b []byte, i int) (end int) {
 	case wit.String:
 		return k.text(b, i)
 	case wit.Bytes:
-		return (&skipping{}).text(b, i)
+		return (&skipState{}).text(b, i)
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		// Of so many bytes every number fits its kind.
+		// Numbers of at most this many bytes fit their kind.
 		most := [...]int{wit.Int8: 1, wit.Int16: 2, wit.Int32: 4, wit.Int64: maxNumber - 1}[n.Kind]
 		for end = i; end < len(b) && end-i < most; end++ {
 			if b[end] < 0x80 {
@@ -138,8 +139,8 @@ func (k *skipping) short(n *wit.SchemaNode, b []byte, i int) (end int) {
 	return end
 }
 
-// text is where a text of less than 8 KiB ends that begins at i, after its branch; 0: it is longer, or bad.
-func (k *skipping) text(b []byte, i int) (end int) {
+// text returns the end of a string below 8 KiB at index i, or 0 if it is longer or invalid.
+func (k *skipState) text(b []byte, i int) (end int) {
 	if len(b)-i < 2 {
 		return 0
 	}
@@ -157,7 +158,7 @@ func (k *skipping) text(b []byte, i int) (end int) {
 	return end
 }
 
-// validText is utf8.Valid, with one comparison for a text that is ASCII, which most are.
+// validText is utf8.Valid, faster for ASCII.
 func validText(b []byte) bool {
 	const highs = 0x8080808080808080
 	if len(b) < 8 {
@@ -182,15 +183,15 @@ func validText(b []byte) bool {
 	return words&highs == 0 || utf8.Valid(b)
 }
 
-// skip is [Skip] from i on.
-func skip(nodes []wit.SchemaNode, node uint32, b []byte, i, depth int, k *skipping) (int, *Error) {
+// skip is [Skip] from index i on. It returns the end.
+func skip(nodes []wit.SchemaNode, node uint32, b []byte, i, depth int, k *skipState) (int, *Error) {
 	if depth > MaxDepth {
-		return 0, bad(i, "nests deeper than 1000")
+		return 0, newError(i, "nests deeper than 1000")
 	}
 	n := &nodes[node]
 	null, size, ok := IsNull(n, b[i:])
 	if !ok {
-		return 0, bad(i, "expected the branch 00 or 02 of an optional value")
+		return 0, newError(i, "expected the branch 00 or 02 of an optional value")
 	}
 	i += size
 	if null {
@@ -199,20 +200,20 @@ func skip(nodes []wit.SchemaNode, node uint32, b []byte, i, depth int, k *skippi
 	return skipValue(nodes, n, b, i, depth, k)
 }
 
-func skipValue(nodes []wit.SchemaNode, n *wit.SchemaNode, b []byte, i, depth int, k *skipping) (int, *Error) {
+func skipValue(nodes []wit.SchemaNode, n *wit.SchemaNode, b []byte, i, depth int, k *skipState) (int, *Error) {
 	switch n.Kind {
 	case wit.Boolean:
 		if i >= len(b) || b[i] > 1 {
-			return 0, bad(i, "expected a boolean, 00 or 01")
+			return 0, newError(i, "expected a boolean, 00 or 01")
 		}
 		return i + 1, nil
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
 		v, size := Number(b[i:])
 		if size <= 0 {
-			return 0, ended(i, size, "a number")
+			return 0, sizeError(i, size, "a number")
 		}
 		if bits := [...]uint{8, 16, 32, 64}[n.Kind-wit.Int8]; v>>(bits-1) != 0 && v>>(bits-1) != -1 {
-			return 0, bad(i, "a number that does not fit "+strconv.Itoa(int(bits))+" bits")
+			return 0, newError(i, "a number that does not fit "+strconv.Itoa(int(bits))+" bits")
 		}
 		return i + size, nil
 	case wit.Float32:
@@ -222,13 +223,13 @@ func skipValue(nodes []wit.SchemaNode, n *wit.SchemaNode, b []byte, i, depth int
 	case wit.String, wit.Bytes:
 		content, size := LengthPrefixed(b[i:])
 		if size <= 0 {
-			return 0, ended(i, size, "a text or bytes")
+			return 0, sizeError(i, size, "a text or bytes")
 		}
 		if isLongDecimal(n, content) {
 			return 0, longDecimal(i)
 		}
 		if k.texts && n.Kind == wit.String && !validText(content) {
-			return 0, bad(i, "text that is not UTF-8")
+			return 0, newError(i, "text that is not UTF-8")
 		}
 		return i + size, nil
 	case wit.Struct:
@@ -236,7 +237,7 @@ func skipValue(nodes []wit.SchemaNode, n *wit.SchemaNode, b []byte, i, depth int
 		start := i
 		for m := range n.Fields {
 			node := n.Fields[m].Node
-			if end := k.short(&nodes[node], b, i); end > 0 {
+			if end := k.fast(&nodes[node], b, i); end > 0 {
 				i = end
 				continue
 			}
@@ -245,8 +246,8 @@ func skipValue(nodes []wit.SchemaNode, n *wit.SchemaNode, b []byte, i, depth int
 			}
 		}
 		if i == start {
-			if k.empty++; k.empty > MaxEmptyStructures {
-				return 0, manyEmpty(i)
+			if k.empty++; k.empty > MaxEmptyStructs {
+				return 0, tooManyEmpty(i)
 			}
 		}
 		return i, nil
@@ -254,18 +255,18 @@ func skipValue(nodes []wit.SchemaNode, n *wit.SchemaNode, b []byte, i, depth int
 	return skipItems(nodes, n, b, i, depth, k)
 }
 
-// isLongDecimal reports whether content is that of a Decimal and longer than one may be.
+// isLongDecimal reports whether content is a decimal above the limit.
 func isLongDecimal(n *wit.SchemaNode, content []byte) bool {
 	return len(content) > MaxDecimalBytes && n.Kind == wit.Bytes && n.Name != nil && *n.Name == wit.NameDecimal
 }
 
-func longDecimal(at int) *Error { return bad(at, "a decimal of more than 4096 bytes") }
+func longDecimal(at int) *Error { return newError(at, "a decimal of more than 4096 bytes") }
 
 func badScale(at int) *Error {
-	return bad(at, "expected the scale of a decimal from -1000 to 1000")
+	return newError(at, "expected the scale of a decimal from -1000 to 1000")
 }
 
-// badDecimal says what is out of bounds of a decimal whose scale stands at start and whose bytes stand at content.
+// badDecimal returns the error for the scale at start or the bytes at content.
 func badDecimal(start, content int, scale int64) *Error {
 	if scale > MaxScale || scale < -MaxScale {
 		return badScale(start)
@@ -273,17 +274,17 @@ func badDecimal(start, content int, scale int64) *Error {
 	return longDecimal(content)
 }
 
-func manyEmpty(at int) *Error { return bad(at, "more than 10000 structures without bytes") }
+func tooManyEmpty(at int) *Error { return newError(at, "more than 10000 structures without bytes") }
 
 func fixed(b []byte, i, size int) (int, *Error) {
 	if len(b)-i < size {
-		return 0, bad(i, "ends inside a float")
+		return 0, newError(i, "ends inside a float")
 	}
 	return i + size, nil
 }
 
-func skipItems(nodes []wit.SchemaNode, n *wit.SchemaNode, b []byte, i, depth int, k *skipping) (int, *Error) {
-	items := Items{b: b, i: i}
+func skipItems(nodes []wit.SchemaNode, n *wit.SchemaNode, b []byte, i, depth int, k *skipState) (int, *Error) {
+	items := blockReader{b: b, i: i}
 	for items.next() {
 		var err *Error
 		if n.Kind == wit.Map {
@@ -301,30 +302,30 @@ func skipItems(nodes []wit.SchemaNode, n *wit.SchemaNode, b []byte, i, depth int
 	return items.i, nil
 }
 
-// Items walks over the blocks of an array or mapping.
-type Items struct {
+// blockReader iterates over the blocks of an array or map.
+type blockReader struct {
 	b    []byte
 	i    int
 	left int64
 	err  *Error
 }
 
-// next moves to the next item, reading the head of a block where one begins.
-func (s *Items) next() bool {
+// next moves to the next item and reads the count of a block if one begins.
+func (s *blockReader) next() bool {
 	if s.left > 0 {
 		s.left--
 		return true
 	}
 	n, k := Number(s.b[s.i:])
 	if k <= 0 {
-		s.err = ended(s.i, k, "the count of a block")
+		s.err = sizeError(s.i, k, "the count of a block")
 		return false
 	}
 	s.i += k
 	if n < 0 {
 		size, k := Number(s.b[s.i:])
 		if k <= 0 || size < 0 || n == -1<<63 {
-			s.err = ended(s.i, min(k, 0), "the size of a block")
+			s.err = sizeError(s.i, min(k, 0), "the size of a block")
 			return false
 		}
 		s.i += k
@@ -337,29 +338,29 @@ func (s *Items) next() bool {
 	return true
 }
 
-// SkipSchemaless returns the size of the dynamic value at the start of b.
+// SkipSchemaless returns the size of the schemaless value at the start of b.
 func SkipSchemaless(b []byte) (int, error) {
-	n, err := skipDynamic(b, 0, 0)
+	n, err := skipSchemaless(b, 0, 0)
 	if err != nil {
 		return 0, err
 	}
 	return n, nil
 }
 
-// skipDynamic is [SkipSchemaless] from i on.
-func skipDynamic(b []byte, i, depth int) (int, *Error) {
+// skipSchemaless is [SkipSchemaless] from index i on. It returns the end.
+func skipSchemaless(b []byte, i, depth int) (int, *Error) {
 	if depth > MaxDepth {
-		return 0, bad(i, "nests deeper than 1000")
+		return 0, newError(i, "nests deeper than 1000")
 	}
 	if i >= len(b) {
-		return 0, bad(i, "expected a tag, found the end")
+		return 0, newError(i, "expected a tag, found the end")
 	}
 	tag := b[i]
 	i++
 	number := func() (v int64, err *Error) {
 		v, k := Number(b[i:])
 		if k <= 0 {
-			return 0, ended(i, k, "a number")
+			return 0, sizeError(i, k, "a number")
 		}
 		i += k
 		return v, nil
@@ -374,7 +375,7 @@ func skipDynamic(b []byte, i, depth int) (int, *Error) {
 			return 0, err
 		}
 		if bits := [...]uint{8, 16, 32, 64}[tag-TagInt8]; v>>(bits-1) != 0 && v>>(bits-1) != -1 {
-			return 0, bad(start, "a number that does not fit "+strconv.Itoa(int(bits))+" bits")
+			return 0, newError(start, "a number that does not fit "+strconv.Itoa(int(bits))+" bits")
 		}
 		return i, nil
 	case TagInstant:
@@ -384,10 +385,10 @@ func skipDynamic(b []byte, i, depth int) (int, *Error) {
 		return fixed(b, i, 4)
 	case TagFloat64:
 		return fixed(b, i, 8)
-	case TagText, TagBytes:
+	case TagString, TagBytes:
 		_, k := LengthPrefixed(b[i:])
 		if k <= 0 {
-			return 0, ended(i, k, "a text or bytes")
+			return 0, sizeError(i, k, "a text or bytes")
 		}
 		return i + k, nil
 	case TagDecimal, TagStruct:
@@ -398,7 +399,7 @@ func skipDynamic(b []byte, i, depth int) (int, *Error) {
 		}
 		content, k := LengthPrefixed(b[i:])
 		if k <= 0 {
-			return 0, ended(i, k, "bytes")
+			return 0, sizeError(i, k, "bytes")
 		}
 		if tag == TagDecimal && (scale > MaxScale || scale < -MaxScale || len(content) > MaxDecimalBytes) {
 			return 0, badDecimal(start, i, scale)
@@ -410,27 +411,26 @@ func skipDynamic(b []byte, i, depth int) (int, *Error) {
 			return 0, err
 		}
 		if n < 0 || n > int64(len(b)-i) {
-			return 0, bad(i, "a count that runs past the datum")
+			return 0, newError(i, "a count that runs past the datum")
 		}
 		if tag == TagMap {
 			n *= 2
 		}
 		for ; n > 0; n-- {
-			if i, err = skipDynamic(b, i, depth+1); err != nil {
+			if i, err = skipSchemaless(b, i, depth+1); err != nil {
 				return 0, err
 			}
 		}
 		return i, nil
 	}
-	return 0, bad(i-1, "unknown tag "+strconv.Itoa(int(tag)))
+	return 0, newError(i-1, "unknown tag "+strconv.Itoa(int(tag)))
 }
 
-// Check refuses bytes that are not exactly one structured value of node 0: with too few or too many bytes, a number
-// outside its kind, text that is no UTF-8.
+// Check returns an error unless b is exactly one valid value of node 0. It checks sizes, ranges of numbers and UTF-8.
 func Check(nodes []wit.SchemaNode, b []byte) error {
-	n, err := skip(nodes, 0, b, 0, 0, &skipping{texts: true})
+	n, err := skip(nodes, 0, b, 0, 0, &skipState{texts: true})
 	if err == nil && n != len(b) {
-		err = bad(n, "bytes left over")
+		err = newError(n, "bytes left over")
 	}
 	if err != nil {
 		return err
@@ -438,14 +438,14 @@ func Check(nodes []wit.SchemaNode, b []byte) error {
 	return nil
 }
 
-// CheckSchemaless refuses bytes that are not exactly one dynamic value, and a null at the top.
+// CheckSchemaless returns an error unless b is exactly one valid schemaless value other than null.
 func CheckSchemaless(b []byte) error {
 	_, n, err := ReadSchemaless(b)
 	if err == nil && n != len(b) {
-		err = bad(n, "bytes left over")
+		err = newError(n, "bytes left over")
 	}
 	if err == nil && b[0] == TagNull {
-		err = bad(0, "a dynamic null at the top: it must be absent")
+		err = newError(0, "a dynamic null at the top: it must be absent")
 	}
 	return err
 }

@@ -11,50 +11,50 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A value tree holds nil, bool, int8 to int64, float32, float64, string, []byte, [List], [Map], and, in structured
-// values, [Struct]; in dynamic ones [Decimal], [Instant], [Nested].
-
 // List is an array.
+//
+// A value tree consists of nil, bool, int8 to int64, float32, float64, string, []byte, [List] and [Map]. With a schema
+// it also has [Struct], without one [Decimal], [Instant] and [Nested].
 type List []any
 
-// Entry is a key with its value.
+// Entry is an entry of a [Map].
 type Entry struct{ Key, Value any }
 
-// Map is a mapping, in the order in which its entries came.
+// Map is a map with the order of its entries.
 type Map []Entry
 
-// Struct is a structure: its members in order.
+// Struct contains the fields of a struct in the order of its schema.
 type Struct []any
 
-// Decimal is a java.math.BigDecimal without a schema.
+// Decimal is a schemaless java.math.BigDecimal.
 type Decimal struct {
 	Scale    int32
 	Unscaled *big.Int
 }
 
-// Instant is a java.util.Date without a schema: milliseconds since 1970-01-01T00:00:00Z.
+// Instant is a schemaless java.util.Date, in milliseconds since 1970-01-01T00:00:00Z.
 type Instant int64
 
-// Nested is a struct with a schema inside schemaless data.
+// Nested is a struct with a schema in a schemaless value.
 type Nested struct {
 	Schema uint32
 	Bytes  []byte
 }
 
-// Read reads the structured value of a node at the start of b and its size.
+// Read returns the value of a node at the start of b and its size in bytes. Byte slices alias b.
 func Read(nodes []wit.SchemaNode, node uint32, b []byte) (any, int, error) {
 	r := reader{b: b}
-	v, err := r.structured(nodes, node, 0)
+	v, err := r.withSchema(nodes, node, 0)
 	if err != nil {
 		return nil, 0, err
 	}
 	return v, r.i, nil
 }
 
-// ReadSchemaless reads the dynamic value at the start of b and its size.
+// ReadSchemaless returns the schemaless value at the start of b and its size in bytes. Byte slices alias b.
 func ReadSchemaless(b []byte) (any, int, error) {
 	r := reader{b: b}
-	v, err := r.dynamic(0)
+	v, err := r.schemaless(0)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -64,15 +64,15 @@ func ReadSchemaless(b []byte) (any, int, error) {
 type reader struct {
 	b []byte
 	i int
-	// values counts those of the tree.
+	// values counts the values of the tree.
 	values int
-	skipping
+	skipState
 }
 
-// value counts a value of the tree.
-func (r *reader) value() *Error {
+// countValue returns an error after [MaxTreeValues] values.
+func (r *reader) countValue() *Error {
 	if r.values++; r.values > MaxTreeValues {
-		return bad(r.i, "more than 1000000 values")
+		return newError(r.i, "more than 1000000 values")
 	}
 	return nil
 }
@@ -80,16 +80,16 @@ func (r *reader) value() *Error {
 func (r *reader) number() (int64, *Error) {
 	v, k := Number(r.b[r.i:])
 	if k <= 0 {
-		return 0, ended(r.i, k, "a number")
+		return 0, sizeError(r.i, k, "a number")
 	}
 	r.i += k
 	return v, nil
 }
 
-func (r *reader) block() ([]byte, *Error) {
+func (r *reader) lengthPrefixed() ([]byte, *Error) {
 	v, k := LengthPrefixed(r.b[r.i:])
 	if k <= 0 {
-		return nil, ended(r.i, k, "a text or bytes")
+		return nil, sizeError(r.i, k, "a text or bytes")
 	}
 	r.i += k
 	return v, nil
@@ -110,12 +110,12 @@ func (r *reader) float(size int) (uint64, *Error) {
 
 func (r *reader) text() (any, *Error) {
 	at := r.i
-	b, err := r.block()
+	b, err := r.lengthPrefixed()
 	if err != nil {
 		return nil, err
 	}
 	if !utf8.Valid(b) {
-		return nil, bad(at, "text that is not UTF-8")
+		return nil, newError(at, "text that is not UTF-8")
 	}
 	return string(b), nil
 }
@@ -127,7 +127,8 @@ func (r *reader) integer(bits uint) (any, *Error) {
 		return nil, err
 	}
 	if v>>(bits-1) != 0 && v>>(bits-1) != -1 {
-		return nil, bad(at, "a number that does not fit "+strconv.Itoa(int(bits))+" bits: "+strconv.FormatInt(v, 10))
+		return nil, newError(at, "a number that does not fit "+strconv.Itoa(int(bits))+" bits: "+strconv.FormatInt(v,
+			10))
 	}
 	switch bits {
 	case 8:
@@ -140,17 +141,17 @@ func (r *reader) integer(bits uint) (any, *Error) {
 	return v, nil
 }
 
-func (r *reader) structured(nodes []wit.SchemaNode, node uint32, depth int) (any, *Error) {
+func (r *reader) withSchema(nodes []wit.SchemaNode, node uint32, depth int) (any, *Error) {
 	if depth > MaxDepth {
-		return nil, bad(r.i, "nests deeper than 1000")
+		return nil, newError(r.i, "nests deeper than 1000")
 	}
-	if err := r.value(); err != nil {
+	if err := r.countValue(); err != nil {
 		return nil, err
 	}
 	n := &nodes[node]
 	null, size, ok := IsNull(n, r.b[r.i:])
 	if !ok {
-		return nil, bad(r.i, "expected the branch 00 or 02 of an optional value")
+		return nil, newError(r.i, "expected the branch 00 or 02 of an optional value")
 	}
 	r.i += size
 	if null {
@@ -158,7 +159,7 @@ func (r *reader) structured(nodes []wit.SchemaNode, node uint32, depth int) (any
 	}
 	switch n.Kind {
 	case wit.Boolean:
-		end, err := skipValue(nodes, n, r.b, r.i, depth, &r.skipping)
+		end, err := skipValue(nodes, n, r.b, r.i, depth, &r.skipState)
 		if err != nil {
 			return nil, err
 		}
@@ -177,7 +178,7 @@ func (r *reader) structured(nodes []wit.SchemaNode, node uint32, depth int) (any
 		return r.text()
 	case wit.Bytes:
 		at := r.i
-		b, err := r.block()
+		b, err := r.lengthPrefixed()
 		if err == nil && isLongDecimal(n, b) {
 			return nil, longDecimal(at)
 		}
@@ -185,26 +186,26 @@ func (r *reader) structured(nodes []wit.SchemaNode, node uint32, depth int) (any
 	case wit.Struct:
 		rec, start := make(Struct, len(n.Fields)), r.i
 		for i, m := range n.Fields {
-			v, err := r.structured(nodes, m.Node, depth+1)
+			v, err := r.withSchema(nodes, m.Node, depth+1)
 			if err != nil {
 				return nil, err
 			}
 			rec[i] = v
 		}
 		if r.i == start {
-			if r.empty++; r.empty > MaxEmptyStructures {
-				return nil, manyEmpty(start)
+			if r.empty++; r.empty > MaxEmptyStructs {
+				return nil, tooManyEmpty(start)
 			}
 		}
 		return rec, nil
 	case wit.Map:
 		m := Map{}
 		err := r.items(func() *Error {
-			k, err := r.structured(nodes, n.Key, depth+1)
+			k, err := r.withSchema(nodes, n.Key, depth+1)
 			if err != nil {
 				return err
 			}
-			v, err := r.structured(nodes, n.Element, depth+1)
+			v, err := r.withSchema(nodes, n.Element, depth+1)
 			m = append(m, Entry{k, v})
 			return err
 		})
@@ -212,7 +213,7 @@ func (r *reader) structured(nodes []wit.SchemaNode, node uint32, depth int) (any
 	}
 	l := List{}
 	err := r.items(func() *Error {
-		v, err := r.structured(nodes, n.Element, depth+1)
+		v, err := r.withSchema(nodes, n.Element, depth+1)
 		l = append(l, v)
 		return err
 	})
@@ -220,7 +221,7 @@ func (r *reader) structured(nodes []wit.SchemaNode, node uint32, depth int) (any
 }
 
 func (r *reader) items(each func() *Error) *Error {
-	s := Items{b: r.b, i: r.i}
+	s := blockReader{b: r.b, i: r.i}
 	for s.next() {
 		r.i = s.i
 		if err := each(); err != nil {
@@ -232,16 +233,16 @@ func (r *reader) items(each func() *Error) *Error {
 	return s.err
 }
 
-func (r *reader) dynamic(depth int) (any, *Error) {
+func (r *reader) schemaless(depth int) (any, *Error) {
 	start := r.i
 	if depth > MaxDepth {
-		return nil, bad(start, "nests deeper than 1000")
+		return nil, newError(start, "nests deeper than 1000")
 	}
-	if err := r.value(); err != nil {
+	if err := r.countValue(); err != nil {
 		return nil, err
 	}
 	if r.i >= len(r.b) {
-		return nil, bad(start, "expected a tag, found the end")
+		return nil, newError(start, "expected a tag, found the end")
 	}
 	tag := r.b[r.i]
 	r.i++
@@ -258,10 +259,10 @@ func (r *reader) dynamic(depth int) (any, *Error) {
 	case TagFloat64:
 		v, err := r.float(8)
 		return math.Float64frombits(v), err
-	case TagText:
+	case TagString:
 		return r.text()
 	case TagBytes:
-		b, err := r.block()
+		b, err := r.lengthPrefixed()
 		return b, err
 	case TagInstant:
 		v, err := r.number()
@@ -275,7 +276,7 @@ func (r *reader) dynamic(depth int) (any, *Error) {
 			return nil, badScale(start + 1)
 		}
 		at := r.i
-		b, err := r.block()
+		b, err := r.lengthPrefixed()
 		if len(b) > MaxDecimalBytes {
 			return nil, longDecimal(at)
 		}
@@ -286,29 +287,29 @@ func (r *reader) dynamic(depth int) (any, *Error) {
 			return nil, err
 		}
 		if id < 0 || id > math.MaxUint32 {
-			return nil, bad(start, "a schema id out of range")
+			return nil, newError(start, "a schema id out of range")
 		}
-		b, err := r.block()
+		b, err := r.lengthPrefixed()
 		return Nested{uint32(id), b}, err
 	case TagArray, TagMap:
-		return r.dynamicItems(tag, depth)
+		return r.schemalessItems(tag, depth)
 	}
-	return nil, bad(start, "unknown tag "+strconv.Itoa(int(tag)))
+	return nil, newError(start, "unknown tag "+strconv.Itoa(int(tag)))
 }
 
-func (r *reader) dynamicItems(tag byte, depth int) (any, *Error) {
+func (r *reader) schemalessItems(tag byte, depth int) (any, *Error) {
 	at := r.i
 	n, err := r.number()
 	if err != nil {
 		return nil, err
 	}
 	if n < 0 || n > int64(len(r.b)-r.i) {
-		return nil, bad(at, "a count that runs past the datum")
+		return nil, newError(at, "a count that runs past the datum")
 	}
 	if tag == TagArray {
 		l := List{}
 		for ; n > 0; n-- {
-			v, err := r.dynamic(depth + 1)
+			v, err := r.schemaless(depth + 1)
 			if err != nil {
 				return nil, err
 			}
@@ -318,11 +319,11 @@ func (r *reader) dynamicItems(tag byte, depth int) (any, *Error) {
 	}
 	m := Map{}
 	for ; n > 0; n-- {
-		k, err := r.dynamic(depth + 1)
+		k, err := r.schemaless(depth + 1)
 		if err != nil {
 			return nil, err
 		}
-		v, err := r.dynamic(depth + 1)
+		v, err := r.schemaless(depth + 1)
 		if err != nil {
 			return nil, err
 		}
@@ -331,8 +332,8 @@ func (r *reader) dynamicItems(tag byte, depth int) (any, *Error) {
 	return m, nil
 }
 
-// Append writes v as the structured value of a node. It refuses a value of another kind, and nil where the node is not
-// optional.
+// Append appends v as the value of a node. It returns an error if the type of v does not match the node, or if v is nil
+// and the node is not optional.
 func Append(dst []byte, nodes []wit.SchemaNode, node uint32, v any) ([]byte, error) {
 	n := &nodes[node]
 	if v == nil && !n.Optional {
@@ -345,7 +346,7 @@ func Append(dst []byte, nodes []wit.SchemaNode, node uint32, v any) ([]byte, err
 	return appendValue(dst, nodes, node, v)
 }
 
-// AppendDefault writes v as a default-value: without the node's own branch number.
+// AppendDefault appends v as a default-value, which has no branch for the node itself.
 func AppendDefault(dst []byte, nodes []wit.SchemaNode, node uint32, v any) ([]byte, error) {
 	return appendValue(dst, nodes, node, v)
 }
@@ -394,14 +395,14 @@ func appendValue(dst []byte, nodes []wit.SchemaNode, node uint32, v any) ([]byte
 			return appendDecimal(dst, x)
 		}
 	case Struct:
-		return appendRecord(dst, nodes, n, x)
+		return appendStruct(dst, nodes, n, x)
 	case List, Map:
 		return appendItems(dst, nodes, n, x)
 	}
 	return dst, typeError(typeName(v), n)
 }
 
-// appendDecimal is [AppendDecimal] that refuses what readers would.
+// appendDecimal is [AppendDecimal] with the limit of the size.
 func appendDecimal(dst []byte, unscaled *big.Int) ([]byte, error) {
 	if unscaled.BitLen() >= 8*MaxDecimalBytes {
 		return dst, errors.New("connectdata: expected a decimal of at most 4096 bytes, found " +
@@ -410,7 +411,7 @@ func appendDecimal(dst []byte, unscaled *big.Int) ([]byte, error) {
 	return AppendDecimal(dst, unscaled), nil
 }
 
-func appendRecord(dst []byte, nodes []wit.SchemaNode, n *wit.SchemaNode, x Struct) ([]byte, error) {
+func appendStruct(dst []byte, nodes []wit.SchemaNode, n *wit.SchemaNode, x Struct) ([]byte, error) {
 	if n.Kind != wit.Struct || len(x) != len(n.Fields) {
 		return dst, typeError("a record of "+strconv.Itoa(len(x))+" members", n)
 	}
@@ -459,7 +460,7 @@ func appendItems(dst []byte, nodes []wit.SchemaNode, n *wit.SchemaNode, v any) (
 	return dst, typeError(typeName(v), n)
 }
 
-// AppendSchemaless writes v as a dynamic value. It refuses types that a value tree does not hold.
+// AppendSchemaless appends v as a schemaless value. It returns an error for types that a value tree cannot have.
 func AppendSchemaless(dst []byte, v any) ([]byte, error) {
 	var err error
 	switch x := v.(type) {
@@ -480,7 +481,7 @@ func AppendSchemaless(dst []byte, v any) ([]byte, error) {
 	case float64:
 		return AppendFloat64(append(dst, TagFloat64), x), nil
 	case string:
-		return AppendString(append(dst, TagText), x), nil
+		return AppendString(append(dst, TagString), x), nil
 	case []byte:
 		return AppendBytes(append(dst, TagBytes), x), nil
 	case Decimal:
@@ -516,7 +517,7 @@ func AppendSchemaless(dst []byte, v any) ([]byte, error) {
 	return dst, errors.New("connectdata: " + typeName(v) + " is no value")
 }
 
-// kindNames are the kinds of a schema as wit/encoding.md names them.
+// kindNames are the names of the kinds in wit/encoding.md.
 var kindNames = [...]string{"int8", "int16", "int32", "int64", "float32", "float64", "boolean", "string", "bytes",
 	"array", "map", "struct"}
 

@@ -1,17 +1,105 @@
+// Package java implements parts of Java's standard library that host and plugins need. Guests may import it: it depends
+// only on the standard library.
 package java
 
 import (
+	"math"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// Trim is String.trim, by which Kafka takes values: it cuts what is no more than U+0020, and so no other space, such as
-// U+00A0.
+// AppendFloat appends a number as Java's Float.toString (bits 32) or Double.toString (bits 64) formats it: with at
+// least one digit before and after the point, and an exponent (E7, without a plus sign) from 10^7 up and below 10^-3.
+// It has the fewest digits that read back as the same number, at least two, like Java since release 19; older releases
+// write one or two more for some numbers (1.17549435E-38 for 1.1754944E-38). Other values are NaN, Infinity and
+// -Infinity.
+func AppendFloat(dst []byte, v float64, bits int) []byte {
+	switch {
+	case v != v:
+		return append(dst, "NaN"...)
+	case math.IsInf(v, 1):
+		return append(dst, "Infinity"...)
+	case math.IsInf(v, -1):
+		return append(dst, "-Infinity"...)
+	case v == 0 && math.Signbit(v):
+		return append(dst, "-0.0"...)
+	}
+	if n := int64(v); v > -1e7 && v < 1e7 && float64(n) == v {
+		return append(strconv.AppendInt(dst, n, 10), ".0"...)
+	}
+	var room [32]byte
+	text := strconv.AppendFloat(room[:0], v, 'e', -1, bits)
+	if text[0] == '-' {
+		dst, text = append(dst, '-'), text[1:]
+	}
+	if text[1] == 'e' {
+		// One digit suffices: Java takes the closest of two digits (4.9E-324, not 5.0E-324).
+		var second [32]byte
+		two := strconv.AppendFloat(second[:0], math.Abs(v), 'e', 1, bits)
+		if back, err := strconv.ParseFloat(string(two), bits); err == nil && back == math.Abs(v) {
+			text = append(room[:0], two...)
+		}
+	}
+	digits, exponent := split(text)
+	switch {
+	case exponent < -3 || exponent >= 7:
+		dst = append(dst, digits[0], '.')
+		if len(digits) == 1 {
+			dst = append(dst, '0')
+		}
+		dst = append(append(dst, digits[1:]...), 'E')
+		return strconv.AppendInt(dst, int64(exponent), 10)
+	case exponent < 0:
+		dst = append(dst, "0.00"[:1-exponent]...)
+		return append(dst, digits...)
+	}
+	point := exponent + 1
+	for len(digits) <= point {
+		digits = append(digits, '0')
+	}
+	dst = append(append(dst, digits[:point]...), '.')
+	return append(dst, digits[point:]...)
+}
+
+// AppendJSONFloat is [AppendFloat] for JSON as Jackson writes it: NaN and infinities are in quotation marks.
+func AppendJSONFloat(dst []byte, v float64, bits int) []byte {
+	if v-v == 0 {
+		return AppendFloat(dst, v, bits)
+	}
+	return append(AppendFloat(append(dst, '"'), v, bits), '"')
+}
+
+// split returns the digits and the exponent of a number such as 1.25e-07, here 125 and -7, without trailing zeros. It
+// overwrites text.
+func split(text []byte) (digits []byte, exponent int) {
+	e := 0
+	for text[e] != 'e' {
+		e++
+	}
+	for _, c := range text[e+2:] {
+		exponent = exponent*10 + int(c-'0')
+	}
+	if text[e+1] == '-' {
+		exponent = -exponent
+	}
+	digits = text[:1]
+	if e > 1 {
+		digits = append(digits, text[2:e]...)
+	}
+	for len(digits) > 1 && digits[len(digits)-1] == '0' {
+		digits = digits[:len(digits)-1]
+	}
+	return digits, exponent
+}
+
+// Trim is Java's String.trim, which Kafka applies to settings: it removes characters up to U+0020 at both ends, but no
+// other spaces such as U+00A0.
 func Trim(text string) string { return strings.TrimFunc(text, func(r rune) bool { return r <= ' ' }) }
 
-// ASCIIDigits puts 0 to 9 in the place of other digits, such as those of Arabic, which Java reads as well in whole
-// numbers and in BigDecimal: of a pair of surrogates it reads none.
+// ASCIIDigits replaces the decimal digits of other scripts by 0 to 9, because Java accepts them in integers and in
+// BigDecimal. Digits above U+FFFF stay, like in Java.
 func ASCIIDigits(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= utf8.RuneSelf && r <= 0xffff && unicode.Is(unicode.Nd, r) {

@@ -37,7 +37,7 @@ var javaClasses = map[byte]string{
 var anyOf = [...]int{connectdata.TagNull: anyFields, connectdata.TagFalse: anyBoolean, connectdata.TagTrue: anyBoolean,
 	connectdata.TagInt8: anyInt, connectdata.TagInt16: anyInt, connectdata.TagInt32: anyInt,
 	connectdata.TagInt64:   anyLong,
-	connectdata.TagFloat32: anyFloat, connectdata.TagFloat64: anyDouble, connectdata.TagText: anyString,
+	connectdata.TagFloat32: anyFloat, connectdata.TagFloat64: anyDouble, connectdata.TagString: anyString,
 	connectdata.TagBytes: anyBytes,
 	connectdata.TagArray: anyArray, connectdata.TagMap: anyMap}
 
@@ -129,7 +129,7 @@ var anyScalars = [...]struct {
 	tag byte
 	by  step
 }{
-	anyBytes: {connectdata.TagBytes, step{op: bytesStep}}, anyString: {connectdata.TagText, step{op: textStep}},
+	anyBytes: {connectdata.TagBytes, step{op: bytesStep}}, anyString: {connectdata.TagString, step{op: textStep}},
 	anyDouble: {connectdata.TagFloat64, step{op: floatStep, size: 8}},
 	anyFloat:  {connectdata.TagFloat32, step{op: floatStep, size: 4}},
 	anyInt:    {connectdata.TagInt32, step{op: numberStep, size: 32}},

@@ -65,7 +65,7 @@ func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 	if err != nil {
 		return nil, err
 	}
-	kept := v.Number("schemas.cache.config")
+	kept := v.Int("schemas.cache.config")
 	c := &Converter{Schemas: r, programs: conversion.NewCache[uint32, *program](kept),
 		o: OptionsOf(v)}
 	c.Readings = registered.NewReadings(kept, &c.Schemas, c.compile, (*reading).read)

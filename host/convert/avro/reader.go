@@ -670,9 +670,9 @@ func asText(v any) string {
 	case []any, map[string]any:
 		return ""
 	case float32:
-		return string(java.AppendReal(nil, float64(x), 32))
+		return string(java.AppendFloat(nil, float64(x), 32))
 	case float64:
-		return string(java.AppendReal(nil, x, 64))
+		return string(java.AppendFloat(nil, x, 64))
 	}
 	return fmt.Sprint(v)
 }

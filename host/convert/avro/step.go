@@ -110,8 +110,8 @@ func (w *walk) leave() { w.depth-- }
 // context.
 func (w *walk) look(from int, dst []byte) {
 	if w.i == from {
-		if w.empty++; w.empty > connectdata.MaxEmptyStructures {
-			w.bad("more than " + strconv.Itoa(connectdata.MaxEmptyStructures) + " items without bytes")
+		if w.empty++; w.empty > connectdata.MaxEmptyStructs {
+			w.bad("more than " + strconv.Itoa(connectdata.MaxEmptyStructs) + " items without bytes")
 		}
 	}
 	if w.items++; w.items%conversion.WatchEvery == 0 && w.err == nil && w.ctx.Err() != nil {

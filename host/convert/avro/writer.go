@@ -50,9 +50,9 @@ type Options struct {
 
 // OptionsOf are the options that settings say.
 func OptionsOf(v setting.Values) Options {
-	return Options{enhanced: v.On("enhanced.avro.schema.support"), Scrub: v.On("scrub.invalid.names"),
-		Meta: v.On("connect.meta.data"), optionalKeys: v.On("allow.optional.map.keys"),
-		flatten: v.On("flatten.singleton.unions"), keepNulls: v.On("ignore.default.for.nullables")}
+	return Options{enhanced: v.Bool("enhanced.avro.schema.support"), Scrub: v.Bool("scrub.invalid.names"),
+		Meta: v.Bool("connect.meta.data"), optionalKeys: v.Bool("allow.optional.map.keys"),
+		flatten: v.Bool("flatten.singleton.unions"), keepNulls: v.Bool("ignore.default.for.nullables")}
 }
 
 // schemaWriter writes the Avro schema of a schema of ours, and finds the steps from the one's bytes to the other's. The
@@ -672,9 +672,9 @@ func (w *schemaWriter) json(id uint32, v any) {
 	case bool, int8, int16, int32, int64:
 		w.Out = fmt.Append(w.Out, x)
 	case float32:
-		w.Out = java.AppendJSONReal(w.Out, float64(x), 32)
+		w.Out = java.AppendJSONFloat(w.Out, float64(x), 32)
 	case float64:
-		w.Out = java.AppendJSONReal(w.Out, x, 64)
+		w.Out = java.AppendJSONFloat(w.Out, x, 64)
 	case string:
 		w.Quote(x)
 	case []byte:

@@ -58,7 +58,7 @@ func (k *dynamicWriter) Write(dst, in []byte, i, depth int) ([]byte, int, *fault
 		return append(dst, "false"...), i, nil
 	case connectdata.TagTrue:
 		return append(dst, "true"...), i, nil
-	case connectdata.TagText:
+	case connectdata.TagString:
 		n, size := length(in, i)
 		if size <= 0 {
 			return dst, i, fault.Broken(i, "ends inside a text")
@@ -144,7 +144,7 @@ func (k *dynamicWriter) survey(in []byte, i, depth int) int {
 			return -1
 		}
 		if tag == connectdata.TagMap {
-			if i < len(in) && in[i] == connectdata.TagText {
+			if i < len(in) && in[i] == connectdata.TagString {
 				n, size := length(in, i+1)
 				if size <= 0 {
 					return -1
@@ -170,7 +170,7 @@ func dynamicEnd(in []byte, i int) int {
 	switch in[i] {
 	case connectdata.TagNull, connectdata.TagFalse, connectdata.TagTrue:
 		return i + 1
-	case connectdata.TagText:
+	case connectdata.TagString:
 		if n, size := length(in, i+1); size > 0 {
 			return i + 1 + size + n
 		}
@@ -235,7 +235,7 @@ func (k *dynamicWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int,
 	if remembered && n < len(k.leads) && bytes.HasPrefix(in[i:], k.leads[n].key) {
 		return append(dst, k.leads[n].text...), i + len(k.leads[n].key), nil
 	}
-	if k.objects && i < len(in) && in[i] != connectdata.TagText {
+	if k.objects && i < len(in) && in[i] != connectdata.TagString {
 		return dst, i, errPairs
 	}
 	from, start := len(dst), i
@@ -247,7 +247,7 @@ func (k *dynamicWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int,
 		return dst, i, err
 	}
 	dst = append(dst, ':')
-	if remembered && n <= len(k.leads) && in[start] == connectdata.TagText && i-start <= leadBytes {
+	if remembered && n <= len(k.leads) && in[start] == connectdata.TagString && i-start <= leadBytes {
 		if n == len(k.leads) {
 			k.leads = append(k.leads, lead{})
 		}
@@ -263,7 +263,7 @@ func (k *dynamicWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int,
 func readDynamic(p *Parser, dst []byte) []byte {
 	switch c := p.peek(); c {
 	case '"':
-		return connectdata.AppendBytes(append(dst, connectdata.TagText), p.text())
+		return connectdata.AppendBytes(append(dst, connectdata.TagString), p.text())
 	case 't':
 		p.word("true")
 		return append(dst, connectdata.TagTrue)
@@ -306,7 +306,7 @@ func readReal(p *Parser, dst, text []byte) []byte {
 	if !exact && !math.IsInf(v, 0) {
 		var room, javas [32]byte
 		exact = sameNumber(text, strconv.AppendFloat(room[:0], v, 'e', -1, 64)) ||
-			sameNumber(text, java.AppendReal(javas[:0], v, 64))
+			sameNumber(text, java.AppendFloat(javas[:0], v, 64))
 	}
 	if exact {
 		return connectdata.AppendFloat64(append(dst, connectdata.TagFloat64), v)
@@ -387,7 +387,7 @@ func (p *Parser) dynamicName(dst []byte, at *int) (_ []byte, bit uint64) {
 	}
 	p.peek()
 	from, start := p.i, len(dst)
-	dst = connectdata.AppendBytes(append(dst, connectdata.TagText), p.name())
+	dst = connectdata.AppendBytes(append(dst, connectdata.TagString), p.name())
 	bit = bitOf(dst[start:])
 	if n < fewLeads && n <= len(p.leads) && p.i-from <= leadBytes && p.Err == nil {
 		if n == len(p.leads) {

@@ -52,12 +52,12 @@ const (
 
 // New makes the converter of [Settings].
 func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
-	kept := v.Number("schemas.cache.size")
-	c := &Converter{reg: u.Schemas, schemas: v.On("schemas.enable"),
-		form: Form{ReplaceNull: v.On("replace.null.with.default"),
-			NumericDecimals: v.Word("decimal.format") == "numeric"},
+	kept := v.Int("schemas.cache.size")
+	c := &Converter{reg: u.Schemas, schemas: v.Bool("schemas.enable"),
+		form: Form{ReplaceNull: v.Bool("replace.null.with.default"),
+			NumericDecimals: v.Lower("decimal.format") == "numeric"},
 		programs: conversion.NewCache[uint32, *program](kept), readers: conversion.NewCache[string, *Reader](kept)}
-	if text := v.Text("schema.content"); text != "" {
+	if text := v.String("schema.content"); text != "" {
 		fixed, err := c.newReader(context.Background(), []byte(text))
 		if err != nil {
 			err = fault.Unreadable("Failed to parse schema in converter config due to serialization error: ", err)

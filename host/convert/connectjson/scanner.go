@@ -184,7 +184,7 @@ func (p *Parser) name() []byte {
 	from := p.i
 	s, slashes := p.rawText()
 	if slashes {
-		if json.Halved(s) {
+		if json.HasLoneSurrogate(s) {
 			p.i = from
 			p.bad("a name of whole characters, no half of a surrogate pair")
 			return nil
@@ -200,7 +200,7 @@ func (p *Parser) name() []byte {
 // it.
 func (p *Parser) rawText() (s []byte, slashes bool) {
 	from := p.i + 1
-	end, slashes, expected := json.Quoted(p.data, p.i)
+	end, slashes, expected := json.ScanString(p.data, p.i)
 	if p.i = end; expected != "" {
 		p.bad(expected)
 		return nil, false
@@ -211,7 +211,7 @@ func (p *Parser) rawText() (s []byte, slashes bool) {
 // number takes a number. whole: it has neither point nor exponent. ok is false after a fault.
 func (p *Parser) number() (text []byte, whole, ok bool) {
 	from := p.i
-	end, whole, expected := json.Number(p.data, from)
+	end, whole, expected := json.ScanNumber(p.data, from)
 	if p.i = end; expected != "" {
 		p.bad(expected)
 		return nil, false, false

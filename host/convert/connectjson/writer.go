@@ -242,12 +242,12 @@ func (w *Writer) Write(k *conversion.Budget, dst, in []byte, i int) ([]byte, int
 			return dst, i, fault.Broken(i, "ends inside a float")
 		}
 		v := float64(math.Float32frombits(binary.LittleEndian.Uint32(in[i:])))
-		return java.AppendJSONReal(dst, v, 32), i + 4, nil
+		return java.AppendJSONFloat(dst, v, 32), i + 4, nil
 	case float64Shape:
 		if i+8 > len(in) {
 			return dst, i, fault.Broken(i, "ends inside a double")
 		}
-		return java.AppendJSONReal(dst, math.Float64frombits(binary.LittleEndian.Uint64(in[i:])), 64), i + 8, nil
+		return java.AppendJSONFloat(dst, math.Float64frombits(binary.LittleEndian.Uint64(in[i:])), 64), i + 8, nil
 	case bytesShape, decimalText, DecimalNumber:
 		return w.writeBytes(k, dst, in, i)
 	case structureShape:
@@ -349,9 +349,9 @@ func (w *Writer) writeStructure(k *conversion.Budget, dst, in []byte, i int) ([]
 		}
 	}
 	if i == start {
-		if k.Empty++; k.Empty > connectdata.MaxEmptyStructures {
+		if k.Empty++; k.Empty > connectdata.MaxEmptyStructs {
 			return dst, i, fault.Broken(i,
-				"more than "+strconv.Itoa(connectdata.MaxEmptyStructures)+" structures without bytes")
+				"more than "+strconv.Itoa(connectdata.MaxEmptyStructs)+" structures without bytes")
 		}
 	}
 	return append(dst, '}'), i, nil

@@ -113,14 +113,14 @@ func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 	if err != nil {
 		return nil, err
 	}
-	kept := v.Number("schemas.cache.config")
-	c := &Converter{Schemas: r, strict: v.On("latest.compatibility.strict"),
+	kept := v.Int("schemas.cache.config")
+	c := &Converter{Schemas: r, strict: v.Bool("latest.compatibility.strict"),
 		programs: conversion.NewCache[uint32, *program](kept),
-		o: options{open: v.On("object.additional.properties"), optional: v.On("use.optional.for.nonrequired"),
-			flatten: v.On("flatten.singleton.unions"), sums: v.On("generalized.sum.type.support"),
-			validate: v.On("json.fail.invalid.schema"),
-			writes: connectjson.Form{OfSchema: true, NumericDecimals: v.Word("decimal.format") == "numeric",
-				ReplaceNull: !v.On("ignore.default.for.nullables")}}}
+		o: options{open: v.Bool("object.additional.properties"), optional: v.Bool("use.optional.for.nonrequired"),
+			flatten: v.Bool("flatten.singleton.unions"), sums: v.Bool("generalized.sum.type.support"),
+			validate: v.Bool("json.fail.invalid.schema"),
+			writes: connectjson.Form{OfSchema: true, NumericDecimals: v.Lower("decimal.format") == "numeric",
+				ReplaceNull: !v.Bool("ignore.default.for.nullables")}}}
 	c.Readings = registered.NewReadings(kept, &c.Schemas, c.compile, c.value)
 	return c, nil
 }

@@ -463,7 +463,7 @@ func (s *schemaSource) collect(f facet, all *properties, depth int) error {
 func propertiesOf(p part) (list []property7) {
 	given, _ := p.words()["properties"].(map[string]any)
 	required, _ := p.words()["required"].([]any)
-	for _, name := range java.InHashMap(slices.Sorted(maps.Keys(given)), java.Itself) {
+	for _, name := range java.HashMapOrder(slices.Sorted(maps.Keys(given)), java.Identity) {
 		list = append(list, property7{name, part{p.in, given[name]}, slices.Contains(required, any(name))})
 	}
 	return list
@@ -677,7 +677,7 @@ func (s *schemaSource) attributes(n *wit.SchemaNode, id uint32, p part, version 
 		n.Doc = &doc
 	}
 	if parameters, ok := words[connectParameters].(map[string]any); ok {
-		for _, name := range java.InHashMap(slices.Sorted(maps.Keys(parameters)), java.Itself) {
+		for _, name := range java.HashMapOrder(slices.Sorted(maps.Keys(parameters)), java.Identity) {
 			value, ok := parameters[name].(string)
 			if !ok {
 				return fault.Data("expected a text as the parameter %s, found %s", fault.Quoted(name),

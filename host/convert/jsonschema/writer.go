@@ -171,7 +171,7 @@ func (s *schemaWriter) properties(n *wit.SchemaNode, w *connectjson.Writer) {
 		return
 	}
 	lead := `"properties":{`
-	for _, name := range java.InHashMap(names, java.Itself) {
+	for _, name := range java.HashMapOrder(names, java.Identity) {
 		i := at[name]
 		s.Text(lead, name)
 		s.Raw(":")
@@ -249,7 +249,7 @@ func (s *schemaWriter) enum(n *wit.SchemaNode) {
 		}
 	}
 	s.Raw(`{"enum":[`)
-	for i, symbol := range java.InHashMap(symbols, java.Itself) {
+	for i, symbol := range java.HashMapOrder(symbols, java.Identity) {
 		s.Comma(i)
 		if symbol == noSymbol {
 			s.Raw("null")
@@ -291,7 +291,7 @@ func (s *schemaWriter) orgValue(v any) {
 		s.Raw("]")
 	case map[string]any:
 		s.Raw("{")
-		for i, name := range java.InHashMap(slices.Sorted(maps.Keys(x)), java.Itself) {
+		for i, name := range java.HashMapOrder(slices.Sorted(maps.Keys(x)), java.Identity) {
 			s.Comma(i)
 			s.Quote(name)
 			s.Raw(":")
@@ -320,7 +320,7 @@ func appendOrgNumber(dst []byte, text string) []byte {
 
 // inCopy is names in the order of a copy of a HashMap that got them one by one.
 func inCopy(names []string) []string {
-	return java.InTable(java.InHashMap(names, java.Itself), java.Itself, java.CopiedTable(len(names)))
+	return java.SortByBucket(java.HashMapOrder(names, java.Identity), java.Identity, java.CopiedTableSize(len(names)))
 }
 
 // inJSONObject is names in the order of a JSONObject of org.json that was made of that HashMap.
@@ -329,5 +329,6 @@ func inJSONObject(names []string) []string {
 	for from < len(names) {
 		from *= 2
 	}
-	return java.InTable(java.InHashMap(names, java.Itself), java.Itself, java.GrownTable(from, len(names)))
+	return java.SortByBucket(java.HashMapOrder(names, java.Identity), java.Identity,
+		java.GrownTableSize(from, len(names)))
 }

@@ -37,8 +37,8 @@ type registrySettings struct {
 
 // New is what a converter of a kind of schemas asks of the registry that its settings name.
 func New(v setting.Values, u conversion.Use, kind registry.Kind) (r Schemas, err error) {
-	r = Schemas{Use: u, kind: kind, settings: registrySettings{register: v.On("auto.register.schemas"),
-		latest: v.On("use.latest.version"), normalize: v.On("normalize.schemas"), fixed: v.Number("use.schema.id")}}
+	r = Schemas{Use: u, kind: kind, settings: registrySettings{register: v.Bool("auto.register.schemas"),
+		latest: v.Bool("use.latest.version"), normalize: v.Bool("normalize.schemas"), fixed: v.Int("use.schema.id")}}
 	if r.subject, err = subjectStrategy(v, u.Key); err != nil {
 		return r, err
 	}
@@ -60,7 +60,7 @@ const subjectPackage = "io.confluent.kafka.serializers.subject."
 // `value.subject.name.strategy`.
 func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (string, error), error) {
 	name, suffix := conversion.UsedFor(key)+".subject.name.strategy", "-"+conversion.UsedFor(key)
-	class := v.Text(name)
+	class := v.String(name)
 	needName := func(record string) error {
 		if record == "" {
 			return fault.Data("%s=%s: expected a struct, whose name is the subject's", name, class)

@@ -96,14 +96,14 @@ func Parse(v setting.Values) (s Settings, err error) {
 		}
 		s.URLs = append(s.URLs, strings.TrimSuffix(u.String(), "/"))
 	}
-	if v.Word("basic.auth.credentials.source") == "user_info" {
+	if v.Lower("basic.auth.credentials.source") == "user_info" {
 		var ok bool
-		if s.User, s.Password, ok = strings.Cut(v.Text("basic.auth.user.info"), ":"); !ok {
+		if s.User, s.Password, ok = strings.Cut(v.String("basic.auth.user.info"), ":"); !ok {
 			return s, errors.New("Invalid value for configuration basic.auth.user.info: expected a user and a " +
 				"password with a colon between, since basic.auth.credentials.source=USER_INFO")
 		}
 	}
-	s.Token = v.Text("bearer.auth.token")
+	s.Token = v.String("bearer.auth.token")
 	if ssl := v.WithPrefix(security); len(ssl) > 0 {
 		s.Security = make(map[string]string, len(ssl))
 		for name, value := range ssl {

@@ -107,7 +107,7 @@ func TestValues(t *testing.T) {
 		t.Errorf("found %s with %s", text, schema)
 	}
 	// Bytes that are no value, and text that is no UTF-8, are said to be so.
-	for _, bad := range [][]byte{{0xff}, append([]byte{connectdata.TagText, 4}, 0xff, 0xfe)} {
+	for _, bad := range [][]byte{{0xff}, append([]byte{connectdata.TagString, 4}, 0xff, 0xfe)} {
 		b := &record.Batch{Data: bad}
 		text, _, cut := testWriter(t, false).value(b, wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(bad))})
 		if !strings.HasPrefix(text, "it cannot be shown as JSON: ") || !utf8.ValidString(text) || !cut {
@@ -124,7 +124,7 @@ func TestValues(t *testing.T) {
 func TestManyRecords(t *testing.T) {
 	headers := make([]connectdata.Header, maxHeaders+1)
 	for i := range headers {
-		headers[i] = connectdata.Header{Name: "h", Form: wit.Schemaless, Value: []byte{connectdata.TagNull}}
+		headers[i] = connectdata.Header{Name: "h", Encoding: wit.Schemaless, Value: []byte{connectdata.TagNull}}
 	}
 	b := &record.Batch{Topics: []string{"t"}, Data: connectdata.AppendHeaders(nil, headers)}
 	b.Rows = make([]wit.Row, maxRecords+1)

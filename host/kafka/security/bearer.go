@@ -313,7 +313,7 @@ func (u unsecuredTokens) token(_ context.Context, m jaasModule) (string, error) 
 		case "StringClaim":
 			claims[name] = value
 		case "NumberClaim", "LifetimeSeconds":
-			n, _ := setting.Decimal(value)
+			n, _ := setting.ParseFloat(value)
 			if kind == "LifetimeSeconds" {
 				life = n
 			} else {

@@ -123,7 +123,7 @@ func RouteSettings(properties map[string]string) (s route.Settings, outage time.
 		if why := (setting.Check{}).Value(&spec, v); why != "" {
 			return s, 0, setting.Problem{Setting: spec.Name, Code: setting.CodeInvalid, Text: why}
 		}
-		n, _ := setting.Integer(spec.Kind, v)
+		n, _ := setting.ParseInt(spec.Kind, v)
 		// 0 is no patience at all, not none to be counted.
 		outage = max(time.Duration(n)*time.Millisecond, 1)
 	}

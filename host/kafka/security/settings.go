@@ -296,6 +296,6 @@ func (s settings) fault(name, format string, args ...any) error {
 }
 
 func (s settings) milliseconds(name string) time.Duration {
-	n, _ := setting.Integer(wit.KindInt, s.text(name))
+	n, _ := setting.ParseInt(wit.KindInt, s.text(name))
 	return time.Duration(n) * time.Millisecond
 }

@@ -13,7 +13,7 @@ import (
 
 // enabledProtocols are the lowest and the highest of a list of versions by Java's names; 0 and 0 for an empty list.
 func enabledProtocols(list string) (lowest, highest uint16, err error) {
-	for _, name := range setting.List(list) {
+	for _, name := range setting.ParseList(list) {
 		var version uint16
 		switch name {
 		case "":
@@ -43,7 +43,7 @@ func suites(list string) (ids []uint16, insecure []string, err error) {
 	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
 		known[s.Name] = s
 	}
-	for _, name := range setting.List(list) {
+	for _, name := range setting.ParseList(list) {
 		s, ok := known[name]
 		switch {
 		case name == "" || name == "TLS_EMPTY_RENEGOTIATION_INFO_SCSV": // no suite
@@ -69,7 +69,7 @@ func suiteNames() (names []string) {
 }
 
 func hasTLS13(list string) bool {
-	return slices.ContainsFunc(setting.List(list), func(name string) bool {
+	return slices.ContainsFunc(setting.ParseList(list), func(name string) bool {
 		return slices.ContainsFunc(tls.CipherSuites(), func(s *tls.CipherSuite) bool {
 			return s.Name == name && s.SupportedVersions[0] == tls.VersionTLS13
 		})

@@ -44,16 +44,16 @@ func (c *Cache) decode(context []byte) (*State, error) {
 	if known := wit.KnownIn(context); known != "" {
 		context = context[len(wit.HintKnown)+len(known)+1:]
 	}
-	r := pack.Open(context)
+	r := pack.NewReader(context)
 	if r.String() != contextVersion {
 		return nil, stale
 	}
 	s := &State{}
-	for n := r.Count(); n > 0 && !r.Bad; n-- {
+	for n := r.Count(); n > 0 && !r.Failed; n-- {
 		s.ServiceCapabilities = append(s.ServiceCapabilities, Service{NoBatch: r.Bool(), SingleChangesets: r.Bool(),
 			RequestIDs: r.Bool(), SendsVersion: r.Bool(), MaxBatchBytes: r.Int()})
 	}
-	for n := r.Count(); n > 0 && !r.Bad; n-- {
+	for n := r.Count(); n > 0 && !r.Failed; n-- {
 		s.SetCapabilities = append(s.SetCapabilities, EntitySet{IfMatch: IfMatch(r.Int()), Numbers: r.Bool(),
 			FillsInitial: r.Bool()})
 	}

@@ -94,7 +94,7 @@ func (o *Connector) pack() []byte {
 }
 
 func (o *Connector) unpack(packed string) (ok bool) {
-	r := pack.Open([]byte(packed))
+	r := pack.NewReader([]byte(packed))
 	o.Settings = r.Settings()
 	v := sinkconfig.Table.Values(o.Settings)
 	all := sinkconfig.EntitySets(v)

@@ -49,7 +49,7 @@ func Declare(t *setting.Table) {
 	t.Prefixes = Prefixes
 	group := setting.InGroup("Service destination")
 	t.Declare(
-		setting.Define(Scheme, wit.KindString, wit.High, role.Own(role.Scheme),
+		setting.Define(Scheme, wit.KindString, wit.High, role.HostDefault(role.Scheme),
 			"Protocol of the OData service: http or https.",
 			setting.Allowed("http", "https"), setting.Role(role.Scheme), group, setting.Display("Protocol")),
 		setting.Define(Address, wit.KindString, wit.High, nil,
@@ -73,27 +73,27 @@ func Declare(t *setting.Table) {
 			"Logon language, sent with every request as header sap-language. Default: the user's.",
 			setting.Pattern("[A-Za-z0-9-]{1,14}"), setting.Role(role.Header+"sap-language"), group,
 			setting.Display("Language")),
-		setting.Define(ClientIn, wit.KindString, wit.Low, role.Own(role.ClientIn),
+		setting.Define(ClientIn, wit.KindString, wit.Low, role.HostDefault(role.ClientIn),
 			"header, or query: SAP client and language are also in the query of requests, for gateways that "+
 				"remove headers. Links of the service are followed as they are.",
 			setting.Allowed("header", "query"), setting.Role(role.ClientIn), group, setting.Display("Client in")),
-		setting.Define("sap.odata.http.codes", wit.KindList, wit.Medium, role.Own(role.RetryCodes),
+		setting.Define("sap.odata.http.codes", wit.KindList, wit.Medium, role.HostDefault(role.RetryCodes),
 			"HTTP codes, and message codes of SAP, after which a request is sent again.", setting.Role(role.RetryCodes),
 			group, setting.Display("Retriable codes")),
-		setting.Define("sap.odata.max.retries", wit.KindInt, wit.Medium, role.Own(role.RetryMax),
+		setting.Define("sap.odata.max.retries", wit.KindInt, wit.Medium, role.HostDefault(role.RetryMax),
 			"How often a request is sent again before the task fails.",
 			setting.AtLeast(0), setting.Role(role.RetryMax), group, setting.Display("Retries")),
-		setting.Define("sap.odata.min.retry.backoff.ms", wit.KindLong, wit.Low, role.Own(role.RetryMinBackoffMS),
+		setting.Define("sap.odata.min.retry.backoff.ms", wit.KindLong, wit.Low, role.HostDefault(role.RetryMinBackoffMS),
 			"Shortest wait before a request is sent again, in milliseconds; the wait is chosen at random "+
 				"between this and the longest.",
 			setting.AtLeast(0), setting.Role(role.RetryMinBackoffMS), group, setting.Display("Shortest wait")),
-		setting.Define("sap.odata.max.retry.backoff.ms", wit.KindLong, wit.Low, role.Own(role.RetryMaxBackoffMS),
+		setting.Define("sap.odata.max.retry.backoff.ms", wit.KindLong, wit.Low, role.HostDefault(role.RetryMaxBackoffMS),
 			"Longest wait before a request is sent again, in milliseconds.",
 			setting.AtLeast(0), setting.Role(role.RetryMaxBackoffMS), group, setting.Display("Longest wait")),
-		setting.Define("sap.odata.connection.connect.timeout.ms", wit.KindInt, wit.Low, role.Own(role.ConnectTimeoutMS),
+		setting.Define("sap.odata.connection.connect.timeout.ms", wit.KindInt, wit.Low, role.HostDefault(role.ConnectTimeoutMS),
 			"How long connecting may take, in milliseconds.",
 			setting.AtLeast(1), setting.Role(role.ConnectTimeoutMS), group, setting.Display("Connect time-out")),
-		setting.Define("sap.odata.connection.read.timeout.ms", wit.KindInt, wit.Low, role.Own(role.ReadTimeoutMS),
+		setting.Define("sap.odata.connection.read.timeout.ms", wit.KindInt, wit.Low, role.HostDefault(role.ReadTimeoutMS),
 			"How long the service may be silent, in milliseconds.",
 			setting.AtLeast(1), setting.Role(role.ReadTimeoutMS), group, setting.Display("Read time-out")),
 	)
@@ -122,7 +122,7 @@ func declareAuthentication(t *setting.Table) {
 		setting.Define("sap.odata.oauth.scope", wit.KindString, wit.Low, nil,
 			"Requested scopes, separated by spaces.", setting.Role(role.OAuthScope), group,
 			setting.Display("Scope")),
-		setting.Define("sap.odata.oauth.client.auth", wit.KindString, wit.Low, role.Own(role.OAuthClientAuth),
+		setting.Define("sap.odata.oauth.client.auth", wit.KindString, wit.Low, role.HostDefault(role.OAuthClientAuth),
 			"Whether client id and secret go to the token endpoint in a header or in the body.",
 			setting.Allowed("header", "body"), setting.Role(role.OAuthClientAuth), group,
 			setting.Display("Client authentication")),
@@ -203,26 +203,26 @@ func declareTLS(t *setting.Table) {
 			"Protocol of encrypted connections, as Java names it: SSL, TLS and TLSv1.3 are TLS 1.2 and 1.3, TLSv1.2 "+
 				"is 1.2 alone; TLSv1 and TLSv1.1 need tls.allow.legacy.", setting.Role(role.TLSProtocol), group,
 			setting.Display("Protocol")),
-		setting.Define("sap.odata.tls.allow.legacy", wit.KindString, wit.Low, role.Own(role.TLSAllowLegacy),
+		setting.Define("sap.odata.tls.allow.legacy", wit.KindString, wit.Low, role.HostDefault(role.TLSAllowLegacy),
 			"1 allows TLS 1.0 and 1.1, which are broken, where sslcontext.protocol names them.",
-			setting.Allowed(setting.Flags...), setting.Role(role.TLSAllowLegacy), group,
+			setting.Allowed(setting.BoolValues...), setting.Role(role.TLSAllowLegacy), group,
 			setting.Display("Old protocols")),
 		setting.Define("sap.odata.tls.allow.rsa.key.exchange", wit.KindString, wit.Low,
-			role.Own(role.TLSAllowRSAKeyExchange), "1 allows RSA key exchange with TLS 1.2, without forward secrecy: "+
+			role.HostDefault(role.TLSAllowRSAKeyExchange), "1 allows RSA key exchange with TLS 1.2, without forward secrecy: "+
 				"who gets the server's key later can read what was recorded before. Only for servers that know "+
 				"nothing else.",
-			setting.Allowed(setting.Flags...), setting.Role(role.TLSAllowRSAKeyExchange), group,
+			setting.Allowed(setting.BoolValues...), setting.Role(role.TLSAllowRSAKeyExchange), group,
 			setting.Display("RSA key exchange")),
 		setting.Define("sap.odata.tls.allow.renegotiation", wit.KindString, wit.Low,
-			role.Own(role.TLSAllowRenegotiation),
+			role.HostDefault(role.TLSAllowRenegotiation),
 			"1 allows the server to negotiate TLS 1.2 again on a connection, as IIS and API gateways do for a "+
 				"client's certificate: an old source of attacks, which TLS 1.3 has no more.",
-			setting.Allowed(setting.Flags...), setting.Role(role.TLSAllowRenegotiation), group,
+			setting.Allowed(setting.BoolValues...), setting.Role(role.TLSAllowRenegotiation), group,
 			setting.Display("Renegotiation")),
-		setting.Define("sap.odata.tls.allow.common.name", wit.KindString, wit.Low, role.Own(role.TLSAllowCommonName),
+		setting.Define("sap.odata.tls.allow.common.name", wit.KindString, wit.Low, role.HostDefault(role.TLSAllowCommonName),
 			"1 takes a server's certificate without subject alternative names by its common name. Issuers need not "+
 				"look at that, so use it with a truststore of its own.",
-			setting.Allowed(setting.Flags...), setting.Role(role.TLSAllowCommonName), group,
+			setting.Allowed(setting.BoolValues...), setting.Role(role.TLSAllowCommonName), group,
 			setting.Display("Common name")),
 	)
 }
@@ -230,7 +230,7 @@ func declareTLS(t *setting.Table) {
 func declareLoad(t *setting.Table) {
 	group := setting.InGroup("Load")
 	t.Declare(
-		setting.Define("sap.odata.max.concurrent.requests", wit.KindInt, wit.Low, role.Own(role.MaxConcurrent),
+		setting.Define("sap.odata.max.concurrent.requests", wit.KindInt, wit.Low, role.HostDefault(role.MaxConcurrent),
 			"Requests to the destination at a time, over all connectors of the worker. Of their "+
 				"values the least counts.",
 			setting.AtLeast(1), setting.Role(role.MaxConcurrent), group, setting.Display("Requests at a time")),
@@ -260,11 +260,11 @@ func Examine(t *setting.Table, settings []wit.Setting) []wit.ConfigValue {
 }
 
 func examineAddress(v setting.Values, examined []wit.ConfigValue) {
-	if v.Text(Destination) != "" {
+	if v.String(Destination) != "" {
 		return
 	}
 	for _, name := range []string{Address, Port} {
-		if v.Text(name) == "" {
+		if v.String(name) == "" {
 			setting.AddError(examined, name, setting.Missing(name))
 		}
 	}

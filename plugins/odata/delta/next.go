@@ -150,7 +150,7 @@ func (f Set) rewrite(at *readingChanges) error {
 	}
 	link, err := f.Tracking.Rewrite(at.url)
 	if err != nil {
-		return sdk.FailSetting(f.Setting(sourceconfig.NameRegex), err.Error())
+		return sdk.NewConfigError(f.Setting(sourceconfig.NameRegex), err.Error())
 	}
 	at.rewritten = mark
 	if link != at.url {

@@ -114,7 +114,7 @@ func TestPackKeepsWhatIsGoneBy(t *testing.T) {
 		{Name: "E", Type: edm.Type{Primitive: edm.Guid, Name: "Edm.Guid"}, Updatable: true},
 		{Name: "F", Type: edm.Type{Primitive: edm.String, Name: "Edm.String"}, Semantics: "change-mode"},
 	}}
-	r := pack.Open(edm.Pack(nil, []*edm.Structure{s}))
+	r := pack.NewReader(edm.Pack(nil, []*edm.Structure{s}))
 	found := edm.Unpack(r).Structures
 	if !r.Done() || len(found) != 1 {
 		t.Fatalf("expected one structure, found %d", len(found))
@@ -124,7 +124,7 @@ func TestPackKeepsWhatIsGoneBy(t *testing.T) {
 	}
 	packed := edm.Pack(nil, []*edm.Structure{s})
 	for n := range packed {
-		if r := pack.Open(packed[:n]); edm.Unpack(r) != nil && r.Done() {
+		if r := pack.NewReader(packed[:n]); edm.Unpack(r) != nil && r.Done() {
 			t.Fatalf("%d of %d bytes are taken as whole", n, len(packed))
 		}
 	}

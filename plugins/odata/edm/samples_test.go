@@ -96,7 +96,7 @@ func flags(set *edm.Set) string {
 
 func describeType(b *strings.Builder, m *edm.Model, s *edm.Structure) {
 	packed := edm.Pack(nil, m.Closure(s, true))
-	r := pack.Open(packed)
+	r := pack.NewReader(packed)
 	m = edm.Unpack(r)
 	if !r.Done() {
 		b.WriteString("  packing lost something\n")

@@ -81,7 +81,7 @@ func packProperty(dst []byte, p *Property) []byte {
 // Unpack reads what [Pack] wrote into a model that holds these structures; the first is the one that was asked for.
 func Unpack(r *pack.Reader) *Model {
 	m := &Model{}
-	for n := r.Count(); n > 0 && !r.Bad; n-- {
+	for n := r.Count(); n > 0 && !r.Failed; n-- {
 		s := &Structure{Namespace: r.String(), Name: r.String(), Complex: r.Bool(), Stream: r.Bool(), Key: r.Strings()}
 		for i := r.Count(); i > 0; i-- {
 			s.Properties = append(s.Properties, unpackProperty(r))

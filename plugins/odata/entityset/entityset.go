@@ -87,7 +87,7 @@ func (t *EntitySet) Pack(b []byte) []byte {
 // Unpack reads what [EntitySet.Pack] wrote. ok is false if the data are invalid.
 func Unpack(r *pack.Reader, e sinkconfig.EntitySet) (t EntitySet, ok bool) {
 	t = EntitySet{EntitySet: e, Path: r.String(), SAP: r.Bool(), Model: edm.Unpack(r), links: unpackLinks(r)}
-	if r.Bad || len(t.Model.Structures) == 0 {
+	if r.Failed || len(t.Model.Structures) == 0 {
 		return t, false
 	}
 	t.prepare()

@@ -64,9 +64,9 @@ func unpackLinks(r *pack.Reader) (sets []*LinkedSet) {
 	}
 	for _, s := range sets {
 		s.Path = r.String()
-		for n := r.Count(); n > 0 && !r.Bad; n-- {
+		for n := r.Count(); n > 0 && !r.Failed; n-- {
 			name, at := r.String(), r.Int()
-			if r.Bad = r.Bad || at < 0 || at >= len(sets); !r.Bad {
+			if r.Failed = r.Failed || at < 0 || at >= len(sets); !r.Failed {
 				s.Targets[name] = sets[at]
 			}
 		}

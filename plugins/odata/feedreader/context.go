@@ -33,7 +33,7 @@ func NewContext(settings []wit.Setting) (*Context, []sourceconfig.EntitySetConfi
 	})
 	v := sourceconfig.Table.Values(settings)
 	return &Context{Settings: settings, Origin: sourceconfig.Origin(v),
-			Refresh: v.Number(sourceconfig.MetadataRefresh)},
+			Refresh: v.Int(sourceconfig.MetadataRefresh)},
 		sourceconfig.EntitySets(v)
 }
 
@@ -54,7 +54,7 @@ func PackContext(o *Context) []byte {
 
 // UnpackContext decodes a context and compiles its feeds.
 func UnpackContext(context []byte) (*Context, error) {
-	r := pack.Open(context)
+	r := pack.NewReader(context)
 	if r.String() != contextVersion {
 		return nil, &wit.Error{Kind: wit.ErrorStale, Message: "the context is of another version of this plugin"}
 	}
@@ -66,7 +66,7 @@ func UnpackContext(context []byte) (*Context, error) {
 			*on = r.Bool()
 		}
 		f.ODP, f.Derived, f.model = unpackODP(r), r.Strings(), edm.Unpack(r)
-		if r.Bad || len(f.model.Structures) == 0 {
+		if r.Failed || len(f.model.Structures) == 0 {
 			break
 		}
 		o.Feeds = append(o.Feeds, f)
@@ -104,9 +104,9 @@ func Fingerprint(o *Context, f *Feed, v setting.Values) string {
 	}
 	origin := o.Origin.String()
 	if o.Origin.Host == "" {
-		origin = "destination:" + v.Text(config.Destination)
+		origin = "destination:" + v.String(config.Destination)
 	}
-	return "origin=" + origin + " client=" + v.Text(config.Client) + " user=" + v.Text(config.User) +
+	return "origin=" + origin + " client=" + v.String(config.Client) + " user=" + v.String(config.User) +
 		" set=" + f.Service + "/" + f.Address + " mode=" + mode + " format=" +
 		format + f.RowQuery.Fingerprint() + cursor + extra
 }

@@ -34,7 +34,7 @@ func (f *Feed) buildHeaders() {
 	}
 	f.headerSchema = wit.Schema{ID: schemaID(), Nodes: []wit.SchemaNode{{Kind: wit.String}}}
 	header := func(name, value string) connectdata.Header {
-		return connectdata.Header{Name: name, Form: wit.WithSchema, Schema: f.headerSchema.ID,
+		return connectdata.Header{Name: name, Encoding: wit.WithSchema, Schema: f.headerSchema.ID,
 			Value: connectdata.AppendString(nil, value)}
 	}
 	for _, name := range changeNames {

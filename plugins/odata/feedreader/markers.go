@@ -98,10 +98,10 @@ func addMarkerHeaders(row *wit.Row, data []byte, snapshot int, mark string) []by
 	if of := row.Headers; of.Encoding == wit.Raw { // encoded by AddHeaders
 		headers, _ = connectdata.Headers(nil, slices.Clone(data[of.Start:of.Start+of.Size]))
 	}
-	headers = append(headers, connectdata.Header{Name: HeaderSnapshot, Form: wit.Raw,
+	headers = append(headers, connectdata.Header{Name: HeaderSnapshot, Encoding: wit.Raw,
 		Value: strconv.AppendInt(nil, int64(snapshot), 10)})
 	if mark != "" {
-		headers = append(headers, connectdata.Header{Name: HeaderMark, Form: wit.Raw, Value: []byte(mark)})
+		headers = append(headers, connectdata.Header{Name: HeaderMark, Encoding: wit.Raw, Value: []byte(mark)})
 	}
 	row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(len(data))}
 	data = connectdata.AppendHeaders(data, headers)

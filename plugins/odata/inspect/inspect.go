@@ -100,7 +100,7 @@ func Run(name string, options, given []wit.Setting, state []byte, answers []wit.
 		case o.Name == optionURL:
 			a.link = text
 		default:
-			n, ok := setting.Integer(wit.KindInt, text)
+			n, ok := setting.ParseInt(wit.KindInt, text)
 			if !ok || n < 1 || n > maxPeeked {
 				return wit.CommandResult{}, odataerror.ForSetting(optionRows, setting.Invalid(optionRows, text,
 					"expected 1 to "+strconv.Itoa(maxPeeked)))
@@ -215,6 +215,6 @@ func feedOf(p *probe.Prober, a arguments) (*feedreader.Feed, error) {
 		}
 	}
 	e := sourceconfig.EntitySetConfig{Number: "00", Service: a.root, Set: a.set, Query: config.Query(v), Count: true}
-	e.Options.ScaleFallback = v.Number(sourceconfig.ScaleFallback)
+	e.Options.ScaleFallback = v.Int(sourceconfig.ScaleFallback)
 	return feedreader.New(e, m)
 }

@@ -90,7 +90,7 @@ func Subscribe(o *feedreader.Context, feed *feedreader.Feed, address string, sta
 	if len(state) == 0 {
 		return f.listSubscriptions(root, phaseList, make([]string, len(changeTypes))), nil
 	}
-	r := pack.Open(state)
+	r := pack.NewReader(state)
 	phase, found := r.Int(), r.Strings()
 	if !r.Done() || len(found) != len(changeTypes) || len(answers) == 0 {
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorInternal, Message: what + ": the state cannot be read"}

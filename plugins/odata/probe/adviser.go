@@ -54,7 +54,7 @@ func (p *Prober) Advise(table *setting.Table, settings []wit.Setting, examined [
 	for _, e := range examined {
 		a.add(e)
 	}
-	a.Reachable = v.Text(config.Address) != "" && v.Text(config.Port) != "" || v.Text(config.Destination) != ""
+	a.Reachable = v.String(config.Address) != "" && v.String(config.Port) != "" || v.String(config.Destination) != ""
 	return a
 }
 
@@ -72,7 +72,7 @@ func (a *Adviser) Next(all []setting.Group, mandatory ...string) string {
 		return "00"
 	}
 	last := all[len(all)-1]
-	if slices.ContainsFunc(mandatory, func(name string) bool { return last.Text(name) == "" }) {
+	if slices.ContainsFunc(mandatory, func(name string) bool { return last.String(name) == "" }) {
 		return ""
 	}
 	return nextNumber(last.Digits)
@@ -108,7 +108,7 @@ func (a *Adviser) Hide(applies func(name string) bool) {
 
 // Applies reports whether a setting of both connectors has an effect.
 func (a *Adviser) Applies(name string) bool {
-	return !strings.HasPrefix(name, "sap.odata.oauth.") || a.Values.Word("sap.odata.auth.type") == "oauth2"
+	return !strings.HasPrefix(name, "sap.odata.oauth.") || a.Values.Lower("sap.odata.auth.type") == "oauth2"
 }
 
 // offer is a service of the catalogue. lower and name are in lower case.
@@ -203,14 +203,14 @@ func (a *Adviser) Services() {
 	a.offer(all)
 	searched := 0
 	for _, name := range names {
-		typed := strings.TrimSpace(a.Values.Text(name))
+		typed := strings.TrimSpace(a.Values.String(name))
 		if typed != "" && !a.paths[service.Path(typed)] && len(all) > 0 && searched < MaxAsked {
 			searched++
 			a.search(typed, Catalogues[at])
 		}
 	}
 	for _, name := range names {
-		a.Recommend(name, a.matching(strings.TrimSpace(a.Values.Text(name))))
+		a.Recommend(name, a.matching(strings.TrimSpace(a.Values.String(name))))
 	}
 }
 
@@ -285,7 +285,7 @@ func (a *Adviser) nearest(wrong string) []string {
 
 // EntitySet recommends entity sets and returns the metadata; nil if nothing can be checked yet.
 func (a *Adviser) EntitySet(number, path, set string, query uri.Query, functions bool) *edm.Model {
-	if !a.Reachable || a.Values.Text(config.InGroup(number, nameService)) == "" {
+	if !a.Reachable || a.Values.String(config.InGroup(number, nameService)) == "" {
 		return nil
 	}
 	m := a.model(number, path, query)

@@ -66,7 +66,7 @@ func (q *Query) readRaw(s *Settings) error {
 			continue
 		}
 		name, value, _ := strings.Cut(part, "=")
-		list := func() []string { return setting.List(uri.Unescape(value)) }
+		list := func() []string { return setting.ParseList(uri.Unescape(value)) }
 		switch name = optionName(name); {
 		case strings.EqualFold(name, "$filter"):
 			if q.raw != "" {

@@ -90,7 +90,7 @@ func (r *Rows) value(node uint32, b []byte, path []int) (n uint32, inside []byte
 		isNull, size, ok := connectdata.IsNull(&r.nodes[node], b)
 		switch {
 		case !ok:
-			return node, nil, false, &connectdata.Error{What: "no branch of an optional value"}
+			return node, nil, false, &connectdata.Error{Message: "no branch of an optional value"}
 		case isNull:
 			return node, nil, true, nil
 		case len(path) == 0:
@@ -256,7 +256,7 @@ func (r *Rows) items(dst []byte, m *member, b []byte) ([]byte, error) {
 	for {
 		count, size := connectdata.Number(b)
 		if size <= 0 {
-			return dst, &connectdata.Error{What: "no count of an array"}
+			return dst, &connectdata.Error{Message: "no count of an array"}
 		}
 		b = b[size:]
 		if count == 0 {

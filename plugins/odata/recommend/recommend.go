@@ -45,7 +45,7 @@ func (a *adviser) conditions() (more []string) {
 	for _, g := range config.Groups(a.Values) {
 		conditions := a.Values.Groups(config.InGroup(g.Digits, sourceconfig.FilterGroup), "")
 		next := a.Next(conditions, query.Property, query.Option, query.Low)
-		if next == "" || g.Text(sourceconfig.NameService) == "" || g.Text(sourceconfig.NameEntitySet) == "" {
+		if next == "" || g.String(sourceconfig.NameService) == "" || g.String(sourceconfig.NameEntitySet) == "" {
 			continue
 		}
 		for _, name := range []string{query.Property, query.Option, query.Low, query.High} {
@@ -141,7 +141,7 @@ func (a *adviser) checkDelta(e *sourceconfig.EntitySetConfig, m *edm.Model, set 
 			"whether there is a delta link")
 		return
 	}
-	a.AddProblem(name, setting.Invalid(name, a.Values.Text(name),
+	a.AddProblem(name, setting.Invalid(name, a.Values.String(name),
 		"the metadata of "+e.Service+" announce change tracking "+
 			"(sap:change-tracking) for other entity sets and not for "+e.Set+odataerror.Suggest("", names, "")))
 }
@@ -199,8 +199,8 @@ func (a *adviser) applies(name string, subscribed bool) bool {
 		own == sourceconfig.NameTopic:
 		return true
 	}
-	text := func(name string) string { return a.Values.Text(config.InGroup(number, name)) }
-	tracked, _ := setting.Flag(text(sourceconfig.NameTrackChanges))
+	text := func(name string) string { return a.Values.String(config.InGroup(number, name)) }
+	tracked, _ := setting.ParseBool(text(sourceconfig.NameTrackChanges))
 	if text(sourceconfig.NameService) == "" || text(sourceconfig.NameEntitySet) == "" {
 		return false
 	}
@@ -219,7 +219,7 @@ func (a *adviser) applies(name string, subscribed bool) bool {
 		return text(sourceconfig.NameCursor) != ""
 	}
 	if strings.HasPrefix(own, "subscription.") && own != sourceconfig.NameSubscription {
-		enabled, _ := setting.Flag(text(sourceconfig.NameSubscription))
+		enabled, _ := setting.ParseBool(text(sourceconfig.NameSubscription))
 		return enabled
 	}
 	return true

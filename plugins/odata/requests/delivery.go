@@ -15,10 +15,10 @@ type Delivery struct {
 
 // ReadDelivery decodes the state of a delivery. ok is false if another version of this plugin wrote it.
 func ReadDelivery(s *capabilities.State, text []byte) (d *Delivery, ok bool) {
-	r := pack.Open(text)
+	r := pack.NewReader(text)
 	d = &Delivery{ServiceIndex: r.Int(), BatchBytes: r.Int()}
 	m := stateReader{count: r.Count(), batched: d.BatchBytes > 0, state: s, r: r}
-	if r.Bad || d.ServiceIndex < 0 || d.ServiceIndex >= len(s.Services) || m.count <= 0 || d.BatchBytes <= 0 &&
+	if r.Failed || d.ServiceIndex < 0 || d.ServiceIndex >= len(s.Services) || m.count <= 0 || d.BatchBytes <= 0 &&
 		m.count != 1 {
 		return nil, false
 	}
@@ -50,11 +50,11 @@ func (m *stateReader) next() (ok bool) {
 	m.newPart, m.sameAsPrevious = flags&flagNewPart != 0, flags&flagSameAsPrevious != 0
 	if m.sameAsPrevious {
 		m.Predicate = m.r.String()
-		return !m.r.Bad && m.Set != nil
+		return !m.r.Failed && m.Set != nil
 	}
 	op, place := m.r.Int(), m.r.Int()
 	m.Target = Target{Operation: Operation(op), InBatch: m.batched}
-	if m.r.Bad || place < 0 || place >= len(m.state.Sets) {
+	if m.r.Failed || place < 0 || place >= len(m.state.Sets) {
 		return false
 	}
 	m.Set = &m.state.Sets[place]
@@ -65,7 +65,7 @@ func (m *stateReader) next() (ok bool) {
 	if flags&flagCompare != 0 {
 		m.Compare = m.r.String()
 	}
-	return !m.r.Bad && m.NestedUpdates >= 0
+	return !m.r.Failed && m.NestedUpdates >= 0
 }
 
 // AppendStateHead starts the state of a delivery. size is the length of the batch, 0 for a single request.

@@ -48,7 +48,7 @@ func (v *Value) Kind() wit.Kind {
 	switch tag := v.bytes[v.at]; tag {
 	case connectdata.TagInt8, connectdata.TagInt16, connectdata.TagInt32, connectdata.TagInt64:
 		return wit.Int8 + wit.Kind(tag-connectdata.TagInt8)
-	case connectdata.TagText:
+	case connectdata.TagString:
 		return wit.String
 	case connectdata.TagArray:
 		return wit.Array

@@ -20,9 +20,9 @@ type EntitySet struct {
 func EntitySets(v setting.Values) []EntitySet {
 	var all []EntitySet
 	for _, g := range config.Groups(v) {
-		all = append(all, EntitySet{Number: g.Digits, Service: "/" + strings.Trim(g.Text(NameService), "/"),
-			Name:  strings.Trim(g.Text(NameEntitySet), "/"),
-			Topic: g.Text(NameTopic), Query: config.Query(v)})
+		all = append(all, EntitySet{Number: g.Digits, Service: "/" + strings.Trim(g.String(NameService), "/"),
+			Name:  strings.Trim(g.String(NameEntitySet), "/"),
+			Topic: g.String(NameTopic), Query: config.Query(v)})
 	}
 	return all
 }
@@ -60,29 +60,29 @@ type Config struct {
 // Parse returns the configuration in settings that [Validate] accepts.
 func Parse(v setting.Values) Config {
 	c := Config{
-		Mode:                v.Word(NameOperationMode),
-		ModeProperty:        v.Text(NameModeProperty),
-		UpsertFirst:         v.Word(NameUpsertFirst),
-		UpsertMethod:        v.Word(NameUpsertMethod),
-		InsertUncertain:     v.Word(NameInsertUncertain),
-		CheckFilter:         v.Text(NameCheckFilter),
-		DeleteTombstones:    v.On(NameEnableDelete),
-		DeleteRecords:       v.On(NameDeleteRecords),
-		MethodTunnel:        v.On(nameMethodTunnel),
-		KeyFromRecord:       v.Word(NameKeyFrom) == "record",
-		UseETags:            v.Word(NameETag) == "use",
-		NoIfMatch:           v.Word(NameETag) == "none",
-		RetryETagConflicts:  v.Word(NameETagConflict) == "retry",
-		Lossy:               v.Word(nameLossy) == "allow",
-		IgnoreUnknownFields: v.Word(NameUnknownFields) == "ignore",
-		FailOnUnknownFields: v.Word(NameUnknownFields) == "fail",
-		NestedUpdates:       v.Word(NameNestedUpdates) == "operations",
-		Atom:                v.Word(NameRequestFormat) == "atom",
-		Batch:               v.On(nameEnableBatch) && v.Number(nameMaxBatchSize) > 1,
-		SingleChangesets:    v.Word(nameChangesets) == "one",
-		SharedChangesets:    v.Word(nameChangesets) == "all",
-		MaxBatchSize:        v.Number(nameMaxBatchSize),
-		OrderingKeys:        max(1, min(v.Number(nameMaxInFlight), v.Number(nameMaxConcurrent))),
+		Mode:                v.Lower(NameOperationMode),
+		ModeProperty:        v.String(NameModeProperty),
+		UpsertFirst:         v.Lower(NameUpsertFirst),
+		UpsertMethod:        v.Lower(NameUpsertMethod),
+		InsertUncertain:     v.Lower(NameInsertUncertain),
+		CheckFilter:         v.String(NameCheckFilter),
+		DeleteTombstones:    v.Bool(NameEnableDelete),
+		DeleteRecords:       v.Bool(NameDeleteRecords),
+		MethodTunnel:        v.Bool(nameMethodTunnel),
+		KeyFromRecord:       v.Lower(NameKeyFrom) == "record",
+		UseETags:            v.Lower(NameETag) == "use",
+		NoIfMatch:           v.Lower(NameETag) == "none",
+		RetryETagConflicts:  v.Lower(NameETagConflict) == "retry",
+		Lossy:               v.Lower(nameLossy) == "allow",
+		IgnoreUnknownFields: v.Lower(NameUnknownFields) == "ignore",
+		FailOnUnknownFields: v.Lower(NameUnknownFields) == "fail",
+		NestedUpdates:       v.Lower(NameNestedUpdates) == "operations",
+		Atom:                v.Lower(NameRequestFormat) == "atom",
+		Batch:               v.Bool(nameEnableBatch) && v.Int(nameMaxBatchSize) > 1,
+		SingleChangesets:    v.Lower(nameChangesets) == "one",
+		SharedChangesets:    v.Lower(nameChangesets) == "all",
+		MaxBatchSize:        v.Int(nameMaxBatchSize),
+		OrderingKeys:        max(1, min(v.Int(nameMaxInFlight), v.Int(nameMaxConcurrent))),
 		ExistsCodes:         v.List(nameExistsCodes),
 		NotFoundCodes:       v.List(NameNotFoundCodes),
 		RetryCodes:          v.List(nameHTTPCodes),
@@ -122,23 +122,23 @@ func Validate(settings []wit.Setting) []wit.ConfigValue {
 			}
 		}
 	}
-	if v.Word(NameNestedUpdates) == "operations" {
+	if v.Lower(NameNestedUpdates) == "operations" {
 		switch {
-		case !v.On(nameEnableBatch) || v.Number(nameMaxBatchSize) == 1:
-			setting.AddError(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates, v.Text(NameNestedUpdates),
+		case !v.Bool(nameEnableBatch) || v.Int(nameMaxBatchSize) == 1:
+			setting.AddError(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates, v.String(NameNestedUpdates),
 				"the operations need batches, which "+nameEnableBatch+" or "+nameMaxBatchSize+" disables"))
-		case v.Word(NameETag) == "use":
-			setting.AddError(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates, v.Text(NameNestedUpdates),
+		case v.Lower(NameETag) == "use":
+			setting.AddError(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates, v.String(NameNestedUpdates),
 				NameETag+" = use reads no ETags of nested entities"))
 		}
 	}
-	if v.Word(NameOperationMode) == ModeDynamic && v.Text(NameModeProperty) == "" {
+	if v.Lower(NameOperationMode) == ModeDynamic && v.String(NameModeProperty) == "" {
 		setting.AddError(examined, NameModeProperty,
 			setting.Missing(NameModeProperty)+"; "+NameOperationMode+" = "+ModeDynamic+
 				" requires it")
 	}
-	if _, settings := v.Lookup(NameModeProperty); settings && v.Word(NameOperationMode) != ModeDynamic {
-		setting.AddError(examined, NameModeProperty, setting.Invalid(NameModeProperty, v.Text(NameModeProperty),
+	if _, settings := v.Lookup(NameModeProperty); settings && v.Lower(NameOperationMode) != ModeDynamic {
+		setting.AddError(examined, NameModeProperty, setting.Invalid(NameModeProperty, v.String(NameModeProperty),
 			"it requires "+NameOperationMode+" = "+ModeDynamic))
 	}
 	return examined

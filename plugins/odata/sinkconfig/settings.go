@@ -113,16 +113,16 @@ func declareOperations(t *setting.Table) {
 		setting.Define(nameMethodTunnel, wit.KindString, wit.Low, setting.Default("0"),
 			"1 sends PUT, MERGE, PATCH and DELETE as "+
 				"POST with X-HTTP-Method, for gateways that block other methods. Not inside batches.",
-			setting.Allowed(setting.Flags...), group, setting.Display("Tunnel methods in POST")),
+			setting.Allowed(setting.BoolValues...), group, setting.Display("Tunnel methods in POST")),
 		setting.Define(NameEnableDelete, wit.KindString, wit.Medium, setting.Default("0"),
 			"1 sends DELETE for tombstones (a key, no value); 0 counts and ignores them. The key must be "+
 				"a struct of all key properties, or the value of the only one.",
-			setting.Allowed(setting.Flags...), group, setting.Display("Deletes")),
+			setting.Allowed(setting.BoolValues...), group, setting.Display("Deletes")),
 		setting.Define(NameDeleteRecords, wit.KindString, wit.Medium, setting.Default("0"),
 			"1 sends DELETE for records that an OData source writes for deleted entities (RECORDMODE, ODQ_CHANGEMODE "+
 				"or the entity's own change mode is D or, without such a field, DELETED_AT has a value), and does not "+
 				"send the fields that the source adds.",
-			setting.Allowed(setting.Flags...), group, setting.Display("Delete records")),
+			setting.Allowed(setting.BoolValues...), group, setting.Display("Delete records")),
 	)
 }
 
@@ -208,7 +208,7 @@ func declareBatches(t *setting.Table) {
 		setting.Define(nameEnableBatch, wit.KindString, wit.Medium, setting.Default("1"),
 			"1 sends several operations in one "+
 				"$batch request if the service supports it; 0 sends a request for each record.",
-			setting.Allowed(setting.Flags...), group, setting.Display("Batches")),
+			setting.Allowed(setting.BoolValues...), group, setting.Display("Batches")),
 		setting.Define(nameMaxBatchSize, wit.KindInt, wit.Medium, setting.Default("500"),
 			"Most operations in a $batch request. The records of a flush (sap.odata.flush.trigger.size) "+
 				"are distributed over the concurrent requests.",

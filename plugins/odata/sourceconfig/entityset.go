@@ -160,7 +160,7 @@ type Subscribing struct {
 
 // Flag reads a flag of a group.
 func Flag(g setting.Group, name string) bool {
-	flag, _ := setting.Flag(g.Text(name))
+	flag, _ := setting.ParseBool(g.String(name))
 	return flag
 }
 

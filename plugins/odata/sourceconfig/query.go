@@ -56,14 +56,14 @@ func declareQueryOptions(t *setting.Table) {
 
 func readQueryOptions(v setting.Values, g setting.Group) query.Settings {
 	list := func(name string) []string {
-		return slices.DeleteFunc(setting.List(g.Text(name)), func(item string) bool { return item == "" })
+		return slices.DeleteFunc(setting.ParseList(g.String(name)), func(item string) bool { return item == "" })
 	}
 	s := query.Settings{Prefix: config.InGroup(g.Digits, ""), Select: list(query.Select), Expand: list(query.Expand),
-		Raw: g.Text(query.Raw), Cursor: g.Text(NameCursor)}
+		Raw: g.String(query.Raw), Cursor: g.String(NameCursor)}
 	for _, c := range v.Groups(config.InGroup(g.Digits, FilterGroup), "") {
-		s.Conditions = append(s.Conditions, query.Condition{Prefix: c.Name(""), Property: c.Text(query.Property),
-			Option: c.Word(query.Option),
-			Low:    c.Text(query.Low), High: c.Text(query.High)})
+		s.Conditions = append(s.Conditions, query.Condition{Prefix: c.Name(""), Property: c.String(query.Property),
+			Option: c.Lower(query.Option),
+			Low:    c.String(query.Low), High: c.String(query.High)})
 	}
 	return s
 }

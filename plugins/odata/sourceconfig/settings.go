@@ -41,7 +41,7 @@ func declare() *setting.Table {
 			HeaderVersion+" and "+HeaderChange+
 			", which is read for rows of sets that are read whole or by a cursor, else created, "+
 			"changed, before or deleted.",
-		setting.Allowed(setting.Flags...), allSets, setting.Display("Headers")))
+		setting.Allowed(setting.BoolValues...), allSets, setting.Display("Headers")))
 	declareUnsupported(t)
 	return t
 }
@@ -66,7 +66,7 @@ func declareSets(t *setting.Table) {
 		setting.Define(of(NameTrackChanges), wit.KindString, wit.High, setting.Default("0"),
 			"0 reads the whole entity set each time (full mode), 1 reads it whole once and then what was created, "+
 				"changed and deleted (delta mode).",
-			setting.Allowed(setting.Flags...), setting.Dependents(of(NameDeletes), of(NameLost), of(NameCursor)), group,
+			setting.Allowed(setting.BoolValues...), setting.Dependents(of(NameDeletes), of(NameLost), of(NameCursor)), group,
 			setting.Display("Track changes")),
 		setting.Define(of(NameExecPeriod), wit.KindInt, wit.High, setting.Default("-1"),
 			"Seconds from the end of one extraction to the start of the next; -1 reads the entity set once.",
@@ -189,40 +189,40 @@ func declareUnsupported(t *setting.Table) {
 func EntitySets(v setting.Values) []EntitySetConfig {
 	var all []EntitySetConfig
 	for _, g := range config.Groups(v) {
-		e := EntitySetConfig{Number: g.Digits, Service: service.Path(g.Text(NameService)),
-			Set: strings.Trim(g.Text(NameEntitySet), "/"), Topic: g.Text(NameTopic),
-			ID: g.Text(nameID), Period: g.Number(NameExecPeriod), PageSize: g.Number(namePageSize),
-			Count: g.Word(NameCount) != "none",
-			Atom:  g.Word(NameFormat) == "atom", PagingMode: g.Word(namePaging), Cron: g.Text(NameCron),
-			Cursor: g.Text(NameCursor), Lookback: g.Number(NameLookback),
+		e := EntitySetConfig{Number: g.Digits, Service: service.Path(g.String(NameService)),
+			Set: strings.Trim(g.String(NameEntitySet), "/"), Topic: g.String(NameTopic),
+			ID: g.String(nameID), Period: g.Int(NameExecPeriod), PageSize: g.Int(namePageSize),
+			Count: g.Lower(NameCount) != "none",
+			Atom:  g.Lower(NameFormat) == "atom", PagingMode: g.Lower(namePaging), Cron: g.String(NameCron),
+			Cursor: g.String(NameCursor), Lookback: g.Int(NameLookback),
 			CronSource: g.Source(NameCron), Query: config.Query(v), QueryOptions: readQueryOptions(v, g)}
-		e.ExtraText, e.ExtraSource = g.Text(nameKeyExtra), g.Source(nameKeyExtra)
+		e.ExtraText, e.ExtraSource = g.String(nameKeyExtra), g.Source(nameKeyExtra)
 		e.Extra, _ = parseKeyExtra(e.ExtraText)
-		e.TopicPartition = g.Number(namePartition)
-		e.DerivedTypes = g.Word(NameDerived) == "include"
-		e.ExactlyOnce = g.Word(NameIncompleteLoad) == "fail" || g.Word(NameIncompleteLoad) == "" &&
-			v.Word(ExactlyOnce) == "enabled"
-		e.Headers, _ = setting.Flag(v.Text(HeadersEnable))
+		e.TopicPartition = g.Int(namePartition)
+		e.DerivedTypes = g.Lower(NameDerived) == "include"
+		e.ExactlyOnce = g.Lower(NameIncompleteLoad) == "fail" || g.Lower(NameIncompleteLoad) == "" &&
+			v.Lower(ExactlyOnce) == "enabled"
+		e.Headers, _ = setting.ParseBool(v.String(HeadersEnable))
 		e.Tracking, e.Subscribing = readTracking(v, g), readSubscribing(v, g)
 		_, own := v.Lookup(config.InGroup(g.Digits, NameFormat))
 		_, shared := v.Lookup("sap.odata." + NameFormat)
 		e.Formatted = own || shared
 		e.Options = edm.Options{Delta: e.Tracking.On || e.NotificationOnly(),
-			PrimitiveDecimals: g.Word(NameDecimalMapping) == "primitive",
-			ScaleFallback:     v.Number(ScaleFallback),
-			Lenient:           g.Word(NameNullable) == "lenient", Dates: g.Word(nameDateMapping) == "date",
-			Micros: g.Word(nameTimestamps) == "micros"}
+			PrimitiveDecimals: g.Lower(NameDecimalMapping) == "primitive",
+			ScaleFallback:     v.Int(ScaleFallback),
+			Lenient:           g.Lower(NameNullable) == "lenient", Dates: g.Lower(nameDateMapping) == "date",
+			Micros: g.Lower(nameTimestamps) == "micros"}
 		if e.Options.Micros && !e.Formatted {
 			e.Atom, e.Formatted = true, true
 		}
-		if e.Zone = g.Text(nameZone); e.Zone != "" {
+		if e.Zone = g.String(nameZone); e.Zone != "" {
 			e.zoneSource = g.Source(nameZone)
 			e.Options.Zone, _ = zone.Load(e.Zone)
 			e.QueryOptions.Zone = e.Options.Zone
 		}
-		if v.Word(DecimalOverflow) == "round" {
+		if v.Lower(DecimalOverflow) == "round" {
 			for _, r := range roundings {
-				if r.name == v.Word(DecimalRounding) {
+				if r.name == v.Lower(DecimalRounding) {
 					e.Options.Rounding = r.mode
 				}
 			}
@@ -234,7 +234,7 @@ func EntitySets(v setting.Values) []EntitySetConfig {
 
 // parseKeyExtra reads name=value pairs; wrong describes an error.
 func parseKeyExtra(text string) (fields []wit.Setting, wrong string) {
-	for _, part := range setting.List(text) {
+	for _, part := range setting.ParseList(text) {
 		name, value, some := strings.Cut(part, "=")
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 		taken := slices.ContainsFunc(fields, func(f wit.Setting) bool { return f.Name == name })
@@ -253,7 +253,7 @@ func parseKeyExtra(text string) (fields []wit.Setting, wrong string) {
 
 // Origin returns the address of the service.
 func Origin(v setting.Values) uri.Origin {
-	return uri.Origin{Scheme: v.Word(config.Scheme), Host: v.Text(config.Address), Port: v.Number(config.Port),
+	return uri.Origin{Scheme: v.Lower(config.Scheme), Host: v.String(config.Address), Port: v.Int(config.Port),
 		Aliases: v.List(config.LinkHosts)}
 }
 
@@ -305,23 +305,23 @@ func Examine(settings []wit.Setting) []wit.ConfigValue {
 			}
 		}
 	}
-	if ms := v.Number(MetadataRefresh); ms > 0 && ms < FreshFor {
-		setting.AddError(examined, MetadataRefresh, setting.Invalid(MetadataRefresh, v.Text(MetadataRefresh),
+	if ms := v.Int(MetadataRefresh); ms > 0 && ms < FreshFor {
+		setting.AddError(examined, MetadataRefresh, setting.Invalid(MetadataRefresh, v.String(MetadataRefresh),
 			"expected 0 or at least "+strconv.Itoa(FreshFor)))
 	}
 	examineTracking(examined, v, all)
 	examineSubscriptions(examined, v, all)
 	const least, most = "sap.odata.min.retry.backoff.ms", "sap.odata.max.retry.backoff.ms"
-	if v.Number(least) > v.Number(most) {
-		setting.AddError(examined, least, setting.Invalid(least, v.Text(least),
-			"expected at most "+most+", "+v.Text(most)))
+	if v.Int(least) > v.Int(most) {
+		setting.AddError(examined, least, setting.Invalid(least, v.String(least),
+			"expected at most "+most+", "+v.String(most)))
 	}
 	return examined
 }
 
 // MismatchPolicy returns the handling of an offset that belongs to something else.
 func MismatchPolicy(v setting.Values, number string) wit.MismatchPolicy {
-	switch v.Word(config.InGroup(number, nameChange)) {
+	switch v.Lower(config.InGroup(number, nameChange)) {
 	case "reload":
 		return wit.MismatchReload
 	case "keep":

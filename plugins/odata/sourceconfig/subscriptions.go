@@ -37,7 +37,7 @@ func declareSubscriptions(t *setting.Table) {
 			"1 subscribes to notifications of created, changed and deleted entities. In delta mode they trigger a "+
 				"request for changes; in full mode "+
 				"with "+NameExecPeriod+" = -1 the entities that a notification names are read, else the set is.",
-			setting.Allowed(setting.Flags...), setting.InGroup("Entity set {n}"), setting.Display("Subscription")),
+			setting.Allowed(setting.BoolValues...), setting.InGroup("Entity set {n}"), setting.Display("Subscription")),
 		setting.Define(subscriptionDest, wit.KindString, wit.Medium, nil,
 			"Name of the RFC destination of type G in SAP that leads to the listener.", group,
 			setting.Display("RFC destination")),
@@ -94,17 +94,17 @@ func declareSubscriptions(t *setting.Table) {
 }
 
 func readSubscribing(v setting.Values, g setting.Group) Subscribing {
-	return Subscribing{On: Flag(g, NameSubscription), Catchup: v.Word(NotificationCatchup),
+	return Subscribing{On: Flag(g, NameSubscription), Catchup: v.Lower(NotificationCatchup),
 		DeliveryPrefix: DeliveryPrefix(v),
-		Check:          v.Number(notificationCheck), Confirm: v.Number(notificationConfirm)}
+		Check:          v.Int(notificationCheck), Confirm: v.Int(notificationConfirm)}
 }
 
 // DeliveryPrefix returns the start of delivery addresses.
 func DeliveryPrefix(v setting.Values) string {
-	if dest := v.Text(subscriptionDest); dest != "" {
+	if dest := v.String(subscriptionDest); dest != "" {
 		return "urn:sap-com:channel:" + dest + ":"
 	}
-	return strings.TrimRight(v.Text(subscriptionURL), "/")
+	return strings.TrimRight(v.String(subscriptionURL), "/")
 }
 
 // UsesNotificationStore reports whether the service has to store its notifications.
@@ -114,7 +114,7 @@ func (e *EntitySetConfig) UsesNotificationStore() bool {
 
 func examineSubscriptions(examined []wit.ConfigValue, v setting.Values, all []EntitySetConfig) {
 	i := slices.IndexFunc(all, func(e EntitySetConfig) bool { return e.Subscribing.On })
-	user, secret := v.Text(subscriptionUser), v.Text(subscriptionPassword)
+	user, secret := v.String(subscriptionUser), v.String(subscriptionPassword)
 	switch {
 	case user == "" && secret != "":
 		setting.AddError(examined, subscriptionUser, subscriptionPassword+" needs "+subscriptionUser)
@@ -123,16 +123,16 @@ func examineSubscriptions(examined []wit.ConfigValue, v setting.Values, all []En
 	}
 	for _, text := range v.List(subscriptionPorts) {
 		if n, err := strconv.Atoi(text); err != nil || n < 1 || n > 65535 {
-			setting.AddError(examined, subscriptionPorts, setting.Invalid(subscriptionPorts, v.Text(subscriptionPorts),
+			setting.AddError(examined, subscriptionPorts, setting.Invalid(subscriptionPorts, v.String(subscriptionPorts),
 				"expected ports from 1 to 65535 with commas between, found "+strconv.Quote(text)))
 			break
 		}
 	}
-	if v.Number(notificationCheck) == 0 {
+	if v.Int(notificationCheck) == 0 {
 		setting.AddError(examined, notificationCheck, setting.Invalid(notificationCheck, "0",
 			"expected -1 or at least 1 second"))
 	}
-	dest, url := v.Text(subscriptionDest), v.Text(subscriptionURL)
+	dest, url := v.String(subscriptionDest), v.String(subscriptionURL)
 	if dest != "" && url != "" {
 		setting.AddError(examined, subscriptionURL, "Expected "+subscriptionDest+" or "+subscriptionURL+", found both")
 	}

@@ -51,7 +51,7 @@ func declareTracking(t *setting.Table) {
 			"link that an ODP service keeps; reload, read the whole entity set again.",
 		setting.Allowed(LostFail, LostRecover, LostReload), setting.Display("Lost token"))
 	one(NameRecovery, wit.Low, setting.Default("0"), "1 means "+NameLost+" = recover.",
-		setting.Allowed(setting.Flags...),
+		setting.Allowed(setting.BoolValues...),
 		setting.Display("Recovery"))
 	one(NameRegex, wit.Low, nil, "Java regular expression; what it matches in the stored delta link is replaced at "+
 		"the "+
@@ -60,7 +60,7 @@ func declareTracking(t *setting.Table) {
 		"that of a named group.", setting.Display("Its replacement"))
 	one(NameNullMessages, wit.Low, setting.Default("0"),
 		"Accepted for compatibility, without effect: a new delta link is stored after every response, also after "+
-			"one without rows, and needs no record.", setting.Allowed(setting.Flags...),
+			"one without rows, and needs no record.", setting.Allowed(setting.BoolValues...),
 		setting.Display("Null messages"))
 	one(NameBefore, wit.Low, setting.Default("keep"),
 		"Whether to keep ODP's rows with the state before a change.",
@@ -76,7 +76,7 @@ func declareTracking(t *setting.Table) {
 	t.Declare(
 		setting.Define(DeltaTakeover, wit.KindString, wit.Low, setting.Default("0"),
 			"true ends an ODP subscription that another reader has opened with this user, and starts over.",
-			setting.Allowed(setting.Flags...), allSets, setting.Display("Take over")),
+			setting.Allowed(setting.BoolValues...), allSets, setting.Display("Take over")),
 		setting.Define(NotFoundCodes, wit.KindList, wit.Low, nil, "HTTP codes and SAP message codes that mean "+
 			"that an entity does not exist, which is read because a notification names it, or because "+
 			"it occurs as a row and as deleted: in addition to 404 and 410 with an OData error document. Such an "+
@@ -89,11 +89,11 @@ func declareTracking(t *setting.Table) {
 }
 
 func readTracking(v setting.Values, g setting.Group) Tracking {
-	t := Tracking{On: Flag(g, NameTrackChanges), Deletes: g.Word(NameDeletes), OnLostToken: g.Word(NameLost),
-		Regex:       g.Text(NameRegex),
-		Replacement: g.Text(NameReplacement), DropBefore: g.Word(NameBefore) == "drop",
-		Additive: g.Word(NameDeltaKind) == "additive",
-		TakeOver: v.On(DeltaTakeover), FirstByteTimeout: v.Number(InitialRead), NotFound: v.List(NotFoundCodes)}
+	t := Tracking{On: Flag(g, NameTrackChanges), Deletes: g.Lower(NameDeletes), OnLostToken: g.Lower(NameLost),
+		Regex:       g.String(NameRegex),
+		Replacement: g.String(NameReplacement), DropBefore: g.Lower(NameBefore) == "drop",
+		Additive: g.Lower(NameDeltaKind) == "additive",
+		TakeOver: v.Bool(DeltaTakeover), FirstByteTimeout: v.Int(InitialRead), NotFound: v.List(NotFoundCodes)}
 	if Flag(g, NameRecovery) && t.OnLostToken == LostFail {
 		t.OnLostToken = LostRecover
 	}
@@ -127,7 +127,7 @@ func examineTracking(examined []wit.ConfigValue, v setting.Values, all []EntityS
 			setting.AddError(examined, of(NameDeltaKind), of(NameDeltaKind)+" = additive needs all rows: expected "+
 				NameBefore+" = keep and "+NameDeletes+" = record")
 		}
-		if g := v.Text(of(NameLost)); t.OnLostToken == LostReload && v.On(of(NameRecovery)) {
+		if g := v.String(of(NameLost)); t.OnLostToken == LostReload && v.Bool(of(NameRecovery)) {
 			setting.AddError(examined, of(NameRecovery), of(NameRecovery)+" = 1 and "+of(NameLost)+" = "+g+
 				" contradict each other")
 		}

@@ -81,7 +81,7 @@ func Validate(name string, values []wit.Setting) ([]wit.ConfigValue, *wit.Error)
 		return nil, settings.Error("", "unknown component "+strconv.Quote(name))
 	}
 	table := setting.NewTable(c.keys...)
-	table.Check.Empty = true // Kafka accepts empty values of required settings
+	table.Check.AllowEmpty = true // Kafka accepts empty values of required settings
 	list := table.Validate(values)
 	if setting.FirstError(list) != nil {
 		return list, nil

@@ -268,11 +268,11 @@ func (m maker) block(w *world) wit.ValueSlice {
 	for range m.IntN(4) {
 		h := connectdata.Header{Name: m.name()}
 		if m.IntN(3) == 0 {
-			h.Form, h.Value = wit.Raw, []byte(m.text())
+			h.Encoding, h.Value = wit.Raw, []byte(m.text())
 		} else if d := m.datum(w, m.IntN(3), m.IntN(3) == 0); d.Encoding != wit.Absent {
-			h.Form, h.Schema, h.Value = d.Encoding, d.Schema, w.data[d.Start:d.Start+d.Size]
+			h.Encoding, h.Schema, h.Value = d.Encoding, d.Schema, w.data[d.Start:d.Start+d.Size]
 		} else {
-			h.Form, h.Value = wit.Schemaless, []byte{connectdata.TagNull}
+			h.Encoding, h.Value = wit.Schemaless, []byte{connectdata.TagNull}
 		}
 		list = append(list, h)
 	}
@@ -425,8 +425,8 @@ func outcomes(t *testing.T, e *Engine, n int, b testCall, faults []wit.RowError)
 		noError(t, err)
 		for _, h := range headers {
 			x := headerOutcome{Name: h.Name, Value: h.Value}
-			if h.Form != wit.Raw {
-				x.Nodes, x.Value = value(wit.ValueSlice{Encoding: h.Form, Schema: h.Schema}, h.Value)
+			if h.Encoding != wit.Raw {
+				x.Nodes, x.Value = value(wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema}, h.Value)
 			}
 			o.Headers = append(o.Headers, x)
 		}
@@ -464,7 +464,8 @@ func TestFastPathEqualsInterpreter(t *testing.T) {
 				t.Fatalf("seed %d, row %d, %+v: differs (-interpreter +fast path):\n%s", seed, i, stages,
 					cmp.Diff(*o, got[i]))
 			}
-			extracts := slices.ContainsFunc(stages, func(s wit.Stage) bool { return strings.Contains(s.Component, "Extract") })
+			extracts := slices.ContainsFunc(stages,
+				func(s wit.Stage) bool { return strings.Contains(s.Component, "Extract") })
 			// ExtractField's null of a required type is only kept within a chain. Golden cases cover it.
 			if !reflect.DeepEqual(single[i], got[i]) && !extracts {
 				t.Fatalf("seed %d, row %d, %+v: differs (-stage by stage +fast path):\n%s", seed, i, stages,

@@ -76,7 +76,7 @@ func (e *Engine) chain(context []byte) (*compiledChain, error) {
 	if c := e.chains[string(context)]; c != nil {
 		return c, nil
 	}
-	r := pack.Open(context)
+	r := pack.NewReader(context)
 	list := r.Stages()
 	if !r.Done() {
 		return nil, &wit.Error{Kind: wit.ErrorInternal,

@@ -145,7 +145,7 @@ func FuzzHostileHeaders(f *testing.F) {
 		d := out.Rows[0].Headers
 		after, err := connectdata.Headers(nil, out.Data[d.Start:d.Start+d.Size])
 		if err != nil || len(after) != len(before)+1 || after[len(before)].Name != "h" ||
-			after[len(before)].Form != wit.Schemaless {
+			after[len(before)].Encoding != wit.Schemaless {
 			t.Fatalf("% x: %v, %v", block, after, err)
 		}
 	})

@@ -60,7 +60,7 @@ func TestPatternTimeoutFailsRow(t *testing.T) {
 
 // hasten sets a timeout for the expressions of a chain. In production, the host ends the call.
 func hasten(c *compiledChain) {
-	within := func(p pattern.Pattern) { p.Within(time.Millisecond) }
+	within := func(p pattern.Pattern) { p.WithTimeout(time.Millisecond) }
 	if test, ok := c.test.(*predicates.TopicNameMatches); ok {
 		within(test.Pattern)
 	}

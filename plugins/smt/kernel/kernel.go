@@ -623,7 +623,7 @@ func commonSize(data unsafe.Pointer, i int) int {
 	w := Load(data, i)
 	tag := w & 0xff
 	n := bad
-	if tag == uint64(connectdata.TagText) {
+	if tag == uint64(connectdata.TagString) {
 		n = textSize(w)
 	} else if tag <= uint64(connectdata.TagTrue) {
 		n = 1

@@ -47,7 +47,7 @@ const (
 
 // TextOf returns the text of a key without copying it, "" for keys of other types.
 func TextOf(key []byte) string {
-	if key[0] != connectdata.TagText {
+	if key[0] != connectdata.TagString {
 		return ""
 	}
 	text, _ := connectdata.LengthPrefixed(key[1:])
@@ -55,7 +55,7 @@ func TextOf(key []byte) string {
 }
 
 // HasTextKey reports whether the field is a struct's, or an entry with a string as its key.
-func (f *Field) HasTextKey() bool { return f.Key == nil || f.Key[0] == connectdata.TagText }
+func (f *Field) HasTextKey() bool { return f.Key == nil || f.Key[0] == connectdata.TagString }
 
 // Schema returns the schema of the field.
 func (f *Field) Schema() *wit.SchemaNode { return &f.Nodes[f.Node] }

@@ -185,7 +185,7 @@ func (x *Object) Put(name string, value Field) {
 
 // AddEntry appends an entry to a map.
 func (x *Object) AddEntry(name string, value Field) {
-	value.Name, value.Key, value.KeyIndex = name, connectdata.AppendString([]byte{connectdata.TagText}, name), -1
+	value.Name, value.Key, value.KeyIndex = name, connectdata.AppendString([]byte{connectdata.TagString}, name), -1
 	x.Fields = append(x.Fields, value)
 }
 

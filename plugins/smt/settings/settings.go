@@ -68,7 +68,7 @@ func (s Values) Raw(name string) string {
 // List reads a comma-separated list.
 func (s Values) List(name string) []string {
 	text, _ := s.Find(name)
-	return setting.List(text)
+	return setting.ParseList(text)
 }
 
 // Key declares an optional setting.

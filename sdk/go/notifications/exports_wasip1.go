@@ -9,16 +9,17 @@ import (
 )
 
 var (
-	notifiedFunc  = canon.FuncOf(wit.InterfaceNotifications, "HandleNotification", wit.Notifications.HandleNotification)
+	handleNotificationFunc = canon.FuncOf(wit.InterfaceNotifications, "HandleNotification",
+		wit.Notifications.HandleNotification)
 	subscribeFunc = canon.FuncOf(wit.InterfaceNotifications, "Subscribe", wit.Notifications.Subscribe)
 )
 
 //go:wasmexport culvert:connect/notifications@0.3.0#handle-notification
-func notified(context, contextLen, method, methodLen, target, targetLen, headers, headersLen, body,
+func handleNotification(context, contextLen, method, methodLen, target, targetLen, headers, headersLen, body,
 	bodyLen uint32) uint32 {
-	return guest.Call(notifiedFunc, func(a []reflect.Value) (any, error) {
+	return guest.Call(handleNotificationFunc, func(a []reflect.Value) (any, error) {
 		return registered.HandleNotification(a[0].Bytes(), guest.Arg[wit.Notification](a[1]))
-	}, guest.U(context, contextLen, method, methodLen, target, targetLen, headers, headersLen, body, bodyLen)...)
+	}, guest.Widen(context, contextLen, method, methodLen, target, targetLen, headers, headersLen, body, bodyLen)...)
 }
 
 //go:wasmexport culvert:connect/notifications@0.3.0#subscribe
@@ -26,5 +27,5 @@ func subscribe(context, contextLen, feed, address, addressLen, state, stateLen, 
 	return guest.Call(subscribeFunc, func(a []reflect.Value) (any, error) {
 		return registered.Subscribe(a[0].Bytes(), uint32(a[1].Uint()), a[2].String(), a[3].Bytes(),
 			guest.Arg[[]wit.Response](a[4]))
-	}, guest.U(context, contextLen, feed, address, addressLen, state, stateLen, answers, answersLen)...)
+	}, guest.Widen(context, contextLen, feed, address, addressLen, state, stateLen, answers, answersLen)...)
 }

@@ -1,5 +1,5 @@
-// Package notifications gives a module the optional interface `notifications`: push notifications of a source. Import
-// it together with package source.
+// Package notifications adds the optional interface notifications to a source: the service notifies the worker of
+// changes. Import it together with package source.
 package notifications
 
 import "github.com/culvert-project/culvert/wit"
@@ -7,5 +7,5 @@ import "github.com/culvert-project/culvert/wit"
 //lint:ignore U1000 read by the exports, which only guests have
 var registered wit.Notifications
 
-// Register makes n the module's handling of notifications. Call it from init.
+// Register makes n handle the notifications of the module. Call it from an init function.
 func Register(n wit.Notifications) { registered = n }

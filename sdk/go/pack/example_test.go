@@ -15,11 +15,11 @@ func Example() {
 	context = pack.Int(context, 500)
 	context = pack.Bool(context, true)
 
-	r := pack.Open(context)
+	r := pack.NewReader(context)
 	address, collections, size, etags := r.String(), r.Strings(), r.Int(), r.Bool()
 	fmt.Println(address, collections, size, etags, r.Done())
 
-	r = pack.Open(context[:len(context)-1]) // cut off
+	r = pack.NewReader(context[:len(context)-1]) // cut off
 	_, _, _, _ = r.String(), r.Strings(), r.Int(), r.Bool()
 	fmt.Println(r.Done())
 	// Output:
@@ -36,14 +36,14 @@ func ExampleReader_Count() {
 		state = pack.Int(pack.Int(state, r[0]), r[1])
 	}
 
-	r := pack.Open(state)
+	r := pack.NewReader(state)
 	for range r.Count() {
 		fmt.Println(r.Int(), r.Int())
 	}
 	fmt.Println(r.Done())
 
-	r = pack.Open(pack.Int(nil, 1_000_000_000))
-	fmt.Println(r.Count(), r.Bad)
+	r = pack.NewReader(pack.Int(nil, 1_000_000_000))
+	fmt.Println(r.Count(), r.Failed)
 	// Output:
 	// 1 5
 	// 8 9

@@ -1,6 +1,6 @@
-// Package pack writes and reads the opaque bytes that a plugin hands to the host to keep: contexts, states, memos. It
-// is smaller and faster in a guest than encoding/json, which adds 1.4 MB to a module. Numbers are Avro's, texts carry
-// their length; there is no description inside, since only the version that wrote them reads them.
+// Package pack encodes the opaque bytes that the host keeps for a plugin: contexts and states. In a guest it is smaller
+// and faster than encoding/json, which adds 1.4 MB to a module. Integers are encoded as in Avro, strings with their
+// length. There is no type information, because only the version that wrote the bytes reads them.
 package pack
 
 import (
@@ -8,16 +8,16 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// String appends a text to dst: its length in bytes, then these.
+// String appends the length of s in bytes and s.
 func String(dst []byte, s string) []byte { return connectdata.AppendString(dst, s) }
 
-// Int appends a whole number to dst: the nearer to 0 the shorter.
+// Int appends an integer. Small absolute values take fewer bytes.
 func Int(dst []byte, n int) []byte { return connectdata.AppendNumber(dst, int64(n)) }
 
-// Bool appends a boolean to dst, as a byte.
+// Bool appends a boolean as one byte.
 func Bool(dst []byte, b bool) []byte { return connectdata.AppendBoolean(dst, b) }
 
-// Strings appends a list of texts to dst: their number, then each as [String] does.
+// Strings appends the length of the list and its strings.
 func Strings(dst []byte, list []string) []byte {
 	dst = Int(dst, len(list))
 	for _, s := range list {
@@ -26,7 +26,7 @@ func Strings(dst []byte, list []string) []byte {
 	return dst
 }
 
-// Settings appends settings to dst: their number, then name and value of each.
+// Settings appends the number of settings and their names and values.
 func Settings(dst []byte, list []wit.Setting) []byte {
 	dst = Int(dst, len(list))
 	for _, s := range list {
@@ -35,7 +35,7 @@ func Settings(dst []byte, list []wit.Setting) []byte {
 	return dst
 }
 
-// Stages appends the stages of a chain to dst.
+// Stages appends the stages of a chain.
 func Stages(dst []byte, chain []wit.Stage) []byte {
 	dst = Int(dst, len(chain))
 	for _, s := range chain {
@@ -47,22 +47,23 @@ func Stages(dst []byte, chain []wit.Stage) []byte {
 	return dst
 }
 
-// Reader reads what was packed, in the same order. After a mistake everything reads as zero and Bad is true.
+// Reader reads values in the order in which they were appended. After an error all methods return zero values and
+// Failed is true.
 type Reader struct {
 	rest []byte
-	// Bad: the bytes are not what was read as them, or there are too few.
-	Bad bool
-	// whole is all of it, of which texts are parts.
-	whole string
+	// Failed means that the bytes do not have the values that were read.
+	Failed bool
+	// text is the whole input. The strings that are read are parts of it.
+	text string
 }
 
-// Open begins to read b, which must not change until all is read. Texts that are read stay as they are.
-func Open(b []byte) *Reader { return &Reader{rest: b, whole: string(b)} }
+// NewReader returns a reader of b, which must not change until everything is read. Strings that were read stay valid.
+func NewReader(b []byte) *Reader { return &Reader{rest: b, text: string(b)} }
 
-// Done reports whether all was read and nothing was wrong.
-func (r *Reader) Done() bool { return !r.Bad && len(r.rest) == 0 }
+// Done reports whether all bytes were read without an error.
+func (r *Reader) Done() bool { return !r.Failed && len(r.rest) == 0 }
 
-// String reads what [String] has written; "" after a mistake.
+// String reads a string that [String] wrote.
 func (r *Reader) String() string {
 	content, size := connectdata.LengthPrefixed(r.rest)
 	if size <= 0 {
@@ -70,11 +71,11 @@ func (r *Reader) String() string {
 		return ""
 	}
 	r.rest = r.rest[size:]
-	end := len(r.whole) - len(r.rest)
-	return r.whole[end-len(content) : end]
+	end := len(r.text) - len(r.rest)
+	return r.text[end-len(content) : end]
 }
 
-// Int reads what [Int] has written; 0 after a mistake.
+// Int reads an integer that [Int] wrote.
 func (r *Reader) Int() int {
 	n, size := connectdata.Number(r.rest)
 	if size <= 0 {
@@ -85,7 +86,7 @@ func (r *Reader) Int() int {
 	return int(n)
 }
 
-// Count reads the length of a list, each item of which takes at least one byte.
+// Count reads the length of a list whose items take at least one byte each.
 func (r *Reader) Count() int {
 	n := r.Int()
 	if n < 0 || n > len(r.rest) {
@@ -95,7 +96,7 @@ func (r *Reader) Count() int {
 	return n
 }
 
-// Bool reads a boolean.
+// Bool reads a boolean that [Bool] wrote.
 func (r *Reader) Bool() bool {
 	if len(r.rest) == 0 {
 		r.fail()
@@ -106,7 +107,7 @@ func (r *Reader) Bool() bool {
 	return b == 1
 }
 
-// Strings reads a list of texts.
+// Strings reads a list that [Strings] wrote.
 func (r *Reader) Strings() []string {
 	n := r.Count()
 	if n == 0 {
@@ -119,17 +120,17 @@ func (r *Reader) Strings() []string {
 	return list
 }
 
-// Settings reads what [Settings] has written.
+// Settings reads settings that the function [Settings] wrote.
 func (r *Reader) Settings() (list []wit.Setting) {
-	for n := r.Count(); n > 0 && !r.Bad; n-- {
+	for n := r.Count(); n > 0 && !r.Failed; n-- {
 		list = append(list, wit.Setting{Name: r.String(), Value: r.String()})
 	}
 	return list
 }
 
-// Stages reads what [Stages] has written.
+// Stages reads stages that the function [Stages] wrote.
 func (r *Reader) Stages() (chain []wit.Stage) {
-	for n := r.Count(); n > 0 && !r.Bad; n-- {
+	for n := r.Count(); n > 0 && !r.Failed; n-- {
 		s := wit.Stage{Component: r.String(), Settings: r.Settings()}
 		if r.Bool() {
 			s.Condition = &wit.Condition{Component: r.String(), Settings: r.Settings(), Negate: r.Bool()}
@@ -139,4 +140,4 @@ func (r *Reader) Stages() (chain []wit.Stage) {
 	return chain
 }
 
-func (r *Reader) fail() { r.Bad, r.rest = true, nil }
+func (r *Reader) fail() { r.Failed, r.rest = true, nil }

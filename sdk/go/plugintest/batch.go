@@ -11,21 +11,21 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// batch is records as a plugin gets them.
+// batch contains records as a plugin receives them.
 type batch struct {
 	topics  []string
 	rows    []wit.Row
 	data    []byte
 	schemas []wit.Schema
-	// known are schemas by number, the plugin's own among them.
-	known map[uint32][]wit.SchemaNode
+	// schemasByID contains all schemas, including those of the plugin.
+	schemasByID map[uint32][]wit.SchemaNode
 }
 
-func newBatch() *batch { return &batch{known: map[uint32][]wit.SchemaNode{}} }
+func newBatch() *batch { return &batch{schemasByID: map[uint32][]wit.SchemaNode{}} }
 
-func (b *batch) learn(schemas []wit.Schema) {
+func (b *batch) addSchemas(schemas []wit.Schema) {
 	for _, s := range schemas {
-		b.known[s.ID] = s.Nodes
+		b.schemasByID[s.ID] = s.Nodes
 	}
 }
 
@@ -46,16 +46,16 @@ func (b *batch) add(r Record) error {
 	}
 	var list []connectdata.Header
 	for _, h := range r.Headers {
-		one := connectdata.Header{Name: h.Name, Form: wit.Raw, Value: h.Raw}
+		one := connectdata.Header{Name: h.Name, Encoding: wit.Raw, Value: h.Raw}
 		if h.Raw == nil {
 			start := len(b.data)
 			d, err := b.append(h.Value)
 			if err != nil {
 				return fmt.Errorf("header %s: %w", h.Name, err)
 			}
-			one.Form, one.Schema, one.Value = d.Encoding, d.Schema, slices.Clone(b.data[start:])
+			one.Encoding, one.Schema, one.Value = d.Encoding, d.Schema, slices.Clone(b.data[start:])
 			if b.data = b.data[:start]; d.Encoding == wit.Absent {
-				one.Form = wit.Schemaless
+				one.Encoding = wit.Schemaless
 				one.Value, _ = connectdata.AppendSchemaless(nil, nil)
 			}
 		}
@@ -70,7 +70,7 @@ func (b *batch) add(r Record) error {
 	return nil
 }
 
-// append writes a key or value into the batch's data.
+// append encodes a key or value.
 func (b *batch) append(v Value) (d wit.ValueSlice, err error) {
 	d.Start = uint32(len(b.data))
 	switch {
@@ -87,7 +87,7 @@ func (b *batch) append(v Value) (d wit.ValueSlice, err error) {
 	return d, err
 }
 
-// schema numbers a schema as the host does: equal ones have one number.
+// schema returns the number of a schema. Like in the host, equal schemas have one number.
 func (b *batch) schema(nodes []wit.SchemaNode) uint32 {
 	for _, s := range b.schemas {
 		if cmp.Equal(s.Nodes, nodes) {
@@ -96,11 +96,11 @@ func (b *batch) schema(nodes []wit.SchemaNode) uint32 {
 	}
 	s := wit.Schema{ID: uint32(len(b.schemas) + 1), Nodes: nodes}
 	b.schemas = append(b.schemas, s)
-	b.learn([]wit.Schema{s})
+	b.addSchemas([]wit.Schema{s})
 	return s.ID
 }
 
-// record reads a row that came out; what it left unchanged is the input's.
+// record decodes a row of the result. input is the row that it was made of.
 func (b *batch) record(row, input wit.Row, topics []string, data []byte) (r Record, err error) {
 	if int(row.Topic) >= len(topics) {
 		return r, fmt.Errorf("topic %d of %d", row.Topic, len(topics))
@@ -118,11 +118,11 @@ func (b *batch) record(row, input wit.Row, topics []string, data []byte) (r Reco
 	}
 	all, err := connectdata.Headers(nil, content)
 	for _, h := range all {
-		if h.Form == wit.Raw {
+		if h.Encoding == wit.Raw {
 			r.Headers = append(r.Headers, Header{Name: h.Name, Raw: h.Value})
 			continue
 		}
-		v, err := b.value(wit.ValueSlice{Encoding: h.Form, Schema: h.Schema}, h.Value)
+		v, err := b.value(wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema}, h.Value)
 		if err != nil {
 			return r, fmt.Errorf("header %s: %w", h.Name, err)
 		}
@@ -131,7 +131,7 @@ func (b *batch) record(row, input wit.Row, topics []string, data []byte) (r Reco
 	return r, err
 }
 
-// content are the bytes of a datum that came out; what it left unchanged is the input's.
+// content returns the bytes of a value of the result; from is the value of the input row.
 func (b *batch) content(d, from wit.ValueSlice, data []byte) (of wit.ValueSlice, content []byte, err error) {
 	if d.Encoding == wit.Unchanged {
 		d, data = from, b.data
@@ -145,7 +145,7 @@ func (b *batch) content(d, from wit.ValueSlice, data []byte) (of wit.ValueSlice,
 	return d, data[d.Start : d.Start+d.Size], nil
 }
 
-// read is the value of a datum that came out.
+// read decodes a value of the result; from is the value of the input row.
 func (b *batch) read(d, from wit.ValueSlice, data []byte) (Value, error) {
 	d, content, err := b.content(d, from, data)
 	if err != nil || d.Encoding == wit.Absent {
@@ -155,7 +155,7 @@ func (b *batch) read(d, from wit.ValueSlice, data []byte) (Value, error) {
 }
 
 func (b *batch) value(d wit.ValueSlice, content []byte) (v Value, err error) {
-	content = slices.Clone(content) // the memory is the plugin's
+	content = slices.Clone(content) // the plugin owns the memory
 	if d.Encoding == wit.Schemaless {
 		if err := connectdata.CheckSchemaless(content); err != nil {
 			return v, err
@@ -163,7 +163,7 @@ func (b *batch) value(d wit.ValueSlice, content []byte) (v Value, err error) {
 		v.Data, _, err = connectdata.ReadSchemaless(content)
 		return v, err
 	}
-	nodes, known := b.known[d.Schema]
+	nodes, known := b.schemasByID[d.Schema]
 	if !known {
 		return v, fmt.Errorf("schema %#x was never declared", d.Schema)
 	}
@@ -175,7 +175,7 @@ func (b *batch) value(d wit.ValueSlice, content []byte) (v Value, err error) {
 	return v, err
 }
 
-// apply runs rows through the plugin, and reads what comes out into the results of their origins.
+// apply calls Apply until all rows are consumed, and adds the records and errors to the results.
 func (b *batch) apply(t *testing.T, p wit.Transform, context []byte, rows []wit.Row, schemas []wit.Schema,
 	results []Result) {
 	t.Helper()
@@ -187,7 +187,7 @@ func (b *batch) apply(t *testing.T, p wit.Transform, context []byte, rows []wit.
 		if out.Consumed == 0 || int(out.Consumed) > len(rows) {
 			t.Fatalf("apply: consumed %d of %d rows", out.Consumed, len(rows))
 		}
-		b.learn(out.Schemas)
+		b.addSchemas(out.Schemas)
 		topics := out.Topics
 		if len(topics) == 0 {
 			topics = b.topics

@@ -13,12 +13,12 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// upper is the transform that is tested: it writes a field in upper case.
+// upper is the tested transform. It converts a field to upper case.
 type upper struct{}
 
 func (upper) Describe() wit.Description {
 	return wit.Description{Name: "upper", Version: "1.0.0", Components: []wit.Component{{Name: "example.Upper",
-		Kind: wit.ComponentTransformation, Documentation: "Writes a field in upper case.",
+		Kind: wit.ComponentTransformation, Documentation: "Converts a field to upper case.",
 		Settings: []wit.ConfigKey{{Name: "field", Kind: wit.KindString, Documentation: "Name of the field."}}}}}
 }
 
@@ -28,15 +28,15 @@ func (upper) New(_ string, settings []wit.Setting) (transform.Func, error) {
 		field = s.Value
 	}
 	return func(r *transform.Record) error {
-		if text, ok := r.Value.Text(field); ok {
-			return r.Value.SetText(field, strings.ToUpper(text))
+		if text, ok := r.Value.String(field); ok {
+			return r.Value.SetString(field, strings.ToUpper(text))
 		}
 		return nil
 	}, nil
 }
 
-// A test of a transform has records, and what is to become of them.
-func ExampleTransform() {
+// A test of a transform consists of records and the expected results.
+func ExampleRunTransform() {
 	_ = testUpper // as TestUpper in a file of tests
 }
 
@@ -48,23 +48,22 @@ func testUpper(t *testing.T) {
 				{Key: "city", Value: "London"}}}}
 	}
 	keyOnly := plugintest.Record{Topic: "people", Key: plugintest.Value{Data: "1"}}
-	got := plugintest.Transform(t, transform.Records(upper{}), stages, person("Ada"), keyOnly)
+	got := plugintest.RunTransform(t, transform.Records(upper{}), stages, person("Ada"), keyOnly)
 	want := []plugintest.Result{{Records: []plugintest.Record{person("ADA")}}, {Records: []plugintest.Record{keyOnly}}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
 }
 
-// The example is true.
 func TestUpper(t *testing.T) { testUpper(t) }
 
-// news is the source that is tested: it reads a list of titles.
+// news is the tested source. It reads a list of titles.
 type news struct{}
 
 func (news) Describe() wit.Description {
 	return wit.Description{Name: "news", Version: "1.0.0", Components: []wit.Component{{Name: "example.News",
 		Kind: wit.ComponentSource, Documentation: "Reads titles.",
-		Settings: []wit.ConfigKey{{Name: "topic", Kind: wit.KindString, Documentation: "Their topic."}}}}}
+		Settings: []wit.ConfigKey{{Name: "topic", Kind: wit.KindString, Documentation: "Topic of the titles."}}}}}
 }
 
 func (news) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.ValidateResult, error) {
@@ -72,17 +71,17 @@ func (news) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.V
 }
 
 func (news) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
-	ask := func(source.Offset) (wit.Request, error) { return wit.Request{Target: "/news"}, nil }
-	read := func(_ source.Offset, answer wit.Response) (page source.Page, err error) {
-		for title := range strings.Lines(string(answer.Body)) {
+	request := func(source.Offset) (wit.Request, error) { return wit.Request{Target: "/news"}, nil }
+	read := func(_ source.Offset, response wit.Response) (page source.Page, err error) {
+		for title := range strings.Lines(string(response.Body)) {
 			page.Records = append(page.Records, source.Record{Value: strings.TrimSpace(title)})
 		}
 		return page, nil
 	}
-	return []source.Feed{{Name: "news", Topic: settings[0].Value, Identity: "/news", Ask: ask, Read: read}}, nil
+	return []source.Feed{{Name: "news", Topic: settings[0].Value, Identity: "/news", Request: request, Read: read}}, nil
 }
 
-// A test of a source is a line, too: its files have the exchanges with the service. testdata/news/titles.txt:
+// A test of a source runs golden files, which contain recorded responses, such as testdata/news/titles.txt:
 //
 //	[example.News]
 //	topic=news
@@ -99,13 +98,12 @@ func (news) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
 //	{"row":1,"key":null,"value":"sun"}
 //	offset {"sdk.finished":true}
 //	finished
-func ExampleSource() {
+func ExampleRunSource() {
 	_ = func(t *testing.T) { // as TestNews in a file of tests
-		plugintest.Source(t, source.Pages(news{}), "testdata/news/*.txt")
+		plugintest.RunSource(t, source.Pages(news{}), "testdata/news/*.txt")
 	}
 }
 
-// The example is true.
 func TestNews(t *testing.T) {
-	plugintest.Source(t, source.Pages(news{}), "testdata/news/*.txt")
+	plugintest.RunSource(t, source.Pages(news{}), "testdata/news/*.txt")
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// object is a JSON object that keeps its order.
+// object is a JSON object with a fixed order of members.
 type object []pair
 
 type pair struct {
@@ -22,7 +22,7 @@ type pair struct {
 	value any
 }
 
-// MarshalJSON writes the members in order.
+// MarshalJSON encodes the members in their order.
 func (o object) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('{')
@@ -46,7 +46,7 @@ func encode(v any) string {
 	return strings.TrimSpace(b.String())
 }
 
-// writeValue is a value as JSON has it; nodes are nil for one without a schema.
+// writeValue returns a value for encoding as JSON. nodes is nil for a schemaless value.
 func writeValue(nodes []wit.SchemaNode, node uint32, v any) any {
 	var n wit.SchemaNode
 	if nodes != nil {
@@ -88,8 +88,7 @@ func writeValue(nodes []wit.SchemaNode, node uint32, v any) any {
 	return v
 }
 
-// decimalText shows a Decimal as people read it: `{"decimal":"-1.29"}` would hide that it is bytes, so it stays a text
-// with the unscaled value's scale applied.
+// decimalText returns a Decimal as a readable string.
 func decimalText(n *wit.SchemaNode, b []byte) string {
 	scale := 0
 	for _, p := range n.Parameters {
@@ -101,7 +100,7 @@ func decimalText(n *wit.SchemaNode, b []byte) string {
 		nil)).FloatString(scale) + " (decimal)"
 }
 
-// float writes what JSON has no number for as a text.
+// float returns NaN and infinities as strings, since JSON has no numbers for them.
 func float(f float64) any {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return strconv.FormatFloat(f, 'g', -1, 64)

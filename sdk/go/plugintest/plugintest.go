@@ -1,8 +1,8 @@
-// Package plugintest tests a plugin natively and without a host: [Transform] runs records through it, [Source] plays
-// recorded exchanges.
+// Package plugintest tests a plugin natively, without a host. [RunTransform] runs records through a transform,
+// [RunSource] runs a source over recorded responses.
 //
-// A file of exchanges begins with what is configured: a `[class]` line, its settings below it as `name=value`, then an
-// empty line. After a line of dashes it has what must come out; run with -update the tests write that half again.
+// A golden file begins with the configuration: a line [class], its settings as name=value lines and an empty line. A
+// line of dashes separates the input from the expected output. With the flag -update the tests write the output.
 package plugintest
 
 import (
@@ -19,10 +19,10 @@ import (
 
 var update = flag.Bool("update", false, "write the expected halves of golden files again")
 
-const dashes = "-----\n"
+const separator = "-----\n"
 
-// golden runs f on the input of every file that matches and compares what it returns with the file's second half.
-func golden(t *testing.T, pattern string, f func(t *testing.T, stages []wit.Stage, input string) string) {
+// runGolden calls f with the input of each matching file and compares the result with the expected output.
+func runGolden(t *testing.T, pattern string, f func(t *testing.T, stages []wit.Stage, input string) string) {
 	t.Helper()
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
@@ -34,14 +34,14 @@ func golden(t *testing.T, pattern string, f func(t *testing.T, stages []wit.Stag
 			if err != nil {
 				t.Fatal(err)
 			}
-			input, want, found := strings.Cut(string(text), "\n"+dashes)
+			input, want, found := strings.Cut(string(text), "\n"+separator)
 			if !found && !*update {
 				t.Fatalf("%s: expected a line of dashes between input and output", file)
 			}
-			stages, rest := configuration(t, input+"\n")
+			stages, rest := parseConfiguration(t, input+"\n")
 			got := f(t, stages, rest)
 			if *update {
-				if err := os.WriteFile(file, []byte(input+"\n"+dashes+got), 0o644); err != nil {
+				if err := os.WriteFile(file, []byte(input+"\n"+separator+got), 0o644); err != nil {
 					t.Fatal(err)
 				}
 				return
@@ -53,8 +53,8 @@ func golden(t *testing.T, pattern string, f func(t *testing.T, stages []wit.Stag
 	}
 }
 
-// configuration reads the stages at the start of an input.
-func configuration(t *testing.T, input string) (stages []wit.Stage, rest string) {
+// parseConfiguration reads the stages at the start of an input.
+func parseConfiguration(t *testing.T, input string) (stages []wit.Stage, rest string) {
 	t.Helper()
 	head, rest, _ := strings.Cut(input, "\n\n")
 	for _, line := range strings.Split(head, "\n") {
@@ -72,21 +72,20 @@ func configuration(t *testing.T, input string) (stages []wit.Stage, rest string)
 	return stages, rest
 }
 
-// Value is a key or a value as package connectdata has it, with its schema; Schema is nil for one without a schema, and
-// the zero Value is none.
+// Value is a key or value as package connectdata reads it. A nil Schema means schemaless; the zero Value is absent.
 type Value struct {
 	Schema []wit.SchemaNode
 	Data   any
 }
 
-// Header is a header of a record; Raw is one that no converter has read.
+// Header is a record header. Raw is set for a header that no converter has read; Value is then unused.
 type Header struct {
 	Name  string
 	Value Value
 	Raw   []byte
 }
 
-// Record is a record that goes into a transform, or comes out of it.
+// Record is an input or a result of a transform.
 type Record struct {
 	Topic             string
 	Partition         int32
@@ -95,21 +94,22 @@ type Record struct {
 	Headers           []Header
 }
 
-// Error is why a record failed: the message, the class that Kafka Connect has for it, and the stage's place.
+// Error is the error of a record: its message, its class in Kafka Connect and the index of the stage that failed.
 type Error struct {
 	Message, Class string
 	Stage          uint32
 }
 
-// Result is what became of one record: the records that were made of it, a fault, or neither if it was dropped.
+// Result is the result of one record: the records that replace it, or an error. It has neither if the record was
+// dropped.
 type Result struct {
 	Records []Record
 	Error   *Error
 }
 
-// Transform runs records through a chain of the plugin's stages, and returns what became of each. Records go in one
-// batch and then one by one through a plugin that has seen the schemas: both must come to the same.
-func Transform(t *testing.T, p wit.Transform, stages []wit.Stage, records ...Record) []Result {
+// RunTransform runs records through a chain of stages of the plugin and returns one result for each. It runs them in
+// one batch and then one by one, and fails the test if the results differ.
+func RunTransform(t *testing.T, p wit.Transform, stages []wit.Stage, records ...Record) []Result {
 	t.Helper()
 	context, err := p.Prepare(stages)
 	if err != nil {

@@ -12,24 +12,26 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxExchanges bounds a test whose plugin never stops asking.
+// maxExchanges is the maximum number of requests of a test.
 const maxExchanges = 100
 
-// Source runs a source over recorded exchanges. After the configuration the input has exchanges, set apart by lines of
-// `=====`: the request's method and target, the status, headers, an empty line, the body. The plugin's requests are
-// answered by method and target, each exchange as often as it is asked for in turn; one that is not there is answered
-// 404. The output has the requests in order, each feed's rows, the offsets at which pages end, faults, and how each
-// feed ended: a poll that brings neither rows nor another offset ends one, too. Bodies go in whole and in pieces of 7
-// bytes: both must come to the same.
+// RunSource runs a source over the golden files that match a pattern.
 //
-// Among the exchanges may stand what happens when all feeds have ended, in order: `NOTIFY` and the target of a
-// notification, its headers, an empty line, its body; or `SNAPSHOT`, the name of a feed and the snapshot's number. The
-// output has what a notification wakes.
-func Source(t *testing.T, p wit.Source, pattern string) {
+// After the configuration the input contains recorded responses, separated by lines of =====. Each has a line with
+// method and target of the request, a line with the status, the headers, an empty line and the body. A request is
+// answered by the recordings with its method and target in turn, or with 404 if there is none. The output contains the
+// requests, the rows of each feed, the offset after each page, errors, and how each feed ended: idle, finished, or a
+// poll without rows and without another offset. Bodies are passed whole and in pieces of 7 bytes; the test fails if the
+// results differ.
+//
+// Events may follow, which happen after all feeds have ended: a line with NOTIFY and the target of a notification, its
+// headers, an empty line and its body; or a line with SNAPSHOT, the name of a feed and the number of the snapshot. The
+// output contains the feeds that a notification triggers.
+func RunSource(t *testing.T, p wit.Source, pattern string) {
 	t.Helper()
-	// p is one instance, which declares a schema once, whatever it reads
+	// p is one instance, which declares each schema once for all files
 	b := newBatch()
-	golden(t, pattern, func(t *testing.T, stages []wit.Stage, input string) string {
+	runGolden(t, pattern, func(t *testing.T, stages []wit.Stage, input string) string {
 		if len(stages) != 1 {
 			t.Fatalf("configuration: expected one [class], found %d", len(stages))
 		}
@@ -41,14 +43,14 @@ func Source(t *testing.T, p wit.Source, pattern string) {
 	})
 }
 
-// event is what happens when the feeds have ended.
+// event is a notification or a snapshot.
 type event struct {
 	line         string
 	notification wit.Notification
 }
 
-// eventOf reads a notification or a snapshot; false: the block is an exchange.
-func eventOf(block string) (e event, ok bool) {
+// parseEvent reads an event. ok is false if the block is an exchange.
+func parseEvent(block string) (e event, ok bool) {
 	head, body, _ := strings.Cut(strings.TrimLeft(block, "\n"), "\n\n")
 	lines := strings.Split(strings.TrimSpace(head), "\n")
 	e.line = lines[0]
@@ -62,16 +64,16 @@ func eventOf(block string) (e event, ok bool) {
 	return e, notify || strings.HasPrefix(e.line, "SNAPSHOT ")
 }
 
-// exchange is a recorded answer.
+// exchange is a recorded response.
 type exchange struct {
 	request  string
 	response wit.Response
 }
 
-func exchanges(t *testing.T, input string) (all []exchange, events []event) {
+func parseExchanges(t *testing.T, input string) (all []exchange, events []event) {
 	t.Helper()
 	for _, block := range strings.Split(input, "=====\n") {
-		if e, ok := eventOf(block); ok {
+		if e, ok := parseEvent(block); ok {
 			events = append(events, e)
 			continue
 		}
@@ -96,27 +98,25 @@ func exchanges(t *testing.T, input string) (all []exchange, events []event) {
 	return all, events
 }
 
-// reading is one run of a source over exchanges.
-type reading struct {
+// sourceRun is one run of a source over the recorded responses.
+type sourceRun struct {
 	t         *testing.T
 	p         wit.Source
 	exchanges []exchange
-	// offsets are those of the feeds.
-	offsets [][]wit.OffsetEntry
-	asked   int
-	// read is how many rows have come.
-	read int
-	// waitMs is what the page wants waited for before what comes after it.
-	waitMs uint32
-	piece  int
-	b      *batch
-	out    strings.Builder
+	offsets   [][]wit.OffsetEntry
+	requests  int
+	rowsRead  int
+	// waitMs is the pause that the page requests before the next one.
+	waitMs    uint32
+	pieceSize int
+	b         *batch
+	out       strings.Builder
 }
 
 func readSource(t *testing.T, p wit.Source, b *batch, stage wit.Stage, input string, piece int) string {
-	r := &reading{t: t, p: p, piece: piece, b: b}
+	r := &sourceRun{t: t, p: p, pieceSize: piece, b: b}
 	var events []event
-	r.exchanges, events = exchanges(t, input)
+	r.exchanges, events = parseExchanges(t, input)
 	opened, err := r.open(stage)
 	if err != nil {
 		return r.out.String() + "open: " + err.Error() + "\n"
@@ -137,27 +137,27 @@ func readSource(t *testing.T, p wit.Source, b *batch, stage wit.Stage, input str
 	return r.out.String()
 }
 
-// notify hands over a notification, and reads what it wakes.
-func (r *reading) notify(opened *wit.SourceOpened, n wit.Notification) {
+// notify passes a notification to the plugin and reads the feeds that it triggers.
+func (r *sourceRun) notify(opened *wit.SourceOpened, n wit.Notification) {
 	p, ok := r.p.(wit.Notifications)
 	if !ok {
 		r.t.Fatal("the plugin takes no notifications")
 	}
-	wakes, err := p.HandleNotification(opened.Context, n)
+	triggers, err := p.HandleNotification(opened.Context, n)
 	if err != nil {
 		fmt.Fprintf(&r.out, "refused: %v\n", err)
 	}
-	for _, w := range wakes {
+	for _, w := range triggers {
 		fmt.Fprintf(&r.out, "wakes %s, token %q, ident %q, held %v\n", opened.Feeds[w.Feed].Name, w.Token, w.Ident,
 			w.AnswerWhenStored)
 	}
-	for _, w := range wakes {
+	for _, w := range triggers {
 		r.feed(opened, w.Feed, wit.PollReason{Trigger: &w.Token})
 	}
 }
 
-// snapshot has a feed read whole.
-func (r *reading) snapshot(opened *wit.SourceOpened, words []string) {
+// snapshot reads a whole feed.
+func (r *sourceRun) snapshot(opened *wit.SourceOpened, words []string) {
 	at := slices.IndexFunc(opened.Feeds, func(f wit.Feed) bool { return len(words) == 3 && f.Name == words[1] })
 	if at < 0 {
 		r.t.Fatalf("expected SNAPSHOT, the name of a feed and a number, found %q", words)
@@ -165,29 +165,29 @@ func (r *reading) snapshot(opened *wit.SourceOpened, words []string) {
 	r.feed(opened, uint32(at), wit.PollReason{Snapshot: &words[2]})
 }
 
-func (r *reading) open(stage wit.Stage) (*wit.SourceOpened, error) {
+func (r *sourceRun) open(stage wit.Stage) (*wit.SourceOpened, error) {
 	var state []byte
 	var answers []wit.Response
 	for range 20 {
-		opening, err := r.p.Open(stage.Component, stage.Settings, state, answers)
+		result, err := r.p.Open(stage.Component, stage.Settings, state, answers)
 		if err != nil {
 			return nil, err
 		}
-		if opening.Ready != nil {
-			return opening.Ready, nil
+		if result.Ready != nil {
+			return result.Ready, nil
 		}
 		answers = nil
-		for _, q := range opening.Pending.Requests {
+		for _, q := range result.Pending.Requests {
 			answers = append(answers, r.answer(&q))
 		}
-		state = opening.Pending.State
+		state = result.Pending.State
 	}
 	return nil, fmt.Errorf("not ready after 20 rounds of questions")
 }
 
-// answer finds the recorded answer; used ones go to the end, so that a repeated request meets the next recording.
-func (r *reading) answer(q *wit.Request) wit.Response {
-	r.asked++
+// answer returns the recorded response. Used ones move to the end, so a repeated request gets the next recording.
+func (r *sourceRun) answer(q *wit.Request) wit.Response {
+	r.requests++
 	name := q.Method + " " + q.Target
 	fmt.Fprintf(&r.out, "%s\n", name)
 	for i, e := range r.exchanges {
@@ -201,46 +201,46 @@ func (r *reading) answer(q *wit.Request) wit.Response {
 }
 
 // feed reads a feed until it is idle or finished.
-func (r *reading) feed(opened *wit.SourceOpened, feed uint32, cause wit.PollReason) {
+func (r *sourceRun) feed(opened *wit.SourceOpened, feed uint32, reason wit.PollReason) {
 	offset := r.offsets[feed]
 	defer func() { r.offsets[feed] = offset }()
-	for r.asked < maxExchanges {
-		step, err := r.p.Next(opened.Context, feed, offset, cause, 0)
+	for r.requests < maxExchanges {
+		action, err := r.p.Next(opened.Context, feed, offset, reason, 0)
 		switch {
 		case err != nil:
 			fmt.Fprintf(&r.out, "next: %v\n", err)
 			return
-		case step.Fetch == nil:
-			fmt.Fprintf(&r.out, "%s\n", map[bool]string{true: "finished", false: "idle"}[step.Finished != nil])
+		case action.Fetch == nil:
+			fmt.Fprintf(&r.out, "%s\n", map[bool]string{true: "finished", false: "idle"}[action.Finished != nil])
 			return
 		}
-		before, rows := encode(fields(offset)), r.read
+		before, rows := encode(fields(offset)), r.rowsRead
 		r.waitMs = 0
-		more, err := r.page(opened.Context, feed, step.Fetch, &offset)
+		more, err := r.page(opened.Context, feed, action.Fetch, &offset)
 		if err != nil {
 			fmt.Fprintf(&r.out, "page: %v\n", err)
 			return
 		}
-		if cause.Poll != nil && r.read == rows && encode(fields(offset)) == before {
+		if reason.Poll != nil && r.rowsRead == rows && encode(fields(offset)) == before {
 			r.out.WriteString("nothing new\n")
 			return
 		}
-		if step.Fetch.Position == nil && !more {
-			return // it moves nothing
+		if action.Fetch.Position == nil && !more {
+			return // the offset cannot change
 		}
-		if step.Fetch.Position == nil && cause.Trigger != nil && r.waitMs > 0 {
+		if action.Fetch.Position == nil && reason.Trigger != nil && r.waitMs > 0 {
 			fmt.Fprintf(&r.out, "once more in %d ms\n", r.waitMs)
 			return
 		}
-		cause = wit.PollReason{More: wit.Set}
+		reason = wit.PollReason{More: wit.Set}
 		if !more {
-			cause = wit.PollReason{Poll: wit.Set}
+			reason = wit.PollReason{Poll: wit.Set}
 		}
 	}
 	fmt.Fprintf(&r.out, "stopped after %d exchanges\n", maxExchanges)
 }
 
-func (r *reading) page(context []byte, feed uint32, fetch *wit.Fetch, offset *[]wit.OffsetEntry) (more bool,
+func (r *sourceRun) page(context []byte, feed uint32, fetch *wit.Fetch, offset *[]wit.OffsetEntry) (more bool,
 	err error) {
 	response := r.answer(&fetch.Request)
 	body := response.Body
@@ -252,47 +252,47 @@ func (r *reading) page(context []byte, feed uint32, fetch *wit.Fetch, offset *[]
 	return r.decode(page, "", response.Status, body, offset, 0)
 }
 
-// decode feeds a body in pieces; what it wants followed is fed in between, under its own tag.
-func (r *reading) decode(page uint32, tag string, status uint16, body []byte, offset *[]wit.OffsetEntry,
+// decode passes a body in pieces. Linked requests are decoded in between, under their own tags.
+func (r *sourceRun) decode(page uint32, tag string, status uint16, body []byte, offset *[]wit.OffsetEntry,
 	depth int) (more bool, err error) {
 	if depth > 8 {
 		return false, fmt.Errorf("follows nest deeper than 8")
 	}
 	for first := true; first || len(body) > 0; first = false {
-		n := min(r.piece, len(body))
+		n := min(r.pieceSize, len(body))
 		last := n == len(body)
-		portion, err := r.p.Decode(page, tag, status, body[:n], last)
+		result, err := r.p.Decode(page, tag, status, body[:n], last)
 		if err != nil {
 			return false, err
 		}
 		body = body[n:]
-		r.rows(&portion)
-		for i := range portion.Linked {
-			q, tolerated := &portion.Linked[i].Request, portion.Linked[i].Tolerate
+		r.rows(&result)
+		for i := range result.Linked {
+			q, tolerated := &result.Linked[i].Request, result.Linked[i].Tolerate
 			a := r.answer(q)
 			if a.Status/100 != 2 && !slices.Contains(tolerated, a.Status) {
 				return false, fmt.Errorf("%s %s answered %d", q.Method, q.Target, a.Status)
 			}
 			inside := depth + 1
 			if last && tag != "" {
-				inside = depth // it comes after this answer, not within it
+				inside = depth // it follows this response
 			}
 			if _, err := r.decode(page, q.Tag, a.Status, a.Body, offset, inside); err != nil {
 				return false, err
 			}
 		}
-		if portion.Next != nil {
-			*offset = *portion.Next
+		if result.Next != nil {
+			*offset = *result.Next
 			fmt.Fprintf(&r.out, "offset %s\n", encode(fields(*offset)))
 		}
-		more, r.waitMs = more || portion.More, max(r.waitMs, portion.WaitMs)
+		more, r.waitMs = more || result.More, max(r.waitMs, result.WaitMs)
 	}
 	return more, nil
 }
 
-func (r *reading) rows(p *wit.DecodeResult) {
-	r.b.learn(p.Schemas)
-	r.read += len(p.Rows)
+func (r *sourceRun) rows(p *wit.DecodeResult) {
+	r.b.addSchemas(p.Schemas)
+	r.rowsRead += len(p.Rows)
 	for _, row := range p.Rows {
 		line := object{{"row", row.RowIndex}}
 		for _, part := range []struct {
@@ -312,7 +312,7 @@ func (r *reading) rows(p *wit.DecodeResult) {
 	}
 }
 
-// fields is an offset as an object.
+// fields returns an offset as an object.
 func fields(list []wit.OffsetEntry) object {
 	o := object{}
 	for _, f := range list {

@@ -16,6 +16,6 @@ func retire(component, componentLen, settings, settingsLen, addresses, addresses
 	return guest.Call(retireFunc, func(a []reflect.Value) (any, error) {
 		return registered.Retire(a[0].String(), guest.Arg[[]wit.Setting](a[1]), guest.Arg[[]string](a[2]), a[3].Bytes(),
 			guest.Arg[[]wit.Response](a[4]))
-	}, guest.U(component, componentLen, settings, settingsLen, addresses, addressesLen, state, stateLen, answers,
+	}, guest.Widen(component, componentLen, settings, settingsLen, addresses, addressesLen, state, stateLen, answers,
 		answersLen)...)
 }

@@ -8,13 +8,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Finding is something wrong with the roles of a declaration.
+// Finding is a problem with the roles of a declaration. It is advice unless Fatal or Invalid is set.
 type Finding struct {
-	// Refused keeps the plugin from being loaded: a value could go elsewhere than where its setting says.
-	Refused bool
-	// Wrong breaks the contract. Where it is not refused, the host takes the safe side. What is neither is advice.
-	Wrong bool
-	// Setting is "" where it is about the component.
+	// Fatal prevents the plugin from being loaded: a value could go to another destination than its setting describes.
+	Fatal bool
+	// Invalid means that the declaration violates the contract. The host handles it in the safe way.
+	Invalid bool
+	// Setting is the name of the setting, or "" for the component. Text describes the problem.
 	Setting, Text string
 }
 
@@ -25,43 +25,42 @@ func (f Finding) String() string {
 	return "setting " + f.Setting + ": " + f.Text
 }
 
-// anyHeader and anyQuery are the only roles that may stand for many: the name of the header, or of the parameter, is
-// what the user writes.
+// Only these roles may have a placeholder: the user chooses the name of the header or parameter.
 const (
 	anyHeader = Header + "{name}"
 	anyQuery  = Query + "{name}"
 )
 
-// Check finds what is wrong with the roles that a component gives to its settings.
+// Check returns the problems of the roles that a component assigns to its settings.
 func Check(c *wit.Component) (findings []Finding) {
 	connects := c.Kind == wit.ComponentSource || c.Kind == wit.ComponentSink
 	settings := map[string]string{} // by role
 	for i := range c.Settings {
 		s := &c.Settings[i]
-		given := names(s)
+		roles := rolesOf(s)
 		switch {
-		case len(given) > 1:
-			findings = append(findings, Finding{true, true, s.Name, "expected one role, found " + strings.Join(given,
+		case len(roles) > 1:
+			findings = append(findings, Finding{true, true, s.Name, "expected one role, found " + strings.Join(roles,
 				", ")})
 			continue
-		case len(given) == 0 && s.Kind == wit.KindPassword:
+		case len(roles) == 0 && s.Kind == wit.KindPassword:
 			findings = append(findings, Finding{Setting: s.Name,
-				Text: "is a password without a role: no plugin sees its value, and the host does nothing with it"})
+				Text: "is a password without a role: neither plugin nor host uses its value"})
 			continue
-		case len(given) == 0:
+		case len(roles) == 0:
 			continue
 		case !connects:
-			findings = append(findings, Finding{Wrong: true, Setting: s.Name,
-				Text: "has the role " + given[0] + ": the host uses settings of sources and sinks alone"})
+			findings = append(findings, Finding{Invalid: true, Setting: s.Name,
+				Text: "has the role " + roles[0] + ": only settings of sources and sinks have roles"})
 		}
-		if before, ok := settings[given[0]]; ok && !many(given[0]) {
-			findings = append(findings, Finding{true, true, s.Name, "has the role " + given[0] + ", which " + before +
-				" has: expected one setting for it"})
+		if before, ok := settings[roles[0]]; ok && !allowsMultiple(roles[0]) {
+			findings = append(findings, Finding{true, true, s.Name, "has the role " + roles[0] + ", which " + before +
+				" has too: expected one setting with this role"})
 		}
-		settings[given[0]] = s.Name
-		findings = append(findings, one(s, given[0])...)
+		settings[roles[0]] = s.Name
+		findings = append(findings, checkRole(s, roles[0])...)
 	}
-	findings = append(findings, loginLacks(c, settings)...)
+	findings = append(findings, missingLoginRoles(c, settings)...)
 	if connects && settings[Address] == "" {
 		findings = append(findings, Finding{Text: "no setting has the role " + Address + ": the host does not know " +
 			"where to send the requests of this " + c.Kind.String()})
@@ -69,19 +68,19 @@ func Check(c *wit.Component) (findings []Finding) {
 	return findings
 }
 
-// loginLacks are the roles without which the host makes no login exchange, where a component gives some of its roles.
-func loginLacks(c *wit.Component, settings map[string]string) (findings []Finding) {
+// missingLoginRoles returns the roles that a login exchange needs and that the component does not assign.
+func missingLoginRoles(c *wit.Component, settings map[string]string) (findings []Finding) {
 	for i := range c.Settings {
 		s := &c.Settings[i]
-		given := names(s)
-		if len(given) != 1 || !strings.HasPrefix(given[0], Login) {
+		roles := rolesOf(s)
+		if len(roles) != 1 || !strings.HasPrefix(roles[0], Login) {
 			continue
 		}
-		for _, other := range loginNeeds {
+		for _, other := range loginRoles {
 			if settings[other] == "" {
 				findings = append(findings, Finding{Setting: s.Name,
-					Text: "has the role " + given[0] + ", and no setting has " + other +
-						": the host makes no login exchange without"})
+					Text: "has the role " + roles[0] + ", and no setting has " + other +
+						", which a login exchange needs"})
 			}
 		}
 		return findings
@@ -89,16 +88,16 @@ func loginLacks(c *wit.Component, settings map[string]string) (findings []Findin
 	return nil
 }
 
-// loginNeeds are the roles that a login exchange needs.
-var loginNeeds = []string{Login + "target", Login + "body", Login + "token-path", "http.user", "http.password"}
+// loginRoles are the roles that a login exchange needs.
+var loginRoles = []string{Login + "target", Login + "body", Login + "token-path", "http.user", "http.password"}
 
-func many(name string) bool {
+func allowsMultiple(name string) bool {
 	r, _ := Find(name)
-	return r.Many
+	return r.Multiple
 }
 
-// names are the roles that a declaration gives.
-func names(s *wit.ConfigKey) (roles []string) {
+// rolesOf returns the roles of a declaration.
+func rolesOf(s *wit.ConfigKey) (roles []string) {
 	for _, r := range s.Rules {
 		if r.Role != nil {
 			roles = append(roles, *r.Role)
@@ -107,56 +106,55 @@ func names(s *wit.ConfigKey) (roles []string) {
 	return roles
 }
 
-// one checks the role of one setting.
-func one(s *wit.ConfigKey, name string) []Finding {
+// checkRole checks the role of one setting.
+func checkRole(s *wit.ConfigKey, name string) []Finding {
 	r, known := Find(name)
-	wrong := func(refused bool, text string) []Finding { return []Finding{{refused, true, s.Name, text}} }
+	finding := func(refused bool, text string) []Finding { return []Finding{{refused, true, s.Name, text}} }
 	anyName := name == anyHeader || name == anyQuery
 	switch {
 	case strings.Contains(name, "{") && (!anyName || !strings.HasSuffix(s.Name, "{name}")):
-		return wrong(true, "has the role "+name+": expected no placeholder, but for "+anyHeader+" and "+anyQuery+
+		return finding(true, "has the role "+name+": expected no placeholder, except "+anyHeader+" and "+anyQuery+
 			" after a name that ends with {name}")
-	case strings.Contains(s.Name, "{") && !anyName && !r.Many:
-		return wrong(true, "stands for many settings and has the role "+name+", which is for one")
+	case strings.Contains(s.Name, "{") && !anyName && !r.Multiple:
+		return finding(true, "is a template and has the role "+name+", which only one setting may have")
 	case !known:
-		return wrong(false, "has the role "+name+", which the host does not know"+nearest(name))
-	case !r.fits(s.Kind) && s.Kind == wit.KindPassword:
-		return wrong(true, "is a password with the role "+name+", whose values are shown: expected the kind "+
+		return finding(false, "has the role "+name+", which is unknown"+nearest(name))
+	case !r.accepts(s.Kind) && s.Kind == wit.KindPassword:
+		return finding(true, "is a password with the role "+name+", whose values are shown: expected the kind "+
 			r.Kind.String())
-	case !r.fits(s.Kind) && r.Kind == Secret:
-		return wrong(false, "has the role "+name+": expected the kind "+r.Kind.String()+"; no plugin sees its value")
-	case !r.fits(s.Kind):
-		return wrong(false, "has the role "+name+": expected the kind "+r.Kind.String())
-	case s.DefaultValue != nil && !r.Counts(*s.DefaultValue):
-		return []Finding{{Setting: s.Name, Text: "its default " + strconv.Quote(*s.DefaultValue) + " does not count: " +
-			name + " comes from the user alone" + r.otherwise()}}
+	case !r.accepts(s.Kind) && r.Kind == Secret:
+		return finding(false, "has the role "+name+": expected the kind "+r.Kind.String()+"; no plugin sees its value")
+	case !r.accepts(s.Kind):
+		return finding(false, "has the role "+name+": expected the kind "+r.Kind.String())
+	case s.DefaultValue != nil && !r.AcceptsDefault(*s.DefaultValue):
+		return []Finding{{Setting: s.Name, Text: "its default " + strconv.Quote(*s.DefaultValue) + " has no effect: " +
+			name + " must be set by the user" + r.defaultNote()}}
 	}
 	return nil
 }
 
-// Counts tells whether the default of a plugin comes to anything: where none counts, that is so for what the host goes
-// by itself.
-func (r Role) Counts(value string) bool {
+// AcceptsDefault reports whether a default of a plugin has an effect. It also accepts the value that the host uses
+// anyway.
+func (r Role) AcceptsDefault(value string) bool {
 	if r.Name == Port && (value == "443" || value == "80") {
-		return true // the host knows them by the scheme
+		return true // the host derives them from the scheme
 	}
-	return r.Default || value == "" || strings.EqualFold(value, r.Own)
+	return r.PluginDefault || value == "" || strings.EqualFold(value, r.HostDefault)
 }
 
-func (r Role) otherwise() string {
-	if r.Own == "" {
+func (r Role) defaultNote() string {
+	if r.HostDefault == "" {
 		return ""
 	}
-	return ", else it is " + r.Own
+	return ", else it is " + r.HostDefault
 }
 
-// nearest names the role that was meant, as it seems: one that differs by what stands in front of the last dot, or
-// after it.
+// nearest suggests a role with the same last part.
 func nearest(name string) string {
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	at := slices.IndexFunc(All, func(r Role) bool { return strings.HasSuffix(r.Name, "."+last) })
 	if at < 0 {
 		return "; see wit/roles.md"
 	}
-	return ": is it " + All[at].Name + "? See wit/roles.md"
+	return ": did you mean " + All[at].Name + "? See wit/roles.md"
 }

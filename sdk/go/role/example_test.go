@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A plugin's author learns before anybody else what is wrong with the roles of a component.
+// Check reports problems with the roles of a component before the plugin is loaded.
 func ExampleCheck() {
 	shop := wit.Component{Kind: wit.ComponentSource, Settings: []wit.ConfigKey{
 		setting.Define("a.address", wit.KindString, wit.High, nil, "Host.", setting.Role(role.Address)),
@@ -20,5 +20,5 @@ func ExampleCheck() {
 	}
 	// Output:
 	// setting a.password: has the role http.password: expected the kind password; no plugin sees its value
-	// setting via: has the role http.proxi.address, which the host does not know: is it http.address? See wit/roles.md
+	// setting via: has the role http.proxi.address, which is unknown: did you mean http.address? See wit/roles.md
 }

@@ -1,6 +1,6 @@
-// Package role holds the roles of settings: what the host uses a plugin's settings for. A plugin's declaration of a
-// setting may name one of them, and the host acts on the setting by that name alone. The page for authors is
-// wit/roles.md; a test holds it to [All]. Plugins may import it: it has no fmt.
+// Package role contains the roles of settings, which tell the host what to use a setting for. The declaration of a
+// setting may have one role; the host acts on the setting by its role, never by its name. The page for authors of
+// plugins is wit/roles.md. Plugins may import this package.
 package role
 
 import (
@@ -9,201 +9,210 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Role is one use that the host has for a setting.
+// Role is a purpose for which the host uses a setting.
 type Role struct {
-	// Name, as a declaration gives it. One that ends in a dot stands for all names that begin so.
+	// Name is the role in a declaration. A name that ends with a dot is a prefix of roles.
 	Name string
-	// Kind is what the setting's values are.
+	// Kind is the kind of the setting's values.
 	Kind Kind
-	// Default: where the user says nothing, the default of the plugin's declaration counts. Roles that decide where a
-	// byte goes, what secures it, who logs on, or what holds for other connectors too, take none.
-	Default bool
-	// Own is what the host goes by where nobody says anything, "" where that is nothing or depends on others.
-	Own string
-	// Many settings may have it, those of a template: the host only looks at their values.
-	Many bool
-	// Later: known, and the host does nothing about it yet.
-	Later bool
+	// PluginDefault means that the default of the plugin's declaration applies if the user sets no value. It is false
+	// for roles that decide where requests go, how they are secured or who logs in, and for limits that connectors
+	// share.
+	PluginDefault bool
+	// HostDefault is the value that the host uses if neither applies, or "" if there is none or it depends on other
+	// settings.
+	HostDefault string
+	// Multiple means that several settings, those of a template, may have the role. The host only reads their values.
+	Multiple bool
+	// Unsupported means that the host does not use the role yet.
+	Unsupported bool
 }
 
-// Kind is what the values of a role are.
+// Kind is the kind of the values of a role.
 type Kind uint8
 
 const (
-	// Text that is no secret: it may stand in logs and errors.
-	Text Kind = iota
-	// Secret values go where the role says, and nowhere else.
+	// String is not secret and may appear in logs and errors.
+	String Kind = iota
+	// Secret values are used only as the role describes.
 	Secret
-	// Either a secret or not, as the declaration has it: values of headers.
-	Either
-	// Number is a whole one, Decimal any.
-	Number
-	Decimal
-	// List of text with commas between.
+	// StringOrSecret is secret if the declaration has the kind password. Headers have this kind.
+	StringOrSecret
+	// Integer is an int or long.
+	Integer
+	// Double is a number.
+	Double
+	// List is a comma-separated list.
 	List
-	// Flag is 0, 1, true or false.
-	Flag
+	// Boolean is 0, 1, true or false.
+	Boolean
 )
 
-// Names of the roles, as declarations give them. Those that end in a dot stand for all names that begin so.
+// Names of the roles in declarations. A name that ends with a dot is a prefix: any name may follow.
 const (
-	// Scheme: http or https.
+	// Scheme is the protocol: http or https.
 	Scheme = "http.scheme"
-	// Address: host name or IP address of the service: all requests go there.
+	// Address is the host name or IP address of the service. All requests go there.
 	Address = "http.address"
-	// Port: its port. By itself 443 or 80, as the scheme has it; a plugin's default of another port does not count.
+	// Port is the port of the service. Without it the host uses 443 or 80, depending on the scheme. A plugin's default
+	// of another port has no effect.
 	Port = "http.port"
-	// Destination: name of a destination of SAP BTP, which says what the settings leave open: address, path, logon,
-	// proxy, SAP client.
+	// Destination is the name of a destination of SAP BTP, which provides what the settings leave open: address, path,
+	// authentication, proxy and SAP client.
 	Destination = "http.destination"
-	// Auth: how to log on: basic, oauth2, header, certificate, login, none. By itself login where there is an
-	// http.login.target, basic where there is a user, else none.
+	// Auth is the authentication: basic, oauth2, header, certificate, login or none. Without it the host uses login if
+	// there is an http.login.target, basic if there is a user, else none.
 	Auth = "http.auth"
-	// User: user of Basic authentication.
+	// User is the user for Basic authentication or the login.
 	User = "http.user"
-	// Password: its password.
+	// Password is the password of http.user.
 	Password = "http.password"
-	// OAuthTokenEndpoint: URL that hands out tokens for client credentials.
+	// OAuthTokenEndpoint is the URL that issues tokens for client credentials.
 	OAuthTokenEndpoint = "http.oauth.token-endpoint"
-	// OAuthClientID: client id there.
+	// OAuthClientID is the client ID for the token endpoint.
 	OAuthClientID = "http.oauth.client-id"
-	// OAuthClientSecret: client secret there.
+	// OAuthClientSecret is the client secret for the token endpoint.
 	OAuthClientSecret = "http.oauth.client-secret"
-	// OAuthScope: scopes to ask for, with blanks between them.
+	// OAuthScope is a list of scopes to request, separated by spaces.
 	OAuthScope = "http.oauth.scope"
-	// OAuthClientAuth: where client id and secret go: header or body.
+	// OAuthClientAuth is the place of client ID and secret: header or body.
 	OAuthClientAuth = "http.oauth.client-auth"
-	// Header: the header after the last dot, on every request. http.header.{name} on a setting whose name ends with
-	// {name} is any header. http.header.sap-client and http.header.sap-language are no secrets, all others log on.
+	// Header is a header that is sent with every request; its name follows the last dot. http.header.{name} on a
+	// setting whose name ends with {name} is any header. http.header.sap-client and http.header.sap-language are not
+	// secret; all others are credentials.
 	Header = "http.header."
-	// Query: a secret in the query of every request, as the parameter whose name stands after http.query.
+	// Query is a secret query parameter of every request; its name follows http.query.. http.query.{name} on a setting
+	// whose name ends with {name} is any parameter.
 	Query = "http.query."
-	// LoginTarget: where the host logs on by an exchange of its own.
+	// LoginTarget is the path on the service's origin, or the URL, of the login exchange.
 	LoginTarget = "http.login.target"
-	// LoginMethod: its method: POST, PUT or PATCH.
+	// LoginMethod is the method of the login: POST, PUT or PATCH.
 	LoginMethod = "http.login.method"
-	// LoginBody: its body, JSON or a form, in which {user} and {password} stand for http.user and http.password.
+	// LoginBody is the body of the login, JSON or a form, in which {user} and {password} are replaced by http.user and
+	// http.password.
 	LoginBody = "http.login.body"
-	// LoginTokenPath: where the token is in the JSON answer: names of members with dots between, as data.token.
+	// LoginTokenPath is the place of the token in the JSON response: names of members separated by dots, such as
+	// data.token.
 	LoginTokenPath = "http.login.token-path"
-	// LoginLifetimePath: where the answer says for how many seconds the token is good. By itself until the service
-	// refuses it.
+	// LoginLifetimePath is the place of the token's lifetime in seconds. Without it the token is used until the service
+	// rejects it.
 	LoginLifetimePath = "http.login.lifetime-path"
-	// LoginHeader: the header that requests show then.
+	// LoginHeader is the header that sends the token.
 	LoginHeader = "http.login.header"
-	// Origins: further origins that requests may go to.
+	// Origins is a list of further origins that requests may go to.
 	Origins = "http.origins"
-	// ClientIn: header, or query: SAP client and language also stand in the query.
+	// ClientIn is header, or query to send SAP client and language in the query too.
 	ClientIn = "http.client-in"
-	// LogoffPath: path, on the service's own origin, that ends a session.
+	// LogoffPath is the path on the service's origin that ends a session.
 	LogoffPath = "http.logoff-path"
-	// ConnectTimeoutMS: how long connecting may take.
+	// ConnectTimeoutMS is the timeout for connecting, in milliseconds.
 	ConnectTimeoutMS = "http.connect-timeout-ms"
-	// ReadTimeoutMS: how long the service may be silent.
+	// ReadTimeoutMS is the maximum time without data from the service, in milliseconds.
 	ReadTimeoutMS = "http.read-timeout-ms"
-	// MaxConcurrent: requests at a time, of all connectors to the service together.
+	// MaxConcurrent is the maximum number of concurrent requests of all connectors to the service.
 	MaxConcurrent = "http.max-concurrent"
-	// MaxConnections: connections, and sessions of a user, likewise. By itself as many as requests at a time.
+	// MaxConnections is the maximum number of connections, and of sessions of a user, of all connectors to the service.
+	// Without it the host uses the number of concurrent requests.
 	MaxConnections = "http.max-connections"
-	// RequestsPerSecond: requests in a second, likewise.
+	// RequestsPerSecond is the maximum number of requests per second of all connectors to the service.
 	RequestsPerSecond = "http.requests-per-second"
-	// MaintenanceWindows: times without requests, likewise.
+	// MaintenanceWindows is a list of times in which no connector sends requests to the service.
 	MaintenanceWindows = "http.maintenance-windows"
-	// ProxyType: the route to the service: none, http, socks5, sap-connectivity-http, sap-connectivity-socks5. By
-	// itself what the environment says.
+	// ProxyType is the route to the service: none, http, socks5, sap-connectivity-http or sap-connectivity-socks5.
+	// Without it the host uses the environment variables.
 	ProxyType = "http.proxy.type"
-	// ProxyAddress: host:port of the proxy.
+	// ProxyAddress is the host:port of the proxy.
 	ProxyAddress = "http.proxy.address"
-	// ProxyUser: user of the proxy.
+	// ProxyUser is the user of the proxy.
 	ProxyUser = "http.proxy.user"
-	// ProxyPassword: its password.
+	// ProxyPassword is the password of the proxy's user.
 	ProxyPassword = "http.proxy.password"
-	// ProxyLocationID: location ids of Cloud Connectors, tried in order.
+	// ProxyLocationID is a list of location IDs of Cloud Connectors, tried in order.
 	ProxyLocationID = "http.proxy.location-id"
-	// ProxyAddressMap: other names for addresses, as host:port=virtual:port.
+	// ProxyAddressMap is a list of other names for addresses, as host:port=virtual:port.
 	ProxyAddressMap = "http.proxy.address-map"
-	// ProxyTokenURL: token service of SAP Connectivity.
+	// ProxyTokenURL is the token service of SAP Connectivity.
 	ProxyTokenURL = "http.proxy.token-url"
-	// ProxyTokenClientID: client id there.
+	// ProxyTokenClientID is the client ID for the token service of SAP Connectivity.
 	ProxyTokenClientID = "http.proxy.token-client-id"
-	// ProxyTokenClientSecret: client secret there.
+	// ProxyTokenClientSecret is the client secret for the token service of SAP Connectivity.
 	ProxyTokenClientSecret = "http.proxy.token-client-secret"
-	// ProxyTokenCertificate: path of a client certificate in place of the secret.
+	// ProxyTokenCertificate is the path of a client certificate that replaces the client secret.
 	ProxyTokenCertificate = "http.proxy.token-certificate"
-	// ProxyTokenKey: path of its key.
+	// ProxyTokenKey is the path of the certificate's key.
 	ProxyTokenKey = "http.proxy.token-key"
-	// ProxyServiceKey: path of a service key of SAP Connectivity.
+	// ProxyServiceKey is the path of a service key of SAP Connectivity.
 	ProxyServiceKey = "http.proxy.service-key"
-	// ProxyOutageMS: how long a Cloud Connector that is away is waited for.
+	// ProxyOutageMS is the time to wait for a Cloud Connector that is not connected, in milliseconds.
 	ProxyOutageMS = "http.proxy.outage-ms"
-	// TLSKeyStoreLocation: path of the store with the client's certificate and key.
+	// TLSKeyStoreLocation is the path of the key store with the client's certificate and key.
 	TLSKeyStoreLocation = "tls.keystore.location"
-	// TLSKeyStorePassword: its password.
+	// TLSKeyStorePassword is the password of the key store.
 	TLSKeyStorePassword = "tls.keystore.password"
-	// TLSKeyStoreType: its type: jks, jceks, pkcs12, dks, pem, pkcs11.
+	// TLSKeyStoreType is the type of the key store: jks, jceks, pkcs12, dks, pem or pkcs11.
 	TLSKeyStoreType = "tls.keystore.type"
-	// TLSKeyStoreKeyPassword: password of the key in it.
+	// TLSKeyStoreKeyPassword is the password of the key in the key store.
 	TLSKeyStoreKeyPassword = "tls.keystore.key-password"
-	// TLSKeyStoreAlias: which key, where it has several.
+	// TLSKeyStoreAlias is the alias of the key, if the key store has several.
 	TLSKeyStoreAlias = "tls.keystore.alias"
-	// TLSTrustStoreLocation: path of the store with the authorities that are trusted. By itself the system's.
+	// TLSTrustStoreLocation is the path of the store of trusted authorities. Without it the host trusts those of the
+	// system.
 	TLSTrustStoreLocation = "tls.truststore.location"
-	// TLSTrustStorePassword: its password.
+	// TLSTrustStorePassword is the password of the trust store.
 	TLSTrustStorePassword = "tls.truststore.password"
-	// TLSTrustStoreType: its type, as above.
+	// TLSTrustStoreType is the type of the trust store, as for the key store.
 	TLSTrustStoreType = "tls.truststore.type"
-	// TLSProtocol: protocol of encrypted connections, as Java names it.
+	// TLSProtocol is the protocol of encrypted connections, with its name in Java.
 	TLSProtocol = "tls.protocol"
-	// TLSAllowLegacy: whether tls.protocol may name TLS 1.0 and 1.1.
+	// TLSAllowLegacy allows TLS 1.0 and 1.1 in tls.protocol.
 	TLSAllowLegacy = "tls.allow-legacy"
-	// TLSAllowRSAKeyExchange: whether TLS 1.2 may be without forward secrecy.
+	// TLSAllowRSAKeyExchange allows TLS 1.2 without forward secrecy.
 	TLSAllowRSAKeyExchange = "tls.allow-rsa-key-exchange"
-	// TLSAllowRenegotiation: whether the server may negotiate TLS again on a connection.
+	// TLSAllowRenegotiation allows the server to renegotiate TLS on a connection.
 	TLSAllowRenegotiation = "tls.allow-renegotiation"
-	// TLSAllowCommonName: whether a certificate may have its host as the common name alone.
+	// TLSAllowCommonName allows certificates that contain their host only as the common name.
 	TLSAllowCommonName = "tls.allow-common-name"
-	// RetryCodes: HTTP codes, and codes in faults, after which a request is sent again.
+	// RetryCodes is a list of HTTP statuses, and codes in errors, after which a request is repeated.
 	RetryCodes = "retry.codes"
-	// RetryMax: how many times a request is sent again after the first.
+	// RetryMax is the maximum number of repetitions of a request.
 	RetryMax = "retry.max"
-	// RetryMinBackoffMS: shortest pause before a request is sent again, in milliseconds.
+	// RetryMinBackoffMS is the minimum pause before a request is repeated, in milliseconds.
 	RetryMinBackoffMS = "retry.min-backoff-ms"
-	// RetryMaxBackoffMS: longest pause before that, in milliseconds; the pause is drawn evenly between the two.
+	// RetryMaxBackoffMS is the maximum pause before a request is repeated, in milliseconds. The pause is random between
+	// minimum and maximum.
 	RetryMaxBackoffMS = "retry.max-backoff-ms"
-	// SourceTopic: a topic that rows go to: the host looks whether it takes them before anything runs. Settings of a
-	// template may have it.
+	// SourceTopic is a topic that rows are written to. The host checks before the start that the topic accepts them.
+	// Settings of a template may have this role.
 	SourceTopic = "source.topic"
-	// SourceChanged: what a stored offset of something else means: fail, also where nothing is said, reload, keep. The
-	// host refuses a change of scheme, address, port, destination or SAP client under it before a task is stopped,
-	// where the fingerprint of a feed names the origin as a URL or destination:NAME, and the client as client=CLIENT.
-	// Settings of a template may have it.
+	// SourceChanged is the reaction to a stored offset whose fingerprint differs: fail, the default, reload or keep.
+	// With fail the host rejects a change of scheme, address, port, destination or SAP client before it stops a task,
+	// if the fingerprint contains the origin as a URL or destination:NAME, and the client as client=CLIENT. Settings of
+	// a template may have this role.
 	SourceChanged = "source.changed"
-	// SinkTopic: a topic whose records are written: the host says where no record can reach it. Settings of a template
-	// may have it.
+	// SinkTopic is a topic whose records are written. The host reports topics whose records cannot reach the sink.
+	// Settings of a template may have this role.
 	SinkTopic = "sink.topic"
-	// SinkFlushRows: rows of a batch.
+	// SinkFlushRows is the number of rows in a batch.
 	SinkFlushRows = "sink.flush.rows"
-	// SinkFlushIntervalMS: how long a batch is waited for.
+	// SinkFlushIntervalMS is the maximum time to fill a batch, in milliseconds.
 	SinkFlushIntervalMS = "sink.flush.interval-ms"
-	// SinkInFlight: requests under way at the same time.
+	// SinkInFlight is the maximum number of concurrent requests.
 	SinkInFlight = "sink.in-flight"
-	// SinkUncertain: what becomes of rows whose request got no answer.
+	// SinkUncertain is the reaction to rows whose request got no response. Not built yet.
 	SinkUncertain = "sink.uncertain"
-	// ListenerPorts: ports of the listener for notifications, the first free one is taken.
+	// ListenerPorts is a list of ports for the listener of notifications. The first free one is used.
 	ListenerPorts = "listener.ports"
-	// ListenerAddress: the address that it listens on. By itself all of the machine.
+	// ListenerAddress is the address of the listener. Without it the listener uses all addresses of the machine.
 	ListenerAddress = "listener.address"
-	// ListenerUser: user that senders log on with. By itself they need not.
+	// ListenerUser is the user that senders must authenticate as. Without it they need not authenticate.
 	ListenerUser = "listener.user"
-	// ListenerPassword: their password.
+	// ListenerPassword is the password of senders.
 	ListenerPassword = "listener.password"
-	// ListenerTLS: the stores of the listener: as with tls.keystore., by which it takes TLS, and tls.truststore., by
-	// which senders must show a certificate.
+	// ListenerTLS is the stores of the listener, named as after tls.keystore. and tls.truststore.. With a key store the
+	// listener uses TLS; with a trust store senders need a certificate.
 	ListenerTLS = "listener.tls."
 
-	// What names of several roles begin with: HTTP those of requests, OAuth of tokens, Login of a login exchange, Proxy
-	// of the route, TLS of encrypted connections, with those of its two stores, Retry of requests that are sent again,
-	// and Listener of the listener for notifications.
+	// HTTP and the following constants are prefixes that several roles share.
 	HTTP          = "http."
 	OAuth         = "http.oauth."
 	Login         = "http.login."
@@ -215,11 +224,11 @@ const (
 	Listener      = "listener."
 )
 
-// All roles.
+// All contains all roles, in the order of wit/roles.md.
 var All = []Role{
-	{Name: Scheme, Own: "https"},
+	{Name: Scheme, HostDefault: "https"},
 	{Name: Address},
-	{Name: Port, Kind: Number},
+	{Name: Port, Kind: Integer},
 	{Name: Destination},
 	{Name: Auth},
 	{Name: User},
@@ -228,23 +237,23 @@ var All = []Role{
 	{Name: OAuthClientID},
 	{Name: OAuthClientSecret, Kind: Secret},
 	{Name: OAuthScope},
-	{Name: OAuthClientAuth, Own: "header"},
-	{Name: Header, Kind: Either},
+	{Name: OAuthClientAuth, HostDefault: "header"},
+	{Name: Header, Kind: StringOrSecret},
 	{Name: Query, Kind: Secret},
 	{Name: LoginTarget},
-	{Name: LoginMethod, Own: "POST"},
+	{Name: LoginMethod, HostDefault: "POST"},
 	{Name: LoginBody},
 	{Name: LoginTokenPath},
 	{Name: LoginLifetimePath},
-	{Name: LoginHeader, Own: "Authorization: Bearer {token}"},
+	{Name: LoginHeader, HostDefault: "Authorization: Bearer {token}"},
 	{Name: Origins, Kind: List},
-	{Name: ClientIn, Own: "header"},
-	{Name: LogoffPath, Default: true},
-	{Name: ConnectTimeoutMS, Kind: Number, Default: true, Own: "10000"},
-	{Name: ReadTimeoutMS, Kind: Number, Default: true, Own: "60000"},
-	{Name: MaxConcurrent, Kind: Number, Own: "4"},
-	{Name: MaxConnections, Kind: Number},
-	{Name: RequestsPerSecond, Kind: Decimal},
+	{Name: ClientIn, HostDefault: "header"},
+	{Name: LogoffPath, PluginDefault: true},
+	{Name: ConnectTimeoutMS, Kind: Integer, PluginDefault: true, HostDefault: "10000"},
+	{Name: ReadTimeoutMS, Kind: Integer, PluginDefault: true, HostDefault: "60000"},
+	{Name: MaxConcurrent, Kind: Integer, HostDefault: "4"},
+	{Name: MaxConnections, Kind: Integer},
+	{Name: RequestsPerSecond, Kind: Double},
 	{Name: MaintenanceWindows},
 	{Name: ProxyType},
 	{Name: ProxyAddress},
@@ -258,7 +267,7 @@ var All = []Role{
 	{Name: ProxyTokenCertificate},
 	{Name: ProxyTokenKey},
 	{Name: ProxyServiceKey},
-	{Name: ProxyOutageMS, Kind: Number, Own: "300000"},
+	{Name: ProxyOutageMS, Kind: Integer, HostDefault: "300000"},
 	{Name: TLSKeyStoreLocation},
 	{Name: TLSKeyStorePassword, Kind: Secret},
 	{Name: TLSKeyStoreType},
@@ -268,38 +277,38 @@ var All = []Role{
 	{Name: TLSTrustStorePassword, Kind: Secret},
 	{Name: TLSTrustStoreType},
 	{Name: TLSProtocol},
-	{Name: TLSAllowLegacy, Kind: Flag, Own: "0"},
-	{Name: TLSAllowRSAKeyExchange, Kind: Flag, Own: "0"},
-	{Name: TLSAllowRenegotiation, Kind: Flag, Own: "0"},
-	{Name: TLSAllowCommonName, Kind: Flag, Own: "0"},
-	{Name: RetryCodes, Kind: List, Default: true, Own: "408,429,502,503,504"},
-	{Name: RetryMax, Kind: Number, Default: true, Own: "10"},
-	{Name: RetryMinBackoffMS, Kind: Number, Default: true, Own: "1000"},
-	{Name: RetryMaxBackoffMS, Kind: Number, Default: true, Own: "10000"},
-	{Name: SourceTopic, Many: true},
-	{Name: SourceChanged, Many: true},
-	{Name: SinkTopic, Many: true},
-	{Name: SinkFlushRows, Kind: Number, Default: true},
-	{Name: SinkFlushIntervalMS, Kind: Number, Default: true},
-	{Name: SinkInFlight, Kind: Number, Default: true},
-	{Name: SinkUncertain, Default: true, Later: true},
+	{Name: TLSAllowLegacy, Kind: Boolean, HostDefault: "0"},
+	{Name: TLSAllowRSAKeyExchange, Kind: Boolean, HostDefault: "0"},
+	{Name: TLSAllowRenegotiation, Kind: Boolean, HostDefault: "0"},
+	{Name: TLSAllowCommonName, Kind: Boolean, HostDefault: "0"},
+	{Name: RetryCodes, Kind: List, PluginDefault: true, HostDefault: "408,429,502,503,504"},
+	{Name: RetryMax, Kind: Integer, PluginDefault: true, HostDefault: "10"},
+	{Name: RetryMinBackoffMS, Kind: Integer, PluginDefault: true, HostDefault: "1000"},
+	{Name: RetryMaxBackoffMS, Kind: Integer, PluginDefault: true, HostDefault: "10000"},
+	{Name: SourceTopic, Multiple: true},
+	{Name: SourceChanged, Multiple: true},
+	{Name: SinkTopic, Multiple: true},
+	{Name: SinkFlushRows, Kind: Integer, PluginDefault: true},
+	{Name: SinkFlushIntervalMS, Kind: Integer, PluginDefault: true},
+	{Name: SinkInFlight, Kind: Integer, PluginDefault: true},
+	{Name: SinkUncertain, PluginDefault: true, Unsupported: true},
 	{Name: ListenerPorts, Kind: List},
 	{Name: ListenerAddress},
 	{Name: ListenerUser},
 	{Name: ListenerPassword, Kind: Secret},
-	{Name: ListenerTLS, Kind: Either},
+	{Name: ListenerTLS, Kind: StringOrSecret},
 }
 
-// Own is what the host goes by where nobody says anything, so that a plugin's declaration can show it as the default;
-// nil where that is nothing or depends on others.
-func Own(name string) *string {
-	if r, ok := Find(name); ok && r.Own != "" {
-		return &r.Own
+// HostDefault returns [Role.HostDefault] of a role, or nil if it is empty, so that a declaration can show it as the
+// default.
+func HostDefault(name string) *string {
+	if r, ok := Find(name); ok && r.HostDefault != "" {
+		return &r.HostDefault
 	}
 	return nil
 }
 
-// Find is the role of that name: http.header.sap-client is one of http.header. !ok: the host knows none.
+// Find returns the role with that name: http.header.sap-client finds http.header. ok is false for unknown roles.
 func Find(name string) (Role, bool) {
 	for _, r := range All {
 		if name == r.Name || strings.HasSuffix(r.Name, ".") && strings.HasPrefix(name, r.Name) &&
@@ -310,35 +319,36 @@ func Find(name string) (Role, bool) {
 	return Role{}, false
 }
 
-// IsSecret tells whether values of the role are secrets, whatever a declaration says.
+// IsSecret reports whether values of the role are secrets, whatever the kind of the declaration.
 func IsSecret(name string) bool {
 	r, ok := Find(name)
 	return ok && r.Kind == Secret
 }
 
-// fits tells whether a setting of this kind can have values of the role. Text can hold anything that is no secret.
-func (r Role) fits(kind wit.SettingKind) bool {
+// accepts reports whether a setting of this kind can have the role. A string can have any value that is not secret.
+func (r Role) accepts(kind wit.SettingKind) bool {
 	whole := kind == wit.KindShort || kind == wit.KindInt || kind == wit.KindLong
 	switch r.Kind {
 	case Secret:
 		return kind == wit.KindPassword
-	case Either:
+	case StringOrSecret:
 		return kind == wit.KindPassword || kind == wit.KindString
-	case Number:
+	case Integer:
 		return whole || kind == wit.KindString
-	case Decimal:
+	case Double:
 		return whole || kind == wit.KindDouble || kind == wit.KindString
 	case List:
 		return kind == wit.KindList || kind == wit.KindString
-	case Flag:
+	case Boolean:
 		return kind == wit.KindBoolean || kind == wit.KindString
 	}
 	return kind == wit.KindString
 }
 
-var kindNames = [...]string{Text: "text", Secret: "password", Either: "text or password", Number: "int or long",
-	Decimal: "double", List: "list-of-text",
-	Flag: "boolean or text"}
+var kindNames = [...]string{String: "string", Secret: "password", StringOrSecret: "string or password",
+	Integer: "int or long",
+	Double:  "double", List: "list",
+	Boolean: "boolean or string"}
 
 func (k Kind) String() string { return kindNames[k] }
 

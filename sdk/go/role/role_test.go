@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// page is what wit/roles.md says, row by row.
+// page returns the rows of wit/roles.md.
 func page(t *testing.T) (rows [][]string) {
 	t.Helper()
 	text, err := os.ReadFile("../../../wit/roles.md")
@@ -33,30 +33,30 @@ func page(t *testing.T) (rows [][]string) {
 	return rows
 }
 
-// The page for authors has each role of the host, and no other, with its kind and whether a default counts.
+// TestPage checks that wit/roles.md lists all roles with their kinds and defaults.
 func TestPage(t *testing.T) {
-	var said, known [][]string
+	var documented, known [][]string
 	for _, cells := range page(t) {
-		said = append(said, []string{strings.TrimSuffix(cells[0], "…"), cells[1], cells[2], strings.Trim(cells[3],
-			"`")})
+		documented = append(documented, []string{strings.TrimSuffix(cells[0], "…"), cells[1], cells[2],
+			strings.Trim(cells[3],
+				"`")})
 		if doc := strings.TrimSuffix(cells[4], " |"); len(doc) < 8 {
 			t.Errorf("%s: expected what the host does with it, found %q", cells[0], doc)
 		}
 	}
 	for _, r := range All {
-		counts := "no"
-		if r.Default {
-			counts = "yes"
+		accepted := "no"
+		if r.PluginDefault {
+			accepted = "yes"
 		}
-		known = append(known, []string{r.Name, r.Kind.String(), counts, r.Own})
+		known = append(known, []string{r.Name, r.Kind.String(), accepted, r.HostDefault})
 	}
-	if diff := cmp.Diff(known, said); diff != "" {
+	if diff := cmp.Diff(known, documented); diff != "" {
 		t.Errorf("(-host +page)\n%s", diff)
 	}
 }
 
-// Packages of the host name roles by the constants of this one: a name that is written out may be misspelt, and is then
-// no setting's.
+// TestRolesOfTheHost checks that the host uses the constants of this package: a misspelt literal would match no setting.
 func TestRolesOfTheHost(t *testing.T) {
 	beginning := func(s string) bool { // such as http.oauth.
 		return strings.HasSuffix(s, ".") && slices.ContainsFunc(All, func(r Role) bool {
@@ -114,46 +114,46 @@ func TestCheck(t *testing.T) {
 		refused  bool
 		want     string
 	}{
-		"nothing wrong": {[]wit.ConfigKey{address, setting("h.{name}", wit.KindPassword, "", "http.header.{name}"),
+		"valid": {[]wit.ConfigKey{address, setting("h.{name}", wit.KindPassword, "", "http.header.{name}"),
 			setting("p", wit.KindInt, "443", "http.port"),
 			setting("t#{n}", wit.KindString, "", "source.topic")}, false, ""},
 		"no address": {nil, false,
 			"no setting has the role http.address: the host does not know where to send the requests of this source"},
 		"unknown": {[]wit.ConfigKey{address, setting("p", wit.KindPassword, "",
-			"http.proxi.password")}, false, "setting p: has the role http.proxi.password, which the host does not " +
-			"know: is it http.password? See wit/roles.md"},
+			"http.proxi.password")}, false, "setting p: has the role http.proxi.password, which is " +
+			"unknown: did you mean http.password? See wit/roles.md"},
 		"secret without role": {[]wit.ConfigKey{address, setting("p", wit.KindPassword, "")}, false,
-			"setting p: is a password without a role: no plugin sees its value, and the host does nothing with it"},
+			"setting p: is a password without a role: neither plugin nor host uses its value"},
 		"two settings": {[]wit.ConfigKey{address, setting("b", wit.KindString, "", "http.address")},
-			true, "setting b: has the role http.address, which a has: expected one setting for it"},
+			true, "setting b: has the role http.address, which a has too: expected one setting with this role"},
 		"two roles": {[]wit.ConfigKey{address, setting("b", wit.KindPassword, "", "http.password",
 			"http.header.x")}, true, "setting b: expected one role, found http.password, http.header.x"},
 		"any role": {[]wit.ConfigKey{address, setting("b.{name}", wit.KindString, "",
-			"http.{name}")}, true, "setting b.{name}: has the role http.{name}: expected no placeholder, but for " +
+			"http.{name}")}, true, "setting b.{name}: has the role http.{name}: expected no placeholder, except " +
 			"http.header.{name} and http.query.{name} after a name that ends with {name}"},
 		"any setting": {[]wit.ConfigKey{address, setting("b.{name}", wit.KindString, "", "http.user")},
-			true, "setting b.{name}: stands for many settings and has the role http.user, which is for one"},
+			true, "setting b.{name}: is a template and has the role http.user, which only one setting may have"},
 		"a password that is shown": {[]wit.ConfigKey{setting("a", wit.KindPassword, "", "http.address")}, true,
-			"setting a: is a password with the role http.address, whose values are shown: expected the kind text"},
-		"a secret that is none": {[]wit.ConfigKey{address, setting("b", wit.KindString, "", "http.password")},
+			"setting a: is a password with the role http.address, whose values are shown: expected the kind string"},
+		"a secret that is shown": {[]wit.ConfigKey{address, setting("b", wit.KindString, "", "http.password")},
 			false, "setting b: has the role http.password: expected the kind password; no plugin sees its value"},
 		"kind": {[]wit.ConfigKey{address, setting("b", wit.KindBoolean, "", "http.port")},
 			false, "setting b: has the role http.port: expected the kind int or long"},
-		"a default that leads away": {[]wit.ConfigKey{setting("a", wit.KindString, "evil", "http.address")}, false,
-			`setting a: its default "evil" does not count: http.address comes from the user alone`},
-		"a default instead of ours": {[]wit.ConfigKey{address, setting("b", wit.KindString, "http", "http.scheme")},
+		"a default address": {[]wit.ConfigKey{setting("a", wit.KindString, "evil", "http.address")}, false,
+			`setting a: its default "evil" has no effect: http.address must be set by the user`},
+		"another default than the host's": {[]wit.ConfigKey{address, setting("b", wit.KindString, "http", "http.scheme")},
 			false,
-			`setting b: its default "http" does not count: http.scheme comes from the user alone, else it is https`},
-		"a default that is ours": {[]wit.ConfigKey{address, setting("b", wit.KindString, "https", "http.scheme")},
+			`setting b: its default "http" has no effect: http.scheme must be set by the user, else it is https`},
+		"the default of the host": {[]wit.ConfigKey{address, setting("b", wit.KindString, "https", "http.scheme")},
 			false, ""},
-		"a default that does no harm": {[]wit.ConfigKey{address, setting("b", wit.KindInt, "7", "retry.max")}, false,
+		"a harmless default": {[]wit.ConfigKey{address, setting("b", wit.KindInt, "7", "retry.max")}, false,
 			""},
 	} {
 		found := Check(&wit.Component{Kind: wit.ComponentSource, Settings: x.settings})
 		text := ""
 		for _, f := range found {
 			text += f.String()
-			if f.Refused != x.refused {
+			if f.Fatal != x.refused {
 				t.Errorf("%s: expected refused %v, found %+v", name, x.refused, f)
 			}
 		}
@@ -162,7 +162,7 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	if found := Check(&wit.Component{Kind: wit.ComponentTransformation,
-		Settings: []wit.ConfigKey{address}}); len(found) != 1 || !found[0].Wrong || found[0].Refused {
+		Settings: []wit.ConfigKey{address}}); len(found) != 1 || !found[0].Invalid || found[0].Fatal {
 		t.Errorf("found %v", found)
 	}
 }

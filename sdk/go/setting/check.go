@@ -19,19 +19,18 @@ const Hidden = "[hidden]"
 
 // Check validates values against declarations. The zero Check ignores patterns.
 type Check struct {
-	// Secret: the value must not be shown, whatever its kind.
+	// Secret means that messages must not show the value, whatever its kind.
 	Secret bool
-	// Matches reports whether text matches a regular expression from end to end. nil means that patterns are not
-	// checked.
+	// Matches reports whether a regular expression matches the whole text. Nil means that patterns are not checked.
 	Matches func(pattern, text string) bool
-	// Empty: a required setting that is present may be empty, as for Kafka's own classes.
-	Empty bool
+	// AllowEmpty accepts empty values of required settings, like Kafka's own classes.
+	AllowEmpty bool
 }
 
-// Value returns the error text for a value, or "": first for its kind, then for the first rule that it violates. It
-// never contains the value of a password.
+// Value returns the error message for a value, or "". It checks the kind first, then the rules in their order. It never
+// contains the value of a password.
 func (c Check) Value(spec *wit.ConfigKey, value string) string {
-	given := value
+	untrimmed := value
 	value = Trim(value)
 	invalid := func(value, why string) string {
 		if c.Secret || spec.Kind == wit.KindPassword {
@@ -39,20 +38,20 @@ func (c Check) Value(spec *wit.ConfigKey, value string) string {
 		}
 		return Invalid(spec.Name, value, why)
 	}
-	if why := notOfKind(spec.Kind, value); why != "" {
-		return invalid(given, why) // Kafka repeats the value untrimmed
+	if why := kindError(spec.Kind, value); why != "" {
+		return invalid(untrimmed, why) // Kafka repeats the value untrimmed
 	}
 	for _, r := range spec.Rules {
 		switch {
-		case r.Required != nil && value == "" && !c.Empty:
+		case r.Required != nil && value == "" && !c.AllowEmpty:
 			return invalid(value, "String must be non-empty")
 		case r.Allowed != nil:
 			items := []string{value}
 			if spec.Kind == wit.KindList {
-				items = List(value)
+				items = ParseList(value)
 			}
 			for _, item := range items {
-				if _, ok := Spelling(spec, item); !ok {
+				if _, ok := Canonical(spec, item); !ok {
 					return invalid(item, "String must be one of: "+strings.Join(*r.Allowed, ", "))
 				}
 			}
@@ -67,7 +66,7 @@ func (c Check) Value(spec *wit.ConfigKey, value string) string {
 	return ""
 }
 
-// maxQuoted is the length in characters up to which a value is shown: a mistake in a longer one is hard to see.
+// maxQuoted is the maximum length in characters of a value in a message.
 const maxQuoted = 1_000
 
 // Invalid returns Kafka Connect's message for an invalid value. Values with control characters are quoted, since
@@ -90,16 +89,16 @@ func Missing(name string) string {
 // kafkaNames holds Kafka's names of the kinds of numbers.
 var kafkaNames = [...]string{wit.KindShort: "SHORT", wit.KindInt: "INT", wit.KindLong: "LONG", wit.KindDouble: "DOUBLE"}
 
-// notOfKind returns why a value is not of a kind, or "".
-func notOfKind(kind wit.SettingKind, value string) string {
+// kindError returns why a value does not have a kind, or "".
+func kindError(kind wit.SettingKind, value string) string {
 	ok := true
 	switch kind {
 	case wit.KindShort, wit.KindInt, wit.KindLong:
-		_, ok = Integer(kind, value)
+		_, ok = ParseInt(kind, value)
 	case wit.KindDouble:
-		_, ok = Decimal(value)
+		_, ok = ParseFloat(value)
 	case wit.KindBoolean:
-		if _, ok := Flag(value); !ok {
+		if _, ok := ParseBool(value); !ok {
 			return "Expected value to be either true or false"
 		}
 	}
@@ -112,8 +111,8 @@ func notOfKind(kind wit.SettingKind, value string) string {
 // Trim is Java's String.trim, which Kafka applies to values.
 func Trim(text string) string { return java.Trim(text) }
 
-// Integer parses an integer in the range of the kind, of 64 bits if the kind has none.
-func Integer(kind wit.SettingKind, value string) (n int64, ok bool) {
+// ParseInt parses an integer in the range of the kind, of 64 bits for kinds without a range.
+func ParseInt(kind wit.SettingKind, value string) (n int64, ok bool) {
 	bits := 64
 	switch kind {
 	case wit.KindShort:
@@ -125,14 +124,14 @@ func Integer(kind wit.SettingKind, value string) (n int64, ok bool) {
 	return n, err == nil
 }
 
-// Decimal parses a value of kind double. It rejects infinities and NaN, which no bound limits.
-func Decimal(value string) (f float64, ok bool) {
+// ParseFloat parses a value of kind double. It rejects infinities and NaN.
+func ParseFloat(value string) (f float64, ok bool) {
 	f, err := strconv.ParseFloat(Trim(value), 64)
 	return f, err == nil && !math.IsInf(f, 0) && !math.IsNaN(f)
 }
 
-// Flag parses true, false, 1 and 0 in any case.
-func Flag(value string) (on, ok bool) {
+// ParseBool parses true, false, 1 and 0 in any case.
+func ParseBool(value string) (on, ok bool) {
 	switch value = Trim(value); {
 	case value == "1", strings.EqualFold(value, "true"):
 		return true, true
@@ -142,8 +141,8 @@ func Flag(value string) (on, ok bool) {
 	return false, false
 }
 
-// List splits a value at its commas, as Kafka does: items are trimmed, an empty value is an empty list.
-func List(value string) []string {
+// ParseList splits a value at its commas like Kafka. Items are trimmed; an empty value is an empty list.
+func ParseList(value string) []string {
 	value = Trim(value)
 	if value == "" {
 		return nil
@@ -155,20 +154,20 @@ func List(value string) []string {
 	return items
 }
 
-// compare compares a number with a bound. A value that is no number violates no bound.
+// compare compares a number with a bound. It returns 0 for values that are not numbers.
 func compare(value string, bound int64) int {
-	if n, ok := Integer(wit.KindLong, value); ok {
+	if n, ok := ParseInt(wit.KindLong, value); ok {
 		return cmp.Compare(n, bound)
 	}
-	if f, ok := Decimal(value); ok {
+	if f, ok := ParseFloat(value); ok {
 		return cmp.Compare(f, float64(bound))
 	}
 	return 0
 }
 
-// Spelling returns the allowed value that equals value, ignoring case except for key stores and TLS; without a list of
-// allowed values it returns value.
-func Spelling(spec *wit.ConfigKey, value string) (string, bool) {
+// Canonical returns the allowed value that equals value, ignoring case except for key stores and TLS. ok is false if
+// there is none. Without a list of allowed values it returns value.
+func Canonical(spec *wit.ConfigKey, value string) (string, bool) {
 	for _, r := range spec.Rules {
 		if r.Allowed == nil {
 			continue

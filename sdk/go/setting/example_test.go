@@ -22,7 +22,7 @@ func Example() {
 		}
 	}
 	values := table.Values([]wit.Setting{{Name: "shop#01.table", Value: "orders"}})
-	fmt.Println(values.Number("shop.size"), values.Groups("shop#{n}.", "")[0].Text("table"))
+	fmt.Println(values.Int("shop.size"), values.Groups("shop#{n}.", "")[0].String("table"))
 	// Output:
 	// shop.address: Missing required configuration "shop.address" which has no default value.
 	// shop.size: Invalid value 0 for configuration shop.size: Value must be at least 1
@@ -39,7 +39,7 @@ func ExampleValues_Groups() {
 	values := table.Values([]wit.Setting{{Name: "shop.size", Value: "100"}, {Name: "shop#02.table", Value: "orders"},
 		{Name: "shop#01.table", Value: "items"}, {Name: "shop#01.size", Value: "7"}})
 	for _, group := range values.Groups("shop#{n}.", "shop.") {
-		fmt.Println(group.Digits, group.Text("table"), group.Number("size"), "by", group.Source("size"))
+		fmt.Println(group.Digits, group.String("table"), group.Int("size"), "by", group.Source("size"))
 	}
 	// Output:
 	// 01 items 7 by shop#01.size

@@ -165,21 +165,21 @@ func TestExamine(t *testing.T) {
 func TestValues(t *testing.T) {
 	v := table().Values(settingsOf("shop.size=7", "shop.size=8", "shop#01.size= 9 ", "shop#2.name=x",
 		"shop.list=a,, b ", "shop.old-mode=TWO"))
-	got := []any{v.Number("shop.size"), v.Word("shop.mode"), v.List("shop.list"), v.Duration("shop.wait.ms"),
-		v.Text("shop.none"), v.On("shop.size")}
+	got := []any{v.Int("shop.size"), v.Lower("shop.mode"), v.List("shop.list"), v.Duration("shop.wait.ms"),
+		v.String("shop.none"), v.Bool("shop.size")}
 	if diff := cmp.Diff([]any{8, "two", []string{"a", "b"}, 1500 * time.Millisecond, "", false}, got); diff != "" {
 		t.Error(diff)
 	}
 	var found []string
 	for _, g := range v.Groups("shop#{n}.", "shop.") {
-		found = append(found, g.Digits+":"+strconv.Itoa(g.Number("size"))+":"+g.Source("size")+":"+g.Text("name")+":"+
+		found = append(found, g.Digits+":"+strconv.Itoa(g.Int("size"))+":"+g.Source("size")+":"+g.String("name")+":"+
 			g.Name("name"))
 	}
 	if diff := cmp.Diff([]string{"01:9:shop#01.size::shop#01.name", "2:8:shop.size:x:shop#2.name"}, found); diff != "" {
 		t.Error(diff)
 	}
 	if g := table().Values(settingsOf("shop#0.name=x")).Groups("shop#{n}.", "shop."); len(g) != 1 ||
-		g[0].Number("size") != 5 {
+		g[0].Int("size") != 5 {
 		t.Errorf("expected the default, found %v", g)
 	}
 }
@@ -251,7 +251,7 @@ func TestTemplateProperties(t *testing.T) {
 	for range 5_000 {
 		spec := d.Keys()[r.IntN(len(d.Keys()))]
 		numbers := []string{strconv.Itoa(r.IntN(1000)), strconv.Itoa(r.IntN(1000))}
-		name := filled(spec.Name, numbers, "N"+numbers[0])
+		name := fillTemplate(spec.Name, numbers, "N"+numbers[0])
 		found, ok := d.Find(name)
 		if !ok || found.Name != name {
 			t.Fatalf("%s of %s: found %q", name, spec.Name, found.Name)
@@ -276,13 +276,13 @@ func expression(name string) *regexp.Regexp {
 
 // standFor is what the placeholders of a template stand for in a name, nil if it is none that the template stands for.
 func standFor(template, name string) (texts []string) {
-	var stand []string
-	if !compareNames(template, name, false, &stand) {
+	var values []string
+	if !compareNames(template, name, false, &values) {
 		return nil
 	}
 	texts = []string{}
-	for i := 1; i < len(stand); i += 2 {
-		texts = append(texts, stand[i])
+	for i := 1; i < len(values); i += 2 {
+		texts = append(texts, values[i])
 	}
 	return texts
 }
@@ -321,7 +321,7 @@ func TestTemplatesStandForWhatExpressionsSay(t *testing.T) {
 		if got := standFor(name, key); !slices.Equal(got, want) || (got == nil) != (want == nil) {
 			t.Fatalf("%q stands for %q with %q, expected %q", name, key, got, want)
 		}
-		if got, want := begins(name, key), start.MatchString(key); got != want {
+		if got, want := hasTemplatePrefix(name, key), start.MatchString(key); got != want {
 			t.Fatalf("%q begins %q: %v, expected %v", name, key, got, want)
 		}
 	}
@@ -371,7 +371,7 @@ func FuzzCheck(f *testing.F) {
 			if strings.ContainsAny(text, "\n\r\x00\x1b") {
 				t.Errorf("kind %d: %q", kind, text)
 			}
-			if n, ok := Integer(kind, value); text == "" && kind == wit.KindInt && (!ok || n < 0 || n > 10) {
+			if n, ok := ParseInt(kind, value); text == "" && kind == wit.KindInt && (!ok || n < 0 || n > 10) {
 				t.Errorf("%q passes", value)
 			}
 			if text := (Check{Secret: true}).Value(&spec, value); len(value) > 30 && strings.Contains(text, value) {
@@ -381,8 +381,8 @@ func FuzzCheck(f *testing.F) {
 		given := []wit.Setting{{Name: name, Value: value}}
 		table().Validate(given)
 		v := table().Values(given)
-		v.Text(name)
-		v.Number(name)
+		v.String(name)
+		v.Int(name)
 		v.Groups("shop#{n}.", "shop.")
 	})
 }
@@ -437,7 +437,7 @@ func TestManyValues(t *testing.T) {
 	v := table.Values(given)
 	for name, want := range map[string]string{"shop#7.name": "again", "shop#8.name": "8", "shop#8.part#3.low": "low",
 		"shop#200.name": ""} {
-		if found := v.Text(name); found != want {
+		if found := v.String(name); found != want {
 			t.Errorf("%s: expected %q, found %q", name, want, found)
 		}
 	}
@@ -473,12 +473,12 @@ func TestNearestNamesOfManyAreBounded(t *testing.T) {
 		for n := range many {
 			given = append(given, wit.Setting{Name: long + strconv.Itoa(n)})
 		}
-		examined := table.Validate(given)[1:]
-		first, last := examined[0].Errors, examined[len(examined)-1].Errors
-		if len(examined) != many || !slices.Equal(first, []string{Unknown(long)}) ||
+		values := table.Validate(given)[1:]
+		first, last := values[0].Errors, values[len(values)-1].Errors
+		if len(values) != many || !slices.Equal(first, []string{Unknown(long)}) ||
 			!slices.Equal(last, []string{Unknown(want)}) {
 			t.Errorf("of %d names: expected that the last is near %.10q, found %d, %.60q and %.60q", many, want,
-				len(examined), first, last)
+				len(values), first, last)
 		}
 	}
 }

@@ -11,19 +11,21 @@ import (
 // Table holds the declared settings of a component, of the worker or of a Kafka client, in their order, like Kafka's
 // ConfigDef. The zero Table is ready to use. Reads are safe for concurrent use once everything is declared.
 type Table struct {
-	// Prefixes: a name that begins with one of these and is not declared is an error. {n} stands for a number.
+	// Prefixes of the component's settings. An undeclared name that begins with one of them is an error; other names
+	// are ignored. {n} is a placeholder for a number.
 	Prefixes []string
 	// Check holds the options of [Table.Validate].
 	Check Check
 
 	specs []wit.ConfigKey
-	// grouped counts the settings of each group.
-	grouped map[string]int32
-	// later holds the settings that are not, or not fully, supported, by declared name, with their valid values.
-	later map[string][]string
-	// instead holds what to use in place of some of them, by declared name.
-	instead map[string]string
-	index   atomic.Pointer[index]
+	// groupSizes counts the settings of each group.
+	groupSizes map[string]int32
+	// supported has the supported values of settings that are not fully supported, by declared name.
+	supported map[string][]string
+	// alternatives has hints what to use instead of some of them, by declared name.
+	alternatives map[string]string
+	// index is nil until it is first used.
+	index atomic.Pointer[index]
 }
 
 // index finds declarations by name.
@@ -32,7 +34,7 @@ type index struct {
 	templates []template
 }
 
-// template is a name, or an alias, with placeholders.
+// template is a name or alias with placeholders.
 type template struct {
 	name string
 	spec int
@@ -73,13 +75,13 @@ func NewComponentTable(c *wit.Component) *Table {
 // Declare adds settings. If a name is declared twice, the first declaration counts. A setting of a group without its
 // own order follows the settings that the group has so far, counted from 1 like in Kafka's ConfigDef.
 func (t *Table) Declare(specs ...wit.ConfigKey) {
-	if t.grouped == nil {
-		t.grouped = map[string]int32{}
+	if t.groupSizes == nil {
+		t.groupSizes = map[string]int32{}
 	}
 	for _, spec := range specs {
 		if group := GroupOf(&spec); group != "" {
-			t.grouped[group]++
-			if order := t.grouped[group]; !hasOrder(&spec) {
+			t.groupSizes[group]++
+			if order := t.groupSizes[group]; !hasOrder(&spec) {
 				spec.Rules = append(slices.Clip(spec.Rules), wit.Rule{Order: &order})
 			}
 		}
@@ -92,19 +94,20 @@ func hasOrder(spec *wit.ConfigKey) bool {
 	return slices.ContainsFunc(spec.Rules, func(r wit.Rule) bool { return r.Order != nil })
 }
 
-// DeclareUnsupported declares a known setting that is not supported yet; harmless are the values that have no effect.
+// DeclareUnsupported declares a known setting that is not supported yet. The values harmless are accepted, because they
+// have no effect.
 func (t *Table) DeclareUnsupported(spec wit.ConfigKey, harmless ...string) {
 	spec.Documentation += " Not built yet."
 	t.Declare(spec)
 	t.SupportOnly(spec.Name, harmless...)
 }
 
-// SupportOnly marks all values of a declared setting except these as not supported yet.
-func (t *Table) SupportOnly(name string, built ...string) {
-	if t.later == nil {
-		t.later = map[string][]string{}
+// SupportOnly marks all other values of a declared setting as not supported yet.
+func (t *Table) SupportOnly(name string, supported ...string) {
+	if t.supported == nil {
+		t.supported = map[string][]string{}
 	}
-	t.later[name] = built
+	t.supported[name] = supported
 }
 
 // Keys returns the declarations in their order, including templates.
@@ -112,10 +115,10 @@ func (t *Table) Keys() []wit.ConfigKey { return t.specs }
 
 // SuggestInstead adds a hint to the error of an unsupported setting.
 func (t *Table) SuggestInstead(name, text string) {
-	if t.instead == nil {
-		t.instead = map[string]string{}
+	if t.alternatives == nil {
+		t.alternatives = map[string]string{}
 	}
-	t.instead[name] = text
+	t.alternatives[name] = text
 }
 
 func (t *Table) indexed() *index {
@@ -143,22 +146,22 @@ func (in *index) add(name string, spec int) {
 	}
 }
 
-// locate returns the declaration of a name, and the template that matches, or "" if the exact name is declared.
+// locate returns the declaration of a name and the template that matches, or "" if the exact name is declared.
 func (t *Table) locate(name string) (spec int, by string, ok bool) {
 	in := t.indexed()
 	if i, ok := in.exact[name]; ok {
 		return i, "", true
 	}
-	for _, of := range in.templates {
-		if of.matches(name) {
-			return of.spec, of.name, true
+	for _, tmpl := range in.templates {
+		if tmpl.matches(name) {
+			return tmpl.spec, tmpl.name, true
 		}
 	}
 	return 0, "", false
 }
 
-// Find returns the declaration of a name, instantiated, under its declared name, never an alias: `shop#00.table` finds
-// `shop#{n}.table` as `shop#00.table`.
+// Find returns the declaration of a name with its placeholders replaced. Its name is the declared one, not an alias:
+// `shop#00.table` finds `shop#{n}.table` as `shop#00.table`.
 func (t *Table) Find(name string) (spec wit.ConfigKey, ok bool) {
 	i, by, ok := t.locate(name)
 	switch {
@@ -170,13 +173,13 @@ func (t *Table) Find(name string) (spec wit.ConfigKey, ok bool) {
 	return instantiate(t.specs[i], by, name), true
 }
 
-// Declares reports whether the exact name is declared, not a template.
+// Declares reports whether the exact name is declared. Templates do not count.
 func (t *Table) Declares(name string) bool {
 	_, ok := t.indexed().exact[name]
 	return ok
 }
 
-// Matching returns all declarations that match a name, as they were declared: several templates may match.
+// Matching returns all declarations that match a name, unchanged. Several templates may match.
 func (t *Table) Matching(name string) (specs []wit.ConfigKey) {
 	for i := range t.specs {
 		if spec := &t.specs[i]; spec.Name == name ||
@@ -184,25 +187,25 @@ func (t *Table) Matching(name string) (specs []wit.ConfigKey) {
 			specs = append(specs, *spec)
 		}
 	}
-	for _, of := range t.indexed().templates {
-		if of.matches(name) {
-			specs = append(specs, t.specs[of.spec])
+	for _, tmpl := range t.indexed().templates {
+		if tmpl.matches(name) {
+			specs = append(specs, t.specs[tmpl.spec])
 		}
 	}
 	return specs
 }
 
-// Prefix returns the prefix of the table that the name begins with, or "".
+// Prefix returns the prefix of the table with which the name begins, or "".
 func (t *Table) Prefix(name string) string {
 	for _, p := range t.Prefixes {
-		if begins(p, name) {
+		if hasTemplatePrefix(p, name) {
 			return p
 		}
 	}
 	return ""
 }
 
-// NumberIn returns the number after the prefix in the first name that has one, or "".
+// NumberIn returns the number after the prefix of the first name that has one, or "".
 func (t *Table) NumberIn(names []string) string {
 	for _, name := range names {
 		if p := t.Prefix(name); p != "" {

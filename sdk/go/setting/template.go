@@ -40,12 +40,12 @@ const maxDigits = 3
 // when it loads a plugin. The first placeholder is greedy.
 func matches(template, name string) bool { return compareNames(template, name, false, nil) }
 
-// begins reports whether a name begins with a template.
-func begins(template, name string) bool { return compareNames(template, name, true, nil) }
+// hasTemplatePrefix reports whether a template matches the beginning of a name.
+func hasTemplatePrefix(template, name string) bool { return compareNames(template, name, true, nil) }
 
-// compareNames compares the rest of a template with the rest of a name; open: the name may be longer. stand gets the
-// placeholders with their values, in their order.
-func compareNames(template, name string, open bool, stand *[]string) bool {
+// compareNames compares a template with a name. If open is set, the name may be longer. It appends the placeholders and
+// their values to values.
+func compareNames(template, name string, open bool, values *[]string) bool {
 	before, placeholder, found := cutPlaceholder(template)
 	rest, ok := strings.CutPrefix(name, before)
 	if !ok {
@@ -56,9 +56,9 @@ func compareNames(template, name string, open bool, stand *[]string) bool {
 	}
 	template = template[len(before)+len(placeholder):]
 	for n := longest(placeholder, rest); n > 0; n-- {
-		if compareNames(template, rest[n:], open, stand) {
-			if stand != nil {
-				*stand = append([]string{placeholder, rest[:n]}, *stand...)
+		if compareNames(template, rest[n:], open, values) {
+			if values != nil {
+				*values = append([]string{placeholder, rest[:n]}, *values...)
 			}
 			return true
 		}
@@ -82,9 +82,9 @@ func leadingDigits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123
 // instantiate returns the declaration for a name: it replaces placeholders in name, role, group, display name and
 // dependents. template is the declared name or an alias, and matches the name.
 func instantiate(spec wit.ConfigKey, template, name string) wit.ConfigKey {
-	var stand []string
-	compareNames(template, name, false, &stand)
-	replace := func(s string) string { return replaced(s, stand) }
+	var values []string
+	compareNames(template, name, false, &values)
+	replace := func(s string) string { return replacePlaceholders(s, values) }
 	spec.Name = replace(spec.Name)
 	rules := make([]wit.Rule, len(spec.Rules))
 	for i, r := range spec.Rules {
@@ -107,7 +107,7 @@ func instantiate(spec wit.ConfigKey, template, name string) wit.ConfigKey {
 }
 
 // expand replaces the placeholders of a template.
-func expand(template string, stand func(placeholder string) string) string {
+func expand(template string, values func(placeholder string) string) string {
 	var b strings.Builder
 	for {
 		before, placeholder, ok := cutPlaceholder(template)
@@ -116,24 +116,24 @@ func expand(template string, stand func(placeholder string) string) string {
 			return b.String()
 		}
 		template = template[len(before)+len(placeholder):]
-		b.WriteString(stand(placeholder))
+		b.WriteString(values(placeholder))
 	}
 }
 
-// replaced replaces placeholders in a text; stand contains pairs of placeholder and value. Others stay.
-func replaced(template string, stand []string) string {
+// replacePlaceholders replaces placeholders in a text. values contains pairs of placeholder and value; others stay.
+func replacePlaceholders(template string, values []string) string {
 	return expand(template, func(placeholder string) string {
-		for i := 0; i < len(stand); i += 2 {
-			if stand[i] == placeholder {
-				return stand[i+1]
+		for i := 0; i < len(values); i += 2 {
+			if values[i] == placeholder {
+				return values[i+1]
 			}
 		}
 		return placeholder
 	})
 }
 
-// filled replaces the placeholders of a template by numbers, 00 if there are too few, and {name} by last.
-func filled(template string, numbers []string, last string) string {
+// fillTemplate replaces the placeholders of a template by numbers, 00 if there are too few, and {name} by last.
+func fillTemplate(template string, numbers []string, last string) string {
 	return expand(template, func(placeholder string) string {
 		if placeholder == anyName {
 			return last

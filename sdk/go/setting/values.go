@@ -9,12 +9,12 @@ import (
 )
 
 // Values reads settings, with the defaults of a table. The settings must have been validated: a value of another kind
-// than the one that is read is zero.
+// than the method reads results in zero.
 type Values struct {
-	table *Table
-	given []wit.Setting
-	// at is the index of the last setting of each name; nil if there are few settings.
-	at map[string]int
+	table    *Table
+	settings []wit.Setting
+	// last is the index of the last setting of each name; nil if there are few settings.
+	last map[string]int
 }
 
 // fewSettings is the number up to which a linear search is fast enough. A connector with 200 entity sets has a
@@ -22,12 +22,12 @@ type Values struct {
 const fewSettings = 16
 
 // Values returns a reader of settings. If a name occurs twice, the last counts.
-func (t *Table) Values(given []wit.Setting) Values {
-	v := Values{table: t, given: given}
-	if len(given) > fewSettings {
-		v.at = make(map[string]int, len(given))
-		for i := range given {
-			v.at[given[i].Name] = i
+func (t *Table) Values(settings []wit.Setting) Values {
+	v := Values{table: t, settings: settings}
+	if len(settings) > fewSettings {
+		v.last = make(map[string]int, len(settings))
+		for i := range settings {
+			v.last[settings[i].Name] = i
 		}
 	}
 	return v
@@ -35,23 +35,23 @@ func (t *Table) Values(given []wit.Setting) Values {
 
 // Lookup returns the value of exactly this name, trimmed.
 func (v Values) Lookup(name string) (value string, ok bool) {
-	if v.at != nil {
-		i, ok := v.at[name]
+	if v.last != nil {
+		i, ok := v.last[name]
 		if !ok {
 			return "", false
 		}
-		return Trim(v.given[i].Value), true
+		return Trim(v.settings[i].Value), true
 	}
-	for i := len(v.given) - 1; i >= 0; i-- {
-		if v.given[i].Name == name {
-			return Trim(v.given[i].Value), true
+	for i := len(v.settings) - 1; i >= 0; i-- {
+		if v.settings[i].Name == name {
+			return Trim(v.settings[i].Value), true
 		}
 	}
 	return "", false
 }
 
-// Text returns the value of a name or its alias, else the default, else "".
-func (v Values) Text(name string) string {
+// String returns the value of a name or its alias, else the default, else "".
+func (v Values) String(name string) string {
 	if value, ok := v.Lookup(name); ok {
 		return value
 	}
@@ -82,27 +82,28 @@ func (v Values) byAlias(spec *wit.ConfigKey) (value string, ok bool) {
 	return "", false
 }
 
-// Word returns the value in lower case: enumerations are read in any case.
-func (v Values) Word(name string) string { return strings.ToLower(v.Text(name)) }
+// Lower returns [Values.String] in lower case, for enumerations, which are case-insensitive.
+func (v Values) Lower(name string) string { return strings.ToLower(v.String(name)) }
 
-// On reports whether the value is 1 or true, in any case.
-func (v Values) On(name string) bool {
-	on, _ := Flag(v.Text(name))
+// Bool reports whether the value is 1 or true, in any case.
+func (v Values) Bool(name string) bool {
+	on, _ := ParseBool(v.String(name))
 	return on
 }
 
-// Number returns the value as an integer.
-func (v Values) Number(name string) int {
-	n, _ := Integer(wit.KindLong, v.Text(name))
+// Int returns the value as an integer, 0 if it is none.
+func (v Values) Int(name string) int {
+	n, _ := ParseInt(wit.KindLong, v.String(name))
 	return int(n)
 }
 
-// Duration returns the value, which is in milliseconds.
+// Duration returns the value, which is in milliseconds, as a duration.
 func (v Values) Duration(name string) time.Duration {
-	return Milliseconds(int64(v.Number(name)))
+	return Milliseconds(int64(v.Int(name)))
 }
 
-// Milliseconds returns a duration of n milliseconds, at most a hundred years, so that a sum of two does not overflow.
+// Milliseconds returns a duration of n milliseconds, limited to a hundred years so that the sum of two does not
+// overflow.
 func Milliseconds(n int64) time.Duration {
 	const century = int64(100 * 365 * 24 * time.Hour / time.Millisecond)
 	return time.Duration(max(-century, min(n, century))) * time.Millisecond
@@ -110,13 +111,13 @@ func Milliseconds(n int64) time.Duration {
 
 // List returns the value split at commas, without empty items.
 func (v Values) List(name string) []string {
-	return slices.DeleteFunc(List(v.Text(name)), func(item string) bool { return item == "" })
+	return slices.DeleteFunc(ParseList(v.String(name)), func(item string) bool { return item == "" })
 }
 
 // WithPrefix returns the settings whose names begin with a prefix, by the rest of their names.
 func (v Values) WithPrefix(prefix string) map[string]string {
 	below := map[string]string{}
-	for _, s := range v.given {
+	for _, s := range v.settings {
 		if name, ok := strings.CutPrefix(s.Name, prefix); ok && name != "" {
 			below[name] = s.Value
 		}
@@ -131,13 +132,13 @@ func (v Values) Groups(group, shared string) []Group {
 	before, _, _ := cutPlaceholder(group)
 	var groups []Group
 	seen := map[string]bool{}
-	for i := range v.given {
-		rest, ok := strings.CutPrefix(v.given[i].Name, before)
+	for i := range v.settings {
+		rest, ok := strings.CutPrefix(v.settings[i].Name, before)
 		if !ok {
 			continue
 		}
 		number := rest[:leadingDigits(rest)]
-		if seen[number] || !begins(group, v.given[i].Name) {
+		if seen[number] || !hasTemplatePrefix(group, v.settings[i].Name) {
 			continue
 		}
 		seen[number] = true
@@ -145,7 +146,8 @@ func (v Values) Groups(group, shared string) []Group {
 		for at < len(groups) && groups[at].Digits < number {
 			at++
 		}
-		groups = slices.Insert(groups, at, Group{Digits: number, values: v, prefix: filled(group, []string{number}, ""),
+		groups = slices.Insert(groups, at, Group{Digits: number, values: v,
+			prefix: fillTemplate(group, []string{number}, ""),
 			shared: shared})
 	}
 	return groups
@@ -162,9 +164,9 @@ type Group struct {
 // Name returns the full name of a setting of the group.
 func (g Group) Name(name string) string { return g.prefix + name }
 
-// Source returns the full name of the setting that has the value: the group's, or the shared one if the group has none.
+// Source returns the full name of the setting that provides the value: that of the group, or the shared one.
 func (g Group) Source(name string) string {
-	if _, given := g.values.Lookup(g.Name(name)); !given && g.shared != "" {
+	if _, present := g.values.Lookup(g.Name(name)); !present && g.shared != "" {
 		if _, _, ok := g.values.table.locate(g.shared + name); ok {
 			return g.shared + name
 		}
@@ -172,11 +174,11 @@ func (g Group) Source(name string) string {
 	return g.Name(name)
 }
 
-// Text returns the group's value, else the shared one, else the default.
-func (g Group) Text(name string) string { return g.values.Text(g.Source(name)) }
+// String returns the group's value, else the shared one, else the default.
+func (g Group) String(name string) string { return g.values.String(g.Source(name)) }
 
-// Word returns the value in lower case.
-func (g Group) Word(name string) string { return g.values.Word(g.Source(name)) }
+// Lower returns the value in lower case.
+func (g Group) Lower(name string) string { return g.values.Lower(g.Source(name)) }
 
-// Number returns the value as an integer.
-func (g Group) Number(name string) int { return g.values.Number(g.Source(name)) }
+// Int returns the value as an integer.
+func (g Group) Int(name string) int { return g.values.Int(g.Source(name)) }

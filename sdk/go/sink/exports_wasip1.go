@@ -10,9 +10,9 @@ import (
 )
 
 var (
-	openFunc   = canon.FuncOf(wit.InterfaceSink, "Open", wit.Sink.Open)
-	encodeFunc = canon.FuncOf(wit.InterfaceSink, "Encode", wit.Sink.Encode)
-	settleFunc = canon.FuncOf(wit.InterfaceSink, "HandleResponse", wit.Sink.HandleResponse)
+	openFunc           = canon.FuncOf(wit.InterfaceSink, "Open", wit.Sink.Open)
+	encodeFunc         = canon.FuncOf(wit.InterfaceSink, "Encode", wit.Sink.Encode)
+	handleResponseFunc = canon.FuncOf(wit.InterfaceSink, "HandleResponse", wit.Sink.HandleResponse)
 )
 
 //go:wasmexport culvert:connect/sink@0.3.0#open
@@ -20,46 +20,47 @@ func open(component, componentLen, settings, settingsLen, state, stateLen, answe
 	return guest.Call(openFunc, func(a []reflect.Value) (any, error) {
 		return registered.Open(a[0].String(), guest.Arg[[]wit.Setting](a[1]), a[2].Bytes(),
 			guest.Arg[[]wit.Response](a[3]))
-	}, guest.U(component, componentLen, settings, settingsLen, state, stateLen, answers, answersLen)...)
+	}, guest.Widen(component, componentLen, settings, settingsLen, state, stateLen, answers, answersLen)...)
 }
 
-// encode lifts what is rare by reflection and takes rows and data where they lie.
+// encode lifts rare arguments by reflection and passes rows and data without a copy.
 //
 //go:wasmexport culvert:connect/sink@0.3.0#encode
-func encode(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen, origins,
-	originsLen,
-	originTopics, originTopicsLen, hints, hintsLen uint32) uint32 {
+func encode(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen, recordIDs,
+	recordIDsLen,
+	recordTopics, recordTopicsLen, hints, hintsLen uint32) uint32 {
 	return guest.Call(encodeFunc, func(a []reflect.Value) (any, error) {
 		return registered.Encode(a[0].Bytes(), guest.Arg[[]wit.Schema](a[1]), guest.Arg[[]string](a[2]),
-			guest.List[wit.Row](rows, rowsLen), guest.View(data, dataLen), guest.List[wit.RecordID](origins,
-				originsLen), guest.Arg[[]string](a[6]),
+			guest.List[wit.Row](rows, rowsLen), guest.View(data, dataLen), guest.List[wit.RecordID](recordIDs,
+				recordIDsLen), guest.Arg[[]string](a[6]),
 			guest.Arg[[]wit.Hint](a[7]))
-	}, guest.U(context, contextLen, schemas, schemasLen, topics, topicsLen, 0, 0, 0, 0, 0, 0, originTopics,
-		originTopicsLen, hints, hintsLen)...)
+	}, guest.Widen(context, contextLen, schemas, schemasLen, topics, topicsLen, 0, 0, 0, 0, 0, 0, recordTopics,
+		recordTopicsLen, hints, hintsLen)...)
 }
 
-// settledArea is where the result of settle lies when all rows were written.
-var settledArea = make([]byte, guest.SettledSize)
+// resultArea contains the result of handle-response if all rows were written.
+var resultArea = make([]byte, guest.ResponseResultSize)
 
-// verdictSize is that of a verdict in memory.
-var verdictSize = canon.SizeOf[wit.RowResult]()
+// rowResultSize is the size of a row result in memory.
+var rowResultSize = canon.SizeOf[wit.RowResult]()
 
-// settle is called for each request: it copies the answer's texts and takes its body, the memo and the rows where they
-// lie.
+// handleResponse is called for each request. It copies only the strings of the response; its body, the state and the
+// rows are passed without a copy.
 //
 //go:wasmexport culvert:connect/sink@0.3.0#handle-response
-func settle(context, contextLen, memo, memoLen, rows, rowsLen, tag, tagLen, status, target, targetLen, headers,
+func handleResponse(context, contextLen, state, stateLen, rows, rowsLen, tag, tagLen, status, target, targetLen,
+	headers,
 	headersLen, body, bodyLen uint32, at int64) uint32 {
-	response := wit.Response{Tag: guest.Text(tag, tagLen), Status: uint16(status),
-		Target: guest.Text(target, targetLen), Headers: guest.Headers(headers, headersLen),
+	response := wit.Response{Tag: guest.String(tag, tagLen), Status: uint16(status),
+		Target: guest.String(target, targetLen), Headers: guest.Headers(headers, headersLen),
 		Body: guest.View(body, bodyLen), ReceivedAt: at}
-	out, err := registered.HandleResponse(guest.View(context, contextLen), guest.View(memo, memoLen),
+	out, err := registered.HandleResponse(guest.View(context, contextLen), guest.View(state, stateLen),
 		guest.List[uint32](rows, rowsLen), response)
-	fault := guest.AsFault(err)
-	if fault == nil && out.Context == nil && !slices.ContainsFunc(out.Results, func(v wit.RowResult) bool {
+	failure := guest.AsError(err)
+	if failure == nil && out.Context == nil && !slices.ContainsFunc(out.Results, func(v wit.RowResult) bool {
 		return v.Written == nil || v.Rejected != nil || v.Retry != nil
 	}) {
-		return guest.Zeros(settledArea, guest.SettledVerdicts, len(out.Results), verdictSize)
+		return guest.Zeros(resultArea, guest.ResponseResultsOffset, len(out.Results), rowResultSize)
 	}
-	return guest.Result(settleFunc, out, fault)
+	return guest.Result(handleResponseFunc, out, failure)
 }

@@ -1,4 +1,4 @@
-// Package sink makes a module a sink plugin: importing it gives the module the exports of the world sink-plugin.
+// Package sink makes a module a sink plugin. Importing it adds the exports of the world sink-plugin.
 package sink
 
 import (
@@ -6,8 +6,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Plugin is what a sink implements. Methods must not keep the slices and texts that they are given: they lie in memory
-// that the next call uses again.
+// Plugin is a sink. Methods must not keep the slices and strings that they receive: the next call reuses their memory.
 type Plugin interface {
 	sdk.Plugin
 	wit.Sink
@@ -16,7 +15,7 @@ type Plugin interface {
 //lint:ignore U1000 read by the exports, which only guests have
 var registered Plugin
 
-// Register makes p the module's sink. Call it from init.
+// Register makes p the sink of the module. Call it from an init function.
 func Register(p Plugin) {
 	registered = p
 	sdk.Register(p)

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// news reads the pages of a service in the easy form. Its pages are numbered: /news?page=1, and so on.
+// news reads numbered pages, from /news?page=1 on.
 type news struct{}
 
 type item struct {
@@ -28,7 +28,8 @@ func (news) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.V
 }
 
 func (news) Feeds(string, []wit.Setting) ([]source.Feed, error) {
-	return []source.Feed{{Name: "items", Topic: "news", Identity: "/news", Every: time.Minute, Ask: ask, Read: read}},
+	return []source.Feed{{Name: "items", Topic: "news", Identity: "/news", PollEvery: time.Minute, Request: request,
+			Read: read}},
 		nil
 }
 
@@ -37,14 +38,14 @@ func pageOf(at source.Offset) int64 {
 	return max(page, 1)
 }
 
-func ask(at source.Offset) (wit.Request, error) {
+func request(at source.Offset) (wit.Request, error) {
 	return wit.Request{Target: "/news?page=" + strconv.FormatInt(pageOf(at), 10)}, nil
 }
 
-// read goes on with the next page where this one had items; an empty one is asked for again at the next poll.
-func read(at source.Offset, answer wit.Response) (page source.Page, err error) {
+// read continues with the next page if this one has items. An empty page is requested again at the next poll.
+func read(at source.Offset, response wit.Response) (page source.Page, err error) {
 	var items []item
-	if err := json.Unmarshal(answer.Body, &items); err != nil {
+	if err := json.Unmarshal(response.Body, &items); err != nil {
 		return page, err
 	}
 	for _, i := range items {
@@ -56,19 +57,19 @@ func read(at source.Offset, answer wit.Response) (page source.Page, err error) {
 	return page, nil
 }
 
-// A plugin registers itself in an init function; importing the package gives the module its exports.
+// A plugin registers itself in an init function. Importing the package adds the exports to the module.
 func ExampleRegisterPages() {
 	source.RegisterPages(news{})
 }
 
-// The functions of a feed are called without a host, too: the offset of a page says where the next one is.
+// The functions of a feed can be called without a host. Each page returns the offset of the next one.
 func ExampleFeed() {
 	feeds, _ := news{}.Feeds("example.News", nil)
 	at := source.Offset{}
 	for _, body := range []string{`[{"id":1,"title":"rain"},{"id":2,"title":"sun"}]`, `[]`} {
-		request, _ := feeds[0].Ask(at)
+		req, _ := feeds[0].Request(at)
 		page, err := feeds[0].Read(at, wit.Response{Status: 200, Body: []byte(body)})
-		fmt.Println(request.Target, len(page.Records), page.More, err)
+		fmt.Println(req.Target, len(page.Records), page.More, err)
 		if page.Next != nil {
 			at = page.Next
 		}

@@ -22,7 +22,7 @@ var (
 func plan(component, componentLen, settings, settingsLen, maxTasks uint32) uint32 {
 	return guest.Call(planFunc, func(a []reflect.Value) (any, error) {
 		return registered.Plan(a[0].String(), guest.Arg[[]wit.Setting](a[1]), uint32(a[2].Uint()))
-	}, guest.U(component, componentLen, settings, settingsLen, maxTasks)...)
+	}, guest.Widen(component, componentLen, settings, settingsLen, maxTasks)...)
 }
 
 //go:wasmexport culvert:connect/source@0.3.0#open
@@ -30,15 +30,15 @@ func open(component, componentLen, settings, settingsLen, state, stateLen, answe
 	return guest.Call(openFunc, func(a []reflect.Value) (any, error) {
 		return registered.Open(a[0].String(), guest.Arg[[]wit.Setting](a[1]), a[2].Bytes(),
 			guest.Arg[[]wit.Response](a[3]))
-	}, guest.U(component, componentLen, settings, settingsLen, state, stateLen, answers, answersLen)...)
+	}, guest.Widen(component, componentLen, settings, settingsLen, state, stateLen, answers, answersLen)...)
 }
 
 //go:wasmexport culvert:connect/source@0.3.0#next
-func next(context, contextLen, feed, offset, offsetLen, cause, wake, wakeLen uint32, now int64) uint32 {
+func next(context, contextLen, feed, offset, offsetLen, reason, wake, wakeLen uint32, now int64) uint32 {
 	return guest.Call(nextFunc, func(a []reflect.Value) (any, error) {
 		return registered.Next(a[0].Bytes(), uint32(a[1].Uint()), guest.Arg[[]wit.OffsetEntry](a[2]),
 			guest.Arg[wit.PollReason](a[3]), a[4].Int())
-	}, append(guest.U(context, contextLen, feed, offset, offsetLen, cause, wake, wakeLen), uint64(now))...)
+	}, append(guest.Widen(context, contextLen, feed, offset, offsetLen, reason, wake, wakeLen), uint64(now))...)
 }
 
 //go:wasmexport culvert:connect/source@0.3.0#begin
@@ -47,14 +47,14 @@ func begin(context, contextLen, feed, hasPosition, position, positionLen, tag, t
 	return guest.Call(beginFunc, func(a []reflect.Value) (any, error) {
 		return registered.Begin(a[0].Bytes(), uint32(a[1].Uint()), guest.Arg[*[]wit.OffsetEntry](a[2]),
 			guest.Arg[wit.Response](a[3]))
-	}, append(guest.U(context, contextLen, feed, hasPosition, position, positionLen, tag, tagLen, status, target,
+	}, append(guest.Widen(context, contextLen, feed, hasPosition, position, positionLen, tag, tagLen, status, target,
 		targetLen, headers, headersLen, body, bodyLen), uint64(at))...)
 }
 
-// decodeArea is where the result of decode lies when it is rows and data only: no call of the hot path allocates.
-var decodeArea = make([]byte, guest.PortionSize)
+// decodeArea contains the result of decode if it is only rows and data, so that frequent calls allocate nothing.
+var decodeArea = make([]byte, guest.DecodeResultSize)
 
-// lastTag saves making the same text for each piece.
+// lastTag is the tag of the last call, to avoid a copy for each piece.
 var lastTag string
 
 //go:wasmexport culvert:connect/source@0.3.0#decode
@@ -63,15 +63,15 @@ func decode(page, tag, tagLen, status, piece, pieceLen, last uint32) uint32 {
 		lastTag = string(t)
 	}
 	p, err := registered.Decode(page, lastTag, uint16(status), guest.View(piece, pieceLen), last != 0)
-	fault := guest.AsFault(err)
-	plain := fault == nil && len(p.Schemas) == 0 && len(p.Errors) == 0 && len(p.Linked) == 0 && p.Next == nil &&
+	failure := guest.AsError(err)
+	plain := failure == nil && len(p.Schemas) == 0 && len(p.Errors) == 0 && len(p.Linked) == 0 && p.Next == nil &&
 		!p.More && p.WaitMs == 0
 	if plain {
-		return guest.Return(decodeArea, guest.PortionRows, p.Rows, guest.PortionData, p.Data)
+		return guest.ReturnRows(decodeArea, guest.DecodeRowsOffset, p.Rows, guest.DecodeDataOffset, p.Data)
 	}
 	rows, data := p.Rows, p.Data
 	p.Rows, p.Data = nil, nil
-	return guest.Lower(decodeFunc, p, fault, guest.PortionRows, rows, guest.PortionData, data)
+	return guest.Lower(decodeFunc, p, failure, guest.DecodeRowsOffset, rows, guest.DecodeDataOffset, data)
 }
 
 //go:wasmexport culvert:connect/source@0.3.0#abandon
@@ -83,5 +83,5 @@ func abandon(page uint32) {
 func checkOffset(partition, partitionLen, offset, offsetLen uint32) uint32 {
 	return guest.Call(checkOffsetFunc, func(a []reflect.Value) (any, error) {
 		return nil, registered.CheckOffset(guest.Arg[[]wit.OffsetEntry](a[0]), guest.Arg[[]wit.OffsetEntry](a[1]))
-	}, guest.U(partition, partitionLen, offset, offsetLen)...)
+	}, guest.Widen(partition, partitionLen, offset, offsetLen)...)
 }

@@ -12,95 +12,98 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// PagePlugin is the easy way to write a source, for services whose answers fit into memory: a page is one request and
-// the records of its answer, which are Go values. A [Plugin] sees the answer piece by piece, may fetch what a page
-// nests, and decides itself how it is spread over tasks.
+// PagePlugin is a simpler form of a source, for services whose responses fit into memory: a page is one request, and
+// its records are Go values. A [Plugin] decodes a response piece by piece, may follow links inside a page, and
+// distributes its feeds over tasks.
 type PagePlugin interface {
 	sdk.Plugin
-	// Feeds are what a connector with these settings reads. It is called for each instance and must give the same
-	// answer for the same settings.
+	// Feeds returns what a connector with these settings reads. The host calls it for each instance; the result must be
+	// the same for the same settings.
 	Feeds(component string, settings []wit.Setting) ([]Feed, error)
 }
 
-// Feed is one stream of pages into one topic.
+// Feed is a sequence of pages that are written to one topic.
 type Feed struct {
-	// Name is short, stable and unique in the connector: offsets are stored under it.
-	Name  string
+	// Name is short, stable and unique in the connector. Offsets are stored under this name.
+	Name string
+	// Topic is the topic of the feed's records.
 	Topic string
-	// Identity is what the offsets belong to besides the service's address and the user: path, filter and what else
-	// decides which rows come. Offsets of another identity are not used: the task fails and says so.
+	// Identity contains everything that decides which rows the feed reads, except the address of the service and the
+	// user: path, filter and the like. If it changes, stored offsets are not used and the task fails.
 	Identity string
-	// Every is how long to wait before the feed is asked again when nothing more is there; 0: it is read once.
-	Every time.Duration
-	// Ask makes the request for the page at an offset, which is empty for the first page. The host adds address and
-	// credentials.
-	Ask func(at Offset) (wit.Request, error)
-	// Read makes records of an answer with status 2xx. Of the others 304 means nothing new, and all from 400 on fail
-	// the page.
-	Read func(at Offset, answer wit.Response) (Page, error)
+	// PollEvery is the pause between two polls if no more pages are available. Zero means that the feed is read once.
+	PollEvery time.Duration
+	// Request returns the request for the page at an offset. The offset of the first page is empty. The host adds the
+	// address and the credentials. An empty method means GET.
+	Request func(at Offset) (wit.Request, error)
+	// Read returns the records of a response with a status from 200 to 299. It is not called for 304, which means that
+	// nothing has changed, nor for other statuses, which fail the page.
+	Read func(at Offset, response wit.Response) (Page, error)
 }
 
-// Offset says where a feed goes on: texts, int64, float64, booleans and nil by name. Names beginning with "sdk." are
-// taken.
+// Offset is the position of a feed. Values are strings, int64, float64, booleans or nil. Names that begin with "sdk."
+// are reserved.
 type Offset map[string]any
 
-// Text is a field that is a text, "" where there is none.
-func (o Offset) Text(name string) string {
+// String returns the string with that name, or "" if there is none.
+func (o Offset) String(name string) string {
 	text, _ := o[name].(string)
 	return text
 }
 
-// Page is what an answer holds. Its records and Next are stored together: after a crash the page is asked for again
-// unless all of it had arrived.
+// Page is the result of [Feed.Read]. The host stores its records and Next together: after a crash it requests the page
+// again unless all records were stored.
 type Page struct {
+	// Records are written to the feed's topic.
 	Records []Record
-	// Next is where to go on; nil: where this page was, at the next poll.
+	// Next is the position of the next page. Nil means that this page is requested again at the next poll.
 	Next Offset
-	// More: another page is there now.
+	// More means that the next page is available now, without waiting for a poll.
 	More bool
 }
 
-// Record is a record of Kafka. Key and Value are structs, pointers, slices, maps with text keys, time.Time, numbers,
-// texts, booleans or []byte, from which the schema is made: a field is named as its json tag says, else as in Go, and a
-// pointer is optional. A [connectdata.Map] or [connectdata.List] has no schema. nil is absent.
+// Record is a Kafka record. Key and Value are structs, pointers, slices, maps with string keys, time.Time, signed
+// integers, floats, strings, booleans or []byte. Their schema follows from the Go type: a field is named by its json
+// tag, else as in Go, and pointers are optional. [connectdata.Map] and [connectdata.List] are schemaless. Nil means
+// absent.
 type Record struct{ Key, Value any }
 
-// MaxPage is the size in bytes of the longest answer that a PagePlugin takes.
-const MaxPage = 32 << 20
+// MaxPageBytes is the maximum size of a response that a [PagePlugin] accepts.
+const MaxPageBytes = 32 << 20
 
-// RegisterPages makes p the module's source. Call it from init.
+// RegisterPages makes p the source of the module. Call it from an init function.
 func RegisterPages(p PagePlugin) { Register(Pages(p)) }
 
-// Pages makes a [Plugin] of a [PagePlugin].
+// Pages returns a [Plugin] that runs a [PagePlugin].
 func Pages(p PagePlugin) Plugin {
 	return &pages{PagePlugin: p, feeds: map[string][]Feed{}, open: map[uint32]*openPage{}}
 }
 
-// Names of offset fields of our own.
+// Names of offset fields that the SDK adds.
 const (
-	// fieldStart stands for the empty offset: Kafka Connect takes an empty one for none.
+	// fieldStart replaces the empty offset, which Kafka Connect does not store.
 	fieldStart = "sdk.start"
-	// fieldFinished says that a feed that is read once was read.
+	// fieldFinished marks a feed without polling that was read.
 	fieldFinished = "sdk.finished"
 )
 
 type pages struct {
 	PagePlugin
-	// feeds are those of a context, made once for each instance.
+	// feeds caches the feeds by context.
 	feeds   map[string][]Feed
 	open    map[uint32]*openPage
 	last    uint32
 	schemas schemas
 }
 
-// openPage is a page whose body has not ended.
+// openPage is a page whose body is not complete.
 type openPage struct {
-	feed   *Feed
-	at     Offset
-	answer wit.Response
+	feed     *Feed
+	at       Offset
+	response wit.Response
 }
 
-// Plan reads all feeds in one task.
+// Plan assigns all feeds to one task.
 func (p *pages) Plan(component string, settings []wit.Setting, _ uint32) (wit.PlanResult, error) {
 	if _, err := p.PagePlugin.Feeds(component, settings); err != nil {
 		return wit.PlanResult{}, err
@@ -109,7 +112,7 @@ func (p *pages) Plan(component string, settings []wit.Setting, _ uint32) (wit.Pl
 		ExactlyOnce: wit.Support{Unsupported: wit.Ptr("its pages are not known to repeat exactly")}}, nil
 }
 
-// Open keeps component and settings as the context.
+// Open encodes component and settings as the context.
 func (p *pages) Open(component string, settings []wit.Setting, _ []byte, _ []wit.Response) (wit.SourceOpenResult,
 	error) {
 	list := connectdata.List{component}
@@ -120,7 +123,7 @@ func (p *pages) Open(component string, settings []wit.Setting, _ []byte, _ []wit
 	if err != nil {
 		return wit.SourceOpenResult{}, err
 	}
-	feeds, err := p.of(context)
+	feeds, err := p.feedsOf(context)
 	if err != nil {
 		return wit.SourceOpenResult{}, err
 	}
@@ -128,16 +131,16 @@ func (p *pages) Open(component string, settings []wit.Setting, _ []byte, _ []wit
 	for _, f := range feeds {
 		feed := wit.Feed{Name: f.Name, Topic: f.Topic, Partition: []wit.OffsetEntry{wit.StringEntry("feed", f.Name)},
 			Fingerprint: f.Identity}
-		if f.Every > 0 {
-			feed.PollEveryMs = wit.Ptr(uint32(min(f.Every.Milliseconds(), 1<<31)))
+		if f.PollEvery > 0 {
+			feed.PollEveryMs = wit.Ptr(uint32(min(f.PollEvery.Milliseconds(), 1<<31)))
 		}
 		opened.Feeds = append(opened.Feeds, feed)
 	}
 	return wit.SourceOpenResult{Ready: opened}, nil
 }
 
-// of are the feeds of a context.
-func (p *pages) of(context []byte) ([]Feed, error) {
+// feedsOf returns the feeds of a context.
+func (p *pages) feedsOf(context []byte) ([]Feed, error) {
 	if feeds, ok := p.feeds[string(context)]; ok {
 		return feeds, nil
 	}
@@ -157,9 +160,9 @@ func (p *pages) of(context []byte) ([]Feed, error) {
 }
 
 func (p *pages) feed(context []byte, number uint32) (*Feed, error) {
-	feeds, err := p.of(context)
+	feeds, err := p.feedsOf(context)
 	if err == nil && int(number) >= len(feeds) {
-		err = sdk.Fail(wit.ErrorInternal, "no feed "+strconv.Itoa(int(number)))
+		err = sdk.NewError(wit.ErrorInternal, "no feed "+strconv.Itoa(int(number)))
 	}
 	if err != nil {
 		return nil, err
@@ -167,38 +170,38 @@ func (p *pages) feed(context []byte, number uint32) (*Feed, error) {
 	return &feeds[number], nil
 }
 
-// Next asks for the page at the offset.
-func (p *pages) Next(context []byte, number uint32, offset []wit.OffsetEntry, cause wit.PollReason,
+// Next returns the request for the page at the offset.
+func (p *pages) Next(context []byte, number uint32, offset []wit.OffsetEntry, reason wit.PollReason,
 	_ int64) (wit.NextAction, error) {
 	f, err := p.feed(context, number)
 	if err != nil {
 		return wit.NextAction{}, err
 	}
-	if _, done := wit.Lookup(offset, fieldFinished); done && f.Every == 0 {
+	if _, done := wit.Lookup(offset, fieldFinished); done && f.PollEvery == 0 {
 		return wit.NextAction{Finished: wit.Set}, nil
 	}
-	if cause.Trigger != nil {
+	if reason.Trigger != nil {
 		return wit.NextAction{Idle: wit.Set}, nil
 	}
 	at := offsetOf(offset)
-	request, err := f.Ask(maps.Clone(at))
+	request, err := f.Request(maps.Clone(at))
 	if err != nil {
 		return wit.NextAction{}, err
 	}
 	request.Method = cmp.Or(request.Method, "GET")
 	request.Repeatable = request.Repeatable || request.Method == "GET"
-	position, err := at.fields()
+	position, err := at.entries()
 	return wit.NextAction{Fetch: &wit.Fetch{Request: request, Position: &position}}, err
 }
 
-// Begin refuses answers of failure.
+// Begin opens a page.
 func (p *pages) Begin(context []byte, number uint32, position *[]wit.OffsetEntry, response wit.Response) (uint32,
 	error) {
 	f, err := p.feed(context, number)
 	if err != nil {
 		return 0, err
 	}
-	page := &openPage{feed: f, at: Offset{}, answer: response}
+	page := &openPage{feed: f, at: Offset{}, response: response}
 	if position != nil {
 		page.at = offsetOf(*position)
 	}
@@ -207,36 +210,36 @@ func (p *pages) Begin(context []byte, number uint32, position *[]wit.OffsetEntry
 	return p.last, nil
 }
 
-// Decode gathers the body, and makes rows of it at its end.
+// Decode collects the body and decodes it once it is complete.
 func (p *pages) Decode(number uint32, _ string, _ uint16, piece []byte, last bool) (wit.DecodeResult, error) {
 	page := p.open[number]
 	if page == nil {
-		return wit.DecodeResult{}, sdk.Fail(wit.ErrorInternal, "no page "+strconv.Itoa(int(number)))
+		return wit.DecodeResult{}, sdk.NewError(wit.ErrorInternal, "no page "+strconv.Itoa(int(number)))
 	}
-	if len(page.answer.Body)+len(piece) > MaxPage {
+	if len(page.response.Body)+len(piece) > MaxPageBytes {
 		delete(p.open, number)
-		return wit.DecodeResult{}, sdk.Fail(wit.ErrorData, "the page has more than "+strconv.Itoa(MaxPage)+
-			" bytes: ask for smaller pages")
+		return wit.DecodeResult{}, sdk.NewError(wit.ErrorData, "the page has more than "+strconv.Itoa(MaxPageBytes)+
+			" bytes: request smaller pages")
 	}
-	page.answer.Body = append(page.answer.Body, piece...)
+	page.response.Body = append(page.response.Body, piece...)
 	if !last {
 		return wit.DecodeResult{}, nil
 	}
 	delete(p.open, number)
-	if status := page.answer.Status; status == 304 {
-		return p.end(page, Page{})
+	if status := page.response.Status; status == 304 {
+		return p.finish(page, Page{})
 	} else if status < 200 || status > 299 {
-		return wit.DecodeResult{}, refusal(page.answer)
+		return wit.DecodeResult{}, statusError(page.response)
 	}
-	read, err := page.feed.Read(page.at, page.answer)
+	read, err := page.feed.Read(page.at, page.response)
 	if err != nil {
-		return wit.DecodeResult{}, data(err)
+		return wit.DecodeResult{}, dataError(err)
 	}
-	return p.end(page, read)
+	return p.finish(page, read)
 }
 
-// end is what a page comes to.
-func (p *pages) end(page *openPage, read Page) (out wit.DecodeResult, err error) {
+// finish encodes the records of a page.
+func (p *pages) finish(page *openPage, read Page) (out wit.DecodeResult, err error) {
 	for i, r := range read.Records {
 		row := wit.Row{RowIndex: uint32(i), Partition: -1, Offset: -1, Timestamp: -1}
 		if row.Key, out.Data, err = p.schemas.append(&out, r.Key); err == nil {
@@ -244,7 +247,7 @@ func (p *pages) end(page *openPage, read Page) (out wit.DecodeResult, err error)
 		}
 		if err != nil {
 			p.schemas.forget(out.Schemas)
-			return wit.DecodeResult{}, sdk.Fail(wit.ErrorData, "record "+strconv.Itoa(i)+": "+err.Error())
+			return wit.DecodeResult{}, sdk.NewError(wit.ErrorData, "record "+strconv.Itoa(i)+": "+err.Error())
 		}
 		out.Rows = append(out.Rows, row)
 	}
@@ -252,33 +255,34 @@ func (p *pages) end(page *openPage, read Page) (out wit.DecodeResult, err error)
 	if next == nil {
 		next = page.at
 	}
-	if page.feed.Every == 0 && !read.More {
+	if page.feed.PollEvery == 0 && !read.More {
 		next = maps.Clone(next)
 		next[fieldFinished] = true
 	}
-	fields, err := next.fields()
+	fields, err := next.entries()
 	out.Next, out.More = &fields, read.More
 	return out, err
 }
 
-// refusal is the fault of an answer that is none.
-func refusal(answer wit.Response) error {
-	return sdk.Fail(wit.ErrorKindOf(answer.Status), "answered "+strconv.Itoa(int(answer.Status))+": "+
-		strconv.Quote(string(answer.Body[:min(300, len(answer.Body))])))
+// statusError returns the error for a status that is neither a success nor 304.
+func statusError(response wit.Response) error {
+	return sdk.NewError(wit.ErrorKindOf(response.Status),
+		"the service responded with status "+strconv.Itoa(int(response.Status))+": "+
+			strconv.Quote(string(response.Body[:min(300, len(response.Body))])))
 }
 
-// data makes a fault of an error that is none.
-func data(err error) error {
+// dataError returns err as an error of the contract, of kind data unless it has a kind.
+func dataError(err error) error {
 	if f, ok := err.(*wit.Error); ok {
 		return f
 	}
-	return sdk.Fail(wit.ErrorData, err.Error())
+	return sdk.NewError(wit.ErrorData, err.Error())
 }
 
-// Abandon forgets a page.
+// Abandon drops a page.
 func (p *pages) Abandon(number uint32) { delete(p.open, number) }
 
-// CheckOffset takes every offset: what is in it is the feed's.
+// CheckOffset accepts every offset: only the feed knows its content.
 func (p *pages) CheckOffset([]wit.OffsetEntry, []wit.OffsetEntry) error { return nil }
 
 func offsetOf(fields []wit.OffsetEntry) Offset {
@@ -303,8 +307,8 @@ func offsetOf(fields []wit.OffsetEntry) Offset {
 	return o
 }
 
-// fields are the offset's, by name.
-func (o Offset) fields() ([]wit.OffsetEntry, error) {
+// entries returns the offset as the contract's entries, sorted by name.
+func (o Offset) entries() ([]wit.OffsetEntry, error) {
 	fields := []wit.OffsetEntry{}
 	for _, name := range slices.Sorted(maps.Keys(o)) {
 		switch v := o[name].(type) {
@@ -321,7 +325,8 @@ func (o Offset) fields() ([]wit.OffsetEntry, error) {
 		case float64:
 			fields = append(fields, wit.OffsetEntry{Name: name, Value: wit.Scalar{Real: &v}})
 		default:
-			return nil, sdk.Fail(wit.ErrorInternal, "offset "+name+": expected a text, int64, float64, boolean or nil")
+			return nil, sdk.NewError(wit.ErrorInternal,
+				"offset "+name+": expected a string, int64, float64, boolean or nil")
 		}
 	}
 	if len(fields) == 0 {

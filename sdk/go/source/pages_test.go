@@ -78,11 +78,11 @@ type loop struct{ Next *loop }
 // is declared again.
 func TestSchemaRefused(t *testing.T) {
 	for want, v := range map[string]any{
-		"Next: source.loop: a type that holds itself": loop{},
-		"a value of type uint64":                      struct{ A struct{ B uint64 } }{},
-		"A: B: a value of type chan int":              struct{ A struct{ B chan int } }{},
-		"a value of type map[int]string":              map[int]string{},
-		"a value of type *int":                        reflect.New(reflect.TypeFor[*int]()).Interface(),
+		"Next: source.loop: a recursive type": loop{},
+		"a value of type uint64":              struct{ A struct{ B uint64 } }{},
+		"A: B: a value of type chan int":      struct{ A struct{ B chan int } }{},
+		"a value of type map[int]string":      map[int]string{},
+		"a value of type *int":                reflect.New(reflect.TypeFor[*int]()).Interface(),
 	} {
 		var s schemas
 		if _, _, err := s.append(&wit.DecodeResult{}, v); err == nil || !strings.Contains(err.Error(), want) {
@@ -90,11 +90,11 @@ func TestSchemaRefused(t *testing.T) {
 		}
 	}
 	p := Pages(nil).(*pages)
-	page := &openPage{feed: &Feed{Every: time.Second}, at: Offset{}}
-	if _, err := p.end(page, Page{Records: []Record{{Value: line{}}, {Value: loop{}}}}); err == nil {
+	page := &openPage{feed: &Feed{PollEvery: time.Second}, at: Offset{}}
+	if _, err := p.finish(page, Page{Records: []Record{{Value: line{}}, {Value: loop{}}}}); err == nil {
 		t.Fatal("expected a page with a record that has no schema to fail")
 	}
-	out, err := p.end(page, Page{Records: []Record{{Value: line{}}}})
+	out, err := p.finish(page, Page{Records: []Record{{Value: line{}}}})
 	if err != nil || len(out.Schemas) != 1 {
 		t.Errorf("%d schemas, %v: expected the schema again, since the host was never told", len(out.Schemas), err)
 	}
@@ -103,18 +103,18 @@ func TestSchemaRefused(t *testing.T) {
 // Offsets come back as they were, and an empty one is not the same as none.
 func TestOffset(t *testing.T) {
 	want := Offset{"text": "a", "number": int64(5), "real": 0.5, "flag": true, "none": nil}
-	fields, err := want.fields()
+	fields, err := want.entries()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, offsetOf(fields)); diff != "" {
 		t.Error(diff)
 	}
-	empty, err := Offset{}.fields()
+	empty, err := Offset{}.entries()
 	if err != nil || len(empty) == 0 || len(offsetOf(empty)) != 0 {
 		t.Errorf("%v, %v", empty, err)
 	}
-	if _, err := (Offset{"a": []int{1}}).fields(); err == nil {
+	if _, err := (Offset{"a": []int{1}}).entries(); err == nil {
 		t.Error("expected an offset with a list to be refused")
 	}
 }
@@ -129,7 +129,7 @@ func TestPageTooLong(t *testing.T) {
 	for ; err == nil && n < 100; n++ {
 		_, err = p.Decode(1, "", 200, piece, false)
 	}
-	if err == nil || n != MaxPage>>20+1 || len(p.open) != 0 {
+	if err == nil || n != MaxPageBytes>>20+1 || len(p.open) != 0 {
 		t.Errorf("refused after %d MiB: %v", n, err)
 	}
 }

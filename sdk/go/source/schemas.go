@@ -12,10 +12,11 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// schemas are those of the Go types that an instance has met, each declared with the first row that names it.
-type schemas struct{ known map[reflect.Type]*known }
+// schemas contains the schemas of the Go types that an instance has written. Each is declared with the first row that
+// uses it.
+type schemas struct{ byType map[reflect.Type]*typeSchema }
 
-type known struct {
+type typeSchema struct {
 	id    uint32
 	nodes []wit.SchemaNode
 }
@@ -25,7 +26,7 @@ var (
 	byteType = reflect.TypeFor[[]byte]()
 )
 
-// append writes v after the portion's data, and declares its schema where that is new.
+// append encodes v after out.Data and declares its schema if it is new.
 func (s *schemas) append(out *wit.DecodeResult, v any) (wit.ValueSlice, []byte, error) {
 	start := uint32(len(out.Data))
 	form, schema, err := wit.WithSchema, uint32(0), error(nil)
@@ -37,10 +38,10 @@ func (s *schemas) append(out *wit.DecodeResult, v any) (wit.ValueSlice, []byte, 
 		form = wit.Schemaless
 		b, err = connectdata.AppendSchemaless(b, v)
 	default:
-		var k *known
-		if k, err = s.of(out, reflect.TypeOf(v)); err == nil {
+		var k *typeSchema
+		if k, err = s.schemaOf(out, reflect.TypeOf(v)); err == nil {
 			schema = k.id
-			b, err = connectdata.Append(b, k.nodes, 0, tree(reflect.ValueOf(v)))
+			b, err = connectdata.Append(b, k.nodes, 0, toTree(reflect.ValueOf(v)))
 		}
 	}
 	if err != nil {
@@ -49,8 +50,8 @@ func (s *schemas) append(out *wit.DecodeResult, v any) (wit.ValueSlice, []byte, 
 	return wit.ValueSlice{Encoding: form, Schema: schema, Start: start, Size: uint32(len(b)) - start}, b, nil
 }
 
-func (s *schemas) of(out *wit.DecodeResult, t reflect.Type) (*known, error) {
-	if k := s.known[t]; k != nil {
+func (s *schemas) schemaOf(out *wit.DecodeResult, t reflect.Type) (*typeSchema, error) {
+	if k := s.byType[t]; k != nil {
 		return k, nil
 	}
 	nodes, err := appendNodes(nil, t, nil)
@@ -60,20 +61,20 @@ func (s *schemas) of(out *wit.DecodeResult, t reflect.Type) (*known, error) {
 	if _, err := connectdata.CheckSchema(nodes); err != nil {
 		return nil, err
 	}
-	if s.known == nil {
-		s.known = map[reflect.Type]*known{}
+	if s.byType == nil {
+		s.byType = map[reflect.Type]*typeSchema{}
 	}
-	k := &known{wit.GuestSchemas + uint32(len(s.known)), nodes}
-	s.known[t] = k
+	k := &typeSchema{wit.GuestSchemas + uint32(len(s.byType)), nodes}
+	s.byType[t] = k
 	out.Schemas = append(out.Schemas, wit.Schema{ID: k.id, Nodes: nodes})
 	return k, nil
 }
 
-// forget takes back schemas that the host does not learn of, because their page failed.
+// forget removes schemas that the host does not receive because their page failed.
 func (s *schemas) forget(list []wit.Schema) {
-	for t, k := range s.known {
+	for t, k := range s.byType {
 		if slices.ContainsFunc(list, func(new wit.Schema) bool { return new.ID == k.id }) {
-			delete(s.known, t)
+			delete(s.byType, t)
 		}
 	}
 }
@@ -83,8 +84,8 @@ var kinds = map[reflect.Kind]wit.Kind{reflect.Bool: wit.Boolean, reflect.Int8: w
 	reflect.Int64: wit.Int64, reflect.Int: wit.Int64, reflect.Float32: wit.Float32, reflect.Float64: wit.Float64,
 	reflect.String: wit.String}
 
-// appendNodes makes the nodes of a type, its own first. above are the structs that it is inside of.
-func appendNodes(nodes []wit.SchemaNode, t reflect.Type, above []reflect.Type) ([]wit.SchemaNode, error) {
+// appendNodes appends the nodes of a type, starting with its own. enclosing contains the structs around it.
+func appendNodes(nodes []wit.SchemaNode, t reflect.Type, enclosing []reflect.Type) ([]wit.SchemaNode, error) {
 	var node wit.SchemaNode
 	if t.Kind() == reflect.Pointer {
 		node.Optional, t = true, t.Elem()
@@ -107,15 +108,15 @@ func appendNodes(nodes []wit.SchemaNode, t reflect.Type, above []reflect.Type) (
 			nodes = append(nodes, wit.SchemaNode{Kind: wit.String})
 		}
 		node.Element = uint32(len(nodes))
-		nodes, err = appendNodes(nodes, t.Elem(), above)
+		nodes, err = appendNodes(nodes, t.Elem(), enclosing)
 	case t.Kind() == reflect.Struct:
 		node.Kind = wit.Struct
 		if t.Name() != "" {
 			node.Name = wit.Ptr(t.Name())
 		}
-		for _, outer := range above {
+		for _, outer := range enclosing {
 			if outer == t {
-				return nil, errors.New(t.String() + ": a type that holds itself has no schema")
+				return nil, errors.New(t.String() + ": a recursive type has no schema")
 			}
 		}
 		for i := range t.NumField() {
@@ -124,19 +125,19 @@ func appendNodes(nodes []wit.SchemaNode, t reflect.Type, above []reflect.Type) (
 				continue
 			}
 			node.Fields = append(node.Fields, wit.Field{Name: name, Node: uint32(len(nodes))})
-			if nodes, err = appendNodes(nodes, t.Field(i).Type, append(above, t)); err != nil {
+			if nodes, err = appendNodes(nodes, t.Field(i).Type, append(enclosing, t)); err != nil {
 				return nil, errors.New(name + ": " + err.Error())
 			}
 		}
 	default:
 		return nil, errors.New("a value of type " + t.String() + " has no schema: expected structs, pointers, " +
-			"slices, maps with text keys, time.Time, signed integers, floats, texts, booleans or []byte")
+			"slices, maps with string keys, time.Time, signed integers, floats, strings, booleans or []byte")
 	}
 	nodes[at] = node
 	return nodes, err
 }
 
-// fieldName is the name of a struct's field in records, "" for one that is left out.
+// fieldName returns the name of a struct field in records, or "" if it is left out.
 func fieldName(f reflect.StructField) string {
 	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 	switch {
@@ -148,15 +149,15 @@ func fieldName(f reflect.StructField) string {
 	return name
 }
 
-// sortedKeys makes equal maps equal bytes.
+// sortedKeys returns the keys of a map in order, so that equal maps are encoded equally.
 func sortedKeys(v reflect.Value) []reflect.Value {
 	keys := v.MapKeys()
 	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 	return keys
 }
 
-// tree is a Go value as package connectdata writes it.
-func tree(v reflect.Value) any {
+// toTree returns a Go value as package connectdata writes it.
+func toTree(v reflect.Value) any {
 	if v.Kind() == reflect.Pointer {
 		if v.IsNil() {
 			return nil
@@ -173,20 +174,20 @@ func tree(v reflect.Value) any {
 	case reflect.Slice:
 		list := make(connectdata.List, v.Len())
 		for i := range list {
-			list[i] = tree(v.Index(i))
+			list[i] = toTree(v.Index(i))
 		}
 		return list
 	case reflect.Map:
 		m := connectdata.Map{}
 		for _, key := range sortedKeys(v) {
-			m = append(m, connectdata.Entry{Key: key.String(), Value: tree(v.MapIndex(key))})
+			m = append(m, connectdata.Entry{Key: key.String(), Value: toTree(v.MapIndex(key))})
 		}
 		return m
 	case reflect.Struct:
 		record := connectdata.Struct{}
 		for i := range v.NumField() {
 			if fieldName(v.Type().Field(i)) != "" {
-				record = append(record, tree(v.Field(i)))
+				record = append(record, toTree(v.Field(i)))
 			}
 		}
 		return record
@@ -207,5 +208,5 @@ func tree(v reflect.Value) any {
 	case reflect.Float64:
 		return v.Float()
 	}
-	panic("source: a value of kind " + strconv.Quote(v.Kind().String()) + " that its schema did not refuse")
+	panic("source: a value of kind " + strconv.Quote(v.Kind().String()) + ", which has no schema")
 }

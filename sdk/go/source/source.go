@@ -1,4 +1,6 @@
-// Package source makes a module a source plugin: importing it gives the module the exports of the world source-plugin.
+// Package source makes a module a source plugin. Importing it adds the exports of the world source-plugin.
+//
+// Implement [PagePlugin] if each response of the service fits into memory, else [Plugin].
 package source
 
 import (
@@ -6,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Plugin is what a source implements. Methods must not keep the slices and texts that they are given: they lie in
-// memory that the next call uses again. What Decode returns may be used again by the next call of Decode.
+// Plugin is a source. Methods must not keep the slices and strings that they receive: the next call reuses their
+// memory. The result of Decode may be reused by the next call of Decode.
 type Plugin interface {
 	sdk.Plugin
 	wit.Source
@@ -16,7 +18,7 @@ type Plugin interface {
 //lint:ignore U1000 read by the exports, which only guests have
 var registered Plugin
 
-// Register makes p the module's source. Call it from init.
+// Register makes p the source of the module. Call it from an init function.
 func Register(p Plugin) {
 	registered = p
 	sdk.Register(p)

@@ -24,7 +24,7 @@ func (topics) Run(_ string, _, _ []wit.Setting, _ []byte, answers []wit.Response
 			Target: "/topics"}}}}, nil
 	}
 	if status := answers[0].Status; status != 200 {
-		return wit.CommandResult{}, sdk.Fail(wit.ErrorData, fmt.Sprintf("/topics: answered %d", status))
+		return wit.CommandResult{}, sdk.NewError(wit.ErrorData, fmt.Sprintf("/topics: answered %d", status))
 	}
 	return wit.CommandResult{Document: wit.Ptr(string(answers[0].Body))}, nil
 }

@@ -24,6 +24,6 @@ func run(command, commandLen, options, optionsLen, settings, settingsLen, state,
 	return guest.Call(runFunc, func(a []reflect.Value) (any, error) {
 		return registered.Run(a[0].String(), guest.Arg[[]wit.Setting](a[1]), guest.Arg[[]wit.Setting](a[2]),
 			a[3].Bytes(), guest.Arg[[]wit.Response](a[4]))
-	}, guest.U(command, commandLen, options, optionsLen, settings, settingsLen, state, stateLen, answers,
+	}, guest.Widen(command, commandLen, options, optionsLen, settings, settingsLen, state, stateLen, answers,
 		answersLen)...)
 }

@@ -1,5 +1,5 @@
-// Package tools gives a module the optional interface `tools`: commands that it adds to the command line. Import it
-// beside a package of a world.
+// Package tools adds the optional interface tools to a plugin: commands for the command line. Import it together with
+// the package of a world.
 package tools
 
 import "github.com/culvert-project/culvert/wit"
@@ -7,5 +7,5 @@ import "github.com/culvert-project/culvert/wit"
 //lint:ignore U1000 read by the exports, which only guests have
 var registered wit.Tools
 
-// Register makes t the module's commands. Call it from init.
+// Register makes t provide the commands of the module. Call it from an init function.
 func Register(t wit.Tools) { registered = t }

@@ -9,71 +9,71 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Data is a record's key or value: with a schema, without one, or absent (a tombstone's value). A field is read when it
-// is asked for; what is not changed is passed on as bytes.
+// Data is the key or value of a record: with a schema, schemaless, or absent, such as the value of a tombstone. Fields
+// are decoded when they are read; unchanged bytes are passed on as they are. The zero Data is absent.
 type Data struct {
-	form    wit.Encoding
-	schema  uint32
-	nodes   []wit.SchemaNode
-	bytes   []byte
-	changed bool
-	err     error
-	// tree is the whole value, once it was asked for or replaced (whole); then fields and touched are not used.
+	encoding wit.Encoding
+	schema   uint32
+	nodes    []wit.SchemaNode
+	bytes    []byte
+	changed  bool
+	err      error
+	// tree is the whole value if whole is set, after [Data.Tree] or [Data.Set]. fields and touched are then unused.
 	tree  any
 	whole bool
-	// fields are those at the start of the root that were walked over so far; left are entries of a map that were not,
-	// -1 before the first.
-	fields []field
-	left   int64
+	// fields are the first fields of the root, as far as they were scanned. remaining is the number of map entries that
+	// were not scanned, -1 before the first scan.
+	fields    []field
+	remaining int64
 	// touched are the fields that were read, set or added.
 	touched []touched
-	// added are the fields that were added, nil where none ever was.
-	added *added
-	// shared is what records have together.
+	// added contains the fields that were added; nil if none ever was.
+	added  *added
 	shared *shared
-	// hint is the field that was asked for last: the next row is asked for the same ones.
+	// hint is the field that was looked up last. Most records are read in the same order.
 	hint int
 }
 
-// field is where a field of a structure, or an entry of a schemaless map, lies in the bytes of its [Data].
+var errEncoding = errors.New("the bytes of a value are truncated or violate wit/encoding.md")
+
+// field is the place of a struct field, or of an entry of a schemaless map, in the bytes of its [Data].
 type field struct {
-	// name is where the text of an entry's key begins; nameEnd is 0 where the key is no text, and in structures.
+	// name and nameEnd delimit the string key of an entry. nameEnd is 0 for other keys and in structs.
 	name, nameEnd uint32
 	start, end    uint32
 }
 
-// added are the fields that were put after those of the bytes.
+// added contains the fields that follow the fields of the bytes.
 type added struct {
-	// names are theirs: the first has the number own, which is how many fields the bytes have.
+	// names are the names of the added fields. The first one has the number base, which is the number of fields in the
+	// bytes.
 	names []string
-	own   int
-	// before is the schema without them, extended that with them; of a map both are nil.
+	base  int
+	// before is the schema without the added fields, extended the schema with them. For maps both are nil.
 	before   []wit.SchemaNode
-	extended *extended
+	extended *extendedSchema
 }
 
-// any tells whether there are such fields.
 func (a *added) any() bool { return a != nil && len(a.names) > 0 }
 
-// none makes it that there are none.
-func (a *added) none() {
+// reset removes the added fields.
+func (a *added) reset() {
 	if a != nil {
 		a.names, a.extended = a.names[:0], nil
 	}
 }
 
-// isAdded tells whether a field is one of those.
-func (d *Data) isAdded(field int) bool { return d.added.any() && field >= d.added.own }
+func (d *Data) isAdded(field int) bool { return d.added.any() && field >= d.added.base }
 
-// extended is the schema with the fields that were added, nil where none was added to a structure.
-func (d *Data) extended() *extended {
+// extended returns the schema with the added fields, or nil if none was added to a struct.
+func (d *Data) extended() *extendedSchema {
 	if d.added == nil {
 		return nil
 	}
 	return d.added.extended
 }
 
-// touched is a field that was read or set: text where isText, else value.
+// touched is a field that was read or set. Its value is text if isText is set, else value.
 type touched struct {
 	field       int
 	set, isText bool
@@ -88,7 +88,7 @@ func (t *touched) any() any {
 	return t.value
 }
 
-// load points d at a datum of a batch. What was allocated for the datum before is used again.
+// load selects a value of a batch. It reuses the memory of the value before.
 func (d *Data) load(at wit.ValueSlice, nodes []wit.SchemaNode, data []byte) {
 	if d.whole || d.err != nil {
 		d.tree, d.whole, d.err = nil, false, nil
@@ -97,13 +97,13 @@ func (d *Data) load(at wit.ValueSlice, nodes []wit.SchemaNode, data []byte) {
 		clear(d.touched)
 		d.touched = d.touched[:0]
 	}
-	d.form, d.schema, d.nodes, d.bytes = at.Encoding, at.Schema, nodes, data[at.Start:at.Start+at.Size]
-	d.changed, d.fields, d.left = false, d.fields[:0], -1
-	d.added.none()
+	d.encoding, d.schema, d.nodes, d.bytes = at.Encoding, at.Schema, nodes, data[at.Start:at.Start+at.Size]
+	d.changed, d.fields, d.remaining = false, d.fields[:0], -1
+	d.added.reset()
 }
 
-// part makes d, a copy of of, independent of it.
-func (d *Data) part(of *Data) {
+// detach makes d, a copy of of, independent of the original.
+func (d *Data) detach(of *Data) {
 	d.fields, d.touched = slices.Clone(of.fields), slices.Clone(of.touched)
 	if of.added != nil {
 		one := *of.added
@@ -118,20 +118,20 @@ func (d *Data) part(of *Data) {
 	}
 }
 
-// Absent tells whether there is nothing.
-func (d *Data) Absent() bool { return d.form == wit.Absent }
+// Absent reports whether there is no value.
+func (d *Data) Absent() bool { return d.encoding == wit.Absent }
 
-// Nodes is the schema, nil for data without one. It must not be changed.
+// Nodes returns the schema, or nil for schemaless data. The caller must not change it.
 func (d *Data) Nodes() []wit.SchemaNode { return d.nodes }
 
-// Tree is the whole value as package connectdata reads it, which takes some microseconds: [Data.Field] and [Data.Text]
-// read one field. Bytes that cannot be read give nil, and fail the record when the Func returns.
+// Tree returns the whole value as package connectdata reads it, which takes some microseconds. [Data.Field] and
+// [Data.String] read one field. If the bytes are invalid, it returns nil and the record fails when the Func returns.
 func (d *Data) Tree() any {
-	if d.whole || d.form == wit.Absent {
+	if d.whole || d.encoding == wit.Absent {
 		return d.tree
 	}
 	d.whole = true
-	if d.form == wit.WithSchema {
+	if d.encoding == wit.WithSchema {
 		nodes := d.nodes
 		if d.extended() != nil {
 			nodes = d.added.before
@@ -162,7 +162,7 @@ func (d *Data) Tree() any {
 	return d.tree
 }
 
-// slot is where a field stands in the whole value, which is a structure or a map.
+// slot returns the place of a field in the whole value, which must be a struct or map.
 func (d *Data) slot(i int) *any {
 	if tree, ok := d.tree.(connectdata.Struct); ok {
 		return &tree[i]
@@ -170,20 +170,21 @@ func (d *Data) slot(i int) *any {
 	return &d.tree.(connectdata.Map)[i].Value
 }
 
-// Set replaces schema and value; nodes nil: without a schema. A nil tree without a schema makes it absent.
+// Set replaces schema and value. Nil nodes make it schemaless; if tree is nil too, it becomes absent. A value that does
+// not match the schema fails the record when the Func returns.
 func (d *Data) Set(nodes []wit.SchemaNode, tree any) {
-	d.form, d.schema, d.nodes, d.tree, d.whole, d.changed = wit.WithSchema, 0, nodes, tree, true, true
-	d.added.none()
+	d.encoding, d.schema, d.nodes, d.tree, d.whole, d.changed = wit.WithSchema, 0, nodes, tree, true, true
+	d.added.reset()
 	if nodes == nil {
-		d.form = wit.Schemaless
+		d.encoding = wit.Schemaless
 		if tree == nil {
-			d.form = wit.Absent
+			d.encoding = wit.Absent
 		}
 	}
 }
 
-// Field returns a field of a structure or of a schemaless map; ok is false when there is none of that name, or no such
-// thing as fields. What it returns must not be changed in place: [Data.SetField] changes a field.
+// Field returns a field of a struct or of a schemaless map. ok is false if the field or the struct does not exist. The
+// caller must not change the value; use [Data.SetField].
 func (d *Data) Field(name string) (value any, ok bool) {
 	i := d.find(name)
 	if i < 0 {
@@ -192,11 +193,11 @@ func (d *Data) Field(name string) (value any, ok bool) {
 	if d.whole {
 		return *d.slot(i), true
 	}
-	if t := d.read(i); t != nil {
+	if t := d.touchedField(i); t != nil {
 		return t.any(), true
 	}
 	f := d.fields[i]
-	if d.form == wit.WithSchema {
+	if d.encoding == wit.WithSchema {
 		value, _, d.err = connectdata.Read(d.nodes, d.nodes[0].Fields[i].Node, d.bytes[f.start:f.end])
 	} else {
 		value, _, d.err = connectdata.ReadSchemaless(d.bytes[f.start:f.end])
@@ -208,20 +209,20 @@ func (d *Data) Field(name string) (value any, ok bool) {
 	return value, true
 }
 
-// Text returns a field that is a text; ok is false when there is none of that name, it is null or no text. It is what
-// Field does, with less garbage.
-func (d *Data) Text(name string) (text string, ok bool) {
+// String returns a string field. ok is false if the field does not exist, is null or is not a string. It allocates less
+// than [Data.Field].
+func (d *Data) String(name string) (text string, ok bool) {
 	i := d.find(name)
 	if i < 0 {
 		return "", false
 	}
-	if d.whole || d.read(i) != nil {
+	if d.whole || d.touchedField(i) != nil {
 		value, _ := d.Field(name)
 		text, ok = value.(string)
 		return text, ok
 	}
 	b, size := d.bytes[d.fields[i].start:d.fields[i].end], 1
-	if d.form == wit.WithSchema {
+	if d.encoding == wit.WithSchema {
 		n := &d.nodes[d.nodes[0].Fields[i].Node]
 		null := len(b) > 0 && b[0] == 0
 		if !n.Optional || n.DefaultValue != nil {
@@ -230,18 +231,18 @@ func (d *Data) Text(name string) (text string, ok bool) {
 		if null || n.Kind != wit.String {
 			return "", false
 		}
-	} else if b[0] != connectdata.TagText {
+	} else if b[0] != connectdata.TagString {
 		return "", false
 	}
-	if len(b) > size && b[size] < 0x80 { // the length was looked at when the field's end was found
-		return d.shared.text(b[size+1:]), true
+	if len(b) > size && b[size] < 0x80 { // the scan has checked the length
+		return d.shared.copyText(b[size+1:]), true
 	}
 	content, _ := connectdata.LengthPrefixed(b[size:])
-	return d.shared.text(content), true
+	return d.shared.copyText(content), true
 }
 
-// read is a field that was read or set before, nil where it was not.
-func (d *Data) read(i int) *touched {
+// touchedField returns the state of a field that was read or set, or nil.
+func (d *Data) touchedField(i int) *touched {
 	for j := range d.touched {
 		if d.touched[j].field == i {
 			return &d.touched[j]
@@ -250,50 +251,50 @@ func (d *Data) read(i int) *touched {
 	return nil
 }
 
-// SetField changes a field that is there. It returns an error when there is none; a value that does not fit the field's
-// schema fails the record when the Func returns.
+// SetField changes an existing field. It returns an error if the field does not exist. A value that does not match the
+// field's schema fails the record when the Func returns.
 func (d *Data) SetField(name string, value any) error {
 	return d.set(name, touched{set: true, value: value})
 }
 
-// SetText is SetField for a text, with less garbage.
-func (d *Data) SetText(name, text string) error {
+// SetString is [Data.SetField] for a string. It allocates less.
+func (d *Data) SetString(name, text string) error {
 	return d.set(name, touched{set: true, isText: true, text: text})
 }
 
-// AddField puts a field after those of a structure, or an entry into a schemaless map. nodes is the field's schema,
-// its first node the field's own, such as []wit.Node{{Kind: wit.Text, Optional: true}}; a map needs none. It returns an
-// error where a field of that name is there, and where there is no structure: nothing, a null, another value. A value
-// that does not fit the schema fails the record when the Func returns.
+// AddField appends a field to a struct or to a schemaless map. nodes is the schema of the field, its own node first,
+// such as []wit.SchemaNode{{Kind: wit.String, Optional: true}}; a map needs none. It returns an error if the field
+// exists or the data is neither a struct nor such a map. A value that does not match the schema fails the record when
+// the Func returns.
 //
-// Names that come out of the data belong into a map: each makes a schema, of which an instance declares 10,000, and
-// records that would need more fail.
+// Use a map for names that depend on the data: each new name in a struct makes a schema, and records fail once an
+// instance has declared 10,000 schemas.
 func (d *Data) AddField(name string, nodes []wit.SchemaNode, value any) error {
 	if d.find(name) >= 0 {
-		return errors.New("there is a field " + strconv.Quote(name) + " already")
+		return errors.New("the field " + strconv.Quote(name) + " exists already")
 	}
 	switch {
 	case d.err != nil:
 		return d.err
-	case !d.holdsFields():
-		return errors.New("there is no structure for a field " + strconv.Quote(name))
-	case d.form == wit.WithSchema && len(nodes) == 0:
-		return errors.New("a field " + strconv.Quote(name) + " needs a schema")
+	case !d.hasFields():
+		return errors.New("expected a struct or a schemaless map to add the field " + strconv.Quote(name) + " to")
+	case d.encoding == wit.WithSchema && len(nodes) == 0:
+		return errors.New("the field " + strconv.Quote(name) + " needs a schema")
 	}
 	if d.added == nil {
 		d.added = &added{}
 	}
 	a := d.added
 	if len(a.names) == 0 {
-		a.own, a.before = len(d.fields), d.nodes
-		if d.form == wit.WithSchema {
-			a.own = len(d.nodes[0].Fields)
+		a.base, a.before = len(d.fields), d.nodes
+		if d.encoding == wit.WithSchema {
+			a.base = len(d.nodes[0].Fields)
 		}
 	}
-	at := a.own + len(a.names)
+	at := a.base + len(a.names)
 	a.names, d.changed = append(a.names, name), true
-	if d.form == wit.WithSchema {
-		a.extended = d.shared.extend(extension{d.schema, a.extended, name}, d.nodes, nodes)
+	if d.encoding == wit.WithSchema {
+		a.extended = d.shared.extend(extensionKey{d.schema, a.extended, name}, d.nodes, nodes)
 		d.schema, d.nodes = 0, a.extended.nodes
 	}
 	switch tree := d.tree.(type) {
@@ -307,8 +308,8 @@ func (d *Data) AddField(name string, nodes []wit.SchemaNode, value any) error {
 	return nil
 }
 
-// holdsFields tells whether there is a structure, or a map without a schema.
-func (d *Data) holdsFields() bool {
+// hasFields reports whether the data is a struct or a schemaless map.
+func (d *Data) hasFields() bool {
 	if d.whole {
 		switch d.tree.(type) {
 		case connectdata.Struct, connectdata.Map:
@@ -316,10 +317,10 @@ func (d *Data) holdsFields() bool {
 		}
 		return false
 	}
-	if d.form == wit.Schemaless {
+	if d.encoding == wit.Schemaless {
 		return len(d.bytes) > 0 && d.bytes[0] == connectdata.TagMap
 	}
-	if d.form != wit.WithSchema || d.nodes[0].Kind != wit.Struct {
+	if d.encoding != wit.WithSchema || d.nodes[0].Kind != wit.Struct {
 		return false
 	}
 	null, _, ok := connectdata.IsNull(&d.nodes[0], d.bytes)
@@ -337,7 +338,7 @@ func (d *Data) set(name string, t touched) error {
 		return nil
 	}
 	t.field = i
-	if before := d.read(i); before != nil {
+	if before := d.touchedField(i); before != nil {
 		*before = t
 		return nil
 	}
@@ -345,10 +346,9 @@ func (d *Data) set(name string, t touched) error {
 	return nil
 }
 
-// find is the number of a field, -1 where there is none of that name. Unless the value is whole the field is in fields
-// afterwards.
+// find returns the number of a field, or -1. Unless the value is whole, fields contains the field afterwards.
 func (d *Data) find(name string) int {
-	if h := d.hint; h < len(d.fields) && d.form == wit.WithSchema && !d.whole && d.err == nil &&
+	if h := d.hint; h < len(d.fields) && d.encoding == wit.WithSchema && !d.whole && d.err == nil &&
 		d.nodes[0].Fields[h].Name == name {
 		return h
 	}
@@ -358,11 +358,11 @@ func (d *Data) find(name string) int {
 		if d.whole {
 			return -1
 		}
-		if i = d.walk(name); d.err != nil {
+		if i = d.scan(name); d.err != nil {
 			return -1
 		}
 	case connectdata.Struct:
-		i = d.member(name)
+		i = d.fieldIndex(name)
 	case connectdata.Map:
 		for j := range tree {
 			if tree[j].Key == name {
@@ -373,8 +373,8 @@ func (d *Data) find(name string) int {
 	return i
 }
 
-// member is the number of a member of the root structure, -1 where there is none of that name.
-func (d *Data) member(name string) int {
+// fieldIndex returns the number of a field of the root struct, or -1.
+func (d *Data) fieldIndex(name string) int {
 	members := d.nodes[0].Fields
 	if d.hint < len(members) && members[d.hint].Name == name {
 		return d.hint
@@ -388,25 +388,25 @@ func (d *Data) member(name string) int {
 	return -1
 }
 
-// walk goes over the bytes as far as a field. A null, and data without fields, have none.
-func (d *Data) walk(name string) int {
+// scan scans the bytes up to a field. It returns -1 for null and for data without fields.
+func (d *Data) scan(name string) int {
 	switch {
-	case d.form == wit.WithSchema && d.nodes[0].Kind == wit.Struct:
-		i := d.member(name)
+	case d.encoding == wit.WithSchema && d.nodes[0].Kind == wit.Struct:
+		i := d.fieldIndex(name)
 		if i < 0 || d.isAdded(i) {
 			return i
 		}
-		return d.walkStructure(i)
-	case d.form == wit.Schemaless && len(d.bytes) > 0 && d.bytes[0] == connectdata.TagMap:
+		return d.scanStruct(i)
+	case d.encoding == wit.Schemaless && len(d.bytes) > 0 && d.bytes[0] == connectdata.TagMap:
 		for i := range d.fields {
 			if f := &d.fields[i]; f.nameEnd > 0 && string(d.bytes[f.name:f.nameEnd]) == name {
 				return i
 			}
 		}
-		i := d.walkMap(name)
+		i := d.scanMap(name)
 		if i < 0 && d.err == nil && d.added.any() {
 			if at := slices.Index(d.added.names, name); at >= 0 {
-				return d.added.own + at
+				return d.added.base + at
 			}
 		}
 		return i
@@ -414,8 +414,8 @@ func (d *Data) walk(name string) int {
 	return -1
 }
 
-// walkStructure goes over members up to number i.
-func (d *Data) walkStructure(i int) int {
+// scanStruct scans the bytes up to field i.
+func (d *Data) scanStruct(i int) int {
 	if len(d.fields) > i {
 		return i
 	}
@@ -424,8 +424,10 @@ func (d *Data) walkStructure(i int) int {
 		at = int(d.fields[n-1].end)
 	} else {
 		null, size, ok := connectdata.IsNull(&d.nodes[0], b)
+		if !ok {
+			d.err = errEncoding
+		}
 		if !ok || null {
-			d.cut(!ok)
 			return -1
 		}
 		at = size
@@ -448,25 +450,25 @@ func (d *Data) walkStructure(i int) int {
 	return i
 }
 
-// walkMap goes over entries up to the one with that name.
-func (d *Data) walkMap(name string) int {
+// scanMap scans the bytes up to the entry with that name.
+func (d *Data) scanMap(name string) int {
 	at := 0
-	if d.left < 0 {
+	if d.remaining < 0 {
 		count, size := connectdata.Number(d.bytes[1:])
 		if size <= 0 || count < 0 || count > int64(len(d.bytes)) {
-			d.cut(true)
+			d.err = errEncoding
 			return -1
 		}
-		d.left, at = count, 1+size
+		d.remaining, at = count, 1+size
 	} else if n := len(d.fields); n > 0 {
 		at = int(d.fields[n-1].end)
 	}
-	for ; d.left > 0; d.left-- {
+	for ; d.remaining > 0; d.remaining-- {
 		var f field
-		if key := d.bytes[at:]; len(key) > 0 && key[0] == connectdata.TagText {
+		if key := d.bytes[at:]; len(key) > 0 && key[0] == connectdata.TagString {
 			text, size := connectdata.LengthPrefixed(key[1:])
 			if size <= 0 {
-				d.cut(true)
+				d.err = errEncoding
 				return -1
 			}
 			f.nameEnd = uint32(at + 1 + size)
@@ -485,38 +487,31 @@ func (d *Data) walkMap(name string) int {
 		at = int(f.end)
 		d.fields = append(d.fields, f)
 		if f.nameEnd > 0 && string(d.bytes[f.name:f.nameEnd]) == name {
-			d.left--
+			d.remaining--
 			return len(d.fields) - 1
 		}
 	}
 	return -1
 }
 
-// cut keeps the error of bytes that end too early.
-func (d *Data) cut(is bool) {
-	if is {
-		d.err = errors.New("the bytes of a value are cut, or not as wit/encoding.md describes them")
-	}
-}
-
-// append writes the value: what was not set as the bytes that it had.
+// append encodes the value. Fields that were not set are copied.
 func (d *Data) append(dst []byte) ([]byte, error) {
 	switch {
-	case d.form == wit.Absent:
+	case d.encoding == wit.Absent:
 		return dst, nil
-	case d.whole && d.form == wit.WithSchema:
+	case d.whole && d.encoding == wit.WithSchema:
 		return connectdata.Append(dst, d.nodes, 0, d.tree)
 	case d.whole:
 		return connectdata.AppendSchemaless(dst, d.tree)
 	}
 	if len(d.touched) > 1 {
-		// fields stand in the order of bytes, whatever the order in which they were set
+		// in the order of the bytes, not in the order of the calls
 		slices.SortFunc(d.touched, func(a, b touched) int { return a.field - b.field })
 	}
 	done, err := uint32(0), error(nil)
-	if d.added.any() && d.form == wit.Schemaless {
+	if d.added.any() && d.encoding == wit.Schemaless {
 		_, size := connectdata.Number(d.bytes[1:])
-		dst = connectdata.AppendNumber(append(dst, connectdata.TagMap), int64(d.added.own+len(d.added.names)))
+		dst = connectdata.AppendNumber(append(dst, connectdata.TagMap), int64(d.added.base+len(d.added.names)))
 		done = uint32(1 + size)
 	}
 	for i := range d.touched {
@@ -537,12 +532,12 @@ func (d *Data) append(dst []byte) ([]byte, error) {
 	return append(dst, d.bytes[done:]...), nil
 }
 
-// appendAdded writes the fields that were added, all of which were touched.
+// appendAdded encodes the added fields.
 func (d *Data) appendAdded(dst []byte, added []touched) (_ []byte, err error) {
 	for i := range added {
 		t := &added[i]
-		if d.form == wit.Schemaless {
-			dst = connectdata.AppendString(append(dst, connectdata.TagText), d.added.names[t.field-d.added.own])
+		if d.encoding == wit.Schemaless {
+			dst = connectdata.AppendString(append(dst, connectdata.TagString), d.added.names[t.field-d.added.base])
 		}
 		if dst, err = d.appendField(dst, t); err != nil {
 			return dst, err
@@ -552,7 +547,7 @@ func (d *Data) appendAdded(dst []byte, added []touched) (_ []byte, err error) {
 }
 
 func (d *Data) appendField(dst []byte, t *touched) ([]byte, error) {
-	if d.form == wit.Schemaless {
+	if d.encoding == wit.Schemaless {
 		return connectdata.AppendSchemaless(dst, t.any())
 	}
 	node := d.nodes[0].Fields[t.field].Node

@@ -9,22 +9,22 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// maxDeclared is how many schemas an instance declares: the host takes no more of one, and soon puts another one in its
-// place. Further ones fail their records.
+// maxDeclared is the maximum number of schemas that an instance declares, which is the host's limit. More fail their
+// records.
 const maxDeclared = 10_000
 
-// declarations are the schemas that a plugin has declared. A schema stands there once, its number is
-// [wit.GuestSchemas] and its place in list, and there are maxDeclared at most. The zero value has none.
+// declarations contains the schemas that a plugin has declared, each once. Their numbers are [wit.GuestSchemas] plus
+// the index in list. The zero value is empty.
 type declarations struct {
 	list []wit.Schema
-	// byHash are places in list of schemas from firstHashed on: those before are few, and compared without a hash.
+	// byHash has the indexes of the schemas from firstHashed on. The first ones are compared without a hash.
 	byHash map[uint64][]int
 }
 
 const firstHashed = 8
 
-// number is that of a schema; made: it had none before. It refuses what the host would.
-func (d *declarations) number(nodes []wit.SchemaNode) (id uint32, made bool, err error) {
+// declare returns the number of a schema; isNew means that it was added. It rejects schemas that the host would reject.
+func (d *declarations) declare(nodes []wit.SchemaNode) (id uint32, isNew bool, err error) {
 	for i := range min(len(d.list), firstHashed) {
 		if slices.EqualFunc(d.list[i].Nodes, nodes, sameNode) {
 			return d.list[i].ID, false, nil
@@ -58,8 +58,7 @@ func (d *declarations) number(nodes []wit.SchemaNode) (id uint32, made bool, err
 	return id, true, nil
 }
 
-// hashOf is the same for schemas that are the same, and another one for most that differ: by kinds, names, and which
-// node belongs to which.
+// hashOf returns a hash of kinds, names and references between the nodes.
 func hashOf(nodes []wit.SchemaNode) uint64 {
 	h := uint64(14695981039346656037) // FNV-1a
 	mix := func(n uint64) { h = (h ^ n) * 1099511628211 }
@@ -84,7 +83,7 @@ func hashOf(nodes []wit.SchemaNode) uint64 {
 	return h
 }
 
-// sameNode tells whether two nodes are the same, in a fraction of the time of reflect.DeepEqual for a scalar.
+// sameNode reports whether two nodes are equal. For a scalar it is much faster than reflect.DeepEqual.
 func sameNode(a, b wit.SchemaNode) bool {
 	plain := func(n *wit.SchemaNode) bool {
 		return n.Name == nil && n.Version == nil && n.Doc == nil && n.Parameters == nil && n.DefaultValue == nil &&

@@ -16,7 +16,7 @@ func (namer) Describe() wit.Description { return wit.Description{} }
 
 func (namer) New(string, []wit.Setting) (Func, error) {
 	return func(r *Record) error {
-		name, _ := r.Value.Text("name")
+		name, _ := r.Value.String("name")
 		if err := r.Value.AddField(name, []wit.SchemaNode{{Kind: wit.Int32}}, int32(1)); err != nil {
 			return err
 		}

@@ -19,8 +19,8 @@ func (upper) Describe() wit.Description {
 
 func (upper) New(string, []wit.Setting) (transform.Func, error) {
 	return func(r *transform.Record) error {
-		if name, ok := r.Value.Text("name"); ok {
-			return r.Value.SetText("name", strings.ToUpper(name))
+		if name, ok := r.Value.String("name"); ok {
+			return r.Value.SetString("name", strings.ToUpper(name))
 		}
 		return nil
 	}, nil

@@ -19,10 +19,10 @@ var (
 func prepare(chain, chainLen uint32) uint32 {
 	return guest.Call(prepareFunc, func(a []reflect.Value) (any, error) {
 		return registered.Prepare(guest.Arg[[]wit.Stage](a[0]))
-	}, guest.U(chain, chainLen)...)
+	}, guest.Widen(chain, chainLen)...)
 }
 
-// batch is what apply and test are called with, lifted without allocation where nothing new came.
+// batch contains the arguments of apply and test. Lifting it allocates only for new topics or schemas.
 type batch struct {
 	context []byte
 	schemas []wit.Schema
@@ -31,7 +31,7 @@ type batch struct {
 	data    []byte
 }
 
-// lastTopics are the topics of the call before: most calls of an instance have the same.
+// lastTopics are the topics of the last call, which most calls of an instance share.
 var lastTopics []string
 
 func lift(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) (b batch,
@@ -40,7 +40,7 @@ func lift(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, row
 		rows: guest.List[wit.Row](rows, rowsLen), data: guest.View(data, dataLen)}
 	if schemasLen > 0 {
 		var args []reflect.Value
-		args, err = applyFunc.Lift(guest.Memory, guest.U(0, 0, schemas, schemasLen, 0, 0, 0, 0, 0, 0))
+		args, err = applyFunc.Lift(guest.Memory, guest.Widen(0, 0, schemas, schemasLen, 0, 0, 0, 0, 0, 0))
 		if err == nil {
 			b.schemas = guest.Arg[[]wit.Schema](args[1])
 		}
@@ -66,8 +66,8 @@ func liftTopics(ptr, n uint32) []string {
 	return lastTopics
 }
 
-// applyArea is where the result of apply lies when it is rows and data only.
-var applyArea = make([]byte, guest.AppliedSize)
+// applyArea contains the result of apply if it is only rows and data.
+var applyArea = make([]byte, guest.ApplyResultSize)
 
 //go:wasmexport culvert:connect/transform@0.3.0#apply
 func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) uint32 {
@@ -76,14 +76,14 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 	if err == nil {
 		out, err = registered.Apply(b.context, b.schemas, b.topics, b.rows, b.data)
 	}
-	fault := guest.AsFault(err)
-	if fault == nil && len(out.Schemas) == 0 && len(out.Topics) == 0 && len(out.Errors) == 0 {
-		binary.LittleEndian.PutUint32(applyArea[guest.AppliedConsumed:], out.Consumed)
-		return guest.Return(applyArea, guest.AppliedRows, out.Rows, guest.AppliedData, out.Data)
+	failure := guest.AsError(err)
+	if failure == nil && len(out.Schemas) == 0 && len(out.Topics) == 0 && len(out.Errors) == 0 {
+		binary.LittleEndian.PutUint32(applyArea[guest.ApplyConsumedOffset:], out.Consumed)
+		return guest.ReturnRows(applyArea, guest.ApplyRowsOffset, out.Rows, guest.ApplyDataOffset, out.Data)
 	}
 	outRows, outData := out.Rows, out.Data
 	out.Rows, out.Data = nil, nil
-	return guest.Lower(applyFunc, out, fault, guest.AppliedRows, outRows, guest.AppliedData, outData)
+	return guest.Lower(applyFunc, out, failure, guest.ApplyRowsOffset, outRows, guest.ApplyDataOffset, outData)
 }
 
 //go:wasmexport culvert:connect/transform@0.3.0#test
@@ -94,5 +94,5 @@ func test(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, row
 			return nil, err
 		}
 		return registered.Test(b.context, b.schemas, b.topics, b.rows, b.data)
-	}, guest.U(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)...)
+	}, guest.Widen(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)...)
 }

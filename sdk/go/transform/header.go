@@ -5,9 +5,9 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// headers are those of a record. They are read when they are asked for.
+// headers contains the headers of a record. They are decoded when they are first used.
 type headers struct {
-	// at is where they lie in data.
+	// at is their place in data.
 	at      wit.ValueSlice
 	data    []byte
 	all     []header
@@ -16,13 +16,13 @@ type headers struct {
 	err     error
 }
 
-// header is one of them. nodes is the schema of one that was set, which has no number yet.
+// header is a record header. nodes is the schema of a header that was set and has no schema number yet.
 type header struct {
 	connectdata.Header
 	nodes []wit.SchemaNode
 }
 
-// load points h at those of another row of the same data.
+// load selects the headers of another row of the same data.
 func (h *headers) load(at wit.ValueSlice) {
 	h.at, h.read, h.changed = at, false, false
 	if h.err != nil {
@@ -30,7 +30,7 @@ func (h *headers) load(at wit.ValueSlice) {
 	}
 }
 
-// list reads the headers, once.
+// list decodes the headers the first time.
 func (h *headers) list() []header {
 	if h.read {
 		return h.all

@@ -8,40 +8,44 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Record is one record in the hands of a [Func], until the Func returns. Topic, Partition (-1: the partitioner
-// decides) and Timestamp (milliseconds since 1970, -1: none) may be changed; Offset is Kafka's, -1 in sources. Sinks
-// get the Timestamp of the record as it was read. Headers that are not touched pass as they are.
+// Record is a record that a [Func] processes. It is valid until the Func returns. Headers that are not changed are
+// passed on as bytes.
 type Record struct {
-	Topic      string
-	Partition  int32
-	Offset     int64
-	Timestamp  int64
+	// Topic may be changed.
+	Topic string
+	// Partition may be changed. -1 means that the partitioner decides.
+	Partition int32
+	// Offset is the offset in Kafka, or -1 in a source.
+	Offset int64
+	// Timestamp is in milliseconds since 1970, or -1 if there is none. It may be changed in a source; a sink receives
+	// the timestamp that was read.
+	Timestamp int64
+	// Key and Value are read and changed by their methods.
 	Key, Value Data
 	headers    headers
-	// schemas are those that headers name.
+	// schemas contains the schemas that headers refer to.
 	schemas map[uint32][]wit.SchemaNode
 	dropped bool
 	emitted []*Record
 }
 
-// Drop takes the record out of the stream; what was emitted before stays.
+// Drop removes the record from the stream. Records that were emitted before stay.
 func (r *Record) Drop() { r.dropped = true }
 
-// Emit passes the record on as it is now, to the stages after this one. The Func goes on with a copy: what it changes
-// from then on belongs to the next record. So one record becomes several; where one of them fails all do, since they
-// come from one record. A list or a map that was given to Set belongs to the record that was emitted: give Set a new
-// one instead of changing it.
+// Emit passes a copy of the record, as it is now, to the following stages. The Func continues with the original, whose
+// later changes do not affect the copy, so one record can become several. If one of them fails, all fail. A list or map
+// that was passed to [Data.Set] belongs to the copy: set a new one instead of changing it.
 func (r *Record) Emit() {
 	one := *r
 	one.dropped, one.emitted, one.headers.all = false, nil, slices.Clone(r.headers.all)
-	one.Key.part(&r.Key)
-	one.Value.part(&r.Value)
+	one.Key.detach(&r.Key)
+	one.Value.detach(&r.Value)
 	r.emitted = append(r.emitted, &one)
 }
 
-// Header returns the value of the last header of that name, as Kafka's lastHeader does: as package connectdata reads
-// it, or its bytes, to be read until the Func returns, where no converter has read it. ok is false when there is none.
-// What cannot be read fails the record when the Func returns.
+// Header returns the value of the last header with that name, like Kafka's lastHeader: as package connectdata reads it,
+// or its bytes if no converter has read it. The bytes are valid until the Func returns. ok is false if there is no such
+// header. A value that cannot be read fails the record when the Func returns.
 func (r *Record) Header(name string) (value any, ok bool) {
 	all := r.headers.list()
 	for i := len(all) - 1; i >= 0; i-- {
@@ -50,7 +54,7 @@ func (r *Record) Header(name string) (value any, ok bool) {
 			continue
 		}
 		var err error
-		switch nodes := h.nodes; h.Form {
+		switch nodes := h.nodes; h.Encoding {
 		case wit.Raw:
 			return h.Value, true
 		case wit.Schemaless:
@@ -70,29 +74,29 @@ func (r *Record) Header(name string) (value any, ok bool) {
 	return nil, false
 }
 
-// SetHeader puts a header after the others, in place of all of that name. nodes is its schema, such as
-// []wit.Node{{Kind: wit.Text}}; nil: it has none. A value that does not fit the schema is an error.
+// SetHeader removes all headers with that name and appends one. nodes is its schema, such as []wit.SchemaNode{{Kind:
+// wit.String}}, or nil for a schemaless value. It returns an error if the value does not match the schema.
 func (r *Record) SetHeader(name string, nodes []wit.SchemaNode, value any) (err error) {
-	one := header{connectdata.Header{Name: name, Form: wit.WithSchema}, nodes}
+	one := header{connectdata.Header{Name: name, Encoding: wit.WithSchema}, nodes}
 	if nodes == nil {
-		one.Form = wit.Schemaless
+		one.Encoding = wit.Schemaless
 		one.Value, err = connectdata.AppendSchemaless(nil, value)
 	} else {
 		one.Value, err = connectdata.Append(nil, nodes, 0, value)
 	}
 	if err != nil {
-		return in("header "+name, err)
+		return errorIn("header "+name, err)
 	}
 	r.DropHeader(name)
 	r.headers.all, r.headers.changed = append(r.headers.all, one), true
 	return nil
 }
 
-// DropHeader takes out all headers of that name.
+// DropHeader removes all headers with that name.
 func (r *Record) DropHeader(name string) {
 	before := len(r.headers.list())
 	r.headers.all = slices.DeleteFunc(r.headers.all, func(h header) bool { return h.Name == name })
 	r.headers.changed = r.headers.changed || len(r.headers.all) < before
 }
 
-func in(where string, err error) error { return errors.New(where + ": " + err.Error()) }
+func errorIn(where string, err error) error { return errors.New(where + ": " + err.Error()) }

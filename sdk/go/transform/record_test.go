@@ -103,7 +103,7 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 		for range r.IntN(6) {
 			i := r.IntN(11)
 			name := "f" + strconv.Itoa(i)
-			if text, ok := byField.Text(name); r.IntN(2) == 0 {
+			if text, ok := byField.String(name); r.IntN(2) == 0 {
 				want, _ := whole.Field(name)
 				if want, wantOK := want.(string); ok != wantOK || text != want {
 					t.Fatalf("%s: got text %q %v, want %q %v", name, text, ok, want, wantOK)
@@ -116,7 +116,7 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 			}
 			if ok && r.IntN(2) == 0 {
 				if _, isText := got.(string); isText && r.IntN(2) == 0 {
-					if err, other := byField.SetText(name, "new"), whole.SetText(name, "new"); err != nil ||
+					if err, other := byField.SetString(name, "new"), whole.SetString(name, "new"); err != nil ||
 						other != nil {
 						t.Fatal(err, other)
 					}
@@ -191,8 +191,8 @@ func TestFieldOfCutBytes(t *testing.T) {
 // none is kept, since there may be one for each record.
 func TestExtensionsThatAreKept(t *testing.T) {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct}}
-	for want, d := range map[int]*Data{2: {form: wit.WithSchema, schema: 7, nodes: nodes}, 0: {}} {
-		d.shared = &shared{extensions: map[extension]*extended{}}
+	for want, d := range map[int]*Data{2: {encoding: wit.WithSchema, schema: 7, nodes: nodes}, 0: {}} {
+		d.shared = &shared{extensions: map[extensionKey]*extendedSchema{}}
 		for range 10 {
 			if want > 0 {
 				d.load(wit.ValueSlice{Encoding: wit.WithSchema, Schema: 7}, nodes, nil)

@@ -10,38 +10,39 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// RecordPlugin is the easy way to write a transform: one function that sees one record at a time and asks for the
-// fields that it wants. It costs a microsecond or two a record where a [Plugin] that works on the bytes of a batch
-// costs a fraction of one.
+// RecordPlugin is a simpler form of a transform: a function that is called for each record and reads the fields that it
+// needs. It takes one or two microseconds for each record, several times as long as a [Plugin].
 type RecordPlugin interface {
 	sdk.Plugin
-	// New makes the function of a component of kind transformation with these settings.
+	// New returns the function of a component of kind transformation with these settings.
 	New(component string, settings []wit.Setting) (Func, error)
 }
 
-// PredicatePlugin is implemented by a RecordPlugin that has components of kind predicate.
+// PredicatePlugin is implemented by a [RecordPlugin] that has components of kind predicate.
 type PredicatePlugin interface {
+	// NewPredicate returns the function of a component of kind predicate with these settings.
 	NewPredicate(component string, settings []wit.Setting) (Predicate, error)
 }
 
-// Func changes a record. An error fails the record, not the task: what becomes of it is up to `errors.tolerance`.
+// Func changes a record. An error fails the record, not the task: the setting errors.tolerance decides how it
+// continues.
 type Func func(*Record) error
 
-// Predicate tells whether a record matches. It must not change the record.
+// Predicate reports whether a record matches. It must not change the record.
 type Predicate func(*Record) (bool, error)
 
-// RegisterRecords makes p the module's transform. Call it from init.
+// RegisterRecords makes p the transform of the module. Call it from an init function.
 func RegisterRecords(p RecordPlugin) { Register(Records(p)) }
 
-// Records makes a [Plugin] of a [RecordPlugin].
+// Records returns a [Plugin] that runs a [RecordPlugin].
 func Records(p RecordPlugin) Plugin {
 	r := &records{RecordPlugin: p, schemas: map[uint32][]wit.SchemaNode{}, chains: map[string][]stage{}}
-	r.shared.extensions = map[extension]*extended{}
+	r.shared.extensions = map[extensionKey]*extendedSchema{}
 	r.current.Key.shared, r.current.Value.shared, r.current.schemas = &r.shared, &r.shared, r.schemas
 	return r
 }
 
-// records is instance state that is only ever a cache: schemas by number, chains by context.
+// records is the state of an instance. All of it is a cache: schemas by number, chains by context.
 type records struct {
 	RecordPlugin
 	schemas  map[uint32][]wit.SchemaNode
@@ -49,7 +50,7 @@ type records struct {
 	chains   map[string][]stage
 	data     []byte
 	rows     []wit.Row
-	// current is the record that the chain sees, used again for each row.
+	// current is the record that the chain processes. It is reused for each row.
 	current Record
 	recent  [2]wit.Schema
 	shared  shared
@@ -59,26 +60,26 @@ type stage struct {
 	apply     Func
 	condition Predicate
 	negate    bool
-	// test is set where the stage is itself a predicate: see Prepare.
+	// test is set if the stage itself is a predicate.
 	test Predicate
 }
 
-// Prepare checks that every stage can be made and keeps the chain as the context.
+// Prepare checks that all stages can be created and encodes the chain as the context.
 func (p *records) Prepare(chain []wit.Stage) ([]byte, error) {
 	context := pack.Stages(nil, chain)
 	_, err := p.chain(context)
 	return context, err
 }
 
-// chain makes the stages of a context, once for each instance.
+// chain returns the stages of a context.
 func (p *records) chain(context []byte) ([]stage, error) {
 	if c, ok := p.chains[string(context)]; ok {
 		return c, nil
 	}
-	r := pack.Open(context)
+	r := pack.NewReader(context)
 	list := r.Stages()
 	if !r.Done() {
-		return nil, errors.New("context: bytes that this version of the plugin did not make")
+		return nil, errors.New("context: expected bytes that this version of the plugin has written")
 	}
 	stages := make([]stage, len(list))
 	for i := range list {
@@ -116,12 +117,12 @@ func (p *records) isPredicate(name string) bool {
 func (p *records) predicate(name string, settings []wit.Setting) (Predicate, error) {
 	maker, ok := p.RecordPlugin.(PredicatePlugin)
 	if !ok {
-		return nil, sdk.Fail(wit.ErrorConfig, "no predicate "+name)
+		return nil, sdk.NewError(wit.ErrorConfig, "expected a predicate, found the class "+name)
 	}
 	return maker.NewPredicate(name, settings)
 }
 
-func (p *records) learn(schemas []wit.Schema) {
+func (p *records) addSchemas(schemas []wit.Schema) {
 	if len(schemas) == 0 {
 		return
 	}
@@ -132,10 +133,10 @@ func (p *records) learn(schemas []wit.Schema) {
 	}
 }
 
-// Apply runs the chain over each row.
+// Apply runs the chain for each row.
 func (p *records) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
 	data []byte) (wit.ApplyResult, error) {
-	p.learn(schemas)
+	p.addSchemas(schemas)
 	chain, err := p.chain(context)
 	if err != nil {
 		return wit.ApplyResult{}, err
@@ -146,7 +147,7 @@ func (p *records) Apply(context []byte, schemas []wit.Schema, topics []string, r
 	for i := range rows {
 		before := len(p.rows)
 		c := call{p, &out, uint32(i), &rows[i], topics, chain}
-		if at, err := c.pass(p.record(&rows[i], topics, data), 0); err != nil {
+		if at, err := c.runStages(p.record(&rows[i], topics, data), 0); err != nil {
 			p.rows, p.current.emitted = p.rows[:before], nil
 			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), Stage: uint32(at),
 				ErrorClass: "org.apache.kafka.connect.errors.DataException", Error: wit.Error{Kind: wit.ErrorData,
@@ -157,25 +158,25 @@ func (p *records) Apply(context []byte, schemas []wit.Schema, topics []string, r
 	return out, nil
 }
 
-// call is one row on its way through the stages.
+// call is the processing of one row.
 type call struct {
 	*records
-	out    *wit.ApplyResult
-	origin uint32
-	row    *wit.Row
-	topics []string
-	chain  []stage
+	out      *wit.ApplyResult
+	rowIndex uint32
+	row      *wit.Row
+	topics   []string
+	chain    []stage
 }
 
-// pass has a record, and those that it emits, go through the stages from a place on, and writes what comes out. at is
-// the stage that failed.
-func (c *call) pass(r *Record, from int) (at int, err error) {
+// runStages runs the stages from an index on for a record and for those that it emits, and appends the results. If it
+// fails, at is the index of the stage.
+func (c *call) runStages(r *Record, from int) (at int, err error) {
 	for at = from; at < len(c.chain); at++ {
 		if err := c.chain[at].run(r); err != nil {
 			return at, err
 		}
 		if len(r.emitted) > 0 {
-			if failed, err := c.passEmitted(r, at+1); err != nil {
+			if failed, err := c.runEmitted(r, at+1); err != nil {
 				return failed, err
 			}
 		}
@@ -184,22 +185,22 @@ func (c *call) pass(r *Record, from int) (at int, err error) {
 		}
 	}
 	c.rows = append(c.rows, *c.row)
-	return max(0, len(c.chain)-1), c.write(c.out, c.origin, &c.rows[len(c.rows)-1], c.topics, r)
+	return max(0, len(c.chain)-1), c.write(c.out, c.rowIndex, &c.rows[len(c.rows)-1], c.topics, r)
 }
 
-// passEmitted has what a record has emitted go through the stages from a place on.
-func (c *call) passEmitted(r *Record, from int) (at int, err error) {
+// runEmitted runs the stages from an index on for the records that r has emitted.
+func (c *call) runEmitted(r *Record, from int) (at int, err error) {
 	emitted := r.emitted
 	r.emitted = nil
 	for _, one := range emitted {
-		if at, err := c.pass(one, from); err != nil {
+		if at, err := c.runStages(one, from); err != nil {
 			return at, err
 		}
 	}
 	return 0, nil
 }
 
-// run is one stage's work on a record.
+// run applies the stage to a record if its condition holds.
 func (s *stage) run(r *Record) error {
 	if s.condition != nil {
 		match, err := s.condition(r)
@@ -212,11 +213,11 @@ func (s *stage) run(r *Record) error {
 	}
 	switch {
 	case r.Key.err != nil:
-		return in("key", r.Key.err)
+		return errorIn("key", r.Key.err)
 	case r.Value.err != nil:
-		return in("value", r.Value.err)
+		return errorIn("value", r.Value.err)
 	case r.headers.err != nil:
-		return in("headers", r.headers.err)
+		return errorIn("headers", r.headers.err)
 	}
 	return nil
 }
@@ -226,14 +227,14 @@ func (p *records) record(row *wit.Row, topics []string, data []byte) *Record {
 	r.Topic, r.Partition, r.Offset, r.Timestamp, r.dropped = topics[row.Topic], row.Partition, row.Offset,
 		row.Timestamp, false
 	r.headers.load(row.Headers)
-	if row.Key.Encoding != wit.Absent || r.Key.form != wit.Absent || r.Key.changed {
+	if row.Key.Encoding != wit.Absent || r.Key.encoding != wit.Absent || r.Key.changed {
 		r.Key.load(row.Key, p.nodes(row.Key), data)
 	}
 	r.Value.load(row.Value, p.nodes(row.Value), data)
 	return r
 }
 
-// nodes is the schema of a datum, nil where it has none. Rows that follow each other have the same two.
+// nodes returns the schema of a value, or nil. It caches two schemas, since most rows have those of the row before.
 func (p *records) nodes(d wit.ValueSlice) []wit.SchemaNode {
 	if d.Encoding != wit.WithSchema {
 		return nil
@@ -248,13 +249,13 @@ func (p *records) nodes(d wit.ValueSlice) []wit.SchemaNode {
 	return p.recent[0].Nodes
 }
 
-// write puts what became of a record into its row.
-func (p *records) write(out *wit.ApplyResult, origin uint32, row *wit.Row, topics []string, r *Record) error {
-	row.RowIndex, row.Partition, row.Timestamp = origin, r.Partition, r.Timestamp
+// write encodes a record as a row.
+func (p *records) write(out *wit.ApplyResult, rowIndex uint32, row *wit.Row, topics []string, r *Record) error {
+	row.RowIndex, row.Partition, row.Timestamp = rowIndex, r.Partition, r.Timestamp
 	row.Headers = wit.ValueSlice{Encoding: wit.Unchanged}
 	if r.headers.changed {
 		if err := p.putHeaders(out, &row.Headers, r.headers.all); err != nil {
-			return in("headers", err)
+			return errorIn("headers", err)
 		}
 	}
 	if r.Topic != topics[row.Topic] {
@@ -271,12 +272,12 @@ func (p *records) write(out *wit.ApplyResult, origin uint32, row *wit.Row, topic
 	row.Key, row.Value = unchanged(&r.Key), unchanged(&r.Value)
 	if r.Key.changed {
 		if err := p.put(out, &row.Key, &r.Key); err != nil {
-			return in("key", err)
+			return errorIn("key", err)
 		}
 	}
 	if r.Value.changed {
 		if err := p.put(out, &row.Value, &r.Value); err != nil {
-			return in("value", err)
+			return errorIn("value", err)
 		}
 	}
 	return nil
@@ -286,24 +287,24 @@ func unchanged(d *Data) wit.ValueSlice {
 	return wit.ValueSlice{Encoding: wit.Unchanged, Schema: d.schema}
 }
 
-// put writes what was changed after the data of the rows before.
+// put appends a changed value to the data.
 func (p *records) put(out *wit.ApplyResult, at *wit.ValueSlice, d *Data) (err error) {
-	if d.form == wit.WithSchema && d.schema == 0 {
-		if made := d.extended(); made != nil && made.id != 0 {
-			d.schema = made.id
+	if d.encoding == wit.WithSchema && d.schema == 0 {
+		if ext := d.extended(); ext != nil && ext.id != 0 {
+			d.schema = ext.id
 		} else if d.schema, err = p.declare(out, d.nodes); err != nil {
 			return err
-		} else if made != nil {
-			made.id = d.schema
+		} else if ext != nil {
+			ext.id = d.schema
 		}
 	}
 	start := uint32(len(p.data))
 	p.data, err = d.append(p.data)
-	*at = wit.ValueSlice{Encoding: d.form, Schema: d.schema, Start: start, Size: uint32(len(p.data)) - start}
+	*at = wit.ValueSlice{Encoding: d.encoding, Schema: d.schema, Start: start, Size: uint32(len(p.data)) - start}
 	return err
 }
 
-// putHeaders writes headers after the data of the rows before.
+// putHeaders appends headers to the data.
 func (p *records) putHeaders(out *wit.ApplyResult, at *wit.ValueSlice, all []header) (err error) {
 	list := make([]connectdata.Header, len(all))
 	for i := range all {
@@ -319,28 +320,28 @@ func (p *records) putHeaders(out *wit.ApplyResult, at *wit.ValueSlice, all []hea
 	return nil
 }
 
-// declare gives a schema of the plugin's own its number, and tells the host the first time. It refuses what the host
-// would.
+// declare returns the number of a schema that the plugin made, and adds it to the result the first time. It rejects
+// schemas that the host would reject.
 func (p *records) declare(out *wit.ApplyResult, nodes []wit.SchemaNode) (uint32, error) {
-	id, made, err := p.declared.number(nodes)
-	if made {
+	id, isNew, err := p.declared.declare(nodes)
+	if isNew {
 		p.schemas[id] = nodes
 		out.Schemas = append(out.Schemas, wit.Schema{ID: id, Nodes: nodes})
 	}
 	return id, err
 }
 
-// Test asks the predicate that the context's one stage names.
+// Test runs the predicate that is the only stage of the context.
 func (p *records) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
 	data []byte) (wit.TestResult,
 	error) {
-	p.learn(schemas)
+	p.addSchemas(schemas)
 	chain, err := p.chain(context)
 	if err != nil {
 		return wit.TestResult{}, err
 	}
 	if len(chain) != 1 || chain[0].test == nil {
-		return wit.TestResult{}, sdk.Fail(wit.ErrorConfig, "test: expected a context of one predicate")
+		return wit.TestResult{}, sdk.NewError(wit.ErrorConfig, "test: expected a context of one predicate")
 	}
 	p.current.headers.data = data
 	out := wit.TestResult{Matches: make([]bool, len(rows))}

@@ -29,8 +29,8 @@ var textSchema = []wit.SchemaNode{{Kind: wit.String}}
 var stepFuncs = map[string]transform.Func{
 	"Add": func(r *transform.Record) error { return r.Value.AddField("source", textSchema, "sap") },
 	"AddMore": func(r *transform.Record) error {
-		source, _ := r.Value.Text("source")
-		if err := r.Value.SetText("source", source+"!"); err != nil {
+		source, _ := r.Value.String("source")
+		if err := r.Value.SetString("source", source+"!"); err != nil {
 			return err
 		}
 		return r.Value.AddField("tags", []wit.SchemaNode{{Kind: wit.Array, Optional: true, Element: 1},
@@ -68,7 +68,7 @@ var stepFuncs = map[string]transform.Func{
 		return nil
 	},
 	"NotB": func(r *transform.Record) error {
-		if name, _ := r.Value.Text("name"); name == "b" {
+		if name, _ := r.Value.String("name"); name == "b" {
 			return r.Value.SetField("none", 1)
 		}
 		return nil
@@ -83,8 +83,8 @@ func failed(stage uint32, message string) plugintest.Result {
 
 func made(records ...plugintest.Record) plugintest.Result { return plugintest.Result{Records: records} }
 
-// in is a record of topic t, with a schema where there are nodes.
-func in(v any, nodes ...wit.SchemaNode) plugintest.Record {
+// errorIn is a record of topic t, with a schema where there are nodes.
+func errorIn(v any, nodes ...wit.SchemaNode) plugintest.Record {
 	return plugintest.Record{Topic: "t", Value: plugintest.Value{Schema: nodes, Data: v}}
 }
 
@@ -99,7 +99,7 @@ func runs(t *testing.T, stages []string, records []plugintest.Record, want ...pl
 	for _, name := range stages {
 		chain = append(chain, wit.Stage{Component: name})
 	}
-	if d := cmp.Diff(want, plugintest.Transform(t, transform.Records(steps{}), chain, records...)); d != "" {
+	if d := cmp.Diff(want, plugintest.RunTransform(t, transform.Records(steps{}), chain, records...)); d != "" {
 		t.Error(d)
 	}
 }
@@ -121,16 +121,18 @@ var (
 
 // Fields are added, with and without a schema.
 func TestFieldsAreAdded(t *testing.T) {
-	const there, nowhere = `there is a field "source" already`, `there is no structure for a field "source"`
+	const there, nowhere = `the field "source" exists already`,
+		`expected a struct or a schemaless map to add the field "source" to`
 	tags := connectdata.List{"sap", "b"}
 	all := structure([]string{"id", "name", "source", "tags"}, id, text, text,
 		wit.SchemaNode{Kind: wit.Array, Optional: true, Element: 5}, text)
-	runs(t, []string{"Add", "AddMore"}, []plugintest.Record{in(connectdata.Struct{int64(1), "a"}, idAndName...),
-		in(connectdata.Struct{int64(2), "b"}, idAndName...), in(connectdata.Map{{Key: "id", Value: int64(1)}}),
-		in(connectdata.Map{{Key: "source", Value: "there"}}), in("text"), in(nil)},
-		made(in(connectdata.Struct{int64(1), "a", "sap!", tags}, all...)),
-		made(in(connectdata.Struct{int64(2), "b", "sap!", tags}, all...)),
-		made(in(connectdata.Map{{Key: "id", Value: int64(1)}, {Key: "source", Value: "sap!"},
+	runs(t, []string{"Add", "AddMore"}, []plugintest.Record{errorIn(connectdata.Struct{int64(1), "a"}, idAndName...),
+		errorIn(connectdata.Struct{int64(2), "b"}, idAndName...),
+		errorIn(connectdata.Map{{Key: "id", Value: int64(1)}}),
+		errorIn(connectdata.Map{{Key: "source", Value: "there"}}), errorIn("text"), errorIn(nil)},
+		made(errorIn(connectdata.Struct{int64(1), "a", "sap!", tags}, all...)),
+		made(errorIn(connectdata.Struct{int64(2), "b", "sap!", tags}, all...)),
+		made(errorIn(connectdata.Map{{Key: "id", Value: int64(1)}, {Key: "source", Value: "sap!"},
 			{Key: "tags", Value: tags}})),
 		failed(0, there), failed(0, nowhere), failed(0, nowhere))
 }
@@ -139,16 +141,18 @@ func TestFieldsAreAdded(t *testing.T) {
 func TestHeadersOfRecords(t *testing.T) {
 	origin := plugintest.Header{Name: "origin", Value: plugintest.Value{Schema: textSchema, Data: "sap"}}
 	other := plugintest.Header{Name: "other", Value: plugintest.Value{Data: int64(7)}}
-	one, two := in(connectdata.Map{{Key: "id", Value: int64(1)}}), in(connectdata.Map{{Key: "id", Value: int64(2)}})
-	typed := in(connectdata.Struct{int64(1), "a"}, idAndName...)
+	one, two := errorIn(connectdata.Map{{Key: "id", Value: int64(1)}}),
+		errorIn(connectdata.Map{{Key: "id", Value: int64(2)}})
+	typed := errorIn(connectdata.Struct{int64(1), "a"}, idAndName...)
 	runs(t, []string{"HeaderToField", "DropHeader", "SetHeader"}, []plugintest.Record{
 		of(one, "t", plugintest.Header{Name: "trace", Value: plugintest.Value{Schema: textSchema, Data: "x"}}, other),
 		of(typed, "t", plugintest.Header{Name: "origin", Value: plugintest.Value{Data: "old"}},
 			plugintest.Header{Name: "trace", Raw: []byte("xy")}), two},
-		made(of(in(connectdata.Map{{Key: "id", Value: int64(1)}, {Key: "trace", Value: "x"}}), "t", other, origin)),
-		made(of(in(connectdata.Struct{int64(1), "a", "xy"}, structure([]string{"id", "name", "trace"}, id, text,
+		made(of(errorIn(connectdata.Map{{Key: "id", Value: int64(1)}, {Key: "trace", Value: "x"}}), "t", other,
+			origin)),
+		made(of(errorIn(connectdata.Struct{int64(1), "a", "xy"}, structure([]string{"id", "name", "trace"}, id, text,
 			optional)...), "t", origin)),
-		made(of(in(connectdata.Map{{Key: "id", Value: int64(2)}, {Key: "trace", Value: nil}}), "t", origin)))
+		made(of(errorIn(connectdata.Map{{Key: "id", Value: int64(2)}, {Key: "trace", Value: nil}}), "t", origin)))
 }
 
 // One record becomes several, or none.
@@ -159,21 +163,21 @@ func TestSeveralRecordsOfOne(t *testing.T) {
 	after := structure([]string{"names", "name", "source"}, array, text, text, text)
 	after[0].Fields[2].Node = 4 // what is added stands behind all
 	typed := func(names ...any) plugintest.Record {
-		return in(connectdata.Struct{connectdata.List(names), ""}, before...)
+		return errorIn(connectdata.Struct{connectdata.List(names), ""}, before...)
 	}
 	bare := func(name any, more ...connectdata.Entry) plugintest.Record {
-		return in(append(connectdata.Map{{Key: "names", Value: connectdata.List{"x", "y"}},
+		return errorIn(append(connectdata.Map{{Key: "names", Value: connectdata.List{"x", "y"}},
 			{Key: "name", Value: name}}, more...))
 	}
 	twice := func(r plugintest.Record, headers ...plugintest.Header) []plugintest.Record {
 		return []plugintest.Record{of(r, "t", headers...), of(r, "t.copy", headers...)}
 	}
 	of2 := func(name string) []plugintest.Record {
-		return twice(in(connectdata.Struct{connectdata.List{"a", "c"}, name, "sap"}, after...), h)
+		return twice(errorIn(connectdata.Struct{connectdata.List{"a", "c"}, name, "sap"}, after...), h)
 	}
 	source := connectdata.Entry{Key: "source", Value: "sap"}
 	runs(t, []string{"Split", "NotB", "Twice", "Add"}, []plugintest.Record{of(typed("a", "c"), "t", h),
-		typed("a", "b", "c"), bare(nil), in(connectdata.Map{{Key: "id", Value: int64(1)}})},
+		typed("a", "b", "c"), bare(nil), errorIn(connectdata.Map{{Key: "id", Value: int64(1)}})},
 		made(append(of2("a"), of2("c")...)...), failed(1, `no field "none"`),
 		made(append(twice(bare("x", source)), twice(bare("y", source))...)...), made())
 }

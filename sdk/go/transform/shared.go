@@ -7,65 +7,67 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// shared is what the records of an instance share; nil: nothing is kept.
+// shared is the state that the records of an instance share. Nil means that nothing is cached.
 type shared struct {
-	// texts is memory for many short texts: an allocation for each is what reading them costs most in a guest. What was
-	// handed out is never written again; a text that is kept keeps at most textsSize bytes.
-	texts []byte
-	// extensions are those of the schemas that there are.
-	extensions map[extension]*extended
+	// buffer is memory for many short strings, since one allocation for each would be the largest cost of reading them
+	// in a guest. Bytes that were handed out are never written again; a string that is kept keeps at most bufferSize
+	// bytes.
+	buffer []byte
+	// extensions caches the schemas with an added field.
+	extensions map[extensionKey]*extendedSchema
 }
 
-const textsSize = 16 << 10
+const bufferSize = 16 << 10
 
-// text copies b.
-func (s *shared) text(b []byte) string {
-	if s == nil || len(b) > textsSize/16 {
+// copyText returns b as a string.
+func (s *shared) copyText(b []byte) string {
+	if s == nil || len(b) > bufferSize/16 {
 		return string(b)
 	}
-	if len(b) > cap(s.texts)-len(s.texts) {
-		s.texts = make([]byte, 0, textsSize)
+	if len(b) > cap(s.buffer)-len(s.buffer) {
+		s.buffer = make([]byte, 0, bufferSize)
 	}
-	at := len(s.texts)
-	s.texts = append(s.texts, b...)
-	return unsafe.String(unsafe.SliceData(s.texts[at:]), len(b))
+	at := len(s.buffer)
+	s.buffer = append(s.buffer, b...)
+	return unsafe.String(unsafe.SliceData(s.buffer[at:]), len(b))
 }
 
-// maxExtensions is how many schemas with a field more are found again by the field, without making and comparing them.
+// maxExtensions is the maximum number of cached extensions.
 const maxExtensions = 1_000
 
-// extension is one field more to a schema, which is the host's or, where that is 0, one that was extended before.
-type extension struct {
+// extensionKey identifies a schema with one more field. The base is the host's schema or, if that is 0, an extended
+// one.
+type extensionKey struct {
 	schema uint32
-	of     *extended
+	of     *extendedSchema
 	name   string
 }
 
-// extended is a schema with one field more; id is 0 until it was declared. It is kept in [shared.extensions] unless it
-// is of a schema that one record alone has, by [Data.Set].
-type extended struct {
+// extendedSchema is a schema with one more field. id is 0 until it was declared. kept means that it is in
+// [shared.extensions], which excludes schemas that only one record has, by [Data.Set].
+type extendedSchema struct {
 	id           uint32
 	field, nodes []wit.SchemaNode
 	kept         bool
 }
 
-// extend makes a schema one with a field more: that of the record before, where that was made so too.
-func (s *shared) extend(by extension, nodes, field []wit.SchemaNode) *extended {
+// extend returns the schema with one more field, from the cache if possible.
+func (s *shared) extend(by extensionKey, nodes, field []wit.SchemaNode) *extendedSchema {
 	if s == nil || by.schema == 0 && (by.of == nil || !by.of.kept) {
-		return &extended{field: slices.Clone(field), nodes: withField(nodes, by.name, field)}
+		return &extendedSchema{field: slices.Clone(field), nodes: withField(nodes, by.name, field)}
 	}
 	before := s.extensions[by]
 	if before != nil && slices.EqualFunc(before.field, field, sameNode) {
 		return before
 	}
-	to := &extended{field: slices.Clone(field), nodes: withField(nodes, by.name, field)}
+	to := &extendedSchema{field: slices.Clone(field), nodes: withField(nodes, by.name, field)}
 	if to.kept = before != nil || len(s.extensions) < maxExtensions; to.kept {
 		s.extensions[by] = to
 	}
 	return to
 }
 
-// withField is a schema of a structure with a field after its others.
+// withField returns a struct schema with an appended field.
 func withField(nodes []wit.SchemaNode, name string, field []wit.SchemaNode) []wit.SchemaNode {
 	base := uint32(len(nodes))
 	out := slices.Concat(nodes, field)

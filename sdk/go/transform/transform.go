@@ -1,5 +1,6 @@
-// Package transform makes a module a transform plugin: importing it gives the module the exports of the world
-// transform-plugin.
+// Package transform makes a module a transform plugin. Importing it adds the exports of the world transform-plugin.
+//
+// Implement [RecordPlugin] to transform one record at a time, or [Plugin] to transform the bytes of a batch.
 package transform
 
 import (
@@ -7,9 +8,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Plugin is what a transform implements. Methods must not keep the slices and texts that they are given: they lie in
-// memory that the next call uses again; schemas may be kept. What Apply returns may be used again by the next call of
-// Apply, and may be the arguments themselves.
+// Plugin is a transform. Methods must not keep the slices and strings that they receive: the next call reuses their
+// memory. Schemas may be kept. The result of Apply may be reused by the next call of Apply, and may alias its
+// arguments.
 type Plugin interface {
 	sdk.Plugin
 	wit.Transform
@@ -18,7 +19,7 @@ type Plugin interface {
 //lint:ignore U1000 read by the exports, which only guests have
 var registered Plugin
 
-// Register makes p the module's transform. Call it from init.
+// Register makes p the transform of the module. Call it from an init function.
 func Register(p Plugin) {
 	registered = p
 	sdk.Register(p)

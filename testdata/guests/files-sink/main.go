@@ -54,10 +54,12 @@ func (files) Open(_ string, settings []wit.Setting, _ []byte, answers []wit.Resp
 		}
 	}
 	if len(answers) == 0 {
-		return wit.SinkOpenResult{Pending: &wit.RequestBatch{Requests: []wit.Request{{Method: "GET", Target: target, Repeatable: true}}}}, nil
+		return wit.SinkOpenResult{Pending: &wit.RequestBatch{Requests: []wit.Request{{Method: "GET", Target: target,
+			Repeatable: true}}}}, nil
 	}
 	if s := answers[0].Status; s != 200 {
-		return wit.SinkOpenResult{}, sdk.Fail(wit.ErrorData, "Couldn't find or create file: answered "+strconv.Itoa(int(s)))
+		return wit.SinkOpenResult{}, sdk.NewError(wit.ErrorData,
+			"Couldn't find or create file: answered "+strconv.Itoa(int(s)))
 	}
 	return wit.SinkOpenResult{Ready: &wit.SinkOpened{Context: []byte(target)}}, nil
 }
@@ -79,8 +81,9 @@ func (f files) Encode(context []byte, schemas []wit.Schema, _ []string, rows []w
 		if err != nil {
 			return d, err
 		}
-		d.Ready = append(d.Ready, wit.Delivery{Request: wit.Request{Method: "POST", Target: strings.Clone(string(context)),
-			Body: fmt.Appendln(nil, value)}, Rows: []uint32{uint32(i)}})
+		d.Ready = append(d.Ready, wit.Delivery{Request: wit.Request{Method: "POST",
+			Target: strings.Clone(string(context)),
+			Body:   fmt.Appendln(nil, value)}, Rows: []uint32{uint32(i)}})
 	}
 	return d, nil
 }
@@ -88,7 +91,7 @@ func (f files) Encode(context []byte, schemas []wit.Schema, _ []string, rows []w
 func (files) HandleResponse(_, _ []byte, rows []uint32, answer wit.Response) (s wit.ResponseResult, err error) {
 	verdict := wit.RowResult{Written: wit.Set}
 	if answer.Status != 200 {
-		verdict = wit.RowResult{Rejected: sdk.Fail(wit.ErrorData, "answered "+strconv.Itoa(int(answer.Status)))}
+		verdict = wit.RowResult{Rejected: sdk.NewError(wit.ErrorData, "answered "+strconv.Itoa(int(answer.Status)))}
 	}
 	for range rows {
 		s.Results = append(s.Results, verdict)

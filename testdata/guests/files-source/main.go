@@ -39,14 +39,15 @@ func (f files) Open(component string, settings []wit.Setting, state []byte,
 
 func (files) CheckOffset(partition, offset []wit.OffsetEntry) error {
 	if _, ok := wit.Lookup(partition, "filename"); !ok {
-		return sdk.Fail(wit.ErrorData, "Partition objects should contain the key 'filename'")
+		return sdk.NewError(wit.ErrorData, "Partition objects should contain the key 'filename'")
 	}
 	position, ok := wit.Lookup(offset, "position")
 	switch {
 	case !ok:
-		return sdk.Fail(wit.ErrorData, "Offset objects should either be null or contain the key 'position'")
+		return sdk.NewError(wit.ErrorData, "Offset objects should either be null or contain the key 'position'")
 	case position.Integer == nil || *position.Integer < 0:
-		return sdk.Fail(wit.ErrorData, "The value for the 'position' key in the offset should be a number from 0 on")
+		return sdk.NewError(wit.ErrorData,
+			"The value for the 'position' key in the offset should be a number from 0 on")
 	}
 	return nil
 }
@@ -92,9 +93,11 @@ func (lines) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
 	file, topic := of(settings)
 	ask := func(at source.Offset) (wit.Request, error) {
 		position, _ := at["position"].(int64)
-		return wit.Request{Target: "/?" + url.Values{"path": {file}, "from": {strconv.FormatInt(position, 10)}}.Encode()}, nil
+		return wit.Request{Target: "/?" + url.Values{"path": {file},
+			"from": {strconv.FormatInt(position, 10)}}.Encode()}, nil
 	}
-	return []source.Feed{{Name: "file", Topic: topic, Identity: file, Every: time.Second, Ask: ask, Read: read}}, nil
+	return []source.Feed{{Name: "file", Topic: topic, Identity: file, PollEvery: time.Second, Request: ask,
+		Read: read}}, nil
 }
 
 // read leaves what has no end yet for the next poll.

@@ -1,5 +1,5 @@
-// package connectdatatest makes schemas and values at random for fuzz tests: right ones, and such as a careless or a
-// hostile plugin would declare. What a seed makes is the same each time.
+// Package connectdatatest generates random schemas and values for fuzz tests, both valid and invalid ones. The same
+// seed generates the same schemas and values.
 package connectdatatest
 
 import (
@@ -12,31 +12,31 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Random is a source of schemas and values.
+// Random generates schemas and values.
 type Random struct {
 	*rand.Rand
-	// left is how many nodes or values may still be made.
-	left int
+	// remaining is the number of nodes or values that may still be generated.
+	remaining int
 }
 
-// New begins with a seed.
+// New returns a generator with a seed.
 func New(seed uint64) *Random { return &Random{Rand: rand.New(rand.NewPCG(seed, 1))} }
 
-// Schema makes a schema of up to some dozens of nodes, shared ones, defaults and logical types among them.
+// Schema returns a schema of up to some dozens of nodes, with shared nodes, defaults and logical types.
 func (r *Random) Schema() []wit.SchemaNode {
-	r.left = 1 + r.IntN(40)
+	r.remaining = 1 + r.IntN(40)
 	var nodes []wit.SchemaNode
 	r.node(&nodes, 0)
 	return nodes
 }
 
-// node appends a node and what is below it, and returns its number.
+// node appends a node and its children, and returns its number.
 func (r *Random) node(nodes *[]wit.SchemaNode, depth int) uint32 {
 	id := len(*nodes)
 	*nodes = append(*nodes, wit.SchemaNode{})
-	r.left--
+	r.remaining--
 	kind := wit.Kind(r.IntN(int(wit.Struct) + 1))
-	if depth > 8 || r.left <= 0 {
+	if depth > 8 || r.remaining <= 0 {
 		kind %= wit.Array
 	}
 	n := wit.SchemaNode{Kind: kind, Optional: r.IntN(3) == 0}
@@ -69,10 +69,10 @@ func (r *Random) node(nodes *[]wit.SchemaNode, depth int) uint32 {
 	}
 	(*nodes)[id] = n
 	if r.IntN(4) == 0 {
-		left := r.left
-		r.left = 20
+		left := r.remaining
+		r.remaining = 20
 		value, err := connectdata.AppendDefault(nil, *nodes, uint32(id), r.value(*nodes, uint32(id), depth))
-		if r.left = left; err == nil {
+		if r.remaining = left; err == nil {
 			if value == nil {
 				value = []byte{}
 			}
@@ -82,7 +82,7 @@ func (r *Random) node(nodes *[]wit.SchemaNode, depth int) uint32 {
 	return uint32(id)
 }
 
-// Nodes makes a list of nodes that name each other as they please: forwards, and seldom backwards or past the end.
+// Nodes returns nodes with random references, most of them valid.
 func (r *Random) Nodes() []wit.SchemaNode {
 	nodes := make([]wit.SchemaNode, r.IntN(1+1<<r.IntN(13)))
 	name := func(i int) uint32 {
@@ -115,9 +115,9 @@ func (r *Random) Nodes() []wit.SchemaNode {
 	return nodes
 }
 
-// Value makes a value of a node.
+// Value returns a value of a node.
 func (r *Random) Value(nodes []wit.SchemaNode, node uint32) any {
-	r.left = 2000
+	r.remaining = 2000
 	n := &nodes[node]
 	if n.Optional && r.IntN(3) == 0 {
 		return nil
@@ -126,16 +126,16 @@ func (r *Random) Value(nodes []wit.SchemaNode, node uint32) any {
 }
 
 func (r *Random) value(nodes []wit.SchemaNode, node uint32, depth int) any {
-	r.left--
+	r.remaining--
 	n := &nodes[node]
 	child := func(of uint32) any {
-		if nodes[of].Optional && (r.left <= 0 || r.IntN(3) == 0) {
+		if nodes[of].Optional && (r.remaining <= 0 || r.IntN(3) == 0) {
 			return nil
 		}
 		return r.value(nodes, of, depth+1)
 	}
 	count := 0
-	if r.left > 0 {
+	if r.remaining > 0 {
 		count = r.IntN(5)
 	}
 	switch n.Kind {
@@ -207,14 +207,14 @@ func (r *Random) text() string {
 	return s
 }
 
-// Dynamic makes a value without a schema: an array or a map of up to some hundred values, or a scalar.
+// Dynamic returns a schemaless value: an array or map of up to some hundred values, or a scalar.
 func (r *Random) Dynamic(depth int) any {
 	if depth == 0 {
-		r.left = 300
+		r.remaining = 300
 	}
-	r.left--
+	r.remaining--
 	kind := r.IntN(14)
-	if depth > 20 || r.left <= 0 {
+	if depth > 20 || r.remaining <= 0 {
 		kind %= 10
 	}
 	switch kind {

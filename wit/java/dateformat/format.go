@@ -1,7 +1,6 @@
-// Package dateformat writes times and reads texts as java.text.SimpleDateFormat does, in UTC and with the names of
-// Locale.US: for the transforms in the guest, and for the converters in the host. It knows the pattern letters of
-// dates, times of day and time zones; eras, weeks, days of the year and hours up to 24 are refused by name. format.go
-// has patterns, writing and the calendar, parse.go the lenient reading, zones.go the names of time zones.
+// Package dateformat formats and parses times like java.text.SimpleDateFormat, in UTC and with the names of Locale.US.
+// Plugins use it for transforms, the host for converters. It supports the pattern letters of dates, times of day and
+// time zones, not those of eras, weeks, days of the year and hours up to 24.
 package dateformat
 
 import (
@@ -11,33 +10,33 @@ import (
 	"unicode/utf16"
 )
 
-// Format is a pattern of java.text.SimpleDateFormat in UTC, with the names of Locale.US: those of the image that Kafka
-// is published as, and of most workers.
+// Format is a pattern of java.text.SimpleDateFormat in UTC with the names of Locale.US, which is the locale of Kafka's
+// image and of most workers.
 type Format struct {
 	items []item
-	// Unit is the finest that the pattern shows, in milliseconds: all times of one unit have one text.
+	// Unit is the smallest interval that the pattern shows, in milliseconds. All times in it have the same text.
 	Unit int64
-	// blank is the text of a pattern that has nothing but numbers of a fixed width, which are to be put into it; nil:
-	// it has more.
-	blank   []byte
-	numbers []Number
+	// template is the text of a pattern whose numbers have a fixed width, without the numbers. It is nil for other
+	// patterns.
+	template []byte
+	numbers  []Number
 }
 
-// Number is where a number goes in a text: which one it is (year, month, day, hour, minute, second, millisecond), and
-// how many digits it has.
-type Number struct{ At, Which, Digits int }
+// Number is a number in a formatted time: its index At, its Field (year, month, day, hour, minute, second, millisecond)
+// and its number of digits.
+type Number struct{ At, Field, Digits int }
 
-// Fixed is what texts of times are that have nothing but numbers of a fixed width, until the year 9999, which are to be
-// put into it; nil: these have more.
-func (f *Format) Fixed() (text []byte, numbers []Number) { return f.blank, f.numbers }
+// Fixed returns a template and the places of its numbers if formatted times consist of literals and numbers of fixed
+// width, until the year 9999; otherwise it returns nil.
+func (f *Format) Fixed() (text []byte, numbers []Number) { return f.template, f.numbers }
 
-// fixed are the letters of numbers that have as many digits, until the year 9999, in the order of [Number].
+// fixed contains the letters of numbers with a fixed width until the year 9999, in the order of [Number].
 const fixed = "yMdHmsS"
 
 var fixedDigits = [...]int{4, 2, 2, 2, 2, 2, 3}
 
-// lay makes blank and numbers of the items.
-func (f *Format) lay() {
+// setFixed computes template and numbers.
+func (f *Format) setFixed() {
 	var blank []byte
 	for _, x := range f.items {
 		which := strings.IndexByte(fixed, x.letter)
@@ -52,15 +51,15 @@ func (f *Format) lay() {
 		f.numbers = append(f.numbers, Number{len(blank), which, x.count})
 		blank = append(blank, make([]byte, x.count)...)
 	}
-	f.blank = blank
+	f.template = blank
 }
 
-// item is a run of one letter, or text that stands for itself (letter 0).
+// item is a run of one letter, or a literal (letter 0).
 type item struct {
 	letter byte
 	count  int
 	text   string
-	// units is the text in UTF-16, as Java compares it.
+	// units is the text in UTF-16, which Java compares.
 	units []uint16
 }
 
@@ -70,20 +69,20 @@ const (
 	day    = 24 * hour
 )
 
-// Letters that are supported, and others that SimpleDateFormat knows.
+// Supported letters, and the other letters of SimpleDateFormat.
 const (
 	letters     = "yMdHhmsSEazZX"
 	unsupported = "GkDFwWKYuL"
 )
 
-// Unsupported is a letter that Java knows and this package does not.
-type Unsupported struct{ Letter byte }
+// UnsupportedError is a pattern letter that Java supports and this package does not.
+type UnsupportedError struct{ Letter byte }
 
-func (u *Unsupported) Error() string {
+func (u *UnsupportedError) Error() string {
 	return "the pattern letter '" + string(rune(u.Letter)) + "' is not supported; supported are " + letters
 }
 
-// MustParse is Parse for a constant pattern.
+// MustParse is [Parse] for a valid pattern. It panics on errors.
 func MustParse(pattern string) *Format {
 	f, err := Parse(pattern)
 	if err != nil {
@@ -92,7 +91,7 @@ func MustParse(pattern string) *Format {
 	return f
 }
 
-// Parse reads a pattern. The error is an [*Unsupported], or what Java says about text that is no pattern.
+// Parse parses a pattern. The error is an [*UnsupportedError], or Java's message for an invalid pattern.
 func Parse(pattern string) (*Format, error) {
 	f := &Format{Unit: day}
 	var text strings.Builder
@@ -114,7 +113,7 @@ func Parse(pattern string) (*Format, error) {
 		case quoted || b|0x20 < 'a' || b|0x20 > 'z':
 			text.WriteByte(b)
 		case strings.IndexByte(unsupported, b) >= 0:
-			return nil, &Unsupported{b}
+			return nil, &UnsupportedError{b}
 		case strings.IndexByte(letters, b) < 0:
 			return nil, errors.New("Illegal pattern character '" + string(rune(b)) + "'")
 		default:
@@ -135,11 +134,11 @@ func Parse(pattern string) (*Format, error) {
 	if quoted {
 		return nil, errors.New("Unterminated quote")
 	}
-	f.lay()
+	f.setFixed()
 	return f, nil
 }
 
-// unitOf is how often what a letter shows can change, in milliseconds.
+// unitOf returns the smallest interval in milliseconds at which the text of a letter changes.
 func unitOf(letter byte) int64 {
 	switch letter {
 	case 'S':
@@ -160,7 +159,7 @@ var (
 	weekdays = [...]string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"}
 )
 
-// Append appends the text of a time, in milliseconds since 1970.
+// Append appends a formatted time. at is in milliseconds since 1970.
 func (f *Format) Append(dst []byte, at int64) []byte {
 	days := FloorDiv(at, day)
 	rest := at - days*day
@@ -182,12 +181,12 @@ func (f *Format) Append(dst []byte, at int64) []byte {
 			}
 		case 'M':
 			if x.count >= 3 {
-				dst = append(dst, short(months[month-1], x.count)...)
+				dst = append(dst, shortName(months[month-1], x.count)...)
 				continue
 			}
 			n = month
 		case 'E':
-			dst = append(dst, short(weekdays[FloorMod(days+4, 7)], x.count)...)
+			dst = append(dst, shortName(weekdays[FloorMod(days+4, 7)], x.count)...)
 			continue
 		case 'a':
 			dst = append(dst, [...]string{"AM", "PM"}[h/12]...)
@@ -223,8 +222,8 @@ func (f *Format) Append(dst []byte, at int64) []byte {
 	return dst
 }
 
-// short is a name's first three letters where a pattern has fewer than four.
-func short(name string, count int) string {
+// shortName returns the first three letters of a name if the pattern has fewer than four.
+func shortName(name string, count int) string {
 	if count < 4 {
 		return name[:3]
 	}
@@ -243,9 +242,9 @@ func appendPadded(dst []byte, n int64, digits int) []byte {
 // cutover is the first Gregorian day of java.util.GregorianCalendar, 1582-10-15, in days since 1970.
 const cutover = -141427
 
-// dateOf returns the date of a day since 1970: in the Julian calendar before the cutover. The year 0 is 1 BC.
+// dateOf returns the date of a day since 1970, in the Julian calendar before the cutover. The year 0 is 1 BC.
 func dateOf(days int64) (year, month, dayOfMonth int64) {
-	// Years begin in March here, from the one of the year 0 on; in them a leap day is the last day.
+	// Years are counted from March of the year 0, so that a leap day is the last day of its year.
 	var dayOfYear uint32 // 32 bits are divided faster
 	if days >= cutover {
 		z := days + 719468
@@ -278,7 +277,7 @@ func julianDays(year, month, day int64) int64 {
 	return 365*year + FloorDiv(year, 4) + days - 719470
 }
 
-// marchDays is the year that began in March, and the days since; the month 13 is January of the next year.
+// marchDays returns the year that began in March and the days since then. Month 13 is January of the next year.
 func marchDays(year, month, day int64) (inYear, days int64) {
 	if month <= 2 {
 		year--
@@ -287,7 +286,7 @@ func marchDays(year, month, day int64) (inYear, days int64) {
 	return year, (153*(month-3)+2)/5 + day - 1
 }
 
-// FloorDiv is floorDiv of java.lang.Math.
+// FloorDiv is java.lang.Math.floorDiv.
 func FloorDiv(a, b int64) int64 {
 	q := a / b
 	if a%b < 0 {
@@ -296,5 +295,5 @@ func FloorDiv(a, b int64) int64 {
 	return q
 }
 
-// FloorMod is floorMod of java.lang.Math.
+// FloorMod is java.lang.Math.floorMod.
 func FloorMod(a, b int64) int64 { return a - FloorDiv(a, b)*b }

@@ -43,7 +43,7 @@ func TestDatesAsJavaWritesThem(t *testing.T) {
 
 // refused reports whether a pattern has a letter that is refused by name.
 func refused(err error) bool {
-	_, is := err.(*Unsupported)
+	_, is := err.(*UnsupportedError)
 	return is
 }
 

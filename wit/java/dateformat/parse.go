@@ -6,12 +6,8 @@ import (
 	"unicode/utf16"
 )
 
-// This file reads texts as java.text.SimpleDateFormat does in its lenient mode, in UTC and with the names of Locale.US.
-// It refuses names of time zones that are not in zones.go, and years of two digits that mean another year in some years
-// (a plugin has no clock). Large years wrap as in Java.
-
-// digits tells whether what a letter stands for is read as digits.
-func (x *item) digits() bool {
+// isNumeric reports whether the item is read as digits.
+func (x *item) isNumeric() bool {
 	switch x.letter {
 	case 0, 'E', 'a', 'z', 'Z', 'X':
 		return false
@@ -21,7 +17,7 @@ func (x *item) digits() bool {
 	return true
 }
 
-// calendarField is a field of java.util.Calendar that texts set.
+// calendarField is a field of java.util.Calendar.
 type calendarField int
 
 const (
@@ -29,7 +25,7 @@ const (
 	monthField
 	dayField
 	weekdayField
-	halfField
+	amPMField
 	hour12Field
 	hourField
 	minuteField
@@ -39,45 +35,46 @@ const (
 	fieldCount
 )
 
-// fieldOf are the fields of letters.
+// fieldOf contains the fields of the letters.
 var fieldOf = map[byte]calendarField{'y': yearField, 'M': monthField, 'd': dayField, 'H': hourField, 'm': minuteField,
-	's': secondField, 'S': milliField, 'E': weekdayField, 'a': halfField, 'h': hour12Field, 'z': zoneField,
+	's': secondField, 'S': milliField, 'E': weekdayField, 'a': amPMField, 'h': hour12Field, 'z': zoneField,
 	'Z': zoneField, 'X': zoneField}
 
-// Years of two digits are those from 80 years before the day on which Java's format was made to 20 years after. A
-// plugin does not know that day: it lies between clockFrom and clockTo, and what the years between would read otherwise
-// fails.
+// Java maps two-digit years to the time from 80 years before the creation of the format to 20 years after. Plugins do
+// not know the current year. The parser accepts years that have the same meaning from clockFrom to clockTo.
 const (
 	clockFrom = 2026
 	clockTo   = 2036
 )
 
-// Parser reads texts by a format.
+// Parser parses times like java.text.SimpleDateFormat in its lenient mode, in UTC and with the names of Locale.US. It
+// rejects unknown time zones, and two-digit years whose century depends on the current date, since plugins have no
+// clock. Large years overflow like in Java.
 type Parser struct {
 	Format *Format
 	text   []uint16
-	// set tells in which order the fields were set, 0 for never; value is what they were set to.
+	// set is the order in which the fields were set, 0 for unset fields; value contains their values.
 	set   [fieldCount]int
 	value [fieldCount]int64
 	sets  int
-	// unsure is set by a year of two digits that may mean two.
-	unsure bool
-	// Zoned is set by a text that named a time zone other than UTC. Java's format goes on in that zone: what it writes
-	// is in the zone's time, summer time included, until it reads of another.
+	// ambiguous means that a two-digit year may have two meanings.
+	ambiguous bool
+	// Zoned means that the text has a time zone other than UTC. Java's format then keeps this zone, with summer time,
+	// for what it formats, until it parses another one.
 	Zoned bool
-	// since is the first time by the zone's clock at which its offset is the one that is known here.
-	since int64
+	// validFrom is the first local time at which the zone has the known offset.
+	validFrom int64
 }
 
-// Parse reads a text; of what follows nothing is read, as in Java. unsure tells that the text fails for its
-// year alone.
-func (p *Parser) Parse(text string) (at int64, unsure, ok bool) {
+// Parse parses the beginning of a text, like Java. at is in milliseconds since 1970. ambiguous reports whether only the
+// two-digit year made it fail.
+func (p *Parser) Parse(text string) (at int64, ambiguous, ok bool) {
 	p.text = p.text[:0]
 	for _, r := range text {
 		p.text = utf16.AppendRune(p.text, r)
 	}
-	p.set, p.value, p.sets, p.unsure = [fieldCount]int{}, [fieldCount]int64{}, 0, false
-	p.Zoned, p.since = false, math.MinInt64
+	p.set, p.value, p.sets, p.ambiguous = [fieldCount]int{}, [fieldCount]int64{}, 0, false
+	p.Zoned, p.validFrom = false, math.MinInt64
 	pos := 0
 	items := p.Format.items
 	for i := range items {
@@ -91,8 +88,8 @@ func (p *Parser) Parse(text string) (at int64, unsure, ok bool) {
 			}
 			continue
 		}
-		// Of digits with nothing between them and the next ones each letter takes one.
-		counted := i+1 < len(items) && items[i+1].digits()
+		// Adjacent numbers have as many digits as letters.
+		counted := i+1 < len(items) && items[i+1].isNumeric()
 		if pos = p.field(x, pos, counted); pos < 0 {
 			return 0, false, false
 		}
@@ -101,7 +98,7 @@ func (p *Parser) Parse(text string) (at int64, unsure, ok bool) {
 		return 0, false, false
 	}
 	at = p.time()
-	return at, p.unsure, !p.unsure && (!p.Zoned || at+p.value[zoneField] >= p.since)
+	return at, p.ambiguous, !p.ambiguous && (!p.Zoned || at+p.value[zoneField] >= p.validFrom)
 }
 
 func (p *Parser) put(f calendarField, value int64) {
@@ -109,7 +106,7 @@ func (p *Parser) put(f calendarField, value int64) {
 	p.set[f], p.value[f] = p.sets, value
 }
 
-// field reads one field and returns where the text goes on, or -1.
+// field parses one field and returns the next index, or -1.
 func (p *Parser) field(x *item, start int, counted bool) int {
 	pos := start
 	for ; ; pos++ {
@@ -162,10 +159,10 @@ func (p *Parser) field(x *item, start int, counted bool) int {
 	return end
 }
 
-// century is the year that two digits stand for.
+// century returns the year of two digits.
 func (p *Parser) century(n int64) int64 {
 	if n >= (clockFrom-80)%100 && n <= (clockTo-80)%100 {
-		p.unsure = true
+		p.ambiguous = true
 	}
 	n += (clockFrom - 80) / 100 * 100
 	if n < clockFrom-80 {
@@ -179,7 +176,7 @@ var (
 	weekdayNames = withShort(weekdays[:], 1)
 )
 
-// withShort is each name with its short form, the first one at an index.
+// withShort returns the names with their short forms, preceded by first empty entries.
 func withShort(names []string, first int) [][]string {
 	list := make([][]string, first, first+len(names))
 	for _, name := range names {
@@ -188,12 +185,12 @@ func withShort(names []string, first int) [][]string {
 	return list
 }
 
-// name reads the longest of the names that stands at a place, whose index is the field's value.
+// name parses the longest matching name and sets the field to its index.
 func (p *Parser) name(f calendarField, start int, names [][]string) int {
 	best, longest := 0, 0
 	for i := range names {
 		for _, name := range names[i] {
-			if len(name) > longest && p.at(start, name) {
+			if len(name) > longest && p.matchesAt(start, name) {
 				best, longest = i, len(name)
 			}
 		}
@@ -205,8 +202,8 @@ func (p *Parser) name(f calendarField, start int, names [][]string) int {
 	return start + longest
 }
 
-// at tells whether an ASCII text stands at a place, letters of either case.
-func (p *Parser) at(start int, text string) bool {
+// matchesAt reports whether an ASCII text occurs at an index, in any case.
+func (p *Parser) matchesAt(start int, text string) bool {
 	if start+len(text) > len(p.text) {
 		return false
 	}
@@ -219,13 +216,13 @@ func (p *Parser) at(start int, text string) bool {
 	return true
 }
 
-// zone reads what the letters z and Z take: +hhmm, GMT, GMT+h:mm, or the name of a zone.
+// zone parses the letters z and Z: +hhmm, GMT, GMT+h:mm, or the name of a zone.
 func (p *Parser) zone(start, pos int) int {
 	sign := signOf(p.text[pos])
 	if sign != 0 {
 		return p.offset(pos+1, sign, 0, false)
 	}
-	if p.at(start, "GMT") {
+	if p.matchesAt(start, "GMT") {
 		if pos = start + 3; pos < len(p.text) {
 			sign = signOf(p.text[pos])
 		}
@@ -236,16 +233,16 @@ func (p *Parser) zone(start, pos int) int {
 		return pos
 	}
 	for _, name := range []string{"Coordinated Universal Time", "UTC"} {
-		if p.at(pos, name) {
-			return pos + len(name) // a name sets no offset: one that was read before counts
+		if p.matchesAt(pos, name) {
+			return pos + len(name) // a name does not change an offset that was set before
 		}
 	}
 	for i := range zones {
 		z := &zones[i]
 		for _, name := range z.names {
-			if p.at(pos, name) {
+			if p.matchesAt(pos, name) {
 				p.put(zoneField, z.minutes*60*second)
-				p.Zoned, p.since = true, gregorianDays(z.year, 1, 1)*day
+				p.Zoned, p.validFrom = true, gregorianDays(z.year, 1, 1)*day
 				return pos + len(name)
 			}
 		}
@@ -253,7 +250,7 @@ func (p *Parser) zone(start, pos int) int {
 	return -1
 }
 
-// isoZone reads what the letter X takes: Z, +hh, +hhmm or +hh:mm by the number of letters.
+// isoZone parses the letter X: Z, +hh, +hhmm or +hh:mm, depending on the number of letters.
 func (p *Parser) isoZone(pos, count int) int {
 	if p.text[pos] == 'Z' {
 		p.put(zoneField, 0)
@@ -276,7 +273,7 @@ func signOf(u uint16) int64 {
 	return 0
 }
 
-// offset reads hours and minutes; count is that of the letters X, 0 for others.
+// offset parses hours and minutes. count is the number of letters X, 0 for other letters.
 func (p *Parser) offset(pos int, sign int64, count int, colon bool) int {
 	digit := func() int64 {
 		if pos < len(p.text) && p.text[pos] >= '0' && p.text[pos] <= '9' {
@@ -315,8 +312,7 @@ func (p *Parser) offset(pos int, sign int64, count int, colon bool) int {
 	return pos
 }
 
-// javaNumber reads a number as java.text.DecimalFormat does where it reads whole numbers, and as an int takes it; end
-// is -1 when there is none.
+// javaNumber parses an integer like java.text.DecimalFormat and converts it to an int. end is -1 if there is none.
 func javaNumber(text []uint16, pos int) (n int64, end int) {
 	if len(text)-pos >= 3 && text[pos] == 'N' && text[pos+1] == 'a' && text[pos+2] == 'N' {
 		return 0, pos + 3
@@ -355,7 +351,7 @@ func javaNumber(text []uint16, pos int) (n int64, end int) {
 	return clipped(digits, exponent, negative), pos
 }
 
-// javaDigits reads digits of any script, without leading zeros; end is -1 when there is none.
+// javaDigits parses digits of any script without leading zeros. end is -1 if there is none.
 func javaDigits(text []uint16, pos int) (digits []byte, end int) {
 	end = -1
 	for ; pos < len(text); pos++ {
@@ -370,7 +366,7 @@ func javaDigits(text []uint16, pos int) (digits []byte, end int) {
 	return digits, end
 }
 
-// digitOf is a decimal digit's value, or -1. Those of a script stand side by side from a 0 on.
+// digitOf returns the value of a decimal digit, or -1. The digits of a script are consecutive, starting with 0.
 func digitOf(r rune) int {
 	if r >= '0' && r <= '9' {
 		return int(r - '0')
@@ -386,7 +382,7 @@ func digitOf(r rune) int {
 	return -1
 }
 
-// wholeOf is what digits come to that an exponent moves, where that is a whole number of 64 bits.
+// wholeOf returns digits with an exponent as an integer of 64 bits, if possible.
 func wholeOf(digits []byte, exponent int64, negative bool) (n int64, ok bool) {
 	for len(digits) > 0 && digits[len(digits)-1] == 0 {
 		digits, exponent = digits[:len(digits)-1], exponent+1
@@ -413,7 +409,7 @@ func wholeOf(digits []byte, exponent int64, negative bool) (n int64, ok bool) {
 	return 0, false
 }
 
-// clipped is a number that is no whole one of 64 bits, as a conversion from double to int gives it.
+// clipped returns a number outside of 64-bit integers as Java converts it from double to int.
 func clipped(digits []byte, exponent int64, negative bool) int64 {
 	n := int64(0)
 	whole := int64(len(digits)) + exponent
@@ -435,7 +431,7 @@ func clipped(digits []byte, exponent int64, negative bool) int64 {
 	return n
 }
 
-// time is the time that the fields come to, as java.util.GregorianCalendar resolves them.
+// time returns the time of the fields as java.util.GregorianCalendar computes it.
 func (p *Parser) time() int64 {
 	at := p.timeOfDay()
 	year, month, more := int64(1970), p.value[monthField], FloorDiv(at, day)
@@ -459,16 +455,16 @@ func (p *Parser) time() int64 {
 	return days*day + FloorMod(at, day) - p.value[zoneField]
 }
 
-// timeOfDay is what was set later: hours, or half days and their hours; with minutes and what is below, in
-// milliseconds.
+// timeOfDay returns the time of day in milliseconds. Of hours and half days with their hours, the field that was set
+// last counts.
 func (p *Parser) timeOfDay() int64 {
 	half := 0
-	if p.set[hour12Field] > 0 && p.set[halfField] > 0 {
-		half = max(p.set[hour12Field], p.set[halfField])
+	if p.set[hour12Field] > 0 && p.set[amPMField] > 0 {
+		half = max(p.set[hour12Field], p.set[amPMField])
 	}
 	hours := p.value[hourField]
 	if half > p.set[hourField] || p.set[hourField] == 0 {
-		hours = p.value[hour12Field] + 12*p.value[halfField]
+		hours = p.value[hour12Field] + 12*p.value[amPMField]
 	}
 	return ((hours*60+p.value[minuteField])*60+p.value[secondField])*second + p.value[milliField]
 }

@@ -1,18 +1,17 @@
 package dateformat
 
-// zone is a time zone at one of its two times of the year. Java takes the name for the time, whatever the date says:
-// EST is five hours behind UTC in July, too.
+// zone is a time zone at one of the two times of the year. Java uses the time of the name at any date: EST is five
+// hours behind UTC in July too.
 type zone struct {
 	names []string
 	// minutes ahead of UTC.
 	minutes int64
-	// year is the first in which the zone has had this offset without a break.
+	// year is the first year since which the zone has always had this offset.
 	year int64
 }
 
-// zones are the names in common use, each with the zone that a JDK 17 takes it for under Locale.US (parses.tsv has its
-// answers): of those that several zones share that is one of them, IST that of Israel. Names that are not here fail,
-// and so do years before those here.
+// zones contains the common names with the zones of JDK 17 under Locale.US, as recorded in parses.tsv: IST, which
+// several zones share, is that of Israel. Other names fail, and so do times before a zone's first year.
 var zones = []zone{
 	{[]string{"EST", "Eastern Standard Time"}, -300, 1900},
 	{[]string{"EDT", "Eastern Daylight Time"}, -240, 1900},

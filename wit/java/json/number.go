@@ -2,12 +2,13 @@ package json
 
 import "strconv"
 
-// maxDigits is how many digits a number may have, as to Jackson.
+// maxDigits is Jackson's maximum number of digits.
 const maxDigits = 1000
 
-// Number reads the number at data[i], as Jackson does with Kafka's settings: leading zeros are allowed. end is where it
-// ends; whole: it has neither point nor exponent. Where it is none, expected says what should stand at end.
-func Number(data []byte, i int) (end int, whole bool, expected string) {
+// ScanNumber reads the number at data[i] like Jackson with Kafka's settings, which allow leading zeros. end is the
+// index after it; whole reports whether it has neither point nor exponent. If it is invalid, expected describes what
+// was expected at end.
+func ScanNumber(data []byte, i int) (end int, whole bool, expected string) {
 	from, marks := i, 0
 	if i < len(data) && data[i] == '-' {
 		i, marks = i+1, 1
@@ -45,7 +46,7 @@ func Number(data []byte, i int) (end int, whole bool, expected string) {
 	return i, whole, ""
 }
 
-// digits is where the digits from i on end.
+// digits returns the end of the digits at i.
 func digits(data []byte, i int) int {
 	for i < len(data) && data[i]-'0' < 10 {
 		i++

@@ -1,26 +1,26 @@
-// Package json is the texts and numbers of JSON as Jackson, which Kafka Connect has, writes and reads them. It is safe
-// for guests. Values, and what becomes of them, are its callers' affair.
-//
-// plain.go finds what stands in a string as it is, text.go writes and reads strings, number.go reads numbers.
+// Package json reads and writes strings and numbers of JSON like Jackson, which Kafka Connect uses. Guests may import
+// it.
 package json
 
 import (
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// AppendText writes a string as Jackson does: quotation mark, backslash and control characters are escaped, and
-// characters beyond U+FFFF as two surrogates; nothing else. ok is false when s is no UTF-8.
+// AppendText appends s as a JSON string: quotation mark, backslash and control characters are escaped, characters above
+// U+FFFF as two surrogates, everything else stays. ok is false if s is not UTF-8.
 func AppendText(dst, s []byte) (out []byte, ok bool) {
 	dst = append(dst, '"')
-	if Plain(s) < len(s) {
-		return appendOdd(dst, s)
+	if UnescapedPrefix(s) < len(s) {
+		return appendEscaped(dst, s)
 	}
 	dst = append(dst, s...)
 	return append(dst, '"'), true
 }
 
-// AppendString is AppendText for a text of which each byte that is no UTF-8 becomes U+FFFD.
+// AppendString is [AppendText] for a string in which each invalid byte is replaced by U+FFFD.
 func AppendString(dst []byte, s string) []byte {
 	out, ok := AppendText(dst, []byte(s))
 	if !ok {
@@ -31,10 +31,10 @@ func AppendString(dst []byte, s string) []byte {
 
 const hex = "0123456789ABCDEF"
 
-// short are the control characters with an escape of one letter.
-var short = [0x20]byte{'\b': 'b', '\t': 't', '\n': 'n', '\f': 'f', '\r': 'r'}
+// shortEscapes contains the letters of the control characters with short escapes.
+var shortEscapes = [0x20]byte{'\b': 'b', '\t': 't', '\n': 'n', '\f': 'f', '\r': 'r'}
 
-func appendOdd(dst, s []byte) ([]byte, bool) {
+func appendEscaped(dst, s []byte) ([]byte, bool) {
 	if !utf8.Valid(s) {
 		return dst, false
 	}
@@ -47,7 +47,7 @@ func appendOdd(dst, s []byte) ([]byte, bool) {
 			dst = appendUnit(appendUnit(append(dst, s[from:i]...), high), low)
 			from = i + size
 			continue
-		case plain[c] || c >= utf8.RuneSelf:
+		case isUnescaped[c] || c >= utf8.RuneSelf:
 			continue
 		}
 		dst = append(dst, s[from:i]...)
@@ -55,8 +55,8 @@ func appendOdd(dst, s []byte) ([]byte, bool) {
 		switch {
 		case c >= 0x20:
 			dst = append(dst, '\\', c)
-		case short[c] != 0:
-			dst = append(dst, '\\', short[c])
+		case shortEscapes[c] != 0:
+			dst = append(dst, '\\', shortEscapes[c])
 		default:
 			dst = appendUnit(dst, rune(c))
 		}
@@ -65,20 +65,20 @@ func appendOdd(dst, s []byte) ([]byte, bool) {
 	return append(dst, '"'), true
 }
 
-// appendUnit escapes a UTF-16 code unit.
+// appendUnit appends the escape of a UTF-16 code unit.
 func appendUnit(dst []byte, u rune) []byte {
 	return append(dst, '\\', 'u', hex[u>>12], hex[u>>8&15], hex[u>>4&15], hex[u&15])
 }
 
-// Quoted reads the string whose quotation mark is data[i]: end is after its last one, and escapes reports whether there
-// are any in it. Where it is none, expected says what should stand at end.
-func Quoted(data []byte, i int) (end int, escapes bool, expected string) {
+// ScanString reads the string that starts with the quotation mark data[i]. end is the index after its closing mark;
+// escapes reports whether it has escapes. If it is invalid, expected describes what was expected at end.
+func ScanString(data []byte, i int) (end int, escapes bool, expected string) {
 	from, wide := i+1, false
-	i = from + Plain(data[from:])
+	i = from + UnescapedPrefix(data[from:])
 	for i < len(data) {
 		c := data[i]
 		switch {
-		case plain[c]:
+		case isUnescaped[c]:
 			i++
 		case c == '"':
 			if wide && !utf8.Valid(data[from:i]) {
@@ -100,7 +100,7 @@ func Quoted(data []byte, i int) (end int, escapes bool, expected string) {
 	return i, escapes, "the end of a string"
 }
 
-// escape passes over what stands after a backslash.
+// escape returns the end of an escape whose backslash is before i.
 func escape(data []byte, i int) (end int, expected string) {
 	if i >= len(data) {
 		return i, "an escape"
@@ -121,15 +121,15 @@ func escape(data []byte, i int) (end int, expected string) {
 
 func isHex(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' }
 
-// Halved reports whether an escape in a string that [Quoted] has read is half a surrogate pair without the other one.
-// Jackson takes such texts, and refuses such names.
-func Halved(s []byte) bool {
+// HasLoneSurrogate reports whether a string that [ScanString] has read has an escape of an unpaired surrogate. Jackson
+// accepts them in strings, but not in names.
+func HasLoneSurrogate(s []byte) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] != '\\' {
 			continue
 		}
 		if i++; s[i] == 'u' {
-			r, size := character(s[i+1:])
+			r, size := decodeUnicode(s[i+1:])
 			if r < 0 {
 				return true
 			}
@@ -139,11 +139,11 @@ func Halved(s []byte) bool {
 	return false
 }
 
-// letters are what escapes of one letter stand for; the others stand for themselves.
-var letters = [256]byte{'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+// escapeLetters contains the characters of the short escapes. Other escaped characters stand for themselves.
+var escapeLetters = [256]byte{'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// Unescape appends what a string says that [Quoted] has read. Half a surrogate pair, which UTF-8 cannot say, becomes a
-// question mark, as Java writes it.
+// Unescape appends the content of a string that [ScanString] has read. An unpaired surrogate, which UTF-8 cannot
+// encode, becomes a question mark like in Java.
 func Unescape(dst, s []byte) []byte {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
@@ -154,14 +154,14 @@ func Unescape(dst, s []byte) []byte {
 		i++
 		switch c = s[i]; {
 		case c == 'u':
-			r, size := character(s[i+1:])
+			r, size := decodeUnicode(s[i+1:])
 			if r < 0 {
 				r = '?'
 			}
 			dst = utf8.AppendRune(dst, r)
 			i += size
-		case letters[c] != 0:
-			dst = append(dst, letters[c])
+		case escapeLetters[c] != 0:
+			dst = append(dst, escapeLetters[c])
 		default:
 			dst = append(dst, c)
 		}
@@ -169,23 +169,23 @@ func Unescape(dst, s []byte) []byte {
 	return dst
 }
 
-// character is what the digits after \u stand for, -1 for half a surrogate pair, and how many bytes they are, together
-// with the second half's escape.
-func character(s []byte) (r rune, size int) {
-	r = unit(s)
+// decodeUnicode returns the character whose \u escape s continues, -1 for an unpaired surrogate, and the number of
+// bytes read, including the escape of the second surrogate.
+func decodeUnicode(s []byte) (r rune, size int) {
+	r = hexUnit(s)
 	if !utf16.IsSurrogate(r) {
 		return r, 4
 	}
 	if len(s) >= 10 && s[4] == '\\' && s[5] == 'u' {
-		if r = utf16.DecodeRune(r, unit(s[6:])); r != utf8.RuneError {
+		if r = utf16.DecodeRune(r, hexUnit(s[6:])); r != utf8.RuneError {
 			return r, 10
 		}
 	}
 	return -1, 4
 }
 
-// unit reads four hexadecimal digits.
-func unit(s []byte) (r rune) {
+// hexUnit reads four hexadecimal digits.
+func hexUnit(s []byte) (r rune) {
 	for _, c := range s[:4] {
 		if c >= 'a' {
 			c -= 'a' - 'A'
@@ -196,4 +196,34 @@ func unit(s []byte) (r rune) {
 		r = r<<4 | rune(c-'0')
 	}
 	return r
+}
+
+// isUnescaped has the bytes that JSON strings contain unescaped, except those of multi-byte characters.
+var isUnescaped = func() (t [256]bool) {
+	for c := 0x20; c < 0x80; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
+// UnescapedPrefix returns the length of the prefix of s that needs no escapes and is ASCII.
+func UnescapedPrefix(s []byte) int {
+	i := 0
+	for ; len(s)-i >= 8; i += 8 {
+		if m := escapedMask(binary.LittleEndian.Uint64(s[i:])) & tops; m != 0 {
+			return i + bits.TrailingZeros64(m)/8
+		}
+	}
+	for i < len(s) && isUnescaped[s[i]] {
+		i++
+	}
+	return i
+}
+
+const ones, tops = 0x0101010101010101, 0x8080808080808080
+
+// escapedMask sets the top bit of the first of 8 bytes that is in the range of ASCII and needs an escape; bits of
+// higher bytes are arbitrary. With bit 1 flipped, control characters and the quotation mark are the bytes below 0x21.
+func escapedMask(w uint64) uint64 {
+	return w | (w ^ ones*2 - ones*0x21) | (w ^ ones*'\\' - ones)
 }

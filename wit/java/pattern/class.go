@@ -6,10 +6,8 @@ import (
 	"unicode"
 )
 
-// This file translates classes of characters.
-
-// classes are those of ASCII that \p{…} knows by these names, and the ones of escapes by their letters: pairs of first
-// and last code points, in order.
+// classes contains the ASCII classes of \p{…} by name and those of escapes by letter, as pairs of first and last code
+// point.
 var classes = map[string]string{
 	"Lower": "az", "Upper": "AZ", "ASCII": "\x00\x7f", "Alpha": "AZaz", "Digit": "09", "Alnum": "09AZaz",
 	"XDigit": "09AFaf", "Punct": "!/:@[`{~", "Graph": "!~", "Print": " ~", "Blank": "\t\t  ",
@@ -18,7 +16,7 @@ var classes = map[string]string{
 	"h": "\t\t  \u00a0\u00a0\u1680\u1680\u180e\u180e\u2000\u200a\u202f\u202f\u205f\u205f\u3000\u3000",
 }
 
-// ranges writes pairs of code points, or all others, as they stand in brackets.
+// ranges returns pairs of code points, or all others if negated, for a class in brackets.
 func ranges(pairs string, negated bool) string {
 	list := []rune(pairs)
 	if negated {

@@ -1,8 +1,7 @@
-// Package pattern translates the common part of Java's regular expressions (java.util.regex of JDK 17) to package
-// regexp2, for the transforms and delta links of guests and for topics' names in the host: characters and their
-// escapes, classes, anchors, groups, references, lookaround, the flags i, m and s, and all quantifiers. Compile refuses
-// the rest by name: intersections and unions of classes, Unicode's blocks and most of its properties, other flags,
-// grapheme clusters. class.go translates classes, replacement.go applies replacements.
+// Package pattern translates Java's regular expressions (java.util.regex of JDK 17) to package regexp2. It supports
+// characters and escapes, classes, anchors, groups, references, lookaround, the flags i, m and s, and all quantifiers.
+// Compile returns an error for intersections and unions of classes, Unicode blocks, most Unicode properties, other
+// flags and grapheme clusters. Guests may import it.
 package pattern
 
 import (
@@ -17,19 +16,18 @@ import (
 	"github.com/dlclark/regexp2"
 )
 
-// Pattern is a Java regular expression.
 type Pattern struct {
-	// whole matches only the whole text, find any part of it.
+	// whole matches the whole text, find any part of it.
 	whole, find *regexp2.Regexp
-	// Groups is the number of capturing groups; Names has the numbers of the named ones.
+	// Groups is the number of capturing groups. Names has the numbers of the named ones.
 	Groups int
 	Names  map[string]int
 }
 
-// maxLength is the largest number of characters of an expression.
+// maxLength is the maximum length of an expression in characters.
 const maxLength = 1_000
 
-// Compile translates an expression. The error says what is wrong with it, or which part of it is not supported.
+// Compile translates an expression. The error names the mistake or the unsupported part.
 func Compile(text string) (Pattern, error) {
 	if n := utf8.RuneCountInString(text); n > maxLength {
 		return Pattern{}, fmt.Errorf("expected at most %d characters, found %d", maxLength, n)
@@ -46,20 +44,21 @@ func Compile(text string) (Pattern, error) {
 	return p, err
 }
 
-// Within limits the time of each match. Without it an expression may backtrack for any time; guests need no limit,
-// since the host ends them.
-func (p Pattern) Within(most time.Duration) Pattern {
+// WithTimeout limits the time of each match of p, which it returns. Without a limit an expression may backtrack for any
+// time; guests need none, since the host limits their calls.
+func (p Pattern) WithTimeout(most time.Duration) Pattern {
 	p.find.MatchTimeout, p.whole.MatchTimeout = most, most
 	return p
 }
 
-// Matches reports whether the expression matches the whole text. It fails only by the limit of time.
+// Matches reports whether the expression matches the whole text. It returns an error only after the time limit.
 func (p Pattern) Matches(text string) (bool, error) { return p.whole.MatchString(text) }
 
-// Find returns the first match in a text, with places in code points, or nil. It fails only by the limit of time.
+// Find returns the first match in a text, with indexes in code points, or nil. It returns an error only after the time
+// limit.
 func (p Pattern) Find(text string) (*regexp2.Match, error) { return p.find.FindStringMatch(text) }
 
-// flags are the supported ones of (?ims).
+// flags are the supported flags of (?ims).
 type flags uint8
 
 const (
@@ -68,11 +67,11 @@ const (
 	dotAll
 )
 
-// maxNesting is the largest depth of groups.
+// maxNesting is the maximum depth of groups.
 const maxNesting = 100
 
-// translator writes a Java expression in regexp2's syntax, which is .NET's. Flags and classes are written out, so that
-// .NET's own meaning of them does not matter.
+// translator writes a Java expression in the syntax of regexp2, which is that of .NET. It expands flags and classes,
+// whose meaning differs in .NET.
 type translator struct {
 	in  []rune
 	i   int
@@ -80,14 +79,14 @@ type translator struct {
 	// err is the first error, "" for none.
 	err string
 	flags
-	// atom is the place in out of the last thing that can be repeated, -1 if there is none.
+	// atom is the offset in out of the last element that a quantifier can follow, or -1.
 	atom int
 	open []openGroup
-	// count and names number the capturing groups as Java does. All of them get their number as a name in out, because
-	// .NET would number named ones last.
+	// count and names number the capturing groups like Java. All groups have their number as a name in out, because
+	// .NET numbers named groups last.
 	count int
 	names map[string]int
-	// referred is the highest number of a group that is referred to.
+	// referred is the highest group number of a reference.
 	referred int
 }
 
@@ -107,7 +106,8 @@ func translate(java string) *translator {
 		t.fail("Unclosed group")
 	}
 	for group := t.count + 1; group <= t.referred; group++ {
-		// Java accepts a reference to a group that does not exist, which never matches: here it exists, never entered.
+		// Java accepts a reference to a group that does not exist, which never matches: here the group exists but never
+		// matches.
 		t.out.WriteString("(?:(?!)(?<" + strconv.Itoa(group) + ">))?")
 	}
 	return t
@@ -125,7 +125,7 @@ func withoutQuotes(in []rune) []rune {
 			i++
 		case quoted && in[i] < utf8.RuneSelf && !isASCIILetter(in[i]) && !isDigit(in[i]):
 			out = append(out, '\\', in[i])
-		case quoted && isDigit(in[i]): // not as a part of a number or reference before it
+		case quoted && isDigit(in[i]): // so that it does not continue a preceding number or reference
 			out = append(out, '\\', 'x', '3', in[i])
 		case !quoted && escaped:
 			out = append(out, in[i], in[i+1])
@@ -142,14 +142,13 @@ func isASCIILetter(r rune) bool { return r|0x20 >= 'a' && r|0x20 <= 'z' }
 
 func (t *translator) has(f flags) bool { return t.flags&f != 0 }
 
-// fail notes the first error, with its place.
+// fail records the first error with its index.
 func (t *translator) fail(why string) {
 	if t.err == "" {
 		t.err = why + " near index " + strconv.Itoa(min(t.i, len(t.in)))
 	}
 }
 
-// unsupported notes that a part of Java's syntax is not supported.
 func (t *translator) unsupported(what string) { t.fail(what + " is not supported") }
 
 // peek returns the rune at a distance, 0 after the end.
@@ -160,7 +159,7 @@ func (t *translator) peek(on int) rune {
 	return 0
 }
 
-// put writes something that can be repeated, and skips size runes of the input.
+// put writes an element that a quantifier can follow, and skips size runes of the input.
 func (t *translator) put(text string, size int) {
 	t.atom = t.out.Len()
 	t.out.WriteString(text)
@@ -222,7 +221,7 @@ func (t *translator) next() {
 // lastLineEnd is $ without the flag m, and \Z.
 const lastLineEnd = `(?=\z|\r\n\z|(?<!\r)\n\z|[\r\u0085\u2028\u2029]\z)`
 
-// literal writes a code point, with both its cases under the flag i.
+// literal writes a code point, in both cases under the flag i.
 func (t *translator) literal(r rune) {
 	text := quoted(r)
 	if t.has(ignoreCase) && isASCIILetter(r) {
@@ -231,7 +230,7 @@ func (t *translator) literal(r rune) {
 	t.put(text, 0)
 }
 
-// quoted returns a code point that means itself, in a class and outside.
+// quoted returns the escape of a code point, valid inside and outside of classes.
 func quoted(r rune) string {
 	if isDigit(r) || isASCIILetter(r) || r == '_' || r > 0xffff {
 		return string(r)
@@ -239,7 +238,7 @@ func quoted(r rune) string {
 	return fmt.Sprintf(`\u%04x`, r)
 }
 
-// repeat reads the quantifier after an atom, if there is one. A possessive one (`a*+`) becomes an atomic group.
+// repeat translates the quantifier after an element, if any. A possessive one (a*+) becomes an atomic group.
 func (t *translator) repeat() {
 	var text string
 	unbounded := false
@@ -409,14 +408,14 @@ func (t *translator) escape() {
 		if !known {
 			t.fail("named capturing group <" + name + "> does not exist")
 		}
-		t.refer(group)
+		t.reference(group)
 	case '1', '2', '3', '4', '5', '6', '7', '8', '9':
 		// further digits belong to the number as long as there is such a group so far
 		n := int(c - '0')
 		for t.i += 2; isDigit(t.peek(0)) && n*10+int(t.peek(0)-'0') <= t.count; t.i++ {
 			n = n*10 + int(t.peek(0)-'0')
 		}
-		t.refer(n)
+		t.reference(n)
 	default:
 		if set, is := t.classEscape(); is {
 			t.put("["+set+"]", 0)
@@ -426,8 +425,8 @@ func (t *translator) escape() {
 	}
 }
 
-// refer writes a reference to a group.
-func (t *translator) refer(group int) {
+// reference writes a reference to a group.
+func (t *translator) reference(group int) {
 	t.referred = max(t.referred, group)
 	if t.inLookBehind() {
 		t.unsupported("a reference to a group in a look-behind")

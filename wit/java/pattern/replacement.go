@@ -7,32 +7,31 @@ import (
 	"github.com/dlclark/regexp2"
 )
 
-// Replacement is what replaces a match, in the syntax of java.util.regex.Matcher: $1, ${name}, and a backslash in front
-// of what stands for itself.
+// Replacement replaces a match. Its syntax is that of java.util.regex.Matcher: $1, ${name}, and a backslash before
+// literal characters.
 type Replacement struct{ pieces []piece }
 
-// piece of a replacement: a text, or what a group matched.
+// piece is literal text, or a group if group is not -1.
 type piece struct {
 	text  string
 	group int // -1: the text
 }
 
-// WrongReplacement is what is wrong with a replacement, in Java's words.
-type WrongReplacement struct {
-	// NoGroup: it names a group by a number that the expression does not have, for which Java has an exception of its
-	// own (IndexOutOfBoundsException, else IllegalArgumentException).
+// ReplacementError is an error of a replacement, in Java's words.
+type ReplacementError struct {
+	// NoGroup means that the expression has no group with the number, for which Java throws IndexOutOfBoundsException
+	// instead of IllegalArgumentException.
 	NoGroup bool
 	Text    string
 }
 
-func (w *WrongReplacement) Error() string { return w.Text }
+func (w *ReplacementError) Error() string { return w.Text }
 
-// Replacement reads a replacement for matches of the expression. Java finds out what is wrong with one when something
-// matches.
-func (p Pattern) Replacement(text string) (r Replacement, wrong *WrongReplacement) {
+// Replacement parses a replacement for matches of p. Java reports its errors at the first match.
+func (p Pattern) Replacement(text string) (r Replacement, err *ReplacementError) {
 	const digits = "0123456789"
 	const named = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" + digits
-	fail := func(why string) (Replacement, *WrongReplacement) { return r, &WrongReplacement{Text: why} }
+	fail := func(why string) (Replacement, *ReplacementError) { return r, &ReplacementError{Text: why} }
 	var plain strings.Builder
 	flush := func() {
 		if plain.Len() > 0 {
@@ -69,7 +68,7 @@ func (p Pattern) Replacement(text string) (r Replacement, wrong *WrongReplacemen
 		case i+1 < len(text) && text[i+1]-'0' < 10:
 			group := int(text[i+1] - '0')
 			if group > p.Groups {
-				return r, &WrongReplacement{NoGroup: true, Text: "No group " + strconv.Itoa(group)}
+				return r, &ReplacementError{NoGroup: true, Text: "No group " + strconv.Itoa(group)}
 			}
 			// further digits belong to the number as long as there is such a group
 			for i++; i+1 < len(text) && text[i+1]-'0' < 10 && group*10+int(text[i+1]-'0') <= p.Groups; i++ {
@@ -87,12 +86,12 @@ func (p Pattern) Replacement(text string) (r Replacement, wrong *WrongReplacemen
 	return r, nil
 }
 
-// ReplaceFirst replaces the first part of a text that matches. The error is that of a match that took too long.
+// ReplaceFirst replaces the first match. It returns an error only after the time limit.
 func (p Pattern) ReplaceFirst(text string, r Replacement) (string, error) {
 	return p.replace(text, r, 1)
 }
 
-// ReplaceAll replaces all parts of a text that match. The error is that of a match that took too long.
+// ReplaceAll replaces all matches. It returns an error only after the time limit.
 func (p Pattern) ReplaceAll(text string, r Replacement) (string, error) {
 	return p.replace(text, r, -1)
 }

@@ -17,11 +17,11 @@ import (
 type Decimal struct {
 	Unscaled *big.Int
 	Scale    int64
-	// text is what it was read from.
+	// text is the text that it was parsed from.
 	text string
 }
 
-// ParseDecimal reads a text as the constructor of BigDecimal does; ok is false where that throws.
+// ParseDecimal parses a text like the constructor of BigDecimal. ok is false if that throws.
 func ParseDecimal(text string) (d Decimal, ok bool) {
 	text = java.ASCIIDigits(text)
 	mantissa, exponent := text, int64(0)
@@ -51,12 +51,12 @@ func ParseDecimal(text string) (d Decimal, ok bool) {
 	return d, ok
 }
 
-// DecimalOf is the BigDecimal of a value.
+// DecimalOf returns the BigDecimal of a schemaless value.
 func DecimalOf(x connectdata.Decimal) Decimal {
 	return Decimal{x.Unscaled, int64(x.Scale), x.Unscaled.String() + "e" + strconv.Itoa(-int(x.Scale))}
 }
 
-// Long is longValue: the low 64 bits of the whole part.
+// Long is BigDecimal.longValue: the low 64 bits of the integer part.
 func (d Decimal) Long() int64 {
 	switch {
 	case d.Scale <= -64: // a multiple of 2 to the 64th
@@ -74,45 +74,46 @@ func (d Decimal) Long() int64 {
 	return int64(low64(whole))
 }
 
-// low64 is the low 64 bits of two's complement.
+// low64 returns the low 64 bits in two's complement.
 func low64(n *big.Int) uint64 {
 	mask := new(big.Int).SetUint64(1<<64 - 1)
 	return mask.And(n, mask).Uint64()
 }
 
-// Float is floatValue (bits 32) or doubleValue (bits 64).
+// Float is BigDecimal.floatValue (bits 32) or doubleValue (bits 64).
 func (d Decimal) Float(bits int) float64 {
 	if d.Unscaled.Sign() == 0 {
 		return 0 // a BigDecimal has no negative zero
 	}
-	f, _ := strconv.ParseFloat(d.text, bits) // outside the range it is infinite, and of too small ones the sign is left
+	f, _ := strconv.ParseFloat(d.text, bits) // out of range it is infinite or a signed zero
 	return f
 }
 
-// Fits tells whether the format of values has room for the number.
+// Fits reports whether scale and size are within the limits of package connectdata.
 func (d Decimal) Fits() bool {
 	return d.Scale >= -connectdata.MaxScale && d.Scale <= connectdata.MaxScale &&
 		len(d.Unscaled.Bytes()) < connectdata.MaxDecimalBytes
 }
 
-// ScaleOf is the scale that the schema of a Decimal gives its values; wrong says what is wrong with it for converters.
-// A scale that is out of the range of values is there all the same.
-func ScaleOf(n *wit.SchemaNode) (scale int, wrong string) {
+// ScaleOf returns the scale of a decimal's schema. problem is an error message for converters, or "". A scale outside
+// the limits is returned too.
+func ScaleOf(n *wit.SchemaNode) (scale int, problem string) {
 	for _, p := range n.Parameters {
 		if p.Name != wit.ParameterScale {
 			continue
 		}
 		scale, err := strconv.ParseInt(p.Value, 10, 32)
 		if err != nil || scale > connectdata.MaxScale || scale < -connectdata.MaxScale {
-			wrong = fmt.Sprintf("Invalid scale parameter found in Decimal schema: expected a scale from -%d to %[1]d, "+
+			problem = fmt.Sprintf("Invalid scale parameter found in Decimal schema: expected a scale from -%d to "+
+				"%[1]d, "+
 				"found %.100q", connectdata.MaxScale, p.Value)
 		}
-		return int(scale), wrong
+		return int(scale), problem
 	}
 	return 0, "Invalid Decimal schema: scale parameter not found."
 }
 
-// Shortest drops bytes that only repeat the sign of the next one, as BigInteger.toByteArray has none.
+// Shortest removes leading bytes that only repeat the sign, like BigInteger.toByteArray.
 func Shortest(b []byte) []byte {
 	for len(b) > 1 && (b[0] == 0 && b[1] < 0x80 || b[0] == 0xff && b[1] >= 0x80) {
 		b = b[1:]
@@ -120,9 +121,8 @@ func Shortest(b []byte) []byte {
 	return b
 }
 
-// AppendDecimal writes an unscaled value (two's complement, big-endian) and a scale in the form of Java's
-// BigDecimal.toString: plain, or with an exponent where the scale is negative or the number is below 10^-6. Up to 16
-// bytes it allocates nothing.
+// AppendDecimal appends an unscaled value (two's complement, big-endian) with a scale like BigDecimal.toString: plain,
+// or with an exponent if the scale is negative or the number is below 10^-6. Up to 16 bytes it does not allocate.
 func AppendDecimal(dst, unscaled []byte, scale int) []byte {
 	unscaled = Shortest(unscaled)
 	var room [64]byte
@@ -160,7 +160,7 @@ func AppendDecimal(dst, unscaled []byte, scale int) []byte {
 	return dst
 }
 
-// appendUnscaled writes the digits of the absolute value and tells the sign.
+// appendUnscaled appends the digits of the absolute value and reports whether the value is negative.
 func appendUnscaled(dst, b []byte) (digits []byte, negative bool) {
 	negative = len(b) > 0 && b[0] >= 0x80
 	if len(b) > 16 {
@@ -187,7 +187,7 @@ func appendUnscaled(dst, b []byte) (digits []byte, negative bool) {
 	return padded(strconv.AppendUint(dst, upper, 10), lower), negative
 }
 
-// padded writes n with all 19 digits.
+// padded appends n with 19 digits.
 func padded(dst []byte, n uint64) []byte {
 	for limit := uint64(1e18); limit > n && limit > 1; limit /= 10 {
 		dst = append(dst, '0')

@@ -16,22 +16,22 @@ import (
 	"github.com/culvert-project/culvert/wit/java/dateformat"
 )
 
-// Literal is a value with the schema that was inferred for it.
+// Literal is a parsed value with its inferred schema.
 type Literal struct {
-	// kind is nil for a null.
+	// kind is nil for null.
 	kind *inferred
-	// value is as package connectdata holds it, but for times and decimals: [connectdata.Instant] and
-	// [connectdata.Decimal] under a schema, too.
+	// value is as in package connectdata, but times and decimals are [connectdata.Instant] and [connectdata.Decimal]
+	// with a schema too.
 	value any
 }
 
-// inferred is a schema that a text seems to be of.
+// inferred is an inferred schema.
 type inferred struct {
 	kind wit.Kind
 	name string
-	// scale of a decimal.
+	// scale is the scale of a decimal.
 	scale int64
-	// key and element of arrays and maps; nil: no type goes with all of them.
+	// key and element are the types of arrays and maps. Nil means that no type fits all of them.
 	key, element *inferred
 }
 
@@ -44,13 +44,14 @@ var (
 	literalInstant = &inferred{kind: wit.Int64, name: wit.NameTimestamp}
 )
 
-// errNoLiteral ends the reading of an array or map that is none: the text is then a text.
-var errNoLiteral = errors.New("no literal")
+// errNotLiteral ends the parsing of an array or map that is invalid. The text is then a string.
+var errNotLiteral = errors.New("no literal")
 
-// maxLiteralDepth is how deep arrays and maps may lie in each other.
+// maxLiteralDepth is the maximum nesting of arrays and maps.
 const maxLiteralDepth = 32
 
-// Parse reads a text as Values.parseString does. The error says what the format of values has no room for.
+// Parse parses a text like Values.parseString: it infers the type, and text of no other type is a string. It returns an
+// error for values above the limits of package connectdata.
 func Parse(text string) (Literal, error) {
 	if text == "" {
 		return Literal{literalText, ""}, nil
@@ -58,62 +59,62 @@ func Parse(text string) (Literal, error) {
 	p := &parser{text: text}
 	l, err := p.parse(0)
 	switch {
-	case p.wrong != nil:
-		return Literal{}, p.wrong
-	case err == nil && !fit(l.value):
+	case p.fatal != nil:
+		return Literal{}, p.fatal
+	case err == nil && !fits(l.value):
 		return Literal{}, errors.New("a number that is too long, or whose exponent is too large")
 	}
 	return l, err
 }
 
-// fit tells whether the format of values has room for the decimals of a value.
-func fit(v any) bool {
+// fits reports whether all decimals of a value are within the limits.
+func fits(v any) bool {
 	switch x := v.(type) {
 	case connectdata.Decimal:
 		return Decimal{Unscaled: x.Unscaled, Scale: int64(x.Scale)}.Fits()
 	case connectdata.List:
-		return !slices.ContainsFunc(x, func(v any) bool { return !fit(v) })
+		return !slices.ContainsFunc(x, func(v any) bool { return !fits(v) })
 	case connectdata.Map:
-		return !slices.ContainsFunc(x, func(e connectdata.Entry) bool { return !fit(e.Key) || !fit(e.Value) })
+		return !slices.ContainsFunc(x, func(e connectdata.Entry) bool { return !fits(e.Key) || !fits(e.Value) })
 	}
 	return true
 }
 
-// parser walks over the tokens of a text: delimiters, and what is between them.
+// parser iterates over the tokens of a text: delimiters, and the text between them.
 type parser struct {
 	text string
 	at   int
-	// ahead is the token that was looked at, when held is set; before is the one taken last.
-	ahead  string
-	held   bool
-	before string
-	// wrong ends all reading.
-	wrong error
+	// ahead is the next token if hasAhead is set; previous is the last token.
+	ahead    string
+	hasAhead bool
+	previous string
+	// fatal ends the parsing.
+	fatal error
 }
 
-func (p *parser) mark() int {
-	if p.held {
+func (p *parser) position() int {
+	if p.hasAhead {
 		return p.at - len(p.ahead)
 	}
 	return p.at
 }
 
-func (p *parser) rewind(to int) { p.at, p.ahead, p.held, p.before = to, "", false, "" }
+func (p *parser) rewind(to int) { p.at, p.ahead, p.hasAhead, p.previous = to, "", false, "" }
 
-func (p *parser) more() bool { return p.held || p.at < len(p.text) }
+func (p *parser) more() bool { return p.hasAhead || p.at < len(p.text) }
 
 func (p *parser) next() string {
-	if p.held {
-		p.before, p.held, p.ahead = p.ahead, false, ""
+	if p.hasAhead {
+		p.previous, p.hasAhead, p.ahead = p.ahead, false, ""
 	} else {
-		p.before = p.token()
+		p.previous = p.token()
 	}
-	return p.before
+	return p.previous
 }
 
-// nextTokens takes n tokens as one text; without so many it takes none.
+// nextTokens returns the next n tokens as one string. It reads nothing if there are fewer.
 func (p *parser) nextTokens(n int) (string, bool) {
-	start := p.mark()
+	start := p.position()
 	for range n {
 		if !p.more() {
 			p.rewind(start)
@@ -145,13 +146,13 @@ func (p *parser) token() string {
 	return p.text[start:]
 }
 
-// take takes the token if it is the expected one, over blank ones.
+// take reads the next token if it is the expected one. It skips blank tokens.
 func (p *parser) take(expected string) bool {
-	if !p.held {
+	if !p.hasAhead {
 		if !p.more() {
 			return false
 		}
-		p.ahead, p.held = p.token(), true
+		p.ahead, p.hasAhead = p.token(), true
 	}
 	for java.Trim(p.ahead) == "" && p.at < len(p.text) {
 		p.ahead = p.token()
@@ -159,13 +160,13 @@ func (p *parser) take(expected string) bool {
 	if java.Trim(p.ahead) != expected {
 		return false
 	}
-	p.ahead, p.held = "", false
+	p.ahead, p.hasAhead = "", false
 	return true
 }
 
-// word takes a token that is all of the value.
+// word reads a token that is the whole value.
 func (p *parser) word(depth int, expected string) bool {
-	start := p.mark()
+	start := p.position()
 	if p.take(expected) && (depth > 0 || !p.more()) {
 		return true
 	}
@@ -176,8 +177,8 @@ func (p *parser) word(depth int, expected string) bool {
 func (p *parser) parse(depth int) (Literal, error) {
 	switch {
 	case depth > maxLiteralDepth:
-		p.wrong = errors.New("arrays and maps that lie deeper than " + strconv.Itoa(maxLiteralDepth) + " in each other")
-		return Literal{}, p.wrong
+		p.fatal = errors.New("arrays and maps that lie deeper than " + strconv.Itoa(maxLiteralDepth) + " in each other")
+		return Literal{}, p.fatal
 	case !p.more():
 		return Literal{}, nil
 	case depth > 0 && p.take(`"`):
@@ -189,7 +190,7 @@ func (p *parser) parse(depth int) (Literal, error) {
 	case p.word(depth, "false"):
 		return Literal{literalBoolean, false}, nil
 	}
-	start := p.mark()
+	start := p.position()
 	var l Literal
 	var err error
 	switch {
@@ -198,16 +199,16 @@ func (p *parser) parse(depth int) (Literal, error) {
 	case p.take("{"):
 		l, err = p.mapping(depth)
 	default:
-		return p.scalar(depth) // of the token that was looked at
+		return p.scalar(depth)
 	}
-	if err == nil || p.wrong != nil {
+	if err == nil || p.fatal != nil {
 		return l, err
 	}
 	p.rewind(start)
 	return p.scalar(depth)
 }
 
-// scalar reads a token that is neither array nor map.
+// scalar parses a token that is neither an array nor a map.
 func (p *parser) scalar(depth int) (Literal, error) {
 	token := p.next()
 	trimmed := java.Trim(token)
@@ -218,8 +219,8 @@ func (p *parser) scalar(depth int) (Literal, error) {
 	first := trimmed[0]
 	digit := first >= '0' && first <= '9'
 	if digit {
-		// a colon divides tokens: a time is of five
-		start := p.mark()
+		// a time consists of five tokens, since colons separate tokens
+		start := p.position()
 		if rest, ok := p.nextTokens(4); ok {
 			if l, ok := temporal(trimmed + java.ASCIIDigits(rest)); ok {
 				return l, nil
@@ -236,12 +237,12 @@ func (p *parser) scalar(depth int) (Literal, error) {
 		}
 	}
 	if depth > 0 {
-		return Literal{}, errNoLiteral
+		return Literal{}, errNotLiteral
 	}
 	return Literal{literalText, p.text}, nil
 }
 
-// quoted reads a text up to its second quotation mark.
+// quoted parses a string up to the closing quotation mark.
 func (p *parser) quoted() Literal {
 	var content strings.Builder
 	for p.more() && !p.take(`"`) {
@@ -262,14 +263,14 @@ func (p *parser) array(depth int) (Literal, error) {
 				for i, v := range list {
 					var ok bool
 					if list[i], ok = common.kind.convert(v); !ok {
-						return Literal{}, errNoLiteral
+						return Literal{}, errNotLiteral
 					}
 				}
 			}
 			return Literal{&inferred{kind: wit.Array, element: common.kind}, list}, nil
 		}
 		if p.take(",") {
-			return Literal{}, errNoLiteral
+			return Literal{}, errNotLiteral
 		}
 		element, err := p.parse(depth + 1)
 		if err != nil {
@@ -277,14 +278,14 @@ func (p *parser) array(depth int) (Literal, error) {
 		}
 		common.merge(element.kind)
 		list = append(list, element.value)
-		start := p.mark()
+		start := p.position()
 		if p.take("]") {
 			p.rewind(start)
 		} else if !p.take(",") {
-			return Literal{}, errNoLiteral
+			return Literal{}, errNotLiteral
 		}
 	}
-	return Literal{}, errNoLiteral
+	return Literal{}, errNotLiteral
 }
 
 func (p *parser) mapping(depth int) (Literal, error) {
@@ -306,12 +307,12 @@ func (p *parser) mapping(depth int) (Literal, error) {
 				var ok bool
 				if keys.kind != nil {
 					if e.Key, ok = keys.kind.convert(e.Key); !ok {
-						return Literal{}, errNoLiteral
+						return Literal{}, errNotLiteral
 					}
 				}
 				if keys.kind != nil && values.kind != nil {
 					if e.Value, ok = values.kind.convert(e.Value); !ok {
-						return Literal{}, errNoLiteral
+						return Literal{}, errNotLiteral
 					}
 				}
 				made = put(made, e.Key, e.Value)
@@ -319,14 +320,14 @@ func (p *parser) mapping(depth int) (Literal, error) {
 			return Literal{&inferred{kind: wit.Map, key: keys.kind, element: values.kind}, made}, nil
 		}
 		if p.take(",") {
-			return Literal{}, errNoLiteral
+			return Literal{}, errNotLiteral
 		}
 		key, err := p.parse(depth + 1)
 		if err != nil {
 			return Literal{}, err
 		}
 		if key.kind == nil || !p.take(":") {
-			return Literal{}, errNoLiteral
+			return Literal{}, errNotLiteral
 		}
 		value, err := p.parse(depth + 1)
 		if err != nil {
@@ -337,10 +338,10 @@ func (p *parser) mapping(depth int) (Literal, error) {
 		keys.merge(key.kind)
 		values.merge(value.kind)
 	}
-	return Literal{}, errNoLiteral
+	return Literal{}, errNotLiteral
 }
 
-// literal is the smallest type that holds a number: whole ones without a point are integers, others floats.
+// literal returns the number with the smallest type that fits it: integers without a point, else floats.
 func (d Decimal) literal() Literal {
 	if whole, ok := d.whole(); ok && whole.IsInt64() {
 		switch n := whole.Int64(); {
@@ -367,7 +368,7 @@ func (d Decimal) literal() Literal {
 		connectdata.Decimal{Scale: int32(d.Scale), Unscaled: d.Unscaled}}
 }
 
-// whole is the number where it has no fraction; ok is false, too, for one that is far larger than 64 bits.
+// whole returns the number if it is an integer. ok is also false if it is far larger than 64 bits.
 func (d Decimal) whole() (_ *big.Int, ok bool) {
 	switch {
 	case d.Unscaled.Sign() == 0:
@@ -383,7 +384,7 @@ func (d Decimal) whole() (_ *big.Int, ok bool) {
 	return whole, rest.Sign() == 0
 }
 
-// common is the type that goes with all elements of an array or map.
+// common is the common type of all elements of an array or map.
 type common struct {
 	kind *inferred
 	none bool
@@ -403,7 +404,7 @@ func (c *common) merge(k *inferred) {
 	}
 }
 
-// convert makes a value one of a type that was found for it and others; ok is false where there is none.
+// convert converts a value to a common type. ok is false if that is not possible.
 func (k *inferred) convert(v any) (_ any, ok bool) {
 	if v == nil {
 		return nil, false
@@ -454,8 +455,8 @@ func (k *inferred) convert(v any) (_ any, ok bool) {
 	return real, true
 }
 
-// temporal reads a date, a time or both in ISO 8601. As in Kafka the length of the text in UTF-16 chooses the pattern,
-// and the pattern reads leniently: of the text it needs the beginning, and numbers may be out of their range.
+// temporal parses a date, a time or both in ISO 8601. Like in Kafka, the length of the text in UTF-16 selects the
+// pattern, which is lenient: it parses the beginning of the text, and numbers may be out of range.
 func temporal(text string) (Literal, bool) {
 	text = strings.ReplaceAll(text, `\:`, ":")
 	length := 0
@@ -478,7 +479,7 @@ func temporal(text string) (Literal, bool) {
 	return Literal{kind, connectdata.Instant(at)}, ok
 }
 
-// nodes appends the schema; ok is false when it has a part that is of no type.
+// nodes appends the schema. ok is false if a part has no type.
 func (k *inferred) nodes(dst []wit.SchemaNode) (_ []wit.SchemaNode, ok bool) {
 	if k == nil {
 		return dst, false
@@ -504,7 +505,7 @@ func (k *inferred) nodes(dst []wit.SchemaNode) (_ []wit.SchemaNode, ok bool) {
 	return dst, ok
 }
 
-// tree makes of a value one that [connectdata.Append] takes with the schema; ok is false when it is of another.
+// tree returns a value as [connectdata.Append] accepts it. ok is false if the types do not match.
 func (k *inferred) tree(v any) (_ any, ok bool) {
 	switch x := v.(type) {
 	case connectdata.Instant:
@@ -547,8 +548,8 @@ func (k *inferred) tree(v any) (_ any, ok bool) {
 	return v, k.name == ""
 }
 
-// Encode writes a literal with its schema, or as a value without one where no schema of ours goes with it, as with an
-// empty array: then nodes is nil.
+// Encode encodes the value with its schema. If it has none, as for an empty array, nodes is nil and the value is
+// schemaless.
 func (l Literal) Encode() (nodes []wit.SchemaNode, value []byte, err error) {
 	if l.kind == nil {
 		return nil, []byte{connectdata.TagNull}, nil

@@ -107,8 +107,8 @@ func query(settings []wit.Setting) url.Values {
 func (pages) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
 	q := query(settings)
 	return []source.Feed{{Name: "rows", Topic: "rows", Identity: q.Get("connector") + q.Get("task"),
-		Every: 4 * time.Second,
-		Ask: func(at source.Offset) (wit.Request, error) {
+		PollEvery: 4 * time.Second,
+		Request: func(at source.Offset) (wit.Request, error) {
 			n, _ := at["n"].(int64)
 			q.Set("n", strconv.FormatInt(n, 10))
 			return wit.Request{Target: "/rows?" + q.Encode()}, nil

@@ -28,7 +28,7 @@ func appendKey(text []byte, connector string, partition []wit.OffsetEntry) []byt
 // sortLikeHashMap sorts fields as Java's HashMap does. A Connect worker that shows or resets offsets by REST finds only
 // keys in this order, because it parses and formats them with a HashMap (Apache Kafka 4.3.1; see TestRealTakeover).
 func sortLikeHashMap(partition []wit.OffsetEntry) []wit.OffsetEntry {
-	return java.InHashMap(partition, func(f wit.OffsetEntry) string { return f.Name })
+	return java.HashMapOrder(partition, func(f wit.OffsetEntry) string { return f.Name })
 }
 
 // AppendJSON appends a JSON object as Kafka Connect's JsonConverter does without schemas.
@@ -52,7 +52,7 @@ func appendScalar(text []byte, s wit.Scalar) []byte {
 	case s.Integer != nil:
 		return strconv.AppendInt(text, *s.Integer, 10)
 	case s.Real != nil:
-		return java.AppendJSONReal(text, *s.Real, 64)
+		return java.AppendJSONFloat(text, *s.Real, 64)
 	case s.String != nil:
 		return javajson.AppendString(text, *s.String)
 	}

@@ -185,7 +185,7 @@ func FuzzReal(f *testing.F) {
 		if math.IsNaN(x) || math.IsInf(x, 0) {
 			return
 		}
-		text := string(java.AppendJSONReal(nil, x, 64))
+		text := string(java.AppendJSONFloat(nil, x, 64))
 		if back, err := strconv.ParseFloat(text, 64); err != nil || back != x {
 			t.Fatalf("%x became %s", x, text)
 		}

@@ -69,7 +69,7 @@ func ParseConfig(properties map[string]string) (c Config, problems setting.Probl
 }
 
 func millis(value string) (time.Duration, error) {
-	n, ok := setting.Integer(wit.KindLong, value)
+	n, ok := setting.ParseInt(wit.KindLong, value)
 	if !ok || n < 1 {
 		return 0, errors.New("expected milliseconds, 1 or more")
 	}

@@ -135,10 +135,11 @@ func TestRowThatGetsTooLarge(t *testing.T) {
 		t.Errorf("expected two of three rows, found %d, %v", c.produced.Len(), err)
 	}
 	// Headers count, too, however many there are.
-	for name, headers := range map[string][]connectdata.Header{"one": {{Name: "h", Form: wit.Raw, Value: make([]byte,
-		2<<20)}}, "many": make([]connectdata.Header, 10_000)} {
+	for name, headers := range map[string][]connectdata.Header{"one": {{Name: "h", Encoding: wit.Raw,
+		Value: make([]byte,
+			2<<20)}}, "many": make([]connectdata.Header, 10_000)} {
 		for i := range headers {
-			headers[i].Form = wit.Raw
+			headers[i].Encoding = wit.Raw
 			if name == "many" {
 				headers[i].Name = strings.Repeat("n", 200)
 			}

@@ -149,9 +149,9 @@ func (g golden) headers(t *testing.T, b *record.Batch) wit.ValueSlice {
 		var h connectdata.Header
 		require.NoError(t, json.Unmarshal(pair[0], &h.Name))
 		d := decoded(t, b, pair[1])
-		h.Form, h.Schema, h.Value = d.Encoding, d.Schema, b.Bytes(d)
+		h.Encoding, h.Schema, h.Value = d.Encoding, d.Schema, b.Bytes(d)
 		if d.Encoding == wit.Absent {
-			h.Form, h.Value = wit.Schemaless, []byte{connectdata.TagNull}
+			h.Encoding, h.Value = wit.Schemaless, []byte{connectdata.TagNull}
 		}
 		list = append(list, h)
 	}
@@ -229,9 +229,10 @@ func outcome(t *testing.T, b *record.Batch, faults []wit.RowError) string {
 	headers, err := connectdata.Headers(nil, b.Bytes(row.Headers))
 	require.NoError(t, err)
 	for _, h := range headers {
-		d := wit.ValueSlice{Encoding: h.Form, Schema: h.Schema, Start: uint32(len(b.Data)), Size: uint32(len(h.Value))}
+		d := wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema, Start: uint32(len(b.Data)),
+			Size: uint32(len(h.Value))}
 		b.Data = append(b.Data, h.Value...)
-		if h.Form == wit.Schemaless && h.Value[0] == connectdata.TagNull {
+		if h.Encoding == wit.Schemaless && h.Value[0] == connectdata.TagNull {
 			d = wit.ValueSlice{}
 		}
 		text, null, err := convert.SimpleHeaders{Registry: b.Registry}.Encode(t.Context(), nil, math.MaxInt32, "t", b,

@@ -106,7 +106,7 @@ func (s *Numbers) translateHeaders(dst, b []byte) ([]byte, bool, error) {
 	}
 	for i := range headers {
 		h := &headers[i]
-		switch h.Form {
+		switch h.Encoding {
 		case wit.WithSchema:
 			if h.Schema, err = s.Host(h.Schema); err != nil {
 				return dst, false, err
@@ -199,7 +199,7 @@ func (w *walker) dynamic(depth int) {
 		w.skip(4)
 	case connectdata.TagFloat64:
 		w.skip(8)
-	case connectdata.TagText, connectdata.TagBytes:
+	case connectdata.TagString, connectdata.TagBytes:
 		w.skip(w.number())
 	case connectdata.TagDecimal:
 		if scale := w.number(); scale > connectdata.MaxScale || scale < -connectdata.MaxScale {
@@ -247,7 +247,7 @@ func (w *walker) scalars(n int64) int64 {
 				return n
 			}
 			size += bits.TrailingZeros64(stop)/8 + 1
-		case tag == connectdata.TagText || tag == connectdata.TagBytes:
+		case tag == connectdata.TagString || tag == connectdata.TagBytes:
 			content := int(b[i+1])
 			size = 2
 			if content >= 0x80 {

@@ -88,17 +88,17 @@ func TestDeepValuesAreRefused(t *testing.T) {
 // FuzzHeaders compares the walk over headers with the reader of package connectdata: what that one reads is walked
 // without complaint.
 func FuzzHeaders(f *testing.F) {
-	f.Add(connectdata.AppendHeaders(nil, []connectdata.Header{{Name: "a", Form: wit.WithSchema, Schema: 1,
+	f.Add(connectdata.AppendHeaders(nil, []connectdata.Header{{Name: "a", Encoding: wit.WithSchema, Schema: 1,
 		Value: []byte{2}},
-		{Name: "b", Form: wit.Schemaless,
-			Value: []byte{connectdata.TagStruct, 2, 0}}, {Name: "", Form: wit.Raw}}))
+		{Name: "b", Encoding: wit.Schemaless,
+			Value: []byte{connectdata.TagStruct, 2, 0}}, {Name: "", Encoding: wit.Raw}}))
 	f.Fuzz(func(t *testing.T, block []byte) {
 		headers, err := connectdata.Headers(nil, block)
 		if err != nil {
 			return
 		}
 		for _, h := range headers {
-			if h.Form == wit.Schemaless && connectdata.CheckSchemaless(h.Value) != nil && len(h.Value) != 1 {
+			if h.Encoding == wit.Schemaless && connectdata.CheckSchemaless(h.Value) != nil && len(h.Value) != 1 {
 				return
 			}
 		}

@@ -32,7 +32,8 @@ var Classes = []operation.Class{
 }
 
 var castKeys = []wit.ConfigKey{
-	settings.RequiredListKey("spec", "List of fields and the type to cast them to of the form field1:type,field2:type to "+
+	settings.RequiredListKey("spec", "List of fields and the type to cast them to of the form "+
+		"field1:type,field2:type to "+
 		"cast fields of Maps or Structs. A single type to cast the entire value. Valid types are int8, int16, int32, "+
 		"int64, float32, float64, boolean, and string. Note that binary fields can only be cast to string."),
 	settings.ReplaceNull,
@@ -84,7 +85,7 @@ func newCast(at record.Target, s settings.Values) (operation.Operation, *wit.Err
 	for _, f := range o.fields {
 		o.names = append(o.names, f.name)
 	}
-	o.order = java.InHashMap(o.names, java.Itself)
+	o.order = java.HashMapOrder(o.names, java.Identity)
 	return o, nil
 }
 

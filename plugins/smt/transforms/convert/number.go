@@ -77,7 +77,7 @@ func castTag(to wit.Kind, x *number) byte {
 	case wit.Float64:
 		return connectdata.TagFloat64
 	case wit.String:
-		return connectdata.TagText
+		return connectdata.TagString
 	}
 	return connectdata.TagInt8 + byte(to-wit.Int8)
 }
@@ -118,7 +118,7 @@ func (x *number) append(dst []byte, to wit.Kind) []byte {
 	case x.floatBits == 0:
 		return connectdata.AppendBytes(dst, strconv.AppendInt(text[:0], x.intValue, 10))
 	}
-	return connectdata.AppendBytes(dst, java.AppendReal(text[:0], x.floatValue, x.floatBits))
+	return connectdata.AppendBytes(dst, java.AppendFloat(text[:0], x.floatValue, x.floatBits))
 }
 
 // appendCast appends a decoded value as another type, with a tag if dynamic is set.
@@ -129,7 +129,7 @@ func appendCast(dst []byte, v any, to wit.Kind, stage int, schemaless bool) ([]b
 			return dst, rowerror.Data(stage, err.Error())
 		}
 		if schemaless {
-			dst = append(dst, connectdata.TagText)
+			dst = append(dst, connectdata.TagString)
 		}
 		return connectdata.AppendBytes(dst, text), nil
 	}

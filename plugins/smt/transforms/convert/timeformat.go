@@ -67,7 +67,7 @@ func (o *timeFormat) kernelConversion(typ timeType) (c object.Conversion, ok boo
 	}
 	copy(c.Date.Text[:], text)
 	for i, n := range numbers {
-		c.Date.Numbers[i] = uint64(n.Which) | uint64(n.At+n.Digits-1)<<8 | uint64(n.Digits)<<16
+		c.Date.Numbers[i] = uint64(n.Field) | uint64(n.At+n.Digits-1)<<8 | uint64(n.Digits)<<16
 	}
 	c.Kind = kernel.DateText
 	return c, true
@@ -90,7 +90,7 @@ func (o *timeFormat) entryEdit(stage int) object.Edit {
 			}
 			if edit, ok := o.kernelConversion(typ); ok && (tag == connectdata.TagInt64 ||
 				tag == connectdata.TagInstant) {
-				c = edit.WithTag(tag, connectdata.TagText)
+				c = edit.WithTag(tag, connectdata.TagString)
 			}
 			return c
 		},
@@ -223,7 +223,7 @@ func (o *timeFormat) append(dst []byte, at int64, schemaless bool, stage int) ([
 	switch o.to {
 	case stringTime:
 		if schemaless {
-			dst = append(dst, connectdata.TagText)
+			dst = append(dst, connectdata.TagString)
 		}
 		from := len(dst)
 		dst = o.format.Append(append(dst, 0), at)
@@ -287,13 +287,13 @@ func (o *timeFormat) convertSchemaless(dst, in []byte, stage int) ([]byte, *rowe
 		typ = timestamp
 	case connectdata.TagInt64:
 		typ = unixTime
-	case connectdata.TagText:
+	case connectdata.TagString:
 		typ = stringTime
 	default:
 		return dst, rowerror.Data(stage, "TimestampConverter does not support class "+
 			javaclass.OfTag[in[0]]+" objects as timestamps")
 	}
-	if in[0] != connectdata.TagText {
+	if in[0] != connectdata.TagString {
 		if n, size := connectdata.Number(in[1:]); size == len(in)-1 {
 			at, _ := o.fromNumber(typ, wit.Int64, n)
 			return o.append(dst, at, true, stage)

@@ -253,7 +253,7 @@ type flatMap struct {
 func (m *flatMap) addEntries(x *object.Object, prefix string) *rowerror.Failure {
 	list := x.Fields
 	if m.javaOrder {
-		list = java.InHashMap(list, func(f object.Field) string { return f.Name })
+		list = java.HashMapOrder(list, func(f object.Field) string { return f.Name })
 	}
 	m.fields = slices.Grow(m.fields, len(list))
 	for i := range list {
@@ -293,7 +293,7 @@ func (m *flatMap) add(x *object.Object, f object.Field, prefix string) *rowerror
 		return object.NotTraceable
 	}
 	if x != m.top {
-		f.Key, f.KeyIndex = connectdata.AppendString([]byte{connectdata.TagText}, f.Name), -1
+		f.Key, f.KeyIndex = connectdata.AppendString([]byte{connectdata.TagString}, f.Name), -1
 	}
 	m.fields = append(m.fields, f)
 	return nil

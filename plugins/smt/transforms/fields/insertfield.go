@@ -114,7 +114,7 @@ func (o *insertField) Apply(x *object.Object, s operation.Step) *rowerror.Failur
 		f := &o.fields[i]
 		result := object.Field{Name: f.name, Nodes: f.nodes, Source: object.Source{Kind: object.FromConstant,
 			Attribute: f.attribute}}
-		lead := []byte{connectdata.TagText}
+		lead := []byte{connectdata.TagString}
 		if !x.IsMap {
 			lead = schemas.Branch(&f.nodes[0])
 		}

@@ -46,7 +46,7 @@ func newMaskField(at record.Target, s settings.Values) (operation.Operation, *wi
 	}
 	o := &maskField{FieldOptions: operation.FieldOptions{Target: at, Purpose: "mask fields", RejectNull: true},
 		fields: fields,
-		order:  java.InHashSet(fields)}
+		order:  java.HashSetOrder(fields)}
 	if text, isSet := s.Find("replacement"); isSet {
 		if text = setting.Trim(text); text == "" {
 			return nil, settings.Invalid("replacement", "", "String must be non-empty")

@@ -57,7 +57,7 @@ func newReplaceField(at record.Target, s settings.Values) (operation.Operation, 
 		o.rename(parts[0], parts[1])
 	}
 	// If two fields get the same name, the order decides which one ReplaceField finds.
-	o.renames = java.InHashMap(o.renames, func(r rename) string { return r.from })
+	o.renames = java.HashMapOrder(o.renames, func(r rename) string { return r.from })
 	return o, o.Configure(s)
 }
 
@@ -188,7 +188,7 @@ func (o *replaceField) applyToMap(x *object.Object, s operation.Step) *rowerror.
 	}
 	if collided {
 		x.Changed = true
-		for _, f := range java.InHashMap(before, func(f object.Field) string { return f.Name }) {
+		for _, f := range java.HashMapOrder(before, func(f object.Field) string { return f.Name }) {
 			if o.keeps(f.Name) {
 				x.Find(o.newName(f.Name)).Set(f)
 			}

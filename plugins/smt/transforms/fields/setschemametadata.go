@@ -31,7 +31,7 @@ func newSetSchemaMetadata(at record.Target, s settings.Values) (operation.Operat
 		o.name = wit.Ptr(setting.Trim(text))
 	}
 	if text, isSet := s.Find("schema.version"); isSet {
-		n, ok := setting.Integer(wit.KindInt, text)
+		n, ok := setting.ParseInt(wit.KindInt, text)
 		if !ok {
 			return nil, settings.Invalid("schema.version", s.Raw("schema.version"), "Not a number of type INT")
 		}

@@ -58,7 +58,7 @@ func (o *HoistField) Apply(ctx *operation.Context, rec *record.Record, stage int
 	if part.Encoding != wit.WithSchema {
 		part.Write(&ctx.Scratch, wit.Schemaless, 0, func(dst []byte) []byte {
 			dst = connectdata.AppendString(append(connectdata.AppendNumber(append(dst, connectdata.TagMap), 1),
-				connectdata.TagText), o.field)
+				connectdata.TagString), o.field)
 			if part.Encoding == wit.Absent {
 				return append(dst, connectdata.TagNull)
 			}

@@ -51,7 +51,7 @@ func newRegexRouter(s settings.Values) (operation.Operation, *wit.Error) {
 	if err != nil {
 		return nil, err
 	}
-	var replacementErr *pattern.WrongReplacement
+	var replacementErr *pattern.ReplacementError
 	if o.replacement, replacementErr = o.Pattern.Replacement(replacement); replacementErr != nil {
 		o.replacementFailure = &rowerror.Failure{Class: rowerror.IllegalArgumentException, Message: replacementErr.Text}
 		if replacementErr.NoGroup {

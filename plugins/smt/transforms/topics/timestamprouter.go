@@ -44,7 +44,7 @@ func newTimestampRouter(s settings.Values) (operation.Operation, *wit.Error) {
 	o := &TimestampRouter{topic: valueOrDefault(&timestampRouterKeys[0])}
 	pattern := valueOrDefault(&timestampRouterKeys[1])
 	o.date, o.Err = dateformat.Parse(pattern)
-	if _, unsupported := o.Err.(*dateformat.Unsupported); unsupported {
+	if _, unsupported := o.Err.(*dateformat.UnsupportedError); unsupported {
 		return nil, settings.Invalid("timestamp.format", pattern, o.Err.Error())
 	}
 	return o, nil

@@ -1,52 +1,52 @@
 package guest
 
-// arena hands out memory for what the host writes before a call. It is rooted in a package variable: memory that only
-// the host knows would be collected under it. It is reset by the first allocation after an export has ended, so that
-// memory stays at what the largest call took.
+// arena allocates the memory that the host writes to before a call. It must be a package variable, since Go's garbage
+// collector would free memory that only the host refers to. The first allocation after the end of an export reuses all
+// memory, so that memory stays at the size of the largest call.
 type arena struct {
-	// least is the first chunk's size.
-	least int
-	chunk []byte
-	used  int
-	// full is what was used of chunks that this call has outgrown; they stay until the reset.
-	full [][]byte
-	// spent is set when the export that the memory was for has ended.
-	spent bool
+	// minChunk is the size of the first chunk in bytes.
+	minChunk int
+	chunk    []byte
+	used     int
+	// fullChunks are the used parts of chunks that the call has filled. They are freed by the reset.
+	fullChunks [][]byte
+	// released means that the export has ended that the memory was allocated for.
+	released bool
 }
 
-// leastArguments is room for a piece of a page, 64 KiB, with what else its call takes.
-const leastArguments = 72 << 10
+// minArguments fits a piece of a page, 64 KiB, and the other arguments of its call.
+const minArguments = 72 << 10
 
-// chunkAhead is how much a chunk has, in bytes, for what is not asked for yet: of what one large row takes, as much
-// once more would not fit into the memory of a guest.
+// chunkAhead limits in bytes how much a chunk grows in advance: doubling the memory for one large row would not fit
+// into the memory of a guest.
 const chunkAhead = 4 << 20
 
-// alloc returns size bytes at a multiple of 8, at least one.
+// alloc returns size bytes, aligned to 8.
 func (a *arena) alloc(size int) []byte {
-	if a.spent {
+	if a.released {
 		a.reset()
 	}
 	a.used = (a.used + 7) &^ 7
 	if a.used+size > len(a.chunk) {
 		if len(a.chunk) > 0 {
-			a.full = append(a.full, a.chunk[:a.used])
+			a.fullChunks = append(a.fullChunks, a.chunk[:a.used])
 		}
-		a.chunk, a.used = make([]byte, max(a.least, min(2*len(a.chunk), chunkAhead), (size+7)&^7)), 0
+		a.chunk, a.used = make([]byte, max(a.minChunk, min(2*len(a.chunk), chunkAhead), (size+7)&^7)), 0
 	}
 	b := a.chunk[a.used : a.used+size : a.used+size]
 	a.used += size
 	return b
 }
 
-// reset makes all memory free again; a call that took several chunks leaves one that would have held it all, and a call
-// that takes a little more.
+// reset frees all memory. If the call has filled several chunks, it allocates one that would have fit everything, and
+// an eighth more.
 func (a *arena) reset() {
-	if len(a.full) > 0 {
+	if len(a.fullChunks) > 0 {
 		total := a.used
-		for _, c := range a.full {
+		for _, c := range a.fullChunks {
 			total += len(c)
 		}
-		a.chunk, a.full = make([]byte, (total+total/8+7)&^7), nil
+		a.chunk, a.fullChunks = make([]byte, (total+total/8+7)&^7), nil
 	}
-	a.used, a.spent = 0, false
+	a.used, a.released = 0, false
 }

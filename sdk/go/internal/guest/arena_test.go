@@ -5,7 +5,7 @@ import "testing"
 // A call that has outgrown its memory leaves one chunk that holds what such a call takes, and little more, because
 // linear memory never shrinks.
 func TestArenasKeepWhatACallTakes(t *testing.T) {
-	a := arena{least: leastArguments}
+	a := arena{minChunk: minArguments}
 	call := func(sizes ...int) (total int) {
 		for _, size := range sizes {
 			if b := a.alloc(size); len(b) != size {
@@ -13,15 +13,16 @@ func TestArenasKeepWhatACallTakes(t *testing.T) {
 			}
 			total += size
 		}
-		a.spent = true
+		a.released = true
 		return total
 	}
 	for _, sizes := range [][]int{{3, 64 << 10}, {1, 70 << 10, 5}, {100_001, 300_001, 7}, {3, 64 << 10}} {
-		most := max(len(a.chunk), leastArguments)
+		most := max(len(a.chunk), minArguments)
 		most = max(most, call(sizes...)*5/4)
 		call(sizes...)
-		if len(a.full) > 0 || len(a.chunk) > most {
-			t.Errorf("%v: a chunk of %d bytes, expected at most %d; %d more", sizes, len(a.chunk), most, len(a.full))
+		if len(a.fullChunks) > 0 || len(a.chunk) > most {
+			t.Errorf("%v: a chunk of %d bytes, expected at most %d; %d more", sizes, len(a.chunk), most,
+				len(a.fullChunks))
 		}
 	}
 }

@@ -1,45 +1,44 @@
 package guest
 
-// Garbage is collected between two calls. While a collection is under way each pointer that is written is noted, and a
-// guest has one thread: one that began in the middle of a call lasted to its end and into the next ones, and took a
-// third of the call's time. Between calls little is alive and nothing is written.
+// Garbage is collected between two calls. A guest has one thread and a write barrier slows down a collection during a
+// call: it took a third of the call's time and lasted into the next calls. Between calls little memory is live and
+// nothing is written.
 //
-// Linear memory never shrinks, so that heaps are looked at when there is as much garbage as is alive, from leastGarbage
-// on, and not first at Go's 4 MiB. A call that makes more than that by itself has its garbage collected by Go's own
-// rule, from 8 MiB on.
+// Linear memory never shrinks. Therefore a collection starts at minGarbage or when there is as much garbage as live
+// memory, not at Go's 4 MiB. If a single call makes more, Go's own rule starts a collection, from 8 MiB on.
 const (
-	leastGarbage = 1 << 20
-	percent      = 200
-	// maxSkip is how many calls go by at most before it is looked how much was allocated.
+	minGarbage = 1 << 20
+	gcPercent  = 200
+	// maxSkip is the maximum number of calls between two checks of the allocated memory.
 	maxSkip = 64
 )
 
-// collector decides when.
+// collector decides when to collect garbage.
 type collector struct {
-	// before is how much had been allocated when garbage was collected last, seen when it was looked at last, after so
-	// many calls.
-	before, seen uint64
-	calls, skip  int
+	// collectedAt and checkedAt are the total allocation in bytes at the last collection and at the last check. calls
+	// counts the calls since the check, skip is how many go unchecked.
+	collectedAt, checkedAt uint64
+	calls, skip            int
 }
 
-// due tells whether it is to be looked how much was allocated.
-func (c *collector) due() bool {
+// mustCheck counts a call and reports whether to check the allocated memory.
+func (c *collector) mustCheck() bool {
 	c.calls++
 	return c.calls > c.skip
 }
 
-// collect tells whether garbage is to be collected, by how much was allocated since the start and how much was alive
-// after the last collection.
-func (c *collector) collect(allocated, alive uint64) bool {
-	each := (allocated - c.seen) / uint64(c.calls)
-	c.seen, c.calls, c.skip = allocated, 0, 0
-	most := max(leastGarbage, alive)
-	garbage := allocated - c.before
+// mustCollect reports whether to collect garbage. allocated is the total allocation so far, alive the live memory after
+// the last collection, in bytes.
+func (c *collector) mustCollect(allocated, alive uint64) bool {
+	each := (allocated - c.checkedAt) / uint64(c.calls)
+	c.checkedAt, c.calls, c.skip = allocated, 0, 0
+	most := max(minGarbage, alive)
+	garbage := allocated - c.collectedAt
 	if garbage >= most {
-		c.before = allocated
+		c.collectedAt = allocated
 		return true
 	}
-	// Half of the calls that fit are let go by: what they allocate may change.
+	// Skip half of the calls that fit, since later calls may allocate more.
 	c.skip = int(min((most-garbage)/(2*max(each, 1)), maxSkip))
 	return false
 }

@@ -7,19 +7,19 @@ func TestGarbageIsCollectedAtOnceWhatIsAlive(t *testing.T) {
 	for _, alive := range []uint64{100 << 10, 1 << 20, 5 << 20, 100 << 20} {
 		for _, each := range []uint64{0, 16, 1000, 100_000, 3 << 20, 500 << 20} {
 			var c collector
-			most := max(leastGarbage, alive)
+			most := max(minGarbage, alive)
 			allocated, last, looks := uint64(0), uint64(0), 0
 			for call := range 10_000 {
 				if each == 100_000 && call == 500 {
 					each = 150_000 // half as much again
 				}
 				allocated += each
-				if !c.due() {
+				if !c.mustCheck() {
 					continue
 				}
 				looks++
 				garbage := allocated - last
-				collected := c.collect(allocated, alive)
+				collected := c.mustCollect(allocated, alive)
 				late := 2 * each // at most
 				if each < 1000 {
 					late *= maxSkip

@@ -8,23 +8,23 @@ import (
 
 var (
 	garbage collector
-	// heap is how much was allocated since the start, and what the last collection found alive.
+	// heap samples the total allocation and the memory that the last collection found live.
 	heap = []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
 )
 
-func init() { debug.SetGCPercent(percent) }
+func init() { debug.SetGCPercent(gcPercent) }
 
-// between is what is done between two calls.
-func between() {
-	// The collector's workers run only when somebody yields: without this a collection that began in a call may never
-	// end in a guest whose calls are all short, and its memory grows to the limit (seen after some hundred calls; at
-	// every third call it is not enough). 0.9 µs.
+// collectIfDue runs between two calls.
+func collectIfDue() {
+	// The workers of the garbage collector run only when a goroutine yields. Without this, a collection that began in a
+	// call may never end in a guest with short calls, and memory grows to the limit (seen after some hundred calls;
+	// yielding at every third call is not enough). It takes 0.9 µs.
 	runtime.Gosched()
-	if !garbage.due() {
+	if !garbage.mustCheck() {
 		return
 	}
 	metrics.Read(heap)
-	if garbage.collect(heap[0].Value.Uint64(), heap[1].Value.Uint64()) {
+	if garbage.mustCollect(heap[0].Value.Uint64(), heap[1].Value.Uint64()) {
 		runtime.GC()
 	}
 }

@@ -1,5 +1,5 @@
-// Package guest is the SDK's side of the canonical ABI: the memory that the host writes arguments to, the area that
-// results lie in, and the way from an export to the plugin's method and back.
+// Package guest implements the canonical ABI for guests: the memory for arguments and results, and the calls from an
+// export to the method of the plugin.
 package guest
 
 import (
@@ -8,14 +8,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Plugin is the module's plugin, as the packages of the worlds registered it.
+// Plugin is the plugin that the packages of the worlds registered.
 var Plugin wit.Plugin
 
-// Arg is an argument as the plugin's method takes it.
+// Arg returns an argument with the type that the method of the plugin has.
 func Arg[T any](v reflect.Value) T { return v.Interface().(T) }
 
-// AsFault turns an error into a fault: a *wit.Fault as it is, others as internal.
-func AsFault(err error) *wit.Error {
+// AsError returns err as an error of the contract. Other types of errors get the kind internal.
+func AsError(err error) *wit.Error {
 	if err == nil {
 		return nil
 	}

@@ -4,5 +4,5 @@ package guest
 
 import "github.com/culvert-project/culvert/wit"
 
-// Log goes nowhere outside a host.
+// Log does nothing outside a host.
 func Log(wit.Level, string) {}

@@ -10,23 +10,23 @@ import (
 )
 
 var (
-	// arguments is what the host allocates from; results is where results lie until the next call.
-	arguments, results = arena{least: leastArguments}, arena{least: leastResults}
-	// kept roots what a result points to outside the arena.
-	kept [2]any
+	// arguments is the memory that the host allocates; results contains the results until the next call.
+	arguments, results = arena{minChunk: minArguments}, arena{minChunk: minResults}
+	// roots keeps the memory alive that a result refers to outside the arena.
+	roots [2]any
 )
 
-// leastResults is room for what is rare in a result: rows and their data lie elsewhere.
-const leastResults = 8 << 10
+// minResults fits the rare parts of a result. Rows and their data are elsewhere.
+const minResults = 8 << 10
 
 type linear struct{}
 
-// Memory is this module's own linear memory.
+// Memory is the linear memory of this module.
 var Memory canon.Memory = linear{}
 
 func (linear) View(ptr, size uint32) ([]byte, bool) { return View(ptr, size), true }
 
-// View is memory at an address that the host gave.
+// View returns the memory at an address that the host passed.
 func View(ptr, size uint32) []byte {
 	if size == 0 {
 		return nil
@@ -34,7 +34,7 @@ func View(ptr, size uint32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(uintptr(ptr))), size)
 }
 
-// List is a list at an address that the host gave, of a type whose layout in memory is that of the canonical ABI.
+// List returns a list that the host passed. The layout of its type in memory must be that of the canonical ABI.
 func List[T wit.Row | wit.RecordID | uint32](ptr, n uint32) []T {
 	if n == 0 {
 		return nil
@@ -42,21 +42,21 @@ func List[T wit.Row | wit.RecordID | uint32](ptr, n uint32) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(uintptr(ptr))), n)
 }
 
-// Text is a text at an address that the host gave, copied.
-func Text(ptr, size uint32) string { return string(View(ptr, size)) }
+// String returns a copy of a string that the host passed.
+func String(ptr, size uint32) string { return string(View(ptr, size)) }
 
-// Headers is a list of headers at an address that the host gave, copied.
+// Headers returns a copy of a list of headers that the host passed.
 func Headers(ptr, n uint32) []wit.Header { return headers(View(ptr, n*headerSize), View) }
 
-// realloc is the allocator of the canonical ABI. Size 0 gives 0: small pointers to nothing crash Go's stack copier.
+// realloc is the allocator of the canonical ABI. Size 0 returns 0: small pointers to nothing crash Go's stack copier.
 //
 //go:wasmexport cabi_realloc
 func realloc(old, oldSize, align, size uint32) uint32 {
 	if size == 0 {
 		return 0
 	}
-	if arguments.spent {
-		between()
+	if arguments.released {
+		collectIfDue()
 	}
 	b := arguments.alloc(int(size))
 	if old != 0 {
@@ -80,22 +80,23 @@ func Log(level wit.Level, message string) {
 	hostLog(uint32(level), unsafe.Pointer(unsafe.StringData(message)), uint32(len(message)))
 }
 
-// Call runs an export of a function that is rare: lift, run, lower. It recovers no panic: Go's runtime prints the stack
-// and ends the instance, by which the host finds the row, counts the break, and rolls back a version that is new.
+// Call runs an export that is called rarely: it lifts the arguments, calls run and lowers the result. It does not
+// recover panics: Go's runtime prints the stack and ends the instance, so that the host can find the row that causes it
+// and roll back a new version of the plugin.
 func Call(f *canon.Func, run func(args []reflect.Value) (any, error), flats ...uint64) (ptr uint32) {
 	args, err := f.Lift(Memory, flats)
 	var ok any
 	if err == nil {
 		ok, err = run(args)
 	}
-	return Result(f, ok, AsFault(err))
+	return Result(f, ok, AsError(err))
 }
 
-// Result is the last step of an export of a function that is rare: lower.
-func Result(f *canon.Func, ok any, fault *wit.Error) (ptr uint32) {
-	im, err := f.Lower(ok, fault)
+// Result lowers the result of an export that is called rarely.
+func Result(f *canon.Func, ok any, failure *wit.Error) (ptr uint32) {
+	im, err := f.Lower(ok, failure)
 	if err != nil {
-		im, err = f.Lower(nil, AsFault(err))
+		im, err = f.Lower(nil, AsError(err))
 	}
 	if err != nil {
 		panic(err)
@@ -105,25 +106,26 @@ func Result(f *canon.Func, ok any, fault *wit.Error) (ptr uint32) {
 	if err != nil {
 		panic(err)
 	}
-	arguments.spent = true
+	arguments.released = true
 	return at[0]
 }
 
-// Run is [Call] for a function without result.
+// Run is [Call] for a function without a result.
 func Run(f *canon.Func, run func(args []reflect.Value), flats ...uint64) {
 	args, err := f.Lift(Memory, flats)
 	if err != nil {
 		panic(err)
 	}
 	run(args)
-	arguments.spent = true
+	arguments.released = true
 }
 
-// Lower is the last step of a hot export: the result by reflection, for what is rare in it, then rows and data put in
-// by address, at their places in the result. Both stay as they are until the next call.
-func Lower(f *canon.Func, ok any, fault *wit.Error, rowsAt uint32, rows []wit.Row, dataAt uint32, data []byte) uint32 {
+// Lower lowers the result of a frequent export: its rare parts by reflection, then the addresses of rows and data. Both
+// must stay unchanged until the next call.
+func Lower(f *canon.Func, ok any, failure *wit.Error, rowsAt uint32, rows []wit.Row, dataAt uint32,
+	data []byte) uint32 {
 	results.reset()
-	im, err := f.Lower(ok, fault)
+	im, err := f.Lower(ok, failure)
 	if err != nil {
 		panic(err)
 	}
@@ -131,42 +133,42 @@ func Lower(f *canon.Func, ok any, fault *wit.Error, rowsAt uint32, rows []wit.Ro
 	if err != nil {
 		panic(err)
 	}
-	if fault == nil {
+	if failure == nil {
 		root := View(at[0], max(rowsAt, dataAt)+8)
 		putList(root, rowsAt, rows, data, dataAt)
 	}
-	arguments.spent = true
+	arguments.released = true
 	return at[0]
 }
 
-// same is memory for lists of zeros.
-var same []uint64
+// zeros is a shared buffer for lists of zeros.
+var zeros []uint64
 
-// Zeros is the result of a call that is a list of n values of so many bytes, all of them 0, at a place in the result's
-// area: no allocation beyond what the longest list takes.
+// Zeros returns a result that is a list of n zero values of the given size in bytes. It allocates only if the list is
+// longer than all before.
 func Zeros(area []byte, listAt uint32, n, size int) uint32 {
-	if words := (n*size + 7) / 8; words > len(same) {
-		same = make([]uint64, words+words/8)
+	if words := (n*size + 7) / 8; words > len(zeros) {
+		zeros = make([]uint64, words+words/8)
 	}
-	binary.LittleEndian.PutUint32(area[listAt:], uint32(uintptr(unsafe.Pointer(unsafe.SliceData(same)))))
+	binary.LittleEndian.PutUint32(area[listAt:], uint32(uintptr(unsafe.Pointer(unsafe.SliceData(zeros)))))
 	binary.LittleEndian.PutUint32(area[listAt+4:], uint32(n))
-	arguments.spent = true
+	arguments.released = true
 	return address(area)
 }
 
-// putList writes the addresses and lengths of rows and data into a result.
+// putList writes the addresses and lengths of rows and data to a result.
 func putList(root []byte, rowsAt uint32, rows []wit.Row, data []byte, dataAt uint32) {
-	kept[0], kept[1] = unsafe.SliceData(rows), unsafe.SliceData(data)
+	roots[0], roots[1] = unsafe.SliceData(rows), unsafe.SliceData(data)
 	binary.LittleEndian.PutUint32(root[rowsAt:], uint32(uintptr(unsafe.Pointer(unsafe.SliceData(rows)))))
 	binary.LittleEndian.PutUint32(root[rowsAt+4:], uint32(len(rows)))
 	binary.LittleEndian.PutUint32(root[dataAt:], address(data))
 	binary.LittleEndian.PutUint32(root[dataAt+4:], uint32(len(data)))
 }
 
-// Return is the area of a hot result that holds nothing but rows and data: no allocation.
-func Return(area []byte, rowsAt uint32, rows []wit.Row, dataAt uint32, data []byte) uint32 {
+// ReturnRows returns a result that contains only rows and data. It does not allocate.
+func ReturnRows(area []byte, rowsAt uint32, rows []wit.Row, dataAt uint32, data []byte) uint32 {
 	putList(area, rowsAt, rows, data, dataAt)
-	arguments.spent = true
+	arguments.released = true
 	return address(area)
 }
 
@@ -186,11 +188,11 @@ func validate(component, componentLen, settings, settingsLen, online, state, sta
 	return Call(validateFunc, func(a []reflect.Value) (any, error) {
 		return Plugin.Validate(a[0].String(), Arg[[]wit.Setting](a[1]), a[2].Bool(), a[3].Bytes(),
 			Arg[[]wit.Response](a[4]))
-	}, U(component, componentLen, settings, settingsLen, online, state, stateLen, answers, answersLen)...)
+	}, Widen(component, componentLen, settings, settingsLen, online, state, stateLen, answers, answersLen)...)
 }
 
-// U widens core values.
-func U(v ...uint32) []uint64 {
+// Widen converts core values of 32 bits to 64.
+func Widen(v ...uint32) []uint64 {
 	w := make([]uint64, len(v))
 	for i, x := range v {
 		w[i] = uint64(x)

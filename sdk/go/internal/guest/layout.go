@@ -6,22 +6,22 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Places of rows and data in the results of the hot calls, and the results' sizes, in bytes; a test compares them with
-// canon. A verdict that is "written" is all zeros, and so is the rest of a result that has nothing but such.
+// Offsets of fields in the results of frequent calls, and the sizes of these results, in bytes. A test compares them
+// with package canon. A row result with the case written is all zeros.
 const (
-	PortionRows, PortionData = 12, 20
-	PortionSize              = 64
-	AppliedRows, AppliedData = 20, 28
-	AppliedConsumed          = 44
-	AppliedSize              = 52
-	SettledVerdicts          = 4
-	SettledSize              = 52
+	DecodeRowsOffset, DecodeDataOffset = 12, 20
+	DecodeResultSize                   = 64
+	ApplyRowsOffset, ApplyDataOffset   = 20, 28
+	ApplyConsumedOffset                = 44
+	ApplyResultSize                    = 52
+	ResponseResultsOffset              = 4
+	ResponseResultSize                 = 52
 )
 
-// headerSize is the size of a header in memory: address and length of its name, and those of its value.
+// headerSize is the size of a header in memory: address and length of its name and of its value.
 const headerSize = 16
 
-// headers reads a list of headers; view is memory at an address. Their texts are copied, all in one piece.
+// headers reads a list of headers. view returns the memory at an address. All strings are copied into one.
 func headers(list []byte, view func(ptr, size uint32) []byte) []wit.Header {
 	if len(list) == 0 {
 		return nil

@@ -19,12 +19,12 @@ func TestPlacesInHotResults(t *testing.T) {
 		size           uint32
 		rowsAt, dataAt uint32
 	}{
-		{canon.Function(wit.InterfaceSource, "Decode"), wit.DecodeResult{Rows: rows, Data: data}, PortionSize,
-			PortionRows,
-			PortionData},
+		{canon.Function(wit.InterfaceSource, "Decode"), wit.DecodeResult{Rows: rows, Data: data}, DecodeResultSize,
+			DecodeRowsOffset,
+			DecodeDataOffset},
 		{canon.Function(wit.InterfaceTransform, "Apply"), wit.ApplyResult{Rows: rows, Data: data, Consumed: 7},
-			AppliedSize,
-			AppliedRows, AppliedData},
+			ApplyResultSize,
+			ApplyRowsOffset, ApplyDataOffset},
 	} {
 		if size, _ := c.f.ResultSize(); size != c.size {
 			t.Errorf("%s: %d bytes, expected %d", c.f.Export(), size, c.size)
@@ -40,8 +40,8 @@ func TestPlacesInHotResults(t *testing.T) {
 		if n := binary.LittleEndian.Uint32(b[c.dataAt+4:]); n != 5 {
 			t.Errorf("%s: length of data is %d", c.f.Export(), n)
 		}
-		if c.f.Name == "apply" && binary.LittleEndian.Uint32(b[AppliedConsumed:]) != 7 {
-			t.Errorf("%s: consumed is not at %d", c.f.Export(), AppliedConsumed)
+		if c.f.Name == "apply" && binary.LittleEndian.Uint32(b[ApplyConsumedOffset:]) != 7 {
+			t.Errorf("%s: consumed is not at %d", c.f.Export(), ApplyConsumedOffset)
 		}
 	}
 }
@@ -49,19 +49,19 @@ func TestPlacesInHotResults(t *testing.T) {
 // A result of settle in which all rows were written is zeros but for the list's address and length, and so is the list.
 func TestPlacesInSettled(t *testing.T) {
 	f := canon.Function(wit.InterfaceSink, "HandleResponse")
-	if size, _ := f.ResultSize(); size != SettledSize {
-		t.Errorf("%d bytes, expected %d", size, SettledSize)
+	if size, _ := f.ResultSize(); size != ResponseResultSize {
+		t.Errorf("%d bytes, expected %d", size, ResponseResultSize)
 	}
 	im, err := f.Lower(wit.ResponseResult{Results: []wit.RowResult{{Written: wit.Set}, {Written: wit.Set}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	root, list := im.Blocks[0].Data, im.Blocks[1].Data
-	if n := binary.LittleEndian.Uint32(root[SettledVerdicts+4:]); n != 2 {
+	if n := binary.LittleEndian.Uint32(root[ResponseResultsOffset+4:]); n != 2 {
 		t.Errorf("the length is %d", n)
 	}
-	root[SettledVerdicts+4] = 0
-	if len(im.Blocks) != 2 || im.Fixups[0].At != SettledVerdicts ||
+	root[ResponseResultsOffset+4] = 0
+	if len(im.Blocks) != 2 || im.Fixups[0].At != ResponseResultsOffset ||
 		len(bytes.Trim(append(root, list...), "\x00")) > 0 {
 		t.Errorf("expected zeros, found %v and %v", root, list)
 	}
@@ -114,9 +114,9 @@ func TestArenaKeepsToOneChunk(t *testing.T) {
 			b := a.alloc(50_001)
 			b[50_000] = 1
 		}
-		a.spent = true
+		a.released = true
 	}
-	if len(a.full) != 0 || len(a.chunk) < 500_010 || len(a.chunk) > 2_000_000 {
-		t.Errorf("%d chunks beside one of %d bytes", len(a.full), len(a.chunk))
+	if len(a.fullChunks) != 0 || len(a.chunk) < 500_010 || len(a.chunk) > 2_000_000 {
+		t.Errorf("%d chunks beside one of %d bytes", len(a.fullChunks), len(a.chunk))
 	}
 }

@@ -35,7 +35,8 @@ func (odd) NewPredicate(_ string, settings []wit.Setting) (transform.Predicate, 
 		value, ok := r.Value.Field(name)
 		n, whole := value.(int32)
 		if !ok || !whole {
-			return false, sdk.Fail(wit.ErrorData, fmt.Sprintf("field %s: expected a whole number, found %v", name, value))
+			return false, sdk.NewError(wit.ErrorData, fmt.Sprintf("field %s: expected a whole number, found %v", name,
+				value))
 		}
 		return n%2 != 0, nil
 	}, nil

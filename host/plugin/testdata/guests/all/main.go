@@ -40,27 +40,34 @@ func (plugin) Describe() wit.Description {
 	spec := wit.ConfigKey{Name: "text", Kind: wit.KindString, DefaultValue: wit.Ptr("x"), Documentation: "any",
 		Rules: []wit.Rule{{AtLeast: wit.Ptr(int64(-5))}, {Width: wit.Ptr(uint8(3))}, {Allowed: &[]string{"x", "y"}}}}
 	d := wit.Description{Name: name, Version: version, Documentation: "for tests", Components: []wit.Component{
-		{Name: "org.example.AllSource", Kind: wit.ComponentSource, Aliases: []string{"AllSource"}, Settings: []wit.ConfigKey{spec}},
+		{Name: "org.example.AllSource", Kind: wit.ComponentSource, Aliases: []string{"AllSource"},
+			Settings: []wit.ConfigKey{spec}},
 		{Name: "org.example.AllSink", Kind: wit.ComponentSink, Prefixes: []string{"all."}},
 		{Name: "odd", Kind: wit.ComponentPredicate},
 	}}
-	for _, c := range []string{"pass", "copy", "unchanged", "none", "faulty", "few", "route", "declare", "mention", "panic", "print", "spy", "twice", "twins"} {
+	for _, c := range []string{"pass", "copy", "unchanged", "none", "faulty", "few", "route", "declare", "mention",
+		"panic", "print", "spy", "twice", "twins"} {
 		d.Components = append(d.Components, wit.Component{Name: c, Kind: wit.ComponentTransformation})
 	}
 	return d
 }
 
-func (plugin) Validate(component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
+func (plugin) Validate(component string, settings []wit.Setting, online bool, state []byte,
+	answers []wit.Response) (wit.ValidateResult, error) {
 	if component == "unknown" {
-		return wit.ValidateResult{}, &wit.Error{Kind: wit.ErrorConfig, Message: "unknown component", Setting: wit.Ptr("component"), Code: wit.Ptr("c")}
+		return wit.ValidateResult{}, &wit.Error{Kind: wit.ErrorConfig, Message: "unknown component",
+			Setting: wit.Ptr("component"), Code: wit.Ptr("c")}
 	}
 	if online && len(answers) == 0 {
-		return wit.ValidateResult{Pending: &wit.RequestBatch{Requests: []wit.Request{{Tag: "t", Method: "GET", Target: "/x", Repeatable: true,
-			Headers: []wit.Header{{Name: "a", Value: "b"}}, FirstByteTimeoutMs: wit.Ptr(uint32(7))}}, State: []byte("asked")}}, nil
+		return wit.ValidateResult{Pending: &wit.RequestBatch{Requests: []wit.Request{{Tag: "t", Method: "GET",
+			Target: "/x", Repeatable: true,
+			Headers: []wit.Header{{Name: "a", Value: "b"}}, FirstByteTimeoutMs: wit.Ptr(uint32(7))}},
+			State: []byte("asked")}}, nil
 	}
 	done := []wit.ConfigValue{}
 	for _, s := range settings {
-		done = append(done, wit.ConfigValue{Key: wit.ConfigKey{Name: s.Name}, Value: &s.Value, Errors: []string{string(state)}, Visible: true})
+		done = append(done, wit.ConfigValue{Key: wit.ConfigKey{Name: s.Name}, Value: &s.Value,
+			Errors: []string{string(state)}, Visible: true})
 	}
 	return wit.ValidateResult{Done: &done}, nil
 }
@@ -85,28 +92,33 @@ func (reader) Plan(component string, settings []wit.Setting, maxTasks uint32) (w
 	return l, nil
 }
 
-func (reader) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpenResult, error) {
-	return wit.SourceOpenResult{Ready: &wit.SourceOpened{Context: []byte("context"), Feeds: []wit.Feed{{Name: "lines", Topic: "lines",
-		Partition: []wit.OffsetEntry{wit.StringEntry("service", "s")}, Value: &wit.Schema{ID: textSchema, Nodes: textNodes("line")},
-		PollEveryMs: wit.Ptr(uint32(1000)), Fingerprint: "f"}}}}, nil
+func (reader) Open(component string, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.SourceOpenResult, error) {
+	return wit.SourceOpenResult{Ready: &wit.SourceOpened{Context: []byte("context"),
+		Feeds: []wit.Feed{{Name: "lines", Topic: "lines",
+			Partition:   []wit.OffsetEntry{wit.StringEntry("service", "s")},
+			Value:       &wit.Schema{ID: textSchema, Nodes: textNodes("line")},
+			PollEveryMs: wit.Ptr(uint32(1000)), Fingerprint: "f"}}}}, nil
 }
 
-func (reader) Next(context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason, now int64) (wit.NextAction, error) {
+func (reader) Next(context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason,
+	now int64) (wit.NextAction, error) {
 	if cause.Trigger != nil {
 		return wit.NextAction{Idle: wit.Set}, nil
 	}
 	if now < 0 {
-		return wit.NextAction{}, sdk.Fail(wit.ErrorData, "a time before 1970")
+		return wit.NextAction{}, sdk.NewError(wit.ErrorData, "a time before 1970")
 	}
 	position := append(offset, wit.IntegerEntry("now", now))
-	return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: string(context), Repeatable: true}, Position: &position}}, nil
+	return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: string(context),
+		Repeatable: true}, Position: &position}}, nil
 }
 
 var pages []([]byte)
 
 func (reader) Begin(context []byte, feed uint32, position *[]wit.OffsetEntry, response wit.Response) (uint32, error) {
 	if response.Status >= 400 {
-		return 0, sdk.Fail(wit.ErrorNotFound, "status "+strconv.Itoa(int(response.Status)))
+		return 0, sdk.NewError(wit.ErrorNotFound, "status "+strconv.Itoa(int(response.Status)))
 	}
 	pages = append(pages, nil)
 	return uint32(len(pages) - 1), nil
@@ -128,7 +140,8 @@ func (reader) Decode(page uint32, tag string, status uint16, piece []byte, last 
 		}
 		rest = after
 		if string(line) == "bad" {
-			p.Errors = append(p.Errors, wit.RowError{RowIndex: uint32(len(p.Rows)), ErrorClass: "Bad", Error: wit.Error{Kind: wit.ErrorData, Message: "bad line"},
+			p.Errors = append(p.Errors, wit.RowError{RowIndex: uint32(len(p.Rows)), ErrorClass: "Bad",
+				Error:    wit.Error{Kind: wit.ErrorData, Message: "bad line"},
 				RawStart: uint32(len(p.Data)), RawSize: 3})
 			p.Data = append(p.Data, line...)
 			continue
@@ -136,11 +149,13 @@ func (reader) Decode(page uint32, tag string, status uint16, piece []byte, last 
 		start := len(p.Data)
 		p.Data = connectdata.AppendBytes(p.Data, line)
 		p.Rows = append(p.Rows, wit.Row{RowIndex: uint32(len(p.Rows)), Partition: -1, Offset: -1, Timestamp: -1,
-			Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: textSchema, Start: uint32(start), Size: uint32(len(p.Data) - start)}})
+			Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: textSchema, Start: uint32(start),
+				Size: uint32(len(p.Data) - start)}})
 	}
 	pages[page] = append([]byte(nil), rest...)
 	if tag != "" {
-		p.Linked = []wit.LinkedRequest{{Request: wit.Request{Tag: tag, Method: "GET", Target: "/more"}, Tolerate: []uint16{404, status}}}
+		p.Linked = []wit.LinkedRequest{{Request: wit.Request{Tag: tag, Method: "GET", Target: "/more"},
+			Tolerate: []uint16{404, status}}}
 	}
 	if last {
 		p.Next, p.More, p.WaitMs = &[]wit.OffsetEntry{wit.NullEntry("done"), wit.BooleanEntry("b", true)}, true, 9
@@ -152,7 +167,7 @@ func (reader) Abandon(page uint32) {}
 
 func (reader) CheckOffset(partition, offset []wit.OffsetEntry) error {
 	if len(offset) == 0 {
-		return sdk.Fail(wit.ErrorIncompatible, "an offset without entries")
+		return sdk.NewError(wit.ErrorIncompatible, "an offset without entries")
 	}
 	return nil
 }
@@ -160,14 +175,17 @@ func (reader) CheckOffset(partition, offset []wit.OffsetEntry) error {
 // writer makes a delivery of each row that it was not hinted to leave.
 type writer struct{ plugin }
 
-func (writer) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SinkOpenResult, error) {
+func (writer) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SinkOpenResult,
+	error) {
 	if len(answers) == 0 {
 		return wit.SinkOpenResult{Pending: &wit.RequestBatch{State: []byte("s")}}, nil
 	}
-	return wit.SinkOpenResult{Ready: &wit.SinkOpened{Context: append(state, answers[0].Body...), Topics: []string{"a", "b"}}}, nil
+	return wit.SinkOpenResult{Ready: &wit.SinkOpened{Context: append(state, answers[0].Body...),
+		Topics: []string{"a", "b"}}}, nil
 }
 
-func (writer) Encode(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte, origins []wit.RecordID,
+func (writer) Encode(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte,
+	origins []wit.RecordID,
 	originTopics []string, hints []wit.Hint) (wit.EncodeResult, error) {
 	var d wit.EncodeResult
 	for i, r := range rows {
@@ -181,15 +199,20 @@ func (writer) Encode(context []byte, schemas []wit.Schema, topics []string, rows
 		case hint == "ignore":
 			d.Ignored = append(d.Ignored, uint32(i))
 		case hint == "refuse":
-			d.Rejected = append(d.Rejected, wit.RowError{RowIndex: uint32(i), Error: wit.Error{Kind: wit.ErrorData, Message: "no"}})
+			d.Rejected = append(d.Rejected, wit.RowError{RowIndex: uint32(i),
+				Error: wit.Error{Kind: wit.ErrorData, Message: "no"}})
 		case hint == "lose":
 		case hint == "origin":
 			o := origins[i]
-			d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{uint32(i)}, State: []byte(originTopics[o.Topic] + "-" + strconv.Itoa(int(o.Partition)) + "@" +
-				strconv.FormatInt(o.Offset, 10) + "/" + strconv.Itoa(int(o.Part))), Request: wit.Request{Method: "GET", Target: "/x"}})
+			d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{uint32(i)},
+				State: []byte(originTopics[o.Topic] + "-" + strconv.Itoa(int(o.Partition)) + "@" +
+					strconv.FormatInt(o.Offset, 10) + "/" + strconv.Itoa(int(o.Part))),
+				Request: wit.Request{Method: "GET", Target: "/x"}})
 		default:
-			d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{uint32(i)}, State: []byte(topics[r.Topic]), OrderingKey: uint32(i) % 4,
-				Request: wit.Request{Method: "POST", Target: "/x", TokenPath: wit.Ptr("/"), Body: data[r.Value.Start : r.Value.Start+r.Value.Size]}})
+			d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{uint32(i)}, State: []byte(topics[r.Topic]),
+				OrderingKey: uint32(i) % 4,
+				Request: wit.Request{Method: "POST", Target: "/x", TokenPath: wit.Ptr("/"),
+					Body: data[r.Value.Start : r.Value.Start+r.Value.Size]}})
 		}
 	}
 	return d, nil
@@ -200,9 +223,11 @@ func (writer) HandleResponse(context, memo []byte, rows []uint32, response wit.R
 	for range rows {
 		switch {
 		case response.Status == 0:
-			v = append(v, wit.RowResult{Retry: &wit.Retry{Hint: "alone", Error: &wit.Error{Kind: wit.ErrorTransient, Message: "no answer"}, WaitMs: 5}})
+			v = append(v, wit.RowResult{Retry: &wit.Retry{Hint: "alone",
+				Error: &wit.Error{Kind: wit.ErrorTransient, Message: "no answer"}, WaitMs: 5}})
 		case response.Status >= 400:
-			v = append(v, wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorData, Message: string(response.Body), Code: wit.Ptr("E1")}})
+			v = append(v, wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorData, Message: string(response.Body),
+				Code: wit.Ptr("E1")}})
 		case response.Status == 299:
 			return wit.ResponseResult{Results: v}, nil
 		default:
@@ -227,7 +252,7 @@ type changer struct {
 
 func (c *changer) Prepare(chain []wit.Stage) ([]byte, error) {
 	if len(chain) == 0 {
-		return nil, sdk.Fail(wit.ErrorConfig, "expected a stage")
+		return nil, sdk.NewError(wit.ErrorConfig, "expected a stage")
 	}
 	for _, s := range chain[0].Settings {
 		c.settings = append(c.settings, s.Name+"="+s.Value+"\n"...)
@@ -235,7 +260,8 @@ func (c *changer) Prepare(chain []wit.Stage) ([]byte, error) {
 	return []byte(chain[0].Component), nil
 }
 
-func (c *changer) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.ApplyResult, error) {
+func (c *changer) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
+	data []byte) (wit.ApplyResult, error) {
 	out := wit.ApplyResult{Consumed: uint32(len(rows))}
 	c.rows, c.data = c.rows[:0], c.data[:0]
 	switch string(context) {
@@ -256,7 +282,8 @@ func (c *changer) Apply(context []byte, schemas []wit.Schema, topics []string, r
 	case "faulty":
 		for i, r := range rows {
 			if i%2 == 1 {
-				out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), Stage: 3, ErrorClass: "E", Error: wit.Error{Kind: wit.ErrorData, Message: "odd"}})
+				out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), Stage: 3, ErrorClass: "E",
+					Error: wit.Error{Kind: wit.ErrorData, Message: "odd"}})
 				continue
 			}
 			c.rows = append(c.rows, unchanged(r))
@@ -264,7 +291,8 @@ func (c *changer) Apply(context []byte, schemas []wit.Schema, topics []string, r
 	case "few":
 		out.Consumed = min(7, uint32(len(rows)))
 		for _, r := range rows[:out.Consumed] {
-			r.Value.Start, c.data = uint32(len(c.data)), append(c.data, data[r.Value.Start:r.Value.Start+r.Value.Size]...)
+			r.Value.Start, c.data = uint32(len(c.data)), append(c.data,
+				data[r.Value.Start:r.Value.Start+r.Value.Size]...)
 			c.rows = append(c.rows, r)
 		}
 	case "route":
@@ -280,7 +308,8 @@ func (c *changer) Apply(context []byte, schemas []wit.Schema, topics []string, r
 		c.mention(&out, rows)
 	case "twins":
 		out.Schemas = []wit.Schema{{ID: otherSchema, Nodes: []wit.SchemaNode{{Kind: wit.Struct,
-			Fields: []wit.Field{{Name: "a", Node: 1}, {Name: "b", Node: 2}, {Name: "a", Node: 2}}}, {Kind: wit.String}, {Kind: wit.Int8}}}}
+			Fields: []wit.Field{{Name: "a", Node: 1}, {Name: "b", Node: 2}, {Name: "a", Node: 2}}}, {Kind: wit.String},
+			{Kind: wit.Int8}}}}
 	case "panic":
 		panic("boom")
 	case "print":
@@ -298,7 +327,7 @@ func (c *changer) Apply(context []byte, schemas []wit.Schema, topics []string, r
 			c.rows = append(c.rows, r)
 		}
 	default:
-		return out, sdk.Fail(wit.ErrorStale, "unknown context "+string(context))
+		return out, sdk.NewError(wit.ErrorStale, "unknown context "+string(context))
 	}
 	out.Rows, out.Data = c.rows, c.data
 	return out, nil
@@ -315,7 +344,8 @@ func unchanged(r wit.Row) wit.Row {
 func (c *changer) declare(out *wit.ApplyResult, rows []wit.Row) {
 	if !c.declared {
 		c.declared = true
-		out.Schemas = []wit.Schema{{ID: textSchema, Nodes: textNodes("mine")}, {ID: otherSchema, Nodes: textNodes("other")}}
+		out.Schemas = []wit.Schema{{ID: textSchema, Nodes: textNodes("mine")},
+			{ID: otherSchema, Nodes: textNodes("other")}}
 	}
 	for _, r := range rows {
 		r = unchanged(r)
@@ -334,22 +364,25 @@ func (c *changer) put(form wit.Encoding, schema uint32, b []byte) wit.ValueSlice
 func (c *changer) mention(out *wit.ApplyResult, rows []wit.Row) {
 	if !c.declared {
 		c.declared = true
-		out.Schemas = []wit.Schema{{ID: textSchema, Nodes: textNodes("mine")}, {ID: otherSchema, Nodes: textNodes("other")}}
+		out.Schemas = []wit.Schema{{ID: textSchema, Nodes: textNodes("mine")},
+			{ID: otherSchema, Nodes: textNodes("other")}}
 	}
 	for _, r := range rows {
 		r = unchanged(r)
 		content := connectdata.AppendString(nil, "in")
-		structure := connectdata.AppendBytes(connectdata.AppendNumber([]byte{connectdata.TagStruct}, textSchema), content)
+		structure := connectdata.AppendBytes(connectdata.AppendNumber([]byte{connectdata.TagStruct}, textSchema),
+			content)
 		r.Value = c.put(wit.Schemaless, 0, append(append([]byte{connectdata.TagArray, 4}, structure...), structure...))
 		r.Headers = c.put(wit.Raw, 0, connectdata.AppendHeaders(nil, []connectdata.Header{
-			{Name: "s", Form: wit.WithSchema, Schema: otherSchema, Value: content},
-			{Name: "d", Form: wit.Schemaless, Value: structure},
-			{Name: "r", Form: wit.Raw, Value: []byte{1, 2}}}))
+			{Name: "s", Encoding: wit.WithSchema, Schema: otherSchema, Value: content},
+			{Name: "d", Encoding: wit.Schemaless, Value: structure},
+			{Name: "r", Encoding: wit.Raw, Value: []byte{1, 2}}}))
 		c.rows = append(c.rows, r)
 	}
 }
 
-func (c *changer) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.TestResult, error) {
+func (c *changer) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
+	data []byte) (wit.TestResult, error) {
 	t := wit.TestResult{Matches: make([]bool, len(rows))}
 	for i := range rows {
 		t.Matches[i] = i%2 == 1
@@ -363,7 +396,8 @@ func (commands) Commands() []wit.Command {
 	return []wit.Command{{Name: "echo", Usage: "echo", Options: []wit.ConfigKey{{Name: "text", Kind: wit.KindString}}}}
 }
 
-func (commands) Run(command string, options, settings []wit.Setting, state []byte, answers []wit.Response) (wit.CommandResult, error) {
+func (commands) Run(command string, options, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.CommandResult, error) {
 	return wit.CommandResult{Document: wit.Ptr(strconv.Quote(command + " " + options[0].Value))}, nil
 }
 
@@ -373,10 +407,12 @@ func (pushed) HandleNotification(context []byte, n wit.Notification) ([]wit.Trig
 	return []wit.Trigger{{Feed: 1, Token: n.Method, Ident: string(n.Body), AnswerWhenStored: true}}, nil
 }
 
-func (pushed) Subscribe(context []byte, feed uint32, address string, state []byte, answers []wit.Response) (wit.CallResult, error) {
+func (pushed) Subscribe(context []byte, feed uint32, address string, state []byte,
+	answers []wit.Response) (wit.CallResult, error) {
 	return wit.CallResult{Done: &address}, nil
 }
 
-func (pushed) Retire(component string, settings []wit.Setting, addresses []string, state []byte, answers []wit.Response) (wit.CallResult, error) {
+func (pushed) Retire(component string, settings []wit.Setting, addresses []string, state []byte,
+	answers []wit.Response) (wit.CallResult, error) {
 	return wit.CallResult{Done: wit.Ptr(component + strconv.Itoa(len(addresses)))}, nil
 }

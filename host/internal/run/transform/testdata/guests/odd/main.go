@@ -1,5 +1,5 @@
-// Odd is a plugin for tests of chains: a transform that leaves a mark, one that traps, and a predicate. Values are structures or
-// maps with a number `n` and a text `s`.
+// Odd is a plugin for tests of chains: a transform that leaves a mark, one that traps, and a predicate. Values are
+// structures or maps with a number `n` and a text `s`.
 package main
 
 import (
@@ -33,7 +33,7 @@ func (odd) New(component string, settings []wit.Setting) (transform.Func, error)
 	text := ""
 	for _, s := range settings {
 		if s.Name == "old" && version[0] > '1' {
-			return nil, sdk.FailSetting("old", "no longer known")
+			return nil, sdk.NewConfigError("old", "no longer known")
 		}
 		if s.Name == "text" {
 			text = s.Value

@@ -25,14 +25,14 @@ func TestRealsAsJavaWritesThem(t *testing.T) {
 		{2 * math.SmallestNonzeroFloat32, 32, "2.8E-45"}, {math.MaxFloat64, 64, "1.7976931348623157E308"},
 		{math.MaxFloat32, 32, "3.4028235E38"}, {float64(float32(1.17549435e-38)), 32, "1.1754944E-38"},
 	} {
-		if got := string(java.AppendReal(nil, c.v, c.bits)); got != c.want {
+		if got := string(java.AppendFloat(nil, c.v, c.bits)); got != c.want {
 			t.Errorf("%v of %d bits: expected %s, found %s", c.v, c.bits, c.want, got)
 		}
 		quoted := c.want
 		if math.IsNaN(c.v) || math.IsInf(c.v, 0) {
 			quoted = strconv.Quote(c.want)
 		}
-		if got := string(java.AppendJSONReal(nil, c.v, c.bits)); got != quoted {
+		if got := string(java.AppendJSONFloat(nil, c.v, c.bits)); got != quoted {
 			t.Errorf("%v of %d bits in JSON: expected %s, found %s", c.v, c.bits, quoted, got)
 		}
 	}
@@ -48,7 +48,7 @@ func FuzzReal(f *testing.F) {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
 				continue
 			}
-			text := string(java.AppendReal(nil, v, size))
+			text := string(java.AppendFloat(nil, v, size))
 			if back, err := strconv.ParseFloat(text, size); err != nil || back != v {
 				t.Errorf("%v of %d bits: %s reads as %v, %v", v, size, text, back, err)
 			}

@@ -10,40 +10,40 @@ import (
 // Validate checks each setting and returns a value for each declared one, with errors for what is missing, unknown,
 // invalid or not supported. It instantiates templates of groups for each number that occurs in a name, other templates
 // for the names that occur. A component that checks settings together adds its errors with [AddError].
-func (t *Table) Validate(given []wit.Setting) []wit.ConfigValue {
-	v, guess := t.Values(given), Suggester{Table: t, Budget: maxGuesses}
+func (t *Table) Validate(settings []wit.Setting) []wit.ConfigValue {
+	v, suggester := t.Values(settings), Suggester{Table: t, Budget: maxComparisons}
 	var out []wit.ConfigValue
 	for i := range t.specs {
 		if !IsTemplate(t.specs[i].Name) {
-			out = append(out, t.examine(v, t.specs[i], &t.specs[i]))
+			out = append(out, t.validateOne(v, t.specs[i], &t.specs[i]))
 		}
 	}
 	for _, group := range t.groups() {
 		for _, g := range v.Groups(group, "") {
 			for i := range t.specs {
-				if declared := t.specs[i].Name; grouped(declared) && strings.HasPrefix(declared, group) {
-					name := filled(declared, []string{g.Digits}, "")
-					out = append(out, t.examine(v, instantiate(t.specs[i], declared, name), &t.specs[i]))
+				if declared := t.specs[i].Name; isGroupTemplate(declared) && strings.HasPrefix(declared, group) {
+					name := fillTemplate(declared, []string{g.Digits}, "")
+					out = append(out, t.validateOne(v, instantiate(t.specs[i], declared, name), &t.specs[i]))
 				}
 			}
 		}
 	}
-	for _, s := range given {
+	for _, s := range settings {
 		i, by, ok := t.locate(s.Name)
 		switch {
 		case !ok && t.Prefix(s.Name) != "":
 			out = append(out, wit.ConfigValue{Key: wit.ConfigKey{Name: s.Name, Importance: wit.Low}, Value: &s.Value,
 				Visible: true,
-				Errors:  []string{Unknown(guess.Nearest(s.Name))}})
-		case ok && by != "" && by == t.specs[i].Name && !grouped(by):
-			out = append(out, t.examine(v, instantiate(t.specs[i], by, s.Name), &t.specs[i]))
+				Errors:  []string{Unknown(suggester.Nearest(s.Name))}})
+		case ok && by != "" && by == t.specs[i].Name && !isGroupTemplate(by):
+			out = append(out, t.validateOne(v, instantiate(t.specs[i], by, s.Name), &t.specs[i]))
 		}
 	}
 	return out
 }
 
-// grouped reports whether a name is a template for a group's setting: its only placeholder is a number.
-func grouped(name string) bool {
+// isGroupTemplate reports whether a name is the template of a group's setting: its only placeholder is a number.
+func isGroupTemplate(name string) bool {
 	before, placeholder, ok := cutPlaceholder(name)
 	return ok && placeholder != anyName && !IsTemplate(name[len(before)+len(placeholder):])
 }
@@ -62,14 +62,14 @@ func (t *Table) groups() (groups []string) {
 	return groups
 }
 
-// examine checks one setting under its full name; declared is its declaration.
-func (t *Table) examine(v Values, spec wit.ConfigKey, declared *wit.ConfigKey) wit.ConfigValue {
+// validateOne checks one setting under its full name; declared is its declaration.
+func (t *Table) validateOne(v Values, spec wit.ConfigKey, declared *wit.ConfigKey) wit.ConfigValue {
 	e := wit.ConfigValue{Key: spec, Value: spec.DefaultValue, Visible: true}
-	value, given := v.Lookup(spec.Name)
-	if !given {
-		value, given = v.byAlias(declared)
+	value, present := v.Lookup(spec.Name)
+	if !present {
+		value, present = v.byAlias(declared)
 	}
-	if given {
+	if present {
 		e.Value = &value
 	}
 	why := ""
@@ -79,13 +79,13 @@ func (t *Table) examine(v Values, spec wit.ConfigKey, declared *wit.ConfigKey) w
 	case IsRequired(&spec):
 		why = Missing(spec.Name)
 	}
-	built, later := t.later[declared.Name]
-	if later && !given && spec.DefaultValue == nil {
+	supported, restricted := t.supported[declared.Name]
+	if restricted && !present && spec.DefaultValue == nil {
 		e.Visible = false // no form offers unsupported settings
 	}
-	if later && given && why == "" && !slices.ContainsFunc(built,
+	if restricted && present && why == "" && !slices.ContainsFunc(supported,
 		func(b string) bool { return strings.EqualFold(b, value) }) {
-		why = notBuilt(&spec, value, built, t.instead[declared.Name])
+		why = unsupportedMessage(&spec, value, supported, t.alternatives[declared.Name])
 	}
 	if why != "" {
 		e.Errors = []string{why}
@@ -93,7 +93,8 @@ func (t *Table) examine(v Values, spec wit.ConfigKey, declared *wit.ConfigKey) w
 	return e
 }
 
-func notBuilt(spec *wit.ConfigKey, value string, built []string, instead string) string {
+// unsupportedMessage returns the error for a value that is not supported yet.
+func unsupportedMessage(spec *wit.ConfigKey, value string, supported []string, instead string) string {
 	if spec.Kind == wit.KindPassword {
 		value = Hidden
 	}
@@ -101,37 +102,37 @@ func notBuilt(spec *wit.ConfigKey, value string, built []string, instead string)
 	if instead != "" {
 		text += "; " + instead
 	}
-	if strings.Join(built, "") != "" { // an empty value means leaving the setting out
-		return text + "; built: " + strings.Join(built, ", ")
+	if strings.Join(supported, "") != "" { // an empty value means leaving the setting out
+		return text + "; built: " + strings.Join(supported, ", ")
 	}
 	return text + "; leave the setting out"
 }
 
 // AddError adds an error to the setting of that name.
-func AddError(examined []wit.ConfigValue, name, text string) {
-	for i := range examined {
-		if examined[i].Key.Name == name {
-			examined[i].Errors = append(examined[i].Errors, text)
+func AddError(values []wit.ConfigValue, name, text string) {
+	for i := range values {
+		if values[i].Key.Name == name {
+			values[i].Errors = append(values[i].Errors, text)
 			return
 		}
 	}
 }
 
-// AddMissing adds a required setting that is missing, such as a setting of a group without any.
-func (t *Table) AddMissing(examined []wit.ConfigValue, name, text string) []wit.ConfigValue {
+// AddMissing appends a required setting that is missing, such as one of a group without any.
+func (t *Table) AddMissing(values []wit.ConfigValue, name, text string) []wit.ConfigValue {
 	for _, e := range t.Validate([]wit.Setting{{Name: name}}) {
 		if e.Key.Name == name {
 			e.Value, e.Errors = e.Key.DefaultValue, []string{text}
-			return append(examined, e)
+			return append(values, e)
 		}
 	}
-	return examined
+	return values
 }
 
-// FirstError returns the first error, or nil.
-func FirstError(examined []wit.ConfigValue) *wit.Error {
-	for i := range examined {
-		if e := &examined[i]; len(e.Errors) > 0 {
+// FirstError returns the first error as an error of the contract, or nil.
+func FirstError(values []wit.ConfigValue) *wit.Error {
+	for i := range values {
+		if e := &values[i]; len(e.Errors) > 0 {
 			return &wit.Error{Kind: wit.ErrorConfig, Message: e.Errors[0], Setting: &e.Key.Name}
 		}
 	}

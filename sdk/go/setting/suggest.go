@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// maxGuesses limits the comparisons of [Table.Validate] for suggestions, in pairs of letters: a hundred times what the
-// built-in plugins need. The host validates the settings of any plugin.
-const maxGuesses = 100_000_000
+// maxComparisons limits the comparisons of [Table.Validate] for suggestions, in pairs of letters: a hundred times what
+// the built-in plugins need. The host validates the settings of any plugin.
+const maxComparisons = 100_000_000
 
 // Suggester suggests declared names for unknown ones.
 type Suggester struct {
@@ -25,8 +25,7 @@ func (t *Table) Nearest(name string) string {
 }
 
 // Nearest returns the declared name that is most similar to name, with or without its prefix, or "". Placeholders are
-// replaced by the numbers of name, {name} by its last word; such a template is similar only if the text before the word
-// is.
+// replaced by the numbers of name, and {name} by its last word.
 func (g *Suggester) Nearest(name string) string {
 	t := g.Table
 	numbers := numbersIn(name)
@@ -51,12 +50,12 @@ func (g *Suggester) Nearest(name string) string {
 		}
 		for _, declared := range t.specs[i].Names() {
 			if strings.HasSuffix(declared, anyName) {
-				if candidate := filled(declared, numbers, word); word != "" && candidate != name {
+				if candidate := fillTemplate(declared, numbers, word); word != "" && candidate != name {
 					consider(name, candidate, candidate, 3)
 				}
 				continue
 			}
-			candidate := filled(declared, numbers, "")
+			candidate := fillTemplate(declared, numbers, "")
 			consider(name, candidate, candidate, least)
 			for _, short := range t.withoutPrefix(candidate, own != name) {
 				consider(own, candidate, short, len(own)/6+1)
@@ -121,7 +120,7 @@ func Distance(a, b string) int {
 	return last[len(b)]
 }
 
-// Unknown returns the message for an undeclared name; near is the suggestion, or "".
+// Unknown returns the message for an undeclared name. near is the suggestion, or "".
 func Unknown(near string) string {
 	if near == "" {
 		return "unknown setting"

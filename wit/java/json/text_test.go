@@ -9,7 +9,7 @@ import (
 // Plain bytes are counted as a table says, wherever the first other one is.
 func TestPlainRun(t *testing.T) {
 	byTable := func(s []byte) (n int) {
-		for n < len(s) && plain[s[n]] {
+		for n < len(s) && isUnescaped[s[n]] {
 			n++
 		}
 		return n
@@ -17,7 +17,7 @@ func TestPlainRun(t *testing.T) {
 	check := func(s []byte) {
 		t.Helper()
 		want := byTable(s)
-		if got := Plain(s); got != want {
+		if got := UnescapedPrefix(s); got != want {
 			t.Fatalf("expected %d plain bytes of %q, found %d", want, s, got)
 		}
 	}

@@ -1,8 +1,5 @@
-// Package values is Kafka Connect's class Values: texts of values, and the values that a text seems to say. It is safe
-// for guests.
-//
-// parse.go is Values.parseString: it infers a type, and what is of none stays text. text.go is Values.convertToString,
-// decimal.go java.math.BigDecimal.
+// Package values implements Kafka Connect's class Values: it formats values as text, and parses text into values.
+// Guests may import it.
 package values
 
 import (
@@ -27,40 +24,40 @@ var (
 	javaDate = dateformat.MustParse("EEE MMM dd HH:mm:ss 'UTC' y")
 )
 
-// Writer writes values as Values.convertToString does. Dates are in UTC, whatever the zone of the process.
+// Writer formats values like Values.convertToString. Dates are in UTC, independent of the time zone of the process.
 type Writer struct {
-	// ToString: as Java's toString does. Bytes have no text then worth storing (a hash).
+	// ToString formats values like Java's toString instead. Bytes then return an error, since their text is a hash.
 	ToString bool
-	// Nodes is the schema; nil: the value has none.
+	// Nodes is the schema. Nil means schemaless.
 	Nodes []wit.SchemaNode
-	// Bound, where it is given, is asked before each item, and before so many bytes more are written after dst. Its
-	// error ends the writing.
-	Bound func(dst []byte, more int) error
+	// Limit, if not nil, is called before each item, and before more bytes are appended to dst. Its error ends the
+	// writing.
+	Limit func(dst []byte, more int) error
 }
 
-// Unwritable is a value that has no text.
-type Unwritable struct{ Text string }
+// UnwritableError reports a value without a text.
+type UnwritableError struct{ Text string }
 
-func (e *Unwritable) Error() string { return e.Text }
+func (e *UnwritableError) Error() string { return e.Text }
 
 // Append appends the text of a value as package connectdata reads it.
 func (w *Writer) Append(dst []byte, v any) ([]byte, error) { return w.append(dst, 0, v, false) }
 
-func (w *Writer) room(dst []byte, more int) error {
-	if w.Bound == nil {
+func (w *Writer) checkLimit(dst []byte, more int) error {
+	if w.Limit == nil {
 		return nil
 	}
-	return w.Bound(dst, more)
+	return w.Limit(dst, more)
 }
 
-// append writes a value; inside others texts and bytes stand in quotation marks.
-func (w *Writer) append(dst []byte, node uint32, v any, inside bool) ([]byte, error) {
+// append appends a value. Nested strings and bytes are in quotation marks.
+func (w *Writer) append(dst []byte, node uint32, v any, nested bool) ([]byte, error) {
 	if out, ok := AppendScalar(dst, v); ok {
 		return out, nil
 	}
 	switch x := v.(type) {
 	case string:
-		return w.text(dst, x, inside)
+		return w.text(dst, x, nested)
 	case int32:
 		return w.integer(dst, node, int64(x)), nil
 	case int64:
@@ -68,15 +65,15 @@ func (w *Writer) append(dst []byte, node uint32, v any, inside bool) ([]byte, er
 	case connectdata.Instant:
 		return w.date(dst, int64(x)), nil
 	case []byte:
-		return w.bytes(dst, node, x, inside)
+		return w.bytes(dst, node, x, nested)
 	case connectdata.List, connectdata.Map, connectdata.Struct:
 		return w.items(dst, node, v)
 	}
-	return dst, &Unwritable{"structs inside values without schema have no text here"}
+	return dst, &UnwritableError{"structs inside values without schema have no text here"}
 }
 
-// AppendScalar writes values whose text does not depend on their schema, as Java's toString does, too; ok is false for
-// others.
+// AppendScalar appends a value whose text does not depend on its schema, and is that of Java's toString too. ok is
+// false for other values.
 func AppendScalar(dst []byte, v any) (out []byte, ok bool) {
 	switch x := v.(type) {
 	case nil:
@@ -88,9 +85,9 @@ func AppendScalar(dst []byte, v any) (out []byte, ok bool) {
 	case int16:
 		return strconv.AppendInt(dst, int64(x), 10), true
 	case float32:
-		return java.AppendReal(dst, float64(x), 32), true
+		return java.AppendFloat(dst, float64(x), 32), true
 	case float64:
-		return java.AppendReal(dst, x, 64), true
+		return java.AppendFloat(dst, x, 64), true
 	case connectdata.Decimal:
 		content, _ := connectdata.LengthPrefixed(connectdata.AppendDecimal(nil, x.Unscaled))
 		return AppendDecimal(dst, content, int(x.Scale)), true
@@ -98,8 +95,8 @@ func AppendScalar(dst []byte, v any) (out []byte, ok bool) {
 	return dst, false
 }
 
-// AppendDate writes a time of day, a day or both, by what there is of them. A time before 1970-01-02 is written without
-// its date, as in Kafka.
+// AppendDate appends a time of day, a date, or both, without the part that is zero. Times before 1970-01-02 have no
+// date, like in Kafka.
 func AppendDate(dst []byte, ms int64) []byte {
 	format := instantFormat
 	switch {
@@ -118,11 +115,11 @@ func (w *Writer) date(dst []byte, ms int64) []byte {
 	return AppendDate(dst, ms)
 }
 
-func (w *Writer) text(dst []byte, s string, inside bool) ([]byte, error) {
-	if err := w.room(dst, len(s)); err != nil {
+func (w *Writer) text(dst []byte, s string, nested bool) ([]byte, error) {
+	if err := w.checkLimit(dst, len(s)); err != nil {
 		return dst, err
 	}
-	if !inside || w.ToString {
+	if !nested || w.ToString {
 		return append(dst, s...), nil
 	}
 	dst = append(dst, '"')
@@ -135,7 +132,7 @@ func (w *Writer) text(dst []byte, s string, inside bool) ([]byte, error) {
 	return append(dst, '"'), nil
 }
 
-// name is that of a node's logical type, "" for none.
+// name returns the logical type of a node, or "".
 func (w *Writer) name(node uint32) string {
 	if w.Nodes == nil || w.Nodes[node].Name == nil {
 		return ""
@@ -153,27 +150,27 @@ func (w *Writer) integer(dst []byte, node uint32, n int64) []byte {
 	return strconv.AppendInt(dst, n, 10)
 }
 
-func (w *Writer) bytes(dst []byte, node uint32, b []byte, inside bool) ([]byte, error) {
+func (w *Writer) bytes(dst []byte, node uint32, b []byte, nested bool) ([]byte, error) {
 	if w.name(node) == wit.NameDecimal && len(b) > 0 {
 		scale, wrong := ScaleOf(&w.Nodes[node])
 		if wrong != "" {
-			return dst, &Unwritable{wrong}
+			return dst, &UnwritableError{wrong}
 		}
 		return AppendDecimal(dst, b, scale), nil
 	}
 	if w.ToString {
-		return dst, &Unwritable{"bytes and nested structs have no text of their own"}
+		return dst, &UnwritableError{"bytes and nested structs have no text of their own"}
 	}
-	if err := w.room(dst, base64.StdEncoding.EncodedLen(len(b))); err != nil {
+	if err := w.checkLimit(dst, base64.StdEncoding.EncodedLen(len(b))); err != nil {
 		return dst, err
 	}
-	if !inside {
+	if !nested {
 		return base64.StdEncoding.AppendEncode(dst, b), nil
 	}
 	return append(base64.StdEncoding.AppendEncode(append(dst, '"'), b), '"'), nil
 }
 
-// items writes an array, a map or a structure.
+// items appends an array, a map or a struct.
 func (w *Writer) items(dst []byte, node uint32, v any) ([]byte, error) {
 	l := list{w: w, dst: dst, between: ",", after: ":"}
 	if w.ToString {
@@ -210,17 +207,17 @@ func (w *Writer) items(dst []byte, node uint32, v any) ([]byte, error) {
 	return l.dst, l.err
 }
 
-// list is the items of a value that are written; after the first error nothing is.
+// list appends the items of a value until the first error.
 type list struct {
 	w   *Writer
 	dst []byte
 	err error
-	// between stands between items, after follows a key or name.
+	// between separates the items, after follows a key or name.
 	between, after string
-	some           bool
+	started        bool
 }
 
-// record writes a structure. Members that are null and have a default have that; toString leaves nulls out.
+// record appends a struct. Null fields with a default have the default; toString omits nulls.
 func (l *list) record(n *wit.SchemaNode, r connectdata.Struct) {
 	if l.w.ToString {
 		l.between = ","
@@ -251,15 +248,15 @@ func (l *list) record(n *wit.SchemaNode, r connectdata.Struct) {
 
 func (l *list) raw(text string) { l.dst = append(l.dst, text...) }
 
-// next writes what stands in front of an item; it is false after an error.
+// next starts an item. It returns false after an error.
 func (l *list) next() bool {
 	if l.err == nil {
-		l.err = l.w.room(l.dst, 0)
+		l.err = l.w.checkLimit(l.dst, 0)
 	}
-	if l.some {
+	if l.started {
 		l.raw(l.between)
 	}
-	l.some = true
+	l.started = true
 	return l.err == nil
 }
 
@@ -269,7 +266,7 @@ func (l *list) value(node uint32, v any) {
 	}
 }
 
-// defaultOf reads the default of a node that has one.
+// defaultOf returns the default of a node that has one.
 func defaultOf(nodes []wit.SchemaNode, node uint32) any {
 	bare := slices.Clone(nodes)
 	text := *bare[node].DefaultValue

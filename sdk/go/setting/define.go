@@ -6,10 +6,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Flags lists the spellings of true and false for settings of kind string.
-var Flags = []string{"0", "1", "true", "false"}
+// BoolValues contains the values of booleans, for settings of kind string.
+var BoolValues = []string{"0", "1", "true", "false"}
 
-// Define declares a setting. value is the default; nil means none.
+// Define returns a declaration. value is the default; nil means that there is none.
 func Define(name string, kind wit.SettingKind, importance wit.Importance, value *string, documentation string,
 	rules ...wit.Rule) wit.ConfigKey {
 	return wit.ConfigKey{Name: name, Kind: kind, DefaultValue: value, Importance: importance,
@@ -19,38 +19,38 @@ func Define(name string, kind wit.SettingKind, importance wit.Importance, value 
 // Default returns a default value for [Define].
 func Default(value string) *string { return &value }
 
-// Required is a rule: the setting must be present and not empty.
+// Required returns the rule that the setting must be present and not empty.
 func Required() wit.Rule { return wit.Rule{Required: wit.Set} }
 
-// Role is a rule: the host uses the setting for this role, see package role.
+// Role returns the rule that the host uses the setting for this role, see package role.
 func Role(role string) wit.Rule { return wit.Rule{Role: &role} }
 
-// Allowed is a rule: only these values are valid, in any case. For a list it applies to each item.
+// Allowed returns the rule that only these values are valid, in any case. For a list it applies to each item.
 func Allowed(words ...string) wit.Rule { return wit.Rule{Allowed: &words} }
 
-// Pattern is a rule: a value that is not empty matches this regular expression from end to end.
+// Pattern returns the rule that a regular expression matches the whole value, unless it is empty.
 func Pattern(expression string) wit.Rule { return wit.Rule{Pattern: &expression} }
 
-// Topic is Kafka's rule for names of topics.
+// Topic returns Kafka's rule for names of topics.
 func Topic() wit.Rule { return Pattern("[a-zA-Z0-9._-]{1,249}") }
 
-// AtLeast is a rule: the smallest valid number.
+// AtLeast returns the rule for the smallest valid number.
 func AtLeast(n int64) wit.Rule { return wit.Rule{AtLeast: &n} }
 
-// AtMost is a rule: the largest valid number.
+// AtMost returns the rule for the largest valid number.
 func AtMost(n int64) wit.Rule { return wit.Rule{AtMost: &n} }
 
-// Alias is a rule: another name of the setting.
+// Alias returns the rule that adds another name of the setting.
 func Alias(name string) wit.Rule { return wit.Rule{Alias: &name} }
 
-// Dependents is a rule: the valid values of these settings depend on this one. For a template they may be templates,
-// too.
+// Dependents returns the rule that the valid values of these settings depend on this one. A template may have
+// templates.
 func Dependents(names ...string) wit.Rule { return wit.Rule{Dependents: &names} }
 
-// InGroup is a rule: the heading under which tools show the setting.
+// InGroup returns the rule for the heading under which tools show the setting.
 func InGroup(group string) wit.Rule { return wit.Rule{Group: &group} }
 
-// Display is a rule: the name of the setting in tools.
+// Display returns the rule for the name of the setting in tools.
 func Display(name string) wit.Rule { return wit.Rule{DisplayName: &name} }
 
 // IsRequired reports whether a declaration has the rule [Required].

@@ -1,0 +1,65 @@
+package java
+
+import (
+	"cmp"
+	"slices"
+	"unicode/utf16"
+)
+
+// Hash returns the hash of a string in a Java HashMap. The iteration order of Java's hash tables decides which of two
+// fields with one name ReplaceField uses, the names in registered JSON schemas, and the order of fields in the key of
+// an offset.
+func Hash(s string) uint32 {
+	var h uint32
+	for _, r := range s {
+		if high, low := utf16.EncodeRune(r); high != '\uFFFD' {
+			h, r = 31*h+uint32(high), low
+		}
+		h = 31*h + uint32(r)
+	}
+	return h ^ h>>16
+}
+
+// GrownTableSize returns the table size of a HashMap with the initial size from, a power of two, after n insertions. It
+// doubles when it is more than three quarters full.
+func GrownTableSize(from, n int) int {
+	for 4*n > 3*from {
+		from *= 2
+	}
+	return from
+}
+
+// initialTableSize is the table size of a HashMap after its first insertion.
+const initialTableSize = 16
+
+// CopiedTableSize returns the table size of a HashMap that was copied from a map with n entries. A HashSet copied from
+// a list has the same, at least 16.
+func CopiedTableSize(n int) int {
+	places := 1
+	for places < n*4/3+1 {
+		places *= 2
+	}
+	return places
+}
+
+// SortByBucket returns a list in the iteration order of a HashMap with a table size. Items of one bucket keep their
+// order.
+func SortByBucket[T any](list []T, name func(T) string, places int) []T {
+	mask := uint32(places - 1)
+	return slices.SortedStableFunc(slices.Values(list), func(a, b T) int {
+		return cmp.Compare(Hash(name(a))&mask, Hash(name(b))&mask)
+	})
+}
+
+// HashMapOrder returns a list in the iteration order of a HashMap into which its names were inserted one by one.
+func HashMapOrder[T any](list []T, name func(T) string) []T {
+	return SortByBucket(list, name, GrownTableSize(initialTableSize, len(list)))
+}
+
+// HashSetOrder returns strings in the iteration order of a HashSet that was copied from them.
+func HashSetOrder(list []string) []string {
+	return SortByBucket(list, Identity, max(initialTableSize, CopiedTableSize(len(list))))
+}
+
+// Identity returns its argument. It is a name function for lists of strings.
+func Identity(s string) string { return s }
