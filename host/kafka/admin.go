@@ -41,7 +41,7 @@ func NewAdmin(c Config) (*Admin, error) {
 		return nil, err
 	}
 	admin := kadm.NewClient(client)
-	if limit := c.Admin.over(c.ClientConfig).RequestTimeout; limit > 0 {
+	if limit := c.Admin.withDefaults(c.ClientConfig).RequestTimeout; limit > 0 {
 		admin.SetTimeoutMillis(int32(limit.Milliseconds()))
 	}
 	return &Admin{config: c, client: client, dialer: dialer, admin: admin}, nil
@@ -50,7 +50,7 @@ func NewAdmin(c Config) (*Admin, error) {
 // NewConsumerAdmin is an administrator that goes where the consumers of c go, and logs on as they do: for questions
 // about what they read and have committed, be it on another cluster than c's.
 func NewConsumerAdmin(c Config) (*Admin, error) {
-	c.Admin = c.Consumer.over(c.ClientConfig)
+	c.Admin = c.Consumer.withDefaults(c.ClientConfig)
 	return NewAdmin(c)
 }
 
@@ -97,9 +97,9 @@ func CheckTopic(name string) error {
 	return nil
 }
 
-// coordinated is how long the coordinator of a group or of transactions may be away: a new cluster first makes the
-// topic that it works with.
-const coordinated = 30 * time.Second
+// coordinatorTimeout is how long the coordinator of a group or of transactions may be away: a new cluster first makes
+// the topic that it works with.
+const coordinatorTimeout = 30 * time.Second
 
 // EnsureTopics creates those of the topics that are missing, waits until they have leaders, and returns the names of
 // the created. Topics that exist are not touched.
@@ -151,7 +151,7 @@ func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 		configs[k] = &v
 	}
 	response, err := a.admin.CreateTopic(ctx, partitions, replication, configs, t.Name)
-	until := time.Now().Add(coordinated)
+	until := time.Now().Add(coordinatorTimeout)
 	backoff := pause.Backoff{First: 100 * time.Millisecond, Longest: time.Second}
 	for fencedBrokers(err, response) && time.Now().Before(until) {
 		if err := backoff.Wait(ctx); err != nil {
@@ -458,7 +458,7 @@ func (a *Admin) Records(ctx context.Context, topics ...string) map[string]int64 
 
 // Committed are the offsets that a consumer group has committed; none for a group that there is not.
 func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positions, error) {
-	waiting, cancel := context.WithTimeout(ctx, coordinated)
+	waiting, cancel := context.WithTimeout(ctx, coordinatorTimeout)
 	defer cancel()
 	offsets, err := a.admin.FetchOffsets(ctx, group)
 	for err != nil {
@@ -537,7 +537,7 @@ func (a *Admin) Topics(ctx context.Context) ([]string, error) {
 }
 
 // administering is a client that asks and creates, with how many share it.
-type administering struct {
+type sharedAdmin struct {
 	*Admin
 	users int
 }
@@ -555,17 +555,17 @@ func (c Config) SharedAdmin(key, clientID string) (*Admin, error) {
 	root := c.shared
 	root.opening.Lock()
 	defer root.opening.Unlock()
-	client := root.administering[key]
+	client := root.admins[key]
 	if client == nil {
 		admin, err := NewAdmin(c)
 		if err != nil {
 			return nil, err
 		}
-		client = &administering{Admin: admin}
-		if root.administering == nil {
-			root.administering = map[string]*administering{}
+		client = &sharedAdmin{Admin: admin}
+		if root.admins == nil {
+			root.admins = map[string]*sharedAdmin{}
 		}
-		root.administering[key] = client
+		root.admins[key] = client
 	}
 	client.users++
 	own := *client.Admin
@@ -574,7 +574,7 @@ func (c Config) SharedAdmin(key, clientID string) (*Admin, error) {
 		client.users--
 		last := client.users == 0
 		if last {
-			delete(root.administering, key)
+			delete(root.admins, key)
 		}
 		root.opening.Unlock()
 		if last {

@@ -28,16 +28,16 @@ import (
 // versions, and offsets can be reset one by one. A topic that a regular expression finds later begins at its end, as it
 // does in Kafka: it may be an old one that the user was not allowed to see before.
 
-// missingAgain is after how long a topic is asked for again that is said not to be there: a broker that has just
+// topicRetryDelays is after how long a topic is asked for again that is said not to be there: a broker that has just
 // started may not know it yet.
-var missingAgain = [...]time.Duration{time.Second, 5 * time.Second}
+var topicRetryDelays = [...]time.Duration{time.Second, 5 * time.Second}
 
-// join counts the partitions of the topics that are read by name, and then joins the group. With the other resets the
-// member joins when it is made. While nobody can be reached it goes on asking.
-func (s *Consumer) join(ctx context.Context) error {
-	if s.o.Regex == "" { // else add counts them
+// joinGroup counts the partitions of the topics that are read by name, and then joins the group. With the other resets
+// the member joins when it is made. While nobody can be reached it goes on asking.
+func (s *Consumer) joinGroup(ctx context.Context) error {
+	if s.options.Regex == "" { // else add counts them
 		request := kmsg.NewPtrMetadataRequest()
-		for _, topic := range s.o.Topics {
+		for _, topic := range s.options.Topics {
 			one := kmsg.NewMetadataRequestTopic()
 			one.Topic = kmsg.StringPtr(topic)
 			request.Topics = append(request.Topics, one)
@@ -48,21 +48,21 @@ func (s *Consumer) join(ctx context.Context) error {
 			case err != nil && security.Passes(err) && pause.For(ctx, time.Second) == nil:
 				continue
 			case err != nil:
-				return fmt.Errorf("count the partitions of the topics of group %s: %w", s.o.Group, err)
+				return fmt.Errorf("count the partitions of the topics of group %s: %w", s.options.Group, err)
 			}
 			missing := false
 			for _, t := range answer.Topics {
 				switch {
 				case t.Topic == nil:
 				case t.ErrorCode == 0:
-					s.counted(*t.Topic, len(t.Partitions))
-				case t.ErrorCode == kerr.UnknownTopicOrPartition.Code && asked == len(missingAgain):
-					s.counted(*t.Topic, 0)
+					s.recordPartitions(*t.Topic, len(t.Partitions))
+				case t.ErrorCode == kerr.UnknownTopicOrPartition.Code && asked == len(topicRetryDelays):
+					s.recordPartitions(*t.Topic, 0)
 				case t.ErrorCode == kerr.UnknownTopicOrPartition.Code:
 					missing = true
 				}
 			}
-			if !missing || pause.For(ctx, missingAgain[asked]) != nil {
+			if !missing || pause.For(ctx, topicRetryDelays[asked]) != nil {
 				break
 			}
 			asked++
@@ -73,8 +73,8 @@ func (s *Consumer) join(ctx context.Context) error {
 	return nil
 }
 
-// counted notes how many partitions a topic has, unless that is known from before.
-func (s *Consumer) counted(topic string, partitions int) {
+// recordPartitions notes how many partitions a topic has, unless that is known from before.
+func (s *Consumer) recordPartitions(topic string, partitions int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.counts == nil {
@@ -85,24 +85,24 @@ func (s *Consumer) counted(topic string, partitions int) {
 	}
 }
 
-// added tells whether a partition is known to have been added to its topic after this member joined the group.
-func (s *Consumer) added(topic string, partition int32) bool {
+// isAdded tells whether a partition is known to have been added to its topic after this member joined the group.
+func (s *Consumer) isAdded(topic string, partition int32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	count, known := s.counts[topic]
 	return known && int(partition) >= count
 }
 
-// unbegunWith are new partitions, and those that are this member's since earlier and of which the coordinator did not
+// unstartedWith are new partitions, and those that are this member's since earlier and of which the coordinator did not
 // take where they begin. known is where they and others were to begin.
-func (s *Consumer) unbegunWith(partitions map[string][]int32) (all map[string][]int32, known Offsets) {
+func (s *Consumer) unstartedWith(partitions map[string][]int32) (all map[string][]int32, known Offsets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all, known = map[string][]int32{}, Offsets{}
 	for topic, list := range partitions {
 		all[topic] = slices.Clone(list)
 	}
-	for topic, list := range s.unbegun.at {
+	for topic, list := range s.unstarted.at {
 		known[topic] = maps.Clone(list)
 		for p := range list {
 			if s.membership.owns(topic, p) && !slices.Contains(all[topic], p) {
@@ -110,29 +110,29 @@ func (s *Consumer) unbegunWith(partitions map[string][]int32) (all map[string][]
 			}
 		}
 	}
-	s.unbegun.at, s.unbegun.refusal = nil, nil
+	s.unstarted.at, s.unstarted.refusal = nil, nil
 	return all, known
 }
 
-// mayBegin keeps the client from reading partitions of which the coordinator did not take where they begin, since the
+// checkStart keeps the client from reading partitions of which the coordinator did not take where they begin, since the
 // generation in which they were assigned was over. The client is given the coordinator's answer, as if that had come to
 // its own request for their offsets: it joins again, keeps partitions or loses them as the answer says, and asks for
 // the offsets of those that it keeps after the next call of assigned, which has no other part in kept partitions.
-func (s *Consumer) mayBegin(_ context.Context, offsets map[string]map[int32]kgo.Offset) (
+func (s *Consumer) checkStart(_ context.Context, offsets map[string]map[int32]kgo.Offset) (
 	map[string]map[int32]kgo.Offset, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return offsets, s.unbegun.refusal
+	return offsets, s.unstarted.refusal
 }
 
-// beginAt commits where those of new partitions begin that the group has no offset of, as auto.offset.reset says:
+// commitStarts commits where those of new partitions begin that the group has no offset of, as auto.offset.reset says:
 // `earliest` or `latest`. known is where some were to begin that could not be committed, and is filled in: with
 // `latest` what was written since would be passed over otherwise.
-func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions map[string][]int32,
+func (s *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partitions map[string][]int32,
 	known Offsets) error {
 	stored, err := s.storedOffsets(ctx, client, slices.Collect(maps.Keys(partitions)))
 	if err != nil {
-		return fmt.Errorf("read the offsets of group %s: %w", s.o.Group, err)
+		return fmt.Errorf("read the offsets of group %s: %w", s.options.Group, err)
 	}
 	begin := Offsets{}
 	for topic, list := range partitions {
@@ -149,7 +149,7 @@ func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions m
 	}
 	admin, latest, topics := kadm.NewClient(client), s.config.Consumer.Reset == "latest",
 		slices.Collect(maps.Keys(begin))
-	starts, err := offsetsOf(ctx, only(begin, admin.ListStartOffsets), topics...)
+	starts, err := offsetsOf(ctx, limitTo(begin, admin.ListStartOffsets), topics...)
 	if err != nil {
 		return err
 	}
@@ -159,18 +159,18 @@ func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions m
 		if s.config.Consumer.ReadUncommitted {
 			list = admin.ListEndOffsets
 		}
-		if ends, err = offsetsOf(ctx, only(begin, list), topics...); err != nil {
+		if ends, err = offsetsOf(ctx, limitTo(begin, list), topics...); err != nil {
 			return err
 		}
 	}
 	for topic, list := range begin {
 		for p := range list {
 			to := ends[topic][p]
-			if latest && s.added(topic, p) {
+			if latest && s.isAdded(topic, p) {
 				to = starts[topic][p]
 				s.config.log().Info("kafka: a partition was added to the topic after this consumer had joined "+
 					"its group: it is read from its beginning, also with auto.offset.reset=latest",
-					"group", s.o.Group, "topic", topic, "partition", p, "offset", to)
+					"group", s.options.Group, "topic", topic, "partition", p, "offset", to)
 			}
 			if before, some := known[topic][p]; some { // unless those records expired, or the topic was made again
 				to = min(max(before.Offset, starts[topic][p]), ends[topic][p])
@@ -180,21 +180,21 @@ func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions m
 		}
 	}
 	err = ignoreNothingToCommit(s.commitOnce(ctx, begin, nil))
-	if forgotten(err) {
+	if isUnknownMember(err) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.unbegun.at, s.unbegun.refusal = begin, err
+		s.unstarted.at, s.unstarted.refusal = begin, err
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("commit where group %s begins: %w", s.o.Group, err)
+		return fmt.Errorf("commit where group %s begins: %w", s.options.Group, err)
 	}
 	return nil
 }
 
-// only has ask list the offsets of some partitions of its topics. Kafka's administrator asks for all, and that one
+// limitTo has ask list the offsets of some partitions of its topics. Kafka's administrator asks for all, and that one
 // partition which another member reads has no leader keeps nobody from the others.
-func only(wanted Offsets, ask func(context.Context, ...string) (kadm.ListedOffsets, error)) func(context.Context,
+func limitTo(wanted Offsets, ask func(context.Context, ...string) (kadm.ListedOffsets, error)) func(context.Context,
 	...string) (kadm.ListedOffsets, error) {
 	return func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
 		all, err := ask(ctx, topics...)

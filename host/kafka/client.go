@@ -58,14 +58,14 @@ func (c ClientConfig) metadataMinAge(age time.Duration) kgo.Opt {
 
 // ProducerOpts are the options of a client that writes; extra ones and [Config.Extra] come after them.
 func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
-	p, client := c.Producer, c.Producer.over(c.ClientConfig)
+	p, client := c.Producer, c.Producer.withDefaults(c.ClientConfig)
 	opts := append(c.opts(client),
 		kgo.ProducerBatchCompression(codecs[p.Compression]),
 		kgo.ProducerLinger(p.Linger),
 		c.batchLimit(),
 		// As in Kafka's own producer, this bounds a request, not each of its batches alone: with many topics a request
 		// would hold all that waits, in memory once more.
-		kgo.BrokerMaxWriteBytes(max(leastRequest, roomFor(p.MaxRequestBytes))),
+		kgo.BrokerMaxWriteBytes(max(minRequestBytes, withOverhead(p.MaxRequestBytes))),
 		kgo.TransactionTimeout(p.TransactionTimeout),
 		// The default of 20 ms makes back-to-back transactions of one producer 21 ms long.
 		kgo.ConcurrentTransactionsBackoff(time.Millisecond),
@@ -93,9 +93,9 @@ func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 // ConsumerOpts are the options of a client that reads; extra ones and [Config.Extra] come after them.
 func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 	s := c.Consumer
-	opts := append(c.opts(s.over(c.ClientConfig)),
+	opts := append(c.opts(s.withDefaults(c.ClientConfig)),
 		kgo.FetchMaxBytes(s.FetchBytes),
-		kgo.BrokerMaxReadBytes(max(100<<20, roomFor(s.FetchBytes))),
+		kgo.BrokerMaxReadBytes(max(100<<20, withOverhead(s.FetchBytes))),
 		kgo.FetchMaxPartitionBytes(min(s.FetchBytes, partitionBytes(s, 1))),
 		kgo.FetchMinBytes(s.FetchMinBytes),
 		kgo.FetchMaxWait(s.FetchMaxWait),
@@ -125,15 +125,15 @@ func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 // AdminOpts are the options of a client that neither reads nor writes records.
 func (c Config) AdminOpts(extra ...kgo.Opt) []kgo.Opt {
 	// Answers about topics are kept for the least age: a topic just created would stay unknown for it.
-	client := c.Admin.over(c.ClientConfig)
+	client := c.Admin.withDefaults(c.ClientConfig)
 	opts := append(c.opts(client), client.metadataMinAge(50*time.Millisecond))
 	opts = c.Figures.with(func(f *Figures) kgo.Opt { return f.admins }, opts)
 	return append(append(opts, extra...), c.Extra...)
 }
 
-// tooLarge returns the error of a fetch from an offset, with the setting that it is about where a batch takes more
-// memory than that allows. The client may fetch nothing more of the partition, and does not repeat the error.
-func (s ConsumerConfig) tooLarge(err error, offset int64) error {
+// explainTooLarge returns the error of a fetch from an offset, with the setting that it is about where a batch takes
+// more memory than that allows. The client may fetch nothing more of the partition, and does not repeat the error.
+func (s ConsumerConfig) explainTooLarge(err error, offset int64) error {
 	skip, large := "", (*kgo.ErrDecompressTooLarge)(nil)
 	switch {
 	case errors.As(err, &large):
@@ -159,14 +159,14 @@ func partitionBytes(s ConsumerConfig, partitions int) int32 {
 	return 1 << 20
 }
 
-// smallBatch and fullBatch are the limits that kgo takes, in bytes (ProducerBatchMaxBytesFn).
-const smallBatch, fullBatch = 512, 1 << 30
+// minBatchBytes and fullBatch are the limits that kgo takes, in bytes (ProducerBatchMaxBytesFn).
+const minBatchBytes, maxBatchBytes = 512, 1 << 30
 
-// leastRequest is what requests may have however short max.request.size is: other requests are not cut by it.
-const leastRequest = 4 << 20
+// minRequestBytes is what requests may have however short max.request.size is: other requests are not cut by it.
+const minRequestBytes = 4 << 20
 
-// roomFor is how long a request or an answer may be that carries so many bytes of records.
-func roomFor(bytes int32) int32 { return min(bytes, math.MaxInt32-(1<<20)) + 1<<20 }
+// withOverhead is how long a request or an answer may be that carries so many bytes of records.
+func withOverhead(bytes int32) int32 { return min(bytes, math.MaxInt32-(1<<20)) + 1<<20 }
 
 // codecs are those of compression.type.
 var codecs = map[string]kgo.CompressionCodec{"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(),
@@ -201,7 +201,7 @@ func (l clientLogger) Level() kgo.LogLevel {
 func (l clientLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	to := slog.LevelDebug
 	switch {
-	case slices.ContainsFunc(keyvals, ofTheMoment):
+	case slices.ContainsFunc(keyvals, isTransientValue):
 	case level == kgo.LogLevelError:
 		to = slog.LevelError
 	case level == kgo.LogLevelWarn:
@@ -210,9 +210,9 @@ func (l clientLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	l.log.Log(context.Background(), to, "kafka: "+msg, slices.Clone(keyvals)...)
 }
 
-// ofTheMoment tells whether a value of a log line is an error that passes, or one that comes of our own end.
-func ofTheMoment(value any) bool {
+// isTransientValue tells whether a value of a log line is an error that passes, or one that comes of our own end.
+func isTransientValue(value any) bool {
 	err, ok := value.(error)
-	return ok && err != nil && (security.Passes(err) || forgotten(err) || security.Away(err) ||
+	return ok && err != nil && (security.Passes(err) || isUnknownMember(err) || security.Away(err) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed))
 }

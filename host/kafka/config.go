@@ -72,8 +72,8 @@ type ClientConfig struct {
 	access *security.Access // that Parse and Override made of it; nil: plain TCP
 }
 
-// over is c with what it leaves open taken from base.
-func (c ClientConfig) over(base ClientConfig) ClientConfig {
+// withDefaults is c with what it leaves open taken from base.
+func (c ClientConfig) withDefaults(base ClientConfig) ClientConfig {
 	elsewhere := len(c.Bootstrap) > 0
 	if len(c.Bootstrap) == 0 {
 		c.Bootstrap = base.Bootstrap
@@ -177,7 +177,7 @@ func Defaults() Config {
 
 // OfProducers is c for clients that go where the producers of c go, and log on as they do, whatever they do there.
 func (c Config) OfProducers() Config {
-	c.ClientConfig = c.Producer.over(c.ClientConfig)
+	c.ClientConfig = c.Producer.withDefaults(c.ClientConfig)
 	c.Consumer.ClientConfig, c.Admin = c.ClientConfig, c.ClientConfig
 	return c
 }

@@ -20,12 +20,12 @@ type Figures struct {
 func NewFigures() *Figures {
 	f := &Figures{Registry: prometheus.NewRegistry()}
 	of := func(role string) kgo.Opt {
-		m := kprom.NewMetrics("culvert_kafka", kprom.Registerer(unbuffered{f.Registry}),
+		m := kprom.NewMetrics("culvert_kafka", kprom.Registerer(withoutBuffers{f.Registry}),
 			kprom.WithStaticLabel(prometheus.Labels{"role": role}), kprom.Buckets([]float64{0.005, 0.05, 0.5, 5}),
 			kprom.NativeBucketFactor(0), kprom.FetchAndProduceDetail(kprom.ByNode, kprom.Batches, kprom.Records,
 				kprom.CompressedBytes, kprom.UncompressedBytes, kprom.ConsistentNaming))
 		m.OnNewClient(nil) // makes what is counted in: only its buffers, which are left out, would be a client's
-		return kgo.WithHooks(manyClients{m})
+		return kgo.WithHooks(sharedHooks{m})
 	}
 	f.producers, f.consumers, f.admins = of("producer"), of("consumer"), of("admin")
 	return f
@@ -39,16 +39,16 @@ func (f *Figures) with(role func(*Figures) kgo.Opt, opts []kgo.Opt) []kgo.Opt {
 	return append(opts, role(f))
 }
 
-// manyClients count together: what kprom would do for each is done once.
-type manyClients struct{ *kprom.Metrics }
+// sharedHooks count together: what kprom would do for each is done once.
+type sharedHooks struct{ *kprom.Metrics }
 
-func (manyClients) OnNewClient(*kgo.Client)    {}
-func (manyClients) OnClientClosed(*kgo.Client) {}
+func (sharedHooks) OnNewClient(*kgo.Client)    {}
+func (sharedHooks) OnClientClosed(*kgo.Client) {}
 
-// unbuffered takes all figures but those of a client's buffers.
-type unbuffered struct{ prometheus.Registerer }
+// withoutBuffers takes all figures but those of a client's buffers.
+type withoutBuffers struct{ prometheus.Registerer }
 
-func (u unbuffered) MustRegister(all ...prometheus.Collector) {
+func (u withoutBuffers) MustRegister(all ...prometheus.Collector) {
 	for _, c := range all {
 		described := make(chan *prometheus.Desc, 1) // each collector of kprom has one
 		c.Describe(described)

@@ -19,12 +19,12 @@ import (
 
 // smallTopic is a broker whose topic rows takes batches of 2,000 bytes, with how many of its answers refused one. It
 // says what the topic takes where tells is set.
-func smallTopic(t *testing.T, partitions int32, tells bool) (c Config, refused *atomic.Int64) {
+func smallTopic(t *testing.T, partitions int32, reportsLimit bool) (c Config, refused *atomic.Int64) {
 	t.Helper()
 	b := openTestBroker(t, t.TempDir())
 	makeTopics(t, b.Addr(), Topic{Name: "rows", Partitions: partitions,
 		Configs: map[string]string{"max.message.bytes": "2000"}}, Topic{Name: "offsets"})
-	if !tells {
+	if !reportsLimit {
 		kafkatest.Refuse(b.Cluster, kmsg.DescribeConfigs, kafkatest.Always, kerr.TopicAuthorizationFailed)
 	}
 	c = shareable(t, b.Addr())
@@ -151,7 +151,8 @@ func TestBatchTooLargeForItsTopic(t *testing.T) {
 				if !errors.Is(err, kerr.MessageTooLarge) || errors.As(err, new(*Rewound)) {
 					t.Errorf("expected MESSAGE_TOO_LARGE for good, found %v", err)
 				}
-				for _, want := range []string{"topic rows", "uncompressed_bytes=", "producer.override.max.request.size"} {
+				for _, want := range []string{"topic rows", "uncompressed_bytes=",
+					"producer.override.max.request.size"} {
 					assert.Error(t, err, want)
 				}
 				if of, n := valuesOf(t, config, "rows"); n > 0 {

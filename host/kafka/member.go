@@ -33,7 +33,7 @@ type ConsumerOptions struct {
 	Regex  string
 	Rebalances
 
-	first bool // see Turn
+	exclusive bool // see Turn
 }
 
 // Rebalances are what a consumer calls when its partitions change; nil: nobody wants to know.
@@ -76,10 +76,10 @@ type CommitMetadata struct {
 // Consumer reads for one task of a sink as a member of its group. Offsets are committed by Commit only. It owns the
 // goroutines of its client until Close; the group's heartbeat goes on while nobody polls.
 type Consumer struct {
-	config Config
-	o      ConsumerOptions
-	client *kgo.Client
-	dialer *security.Dialer
+	config  Config
+	options ConsumerOptions
+	client  *kgo.Client
+	dialer  *security.Dialer
 	// session says whether the member may have been given up.
 	session *Session
 
@@ -88,46 +88,46 @@ type Consumer struct {
 	mu sync.Mutex
 	// failure ends the next Poll.
 	failure  error
-	metadata metadataRoom
+	metadata metadataLimit
 	// topics are the IDs of the topics that the member has had partitions of, replaced as a whole.
 	topics map[string]kadm.TopicID
-	// life ends with a failure that Poll must not wait for.
-	life context.Context
-	end  context.CancelFunc
+	// ctx ends with a failure that Poll must not wait for.
+	ctx    context.Context
+	cancel context.CancelFunc
 	// ready is closed when all of this is there: the client joins the group while it is being made, and calls back.
 	ready chan struct{}
 	// subscribe is called by the first Poll, where the member joins the group with that only; nil afterwards.
 	subscribe func()
 	// counts are how many partitions the topics had when this member joined the group, or found them by topics.regex:
 	// those with higher numbers were added since. Only kept with auto.offset.reset=latest.
-	counts  map[string]int
-	unbegun unbegun
-	records []*kgo.Record // of the last poll
+	counts    map[string]int
+	unstarted unstarted
+	records   []*kgo.Record // of the last poll
 }
 
-// metadataRoom is how long metadata with an offset may be; asked: the brokers have taken one of that length.
-type metadataRoom struct {
-	longest int
-	asked   bool
+// metadataLimit is how long metadata with an offset may be; asked: the brokers have taken one of that length.
+type metadataLimit struct {
+	bytes     int
+	confirmed bool
 }
 
-// unbegun are partitions whose beginning the coordinator did not take, as the member has to join again first, and its
+// unstarted are partitions whose beginning the coordinator did not take, as the member has to join again first, and its
 // answer.
-type unbegun struct {
+type unstarted struct {
 	at      Offsets
 	refusal error
 }
 
-// deny ends Poll: brokers do not let the client in, and the client itself would try without end.
-func (s *Consumer) deny(err error) {
+// fail ends Poll: brokers do not let the client in, and the client itself would try without end.
+func (s *Consumer) fail(err error) {
 	s.mu.Lock()
 	s.failure = err
 	s.mu.Unlock()
-	s.end()
+	s.cancel()
 }
 
-// failed is what ends Poll.
-func (s *Consumer) failed() error {
+// pollError is what ends Poll.
+func (s *Consumer) pollError() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.failure

@@ -20,16 +20,16 @@ import (
 // done function of a batch is called after those of all earlier ones. Once a record has failed, its batch and all later
 // ones are reported as failed, so that nobody stores an offset after a lost record; the producer stays in that state.
 type Producer struct {
-	client *producing
+	client *sharedClient
 	limit  int // bytes of batches that are not reported yet
 	// through is the client of the open transaction; nil: records go through the one above.
-	through atomic.Pointer[kgo.Client]
+	txnClient atomic.Pointer[kgo.Client]
 
 	mu         sync.Mutex
 	bytes      int           // of the queue
-	room       chan struct{} // closed when bytes has shrunk; nil: nobody waits
+	spaceFreed chan struct{} // closed when bytes has shrunk; nil: nobody waits
 	queue      []*Batch      // produced and not yet reported, oldest first
-	delivering bool          // somebody calls done functions
+	reporting  bool          // somebody calls done functions
 	waiting    []chan struct{}
 	failure    error
 }
@@ -37,11 +37,11 @@ type Producer struct {
 // NewProducer opens a client; Close ends it. The client id is what the configuration says, else the one given, such as
 // connector-producer-orders-0.
 func NewProducer(c Config, clientID string) (*Producer, error) {
-	client, err := newProducing(c, clientID)
+	client, err := newSharedClient(c, clientID)
 	if err != nil {
 		return nil, err
 	}
-	p, _ := client.join(c.Producer.BufferBytes)
+	p, _ := client.newProducer(c.Producer.BufferBytes)
 	return p, nil
 }
 
@@ -51,9 +51,9 @@ func (p *Producer) deny(err error) {
 	if p.failure == nil {
 		p.failure = err
 	}
-	if p.room != nil {
-		close(p.room)
-		p.room = nil
+	if p.spaceFreed != nil {
+		close(p.spaceFreed)
+		p.spaceFreed = nil
 	}
 	p.mu.Unlock()
 }
@@ -74,10 +74,10 @@ type Batch struct {
 	promise func(*kgo.Record, error)
 	done    func(n int, err error)
 	// pending counts records without an answer, and one for Produce itself.
-	pending atomic.Int64
-	acked   atomic.Int64
-	failed  atomic.Pointer[error]
-	settled bool // under the producer's lock
+	pending  atomic.Int64
+	acked    atomic.Int64
+	failed   atomic.Pointer[error]
+	answered bool // under the producer's lock
 }
 
 // batches are those that were used before, of all producers.
@@ -88,7 +88,7 @@ func (p *Producer) NewBatch() *Batch {
 	b, _ := batches.Get().(*Batch)
 	if b == nil {
 		b = &Batch{}
-		b.promise = b.settle
+		b.promise = b.onAnswer
 	}
 	b.producer = p
 	return b
@@ -151,21 +151,21 @@ func (p *Producer) Produce(ctx context.Context, b *Batch, done func(n int, err e
 
 // send gives the records of a batch to the client.
 func (p *Producer) send(b *Batch) {
-	client := p.sending()
+	client := p.currentClient()
 	for i := range b.n {
 		if b.failed.Load() != nil {
 			b.release(int64(b.n - i)) // those that are not sent
 			return
 		}
 		r := b.at(i)
-		r.Context = p.client.life
-		client.Produce(p.client.life, r, b.promise)
+		r.Context = p.client.ctx
+		client.Produce(p.client.ctx, r, b.promise)
 	}
 }
 
-// sending is the client that records go through; nil where there is a transaction for each page and none is open.
-func (p *Producer) sending() *kgo.Client {
-	if client := p.through.Load(); client != nil {
+// currentClient is the client that records go through; nil where there is a transaction for each page and none is open.
+func (p *Producer) currentClient() *kgo.Client {
+	if client := p.txnClient.Load(); client != nil {
 		return client
 	}
 	return p.client.Client
@@ -188,10 +188,10 @@ func (p *Producer) enqueue(ctx context.Context, b *Batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for p.failure == nil && b.bytes > 0 && p.bytes > 0 && p.bytes+b.bytes > p.limit {
-		if p.room == nil {
-			p.room = make(chan struct{})
+		if p.spaceFreed == nil {
+			p.spaceFreed = make(chan struct{})
 		}
-		room := p.room
+		room := p.spaceFreed
 		p.mu.Unlock()
 		select {
 		case <-room:
@@ -210,8 +210,8 @@ func (p *Producer) enqueue(ctx context.Context, b *Batch) {
 	p.queue = append(p.queue, b)
 }
 
-// settle is the promise of every record.
-func (b *Batch) settle(r *kgo.Record, err error) {
+// onAnswer is the promise of every record.
+func (b *Batch) onAnswer(r *kgo.Record, err error) {
 	switch {
 	case err == nil:
 		b.acked.Add(1)
@@ -220,16 +220,17 @@ func (b *Batch) settle(r *kgo.Record, err error) {
 		b.producer.client.retire()
 		b.fail(fmt.Errorf("produce to topic %s: a batch is larger than the topic's max.message.bytes or our "+
 			"max.request.size (%d). Set producer.override.max.request.size to at most max.message.bytes, or raise "+
-			"both where a record alone is larger: %w", r.Topic, b.producer.client.most, err))
+			"both where a record alone is larger: %w", r.Topic, b.producer.client.maxRequestBytes, err))
 	default:
-		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, mistimed(r, Lacking(err, "WRITE", "Topic "+r.Topic))))
+		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, withClockHint(r,
+			Lacking(err, "WRITE", "Topic "+r.Topic))))
 		b.producer.client.retire()
 	}
 	b.release(1)
 }
 
-// mistimed adds a record's time to an error about it: the brokers' answer does not say whose clock may be wrong.
-func mistimed(r *kgo.Record, err error) error {
+// withClockHint adds a record's time to an error about it: the brokers' answer does not say whose clock may be wrong.
+func withClockHint(r *kgo.Record, err error) error {
 	if !errors.Is(err, kerr.InvalidTimestamp) {
 		return err
 	}
@@ -251,18 +252,18 @@ func (b *Batch) release(n int64) {
 func (p *Producer) report(settled *Batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	settled.settled = true
-	if p.delivering {
+	settled.answered = true
+	if p.reporting {
 		return // whoever delivers now sees it
 	}
-	p.delivering = true
-	for len(p.queue) > 0 && p.queue[0].settled {
+	p.reporting = true
+	for len(p.queue) > 0 && p.queue[0].answered {
 		b := p.queue[0]
 		p.queue = p.queue[1:]
 		p.bytes -= b.bytes
-		if p.room != nil {
-			close(p.room)
-			p.room = nil
+		if p.spaceFreed != nil {
+			close(p.spaceFreed)
+			p.spaceFreed = nil
 		}
 		if failed := b.failed.Load(); failed != nil && p.failure == nil {
 			p.failure = *failed
@@ -275,7 +276,7 @@ func (p *Producer) report(settled *Batch) {
 		p.mu.Lock()
 		p.recycle(b)
 	}
-	p.delivering = false
+	p.reporting = false
 	if len(p.queue) == 0 {
 		p.queue = nil
 		for _, w := range p.waiting {
@@ -296,7 +297,7 @@ func (p *Producer) recycle(b *Batch) {
 	}
 	clear(b.headers)
 	b.headers = b.headers[:0]
-	b.n, b.done, b.settled = 0, nil, false
+	b.n, b.done, b.answered = 0, nil, false
 	b.acked.Store(0)
 	b.failed.Store(nil)
 	batches.Put(b)
@@ -309,11 +310,11 @@ func (p *Producer) Flush(ctx context.Context) error {
 	// lingering.
 	sending, sent := context.WithCancel(ctx)
 	defer sent()
-	if client := p.sending(); client != nil {
+	if client := p.currentClient(); client != nil {
 		go func() { _ = client.Flush(sending) }()
 	}
 	p.mu.Lock()
-	if len(p.queue) == 0 && !p.delivering {
+	if len(p.queue) == 0 && !p.reporting {
 		defer p.mu.Unlock()
 		return p.failure
 	}
@@ -339,6 +340,6 @@ func (p *Producer) Err() error {
 // then fail. Those of a client that others go on with are reported when the client is done with them.
 func (p *Producer) Close(ctx context.Context) error {
 	err := p.Flush(ctx)
-	p.client.leave(p)
+	p.client.remove(p)
 	return err
 }

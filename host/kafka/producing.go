@@ -15,19 +15,19 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
-// producing is a client that writes, with the producers that share it. It owns the client's goroutines until the last
-// of them has left.
-type producing struct {
+// sharedClient is a client that writes, with the producers that share it. It owns the client's goroutines until the
+// last of them has left.
+type sharedClient struct {
 	// Client is nil where each page has one of its own, see [Transactions].
 	*kgo.Client
-	// life is the context of all records. It is not a feed's: the client takes back whole batches by the context of
+	// ctx is the context of all records. It is not a feed's: the client takes back whole batches by the context of
 	// their first record, and they may hold those of several feeds.
-	life context.Context
-	end  context.CancelFunc
-	// most is max.request.size, in bytes.
-	most int32
-	// ended takes it from where others find it; nil: nobody does.
-	ended func()
+	ctx    context.Context
+	cancel context.CancelFunc
+	// maxRequestBytes is max.request.size, in bytes.
+	maxRequestBytes int32
+	// onEnd takes it from where others find it; nil: nobody does.
+	onEnd func()
 
 	mu    sync.Mutex
 	users map[*Producer]struct{}
@@ -35,21 +35,21 @@ type producing struct {
 	closed bool
 }
 
-// newProducing opens a client.
-func newProducing(c Config, clientID string) (*producing, error) {
+// newSharedClient opens a client.
+func newSharedClient(c Config, clientID string) (*sharedClient, error) {
 	if c.Producer.ClientID == "" {
 		c.Producer.ClientID = clientID
 	}
 	// The client's own limits are switched off: it would wait for room in the middle of a batch, with a context that
 	// also governs what is on its way.
-	s := &producing{most: c.Producer.MaxRequestBytes, users: map[*Producer]struct{}{}}
+	s := &sharedClient{maxRequestBytes: c.Producer.MaxRequestBytes, users: map[*Producer]struct{}{}}
 	client, dialer, err := newClient(c.ProducerOpts(kgo.MaxBufferedRecords(math.MaxInt),
 		kgo.MaxBufferedBytes(math.MaxInt)))
 	if err != nil {
 		return nil, err
 	}
 	s.Client = client
-	s.life, s.end = context.WithCancel(context.Background())
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	dialer.OnDenied(s.deny)
 	return s, nil
 }
@@ -64,32 +64,32 @@ func (c Config) SharedProducer(key, clientID string) (*Producer, error) {
 	root := c.shared
 	root.opening.Lock()
 	defer root.opening.Unlock()
-	if client := root.producing[key]; client != nil {
-		if p, ok := client.join(c.Producer.BufferBytes); ok {
+	if client := root.producers[key]; client != nil {
+		if p, ok := client.newProducer(c.Producer.BufferBytes); ok {
 			return p, nil
 		}
 	}
-	client, err := newProducing(c, clientID)
+	client, err := newSharedClient(c, clientID)
 	if err != nil {
 		return nil, err
 	}
-	if root.producing == nil {
-		root.producing = map[string]*producing{}
+	if root.producers == nil {
+		root.producers = map[string]*sharedClient{}
 	}
-	root.producing[key] = client
-	client.ended = func() {
+	root.producers[key] = client
+	client.onEnd = func() {
 		root.opening.Lock()
 		defer root.opening.Unlock()
-		if root.producing[key] == client {
-			delete(root.producing, key)
+		if root.producers[key] == client {
+			delete(root.producers, key)
 		}
 	}
-	p, _ := client.join(c.Producer.BufferBytes)
+	p, _ := client.newProducer(c.Producer.BufferBytes)
 	return p, nil
 }
 
 // join makes a producer of the client; !ok: the client has ended.
-func (s *producing) join(limit int) (p *Producer, ok bool) {
+func (s *sharedClient) newProducer(limit int) (p *Producer, ok bool) {
 	p = &Producer{client: s, limit: limit}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,16 +100,16 @@ func (s *producing) join(limit int) (p *Producer, ok bool) {
 	return p, true
 }
 
-// leave ends the client with its last user.
-func (s *producing) leave(p *Producer) {
+// remove ends the client with its last user.
+func (s *sharedClient) remove(p *Producer) {
 	s.mu.Lock()
 	delete(s.users, p)
 	last := len(s.users) == 0
 	s.closed = s.closed || last
 	s.mu.Unlock()
 	if last {
-		s.gone()
-		s.end()
+		s.unregister()
+		s.cancel()
 		if s.Client != nil {
 			s.Close()
 		}
@@ -118,33 +118,33 @@ func (s *producing) leave(p *Producer) {
 
 // retire has those who come later open another client: this one may have failed for good, such as one that got no
 // producer id. Who has it goes on with it.
-func (s *producing) retire() {
+func (s *sharedClient) retire() {
 	s.mu.Lock()
 	closed := s.closed
 	s.closed = true
 	s.mu.Unlock()
 	if !closed {
-		s.gone()
+		s.unregister()
 	}
 }
 
-func (s *producing) gone() {
-	if s.ended != nil {
-		s.ended()
+func (s *sharedClient) unregister() {
+	if s.onEnd != nil {
+		s.onEnd()
 	}
 }
 
 // deny fails all users: brokers do not let the client in. Who comes later opens another one.
-func (s *producing) deny(err error) {
+func (s *sharedClient) deny(err error) {
 	s.mu.Lock()
 	s.closed = true
 	users := slices.Collect(maps.Keys(s.users))
 	s.mu.Unlock()
-	s.gone()
+	s.unregister()
 	for _, p := range users {
 		p.deny(err)
 	}
-	s.end()
+	s.cancel()
 	go s.Close() // ends by itself: the client calls us from what it would wait for
 }
 
@@ -152,11 +152,11 @@ func (s *producing) deny(err error) {
 // known, see [Config.LearnTopic]. A client asks once for each topic, with its first record.
 func (c Config) batchLimit() kgo.Opt {
 	return kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
-		most := min(c.Producer.MaxRequestBytes, fullBatch)
+		most := min(c.Producer.MaxRequestBytes, maxBatchBytes)
 		if bytes, known := c.topicLimits().Load(topic); known {
 			most = min(most, bytes.(int32))
 		}
-		return max(smallBatch, most)
+		return max(minBatchBytes, most)
 	})
 }
 
@@ -165,7 +165,7 @@ func (c Config) topicLimits() *sync.Map {
 	if c.shared == nil {
 		return &sync.Map{}
 	}
-	return &c.shared.cluster(c.Producer.over(c.ClientConfig).Bootstrap).topicLimits
+	return &c.shared.cluster(c.Producer.withDefaults(c.ClientConfig).Bootstrap).topicLimits
 }
 
 // LearnTopic reads max.message.bytes of a topic that the configuration's producers are about to write to: their batches

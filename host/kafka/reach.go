@@ -13,17 +13,17 @@ import (
 // Logging on is the caller's, with [Config.SASL]. What fails is in the error alone: who dials for others, as a tunnel
 // does, says it as often as it thinks fit.
 func (c Config) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	return c.Admin.over(c.ClientConfig).access.Dial(ctx, c.Logger, network, address)
+	return c.Admin.withDefaults(c.ClientConfig).access.Dial(ctx, c.Logger, network, address)
 }
 
 // SASL is how the administrator logs on; nil: it does not.
-func (c Config) SASL() sasl.Mechanism { return c.Admin.over(c.ClientConfig).access.SASL() }
+func (c Config) SASL() sasl.Mechanism { return c.Admin.withDefaults(c.ClientConfig).access.SASL() }
 
 // Reach tells whether any of the brokers to start from can be connected to. The error is a [*security.Denied] where it
 // is of no use to try again.
 func (c Config) Reach(ctx context.Context) error {
 	var all []error
-	for _, address := range c.Admin.over(c.ClientConfig).Bootstrap {
+	for _, address := range c.Admin.withDefaults(c.ClientConfig).Bootstrap {
 		conn, err := c.Dial(ctx, "tcp", address)
 		if err == nil {
 			return conn.Close()
@@ -36,5 +36,5 @@ func (c Config) Reach(ctx context.Context) error {
 // TLS is that of the administrator's connections, nil for none. explain says of a failed handshake which setting mends
 // it, where one does. It is for those who go the way to a broker step by step; others use [Config.Dial].
 func (c Config) TLS() (config *tls.Config, explain func(error) error) {
-	return c.Admin.over(c.ClientConfig).access.TLS()
+	return c.Admin.withDefaults(c.ClientConfig).access.TLS()
 }

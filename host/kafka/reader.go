@@ -48,7 +48,7 @@ type Reader struct {
 
 // NewReader opens a client; Close ends it.
 func NewReader(c Config) (*Reader, error) {
-	client, dialer, err := newClient(c.ConsumerOpts(c.Consumer.over(c.ClientConfig).metadataMinAge(
+	client, dialer, err := newClient(c.ConsumerOpts(c.Consumer.withDefaults(c.ClientConfig).metadataMinAge(
 		50 * time.Millisecond)))
 	if err != nil {
 		return nil, err
@@ -82,9 +82,9 @@ type ReadOptions struct {
 	SideBySide bool
 }
 
-// partitionsBeside is how many partitions are read side by side: enough to have one on its way while another is
+// parallelPartitions is how many partitions are read side by side: enough to have one on its way while another is
 // looked at.
-const partitionsBeside = 4
+const parallelPartitions = 4
 
 // Read hands every record to each, in order within a partition, one partition after the other unless the options say
 // otherwise. The records and their bytes may be kept. It returns where it stands, also with an error. The end of the
@@ -152,7 +152,7 @@ func (r *Reader) readAll(ctx context.Context, topic string, from, to Positions, 
 	}
 	count := 1
 	if o.SideBySide {
-		count = min(partitionsBeside, len(to))
+		count = min(parallelPartitions, len(to))
 	}
 	for range count {
 		readers.Go(func() {
@@ -232,7 +232,7 @@ func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from,
 		return nil, nil, err
 	}
 	if o.Resumed {
-		if err := r.shrunk(ctx, topic, o.From, ends[topic]); err != nil {
+		if err := r.checkShrunk(ctx, topic, o.From, ends[topic]); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -258,8 +258,9 @@ func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from,
 // ErrShrunk is in the error of a read that is resumed, of a topic that ends before what was read of it.
 var ErrShrunk = errors.New("it has lost records, or was deleted and made again")
 
-// shrunk is the error of partitions that end before what was read of them. ends may be those of finished transactions.
-func (r *Reader) shrunk(ctx context.Context, topic string, from, ends Positions) error {
+// checkShrunk is the error of partitions that end before what was read of them. ends may be those of finished
+// transactions.
+func (r *Reader) checkShrunk(ctx context.Context, topic string, from, ends Positions) error {
 	var logs map[string]Positions
 	for _, partition := range slices.Sorted(maps.Keys(from)) {
 		if end, there := ends[partition]; there && from[partition] <= end {
@@ -284,11 +285,11 @@ func (r *Reader) shrunk(ctx context.Context, topic string, from, ends Positions)
 func offsetsOf(ctx context.Context, ask func(context.Context, ...string) (kadm.ListedOffsets, error),
 	topics ...string) (map[string]Positions, error) {
 	for failures := 0; ; failures++ {
-		found, err := listed(ask(ctx, topics...))
+		found, err := toPositions(ask(ctx, topics...))
 		if err == nil {
 			return found, nil
 		}
-		if !leaderMoves(err) || failures == leaderTries {
+		if !isLeaderChange(err) || failures == leaderTries {
 			return nil, err
 		}
 		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
@@ -297,7 +298,7 @@ func offsetsOf(ctx context.Context, ask func(context.Context, ...string) (kadm.L
 	}
 }
 
-func listed(offsets kadm.ListedOffsets, err error) (map[string]Positions, error) {
+func toPositions(offsets kadm.ListedOffsets, err error) (map[string]Positions, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list offsets: %w", err)
 	}
@@ -351,7 +352,7 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 				continue
 			}
 			return kerr.OffsetOutOfRange
-		case leaderMoves(err) && failures < leaderTries:
+		case isLeaderChange(err) && failures < leaderTries:
 			failures++
 			where = leadership{}
 			if err := pause.For(ctx, 100*time.Millisecond); err != nil {
@@ -390,12 +391,12 @@ type stalls struct {
 // next returns the offset to go on at, after an answer whose records were taken up to at.
 func (s *stalls) next(at, end int64, got fetched) (next int64, err error) {
 	next = max(at, min(got.next, end))
-	if next > at || len(got.records) > 0 || !got.anything {
+	if next > at || len(got.records) > 0 || !got.hasBatches {
 		s.stuck = 0
 	} else if s.stuck++; s.stuck == 3 {
 		return next, errors.New("the broker answers with batches that hold nothing from there on")
 	}
-	if got.anything || got.readable < end {
+	if got.hasBatches || got.readable < end {
 		s.empties = 0
 		return next, nil
 	}
@@ -411,12 +412,12 @@ func (s *stalls) next(at, end int64, got fetched) (next int64, err error) {
 // start, or take over from others, take some seconds.
 const leaderTries = 300
 
-// errUnanswered is in the error of a request that a partition's leader has not answered.
-var errUnanswered = errors.New("the leader does not answer")
+// errNoResponse is in the error of a request that a partition's leader has not answered.
+var errNoResponse = errors.New("the leader does not answer")
 
-// leaderMoves tells whether a partition's leader is to be looked for again: it says that it does not lead, or it does
-// not answer although metadata name it, as they do for some seconds after a broker was killed.
-func leaderMoves(err error) bool {
+// isLeaderChange tells whether a partition's leader is to be looked for again: it says that it does not lead, or it
+// does not answer although metadata name it, as they do for some seconds after a broker was killed.
+func isLeaderChange(err error) bool {
 	unanswered, denied := (*kadm.ShardErrors)(nil), (*security.Denied)(nil)
 	switch {
 	case kerr.IsRetriable(err):
@@ -424,7 +425,7 @@ func leaderMoves(err error) bool {
 	case errors.As(err, &denied), errors.Is(err, kgo.ErrClientClosed):
 		return false
 	}
-	return errors.Is(err, errUnanswered) || errors.As(err, &unanswered)
+	return errors.Is(err, errNoResponse) || errors.As(err, &unanswered)
 }
 
 // leadership is where a partition is read.
@@ -458,10 +459,10 @@ func (r *Reader) leader(ctx context.Context, topic string, partition int32) (lea
 
 // fetched is one answer: next is the offset after all that was read, readable where reading ends at this time.
 type fetched struct {
-	records  []*kgo.Record
-	next     int64
-	readable int64
-	anything bool
+	records    []*kgo.Record
+	next       int64
+	readable   int64
+	hasBatches bool
 }
 
 func (r *Reader) fetch(ctx context.Context, where leadership, partition int32, offset int64, uncommitted bool) (fetched,
@@ -486,7 +487,7 @@ func (r *Reader) fetch(ctx context.Context, where leadership, partition int32, o
 
 	answer, err := r.client.Broker(int(where.node)).Request(ctx, request)
 	if err != nil {
-		return fetched{}, fmt.Errorf("%w: %w", errUnanswered, err)
+		return fetched{}, fmt.Errorf("%w: %w", errNoResponse, err)
 	}
 	response := answer.(*kmsg.FetchResponse)
 	if err := kerr.ErrorForCode(response.ErrorCode); err != nil {
@@ -501,7 +502,7 @@ func (r *Reader) fetch(ctx context.Context, where leadership, partition int32, o
 		Offset: offset, IsolationLevel: level, Topic: where.topic.Topic, Partition: partition,
 	}, raw, r.client.OptValue(kgo.WithDecompressor).(kgo.Decompressor), nil)
 	if processed.Err != nil {
-		return fetched{}, r.config.Consumer.tooLarge(processed.Err, offset)
+		return fetched{}, r.config.Consumer.explainTooLarge(processed.Err, offset)
 	}
 	readable := processed.LastStableOffset
 	if uncommitted || readable < 0 {
@@ -549,7 +550,7 @@ func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommi
 		for _, e := range fetches.Errors() {
 			if lost := (*kgo.ErrDataLoss)(nil); !errors.As(e.Err, &lost) {
 				return fmt.Errorf("follow %s, partition %d: %w", e.Topic, e.Partition,
-					Lacking(config.Consumer.tooLarge(e.Err, at[e.Partition]), "READ", "Topic "+topic))
+					Lacking(config.Consumer.explainTooLarge(e.Err, at[e.Partition]), "READ", "Topic "+topic))
 			}
 		}
 	}

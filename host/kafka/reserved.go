@@ -13,8 +13,8 @@ type Reserved struct {
 	uses map[string]string // by the name in lower case
 }
 
-// ofKafka are topics that brokers keep for themselves.
-var ofKafka = map[string]string{
+// kafkaTopics are topics that brokers keep for themselves.
+var kafkaTopics = map[string]string{
 	"__consumer_offsets":  "the offsets of Kafka's groups",
 	"__transaction_state": "the transactions of Kafka's producers",
 	"__share_group_state": "the states of Kafka's share groups",
@@ -40,7 +40,7 @@ func (r *Reserved) Check(topic string) error {
 	name := strings.ToLower(topic)
 	use, reserved := r.uses[name]
 	if !reserved {
-		use, reserved = ofKafka[name]
+		use, reserved = kafkaTopics[name]
 	}
 	if !reserved {
 		return nil

@@ -36,9 +36,9 @@ func Lacking(err error, right, resource string) error {
 // on which it has the right, and DESCRIBE. note says which rights it has, or that it is not known.
 func Rights(ctx context.Context, c Config, right kmsg.ACLOperation, topics []string, found func(topic, note string,
 	err error)) error {
-	c.Admin = c.Producer.over(c.ClientConfig)
+	c.Admin = c.Producer.withDefaults(c.ClientConfig)
 	if right == kmsg.ACLOperationRead {
-		c.Admin = c.Consumer.over(c.ClientConfig)
+		c.Admin = c.Consumer.withDefaults(c.ClientConfig)
 	}
 	a, err := NewAdmin(c)
 	if err != nil {

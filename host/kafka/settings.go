@@ -16,15 +16,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// side is the client that a setting belongs to.
-type side int
+// clientKind is the client that a setting belongs to.
+type clientKind int
 
 const (
-	sideNone side = iota
-	sideCommon
-	sideProducer
-	sideConsumer
-	sideAdmin
+	kindNone clientKind = iota
+	kindCommon
+	kindProducer
+	kindConsumer
+	kindAdmin
 )
 
 // property is a setting of Kafka's clients.
@@ -37,8 +37,8 @@ type property struct {
 	set func(c *Config, value string) (note, why string)
 }
 
-// idleProperty is one without effect.
-var idleProperty = property{}
+// ignoredProperty is one without effect.
+var ignoredProperty = property{}
 
 const connectTimeout = "socket.connection.setup.timeout.ms"
 
@@ -49,11 +49,11 @@ const decompressedBytes = "fetch.max.decompressed.bytes"
 const maxMillis = math.MaxInt32
 
 // settings are the declarations of what is understood of Kafka's Java clients.
-var settings = map[side]map[string]property{
-	sideCommon: clientProperties(func(c *Config) *ClientConfig { return &c.ClientConfig },
+var settings = map[clientKind]map[string]property{
+	kindCommon: clientProperties(func(c *Config) *ClientConfig { return &c.ClientConfig },
 		map[string]property{"compression.type": compressionType()},
-		idleConnections, []string{"client.dns.lookup"}),
-	sideProducer: clientProperties(func(c *Config) *ClientConfig { return &c.Producer.ClientConfig },
+		ignoredConnection, []string{"client.dns.lookup"}),
+	kindProducer: clientProperties(func(c *Config) *ClientConfig { return &c.Producer.ClientConfig },
 		map[string]property{
 			"compression.type":    compressionType(),
 			"acks":                acks(),
@@ -68,9 +68,9 @@ var settings = map[side]map[string]property{
 				1<<10, math.MaxInt32),
 			"transaction.timeout.ms": millis(func(c *Config) *time.Duration { return &c.Producer.TransactionTimeout },
 				1),
-		}, idleConnections, []string{"batch.size", "max.block.ms", "partitioner.class", "key.serializer",
+		}, ignoredConnection, []string{"batch.size", "max.block.ms", "partitioner.class", "key.serializer",
 			"value.serializer", "interceptor.classes", "metric.reporters"}),
-	sideConsumer: clientProperties(func(c *Config) *ClientConfig { return &c.Consumer.ClientConfig },
+	kindConsumer: clientProperties(func(c *Config) *ClientConfig { return &c.Consumer.ClientConfig },
 		map[string]property{
 			"client.rack":       text(func(c *Config) *string { return &c.Consumer.Rack }),
 			"group.id":          text(func(c *Config) *string { return &c.Consumer.Group }),
@@ -94,15 +94,15 @@ var settings = map[side]map[string]property{
 			"max.poll.interval.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.MaxPollInterval },
 				100),
 			"partition.assignment.strategy": list(func(c *Config) *[]string { return &c.Consumer.Assignors }, assignor),
-		}, idleConnections, []string{"enable.auto.commit", "auto.commit.interval.ms", "allow.auto.create.topics",
+		}, ignoredConnection, []string{"enable.auto.commit", "auto.commit.interval.ms", "allow.auto.create.topics",
 			"check.crcs", "exclude.internal.topics", "key.deserializer", "value.deserializer", "interceptor.classes",
 			"metric.reporters", "default.api.timeout.ms"}),
-	sideAdmin: clientProperties(func(c *Config) *ClientConfig { return &c.Admin }, nil,
+	kindAdmin: clientProperties(func(c *Config) *ClientConfig { return &c.Admin }, nil,
 		[]string{"retries", "retry.backoff.ms", "default.api.timeout.ms"}),
 }
 
-// idleConnections are properties of connections that the client looks after by itself.
-var idleConnections = []string{"retry.backoff.ms", "reconnect.backoff.ms", "reconnect.backoff.max.ms",
+// ignoredConnection are properties of connections that the client looks after by itself.
+var ignoredConnection = []string{"retry.backoff.ms", "reconnect.backoff.ms", "reconnect.backoff.max.ms",
 	"send.buffer.bytes", "receive.buffer.bytes"}
 
 // clientProperties are those that every kind of client has, at its configuration, with its own and those without
@@ -115,14 +115,14 @@ func clientProperties(at func(*Config) *ClientConfig, own map[string]property,
 		"metadata.max.age.ms": millis(func(c *Config) *time.Duration { return &at(c).MetadataMaxAge }, 1),
 		"request.timeout.ms":  millis(func(c *Config) *time.Duration { return &at(c).RequestTimeout }, 1),
 
-		"socket.connection.setup.timeout.max.ms": idleProperty,
+		"socket.connection.setup.timeout.max.ms": ignoredProperty,
 	}
 	all[connectTimeout] = millis(func(c *Config) *time.Duration { return &at(c).ConnectTimeout }, 1)
 	all["connections.max.idle.ms"] = idleTimeout(func(c *Config) *time.Duration { return &at(c).IdleTimeout })
 	maps.Copy(all, own)
 	for _, names := range idle {
 		for _, name := range names {
-			all[name] = idleProperty
+			all[name] = ignoredProperty
 		}
 	}
 	return all
@@ -299,8 +299,8 @@ func assignor(v string) (taken, why string) {
 		"RoundRobinAssignor, found %q", v)
 }
 
-// give checks the value of a property by its declaration and puts it into c. name is how the user calls it.
-func (p property) give(c *Config, name, value string) (note string, err error) {
+// apply checks the value of a property by its declaration and puts it into c. name is how the user calls it.
+func (p property) apply(c *Config, name, value string) (note string, err error) {
 	spec := wit.ConfigKey{Name: name, Kind: p.kind, Rules: p.rules}
 	if why := (setting.Check{}).Value(&spec, value); why != "" {
 		return "", setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: why}
@@ -343,9 +343,9 @@ type ClientProperty struct {
 func ClientProperties() []ClientProperty {
 	found := map[string]*ClientProperty{}
 	for _, client := range []struct {
-		side side
+		side clientKind
 		name string
-	}{{sideCommon, "common"}, {sideProducer, "producer"}, {sideConsumer, "consumer"}, {sideAdmin, "admin"}} {
+	}{{kindCommon, "common"}, {kindProducer, "producer"}, {kindConsumer, "consumer"}, {kindAdmin, "admin"}} {
 		for name, p := range settings[client.side] {
 			one := found[name]
 			if one == nil {

@@ -15,9 +15,9 @@ type shared struct {
 	clusters map[string]*cluster
 	// producing are clients that feeds share, by their settings; opening guards it and is held while one is opened.
 	opening   guard.Mutex
-	producing map[string]*producing
-	// administering are those that administrators share, under the same lock.
-	administering map[string]*administering
+	producers map[string]*sharedClient
+	// admins are those that administrators share, under the same lock.
+	admins map[string]*sharedAdmin
 }
 
 // cluster is what all clients know of the brokers that they start from.

@@ -4,5 +4,5 @@ package kafka
 
 import "time"
 
-// sleepless is the wall clock: set forward, it makes a session end early, and set back, it is not asked.
-func sleepless() time.Duration { return time.Duration(time.Now().UnixNano()) }
+// bootClock is the wall clock: set forward, it makes a session end early, and set back, it is not asked.
+func bootClock() time.Duration { return time.Duration(time.Now().UnixNano()) }

@@ -59,7 +59,7 @@ func Fence(ctx context.Context, c Config, ids []string) error {
 }
 
 func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, coordinated) // for each, since there may be tens of thousands
+	ctx, cancel := context.WithTimeout(ctx, coordinatorTimeout) // for each, since there may be tens of thousands
 	defer cancel()
 	for backoff := (pause.Backoff{First: 5 * time.Millisecond, Longest: 500 * time.Millisecond}); ; {
 		request := kmsg.NewPtrInitProducerIDRequest()
@@ -83,20 +83,20 @@ func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 // Taken is the transactional id of a producer that commits nothing more, since another one has taken it over; "" where
 // an error is not of that.
 func Taken(err error) (id string) {
-	if taken := (*taken)(nil); errors.As(err, &taken) {
+	if taken := (*takenOverError)(nil); errors.As(err, &taken) {
 		return taken.id
 	}
 	return ""
 }
 
-// taken is the fault of such a producer.
-type taken struct {
+// takenOverError is the fault of such a producer.
+type takenOverError struct {
 	fault *wit.Error
 	id    string
 }
 
-func (t *taken) Error() string { return t.fault.Error() }
-func (t *taken) Unwrap() error { return t.fault }
+func (t *takenOverError) Error() string { return t.fault.Error() }
+func (t *takenOverError) Unwrap() error { return t.fault }
 
 // transactionFault says what is missing where a transactional producer cannot work: the right, or the setting.
 func transactionFault(c Config, id string, err error) error {
@@ -116,36 +116,37 @@ func transactionFault(c Config, id string, err error) error {
 			"expected at most their "+
 			"transaction.max.timeout.ms; set producer.override.transaction.timeout.ms",
 			c.Producer.TransactionTimeout.Milliseconds())
-	case errors.Is(err, errNoTransactions), errors.Is(err, kerr.UnsupportedVersion), unknownRequest(err):
+	case errors.Is(err, errNoTransactions), errors.Is(err, kerr.UnsupportedVersion), isUnknownRequest(err):
 		text = "the brokers know no transactions: expected Apache Kafka 2.5 or newer; without them set the worker's " +
 			"exactly.once.source.support=disabled"
-	case fencedOff(err):
+	case isFenced(err):
 		text = "another producer uses it: expected one worker alone to run the connector with this group.id; this " +
 			"one has committed nothing since. Stop the other, or give one of both another group.id"
 	case errors.Is(err, kerr.CoordinatorNotAvailable), errors.Is(err, context.DeadlineExceeded):
 		kind = wit.ErrorTransient
 		text = fmt.Sprintf("no coordinator of transactions within %v: is transaction.state.log.replication.factor of "+
-			"the brokers (3 by default) more than there are brokers?", coordinated)
+			"the brokers (3 by default) more than there are brokers?", coordinatorTimeout)
 	case errors.Is(err, kerr.ConcurrentTransactions):
 		kind = wit.ErrorTransient
-		text = fmt.Sprintf("expected the transaction of the producer before to end within %v", coordinated)
+		text = fmt.Sprintf("expected the transaction of the producer before to end within %v", coordinatorTimeout)
 	default:
 		return fmt.Errorf("transactional id %s: %w", id, err)
 	}
 	fault := &wit.Error{Kind: kind, Message: fmt.Sprintf("transactional id %s: %s (%v)", id, text, err)}
-	if fencedOff(err) {
-		return &taken{fault, id}
+	if isFenced(err) {
+		return &takenOverError{fault, id}
 	}
 	return fault
 }
 
-// unknownRequest tells whether the client found brokers that do not take a request; its errors for that have no names.
-func unknownRequest(err error) bool {
+// isUnknownRequest tells whether the client found brokers that do not take a request; its errors for that have no
+// names.
+func isUnknownRequest(err error) bool {
 	return strings.Contains(err.Error(), "request key is unknown") || strings.Contains(err.Error(), "broker is too old")
 }
 
-// fencedOff tells whether a newer producer has taken the transactional id over.
-func fencedOff(err error) bool {
+// isFenced tells whether a newer producer has taken the transactional id over.
+func isFenced(err error) bool {
 	return errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) ||
 		errors.Is(err, kerr.InvalidProducerIDMapping)
 }
@@ -181,34 +182,34 @@ type Transactions struct {
 type transactional struct {
 	*kgo.Client
 	id string
-	// away is [security.Outages.Since] of the cluster.
-	away         func(begin time.Time) (broker string, lasted time.Duration)
-	acknowledged *acknowledged
+	// outageSince is [security.Outages.Since] of the cluster.
+	outageSince  func(begin time.Time) (broker string, lasted time.Duration)
+	acknowledged *ackRecorder
 }
 
-// acknowledged is a hook of a client that notes, before promises are called, what brokers have acknowledged since the
+// ackRecorder is a hook of a client that notes, before promises are called, what brokers have acknowledged since the
 // transaction began.
-type acknowledged struct {
+type ackRecorder struct {
 	mu  sync.Mutex
-	all map[written]struct{}
+	all map[writer]struct{}
 }
 
-// written is what records of a transaction have in common: their topic, and the producer as brokers know it. With the
+// writer is what records of a transaction have in common: their topic, and the producer as brokers know it. With the
 // next epoch they abort what is open by the one before.
-type written struct {
+type writer struct {
 	topic string
 	id    int64
 	epoch int16
 }
 
 // OnProduceRecordUnbuffered implements [kgo.HookProduceRecordUnbuffered].
-func (a *acknowledged) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
+func (a *ackRecorder) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
 	if err != nil {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.all[written{r.Topic, r.ProducerID, r.ProducerEpoch}] = struct{}{}
+	a.all[writer{r.Topic, r.ProducerID, r.ProducerEpoch}] = struct{}{}
 }
 
 // BeginTransaction is [kgo.Client.BeginTransaction].
@@ -232,7 +233,7 @@ func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionE
 	m.acknowledged.mu.Lock()
 	all := slices.Collect(maps.Keys(m.acknowledged.all))
 	m.acknowledged.mu.Unlock()
-	for slices.ContainsFunc(all, func(w written) bool {
+	for slices.ContainsFunc(all, func(w writer) bool {
 		leader, _, _ := m.PartitionLeader(w.topic, 0)
 		return leader == -1
 	}) {
@@ -242,7 +243,7 @@ func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionE
 	}
 	if how == kgo.TryCommit {
 		id, epoch, err := m.ProducerID(ctx) // kgo says what is wrong with one that has failed
-		if err == nil && slices.ContainsFunc(all, func(w written) bool { return w.id != id || w.epoch != epoch }) {
+		if err == nil && slices.ContainsFunc(all, func(w writer) bool { return w.id != id || w.epoch != epoch }) {
 			return fmt.Errorf("expected all records of the transaction by producer %d with epoch %d, found others: "+
 				"brokers have aborted those", id, epoch)
 		}
@@ -275,14 +276,14 @@ func OpenTransactions(ctx context.Context, c Config, clientID string, ids []stri
 
 // open opens a producer, and fences others with its id.
 func (t *Transactions) open(ctx context.Context, id string) (*transactional, error) {
-	acks := &acknowledged{all: map[written]struct{}{}}
+	acks := &ackRecorder{all: map[writer]struct{}{}}
 	client, dialer, err := newClient(t.config.ProducerOpts(kgo.TransactionalID(id), kgo.WithHooks(acks),
 		kgo.MaxBufferedRecords(math.MaxInt), kgo.MaxBufferedBytes(math.MaxInt)))
 	if err != nil {
 		return nil, err
 	}
 	m := &transactional{client, id, dialer.Outages().Since, acks}
-	waiting, cancel := context.WithTimeout(ctx, coordinated)
+	waiting, cancel := context.WithTimeout(ctx, coordinatorTimeout)
 	defer cancel()
 	if err := m.open(waiting); err != nil {
 		client.Close()
@@ -292,21 +293,21 @@ func (t *Transactions) open(ctx context.Context, id string) (*transactional, err
 	return m, nil
 }
 
-// errTaken is the error of a transactional id that another producer has taken over.
-var errTaken = errors.New("another producer has taken the id over")
+// errTakenOver is the error of a transactional id that another producer has taken over.
+var errTakenOver = errors.New("another producer has taken the id over")
 
 // expiredEpochs is by how much the coordinator raises the epoch of a producer whose transaction it aborts since its
 // time is over, measured with Apache Kafka 4.3.1. Who takes an id over raises it once more.
 const expiredEpochs = 1
 
-// again opens a producer again whose transaction the brokers have aborted because its time was over: they take nothing
+// reopen opens a producer again whose transaction the brokers have aborted because its time was over: they take nothing
 // more of it. They say the same to a producer whose id another one has taken over; but that one leaves another state:
 // it begins in the state Empty, with an epoch above that of the abort.
-func (t *Transactions) again(ctx context.Context, m *transactional) error {
+func (t *Transactions) reopen(ctx context.Context, m *transactional) error {
 	producer, epoch, _ := m.ProducerID(ctx) // also of one that has failed
 	described, err := kadm.NewClient(m.Client).DescribeTransactions(ctx, m.id)
 	if err != nil {
-		if unknownRequest(err) {
+		if isUnknownRequest(err) {
 			err = fmt.Errorf("the brokers cannot tell whether another producer has taken the id over (expected Apache "+
 				"Kafka 3.0 or newer): %w", err)
 		}
@@ -315,7 +316,7 @@ func (t *Transactions) again(ctx context.Context, m *transactional) error {
 	d, ok := described[m.id]
 	switch {
 	case !ok:
-		return fmt.Errorf("the coordinator does not describe the transactional id: %w", errTaken)
+		return fmt.Errorf("the coordinator does not describe the transactional id: %w", errTakenOver)
 	case d.Err != nil:
 		return d.Err
 	case d.ProducerID == producer && d.ProducerEpoch <= epoch+expiredEpochs &&
@@ -323,7 +324,7 @@ func (t *Transactions) again(ctx context.Context, m *transactional) error {
 		return errAborting
 	case d.ProducerID != producer || d.ProducerEpoch > epoch+expiredEpochs || d.State != "CompleteAbort":
 		return fmt.Errorf("producer %d of epoch %d is now %d of epoch %d, %s: %w", producer, epoch, d.ProducerID,
-			d.ProducerEpoch, d.State, errTaken)
+			d.ProducerEpoch, d.State, errTakenOver)
 	}
 	fresh, err := t.open(ctx, m.id)
 	if err != nil {
@@ -346,7 +347,7 @@ func (m *transactional) open(ctx context.Context) error {
 			return errNoTransactions
 		case err == nil:
 			return nil
-		case definite(err):
+		case isFinal(err):
 			return err
 		}
 		if pause.For(ctx, 100*time.Millisecond) != nil {
@@ -355,8 +356,8 @@ func (m *transactional) open(ctx context.Context) error {
 	}
 }
 
-// definite tells whether an error is the broker's last word.
-func definite(err error) bool {
+// isFinal tells whether an error is the broker's last word.
+func isFinal(err error) bool {
 	broker := (*kerr.Error)(nil)
 	return errors.As(err, &broker) && !broker.Retriable && !errors.Is(err, kerr.ConcurrentTransactions) &&
 		!errors.Is(err, kerr.UnknownServerError)

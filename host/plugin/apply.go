@@ -21,7 +21,7 @@ func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) (
 	i.scratch.rows = i.scratch.rows[:0]
 	var faults []wit.RowError
 	for from := 0; from < len(b.Rows); {
-		consumed, some, err := i.applySome(ctx, context, b, from)
+		consumed, some, err := i.applyChunk(ctx, context, b, from)
 		made := int64(len(b.Data)-data) + int64(len(i.scratch.rows))*abi.RowBytes
 		if limit := maxPortions * i.module.limits.ResultBytes; err == nil && made > limit {
 			err = i.discard(abi.TooMuch("the results for one batch have %d bytes: at most %d are allowed", made, limit))
@@ -37,20 +37,21 @@ func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) (
 	return faults, nil
 }
 
-// applySome makes one call with the rows from a position on; its results go to i.scratch.rows.
-func (i *Instance) applySome(ctx context.Context, context []byte, b *record.Batch, from int) (consumed int,
+// applyChunk makes one call with the rows from a position on; its results go to i.scratch.rows.
+func (i *Instance) applyChunk(ctx context.Context, context []byte, b *record.Batch, from int) (consumed int,
 	faults []wit.RowError, err error) {
 	c := batchCall{b: b, rows: b.Rows[from:], spaced: true}
-	err = i.carry(ctx, applyFunc, func(f *abi.Func) (uint32, error) { return i.pass(f, context, &c, nil) }, appliedSize,
+	err = i.callBatch(ctx, applyFunc, func(f *abi.Func) (uint32, error) { return i.passBatch(f, context, &c, nil) },
+		appliedSize,
 		func(ok []byte, _ uint32) (err error) {
-			consumed, faults, err = i.applied(ok, &c, from)
+			consumed, faults, err = i.readApply(ok, &c, from)
 			return err
 		})
 	return consumed, faults, err
 }
 
-// applied reads what apply gave back: schemas 0, topics 8, rows 16, data 24, faults 32, consumed 40.
-func (i *Instance) applied(ok []byte, c *batchCall, from int) (consumed int, faults []wit.RowError, err error) {
+// readApply reads what apply gave back: schemas 0, topics 8, rows 16, data 24, faults 32, consumed 40.
+func (i *Instance) readApply(ok []byte, c *batchCall, from int) (consumed int, faults []wit.RowError, err error) {
 	if err := i.declared(ok, 0); err != nil {
 		return 0, nil, err
 	}
@@ -96,16 +97,17 @@ func (i *Instance) applied(ok []byte, c *batchCall, from int) (consumed int, fau
 func (i *Instance) Test(ctx context.Context, context []byte, b *record.Batch) (matches []bool, faults []wit.RowError,
 	err error) {
 	c := batchCall{b: b, rows: b.Rows}
-	err = i.carry(ctx, testFunc, func(f *abi.Func) (uint32, error) { return i.pass(f, context, &c, nil) }, testedSize,
+	err = i.callBatch(ctx, testFunc, func(f *abi.Func) (uint32, error) { return i.passBatch(f, context, &c, nil) },
+		testedSize,
 		func(ok []byte, _ uint32) (err error) {
-			matches, faults, err = i.tested(ok, len(b.Rows))
+			matches, faults, err = i.readTest(ok, len(b.Rows))
 			return err
 		})
 	return matches, faults, err
 }
 
-// tested reads what test gave back: matches 0, faults 8.
-func (i *Instance) tested(ok []byte, rows int) ([]bool, []wit.RowError, error) {
+// readTest reads what test gave back: matches 0, faults 8.
+func (i *Instance) readTest(ok []byte, rows int) ([]bool, []wit.RowError, error) {
 	list, n, err := i.guest.ListAt(ok, 0, 1, 1)
 	if err != nil {
 		return nil, nil, err

@@ -43,20 +43,20 @@ type batchCall struct {
 	spaced bool
 }
 
-// valueRoom is how many bytes of a call's data lie free after each value, where rows are spaced: a transform that
+// valuePadding is how many bytes of a call's data lie free after each value, where rows are spaced: a transform that
 // appends a field may write it there, and leaves the value where it is.
-const valueRoom = 64
+const valuePadding = 64
 
 // crossing is how many bytes of data cross.
 func (c *batchCall) crossing() int {
 	if c.spaced {
-		return int(c.size) + valueRoom*len(c.rows)
+		return int(c.size) + valuePadding*len(c.rows)
 	}
 	return int(c.high - c.low)
 }
 
-// survey checks the host's own rows, finds what of the data they use, and notes the schemas that the instance lacks.
-func (i *Instance) survey(c *batchCall) error {
+// checkRows checks the host's own rows, finds what of the data they use, and notes the schemas that the instance lacks.
+func (i *Instance) checkRows(c *batchCall) error {
 	c.low, c.high, c.size = math.MaxUint32, 0, 0
 	if uint64(len(c.b.Data)) > math.MaxUint32 {
 		return abi.Refused("a batch with %d bytes of data: at most %d can be addressed", len(c.b.Data),
@@ -128,9 +128,10 @@ func (e *encoding) check(rows int) error {
 	return nil
 }
 
-// carry makes a call that carries a batch: pass hands over the arguments and calls, read takes what came back, which
-// has size bytes at ptr, and whose fixed part is ok.
-func (i *Instance) carry(ctx context.Context, fn *canon.Func, pass func(f *abi.Func) (ptr uint32, err error), size int,
+// callBatch makes a call that carries a batch: pass hands over the arguments and calls, read takes what came back,
+// which has size bytes at ptr, and whose fixed part is ok.
+func (i *Instance) callBatch(ctx context.Context, fn *canon.Func, pass func(f *abi.Func) (ptr uint32, err error),
+	size int,
 	read func(ok []byte, ptr uint32) error) error {
 	f, err := i.enter(ctx, fn)
 	if err != nil {
@@ -145,16 +146,16 @@ func (i *Instance) carry(ctx context.Context, fn *canon.Func, pass func(f *abi.F
 		}
 	}
 	if err == nil {
-		err = i.guest.Done(i.calling, f, ptr)
+		err = i.guest.Done(i.callCtx, f, ptr)
 	}
 	i.schemas.Sent(err == nil && fault == nil)
 	return i.leave(fault, err)
 }
 
 // pass hands over context, schemas, topics, rows and data, and what encode is given besides, and calls.
-func (i *Instance) pass(f *abi.Func, context []byte, c *batchCall, e *encoding) (uint32, error) {
+func (i *Instance) passBatch(f *abi.Func, context []byte, c *batchCall, e *encoding) (uint32, error) {
 	g := i.guest
-	if err := i.survey(c); err != nil {
+	if err := i.checkRows(c); err != nil {
 		return 0, err
 	}
 	if e != nil {
@@ -176,7 +177,7 @@ func (i *Instance) pass(f *abi.Func, context []byte, c *batchCall, e *encoding) 
 	if e != nil {
 		blockOrigins = g.Add(len(e.origins.IDs)*abi.RecordIDBytes, 8)
 	}
-	if err := g.Place(i.calling); err != nil {
+	if err := g.Place(i.callCtx); err != nil {
 		return 0, err
 	}
 	g.PassList(blockContext, len(context))
@@ -187,7 +188,7 @@ func (i *Instance) pass(f *abi.Func, context []byte, c *batchCall, e *encoding) 
 	g.PassList(blockRows, len(c.rows))
 	g.PassList(blockData, c.crossing())
 	if e != nil {
-		if err := e.pass(i.calling, g, blockOrigins); err != nil {
+		if err := e.pass(i.callCtx, g, blockOrigins); err != nil {
 			return 0, err
 		}
 	}
@@ -203,16 +204,16 @@ func (i *Instance) pass(f *abi.Func, context []byte, c *batchCall, e *encoding) 
 	if e != nil {
 		abi.PutRecordIDs(g.At(blockOrigins), e.origins.IDs)
 	}
-	return g.Call(i.calling, f)
+	return g.Call(i.callCtx, f)
 }
 
 // passSchemas passes what the instance lacks; mostly nothing.
 func (i *Instance) passSchemas() error {
 	list := i.schemas.Pending()
 	if len(list) == 0 {
-		return i.guest.PassEmpty(i.calling, 4)
+		return i.guest.PassEmpty(i.callCtx, 4)
 	}
-	return i.guest.PassLowered(i.calling, list, len(list))
+	return i.guest.PassLowered(i.callCtx, list, len(list))
 }
 
 // put writes the data and the rows: numbered by their place in the call, pointing into the data that crosses.
@@ -251,7 +252,7 @@ func (c *batchCall) putSpaced(dst, data []byte) {
 			binary.LittleEndian.PutUint32(row[32+16*i+8:], uint32(at))
 			at += copy(data[at:], c.b.Data[d.Start:d.Start+d.Size])
 			if d == &r.Value {
-				at += valueRoom
+				at += valuePadding
 			}
 		}
 	}
@@ -296,7 +297,7 @@ func (i *Instance) topics(ok []byte, offset int, b *record.Batch) error {
 	if err != nil {
 		return err
 	}
-	if err := atMost("topics", n, MaxTopics); err != nil {
+	if err := checkCount("topics", n, MaxTopics); err != nil {
 		return err
 	}
 	if n == 0 {
@@ -370,7 +371,7 @@ func (i *Instance) faults(ok []byte, offset int, limit, from uint32, check *rowC
 	}
 	for n := range list {
 		if n%watchEvery == watchEvery-1 {
-			if err := i.clock.ended(); err != nil {
+			if err := i.clock.callerErr(); err != nil {
 				return nil, err
 			}
 		}

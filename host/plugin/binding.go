@@ -25,7 +25,7 @@ type Binding struct {
 	reason   string
 	closed   bool
 	// settled is the manager's count of changes, plus one, up to which there was no candidate.
-	settled atomic.Uint64
+	checkedAt atomic.Uint64
 }
 
 // Status is what becomes of a binding's versions.
@@ -53,14 +53,14 @@ func (m *Manager) Bind(connector string, kind wit.ComponentKind, class, version 
 }
 
 func (m *Manager) bind(connector string, s selection) (*Binding, error) {
-	b, err := m.bound(connector, s)
+	b, err := m.newBinding(connector, s)
 	if err == nil {
-		m.history.ran(&b.current.module.info)
+		m.history.recordRun(&b.current.module.info)
 	}
 	return b, err
 }
 
-func (m *Manager) bound(connector string, s selection) (*Binding, error) {
+func (m *Manager) newBinding(connector string, s selection) (*Binding, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -71,7 +71,7 @@ func (m *Manager) bound(connector string, s selection) (*Binding, error) {
 		return nil, err
 	}
 	b := &Binding{manager: m, connector: connector, selection: s, rejected: map[string]string{},
-		current: m.shared.share(found, connector, s.transforms())}
+		current: m.shared.acquire(found, connector, s.transforms())}
 	m.bindings[b] = struct{}{}
 	return b, nil
 }
@@ -93,33 +93,33 @@ func (b *Binding) Component() *wit.Component {
 // counts as newer.
 func (b *Binding) Candidate() *Pool {
 	changes, s := b.manager.changes.Load()+1, b.selection
-	if b.settled.Load() == changes {
+	if b.checkedAt.Load() == changes {
 		return nil
 	}
 	b.manager.mu.Lock()
 	defer b.manager.mu.Unlock()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	best := b.best()
+	best := b.replacement()
 	if best == nil {
-		b.settled.Store(changes)
+		b.checkedAt.Store(changes)
 		return nil
 	}
 	if b.candidate != nil && b.candidate.module != best {
-		b.manager.shared.drop(b.candidate)
+		b.manager.shared.release(b.candidate)
 		b.candidate = nil
 	}
 	if b.candidate == nil {
-		b.candidate = b.manager.shared.share(best, b.connector, s.transforms())
+		b.candidate = b.manager.shared.acquire(best, b.connector, s.transforms())
 	}
 	return b.candidate
 }
 
-// best is the module that should take over from the current one, nil if none should. The manager's lock and b's are
-// held.
-func (b *Binding) best() *module {
+// replacement is the module that should take over from the current one, nil if none should. The manager's lock and b's
+// are held.
+func (b *Binding) replacement() *module {
 	s, current := b.selection, b.current.module
-	s.within = current.info.Name
+	s.plugin = current.info.Name
 	found, err := b.manager.find(s)
 	if err != nil || b.closed || found.info.Hash == current.info.Hash {
 		return nil
@@ -127,10 +127,10 @@ func (b *Binding) best() *module {
 	if _, no := b.rejected[found.info.Hash]; no {
 		return nil
 	}
-	o := b.manager.origins[current.info.Path]
-	_, pinned := b.manager.pinned(current.info.Name, s)
+	o := b.manager.sources[current.info.Path]
+	_, pinned := b.manager.pinnedHash(current.info.Name, s)
 	replaced := pinned || o != nil && o.active != current
-	if left := b.manager.rejected[current.info.Hash] != nil; !left && !replaced && !b.manager.before(found, current) {
+	if left := b.manager.rejected[current.info.Hash] != nil; !left && !replaced && !b.manager.precedes(found, current) {
 		return nil
 	}
 	return found
@@ -144,7 +144,7 @@ func (b *Binding) Promote(p *Pool) {
 	old := b.current
 	left := b.manager.rejected[old.module.info.Hash]
 	ok := !b.closed && p == b.candidate
-	if hash, pinned := b.manager.pinned(p.module.info.Name, b.selection); pinned {
+	if hash, pinned := b.manager.pinnedHash(p.module.info.Name, b.selection); pinned {
 		ok = ok && strings.HasPrefix(p.module.info.Hash, hash)
 	}
 	b.manager.mu.Unlock()
@@ -157,16 +157,16 @@ func (b *Binding) Promote(p *Pool) {
 		b.reason = left.Error()
 	} else {
 		p.mu.Lock()
-		p.trial = &trial{until: time.Now().Add(trialFor), leave: func(reason string) {
-			b.manager.leave(p.module, reason)
+		p.canary = &canary{until: time.Now().Add(canaryTime), reject: func(reason string) {
+			b.manager.rejectVersion(p.module, reason)
 		}}
 		p.mu.Unlock()
 	}
-	b.settled.Store(0)
+	b.checkedAt.Store(0)
 	b.mu.Unlock()
-	b.manager.history.ran(&p.module.info)
-	b.manager.shared.drop(old)
-	b.manager.trimLater()
+	b.manager.history.recordRun(&p.module.info)
+	b.manager.shared.release(old)
+	b.manager.scheduleTrim()
 	b.manager.loader.logger.Info("plugin swapped", "connector", b.connector, "plugin", p.module.info.Name, "from",
 		old.module.info.Version,
 		"to", p.module.info.Version, "hash", p.module.info.Hash[:12], "file", p.module.info.Path)
@@ -183,8 +183,8 @@ func (b *Binding) Reject(p *Pool, reason string) {
 	b.rejected[p.module.info.Hash] = reason
 	b.candidate = nil
 	b.mu.Unlock()
-	b.manager.shared.drop(p)
-	b.manager.trimLater()
+	b.manager.shared.release(p)
+	b.manager.scheduleTrim()
 	b.manager.loader.logger.Warn("plugin version not taken, the one before goes on", "connector", b.connector, "plugin",
 		p.module.info.Name,
 		"version", p.module.info.Version, "reason", reason)
@@ -199,15 +199,15 @@ func (b *Binding) Status() Status {
 	defer b.mu.Unlock()
 	current := b.current.module
 	s := Status{Plugin: current.info.Name, Version: current.info.Version, Hash: current.info.Hash,
-		File: current.info.Path, Rejected: b.reason, Others: m.others(b.selection, current.info.Name)}
-	o := m.origins[current.info.Path]
+		File: current.info.Path, Rejected: b.reason, Others: m.otherProviders(b.selection, current.info.Name)}
+	o := m.sources[current.info.Path]
 	s.Removed = o == nil || o.active != current
 	if o != nil && o.refused != nil {
 		s.FileError = o.refused.Err.Error()
-	} else if moved := m.moved(current.info.Name); len(moved) > 0 {
+	} else if moved := m.roleMoves(current.info.Name); len(moved) > 0 {
 		s.FileError = moved[0]
 	}
-	if best := b.best(); best != nil {
+	if best := b.replacement(); best != nil {
 		s.Candidate = best.info.Version
 	}
 	return s
@@ -226,11 +226,11 @@ func (b *Binding) Close() {
 	b.closed = true
 	current, candidate := b.current, b.candidate
 	b.mu.Unlock()
-	b.manager.shared.drop(current)
+	b.manager.shared.release(current)
 	if candidate != nil {
-		b.manager.shared.drop(candidate)
+		b.manager.shared.release(candidate)
 	}
-	b.manager.trimLater()
+	b.manager.scheduleTrim()
 }
 
 // ShouldRetry reports whether a call that failed is to be made once more before the failure counts: its version is on
@@ -246,14 +246,14 @@ func (b *Binding) ShouldRetry(err error) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	current := b.current
-	return current.onTrial() || b.manager.rejected[current.module.info.Hash] != nil && b.best() != nil
+	return current.isCanary() || b.manager.rejected[current.module.info.Hash] != nil && b.replacement() != nil
 }
 
 // retired are modules that no origin offers any more, but connectors run; m.mu is held.
 func (m *Manager) retired() (list []*module) {
 	for b := range m.bindings {
 		x := b.Current().module
-		if o := m.origins[x.info.Path]; (o == nil || o.active != x) && !slices.Contains(list, x) {
+		if o := m.sources[x.info.Path]; (o == nil || o.active != x) && !slices.Contains(list, x) {
 			list = append(list, x)
 		}
 	}

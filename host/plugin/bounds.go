@@ -91,8 +91,8 @@ func checkPosition(what string, fields *[]wit.OffsetEntry) error {
 	return CheckOffset(what, *fields)
 }
 
-// atMost refuses more of something than are allowed.
-func atMost(what string, found, most int) error {
+// checkCount refuses more of something than are allowed.
+func checkCount(what string, found, most int) error {
 	if found > most {
 		return abi.Violated("expected at most %d %s, found %d", most, what, found)
 	}
@@ -100,7 +100,7 @@ func atMost(what string, found, most int) error {
 }
 
 func checkFeeds(feeds []wit.Feed) error {
-	if err := atMost("feeds", len(feeds), maxFeeds); err != nil {
+	if err := checkCount("feeds", len(feeds), maxFeeds); err != nil {
 		return err
 	}
 	for i := range feeds {
@@ -120,29 +120,29 @@ func checkFeeds(feeds []wit.Feed) error {
 	return nil
 }
 
-// checkLayout bounds what a source wants to have.
-func checkLayout(l *wit.PlanResult) error {
+// checkPlan bounds what a source wants to have.
+func checkPlan(l *wit.PlanResult) error {
 	size := 0
 	for _, claim := range l.Claims {
 		size += len(claim)
 	}
-	return cmp.Or(atMost("tasks", len(l.Tasks), maxTasks), atMost("claims", len(l.Claims), maxClaims),
-		atMost("bytes of claims", size, MaxClaimBytes))
+	return cmp.Or(checkCount("tasks", len(l.Tasks), maxTasks), checkCount("claims", len(l.Claims), maxClaims),
+		checkCount("bytes of claims", size, MaxClaimBytes))
 }
 
-// checkExamined bounds what a plugin says of settings, and leaves out errors after the first [MaxFindings].
-func checkExamined(all []wit.ConfigValue) error {
-	room := MaxFindings
+// checkConfigValues bounds what a plugin says of settings, and leaves out errors after the first [MaxFindings].
+func checkConfigValues(all []wit.ConfigValue) error {
+	remaining := MaxFindings
 	for i := range all {
-		all[i].Errors = all[i].Errors[:min(len(all[i].Errors), room)]
-		room -= len(all[i].Errors)
+		all[i].Errors = all[i].Errors[:min(len(all[i].Errors), remaining)]
+		remaining -= len(all[i].Errors)
 	}
-	return atMost("settings", len(all), MaxExamined)
+	return checkCount("settings", len(all), MaxExamined)
 }
 
-// checkWakes refuses wakes that would be too many, or too long, to be kept. It is the fault of the notification, whose
-// sender gets it as an answer: plugins make wakes of what comes.
-func checkWakes(wakes []wit.Trigger) error {
+// checkTriggers refuses wakes that would be too many, or too long, to be kept. It is the fault of the notification,
+// whose sender gets it as an answer: plugins make wakes of what comes.
+func checkTriggers(wakes []wit.Trigger) error {
 	if len(wakes) > maxWakes {
 		return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf(
 			"expected at most %d rows to be read for a notification, found %d", maxWakes, len(wakes))}

@@ -23,8 +23,8 @@ const (
 	// A version that took over less than trialFor ago is left for the one before at the trialBreaks-th broken call,
 	// whatever went well in between: the one before was good, so doubt is for the new one. Once is not enough, because
 	// a busy machine can break the fence of time.
-	trialBreaks = 3
-	trialFor    = 10 * time.Minute
+	canaryTraps = 3
+	canaryTime  = 10 * time.Minute
 )
 
 // Stopped is the error of a call that was not made, because the plugin version broke too often.
@@ -45,8 +45,8 @@ func (s *Stopped) Error() string {
 
 // breaker stops a plugin version for one connector: another's settings and data may suit it well.
 type breaker struct {
-	// troubled: there is something to look at: calls of a plugin that works cost one load.
-	troubled atomic.Bool
+	// active: there is something to look at: calls of a plugin that works cost one load.
+	active atomic.Bool
 
 	mu        guard.Mutex
 	functions map[string]*streak
@@ -56,59 +56,59 @@ type breaker struct {
 type streak struct {
 	count int
 	last  time.Time
-	broke string
+	cause string
 	// until is when the function is tried again, zero while it is not stopped; rest is the present pause.
 	until time.Time
-	rest  time.Duration
-	// trying: a call was let through to see.
-	trying bool
+	pause time.Duration
+	// probing: a call was let through to see.
+	probing bool
 }
 
 // check reports whether a call of a function may be made: nil, or what is stopped.
 func (b *breaker) check(function string, now time.Time) *Stopped {
-	if !b.troubled.Load() {
+	if !b.active.Load() {
 		return nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for name, s := range b.functions {
-		if !s.until.IsZero() && (now.Before(s.until) || name == function && s.trying) {
-			return &Stopped{Function: name, Broke: s.broke, Times: s.count, Until: s.until}
+		if !s.until.IsZero() && (now.Before(s.until) || name == function && s.probing) {
+			return &Stopped{Function: name, Broke: s.cause, Times: s.count, Until: s.until}
 		}
 	}
 	// Only when nothing else stops the call: a try that is noted and not made would be waited for without end.
 	if s := b.functions[function]; s != nil && !s.until.IsZero() {
-		s.trying = true
+		s.probing = true
 	}
 	return nil
 }
 
-// good notes a call that ended well.
-func (b *breaker) good(function string) {
-	if !b.troubled.Load() {
+// succeeded notes a call that ended well.
+func (b *breaker) succeeded(function string) {
+	if !b.active.Load() {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.functions, function)
-	b.troubled.Store(len(b.functions) > 0)
+	b.active.Store(len(b.functions) > 0)
 }
 
-// undone notes a call that says nothing of the plugin: its caller gave up, or its arguments could not be passed.
-func (b *breaker) undone(function string) {
-	if !b.troubled.Load() {
+// inconclusive notes a call that says nothing of the plugin: its caller gave up, or its arguments could not be passed.
+func (b *breaker) inconclusive(function string) {
+	if !b.active.Load() {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if s := b.functions[function]; s != nil {
-		s.trying = false
+		s.probing = false
 	}
 }
 
-// bad counts a call that trapped or broke a fence. When it was one too many the function is stopped for a while: that
-// is returned, else nil.
-func (b *breaker) bad(function, broke string, now time.Time) *Stopped {
+// trapped counts a call that trapped or broke a fence. When it was one too many the function is stopped for a while:
+// that is returned, else nil.
+func (b *breaker) trapped(function, broke string, now time.Time) *Stopped {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.functions[function]
@@ -119,13 +119,13 @@ func (b *breaker) bad(function, broke string, now time.Time) *Stopped {
 		s = &streak{}
 		b.functions[function] = s
 	}
-	b.troubled.Store(true)
+	b.active.Store(true)
 	s.count++
-	s.last, s.broke, s.trying = now, broke, false
+	s.last, s.cause, s.probing = now, broke, false
 	if s.count < breaksToOpen || now.Before(s.until) {
 		return nil // a call that began before the version was stopped makes its rest no longer
 	}
-	s.rest = min(max(2*s.rest, openFirst), openLongest)
-	s.until = now.Add(s.rest)
+	s.pause = min(max(2*s.pause, openFirst), openLongest)
+	s.until = now.Add(s.pause)
 	return &Stopped{Function: function, Broke: broke, Times: s.count, Until: s.until}
 }

@@ -77,7 +77,7 @@ func Check(ctx context.Context, path string, o Options) (*Checked, error) {
 	return check(ctx, path, o, CheckTime)
 }
 
-func check(ctx context.Context, path string, o Options, within time.Duration) (*Checked, error) {
+func check(ctx context.Context, path string, o Options, timeout time.Duration) (*Checked, error) {
 	data, err := code.ReadModule(path)
 	if err != nil {
 		return nil, err
@@ -89,28 +89,28 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	checked := &Checked{Info: Info{Path: path, Hash: code.HashOf(data), Size: len(data)}}
 	c := checker{Checked: checked}
 	var cancel context.CancelFunc
-	c.ctx, cancel = context.WithTimeout(ctx, within) // from here on: compiling counts, too
+	c.ctx, cancel = context.WithTimeout(ctx, timeout) // from here on: compiling counts, too
 	defer cancel()
 	if o.Registry == nil {
 		o.Registry = record.NewRegistry()
 	}
 	o.Idle, o.MemoryBytes = 0, 0
-	l := loader{host: newHost(&o), limits: o.Limits.filled(), named: named}
-	l.compiler.Time = within // l.kept is nil: what was refused before is tried again
+	l := loader{host: newHost(&o), limits: o.Limits.filled(), namedLimits: named}
+	l.compiler.Time = timeout // l.kept is nil: what was refused before is tried again
 	if _, report, err := meter.Rewrite(c.ctx, binary.Shaped(data), code.Metering); err == nil {
 		checked.Metered = report
 	}
-	m, err := l.load(c.ctx, fileArrival(path, checked.Info.Hash, len(data)))
+	m, err := l.load(c.ctx, newCandidateFile(path, checked.Info.Hash, len(data)))
 	if err == nil {
-		defer m.rest()
+		defer m.freeIfUnused()
 	}
 	if c.ctx.Err() != nil && ctx.Err() == nil && err != nil {
 		err = fmt.Errorf("expected it to be compiled and to say what it is within %v, which is for all of the check, "+
-			"found that it was not: %w", within, err)
+			"found that it was not: %w", timeout, err)
 	}
 	if err != nil {
 		checked.Info.Err = err
-		c.find(true, "load", "%v", err)
+		c.addFinding(true, "load", "%v", err)
 		return checked, ctx.Err()
 	}
 	c.module = m
@@ -118,10 +118,11 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	for n := range m.info.Components {
 		c.component(&m.info.Components[n])
 	}
-	c.empty()
-	if c.left > 0 && ctx.Err() == nil {
-		c.find(true, "all calls", "expected compiling and all calls to take at most %v together, found that %d calls "+
-			"were made by then; the others were not tried", within, len(c.Calls))
+	c.callAll()
+	if c.skipped > 0 && ctx.Err() == nil {
+		c.addFinding(true, "all calls", "expected compiling and all calls to take at most %v together, found that "+
+			"%d calls "+
+			"were made by then; the others were not tried", timeout, len(c.Calls))
 	}
 	c.Info, c.MemoryBytes, c.Limits = m.snapshot(), int64(m.binary.MemoryPages)*binary.PageBytes, m.limits
 	return checked, ctx.Err()
@@ -131,12 +132,12 @@ type checker struct {
 	*Checked
 	ctx    context.Context
 	module *module
-	// left is how many calls were not made, or not to their end, because the time of all was up.
-	left int
+	// skipped is how many calls were not made, or not to their end, because the time of all was up.
+	skipped int
 }
 
-// find notes a finding, each once.
-func (c *checker) find(refused bool, where, format string, args ...any) {
+// addFinding notes a finding, each once.
+func (c *checker) addFinding(refused bool, where, format string, args ...any) {
 	if f := (Finding{refused, where, fmt.Sprintf(format, args...)}); !slices.Contains(c.Findings, f) {
 		c.Findings = append(c.Findings, f)
 	}
@@ -146,10 +147,10 @@ func (c *checker) find(refused bool, where, format string, args ...any) {
 // refused.
 func (c *checker) try(function, of string, f func(*Instance) error) {
 	if c.ctx.Err() != nil {
-		c.left++
+		c.skipped++
 		return
 	}
-	i, err := c.module.instanceFor(c.ctx, newBucket(c.module.limits.LogLinesPerSecond), nil)
+	i, err := c.module.newInstance(c.ctx, newBucket(c.module.limits.LogLinesPerSecond), nil)
 	if err == nil {
 		defer i.close()
 		err = f(i)
@@ -160,7 +161,7 @@ func (c *checker) try(function, of string, f func(*Instance) error) {
 	case ok:
 		answer = "fault: " + fault.Error()
 	case c.ctx.Err() != nil && errors.Is(err, c.ctx.Err()):
-		c.left++
+		c.skipped++
 		return
 	default:
 		answer = "trap"
@@ -170,7 +171,7 @@ func (c *checker) try(function, of string, f func(*Instance) error) {
 		if panics {
 			text, _, _ = strings.Cut(text, "\n")
 		}
-		c.find(!panics, strings.TrimSpace(function+" "+of), "%s", text)
+		c.addFinding(!panics, strings.TrimSpace(function+" "+of), "%s", text)
 	}
 	c.Calls = append(c.Calls, Call{function, of, answer})
 }
@@ -186,50 +187,51 @@ func (c *checker) describe() {
 			m := c.module.info
 			if !reflect.DeepEqual(d, wit.Description{Name: m.Name, Version: m.Version, Documentation: m.Documentation,
 				Components: m.Components}) {
-				c.find(true, "plugin.describe", "expected the same answer each time, found two")
+				c.addFinding(true, "plugin.describe", "expected the same answer each time, found two")
 				break
 			}
 		}
 		return nil
 	})
-	c.legible("plugin.describe", "name", c.module.info.Name)
-	c.legible("plugin.describe", "version", c.module.info.Version)
-	c.legible("plugin.describe", "documentation", c.module.info.Documentation)
+	c.checkPrintable("plugin.describe", "name", c.module.info.Name)
+	c.checkPrintable("plugin.describe", "version", c.module.info.Version)
+	c.checkPrintable("plugin.describe", "documentation", c.module.info.Documentation)
 	if len(c.module.info.Components) == 0 && !c.module.info.Has(wit.InterfaceTools) {
-		c.find(false, "plugin.describe", "expected components or commands, found none")
+		c.addFinding(false, "plugin.describe", "expected components or commands, found none")
 	}
 }
 
-// legible notes text that is shown in another way than it stands there.
-func (c *checker) legible(where, what, text string) {
+// checkPrintable notes text that is shown in another way than it stands there.
+func (c *checker) checkPrintable(where, what, text string) {
 	if shown.Line(text) != strings.NewReplacer("\n", " ", "\t", " ").Replace(text) {
-		c.find(false, where, "the %s holds control characters or others that do not show themselves, or is longer "+
+		c.addFinding(false, where, "the %s holds control characters or others that do not show themselves, or is "+
+			"longer "+
 			"than %d characters: it is shown without them", what, shown.MaxLine)
 	}
 }
 
-// texts looks at the texts of a setting, or of an option, except its name.
-func (c *checker) texts(where string, s *wit.ConfigKey) {
+// checkTexts looks at the texts of a setting, or of an option, except its name.
+func (c *checker) checkTexts(where string, s *wit.ConfigKey) {
 	of := inQuotes(s.Name)
-	c.legible(where, "documentation of "+of, s.Documentation)
+	c.checkPrintable(where, "documentation of "+of, s.Documentation)
 	if s.DefaultValue != nil {
-		c.legible(where, "default of "+of, *s.DefaultValue)
+		c.checkPrintable(where, "default of "+of, *s.DefaultValue)
 		// A secret's default may stand for something else: it is never shown.
 		if text := (setting.Check{Empty: true}).Value(s, *s.DefaultValue); text != "" && *s.DefaultValue != "" &&
 			s.Kind != wit.KindPassword {
-			c.find(true, where, "the default of %s is none of its values: %s", of, text)
+			c.addFinding(true, where, "the default of %s is none of its values: %s", of, text)
 		}
 	}
 	for _, r := range s.Rules {
 		for what, text := range map[string]*string{"alias": r.Alias, "group": r.Group, "display name": r.DisplayName,
 			"role": r.Role} {
 			if text != nil {
-				c.legible(where, what+" of "+of, *text)
+				c.checkPrintable(where, what+" of "+of, *text)
 			}
 		}
 		if r.Allowed != nil {
 			for _, value := range *r.Allowed {
-				c.legible(where, "allowed value of "+of, value)
+				c.checkPrintable(where, "allowed value of "+of, value)
 			}
 		}
 	}
@@ -241,23 +243,23 @@ func inQuotes(s string) string { return fmt.Sprintf("%.100q", s) }
 func (c *checker) component(x *wit.Component) {
 	where := x.Kind.String() + " " + x.Name
 	if x.Documentation == "" {
-		c.find(false, where, "has no documentation")
+		c.addFinding(false, where, "has no documentation")
 	}
-	c.legible(where, "name", x.Name)
-	c.legible(where, "documentation", x.Documentation)
+	c.checkPrintable(where, "name", x.Name)
+	c.checkPrintable(where, "documentation", x.Documentation)
 	for _, alias := range x.Aliases {
-		c.legible(where, "alias "+inQuotes(alias), alias)
+		c.checkPrintable(where, "alias "+inQuotes(alias), alias)
 	}
 	for _, prefix := range x.Prefixes {
-		c.legible(where, "prefix "+inQuotes(prefix), prefix)
+		c.checkPrintable(where, "prefix "+inQuotes(prefix), prefix)
 	}
 	seen := map[string]bool{}
 	for n := range x.Settings {
 		s := &x.Settings[n]
-		c.legible(where, "name of a setting", s.Name)
-		c.texts(where, s)
+		c.checkPrintable(where, "name of a setting", s.Name)
+		c.checkTexts(where, s)
 		if s.Name == "" || seen[s.Name] {
-			c.find(true, where, "expected setting names that are not empty and stand once, found %q", s.Name)
+			c.addFinding(true, where, "expected setting names that are not empty and stand once, found %q", s.Name)
 		}
 		seen[s.Name] = true
 		for _, r := range s.Rules {
@@ -265,44 +267,45 @@ func (c *checker) component(x *wit.Component) {
 				continue
 			}
 			if _, err := regexp.Compile(*r.Pattern); err != nil {
-				c.find(true, where, "setting %s: expected a pattern of RE2: %v", s.Name, err)
+				c.addFinding(true, where, "setting %s: expected a pattern of RE2: %v", s.Name, err)
 			}
 		}
 	}
 	for _, f := range role.Check(x) {
-		c.find(f.Refused || f.Wrong, where, "%v", f)
+		c.addFinding(f.Refused || f.Wrong, where, "%v", f)
 	}
 	c.try("plugin.validate", where, func(i *Instance) error {
-		inquiry, err := i.Validate(c.ctx, x.Name, nil, false, nil, nil)
+		validation, err := i.Validate(c.ctx, x.Name, nil, false, nil, nil)
 		switch fault, ok := errors.AsType[*wit.Error](err); {
 		case ok:
-			c.find(false, where, "validate with nothing set is a fault: %v; expected errors with the settings", fault)
+			c.addFinding(false, where, "validate with nothing set is a fault: %v; expected errors with the settings",
+				fault)
 			return err
 		case err != nil:
 			return err
-		case inquiry.Pending != nil:
-			c.find(true, where, "validate asks for documents although it is offline")
+		case validation.Pending != nil:
+			c.addFinding(true, where, "validate asks for documents although it is offline")
 		default:
-			c.examined(where, x, *inquiry.Done)
+			c.checkAnswered(where, x, *validation.Done)
 		}
 		return nil
 	})
 }
 
-func (c *checker) examined(where string, x *wit.Component, done []wit.ConfigValue) {
+func (c *checker) checkAnswered(where string, x *wit.Component, done []wit.ConfigValue) {
 	answered := map[string]bool{}
 	for _, e := range done {
 		answered[e.Key.Name] = true
 	}
 	for _, s := range x.Settings {
 		if !strings.Contains(s.Name, "{") && !answered[s.Name] {
-			c.find(false, where, "validate does not answer for the setting %s", s.Name)
+			c.addFinding(false, where, "validate does not answer for the setting %s", s.Name)
 		}
 	}
 }
 
-// empty calls everything else with empty lists. Whether that is a fault or an answer is the plugin's business.
-func (c *checker) empty() {
+// callAll calls everything else with empty lists. Whether that is a fault or an answer is the plugin's business.
+func (c *checker) callAll() {
 	for _, i := range c.module.info.Interfaces {
 		switch i {
 		case wit.InterfaceTools:
@@ -342,7 +345,7 @@ func (c *checker) tools() {
 	c.try("tools.commands", "", func(i *Instance) (err error) {
 		if commands, err = i.Commands(c.ctx); err == nil {
 			if refused := CheckCommands(commands); refused != nil { // another answer than at loading
-				c.find(true, "tools.commands", "%v", refused)
+				c.addFinding(true, "tools.commands", "%v", refused)
 			}
 		}
 		return err
@@ -350,9 +353,9 @@ func (c *checker) tools() {
 	for n := range commands {
 		command := &commands[n]
 		where := "command " + command.Name
-		c.legible(where, "usage", command.Usage)
+		c.checkPrintable(where, "usage", command.Usage)
 		for o := range command.Options {
-			c.texts(where, &command.Options[o])
+			c.checkTexts(where, &command.Options[o])
 		}
 		c.try("tools.run", command.Name, func(i *Instance) error {
 			_, err := i.Run(c.ctx, command.Name, nil, nil, nil, nil)
@@ -426,7 +429,7 @@ func (c *checker) transform() {
 	var prepared []byte
 	c.try("transform.prepare", "", func(i *Instance) (err error) { prepared, err = i.Prepare(c.ctx, nil); return err })
 	c.try("transform.apply", "", func(i *Instance) error {
-		_, _, err := i.applySome(c.ctx, prepared, c.batch(), 0)
+		_, _, err := i.applyChunk(c.ctx, prepared, c.batch(), 0)
 		return err
 	})
 	predicates := slices.ContainsFunc(c.module.info.Components,

@@ -21,15 +21,15 @@ type clock struct {
 	// canceled is when the call is ended because its context has, some time later; zero while the context lasts.
 	canceled time.Time
 	// yielded is when Go's scheduler was let in last, turn when the call got its processor.
-	yielded, turn time.Time
-	ticks         int64
+	yielded, processorSince time.Time
+	ticks                   int64
 	// perTick is what the guest works for one, at most maxTick: the least of a window's so far.
 	perTick time.Duration
 	// resumed is when the guest went on after the last tick; outside is the time in functions of the host's, away that
 	// since then.
-	resumed       time.Time
-	outside, away time.Duration
-	entered       time.Time // a function of the host's
+	resumed                     time.Time
+	hostTime, hostTimeSinceTick time.Duration
+	entered                     time.Time // a function of the host's
 	// window is the time of the last windowTicks ticks.
 	window      time.Duration
 	windowTicks int
@@ -53,15 +53,15 @@ const (
 // overdue is the reason of a [*Trap] when a call took longer than its limit.
 type overdue struct {
 	Limit time.Duration
-	// Took is not zero where the call did not work for so long, but took this by the clock, most of it waiting for a
+	// Elapsed is not zero where the call did not work for so long, but took this by the clock, most of it waiting for a
 	// processor.
-	Took time.Duration
+	Elapsed time.Duration
 }
 
 func (o *overdue) Error() string {
 	text := fmt.Sprintf("ran for longer than the %v that are allowed", o.Limit)
-	if o.Took > 0 {
-		text += fmt.Sprintf(": by the clock %v, where %d times as long is allowed", o.Took.Round(time.Millisecond),
+	if o.Elapsed > 0 {
+		text += fmt.Sprintf(": by the clock %v, where %d times as long is allowed", o.Elapsed.Round(time.Millisecond),
 			clockFactor)
 	}
 	return text
@@ -72,10 +72,10 @@ func (o *overdue) Error() string {
 // of ours endless recursion makes it grow to 100 MB, in steps that copy all of it.
 const maxStackBytes = 16 << 20
 
-// deep is the reason of a [*Trap] when a call recursed too deeply.
-type deep struct{ StackBytes int }
+// tooDeep is the reason of a [*Trap] when a call recursed too deeply.
+type tooDeep struct{ StackBytes int }
 
-func (d *deep) Error() string {
+func (d *tooDeep) Error() string {
 	return fmt.Sprintf("recursed too deeply: its stack has grown to %d bytes, at most %d are allowed", d.StackBytes,
 		maxStackBytes)
 }
@@ -88,50 +88,50 @@ func (c *canceled) Unwrap() error { return c.err }
 
 // start begins a call.
 func (c *clock) start(ctx context.Context, now time.Time, limit time.Duration) {
-	*c = clock{ctx: ctx, limit: limit, began: now, yielded: now, turn: now, resumed: now, perTick: maxTick()}
+	*c = clock{ctx: ctx, limit: limit, began: now, yielded: now, processorSince: now, resumed: now, perTick: maxTick()}
 }
 
-// look ends the call that is running if its time is up, by a panic that the engine turns into the call's error with the
-// guest's stack. Nothing in a guest can catch it: exceptions are refused. The instance is closed when it comes back;
-// closing it here would take its memory away under the frames that are left.
-func (c *clock) look(now time.Time) {
+// check ends the call that is running if its time is up, by a panic that the engine turns into the call's error with
+// the guest's stack. Nothing in a guest can catch it: exceptions are refused. The instance is closed when it comes
+// back; closing it here would take its memory away under the frames that are left.
+func (c *clock) check(now time.Time) {
 	if c.canceled.IsZero() && c.ctx.Err() != nil {
 		c.canceled = now.Add(graceAfterCancel)
 	}
-	took := now.Sub(c.began)
+	elapsed := now.Sub(c.began)
 	switch {
-	case took >= c.limit && c.work() >= c.limit:
+	case elapsed >= c.limit && c.work() >= c.limit:
 		panic(&overdue{Limit: c.limit})
-	case took >= clockFactor*c.limit:
-		panic(&overdue{Limit: c.limit, Took: took})
+	case elapsed >= clockFactor*c.limit:
+		panic(&overdue{Limit: c.limit, Elapsed: elapsed})
 	case !c.canceled.IsZero() && !now.Before(c.canceled):
 		panic(&canceled{c.ctx.Err()})
 	}
 }
 
 // work is what the call has worked for.
-func (c *clock) work() time.Duration { return time.Duration(c.ticks)*c.perTick + c.outside }
+func (c *clock) work() time.Duration { return time.Duration(c.ticks)*c.perTick + c.hostTime }
 
-// called notes that a function of the host's was called from then till now.
-func (c *clock) called(from, till time.Time) {
-	took := till.Sub(from)
-	c.outside += took
-	c.away += took
+// addHostTime notes that a function of the host's was called from then till now.
+func (c *clock) addHostTime(from, till time.Time) {
+	elapsed := till.Sub(from)
+	c.hostTime += elapsed
+	c.hostTimeSinceTick += elapsed
 }
 
-// used notes a tick.
-func (c *clock) used(now time.Time) {
+// countTick notes a tick.
+func (c *clock) countTick(now time.Time) {
 	c.ticks++
-	c.window += now.Sub(c.resumed) - c.away
+	c.window += now.Sub(c.resumed) - c.hostTimeSinceTick
 	if c.windowTicks++; c.windowTicks == windowLength {
 		c.perTick = min(c.perTick, c.window/windowLength)
 		c.window, c.windowTicks = 0, 0
 	}
-	c.resumed, c.away = now, 0
+	c.resumed, c.hostTimeSinceTick = now, 0
 }
 
 // ended is the error of a call whose result is to be read no further, because its caller has given up.
-func (c *clock) ended() error {
+func (c *clock) callerErr() error {
 	if c.ctx == nil || c.ctx.Err() == nil {
 		return nil
 	}
@@ -145,16 +145,16 @@ const watchEvery = 1024
 // their turn every now and then.
 func (c *clock) tick(p *processors) {
 	now := time.Now()
-	c.used(now)
-	c.look(now)
+	c.countTick(now)
+	c.check(now)
 	if now.Sub(c.yielded) >= yieldEvery {
 		runtime.Gosched()
 		c.yielded = time.Now()
 		c.resumed = c.yielded
 	}
-	if now.Sub(c.turn) >= turnTime && p.pass() {
-		c.turn = time.Now()
-		c.resumed = c.turn
+	if now.Sub(c.processorSince) >= turnTime && p.yield() {
+		c.processorSince = time.Now()
+		c.resumed = c.processorSince
 	}
 }
 

@@ -16,10 +16,10 @@ import (
 func (i *Instance) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
 	into *record.Batch) (p wit.DecodeResult, err error) {
 	rows, data := len(into.Rows), len(into.Data)
-	err = i.carry(ctx, decodeFunc, func(f *abi.Func) (uint32, error) {
+	err = i.callBatch(ctx, decodeFunc, func(f *abi.Func) (uint32, error) {
 		return i.passPiece(f, page, tag, status, piece, last)
 	}, portionSize, func(ok []byte, ptr uint32) (err error) {
-		p, err = i.portion(ok, ptr, into)
+		p, err = i.readDecode(ok, ptr, into)
 		return err
 	})
 	if err != nil {
@@ -41,7 +41,7 @@ func (i *Instance) passPiece(f *abi.Func, page uint32, tag string, status uint16
 	}
 	g.Start()
 	blockTag, blockPiece := g.Add(len(tag), 1), g.Add(len(piece), 1)
-	if err := g.Place(i.calling); err != nil {
+	if err := g.Place(i.callCtx); err != nil {
 		return 0, err
 	}
 	g.Pass(uint64(page))
@@ -51,11 +51,12 @@ func (i *Instance) passPiece(f *abi.Func, page uint32, tag string, status uint16
 	g.Pass(lastPiece)
 	copy(g.At(blockTag), tag)
 	copy(g.At(blockPiece), piece)
-	return g.Call(i.calling, f)
+	return g.Call(i.callCtx, f)
 }
 
-// portion reads what decode gave back: schemas 0, rows 8, data 16, faults 24, follow 32, next 40, more 52, wait-ms 56.
-func (i *Instance) portion(ok []byte, ptr uint32, into *record.Batch) (p wit.DecodeResult, err error) {
+// readDecode reads what decode gave back: schemas 0, rows 8, data 16, faults 24, follow 32, next 40, more 52, wait-ms
+// 56.
+func (i *Instance) readDecode(ok []byte, ptr uint32, into *record.Batch) (p wit.DecodeResult, err error) {
 	if err := i.declared(ok, 0); err != nil {
 		return p, err
 	}

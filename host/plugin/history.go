@@ -22,22 +22,22 @@ import (
 // the plugin that ran before.
 
 const (
-	acceptEnd = ".accept"
-	revealEnd = ".reveal"
+	acceptSuffix = ".accept"
+	revealSuffix = ".reveal"
 )
 
 // isTrustSetting reports whether a setting of the worker is `plugin.NAME.accept` or `plugin.NAME.reveal`.
 func isTrustSetting(key string) bool {
 	rest, ok := strings.CutPrefix(key, "plugin.")
-	return ok && len(rest) > len(acceptEnd) && (strings.HasSuffix(rest, acceptEnd) ||
-		strings.HasSuffix(rest, revealEnd))
+	return ok && len(rest) > len(acceptSuffix) && (strings.HasSuffix(rest, acceptSuffix) ||
+		strings.HasSuffix(rest, revealSuffix))
 }
 
-// revealOf reads the settings `plugin.NAME.reveal`: names of settings, by the names of plugins.
-func revealOf(settings map[string]string, log *slog.Logger) map[string][]string {
+// parseReveal reads the settings `plugin.NAME.reveal`: names of settings, by the names of plugins.
+func parseReveal(settings map[string]string, log *slog.Logger) map[string][]string {
 	reveal := map[string][]string{}
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		switch name, ok := strings.CutSuffix(strings.TrimPrefix(key, "plugin."), revealEnd); {
+		switch name, ok := strings.CutSuffix(strings.TrimPrefix(key, "plugin."), revealSuffix); {
 		case !isTrustSetting(key):
 		case !ok:
 			log.Warn("the setting has no effect: every version of a plugin is used unless it moves the role of an "+
@@ -53,9 +53,9 @@ func revealOf(settings map[string]string, log *slog.Logger) map[string][]string 
 	return reveal
 }
 
-// declared is what versions of a plugin declare of settings that matter to the host: by component, as
+// roleDeclarations is what versions of a plugin declare of settings that matter to the host: by component, as
 // `source org.example.Shop`, once for each name that it answers to.
-type declared struct {
+type roleDeclarations struct {
 	Version, Hash string
 	// Roles of all settings and their aliases, several joined by +, "" for none. Secrets are the passwords among them.
 	Roles   map[string]map[string]string
@@ -75,8 +75,8 @@ func Answers(c *wit.Component) []string {
 	return names
 }
 
-func declaredBy(info *Info) *declared {
-	d := &declared{Version: info.Version, Hash: info.Hash}
+func declarationsOf(info *Info) *roleDeclarations {
+	d := &roleDeclarations{Version: info.Version, Hash: info.Hash}
 	for i := range info.Components {
 		c := &info.Components[i]
 		for _, name := range Answers(c) {
@@ -105,7 +105,7 @@ func settingOf(s *wit.ConfigKey) (names, roles []string, secret bool) {
 }
 
 // add declares names of a setting.
-func (d *declared) add(component string, names, roles []string, secret bool) {
+func (d *roleDeclarations) add(component string, names, roles []string, secret bool) {
 	if d.Roles == nil {
 		d.Roles, d.Secrets = map[string]map[string]string{}, map[string][]string{}
 	}
@@ -128,7 +128,7 @@ func rolesIn(joined string) []string {
 }
 
 // join adds what another version declares.
-func (d *declared) join(other *declared) *declared {
+func (d *roleDeclarations) join(other *roleDeclarations) *roleDeclarations {
 	if other == nil {
 		return d
 	}
@@ -144,7 +144,7 @@ func (d *declared) join(other *declared) *declared {
 }
 
 // differences lists settings of known components that have another role than before, or are a password no more.
-func (d *declared) differences(before *declared) []string {
+func (d *roleDeclarations) differences(before *roleDeclarations) []string {
 	var texts []string
 	say := func(setting, was, is string) {
 		text := fmt.Sprintf("%s: %s before, %s now", setting, cmp.Or(was, "no role"), cmp.Or(is, "no role"))
@@ -188,7 +188,7 @@ func (m *Moved) Error() string {
 
 // moved returns the first setting with the role of an address that other settings had in the versions before, or that
 // answers to the name of a setting that did not have the role; nil if there is none.
-func (info *Info) moved(before *declared) *Moved {
+func (info *Info) roleMove(before *roleDeclarations) *Moved {
 	for i := range info.Components {
 		c := &info.Components[i]
 		for _, answer := range Answers(c) {
@@ -226,34 +226,34 @@ func (info *Info) moved(before *declared) *Moved {
 // history remembers, over restarts, what the versions of plugins have declared that ran.
 type history struct {
 	// mu comes after Manager.mu.
-	mu      sync.Mutex
-	path    string // "" where nothing is kept
-	logger  *slog.Logger
-	builtIn map[string]*declared // by the names of plugins
-	noted   map[string]bool      // hashes of versions that are noted since the start
-	Plugins map[string]*past
+	mu       sync.Mutex
+	path     string // "" where nothing is kept
+	logger   *slog.Logger
+	builtIn  map[string]*roleDeclarations // by the names of plugins
+	recorded map[string]bool              // hashes of versions that are noted since the start
+	Plugins  map[string]*pluginHistory
 }
 
-type past struct {
+type pluginHistory struct {
 	// Base is the version that ran last. In the file it is the one that ran last when the file was written.
-	Base *declared `json:",omitempty"`
+	Base *roleDeclarations `json:",omitempty"`
 	// All joins the versions that ran.
-	All *declared `json:",omitempty"`
+	All *roleDeclarations `json:",omitempty"`
 	// Accepted stands in files of older versions of the program alone.
-	Accepted map[string]*declared `json:",omitempty"`
+	Accepted map[string]*roleDeclarations `json:",omitempty"`
 }
 
-// historyBytes is how large the file of a history is at most that is read, in bytes.
-const historyBytes = 16 << 20
+// maxHistoryBytes is how large the file of a history is at most that is read, in bytes.
+const maxHistoryBytes = 16 << 20
 
 // readHistory reads what was kept. What cannot be read is an error: without it any version would be the first.
 func readHistory(path string, log *slog.Logger) (*history, error) {
-	h := &history{path: path, logger: log, builtIn: map[string]*declared{}, noted: map[string]bool{},
-		Plugins: map[string]*past{}}
+	h := &history{path: path, logger: log, builtIn: map[string]*roleDeclarations{}, recorded: map[string]bool{},
+		Plugins: map[string]*pluginHistory{}}
 	if path == "" {
 		return h, nil
 	}
-	text, err := wholefile.Read(path, historyBytes)
+	text, err := wholefile.Read(path, maxHistoryBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return h, nil
 	}
@@ -269,7 +269,7 @@ func readHistory(path string, log *slog.Logger) (*history, error) {
 			delete(h.Plugins, name)
 			continue
 		}
-		p.All = (&declared{}).join(p.All).join(p.Base)
+		p.All = (&roleDeclarations{}).join(p.All).join(p.Base)
 		for _, d := range p.Accepted {
 			p.All.join(d)
 		}
@@ -278,10 +278,10 @@ func readHistory(path string, log *slog.Logger) (*history, error) {
 	return h, nil
 }
 
-func (h *history) of(name string) *past {
+func (h *history) entry(name string) *pluginHistory {
 	p := h.Plugins[name]
 	if p == nil {
-		p = &past{All: &declared{}}
+		p = &pluginHistory{All: &roleDeclarations{}}
 		h.Plugins[name] = p
 	}
 	return p
@@ -290,46 +290,46 @@ func (h *history) of(name string) *past {
 // judge refuses a version from a folder that moves the role of an address, and warns of other roles that changed.
 // It is compared with the versions that ran, with those that come with the program, and with older, which joins
 // versions that other files offer.
-func (h *history) judge(info *Info, older *declared) error {
+func (h *history) check(info *Info, older *roleDeclarations) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if info.BuiltIn {
-		h.builtIn[info.Name] = declaredBy(info)
+		h.builtIn[info.Name] = declarationsOf(info)
 		return nil
 	}
-	p := h.of(info.Name)
-	if moved := info.moved((&declared{}).join(p.All).join(h.builtIn[info.Name]).join(older)); moved != nil {
+	p := h.entry(info.Name)
+	if moved := info.roleMove((&roleDeclarations{}).join(p.All).join(h.builtIn[info.Name]).join(older)); moved != nil {
 		return moved
 	}
 	before := cmp.Or(p.Base, h.builtIn[info.Name])
 	if before == nil {
 		return nil
 	}
-	if changes := declaredBy(info).differences(before); len(changes) > 0 {
+	if changes := declarationsOf(info).differences(before); len(changes) > 0 {
 		h.logger.Warn("a version of a plugin gives other roles to settings than the version before", "plugin",
 			info.Name,
 			"version", info.Version, "hash", info.Hash, "file", info.Path, "before", before.Version, "changes",
-			strings.Join(changes[:min(len(changes), shownDifferences)], "; "), "count", len(changes))
+			strings.Join(changes[:min(len(changes), maxListedChanges)], "; "), "count", len(changes))
 	}
 	return nil
 }
 
-// shownDifferences is how many a message names.
-const shownDifferences = 10
+// maxListedChanges is how many a message names.
+const maxListedChanges = 10
 
-// ran notes that a connector runs a version, together with what other processes have noted in the file.
-func (h *history) ran(info *Info) {
+// recordRun notes that a connector runs a version, together with what other processes have noted in the file.
+func (h *history) recordRun(info *Info) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p, is := h.of(info.Name), declaredBy(info)
+	p, is := h.entry(info.Name), declarationsOf(info)
 	p.Base = is
-	if h.noted[info.Hash] {
+	if h.recorded[info.Hash] {
 		return
 	}
-	h.noted[info.Hash] = true
+	h.recorded[info.Hash] = true
 	if other, err := readHistory(h.path, h.logger); err == nil { // else it was sound when this began
 		for name, theirs := range other.Plugins {
-			h.of(name).All.join(theirs.All)
+			h.entry(name).All.join(theirs.All)
 		}
 	}
 	p.All.join(is)

@@ -44,7 +44,7 @@ type Options struct {
 	Debounce time.Duration
 	// Compiling is called when plugins are compiled which no cache has: with 0 when that has gone on for a while, and
 	// with the time that it took when New is about to return. Default: lines of the Logger.
-	Compiling func(took time.Duration)
+	Compiling func(elapsed time.Duration)
 	// Needed is what the connectors need that are to start: New loads what has it, and the rest in the background, so
 	// that nothing that no connector uses delays them. nil: New loads everything.
 	Needed []Needed
@@ -66,16 +66,16 @@ func (o *Options) compiling() func(time.Duration) {
 	if o.Compiling != nil {
 		return o.Compiling
 	}
-	return func(took time.Duration) { o.logger().Info(CompilingText(took)) }
+	return func(elapsed time.Duration) { o.logger().Info(CompilingText(elapsed)) }
 }
 
 // CompilingText says in words what [Options.Compiling] is called with.
-func CompilingText(took time.Duration) string {
+func CompilingText(elapsed time.Duration) string {
 	const text = "compiling plugins, once"
-	if took == 0 {
+	if elapsed == 0 {
 		return text
 	}
-	return fmt.Sprintf("%s: %.0f s", text, max(1, took.Seconds()))
+	return fmt.Sprintf("%s: %.0f s", text, max(1, elapsed.Seconds()))
 }
 
 func (o *Options) logger() *slog.Logger {
@@ -87,9 +87,10 @@ func (o *Options) logger() *slog.Logger {
 
 // newHost is what all modules share under options; nothing is kept as yet.
 func newHost(o *Options) host {
-	h := host{compiler: code.NewCompiler(o.CacheDir, provide, o.logger()), registry: o.Registry, logger: o.logger(),
-		processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), doze: o.Rest}
-	h.admission = newAdmission(o.MemoryBytes, h.logger)
+	h := host{compiler: code.NewCompiler(o.CacheDir, provideImports, o.logger()), registry: o.Registry,
+		logger:     o.logger(),
+		processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), codeIdle: o.Rest}
+	h.memory = newMemoryLimiter(o.MemoryBytes, h.logger)
 	return h
 }
 
@@ -107,7 +108,7 @@ type Manager struct {
 	shared  sharedPools
 
 	mu       guard.Mutex
-	origins  map[string]*moduleSource
+	sources  map[string]*moduleSource
 	bindings map[*Binding]struct{}
 	loads    int
 	closed   bool
@@ -129,10 +130,10 @@ type trimming struct {
 	timer *time.Timer
 }
 
-// trimLater lets code rest after a while, if it is not used then: a start or a restart of connectors would need it at
-// once.
-func (m *Manager) trimLater() {
-	if m.loader.kept == nil {
+// scheduleTrim lets code rest after a while, if it is not used then: a start or a restart of connectors would need it
+// at once.
+func (m *Manager) scheduleTrim() {
+	if m.loader.cache == nil {
 		return
 	}
 	wait := m.trimming.after
@@ -155,13 +156,13 @@ func (m *Manager) trim() {
 	defer guard.Recover(m.loader.logger, "letting plugins rest", nil)
 	m.mu.Lock()
 	var all []*module
-	for _, o := range m.origins {
+	for _, o := range m.sources {
 		all = append(all, o.active, o.previous)
 	}
 	m.mu.Unlock()
 	for _, x := range all {
 		if x != nil {
-			x.rest()
+			x.freeIfUnused()
 		}
 	}
 }
@@ -176,8 +177,8 @@ type Memory struct {
 
 // Memory is how much memory instances take.
 func (m *Manager) Memory() Memory {
-	a := m.loader.admission
-	return Memory{a.used.Load(), a.sources.size, a.sources.waiting.Load() + a.transforms.waiting.Load()}
+	a := m.loader.memory
+	return Memory{a.used.Load(), a.sources.bytes, a.sources.waiting.Load() + a.transforms.waiting.Load()}
 }
 
 // rolledBack is why a version is refused that was tried and left for the one before.

@@ -41,8 +41,8 @@ var fences = [...]string{"call.ms", "memory.bytes", "result.bytes", "log.lines.p
 // Fences are the limits that calls can break, as they are named in the settings.
 func Fences() []string { return slices.Clone(fences[:]) }
 
-// abort counts a call that broke a limit, "" for none.
-func (c *counters) abort(limit string) {
+// countAbort counts a call that broke a limit, "" for none.
+func (c *counters) countAbort(limit string) {
 	if at := slices.Index(fences[:], limit); at >= 0 {
 		c.aborted[at].Add(1)
 	}
@@ -64,7 +64,7 @@ func (c *counters) snapshot() Metrics {
 	}
 }
 
-func (c *counters) sawMemory(bytes int64) { raise(&c.memory, bytes) }
+func (c *counters) observeMemory(bytes int64) { raise(&c.memory, bytes) }
 
 // raise makes a counter at least n.
 func raise(counter *atomic.Int64, n int64) {

@@ -67,17 +67,17 @@ func (info *Info) Has(iface string) bool { return slices.Contains(info.Interface
 type host struct {
 	compiler *code.Compiler
 	// kept keeps what loading finds out; nil: nothing is kept.
-	kept     *code.Cache
+	cache    *code.Cache
 	registry *record.Registry
 	logger   *slog.Logger
 	// processors are what running calls share, of all connectors. idle is how long an instance is kept that nobody
 	// uses.
 	processors *processors
 	idle       time.Duration
-	// doze is how long code is kept that has no instances. Default [dozeTime].
-	doze time.Duration
-	// admission bounds the memory of all guests together.
-	admission *admission
+	// doze is how long code is kept that has no instances. Default [codeIdleTime].
+	codeIdle time.Duration
+	// memory bounds the memory of all guests together.
+	memory *memoryLimiter
 }
 
 // module is one version of a plugin. What it says of itself is kept; its code only while pools use it, and some time
@@ -98,10 +98,10 @@ type module struct {
 	users   int
 	offered bool
 	code    *code.Code
-	// live are the instances that there are, or are made: the code stays as long as there are any. dozing lets it rest
-	// some time after the last one.
-	live   int
-	dozing *time.Timer
+	// instances are the instances that there are, or are made: the code stays as long as there are any. dozing lets it
+	// rest some time after the last one.
+	instances int
+	freeTimer *time.Timer
 	// compiling is the compilation that is under way, for which all calls wait; nil: none is.
 	compiling *compilation
 	// breakers are those of connectors, by name.
@@ -141,8 +141,8 @@ func (m *module) component(kind wit.ComponentKind, class string) *wit.Component 
 	return nil
 }
 
-// fits reports whether the memory that a module begins with is within its limit.
-func (m *module) fits() error {
+// checkMemory reports whether the memory that a module begins with is within its limit.
+func (m *module) checkMemory() error {
 	if m.binary.MemoryPages > uint64(m.limits.pages()) {
 		return fmt.Errorf("the module asks for at least %d bytes of memory, %d are allowed (%s)",
 			m.binary.MemoryPages*binary.PageBytes, m.limits.MemoryBytes,
@@ -151,8 +151,8 @@ func (m *module) fits() error {
 	return nil
 }
 
-// hold counts a pool that needs the module, release lets go of it.
-func (m *module) hold() {
+// retain counts a pool that needs the module, release lets go of it.
+func (m *module) retain() {
 	m.mu.Lock()
 	m.users++
 	m.mu.Unlock()
@@ -164,7 +164,7 @@ func (m *module) release() {
 	retired := !m.offered
 	m.mu.Unlock()
 	if retired {
-		m.rest()
+		m.freeIfUnused()
 	}
 }
 
@@ -173,7 +173,7 @@ func (m *module) retire() {
 	m.mu.Lock()
 	m.offered = false
 	m.mu.Unlock()
-	m.rest()
+	m.freeIfUnused()
 }
 
 // offer makes the module one that its origin offers.
@@ -190,19 +190,19 @@ type compilation struct {
 	err  error
 }
 
-// dozeTime is how long code without instances is kept while connectors use the module. Instances live [idleTime]
+// codeIdleTime is how long code without instances is kept while connectors use the module. Instances live [idleTime]
 // longer than their last call, so only modules that are called less than once a minute need 0.1 s to load again.
-const dozeTime = time.Minute
+const codeIdleTime = time.Minute
 
-// ready returns the module's code for an instance. It compiles the module if the code was freed, which takes 0.1 s with
-// a cache folder. Call gone when the instance is closed, and at once if there is none because of an error. ready
+// acquireCode returns the module's code for an instance. It compiles the module if the code was freed, which takes 0.1
+// s with a cache folder. Call gone when the instance is closed, and at once if there is none because of an error. ready
 // returns when ctx ends, though the compilation continues: the engine cannot be stopped within a function.
-func (m *module) ready(ctx context.Context) (*code.Code, error) {
+func (m *module) acquireCode(ctx context.Context) (*code.Code, error) {
 	m.mu.Lock()
-	m.live++
-	if m.dozing != nil {
-		m.dozing.Stop()
-		m.dozing = nil
+	m.instances++
+	if m.freeTimer != nil {
+		m.freeTimer.Stop()
+		m.freeTimer = nil
 	}
 	if m.code != nil {
 		defer m.mu.Unlock()
@@ -225,17 +225,17 @@ func (m *module) ready(ctx context.Context) (*code.Code, error) {
 
 // gone undoes ready. Without a cache folder the code stays while connectors use the module: compiling again takes
 // seconds.
-func (m *module) gone() {
+func (m *module) releaseCode() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.live--; m.live > 0 || m.host.kept == nil || m.users == 0 {
+	if m.instances--; m.instances > 0 || m.host.cache == nil || m.users == 0 {
 		return
 	}
-	m.dozing = time.AfterFunc(cmp.Or(m.host.doze, dozeTime), m.doze)
+	m.freeTimer = time.AfterFunc(cmp.Or(m.host.codeIdle, codeIdleTime), m.freeIdle)
 }
 
-// doze frees the code while connectors use the module, but none has an instance.
-func (m *module) doze() {
+// freeIdle frees the code while connectors use the module, but none has an instance.
+func (m *module) freeIdle() {
 	defer guard.Recover(m.host.logger, "letting a plugin rest", nil)
 	m.free()
 }
@@ -245,21 +245,21 @@ func (m *module) compile(c *compilation) {
 	defer close(c.done)
 	c.err = errors.New("the module was not compiled")
 	defer guard.Recover(m.host.logger, "compiling "+m.info.Path, &c.err)
-	if c.code, c.err = m.compiled(context.Background()); c.err != nil {
+	if c.code, c.err = m.compileCode(context.Background()); c.err != nil {
 		c.err = fmt.Errorf("%s: %w", m.info.Path, c.err)
 	}
 	m.mu.Lock()
 	m.compiling, m.code = nil, c.code
-	abandoned := m.users == 0 && m.live == 0
+	abandoned := m.users == 0 && m.instances == 0
 	m.mu.Unlock()
 	if abandoned {
-		m.rest()
+		m.freeIfUnused()
 	}
 }
 
-// compiled returns the module's code, within its limits.
-func (m *module) compiled(ctx context.Context) (*code.Code, error) {
-	if err := m.fits(); err != nil {
+// compileCode returns the module's code, within its limits.
+func (m *module) compileCode(ctx context.Context) (*code.Code, error) {
+	if err := m.checkMemory(); err != nil {
 		return nil, err
 	}
 	return m.host.compiler.Compile(ctx, &code.Module{Hash: m.info.Hash, Binary: m.binary,
@@ -268,7 +268,7 @@ func (m *module) compiled(ctx context.Context) (*code.Code, error) {
 
 // rest frees the code of a module that no pool uses: 15 to 20 MB for a Go guest. It reports whether there was anything
 // to free.
-func (m *module) rest() bool {
+func (m *module) freeIfUnused() bool {
 	m.mu.Lock()
 	used := m.users > 0
 	m.mu.Unlock()
@@ -279,7 +279,7 @@ func (m *module) rest() bool {
 func (m *module) free() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.live > 0 || m.code == nil {
+	if m.instances > 0 || m.code == nil {
 		return false
 	}
 	m.code.Close()

@@ -79,23 +79,23 @@ func (o *output) Write(p []byte) (int, error) {
 	if o.watch != nil {
 		o.watch()
 	}
-	room := min(len(p), maxOutputBytes-len(o.text))
-	o.text = append(o.text, p[:room]...)
-	o.cut += len(p) - room
+	n := min(len(p), maxOutputBytes-len(o.text))
+	o.text = append(o.text, p[:n]...)
+	o.cut += len(p) - n
 	return len(p), nil
 }
 
-// said is line for what a guest logs.
-func (o *output) said(level wit.Level, text []byte) (flooded bool) {
+// log is line for what a guest logs.
+func (o *output) log(level wit.Level, text []byte) (flooded bool) {
 	if level >= wit.LevelWarn {
 		o.warnings++
 	}
-	return o.line(level, text)
+	return o.logLine(level, text)
 }
 
-// line logs a line of the guest's, within the rate. flooded: a hundred times the rate was dropped in one call, which
+// logLine logs a line of the guest's, within the rate. flooded: a hundred times the rate was dropped in one call, which
 // breaks the fence, since the host would spend its time on counting.
-func (o *output) line(level wit.Level, text []byte) (flooded bool) {
+func (o *output) logLine(level wit.Level, text []byte) (flooded bool) {
 	dropped, ok := o.lines.take()
 	if !ok {
 		o.flood++
@@ -123,11 +123,11 @@ func (o *output) flush() {
 	}
 	for line := range bytes.Lines(o.text) {
 		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
-			o.line(wit.LevelInfo, line)
+			o.logLine(wit.LevelInfo, line)
 		}
 	}
 	if o.cut > 0 {
-		o.line(wit.LevelWarn, fmt.Appendf(nil, "... %d bytes of output more", o.cut))
+		o.logLine(wit.LevelWarn, fmt.Appendf(nil, "... %d bytes of output more", o.cut))
 	}
 	o.text = o.text[:0]
 }

@@ -47,20 +47,20 @@ func (m *Manager) Pin(pins map[string]Pin) {
 	m.changes.Add(1)
 }
 
-// pinned is the version of a plugin that a selection gets, where the workers of a group have agreed on one; m.mu is
+// pinnedHash is the version of a plugin that a selection gets, where the workers of a group have agreed on one; m.mu is
 // held.
-func (m *Manager) pinned(name string, s selection) (hash string, ok bool) {
+func (m *Manager) pinnedHash(name string, s selection) (hash string, ok bool) {
 	p, ok := m.pins[name]
 	switch {
 	case !ok || s.version != "":
 		return "", false
-	case p.Before != "" && m.left(p.Hash):
+	case p.Before != "" && m.isRejected(p.Hash):
 		return p.Before, true
 	}
 	return p.Hash, true
 }
 
-func (m *Manager) left(short string) bool {
+func (m *Manager) isRejected(short string) bool {
 	for hash := range m.rejected {
 		if strings.HasPrefix(hash, short) {
 			return true
@@ -69,28 +69,28 @@ func (m *Manager) left(short string) bool {
 	return false
 }
 
-// gets reports whether a selection may get a module of an origin: the active one, unless a pin names another; m.mu is
-// held.
-func (m *Manager) gets(o *moduleSource, x *module, s selection) bool {
-	if hash, ok := m.pinned(x.info.Name, s); ok {
+// canSelect reports whether a selection may get a module of an origin: the active one, unless a pin names another; m.mu
+// is held.
+func (m *Manager) canSelect(o *moduleSource, x *module, s selection) bool {
+	if hash, ok := m.pinnedHash(x.info.Name, s); ok {
 		return strings.HasPrefix(x.info.Hash, hash)
 	}
 	return x == o.active
 }
 
-// standing is the module of an origin that a selection may get, nil: none; m.mu is held.
-func (m *Manager) standing(o *moduleSource, s selection) *module {
+// selected is the module of an origin that a selection may get, nil: none; m.mu is held.
+func (m *Manager) selected(o *moduleSource, s selection) *module {
 	for _, x := range []*module{o.active, o.previous} {
-		if x != nil && m.gets(o, x, s) {
+		if x != nil && m.canSelect(o, x, s) {
 			return x
 		}
 	}
 	return nil
 }
 
-// keeps reports whether connectors are to get a module as long as the pin stands, whatever becomes of its file; m.mu is
-// held.
-func (m *Manager) keeps(x *module) bool {
+// isPinned reports whether connectors are to get a module as long as the pin stands, whatever becomes of its file; m.mu
+// is held.
+func (m *Manager) isPinned(x *module) bool {
 	p, ok := m.pins[x.info.Name]
 	return ok && strings.HasPrefix(x.info.Hash, p.Hash)
 }
@@ -100,7 +100,7 @@ func (m *Manager) Offers() (all []Offer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var active, kept []*module
-	for _, o := range m.origins {
+	for _, o := range m.sources {
 		active, kept = append(active, o.active), append(kept, o.previous)
 	}
 	newest := func(a, b *module) int {

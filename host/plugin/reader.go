@@ -17,7 +17,7 @@ type Reader struct {
 	pool     *Pool
 	instance *Instance
 	// broke: it was a call of this reader that broke the instance. begun: a page of it is there.
-	broke, begun bool
+	brokeInstance, hasPage bool
 }
 
 // Abandoned is the error of a page whose instance broke, after it had begun, by a call that belonged to another page.
@@ -36,18 +36,18 @@ func (a *Abandoned) Error() string {
 // Reader finds an instance for a page: the instance with the fewest pages, or a new one where calls wait for the
 // instances that there are.
 func (p *Pool) Reader(ctx context.Context) (*Reader, error) {
-	i, err := p.join(ctx)
+	i, err := p.joinInstance(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return &Reader{pool: p, instance: i}, nil
 }
 
-func (p *Pool) join(ctx context.Context) (*Instance, error) {
+func (p *Pool) joinInstance(ctx context.Context) (*Instance, error) {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		return nil, p.errClosed()
+		return nil, p.closedError()
 	}
 	var best *Instance
 	for _, i := range p.instances {
@@ -60,32 +60,32 @@ func (p *Pool) join(ctx context.Context) (*Instance, error) {
 		return p.make(ctx, true, false)
 	case best == nil:
 		return p.wait(ctx, true)
-	case best.use.readers > 0 && p.separate() && p.more():
+	case best.use.readers > 0 && p.needsOwnInstance() && p.tryReserve():
 		return p.make(ctx, true, true)
 	}
-	p.share(best)
+	p.addReader(best)
 	p.mu.Unlock()
 	return best, nil
 }
 
-// separate reports whether a page should not share an instance; p.mu is held.
-func (p *Pool) separate() bool {
+// needsOwnInstance reports whether a page should not share an instance; p.mu is held.
+func (p *Pool) needsOwnInstance() bool {
 	now := time.Now()
-	if now.Before(p.crowding.suspicious) {
+	if now.Before(p.contention.isolateUntil) {
 		return true
 	}
-	if p.crowding.waited < crowded || now.Sub(p.crowding.since) > 2*time.Second {
+	if p.contention.waited < contentionTime || now.Sub(p.contention.since) > 2*time.Second {
 		return false
 	}
-	p.crowding.waited = 0
+	p.contention.waited = 0
 	return true
 }
 
 // Close ends the reader. Pages that it began and that did not end are to be abandoned before.
-func (r *Reader) Close() { r.pool.leave(r.instance) }
+func (r *Reader) Close() { r.pool.removeReader(r.instance) }
 
-// take holds the instance for a call, in turn.
-func (p *Pool) take(ctx context.Context, i *Instance) error {
+// lockInstance holds the instance for a call, in turn.
+func (p *Pool) lockInstance(ctx context.Context, i *Instance) error {
 	p.mu.Lock()
 	if !i.use.held {
 		p.hold(i)
@@ -99,7 +99,7 @@ func (p *Pool) take(ctx context.Context, i *Instance) error {
 	select {
 	case <-q:
 		p.mu.Lock()
-		p.waited(start)
+		p.recordWait(start)
 		p.mu.Unlock()
 		return nil
 	case <-ctx.Done():
@@ -109,9 +109,9 @@ func (p *Pool) take(ctx context.Context, i *Instance) error {
 		i.use.queue = slices.Delete(i.use.queue, at, at+1)
 		p.mu.Unlock()
 	} else { // at the same moment
-		gone := i.use.gone
+		removed := i.use.closed
 		p.mu.Unlock()
-		if !gone {
+		if !removed {
 			p.Release(i)
 		}
 	}
@@ -122,54 +122,54 @@ func (p *Pool) take(ctx context.Context, i *Instance) error {
 func (r *Reader) call(ctx context.Context, f func(*Instance) error) error {
 	var i *Instance
 	for {
-		if err := r.elsewhere(ctx); err != nil {
+		if err := r.replaceBroken(ctx); err != nil {
 			return err
 		}
 		i = r.instance
-		if err := r.pool.take(ctx, i); err != nil {
+		if err := r.pool.lockInstance(ctx, i); err != nil {
 			return err
 		}
-		if !r.gone() {
+		if !r.instanceClosed() {
 			break
 		}
 	}
 	defer r.pool.Release(i)
 	err := f(i)
-	r.broke = i.broken != nil
+	r.brokeInstance = i.broken != nil
 	return err
 }
 
-// elsewhere goes on with another instance where a call of another page broke the reader's before a page of it began:
-// nothing of it was there.
-func (r *Reader) elsewhere(ctx context.Context) error {
-	if !r.gone() {
+// replaceBroken goes on with another instance where a call of another page broke the reader's before a page of it
+// began: nothing of it was there.
+func (r *Reader) replaceBroken(ctx context.Context) error {
+	if !r.instanceClosed() {
 		return nil
 	}
-	if r.broke || r.begun {
-		return r.abandoned()
+	if r.brokeInstance || r.hasPage {
+		return r.brokenError()
 	}
-	i, err := r.pool.join(ctx)
+	i, err := r.pool.joinInstance(ctx)
 	switch {
 	case errors.Is(err, ErrClosed): // another version is there by now
-		return r.abandoned()
+		return r.brokenError()
 	case err != nil:
 		return err
 	}
-	r.pool.leave(r.instance)
+	r.pool.removeReader(r.instance)
 	r.instance = i
 	return nil
 }
 
 // gone reports whether the instance was closed because it broke.
-func (r *Reader) gone() bool {
+func (r *Reader) instanceClosed() bool {
 	r.pool.mu.Lock()
 	defer r.pool.mu.Unlock()
-	return r.instance.use.gone
+	return r.instance.use.closed
 }
 
-func (r *Reader) abandoned() error {
+func (r *Reader) brokenError() error {
 	i := r.instance
-	if r.broke {
+	if r.brokeInstance {
 		return fmt.Errorf("the instance was discarded: %w", i.broken)
 	}
 	return &Abandoned{Plugin: i.module.info.Name, Version: i.module.info.Version, Cause: i.broken}
@@ -204,7 +204,7 @@ func (r *Reader) Next(ctx context.Context, context []byte, feed uint32, offset [
 func (r *Reader) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.OffsetEntry,
 	response wit.Response) (page uint32, err error) {
 	return reading(ctx, r, func(i *Instance) (uint32, error) {
-		r.begun = true
+		r.hasPage = true
 		return i.Begin(ctx, context, feed, position, response)
 	})
 }

@@ -8,22 +8,22 @@ import (
 
 // leave rolls a version back: it is not offered any more, whatever file has it, and bindings that run it get the
 // version before it as their candidate. Without another version of the plugin nothing happens.
-func (m *Manager) leave(x *module, reason string) {
+func (m *Manager) rejectVersion(x *module, reason string) {
 	m.mu.Lock()
-	if m.rejected[x.info.Hash] != nil || !m.replaceable(x) {
+	if m.rejected[x.info.Hash] != nil || !m.hasAlternative(x) {
 		m.mu.Unlock()
 		return
 	}
 	why := &rolledBack{Version: x.info.Version, Reason: reason, plugin: x.info.Name}
 	m.rejected[x.info.Hash] = why
 	_, pinned := m.pins[x.info.Name] // which says what takes over
-	for path, o := range m.origins {
+	for path, o := range m.sources {
 		if pinned || o.active != x || o.previous == nil || m.rejected[o.previous.info.Hash] != nil {
 			continue
 		}
 		info := x.snapshot()
 		info.Err = fmt.Errorf("%s: %w", path, why)
-		m.goBack(o)
+		m.restorePrevious(o)
 		o.previous, o.refused = nil, &info
 		x.mu.Lock()
 		x.offered = false
@@ -36,9 +36,9 @@ func (m *Manager) leave(x *module, reason string) {
 		"file", x.info.Path, "reason", reason)
 }
 
-// replaceable reports whether another version of the plugin is there; m.mu is held.
-func (m *Manager) replaceable(x *module) bool {
-	for _, o := range m.origins {
+// hasAlternative reports whether another version of the plugin is there; m.mu is held.
+func (m *Manager) hasAlternative(x *module) bool {
+	for _, o := range m.sources {
 		for _, other := range []*module{o.active, o.previous} {
 			if other != nil && other != x && other.info.Name == x.info.Name && m.rejected[other.info.Hash] == nil &&
 				(other == o.active || o.active == x) {
@@ -55,7 +55,7 @@ func (m *Manager) Rollback(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var newest *moduleSource
-	for _, o := range m.origins {
+	for _, o := range m.sources {
 		if o.active != nil && o.active.info.Name == name && o.previous != nil &&
 			m.rejected[o.previous.info.Hash] == nil && (newest == nil || o.active.order > newest.active.order) {
 			newest = o
@@ -65,15 +65,16 @@ func (m *Manager) Rollback(name string) error {
 		return fmt.Errorf("plugin %s: no version before the present one is kept of any of its files "+
 			"that connectors would take", name)
 	}
-	m.goBack(newest)
+	m.restorePrevious(newest)
 	m.chosen[name] = newest.active.info.Hash
-	m.loader.logger.Info("plugin version rolled back, as was asked for", "plugin", name, "to", newest.active.info.Version,
+	m.loader.logger.Info("plugin version rolled back, as was asked for", "plugin", name, "to",
+		newest.active.info.Version,
 		"hash", newest.active.info.Hash[:12], "file", newest.active.info.Path)
 	return nil
 }
 
-// goBack makes the version before the present one of a file active; m.mu is held.
-func (m *Manager) goBack(o *moduleSource) {
+// restorePrevious makes the version before the present one of a file active; m.mu is held.
+func (m *Manager) restorePrevious(o *moduleSource) {
 	o.active, o.previous = o.previous, o.active
 	m.loads++
 	o.active.order = m.loads
@@ -90,7 +91,7 @@ func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 	again := why != nil && why.plugin == name
 	if again {
 		delete(m.rejected, hash)
-		for _, o := range m.origins {
+		for _, o := range m.sources {
 			if o.refused != nil && o.refused.Hash == hash {
 				o.hash = "" // its file is read again
 			}
@@ -104,17 +105,18 @@ func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for path, o := range m.origins {
+	for path, o := range m.sources {
 		is := func(x *module) bool { return x != nil && x.info.Name == name && x.info.Hash == hash }
 		switch {
 		case is(o.previous):
-			m.goBack(o)
+			m.restorePrevious(o)
 		case !is(o.active):
 			continue
 		}
 		m.chosen[name] = hash
 		m.changes.Add(1)
-		m.loader.logger.Info("plugin version chosen, as was asked for", "plugin", name, "version", o.active.info.Version,
+		m.loader.logger.Info("plugin version chosen, as was asked for", "plugin", name, "version",
+			o.active.info.Version,
 			"hash",
 			hash[:12], "file", path)
 		return nil

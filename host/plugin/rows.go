@@ -24,7 +24,7 @@ type rowCheck struct {
 // row checks one; in is the row that it came from, nil in sources.
 func (c *rowCheck) row(n int, r, in *wit.Row) error {
 	if n%watchEvery == watchEvery-1 {
-		if err := c.i.clock.ended(); err != nil {
+		if err := c.i.clock.callerErr(); err != nil {
 			return err
 		}
 	}
@@ -45,19 +45,19 @@ func (c *rowCheck) row(n int, r, in *wit.Row) error {
 		return err
 	}
 	if err := c.datum(0, &r.Key, &in.Key); err != nil {
-		return inRow(n, "key", err)
+		return rowViolation(n, "key", err)
 	}
 	if err := c.datum(1, &r.Value, &in.Value); err != nil {
-		return inRow(n, "value", err)
+		return rowViolation(n, "value", err)
 	}
 	if err := c.datum(2, &r.Headers, &in.Headers); err != nil {
-		return inRow(n, "headers", err)
+		return rowViolation(n, "headers", err)
 	}
 	return nil
 }
 
-// inRow says where a violation was found.
-func inRow(n int, column string, err error) error {
+// rowViolation says where a violation was found.
+func rowViolation(n int, column string, err error) error {
 	if canceledBy(err) != nil {
 		return err
 	}

@@ -21,8 +21,8 @@ type poolKey struct {
 	transforms bool
 }
 
-// share is the pool of a module for a connector, or for its transforms: its tasks share one. Let go of it by drop.
-func (s *sharedPools) share(x *module, connector string, transforms bool) *Pool {
+// acquire is the pool of a module for a connector, or for its transforms: its tasks share one. Let go of it by drop.
+func (s *sharedPools) acquire(x *module, connector string, transforms bool) *Pool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := poolKey{x, connector, transforms}
@@ -35,10 +35,10 @@ func (s *sharedPools) share(x *module, connector string, transforms bool) *Pool 
 	return p.pool
 }
 
-// drop lets go of a pool; the last one closes it.
-func (s *sharedPools) drop(p *Pool) {
+// release lets go of a pool; the last one closes it.
+func (s *sharedPools) release(p *Pool) {
 	s.mu.Lock()
-	key := poolKey{p.module, p.connector, p.bound == &p.module.host.admission.transforms}
+	key := poolKey{p.module, p.connector, p.budget == &p.module.host.memory.transforms}
 	s.pools[key].users--
 	last := s.pools[key].users == 0
 	if last {

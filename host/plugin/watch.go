@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/watch"
 )
 
-// listen begins to listen to what changes in the folders; events wait until [Manager.watch].
-func (m *Manager) listen(debounce time.Duration) error {
+// openWatch begins to listen to what changes in the folders; events wait until [Manager.watch].
+func (m *Manager) openWatch(debounce time.Duration) error {
 	f, err := watch.Open(watch.Options{Settle: cmp.Or(debounce, 200*time.Millisecond), Concerns: isModule,
 		Logger: m.loader.logger})
 	if err != nil {

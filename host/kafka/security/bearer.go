@@ -53,13 +53,13 @@ func (s settings) bearer() (sasl.Mechanism, error) {
 		return oauth.Auth{Token: token, Extensions: extensions(m)}, nil
 	})
 	if service, ok := source.(*tokenService); ok {
-		return renewing{made, service}, nil
+		return renewingMechanism{made, service}, nil
 	}
 	return made, nil
 }
 
-// renewing is a mechanism that can show another token than the one that a broker did not take.
-type renewing struct {
+// renewingMechanism is a mechanism that can show another token than the one that a broker did not take.
+type renewingMechanism struct {
 	sasl.Mechanism
 	*tokenService
 }
@@ -159,11 +159,11 @@ func (f tokenFile) token(context.Context, jaasModule) (string, error) {
 // tokenService fetches tokens with client id and secret.
 type tokenService struct {
 	settings
-	mu     sync.Mutex
-	of     oauthClient
-	tokens *btp.Tokens
-	shown  string // the token that was handed out last
-	unfit  string // one that a broker did not take
+	mu          sync.Mutex
+	tokenClient oauthClient
+	tokens      *btp.Tokens
+	lastUsed    string // the token that was handed out last
+	rejected    string // one that a broker did not take
 }
 
 // TurnedAway: a broker did not take the token that was shown, which may have been revoked, or signed with a key
@@ -171,7 +171,7 @@ type tokenService struct {
 func (t *tokenService) TurnedAway() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.unfit = t.shown
+	t.rejected = t.lastUsed
 }
 
 type oauthClient struct{ id, secret, scope string }
@@ -193,7 +193,7 @@ func (t *tokenService) check() (jaasModule, error) {
 	if err != nil {
 		return m, err
 	}
-	_, err = t.with(m)
+	_, err = t.tokensFor(m)
 	return m, err
 }
 
@@ -206,12 +206,12 @@ func (t *tokenService) client(m jaasModule) oauthClient {
 	}
 }
 
-// with are the tokens of the client that the login module names now.
-func (t *tokenService) with(m jaasModule) (*btp.Tokens, error) {
+// tokensFor are the tokens of the client that the login module names now.
+func (t *tokenService) tokensFor(m jaasModule) (*btp.Tokens, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	client := t.client(m)
-	if t.tokens != nil && t.of == client {
+	if t.tokens != nil && t.tokenClient == client {
 		return t.tokens, nil
 	}
 	trust, err := t.trusted(m)
@@ -227,7 +227,7 @@ func (t *tokenService) with(m jaasModule) (*btp.Tokens, error) {
 	if err != nil {
 		return nil, t.wrongLogon("sasl.jaas.config", "%v", err)
 	}
-	t.of, t.tokens = client, tokens
+	t.tokenClient, t.tokens = client, tokens
 	return tokens, nil
 }
 
@@ -270,12 +270,12 @@ func (t *tokenService) trusted(m jaasModule) (*tls.Config, error) {
 }
 
 func (t *tokenService) token(ctx context.Context, m jaasModule) (string, error) {
-	tokens, err := t.with(m)
+	tokens, err := t.tokensFor(m)
 	if err != nil {
 		return "", err
 	}
 	t.mu.Lock()
-	unfit := t.unfit
+	unfit := t.rejected
 	t.mu.Unlock()
 	token, err := tokens.Token(ctx, unfit)
 	if err != nil && unfit != "" {
@@ -287,7 +287,7 @@ func (t *tokenService) token(ctx context.Context, m jaasModule) (string, error) 
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.shown = token
+	t.lastUsed = token
 	return token, nil
 }
 
@@ -306,7 +306,7 @@ func (u unsecuredTokens) check() (jaasModule, error) {
 }
 
 func (u unsecuredTokens) token(_ context.Context, m jaasModule) (string, error) {
-	claims, life := map[string]any{}, 3600.0
+	claims, lifetime := map[string]any{}, 3600.0
 	for option, value := range m.options {
 		kind, name, _ := strings.Cut(strings.TrimPrefix(option, unsecured), "_")
 		switch kind {
@@ -315,7 +315,7 @@ func (u unsecuredTokens) token(_ context.Context, m jaasModule) (string, error) 
 		case "NumberClaim", "LifetimeSeconds":
 			n, _ := setting.Decimal(value)
 			if kind == "LifetimeSeconds" {
-				life = n
+				lifetime = n
 			} else {
 				claims[name] = n
 			}
@@ -338,7 +338,7 @@ func (u unsecuredTokens) token(_ context.Context, m jaasModule) (string, error) 
 			u.named("sasl.oauthbearer.token.endpoint.url"))
 	}
 	now := float64(time.Now().UnixMilli()) / 1000
-	claims["iat"], claims["exp"] = now, now+life
+	claims["iat"], claims["exp"] = now, now+lifetime
 	body, err := json.Marshal(claims)
 	if err != nil {
 		return "", err

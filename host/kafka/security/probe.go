@@ -59,7 +59,7 @@ func (a *Access) closesOnMetadata(ctx context.Context, address string) bool {
 	}
 	defer conn.Close()
 	request := kmsg.NewPtrMetadataRequest()
-	request.Version, request.Topics = 4, []kmsg.MetadataRequestTopic{} // none; nil is all
+	request.Version, request.Topics = 4, []kmsg.MetadataRequestTopic{} // ctx; nil is all
 	_, err = exchange[*kmsg.MetadataResponse](ctx, conn, request)
 	return err != nil && broken(err)
 }

@@ -118,7 +118,7 @@ func (s *Cache) Facts(hash string) *Facts {
 	if err := json.Unmarshal(text, f); err != nil {
 		return nil
 	}
-	s.used(hash)
+	s.touch(hash)
 	return f
 }
 
@@ -134,12 +134,12 @@ func (s *Cache) Remember(hash string, f *Facts) {
 	}
 }
 
-// keptFor is how long files and compiled code stay in the cache after their last use, so that those of removed plugins
-// and of earlier versions of wazero are deleted.
-const keptFor = 30 * 24 * time.Hour
+// maxUnused is how long files and compiled code stay in the cache after their last use, so that those of removed
+// plugins and of earlier versions of wazero are deleted.
+const maxUnused = 30 * 24 * time.Hour
 
-// used marks the files of a module as used now, for [Cache.Tidy].
-func (s *Cache) used(hash string) {
+// touch marks the files of a module as used now, for [Cache.Tidy].
+func (s *Cache) touch(hash string) {
 	now := time.Now()
 	for _, kind := range []string{factsKind, preparedKind, codeKind} {
 		_ = os.Chtimes(s.Path(hash, kind), now, now)
@@ -165,7 +165,7 @@ func (s *Cache) codeFolder(hash string) (dir string, held bool) {
 	return dir, held
 }
 
-// Tidy deletes files that were not used for [keptFor]. Other processes may use the folder at the same time: they have
+// Tidy deletes files that were not used for [maxUnused]. Other processes may use the folder at the same time: they have
 // read the files that they need.
 func (s *Cache) Tidy(now time.Time) {
 	if s == nil {
@@ -174,7 +174,7 @@ func (s *Cache) Tidy(now time.Time) {
 	wholefile.Clean(s.dir)
 	files, _ := filepath.Glob(filepath.Join(s.dir, "culvert-*")) // the pattern is right
 	for _, f := range files {
-		if info, err := os.Lstat(f); err == nil && now.Sub(info.ModTime()) > keptFor {
+		if info, err := os.Lstat(f); err == nil && now.Sub(info.ModTime()) > maxUnused {
 			_ = os.RemoveAll(f)
 		}
 	}

@@ -90,7 +90,7 @@ func (l *Compiler) Compile(ctx context.Context, m *Module) (c *Code, err error) 
 	}
 	var unkept error
 	if l.cache != nil {
-		c, unkept = l.kept(ctx, m, p)
+		c, unkept = l.compileCached(ctx, m, p)
 	}
 	if c == nil {
 		if _, slow := errors.AsType[*Slow](unkept); slow || ctx.Err() != nil {
@@ -110,9 +110,9 @@ func (l *Compiler) Compile(ctx context.Context, m *Module) (c *Code, err error) 
 	return c, nil
 }
 
-// kept compiles a module with its folder. wazero fails if a file there is damaged or cannot be written; if the folder
-// was not empty, kept removes it and tries once more.
-func (l *Compiler) kept(ctx context.Context, m *Module, p *Prepared) (*Code, error) {
+// compileCached compiles a module with its folder. wazero fails if a file there is damaged or cannot be written; if the
+// folder was not empty, kept removes it and tries once more.
+func (l *Compiler) compileCached(ctx context.Context, m *Module, p *Prepared) (*Code, error) {
 	dir, held := l.cache.codeFolder(m.Hash)
 	c, err := l.compileIn(ctx, m, p, dir)
 	if err != nil && held && ctx.Err() == nil {
@@ -123,7 +123,7 @@ func (l *Compiler) kept(ctx context.Context, m *Module, p *Prepared) (*Code, err
 		c, err = l.compileIn(ctx, m, p, dir)
 	}
 	if err == nil {
-		l.cache.used(m.Hash)
+		l.cache.touch(m.Hash)
 	}
 	return c, err
 }

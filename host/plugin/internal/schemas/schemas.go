@@ -12,22 +12,22 @@ import (
 // the host's exist; inside a guest both do, and either side may name the other's. It is for one goroutine.
 type Numbers struct {
 	registry *record.Registry
-	// given are the host's that the instance knows, which stay registered as long as it may name them; pending those
+	// known are the host's that the instance knows, which stay registered as long as it may name them; pending those
 	// that come with the call under way.
-	given   map[uint32]*record.Schema
+	known   map[uint32]*record.Schema
 	pending []uint32
 	// declared maps the guest's ids to the host's.
 	declared map[uint32]*record.Schema
 	// own are those that were declared, under one number or several.
 	own map[*record.Schema]struct{}
-	// givenBytes and declaredBytes are what they take.
-	givenBytes, declaredBytes int
-	// into is the batch whose rows are being taken over.
-	into *record.Batch
-	// mentions is a buffer.
-	mentions []schemaReference
-	// ended reports whether values are to be read no further; nil: they are.
-	ended func() error
+	// knownBytes and declaredBytes are what they take.
+	knownBytes, declaredBytes int
+	// batch is the batch whose rows are being taken over.
+	batch *record.Batch
+	// references is a buffer.
+	references []schemaReference
+	// callerErr reports whether values are to be read no further; nil: they are.
+	callerErr func() error
 }
 
 const (
@@ -42,33 +42,33 @@ const (
 // New has the numbers of an instance that knows none yet. ended reports whether what a call returned is to be read no
 // further, by an error; nil: it never is.
 func New(registry *record.Registry, ended func() error) Numbers {
-	return Numbers{registry: registry, ended: ended}
+	return Numbers{registry: registry, callerErr: ended}
 }
 
 // Fill names the batch whose rows are being taken over, nil for none: it holds the schemas that they name.
-func (s *Numbers) Fill(b *record.Batch) { s.into = b }
+func (s *Numbers) Fill(b *record.Batch) { s.batch = b }
 
 // Worn reports whether the instance has so many schemas that it should be replaced: one that declares some from time to
 // time, such as after changes of a service's metadata, is replaced long before it may declare no more.
 func (s *Numbers) Worn() bool {
-	return s.givenBytes > maxInstanceSchemaBytes || len(s.given) > maxDeclaredSchemas ||
+	return s.knownBytes > maxInstanceSchemaBytes || len(s.known) > maxDeclaredSchemas ||
 		s.declaredBytes > maxInstanceSchemaBytes/2 || len(s.declared) > maxDeclaredSchemas/2
 }
 
 // Need puts a schema of the host's among those that go with the call, unless the instance has it.
 func (s *Numbers) Need(id uint32) error {
-	if s.given[id] != nil {
+	if s.known[id] != nil {
 		return nil
 	}
 	registered := s.registry.Get(id)
 	if registered == nil {
 		return abi.Refused("a row names schema %d, which is not registered", id)
 	}
-	if s.given == nil {
-		s.given = map[uint32]*record.Schema{}
+	if s.known == nil {
+		s.known = map[uint32]*record.Schema{}
 	}
-	s.given[id] = registered
-	s.givenBytes += registered.Size
+	s.known[id] = registered
+	s.knownBytes += registered.Size
 	s.pending = append(s.pending, id)
 	return nil
 }
@@ -77,8 +77,8 @@ func (s *Numbers) Need(id uint32) error {
 func (s *Numbers) Sent(ok bool) {
 	if !ok {
 		for _, id := range s.pending {
-			s.givenBytes -= s.given[id].Size
-			delete(s.given, id)
+			s.knownBytes -= s.known[id].Size
+			delete(s.known, id)
 		}
 	}
 	s.pending = s.pending[:0]
@@ -88,7 +88,7 @@ func (s *Numbers) Sent(ok bool) {
 func (s *Numbers) Pending() []wit.Schema {
 	list := make([]wit.Schema, len(s.pending))
 	for i, id := range s.pending {
-		list[i] = s.given[id].Wit()
+		list[i] = s.known[id].Wit()
 	}
 	return list
 }
@@ -96,8 +96,8 @@ func (s *Numbers) Pending() []wit.Schema {
 // Declare registers schemas that the guest made.
 func (s *Numbers) Declare(list []wit.Schema) error {
 	for i := range list {
-		if s.ended != nil {
-			if err := s.ended(); err != nil {
+		if s.callerErr != nil {
+			if err := s.callerErr(); err != nil {
 				return err
 			}
 		}
@@ -154,15 +154,15 @@ func (s *Numbers) Adopt(w *wit.Schema) (err error) {
 func (s *Numbers) Host(id uint32) (uint32, error) {
 	found := s.declared[id]
 	if id < wit.GuestSchemas {
-		if found = s.given[id]; found == nil {
+		if found = s.known[id]; found == nil {
 			return 0, abi.Violated("names schema %d, which it was not given", id)
 		}
 	}
 	if found == nil {
 		return 0, abi.Violated("names schema %#x, which it has not declared", id)
 	}
-	if s.into != nil {
-		s.into.Hold(found)
+	if s.batch != nil {
+		s.batch.Hold(found)
 	}
 	return found.ID, nil
 }
