@@ -40,8 +40,8 @@ var unguarded = map[string]string{
 	"host/transport/route/connect.go: func":    "sets a deadline",
 	"host/transport/socks/exchange.go: func":   "sets a deadline",
 	"host/transport/body.go: func":             "ends a context",
-	"host/plugin/notice.go: func":              "writes a line",
-	"host/plugin/admission.go: func":           "ends a context",
+	"host/plugin/compilenotice.go: func":       "writes a line",
+	"host/plugin/memorylimiter.go: func":       "ends a context",
 	"host/guard/lock.go: func":                 "ends the process",
 	"cmd/culvert/main.go: func":                "waits for signals, and ends the process",
 }

@@ -16,24 +16,21 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
-// With auto.offset.reset=earliest or latest, a consumer commits where a partition begins that its group has no offset
-// of, before it reads the partition's first record. Without that commit, `latest` would be decided again at each start
-// and pass over what came in between, and a partition would stand still when the record that it was to begin with
-// expires.
+// With auto.offset.reset=earliest or latest, a consumer commits the start of partitions without a committed offset
+// before it reads them. Otherwise `latest` would skip records at each restart, and a partition would stall once its
+// first record expires.
 //
-// A partition that is added to a topic while the group reads it is read from its beginning, also with `latest`. Kafka's
-// consumer would pass over the records that are written before it sees the partition (KAFKA-12478, KIP-1282). That a
-// partition was added is known only from the topic having had fewer when this member joined, none where a topic that is
-// named was not there: a missing offset alone proves nothing, since a quiet partition has none in groups of older
-// versions, and offsets can be reset one by one. A topic that a regular expression finds later begins at its end, as it
-// does in Kafka: it may be an old one that the user was not allowed to see before.
+// A partition that is added while the group reads a topic is read from its beginning, also with `latest`; Kafka's
+// consumer would skip records written before it sees the partition (KAFKA-12478, KIP-1282). A partition counts as
+// added only if the topic had fewer when this member joined: a missing offset alone proves nothing. A topic that a
+// regular expression matches later begins at its end, as in Kafka.
 
-// topicRetryDelays is after how long a topic is asked for again that is said not to be there: a broker that has just
-// started may not know it yet.
+// topicRetryDelays are pauses before a missing topic is looked up again: a broker that just started may not know it
+// yet.
 var topicRetryDelays = [...]time.Duration{time.Second, 5 * time.Second}
 
-// joinGroup counts the partitions of the topics that are read by name, and then joins the group. With the other resets
-// the member joins when it is made. While nobody can be reached it goes on asking.
+// joinGroup counts the partitions of named topics before it joins the group, and retries while brokers are
+// unreachable.
 func (s *Consumer) joinGroup(ctx context.Context) error {
 	if s.options.Regex == "" { // else add counts them
 		request := kmsg.NewPtrMetadataRequest()
@@ -73,7 +70,6 @@ func (s *Consumer) joinGroup(ctx context.Context) error {
 	return nil
 }
 
-// recordPartitions notes how many partitions a topic has, unless that is known from before.
 func (s *Consumer) recordPartitions(topic string, partitions int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +81,6 @@ func (s *Consumer) recordPartitions(topic string, partitions int) {
 	}
 }
 
-// isAdded tells whether a partition is known to have been added to its topic after this member joined the group.
 func (s *Consumer) isAdded(topic string, partition int32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,8 +88,8 @@ func (s *Consumer) isAdded(topic string, partition int32) bool {
 	return known && int(partition) >= count
 }
 
-// unstartedWith are new partitions, and those that are this member's since earlier and of which the coordinator did not
-// take where they begin. known is where they and others were to begin.
+// unstartedWith returns the new partitions and owned ones whose start could not be committed, with the starts that
+// are known.
 func (s *Consumer) unstartedWith(partitions map[string][]int32) (all map[string][]int32, known Offsets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,10 +109,9 @@ func (s *Consumer) unstartedWith(partitions map[string][]int32) (all map[string]
 	return all, known
 }
 
-// checkStart keeps the client from reading partitions of which the coordinator did not take where they begin, since the
-// generation in which they were assigned was over. The client is given the coordinator's answer, as if that had come to
-// its own request for their offsets: it joins again, keeps partitions or loses them as the answer says, and asks for
-// the offsets of those that it keeps after the next call of assigned, which has no other part in kept partitions.
+// checkStart stops the client from reading partitions whose start could not be committed in the previous generation.
+// It returns the coordinator's error as if the client's own offset request had failed: the client rejoins, and
+// fetches the offsets of partitions that it keeps.
 func (s *Consumer) checkStart(_ context.Context, offsets map[string]map[int32]kgo.Offset) (
 	map[string]map[int32]kgo.Offset, error) {
 	s.mu.Lock()
@@ -125,9 +119,8 @@ func (s *Consumer) checkStart(_ context.Context, offsets map[string]map[int32]kg
 	return offsets, s.unstarted.refusal
 }
 
-// commitStarts commits where those of new partitions begin that the group has no offset of, as auto.offset.reset says:
-// `earliest` or `latest`. known is where some were to begin that could not be committed, and is filled in: with
-// `latest` what was written since would be passed over otherwise.
+// commitStarts commits the start of partitions without an offset, by auto.offset.reset. known has starts that could
+// not be committed before and is updated; otherwise `latest` would skip records written since.
 func (s *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partitions map[string][]int32,
 	known Offsets) error {
 	stored, err := s.storedOffsets(ctx, client, slices.Collect(maps.Keys(partitions)))
@@ -137,7 +130,7 @@ func (s *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partiti
 	begin := Offsets{}
 	for topic, list := range partitions {
 		for _, p := range list {
-			// A partition that was added just now may not be among those that the administrator knows.
+			// The administrator may not know a new partition yet.
 			if at, found := stored.Lookup(topic, p); found && at.At >= 0 {
 				continue
 			}
@@ -192,8 +185,8 @@ func (s *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partiti
 	return nil
 }
 
-// limitTo has ask list the offsets of some partitions of its topics. Kafka's administrator asks for all, and that one
-// partition which another member reads has no leader keeps nobody from the others.
+// limitTo limits an offset listing to some partitions. Kafka's administrator asks for all, and a partition of another
+// member without a leader must not fail the others.
 func limitTo(wanted Offsets, ask func(context.Context, ...string) (kadm.ListedOffsets, error)) func(context.Context,
 	...string) (kadm.ListedOffsets, error) {
 	return func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {

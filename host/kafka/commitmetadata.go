@@ -16,14 +16,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// metadataPrefix is in front of what we store with an offset: `culvert@17:qkW… settled=2-4` was written for the offset
-// 17 of the topic with that ID, which brokers before 2.8 do not have. Other clients, and kgo by itself, store other
-// things there. earlierMark is of versions that stored neither offset nor topic; they take no notice of metadataMark.
+// metadataPrefix begins our metadata: `culvert@17:qkW… settled=2-4` was written for offset 17 of the topic with that
+// ID (none before Kafka 2.8). legacyPrefix is of versions that stored neither offset nor topic and ignore
+// metadataPrefix.
 const metadataPrefix, legacyPrefix = "culvert@", "culvert:"
 
-// MaxCommitMetadata is how much is stored with an offset at most, in bytes after the mark: by default brokers allow
-// 4,096. Where one allows less, which the first commit finds out, a sink makes do with less, but not with less than
-// leastMetadata. MaxCommitText is what remains for the text beside offset and topic, which take metadataIdentity.
+// MaxCommitMetadata bounds metadata without the prefix, in bytes; by default brokers allow 4,096. If the first commit
+// finds a lower limit, a sink uses less, down to minCommitMetadata. MaxCommitText is what remains for the text.
 const (
 	MaxCommitMetadata = 3500
 	minCommitMetadata = MaxCommitMetadata >> 4
@@ -31,7 +30,6 @@ const (
 	MaxCommitText     = MaxCommitMetadata - metadataIdentity
 )
 
-// encodeMetadata returns a text with the offset and the topic that it is about.
 func encodeMetadata(offset int64, topic kadm.TopicID, text string) string {
 	id := ""
 	if topic != (kadm.TopicID{}) {
@@ -40,7 +38,6 @@ func encodeMetadata(offset int64, topic kadm.TopicID, text string) string {
 	return metadataPrefix + strconv.FormatInt(offset, 10) + ":" + id + " " + text
 }
 
-// decodeMetadata reads what stands with a committed offset of a topic, but for the end of the log.
 func decodeMetadata(next int64, topic kadm.TopicID, stored string) (m CommitMetadata) {
 	m.WrittenFor = next
 	if text, earlier := strings.CutPrefix(stored, legacyPrefix); earlier {
@@ -71,17 +68,16 @@ func decodeMetadata(next int64, topic kadm.TopicID, stored string) (m CommitMeta
 	return m
 }
 
-// metadataSetting is the setting of brokers that says how much that may be.
 const metadataSetting = "offset.metadata.max.bytes"
 
-// ErrCommitMetadata is in the error of a commit whose metadata the broker does not store. Without it, rows could be
+// ErrCommitMetadata is the error of a commit whose metadata the broker does not store. Without them rows could be
 // written twice.
 var ErrCommitMetadata = errors.New("what stands with the offsets of a sink, so that nothing is written " +
 	"twice, cannot be stored")
 
-// commitWithMetadata commits offsets with their metadata. The metadata of the first commit is padded to the greatest
-// length, so that the limit of the brokers is known before that length is needed. If they refuse it, half the length is
-// tried. A partition whose metadata is too long is left out, and the error names it.
+// commitWithMetadata commits offsets with metadata. The first commit is padded to the maximum length to find the
+// brokers' limit early; if it is rejected, half the length is tried. Partitions with longer metadata are left out and
+// named in the error.
 func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) error {
 	if s.options.Metadata == nil {
 		return ignoreNothingToCommit(s.commitOnce(ctx, offsets, nil))
@@ -139,7 +135,7 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 	}
 }
 
-// ignoreNothingToCommit returns nil for errNothingToCommit, and any other error as it is.
+// ignoreNothingToCommit returns nil for errNothingToCommit.
 func ignoreNothingToCommit(err error) error {
 	if errors.Is(err, errNothingToCommit) {
 		return nil
@@ -147,8 +143,7 @@ func ignoreNothingToCommit(err error) error {
 	return err
 }
 
-// readMetadata tells about the committed offsets of new partitions and the metadata with them: without them records
-// could be written twice.
+// readMetadata reports committed offsets and metadata of new partitions to the Committed callback.
 func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partitions map[string][]int32) error {
 	failed := func(err error) error {
 		return fmt.Errorf("read what is stored with the offsets of group %s: %w", s.options.Group, err)
@@ -197,7 +192,7 @@ func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 	return nil
 }
 
-// topicIDs asks for the IDs of topics; brokers before 2.8 have none.
+// topicIDs returns the IDs of topics; brokers before 2.8 have none.
 func topicIDs(ctx context.Context, client *kgo.Client, names []string) (map[string]kadm.TopicID, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	for _, name := range names {

@@ -22,7 +22,7 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-// NewConsumer joins the group with the first Poll; Close leaves it.
+// NewConsumer opens a consumer that joins the group with the first Poll.
 func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	if c.Consumer.Group != "" {
 		o.Group = c.Consumer.Group
@@ -110,27 +110,25 @@ func (o ConsumerOptions) topicOpts() ([]kgo.Opt, error) {
 	return nil, errors.New("expected either topics or topics.regex")
 }
 
-// plainRegex are expressions that Java and Go read alike where whole names of topics are concerned: those have no
-// characters beyond ASCII. Classes within classes, flags and what goes back and forth are not among them.
+// plainRegex matches expressions with the same meaning in Java and Go for topic names, which are ASCII: no nested
+// classes, flags or lookaround.
 var plainRegex = regexp.MustCompile(`^(?:[A-Za-z0-9_.|*+-]|\?|\((?:\?:)?|\)|\\[.dw-]|\[\^?[A-Za-z0-9_.-]+\])*$`)
 
-// isGoCompatible tells whether the client, which matches as Go does, can be given the expression itself.
+// isGoCompatible reports whether the client, which uses Go's syntax, can use the expression.
 func (o ConsumerOptions) isGoCompatible() bool {
 	_, err := regexp.Compile(o.Regex)
 	flags := strings.Contains(strings.ReplaceAll(o.Regex, "(?:", ""), "(?")
 	return err == nil && !flags && plainRegex.MatchString(o.Regex)
 }
 
-// regexTimeout is how long an expression may take for one topic's name.
 const regexTimeout = time.Second
 
-// followRegex adds the topics that match an expression of Java's to what is read, at the start and whenever metadata is
-// looked at again.
+// followRegex subscribes to topics that match a Java expression, at the start and with each metadata refresh.
 func (s *Consumer) followRegex(p pattern.Pattern) error {
 	p, known, wait := p.Within(regexTimeout), map[string]bool{}, time.Second
 	for s.ctx.Err() == nil {
 		request := kmsg.NewPtrMetadataRequest()
-		// An error is asked about again: whether brokers are there is for Poll to say.
+		// Errors are retried; Poll reports unreachable brokers.
 		if answer, err := request.RequestWith(s.ctx, s.client); err == nil {
 			if wait = time.Second; answer.ThrottleMillis == 0 && s.config.Consumer.MetadataMaxAge > 0 {
 				wait = s.config.Consumer.MetadataMaxAge
@@ -146,7 +144,7 @@ func (s *Consumer) followRegex(p pattern.Pattern) error {
 	return nil
 }
 
-// addMatching subscribes to the topics of an answer that match and are new. The error is a match that takes too long.
+// addMatching subscribes to new matching topics. The error is a match that takes too long.
 func (s *Consumer) addMatching(p pattern.Pattern, known map[string]bool, answer *kmsg.MetadataResponse) error {
 	var added []string
 	for _, t := range answer.Topics {
@@ -176,7 +174,7 @@ func (s *Consumer) balancers() []kgo.GroupBalancer {
 		result = append(result, assignors[name].balancer())
 	}
 	if len(result) == 0 {
-		// Alone: a second one that is not cooperative would make every rebalance stop all tasks.
+		// Without a second one: an eager assignor would stop all tasks in every rebalance.
 		result = append(result, kgo.CooperativeStickyBalancer())
 	}
 	if s.options.exclusive {
@@ -188,12 +186,11 @@ func (s *Consumer) balancers() []kgo.GroupBalancer {
 	return result
 }
 
-// Poll waits for records and returns at most max.poll.records of them, in order within a partition. The slice is
-// valid until the next Poll, the records and their bytes may be kept. A context that ends is its error.
+// Poll waits for records and returns at most max.poll.records, in order within a partition. The slice is valid until
+// the next Poll, its records longer.
 //
-// Markers of transactions are among them (Attrs.IsControl). Each takes an offset, and is to be settled as a record that
-// nothing comes of: were the offset of a marker committed as the next one, nobody could tell later, when the log has
-// expired up to there, whether a record was missed.
+// Transaction markers are included (Attrs.IsControl) and must be settled like records without rows: if a marker's
+// offset were committed as the next one, nobody could tell later whether expired records were missed.
 func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	polling, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -231,11 +228,11 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 				failure = err
 			}
 		case errors.As(err, &lost):
-			// The client goes on where the log now ends.
+			// The client continues at the end of the log.
 			s.config.log().Warn("kafka: the broker has lost records", "group", s.options.Group, "topic", topic,
 				"partition", partition, "error", err)
 		case isRejoinableSession(err):
-			// The client has given up its membership, and joins again by itself as soon as it can.
+			// The client rejoins by itself.
 			if !s.dialer.Outages().Lately() { // that has been said
 				s.config.log().Warn("kafka: the membership in the group has ended; the consumer joins again", "group",
 					s.options.Group, "error", err)
@@ -257,8 +254,7 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	return nil, failure
 }
 
-// Commit stores offsets with the group and waits for the answer. Those of partitions that are no longer this member's
-// are left out.
+// Commit commits offsets of owned partitions and waits for the response.
 func (s *Consumer) Commit(ctx context.Context, offsets Offsets) error {
 	mine := Offsets{}
 	for topic, partitions := range offsets {
@@ -289,7 +285,7 @@ func (s *Consumer) commit(ctx context.Context, offsets Offsets) error {
 	return fmt.Errorf("commit offsets of group %s: %w", s.options.Group, Lacking(failure, "READ", resource))
 }
 
-// Close leaves the group, unless the member is static. Commit before.
+// Close leaves the group, unless the member is static. It does not commit.
 func (s *Consumer) Close() {
 	s.client.CloseAllowingRebalance()
 	s.cancel()
@@ -316,8 +312,8 @@ func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions 
 	}
 }
 
-// retryWhileUnreachable asks what new partitions need before their first record. While nobody can be reached it goes on
-// asking; what cannot be had for other reasons ends the next Poll.
+// retryWhileUnreachable retries a request that new partitions need while brokers are unreachable; other errors end
+// the next Poll.
 func (s *Consumer) retryWhileUnreachable(ctx context.Context, ask func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Consumer.MaxPollInterval)
 	defer cancel()
@@ -355,14 +351,13 @@ func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions m
 	s.drop(client, partitions)
 }
 
-// lost is called when the client is no longer a member: it has dropped all its partitions.
+// lost is called when the client has lost its membership and all partitions.
 func (s *Consumer) lost(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-s.ready
 	s.membership.clearStale()
 	s.loseOwned(client, partitions)
 }
 
-// loseOwned removes from partitions those that are not owned, calls Lost with the rest and drops them.
 func (s *Consumer) loseOwned(client *kgo.Client, partitions map[string][]int32) {
 	for topic, list := range partitions {
 		partitions[topic] = slices.DeleteFunc(list, func(p int32) bool { return !s.membership.owns(topic, p) })
@@ -379,7 +374,6 @@ func (s *Consumer) drop(client *kgo.Client, partitions map[string][]int32) {
 	s.resize(client)
 }
 
-// resize fetches large pieces of few partitions and small ones of many.
 func (s *Consumer) resize(client *kgo.Client) {
 	client.UpdateFetchMaxBytes(s.config.Consumer.FetchBytes, min(s.config.Consumer.FetchBytes,
 		partitionBytes(s.config.Consumer, s.membership.count())))

@@ -8,15 +8,14 @@ import (
 	"github.com/twmb/franz-go/plugin/kprom"
 )
 
-// Figures are what all clients of a worker have done, by what they are for and by broker. They are not counted by
-// client, nor by topic: connectors have as many clients as they have tasks, and a histogram of each would be more than
-// anybody reads.
+// Figures are Prometheus metrics of a worker's clients by role and broker. There are no labels for clients and
+// topics, since connectors have as many clients as tasks.
 type Figures struct {
 	*prometheus.Registry
 	producers, consumers, admins kgo.Opt
 }
 
-// NewFigures makes figures of which none is counted yet, with a registry of their own.
+// NewFigures creates empty metrics with their own registry.
 func NewFigures() *Figures {
 	f := &Figures{Registry: prometheus.NewRegistry()}
 	of := func(role string) kgo.Opt {
@@ -31,7 +30,6 @@ func NewFigures() *Figures {
 	return f
 }
 
-// with adds the hooks of one role to the options of a client; without figures there are none.
 func (f *Figures) with(role func(*Figures) kgo.Opt, opts []kgo.Opt) []kgo.Opt {
 	if f == nil {
 		return opts
@@ -39,13 +37,11 @@ func (f *Figures) with(role func(*Figures) kgo.Opt, opts []kgo.Opt) []kgo.Opt {
 	return append(opts, role(f))
 }
 
-// sharedHooks count together: what kprom would do for each is done once.
 type sharedHooks struct{ *kprom.Metrics }
 
 func (sharedHooks) OnNewClient(*kgo.Client)    {}
 func (sharedHooks) OnClientClosed(*kgo.Client) {}
 
-// withoutBuffers takes all figures but those of a client's buffers.
 type withoutBuffers struct{ prometheus.Registerer }
 
 func (u withoutBuffers) MustRegister(all ...prometheus.Collector) {

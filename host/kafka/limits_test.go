@@ -18,7 +18,7 @@ import (
 )
 
 // smallTopic is a broker whose topic rows takes batches of 2,000 bytes, with how many of its answers refused one. It
-// says what the topic takes where tells is set.
+// says what the topic takes where reportsLimit is set.
 func smallTopic(t *testing.T, partitions int32, reportsLimit bool) (c Config, refused *atomic.Int64) {
 	t.Helper()
 	b := openTestBroker(t, t.TempDir())
@@ -110,12 +110,12 @@ var outputs = map[string]func(t *testing.T, c Config, add func(Records)) error{
 func TestTopicOfSmallBatches(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		tells      bool
-		maxRequest int32
+		reportsLimit bool
+		maxRequest   int32
 	}{"max.message.bytes": {true, 1_000_012}, "max.request.size": {false, 1_800}} {
 		for by, send := range outputs {
 			t.Run(name+"/"+by, func(t *testing.T) {
-				config, refused := smallTopic(t, 3, c.tells)
+				config, refused := smallTopic(t, 3, c.reportsLimit)
 				config.Producer.MaxRequestBytes = c.maxRequest
 				require.NoError(t, config.LearnTopic(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"))
 				require.NoError(t, send(t, config, func(b Records) { fill(b, rowsOfTest) }))
@@ -136,8 +136,8 @@ func TestTopicOfSmallBatches(t *testing.T) {
 // transactions nothing of it is committed.
 func TestBatchTooLargeForItsTopic(t *testing.T) {
 	for name, c := range map[string]struct {
-		tells bool
-		add   func(Records)
+		reportsLimit bool
+		add          func(Records)
 	}{
 		"a record that the client refuses": {true, func(b Records) { add(b, make([]byte, 5000)) }},
 		"a record that brokers refuse":     {false, func(b Records) { add(b, make([]byte, 5000)) }},
@@ -145,7 +145,7 @@ func TestBatchTooLargeForItsTopic(t *testing.T) {
 	} {
 		for by, send := range outputs {
 			t.Run(name+"/"+by, func(t *testing.T) {
-				config, _ := smallTopic(t, 1, c.tells)
+				config, _ := smallTopic(t, 1, c.reportsLimit)
 				require.NoError(t, config.LearnTopic(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"))
 				err := send(t, config, c.add)
 				if !errors.Is(err, kerr.MessageTooLarge) || errors.As(err, new(*Rewound)) {

@@ -51,15 +51,15 @@ func TakeTurn(ctx context.Context, c Config, group, topic string) (*Turn, error)
 		endLost(cause)
 		cancelTurn(cause)
 	}}
-	taken, elapsed := context.WithCancel(context.Background())
-	defer elapsed()
+	taken, setTaken := context.WithCancel(context.Background())
+	defer setTaken()
 	of := &c.Consumer
 	of.Group, of.Instance, of.Reset, of.Assignors = "", "", "latest", nil
 	of.SessionTimeout, of.MaxPollInterval, of.HeartbeatInterval = turnSession, turnSession, turnHeartbeat
 	var err error
 	t.Consumer, err = NewConsumer(c, ConsumerOptions{Group: group, Topics: []string{topic}, exclusive: true,
 		Rebalances: Rebalances{
-			Assigned: func(map[string][]int32) { elapsed() }, // a client that lost it joins again until it is closed
+			Assigned: func(map[string][]int32) { setTaken() }, // a client that lost it joins again until it is closed
 			Revoked: func(context.Context, map[string][]int32) Offsets {
 				t.lose(errTurnLost)
 				return nil

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Binding ties a connector to a plugin: to the version that it runs with, and to a newer one that its task has yet to
-// judge at a page or batch boundary. It is safe for use by several goroutines.
+// Binding ties a connector to the plugin version that it runs with, and to a newer one that its task has yet to
+// accept or reject. It is safe for concurrent use.
 type Binding struct {
 	manager   *Manager
 	connector string
@@ -20,34 +20,32 @@ type Binding struct {
 
 	mu                 guard.Mutex
 	current, candidate *Pool
-	// rejected holds the hashes that the task did not take, with the reason.
+	// rejected holds reasons by hash.
 	rejected map[string]string
 	reason   string
 	closed   bool
-	// settled is the manager's count of changes, plus one, up to which there was no candidate.
+	// checkedAt is Manager.changes+1 when there was no candidate.
 	checkedAt atomic.Uint64
 }
 
-// Status is what becomes of a binding's versions.
+// Status describes the versions of a binding.
 type Status struct {
 	Plugin, Version, Hash string
-	// File is what runs: a path, or `embedded:` and a name.
-	File string
-	// Removed: the module's file is gone or was replaced.
+	File                  string
+	// Removed: the module's file was removed or replaced.
 	Removed bool
-	// Candidate is the newer version that waits for a boundary, "" for none.
+	// Candidate is the newer version that waits for a boundary, "" if there is none.
 	Candidate string
-	// Rejected says why the newest other version was not taken, "" if none was.
+	// Rejected says why the newest other version was rejected.
 	Rejected string
-	// FileError says why the file that the module came from is refused now, or another file with a version of the
-	// plugin; "" if none is.
+	// FileError says why the module's current file, or another file with a version of the plugin, is refused.
 	FileError string
 	// Others are plugins of other names that have the class too.
 	Others []string
 }
 
-// Bind gives a connector the plugin that has a component, under its class name or an alias: the newest version, or the
-// one named. Close the binding when the connector ends.
+// Bind selects the plugin that has a component under its class name or an alias: the newest version, or the specified
+// one. The caller closes the binding.
 func (m *Manager) Bind(connector string, kind wit.ComponentKind, class, version string) (*Binding, error) {
 	return m.bind(connector, selection{kind: kind, class: class, version: version})
 }
@@ -76,21 +74,20 @@ func (m *Manager) newBinding(connector string, s selection) (*Binding, error) {
 	return b, nil
 }
 
-// Current is the pool of the version that the connector runs with.
+// Current returns the pool of the version that runs.
 func (b *Binding) Current() *Pool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.current
 }
 
-// Component is the description of what was bound, as the current version has it.
+// Component describes the bound component, as in the current version.
 func (b *Binding) Component() *wit.Component {
 	return b.Current().module.component(b.selection.kind, b.selection.class)
 }
 
-// Candidate is the pool of a newer version that is loaded and not yet judged, nil if there is none: ask at each
-// boundary, then [Binding.Promote] or [Binding.Reject] it. A version that came in the place of the current one's file
-// counts as newer.
+// Candidate returns the pool of a newer version that the task has not judged, or nil. Ask at each boundary, then call
+// [Binding.Promote] or [Binding.Reject]. A version that replaced the current one's file counts as newer.
 func (b *Binding) Candidate() *Pool {
 	changes, s := b.manager.changes.Load()+1, b.selection
 	if b.checkedAt.Load() == changes {
@@ -115,8 +112,8 @@ func (b *Binding) Candidate() *Pool {
 	return b.candidate
 }
 
-// replacement is the module that should take over from the current one, nil if none should. The manager's lock and b's
-// are held.
+// replacement returns the module that should replace the current one, or nil. The locks of the manager and of b are
+// held.
 func (b *Binding) replacement() *module {
 	s, current := b.selection, b.current.module
 	s.plugin = current.info.Name
@@ -136,8 +133,8 @@ func (b *Binding) replacement() *module {
 	return found
 }
 
-// Promote makes a candidate current. The old pool closes when its last instance comes back. For some minutes the new
-// version is on trial: when its calls break it is rolled back, see [Binding.ShouldRetry].
+// Promote makes a candidate current. The old pool closes when its last instance is released. For canaryTime the new
+// version is a canary that is rolled back if its calls break, see [Binding.ShouldRetry].
 func (b *Binding) Promote(p *Pool) {
 	b.manager.mu.Lock()
 	b.mu.Lock()
@@ -172,7 +169,7 @@ func (b *Binding) Promote(p *Pool) {
 		"to", p.module.info.Version, "hash", p.module.info.Hash[:12], "file", p.module.info.Path)
 }
 
-// Reject leaves the current version running; the candidate is not offered again. The reason stands in the status.
+// Reject keeps the current version; the candidate is not offered again.
 func (b *Binding) Reject(p *Pool, reason string) {
 	b.mu.Lock()
 	if b.closed || p != b.candidate {
@@ -190,7 +187,7 @@ func (b *Binding) Reject(p *Pool, reason string) {
 		"version", p.module.info.Version, "reason", reason)
 }
 
-// Status says which version runs and what keeps others from it.
+// Status returns the state of the binding's versions.
 func (b *Binding) Status() Status {
 	m := b.manager
 	m.mu.Lock()
@@ -213,7 +210,7 @@ func (b *Binding) Status() Status {
 	return s
 }
 
-// Close lets go of the plugin.
+// Close releases the plugin.
 func (b *Binding) Close() {
 	b.manager.mu.Lock()
 	delete(b.manager.bindings, b)
@@ -233,10 +230,9 @@ func (b *Binding) Close() {
 	b.manager.scheduleTrim()
 }
 
-// ShouldRetry reports whether a call that failed is to be made once more before the failure counts: its version is on
-// trial, or was just rolled back and the one before is the [Binding.Candidate] now. It is true a few times at most,
-// unless the version before cannot be opened for the moment: so ask it after each try, and give up after as many as you
-// would for a service that does not answer.
+// ShouldRetry reports whether a failed call should be repeated before the failure counts: its version is a canary, or
+// was just rolled back so that the [Binding.Candidate] is the earlier one. Ask after each try and limit the tries,
+// since it stays true while the earlier version cannot be opened.
 func (b *Binding) ShouldRetry(err error) bool {
 	if !isA[*Trap](err) {
 		return false
@@ -249,7 +245,6 @@ func (b *Binding) ShouldRetry(err error) bool {
 	return current.isCanary() || b.manager.rejected[current.module.info.Hash] != nil && b.replacement() != nil
 }
 
-// retired are modules that no origin offers any more, but connectors run; m.mu is held.
 func (m *Manager) retired() (list []*module) {
 	for b := range m.bindings {
 		x := b.Current().module

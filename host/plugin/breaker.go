@@ -9,31 +9,27 @@ import (
 )
 
 const (
-	// breaksToOpen is how many calls of a function must break in succession, with no good one in between, before the
-	// version is stopped. Finding one row among 500 by halving (P32) takes up to ten, each bad neighbour of it one or
-	// two more: whoever has one poisonous row keeps the connector, and a version that only ever loops has its
-	// connector's time for 20 s, not for hours.
+	// breaksToOpen is how many calls of a function must break in a row before the version is stopped. Bisecting 500
+	// rows for one poison row takes up to ten, so one such row does not stop a connector; a version that only loops
+	// does so within 20 s.
 	breaksToOpen = 20
-	// breakWindow is the longest pause between two breaks that count as in succession: what happens once a day is an
-	// accident.
+	// breakWindow is the longest pause between two breaks in a row.
 	breakWindow = 10 * time.Minute
-	// openFirst is how long a stopped version rests before one call is let through; each one that breaks too doubles
-	// it, up to openLongest. Whoever restarts a task by hand or by a timer gets an answer within minutes.
+	// openFirst is the pause before one call is let through; each further break doubles it, up to openLongest.
 	openFirst, openLongest = 30 * time.Second, 10 * time.Minute
-	// A version that took over less than trialFor ago is left for the one before at the trialBreaks-th broken call,
-	// whatever went well in between: the one before was good, so doubt is for the new one. Once is not enough, because
-	// a busy machine can break the fence of time.
+	// A version that was activated less than canaryTime ago is rolled back at the canaryTraps-th broken call, even
+	// with good ones in between. One is not enough: a busy machine can exceed the time limit.
 	canaryTraps = 3
 	canaryTime  = 10 * time.Minute
 )
 
-// Stopped is the error of a call that was not made, because the plugin version broke too often.
+// Stopped is the error of a call that was not made because the plugin version broke too often.
 type Stopped struct {
 	Plugin, Version, Hash, Connector string
-	// Function broke Times times in succession, at last by Broke: a limit as in the settings, or a reason.
+	// Function broke Times times in a row, the last time by Broke: the name of a limit, or a reason.
 	Function, Broke string
 	Times           int
-	// Until is when a call is let through again.
+	// Until is when the next call is tried.
 	Until time.Time
 }
 
@@ -43,28 +39,25 @@ func (s *Stopped) Error() string {
 		s.Plugin, s.Version, s.Hash, s.Connector, s.Function, s.Times, s.Broke, s.Until.UTC().Format(time.RFC3339))
 }
 
-// breaker stops a plugin version for one connector: another's settings and data may suit it well.
 type breaker struct {
-	// active: there is something to look at: calls of a plugin that works cost one load.
+	// active avoids the lock while no function has broken.
 	active atomic.Bool
 
 	mu        guard.Mutex
 	functions map[string]*streak
 }
 
-// streak is the breaks of one function since it last went well.
 type streak struct {
 	count int
 	last  time.Time
 	cause string
-	// until is when the function is tried again, zero while it is not stopped; rest is the present pause.
-	until time.Time
-	pause time.Duration
-	// probing: a call was let through to see.
+	// until is when the function is tried again, zero while it is not stopped.
+	until   time.Time
+	pause   time.Duration
 	probing bool
 }
 
-// check reports whether a call of a function may be made: nil, or what is stopped.
+// check returns what is stopped, or nil if the call may be made.
 func (b *breaker) check(function string, now time.Time) *Stopped {
 	if !b.active.Load() {
 		return nil
@@ -76,14 +69,13 @@ func (b *breaker) check(function string, now time.Time) *Stopped {
 			return &Stopped{Function: name, Broke: s.cause, Times: s.count, Until: s.until}
 		}
 	}
-	// Only when nothing else stops the call: a try that is noted and not made would be waited for without end.
+	// Only if nothing else stops the call: a recorded try that is not made would block the function for ever.
 	if s := b.functions[function]; s != nil && !s.until.IsZero() {
 		s.probing = true
 	}
 	return nil
 }
 
-// succeeded notes a call that ended well.
 func (b *breaker) succeeded(function string) {
 	if !b.active.Load() {
 		return
@@ -94,7 +86,7 @@ func (b *breaker) succeeded(function string) {
 	b.active.Store(len(b.functions) > 0)
 }
 
-// inconclusive notes a call that says nothing of the plugin: its caller gave up, or its arguments could not be passed.
+// inconclusive records a call that proves nothing: its caller gave up, or its arguments could not be passed.
 func (b *breaker) inconclusive(function string) {
 	if !b.active.Load() {
 		return
@@ -106,8 +98,7 @@ func (b *breaker) inconclusive(function string) {
 	}
 }
 
-// trapped counts a call that trapped or broke a fence. When it was one too many the function is stopped for a while:
-// that is returned, else nil.
+// trapped counts a call that trapped or exceeded a limit, and returns what it stopped, if anything.
 func (b *breaker) trapped(function, broke string, now time.Time) *Stopped {
 	b.mu.Lock()
 	defer b.mu.Unlock()

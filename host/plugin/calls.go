@@ -9,12 +9,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The calls that are rare go through the reflective codec.
-
-// functions are the contract's, by interface and Go's name.
 var functions = binary.Functions
 
-// invoke calls a function by Go's name of it.
+// invoke calls a function by its Go name through the reflective codec; batch.go has the calls that carry rows.
 func invoke[T any](ctx context.Context, i *Instance, iface, method string, args ...any) (result T, err error) {
 	fn := functions[iface][method]
 	f, err := i.enter(ctx, fn)
@@ -33,15 +30,14 @@ func invoke[T any](ctx context.Context, i *Instance, iface, method string, args 
 	return result, nil
 }
 
-// noResult is the result of a function without one.
 type noResult struct{}
 
-// Describe asks the module what it is.
+// Describe returns the module's description of itself.
 func (i *Instance) Describe(ctx context.Context) (wit.Description, error) {
 	return invoke[wit.Description](ctx, i, wit.InterfacePlugin, "Describe")
 }
 
-// Validate checks settings together.
+// Validate validates the settings of a component.
 func (i *Instance) Validate(ctx context.Context, component string, settings []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.ValidateResult, error) {
 	validation, err := invoke[wit.ValidateResult](ctx, i, wit.InterfacePlugin, "Validate", component, settings, online,
@@ -60,7 +56,7 @@ func (i *Instance) Validate(ctx context.Context, component string, settings []wi
 	return validation, err
 }
 
-// Commands lists what the plugin adds to the command line.
+// Commands returns the plugin's commands.
 func (i *Instance) Commands(ctx context.Context) ([]wit.Command, error) {
 	return invoke[[]wit.Command](ctx, i, wit.InterfaceTools, "Commands")
 }
@@ -71,7 +67,7 @@ func (i *Instance) Run(ctx context.Context, command string, options, settings []
 	return invoke[wit.CommandResult](ctx, i, wit.InterfaceTools, "Run", command, options, settings, state, answers)
 }
 
-// Plan shares a source's work out among tasks.
+// Plan returns the task configs of a source.
 func (i *Instance) Plan(ctx context.Context, component string, settings []wit.Setting, maxTasks uint32) (wit.PlanResult,
 	error) {
 	plan, err := invoke[wit.PlanResult](ctx, i, wit.InterfaceSource, "Plan", component, settings, maxTasks)
@@ -87,7 +83,7 @@ func (i *Instance) Plan(ctx context.Context, component string, settings []wit.Se
 	return plan, nil
 }
 
-// OpenSource works out what a source's other calls need. Schemas of feeds come back under the host's ids.
+// OpenSource returns the context for a source's other calls. Schemas of feeds have the host's IDs.
 func (i *Instance) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.SourceOpenResult, error) {
 	result, err := invoke[wit.SourceOpenResult](ctx, i, wit.InterfaceSource, "Open", component, settings, state,
@@ -112,14 +108,14 @@ func (i *Instance) OpenSource(ctx context.Context, component string, settings []
 	return result, nil
 }
 
-// discard makes a trap of something that only showed after a call had ended well.
+// discard turns an invalid result into a trap.
 func (i *Instance) discard(err error) error {
 	i.broken = i.trap(err)
 	i.recordOutcome(i.broken)
 	return i.broken
 }
 
-// Next asks a feed what to fetch. now is in milliseconds since 1970.
+// Next returns what a feed should fetch. now is in milliseconds since 1970.
 func (i *Instance) Next(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry,
 	cause wit.PollReason,
 	now int64) (wit.NextAction, error) {
@@ -132,7 +128,7 @@ func (i *Instance) Next(ctx context.Context, context []byte, feed uint32, offset
 	return action, err
 }
 
-// Begin starts a page; position is nil for a wake's. The page's number is valid on this instance only.
+// Begin starts a page; position is nil for a notification's. The page's number is valid on this instance only.
 func (i *Instance) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.OffsetEntry,
 	response wit.Response) (uint32, error) {
 	return invoke[uint32](ctx, i, wit.InterfaceSource, "Begin", context, feed, position, response)
@@ -144,13 +140,13 @@ func (i *Instance) Abandon(ctx context.Context, page uint32) error {
 	return err
 }
 
-// CheckOffset asks whether a stored offset is one of the plugin's: nil, or a [*wit.Fault] that says why not.
+// CheckOffset returns a [*wit.Fault] if the plugin rejects a stored offset.
 func (i *Instance) CheckOffset(ctx context.Context, partition, offset []wit.OffsetEntry) error {
 	_, err := invoke[noResult](ctx, i, wit.InterfaceSource, "CheckOffset", partition, offset)
 	return err
 }
 
-// HandleNotification hands in a request of the listener's.
+// HandleNotification passes a request that a notification endpoint received.
 func (i *Instance) HandleNotification(ctx context.Context, context []byte,
 	notification wit.Notification) ([]wit.Trigger, error) {
 	wakes, err := invoke[[]wit.Trigger](ctx, i, wit.InterfaceNotifications, "HandleNotification", context, notification)
@@ -163,7 +159,7 @@ func (i *Instance) HandleNotification(ctx context.Context, context []byte,
 	return wakes, nil
 }
 
-// Subscribe asks for a subscription of a feed under an address.
+// Subscribe subscribes a feed under an address.
 func (i *Instance) Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
 	return i.checkCallResult(invoke[wit.CallResult](ctx, i, wit.InterfaceNotifications, "Subscribe", context, feed,
@@ -171,7 +167,7 @@ func (i *Instance) Subscribe(ctx context.Context, context []byte, feed uint32, a
 		state, answers))
 }
 
-// Retire undoes what a connector set up at its service.
+// Retire removes what a connector created at its service.
 func (i *Instance) Retire(ctx context.Context, component string, settings []wit.Setting, addresses []string,
 	state []byte, answers []wit.Response) (wit.CallResult, error) {
 	return i.checkCallResult(invoke[wit.CallResult](ctx, i, wit.InterfaceRetirement, "Retire", component, settings,
@@ -179,7 +175,6 @@ func (i *Instance) Retire(ctx context.Context, component string, settings []wit.
 		state, answers))
 }
 
-// checkCallResult takes what came of a call that arranges something at the service.
 func (i *Instance) checkCallResult(a wit.CallResult, err error) (wit.CallResult, error) {
 	if err == nil {
 		if err := checkDone(&a); err != nil {
@@ -189,7 +184,7 @@ func (i *Instance) checkCallResult(a wit.CallResult, err error) (wit.CallResult,
 	return a, err
 }
 
-// OpenSink works out what a sink's other calls need.
+// OpenSink returns the context for a sink's other calls.
 func (i *Instance) OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.SinkOpenResult, error) {
 	result, err := invoke[wit.SinkOpenResult](ctx, i, wit.InterfaceSink, "Open", component, settings, state, answers)
@@ -201,10 +196,10 @@ func (i *Instance) OpenSink(ctx context.Context, component string, settings []wi
 	return result, err
 }
 
-// Warnings is how many lines the call before has logged as warnings or errors.
+// Warnings returns how many warnings and errors the last call logged.
 func (i *Instance) Warnings() int { return i.out.warnings }
 
-// HandleResponse reports what became of a delivery; there is one verdict for each of its rows.
+// HandleResponse passes the response to a delivery and returns one result for each of its rows.
 func (i *Instance) HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
 	response wit.Response) (wit.ResponseResult, error) {
 	result, err := invoke[wit.ResponseResult](ctx, i, wit.InterfaceSink, "HandleResponse", context, memo, rows,

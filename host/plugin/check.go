@@ -20,22 +20,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Checked is what [Check] found out about a file.
+// Checked is the result of [Check].
 type Checked struct {
-	// Info of the module; Info.Err says why it was not loaded, and then there are no calls.
+	// Info.Err says why the module was not loaded; there are no calls then.
 	Info Info
-	// MemoryBytes is what an instance starts with, Limits what the module would run under.
+	// MemoryBytes is the initial memory of an instance.
 	MemoryBytes int64
 	Limits      Limits
-	// Metered is what the meter does to the module, zero where it refuses it.
-	Metered meter.Report
-	// Calls that were tried, in their order.
-	Calls []Call
-	// Findings of the calls and of what the module says of itself; at loading there is at most one.
+	// Metered is zero if the meter rejects the module.
+	Metered  meter.Report
+	Calls    []Call
 	Findings []Finding
 }
 
-// Refused reports whether a finding keeps the module from being used.
+// Refused reports whether a finding prevents the module from being used.
 func (c *Checked) Refused() bool {
 	for _, f := range c.Findings {
 		if f.Refused {
@@ -45,34 +43,30 @@ func (c *Checked) Refused() bool {
 	return false
 }
 
-// Call is one that [Check] made.
+// Call is a call that [Check] made.
 type Call struct {
-	// Function is the contract's, as `source.plan`; Of says what it was called for, "" for nothing in particular.
+	// Function is the contract's name, such as source.plan. Of is the component or command, "" for none.
 	Function, Of string
-	// Answer is what came: `answered`, a fault, or `trap`, for which there is a finding too.
+	// Answer is `answered`, a fault, or `trap`.
 	Answer string
 }
 
-// Finding is something that [Check] noticed. A refused one keeps the module from being used, or breaks the contract;
-// others are advice.
+// Finding is a result of [Check]. A refused one prevents the module from being used or breaks the contract; others
+// are advice.
 type Finding struct {
 	Refused bool
-	// Where is a function or a component, Text what was expected and found there.
+	// Where is a function or a component.
 	Where, Text string
 }
 
 func (f Finding) String() string { return f.Where + ": " + f.Text }
 
-// CheckTime is how long [Check] may take, compiling and all calls together: each has its own limit, but a plugin may
-// have any number of components and commands.
+// CheckTime bounds [Check], compiling and all calls together.
 const CheckTime = time.Minute
 
-// Check loads a file as a host would and tries what must work without settings or a service: describe gives the same
-// answer twice, validate answers for each component with nothing set, and every function of the contract that the
-// module has returns when it is called with empty lists and the context that open or prepare returned, all within
-// [CheckTime], compiling included; what is not tried by then is refused. What loading refuses, such as a list that is
-// too long or a command whose option clashes, is the one finding. The error is about reading the file; a refused module
-// is a finding.
+// Check loads a file as a worker does and tries what must work without settings or a service: describe returns the
+// same twice, validate responds for each component without settings, and every function returns when called with
+// empty lists and the context of open or prepare. The error is about reading the file; a refused module is a finding.
 func Check(ctx context.Context, path string, o Options) (*Checked, error) {
 	return check(ctx, path, o, CheckTime)
 }
@@ -132,19 +126,17 @@ type checker struct {
 	*Checked
 	ctx    context.Context
 	module *module
-	// skipped is how many calls were not made, or not to their end, because the time of all was up.
+	// skipped counts the calls that were not completed in time.
 	skipped int
 }
 
-// addFinding notes a finding, each once.
 func (c *checker) addFinding(refused bool, where, format string, args ...any) {
 	if f := (Finding{refused, where, fmt.Sprintf(format, args...)}); !slices.Contains(c.Findings, f) {
 		c.Findings = append(c.Findings, f)
 	}
 }
 
-// try calls f with a fresh instance while there is time. Faults are answers, a panic is a finding; anything else is
-// refused.
+// try calls f with a fresh instance while there is time. A panic is advice, any other trap is refused.
 func (c *checker) try(function, of string, f func(*Instance) error) {
 	if c.ctx.Err() != nil {
 		c.skipped++
@@ -165,7 +157,7 @@ func (c *checker) try(function, of string, f func(*Instance) error) {
 		return
 	default:
 		answer = "trap"
-		// A panic may come of what the call lacks, and breaks no contract.
+		// A panic may be due to the empty arguments, and breaks no contract.
 		trap, _ := errors.AsType[*Trap](err)
 		panics, text := trap != nil && strings.Contains(trap.Output, "panic: "), err.Error()
 		if panics {
@@ -176,7 +168,7 @@ func (c *checker) try(function, of string, f func(*Instance) error) {
 	c.Calls = append(c.Calls, Call{function, of, answer})
 }
 
-// describe asks twice on one instance; the answer at loading came from another.
+// describe calls twice on one instance; the description at loading is from another instance.
 func (c *checker) describe() {
 	c.try("plugin.describe", "", func(i *Instance) error {
 		for range 2 {
@@ -201,7 +193,6 @@ func (c *checker) describe() {
 	}
 }
 
-// checkPrintable notes text that is shown in another way than it stands there.
 func (c *checker) checkPrintable(where, what, text string) {
 	if shown.Line(text) != strings.NewReplacer("\n", " ", "\t", " ").Replace(text) {
 		c.addFinding(false, where, "the %s holds control characters or others that do not show themselves, or is "+
@@ -210,7 +201,6 @@ func (c *checker) checkPrintable(where, what, text string) {
 	}
 }
 
-// checkTexts looks at the texts of a setting, or of an option, except its name.
 func (c *checker) checkTexts(where string, s *wit.ConfigKey) {
 	of := inQuotes(s.Name)
 	c.checkPrintable(where, "documentation of "+of, s.Documentation)
@@ -239,7 +229,6 @@ func (c *checker) checkTexts(where string, s *wit.ConfigKey) {
 
 func inQuotes(s string) string { return fmt.Sprintf("%.100q", s) }
 
-// component checks the declarations, and validate with nothing set.
 func (c *checker) component(x *wit.Component) {
 	where := x.Kind.String() + " " + x.Name
 	if x.Documentation == "" {
@@ -304,7 +293,6 @@ func (c *checker) checkAnswered(where string, x *wit.Component, done []wit.Confi
 	}
 }
 
-// callAll calls everything else with empty lists. Whether that is a fault or an answer is the plugin's business.
 func (c *checker) callAll() {
 	for _, i := range c.module.info.Interfaces {
 		switch i {
@@ -327,7 +315,6 @@ func (c *checker) callAll() {
 	}
 }
 
-// each tries a function for each component of a kind.
 func (c *checker) each(kind wit.ComponentKind, function string, f func(i *Instance, component string) error) {
 	for n := range c.module.info.Components {
 		if x := &c.module.info.Components[n]; x.Kind == kind {
@@ -381,7 +368,7 @@ func (c *checker) source() {
 		_, err := i.Next(c.ctx, opened, 0, nil, wit.PollReason{Start: wit.Set}, 0)
 		return err
 	})
-	// Without a page, decode and abandon are called for number 0: a plugin says that there is no such page.
+	// Without a page, decode and abandon are called for number 0, which the plugin must reject.
 	page := func(i *Instance) (uint32, error) {
 		return i.Begin(c.ctx, opened, 0, &[]wit.OffsetEntry{}, wit.Response{Status: 200})
 	}

@@ -56,10 +56,10 @@ func TestDeadlinesCountWork(t *testing.T) {
 	const limit = time.Second
 	all := int(limit / plainTick)
 	for name, c := range map[string]struct {
-		ticks int
-		wait  time.Duration
-		ended bool
-		took  time.Duration // by the clock, about
+		ticks   int
+		wait    time.Duration
+		ended   bool
+		byClock time.Duration // by the clock, about
 	}{
 		"work within the limit":                    {all - 2*windowLength, 0, false, limit},
 		"work beyond it":                           {2 * all, 0, true, limit},
@@ -81,8 +81,8 @@ func TestDeadlinesCountWork(t *testing.T) {
 				if c.ended && elapsed < limit {
 					t.Errorf("ended after %v", elapsed)
 				}
-				if elapsed < c.took*8/10 || elapsed > c.took*12/10+2*c.wait {
-					t.Errorf("expected some %v by the clock, found %v", c.took, elapsed)
+				if elapsed < c.byClock*8/10 || elapsed > c.byClock*12/10+2*c.wait {
+					t.Errorf("expected some %v by the clock, found %v", c.byClock, elapsed)
 				}
 				if c.ended && (overdue.Elapsed > 0) != (elapsed >= clockFactor*limit) {
 					t.Errorf("after %v: %v", elapsed, overdue)

@@ -10,9 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Decode hands in a piece of a page (tag "": of its main body), of an answer with that status. Rows and data are
-// appended to into, under the host's ids, and are nil in the portion; raw bytes of faults lie in into.Data. Rows have
-// topic 0: into.Topics begins with the feed's. On an error into is as it was.
+// Decode passes a piece of a response (tag "": of its main body). Rows and data are appended to into, with the host's
+// schema IDs; they are nil in the result. Rows have topic 0. On an error into is unchanged.
 func (i *Instance) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
 	into *record.Batch) (p wit.DecodeResult, err error) {
 	rows, data := len(into.Rows), len(into.Data)
@@ -54,8 +53,8 @@ func (i *Instance) passPiece(f *abi.Func, page uint32, tag string, status uint16
 	return g.Call(i.callCtx, f)
 }
 
-// readDecode reads what decode gave back: schemas 0, rows 8, data 16, faults 24, follow 32, next 40, more 52, wait-ms
-// 56.
+// readDecode reads the result of decode at these offsets: schemas 0, rows 8, data 16, faults 24, follow 32, next 40,
+// more 52, wait-ms 56.
 func (i *Instance) readDecode(ok []byte, ptr uint32, into *record.Batch) (p wit.DecodeResult, err error) {
 	if err := i.declared(ok, 0); err != nil {
 		return p, err

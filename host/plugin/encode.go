@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Encode makes deliveries of a batch's rows, which came of the records that origins names. Row numbers in hints and in
-// the result are positions in b.Rows, each of which stands in exactly one of the result's three lists.
+// Encode creates deliveries from a batch's rows, whose source records origins names. Each row is in exactly one of
+// the result's three lists, by its position in b.Rows.
 func (i *Instance) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
 	hints []wit.Hint) (d wit.EncodeResult, err error) {
 	c, e := batchCall{b: b, rows: b.Rows}, encoding{origins, hints}
@@ -27,7 +27,6 @@ func (i *Instance) Encode(ctx context.Context, context []byte, b *record.Batch, 
 	return d, nil
 }
 
-// checkDeliveries checks that each row stands in exactly one place.
 func (i *Instance) checkDeliveries(d *wit.EncodeResult, rows int) error {
 	i.scratch.counts = append(i.scratch.counts[:0], make([]uint8, rows)...)
 	count := func(row uint32) error {

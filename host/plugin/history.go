@@ -17,23 +17,21 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A plugin decides by roles what the host does with the user's values: a version that gives the address's role to
-// another setting sends the user's credentials elsewhere. So a version from a folder is compared with all versions of
-// the plugin that ran before.
+// Roles decide what the host does with the user's values: a version that gives the address's role to another setting
+// sends credentials elsewhere. So a version from a folder is compared with all versions that ran.
 
 const (
 	acceptSuffix = ".accept"
 	revealSuffix = ".reveal"
 )
 
-// isTrustSetting reports whether a setting of the worker is `plugin.NAME.accept` or `plugin.NAME.reveal`.
 func isTrustSetting(key string) bool {
 	rest, ok := strings.CutPrefix(key, "plugin.")
 	return ok && len(rest) > len(acceptSuffix) && (strings.HasSuffix(rest, acceptSuffix) ||
 		strings.HasSuffix(rest, revealSuffix))
 }
 
-// parseReveal reads the settings `plugin.NAME.reveal`: names of settings, by the names of plugins.
+// parseReveal returns the values of plugin.NAME.reveal by plugin name.
 func parseReveal(settings map[string]string, log *slog.Logger) map[string][]string {
 	reveal := map[string][]string{}
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
@@ -53,17 +51,17 @@ func parseReveal(settings map[string]string, log *slog.Logger) map[string][]stri
 	return reveal
 }
 
-// roleDeclarations is what versions of a plugin declare of settings that matter to the host: by component, as
-// `source org.example.Shop`, once for each name that it answers to.
+// roleDeclarations are the roles and secrets that versions of a plugin declare, by component (`source
+// org.example.Shop`), under each of its names. It is stored as JSON.
 type roleDeclarations struct {
 	Version, Hash string
-	// Roles of all settings and their aliases, several joined by +, "" for none. Secrets are the passwords among them.
+	// Roles by setting or alias, several joined by +. Secrets are password settings.
 	Roles   map[string]map[string]string
 	Secrets map[string][]string
 }
 
-// Answers are the names by which a connector may ask for a component: its own, its aliases, and Kafka Connect's short
-// forms, without the package and without Connector at the end.
+// Answers returns the names of a component: its own, its aliases, and Kafka Connect's short forms, without the
+// package and without Connector at the end.
 func Answers(c *wit.Component) []string {
 	simple := c.Name[strings.LastIndexByte(c.Name, '.')+1:]
 	names := append([]string{c.Name}, c.Aliases...)
@@ -89,7 +87,6 @@ func declarationsOf(info *Info) *roleDeclarations {
 	return d
 }
 
-// settingOf returns the names of a setting, its aliases included, its roles, and whether its value is a secret.
 func settingOf(s *wit.ConfigKey) (names, roles []string, secret bool) {
 	names, secret = []string{s.Name}, s.Kind == wit.KindPassword
 	for _, r := range s.Rules {
@@ -104,7 +101,6 @@ func settingOf(s *wit.ConfigKey) (names, roles []string, secret bool) {
 	return names, roles, secret
 }
 
-// add declares names of a setting.
 func (d *roleDeclarations) add(component string, names, roles []string, secret bool) {
 	if d.Roles == nil {
 		d.Roles, d.Secrets = map[string]map[string]string{}, map[string][]string{}
@@ -122,12 +118,10 @@ func (d *roleDeclarations) add(component string, names, roles []string, secret b
 	}
 }
 
-// rolesIn splits roles that are joined by +.
 func rolesIn(joined string) []string {
 	return slices.DeleteFunc(strings.Split(joined, "+"), func(r string) bool { return r == "" })
 }
 
-// join adds what another version declares.
 func (d *roleDeclarations) join(other *roleDeclarations) *roleDeclarations {
 	if other == nil {
 		return d
@@ -143,7 +137,6 @@ func (d *roleDeclarations) join(other *roleDeclarations) *roleDeclarations {
 	return d
 }
 
-// differences lists settings of known components that have another role than before, or are a password no more.
 func (d *roleDeclarations) differences(before *roleDeclarations) []string {
 	var texts []string
 	say := func(setting, was, is string) {
@@ -173,10 +166,10 @@ func (d *roleDeclarations) differences(before *roleDeclarations) []string {
 	return texts
 }
 
-// Moved is the error of a version that gives the role of an address to another setting than the versions that ran.
+// Moved is the error of a version that gives an address role to another setting than the versions that ran.
 type Moved struct {
 	Plugin, Version, Setting, Role string
-	// Before are the settings that had the role, none where no setting had it.
+	// Before are the settings that had the role.
 	Before []string
 }
 
@@ -186,8 +179,8 @@ func (m *Moved) Error() string {
 		m.Setting, cmp.Or(strings.Join(m.Before, ", "), "to none"))
 }
 
-// moved returns the first setting with the role of an address that other settings had in the versions before, or that
-// answers to the name of a setting that did not have the role; nil if there is none.
+// roleMove returns the first setting with an address role that other settings had before, or whose name belonged to a
+// setting without the role; nil if there is none.
 func (info *Info) roleMove(before *roleDeclarations) *Moved {
 	for i := range info.Components {
 		c := &info.Components[i]
@@ -223,9 +216,8 @@ func (info *Info) roleMove(before *roleDeclarations) *Moved {
 	return nil
 }
 
-// history remembers, over restarts, what the versions of plugins have declared that ran.
+// history stores which roles the versions that ran have declared.
 type history struct {
-	// mu comes after Manager.mu.
 	mu       sync.Mutex
 	path     string // "" where nothing is kept
 	logger   *slog.Logger
@@ -235,18 +227,15 @@ type history struct {
 }
 
 type pluginHistory struct {
-	// Base is the version that ran last. In the file it is the one that ran last when the file was written.
 	Base *roleDeclarations `json:",omitempty"`
-	// All joins the versions that ran.
-	All *roleDeclarations `json:",omitempty"`
-	// Accepted stands in files of older versions of the program alone.
+	All  *roleDeclarations `json:",omitempty"`
+	// Accepted is only in files of older versions of the program.
 	Accepted map[string]*roleDeclarations `json:",omitempty"`
 }
 
-// maxHistoryBytes is how large the file of a history is at most that is read, in bytes.
 const maxHistoryBytes = 16 << 20
 
-// readHistory reads what was kept. What cannot be read is an error: without it any version would be the first.
+// readHistory returns an error for an unreadable file: without it any version would count as the first.
 func readHistory(path string, log *slog.Logger) (*history, error) {
 	h := &history{path: path, logger: log, builtIn: map[string]*roleDeclarations{}, recorded: map[string]bool{},
 		Plugins: map[string]*pluginHistory{}}
@@ -287,9 +276,8 @@ func (h *history) entry(name string) *pluginHistory {
 	return p
 }
 
-// judge refuses a version from a folder that moves the role of an address, and warns of other roles that changed.
-// It is compared with the versions that ran, with those that come with the program, and with older, which joins
-// versions that other files offer.
+// check rejects a version from a folder that moves an address role, and warns of other changed roles. It compares
+// with versions that ran, built-in ones, and older, which joins versions in other files.
 func (h *history) check(info *Info, older *roleDeclarations) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -314,10 +302,9 @@ func (h *history) check(info *Info, older *roleDeclarations) error {
 	return nil
 }
 
-// maxListedChanges is how many a message names.
 const maxListedChanges = 10
 
-// recordRun notes that a connector runs a version, together with what other processes have noted in the file.
+// recordRun stores that a connector runs a version, merged with what other processes have written.
 func (h *history) recordRun(info *Info) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -346,7 +333,6 @@ func (h *history) recordRun(info *Info) {
 	}
 }
 
-// secrets are the settings that were passwords in versions of a plugin that ran, or of any plugin where name is "".
 func (h *history) secrets(name string) (names []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -361,8 +347,8 @@ func (h *history) secrets(name string) (names []string) {
 	return slices.Compact(names)
 }
 
-// Secrets are the settings that were a password, or had the role of a secret, in any version that ran: of this plugin
-// where it comes with the program, else of any plugin.
+// Secrets returns the settings that were secret in any version that ran: of this plugin if it is built in, else of
+// any plugin.
 func (m *Manager) Secrets(info *Info) []string {
 	if info.BuiltIn {
 		return m.history.secrets(info.Name)

@@ -19,51 +19,43 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Instance is one guest at work for one connector. It belongs to one goroutine at a time: see [Pool]. A page stays on
-// the instance that began it, which may have several open.
+// Instance is a guest that works for one connector. One goroutine uses it at a time, see [Pool]. A page stays on the
+// instance that began it; an instance may have several pages open.
 //
-// An error of its methods is a [*wit.Fault] where the plugin said so itself, a [*Trap] where the call ended badly (the
-// instance answers nothing more then), and anything else where the call was not made.
+// Methods return a [*wit.Fault] from the plugin, a [*Trap] if the call ended badly (the instance is unusable then),
+// or another error if the call was not made.
 type Instance struct {
 	module *module
 	guest  *abi.Guest
-	// callCtx is the context of guest calls: it carries the instance, so that calls out know who calls. It is made
-	// once, since the engine does not watch contexts.
-	callCtx context.Context
-	clock   clock
-	out     output
-	schemas schemas.Numbers
-	scratch scratch
-	use     usage
-	// createdAt is when it was; admitted: it has a permit of its pool's bound; counted is its memory as the admission
-	// has it.
+	// callCtx carries the instance to host functions. It is created once, since the engine does not watch contexts.
+	callCtx        context.Context
+	clock          clock
+	out            output
+	schemas        schemas.Numbers
+	scratch        scratch
+	use            usage
 	createdAt      time.Time
 	hasReservation bool
 	reportedBytes  int64
-	// pool is nil for the host's own, whose counters are its own too: what a connector sees does not depend on whether
-	// a file had to be asked for its description.
+	// pool is nil for calls of the host itself, which have separate counters so that they do not distort a
+	// connector's.
 	pool     *Pool
 	counters *counters
-	// broken is why the instance must not be used again.
-	broken error
-	// funcs are the exports that were called before.
-	funcs   map[*canon.Func]*abi.Func
-	calls   int64
-	recycle int64
-	call    currentCall
+	broken   error
+	funcs    map[*canon.Func]*abi.Func
+	calls    int64
+	recycle  int64
+	call     currentCall
 }
 
-// currentCall is the present call of an instance, or the one before.
 type currentCall struct {
 	function string
 	started  time.Time
-	// running: it was entered and not left, so that it has a processor.
-	running bool
-	// in and out are the guest's counts of bytes when the call before ended.
+	running  bool
+	// in and out are the guest's byte counts after the previous call.
 	in, out uint64
 }
 
-// connector is whom the instance works for, "" for the host itself.
 func (i *Instance) connector() string {
 	if i.pool == nil {
 		return ""
@@ -71,8 +63,7 @@ func (i *Instance) connector() string {
 	return i.pool.connector
 }
 
-// newInstance makes an instance for a pool of a connector's; the host itself has none. Its log lines come out of the
-// bucket.
+// newInstance creates an instance; pool is nil for the host itself.
 func (m *module) newInstance(ctx context.Context, lines *bucket, pool *Pool) (*Instance, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -119,7 +110,7 @@ func (m *module) newInstance(ctx context.Context, lines *bucket, pool *Pool) (*I
 			return nil, &code.Unfit{Reason: err}
 		}
 		i.guest.Ended = i.clock.callerErr
-		// Not by the engine, which would leave no way to watch the stack.
+		// Not by the engine, which would not allow to watch the stack.
 		err = i.guest.Begin(i.callCtx, binary.StartExport, i.call.function)
 	}
 	i.counters.ticks.Add(i.clock.ticks)
@@ -142,11 +133,9 @@ func (m *module) newInstance(ctx context.Context, lines *bucket, pool *Pool) (*I
 	return i, nil
 }
 
-// errPanicked is why an instance is not used again on which a call of the host's panicked.
 var errPanicked = errors.New("a call ended in a panic of the host's")
 
-// abortRunning ends a call that was entered and never left: its processor goes back, and nobody knows what the guest is
-// in the middle of.
+// abortRunning releases the processor of a call that a panic interrupted; the guest's state is unknown then.
 func (i *Instance) abortRunning() {
 	if i.call.running {
 		i.call.running, i.broken = false, errPanicked
@@ -165,16 +154,14 @@ func (i *Instance) close() {
 	i.counters.instances.Add(-1)
 }
 
-// reportMemory notes how large its memory is.
 func (i *Instance) reportMemory(bytes int64) {
 	i.module.host.memory.used.Add(bytes - i.reportedBytes)
 	i.reportedBytes = bytes
 }
 
-// Module is what the instance is of.
+// Module describes the instance's module.
 func (i *Instance) Module() Info { return i.module.snapshot() }
 
-// enter begins a call of a function and looks it up.
 func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error) {
 	if i.broken != nil {
 		return nil, fmt.Errorf("%s: the instance was discarded: %w", fn.Name, i.broken)
@@ -205,7 +192,7 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 	return f, nil
 }
 
-// leave ends a call that was entered: err is what the engine or the codec said, fault what the plugin said.
+// leave ends a call. err is from the engine or the codec, fault from the plugin.
 func (i *Instance) leave(fault *wit.Error, err error) error {
 	i.call.running = false
 	i.module.host.processors.release()
@@ -225,7 +212,7 @@ func (i *Instance) leave(fault *wit.Error, err error) error {
 	i.reportMemory(bytes)
 	if err != nil {
 		if isA[*abi.Refusal](err) {
-			// Arguments of the host's that cannot be passed: the guest was not called.
+			// The arguments cannot be passed: the guest was not called.
 			i.recordOutcome(err)
 			return err
 		}
@@ -243,7 +230,6 @@ func (i *Instance) leave(fault *wit.Error, err error) error {
 	return nil
 }
 
-// trap makes the error of a call that ended badly, with a word about memory where that is the likely cause.
 func (i *Instance) trap(err error) *Trap {
 	c := i.counters
 	c.traps.Add(1)
@@ -271,7 +257,7 @@ func (i *Instance) trap(err error) *Trap {
 	return t
 }
 
-// callError makes the error of a call that ended badly: a trap, unless it was the caller who gave up.
+// callError returns a trap, unless the caller gave up.
 func (i *Instance) callError(err error) error {
 	if by := canceledBy(err); by != nil {
 		return fmt.Errorf("plugin %s %s: %s: %w", i.module.info.Name, i.module.info.Version, i.call.function, by)
@@ -279,7 +265,7 @@ func (i *Instance) callError(err error) error {
 	return i.trap(err)
 }
 
-// recycleReason is why an instance should be replaced although it works, "" if it should not.
+// recycleReason says why a working instance should be replaced, "" if it should not.
 func (i *Instance) recycleReason() string {
 	switch {
 	case i.calls >= i.module.limits.Calls:
@@ -292,7 +278,6 @@ func (i *Instance) recycleReason() string {
 	return ""
 }
 
-// scratch is the buffers of an instance.
 type scratch struct {
 	rows   []wit.Row
 	topics []uint32
@@ -300,7 +285,6 @@ type scratch struct {
 	counts []uint8
 }
 
-// checkBreaker is why a call of a function must not be made, nil if it may.
 func (i *Instance) checkBreaker(function string, now time.Time) error {
 	if i.pool == nil {
 		return nil
@@ -311,7 +295,7 @@ func (i *Instance) checkBreaker(function string, now time.Time) error {
 	return nil
 }
 
-// recordOutcome reports to the breaker how the running call ended: well with nil, badly with a [*Trap].
+// recordOutcome reports the end of a call to the breaker: nil is success.
 func (i *Instance) recordOutcome(err error) {
 	switch {
 	case i.pool == nil:
@@ -335,21 +319,18 @@ func (i *Instance) recordFailure(err error) {
 	i.pool.recordTrap(trap)
 }
 
-// named adds the plugin and the connector, which the breaker does not know.
 func (s *Stopped) named(m *module, connector string) *Stopped {
 	s.Plugin, s.Version, s.Hash, s.Connector = cmp.Or(m.info.Name, m.info.Path), m.info.Version, m.info.Hash,
 		connector
 	return s
 }
 
-// instanceKey is the key under which a call's context carries the instance that calls out.
 type instanceKey struct{}
 
-// randomSeed is the engine's own.
 const randomSeed = 42
 
-// randomness is random numbers that are the same at every start, in pieces, so that a guest that asks for the whole of
-// its memory is ended in time. They are the engine's default, which gives all in one.
+// randomness returns the engine's default sequence, in pieces, so that a guest that fills all of its memory is ended
+// in time.
 type randomness struct {
 	*rand.Rand
 	watch func()
@@ -361,15 +342,10 @@ func (r *randomness) Read(p []byte) (int, error) {
 	return r.Rand.Read(p[:min(len(p), 64<<10)])
 }
 
-// usage is what a pool knows of an instance, under its lock.
 type usage struct {
-	// held by a goroutine, for calls; readers are those who share it.
-	held    bool
-	readers int
-	// queue are the calls of readers that wait for it.
-	queue []chan struct{}
-	// detached: it is not among the pool's instances any more. gone: it was closed.
+	held             bool
+	readers          int
+	queue            []chan struct{}
 	detached, closed bool
-	// idle is since when nobody uses it.
-	idle time.Time
+	idle             time.Time
 }

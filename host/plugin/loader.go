@@ -12,7 +12,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// loader makes modules.
 type loader struct {
 	host
 	limits      Limits
@@ -20,7 +19,6 @@ type loader struct {
 	notice      *compileNotice
 }
 
-// load recognises, compiles and describes a module. The error says what is wrong with the file, not which file.
 func (l *loader) load(ctx context.Context, a *candidateFile) (*module, error) {
 	if a.facts != nil {
 		m, err := l.fromCache(ctx, a, a.facts)
@@ -50,7 +48,6 @@ func (l *loader) load(ctx context.Context, a *candidateFile) (*module, error) {
 		return nil, err
 	}
 	l.cache.Remember(a.hash, &code.Facts{Binary: *read, Description: *d})
-	// Only now the name is known that limits are set by.
 	before := m.limits
 	if m.limits = l.limitsFor(m.info.Name); m.limits.pages() != before.pages() {
 		m.freeIfUnused()
@@ -61,7 +58,6 @@ func (l *loader) load(ctx context.Context, a *candidateFile) (*module, error) {
 	return m, nil
 }
 
-// newModule is the one that a file comes to by what was read off its bytes.
 func (l *loader) newModule(a *candidateFile, read *binary.Module) (*module, error) {
 	found, err := read.Judge()
 	if err != nil {
@@ -72,7 +68,7 @@ func (l *loader) newModule(a *candidateFile, read *binary.Module) (*module, erro
 			Interfaces: found, Loaded: time.Now()}}, nil
 }
 
-// fromCache makes a module of what is kept of it; nil where this host does not take it as it did then.
+// fromCache creates a module from cached facts; nil if the current limits and rules reject them.
 func (l *loader) fromCache(ctx context.Context, a *candidateFile, known *code.Facts) (*module, error) {
 	m, err := l.newModule(a, &known.Binary)
 	if err != nil {
@@ -89,7 +85,6 @@ func (l *loader) fromCache(ctx context.Context, a *candidateFile, known *code.Fa
 	return m, nil
 }
 
-// start compiles a module and asks it what it is.
 func (l *loader) start(ctx context.Context, m *module) (d *wit.Description, err error) {
 	if m.code, err = m.compileCode(ctx); err != nil {
 		return nil, err
@@ -101,7 +96,6 @@ func (l *loader) start(ctx context.Context, m *module) (d *wit.Description, err 
 	return d, nil
 }
 
-// limitsFor are the limits of a plugin by its name.
 func (l *loader) limitsFor(name string) Limits {
 	own, ok := l.namedLimits[name]
 	if !ok {
@@ -110,11 +104,10 @@ func (l *loader) limitsFor(name string) Limits {
 	return own.filled()
 }
 
-// maxDescribe is the longest time in which a module must say what it is: what is set for a plugin with long calls would
-// hold for any file then.
+// maxDescribe bounds describe: otherwise the limit of a plugin with long calls would apply to any file.
 const maxDescribe = time.Minute
 
-// widest are limits under which any module that some setting allows can be asked for its name.
+// widestLimits are limits under which any configured plugin can be asked for its name.
 func (l *loader) widest() Limits {
 	widest := l.limits.filled()
 	for _, named := range l.namedLimits {
@@ -129,7 +122,6 @@ func (l *loader) widest() Limits {
 	return widest
 }
 
-// describe asks the module what it is.
 func (m *module) describe(ctx context.Context) (*wit.Description, error) {
 	i, err := m.newInstance(ctx, newBucket(m.limits.LogLinesPerSecond), nil)
 	if err != nil {
@@ -147,7 +139,7 @@ func (m *module) describe(ctx context.Context) (*wit.Description, error) {
 		return nil, &code.Unfit{Reason: fmt.Errorf("describe: %w", err)}
 	}
 	if m.info.Has(wit.InterfaceTools) {
-		// A plugin that cannot list its commands has none: whoever asks for one gets the reason.
+		// A plugin that cannot list its commands has none; a request for one returns the reason.
 		if commands, err := i.Commands(ctx); err == nil {
 			if err := CheckCommands(commands); err != nil {
 				return nil, err
@@ -163,7 +155,6 @@ func (m *module) setDescription(d *wit.Description) {
 		d.Components
 }
 
-// checkDescription refuses what a module must not say of itself. It ends with ctx.
 func (m *module) checkDescription(ctx context.Context, d *wit.Description) error {
 	if d.Name == "" || d.Version == "" {
 		return fmt.Errorf("expected a name and a version, found %q and %q", d.Name, d.Version)
@@ -207,24 +198,20 @@ func (m *module) checkDescription(ctx context.Context, d *wit.Description) error
 	return nil
 }
 
-// candidateFile is a module on its way to an origin. Its bytes are read when their turn comes: a folder may hold any
-// number of files.
+// candidateFile is a module file that is being loaded. Its bytes are read late, since a folder may hold any number of
+// files.
 type candidateFile struct {
 	path, hash string
 	size       int
-	// builtIn: it comes with the program.
-	builtIn bool
-	// read gives the bytes.
-	read func() ([]byte, error)
-	// facts are the module's facts where the cache has them: then loading it costs next to nothing.
+	builtIn    bool
+	read       func() ([]byte, error)
+	// facts are the module's cached facts, nil if unknown.
 	facts *code.Facts
-	// deferred: no connector that is configured uses it, as far as can be seen without compiling it.
+	// deferred: no configured connector uses it, as far as its bytes show.
 	deferred bool
-	// order is that among all that were loaded.
-	order int
-	// loaded or err is what became of it.
-	loaded *module
-	err    error
+	order    int
+	loaded   *module
+	err      error
 }
 
 func newCandidateFile(path, hash string, size int) *candidateFile {
@@ -233,7 +220,7 @@ func newCandidateFile(path, hash string, size int) *candidateFile {
 	}}
 }
 
-// bytes are the module's as they were when it was seen.
+// bytes returns an error if the file changed since it was seen.
 func (a *candidateFile) bytes() ([]byte, error) {
 	data, err := a.read()
 	if err == nil && code.HashOf(data) != a.hash {

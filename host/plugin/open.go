@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// New loads all plugins. A file that is refused does not fail it: see [Manager.Modules].
+// New loads all plugins. A refused file is no error, see [Manager.Modules].
 func New(ctx context.Context, o Options) (*Manager, error) {
 	if o.Registry == nil {
 		return nil, errors.New("plugin: Options.Registry is required")
@@ -37,7 +37,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	defer m.loader.notice.stop()
 	maxTick() // measured before anything competes for the processors
 	if o.Watch {
-		// Before the first look, so that nothing falls between.
+		// Before the first scan, so that no change is missed.
 		if err := m.openWatch(o.Debounce); err != nil {
 			m.Close()
 			return nil, err
@@ -66,7 +66,6 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	return m, nil
 }
 
-// loadRest loads what no connector needed at the start.
 func (m *Manager) loadRest(ctx context.Context, embedded []*candidateFile) {
 	defer guard.Recover(m.loader.logger, "loading plugins", nil)
 	if err := m.scan(ctx, embedded, nil); err != nil {
@@ -78,7 +77,7 @@ func (m *Manager) loadRest(ctx context.Context, embedded []*candidateFile) {
 	m.warnUnusedLimits()
 }
 
-// warnUnusedLimits names limits of plugins that are not there: more likely misspelt than meant for later.
+// warnUnusedLimits names limits of unknown plugins, which are probably misspelt.
 func (m *Manager) warnUnusedLimits() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -96,7 +95,7 @@ func (m *Manager) warnUnusedLimits() {
 	}
 }
 
-// Loaded waits until the plugins that nothing needed at the start have been looked at, too. The error is that of ctx.
+// Loaded waits until all plugins are loaded. The error is that of ctx.
 func (m *Manager) Loaded(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
@@ -111,8 +110,7 @@ func (m *Manager) Loaded(ctx context.Context) error {
 	}
 }
 
-// Warm compiles the modules that new connectors would use, so that a later start finds their code in
-// [Options.CacheDir].
+// Warm compiles the active modules, so that a later start finds their code in [Options.CacheDir].
 func (m *Manager) Warm(ctx context.Context) error {
 	if m.loader.cache == nil {
 		return errors.New("there is no folder that compiled code can be kept in")
@@ -135,7 +133,7 @@ func (m *Manager) Warm(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Close ends the watching and closes all bindings and modules. Instances that are out are closed when they come back.
+// Close closes all bindings and modules. Instances in use are closed when they are released.
 func (m *Manager) Close() error {
 	m.stop()
 	m.watching.Wait()
@@ -170,8 +168,7 @@ func (m *Manager) Close() error {
 	return nil
 }
 
-// Modules lists what was found, by name, version (newest first) and origin: refused files with Err among them, versions
-// that are only there because connectors still run them, and those that a rollback comes back to.
+// Modules lists all modules by name, version (newest first) and file: active, refused, retired and kept ones.
 func (m *Manager) Modules() []Info {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -215,7 +212,6 @@ func (m *Manager) Modules() []Info {
 	return all
 }
 
-// overridden reports whether another origin offers the same version, loaded later; m.mu is held.
 func (m *Manager) overridden(x *module) bool {
 	for _, o := range m.sources {
 		if a := o.active; a != nil && a != x && a.info.Name == x.info.Name && a.info.Version == x.info.Version &&

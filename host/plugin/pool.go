@@ -14,22 +14,19 @@ import (
 var ErrClosed = errors.New("closed")
 
 const (
-	// idleTime is how long an instance is kept that nobody uses.
 	idleTime = 5 * time.Second
-	// contentionTime is how long calls must have waited for an instance within a second, while a processor was free,
-	// before there is another one.
+	// contentionTime is how long calls must have waited within a second, while a processor was free, before another
+	// instance is created.
 	contentionTime = 20 * time.Millisecond
-	// isolationTime is for how long pages do not share instances after one of them has trapped, as far as the pool's
-	// limit allows.
+	// isolationTime is how long pages do not share instances after a trap, within the pool's limit.
 	isolationTime = time.Minute
 )
 
-// Pool is the instances of one version of a plugin that work for one connector, all of its tasks: one, and more, up to
-// its limit, only while calls wait for it. They are made when they are needed, replaced when they are worn or have
-// trapped, and closed when they were idle for a while. No instance ever sees two connectors. It is safe for use by
-// several goroutines.
+// Pool holds the instances of one plugin version for one connector. There is one, and more only while calls wait.
+// They are created when needed, replaced when used up or broken, and closed when idle. No instance ever serves two
+// connectors. It is safe for concurrent use.
 //
-// An instance is held by one goroutine at a time: from [Pool.Acquire] to [Pool.Release], or for one call of a [Reader].
+// One goroutine holds an instance at a time: from [Pool.Acquire] to [Pool.Release], or for one call of a [Reader].
 // Several readers may share one.
 type Pool struct {
 	module    *module
@@ -37,42 +34,34 @@ type Pool struct {
 	lines     *bucket
 	breaker   *breaker
 	budget    *memoryBudget
-	// ctx ends when the pool is closed, by end.
-	ctx    context.Context
-	cancel context.CancelFunc
-	mu     guard.Mutex
-	// instances are those that can be chosen; making is how many more are being made.
+	ctx       context.Context
+	cancel    context.CancelFunc
+	mu        guard.Mutex
 	instances []*Instance
 	making    int
-	// detached is how many more get no new calls, and are closed when the last of their calls ends.
-	detached int
-	waiters  []*waiter
-	closed   bool
-	// timer closes idle instances; nil: none is idle.
-	timer      *time.Timer
-	contention contention
-	// moduleReleased: the pool has released its module.
+	// detached counts instances that get no new calls and are closed after their last one.
+	detached       int
+	waiters        []*waiter
+	closed         bool
+	timer          *time.Timer
+	contention     contention
 	moduleReleased bool
-	// canary is set while a version that took over can be left, else nil.
-	canary *canary
+	canary         *canary
 }
 
-// contention says whether a page should have an instance of its own; it is under the pool's lock.
+// contention decides whether a page gets an instance of its own; guarded by the pool's lock.
 type contention struct {
-	// waited is how long calls have waited for instances, while a processor was free, since the moment `since`.
+	// waited is the waiting time of calls since `since` while a processor was free.
 	waited time.Duration
 	since  time.Time
-	// isolateUntil is until when each page has one, after a trap: the next one costs one page alone.
+	// isolateUntil is until when pages do not share an instance after a trap.
 	isolateUntil time.Time
 }
 
-// waiter is a call that waits for any instance of a pool.
 type waiter struct {
-	// reader: it wants to share one.
 	reader bool
 	ready  chan struct{}
-	// instance is the one that it gets; nil: it makes one itself, or err says why it cannot. admitted: there is a
-	// permit for it.
+	// instance is nil if the waiter creates one itself, or gets err. reserved: memory for it is reserved.
 	instance *Instance
 	err      error
 	reserved bool
@@ -90,14 +79,14 @@ func newPool(m *module, connector string, transforms bool) *Pool {
 	return p
 }
 
-// Module is what the pool has instances of.
+// Module describes the pool's module.
 func (p *Pool) Module() Info { return p.module.snapshot() }
 
-// Acquire returns an instance, waiting while all are held. Give it back by [Pool.Release].
+// Acquire returns an instance and waits while all are in use. The caller calls [Pool.Release].
 func (p *Pool) Acquire(ctx context.Context) (*Instance, error) { return p.acquire(ctx, false) }
 
-// AcquireFresh is [Pool.Acquire] of an instance that has done nothing yet: what another one has in its memory cannot be
-// why a call fails on it.
+// AcquireFresh is [Pool.Acquire] with an instance without earlier calls, whose memory cannot be the cause of a
+// failure.
 func (p *Pool) AcquireFresh(ctx context.Context) (*Instance, error) { return p.acquire(ctx, true) }
 
 func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
@@ -127,7 +116,7 @@ func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
 	return p.replace(ctx, i)
 }
 
-// replace makes an instance in the place of one that nobody else uses; p.mu is held, and free on return.
+// replace creates an instance in place of an unused one; p.mu is held, and free on return.
 func (p *Pool) replace(ctx context.Context, i *Instance) (*Instance, error) {
 	i.hasReservation = false // its permit is for the other one
 	p.detach(i)
@@ -149,7 +138,6 @@ func (p *Pool) Do(ctx context.Context, f func(*Instance) error) error {
 func (p *Pool) limit() int { return int(p.module.limits.Instances) }
 func (p *Pool) count() int { return len(p.instances) + p.making }
 
-// tryReserve takes a permit for one more instance, if there may be one; p.mu is held.
 func (p *Pool) tryReserve() bool { return p.count() < p.limit() && p.budget.tryReserve(p.module) }
 
 func (p *Pool) closedError() error {
@@ -157,7 +145,6 @@ func (p *Pool) closedError() error {
 		ErrClosed)
 }
 
-// leastShared is the instance with the fewest readers of those that nobody holds, nil if there is none; p.mu is held.
 func (p *Pool) leastShared() (best *Instance) {
 	for _, i := range p.instances {
 		if !i.use.held && (best == nil || i.use.readers < best.use.readers) {
@@ -169,13 +156,11 @@ func (p *Pool) leastShared() (best *Instance) {
 
 func (p *Pool) hold(i *Instance) { i.use.held, i.use.idle = true, time.Time{} }
 
-// share adds a reader of an instance; p.mu is held.
 func (p *Pool) addReader(i *Instance) {
 	i.use.readers++
 	i.use.idle = time.Time{}
 }
 
-// detach takes an instance from those that can be chosen; p.mu is held.
 func (p *Pool) detach(i *Instance) {
 	if at := slices.Index(p.instances, i); at >= 0 {
 		p.instances = slices.Delete(p.instances, at, at+1)
@@ -184,7 +169,7 @@ func (p *Pool) detach(i *Instance) {
 	}
 }
 
-// closeInstance closes an instance that is parted; p.mu is held, but not while it does so.
+// closeInstance closes a detached instance; p.mu is held, but not while closing.
 func (p *Pool) closeInstance(i *Instance) {
 	if i.use.closed {
 		return
@@ -196,8 +181,7 @@ func (p *Pool) closeInstance(i *Instance) {
 	p.mu.Lock()
 }
 
-// make makes an instance that the caller holds, or that it shares; p.mu is held, and free on return. admitted: there is
-// a permit for it.
+// make creates an instance for the caller; p.mu is held, and free on return. admitted: memory is reserved.
 func (p *Pool) make(ctx context.Context, reader, admitted bool) (i *Instance, err error) {
 	p.making++
 	p.mu.Unlock()
@@ -236,14 +220,13 @@ func (p *Pool) make(ctx context.Context, reader, admitted bool) (i *Instance, er
 	return i, nil
 }
 
-// grant answers a waiter: with an instance, or, nil, with the right to make one; p.mu is held.
+// grant gives a waiter an instance, or with nil the right to create one; p.mu is held.
 func (p *Pool) grant(w *waiter, i *Instance) {
 	p.waiters = slices.DeleteFunc(p.waiters, func(other *waiter) bool { return other == w })
 	w.instance = i
 	close(w.ready)
 }
 
-// grantNext lets the waiter that came first make an instance, where there is room for one; p.mu is held.
 func (p *Pool) grantNext() {
 	if len(p.waiters) == 0 {
 		return
@@ -255,7 +238,6 @@ func (p *Pool) grantNext() {
 	}
 }
 
-// wait waits for an instance, by the order of coming; p.mu is held, and free on return.
 func (p *Pool) wait(ctx context.Context, reader bool) (*Instance, error) {
 	w := &waiter{reader: reader, ready: make(chan struct{})}
 	p.waiters = append(p.waiters, w)
@@ -268,7 +250,7 @@ func (p *Pool) wait(ctx context.Context, reader bool) (*Instance, error) {
 		case <-w.ready:
 			return p.granted(ctx, w, start)
 		case <-patience.C:
-			// Who holds an instance without calling it takes no processor.
+			// A holder that makes no call uses no processor.
 			p.mu.Lock()
 			waited := time.Since(start)
 			if !reader && (waited > time.Second || p.module.host.processors.free()) {
@@ -297,7 +279,6 @@ func (p *Pool) wait(ctx context.Context, reader bool) (*Instance, error) {
 	}
 }
 
-// granted is what a waiter comes to.
 func (p *Pool) granted(ctx context.Context, w *waiter, start time.Time) (*Instance, error) {
 	p.mu.Lock()
 	if w.err != nil || w.instance != nil {
@@ -316,8 +297,8 @@ func (p *Pool) granted(ctx context.Context, w *waiter, start time.Time) (*Instan
 	return p.make(ctx, w.reader, w.reserved)
 }
 
-// recordWait notes that a call waited for an instance; p.mu is held. Another instance helps only where there is a
-// processor for it; a processor that is free now may be the one of the call that was waited for.
+// recordWait records a wait; p.mu is held. Another instance helps only if there is a processor for it; the one that
+// is free now may be that of the call that just ended.
 func (p *Pool) recordWait(start time.Time) {
 	now := time.Now()
 	if now.Sub(p.contention.since) > time.Second {
@@ -332,7 +313,7 @@ func (p *Pool) recordWait(start time.Time) {
 	}
 }
 
-// Release gives an instance back. One that has trapped or is worn is closed.
+// Release returns an instance. Broken and used up ones are closed.
 func (p *Pool) Release(i *Instance) {
 	i.abortRunning()
 	worn := i.broken == nil && i.recycleReason() != ""
@@ -356,12 +337,11 @@ func (p *Pool) Release(i *Instance) {
 	p.dispatch(i)
 }
 
-// isExpired reports whether the turn of an instance is over while others wait for one.
 func (p *Pool) isExpired(i *Instance) bool {
 	return p.budget.waiting.Load() > 0 && time.Since(i.createdAt) >= contendedLifetime
 }
 
-// rest finds something to do for an instance that nobody holds; p.mu is held, and free on return.
+// dispatch gives an unused instance to the next waiter; p.mu is held, and free on return.
 func (p *Pool) dispatch(i *Instance) {
 	if !i.use.detached && p.isExpired(i) {
 		p.detach(i)
@@ -401,7 +381,6 @@ func (p *Pool) dispatch(i *Instance) {
 	p.unlock()
 }
 
-// idleFor is how long an instance may be idle now: less while others wait for one.
 func (p *Pool) idleFor(i *Instance) time.Duration {
 	switch usual := p.module.host.idle; {
 	case p.isExpired(i):
@@ -413,7 +392,7 @@ func (p *Pool) idleFor(i *Instance) time.Duration {
 	}
 }
 
-// unlock lets go of p.mu, which is held, and of the module when nothing is left of a pool that was closed.
+// unlock unlocks p.mu, and releases the module with the last instance of a closed pool.
 func (p *Pool) unlock() {
 	last := p.closed && len(p.instances) == 0 && p.making == 0 && p.detached == 0 && !p.moduleReleased
 	p.moduleReleased = p.moduleReleased || last
@@ -424,14 +403,12 @@ func (p *Pool) unlock() {
 	}
 }
 
-// Rest is called when the connector will call nothing of its plugins for longer than [Options.Idle]: instances that
-// nobody uses are closed at once.
+// Rest closes the connector's unused instances; call it when the plugin will not be called for longer than
+// [Options.Idle].
 func (p *Pool) Rest() { p.module.host.memory.closeIdle(p.connector) }
 
-// trim closes the instances that were idle for long enough.
 func (p *Pool) trim() { p.closeIdle(p.idleFor) }
 
-// closeIdle closes the instances that were idle for as long as idleFor says, which is called under p.mu.
 func (p *Pool) closeIdle(idleFor func(*Instance) time.Duration) {
 	p.mu.Lock()
 	if p.timer != nil {
@@ -455,7 +432,7 @@ func (p *Pool) closeIdle(idleFor func(*Instance) time.Duration) {
 	p.unlock()
 }
 
-// close closes the instances: idle ones now, those that are in use when they come back.
+// close closes the instances: unused ones now, others when they are released.
 func (p *Pool) close() {
 	p.mu.Lock()
 	if p.closed {
@@ -480,14 +457,14 @@ func (p *Pool) close() {
 	p.unlock()
 }
 
-// canary is the time in which a version that was swapped in can be left for the one before.
+// canary is set while a new version may be rolled back.
 type canary struct {
 	until  time.Time
 	breaks int
 	reject func(reason string)
 }
 
-// broke counts a broken call of a version on trial, and ends the trial where it was one too many.
+// recordTrap counts a broken call of a canary and rejects it at canaryTraps.
 func (p *Pool) recordTrap(t *Trap) {
 	p.mu.Lock()
 	c := p.canary
@@ -508,14 +485,12 @@ func (p *Pool) recordTrap(t *Trap) {
 	}
 }
 
-// isCanary reports whether the version took over a short while ago and can still be left.
 func (p *Pool) isCanary() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.canary != nil && time.Now().Before(p.canary.until)
 }
 
-// leave ends a reader's share of an instance.
 func (p *Pool) removeReader(i *Instance) {
 	p.mu.Lock()
 	i.use.readers--

@@ -11,21 +11,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Reader makes the calls that belong to one page of a source, all on one instance, which others' pages may share: it is
-// held for each call, not for the time in between. It is for one goroutine. Close it at the end of the page.
+// Reader makes the calls for one page of a source on one instance, which it locks for each call only, so that pages
+// can share it. It is for one goroutine. Close it at the end of the page.
 type Reader struct {
 	pool     *Pool
 	instance *Instance
-	// broke: it was a call of this reader that broke the instance. begun: a page of it is there.
+	// brokeInstance: a call of this reader broke the instance. hasPage: a page was begun.
 	brokeInstance, hasPage bool
 }
 
-// Abandoned is the error of a page whose instance broke, after it had begun, by a call that belonged to another page.
-// It says nothing of this page, which is to be asked for again.
+// Abandoned is the error of a page whose instance was broken by another page. Request the page again.
 type Abandoned struct {
 	Plugin, Version string
-	// Cause is what broke the instance.
-	Cause error
+	Cause           error
 }
 
 func (a *Abandoned) Error() string {
@@ -33,8 +31,7 @@ func (a *Abandoned) Error() string {
 		a.Version, a.Cause)
 }
 
-// Reader finds an instance for a page: the instance with the fewest pages, or a new one where calls wait for the
-// instances that there are.
+// Reader returns a reader on the instance with the fewest pages, or on a new one if calls wait.
 func (p *Pool) Reader(ctx context.Context) (*Reader, error) {
 	i, err := p.joinInstance(ctx)
 	if err != nil {
@@ -68,7 +65,6 @@ func (p *Pool) joinInstance(ctx context.Context) (*Instance, error) {
 	return best, nil
 }
 
-// needsOwnInstance reports whether a page should not share an instance; p.mu is held.
 func (p *Pool) needsOwnInstance() bool {
 	now := time.Now()
 	if now.Before(p.contention.isolateUntil) {
@@ -81,10 +77,9 @@ func (p *Pool) needsOwnInstance() bool {
 	return true
 }
 
-// Close ends the reader. Pages that it began and that did not end are to be abandoned before.
+// Close ends the reader. Abandon unfinished pages before.
 func (r *Reader) Close() { r.pool.removeReader(r.instance) }
 
-// lockInstance holds the instance for a call, in turn.
 func (p *Pool) lockInstance(ctx context.Context, i *Instance) error {
 	p.mu.Lock()
 	if !i.use.held {
@@ -118,7 +113,6 @@ func (p *Pool) lockInstance(ctx context.Context, i *Instance) error {
 	return ctx.Err()
 }
 
-// call makes a call on the instance.
 func (r *Reader) call(ctx context.Context, f func(*Instance) error) error {
 	var i *Instance
 	for {
@@ -139,8 +133,7 @@ func (r *Reader) call(ctx context.Context, f func(*Instance) error) error {
 	return err
 }
 
-// replaceBroken goes on with another instance where a call of another page broke the reader's before a page of it
-// began: nothing of it was there.
+// replaceBroken switches to another instance if another page broke this one before a page of this reader began.
 func (r *Reader) replaceBroken(ctx context.Context) error {
 	if !r.instanceClosed() {
 		return nil
@@ -160,7 +153,6 @@ func (r *Reader) replaceBroken(ctx context.Context) error {
 	return nil
 }
 
-// gone reports whether the instance was closed because it broke.
 func (r *Reader) instanceClosed() bool {
 	r.pool.mu.Lock()
 	defer r.pool.mu.Unlock()
@@ -175,7 +167,6 @@ func (r *Reader) brokenError() error {
 	return &Abandoned{Plugin: i.module.info.Name, Version: i.module.info.Version, Cause: i.broken}
 }
 
-// reading makes a call on the reader's instance that returns something.
 func reading[T any](ctx context.Context, r *Reader, f func(*Instance) (T, error)) (result T, err error) {
 	err = r.call(ctx, func(i *Instance) (err error) {
 		result, err = f(i)
@@ -227,8 +218,7 @@ func (r *Reader) CheckOffset(ctx context.Context, partition, offset []wit.Offset
 	return r.call(ctx, func(i *Instance) error { return i.CheckOffset(ctx, partition, offset) })
 }
 
-// HandleNotification is [Instance.HandleNotification]. It waits for no more than the call that is being made on the
-// instance.
+// HandleNotification is [Instance.HandleNotification]. It waits for the current call of the instance at most.
 func (r *Reader) HandleNotification(ctx context.Context, context []byte, n wit.Notification) ([]wit.Trigger, error) {
 	return reading(ctx, r, func(i *Instance) ([]wit.Trigger, error) { return i.HandleNotification(ctx, context, n) })
 }

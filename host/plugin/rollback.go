@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// leave rolls a version back: it is not offered any more, whatever file has it, and bindings that run it get the
-// version before it as their candidate. Without another version of the plugin nothing happens.
+// rejectVersion rolls a version back: it is not offered any more, and bindings get the earlier version as their
+// candidate. Without another version nothing happens.
 func (m *Manager) rejectVersion(x *module, reason string) {
 	m.mu.Lock()
 	if m.rejected[x.info.Hash] != nil || !m.hasAlternative(x) {
@@ -36,7 +36,6 @@ func (m *Manager) rejectVersion(x *module, reason string) {
 		"file", x.info.Path, "reason", reason)
 }
 
-// hasAlternative reports whether another version of the plugin is there; m.mu is held.
 func (m *Manager) hasAlternative(x *module) bool {
 	for _, o := range m.sources {
 		for _, other := range []*module{o.active, o.previous} {
@@ -49,8 +48,8 @@ func (m *Manager) hasAlternative(x *module) bool {
 	return false
 }
 
-// Rollback makes the version before the present one of a file active again, until the file changes, but none that was
-// itself tried and left. name is a plugin's.
+// Rollback activates the previous version of a plugin's file until the file changes, unless that version was
+// rejected.
 func (m *Manager) Rollback(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -73,7 +72,6 @@ func (m *Manager) Rollback(name string) error {
 	return nil
 }
 
-// restorePrevious makes the version before the present one of a file active; m.mu is held.
 func (m *Manager) restorePrevious(o *moduleSource) {
 	o.active, o.previous = o.previous, o.active
 	m.loads++
@@ -81,10 +79,8 @@ func (m *Manager) restorePrevious(o *moduleSource) {
 	m.changes.Add(1)
 }
 
-// Swap makes a version of a plugin the one that connectors get, whatever others there are, until another file of the
-// plugin comes. hash is that of its file, which is in a folder, comes with the program, or was there before the present
-// one of its path; a version that was rolled back is taken again. Connectors that name a version keep theirs, and tasks
-// judge it at the end of a page or batch, as they do every other one.
+// Swap selects the version of a plugin with this hash until another file of the plugin is found, even if it was
+// rolled back. Connectors that specify a version keep theirs, and tasks judge it at a boundary as usual.
 func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 	m.mu.Lock()
 	why := m.rejected[hash]
@@ -127,5 +123,5 @@ func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 	return fmt.Errorf("%w %s with the hash %q", ErrUnknownVersion, name, hash)
 }
 
-// ErrUnknownVersion is the error of a version that is not there.
+// ErrUnknownVersion is the error for an unknown version.
 var ErrUnknownVersion = errors.New("there is no version of plugin")

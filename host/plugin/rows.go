@@ -6,22 +6,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// rowCheck checks rows of a guest's and makes them the host's: data moved to where it was appended, schemas by the
-// host's ids.
+// rowCheck checks a guest's rows and translates them: data offsets to the batch's, schemas to the host's IDs.
 type rowCheck struct {
-	i *Instance
-	b *record.Batch
-	// base is where the result's data lies in the batch's, size how much it is.
+	i          *Instance
+	b          *record.Batch
 	base, size uint32
-	// limit is how many bytes the rows may name in all, spent how many they have named, last the input row of the one
-	// before. Rows can name the same bytes: a few megabytes become any amount of work and output.
+	// limit bounds the bytes that all rows refer to, spent counts them. Rows can share bytes, so that a few megabytes
+	// cause any amount of work.
 	limit, spent uint64
 	last         *wit.Row
-	// guest and host are the schema that came last in each column.
-	guest, host [3]uint32
+	guest, host  [3]uint32
 }
 
-// row checks one; in is the row that it came from, nil in sources.
 func (c *rowCheck) row(n int, r, in *wit.Row) error {
 	if n%watchEvery == watchEvery-1 {
 		if err := c.i.clock.callerErr(); err != nil {
@@ -56,7 +52,6 @@ func (c *rowCheck) row(n int, r, in *wit.Row) error {
 	return nil
 }
 
-// rowViolation says where a violation was found.
 func rowViolation(n int, column string, err error) error {
 	if canceledBy(err) != nil {
 		return err
@@ -64,8 +59,7 @@ func rowViolation(n int, column string, err error) error {
 	return abi.Violated("row %d, %s: %v", n, column, err)
 }
 
-// spend adds up what rows name. The first row that comes from an input row may have its bytes for nothing, since they
-// are there.
+// spend adds up referenced bytes. The first output row of an input row may refer to its bytes for free.
 func (c *rowCheck) spend(r, in *wit.Row) error {
 	repeated := in == c.last
 	c.last = in
@@ -85,7 +79,6 @@ func (c *rowCheck) spend(r, in *wit.Row) error {
 	return nil
 }
 
-// noRow stands for the input row of a source's.
 var noRow = wit.Row{Key: wit.ValueSlice{Encoding: wit.Unchanged}, Value: wit.ValueSlice{Encoding: wit.Unchanged},
 	Headers: wit.ValueSlice{Encoding: wit.Unchanged}}
 
@@ -121,7 +114,7 @@ func (c *rowCheck) datum(column int, d, in *wit.ValueSlice) (err error) {
 	return err
 }
 
-// unchanged takes the input row's bytes; of a structured datum the schema that the guest names counts.
+// unchanged uses the input row's bytes, with the schema that the guest specifies.
 func (c *rowCheck) unchanged(column int, d, in *wit.ValueSlice) (err error) {
 	switch in.Encoding {
 	case wit.Unchanged:

@@ -9,15 +9,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// selection is the component that a connector asks for.
 type selection struct {
 	kind           wit.ComponentKind
 	class, version string
-	// within is the plugin that it must be of, "" for any.
-	plugin string
+	plugin         string
 }
 
-// transforms reports whether it is of a transformation or a predicate.
 func (s selection) transforms() bool {
 	return s.kind == wit.ComponentTransformation || s.kind == wit.ComponentPredicate
 }
@@ -28,8 +25,7 @@ func (s selection) offered(m *module) bool {
 
 func (s selection) String() string { return fmt.Sprintf("%s %s", s.kind, s.class) }
 
-// Find returns the module that a new connector would get for a component: the newest version that has it, or the given
-// one.
+// Find returns the module that a new connector would get: the newest version, or the specified one.
 func (m *Manager) Find(kind wit.ComponentKind, class, version string) (Info, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -40,7 +36,6 @@ func (m *Manager) Find(kind wit.ComponentKind, class, version string) (Info, err
 	return found.snapshot(), nil
 }
 
-// find returns the best active module for a selection; m.mu is held.
 func (m *Manager) find(s selection) (*module, error) {
 	if err := m.choosePlugin(&s); err != nil {
 		return nil, err
@@ -48,7 +43,6 @@ func (m *Manager) find(s selection) (*module, error) {
 	var best *module
 	var versions, refused []string
 	for _, o := range m.sources {
-		// Only what was rolled back has a name.
 		if o.refused != nil && (o.active == nil || o.refused.Name != "" && s.offered(o.active)) {
 			refused = append(refused, o.refused.Err.Error())
 		}
@@ -91,8 +85,7 @@ func (m *Manager) find(s selection) (*module, error) {
 	return nil, fmt.Errorf("no plugin has the %s%s", s, hint)
 }
 
-// precedes reports whether connectors get a module rather than another one: an operator's choice, else the newer one;
-// m.mu is held.
+// precedes reports whether a is preferred to b: an operator's choice, else the newer one; m.mu is held.
 func (m *Manager) precedes(a, b *module) bool {
 	if chosen := m.chosen[a.info.Name]; chosen != "" && a.info.Name == b.info.Name && a.info.Hash != b.info.Hash {
 		switch chosen {
@@ -105,14 +98,14 @@ func (m *Manager) precedes(a, b *module) bool {
 	return a.newer(b)
 }
 
-// Unsettled is the error of a class that two plugins have, or one whose only version is refused because of an address
-// ([Moved]). It concerns the connectors that name the class, and no others.
+// Unsettled is the error for a class that two plugins have, or whose only version is refused ([Moved]). It fails only
+// connectors that use the class.
 type Unsettled struct{ text string }
 
 func (u *Unsettled) Error() string { return u.text }
 
-// choosePlugin decides between several plugins that have a class: for the one built into the program. Otherwise it is
-// undecided, which is an error of the connectors that name the class. m.mu is held.
+// choosePlugin prefers the built-in one of several plugins with the class; otherwise it returns [Unsettled]. m.mu is
+// held.
 func (m *Manager) choosePlugin(s *selection) error {
 	if s.plugin != "" {
 		return nil
@@ -141,7 +134,6 @@ func (m *Manager) choosePlugin(s *selection) error {
 	return nil
 }
 
-// providersText are the plugins that have what is asked for, with their files; m.mu is held.
 func (m *Manager) providersText(s selection) string {
 	var list []string
 	for path, o := range m.sources {
@@ -153,7 +145,6 @@ func (m *Manager) providersText(s selection) string {
 	return strings.Join(list, ", ")
 }
 
-// otherProviders are the plugins of other names that have what a binding runs; m.mu is held.
 func (m *Manager) otherProviders(s selection, name string) (list []string) {
 	s.plugin = ""
 	for path, o := range m.sources {
@@ -166,8 +157,7 @@ func (m *Manager) otherProviders(s selection, name string) (list []string) {
 	return list
 }
 
-// pendingReason says why connectors do not run a version yet that may be newer than what they run, "" where nothing is
-// known to keep them; m.mu is held.
+// pendingReason says why tasks rejected a version, "" if none did; m.mu is held.
 func (m *Manager) pendingReason(info *Info) string {
 	tasks, unfit := 0, 0
 	reason := ""
@@ -187,8 +177,7 @@ func (m *Manager) pendingReason(info *Info) string {
 	return fmt.Sprintf("it does not fit at %d of %d tasks: %s", unfit, tasks, reason)
 }
 
-// roleMoves lists why versions of a plugin are refused that move the role of an address, of any plugin where name is
-// ""; m.mu is held.
+// roleMoves returns refusals because of a moved address role, of any plugin if name is ""; m.mu is held.
 func (m *Manager) roleMoves(name string) (texts []string) {
 	for _, o := range m.sources {
 		if o.refused == nil {

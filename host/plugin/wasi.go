@@ -17,8 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// provideImports makes the imports of a module available in its runtime: the contract's log under the version that the
-// module names, and preview 1 where it asks for it.
+// provideImports defines the imports of a module in its runtime: the contract's log, the meter and WASI preview 1.
 func provideImports(ctx context.Context, runtime wazero.Runtime, m *binary.Module) error {
 	if err := provideTick(ctx, runtime); err != nil {
 		return err
@@ -46,7 +45,7 @@ func provideImports(ctx context.Context, runtime wazero.Runtime, m *binary.Modul
 	return nil
 }
 
-// logFromGuest is the contract's log. The upper halves of the stack's slots are garbage.
+// logFromGuest implements the contract's log. The upper halves of the stack's slots are garbage.
 func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 	began := time.Now()
 	i, _ := ctx.Value(instanceKey{}).(*Instance)
@@ -70,10 +69,9 @@ func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 	}
 }
 
-// breach ends the call that is running, from inside a call out: the engine turns the panic into the error of the call.
+// breach ends the running call from a host function: the engine turns the panic into the call's error.
 func breach(format string, args ...any) { panic(abi.Violated(format, args...)) }
 
-// provideTick makes the meter's import available.
 func provideTick(ctx context.Context, r wazero.Runtime) error {
 	tick := func(ctx context.Context, _ api.Module, stack []uint64) {
 		if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
@@ -92,8 +90,7 @@ func provideTick(ctx context.Context, r wazero.Runtime) error {
 	return err
 }
 
-// withClock makes functions of the host's look at the clock each time that they are called: some of them take long, and
-// cost no fuel.
+// withClock checks the clock at each host call: some take long and cost no fuel.
 func withClock(ctx context.Context) context.Context {
 	return experimental.WithFunctionListenerFactory(ctx, experimental.FunctionListenerFactoryFunc(
 		func(api.FunctionDefinition) experimental.FunctionListener { return clockListener{} }))
@@ -101,7 +98,7 @@ func withClock(ctx context.Context) context.Context {
 
 type clockListener struct{}
 
-// Before looks at the clock.
+// Before checks the clock.
 func (clockListener) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64,
 	_ experimental.StackIterator) {
 	if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
@@ -110,7 +107,7 @@ func (clockListener) Before(ctx context.Context, _ api.Module, _ api.FunctionDef
 	}
 }
 
-// After notes the time that it took.
+// After records the elapsed time.
 func (clockListener) After(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64) {
 	if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
 		i.clock.addHostTime(i.clock.entered, time.Now())

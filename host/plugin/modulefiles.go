@@ -19,7 +19,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// embeddedModules reads the modules that come with the program.
 func (m *Manager) embeddedModules(files fs.FS, needed []Needed) (list []*candidateFile, err error) {
 	if files == nil {
 		return nil, nil
@@ -47,16 +46,15 @@ func (m *Manager) embeddedModules(files fs.FS, needed []Needed) (list []*candida
 	return list, err
 }
 
-// embeddedPrefix begins the origin of modules that are not in a folder.
 const embeddedPrefix = "embedded:"
 
 func isModule(path string) bool { return strings.EqualFold(filepath.Ext(path), ".wasm") }
 
-// Reload reads the folders now: what Options.Watch does by itself.
+// Reload reads the folders now.
 func (m *Manager) Reload(ctx context.Context) error { return m.scan(ctx, nil, nil) }
 
-// scan compares the folders with what is known: new and changed files are loaded after those that are given, modules
-// whose files are gone retire. Files that are being written, if unfinished names any, are passed over.
+// scan loads list and the new and changed files of the folders, and retires modules whose files were removed. Files
+// for which unfinished is true are skipped.
 func (m *Manager) scan(ctx context.Context, list []*candidateFile, unfinished func(path string) bool) error {
 	m.folders.scanning.Lock()
 	defer m.folders.scanning.Unlock()
@@ -74,8 +72,8 @@ func (m *Manager) scan(ctx context.Context, list []*candidateFile, unfinished fu
 	return ctx.Err()
 }
 
-// loadNeeded loads what is needed of the modules that come with the program and of the folders, and returns those of
-// the program that are left. Where something needed is not found among them, all are loaded.
+// loadNeeded loads the needed modules and returns the built-in ones that are left. If a needed component is not
+// found, it loads all.
 func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile, needed []Needed) (left []*candidateFile,
 	more bool,
 	err error) {
@@ -86,7 +84,7 @@ func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile, nee
 		return nil, false, err
 	}
 	if slices.ContainsFunc(list, func(a *candidateFile) bool { return !a.builtIn }) {
-		// What files of folders may do depends on what the program's own plugins declare.
+		// Files of folders are compared with what the built-in plugins declare.
 		for _, a := range list {
 			a.deferred = a.deferred && !a.builtIn
 		}
@@ -112,7 +110,6 @@ func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile, nee
 	return left, len(later) > 0, ctx.Err()
 }
 
-// hasAll reports whether all that is needed is there.
 func (m *Manager) hasAll(needed []Needed) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -134,17 +131,14 @@ func providesClass(components []wit.Component, n Needed) bool {
 	})
 }
 
-// isDeferrable reports whether a module that is not known need not be loaded before connectors start, nil: none can. A
-// module that has a component of a name holds that name in nearly all cases, and where it does not, [Manager.hasAll]
-// finds that something is missing.
+// isDeferrable reports whether an unknown module can be loaded after the start. It nearly always contains the names
+// of its components; where it does not, [Manager.hasAll] finds that one is missing.
 func isDeferrable(data []byte, needed []Needed) bool {
 	return needed != nil && !slices.ContainsFunc(needed, func(n Needed) bool {
 		return bytes.Contains(data, []byte(n.Class))
 	})
 }
 
-// candidates are the new and changed files of the folders, after those that are given, and the paths of all that are
-// there.
 func (m *Manager) candidates(list []*candidateFile, needed []Needed,
 	unfinished func(path string) bool) ([]*candidateFile,
 	map[string]bool, error) {
@@ -171,8 +165,8 @@ func (m *Manager) candidates(list []*candidateFile, needed []Needed,
 	return list, present, nil
 }
 
-// look reads a file and returns it unless it is as it was. Its bytes decide: the clock of a file system may stand for
-// milliseconds, so that a file that was just replaced has the size and time of the one before.
+// readCandidate reads a file and returns it if it changed. It compares the bytes: file systems may have a coarse
+// clock.
 func (m *Manager) readCandidate(path string, needed []Needed) *candidateFile {
 	data, err := code.ReadModule(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -196,7 +190,7 @@ func (m *Manager) readCandidate(path string, needed []Needed) *candidateFile {
 		return nil
 	}
 	if o != nil && o.active != nil && o.active.info.Hash == hash {
-		// What runs has come back after something that was refused.
+		// The running version is back after a refused one.
 		o.refused, o.hash = nil, hash
 		return nil
 	}
@@ -206,9 +200,9 @@ func (m *Manager) readCandidate(path string, needed []Needed) *candidateFile {
 	return a
 }
 
-// loadAll loads modules in parallel, since each takes half a second without a compile cache. The modules of the program
-// come first, since files of folders are compared with them; each is offered as soon as it is loaded. Files of folders
-// are offered when all of them are loaded, older versions first, since newer versions are compared with older ones.
+// loadAll loads modules in parallel, since each takes half a second without a cache. Built-in modules come first;
+// files of folders are activated after all of them are loaded, older versions first, since they are compared with
+// them.
 func (m *Manager) loadAll(ctx context.Context, list []*candidateFile) {
 	m.mu.Lock()
 	for _, a := range list {
@@ -238,7 +232,6 @@ func (m *Manager) loadAll(ctx context.Context, list []*candidateFile) {
 	}
 }
 
-// loadSome loads modules in parallel and calls then with each.
 func (m *Manager) loadSome(ctx context.Context, list []*candidateFile, then func(context.Context, *candidateFile)) {
 	var wait sync.WaitGroup
 	places := make(chan struct{}, runtime.GOMAXPROCS(0))
@@ -256,7 +249,6 @@ func (m *Manager) loadSome(ctx context.Context, list []*candidateFile, then func
 	wait.Wait()
 }
 
-// checkAndActivate compares a module that was loaded with other versions, and offers or refuses it.
 func (m *Manager) checkAndActivate(ctx context.Context, a *candidateFile) {
 	defer guard.Recover(m.loader.logger, "loading "+a.path, nil)
 	if a.err != nil && ctx.Err() != nil {
@@ -268,8 +260,6 @@ func (m *Manager) checkAndActivate(ctx context.Context, a *candidateFile) {
 	m.activate(a)
 }
 
-// olderDeclarations joins what the versions of the plugin declare that other files offer and that are not newer than a
-// module.
 func (m *Manager) olderDeclarations(a *candidateFile) *roleDeclarations {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -288,8 +278,8 @@ func (m *Manager) load(ctx context.Context, a *candidateFile) (x *module, err er
 	return m.loader.load(ctx, a)
 }
 
-// activate makes a module what its origin offers. What was there before stays for rollback, or stays active when the
-// new one was refused.
+// activate makes a module the active one of its source. The earlier one is kept for rollback, or stays active if the
+// new one is refused.
 func (m *Manager) activate(a *candidateFile) {
 	m.mu.Lock()
 	if why := m.rejected[a.hash]; why != nil && a.err == nil {
@@ -349,7 +339,7 @@ func (m *Manager) activate(a *candidateFile) {
 		a.path)
 }
 
-// exposed says which others than this user, and root, can write a module's file, or put another one in its place.
+// exposed returns an error if other users than this one and root can write or replace a module's file.
 func exposed(a *candidateFile) error {
 	if a.builtIn {
 		return nil
@@ -364,7 +354,6 @@ func exposed(a *candidateFile) error {
 	return nil
 }
 
-// conflicts are the components of other plugins that have a name in common with one of a plugin; m.mu is held.
 func (m *Manager) conflicts(info *Info) (others []string) {
 	for _, c := range info.Components {
 		for _, o := range m.sources {
@@ -378,7 +367,6 @@ func (m *Manager) conflicts(info *Info) (others []string) {
 	return others
 }
 
-// source returns the entry of a place; m.mu is held.
 func (m *Manager) source(path string) *moduleSource {
 	o := m.sources[path]
 	if o == nil {
@@ -409,7 +397,6 @@ func (m *Manager) recordRefusal(a *candidateFile) {
 	m.loader.logger.Error("plugin refused", "error", err)
 }
 
-// gone lists the files that were there and are not any more.
 func (m *Manager) removedFiles(present map[string]bool) (paths []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -421,7 +408,6 @@ func (m *Manager) removedFiles(present map[string]bool) (paths []string) {
 	return paths
 }
 
-// remove retires what an origin offered: running connectors keep it, new ones do not get it.
 func (m *Manager) remove(path string) {
 	m.mu.Lock()
 	o := m.sources[path]

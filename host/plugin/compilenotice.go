@@ -5,11 +5,10 @@ import (
 	"time"
 )
 
-// noticeAfter is how long compiling may take without a word.
 const noticeAfter = 200 * time.Millisecond
 
-// compileNotice says that plugins are compiled which no cache has, while a manager opens: seconds in which nothing else
-// happens. nil says nothing.
+// compileNotice reports that uncached plugins are compiled while a manager opens, which takes seconds. Nil reports
+// nothing.
 type compileNotice struct {
 	report func(elapsed time.Duration) // see [Options.Compiling]
 
@@ -19,7 +18,6 @@ type compileNotice struct {
 	ended bool
 }
 
-// begin: a plugin is about to be compiled.
 func (n *compileNotice) start() {
 	if n == nil {
 		return
@@ -39,7 +37,6 @@ func (n *compileNotice) start() {
 	})
 }
 
-// stop: the manager is open.
 func (n *compileNotice) stop() {
 	n.mu.Lock()
 	defer n.mu.Unlock()

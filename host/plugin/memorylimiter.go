@@ -16,32 +16,27 @@ import (
 )
 
 const (
-	// contendedLifetime is how long an instance is kept while others wait for one: then it is closed as soon as nobody
-	// uses it, and a page or batch of its connector waits behind them.
+	// contendedLifetime is how long an instance is kept while other pools wait for memory; then it is closed as soon
+	// as it is unused.
 	contendedLifetime = time.Second
-	// contendedIdle is how long one that nobody uses is kept then.
-	contendedIdle = 50 * time.Millisecond
-	// warnInterval is how often it is said that memory is short.
-	warnInterval = time.Minute
+	contendedIdle     = 50 * time.Millisecond
+	warnInterval      = time.Minute
 )
 
 // MemorySetting is the worker's setting that [Options.MemoryBytes] comes from.
 const MemorySetting = "plugins.memory.bytes"
 
-// admission bounds the instances of all connectors together, by the memory that each may grow to: so many as there is
-// memory for have a permit, and others wait in the order in which they came. Transforms have a bound of their own: a
-// source's page holds an instance while its rows wait for one of a transform's, and a transform waits for nobody.
+// memoryLimiter bounds the instances of all connectors by the memory that each may grow to. Waiters are served in
+// order. Transforms have a budget of their own: the page of a source holds an instance while its rows wait for one of
+// a transform, and a transform waits for nothing.
 type memoryLimiter struct {
 	sources, transforms memoryBudget
-	// used is what the memories of all instances have come to, in bytes.
-	used atomic.Int64
+	used                atomic.Int64
 }
 
-// bound is a bound of instances, and the pools under it.
 type memoryBudget struct {
 	bytes   int64
 	permits *semaphore.Weighted
-	// waiting is how many wait for a permit.
 	waiting atomic.Int64
 	logger  *slog.Logger
 
@@ -61,13 +56,11 @@ func newMemoryLimiter(bytes int64, logger *slog.Logger) *memoryLimiter {
 	return a
 }
 
-// instanceBytes is what an instance of a module counts for: one at least fits.
+// instanceBytes is at most the whole budget, so that one instance always fits.
 func (b *memoryBudget) instanceBytes(m *module) int64 { return min(m.limits.MemoryBytes, b.bytes) }
 
-// tryReserve takes a permit for one more instance of a module, if there is one and nobody waits for it.
 func (b *memoryBudget) tryReserve(m *module) bool { return b.permits.TryAcquire(b.instanceBytes(m)) }
 
-// reserve waits for a permit for a pool's instance.
 func (b *memoryBudget) reserve(ctx context.Context, p *Pool) error {
 	if b.tryReserve(p.module) {
 		return nil
@@ -103,10 +96,8 @@ func (b *memoryBudget) reserve(ctx context.Context, p *Pool) error {
 	return nil
 }
 
-// release gives a permit back.
 func (b *memoryBudget) release(m *module) { b.permits.Release(b.instanceBytes(m)) }
 
-// join notes a pool, leave forgets it.
 func (b *memoryBudget) add(p *Pool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -119,7 +110,6 @@ func (b *memoryBudget) remove(p *Pool) {
 	delete(b.pools, p)
 }
 
-// rest closes the idle instances of a connector.
 func (a *memoryLimiter) closeIdle(connector string) {
 	for _, b := range []*memoryBudget{&a.sources, &a.transforms} {
 		b.mu.Lock()
