@@ -34,7 +34,7 @@ var unguarded = map[string]string{
 	"host/kafka/security/probe.go: func":       "sets a deadline",
 	"host/kafka/consumer.go: cancel":           "ends a context",
 	"host/kafka/producer.go: func":             "the library's",
-	"host/kafka/producing.go: s.Close":         "the library's",
+	"host/kafka/sharedclient.go: s.Close":      "the library's",
 	"host/plugin/open.go: func":                "waits for loaders, which are guarded",
 	"host/transport/lockouts/logon.go: giveUp": "gives a turn free",
 	"host/transport/route/connect.go: func":    "sets a deadline",

@@ -201,7 +201,6 @@ func (a *Admin) awaitLeaders(ctx context.Context, names []string) error {
 	}
 }
 
-// leaderless returns a topic without leaders, "" if there is none.
 func leaderless(metadata *kmsg.MetadataResponse, names []string) string {
 	ready := map[string]bool{}
 	for _, t := range metadata.Topics {
@@ -221,9 +220,8 @@ func leaderless(metadata *kmsg.MetadataResponse, names []string) string {
 
 // Internal is one of Kafka Connect's own topics (offsets, configuration, status).
 type Internal struct {
-	Name    string
-	Setting string
-	// Partitions is Kafka Connect's default or the user's value.
+	Name       string
+	Setting    string
 	Partitions int32
 	// Replication: zero means 3 as in Kafka Connect, or the broker's default with fewer brokers.
 	Replication int16
@@ -264,7 +262,7 @@ func ParseInternal(properties map[string]string, prefix string, t Internal) (Int
 	return t, problems
 }
 
-// count parses a number of 1 or more; -1 leaves it to the broker.
+// count parses a number from 1, or -1 for the broker's default.
 func count[T int16 | int32](value string, most int64) (T, error) {
 	n, ok := setting.Integer(wit.KindLong, value)
 	if !ok || n > most || (n < 1 && n != -1) {
@@ -368,7 +366,6 @@ func (a *Admin) internalReplication(ctx context.Context, asked int16) (int16, er
 func (a *Admin) checkCompacted(ctx context.Context, t Internal) error {
 	policy, err := a.topicConfig(ctx, t.Name, "cleanup.policy")
 	if err != nil {
-		// Not every client may describe configurations; Kafka Connect ignores that too.
 		a.config.log().Debug("cleanup.policy cannot be checked", "topic", t.Name, "error", err)
 		return nil
 	}

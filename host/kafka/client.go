@@ -27,7 +27,6 @@ func (c Config) opts(client ClientConfig) []kgo.Opt {
 		// A broker that is killed while a client opens looks like one that requires SASL or TLS, and would fail the
 		// task; the dialer finds out which.
 		kgo.AlwaysRetryEOF(),
-		// The default of five seconds delays moved partitions and new topics.
 		client.metadataMinAge(time.Second),
 	}
 	var outages *security.Outages
@@ -47,7 +46,6 @@ func (c Config) opts(client ClientConfig) []kgo.Opt {
 	return opts
 }
 
-// metadataMinAge is at most the maximum age, which the client requires.
 func (c ClientConfig) metadataMinAge(age time.Duration) kgo.Opt {
 	if c.MetadataMaxAge > 0 {
 		age = min(age, c.MetadataMaxAge)
@@ -102,7 +100,6 @@ func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 	if !s.ReadUncommitted {
 		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	}
-	// Both are stated: franz-go's reset rewinds by a minute, Kafka's start is the end.
 	switch s.Reset {
 	case "latest":
 		opts = append(opts, kgo.ConsumeStartOffset(kgo.NewOffset().AtEnd()),
@@ -130,8 +127,8 @@ func (c Config) AdminOpts(extra ...kgo.Opt) []kgo.Opt {
 	return append(append(opts, extra...), c.Extra...)
 }
 
-// explainTooLarge adds the setting to the error of a batch that needs too much memory. The client fetches nothing
-// more of the partition and does not repeat the error.
+// explainTooLarge adds the setting to the error of a too large batch, after which the client stops fetching the
+// partition.
 func (s ConsumerConfig) explainTooLarge(err error, offset int64) error {
 	skip, large := "", (*kgo.ErrDecompressTooLarge)(nil)
 	switch {
@@ -146,7 +143,6 @@ func (s ConsumerConfig) explainTooLarge(err error, offset int64) error {
 		s.DecompressedBytes, decompressedBytes, skip)}, err)
 }
 
-// partitionBytes is large for few partitions, since large fetches make reading fast.
 func partitionBytes(s ConsumerConfig, partitions int) int32 {
 	switch {
 	case s.PartitionBytes > 0:

@@ -135,7 +135,6 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 	}
 }
 
-// ignoreNothingToCommit returns nil for errNothingToCommit.
 func ignoreNothingToCommit(err error) error {
 	if errors.Is(err, errNothingToCommit) {
 		return nil
@@ -143,7 +142,6 @@ func ignoreNothingToCommit(err error) error {
 	return err
 }
 
-// readMetadata reports committed offsets and metadata of new partitions to the Committed callback.
 func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partitions map[string][]int32) error {
 	failed := func(err error) error {
 		return fmt.Errorf("read what is stored with the offsets of group %s: %w", s.options.Group, err)
@@ -192,7 +190,6 @@ func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 	return nil
 }
 
-// topicIDs returns the IDs of topics; brokers before 2.8 have none.
 func topicIDs(ctx context.Context, client *kgo.Client, names []string) (map[string]kadm.TopicID, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	for _, name := range names {

@@ -13,19 +13,15 @@ import (
 
 // Config is the configuration of Kafka clients. Use [Defaults] or [Parse], not the zero value.
 type Config struct {
-	// ClientConfig applies to all clients; Producer, Consumer and Admin override it.
 	ClientConfig
 	Producer ProducerConfig
 	Consumer ConsumerConfig
 	Admin    ClientConfig
 
 	// Proxy, if set, is used to reach the brokers. [Parse] creates it from kafka.proxy.*.
-	Proxy *security.Proxy
-	// Extra options are appended for every client.
-	Extra []kgo.Opt
-	// Logger may be nil.
-	Logger *slog.Logger
-	// Figures are the clients' metrics; may be nil.
+	Proxy   *security.Proxy
+	Extra   []kgo.Opt
+	Logger  *slog.Logger
 	Figures *Figures
 
 	live   *security.Live
@@ -49,11 +45,9 @@ func (c Config) Follow(current func(name string) (value string, ok bool)) {
 
 // ClientConfig is common to all kinds of clients.
 type ClientConfig struct {
-	// Bootstrap holds HOST:PORT of brokers. [Parse] leaves "embedded" or "embedded:PORT", which the opener of the
-	// broker replaces. See [EmbeddedListen].
+	// Bootstrap holds HOST:PORT of brokers, or "embedded" or "embedded:PORT", see [EmbeddedListen].
 	Bootstrap []string
-	// ClientID is the client.id. Default "culvert".
-	ClientID string
+	ClientID  string
 	// MetadataMaxAge bounds the age of cached metadata. Default 5 min.
 	MetadataMaxAge time.Duration
 	// RequestTimeout bounds a request at the broker. Default by request, 10 s for produce.
@@ -68,7 +62,6 @@ type ClientConfig struct {
 	access *security.Access // that Parse and Override made of it; nil: plain TCP
 }
 
-// withDefaults fills unset fields from base.
 func (c ClientConfig) withDefaults(base ClientConfig) ClientConfig {
 	elsewhere := len(c.Bootstrap) > 0
 	if len(c.Bootstrap) == 0 {
@@ -95,12 +88,10 @@ func (c ClientConfig) withDefaults(base ClientConfig) ClientConfig {
 // ProducerConfig is what `producer.*` and `producer.override.*` set.
 type ProducerConfig struct {
 	ClientConfig
-	// Compression: none (default), gzip, snappy, lz4 or zstd. snappy costs 1.4 µs, lz4 2.6 µs, zstd 6 µs a record of
-	// 1 KB.
+	// Compression costs per record of 1 KB: snappy 1.4 µs, lz4 2.6 µs, zstd 6 µs. Default none.
 	Compression string
 	// Acks is -1 (all in-sync replicas, default) or 1 (the leader).
-	Acks int
-	// Idempotent is true unless enable.idempotence=false or acks=1.
+	Acks       int
 	Idempotent bool
 	// Linger is how long a batch waits to fill. Default 10 ms; a flush does not wait.
 	Linger time.Duration
@@ -112,43 +103,35 @@ type ProducerConfig struct {
 	InFlight int
 	// BufferBytes bounds unacknowledged data; producing blocks above it. Default 32 MiB.
 	BufferBytes int
-	// MaxRequestBytes bounds a record and a batch, before compression. Default 1,000,012, Kafka's max.message.bytes
-	// less its overhead.
-	MaxRequestBytes int32
-	// TransactionTimeout is when brokers abort an open transaction. Default 1 min.
+	// MaxRequestBytes bounds records and batches, uncompressed. Default 1,000,012, Kafka's max.message.bytes less
+	// overhead.
+	MaxRequestBytes    int32
 	TransactionTimeout time.Duration
 }
 
 // ConsumerConfig is what `consumer.*` and `consumer.override.*` set.
 type ConsumerConfig struct {
 	ClientConfig
-	// Group (consumer.override.group.id) replaces the caller's group.
-	Group string
-	// Instance makes a static member (group.instance.id).
+	Group    string
 	Instance string
-	// Reset is auto.offset.reset: earliest, latest or none; empty is earliest, as in Kafka Connect. A sink applies it
-	// also to offsets that are no longer in the log, if it is not empty.
+	// Reset is auto.offset.reset; empty is earliest, but an error for a sink's offset that is no longer in the log.
 	Reset string
 	// ReadUncommitted includes records of open and aborted transactions. Default false; Kafka's default is true.
 	ReadUncommitted bool
-	// FetchBytes bounds a fetch response. Default 16 MiB.
-	FetchBytes int32
+	FetchBytes      int32
 	// PartitionBytes bounds a partition's part of it. Zero means 8 MiB for up to 4 partitions, 1 MiB for more.
 	PartitionBytes int32
 	// DecompressedBytes bounds a decompressed batch. Default 128 MiB.
 	DecompressedBytes int32
 	// The broker waits for FetchMinBytes up to FetchMaxWait. Defaults 1 byte, 500 ms.
-	FetchMinBytes int32
-	FetchMaxWait  time.Duration
-	// MaxPollRecords bounds one poll. Default 500.
+	FetchMinBytes  int32
+	FetchMaxWait   time.Duration
 	MaxPollRecords int
 	// A silent member is removed after SessionTimeout. Defaults 45 s and 3 s.
 	SessionTimeout    time.Duration
 	HeartbeatInterval time.Duration
-	// MaxPollInterval bounds the release of partitions. Default 5 min.
-	MaxPollInterval time.Duration
-	// Rack of this process, to fetch from the nearest replica.
-	Rack string
+	MaxPollInterval   time.Duration
+	Rack              string
 	// Assignors by Kafka's short names, in order of preference. Default cooperative-sticky.
 	Assignors []string
 }

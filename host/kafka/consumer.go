@@ -114,7 +114,6 @@ func (o ConsumerOptions) topicOpts() ([]kgo.Opt, error) {
 // classes, flags or lookaround.
 var plainRegex = regexp.MustCompile(`^(?:[A-Za-z0-9_.|*+-]|\?|\((?:\?:)?|\)|\\[.dw-]|\[\^?[A-Za-z0-9_.-]+\])*$`)
 
-// isGoCompatible reports whether the client, which uses Go's syntax, can use the expression.
 func (o ConsumerOptions) isGoCompatible() bool {
 	_, err := regexp.Compile(o.Regex)
 	flags := strings.Contains(strings.ReplaceAll(o.Regex, "(?:", ""), "(?")
@@ -128,7 +127,6 @@ func (s *Consumer) followRegex(p pattern.Pattern) error {
 	p, known, wait := p.Within(regexTimeout), map[string]bool{}, time.Second
 	for s.ctx.Err() == nil {
 		request := kmsg.NewPtrMetadataRequest()
-		// Errors are retried; Poll reports unreachable brokers.
 		if answer, err := request.RequestWith(s.ctx, s.client); err == nil {
 			if wait = time.Second; answer.ThrottleMillis == 0 && s.config.Consumer.MetadataMaxAge > 0 {
 				wait = s.config.Consumer.MetadataMaxAge
@@ -144,7 +142,6 @@ func (s *Consumer) followRegex(p pattern.Pattern) error {
 	return nil
 }
 
-// addMatching subscribes to new matching topics. The error is a match that takes too long.
 func (s *Consumer) addMatching(p pattern.Pattern, known map[string]bool, answer *kmsg.MetadataResponse) error {
 	var added []string
 	for _, t := range answer.Topics {
@@ -167,7 +164,6 @@ func (s *Consumer) addMatching(p pattern.Pattern, known map[string]bool, answer 
 	return nil
 }
 
-// balancers returns the configured assignors, or cooperative-sticky if none is configured.
 func (s *Consumer) balancers() []kgo.GroupBalancer {
 	var result []kgo.GroupBalancer
 	for _, name := range s.config.Consumer.Assignors {
@@ -228,11 +224,9 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 				failure = err
 			}
 		case errors.As(err, &lost):
-			// The client continues at the end of the log.
 			s.config.log().Warn("kafka: the broker has lost records", "group", s.options.Group, "topic", topic,
 				"partition", partition, "error", err)
 		case isRejoinableSession(err):
-			// The client rejoins by itself.
 			if !s.dialer.Outages().Lately() { // that has been said
 				s.config.log().Warn("kafka: the membership in the group has ended; the consumer joins again", "group",
 					s.options.Group, "error", err)
@@ -312,8 +306,7 @@ func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions 
 	}
 }
 
-// retryWhileUnreachable retries a request that new partitions need while brokers are unreachable; other errors end
-// the next Poll.
+// retryWhileUnreachable retries while brokers are unreachable; other errors end the next Poll.
 func (s *Consumer) retryWhileUnreachable(ctx context.Context, ask func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Consumer.MaxPollInterval)
 	defer cancel()
@@ -351,7 +344,6 @@ func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions m
 	s.drop(client, partitions)
 }
 
-// lost is called when the client has lost its membership and all partitions.
 func (s *Consumer) lost(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-s.ready
 	s.membership.clearStale()

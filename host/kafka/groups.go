@@ -21,8 +21,7 @@ type Group struct {
 type Member struct {
 	ClientID, Host string
 	// URL is the REST address of a Connect worker; "" for others, and during a rebalance.
-	URL string
-	// Metadata is empty during a rebalance.
+	URL      string
 	Metadata []byte
 }
 

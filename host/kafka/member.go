@@ -22,9 +22,7 @@ var ErrRebalanced = errors.New("the group has rebalanced")
 
 // ConsumerOptions configure a sink's consumer.
 type ConsumerOptions struct {
-	// Group is connect-NAME, unless configured.
-	Group string
-	// ClientID is used unless configured: connector-consumer-orders-0.
+	Group    string
 	ClientID string
 	// Topics or a Regex for whole topic names; exactly one of both.
 	Topics []string
@@ -56,14 +54,12 @@ type Rebalances struct {
 
 // CommitMetadata are the metadata of a committed offset. The zero value means none.
 type CommitMetadata struct {
-	// Text is what [Rebalances.Metadata] returned.
 	Text string
 	// Moved says why the text is about another offset or topic, "" if it is not: tools such as MirrorMaker copy
 	// offsets, and topics are recreated.
 	Moved string
 	// Verified: offset and topic ID match.
-	Verified bool
-	// WrittenFor is the offset that the text was written for.
+	Verified   bool
 	WrittenFor int64
 	// End is the partition's end offset, set with Text or Moved.
 	End int64
@@ -76,26 +72,21 @@ type Consumer struct {
 	options ConsumerOptions
 	client  *kgo.Client
 	dialer  *security.Dialer
-	// session detects a lost membership.
 	session *Session
 
 	membership membership
 
-	mu sync.Mutex
-	// failure ends the next Poll.
+	mu       sync.Mutex
 	failure  error
 	metadata metadataLimit
-	// topics are IDs by name, replaced as a whole.
-	topics map[string]kadm.TopicID
+	topics   map[string]kadm.TopicID
 	// ctx ends with a failure that Poll must not wait for.
 	ctx    context.Context
 	cancel context.CancelFunc
 	// ready is closed when the fields are set: the client calls back earlier.
-	ready chan struct{}
-	// subscribe is called by the first Poll, nil afterwards.
+	ready     chan struct{}
 	subscribe func()
-	// counts are the partitions of topics at joining, or when topics.regex found them; kept for
-	// auto.offset.reset=latest only.
+	// counts are partitions by topic when it was found; only for auto.offset.reset=latest.
 	counts    map[string]int
 	unstarted unstarted
 	records   []*kgo.Record // of the last poll
@@ -137,13 +128,11 @@ func (s *Consumer) Alive(ctx context.Context) error {
 // Lasts reports whether the session has not timed out.
 func (s *Consumer) Lasts() bool { return s.session.Lasts() }
 
-// errNothingToCommit is returned by commitOnce if no partition is left to commit.
 var errNothingToCommit = errors.New("nothing to commit")
 
-// commitOnce sends one commit and returns the first error of a partition, or errNothingToCommit. It leaves out
-// partitions that this member does not own any more when the request is sent: a commit that waited for a rebalance is
-// sent with the new generation, so the coordinator would accept it and overwrite the offsets of the new owner. If
-// prepare is not nil, it may set the metadata of a partition; partitions for which it returns false are left out, too.
+// commitOnce sends one commit and returns the first error of a partition, or errNothingToCommit. It skips partitions
+// that are not owned when the request is sent: after a rebalance it has the new generation and would overwrite
+// offsets of the new owner. prepare may set metadata and returns false to skip a partition.
 func (s *Consumer) commitOnce(ctx context.Context, offsets Offsets,
 	prepare func(topic string, p *kmsg.OffsetCommitRequestTopicPartition) bool) (failure error) {
 	ctx = kgo.PreCommitFnContext(ctx, func(r *kmsg.OffsetCommitRequest) error {

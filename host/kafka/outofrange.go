@@ -11,13 +11,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// outOfRange decides where a sink goes on whose next offset is not in the log: its records have expired before they
-// were read, or the log has become shorter. Kafka's consumer goes to where auto.offset.reset says, with a line of
-// information. Here it does so only where auto.offset.reset is set, and logs an error; otherwise what is missing is an
-// error that names it; where nothing is committed, always ([Consumer.resetUncommitted]). It decides nothing and returns
-// nil if the offset is in the log by now, or if this member does not own the partition.
-//
-// Behind expired records the sink goes on with the oldest that is left, also with `latest`, which would skip these too.
+// outOfRange handles a next offset that is not in the log: its records have expired, or the log was truncated. If
+// auto.offset.reset is set, it logs an error and resets the offset, after expired records always to the oldest one;
+// otherwise it returns an error. It does nothing if the offset is in the log by now or the partition is not owned.
 func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32) error {
 	if !s.membership.owns(topic, partition) {
 		return nil // kgo still fetches lost partitions until it has joined again
@@ -63,11 +59,9 @@ func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32
 	return nil
 }
 
-// resetUncommitted is outOfRange where the group has no offset: the partition was to be read from where it began, or
-// ended, when the task joined, and that is no longer in the log. The client cannot be set to another offset then
-// ([kgo.Client.SetOffsets] skips such partitions) and would fetch nothing more. The offset to go on at is committed,
-// and the fault ends the task, which begins there when it is restarted: with `latest` it would else begin after
-// records that came since.
+// resetUncommitted is outOfRange for a partition without committed offset, which [kgo.Client.SetOffsets] skips. It
+// commits the offset to continue at and returns a fault: the restarted task begins there. With `latest` it would
+// otherwise skip records written since.
 func (s *Consumer) resetUncommitted(ctx context.Context, topic string, partition int32, start, end int64) error {
 	to, missing := start, fmt.Sprintf("the records before offset %d are no longer there (they have expired or were "+
 		"deleted) and may not have been read", start)
@@ -92,7 +86,7 @@ func (s *Consumer) resetUncommitted(ctx context.Context, topic string, partition
 		missing, to)}
 }
 
-// position is the offset of the next record of a partition; false where nothing was read and nothing is committed.
+// position returns the next offset of a partition; false if nothing was read or committed.
 func (s *Consumer) position(topic string, partition int32) (next int64, known bool) {
 	at, known := s.client.UncommittedOffsets()[topic][partition]
 	if !known {

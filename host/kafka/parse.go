@@ -14,9 +14,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Parse takes from a worker's properties those that are about Kafka clients; the rest is not looked at. Warnings name
-// settings that are Kafka's but change nothing here, and those below producer., consumer. or admin. that nobody knows.
-// The error is, or wraps, a [setting.Problem]; nobody here knows of files. ctx ends the reading of key stores.
+// Parse reads Kafka client properties of a worker and ignores others. Warnings name settings without effect, and
+// unknown ones after producer., consumer. or admin. The error wraps a [setting.Problem]. ctx cancels reading of key
+// stores.
 func Parse(ctx context.Context, properties map[string]string) (Config, setting.Problems, error) {
 	c := Defaults()
 	c.live, c.shared = &security.Live{}, &shared{}
@@ -37,8 +37,8 @@ func Parse(ctx context.Context, properties map[string]string) (Config, setting.P
 	return c, append(warnings, notes...), err
 }
 
-// Override is the configuration of one connector: c changed by the connector's producer.override.*, consumer.override.*
-// and admin.override.* properties. ctx ends the reading of key stores.
+// Override returns c changed by a connector's producer.override.*, consumer.override.* and admin.override.*
+// properties. ctx cancels reading of key stores.
 func (c Config) Override(ctx context.Context, properties map[string]string) (Config, setting.Problems, error) {
 	warnings, err := c.apply(properties, map[string]clientKind{
 		"producer.override.": kindProducer, "consumer.override.": kindConsumer, "admin.override.": kindAdmin,
@@ -51,10 +51,8 @@ func (c Config) Override(ctx context.Context, properties map[string]string) (Con
 	return c, append(warnings, notes...), err
 }
 
-// overridePrefixes are those of a connector's settings for its own clients.
 var overridePrefixes = []string{"producer.override.", "consumer.override.", "admin.override."}
 
-// overridesAccess tells whether properties of a connector change how its clients come to their brokers.
 func overridesAccess(properties map[string]string) bool {
 	for name := range properties {
 		for _, prefix := range overridePrefixes {
@@ -67,8 +65,7 @@ func overridesAccess(properties map[string]string) bool {
 	return false
 }
 
-// apply sets every property whose name begins with one of the prefixes. Names are taken in order, so that the first
-// error and the warnings do not depend on the map.
+// apply sets properties in order of names, so that errors and warnings are deterministic.
 func (c *Config) apply(properties map[string]string, prefixes map[string]clientKind) (warnings setting.Problems,
 	err error) {
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
@@ -110,7 +107,6 @@ func warning(name string, code setting.Code, text string) setting.Problem {
 	return setting.Problem{Setting: name, Code: code, Text: text, Warning: true}
 }
 
-// applySecurity notes a property of security for one kind of client. A warning without a text is none.
 func (c *Config) applySecurity(s clientKind, name string, given security.Given) (warns setting.Problem, err error) {
 	effective, warns, err := security.Check(name, given)
 	if !effective {
@@ -125,7 +121,6 @@ func (c *Config) applySecurity(s clientKind, name string, given security.Given) 
 	return warns, nil
 }
 
-// client is where the settings of one kind of client are.
 func (c *Config) client(s clientKind) *ClientConfig {
 	switch s {
 	case kindProducer:
@@ -138,13 +133,10 @@ func (c *Config) client(s clientKind) *ClientConfig {
 	return &c.ClientConfig
 }
 
-// buildAccess makes the accesses of all kinds of clients and returns what the user should know. Stores are opened,
-// nothing is sent. ctx ends the opening.
 func (c *Config) buildAccess(ctx context.Context) (warnings setting.Problems, err error) {
 	if c.live == nil {
 		c.live = &security.Live{}
 	}
-	// The first is for clients of no kind, such as a worker's membership in its group.
 	for _, s := range []clientKind{kindCommon, kindProducer, kindConsumer, kindAdmin} {
 		client := c.client(s)
 		merged := client.withDefaults(c.ClientConfig)
@@ -167,7 +159,7 @@ func (c *Config) buildAccess(ctx context.Context) (warnings setting.Problems, er
 	return warnings, nil
 }
 
-// alike is a kind of client before s whose access would be the same: stores are opened and tokens are fetched once.
+// sameAccess returns an earlier kind of client with the same access: stores and tokens are read once.
 func (c *Config) sameAccess(s clientKind, merged ClientConfig) *ClientConfig {
 	for before := kindCommon; before < s; before++ {
 		other := c.client(before).withDefaults(c.ClientConfig)
@@ -179,7 +171,7 @@ func (c *Config) sameAccess(s clientKind, merged ClientConfig) *ClientConfig {
 	return nil
 }
 
-// EmbeddedListen tells whether bootstrap.servers asks for the embedded broker, and on which address: "" is the default
+// EmbeddedListen reports whether bootstrap.servers specifies the embedded broker, and its address; "" is the default
 // of [BrokerOptions.Listen].
 func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error) {
 	if len(bootstrap) == 0 || (bootstrap[0] != "embedded" && !strings.HasPrefix(bootstrap[0], "embedded:")) {

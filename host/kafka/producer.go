@@ -12,17 +12,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Producer writes the records of one feed: idempotent, acknowledged by all in-sync replicas unless configured
-// otherwise. Its client is its own, or that of all feeds with equal settings: see [Config.SharedProducer]. What fails
-// for one feed is no other's failure, unless brokers do not let the client in.
+// Producer writes the records of one feed, idempotent and acknowledged by all in-sync replicas unless configured
+// otherwise. Its client may be shared, see [Config.SharedProducer].
 //
-// Batches are acknowledged in the order in which they were produced, whatever partitions their records went to: the
-// done function of a batch is called after those of all earlier ones. Once a record has failed, its batch and all later
-// ones are reported as failed, so that nobody stores an offset after a lost record; the producer stays in that state.
+// Batches are reported in order. Once a record has failed, its batch and all later ones fail, so that no offset after
+// a lost record is stored.
 type Producer struct {
-	client *sharedClient
-	limit  int // bytes of batches that are not reported yet
-	// through is the client of the open transaction; nil: records go through the one above.
+	client    *sharedClient
+	limit     int // bytes of batches that are not reported yet
 	txnClient atomic.Pointer[kgo.Client]
 
 	mu         sync.Mutex
@@ -34,8 +31,7 @@ type Producer struct {
 	failure    error
 }
 
-// NewProducer opens a client; Close ends it. The client id is what the configuration says, else the one given, such as
-// connector-producer-orders-0.
+// NewProducer opens a producer. clientID is used unless configured, such as connector-producer-orders-0.
 func NewProducer(c Config, clientID string) (*Producer, error) {
 	client, err := newSharedClient(c, clientID)
 	if err != nil {
@@ -45,7 +41,7 @@ func NewProducer(c Config, clientID string) (*Producer, error) {
 	return p, nil
 }
 
-// deny fails everything: brokers do not let the client in, and the client itself would try without end.
+// deny fails all batches: brokers reject the client, which would retry without end.
 func (p *Producer) deny(err error) {
 	p.mu.Lock()
 	if p.failure == nil {
@@ -58,11 +54,10 @@ func (p *Producer) deny(err error) {
 	p.mu.Unlock()
 }
 
-// slab is how many records are allocated at once.
 const slab = 512
 
-// Batch is a run of records that is acknowledged as a whole. The bytes that its records point to belong to the caller
-// and must stay as they are until done has been called.
+// Batch is acknowledged as a whole. The caller owns the bytes of its records and must not change them until done is
+// called.
 type Batch struct {
 	producer *Producer
 	slabs    [][]kgo.Record
@@ -70,20 +65,17 @@ type Batch struct {
 	n        int
 	bytes    int // of all records, with what they cost around their bytes
 
-	// promise is the method value of settle, made once: one allocation for the batch, none for a record.
-	promise func(*kgo.Record, error)
-	done    func(n int, err error)
-	// pending counts records without an answer, and one for Produce itself.
+	// promise is the method value of onAnswer: one allocation for the batch, none for a record.
+	promise  func(*kgo.Record, error)
+	done     func(n int, err error)
 	pending  atomic.Int64
 	acked    atomic.Int64
 	failed   atomic.Pointer[error]
 	answered bool // under the producer's lock
 }
 
-// batches are those that were used before, of all producers.
 var batches sync.Pool
 
-// NewBatch is an empty batch, of memory that an earlier one used where possible.
 func (p *Producer) NewBatch() *Batch {
 	b, _ := batches.Get().(*Batch)
 	if b == nil {
@@ -94,8 +86,8 @@ func (p *Producer) NewBatch() *Batch {
 	return b
 }
 
-// Add appends an empty record to be filled in: Topic is needed; Partition is -1 (chosen by the key) and may be set;
-// without a Timestamp it gets the present. Key and Value may be nil.
+// Add appends a record to be filled in: Topic is required; Partition is -1 (by key); a zero Timestamp means now. Key
+// and Value may be nil.
 func (b *Batch) Add() *kgo.Record {
 	if b.n == len(b.slabs)*slab {
 		b.slabs = append(b.slabs, make([]kgo.Record, slab))
@@ -106,7 +98,6 @@ func (b *Batch) Add() *kgo.Record {
 	return r
 }
 
-// Headers are n empty headers for a record of this batch.
 func (b *Batch) Headers(n int) []kgo.RecordHeader {
 	if len(b.headers)+n > cap(b.headers) {
 		b.headers = make([]kgo.RecordHeader, 0, max(slab, n)) // records keep what they were given of the old one
@@ -116,7 +107,7 @@ func (b *Batch) Headers(n int) []kgo.RecordHeader {
 	return b.headers[start : start+n : start+n]
 }
 
-// EachTopic calls see with the topics of the batch's records, each once where they stand together.
+// EachTopic calls see with the topic of each run of records.
 func (b *Batch) EachTopic(see func(topic string)) {
 	last, left := "", b.n
 	for _, slab := range b.slabs {
@@ -130,16 +121,14 @@ func (b *Batch) EachTopic(see func(topic string)) {
 	}
 }
 
-// Len is the number of records.
 func (b *Batch) Len() int { return b.n }
 
 func (b *Batch) at(i int) *kgo.Record { return &b.slabs[i/slab][i%slab] }
 
-// Produce sends the records on their way. It waits while more bytes than buffer.memory are not acknowledged yet (a
-// larger batch goes alone); when ctx ends that wait, the batch fails as a whole and nothing of it is sent. When all
-// records are acknowledged or have failed, done is called with the number of acknowledged ones and the first error, and
-// the batch belongs to the producer again. done runs where the client's answers arrive: it must not block and must not
-// call Flush. An empty batch is a mark: its done is called when all that was produced before is settled.
+// Produce sends a batch. It waits while more than buffer.memory bytes are unacknowledged (a larger batch is sent
+// alone); if ctx ends the wait, nothing of the batch is sent. done is called with the number of acknowledged records
+// and the first error, and the batch is recycled. done must neither block nor call Flush. An empty batch is reported
+// when all earlier ones are.
 func (p *Producer) Produce(ctx context.Context, b *Batch, done func(n int, err error)) {
 	b.done = done
 	b.pending.Store(int64(b.n) + 1)
@@ -149,7 +138,6 @@ func (p *Producer) Produce(ctx context.Context, b *Batch, done func(n int, err e
 	b.release(1)
 }
 
-// send gives the records of a batch to the client.
 func (p *Producer) send(b *Batch) {
 	client := p.currentClient()
 	for i := range b.n {
@@ -163,7 +151,6 @@ func (p *Producer) send(b *Batch) {
 	}
 }
 
-// currentClient is the client that records go through; nil where there is a transaction for each page and none is open.
 func (p *Producer) currentClient() *kgo.Client {
 	if client := p.txnClient.Load(); client != nil {
 		return client
@@ -183,7 +170,6 @@ func (b *Batch) measure() {
 	}
 }
 
-// enqueue waits for room and gives b its place; b is marked as failed where nothing of it may be sent.
 func (p *Producer) enqueue(ctx context.Context, b *Batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -210,13 +196,12 @@ func (p *Producer) enqueue(ctx context.Context, b *Batch) {
 	p.queue = append(p.queue, b)
 }
 
-// onAnswer is the promise of every record.
 func (b *Batch) onAnswer(r *kgo.Record, err error) {
 	switch {
 	case err == nil:
 		b.acked.Add(1)
 	case errors.Is(err, kerr.MessageTooLarge):
-		// The client keeps the limit that a topic had when it first wrote there: the next one asks for it again.
+		// The client caches a topic's limit; the next client reads it again.
 		b.producer.client.retire()
 		b.fail(fmt.Errorf("produce to topic %s: a batch is larger than the topic's max.message.bytes or our "+
 			"max.request.size (%d). Set producer.override.max.request.size to at most max.message.bytes, or raise "+
@@ -229,7 +214,7 @@ func (b *Batch) onAnswer(r *kgo.Record, err error) {
 	b.release(1)
 }
 
-// withClockHint adds a record's time to an error about it: the brokers' answer does not say whose clock may be wrong.
+// withClockHint adds both times to an InvalidTimestamp error, which does not say whose clock may be wrong.
 func withClockHint(r *kgo.Record, err error) error {
 	if !errors.Is(err, kerr.InvalidTimestamp) {
 		return err
@@ -248,7 +233,6 @@ func (b *Batch) release(n int64) {
 	}
 }
 
-// report calls done for b and what waits after it, in order, one at a time.
 func (p *Producer) report(settled *Batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -286,7 +270,6 @@ func (p *Producer) report(settled *Batch) {
 	}
 }
 
-// recycle keeps the memory of batches of ordinary size.
 func (p *Producer) recycle(b *Batch) {
 	const slabs = 32
 	for i := range b.n {
@@ -303,11 +286,10 @@ func (p *Producer) recycle(b *Batch) {
 	batches.Put(b)
 }
 
-// Flush sends what lingers and waits until every batch has been reported. It returns the first failure since the
-// producer was opened, or the context's error.
+// Flush waits until every batch has been reported. It returns the first failure of the producer, or the context's
+// error.
 func (p *Producer) Flush(ctx context.Context) error {
-	// The client's flush would wait for the records of other feeds too; until it is ended it keeps what is there from
-	// lingering.
+	// The client's Flush stops lingering, but would also wait for records of other feeds.
 	sending, sent := context.WithCancel(ctx)
 	defer sent()
 	if client := p.currentClient(); client != nil {
@@ -329,15 +311,14 @@ func (p *Producer) Flush(ctx context.Context) error {
 	}
 }
 
-// Err is the first failure since the producer was opened.
 func (p *Producer) Err() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.failure
 }
 
-// Close flushes for as long as ctx lasts, then ends the client where nobody shares it: batches that are not settled by
-// then fail. Those of a client that others go on with are reported when the client is done with them.
+// Close flushes until ctx ends, then closes the client unless it is shared. Batches without a response fail with
+// their client.
 func (p *Producer) Close(ctx context.Context) error {
 	err := p.Flush(ctx)
 	p.client.remove(p)

@@ -16,7 +16,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// clientKind is the client that a setting belongs to.
 type clientKind int
 
 const (
@@ -27,28 +26,23 @@ const (
 	kindAdmin
 )
 
-// property is a setting of Kafka's clients.
 type property struct {
 	kind  wit.SettingKind
 	rules []wit.Rule
-	// set puts a value, which was checked by kind and rules, into c. It may return a note for the user, and says why
-	// the value is wrong where kind and rules cannot; nil: known, without effect here, because the client does it by
-	// itself or has no such thing.
+	// set applies a value that passed kind and rules. It may return a note for the user, or why the value is wrong.
+	// Nil: the property is known but has no effect here.
 	set func(c *Config, value string) (note, why string)
 }
 
-// ignoredProperty is one without effect.
 var ignoredProperty = property{}
 
 const connectTimeout = "socket.connection.setup.timeout.ms"
 
-// decompressedBytes is no property of Kafka's: its consumers have no such bound.
+// decompressedBytes is not a property of Kafka, whose consumers have no such limit.
 const decompressedBytes = "fetch.max.decompressed.bytes"
 
-// maxMillis is the most that Kafka's settings in milliseconds take.
 const maxMillis = math.MaxInt32
 
-// settings are the declarations of what is understood of Kafka's Java clients.
 var settings = map[clientKind]map[string]property{
 	kindCommon: clientProperties(func(c *Config) *ClientConfig { return &c.ClientConfig },
 		map[string]property{"compression.type": compressionType()},
@@ -101,12 +95,9 @@ var settings = map[clientKind]map[string]property{
 		[]string{"retries", "retry.backoff.ms", "default.api.timeout.ms"}),
 }
 
-// ignoredConnection are properties of connections that the client looks after by itself.
 var ignoredConnection = []string{"retry.backoff.ms", "reconnect.backoff.ms", "reconnect.backoff.max.ms",
 	"send.buffer.bytes", "receive.buffer.bytes"}
 
-// clientProperties are those that every kind of client has, at its configuration, with its own and those without
-// effect.
 func clientProperties(at func(*Config) *ClientConfig, own map[string]property,
 	idle ...[]string) map[string]property {
 	all := map[string]property{
@@ -151,7 +142,6 @@ func boolean(at func(*Config) *bool) property {
 	}}
 }
 
-// number is a whole one in a range.
 func number(least, most int64, set func(c *Config, n int64) (note string)) property {
 	p := property{kind: wit.KindLong, rules: []wit.Rule{setting.AtLeast(least)}}
 	switch most {
@@ -182,7 +172,7 @@ func millis(at func(*Config) *time.Duration, least int64) property {
 	})
 }
 
-// idleTimeout: -1 is never in Kafka; the client has a limit of its own.
+// idleTimeout: -1 means never in Kafka; the client has its own limit.
 func idleTimeout(at func(*Config) *time.Duration) property {
 	const least, most = 100 * time.Millisecond, 15 * time.Minute
 	return number(-1, math.MaxInt64/int64(time.Millisecond), func(c *Config, n int64) string {
@@ -196,7 +186,6 @@ func idleTimeout(at func(*Config) *time.Duration) property {
 	})
 }
 
-// list parses items between commas; item checks one and may rewrite it.
 func list(at func(*Config) *[]string, item func(string) (taken, why string)) property {
 	return property{kind: wit.KindList, set: func(c *Config, v string) (note, why string) {
 		var list []string
@@ -216,7 +205,6 @@ func bootstrapServer(s string) (taken, why string) {
 	if s == "embedded" || strings.HasPrefix(s, "embedded:") {
 		return s, ""
 	}
-	// Kafka's files may name the listener's protocol in front.
 	if _, rest, found := strings.Cut(s, "://"); found {
 		s = rest
 	}
@@ -231,7 +219,7 @@ func compressionType() property {
 	return oneOf(func(c *Config) *string { return &c.Producer.Compression }, "none", "gzip", "snappy", "lz4", "zstd")
 }
 
-// acks=0 cannot be had: offsets are written after acknowledged records only.
+// acks=0 is not supported: offsets are written after acknowledged records only.
 func acks() property {
 	return property{rules: []wit.Rule{setting.Allowed("all", "-1", "0", "1")}, set: func(c *Config, v string) (note,
 		why string) {
@@ -247,7 +235,7 @@ func acks() property {
 	}}
 }
 
-// Kafka Connect sets delivery.timeout.ms to the largest int: no bound.
+// Kafka Connect sets delivery.timeout.ms to the largest int: no limit.
 func deliveryTimeout() property {
 	return number(1, maxMillis, func(c *Config, n int64) string {
 		c.Producer.DeliveryTimeout = 0
@@ -276,7 +264,6 @@ func isolationLevel() property {
 	}}
 }
 
-// assignors are the ways to share partitions, by Kafka's short names.
 var assignors = map[string]struct {
 	class    string
 	balancer func() kgo.GroupBalancer
@@ -287,7 +274,6 @@ var assignors = map[string]struct {
 	"sticky":             {"StickyAssignor", kgo.StickyBalancer},
 }
 
-// assignor takes Java's class name or Kafka's short name.
 func assignor(v string) (taken, why string) {
 	class := v[strings.LastIndexByte(v, '.')+1:]
 	for name, a := range assignors {
@@ -299,7 +285,6 @@ func assignor(v string) (taken, why string) {
 		"RoundRobinAssignor, found %q", v)
 }
 
-// apply checks the value of a property by its declaration and puts it into c. name is how the user calls it.
 func (p property) apply(c *Config, name, value string) (note string, err error) {
 	spec := wit.ConfigKey{Name: name, Kind: p.kind, Rules: p.rules}
 	if why := (setting.Check{}).Value(&spec, value); why != "" {
@@ -312,12 +297,10 @@ func (p property) apply(c *Config, name, value string) (note string, err error) 
 	return note, nil
 }
 
-// items cuts a list at its commas and leaves out what is empty.
 func items(list string) []string {
 	return slices.DeleteFunc(setting.List(list), func(item string) bool { return item == "" })
 }
 
-// unknownAmong is the text for a name that is none of the known ones.
 func unknownAmong(name string, known iter.Seq[string]) string {
 	var t setting.Table
 	for _, k := range slices.Sorted(known) {
@@ -326,20 +309,17 @@ func unknownAmong(name string, known iter.Seq[string]) string {
 	return setting.Unknown(t.Nearest(name))
 }
 
-// ClientProperty is a property of Kafka's Java clients that is understood here.
+// ClientProperty is a supported property of Kafka's Java clients.
 type ClientProperty struct {
-	Name string
-	Kind wit.SettingKind
-	// Clients are those that take it: common (all of them), producer, consumer, admin.
+	Name    string
+	Kind    wit.SettingKind
 	Clients []string
-	// Idle: it is known and changes nothing, since the client does it by itself or has no such thing.
-	Idle bool
-	// Refused is why it cannot be had; "" otherwise.
+	Idle    bool
 	Refused string
 }
 
-// ClientProperties are all properties of Kafka's clients that are understood, by name. In a worker's file they stand as
-// they are or after `producer.`, `consumer.` or `admin.`; in a connector's after `producer.override.` and kin.
+// ClientProperties returns all supported properties by name. Workers use them as they are or after `producer.`,
+// `consumer.` or `admin.`, connectors after `producer.override.` and so on.
 func ClientProperties() []ClientProperty {
 	found := map[string]*ClientProperty{}
 	for _, client := range []struct {

@@ -15,43 +15,37 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Outlasted tells whether a transaction has outlasted its time because a broker was away for at least half of it. Where
-// it was given up, its feed can start over ([Rewound]): the brokers are to be waited for.
+// Outlasted reports whether a transaction timed out because a broker was away for at least half of the time. If it is
+// aborted, the feed can restart ([Rewound]) once brokers are back.
 func Outlasted(err error) bool {
 	outlasted := (*timedOutError)(nil)
 	return errors.As(err, &outlasted)
 }
 
-// timedOutError is the fault of such a transaction.
 type timedOutError struct{ fault *wit.Error }
 
 func (o *timedOutError) Error() string { return o.fault.Error() }
 func (o *timedOutError) Unwrap() error { return o.fault }
 
-// Refused tells whether brokers have said no, rather than that nobody could be reached or that it may pass.
+// Refused reports whether brokers rejected the commit for good.
 func (r *Rewound) Refused() bool { return isFinal(r.Cause) && !Outlasted(r.Cause) }
 
-// TransactionalOutput is an [Output] whose pages are committed with their offset or not at all. Its methods are called
-// one at a time, but for Flush and NewBatch.
+// TransactionalOutput commits each page with its offset in a transaction. Only Flush and NewBatch may be called
+// concurrently.
 type TransactionalOutput struct {
 	transactions *Transactions
 	producer     *Producer
 
-	// mu is held during a call that changes what is below.
-	mu sync.Mutex
-	// current is the producer of the open transaction, nil: none is open.
+	mu        sync.Mutex
 	current   *transactional
 	startedAt time.Time
 	offset    Offset // of the last batch
-	// records are those of the transaction; stored is the offset that was committed last.
-	records int
-	stored  Offset
-	// committed: a transaction was. failed is the fault of one that could not be aborted.
+	records   int
+	stored    Offset
 	committed bool
 	failed    error
 }
 
-// Output opens one for a feed.
 func (t *Transactions) Output() *TransactionalOutput {
 	client := &sharedClient{maxRequestBytes: t.config.Producer.MaxRequestBytes, users: map[*Producer]struct{}{}}
 	client.ctx, client.cancel = context.WithCancel(context.Background())
@@ -69,13 +63,13 @@ func (t *Transactions) Output() *TransactionalOutput {
 // NewBatch is [Producer.NewBatch].
 func (o *TransactionalOutput) NewBatch() Records { return o.producer.NewBatch() }
 
-// Keeps tells that a page that broke off comes again from its start.
+// Keeps returns false: an interrupted page is repeated.
 func (o *TransactionalOutput) Keeps() bool { return false }
 
-// OnFailure does nothing: what fails is in the error of a call.
+// OnFailure does nothing: calls return errors.
 func (o *TransactionalOutput) OnFailure(func(error)) {}
 
-// Begin opens a transaction, or goes on with the one that is open.
+// Begin opens a transaction unless one is open.
 func (o *TransactionalOutput) Begin(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -97,7 +91,7 @@ func (o *TransactionalOutput) Begin(ctx context.Context) error {
 	return nil
 }
 
-// Produce is [Producer.Produce]; the last offset is written when the transaction ends.
+// Produce is [Producer.Produce]; the last offset is written by Commit.
 func (o *TransactionalOutput) Produce(ctx context.Context, b Records, upTo Offset, done func(n int, err error)) {
 	batch := b.(*Batch)
 	o.mu.Lock()
@@ -121,13 +115,12 @@ func (o *TransactionalOutput) Produce(ctx context.Context, b Records, upTo Offse
 	})
 }
 
-// isOverdue tells whether a transaction has outlasted its time.
 func (o *TransactionalOutput) isOverdue(began time.Time) bool {
 	return time.Since(began) >= o.transactions.config.Producer.TransactionTimeout
 }
 
-// timeoutError is the fault of one that has. It may pass where a broker was away meanwhile: if for half of the time,
-// that was it; for less, nobody knows.
+// timeoutError returns a transient error if a broker was away in the meantime; for at least half of the time, it was
+// the cause.
 func (o *TransactionalOutput) timeoutError(m *transactional, began time.Time) error {
 	limit := o.transactions.config.Producer.TransactionTimeout
 	text := fmt.Sprintf("the transaction of the page has lasted longer than "+
@@ -144,8 +137,7 @@ func (o *TransactionalOutput) timeoutError(m *transactional, began time.Time) er
 	return &wit.Error{Kind: wit.ErrorTransient, Message: text + "; where it comes again without that, " + pageSize}
 }
 
-// explain is an error of a producer with what is to be done about it. The brokers fence a producer, too, whose
-// transaction has outlasted its time.
+// explain adds advice to an error. Brokers also fence producers whose transaction timed out.
 func (o *TransactionalOutput) explain(m *transactional, began time.Time, err error) error {
 	if isFenced(err) && o.isOverdue(began) {
 		return fmt.Errorf("%w (%w)", o.timeoutError(m, began), err)
@@ -163,14 +155,12 @@ func (o *TransactionalOutput) Commit(ctx context.Context) error {
 	return o.commit(ctx)
 }
 
-// commit writes the offset and ends the transaction with it.
 func (o *TransactionalOutput) commit(ctx context.Context) error {
 	m, began, upTo := o.current, o.startedAt, o.offset
 	if o.records == 0 && (upTo.Partition == nil || reflect.DeepEqual(upTo, o.stored)) {
 		return o.abort(ctx, m) // there is nothing to commit
 	}
 	committing, records := time.Now(), o.records
-	// The offset goes out with the last records: all are acknowledged before the transaction ends, or none counts.
 	stored, acknowledged := o.produceOffset(ctx, m)
 	err := o.producer.Flush(ctx)
 	if fault := acknowledged(); err == nil { // waited for in any case: a transaction is not ended above its records
@@ -204,8 +194,6 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	return &Rewound{err, o.committed} // whether it was committed the offset tells
 }
 
-// produceOffset sends the offset after the records, nil where there is none; it counts when the transaction is
-// committed. acknowledged waits for the answer.
 func (o *TransactionalOutput) produceOffset(ctx context.Context, m *transactional) (r *kgo.Record,
 	acknowledged func() error) {
 	if o.offset.Partition == nil {
@@ -226,7 +214,6 @@ func (o *TransactionalOutput) produceOffset(ctx context.Context, m *transactiona
 	}
 }
 
-// abort ends the transaction without its records, as soon as brokers can be reached.
 func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error {
 	said := map[bool]bool{} // whether the brokers are aborting it, or cannot be asked
 	for {
@@ -271,21 +258,18 @@ func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error
 	}
 }
 
-// release gives the producer back to the task's others.
 func (o *TransactionalOutput) release() {
 	m := o.current
 	o.clearCurrent()
 	o.transactions.free <- m
 }
 
-// clearCurrent keeps the producer from being used again.
 func (o *TransactionalOutput) clearCurrent() {
 	o.current, o.records, o.offset = nil, 0, Offset{}
 	o.producer.txnClient.Store(nil)
 }
 
-// Write commits records by themselves, all or none, and sets in them where they were written. Of a record it takes the
-// topic, the key and the value.
+// Write commits records in their own transaction and sets their offsets. It uses topic, key and value of a record.
 func (o *TransactionalOutput) Write(ctx context.Context, records ...*kgo.Record) error {
 	if err := o.Begin(ctx); err != nil {
 		return err
@@ -303,14 +287,13 @@ func (o *TransactionalOutput) Write(ctx context.Context, records ...*kgo.Record)
 	return o.Commit(ctx)
 }
 
-// Abort takes a page back that broke off.
+// Abort aborts an interrupted page.
 func (o *TransactionalOutput) Abort(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.current == nil {
 		return o.failed
 	}
-	// Records that wait would fail the producer for good.
 	err := o.producer.Flush(ctx)
 	if aborted := o.abort(ctx, o.current); err == nil {
 		err = aborted
@@ -318,7 +301,7 @@ func (o *TransactionalOutput) Abort(ctx context.Context) error {
 	return err
 }
 
-// Flush gives up a page that is not at its end.
+// Flush aborts an unfinished page.
 func (o *TransactionalOutput) Flush(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -329,7 +312,7 @@ func (o *TransactionalOutput) Flush(ctx context.Context) error {
 	return o.abort(ctx, o.current)
 }
 
-// Close gives up a transaction that is open, as Flush does.
+// Close aborts an open transaction.
 func (o *TransactionalOutput) Close(ctx context.Context) error {
 	err := o.Flush(ctx)
 	o.mu.Lock()

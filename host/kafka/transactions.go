@@ -21,8 +21,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TransactionalID names a transactional producer as Kafka Connect does, `<group.id>-<connector>-<task>`; further ones
-// of the same task have a number from 1 on after that.
+// TransactionalID returns `<group.id>-<connector>-<task>`, as in Kafka Connect; further producers of a task append a
+// number from 1.
 func TransactionalID(group, connector string, task, producer int) string {
 	id := fmt.Sprintf("%s-%s-%d", group, connector, task)
 	if producer > 0 {
@@ -31,7 +31,7 @@ func TransactionalID(group, connector string, task, producer int) string {
 	return id
 }
 
-// TransactionalIDs are those of a connector whose tasks have so many producers each; 0 is one, as Kafka Connect has it.
+// TransactionalIDs returns the IDs of a connector whose tasks have so many producers each; zero means one.
 func TransactionalIDs(group, connector string, tasks, producers int) []string {
 	var ids []string
 	for task := range tasks {
@@ -42,8 +42,8 @@ func TransactionalIDs(group, connector string, tasks, producers int) []string {
 	return ids
 }
 
-// Fence ends what other producers with these transactional ids have open, and keeps them from committing anything from
-// now on. It logs on as the producers of c do, with the rights that they need.
+// Fence aborts open transactions of other producers with these IDs and fences them. It uses the credentials of c's
+// producers.
 func Fence(ctx context.Context, c Config, ids []string) error {
 	client, dialer, err := newClient(c.ProducerOpts())
 	if err != nil {
@@ -70,7 +70,7 @@ func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 		if err == nil {
 			err = kerr.ErrorForCode(response.ErrorCode)
 		}
-		// The coordinator first ends what the producer before has open.
+		// The coordinator first ends the earlier producer's transaction.
 		if err == nil || !kerr.IsRetriable(err) && !errors.Is(err, kerr.ConcurrentTransactions) {
 			return err
 		}
@@ -80,8 +80,7 @@ func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 	}
 }
 
-// Taken is the transactional id of a producer that commits nothing more, since another one has taken it over; "" where
-// an error is not of that.
+// Taken returns the transactional ID of a fenced producer, "" for other errors.
 func Taken(err error) (id string) {
 	if taken := (*takenOverError)(nil); errors.As(err, &taken) {
 		return taken.id
@@ -89,7 +88,6 @@ func Taken(err error) (id string) {
 	return ""
 }
 
-// takenOverError is the fault of such a producer.
 type takenOverError struct {
 	fault *wit.Error
 	id    string
@@ -98,7 +96,7 @@ type takenOverError struct {
 func (t *takenOverError) Error() string { return t.fault.Error() }
 func (t *takenOverError) Unwrap() error { return t.fault }
 
-// transactionFault says what is missing where a transactional producer cannot work: the right, or the setting.
+// transactionFault explains why a transactional producer cannot work: the missing right or setting.
 func transactionFault(c Config, id string, err error) error {
 	denied := (*security.Denied)(nil)
 	text, kind := "", wit.ErrorConfig
@@ -139,13 +137,11 @@ func transactionFault(c Config, id string, err error) error {
 	return fault
 }
 
-// isUnknownRequest tells whether the client found brokers that do not take a request; its errors for that have no
-// names.
+// isUnknownRequest reports whether brokers do not support a request; kgo has no named errors for it.
 func isUnknownRequest(err error) bool {
 	return strings.Contains(err.Error(), "request key is unknown") || strings.Contains(err.Error(), "broker is too old")
 }
 
-// isFenced tells whether a newer producer has taken the transactional id over.
 func isFenced(err error) bool {
 	return errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) ||
 		errors.Is(err, kerr.InvalidProducerIDMapping)
@@ -153,19 +149,16 @@ func isFenced(err error) bool {
 
 var errNoTransactions = errors.New("no producer id was given")
 
-// OffsetRecords turns offsets into records of the topic that keeps them: an offset.Store's, for one connector.
+// OffsetRecords converts offsets into records of the offsets topic: *offset.Store, for one connector.
 type OffsetRecords interface {
-	// Record is the record that stores an offset. The caller produces it.
 	Record(o Offset) *kgo.Record
-	// Committed says that such a record is in the topic.
 	Committed(o Offset, r *kgo.Record)
 }
 
-// Transactions are the transactional producers of one source task, which its feeds share: each page of a feed has one
-// for itself from its beginning to its end. It owns their clients until Close.
+// Transactions are the transactional producers of one source task. Each page of a feed uses one exclusively. It owns
+// their clients until Close.
 type Transactions struct {
-	// Ended is called with each transaction that was to be committed: since when, with how many records, and whether it
-	// was. It is set before the first output is.
+	// Ended is called after each attempt to commit. Set it before the first output is opened.
 	Ended func(began time.Time, records int, err error)
 
 	config  Config
@@ -178,24 +171,20 @@ type Transactions struct {
 	denied  error
 }
 
-// transactional is one of the producers.
 type transactional struct {
 	*kgo.Client
-	id string
-	// outageSince is [security.Outages.Since] of the cluster.
+	id           string
 	outageSince  func(begin time.Time) (broker string, lasted time.Duration)
 	acknowledged *ackRecorder
 }
 
-// ackRecorder is a hook of a client that notes, before promises are called, what brokers have acknowledged since the
-// transaction began.
 type ackRecorder struct {
 	mu  sync.Mutex
 	all map[writer]struct{}
 }
 
-// writer is what records of a transaction have in common: their topic, and the producer as brokers know it. With the
-// next epoch they abort what is open by the one before.
+// writer is a topic and the producer that wrote to it. With the next epoch brokers abort what the earlier one has
+// open.
 type writer struct {
 	topic string
 	id    int64
@@ -220,15 +209,14 @@ func (m *transactional) BeginTransaction() error {
 	return m.Client.BeginTransaction()
 }
 
-// EndTransaction is [kgo.Client.EndTransaction] where that does what it says. All records are to be acknowledged.
+// EndTransaction is [kgo.Client.EndTransaction] with two checks. All records must be acknowledged.
 //
-// Where a topic is new to the client, kgo 1.22.2 sends the records that have waited for its partitions, and only then
-// stores these, all at once (storePartitionsUpdate). Where brokers answer in between, its EndTransaction finds no
-// partition of the transaction: it aborts one that is to be committed, or leaves it open (Kafka before 4.0), without
-// an error. EndTransaction looks where PartitionLeader does, and partitions stay there once they are stored.
+// kgo 1.22.2 sends waiting records of a new topic before it stores the topic's partitions (storePartitionsUpdate). If
+// brokers respond in between, its EndTransaction finds no partition and aborts, or leaves the transaction open
+// (before Kafka 4.0), without an error. So this waits until PartitionLeader finds them.
 //
-// Where brokers refuse a batch for a partition whose log begins after all that was acknowledged there before, kgo takes
-// the next epoch and sends the batch with that (handleReqRespBatch): what the transaction had before is lost.
+// If brokers reject a batch for a partition whose log begins after all that was acknowledged, kgo sends it with the
+// next epoch (handleReqRespBatch): earlier records are lost.
 func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionEndTry) error {
 	m.acknowledged.mu.Lock()
 	all := slices.Collect(maps.Keys(m.acknowledged.all))
@@ -251,14 +239,12 @@ func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionE
 	return m.Client.EndTransaction(ctx, how)
 }
 
-// OpenTransactions opens a producer for each id, and fences others with these ids: what those have committed is to be
-// read after that. Records go to the cluster of the offsets. A transaction ends with each page.
+// OpenTransactions opens a producer for each ID and fences others. Read what those have committed afterwards.
 func OpenTransactions(ctx context.Context, c Config, clientID string, ids []string,
 	offsets OffsetRecords) (*Transactions, error) {
 	if c.Producer.ClientID == "" {
 		c.Producer.ClientID = clientID
 	}
-	// Whatever the worker's producers do: a transaction needs both.
 	c.Producer.Acks, c.Producer.Idempotent = -1, true
 	t := &Transactions{Ended: func(time.Time, int, error) {}, config: c, offsets: offsets,
 		free: make(chan *transactional, len(ids)), outputs: map[*TransactionalOutput]struct{}{}}
@@ -274,7 +260,6 @@ func OpenTransactions(ctx context.Context, c Config, clientID string, ids []stri
 	return t, nil
 }
 
-// open opens a producer, and fences others with its id.
 func (t *Transactions) open(ctx context.Context, id string) (*transactional, error) {
 	acks := &ackRecorder{all: map[writer]struct{}{}}
 	client, dialer, err := newClient(t.config.ProducerOpts(kgo.TransactionalID(id), kgo.WithHooks(acks),
@@ -293,16 +278,14 @@ func (t *Transactions) open(ctx context.Context, id string) (*transactional, err
 	return m, nil
 }
 
-// errTakenOver is the error of a transactional id that another producer has taken over.
 var errTakenOver = errors.New("another producer has taken the id over")
 
-// expiredEpochs is by how much the coordinator raises the epoch of a producer whose transaction it aborts since its
-// time is over, measured with Apache Kafka 4.3.1. Who takes an id over raises it once more.
+// expiredEpochs is by how much the coordinator raises the epoch when it aborts a timed out transaction (measured with
+// Apache Kafka 4.3.1). A takeover raises it once more.
 const expiredEpochs = 1
 
-// reopen opens a producer again whose transaction the brokers have aborted because its time was over: they take nothing
-// more of it. They say the same to a producer whose id another one has taken over; but that one leaves another state:
-// it begins in the state Empty, with an epoch above that of the abort.
+// reopen opens a producer again after the brokers aborted its timed out transaction. They return the same error to a
+// fenced producer, but then the state is Empty with a higher epoch.
 func (t *Transactions) reopen(ctx context.Context, m *transactional) error {
 	producer, epoch, _ := m.ProducerID(ctx) // also of one that has failed
 	described, err := kadm.NewClient(m.Client).DescribeTransactions(ctx, m.id)
@@ -335,10 +318,8 @@ func (t *Transactions) reopen(ctx context.Context, m *transactional) error {
 	return nil
 }
 
-// errAborting is the error of a transaction whose abort by the brokers is not complete.
 var errAborting = errors.New("the brokers are about to abort the transaction")
 
-// open gets the producer its id, which fences others.
 func (m *transactional) open(ctx context.Context) error {
 	for {
 		id, _, err := m.ProducerID(ctx)
@@ -356,21 +337,19 @@ func (m *transactional) open(ctx context.Context) error {
 	}
 }
 
-// isFinal tells whether an error is the broker's last word.
 func isFinal(err error) bool {
 	broker := (*kerr.Error)(nil)
 	return errors.As(err, &broker) && !broker.Retriable && !errors.Is(err, kerr.ConcurrentTransactions) &&
 		!errors.Is(err, kerr.UnknownServerError)
 }
 
-// Close ends the producers; what is open is aborted by whoever opens them next, or by the brokers after a time.
+// Close closes the producers; open transactions are aborted by the next producer or by timeout.
 func (t *Transactions) Close() {
 	for _, m := range t.all {
 		m.Client.Close()
 	}
 }
 
-// deny fails all outputs: brokers do not let the clients in.
 func (t *Transactions) deny(err error) {
 	t.mu.Lock()
 	t.denied = err
@@ -381,7 +360,6 @@ func (t *Transactions) deny(err error) {
 	}
 }
 
-// acquire is a producer for a page.
 func (t *Transactions) acquire(ctx context.Context) (*transactional, error) {
 	select {
 	case m := <-t.free:

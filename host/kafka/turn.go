@@ -12,38 +12,31 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// ErrTurnTaken is the error of [TakeTurn] where another client has the turn.
+// ErrTurnTaken is the error of [TakeTurn] if another client has the turn.
 var ErrTurnTaken = errors.New("another client has the turn")
 
-// errTurnLost ends the context of a turn whose client was out of its group.
 var errTurnLost = errors.New("the membership in the group has ended, and another client may have the turn")
 
-// A client that was killed has its turn for turnSession longer; turnWithin is how long a turn is waited for, which is
-// longer than that and than the first rebalance of an empty group (group.initial.rebalance.delay.ms, 3 seconds by
-// default).
+// A killed client keeps its turn for turnSession. turnTimeout is longer than that and than the first rebalance of an
+// empty group (group.initial.rebalance.delay.ms, 3 seconds by default).
 const (
 	turnSession   = 10 * time.Second
 	turnHeartbeat = 3 * time.Second
 	turnTimeout   = 15 * time.Second
 )
 
-// Turn is the right to do what no two clients may do at once: a group gives it to one of its members, for as long as
-// that is one. It is a consumer that reads nothing.
+// Turn is a distributed lock: a consumer group has it assigned to one member.
 //
-// Invariants: a turn that is lost stays lost, though the client joins the group again. The end of the context that was
-// given to [TakeTurn] does not lose it: the client has it until Close.
+// Invariants: a lost turn stays lost, although the client rejoins. The end of the context given to [TakeTurn] does
+// not lose it: the client has it until Close.
 type Turn struct {
 	*Consumer
-	// lostCtx ends when another client may have the turn, or the group refuses this one. life ends with lost, and with
-	// the context that was given to TakeTurn.
 	lostCtx, turnCtx context.Context
-	// lose ends both.
-	lose context.CancelCauseFunc
+	lose             context.CancelCauseFunc
 }
 
-// TakeTurn joins a group for its turn. The topic has to exist, and to be the same for all clients of the group.
-// TakeTurn waits until a client that was killed is given up; where another one still has the turn then, the error is
-// [ErrTurnTaken].
+// TakeTurn joins a group to acquire its turn. All clients must use the same existing topic. It waits until a killed
+// client is removed; then it returns [ErrTurnTaken].
 func TakeTurn(ctx context.Context, c Config, group, topic string) (*Turn, error) {
 	lost, endLost := context.WithCancelCause(context.WithoutCancel(ctx))
 	turnCtx, cancelTurn := context.WithCancelCause(ctx)
@@ -97,10 +90,10 @@ func TakeTurn(ctx context.Context, c Config, group, topic string) (*Turn, error)
 	return nil, err
 }
 
-// Context ends with that which the turn was taken under, or with [errTurnLost] as its cause.
+// Context ends with the context of TakeTurn, or when the turn is lost.
 func (t *Turn) Context() context.Context { return t.turnCtx }
 
-// Alive returns nil where no other client can have the turn, see [Consumer.Alive].
+// Alive returns nil if no other client can have the turn, see [Consumer.Alive].
 func (t *Turn) Alive(ctx context.Context) error {
 	if err := context.Cause(t.lostCtx); err != nil {
 		return err
@@ -108,7 +101,7 @@ func (t *Turn) Alive(ctx context.Context) error {
 	return t.Consumer.Alive(ctx)
 }
 
-// Lasts tells whether that is so by the time that the session has left.
+// Lasts reports whether the session has not timed out.
 func (t *Turn) Lasts() bool { return t.lostCtx.Err() == nil && t.Consumer.Lasts() }
 
 // Close gives the turn to whoever waits for it.

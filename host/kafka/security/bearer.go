@@ -21,7 +21,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Handlers that a sasl.login.callback.handler.class may name.
 const (
 	oauthHandlers     = "org.apache.kafka.common.security.oauthbearer."
 	tokenHandler      = oauthHandlers + "OAuthBearerLoginCallbackHandler"
@@ -32,7 +31,6 @@ const (
 	fileRetriever     = oauthHandlers + "FileJwtRetriever"
 )
 
-// bearer is OAUTHBEARER, with tokens of a token service, of a file, or made here.
 func (s settings) bearer() (sasl.Mechanism, error) {
 	source, err := s.tokenSource()
 	if err != nil {
@@ -58,15 +56,14 @@ func (s settings) bearer() (sasl.Mechanism, error) {
 	return made, nil
 }
 
-// renewingMechanism is a mechanism that can show another token than the one that a broker did not take.
+// renewingMechanism can replace a token that a broker rejected.
 type renewingMechanism struct {
 	sasl.Mechanism
 	*tokenService
 }
 
-// tokenSource hands out tokens.
 type tokenSource interface {
-	// check is the login module as it is now, if it is what the source needs.
+	// check returns the current login module if it is valid for the source.
 	check() (jaasModule, error)
 	token(context.Context, jaasModule) (string, error)
 }
@@ -104,7 +101,7 @@ func (s settings) tokenSource() (tokenSource, error) {
 
 var extensionName = regexp.MustCompile(`^[A-Za-z]+$`)
 
-// extensions are for the broker, as RFC 7628 has them.
+// extensions returns the SASL extensions (RFC 7628).
 func extensions(m jaasModule) map[string]string {
 	found := map[string]string{}
 	for option, value := range m.options {
@@ -133,7 +130,7 @@ func (s settings) bearerModule(known *setting.Table) (jaasModule, error) {
 	return m, nil
 }
 
-// tokenFile is a token that somebody else renews in a file.
+// tokenFile reads a token that another process renews.
 type tokenFile struct {
 	settings
 	path string
@@ -156,7 +153,6 @@ func (f tokenFile) token(context.Context, jaasModule) (string, error) {
 	return token, nil
 }
 
-// tokenService fetches tokens with client id and secret.
 type tokenService struct {
 	settings
 	mu          sync.Mutex
@@ -166,8 +162,7 @@ type tokenService struct {
 	rejected    string // one that a broker did not take
 }
 
-// TurnedAway: a broker did not take the token that was shown, which may have been revoked, or signed with a key
-// that was replaced since. The next logon shows another one.
+// TurnedAway records that a broker rejected the token; the next logon uses another one.
 func (t *tokenService) TurnedAway() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -176,7 +171,6 @@ func (t *tokenService) TurnedAway() {
 
 type oauthClient struct{ id, secret, scope string }
 
-// oauthOptions are those of tokens from elsewhere, unsecuredOptions of those that are made here.
 var (
 	oauthOptions = setting.NewTable(option("clientId", wit.KindString), option("clientSecret", wit.KindPassword),
 		option("scope", wit.KindString),
@@ -197,7 +191,7 @@ func (t *tokenService) check() (jaasModule, error) {
 	return m, err
 }
 
-// client: the properties of Kafka 4.1 go before the login module's options.
+// client prefers the properties of Kafka 4.1 to the login module's options.
 func (t *tokenService) client(m jaasModule) oauthClient {
 	return oauthClient{
 		cmp.Or(t.now("sasl.oauthbearer.client.credentials.client.id"), m.options["clientId"]),
@@ -206,7 +200,6 @@ func (t *tokenService) client(m jaasModule) oauthClient {
 	}
 }
 
-// tokensFor are the tokens of the client that the login module names now.
 func (t *tokenService) tokensFor(m jaasModule) (*btp.Tokens, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -243,8 +236,7 @@ func (t *tokenService) tokenSetting(field string) string {
 	return field
 }
 
-// trusted is how the token service shows itself: by the login module's own ssl.* options, as in Kafka, else to the
-// system's roots.
+// trusted uses the login module's own ssl.* options, as in Kafka, else the system's roots.
 func (t *tokenService) trusted(m jaasModule) (*tls.Config, error) {
 	options := map[string]string{}
 	for option, value := range m.options {
@@ -279,7 +271,7 @@ func (t *tokenService) token(ctx context.Context, m jaasModule) (string, error) 
 	t.mu.Unlock()
 	token, err := tokens.Token(ctx, unfit)
 	if err != nil && unfit != "" {
-		// There is no other: perhaps it was the broker that could not look at it for a moment.
+		// There is no other token; the broker may have failed to verify it.
 		token, err = tokens.Token(ctx, "")
 	}
 	if err != nil {
@@ -291,7 +283,7 @@ func (t *tokenService) token(ctx context.Context, m jaasModule) (string, error) 
 	return token, nil
 }
 
-// unsecuredTokens are made here and signed by nobody: what Kafka's OAUTHBEARER does by default, for development.
+// unsecuredTokens are unsigned: the default of Kafka's OAUTHBEARER, for development.
 type unsecuredTokens struct{ settings }
 
 const unsecured = "unsecuredLogin"

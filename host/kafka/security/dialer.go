@@ -17,15 +17,13 @@ import (
 	"github.com/culvert-project/culvert/host/keystore"
 )
 
-// Dialer stands between one client and its brokers. It dials for the client, and tells failures that pass, which the
-// client may try again for ever, from those that do not. Of the latter it tells whoever watches, and answers them to
-// every dialling for a while.
+// Dialer dials for one client. It separates transient failures, which the client retries, from permanent ones, which
+// it reports once and returns to every dial for a while.
 type Dialer struct {
-	access *Access
-	log    *slog.Logger
-	ctx    context.Context
-	cancel context.CancelFunc
-	// outages are those of the cluster, which other clients know, too.
+	access  *Access
+	log     *slog.Logger
+	ctx     context.Context
+	cancel  context.CancelFunc
 	outages *Outages
 
 	mu     sync.Mutex
@@ -36,49 +34,45 @@ type Dialer struct {
 	denial denial
 }
 
-// logons says how brokers take this client's logons.
 type logons struct {
 	accepted bool      // they have let it in
 	trouble  time.Time // since when they have not
 	times    int       // that they have not since
 }
 
-// reachability says since when no broker can be connected to, zero while one can, and when that was found last.
 type reachability struct{ barred, failed time.Time }
 
-// looks are questions to a broker about what it speaks: one at a time, and not too often.
 type probeState struct {
 	looking bool
 	looked  time.Time
 }
 
-// denial is what stands between the client and its brokers until somebody changes a setting.
 type denial struct {
 	current *Denied   // nil: none
 	until   time.Time // when it is forgotten
-	// none ends with the next denial, and diallings under way with it.
+	// ctx ends with the next denial, and dials in progress with it.
 	ctx context.Context
 	end context.CancelFunc
 }
 
 const (
-	// A client that was let in before is denied after so long and so often: secrets and certificates are not changed on
-	// both sides at once.
+	// Accepted clients are denied after denyAfterTries over denyAfter: secrets and certificates do not change on both
+	// sides at once.
 	denyAfter      = 5 * time.Second
 	denyAfterTries = 3
-	// A client that was never let in, and is cut short in its logon, is denied after so long and as often.
+	// For clients that were never accepted and are cut off during logon.
 	cutShortAfter = 1200 * time.Millisecond
-	// denialTime is how long a client is denied without asking anybody.
+	// denialTime is how long dials fail without a connection.
 	denialTime = 10 * time.Second
-	// Brokers are asked what they speak at most so often, and have so long to answer.
+	// Probes are rate limited.
 	probeInterval = time.Second
 	probeTimeout  = 6 * time.Second // wantsSASL opens four connections, with up to four round trips each
-	// A broker that says nothing to a client's TLS for so long may be waiting for more of what it takes for a request.
+	// A broker that is silent on TLS may be waiting for the rest of a plaintext request.
 	tlsSilence = 2 * time.Second
 )
 
-// NewDialer makes the dialer of one client, which ends it with its hooks. outages are those of the client's cluster;
-// nil: nobody else knows of them.
+// NewDialer creates the dialer of one client, which closes it through its hooks. outages are those of the cluster, or
+// nil.
 func NewDialer(a *Access, outages *Outages, log *slog.Logger) *Dialer {
 	if a == nil {
 		a = &Access{connectBy: direct, connect: 10 * time.Second, named: func(name string) string { return name }}
@@ -98,7 +92,7 @@ func NewDialer(a *Access, outages *Outages, log *slog.Logger) *Dialer {
 	return g
 }
 
-// Opts are the client's options for its connections.
+// Opts returns the client's options for its connections.
 func (g *Dialer) Opts() []kgo.Opt {
 	opts := []kgo.Opt{kgo.Dialer(g.dial), dialerOption{kgo.WithHooks(g), g}}
 	if g.access.sasl != nil {
@@ -107,13 +101,12 @@ func (g *Dialer) Opts() []kgo.Opt {
 	return opts
 }
 
-// dialerOption is an option that says whose it is.
 type dialerOption struct {
 	kgo.Opt
 	dialer *Dialer
 }
 
-// DialerOf is the dialer in the options of a client; the last one, as with options.
+// DialerOf returns the last dialer in options.
 func DialerOf(opts []kgo.Opt) (g *Dialer) {
 	for _, o := range opts {
 		if found, ok := o.(dialerOption); ok {
@@ -123,7 +116,7 @@ func DialerOf(opts []kgo.Opt) (g *Dialer) {
 	return g
 }
 
-// Explain is the denial that caused an error of the client, or the error.
+// Explain returns the denial that caused an error of the client, else the error.
 func (g *Dialer) Explain(err error) error {
 	if err != nil {
 		if d := g.activeDenial(); d != nil {
@@ -133,17 +126,16 @@ func (g *Dialer) Explain(err error) error {
 	return err
 }
 
-// OnDenied sets what is called with the first failure that does not pass by itself, such as a refused logon.
+// OnDenied sets a function that is called with the first permanent failure.
 func (g *Dialer) OnDenied(f func(error)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.watch = f
 }
 
-// Outages are those of the client's cluster.
+// Outages returns the outages of the client's cluster.
 func (g *Dialer) Outages() *Outages { return g.outages }
 
-// dial is what the client uses for each of its connections.
 func (g *Dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if err := g.activeDenial(); err != nil {
 		return nil, err
@@ -177,7 +169,6 @@ func (g *Dialer) probePlain(address string) {
 		"SASL_PLAINTEXT, or use its port for TLS", "security.protocol")
 }
 
-// activeDenial is the denial that stands.
 func (g *Dialer) activeDenial() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -187,14 +178,12 @@ func (g *Dialer) activeDenial() error {
 	return nil
 }
 
-// markReachable notes that a broker could be connected to.
 func (g *Dialer) markReachable() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.reach.barred = time.Time{}
 }
 
-// dialFailed is what a failed dialling is for the client.
 func (g *Dialer) dialFailed(ctx, timed context.Context, network, address string, err error) error {
 	if denied := g.activeDenial(); denied != nil {
 		return denied
@@ -217,11 +206,10 @@ func (g *Dialer) dialFailed(ctx, timed context.Context, network, address string,
 	return away(network, err, timed.Err() != nil)
 }
 
-// idleGap is how long after a failed dialling the next one says nothing about the time between: nobody wanted a
-// connection.
+// idleGap is the time after which a failed dial does not continue an outage, since no connection was requested.
 const idleGap = time.Minute
 
-// barredSince is when connecting to a broker failed for the first time after which none could be connected to.
+// barredSince is when the present outage began.
 func (g *Dialer) barredSince() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -233,7 +221,6 @@ func (g *Dialer) barredSince() time.Time {
 	return g.reach.barred
 }
 
-// handshakeFailed is what a failed handshake is for the client.
 func (g *Dialer) handshakeFailed(ctx context.Context, network, address string, err error) error {
 	if denied := g.activeDenial(); denied != nil {
 		return denied
@@ -248,7 +235,7 @@ func (g *Dialer) handshakeFailed(ctx context.Context, network, address string, e
 	return away(network, fmt.Errorf("TLS handshake with %s: %w", address, err), false)
 }
 
-// explainTLS is a failure of TLS with the setting that mends it in front, "" if none does.
+// explainTLS returns a TLS failure with the setting that fixes it, "" if none does.
 func explainTLS(err error, o keystore.Options) string {
 	var named *keystore.Error
 	if explained := keystore.Explain(err, o); errors.As(explained, &named) {
@@ -265,7 +252,7 @@ func (g *Dialer) tlsFailed(network, address string, err error) error {
 	return g.denyIfRepeated(network, &Denied{Broker: address, Cause: err, text: "TLS: " + text}, err)
 }
 
-// denyIfRepeated denies a client that was never let in, and another one when it goes on.
+// denyIfRepeated denies clients that were never accepted, others after repeated failures.
 func (g *Dialer) denyIfRepeated(network string, d *Denied, err error) error {
 	g.mu.Lock()
 	if g.logons.trouble.IsZero() {
@@ -282,7 +269,7 @@ func (g *Dialer) denyIfRepeated(network string, d *Denied, err error) error {
 	return away(network, err, false)
 }
 
-// deny keeps a failure that does not pass by itself, logs it where it is new, and ends what waits for brokers.
+// deny stores a permanent failure, logs a new one, and cancels waiting dials.
 func (g *Dialer) deny(d *Denied) error {
 	g.mu.Lock()
 	first := g.denial.current == nil || !time.Now().Before(g.denial.until)
@@ -301,8 +288,7 @@ func (g *Dialer) deny(d *Denied) error {
 	return d
 }
 
-// OnBrokerConnect is called by the client when a connection is open: after the request for the versions of its API and
-// after SASL.
+// OnBrokerConnect is called by the client after the requests for API versions and SASL.
 func (g *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duration, conn net.Conn, err error) {
 	if err == nil || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || g.ctx.Err() != nil {
 		return
@@ -336,8 +322,8 @@ func (g *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duratio
 	}
 }
 
-// cutShort is for connections that the broker closes before they can be used. It is being stopped, or its listener has
-// another security.protocol, or it has refused a password without saying so.
+// cutShort handles connections that the broker closes early: it is stopping, its listener has another
+// security.protocol, or it rejects a password silently.
 func (g *Dialer) cutShort(address string, err error) {
 	var versions *kgo.ErrFirstReadEOF
 	if g.access.tls == nil {
@@ -362,8 +348,7 @@ func (g *Dialer) logonFailed(address string, err error, format, property string)
 		err)
 }
 
-// logonCutShort denies a client that is cut short in its logon again and again, as one that is being stopped does not
-// do.
+// logonCutShort denies a client that is repeatedly cut off during logon; a stopping broker does not repeat it.
 func (g *Dialer) logonCutShort(address string, err error) {
 	g.mu.Lock()
 	if g.logons.trouble.IsZero() {
@@ -379,8 +364,7 @@ func (g *Dialer) logonCutShort(address string, err error) {
 	}
 }
 
-// startProbe runs ask in the background, over a separate connection. If ask returns true, the client is denied as
-// [Dialer.denyIfRepeated] decides. One such check runs at a time.
+// startProbe runs ask in the background and calls denyIfRepeated if it returns true. One probe runs at a time.
 func (g *Dialer) startProbe(address string, ask func(context.Context, string) bool, format, property string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -403,7 +387,6 @@ func (g *Dialer) startProbe(address string, ask func(context.Context, string) bo
 	}()
 }
 
-// offered is what a broker says of its mechanisms, for a message.
 func (g *Dialer) offered(address string) string {
 	ctx, cancel := context.WithTimeout(g.ctx, probeTimeout)
 	defer cancel()
@@ -420,14 +403,14 @@ const (
 	keySASLAuthenticate = 36
 )
 
-// OnBrokerRead is called by the client with every answer: the first one after the handshakes shows that the broker
-// has accepted the logon.
+// OnBrokerRead is called by the client with every response: the first one after the handshakes means that the logon
+// was accepted.
 func (g *Dialer) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
 	switch {
 	case key == keySASLHandshake || key == keyAPIVersions || key == keySASLAuthenticate:
 	case err == nil:
 		g.mu.Lock()
-		// One broker that is away does not bar the way to the others.
+		// One broker that is away does not block the others.
 		g.logons, g.reach.barred, g.denial.current = logons{accepted: true}, time.Time{}, nil
 		g.mu.Unlock()
 		g.outages.found(g.log, broker)
@@ -438,11 +421,10 @@ func (g *Dialer) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ 
 	}
 }
 
-// OnClientClosed ends what the dialer has under way.
+// OnClientClosed cancels the dialer.
 func (g *Dialer) OnClientClosed(*kgo.Client) { g.cancel() }
 
-// Dial connects to a broker, without logging on. What fails is in the error alone; log is what key stores and proxies
-// write to.
+// Dial connects to a broker without SASL and logs nothing; log is for key stores and proxies.
 func (a *Access) Dial(ctx context.Context, log *slog.Logger, network, address string) (net.Conn, error) {
 	g := NewDialer(a, nil, log)
 	defer g.cancel()

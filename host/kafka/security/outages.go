@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Outages says of one cluster which brokers are away: a line when one cannot be reached, another when it answers again,
-// however many clients there are and however often they try. Safe for use by several goroutines.
+// Outages logs once when a broker of a cluster becomes unreachable and once when it is back, for all clients. It is
+// safe for concurrent use.
 type Outages struct {
 	anyAway    atomic.Bool // any is away: every answer asks
 	mu         sync.Mutex
@@ -21,25 +21,22 @@ type Outages struct {
 	lastOutage outage            // of the one that was back then
 }
 
-// outage is of one broker.
 type outage struct {
 	address string
 	since   time.Time
 }
 
-// settleTime is how long what is said of a broker stands: a try that began before the broker was back may fail after
-// it, and an answer that was sent before the broker was lost may be read after it, by a client that runs late.
+// settleTime is how long a state is kept: late failures and responses of slow clients may be from before.
 const settleTime = 2 * time.Second
 
-// anyBroker is the number under which the brokers of bootstrap.servers are away, which the client asks while it knows
-// no others.
+// anyBroker stands for bootstrap.servers, used while the client knows no brokers.
 const anyBroker = -1
 
 func addressOf(b kgo.BrokerMetadata) string {
 	return net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 }
 
-// lost notes that a broker cannot be reached, or ends connections while they begin; took is how long the try took.
+// lost records that a broker cannot be reached; the try took elapsed.
 func (o *Outages) lost(log *slog.Logger, b kgo.BrokerMetadata, elapsed time.Duration, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -64,7 +61,6 @@ func (o *Outages) lost(log *slog.Logger, b kgo.BrokerMetadata, elapsed time.Dura
 	log.Warn("kafka: a broker is away, and is asked again until it is back", "broker", addressOf(b), "error", err)
 }
 
-// found notes that a broker has answered.
 func (o *Outages) found(log *slog.Logger, b kgo.BrokerMetadata) {
 	if !o.any() {
 		return
@@ -84,17 +80,16 @@ func (o *Outages) found(log *slog.Logger, b kgo.BrokerMetadata) {
 	o.anyAway.Store(len(o.away) > 0)
 }
 
-// any tells whether a broker is away.
 func (o *Outages) any() bool { return o.anyAway.Load() }
 
-// Lately tells whether a broker is away, or was a moment ago: what clients have to say of it comes late.
+// Lately reports whether a broker is, or was within a minute, unreachable.
 func (o *Outages) Lately() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.away) > 0 || time.Since(o.last) < time.Minute
 }
 
-// Since returns the address of a broker that is away, or was at some time since begin, and for how long; "": none was.
+// Since returns the broker with the longest outage since begin and its duration, "" for none.
 func (o *Outages) Since(begin time.Time) (address string, lasted time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

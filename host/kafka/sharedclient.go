@@ -15,33 +15,28 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
-// sharedClient is a client that writes, with the producers that share it. It owns the client's goroutines until the
-// last of them has left.
+// sharedClient is a producing client and the producers that share it. The last one to leave closes it.
 type sharedClient struct {
-	// Client is nil where each page has one of its own, see [Transactions].
+	// Client is nil for transactions, see [Transactions].
 	*kgo.Client
-	// ctx is the context of all records. It is not a feed's: the client takes back whole batches by the context of
-	// their first record, and they may hold those of several feeds.
-	ctx    context.Context
-	cancel context.CancelFunc
-	// maxRequestBytes is max.request.size, in bytes.
+	// ctx is the context of all records: kgo drops whole batches by the context of their first record, and they may
+	// have records of several feeds.
+	ctx             context.Context
+	cancel          context.CancelFunc
 	maxRequestBytes int32
-	// onEnd takes it from where others find it; nil: nobody does.
-	onEnd func()
+	onEnd           func()
 
-	mu    sync.Mutex
-	users map[*Producer]struct{}
-	// closed: it takes no more users.
+	mu     sync.Mutex
+	users  map[*Producer]struct{}
 	closed bool
 }
 
-// newSharedClient opens a client.
 func newSharedClient(c Config, clientID string) (*sharedClient, error) {
 	if c.Producer.ClientID == "" {
 		c.Producer.ClientID = clientID
 	}
-	// The client's own limits are switched off: it would wait for room in the middle of a batch, with a context that
-	// also governs what is on its way.
+	// The client's limits are disabled: it would wait in the middle of a batch, with the context of records in
+	// flight.
 	s := &sharedClient{maxRequestBytes: c.Producer.MaxRequestBytes, users: map[*Producer]struct{}{}}
 	client, dialer, err := newClient(c.ProducerOpts(kgo.MaxBufferedRecords(math.MaxInt),
 		kgo.MaxBufferedBytes(math.MaxInt)))
@@ -54,9 +49,8 @@ func newSharedClient(c Config, clientID string) (*sharedClient, error) {
 	return s, nil
 }
 
-// SharedProducer is [NewProducer] with the client of all producers that were opened with the same key and whose
-// configuration was made of the same one: the key is to tell apart what differs in their settings. The last one to be
-// closed ends the client.
+// SharedProducer is [NewProducer] with a client that is shared by all producers with the same key whose
+// configurations have the same origin. The last Close ends the client.
 func (c Config) SharedProducer(key, clientID string) (*Producer, error) {
 	if c.shared == nil {
 		return NewProducer(c, clientID)
@@ -88,7 +82,6 @@ func (c Config) SharedProducer(key, clientID string) (*Producer, error) {
 	return p, nil
 }
 
-// join makes a producer of the client; !ok: the client has ended.
 func (s *sharedClient) newProducer(limit int) (p *Producer, ok bool) {
 	p = &Producer{client: s, limit: limit}
 	s.mu.Lock()
@@ -100,7 +93,6 @@ func (s *sharedClient) newProducer(limit int) (p *Producer, ok bool) {
 	return p, true
 }
 
-// remove ends the client with its last user.
 func (s *sharedClient) remove(p *Producer) {
 	s.mu.Lock()
 	delete(s.users, p)
@@ -116,8 +108,7 @@ func (s *sharedClient) remove(p *Producer) {
 	}
 }
 
-// retire has those who come later open another client: this one may have failed for good, such as one that got no
-// producer id. Who has it goes on with it.
+// retire makes later producers open another client, since this one may have failed for good. Current users keep it.
 func (s *sharedClient) retire() {
 	s.mu.Lock()
 	closed := s.closed
@@ -134,7 +125,7 @@ func (s *sharedClient) unregister() {
 	}
 }
 
-// deny fails all users: brokers do not let the client in. Who comes later opens another one.
+// deny fails all users: brokers reject the client. Later producers open another one.
 func (s *sharedClient) deny(err error) {
 	s.mu.Lock()
 	s.closed = true
@@ -148,8 +139,8 @@ func (s *sharedClient) deny(err error) {
 	go s.Close() // ends by itself: the client calls us from what it would wait for
 }
 
-// batchLimit bounds the batches of each topic by max.request.size, and by the topic's max.message.bytes where that is
-// known, see [Config.LearnTopic]. A client asks once for each topic, with its first record.
+// batchLimit bounds batches by max.request.size and the topic's max.message.bytes, see [Config.LearnTopic]. A client
+// asks once per topic.
 func (c Config) batchLimit() kgo.Opt {
 	return kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
 		most := min(c.Producer.MaxRequestBytes, maxBatchBytes)
@@ -160,7 +151,6 @@ func (c Config) batchLimit() kgo.Opt {
 	})
 }
 
-// topicLimits holds max.message.bytes by topic, for all clients that write to the same cluster.
 func (c Config) topicLimits() *sync.Map {
 	if c.shared == nil {
 		return &sync.Map{}
@@ -168,10 +158,9 @@ func (c Config) topicLimits() *sync.Map {
 	return &c.shared.cluster(c.Producer.withDefaults(c.ClientConfig).Bootstrap).topicLimits
 }
 
-// LearnTopic reads max.message.bytes of a topic that the configuration's producers are about to write to: their batches
-// there are no larger. Where brokers do not report it, for lack of the right DESCRIBE_CONFIGS or of the topic,
-// max.request.size bounds them. With compression too, because the topic's limit is for compressed bytes. The error is
-// that of brokers that cannot be reached.
+// LearnTopic reads max.message.bytes of a topic, which then bounds batches, unless compression is used, since the
+// limit is for compressed bytes. Without the right DESCRIBE_CONFIGS max.request.size applies alone. The error is that
+// of unreachable brokers.
 func (c Config) LearnTopic(ctx context.Context, a *Admin, topic string) error {
 	if c.Producer.Compression != "" && c.Producer.Compression != "none" {
 		return nil

@@ -4,5 +4,5 @@ package kafka
 
 import "time"
 
-// bootClock is the wall clock: set forward, it makes a session end early, and set back, it is not asked.
+// bootClock is the wall clock: set forward, it makes a session end early.
 func bootClock() time.Duration { return time.Duration(time.Now().UnixNano()) }

@@ -25,12 +25,10 @@ import (
 // added only if the topic had fewer when this member joined: a missing offset alone proves nothing. A topic that a
 // regular expression matches later begins at its end, as in Kafka.
 
-// topicRetryDelays are pauses before a missing topic is looked up again: a broker that just started may not know it
-// yet.
+// topicRetryDelays: a broker that just started may not know a topic yet.
 var topicRetryDelays = [...]time.Duration{time.Second, 5 * time.Second}
 
-// joinGroup counts the partitions of named topics before it joins the group, and retries while brokers are
-// unreachable.
+// joinGroup counts the partitions of named topics before it joins.
 func (s *Consumer) joinGroup(ctx context.Context) error {
 	if s.options.Regex == "" { // else add counts them
 		request := kmsg.NewPtrMetadataRequest()
@@ -88,8 +86,6 @@ func (s *Consumer) isAdded(topic string, partition int32) bool {
 	return known && int(partition) >= count
 }
 
-// unstartedWith returns the new partitions and owned ones whose start could not be committed, with the starts that
-// are known.
 func (s *Consumer) unstartedWith(partitions map[string][]int32) (all map[string][]int32, known Offsets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,7 +126,6 @@ func (s *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partiti
 	begin := Offsets{}
 	for topic, list := range partitions {
 		for _, p := range list {
-			// The administrator may not know a new partition yet.
 			if at, found := stored.Lookup(topic, p); found && at.At >= 0 {
 				continue
 			}
