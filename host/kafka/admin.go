@@ -134,7 +134,6 @@ func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []st
 	return created, a.awaitLeaders(ctx, names)
 }
 
-// create reports whether it created the topic; a topic created by others in the meantime is no error.
 func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 	partitions, replication := t.Partitions, t.Replication
 	if partitions <= 0 {
@@ -262,7 +261,6 @@ func ParseInternal(properties map[string]string, prefix string, t Internal) (Int
 	return t, problems
 }
 
-// count parses a number from 1, or -1 for the broker's default.
 func count[T int16 | int32](value string, most int64) (T, error) {
 	n, ok := setting.Integer(wit.KindLong, value)
 	if !ok || n > most || (n < 1 && n != -1) {

@@ -156,7 +156,6 @@ func partitionBytes(s ConsumerConfig, partitions int) int32 {
 // Limits of kgo.ProducerBatchMaxBytesFn, in bytes.
 const minBatchBytes, maxBatchBytes = 512, 1 << 30
 
-// minRequestBytes is the lower bound of max.request.size for requests without records.
 const minRequestBytes = 4 << 20
 
 func withOverhead(bytes int32) int32 { return min(bytes, math.MaxInt32-(1<<20)) + 1<<20 }

@@ -122,7 +122,6 @@ func (o ConsumerOptions) isGoCompatible() bool {
 
 const regexTimeout = time.Second
 
-// followRegex subscribes to topics that match a Java expression, at the start and with each metadata refresh.
 func (s *Consumer) followRegex(p pattern.Pattern) error {
 	p, known, wait := p.Within(regexTimeout), map[string]bool{}, time.Second
 	for s.ctx.Err() == nil {

@@ -80,13 +80,11 @@ type Consumer struct {
 	failure  error
 	metadata metadataLimit
 	topics   map[string]kadm.TopicID
-	// ctx ends with a failure that Poll must not wait for.
-	ctx    context.Context
-	cancel context.CancelFunc
+	ctx      context.Context
+	cancel   context.CancelFunc
 	// ready is closed when the fields are set: the client calls back earlier.
 	ready     chan struct{}
 	subscribe func()
-	// counts are partitions by topic when it was found; only for auto.offset.reset=latest.
 	counts    map[string]int
 	unstarted unstarted
 	records   []*kgo.Record // of the last poll

@@ -19,8 +19,7 @@ type membership struct {
 	mu     sync.Mutex
 	owned  map[string]map[int32]bool
 	member string // the ID of the member that was assigned the partitions
-	// stale: the client keeps an assignment that other members may have.
-	stale bool
+	stale  bool
 }
 
 func (m *membership) assign(member string, partitions map[string][]int32) {

@@ -86,7 +86,6 @@ func (s *Consumer) resetUncommitted(ctx context.Context, topic string, partition
 		missing, to)}
 }
 
-// position returns the next offset of a partition; false if nothing was read or committed.
 func (s *Consumer) position(topic string, partition int32) (next int64, known bool) {
 	at, known := s.client.UncommittedOffsets()[topic][partition]
 	if !known {

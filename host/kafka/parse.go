@@ -159,7 +159,6 @@ func (c *Config) buildAccess(ctx context.Context) (warnings setting.Problems, er
 	return warnings, nil
 }
 
-// sameAccess returns an earlier kind of client with the same access: stores and tokens are read once.
 func (c *Config) sameAccess(s clientKind, merged ClientConfig) *ClientConfig {
 	for before := kindCommon; before < s; before++ {
 		other := c.client(before).withDefaults(c.ClientConfig)

@@ -263,7 +263,6 @@ func (r *Reader) checkShrunk(ctx context.Context, topic string, from, ends Posit
 	return nil
 }
 
-// offsetsOf lists offsets and retries while leaders change, longer than the client does.
 func offsetsOf(ctx context.Context, ask func(context.Context, ...string) (kadm.ListedOffsets, error),
 	topics ...string) (map[string]Positions, error) {
 	for failures := 0; ; failures++ {
@@ -430,7 +429,6 @@ func (r *Reader) leader(ctx context.Context, topic string, partition int32) (lea
 	}
 }
 
-// fetched is one response: next is the offset after its records, readable the present limit for reading.
 type fetched struct {
 	records    []*kgo.Record
 	next       int64

@@ -172,7 +172,6 @@ func millis(at func(*Config) *time.Duration, least int64) property {
 	})
 }
 
-// idleTimeout: -1 means never in Kafka; the client has its own limit.
 func idleTimeout(at func(*Config) *time.Duration) property {
 	const least, most = 100 * time.Millisecond, 15 * time.Minute
 	return number(-1, math.MaxInt64/int64(time.Millisecond), func(c *Config, n int64) string {

@@ -8,11 +8,9 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
-// shared is common to a configuration and all derived ones.
 type shared struct {
-	mu       guard.Mutex
-	clusters map[string]*cluster
-	// opening guards producers and admins, and is held while one is opened.
+	mu        guard.Mutex
+	clusters  map[string]*cluster
 	opening   guard.Mutex
 	producers map[string]*sharedClient
 	admins    map[string]*sharedAdmin

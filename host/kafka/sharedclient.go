@@ -15,7 +15,6 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
-// sharedClient is a producing client and the producers that share it. The last one to leave closes it.
 type sharedClient struct {
 	// Client is nil for transactions, see [Transactions].
 	*kgo.Client

@@ -28,7 +28,6 @@ import (
 // topicRetryDelays: a broker that just started may not know a topic yet.
 var topicRetryDelays = [...]time.Duration{time.Second, 5 * time.Second}
 
-// joinGroup counts the partitions of named topics before it joins.
 func (s *Consumer) joinGroup(ctx context.Context) error {
 	if s.options.Regex == "" { // else add counts them
 		request := kmsg.NewPtrMetadataRequest()

@@ -137,7 +137,6 @@ func (o *TransactionalOutput) timeoutError(m *transactional, began time.Time) er
 	return &wit.Error{Kind: wit.ErrorTransient, Message: text + "; where it comes again without that, " + pageSize}
 }
 
-// explain adds advice to an error. Brokers also fence producers whose transaction timed out.
 func (o *TransactionalOutput) explain(m *transactional, began time.Time, err error) error {
 	if isFenced(err) && o.isOverdue(began) {
 		return fmt.Errorf("%w (%w)", o.timeoutError(m, began), err)

@@ -96,7 +96,6 @@ type takenOverError struct {
 func (t *takenOverError) Error() string { return t.fault.Error() }
 func (t *takenOverError) Unwrap() error { return t.fault }
 
-// transactionFault explains why a transactional producer cannot work: the missing right or setting.
 func transactionFault(c Config, id string, err error) error {
 	denied := (*security.Denied)(nil)
 	text, kind := "", wit.ErrorConfig

@@ -9,13 +9,11 @@ const (
 	priceBulk     = 24
 	priceTable    = 256
 	priceGrow     = 256
-	// leafPrice is the maximum price of a function that its callers pay for.
-	leafPrice = 64
-	unit      = 16
+	leafPrice     = 64
+	unit          = 16
 )
 
 type body struct {
-	// from and to bound the body with its locals; code is its first instruction.
 	from, code, to int
 	// groups is after the count of local groups; locals includes parameters.
 	groups, localsAt int
@@ -23,16 +21,13 @@ type body struct {
 	// firstLoop and firstEdit index rewriter.loops and edits. The first loop is the body itself.
 	firstLoop, firstEdit int
 	opens                int32
-	// bulk: the body needs a local for sizes.
-	calls, bulk bool
-	leaf        bool
+	calls, bulk          bool
+	leaf                 bool
 }
 
 type loop struct {
-	// parent is the loop around it, 0 for the function's body.
-	at     int
-	parent int32
-	// targeted: a branch jumps back to it.
+	at       int
+	parent   int32
 	targeted bool
 	// calls: its body, without inner loops, has a call. small is set when all bodies are read.
 	calls, small bool
@@ -59,7 +54,6 @@ const (
 	editSized
 )
 
-// code reads the bodies and collects edits.
 func (m *rewriter) code(n int) {
 	m.bodies = make([]body, 0, n)
 	for i := range n {
@@ -273,7 +267,6 @@ func (m *rewriter) target(loops []loop) {
 	}
 }
 
-// blockType returns the numbers of parameters and results of a block.
 func (m *rewriter) blockType() (params, results uint32) {
 	switch t := m.Signed(33); {
 	case t >= 0:
@@ -292,7 +285,6 @@ func (m *rewriter) blockType() (params, results uint32) {
 	return 0, 1
 }
 
-// miscellaneous reads an instruction with the prefix 0xfc.
 func (m *rewriter) miscellaneous(b *body, start int, small bool, passed *passage) uint64 {
 	sized := func(shift uint32) {
 		b.bulk = true

@@ -26,18 +26,14 @@ type label struct {
 	params          int
 }
 
-// passage counts what makes a function hard to compile.
 type passage struct {
 	branches, loops, values int
 	// Targets of tables, and each times the enclosing loops.
 	targets, aimed int
 	bulk           int
-	// depth is the number of enclosing loops, deepest its maximum.
 	depth, deepest int
-	// height is the stack height, held its sum over all branches.
-	height, held int
-	// results is the maximum number of label results.
-	results uint32
+	height, held   int
+	results        uint32
 }
 
 func (p *passage) block(params, results uint32) {

@@ -81,7 +81,6 @@ func (m *rewriter) codeSection(out []byte, s *section) []byte {
 	return out
 }
 
-// pad writes a number in five bytes.
 func pad(dst []byte, n uint32) {
 	for i := range 5 {
 		dst[i] = byte(n&0x7f) | 0x80
@@ -140,7 +139,6 @@ func (m *rewriter) settle(i int, loops []loop, edits []edit) (entry uint64) {
 	return loops[0].price/unit + 1
 }
 
-// smallLoops marks prepaid loops and returns the highest weight, 0 for none.
 func smallLoops(loops []loop) (weight uint64) {
 	for n := len(loops) - 1; n > 0; n-- {
 		l := &loops[n]

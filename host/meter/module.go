@@ -15,14 +15,12 @@ var order = [...]int{wasm.Types: 1, wasm.Imports: 2, wasm.Functions: 3, wasm.Tab
 
 type rewriter struct {
 	wasm.Reader
-	ctx context.Context
-	// looked is the position at the last check of ctx.
+	ctx     context.Context
 	looked  int
 	options Options
 	report  *Report
 
-	sections []section
-	// params and results are counts by type.
+	sections                               []section
 	params, results                        []uint32
 	effort, tableElements, segmentElements int
 	importTypes                            []uint32
@@ -44,7 +42,6 @@ type section struct {
 	rewritten bool
 }
 
-// lookEvery is how many bytes are processed between checks of ctx.
 const lookEvery = 64 << 10
 
 func (m *rewriter) look(at int) {
@@ -327,7 +324,6 @@ func (m *rewriter) globalItems(n int) (out []byte) {
 	return out
 }
 
-// constant copies a constant expression with the functions that it names renumbered.
 func (m *rewriter) constant(out []byte) []byte {
 	for {
 		m.look(m.At)

@@ -8,7 +8,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxPortions bounds the results for one batch, in results of the largest size. Rows count with their size in memory.
 const maxPortions = 4
 
 // Apply sends a batch through the chain that context was prepared from and replaces b.Rows with the result. Rows keep

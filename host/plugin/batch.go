@@ -32,9 +32,8 @@ var (
 )
 
 type batchCall struct {
-	b    *record.Batch
-	rows []wit.Row
-	// low and high bound the used range of the batch's data.
+	b         *record.Batch
+	rows      []wit.Row
 	low, high uint32
 	// size is the sum of the rows' data. spaced: values are passed one by one with padding after each.
 	size   uint64
@@ -249,7 +248,6 @@ func (c *batchCall) putSpaced(dst, data []byte) {
 	}
 }
 
-// result returns the payload of a result, or the fault in it.
 func (i *Instance) result(ptr uint32, size int) (ok []byte, fault *wit.Error, err error) {
 	area, err := i.guest.Area(ptr, uint32(payload+max(size, faultSize)), 4)
 	if err != nil {
@@ -276,7 +274,6 @@ func (i *Instance) declared(ok []byte, offset int) error {
 	return i.schemas.Declare(list)
 }
 
-// fewTopics are compared one by one.
 const fewTopics = 16
 
 // topics reads the result's topics into i.scratch.topics, as indices in b.Topics. An empty result uses the topics of

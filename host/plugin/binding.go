@@ -20,10 +20,9 @@ type Binding struct {
 
 	mu                 guard.Mutex
 	current, candidate *Pool
-	// rejected holds reasons by hash.
-	rejected map[string]string
-	reason   string
-	closed   bool
+	rejected           map[string]string
+	reason             string
+	closed             bool
 	// checkedAt is Manager.changes+1 when there was no candidate.
 	checkedAt atomic.Uint64
 }

@@ -20,8 +20,7 @@ const (
 	// maxFeedBytes bounds a feed's name, topic, cron and fingerprint, which are stored with offsets and used in
 	// metrics.
 	maxFeedBytes = 64 << 10
-	// maxTasks applies whatever tasks.max.enforce is.
-	maxTasks = 10_000
+	maxTasks     = 10_000
 	// MaxClaimBytes bounds all claims of a source together: those of all connectors are compared.
 	maxClaims     = 10_000
 	MaxClaimBytes = 1 << 20
@@ -167,7 +166,6 @@ func clip(s string) string {
 	return s
 }
 
-// checkLists rejects a description whose lists or texts are too long, or whose names cannot be matched.
 func checkLists(ctx context.Context, d *wit.Description) error {
 	n := tally{texts: len(d.Documentation)}
 	for i := range d.Components {

@@ -13,8 +13,7 @@ const (
 	// rows for one poison row takes up to ten, so one such row does not stop a connector; a version that only loops
 	// does so within 20 s.
 	breaksToOpen = 20
-	// breakWindow is the longest pause between two breaks in a row.
-	breakWindow = 10 * time.Minute
+	breakWindow  = 10 * time.Minute
 	// openFirst is the pause before one call is let through; each further break doubles it, up to openLongest.
 	openFirst, openLongest = 30 * time.Second, 10 * time.Minute
 	// A version that was activated less than canaryTime ago is rolled back at the canaryTraps-th broken call, even
@@ -48,16 +47,14 @@ type breaker struct {
 }
 
 type streak struct {
-	count int
-	last  time.Time
-	cause string
-	// until is when the function is tried again, zero while it is not stopped.
+	count   int
+	last    time.Time
+	cause   string
 	until   time.Time
 	pause   time.Duration
 	probing bool
 }
 
-// check returns what is stopped, or nil if the call may be made.
 func (b *breaker) check(function string, now time.Time) *Stopped {
 	if !b.active.Load() {
 		return nil

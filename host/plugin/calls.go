@@ -108,7 +108,6 @@ func (i *Instance) OpenSource(ctx context.Context, component string, settings []
 	return result, nil
 }
 
-// discard turns an invalid result into a trap.
 func (i *Instance) discard(err error) error {
 	i.broken = i.trap(err)
 	i.recordOutcome(i.broken)

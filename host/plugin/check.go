@@ -124,9 +124,8 @@ func check(ctx context.Context, path string, o Options, timeout time.Duration) (
 
 type checker struct {
 	*Checked
-	ctx    context.Context
-	module *module
-	// skipped counts the calls that were not completed in time.
+	ctx     context.Context
+	module  *module
 	skipped int
 }
 

@@ -12,10 +12,9 @@ import (
 // functions, but not waiting for a processor. By the wall clock a call may take clockFactor times its limit. It is
 // checked when fuel is used up and at every host call.
 type clock struct {
-	ctx   context.Context
-	limit time.Duration
-	began time.Time
-	// canceled is when the call is ended after its context was; zero before.
+	ctx                     context.Context
+	limit                   time.Duration
+	began                   time.Time
 	canceled                time.Time
 	yielded, processorSince time.Time
 	ticks                   int64
@@ -39,7 +38,6 @@ const (
 	windowLength = 8
 )
 
-// overdue is the reason of a [*Trap] for a call that exceeded its limit.
 type overdue struct {
 	Limit time.Duration
 	// Elapsed is set if the call was ended by the wall clock, not by its own work.
@@ -60,7 +58,6 @@ func (o *overdue) Error() string {
 // MB in steps that copy all of it.
 const maxStackBytes = 16 << 20
 
-// tooDeep is the reason of a [*Trap] for a call that recursed too deeply.
 type tooDeep struct{ StackBytes int }
 
 func (d *tooDeep) Error() string {
@@ -121,10 +118,8 @@ func (c *clock) callerErr() error {
 	return &canceled{c.ctx.Err()}
 }
 
-// watchEvery is how many items are read between checks of the context.
 const watchEvery = 1024
 
-// tick is called by a guest whose fuel is used up.
 func (c *clock) tick(p *processors) {
 	now := time.Now()
 	c.countTick(now)

@@ -31,7 +31,6 @@ func isTrustSetting(key string) bool {
 		strings.HasSuffix(rest, revealSuffix))
 }
 
-// parseReveal returns the values of plugin.NAME.reveal by plugin name.
 func parseReveal(settings map[string]string, log *slog.Logger) map[string][]string {
 	reveal := map[string][]string{}
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
@@ -216,7 +215,6 @@ func (info *Info) roleMove(before *roleDeclarations) *Moved {
 	return nil
 }
 
-// history stores which roles the versions that ran have declared.
 type history struct {
 	mu       sync.Mutex
 	path     string // "" where nothing is kept

@@ -52,8 +52,7 @@ type currentCall struct {
 	function string
 	started  time.Time
 	running  bool
-	// in and out are the guest's byte counts after the previous call.
-	in, out uint64
+	in, out  uint64
 }
 
 func (i *Instance) connector() string {
@@ -63,7 +62,6 @@ func (i *Instance) connector() string {
 	return i.pool.connector
 }
 
-// newInstance creates an instance; pool is nil for the host itself.
 func (m *module) newInstance(ctx context.Context, lines *bucket, pool *Pool) (*Instance, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -257,7 +255,6 @@ func (i *Instance) trap(err error) *Trap {
 	return t
 }
 
-// callError returns a trap, unless the caller gave up.
 func (i *Instance) callError(err error) error {
 	if by := canceledBy(err); by != nil {
 		return fmt.Errorf("plugin %s %s: %s: %w", i.module.info.Name, i.module.info.Version, i.call.function, by)
@@ -265,7 +262,6 @@ func (i *Instance) callError(err error) error {
 	return i.trap(err)
 }
 
-// recycleReason says why a working instance should be replaced, "" if it should not.
 func (i *Instance) recycleReason() string {
 	switch {
 	case i.calls >= i.module.limits.Calls:
@@ -295,7 +291,6 @@ func (i *Instance) checkBreaker(function string, now time.Time) error {
 	return nil
 }
 
-// recordOutcome reports the end of a call to the breaker: nil is success.
 func (i *Instance) recordOutcome(err error) {
 	switch {
 	case i.pool == nil:

@@ -34,7 +34,6 @@ type Limits struct {
 	RecycleBytes int64
 }
 
-// limits is the table of settings `plugin.NAME.limits.*` with defaults.
 var limits = []struct {
 	name  string
 	field func(*Limits) *int64

@@ -68,7 +68,6 @@ func (l *loader) newModule(a *candidateFile, read *binary.Module) (*module, erro
 			Interfaces: found, Loaded: time.Now()}}, nil
 }
 
-// fromCache creates a module from cached facts; nil if the current limits and rules reject them.
 func (l *loader) fromCache(ctx context.Context, a *candidateFile, known *code.Facts) (*module, error) {
 	m, err := l.newModule(a, &known.Binary)
 	if err != nil {
@@ -205,8 +204,7 @@ type candidateFile struct {
 	size       int
 	builtIn    bool
 	read       func() ([]byte, error)
-	// facts are the module's cached facts, nil if unknown.
-	facts *code.Facts
+	facts      *code.Facts
 	// deferred: no configured connector uses it, as far as its bytes show.
 	deferred bool
 	order    int

@@ -92,9 +92,8 @@ func newHost(o *Options) host {
 
 // Manager holds all modules. With Options.Watch it owns a goroutine, which [Manager.Close] ends.
 type Manager struct {
-	loader  loader
-	folders folders
-	// stop ends background loading and watching.
+	loader            loader
+	folders           folders
 	stop              context.CancelFunc
 	loading, watching sync.WaitGroup
 	reveal            map[string][]string
@@ -183,7 +182,6 @@ func (r *rolledBack) Error() string {
 	return fmt.Sprintf("version %s was rolled back: %s", r.Version, r.Reason)
 }
 
-// moduleSource is a file or an embedded entry.
 type moduleSource struct {
 	// active is what new connectors get, previous what it replaced; both may be nil.
 	active, previous *module

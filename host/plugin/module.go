@@ -79,8 +79,7 @@ type module struct {
 	order    int
 	original func() ([]byte, error)
 
-	mu guard.Mutex
-	// users counts pools; offered: a source has the module as its current one.
+	mu      guard.Mutex
 	users   int
 	offered bool
 	code    *code.Code
@@ -111,7 +110,6 @@ func (m *module) snapshot() Info {
 	return info
 }
 
-// component returns nil if the module does not have the component.
 func (m *module) component(kind wit.ComponentKind, class string) *wit.Component {
 	for i := range m.info.Components {
 		c := &m.info.Components[i]
@@ -131,7 +129,6 @@ func (m *module) checkMemory() error {
 	return nil
 }
 
-// retain counts a pool that uses the module, until release.
 func (m *module) retain() {
 	m.mu.Lock()
 	m.users++

@@ -77,7 +77,6 @@ func (m *Manager) loadRest(ctx context.Context, embedded []*candidateFile) {
 	m.warnUnusedLimits()
 }
 
-// warnUnusedLimits names limits of unknown plugins, which are probably misspelt.
 func (m *Manager) warnUnusedLimits() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -30,16 +30,14 @@ type output struct {
 	logger *slog.Logger
 	text   []byte
 	cut    int
-	// flood counts the lines of this call that exceeded the rate.
-	lines *bucket
-	flood int
+	lines  *bucket
+	flood  int
 	// warnings counts warnings and errors of this call, dropped ones included.
 	warnings int
 	// watch ends the call when its time is up: one write can have millions of parts.
 	watch func()
 }
 
-// bucket is a token bucket of log lines. It is safe for concurrent use.
 type bucket struct {
 	perSecond float64
 

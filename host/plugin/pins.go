@@ -43,7 +43,6 @@ func (m *Manager) Pin(pins map[string]Pin) {
 	m.changes.Add(1)
 }
 
-// pinnedHash returns the agreed version that applies to a selection; m.mu is held.
 func (m *Manager) pinnedHash(name string, s selection) (hash string, ok bool) {
 	p, ok := m.pins[name]
 	switch {

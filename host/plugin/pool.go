@@ -29,17 +29,16 @@ const (
 // One goroutine holds an instance at a time: from [Pool.Acquire] to [Pool.Release], or for one call of a [Reader].
 // Several readers may share one.
 type Pool struct {
-	module    *module
-	connector string
-	lines     *bucket
-	breaker   *breaker
-	budget    *memoryBudget
-	ctx       context.Context
-	cancel    context.CancelFunc
-	mu        guard.Mutex
-	instances []*Instance
-	making    int
-	// detached counts instances that get no new calls and are closed after their last one.
+	module         *module
+	connector      string
+	lines          *bucket
+	breaker        *breaker
+	budget         *memoryBudget
+	ctx            context.Context
+	cancel         context.CancelFunc
+	mu             guard.Mutex
+	instances      []*Instance
+	making         int
 	detached       int
 	waiters        []*waiter
 	closed         bool
@@ -51,10 +50,8 @@ type Pool struct {
 
 // contention decides whether a page gets an instance of its own; guarded by the pool's lock.
 type contention struct {
-	// waited is the waiting time of calls since `since` while a processor was free.
-	waited time.Duration
-	since  time.Time
-	// isolateUntil is until when pages do not share an instance after a trap.
+	waited       time.Duration
+	since        time.Time
 	isolateUntil time.Time
 }
 
@@ -432,7 +429,6 @@ func (p *Pool) closeIdle(idleFor func(*Instance) time.Duration) {
 	p.unlock()
 }
 
-// close closes the instances: unused ones now, others when they are released.
 func (p *Pool) close() {
 	p.mu.Lock()
 	if p.closed {
@@ -457,14 +453,12 @@ func (p *Pool) close() {
 	p.unlock()
 }
 
-// canary is set while a new version may be rolled back.
 type canary struct {
 	until  time.Time
 	breaks int
 	reject func(reason string)
 }
 
-// recordTrap counts a broken call of a canary and rejects it at canaryTraps.
 func (p *Pool) recordTrap(t *Trap) {
 	p.mu.Lock()
 	c := p.canary

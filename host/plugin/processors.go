@@ -38,7 +38,6 @@ func (p *processors) count() int { return cap(p.slots) }
 
 func (p *processors) free() bool { return len(p.slots) < cap(p.slots) }
 
-// yield passes the processor to a waiting call and waits for one. False: no call waited.
 func (p *processors) yield() bool {
 	if p.waiting.Load() == 0 {
 		return false

@@ -133,7 +133,6 @@ func (r *Reader) call(ctx context.Context, f func(*Instance) error) error {
 	return err
 }
 
-// replaceBroken switches to another instance if another page broke this one before a page of this reader began.
 func (r *Reader) replaceBroken(ctx context.Context) error {
 	if !r.instanceClosed() {
 		return nil

@@ -114,7 +114,6 @@ func (c *rowCheck) datum(column int, d, in *wit.ValueSlice) (err error) {
 	return err
 }
 
-// unchanged uses the input row's bytes, with the schema that the guest specifies.
 func (c *rowCheck) unchanged(column int, d, in *wit.ValueSlice) (err error) {
 	switch in.Encoding {
 	case wit.Unchanged:

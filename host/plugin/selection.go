@@ -177,7 +177,6 @@ func (m *Manager) pendingReason(info *Info) string {
 	return fmt.Sprintf("it does not fit at %d of %d tasks: %s", unfit, tasks, reason)
 }
 
-// roleMoves returns refusals because of a moved address role, of any plugin if name is ""; m.mu is held.
 func (m *Manager) roleMoves(name string) (texts []string) {
 	for _, o := range m.sources {
 		if o.refused == nil {

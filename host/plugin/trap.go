@@ -74,7 +74,6 @@ func readable(f *wit.Error) {
 	}
 }
 
-// head returns the first lines of a text: traces of deep recursion have thousands.
 func head(s string) string {
 	const lines, size = 16, 2000
 	short := s[:min(len(s), size)]
@@ -97,7 +96,6 @@ func (t *Trap) reason() string {
 // Unwrap returns the reason.
 func (t *Trap) Unwrap() error { return t.Reason }
 
-// isA reports whether an error is an E, or wraps one.
 func isA[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok

@@ -17,7 +17,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// provideImports defines the imports of a module in its runtime: the contract's log, the meter and WASI preview 1.
 func provideImports(ctx context.Context, runtime wazero.Runtime, m *binary.Module) error {
 	if err := provideTick(ctx, runtime); err != nil {
 		return err

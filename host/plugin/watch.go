@@ -10,7 +10,6 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/watch"
 )
 
-// openWatch starts to watch the folders; events wait for [Manager.watch].
 func (m *Manager) openWatch(debounce time.Duration) error {
 	f, err := watch.Open(watch.Options{Settle: cmp.Or(debounce, 200*time.Millisecond), Concerns: isModule,
 		Logger: m.loader.logger})

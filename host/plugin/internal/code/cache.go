@@ -33,10 +33,8 @@ type Cache struct {
 	logger *slog.Logger
 }
 
-// descriptionsFormat is the version of the files' content.
 const descriptionsFormat = 5
 
-// key names a file's results.
 func (s *Cache) key(hash string) string {
 	return HashOf(fmt.Appendf(nil, "descriptions %d, preparation %d, contract %s, %+v: %s", descriptionsFormat,
 		Preparation, wit.Version, Metering, hash))

@@ -128,7 +128,6 @@ func (l *Compiler) compileCached(ctx context.Context, m *Module, p *Prepared) (*
 	return c, err
 }
 
-// compileIn compiles a module with the code cached in dir.
 func (l *Compiler) compileIn(ctx context.Context, m *Module, p *Prepared, dir string) (*Code, error) {
 	cache, err := wazero.NewCompilationCacheWithDir(dir)
 	if err != nil {
@@ -142,7 +141,6 @@ func (l *Compiler) compileIn(ctx context.Context, m *Module, p *Prepared, dir st
 	return c, nil
 }
 
-// compile compiles a module in a new runtime with the module's imports.
 func (l *Compiler) compile(ctx context.Context, m *Module, p *Prepared, cache wazero.CompilationCache) (*Code, error) {
 	config := wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(m.Pages)
 	c := &Code{runtime: wazero.NewRuntimeWithConfig(ctx, config)}

@@ -163,7 +163,6 @@ func (w *walker) fail(what string) {
 	}
 }
 
-// mention reads a schema's number.
 func (w *walker) mention() {
 	at := w.i
 	id := w.number()
