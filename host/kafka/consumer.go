@@ -227,7 +227,7 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 				"partition", partition, "error", err)
 		case isRejoinableSession(err):
 			if !s.dialer.Outages().Lately() { // that has been said
-				s.config.log().Warn("kafka: the membership in the group has ended; the consumer joins again", "group",
+				s.config.log().Warn("kafka: the group membership has ended; the consumer rejoins", "group",
 					s.options.Group, "error", err)
 			}
 		case failure == nil && errors.Is(err, kerr.UnknownTopicID):

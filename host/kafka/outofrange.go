@@ -48,7 +48,8 @@ func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32
 	}
 	switch s.config.Consumer.Reset {
 	case "earliest", "latest":
-		s.config.log().Error("kafka: records of a sink's topic are missing; it goes on as auto.offset.reset says",
+		s.config.log().Error("kafka: records of a sink's topic are missing; it continues as auto.offset.reset "+
+			"specifies",
 			"group", s.options.Group, "topic", topic, "partition", partition, "missing", missing, "goes_on_at", to)
 	default:
 		return &wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf("group %s, topic %s, partition %d: %s. To go on "+

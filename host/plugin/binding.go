@@ -181,7 +181,8 @@ func (b *Binding) Reject(p *Pool, reason string) {
 	b.mu.Unlock()
 	b.manager.shared.release(p)
 	b.manager.scheduleTrim()
-	b.manager.loader.logger.Warn("plugin version not taken, the one before goes on", "connector", b.connector, "plugin",
+	b.manager.loader.logger.Warn("plugin version rejected; the current one keeps running", "connector", b.connector,
+		"plugin",
 		p.module.info.Name,
 		"version", p.module.info.Version, "reason", reason)
 }

@@ -328,7 +328,8 @@ func (m *Manager) activate(a *candidateFile) {
 			"are refused to connectors", "plugin", info.Name, "file", a.path, "others", others)
 	}
 	if replaced != "" {
-		m.loader.logger.Warn("a file replaces a plugin that is built into the program: take it away unless it is meant",
+		m.loader.logger.Warn("a file replaces a plugin that is built into the program: remove the file unless this "+
+			"is intended",
 			"plugin", info.Name, "version", info.Version, "replaced", replaced, "file", a.path, "hash", a.hash)
 	}
 	if err := exposed(a); err != nil {
@@ -390,7 +391,8 @@ func (m *Manager) recordRefusal(a *candidateFile) {
 	running := o.active
 	m.mu.Unlock()
 	if running != nil {
-		m.loader.logger.Error("plugin refused, the version before goes on", "error", err, "plugin", running.info.Name,
+		m.loader.logger.Error("plugin refused; the current version keeps running", "error", err, "plugin",
+			running.info.Name,
 			"version", running.info.Version)
 		return
 	}

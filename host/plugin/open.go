@@ -88,7 +88,7 @@ func (m *Manager) warnUnusedLimits() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.loader.namedLimits)) {
 		if !there[name] {
-			m.loader.logger.Warn("limits are set for a plugin that is not there", "plugin", name, "settings",
+			m.loader.logger.Warn("limits are set for an unknown plugin", "plugin", name, "settings",
 				limitSetting(name, "*"))
 		}
 	}
@@ -112,7 +112,7 @@ func (m *Manager) Loaded(ctx context.Context) error {
 // Warm compiles the active modules, so that a later start finds their code in [Options.CacheDir].
 func (m *Manager) Warm(ctx context.Context) error {
 	if m.loader.cache == nil {
-		return errors.New("there is no folder that compiled code can be kept in")
+		return errors.New("there is no usable cache folder for compiled code")
 	}
 	m.mu.Lock()
 	var all []*module

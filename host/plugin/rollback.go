@@ -31,7 +31,8 @@ func (m *Manager) rejectVersion(x *module, reason string) {
 	}
 	m.changes.Add(1)
 	m.mu.Unlock()
-	m.loader.logger.Error("plugin version rolled back, the one before takes over", "plugin", x.info.Name, "version",
+	m.loader.logger.Error("plugin version rolled back; the previous version takes over", "plugin", x.info.Name,
+		"version",
 		x.info.Version, "hash", x.info.Hash[:12],
 		"file", x.info.Path, "reason", reason)
 }
