@@ -42,16 +42,16 @@ var outsideTheTable = map[string]string{
 	"plugin.maxOutputBytes":      "what is kept of a guest's output; the rest is cut",
 	"source.maxChunkRecords":     "when a chunk is passed on",
 	"source.maxPause":            "a pause",
-	"source.maxAhead":            "requests side by side, within those of the service",
+	"source.maxPrefetch":         "requests side by side, within those of the service",
 	"source.maxSnapshots":        "asked for by an operator",
-	"sink.maxUncertain":          "of our own metadata, which Kafka bounds",
+	"sink.maxInDoubt":            "of our own metadata, which Kafka bounds",
 	"sink.maxAhead":              "of our own metadata, which Kafka bounds",
-	"sink.maxAgainWait":          "a pause",
+	"sink.maxRetryWait":          "a pause",
 	"sink.maxTopics":             "what is kept to be told",
-	"sink.maxNames":              "what is told",
-	"sink.maxKey":                "what is told",
+	"sink.maxListedRecords":      "what is told",
+	"sink.maxShownKey":           "what is told",
 	"sink.maxBatchBytes":         "when a batch is full",
-	"sink.maxHeld":               "when batches wait for one another",
+	"sink.maxActiveBytes":        "when batches wait for one another",
 	"console.maxAnswer":          "of our own REST",
 	"console.maxBrief":           "what is told",
 	"console.maxChoices":         "what is told",
@@ -69,7 +69,7 @@ var outsideTheTable = map[string]string{
 	"transport.maxWait":          "a pause",
 	"transport.maxFresh":         "how often a request is repeated",
 	"transport.maxSecrets":       "how often a request is repeated",
-	"cluster.maxSpent":           "how often a secret is tried",
+	"cluster.maxFailures":        "how often a secret is tried",
 	"tunnel.maxFetch":            "the protocol's: a version",
 	"kafka.maxMillis":            "a setting's range",
 	"socks.maxLocation":          "the protocol's: one byte of length, in base64",
@@ -105,12 +105,12 @@ var boundsOfPlugins = map[string]string{
 	"setting.maxDigits":     "TestExaminedSettingsFit",
 	"setting.maxGuesses":    "config.maxGuesses",
 	"recommend.maxErrors":   "TestErrorsInSettingsAreBounded",
-	"write.maxStops":        "TestLargestHintFits",
-	"write.maxTag":          "TestLargestHintFits",
+	"responses.maxStops":    "TestLargestHintFits",
+	"responses.maxETag":     "TestLargestHintFits",
 	"records.maxSplit":      "TestSplitsAreBounded",
 	"records.maxItems":      "TestSplitsAreBounded",
 	"document.MaxEntries":   "plugin.maxWakes",
-	"notify.maxStored":      "source.maxFollowed",
+	"notify.maxStored":      "source.maxLinked",
 	"notify.maxStorePages":  "transport.maxRounds",
 	"notify.maxStoreBody":   "transport.maxBodies",
 	"feed.maxMetadata":      "transport.maxBodies",
@@ -122,7 +122,7 @@ var boundsOfPlugins = map[string]string{
 	"schemas.MaxOwn":        "schemas.maxDeclaredSchemas",
 	"schemas.MaxCached":     "schemas.maxDeclaredSchemas",
 	"fields.maxFlatNames":   "transform.maxGrowth",
-	"write.maxBytes":        "sink.maxMadeBytes",
+	"requests.maxBytes":     "sink.maxDeliveryBytes",
 	"value.maxScale":        "connectdata.MaxScale",
 	"edm.MaxDepth":          "connectdata.MaxSchemaDepth",
 	"edm.maxNodes":          "connectdata.MaxSchemaNodes",
@@ -168,13 +168,11 @@ var boundsOfPlugins = map[string]string{
 	"value.maxDigits":         "what is read",
 	"value.maxShown":          "what is told",
 	"value.maxSmallScale":     "which way values go",
-	"write.maxBatchSize":      "a setting's name",
-	"write.maxConcurrent":     "a setting's name",
-	"write.maxContexts":       "what is kept to be used again",
-	"write.maxFound":          "what is told",
-	"write.maxInFlight":       "a setting's name",
-	"write.maxSchemas":        "what is kept to be used again",
-	"write.maxUsual":          "what is kept to be used again",
+	"requests.maxFound":       "what is told",
+	"encode.maxSchemas":       "what is kept to be used again",
+	"requests.maxSizeHint":    "what is kept to be used again",
+
+	"capabilities.maxConnectors": "what is kept to be used again",
 }
 
 // No bound of a plugin lets through what a bound of the host refuses.
@@ -206,7 +204,7 @@ func TestBoundsOfPluginsFit(t *testing.T) {
 			t.Errorf("expected %s to be a constant of a plugin or the SDK", name)
 		}
 	}
-	if seconds, most := number(own, "entry.maxConfirm"), number(packages, "source.maxLater"); 1000*seconds > most {
+	if seconds, most := number(own, "entry.maxConfirm"), number(packages, "source.maxRepeatDelay"); 1000*seconds > most {
 		t.Errorf("a wake comes again after %d s at most, and the host waits for %d ms at most", seconds, most)
 	}
 }

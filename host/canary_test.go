@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/configcheck"
 )
 
 // A secret behind a config provider stands in each setting of the worker, one after the other: what is said of it when
@@ -22,7 +23,8 @@ func TestNothingShowsWhatTheWorkerIsGiven(t *testing.T) {
 	const canary = "c4n4ry.s3cret-x0x"
 	secrets := write(t, "some.properties", "key="+canary)
 	settings := []string{"producer.linger.ms", "consumer.max.poll.records", "admin.client.id", "ssl.keystore.location",
-		"ssl.truststore.type", "sasl.jaas.config", "sasl.mechanism", "security.protocol", "listeners.https.ssl.protocol",
+		"ssl.truststore.type", "sasl.jaas.config", "sasl.mechanism", "security.protocol",
+		"listeners.https.ssl.protocol",
 		"value.converter.schemas.enable", "key.converter.schema.registry.url", "plugin.smt.limits.call.ms",
 		"plugin.smt.accept", "config.providers.x.class", "nobody.knows"}
 	for _, spec := range config.WorkerSettings() {
@@ -36,7 +38,7 @@ func TestNothingShowsWhatTheWorkerIsGiven(t *testing.T) {
 			Files: config.Files{Worker: write(t, "worker.properties", strings.Join([]string{
 				"bootstrap.servers=embedded", "listeners=http://127.0.0.1:0",
 				name + "=${file:" + filepath.ToSlash(secrets) + ":key}"}, "\n"))}}
-		problems, err := Check(t.Context(), c)
+		problems, err := configcheck.Check(t.Context(), c)
 		fmt.Fprintln(&said, problems, err)
 		h, err := New(t.Context(), c)
 		fmt.Fprintln(&said, err)

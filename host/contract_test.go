@@ -88,7 +88,7 @@ const (
 	ofOneCall   = "of the result of one call, which limits.result.bytes bounds, and let go of with it"
 	newestAlone = "the newest alone is kept, as large as limits.result.bytes lets one result be"
 	// Those of a sink's deliveries are kept until they were made; all others are one call's, or wait for it.
-	asRequests = "sink.maxMadeBytes, transport.maxRequests, source.maxWaitingBytes"
+	asRequests = "sink.maxDeliveryBytes, transport.maxRequests, source.maxPendingBytes"
 )
 
 // boundsOfFields are the bounds in the table of what plugins hand over, or the reason why a field needs none.
@@ -111,7 +111,7 @@ var boundsOfFields = map[string]string{
 	"encode-result.ready": "each row of the batch stands in one place, and a delivery without rows is " +
 		"a fault",
 	"encode-result.rejected":            "each row of the batch stands in one place, see judgeDeliveries",
-	"delivery.state":                    "sink.maxMadeBytes",
+	"delivery.state":                    "sink.maxDeliveryBytes",
 	"delivery.rows":                     "each row of the batch stands in one place, see judgeDeliveries",
 	"description.components":            "plugin.MaxComponents",
 	"description.documentation":         "plugin.maxDescriptionBytes",
@@ -151,7 +151,7 @@ var boundsOfFields = map[string]string{
 		"parameters of a schema",
 	"decode-result.data":       "source.maxChunkOutput",
 	"decode-result.errors":     ofOneCall,
-	"decode-result.linked":     "source.maxFollowed",
+	"decode-result.linked":     "source.maxLinked",
 	"decode-result.next":       "wit.MaxOffsetBytes",
 	"decode-result.rows":       "source.maxChunkOutput",
 	"decode-result.schemas":    "schemas.maxDeclaredSchemas, schemas.maxInstanceSchemaBytes",

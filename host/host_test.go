@@ -20,9 +20,12 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/configcheck"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/reload"
+	"github.com/culvert-project/culvert/host/restbackend"
+	"github.com/culvert-project/culvert/host/setup"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -101,23 +104,23 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 		})
 	}
 	starts("Kafka was not reached", "Kafka is being reached")
-	closing, err := h.start(t.Context())
-	defer closing.close()
+	cleanup, err := h.start(t.Context())
+	defer cleanup.Run()
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	running.Go(func() { h.running.herder.Run(ctx) })
-	until("connectors are started", func() bool { return h.running.herder.WaitIdle(t.Context()) == nil })
+	herder := h.parts.Herder()
+	running.Go(func() { herder.Run(ctx) })
+	until("connectors are started", func() bool { return herder.WaitIdle(t.Context()) == nil })
 	starts("nothing is followed", "Plugins that no connector needs")
-	r := newReloader(h, h.folder(h.in.Connectors), guard.NewTurn())
-	h.mu.Lock()
-	h.running.reloads = r
-	h.mu.Unlock()
+	files, connectors := h.in.Config.Files, h.in.Connectors
+	r := reload.New(h.reloadOptions(), reload.FolderStore(files, connectors, h.targets, h.in.Worker, h.in.Log))
+	h.parts.set(func(p *restbackend.Parts) { p.Reloader = r })
 	starts("nothing was looked at", "Connectors are being looked at")
 	started.Store(true)
-	running.Go(func() { r.watch(ctx, r.reload) })
+	running.Go(func() { r.Watch(ctx, r.Reload) })
 	waiting.Wait()
 	until("health", func() bool {
 		status, _ := call("GET", "/health", "")
@@ -148,7 +151,7 @@ func TestRESTIsGuarded(t *testing.T) {
 			Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 		require.NoError(t, err)
 		stop := runs(t, h)
-		r, err := http.NewRequest("GET", "http://"+local(h.addresses()[0])+"/", nil)
+		r, err := http.NewRequest("GET", "http://"+setup.LocalAddress(h.addresses()[0])+"/", nil)
 		require.NoError(t, err)
 		r.Host = "rebound.example:8083"
 		answer, err := http.DefaultClient.Do(r)
@@ -191,7 +194,7 @@ func TestKubernetesReachesREST(t *testing.T) {
 		{"/metrics", "10.1.2.3:8083", true}, {"/metrics", "[fd00::7]:8083", true}, {"/", "10.1.2.3:8083", false},
 		{"/metrics", "evil.example:8083", false},
 	} {
-		r, err := http.NewRequest("GET", "http://"+local(h.addresses()[0])+c.path, nil)
+		r, err := http.NewRequest("GET", "http://"+setup.LocalAddress(h.addresses()[0])+c.path, nil)
 		require.NoError(t, err)
 		r.Host = c.host
 		answer, err := http.DefaultClient.Do(r)
@@ -220,7 +223,7 @@ func untilHealthy(t *testing.T, h *Host, ended <-chan error) {
 		if len(addresses) == 0 {
 			continue
 		}
-		r, err := http.Get("http://" + local(addresses[0]) + "/health")
+		r, err := http.Get("http://" + setup.LocalAddress(addresses[0]) + "/health")
 		if err != nil {
 			continue
 		}
@@ -233,9 +236,10 @@ func untilHealthy(t *testing.T, h *Host, ended <-chan error) {
 
 func TestSettingsOfKafkaAreReportedAtTheirLine(t *testing.T) {
 	worker := write(t, "worker.properties",
-		"bootstrap.servers=embedded\nproducer.linger.ms=soon\noffset.storage.partitions=0\nplugin.path=/nowhere/java\nplugin.smt.limits.calls=5\n")
-	problems, err := Check(context.Background(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(),
-		Logger: quiet()})
+		"bootstrap.servers=embedded\nproducer.linger.ms=soon\noffset.storage.partitions=0\n"+
+			"plugin.path=/nowhere/java\nplugin.smt.limits.calls=5\n")
+	problems, err := configcheck.Check(context.Background(), Config{Files: config.Files{Worker: worker},
+		Data: t.TempDir(), Logger: quiet()})
 	require.NoError(t, err)
 	assert.Contains(t, problems.Error(), worker+":2: producer.linger.ms: Invalid value ", worker+
 		":3: offset.storage.partitions: Invalid value ")
@@ -255,12 +259,12 @@ func TestSettingsOfKafkaAreReportedAtTheirLine(t *testing.T) {
 }
 
 // What the declarations find wrong is told by nobody else again, and hides nothing that stands beside it.
-func TestProblemsOfAWorkerAreToldOnceEach(t *testing.T) {
+func TestProblemsOfAWorkerAreReportedOnce(t *testing.T) {
 	worker := write(t, "worker.properties", "bootstrap.servers=a:b:c\nsecurity.protocol=FOO\nsasl.mechanism=PLAIN\n"+
 		"offset.flush.interval.ms=soon\noffset.flush.timeout.ms=0\noffset.storage.partitions=0\n"+
 		"offset.storage.topic=a b\n")
-	problems, err := Check(context.Background(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(),
-		Logger: quiet()})
+	problems, err := configcheck.Check(context.Background(), Config{Files: config.Files{Worker: worker},
+		Data: t.TempDir(), Logger: quiet()})
 	require.NoError(t, err)
 	found := map[string]int{}
 	for _, p := range problems.Problems {
@@ -276,15 +280,9 @@ func TestProblemsOfAWorkerAreToldOnceEach(t *testing.T) {
 	}
 }
 
-func TestVersionReadsAsKafkas(t *testing.T) {
-	if v := restVersion(); !strings.HasPrefix(v, "4.3.1-culvert-") {
-		t.Errorf("found %s", v)
-	}
-}
-
 // addresses are host:port of REST's listeners, once Run has opened them.
 func (h *Host) addresses() []string {
-	if server := h.now().rest; server != nil {
+	if server := h.parts.REST(); server != nil {
 		return server.Addresses()
 	}
 	return nil

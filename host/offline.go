@@ -2,44 +2,61 @@ package host
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/host/takeover"
 )
 
-// Offline opens an installation without running its connectors, and has do ask REST's handler about it: its offsets can
-// be read and changed. The data folder is locked meanwhile, so that no worker runs on it. Errors are as of [New] and
-// [Host.Run], or do's.
+// Offline opens a worker without running its connectors, and calls do with a handler of its REST API, which reads and
+// changes offsets. The data folder is locked until it returns, so that no worker runs on it. Errors are those of [New]
+// and [Host.Run], or that of do.
 func Offline(ctx context.Context, c Config, do func(http.Handler) error) error {
-	return offline(ctx, c, func(h *Host) error { return do(rest.Handler(worker{h}.rest())) })
+	return offline(ctx, c, mode{}, func(h *Host) error { return do(rest.Handler(h.backend.REST())) })
 }
 
 // Replay sends dead letters once more, see [connect.Herder.Replay], without running connectors, as [Offline] does.
 func Replay(ctx context.Context, c Config, r connect.ReplayRequest) (done connect.ReplayResult, err error) {
-	err = offline(ctx, c, func(h *Host) error {
-		done, err = h.running.herder.Replay(ctx, r)
+	err = offline(ctx, c, mode{}, func(h *Host) error {
+		done, err = h.parts.Herder().Replay(ctx, r)
 		return err
 	})
 	return done, err
 }
 
-func offline(ctx context.Context, c Config, do func(*Host) error) error {
+// Import writes the connectors of a data folder to the config topic of a group, see [takeover.ImportIntoGroup]. The
+// data folder is locked until it returns.
+func Import(ctx context.Context, c Config, startOver bool) (names []string, err error) {
+	err = offline(ctx, c, mode{importing: true}, func(h *Host) error {
+		if h.group == nil {
+			return &SetupError{Cause: errors.New("expected the file of a worker that forms a group: with group.id, " +
+				"config.storage.topic and status.storage.topic, and brokers other than the embedded one")}
+		}
+		names, err = takeover.ImportIntoGroup(ctx, takeover.Source{Installation: h.in, Targets: h.targets,
+			Herder: h.parts.Herder(), Group: h.group}, startOver)
+		return err
+	})
+	return names, err
+}
+
+func offline(ctx context.Context, c Config, m mode, do func(*Host) error) error {
 	c.Settings = maps.Clone(c.Settings)
 	if c.Settings == nil {
 		c.Settings = map[string]string{}
 	}
 	c.Settings["listeners"] = ""
-	c.offline = true
-	c.alone = c.alone || len(c.Files.Connectors) > 0 // which are looked at in these files
-	h, err := New(ctx, c)
+	m.offline = true
+	m.alone = m.alone || len(c.Files.Connectors) > 0 // the command is about the connectors of these files
+	h, err := newHost(ctx, c, m)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	closing, err := h.start(ctx)
-	defer closing.close()
+	cleanup, err := h.start(ctx)
+	defer cleanup.Run()
 	if err != nil {
 		return err
 	}

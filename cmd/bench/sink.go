@@ -158,7 +158,7 @@ func sink(ctx context.Context, b *bench) error {
 	return encoding.run(ctx, b)
 }
 
-var encoding = benchmark{"./plugins/odata/write", "BenchmarkBatchInSandbox",
+var encoding = benchmark{"./plugins/odata/sink", "BenchmarkBatchInSandbox",
 	"A batch of 1,000 orders of ten fields, encoded and settled in the sandbox: processor time a row. Aim: 5,000 ns.",
 	3, "", []string{"ns/row", "encode-ns/row", "settle-ns/row"}}
 

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/setup"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
@@ -30,7 +30,7 @@ accepted, 1 refused, 2 if the file cannot be read or a setting is wrong.`,
 			if err != nil {
 				return err
 			}
-			checked, err := host.CheckPlugin(c.Context(), o, w, args[0])
+			checked, err := setup.CheckPlugin(c.Context(), o, w, args[0])
 			if err != nil {
 				return wrong(fmt.Errorf("%s: %w", args[0], err))
 			}
@@ -76,8 +76,9 @@ func showChecked(w io.Writer, file string, c *plugin.Checked) error {
 	if dropped := c.Metered.Dropped; len(dropped) > 0 {
 		rows = append(rows, []string{"left out", strings.Join(dropped, ", ")})
 	}
-	rows = append(rows, []string{"calls", fmt.Sprintf("%d tried with nothing set, within %v; a fault is an answer, and "+
-		"says what a function lacks", len(c.Calls), plugin.CheckTime)}, nil)
+	rows = append(rows, []string{"calls",
+		fmt.Sprintf("%d tried with nothing set, within %v; a fault is an answer, and "+
+			"says what a function lacks", len(c.Calls), plugin.CheckTime)}, nil)
 	for _, call := range c.Calls {
 		rows = append(rows, []string{inLine(call.Function + " " + call.Of), inLine(call.Answer)})
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/takeover"
 )
 
 func newCluster() *cobra.Command {
@@ -53,11 +54,11 @@ See culvert reference guide/cluster. Exit code: 0 a start would take over everyt
 		Example: `  culvert cluster check worker.properties
   culvert cluster check worker.properties --json`,
 	}, func(c *cobra.Command, in host.Config) error {
-		t, err := host.CheckTakeover(c.Context(), in)
+		t, err := takeover.Check(c.Context(), in)
 		if err != nil {
 			return err
 		}
-		err = o.print(c.OutOrStdout(), map[string]any{"connectors": append([]host.TakeoverConnector{}, t.Connectors...),
+		err = o.print(c.OutOrStdout(), map[string]any{"connectors": append([]takeover.Connector{}, t.Connectors...),
 			"problems": append(config.Problems{}, t.Problems...)}, func(out io.Writer) error {
 			var rows [][]string
 			for _, k := range t.Connectors {
@@ -84,7 +85,7 @@ stopped: live ones are named, and nothing is done. What a hung worker could stil
 of the topic, and what was done is printed. See culvert reference guide/cluster. Exit code: 0 released, 1 not, or not all.`,
 		Example: "  culvert cluster release worker.properties",
 	}, func(c *cobra.Command, config host.Config) error {
-		done, err := host.ReleaseGroup(c.Context(), config)
+		done, err := takeover.Release(c.Context(), config)
 		if err != nil {
 			return err
 		}
@@ -100,7 +101,8 @@ of the topic, and what was done is printed. See culvert reference guide/cluster.
 			return errors.New(count(done.Problems))
 		}
 		for _, name := range slices.Sorted(maps.Keys(done.Tasks)) {
-			fmt.Fprintf(out, "%s: %s taken out of topic %s\n", inLine(name), number(done.Tasks[name], "task"), done.Topic)
+			fmt.Fprintf(out, "%s: %s taken out of topic %s\n", inLine(name), number(done.Tasks[name], "task"),
+				done.Topic)
 		}
 		fmt.Fprintf(out, "topic %s: the next group that starts has it\n", done.Topic)
 		return nil
@@ -118,7 +120,7 @@ something would be lost: other settings of the same name, secrets that the topic
 missing. A second run finds nothing to do. See culvert reference guide/cluster.`,
 		Example: `  culvert cluster adopt --data /var/lib/culvert worker.properties`,
 	}, func(c *cobra.Command, config host.Config) error {
-		names, err := host.Adopt(c.Context(), config, startOver)
+		names, err := host.Import(c.Context(), config, startOver)
 		if err == nil && len(names) == 0 {
 			fmt.Fprintln(c.OutOrStdout(), "no connectors were to be brought")
 		}
@@ -127,6 +129,7 @@ missing. A second run finds nothing to do. See culvert reference guide/cluster.`
 		}
 		return err
 	})
-	c.Flags().BoolVar(&startOver, "start-over", false, "take connectors that have no offsets, which begin from the start")
+	c.Flags().BoolVar(&startOver, "start-over", false,
+		"take connectors that have no offsets, which begin from the start")
 	return c
 }

@@ -14,8 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/configcheck"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/shown"
@@ -43,7 +43,7 @@ a file would be refused.`,
 			}
 			hostConfig.Compiling = compiling(c.ErrOrStderr())
 			var others map[string]bool
-			plan, err := host.Difference(c.Context(), hostConfig, func(from string) (now []config.RunningConnector,
+			plan, err := configcheck.Compare(c.Context(), hostConfig, func(from string) (now []config.RunningConnector,
 				err error) {
 				if at = cmp.Or(at, from); at == "" {
 					return nil, errors.New("expected --url: the worker's file says that REST listens nowhere")

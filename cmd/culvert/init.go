@@ -16,11 +16,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/setup"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
@@ -88,7 +88,7 @@ func (i *initiation) run(c *cobra.Command, in *installation) error {
 		return err
 	}
 	defer m.Close()
-	lockouts, err := host.OpenLockouts(in.data)
+	lockouts, err := setup.OpenLockouts(in.data)
 	if err != nil {
 		return wrong(err)
 	}

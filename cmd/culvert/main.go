@@ -15,7 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/host/buildinfo"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/shown"
 )
@@ -32,7 +32,7 @@ const (
 var version string
 
 func main() {
-	host.Release = version
+	buildinfo.Release = version
 	ctx, stop := interruptible()
 	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

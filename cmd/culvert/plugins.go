@@ -17,6 +17,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/setup"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -52,7 +53,7 @@ func openPlugins(c *cobra.Command, in *installation, embedded bool) (*plugin.Man
 	if embedded {
 		o.Embedded = builtIn()
 	}
-	m, err := host.OpenPlugins(c.Context(), o, w, record.NewRegistry())
+	m, err := setup.OpenPlugins(c.Context(), o, w, record.NewRegistry())
 	return m, wrong(err)
 }
 
@@ -117,7 +118,7 @@ else in the user's cache folder. FILE is the worker's. Run it as the worker's us
 				return err
 			}
 			o.Compiling = compiling(c.ErrOrStderr())
-			m, err := host.OpenPlugins(c.Context(), o, w, record.NewRegistry())
+			m, err := setup.OpenPlugins(c.Context(), o, w, record.NewRegistry())
 			if err != nil {
 				return wrong(err)
 			}

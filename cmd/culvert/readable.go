@@ -8,7 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/convert/fault"
@@ -37,7 +37,7 @@ func newReadable(ctx context.Context, url string, w *config.Worker, log *slog.Lo
 	schemas := record.NewRegistry().For("consume")
 	r = &readable{log: log, batch: record.Batch{Registry: schemas}}
 	use := convert.Use{Schemas: schemas, Reading: true,
-		Registry: func(s registry.Settings) (*registry.Client, error) { return check.OpenRegistry(ctx, s, log) }}
+		Registry: func(s registry.Settings) (*registry.Client, error) { return components.OpenRegistry(ctx, s, log) }}
 	if r.json, err = convert.New(config.JSONConverter, map[string]string{"schemas.enable": "false",
 		"decimal.format": "NUMERIC", "replace.null.with.default": "false"}, use); err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ func TestReference(t *testing.T) {
 		"worker": worker(t), "kafka-clients": clients(), "commands": commands(t), "rest": routes(t),
 		"metrics": metrics(t),
 	}
-	maps.Copy(pages, components(t))
+	maps.Copy(pages, pluginComponents(t))
 	maps.Copy(pages, converters(t))
 	for name, want := range pages {
 		file := filepath.Join("reference", name+".md")
@@ -437,8 +437,8 @@ func converters(t *testing.T) map[string]string {
 	return pages
 }
 
-// components are the pages of the built-in plugins: source, sink, and all transforms and predicates on one.
-func components(t *testing.T) map[string]string {
+// pluginComponents are the pages of the built-in plugins: source, sink, and all transforms and predicates on one.
+func pluginComponents(t *testing.T) map[string]string {
 	dir := e2etest.Plugins(t, "odata-sink", "smt")
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, CacheDir: guesttest.Code(t),
 		Registry: record.NewRegistry()})

@@ -7,11 +7,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/chaintest"
 	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/host/record"
 	secrets "github.com/culvert-project/culvert/host/secret"
+	"github.com/culvert-project/culvert/host/setup"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
@@ -39,7 +39,7 @@ _test.yml, no argument the working folder. Exit code: 0 all good, 1 failures, 2 
 			defer func() { err = secrets.Error(err, w.Redact) }()
 			o.Embedded, o.Logger = builtIn(), logging.Struck(o.Logger, w.Redact)
 			registry := record.NewRegistry()
-			m, err := host.OpenPlugins(c.Context(), o, w, registry)
+			m, err := setup.OpenPlugins(c.Context(), o, w, registry)
 			if err != nil {
 				return wrong(err)
 			}

@@ -12,10 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/setup"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -208,7 +208,7 @@ func openTool(c *cobra.Command, in *installation, w *config.Worker, file string)
 	if err != nil {
 		return nil, nil, err
 	}
-	lockouts, err := host.OpenLockouts(in.data)
+	lockouts, err := setup.OpenLockouts(in.data)
 	if err != nil {
 		m.Close()
 		return nil, nil, wrong(err)

@@ -8,9 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/configcheck"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
@@ -41,14 +41,14 @@ run --config. Each problem is one line, FILE:LINE: SETTING: text. Exit code: 0 n
 				return err
 			}
 			hostConfig.Compiling = compiling(c.ErrOrStderr())
-			var found host.Checked
+			var found configcheck.Report
 			switch {
 			case online:
-				found, err = host.CheckOnline(c.Context(), hostConfig, wait)
+				found, err = configcheck.Online(c.Context(), hostConfig, wait)
 			case withoutSecrets:
-				found, err = host.CheckWithoutSecrets(c.Context(), hostConfig)
+				found, err = configcheck.WithoutSecrets(c.Context(), hostConfig)
 			default:
-				found, err = host.Check(c.Context(), hostConfig)
+				found, err = configcheck.Check(c.Context(), hostConfig)
 			}
 			if err != nil {
 				return wrong(err)
@@ -63,7 +63,7 @@ run --config. Each problem is one line, FILE:LINE: SETTING: text. Exit code: 0 n
 			if problems.Err() != nil {
 				return failed(fmt.Errorf("%s", count(problems)))
 			}
-			for _, g := range found.Good {
+			for _, g := range found.Valid {
 				if _, err := fmt.Fprintf(c.ErrOrStderr(), "%s: ok: %s\n", shown.Line(g.File),
 					shown.Line(g.Name)); err != nil {
 					return failed(err)

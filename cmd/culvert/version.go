@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/host/buildinfo"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -24,7 +24,7 @@ func newVersion() *cobra.Command {
 }
 
 func printVersion(c *cobra.Command, o output) error {
-	v, commit := host.Version()
+	v, commit := buildinfo.Version()
 	contract := wit.Package + "@" + wit.Version
 	return o.print(c.OutOrStdout(), map[string]string{"version": v, "commit": commit, "contract": contract,
 		"go": runtime.Version()}, func(out io.Writer) error {

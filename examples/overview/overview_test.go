@@ -13,6 +13,7 @@ import (
 
 	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/configcheck"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -49,7 +50,7 @@ func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
 			}
 			arguments, err := config.ParseArguments(files)
 			ok(t, err)
-			problems, err := host.Check(t.Context(), host.Config{Files: arguments, Data: data,
+			problems, err := configcheck.Check(t.Context(), host.Config{Files: arguments, Data: data,
 				Plugins: guests(t), Logger: quiet()})
 			ok(t, err)
 			named := false

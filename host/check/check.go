@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/service"
 	"github.com/culvert-project/culvert/host/kafka"
@@ -86,12 +87,12 @@ func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) con
 		return config.Problems{withoutClass(k.Plugins, c)}
 	}
 	var problems config.Problems
-	info, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+	info, component, err := components.Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
 		wit.ComponentSource, wit.ComponentSink)
 	if version, ok := c.Entry("connector.plugin.version"); ok && err != nil {
 		// Another version tells well enough what else is wrong.
 		wanted := err
-		if info, component, err = Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSource,
+		if info, component, err = components.Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSource,
 			wit.ComponentSink); err == nil {
 			problems = append(problems, problem(version, wanted))
 		}
@@ -102,7 +103,8 @@ func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) con
 	if binding, err := k.Plugins.Bind(c.Name, component.Kind, component.Name, info.Version); err == nil {
 		defer binding.Close() // one instance answers all questions: to make it takes longer than they do
 	}
-	rules := config.Checker{Worker: k.Worker, Embedded: k.Embedded, OtherComponents: declarations(k.Plugins, info)}
+	rules := config.Checker{Worker: k.Worker, Embedded: k.Embedded,
+		OtherComponents: components.Declarations(k.Plugins, info)}
 	problems = append(problems, rules.CheckComponent(ctx, c, component)...)
 	problems = append(problems, topics(c, component)...)
 	problems = append(problems, k.targets(c, component)...)
@@ -140,7 +142,7 @@ func (k *Checker) struck(c *config.Connector, problems config.Problems) config.P
 // withoutClass is the problem of a connector that names no class.
 func withoutClass(m *plugin.Manager, c *config.Connector) config.Problem {
 	p := c.MissingClass()
-	if known := offered(m, wit.ComponentSource, wit.ComponentSink); len(known) > 0 {
+	if known := components.Offered(m, wit.ComponentSource, wit.ComponentSink); len(known) > 0 {
 		p.Text = strings.TrimSuffix(p.Text, ".") + ": expected " + strings.Join(known, " or ")
 	}
 	return p
@@ -189,7 +191,7 @@ func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.
 		if class == "" {
 			return
 		}
-		info, component, err := Find(k.Plugins, class, version, kind)
+		info, component, err := components.Find(k.Plugins, class, version, kind)
 		if err != nil {
 			problems = append(problems, problem(entry(c, prefix+"type"), err))
 			return
@@ -313,3 +315,13 @@ func warning(e config.Entry, text string) config.Problem {
 }
 
 var _ transport.Roles = config.Roles{}
+
+// Declared are the declarations of the plugin that a connector names; none where there is no such plugin.
+func (k *Checker) Declared(c *config.Connector) *config.Declarations {
+	_, component, err := components.Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+		wit.ComponentSource, wit.ComponentSink)
+	if err != nil {
+		return config.Declare()
+	}
+	return config.DeclareComponent(component)
+}

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -22,30 +22,6 @@ import (
 // origin, for an SAP client and a user. Checks find two that have one; package connect keeps account of what those have
 // that run.
 
-// holder is where claims of a connector hold, as its settings say.
-func holder(c *config.Connector, component wit.Component) string {
-	roles := c.Roles(component)
-	return fmt.Sprintf("%v, user %s", systemOf(c, component), cmp.Or(strings.ToUpper(roles.Text(role.User)), "none"))
-}
-
-// Claimed are a connector's claims with what the host puts before them.
-func Claimed(c *config.Connector, component wit.Component, claims []string) []string {
-	var all []string
-	at := holder(c, component)
-	for _, claim := range claims {
-		all = append(all, fmt.Sprintf("%q at %s", claim, at))
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// ClaimedTwice is the fault of a connector that claims what another one has.
-func ClaimedTwice(claim, first, second string) error {
-	return &wit.Error{Kind: wit.ErrorConfig,
-		Message: fmt.Sprintf("connectors %s and %s both claim %s, which only one connector of an "+
-			"installation may have: %s does not start", first, second, claim, second)}
-}
-
 // rivals finds what a connector before this one has, by what plugins plan offline: claims are errors, and what both
 // read into one topic is a warning, since each row comes twice there. A plan that fails is reported at the start.
 func (k *Checker) rivals(ctx context.Context, c *config.Connector) (warnings config.Problems) {
@@ -55,7 +31,7 @@ func (k *Checker) rivals(ctx context.Context, c *config.Connector) (warnings con
 	found := foundSources{}
 	mine := k.layout(ctx, c, found)
 	reads := maps.Clone(mine.reads)
-	if effectOf(k.Plugins, c).moves {
+	if components.EffectOf(k.Plugins, c).Moves {
 		reads = nil
 	}
 	for _, other := range k.Connectors {
@@ -69,13 +45,14 @@ func (k *Checker) rivals(ctx context.Context, c *config.Connector) (warnings con
 		theirs := k.layout(ctx, other, found)
 		for _, claim := range theirs.claims {
 			if _, both := slices.BinarySearch(mine.claims, claim); both { // [Claimed] has sorted them
-				return config.Problems{problem(entry(c, "connector.class"), ClaimedTwice(claim, other.Name, c.Name))}
+				return config.Problems{problem(entry(c, "connector.class"),
+					components.ClaimedTwice(claim, other.Name, c.Name))}
 			}
 		}
 		for what, e := range reads {
-			if _, both := theirs.reads[what]; both && !effectOf(k.Plugins, other).moves {
+			if _, both := theirs.reads[what]; both && !components.EffectOf(k.Plugins, other).Moves {
 				warnings = append(warnings, warning(e, fmt.Sprintf("connector %s reads the same into topic %s: each "+
-					"row comes twice there, unless the two choose different rows", other.Name, topicOf(e))))
+					"row comes twice there, unless the two choose different rows", other.Name, components.TopicOf(e))))
 				delete(reads, what) // the first is enough: a thousand of them would each name all before it
 			}
 		}
@@ -95,14 +72,14 @@ func reads(c *config.Connector, component wit.Component) map[string]config.Entry
 			case spec.Role() == role.SourceTopic:
 				topics[group] = e
 			case setting.IsRequired(&spec):
-				needs[group] = append(needs[group], last+"="+strings.Trim(topicOf(e), "/"))
+				needs[group] = append(needs[group], last+"="+strings.Trim(components.TopicOf(e), "/"))
 			}
 		}
 	}
-	all, at := map[string]config.Entry{}, fmt.Sprint(component.Name, " ", systemOf(c, component))
+	all, at := map[string]config.Entry{}, fmt.Sprint(component.Name, " ", components.SystemOf(c, component))
 	for group, e := range topics {
 		slices.Sort(needs[group])
-		all[strings.Join(append([]string{at, topicOf(e)}, needs[group]...), "\x00")] = e
+		all[strings.Join(append([]string{at, components.TopicOf(e)}, needs[group]...), "\x00")] = e
 	}
 	return all
 }
@@ -176,7 +153,7 @@ func (k *Checker) layout(ctx context.Context, c *config.Connector, found foundSo
 	class, version := c.Text("connector.class"), c.Text("connector.plugin.version")
 	s, some := found[[2]string{class, version}]
 	if !some {
-		s.info, s.component, s.err = Find(k.Plugins, class, version, wit.ComponentSource)
+		s.info, s.component, s.err = components.Find(k.Plugins, class, version, wit.ComponentSource)
 		found[[2]string{class, version}] = s
 	}
 	if s.err != nil {
@@ -235,5 +212,5 @@ func (k *Checker) plan(ctx context.Context, c *config.Connector, info plugin.Inf
 	if err != nil {
 		return none, err
 	}
-	return planned{claims: Claimed(c, component, layout.Claims), why: layout.ExactlyOnce.Unsupported}, nil
+	return planned{claims: components.Claimed(c, component, layout.Claims), why: layout.ExactlyOnce.Unsupported}, nil
 }

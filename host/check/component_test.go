@@ -8,8 +8,8 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/check/checktest"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -39,13 +39,13 @@ func TestShortFormsStayWithBuiltInPlugins(t *testing.T) {
 	require.NoError(t, err)
 	defer m.Close()
 	for _, class := range []string{"SpySource", "test.SpySource"} {
-		if info, _, err := check.Find(m, class, "", wit.ComponentSource, wit.ComponentSink); err != nil ||
+		if info, _, err := components.Find(m, class, "", wit.ComponentSource, wit.ComponentSink); err != nil ||
 			info.Name != "spy" {
 			t.Errorf("%s: expected the built-in, found %s %v", class, info.Name, err)
 		}
 	}
 	// Among themselves nobody can tell, and both are named.
-	if _, _, err := check.Find(alone, "SpySource", "", wit.ComponentSource, wit.ComponentSink); err == nil ||
+	if _, _, err := components.Find(alone, "SpySource", "", wit.ComponentSource, wit.ComponentSink); err == nil ||
 		!strings.Contains(err.Error(), "there are a, c (") {
 		t.Errorf("expected an error that names both, found %v", err)
 	}
@@ -55,7 +55,7 @@ func TestShortFormsStayWithBuiltInPlugins(t *testing.T) {
 func TestClassOfAnotherKind(t *testing.T) {
 	b := checktest.WithSpy(t)
 	for _, class := range []string{"test.SpySource", "SpySource"} {
-		_, _, err := check.Find(b.Checker.Plugins, class, "", wit.ComponentSink)
+		_, _, err := components.Find(b.Checker.Plugins, class, "", wit.ComponentSink)
 		if err == nil || !strings.HasSuffix(err.Error(), ": test.SpySource is a source") {
 			t.Errorf("%s: found %v", class, err)
 		}

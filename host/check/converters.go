@@ -2,7 +2,6 @@ package check
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,34 +9,21 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/convert/registry"
-	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The settings that name converters; those of the converter itself follow after the name and a dot.
-const keyConverter, valueConverter, headerConverter = "key.converter", "value.converter", "header.converter"
-
-var converterSettings = []string{keyConverter, valueConverter, headerConverter}
-
-// ConverterOf is what the converter of a class declares that one of the settings names.
-func ConverterOf(which, class string) (convert.Declaration, error) {
-	if which == headerConverter {
-		return convert.FindHeaders(class)
-	}
-	return convert.Find(class, which == keyConverter)
-}
-
 // WorkerConverters warns of settings of the worker's own converters that these do not declare. Their values are checked
 // with each connector that names no converter: only there they count.
 func WorkerConverters(w *config.Worker) config.Problems {
 	var problems config.Problems
-	for _, which := range converterSettings {
-		declared, err := ConverterOf(which, w.Text(which))
+	for _, which := range components.ConverterSettings {
+		declared, err := components.ConverterOf(which, w.Text(which))
 		if err != nil {
 			continue // the problem of the connectors that the worker's converter is for
 		}
@@ -61,10 +47,10 @@ const converterVersion = "plugin.version"
 // gives is the connector's problem under the name of the converter.
 func (k *Checker) converters(c *config.Connector, component wit.Component) config.Problems {
 	var problems config.Problems
-	for _, which := range converterSettings {
+	for _, which := range components.ConverterSettings {
 		class, settings := c.Converter(which, k.Worker)
-		key, header := which == keyConverter, which == headerConverter
-		declared, err := ConverterOf(which, class)
+		key, header := which == components.KeyConverter, which == components.HeaderConverter
+		declared, err := components.ConverterOf(which, class)
 		if err != nil {
 			problems = append(problems, problem(entry(c, which), err))
 			continue
@@ -105,27 +91,16 @@ func (k *Checker) converters(c *config.Connector, component wit.Component) confi
 	return problems
 }
 
-// OpenRegistry opens the client of a schema registry; ctx ends the reading of its key stores.
-func OpenRegistry(ctx context.Context, s registry.Settings, log *slog.Logger) (*registry.Client, error) {
-	var secure func(host string) *tls.Config
-	if len(s.Security) > 0 {
-		var err error
-		if secure, err = security.ClientTLS(ctx, s.Security, "schema.registry.", log); err != nil {
-			return nil, err
-		}
-	}
-	return registry.Open(s, secure, log)
-}
-
 // AskRegistries asks the schema registries of a connector's converters, each once, whether they answer its user. heard
 // gets the setting that names the registry, its address, and why it does not.
 func AskRegistries(ctx context.Context, w *config.Worker, c *config.Connector, reading bool, log *slog.Logger,
 	heard func(setting, at string, err error)) {
-	for _, which := range []string{keyConverter, valueConverter} {
+	for _, which := range []string{components.KeyConverter, components.ValueConverter} {
 		class, settings := c.Converter(which, w)
-		use := convert.Use{Key: which == keyConverter, Schemas: record.NewRegistry().For(""), Reading: reading}
+		use := convert.Use{Key: which == components.KeyConverter, Schemas: record.NewRegistry().For(""),
+			Reading: reading}
 		use.Registry = func(s registry.Settings) (*registry.Client, error) {
-			client, err := OpenRegistry(ctx, s, log)
+			client, err := components.OpenRegistry(ctx, s, log)
 			if err == nil {
 				err = client.Ping(ctx)
 			}
@@ -138,7 +113,7 @@ func AskRegistries(ctx context.Context, w *config.Worker, c *config.Connector, r
 
 // Registries warns of schema registries that do not answer, of [setting.CodeUnasked].
 func (k *Checker) Registries(ctx context.Context, c *config.Connector) (warnings config.Problems) {
-	_, _, err := Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSink)
+	_, _, err := components.Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSink)
 	ctx, cancel := context.WithTimeout(ctx, k.Wait)
 	defer cancel()
 	AskRegistries(ctx, k.Worker, c, err == nil, k.log(),
@@ -180,7 +155,7 @@ func unknownOf(c *config.Connector, prefix string, declared convert.Declaration)
 // settings.
 func (k *Checker) ownConverters(c *config.Connector) config.Problems {
 	var problems config.Problems
-	for _, which := range converterSettings {
+	for _, which := range components.ConverterSettings {
 		if named, ok := c.Entry(which); ok && setting.Trim(named.Raw) != "" {
 			continue // also where a reference stands for it that leads nowhere
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -33,7 +34,7 @@ func (e *ErrVersion) Error() string {
 func (k *Checker) Definitions(class string, version *string, own string) ([]Definition, error) {
 	for _, kinds := range [][]wit.ComponentKind{{wit.ComponentSource, wit.ComponentSink}, {wit.ComponentTransformation},
 		{wit.ComponentPredicate}} {
-		info, component, err := Find(k.Plugins, class, "", kinds...)
+		info, component, err := components.Find(k.Plugins, class, "", kinds...)
 		if err != nil {
 			continue
 		}
@@ -42,7 +43,7 @@ func (k *Checker) Definitions(class string, version *string, own string) ([]Defi
 				return nil, k.noVersion(component.Name, "", kinds)
 			}
 			class := component.Name
-			if info, component, err = Find(k.Plugins, class, *version, kinds...); err != nil {
+			if info, component, err = components.Find(k.Plugins, class, *version, kinds...); err != nil {
 				return nil, k.noVersion(class, *version, kinds)
 			}
 		}
@@ -50,7 +51,7 @@ func (k *Checker) Definitions(class string, version *string, own string) ([]Defi
 		definitions := definitionsOf(config.DeclareComponent(component).Keys(), false)
 		if connector {
 			for _, d := range definitionsOf(k.common(info, component), true) {
-				if slices.Contains(converterSettings, strings.TrimSuffix(d.Name, "."+converterVersion)) {
+				if slices.Contains(components.ConverterSettings, strings.TrimSuffix(d.Name, "."+converterVersion)) {
 					d.Default = nil // of the class it is none: converter and version are the worker's
 				}
 				if !slices.ContainsFunc(definitions, func(own Definition) bool { return own.Name == d.Name }) {

@@ -2,8 +2,8 @@ package check
 
 import (
 	"context"
-	"strings"
 
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/transport"
@@ -26,7 +26,7 @@ func bind(m *plugin.Manager, c *config.Connector, prefix string, info plugin.Inf
 	if err != nil {
 		return boundPlugin{}, err
 	}
-	guest := Guest(m, b.Current().Module(), component)
+	guest := components.Guest(m, b.Current().Module(), component)
 	if guest.Prefix = prefix; prefix != "" {
 		c = c.StageConfig(prefix)
 	}
@@ -48,57 +48,4 @@ func (p boundPlugin) ask(ctx context.Context, f transport.Fetcher, call func(i *
 		})
 		return need, err
 	})
-}
-
-// Guest decides what a version of a plugin may see of the settings of its component. What comes with the program goes
-// by its own declarations, and by those of its versions that ran: another file in the folder can't take a setting away
-// from it by calling that a password.
-func Guest(m *plugin.Manager, info plugin.Info, own wit.Component) config.PluginView {
-	if c := component(&info, own.Kind, own.Name); c != nil {
-		own = *c
-	}
-	g := config.PluginView{Component: config.DeclareComponent(own), BuiltIn: info.BuiltIn,
-		Exposed: m.Revealed(info.Name)}
-	g.OtherComponents = append(declarations(m, info), secrets(m, &info))
-	return g
-}
-
-// declarations are those of all components that are loaded, as far as they say for a plugin what is a secret.
-func declarations(m *plugin.Manager, of plugin.Info) (all []*config.Declarations) {
-	for _, info := range m.Modules() {
-		if of.BuiltIn && !info.BuiltIn {
-			continue
-		}
-		for _, c := range info.Components {
-			all = append(all, config.DeclareComponent(c))
-		}
-	}
-	return all
-}
-
-// secrets declares as passwords what was one in any version that ran.
-func secrets(m *plugin.Manager, of *plugin.Info) *config.Declarations {
-	var c wit.Component
-	for _, name := range m.Secrets(of) {
-		c.Settings = append(c.Settings, wit.ConfigKey{Name: name, Kind: wit.KindPassword})
-	}
-	return config.DeclareComponent(c)
-}
-
-// Passwords tells which settings are passwords, by whatever is loaded: the connector's class may be unknown.
-func Passwords(m *plugin.Manager) func(key string) bool {
-	var declared []*config.Declarations
-	if m != nil {
-		declared = append(declarations(m, plugin.Info{}), secrets(m, &plugin.Info{}))
-	}
-	return func(key string) bool {
-		for _, prefix := range []string{"transforms.", "predicates."} {
-			if rest, ok := strings.CutPrefix(key, prefix); ok {
-				if _, setting, ok := strings.Cut(rest, "."); ok {
-					key = setting
-				}
-			}
-		}
-		return config.IsPassword(key, declared...)
-	}
 }

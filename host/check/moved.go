@@ -1,12 +1,10 @@
 package check
 
 import (
-	"cmp"
 	"fmt"
-	"net/url"
-	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
@@ -19,8 +17,8 @@ import (
 func Moved(before, c *config.Connector, component wit.Component, fingerprints func() ([]string, error)) (
 	problems config.Problems, err error) {
 	undecided := unchanged(c, component)
-	was, is := systemOf(before, component), systemOf(c, component)
-	if len(undecided) == 0 || was.origin == "" || is.origin == "" || was == is {
+	was, is := components.SystemOf(before, component), components.SystemOf(c, component)
+	if len(undecided) == 0 || was.Origin == "" || is.Origin == "" || was == is {
 		return nil, nil
 	}
 	stored, err := fingerprints()
@@ -28,7 +26,7 @@ func Moved(before, c *config.Connector, component wit.Component, fingerprints fu
 		return nil, fmt.Errorf("whether the stored offsets belong to %s is not known: %w", is, err)
 	}
 	for _, fingerprint := range stored {
-		of := is.in(fingerprint)
+		of := is.ByFingerprint(fingerprint)
 		if of == is {
 			continue
 		}
@@ -42,20 +40,10 @@ func Moved(before, c *config.Connector, component wit.Component, fingerprints fu
 	return nil, nil
 }
 
-// ChangedBy is the setting that says what a stored offset of something else means, "" where there is
-// none.
-func ChangedBy(component wit.Component) string {
-	i := slices.IndexFunc(component.Settings, func(s wit.ConfigKey) bool { return s.Role() == role.SourceChanged })
-	if i < 0 {
-		return ""
-	}
-	return component.Settings[i].Name
-}
-
 // unchanged are the settings that say what a stored offset of something else means, of those entity
 // sets, or whatever a template stands for, where it is to fail. The template of the topics says which there are.
 func unchanged(c *config.Connector, component wit.Component) (all []config.Entry) {
-	d, name := config.DeclareComponent(component), ChangedBy(component)
+	d, name := config.DeclareComponent(component), components.ChangedBy(component)
 	before, after, template := strings.Cut(name, "{n}")
 	if name == "" {
 		return nil
@@ -81,59 +69,4 @@ func unchanged(c *config.Connector, component wit.Component) (all []config.Entry
 		}
 	}
 	return all
-}
-
-// system is what a connector talks to: an origin, or a destination of BTP as destination:NAME, and there a SAP client,
-// "" for the system's own.
-type system struct{ origin, client string }
-
-func (s system) String() string { return s.origin + ", client " + cmp.Or(s.client, "none") }
-
-// in is the system that a fingerprint names, as NAME=URL or NAME=destination:NAME, and client=CLIENT: what it does not
-// name is taken for the same.
-func (s system) in(fingerprint string) system {
-	for word := range strings.FieldsSeq(fingerprint) {
-		name, value, _ := strings.Cut(word, "=")
-		u, err := url.Parse(value)
-		switch {
-		case name == "client":
-			s.client = value
-		case strings.HasPrefix(value, destination):
-			s.origin = value
-		case err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https"):
-			s.origin = originText(u.Scheme, u.Hostname(), u.Port())
-		}
-	}
-	return s
-}
-
-// destination stands before the name of a destination of BTP.
-const destination = "destination:"
-
-// systemOf is the system that a connector's settings name; its origin is "" where nothing names one.
-func systemOf(c *config.Connector, component wit.Component) system {
-	return systemBy(c.Roles(component))
-}
-
-// Origin is the origin or the destination of BTP that a connector's settings name, "" where nothing names one.
-func Origin(c *config.Connector, declared *config.Declarations) string {
-	return systemBy(config.NewRoles(declared, c)).origin
-}
-
-// systemBy is the system that roles name.
-func systemBy(roles config.Roles) system {
-	s := system{client: roles.Prefix(role.Header)["sap-client"]}
-	if roles.Text(role.Address) != "" {
-		s.origin = originText(roles.Text(role.Scheme), roles.Text(role.Address), roles.Text(role.Port))
-	} else if name := roles.Text(role.Destination); name != "" {
-		s.origin = destination + name
-	}
-	return s
-}
-
-// originText is an origin with its port in any case.
-func originText(scheme, host, port string) string {
-	scheme = strings.ToLower(cmp.Or(scheme, "https"))
-	port = cmp.Or(port, map[string]string{"http": "80"}[scheme], "443")
-	return fmt.Sprintf("%s://%s:%s", scheme, strings.ToLower(host), port)
 }

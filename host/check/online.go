@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/service"
@@ -72,7 +73,7 @@ func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugi
 // Feeds are what a source would read, as its plugin opens it with what the service says within the time of a
 // validation; none of another connector.
 func (k *Checker) Feeds(ctx context.Context, c *config.Connector) (feeds []wit.Feed, err error) {
-	info, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+	info, component, err := components.Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
 		wit.ComponentSource)
 	if err != nil {
 		return nil, nil

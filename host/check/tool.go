@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/service"
 	"github.com/culvert-project/culvert/host/kafka"
@@ -53,12 +54,14 @@ func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *confi
 	if _, ok := c.Entry("connector.class"); !ok {
 		return nil, config.Problems{withoutClass(m, c)}
 	}
-	info, component, err := Find(m, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource,
+	info, component, err := components.Find(m, c.Text("connector.class"), c.Text("connector.plugin.version"),
+		wit.ComponentSource,
 		wit.ComponentSink)
 	if err != nil {
 		return nil, config.Problems{problem(entry(c, "connector.class"), err)}
 	}
-	problems := config.Checker{Worker: w, OtherComponents: declarations(m, info)}.CheckComponent(ctx, c, component)
+	problems := config.Checker{Worker: w, OtherComponents: components.Declarations(m, info)}.CheckComponent(ctx, c,
+		component)
 	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)
 	if err := problems.Err(); err != nil {
 		return nil, err
@@ -266,18 +269,18 @@ func (t *Tool) Topics() (topics []Topic) {
 	if list, ok := c.Entry("topics"); ok {
 		add(true, list, config.List(list.Value.Reveal())...)
 	} else if _, regex := c.Entry("topics.regex"); !regex && t.component.Kind == wit.ComponentSink {
-		for _, e := range TopicSettings(c, t.component) {
-			add(true, e, topicOf(e))
+		for _, e := range components.TopicSettings(c, t.component) {
+			add(true, e, components.TopicOf(e))
 		}
 	}
 	for _, e := range c.Entries {
-		if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SourceTopic && topicOf(e) != "" &&
-			!effectOf(t.plugins, c).moves {
-			add(false, e, topicOf(e))
+		if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SourceTopic && components.TopicOf(e) != "" &&
+			!components.EffectOf(t.plugins, c).Moves {
+			add(false, e, components.TopicOf(e))
 		}
 	}
-	if e, ok := c.Entry("errors.deadletterqueue.topic.name"); ok && topicOf(e) != "" {
-		add(false, e, topicOf(e))
+	if e, ok := c.Entry("errors.deadletterqueue.topic.name"); ok && components.TopicOf(e) != "" {
+		add(false, e, components.TopicOf(e))
 	}
 	return topics
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -76,12 +77,13 @@ var (
 // recommend and for mistakes that only the service knows. The error is for one whose class is not known. Passwords are
 // hidden; references stay as they were written.
 func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validation, error) {
-	info, component, err := Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSource, wit.ComponentSink)
+	info, component, err := components.Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSource,
+		wit.ComponentSink)
 	if err != nil {
 		return nil, err
 	}
 	v := &validating{Validation: Validation{Name: c.Text("connector.class"), Groups: []string{}}, given: c,
-		password: Passwords(k.Plugins), at: map[string]int{}}
+		password: components.Passwords(k.Plugins), at: map[string]int{}}
 	for _, spec := range k.common(info, component) {
 		e := v.examined(spec)
 		e.Recommended = k.recommended(spec.Name, component)
@@ -97,7 +99,7 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 	for _, e := range config.DeclareComponent(component).Validate(written(c)) {
 		v.add("", e)
 	}
-	for _, which := range []string{headerConverter, keyConverter, valueConverter} {
+	for _, which := range []string{components.HeaderConverter, components.KeyConverter, components.ValueConverter} {
 		v.converter(which)
 	}
 	ask, examined, untried := k.ask, []wit.ConfigValue(nil), hint{}
@@ -170,8 +172,8 @@ func (k *Checker) common(info plugin.Info, component wit.Component) []wit.Config
 		switch spec.Name {
 		case "connector.plugin.version":
 			spec.DefaultValue = &info.Version
-		case keyConverter + "." + converterVersion, valueConverter + "." + converterVersion,
-			headerConverter + "." + converterVersion:
+		case components.KeyConverter + "." + converterVersion, components.ValueConverter + "." + converterVersion,
+			components.HeaderConverter + "." + converterVersion:
 			if k.Version != "" {
 				spec.DefaultValue = &k.Version
 			}
@@ -193,16 +195,16 @@ func (k *Checker) recommended(name string, component wit.Component) (values []st
 	switch name {
 	case "connector.plugin.version":
 		values = k.versions(component.Name, component.Kind)
-	case keyConverter + "." + converterVersion, valueConverter + "." + converterVersion,
-		headerConverter + "." + converterVersion:
+	case components.KeyConverter + "." + converterVersion, components.ValueConverter + "." + converterVersion,
+		components.HeaderConverter + "." + converterVersion:
 		if k.Version != "" {
 			values = []string{k.Version}
 		}
-	case keyConverter, valueConverter:
+	case components.KeyConverter, components.ValueConverter:
 		for _, d := range convert.Declarations() {
 			values = append(values, d.Class)
 		}
-	case headerConverter:
+	case components.HeaderConverter:
 		values = convert.HeaderClasses()
 	}
 	return values
@@ -241,7 +243,7 @@ func undeclared(name string) wit.ConfigKey {
 
 // Class is the full name of a connector's class, which an alias may stand for.
 func (k *Checker) Class(class string) (string, error) {
-	_, component, err := Find(k.Plugins, class, "", wit.ComponentSource, wit.ComponentSink)
+	_, component, err := components.Find(k.Plugins, class, "", wit.ComponentSource, wit.ComponentSink)
 	return component.Name, err
 }
 
@@ -284,12 +286,12 @@ func (v *validating) part(k *Checker, prefix, alias, class string, kind wit.Comp
 			Rules: []wit.Rule{setting.Display(display)}})
 	}
 	classed := of("type", wit.KindClass, wit.High, "Class.", what+" type for "+alias)
-	classed.Recommended = offered(k.Plugins, kind)
+	classed.Recommended = components.Offered(k.Plugins, kind)
 	classed.Key.Rules = append(classed.Key.Rules, setting.Required())
 	v.add("", classed)
 	versioned := of("plugin.version", wit.KindString, wit.High, "Version of the plugin; the newest unless given.",
 		what+" version for "+alias)
-	info, component, err := Find(k.Plugins, class, "", kind)
+	info, component, err := components.Find(k.Plugins, class, "", kind)
 	if err == nil {
 		versioned.Key.DefaultValue, versioned.Recommended = &info.Version, k.versions(component.Name, kind)
 		if versioned.Value == nil {
@@ -328,7 +330,7 @@ func (v *validating) part(k *Checker, prefix, alias, class string, kind wit.Comp
 
 // converter adds the settings of a converter that the connector names, as Kafka Connect does.
 func (v *validating) converter(which string) {
-	declared, err := ConverterOf(which, v.given.Text(which))
+	declared, err := components.ConverterOf(which, v.given.Text(which))
 	if err != nil {
 		return // there is none, or it is a problem
 	}
@@ -338,8 +340,9 @@ func (v *validating) converter(which string) {
 			settings[name] = e.Raw
 		}
 	}
-	for _, e := range declared.Examine(settings, which == keyConverter) {
-		if which == headerConverter && e.Key.Name == "converter.type" { // which Kafka Connect gives to converters
+	for _, e := range declared.Examine(settings, which == components.KeyConverter) {
+		// which Kafka Connect gives to converters
+		if which == components.HeaderConverter && e.Key.Name == "converter.type" {
 			of := "header"
 			e.Value = &of
 		}
@@ -470,15 +473,15 @@ func (v *validating) complain(problems config.Problems, declared *config.Declara
 			v.add("", v.examined(undeclared(name)))
 			at = v.find(name)
 		}
-		if text := Told(p); !slices.Contains(at.Value.Errors, text) {
+		if text := Message(p); !slices.Contains(at.Value.Errors, text) {
 			at.Value.Errors = append(at.Value.Errors, text)
 			v.Errors++
 		}
 	}
 }
 
-// Told is the text of a problem, with the name of its setting where the text does not say it.
-func Told(p config.Problem) string {
+// Message is the text of a problem, with the name of its setting where the text does not say it.
+func Message(p config.Problem) string {
 	if p.Setting == "" || config.Mentions(p.Text, p.Setting) {
 		return p.Text
 	}

@@ -8,94 +8,84 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
 
-// stay is what a worker has in mind with its group. It goes from stays to each of the others, and from leaves back if
-// nobody takes over, but not once Leave was called; become alone changes it.
-type stay uint8
+// drainState changes from active to the others, and from draining back if no other worker takes over, but not after
+// Leave.
+type drainState uint8
 
 const (
-	// stays: it runs its share.
-	stays stay = iota
-	// leaves: it is a member that is given nothing, until it leaves the group for good.
-	leaves
-	// rests: it runs nothing of its share, which waits for it. A static member ends like that, as it is to come back.
-	rests
+	active   drainState = iota
+	draining            // draining: the worker is a member that gets no resources, until it leaves the group for good
+	suspended
 )
 
-// become has the worker go from one of these to another, and reports whether it did.
-func (w *Worker) become(to, from stay) bool {
+func (w *Worker) setDrainState(to, from drainState) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.stay != from || w.ends && to == stays {
+	if w.drainState != from || w.leaveCalled && to == active {
 		return false
 	}
-	w.stay = to
+	w.drainState = to
 	return true
 }
 
-// ErrLastMember says that nobody takes over what a worker runs.
+// ErrLastMember is returned if no other worker can take over.
 var ErrLastMember = errors.New("expected another worker of the group that takes over what this one runs, found " +
-	"none: it " +
-	"hands nothing over, and goes on")
+	"none: it hands nothing over, and goes on")
 
-// Drain implements rest.Cluster. It begins to leave: it hands over what the worker runs, and returns when the group
-// has formed a generation with that, or with ctx's error. From then on the worker is given nothing, until it ends. The
-// error is [ErrLastMember] if no other worker is to stay in the group; if the others drain at the same time it may come
-// when tasks have been stopped, and then they go on.
+// Drain implements rest.Cluster. It hands over what the worker runs and returns when the group has a generation without
+// it. Afterwards the worker gets no resources until it ends. The error is [ErrLastMember] if no other worker stays in
+// the group; tasks that were stopped are started again then.
 func (w *Worker) Drain(ctx context.Context) error {
-	if _, _, alone := w.placed(); alone {
+	if _, _, alone := w.lastGeneration(); alone {
 		return ErrLastMember
 	}
-	if w.become(leaves, stays) {
+	if w.setDrainState(draining, active) {
 		w.Rejoin("this worker leaves")
 	}
-	for len(w.holds()) > 0 {
-		if err := pause.For(ctx, lookAtHolds); err != nil {
+	for len(w.owned()) > 0 {
+		if err := pause.For(ctx, ownedPollInterval); err != nil {
 			return err
 		}
 	}
-	before, _, _ := w.placed()
+	before, _, _ := w.lastGeneration()
 	w.Rejoin("this worker has let go of what it ran")
 	for {
-		switch at, held, alone := w.placed(); {
+		switch at, held, alone := w.lastGeneration(); {
 		case at <= before, held: // a join that was under way gives nothing of it to others
-		case alone && w.become(stays, leaves):
+		case alone && w.setDrainState(active, draining):
 			w.Rejoin("this worker stays, since no other does")
 			return ErrLastMember
 		default:
 			return nil
 		}
-		if err := pause.For(ctx, lookAtHolds); err != nil {
+		if err := pause.For(ctx, ownedPollInterval); err != nil {
 			return err
 		}
 	}
 }
 
-// lookAtHolds is how often is looked whether tasks have ended.
-const lookAtHolds = 10 * time.Millisecond
+const ownedPollInterval = 10 * time.Millisecond
 
-// placed is the last generation that the worker was given something in, whether it had something when it joined that,
-// and whether nobody else stays in it.
-func (w *Worker) placed() (generation int32, held, alone bool) {
+func (w *Worker) lastGeneration() (generation int32, held, alone bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.generation, len(w.heard) > 0, w.assignment.Alone
+	return w.generation, len(w.joinedWith) > 0, w.assignment.LastMember
 }
 
-// Leave ends the worker's membership. It waits for tasks to end for as long as ctx lasts. A static member is to come
-// back: it says no goodbye, and within its session nobody else is given what it had. Of any other, and of one that was
-// drained, the group takes over at once what it ran.
+// Leave ends the membership when tasks have ended, or ctx has. Other workers take over at once, unless the worker is a
+// static member that was not drained: its assignment waits for it for a session.
 func (w *Worker) Leave(ctx context.Context) error {
 	w.mu.Lock()
-	w.ends = true
+	w.leaveCalled = true
 	w.mu.Unlock()
-	back := w.o.Group.InstanceID != "" && w.become(rests, stays)
+	back := w.options.Group.InstanceID != "" && w.setDrainState(suspended, active)
 	switch {
 	case back:
-		w.work.Ring()
-	case w.become(leaves, stays):
+		w.notify.Ring()
+	case w.setDrainState(draining, active):
 		w.Rejoin("this worker leaves")
 	}
-	for len(w.o.Herder.Owned()) > 0 && pause.For(ctx, lookAtHolds) == nil {
+	for len(w.options.Herder.Owned()) > 0 && pause.For(ctx, ownedPollInterval) == nil {
 	}
 	return w.group.Load().Leave(context.WithoutCancel(ctx), !back)
 }

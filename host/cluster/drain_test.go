@@ -24,18 +24,18 @@ func TestDrainedWhenItsGroupKnows(t *testing.T) {
 		require.NoError(t, err)
 		defer client.Close()
 		w := stopping(t, nil)
-		w.o.SetQuotas = func(map[Key]limits.Division) {}
-		w.o.Logger, w.o.Log = slog.New(slog.DiscardHandler), &Log{reign: t.Context()}
-		w.group.Store(&Group{client: client, life: t.Context(), end: func() {}})
+		w.options.SetQuotas = func(map[Key]limits.Division) {}
+		w.options.Logger, w.options.Log = slog.New(slog.DiscardHandler), &Log{term: t.Context()}
+		w.group.Store(&Group{client: client, ctx: t.Context(), cancel: func() {}})
 		joins := func(held ...ResourceSet) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.said = held
+			w.lastJoined = held
 		}
 		begins := func(generation int32, target ...ResourceSet) {
-			b, err := Assignment{Target: target, Alone: generation == 5}.Encode()
+			b, err := Assignment{Target: target, LastMember: generation == 5}.Encode()
 			require.NoError(t, err)
-			w.begins(generation, true, b)
+			w.onAssigned(generation, true, b)
 		}
 		c := ResourceSet{Connector: KeyOf("c"), Resources: ResourceIndexes{1}}
 		begins(1, c)
@@ -72,13 +72,13 @@ func TestRebalancesAreMeasured(t *testing.T) {
 	if r.Completed != 0 || r.InProgress || r.Duration.Avg == r.Duration.Avg || r.SinceLast < 1e300 {
 		t.Errorf("expected no rebalance, found %+v", r)
 	}
-	var l laps
-	l.ended() // of which nothing has begun
-	l.begins()
-	l.begins()
-	assert.Equal(t, true, l.now().InProgress)
-	l.ended()
-	r = l.now()
+	var l rebalanceTimer
+	l.stop() // of which nothing has begun
+	l.start()
+	l.start()
+	assert.Equal(t, true, l.snapshot().InProgress)
+	l.stop()
+	r = l.snapshot()
 	if r.Completed != 1 || r.InProgress || !(r.Duration.Max >= 0 && r.Duration.Max < 60_000) || r.SinceLast > 60_000 {
 		t.Errorf("expected one rebalance, found %+v", r)
 	}
@@ -97,12 +97,12 @@ func openStates(t *testing.T, broker, name string, log *slog.Logger) *StatusTopi
 
 // A static leader that came back, and has not seen the members, says of nothing that it is unassigned: it runs at
 // others. Once it has placed what there is, it says so of what nobody runs.
-func TestLeaderThatCameBackSaysNothing(t *testing.T) {
+func TestReturningStaticLeaderReportsNothing(t *testing.T) {
 	ctx, cluster, f := oneLeader(t)
 	broker, log := cluster.ListenAddrs()[0], slog.New(slog.DiscardHandler)
 	require.NoError(t, f.put(ctx, "c", "1"))
 	status := openStates(t, broker, "states", log)
-	w := NewWorker(WorkerOptions{Store: f.store, Status: status})
+	w := NewWorker(WorkerOptions{Topics: Topics{Store: f.store, Status: status}})
 	state := func() connect.State {
 		s, _ := status.Connector("c")
 		return s.State
@@ -114,14 +114,14 @@ func TestLeaderThatCameBackSaysNothing(t *testing.T) {
 	}
 	status.Put(Status{Connector: "c", Task: -1, State: connect.Running, WorkerID: "a:1", Generation: 3})
 	says(connect.Running)
-	w.leader.of = 3
-	w.leader.clean()
+	w.leader.generation = 3
+	w.leader.cleanStatuses()
 	require.NoError(t, status.Close(ctx)) // all of it is written
 	assert.Equal(t, connect.Running, state())
 
 	status = openStates(t, broker, "states", log)
-	w.o.Status, w.leader.members = status, []Member{{ID: "m", Metadata: Metadata{URL: "http://b:1"}}}
-	w.leader.clean()
+	w.options.Status, w.leader.members = status, []Member{{ID: "m", Metadata: Metadata{URL: "http://b:1"}}}
+	w.leader.cleanStatuses()
 	says(connect.Unassigned)
 
 	// Why nobody runs it is said of what another worker had in a newer generation, and of a connector of which nothing
@@ -131,7 +131,7 @@ func TestLeaderThatCameBackSaysNothing(t *testing.T) {
 	says(connect.Running)
 	for _, why := range []string{"no class", "no version"} {
 		w.leader.unplaced = map[string]string{"c": why, "d": why, "gone": why}
-		w.leader.clean()
+		w.leader.cleanStatuses()
 		require.Until(t, func() bool {
 			c, _ := status.Connector("c")
 			d, _ := status.Connector("d")
@@ -140,23 +140,25 @@ func TestLeaderThatCameBackSaysNothing(t *testing.T) {
 		}, func() string { return fmt.Sprint(status.Connector("c")) })
 	}
 	// A record may be read back before the client reports that it is written.
-	require.Until(t, func() bool { return status.left() == 0 }, func() string { return fmt.Sprint(status.left()) })
-	w.leader.clean()
-	assert.Equal(t, 0, status.left())
+	require.Until(t, func() bool { return status.pending() == 0 }, func() string {
+		return fmt.Sprint(status.pending())
+	})
+	w.leader.cleanStatuses()
+	assert.Equal(t, 0, status.pending())
 
 	// Who has it by then says so again, whatever generation that is of.
-	w.written["c"] = map[int]Status{-1: {Connector: "c", Task: -1, State: connect.Running, WorkerID: "b:1",
+	w.published["c"] = map[int]Status{-1: {Connector: "c", Task: -1, State: connect.Running, WorkerID: "b:1",
 		Generation: 5}}
-	w.repeat()
+	w.republish()
 	says(connect.Running)
 
 	// A former leader that does not know the new one yet takes a worker that joined since for lost, and writes in its
 	// name that its connector is unassigned. The worker then writes its own status again.
-	unassigned := w.written["c"][-1]
+	unassigned := w.published["c"][-1]
 	unassigned.State = connect.Unassigned
 	status.PutSafe(unassigned)
 	says(connect.Unassigned)
-	w.repeat()
+	w.republish()
 	says(connect.Running)
 	assert.Equal(t, []string{"c", "d"}, status.Connectors())
 	require.NoError(t, status.Close(ctx))

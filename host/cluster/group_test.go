@@ -45,7 +45,7 @@ type worker struct {
 	placings [][]string
 	// dwells is how long Assigned takes.
 	dwells time.Duration
-	heard  []string
+	events []string
 	lostAt time.Time
 }
 
@@ -105,7 +105,7 @@ func (w *worker) placing() []string {
 func (w *worker) hears(what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.heard = append(w.heard, what)
+	w.events = append(w.events, what)
 }
 
 func (w *worker) set(change func()) {
@@ -118,7 +118,7 @@ func (w *worker) set(change func()) {
 func (w *worker) all() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Clone(w.heard)
+	return slices.Clone(w.events)
 }
 
 // last is what it heard last.
@@ -211,7 +211,7 @@ func three(t *testing.T, n *clustertest.Network) (a, b, c *worker) {
 // One member is a group, three are one, and stay in their generation while nothing happens. News of a member form a new
 // one, with other bytes or the same. A goodbye is heard of with the next heartbeat; who was killed is waited for, for a
 // session.
-func TestGroupLives(t *testing.T) {
+func TestGroupLifecycle(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
 		assert.Equal(t, []string{"1: for a by a, leader"}, a.all())
@@ -255,8 +255,8 @@ func TestGroupLives(t *testing.T) {
 			began := time.Now()
 			c.ends()
 			at = agree(t, at, c.left...)
-			if took := time.Since(began); took < c.least || took > c.most {
-				t.Errorf("expected the others to hear of it after %v to %v, found %v", c.least, c.most, took)
+			if elapsed := time.Since(began); elapsed < c.least || elapsed > c.most {
+				t.Errorf("expected the others to hear of it after %v to %v, found %v", c.least, c.most, elapsed)
 			}
 		}
 		assert.Equal(t, false, a.OwnsAssignment())
@@ -265,7 +265,7 @@ func TestGroupLives(t *testing.T) {
 }
 
 // Hurry does nothing if the member has called Rejoin in that generation.
-func TestGroupHurryAfterRejoin(t *testing.T) {
+func TestGroupRejoinNowAfterRejoin(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := three(t, n)
 		at := agree(t, 0, a, b, c)
@@ -335,8 +335,8 @@ func TestGroupStaticMember(t *testing.T) {
 		assert.Equal(t, at+3, agree(t, at+2, a, b, c), "after a goodbye that is not forever")
 		require.NoError(t, b.Leave(t.Context(), true))
 		assert.Equal(t, at+4, agree(t, at+3, a, c))
-		if took := time.Since(began); took > 5*time.Second+4*time.Second {
-			t.Errorf("expected the others to hear of it with their next heartbeat, found %v", took)
+		if elapsed := time.Since(began); elapsed > 5*time.Second+4*time.Second {
+			t.Errorf("expected the others to hear of it with their next heartbeat, found %v", elapsed)
 		}
 		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
 	})
@@ -382,8 +382,8 @@ func TestGroupCoordinatorAway(t *testing.T) {
 		}
 		require.Until(t, func() bool { return a.lost() && b.lost() && c.lost() },
 			func() string { return "expected losses, found" + texts(all) })
-		if took := time.Since(began); took < 6*time.Second || took > 11*time.Second {
-			t.Errorf("expected losses after a session, found %v", took)
+		if elapsed := time.Since(began); elapsed < 6*time.Second || elapsed > 11*time.Second {
+			t.Errorf("expected losses after a session, found %v", elapsed)
 		}
 		for _, w := range all {
 			assert.Equal(t, false, w.OwnsAssignment())
@@ -399,7 +399,7 @@ func TestGroupCoordinatorAway(t *testing.T) {
 }
 
 // A coordinator that was away for longer than the session, and has forgotten nobody, is asked for a new generation.
-func TestGroupCoordinatorForgetsNobody(t *testing.T) {
+func TestGroupCoordinatorKeepsMembers(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
 		var away atomic.Bool
@@ -626,8 +626,8 @@ func TestGroupJoinHangs(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			asker.check(t)
 		}
-		if took := b.lostAt.Sub(began); took < 55*time.Second || took > 64*time.Second {
-			t.Errorf("expected a loss after the minute that the coordinator waits, found %v", took)
+		if elapsed := b.lostAt.Sub(began); elapsed < 55*time.Second || elapsed > 64*time.Second {
+			t.Errorf("expected a loss after the minute that the coordinator waits, found %v", elapsed)
 		}
 		agree(t, 0, a, c)
 		assert.Equal(t, 0, a.losses()+c.losses())

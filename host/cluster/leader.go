@@ -13,7 +13,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
@@ -21,207 +22,207 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 )
 
-// Changes of the config topic within firstWait are one rebalance; where they go on it is one in lastWait.
+// Changes of the config topic within rebalanceDelay cause one rebalance; if they continue, one in
+// lastRebalanceDelay.
 const (
-	firstWait = 100 * time.Millisecond
-	lastWait  = time.Second
+	rebalanceDelay     = 100 * time.Millisecond
+	lastRebalanceDelay = time.Second
 )
 
-// cleanEvery is how often the leader looks whether the status topic says something of what is no more, in addition to
-// when there is news, which it does each time where it takes less than cleanCheap: of 5,000 connectors 50 ms.
 const (
-	cleanEvery = 5 * time.Second
-	cleanCheap = 10 * time.Millisecond
+	// cleanInterval is how often the leader compares the status topic with the connectors. It also does so with each
+	// event if that takes less than cheapClean: 5,000 connectors take 50 ms.
+	cleanInterval = 5 * time.Second
+	cheapClean    = 10 * time.Millisecond
 )
 
-// leader is what a worker does while it leads its group: it places what all members run, and alone writes connectors
-// and tasks.
-//
-// Invariants: it plans with what it remembers of its last plan only where that plan is the one that the group had. What
-// it writes is fenced by the config topic's transactional id, which it claims before anything else.
+// leader is the part of a worker that acts while it leads its group: it assigns resources, and alone writes connectors
+// and tasks. It plans with the state of its last plan only if that plan is the group's current one. Its writes are
+// fenced by the config topic's transactional ID, which it claims first.
 type leader struct {
-	w *Worker
-	// news wakes run.
-	news guard.Bell
+	worker *Worker
+	notify guard.Bell // notify wakes run
 
-	mu      guard.Mutex
-	memory  AssignorState
-	of      int32 // the generation that it leads, and that memory is of; 0: none
-	members []Member
-	targets map[string][]ResourceSet
-	doubts
-	// next is when to plan again although nobody joins; zero: never.
-	next time.Time
-	// changes counts changes of the config topic, placed is the count that the last plan has seen.
-	changes, placed int
-	// claimed: it leads, and has claimed the right to write, or is to claim it with the next write. read: it leads, and
-	// has read what the leader before has written.
-	claimed, read bool
-	// still are connectors that get no tasks at the moment, with how many wait for that, see [Worker.WhenStopped].
-	still map[string]int
-	// waits say why versions of plugins wait, see [rest.Group].
-	waits  map[string]string
-	ruling ruling
+	mu         guard.Mutex
+	state      AssignorState
+	generation int32 // the generation that it leads, and that memory is of; 0: none
+	members    []Member
+	targets    map[string][]ResourceSet
+	groupProblems
+	planAt                  time.Time // the time to plan again although no member joins. Zero means never.
+	changes, plannedChanges int
+	// canWrite: the right to write is claimed, or will be with the next write. caughtUp: all of the previous leader's
+	// writes are read.
+	canWrite, caughtUp bool
+	stoppedOnly        map[string]int
+	pendingVersions    map[string]string // the reasons why versions of plugins wait, see [rest.Group]
+	rolloutLock        rolloutLock
 }
 
 func newLeader(w *Worker) *leader {
-	return &leader{w: w, news: guard.NewBell(), still: map[string]int{},
-		ruling: ruling{guard.NewTurn(), map[string]int64{}}}
+	return &leader{worker: w, notify: guard.NewBell(), stoppedOnly: map[string]int{},
+		rolloutLock: rolloutLock{guard.NewTurn(), map[string]int64{}}}
 }
 
-// begins takes that the worker leads a generation, or none (0).
-func (l *leader) begins(generation int32) {
+func (l *leader) setGeneration(generation int32) {
 	l.mu.Lock()
-	if l.of = generation; generation == 0 {
-		l.claimed, l.read, l.memory, l.next = false, false, AssignorState{}, time.Time{}
+	if l.generation = generation; generation == 0 {
+		l.canWrite, l.caughtUp, l.state, l.planAt = false, false, AssignorState{}, time.Time{}
 	}
 	l.mu.Unlock()
 	if generation == 0 { // those who have asked for a write ask the next leader then
-		l.w.o.Log.Resign()
+		l.worker.options.Log.Resign()
 	} else {
-		l.w.o.Log.begin()
+		l.worker.options.Log.startTerm()
 	}
-	l.news.Ring()
+	l.notify.Ring()
 }
 
-// changed takes that the config topic says something else about connectors.
-func (l *leader) changed() {
+func (l *leader) configChanged() {
 	l.mu.Lock()
 	l.changes++
 	l.mu.Unlock()
-	l.news.Ring()
+	l.notify.Ring()
 }
 
-// run does what a leader does from time to time, while the worker leads.
 func (l *leader) run(ctx context.Context) {
-	wait := firstWait
+	wait := rebalanceDelay
 	var last, cleaned time.Time // when a change was last placed, and when clean has ended, which took so long
-	var took time.Duration
+	var elapsed time.Duration
 	asked := 0 // the count of changes for which the group was last to join again
 	var reaching sync.WaitGroup
 	defer reaching.Wait()
 	reached, over := int32(0), func() {} // of which generation members are asked whether they answer
 	defer func() { over() }()
-	timer, look := time.NewTimer(0), time.NewTicker(cleanEvery)
+	timer, look := time.NewTimer(0), time.NewTicker(cleanInterval)
 	defer look.Stop()
 	for {
 		select {
 		case <-look.C:
 		case <-ctx.Done():
 			return
-		case <-l.news:
+		case <-l.notify:
 		case <-timer.C:
 		}
 		l.mu.Lock()
-		leads, claimed, changes, next := l.of != 0, l.claimed, l.changes, l.next
-		changed := changes > max(l.placed, asked)
-		if l.of != reached {
+		leads, claimed, changes, next := l.generation != 0, l.canWrite, l.changes, l.planAt
+		changed := changes > max(l.plannedChanges, asked)
+		if l.generation != reached {
 			over()
-			l.unreached = nil
+			l.unreachable = nil
 			asking, end := context.WithCancel(ctx)
-			reached, over = l.of, end
+			reached, over = l.generation, end
 			if members := l.members; leads {
-				reaching.Go(func() { l.reach(asking, members) })
+				reaching.Go(func() { l.probeMembers(asking, members) })
 			}
 		}
 		l.mu.Unlock()
-		if leads && !claimed {
-			l.lead(ctx)
-		}
-		if !leads || !l.takes(ctx) {
+		if !leads || !l.prepare(ctx, claimed) {
 			continue
 		}
-		if err := l.w.o.EnsureSessionKey(ctx); err != nil && ctx.Err() == nil {
-			l.w.o.Logger.Warn("the session key of the cluster was not written", "error", err)
-		}
-		l.roll(ctx)
 		now := time.Now()
-		if took < cleanCheap || now.Sub(cleaned) > 10*took { // a tenth of the time, however often there is news
-			l.clean()
-			cleaned, took = time.Now(), time.Since(now)
+		if elapsed < cheapClean || now.Sub(cleaned) > 10*elapsed { // a tenth of the time, however often there is news
+			l.cleanStatuses()
+			cleaned, elapsed = time.Now(), time.Since(now)
 		}
 		switch due := last.Add(wait); {
-		case changed && last.IsZero(), changed && now.Sub(last) > 2*lastWait: // the first of some
-			last, wait = now, firstWait
-			timer.Reset(firstWait)
+		case changed && last.IsZero(), changed && now.Sub(last) > 2*lastRebalanceDelay: // the first of some
+			last, wait = now, rebalanceDelay
+			timer.Reset(rebalanceDelay)
 		case changed && now.Before(due):
 			timer.Reset(due.Sub(now))
 		case changed:
-			last, wait, asked = now, min(2*wait, lastWait), changes
-			l.w.Rejoin("the config topic has changed")
+			last, wait, asked = now, min(2*wait, lastRebalanceDelay), changes
+			l.worker.Rejoin("the config topic has changed")
 		case !next.IsZero() && !now.Before(next):
 			l.mu.Lock()
-			l.next = time.Time{}
+			l.planAt = time.Time{}
 			l.mu.Unlock()
-			l.w.Rejoin("what was to wait has waited")
+			l.worker.Rejoin("what was to wait has waited")
 		case !next.IsZero():
 			timer.Reset(next.Sub(now))
 		}
 	}
 }
 
-// lead claims the right to write as the leader.
-func (l *leader) lead(ctx context.Context) {
-	if err := l.w.o.Log.claimReign(ctx); err != nil && ctx.Err() == nil && l.w.o.Log.leading() {
-		l.w.o.Logger.Warn("this worker leads its group and cannot write to the config topic yet", "error", err)
+// prepare reports whether the leader may assign resources. It writes the session key and the pins of plugins.
+func (l *leader) prepare(ctx context.Context, canWrite bool) bool {
+	if !canWrite {
+		l.claimWrites(ctx)
+	}
+	if !l.ownsTopic(ctx) {
+		return false
+	}
+	if err := l.worker.options.EnsureSessionKey(ctx); err != nil && ctx.Err() == nil {
+		l.worker.options.Logger.Warn("the session key of the cluster was not written", "error", err)
+	}
+	l.rollOut(ctx)
+	return true
+}
+
+func (l *leader) claimWrites(ctx context.Context) {
+	if err := l.worker.options.Log.fencePreviousLeader(ctx); err != nil && ctx.Err() == nil &&
+		l.worker.options.Log.isLeading() {
+		l.worker.options.Logger.Warn("this worker leads its group and cannot write to the config topic yet", "error",
+			err)
 	}
 	l.mu.Lock()
-	l.claimed = l.of != 0
+	l.canWrite = l.generation != 0
 	l.mu.Unlock()
 }
 
-// place works out what members are to run; it is called for each generation that the worker leads.
-func (l *leader) place(self string, members []JoinedMember) (map[string][]byte, error) {
-	all, offset, newest := l.joined(members)
-	ctx, cancel := context.WithTimeout(context.Background(), l.w.o.SyncTimeout)
+func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte, error) {
+	all, offset, newest := l.decodeMembers(members)
+	ctx, cancel := context.WithTimeout(context.Background(), l.worker.options.SyncTimeout)
 	defer cancel()
-	if err := l.w.o.Log.Await(ctx, offset); err != nil {
+	if err := l.worker.options.Log.Await(ctx, offset); err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
-	changes, memory, read := l.changes, l.memory, l.read
-	if l.of < newest {
+	changes, memory, read := l.changes, l.state, l.caughtUp
+	if l.generation < newest {
 		memory = AssignorState{}
 	}
 	l.mu.Unlock()
 	var unread error
 	if !read { // the topic may have become another group's while this one had no members
-		unread = l.w.o.Log.Refresh(ctx)
+		unread = l.worker.options.Log.Refresh(ctx)
 	}
-	s, ok := l.w.o.Store.Snapshot()
+	s, ok := l.worker.options.Store.Snapshot()
 	if !ok {
 		return nil, errors.New("the config topic was not read to its end yet")
 	}
-	if l.w.o.Store.Group() != l.w.o.Group.Group {
+	if l.worker.options.Store.Group() != l.worker.options.Group.Group {
 		s.Connectors = nil // once it is, its note has the group join again
 	}
 	began := time.Now()
 	var out Output
 	if unread == nil || s.Connectors == nil {
-		out = Assign(Input{Now: began, Delay: l.w.o.RebalanceDelay, Members: all, Connectors: l.connectors(s, all),
+		out = Assign(Input{Now: began, Delay: l.worker.options.RebalanceDelay, Members: all, Connectors: l.planInput(s,
+			all),
 			State: memory})
 	} else {
-		out = keep(all)
-		out.Next = began.Add(readLater)
+		out = freezePlan(all)
+		out.Next = began.Add(replanDelay)
 	}
 	for name, why := range out.Unplaced {
-		if l.unplaced[name] != why && !alone(all, "") { // who stops says so
-			l.w.o.Logger.Warn("a connector, or tasks of it, are given to no worker", "connector", name, "reason", why)
+		if l.unplaced[name] != why && !othersLeaving(all, "") { // who stops says so
+			l.worker.options.Logger.Warn("a connector, or tasks of it, are given to no worker", "connector", name,
+				"reason", why)
 		}
 	}
-	l.w.o.Logger.Debug("the leader has planned", "members", len(all), "connectors", len(s.Connectors), "again",
-		out.RejoinAfterRevoke,
+	l.worker.options.Logger.Debug("the leader has planned", "members", len(all), "connectors", len(s.Connectors),
+		"again", out.RejoinAfterRevoke,
 		"took", time.Since(began))
 	l.mu.Lock()
-	l.memory, l.members, l.targets, l.next, l.placed = out.State, all, out.Targets, out.Next, changes
-	l.unplaced, l.read = out.Unplaced, unread == nil
+	l.state, l.members, l.targets, l.planAt, l.plannedChanges = out.State, all, out.Targets, out.Next, changes
+	l.unplaced, l.caughtUp = out.Unplaced, unread == nil
 	l.mu.Unlock()
-	placed, err := l.assignments(self, all, out, s.Offset, began)
-	l.doubt(all, recordSize(members, placed), unread)
+	placed, err := l.encodeAssignments(self, all, out, s.Offset, began)
+	l.recordProblems(all, recordSize(members, placed), unread)
 	return placed, err
 }
 
-// recordSize returns the bytes of the metadata and assignments of all members, which brokers keep in one record.
 func recordSize(members []JoinedMember, placed map[string][]byte) (size int) {
 	for _, m := range members {
 		size += len(m.Metadata) + len(placed[m.ID])
@@ -229,18 +230,18 @@ func recordSize(members []JoinedMember, placed map[string][]byte) (size int) {
 	return size
 }
 
-// joined decodes members, in the order of their IDs, which decides ties. offset is the greatest offset of the config
-// topic that a member has read, newest the newest generation in which a member was assigned something.
-func (l *leader) joined(members []JoinedMember) (all []Member, offset int64, newest int32) {
+// decodeMembers sorts members by ID, which decides ties. offset is the greatest that a member has read of the config
+// topic, newest the newest generation with an assignment.
+func (l *leader) decodeMembers(members []JoinedMember) (all []Member, offset int64, newest int32) {
 	for _, m := range members {
 		metadata, err := DecodeMetadata(m.Metadata)
 		if err != nil { // it is given nothing, and asked nothing
-			l.w.o.Logger.Error("a member of the group says what this version does not know: it is given nothing",
-				"member",
+			l.worker.options.Logger.Error("a member of the group says what this version does not know: it is given "+
+				"nothing", "member",
 				m.ID, "error", err)
 			continue
 		}
-		if newest = max(newest, metadata.Generation); l.w.reads(metadata) {
+		if newest = max(newest, metadata.Generation); l.worker.readsSameTopic(metadata) {
 			offset = max(offset, metadata.Offset)
 		} else {
 			metadata.Leaving = true // it runs what another topic has
@@ -251,14 +252,15 @@ func (l *leader) joined(members []JoinedMember) (all []Member, offset int64, new
 	return all, offset, newest
 }
 
-// assignments encodes the assignments of a plan that was computed with a snapshot of the config topic at an offset.
-func (l *leader) assignments(self string, all []Member, out Output, offset int64, began time.Time) (map[string][]byte,
+func (l *leader) encodeAssignments(self string, all []Member, out Output, offset int64,
+	began time.Time) (map[string][]byte,
 	error) {
 	placed := map[string][]byte{}
 	for _, m := range all {
-		a := Assignment{Leader: self, LeaderURL: l.w.o.URL, Again: out.RejoinAfterRevoke, Target: out.Targets[m.ID],
-			Origins: out.Origins[m.ID], Alone: alone(all, m.ID)}
-		if l.w.reads(m.Metadata) {
+		a := Assignment{Leader: self, LeaderURL: l.worker.options.URL, RejoinAfterRevoke: out.RejoinAfterRevoke,
+			Target:  out.Targets[m.ID],
+			Origins: out.Origins[m.ID], LastMember: othersLeaving(all, m.ID)}
+		if l.worker.readsSameTopic(m.Metadata) {
 			a.Offset = offset
 		}
 		if !out.Next.IsZero() {
@@ -273,21 +275,20 @@ func (l *leader) assignments(self string, all []Member, out Output, offset int64
 	return placed, nil
 }
 
-// readLater is after how long the leader plans again that could not read the config topic.
-const readLater = 10 * time.Second
+const replanDelay = 10 * time.Second
 
-// keep is a plan by which nothing moves: members of the last generation go on with what they say that they hold. One
-// that was out of the group has stopped everything. Origins are not known: each member sends one request at a time.
-func keep(members []Member) Output {
+// freezePlan keeps everything where it is, for members of the last generation; other members have stopped everything.
+// Origins are unknown, so each member sends one request at a time.
+func freezePlan(members []Member) Output {
 	out := Output{Targets: map[string][]ResourceSet{}}
 	newest := int32(0)
 	for _, m := range members {
 		newest = max(newest, m.Generation)
 	}
-	holds := map[Key][]holding{}
+	holds := map[Key][]ownedSet{}
 	for m := range members {
-		for _, h := range members[m].Holds {
-			holds[h.Connector] = append(holds[h.Connector], holding{m, h})
+		for _, h := range members[m].Owned {
+			holds[h.Connector] = append(holds[h.Connector], ownedSet{m, h})
 		}
 	}
 	for i, m := range members {
@@ -295,10 +296,10 @@ func keep(members []Member) Output {
 			continue
 		}
 		var target []ResourceSet
-		for _, h := range m.Holds {
+		for _, h := range m.Owned {
 			kept := ResourceSet{Connector: h.Connector, Version: h.Version}
 			for unit := range h.Resources.All() {
-				if !slices.ContainsFunc(holds[h.Connector], func(o holding) bool {
+				if !slices.ContainsFunc(holds[h.Connector], func(o ownedSet) bool {
 					return o.member != i && members[o.member].Generation == newest &&
 						(o.Resources.Has(unit) || unit > 0 && o.Version != h.Version && o.Resources.HasTasks())
 				}) {
@@ -310,23 +311,21 @@ func keep(members []Member) Output {
 			}
 		}
 		out.Targets[m.ID] = target
-		out.State.members = append(out.State.members, remembered{id: m.ID, name: m.Name, given: target})
+		out.State.members = append(out.State.members, memberHistory{id: m.ID, name: m.Name, assigned: target})
 	}
 	return out
 }
 
-// alone tells whether all members but one are about to leave.
-func alone(members []Member, id string) bool {
+func othersLeaving(members []Member, id string) bool {
 	return !slices.ContainsFunc(members, func(m Member) bool { return m.ID != id && !m.Leaving })
 }
 
-// connectors are those of the config topic as a plan takes them.
-func (l *leader) connectors(s config.Snapshot, members []Member) []Connector {
+func (l *leader) planInput(s config.Snapshot, members []Member) []Connector {
 	var all []Connector
 	for _, c := range s.Connectors {
 		one := Connector{Name: c.Name, Key: KeyOf(c.Name), Class: c.Text("connector.class"),
 			Created: s.ConfigOffsets[c.Name]}
-		one.Eligible, one.Missing = l.fits(c, members)
+		one.Eligible, one.Missing = l.eligible(c, members)
 		if set := s.TaskConfigs(c.Name); set != nil {
 			one.Version, one.Tasks, one.Claims = set.Version, len(set.Settings), set.Requirements.Claims
 			one.Origin, one.Requests, one.PerSecond = set.Requirements.Origin, set.Requirements.Requests,
@@ -337,15 +336,12 @@ func (l *leader) connectors(s config.Snapshot, members []Member) []Connector {
 	return all
 }
 
-// need is a class that a connector names, with the plugin that has it, "" where none here has, and the version of that
-// which the connector names: "" is the one that the group runs.
-type need struct{ class, plugin, version string }
+type requirement struct{ class, plugin, version string }
 
-// needs are those of a connector.
-func (l *leader) needs(c *config.Connector) (all []need) {
+func (l *leader) requirements(c *config.Connector) (all []requirement) {
 	add := func(class, version string) {
-		name, of := l.w.o.ResolveClass(class)
-		all = append(all, need{name, of, version})
+		name, of := l.worker.options.ResolveClass(class)
+		all = append(all, requirement{name, of, version})
 	}
 	add(c.Text("connector.class"), c.Text("connector.plugin.version"))
 	stages, _ := c.Stages()
@@ -358,8 +354,7 @@ func (l *leader) needs(c *config.Connector) (all []need) {
 	return all
 }
 
-// met tells whether a member has what a connector needs.
-func (n need) met(m Member) bool {
+func (n requirement) metBy(m Member) bool {
 	if n.plugin == "" || n.version == "" {
 		return slices.Contains(m.Classes, KeyOf(n.class))
 	}
@@ -368,21 +363,22 @@ func (n need) met(m Member) bool {
 	})
 }
 
-// fits are those of the members that have all that a connector needs. Where none has, lacks says what.
-func (l *leader) fits(c *config.Connector, members []Member) (fit []bool, lacks string) {
-	needs := l.needs(c)
+func (l *leader) eligible(c *config.Connector, members []Member) (fit []bool, unmet string) {
+	needs := l.requirements(c)
 	for _, m := range members {
-		fit = append(fit, !slices.ContainsFunc(needs, func(n need) bool { return !n.met(m) }))
+		fit = append(fit, !slices.ContainsFunc(needs, func(n requirement) bool { return !n.metBy(m) }))
 	}
 	if slices.Contains(fit, true) {
 		return fit, ""
 	}
-	missing := slices.DeleteFunc(slices.Clone(needs), func(n need) bool { return slices.ContainsFunc(members, n.met) })
+	missing := slices.DeleteFunc(slices.Clone(needs), func(n requirement) bool {
+		return slices.ContainsFunc(members, n.metBy)
+	})
 	if len(missing) == 0 { // each is somewhere, and all of them nowhere
 		missing = needs
 	}
 	var texts []string
-	pins := l.w.pins()
+	pins := l.worker.pinnedVersions()
 	for _, n := range missing {
 		text := n.class + " of no plugin that the leader has"
 		switch p := pins[n.plugin]; {
@@ -399,13 +395,12 @@ func (l *leader) fits(c *config.Connector, members []Member) (fit []bool, lacks 
 	return fit, strings.Join(texts, "; ")
 }
 
-// MemberIDs are the members of the group by their ids, while this worker leads it and can write as the leader; else
-// nil.
+// MemberIDs returns the members of the group if this worker leads it and can write as the leader, else nil.
 func (w *Worker) MemberIDs() map[string]bool {
 	l := w.leader
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.claimed || l.barred != "" {
+	if !l.canWrite || l.blocked != "" {
 		return nil
 	}
 	ids := map[string]bool{}
@@ -415,8 +410,8 @@ func (w *Worker) MemberIDs() map[string]bool {
 	return ids
 }
 
-// CheckLeader returns nil where this worker leads its group, can write as its leader, and no other worker can lead it
-// by now; else [ErrNotLeader].
+// CheckLeader returns [ErrNotLeader] unless this worker leads, can write as the leader, and no other worker can lead by
+// now.
 func (w *Worker) CheckLeader(ctx context.Context) error {
 	if w.MemberIDs() == nil || w.CheckLease(ctx) != nil {
 		return ErrNotLeader
@@ -424,10 +419,10 @@ func (w *Worker) CheckLeader(ctx context.Context) error {
 	return nil
 }
 
-// owner is the member that was given a unit. Of a connector or task that is not there it is this worker, which says so.
 func (l *leader) owner(name string, task int) (url string, me, known bool) {
-	_, there := l.w.o.Store.ConfigOffset(name)
-	if set := l.w.o.Store.TaskConfigs(name); !there || task >= 0 && (set == nil || task >= len(set.Settings)) {
+	_, there := l.worker.options.Store.ConfigOffset(name)
+	if set := l.worker.options.Store.TaskConfigs(name); !there || task >= 0 &&
+		(set == nil || task >= len(set.Settings)) {
 		return "", true, true
 	}
 	connector := KeyOf(name)
@@ -443,9 +438,9 @@ func (l *leader) owner(name string, task int) (url string, me, known bool) {
 	return "", false, false
 }
 
-// OwnersLost is called when a connector is deleted; nil: this worker does not lead. What it returns waits until the
-// workers that had the connector, or tasks of it, have ended these, and is false then: they have ended, too, what it
-// had opened at its service. true: the group has lost all of them, or there were none.
+// OwnersLost is called when a connector is deleted, and returns nil if this worker does not lead. The returned
+// function waits for the owners to end it. It returns true if the group has lost them all or there were none, so that
+// no worker has ended what the connector had opened at its service.
 func (w *Worker) OwnersLost(name string) func(context.Context) bool {
 	l, connector := w.leader, KeyOf(name)
 	had := func(held []ResourceSet) bool {
@@ -453,72 +448,73 @@ func (w *Worker) OwnersLost(name string) func(context.Context) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.of == 0 {
+	if l.generation == 0 {
 		return nil
 	}
 	owners := map[string]bool{}
 	for _, m := range l.members {
-		owners[m.ID] = m.URL != w.o.URL && (had(l.targets[m.ID]) || had(m.Holds))
+		owners[m.ID] = m.URL != w.options.URL && (had(l.targets[m.ID]) || had(m.Owned))
 	}
-	return func(ctx context.Context) bool { return w.orphaned(ctx, name, owners) }
+	return func(ctx context.Context) bool { return w.waitOwnersLost(ctx, name, owners) }
 }
 
-func (w *Worker) orphaned(ctx context.Context, name string, owners map[string]bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, w.o.Group.SessionTimeout+w.o.Group.RebalanceTimeout+stillWithin)
+func (w *Worker) waitOwnersLost(ctx context.Context, name string, owners map[string]bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, w.options.Group.SessionTimeout+w.options.Group.RebalanceTimeout+stopTimeout)
 	defer cancel()
 	l := w.leader
 	for {
 		l.mu.Lock()
-		leads, left := l.of != 0, slices.ContainsFunc(l.members, func(m Member) bool { return owners[m.ID] })
+		leads, left := l.generation != 0, slices.ContainsFunc(l.members, func(m Member) bool { return owners[m.ID] })
 		l.mu.Unlock()
-		busy := l.busy(ctx, name) // of all members: an owner may be back under another ID, and end its tasks
+		busy := l.ownerOf(ctx, name) // of all members: an owner may be back under another ID, and end its tasks
 		switch {
 		case leads && busy == nil:
 			return !left
-		case !leads, pause.For(ctx, stillEvery) != nil:
-			w.o.Logger.Warn("it is not known whether what a deleted connector has opened at its service was ended; "+
+		case !leads, pause.For(ctx, ownedCheckInterval) != nil:
+			w.options.Logger.Warn("it is not known whether what a deleted connector has opened at its service was "+
+				"ended; "+
 				"culvert retire -p FILE does it", "connector", name, "leads", leads, "error", busy)
 			return false
 		}
 	}
 }
 
-// clean takes out of the status topic what is no more, and says of what nobody runs that it is unassigned, and of
-// connectors why. It says so with the worker and the generation of the last status, which it may replace: the group's
-// own generations begin with 1 again when the brokers have forgotten it.
-func (l *leader) clean() {
-	s, ok := l.w.o.Store.Snapshot()
+// cleanStatuses deletes statuses of missing connectors and tasks, and marks resources that no member runs as
+// unassigned. It keeps worker and generation of the status that it replaces: generations begin with 1 again if the
+// brokers forget the group.
+func (l *leader) cleanStatuses() {
+	s, ok := l.worker.options.Store.Snapshot()
 	if !ok {
 		return
 	}
 	l.mu.Lock()
-	members := map[string]bool{} // by worker id
+	members := map[string]bool{} // members worker id
 	for _, m := range l.members {
 		members[workerID(m.URL)] = true
 	}
-	generation, unplaced := l.of, l.unplaced
+	generation, unplaced := l.generation, l.unplaced
 	l.mu.Unlock()
 	if len(members) == 0 { // a static leader that came back has not seen who there is
 		return
 	}
 	for name, why := range unplaced {
 		_, there := s.ConfigOffsets[name]
-		if _, said := l.w.o.Status.Connector(name); there && !said {
-			l.w.o.Status.PutSafe(Status{Connector: name, Task: -1, State: connect.Unassigned, Trace: why,
-				WorkerID: l.w.o.WorkerID, Generation: generation})
+		if _, said := l.worker.options.Status.Connector(name); there && !said {
+			l.worker.options.Status.PutSafe(Status{Connector: name, Task: -1, State: connect.Unassigned, Trace: why,
+				WorkerID: l.worker.options.WorkerID, Generation: generation})
 		}
 	}
-	for _, name := range l.w.o.Status.Connectors() {
+	for _, name := range l.worker.options.Status.Connectors() {
 		if _, there := s.ConfigOffsets[name]; !there {
-			l.w.o.Status.Delete(name)
+			l.worker.options.Status.Delete(name)
 			continue
 		}
-		all := l.w.o.Status.Tasks(name)
+		all := l.worker.options.Status.Tasks(name)
 		if set, there := s.Tasks[name]; there && len(all) > len(set.Settings) {
-			l.w.o.Status.DeleteTasks(name, len(set.Settings))
+			l.worker.options.Status.DeleteTasks(name, len(set.Settings))
 			all = all[:len(set.Settings)]
 		}
-		if own, ok := l.w.o.Status.Connector(name); ok {
+		if own, ok := l.worker.options.Status.Connector(name); ok {
 			all = append(all, own)
 		}
 		for _, one := range all {
@@ -528,17 +524,15 @@ func (l *leader) clean() {
 			}
 			switch {
 			case one.State == connect.Unassigned && (why == "" || why == one.Trace):
-			case one.State != connect.Unassigned && members[one.WorkerID], l.w.says(one.Connector, one.Task):
-				// who has it says so itself
+			case one.State != connect.Unassigned && members[one.WorkerID], l.worker.ownsStatus(one.Connector, one.Task):
 			default:
 				one.State, one.Trace = connect.Unassigned, why
-				l.w.o.Status.PutSafe(one)
+				l.worker.options.Status.PutSafe(one)
 			}
 		}
 	}
 }
 
-// workerID is host:port of what a worker advertises.
 func workerID(advertised string) string {
 	u, err := url.Parse(advertised)
 	if err != nil {
@@ -547,7 +541,7 @@ func workerID(advertised string) string {
 	return u.Host
 }
 
-// HandleTasksCall answers a [TasksCall], as the leader.
+// HandleTasksCall answers a [TasksCall] on the leader.
 func (w *Worker) HandleTasksCall(ctx context.Context, name string, body []byte) (any, error) {
 	var h config.TaskPlan
 	if err := json.Unmarshal(body, &h); err != nil {
@@ -556,12 +550,11 @@ func (w *Worker) HandleTasksCall(ctx context.Context, name string, body []byte) 
 	if _, me, known := w.Leader(); !known || !me {
 		return nil, ErrNotLeader
 	}
-	return nil, w.leader.take(ctx, name, h)
+	return nil, w.leader.putTaskConfigs(ctx, name, h)
 }
 
-// take writes tasks, where they are news.
-func (l *leader) take(ctx context.Context, name string, h config.TaskPlan) error {
-	s, ok := l.w.o.Store.Snapshot()
+func (l *leader) putTaskConfigs(ctx context.Context, name string, h config.TaskPlan) error {
+	s, ok := l.worker.options.Store.Snapshot()
 	if at, there := s.ConfigOffsets[name]; !ok || !there || at != h.Offset {
 		return &WriteError{fmt.Errorf("connector %s: expected tasks of the settings at offset %d of the config topic, "+
 			"found those of the settings at %d", name, at, h.Offset)}
@@ -570,7 +563,7 @@ func (l *leader) take(ctx context.Context, name string, h config.TaskPlan) error
 		return nil // they are planned when it goes on
 	}
 	l.mu.Lock()
-	still := l.still[name] > 0
+	still := l.stoppedOnly[name] > 0
 	l.mu.Unlock()
 	if still {
 		return &WriteError{fmt.Errorf("connector %s: expected no tasks while its offsets are changed", name)}
@@ -582,7 +575,7 @@ func (l *leader) take(ctx context.Context, name string, h config.TaskPlan) error
 		}
 		for _, claim := range set.Requirements.Claims {
 			if slices.Contains(h.Claims, claim) {
-				return check.ClaimedTwice(claim, c.Name, name)
+				return components.ClaimedTwice(claim, c.Name, name)
 			}
 		}
 	}
@@ -590,6 +583,6 @@ func (l *leader) take(ctx context.Context, name string, h config.TaskPlan) error
 		!s.Incomplete[name] && slices.EqualFunc(before.Settings, h.Tasks, maps.Equal) {
 		return nil
 	}
-	_, err := l.w.o.Store.Write(ctx, h.Records(name)...)
+	_, err := l.worker.options.Store.Write(ctx, configtopic.TaskPlanRecords(name, h)...)
 	return err
 }

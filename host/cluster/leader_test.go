@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -16,14 +17,15 @@ import (
 func TestVersionsThatConnectorsName(t *testing.T) {
 	t.Parallel()
 	worker, _ := config.NewWorker("", nil, nil, nil)
-	store := config.NewTopicStore("configs", worker, nil, slog.New(slog.DiscardHandler))
-	pin, err := config.AnnotationRecord(pinNote+"shop", rest.GroupPin{Version: "2.0", Hash: "5fe2"})
+	store := configtopic.NewStore("configs", worker, nil, slog.New(slog.DiscardHandler))
+	pin, err := configtopic.AnnotationRecord(pinPrefix+"shop", rest.GroupPin{Version: "2.0", Hash: "5fe2"})
 	require.NoError(t, err)
 	store.Apply(pin)
 	store.CaughtUp()
-	l := newLeader(&Worker{o: WorkerOptions{Store: store, ResolveClass: func(class string) (name, of string) {
-		return class, map[string]string{"Shop": "shop", "Cast": "smt"}[class]
-	}}})
+	l := newLeader(&Worker{options: WorkerOptions{Topics: Topics{Store: store},
+		ResolveClass: func(class string) (name, of string) {
+			return class, map[string]string{"Shop": "shop", "Cast": "smt"}[class]
+		}}})
 	member := func(classes []string, offers ...plugin.Offer) (m Member) {
 		m.Plugins = offers
 		for _, class := range classes {
@@ -39,7 +41,7 @@ func TestVersionsThatConnectorsName(t *testing.T) {
 	for _, c := range []struct {
 		class, version, cast string // cast: the version that the stage names; "-": there is no stage
 		fit                  []bool
-		lacks                string
+		unmet                string
 	}{
 		{"Shop", "", "-", []bool{true, true, false, true, false}, ""},
 		{"Shop", "1.0", "-", []bool{true, false, true, false, false}, ""},
@@ -60,27 +62,27 @@ func TestVersionsThatConnectorsName(t *testing.T) {
 				settings["transforms.x.plugin.version"] = c.cast
 			}
 		}
-		fit, lacks := l.fits(simConnector(t, settings), members)
+		fit, unmet := l.eligible(simConnector(t, settings), members)
 		assert.Equal(t, c.fit, fit, c)
-		assert.Equal(t, c.lacks, lacks)
+		assert.Equal(t, c.unmet, unmet)
 	}
-	_, lacks := l.fits(simConnector(t, map[string]string{"name": "c", "connector.class": "Shop"}), members[2:3])
-	assert.Equal(t, "shop 2.0 with the hash 5fe2, which the group runs: culvert plugins swap chooses another", lacks)
+	_, unmet := l.eligible(simConnector(t, map[string]string{"name": "c", "connector.class": "Shop"}), members[2:3])
+	assert.Equal(t, "shop 2.0 with the hash 5fe2, which the group runs: culvert plugins swap chooses another", unmet)
 }
 
 // The leader does not depend on the order in which the coordinator lists the members, and leaves out a member whose
 // metadata is damaged.
 func TestOrderOfMembers(t *testing.T) {
 	t.Parallel()
-	l := newLeader(&Worker{o: WorkerOptions{Logger: slog.New(slog.DiscardHandler)}})
+	l := newLeader(&Worker{options: WorkerOptions{Logger: slog.New(slog.DiscardHandler)}})
 	member := func(id string) JoinedMember {
 		m, err := Metadata{URL: "http://" + id}.Encode()
 		require.NoError(t, err)
 		return JoinedMember{ID: id, Metadata: m}
 	}
 	a, b, odd := member("a"), member("b"), JoinedMember{ID: "odd"}
-	want, _, _ := l.joined([]JoinedMember{a, b})
+	want, _, _ := l.decodeMembers([]JoinedMember{a, b})
 	assert.Equal(t, 2, len(want), "members")
-	found, _, _ := l.joined([]JoinedMember{b, odd, a})
+	found, _, _ := l.decodeMembers([]JoinedMember{b, odd, a})
 	assert.Equal(t, want, found, "members in another order")
 }

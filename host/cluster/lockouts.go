@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/away"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
@@ -19,90 +19,79 @@ import (
 )
 
 const (
-	// askAgain is after how long a worker asks again for a turn that another one has, sayAgain after how long it tells
-	// again what the leader has not heard.
-	askAgain, sayAgain = 250 * time.Millisecond, time.Second
-	// askWithin is how long a call may take.
-	askWithin = 10 * time.Second
-	// notesFor is for how long notes that were read are not looked at again.
-	notesFor = 50 * time.Millisecond
+	turnRetryInterval, reportRetryInterval = 250 * time.Millisecond, time.Second
+	leaderCallTimeout                      = 10 * time.Second
+	annotationsTTL                         = 50 * time.Millisecond // how long annotations are cached
 )
 
-// Lockouts is a worker's part in the logons of its group: the [lockouts.Group] of its store. It asks the leader for
-// turns, and reads in the topic of configurations what others have found out.
+// Lockouts is a worker's part in the logons of its group, the [lockouts.Group] of its store. Topic and calls hold
+// neither secrets nor users, but HMACs under a key that readers of the topic know. A password could be guessed from its
+// HMAC, so secrets are hashed slowly first.
 //
-// Neither secrets nor users are in the topic or in calls, but HMACs under a key that all readers of the topic know:
-// from one of the secret itself they could guess a password, so it is one of a slow hash.
-//
-// Invariant: what Tell is given is told to one leader after another until one has heard it or Run ends. Its order does
-// not matter: a refusal counts at any time, anything else only from the turn that it ends.
+// Invariant: outcomes are reported until a leader has received them or Run ends, in any order: a rejection counts at
+// any time, other outcomes only in their turn.
 type Lockouts struct {
-	ledger config.ClusterState
-	ask    func(ctx context.Context, call, answer any) error
-	member func() string
-	log    *slog.Logger
-	wake   guard.Bell   // of Run
-	leader away.Partner // as all logons that wait, and Run, see it
+	state      configtopic.ClusterState
+	callLeader func(ctx context.Context, call, answer any) error
+	memberID   func() string
+	log        *slog.Logger
+	notify     guard.Bell   // of Run
+	leader     away.Partner // as all logons that wait, and Run, see it
 
-	mu      guard.Mutex
-	notes   map[string]json.RawMessage // as they were at read
-	read    time.Time
-	pending []verdict // what is to be told
+	mu          guard.Mutex
+	annotations map[string]json.RawMessage // as they were at read
+	readAt      time.Time
+	pending     []outcomeReport // what is to be told
 }
 
-// verdict is what has come of a secret, in a turn or not.
-type verdict struct {
-	secret lockouts.Secret
-	turn   string
-	what   lockouts.Outcome
+type outcomeReport struct {
+	secret  lockouts.Secret
+	turn    string
+	outcome lockouts.Outcome
 }
 
-// NewLockouts has a store share what it knows, see [lockouts.Store.Share]. ask has the leader answer a [LockoutsCall],
-// and fails if none is known; member is what the group calls this worker, see [Group.MemberID].
-func NewLockouts(store *lockouts.Store, ledger config.ClusterState,
+// NewLockouts connects a store to the group, see [lockouts.Store.Share]. ask sends a [LockoutsCall] to the leader.
+func NewLockouts(store *lockouts.Store, ledger configtopic.ClusterState,
 	ask func(ctx context.Context, call, answer any) error, member func() string, log *slog.Logger) *Lockouts {
-	l := &Lockouts{ledger: ledger, ask: ask, member: member, log: log, wake: guard.NewBell()}
+	l := &Lockouts{state: ledger, callLeader: ask, memberID: member, log: log, notify: guard.NewBell()}
 	store.Share(l)
 	return l
 }
 
-// note reads a note; l.mu is held. If there is none, or it is damaged, nothing is known: the leader says so.
-func (l *Lockouts) note(name string, into any) {
-	if time.Since(l.read) > notesFor {
-		l.notes, l.read = l.ledger.Annotations(lockoutNotes), time.Now()
+func (l *Lockouts) readAnnotation(name string, into any) {
+	if time.Since(l.readAt) > annotationsTTL {
+		l.annotations, l.readAt = l.state.Annotations(lockoutPrefix), time.Now()
 	}
-	_ = json.Unmarshal(l.notes[name], into)
+	_ = json.Unmarshal(l.annotations[name], into)
 }
 
-// digest is a text under the group's key.
-func (c *lockoutCluster) digest(text string) string {
+func (c *lockoutSettings) digest(text string) string {
 	mac := hmac.New(sha256.New, c.Key)
 	mac.Write([]byte(text))
-	return hex.EncodeToString(mac.Sum(nil))[:lockoutDigest]
+	return hex.EncodeToString(mac.Sum(nil))[:digestLength]
 }
 
-func (c *lockoutCluster) who(s lockouts.Secret) string { return c.digest("who " + s.Place) }
+func (c *lockoutSettings) userDigest(s lockouts.Secret) string { return c.digest("who " + s.Place) }
 
-func (c *lockoutCluster) secret(s lockouts.Secret) string {
+func (c *lockoutSettings) secretDigest(s lockouts.Secret) string {
 	hash := s.Hash()
 	return c.digest("secret " + string(hash[:]))
 }
 
-// call has the leader answer a call about a secret, or one for a key if there is none yet: then known is false.
 func (l *Lockouts) call(ctx context.Context, s lockouts.Secret, c lockoutCall) (a lockoutAnswer, known bool,
 	err error) {
-	var all lockoutCluster
+	var all lockoutSettings
 	l.mu.Lock()
-	l.note(lockoutKey, &all)
+	l.readAnnotation(lockoutKey, &all)
 	l.mu.Unlock()
 	if known = len(all.Key) > 0; !known {
 		c = lockoutCall{}
 	} else {
-		c.Who, c.Secret = all.who(s), all.secret(s)
+		c.User, c.Secret = all.userDigest(s), all.secretDigest(s)
 	}
-	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	ctx, cancel := context.WithTimeout(ctx, leaderCallTimeout)
 	defer cancel()
-	err = l.ask(ctx, c, &a)
+	err = l.callLeader(ctx, c, &a)
 	return a, known, err
 }
 
@@ -110,15 +99,15 @@ func (l *Lockouts) call(ctx context.Context, s lockouts.Secret, c lockoutCall) (
 func (l *Lockouts) Look(s lockouts.Secret) (refused, resumed time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var all lockoutCluster
-	if l.note(lockoutKey, &all); len(all.Key) == 0 {
+	var all lockoutSettings
+	if l.readAnnotation(lockoutKey, &all); len(all.Key) == 0 {
 		return refused, resumed
 	}
 	var note lockout
-	l.note(all.who(s), &note)
-	if len(note.Refused) > 0 { // the digest of a secret takes its time
-		if i := note.find(all.secret(s)); i >= 0 {
-			refused = time.UnixMilli(note.Refused[i].At)
+	l.readAnnotation(all.userDigest(s), &note)
+	if len(note.Rejected) > 0 { // the digest of a secret takes its time
+		if i := note.indexOf(all.secretDigest(s)); i >= 0 {
+			refused = time.UnixMilli(note.Rejected[i].At)
 		}
 	}
 	return refused, time.UnixMilli(all.Resumed)
@@ -130,20 +119,20 @@ func (l *Lockouts) Enter(ctx context.Context, s lockouts.Secret) (turn string, r
 	turn = rand.Text()
 	for {
 		began := time.Now()
-		a, _, err := l.call(ctx, s, lockoutCall{Permit: turn, Member: l.member()})
+		a, _, err := l.call(ctx, s, lockoutCall{Turn: turn, Member: l.memberID()})
 		if err == nil {
 			l.leader.Back(l.log, began, "the leader of the cluster answers logons again")
 		}
 		switch {
-		case err == nil && a.Held:
+		case err == nil && a.Granted:
 			return turn, refused, nil
 		case err == nil && !a.Wait:
-			return "", a.Refused, nil
+			return "", a.RejectedAt, nil
 		case err != nil && ctx.Err() == nil:
 			l.leader.Lost(l.log, began, err.Error(), "a logon waits for the leader of the cluster", "origin", origin,
 				"error", err)
 		}
-		if err := pause.For(ctx, askAgain); err != nil {
+		if err := pause.For(ctx, turnRetryInterval); err != nil {
 			l.Tell(s, turn, lockouts.Nothing) // the leader may have given it, and the answer be lost
 			return "", refused, err
 		}
@@ -154,26 +143,25 @@ func (l *Lockouts) Enter(ctx context.Context, s lockouts.Secret) (turn string, r
 func (l *Lockouts) Tell(s lockouts.Secret, turn string, what lockouts.Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.pending = append(l.pending, verdict{s, turn, what})
-	l.wake.Ring()
+	l.pending = append(l.pending, outcomeReport{s, turn, what})
+	l.notify.Ring()
 }
 
 // Resume implements [lockouts.Group].
 func (l *Lockouts) Resume(ctx context.Context) (int, error) {
 	for {
-		asking, cancel := context.WithTimeout(ctx, askWithin)
+		asking, cancel := context.WithTimeout(ctx, leaderCallTimeout)
 		var a lockoutAnswer
-		err := l.ask(asking, lockoutCall{What: resumeLogons}, &a)
+		err := l.callLeader(asking, lockoutCall{Outcome: resumeLogons}, &a)
 		cancel()
-		if err == nil || pause.For(ctx, sayAgain) != nil {
+		if err == nil || pause.For(ctx, reportRetryInterval) != nil {
 			return a.Forgotten, err
 		}
 	}
 }
 
-// Run tells the leader what Tell was given, until ctx ends. It is to run while anything is sent to services: others
-// wait for what comes of this worker's turns. What the leader cannot take of one user, as where the user's note is
-// damaged, holds up nothing of others.
+// Run reports outcomes to the leader until ctx ends. It must run as long as requests are sent to services, because
+// other workers wait for this worker's turns. A report that the leader cannot process delays no other.
 func (l *Lockouts) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		l.mu.Lock()
@@ -183,7 +171,7 @@ func (l *Lockouts) Run(ctx context.Context) {
 		unheard := false
 		for _, v := range pending {
 			began := time.Now()
-			_, known, err := l.call(ctx, v.secret, lockoutCall{What: v.what, Permit: v.turn})
+			_, known, err := l.call(ctx, v.secret, lockoutCall{Outcome: v.outcome, Turn: v.turn})
 			if known && err == nil {
 				l.leader.Back(l.log, began, "the leader of the cluster has heard what has come of a logon")
 				continue
@@ -197,11 +185,11 @@ func (l *Lockouts) Run(ctx context.Context) {
 			l.mu.Unlock()
 		}
 		if unheard {
-			_ = pause.For(ctx, sayAgain)
+			_ = pause.For(ctx, reportRetryInterval)
 			continue
 		}
 		select {
-		case <-l.wake:
+		case <-l.notify:
 		case <-ctx.Done():
 		}
 	}

@@ -16,7 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
-	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -45,7 +45,7 @@ type office struct {
 
 // desk is a worker. Its ledger is the office's.
 type desk struct {
-	config.ClusterState
+	configtopic.ClusterState
 	*office
 	number  int
 	folder  string
@@ -92,7 +92,7 @@ func (o *office) desk(number int, folder string) *desk {
 	return d
 }
 
-var errNobody = errors.New("no leader is known")
+var errNoLeader = errors.New("no leader is known")
 
 func (o *office) ask(ctx context.Context, call, into any) error {
 	body, err := json.Marshal(call)
@@ -103,7 +103,7 @@ func (o *office) ask(ctx context.Context, call, into any) error {
 	leader, away := o.desks[max(0, o.leader)], o.leader < 0
 	o.mu.Unlock()
 	if away {
-		return errNobody
+		return errNoLeader
 	}
 	return answered(ctx, leader.permits, body, into)
 }
@@ -121,7 +121,7 @@ func answered(ctx context.Context, leader *AttemptArbiter, body []byte, into any
 	return json.Unmarshal(text, into)
 }
 
-func (d *desk) Notes(prefix string) map[string]json.RawMessage {
+func (d *desk) Annotations(prefix string) map[string]json.RawMessage {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	found := map[string]json.RawMessage{}
@@ -133,7 +133,7 @@ func (d *desk) Notes(prefix string) map[string]json.RawMessage {
 	return found
 }
 
-func (d *desk) Write(_ context.Context, records ...config.Record) (int64, error) {
+func (d *desk) Write(_ context.Context, records ...configtopic.Record) (int64, error) {
 	time.Sleep(takes)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -243,8 +243,8 @@ func TestWrongSecretOnTenWorkers(t *testing.T) {
 					t.Errorf("expected %q, found %v", text, err)
 				}
 			}
-			beside := filepath.Join(o.t.TempDir(), "logons")
-			command, err := lockouts.Open("", beside, d.folder)
+			path := filepath.Join(o.t.TempDir(), "logons")
+			command, err := lockouts.Open("", path, d.folder)
 			require.NoError(t, err)
 			if why := command.Of(alice("wrong")).Refusal(); why == "" {
 				t.Error("expected a command of the machine to know")
@@ -320,8 +320,8 @@ func TestLogonsWithoutALeader(t *testing.T) {
 		go func() { time.Sleep(time.Minute); o.lead(1) }()
 		_, err = desks[1].logOn(t.Context(), "right")
 		require.NoError(t, err)
-		if took := time.Since(began); took > time.Minute+2*time.Second {
-			t.Errorf("expected it to go on after a minute, found %v", took)
+		if elapsed := time.Since(began); elapsed > time.Minute+2*time.Second {
+			t.Errorf("expected it to go on after a minute, found %v", elapsed)
 		}
 	})
 }
@@ -344,12 +344,12 @@ func TestResumeOfACluster(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("enough"))
 		defer cancel()
 		_, err = desks[2].store.Resume(ctx)
-		assert.Equal(t, errNobody.Error(), err.Error())
+		assert.Equal(t, errNoLeader.Error(), err.Error())
 	})
 }
 
 // A request whose answer takes hours does not have other workers wait that know its secret, too.
-func TestSlowAnswerToAPermit(t *testing.T) {
+func TestSlowAnswerToTurnRequest(t *testing.T) {
 	inOffice(t, 2, "right", func(t *testing.T, o *office, desks []*desk) {
 		all(t.Context(), desks, 1, "right")
 		time.Sleep(10 * time.Minute)
@@ -358,8 +358,8 @@ func TestSlowAnswerToAPermit(t *testing.T) {
 		began := time.Now()
 		_, err = desks[1].logOn(t.Context(), "right")
 		require.NoError(t, err)
-		if took := time.Since(began); took > 15*time.Second {
-			t.Errorf("expected it not to wait for the answer, found that it waited %v", took)
+		if elapsed := time.Since(began); elapsed > 15*time.Second {
+			t.Errorf("expected it not to wait for the answer, found that it waited %v", elapsed)
 		}
 		done(200)
 		time.Sleep(time.Second)
@@ -376,8 +376,8 @@ func TestResumeAcrossClocks(t *testing.T) {
 		require.NoError(t, err)
 		o.mu.Lock()
 		o.right = "wrong"
-		key := lockoutNotes + lockoutKey
-		var all lockoutCluster
+		key := lockoutPrefix + lockoutKey
+		var all lockoutSettings
 		require.NoError(t, json.Unmarshal(o.notes[key], &all))
 		all.Resumed -= time.Hour.Milliseconds() // by the leader's clock
 		o.notes[key], err = json.Marshal(all)
@@ -408,7 +408,7 @@ func TestCallsThatAreRefused(t *testing.T) {
 
 // A leader that another one has fenced gives no permit, whatever it knows of the group; notes are what workers read in
 // the topic.
-func TestPermitsOfAFencedLeader(t *testing.T) {
+func TestFencedLeaderGrantsNoTurn(t *testing.T) {
 	t.Parallel()
 	brokers := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	ctx := kafkatest.Context(t)
@@ -432,7 +432,7 @@ func TestPermitsOfAFencedLeader(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, b.Lead(ctx))
 	secret := lockouts.Secret{Place: "another", Hash: func() (h [32]byte) { return h }}
-	_, _, err = shared.call(ctx, secret, lockoutCall{Permit: "p", Member: "w"})
+	_, _, err = shared.call(ctx, secret, lockoutCall{Turn: "p", Member: "w"})
 	if failed, ok := errors.AsType[*WriteError](err); !ok {
 		t.Errorf("expected that the leader of before writes no permit, found %v, %v", err, failed)
 	}
@@ -445,7 +445,7 @@ func TestPermitsOfAFencedLeader(t *testing.T) {
 	go shared.Run(running)
 	done(401)
 	refusals := func() (n int) {
-		for _, note := range b.store.Annotations(lockoutNotes) {
+		for _, note := range b.store.Annotations(lockoutPrefix) {
 			n += strings.Count(string(note), `"refused"`)
 		}
 		return n
@@ -461,7 +461,7 @@ func TestPermitsOfAFencedLeader(t *testing.T) {
 	n, err := store.Resume(ctx)
 	require.NoError(t, err)
 	assert.Equal(t, 1, n)
-	assert.Equal(t, 1, len(b.store.Annotations(lockoutNotes)))
+	assert.Equal(t, 1, len(b.store.Annotations(lockoutPrefix)))
 }
 
 // Without a leader the log says once that logons wait for it, however many do.
@@ -470,7 +470,7 @@ func TestLogonsThatWaitAreOneWarning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logtest.Journal
 		_, desks := newOffice(t, 1, "right")
-		shared := NewLockouts(lockouts.New(), desks[0], func(context.Context, any, any) error { return errNobody },
+		shared := NewLockouts(lockouts.New(), desks[0], func(context.Context, any, any) error { return errNoLeader },
 			func() string { return "w" }, log.Logger(slog.LevelWarn))
 		ctx, end := context.WithTimeout(t.Context(), time.Minute)
 		defer end()
@@ -488,7 +488,7 @@ func TestLogonsThatWaitAreOneWarning(t *testing.T) {
 }
 
 // What the leader can't take of one user, whose note is damaged, holds up nothing of others.
-func TestVerdictThatTheLeaderCannotTake(t *testing.T) {
+func TestUndeliverableOutcomeDelaysNoOther(t *testing.T) {
 	inOffice(t, 1, "right", func(t *testing.T, o *office, desks []*desk) {
 		bob := alice("wrong")
 		bob.User = "BOB"
@@ -499,7 +499,7 @@ func TestVerdictThatTheLeaderCannotTake(t *testing.T) {
 			if id.User != "BOB" {
 				o.mu.Lock()
 				for key := range o.notes {
-					if key != lockoutNotes+lockoutKey {
+					if key != lockoutPrefix+lockoutKey {
 						o.notes[key] = json.RawMessage(`"damaged"`)
 					}
 				}
@@ -507,7 +507,7 @@ func TestVerdictThatTheLeaderCannotTake(t *testing.T) {
 			}
 			done(401)
 		}
-		time.Sleep(5*sayAgain + sayAgain/2) // by the fake clock, between two attempts
+		time.Sleep(5*reportRetryInterval + reportRetryInterval/2) // by the fake clock, between two attempts
 		desks[0].shared.mu.Lock()
 		defer desks[0].shared.mu.Unlock()
 		for _, v := range desks[0].shared.pending {

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -120,28 +121,28 @@ func TestRealLogOfConnect(t *testing.T) {
 			ours := map[string]string{"name": "ours", "connector.class": "FileStreamSource", "topic": "lines",
 				"file":      file,
 				"tasks.max": "1", "odd": "<&>\u00e4\U0001f600\n"}
-			_, err := f.store.Write(ctx, config.TargetRecord("ours", config.TargetStopped),
-				config.ConnectorRecord("ours", ours))
+			_, err := f.store.Write(ctx, configtopic.TargetRecord("ours", config.TargetStopped),
+				configtopic.ConnectorRecord("ours", ours))
 			require.NoError(t, err)
 			_, err = f.putTasks(ctx, "ours", nil)
 			require.NoError(t, err)
 			planned := map[string]string{"name": "planned", "connector.class": "FileStreamSource", "topic": "lines",
 				"file": file, "tasks.max": "2"}
-			_, err = f.store.Write(ctx, config.TargetRecord("planned", config.TargetPaused),
-				config.ConnectorRecord("planned", planned))
+			_, err = f.store.Write(ctx, configtopic.TargetRecord("planned", config.TargetPaused),
+				configtopic.ConnectorRecord("planned", planned))
 			require.NoError(t, err)
 			at, _ := f.store.ConfigOffset("planned")
 			planned["task.class"] = "org.apache.kafka.connect.file.FileStreamSourceTask"
-			_, err = f.store.Write(ctx, config.TaskPlan{Offset: at, Tasks: []map[string]string{planned, planned},
-				Requirements: config.Requirements{Claims: []string{"x"}, Origin: "o",
-					Requests: 2}}.Records("planned")...)
+			_, err = f.store.Write(ctx, configtopic.TaskPlanRecords("planned", config.TaskPlan{Offset: at,
+				Tasks:        []map[string]string{planned, planned},
+				Requirements: config.Requirements{Claims: []string{"x"}, Origin: "o", Requests: 2}})...)
 			require.NoError(t, err)
 			require.NoError(t, f.store.Put(ctx, "a", config.Stored{Target: config.TargetPaused}))
 			require.NoError(t, f.store.Delete(ctx, "a-1"))
-			note, err := config.AnnotationRecord("culvert-plugin-a", map[string]string{"hash": "x"})
+			note, err := configtopic.AnnotationRecord("culvert-plugin-a", map[string]string{"hash": "x"})
 			require.NoError(t, err)
-			_, err = f.store.Write(ctx, append(config.FencingRecords("ours",
-				config.FencingCounts{Tasks: 1, Producers: 4}),
+			_, err = f.store.Write(ctx, append(configtopic.FencingRecords("ours", config.FencingCounts{Tasks: 1,
+				Producers: 4}),
 				note)...)
 			require.NoError(t, err)
 			f.Resign()
@@ -231,25 +232,25 @@ func TestRealLogCompacted(t *testing.T) {
 	}
 	require.NoError(t, f.store.Delete(ctx, "c"))
 	// The leader dies: with tasks that have no commit, then within a transaction.
-	_, err = f.store.Write(ctx, config.TaskRecord("b", 0, map[string]string{"t": "lost"}))
+	_, err = f.store.Write(ctx, configtopic.TaskRecord("b", 0, map[string]string{"t": "lost"}))
 	require.NoError(t, err)
 	dying := kafkatest.Client(t, kgo.SeedBrokers(broker), kgo.TransactionalID("connect-cluster-g"))
 	require.NoError(t, dying.BeginTransaction())
-	open := config.CommitRecord("b", 1)
+	open := configtopic.CommitRecord("b", 1)
 	require.NoError(t, dying.ProduceSync(ctx, &kgo.Record{Topic: "configs", Key: []byte(open.Key),
 		Value: open.Value}).FirstErr())
 	second := openFollower(t, broker)
 	require.NoError(t, second.Lead(ctx)) // aborts it
 	want, _ := f.store.Snapshot()
 
-	left := func() (n int, state *config.State) {
-		l, err := OpenLog(ctx, logOptionsOf([]string{broker}, f.o.Logger))
+	left := func() (n int, state *configtopic.State) {
+		l, err := OpenLog(ctx, logOptionsOf([]string{broker}, f.options.Logger))
 		require.NoError(t, err)
 		defer l.Close()
-		state = config.NewState()
+		state = configtopic.NewState()
 		_, err = l.reader.Read(ctx, "configs", kafka.ReadOptions{}, func(r *kgo.Record) error {
 			n++
-			_, err := state.Apply(config.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
+			_, err := state.Apply(configtopic.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
 			return err
 		})
 		require.NoError(t, err)
@@ -298,7 +299,7 @@ func TestRealLogRights(t *testing.T) {
 		"ssl.truststore.location": filepath.Join(dir, "tls", "trust.p12"), "ssl.truststore.password": "changeit"})
 	require.NoError(t, err)
 	open := func() error {
-		o := logOptionsOf(nil, leader.o.Logger)
+		o := logOptionsOf(nil, leader.options.Logger)
 		o.Kafka = k
 		l, err := OpenLog(ctx, o)
 		if err != nil {
@@ -307,7 +308,7 @@ func TestRealLogRights(t *testing.T) {
 		defer l.Close()
 		reading, end := context.WithCancel(ctx)
 		defer end()
-		return l.Read(reading, func(config.Record) {}, end)
+		return l.Read(reading, func(configtopic.Record) {}, end)
 	}
 	for want, denied := range map[string]*kadm.ACLBuilder{
 		"expected the right WRITE on the resource Topic configs": kadm.NewACLs().Topics("configs").

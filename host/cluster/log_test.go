@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
@@ -37,7 +38,7 @@ func logOptionsOf(addrs []string, log *slog.Logger) LogOptions {
 // follower is a worker's log with its store. pass holds back what it reads.
 type follower struct {
 	*Log
-	store   *config.TopicStore
+	store   *configtopic.Store
 	journal logtest.Journal
 	pass    sync.Mutex
 	ended   chan error
@@ -46,14 +47,14 @@ type follower struct {
 
 // putTasks writes the tasks of a connector, and then the record that commits them, as a leader does.
 func (f *follower) putTasks(ctx context.Context, name string, tasks []map[string]string) (version int64, err error) {
-	var records []config.Record
+	var records []configtopic.Record
 	for number, settings := range tasks {
-		records = append(records, config.TaskRecord(name, number, settings))
+		records = append(records, configtopic.TaskRecord(name, number, settings))
 	}
 	if _, err := f.store.Write(ctx, records...); err != nil {
 		return 0, err
 	}
-	return f.store.Write(ctx, config.CommitRecord(name, len(tasks)))
+	return f.store.Write(ctx, configtopic.CommitRecord(name, len(tasks)))
 }
 
 // twoFollowers returns two workers of one broker, and the broker's addresses.
@@ -90,12 +91,12 @@ func openFollowerOf(t testing.TB, change func(*LogOptions), addrs ...string) *fo
 	l, err := OpenLog(t.Context(), o)
 	require.NoError(t, err)
 	worker, _ := config.NewWorker("", []config.Entry{config.NewEntry("bootstrap.servers", "a:1", "", 0)}, nil, nil)
-	f.Log, f.store = l, config.NewTopicStore("configs", worker, nil, log)
+	f.Log, f.store = l, configtopic.NewStore("configs", worker, nil, log)
 	f.store.SetWriter(l)
 	ctx, end := context.WithCancel(t.Context())
 	caught := make(chan struct{})
 	go func() {
-		f.ended <- l.Read(ctx, func(r config.Record) {
+		f.ended <- l.Read(ctx, func(r configtopic.Record) {
 			f.pass.Lock()
 			defer f.pass.Unlock()
 			f.store.Apply(r)
@@ -200,38 +201,38 @@ func TestLogFenced(t *testing.T) {
 }
 
 // A worker that has stopped leading before it came to claim the right to write fences nobody.
-func TestLogAfterAReign(t *testing.T) {
+func TestLogAfterResign(t *testing.T) {
 	ctx, a, b, _ := twoFollowers(t)
-	l := NewWorker(WorkerOptions{Log: a.Log, Logger: a.journal.Logger(slog.LevelInfo)}).leader
-	l.begins(3)
-	l.begins(0)
+	l := NewWorker(WorkerOptions{Topics: Topics{Log: a.Log}, Logger: a.journal.Logger(slog.LevelInfo)}).leader
+	l.setGeneration(3)
+	l.setGeneration(0)
 	require.NoError(t, b.Lead(ctx))
-	l.lead(ctx)
+	l.claimWrites(ctx)
 	if err := a.put(ctx, "c", "1"); !errors.Is(err, ErrNotLeader) {
 		t.Errorf("expected that only a leader writes, found %v", err)
 	}
 	require.NoError(t, b.put(ctx, "c", "2"))
-	l.begins(4)
+	l.setGeneration(4)
 	require.NoError(t, a.put(ctx, "c", "3"))
 }
 
 // A leader that is killed between the tasks and their commit, or within a transaction: the tasks before count, until
 // the next leader has written its own.
-func TestLogCutOff(t *testing.T) {
+func TestLogWriteIsCanceled(t *testing.T) {
 	ctx, a, b, addrs := twoFollowers(t)
 	require.NoError(t, a.Lead(ctx))
 	require.NoError(t, a.put(ctx, "c", "1"))
 	old := []map[string]string{{"t": "old 0"}, {"t": "old 1"}}
 	version, err := a.putTasks(ctx, "c", old)
 	require.NoError(t, err)
-	_, err = a.store.Write(ctx, config.TaskRecord("c", 0, map[string]string{"t": "lost 0"}),
-		config.TaskRecord("c", 1, map[string]string{"t": "lost 1"}), config.TaskRecord("c", 2, nil))
+	_, err = a.store.Write(ctx, configtopic.TaskRecord("c", 0, map[string]string{"t": "lost 0"}),
+		configtopic.TaskRecord("c", 1, map[string]string{"t": "lost 1"}), configtopic.TaskRecord("c", 2, nil))
 	require.NoError(t, err)
 	// A transaction that is never ended.
 	dying := kafkatest.Client(t, kgo.SeedBrokers(addrs...),
 		kgo.TransactionalID("connect-cluster-g"))
 	require.NoError(t, dying.BeginTransaction())
-	open := config.CommitRecord("c", 3)
+	open := configtopic.CommitRecord("c", 3)
 	require.NoError(t, dying.ProduceSync(ctx, &kgo.Record{Topic: "configs", Key: []byte(open.Key),
 		Value: open.Value}).FirstErr())
 	require.NoError(t, b.Lead(ctx)) // aborts it
@@ -322,16 +323,16 @@ func TestLogRefused(t *testing.T) {
 
 	refused = make(t, 1, "compact")
 	kafkatest.Refuse(refused, kmsg.Fetch, kafkatest.Always, kerr.TopicAuthorizationFailed)
-	produceRecords(t, refused, "configs", config.CommitRecord("c", 0))
+	produceRecords(t, refused, "configs", configtopic.CommitRecord("c", 0))
 	l, err := OpenLog(ctx, logOptionsOf(refused.ListenAddrs(), slog.New(slog.DiscardHandler)))
 	require.NoError(t, err)
 	defer l.Close()
-	assert.Error(t, l.Read(ctx, func(config.Record) {}, func() {}), "expected the right READ on the resource "+
+	assert.Error(t, l.Read(ctx, func(configtopic.Record) {}, func() {}), "expected the right READ on the resource "+
 		"Topic configs")
 }
 
 // produceRecords writes records as any client does.
-func produceRecords(t testing.TB, cluster *kfake.Cluster, topic string, records ...config.Record) {
+func produceRecords(t testing.TB, cluster *kfake.Cluster, topic string, records ...configtopic.Record) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
 	require.NoError(t, err)
@@ -356,10 +357,10 @@ func TestWritesShareATransaction(t *testing.T) {
 	})
 	together := func(values ...string) (errs []error) {
 		t.Helper()
-		require.NoError(t, f.take(ctx))
+		require.NoError(t, f.lock(ctx))
 		impatient, giveUp := context.WithCancel(ctx)
-		gone, all := make(chan error), make([]chan error, len(values))
-		go func() { gone <- f.put(impatient, "gone", "1") }()
+		canceled, all := make(chan error), make([]chan error, len(values))
+		go func() { canceled <- f.put(impatient, "gone", "1") }()
 		for i, value := range values {
 			all[i] = make(chan error)
 			go func() { all[i] <- f.put(ctx, fmt.Sprint("c", i), value) }()
@@ -370,8 +371,8 @@ func TestWritesShareATransaction(t *testing.T) {
 			return len(f.queue) == len(values)+1
 		}, func() string { return "all to wait for their turn" })
 		giveUp()
-		assert.Error(t, <-gone, "another write is under way")
-		f.give()
+		assert.Error(t, <-canceled, "another write is under way")
+		f.unlock()
 		for _, one := range all {
 			errs = append(errs, <-one)
 		}
@@ -398,11 +399,11 @@ func TestTopicMadeAgain(t *testing.T) {
 	l, err := OpenLog(ctx, logOptionsOf(cluster.ListenAddrs(), slog.New(slog.DiscardHandler)))
 	require.NoError(t, err)
 	defer l.Close()
-	produceRecords(t, cluster, "configs", config.CommitRecord("c", 0), config.CommitRecord("d", 0))
+	produceRecords(t, cluster, "configs", configtopic.CommitRecord("c", 0), configtopic.CommitRecord("d", 0))
 	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(cluster.ListenAddrs()...)))
 	read, again := make(chan error, 1), make(chan struct{})
 	go func() {
-		read <- l.Read(ctx, func(config.Record) {}, func() {
+		read <- l.Read(ctx, func(configtopic.Record) {}, func() {
 			_, err := admin.DeleteTopic(ctx, "configs")
 			assert.NoError(t, err)
 			policy := "compact"
@@ -418,13 +419,13 @@ func TestTopicMadeAgain(t *testing.T) {
 }
 
 // What fails while the topic is followed is said, and tried again.
-func TestFollowingGoesOn(t *testing.T) {
+func TestLogReadContinues(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	ctx := kafkatest.Context(t)
 	f := openFollower(t, cluster.ListenAddrs()...)
 	kafkatest.Refuse(cluster, kmsg.Fetch, 1, kerr.TopicAuthorizationFailed)
-	produceRecords(t, cluster, "configs", config.ConnectorRecord("c", map[string]string{"x": "1"}))
+	produceRecords(t, cluster, "configs", configtopic.ConnectorRecord("c", map[string]string{"x": "1"}))
 	require.NoError(t, f.Await(ctx, 1))
 	assert.Equal(t, map[string]string{"c": "1"}, f.values())
 	assert.Contains(t, f.journal.String(), "the topic of configurations cannot be read; it is tried again")

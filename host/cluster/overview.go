@@ -13,19 +13,20 @@ func (w *Worker) Overview() (o rest.Group, ok bool) {
 	l := w.leader
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.of == 0 {
+	if l.generation == 0 {
 		return o, false
 	}
-	o = rest.Group{Group: w.o.Group.Group, Generation: l.of, Leader: w.o.WorkerID, Members: []rest.GroupMember{},
-		Unplaced: l.unplaced, Plugins: w.pins(), Waits: maps.Clone(l.waits)}
+	o = rest.Group{Group: w.options.Group.Group, Generation: l.generation, Leader: w.options.WorkerID,
+		Members:  []rest.GroupMember{},
+		Unplaced: l.unplaced, Plugins: w.pinnedVersions(), Waits: maps.Clone(l.pendingVersions)}
 	if o.Unplaced == nil {
 		o.Unplaced = map[string]string{}
 	}
 	if o.Waits == nil {
 		o.Waits = map[string]string{}
 	}
-	if o.Problems = append(append([]string{}, l.doubts.group...), l.unreached...); l.barred != "" {
-		o.Problems = append(o.Problems, l.barred)
+	if o.Problems = append(append([]string{}, l.groupProblems.members...), l.unreachable...); l.blocked != "" {
+		o.Problems = append(o.Problems, l.blocked)
 	}
 	for _, m := range l.members {
 		one := rest.GroupMember{WorkerID: workerID(m.URL), URL: m.URL, Leaving: m.Leaving, Digest: m.Digest,

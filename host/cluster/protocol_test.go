@@ -29,7 +29,7 @@ func units(list ...int) (b ResourceIndexes) {
 var metadataExample = Metadata{
 	URL:    "http://a:8083",
 	Offset: 258,
-	Holds: []ResourceSet{{Connector: 0x0102030405060708, Version: 300, Resources: units(0, 1, 3)},
+	Owned: []ResourceSet{{Connector: 0x0102030405060708, Version: 300, Resources: units(0, 1, 3)},
 		{Connector: 0x0102030405060709, Resources: units(0)}},
 	Generation: 7,
 	Leaving:    true,
@@ -38,18 +38,18 @@ var metadataExample = Metadata{
 	Digest:     "e3b0",
 	Classes:    []Key{0x2122232425262728},
 	Topic:      "configs",
-	Lags:       true,
+	IsBehind:   true,
 }
 
 var assignmentExample = Assignment{
-	Leader:    "m-1",
-	LeaderURL: "http://a:8083",
-	Offset:    258,
-	Delay:     3 * time.Second,
-	Again:     true,
-	Target:    []ResourceSet{{Connector: 0x0102030405060708, Version: 300, Resources: units(0, 9)}},
-	Origins:   map[Key]limits.Division{0x1112131415161718: {Workers: 2, Requests: 4, PerSecond: 0.5}},
-	Alone:     true,
+	Leader:            "m-1",
+	LeaderURL:         "http://a:8083",
+	Offset:            258,
+	Delay:             3 * time.Second,
+	RejoinAfterRevoke: true,
+	Target:            []ResourceSet{{Connector: 0x0102030405060708, Version: 300, Resources: units(0, 9)}},
+	Origins:           map[Key]limits.Division{0x1112131415161718: {Workers: 2, Requests: 4, PerSecond: 0.5}},
+	LastMember:        true,
 }
 
 // Java's part stands first; what follows says all that is ours. What is read is what was written.
@@ -95,7 +95,7 @@ func TestSectionOfALaterVersion(t *testing.T) {
 	t.Parallel()
 	m, err := DecodeMetadata(section(t, `{"Name":"a","New":{"x":[1]},"Holds":[{"c":1,"u":"AQ==","new":2}]}`))
 	require.NoError(t, err)
-	assert.Equal(t, Metadata{URL: "http://a:8083", Offset: 258, Name: "a", Holds: []ResourceSet{{1, 0, units(0)}}}, m)
+	assert.Equal(t, Metadata{URL: "http://a:8083", Offset: 258, Name: "a", Owned: []ResourceSet{{1, 0, units(0)}}}, m)
 }
 
 // What Java's workers write, what is cut, and what is out of bounds is refused, with what was expected.
@@ -146,12 +146,12 @@ func TestBoundsOfMembersBytes(t *testing.T) {
 	}{
 		{Metadata{URL: long}, "expected a text of at most 1000 bytes, found 40000"},
 		{Metadata{Name: long}, "expected a text of at most 1000 bytes, found 40000"},
-		{Metadata{Holds: []ResourceSet{{1, 2, units(maxTask + 8)}}}, "expected at most 100000 tasks of a connector"},
+		{Metadata{Owned: []ResourceSet{{1, 2, units(maxTask + 8)}}}, "expected at most 100000 tasks of a connector"},
 	} {
 		_, err := test.m.Encode()
 		assert.Error(t, err, test.want)
 	}
-	m := Metadata{Holds: []ResourceSet{{1, 2, units(maxTask)}}}
+	m := Metadata{Owned: []ResourceSet{{1, 2, units(maxTask)}}}
 	b, err := m.Encode()
 	require.NoError(t, err)
 	_, err = DecodeMetadata(b)

@@ -8,27 +8,24 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/task"
 )
 
-// Rebalances are Kafka Connect's figures of them (connect-worker-rebalance-metrics).
+// Rebalances are Kafka Connect's rebalance metrics (connect-worker-rebalance-metrics).
 type Rebalances struct {
-	// Completed counts the generations that have begun, since this worker was started. Running: the next one has not.
 	Completed  int64
 	InProgress bool
-	// Duration is how long they took lately, and Since how long ago the last one ended, in milliseconds; +Inf: none
-	// did.
-	Duration  task.Summary
-	SinceLast float64
-	// Generation is that of the group, 0 before the first; Leader is the URL of its leader, and Protocol the name of
-	// what its members agree on, "" while there is none.
+	// Duration summarizes recent rebalances, SinceLast is the time since the last, in milliseconds; +Inf if there was
+	// none.
+	Duration         task.Summary
+	SinceLast        float64
 	Generation       int32
 	Leader, Protocol string
 }
 
-// Rebalances are those of this worker. A nil Worker has seen none.
+// Rebalances returns the metrics of this worker. A nil Worker has seen no rebalance.
 func (w *Worker) Rebalances() Rebalances {
 	if w == nil || w.group.Load() == nil {
-		return new(laps).now()
+		return new(rebalanceTimer).snapshot()
 	}
-	r := w.group.Load().laps.now()
+	r := w.group.Load().timer.snapshot()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if r.Generation = w.generation; w.assigned {
@@ -37,43 +34,41 @@ func (w *Worker) Rebalances() Rebalances {
 	return r
 }
 
-// laps measures rebalances: each from when this member's metadata is given out to the generation that it is for. The
-// zero value is ready.
-type laps struct {
-	mu          sync.Mutex
-	began, over time.Time // of the one under way, and of the last one; zero: there is none
-	completed   int64
-	took        task.Window
+type rebalanceTimer struct {
+	mu                 sync.Mutex
+	startedAt, endedAt time.Time // of the one under way, and of the last one; zero: there is none
+	completed          int64
+	durations          task.Window
 }
 
-func (r *laps) begins() {
+func (r *rebalanceTimer) start() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.began.IsZero() { // else it is one that is tried again
-		r.began = time.Now()
+	if r.startedAt.IsZero() { // else it is one that is tried again
+		r.startedAt = time.Now()
 	}
 }
 
-func (r *laps) ended() {
+func (r *rebalanceTimer) stop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.began.IsZero() {
+	if r.startedAt.IsZero() {
 		return
 	}
-	r.over = time.Now()
-	r.took.AddSince(r.over, r.began)
+	r.endedAt = time.Now()
+	r.durations.AddSince(r.endedAt, r.startedAt)
 	r.completed++
-	r.began = time.Time{}
+	r.startedAt = time.Time{}
 }
 
-func (r *laps) now() Rebalances {
+func (r *rebalanceTimer) snapshot() Rebalances {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at := time.Now()
-	all := Rebalances{Completed: r.completed, InProgress: !r.began.IsZero(), Duration: r.took.Summary(at),
+	all := Rebalances{Completed: r.completed, InProgress: !r.startedAt.IsZero(), Duration: r.durations.Summary(at),
 		SinceLast: math.Inf(1)}
-	if !r.over.IsZero() {
-		all.SinceLast = float64(at.Sub(r.over)) / float64(time.Millisecond)
+	if !r.endedAt.IsZero() {
+		all.SinceLast = float64(at.Sub(r.endedAt)) / float64(time.Millisecond)
 	}
 	return all
 }

@@ -10,75 +10,65 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// pinNote is what the names of notes begin with that say which version of a plugin the group runs: see [rest.GroupPin].
-// The rest is the plugin's name.
-const pinNote = string(config.KindAnnotation) + "plugin-"
+const pinPrefix = string(configtopic.KindAnnotation) + "plugin-"
 
-// maxPassed is how many versions of a plugin a pin names that the group does not take by itself; the oldest go first.
 const maxPassed = 32
 
-// ruling is held while pins are read and written. ruled are the offsets at which operators have chosen versions of
-// plugins, by their names.
-type ruling struct {
+// rolloutLock is held while pins are read and written. chosenAt are the offsets of operators' choices, by plugin.
+type rolloutLock struct {
 	guard.Turn
-	ruled map[string]int64
+	chosenAt map[string]int64
 }
 
-// rollout is what the leader looks at to choose the version of one plugin.
 type rollout struct {
 	pin     rest.GroupPin
-	members []rolling
+	members []memberVersions
 }
 
-// rolling is a member with its versions of a plugin, at least one: those first that it would run if it were alone.
-type rolling struct {
-	name   string
-	offers []plugin.Offer
+type memberVersions struct {
+	name     string
+	versions []plugin.Offer
 }
 
-// offered is a version of a plugin as all members have it: by whom, and whether any has left it.
-type offered struct {
+type groupVersion struct {
 	plugin.Offer
-	by []string
+	members []string
 }
 
-// of is a version as all members together have it.
-func (r *rollout) of(hash string) (all offered) {
+func (r *rollout) version(hash string) (all groupVersion) {
 	for _, m := range r.members {
-		for _, o := range m.offers {
-			if o.Hash == hash && !slices.Contains(all.by, m.name) {
+		for _, o := range m.versions {
+			if o.Hash == hash && !slices.Contains(all.members, m.name) {
 				o.Left = o.Left || all.Left
-				all = offered{o, append(all.by, m.name)}
+				all = groupVersion{o, append(all.members, m.name)}
 			}
 		}
 	}
 	return all
 }
 
-// next returns the pin that follows, which is the present one if nothing changes. If a pinned version broke at a
-// member, the version before runs again, provided that all members have it, and the pinned one is passed over.
 func (r *rollout) next() rest.GroupPin {
 	p := r.pin
-	if before := r.of(p.Before); r.of(p.Hash).Left && before.by != nil && len(before.by) == len(r.members) {
+	if before := r.version(p.Before); r.version(p.Hash).Left && before.members != nil &&
+		len(before.members) == len(r.members) {
 		p.Passed = append(slices.Clone(p.Passed), p.Hash)
 		p.Passed = p.Passed[max(0, len(p.Passed)-maxPassed):]
 		p.Hash, p.Version, p.Before = p.Before, before.Version, ""
 	}
-	if target := r.target(&p); target.Hash != p.Hash {
-		return moved(p, target)
+	if target := r.desiredVersion(&p); target.Hash != p.Hash {
+		return pinTo(p, target)
 	}
 	return p
 }
 
-// usable ranks versions by their history: one that was abandoned or passed over counts only if no member has another
-// one.
-func usable(o offered, p *rest.GroupPin) int {
+// rank orders versions by history: abandoned or passed over ones only count if no member has another one.
+func rank(o groupVersion, p *rest.GroupPin) int {
 	switch {
 	case o.Left:
 		return 0
@@ -88,49 +78,48 @@ func usable(o offered, p *rest.GroupPin) int {
 	return 2
 }
 
-// target is the version that is to run: the one that each member would run if it were alone, else the newest that all
-// have. Where they have none in common, as while images are rolled, it is the one that most have, and of several the
-// one that is pinned. The pinned one also stays where no other can be used, or fewer members have any: the others would
-// run nothing.
-func (r *rollout) target(p *rest.GroupPin) offered {
-	var all []offered
+// desiredVersion returns the version that each member would run alone, else the newest that all have, else (during a
+// rollout of images) the one that most have. The pinned version stays if no other is usable or fewer members have one.
+func (r *rollout) desiredVersion(p *rest.GroupPin) groupVersion {
+	var all []groupVersion
 	best := 0
 	for _, m := range r.members {
-		for _, o := range m.offers {
-			one := r.of(o.Hash)
-			all, best = append(all, one), max(best, usable(one, p))
+		for _, o := range m.versions {
+			one := r.version(o.Hash)
+			all, best = append(all, one), max(best, rank(one, p))
 		}
 	}
-	all = slices.DeleteFunc(all, func(o offered) bool { return usable(o, p) < best })
+	all = slices.DeleteFunc(all, func(o groupVersion) bool { return rank(o, p) < best })
 	first := map[string]int{} // how many members would run a version, by its hash
 	for _, m := range r.members {
-		for _, o := range m.offers {
-			if usable(r.of(o.Hash), p) == best {
+		for _, o := range m.versions {
+			if rank(r.version(o.Hash), p) == best {
 				first[o.Hash]++
 				break
 			}
 		}
 	}
 	every := func(n int) int { return n / len(r.members) } // 1 for all members
-	target := slices.MaxFunc(all, func(a, b offered) int {
+	target := slices.MaxFunc(all, func(a, b groupVersion) int {
 		newer := cmp.Or(plugin.CompareVersions(a.Version, b.Version), cmp.Compare(a.Hash, b.Hash))
-		return cmp.Or(cmp.Compare(every(first[a.Hash]), every(first[b.Hash])), cmp.Compare(len(a.by), len(b.by)), newer)
+		return cmp.Or(cmp.Compare(every(first[a.Hash]), every(first[b.Hash])), cmp.Compare(len(a.members),
+			len(b.members)), newer)
 	})
-	pinned := r.of(p.Hash)
-	more := cmp.Compare(len(pinned.by), len(target.by))
-	lacking := len(target.by) < len(r.members) && (more > 0 || more == 0 && usable(pinned, p) == best)
-	if pinned.by != nil && (best < 2 || lacking) {
+	pinned := r.version(p.Hash)
+	more := cmp.Compare(len(pinned.members), len(target.members))
+	lacking := len(target.members) < len(r.members) && (more > 0 || more == 0 && rank(pinned, p) == best)
+	if pinned.members != nil && (best < 2 || lacking) {
 		return pinned
 	}
 	return target
 }
 
-// waits says which newer version the group does not run, and who lacks it; "" where there is none.
-func (r *rollout) waits() string {
+func (r *rollout) pendingReason() string {
 	var newest plugin.Offer
 	for _, m := range r.members {
-		for _, o := range m.offers {
-			if plugin.CompareVersions(o.Version, cmp.Or(newest.Version, r.pin.Version)) > 0 && !r.of(o.Hash).Left &&
+		for _, o := range m.versions {
+			if plugin.CompareVersions(o.Version, cmp.Or(newest.Version, r.pin.Version)) > 0 &&
+				!r.version(o.Hash).Left &&
 				!slices.Contains(r.pin.Passed, o.Hash) {
 				newest = o
 			}
@@ -138,7 +127,7 @@ func (r *rollout) waits() string {
 	}
 	var lack []string
 	for _, m := range r.members {
-		if newest.Hash != "" && !slices.Contains(r.of(newest.Hash).by, m.name) {
+		if newest.Hash != "" && !slices.Contains(r.version(newest.Hash).members, m.name) {
 			lack = append(lack, m.name)
 		}
 	}
@@ -149,8 +138,7 @@ func (r *rollout) waits() string {
 		strings.Join(lack, ", "))
 }
 
-// moved has all members run a version.
-func moved(p rest.GroupPin, to offered) rest.GroupPin {
+func pinTo(p rest.GroupPin, to groupVersion) rest.GroupPin {
 	if p.Hash != to.Hash {
 		p.Before = p.Hash
 	}
@@ -161,12 +149,11 @@ func moved(p rest.GroupPin, to offered) rest.GroupPin {
 	return p
 }
 
-// chosen is the pin by which an operator has all run a version; others are passed over until another file comes.
-func (r *rollout) chosen(to offered) rest.GroupPin {
-	p := moved(r.pin, to)
+func (r *rollout) choose(to groupVersion) rest.GroupPin {
+	p := pinTo(r.pin, to)
 	p.Passed = nil
 	for _, m := range r.members {
-		for _, o := range m.offers {
+		for _, o := range m.versions {
 			if o.Hash != to.Hash && !slices.Contains(p.Passed, o.Hash) && len(p.Passed) < maxPassed {
 				p.Passed = append(p.Passed, o.Hash)
 			}
@@ -175,9 +162,8 @@ func (r *rollout) chosen(to offered) rest.GroupPin {
 	return p
 }
 
-// rollouts are those of all plugins that members have; l.ruling is held.
 func (l *leader) rollouts() map[string]*rollout {
-	pins := l.w.pins()
+	pins := l.worker.pinnedVersions()
 	l.mu.Lock()
 	members := l.members
 	l.mu.Unlock()
@@ -187,31 +173,29 @@ func (l *leader) rollouts() map[string]*rollout {
 			continue
 		}
 		for _, o := range m.Plugins {
-			// Else an operator has chosen it since.
-			o.Left = o.Left && (m.Offset > l.ruling.ruled[o.Name] || o.Hash != pins[o.Name].Hash)
+			o.Left = o.Left && (m.Offset > l.rolloutLock.chosenAt[o.Name] || o.Hash != pins[o.Name].Hash)
 			r := all[o.Name]
 			if r == nil {
 				r = &rollout{pin: pins[o.Name]}
 				all[o.Name] = r
 			}
 			if n := len(r.members); n == 0 || r.members[n-1].name != m.Name {
-				r.members = append(r.members, rolling{name: m.Name})
+				r.members = append(r.members, memberVersions{name: m.Name})
 			}
 			one := &r.members[len(r.members)-1]
-			one.offers = append(one.offers, o)
+			one.versions = append(one.versions, o)
 		}
 	}
 	return all
 }
 
-// roll writes the pins that follow from what members say.
-func (l *leader) roll(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, writeWithin)
+func (l *leader) rollOut(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	if l.ruling.Lock(ctx) != nil {
+	if l.rolloutLock.Lock(ctx) != nil {
 		return
 	}
-	defer l.ruling.Unlock()
+	defer l.rolloutLock.Unlock()
 	pins, waits := map[string]rest.GroupPin{}, map[string]string{}
 	for name, r := range l.rollouts() {
 		next := r.next()
@@ -219,29 +203,29 @@ func (l *leader) roll(ctx context.Context) {
 			pins[name] = next
 		}
 		r.pin = next
-		if why := r.waits(); why != "" {
+		if why := r.pendingReason(); why != "" {
 			waits[name] = why
 		}
 	}
 	l.mu.Lock()
-	before := l.waits
-	l.waits = waits
+	before := l.pendingVersions
+	l.pendingVersions = waits
 	l.mu.Unlock()
 	for name, why := range waits {
 		if before[name] != why {
-			l.w.o.Logger.Info("a version of a plugin waits until the group runs it", "plugin", name, "reason", why)
+			l.worker.options.Logger.Info("a version of a plugin waits until the group runs it", "plugin", name,
+				"reason", why)
 		}
 	}
-	if _, err := l.pin(ctx, pins); err != nil && !errors.Is(err, ErrNotLeader) {
-		l.w.o.Logger.Warn("which versions of plugins the group runs is not written", "error", err)
+	if _, err := l.writePins(ctx, pins); err != nil && !errors.Is(err, ErrNotLeader) {
+		l.worker.options.Logger.Warn("which versions of plugins the group runs is not written", "error", err)
 	}
 }
 
-// pin writes pins, by the names of plugins; l.ruling is held.
-func (l *leader) pin(ctx context.Context, pins map[string]rest.GroupPin) (last int64, err error) {
-	var records []config.Record
+func (l *leader) writePins(ctx context.Context, pins map[string]rest.GroupPin) (last int64, err error) {
+	var records []configtopic.Record
 	for name, p := range pins {
-		record, err := config.AnnotationRecord(pinNote+name, p)
+		record, err := configtopic.AnnotationRecord(pinPrefix+name, p)
 		if err != nil {
 			return 0, err
 		}
@@ -250,47 +234,46 @@ func (l *leader) pin(ctx context.Context, pins map[string]rest.GroupPin) (last i
 	if len(records) == 0 {
 		return 0, nil
 	}
-	if last, err = l.w.o.Store.Write(ctx, records...); err != nil {
+	if last, err = l.worker.options.Store.Write(ctx, records...); err != nil {
 		return 0, err
 	}
 	for name, p := range pins {
-		l.w.o.Logger.Info("the group runs a version of a plugin", "plugin", name, "version", p.Version, "hash", p.Hash,
+		l.worker.options.Logger.Info("the group runs a version of a plugin", "plugin", name, "version", p.Version,
+			"hash", p.Hash,
 			"passed_over", p.Passed)
 	}
 	return last, nil
 }
 
-// Choose has all workers of the group run a version of a plugin, by the SHA-256 of its file in hex; "" is the one
-// before the present one. Only the leader can. The error is [plugin.ErrUnknownVersion] where no member has it.
+// Choose pins a plugin's version for all workers by the SHA-256 of its file in hex; empty means the previous version.
+// Only the leader can. The error is [plugin.ErrUnknownVersion] if no member has it.
 func (w *Worker) Choose(ctx context.Context, name, hash string) error {
 	l := w.leader
 	if _, me, known := w.Leader(); !known || !me {
 		return ErrNotLeader
 	}
-	if err := l.ruling.Lock(ctx); err != nil {
+	if err := l.rolloutLock.Lock(ctx); err != nil {
 		return err
 	}
-	defer l.ruling.Unlock()
+	defer l.rolloutLock.Unlock()
 	r := cmp.Or(l.rollouts()[name], &rollout{})
-	to := r.of(cmp.Or(shortHash(hash), r.pin.Before))
-	if to.by == nil {
+	to := r.version(cmp.Or(shortHash(hash), r.pin.Before))
+	if to.members == nil {
 		return fmt.Errorf("%w %s with the hash %q at any worker of the group (without one: the version before)",
 			plugin.ErrUnknownVersion, name, hash)
 	}
-	last, err := l.pin(ctx, map[string]rest.GroupPin{name: r.chosen(to)})
+	last, err := l.writePins(ctx, map[string]rest.GroupPin{name: r.choose(to)})
 	if err == nil {
-		l.ruling.ruled[name] = last
+		l.rolloutLock.chosenAt[name] = last
 	}
 	return err
 }
 
-// shortHash is as much of a hash as members say.
 func shortHash(hash string) string { return hash[:min(12, len(hash))] }
 
-// pins are the versions that the group runs, by the names of plugins.
-func (w *Worker) pins() map[string]rest.GroupPin {
+func (w *Worker) pinnedVersions() map[string]rest.GroupPin {
 	pins := map[string]rest.GroupPin{}
-	for name, note := range w.o.Store.Annotations(pinNote) {
+	for name, note := range w.options.Store.Annotations(pinPrefix) {
 		var p rest.GroupPin
 		if json.Unmarshal(note, &p) == nil && p.Hash != "" { // else it is not ours
 			pins[name] = p
@@ -299,25 +282,23 @@ func (w *Worker) pins() map[string]rest.GroupPin {
 	return pins
 }
 
-// pin has this worker run the versions that the group runs.
-func (w *Worker) pin() {
+func (w *Worker) pinPlugins() {
 	pins := map[string]plugin.Pin{}
-	for name, p := range w.pins() {
+	for name, p := range w.pinnedVersions() {
 		pins[name] = plugin.Pin{Hash: p.Hash, Before: p.Before}
 	}
-	w.o.Plugins.Pin(pins)
+	w.options.Plugins.Pin(pins)
 }
 
-// offer puts into metadata what this worker's plugins and its folder are, and tells whether that is news for its group.
-func (w *Worker) offer(m *Metadata) (news bool) {
-	for _, o := range w.o.Plugins.Offers() {
+func (w *Worker) addOffer(m *Metadata) (news bool) {
+	for _, o := range w.options.Plugins.Offers() {
 		o.Hash = shortHash(o.Hash)
 		m.Plugins = append(m.Plugins, o)
 	}
-	for _, class := range w.o.Classes() {
+	for _, class := range w.options.Classes() {
 		m.Classes = append(m.Classes, KeyOf(class))
 	}
-	m.Digest = w.o.FolderDigest()
-	before := w.offered.Swap(new(fmt.Sprint(m.Plugins, m.Classes, m.Digest)))
-	return before == nil || *before != *w.offered.Load()
+	m.Digest = w.options.FolderDigest()
+	before := w.lastOffer.Swap(new(fmt.Sprint(m.Plugins, m.Classes, m.Digest)))
+	return before == nil || *before != *w.lastOffer.Load()
 }

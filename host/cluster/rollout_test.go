@@ -17,10 +17,10 @@ func rolls(pin rest.GroupPin, members ...string) *rollout {
 	r := &rollout{pin: pin}
 	for _, m := range members {
 		f := strings.Fields(m)
-		one := rolling{name: f[0]}
+		one := memberVersions{name: f[0]}
 		for _, o := range f[1:] {
 			version, hash, _ := strings.Cut(strings.Trim(o, "-"), ":")
-			one.offers = append(one.offers, plugin.Offer{Name: "p", Version: version, Hash: hash,
+			one.versions = append(one.versions, plugin.Offer{Name: "p", Version: version, Hash: hash,
 				Left: strings.HasSuffix(o, "-")})
 		}
 		r.members = append(r.members, one)
@@ -104,7 +104,7 @@ func TestWhatARolloutWaitsFor(t *testing.T) {
 		{rest.GroupPin{Version: "2", Hash: "b"}, "m1 1:a, m2 2:b", ""},
 	} {
 		r := rolls(c.pin, strings.Split(c.members, ",")...)
-		assert.Equal(t, c.want, r.waits(), c.members)
+		assert.Equal(t, c.want, r.pendingReason(), c.members)
 	}
 }
 
@@ -127,7 +127,7 @@ func TestRollOfImages(t *testing.T) {
 		r.members = nil
 		for _, m := range g.in.Members {
 			if !m.Leaving {
-				r.members = append(r.members, rolling{name: m.ID, offers: m.Plugins})
+				r.members = append(r.members, memberVersions{name: m.ID, versions: m.Plugins})
 			}
 		}
 		r.pin = r.next()
@@ -177,10 +177,10 @@ func TestChosenVersionStays(t *testing.T) {
 	members := []string{"m1 2:b 1:a", "m2 2:b 1:a"}
 	two := rest.GroupPin{Version: "2", Hash: "b", Before: "a"}
 	r := rolls(two, members...)
-	r.pin = r.chosen(r.of("a"))
+	r.pin = r.choose(r.version("a"))
 	assert.Equal(t, rest.GroupPin{Version: "1", Hash: "a", Before: "b", Passed: []string{"b"}}, r.pin)
 	assert.Equal(t, r.pin, r.next())
-	r = rolls(r.chosen(r.of("b")), members...)
+	r = rolls(r.choose(r.version("b")), members...)
 	assert.Equal(t, rest.GroupPin{Version: "2", Hash: "b", Before: "a", Passed: []string{"a"}}, r.next())
 	r = rolls(r.pin, "m1 3:c 2:b", "m2 3:c 2:b")
 	assert.Equal(t, "c", r.next().Hash)
@@ -219,7 +219,7 @@ func TestRolloutsRest(t *testing.T) {
 				t.Fatalf("%d: %v: no rest: %+v", n, members, next)
 			}
 		}
-		if all.of(all.pin.Hash).by == nil {
+		if all.version(all.pin.Hash).members == nil {
 			t.Fatalf("%d: %v: nobody has %+v", n, members, all.pin)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -80,7 +81,7 @@ func sceneWriteEnds(t *testing.T, code string) {
 			r.there()[0].part(false, true)
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 			began := time.Now()
-			_, err := r.there()[0].store.Write(ctx, config.TargetRecord("a", config.TargetStarted))
+			_, err := r.there()[0].store.Write(ctx, configtopic.TargetRecord("a", config.TargetStarted))
 			cancel()
 			if err == nil || time.Since(began) > 30*time.Second {
 				t.Errorf("expected the end of the context of 10 s, found %v after %v", err, time.Since(began))
@@ -110,16 +111,16 @@ func sceneTwoGroups(t *testing.T, code string) {
 		barred(other)
 		r.sleep(time.Minute)
 		assert.Equal(t, 0, len(other.herder.Owned()))
-		_, err := other.store.Write(r.t.Context(), config.TargetRecord("a", config.TargetPaused))
-		assert.Equal(t, true, errors.As(err, new(*config.OtherGroupError)))
+		_, err := other.store.Write(r.t.Context(), configtopic.TargetRecord("a", config.TargetPaused))
+		assert.Equal(t, true, errors.As(err, new(*configtopic.OtherGroupError)))
 		assert.Equal(t, 0, len(other.worker.MemberIDs()))
 		assert.Equal(t, true, errors.As(other.worker.WhenStopped(r.t.Context(), "a", nil),
-			new(*config.OtherGroupError)))
+			new(*configtopic.OtherGroupError)))
 		first[0].goodbye()
 		first[1].kill()
 		r.sleep(time.Minute)
 		assert.Equal(t, 0, len(other.herder.Owned()))
-		_, err = other.store.Write(r.t.Context(), config.GroupRecord(testGroup, false))
+		_, err = other.store.Write(r.t.Context(), configtopic.GroupRecord(testGroup, false))
 		require.NoError(t, err)
 		r.settle("the others run it")
 		r.group = testGroup
@@ -136,9 +137,9 @@ func sceneCutLeader(t *testing.T, code string) {
 		r.settle("two workers")
 		leader, began := r.leader(), time.Now()
 		leader.part(true, true)
-		_, err := leader.store.Write(r.t.Context(), config.CommitRecord("none", 0))
-		if took := time.Since(began); !errors.As(err, new(*WriteError)) || took > simSession+2*time.Second {
-			t.Errorf("expected an error once the session is over, found %v after %v", err, took)
+		_, err := leader.store.Write(r.t.Context(), configtopic.CommitRecord("none", 0))
+		if elapsed := time.Since(began); !errors.As(err, new(*WriteError)) || elapsed > simSession+2*time.Second {
+			t.Errorf("expected an error once the session is over, found %v after %v", err, elapsed)
 		}
 		leader.part(false, false)
 		r.settle("it is back")
@@ -185,14 +186,14 @@ func sceneTwoTopics(t *testing.T, code string) {
 		r.settle("two workers")
 		r.create(r.there()[0], "a", "2")
 		r.sleep(10 * time.Second)
-		lives := r.service.begun()
+		runs := r.service.begun()
 		r.topic = "other"
 		odd := r.start(2)
 		r.sleep(time.Minute)
 		if _, leads := r.leader().worker.Overview(); !leads || len(r.leader().worker.MemberIDs()) != 2 {
 			t.Errorf("expected two members still, found %v", r.leader().worker.MemberIDs())
 		}
-		assert.Error(t, odd.worker.sameTopic(r.t.Context()), "group.id=workers: expected config.storage.topic="+
+		assert.Error(t, odd.worker.checkTopic(r.t.Context()), "group.id=workers: expected config.storage.topic="+
 			testTopic+" as worker w")
 		client := kafkatest.Client(r.t, r.network.Config("other").AdminOpts(kgo.DefaultProduceTopic("other"))...)
 		defer client.Close()
@@ -204,7 +205,7 @@ func sceneTwoTopics(t *testing.T, code string) {
 			func(kmsg.Request) bool { return true })
 		r.problem("expected config.storage.topic=" + testTopic + " at worker w2:8083")
 		r.sleep(time.Minute)
-		assert.Equal(t, lives, r.service.begun())
+		assert.Equal(t, runs, r.service.begun())
 		assert.Equal(t, 0, len(odd.herder.Owned()))
 		require.NoError(r.t, r.put(r.t.Context(), r.there()[0], "b", "2"))
 		r.want["b"] = "2"
@@ -251,8 +252,8 @@ func sceneUnread(t *testing.T, code string) {
 		r.settle("three workers")
 		r.create(r.there()[0], "a", "6")
 		r.sleep(10 * time.Second) // a task is said to run before it has asked the service
-		lives, leader, before := r.service.begun(), r.leader(), r.owners()
-		assert.Equal(t, 6, lives)
+		runs, leader, before := r.service.begun(), r.leader(), r.owners()
+		assert.Equal(t, 6, runs)
 		var away atomic.Bool
 		away.Store(true)
 		kafkatest.RefuseWhere(r.network.Cluster, kmsg.ListOffsets, kerr.LeaderNotAvailable, func(q kmsg.Request) bool {
@@ -261,7 +262,7 @@ func sceneUnread(t *testing.T, code string) {
 		leader.kill()
 		r.problem("expected to read topic " + testTopic + " before anything moves")
 		r.sleep(time.Minute)
-		assert.Equal(t, lives, r.service.begun())
+		assert.Equal(t, runs, r.service.begun())
 		for unit, owner := range before {
 			if is := r.owners()[unit]; owner != leader.name && is != owner {
 				t.Errorf("expected %s at %s still, found it at %q", unit, owner, is)
@@ -269,7 +270,7 @@ func sceneUnread(t *testing.T, code string) {
 		}
 		away.Store(false)
 		r.balanced("the topic is back")
-		assert.Equal(t, lives+2, r.service.begun())
+		assert.Equal(t, runs+2, r.service.begun())
 	})
 }
 
@@ -284,7 +285,8 @@ func (r *simulation) asks(do func()) uint32 {
 // change writes a record by which the leader has to plan once more.
 func (r *simulation) change(n int) {
 	r.t.Helper()
-	_, err := r.leader().store.Write(r.t.Context(), config.TargetRecord(fmt.Sprint("none", n), config.TargetStarted))
+	_, err := r.leader().store.Write(r.t.Context(), configtopic.TargetRecord(fmt.Sprint("none", n),
+		config.TargetStarted))
 	require.NoError(r.t, err)
 }
 

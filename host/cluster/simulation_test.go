@@ -20,6 +20,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 )
@@ -105,7 +106,7 @@ func inSimulation(t *testing.T, code string, seed uint64, workers int, play func
 	service := newCounted(t)
 	synctest.Test(t, func(t *testing.T) {
 		r := &simulation{simulated: newSimulated(t, service, code), random: rand.New(rand.NewPCG(seed, 26)),
-			want: map[string]string{}, unsure: map[string]bool{}}
+			want: map[string]string{}, inDoubt: map[string]bool{}}
 		defer r.end()
 		for range workers {
 			r.join()
@@ -126,10 +127,10 @@ type simulation struct {
 	shared int // how often several workers had tasks of simOrigin
 	// want are connectors as they were written last, with what was answered; unsure are those whose last write was not
 	// answered.
-	want   map[string]string
-	unsure map[string]bool
-	blinds []*simWorker // that are away from the broker
-	slow   atomic.Int64 // until when writes to a topic take long, in nanoseconds of the bubble's time
+	want    map[string]string
+	inDoubt map[string]bool
+	blinds  []*simWorker // that are away from the broker
+	slow    atomic.Int64 // until when writes to a topic take long, in nanoseconds of the bubble's time
 }
 
 // end prints what was done, where that has failed, and ends all.
@@ -376,9 +377,9 @@ func (r *simulation) post(what string) {
 	said := ""
 	target := func(to string) {
 		said = to
-		records := []config.Record{config.TargetRecord(name, to)}
+		records := []configtopic.Record{configtopic.TargetRecord(name, to)}
 		if to == config.TargetStopped {
-			records = append(records, config.CommitRecord(name, 0))
+			records = append(records, configtopic.CommitRecord(name, 0))
 		}
 		err = w.write(ctx, func(l *simWorker) error {
 			_, err := l.store.Write(ctx, records...)
@@ -408,13 +409,13 @@ func (r *simulation) post(what string) {
 	r.says("%s of %s: %s by %s: %v", what, name, said, w.name, err)
 	switch {
 	case err != nil:
-		r.unsure[name] = true
+		r.inDoubt[name] = true
 	case what == "delete":
 		delete(r.want, name)
-		delete(r.unsure, name)
+		delete(r.inDoubt, name)
 		return
 	case what == "create" || what == "change":
-		delete(r.unsure, name)
+		delete(r.inDoubt, name)
 		r.want[name] = said
 	}
 	if _, known := r.want[name]; !known {
@@ -548,7 +549,7 @@ func (r *simulation) unsettled() string {
 	for _, w := range up {
 		w.worker.mu.Lock()
 		g, assigned, leading, again := w.worker.generation, w.worker.assigned, w.worker.leading,
-			w.worker.assignment.Again
+			w.worker.assignment.RejoinAfterRevoke
 		w.worker.mu.Unlock()
 		switch {
 		case !assigned:
@@ -569,7 +570,7 @@ func (r *simulation) unsettled() string {
 	}
 	l := leader.worker.leader
 	l.mu.Lock()
-	next, changed, members := l.next, l.changes != l.placed, len(l.members)
+	next, changed, members := l.planAt, l.changes != l.plannedChanges, len(l.members)
 	l.mu.Unlock()
 	if !next.IsZero() || changed || members != len(up) {
 		return fmt.Sprintf("%s is to plan again: next %v, changes %v, %d members of %d", leader.name, next, changed,
@@ -595,13 +596,13 @@ func (r *simulation) written(s config.Snapshot) string {
 	for _, c := range s.Connectors {
 		found[c.Name] = c.Text("counter.tasks")
 	}
-	for name := range r.unsure { // it was, or was not
+	for name := range r.inDoubt { // it was, or was not
 		if tasks, there := found[name]; there {
 			r.want[name] = tasks
 		} else {
 			delete(r.want, name)
 		}
-		delete(r.unsure, name)
+		delete(r.inDoubt, name)
 	}
 	if !maps.Equal(found, r.want) {
 		return fmt.Sprintf("the config topic: expected connectors %v, found %v", r.want, found)

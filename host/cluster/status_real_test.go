@@ -141,7 +141,7 @@ func TestRealStatuses(t *testing.T) {
 	before, generation := ofJava("into"), task.Generation
 	task.WorkerID, task.Version, task.State, task.Generation = "culvert:8083", "1.2.3", connect.Unassigned, 0
 	ours.PutSafe(task)
-	require.Until(t, func() bool { return ours.left() == 0 }, journal.String)
+	require.Until(t, func() bool { return ours.pending() == 0 }, journal.String)
 	assert.Equal(t, before, ofJava("into"))
 	task.Generation = generation + 1
 	ours.PutSafe(task)
@@ -193,7 +193,7 @@ func TestRealStatusBrokerKilled(t *testing.T) {
 	put(connect.Running)
 	began := time.Now()
 	runPeer(t, env, "start-broker.sh", broker, dir)
-	require.Until(t, func() bool { return ours.left() == 0 }, journal.String)
+	require.Until(t, func() bool { return ours.pending() == 0 }, journal.String)
 	t.Logf("all is written %v after the broker was started again", time.Since(began))
 	reader := openStates(t, "127.0.0.1:"+broker, "states", other.Logger(slog.LevelInfo))
 	got := reader.Tasks("c")

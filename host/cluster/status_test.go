@@ -62,7 +62,7 @@ func TestStatusAsJavaWritesIt(t *testing.T) {
 			fmt.Sscan(after, &since)
 			assert.Equal(t, string(r.value), string(encodeTopic(r.statusKey, 0, since)))
 		default:
-			assert.Equal(t, string(r.value), string(s.unit(r.statusKey).encode()))
+			assert.Equal(t, string(r.value), string(s.status(r.statusKey).encode()))
 		}
 	}
 	assert.Equal(t, []string{"bad", "fk", "fs-1"}, s.Connectors())
@@ -185,14 +185,14 @@ func tellers(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) []*tell
 				"", ""}
 			k := statusKey{connector: "c", task: s.Task}
 			o := statusWrite{value: s.encode(), status: s, safe: r.IntN(2) == 0}
-			if !o.refused(w.said.unit(k)) {
+			if !o.isSuperseded(w.said.status(k)) {
 				w.out.waiting[k] = o
 			}
 			if !fails {
 				// KafkaStatusBackingStore.CacheEntry.canWriteSafely.
 				last, there := w.java[k]
 				may := !there || last.WorkerID == s.WorkerID || last.Generation <= s.Generation
-				if written := slices.Contains(w.out.left(), k); written != (may || !o.safe) {
+				if written := slices.Contains(w.out.keys(), k); written != (may || !o.safe) {
 					t.Fatalf("after %+v, %+v (safe %v): expected written %v", last, s, o.safe, !written)
 				}
 			}
@@ -210,8 +210,8 @@ func tellers(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) []*tell
 
 func (w *teller) send(t *testing.T) {
 	t.Helper()
-	for _, k := range w.out.left() {
-		w.out.take(k, w.said.unit(k), func(value []byte) {
+	for _, k := range w.out.keys() {
+		w.out.send(k, w.said.status(k), func(value []byte) {
 			if w.sent[k] != nil {
 				t.Fatalf("%v: two values are under way", k)
 			}
@@ -244,7 +244,7 @@ func (w *teller) answer(t *testing.T, r *rand.Rand, fails bool, log *[]statusWri
 			require.NoError(t, err)
 			*log = append(*log, statusWrite{value: value, status: s})
 		}
-		w.out.settled(k, failed)
+		w.out.done(k, failed)
 	}
 }
 
@@ -275,13 +275,13 @@ func TestWritesKeepTheirOrder(t *testing.T) {
 		}
 		var lasts []last
 		for _, w := range two {
-			newest := maps.Clone(w.out.underWay)
+			newest := maps.Clone(w.out.inFlight)
 			maps.Copy(newest, w.out.waiting)
 			for k, e := range newest {
 				lasts = append(lasts, last{e, k})
 			}
 			w.answer(t, r, true, &log)
-			for len(w.out.left()) > 0 {
+			for len(w.out.keys()) > 0 {
 				w.readOn(t, log, len(log))
 				w.send(t)
 				w.answer(t, r, true, &log)
@@ -309,7 +309,7 @@ func TestWritesKeepTheirOrder(t *testing.T) {
 			}
 			refused++
 			if !slices.ContainsFunc(log, func(o statusWrite) bool {
-				return o.status.Task == l.k.task && l.w.status.overtaken(o.status)
+				return o.status.Task == l.k.task && l.w.status.isSuperseded(o.status)
 			}) {
 				t.Fatalf("seed %d: %+v was not written, and nothing has overtaken it", seed, l.w.status)
 			}
@@ -336,12 +336,12 @@ func FuzzStatuses(f *testing.F) {
 		for _, name := range s.Connectors() {
 			for _, k := range s.keys(name) {
 				assert.Equal(t, string(key), k.String())
-				want := s.unit(k)
+				want := s.status(k)
 				if len(want.Trace) > maxTraceBytes || k.topic != "" {
 					continue
 				}
 				require.NoError(t, again.apply([]byte(k.String()), want.encode()))
-				assert.Equal(t, want, again.unit(k))
+				assert.Equal(t, want, again.status(k))
 			}
 		}
 	})

@@ -18,51 +18,41 @@ import (
 )
 
 const (
-	// statusDelivery is how long the client tries a write. Those that it has when brokers go away have failed after
-	// twice that, so before the group's session (10 s by default) ends and other workers write in a newer generation.
-	statusDelivery = 5 * time.Second
-	// statusPause is the pause after a failed write or read.
-	statusPause = time.Second
+	// statusDeliveryTimeout makes pending writes fail before the group's session (10 s) ends and other workers write.
+	statusDeliveryTimeout = 5 * time.Second
+	statusRetryInterval   = time.Second
 )
 
-// ParseStatusTopic takes status.storage.… from a worker's properties; the rest is not looked at. Defaults: topic
-// connect-status, 5 partitions as in Kafka Connect.
+// ParseStatusTopic reads status.storage.… from properties. Default: connect-status with 5 partitions, as in Kafka
+// Connect.
 func ParseStatusTopic(properties map[string]string) (kafka.Internal, setting.Problems) {
 	return kafka.ParseInternal(properties, "status.storage.", kafka.Internal{Name: "connect-status", Partitions: 5})
 }
 
-// StatusTopic follows the status topic, and writes to it what this worker has to say. Its lookups say what was read
-// from the topic. It owns a goroutine and its clients until Close.
-//
-// What is put is written when the brokers take it: meanwhile a newer value of the same key replaces an older one, so
-// that the worker's memory and the writes are bounded by the number of keys, and an outage of any length loses
-// nothing but states that have passed.
+// StatusTopic reads the status topic and writes to it. It owns a goroutine and its clients until Close. While the
+// brokers are unavailable a newer value of a key replaces an older one, so memory is bounded and only intermediate
+// states are lost.
 type StatusTopic struct {
 	Statuses
 
-	name   string
-	log    *slog.Logger
-	client *kgo.Client
-	reader *kafka.Reader
-	// life ends with Close, by end.
-	life context.Context
-	end  context.CancelFunc
-	// read is closed when what the topic had at first was read, ended when no more is read.
-	read, ended chan struct{}
-	// skipped counts records that are no statuses; the goroutine that reads has it.
-	skipped int
+	name            string
+	log             *slog.Logger
+	client          *kgo.Client
+	reader          *kafka.Reader
+	ctx             context.Context // ctx ends with Close
+	cancel          context.CancelFunc
+	caughtUp, ended chan struct{}
+	skipped         int // skipped counts records that are no statuses; only the reading goroutine uses it
 
 	mu     guard.Mutex
 	outbox outbox
-	// following: what others write is known as soon as brokers have it. Else nothing is sent. interrupt ends it.
+	// following is true while new records are read as they are written. Otherwise nothing is sent. interrupt ends it.
 	following bool
 	interrupt context.CancelFunc
-	// failing: a write has failed, and the outbox was not empty since.
-	failing bool
+	failing   bool // true from a failed write until the outbox is empty
 }
 
-// OpenStatusTopic creates the topic where it is missing, and begins to follow it. One that is there and is not
-// compacted is refused.
+// OpenStatusTopic creates the topic if it is missing, and starts reading it. It rejects one that is not compacted.
 func OpenStatusTopic(ctx context.Context, k kafka.Config, topic kafka.Internal,
 	log *slog.Logger) (*StatusTopic, error) {
 	admin, err := kafka.NewAdmin(k)
@@ -73,14 +63,13 @@ func OpenStatusTopic(ctx context.Context, k kafka.Config, topic kafka.Internal,
 	if err := admin.EnsureInternal(ctx, topic); err != nil {
 		return nil, err
 	}
-	// Whatever the worker's producers and consumers do: as Kafka Connect's KafkaBasedLog.
+	// Fixed, whatever the worker's producers and consumers are configured to: as Kafka Connect's KafkaBasedLog.
 	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
-	k.Producer.Retries, k.Producer.DeliveryTimeout = -1, statusDelivery
+	k.Producer.Retries, k.Producer.DeliveryTimeout = -1, statusDeliveryTimeout
 	k.Consumer.Reset = "earliest"
-	// A value that may be written and may not is looked at again too: written twice it says the same. The client waits
-	// for no room, since there are no more records than keys.
+	// A value in doubt may be written twice without harm. The buffer is unlimited: there are no more records than keys.
 	client, err := kgo.NewClient(k.ProducerOpts(kgo.AllowIdempotentProduceCancellation(),
-		kgo.MaxBufferedRecords(math.MaxInt), kgo.ProduceRequestTimeout(statusDelivery))...)
+		kgo.MaxBufferedRecords(math.MaxInt), kgo.ProduceRequestTimeout(statusDeliveryTimeout))...)
 	if err != nil {
 		return nil, fmt.Errorf("topic %s: %w", topic.Name, err)
 	}
@@ -89,65 +78,60 @@ func OpenStatusTopic(ctx context.Context, k kafka.Config, topic kafka.Internal,
 		client.Close()
 		return nil, err
 	}
-	t := &StatusTopic{name: topic.Name, log: log, client: client, reader: reader, read: make(chan struct{}),
+	t := &StatusTopic{name: topic.Name, log: log, client: client, reader: reader, caughtUp: make(chan struct{}),
 		ended: make(chan struct{}), outbox: newOutbox()}
-	t.life, t.end = context.WithCancel(context.Background())
+	t.ctx, t.cancel = context.WithCancel(context.Background())
 	go t.follow()
 	return t, nil
 }
 
-// Await waits until what the topic had when it was opened was read; only then are the lookups complete, and only then
-// is anything written.
+// Await waits until the first content was read. Only then are lookups complete and statuses written.
 func (t *StatusTopic) Await(ctx context.Context) error {
 	select {
-	case <-t.read:
+	case <-t.caughtUp:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("topic %s of status.storage.topic was not read to its end: %w", t.name, ctx.Err())
 	}
 }
 
-// Put says what a connector or task of this worker does, whatever the topic says of it. Its trace is shown to whoever
-// reads the topic or asks any worker: the caller has struck the secrets out of it ([config.Worker.Strike]).
+// Put publishes a status of this worker. Its trace is public: the caller has redacted it ([config.Worker.Redact]).
 func (t *StatusTopic) Put(s Status) { t.put(s, false) }
 
-// PutSafe is [StatusTopic.Put] for what may be overtaken already: it is left out where another worker has written in a
-// newer generation. That is for failures, for UNASSIGNED when a task has ended, and for what the leader says of
-// workers that are gone.
+// PutSafe is [StatusTopic.Put] unless another worker has written in a newer generation, as the leader does for lost
+// workers.
 func (t *StatusTopic) PutSafe(s Status) { t.put(s, true) }
 
 func (t *StatusTopic) put(s Status, safe bool) {
 	k, w := statusKey{connector: s.Connector, task: s.Task}, statusWrite{value: s.encode(), status: s, safe: safe}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !w.refused(t.unit(k)) {
+	if !w.isSuperseded(t.status(k)) {
 		t.outbox.waiting[k] = w
 		t.send(k)
 	}
 }
 
-// Delete has the topic say nothing more of a connector, its tasks and its topics: of what was read of them, or is to be
-// written. Their workers' last words may come after it, so the leader looks at each rebalance for what is left, as
-// Kafka Connect's does.
+// Delete deletes the statuses of a connector, its tasks and topics. Workers may write others later: the leader cleans
+// up.
 func (t *StatusTopic) Delete(connector string) {
 	t.erase(connector, func(statusKey) bool { return true })
 }
 
-// DeleteTasks is [StatusTopic.Delete] for a connector's tasks from a number on: those that it has no more.
+// DeleteTasks is [StatusTopic.Delete] for the tasks from a number on.
 func (t *StatusTopic) DeleteTasks(connector string, from int) {
 	t.erase(connector, func(k statusKey) bool { return k.topic == "" && k.task >= max(0, from) })
 }
 
-// ResetTopics forgets the topics that a connector has used.
+// ResetTopics deletes the topics of a connector.
 func (t *StatusTopic) ResetTopics(connector string) {
 	t.erase(connector, func(k statusKey) bool { return k.topic != "" })
 }
 
-// erase writes tombstones for those keys of a connector that the topic has or is to get.
 func (t *StatusTopic) erase(connector string, chosen func(statusKey) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, k := range append(t.keys(connector), t.outbox.left()...) {
+	for _, k := range append(t.keys(connector), t.outbox.keys()...) {
 		if k.connector == connector && chosen(k) {
 			t.outbox.waiting[k] = statusWrite{}
 			t.send(k)
@@ -155,14 +139,13 @@ func (t *StatusTopic) erase(connector string, chosen func(statusKey) bool) {
 	}
 }
 
-// RecordTopic notes that a task of a connector uses a topic; one that is known is not written again. It takes two locks
-// and two look-ups: it is for batches rather than for records, and for each, since any worker may reset the topics.
+// RecordTopic records that a task uses a topic, cheaply enough for each batch.
 func (t *StatusTopic) RecordTopic(connector, topic string, task int) {
 	k := statusKey{connector: connector, topic: topic}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	known := t.unit(k) != Status{}
-	for _, all := range []map[statusKey]statusWrite{t.outbox.underWay, t.outbox.waiting} { // the newest comes last
+	known := t.status(k) != Status{}
+	for _, all := range []map[statusKey]statusWrite{t.outbox.inFlight, t.outbox.waiting} { // the newest comes last
 		if w, there := all[k]; there {
 			known = w.value != nil
 		}
@@ -173,120 +156,111 @@ func (t *StatusTopic) RecordTopic(connector, topic string, task int) {
 	}
 }
 
-// Close writes what waits, for as long as ctx lasts, then ends the goroutine and the clients. What is put afterwards
-// is not written. The error says how much is not written.
+// Close writes what waits until ctx ends, then ends the goroutine and the clients. It returns an error for unwritten
+// statuses.
 func (t *StatusTopic) Close(ctx context.Context) (err error) {
-	for left := t.left(); left > 0 && err == nil; left = t.left() {
+	for left := t.pending(); left > 0 && err == nil; left = t.pending() {
 		if err = pause.For(ctx, 5*time.Millisecond); err != nil {
 			err = fmt.Errorf("topic %s of status.storage.topic: %d statuses are not written: %w", t.name, left, err)
 		}
 	}
-	t.end()
+	t.cancel()
 	<-t.ended
 	t.client.Close()
 	t.reader.Close()
 	return err
 }
 
-// left is how many values are not written.
-func (t *StatusTopic) left() int {
+func (t *StatusTopic) pending() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.outbox.waiting) + len(t.outbox.underWay)
+	return len(t.outbox.waiting) + len(t.outbox.inFlight)
 }
 
-// send gives the client what waits for keys. The lock is held.
 func (t *StatusTopic) send(keys ...statusKey) {
 	for _, k := range keys {
 		if !t.following {
 			return
 		}
-		t.outbox.take(k, t.unit(k), func(value []byte) {
+		t.outbox.send(k, t.status(k), func(value []byte) {
 			r := &kgo.Record{Topic: t.name, Partition: -1, Key: []byte(k.String()), Value: value}
-			t.client.Produce(t.life, r, func(_ *kgo.Record, err error) { t.settled(k, err) })
+			t.client.Produce(t.ctx, r, func(_ *kgo.Record, err error) { t.onProduced(k, err) })
 		})
 	}
 }
 
-// settled takes the brokers' answer. What has failed is written again after all that others have written meanwhile is
-// known, but for what no broker takes, which is logged.
-func (t *StatusTopic) settled(k statusKey, err error) {
+func (t *StatusTopic) onProduced(k statusKey, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.InvalidRecord) {
 		t.log.Error("a status is not written", "topic", t.name, "key", k.String(), "error", err)
 		err = nil
 	}
-	t.outbox.settled(k, err != nil)
+	t.outbox.done(k, err != nil)
 	switch {
 	case err != nil:
-		if !t.failing && t.life.Err() == nil {
+		if !t.failing && t.ctx.Err() == nil {
 			t.log.Error("statuses are not written; the newest are when the brokers take them", "topic", t.name, "key",
 				k.String(), "error", kafka.Lacking(err, "WRITE", "Topic "+t.name))
 		}
 		t.failing, t.following = true, false
 		t.interrupt()
-	case t.failing && len(t.outbox.waiting)+len(t.outbox.underWay) == 0:
+	case t.failing && len(t.outbox.waiting)+len(t.outbox.inFlight) == 0:
 		t.failing = false
 		t.log.Info("statuses are written again", "topic", t.name)
 	}
 	t.send(k)
 }
 
-// follow reads the topic to its end, and goes on with what comes. Where that or a write fails it begins again there.
 func (t *StatusTopic) follow() {
 	defer close(t.ended)
 	defer guard.Vital("the reading of statuses")
 	var at kafka.Positions
 	for failing, complete := false, false; ; {
-		err := t.readOn(t.life, &at, false)
+		err := t.readFrom(t.ctx, &at, false)
 		if err == nil {
 			if failing {
 				t.log.Info("statuses are read again", "topic", t.name)
 			}
 			if failing = false; !complete {
 				complete = true
-				close(t.read)
+				close(t.caughtUp)
 			}
-			following, interrupt := context.WithCancel(t.life)
-			t.begin(true, interrupt)
-			if err = t.readOn(following, &at, true); following.Err() != nil {
+			following, interrupt := context.WithCancel(t.ctx)
+			t.setFollowing(true, interrupt)
+			if err = t.readFrom(following, &at, true); following.Err() != nil {
 				err = nil // a write has failed
 			}
-			t.begin(false, interrupt)
+			t.setFollowing(false, interrupt)
 			interrupt()
 		}
-		if err != nil && !failing && t.life.Err() == nil {
+		if err != nil && !failing && t.ctx.Err() == nil {
 			failing = true
 			t.log.Error("statuses are not read; it is tried again", "topic", t.name, "error", err)
 		}
-		if pause.For(t.life, statusPause) != nil {
+		if pause.For(t.ctx, statusRetryInterval) != nil {
 			return
 		}
 	}
 }
 
-// begin notes whether the topic is followed.
-func (t *StatusTopic) begin(following bool, interrupt context.CancelFunc) {
+func (t *StatusTopic) setFollowing(following bool, interrupt context.CancelFunc) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.following, t.interrupt = following, interrupt
-	t.send(t.outbox.left()...)
+	t.send(t.outbox.keys()...)
 }
 
-// readOn reads from where at stands, to the end or with no end, and moves at. As Kafka Connect it waits for no
-// transaction, since nobody writes statuses in one, and begins at the start of a topic that was made again.
-func (t *StatusTopic) readOn(ctx context.Context, at *kafka.Positions, endless bool) error {
+func (t *StatusTopic) readFrom(ctx context.Context, at *kafka.Positions, endless bool) error {
 	next, err := t.reader.Read(ctx, t.name, kafka.ReadOptions{From: *at, Follow: endless, Uncommitted: true,
-		Expected: true, SideBySide: true}, t.see)
+		Expected: true, SideBySide: true}, t.applyRecord)
 	if next != nil {
 		*at = next
 	}
 	return err
 }
 
-// see takes a record. What is none of Kafka Connect's statuses is skipped and counted, and the first is logged.
-func (t *StatusTopic) see(r *kgo.Record) error {
+func (t *StatusTopic) applyRecord(r *kgo.Record) error {
 	if err := t.apply(r.Key, r.Value); err != nil {
 		if t.skipped++; t.skipped == 1 {
 			t.log.Warn("a record in the status topic is skipped, as more that are like it will be without a word",

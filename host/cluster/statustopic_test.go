@@ -80,7 +80,7 @@ func (w statusWorker) sees(t *testing.T, want string) {
 // settles waits until all is written.
 func (w statusWorker) settles(t *testing.T) {
 	t.Helper()
-	require.Until(t, func() bool { return w.left() == 0 }, func() string { return w.journal.String() })
+	require.Until(t, func() bool { return w.pending() == 0 }, func() string { return w.journal.String() })
 }
 
 func TestStatusTopic(t *testing.T) {
@@ -107,13 +107,13 @@ func TestStatusTopic(t *testing.T) {
 		c.PutSafe(c.of(10, connect.Unassigned, 4))
 		b.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 UNASSIGNED@c:1, items, orders")
 		b.PutSafe(b.of(10, connect.Failed, 3))
-		assert.Equal(t, 0, b.left(), "a safe write that another has overtaken")
+		assert.Equal(t, 0, b.pending(), "a safe write that another has overtaken")
 		b.Put(b.of(10, connect.Running, 3))
 		c.sees(t, all)
 
 		// Topics are noted once, and again when they were reset by any worker.
 		a.RecordTopic("c", "orders", 0)
-		assert.Equal(t, 0, a.left(), "a topic that is known")
+		assert.Equal(t, 0, a.pending(), "a topic that is known")
 		b.ResetTopics("c")
 		a.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1")
 		a.RecordTopic("c", "orders", 2)
@@ -147,7 +147,7 @@ func TestStatusRecords(t *testing.T) {
 		defer w.close(t)
 		want := map[int32][]string{}
 		for _, r := range javaRecords(t) {
-			if r.topic != "" || r.value == nil && w.unit(r.statusKey) == (Status{}) {
+			if r.topic != "" || r.value == nil && w.status(r.statusKey) == (Status{}) {
 				continue // with the time at which it was found; deleted twice, which only Java's workers do
 			}
 			want[r.partition] = append(want[r.partition], fmt.Sprintf("%s %s", r.key, r.value))
@@ -164,7 +164,7 @@ func TestStatusRecords(t *testing.T) {
 				w.Put(s)
 			}
 			w.settles(t)
-			require.Until(t, func() bool { return w.unit(r.statusKey) == s }, r.statusKey.String)
+			require.Until(t, func() bool { return w.status(r.statusKey) == s }, r.statusKey.String)
 		}
 		client := kafkatest.Client(t, n.Config("other").AdminOpts(kgo.ConsumeTopics("connect-status"))...)
 		got := map[int32][]string{}
@@ -255,7 +255,7 @@ func TestStatusBrokersAway(t *testing.T) {
 }
 
 // Where the group was forgotten generations begin with 1 again: what a worker puts is written, at its second try too.
-func TestStatusOfAnEarlierLifeOfTheGroup(t *testing.T) {
+func TestStatusOfForgottenGroupIsOverwritten(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b := openStatusWorker(t, n, "a:1"), openStatusWorker(t, n, "b:1")
 		defer a.close(t)

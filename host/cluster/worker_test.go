@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
@@ -37,14 +38,14 @@ func TestDeletedConnectorsAreForgotten(t *testing.T) {
 	for offset, name := range []string{"a", "b", "c"} {
 		w.ApplySnapshot(config.Snapshot{Connectors: []*config.Connector{{Name: name}},
 			ConfigOffsets: map[string]int64{name: int64(offset)}}) // the first is the topic's first record
-		w.bring()
-		assert.Equal(t, 1, len(w.shares))
+		w.reconcile()
+		assert.Equal(t, 1, len(w.lastAssigned))
 	}
 	assert.Equal(t, 3, len(herder.shares))
 }
 
 // What a worker is about to run is what it has, though an assignment without it has come meanwhile.
-func TestWhatIsAboutToBeginIsHeld(t *testing.T) {
+func TestAssignedButNotStartedIsOwned(t *testing.T) {
 	t.Parallel()
 	herder := &assigned{shares: map[string]connect.Assignment{}}
 	w := NewWorker(WorkerOptions{Herder: herder})
@@ -54,13 +55,13 @@ func TestWhatIsAboutToBeginIsHeld(t *testing.T) {
 		w.mu.Lock()
 		w.assignment = Assignment{}
 		w.mu.Unlock()
-		assert.Equal(t, given, w.holds())
+		assert.Equal(t, given, w.owned())
 	}
 	w.ApplySnapshot(config.Snapshot{Connectors: []*config.Connector{{Name: "a"}},
 		ConfigOffsets: map[string]int64{"a": 0}})
-	w.bring()
+	w.reconcile()
 	assert.Equal(t, true, herder.shares["a"].OwnsConnector)
-	assert.Equal(t, 0, len(w.holds()))
+	assert.Equal(t, 0, len(w.owned()))
 }
 
 // A plan of settings that the config topic does not have now is not handed on as one of those that it has; one of
@@ -71,15 +72,15 @@ func TestPlansOfOtherSettings(t *testing.T) {
 		w := stopping(t, nil)
 		w.leading, w.assigned = true, true
 		var asked []config.TaskPlan
-		w.o.Logger = slog.New(slog.DiscardHandler)
-		w.o.Call = func(_ context.Context, _, _, _ string, body, _ any) error {
+		w.options.Logger = slog.New(slog.DiscardHandler)
+		w.options.Call = func(_ context.Context, _, _, _ string, body, _ any) error {
 			asked = append(asked, body.(config.TaskPlan))
 			return nil
 		}
 		write := func(offset int64, settings map[string]string) {
-			r := config.ConnectorRecord("c", settings)
+			r := configtopic.ConnectorRecord("c", settings)
 			r.Offset = offset
-			w.o.Store.Apply(r)
+			w.options.Store.Apply(r)
 		}
 		plan := config.TaskPlan{Config: map[string]string{"name": "c", "sets": "A"},
 			Tasks: []map[string]string{{"set": "A"}}}

@@ -17,24 +17,19 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-// Checker checks connectors against declarations: Kafka Connect's own, and those of the connector's component.
+// Checker checks connectors against the declarations of Kafka Connect and of the connector's component.
 type Checker struct {
-	Worker *Worker
-	// Embedded: the broker is the one that is built in.
-	Embedded bool
-	// OtherComponents are declarations of other components that are loaded: what one of them calls a password is shown
-	// nowhere.
+	Worker          *Worker
+	Embedded        bool // true if the broker is the built-in one
 	OtherComponents []*Declarations
 }
 
-// CheckComponent checks what can be said by declarations alone, without asking the plugin: values, what is missing, and
-// unknown keys. Unknown keys under the component's own prefixes are errors (P6: a misspelt filter would export the
-// whole table), unless unknown.settings says warn; other unknown keys are warnings. A check that its context ends is a
-// problem of its own.
+// CheckComponent checks settings by declarations, without calling the plugin. Unknown keys under the component's own
+// prefixes are errors (P6: a misspelled filter would export the whole table) unless unknown.settings=warn; others are
+// warnings. If the context ends, that is a problem, too.
 func (ch Checker) CheckComponent(ctx context.Context, c *Connector, component wit.Component) Problems {
 	own := DeclareComponent(component)
 	frame := Declare(CommonSettings(component.Kind)...)
-	// What is compared for the nearest names of unknown keys is made once, where there are any.
 	guess := sync.OnceValue(func() *setting.Suggester {
 		both := Declare(slices.Concat(own.Keys(), frame.Keys())...)
 		both.Prefixes = own.Prefixes
@@ -43,33 +38,33 @@ func (ch Checker) CheckComponent(ctx context.Context, c *Connector, component wi
 	var problems Problems
 	for _, e := range c.Entries {
 		if ctx.Err() != nil {
-			return append(problems, c.unchecked(ctx))
+			return append(problems, c.checkCanceled(ctx))
 		}
-		problems = append(problems, ch.entry(c, e, own, frame, guess)...)
+		problems = append(problems, ch.checkSetting(c, e, own, frame, guess)...)
 	}
 	for _, rule := range []func() Problems{
-		func() Problems { return missing(ctx, c, frame) },
-		func() Problems { return missing(ctx, c, own) },
-		func() Problems { return place(c, own) },
-		func() Problems { return uncounted(ctx, c, own) },
-		func() Problems { return frameRules(c, component.Kind) },
+		func() Problems { return missingSettings(ctx, c, frame) },
+		func() Problems { return missingSettings(ctx, c, own) },
+		func() Problems { return checkAddress(c, own) },
+		func() Problems { return ignoredDefaults(ctx, c, own) },
+		func() Problems { return commonRules(c, component.Kind) },
 	} {
 		if ctx.Err() != nil {
-			return append(problems, c.unchecked(ctx))
+			return append(problems, c.checkCanceled(ctx))
 		}
 		problems = append(problems, rule()...)
 	}
 	return problems
 }
 
-// unchecked is the problem of a connector whose check was ended.
-func (c *Connector) unchecked(ctx context.Context) Problem {
+func (c *Connector) checkCanceled(ctx context.Context) Problem {
 	return Problem{File: c.File, Line: 1, Text: fmt.Sprintf("the check was ended: %v", context.Cause(ctx))}
 }
 
-func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations, guess func() *setting.Suggester) Problems {
-	if text := lacking(e, ch.Worker, ch.Embedded); text != "" {
-		return Problems{e.coded(setting.CodeInvalid, text)}
+func (ch Checker) checkSetting(c *Connector, e Entry, own, frame *Declarations,
+	guess func() *setting.Suggester) Problems {
+	if text := exactlyOnceUnavailable(e, ch.Worker, ch.Embedded); text != "" {
+		return Problems{e.codedProblem(setting.CodeInvalid, text)}
 	}
 	spec, ok := own.Find(e.Key)
 	if !ok {
@@ -77,9 +72,9 @@ func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations, guess f
 	}
 	switch {
 	case ok:
-		return ch.checkEntry(e, &spec, own)
-	case own.Prefix(e.Key) == "" && belongs(c, e.Key):
-		return client(e, ch.providers())
+		return ch.checkValue(e, &spec, own)
+	case own.Prefix(e.Key) == "" && isNested(c, e.Key):
+		return checkClientSetting(e, ch.providers())
 	}
 	return Problems{ch.unknown(c, e, own, guess())}
 }
@@ -92,9 +87,7 @@ func keys(entries []Entry) []string {
 	return keys
 }
 
-// refused is the problem of an unknown setting: an error that names the way round, or a warning where
-// unknown.settings says so.
-func (ch Checker) refused(c *Connector, p Problem) Problem {
+func (ch Checker) unknownPrefixed(c *Connector, p Problem) Problem {
 	value := c.Text("unknown.settings")
 	if value == "" && ch.Worker != nil {
 		value = ch.Worker.Text("unknown.settings")
@@ -112,12 +105,12 @@ func (ch Checker) providers() *Providers {
 	return ch.Worker.Providers
 }
 
-// unknown is the problem of a key that nobody declared. What looks like a setting of the component's own is an error:
-// under its prefix, or nearly so, or without the prefix.
+// unknown returns the problem of an undeclared key, an error if it has the component's prefix, or nearly so, or lacks
+// it.
 func (ch Checker) unknown(c *Connector, e Entry, own *Declarations, guess *setting.Suggester) Problem {
 	near := guess.Nearest(e.Key)
-	if own.Prefix(e.Key) != "" || own.Prefix(near) != "" && !elsewhere(e.Key) {
-		return ch.refused(c, e.coded(setting.CodeUnknown, setting.Unknown(near)))
+	if own.Prefix(e.Key) != "" || own.Prefix(near) != "" && !isForeign(e.Key) {
+		return ch.unknownPrefixed(c, e.codedProblem(setting.CodeUnknown, setting.Unknown(near)))
 	}
 	for _, list := range []string{"transforms", "predicates"} {
 		if rest, ok := strings.CutPrefix(e.Key, list+"."); ok {
@@ -133,13 +126,12 @@ func (ch Checker) unknown(c *Connector, e Entry, own *Declarations, guess *setti
 	if hasSpec(workerSettings, e.Key) {
 		return e.warning("has no effect: a setting of the worker, which stands in the worker's file")
 	}
-	p := e.coded(setting.CodeUnknown, setting.Unknown(near))
+	p := e.codedProblem(setting.CodeUnknown, setting.Unknown(near))
 	p.Warning = true
 	return p
 }
 
-// elsewhere tells whether the key is a setting of something else than this connector.
-func elsewhere(key string) bool {
+func isForeign(key string) bool {
 	_, ok := common.Find(key)
 	return ok || hasSpec(workerSettings, key) || hasPrefix(key, []string{"transforms.", "predicates."})
 }
@@ -148,12 +140,11 @@ func hasSpec(specs []wit.ConfigKey, key string) bool {
 	return slices.ContainsFunc(specs, func(s wit.ConfigKey) bool { return s.Name == key })
 }
 
-// client looks at what a connector changes about its Kafka clients, as far as a look at the value says something.
-func client(e Entry, providers *Providers) Problems {
+func checkClientSetting(e Entry, providers *Providers) Problems {
 	for _, prefix := range []string{"producer.override.", "consumer.override.", "admin.override."} {
 		name, ok := strings.CutPrefix(e.Key, prefix)
 		if i := slices.IndexFunc(workerSettings, func(s wit.ConfigKey) bool { return s.Name == name }); ok && i >= 0 {
-			return literal(e, &workerSettings[i], providers)
+			return checkLiteral(e, &workerSettings[i], providers)
 		}
 	}
 	if providers.HasUnknownProvider(e) && IsPassword(e.Key) && hasPrefix(e.Key,
@@ -163,7 +154,7 @@ func client(e Entry, providers *Providers) Problems {
 	return nil
 }
 
-func (ch Checker) checkEntry(e Entry, spec *wit.ConfigKey, own *Declarations) Problems {
+func (ch Checker) checkValue(e Entry, spec *wit.ConfigKey, own *Declarations) Problems {
 	if e.unresolved() {
 		return nil
 	}
@@ -177,25 +168,21 @@ func (ch Checker) checkEntry(e Entry, spec *wit.ConfigKey, own *Declarations) Pr
 	named := *spec
 	named.Name = e.Key // rather than that which it is an alias of
 	if text := CheckValue(&named, e.Value.Reveal(), !e.Value.Secret() && !isSecret); text != "" {
-		return invalid(e, text, ch.providers())
+		return invalidValue(e, text, ch.providers())
 	}
-	return literal(e, spec, ch.providers())
+	return checkLiteral(e, spec, ch.providers())
 }
 
-// Mask stands for the value of a password wherever settings are shown.
+// Mask replaces the value of a password wherever settings are shown.
 const Mask = setting.Hidden
 
-// variable is what a shell or a template would replace.
 var variable = regexp.MustCompile(
 	`^(\$[A-Za-z_][A-Za-z0-9_]*|\$[{(][A-Za-z_][A-Za-z0-9_]*[)}]|%[A-Za-z_][A-Za-z0-9_]*%)$`)
 
-// quotedVariable is the same inside a value such as that of sasl.jaas.config.
 var quotedVariable = regexp.MustCompile(
 	`=\s*["']?(\$[A-Za-z_][A-Za-z0-9_]*|\$[{(][A-Za-z_][A-Za-z0-9_]*[)}])["']?\s*(;|\s|$)`)
 
-// literal finds values that stand for others and that nobody replaces. A password of that kind would be sent, and its
-// user be locked.
-func literal(e Entry, spec *wit.ConfigKey, providers *Providers) Problems {
+func checkLiteral(e Entry, spec *wit.ConfigKey, providers *Providers) Problems {
 	value, password := setting.Trim(e.Raw), spec.Kind == wit.KindPassword
 	switch {
 	case password && value == Mask:
@@ -212,13 +199,11 @@ func literal(e Entry, spec *wit.ConfigKey, providers *Providers) Problems {
 	return nil
 }
 
-// isSent reports whether the host sends values of a setting, or decides by them where it sends.
 func isSent(spec *wit.ConfigKey) bool {
 	return spec.Kind == wit.KindPassword || hasPrefix(spec.Role(), []string{role.HTTP, role.TLS, role.Listener})
 }
 
-// CheckSent returns the problem of a setting that would be sent with a reference which no config provider has resolved,
-// nil if there is none.
+// CheckSent returns the problem of a setting that would be sent with an unresolved reference, nil if there is none.
 func (p *Providers) CheckSent(c *Connector, d *Declarations) error {
 	for _, e := range c.Entries {
 		if spec, ok := d.Find(e.Key); ok && isSent(&spec) && p.HasUnknownProvider(e) {
@@ -228,15 +213,15 @@ func (p *Providers) CheckSent(c *Connector, d *Declarations) error {
 	return nil
 }
 
-// HasUnknownProvider reports whether a part of a value looks like a reference to a config provider that there is not.
+// HasUnknownProvider reports whether a value contains what looks like a reference to an unknown config provider.
 func (p *Providers) HasUnknownProvider(e Entry) bool {
 	return slices.ContainsFunc(reference.FindAllStringSubmatch(e.Raw, -1), func(parts []string) bool {
 		return p == nil || p.byName[parts[1]].kind == nil
 	})
 }
 
-// UnknownProvider is the problem of a reference to a config provider that there is not. Kafka Connect uses it as it
-// stands; sent: it would be sent in the place of a secret, and is refused.
+// UnknownProvider is the problem of a reference to an unknown config provider. If it would be sent, it is an error;
+// otherwise the text is used as it is, as in Kafka Connect.
 func (p *Providers) UnknownProvider(e Entry, sent bool) Problem {
 	const text = "looks like a reference to a config provider that there is not: it is %s. There are %s; the " +
 		"worker's config.providers declares others"
@@ -246,18 +231,15 @@ func (p *Providers) UnknownProvider(e Entry, sent bool) Problem {
 	return e.warning(text, "used as it stands", p.names())
 }
 
-// invalid is the problem of a value that its setting cannot have. Where it looks like a reference that is why.
-func invalid(e Entry, text string, providers *Providers) Problems {
-	problems := Problems{e.coded(setting.CodeInvalid, text)}
+func invalidValue(e Entry, text string, providers *Providers) Problems {
+	problems := Problems{e.codedProblem(setting.CodeInvalid, text)}
 	if providers.HasUnknownProvider(e) {
 		problems = append(problems, providers.UnknownProvider(e, false))
 	}
 	return problems
 }
 
-// belongs tells whether a key is a stage's that `transforms` or `predicates` name, a converter's, a topic creation
-// group's or a client's: they are looked at where those are.
-func belongs(c *Connector, key string) bool {
+func isNested(c *Connector, key string) bool {
 	if hasPrefix(key, []string{"key.converter.", "value.converter.", "header.converter.", "topic.creation.",
 		"producer.override.", "consumer.override.", "admin.override."}) {
 		return true
@@ -272,23 +254,21 @@ func belongs(c *Connector, key string) bool {
 	return false
 }
 
-// missing are the required settings that nobody gave. Templates can only be missing where validate says so.
-func missing(ctx context.Context, c *Connector, d *Declarations) Problems {
+func missingSettings(ctx context.Context, c *Connector, d *Declarations) Problems {
 	var problems Problems
 	for _, spec := range d.Keys() {
 		if ctx.Err() != nil {
 			break
 		}
-		if setting.IsRequired(&spec) && !defaulted(&spec) && !strings.Contains(spec.Name, "{") && !c.gives(&spec) {
+		if setting.IsRequired(&spec) && !hasDefault(&spec) && !strings.Contains(spec.Name, "{") && !c.has(&spec) {
 			problems = append(problems, c.missing(spec.Name))
 		}
 	}
 	return problems
 }
 
-// place finds a service that is nowhere: settings with the roles of address and port are required unless a destination
-// of BTP has both, and where the plugin has a default, which does not count for where a byte goes.
-func place(c *Connector, d *Declarations) Problems {
+// checkAddress requires address and port unless a BTP destination has both. The plugin's defaults do not count.
+func checkAddress(c *Connector, d *Declarations) Problems {
 	roles := NewRoles(d, c)
 	if roles.Has(role.Destination) {
 		return nil
@@ -313,8 +293,7 @@ func place(c *Connector, d *Declarations) Problems {
 	return problems
 }
 
-// defaulted tells whether a setting that is not given has a value: a default that counts.
-func defaulted(spec *wit.ConfigKey) bool {
+func hasDefault(spec *wit.ConfigKey) bool {
 	if spec.DefaultValue == nil {
 		return false
 	}
@@ -322,14 +301,13 @@ func defaulted(spec *wit.ConfigKey) bool {
 	return !known || r.Counts(*spec.DefaultValue)
 }
 
-// uncounted warns of defaults that the plugin has and the host does not go by.
-func uncounted(ctx context.Context, c *Connector, d *Declarations) Problems {
+func ignoredDefaults(ctx context.Context, c *Connector, d *Declarations) Problems {
 	var problems Problems
 	for _, spec := range d.Keys() {
 		if ctx.Err() != nil {
 			break
 		}
-		if spec.DefaultValue == nil || defaulted(&spec) || strings.Contains(spec.Name, "{") || c.gives(&spec) ||
+		if spec.DefaultValue == nil || hasDefault(&spec) || strings.Contains(spec.Name, "{") || c.has(&spec) ||
 			setting.IsRequired(&spec) || spec.Role() == role.Address || spec.Role() == role.Port {
 			continue
 		}
@@ -343,8 +321,7 @@ func uncounted(ctx context.Context, c *Connector, d *Declarations) Problems {
 	return problems
 }
 
-// gives tells whether the connector has the setting, under its name or an alias.
-func (c *Connector) gives(spec *wit.ConfigKey) bool {
+func (c *Connector) has(spec *wit.ConfigKey) bool {
 	return slices.ContainsFunc(spec.Names(), func(name string) bool {
 		_, ok := c.Get(name)
 		return ok
@@ -355,8 +332,7 @@ func (c *Connector) missing(name string) Problem {
 	return Problem{File: c.File, Line: 1, Setting: name, Code: setting.CodeMissing, Text: setting.Missing(name)}
 }
 
-// frameRules are Kafka Connect's own rules across settings.
-func frameRules(c *Connector, kind wit.ComponentKind) Problems {
+func commonRules(c *Connector, kind wit.ComponentKind) Problems {
 	var problems Problems
 	if e, ok := c.Entry("name"); ok {
 		name := setting.Trim(e.Value.Reveal())
@@ -371,7 +347,7 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 	}
 	if most, given := c.Entry("tasks.max"); given {
 		if n, ok := setting.Integer(wit.KindInt, most.Value.Reveal()); ok && n > MaxSinkTasks {
-			problems = append(problems, most.coded(setting.CodeInvalid, setting.Invalid(most.Key,
+			problems = append(problems, most.codedProblem(setting.CodeInvalid, setting.Invalid(most.Key,
 				most.Value.String(), fmt.Sprintf("Value must be no more than %d", MaxSinkTasks))))
 		}
 	}
@@ -386,7 +362,7 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 		}
 	case regex != "":
 		if _, err := pattern.Compile(regex); err != nil {
-			problems = append(problems, entry.coded(setting.CodeInvalid, setting.Invalid(entry.Key, regex,
+			problems = append(problems, entry.codedProblem(setting.CodeInvalid, setting.Invalid(entry.Key, regex,
 				"Invalid regex: "+err.Error())))
 		}
 	}
@@ -405,14 +381,11 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 	return problems
 }
 
-// maxTopicExpressions is the largest number of expressions of a connector's topic.creation.*, which take a second to
-// compile.
 const maxTopicExpressions = 10_000
 
-// topicCreation checks the expressions of the groups of new topics.
 func (c *Connector) topicCreation() (problems Problems) {
 	groups, _ := c.Entry("topic.creation.groups")
-	problems = c.twice(groups)
+	problems = c.duplicateAliases(groups)
 	count := 0
 	for _, e := range c.Entries {
 		if !strings.HasPrefix(e.Key, "topic.creation.") || !strings.HasSuffix(e.Key, ".include") &&
@@ -425,7 +398,7 @@ func (c *Connector) topicCreation() (problems Problems) {
 					"found more", maxTopicExpressions))
 			}
 			if _, err := pattern.Compile(text); err != nil {
-				problems = append(problems, e.coded(setting.CodeInvalid, setting.Invalid(e.Key, text,
+				problems = append(problems, e.codedProblem(setting.CodeInvalid, setting.Invalid(e.Key, text,
 					"Invalid regex: "+err.Error())))
 			}
 		}
@@ -433,25 +406,22 @@ func (c *Connector) topicCreation() (problems Problems) {
 	return problems
 }
 
-// regexWithin is how long an expression may take for one topic's name.
-const regexWithin = time.Second
+const regexTimeout = time.Second
 
-// MatchesTopic tells whether an expression of a setting takes a topic: it must match the whole name. One that takes
-// longer than a second is an error, or a topic would be passed over by the time that a machine had.
+// MatchesTopic reports whether an expression matches a whole topic name. It returns an error after one second.
 func MatchesTopic(p pattern.Pattern, topic string) (bool, error) {
-	ok, err := p.Within(regexWithin).Matches(topic)
+	ok, err := p.Within(regexTimeout).Matches(topic)
 	if err != nil {
-		return false, fmt.Errorf("the regular expression takes more than %s for the topic %q", regexWithin, topic)
+		return false, fmt.Errorf("the regular expression takes more than %s for the topic %q", regexTimeout, topic)
 	}
 	return ok, nil
 }
 
-// CheckStage checks the settings of a transform or predicate: values and what is missing. Unknown keys are warnings
-// unless they look like known ones.
+// CheckStage checks a transformation or predicate. Unknown keys are warnings unless they look like known ones.
 func (ch Checker) CheckStage(ctx context.Context, c *Connector, prefix string, component wit.Component) Problems {
 	part, own := c.StageConfig(prefix), DeclareComponent(component)
 	known := DeclareComponent(component)
-	for name := range framework {
+	for name := range stageSettings {
 		known.Declare(wit.ConfigKey{Name: name})
 	}
 	guess := setting.Suggester{Table: known, Budget: maxGuesses}
@@ -462,21 +432,20 @@ func (ch Checker) CheckStage(ctx context.Context, c *Connector, prefix string, c
 		}
 		spec, ok := own.Find(e.Key)
 		if ok {
-			// What is required of a transform may be empty, as ExtractField's field in Kafka: the plugin says if not.
+			// Kafka allows empty values of required settings here, for example ExtractField's field.
 			spec.Rules = slices.DeleteFunc(slices.Clone(spec.Rules), func(r wit.Rule) bool { return r.Required != nil })
-			found := ch.checkEntry(e, &spec, own)
+			found := ch.checkValue(e, &spec, own)
 			if spec.Kind != wit.KindPassword && found.Err() == nil {
 				found = nil // what a transform puts in may look like a reference
 			}
 			problems = append(problems, found...)
 			continue
 		}
-		// Kafka Connect does not look at settings that a transform does not know, and its users' files run unchanged.
-		p := e.coded(setting.CodeUnknown, setting.Unknown(guess.Nearest(e.Key)))
+		p := e.codedProblem(setting.CodeUnknown, setting.Unknown(guess.Nearest(e.Key)))
 		if p.Warning = true; own.Prefix(e.Key) != "" {
-			p = ch.refused(c, p)
+			p = ch.unknownPrefixed(c, p)
 		}
-		if now := renamed(component.Name, e.Key); now != "" {
+		if now := renamedSetting(component.Name, e.Key); now != "" {
 			p.Text, p.Warning = "unknown setting; Kafka 4.0 took this name away", true
 			switch _, both := part.Entry(now); {
 			case both:
@@ -485,13 +454,13 @@ func (ch Checker) CheckStage(ctx context.Context, c *Connector, prefix string, c
 				p.Text += "; it names no field"
 			default:
 				p.Text += ", it is " + now + " since 2.6, and without it every field stays"
-				p = ch.refused(c, p)
+				p = ch.unknownPrefixed(c, p)
 			}
 		}
 		problems = append(problems, p)
 	}
 	at, _ := c.Entry(prefix + "type")
-	for _, p := range missing(ctx, part, own) {
+	for _, p := range missingSettings(ctx, part, own) {
 		p.File, p.Line = at.File, at.Line
 		problems = append(problems, p)
 	}
@@ -499,25 +468,24 @@ func (ch Checker) CheckStage(ctx context.Context, c *Connector, prefix string, c
 		problems[i].Setting = prefix + problems[i].Setting
 	}
 	if ctx.Err() != nil {
-		problems = append(problems, c.unchecked(ctx))
+		problems = append(problems, c.checkCanceled(ctx))
 	}
 	return problems
 }
 
-// renamed is the name that Kafka's own class has today for a setting that it read before 4.0, "" for none. Files that
-// still have it are common, and Kafka passes it over: fields that were to be left out would go on.
-func renamed(class, name string) string {
+// renamedSetting returns the new name of a setting that Kafka ignores since 4.0, so that excluded fields would pass.
+func renamedSetting(class, name string) string {
 	if !strings.HasPrefix(class, "org.apache.kafka.connect.transforms.ReplaceField$") {
 		return ""
 	}
 	return map[string]string{"blacklist": "exclude", "whitelist": "include"}[name]
 }
 
-// ExpectedEntry is where a setting that is not given would stand, without a value: that of a transform or predicate
-// with its type, others with the first of their group, as in `shop#01.`, else at the top.
+// ExpectedEntry returns an empty entry where a missing setting belongs: at its transformation or group, else at the
+// top.
 func (c *Connector) ExpectedEntry(name string) Entry {
 	at := Entry{Key: name, File: c.File, Line: 1}
-	if prefix := partOf(name); prefix != "" {
+	if prefix := stagePrefix(name); prefix != "" {
 		if typed, ok := c.Entry(prefix + "type"); ok {
 			at.File, at.Line = typed.File, typed.Line
 		}
@@ -533,8 +501,7 @@ func (c *Connector) ExpectedEntry(name string) Entry {
 	return at
 }
 
-// partOf is the prefix of the transform or predicate that a setting belongs to, as in `transforms.ALIAS.`, "" for none.
-func partOf(name string) string {
+func stagePrefix(name string) string {
 	for _, list := range []string{"transforms.", "predicates."} {
 		if rest, ok := strings.CutPrefix(name, list); ok {
 			if alias, _, ok := strings.Cut(rest, "."); ok {
@@ -545,13 +512,11 @@ func partOf(name string) string {
 	return ""
 }
 
-// MaxSinkTasks is how many tasks a sink may have. Each is a client of Kafka and a member of the group from the start
-// on, whether or not there are so many partitions.
+// MaxSinkTasks is the largest number of tasks of a sink. Each is a Kafka client, even without a partition.
 const MaxSinkTasks = 1000
 
-// ValidationProblems turns what a plugin's validate said into problems, each at the line of its setting. What this
-// package found about a setting itself goes before what the plugin says of it, and of a password that was given a
-// plugin can know nothing.
+// ValidationProblems converts the result of a plugin's validate, each at the line of its setting. Errors in found go
+// first; a plugin cannot judge a password, which it does not see.
 func ValidationProblems(c *Connector, prefix string, examined []wit.ConfigValue, found Problems) Problems {
 	var problems Problems
 	for _, x := range examined {
@@ -574,4 +539,34 @@ func ValidationProblems(c *Connector, prefix string, examined []wit.ConfigValue,
 		}
 	}
 	return problems
+}
+
+// Declarations are the settings of a component or of Kafka Connect itself.
+type Declarations = setting.Table
+
+// maxGuesses bounds the comparisons for similar names of unknown settings: some hundred times what built-in plugins
+// need.
+const maxGuesses = 100_000_000
+
+// Declare returns the Declarations of settings in order.
+func Declare(specs ...wit.ConfigKey) *Declarations { return setting.NewTable(specs...) }
+
+// DeclareComponent is [Declare] for a plugin's component, with its prefixes.
+func DeclareComponent(c wit.Component) *Declarations { return setting.NewComponentTable(&c) }
+
+// List splits a value at commas, see [setting.List].
+func List(value string) []string { return setting.List(value) }
+
+// Boolean parses true, false, 1 and 0 in any case.
+func Boolean(value string) (b, ok bool) { return setting.Flag(value) }
+
+// CheckValue returns what is wrong with a value, in Kafka Connect's words, or "". It quotes the value only if shown is
+// true and it is no password.
+func CheckValue(spec *wit.ConfigKey, value string, shown bool) string {
+	return setting.Check{Secret: !shown, Matches: matchesWhole}.Value(spec, value)
+}
+
+func matchesWhole(pattern, text string) bool {
+	re, err := regexp.Compile("^(?:" + pattern + ")$")
+	return err != nil || re.MatchString(text)
 }

@@ -35,7 +35,7 @@ func TestSinkTasksAreBounded(t *testing.T) {
 			t.Fatal(problems)
 		}
 		refused := func(kind wit.ComponentKind) bool {
-			return slices.ContainsFunc(frameRules(c, kind), func(p Problem) bool { return p.Setting == "tasks.max" })
+			return slices.ContainsFunc(commonRules(c, kind), func(p Problem) bool { return p.Setting == "tasks.max" })
 		}
 		if refused(wit.ComponentSink) != want || refused(wit.ComponentSource) {
 			t.Errorf("%s: a sink is refused: %t, a source %t", value, refused(wit.ComponentSink),

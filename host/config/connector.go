@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,25 +13,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Connector is the configuration of a connector as its author wrote it, with references to config providers resolved.
+// Connector is a connector's configuration as written, with references to config providers resolved.
 type Connector struct {
-	// Name is `name`, or the file's name without its ending.
-	Name string
-	File string
-	// Entries are in the order of the file; no key stands twice.
-	Entries []Entry
-	// InitialState is `initial_state` of the file: the target state of a connector that was given no other one since it
-	// was first there. Without one it is to run.
+	Name         string
+	File         string
+	Entries      []Entry // in the order of the file, with unique keys
 	InitialState *Entry
-	// Problems are what was found about it so far. With errors among them it must not run.
-	Problems Problems
-	// Version is a number that tells what is stored by REST from what was stored before: that of a [ConnectorsFile],
-	// or the offset of a topic's record, which all workers of a group know. "": it was read from neither.
+	Problems     Problems // those found so far. A connector with errors must not run.
+	// Version is the version in a [ConnectorsFile] or the offset of a record. Empty means that it was read from a file.
 	Version string
 }
 
-// LoadConnector reads a connector from a file, see [ReadFile]. The error is for a file that cannot be read; everything
-// else is a problem.
+// LoadConnector reads a connector with [ReadFile]. It only fails if the file cannot be read.
 func LoadConnector(file string, providers *Providers) (*Connector, Problems, error) {
 	entries, problems, err := ReadFile(file)
 	if err != nil {
@@ -45,9 +39,9 @@ func LoadConnector(file string, providers *Providers) (*Connector, Problems, err
 	return c, c.Problems, nil
 }
 
-// NewConnector is [LoadConnector] for entries in hand.
+// NewConnector is [LoadConnector] for entries in memory.
 func NewConnector(file string, entries []Entry, providers *Providers) (*Connector, Problems) {
-	settings, initial := divided(entries)
+	settings, initial := splitInitialState(entries)
 	entries, problems := providers.resolveAll(settings)
 	c := &Connector{File: file, Entries: entries, InitialState: initial}
 	if name, ok := c.Get("name"); ok {
@@ -57,11 +51,10 @@ func NewConnector(file string, entries []Entry, providers *Providers) (*Connecto
 		base := filepath.Base(file)
 		c.Name = strings.TrimSuffix(base, filepath.Ext(base))
 	}
-	return c, providers.struck(problems)
+	return c, providers.redactProblems(problems)
 }
 
-// divided are the settings among entries, and the one that is none.
-func divided(entries []Entry) (settings []Entry, initial *Entry) {
+func splitInitialState(entries []Entry) (settings []Entry, initial *Entry) {
 	i := slices.IndexFunc(entries, func(e Entry) bool { return e.IsInitialState })
 	if i < 0 {
 		return entries, nil
@@ -69,7 +62,7 @@ func divided(entries []Entry) (settings []Entry, initial *Entry) {
 	return slices.Delete(slices.Clone(entries), i, i+1), &entries[i]
 }
 
-// InitialTarget is the state that a connector is to have that was given no other one.
+// InitialTarget returns the target state of a connector for which no other one was set.
 func (c *Connector) InitialTarget() string {
 	if c.InitialState == nil {
 		return TargetStarted
@@ -77,11 +70,8 @@ func (c *Connector) InitialTarget() string {
 	return initialTarget(*c.InitialState)
 }
 
-// classKey is the key that every connector has and no worker.
 const classKey = "connector.class"
 
-// isConnector tells whether the entries are a connector's rather than a worker's: they name a class, under a misspelt
-// key maybe, or they hold what only connectors have and no brokers, or nothing that a worker's file holds.
 func isConnector(entries []Entry) bool {
 	has := func(keys ...string) bool {
 		return slices.ContainsFunc(entries, func(e Entry) bool { return slices.Contains(keys, e.Key) })
@@ -89,29 +79,26 @@ func isConnector(entries []Entry) bool {
 	if has(classKey) {
 		return true
 	}
-	_, misspelt := misspeltClass(entries)
+	_, misspelt := misspelledClass(entries)
 	return !has("bootstrap.servers") && (misspelt || has("name", "tasks.max", "topics", "topics.regex", "transforms") ||
-		len(entries) > 0 && !slices.ContainsFunc(entries, ofWorker))
+		len(entries) > 0 && !slices.ContainsFunc(entries, isWorkerSetting))
 }
 
-// ofWorker tells whether a setting is one that workers have and connectors have not, be it misspelt.
-func ofWorker(e Entry) bool {
+func isWorkerSetting(e Entry) bool {
 	if _, ok := common.Find(e.Key); ok || hasPrefix(e.Key, connectorPrefixes) {
 		return false
 	}
-	if strings.HasPrefix(e.Key, "plugin.") || hasPrefix(e.Key, passedOn) {
+	if strings.HasPrefix(e.Key, "plugin.") || hasPrefix(e.Key, passThroughPrefixes) {
 		return true
 	}
 	near := workerDeclarations().Nearest(e.Key)
 	return near != "" && setting.Distance(near, e.Key) <= 2
 }
 
-// connectorPrefixes are those of settings that connectors have, too, and of stages.
 var connectorPrefixes = []string{"key.converter.", "value.converter.", "header.converter.", "producer.override.",
 	"consumer.override.", "admin.override.", "transforms.", "predicates."}
 
-// misspeltClass is the entry whose key was to be connector.class, as it seems.
-func misspeltClass(entries []Entry) (Entry, bool) {
+func misspelledClass(entries []Entry) (Entry, bool) {
 	d := Declare(declared(classKey, wit.KindString, "", ""))
 	i := slices.IndexFunc(entries, func(e Entry) bool { return d.Nearest(e.Key) != "" })
 	if i < 0 {
@@ -120,16 +107,15 @@ func misspeltClass(entries []Entry) (Entry, bool) {
 	return entries[i], true
 }
 
-// MissingClass is the problem of a connector that names no class: the key that was to do so is shown where one looks
-// like it.
+// MissingClass returns the problem of a connector without a class, at a similar key if there is one.
 func (c *Connector) MissingClass() Problem {
-	if e, ok := misspeltClass(c.Entries); ok {
+	if e, ok := misspelledClass(c.Entries); ok {
 		return e.problem("%s, which is required", setting.Unknown(classKey))
 	}
 	return c.missing(classKey)
 }
 
-// Locate puts an error where its setting was given, if it is, or wraps, a [Problem]; else it is the file's.
+// Locate returns the error as a problem at the line of its setting if it wraps a [Problem], else at the file.
 func (c *Connector) Locate(err error) Problem {
 	var p Problem
 	if !errors.As(err, &p) {
@@ -142,17 +128,16 @@ func (c *Connector) Locate(err error) Problem {
 	return p
 }
 
-// Get is the resolved value of a key.
+// Get returns the resolved value of a key.
 func (c *Connector) Get(key string) (string, bool) {
 	e, ok := c.Entry(key)
 	return e.Value.Reveal(), ok
 }
 
-// Entry is the entry of a key.
-func (c *Connector) Entry(key string) (Entry, bool) { return entryOf(c.Entries, key) }
+// Entry returns the entry of a key.
+func (c *Connector) Entry(key string) (Entry, bool) { return lastEntry(c.Entries, key) }
 
-// Text is the value of a key without blanks around it; if it is not given, the default of Kafka Connect's own
-// definition.
+// Text returns the trimmed value of a key, or the default of Kafka Connect's definition.
 func (c *Connector) Text(key string) string {
 	if v, ok := c.Get(key); ok {
 		return setting.Trim(v)
@@ -163,18 +148,19 @@ func (c *Connector) Text(key string) string {
 	return ""
 }
 
-// Raw is the configuration as it was written, references unresolved, with the name in it: what REST shows.
+// Raw returns the settings as written, references unresolved, with the name: what REST shows.
 func (c *Connector) Raw() map[string]string {
 	m := rawOf(c.Entries)
 	m["name"] = c.Name
 	return m
 }
 
-// Prefixed is the settings below a prefix, by what follows it.
-func (c *Connector) Prefixed(prefix string) map[string]string { return below(prefix, texts(c.Entries)) }
+// Prefixed returns the settings with a prefix, by the rest of their keys.
+func (c *Connector) Prefixed(prefix string) map[string]string {
+	return withPrefix(prefix, values(c.Entries))
+}
 
-// Converter is the class and the settings of `key.converter`, `value.converter` or `header.converter`: the connector's
-// own if it names a class, with its own settings only, else the worker's, as in Kafka Connect.
+// Converter returns class and settings of a converter: the connector's, if it names a class, else the worker's.
 func (c *Connector) Converter(which string, w *Worker) (class string, settings map[string]string) {
 	if own := c.Text(which); own != "" {
 		return own, c.Prefixed(which + ".")
@@ -182,7 +168,7 @@ func (c *Connector) Converter(which string, w *Worker) (class string, settings m
 	return w.Text(which), w.Prefixed(which + ".")
 }
 
-// Setting is a setting that both the worker and the connector may give: the connector's, else the worker's (errors.…).
+// Setting returns a setting of the connector, or else of the worker (errors.…).
 func (c *Connector) Setting(key string, w *Worker) string {
 	if v, ok := c.Get(key); ok {
 		return setting.Trim(v)
@@ -190,25 +176,22 @@ func (c *Connector) Setting(key string, w *Worker) string {
 	return w.Text(key)
 }
 
-// stage is a transform of a connector's chain as `transforms` names it.
 type stage struct {
 	Alias, Class, Version string
-	// Prefix is `transforms.ALIAS.`
-	Prefix    string
-	Predicate *Predicate
-	Negate    bool
+	Prefix                string
+	Predicate             *Predicate
+	Negate                bool
 }
 
-// Predicate is a predicate that a stage names.
+// Predicate is a declared predicate.
 type Predicate struct{ Alias, Class, Version, Prefix string }
 
-// StageConfig is a transform or predicate of the connector seen as a configuration of its own: its settings, prefix cut
-// off, and where they stand.
+// StageConfig returns the settings of a transformation or predicate without their prefix.
 func (c *Connector) StageConfig(prefix string) *Connector {
 	part := &Connector{Name: c.Name, File: c.File}
 	for _, e := range c.Entries {
 		rest, ok := strings.CutPrefix(e.Key, prefix)
-		if !ok || framework[rest] {
+		if !ok || stageSettings[rest] {
 			continue
 		}
 		e.Key = rest
@@ -217,19 +200,18 @@ func (c *Connector) StageConfig(prefix string) *Connector {
 	return part
 }
 
-// framework are the settings of a stage that Kafka Connect itself reads.
-var framework = map[string]bool{"type": true, "plugin.version": true, "predicate": true, "negate": true}
+var stageSettings = map[string]bool{"type": true, "plugin.version": true, "predicate": true, "negate": true}
 
-// Stages are the transforms in their order, with the problems of what Kafka Connect itself reads of them.
+// Stages returns the transformations in order, with the problems of the settings that Kafka Connect itself reads.
 func (c *Connector) Stages() ([]stage, Problems) {
 	var stages []stage
 	var problems Problems
 	transforms, _ := c.Entry("transforms")
 	predicates, _ := c.Entry("predicates")
 	known := List(predicates.Value.Reveal())
-	problems = append(problems, c.twice(transforms)...)
-	problems = append(problems, c.twice(predicates)...)
-	for _, alias := range distinct(List(transforms.Value.Reveal())) {
+	problems = append(problems, c.duplicateAliases(transforms)...)
+	problems = append(problems, c.duplicateAliases(predicates)...)
+	for _, alias := range unique(List(transforms.Value.Reveal())) {
 		prefix := "transforms." + alias + "."
 		s := stage{Alias: alias, Class: c.Text(prefix + "type"), Version: c.Text(prefix + "plugin.version"),
 			Prefix: prefix}
@@ -244,7 +226,7 @@ func (c *Connector) Stages() ([]stage, Problems) {
 					"does not cut the blanks around this value: leave them out"))
 			}
 		} else if given {
-			problems = append(problems, negate.coded(setting.CodeInvalid, setting.Invalid(negate.Key,
+			problems = append(problems, negate.codedProblem(setting.CodeInvalid, setting.Invalid(negate.Key,
 				setting.Trim(negate.Value.String()), "Expected value to be either true or false")))
 		}
 		if named, ok := c.Entry(prefix + "predicate"); ok {
@@ -260,12 +242,13 @@ func (c *Connector) Stages() ([]stage, Problems) {
 			p := c.predicate(name)
 			s.Predicate = &p
 		} else if given {
-			problems = append(problems, negate.coded(setting.CodeInvalid, "Config '"+negate.Key+"' was provided but "+
+			problems = append(problems, negate.codedProblem(setting.CodeInvalid, "Config '"+
+				negate.Key+"' was provided but "+
 				"there is no config '"+prefix+"predicate' defining a predicate to be negated."))
 		}
 		stages = append(stages, s)
 	}
-	for _, alias := range distinct(known) {
+	for _, alias := range unique(known) {
 		if c.Text("predicates."+alias+".type") == "" {
 			problems = append(problems, predicates.missing("predicates."+alias+".type"))
 		}
@@ -273,10 +256,10 @@ func (c *Connector) Stages() ([]stage, Problems) {
 	return stages, problems
 }
 
-// Predicates are those that the connector declares, whether or not a transform has them.
+// Predicates returns all declared predicates, used or not.
 func (c *Connector) Predicates() []Predicate {
 	var all []Predicate
-	for _, alias := range distinct(List(c.Text("predicates"))) {
+	for _, alias := range unique(List(c.Text("predicates"))) {
 		all = append(all, c.predicate(alias))
 	}
 	return all
@@ -287,8 +270,7 @@ func (c *Connector) predicate(alias string) Predicate {
 	return Predicate{Alias: alias, Class: c.Text(p + "type"), Version: c.Text(p + "plugin.version"), Prefix: p}
 }
 
-// distinct are the aliases of a list, each at its first place.
-func distinct(aliases []string) []string {
+func unique(aliases []string) []string {
 	var once []string
 	for _, alias := range aliases {
 		if !slices.Contains(once, alias) {
@@ -298,20 +280,40 @@ func distinct(aliases []string) []string {
 	return once
 }
 
-func (c *Connector) twice(list Entry) Problems {
+func (c *Connector) duplicateAliases(list Entry) Problems {
 	aliases := List(list.Value.Reveal())
-	if len(distinct(aliases)) == len(aliases) {
+	if len(unique(aliases)) == len(aliases) {
 		return nil
 	}
-	return Problems{list.coded(setting.CodeInvalid, setting.Invalid(list.Key, "["+strings.Join(aliases, ", ")+"]",
+	return Problems{list.codedProblem(setting.CodeInvalid, setting.Invalid(list.Key, "["+strings.Join(aliases, ", ")+
+		"]",
 		"Duplicate alias provided."))}
 }
 
-// String is name and file: connectors hold secrets.
+// String returns name and file, because connectors hold secrets.
 func (c *Connector) String() string { return fmt.Sprintf("connector %s (%s)", c.Name, c.File) }
 
-// LogValue is String.
+// LogValue implements [slog.LogValuer].
 func (c *Connector) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// ConsumerGroup is the group in which the tasks of a sink read, unless the connector names one.
+// ConsumerGroup returns a sink's consumer group, unless the connector sets another.
 func ConsumerGroup(connector string) string { return "connect-" + connector }
+
+// NewRESTConnector builds a connector from settings received by REST. Their references may only use providers of
+// `config.providers`, unless stored has the same value.
+func NewRESTConnector(at string, settings map[string]string, stored *Connector, providers *Providers) *Connector {
+	var entries []Entry
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		e := NewEntry(key, settings[key], at, 0)
+		e.FromREST = true
+		if stored != nil {
+			if before, ok := stored.Entry(key); ok && before.Raw == e.Raw {
+				e.FromREST = before.FromREST
+			}
+		}
+		entries = append(entries, e)
+	}
+	c, problems := NewConnector(at, entries, providers)
+	c.Problems = problems
+	return c
+}

@@ -313,7 +313,7 @@ c.properties:4: transforms.b.negate: Invalid value maybe for configuration trans
 }
 
 // Kafka passes over the names that its ReplaceField had before 4.0, so that fields that were to be left out go on.
-func TestNamesThatKafkaTookAway(t *testing.T) {
+func TestSettingsThatKafkaRemoved(t *testing.T) {
 	replace := wit.Component{Kind: wit.ComponentTransformation,
 		Name: "org.apache.kafka.connect.transforms.ReplaceField$Value", Settings: []wit.ConfigKey{
 			declared("include", wit.KindList, "", ""), declared("exclude", wit.KindList, "", "")}}
@@ -733,7 +733,7 @@ func TestBoundsOfTopicCreation(t *testing.T) {
 		expectLines(t, what, c.want, connector(t, "a=b\ntopic.creation.groups=big\ntopic.creation.big.include="+
 			c.include).topicCreation())
 	}
-	whole := frameRules(connector(t, "topics.regex="+strings.Repeat(`\\pL`, 60_000)), wit.ComponentSink)
+	whole := commonRules(connector(t, "topics.regex="+strings.Repeat(`\\pL`, 60_000)), wit.ComponentSink)
 	if len(whole) != 1 || !strings.Contains(whole[0].Text,
 		"Invalid regex: expected at most 1000 characters, found 180000") {
 		t.Errorf("expected the expression to be too long, found %d problems %.300v", len(whole), whole)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,9 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
-// ConnectorsFile keeps the connectors that were created by REST on a worker without a group, in one file of its data
-// folder. They belong to REST, as those in a file of their own belong to that file. All methods may be called at any
-// time.
+// ConnectorsFile stores connectors created by REST on a worker without a group. All methods may be called at any time.
 type ConnectorsFile struct {
 	path string
 
@@ -24,11 +23,9 @@ type ConnectorsFile struct {
 	stored storedConnectors
 }
 
-// storedConnectors is the JSON document of a [ConnectorsFile].
 type storedConnectors struct {
-	// Last is the highest version that was given to a connector so far.
-	Last       int64                      `json:"last_version"`
-	Connectors map[string]storedConnector `json:"connectors"`
+	LastVersion int64                      `json:"last_version"`
+	Connectors  map[string]storedConnector `json:"connectors"`
 }
 
 type storedConnector struct {
@@ -36,11 +33,9 @@ type storedConnector struct {
 	Config  map[string]string `json:"config"`
 }
 
-// maxConnectorsFile is how large a [ConnectorsFile] may be, in bytes.
 const maxConnectorsFile = 64 << 20
 
-// OpenConnectorsFile reads the file, which may be absent; "" keeps all in memory. A file that cannot be read is an
-// error: its connectors would be taken for deleted.
+// OpenConnectorsFile reads the file, which may be missing; an empty path keeps all in memory.
 func OpenConnectorsFile(path string) (*ConnectorsFile, error) {
 	f := &ConnectorsFile{path: path}
 	if err := loadJSON(path, maxConnectorsFile, &f.stored); err != nil {
@@ -52,20 +47,17 @@ func OpenConnectorsFile(path string) (*ConnectorsFile, error) {
 	return f, nil
 }
 
-// place is the [Connector.File] of a connector.
-func (f *ConnectorsFile) place(name string) string { return f.path + ": " + name }
+func (f *ConnectorsFile) location(name string) string { return f.path + ": " + name }
 
-// holds reports whether a connector was read from the file.
-func (f *ConnectorsFile) holds(c *Connector) bool { return f != nil && c.File == f.place(c.Name) }
+func (f *ConnectorsFile) contains(c *Connector) bool { return f != nil && c.File == f.location(c.Name) }
 
-// Names are the connectors of the file, in their order.
+// Names returns the names of the connectors, sorted.
 func (f *ConnectorsFile) Names() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Sorted(maps.Keys(f.stored.Connectors))
 }
 
-// connector reads a connector, nil if it is absent.
 func (f *ConnectorsFile) connector(name string, providers *Providers) *Connector {
 	f.mu.Lock()
 	stored, there := f.stored.Connectors[name]
@@ -76,12 +68,11 @@ func (f *ConnectorsFile) connector(name string, providers *Providers) *Connector
 	settings := map[string]string{}
 	maps.Copy(settings, stored.Config) // null in a file that somebody has edited
 	settings["name"] = name
-	c := NewRESTConnector(f.place(name), settings, nil, providers)
+	c := NewRESTConnector(f.location(name), settings, nil, providers)
 	c.Name, c.Version = name, fmt.Sprint(stored.Version)
 	return c
 }
 
-// put stores a configuration durably. over is [Stored.IfMatch].
 func (f *ConnectorsFile) put(name string, settings map[string]string, over func(version string) bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -96,25 +87,32 @@ func (f *ConnectorsFile) put(name string, settings map[string]string, over func(
 	case there && maps.Equal(before.Config, settings):
 		return nil
 	}
-	if n := len(encoded(settings)); n > maxFileBytes {
-		return &TooLargeError{fmt.Sprintf("expected at most %d bytes in a configuration, found %d", maxFileBytes, n)}
+	if n := encodedSize(settings); n > maxFileBytes {
+		return &TooLargeError{Text: fmt.Sprintf("expected at most %d bytes in a configuration, found %d", maxFileBytes,
+			n)}
 	}
-	return f.change(func(next *storedConnectors) {
-		next.Last++
-		next.Connectors[name] = storedConnector{next.Last, settings}
+	return f.update(func(next *storedConnectors) {
+		next.LastVersion++
+		next.Connectors[name] = storedConnector{next.LastVersion, settings}
 	})
 }
 
-// remove deletes a connector durably.
+func encodedSize(settings map[string]string) int {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(settings) // which cannot fail
+	return b.Len() - len("\n")
+}
+
 func (f *ConnectorsFile) remove(name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.change(func(next *storedConnectors) { delete(next.Connectors, name) })
+	return f.update(func(next *storedConnectors) { delete(next.Connectors, name) })
 }
 
-// change saves what do makes of a copy; f.mu is held.
-func (f *ConnectorsFile) change(do func(*storedConnectors)) error {
-	next := storedConnectors{f.stored.Last, maps.Clone(f.stored.Connectors)}
+func (f *ConnectorsFile) update(do func(*storedConnectors)) error {
+	next := storedConnectors{f.stored.LastVersion, maps.Clone(f.stored.Connectors)}
 	do(&next)
 	if err := saveJSON(f.path, maxConnectorsFile, next); err != nil {
 		return err
@@ -123,9 +121,8 @@ func (f *ConnectorsFile) change(do func(*storedConnectors)) error {
 	return nil
 }
 
-// Import stores the connectors that an earlier version kept in a folder, one file for each, and removes their files. A
-// file that cannot be imported stays, with a problem. A target state next to the settings counts unless another was
-// set. Import may be repeated after a crash. It also removes what killed writes have left in the folder.
+// Import stores connectors that an earlier version kept in a folder, one file each, and deletes the files. A target
+// state in a file counts unless one was set. Import may be repeated after a crash.
 func (f *ConnectorsFile) Import(folder string, targets *TargetStates) (imported []string, problems Problems,
 	err error) {
 	wholefile.Clean(folder)
@@ -139,7 +136,7 @@ func (f *ConnectorsFile) Import(folder string, targets *TargetStates) (imported 
 	var done []string
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	next := storedConnectors{f.stored.Last, maps.Clone(f.stored.Connectors)}
+	next := storedConnectors{f.stored.LastVersion, maps.Clone(f.stored.Connectors)}
 	for _, path := range files.Connectors {
 		c := loadAny(path, &Providers{})
 		stored, there := next.Connectors[c.Name]
@@ -152,8 +149,8 @@ func (f *ConnectorsFile) Import(folder string, targets *TargetStates) (imported 
 				"the same name, %s", f.path, c.Name)})
 			continue
 		case !there:
-			next.Last++
-			next.Connectors[c.Name] = storedConnector{next.Last, c.Raw()}
+			next.LastVersion++
+			next.Connectors[c.Name] = storedConnector{next.LastVersion, c.Raw()}
 			imported = append(imported, c.Name)
 		}
 		if _, set := targets.get(c.Name); !set && c.InitialState != nil {
@@ -176,8 +173,6 @@ func (f *ConnectorsFile) Import(folder string, targets *TargetStates) (imported 
 	return imported, problems, nil
 }
 
-// loadJSON reads a file of at most so many bytes into a value, which it leaves alone if the path is "" or leads to
-// nothing.
 func loadJSON(path string, most int64, into any) error {
 	if path == "" {
 		return nil
@@ -195,7 +190,6 @@ func loadJSON(path string, most int64, into any) error {
 	return nil
 }
 
-// saveJSON replaces a file durably, unless the path is "".
 func saveJSON(path string, most int, value any) error {
 	if path == "" {
 		return nil

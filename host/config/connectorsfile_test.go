@@ -47,7 +47,7 @@ func TestConnectorsOfREST(t *testing.T) {
 	require.NoError(t, s.Put(t.Context(), c.Name, Stored{Connector: c}))
 	require.NoError(t, with(t, s, "1", ""))
 	require.NoError(t, s.Put(t.Context(), "a", Stored{Target: TargetPaused}))
-	assert.Equal(t, TargetPaused, s.places.TargetStates.Get(&Connector{Name: "a"}))
+	assert.Equal(t, TargetPaused, s.locations.TargetStates.Get(&Connector{Name: "a"}))
 	s = kept(t, Locations{REST: openMade(t, dir)})
 	now, _ := s.Snapshot()
 	assert.Equal(t, 2, len(now.Connectors))
@@ -93,7 +93,7 @@ func TestConnectorThatCannotBeWritten(t *testing.T) {
 	err := s.Put(t.Context(), "a", Stored{Connector: settings(t, "request", "name=a\nx=2"), Target: TargetStopped})
 	assert.Error(t, err, "no such file or directory")
 	assert.Equal(t, "a=1", found(t, s))
-	assert.Equal(t, map[string]string{}, s.places.TargetStates.All())
+	assert.Equal(t, map[string]string{}, s.locations.TargetStates.All())
 	assert.Error(t, s.Put(t.Context(), "b", Stored{Connector: settings(t, "request",
 		"name=b\nx="+strings.Repeat("x", maxFileBytes))}), "expected at most 1048576 bytes in a configuration")
 }
@@ -132,7 +132,7 @@ func TestImport(t *testing.T) {
 }
 
 // A connector that has a file is changed there, also while it runs as the file had it before.
-func TestTakes(t *testing.T) {
+func TestCheckWritable(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.properties")
@@ -147,25 +147,6 @@ func TestTakes(t *testing.T) {
 	require.NoError(t, s.CheckWritable("b", ""))
 	assert.Error(t, s.CheckWritable("n", "n.properties"),
 		"is kept in n.properties, which was named when the worker was started")
-}
-
-// In a topic the version is the record's offset, and stays where nothing is written.
-func TestVersionsOfATopic(t *testing.T) {
-	t.Parallel()
-	l := topicStore(plainWorker(t, ""), discard, nil, `connector-a {"properties":{"name":"a","x":"1"}}`)
-	l.CaughtUp()
-	put := func(x, over string) error {
-		return l.Put(t.Context(), "a", Stored{Connector: settings(t, "request", "name=a\nx="+x),
-			IfMatch: func(version string) bool { return version == over }})
-	}
-	version := func() string { now, _ := l.Snapshot(); return now.Connectors[0].Version }
-	assert.Equal(t, "0", version())
-	require.NoError(t, put("1", "0"))
-	assert.Equal(t, "0", version())
-	require.NoError(t, put("2", "0"))
-	assert.Equal(t, "1", version())
-	assert.Error(t, put("3", "0"), "was changed meanwhile")
-	assert.Equal(t, 2, len(l.all))
 }
 
 // A file that is too large is refused, with nothing of it in memory.

@@ -9,30 +9,25 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Action is what another configuration means for a connector.
+// Action is what a changed configuration means for a connector.
 type Action string
 
 const (
-	// NoChange: no setting is another one.
-	NoChange Action = "nothing"
-	// UpdateInPlace: its tasks take the settings while they run.
-	UpdateInPlace Action = "in place"
-	// Restart: its tasks are made again, when those before have stopped.
-	Restart Action = "restart"
-	// Create: it is a new one.
-	Create Action = "create"
-	// Remove: it is stopped and forgotten; its offsets stay.
-	Remove Action = "remove"
-	// Reject: the configuration is bad. What ran before it goes on; a connector that did not run is FAILED.
+	NoChange      Action = "nothing"
+	UpdateInPlace Action = "in place" // UpdateInPlace applies the settings to the running tasks
+	Restart       Action = "restart"  // Restart stops the tasks and creates new ones
+	Create        Action = "create"
+	Remove        Action = "remove" // Remove stops the connector; its offsets stay
+	// Reject keeps the previous configuration running. A connector without one is FAILED.
 	Reject Action = "refuse"
 )
 
-// placeRoles are settings that the HTTP client of a connector takes while it works. A role that ends in a dot stands
-// for all below it. Where the requests go is none of them: positions of a source belong to one service.
-var placeRoles = []string{role.User, role.Password, role.ConnectTimeoutMS, role.ReadTimeoutMS, role.MaxConcurrent,
+// inPlaceRoles are settings that a connector's HTTP client changes while it works. A role that ends in a dot includes
+// all below it. The address is not among them: a source's positions belong to one service.
+var inPlaceRoles = []string{role.User, role.Password, role.ConnectTimeoutMS, role.ReadTimeoutMS, role.MaxConcurrent,
 	role.RequestsPerSecond, role.MaintenanceWindows, role.TLS, role.Retry}
 
-// ChangedKeys returns the names of the settings that differ between two configurations or are missing in one, sorted.
+// ChangedKeys returns the sorted keys that differ between two configurations or are missing in one.
 func ChangedKeys(before, after map[string]string) (names []string) {
 	for name, value := range after {
 		if was, there := before[name]; !there || was != value {
@@ -48,21 +43,19 @@ func ChangedKeys(before, after map[string]string) (names []string) {
 	return names
 }
 
-// compare returns the effect of changing a connector's settings from written to those of c, and the names of the
-// settings that differ. declared returns the declarations of the connector's plugin; it is called if settings differ.
 func compare(written map[string]string, c *Connector, declared func(*Connector) *Declarations) (e Action,
 	settings []string) {
 	if settings = ChangedKeys(written, c.Raw()); len(settings) == 0 {
 		return NoChange, nil
 	}
 	d := declared(c)
-	if _, byDestination := find(d, written, role.Destination); byDestination {
+	if _, byDestination := settingWithRole(d, written, role.Destination); byDestination {
 		return Restart, settings
 	}
 	for _, key := range settings {
 		spec, ok := d.Find(key)
 		role := spec.Role()
-		if !ok || !slices.ContainsFunc(placeRoles, func(r string) bool {
+		if !ok || !slices.ContainsFunc(inPlaceRoles, func(r string) bool {
 			return role == r || strings.HasSuffix(r,
 				".") && strings.HasPrefix(role, r)
 		}) {
@@ -72,8 +65,7 @@ func compare(written map[string]string, c *Connector, declared func(*Connector) 
 	return UpdateInPlace, settings
 }
 
-// find is the setting of a role that is given.
-func find(d *Declarations, written map[string]string, role string) (name string, ok bool) {
+func settingWithRole(d *Declarations, written map[string]string, role string) (name string, ok bool) {
 	for key, value := range written {
 		if spec, declared := d.Find(key); declared && spec.Role() == role && setting.Trim(value) != "" {
 			return key, true
@@ -82,42 +74,34 @@ func find(d *Declarations, written map[string]string, role string) (name string,
 	return "", false
 }
 
-// RunningConnector is a connector that a worker has.
+// RunningConnector is a connector of a worker.
 type RunningConnector struct {
-	// Name, and File where its configuration stands.
 	Name, File string
-	// Raw are its settings as they were written.
-	Raw map[string]string
-	// Given is the configuration that it was given, nil where that is unknown: the same one need not be compared.
-	Config *Connector
-	// Rejected: it never ran, because its configuration is bad.
-	Rejected bool
-	// HasFailed: it or one of its tasks has failed, so a change restarts it even where it could be made in place.
-	HasFailed bool
+	Raw        map[string]string // the settings as written
+	Config     *Connector        // the configuration that it was started with. Nil means unknown.
+	Rejected   bool              // true if it never ran because its configuration is invalid
+	HasFailed  bool              // true if it or a task has failed, so that any change restarts it
 }
 
-// Change is what a reload does about a connector.
+// Change is what a reload does with a connector.
 type Change struct {
-	Name   string
-	Action Action
-	// Settings are those that differ, for InPlace and Restart.
-	Settings []string
-	// Connector is its configuration in the files; nil for Remove. Problems are its, with Refuse errors among them, and
-	// with Nothing only those that its configuration did not have before: a folder is looked at every few seconds.
-	Connector *Connector
-	Problems  Problems
-	// KeepsRunning: with Refuse, it ran before and goes on.
-	KeepsRunning bool
+	Name     string
+	Action   Action
+	Settings []string // the changed settings of UpdateInPlace and Restart
+	// Connector is the new configuration, nil for Remove. Problems are its problems; with NoChange only new ones,
+	// because a folder is scanned every few seconds.
+	Connector    *Connector
+	Problems     Problems
+	KeepsRunning bool // true for Reject if the previous configuration continues to run
 }
 
-// same tells whether two connectors are copies of one that was read: of two that were not, nothing is known.
-func (c *Connector) same(other *Connector) bool {
+func (c *Connector) isCopyOf(other *Connector) bool {
 	return c != nil && c.Name == other.Name && len(c.Entries) > 0 && len(c.Entries) == len(other.Entries) &&
 		&c.Entries[0] == &other.Entries[0]
 }
 
-// Diff is what it takes to bring a worker from the connectors that it has to those in the files, by name. check finds
-// the problems of a connector that is not the one that runs; declared are the declarations of its plugin.
+// Diff returns the changes from the running connectors to those in the files, by name. check is called for connectors
+// that differ; declared returns the declarations of a connector's plugin.
 func Diff(have []RunningConnector, files []*Connector, check func(*Connector) Problems,
 	declared func(*Connector) *Declarations) []Change {
 	by := map[string]RunningConnector{}
@@ -131,7 +115,7 @@ func Diff(have []RunningConnector, files []*Connector, check func(*Connector) Pr
 		now, there := by[c.Name]
 		step := Change{Name: c.Name, Action: Create, Connector: c, Problems: c.Problems}
 		if there && !now.Rejected && c.Problems.Err() == nil {
-			if step.Action = NoChange; !now.Config.same(c) {
+			if step.Action = NoChange; !now.Config.isCopyOf(c) {
 				step.Action, step.Settings = compare(now.Raw, c, declared)
 			}
 			switch {
@@ -163,7 +147,16 @@ func Diff(have []RunningConnector, files []*Connector, check func(*Connector) Pr
 		}
 		bad[c.File] = &refused
 	}
-	// A bad file's connector goes on: the one of its name, else the one that came from the file.
+	rejectInvalid(steps, have, broken, bad)
+	var plan []Change
+	for _, name := range slices.Sorted(maps.Keys(steps)) {
+		plan = append(plan, steps[name])
+	}
+	return plan
+}
+
+// rejectInvalid keeps the connector of an invalid file running: the one of its name, else the one from the file.
+func rejectInvalid(steps map[string]Change, have []RunningConnector, broken []*Connector, bad map[string]*Connector) {
 	meant := map[*Connector]bool{}
 	for _, n := range have {
 		if _, planned := steps[n.Name]; planned {
@@ -188,9 +181,4 @@ func Diff(have []RunningConnector, files []*Connector, check func(*Connector) Pr
 			steps[c.Name] = Change{Name: c.Name, Action: Reject, Connector: c, Problems: c.Problems}
 		}
 	}
-	var plan []Change
-	for _, name := range slices.Sorted(maps.Keys(steps)) {
-		plan = append(plan, steps[name])
-	}
-	return plan
 }

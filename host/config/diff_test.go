@@ -21,7 +21,7 @@ func readAs(path string, lines ...string) *Connector {
 	return c
 }
 
-func TestPlan(t *testing.T) {
+func TestDiff(t *testing.T) {
 	role := func(name, role string) wit.ConfigKey {
 		return wit.ConfigKey{Name: name, Kind: wit.KindString, Rules: []wit.Rule{{Role: &role}}}
 	}
@@ -75,7 +75,7 @@ func TestPlan(t *testing.T) {
 			[]*Connector{a},
 			"a restart"},
 		{"one name in two files", []RunningConnector{has(a), has(readAs("b.properties", "x=1"))},
-			namedApart([]*Connector{readAs("a.properties", "name=a", "user=u", "host=h"),
+			uniqueNames([]*Connector{readAs("a.properties", "name=a", "user=u", "host=h"),
 				readAs("b.properties", "name=a")}), "a refuse, goes on; b refuse, goes on"},
 		{"names that change places", []RunningConnector{has(readAs("a.properties", "name=x")),
 			has(readAs("b.properties", "name=y"))},
@@ -108,7 +108,7 @@ func TestPlan(t *testing.T) {
 }
 
 // What a file was warned of is not said again with each look at the folder.
-func TestPlanRepeatsNoWarning(t *testing.T) {
+func TestDiffRepeatsNoWarning(t *testing.T) {
 	twice := readAs("a.properties", "name=a", "x=1", "x=2")
 	now := RunningConnector{Name: "a", File: twice.File, Raw: twice.Raw(), Config: twice}
 	for what, k := range map[string]struct {

@@ -15,14 +15,13 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// readJSON reads a connector as Kafka's standalone worker takes it: a flat object of settings, REST's request
-// `{"name":…,"config":{…}}`, or REST's answer, which has `tasks` and `type` too. Numbers and booleans are kept as text,
-// as Kafka Connect does.
+// readJSON reads what Kafka's standalone worker accepts: an object of settings, or REST's request or response
+// `{"name":…,"config":{…}}`. Numbers and booleans become text, as in Kafka Connect.
 func readJSON(file string, data []byte) ([]Entry, Problems) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, nil
 	}
-	r := &jsonReader{file: file, data: data, at: 1}
+	r := &jsonReader{file: file, data: data, lineNumber: 1}
 	r.dec = json.NewDecoder(bytes.NewReader(r.data))
 	r.dec.UseNumber()
 	err := r.document()
@@ -39,10 +38,9 @@ func readJSON(file string, data []byte) ([]Entry, Problems) {
 	return entries, append(r.problems, problems...)
 }
 
-// misplaced are members next to `config` that are no plain values.
-type misplaced []Entry
+type nestedMembers []Entry
 
-func (m misplaced) problems() Problems {
+func (m nestedMembers) problems() Problems {
 	var problems Problems
 	for _, e := range m {
 		problems = append(problems, e.problem("expected text, a number or a boolean, found %s", e.Raw))
@@ -50,16 +48,14 @@ func (m misplaced) problems() Problems {
 	return problems
 }
 
-// answered are members that REST puts next to `name` and `config`; they say nothing that a connector could take.
-func answered(member string) bool { return member == "tasks" || member == "type" }
+func isResponseMember(member string) bool { return member == "tasks" || member == "type" }
 
-// envelope is the settings of REST's form: those of `config`, and the connector's name that stands next to it.
-func envelope(outer, config []Entry, nested misplaced) ([]Entry, Problems) {
+func envelope(outer, config []Entry, nested nestedMembers) ([]Entry, Problems) {
 	var problems Problems
 	inside := slices.IndexFunc(config, func(e Entry) bool { return e.Key == "name" })
 	for _, e := range append(slices.Clone(outer), nested...) {
 		switch {
-		case answered(e.Key):
+		case isResponseMember(e.Key):
 		case e.Key == "name" && inside < 0:
 			config, inside = append([]Entry{e}, config...), 0
 		case e.Key == "name" && config[inside].Raw == e.Raw:
@@ -78,7 +74,6 @@ func envelope(outer, config []Entry, nested misplaced) ([]Entry, Problems) {
 	return config, problems
 }
 
-// initialTarget is the target state of an entry initial_state, "" where it is none.
 func initialTarget(e Entry) string {
 	switch strings.ToUpper(setting.Trim(e.Raw)) {
 	case "RUNNING":
@@ -92,23 +87,22 @@ func initialTarget(e Entry) string {
 }
 
 type jsonReader struct {
-	file     string
-	data     []byte
-	dec      *json.Decoder
-	at       int // the line at offset counted
-	counted  int
-	entries  []Entry
-	inner    *[]Entry  // the entries inside `config`
-	nested   misplaced // in the outer object
-	problems Problems
+	file       string
+	data       []byte
+	dec        *json.Decoder
+	lineNumber int // the line at offset counted
+	counted    int
+	entries    []Entry
+	inner      *[]Entry      // the entries inside `config`
+	nested     nestedMembers // in the outer object
+	problems   Problems
 }
 
-// line is where the decoder stands. Each newline is counted once.
 func (r *jsonReader) line() int {
 	to := min(int(r.dec.InputOffset()), len(r.data))
-	r.at += bytes.Count(r.data[r.counted:to], []byte("\n"))
+	r.lineNumber += bytes.Count(r.data[r.counted:to], []byte("\n"))
 	r.counted = to
-	return r.at
+	return r.lineNumber
 }
 
 func (r *jsonReader) document() error {
@@ -128,12 +122,11 @@ func (r *jsonReader) document() error {
 	return nil
 }
 
-// config descends into `config`, whose entries are the connector's.
 func (r *jsonReader) config(e Entry, opened json.Delim) error {
 	if e.Key == "config" && opened == '{' {
 		outer := r.entries
 		r.entries = []Entry{}
-		err := r.members(r.refuseNested)
+		err := r.members(r.rejectNested)
 		inner := r.entries
 		r.entries, r.inner = outer, &inner
 		return err
@@ -146,7 +139,7 @@ func (r *jsonReader) config(e Entry, opened json.Delim) error {
 	return r.skip(opened)
 }
 
-func (r *jsonReader) refuseNested(e Entry, opened json.Delim) error {
+func (r *jsonReader) rejectNested(e Entry, opened json.Delim) error {
 	found := "an object or a list"
 	if opened == 0 {
 		found = "null; leave the setting out to have its default"
@@ -155,8 +148,7 @@ func (r *jsonReader) refuseNested(e Entry, opened json.Delim) error {
 	return r.skip(opened)
 }
 
-// members reads the members of an object up to its brace; other is called for values that are not plain, with the brace
-// or bracket that it begins with, or 0 for null.
+// members calls other for nested values with their opening brace or bracket, 0 for null.
 func (r *jsonReader) members(other func(Entry, json.Delim) error) error {
 	for r.dec.More() {
 		t, err := r.dec.Token()
@@ -180,7 +172,6 @@ func (r *jsonReader) members(other func(Entry, json.Delim) error) error {
 	return err
 }
 
-// skip reads to the end of an object or list whose beginning was read, 0 for neither.
 func (r *jsonReader) skip(opened json.Delim) error {
 	for depth := min(int(opened), 1); depth > 0; {
 		t, err := r.dec.Token()
@@ -197,10 +188,7 @@ func (r *jsonReader) skip(opened json.Delim) error {
 	return nil
 }
 
-// readYAML reads a worker's or a connector's file in YAML. A mapping inside a mapping is a key with a dot, so
-// `offset.flush.interval.ms: 1` and the nested form say the same; values are the text that stands there (`007` and `no`
-// are not read as numbers or booleans). A connector may also have the form that REST has for it, with its settings
-// below `config`.
+// readYAML reads nested mappings as keys with dots, values as text (`007` and `no` too), and REST's form.
 func readYAML(file string, data []byte) ([]Entry, Problems) {
 	var root, more yaml.Node
 	documents := yaml.NewDecoder(bytes.NewReader(data))
@@ -230,7 +218,7 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 	return r.entries, r.problems
 }
 
-// YAMLProblem is the problem of a file that the decoder of YAML refuses, at the line that it names in its text.
+// YAMLProblem returns the problem of an invalid file, at the line in the decoder's error.
 func YAMLProblem(file, what string, err error) Problem {
 	p := Problem{File: file, Line: 1, Text: strings.TrimPrefix(err.Error(), "yaml: ")}
 	if rest, ok := strings.CutPrefix(p.Text, "line "); ok {
@@ -243,8 +231,7 @@ func YAMLProblem(file, what string, err error) Problem {
 	return p
 }
 
-// YAMLSettings are the settings that a mapping of a YAML document holds, each with its line; [ReadFile] says how they
-// are read.
+// YAMLSettings returns the settings in a mapping of a YAML document, see [ReadFile].
 func YAMLSettings(file string, n *yaml.Node) ([]Entry, Problems) {
 	r := yamlReader{file: file}
 	r.mapping("", n)
@@ -252,8 +239,6 @@ func YAMLSettings(file string, n *yaml.Node) ([]Entry, Problems) {
 	return entries, append(r.problems, twice...)
 }
 
-// restForm cuts a document of the form that REST has for connectors into `config` and what stands next to it. nil: it
-// has another form; a worker's file may have a mapping `config`, too (`config.storage.topic`).
 func restForm(n *yaml.Node) (config, outer *yaml.Node) {
 	if n.Kind != yaml.MappingNode {
 		return nil, nil
@@ -267,7 +252,7 @@ func restForm(n *yaml.Node) (config, outer *yaml.Node) {
 		case key.Value == "config" && value.Kind == yaml.MappingNode:
 			config = value
 			continue
-		case answered(key.Value):
+		case isResponseMember(key.Value):
 			continue
 		case key.Value == "name":
 			named = true

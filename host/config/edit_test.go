@@ -84,8 +84,8 @@ func edited(t *testing.T, text string, settings map[string]string) {
 	made, err := Edit(text, settings)
 	data := []byte(made)
 	if err != nil {
-		if _, bad := decoded([]byte(text)); bad == nil && !isJSON([]byte(strings.TrimPrefix(text, byteOrderMark))) {
-			if read, _ := decoded([]byte(text)); !isJSON(read) {
+		if _, bad := decodeText([]byte(text)); bad == nil && !isJSON([]byte(strings.TrimPrefix(text, byteOrderMark))) {
+			if read, _ := decodeText([]byte(text)); !isJSON(read) {
 				t.Fatalf("%q: %v", text, err)
 			}
 		}
@@ -94,19 +94,19 @@ func edited(t *testing.T, text string, settings map[string]string) {
 	if found := settingsOf(t, data); !maps.Equal(found, settings) {
 		t.Fatalf("%q with %q became %q, which reads as %q", text, settings, data, found)
 	}
-	before, _ := decoded([]byte(text))
-	after, _ := decoded(data)
+	before, _ := decodeText([]byte(text))
+	after, _ := decodeText(data)
 	var kept []string
 	lines := naturalLines(string(after))
-	last := map[string]logical{}
+	last := map[string]logicalLine{}
 	for l := range logicalLines(string(before)) {
-		if l.setting {
+		if l.isSetting {
 			last[l.key] = l
 		}
 	}
 	for l := range logicalLines(string(before)) {
 		value, wanted := settings[l.key]
-		if !l.setting || wanted && !l.wrong && !last[l.key].wrong && value == last[l.key].value {
+		if !l.isSetting || wanted && !l.malformed && !last[l.key].malformed && value == last[l.key].value {
 			kept = append(kept, naturalLines(l.raw)...)
 		}
 	}
@@ -116,9 +116,9 @@ func edited(t *testing.T, text string, settings map[string]string) {
 			kept = kept[1:]
 		}
 	}
-	anew := strings.Contains(text, byteOrderMark) || made == PropertiesText(settings) &&
+	rewritten := strings.Contains(text, byteOrderMark) || made == PropertiesText(settings) &&
 		(strings.Contains(text, "{") || !utf8.ValidString(text))
-	if len(kept) > 0 && !anew {
+	if len(kept) > 0 && !rewritten {
 		t.Fatalf("%q with %q became %q, without %q", text, settings, data, kept[0])
 	}
 	if again, err := Edit(made, settings); err != nil || again != made {
@@ -170,7 +170,7 @@ func TestEditByChance(t *testing.T) {
 		for _, e := range entries {
 			settings[e.Key] = e.Raw
 		}
-		if read, err := decoded([]byte(text)); err == nil && !isJSON(read) && problems.Err() == nil {
+		if read, err := decodeText([]byte(text)); err == nil && !isJSON(read) && problems.Err() == nil {
 			made, err := Edit(text, settings)
 			require.NoError(t, err)
 			assert.Equal(t, text, made, "the same settings")

@@ -18,34 +18,28 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Entry is a setting as it stands in a file, in the environment or on the command line.
+// Entry is a setting in a file, the environment or on the command line.
 type Entry struct {
-	Key string
-	// Value is the value with references to config providers resolved; Raw before that.
-	Value secret.Value
-	// Raw is the value as it was written, references and all: what REST shows.
-	Raw string
-	// File is where it stands: a path, or `environment` or `command line`.
-	File string
-	// Line counts from 1; 0: not in a file.
-	Line int
-	// FromREST: it came by REST, and only the config providers count for it that are open to REST, see [Providers].
-	FromREST bool
-	// IsInitialState: it stood next to `config` in the form that REST has, and is no setting, see
-	// [Connector.InitialState].
+	Key   string
+	Value secret.Value // the value with references resolved
+	Raw   string       // the value as written: what REST shows
+	File  string       // a path, `environment` or `command line`
+	Line  int          // Line counts from 1. Zero means that it is not in a file.
+	// FromREST restricts references to the config providers that are open to REST, see [Providers].
+	FromREST       bool
 	IsInitialState bool
 }
 
-// String leaves the value out: entries end up in logs.
+// String omits the value, because entries end up in logs.
 func (e Entry) String() string { return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Key) }
 
-// Problem is something wrong with a configuration, in the form that is shown to its author.
+// Problem is a problem of a configuration, as its author sees it.
 type Problem = setting.Problem
 
-// Problems are problems in the order of file and line. As an error it is the text of those that are no warnings.
+// Problems are problems in the order of file and line. As an error they are the text of those that are no warnings.
 type Problems = setting.Problems
 
-// NewEntry is a setting as it is written at a place.
+// NewEntry returns a setting as written.
 func NewEntry(key, value, file string, line int) Entry {
 	return Entry{Key: key, Value: secret.Written(value), Raw: value, File: file, Line: line}
 }
@@ -54,21 +48,17 @@ func (e Entry) problem(format string, args ...any) Problem {
 	return Problem{File: e.File, Line: e.Line, Setting: e.Key, Text: fmt.Sprintf(format, args...)}
 }
 
-// coded is a problem of a kind.
-func (e Entry) coded(code setting.Code, text string) Problem {
+func (e Entry) codedProblem(code setting.Code, text string) Problem {
 	p := e.problem("%s", text)
 	p.Code = code
 	return p
 }
 
-// unresolved tells whether the value is nothing because its references could not be resolved, which is a problem
-// already.
 func (e Entry) unresolved() bool { return e.Value.Secret() && e.Value.Reveal() == "" }
 
-// UnresolvedKeys are the settings that have a reference to a config provider which leads to nothing, with those of the
-// worker's that count for the connector: which it does not have itself, nor one that they belong to.
+// UnresolvedKeys returns the settings with unresolved references, also of the worker's that it does not override.
 func (c *Connector) UnresolvedKeys(ofWorker ...string) []string {
-	all := absent(c.Entries)
+	all := unresolvedKeys(c.Entries)
 	for _, name := range ofWorker {
 		if !slices.ContainsFunc(c.Entries, func(e Entry) bool { return strings.HasPrefix(name+".", e.Key+".") }) {
 			all = append(all, name)
@@ -77,10 +67,10 @@ func (c *Connector) UnresolvedKeys(ofWorker ...string) []string {
 	return all
 }
 
-// UnresolvedKeys are the settings that have a reference to a config provider which leads to nothing.
-func (w *Worker) UnresolvedKeys() []string { return absent(w.layers.entries) }
+// UnresolvedKeys returns the settings with unresolved references.
+func (w *Worker) UnresolvedKeys() []string { return unresolvedKeys(w.layers.entries) }
 
-func absent(entries []Entry) (names []string) {
+func unresolvedKeys(entries []Entry) (names []string) {
 	for _, e := range entries {
 		if e.unresolved() {
 			names = append(names, e.Key)
@@ -89,9 +79,8 @@ func absent(entries []Entry) (names []string) {
 	return names
 }
 
-// WithoutUnresolved leaves out the problems of settings that are absent, and those that may be there for no other
-// reason: of a setting below whose name one of them stands, as with value.converter, and those whose text names one of
-// them.
+// WithoutUnresolved omits the problems that unresolved settings cause: their own, those of settings that they are part
+// of, as with value.converter, and those that mention them.
 func WithoutUnresolved(problems Problems, absent []string) Problems {
 	return slices.DeleteFunc(problems, func(p Problem) bool {
 		return slices.ContainsFunc(absent, func(name string) bool {
@@ -100,14 +89,13 @@ func WithoutUnresolved(problems Problems, absent []string) Problems {
 	})
 }
 
-// Mentions tells whether a text holds the name of a setting as a whole.
+// Mentions reports whether a text contains the whole name of a setting.
 func Mentions(text, name string) bool {
 	ofName := func(r rune) bool { return strings.ContainsRune(".-_#", r) || unicode.IsLetter(r) || unicode.IsDigit(r) }
 	words := strings.FieldsFunc(text, func(r rune) bool { return !ofName(r) })
 	return slices.ContainsFunc(words, func(word string) bool { return strings.TrimRight(word, ".") == name })
 }
 
-// missing is the problem of a setting that what the entry says calls for.
 func (e Entry) missing(name string) Problem {
 	return Problem{File: e.File, Line: e.Line, Setting: name, Code: setting.CodeMissing, Text: setting.Missing(name)}
 }
@@ -118,15 +106,13 @@ func (e Entry) warning(format string, args ...any) Problem {
 	return p
 }
 
-// maxFileBytes and MaxSettings are how large a configuration file may be, and how many settings it may have.
 const (
 	maxFileBytes = 1 << 20
 	MaxSettings  = 10_000
 )
 
-// ReadFile reads the entries of a file by the ending of its name: .yaml or .yml, .json, else .properties; a file that
-// begins with a brace is JSON whatever its name, as for Kafka's standalone worker. A key that is given twice stands
-// once, with its last value, and makes a warning. The error is for what cannot be read, and names the file.
+// ReadFile reads a file by its extension: .yaml or .yml, .json, else .properties; a file that begins with a brace is
+// JSON, as for Kafka's standalone worker. The last value of a repeated key counts, with a warning.
 func ReadFile(path string) ([]Entry, Problems, error) {
 	data, err := ReadRegular(path)
 	if err != nil {
@@ -136,12 +122,10 @@ func ReadFile(path string) ([]Entry, Problems, error) {
 	return entries, problems, nil
 }
 
-// readTries is how often a file is read that changes while it is read.
 const readTries = 3
 
-// ReadRegular reads a file of at most [maxFileBytes]. What is no file (a folder, a pipe, a device) is not opened: it
-// may never end. A file that somebody writes at the same time is read again, because half a file may be a valid one
-// with half a password.
+// ReadRegular reads a regular file of at most [maxFileBytes], no pipes and devices, which may never end. It reads again
+// if the file changes, because half a file may be valid with half a password.
 func ReadRegular(path string) ([]byte, error) {
 	for range readTries {
 		before, err := os.Stat(path)
@@ -163,7 +147,6 @@ func ReadRegular(path string) ([]byte, error) {
 	return nil, fmt.Errorf("%s: the file changes while it is read: try again when it has been written to its end", path)
 }
 
-// readBounded reads a file up to a byte beyond what it may have; after is what it was like then.
 func readBounded(path string) (data []byte, after os.FileInfo, err error) {
 	f, _, err := wholefile.Open(path)
 	if err != nil {
@@ -179,7 +162,6 @@ func readBounded(path string) (data []byte, after os.FileInfo, err error) {
 	return data, after, nil
 }
 
-// withoutPath leaves out the path that an error names: who reports it says it.
 func withoutPath(err error) error {
 	var named *fs.PathError
 	if errors.As(err, &named) {
@@ -188,9 +170,9 @@ func withoutPath(err error) error {
 	return err
 }
 
-// Read is [ReadFile] for bytes in hand.
+// Read is [ReadFile] for bytes in memory.
 func Read(path string, data []byte) ([]Entry, Problems) {
-	data, err := decoded(data)
+	data, err := decodeText(data)
 	if err != nil {
 		return nil, Problems{{File: path, Text: err.Error()}}
 	}
@@ -203,7 +185,6 @@ func Read(path string, data []byte) ([]Entry, Problems) {
 	return entries, append(problems, twice...)
 }
 
-// document is a koanf.Parser of a file in properties, YAML or JSON, see [ReadFile], which keeps what a map cannot hold.
 type document struct {
 	path     string
 	entries  []Entry
@@ -215,7 +196,7 @@ func (d *document) Unmarshal(data []byte) (map[string]any, error) {
 	if len(data) > 0 {
 		d.entries, d.problems = Read(d.path, data)
 	}
-	return texts(d.entries), nil
+	return values(d.entries), nil
 }
 
 // Marshal fails, because a map has neither the order nor the comments of a file, see [Edit].
@@ -223,8 +204,7 @@ func (d *document) Marshal(map[string]any) ([]byte, error) {
 	return nil, errors.New("expected a document to be read, not to be written")
 }
 
-// texts are the values of entries by key, as koanf has them.
-func texts(entries []Entry) map[string]any {
+func values(entries []Entry) map[string]any {
 	m := make(map[string]any, len(entries))
 	for _, e := range entries {
 		m[e.Key] = e.Value.Reveal()
@@ -232,8 +212,7 @@ func texts(entries []Entry) map[string]any {
 	return m
 }
 
-// below returns the texts whose keys have a prefix, by the rest of the key.
-func below(prefix string, texts map[string]any) map[string]string {
+func withPrefix(prefix string, texts map[string]any) map[string]string {
 	m := map[string]string{}
 	for key, value := range texts {
 		if rest, ok := strings.CutPrefix(key, prefix); ok && rest != "" {
@@ -243,8 +222,7 @@ func below(prefix string, texts map[string]any) map[string]string {
 	return m
 }
 
-// entryOf is the last entry of a key.
-func entryOf(entries []Entry, key string) (e Entry, ok bool) {
+func lastEntry(entries []Entry, key string) (e Entry, ok bool) {
 	for _, e := range slices.Backward(entries) {
 		if e.Key == key {
 			return e, true
@@ -264,13 +242,12 @@ func readDocument(path string, data []byte) ([]Entry, Problems) {
 	return readProperties(path, data)
 }
 
-// MergeLayers is the entries of all layers, of each key the last one.
+// MergeLayers concatenates layers; of each key the last entry counts.
 func MergeLayers(layers ...[]Entry) []Entry {
 	entries, _ := lastCounts(slices.Concat(layers...))
 	return entries
 }
 
-// lastCounts keeps the last entry of each key, at the place of that last one.
 func lastCounts(entries []Entry) ([]Entry, Problems) {
 	last := make(map[string]int, len(entries))
 	var problems Problems
@@ -293,9 +270,8 @@ func lastCounts(entries []Entry) ([]Entry, Problems) {
 	return kept, problems
 }
 
-// decoded is a file's content as UTF-8, without a byte order mark: as it is where it is valid UTF-8, else from
-// ISO-8859-1, as Java before 9 and many editors wrote properties.
-func decoded(data []byte) ([]byte, error) {
+// decodeText reads invalid UTF-8 as ISO-8859-1, as Java before 9 and many editors wrote properties.
+func decodeText(data []byte) ([]byte, error) {
 	switch data = bytes.TrimPrefix(data, []byte(byteOrderMark)); {
 	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
 		return nil, errors.New("the file is in UTF-16: expected UTF-8; save it in that encoding")

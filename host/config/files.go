@@ -10,24 +10,18 @@ import (
 
 // Files are the files of an installation.
 type Files struct {
-	// Worker is the worker's file, "" for none.
-	Worker string
-	// Connectors, one file each.
+	Worker     string // the worker's file, empty if there is none
 	Connectors []string
-	// Folder is where the connectors' files were found, "" where each was named. In a folder a bad file stops its own
-	// connector alone; of files that were named all run or none, as with Kafka's standalone worker.
+	// Folder is set if the files were found in a folder: an invalid file stops its own connector alone. Of named files
+	// all run or none, as with Kafka's standalone worker.
 	Folder string
-	// REST has the connectors that were made by REST, nil where they do not count. Any other connector goes before one
-	// of the same name in it.
-	REST *ConnectorsFile
+	REST   *ConnectorsFile
 }
 
-// workerNames are the names of the worker's file in a folder.
 var workerNames = []string{"worker.properties", "worker.yaml", "worker.yml"}
 
-// UsesFolder reports whether a folder is the one of the connectors' files, or holds a file of a connector that was
-// named, by whatever path or link it was given. The worker's file counts if its name is not that of a worker's file, so
-// that [ListFolder] would return it as a connector's. A folder that does not exist is not used.
+// UsesFolder reports whether connectors' files are in a folder, by whatever path or link. A worker's file counts if
+// [ListFolder] would return it as a connector's.
 func (f Files) UsesFolder(folder string) bool {
 	info, err := os.Stat(folder)
 	if err != nil {
@@ -49,12 +43,11 @@ func (f Files) UsesFolder(folder string) bool {
 	})
 }
 
-// endings are those of connectors' files in a folder.
-var endings = []string{".properties", ".json", ".yaml", ".yml"}
+var fileExtensions = []string{".properties", ".json", ".yaml", ".yml"}
 
-// ListFolder finds the files in a folder: worker.properties or worker.yaml is the worker's, every other .properties,
-// .json, .yaml or .yml file a connector's, be it a folder of that name: Docker makes one where a file to mount is
-// missing. Files of tests ([IsTestFile]), other files and folders inside are left alone.
+// ListFolder finds the files in a folder: worker.properties or worker.yaml is the worker's; every other .properties,
+// .json, .yaml or .yml is a connector's, even a folder, which Docker creates for a missing mount. Test files
+// ([IsTestFile]), other files and subfolders are ignored.
 func ListFolder(dir string) (Files, error) {
 	f := Files{Folder: dir}
 	found, err := os.ReadDir(dir)
@@ -71,22 +64,20 @@ func ListFolder(dir string) (Files, error) {
 					name)
 			}
 			f.Worker = path
-		case slices.Contains(endings, strings.ToLower(filepath.Ext(name))):
+		case slices.Contains(fileExtensions, strings.ToLower(filepath.Ext(name))):
 			f.Connectors = append(f.Connectors, path)
 		}
 	}
 	return f, nil
 }
 
-// IsTestFile tells whether a name is that of a file of tests, which stand among connectors' files: `culvert test` runs
-// them, and a worker leaves them alone.
+// IsTestFile reports whether a name belongs to a file of tests, which `culvert test` runs.
 func IsTestFile(name string) bool {
 	name = strings.ToLower(name)
 	return strings.HasSuffix(name, "_test.yaml") || strings.HasSuffix(name, "_test.yml")
 }
 
-// ParseArguments sorts files named on a command line: as with Kafka's connect-standalone the first is the worker's,
-// unless it is a connector's.
+// ParseArguments sorts files named on a command line: the first is the worker's, unless it is a connector's.
 func ParseArguments(files []string) (Files, error) {
 	var connector bool
 	for i, file := range files {
@@ -106,14 +97,12 @@ func ParseArguments(files []string) (Files, error) {
 
 // Installation is a worker with its connectors as they were read.
 type Installation struct {
-	Worker *Worker
-	// Connectors have names that differ.
-	Connectors []*Connector
-	// Shadowed are warnings of connectors made by REST that others of their names go before.
-	Shadowed Problems
+	Worker     *Worker
+	Connectors []*Connector // Connectors have unique names
+	Shadowed   Problems     // warnings about connectors created by REST that a file of the same name overrides
 }
 
-// Problems are those of the connectors.
+// Problems returns the problems of all connectors.
 func (in *Installation) Problems() Problems {
 	var problems Problems
 	for _, c := range in.Connectors {
@@ -122,8 +111,8 @@ func (in *Installation) Problems() Problems {
 	return problems
 }
 
-// Load reads the files, with the environment as os.Environ gives it and flags by setting name. The error is for a
-// worker's file that cannot be read; the problems are the worker's, and each connector has its own.
+// Load reads the files, with the environment as os.Environ returns it and flags by setting name. It only fails if the
+// worker's file cannot be read; the problems are the worker's.
 func Load(files Files, environ []string, flags map[string]string) (*Installation, Problems, error) {
 	worker, problems, err := LoadWorker(files.Worker, environ, flags)
 	if err != nil {
@@ -134,7 +123,7 @@ func Load(files Files, environ []string, flags map[string]string) (*Installation
 	return in, problems, nil
 }
 
-// LoadConnectors reads the connectors alone, for a worker that has these providers; hidden are as in [Installation].
+// LoadConnectors reads the connectors for a worker with these providers; shadowed is as in [Installation].
 func LoadConnectors(files Files, providers *Providers) (all []*Connector, hidden Problems) {
 	var connectors, made []*Connector
 	for _, file := range files.Connectors {
@@ -145,27 +134,25 @@ func LoadConnectors(files Files, providers *Providers) (all []*Connector, hidden
 			made = append(made, files.REST.connector(name, providers))
 		}
 	}
-	return layered(connectors, made)
+	return mergeConnectors(connectors, made)
 }
 
-// IsRESTConnector reports whether a connector was made by REST, and has no file.
-func (f Files) IsRESTConnector(c *Connector) bool { return f.REST.holds(c) }
+// IsRESTConnector reports whether REST created the connector, so that it has no file.
+func (f Files) IsRESTConnector(c *Connector) bool { return f.REST.contains(c) }
 
-// loadAny is [LoadConnector] where a file that cannot be read is a connector with that problem.
 func loadAny(file string, providers *Providers) *Connector {
 	c, _, err := LoadConnector(file, providers)
 	if err != nil {
 		c = &Connector{File: file, Problems: Problems{{File: file, Text: strings.TrimPrefix(err.Error(), file+": ")}}}
 	}
 	if _, given := c.Get("name"); !given && c.Problems.Err() != nil {
-		// What its author calls it is not known: it must not be taken for another file's.
+		// Its real name is unknown; it must not be taken for another file's.
 		c.Name = filepath.Base(file)
 	}
 	return c
 }
 
-// namedApart leaves one connector of each name, the first.
-func namedApart(connectors []*Connector) (apart []*Connector) {
+func uniqueNames(connectors []*Connector) (apart []*Connector) {
 	named := map[string][]*Connector{}
 	for _, c := range connectors {
 		named[c.Name] = append(named[c.Name], c)
@@ -174,14 +161,14 @@ func namedApart(connectors []*Connector) (apart []*Connector) {
 		}
 	}
 	for _, c := range apart {
-		clash(named[c.Name])
+		reportClash(named[c.Name])
 	}
 	return apart
 }
 
-// clash makes one connector that must not run, the first, of several that have one name: offsets belong to the name,
-// and nobody knows which of them is meant.
-func clash(same []*Connector) {
+// reportClash adds a problem to the first of several connectors with one name: offsets belong to the name, so none
+// runs.
+func reportClash(same []*Connector) {
 	if len(same) == 1 {
 		return
 	}

@@ -16,26 +16,26 @@ import (
 
 // followed is a folder that is followed, and what was told of it.
 type followed struct {
-	t     *testing.T
-	dir   string
-	store *FolderStore
-	told  chan Snapshot
-	last  Snapshot
+	t         *testing.T
+	dir       string
+	store     *FolderStore
+	snapshots chan Snapshot
+	last      Snapshot
 }
 
 // follow follows a folder with looks in quick succession, until the test has ended.
 func follow(t *testing.T, dir string) *followed {
 	t.Helper()
-	f := &followed{t: t, dir: dir, told: make(chan Snapshot),
+	f := &followed{t: t, dir: dir, snapshots: make(chan Snapshot),
 		store: NewFolderStore(Locations{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))}
-	f.store.settle, f.store.every = 10*time.Millisecond, 50*time.Millisecond
+	f.store.settle, f.store.interval = 10*time.Millisecond, 50*time.Millisecond
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		f.store.Watch(ctx, func(s Snapshot) {
 			select {
-			case f.told <- s:
+			case f.snapshots <- s:
 			case <-ctx.Done():
 			}
 		})
@@ -47,9 +47,9 @@ func follow(t *testing.T, dir string) *followed {
 // put writes a file in one go and by a rename, as careful editors do.
 func (f *followed) put(name, text string) {
 	f.t.Helper()
-	beside := filepath.Join(f.dir, "."+filepath.Base(name)+".new")
-	require.NoError(f.t, os.WriteFile(beside, []byte(text), 0o600))
-	require.NoError(f.t, os.Rename(beside, filepath.Join(f.dir, name)))
+	temporary := filepath.Join(f.dir, "."+filepath.Base(name)+".new")
+	require.NoError(f.t, os.WriteFile(temporary, []byte(text), 0o600))
+	require.NoError(f.t, os.Rename(temporary, filepath.Join(f.dir, name)))
 }
 
 // shown is a snapshot as lines: NAME VALUE, or NAME and its problems.
@@ -77,7 +77,7 @@ func (f *followed) until(want string, meanwhile ...string) {
 	allowed := append(meanwhile, f.shown(f.last))
 	for {
 		select {
-		case f.last = <-f.told:
+		case f.last = <-f.snapshots:
 		case <-deadline.C:
 			f.t.Fatalf("expected\n%s\nfound\n%s", want, f.shown(f.last))
 		}
@@ -121,7 +121,7 @@ func TestFolderIsFollowed(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(dir, "b.json")))
 	f.until("a 9")
 	f.store.Refresh()
-	for f.last = <-f.told; !f.last.Requested; f.last = <-f.told {
+	for f.last = <-f.snapshots; !f.last.Requested; f.last = <-f.snapshots {
 	}
 	if found := f.shown(f.last); found != "a 9" {
 		t.Errorf("asked: expected a 9, found %s", found)
@@ -155,7 +155,7 @@ func TestFileThatGrows(t *testing.T) {
 	// On a machine that is busy the writer may rest for longer than the looks are apart: then the file counts as it is,
 	// and is read whole.
 	for {
-		f.last = <-f.told
+		f.last = <-f.snapshots
 		if strings.Contains(f.shown(f.last), "b 1") {
 			break
 		}
@@ -163,7 +163,7 @@ func TestFileThatGrows(t *testing.T) {
 	close(stop)
 	want := fmt.Sprintf("a %d\nb 1", <-grown)
 	for f.shown(f.last) != want {
-		f.last = <-f.told
+		f.last = <-f.snapshots
 		for _, c := range f.last.Connectors {
 			if c.Problems.Err() != nil &&
 				c.Problems[0].Text != "the file is empty: expected the settings of a connector" {
@@ -181,13 +181,13 @@ func TestFileThatChangesAtTheStart(t *testing.T) {
 	}
 	s := NewFolderStore(Locations{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))
 	for range 3 {
-		if _, restless := s.look(); !restless {
+		if _, restless := s.scan(); !restless {
 			t.Error("expected another look at a file that has just changed")
 		}
 		if found := s.snapshot(false); len(found.Connectors) != 2 {
 			t.Errorf("expected both files, found %v", found.Connectors)
 		}
-		s.seen.files[filepath.Join(dir, "a.properties")].stamp = "of another one"
+		s.state.files[filepath.Join(dir, "a.properties")].stamp = "of another one"
 	}
 }
 
@@ -230,8 +230,9 @@ func TestFolderThatVanishes(t *testing.T) {
 		"not mounted: all run on as they are")
 	require.NoError(t, os.Remove(dir))
 	require.NoError(t, os.Rename(dir+".away", dir))
-	gone := f.shown(f.last)
-	f.until("a 1\nb 1", gone, "a 1\nb 1\n! DIR: the folder of connectors can't be read, and all run on as they are: "+
+	missing := f.shown(f.last)
+	f.until("a 1\nb 1", missing, "a 1\nb 1\n! DIR: the folder of connectors can't be read, and all run on as they "+
+		"are: "+
 		"no such file or directory")
 	f.put("a.properties", "x=2\n")
 	f.until("a 2\nb 1")

@@ -6,31 +6,27 @@ import (
 	"unicode/utf16"
 )
 
-// readProperties reads Java's properties syntax exactly as java.util.Properties.load does, and notes the line of each
-// entry.
+// readProperties reads Java's properties exactly as java.util.Properties.load does, with line numbers.
 func readProperties(file string, data []byte) (entries []Entry, problems Problems) {
 	for l := range logicalLines(string(data)) {
 		switch {
-		case l.wrong:
+		case l.malformed:
 			problems = append(problems, Problem{File: file, Line: l.line, Setting: l.key,
 				Text: `expected four hexadecimal digits behind \u`})
-		case l.setting:
+		case l.isSetting:
 			entries = append(entries, NewEntry(l.key, l.value, file, l.line))
 		}
 	}
 	return entries, problems
 }
 
-// naturalLines cuts at \n, \r and \r\n.
 func naturalLines(s string) []string {
 	return strings.Split(strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n"), "\n")
 }
 
 const propertyBlanks = " \t\f"
 
-// logicalLine joins the lines that belong to the first one, and says how many that are. Blank lines and comments come
-// out empty; only a first line, or one after backslashes alone, can be a comment, and a comment is never continued.
-func logicalLine(lines []string) (string, int) {
+func joinLines(lines []string) (string, int) {
 	nothing := func(line string) bool { return line == "" || line[0] == '#' || line[0] == '!' }
 	first := strings.TrimLeft(lines[0], propertyBlanks)
 	if nothing(first) {
@@ -39,7 +35,7 @@ func logicalLine(lines []string) (string, int) {
 	var b strings.Builder
 	line := first
 	for used := 1; ; used++ {
-		body, more := continued(line)
+		body, more := isContinued(line)
 		b.WriteString(body)
 		if !more || used == len(lines) {
 			return b.String(), used
@@ -51,8 +47,7 @@ func logicalLine(lines []string) (string, int) {
 	}
 }
 
-// continued tells whether the line ends in an odd number of backslashes, and cuts off the last one.
-func continued(line string) (string, bool) {
+func isContinued(line string) (string, bool) {
 	n := len(line) - len(strings.TrimRight(line, `\`))
 	if n%2 == 0 {
 		return line, false
@@ -60,8 +55,6 @@ func continued(line string) (string, bool) {
 	return line[:len(line)-1], true
 }
 
-// splitProperty cuts at the first blank, = or : that is not escaped; one = or : with blanks around it belongs to the
-// cut.
 func splitProperty(line string) (key, value string) {
 	end := len(line)
 	for i := 0; i < len(line); i++ {
@@ -81,7 +74,6 @@ func splitProperty(line string) (key, value string) {
 	return key, value
 }
 
-// unescape resolves backslashes. \u counts UTF-16 units, so that two of them may be one character.
 func unescape(s string) (string, error) {
 	if strings.IndexByte(s, '\\') < 0 {
 		return s, nil

@@ -16,24 +16,19 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Providers resolve references in values: `${file:PATH:KEY}`, `${dir:PATH:NAME}`, `${env:NAME}`. In files of the
-// installation the three are there under these names without being asked for; `config.providers` of the worker may
-// declare others, by Kafka's class names. For what comes by REST ([Entry.FromREST]) only those count that
-// `config.providers` names, within their `allowed.paths` or `allowlist.pattern`, as in Kafka: whoever may change
-// connectors could read every file of the worker otherwise.
+// Providers resolve references in values: `${file:PATH:KEY}`, `${dir:PATH:NAME}`, `${env:NAME}`. Files of the
+// installation may use these three; `config.providers` declares others by Kafka's class names. Settings from REST
+// ([Entry.FromREST]) may only use declared ones, within `allowed.paths` or `allowlist.pattern`, as in Kafka.
 //
-// One thing differs from Kafka: a key, file or variable that is not there is an error. Kafka hands on the reference
-// itself, which then is sent as a password and locks a user.
-//
-// What they have given is kept out of texts as long as a configuration holds it, see [Providers.Redact].
+// Unlike in Kafka a missing key, file or variable is an error. Kafka uses the reference itself, which is then sent as a
+// password and locks the user. Resolved values are redacted from texts while a configuration uses them.
 type Providers struct {
-	byName map[string]provider
-	// declared are the names in config.providers.
-	declared []string
+	byName   map[string]provider
+	declared []string // the names in config.providers
 	known    secret.Known
 }
 
-// Redact is a text without what providers gave.
+// Redact removes resolved values from a text.
 func (p *Providers) Redact(text string) string {
 	if p == nil {
 		return text
@@ -41,15 +36,13 @@ func (p *Providers) Redact(text string) string {
 	return p.known.Strike(text)
 }
 
-// struck are problems without what providers gave.
-func (p *Providers) struck(problems Problems) Problems {
+func (p *Providers) redactProblems(problems Problems) Problems {
 	for i := range problems {
 		problems[i].Text = p.Redact(problems[i].Text)
 	}
 	return problems
 }
 
-// names of the providers, for messages.
 func (p *Providers) names() string {
 	var names []string
 	if p != nil {
@@ -61,34 +54,29 @@ func (p *Providers) names() string {
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }
 
-// provider is where values come from.
 type provider struct {
-	kind *providerKind
-	// open to what comes by REST.
-	open bool
-	// get returns the value for path and key; !ok: it has none.
-	get func(path, key string) (value string, ok bool, err error)
+	kind       *providerKind
+	openToREST bool
+	get        func(path, key string) (value string, ok bool, err error)
 }
 
-// providerKind is one of Kafka's own: its class, what is not there where it has no value, and the parameter that says
-// how much of it is open.
-type providerKind struct{ class, lacks, bound string }
+type providerKind struct{ class, missing, limit string }
 
 var (
-	ofEnvironment = &providerKind{providerClasses + "EnvVarConfigProvider",
+	environmentKind = &providerKind{providerClasses + "EnvVarConfigProvider",
 		"the environment of this program has no such variable", "param.allowlist.pattern"}
-	ofFile   = &providerKind{providerClasses + "FileConfigProvider", "the file has no such key", "param.allowed.paths"}
-	ofFolder = &providerKind{providerClasses + "DirectoryConfigProvider", "the folder has no such file",
+	fileKind = &providerKind{providerClasses + "FileConfigProvider", "the file has no such key",
+		"param.allowed.paths"}
+	directoryKind = &providerKind{providerClasses + "DirectoryConfigProvider", "the folder has no such file",
 		"param.allowed.paths"}
 )
 
 const providerClasses = "org.apache.kafka.common.config.provider."
 
-// newProviders reads `config.providers` and `config.providers.NAME.{class,param.…}`.
 func newProviders(worker []Entry) (*Providers, Problems) {
 	p := &Providers{byName: map[string]provider{"file": fileProvider(nil), "dir": directoryProvider(nil),
 		"env": environmentProvider(nil)}}
-	declared, ok := entryOf(worker, "config.providers")
+	declared, ok := lastEntry(worker, "config.providers")
 	if !ok {
 		return p, nil
 	}
@@ -96,35 +84,35 @@ func newProviders(worker []Entry) (*Providers, Problems) {
 	p.declared = List(declared.Value.Reveal())
 	for _, name := range p.declared {
 		prefix := "config.providers." + name + "."
-		class, ok := entryOf(worker, prefix+"class")
+		class, ok := lastEntry(worker, prefix+"class")
 		if !ok {
 			problems = append(problems, declared.problem("provider %q has no class: expected the setting %sclass", name,
 				prefix))
 			continue
 		}
-		made, problem := makeProvider(class, prefix, worker)
+		made, problem := newProvider(class, prefix, worker)
 		if problem != nil {
 			problems = append(problems, *problem)
 			continue
 		}
-		limit, limited := entryOf(worker, prefix+made.kind.bound)
+		limit, limited := lastEntry(worker, prefix+made.kind.limit)
 		switch {
 		case setting.Trim(limit.Value.Reveal()) != "":
-		case limited && made.kind == ofEnvironment: // as in Kafka, where empty paths bound nothing
+		case limited && made.kind == environmentKind: // as in Kafka, where empty paths bound nothing
 			problems = append(problems, limit.warning("the provider gives nothing: no variable's name matches an "+
 				"empty pattern"))
 		default:
 			problems = append(problems, class.warning("without %s it gives what comes by REST all that the worker may "+
-				"read", prefix+made.kind.bound))
+				"read", prefix+made.kind.limit))
 		}
-		made.open = true
+		made.openToREST = true
 		p.byName[name] = made
 	}
 	return p, problems
 }
 
-func makeProvider(class Entry, prefix string, worker []Entry) (provider, *Problem) {
-	paths, _ := entryOf(worker, prefix+"param.allowed.paths")
+func newProvider(class Entry, prefix string, worker []Entry) (provider, *Problem) {
+	paths, _ := lastEntry(worker, prefix+"param.allowed.paths")
 	allowed := List(paths.Value.Reveal())
 	switch strings.TrimPrefix(setting.Trim(class.Value.Reveal()), providerClasses) {
 	case "FileConfigProvider":
@@ -132,7 +120,7 @@ func makeProvider(class Entry, prefix string, worker []Entry) (provider, *Proble
 	case "DirectoryConfigProvider":
 		return directoryProvider(allowed), nil
 	case "EnvVarConfigProvider":
-		pattern, ok := entryOf(worker, prefix+"param.allowlist.pattern")
+		pattern, ok := lastEntry(worker, prefix+"param.allowlist.pattern")
 		if !ok {
 			return environmentProvider(nil), nil
 		}
@@ -149,14 +137,14 @@ func makeProvider(class Entry, prefix string, worker []Entry) (provider, *Proble
 }
 
 func fileProvider(allowed []string) provider {
-	return provider{kind: ofFile, get: func(path, key string) (string, bool, error) {
-		real, err := inside(allowed, path)
+	return provider{kind: fileKind, get: func(path, key string) (string, bool, error) {
+		real, err := allowedPath(allowed, path)
 		if err != nil {
 			return "", false, err
 		}
 		data, err := ReadRegular(real)
 		if err == nil {
-			data, err = decoded(data)
+			data, err = decodeText(data)
 		}
 		if err != nil {
 			return "", false, err
@@ -165,17 +153,17 @@ func fileProvider(allowed []string) provider {
 		if err := problems.Err(); err != nil {
 			return "", false, err
 		}
-		e, ok := entryOf(entries, key)
+		e, ok := lastEntry(entries, key)
 		return e.Raw, ok, nil
 	}}
 }
 
 func directoryProvider(allowed []string) provider {
-	return provider{kind: ofFolder, get: func(path, key string) (string, bool, error) {
+	return provider{kind: directoryKind, get: func(path, key string) (string, bool, error) {
 		if key != filepath.Base(key) {
 			return "", false, fmt.Errorf("expected the name of a file in %s, found %q", path, key)
 		}
-		real, err := inside(allowed, filepath.Join(path, key))
+		real, err := allowedPath(allowed, filepath.Join(path, key))
 		var data []byte
 		if err == nil {
 			data, err = ReadRegular(real)
@@ -188,7 +176,7 @@ func directoryProvider(allowed []string) provider {
 }
 
 func environmentProvider(allowed *regexp.Regexp) provider {
-	return provider{kind: ofEnvironment, get: func(path, key string) (string, bool, error) {
+	return provider{kind: environmentKind, get: func(path, key string) (string, bool, error) {
 		if path != "" {
 			return "", false, fmt.Errorf("expected ${env:NAME}, found a path %q", path)
 		}
@@ -200,8 +188,7 @@ func environmentProvider(allowed *regexp.Regexp) provider {
 	}}
 }
 
-// inside is the path of a file that `allowed.paths` allows to read, links followed; no paths allow all.
-func inside(allowed []string, path string) (real string, err error) {
+func allowedPath(allowed []string, path string) (real string, err error) {
 	if len(allowed) == 0 {
 		return path, nil
 	}
@@ -222,11 +209,9 @@ func inside(allowed []string, path string) (real string, err error) {
 	return "", fmt.Errorf("%s is outside allowed.paths", path)
 }
 
-// reference is Kafka's pattern: ${provider:key} or ${provider:path:key}.
 var reference = regexp.MustCompile(`\$\{([^}]*?):(([^}]*?):)?([^}]*?)\}`)
 
-// resolveAll returns the entries with their references replaced, as they are now. References to providers that nobody
-// declared stay as they are, as in Kafka (a transform's replacement may look like one).
+// resolveAll keeps references of undeclared providers, as Kafka: a transformation's replacement may look like one.
 func (p *Providers) resolveAll(entries []Entry) ([]Entry, Problems) {
 	var problems Problems
 	resolved := slices.Clone(entries)
@@ -236,16 +221,15 @@ func (p *Providers) resolveAll(entries []Entry) ([]Entry, Problems) {
 	return resolved, problems
 }
 
-// AllowedForREST tells whether all that the entry's value is to have from providers is open to REST.
+// AllowedForREST reports whether all providers in a value are open to REST.
 func (p *Providers) AllowedForREST(e Entry) bool {
 	return !slices.ContainsFunc(reference.FindAllStringSubmatch(e.Raw, -1), func(parts []string) bool {
 		source, ok := p.byName[parts[1]]
-		return ok && !source.open
+		return ok && !source.openToREST
 	})
 }
 
-// refers tells whether some of the entry's value is to come from a provider.
-func (p *Providers) refers(e Entry) bool {
+func (p *Providers) hasReference(e Entry) bool {
 	return slices.ContainsFunc(reference.FindAllStringSubmatch(e.Raw, -1), func(parts []string) bool {
 		_, ok := p.byName[parts[1]]
 		return ok
@@ -253,7 +237,7 @@ func (p *Providers) refers(e Entry) bool {
 }
 
 func (p *Providers) resolve(e *Entry) (problems Problems) {
-	if !p.refers(*e) {
+	if !p.hasReference(*e) {
 		return nil
 	}
 	var given []string
@@ -264,9 +248,9 @@ func (p *Providers) resolve(e *Entry) (problems Problems) {
 		if !ok {
 			return match
 		}
-		fromFile = fromFile || source.kind != ofEnvironment
-		if e.FromREST && !source.open {
-			problems = append(problems, e.problem("%s: %s", match, p.closed(source, parts[1], parts[3], parts[4])))
+		fromFile = fromFile || source.kind != environmentKind
+		if e.FromREST && !source.openToREST {
+			problems = append(problems, e.problem("%s: %s", match, p.closedHint(source, parts[1], parts[3], parts[4])))
 			return ""
 		}
 		v, ok, err := source.get(parts[3], parts[4])
@@ -274,10 +258,10 @@ func (p *Providers) resolve(e *Entry) (problems Problems) {
 		case err != nil:
 			problems = append(problems, e.problem("%s: %v", match, err))
 		case !ok:
-			problems = append(problems, e.problem("%s: nothing there by that name: %s", match, source.kind.lacks))
+			problems = append(problems, e.problem("%s: nothing there by that name: %s", match, source.kind.missing))
 		}
 		absent = absent || err != nil || !ok
-		given = append(given, hiddenOf(v)...)
+		given = append(given, secretParts(v)...)
 		return v
 	})
 	if absent { // what stands around it is no value either
@@ -287,33 +271,31 @@ func (p *Providers) resolve(e *Entry) (problems Problems) {
 	return problems
 }
 
-// hiddenOf are the texts of a given one that are not to be shown: all of it, but of the line of a login module only
-// the values of its options. Its class, its flag and their names are words that stand in many a message.
-func hiddenOf(given string) []string {
+// secretParts returns the option values of a login module's line, whose other words occur in many messages, else the
+// value.
+func secretParts(given string) []string {
 	if values, ok := security.LoginOptions(given); ok {
 		return values
 	}
 	return []string{given}
 }
 
-// closed says what opens a provider to what comes by REST.
-func (p *Providers) closed(source provider, name, path, key string) string {
+func (p *Providers) closedHint(source provider, name, path, key string) string {
 	to := path
 	switch source.kind {
-	case ofEnvironment:
+	case environmentKind:
 		to = regexp.QuoteMeta(key)
-	case ofFile:
+	case fileKind:
 		to = filepath.Dir(path)
 	}
 	prefix := "config.providers." + name + "."
 	return fmt.Sprintf("what comes by REST, or is in config.storage.topic, may use only those config providers that "+
 		"the worker's file names. These lines there open this one, as far as the last of them says: %s %s %s",
 		"config.providers="+strings.Join(append(slices.Clone(p.declared), name), ","),
-		prefix+"class="+source.kind.class, prefix+source.kind.bound+"="+to)
+		prefix+"class="+source.kind.class, prefix+source.kind.limit+"="+to)
 }
 
-// Resolve is the connector with its references resolved again: the secret in a file may be another one by now. What was
-// given in place is as it was.
+// Resolve resolves the references again, because the secret in a file may have changed.
 func (c *Connector) Resolve(p *Providers) (*Connector, error) {
 	entries, problems := p.resolveAll(c.Entries)
 	if err := problems.Err(); err != nil {
@@ -322,7 +304,7 @@ func (c *Connector) Resolve(p *Providers) (*Connector, error) {
 	return &Connector{Name: c.Name, File: c.File, Entries: entries}, nil
 }
 
-// ChangedSince returns the keys whose values differ between two readings of one connector.
+// ChangedSince returns the keys whose resolved values differ between two readings of a connector.
 func (c *Connector) ChangedSince(other *Connector) []string {
 	return ChangedKeys(c.ResolvedSettings(), other.ResolvedSettings())
 }
@@ -336,16 +318,16 @@ func (c *Connector) ResolvedSettings() map[string]string {
 	return values
 }
 
-// Files are those that references of a connector lead to.
+// Files returns the files that a connector's references name.
 func (p *Providers) Files(c *Connector) []string {
 	var files []string
 	for _, e := range c.Entries {
 		for _, parts := range reference.FindAllStringSubmatch(e.Raw, -1) {
 			path := ""
 			switch provider := p.byName[parts[1]]; {
-			case provider.kind == ofFile:
+			case provider.kind == fileKind:
 				path = parts[3]
-			case provider.kind == ofFolder:
+			case provider.kind == directoryKind:
 				path = filepath.Join(parts[3], parts[4])
 			}
 			if path != "" && !slices.Contains(files, path) {

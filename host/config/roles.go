@@ -11,25 +11,24 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Roles are the settings of a connector that the host acts on, by what they are for (`http.address`, `retry.codes`) and
-// never by name. Defaults of the plugin are in where one counts for the role, see package role: where a byte goes, and
-// what secures it, comes from the user alone. They hold secrets, and show none when printed.
+// Roles are the settings of a connector that the host uses, by role (`http.address`), never by name. A plugin's default
+// counts if package role allows it: where bytes go comes from the user alone. Roles hold secrets, and print none.
 type Roles struct{ byRole map[string]roleValue }
 
 type roleValue struct {
 	spec  wit.ConfigKey
 	value string
-	given bool
+	isSet bool
 	has   bool
 }
 
-// NewRoles collects the settings with a role of a component. Declarations whose name is a template take part only where
-// the connector gives a value; the first declaration of a role counts.
+// NewRoles collects the settings with a role. Templates only count with a value; the first declaration of a role
+// counts.
 func NewRoles(d *Declarations, c *Connector) Roles {
 	r := Roles{map[string]roleValue{}}
 	for _, spec := range d.Keys() {
 		name := spec.Role()
-		if name == "" || r.byRole[name].given || strings.Contains(spec.Name, "{") {
+		if name == "" || r.byRole[name].isSet || strings.Contains(spec.Name, "{") {
 			continue
 		}
 		v := roleValue{spec: spec}
@@ -38,7 +37,7 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 		}
 		for _, key := range spec.Names() {
 			if given, ok := c.Get(key); ok {
-				v.value, v.given, v.has = setting.Trim(given), true, true
+				v.value, v.isSet, v.has = setting.Trim(given), true, true
 				break
 			}
 		}
@@ -47,7 +46,7 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 				v.value = s
 			}
 		}
-		if _, ok := r.byRole[name]; !ok || v.given {
+		if _, ok := r.byRole[name]; !ok || v.isSet {
 			r.byRole[name] = v
 		}
 	}
@@ -55,35 +54,35 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 		if d.Declares(e.Key) {
 			continue
 		}
-		if spec, ok := d.Find(e.Key); ok && spec.Role() != "" && !r.byRole[spec.Role()].given {
+		if spec, ok := d.Find(e.Key); ok && spec.Role() != "" && !r.byRole[spec.Role()].isSet {
 			value := setting.Trim(e.Value.Reveal())
-			r.byRole[spec.Role()] = roleValue{spec: spec, value: value, given: true, has: true}
+			r.byRole[spec.Role()] = roleValue{spec: spec, value: value, isSet: true, has: true}
 		}
 	}
 	return r
 }
 
-// Roles returns the connector's settings by the roles that a component declares, see [NewRoles].
+// Roles returns the connector's settings by the roles of a component, see [NewRoles].
 func (c *Connector) Roles(component wit.Component) Roles {
 	return NewRoles(DeclareComponent(component), c)
 }
 
-// Declared tells whether any setting has the role.
+// Declared reports whether a setting has the role.
 func (r Roles) Declared(role string) bool {
 	_, ok := r.byRole[role]
 	return ok
 }
 
-// IsSet tells whether the user gave the role a value, be it empty.
-func (r Roles) IsSet(role string) bool { return r.byRole[role].given }
+// IsSet reports whether the user set the role, perhaps to an empty value.
+func (r Roles) IsSet(role string) bool { return r.byRole[role].isSet }
 
-// Has tells whether the role has a value, by the user or by default, that is not empty.
+// Has reports whether the role has a nonempty value or default.
 func (r Roles) Has(role string) bool { return r.byRole[role].value != "" }
 
-// Text is the role's value, "" if it has none.
+// Text returns the role's value, empty if it has none.
 func (r Roles) Text(role string) string { return r.byRole[role].value }
 
-// Setting is the name of the setting with that role, for errors; the role itself if nobody declares it.
+// Setting returns the name of the role's setting, for errors, or the role itself.
 func (r Roles) Setting(role string) string {
 	if v, ok := r.byRole[role]; ok {
 		return v.spec.Name
@@ -91,17 +90,16 @@ func (r Roles) Setting(role string) string {
 	return role
 }
 
-// Int is the role's value as a number, 0 if it has none. Values were checked before roles are made.
+// Int returns the role's value as a number, 0 if it has none. Values were checked before.
 func (r Roles) Int(role string) int {
 	n, _ := setting.Integer(wit.KindLong, r.byRole[role].value)
 	return int(n)
 }
 
-// Duration is the role's value, given in milliseconds; 0 if it has none.
+// Duration returns the role's value in milliseconds, 0 if it has none.
 func (r Roles) Duration(role string) time.Duration { return setting.Milliseconds(int64(r.Int(role))) }
 
-// Prefix is the values of all roles that begin so and have one, by what follows the prefix: Prefix("http.header.") may
-// hold "sap-client".
+// Prefix returns nonempty values by the rest of the role: Prefix("http.header.") may have "sap-client".
 func (r Roles) Prefix(prefix string) map[string]string {
 	values := map[string]string{}
 	for role, v := range r.byRole {
@@ -112,7 +110,7 @@ func (r Roles) Prefix(prefix string) map[string]string {
 	return values
 }
 
-// String names the roles that have a value, without the values.
+// String returns the roles that have a value, without the values.
 func (r Roles) String() string {
 	var names []string
 	for role, v := range r.byRole {
@@ -124,5 +122,5 @@ func (r Roles) String() string {
 	return "roles(" + strings.Join(names, " ") + ")"
 }
 
-// LogValue is String.
+// LogValue implements [slog.LogValuer].
 func (r Roles) LogValue() slog.Value { return slog.StringValue(r.String()) }

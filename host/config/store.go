@@ -2,36 +2,61 @@ package config
 
 import "context"
 
-// Store keeps the configurations of connectors, and says when they change: a [FolderStore] or a [TopicStore].
+// Store keeps the configurations of connectors and reports changes: a [FolderStore], or a group's config topic.
 type Store interface {
-	// Watch calls changed with everything that is stored, first as it is and then after each change, from one
-	// goroutine, until ctx ends. Several changes may come as one. From time to time it is called without a change.
+	// Watch calls changed from one goroutine until ctx ends: at once, after changes, and from time to time without a
+	// change.
 	Watch(ctx context.Context, changed func(Snapshot))
-	// Refresh has all references to config providers resolved again, and everything handed on once more.
+	// Refresh resolves all references to config providers again, and reports everything once more.
 	Refresh()
-	// Ready tells whether everything that was stored has been looked at once.
 	Ready() bool
-	// Snapshot is what is known now, with all that was written; ok is false before everything has been read once.
+	// Snapshot returns what is stored, including all writes; ok is false before everything was read once.
 	Snapshot() (now Snapshot, ok bool)
-	// IsStale tells whether something was written after a snapshot was made: another one follows.
 	IsStale(of Snapshot) bool
-	// Put keeps what is given of a connector. It holds as it was written when Put returns.
 	Put(ctx context.Context, name string, stored Stored) error
-	// CheckWritable returns nil if Put may write a connector, which runs from a file ([Connector.File], "" for none).
-	// Else the error is that of Put.
+	// CheckWritable returns the error with which Put would reject a connector that runs from a file ("" for none), or
+	// nil.
 	CheckWritable(name, file string) error
-	// Delete forgets a connector with its target state.
 	Delete(ctx context.Context, name string) error
 }
 
-var (
-	_ Store = (*FolderStore)(nil)
-	_ Store = (*TopicStore)(nil)
-)
+var _ Store = (*FolderStore)(nil)
 
-// TaskConfigs are the tasks of a connector as they were planned since its configuration changed; nil: they are to be
-// planned. A connector that was stopped has none, so that they are planned when it goes on. Of tasks that a worker of
-// Kafka Connect's has planned it is not known what they claim and ask: they do not run, and are planned once more.
+// Stored are the parts of a connector to store. Nil or empty parts are not stored.
+type Stored struct {
+	Connector *Connector
+	Target    string // the target state: STARTED, PAUSED or STOPPED
+	// IfMatch accepts the stored version ([Connector.Version]), or Put returns a [ChangedError]. Nil accepts any.
+	IfMatch func(version string) bool
+}
+
+// Snapshot is everything that a store has at one time.
+type Snapshot struct {
+	// Connectors have unique names. One with problems must not run; what ran before it continues.
+	Connectors []*Connector
+	Targets    map[string]string // the target states that were set, by connector
+	// Problems belong to no connector: a missing folder, a changed worker's file. With errors, Connectors are the
+	// previous ones.
+	Problems  Problems
+	Requested bool // true after Refresh of the [Store], whether or not anything has changed
+
+	// Offset is the offset after the last record of a config topic, ConfigOffsets are those of connectors' settings.
+	// These fields are nil without a topic.
+	Offset        int64
+	ConfigOffsets map[string]int64
+	// Tasks are the committed tasks by connector. Incomplete are connectors of which compaction has deleted tasks.
+	Tasks      map[string]TaskConfigs
+	Incomplete map[string]bool
+
+	Revision int // Revision counts the writes to the store before the snapshot
+}
+
+// TaskConfigs returns the planned tasks of a connector, or nil if they must be planned: the settings have changed, the
+// connector was stopped, or a worker of Kafka Connect planned them, whose requirements are unknown.
 func (s Snapshot) TaskConfigs(name string) *TaskConfigs {
-	return s.stored[name].planned(s.Targets[name])
+	set, ok := s.Tasks[name]
+	if !ok || s.Incomplete[name] || !set.Counts(s.ConfigOffsets[name], s.Targets[name]) {
+		return nil
+	}
+	return &set
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// proxySettings are the route to the brokers.
 var proxySettings = []wit.ConfigKey{
 	declared("kafka.proxy.type", wit.KindString, "none", "How brokers are reached: directly, by an ordinary SOCKS5 or "+
 		"HTTP proxy, or by SAP Connectivity through a Cloud Connector.",
@@ -34,7 +33,6 @@ var proxySettings = []wit.ConfigKey{
 		"How long no Cloud Connector may answer before tasks fail, in milliseconds.", atLeast(0)),
 }
 
-// restSettings are those of REST's listeners of https; package rest knows which others are taken.
 var restSettings = []wit.ConfigKey{
 	declared("listeners.https.ssl.keystore.location", wit.KindString, "", "File with the key and certificate of "+
 		"listeners of https. Where nothing is given below listeners.https. the ssl.… of the worker hold, as in Kafka "+
@@ -51,6 +49,4 @@ var restSettings = []wit.ConfigKey{
 		"requested or required.", allowed("none", "requested", "required")),
 }
 
-// securitySettings are Kafka's own, for all of the worker's clients, as package kafka declares them for these and for
-// the same below producer., consumer. and admin.
 var securitySettings = security.Settings()

@@ -10,20 +10,17 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Default classes of converters.
 const (
 	JSONConverter   = "org.apache.kafka.connect.json.JsonConverter"
 	HeaderConverter = "org.apache.kafka.connect.storage.SimpleHeaderConverter"
 )
 
-// LoggerLevelPrefix is what settings of loggers' levels begin with; the logger's name follows.
+// LoggerLevelPrefix begins settings of logger levels; the logger's name follows.
 const LoggerLevelPrefix = "logging.level."
 
-// workerSettings is the one table of the worker's settings.
 var workerSettings = slices.Concat(generalSettings, groupSettings, restSettings, proxySettings, securitySettings,
 	tracingSettings)
 
-// workerDeclarations are they, for finding one.
 var workerDeclarations = sync.OnceValue(func() *Declarations { return Declare(workerSettings...) })
 
 var generalSettings = []wit.ConfigKey{
@@ -106,9 +103,9 @@ var generalSettings = []wit.ConfigKey{
 	declared("client.id", wit.KindString, "", "Prefix of the names under which Kafka knows this worker's clients."),
 	declared("topic.creation.enable", wit.KindBoolean, "true", "Whether missing topics are created."),
 
-	unused("offset.storage.file.filename", wit.KindString,
+	withoutEffectSetting("offset.storage.file.filename", wit.KindString,
 		"offsets are kept in the topic that offset.storage.topic names"),
-	unused("plugin.discovery", wit.KindString, "there are no Java plugins"),
+	withoutEffectSetting("plugin.discovery", wit.KindString, "there are no Java plugins"),
 	declared("connector.client.config.override.policy", wit.KindString, "All", "Which settings of their Kafka clients "+
 		"connectors may override: All, None, Principal (security.protocol, sasl.mechanism, sasl.jaas.config) or "+
 		"Allowlist."),
@@ -129,23 +126,22 @@ var generalSettings = []wit.ConfigKey{
 			"separated by commas; set, add, setDate or addDate, for the last two milliseconds from now."),
 	declared("topic.tracking.enable", wit.KindBoolean, "true", "Whether REST tells a connector's topics."),
 	declared("topic.tracking.allow.reset", wit.KindBoolean, "true", "Whether REST forgets them."),
-	unused("metric.reporters", wit.KindList, "there are no Java plugins"),
+	withoutEffectSetting("metric.reporters", wit.KindList, "there are no Java plugins"),
 	declared("metrics.names", wit.KindList, "strimzi", "Under which names /metrics shows what Kafka Connect has "+
 		"by JMX: those of Strimzi's rules for Prometheus' JMX exporter. confluent is accepted: Prometheus makes its "+
 		"names by examples/monitoring/confluent.yaml.", setting.Allowed("strimzi", "confluent")),
-	unused("metrics.num.samples", wit.KindInt, "not built yet"),
-	unused("metrics.recording.level", wit.KindString, "not built yet"),
-	unused("metrics.sample.window.ms", wit.KindLong, "not built yet"),
-	unused("internal.key.converter", wit.KindClass, "internal topics have one format"),
-	unused("internal.value.converter", wit.KindClass, "internal topics have one format"),
-	unused("internal.key.converter.schemas.enable", wit.KindBoolean, "internal topics have one format"),
-	unused("internal.value.converter.schemas.enable", wit.KindBoolean, "internal topics have one format"),
-	unused("rest.host.name", wit.KindString, "use listeners"),
-	unused("rest.port", wit.KindInt, "use listeners"),
+	withoutEffectSetting("metrics.num.samples", wit.KindInt, "not built yet"),
+	withoutEffectSetting("metrics.recording.level", wit.KindString, "not built yet"),
+	withoutEffectSetting("metrics.sample.window.ms", wit.KindLong, "not built yet"),
+	withoutEffectSetting("internal.key.converter", wit.KindClass, "internal topics have one format"),
+	withoutEffectSetting("internal.value.converter", wit.KindClass, "internal topics have one format"),
+	withoutEffectSetting("internal.key.converter.schemas.enable", wit.KindBoolean, "internal topics have one format"),
+	withoutEffectSetting("internal.value.converter.schemas.enable", wit.KindBoolean, "internal topics have one format"),
+	withoutEffectSetting("rest.host.name", wit.KindString, "use listeners"),
+	withoutEffectSetting("rest.port", wit.KindInt, "use listeners"),
 }
 
-// groupSettings are those of workers that form a group. But for those of exactly-once they have an effect in a group
-// alone, see [Worker.InGroup].
+// groupSettings have no effect without a group, except for those of exactly-once, see [Worker.InGroup].
 var groupSettings = []wit.ConfigKey{
 	declared("group.id", wit.KindString, "",
 		"Name of the group of workers. A worker joins it where config.storage.topic "+
@@ -175,20 +171,19 @@ var groupSettings = []wit.ConfigKey{
 		"generation, in milliseconds.", atLeast(1)),
 	declared("heartbeat.interval.ms", wit.KindInt, "3000", "How often this worker sends a heartbeat to its group, in "+
 		"milliseconds; less than session.timeout.ms.", atLeast(1)),
-	declared("worker.sync.timeout.ms", wit.KindInt, "3000",
-		"How long the group's leader reads on for what other workers "+
-			"have read of config.storage.topic, in milliseconds; another worker that does not read in that time "+
-			"what the "+
-			"leader has gives its tasks up until it does.", atLeast(1)),
-	unused("worker.unsync.backoff.ms", wit.KindInt,
+	declared("worker.sync.timeout.ms", wit.KindInt, "3000", "How long the group's leader reads on for what other workers "+
+		"have read of config.storage.topic, in milliseconds; another worker that does not read in that time what the "+
+		"leader has gives its tasks up until it does.", atLeast(1)),
+	withoutEffectSetting("worker.unsync.backoff.ms", wit.KindInt,
 		"a worker that has not read enough stays in its group, without tasks"),
-	unused("connect.protocol", wit.KindString,
+	withoutEffectSetting("connect.protocol", wit.KindString,
 		"workers of a group rebalance incrementally and cooperatively, and sign what "+
 			"they ask of each other"),
 	declared("scheduled.rebalance.max.delay.ms", wit.KindInt, "300000", "How long tasks of a worker that has vanished "+
 		"wait for it before others get them, in milliseconds. Those of one that has left in good order do not.",
 		atLeast(0)),
-	unused("plugin.rollout", wit.KindString, "a group runs the newest version of a plugin that all its workers have"),
+	withoutEffectSetting("plugin.rollout", wit.KindString,
+		"a group runs the newest version of a plugin that all its workers have"),
 	declared("inter.worker.key.generation.algorithm", wit.KindString, "HmacSHA256",
 		"Algorithm of the key by which workers "+
 			"of a group sign what they ask of each other."),
@@ -201,18 +196,15 @@ var groupSettings = []wit.ConfigKey{
 		"taken."),
 }
 
-// withoutEffect begins the documentation of Kafka Connect's settings that are taken so that real worker files run; why
-// they have none follows.
+// withoutEffect begins the documentation of settings that are accepted so that existing files run; the reason follows.
 const withoutEffect = "Has no effect: "
 
-func unused(name string, kind wit.SettingKind, why string) wit.ConfigKey {
+func withoutEffectSetting(name string, kind wit.SettingKind, why string) wit.ConfigKey {
 	return declared(name, kind, "", withoutEffect+why+".")
 }
 
-// exactlyOnceToo are settings of a group that a worker with exactly-once has a use for when it is alone.
 var exactlyOnceToo = []string{"group.id", "config.storage.topic", "config.storage.replication.factor"}
 
-// noEffect is why a setting has no effect on the worker, "" where it has one.
 func (w *Worker) noEffect(spec *wit.ConfigKey) string {
 	if why, ok := strings.CutPrefix(spec.Documentation, withoutEffect); ok {
 		return strings.TrimSuffix(why, ".")
@@ -224,8 +216,8 @@ func (w *Worker) noEffect(spec *wit.ConfigKey) string {
 	return "this worker does not join a group"
 }
 
-// InGroup tells whether the settings are those of a worker that forms a group with others: as Kafka Connect's
-// distributed workers, all of which have these three. The embedded broker is for one worker.
+// InGroup reports whether the worker forms a group: it has these three settings, as Kafka Connect's distributed
+// workers.
 func (w *Worker) InGroup() bool {
 	for _, name := range []string{"group.id", "config.storage.topic", "status.storage.topic"} {
 		if w.Text(name) == "" {
@@ -249,5 +241,5 @@ func atLeast(n int64) wit.Rule { return wit.Rule{AtLeast: &n} }
 
 func allowed(values ...string) wit.Rule { return wit.Rule{Allowed: &values} }
 
-// WorkerSettings are the declarations of all settings of a worker's file but those of its Kafka clients.
+// WorkerSettings returns the declarations of a worker's settings without those of its Kafka clients.
 func WorkerSettings() []wit.ConfigKey { return slices.Clone(workerSettings) }

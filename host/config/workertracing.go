@@ -44,11 +44,10 @@ var tracingSettings = []wit.ConfigKey{
 			"OTEL_TRACES_SAMPLER_ARG."),
 }
 
-// telemetry are the variables of OpenTelemetry that say what settings of the worker say, and go below its file: of two
-// for one setting the first that is there counts. See
+// telemetryVariables override defaults, the worker's file overrides them; of two for one setting the first counts. See
 // https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/ and
 // https://opentelemetry.io/docs/specs/otel/protocol/exporter/.
-var telemetry = []struct{ variable, setting string }{
+var telemetryVariables = []struct{ variable, setting string }{
 	{tracesEndpoint, TracingEndpoint},
 	{"OTEL_EXPORTER_OTLP_ENDPOINT", TracingEndpoint},
 	{"OTEL_EXPORTER_OTLP_TRACES_HEADERS", TracingHeaders},
@@ -64,19 +63,18 @@ var telemetry = []struct{ variable, setting string }{
 
 const tracesEndpoint = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 
-// ofTelemetry is what variables of OpenTelemetry say, where they or above, the layers above them, say where traces are
-// to go: else they are meant for others, and what is wrong in them is none of the worker's business. An empty one
-// counts as absent, as its specification has it, and one that cannot be met counts as absent with a warning: such
-// variables are set for all programs of a machine, some of which know samplers that others do not.
-func ofTelemetry(environ []string, above []Entry) ([]Entry, Problems) {
-	values := telemetryIn(environ)
+// telemetryEntries returns nothing without an endpoint: the variables are meant for other programs then. An empty
+// variable counts as unset, as specified, and an invalid one, too, with a warning, because some programs support more
+// samplers.
+func telemetryEntries(environ []string, above []Entry) ([]Entry, Problems) {
+	values := telemetryValues(environ)
 	off := values.String("OTEL_TRACES_EXPORTER") == "none" ||
 		strings.EqualFold(values.String("OTEL_SDK_DISABLED"), "true")
 	var l []Entry
 	var problems Problems
 	given := map[string]bool{}
 	declared := workerDeclarations()
-	for _, t := range telemetry {
+	for _, t := range telemetryVariables {
 		value := values.String(t.variable)
 		if value == "" || given[t.setting] || off && t.setting == TracingEndpoint {
 			continue
@@ -100,21 +98,19 @@ func ofTelemetry(environ []string, above []Entry) ([]Entry, Problems) {
 	return l, problems
 }
 
-// fromTelemetry is in front of the rest of the variable's name in Entry.File.
 const fromTelemetry = fromEnvironment + "OTEL_"
 
-// IsFromTelemetry tells whether the value of a setting is that of a variable of OpenTelemetry.
+// IsFromTelemetry reports whether a setting's value comes from a variable of OpenTelemetry.
 func (w *Worker) IsFromTelemetry(name string) bool {
-	e, _ := entryOf(w.layers.entries, name)
+	e, _ := lastEntry(w.layers.entries, name)
 	return strings.HasPrefix(e.File, fromTelemetry)
 }
 
-// TracingURL is where traces are posted; exact: as it is, without a path to be added. unspoken is the protocol that the
-// environment wants and that is not spoken here, "" where it wants none.
+// TracingURL returns the URL for traces. If exact, no path must be added. unspoken is an unsupported protocol.
 func (w *Worker) TracingURL(environ []string) (endpoint string, exact bool, unspoken string) {
-	e, _ := entryOf(w.layers.entries, TracingEndpoint)
+	e, _ := lastEntry(w.layers.entries, TracingEndpoint)
 	if strings.HasPrefix(e.File, fromTelemetry) { // else the file says http by its name
-		wanted := telemetryIn(environ)
+		wanted := telemetryValues(environ)
 		unspoken = cmp.Or(wanted.String("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"),
 			wanted.String("OTEL_EXPORTER_OTLP_PROTOCOL"))
 	}
@@ -124,8 +120,7 @@ func (w *Worker) TracingURL(environ []string) (endpoint string, exact bool, unsp
 	return w.Text(TracingEndpoint), e.File == fromEnvironment+tracesEndpoint, unspoken
 }
 
-// telemetryIn is the variables of OpenTelemetry, by name.
-func telemetryIn(environ []string) *koanf.Koanf {
+func telemetryValues(environ []string) *koanf.Koanf {
 	k := koanf.New(flat)
 	trimmed := func(name, value string) (string, any) { return name, strings.TrimSpace(value) }
 	_ = k.Load(variables("OTEL_", environ, trimmed), nil) // which cannot fail

@@ -3,63 +3,61 @@ package connect
 import (
 	"sync"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 )
 
-// claims is what the connectors that run have. The zero value is ready; nil keeps no account.
-type claims struct {
-	mu    sync.Mutex
-	names map[string]string // of connectors, by claim
-	freed chan struct{}     // closed when any are given back; nil: nobody waits for that
+// claimRegistry records which running connector has which claim. The zero value is ready; nil records nothing.
+type claimRegistry struct {
+	mu       sync.Mutex
+	owners   map[string]string // by claim
+	released chan struct{}     // closed by release; nil while no connector waits
 }
 
-// heldError is the error of a connector that claims what another one has still. Both were accepted, so that the other
-// one ends, or claims less from its next start on: it is waited for.
-type heldError struct {
+// claimedError reports a claim of another connector that still runs. The caller waits until that connector ends or has
+// fewer claims.
+type claimedError struct {
 	error
-	freed <-chan struct{} // closed when claims are given back
+	released <-chan struct{} // closed when claims are released
 }
 
-func (e *heldError) Unwrap() error { return e.error }
+func (e *claimedError) Unwrap() error { return e.error }
 
-// take has a connector claim all of these, or none where another one has one.
-func (k *claims) take(name string, all []string) error {
+func (k *claimRegistry) acquire(name string, all []string) error {
 	if k == nil {
 		return nil
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, claim := range all {
-		if first := k.names[claim]; first != "" && first != name {
-			if k.freed == nil {
-				k.freed = make(chan struct{})
+		if first := k.owners[claim]; first != "" && first != name {
+			if k.released == nil {
+				k.released = make(chan struct{})
 			}
-			return &heldError{check.ClaimedTwice(claim, first, name), k.freed}
+			return &claimedError{components.ClaimedTwice(claim, first, name), k.released}
 		}
 	}
-	if k.names == nil {
-		k.names = map[string]string{}
+	if k.owners == nil {
+		k.owners = map[string]string{}
 	}
 	for _, claim := range all {
-		k.names[claim] = name
+		k.owners[claim] = name
 	}
 	return nil
 }
 
-// release gives back what a connector has.
-func (k *claims) release(name string) {
+func (k *claimRegistry) release(name string) {
 	if k == nil {
 		return
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for claim, holder := range k.names {
+	for claim, holder := range k.owners {
 		if holder == name {
-			delete(k.names, claim)
+			delete(k.owners, claim)
 		}
 	}
-	if k.freed != nil {
-		close(k.freed)
-		k.freed = nil
+	if k.released != nil {
+		close(k.released)
+		k.released = nil
 	}
 }

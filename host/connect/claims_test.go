@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
-// What only one connector may have is refused to the second, offline and at its start, by both names and what it is. At
-// another origin, for another SAP client or another user it is something else.
+// A claim is rejected for a second connector, offline and at its start, with both names. Another origin, SAP client or
+// user is another claim.
 func TestClaims(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	first := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "spy.address=SAP.example",
@@ -59,27 +59,26 @@ func TestClaims(t *testing.T) {
 			wants("offline", text)
 
 			o := b.options
-			o.claims = &claims{}
-			one, two := newController(&o, first).current(), newController(&o, second).current()
-			_, err := one.tasksOf(t.Context())
+			o.claims = &claimRegistry{}
+			one, two := newController(&o, first).currentRun(), newController(&o, second).currentRun()
+			_, err := one.planTasks(t.Context())
 			require.NoError(t, err)
 			text = ""
-			if _, err := two.tasksOf(t.Context()); err != nil {
+			if _, err := two.planTasks(t.Context()); err != nil {
 				text = err.Error()
 			}
 			wants("at the start", text)
 			o.claims.release("first")
-			if _, err := two.tasksOf(t.Context()); err != nil {
+			if _, err := two.planTasks(t.Context()); err != nil {
 				t.Errorf("when the first has ended: %v", err)
 			}
 		})
 	}
 }
 
-// In a group a worker may be given tasks of two connectors with one claim, the first of which is deleted or gives it
-// up: the second's begin when the first has ended, and has ended what it had opened. The worker says until then that
-// it has the first.
-func TestClaimsOfTwoConnectorsOfAWorker(t *testing.T) {
+// In a group a worker may get tasks of two connectors with one claim, of which the first is deleted or gives it up. The
+// second starts after the first has ended and cleaned up, and the first is owned until then.
+func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 	silent, asked := silentService(t)
 	plans, retires, goOn := make(chan config.TaskPlan, 1), make(chan struct{}), make(chan struct{})
 	var removed atomic.Bool
@@ -119,25 +118,24 @@ func TestClaimsOfTwoConnectorsOfAWorker(t *testing.T) {
 	}
 	close(goOn)
 	<-asked
-	assert.Contains(t, h.Log.String(), "was not ended", "the lease is over")
+	assert.Contains(t, h.Log.String(), "could not be ended", "the lease is over")
 	h.must(h.Remove("second"))
 }
 
-// A worker that had tasks of a connector until a moment ago ends what they have opened at the service where the
-// connector is deleted; one that is no member of its group any more does not, since others may have opened it again.
-func TestDeletedSoonAfterAShare(t *testing.T) {
+// A worker whose assignment was revoked a moment ago cleans up a deleted connector. It does not if it has left its
+// group, because another worker may run it.
+func TestConnectorDeletedAfterRevocationIsCleanedUp(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	c := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "on.delete=terminate")
 	for _, member := range []bool{true, false} {
-		s := spec{given: c, share: Assignment{Tasks: []int{0}}}
-		s.setShare(Assignment{}, member)
-		s.remove(nil)
-		assert.Equal(t, member, !s.lastShare.none())
+		s := spec{config: c, assignment: Assignment{Tasks: []int{0}}}
+		s.setAssignment(Assignment{}, member)
+		s.markDeleted(nil)
+		assert.Equal(t, member, !s.lastAssignment.empty())
 	}
 }
 
-// A source may have 10,000 claims, which are held against those of another one in no time; what claims more, or wants
-// more tasks than there may be, does not start, and says so. 100,000 claims each had the worker stand still.
+// A source may have 10,000 claims. With more claims or tasks it fails to start with a message.
 func TestClaimsAreBounded(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	first := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "spy.address=sap.example",
@@ -160,10 +158,10 @@ func TestClaimsAreBounded(t *testing.T) {
 				t.Errorf("offline: found %v", found)
 			}
 			o := b.options
-			o.claims = &claims{}
-			_, err := newController(&o, first).current().tasksOf(t.Context())
+			o.claims = &claimRegistry{}
+			_, err := newController(&o, first).currentRun().planTasks(t.Context())
 			require.NoError(t, err)
-			_, err = newController(&o, second).current().tasksOf(t.Context())
+			_, err = newController(&o, second).currentRun().planTasks(t.Context())
 			assert.Ends(t, err, want, "at the start")
 		})
 	}

@@ -19,7 +19,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// bench is a worker without connectors.
 type bench struct {
 	*checktest.Bench
 	options Options
@@ -31,7 +30,7 @@ func newBench(t *testing.T, b *checktest.Bench) *bench {
 		WorkerID: "w:1", Version: "v", Logger: b.Logger}}
 }
 
-// group is a group that does nothing, but for what a test sets.
+// group does nothing unless a test sets a function.
 type group struct {
 	planned func(string, config.TaskPlan) error
 	lease   func() error
@@ -76,13 +75,11 @@ func (g *group) StatusChanged(connector string) {
 	}
 }
 
-// connected is a worker with the spy and the embedded broker.
 func connected(t *testing.T) *bench {
 	t.Helper()
 	return connectedWith(t, checktest.WithSpy(t))
 }
 
-// connectedWith is a worker with the embedded broker.
 func connectedWith(t *testing.T, with *checktest.Bench) *bench {
 	t.Helper()
 	b := newBench(t, with)
@@ -97,7 +94,7 @@ func connectedWith(t *testing.T, with *checktest.Bench) *bench {
 	return b
 }
 
-// What a plugin asks for, is asked by the host with the user's secret; the plugin itself never sees it.
+// The host sends a plugin's requests with the user's secret, which the plugin never sees.
 func TestSecretsNeverEnterAPlugin(t *testing.T) {
 	const secret = "hunter2"
 	var sent http.Header

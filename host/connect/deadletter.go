@@ -1,295 +1,195 @@
 package connect
 
 import (
-	"context"
-	"errors"
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/check"
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/convert"
-	"github.com/culvert-project/culvert/host/internal/run/sink"
-	"github.com/culvert-project/culvert/host/internal/run/source"
 	core "github.com/culvert-project/culvert/host/internal/run/task"
-	"github.com/culvert-project/culvert/host/kafka"
-	"github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/sdk/go/setting"
-	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/host/shown"
 )
 
-// Settings of dead letters (KIP-298).
 const (
-	deadLetterTopic       = "errors.deadletterqueue.topic.name"
-	deadLetterReplication = "errors.deadletterqueue.topic.replication.factor"
-	deadLetterHeaders     = "errors.deadletterqueue.context.headers.enable"
+	kafkaHeaderPrefix = "__connect.errors."
+	ownHeaderPrefix   = "__culvert.errors."
 )
 
-// lettersTo is the topic of dead letters, which is made, of one partition as Kafka Connect does; "": the connector has
-// no such topic, or tolerates nothing, and then a record that cannot be handled fails its task.
-func (t *task) lettersTo(ctx context.Context) (topic string, err error) {
-	c := t.connector
-	topic = setting.Trim(c.config.Text(deadLetterTopic))
-	if topic == "" || !c.tolerance().TolerateAll {
-		return "", nil
-	}
-	if err := c.o.reserved.Check(topic); err != nil {
-		return "", fmt.Errorf("%s: %w", deadLetterTopic, err)
-	}
-	replication, ok := setting.Integer(wit.KindShort, c.config.Text(deadLetterReplication))
-	if !ok {
-		return "", fmt.Errorf("%s: expected a number, found %q", deadLetterReplication,
-			c.config.Text(deadLetterReplication))
-	}
-	k := c.run.kafka
-	if k.Admin.ClientID == "" {
-		k.Admin.ClientID = fmt.Sprintf("connector-dlq-adminclient-%s-%d", c.config.Name, t.number)
-	}
-	admin, err := kafka.NewAdmin(k)
-	if err != nil {
-		return "", err
-	}
-	defer admin.Close()
-	if embedded, err := admin.Embedded(ctx); err == nil && embedded {
-		replication = 1 // it is alone
-	}
-	created, err := admin.EnsureTopics(ctx, kafka.Topic{Name: topic, Partitions: 1, Replication: int16(replication)})
-	if err != nil {
-		return "", fmt.Errorf("the topic of dead letters (%s, replicas by %s): %w", deadLetterTopic,
-			deadLetterReplication, err)
-	}
-	if len(created) > 0 {
-		c.log.Info("topic of dead letters created", "task", t.number, "topic", topic)
-	}
-	return topic, k.LearnTopic(ctx, admin, topic)
+// DeadLetter is a record of a dead letter topic with the contents of its headers.
+type DeadLetter struct {
+	Record *kgo.Record
+	// Connector is "" if the record has no headers (errors.deadletterqueue.context.headers.enable).
+	Connector string
+	// Topic, Partition and Offset identify a sink's record. For a source's row, Partition is -1, and Offset is its
+	// index in the response to Request.
+	Topic         string
+	Partition     int32
+	Offset        int64
+	Feed, Request string
+	// Timestamp is that of the record or row. Zero means unknown; a broker may have replaced it (LogAppendTime).
+	Timestamp time.Time
+	// TargetPartition is the partition that a source's plugin chose, -1 for none.
+	TargetPartition int32
+	// Rows are the failed rows of those that the transforms created from the record. HeaderError means that a header
+	// cannot be parsed.
+	Rows        core.RowSubset
+	HeaderError error
+	// Stage and Setting are where the record failed, Plugin and Version what failed.
+	Stage, Setting, Plugin, Version string
+	Class, Message                  string
+	// FailedAt is the time of the failure, or of the dead letter if no header has it.
+	FailedAt time.Time
+	Replays  int
+	// Replayed reports whether the record was replayed. Nil means unknown.
+	Replayed *bool
 }
 
-// sourceLetters are the dead letters of a source: rows as documents of the service, or as JSON with their schema.
-func (t *task) sourceLetters(ctx context.Context, binding *plugin.Binding) (*source.DeadLetters, error) {
-	c := t.connector
-	topic, err := t.lettersTo(ctx)
-	if topic == "" || err != nil {
-		return nil, err
+// ParseDeadLetter parses the headers of a record of a dead letter topic.
+func ParseDeadLetter(r *kgo.Record) DeadLetter {
+	l := DeadLetter{Record: r, Partition: -1, TargetPartition: -1, FailedAt: r.Timestamp}
+	if r.Attrs.TimestampType() != 1 { // not LogAppendTime
+		l.Timestamp = r.Timestamp
 	}
-	return t.sourceLettersTo(topic, c.boolean(deadLetterHeaders), binding), nil
-}
-
-// sourceLettersTo are those that go to a topic, with what there is to say of them, or without.
-func (t *task) sourceLettersTo(topic string, context bool, binding *plugin.Binding) *source.DeadLetters {
-	c := t.connector
-	return &source.DeadLetters{
-		Topic: topic,
-		NewConverters: func() (key, value convert.Converter, err error) {
-			const class = "org.apache.kafka.connect.json.JsonConverter"
-			if key, err = convert.New(class, nil, c.converting(true)); err != nil {
-				return nil, nil, err
-			}
-			value, err = convert.New(class, nil, c.converting(false))
-			return key, value, err
-		},
-		Headers: func(l source.FailedRow) []kgo.RecordHeader {
-			if !context {
-				return nil
-			}
-			list := t.letterHeaders(failureContext{Failure: l.Failure, topic: l.Topic, partition: -1,
-				offset: int64(l.Row), request: l.Page, timestamp: l.Timestamp}, binding)
-			if l.Partition >= 0 {
-				list = append(list, kgo.RecordHeader{Key: ownLetterHeader + "partition",
-					Value: strconv.AppendInt(nil, int64(l.Partition), 10)})
-			}
-			return append(list, kgo.RecordHeader{Key: ownLetterHeader + "feed", Value: []byte(l.Feed)})
-		},
-	}
-}
-
-// deadLetters sends the records of a sink's task that cannot be written to the topic of dead letters, as they were
-// read.
-type deadLetters struct {
-	task     *task
-	binding  *plugin.Binding
-	topic    string
-	context  bool
-	producer *kafka.Producer
-}
-
-// openDeadLetters makes the topic and the producer; nil: there are no dead letters.
-func (t *task) openDeadLetters(ctx context.Context, binding *plugin.Binding) (*deadLetters, error) {
-	c := t.connector
-	topic, err := t.lettersTo(ctx)
-	if topic == "" || err != nil {
-		return nil, err
-	}
-	return t.lettersOf(topic, c.boolean(deadLetterHeaders), binding)
-}
-
-// lettersOf makes the producer of dead letters that go to a topic.
-func (t *task) lettersOf(topic string, context bool, binding *plugin.Binding) (*deadLetters, error) {
-	c := t.connector
-	producer, err := kafka.NewProducer(c.run.kafka, fmt.Sprintf("connector-dlq-producer-%s-%d", c.config.Name,
-		t.number))
-	if err != nil {
-		return nil, err
-	}
-	return &deadLetters{task: t, binding: binding, topic: topic, context: context, producer: producer}, nil
-}
-
-func (d *deadLetters) close() {
-	if d == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second) // what is not stored is not settled either
-	defer cancel()
-	if err := d.producer.Close(ctx); err != nil {
-		d.task.connector.log.Debug("dead letters that nobody waits for are given up", "task", d.task.number, "error",
-			err)
-	}
-}
-
-// Send implements [sink.DeadLetters].
-func (d *deadLetters) Send(ctx context.Context, letters []sink.FailedRecord) error {
-	b := d.producer.NewBatch()
-	for i := range letters {
-		l := &letters[i]
-		r := b.Add()
-		r.Topic, r.Key, r.Value, r.Timestamp = d.topic, l.Record.Key, l.Record.Value, l.Record.Timestamp
-		var added []kgo.RecordHeader
-		if d.context {
-			what := failureContext{Failure: l.Failure, topic: l.Record.Topic, partition: l.Record.Partition,
-				offset: l.Record.Offset, timestamp: -1}
-			if !l.Record.Timestamp.IsZero() {
-				what.timestamp = l.Record.Timestamp.UnixMilli()
-			}
-			added = d.task.letterHeaders(what, d.binding)
-		}
-		r.Headers = append(append(b.Headers(len(l.Record.Headers) + len(added))[:0], l.Record.Headers...), added...)
-	}
-	stored := make(chan error, 1)
-	d.producer.Produce(ctx, b, func(_ int, err error) { stored <- err })
-	select {
-	case err := <-stored:
+	number := func(text string, bits int) int64 {
+		n, err := strconv.ParseInt(text, 10, bits)
 		if err != nil {
-			return fmt.Errorf("topic %s: %w", d.topic, err)
+			return -1
 		}
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("topic %s: %w", d.topic, context.Cause(ctx))
+		return n
 	}
-}
-
-// stages are the names of org.apache.kafka.connect.runtime.errors.Stage.
-var stages = map[core.ErrorStage]string{
-	core.StageDecode: "TASK_POLL", core.StageReplay: "TASK_POLL",
-	core.StageKeyConverter: "KEY_CONVERTER", core.StageValueConverter: "VALUE_CONVERTER",
-	core.StageHeaderConverter: "HEADER_CONVERTER", core.StageTransforms: "TRANSFORMATION",
-	core.StageEncode: "TASK_PUT", core.StageWrite: "TASK_PUT",
-}
-
-// failureContext is what there is to say of a dead letter: where it came from, and what failed there.
-type failureContext struct {
-	core.Failure
-	topic     string
-	partition int32 // -1: it comes from no topic
-	offset    int64
-	request   string // that a row came with, "" for a record
-	timestamp int64  // in milliseconds since 1970, -1: none
-}
-
-// letterHeaders are the ten of Kafka Connect (DeadLetterQueueReporter), and what the service and the plugin have to
-// say.
-func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.RecordHeader {
-	c := t.connector
-	strike := c.o.Worker.Redact
-	setting, component, info := t.failed(l, binding)
-	list := make([]kgo.RecordHeader, 0, 24)
-	add := func(name, value string) { list = append(list, kgo.RecordHeader{Key: name, Value: []byte(value)}) }
-	const kip298 = letterHeader
-	class := l.Class
-	if class == "" {
-		class = "org.apache.kafka.connect.errors.ConnectException"
-	}
-	text := l.Err.Error()
-	trace := strike(class + ": " + text)
-	message, ok := strings.CutPrefix(trace, class+": ")
-	if !ok { // the class is a text of a plugin's, too
-		class, message = strike(class), strike(text)
-	}
-	add(kip298+"topic", l.topic)
-	add(kip298+"partition", strconv.Itoa(int(l.partition)))
-	add(kip298+"offset", strconv.FormatInt(l.offset, 10))
-	add(kip298+"connector.name", c.config.Name)
-	add(kip298+"task.id", strconv.Itoa(t.number))
-	add(kip298+"stage", stages[l.Stage])
-	add(kip298+"class.name", strike(component))
-	add(kip298+"exception.class.name", class)
-	add(kip298+"exception.message", message)
-	add(kip298+"exception.stacktrace", trace)
-	const ours = ownLetterHeader
-	add(ours+"plugin.name", info.Name)
-	add(ours+"plugin.version", info.Version)
-	add(ours+"plugin.hash", info.Hash)
-	add(ours+"stage", string(l.Stage))
-	add(ours+"setting", strike(setting))
-	add(ours+"time", time.Now().UTC().Format(time.RFC3339))
-	if l.timestamp >= 0 {
-		add(ours+"timestamp", strconv.FormatInt(l.timestamp, 10))
-	}
-	if !l.Rows.IsAll() {
-		add(ours+"parts", l.Rows.String())
-	}
-	if l.Replays > 0 {
-		add(ours+"replays", strconv.Itoa(l.Replays))
-	}
-	var f *wit.Error
-	if errors.As(l.Err, &f) && (l.Stage == core.StageWrite || l.Stage == core.StageEncode) {
-		if f.Code != nil {
-			add(ours+"service.code", strike(*f.Code))
-		}
-		if text != f.Message {
-			message = strike(f.Message)
-		}
-		add(ours+"service.message", message)
-	}
-	if l.request != "" {
-		add(ours+"request", strike(l.request))
-	}
-	return list
-}
-
-// failed finds the component in which a record failed.
-func (t *task) failed(l failureContext, binding *plugin.Binding) (setting, class string, info plugin.Info) {
-	c := t.connector
-	info = binding.Current().Module()
-	switch l.Stage {
-	case core.StageKeyConverter:
-		return "key.converter", c.classOf("key.converter"), info
-	case core.StageValueConverter:
-		return "value.converter", c.classOf("value.converter"), info
-	case core.StageHeaderConverter:
-		return "header.converter", c.classOf("header.converter"), info
-	case core.StageTransforms:
-		if aliases := config.List(c.config.Text("transforms")); l.Transform < len(aliases) {
-			prefix := "transforms." + aliases[l.Transform] + "."
-			class = c.config.Text(prefix + "type")
-			if of, component, err := check.Find(c.o.Plugins, class, c.config.Text(prefix+"plugin.version"),
-				wit.ComponentTransformation); err == nil {
-				info, class = of, component.Name
+	for _, h := range r.Headers {
+		text := string(h.Value)
+		switch h.Key {
+		case kafkaHeaderPrefix + "connector.name":
+			l.Connector = text
+		case kafkaHeaderPrefix + "topic":
+			l.Topic = text
+		case kafkaHeaderPrefix + "partition":
+			l.Partition = int32(number(text, 32))
+		case kafkaHeaderPrefix + "offset":
+			l.Offset = number(text, 64)
+		case kafkaHeaderPrefix + "exception.class.name":
+			l.Class = text
+		case kafkaHeaderPrefix + "exception.message":
+			l.Message = text
+		case ownHeaderPrefix + "feed":
+			l.Feed = text
+		case ownHeaderPrefix + "request":
+			l.Request = text
+		case ownHeaderPrefix + "stage":
+			l.Stage = text
+		case ownHeaderPrefix + "setting":
+			l.Setting = text
+		case ownHeaderPrefix + "plugin.name":
+			l.Plugin = text
+		case ownHeaderPrefix + "plugin.version":
+			l.Version = text
+		case ownHeaderPrefix + "timestamp":
+			if at := number(text, 64); at >= 0 {
+				l.Timestamp = time.UnixMilli(at)
 			}
-			return prefix + "type", class, info
+		case ownHeaderPrefix + "partition":
+			l.TargetPartition = max(-1, int32(number(text, 32)))
+		case ownHeaderPrefix + "parts":
+			if l.Rows, l.HeaderError = core.ParseRowSubset(text); l.HeaderError != nil {
+				l.HeaderError = fmt.Errorf("header %s: %w", h.Key, l.HeaderError)
+			}
+		case ownHeaderPrefix + "time":
+			if at, err := time.Parse(time.RFC3339, text); err == nil {
+				l.FailedAt = at
+			}
+		case ownHeaderPrefix + "replays":
+			l.Replays = max(0, int(number(text, 32)))
 		}
 	}
-	return "connector.class", c.class.component.Name, info
+	return l
 }
 
-// classOf is the whole class of a converter, the connector's or else the worker's, also where an alias names it.
-func (c *connector) classOf(setting string) string {
-	class, _ := c.config.Converter(setting, c.o.Worker)
-	declared, err := check.ConverterOf(setting, class)
-	if err != nil { // cannot be: a converter was made of it
-		return class
+func (l *DeadLetter) originalRecord() *kgo.Record {
+	return &kgo.Record{Topic: l.Topic, Partition: l.Partition, Offset: l.Offset, Key: l.Record.Key,
+		Value: l.Record.Value, Timestamp: cmp.Or(l.Timestamp, l.Record.Timestamp), LeaderEpoch: -1,
+		Headers: slices.DeleteFunc(slices.Clone(l.Record.Headers), func(h kgo.RecordHeader) bool {
+			return strings.HasPrefix(h.Key, kafkaHeaderPrefix) || strings.HasPrefix(h.Key, ownHeaderPrefix)
+		})}
+}
+
+func (l *DeadLetter) forReplay(source bool) core.DeadLetter {
+	r := core.DeadLetter{Record: l.originalRecord(), Position: l.position().String(), Rows: l.Rows,
+		Replays: l.Replays + 1,
+		Feed:    l.Feed, Request: l.Request, IsDocument: l.isDocument()}
+	if source {
+		r.Record.Partition = l.TargetPartition
 	}
-	return declared.Class
+	return r
+}
+
+func (l *DeadLetter) isDocument() bool { return l.Stage == string(core.StageDecode) }
+
+// DeadLetterPosition is the position of a dead letter in its topic.
+type DeadLetterPosition struct {
+	Partition int32
+	Offset    int64
+}
+
+// String returns PARTITION@OFFSET, see [ParseDeadLetterPosition].
+func (p DeadLetterPosition) String() string { return fmt.Sprintf("%d@%d", p.Partition, p.Offset) }
+
+// ParseDeadLetterPosition parses PARTITION@OFFSET.
+func ParseDeadLetterPosition(text string) (DeadLetterPosition, error) {
+	p, o, _ := strings.Cut(text, "@")
+	partition, err1 := strconv.ParseUint(p, 10, 31)
+	offset, err2 := strconv.ParseUint(o, 10, 63)
+	if err1 != nil || err2 != nil {
+		return DeadLetterPosition{}, fmt.Errorf(
+			"expected PARTITION@OFFSET as culvert dlq list shows it, such as 0@17, found %q",
+			shown.Within(text, 100))
+	}
+	return DeadLetterPosition{int32(partition), int64(offset)}, nil
+}
+
+func (l *DeadLetter) position() DeadLetterPosition {
+	return DeadLetterPosition{l.Record.Partition, l.Record.Offset}
+}
+
+// DeadLetterFilter selects dead letters. The zero value selects all.
+type DeadLetterFilter struct {
+	// Positions selects single dead letters. Nil means all.
+	Positions map[DeadLetterPosition]bool
+	// Connector is a name. Error is a part of the exception's class or message, in any case.
+	Connector, Error string
+	// Since and Until bound FailedAt. Zero means no bound.
+	Since, Until time.Time
+}
+
+// SelectPositions sets Positions from texts like PARTITION@OFFSET. Nil selects all, an empty slice none.
+func (f *DeadLetterFilter) SelectPositions(places []string) error {
+	if places != nil {
+		f.Positions = map[DeadLetterPosition]bool{}
+	}
+	for _, text := range places {
+		at, err := ParseDeadLetterPosition(text)
+		if err != nil {
+			return err
+		}
+		f.Positions[at] = true
+	}
+	return nil
+}
+
+// Matches reports whether the filter selects a dead letter.
+func (f *DeadLetterFilter) Matches(l *DeadLetter) bool {
+	contains := func(text string) bool { return strings.Contains(strings.ToLower(text), strings.ToLower(f.Error)) }
+	return (f.Positions == nil || f.Positions[l.position()]) && (f.Connector == "" || f.Connector == l.Connector) &&
+		(contains(l.Class) || contains(l.Message)) &&
+		(f.Since.IsZero() || !l.FailedAt.Before(f.Since)) && (f.Until.IsZero() || l.FailedAt.Before(f.Until))
+}
+
+// compareSource orders dead letters by their records and then by age.
+func compareSource(a, b *DeadLetter) int {
+	return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition),
+		cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Record.Offset, b.Record.Offset))
 }

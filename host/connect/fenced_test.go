@@ -28,7 +28,6 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// member is a worker of a group with a connector c, which follows a queue of changes.
 type member struct {
 	*bench
 	*Herder
@@ -81,7 +80,6 @@ func newMember(t *testing.T, with *checktest.Bench, cluster *kfake.Cluster, url 
 	return m
 }
 
-// await waits until the connector's task is in a state, with one of these texts in its trace.
 func (m *member) await(state State, traces ...string) {
 	m.t.Helper()
 	require.Until(m.t, func() bool {
@@ -99,14 +97,13 @@ func (m *member) await(state State, traces ...string) {
 	})
 }
 
-// planned has the member plan, and returns what the group makes of it.
 func (m *member) planned() (p config.TaskPlan, set *config.TaskConfigs) {
 	require.NoError(m.t, m.Assign("c", Assignment{OwnsConnector: true}))
 	p = <-m.plans
 	return p, &config.TaskConfigs{Version: 5, Settings: p.Tasks, Requirements: p.Requirements}
 }
 
-// demo is a service whose products change with each page of them that somebody reads.
+// demo is a service whose products change with each page that is read.
 func demo(t *testing.T) (url string) {
 	server := httptest.NewServer(odatatest.New(odatatest.Options{Rows: 77,
 		Switches: odatatest.Switches{Churn: 2, PageSize: 10}}))
@@ -119,20 +116,18 @@ func (m *member) caughtUp() {
 		m.Log.String)
 }
 
-// Connectors with claims in a group.
 func TestFencedInAGroup(t *testing.T) {
 	t.Parallel()
 	with := checktest.New(t, map[string][]byte{"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")})
-	for name, test := range map[string]func(*testing.T, *checktest.Bench){"zombie": zombieOfAGroup,
-		"lease": leaseOfAGroup, "rights": claimsNeedTransactions, "change of offsets": offsetsChangedInAGroup} {
+	for name, test := range map[string]func(*testing.T, *checktest.Bench){"zombie": groupZombie,
+		"lease": groupMembership, "rights": claimsRequireTransactions, "change of offsets": offsetsChangedInAGroup} {
 		t.Run(name, func(t *testing.T) { test(t, with) })
 	}
 }
 
-// A worker that was paused, and does not know that its task is another worker's by now, stores nothing and does not
-// fence that worker again: the task fails with the reason, and stays so while the worker is no member of its group.
-// When it is one, the task goes on.
-func zombieOfAGroup(t *testing.T, with *checktest.Bench) {
+// A paused worker that has lost its task stores nothing and does not fence the new owner: the task fails until the
+// worker is a member again.
+func groupZombie(t *testing.T, with *checktest.Bench) {
 	cluster, url := kafkatest.Cluster(t, kfake.NumBrokers(1)), demo(t)
 	zombie, owner := newMember(t, with, cluster, url, true), newMember(t, with, cluster, url, true)
 	plan, set := zombie.planned()
@@ -144,7 +139,7 @@ func zombieOfAGroup(t *testing.T, with *checktest.Bench) {
 	owner.await(Running, "")
 	const fenced = "another worker has fenced the producer"
 	zombie.changes = url + odatatest.NorthwindPath + "Products"
-	// If the owner has polled twice by then, the service no longer knows the delta token of the zombie.
+	// If the owner has polled twice, the service no longer knows the zombie's delta token.
 	zombie.await(Failed, "transactional id "+group+"-c-0: "+fenced, "the service no longer knows the token")
 	zombie.lost.Store(true)
 	require.NoError(t, zombie.Restart("c", 0))
@@ -160,20 +155,20 @@ func zombieOfAGroup(t *testing.T, with *checktest.Bench) {
 	zombie.await(Running, "")
 }
 
-// A request that acknowledges is held back from a worker that is no member any more, and said so.
-func leaseOfAGroup(t *testing.T, with *checktest.Bench) {
+// A worker that is no member any more does not send acknowledging requests.
+func groupMembership(t *testing.T, with *checktest.Bench) {
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	m := newMember(t, with, cluster, demo(t), true)
 	_, set := m.planned()
 	require.NoError(t, m.Assign("c", Assignment{TaskConfigs: set, Tasks: []int{0}}))
 	m.caughtUp()
 	m.lost.Store(true)
-	m.await(Failed, "is not sent, as it would have the service forget what it has sent, and the task may be another "+
-		"worker's by now: unknown member")
+	m.await(Failed, "is not sent, because it would acknowledge data, and another worker may own the "+
+		"task by now: unknown member")
 }
 
-// Without the right for transactions a connector with claims is refused by name; one without claims needs none.
-func claimsNeedTransactions(t *testing.T, with *checktest.Bench) {
+// Without permission for transactions a connector with claims fails with a message; one without claims needs none.
+func claimsRequireTransactions(t *testing.T, with *checktest.Bench) {
 	cluster, url := kafkatest.Cluster(t, kfake.NumBrokers(1)), demo(t)
 	kafkatest.RefuseWhere(cluster, kmsg.InitProducerID, kerr.TransactionalIDAuthorizationFailed,
 		func(r kmsg.Request) bool { return r.(*kmsg.InitProducerIDRequest).TransactionalID != nil })
@@ -189,8 +184,7 @@ func claimsNeedTransactions(t *testing.T, with *checktest.Bench) {
 	assert.Equal(t, 0, len(m.fenced))
 }
 
-// Offsets that somebody changes are not written over by a worker that was paused: its producers are fenced before, of
-// whatever version the tasks are.
+// A paused worker cannot overwrite changed offsets: its producers are fenced first, whatever their version.
 func offsetsChangedInAGroup(t *testing.T, with *checktest.Bench) {
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	m := newMember(t, with, cluster, demo(t), true)

@@ -20,7 +20,6 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
-// herd is a herder at work, with connectors of the spy.
 type herd struct {
 	*bench
 	*Herder
@@ -28,13 +27,11 @@ type herd struct {
 	service string
 }
 
-// newHerd runs a herder until the test has ended.
 func newHerd(t *testing.T, names ...string) *herd {
 	t.Helper()
 	return newHerdWith(t, func(*herd) {}, names...)
 }
 
-// newHerdWith is newHerd with what is set before there are connectors.
 func newHerdWith(t *testing.T, set func(*herd), names ...string) *herd {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -53,7 +50,6 @@ func newHerdWith(t *testing.T, set func(*herd), names ...string) *herd {
 	return h
 }
 
-// runs has a herder run until the test has ended.
 func runs(t *testing.T, h *Herder) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -61,15 +57,14 @@ func runs(t *testing.T, h *Herder) {
 	t.Cleanup(func() { stop(); <-ended })
 }
 
-// atWork is a status with one task, which runs.
-func atWork(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Running }
+func hasRunningTask(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Running }
 
-// changing has something done to a stopped connector, from now on until goOn is closed.
+// changing runs an exclusive action on a stopped connector until goOn is closed.
 func changing(t *testing.T, k *controller) (goOn chan struct{}, done chan error) {
 	begun := make(chan struct{})
 	goOn, done = make(chan struct{}), make(chan error, 1)
 	go func() { // at once, as a client does
-		done <- k.whileStopped(t.Context(), 10*time.Minute, false, func(context.Context) error {
+		done <- k.runWhenStopped(t.Context(), 10*time.Minute, false, func(context.Context) error {
 			close(begun)
 			<-goOn
 			return nil
@@ -79,7 +74,7 @@ func changing(t *testing.T, k *controller) (goOn chan struct{}, done chan error)
 	return goOn, done
 }
 
-// named is a connector of the spy, with more lines.
+// named returns a connector of the spy.
 func (h *herd) named(name string, lines ...string) *config.Connector {
 	h.t.Helper()
 	host, port, _ := strings.Cut(h.service, ":")
@@ -87,7 +82,6 @@ func (h *herd) named(name string, lines ...string) *config.Connector {
 		"spy.address=" + host, "spy.port=" + port}, lines...)...)
 }
 
-// await waits for a state of a connector, and what else is to be so.
 func (h *herd) await(name string, want State, also ...func(Status) bool) Status {
 	h.t.Helper()
 	var s Status
@@ -99,7 +93,7 @@ func (h *herd) await(name string, want State, also ...func(Status) bool) Status 
 	return s
 }
 
-// silentService takes requests, says so, and never answers.
+// silentService accepts requests and never answers.
 func silentService(t *testing.T) (address string, asked chan struct{}) {
 	asked = make(chan struct{}, 100)
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -110,8 +104,8 @@ func silentService(t *testing.T) (address string, asked chan struct{}) {
 	return strings.TrimPrefix(s.URL, "http://"), asked
 }
 
-// What blocks in a connector (Kafka Connect's BlockingConnectorTest): a service that takes requests and never answers
-// keeps neither the loop of its connector nor others from anything, at its start, its stop and its restart.
+// A blocking service does not block the loop of its connector or other connectors at start, stop and restart (Kafka
+// Connect's BlockingConnectorTest).
 func TestBlockedConnectors(t *testing.T) {
 	silent, asked := silentService(t)
 	h := newHerd(t)
@@ -152,8 +146,8 @@ func TestBlockedConnectors(t *testing.T) {
 	}
 }
 
-// A plugin has no more tasks than tasks.max, unless its user lets it (Kafka Connect's testTasksMaxEnforcement), and of
-// tasks that there are no more nothing is shown (testTaskStatuses).
+// tasks.max is enforced unless disabled (Kafka Connect's testTasksMaxEnforcement), and removed tasks are not shown
+// (testTaskStatuses).
 func TestTasksMaxIsEnforced(t *testing.T) {
 	h := newHerd(t)
 	tasks := func(n int) func(Status) bool {
@@ -169,7 +163,7 @@ func TestTasksMaxIsEnforced(t *testing.T) {
 	}
 	h.Put(h.named("many", "spy.tasks=3", "tasks.max=2", "tasks.max.enforce=false"), nil)
 	h.await("many", Running, tasks(3))
-	assert.Contains(t, h.Log.String(), "the plugin has more tasks than tasks.max")
+	assert.Contains(t, h.Log.String(), "the plugin planned more tasks than tasks.max")
 	h.Put(h.named("many", "spy.tasks=1", "tasks.max=3"), nil)
 	s := h.await("many", Running, tasks(1))
 	if s.Tasks[0].ID != 0 {
@@ -179,14 +173,14 @@ func TestTasksMaxIsEnforced(t *testing.T) {
 	h.await("many", Running, tasks(3))
 }
 
-// Health is asked of the loops of connectors: one that does not come round is named, and nothing heaps up meanwhile.
+// TestMoves: WaitIdle names a loop that does not respond, and events do not accumulate.
 func TestMoves(t *testing.T) {
 	h := newHerd(t, "b") // alone: a machine may be too slow for the loop of another one within a millisecond, too
 	h.await("b", Running)
 	h.must(h.WaitIdle(t.Context()))
 	gate, held := make(chan struct{}), make(chan struct{})
 	k, _ := h.find("b")
-	k.post(occurrence{prior: func(context.Context) {
+	k.enqueue(event{apply: func(context.Context) {
 		close(held)
 		<-gate
 	}})
@@ -194,13 +188,13 @@ func TestMoves(t *testing.T) {
 	var round chan struct{}
 	for try := range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		assert.Error(t, h.WaitIdle(ctx), "The loop of connector b does not move")
+		assert.Error(t, h.WaitIdle(ctx), "The loop of connector b does not respond")
 		cancel()
 		k.mu.Lock()
 		if try == 0 {
-			round = k.round
+			round = k.idleCh
 		}
-		if round == nil || k.round != round {
+		if round == nil || k.idleCh != round {
 			t.Errorf("try %d: expected the first question to wait still, found another", try)
 		}
 		k.mu.Unlock()
@@ -217,7 +211,6 @@ func (h *herd) must(err error) {
 	require.NoError(h.t, err)
 }
 
-// starts counts how often a connector was started.
 func (h *herd) starts(name string) int {
 	n := 0
 	for line := range strings.Lines(h.Log.String()) {
@@ -230,7 +223,7 @@ func (h *herd) starts(name string) int {
 
 func TestPauseStopResumeRestart(t *testing.T) {
 	h := newHerd(t, "a", "b")
-	// RUNNING is shown from the moment on in which a run may begin.
+	// RUNNING is shown as soon as a run may start.
 	started := func(name string, times int) func(Status) bool {
 		return func(Status) bool { return h.starts(name) == times }
 	}
@@ -254,7 +247,7 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 1 }, started("a", 2))
 	h.must(h.Restart("a"))
 	h.await("a", Running, started("a", 3))
-	// Whatever is asked for in a row, the last one counts.
+	// The last request counts.
 	for range 20 {
 		h.must(h.Pause("a"))
 		h.must(h.Restart("a"))
@@ -275,21 +268,20 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	}
 }
 
-// A connector that is removed when the loops end, or have ended, is not held as one that leaves.
 func TestRemoveAtTheEndOfRun(t *testing.T) {
 	b := newBench(t, checktest.New(t, nil))
 	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=Nope")})
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	h.under = ctx // and the loop has ended by it before Run notes that
+	h.runCtx = ctx // and the loop has ended by it before Run notes that
 	require.NoError(t, h.Remove("c"))
-	if len(h.leaving) > 0 {
-		t.Errorf("expected nothing in leaving, found %v", h.leaving)
+	if len(h.deleting) > 0 {
+		t.Errorf("expected nothing in leaving, found %v", h.deleting)
 	}
 }
 
-// Connectors come, change and go, the last one too; what is read of them meanwhile is whole.
-func TestConnectorsComeAndGo(t *testing.T) {
+// Concurrent reads of connectors that are added, changed and removed are consistent.
+func TestConnectorsAreAddedAndRemoved(t *testing.T) {
 	h := newHerd(t)
 	reading, stop := context.WithCancel(t.Context())
 	var readers sync.WaitGroup
@@ -342,9 +334,9 @@ func TestConnectorsComeAndGo(t *testing.T) {
 	h.await("after", Running)
 }
 
-// A connector whose configuration is refused is FAILED, and runs with the next one that is sound; what is refused later
-// stays beside it.
-func TestRefusedConfiguration(t *testing.T) {
+// A connector with a rejected configuration is FAILED and runs with the next valid one. A configuration that is
+// rejected later leaves it running.
+func TestRejectedConfigurationKeepsTheRun(t *testing.T) {
 	h := newHerd(t)
 	bad := h.named("c")
 	bad.Problems = config.Problems{{File: "c.properties", Line: 7, Setting: "x", Text: "no"}}
@@ -365,14 +357,13 @@ func TestRefusedConfiguration(t *testing.T) {
 	}
 }
 
-// A job on a stopped connector waits until its tasks have ended. It blocks neither the connector's loop nor, if the
-// connector is resumed, anything but the resume. While a resume waits, the log says so and nothing about tasks.
+// An exclusive action waits until the tasks have ended. It delays only a resume, and the log says why.
 func TestWhileStopped(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running)
 	k, _ := h.find("a")
 	nothing := func(context.Context) error { return nil }
-	if err := k.whileStopped(t.Context(), time.Minute, false, nothing); !errors.Is(err, ErrNotStopped) {
+	if err := k.runWhenStopped(t.Context(), time.Minute, false, nothing); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("expected %v of a connector that runs, found %v", ErrNotStopped, err)
 	}
 	h.must(h.Stop("a"))
@@ -383,11 +374,11 @@ func TestWhileStopped(t *testing.T) {
 	if s, _ := h.Status("a"); s.Connector.State == Running {
 		t.Error("it was resumed in the midst of that")
 	}
-	if err := k.whileStopped(t.Context(), time.Minute, false, nothing); !errors.Is(err, ErrNotStopped) {
+	if err := k.runWhenStopped(t.Context(), time.Minute, false, nothing); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("expected %v of a connector that was resumed, found %v", ErrNotStopped, err)
 	}
-	k.post(occurrence{prior: func(context.Context) { k.late.Reset(0) }}) // at once
-	h.says("the connector waits for the end of what is done about it")
+	k.enqueue(event{apply: func(context.Context) { k.stopTimer.Reset(0) }}) // at once
+	h.says("the connector waits for an action that requires it to be stopped")
 	close(goOn)
 	assert.NoError(t, <-done)
 	h.await("a", Running)
@@ -396,15 +387,14 @@ func TestWhileStopped(t *testing.T) {
 	}
 }
 
-// says waits for a line of the log.
 func (h *herd) says(text string) {
 	h.t.Helper()
 	require.Until(h.t, func() bool { return strings.Contains(h.Log.String(), text) },
 		func() string { return fmt.Sprintf("expected %q, found:\n%s", text, h.Log.String()) })
 }
 
-// A connector that was paused before the worker began has its tasks, as in Kafka Connect, those of its newest
-// configuration, and nothing is asked of its service. One that is made in that state has none.
+// A connector that was paused before the worker started shows the tasks of its newest configuration without requests to
+// its service, as in Kafka Connect. One that was created as paused has no tasks.
 func TestTasksOfAPausedConnector(t *testing.T) {
 	silent, asked := silentService(t)
 	var answers string
@@ -438,25 +428,24 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 	h.service = answers
 	h.Put(h.named("a"), nil)
 	h.must(h.Resume("a"))
-	h.await("a", Running, atWork)
+	h.await("a", Running, hasRunningTask)
 }
 
-// Between two runs of a connector the tasks of the first one are shown until the tasks of the second are known, as in
-// Kafka Connect, also if the connector is paused. The client of the first run is closed and not shown. The times of a
-// task in its states start again with a restart, and continue after a pause.
+// Between two runs the tasks of the first one are shown, as in Kafka Connect, but not its closed client. The clocks of
+// tasks restart with a restart and continue after a pause.
 func TestTasksBetweenRuns(t *testing.T) {
 	h := newHerd(t, "a")
-	h.await("a", Running, atWork)
+	h.await("a", Running, hasRunningTask)
 	k, _ := h.find("a")
-	first, second := k.current(), k.another()
+	first, second := k.currentRun(), k.newDetachedRun()
 	if f, _ := h.ConnectorMetrics("a"); f.HTTP == nil || len(h.Origins()) != 1 {
 		t.Errorf("expected a client with its origin, found %+v, %+v", f.HTTP, h.Origins())
 	}
-	k.change(func(_ *spec, s *status) { s.before, s.current = first, second })
+	k.update(func(_ *spec, s *status) { s.previousRun, s.currentRun = first, second })
 	info, _ := h.Info("a")
 	f, _ := h.ConnectorMetrics("a")
 	origins := h.Origins()
-	k.change(func(_ *spec, s *status) { s.before, s.current = nil, first })
+	k.update(func(_ *spec, s *status) { s.previousRun, s.currentRun = nil, first })
 	if f.HTTP != nil || len(origins) > 0 {
 		t.Errorf("expected no client between the runs, found %+v, %+v", f.HTTP, origins)
 	}
@@ -465,17 +454,17 @@ func TestTasksBetweenRuns(t *testing.T) {
 	began := func() time.Time {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		if s := k.status.times[0]; s != nil {
-			return s.began
+		if s := k.status.clocks[0]; s != nil {
+			return s.createdAt
 		}
 		return time.Time{}
 	}
 	at := began()
 	h.must(h.Pause("a"))
 	h.await("a", Paused)
-	first = k.current()
-	for _, e := range []event{onResume, onPaused, onResume} {
-		k.enter(occurrence{event: e})
+	first = k.currentRun()
+	for _, e := range []eventKind{evResume, evPaused, evResume} {
+		k.applyTransition(event{kind: e})
 		k.mu.Lock()
 		k.newRun()
 		k.mu.Unlock()
@@ -486,32 +475,32 @@ func TestTasksBetweenRuns(t *testing.T) {
 			t.Errorf("%s: expected its task with its settings, found %+v", e, tasks)
 		}
 	}
-	k.enter(occurrence{event: onPaused})
+	k.applyTransition(event{kind: evPaused})
 	k.mu.Lock()
-	k.status.current = first
+	k.status.currentRun = first
 	k.mu.Unlock()
 	h.must(h.Resume("a"))
-	h.await("a", Running, atWork)
+	h.await("a", Running, hasRunningTask)
 	if now := began(); !now.Equal(at) {
 		t.Errorf("expected the same task after a pause, since %v, found one since %v", at, now)
 	}
 	h.must(h.Restart("a"))
-	h.await("a", Running, atWork, func(Status) bool { return began().After(at) })
+	h.await("a", Running, hasRunningTask, func(Status) bool { return began().After(at) })
 	at = began()
 	h.must(h.Restart("a", 0))
-	h.await("a", Running, atWork, func(Status) bool { return began().After(at) })
+	h.await("a", Running, hasRunningTask, func(Status) bool { return began().After(at) })
 }
 
-// The progress of a connector sums up that of its tasks, also when it is stopped.
+// The progress sums up the tasks, also of a stopped connector.
 func TestProgressOfAStoppedConnector(t *testing.T) {
-	c := bareConnector(&Options{}, slog.New(slog.DiscardHandler))
+	c := emptyConnector(&Options{}, slog.New(slog.DiscardHandler))
 	k := c.controller
 	one := Progress{CaughtUp: true, Rows: 1, Failed: 2, Pages: 3, Bytes: 4, Lag: 5, Read: 6, Warnings: 7}
 	for number := range 2 {
-		c.set.tasks = append(c.set.tasks, &task{connector: c, number: number,
-			taskStatus: taskStatus{progress: func(p *Progress) { *p = one }}})
+		c.set.tasks = append(c.set.tasks, &task{run: c, number: number,
+			taskStatus: taskStatus{fillProgress: func(p *Progress) { *p = one }}})
 	}
-	k.status.current, k.status.state = c, Stopped
+	k.status.currentRun, k.status.state = c, Stopped
 	h := &Herder{controllers: map[string]*controller{"c": k}}
 	want := Progress{Type: "source", State: Stopped, CaughtUp: true, Rows: 2, Failed: 4, Pages: 6, Bytes: 8, Lag: 10,
 		Read: 12, Warnings: 14}

@@ -19,34 +19,34 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ErrNotStopped is the error of a change of offsets under tasks, which would write theirs over it.
+// ErrNotStopped means that offsets cannot be changed while tasks may overwrite them.
 var ErrNotStopped = errors.New("the connector is not stopped, or its tasks have not ended yet")
 
-// GroupBusyError is the error of a change of a sink's offsets while its group has members.
+// GroupBusyError means that the consumer group of a sink still has members.
 type GroupBusyError struct{ Group, Members string }
 
 func (e *GroupBusyError) Error() string {
 	return fmt.Sprintf("expected group %s without members, found %s", e.Group, e.Members)
 }
 
-// Offsets are where a connector stands: a source by what is stored, a sink by what its group has committed.
+// Offsets returns the stored offsets of a source or the committed offsets of a sink.
 func (h *Herder) Offsets(ctx context.Context, name string) ([]offset.Entry, error) {
 	k, err := h.find(name)
 	if err != nil {
 		return nil, err
 	}
-	c, err := k.apart(ctx)
+	c, err := k.openDetachedRun(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer c.closeOffsets()
 	if !c.isSink() {
-		if err := c.run.offsets.Refresh(ctx); err != nil {
+		if err := c.clients.offsets.Refresh(ctx); err != nil {
 			return nil, err
 		}
-		return c.run.offsets.Sorted(ctx, name)
+		return c.clients.offsets.Sorted(ctx, name)
 	}
-	admin, err := kafka.NewConsumerAdmin(c.run.kafka)
+	admin, err := kafka.NewConsumerAdmin(c.clients.kafka)
 	if err != nil {
 		return nil, err
 	}
@@ -55,23 +55,23 @@ func (h *Herder) Offsets(ctx context.Context, name string) ([]offset.Entry, erro
 	if err != nil {
 		return nil, err
 	}
-	var places []offset.SinkPosition
+	var positions []offset.SinkPosition
 	for topic, at := range committed {
 		for partition, next := range at {
-			places = append(places, offset.SinkPosition{Topic: topic, Partition: partition, Offset: next})
+			positions = append(positions, offset.SinkPosition{Topic: topic, Partition: partition, Offset: next})
 		}
 	}
-	slices.SortFunc(places, func(a, b offset.SinkPosition) int {
+	slices.SortFunc(positions, func(a, b offset.SinkPosition) int {
 		return 2*strings.Compare(a.Topic, b.Topic) + int(min(max(a.Partition-b.Partition, -1), 1))
 	})
 	var entries []offset.Entry
-	for _, p := range places {
+	for _, p := range positions {
 		entries = append(entries, p.Entry())
 	}
 	return entries, nil
 }
 
-// Fingerprints are what the stored offsets of a source belong to.
+// Fingerprints returns the fingerprints of a source's stored offsets.
 func (h *Herder) Fingerprints(ctx context.Context, name string) (all []string, err error) {
 	entries, err := h.Offsets(ctx, name)
 	for _, e := range entries {
@@ -82,8 +82,8 @@ func (h *Herder) Fingerprints(ctx context.Context, name string) (all []string, e
 	return all, err
 }
 
-// ChangedFeeds says of feeds that a source would have which of them do not own what is stored for them, by their names,
-// with what differs in the words of the plugin (P7).
+// ChangedFeeds returns, by feed, the plugin's description of what differs if a stored offset belongs to other settings
+// (P7).
 func (h *Herder) ChangedFeeds(ctx context.Context, name string, feeds []wit.Feed) (map[string][]string, error) {
 	entries, err := h.Offsets(ctx, name)
 	stored := map[string][]wit.OffsetEntry{}
@@ -100,32 +100,30 @@ func (h *Herder) ChangedFeeds(ctx context.Context, name string, feeds []wit.Feed
 	return changed, err
 }
 
-// AlterOffsets sets offsets of a connector that is stopped; an Offset of nil deletes. The plugin of a source has to
-// know their form. What is stored with a sink's offset, such as what is settled after it, is dropped with it: it
-// counts from an offset that is another one now. Errors of what was given are an [offset.Invalid].
+// AlterOffsets sets offsets of a stopped connector; a nil Offset deletes. The source's plugin checks them. The metadata
+// of a sink's offset is dropped, because it refers to the previous offset. Invalid input is an [offset.InvalidError].
 func (h *Herder) AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error {
-	return h.atStop(ctx, name, func(c *connector) error {
+	return h.whenStopped(ctx, name, func(c *connectorRun) error {
 		if c.isSink() {
 			return c.alterSink(ctx, entries)
 		}
-		if err := c.overtake(ctx); err != nil {
+		if err := c.fenceOffsets(ctx); err != nil {
 			return err
 		}
 		return c.alterSource(ctx, entries)
 	})
 }
 
-// ResetOffsets deletes all offsets of a connector that is stopped: a source reads everything again, a sink what its
-// topics hold.
+// ResetOffsets deletes all offsets of a stopped connector.
 func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
-	return h.atStop(ctx, name, func(c *connector) error {
+	return h.whenStopped(ctx, name, func(c *connectorRun) error {
 		if !c.isSink() {
-			if err := c.overtake(ctx); err != nil {
+			if err := c.fenceOffsets(ctx); err != nil {
 				return err
 			}
-			return c.run.offsets.Reset(ctx, name)
+			return c.clients.offsets.Reset(ctx, name)
 		}
-		admin, err := c.vacant(ctx)
+		admin, err := c.emptyGroupAdmin(ctx)
 		if err != nil {
 			return err
 		}
@@ -134,50 +132,50 @@ func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
 	})
 }
 
-// overtake keeps tasks of a source with transactional producers from committing offsets over those that are about to be
-// changed: of a worker that was paused, for example. What they have committed before is known then.
-func (c *connector) overtake(ctx context.Context) error {
-	c.run.transactional = c.transactional(nil)
-	if c.o.Group == nil && c.run.transactional == 0 {
+// fenceOffsets fences tasks that could commit older offsets later, such as those of a paused worker, and reads what
+// they have committed.
+func (c *connectorRun) fenceOffsets(ctx context.Context) error {
+	c.clients.producersPerTask = c.producersFor(nil)
+	if c.options.Group == nil && c.clients.producersPerTask == 0 {
 		return nil
 	}
 	if err := c.fence(ctx, 0); err != nil {
 		return err
 	}
-	return c.run.offsets.RefreshCommitted(ctx)
+	return c.clients.offsets.RefreshCommitted(ctx)
 }
 
-// apart is the connector for questions while its tasks run, or do not.
-func (k *controller) apart(ctx context.Context) (c *connector, err error) {
-	if c = k.another(); c.class.unknown != nil {
-		return nil, c.class.unknown
+// openDetachedRun creates a run for queries while tasks may run. Call closeOffsets at the end.
+func (k *controller) openDetachedRun(ctx context.Context) (c *connectorRun, err error) {
+	if c = k.newDetachedRun(); c.class.err != nil {
+		return nil, c.class.err
 	}
-	if err = c.override(ctx); err != nil {
+	if err = c.configureKafka(ctx); err != nil {
 		return nil, err
 	}
 	return c, c.openOffsets(ctx)
 }
 
-// atStop does something about a connector while it is stopped: in its loop, so that it is not resumed meanwhile.
-func (h *Herder) atStop(ctx context.Context, name string, do func(*connector) error) error {
+// whenStopped calls do while the connector is stopped and cannot be resumed.
+func (h *Herder) whenStopped(ctx context.Context, name string, do func(*connectorRun) error) error {
 	k, err := h.find(name)
 	if err != nil {
 		return err
 	}
-	if !h.loops() { // nothing of it runs
-		c, err := k.apart(ctx)
+	if !h.isRunning() { // no loop runs
+		c, err := k.openDetachedRun(ctx)
 		if err != nil {
 			return err
 		}
 		defer c.closeOffsets()
 		return do(c)
 	}
-	return k.whileStopped(ctx, changeWithin, false, func(doing context.Context) error {
+	return k.runWhenStopped(ctx, offsetChangeTimeout, false, func(doing context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		defer context.AfterFunc(doing, cancel)() // which calls cancel alone
+		defer context.AfterFunc(doing, cancel)() // calls only cancel
 		return guard.Do(k.log, "a change of offsets", func() error {
-			c, err := k.apart(ctx)
+			c, err := k.openDetachedRun(ctx)
 			if err != nil {
 				return err
 			}
@@ -187,38 +185,36 @@ func (h *Herder) atStop(ctx context.Context, name string, do func(*connector) er
 	})
 }
 
-// changeWithin bounds a change of offsets, during which the connector is not resumed.
-const changeWithin = 2 * time.Minute
+const offsetChangeTimeout = 2 * time.Minute
 
-// whileStopped does something in the place of a run, once the connector is stopped: where its tasks still stop, or
-// something else is done in that place, that is waited for. It returns what do comes to, [ErrNotStopped] where the
-// connector is not to be stopped, or when ctx ends. What was begun goes on when ctx ends; it ends by its own context,
-// with yields also when the connector is resumed.
-func (k *controller) whileStopped(ctx context.Context, within time.Duration, yields bool,
+// runWhenStopped calls do in place of a run once the connector is stopped, after the end of stopping tasks and other
+// exclusive actions. It returns [ErrNotStopped] if the target state is not Stopped. If ctx ends first, do continues;
+// its own context ends after timeout and, if cancelable is set, when the connector is resumed.
+func (k *controller) runWhenStopped(ctx context.Context, timeout time.Duration, cancelable bool,
 	do func(context.Context) error) error {
 	answer := make(chan error, 1)
-	var ask func()
-	ask = func() {
-		k.post(occurrence{prior: func(loop context.Context) {
+	var try func()
+	try = func() {
+		k.enqueue(event{apply: func(loop context.Context) {
 			switch {
 			case ctx.Err() != nil:
-				answer <- ctx.Err() // nobody waits for it
+				answer <- ctx.Err() // the caller has returned
 			case k.desired().target != Stopped:
 				answer <- ErrNotStopped
 			case k.activity != nil:
-				k.atEnd = append(k.atEnd, ask)
-			case !k.stopped():
+				k.whenIdle = append(k.whenIdle, try)
+			case !k.isStopped():
 				answer <- ErrNotStopped
 			default:
-				k.instead(loop, within, yields, func(ctx context.Context) {
-					err := ErrNotStopped // where it breaks off
+				k.runExclusive(loop, timeout, cancelable, func(ctx context.Context) {
+					err := ErrNotStopped // in case of a panic
 					defer func() { answer <- err }()
 					err = do(ctx)
 				})
 			}
 		}})
 	}
-	ask()
+	try()
 	select {
 	case err := <-answer:
 		return err
@@ -229,9 +225,8 @@ func (k *controller) whileStopped(ctx context.Context, within time.Duration, yie
 	}
 }
 
-// origin is where the connector's service is by its settings; "" where a destination says.
-func (c *connector) origin() string {
-	roles := config.NewRoles(c.class.declared, c.given)
+func (c *connectorRun) serviceOrigin() string {
+	roles := config.NewRoles(c.class.declarations, c.accepted)
 	host := roles.Text(role.Address)
 	if roles.Has(role.Destination) || host == "" {
 		return ""
@@ -246,21 +241,19 @@ func (c *connector) origin() string {
 	return scheme + "://" + host
 }
 
-// pathForm says how to write what stands in an offset as an absolute URL, where nobody knows yet on which origin paths
-// stand; "" where that is known, or there is none.
-func (c *connector) pathForm(fields []wit.OffsetEntry) string {
+func (c *connectorRun) pathHint(fields []wit.OffsetEntry) string {
 	absolute := func(f wit.OffsetEntry) bool {
 		return f.Value.String != nil &&
 			strings.Contains(*f.Value.String, "://")
 	}
-	if c.origin() != "" || !slices.ContainsFunc(fields, absolute) {
+	if c.serviceOrigin() != "" || !slices.ContainsFunc(fields, absolute) {
 		return ""
 	}
-	return "; a destination says where the service is, and is asked at the connector's start: here give the path " +
-		"with its query, which begins with /, in place of an absolute URL"
+	return "; the destination is looked up at the connector's start only: specify the path " +
+		"with its query, which begins with /, instead of an absolute URL"
 }
 
-func (c *connector) alterSource(ctx context.Context, entries []offset.Entry) error {
+func (c *connectorRun) alterSource(ctx context.Context, entries []offset.Entry) error {
 	binding, err := c.bind()
 	if err != nil {
 		return err
@@ -275,7 +268,7 @@ func (c *connector) alterSource(ctx context.Context, entries []offset.Entry) err
 		if e.Offset == nil {
 			continue
 		}
-		e.Offset = offset.RelativeToOrigin(e.Offset, c.origin())
+		e.Offset = offset.RelativeToOrigin(e.Offset, c.serviceOrigin())
 		fields, err := source.PluginFields(e.Offset)
 		if err != nil {
 			return err
@@ -288,20 +281,19 @@ func (c *connector) alterSource(ctx context.Context, entries []offset.Entry) err
 			return i.CheckOffset(ctx, e.Partition, fields)
 		})
 		if err != nil {
-			return fmt.Errorf("partition %s: the plugin refuses the offset: %w%s",
-				offset.AppendJSON(nil, e.Partition), err, c.pathForm(e.Offset))
+			return fmt.Errorf("partition %s: the plugin rejects the offset: %w%s",
+				offset.AppendJSON(nil, e.Partition), err, c.pathHint(e.Offset))
 		}
-		if _, known, _ := c.run.offsets.Get(ctx, c.given.Name, e.Partition); !known {
-			c.log.Warn("an offset is set for a partition that has none yet: a misspelt one is read by nothing",
+		if _, known, _ := c.clients.offsets.Get(ctx, c.accepted.Name, e.Partition); !known {
+			c.log.Warn("an offset was set for a source partition that had none: check the spelling of the partition",
 				"partition", string(offset.AppendJSON(nil, e.Partition)))
 		}
 	}
-	return c.run.offsets.Alter(ctx, c.given.Name, entries...)
+	return c.clients.offsets.Alter(ctx, c.accepted.Name, entries...)
 }
 
-// vacant is an administrator for the group of a sink, which has no members.
-func (c *connector) vacant(ctx context.Context) (*kafka.Admin, error) {
-	admin, err := kafka.NewConsumerAdmin(c.run.kafka)
+func (c *connectorRun) emptyGroupAdmin(ctx context.Context) (*kafka.Admin, error) {
+	admin, err := kafka.NewConsumerAdmin(c.clients.kafka)
 	if err != nil {
 		return nil, err
 	}
@@ -316,8 +308,7 @@ func (c *connector) vacant(ctx context.Context) (*kafka.Admin, error) {
 	return admin, nil
 }
 
-// bounds are where the partitions of a topic begin and end.
-func bounds(ctx context.Context, admin *kafka.Admin, topic string) (starts, ends kafka.Positions, err error) {
+func partitionBounds(ctx context.Context, admin *kafka.Admin, topic string) (starts, ends kafka.Positions, err error) {
 	if starts, err = admin.StartOffsets(ctx, topic); err != nil {
 		return nil, nil, fmt.Errorf("topic %s: %w", topic, err)
 	}
@@ -328,58 +319,59 @@ func bounds(ctx context.Context, admin *kafka.Admin, topic string) (starts, ends
 	return starts, all[topic], nil
 }
 
-func (c *connector) alterSink(ctx context.Context, entries []offset.Entry) error {
-	places := map[string]map[int32]int64{}
+func (c *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) error {
+	wanted := map[string]map[int32]int64{}
 	for _, e := range entries {
 		p, err := offset.ParseSinkPosition(e)
 		if err != nil {
 			return err
 		}
-		if places[p.Topic] == nil {
-			places[p.Topic] = map[int32]int64{}
+		if wanted[p.Topic] == nil {
+			wanted[p.Topic] = map[int32]int64{}
 		}
-		places[p.Topic][p.Partition] = p.Offset
+		wanted[p.Topic][p.Partition] = p.Offset
 	}
-	admin, err := c.vacant(ctx)
+	admin, err := c.emptyGroupAdmin(ctx)
 	if err != nil {
 		return err
 	}
 	defer admin.Close()
-	set, gone := map[string]kafka.Positions{}, map[string][]int32{}
-	for topic, partitions := range places {
+	changed, deleted := map[string]kafka.Positions{}, map[string][]int32{}
+	for topic, partitions := range wanted {
 		var starts, ends kafka.Positions
 		for partition, at := range partitions {
-			if at >= 0 && ends == nil { // a place in a topic that is gone can be deleted
-				if starts, ends, err = bounds(ctx, admin, topic); err != nil {
+			if at >= 0 && ends == nil { // offsets of a deleted topic can be deleted
+				if starts, ends, err = partitionBounds(ctx, admin, topic); err != nil {
 					return err
 				}
 			}
-			end, there := ends[partition]
+			end, exists := ends[partition]
 			switch start := starts[partition]; {
 			case at < 0:
-				gone[topic] = append(gone[topic], partition)
+				deleted[topic] = append(deleted[topic], partition)
 				continue
-			case !there:
+			case !exists:
 				return fmt.Errorf("expected a partition that exists, found %s-%d", topic, partition)
 			case at < start || at > end:
-				// Kafka Connect takes it, and the consumer goes by auto.offset.reset then: everything comes again.
+				// Kafka Connect accepts it, and the consumer applies auto.offset.reset, which may read everything
+				// again.
 				return &offset.InvalidError{Message: fmt.Sprintf(
 					"kafka_offset %d of %s-%d: expected an offset from %d to %d, "+
-						"which are those that the partition has", at, topic, partition, start, end)}
+						"the range of the partition", at, topic, partition, start, end)}
 			}
-			if set[topic] == nil {
-				set[topic] = kafka.Positions{}
+			if changed[topic] == nil {
+				changed[topic] = kafka.Positions{}
 			}
-			set[topic][partition] = at
+			changed[topic][partition] = at
 		}
 	}
-	if len(set) > 0 {
-		if err := admin.CommitOffsets(ctx, c.group(), set); err != nil {
+	if len(changed) > 0 {
+		if err := admin.CommitOffsets(ctx, c.group(), changed); err != nil {
 			return err
 		}
 	}
-	if len(gone) > 0 {
-		return admin.DeleteOffsets(ctx, c.group(), gone)
+	if len(deleted) > 0 {
+		return admin.DeleteOffsets(ctx, c.group(), deleted)
 	}
 	return nil
 }

@@ -5,15 +5,14 @@ import (
 	"encoding/json"
 	"log/slog"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// registries are the clients of schema registries that the converters of a connector share, one for each of their
-// settings.
+// registries holds the schema registry clients of a run, one for each combination of settings.
 type registries struct {
-	// ctx ends the reading of key stores for clients; it is that of the connector's start.
+	// ctx is the context of the connector's start. It bounds reading key stores.
 	ctx context.Context
 	log *slog.Logger
 
@@ -21,7 +20,6 @@ type registries struct {
 	clients map[string]*registry.Client
 }
 
-// client returns the client for settings, making it when it is the first.
 func (r *registries) client(s registry.Settings) (*registry.Client, error) {
 	key, err := json.Marshal(s)
 	if err != nil {
@@ -32,7 +30,7 @@ func (r *registries) client(s registry.Settings) (*registry.Client, error) {
 	if c := r.clients[string(key)]; c != nil {
 		return c, nil
 	}
-	c, err := check.OpenRegistry(r.ctx, s, r.log)
+	c, err := components.OpenRegistry(r.ctx, s, r.log)
 	if err != nil {
 		return nil, err
 	}
@@ -43,8 +41,7 @@ func (r *registries) client(s registry.Settings) (*registry.Client, error) {
 	return c, nil
 }
 
-// notes says which registries do not answer.
-func (r *registries) notes() (notes []string) {
+func (r *registries) unavailable() (notes []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.clients {

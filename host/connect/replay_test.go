@@ -14,40 +14,39 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
-// The replayed letters are known after they were stored, in whatever order they were settled. Forgetting a letter, so
-// that it is replayed again, changes no other letter.
-func TestWhatWasReplayed(t *testing.T) {
+// Replayed letters are known in whatever order they were settled. Unmarking one changes no other.
+func TestReplayState(t *testing.T) {
 	random := rand.New(rand.NewPCG(14, 0))
 	for round := range 500 {
-		place, doubtful := replayPlace{done: []run{{0, 2}}}, map[int64]bool{}
+		place, inDoubtLetters := replayState{done: []offsetRange{{0, 2}}}, map[int64]bool{}
 		settled := map[int64]bool{0: true, 1: true, 2: true}
 		for range random.IntN(40) {
 			first := int64(random.IntN(60))
 			switch kind := random.IntN(3); {
 			case kind == 0 && round%2 == 0 && !settled[first]:
-				place.doubt(first, true)
-				doubtful[first] = true
+				place.setInDoubt(first, true)
+				inDoubtLetters[first] = true
 			case kind == 0 && round%2 == 1:
-				place.forget(first)
+				place.unmark(first)
 				delete(settled, first)
 			default:
 				last := first + int64(random.IntN(4)) - 1
-				place.settle(first, last)
+				place.markDone(first, last)
 				for at := first; at <= last; at++ {
 					settled[at] = true
-					delete(doubtful, at)
+					delete(inDoubtLetters, at)
 				}
 			}
 		}
-		again, err := readReplayPlace(place.fields())
+		again, err := parseReplayState(place.fields())
 		require.NoError(t, err)
 		for at := range int64(70) {
-			if place.settled(at) != settled[at] || again.settled(at) != settled[at] {
+			if place.isDone(at) != settled[at] || again.isDone(at) != settled[at] {
 				t.Fatalf("offset %d: expected settled %t, found %t, and %t after it was stored: %v", at, settled[at],
-					place.settled(at), again.settled(at), place)
+					place.isDone(at), again.isDone(at), place)
 			}
 		}
-		assert.Equal(t, slices.Sorted(maps.Keys(doubtful)), slices.Sorted(maps.Keys(again.sent)), "in doubt")
+		assert.Equal(t, slices.Sorted(maps.Keys(inDoubtLetters)), slices.Sorted(maps.Keys(again.inDoubt)), "in doubt")
 		for i, one := range place.done {
 			if one.first > one.last || i > 0 && place.done[i-1].last+1 >= one.first {
 				t.Fatalf("expected runs with gaps between them, found %v", place.done)
@@ -56,8 +55,8 @@ func TestWhatWasReplayed(t *testing.T) {
 	}
 }
 
-// A list of letters that is empty, as of a page on which none was chosen, does not mean all.
-func TestNamedLetters(t *testing.T) {
+// An empty list of positions does not mean all.
+func TestFilterByPosition(t *testing.T) {
 	letter := DeadLetter{Record: &kgo.Record{Partition: 0, Offset: 17}}
 	for want, names := range map[bool][][]string{true: {nil, {"0@17"}, {"1@2", "0@17"}},
 		false: {{}, {"0@18"}, {"1@17"}}} {
@@ -70,7 +69,7 @@ func TestNamedLetters(t *testing.T) {
 	}
 }
 
-func TestParseLetterPlace(t *testing.T) {
+func TestParseDeadLetterPosition(t *testing.T) {
 	for text, want := range map[string]DeadLetterPosition{"0@17": {0, 17},
 		"2147483647@9223372036854775807": {math.MaxInt32,
 			math.MaxInt64}} {
@@ -87,15 +86,15 @@ func TestParseLetterPlace(t *testing.T) {
 	}
 }
 
-// Letters that are replayed by filters leave gaps, whose number is bounded; every second one is the worst.
-func TestWhatWasReplayedIsBounded(t *testing.T) {
-	var place replayPlace
-	for i := range int64(maxGaps) {
-		place.settle(2*i+1, 2*i+1)
+// Filters leave gaps, whose number is bounded; every second letter is the worst case.
+func TestReplayStateIsBounded(t *testing.T) {
+	var place replayState
+	for i := range int64(maxReplayedRanges) {
+		place.markDone(2*i+1, 2*i+1)
 	}
-	assert.NoError(t, place.bounded())
-	place.settle(2*maxGaps+1, 2*maxGaps+1)
-	if place.bounded() == nil {
-		t.Errorf("expected at most %d runs, found %d taken", maxGaps, len(place.done))
+	assert.NoError(t, place.checkBounds())
+	place.markDone(2*maxReplayedRanges+1, 2*maxReplayedRanges+1)
+	if place.checkBounds() == nil {
+		t.Errorf("expected at most %d runs, found %d taken", maxReplayedRanges, len(place.done))
 	}
 }

@@ -1,148 +1,95 @@
 package connect
 
 import (
-	"maps"
-	"slices"
+	"context"
 	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/sdk/go/setting"
-	"github.com/culvert-project/culvert/wit"
 )
 
-// Info is what a connector was asked to be, as REST shows it.
-type Info struct {
-	Name string `json:"name"`
-	// Config is the configuration as it was written: references to config providers are not resolved.
-	Config map[string]string `json:"config"`
-	Tasks  []TaskID          `json:"tasks"`
-	// Type is source, sink, or unknown where the class is.
-	Type string `json:"type"`
+// spec is the desired state of a connector, as set by users and by the group.
+type spec struct {
+	options    *Options          // for new runs
+	config     *config.Connector // the last accepted configuration
+	target     TargetState
+	assignment Assignment
+	pending    []Assignment
+	// once ends the run when its work is done. sourcesRan means that sources ran before this sink in the same --once
+	// run.
+	once, sourcesRan bool
+	pausedAtStart    bool
+	revokedAt        time.Time // when the last assignment was revoked
+	// deleting is true from the request until the connector has ended; it keeps its claims until then. deleted is true
+	// once the loop has handled the request.
+	deleting, deleted bool
+	// lastAssignment is the assignment at the time of deletion. ownersLost, if not nil, reports whether this worker
+	// must clean up for lost workers.
+	lastAssignment Assignment
+	ownersLost     func(context.Context) bool
 }
 
-// TaskID names a task by its connector and its number there, from 0, in the form of Kafka Connect's REST API.
-type TaskID struct {
-	Connector string `json:"connector"`
-	Task      int    `json:"task"`
-}
-
-// Status is what a connector is doing, as REST shows it.
-type Status struct {
-	Name      string          `json:"name"`
-	Connector ConnectorStatus `json:"connector"`
-	Tasks     []TaskStatus    `json:"tasks"`
-	Type      string          `json:"type"`
-}
-
-// ConnectorStatus is the state of the connector itself, apart from its tasks.
-type ConnectorStatus struct {
-	State    State  `json:"state"`
-	WorkerID string `json:"worker_id"`
-	Trace    string `json:"trace,omitempty"`
-	Version  string `json:"version,omitempty"`
-	// Restarts is when one that could not be started is started again by itself, in RFC 3339.
-	Restarts string `json:"restarts,omitempty"`
-	// Plugin is the file of the plugin that new tasks get: a path, or `embedded:` and a name.
-	Plugin string `json:"plugin,omitempty"`
-	// File is where its configuration stands.
-	File string `json:"file,omitempty"`
-	// ConfigError says why a newer configuration is not taken, with file and line; what ran before it goes on.
-	ConfigError string `json:"config_error,omitempty"`
-}
-
-// TaskStatus is the state of a task.
-type TaskStatus struct {
-	ID       int    `json:"id"`
-	State    State  `json:"state"`
-	WorkerID string `json:"worker_id"`
-	Trace    string `json:"trace,omitempty"`
-	Version  string `json:"version,omitempty"`
-	// Restarts is when a task that has failed goes on by itself, in RFC 3339.
-	Restarts string `json:"restarts,omitempty"`
-	// Plugin is the file that runs: a path, or `embedded:` and a name, and its hash.
-	Plugin string `json:"plugin,omitempty"`
-	// Plugins says what keeps newer versions of the task's plugins from running: one was rolled back, does not fit,
-	// waits for the end of a page or for the user's word.
-	Plugins []string `json:"plugins,omitempty"`
-}
-
-// TaskInfo is what a task was asked to do.
-type TaskInfo struct {
-	ID     TaskID            `json:"id"`
-	Config map[string]string `json:"config"`
-}
-
-// Plugin is something that a connector can name by its class.
-type Plugin struct {
-	Class string `json:"class"`
-	// Type is source, sink, transformation, predicate, converter or header_converter.
-	Type    string `json:"type"`
-	Version string `json:"version,omitempty"`
-}
-
-// taskClassKey is the setting of a task that names its class.
-const taskClassKey = "task.class"
-
-// taskClass is the class of a connector's tasks, as classes of Kafka Connect are called: that of OData2SourceConnector
-// is OData2SourceTask.
-func taskClass(connector string) string { return strings.TrimSuffix(connector, "Connector") + "Task" }
-
-// asWritten returns the settings of a task as Kafka Connect shows them, with its class. Values that the plugin received
-// unchanged, or may not see, are shown as the user wrote them, references included; values that the plugin set are
-// shown as it returned them.
-func (c *connector) asWritten(given *config.Connector, planned []wit.Setting) map[string]string {
-	settings := map[string]string{}
-	for _, s := range planned {
-		settings[s.Name] = s.Value
+func (s *spec) setAssignment(assignment Assignment, isMember bool) {
+	if assignment.empty() && isMember && !s.assignment.empty() {
+		s.revokedAt = time.Now()
 	}
-	for _, e := range given.Entries {
-		name := e.Key
-		if spec, declared := c.class.declared.Find(e.Key); declared {
-			name = spec.Name
-		}
-		value, there := settings[name]
-		if there && (value == setting.Trim(e.Value.Reveal()) || value == config.Mask ||
-			e.Value.Secret() && value != "") {
-			settings[name] = e.Raw
+	s.assignment = assignment
+}
+
+// markDeleted records the deletion. ownersLost is nil if this worker does not clean up for lost workers.
+func (s *spec) markDeleted(ownersLost func(context.Context) bool) {
+	s.deleted, s.lastAssignment, s.assignment = true, s.assignment, Assignment{}
+	switch {
+	case !s.lastAssignment.empty() || !strings.EqualFold(s.config.Text(onDelete), terminate):
+		return
+	case time.Since(s.revokedAt) >= revocationGrace:
+		if s.ownersLost = ownersLost; ownersLost == nil {
+			return
 		}
 	}
-	for _, s := range planned { // what the plugin made of others
-		if e, written := given.Entry(s.Name); !written || settings[s.Name] != e.Raw {
-			settings[s.Name] = c.o.Worker.Redact(settings[s.Name])
-		}
-	}
-	settings[taskClassKey] = taskClass(c.class.component.Name)
-	return settings
+	s.lastAssignment.Tasks = []int{0} // keeps the connector's claims until the cleanup
 }
 
-// asPlanned finds again what the plugin planned for a task from its settings as they were written, see asWritten: what
-// stands there as in the connector's configuration is what the plugin sees of it now, shown, and all else is the
-// plugin's own. So a reference stands for what it leads to on this worker at this time. What cannot be found again is a
-// value that the plugin made of what a reference led to: under the reference's own name the plugin gets what that leads
-// to, as in Kafka Connect (AbstractHerder.reverseTransform); under another name the secret was struck out. Settings are
-// in the order of their names.
-func asPlanned(d *config.Declarations, given *config.Connector, shown []wit.Setting,
-	written map[string]string) (planned []wit.Setting) {
-	sees := make(map[string]string, len(shown))
-	for _, s := range shown {
-		sees[s.Name] = s.Value
-	}
-	settings := maps.Clone(written)
-	delete(settings, taskClassKey)
-	for _, e := range given.Entries {
-		name := e.Key
-		if spec, declared := d.Find(e.Key); declared {
-			name = spec.Name
-		}
-		if value, there := written[name]; there && value == e.Raw {
-			settings[name] = setting.Trim(e.Value.Reveal())
-			if value, seen := sees[name]; seen {
-				settings[name] = value
-			}
+// status is the observed state of a connector. Only the loop changes state, stateSince, err, currentRun and
+// previousRun. The run changes restartsAt, a new configuration changes rejected, and tasks change clocks.
+type status struct {
+	state      State
+	stateSince time.Time
+	err        error
+	restartsAt time.Time
+	rejected   config.Problems
+	currentRun *connectorRun
+	// previousRun's tasks are shown until the new ones are known, as in Kafka Connect.
+	previousRun *connectorRun
+	clocks      stateClocks // by task
+}
+
+func (s *status) setIdleTasks(state State) {
+	for _, t := range s.shownRun().set.tasks {
+		if t.cancel == nil && t.state != Failed {
+			t.setState(state)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		planned = append(planned, wit.Setting{Name: name, Value: settings[name]})
+}
+
+// shownRun returns the run whose tasks are shown. controller.mu is held.
+func (s *status) shownRun() *connectorRun {
+	if s.previousRun != nil && len(s.currentRun.set.tasks) == 0 {
+		return s.previousRun
 	}
-	return planned
+	return s.currentRun
+}
+
+type activity struct {
+	cancel    context.CancelFunc
+	stopping  bool // cancel was called
+	exclusive bool
+}
+
+type event struct {
+	kind    eventKind
+	err     error
+	run     *connectorRun         // the run that reports it; nil for a request
+	apply   func(context.Context) // called before the event is handled
+	handled chan struct{}
 }

@@ -1,209 +1,205 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/internal/base/pause"
+	core "github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/internal/service"
-	"github.com/culvert-project/culvert/host/kafka/security"
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// errRestart ends what a task does, so that it is made again.
-var errRestart = errors.New("the task is restarted")
+type task struct {
+	run      *connectorRun
+	number   int
+	settings []wit.Setting
+	metrics  *core.Metrics
 
-// Pauses before a failed task goes on by itself (task.auto.restart, P16): the first, and the longest, to which they
-// double.
-const (
-	firstRestart = 10 * time.Second
-	lastRestart  = 10 * time.Minute
-)
+	// The following fields are guarded by controller.mu.
+	taskStatus
+	// cancelWork cancels the current attempt or wait. It is nil before the task starts and after it has ended.
+	cancelWork context.CancelCauseFunc
+	cancel     context.CancelFunc
+	revoked    bool
+	idle       bool // waits for a restart by a user
+	// started means that the current attempt has begun to work.
+	started bool
+	// requestSnapshot starts a snapshot of a feed of a source. It is nil while the task does not work.
+	requestSnapshot func(feed, ident string) error
+}
 
-// run runs the task until ctx ends, or with once until its work is done. A task that has failed goes on when its
-// settings are others (another secret, store or destination), by itself where that may help and is wanted, and when
-// somebody restarts it while another task of the connector works.
-func (t *task) run(ctx context.Context, once bool) {
-	defer t.leaves()
-	c := t.connector
-	var outage outage
+type taskStatus struct {
+	state      State
+	err        error
+	restartsAt time.Time
+	// fillProgress and fillPlugins describe the current or last attempt. Both are nil before the first attempt. They
+	// are not called under the lock.
+	fillProgress func(*Progress)
+	fillPlugins  func(*TaskStatus)
+}
+
+func (t *taskStatus) currentProgress() (p Progress) {
+	if t.fillProgress != nil {
+		t.fillProgress(&p)
+	}
+	return p
+}
+
+func (t *task) name() string {
+	return fmt.Sprintf("connector %s, task %d", t.run.accepted.Name, t.number)
+}
+
+// loop runs the task until ctx ends, or with once until its work is done. A failed task restarts after a change of its
+// settings, by itself after a transient error if configured, and on request while other tasks of the connector run.
+func (t *task) loop(ctx context.Context, once bool) {
+	defer t.markEnded()
+	c := t.run
+	var backoff restartBackoff
 	for {
-		version, began := c.run.service.Version(), time.Now()
-		working, stop := t.does(ctx)
-		err := service.Explained(c.run.client, guard.Do(c.log, t.name(), func() error { return t.work(working, once) }))
-		again := t.wasAsked(working)
+		version, began := c.clients.service.Version(), time.Now()
+		working, stop := t.startWork(ctx)
+		err := service.Explained(c.clients.client, guard.Do(c.log, t.name(), func() error {
+			return t.work(working,
+				once)
+		}))
+		restarted := t.endWork(working)
 		stop(nil)
-		if again && ctx.Err() == nil {
-			t.restarted()
-			c.log.Info("the task is restarted, as was asked for", "task", t.number)
+		if restarted && ctx.Err() == nil {
+			t.resetForRestart()
+			c.log.Info("the task is restarted on request", "task", t.number)
 			continue
 		}
-		outage.met(err, time.Since(began), t.moved())
-		t.ended(ctx, err, outage.level(slog.LevelError))
-		if once || err == nil || ctx.Err() != nil || !t.goesOn(ctx, err, version, &outage) {
+		backoff.recordFailure(err, time.Since(began), t.hasProgress())
+		t.recordEnd(ctx, err, backoff.logLevel(slog.LevelError))
+		if once || err == nil || ctx.Err() != nil || !t.waitForRestart(ctx, err, version, &backoff) {
 			return
 		}
 	}
 }
 
-// outage is a row of failures of a task that may pass, with no work between them that counts. Of one that began with
-// failure 1 the pauses grow, and the log names that failure alone.
-type outage struct {
-	failures int
-	pause    time.Duration // before the next try
+func (t *task) work(ctx context.Context, once bool) error {
+	binding, err := t.run.bind()
+	if err != nil {
+		return err
+	}
+	defer binding.Close()
+	t.run.releasePlan()
+	if err := t.run.openForTasks(ctx); err != nil {
+		return err
+	}
+	if t.run.isSink() {
+		return t.sink(ctx, binding, once)
+	}
+	return t.source(ctx, binding, once)
 }
 
-// met notes a failure of a task that has worked for so long, and whether rows have moved. One that moved some, and
-// worked for twice as long as the next pause would be, has recovered meanwhile; so has one that had nothing to move for
-// longer than the tries of a request take.
-func (o *outage) met(err error, worked time.Duration, moved bool) {
+func (t *task) start() {
+	c := t.run
+	ctx, leave := context.WithCancel(c.set.ctx)
+	t.cancel = leave
+	once := c.controller.spec.once
+	go func() {
+		defer t.remove()
+		defer guard.Recover(c.log, t.name(), nil, func(p *guard.Panic) { t.recordEnd(ctx, p, slog.LevelError) })
+		t.loop(ctx, once)
+	}()
+}
+
+func (t *task) startWork(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	work, stop := context.WithCancelCause(ctx)
+	t.run.controller.update(func(*spec, *status) { t.cancelWork = stop })
+	return work, stop
+}
+
+func (t *task) endWork(work context.Context) (restarted bool) {
+	t.run.controller.update(func(*spec, *status) {
+		t.cancelWork = nil
+		restarted = isRestart(work)
+	})
+	return restarted
+}
+
+func (t *task) setRunning(progress func(*Progress), plugins func(*TaskStatus)) {
+	k := t.run.controller
+	defer k.statusChanged()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t.taskStatus = taskStatus{fillProgress: progress, fillPlugins: plugins}
+	t.setState(Running)
+	t.started = true
+	t.run.options.starts.tasks.add(true)
+}
+
+// recordEnd records the result of an attempt. A cancellation that does not come from ctx is a failure: with --once it
+// would pass for success.
+func (t *task) recordEnd(ctx context.Context, err error, level slog.Level) {
+	k := t.run.controller
+	defer k.statusChanged()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	began := t.started
+	t.started = false
 	switch {
-	case !mayPass(err):
-		*o = outage{}
-	case o.failures == 0 || moved && worked > 4*o.pause || worked > 2*lastRestart:
-		*o = outage{1, firstRestart}
-	default:
-		o.failures++
-		o.pause = min(2*o.pause, lastRestart)
+	case err != nil && (ctx.Err() == nil || !errors.Is(err, context.Canceled)):
+		if !began {
+			t.run.options.starts.tasks.add(false)
+		}
+		t.err = err
+		t.setState(Failed)
+		t.run.log.Log(ctx, level, "task FAILED", "task", t.number, "error", err)
+	case ctx.Err() != nil:
+		t.setState(Unassigned)
 	}
 }
 
-// level is that of a line about the failure.
-func (o *outage) level(first slog.Level) slog.Level {
-	if o.failures > 1 {
-		return slog.LevelDebug
-	}
-	return first
+func (t *task) resetForRestart() {
+	t.run.controller.update(func(_ *spec, s *status) {
+		t.started = false
+		delete(s.clocks, t.number)
+		t.setState(t.state)
+	})
 }
 
-// moved tells whether what the task did last has come to anything.
-func (t *task) moved() bool {
-	k := t.connector.controller
+func (t *task) hasProgress() bool {
+	k := t.run.controller
 	k.mu.Lock()
 	now := t.taskStatus
 	k.mu.Unlock()
-	p := now.now()
+	p := now.currentProgress()
 	return p.Rows > 0 || p.Pages > 0
 }
 
-// restarted notes that the task begins again: its times, and whether it has come as far as to work.
-func (t *task) restarted() {
-	t.connector.controller.change(func(_ *spec, s *status) {
-		t.began = false
-		delete(s.times, t.number)
-		t.enters(t.state)
+// setState is called with controller.mu held.
+func (t *task) setState(state State) {
+	t.state = state
+	t.run.controller.status.clocks.setState(t.number, state)
+}
+
+// setIdle ends the set if no task runs. controller.mu is held.
+func (t *task) setIdle() {
+	t.idle = true
+	w := &t.run.set
+	works := func(t *task) bool { return t.cancel != nil && !t.idle }
+	if w.assignment.Standalone && !slices.ContainsFunc(w.tasks, works) {
+		w.endRestarts()
+	}
+}
+
+func (t *task) markEnded() {
+	t.run.controller.update(func(*spec, *status) {
+		t.cancelWork = nil
+		t.setIdle()
 	})
 }
 
-// asked tells whether a context was ended to have the task made again.
-func asked(ctx context.Context) bool { return context.Cause(ctx) == errRestart }
-
-// does is the context of what the task does next, which a restart ends.
-func (t *task) does(ctx context.Context) (context.Context, context.CancelCauseFunc) {
-	doing, stop := context.WithCancelCause(ctx)
-	t.connector.controller.change(func(*spec, *status) { t.stop = stop })
-	return doing, stop
-}
-
-// wasAsked reports whether what the task did, which has ended, was to be made again. From now on a restart finds that
-// the task does nothing.
-func (t *task) wasAsked(doing context.Context) (again bool) {
-	t.connector.controller.change(func(*spec, *status) {
-		t.stop = nil
-		again = asked(doing)
-	})
-	return again
-}
-
-// leaves notes that the task has ended for good.
-func (t *task) leaves() {
-	t.connector.controller.change(func(*spec, *status) {
-		t.stop = nil
-		t.rests()
-	})
-}
-
-// rests notes that the task does not work any more; the controller's lock is held.
-func (t *task) rests() {
-	t.rest = true
-	w := &t.connector.set
-	works := func(t *task) bool { return t.leave != nil && !t.rest }
-	if w.share.Standalone && !slices.ContainsFunc(w.tasks, works) {
-		w.over()
-	}
-}
-
-// goesOn waits until a task that has failed can go on; false: it cannot.
-func (t *task) goesOn(ctx context.Context, err error, version int64, outage *outage) bool {
-	c := t.connector
-	waiting, stop := t.does(ctx)
-	defer stop(nil)
-	switch {
-	case service.Fixable(err):
-		if !c.run.service.AwaitFix(waiting, c.run.client, version) {
-			break
-		}
-		if err := c.run.client.Refresh(ctx); err != nil { // it is another one now
-			c.log.Warn("settings of the service", "error", err)
-		}
-		c.log.Info("settings of the service are others, or a refused logon is tried once more: the task goes on",
-			"task", t.number)
-		return true
-	case c.autoRestart() && mayPass(err):
-		c.controller.change(func(*spec, *status) { t.next = time.Now().Add(outage.pause) })
-		c.log.Log(ctx, outage.level(slog.LevelInfo), "the task goes on by itself (task.auto.restart)", "task",
-			t.number, "in", outage.pause)
-		if pause.For(waiting, outage.pause) == nil {
-			return ctx.Err() == nil
-		}
-	default:
-		c.controller.change(func(*spec, *status) {
-			if !asked(waiting) { // else it was restarted meanwhile, and works on
-				t.rests()
-			}
-		})
-		select {
-		case <-waiting.Done():
-		case <-c.set.resting.Done():
-		}
-	}
-	return asked(waiting) && ctx.Err() == nil
-}
-
-// restartTask has a task made again. false: it does not run, nor wait for that.
-func (c *connector) restartTask(number int) bool {
-	defer c.controller.changed()
-	c.controller.mu.Lock()
-	defer c.controller.mu.Unlock()
-	if c.set.resting == nil || c.set.resting.Err() != nil {
-		return false
-	}
-	for _, t := range c.set.tasks {
-		if t.number != number || t.stop == nil {
-			continue
-		}
-		t.rest, t.next = false, time.Time{}
-		t.enters(Restarting)
-		t.stop(errRestart)
-		return true
-	}
-	return false
-}
-
-// autoRestart is what the connector says of task.auto.restart, else the worker.
-func (c *connector) autoRestart() bool { return c.boolean(config.AutoRestart) }
-
-// mayPass tells whether what a connector or task failed by may be over later. What the service refuses, configurations
-// and data stay as they are, and so does a record of which nobody can find out whether it was written.
-func mayPass(err error) bool {
-	var fault *wit.Error
-	return errors.As(err, &fault) && fault.Kind == wit.ErrorTransient ||
-		security.Passes(err) || errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, kgo.ErrRecordRetries)
+func (t *task) fillVersions(s *TaskStatus, version string, binding *plugin.Binding, transforms *chainFactory) {
+	s.Version, s.Plugin = cmp.Or(version, s.Version), pluginFile(binding.Current().Module())
+	s.Plugins = append(transforms.versionNotes(binding), t.run.clients.registries.unavailable()...)
 }

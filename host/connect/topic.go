@@ -14,39 +14,36 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-// openAdmin opens the administrator of a source, by the worker's admin.… and the connector's admin.override.…
-func (c *connector) openAdmin() (err error) {
+func (c *connectorRun) openAdmin() (err error) {
 	if c.isSink() {
-		return nil // its dead letters will need one
+		return nil // opened for dead letters only
 	}
-	k, key := c.sharedBy("admin.override.")
-	c.run.admin, err = k.SharedAdmin(key, "connector-adminclient")
+	k, key := c.clientConfig("admin.override.")
+	c.clients.admin, err = k.SharedAdmin(key, "connector-adminclient")
 	return err
 }
 
-// ensureTopic creates a topic that is missing: as the connector's topic.creation.… say, else with the broker's
-// defaults. With topic.creation.enable=false it is left to the broker. A topic that takes no records is refused,
-// whoever chose it. How large its batches may be is asked before its first record. While no broker can be reached it
-// waits, as records do.
-func (c *connector) ensureTopic(ctx context.Context, topic string) error {
-	if err := c.o.reserved.Check(topic); err != nil {
+// ensureTopic creates a missing topic as configured by topic.creation.*; with topic.creation.enable=false the broker
+// may create it. It rejects reserved topics, loads the topic's limits, and waits while no broker can be reached.
+func (c *connectorRun) ensureTopic(ctx context.Context, topic string) error {
+	if err := c.options.reserved.Check(topic); err != nil {
 		return &wit.Error{Kind: wit.ErrorConfig, Message: err.Error()}
 	}
 	if err := kafka.CheckTopic(topic); err != nil {
 		return err
 	}
-	made, err := newTopic(c.config, topic)
+	wanted, err := newTopic(c.config, topic)
 	if err != nil {
 		return &wit.Error{Kind: wit.ErrorConfig, Message: err.Error()}
 	}
-	producers, _ := c.producers()
+	producers, _ := c.producerConfig()
 	for {
 		var err error
-		if c.o.Worker.Boolean("topic.creation.enable") {
-			_, err = c.run.admin.EnsureTopics(ctx, made)
+		if c.options.Worker.Boolean("topic.creation.enable") {
+			_, err = c.clients.admin.EnsureTopics(ctx, wanted)
 		}
 		if err == nil {
-			err = producers.LearnTopic(ctx, c.run.admin, topic)
+			err = producers.LearnTopic(ctx, c.clients.admin, topic)
 		}
 		if err == nil || !security.Away(err) || pause.For(ctx, time.Second) != nil {
 			return err
@@ -54,43 +51,40 @@ func (c *connector) ensureTopic(ctx context.Context, topic string) error {
 	}
 }
 
-// newTopic is what a topic is to be: of the first group of topic.creation.groups that takes it, else as
-// topic.creation.default.… say.
 func newTopic(c *config.Connector, name string) (kafka.Topic, error) {
 	for _, group := range config.List(c.Text("topic.creation.groups")) {
 		prefix := "topic.creation." + group + "."
-		in, err := matchesAny(c, prefix+"include", name)
+		in, err := matchesTopic(c, prefix+"include", name)
 		out := false
 		if in {
-			out, err = matchesAny(c, prefix+"exclude", name)
+			out, err = matchesTopic(c, prefix+"exclude", name)
 		}
 		if err != nil {
 			return kafka.Topic{}, err
 		}
 		if in && !out {
-			return topicOf(c, prefix, name), nil
+			return parseTopic(c, prefix, name), nil
 		}
 	}
-	return topicOf(c, "topic.creation.default.", name), nil
+	return parseTopic(c, "topic.creation.default.", name), nil
 }
 
-// matchesAny tells whether one of the expressions of a setting takes a topic.
-func matchesAny(c *config.Connector, setting, name string) (bool, error) {
+func matchesTopic(c *config.Connector, setting, name string) (bool, error) {
 	for _, p := range config.List(c.Text(setting)) {
 		re, err := pattern.Compile(p)
 		if err != nil {
-			continue // the connector did not start with it
+			continue // rejected at the start of the connector
 		}
-		if takes, err := config.MatchesTopic(re, name); err != nil {
+		if matches, err := config.MatchesTopic(re, name); err != nil {
 			return false, fmt.Errorf("%s: %w", setting, err)
-		} else if takes {
+		} else if matches {
 			return true, nil
 		}
 	}
 	return false, nil
 }
 
-func topicOf(c *config.Connector, prefix, name string) kafka.Topic {
+func parseTopic(c *config.Connector, prefix, name string) kafka.Topic {
 	t := kafka.Topic{Name: name, Configs: map[string]string{}}
 	for key, value := range c.Prefixed(prefix) {
 		value = setting.Trim(value)

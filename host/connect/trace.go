@@ -12,8 +12,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// trace is an error as tools expect it in a status: like a Java stack trace, `class: message` and lines that begin with
-// a tab and `at`. at is whose it is; which plugin is to blame, a transform's perhaps, err alone can say.
 func trace(err error, at string) string {
 	var b strings.Builder
 	first, rest, _ := strings.Cut(shown.Text(err.Error()), "\n")
@@ -30,7 +28,6 @@ func trace(err error, at string) string {
 	return b.String()
 }
 
-// errorClass is the class of Kafka's that says most nearly what went wrong.
 func errorClass(err error) string {
 	const other = "org.apache.kafka.connect.errors.ConnectException"
 	var trap *plugin.Trap

@@ -11,13 +11,10 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// uses records that the task uses a topic: for the group, or in this process if the worker is alone. It is called for
-// each batch, and takes no lock for a topic that is already known. The group receives the topic each time, because
-// another worker may have reset the topics.
-func (t *task) uses(topic string) {
-	c := t.connector
-	if c.o.Group != nil {
-		c.o.Group.RecordTopic(c.given.Name, topic, t.number)
+func (t *task) recordTopic(topic string) {
+	c := t.run
+	if c.options.Group != nil {
+		c.options.Group.RecordTopic(c.accepted.Name, topic, t.number)
 		return
 	}
 	if _, known := c.controller.topics.Load(topic); !known {
@@ -25,23 +22,21 @@ func (t *task) uses(topic string) {
 	}
 }
 
-// trackedOutput notes where a source's records go.
 type trackedOutput struct {
 	source.Output
-	uses func(topic string)
+	recordTopic func(topic string)
 }
 
 func (o trackedOutput) Produce(ctx context.Context, b source.Batch, after kafka.Offset, done func(n int, err error)) {
 	if batch, ok := b.(*kafka.Batch); ok {
-		batch.EachTopic(o.uses)
+		batch.EachTopic(o.recordTopic)
 	}
 	o.Output.Produce(ctx, b, after, done)
 }
 
-// trackedConsumer notes where a sink's records come from.
 type trackedConsumer struct {
 	sink.Consumer
-	uses func(topic string)
+	recordTopic func(topic string)
 }
 
 func (c trackedConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
@@ -50,13 +45,13 @@ func (c trackedConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	for _, r := range records {
 		if r.Topic != last {
 			last = r.Topic
-			c.uses(last)
+			c.recordTopic(last)
 		}
 	}
 	return records, err
 }
 
-// Topics are those that a connector's records have gone to or come from.
+// Topics returns the topics that a connector has used.
 func (h *Herder) Topics(name string) (topics []string, err error) {
 	k, err := h.find(name)
 	if err != nil {
@@ -69,7 +64,7 @@ func (h *Herder) Topics(name string) (topics []string, err error) {
 	return topics, nil
 }
 
-// ResetTopics forgets the topics that a connector has used so far: they are listed again when they are used again.
+// ResetTopics clears the topics that a connector has used.
 func (h *Herder) ResetTopics(name string) error {
-	return h.with(name, func(k *controller) { k.topics.Clear() })
+	return h.withController(name, func(k *controller) { k.topics.Clear() })
 }

@@ -1,116 +1,103 @@
 package connect
 
-// State of a connector or of a task, under Kafka Connect's names.
+// State is the state of a connector or task, with Kafka Connect's names.
 type State string
 
 const (
-	// Unassigned: known, and nothing runs yet, or no longer.
 	Unassigned State = "UNASSIGNED"
-	// Running: its tasks are at work, or are being made.
-	Running State = "RUNNING"
-	// Paused: its tasks have stopped in good order; they go on when it is resumed.
-	Paused State = "PAUSED"
-	// Stopped is Paused without tasks: what they held is given free.
-	Stopped State = "STOPPED"
-	// Failed: its configuration is bad, or it ended by an error; tasks fail by themselves.
-	Failed State = "FAILED"
-	// Restarting: its tasks stop, and are made again as soon as the last of them has.
+	Running    State = "RUNNING"
+	Paused     State = "PAUSED"
+	// Stopped is Paused without tasks.
+	Stopped    State = "STOPPED"
+	Failed     State = "FAILED"
 	Restarting State = "RESTARTING"
 )
 
-// TargetState is the state that the user wants a connector to have: Running, Paused or Stopped.
+// TargetState is the state that a user wants: Running, Paused or Stopped.
 type TargetState = State
 
-// event is what happens to a connector.
-type event string
+type eventKind string
 
 const (
-	// What its tasks report.
-	onStarted event = "started" // its tasks are made
-	onFailed  event = "failed"  // it could not be started; it may try again by itself
-	onOver    event = "over"    // all of its tasks have ended, and nobody asked them to
+	evStarted    eventKind = "started" // the tasks were created
+	evFailed     eventKind = "failed"  // the start failed and may be retried
+	evTasksEnded eventKind = "over"    // all tasks have ended without a request
 
-	// What is asked of it.
-	onResume   event = "resume"
-	onPause    event = "pause"
-	onStop     event = "stop"
-	onRestart  event = "restart"
-	onShutdown event = "shutdown" // the worker stops, or the connector is removed
-	onShared   event = "shared"   // the worker has another share of it, which its run cannot take
+	evResume     eventKind = "resume"
+	evPause      eventKind = "pause"
+	evStop       eventKind = "stop"
+	evRestart    eventKind = "restart"
+	evShutdown   eventKind = "shutdown" // the worker stops, or the connector is deleted
+	evReassigned eventKind = "shared"   // the run cannot apply the new assignment
 
-	// Nothing of it runs any more, as was asked for; which of these it is, is a matter of its target state.
-	onFree    event = "free" // to run again
-	onPaused  event = "paused"
-	onStopped event = "stopped"
-	onGone    event = "gone" // the worker stops, or the connector is removed
-	onAway    event = "away" // the worker has no share of it
+	// Nothing of the connector runs any more; see controller.idleEvent.
+	evRunnable   eventKind = "free" // it must run
+	evPaused     eventKind = "paused"
+	evStopped    eventKind = "stopped"
+	evTerminated eventKind = "gone" // the worker stops, or the connector was deleted
+	evUnassigned eventKind = "away" // the worker has no part of it
 )
 
-// action is what the loop of a connector does about an event.
 type action uint8
 
 const (
-	nothing action = iota
-	begin          // start its tasks; where some run, stop them first
-	halt           // stop its tasks
+	doNothing action = iota
+	doStart          // start the tasks, after stopping those that run
+	doStop
 )
 
-// transition is what an event does in a state.
 type transition struct {
-	next State
-	do   action
+	next   State
+	action action
 }
 
-// transitions are all that can happen to a connector. Each state has an entry for each event, those included that come
-// too late to matter: a test walks the table.
-var transitions = map[State]map[event]transition{
+var transitions = map[State]map[eventKind]transition{
 	Unassigned: {
-		onStarted: {Running, nothing}, onFailed: {Failed, nothing}, onOver: {Unassigned, nothing},
-		onResume: {Unassigned, begin}, onPause: {Unassigned, halt}, onStop: {Unassigned, halt},
-		onRestart: {Unassigned, begin}, onShutdown: {Unassigned, halt},
-		onFree: {Unassigned, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing},
-		onGone:   {Unassigned, nothing},
-		onShared: {Unassigned, halt}, onAway: {Unassigned, nothing},
+		evStarted: {Running, doNothing}, evFailed: {Failed, doNothing}, evTasksEnded: {Unassigned, doNothing},
+		evResume: {Unassigned, doStart}, evPause: {Unassigned, doStop}, evStop: {Unassigned, doStop},
+		evRestart: {Unassigned, doStart}, evShutdown: {Unassigned, doStop},
+		evRunnable: {Unassigned, doStart}, evPaused: {Paused, doNothing}, evStopped: {Stopped, doNothing},
+		evTerminated: {Unassigned, doNothing},
+		evReassigned: {Unassigned, doStop}, evUnassigned: {Unassigned, doNothing},
 	},
 	Running: {
-		// its tasks say how they ended
-		onStarted: {Running, nothing}, onFailed: {Failed, nothing}, onOver: {Running, nothing},
-		onResume: {Running, nothing}, onPause: {Running, halt}, onStop: {Running, halt},
-		onRestart: {Restarting, begin}, onShutdown: {Running, halt},
-		onFree: {Restarting, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing},
-		onGone:   {Unassigned, nothing},
-		onShared: {Running, halt}, onAway: {Unassigned, nothing},
+		evStarted: {Running, doNothing}, evFailed: {Failed, doNothing}, evTasksEnded: {Running, doNothing},
+		evResume: {Running, doNothing}, evPause: {Running, doStop}, evStop: {Running, doStop},
+		evRestart: {Restarting, doStart}, evShutdown: {Running, doStop},
+		evRunnable: {Restarting, doStart}, evPaused: {Paused, doNothing}, evStopped: {Stopped, doNothing},
+		evTerminated: {Unassigned, doNothing},
+		evReassigned: {Running, doStop}, evUnassigned: {Unassigned, doNothing},
 	},
 	Paused: {
-		onStarted: {Paused, nothing}, onFailed: {Paused, nothing}, onOver: {Paused, nothing},
-		onResume: {Unassigned, begin}, onPause: {Paused, nothing}, onStop: {Paused, halt},
-		onRestart: {Paused, nothing}, onShutdown: {Paused, halt},
-		onFree: {Unassigned, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing},
-		onGone:   {Unassigned, nothing},
-		onShared: {Paused, halt}, onAway: {Unassigned, nothing},
+		evStarted: {Paused, doNothing}, evFailed: {Paused, doNothing}, evTasksEnded: {Paused, doNothing},
+		evResume: {Unassigned, doStart}, evPause: {Paused, doNothing}, evStop: {Paused, doStop},
+		evRestart: {Paused, doNothing}, evShutdown: {Paused, doStop},
+		evRunnable: {Unassigned, doStart}, evPaused: {Paused, doNothing}, evStopped: {Stopped, doNothing},
+		evTerminated: {Unassigned, doNothing},
+		evReassigned: {Paused, doStop}, evUnassigned: {Unassigned, doNothing},
 	},
 	Stopped: {
-		onStarted: {Stopped, nothing}, onFailed: {Stopped, nothing}, onOver: {Stopped, nothing},
-		onResume: {Unassigned, begin}, onPause: {Stopped, halt}, onStop: {Stopped, nothing},
-		onRestart: {Stopped, nothing}, onShutdown: {Stopped, halt},
-		onFree: {Unassigned, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing},
-		onGone:   {Unassigned, nothing},
-		onShared: {Stopped, halt}, onAway: {Unassigned, nothing},
+		evStarted: {Stopped, doNothing}, evFailed: {Stopped, doNothing}, evTasksEnded: {Stopped, doNothing},
+		evResume: {Unassigned, doStart}, evPause: {Stopped, doStop}, evStop: {Stopped, doNothing},
+		evRestart: {Stopped, doNothing}, evShutdown: {Stopped, doStop},
+		evRunnable: {Unassigned, doStart}, evPaused: {Paused, doNothing}, evStopped: {Stopped, doNothing},
+		evTerminated: {Unassigned, doNothing},
+		evReassigned: {Stopped, doStop}, evUnassigned: {Unassigned, doNothing},
 	},
 	Failed: {
-		onStarted: {Running, nothing}, onFailed: {Failed, nothing}, onOver: {Failed, nothing},
-		onResume: {Failed, nothing}, onPause: {Failed, halt}, onStop: {Failed, halt},
-		onRestart: {Restarting, begin}, onShutdown: {Failed, halt},
-		// its fault is the result of a run
-		onFree: {Failed, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing}, onGone: {Failed, nothing},
-		onShared: {Failed, halt}, onAway: {Unassigned, nothing},
+		evStarted: {Running, doNothing}, evFailed: {Failed, doNothing}, evTasksEnded: {Failed, doNothing},
+		evResume: {Failed, doNothing}, evPause: {Failed, doStop}, evStop: {Failed, doStop},
+		evRestart: {Restarting, doStart}, evShutdown: {Failed, doStop},
+		evRunnable: {Failed, doStart}, evPaused: {Paused, doNothing}, evStopped: {Stopped, doNothing},
+		evTerminated: {Failed, doNothing},
+		evReassigned: {Failed, doStop}, evUnassigned: {Unassigned, doNothing},
 	},
 	Restarting: {
-		onStarted: {Running, nothing}, onFailed: {Failed, nothing}, onOver: {Unassigned, nothing},
-		onResume: {Restarting, nothing}, onPause: {Restarting, halt}, onStop: {Restarting, halt},
-		onRestart: {Restarting, begin}, onShutdown: {Restarting, halt},
-		onFree: {Restarting, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing},
-		onGone:   {Unassigned, nothing},
-		onShared: {Restarting, halt}, onAway: {Unassigned, nothing},
+		evStarted: {Running, doNothing}, evFailed: {Failed, doNothing}, evTasksEnded: {Unassigned, doNothing},
+		evResume: {Restarting, doNothing}, evPause: {Restarting, doStop}, evStop: {Restarting, doStop},
+		evRestart: {Restarting, doStart}, evShutdown: {Restarting, doStop},
+		evRunnable: {Restarting, doStart}, evPaused: {Paused, doNothing}, evStopped: {Stopped, doNothing},
+		evTerminated: {Unassigned, doNothing},
+		evReassigned: {Restarting, doStop}, evUnassigned: {Unassigned, doNothing},
 	},
 }

@@ -10,12 +10,12 @@ import (
 
 var (
 	allStates = []State{Unassigned, Running, Paused, Stopped, Failed, Restarting}
-	allEvents = []event{onStarted, onFailed, onOver, onResume, onPause, onStop, onRestart, onShutdown, onFree, onPaused,
-		onStopped, onGone, onShared, onAway}
+	allEvents = []eventKind{evStarted, evFailed, evTasksEnded, evResume, evPause, evStop, evRestart, evShutdown,
+		evRunnable, evPaused, evStopped, evTerminated, evReassigned, evUnassigned}
 )
 
-func atRestEvent(e event) bool {
-	return slices.Contains([]event{onFree, onPaused, onStopped, onGone, onAway}, e)
+func atRestEvent(e eventKind) bool {
+	return slices.Contains([]eventKind{evRunnable, evPaused, evStopped, evTerminated, evUnassigned}, e)
 }
 
 // Every state has a transition for every event, and each state can be reached.
@@ -27,14 +27,14 @@ func TestTransitions(t *testing.T) {
 				t.Errorf("%s: expected a transition for %s, found none", s, e)
 			case !slices.Contains(allStates, to.next):
 				t.Errorf("%s, %s: expected a state, found %q", s, e, to.next)
-			case !atRestEvent(e) && to.do == begin && to.next == Running:
+			case !atRestEvent(e) && to.action == doStart && to.next == Running:
 				t.Errorf("%s, %s: nothing runs before it has started", s, e)
-			case e == onPaused && to != (transition{Paused, nothing}), e == onStopped &&
-				to != (transition{Stopped, nothing}):
+			case e == evPaused && to != (transition{Paused, doNothing}), e == evStopped &&
+				to != (transition{Stopped, doNothing}):
 				t.Errorf("%s, %s: expected the target state, found %v", s, e, to)
-			case e == onFree && to.do != begin:
+			case e == evRunnable && to.action != doStart:
 				t.Errorf("%s, %s: expected its tasks to begin, found %v", s, e, to)
-			case e == onShutdown && to.do != halt:
+			case e == evShutdown && to.action != doStop:
 				t.Errorf("%s, %s: expected its tasks to stop, found %v", s, e, to)
 			}
 		}

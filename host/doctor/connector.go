@@ -19,7 +19,7 @@ func (v *Visit) Settings(ctx context.Context, k kafka.Config, tool *check.Tool) 
 	v.take("settings", func() (string, error) {
 		for _, p := range tool.CheckOnline(ctx, k, stepWithin) {
 			if !p.Warning || p.Code == setting.CodeNotChecked {
-				return "", &mend{p.Setting, "", errors.New(check.Told(p))}
+				return "", &mend{p.Setting, "", errors.New(check.Message(p))}
 			}
 		}
 		return "", nil

@@ -13,16 +13,17 @@ import (
 
 // unguarded are the goroutines that begin without a recover, by file and what they run, each with the reason.
 var unguarded = map[string]string{
+	"host/host.go: func": "watches configurations, which package reload guards",
 	"host/rest/server.go: s.http.Serve": "the library's, which recovers in each request, as our handler does " +
 		"before it",
 	"host/internal/run/source/feed.go: func": "closes a channel around stages that guard each chunk; timers that end " +
 		"a context",
-	"host/internal/run/source/feed.go: hurry":  "sets a timer",
-	"host/internal/run/source/feed.go: cancel": "ends a context",
-	"host/internal/run/sink/dispatch.go: func": "guards each delivery, and the encoding of a batch",
+	"host/internal/run/source/feed.go: limitWait": "sets a timer",
+	"host/internal/run/source/feed.go: cancel":    "ends a context",
+	"host/internal/run/sink/dispatch.go: func":    "guards each delivery, and the encoding of a batch",
 	"host/internal/run/sink/run.go: func": "closes a channel around what guards each batch; timers that end a " +
 		"context",
-	"host/cluster/group.go: g.end":             "a context's cancel",
+	"host/cluster/group.go: g.cancel":          "a context's cancel",
 	"host/cluster/log.go: cancel":              "ends a context",
 	"host/connect/offsets.go: cancel":          "ends a context",
 	"host/connect/herder.go: func":             "waits for connectors, which are guarded",

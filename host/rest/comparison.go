@@ -50,6 +50,27 @@ type Difference struct {
 	Secret bool `json:"secret,omitempty"`
 }
 
+// Differences returns the differences between two configurations, by setting. Passwords are masked.
+func Differences(before, after map[string]string, password func(key string) bool) []Difference {
+	all := []Difference{}
+	for _, name := range config.ChangedKeys(before, after) {
+		d := Difference{Setting: name, Secret: password(name)}
+		value := func(settings map[string]string) *string {
+			v, there := settings[name]
+			switch {
+			case !there:
+				return nil
+			case d.Secret && v != "":
+				v = config.Mask
+			}
+			return &v
+		}
+		d.Before, d.After = value(before), value(after)
+		all = append(all, d)
+	}
+	return all
+}
+
 // FeedChange is what would become of what a feed has read.
 type FeedChange struct {
 	Feed string `json:"feed"`

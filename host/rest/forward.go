@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/shown"
@@ -37,7 +37,7 @@ type Cluster interface {
 	// says that there are none.
 	Drain(ctx context.Context) error
 	// Tell writes a record of what all workers are to do.
-	Tell(ctx context.Context, r config.Record) error
+	Tell(ctx context.Context, r configtopic.Record) error
 	// Choose has all workers run a version of a plugin, by the hash of its file; "" is the version before. Only the
 	// leader can. The error is plugin.ErrUnknownVersion where no worker has it.
 	Choose(ctx context.Context, plugin, hash string) error

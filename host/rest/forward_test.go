@@ -21,7 +21,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/certtest"
@@ -61,7 +61,7 @@ func (s *seat) Owner(connector string, task int) (url string, me, known bool) {
 	return url, !there || url == s.own && url != "", url != ""
 }
 
-func (s *seat) Tell(_ context.Context, r config.Record) error {
+func (s *seat) Tell(_ context.Context, r configtopic.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked = append(s.asked, fmt.Sprintf("%s %s", r.Key, r.Value))

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/host/shown"
 )
@@ -68,7 +68,7 @@ func (x *exchange) setLogger() {
 	}
 	if strings.EqualFold(x.first("scope"), "cluster") {
 		if x.cluster != nil {
-			err = x.cluster.Tell(x.r.Context(), config.LoggerRecord(x.name(), level))
+			err = x.cluster.Tell(x.r.Context(), configtopic.LoggerRecord(x.name(), level))
 		}
 		x.done(http.StatusNoContent, err)
 		return

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/connect"
 )
 
@@ -53,7 +53,7 @@ func (x *exchange) restart() {
 	}
 	if x.cluster != nil && (includeTasks || onlyFailed) {
 		if err == nil {
-			err = x.cluster.Tell(x.r.Context(), config.RestartRecord(config.RestartRequest{Connector: name,
+			err = x.cluster.Tell(x.r.Context(), configtopic.RestartRecord(configtopic.RestartRequest{Connector: name,
 				IncludeTasks: includeTasks, OnlyFailed: onlyFailed}))
 		}
 	} else if whole {

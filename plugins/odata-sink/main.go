@@ -3,8 +3,8 @@
 package main
 
 import (
-	"github.com/culvert-project/culvert/plugins/odata/write"
-	"github.com/culvert-project/culvert/sdk/go/sink"
+	"github.com/culvert-project/culvert/plugins/odata/sink"
+	register "github.com/culvert-project/culvert/sdk/go/sink"
 	"github.com/culvert-project/culvert/sdk/go/tools"
 )
 
@@ -12,8 +12,8 @@ import (
 var version = "0.1.0"
 
 func init() {
-	p := write.New(version)
-	sink.Register(p)
+	p := sink.New(version)
+	register.Register(p)
 	tools.Register(p)
 }
 

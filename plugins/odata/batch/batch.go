@@ -1,4 +1,4 @@
-// Package batch writes the body of a `$batch` request of OData v2 and takes the answer to one apart.
+// Package batch writes the body of an OData v2 $batch request, and parses the response to one.
 package batch
 
 import (
@@ -12,23 +12,22 @@ import (
 
 // Operation is a request inside a batch.
 type Operation struct {
-	Method string
-	// Target is relative to the service's root, without a slash at its start.
+	Method  string
 	Target  string
 	Headers []wit.Header
 	Body    []byte
 }
 
-// Part is a changeset, of which all or nothing is done, or a single request that reads.
+// Part is a changeset, which is executed as a whole or not at all, or a single read.
 type Part struct {
 	Changeset  bool
 	Operations []Operation
 }
 
-// Append writes the body of a batch and tells its boundary, which stands in none of the bodies. The operations of
-// changesets have their numbers, counted from 1 through all parts, as Content-ID.
+// Append writes the body of a batch and returns its boundary, which no body contains. Operations in changesets are
+// numbered from 1 through all parts by their Content-ID.
 func Append(dst []byte, parts []Part) (body []byte, boundary string) {
-	suffix := unused(parts)
+	suffix := unusedSuffix(parts)
 	boundary = "batch_" + suffix
 	changeset := "changeset_" + suffix + "_"
 	w := writer{dst: slices.Grow(dst, size(parts, len(suffix)))}
@@ -62,7 +61,6 @@ func Append(dst []byte, parts []Part) (body []byte, boundary string) {
 	return w.dst, boundary
 }
 
-// size is how many bytes a batch has at most, with a suffix of some length at the end of its boundaries.
 func size(parts []Part, suffix int) int {
 	n := 100 + suffix
 	for i := range parts {
@@ -78,19 +76,16 @@ func size(parts []Part, suffix int) int {
 	return n
 }
 
-// writer writes a batch.
 type writer struct {
 	dst []byte
-	// headers are those of the operation before, which stand in dst from one place to another: mostly they are those of
-	// the next one too.
+	// headers of the previous operation, which are dst[from:to]. Most operations have the same ones.
 	headers  []wit.Header
 	from, to int
 }
 
 func (w *writer) text(s string) { w.dst = append(w.dst, s...) }
 
-// operation writes a request as a part; id 0: it has no Content-ID. The line end after the body belongs to the
-// boundary that follows.
+// operation writes a request as a part, without Content-ID if id is 0. The last line end belongs to the next boundary.
 func (w *writer) operation(o *Operation, id int) {
 	if id > 0 {
 		w.text("Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: ")
@@ -125,39 +120,37 @@ func (w *writer) operation(o *Operation, id int) {
 	w.text("\r\n")
 }
 
-// unused makes what is different about the boundaries of a batch: made of the bodies, so that the same batch is the
-// same text, and found in none of them.
-func unused(parts []Part) string {
-	h := uint64(seed)
+// unusedSuffix returns a suffix that no body contains. The same batch has the same suffix.
+func unusedSuffix(parts []Part) string {
+	h := uint64(hashSeed)
 	for round := byte(0); ; round++ {
-		h = mixed(h, []byte{round})
+		h = mixHash(h, []byte{round})
 		for i := range parts {
 			for j := range parts[i].Operations {
-				h = mixed(h, parts[i].Operations[j].Body)
+				h = mixHash(h, parts[i].Operations[j].Body)
 			}
 		}
 		suffix := strconv.FormatUint(h, 36)
-		if !within(parts, []byte("_"+suffix)) { // few texts have underscores, so that this is a quick search
+		if !anyContains(parts, []byte("_"+suffix)) { // a fast search, because few texts have underscores
 			return suffix
 		}
 	}
 }
 
-const seed, factor = 14695981039346656037, 1099511628211
+const hashSeed, hashPrime = 14695981039346656037, 1099511628211
 
-// mixed goes on with a hash: FNV-1a on eight bytes at a time, whose upper bits are mixed into the lower ones.
-func mixed(h uint64, b []byte) uint64 {
+func mixHash(h uint64, b []byte) uint64 {
 	for ; len(b) >= 8; b = b[8:] {
-		h = (h ^ binary.LittleEndian.Uint64(b)) * factor
+		h = (h ^ binary.LittleEndian.Uint64(b)) * hashPrime
 		h ^= h >> 29
 	}
 	for _, c := range b {
-		h = (h ^ uint64(c)) * factor
+		h = (h ^ uint64(c)) * hashPrime
 	}
 	return h
 }
 
-func within(parts []Part, text []byte) bool {
+func anyContains(parts []Part, text []byte) bool {
 	for i := range parts {
 		for j := range parts[i].Operations {
 			if bytes.Contains(parts[i].Operations[j].Body, text) {

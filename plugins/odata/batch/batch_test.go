@@ -17,7 +17,7 @@ import (
 
 const samples = "../../../testdata/samples/batch/"
 
-// outline is what a document holds: S for a changeset, with its messages' first lines.
+// outline returns a document as text: S for a changeset, with the first lines of its messages.
 func outline(d batch.Document) string {
 	var parts []string
 	for _, p := range d.Parts {
@@ -82,7 +82,7 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// Answers as services give them, oddities included.
+// Responses of real services, with their oddities.
 func TestAnswers(t *testing.T) {
 	for _, c := range []struct{ name, contentType, text, want string }{
 		{"quoted boundary", `multipart/mixed; charset=utf-8; boundary="a b"`,
@@ -158,7 +158,6 @@ func request() []batch.Part {
 	}
 }
 
-// The bytes of a request.
 func TestAppend(t *testing.T) {
 	body, boundary := batch.Append(nil, request())
 	suffix := strings.TrimPrefix(boundary, "batch_")
@@ -223,7 +222,7 @@ line
 	if !bytes.Equal(body, again) {
 		t.Error("expected the same batch to be the same text")
 	}
-	// The standard library reads it too.
+	// The standard library can read it.
 	r := multipart.NewReader(bytes.NewReader(body), boundary)
 	for i := range 3 {
 		if _, err := r.NextRawPart(); err != nil {
@@ -237,8 +236,7 @@ line
 	}
 }
 
-// Whatever is cut off, what is left is not taken for something else: each message that counts as complete is one of the
-// whole document.
+// If a response is cut off, each complete message is one of the whole document.
 func TestCutOff(t *testing.T) {
 	whole := []byte("--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: " +
 		"application/http\r\n\r\nHTTP/1.1 201 Created\r\nLocation: x\r\nContent-Length: 2\r\n\r\n{}\r\n" +
@@ -263,8 +261,7 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// The time is in proportion to the size: ten times as much doesn't take a hundred times as many steps, or this doesn't
-// end.
+// The time is linear in the size. Otherwise this test does not end.
 func TestLarge(t *testing.T) {
 	for name, unit := range map[string]string{"lines": "\n", "almost a boundary": "--bx\n", "headers": "a: b\n",
 		"opening": "--b\n", "nested": "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nHTTP/1.1 200 " +
@@ -323,7 +320,7 @@ func FuzzAppend(f *testing.F) {
 	})
 }
 
-// Headers are found whatever stands around their names, and go on in the lines behind them.
+// Headers are found with blanks around their names, and with continuation lines.
 func TestHeaders(t *testing.T) {
 	d, _ := batch.Parse("multipart/mixed; boundary=b",
 		[]byte("--b\r\ncontent-id :  7 \r\n\r\nHTTP/1.1 201 Created\r\n\tfirst: 1\r\nLocation:http://x/A(1)\r\n"+

@@ -4,6 +4,7 @@ package fault
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,6 +99,18 @@ const logonHint = "is this a logon page? The user must be one for technical comm
 // Config is a fault of a setting.
 func Config(setting, text string) *wit.Error {
 	return &wit.Error{Kind: wit.ErrorConfig, Message: text, Setting: &setting}
+}
+
+// Data returns an error for a record that cannot be written.
+func Data(text string) error { return &wit.Error{Kind: wit.ErrorData, Message: text} }
+
+// As returns the [wit.Error] in err. Any other error becomes one of kind data.
+func As(err error) *wit.Error {
+	var f *wit.Error
+	if errors.As(err, &f) {
+		return f
+	}
+	return &wit.Error{Kind: wit.ErrorData, Message: err.Error()}
 }
 
 // Excerpt is the first 1 kB of a body as text.

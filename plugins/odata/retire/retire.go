@@ -22,37 +22,36 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Command ends what a connector has opened at its services (P15). A queue that is ended by mistake costs a first
-// extraction, so nothing else does but the deletion of a connector that asks for it.
+// Command is the name of the command. Ending a queue by mistake costs a new full load.
 const Command = "retire"
 
-// Declare is the command for a plugin's list.
+// Declare returns the description of the command.
 func Declare() wit.Command {
-	return wit.Command{Name: Command, Usage: "Ends what a connector has opened at its services: the queues of " +
-		"changes of ODP, and subscriptions. Stop the connector first, and delete it or its offsets afterwards."}
+	return wit.Command{Name: Command, Usage: "Ends what a connector has opened at its services: delta queues of ODP " +
+		"and subscriptions. Stop the connector first, and delete it or its offsets afterwards."}
 }
 
-// Retiring is the end of what a connector has opened.
+// Retiring ends what a connector has opened.
 type Retiring struct {
-	V   setting.Values
-	all []entry.Entry
-	// Addresses are the paths under which the connector has subscribed; one that ends in / stands for all below it.
+	V       setting.Values
+	entries []entry.Entry
+	// Addresses are the paths of the connector's subscriptions. A path that ends in / includes all paths below it.
 	Addresses []string
 
-	// queues are sets in delta mode, and the functions that end their queues, "" for services that keep none.
-	queues []ending
-	// ends are subscriptions to delete.
-	ends []ending
+	queues        []queue
+	subscriptions []subscription
 }
 
-// ending is something at a service that ends: a queue of changes, by a function, or a subscription.
-type ending struct{ service, set, by, what string }
+// queue is the delta queue of an entity set. function ends it, "" if the service keeps no queue.
+type queue struct{ service, set, function string }
 
-// Retire is what the deletion of a connector asks for.
-func Retire(given []wit.Setting, addresses []string, state []byte,
+type subscription struct{ service, collection, target, changeType string }
+
+// Retire ends everything when a connector is deleted.
+func Retire(settings []wit.Setting, addresses []string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
-	r := newRetiring(given, addresses)
-	if len(r.all) == 0 {
+	r := newRetiring(settings, addresses)
+	if len(r.entries) == 0 {
 		return wit.CallResult{Done: wit.Ptr("")}, nil
 	}
 	p, err := probe.Open(state, answers)
@@ -65,22 +64,22 @@ func Retire(given []wit.Setting, addresses []string, state []byte,
 	if err != nil {
 		return wit.CallResult{}, err
 	}
-	return wit.CallResult{Done: wit.Ptr(strconv.Itoa(len(r.ends)) + " subscriptions, " + strconv.Itoa(r.terminated()) +
-		" queues of changes")}, nil
+	return wit.CallResult{Done: wit.Ptr(strconv.Itoa(len(r.subscriptions)) + " subscriptions, " +
+		strconv.Itoa(r.terminated()) + " delta queues")}, nil
 }
 
-// Run is the command. Subscriptions are those below the connector's path at the listener.
-func Run(given []wit.Setting, state []byte, answers []wit.Response) (wit.CommandResult, error) {
+// Run executes the command. It ends subscriptions below the connector's path at the listener.
+func Run(settings []wit.Setting, state []byte, answers []wit.Response) (wit.CommandResult, error) {
 	name := ""
-	for _, s := range given {
+	for _, s := range settings {
 		if s.Name == "name" {
 			name = s.Value
 		}
 	}
-	r := newRetiring(given, []string{"/" + inspect.EscapedSegment(name) + "/"})
-	if len(r.all) == 0 {
+	r := newRetiring(settings, []string{"/" + inspect.EscapedSegment(name) + "/"})
+	if len(r.entries) == 0 {
 		return wit.CommandResult{}, fault.Config(entry.NameTrackChanges,
-			"no entity set of the connector is in delta mode or subscribed to: there is nothing to end at a service")
+			"no entity set of the connector is in delta mode or has a subscription: nothing to end")
 	}
 	return probe.Run(state, answers, func(p *probe.Prober) (wit.CommandResult, error) {
 		if err := r.run(p); err != nil {
@@ -90,18 +89,17 @@ func Run(given []wit.Setting, state []byte, answers []wit.Response) (wit.Command
 	})
 }
 
-func newRetiring(given []wit.Setting, addresses []string) *Retiring {
-	r := &Retiring{V: entry.Table.Values(given), Addresses: addresses}
-	r.all = slices.DeleteFunc(entry.Entries(r.V), func(e entry.Entry) bool {
+func newRetiring(settings []wit.Setting, addresses []string) *Retiring {
+	r := &Retiring{V: entry.Table.Values(settings), Addresses: addresses}
+	r.entries = slices.DeleteFunc(entry.Entries(r.V), func(e entry.Entry) bool {
 		return !e.Tracking.On && !e.Subscribing.On
 	})
 	return r
 }
 
-// run ends queues and looks for the connector's subscriptions, then ends these. What is independent of each other is
-// asked in one round.
+// run ends queues and finds the subscriptions in as few rounds as possible, then ends these.
 func (r *Retiring) run(p *probe.Prober) (err error) {
-	services, models := entry.ServicesOf(r.all), map[string]*edm.Model{}
+	services, models := entry.ServicesOf(r.entries), map[string]*edm.Model{}
 	for _, s := range services {
 		m, failed := p.Metadata(s, config.Query(r.V))
 		models[s], err = m, cmp.Or(err, failed)
@@ -109,7 +107,7 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, e := range r.all {
+	for _, e := range r.entries {
 		if e.Tracking.On {
 			err = cmp.Or(err, r.endQueue(p, e, models[e.Service]))
 		}
@@ -120,7 +118,7 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 	for _, s := range services {
 		collection := feed.CollectionOf(models[s])
 		subscribed := func(e entry.Entry) bool { return e.Service == s && e.Subscribing.On }
-		if collection == "" || !slices.ContainsFunc(r.all, subscribed) {
+		if collection == "" || !slices.ContainsFunc(r.entries, subscribed) {
 			continue
 		}
 		err = cmp.Or(err, inspect.Subscriptions(p, r.V, s, collection, func(one *notify.Subscription,
@@ -129,52 +127,51 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 				return nil
 			}
 			target, err := resolve(one.Target)
-			r.ends = append(r.ends, ending{s, one.Collection, target, one.ChangeType})
+			r.subscriptions = append(r.subscriptions, subscription{s, one.Collection, target, one.ChangeType})
 			return err
 		}))
 	}
 	if err != nil {
 		return err
 	}
-	for _, e := range r.ends {
-		answer, missing := p.Get(notify.EndRequest(e.by, e.by, e.service, config.Query(r.V)))
+	for _, s := range r.subscriptions {
+		answer, missing := p.Get(notify.EndRequest(s.target, s.target, s.service, config.Query(r.V)))
 		if err = cmp.Or(err, missing); missing == nil && (answer.Status < 200 || answer.Status > 299) &&
-			!feed.Gone(answer.Status, answer.Body) { // what is gone already is as good
-			return fault.Of("subscription "+e.by, answer, answer.Body)
+			!feed.Gone(answer.Status, answer.Body) {
+			return fault.Of("subscription "+s.target, answer, answer.Body)
 		}
 	}
 	return err
 }
 
-// endQueue ends the queue of changes of a set, where the service keeps one.
 func (r *Retiring) endQueue(p *probe.Prober, e entry.Entry, m *edm.Model) error {
 	f, err := feed.New(e, m)
 	if err != nil {
 		return err
 	}
-	q := ending{service: e.Service, set: e.Set}
+	q := queue{service: e.Service, set: e.Set}
 	if f.ODP != nil {
-		q.by = f.ODP.Terminate
+		q.function = f.ODP.Terminate
 	}
 	r.queues = append(r.queues, q)
-	if q.by == "" {
+	if q.function == "" {
 		return nil
 	}
-	a, err := p.Get(service.Get("queue of "+e.Service+"/"+e.Set, delta.Set{Feed: f}.FunctionURL(q.by),
+	a, err := p.Get(service.Get("queue of "+e.Service+"/"+e.Set, delta.Set{Feed: f}.FunctionURL(q.function),
 		"application/json"))
 	if err != nil {
 		return err
 	}
 	if a.Status < 200 || a.Status > 299 {
-		return fault.Of(q.by+" of "+q.service, a, a.Body)
+		return fault.Of(q.function+" of "+q.service, a, a.Body)
 	}
 	if done, ok := delta.Truth(a.Body, "ResultFlag"); !ok || !done {
-		return fault.NotData(q.by+" of "+q.service, "ResultFlag true", a.Body)
+		return fault.NotData(q.function+" of "+q.service, "ResultFlag true", a.Body)
 	}
 	return nil
 }
 
-// Mine reports whether notifications to an address come to the connector.
+// Mine reports whether notifications to an address are for this connector.
 func (r *Retiring) Mine(address string) bool {
 	to := entry.Delivery(r.V)
 	return to != "" && slices.ContainsFunc(r.Addresses, func(path string) bool {
@@ -188,29 +185,28 @@ func (r *Retiring) Mine(address string) bool {
 
 func (r *Retiring) terminated() (n int) {
 	for _, q := range r.queues {
-		if q.by != "" {
+		if q.function != "" {
 			n++
 		}
 	}
 	return n
 }
 
-// report says what became of each queue and each subscription.
 func (r *Retiring) report() jsontext.Value {
 	list := jsontext.List()
-	add := func(e ending, what, outcome string) {
-		list.Items = append(list.Items, jsontext.Of(probe.Member("service", e.service),
-			probe.Member("entitySet", e.set), probe.Member(what, outcome)))
+	add := func(service, set, kind, outcome string) {
+		list.Items = append(list.Items, jsontext.Of(probe.Member("service", service),
+			probe.Member("entitySet", set), probe.Member(kind, outcome)))
 	}
 	for _, q := range r.queues {
 		outcome := "the service keeps no queue; its delta link is forgotten with the connector's offset"
-		if q.by != "" {
+		if q.function != "" {
 			outcome = "ended"
 		}
-		add(q, "queue", outcome)
+		add(q.service, q.set, "queue", outcome)
 	}
-	for _, s := range r.ends {
-		add(s, "subscription", "ended: "+s.what)
+	for _, s := range r.subscriptions {
+		add(s.service, s.collection, "subscription", "ended: "+s.changeType)
 	}
 	return list
 }

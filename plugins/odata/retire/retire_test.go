@@ -8,8 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestRetireWithRepeatedLink: a list of subscriptions whose next link leads back to it ends the command with a data
-// fault.
+// A list of subscriptions with a next link to itself ends the command with an error of kind data.
 func TestRetireWithRepeatedLink(t *testing.T) {
 	const metadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx"><edmx:DataServices><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm"><EntityType Name="T"><Key><PropertyRef Name="K"/></Key><Property Name="K" Type="Edm.String" Nullable="false"/></EntityType><EntityContainer Name="C"><EntitySet Name="S" EntityType="N.T"/><EntitySet Name="SubscriptionCollection" EntityType="N.T"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
 	given := []wit.Setting{{Name: "name", Value: "c"}, {Name: "sap.odata#00.service", Value: "/s"},

@@ -19,7 +19,7 @@ type Table struct {
 	specs []wit.ConfigKey
 	// grouped counts the settings of each group.
 	grouped map[string]int32
-	// supported holds the settings that are not, or not fully, supported, by declared name, with their valid values.
+	// later holds the settings that are not, or not fully, supported, by declared name, with their valid values.
 	later map[string][]string
 	// instead holds what to use in place of some of them, by declared name.
 	instead map[string]string

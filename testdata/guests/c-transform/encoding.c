@@ -127,7 +127,7 @@ static bool null(reader *r, culvert_connect_types_schema_node_t *node) {
     return !r->broken && (*at == 0) == !node->default_value.is_some;
 }
 
-static void skip(reader *r, culvert_connect_types_list_node_t *nodes, culvert_connect_types_schema_node_t *node) {
+static void skip(reader *r, culvert_connect_types_list_schema_node_t *nodes, culvert_connect_types_schema_node_t *node) {
     switch (node->kind) {
     case CULVERT_CONNECT_TYPES_KIND_BOOLEAN: skip_bytes(r, 1); break;
     case CULVERT_CONNECT_TYPES_KIND_INT8:
@@ -148,7 +148,7 @@ static void skip(reader *r, culvert_connect_types_list_node_t *nodes, culvert_co
     }
 }
 
-enum outcome append_text(culvert_connect_types_list_node_t *nodes, const char *field, const char *suffix, const uint8_t *from, size_t size, buffer *out) {
+enum outcome append_text(culvert_connect_types_list_schema_node_t *nodes, const char *field, const char *suffix, const uint8_t *from, size_t size, buffer *out) {
     if (!nodes) return BROKEN;
     culvert_connect_types_schema_node_t *root = &nodes->ptr[0];
     if (root->kind != CULVERT_CONNECT_TYPES_KIND_STRUCT || root->optional) return SAME;

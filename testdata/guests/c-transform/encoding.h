@@ -16,4 +16,4 @@ void append_example(buffer *b, size_t i);
 enum outcome { SAME, CHANGED, BROKEN };
 
 // append_text copies a structure, appending a suffix to one text field; SAME when it has no such field, or it is null.
-enum outcome append_text(culvert_connect_types_list_node_t *nodes, const char *field, const char *suffix, const uint8_t *from, size_t size, buffer *out);
+enum outcome append_text(culvert_connect_types_list_schema_node_t *nodes, const char *field, const char *suffix, const uint8_t *from, size_t size, buffer *out);

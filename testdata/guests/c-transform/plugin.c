@@ -162,7 +162,7 @@ static void take(exports_culvert_connect_transform_list_schema_t *schemas) {
     free(schemas->ptr);
 }
 
-static culvert_connect_types_list_node_t *nodes_of(uint32_t id) {
+static culvert_connect_types_list_schema_node_t *nodes_of(uint32_t id) {
     for (size_t i = 0; i < given.count; i++)
         if (given.at[i].id == id) return &given.at[i].nodes;
     return NULL;

@@ -224,7 +224,7 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 		})
 	}
 	for by, w := range g.workers {
-		if text := w.Stderr.String(); strings.Contains(text, "was not ended") {
+		if text := w.Stderr.String(); strings.Contains(text, "could not be ended") {
 			t.Errorf("worker %d has not ended what a connector had opened:\n%s", by, text)
 		}
 	}

@@ -48,7 +48,7 @@ func TestOffsets(t *testing.T) {
 	f.Must(200, "PATCH", "/connectors/reads/offsets", set("http://"+address+path))
 	f.Must(200, "GET", "/connectors/reads/offsets", "", `"url":"`+path+`"`)
 	for _, url := range []string{"http://elsewhere.example" + path, "nowhere"} {
-		f.Must(500, "PATCH", "/connectors/reads/offsets", set(url), "the plugin refuses the offset: ")
+		f.Must(500, "PATCH", "/connectors/reads/offsets", set(url), "the plugin rejects the offset: ")
 	}
 	f.Must(500, "PATCH", "/connectors/reads/offsets",
 		`{"offsets":[{"partition":{"entityset":"x"},"offset":{"url":"/"}}]}`)

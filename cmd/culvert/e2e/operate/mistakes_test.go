@@ -165,7 +165,7 @@ func TestOnceWithoutItsTopic(t *testing.T) {
 	first := p.File("first.properties", e2etest.Source("first", address, "Products")...)
 	both := p.File("both.properties", e2etest.SinkOf("both", address, "Prodcts", "OrderCopies", "Products", "ProductCopies")...)
 	args := []string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data}
-	p.Run(append(args, first, both)...).Exits(0).Says("there is no such topic")
+	p.Run(append(args, first, both)...).Exits(0).Says("the topic does not exist")
 	again := p.File("again.properties", e2etest.SinkOf("again", address, "Prodcts", "OrderCopies")...)
 	p.Run(append(args, again)...).Exits(1).LastLineBegins(
 		"connector again, task 0: FAILED: topics: expected topics that exist, found none with the name Prodcts: ")

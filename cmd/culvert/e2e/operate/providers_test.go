@@ -104,7 +104,7 @@ func TestSecretsAreReadAtTheStart(t *testing.T) {
 	p.File("secrets/some.properties", "pwd=third")
 	guarded.Take("third")
 	f.Must(204, "DELETE", "/connectors/reads", "")
-	f.Awaits("ended what the connector had opened at its service")
+	f.Awaits("ended the deleted connector's subscriptions at its service")
 	f.MustStop()
 	if n := guarded.Refusals("first") + guarded.Refusals("second"); n != 0 {
 		t.Errorf("expected no logon with an old password, found %d", n)

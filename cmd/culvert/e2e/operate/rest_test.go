@@ -44,7 +44,7 @@ func TestConnectorsAreSteered(t *testing.T) {
 	f.Lives("calm", 4)
 	f.Await("calm", "runs", e2etest.Runs)
 	f.Must(204, "POST", "/connectors/calm/tasks/0/restart", "")
-	f.Awaits(`msg="the task is restarted, as was asked for" connector=calm task=0`)
+	f.Awaits(`msg="the task is restarted on request" connector=calm task=0`)
 	f.Await("calm", "runs", e2etest.Runs)
 	f.Must(404, "PUT", "/connectors/ghost/pause", "")
 	for _, query := range []string{"", "?onlyFailed=false&includeTasks=false", "?onlyFailed=true&includeTasks=true"} {
@@ -269,7 +269,7 @@ func TestTasksAreRestarted(t *testing.T) {
 	f.Must(204, "POST", "/connectors/asked/tasks/1/restart", "")
 	f.Await("asked", "runs", states(connect.Running, connect.Running))
 	f.Must(204, "POST", "/connectors/asked/tasks/0/restart", "")
-	f.Awaits(`msg="the task is restarted, as was asked for" connector=asked task=0`)
+	f.Awaits(`msg="the task is restarted on request" connector=asked task=0`)
 	f.Await("asked", "runs", states(connect.Running, connect.Running))
 	f.Must(404, "POST", "/connectors/asked/tasks/2/restart", "")
 	f.Awaits("extraction finished: 91 rows")

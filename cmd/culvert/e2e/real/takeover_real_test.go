@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/porttest"
@@ -233,7 +234,7 @@ func (f *takeover) breaks(half, compacted string) {
 	_, err := kadm.NewClient(client).AlterTopicConfigs(f.T.Context(), []kadm.AlterConfig{set("segment.ms", "100"),
 		set("min.cleanable.dirty.ratio", "0.001"), set("min.compaction.lag.ms", "0")}, topic)
 	e2etest.NoError(f.T, err)
-	write := func(records ...config.Record) {
+	write := func(records ...configtopic.Record) {
 		f.T.Helper()
 		for _, r := range records {
 			e2etest.NoError(f.T, client.ProduceSync(f.T.Context(), &kgo.Record{Topic: topic, Key: []byte(r.Key),
@@ -241,10 +242,10 @@ func (f *takeover) breaks(half, compacted string) {
 		}
 	}
 	other := map[string]string{"lost": "with the worker"}
-	write(config.ConnectorRecord(half, f.settings(half)), config.TaskRecord(half, 0, other),
-		config.TaskRecord(compacted, 0, other))
+	write(configtopic.ConnectorRecord(half, f.settings(half)), configtopic.TaskRecord(half, 0, other),
+		configtopic.TaskRecord(compacted, 0, other))
 	f.followed.Eventually("compaction", func() bool {
-		write(config.TargetRecord(half, config.TargetStarted)) // a record ends a segment
+		write(configtopic.TargetRecord(half, config.TargetStarted)) // a record ends a segment
 		ends := e2etest.EndsOn(f.T, f.servers, topic)
 		reader := e2etest.Client(f.T, f.servers, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
 			topic: {0: kgo.NewOffset().AtStart()}}))

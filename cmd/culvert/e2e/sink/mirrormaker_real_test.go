@@ -77,7 +77,7 @@ func TestRealMirrorMaker(t *testing.T) {
 	})
 	mirror.Stop()
 	t.Logf("the offset %d with %q is copied as %d", had.At, had.Metadata, copied.At)
-	start(there).Wait().Exits(0).SaysTimes(1, "what stands with the group's offset is not about this log")
+	start(there).Wait().Exits(0).SaysTimes(1, "the metadata of the group's offset is not about this log")
 	e2etest.CreatedOnce(t, service.Ledger(), rows)
 	start(there).Wait().Exits(0).SaysTimes(0, "is not about this log")
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // leftOf is what is said of letters that are named and nothing comes of.
-const leftOf = "that are not in the topic, are another connector's, or were replayed, or their record was, before: "
+const leftOf = "that are not in the topic, belong to another connector, or were replayed before: "
 
 // Letters of a source are tried without anything being sent, then replayed one by one, in any order, each once; what
 // was replayed is known of each, also when one is replayed again.

@@ -52,7 +52,8 @@ func (c counter) Open(component string, settings []wit.Setting, state []byte,
 	return opening, err
 }
 
-func (c counter) Next(context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason, now int64) (wit.NextAction, error) {
+func (c counter) Next(context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason,
+	now int64) (wit.NextAction, error) {
 	step, err := c.Plugin.Next(context, feed, offset, cause, now)
 	if step.Fetch != nil {
 		step.Fetch.Acknowledges = strings.Contains(step.Fetch.Request.Target, "claim=")
@@ -68,7 +69,8 @@ func (pages) Describe() wit.Description {
 	}
 	return wit.Description{Name: "counter", Version: "1.0.0", Components: []wit.Component{{Name: "test.CounterSource",
 		Kind: wit.ComponentSource, Settings: []wit.ConfigKey{own("scheme", wit.KindString, setting.Role(role.Scheme)),
-			own("address", wit.KindString, setting.Role(role.Address)), own("port", wit.KindInt, setting.Role(role.Port)),
+			own("address", wit.KindString, setting.Role(role.Address)),
+			own("port", wit.KindInt, setting.Role(role.Port)),
 			own("tasks", wit.KindInt), own("task", wit.KindInt), own("connector", wit.KindString),
 			own("claim", wit.KindString)}}}}
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
-// records are those of a topic, each as its key and its value.
 func records(t *testing.T, k kafka.Config, topic string) (lines []string) {
 	t.Helper()
 	reader, err := kafka.NewReader(k)
@@ -29,9 +28,8 @@ func records(t *testing.T, k kafka.Config, topic string) (lines []string) {
 	return lines
 }
 
-// What was remembered is read where we wrote it once, and written where Kafka Connect looks for its part, and we for
-// ours. What is strange is skipped: a number there must not have millions of ids fenced.
-func TestWhatIsRemembered(t *testing.T) {
+// Counts are read and written in the keys of Kafka Connect and ours. Invalid counts are skipped.
+func TestFencerStoresCounts(t *testing.T) {
 	t.Parallel()
 	k := kafka.Defaults()
 	k.Bootstrap = kafkatest.Cluster(t).ListenAddrs()
@@ -45,7 +43,7 @@ func TestWhatIsRemembered(t *testing.T) {
 		r := &kgo.Record{Topic: "connect-configs", Key: []byte("tasks-fencing-orders"), Value: []byte(value)}
 		require.NoError(t, client.ProduceSync(t.Context(), r).FirstErr())
 	}
-	before, err := f.before(t.Context(), "orders")
+	before, err := f.storedCounts(t.Context(), "orders")
 	require.NoError(t, err)
 	assert.Equal(t, config.FencingCounts{Tasks: 3, Producers: 4, At: before.At}, before)
 	assert.Equal(t, 4, strings.Count(journal.String(), "is skipped"))
@@ -58,7 +56,7 @@ func TestWhatIsRemembered(t *testing.T) {
 		`culvert-fencing-orders {"producer-count":1,"task-count":2}`}, all[len(all)-2:])
 }
 
-// The leader of the topic of configurations may not know yet of it when it was made a moment ago.
+// The leader of a new config topic may not know it yet.
 func TestFenceByATopicThatBrokersKnowLate(t *testing.T) {
 	k := kafka.Defaults()
 	k.Bootstrap = kafkatest.KnownLate(t, 10).ListenAddrs()

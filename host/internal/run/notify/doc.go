@@ -1,7 +1,6 @@
-// Package notify is the listener for push notifications: one for all connectors of a worker that may share a port. It
-// knows no service and no plugin: what comes under a path is handed to whoever has registered that.
+// Package notify is the HTTP listener for push notifications. A [Hub] has the servers of a worker. Connectors register
+// a path with settings and a [Handler]; connectors with the same settings share a port.
 //
-// Everybody may send here. Bodies, each and together, headers, connections, requests at a time and the time that one
-// may take are bounded; what is wrong is answered 4xx, what there is no room for 503 with Retry-After, and both are
-// counted and logged.
+// Senders are not trusted: the sizes, number and duration of requests are bounded. Invalid requests get a 4xx status,
+// excess requests 503 with Retry-After. Both are counted and logged.
 package notify

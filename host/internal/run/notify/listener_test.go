@@ -19,7 +19,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ports are some that nobody listens on.
 func ports(t *testing.T, n int) (list []int) {
 	t.Helper()
 	for range n {
@@ -43,7 +42,6 @@ func post(t *testing.T, port int, path, user, password, body string) int {
 	return answer.StatusCode
 }
 
-// registered is a hub with one path on a free port, which takes notifications of this user, "": of anybody.
 func registered(t *testing.T, user, path string, handle Handler) (*Hub, int) {
 	t.Helper()
 	h := &Hub{}
@@ -62,8 +60,7 @@ func answers(err error) Handler {
 	return func(context.Context, wit.Notification) error { return err }
 }
 
-// Those who may share a port do, others take the next that is free; where none is, all are named. The last one who
-// leaves closes it.
+// Connectors with the same settings share a port, others use the next free one. The last one closes it.
 func TestPorts(t *testing.T) {
 	h := &Hub{}
 	three := ports(t, 3)
@@ -102,7 +99,6 @@ func TestPorts(t *testing.T) {
 	l.Close()
 }
 
-// A path that ends in / stands for all below it, however its name is written, but those that are registered themselves.
 func TestPathsBelow(t *testing.T) {
 	h, port := registered(t, "", "/a%2Fb/", answers(nil))
 	s := Settings{Ports: []int{port}, Address: "127.0.0.1"}
@@ -115,7 +111,7 @@ func TestPathsBelow(t *testing.T) {
 	}
 }
 
-// What becomes of a notification is told to the sender by the status, and counted.
+// The result of a notification determines the status and the counter.
 func TestAnswers(t *testing.T) {
 	h, s := &Hub{}, settings(t, "sap")
 	for path, c := range map[string]struct {
@@ -145,20 +141,20 @@ func TestAnswers(t *testing.T) {
 	assert.Equal(t, 500, post(t, port, "/panics", "sap", "secret", "x"))
 }
 
-// A handler sees no credentials, and a sender who waits takes a place of a bounded number.
+// A handler sees no credentials, and the number of waiting senders is bounded.
 func TestBounds(t *testing.T) {
-	came, goOn := make(chan wit.Notification, maxAtATime), make(chan struct{})
+	received, goOn := make(chan wit.Notification, maxConcurrent), make(chan struct{})
 	_, port := registered(t, "sap", "/held", func(_ context.Context, n wit.Notification) error {
-		came <- n
+		received <- n
 		<-goOn
 		return nil
 	})
-	done := make(chan int, maxAtATime)
-	for range maxAtATime {
+	done := make(chan int, maxConcurrent)
+	for range maxConcurrent {
 		go func() { done <- post(t, port, "/held?x=1", "sap", "secret", "body") }()
 	}
-	for range maxAtATime {
-		n := <-came
+	for range maxConcurrent {
+		n := <-received
 		for _, header := range n.Headers {
 			if header.Name == "Authorization" {
 				t.Error("the password was handed on")
@@ -170,15 +166,14 @@ func TestBounds(t *testing.T) {
 	}
 	assert.Equal(t, 503, post(t, port, "/held", "sap", "secret", "x"), "where there is no room")
 	close(goOn)
-	for range maxAtATime {
+	for range maxConcurrent {
 		assert.Equal(t, 204, <-done, "a request that was held")
 	}
 }
 
-// What is longer than a notification ever is is refused and goes no further.
 func TestLargeNotifications(t *testing.T) {
-	came := 0
-	_, port := registered(t, "", "/large", func(context.Context, wit.Notification) error { came++; return nil })
+	received := 0
+	_, port := registered(t, "", "/large", func(context.Context, wit.Notification) error { received++; return nil })
 	if status := post(t, port, "/large", "", "", strings.Repeat("x",
 		maxBody+1)); status != http.StatusRequestEntityTooLarge {
 		t.Errorf("a body that is too large: found %d", status)
@@ -188,16 +183,15 @@ func TestLargeNotifications(t *testing.T) {
 		t.Errorf("headers that are too large: found %d", status)
 	}
 	assert.Equal(t, http.StatusNoContent, post(t, port, "/large", "", "", strings.Repeat("x", maxBody)))
-	assert.Equal(t, 1, came, "notifications")
+	assert.Equal(t, 1, received, "notifications")
 }
 
-// All bodies together are bounded, those included whose senders wait for their rows: beyond it a sender is told to send
-// again. What a sender announces and does not send takes no room.
+// All bodies together are bounded, also of waiting senders. Announced bytes that were not sent do not count.
 func TestBodiesTogetherAreBounded(t *testing.T) {
 	var under atomic.Int64
-	came, goOn := make(chan int64, maxAtATime), make(chan struct{})
+	received, goOn := make(chan int64, maxConcurrent), make(chan struct{})
 	h, port := registered(t, "", "/held", func(_ context.Context, n wit.Notification) error {
-		came <- under.Add(int64(len(n.Body)))
+		received <- under.Add(int64(len(n.Body)))
 		<-goOn
 		return nil
 	})
@@ -208,27 +202,27 @@ func TestBodiesTogetherAreBounded(t *testing.T) {
 		_, err = io.WriteString(c, "POST /held HTTP/1.1\r\nHost: x\r\nContent-Length: 4194304\r\n\r\nx")
 		require.NoError(t, err)
 	}
-	const senders = maxAtATime - 100
+	const senders = maxConcurrent - 100
 	body, done := strings.Repeat("x", maxBody), make(chan int, senders)
 	for range senders {
 		go func() { done <- post(t, port, "/held", "", "", body) }()
 	}
-	assert.Equal(t, maxBody, <-came, "bytes of the first body")
+	assert.Equal(t, maxBody, <-received, "bytes of the first body")
 	again := 0
-	for again < senders-maxBodies/maxBody { // those who are left hold all the room that there is, or less
+	for again < senders-maxTotalBodies/maxBody { // those who are left hold all the room that there is, or less
 		select {
 		case status := <-done:
 			assert.Equal(t, http.StatusServiceUnavailable, status, "beyond the bound")
 			again++
 		case <-time.After(30 * time.Second):
-			t.Fatalf("expected 503 beyond %d bytes, found %d of them held", maxBodies, under.Load())
+			t.Fatalf("expected 503 beyond %d bytes, found %d of them held", maxTotalBodies, under.Load())
 		}
 	}
-	if held := under.Load(); held > maxBodies {
-		t.Errorf("expected bodies of at most %d bytes together, found %d", maxBodies, held)
+	if held := under.Load(); held > maxTotalBodies {
+		t.Errorf("expected bodies of at most %d bytes together, found %d", maxTotalBodies, held)
 	}
-	if held := h.bodies.Held(); held > maxBodies {
-		t.Errorf("expected to hold at most %d bytes, found %d", maxBodies, held)
+	if held := h.bodies.Held(); held > maxTotalBodies {
+		t.Errorf("expected to hold at most %d bytes, found %d", maxTotalBodies, held)
 	}
 	close(goOn)
 	for range senders - again {

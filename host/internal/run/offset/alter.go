@@ -3,18 +3,15 @@ package offset
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Sorted is every partition of a connector that has an offset, in the order of their texts. An offset that cannot be
-// read is an error, with those that can.
+// Sorted returns all offsets of a connector, sorted by partition. Offsets that cannot be read are an error; the others
+// are returned with it.
 func (s *Store) Sorted(ctx context.Context, connector string) ([]Entry, error) {
 	entries, err := s.All(ctx, connector)
 	slices.SortFunc(entries, func(a, b Entry) int {
@@ -23,14 +20,13 @@ func (s *Store) Sorted(ctx context.Context, connector string) ([]Entry, error) {
 	return entries, err
 }
 
-// Alter writes offsets of a connector whose tasks do not run, in the order given; an Offset of nil deletes. It reads
-// before what others have written, so that a key keeps the form that it has in the topic.
+// Alter writes offsets of a connector whose tasks do not run. A nil Offset deletes. It refreshes first, so that a key
+// keeps its form in the topic.
 func (s *Store) Alter(ctx context.Context, connector string, entries ...Entry) error {
 	if err := s.Refresh(ctx); err != nil {
 		return err
 	}
-	// Of a partition that is given twice the last one counts; records of one key that are under way together do not
-	// overtake each other, but in the memory of this store only the newest is to be found.
+	// The last entry of a partition counts. Concurrent writes of one key would leave the wrong one in memory.
 	last := map[string]int{}
 	for i, e := range entries {
 		last[Identity(e.Partition)] = i
@@ -44,13 +40,13 @@ func (s *Store) Alter(ctx context.Context, connector string, entries ...Entry) e
 	return s.Set(ctx, connector, once...)
 }
 
-// Reset deletes all offsets of a connector whose tasks do not run, those that cannot be read among them.
+// Reset deletes all offsets of a connector whose tasks do not run, also those that cannot be read.
 func (s *Store) Reset(ctx context.Context, connector string) error {
 	entries, err := s.partitions(ctx, connector)
 	if err != nil {
 		return err
 	}
-	if s.worker != nil { // what is left there would count again
+	if s.worker != nil { // otherwise the worker's offsets would count again
 		more, err := s.worker.partitions(ctx, connector)
 		if err != nil {
 			return err
@@ -60,9 +56,8 @@ func (s *Store) Reset(ctx context.Context, connector string) error {
 	return s.Set(ctx, connector, entries...)
 }
 
-// partitions are those of a connector that have an offset in the topic, to be deleted.
 func (s *Store) partitions(ctx context.Context, connector string) (entries []Entry, err error) {
-	if err := s.learn(ctx, connector); err != nil {
+	if err := s.loadConnector(ctx, connector); err != nil {
 		return nil, err
 	}
 	if err := s.Refresh(ctx); err != nil {
@@ -71,16 +66,15 @@ func (s *Store) partitions(ctx context.Context, connector string) (entries []Ent
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.entries {
-		if e.connector == connector && (e.offset != nil || e.fault != nil) {
+		if e.connector == connector && (e.offset != nil || e.err != nil) {
 			entries = append(entries, Entry{Partition: e.partition})
 		}
 	}
 	return entries, nil
 }
 
-// RelativeToOrigin has texts that are absolute URLs on an origin, such as https://host:8443, become paths with their
-// query: so the original connector wrote where it reads on. Other texts stay as they are, URLs of other origins among
-// them, which whoever reads the offset refuses.
+// RelativeToOrigin replaces absolute URLs of an origin, such as https://host:8443, by paths with queries: the original
+// connector stored absolute next links. Other values stay; readers reject URLs of other origins.
 func RelativeToOrigin(fields []wit.OffsetEntry, origin string) []wit.OffsetEntry {
 	home, err := url.Parse(origin)
 	if err != nil || home.Host == "" {
@@ -96,7 +90,7 @@ func RelativeToOrigin(fields []wit.OffsetEntry, origin string) []wit.OffsetEntry
 			!strings.EqualFold(u.Hostname(), home.Hostname()) || portOf(u) != portOf(home) {
 			continue
 		}
-		path := *f.Value.String // as it stands, escapes and all
+		path := *f.Value.String // keep its escapes
 		path = path[strings.Index(path, "://")+len("://"):]
 		if i := strings.IndexAny(path, "/?#"); i < 0 {
 			path = "/"
@@ -122,89 +116,4 @@ func portOf(u *url.URL) string {
 		return "443"
 	}
 	return "80"
-}
-
-// InvalidError is the error of offsets that are not of the form that Kafka Connect's REST API asks for.
-type InvalidError struct{ Message string }
-
-func (e *InvalidError) Error() string { return e.Message }
-
-// The fields that Kafka Connect's REST API has for a position of a sink.
-const (
-	fieldTopic     = "kafka_topic"
-	fieldPartition = "kafka_partition"
-	fieldOffset    = "kafka_offset"
-)
-
-// SinkPosition is where a sink stands in a partition of a topic.
-type SinkPosition struct {
-	Topic     string
-	Partition int32
-	// Offset of the next record; -1: none is committed.
-	Offset int64
-}
-
-// Entry is a position as REST shows it.
-func (p SinkPosition) Entry() Entry {
-	partition, at := int64(p.Partition), p.Offset
-	return Entry{
-		Partition: []wit.OffsetEntry{
-			{Name: fieldPartition, Value: wit.Scalar{Integer: &partition}}, wit.StringEntry(fieldTopic, p.Topic),
-		},
-		Offset: []wit.OffsetEntry{{Name: fieldOffset, Value: wit.Scalar{Integer: &at}}},
-	}
-}
-
-// ParseSinkPosition reads what REST is sent for a sink: numbers may be texts. Errors are an [InvalidError], in Kafka
-// Connect's words.
-func ParseSinkPosition(e Entry) (p SinkPosition, err error) {
-	if e.Partition == nil {
-		return p, &InvalidError{"The partition for a sink connector offset cannot be null or missing"}
-	}
-	topic, ok := wit.Lookup(e.Partition, fieldTopic)
-	number, also := wit.Lookup(e.Partition, fieldPartition)
-	if !ok || !also {
-		return p, &InvalidError{"The partition for a sink connector offset must contain the keys '" + fieldTopic +
-			"' and '" +
-			fieldPartition + "'"}
-	}
-	if topic.String == nil || *topic.String == "" {
-		return p, &InvalidError{"Kafka topic names must be valid strings and may not be null or empty"}
-	}
-	p.Topic, p.Offset = *topic.String, -1
-	n, err := integer(number, "partition", 1<<31-1)
-	if err != nil {
-		return p, err
-	}
-	p.Partition = int32(n)
-	if e.Offset == nil {
-		return p, nil
-	}
-	at, ok := wit.Lookup(e.Offset, fieldOffset)
-	if !ok {
-		return p, &InvalidError{"The offset for a sink connector should either be null or contain the key '" +
-			fieldOffset +
-			"'"}
-	}
-	p.Offset, err = integer(at, "offset", 1<<63-1)
-	return p, err
-}
-
-// errNegative is the error of a position that cannot be: Kafka Connect finds it late, and answers it as a failure.
-var errNegative = errors.New("expected a number of 0 or more")
-
-// integer is a number that may be a text; what is for messages.
-func integer(s wit.Scalar, what string, most int64) (int64, error) {
-	text := strings.Trim(string(appendScalar(nil, s)), `"`)
-
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n > most || s.Real != nil {
-		return 0, &InvalidError{fmt.Sprintf("Failed to parse the following Kafka %s value in the provided offsets: "+
-			"'%.100s'. %s values for sink connectors need to be "+
-			"integers.", what, text, strings.ToUpper(what[:1])+what[1:])}
-	}
-	if n < 0 {
-		return 0, fmt.Errorf("kafka_%s %d: %w", what, n, errNegative)
-	}
-	return n, nil
 }

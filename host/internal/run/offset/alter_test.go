@@ -13,9 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// What the original connector stored is an absolute URL: on the connector's origin it becomes a path, elsewhere it
-// stays what the plugin refuses.
-func TestOnOrigin(t *testing.T) {
+// The original connector stored absolute URLs, which become paths on the connector's origin.
+func TestRelativeToOrigin(t *testing.T) {
 	for _, c := range []struct{ origin, text, want string }{
 		{"https://sap.example.com:443", "https://sap.example.com/sap/S/Set?$skiptoken=%2F1",
 			"/sap/S/Set?$skiptoken=%2F1"},
@@ -37,7 +36,7 @@ func TestOnOrigin(t *testing.T) {
 	}
 }
 
-func TestPlaceOf(t *testing.T) {
+func TestParseSinkPosition(t *testing.T) {
 	parse := func(text string) []wit.OffsetEntry {
 		f, err := ParseJSON([]byte(text))
 		require.NoError(t, err)
@@ -73,7 +72,7 @@ func TestPlaceOf(t *testing.T) {
 	}
 }
 
-// A reset takes what cannot be read along, and nothing of others; of a partition given twice the last one counts.
+// A reset also deletes unreadable offsets; the last duplicate partition counts.
 func TestAlterAndReset(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	c := DefaultConfig()

@@ -25,7 +25,7 @@ import (
 	"github.com/culvert-project/culvert/host/porttest"
 )
 
-// fromKafka is what a Java program of one file says, with Kafka's classes.
+// fromKafka returns the output of a Java program with Kafka's classes.
 func fromKafka(t *testing.T, program string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // the first run fetches Kafka
@@ -41,7 +41,7 @@ func fromKafka(t *testing.T, program string, args ...string) string {
 	return string(written)
 }
 
-// The keys and values that the other tests compare with are those that Kafka's own converter writes.
+// Kafka's converter writes the keys and values of the other tests.
 func TestRealKeysAndValues(t *testing.T) {
 	written := fromKafka(t, "testdata/Offsets.java")
 	stored, err := os.ReadFile("testdata/connect-worker.txt")
@@ -58,7 +58,7 @@ func TestRealKeysAndValues(t *testing.T) {
 	}
 }
 
-// A standalone worker's file holds what Kafka's own class writes into one.
+// Kafka's class writes the file of the other tests.
 func TestRealStandaloneFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "offsets")
 	fromKafka(t, "testdata/Standalone.java", path)
@@ -67,7 +67,7 @@ func TestRealStandaloneFile(t *testing.T) {
 	require.NoError(t, err)
 	written, err := os.ReadFile(path)
 	require.NoError(t, err)
-	// The entries are in another order each time, all else is the same.
+	// Only the order of entries differs between runs.
 	slices.Sort(stored)
 	slices.Sort(written)
 	if !bytes.Equal(stored, written) {
@@ -75,7 +75,6 @@ func TestRealStandaloneFile(t *testing.T) {
 	}
 }
 
-// realBroker is an Apache Kafka broker, until the test's end.
 func realBroker(t *testing.T) kafka.Config {
 	t.Helper()
 	address, controller := porttest.Address(t), porttest.Address(t)
@@ -107,7 +106,7 @@ func realBroker(t *testing.T) kafka.Config {
 	return k
 }
 
-// With Apache Kafka a worker that was paused stores nothing late, either; its first transactions are there.
+// A paused worker stores nothing late with Apache Kafka either.
 func TestRealZombieStoresNothing(t *testing.T) {
 	zombies(t, realBroker(t), false)
 	zombies(t, realBroker(t), true)

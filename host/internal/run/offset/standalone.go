@@ -7,21 +7,17 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
-// maxStandaloneBytes is how large the file of a standalone worker's offsets may be, in bytes.
 const maxStandaloneBytes = 64 << 20
 
-// StandaloneEntry is what a standalone worker has stored under a key, both as in the topic of a distributed one.
+// StandaloneEntry is an offset of a standalone worker; key and value are as in the offsets topic.
 type StandaloneEntry struct {
-	Key []byte
-	// Value is nil where the offset was deleted.
-	Value []byte
-	// ByteOffset is where the entry begins, in bytes from the beginning of the file.
+	Key        []byte
+	Value      []byte
 	ByteOffset int
 }
 
-// ReadStandalone reads the file in which a standalone worker of Kafka Connect keeps its offsets
-// (offset.storage.file.filename), of at most [maxStandaloneBytes]. The entries are in the file's order, which has no
-// meaning.
+// ReadStandalone reads the offsets file of a standalone worker of Kafka Connect (offset.storage.file.filename), up to
+// [maxStandaloneBytes]. The order of entries has no meaning.
 func ReadStandalone(path string) ([]StandaloneEntry, error) {
 	file, err := wholefile.Read(path, maxStandaloneBytes)
 	if err != nil {
@@ -34,30 +30,26 @@ func ReadStandalone(path string) ([]StandaloneEntry, error) {
 	return entries, nil
 }
 
-// What Java writes, by chapter 6 of the Java Object Serialization Specification.
+// See chapter 6 of the Java Object Serialization Specification.
 const (
 	javaStream = "\xac\xed\x00\x05" // STREAM_MAGIC, STREAM_VERSION
 	javaObject = "sr"               // TC_OBJECT, TC_CLASSDESC
 	javaArray  = 'u'                // TC_ARRAY
 	javaNull   = 'p'                // TC_NULL
 
-	// The class of the map, after its name: serialVersionUID, flags, two fields, no annotation, no superclass.
+	// The map's class after its name: serialVersionUID, flags, two fields, no annotation, no superclass.
 	javaMapClass = "\x05\x07\xda\xc1\xc3\x16\x60\xd1" + "\x03" +
 		"\x00\x02F\x00\x0aloadFactorI\x00\x09threshold" + "xp"
-	// Values of the two fields, in bytes.
 	javaMapFields = 8
-	// A block of 8 bytes: how many buckets the map has, how many entries.
-	javaMapBlock = "w\x08"
-	javaMapEnd   = "x" // TC_ENDBLOCKDATA
+	javaMapBlock  = "w\x08"
+	javaMapEnd    = "x" // TC_ENDBLOCKDATA
 
-	// The class of the arrays: written out the first time, from then on named by its handle, which is 2 (0 is the map's
-	// class, 1 the map).
+	// The class of the arrays. After the first array it is referenced by handle 2 (0 is the map's class, 1 the map).
 	javaBytesClass      = "r\x00\x02[B\xac\xf3\x17\xf8\x06\x08\x54\xe0\x02\x00\x00xp"
 	javaBytesClassAgain = "q\x00\x7e\x00\x02"
 )
 
-// parseStandalone reads a java.util.HashMap of byte arrays as Kafka's FileOffsetBackingStore writes it, and refuses
-// everything else.
+// parseStandalone accepts only a java.util.HashMap of byte arrays, as FileOffsetBackingStore writes it.
 func parseStandalone(file []byte) ([]StandaloneEntry, error) {
 	r := javaReader{file: file}
 	if err := r.expect(javaStream, "Java's serialization"); err != nil {
@@ -72,7 +64,7 @@ func parseStandalone(file []byte) ([]StandaloneEntry, error) {
 	if err := r.expect(javaMapClass, "the fields of java.util.HashMap"); err != nil {
 		return nil, err
 	}
-	if _, err := r.take(javaMapFields, "their values"); err != nil {
+	if _, err := r.read(javaMapFields, "their values"); err != nil {
 		return nil, err
 	}
 	if err := r.expect(javaMapBlock, "the size of the map"); err != nil {
@@ -86,7 +78,7 @@ func parseStandalone(file []byte) ([]StandaloneEntry, error) {
 		return nil, err
 	}
 	var entries []StandaloneEntry
-	for range size { // each takes bytes of the file
+	for range size { // each consumes bytes
 		e := StandaloneEntry{ByteOffset: r.at}
 		if e.Key, err = r.bytes("a key"); err != nil {
 			return nil, err
@@ -108,81 +100,79 @@ func parseStandalone(file []byte) ([]StandaloneEntry, error) {
 	return entries, nil
 }
 
-// javaReader goes forward through a file. Its errors say at which byte what was expected, and what was found.
+// javaReader reads a file. Its errors contain the byte offset, what was expected, and what was found.
 type javaReader struct {
 	file  []byte
 	at    int
-	array bool // the class of the arrays was written out
+	array bool // the class of the arrays was read
 }
 
-func (r *javaReader) take(n int, what string) ([]byte, error) {
+func (r *javaReader) read(n int, element string) ([]byte, error) {
 	if left := len(r.file) - r.at; n > left {
-		return nil, fmt.Errorf("byte %d: expected %s in %d bytes, found the end after %d", r.at, what, n, left)
+		return nil, fmt.Errorf("byte %d: expected %s in %d bytes, found the end after %d", r.at, element, n, left)
 	}
 	b := r.file[r.at : r.at+n : r.at+n]
 	r.at += n
 	return b, nil
 }
 
-func (r *javaReader) expect(want, what string) error {
+func (r *javaReader) expect(want, element string) error {
 	at := r.at
-	found, err := r.take(len(want), what)
+	found, err := r.read(len(want), element)
 	if err == nil && string(found) != want {
-		err = fmt.Errorf("byte %d: expected %s (%x), found %x", at, what, want, found)
+		err = fmt.Errorf("byte %d: expected %s (%x), found %x", at, element, want, found)
 	}
 	return err
 }
 
-func (r *javaReader) number(what string) (int, error) {
+func (r *javaReader) number(element string) (int, error) {
 	at := r.at
-	b, err := r.take(4, what)
+	b, err := r.read(4, element)
 	if err != nil {
 		return 0, err
 	}
 	n := int32(binary.BigEndian.Uint32(b))
 	if n < 0 {
-		return 0, fmt.Errorf("byte %d: expected %s, found %d", at, what, n)
+		return 0, fmt.Errorf("byte %d: expected %s, found %d", at, element, n)
 	}
 	return int(n), nil
 }
 
-// class reads the name of a class.
 func (r *javaReader) class(want string) error {
 	at := r.at
-	length, err := r.take(2, "the name of a class")
+	length, err := r.read(2, "the name of a class")
 	if err != nil {
 		return err
 	}
-	found, err := r.take(int(binary.BigEndian.Uint16(length)), "the name of a class")
+	found, err := r.read(int(binary.BigEndian.Uint16(length)), "the name of a class")
 	if err == nil && string(found) != want {
 		err = fmt.Errorf("byte %d: expected the class %s, found %.100q", at, want, found)
 	}
 	return err
 }
 
-// bytes reads an array of bytes, nil for null.
-func (r *javaReader) bytes(what string) ([]byte, error) {
+func (r *javaReader) bytes(element string) ([]byte, error) {
 	at := r.at
-	kind, err := r.take(1, what)
+	kind, err := r.read(1, element)
 	switch {
 	case err != nil:
 		return nil, err
 	case kind[0] == javaNull:
 		return nil, nil
 	case kind[0] != javaArray:
-		return nil, fmt.Errorf("byte %d: expected %s of bytes (%x), found %x", at, what, javaArray, kind)
+		return nil, fmt.Errorf("byte %d: expected %s of bytes (%x), found %x", at, element, javaArray, kind)
 	}
 	class := javaBytesClass
 	if r.array {
 		class = javaBytesClassAgain
 	}
-	if err := r.expect(class, what+" of bytes"); err != nil {
+	if err := r.expect(class, element+" of bytes"); err != nil {
 		return nil, err
 	}
 	r.array = true
-	n, err := r.number("the length of " + what)
+	n, err := r.number("the length of " + element)
 	if err != nil {
 		return nil, err
 	}
-	return r.take(n, what)
+	return r.read(n, element)
 }

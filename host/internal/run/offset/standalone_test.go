@@ -16,7 +16,7 @@ import (
 // standaloneFile was written by Kafka 4.3.1 with Standalone.java.
 const standaloneFile = "testdata/standalone.offsets"
 
-// standaloneTexts are the entries of a file, each as key, arrow and value, in order.
+// standaloneTexts formats the entries of a file, sorted.
 func standaloneTexts(t *testing.T, path string) (texts []string) {
 	t.Helper()
 	entries, err := ReadStandalone(path)
@@ -32,7 +32,7 @@ func standaloneTexts(t *testing.T, path string) (texts []string) {
 	return texts
 }
 
-// standaloneWant is what Standalone.java stores.
+// standaloneWant has what Standalone.java stores.
 var standaloneWant = []string{
 	`["others",{"filename":"/tmp/größe"}] → {"position":12}`,
 	`["others",{"filename":"long"}] → {"note":"` + strings.Repeat("x", 300) + `"}`,
@@ -45,8 +45,8 @@ func TestStandaloneFile(t *testing.T) {
 	assert.Equal(t, standaloneWant, standaloneTexts(t, standaloneFile))
 }
 
-// What no standalone worker writes is refused, and it is said where the file differs.
-func TestStandaloneFilesThatAreNot(t *testing.T) {
+// Errors contain the position in the file.
+func TestInvalidStandaloneFiles(t *testing.T) {
 	whole, err := os.ReadFile(standaloneFile)
 	require.NoError(t, err)
 	key := bytes.Index(whole, []byte("[\"")) // the first one
@@ -102,7 +102,7 @@ func TestStandaloneFilesAreBounded(t *testing.T) {
 	}
 }
 
-// FuzzStandalone: keys and values that are found take no more than the file, each after the one before.
+// FuzzStandalone checks that keys and values are within the file.
 func FuzzStandalone(f *testing.F) {
 	whole, err := os.ReadFile(standaloneFile)
 	require.NoError(f, err)

@@ -1,8 +1,3 @@
-// Package offset keeps the offsets of source connectors where Kafka Connect keeps them and as it writes them: a topic
-// (connect-offsets by default) with a record for each partition of a source, ["connector",{partition}] → {offset}, both
-// JSON. Offsets that a Java worker wrote for a connector of the same name are read, and a Java worker reads ours.
-//
-// Entries are kept of the connectors that are asked for: a topic that has served for years holds mostly others.
 package offset
 
 import (
@@ -25,39 +20,38 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Config is what a worker's properties say about offsets.
+// Config has the offset settings of a worker.
 type Config struct {
-	// Topic is offset.storage.topic. Default connect-offsets.
+	// Topic is offset.storage.topic. Default: connect-offsets.
 	Topic string
-	// Partitions is offset.storage.partitions. Default 25; the embedded broker has 1 whatever is set.
+	// Partitions is offset.storage.partitions. Default: 25; the embedded broker always has 1.
 	Partitions int32
-	// Replication is offset.storage.replication.factor. 0 (default): 3, or the broker's default where there are fewer
+	// Replication is offset.storage.replication.factor. Zero means 3, or the broker's default if there are fewer
 	// brokers.
 	Replication int16
-	// TopicConfigs are the other offset.storage.* settings, which go to the topic when it is created.
+	// TopicConfigs are the other offset.storage.* settings, for the creation of the topic.
 	TopicConfigs map[string]string
-	// FlushInterval is offset.flush.interval.ms: how often acknowledged positions are written. Default 60 s.
+	// FlushInterval is offset.flush.interval.ms, between writes of acknowledged offsets. Default: 60 s.
 	FlushInterval time.Duration
-	// FlushTimeout is offset.flush.timeout.ms: how long one write may take; positions that are not written then are
-	// written with the next. Default 5 s.
+	// FlushTimeout is offset.flush.timeout.ms, for one write; offsets that were not written are retried with the next.
+	// Default: 5 s.
 	FlushTimeout time.Duration
 }
 
-// DefaultConfig are those of Kafka Connect.
+// DefaultConfig returns Kafka Connect's defaults.
 func DefaultConfig() Config {
 	return Config{Topic: "connect-offsets", Partitions: 25, FlushInterval: time.Minute, FlushTimeout: 5 * time.Second}
 }
 
-// ParseConfig takes from a worker's properties those that are about offsets; the rest is not looked at. Problems are in
-// the order of names.
+// ParseConfig reads the offset settings from a worker's properties. Problems are sorted by name.
 func ParseConfig(properties map[string]string) (c Config, problems setting.Problems) {
 	c = DefaultConfig()
 	for _, flush := range []struct {
 		name string
 		to   *time.Duration
 	}{{"offset.flush.interval.ms", &c.FlushInterval}, {"offset.flush.timeout.ms", &c.FlushTimeout}} {
-		value, given := properties[flush.name]
-		if !given {
+		value, isSet := properties[flush.name]
+		if !isSet {
 			continue
 		}
 		var err error
@@ -68,7 +62,7 @@ func ParseConfig(properties map[string]string) (c Config, problems setting.Probl
 	}
 	topic, more := kafka.ParseInternal(properties, "offset.storage.", kafka.Internal{Name: c.Topic,
 		Partitions: c.Partitions})
-	delete(topic.Configs, "file.filename") // belongs to Kafka Connect's standalone mode
+	delete(topic.Configs, "file.filename") // of Kafka Connect's standalone mode
 	c.Topic, c.Partitions, c.Replication = topic.Name, topic.Partitions, topic.Replication
 	c.TopicConfigs = topic.Configs
 	return c, append(problems, more...)
@@ -82,14 +76,13 @@ func millis(value string) (time.Duration, error) {
 	return setting.Milliseconds(n), nil
 }
 
-// Entry is the offset of one partition of a source. An Offset of nil is none: stored, it deletes.
+// Entry is the offset of one source partition. A nil Offset means none; writing it deletes.
 type Entry struct {
 	Partition []wit.OffsetEntry
 	Offset    []wit.OffsetEntry
 }
 
-// Store holds what the topic says of the connectors that are asked for, and writes to it. It owns the goroutines of its
-// clients until Close.
+// Store reads and writes an offsets topic. It owns its clients until Close.
 type Store struct {
 	config Config
 	kafka  kafka.Config
@@ -97,35 +90,31 @@ type Store struct {
 	client *kgo.Client
 	reader *kafka.Reader
 
-	// worker is the store that entries are looked for in that this one does not have; nil: none, see
-	// [OpenForConnector].
 	worker *Store
 
 	reading guard.Turn // one Refresh at a time
 
-	mu      guard.Mutex
-	at      kafka.Positions
-	known   map[string]bool // the connectors whose entries are kept
-	entries map[string]*stored
+	mu        guard.Mutex
+	positions kafka.Positions
+	known     map[string]bool // connectors whose entries are kept
+	entries   map[string]*stored
 }
 
-// stored is what the topic says of one partition of a source.
 type stored struct {
 	connector string
 	partition []wit.OffsetEntry
-	offset    []wit.OffsetEntry // nil: none
-	fault     error             // the offset cannot be read
-	// key is the record's key as it stands in the topic. Kafka Connect tells partitions apart by these bytes, and so
-	// does compaction: writing the fields in another order would leave two of them.
-	key []byte
-	// when and where the record stands in the topic.
-	when             time.Time
-	partitionOfTopic int32
-	offsetInTopic    int64
+	offset    []wit.OffsetEntry // nil means none
+	err       error             // the offset cannot be read
+	// key is the record's key as it is in the topic. Kafka Connect and compaction compare its bytes, so another field
+	// order would create a second record.
+	key            []byte
+	timestamp      time.Time
+	topicPartition int32
+	topicOffset    int64
 }
 
-// Open creates the topic where it is missing, reads it to its end, and is ready to write. The connectors are those that
-// will be asked for: for others, the topic is read once more.
+// Open creates a missing topic and reads it to its end. connectors are those whose offsets are needed; for others the
+// topic is read again.
 func Open(ctx context.Context, k kafka.Config, c Config, connectors []string, log *slog.Logger) (*Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -133,8 +122,7 @@ func Open(ctx context.Context, k kafka.Config, c Config, connectors []string, lo
 	if err := ensureTopic(ctx, k, c); err != nil {
 		return nil, err
 	}
-	// Offsets are acknowledged by all replicas whatever the worker's producers do, and are few: they do not wait for
-	// company.
+	// All replicas acknowledge offsets, whatever the worker's producers do, and they are sent without linger.
 	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
 	client, err := kgo.NewClient(k.ProducerOpts()...)
 	if err != nil {
@@ -170,27 +158,29 @@ func ensureTopic(ctx context.Context, k kafka.Config, c Config) error {
 	})
 }
 
-// Close ends the clients. Writers are to be closed before.
+// Close closes the clients. Close writers first.
 func (s *Store) Close() {
 	s.client.Close()
 	s.reader.Close()
 }
 
-// Refresh reads what was written to the topic since the last time, by whomever: before a task starts.
+// Refresh reads new records of the topic, also those of other workers.
 func (s *Store) Refresh(ctx context.Context) error {
 	if err := s.reading.Lock(ctx); err != nil {
 		return err
 	}
 	defer s.reading.Unlock()
 	s.mu.Lock()
-	from, known := s.at, maps.Clone(s.known)
+	from, known := s.positions, maps.Clone(s.known)
 	s.mu.Unlock()
 	return s.read(ctx, from, known)
 }
 
-// learn reads the topic for a connector that was not asked for before.
-func (s *Store) learn(ctx context.Context, connector string) error {
-	if s.knows(connector) {
+func (s *Store) loadConnector(ctx context.Context, connector string) error {
+	s.mu.Lock()
+	isKnown := s.known[connector]
+	s.mu.Unlock()
+	if isKnown {
 		return nil
 	}
 	if err := s.reading.Lock(ctx); err != nil {
@@ -207,28 +197,21 @@ func (s *Store) learn(ctx context.Context, connector string) error {
 	return s.read(ctx, nil, known)
 }
 
-func (s *Store) knows(connector string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.known[connector]
-}
-
-// read takes what the topic has of the connectors, from some positions on; they are known then. Nothing is taken where
-// it fails. Of the entries of a partition of a source, which a topic has many of where it is not compacted, only the
-// last is looked into.
+// read reads the entries of connectors from positions on. Only the last record of a key is parsed, because a topic that
+// is not compacted has many. After an error nothing has changed.
 func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string]bool) error {
-	n := newest{known: known, records: map[recordPlace]*kgo.Record{}, log: s.log}
+	n := latestRecords{known: known, records: map[recordKey]*kgo.Record{}, log: s.log}
 	at, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from, Resumed: true, SideBySide: true,
-		Expected: true}, n.take)
-	n.skippedMore(s.config.Topic)
+		Expected: true}, n.add)
+	n.logSkipped(s.config.Topic)
 	if errors.Is(err, kafka.ErrShrunk) {
-		// Not by itself: sources would go back to what the topic has now, and read again what lies after it.
-		again := "the worker"
+		// Restarting automatically would repeat all rows after the offsets that the topic has now.
+		restart := "the worker"
 		if s.worker != nil {
-			again = "the connector"
+			restart = "the connector"
 		}
-		return fmt.Errorf("offsets: %w. Look with `culvert offsets show` where sources stand by what it has now, and "+
-			"restart %s to go on there", err, again)
+		return fmt.Errorf("offsets: %w. `culvert offsets show` prints the offsets that it has now; "+
+			"restart %s to continue from there", err, restart)
 	}
 	if err != nil {
 		return fmt.Errorf("offsets: %w", err)
@@ -236,43 +219,40 @@ func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range n.records {
-		e := entryOf(r)
+		e := parseRecord(r)
 		id := identity(e.connector, e.partition)
-		if before := s.entries[id]; before == nil || e.follows(before) {
+		if before := s.entries[id]; before == nil || e.isNewerThan(before) {
 			s.entries[id] = e
 		}
 	}
-	s.at, s.known = at, known
+	s.positions, s.known = at, known
 	return nil
 }
 
-// newest are the last records by key, of the connectors that are known.
-type newest struct {
+type latestRecords struct {
 	known   map[string]bool
-	records map[recordPlace]*kgo.Record
+	records map[recordKey]*kgo.Record
 	skipped int
 	log     *slog.Logger
 }
 
-type recordPlace struct {
+type recordKey struct {
 	partition int32
 	key       string
 }
 
-// shownSkips is how many of a read's records that are not Kafka Connect's are logged one by one.
-const shownSkips = 10
+const loggedSkips = 10
 
-// take notes a record. Those that are not Kafka Connect's are skipped and logged.
-func (n *newest) take(r *kgo.Record) error {
-	if !mayBe(r.Key, n.known) {
+func (n *latestRecords) add(r *kgo.Record) error {
+	if !mayBelong(r.Key, n.known) {
 		return nil
 	}
-	kept := n.records[recordPlace{r.Partition, string(r.Key)}]
+	kept := n.records[recordKey{r.Partition, string(r.Key)}]
 	if kept == nil {
 		connector, _, err := ParseKey(r.Key)
 		if err != nil {
-			if n.skipped++; n.skipped <= shownSkips {
-				n.log.Warn("a record in the topic of offsets is skipped", "topic", r.Topic, "partition", r.Partition,
+			if n.skipped++; n.skipped <= loggedSkips {
+				n.log.Warn("a record in the offsets topic is skipped", "topic", r.Topic, "partition", r.Partition,
 					"offset",
 					r.Offset, "error", err)
 			}
@@ -283,23 +263,23 @@ func (n *newest) take(r *kgo.Record) error {
 		}
 		key := string(r.Key)
 		kept = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: []byte(key)}
-		n.records[recordPlace{r.Partition, key}] = kept
+		n.records[recordKey{r.Partition, key}] = kept
 	}
-	// The record's bytes are those of its whole batch.
+	// Clone, because the bytes belong to a whole batch.
 	kept.Offset, kept.Timestamp, kept.Value = r.Offset, r.Timestamp, bytes.Clone(r.Value)
 	return nil
 }
 
-func (n *newest) skippedMore(topic string) {
-	if more := n.skipped - shownSkips; more > 0 {
-		n.log.Warn("further records in the topic of offsets are skipped: it may not be the topic of offsets that "+
-			"offset.storage.topic, or a connector's offsets.storage.topic, is to name", "topic", topic, "records", more)
+func (n *latestRecords) logSkipped(topic string) {
+	if more := n.skipped - loggedSkips; more > 0 {
+		n.log.Warn("further records in the offsets topic are skipped: it may be the wrong topic, see "+
+			"offset.storage.topic and the connector's offsets.storage.topic", "topic", topic, "records", more)
 	}
 }
 
-// mayBe tells whether a key can be one of the connectors, without reading more of it than the name: of a million
-// entries, few are. A key that does not show its name plainly may be anyone's.
-func mayBe(key []byte, known map[string]bool) bool {
+// mayBelong reports whether a key may be of one of the connectors. It reads only the name, for speed, and reports true
+// if that is escaped.
+func mayBelong(key []byte, known map[string]bool) bool {
 	rest, ok := bytes.CutPrefix(key, []byte(`["`))
 	if !ok {
 		return true
@@ -311,56 +291,58 @@ func mayBe(key []byte, known map[string]bool) bool {
 	return known[string(rest[:end])]
 }
 
-// entryOf is what a record says whose key is Kafka Connect's.
-func entryOf(r *kgo.Record) *stored {
+func parseRecord(r *kgo.Record) *stored {
 	connector, partition, _ := ParseKey(r.Key)
 	e := &stored{
-		connector: connector, partition: partition, key: r.Key, when: r.Timestamp,
-		partitionOfTopic: r.Partition, offsetInTopic: r.Offset,
+		connector: connector, partition: partition, key: r.Key, timestamp: r.Timestamp,
+		topicPartition: r.Partition, topicOffset: r.Offset,
 	}
 	if r.Value == nil {
 		return e
 	}
 	var err error
 	if e.offset, err = ParseJSON(r.Value); err != nil {
-		e.fault = fmt.Errorf("offset of connector %s, partition %.300s (topic %s of offset.storage.topic or "+
+		e.err = fmt.Errorf("offset of connector %s, partition %.300s (topic %s of offset.storage.topic or "+
 			"offsets.storage.topic, partition %d, offset %d) cannot be read: %w; with the connector stopped, "+
-			"`culvert offsets set` replaces it, and `culvert offsets reset` deletes it, so that all is read again",
-			connector, AppendJSON(nil, partition), r.Topic, r.Partition, r.Offset, err)
+			"`culvert offsets set` replaces it, and `culvert offsets reset` deletes it, so that everything is "+
+			"read again", connector, AppendJSON(nil, partition), r.Topic, r.Partition, r.Offset, err)
 	}
 	return e
 }
 
-// follows tells whether a record is newer than another for the same partition of a source. Keys in different forms
-// may lie in different partitions of the topic; then time decides.
-func (e *stored) follows(known *stored) bool {
-	if e.partitionOfTopic == known.partitionOfTopic {
-		return e.offsetInTopic > known.offsetInTopic
+// isNewerThan compares records of one source partition. Keys in different forms may be in different topic partitions;
+// then time decides.
+func (e *stored) isNewerThan(known *stored) bool {
+	if e.topicPartition == known.topicPartition {
+		return e.topicOffset > known.topicOffset
 	}
-	return !e.when.Before(known.when)
+	return !e.timestamp.Before(known.timestamp)
 }
 
-// Get returns the offset of a partition; found is false where there is none. An offset that cannot be read is an error:
-// taking it for none would load everything again without a word.
+// Get returns the offset of a source partition. An offset that cannot be read is an error, because ignoring it would
+// read everything again.
 func (s *Store) Get(ctx context.Context, connector string, partition []wit.OffsetEntry) (offset []wit.OffsetEntry,
 	found bool,
 	err error) {
-	if err := s.learn(ctx, connector); err != nil {
+	if err := s.loadConnector(ctx, connector); err != nil {
 		return nil, false, err
 	}
 	s.mu.Lock()
 	e := s.entries[identity(connector, partition)]
 	s.mu.Unlock()
-	if e == nil || e.offset == nil && e.fault == nil {
-		return s.fallBack(ctx, connector, partition)
+	switch {
+	case e != nil && (e.offset != nil || e.err != nil):
+	case s.worker != nil:
+		return s.worker.Get(ctx, connector, partition)
+	default:
+		return nil, false, nil
 	}
-	return e.offset, e.offset != nil, e.fault
+	return e.offset, e.offset != nil, e.err
 }
 
-// All returns every partition of a connector that has an offset, in no particular order; with an error, those that can
-// be read.
+// All returns all offsets of a connector in any order; with an error, those that can be read.
 func (s *Store) All(ctx context.Context, connector string) (entries []Entry, err error) {
-	if err := s.learn(ctx, connector); err != nil {
+	if err := s.loadConnector(ctx, connector); err != nil {
 		return nil, err
 	}
 	own := map[string]bool{}
@@ -369,9 +351,9 @@ func (s *Store) All(ctx context.Context, connector string) (entries []Entry, err
 		if e.connector != connector {
 			continue
 		}
-		own[id] = e.fault != nil || e.offset != nil
-		if e.fault != nil {
-			err = errors.Join(err, e.fault)
+		own[id] = e.err != nil || e.offset != nil
+		if e.err != nil {
+			err = errors.Join(err, e.err)
 		} else if e.offset != nil {
 			entries = append(entries, Entry{e.partition, e.offset})
 		}
@@ -389,8 +371,8 @@ func (s *Store) All(ctx context.Context, connector string) (entries []Entry, err
 	return entries, err
 }
 
-// Set writes offsets of a connector and waits until they are acknowledged, or the context ends: then they may or may
-// not have been written. Those written before for the same partitions are overtaken in any case.
+// Set writes offsets and waits for acknowledgements. If ctx ends first, they may have been written or not. They replace
+// offsets that were set before in any case.
 func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -398,10 +380,10 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("offsets of connector %s: write to topic %s: %w", connector, s.config.Topic, err)
 	}
-	if err := s.learn(ctx, connector); err != nil {
+	if err := s.loadConnector(ctx, connector); err != nil {
 		return err
 	}
-	if err := s.deleted(ctx, connector, entries); err != nil {
+	if err := s.deleteFromWorker(ctx, connector, entries); err != nil {
 		return err
 	}
 	answers := make(chan error, len(entries))
@@ -410,10 +392,10 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 		if e.Offset != nil {
 			r.Value = AppendJSON(nil, e.Offset)
 		}
-		// The records' own context does not end: a later one for the same partition must stay after an earlier one.
+		// The context of records does not end, because later records of the same partition must follow earlier ones.
 		s.client.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) {
 			if err == nil {
-				s.written(connector, e, r)
+				s.remember(connector, e, r)
 			}
 			answers <- err
 		})
@@ -429,36 +411,36 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 			return fmt.Errorf("offsets of connector %s: write to topic %s: %w", connector, s.config.Topic, ctx.Err())
 		}
 	}
-	s.copied(ctx, connector, entries)
+	s.copyToWorker(ctx, connector, entries)
 	return nil
 }
 
-// key is that under which the partition already stands in the topic, else the one that a Connect worker finds.
+// key returns the partition's existing key in the topic, or the one that a Connect worker looks up.
 func (s *Store) key(connector string, partition []wit.OffsetEntry) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.entries[identity(connector, partition)]; e != nil {
 		return e.key
 	}
-	return appendKey(nil, connector, inOrderOfJava(partition))
+	return appendKey(nil, connector, sortLikeHashMap(partition))
 }
 
-func (s *Store) written(connector string, e Entry, r *kgo.Record) {
+func (s *Store) remember(connector string, e Entry, r *kgo.Record) {
 	id := identity(connector, e.Partition)
 	now := &stored{
-		connector: connector, partition: e.Partition, offset: e.Offset, key: r.Key, when: r.Timestamp,
-		partitionOfTopic: r.Partition, offsetInTopic: r.Offset,
+		connector: connector, partition: e.Partition, offset: e.Offset, key: r.Key, timestamp: r.Timestamp,
+		topicPartition: r.Partition, topicOffset: r.Offset,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if known := s.entries[id]; known == nil || now.follows(known) {
+	if known := s.entries[id]; known == nil || now.isNewerThan(known) {
 		s.entries[id] = now
 	}
 }
 
-// OpenForConnector is [Open] for the topic of one connector (its offsets.storage.topic), on the cluster of k, as Kafka
-// Connect has it: what it does not hold is read from the worker's, and what is written to it is written to the
-// worker's, too, so that the connector can go back. The worker's store stays the caller's.
+// OpenForConnector opens the topic of one connector (offsets.storage.topic) on the cluster of k. As in Kafka Connect,
+// it falls back to the worker's store and copies all writes to it, so that the setting can be removed again. The caller
+// keeps the worker's store.
 func OpenForConnector(ctx context.Context, k kafka.Config, c Config, connector string, worker *Store,
 	log *slog.Logger) (*Store, error) {
 	s, err := Open(ctx, k, c, []string{connector}, log)
@@ -469,34 +451,23 @@ func OpenForConnector(ctx context.Context, k kafka.Config, c Config, connector s
 	return s, nil
 }
 
-// fallBack is the worker's offset where this store has none.
-func (s *Store) fallBack(ctx context.Context, connector string, partition []wit.OffsetEntry) (offset []wit.OffsetEntry,
-	found bool,
-	err error) {
-	if s.worker == nil {
-		return nil, false, nil
-	}
-	return s.worker.Get(ctx, connector, partition)
-}
-
-// copied writes to the worker's store what was written to this one. That it fails harms nothing: this one is read
-// first.
-func (s *Store) copied(ctx context.Context, connector string, entries []Entry) {
+// copyToWorker copies written offsets to the worker's store. Errors are only logged, because this store is read first.
+func (s *Store) copyToWorker(ctx context.Context, connector string, entries []Entry) {
 	if s.worker == nil {
 		return
 	}
-	kept := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Offset == nil })
-	if err := s.worker.Set(ctx, connector, kept...); err != nil {
-		s.log.Warn("the worker's topic of offsets does not get what the connector's own has got", "connector",
+	written := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Offset == nil })
+	if err := s.worker.Set(ctx, connector, written...); err != nil {
+		s.log.Warn("offsets could not be copied to the worker's offsets topic", "connector",
 			connector, "topic", s.worker.config.Topic, "error", err)
 	}
 }
 
-// deleted writes tombstones to the worker's store before this one gets them: an old offset there would count again.
-func (s *Store) deleted(ctx context.Context, connector string, entries []Entry) error {
+// deleteFromWorker writes tombstones to the worker's store first: an old offset there would count again.
+func (s *Store) deleteFromWorker(ctx context.Context, connector string, entries []Entry) error {
 	if s.worker == nil {
 		return nil
 	}
-	gone := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Offset != nil })
-	return s.worker.Set(ctx, connector, gone...)
+	tombstones := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Offset != nil })
+	return s.worker.Set(ctx, connector, tombstones...)
 }

@@ -50,7 +50,7 @@ func openTestStore(t *testing.T, k kafka.Config, c Config) *Store {
 	return s
 }
 
-// writeRaw puts records into the topic as somebody else would; a value of "" is a tombstone.
+// writeRaw writes records to the topic; "" is a tombstone.
 func writeRaw(t *testing.T, k kafka.Config, topic string, keysAndValues ...string) {
 	t.Helper()
 	client, err := kgo.NewClient(k.ProducerOpts(kgo.AllowAutoTopicCreation())...)
@@ -88,10 +88,8 @@ func partition(service, set string) []wit.OffsetEntry {
 	return []wit.OffsetEntry{wit.StringEntry("service", service), wit.StringEntry("entityset", set)}
 }
 
-// at is an offset of so many records.
 func at(n int64) []wit.OffsetEntry { return []wit.OffsetEntry{wit.IntegerEntry("record", n)} }
 
-// newWriter is a writer of the connector orders, which writes so often by itself.
 func newWriter(t *testing.T, interval time.Duration, wrote func(time.Time, error)) (*Writer, kafka.Config) {
 	t.Helper()
 	_, k := openTestBroker(t, t.TempDir())
@@ -139,7 +137,7 @@ func TestStoreOverRestart(t *testing.T) {
 	s = openTestStore(t, k, DefaultConfig())
 	check(s)
 
-	// A tombstone takes one away, over a restart too.
+	// A tombstone deletes, also after a restart.
 	require.NoError(t, s.Set(ctx, "orders", Entry{Partition: partition("/a", "B")}))
 	expectOffset(t, s, "orders", partition("/a", "B"), "none")
 	entries, err := openTestStore(t, k, DefaultConfig()).All(testContext(t), "orders")
@@ -148,9 +146,8 @@ func TestStoreOverRestart(t *testing.T) {
 	}
 }
 
-// A connector moves from a Java worker: its offsets are read whatever order Java's maps had, and go on under the keys
-// that stand in the topic already.
-func TestStoreAdoptsJavasOffsets(t *testing.T) {
+// Offsets of a Java worker are read in any field order and continue under the same keys.
+func TestStoreReadsOffsetsOfJava(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	c := DefaultConfig()
 	writeRaw(t, k, c.Topic,
@@ -180,7 +177,7 @@ func TestStoreAdoptsJavasOffsets(t *testing.T) {
 	}, lines[len(lines)-2:], "written")
 }
 
-// A store keeps what it is asked for: of connectors that it was not opened for, the topic is read when they are.
+// For connectors that it was not opened for, the store reads the topic when they are requested.
 func TestStoreKeepsWhatIsAskedFor(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	writeRaw(t, k, "connect-offsets",
@@ -199,7 +196,6 @@ func TestStoreKeepsWhatIsAskedFor(t *testing.T) {
 	expectOffset(t, s, `größe " \`, place(1), `{"seen":7}`)
 	expectOffset(t, s, "c", place(1), "none")
 	assert.Equal(t, 5, len(s.entries), "the entries of those who were asked for")
-	// What others write is read for all of them.
 	writeRaw(t, k, "connect-offsets", `["a",{"s":1}]`, `{"seen":8}`, `["b",{"s":1}]`, "", `["c",{"s":1}]`, `{"seen":9}`)
 	require.NoError(t, s.Refresh(testContext(t)))
 	expectOffset(t, s, "a", place(1), `{"seen":8}`)
@@ -207,7 +203,6 @@ func TestStoreKeepsWhatIsAskedFor(t *testing.T) {
 	expectOffset(t, s, "c", place(1), `{"seen":9}`)
 }
 
-// An offset that cannot be read must not look like none.
 func TestStoreReportsUnreadableOffsets(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	c := DefaultConfig()
@@ -224,14 +219,14 @@ func TestStoreReportsUnreadableOffsets(t *testing.T) {
 	if len(entries) != 1 || err == nil {
 		t.Errorf("all: %v, %v", entries, err)
 	}
-	// Writing mends it.
+	// Writing replaces it.
 	require.NoError(t, s.Set(testContext(t), "orders", Entry{partition("/a", "B"), at(2)}))
 	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2}`)
 }
 
-// A topic that others write to: what is not Kafka Connect's is told of a few times and counted, whatever its size, and
-// no entry of the connector suffers. A damaged one of its own is a fault that says what to do, in few words.
-func TestStoreReadsATopicOfStrangers(t *testing.T) {
+// Foreign records are logged a few times and counted, and do not affect other entries. An unreadable offset of the
+// connector is an error with instructions.
+func TestStoreReadsATopicOfOtherConnectors(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	long := strings.Repeat("x", 700_000)
 	raw := []string{
@@ -258,9 +253,9 @@ func TestStoreReadsATopicOfStrangers(t *testing.T) {
 	if len(err.Error()) > 1000 {
 		t.Errorf("expected a short fault, found %.2000v", err)
 	}
-	if lines := strings.Count(log.String(), "\n"); lines != shownSkips+1 || log.Len() > 10_000 ||
+	if lines := strings.Count(log.String(), "\n"); lines != loggedSkips+1 || log.Len() > 10_000 ||
 		!strings.Contains(log.String(), "records=495") {
-		t.Errorf("expected %d lines that are counted further, found %d of %d bytes:\n%.3000s", shownSkips, lines,
+		t.Errorf("expected %d lines that are counted further, found %d of %d bytes:\n%.3000s", loggedSkips, lines,
 			log.Len(), log.String())
 	}
 }
@@ -280,9 +275,8 @@ func TestRefreshSeesOtherWriters(t *testing.T) {
 	}
 }
 
-// A topic that was deleted and made again while the worker ran is not taken for one to which nothing was written: what
-// others write there would not be seen.
-func TestRefreshOfATopicThatWasMadeAnew(t *testing.T) {
+// A topic that was deleted and created again while the worker ran is detected.
+func TestRefreshOfARecreatedTopic(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	one := openTestStore(t, k, DefaultConfig())
 	ctx := testContext(t)
@@ -299,7 +293,7 @@ func TestRefreshOfATopicThatWasMadeAnew(t *testing.T) {
 	two := openTestStore(t, k, DefaultConfig())
 	require.NoError(t, two.Set(ctx, "orders", entry(7)))
 	runtest.Fails(t, one.Refresh(ctx), "partition 0 ends at offset 1, and was read up to 3",
-		"restart the worker to go on there")
+		"restart the worker to continue from there")
 }
 
 func TestWriterKeepsTheNewest(t *testing.T) {
@@ -347,7 +341,6 @@ func TestWriterWritesByItself(t *testing.T) {
 	}
 }
 
-// What cannot be written in time is written later, once.
 func TestWriterKeepsWhatFailed(t *testing.T) {
 	w, k := newWriter(t, time.Hour, nil)
 	w.Acknowledged(partition("/a", "B"), at(1))
@@ -364,7 +357,7 @@ func TestWriterKeepsWhatFailed(t *testing.T) {
 	expectOffset(t, s, "orders", partition("/a", "C"), `{"record":1}`)
 }
 
-func TestParse(t *testing.T) {
+func TestParseConfig(t *testing.T) {
 	got, problems := ParseConfig(map[string]string{
 		"offset.storage.topic": " my-offsets ", "offset.storage.partitions": "5",
 		"offset.storage.replication.factor": "-1",
@@ -380,7 +373,7 @@ func TestParse(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || problems.Err() != nil {
 		t.Errorf("%v (-want +got):\n%s", problems, diff)
 	}
-	// Kafka takes any LONG for "never".
+	// Kafka accepts any LONG for "never".
 	got, problems = ParseConfig(map[string]string{"offset.flush.interval.ms": "9223372036854775807",
 		"offset.flush.timeout.ms": "2147483648"})
 	if problems.Err() != nil || got.FlushInterval < 50*365*24*time.Hour || got.FlushTimeout != 1<<31*time.Millisecond {
@@ -397,15 +390,14 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// The leader of a topic that was made a moment ago may not know yet of it, nor that it is its leader.
+// The leader of a new topic may not know it yet.
 func TestOpenOfATopicThatBrokersKnowLate(t *testing.T) {
 	k := kafka.Defaults()
 	k.Bootstrap = kafkatest.KnownLate(t, 10).ListenAddrs()
 	openTestStore(t, k, Config{Topic: "connect-offsets", Partitions: 1, Replication: 1})
 }
 
-// Who has its offsets written waits for another write no longer than its context lasts: a task that ends in its time,
-// say, while brokers are away.
+// A flush waits for another write only as long as its context lasts.
 func TestFlushWaitsNoLongerThanItsContext(t *testing.T) {
 	w := &Writer{flushing: guard.NewTurn()}
 	require.NoError(t, w.flushing.Lock(t.Context()))
@@ -416,20 +408,19 @@ func TestFlushWaitsNoLongerThanItsContext(t *testing.T) {
 	}
 }
 
-// The same holds for whoever waits while another one reads the topic.
 func TestReadingWaitsNoLongerThanItsContext(t *testing.T) {
 	s := &Store{reading: guard.NewTurn(), known: map[string]bool{}}
 	require.NoError(t, s.reading.Lock(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for name, err := range map[string]error{"Refresh": s.Refresh(ctx), "learn": s.learn(ctx, "another")} {
+	for name, err := range map[string]error{"Refresh": s.Refresh(ctx), "learn": s.loadConnector(ctx, "another")} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: expected the context's end, found %v", name, err)
 		}
 	}
 }
 
-// A connector with a topic of its own goes on from the worker's offsets, writes to both, and forgets in both.
+// A connector with its own topic continues from the worker's offsets, and writes and deletes in both.
 func TestOwnTopicOfAConnector(t *testing.T) {
 	ctx := testContext(t)
 	_, k := openTestBroker(t, t.TempDir())
@@ -450,7 +441,7 @@ func TestOwnTopicOfAConnector(t *testing.T) {
 	if all, err := own.All(ctx, "c"); err != nil || len(all) != 2 {
 		t.Errorf("expected both partitions once, found %v, %v", all, err)
 	}
-	// What was committed in a transaction gets to the worker's topic, too.
+	// Offsets of transactions are copied to the worker's topic, too.
 	transactional := own.NewTransactional("c")
 	o := kafka.Offset{Partition: orders, Position: at(4)}
 	r := transactional.Record(o)

@@ -13,38 +13,40 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Writer writes the positions of one task: those that its caller reports as acknowledged, the newest of each partition,
-// every offset.flush.interval.ms and at Close. It owns a goroutine until Close.
+// Writer writes the acknowledged offsets of one task, the newest of each partition, every offset.flush.interval.ms and
+// at Close. It owns a goroutine until Close.
 type Writer struct {
 	store     *Store
 	connector string
-	wrote     func(began time.Time, err error)
-	own       *transacting // nil: offsets go with the store's producer
-	stop      context.CancelFunc
-	stopped   chan struct{}
+	onWrite   func(began time.Time, err error)
+	producer  *transactionalProducer // nil: the store's producer
+	cancel    context.CancelFunc
+	done      chan struct{}
 
-	flushing guard.Turn // one write at a time, so that an older one never overtakes
+	flushing guard.Turn // one write at a time, so that older offsets never overtake newer ones
 
-	mu      sync.Mutex
-	pending map[string]Entry
-	failed  []func(error) // of [NewWriter.OnFailure]
+	mu        sync.Mutex
+	pending   map[string]Entry
+	onFailure []func(error) // see OnFailure
 }
 
-// NewWriter begins the writing for a task of a connector. wrote is called after each write; nil: nothing is.
-func (s *Store) NewWriter(connector string, wrote func(began time.Time, err error)) *Writer {
-	return s.writer(connector, wrote, nil)
+// NewWriter starts a writer for a task of a connector. onWrite, if not nil, is called after each write.
+func (s *Store) NewWriter(connector string, onWrite func(began time.Time, err error)) *Writer {
+	return s.writer(connector, onWrite, nil)
 }
 
-func (s *Store) writer(connector string, wrote func(began time.Time, err error), own *transacting) *Writer {
+func (s *Store) writer(connector string, onWrite func(began time.Time, err error),
+	producer *transactionalProducer) *Writer {
 	ctx, stop := context.WithCancel(context.Background())
-	w := &Writer{store: s, connector: connector, wrote: wrote, own: own, stop: stop, stopped: make(chan struct{}),
+	w := &Writer{store: s, connector: connector, onWrite: onWrite, producer: producer, cancel: stop,
+		done:     make(chan struct{}),
 		flushing: guard.NewTurn(), pending: map[string]Entry{}}
 	go w.run(ctx)
 	return w
 }
 
 func (w *Writer) run(ctx context.Context) {
-	defer close(w.stopped)
+	defer close(w.done)
 	defer guard.Vital("the writing of offsets of connector " + w.connector)
 	for failing := false; pause.For(ctx, w.store.config.FlushInterval) == nil; {
 		limited, cancel := context.WithTimeout(ctx, w.store.config.FlushTimeout)
@@ -52,9 +54,9 @@ func (w *Writer) run(ctx context.Context) {
 		cancel()
 		switch {
 		case ctx.Err() != nil:
-		case err != nil && failing: // said once
+		case err != nil && failing: // logged once
 		case err != nil:
-			w.store.log.Error("offsets are not written; they go with the next flush", "connector", w.connector, "error",
+			w.store.log.Error("offsets could not be written; the next flush retries", "connector", w.connector, "error",
 				err)
 		case failing:
 			w.store.log.Info("offsets are written again", "connector", w.connector)
@@ -63,8 +65,8 @@ func (w *Writer) run(ctx context.Context) {
 	}
 }
 
-// Acknowledged notes that everything up to a position is durably in Kafka: to be called only then, in the order of the
-// positions, and for every batch, since only the newest is written. The fields belong to the writer from here on.
+// Acknowledged records that everything up to a position is stored in Kafka. Call it in the order of positions and for
+// every batch. The writer owns the fields.
 func (w *Writer) Acknowledged(partition, position []wit.OffsetEntry) {
 	id := identity(w.connector, partition)
 	w.mu.Lock()
@@ -72,8 +74,8 @@ func (w *Writer) Acknowledged(partition, position []wit.OffsetEntry) {
 	w.mu.Unlock()
 }
 
-// Flush writes what is pending and waits until it is acknowledged: before a request that tells the service to forget
-// what it has sent. What could not be written stays pending.
+// Flush writes pending offsets and waits for their acknowledgement, for example before the service forgets acknowledged
+// rows. Offsets that could not be written remain pending.
 func (w *Writer) Flush(ctx context.Context) error {
 	if err := w.flushing.Lock(ctx); err != nil {
 		return err
@@ -86,8 +88,8 @@ func (w *Writer) Flush(ctx context.Context) error {
 	entries := slices.Collect(maps.Values(taken))
 	began := time.Now()
 	err := w.set(ctx, entries)
-	if len(entries) > 0 && w.wrote != nil {
-		w.wrote(began, err)
+	if len(entries) > 0 && w.onWrite != nil {
+		w.onWrite(began, err)
 	}
 	if err == nil {
 		return nil
@@ -103,13 +105,13 @@ func (w *Writer) Flush(ctx context.Context) error {
 }
 
 func (w *Writer) set(ctx context.Context, entries []Entry) error {
-	if w.own == nil {
+	if w.producer == nil {
 		return w.store.Set(ctx, w.connector, entries...)
 	}
-	err := w.own.set(ctx, entries)
-	if errors.As(err, new(*lost)) {
+	err := w.producer.set(ctx, entries)
+	if errors.As(err, new(*lostError)) {
 		w.mu.Lock()
-		failed := slices.Clone(w.failed)
+		failed := slices.Clone(w.onFailure)
 		w.mu.Unlock()
 		for _, f := range failed {
 			f(err)
@@ -118,21 +120,21 @@ func (w *Writer) set(ctx context.Context, entries []Entry) error {
 	return err
 }
 
-// OnFailure adds a function that is called when the writer can write no more: its producer was fenced, or has lost its
-// rights.
+// OnFailure adds a function that is called when the writer can never write again: its producer was fenced or has lost
+// its permissions.
 func (w *Writer) OnFailure(failed func(error)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.failed = append(w.failed, failed)
+	w.onFailure = append(w.onFailure, failed)
 }
 
-// Close ends the goroutine and writes what is pending, for as long as ctx lasts.
+// Close ends the goroutine and writes pending offsets.
 func (w *Writer) Close(ctx context.Context) error {
-	w.stop()
-	<-w.stopped
+	w.cancel()
+	<-w.done
 	err := w.Flush(ctx)
-	if w.own != nil {
-		w.own.close()
+	if w.producer != nil {
+		w.producer.close()
 	}
 	return err
 }

@@ -60,7 +60,7 @@ func TestConvertedBytesOfABatchAreBounded(t *testing.T) {
 
 // What a plugin makes of a batch is bounded, however often the batch is halved because one call would give too much of
 // it, and whenever it is made: 150 rows with memos of 28 MiB were 4.1 GB. What was delivered counts no more.
-func TestWhatIsMadeOfABatchIsBounded(t *testing.T) {
+func TestDeliveriesOfABatchAreBounded(t *testing.T) {
 	bulk := make([]byte, 28<<20)
 	for name, c := range map[string]struct {
 		bulk []byte
@@ -110,7 +110,7 @@ func TestWhatIsMadeOfABatchIsBounded(t *testing.T) {
 				t.Fatalf("expected %d rows written, found %d, %v", rows, x.committed("t", 0), err)
 			}
 			if c.bounded {
-				runtest.Fails(t, err, "bytes of requests and memos of the batch's 150 rows",
+				runtest.Fails(t, err, "bytes of requests and states for the 150 rows of the batch",
 					"consumer.override.max.poll.records")
 			}
 		})

@@ -35,7 +35,7 @@ type checker struct {
 	says func(status uint16) wit.RowResult
 }
 
-func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, origins record.Origins,
+func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, recordIDs record.Origins,
 	hints []wit.Hint) (d wit.EncodeResult, err error) {
 	hinted := map[uint32]string{}
 	c.mu.Lock()
@@ -53,7 +53,7 @@ func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, ori
 		if string(b.Bytes(b.Rows[i].Value)) == "merge" {
 			r = wit.Request{Method: "MERGE", Target: "/Set", Body: []byte("merge " + key), Repeatable: true}
 		}
-		if checks(hinted[uint32(i)]) && !c.hasty {
+		if requestsCheck(hinted[uint32(i)]) && !c.hasty {
 			r = wit.Request{Method: "GET", Target: "/Set", Body: []byte("look " + key), Repeatable: true}
 		}
 		d.Ready = append(d.Ready, wit.Delivery{Request: r, Rows: []uint32{uint32(i)}, State: r.Body,
@@ -100,11 +100,11 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			x := newCheckedWorld(&checker{})
-			lost, checks := false, 0
+			noAnswer, checks := false, 0
 			x.service.answer = func(_ int, body string) (uint16, error) {
 				switch {
-				case body == "b" && !lost:
-					lost = true
+				case body == "b" && !noAnswer:
+					noAnswer = true
 					return 0, lostAnswer()
 				case body == "look b":
 					checks++
@@ -117,7 +117,7 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 			assert.Equal(t, 3, task.Progress().Written, "written")
 			assert.Equal(t, 3, x.committed("orders", 3), "committed")
 			if metadata := x.group.metadata[topicPartition{"orders", 3}]; strings.Contains(metadata, "u") &&
-				task.o.InDoubt.why(x.group.logs[topicPartition{"orders", 3}][1]) != nil {
+				task.o.InDoubt.cause(x.group.logs[topicPartition{"orders", 3}][1]) != nil {
 				t.Errorf("the record is uncertain still: %s", metadata)
 			}
 		})
@@ -125,7 +125,7 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 }
 
 // What cannot be checked stays uncertain, with what was known and why it was not checked; nothing is sent again.
-func TestRowsThatCannotBeCheckedStayUncertain(t *testing.T) {
+func TestUncheckableRowsStayInDoubt(t *testing.T) {
 	const none = wit.ErrorKind(255)
 	refusal := &wit.Error{Kind: wit.ErrorData, Message: "it is numbered by the service"}
 	for name, c := range map[string]struct {
@@ -136,7 +136,7 @@ func TestRowsThatCannotBeCheckedStayUncertain(t *testing.T) {
 		kind   wit.ErrorKind // of the task's fault, which says whether the task goes on by itself
 	}{
 		"the plugin writes": {&checker{hasty: true}, 0, []string{"a", "b"},
-			"not checked: the plugin wants to send POST as the check: expected GET or HEAD", none},
+			"not checked: the plugin returned POST as the check: expected GET or HEAD", none},
 		"a refused check": {&checker{says: func(uint16) wit.RowResult { return wit.RowResult{Rejected: refusal} }}, 200,
 			[]string{"a", "b", "look b"}, "not checked: it is numbered by the service", wit.ErrorData},
 		"a check that fails and fails": {&checker{}, 503, []string{"a", "b", "look b", "look b", "look b", "look b"},
@@ -226,17 +226,17 @@ func TestUncheckedRecordOfALostPartition(t *testing.T) {
 // network kept the record from being checked.
 func TestLostAnswersSayNothingOfTheNextTry(t *testing.T) {
 	away := &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}
-	lost := &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: away}
+	noAnswer := &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: away}
 	for _, c := range []struct {
 		why  error
 		want bool
 	}{
-		{lost, false},
-		{fmt.Errorf("%w (%w)", lost, &wit.Error{Kind: wit.ErrorTransient}), false},
-		{&unchecked{lost, errors.New("there is no check")}, false},
-		{&unchecked{lost, away}, true},
+		{noAnswer, false},
+		{fmt.Errorf("%w (%w)", noAnswer, &wit.Error{Kind: wit.ErrorTransient}), false},
+		{&uncheckedError{noAnswer, errors.New("there is no check")}, false},
+		{&uncheckedError{noAnswer, away}, true},
 	} {
-		err := fmt.Errorf("write: %w", &recordError{item: &item{}, stage: "write", err: c.why, uncertain: true})
+		err := fmt.Errorf("write: %w", &recordError{item: &item{}, stage: "write", err: c.why, inDoubt: true})
 		assert.Equal(t, c.want, errors.Is(err, away), "the network in", c.why)
 	}
 }
@@ -287,7 +287,7 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 		x := newCheckedWorld(&checker{says: refuses})
 		at := topicPartition{"orders", 3}
 		x.group.metadata[at], x.group.committed[at] = "sent=0-1", 0
-		x.fails(t, "a run before this one, which was killed, may have written it", "another one is there",
+		x.fails(t, "an earlier run, which was killed, may have written it", "another one is there",
 			"orders-3@0", "orders-3@1")
 		if seen := x.service.seen(); slices.Contains(seen, "a") {
 			t.Errorf("a record in doubt was sent: %s", seen)
@@ -298,7 +298,7 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 // While nobody can check a record in doubt, nothing that was read after it is sent, also not together with what was
 // read before: the record would come after a later one of its key, should somebody decide to send it. What was read
 // before is written.
-func TestNothingOvertakesARecordThatNobodyCanCheck(t *testing.T) {
+func TestNothingOvertakesAnUncheckableRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &writer{each: 3}
 		x := newWorld(w)
@@ -330,7 +330,7 @@ func TestNothingIsLeftOutOfADeliveryWithRecordsInDoubt(t *testing.T) {
 		x.group.put("orders", 3, "k1=1", "k1=2", "k2=1")
 		at := topicPartition{"orders", 3}
 		x.group.metadata[at], x.group.committed[at] = "uncertain=2", 0
-		x.fails(t, "orders-3@2", "the plugin wants to send POST as the check: expected GET or HEAD")
+		x.fails(t, "orders-3@2", "the plugin returned POST as the check: expected GET or HEAD")
 		if seen := x.service.seen(); len(seen) > 0 {
 			t.Errorf("expected that nothing is sent, found %q", seen)
 		}
@@ -339,7 +339,7 @@ func TestNothingIsLeftOutOfADeliveryWithRecordsInDoubt(t *testing.T) {
 
 // Between checks there is no pause: a hundred doubts a second at 8 ms a request, in virtual time. Only failed checks
 // are repeated after a pause. A row in doubt is encoded alone, not with its whole batch, which may have 32 MiB.
-func TestDoubtsAreCheckedWithoutPauses(t *testing.T) {
+func TestChecksNeedNoPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const doubts = 240
 		c := &checker{says: func(status uint16) wit.RowResult {
@@ -367,9 +367,9 @@ func TestDoubtsAreCheckedWithoutPauses(t *testing.T) {
 		}
 		start := time.Now()
 		x.ok(t)
-		if took := time.Since(start) - x.o.Linger; took > doubts*10*time.Millisecond ||
+		if elapsed := time.Since(start) - x.o.Linger; elapsed > doubts*10*time.Millisecond ||
 			len(x.service.seen()) != 4*doubts || x.committed("t", 0) != doubts {
-			t.Errorf("%d doubts took %v and %d requests", doubts, took, len(x.service.seen()))
+			t.Errorf("%d doubts took %v and %d requests", doubts, elapsed, len(x.service.seen()))
 		}
 		if len(c.alone) < doubts || slices.Max(c.alone) > len("z239v") {
 			t.Errorf("expected %d rows, each with its own bytes, found %v", doubts, c.alone)
@@ -385,12 +385,12 @@ type learner struct {
 	overlap bool
 }
 
-func (l *learner) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
+func (l *learner) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.Origins,
 	hints []wit.Hint) (wit.EncodeResult, error) {
 	l.mu.Lock()
 	l.encoded = append(l.encoded, string(context))
 	l.mu.Unlock()
-	return l.checker.Encode(ctx, context, b, origins, hints)
+	return l.checker.Encode(ctx, context, b, recordIDs, hints)
 }
 
 func (l *learner) HandleResponse(_ context.Context, context []byte, _ []byte, _ []uint32,
@@ -409,7 +409,7 @@ func (l *learner) HandleResponse(_ context.Context, context []byte, _ []byte, _ 
 
 // What settle learns is there for the next call of settle and of encode: judged one after another, nothing that was
 // learned is lost.
-func TestWhatSettleLearnsIsKept(t *testing.T) {
+func TestLearnedContextIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &learner{}
 		x := newWorldOf(&l.writer, l)
@@ -427,7 +427,7 @@ func TestWhatSettleLearnsIsKept(t *testing.T) {
 
 // What a version has learned is its own, and the task's: another version, and a task that begins, start with what
 // opening gave them.
-func TestWhatSettleLearnsEndsWithVersionAndTask(t *testing.T) {
+func TestLearnedContextEndsWithVersionAndTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before, after := &learner{}, &learner{}
 		x := newWorldOf(&before.writer, before)
@@ -445,22 +445,22 @@ func TestWhatSettleLearnsEndsWithVersionAndTask(t *testing.T) {
 			t.Errorf("expected the first version to have learned, found %q", before.encoded)
 		}
 		// A batch may be encoded before the answers to the one before it, and then is encoded again.
-		again := func(what string, encoded []string) {
+		retry := func(what string, encoded []string) {
 			t.Helper()
 			if n := len(encoded); n == 0 || encoded[0] != "" || encoded[n-1] == "" {
 				t.Errorf("expected %s to begin again and to learn, found %q", what, encoded)
 			}
 		}
-		again("the second version", after.encoded)
+		retry("the second version", after.encoded)
 		first := len(after.encoded)
 		x.group.put("t", 0, "m=", "n=", "o=", "p=")
 		x.ok(t)
-		again("the second task", after.encoded[first:])
+		retry("the second task", after.encoded[first:])
 	})
 }
 
 // A row that is to wait waits, but not for ever.
-func TestAgainWaitsAsLongAsItSays(t *testing.T) {
+func TestRetryWaitsAsRequested(t *testing.T) {
 	for _, c := range []struct {
 		ms   uint32
 		want time.Duration
@@ -488,13 +488,13 @@ type named struct {
 	seen []string
 }
 
-func (n *named) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
+func (n *named) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.Origins,
 	hints []wit.Hint) (wit.EncodeResult, error) {
-	for i, id := range origins.IDs {
-		n.seen = append(n.seen, fmt.Sprintf("%s:%s-%d@%d/%d of %d", b.Bytes(b.Rows[i].Key), origins.Topics[id.Topic],
+	for i, id := range recordIDs.IDs {
+		n.seen = append(n.seen, fmt.Sprintf("%s:%s-%d@%d/%d of %d", b.Bytes(b.Rows[i].Key), recordIDs.Topics[id.Topic],
 			id.Partition, id.Offset, id.Part, b.Rows[i].Timestamp))
 	}
-	return n.writer.Encode(ctx, context, b, origins, hints)
+	return n.writer.Encode(ctx, context, b, recordIDs, hints)
 }
 
 // Rows keep the identity of the record that was read, whatever transforms make of topics, numbers and timestamps, also

@@ -6,49 +6,48 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/task"
 )
 
-// refuse takes a row that cannot be written where such rows are tolerated, by its place among those of its record: the
-// record is due when its other rows are settled. Else it returns the task's fault.
-func (t *Task) refuse(o *outcome, i *item, part int, stage task.ErrorStage, err error) error {
-	t.count.faults.Add()
+// reject rejects a row if such rows are tolerated, by its place among the rows of its record; otherwise it returns the
+// task's error.
+func (t *Task) reject(o *outcome, i *item, part int, stage task.ErrorStage, err error) error {
+	t.count.errors.Add()
 	if !t.o.TolerateAll {
 		return &recordError{item: i, stage: string(stage), err: err}
 	}
 	l := FailedRecord{Record: i.record, Failure: task.NewFailure(stage, err)}
-	if t.account.apply(rowRefused{i, part, l}).yes {
-		o.due = append(o.due, i)
+	if t.tracker.apply(rowRejected{i, part, l}).ok {
+		o.forDLQ = append(o.forDLQ, i)
 	}
 	return nil
 }
 
-// bury settles the records that are due, when the brokers have their letters, if there are to be letters.
-func (t *Task) bury(o *outcome) error {
-	items := o.due
-	if o.due = nil; len(items) == 0 {
+// sendToDLQ settles the rejected records once the brokers have their dead letters, if there is a topic for these.
+func (t *Task) sendToDLQ(o *outcome) error {
+	items := o.forDLQ
+	if o.forDLQ = nil; len(items) == 0 {
 		return nil
 	}
 	letters := make([]FailedRecord, len(items))
-	for n, i := range items { // nothing else is settled of them
-		letters[n] = i.letter(t.o.replayed[idOf(i.record)])
+	for n, i := range items {
+		letters[n] = i.failedRecord(t.o.deadLetterOf[idOf(i.record)])
 	}
 	if t.o.DeadLetters != nil {
 		n := int64(len(letters))
 		t.o.Metrics.DeadLetters.Add(n)
-		if failure := t.o.DeadLetters.Send(t.run.settling, letters); failure != nil {
+		if failure := t.o.DeadLetters.Send(t.run.resultCtx, letters); failure != nil {
 			t.o.Metrics.LostDeadLetters.Add(n)
 			return &recordError{item: items[0], more: len(items) - 1, stage: string(letters[0].Stage),
-				err: fmt.Errorf("%w; it stays unwritten, because its dead letter cannot be stored: %w", letters[0].Err,
+				err: fmt.Errorf("%w; it is not skipped, because its dead letter cannot be stored: %w", letters[0].Err,
 					failure)}
 		}
 	}
 	for n, i := range items {
-		t.count.faults.Skipped.Add(int64(t.account.apply(letterStored{i}).number))
-		t.skipped(&letters[n], i)
+		t.count.errors.Skipped.Add(int64(t.tracker.apply(deadLetterStored{i}).number))
+		t.logSkipped(&letters[n], i)
 	}
 	return nil
 }
 
-// skipped says that a record was left out: by its cause where a letter holds it, else each of them.
-func (t *Task) skipped(l *FailedRecord, i *item) {
+func (t *Task) logSkipped(l *FailedRecord, i *item) {
 	r := i.record
 	t.o.Metrics.Logged.Add(1)
 	about := []any{"topic", r.Topic, "partition", r.Partition, "offset", r.Offset}

@@ -16,257 +16,244 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// completes tells whether a delivery writes what is left of a record of which other rows are written: that is done even
-// while the task stops, because a record is written again as a whole.
-func (w *writing) completes(items []*item) bool {
-	return w.task.run.working.Err() == nil && w.task.account.some(items, (*item).halfWritten)
+// completesPartial reports whether a delivery completes a partially written record, which a restart would write as a
+// whole.
+func (w *activeBatch) completesPartial(items []*item) bool {
+	return w.task.run.requestCtx.Err() == nil && w.task.tracker.checkAny(items, (*item).partiallyWritten)
 }
 
-// undecided is the fault of a record in doubt that would be sent without being checked.
-func (w *writing) undecided(j *job) error {
-	if j.noCheck != nil {
-		return j.noCheck.failure
+func (w *activeBatch) inDoubtUnchecked(j *delivery) error {
+	if j.uncheckable != nil {
+		return j.uncheckable.failure
 	}
 	for _, row := range j.rows {
 		i := w.batch.items[row]
-		if why := w.task.o.InDoubt.why(i.record); why != nil && w.tries[row].doubt == nil {
+		if reason := w.task.o.InDoubt.cause(i.record); reason != nil && w.rowStates[row].inDoubt == nil {
 			return &recordError{item: i, stage: "it may have been written or not by a task that " +
-				"failed, and is not sent again", err: why, uncertain: true}
+				"failed, and is not sent again", err: reason, inDoubt: true}
 		}
 	}
 	return nil
 }
 
-// guarded makes a delivery. A mistake of the host's that comes after its request was sent leaves unknown what became of
-// it.
-func (w *writing) guarded(o *outcome, j *job) (again []job, err error) {
+// deliverGuarded delivers and recovers panics: after the request was sent, its outcome is unknown then.
+func (w *activeBatch) deliverGuarded(o *outcome, j *delivery) (retries []delivery, err error) {
 	err = guard.Do(w.task.log, "a sink task, the stage of delivering", func() (err error) {
-		again, err = w.deliver(o, j)
+		retries, err = w.deliver(o, j)
 		return err
 	})
-	var mistake *guard.Panic
-	if errors.As(err, &mistake) && !j.Request.Repeatable {
+	var panicked *guard.Panic
+	if errors.As(err, &panicked) && !j.Request.Repeatable {
 		for _, row := range j.rows {
-			if i := w.batch.items[row]; w.task.account.is(i, (*item).unsettled) {
-				err = w.task.unsure(i, mistake)
+			if i := w.batch.items[row]; w.task.tracker.check(i, (*item).unsettled) {
+				err = w.task.markInDoubt(i, panicked)
 			}
 		}
 	}
-	return again, err
+	return retries, err
 }
 
-// deliver makes one delivery and settles its rows. It returns the deliveries of rows that are to be written again, or
-// itself where it was not sent because records of it are another member's: the others may be this task's still.
-func (w *writing) deliver(o *outcome, j *job) ([]job, error) {
+// deliver returns the deliveries to send next for its rows, or itself if it was not sent because records were revoked.
+func (w *activeBatch) deliver(o *outcome, j *delivery) ([]delivery, error) {
 	items := w.items(j)
-	out := w.task.account.apply(underWay{items, 1}).yes
-	if out {
-		defer w.task.account.apply(underWay{items, -1})
+	sendable := w.task.tracker.apply(inFlightChanged{items, 1}).ok
+	if sendable {
+		defer w.task.tracker.apply(inFlightChanged{items, -1})
 	}
-	defer w.task.account.apply(deliveryEnded{items})
+	defer w.task.tracker.apply(deliveryEnded{items})
 	if !j.Request.Repeatable {
-		defer w.task.account.apply(outcomeKnown{items})
+		defer w.task.tracker.apply(outcomeKnown{items})
 	}
-	if !out {
-		return w.putBack(j), nil
+	if !sendable {
+		return w.returnUnsent(j), nil
 	}
-	if w.task.o.dry {
+	if w.task.o.dryRun {
 		for _, row := range j.rows {
-			w.settled(o, row, false)
+			w.settleRow(o, row, false)
 		}
-		return nil, w.task.bury(o)
+		return nil, w.task.sendToDLQ(o)
 	}
-	if mine, err := w.announce(j, items); err != nil {
+	if owned, err := w.storeIntent(j, items); err != nil {
 		return nil, err
-	} else if !mine {
-		return w.putBack(j), nil
+	} else if !owned {
+		return w.returnUnsent(j), nil
 	}
 	w.task.count.requests.Add(1)
 	span := w.batch.span.StartRequest("deliver", &j.Request)
 	span.SetInt("culvert.rows", int64(len(j.rows)))
-	response, err := w.exchange(j, items)
+	response, err := w.sendRequest(j, items)
 	if err == nil {
 		span.SetStatus(response.Status)
 	}
 	span.End(err)
-	var lost *transport.NoAnswer
-	var held *unsent
+	var noAnswer *transport.NoAnswer
+	var notSent *unsentError
 	switch {
-	case errors.As(err, &held) && held.cause == nil:
-		return w.putBack(j), nil
-	case errors.As(err, &held):
-		return nil, held.cause
-	case errors.As(err, &lost):
+	case errors.As(err, &notSent) && notSent.cause == nil:
+		return w.returnUnsent(j), nil
+	case errors.As(err, &notSent):
+		return nil, notSent.cause
+	case errors.As(err, &noAnswer):
 		response = wit.Response{Tag: j.Request.Tag, Target: j.Request.Target, ReceivedAt: time.Now().UnixMilli()}
-	case err != nil && w.task.run.working.Err() != nil:
-		return nil, context.Cause(w.task.run.working)
+	case err != nil && w.task.run.requestCtx.Err() != nil:
+		return nil, context.Cause(w.task.run.requestCtx)
 	case err != nil:
-		if d := w.tries[j.rows[0]].doubt; d != nil {
-			return nil, d.because(err).failure
+		if d := w.rowStates[j.rows[0]].inDoubt; d != nil {
+			return nil, d.withReason(err).failure
 		}
-		return nil, w.fault(j.rows, j.Request.Method+" "+transport.ShownTarget(j.Request.Target), err)
+		return nil, w.rowsError(j.rows, j.Request.Method+" "+transport.ShownTarget(j.Request.Target), err)
 	}
-	verdicts, err := w.settle(j, response)
+	results, err := w.interpret(j, response)
 	if err != nil {
-		return w.unjudged(o, j, response, lost, err)
+		return w.handleUnreadable(o, j, response, noAnswer, err)
 	}
-	return w.judge(o, j, verdicts, response, lost)
+	return w.handleResults(o, j, results, response, noAnswer)
 }
 
-// putBack has [dispatch.nextLane] decide once more about a delivery that was not sent.
-func (w *writing) putBack(j *job) []job {
-	jobs := []job{*j}
-	w.held.Add(bytesOf(jobs))
-	return jobs
+func (w *activeBatch) returnUnsent(j *delivery) []delivery {
+	deliveries := []delivery{*j}
+	w.deliveryBytes.Add(bytesOf(deliveries))
+	return deliveries
 }
 
-// exchange sends a delivery's request. One that fails although the client has tried as often as it does, and that the
-// service has not got, is sent again for as long as the task's settings allow.
-func (w *writing) exchange(j *job, items []*item) (wit.Response, error) {
-	working := transport.Before(w.task.run.working, func() error { return w.ours(items) },
-		func() bool { return w.task.run.consumer.Lasts() && !w.task.account.some(items, (*item).theirs) })
-	for tries := w.task.o.Retry.Start(); ; {
-		sending, sent := w.task.count.send.Track(working)
-		response, err := w.task.o.Client.Exchange(sending, &j.Request)
-		sent()
-		var lost *transport.NoAnswer
+// sendRequest repeats requests that failed transiently for as long as errors.retry.timeout allows.
+func (w *activeBatch) sendRequest(j *delivery, items []*item) (wit.Response, error) {
+	workCtx := transport.Before(w.task.run.requestCtx, func() error { return w.awaitOwnership(items) },
+		func() bool { return w.task.run.consumer.Lasts() && !w.task.tracker.checkAny(items, (*item).revoked) })
+	for retries := w.task.o.Retry.Start(); ; {
+		sendCtx, endSend := w.task.count.send.Track(workCtx)
+		response, err := w.task.o.Client.Exchange(sendCtx, &j.Request)
+		endSend()
+		var noAnswer *transport.NoAnswer
 		var f *wit.Error
-		if err == nil || errors.As(err, &lost) || !errors.As(err, &f) || f.Kind != wit.ErrorTransient {
+		if err == nil || errors.As(err, &noAnswer) || !errors.As(err, &f) || f.Kind != wit.ErrorTransient {
 			return response, err
 		}
-		again, stopped := tries.Wait(w.task.run.stopping)
-		if !again || stopped != nil {
+		retry, waitErr := retries.Wait(w.task.run.stopCtx)
+		if !retry || waitErr != nil {
 			return response, err
 		}
-		w.task.count.faults.Add()
+		w.task.count.errors.Add()
 		w.task.o.Metrics.Retries.Add(1)
 		task.LogRetry(w.task.log, w.task.o.Client, "a request failed and is sent again", "request",
 			j.Request.Method+" "+transport.ShownTarget(j.Request.Target), "error", err)
 	}
 }
 
-// askEvery is how often a group is asked again that cannot say whether the task is still its member.
-const askEvery = time.Second
+const ownershipInterval = time.Second
 
-// unsent is the error of a request that was not sent because its records may be another member's. A cause of nil: they
-// are, and that one writes them.
-type unsent struct{ cause error }
+// unsentError: the request was not sent. If the cause is nil, another member owns its records.
+type unsentError struct{ cause error }
 
-func (u *unsent) Error() string {
+func (u *unsentError) Error() string {
 	if u.cause == nil {
-		return "the records are another member's of the group"
+		return "another member of the group owns the records"
 	}
 	return u.cause.Error()
 }
 
-func (u *unsent) Unwrap() error { return u.cause }
+func (u *unsentError) Unwrap() error { return u.cause }
 
-// ours waits until it is certain whose records are: a worker that was paused for longer than its session goes on in the
-// belief that they are its own, while another one writes them, and what comes after them.
-func (w *writing) ours(items []*item) error {
-	for said := false; ; {
-		err := w.task.run.consumer.Alive(w.task.run.working)
+// awaitOwnership waits until it is certain who owns the records: a worker that was paused for longer than its session
+// would write them at the same time as their new owner.
+func (w *activeBatch) awaitOwnership(items []*item) error {
+	for logged := false; ; {
+		err := w.task.run.consumer.Alive(w.task.run.requestCtx)
 		switch {
-		case w.task.account.some(items, (*item).theirs):
-			return &unsent{}
+		case w.task.tracker.checkAny(items, (*item).revoked):
+			return &unsentError{}
 		case err == nil:
 			return nil
 		}
-		if !said {
-			said = true
-			w.task.log.Warn("nothing is sent: the group's session is over, and nobody says whether it goes on", "error",
-				err)
+		if !logged {
+			logged = true
+			w.task.log.Warn("requests are on hold: the session of the group has expired and cannot be confirmed",
+				"error", err)
 		}
-		if err := pause.For(w.task.run.stopping, askEvery); err != nil {
-			return &unsent{err}
+		if err := pause.For(w.task.run.stopCtx, ownershipInterval); err != nil {
+			return &unsentError{err}
 		}
 	}
 }
 
-// announce commits, before records are sent, what the next run has to know if this one is killed. With once: that the
-// records are on their way by a request that must not be sent twice (P19), and what the plugin knows that a check of
-// them depends upon. That a decision to send records again is used up. And what their lane, or their partition before
-// it went away and came back, has settled: else the next run would send older records again after newer ones, such as
-// an update of an entity that was deleted since. Deliveries that begin together share a commit. Where nothing can be
-// committed, what could be written twice waits. mine: the records are this task's still.
-func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
-	number := max(j.awaits, j.note)
-	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.InDoubt.sending(i.record) })
+// storeIntent commits, before records are sent, what the next run needs if this one is killed: that they are in flight
+// by a non-repeatable request (P19), with the plugin's knowledge that a check needs; that a decision to send them again
+// is used up; and what their lane, or an earlier assignment of their partition, has settled, because the next run would
+// otherwise send older records of an entity after newer ones. Deliveries that start together share a commit. owned
+// reports whether the records are still this task's.
+func (w *activeBatch) storeIntent(j *delivery, items []*item) (owned bool, err error) {
+	seq := max(j.awaitedSeq, j.announcedSeq)
+	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.InDoubt.isResent(i.record) })
 	switch {
-	case j.note > 0:
-		number = max(number, w.task.account.learned())
+	case j.announcedSeq > 0:
+		seq = max(seq, w.task.tracker.knownSeq())
 	case decided:
-		number = w.note(j)
-	case j.reads():
+		seq = w.announce(j)
+	case j.isRead():
 		return true, nil
-	case w.task.account.some(items, (*item).pending): // of whichever lane: a row of it may be the entity's
-		number = w.task.account.apply(marked{}).number
-	case w.task.account.holds(number):
+	case w.task.tracker.checkAny(items, (*item).previousPending): // of any lane: it may have rows of the same entity
+		seq = w.task.tracker.apply(storeRequested{}).number
+	case w.task.tracker.isDurable(seq):
 		return true, nil
 	}
-	for tries := 0; ; tries++ {
-		switch err = w.task.store(w.task.run.working, number); {
-		case w.task.account.some(items, (*item).theirs):
+	for attempt := 0; ; attempt++ {
+		switch err = w.task.ensureDurable(w.task.run.requestCtx, seq); {
+		case w.task.tracker.checkAny(items, (*item).revoked):
 			return false, nil
 		case err == nil:
 			return true, nil
 		case errors.Is(err, kafka.ErrCommitMetadata):
 			return false, err
 		}
-		if decided && tries >= w.task.o.Client.Retry().Times() {
+		if decided && attempt >= w.task.o.Client.Retry().Times() {
 			return true, &recordError{item: items[0], more: len(items) - 1, err: err,
-				stage: "it is not sent again, because it cannot be stored that " + sendSetting + " is used up"}
+				stage: "not sent again, because the use of " + sendSetting + " cannot be stored"}
 		}
-		if w.task.run.ends() && !w.completes(items) { // the task fails by something else, which is to be said
+		if w.task.run.isEnding() && !w.completesPartial(items) { // the task reports another error
 			return false, nil
 		}
-		if err := w.task.o.Client.Retry().Wait(w.task.run.stopping, 0); err != nil {
+		if err := w.task.o.Client.Retry().Wait(w.task.run.stopCtx, 0); err != nil {
 			return true, err
 		}
 	}
 }
 
-// note announces a delivery in the metadata that are stored next, and has a decision to send its records again be used
-// up. It returns what [ledger.holds] must tell before it is sent.
-func (w *writing) note(j *job) int {
+// announce returns the sequence number that must be durable before the delivery is sent.
+func (w *activeBatch) announce(j *delivery) int {
 	items := w.items(j)
 	for _, i := range items {
-		w.task.o.InDoubt.use(idOf(i.record))
+		w.task.o.InDoubt.useDecision(idOf(i.record))
 	}
-	return w.task.account.apply(announced{items, !j.Request.Repeatable}).number
+	return w.task.tracker.apply(deliveryAnnounced{items, !j.Request.Repeatable}).number
 }
 
-// unjudged is the fault of a delivery whose answer the plugin did not judge. Where the request must not be sent twice
-// and the status does not say by itself that it was refused, nobody knows what became of its rows.
-func (w *writing) unjudged(o *outcome, j *job, response wit.Response, lost *transport.NoAnswer,
-	err error) ([]job, error) {
-	if j.Request.Repeatable || lost == nil && wit.IsRejection(response.Status) {
-		return nil, w.fault(j.rows, "settle", err)
+func (w *activeBatch) handleUnreadable(o *outcome, j *delivery, response wit.Response, noAnswer *transport.NoAnswer,
+	err error) ([]delivery, error) {
+	if j.Request.Repeatable || noAnswer == nil && wit.IsRejection(response.Status) {
+		return nil, w.rowsError(j.rows, "settle", err)
 	}
-	why := fmt.Errorf("%s %s was answered %d, and the plugin could not say what that means: %w", j.Request.Method,
+	reason := fmt.Errorf("%s %s was answered %d, which the plugin could not interpret: %w", j.Request.Method,
 		transport.ShownTarget(j.Request.Target), response.Status, err)
-	if lost != nil {
-		why = lost
+	if noAnswer != nil {
+		reason = noAnswer
 	}
 	for _, row := range j.rows {
-		w.doubt(row, why)
+		w.markInDoubt(row, reason)
 	}
 	return w.encodeChecks(o, j.rows, true)
 }
 
-// settle asks the plugin what became of a delivery. What came of it that is no verdict is tried once more, on a fresh
-// instance of the version that encoded the delivery, since no other one can read the memo; if what it worked out no
-// longer fits, it is opened again before. An answer is there: it is judged even when requests on their way are not
-// waited for any more.
-func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.RowResult, err error) {
+// interpret repeats a failed call once, on a fresh instance of the version that encoded the delivery, because no other
+// one can read its state.
+func (w *activeBatch) interpret(j *delivery, response wit.Response) (results []wit.RowResult, err error) {
 	span := w.batch.span.StartChild("settle", tracing.Internal)
 	defer func() { span.End(err) }()
-	ctx := w.task.run.settling
+	ctx := w.task.run.resultCtx
 	for fresh, reopened := false, false; ; fresh = true {
-		verdicts, err = w.verdicts(ctx, j, response, fresh)
+		results, err = w.callHandleResponse(ctx, j, response, fresh)
 		switch {
 		case err == nil || ctx.Err() != nil:
-			return verdicts, err
+			return results, err
 		case task.IsStale(err) && !reopened:
 			reopened = true
 			opened, failure := w.task.reopen(ctx, j.opened)
@@ -281,29 +268,28 @@ func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.RowResul
 		case fresh:
 			return nil, err
 		default:
-			w.task.log.Warn("an answer could not be judged, a fresh instance of the plugin is asked", "request",
+			w.task.log.Warn("the plugin failed to read a response; trying a fresh instance", "request",
 				j.Request.Method+" "+transport.ShownTarget(j.Request.Target),
 				"status", response.Status, "version", j.opened.code.Version(), "error", err)
 		}
 	}
 }
 
-// verdicts are one for each row.
-func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, fresh bool) (verdicts []wit.RowResult,
-	err error) {
+func (w *activeBatch) callHandleResponse(ctx context.Context, j *delivery, response wit.Response,
+	fresh bool) (results []wit.RowResult, err error) {
 	acquire := j.opened.code.Acquire
 	if fresh {
 		acquire = j.opened.code.AcquireFresh
 	}
-	if err := j.opened.settling.Lock(ctx); err != nil {
+	if err := j.opened.responseLock.Lock(ctx); err != nil {
 		return nil, err
 	}
-	defer j.opened.settling.Unlock()
+	defer j.opened.responseLock.Unlock()
 	w.task.count.settle.Start()
 	defer w.task.count.settle.Stop()
 	var settled wit.ResponseResult
 	err = task.DoAcquired(ctx, j.opened.code, acquire, func(p Writer) error {
-		context, _ := j.opened.newest()
+		context, _ := j.opened.currentContext()
 		settled, err = p.HandleResponse(ctx, context, j.State, j.Delivery.Rows, response)
 		w.task.count.warnings.Add(int64(p.Warnings()))
 		return err
@@ -311,24 +297,24 @@ func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, f
 	if err != nil {
 		return nil, err
 	}
-	verdicts = settled.Results
-	if len(verdicts) != len(j.rows) {
-		return nil, fmt.Errorf("expected %d verdicts, found %d", len(j.rows), len(verdicts))
+	results = settled.Results
+	if len(results) != len(j.rows) {
+		return nil, fmt.Errorf("expected %d results, found %d", len(j.rows), len(results))
 	}
-	for n, v := range verdicts {
+	for n, v := range results {
 		if v.Written == nil && v.Rejected == nil && v.Retry == nil {
-			return nil, fmt.Errorf("the plugin gave no verdict of row %d of %d", n+1, len(verdicts))
+			return nil, fmt.Errorf("the plugin returned no result for row %d of %d", n+1, len(results))
 		}
 	}
 	if settled.Context != nil {
-		j.opened.learn(*settled.Context)
+		j.opened.updateContext(*settled.Context)
 		if w.task.o.InDoubt.MergeKnown(wit.KnownIn(*settled.Context)) {
-			w.task.account.apply(pluginLearned{})
+			w.task.tracker.apply(knownChanged{})
 			select {
-			case w.task.learned <- struct{}{}:
+			case w.task.knownChanged <- struct{}{}:
 			default:
 			}
 		}
 	}
-	return verdicts, nil
+	return results, nil
 }

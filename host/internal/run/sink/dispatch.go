@@ -13,238 +13,218 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxHeld is how many bytes of records and rows are held, about, by batches that are written side by side: as many as
-// one batch may have.
-const maxHeld = maxBatchBytes + maxConvertedBytes
+const maxActiveBytes = maxBatchBytes + maxConvertedBytes
 
-// dispatch writes batches side by side: a delivery waits for those before it in its lane, not for its batch's. A batch
-// begins as long as all that is held has few bytes, each of its deliveries when the metadata says what must be known of
-// it should the worker be killed. Those of which nothing was sent are encoded again when the plugin has learned
-// something, or another version takes over: lanes can be compared where they were made by the same. It belongs to one
-// goroutine; deliveries, at most InFlight at a time, and the encoding of a batch are goroutines of their own, all of
-// them ended when run returns.
+// dispatcher writes several batches at the same time: a delivery waits for the earlier ones of its lane, not of its
+// batch. Deliveries and encodings run in their own goroutines, which end before run returns; the dispatcher's state
+// belongs to the goroutine of run.
 //
-// Invariants: live is in the order in which batches were read. Of its batches those that wait to be encoded are the
-// last ones, at most one is encoded or waits for its place in the queue, and it stands before these. What fails ends
-// the start of anything new; the fault that is returned is that of the record that was read first.
-type dispatch struct {
-	task  *Task
-	queue *queue
-	// events are functions that finished deliveries and encodings post; run calls them, so only its goroutine changes
-	// dispatch.
-	events chan func()
-	// running is how many deliveries are on their way.
-	running int
-	// noted are lanes whose next delivery has begun and goes out next, in this order: it must not be sent twice, and is
-	// announced with others, so that one commit says of all of them that they may have been sent.
-	noted []*lane
-	// next is the batch that came last and has not begun; closed: none are to come.
-	next   *batch
-	closed bool
-	// live are the batches that have begun and not ended; ended: one has since the last commit.
-	live  []*writing
-	ended bool
-	// failure is why nothing more is begun. bad is the first record, in the order in which they were read, that cannot
-	// be written where none may be skipped: the task ends at it. doubt is the fault of records in doubt that nobody can
-	// check, which ends the task when all of them are found. nil: there is none.
-	failure error
-	bad     *badRecord
-	doubt   error
-	// unchecked is the first record, in the order in which they were read, that a run before has left in doubt and of
-	// which there is no check: the task will fail by it, and nothing but checks of what was read after it goes out.
-	// nil: there is none.
-	unchecked *badRecord
+// Invariants: active is in read order. Batches that wait to be encoded are the last ones; at most one batch is being
+// encoded or waits for its place in the queue, and it precedes these. After a failure nothing new starts, and the error
+// returned is that of the record that was read first.
+type dispatcher struct {
+	task     *Task
+	queue    *queue
+	events   chan func() // the follow-up functions of finished deliveries and encodings
+	inFlight int
+	// announced lanes have started a non-repeatable delivery that is not sent yet; they share one commit, in sending
+	// order.
+	announced  []*lane
+	next       *batch // the batch that was received last and has not started
+	closed     bool
+	active     []*activeBatch
+	batchEnded bool // since the last commit
+	// failure is the first error that is no record's. firstFailure is the first record in read order that cannot be
+	// written and must not be skipped. inDoubtErr ends the task when all inherited records in doubt were checked.
+	failure      error
+	firstFailure *failedRow
+	inDoubtErr   error
+	// firstUncheckable is the first inherited record in doubt without a check. After it, only checks are sent.
+	firstUncheckable *failedRow
 }
 
-func newDispatch(t *Task) *dispatch {
-	return &dispatch{task: t, queue: newQueue(), events: make(chan func(), t.o.InFlight+1)}
+func newDispatcher(t *Task) *dispatcher {
+	return &dispatcher{task: t, queue: newQueue(), events: make(chan func(), t.o.InFlight+1)}
 }
 
-// run writes batches until there are no more, or the task is to stop. It returns the task's fault when nothing is on
-// its way any more.
-func (d *dispatch) run(batches <-chan *batch) error {
-	t, stop := d.task, d.task.run.ending.Done()
+// run writes batches until there are none left or the task stops, and returns the task's error when nothing is in
+// flight.
+func (d *dispatcher) run(batches <-chan *batch) error {
+	t, stop := d.task, d.task.run.startCtx.Done()
 	for {
-		if over, err := d.step(); over {
+		if finished, err := d.step(); finished {
 			return err
 		}
-		if len(d.live) == 0 && d.ended {
-			// One commit says what came of the batches before, and that the next one is about to be sent.
-			if d.next == nil && !d.closed && d.doubt == nil {
+		if len(d.active) == 0 && d.batchEnded {
+			// One commit stores the outcome of the batches before and announces the next one.
+			if d.next == nil && !d.closed && d.inDoubtErr == nil {
 				select {
-				case b, some := <-batches:
-					d.take(b, some)
+				case b, ok := <-batches:
+					d.setNext(b, ok)
 					continue
 				default:
 				}
 			}
-			d.ended = false
-			if err := t.commit(t.run.working); errors.Is(err, kafka.ErrCommitMetadata) {
+			d.batchEnded = false
+			if err := t.commit(t.run.requestCtx); errors.Is(err, kafka.ErrCommitMetadata) {
 				return err
 			}
 			continue
 		}
 		in := batches
-		if d.next != nil || d.closed || stop == nil || t.run.ends() || d.bad != nil {
+		if d.next != nil || d.closed || stop == nil || t.run.isEnding() || d.firstFailure != nil {
 			in = nil
 		}
-		var late <-chan time.Time
-		if d.doubt != nil && len(d.live) == 0 { // records that may be in doubt, too, are waited for
-			timer := time.NewTimer(2*t.o.Linger + doubtWithin)
+		var graceOver <-chan time.Time
+		if d.inDoubtErr != nil && len(d.active) == 0 { // more records in doubt may follow
+			timer := time.NewTimer(2*t.o.Linger + inDoubtGrace)
 			defer timer.Stop()
-			late = timer.C
+			graceOver = timer.C
 		}
 		select {
-		case happened := <-d.events:
-			happened()
-		case b, some := <-in:
-			d.take(b, some)
+		case handle := <-d.events:
+			handle()
+		case b, ok := <-in:
+			d.setNext(b, ok)
 		case err := <-t.broken:
 			d.fail(err)
 		case <-stop:
 			stop = nil
-		case <-late:
-			return d.doubt
+		case <-graceOver:
+			return d.inDoubtErr
 		}
 	}
 }
 
-// doubtWithin is how long further records are waited for that a run which was killed may have sent.
-const doubtWithin = 5 * time.Second
+// inDoubtGrace is the wait for more records that a killed run may have sent.
+const inDoubtGrace = 5 * time.Second
 
-// errDone ends a task that finishes.
 var errDone = errors.New("done")
 
-func (d *dispatch) take(b *batch, some bool) { d.next, d.closed = b, !some }
+func (d *dispatcher) setNext(b *batch, ok bool) { d.next, d.closed = b, !ok }
 
-// step does what can be done now. over: nothing is on its way, and nothing is to come.
-func (d *dispatch) step() (over bool, err error) {
-	d.start()
-	if d.task.run.ends() {
+// step does everything that is possible now; finished means that nothing will follow.
+func (d *dispatcher) step() (finished bool, err error) {
+	d.startDeliveries()
+	if d.task.run.isEnding() {
 		return d.stop()
 	}
-	d.recall()
-	if w := d.first(isEncoded); w != nil && d.fits(w) {
+	d.requeue()
+	if w := d.firstIn(batchEncoded); w != nil && d.fits(w) {
 		d.queue.add(w.encoded)
-		d.stopAtUnchecked(w)
-		w.encoded, w.state = nil, isQueued
-		d.start()
-		d.recall()
+		d.noteUncheckable(w)
+		w.encoded, w.state = nil, batchQueued
+		d.startDeliveries()
+		d.requeue()
 	}
-	w := d.first(isWaiting)
+	w := d.firstIn(batchWaiting)
 	switch {
-	case d.first(isEncoding) != nil || d.first(isEncoded) != nil:
+	case d.firstIn(batchEncoding) != nil || d.firstIn(batchEncoded) != nil:
 		return false, nil
-	case w != nil && d.bad != nil && w.number > d.bad.of.number:
-		d.finish(w)
+	case w != nil && d.firstFailure != nil && w.number > d.firstFailure.active.number:
+		d.finishBatch(w)
 		return d.step()
 	case w != nil:
-		return d.again(w)
-	case d.next != nil && d.bad == nil:
-		return d.begin(d.next)
-	case len(d.live) > 0:
+		return d.reencode(w)
+	case d.next != nil && d.firstFailure == nil:
+		return d.startBatch(d.next)
+	case len(d.active) > 0:
 		return false, nil
-	case d.bad != nil && d.doubt == nil:
-		return true, d.bad.err
+	case d.firstFailure != nil && d.inDoubtErr == nil:
+		return true, d.firstFailure.err
 	}
-	return d.closed || d.doubt != nil && (d.bad != nil || !d.task.account.examining()), d.doubt
+	return d.closed || d.inDoubtErr != nil && (d.firstFailure != nil || !d.task.tracker.checksPending()), d.inDoubtErr
 }
 
-// stopAtUnchecked notes the first record in doubt of a batch of which there is no check. The batch is not taken back
-// any more, so that the task fails by it.
-func (d *dispatch) stopAtUnchecked(w *writing) {
-	for i := range w.encoded.jobs {
-		j := &w.encoded.jobs[i]
-		if j.noCheck == nil {
+// noteUncheckable updates firstUncheckable. The batch is not requeued any more, so that the task fails by it.
+func (d *dispatcher) noteUncheckable(w *activeBatch) {
+	for i := range w.encoded.deliveries {
+		j := &w.encoded.deliveries[i]
+		if j.uncheckable == nil {
 			continue
 		}
-		if w.sent = true; d.unchecked == nil || d.unchecked.before(w, j.rows[0]) {
-			d.unchecked = &badRecord{of: w, row: j.rows[0], err: j.noCheck.failure}
+		if w.started = true; d.firstUncheckable == nil || d.firstUncheckable.readBefore(w, j.rows[0]) {
+			d.firstUncheckable = &failedRow{active: w, row: j.rows[0], err: j.uncheckable.failure}
 		}
 	}
 }
 
-// first is the first batch in a state, nil for none.
-func (d *dispatch) first(s writingState) *writing {
-	if at := slices.IndexFunc(d.live, func(w *writing) bool { return w.state == s }); at >= 0 {
-		return d.live[at]
+func (d *dispatcher) firstIn(s batchState) *activeBatch {
+	if at := slices.IndexFunc(d.active, func(w *activeBatch) bool { return w.state == s }); at >= 0 {
+		return d.active[at]
 	}
 	return nil
 }
 
-// stop ends the batches of which nothing is on its way.
-func (d *dispatch) stop() (over bool, err error) {
-	for _, w := range slices.Clone(d.live) {
-		if w.state == isEncoded || w.state == isWaiting {
-			d.finish(w)
+func (d *dispatcher) stop() (finished bool, err error) {
+	for _, w := range slices.Clone(d.active) {
+		if w.state == batchEncoded || w.state == batchWaiting {
+			d.finishBatch(w)
 		}
 	}
 	switch {
-	case len(d.live) > 0:
+	case len(d.active) > 0:
 		return false, nil
-	case d.bad != nil && goesFirst(d.bad.err, d.failure):
-		return true, d.bad.err
+	case d.firstFailure != nil && takesPrecedence(d.firstFailure.err, d.failure):
+		return true, d.firstFailure.err
 	case d.failure != nil:
 		return true, d.failure
 	}
-	return true, context.Cause(d.task.run.stopping)
+	return true, context.Cause(d.task.run.stopCtx)
 }
 
-// alone tells whether nothing can be on its way: all batches wait to be encoded, or for their place in the queue.
-func (d *dispatch) alone() bool {
-	return !slices.ContainsFunc(d.live, func(w *writing) bool { return w.state == isQueued || w.state == isEncoding })
+func (d *dispatcher) isIdle() bool {
+	return !slices.ContainsFunc(d.active, func(w *activeBatch) bool {
+		return w.state == batchQueued || w.state == batchEncoding
+	})
 }
 
-// fits tells whether the deliveries of a batch can go after those of the queue.
-func (d *dispatch) fits(w *writing) bool {
-	return d.alone() || !w.encoded.mixed && w.encoded.hashed == d.queue.hashed
+// fits reports whether a batch may join the queue: lanes of different context versions cannot be compared.
+func (d *dispatcher) fits(w *activeBatch) bool {
+	return d.isIdle() || !w.encoded.mixed && w.encoded.version == d.queue.version
 }
 
-// newest is what lanes are made by now.
-func (d *dispatch) newest() hashed {
-	_, newest := d.task.plugin.Opened().newest()
-	return newest
+func (d *dispatcher) contextVersion() contextVersion {
+	_, version := d.task.plugin.Opened().currentContext()
+	return version
 }
 
-// changed tells whether batches are encoded otherwise now than those of the queue were.
-func (d *dispatch) changed() bool {
-	return d.newest() != d.queue.hashed || d.task.plugin.UpgradePending()
+func (d *dispatcher) contextChanged() bool {
+	return d.contextVersion() != d.queue.version || d.task.plugin.UpgradePending()
 }
 
-// recall takes back batches of which nothing was sent, where they are to be encoded again: those after the last one of
-// which something was.
-func (d *dispatch) recall() {
-	at := slices.IndexFunc(d.live, func(w *writing) bool { return w.state == isWaiting })
+// requeue takes back the last batches, unsent ones that another context version must encode.
+func (d *dispatcher) requeue() {
+	at := slices.IndexFunc(d.active, func(w *activeBatch) bool { return w.state == batchWaiting })
 	if at < 0 {
-		at = len(d.live)
+		at = len(d.active)
 	}
-	if at == 0 || d.first(isEncoding) != nil || !d.changed() {
+	if at == 0 || d.firstIn(batchEncoding) != nil || !d.contextChanged() {
 		return
 	}
-	if w := d.live[at-1]; w.state == isEncoded {
-		if at == 1 && w.encoded.mixed || w.encoded.hashed == d.newest() && !d.task.plugin.UpgradePending() {
-			return // it waits for those before it, and no longer
+	if w := d.active[at-1]; w.state == batchEncoded {
+		if at == 1 && w.encoded.mixed || w.encoded.version == d.contextVersion() && !d.task.plugin.UpgradePending() {
+			return // it only waits for the batches before it
 		}
-		w.takenBack(w.encoded.jobs)
-		w.encoded, w.state = nil, isWaiting
+		w.requeueRows(w.encoded.deliveries)
+		w.encoded, w.state = nil, batchWaiting
 		at--
 	}
-	for at > 0 && !d.live[at-1].sent {
+	for at > 0 && !d.active[at-1].started {
 		at--
-		d.unnote(d.live[at])
-		d.live[at].takenBack(d.queue.takeBack(d.live[at]))
-		d.live[at].state = isWaiting
+		d.retract(d.active[at])
+		d.active[at].requeueRows(d.queue.removeBatch(d.active[at]))
+		d.active[at].state = batchWaiting
 	}
 }
 
-// again has a batch encoded that waits for that.
-func (d *dispatch) again(w *writing) (over bool, err error) {
+func (d *dispatcher) reencode(w *activeBatch) (finished bool, err error) {
 	t := d.task
-	switch alone := d.alone(); {
-	case !alone && (w.adopt || d.changed()):
+	switch idle := d.isIdle(); {
+	case !idle && (w.switchVersion || d.contextChanged()):
 		return false, nil
-	case w.adopt || t.plugin.UpgradePending():
-		if _, err := t.plugin.Upgrade(t.run.stopping); err != nil {
+	case w.switchVersion || t.plugin.UpgradePending():
+		if _, err := t.plugin.Upgrade(t.run.stopCtx); err != nil {
 			return true, d.abort(err)
 		}
 	}
@@ -252,391 +232,381 @@ func (d *dispatch) again(w *writing) (over bool, err error) {
 	return false, nil
 }
 
-// abort ends all batches: a fault has come while nothing was on its way.
-func (d *dispatch) abort(err error) error {
+func (d *dispatcher) abort(err error) error {
 	d.fail(err)
 	_, err = d.stop()
 	return err
 }
 
-// begin has the next batch encoded, where it need not wait.
-func (d *dispatch) begin(b *batch) (over bool, err error) {
-	t, alone := d.task, len(d.live) == 0
+func (d *dispatcher) startBatch(b *batch) (finished bool, err error) {
+	t, idle := d.task, len(d.active) == 0
 	switch {
 	case b.err != nil:
-		if alone {
-			t.commit(t.run.working)
+		if idle {
+			t.commit(t.run.requestCtx)
 		}
-		return alone, b.err
-	case b.caughtUp && alone:
+		return idle, b.err
+	case b.idle && idle:
 		d.next = nil
-		return d.caughtUp()
-	case b.caughtUp, d.doubt != nil && !alone:
+		return d.checkCaughtUp()
+	case b.idle, d.inDoubtErr != nil && !idle:
 		return false, nil
-	case d.doubt != nil && !t.account.examining():
-		return true, d.doubt
-	case !alone && (d.changed() || d.bytes()+b.bytes()+t.account.bytes() > maxHeld):
+	case d.inDoubtErr != nil && !t.tracker.checksPending():
+		return true, d.inDoubtErr
+	case !idle && (d.contextChanged() || d.bytes()+b.bytes()+t.tracker.bytes() > maxActiveBytes):
 		return false, nil
 	}
-	if alone && t.plugin.UpgradePending() {
-		if _, err := t.plugin.Upgrade(t.run.stopping); err != nil {
+	if idle && t.plugin.UpgradePending() {
+		if _, err := t.plugin.Upgrade(t.run.stopCtx); err != nil {
 			return true, err
 		}
 	}
-	w := &writing{task: t, batch: b, number: int(t.count.batches.Add(1)), tries: make([]tries, len(b.rows.Rows)),
-		bytes: b.bytes(), began: time.Now(), rows: make([]uint32, len(b.rows.Rows))}
+	w := &activeBatch{task: t, batch: b, number: int(t.count.batches.Add(1)),
+		rowStates: make([]rowState, len(b.rows.Rows)),
+		bytes:     b.bytes(), startedAt: time.Now(), rows: make([]uint32, len(b.rows.Rows))}
 	for i := range w.rows {
 		w.rows[i] = uint32(i)
 	}
-	d.next, d.live = nil, append(d.live, w)
+	d.next, d.active = nil, append(d.active, w)
 	t.o.Metrics.Batches.AddActive(len(b.rows.Rows))
 	d.encode(w)
 	return false, nil
 }
 
-// bytes are those that batches hold.
-func (d *dispatch) bytes() (n int) {
-	for _, w := range d.live {
+func (d *dispatcher) bytes() (n int) {
+	for _, w := range d.active {
 		n += w.bytes
 	}
 	return n
 }
 
-// caughtUp looks whether a task that finishes is at its end.
-func (d *dispatch) caughtUp() (over bool, err error) {
+func (d *dispatcher) checkCaughtUp() (finished bool, err error) {
 	t := d.task
-	t.commit(t.run.working)
-	if d.doubt != nil {
-		return true, d.doubt
+	t.commit(t.run.requestCtx)
+	if d.inDoubtErr != nil {
+		return true, d.inDoubtErr
 	}
-	done, err := t.o.CaughtUp(t.run.working)
+	done, err := t.o.CaughtUp(t.run.requestCtx)
 	if err != nil {
-		return true, fmt.Errorf("look for the ends of the topics: %w", err)
+		return true, fmt.Errorf("read the end offsets of the topics: %w", err)
 	}
 	return done, errDone
 }
 
-// encode makes the deliveries of a batch.
-func (d *dispatch) encode(w *writing) {
-	w.state, w.adopt = isEncoding, false
+func (d *dispatcher) encode(w *activeBatch) {
+	w.state, w.switchVersion = batchEncoding, false
 	go func() {
-		var jobs []job
+		var deliveries []delivery
 		var out outcome
 		span := w.batch.span.StartChild("encode", tracing.Internal)
 		err := guard.Do(d.task.log, "a sink task, the stage of encoding", func() (err error) {
-			jobs, err = w.deliveries(&out)
+			deliveries, err = w.encodeBatch(&out)
 			return err
 		})
-		span.SetInt("culvert.requests", int64(len(jobs)))
+		span.SetInt("culvert.requests", int64(len(deliveries)))
 		span.End(err)
 		d.events <- func() {
-			d.learn(&out)
-			d.made(w, jobs, err)
+			d.merge(&out)
+			d.onEncoded(w, deliveries, err)
 		}
 	}()
 }
 
-// learn takes what came of encoding or delivering rows.
-func (d *dispatch) learn(o *outcome) {
-	if o.bad != nil && (d.bad == nil || d.bad.before(o.bad.of, o.bad.row)) {
-		d.bad = o.bad
+func (d *dispatcher) merge(o *outcome) {
+	if f := o.firstFailure; f != nil && (d.firstFailure == nil || d.firstFailure.readBefore(f.active, f.row)) {
+		d.firstFailure = f
 	}
-	if o.doubt != nil && goesFirst(o.doubt, d.doubt) {
-		d.doubt = o.doubt
+	if o.inDoubtErr != nil && takesPrecedence(o.inDoubtErr, d.inDoubtErr) {
+		d.inDoubtErr = o.inDoubtErr
 	}
 }
 
-// made takes the deliveries of a batch.
-func (d *dispatch) made(w *writing, jobs []job, err error) {
-	switch w.left = len(jobs); {
-	case errors.Is(err, errAdopt):
-		w.adopt, w.state = true, isWaiting
+func (d *dispatcher) onEncoded(w *activeBatch, deliveries []delivery, err error) {
+	switch w.remaining = len(deliveries); {
+	case errors.Is(err, errSwitchVersion):
+		w.switchVersion, w.state = true, batchWaiting
 		return
 	case err != nil:
 		d.fail(err)
-		d.finish(w)
+		d.finishBatch(w)
 		return
-	case w.left == 0:
-		d.finish(w)
+	case w.remaining == 0:
+		d.finishBatch(w)
 		return
 	}
-	w.state, w.encoded = isEncoded, &encoded{jobs: jobs, hashed: d.newest()}
-	w.bytes = w.batch.bytes() + int(w.held.Load())
+	w.state, w.encoded = batchEncoded, &encodedBatch{deliveries: deliveries, version: d.contextVersion()}
+	w.bytes = w.batch.bytes() + int(w.deliveryBytes.Load())
 	first := true
-	for n := range jobs {
-		j := &jobs[n]
-		if j.noCheck != nil {
+	for n := range deliveries {
+		j := &deliveries[n]
+		if j.uncheckable != nil {
 			continue
 		}
 		if first {
-			w.encoded.hashed, first = j.hashed, false
+			w.encoded.version, first = j.version, false
 		}
-		w.encoded.mixed = w.encoded.mixed || j.hashed != w.encoded.hashed
+		w.encoded.mixed = w.encoded.mixed || j.version != w.encoded.version
 	}
 	if w.encoded.mixed {
-		w.encoded.hashed = hashed{}
+		w.encoded.version = contextVersion{}
 	}
 }
 
-// finish ends a batch of which nothing is on its way any more.
-func (d *dispatch) finish(w *writing) {
-	d.reportHalves(w)
-	w.batch.span.End(nil) // what went wrong stands in its parts
+func (d *dispatcher) finishBatch(w *activeBatch) {
+	d.failPartialRecords(w)
+	w.batch.span.End(nil) // its children have the errors
 	tally := &w.task.o.Metrics.Batches
-	tally.Record(w.began, len(w.batch.rows.Rows))
+	tally.Record(w.startedAt, len(w.batch.rows.Rows))
 	tally.AddActive(-len(w.batch.rows.Rows))
-	d.live = slices.DeleteFunc(d.live, func(other *writing) bool { return other == w })
-	d.ended = true
-	d.queue.forgetSettled(d.task.account.holds)
+	d.active = slices.DeleteFunc(d.active, func(other *activeBatch) bool { return other == w })
+	d.batchEnded = true
+	d.queue.dropDurable(d.task.tracker.isDurable)
 }
 
-// reportHalves fails by records of which some rows are written, and others will not be.
-func (d *dispatch) reportHalves(w *writing) {
+func (d *dispatcher) failPartialRecords(w *activeBatch) {
 	for n, i := range w.batch.items {
-		if n > 0 && w.batch.items[n-1] == i || !w.task.account.is(i, (*item).halfWritten) ||
-			w.task.o.InDoubt.why(i.record) != nil {
+		if n > 0 && w.batch.items[n-1] == i || !w.task.tracker.check(i, (*item).partiallyWritten) ||
+			w.task.o.InDoubt.cause(i.record) != nil {
 			continue
 		}
-		why := errors.New("some of the rows that the transforms made of it are written, and others are not")
-		if d.bad != nil && d.bad.of == w && w.batch.items[d.bad.row] == i {
-			why = fmt.Errorf("%w: %w", why, errors.Unwrap(d.bad.err))
+		reason := errors.New("some of the rows that the transforms made of it are written, and others are not")
+		if d.firstFailure != nil && d.firstFailure.active == w && w.batch.items[d.firstFailure.row] == i {
+			reason = fmt.Errorf("%w: %w", reason, errors.Unwrap(d.firstFailure.err))
 		}
-		d.fail(w.task.unsure(i, why))
+		d.fail(w.task.markInDoubt(i, reason))
 	}
 }
 
-// start begins deliveries, as many as may.
-func (d *dispatch) start() {
-	for d.running < d.task.o.InFlight {
-		l := d.following()
+func (d *dispatcher) startDeliveries() {
+	for d.inFlight < d.task.o.InFlight {
+		l := d.nextDelivery()
 		if l == nil {
 			return
 		}
-		d.running++
-		j := l.jobs[0] // the lane may get longer meanwhile
-		j.of.sent = true
-		j.awaits = d.queue.awaits(l)
+		d.inFlight++
+		j := l.deliveries[0] // a copy: the lane may grow in the meantime
+		j.active.started = true
+		j.awaitedSeq = d.queue.awaitedSeq(l)
 		go func() {
 			var out outcome
-			again, err := j.of.guarded(&out, &j)
+			retries, err := j.active.deliverGuarded(&out, &j)
 			d.events <- func() {
-				d.running--
-				d.learn(&out)
-				// A read that comes back with nothing to be sent again has settled its row: it was there already.
-				if l.numbered && (!j.reads() || err == nil && len(again) == 0) {
-					d.queue.settled[l.number] = d.task.account.apply(marked{}).number
+				d.inFlight--
+				d.merge(&out)
+				// A read without retries has settled its row: the entity existed already.
+				if l.keyed && (!j.isRead() || err == nil && len(retries) == 0) {
+					d.queue.settledSeq[l.key] = d.task.tracker.apply(storeRequested{}).number
 				}
-				d.delivered(l, again, err)
+				d.onDelivered(l, retries, err)
 			}
 		}()
 	}
 }
 
-// notedRows is how many rows are announced ahead for each request that may be on its way: after a kill they are in
-// doubt as those are that were sent.
-const notedRows = 3
+// announcedRowsPerSlot bounds the rows announced for each request slot; after a kill all of them are in doubt.
+const announcedRowsPerSlot = 3
 
-// following is the lane whose delivery goes out next, nil for none. One that must not be sent twice is announced, and
-// with it those that follow. What comes back into the queue meanwhile and was read before these goes before them.
-func (d *dispatch) following() *lane {
-	d.unnoteAll()
-	if len(d.noted) > 0 {
-		if first := d.queue.first(); first != nil && first.before(d.noted[0]) {
-			if l := d.note(d.nextLane(false, false)); l != nil {
+// nextDelivery announces a non-repeatable delivery together with those that follow it. Earlier ones that return to the
+// queue precede them.
+func (d *dispatcher) nextDelivery() *lane {
+	d.retractAll()
+	if len(d.announced) > 0 {
+		if first := d.queue.first(); first != nil && first.readBefore(d.announced[0]) {
+			if l := d.announce(d.nextLane(false, false)); l != nil {
 				return l
 			}
-			d.unnoteAll()
+			d.retractAll()
 		}
-		if len(d.noted) > 0 {
-			return d.nextNoted()
+		if len(d.announced) > 0 {
+			return d.nextAnnounced()
 		}
 	}
-	for rows := 0; rows < notedRows*d.task.o.InFlight; {
-		ahead := len(d.noted) > 0
-		l := d.note(d.nextLane(d.running == 0 && !ahead, ahead))
+	for rows := 0; rows < announcedRowsPerSlot*d.task.o.InFlight; {
+		announcing := len(d.announced) > 0
+		l := d.announce(d.nextLane(d.inFlight == 0 && !announcing, announcing))
 		if l == nil {
 			break
 		}
-		if d.noted = append(d.noted, l); l.jobs[0].Request.Repeatable || d.ends() {
+		if d.announced = append(d.announced, l); l.deliveries[0].Request.Repeatable || d.isEnding() {
 			break
 		}
-		rows += len(l.jobs[0].rows)
+		rows += len(l.deliveries[0].rows)
 	}
-	return d.nextNoted()
+	return d.nextAnnounced()
 }
 
-func (d *dispatch) nextNoted() *lane {
-	if len(d.noted) == 0 {
+func (d *dispatcher) nextAnnounced() *lane {
+	if len(d.announced) == 0 {
 		return nil
 	}
-	l := d.noted[0]
-	d.noted = d.noted[1:]
+	l := d.announced[0]
+	d.announced = d.announced[1:]
 	return l
 }
 
-// note announces the delivery of a lane that must not be sent twice; nil: there is none.
-func (d *dispatch) note(l *lane) *lane {
-	if l != nil && !l.jobs[0].Request.Repeatable {
-		j := &l.jobs[0]
-		j.note = j.of.note(j)
+func (d *dispatcher) announce(l *lane) *lane {
+	if l != nil && !l.deliveries[0].Request.Repeatable {
+		j := &l.deliveries[0]
+		j.announcedSeq = j.active.announce(j)
 	}
 	return l
 }
 
-// ends tells whether the task is about to end, so that what may still go out is asked of each delivery.
-func (d *dispatch) ends() bool { return d.task.run.ends() || d.bad != nil || d.doubt != nil }
+// isEnding reports whether each delivery must be checked again before it is sent.
+func (d *dispatcher) isEnding() bool {
+	return d.task.run.isEnding() || d.firstFailure != nil || d.inDoubtErr != nil
+}
 
-// unnoteAll puts back all that was announced, where the task is about to end: which of it still goes out is asked of
-// each delivery then.
-func (d *dispatch) unnoteAll() {
-	if d.ends() {
-		d.unnote(nil)
+func (d *dispatcher) retractAll() {
+	if d.isEnding() {
+		d.retract(nil)
 	}
 }
 
-// unnote puts back lanes whose next delivery is of the batch, nil for any, was announced and has not been sent.
-func (d *dispatch) unnote(w *writing) {
-	d.noted = slices.DeleteFunc(d.noted, func(l *lane) bool {
-		j := &l.jobs[0]
-		if w != nil && j.of != w {
+// retract returns announced, unsent lanes to the queue: those whose next delivery belongs to the batch, all if it is
+// nil.
+func (d *dispatcher) retract(w *activeBatch) {
+	d.announced = slices.DeleteFunc(d.announced, func(l *lane) bool {
+		j := &l.deliveries[0]
+		if w != nil && j.active != w {
 			return false
 		}
-		items := j.of.items(j)
-		if j.note > 0 {
-			d.task.account.apply(outcomeKnown{items})
+		items := j.active.items(j)
+		if j.announcedSeq > 0 {
+			d.task.tracker.apply(outcomeKnown{items})
 		}
-		j.note = 0
-		d.task.account.apply(deliveryEnded{items})
-		d.queue.putBack(l)
+		j.announcedSeq = 0
+		d.task.tracker.apply(deliveryEnded{items})
+		d.queue.pushBack(l)
 		return true
 	})
 }
 
-// delivered takes a delivery from its lane. What is to be encoded again goes before what comes after it, so that rows
-// of one key never overtake (P20).
-func (d *dispatch) delivered(l *lane, again []job, err error) {
+// onDelivered puts retries before the rest of the lane, so that rows of one key stay in order (P20).
+func (d *dispatcher) onDelivered(l *lane, retries []delivery, err error) {
 	if err != nil {
 		d.fail(err)
-		again = nil
+		retries = nil
 	}
-	w := l.jobs[0].of
-	w.sent = true
-	w.held.Add(-bytesOf(l.jobs[:1]))
-	w.left += len(again) - 1
-	d.queue.ended(l, again)
-	if w.left == 0 {
-		d.finish(w)
+	w := l.deliveries[0].active
+	w.started = true
+	w.deliveryBytes.Add(-bytesOf(l.deliveries[:1]))
+	w.remaining += len(retries) - 1
+	d.queue.complete(l, retries)
+	if w.remaining == 0 {
+		d.finishBatch(w)
 	}
 }
 
-// drop ends the delivery that is next, unsent.
-func (d *dispatch) drop(l *lane) {
-	d.queue.begin(l)
-	d.delivered(l, nil, nil)
+func (d *dispatcher) skip(l *lane) {
+	d.queue.pop(l)
+	d.onDelivered(l, nil, nil)
 }
 
-// setAside takes the lane that is next out for good.
-func (d *dispatch) setAside(l *lane) {
-	d.queue.setAside(l)
-	for _, j := range l.jobs {
-		if j.of.left--; j.of.left == 0 {
-			d.finish(j.of)
+func (d *dispatcher) abandonLane(l *lane) {
+	d.queue.discard(l)
+	for _, j := range l.deliveries {
+		if j.active.remaining--; j.active.remaining == 0 {
+			d.finishBatch(j.active)
 		}
 	}
 }
 
-func (d *dispatch) fail(err error) {
-	if goesFirst(err, d.failure) {
+func (d *dispatcher) fail(err error) {
+	if takesPrecedence(err, d.failure) {
 		d.failure = err
 	}
 	d.task.run.fail()
 }
 
-// nextLane is the lane whose first delivery may begin now, nil for none: of all that can, the one that was read first,
-// so that little is settled out of order. alone: nothing is on its way. ahead: only one that must not be sent twice.
-func (d *dispatch) nextLane(alone, ahead bool) *lane {
-	account := d.task.account
+// nextLane starts the delivery that was read first of all that may start, so that little is settled out of order.
+func (d *dispatcher) nextLane(idle, nonRepeatableOnly bool) *lane {
 	for {
 		l := d.queue.first()
-		if l == nil || ahead && (l.jobs[0].Request.Repeatable || l.jobs[0].noCheck != nil) {
+		if l == nil || nonRepeatableOnly && (l.deliveries[0].Request.Repeatable || l.deliveries[0].uncheckable != nil) {
 			return nil
 		}
-		j := &l.jobs[0]
-		w := j.of
-		items := w.items(j)
-		if d.task.run.ends() && !w.completes(items) {
-			d.setAside(l)
+		items := l.deliveries[0].active.items(&l.deliveries[0])
+		if d.prune(l, items) {
 			continue
 		}
-		if j.noCheck != nil && j.noCheck.inherited { // even if another member owns it now: later rows were dropped
-			account.apply(doubtLookedAt{items})
-			d.learn(&outcome{doubt: j.noCheck.failure})
-			d.drop(l)
-			continue
-		}
-		if account.some(items, (*item).theirs) { // this delivery no longer decides about them
-			mine := slices.DeleteFunc(slices.Clone(j.rows),
-				func(row uint32) bool { return account.is(w.batch.items[row], (*item).theirs) })
-			if len(mine) == 0 { // their new owner writes them
-				d.drop(l)
-			} else {
-				d.encodeAgain(l, mine)
-			}
-			continue
-		}
-		if d.doubt != nil && !w.allInDoubt(j) && !w.completes(items) {
-			// The task is about to fail: what is in doubt is looked at, and nothing else goes out that could overtake
-			// it.
-			account.apply(doubtLookedAt{items})
-			d.drop(l)
-			continue
-		}
-		if before := d.beforeEnd(j); len(before) == 0 {
-			d.drop(l)
-			continue
-		} else if len(before) < len(j.rows) {
-			d.encodeAgain(l, before)
-			continue
-		}
-		if err := w.undecided(j); err != nil {
-			d.fail(err)
-			d.setAside(l)
-			continue
-		}
-		switch account.apply(deliveryBegins{items, alone}).begins {
-		case begun:
-			d.queue.begin(l)
+		switch d.task.tracker.apply(deliveryStart{items, idle}).start {
+		case startOK:
+			d.queue.pop(l)
 			return l
-		case theirs: // just now; the next round drops these rows
-		case full:
-			if alone {
+		case startRevoked: // just now; the next iteration drops these rows
+		case startMetadataFull:
+			if idle {
 				d.split(l)
 			} else {
-				d.queue.full(l)
+				d.queue.block(l)
 			}
 		}
 	}
 }
 
-// split replaces a lane's first delivery by two halves, because the commit metadata has no room for the outcome of all
-// its rows; a single row fails the task.
-func (d *dispatch) split(l *lane) {
-	w, rows := l.jobs[0].of, l.jobs[0].rows
-	if len(rows) == 1 {
-		d.fail(&recordError{item: w.batch.items[rows[0]], stage: "write",
-			err: errors.New("the metadata with the group's offset has no room for what may become of it: too many " +
-				"records are uncertain, or the brokers take too little with an offset (offset.metadata.max.bytes)")})
-		d.setAside(l)
-		return
+// prune drops or replaces the next delivery of a lane if it must not be sent as it is, and reports whether it did.
+func (d *dispatcher) prune(l *lane, items []*item) bool {
+	j, tracker := &l.deliveries[0], d.task.tracker
+	w := j.active
+	if d.task.run.isEnding() && !w.completesPartial(items) {
+		d.abandonLane(l)
+		return true
 	}
-	d.encodeAgain(l, rows[:len(rows)/2], rows[len(rows)/2:])
+	// even if another member owns it now: later rows were skipped
+	if j.uncheckable != nil && j.uncheckable.inherited {
+		tracker.apply(inDoubtChecked{items})
+		d.merge(&outcome{inDoubtErr: j.uncheckable.failure})
+		d.skip(l)
+		return true
+	}
+	if tracker.checkAny(items, (*item).revoked) {
+		owned := slices.DeleteFunc(slices.Clone(j.rows),
+			func(row uint32) bool { return tracker.check(w.batch.items[row], (*item).revoked) })
+		if len(owned) == 0 { // their new owner writes all of them
+			d.skip(l)
+		} else {
+			d.reencodeFirst(l, owned)
+		}
+		return true
+	}
+	// If the task is about to fail, only records in doubt are checked, so that nothing overtakes them.
+	if d.inDoubtErr != nil && !w.allInDoubt(j) && !w.completesPartial(items) {
+		tracker.apply(inDoubtChecked{items})
+		d.skip(l)
+		return true
+	}
+	if before := d.rowsBeforeEnd(j); len(before) == 0 {
+		d.skip(l)
+		return true
+	} else if len(before) < len(j.rows) {
+		d.reencodeFirst(l, before)
+		return true
+	}
+	if err := w.inDoubtUnchecked(j); err != nil {
+		d.fail(err)
+		d.abandonLane(l)
+		return true
+	}
+	return false
 }
 
-// encodeAgain puts other deliveries in the place of a lane's first one, which has not begun: one or more for each part
-// of its rows.
-func (d *dispatch) encodeAgain(l *lane, parts ...[]uint32) {
-	w := l.jobs[0].of
-	var jobs []job
+// split halves the next delivery because the metadata have no room for all outcomes; a single row fails the task.
+func (d *dispatcher) split(l *lane) {
+	w, rows := l.deliveries[0].active, l.deliveries[0].rows
+	if len(rows) == 1 {
+		d.fail(&recordError{item: w.batch.items[rows[0]], stage: "write",
+			err: errors.New("the commit metadata has no room for its outcome: too many " +
+				"records are uncertain, or the brokers' offset.metadata.max.bytes is too small")})
+		d.abandonLane(l)
+		return
+	}
+	d.reencodeFirst(l, rows[:len(rows)/2], rows[len(rows)/2:])
+}
+
+func (d *dispatcher) reencodeFirst(l *lane, parts ...[]uint32) {
+	w := l.deliveries[0].active
+	var deliveries []delivery
 	var out outcome
 	for _, rows := range parts {
 		if len(rows) == 0 {
@@ -644,32 +614,32 @@ func (d *dispatch) encodeAgain(l *lane, parts ...[]uint32) {
 		}
 		var hints []wit.Hint
 		for n, row := range rows {
-			if hint := w.tries[row].hint; hint != "" {
+			if hint := w.rowStates[row].hint; hint != "" {
 				hints = append(hints, wit.Hint{Row: uint32(n), Text: hint})
 			}
 		}
-		some, err := w.encode(&out, rows, hints)
-		d.learn(&out)
+		more, err := w.encodeRows(&out, rows, hints)
+		d.merge(&out)
 		if err != nil {
 			d.fail(err)
-			d.setAside(l)
+			d.abandonLane(l)
 			return
 		}
-		jobs = append(jobs, some...)
+		deliveries = append(deliveries, more...)
 	}
-	d.queue.begin(l)
-	d.delivered(l, jobs, nil)
+	d.queue.pop(l)
+	d.onDelivered(l, deliveries, nil)
 }
 
-// beforeEnd are the rows of a delivery that were read before the record at which the task ends, or will fail, or
-// complete a record of which others are written; all of them where there is none.
-func (d *dispatch) beforeEnd(j *job) []uint32 {
-	if d.bad == nil && d.unchecked == nil {
+// rowsBeforeEnd returns the rows that were read before the failing record, and those of partially written records.
+func (d *dispatcher) rowsBeforeEnd(j *delivery) []uint32 {
+	if d.firstFailure == nil && d.firstUncheckable == nil {
 		return j.rows
 	}
 	return slices.DeleteFunc(slices.Clone(j.rows), func(row uint32) bool {
-		ends := d.bad != nil && !d.bad.before(j.of, row) ||
-			d.unchecked != nil && !d.unchecked.before(j.of, row) && j.of.tries[row].doubt == nil
-		return ends && !d.task.account.is(j.of.batch.items[row], (*item).halfWritten)
+		excluded := d.firstFailure != nil && !d.firstFailure.readBefore(j.active, row) ||
+			d.firstUncheckable != nil && !d.firstUncheckable.readBefore(j.active, row) &&
+				j.active.rowStates[row].inDoubt == nil
+		return excluded && !d.task.tracker.check(j.active.batch.items[row], (*item).partiallyWritten)
 	})
 }

@@ -24,7 +24,7 @@ import (
 
 // A row that is answered late holds up no other batch, but for the rows of its own key, as far as what is held has
 // bounds.
-func TestSlowLaneHoldsUpNobody(t *testing.T) {
+func TestSlowLaneDelaysNoOtherLane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once, x.o.BatchRows, x.group.atMost = false, 10, 10
@@ -67,17 +67,17 @@ func TestWhatSlowLanesHoldIsBounded(t *testing.T) {
 			return 0
 		}
 		x.group.put("t", 0, "z="+value)
-		for i := range 2 * maxHeld / size {
+		for i := range 2 * maxActiveBytes / size {
 			x.group.put("t", 0, fmt.Sprintf("%c=%s", 'a'+i%20, value))
 		}
 		task := NewTask(x.o)
 		stop := runtest.Start(t, task.Run)
 		runtest.Pass(30 * time.Second)
-		if n := len(x.service.seen()); n < maxHeld/size/2 || task.account.bytes() > maxHeld+3*size {
-			t.Errorf("%d requests, %d bytes are held", n, task.account.bytes())
+		if n := len(x.service.seen()); n < maxActiveBytes/size/2 || task.tracker.bytes() > maxActiveBytes+3*size {
+			t.Errorf("%d requests, %d bytes are held", n, task.tracker.bytes())
 		}
 		time.Sleep(time.Minute)
-		assert.Equal(t, 2*maxHeld/size+1, len(x.service.seen()), "all are written when the slow one is")
+		assert.Equal(t, 2*maxActiveBytes/size+1, len(x.service.seen()), "all are written when the slow one is")
 		require.NoError(t, stop())
 	})
 }
@@ -98,10 +98,10 @@ func (s *shifting) OpenSink(ctx context.Context, component string, settings []wi
 	return o, err
 }
 
-func (s *shifting) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
+func (s *shifting) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.Origins,
 	hints []wit.Hint) (wit.EncodeResult, error) {
 	own, lanes, _ := bytes.Cut(context, []byte("/"))
-	d, err := s.writer.Encode(ctx, own, b, origins, hints)
+	d, err := s.writer.Encode(ctx, own, b, recordIDs, hints)
 	for i := range d.Ready {
 		d.Ready[i].OrderingKey %= uint32(lanes[0] - '0')
 	}
@@ -162,13 +162,13 @@ func TestBatchesSideBySide(t *testing.T) {
 			return status, nil
 		}
 		want := map[string][]string{}
-		var places []topicPartition
+		var tps []topicPartition
 		for i := range 300 {
 			key := fmt.Sprintf("%c%d", 'a'+rune(r.IntN(6)), r.IntN(3))
 			want[key] = append(want[key], fmt.Sprint(i))
 			at := topicPartition{"t", int32(key[0]+key[1]) % 3} // a lane is of several partitions
-			if !slices.Contains(places, at) {
-				places = append(places, at)
+			if !slices.Contains(tps, at) {
+				tps = append(tps, at)
 			}
 			x.group.put(at.topic, at.partition, fmt.Sprintf("%s=%d", key, i))
 		}
@@ -180,7 +180,7 @@ func TestBatchesSideBySide(t *testing.T) {
 					x.group.outOfReach(errors.New("nobody there"))
 					runtest.Pass(time.Duration(r.IntN(500)) * time.Millisecond)
 				}
-				switch at := places[r.IntN(len(places))]; r.IntN(4) {
+				switch at := tps[r.IntN(len(tps))]; r.IntN(4) {
 				case 0:
 					x.group.revoke(t.Context(), at)
 					x.group.assign(at)
@@ -218,7 +218,7 @@ func TestBatchesSideBySide(t *testing.T) {
 
 // A worker that was paused for longer than its session sends nothing before it knows that its records are still its
 // own, and commits nothing of those that are not.
-func TestNothingIsSentBeyondTheSession(t *testing.T) {
+func TestNothingIsSentAfterTheSessionExpires(t *testing.T) {
 	for _, repeatable := range []bool{false, true} {
 		// paused runs a task whose session is over when the first of three requests is answered.
 		paused := func(t *testing.T, then func(x *world)) {
@@ -273,24 +273,24 @@ func TestPutBackLeavesRoom(t *testing.T) {
 	x := newWorld(&writer{})
 	task := NewTask(x.o)
 	ending, fail := context.WithCancel(t.Context())
-	task.run = &running{stopping: t.Context(), ending: ending, working: t.Context(), fail: fail}
-	d := newDispatch(task)
-	p := &partition{at: topicPartition{"t", 0}, delivering: 1}
-	w := &writing{task: task, tries: make([]tries, 2), batch: &batch{}}
+	task.run = &runContext{stopCtx: t.Context(), startCtx: ending, requestCtx: t.Context(), fail: fail}
+	d := newDispatcher(task)
+	p := &partition{tp: topicPartition{"t", 0}, startedRows: 1}
+	w := &activeBatch{task: task, rowStates: make([]rowState, 2), batch: &batch{}}
 	lanes := make([]*lane, 2)
 	for n := range lanes {
 		w.batch.items = append(w.batch.items, &item{partition: p, record: &kgo.Record{Offset: int64(n)},
-			offset: int64(n), left: 1})
-		j := job{of: w}
+			offset: int64(n), remaining: 1})
+		j := delivery{active: w}
 		j.rows = []uint32{uint32(n)}
-		lanes[n] = &lane{jobs: []job{j}}
+		lanes[n] = &lane{deliveries: []delivery{j}}
 	}
-	d.noted = lanes[1:]
-	d.queue.put(lanes[0])
-	d.queue.full(lanes[0])
+	d.announced = lanes[1:]
+	d.queue.push(lanes[0])
+	d.queue.block(lanes[0])
 	d.fail(errors.New("over"))
-	if d.unnoteAll(); d.queue.first() != lanes[0] || p.delivering != 0 {
-		t.Errorf("expected the first delivery to be next, found %v, %d on their way", d.queue.first(), p.delivering)
+	if d.retractAll(); d.queue.first() != lanes[0] || p.startedRows != 0 {
+		t.Errorf("expected the first delivery to be next, found %v, %d on their way", d.queue.first(), p.startedRows)
 	}
 }
 

@@ -1,24 +1,21 @@
-// Package sink writes topics to a service: the loop of a sink task. What a request looks like and what its answer means
-// is the plugin's business; order, what may be sent again and what counts as settled is this package's.
+// Package sink writes topics to a service: it is the loop of a sink task. The plugin builds requests and interprets
+// responses; this package decides about order, retries, and what counts as settled.
 //
-// Where to look, from the top down; each file uses those after it alone:
+// A [Task] reads batches (batchreader.go), which its dispatcher encodes and sends as deliveries, in lanes by ordering
+// key (dispatch.go, queue.go, batch.go). Their results settle, reject, retry or check rows.
 //
-//   - replay.go: records that are read back. run.go: a task from its start to its end.
-//   - dispatch.go, queue.go: what is written side by side and by lane, and when the task ends; of one goroutine.
-//   - deliver.go, judge.go: a delivery, and what the verdicts on its rows come to. encode.go: rows become deliveries.
-//     doubt.go: rows in doubt, to whose request no answer came, or none that says whether they were written. row.go:
-//     rows that are settled, refused or tried again.
-//   - gather.go: batches. deadletter.go: records that cannot be written. writing.go: a batch that is being written.
-//   - commit.go: commits, and what an earlier run has stored. task.go: a task, its options and what it has done.
-//   - reach.go: topics that nothing takes. account.go: the ledger for all goroutines, and what accounts keep of
-//     partitions that went away. fault.go: faults of records.
-//   - ledger.go, room.go, partition.go: what is settled, announced and committed, as a value with events. uncertain.go:
-//     what nobody knows of. metadata.go: what is stored with an offset. offsets.go: names of partitions and records.
-//   - code.go: what a task needs of others: plugin, client, chain, consumer.
+// Where to look:
 //
-// Invariants: records of one key are written in their order. An offset is committed when everything before it is
-// settled. A request that must not be sent twice is not sent again before its fate is known, or somebody has said so.
-// What was settled of a partition that went away is not written again by whom it comes to.
+//   - options.go, task.go, run.go: the task and its run. code.go: the interfaces of plugin, client, chain and consumer.
+//   - encode.go, deliver.go, results.go, row.go, deadletter.go: a delivery, from its rows to their results.
+//   - indoubt.go, indoubtrecords.go, errors.go: rows whose outcome is unknown.
+//   - tracker.go, ledger.go, partition.go: what is settled, announced and committed, as a value with events.
+//   - commit.go, restore.go, metadata.go, capacity.go, offsets.go: commits, and their metadata.
+//   - replay.go: dead letters that are written again. unmatched.go: topics that no setting names.
 //
-// Locks, from the outside in: Task.committing, account.mu, Uncertain.mu or Settled.mu.
+// Invariants: records of one key are written in order. An offset is committed when everything before it is settled. A
+// non-repeatable request is repeated only after its outcome is known, or an operator has decided so. What was settled
+// of a revoked partition is not written again by its next owner.
+//
+// Lock order: Task.committing, offsetTracker.mu, then InDoubtRecords.mu or RevokedPartitions.mu.
 package sink

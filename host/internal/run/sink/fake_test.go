@@ -56,10 +56,10 @@ func (g *group) put(topic string, partition int32, lines ...string) {
 	defer g.mu.Unlock()
 	p := topicPartition{topic, partition}
 	for _, line := range lines {
-		key, value, some := strings.Cut(line, "=")
+		key, value, more := strings.Cut(line, "=")
 		r := &kgo.Record{Topic: topic, Partition: partition, Offset: int64(len(g.logs[p])), Key: []byte(key),
 			Timestamp: time.UnixMilli(7)}
-		if some {
+		if more {
 			r.Value = []byte(value)
 		}
 		g.logs[p] = append(g.logs[p], r)
@@ -157,13 +157,13 @@ func (g *group) Poll(ctx context.Context) ([]*kgo.Record, error) {
 func (g *group) polled() []*kgo.Record {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var places []topicPartition
+	var tps []topicPartition
 	for p := range g.owned {
-		places = append(places, p)
+		tps = append(tps, p)
 	}
-	slices.SortFunc(places, func(a, b topicPartition) int { return int(a.partition - b.partition) })
+	slices.SortFunc(tps, func(a, b topicPartition) int { return int(a.partition - b.partition) })
 	var out []*kgo.Record
-	for _, p := range places {
+	for _, p := range tps {
 		for g.at[p] < int64(len(g.logs[p])) && len(out) < g.atMost {
 			out = append(out, g.logs[p][g.at[p]])
 			g.at[p]++
@@ -258,7 +258,7 @@ func (s *service) Fetch(context.Context, wit.RequestBatch) ([]wit.Response, erro
 }
 
 func (s *service) Exchange(ctx context.Context, r *wit.Request) (wit.Response, error) {
-	for asked := false; !asked || !transport.StillMaySend(ctx); asked = true {
+	for retryAfter := false; !retryAfter || !transport.StillMaySend(ctx); retryAfter = true {
 		if err := transport.MaySend(ctx); err != nil {
 			return wit.Response{}, err
 		}
@@ -295,9 +295,9 @@ func (s *service) Exchange(ctx context.Context, r *wit.Request) (wit.Response, e
 // byBody answers these bodies so, 0 is no answer, and all others with 201.
 func byBody(statuses map[string]uint16) func(int, string) (uint16, error) {
 	return func(_ int, body string) (uint16, error) {
-		status, some := statuses[body]
+		status, more := statuses[body]
 		switch {
-		case !some:
+		case !more:
 			return 201, nil
 		case status == 0:
 			return 0, lostAnswer()
@@ -363,7 +363,7 @@ func (w *writer) OpenSink(context.Context, string, []wit.Setting, []byte, []wit.
 	return wit.SinkOpenResult{Ready: &wit.SinkOpened{Context: []byte(w.version), Topics: w.topics}}, nil
 }
 
-func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, origins record.Origins,
+func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, recordIDs record.Origins,
 	hints []wit.Hint) (d wit.EncodeResult, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -375,7 +375,7 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, orig
 		return d, &wit.Error{Kind: wit.ErrorStale, Message: "unknown property"}
 	}
 	w.encoded += len(b.Rows)
-	w.given = append(w.given, origins.IDs...)
+	w.given = append(w.given, recordIDs.IDs...)
 	hinted := map[uint32]string{}
 	for _, h := range hints {
 		hinted[h.Row] = h.Text
@@ -408,7 +408,7 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, orig
 		}
 		switch h := hinted[uint32(i)]; {
 		case h == "", strings.HasPrefix(h, wit.HintMoved):
-		case checks(h):
+		case requestsCheck(h):
 			d.Rejected = append(d.Rejected, wit.RowError{RowIndex: uint32(i),
 				Error: wit.Error{Kind: wit.ErrorUnsupported,
 					Message: "it is not looked up"}})
@@ -536,9 +536,10 @@ func newWorldOf(w *writer, plugin Writer) *world {
 	x := &world{group: newGroup(), versions: runtest.Running[Writer](code(w.version, plugin)),
 		service: &service{retry: transport.Retry{Max: &times, MinBackoff: time.Second, MaxBackoff: time.Second}}}
 	x.o = Options{Connector: "c", Component: "C", Versions: x.versions, Client: x.service,
-		Registry: record.NewRegistry(), NewConsumer: x.group.join,
-		Linger: time.Second, Once: true, CaughtUp: x.group.caughtUp, Logger: slog.New(slog.DiscardHandler),
-		NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil }}
+		Registry: record.NewRegistry(), Once: true, CaughtUp: x.group.caughtUp,
+		Stages: Stages{NewConsumer: x.group.join,
+			NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil }},
+		Limits: Limits{Linger: time.Second}, Telemetry: Telemetry{Logger: slog.New(slog.DiscardHandler)}}
 	return x
 }
 

@@ -226,7 +226,7 @@ func (m *mortal) dies(t *testing.T, n int, written *[]string) {
 // the others sent.
 func (m *mortal) operate(t *testing.T, err error, written []string) {
 	t.Helper()
-	var doubts *uncertainError
+	var doubts *inDoubtError
 	switch {
 	case errors.As(err, &doubts):
 	case err != nil && !strings.Contains(err.Error(), errDead.Error()):

@@ -8,99 +8,93 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// ledger keeps account of what is settled, by partition. It is a value: [ledger.apply] is the only thing that changes
-// it, by events, and says what follows from them. It has no lock, waits for nothing and calls nobody.
+// ledger records what is settled, by partition. It is a value without locks or side effects: only [ledger.apply]
+// changes it, by events, and returns their effects.
 //
 // Invariants:
 //
-//   - Of each partition, every record that was read is settled and taken away, or in items, in the order of offsets, or
-//     was dropped with its assignment. So the offset that is given to a commit is at most the first that isn't settled.
-//   - Metadata with an offset says of each record from there on whether it is settled, in doubt, or sent by a request
-//     that must not be sent twice; it is not longer than limit, whatever comes of the deliveries that have begun.
-//   - What was announced by a number is stored when a commit that was taken after it is: stored <= announced. A commit
-//     that left out a partition of this task's stores nothing of what was announced.
-//   - Nothing of an assignment that is over changes what the next one of the partition knows.
+//   - Every record of a partition that was read is settled and removed, or is in items in offset order, or was dropped
+//     with its assignment. So an offset that is committed is at most the first unsettled one.
+//   - The metadata with an offset state for each record from there on whether it is settled, in doubt, or in flight by
+//     a non-repeatable request; they never exceed the limit, whatever the outcome of the deliveries that have started.
+//   - What was announced under a sequence number is durable when a commit that started after it succeeds: durableSeq <=
+//     pendingSeq. A commit that left out a partition of this task makes nothing durable.
+//   - An assignment that has ended never changes what the next one of its partition knows.
 type ledger struct {
 	partitions map[topicPartition]*partition
-	space
-	// announced counts what was to be stored before a request goes out, and stored how much of that is; learned is the
-	// number of what the plugin knows.
-	announced, stored, learned int
+	capacity
+	// pendingSeq counts what has to be stored before a request is sent, durableSeq is how much of it is stored;
+	// knownSeq is the number of the plugin's knowledge.
+	pendingSeq, durableSeq, knownSeq int
 }
 
-func newLedger(d doubts) ledger {
-	return ledger{partitions: map[topicPartition]*partition{}, space: space{doubts: d, limit: kafka.MaxCommitText}}
+func newLedger(d inDoubtLookup) ledger {
+	return ledger{partitions: map[topicPartition]*partition{},
+		capacity: capacity{inDoubt: d, limit: kafka.MaxCommitText}}
 }
 
-// event is something that has happened to a sink task's records or partitions.
+// event is something that happened to a task's records or partitions.
 type event interface{ apply(l *ledger) effects }
 
-// effects are what follows from an event. Which of them are there, its type says.
+// effects are the consequences of an event; the event's type documents which fields it sets.
 type effects struct {
-	items []*item
-	// setBack are partitions that begin again.
-	setBack []setBack
-	// settled are records of which nothing is left, so that nobody need decide about them.
-	settled []recordID
-	// left are assignments that are over.
-	left    []*partition
-	offsets kafka.Offsets
-	number  int
-	text    string
-	yes     bool
-	begins  beginning
-	// landed: a delivery has.
-	landed bool
+	items     []*item
+	resets    []offsetReset
+	settled   []recordID // records without unsettled rows
+	revoked   []*partition
+	offsets   kafka.Offsets
+	number    int
+	text      string
+	ok        bool
+	start     startResult
+	completed bool
 }
 
 func (l *ledger) apply(e event) effects { return e.apply(l) }
 
-// setBack is a partition that goes on at an offset below what was read or committed of it; dropped is how many of the
-// records read before are not settled.
-type setBack struct {
-	at      topicPartition
+type offsetReset struct {
+	tp      topicPartition
 	offset  int64
 	dropped int
 }
 
-// recordsRead: records were polled. The effect is those that are to be written, as items with one row each to begin
-// with. Those of partitions that went away meanwhile are left out: they come again to their new owner. Markers of
-// transactions are settled at once. A record below what was read or committed before begins its partition again: the
-// log has become shorter, or the topic was made again, and auto.offset.reset says to go on.
+// recordsRead: records were polled. Its effect is the items to write, one row each so far. Records of revoked
+// partitions are left out, transaction markers are settled at once. A record below what was read or committed resets
+// its partition: the log became shorter or the topic was created again, and auto.offset.reset allows to continue.
 type recordsRead struct{ records []*kgo.Record }
 
 func (e recordsRead) apply(l *ledger) (out effects) {
-	var made []item
+	var block []item
 	for n, r := range e.records {
-		at := topicPartition{r.Topic, r.Partition}
-		p := l.partitions[at]
-		if p == nil || p.gone {
+		tp := topicPartition{r.Topic, r.Partition}
+		p := l.partitions[tp]
+		if p == nil || p.revoked {
 			continue
 		}
-		if r.Offset < max(p.next, p.committed) {
+		if r.Offset < max(p.nextOffset, p.committed) {
 			var dropped int
-			p, dropped = l.restart(p, r.Offset)
-			out.setBack = append(out.setBack, setBack{at, r.Offset, dropped})
+			p, dropped = l.resetPartition(p, r.Offset)
+			out.resets = append(out.resets, offsetReset{tp, r.Offset, dropped})
 		}
-		p.next = r.Offset + 1
-		if len(made) == 0 {
-			made = make([]item, neighbours(e.records[n:]))
+		p.nextOffset = r.Offset + 1
+		if len(block) == 0 {
+			block = make([]item, samePartitionRun(e.records[n:]))
 		}
-		i := &made[0]
-		made = made[1:]
-		*i = item{record: r, partition: p, offset: r.Offset, left: 1}
+		i := &block[0]
+		block = block[1:]
+		*i = item{record: r, partition: p, offset: r.Offset, remaining: 1}
 		p.items, p.bytes = append(p.items, i), p.bytes+i.bytes()
-		if p.base < 0 {
-			p.base = r.Offset
+		if p.baseOffset < 0 {
+			p.baseOffset = r.Offset
 		}
 		switch {
-		case r.Attrs.IsControl(): // the commit is to move over it, also while nothing comes after it
-			i.left = 0
+		case r.Attrs.IsControl(): // the commit must pass it even if nothing follows
+			i.remaining = 0
 			p.advance()
-		case p.knows(r.Offset):
-			i.left, i.sent = 0, true
+		case p.inheritedSettled(r.Offset):
+			i.remaining, i.attempted = 0, true
 			p.advance()
-			p.uncommitted = true
+			p.dirty = true
 		default:
 			out.items = append(out.items, i)
 		}
@@ -108,30 +102,27 @@ func (e recordsRead) apply(l *ledger) (out effects) {
 	return out
 }
 
-// fewItems is how many items are made together at most: they are held together, with their records.
-const fewItems = 64
+const itemBlockSize = 64
 
-// neighbours is how many of the first records are of one partition, fewItems at most: they are settled about together.
-func neighbours(records []*kgo.Record) (n int) {
-	for n < min(len(records), fewItems) && records[n].Partition == records[0].Partition &&
+func samePartitionRun(records []*kgo.Record) (n int) {
+	for n < min(len(records), itemBlockSize) && records[n].Partition == records[0].Partition &&
 		records[n].Topic == records[0].Topic {
 		n++
 	}
 	return n
 }
 
-// restart begins a partition again at an offset below what was read or committed of it. What was known beyond that
-// offset is of records that are gone, and so are those that are held; the group's offset is lowered before anything is
-// sent.
-func (l *ledger) restart(was *partition, offset int64) (p *partition, dropped int) {
-	was.gone = true
-	p = &partition{at: was.at, committed: offset, base: offset, reach: -1, uncommitted: true}
-	if was.committed == notKnown {
-		p.committed = notKnown
+// resetPartition replaces the assignment: what was known or held beyond the offset belongs to records that no longer
+// exist. The group's offset is lowered before anything is sent.
+func (l *ledger) resetPartition(prior *partition, offset int64) (p *partition, dropped int) {
+	prior.revoked = true
+	p = &partition{tp: prior.tp, committed: offset, baseOffset: offset, maxStarted: -1, dirty: true}
+	if prior.committed == offsetUnknown {
+		p.committed = offsetUnknown
 	}
-	p.earlier = metadata{uncertain: l.doubts.of(was.at, offset)}.ranges(offset)
-	l.partitions[was.at] = p
-	for _, i := range was.items {
+	p.inherited = metadata{inDoubt: l.inDoubt.openRanges(prior.tp, offset)}.stateRanges(offset)
+	l.partitions[prior.tp] = p
+	for _, i := range prior.items {
 		if i.unsettled() {
 			dropped++
 		}
@@ -139,48 +130,45 @@ func (l *ledger) restart(was *partition, offset int64) (p *partition, dropped in
 	return p, dropped
 }
 
-// offsetKnown: the group is at an offset of a partition that is new here (-1: nowhere yet). settled is what an earlier
-// task has settled from there on, in order; doubtful are the offsets of which nobody knows whether they were written.
-// unstored: the metadata does not say all of that yet. text is the metadata where an assignment before this one has
-// stored it, else empty: should the partition go away again before anything else is stored, what it says of requests on
-// their way is known then, too.
-type offsetKnown struct {
-	at        topicPartition
+// offsetFetched: the group's offset of a new partition is known (-1 for none). settled has the offsets that an earlier
+// task has settled, in order, inDoubt those of unknown outcome. unstored reports that the metadata do not contain all
+// of it yet. text is the metadata if an earlier assignment of this process stored it: should the partition be revoked
+// again before anything else is stored, the outcome of its requests is known then.
+type offsetFetched struct {
+	tp        topicPartition
 	committed int64
 	settled   []offsetRange
-	doubtful  map[int64]bool
+	inDoubt   map[int64]bool
 	unstored  bool
 	text      string
 }
 
-func (e offsetKnown) apply(l *ledger) (out effects) {
-	p := l.partitions[e.at]
+func (e offsetFetched) apply(l *ledger) (out effects) {
+	p := l.partitions[e.tp]
 	if p == nil {
 		return out
 	}
-	p.committed, p.base, p.doubtful = e.committed, e.committed, e.doubtful
-	p.stored = &commit{offset: e.committed, text: e.text}
-	p.earlier = metadata{settled: joined(e.settled), uncertain: l.doubts.of(e.at, e.committed)}.ranges(e.committed)
-	p.uncommitted = p.uncommitted || e.unstored
+	p.committed, p.baseOffset, p.toCheck = e.committed, e.committed, e.inDoubt
+	p.storedCommit = &commitEntry{offset: e.committed, metadata: e.text}
+	p.inherited = metadata{settled: mergeRanges(e.settled),
+		inDoubt: l.inDoubt.openRanges(e.tp, e.committed)}.stateRanges(e.committed)
+	p.dirty = p.dirty || e.unstored
 	p.previousPending = e.unstored
 	return out
 }
 
-// rowsMade: so many rows came of a record, and so many of them are to be written: none settles it.
-type rowsMade struct {
-	item *item
-	rows uint32
-	left int
+type rowsTransformed struct {
+	item      *item
+	rows      uint32
+	remaining int
 }
 
-func (e rowsMade) apply(*ledger) (out effects) {
-	e.item.rows, e.item.left = e.rows, e.left
+func (e rowsTransformed) apply(*ledger) (out effects) {
+	e.item.rows, e.item.remaining = e.rows, e.remaining
 	e.item.partition.advance()
 	return out
 }
 
-// rowsSettled: a row of each of these records is done with; written: by a request that must not be sent twice. The
-// effect is those of which nothing is left but what cannot be written.
 type rowsSettled struct {
 	items   []*item
 	written bool
@@ -188,7 +176,7 @@ type rowsSettled struct {
 
 func (e rowsSettled) apply(*ledger) (out effects) {
 	for _, i := range e.items {
-		if i.left--; e.written {
+		if i.remaining--; e.written {
 			i.written++
 		}
 		i.settle(&out)
@@ -196,321 +184,299 @@ func (e rowsSettled) apply(*ledger) (out effects) {
 	return out
 }
 
-// settle takes a record from the account when all of its rows are settled.
 func (i *item) settle(out *effects) {
 	if !i.unsettled() {
 		out.settled = append(out.settled, idOf(i.record))
-		delete(i.partition.doubtful, i.offset)
+		delete(i.partition.toCheck, i.offset)
 	}
 	i.partition.advance()
-	i.partition.uncommitted = true // out of order, it belongs into the metadata
-	if i.due() {
+	i.partition.dirty = true // out of order it is part of the metadata
+	if i.readyForDLQ() {
 		out.items = append(out.items, i)
 	}
 }
 
-// rowRefused: a row of a record cannot be written, or, with [allOfIt], no row comes of it. yes: nor can the others that
-// are left.
-type rowRefused struct {
-	item   *item
-	part   int
-	letter FailedRecord
+type rowRejected struct {
+	item    *item
+	part    int
+	failure FailedRecord
 }
 
-func (e rowRefused) apply(*ledger) effects {
+func (e rowRejected) apply(*ledger) effects {
 	i := e.item
-	if i.refused == nil {
-		i.refused = &refusal{letter: e.letter}
+	if i.rejected == nil {
+		i.rejected = &rejection{failure: e.failure}
 	}
-	if e.part == allOfIt {
-		i.refused.whole = true
+	if e.part == wholeRecord {
+		i.rejected.whole = true
 	} else {
-		i.refused.parts = append(i.refused.parts, uint32(e.part))
+		i.rejected.parts = append(i.rejected.parts, uint32(e.part))
 	}
-	return effects{yes: i.due()}
+	return effects{ok: i.readyForDLQ()}
 }
 
-// letterStored: the letter of a record is stored, or is not to be. number is how many rows that settles.
-type letterStored struct{ item *item }
+// deadLetterStored: the dead letter of a record is stored, or not needed. number is how many rows that settles.
+type deadLetterStored struct{ item *item }
 
-func (e letterStored) apply(*ledger) (out effects) {
-	out.number, e.item.left, e.item.refused = e.item.left, 0, nil
+func (e deadLetterStored) apply(*ledger) (out effects) {
+	out.number, e.item.remaining, e.item.rejected = e.item.remaining, 0, nil
 	e.item.settle(&out)
 	return out
 }
 
-// doubtLookedAt: records that were in doubt when the task began were checked, or cannot be.
-type doubtLookedAt struct{ items []*item }
+type inDoubtChecked struct{ items []*item }
 
-func (e doubtLookedAt) apply(*ledger) (out effects) {
+func (e inDoubtChecked) apply(*ledger) (out effects) {
 	for _, i := range e.items {
-		delete(i.partition.doubtful, i.offset)
+		delete(i.partition.toCheck, i.offset)
 	}
 	return out
 }
 
-// doubtChanged: nobody knows whether a record was written, or somebody does now. That is noted with the next commit.
-type doubtChanged struct{ item *item }
+// inDoubtChanged: a record came into doubt, or its outcome is known now; the next commit stores it.
+type inDoubtChanged struct{ item *item }
 
-func (e doubtChanged) apply(*ledger) (out effects) {
-	e.item.partition.uncommitted = true
+func (e inDoubtChanged) apply(*ledger) (out effects) {
+	e.item.partition.dirty = true
 	return out
 }
 
-// pluginLearned: metadata are to say what the plugin knows now, before anything more is sent that must not be sent
-// twice.
-type pluginLearned struct{}
+// knownChanged: the metadata must contain the plugin's new knowledge before the next non-repeatable request is sent.
+type knownChanged struct{}
 
-func (pluginLearned) apply(l *ledger) effects {
+func (knownChanged) apply(l *ledger) effects {
 	for _, p := range l.partitions {
-		p.uncommitted = p.uncommitted || p.committed != notKnown
+		p.dirty = p.dirty || p.committed != offsetUnknown
 	}
-	out := marked{}.apply(l)
-	l.learned = out.number
+	out := storeRequested{}.apply(l)
+	l.knownSeq = out.number
 	return out
 }
 
-// encodingBegins: rows of these records are about to be encoded. yes: no metadata was stored yet for a partition of
-// them, and is to be, since how long it may be is known by that.
-type encodingBegins struct{ items []*item }
+// encodingStarted has the effect ok if metadata must be stored first: only then their maximum length is known.
+type encodingStarted struct{ items []*item }
 
-func (e encodingBegins) apply(*ledger) (out effects) {
+func (e encodingStarted) apply(*ledger) (out effects) {
 	for _, i := range e.items {
-		if p := i.partition; p.stored == nil || !p.stored.asked {
-			p.uncommitted, out.yes = true, true
+		if p := i.partition; p.storedCommit == nil || !p.storedCommit.own {
+			p.dirty, out.ok = true, true
 		}
 	}
 	return out
 }
 
-// announced: a delivery with rows of these records is about to be sent; once: it must not be sent twice. number is what
-// [ledger.holds] takes. When its outcome is known, outcomeKnown follows.
-type announced struct {
-	items []*item
-	once  bool
+// deliveryAnnounced has the effect number for [ledger.isDurable]. outcomeKnown follows if it is non-repeatable.
+type deliveryAnnounced struct {
+	items         []*item
+	nonRepeatable bool
 }
 
-func (e announced) apply(l *ledger) effects {
+func (e deliveryAnnounced) apply(l *ledger) effects {
 	for _, i := range e.items {
-		i.partition.uncommitted = true
-		if e.once {
-			i.once++
+		i.partition.dirty = true
+		if e.nonRepeatable {
+			i.nonRepeatable++
 		}
 	}
-	return marked{}.apply(l)
+	return storeRequested{}.apply(l)
 }
 
-// marked: what is settled by now is to be stored. number is what [ledger.holds] takes for that.
-type marked struct{}
+type storeRequested struct{}
 
-func (marked) apply(l *ledger) effects {
-	l.announced++
-	return effects{number: l.announced}
+func (storeRequested) apply(l *ledger) effects {
+	l.pendingSeq++
+	return effects{number: l.pendingSeq}
 }
 
-// outcomeKnown: so is that of a delivery which was announced as one that must not be sent twice.
 type outcomeKnown struct{ items []*item }
 
 func (e outcomeKnown) apply(*ledger) (out effects) {
 	for _, i := range e.items {
-		i.once--
-		i.partition.uncommitted = true
+		i.nonRepeatable--
+		i.partition.dirty = true
 	}
 	return out
 }
 
-// holds tells whether the metadata that is stored says what was announced.
-func (l *ledger) holds(number int) bool { return number <= l.stored }
+func (l *ledger) isDurable(seq int) bool { return seq <= l.durableSeq }
 
-// beginning is whether a delivery may begin.
-type beginning int
+type startResult int
 
 const (
-	begun beginning = iota
-	// full: what could come of it might not fit into the metadata, before others have ended.
-	full
-	// theirs: some of its records now belong to another member, or are read again.
-	theirs
+	startOK startResult = iota
+	startMetadataFull
+	startRevoked
 )
 
-// deliveryBegins: a delivery with rows of these records is to be sent. alone: no other one is on its way. The effect
-// says whether it may; when it does, deliveryEnded follows.
-type deliveryBegins struct {
+// deliveryStart wants to send a delivery; idle means that none is in flight. deliveryEnded follows if it may.
+type deliveryStart struct {
 	items []*item
-	alone bool
+	idle  bool
 }
 
-func (e deliveryBegins) apply(l *ledger) effects {
+func (e deliveryStart) apply(l *ledger) effects {
 	type part struct {
 		rows  int
 		reach int64
 	}
 	parts := make(map[*partition]part, 1)
 	for _, i := range e.items {
-		if i.theirs() {
-			return effects{begins: theirs}
+		if i.revoked() {
+			return effects{start: startRevoked}
 		}
-		of := parts[i.partition]
-		parts[i.partition] = part{of.rows + 1, max(of.reach, i.offset)}
+		total := parts[i.partition]
+		parts[i.partition] = part{total.rows + 1, max(total.reach, i.offset)}
 	}
-	for p, of := range parts {
-		// The first one that is not settled goes whatever lies after it, or nothing would get shorter.
-		first := p.delivering == 0 && len(p.items) > 0 && slices.Contains(e.items, p.items[0])
-		if !l.room(p, of.rows, of.reach, e.alone || first) {
-			return effects{begins: full}
+	for p, total := range parts {
+		// The first unsettled record may always start, or the metadata would never get shorter.
+		first := p.startedRows == 0 && len(p.items) > 0 && slices.Contains(e.items, p.items[0])
+		if !l.fits(p, total.rows, total.reach, e.idle || first) {
+			return effects{start: startMetadataFull}
 		}
 	}
 	for _, i := range e.items {
-		i.partition.delivering++
-		i.partition.reach = max(i.partition.reach, i.offset)
-		i.sent = true
+		i.partition.startedRows++
+		i.partition.maxStarted = max(i.partition.maxStarted, i.offset)
+		i.attempted = true
 	}
-	return effects{begins: begun}
+	return effects{start: startOK}
 }
 
-// deliveryEnded: it is settled or has failed.
 type deliveryEnded struct{ items []*item }
 
 func (e deliveryEnded) apply(*ledger) effects {
 	for _, i := range e.items {
-		i.partition.delivering--
+		i.partition.startedRows--
 	}
 	return effects{}
 }
 
-// underWay: a delivery goes out, by 1, or has landed, by -1. Whoever revokes a partition waits for such deliveries
-// alone. yes: it may go out. One that has begun and has not gone out is not sent once a partition of it is gone, and it
-// may wait for a commit that the group takes only after the revocation.
-type underWay struct {
+// inFlightChanged: a delivery is sent (delta 1) or has completed (-1); a revocation waits for such deliveries only. ok
+// reports whether it may be sent: a delivery that has started is not sent after a revocation, and may wait for a commit
+// that the group accepts only after the revocation.
+type inFlightChanged struct {
 	items []*item
-	by    int
+	delta int
 }
 
-func (e underWay) apply(*ledger) effects {
-	if e.by > 0 && slices.ContainsFunc(e.items, (*item).theirs) {
+func (e inFlightChanged) apply(*ledger) effects {
+	if e.delta > 0 && slices.ContainsFunc(e.items, (*item).revoked) {
 		return effects{}
 	}
 	for _, i := range e.items {
-		i.partition.underWay += e.by
+		i.partition.inFlightRows += e.delta
 	}
-	return effects{landed: e.by < 0, yes: true}
+	return effects{completed: e.delta < 0, ok: true}
 }
 
-// offsetsTaken: a commit begins. The effect is the offsets that are settled and not committed, and how much was
-// announced before. offsetsStored follows, or offsetsKept.
-type offsetsTaken struct{}
+// commitStarted has the effects offsets and number; commitSucceeded or commitFailed follows.
+type commitStarted struct{}
 
-func (offsetsTaken) apply(l *ledger) effects {
-	out := effects{offsets: kafka.Offsets{}, number: l.announced}
+func (commitStarted) apply(l *ledger) effects {
+	out := effects{offsets: kafka.Offsets{}, number: l.pendingSeq}
 	for _, p := range l.partitions {
-		if p.uncommitted {
-			p.uncommitted = false
-			p.take(out.offsets)
+		if p.dirty {
+			p.dirty = false
+			p.addToCommit(out.offsets)
 		}
 	}
 	return out
 }
 
-// take gives the partition's offset to a commit.
-func (p *partition) take(out kafka.Offsets) {
-	at := kgo.EpochOffset{Epoch: -1, Offset: p.committed}
+func (p *partition) addToCommit(out kafka.Offsets) {
+	next := kgo.EpochOffset{Epoch: -1, Offset: p.committed}
 	switch {
-	case p.front != nil:
-		at = kgo.EpochOffset{Epoch: p.front.LeaderEpoch, Offset: p.front.Offset + 1}
-	case len(p.items) > 0: // nothing but what stands in the metadata
-		at.Offset = p.items[0].offset
+	case p.lastSettled != nil:
+		next = kgo.EpochOffset{Epoch: p.lastSettled.LeaderEpoch, Offset: p.lastSettled.Offset + 1}
+	case len(p.items) > 0: // only the metadata have changed
+		next.Offset = p.items[0].offset
 	}
-	before := p.taken.said()
-	if p.taken = nil; at.Offset < 0 {
+	before := p.lastCommit.text()
+	if p.lastCommit = nil; next.Offset < 0 {
 		return
 	}
-	p.taken, p.base = &commit{offset: at.Offset, text: before}, at.Offset
-	if out[p.at.topic] == nil {
-		out[p.at.topic] = map[int32]kgo.EpochOffset{}
+	p.lastCommit, p.baseOffset = &commitEntry{offset: next.Offset, metadata: before}, next.Offset
+	if out[p.tp.topic] == nil {
+		out[p.tp.topic] = map[int32]kgo.EpochOffset{}
 	}
-	out[p.at.topic][p.at.partition] = at
+	out[p.tp.topic][p.tp.partition] = next
 }
 
-// offsetsStored: a commit has ended well, and with it what was announced before it began. yes: all of it; else the
-// commit left out partitions that are this task's, so that nothing that was announced counts as stored; the next commit
-// has them.
-type offsetsStored struct {
-	offsets   kafka.Offsets
-	announced int
+// commitSucceeded: a commit has succeeded, and what was announced before it began is durable. ok is false if the commit
+// left out partitions of this task: then nothing becomes durable, and the next commit includes them.
+type commitSucceeded struct {
+	offsets kafka.Offsets
+	seq     int
 }
 
-func (e offsetsStored) apply(l *ledger) effects {
+func (e commitSucceeded) apply(l *ledger) effects {
 	all := true
 	for topic, partitions := range e.offsets {
 		for n, at := range partitions {
 			p := l.partitions[topicPartition{topic, n}]
 			switch {
 			case p == nil:
-			case p.taken != nil && p.taken.asked:
-				p.committed, p.stored, p.previousPending = max(p.committed, at.Offset), p.taken, false
-			default: // it has come back, or was set back, while the commit was on its way, which left it out
-				p.uncommitted = p.committed != notKnown
-				all = all && !p.uncommitted
+			case p.lastCommit != nil && p.lastCommit.own:
+				p.committed, p.storedCommit, p.previousPending = max(p.committed, at.Offset), p.lastCommit, false
+			default: // it was assigned again or reset during the commit, which left it out
+				p.dirty = p.committed != offsetUnknown
+				all = all && !p.dirty
 			}
 		}
 	}
 	if all {
-		l.stored = max(l.stored, e.announced)
+		l.durableSeq = max(l.durableSeq, e.seq)
 	}
-	return effects{yes: all}
+	return effects{ok: all}
 }
 
-// offsetsKept: a commit has failed, and the next one is to have its partitions.
-type offsetsKept struct{ offsets kafka.Offsets }
+type commitFailed struct{ offsets kafka.Offsets }
 
-func (e offsetsKept) apply(l *ledger) (out effects) {
+func (e commitFailed) apply(l *ledger) (out effects) {
 	for topic, partitions := range e.offsets {
 		for n := range partitions {
 			if p := l.partitions[topicPartition{topic, n}]; p != nil {
-				p.uncommitted = true
+				p.dirty = true
 			}
 		}
 	}
 	return out
 }
 
-// metadataAsked: a commit asks what is to be stored with the offset next of a partition. Where that gets too long,
-// records are left out that nothing was sent for. yes is false where the offset is not what the partition gave to a
-// commit last, but of an assignment that is over, or from before the partition was set back. What is known of it now
-// may lie beyond that offset or before it: settled records would be forgotten, and written twice, or others passed
-// over.
-type metadataAsked struct {
-	at   topicPartition
-	next int64
-	// gone is the assignment of the partition that was revoked last, whose last commit may be under way.
-	gone *partition
+// metadataRequested: a commit needs the metadata of a partition's offset. If they get too long, records that were
+// settled without a request are left out. ok is false if the partition did not give this offset to the last commit, but
+// an earlier assignment did, or it was before a reset: what is known now may not match that offset, and records would
+// be written twice or skipped.
+type metadataRequested struct {
+	tp      topicPartition
+	next    int64
+	revoked *partition // the last revoked assignment, whose last commit may be in progress
 }
 
-func (e metadataAsked) apply(l *ledger) effects {
-	p, next := l.partitions[e.at], e.next
+func (e metadataRequested) apply(l *ledger) effects {
+	p, next := l.partitions[e.tp], e.next
 	if p == nil {
-		p = e.gone
+		p = e.revoked
 	}
-	if p == nil || p.committed == notKnown || p.taken == nil || next != p.taken.offset {
+	if p == nil || p.committed == offsetUnknown || p.lastCommit == nil || next != p.lastCommit.offset {
 		return effects{}
 	}
-	n := metadata{uncertain: l.doubts.of(p.at, next), decided: l.doubts.used(p.at, next)}
-	n.moved, n.known = l.doubts.rest(p.at, next)
-	l.sent = p.appendSent(l.sent[:0], true)
-	n.sent = slices.DeleteFunc(l.sent, func(s offsetRange) bool { return covered(n.uncertain, s) })
-	l.settled = p.appendAhead(l.settled[:0], next, true)
+	n := metadata{inDoubt: l.inDoubt.openRanges(p.tp, next), decided: l.inDoubt.usedDecisions(p.tp, next)}
+	n.moved, n.known = l.inDoubt.movedAndKnown(p.tp, next)
+	l.inFlight = p.appendInFlight(l.inFlight[:0], true)
+	n.inFlight = slices.DeleteFunc(l.inFlight, func(s offsetRange) bool { return containsSorted(n.inDoubt, s) })
+	l.settled = p.appendSettled(l.settled[:0], next, true)
 	n.settled = l.settled
-	text := n.text(next)
-	if len(text) > l.limit-namesRoom-firstRoom {
-		l.settled = p.appendAhead(l.settled[:0], next, false)
+	text := n.encode(next)
+	if len(text) > l.limit-reservedForNames-reservedForFirst {
+		l.settled = p.appendSettled(l.settled[:0], next, false)
 		n.settled = l.settled
-		text = n.text(next)
+		text = n.encode(next)
 	}
-	p.taken.text, p.taken.asked = text, true
-	return effects{text: text, yes: true}
+	p.lastCommit.metadata, p.lastCommit.own = text, true
+	return effects{text: text, ok: true}
 }
 
-// metadataLimited: metadata may have so many bytes.
 type metadataLimited struct{ bytes int }
 
 func (e metadataLimited) apply(l *ledger) (out effects) {
@@ -518,30 +484,27 @@ func (e metadataLimited) apply(l *ledger) (out effects) {
 	return out
 }
 
-// assigned: partitions are this task's from now on. Of one that was, the assignment before is forgotten.
 type assigned struct{ partitions map[string][]int32 }
 
 func (e assigned) apply(l *ledger) (out effects) {
-	for at := range listed(e.partitions) {
-		l.partitions[at] = &partition{at: at, committed: notKnown, base: -1, reach: -1}
+	for tp := range eachPartition(e.partitions) {
+		l.partitions[tp] = &partition{tp: tp, committed: offsetUnknown, baseOffset: -1, maxStarted: -1}
 	}
 	return out
 }
 
-// revoking: partitions are about to go away. Nothing of them is sent from now on.
 type revoking struct{ partitions map[string][]int32 }
 
 func (e revoking) apply(l *ledger) (out effects) {
-	for at := range listed(e.partitions) {
-		if p := l.partitions[at]; p != nil {
-			p.gone = true
+	for tp := range eachPartition(e.partitions) {
+		if p := l.partitions[tp]; p != nil {
+			p.revoked = true
 		}
 	}
 	return out
 }
 
-// revoked: they are gone. The effect is what is settled of them, to be committed; lost: nothing can be, somebody else
-// has them.
+// revoked has the settled offsets as effect, unless another member may own the partitions (lost).
 type revoked struct {
 	partitions map[string][]int32
 	lost       bool
@@ -549,22 +512,21 @@ type revoked struct {
 
 func (e revoked) apply(l *ledger) effects {
 	out := effects{offsets: kafka.Offsets{}}
-	for at := range listed(e.partitions) {
-		p := l.partitions[at]
+	for tp := range eachPartition(e.partitions) {
+		p := l.partitions[tp]
 		if p == nil {
 			continue
 		}
-		if p.gone = true; !e.lost {
-			p.take(out.offsets)
+		if p.revoked = true; !e.lost {
+			p.addToCommit(out.offsets)
 		}
-		out.left = append(out.left, p)
-		delete(l.partitions, at)
+		out.revoked = append(out.revoked, p)
+		delete(l.partitions, tp)
 	}
 	return out
 }
 
-// listed goes through partitions as the group names them.
-func listed(partitions map[string][]int32) func(yield func(topicPartition) bool) {
+func eachPartition(partitions map[string][]int32) func(yield func(topicPartition) bool) {
 	return func(yield func(topicPartition) bool) {
 		for topic, list := range partitions {
 			for _, n := range list {
@@ -576,30 +538,28 @@ func listed(partitions map[string][]int32) func(yield func(topicPartition) bool)
 	}
 }
 
-// standing tells which records are settled, and of which nobody would know whether they are written if the task ended
-// now.
-func (l *ledger) standing(records []*kgo.Record) (settled, sent []bool) {
-	settled, sent = make([]bool, len(records)), make([]bool, len(records))
+func (l *ledger) snapshot(records []*kgo.Record) (settled, inDoubt []bool) {
+	settled, inDoubt = make([]bool, len(records)), make([]bool, len(records))
 	items := map[recordID]*item{}
-	unknown := map[topicPartition][]offsetRange{}
-	for at, p := range l.partitions {
+	inDoubtRanges := map[topicPartition][]offsetRange{}
+	for tp, p := range l.partitions {
 		for _, i := range p.items {
 			items[idOf(i.record)] = i
 		}
-		unknown[at] = slices.Concat(p.appendSent(nil, true), l.doubts.of(at, 0))
+		inDoubtRanges[tp] = slices.Concat(p.appendInFlight(nil, true), l.inDoubt.openRanges(tp, 0))
 	}
 	for n, r := range records {
-		at := idOf(r)
-		p := l.partitions[at.topicPartition()]
+		tp := idOf(r)
+		p := l.partitions[tp.topicPartition()]
 		if p == nil {
 			continue
 		}
-		if i := items[at]; i != nil {
+		if i := items[tp]; i != nil {
 			settled[n] = !i.unsettled()
 		} else {
-			settled[n] = p.front != nil && r.Offset <= p.front.Offset
+			settled[n] = p.lastSettled != nil && r.Offset <= p.lastSettled.Offset
 		}
-		sent[n] = !settled[n] && within(unknown[at.topicPartition()], offsetRange{r.Offset, r.Offset})
+		inDoubt[n] = !settled[n] && containsRange(inDoubtRanges[tp.topicPartition()], offsetRange{r.Offset, r.Offset})
 	}
-	return settled, sent
+	return settled, inDoubt
 }

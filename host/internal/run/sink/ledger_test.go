@@ -20,7 +20,7 @@ func (out effects) shown() string {
 	for _, at := range out.settled {
 		parts = append(parts, fmt.Sprint("settled ", at.offset))
 	}
-	for _, p := range out.setBack {
+	for _, p := range out.resets {
 		parts = append(parts, fmt.Sprintf("set back to %d, %d dropped", p.offset, p.dropped))
 	}
 	for _, partitions := range out.offsets {
@@ -28,29 +28,29 @@ func (out effects) shown() string {
 			parts = append(parts, fmt.Sprint("offset ", at.Offset))
 		}
 	}
-	if len(out.left) > 0 {
+	if len(out.revoked) > 0 {
 		parts = append(parts, "left")
 	}
-	if out.yes {
+	if out.ok {
 		parts = append(parts, "yes")
 	}
 	if out.text != "" {
 		parts = append(parts, out.text)
 	}
-	return strings.Join(append(parts, [...]string{"", "full", "theirs"}[out.begins]), " ")
+	return strings.Join(append(parts, [...]string{"", "full", "theirs"}[out.start]), " ")
 }
 
 // TestEvents: what follows from events, one after another, of a partition with the records 0 to 5, of which an earlier
 // task has settled the third.
 func TestEvents(t *testing.T) {
-	at, mine := topicPartition{"t", 0}, map[string][]int32{"t": {0}}
+	at, owned := topicPartition{"t", 0}, map[string][]int32{"t": {0}}
 	l := newLedger(&InDoubtRecords{})
 	var items []*item
-	of := func(offsets ...int) (some []*item) {
+	of := func(offsets ...int) (more []*item) {
 		for _, n := range offsets {
-			some = append(some, items[n])
+			more = append(more, items[n])
 		}
-		return some
+		return more
 	}
 	read := func(offsets ...int64) (e recordsRead) {
 		for _, n := range offsets {
@@ -58,55 +58,55 @@ func TestEvents(t *testing.T) {
 		}
 		return e
 	}
-	var taken effects
+	var accepted effects
 	for n, c := range []struct {
 		event func() event
 		want  string
 	}{
 		{func() event { return read(0) }, ""}, // nobody's yet
-		{func() event { return assigned{mine} }, ""},
-		{func() event { return offsetKnown{at: at, committed: 0, settled: []offsetRange{{2, 2}}} }, ""},
+		{func() event { return assigned{owned} }, ""},
+		{func() event { return offsetFetched{tp: at, committed: 0, settled: []offsetRange{{2, 2}}} }, ""},
 		{func() event { return read(0, 1, 2, 3, 4, 5) }, "0 1 3 4 5"},
-		{func() event { return encodingBegins{items} }, "yes"},
-		{func() event { return offsetsTaken{} }, "offset 0"},
-		{func() event { return metadataAsked{at: at, next: 1} }, ""}, // not what was taken
-		{func() event { return metadataAsked{at: at, next: 0} }, "yes settled=2"},
-		{func() event { return offsetsStored{taken.offsets, taken.number} }, "yes"},
-		{func() event { return encodingBegins{items} }, ""},
-		{func() event { return rowsMade{items[0], 2, 2} }, ""},
-		{func() event { return deliveryBegins{of(0, 1), true} }, ""},
-		{func() event { return announced{of(0, 1), true} }, ""},
-		{func() event { return offsetsTaken{} }, "offset 0"},
-		{func() event { return metadataAsked{at: at, next: 0} }, "yes sent=0-1 settled=2"},
-		{func() event { return offsetsKept{taken.offsets} }, ""},
+		{func() event { return encodingStarted{items} }, "yes"},
+		{func() event { return commitStarted{} }, "offset 0"},
+		{func() event { return metadataRequested{tp: at, next: 1} }, ""}, // not what was taken
+		{func() event { return metadataRequested{tp: at, next: 0} }, "yes settled=2"},
+		{func() event { return commitSucceeded{accepted.offsets, accepted.number} }, "yes"},
+		{func() event { return encodingStarted{items} }, ""},
+		{func() event { return rowsTransformed{items[0], 2, 2} }, ""},
+		{func() event { return deliveryStart{of(0, 1), true} }, ""},
+		{func() event { return deliveryAnnounced{of(0, 1), true} }, ""},
+		{func() event { return commitStarted{} }, "offset 0"},
+		{func() event { return metadataRequested{tp: at, next: 0} }, "yes sent=0-1 settled=2"},
+		{func() event { return commitFailed{accepted.offsets} }, ""},
 		{func() event { return rowsSettled{of(1), true} }, "settled 1"},
-		{func() event { return rowRefused{items[0], 1, FailedRecord{}} }, ""},
+		{func() event { return rowRejected{items[0], 1, FailedRecord{}} }, ""},
 		{func() event { return rowsSettled{of(0), true} }, "0"}, // its letter is due
 		{func() event { return outcomeKnown{of(0, 1)} }, ""},
 		{func() event { return deliveryEnded{of(0, 1)} }, ""},
-		{func() event { return offsetsTaken{} }, "offset 0"},
-		{func() event { return metadataAsked{at: at, next: 0} }, "yes sent=0 settled=1-2"}, // a row of 0 is written
-		{func() event { return letterStored{items[0]} }, "settled 0"},
-		{func() event { return offsetsStored{taken.offsets, taken.number} }, "yes"},
-		{func() event { return rowsMade{items[2], 0, 0} }, ""}, // the transforms drop it
-		{func() event { return offsetsTaken{} }, "offset 4"},
-		{func() event { return announced{of(3), true} }, ""}, // and never goes out
-		{func() event { return announced{of(4), true} }, ""},
-		{func() event { return underWay{of(4), 1} }, "yes"},
-		{func() event { return revoking{mine} }, ""},
-		{func() event { return underWay{of(3), 1} }, ""},
-		{func() event { return metadataAsked{at: at, next: 4} }, "yes sent=0-1"}, // something may be on its way
-		{func() event { return underWay{of(4), -1} }, "yes"},
-		{func() event { return metadataAsked{at: at, next: 4} }, "yes"}, // nobody has sent what was announced
-		{func() event { return deliveryBegins{of(3), true} }, "theirs"},
-		{func() event { return revoked{mine, false} }, "offset 4 left"},
-		{func() event { return assigned{mine} }, ""},
-		{func() event { return offsetsStored{taken.offsets, taken.number} }, "yes"}, // of the assignment before
-		{func() event { return offsetKnown{at: at, committed: 4} }, ""},
+		{func() event { return commitStarted{} }, "offset 0"},
+		{func() event { return metadataRequested{tp: at, next: 0} }, "yes sent=0 settled=1-2"}, // a row of 0 is written
+		{func() event { return deadLetterStored{items[0]} }, "settled 0"},
+		{func() event { return commitSucceeded{accepted.offsets, accepted.number} }, "yes"},
+		{func() event { return rowsTransformed{items[2], 0, 0} }, ""}, // the transforms drop it
+		{func() event { return commitStarted{} }, "offset 4"},
+		{func() event { return deliveryAnnounced{of(3), true} }, ""}, // and never goes out
+		{func() event { return deliveryAnnounced{of(4), true} }, ""},
+		{func() event { return inFlightChanged{of(4), 1} }, "yes"},
+		{func() event { return revoking{owned} }, ""},
+		{func() event { return inFlightChanged{of(3), 1} }, ""},
+		{func() event { return metadataRequested{tp: at, next: 4} }, "yes sent=0-1"}, // something may be on its way
+		{func() event { return inFlightChanged{of(4), -1} }, "yes"},
+		{func() event { return metadataRequested{tp: at, next: 4} }, "yes"}, // nobody has sent what was announced
+		{func() event { return deliveryStart{of(3), true} }, "theirs"},
+		{func() event { return revoked{owned, false} }, "offset 4 left"},
+		{func() event { return assigned{owned} }, ""},
+		{func() event { return commitSucceeded{accepted.offsets, accepted.number} }, "yes"}, // of the assignment before
+		{func() event { return offsetFetched{tp: at, committed: 4} }, ""},
 		{func() event { return read(4, 5) }, "4 5"},
-		{func() event { return deliveryBegins{items, true} }, "theirs"},
+		{func() event { return deliveryStart{items, true} }, "theirs"},
 		{func() event { return read(1) }, "1 set back to 1, 2 dropped"},
-		{func() event { return offsetsTaken{} }, "offset 1"},
+		{func() event { return commitStarted{} }, "offset 1"},
 	} {
 		e := c.event()
 		out := l.apply(e)
@@ -116,8 +116,8 @@ func TestEvents(t *testing.T) {
 		switch e.(type) {
 		case recordsRead:
 			items = append(items, out.items...)
-		case offsetsTaken:
-			taken = out
+		case commitStarted:
+			accepted = out
 		}
 	}
 }
@@ -140,7 +140,7 @@ type modelled struct {
 	items  []*item   // read, and in no delivery
 	begun  [][]*item // deliveries on their way
 	// taken is a commit on its way, by what was announced before, with the metadata and the fates of its time.
-	taken, stored commit
+	taken, stored commitEntry
 	underWay      bool
 	number        int
 	then, last    []fate
@@ -149,34 +149,34 @@ type modelled struct {
 // start begins an assignment where the last commit that is stored has left off, as after a kill: what metadata say
 // must agree with what had happened when they were made.
 func (m *modelled) start() {
-	n, err := readMetadata(m.stored.offset, m.stored.text)
+	n, err := parseMetadata(m.stored.offset, m.stored.metadata)
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	in := func(ranges []offsetRange, at int) bool {
-		return within(ranges, offsetRange{int64(at), int64(at)})
+		return containsRange(ranges, offsetRange{int64(at), int64(at)})
 	}
 	for at, f := range m.last {
-		settled, sent := in(n.settled, at) || int64(at) < m.stored.offset, in(n.sent, at) || in(n.uncertain, at)
+		settled, inDoubt := in(n.settled, at) || int64(at) < m.stored.offset, in(n.inFlight, at) || in(n.inDoubt, at)
 		switch {
-		case settled && !f.settled, f.settled && f.requested && !settled, f.sent && !sent && !f.settled,
-			in(n.uncertain, at) && !f.doubt, settled && sent && int64(at) >= m.stored.offset:
-			m.t.Fatalf("record %d is %+v, and %d with %q is stored", at, f, m.stored.offset, m.stored.text)
+		case settled && !f.settled, f.settled && f.requested && !settled, f.sent && !inDoubt && !f.settled,
+			in(n.inDoubt, at) && !f.doubt, settled && inDoubt && int64(at) >= m.stored.offset:
+			m.t.Fatalf("record %d is %+v, and %d with %q is stored", at, f, m.stored.offset, m.stored.metadata)
 		}
 	}
 	m.doubts = &InDoubtRecords{}
 	m.l, m.items, m.begun, m.underWay = newLedger(m.doubts), nil, nil, false
 	m.l.limit = 400
 	for at := range m.fates {
-		sent := in(n.sent, at) || in(n.uncertain, at)
+		inDoubt := in(n.inFlight, at) || in(n.inDoubt, at)
 		settled := in(n.settled, at) || int64(at) < m.stored.offset
-		m.fates[at] = fate{settled: settled, requested: settled, doubt: sent, read: int64(at) < m.stored.offset}
-		if sent { // the operator has it left to us
-			m.doubts.put(recordID{"t", 0, int64(at)}, errEarlier)
+		m.fates[at] = fate{settled: settled, requested: settled, doubt: inDoubt, read: int64(at) < m.stored.offset}
+		if inDoubt { // the operator has it left to us
+			m.doubts.add(recordID{"t", 0, int64(at)}, errEarlier)
 		}
 	}
 	m.l.apply(assigned{map[string][]int32{"t": {0}}})
-	m.l.apply(offsetKnown{at: m.at, committed: m.stored.offset, settled: n.settled, unstored: len(n.sent) > 0})
+	m.l.apply(offsetFetched{tp: m.at, committed: m.stored.offset, settled: n.settled, unstored: len(n.inFlight) > 0})
 }
 
 func (m *modelled) read() {
@@ -202,13 +202,13 @@ func (m *modelled) read() {
 
 func (m *modelled) begin() {
 	m.Shuffle(len(m.items), func(a, b int) { m.items[a], m.items[b] = m.items[b], m.items[a] })
-	some := slices.Clone(m.items[:min(len(m.items), 1+m.IntN(5))])
-	if len(some) == 0 || m.l.apply(deliveryBegins{some, len(m.begun) == 0 && len(some) == 1}).begins != begun {
+	more := slices.Clone(m.items[:min(len(m.items), 1+m.IntN(5))])
+	if len(more) == 0 || m.l.apply(deliveryStart{more, len(m.begun) == 0 && len(more) == 1}).start != startOK {
 		return
 	}
-	m.items, m.begun = m.items[len(some):], append(m.begun, some)
-	m.l.apply(announced{some, true})
-	for _, i := range some {
+	m.items, m.begun = m.items[len(more):], append(m.begun, more)
+	m.l.apply(deliveryAnnounced{more, true})
+	for _, i := range more {
 		m.fates[i.offset].requested, m.fates[i.offset].sent = true, true
 	}
 }
@@ -218,27 +218,27 @@ func (m *modelled) end() {
 		return
 	}
 	n := m.IntN(len(m.begun))
-	some := m.begun[n]
+	more := m.begun[n]
 	m.begun = slices.Delete(m.begun, n, n+1)
-	for _, i := range some {
+	for _, i := range more {
 		f := &m.fates[i.offset]
 		f.sent = false
 		switch m.IntN(4) {
 		case 0: // to be sent again
 			m.items = append(m.items, i)
 		case 1:
-			m.doubts.put(idOf(i.record), errEarlier)
-			m.l.apply(doubtChanged{i})
+			m.doubts.add(idOf(i.record), errEarlier)
+			m.l.apply(inDoubtChanged{i})
 			f.doubt, m.items = true, append(m.items, i)
 		default:
 			f.settled, f.doubt = true, false
 			for _, at := range m.l.apply(rowsSettled{[]*item{i}, true}).settled {
-				m.doubts.settled(at)
+				m.doubts.remove(at)
 			}
 		}
 	}
-	m.l.apply(outcomeKnown{some})
-	m.l.apply(deliveryEnded{some})
+	m.l.apply(outcomeKnown{more})
+	m.l.apply(deliveryEnded{more})
 }
 
 // commit takes offsets, or ends a commit that is on its way.
@@ -247,24 +247,24 @@ func (m *modelled) commit() {
 		m.underWay = false
 		offsets := map[string]map[int32]kgo.EpochOffset{"t": {0: {Offset: m.taken.offset}}}
 		if m.IntN(3) == 0 {
-			m.l.apply(offsetsKept{offsets})
-		} else if m.l.apply(offsetsStored{offsets, m.number}); !m.l.holds(m.number) {
+			m.l.apply(commitFailed{offsets})
+		} else if m.l.apply(commitSucceeded{offsets, m.number}); !m.l.isDurable(m.number) {
 			m.t.Fatal("what was announced before the commit is not stored")
 		}
 		m.stored, m.last = m.taken, m.then // it may be stored also where no answer came
 		return
 	}
-	out := m.l.apply(offsetsTaken{})
-	at, some := out.offsets["t"][0]
-	if !some {
+	out := m.l.apply(commitStarted{})
+	at, more := out.offsets["t"][0]
+	if !more {
 		return
 	}
-	asked := m.l.apply(metadataAsked{at: m.at, next: at.Offset})
+	retryAfter := m.l.apply(metadataRequested{tp: m.at, next: at.Offset})
 	first := slices.IndexFunc(m.fates, func(f fate) bool { return !f.settled })
-	if !asked.yes || len(asked.text) > m.l.limit || at.Offset > int64(first) && first >= 0 {
-		m.t.Fatalf("offset %d with %q is committed, and %d is not settled", at.Offset, asked.text, first)
+	if !retryAfter.ok || len(retryAfter.text) > m.l.limit || at.Offset > int64(first) && first >= 0 {
+		m.t.Fatalf("offset %d with %q is committed, and %d is not settled", at.Offset, retryAfter.text, first)
 	}
-	m.taken, m.number, m.underWay, m.then = commit{offset: at.Offset, text: asked.text}, out.number, true,
+	m.taken, m.number, m.underWay, m.then = commitEntry{offset: at.Offset, metadata: retryAfter.text}, out.number, true,
 		slices.Clone(m.fates)
 }
 

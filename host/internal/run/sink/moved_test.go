@@ -297,9 +297,9 @@ func TestManyRecordsOfACopy(t *testing.T) {
 		// Whatever is stored says of each record that was written before that it is settled or in doubt: a run that is
 		// killed just then has the next one write none twice.
 		x.group.stored = func(next int64, text string) {
-			m, err := readMetadata(next, text)
+			m, err := parseMetadata(next, text)
 			require.NoError(t, err)
-			for _, s := range gaps(offsetRange{next, records - 101}, slices.Concat(m.settled, m.uncertain, m.sent)) {
+			for _, s := range gaps(offsetRange{next, records - 101}, slices.Concat(m.settled, m.inDoubt, m.inFlight)) {
 				for n := s.first; n <= s.last; n++ {
 					if n%3 > 0 {
 						t.Errorf("the metadata with offset %d have lost record %d: %.300s", next, n, text)
@@ -338,7 +338,7 @@ func TestRecordsOfACopyAreBounded(t *testing.T) {
 	for _, c := range []struct {
 		last  int64
 		fails bool
-	}{{maxUncertain, false}, {maxUncertain + 1, true}} {
+	}{{maxInDoubt, false}, {maxInDoubt + 1, true}} {
 		runtest.Bubble(t, fmt.Sprint(c.last), func(t *testing.T) {
 			x := newCopied(&checker{}, 3, func(int) bool { return false })
 			x.stands(1, fmt.Sprintf("settled=%d", c.last-1), kafka.CommitMetadata{WrittenFor: 1, Moved: "copied",
@@ -362,10 +362,10 @@ func TestRangesAreASet(t *testing.T) {
 	for range 5000 {
 		offset := r.Int64N(40)
 		if r.IntN(2) == 0 {
-			set[offset], ranges = true, with(ranges, offset)
+			set[offset], ranges = true, addOffset(ranges, offset)
 		} else {
 			delete(set, offset)
-			ranges = without(ranges, offset)
+			ranges = removeOffset(ranges, offset)
 		}
 		next := r.Int64N(45)
 		var want []offsetRange
@@ -374,15 +374,15 @@ func TestRangesAreASet(t *testing.T) {
 				want = append(want, offsetRange{offset, offset})
 			}
 		}
-		if found := from(ranges, next); !slices.Equal(joined(want), found) {
-			t.Fatalf("from %d on: expected %v, found %v", next, joined(want), found)
+		if found := rangesFrom(ranges, next); !slices.Equal(mergeRanges(want), found) {
+			t.Fatalf("from %d on: expected %v, found %v", next, mergeRanges(want), found)
 		}
 	}
 }
 
 // Where doubts take the room that metadata have, also where brokers take as little as is allowed, nothing is sent of
 // which the outcome would have none: the task stops and says so. With one doubt less it goes on.
-func TestDoubtsThatFillTheMetadata(t *testing.T) {
+func TestRecordsInDoubtThatFillTheMetadata(t *testing.T) {
 	const least = 175 // of 226 bytes, which a broker takes at least, without mark, offset and topic ID
 	for _, limit := range []int{least, kafka.MaxCommitText} {
 		text, full := "known=fabc,gxy moved=100-900000 uncertain=100", 0
@@ -417,7 +417,7 @@ func doubtsFill(t *testing.T, limit int, text string) bool {
 		assert.Equal(t, 1, len(x.service.seen()), "requests")
 		return false
 	}
-	runtest.Fails(t, err, "has no room for what may become of it")
+	runtest.Fails(t, err, "the commit metadata has no room")
 	assert.Equal(t, 0, len(x.service.seen()), "requests")
 	return true
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// topicPartition names a partition of a topic.
 type topicPartition struct {
 	topic     string
 	partition int32
@@ -28,7 +27,6 @@ func (s recordID) String() string { return fmt.Sprintf("%s-%d@%d", s.topic, s.pa
 
 func (s recordID) topicPartition() topicPartition { return topicPartition{s.topic, s.partition} }
 
-// offsetRange is offsets from the first to the last.
 type offsetRange struct{ first, last int64 }
 
 func (s offsetRange) String() string {
@@ -38,10 +36,9 @@ func (s offsetRange) String() string {
 	return strconv.FormatInt(s.first, 10) + "-" + strconv.FormatInt(s.last, 10)
 }
 
-// parseOffsetRange reads 3 or 1-3.
 func parseOffsetRange(text string) (s offsetRange, ok bool) {
-	first, last, some := strings.Cut(text, "-")
-	if !some {
+	first, last, isRange := strings.Cut(text, "-")
+	if !isRange {
 		last = first
 	}
 	var err1, err2 error
@@ -50,8 +47,7 @@ func parseOffsetRange(text string) (s offsetRange, ok bool) {
 	return s, err1 == nil && err2 == nil && s.first >= 0 && s.last >= s.first
 }
 
-// joined is spans in order, those that follow each other as one.
-func joined(all []offsetRange) []offsetRange {
+func mergeRanges(all []offsetRange) []offsetRange {
 	slices.SortFunc(all, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
 	out := all[:0]
 	for _, s := range all {
@@ -64,13 +60,12 @@ func joined(all []offsetRange) []offsetRange {
 	return out
 }
 
-// within tells whether one of the spans holds another one.
-func within(spans []offsetRange, s offsetRange) bool {
+func containsRange(spans []offsetRange, s offsetRange) bool {
 	return slices.ContainsFunc(spans, func(all offsetRange) bool { return all.first <= s.first && s.last <= all.last })
 }
 
-// covered is within for ranges in order, of which none overlap.
-func covered(ranges []offsetRange, s offsetRange) bool {
+// containsSorted is containsRange for sorted ranges that do not overlap.
+func containsSorted(ranges []offsetRange, s offsetRange) bool {
 	n, found := slices.BinarySearchFunc(ranges, s.first, func(r offsetRange, first int64) int {
 		return cmp.Compare(r.first, first)
 	})
@@ -80,41 +75,41 @@ func covered(ranges []offsetRange, s offsetRange) bool {
 	return n >= 0 && s.last <= ranges[n].last
 }
 
-// gaps are what of a span is in none of the others.
-func gaps(whole offsetRange, others []offsetRange) (left []offsetRange) {
+// gaps returns the parts of a range that no other one covers.
+func gaps(whole offsetRange, others []offsetRange) (missing []offsetRange) {
 	slices.SortFunc(others, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
 	for _, o := range others {
 		if o.first > whole.first && whole.first <= whole.last {
-			left = append(left, offsetRange{whole.first, min(o.first-1, whole.last)})
+			missing = append(missing, offsetRange{whole.first, min(o.first-1, whole.last)})
 		}
 		whole.first = max(whole.first, o.last+1)
 	}
 	if whole.first <= whole.last {
-		left = append(left, whole)
+		missing = append(missing, whole)
 	}
-	return left
+	return missing
 }
 
-// find returns the index of the first of the ordered ranges that does not end before an offset.
-func find(ranges []offsetRange, offset int64) int {
+// searchRanges returns the index of the first sorted range that does not end before an offset.
+func searchRanges(ranges []offsetRange, offset int64) int {
 	n, _ := slices.BinarySearchFunc(ranges, offset, func(r offsetRange, offset int64) int {
 		return cmp.Compare(r.last, offset)
 	})
 	return n
 }
 
-// from is a copy of ordered ranges from an offset on.
-func from(ranges []offsetRange, next int64) []offsetRange {
-	out := slices.Clone(ranges[find(ranges, next):])
+// rangesFrom copies the part of sorted ranges from an offset on.
+func rangesFrom(ranges []offsetRange, next int64) []offsetRange {
+	out := slices.Clone(ranges[searchRanges(ranges, next):])
 	if len(out) > 0 {
 		out[0].first = max(out[0].first, next)
 	}
 	return out
 }
 
-// with adds an offset to ranges in order, of which none touch.
-func with(ranges []offsetRange, offset int64) []offsetRange {
-	n := find(ranges, offset-1)
+// addOffset adds an offset to sorted ranges that do not touch.
+func addOffset(ranges []offsetRange, offset int64) []offsetRange {
+	n := searchRanges(ranges, offset-1)
 	switch {
 	case n < len(ranges) && ranges[n].first <= offset && offset <= ranges[n].last:
 	case n < len(ranges) && ranges[n].last == offset-1:
@@ -130,14 +125,13 @@ func with(ranges []offsetRange, offset int64) []offsetRange {
 	return ranges
 }
 
-// without takes an offset out of them.
-func without(ranges []offsetRange, offset int64) []offsetRange {
-	n := find(ranges, offset)
+func removeOffset(ranges []offsetRange, offset int64) []offsetRange {
+	n := searchRanges(ranges, offset)
 	if n == len(ranges) || ranges[n].first > offset {
 		return ranges
 	}
 	whole := ranges[n]
-	left := []offsetRange{{whole.first, offset - 1}, {offset + 1, whole.last}}
-	return slices.Replace(ranges, n, n+1, slices.DeleteFunc(left,
+	pieces := []offsetRange{{whole.first, offset - 1}, {offset + 1, whole.last}}
+	return slices.Replace(ranges, n, n+1, slices.DeleteFunc(pieces,
 		func(s offsetRange) bool { return s.first > s.last })...)
 }

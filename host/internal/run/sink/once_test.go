@@ -87,14 +87,14 @@ func TestIgnoredRecordsTakeNoRoom(t *testing.T) {
 		}
 		start := time.Now()
 		x.ok(t)
-		if took := time.Since(start); took > 5000/8*2*time.Second || x.service.maxBusy != 8 {
-			t.Errorf("took %v, at most %d at a time", took, x.service.maxBusy)
+		if elapsed := time.Since(start); elapsed > 5000/8*2*time.Second || x.service.maxBusy != 8 {
+			t.Errorf("took %v, at most %d at a time", elapsed, x.service.maxBusy)
 		}
 	})
 }
 
 // A delivery of more rows than the metadata can tell apart is made in parts.
-func TestDeliveriesThatTheMetadataCannotSay(t *testing.T) {
+func TestDeliveriesThatExceedTheMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 5000})
 		x.o.BatchRows, x.group.atMost, x.group.takes = 10_000, 10_000, 437
@@ -167,7 +167,7 @@ func TestVersionThatBreaksInALargeBatch(t *testing.T) {
 }
 
 // Where nothing can be stored with an offset, nothing is sent.
-func TestNothingIsSentWithoutANote(t *testing.T) {
+func TestNothingIsSentWithoutAnnouncement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1", "b=1")
@@ -200,7 +200,7 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 		x.fails(t, "errors.uncertain.send=t-0@0")
 		return x
 	}
-	again := func(t *testing.T, x *world, requests int, metadata string, send ...string) error {
+	retry := func(t *testing.T, x *world, requests int, metadata string, send ...string) error {
 		t.Helper()
 		x.o.InDoubt, x.o.Send = nil, send // another process
 		_, err := x.run(t)
@@ -210,17 +210,17 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 	}
 	runtest.Bubble(t, "no answer again", func(t *testing.T) {
 		x := prepare(t)
-		again(t, x, 2, "uncertain=0 decided=0", "t-0@0")
+		retry(t, x, 2, "uncertain=0 decided=0", "t-0@0")
 		for range 3 {
-			runtest.Fails(t, again(t, x, 2, "uncertain=0 decided=0", "t-0@0"), "is not sent again",
+			runtest.Fails(t, retry(t, x, 2, "uncertain=0 decided=0", "t-0@0"), "is not sent again",
 				"errors.uncertain.send=t-0@0", "a name in errors.uncertain.send counts once, and was used up for t-0@0")
 		}
-		again(t, x, 3, "uncertain=0 decided=0,0", "t-0@0", "t-0@0")
-		again(t, x, 3, "uncertain=0 decided=0,0", "t-0@0", "t-0@0")
-		again(t, x, 3, "uncertain=0") // not named: what comes next is another decision
-		again(t, x, 4, "uncertain=0 decided=0", "t-0@0")
+		retry(t, x, 3, "uncertain=0 decided=0,0", "t-0@0", "t-0@0")
+		retry(t, x, 3, "uncertain=0 decided=0,0", "t-0@0", "t-0@0")
+		retry(t, x, 3, "uncertain=0") // not named: what comes next is another decision
+		retry(t, x, 4, "uncertain=0 decided=0", "t-0@0")
 		x.service.answer = nil
-		require.NoError(t, again(t, x, 5, "", "t-0@0", "t-0@0"))
+		require.NoError(t, retry(t, x, 5, "", "t-0@0", "t-0@0"))
 	})
 	runtest.Bubble(t, "killed while it is sent", func(t *testing.T) {
 		x := prepare(t)
@@ -230,19 +230,19 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 		}
 		x.o.Send = []string{"t-0@0"}
 		killed(t, x, 1)
-		runtest.Fails(t, again(t, x, 2, "uncertain=0 decided=0", "t-0@0"), "was used up for t-0@0")
+		runtest.Fails(t, retry(t, x, 2, "uncertain=0 decided=0", "t-0@0"), "was used up for t-0@0")
 	})
 	runtest.Bubble(t, "not to be stored", func(t *testing.T) {
 		x := prepare(t)
 		x.group.refuse = errors.New("no coordinator")
-		runtest.Fails(t, again(t, x, 1, "uncertain=0", "t-0@0"), "is not sent again, because it cannot be stored",
+		runtest.Fails(t, retry(t, x, 1, "uncertain=0", "t-0@0"), "not sent again, because the use of",
 			"no coordinator")
 	})
 	runtest.Bubble(t, "refused", func(t *testing.T) {
 		x := prepare(t)
 		x.service.answer = func(int, string) (uint16, error) { return 400, nil }
-		runtest.Fails(t, again(t, x, 2, "uncertain=0 decided=0", "t-0@0"), "answered 400")
-		again(t, x, 2, "uncertain=0 decided=0", "t-0@0")
+		runtest.Fails(t, retry(t, x, 2, "uncertain=0 decided=0", "t-0@0"), "answered 400")
+		retry(t, x, 2, "uncertain=0 decided=0", "t-0@0")
 	})
 	t.Run("no names", func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -253,22 +253,22 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 
 // A commit that failed, because the group rebalanced or has no coordinator, is repeated if nothing new is settled.
 func TestRefusedCommitIsRepeated(t *testing.T) {
-	for _, refused := range []error{fmt.Errorf("commit: %w", kafka.ErrRebalanced), errors.New("no coordinator")} {
-		runtest.Bubble(t, refused.Error(), func(t *testing.T) { refusedCommit(t, refused) })
+	for _, rejected := range []error{fmt.Errorf("commit: %w", kafka.ErrRebalanced), errors.New("no coordinator")} {
+		runtest.Bubble(t, rejected.Error(), func(t *testing.T) { refusedCommit(t, rejected) })
 	}
 }
 
-func refusedCommit(t *testing.T, refused error) {
+func refusedCommit(t *testing.T, rejected error) {
 	x := newWorld(&writer{repeatable: true})
 	x.o.Once = false
 	x.group.put("t", 0, lines("a", 3)...)
-	x.group.refuse = refused
+	x.group.refuse = rejected
 	stop := runtest.Start(t, NewTask(x.o).Run)
 	time.Sleep(5 * time.Second)
 	x.group.refusing(nil)
 	time.Sleep(2 * time.Second)
 	assert.Equal(t, 3, x.committed("t", 0), "committed")
-	x.group.refusing(refused)
+	x.group.refusing(rejected)
 	x.group.put("t", 0, "b=1", "c=1", "d=1")
 	time.Sleep(3 * time.Second)
 	time.AfterFunc(500*time.Millisecond, func() { // the last commit is tried more than once
@@ -346,11 +346,11 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 					names = append(names, name)
 				}
 			}
-			runtest.Fails(t, err, "a run before this one, which was killed, may have written it",
+			runtest.Fails(t, err, "an earlier run, which was killed, may have written it",
 				"errors.uncertain.skip="+strings.Join(names, ",")+" to leave them out")
-			if n := NewTask(x.o).o.InFlight; len(names) == 0 || len(names) > n*(1+notedRows) {
+			if n := NewTask(x.o).o.InFlight; len(names) == 0 || len(names) > n*(1+announcedRowsPerSlot) {
 				t.Fatalf("expected up to %d of the %d records to be named that were written, found %d: %v",
-					n*(1+notedRows), written, len(names), err)
+					n*(1+announcedRowsPerSlot), written, len(names), err)
 			}
 			// Announced records that were not sent are among them: whoever operates the service looks which it has.
 			x.o.InDoubt = nil
@@ -400,7 +400,7 @@ func TestRecordsThatExist(t *testing.T) {
 
 // Metadata that cannot be read says nothing about what was written: the task does not begin, and leaves the metadata as
 // it is.
-func TestNoteThatCannotBeRead(t *testing.T) {
+func TestUnreadableMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1", "b=2")
@@ -414,7 +414,7 @@ func TestNoteThatCannotBeRead(t *testing.T) {
 }
 
 // A record of which some rows are written is finished by a stop, or reported: it would be written again as a whole.
-func TestRecordsThatAreHalfWritten(t *testing.T) {
+func TestPartiallyWrittenRecords(t *testing.T) {
 	made := func() *world {
 		x := newWorld(&writer{})
 		x.o.Once, x.o.InFlight = false, 1
@@ -444,7 +444,7 @@ func TestRecordsThatAreHalfWritten(t *testing.T) {
 }
 
 // P19: the task that gets the partitions of one that failed does not send what that one left uncertain.
-func TestUncertainIsNotSentByAnotherTask(t *testing.T) {
+func TestRecordInDoubtIsNotSentByAnotherTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.InFlight, x.o.InDoubt = 1, &InDoubtRecords{}
@@ -464,33 +464,33 @@ func TestUncertainIsNotSentByAnotherTask(t *testing.T) {
 func TestDecisionsGoWithTheirPartition(t *testing.T) {
 	var u InDoubtRecords
 	at := recordID{"t", 0, 5}
-	why := errors.New("no answer")
-	place := at.topicPartition()
+	reason := errors.New("no answer")
+	tp := at.topicPartition()
 	for range 2 { // two tasks, one after another
-		if !u.decide(at, why, 1, 0) || len(u.used(place, 0)) != 0 {
-			t.Fatalf("expected the record to be sent, and nothing to be used up, found %v", u.used(place, 0))
+		if !u.decide(at, reason, 1, 0) || len(u.usedDecisions(tp, 0)) != 0 {
+			t.Fatalf("expected the record to be sent, and nothing to be used up, found %v", u.usedDecisions(tp, 0))
 		}
 	}
 	for range 2 { // tried twice
-		u.use(at)
+		u.useDecision(at)
 	}
-	if n := len(u.used(place, 0)); n != 1 {
+	if n := len(u.usedDecisions(tp, 0)); n != 1 {
 		t.Fatalf("expected one decision to be used up, found %d", n)
 	}
-	u.put(at, why) // no answer again
-	if u.decide(at, why, 1, 1) {
+	u.add(at, reason) // no answer again
+	if u.decide(at, reason, 1, 1) {
 		t.Error("expected the decision to count once")
 	}
 	u.resolve(at) // a check finds that it was not written
-	if all, _ := u.names(); len(all) != 0 || len(u.of(place, 0)) != 0 || len(u.used(place, 0)) != 1 {
-		t.Errorf("expected nothing in doubt and one decision used up, found %q, %v", all, u.used(place, 0))
+	if all, _ := u.names(); len(all) != 0 || len(u.openRanges(tp, 0)) != 0 || len(u.usedDecisions(tp, 0)) != 1 {
+		t.Errorf("expected nothing in doubt and one decision used up, found %q, %v", all, u.usedDecisions(tp, 0))
 	}
 	var next InDoubtRecords // another process, after a kill while it was sent
-	next.remember(at, 1)
+	next.restoreDecisions(at, 1)
 	if next.decide(at, errKilled, 1, 1) {
 		t.Error("expected the decision to count once after a kill, too")
 	}
-	if next.settled(at); len(next.used(place, 0)) != 0 {
+	if next.remove(at); len(next.usedDecisions(tp, 0)) != 0 {
 		t.Error("expected a settled record to be forgotten")
 	}
 }

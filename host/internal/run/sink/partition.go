@@ -12,59 +12,44 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/task"
 )
 
-// item is a consumed record until it is settled.
 type item struct {
 	record    *kgo.Record
 	partition *partition
-	// offset is the record's: each commit goes through all items, and does not reach for their records.
-	offset int64
-	// left is how many of the rows that came of it are not settled.
-	left int
-	// sent: a request with a row of it has gone out, by this task or an earlier one.
-	sent bool
-	// written is how many of its rows are written by requests that must not be sent twice.
-	written int
-	// once is how many deliveries with rows of it are on their way, or about to be, that must not be sent twice.
-	once int
-	// rows is how many the transforms made of it, those included that were written before it was replayed.
-	rows uint32
-	// refused are those that cannot be written, which are not settled before the record's dead letter is stored; nil:
-	// none.
-	refused *refusal
+	// offset is a copy of the record's offset: each commit scans all items without touching their records.
+	offset    int64
+	remaining int  // counts the unsettled rows
+	attempted bool // true if a request with a row of it was sent, by this task or an earlier one
+	written   int  // counts the rows that non-repeatable requests have written
+	// nonRepeatable counts the non-repeatable deliveries with rows of it that are in flight or announced.
+	nonRepeatable int
+	rows          uint32 // counts the rows that the transforms made of it, including those written before a replay
+	rejected      *rejection
 }
 
-// String names the record as an operator finds it.
 func (i *item) String() string {
 	return fmt.Sprintf("topic %s, partition %d, offset %d, key %q", i.record.Topic, i.record.Partition, i.offset,
 		shortKey(i.record.Key))
 }
 
-// bytes are those of the record, with what it costs besides, about.
 func (i *item) bytes() int { return 400 + len(i.record.Key) + len(i.record.Value) }
 
-// unsettled tells whether rows of the record are not settled; halfWritten whether besides these some are written by
-// requests that must not be sent twice.
-func (i *item) unsettled() bool { return i.left > 0 }
+func (i *item) unsettled() bool { return i.remaining > 0 }
 
-func (i *item) halfWritten() bool { return i.written > 0 && i.left > 0 }
+func (i *item) partiallyWritten() bool { return i.written > 0 && i.remaining > 0 }
 
-// theirs tells whether the record is another member's by now, or comes again.
-func (i *item) theirs() bool { return i.partition.gone }
+// revoked reports whether another member owns the record, or it is read again.
+func (i *item) revoked() bool { return i.partition.revoked }
 
-// pending tells whether something that the record's partition had settled before it came back is not stored yet.
-func (i *item) pending() bool { return i.partition.previousPending }
+func (i *item) previousPending() bool { return i.partition.previousPending }
 
-// due tells whether all rows of the record that are left cannot be written.
-func (i *item) due() bool {
-	r := i.refused
-	return r != nil && (r.whole || len(r.parts) == i.left)
+func (i *item) readyForDLQ() bool {
+	r := i.rejected
+	return r != nil && (r.whole || len(r.parts) == i.remaining)
 }
 
-// maxKey is how much of a key stands in messages, in bytes.
-const maxKey = 100
+const maxShownKey = 100
 
-// shortKey is a key as messages show it: without the schema that JSON converters put around the value, and not all of a
-// long one.
+// shortKey returns a key as messages show it: without the schema envelope of JSON converters, and cut.
 func shortKey(key []byte) []byte {
 	var envelope struct{ Schema, Payload json.RawMessage }
 	if len(key) < 64<<10 && bytes.HasPrefix(bytes.TrimSpace(key), []byte("{")) && json.Unmarshal(key,
@@ -72,8 +57,8 @@ func shortKey(key []byte) []byte {
 		envelope.Schema != nil && envelope.Payload != nil {
 		key = envelope.Payload
 	}
-	if len(key) > maxKey {
-		key = append(bytes.Clone(key[:maxKey]), "…"...)
+	if len(key) > maxShownKey {
+		key = append(bytes.Clone(key[:maxShownKey]), "…"...)
 	}
 	return key
 }
@@ -82,120 +67,99 @@ func shortKey(key []byte) []byte {
 type FailedRecord struct {
 	Record *kgo.Record
 	task.Failure
-	// ReplayedFrom is where the dead letter is that the record was read from, "" for one that came from its topic.
+	// ReplayedFrom is the dead letter that the record was replayed from, empty if it came from its topic.
 	ReplayedFrom string
 }
 
-// refusal is what is known of a record of which rows cannot be written, its letter, about the
-// first of them, and which they are. whole: no row came of the record.
-type refusal struct {
-	letter FailedRecord
-	parts  []uint32
-	whole  bool
+type rejection struct {
+	failure FailedRecord
+	parts   []uint32
+	whole   bool
 }
 
-// allOfIt: a record is refused, not one of its rows.
-const allOfIt = -1
+const wholeRecord = -1
 
-// letter returns the dead letter of a due record, which may itself have been read from a dead letter.
-func (i *item) letter(replayed task.DeadLetter) FailedRecord {
-	l := i.refused.letter
-	if l.Rows, l.Replays, l.ReplayedFrom = replayed.Rows, replayed.Replays, replayed.Position; !i.refused.whole {
-		l.Rows = task.NewRowSubset(i.rows, i.refused.parts)
+func (i *item) failedRecord(replayed task.DeadLetter) FailedRecord {
+	l := i.rejected.failure
+	if l.Rows, l.Replays, l.ReplayedFrom = replayed.Rows, replayed.Replays, replayed.Position; !i.rejected.whole {
+		l.Rows = task.NewRowSubset(i.rows, i.rejected.parts)
 	}
 	return l
 }
 
-// partition is one assignment of a partition of a topic: when it is revoked and assigned again, there is another one.
+// partition is one assignment of a partition of a topic: a later assignment is another value.
 type partition struct {
-	at topicPartition
-	// items in the order of their offsets. The first one is not settled: settled ones at the front are taken away.
-	items []*item
-	// bytes are those of the items together: a task asks for them at each step.
-	bytes int
-	// front is the last of those that were taken away, nil while none was.
-	front *kgo.Record
-	// gone: not this member's any more; nothing of it is delivered or committed.
-	gone bool
-	// delivering is how many rows of it are in deliveries that have begun and not ended; underWay is how many of these
-	// are in deliveries that have gone out.
-	delivering, underWay int
-	// next is the offset after the last record that was read.
-	next int64
-	// committed is the offset that the group has: -1 for none, notKnown until the group has said it.
-	committed int64
-	// uncommitted: the next commit is to have the partition, since its offset or metadata is another one.
-	uncommitted bool
-	// previousPending: what an assignment before this one has settled is not stored yet.
-	previousPending bool
-	// taken is what was given to a commit last, stored what is known to be stored; nil: nothing.
-	taken, stored *commit
-	// base is the least offset that metadata may still be stored with, -1 where none is known yet.
-	base int64
-	// reach is the last offset for which a delivery has begun, -1 for none. earlier is what lies beyond that of what
-	// was known of the partition when it was assigned, in order.
-	reach   int64
-	earlier []stated
-	// doubtful are the offsets of which nobody knew when the task began whether they were written, and which are still
-	// to be checked.
-	doubtful map[int64]bool
+	tp          topicPartition
+	items       []*item     // in offset order; the first one is unsettled
+	bytes       int         // the sum of the items' bytes
+	lastSettled *kgo.Record // the last record that was removed from items, nil if none was
+	revoked     bool        // nothing of it is delivered or committed any more
+	// startedRows counts its rows in deliveries that have started and not ended, inFlightRows those in deliveries that
+	// were sent.
+	startedRows, inFlightRows int
+	nextOffset                int64 // follows the last record that was read
+	committed                 int64 // the group's offset: -1 for none, offsetUnknown until it was fetched
+	dirty                     bool  // the next commit must include the partition
+	previousPending           bool  // what an earlier assignment has settled is not stored yet
+	// lastCommit was given to the last commit, storedCommit is known to be stored.
+	lastCommit, storedCommit *commitEntry
+	baseOffset               int64 // the least offset that metadata may still be stored with, -1 if unknown
+	// maxStarted is the last offset of a started delivery, -1 for none. inherited is what an earlier task's metadata
+	// state of offsets after it, in order.
+	maxStarted int64
+	inherited  []stateRange
+	toCheck    map[int64]bool // the inherited offsets in doubt that are still to be checked
 }
 
-// notKnown is [partition.committed] until the group has said it.
-const notKnown = -2
+const offsetUnknown = -2
 
-// commit is an offset with its metadata.
-type commit struct {
-	offset int64
-	text   string
-	// asked: the metadata is this assignment's. Else it is what an assignment before had stored, or may have.
-	asked bool
+type commitEntry struct {
+	offset   int64
+	metadata string
+	own      bool // true for metadata of this assignment, false for what an earlier one has stored or may have
 }
 
-// said is the text, "" of no commit.
-func (c *commit) said() string {
+func (c *commitEntry) text() string {
 	if c == nil {
 		return ""
 	}
-	return c.text
+	return c.metadata
 }
 
-// knows tells whether an earlier task has settled the record at an offset, beyond which nothing was read.
-func (p *partition) knows(offset int64) bool {
-	n, _ := slices.BinarySearchFunc(p.earlier, offset+1, func(s stated, first int64) int {
+func (p *partition) inheritedSettled(offset int64) bool {
+	n, _ := slices.BinarySearchFunc(p.inherited, offset+1, func(s stateRange, first int64) int {
 		return cmp.Compare(s.first, first)
 	})
 	for n--; n >= 0; n-- {
-		if s := p.earlier[n]; s.state == stateSettled { // of these none overlap
+		if s := p.inherited[n]; s.state == stateSettled { // these do not overlap
 			return offset <= s.last
 		}
 	}
 	return false
 }
 
-// advance takes settled items from the front.
 func (p *partition) advance() {
 	n := 0
 	for ; n < len(p.items) && !p.items[n].unsettled(); n++ {
-		delete(p.doubtful, p.items[n].offset)
+		delete(p.toCheck, p.items[n].offset)
 		p.bytes -= p.items[n].bytes()
 	}
 	if n == 0 {
 		return
 	}
-	p.front, p.uncommitted = p.items[n-1].record, true
+	p.lastSettled, p.dirty = p.items[n-1].record, true
 	clear(p.items[:n])
 	p.items = p.items[n:]
 }
 
-// appendSent appends the offsets of records that would be in doubt if the task ended now: a request that must not be
-// sent twice is on its way with rows of them, or has written some of their rows and others are to come. Without
-// underWay these last alone. A delivery that was announced but not sent when its partition was revoked is never sent.
-func (p *partition) appendSent(dst []offsetRange, underWay bool) []offsetRange {
-	underWay = underWay && (!p.gone || p.underWay > 0)
+// appendInFlight appends the offsets of records that would be in doubt if the task ended now: partially written ones
+// and, if inFlight is set, those in non-repeatable deliveries. A delivery that was announced but not sent before the
+// revocation is never sent.
+func (p *partition) appendInFlight(dst []offsetRange, inFlight bool) []offsetRange {
+	inFlight = inFlight && (!p.revoked || p.inFlightRows > 0)
 	next := int64(-1)
 	for _, i := range p.items {
-		if !i.unsettled() || i.written == 0 && (!underWay || i.once == 0) {
+		if !i.unsettled() || i.written == 0 && (!inFlight || i.nonRepeatable == 0) {
 			continue
 		}
 		if i.offset == next {
@@ -208,35 +172,35 @@ func (p *partition) appendSent(dst []offsetRange, underWay bool) []offsetRange {
 	return dst
 }
 
-// appendAhead appends the settled offsets from next on. Without all it leaves out, at the end of a run, records that
-// were settled without a request: a restart settles them in the same way.
-func (p *partition) appendAhead(spans []offsetRange, next int64, all bool) []offsetRange {
-	together := false // with the record before, whatever lies between: there are no records there
-	read, end := next-1, int64(-1)
-	put := func(s offsetRange) {
+// appendSettled appends the settled offsets from next on. Unless all is set, it leaves out records at the end of a run
+// that were settled without a request: a restart settles them in the same way.
+func (p *partition) appendSettled(spans []offsetRange, next int64, all bool) []offsetRange {
+	together := false // with the record before: there are no records between them
+	lastRead, end := next-1, int64(-1)
+	add := func(s offsetRange) {
 		if together {
 			spans[len(spans)-1].last = s.last
 		} else {
 			spans, together = append(spans, s), true
 		}
 	}
-	if p.front != nil && p.front.Offset >= next { // settled while the commit was on its way
-		put(offsetRange{next, p.front.Offset})
-		read = p.front.Offset
+	if p.lastSettled != nil && p.lastSettled.Offset >= next { // settled during the commit
+		add(offsetRange{next, p.lastSettled.Offset})
+		lastRead = p.lastSettled.Offset
 	}
 	for _, i := range p.items {
-		read = i.offset
+		lastRead = i.offset
 		switch {
 		case i.unsettled():
 			together = false
-		case i.record.Attrs.IsControl(): // it comes to nothing once more
-		case all || i.sent:
-			put(offsetRange{read, read})
+		case i.record.Attrs.IsControl(): // settled at once when it is read again
+		case all || i.attempted:
+			add(offsetRange{lastRead, lastRead})
 		}
 	}
-	for _, s := range p.earlier {
-		if s.state == stateSettled && s.last > max(read, end) {
-			spans = append(spans, offsetRange{max(s.first, read+1, end+1), s.last})
+	for _, s := range p.inherited {
+		if s.state == stateSettled && s.last > max(lastRead, end) {
+			spans = append(spans, offsetRange{max(s.first, lastRead+1, end+1), s.last})
 			end = s.last
 		}
 	}

@@ -36,8 +36,8 @@ func times(rows int) func(context.Context) (Chain, error) {
 
 // Of a record of which the service refuses some rows there is one letter when the others are written, and it names
 // those that are left.
-func TestLettersNameThePartsThatAreLeft(t *testing.T) {
-	for refused, want := range map[string]string{
+func TestDeadLettersNameTheRemainingParts(t *testing.T) {
+	for rejected, want := range map[string]string{
 		"":     "[]",
 		"2":    "[1@0: write: answered 400, parts 2 of 3]",
 		"13":   "[1@0: write: answered 400, parts 1,3 of 3]",
@@ -50,15 +50,15 @@ func TestLettersNameThePartsThatAreLeft(t *testing.T) {
 			x.o.TolerateAll, x.o.DeadLetters, x.o.NewChain, x.o.InFlight = true, kept, times(3), 1
 			x.group.put("t", 0, "a=1", "b=2")
 			x.service.answer = func(n int, _ string) (uint16, error) {
-				if strings.Contains(refused, fmt.Sprint(n)) {
+				if strings.Contains(rejected, fmt.Sprint(n)) {
 					return 400, nil
 				}
 				return 201, nil
 			}
 			p := x.ok(t).Progress()
-			assert.Equal(t, want, fmt.Sprint(kept.kept), refused, "is refused")
-			if int(p.Skipped) != len(refused) || int(p.Written) != 6-len(refused) || x.committed("t", 0) != 2 {
-				t.Errorf("%s is refused: %+v, committed %v", refused, p, x.group.committed)
+			assert.Equal(t, want, fmt.Sprint(kept.kept), rejected, "is refused")
+			if int(p.Skipped) != len(rejected) || int(p.Written) != 6-len(rejected) || x.committed("t", 0) != 2 {
+				t.Errorf("%s is refused: %+v, committed %v", rejected, p, x.group.committed)
 			}
 		})
 	}
@@ -90,7 +90,7 @@ func TestReplayOfParts(t *testing.T) {
 		parts string // that the plugin is given
 	}{
 		"some":          {4, []uint32{1, 3}, 2, "[]", "[1 3]"},
-		"another count": {3, []uint32{1, 3}, 0, "expected the transforms to make 4 rows", "[]"},
+		"another count": {3, []uint32{1, 3}, 0, "expected the transforms to create 4 rows", "[]"},
 		"all":           {4, nil, 4, "[]", "[0 1 2 3]"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -131,15 +131,15 @@ func TestReplayThatCannotBeginKeepsWhatIsKnown(t *testing.T) {
 	err := Deliver(t.Context(), x.o, Replay{Lock: &group{},
 		Letters: []task.DeadLetter{{InDoubt: true, Record: &kgo.Record{Topic: "t", Offset: 7,
 			Timestamp: time.UnixMilli(7)}}},
-		Store: func(_ context.Context, settled, sent []bool) error {
-			t.Errorf("stored settled %v, sent %v", settled, sent)
+		Store: func(_ context.Context, settled, inDoubt []bool) error {
+			t.Errorf("stored settled %v, sent %v", settled, inDoubt)
 			return errors.New("nothing is to be stored")
 		}})
 	runtest.Fails(t, err, sendSetting)
 }
 
 // Records that are held are not written before they may be, and do not keep the task from stopping.
-func TestRecordsThatAreHeld(t *testing.T) {
+func TestRecordsWaitUntilWritable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1", "b=2")
@@ -152,9 +152,9 @@ func TestRecordsThatAreHeld(t *testing.T) {
 				return context.Cause(ctx)
 			}
 		}
-		stopped, stop := context.WithTimeout(t.Context(), time.Minute)
+		waitErr, stop := context.WithTimeout(t.Context(), time.Minute)
 		defer stop()
-		require.NoError(t, NewTask(x.o).Run(stopped))
+		require.NoError(t, NewTask(x.o).Run(waitErr))
 		if seen := x.service.seen(); len(seen) > 0 || x.committed("t", 0) != 0 {
 			t.Errorf("expected nothing to be written, found %v", seen)
 		}

@@ -11,42 +11,40 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// Replay is records that are delivered once more, without a group.
+// Replay delivers dead letters again, without a consumer group.
 type Replay struct {
-	// Letters are in the order of the topics, partitions and offsets of their records, each of which has one.
+	// Letters are sorted by topic, partition and offset of their records, one for each record.
 	Letters []task.DeadLetter
-	// Lock is what nobody else replays the same records during.
-	Lock Lock
-	// Store keeps which of them are settled, and of which nobody would know it if the process ended now. What must not
-	// be sent twice is sent when that is stored.
+	Lock    Lock // excludes other replays of the same records
+	// Store saves which records are settled and which would be in doubt if the process ended now. Non-repeatable
+	// requests are sent when that is stored.
 	Store func(ctx context.Context, settled, sent []bool) error
-	// DryRun has nothing sent: what the plugin has made a request of is settled.
+	// DryRun sends nothing and settles every row that the plugin has made a request of.
 	DryRun bool
 }
 
-// Lock is the right to send records that no group gives.
+// Lock is the right to send records without owning their partition in a group.
 type Lock interface {
-	// Alive returns nil where nobody else can have it, and Lasts tells that without asking, as of a [Consumer].
+	// Alive returns nil if no other process can hold the lock. Lasts is as in [Consumer].
 	Alive(context.Context) error
 	Lasts() bool
 }
 
-// Deliver writes records as a task writes those of its group, and returns when all are settled. Options need neither
-// NewConsumer nor CaughtUp.
+// Deliver writes records like a task and returns when all are settled. Options need neither NewConsumer nor CaughtUp.
 func Deliver(ctx context.Context, o Options, r Replay) error {
-	c := &replayed{Lock: r.Lock, replay: r}
+	c := &replayConsumer{Lock: r.Lock, replay: r}
 	o.NewConsumer, o.Once = c.open, true
-	o.CaughtUp = func(context.Context) (bool, error) { return c.account.open() == 0, nil }
-	o.replayed, o.dry = map[recordID]task.DeadLetter{}, r.DryRun
+	o.CaughtUp = func(context.Context) (bool, error) { return c.tracker.unsettled() == 0, nil }
+	o.deadLetterOf, o.dryRun = map[recordID]task.DeadLetter{}, r.DryRun
 	for _, l := range r.Letters {
-		o.replayed[idOf(l.Record)] = l
+		o.deadLetterOf[idOf(l.Record)] = l
 		c.records = append(c.records, l.Record)
 	}
-	c.left = c.records
+	c.unpolled = c.records
 	t := NewTask(o)
-	c.account = t.account
+	c.tracker = t.tracker
 	err := t.Run(ctx)
-	if c.opened { // of what comes at the time of the last commit, too
+	if c.opened { // also stores what was settled after the last commit
 		err = cmp.Or(err, c.Commit(context.WithoutCancel(ctx), nil))
 	}
 	if err == nil && ctx.Err() != nil {
@@ -55,57 +53,55 @@ func Deliver(ctx context.Context, o Options, r Replay) error {
 	return err
 }
 
-// replayed is the consumer of what is replayed.
-type replayed struct {
+type replayConsumer struct {
 	Lock
-	replay  Replay
-	account *account
-	records []*kgo.Record
-	left    []*kgo.Record // that were not polled yet
-	opened  bool          // before that, nothing is known of the records
+	replay   Replay
+	tracker  *offsetTracker
+	records  []*kgo.Record
+	unpolled []*kgo.Record
+	opened   bool // before that, nothing is known of the records
 }
 
-func (c *replayed) open(_ []string, r kafka.Rebalances) (Consumer, error) {
-	partitions, sent := map[string][]int32{}, map[topicPartition][]offsetRange{}
+func (c *replayConsumer) open(_ []string, r kafka.Rebalances) (Consumer, error) {
+	partitions, inDoubt := map[string][]int32{}, map[topicPartition][]offsetRange{}
 	first := map[topicPartition]int64{}
 	for _, l := range c.replay.Letters {
-		at, offset := idOf(l.Record).topicPartition(), l.Record.Offset
-		if _, known := first[at]; !known {
-			first[at] = offset
-			partitions[at.topic] = append(partitions[at.topic], at.partition)
+		tp, offset := idOf(l.Record).topicPartition(), l.Record.Offset
+		if _, known := first[tp]; !known {
+			first[tp] = offset
+			partitions[tp.topic] = append(partitions[tp.topic], tp.partition)
 		}
 		if l.InDoubt {
-			sent[at] = append(sent[at], offsetRange{offset, offset})
+			inDoubt[tp] = append(inDoubt[tp], offsetRange{offset, offset})
 		}
 	}
 	r.Assigned(partitions)
-	for at, next := range first {
-		r.Committed(at.topic, at.partition, next, kafka.CommitMetadata{WrittenFor: next, Verified: true,
-			End: math.MaxInt64, Text: metadata{sent: joined(sent[at])}.text(next)})
+	for tp, next := range first {
+		r.Committed(tp.topic, tp.partition, next, kafka.CommitMetadata{WrittenFor: next, Verified: true,
+			End: math.MaxInt64, Text: metadata{inFlight: mergeRanges(inDoubt[tp])}.encode(next)})
 	}
 	c.opened = true
 	return c, nil
 }
 
-// Poll returns all records at once.
-func (c *replayed) Poll(ctx context.Context) ([]*kgo.Record, error) {
-	if records := c.left; len(records) > 0 {
-		c.left = nil
+func (c *replayConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
+	if records := c.unpolled; len(records) > 0 {
+		c.unpolled = nil
 		return records, nil
 	}
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
 
-// Commit stores what the ledger says, in place of metadata.
-func (c *replayed) Commit(ctx context.Context, offsets kafka.Offsets) error {
+// Commit stores the outcomes in place of metadata.
+func (c *replayConsumer) Commit(ctx context.Context, offsets kafka.Offsets) error {
 	for topic, partitions := range offsets {
 		for partition, at := range partitions {
-			c.account.metadata(topic, partition, at.Offset)
+			c.tracker.metadata(topic, partition, at.Offset)
 		}
 	}
-	settled, sent := c.account.standing(c.records)
-	return c.replay.Store(ctx, settled, sent)
+	settled, inDoubt := c.tracker.snapshot(c.records)
+	return c.replay.Store(ctx, settled, inDoubt)
 }
 
-func (c *replayed) Close() {}
+func (c *replayConsumer) Close() {}

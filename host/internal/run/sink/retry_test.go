@@ -114,16 +114,16 @@ func TestStopWhileTryingAgain(t *testing.T) {
 		defer stop()
 		began := time.Now()
 		err := NewTask(x.o).Run(ctx)
-		var lost *transport.NoAnswer
-		if took := time.Since(began); took != time.Hour || errors.As(err, &lost) || x.committed("t", 0) != 0 {
-			t.Errorf("ended after %v with %v, committed %d", took, err, x.committed("t", 0))
+		var noAnswer *transport.NoAnswer
+		if elapsed := time.Since(began); elapsed != time.Hour || errors.As(err, &noAnswer) || x.committed("t", 0) != 0 {
+			t.Errorf("ended after %v with %v, committed %d", elapsed, err, x.committed("t", 0))
 		}
 	})
 }
 
 // A plugin that wants a row again, again and again, does not keep the service busy: each time it waits longer, and not
 // for ever.
-func TestAgainWithoutProgressIsPaced(t *testing.T) {
+func TestRetryWithoutProgressIsPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1")
@@ -133,8 +133,8 @@ func TestAgainWithoutProgressIsPaced(t *testing.T) {
 			return 409, nil
 		}
 		x.fails(t, "write it again for the 17th time")
-		if len(at) != maxAgain+1 {
-			t.Fatalf("expected %d requests, found %d", maxAgain+1, len(at))
+		if len(at) != maxRepeats+1 {
+			t.Fatalf("expected %d requests, found %d", maxRepeats+1, len(at))
 		}
 		for n := range at[1:] {
 			pause := at[n+1].Sub(at[n])
@@ -161,8 +161,8 @@ func TestReopeningIsPaced(t *testing.T) {
 		}
 		start := time.Now()
 		x.ok(t)
-		if took := time.Since(start); took < 10*time.Second || w.opens != records+1 {
-			t.Errorf("opened %d times in %v", w.opens, took)
+		if elapsed := time.Since(start); elapsed < 10*time.Second || w.opens != records+1 {
+			t.Errorf("opened %d times in %v", w.opens, elapsed)
 		}
 	})
 }

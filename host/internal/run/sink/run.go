@@ -10,9 +10,8 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// Run writes until ctx ends, then waits for what is on its way, commits and returns nil; likewise after [Task.Finish].
-// An error is the task's fault and names the record, where it is one's. Offsets of what was settled in order are
-// committed then too.
+// Run writes until ctx ends, then waits for requests in flight, commits and returns nil; likewise after [Task.Finish].
+// An error is the task's, and names the record that caused it. What was settled in order is committed in any case.
 func (t *Task) Run(ctx context.Context) (err error) {
 	if t.send, err = parseDecisions(sendSetting, t.o.Send); err != nil {
 		return err
@@ -29,19 +28,19 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	}
 	t.plugin.Use(o)
 	defer t.plugin.Close()
-	g, err := t.newGatherer(ctx)
+	g, err := t.newBatchReader(ctx)
 	if err != nil {
 		return err
 	}
-	// Requests on their way outlive ctx, but not for ever.
-	working, abort := context.WithCancelCause(context.WithoutCancel(ctx))
+	// Requests in flight may outlive ctx, but not for long.
+	requestCtx, abort := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abort(nil)
-	settling, endSettling := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer endSettling(nil)
-	ending, fail := context.WithCancel(ctx)
+	resultCtx, endResults := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer endResults(nil)
+	startCtx, fail := context.WithCancel(ctx)
 	defer fail()
-	t.run = &running{stopping: ctx, ending: ending, working: working, settling: settling, fail: fail}
-	consumer, err := t.o.NewConsumer(o.topics, t.account.rebalances(t.committed))
+	t.run = &runContext{stopCtx: ctx, startCtx: startCtx, requestCtx: requestCtx, resultCtx: resultCtx, fail: fail}
+	consumer, err := t.o.NewConsumer(o.topics, t.tracker.rebalances(t.restorePartition))
 	if err != nil {
 		return err
 	}
@@ -50,44 +49,47 @@ func (t *Task) Run(ctx context.Context) (err error) {
 
 	stop := context.AfterFunc(ctx, func() {
 		time.AfterFunc(t.o.StopTimeout*3/4, func() { abort(errStopped) })
-		time.AfterFunc(t.o.StopTimeout*7/8, func() { endSettling(errStopped) })
+		time.AfterFunc(t.o.StopTimeout*7/8, func() { endResults(errStopped) })
 	})
 	defer stop()
-	gathering, endGathering := context.WithCancel(ctx)
+	readCtx, endReading := context.WithCancel(ctx)
 	batches := make(chan *batch)
-	var gatherer sync.WaitGroup
-	gatherer.Go(func() { defer close(batches); g.run(gathering, batches) })
-	committing, endCommits := context.WithCancel(working)
-	var committer sync.WaitGroup
-	committer.Go(func() {
+	var reading, committing sync.WaitGroup
+	reading.Go(func() { defer close(batches); g.run(readCtx, batches) })
+	commitCtx, endCommits := context.WithCancel(requestCtx)
+	committing.Go(func() {
 		defer guard.Recover(t.log, "a sink task, its commits", nil, func(p *guard.Panic) { abort(p) })
-		t.commits(committing)
+		t.commitLoop(commitCtx)
 	})
 
-	err = guard.Do(t.log, "a sink task", func() error { return t.deliverAll(batches) })
-	endGathering()
-	for range batches { // lets the gatherer go
+	err = guard.Do(t.log, "a sink task", func() error { return t.writeBatches(batches) })
+	endReading()
+	for range batches { // unblocks the batch reader
 	}
-	gatherer.Wait()
+	reading.Wait()
 	endCommits()
-	committer.Wait()
+	committing.Wait()
+	return t.finish(ctx, err)
+}
+
+// finish commits for the last time and returns the error of the run.
+func (t *Task) finish(ctx context.Context, err error) error {
 	t.skips.Close()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(t.o.StopTimeout/4, time.Second))
 	defer cancel()
-	lost := t.commitLast(last)
-	err = t.account.upTo(err)
+	commitErr := t.commitFinal(last)
+	err = t.tracker.withCommitted(err)
 	if errors.As(err, new(*recordError)) {
 		t.o.Metrics.Errors.Add(1)
 	}
-	t.sum()
+	t.logSummary()
 	if err == nil {
-		err = lost
+		err = commitErr
 	}
 	return err
 }
 
-// sum says what the task did and how long each stage was at work.
-func (t *Task) sum() {
+func (t *Task) logSummary() {
 	p, c := t.Progress(), t.count
 	t.log.Info("sink task ended", "rows", p.Written, "read", p.Read, "deliveries", p.Requests, "batches", p.Batches,
 		"ignored", p.Ignored, "skipped", p.Skipped, "again", p.Reencoded,
@@ -98,23 +100,22 @@ func (t *Task) sum() {
 
 var errStopped = errors.New("the stop took too long")
 
-// deliverAll writes batch after batch.
-func (t *Task) deliverAll(batches <-chan *batch) error {
-	d := newDispatch(t)
+func (t *Task) writeBatches(batches <-chan *batch) error {
+	d := newDispatcher(t)
 	err := d.run(batches)
 	if errors.Is(err, errDone) {
 		return nil
 	}
 	if err == nil {
-		err = d.doubt // the stop came before all of them were found
+		err = d.inDoubtErr // the stop came before all records in doubt were found
 	}
-	if isUncertain(err) {
-		err = t.o.InDoubt.advised(err)
+	if isInDoubt(err) {
+		err = t.o.InDoubt.withAdvice(err)
 	}
-	return ignoreStop(t.run.stopping, err)
+	return ignoreStop(t.run.stopCtx, err)
 }
 
-// ignoreStop takes what comes of the end of ctx for no fault.
+// ignoreStop drops errors that result from the end of ctx.
 func ignoreStop(ctx context.Context, err error) error {
 	var record *recordError
 	if ctx.Err() != nil && !errors.As(err, &record) {

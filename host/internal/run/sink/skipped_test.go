@@ -11,7 +11,7 @@ import (
 )
 
 // Each record skipped without a dead letter is logged as errors.log.enable and errors.log.include.messages specify.
-func TestSkippedRecordsAreSaid(t *testing.T) {
+func TestSkippedRecordsAreLogged(t *testing.T) {
 	for loud, want := range map[bool]string{false: "level=WARN", true: "level=ERROR"} {
 		synctest.Test(t, func(t *testing.T) {
 			var out logtest.Journal

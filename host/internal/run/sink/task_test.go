@@ -147,7 +147,7 @@ func TestDeadLetters(t *testing.T) {
 				t.Errorf("%+v", n)
 			}
 			runtest.Fails(t, err, fmt.Sprintf("topic t, partition 0, offset %d", at),
-				"it stays unwritten, because its dead letter cannot be stored: brokers are away")
+				"it is not skipped, because its dead letter cannot be stored: brokers are away")
 			if x.committed("t", 0) > at {
 				t.Errorf("committed %v", x.group.committed)
 			}
@@ -216,7 +216,7 @@ func TestCommitsInOrder(t *testing.T) {
 
 // Rows of one delivery are settled each for itself: the one that fails keeps none of the others from being known as
 // written.
-func TestRowsBesideOneThatFails(t *testing.T) {
+func TestRowsNextToAFailedOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 5, statuses: map[uint32]uint16{1: 400, 3: 401}})
 		x.group.put("t", 0, "a0=0", "a1=1", "a2=2", "a3=3", "a4=4")
@@ -247,7 +247,7 @@ func TestFirstFailureIsNamed(t *testing.T) {
 	})
 }
 
-func TestTaskSaysWhatItDid(t *testing.T) {
+func TestTaskLogsItsSummary(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 2})
 		var log strings.Builder
@@ -287,22 +287,22 @@ func TestStopEndsACommit(t *testing.T) {
 	var logged strings.Builder
 	x := newWorld(&writer{repeatable: true})
 	x.o.Metrics, x.o.Logger = new(task.Metrics), slog.New(slog.NewTextHandler(&logged, nil))
-	stopped := NewTask(x.o)
-	stopped.run = &running{consumer: x.group}
+	waitErr := NewTask(x.o)
+	waitErr.run = &runContext{consumer: x.group}
 	at := topicPartition{"t", 0}
-	stopped.account.apply(assigned{map[string][]int32{"t": {0}}})
-	stopped.account.apply(offsetKnown{at: at, committed: -1})
-	items := stopped.account.apply(recordsRead{[]*kgo.Record{{Topic: "t", Offset: 0}}}).items
-	stopped.account.apply(rowsSettled{items, true})
+	waitErr.tracker.apply(assigned{map[string][]int32{"t": {0}}})
+	waitErr.tracker.apply(offsetFetched{tp: at, committed: -1})
+	items := waitErr.tracker.apply(recordsRead{[]*kgo.Record{{Topic: "t", Offset: 0}}}).items
+	waitErr.tracker.apply(rowsSettled{items, true})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	x.group.refuse = ctx.Err()
-	if err := stopped.commit(ctx); !errors.Is(err, context.Canceled) {
+	if err := waitErr.commit(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("expected the commit to be cut off, found %v", err)
 	}
 	assert.Equal(t, 0, x.o.Metrics.Snapshot(time.Now()).FailedCommits, "failed commits")
 	assert.Equal(t, "", logged.String(), "the log")
-	assert.Equal(t, 1, stopped.account.apply(offsetsTaken{}).offsets["t"][0].Offset, "offset of the next commit")
+	assert.Equal(t, 1, waitErr.tracker.apply(commitStarted{}).offsets["t"][0].Offset, "offset of the next commit")
 }
 
 func TestStop(t *testing.T) {
@@ -318,16 +318,16 @@ func TestStop(t *testing.T) {
 		return x, time.Since(start), err
 	}
 	runtest.Bubble(t, "waits for what is on its way", func(t *testing.T) {
-		x, took, err := run(t, 2*time.Second)
-		if err != nil || len(x.service.seen()) != 1 || x.committed("t", 0) != 1 || took > 2*time.Second {
-			t.Error(err, x.service.seen(), x.group.committed, took)
+		x, elapsed, err := run(t, 2*time.Second)
+		if err != nil || len(x.service.seen()) != 1 || x.committed("t", 0) != 1 || elapsed > 2*time.Second {
+			t.Error(err, x.service.seen(), x.group.committed, elapsed)
 		}
 	})
 	runtest.Bubble(t, "and reports what it cannot wait for", func(t *testing.T) {
-		x, took, err := run(t, time.Hour)
+		x, elapsed, err := run(t, time.Hour)
 		runtest.Fails(t, err, `topic t, partition 0, offset 0, key "a"`, "not sent again")
-		if x.committed("t", 0) != 0 || took > 5*time.Second {
-			t.Error(x.group.committed, took)
+		if x.committed("t", 0) != 0 || elapsed > 5*time.Second {
+			t.Error(x.group.committed, elapsed)
 		}
 	})
 }
@@ -359,10 +359,10 @@ func TestRebalance(t *testing.T) {
 // Records of a delivery are another member's by the time that it is announced, or sent: the others that are in it are
 // written, before what comes after them.
 func TestRebalanceOfADelivery(t *testing.T) {
-	goes := topicPartition{"t", 1}
+	tp := topicPartition{"t", 1}
 	for name, take := range map[string]func(g *group){
-		"revoked": func(g *group) { g.revoke(context.Background(), goes) },
-		"lost":    func(g *group) { g.lose(goes) },
+		"revoked": func(g *group) { g.revoke(context.Background(), tp) },
+		"lost":    func(g *group) { g.lose(tp) },
 	} {
 		for _, repeatable := range []bool{false, true} { // that one is not announced, and waits when it is to be sent
 			synctest.Test(t, func(t *testing.T) {
@@ -488,7 +488,7 @@ func TestSwapAtTheBatchBoundary(t *testing.T) {
 		reject string
 	}{
 		"that fits":       {&writer{version: "2", each: 1, topics: []string{"t"}}, ""},
-		"of other topics": {&writer{version: "2", each: 1, topics: []string{"u"}}, "change of topics"},
+		"of other topics": {&writer{version: "2", each: 1, topics: []string{"u"}}, "restart the task to change topics"},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			x := newWorld(&writer{version: "1", topics: []string{"t"}})
@@ -551,7 +551,7 @@ func TestSchemaHeadersAreTheirConverters(t *testing.T) {
 		{Key: "__value_schema_id", Value: []byte("last")}, {Key: "other"}}}
 	for key, want := range map[bool]string{true: "none", false: "last"} {
 		h := &headed{}
-		if _, err := decode(t.Context(), h, key, r, nil, nil); err != nil || h.header != want {
+		if _, err := decodeValue(t.Context(), h, key, r, nil, nil); err != nil || h.header != want {
 			t.Errorf("key %v: expected %q, found %q, %v", key, want, h.header, err)
 		}
 	}

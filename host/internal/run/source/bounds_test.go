@@ -27,17 +27,17 @@ type heavyProducer struct{ Output }
 func (p *heavyProducer) NewBatch() Batch { return &keptBatch{} }
 
 // newHeavy is a shaper with JSON converters, and a goroutine after it that takes chunks as the producer does.
-func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*chunk)) (s *shaper, stop func()) {
+func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*chunk)) (s *transformStage, stop func()) {
 	t.Helper()
 	o.Registry = registry
-	f := newFeedOf(NewTask(o), &openedVersion{feeds: []wit.Feed{{Topic: "t"}}})
-	f.pipe.output = &heavyProducer{}
+	f := emptyFeed(NewTask(o), &openedVersion{feeds: []wit.Feed{{Topic: "t"}}})
+	f.pipeline.output = &heavyProducer{}
 	f.log = f.task.log
-	f.pipe.free, f.pipe.shaped = make(chan *chunk, chunks), make(chan *chunk, 1)
+	f.pipeline.free, f.pipeline.converted = make(chan *chunk, chunks), make(chan *chunk, 1)
 	for range chunks - 1 {
-		f.pipe.free <- newChunk(registry)
+		f.pipeline.free <- newChunk(registry)
 	}
-	s = &shaper{feed: f, topics: map[string]bool{}}
+	s = &transformStage{feed: f, topics: map[string]bool{}}
 	var err error
 	if s.key, err = convert.New(convert.ClassString, nil, convert.Use{Key: true, Schemas: registry}); err != nil {
 		t.Fatal(err)
@@ -51,12 +51,12 @@ func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*ch
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for c := range f.pipe.shaped {
+		for c := range f.pipeline.converted {
 			taken(c)
-			f.pipe.free <- c
+			f.pipeline.free <- c
 		}
 	}()
-	return s, func() { close(f.pipe.shaped); <-ended }
+	return s, func() { close(f.pipeline.converted); <-ended }
 }
 
 // Rows of one byte under a schema that stands in each record: they go on in chunks of bounded size, all of them and in
@@ -83,7 +83,7 @@ func TestOutputOfAChunkIsBounded(t *testing.T) {
 	}
 	s, stop := newHeavy(t, registry, Options{}, take)
 	c := newChunk(registry)
-	c.reset("t", &origin{what: "GET /x"})
+	c.reset("t", &origin{request: "GET /x"})
 	for i := range rows {
 		start := uint32(len(c.batch.Data))
 		c.batch.Data = connectdata.AppendNumber(c.batch.Data, int64(i))
@@ -91,7 +91,7 @@ func TestOutputOfAChunkIsBounded(t *testing.T) {
 			Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID, Start: start,
 				Size: uint32(len(c.batch.Data)) - start}})
 	}
-	require.NoError(t, s.work(t.Context(), c))
+	require.NoError(t, s.process(t.Context(), c))
 	stop()
 	take(c)
 	if next != rows || total < rows*doc {
@@ -106,7 +106,7 @@ func TestRowThatGetsTooLarge(t *testing.T) {
 	schema, err := registry.Intern([]wit.SchemaNode{{Kind: wit.String}})
 	require.NoError(t, err)
 	fill := func(c *chunk) {
-		c.reset("t", &origin{what: "GET /x"})
+		c.reset("t", &origin{request: "GET /x"})
 		for i, size := range []int{10, 300_000, 20} {
 			start := uint32(len(c.batch.Data))
 			c.batch.Data = connectdata.AppendBytes(c.batch.Data, make([]byte, size))
@@ -119,18 +119,19 @@ func TestRowThatGetsTooLarge(t *testing.T) {
 	defer stop()
 	c := newChunk(registry)
 	fill(c)
-	err = s.work(t.Context(), c)
+	err = s.process(t.Context(), c)
 	var row *rowError
 	if !errors.As(err, &row) || row.row != 1 || fault.Class(err) != fault.TooLargeException ||
 		!strings.Contains(err.Error(), "producer.max.request.size") {
 		t.Errorf("expected the second row, found %v", err)
 	}
-	tolerant, stopTolerant := newHeavy(t, registry, Options{Tolerance: task.Tolerance{TolerateAll: true}},
+	tolerant, stopTolerant := newHeavy(t, registry,
+		Options{ErrorHandling: ErrorHandling{Tolerance: task.Tolerance{TolerateAll: true}}},
 		func(*chunk) {})
 	defer stopTolerant()
 	fill(c)
-	if err := tolerant.work(t.Context(), c); err != nil || c.produced.Len() != 2 ||
-		tolerant.feed.task.count.faults.Skipped.Load() != 1 {
+	if err := tolerant.process(t.Context(), c); err != nil || c.produced.Len() != 2 ||
+		tolerant.feed.task.count.errors.Skipped.Load() != 1 {
 		t.Errorf("expected two of three rows, found %d, %v", c.produced.Len(), err)
 	}
 	// Headers count, too, however many there are.
@@ -148,7 +149,7 @@ func TestRowThatGetsTooLarge(t *testing.T) {
 		c.batch.Data = connectdata.AppendHeaders(c.batch.Data, headers)
 		c.batch.Rows[0].Headers = wit.ValueSlice{Encoding: wit.Raw, Start: start,
 			Size: uint32(len(c.batch.Data)) - start}
-		if err := s.work(t.Context(), c); fault.Class(err) != fault.TooLargeException {
+		if err := s.process(t.Context(), c); fault.Class(err) != fault.TooLargeException {
 			t.Errorf("%s: expected %s, found %v", name, fault.TooLargeException, err)
 		}
 	}
@@ -176,15 +177,16 @@ func TestPartitionsOfFeeds(t *testing.T) {
 // Conversions end with the feed, and that is no row's fault.
 func TestShapingEndsWithItsContext(t *testing.T) {
 	registry := record.NewRegistry()
-	s, stop := newHeavy(t, registry, Options{Tolerance: task.Tolerance{TolerateAll: true}}, func(*chunk) {})
+	s, stop := newHeavy(t, registry,
+		Options{ErrorHandling: ErrorHandling{Tolerance: task.Tolerance{TolerateAll: true}}}, func(*chunk) {})
 	defer stop()
 	c := newChunk(registry)
-	c.reset("t", &origin{what: "GET /x"})
+	c.reset("t", &origin{request: "GET /x"})
 	c.batch.Rows = make([]wit.Row, 1000)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.work(ended, c); !errors.Is(err, context.Canceled) || s.feed.task.count.faults.All.Load() != 0 {
-		t.Errorf("expected %v, found %v and %d faults", context.Canceled, err, s.feed.task.count.faults.All.Load())
+	if err := s.process(ended, c); !errors.Is(err, context.Canceled) || s.feed.task.count.errors.All.Load() != 0 {
+		t.Errorf("expected %v, found %v and %d faults", context.Canceled, err, s.feed.task.count.errors.All.Load())
 	}
 }
 
@@ -219,11 +221,11 @@ func TestNoAllocationForARow(t *testing.T) {
 		{Name: "Name", Node: 2}}}, {Kind: wit.Int32}, {Kind: wit.String, Optional: true}}
 	schema, err := registry.Intern(nodes)
 	require.NoError(t, err)
-	f := newFeedOf(NewTask(Options{Registry: registry}), nil)
+	f := emptyFeed(NewTask(Options{Registry: registry}), nil)
 	batch := &keptBatch{}
-	f.pipe.output = &stillProducer{batch: batch}
+	f.pipeline.output = &stillProducer{batch: batch}
 	f.opened = &openedVersion{feeds: []wit.Feed{{Topic: "t"}}}
-	s := &shaper{feed: f, topics: map[string]bool{}}
+	s := &transformStage{feed: f, topics: map[string]bool{}}
 	json := map[string]string{"schemas.enable": "false"}
 	if s.key, err = convert.New(convert.ClassJSON, json, convert.Use{Key: true, Schemas: registry}); err != nil {
 		t.Fatal(err)
@@ -234,15 +236,15 @@ func TestNoAllocationForARow(t *testing.T) {
 	c := newChunk(registry)
 	position := []wit.OffsetEntry{wit.StringEntry("url", "/x")}
 	p := &page{feed: f, fetch: &wit.Fetch{Position: &position, RepeatsExactly: true}, chunk: c,
-		seen: seen{last: -1, keys: noRows}}
+		cursor: cursor{lastRow: -1, keys: emptyDigest}}
 	values := make([]any, enoughRows)
 	for i := range values {
 		values[i] = connectdata.Struct{int32(i), fmt.Sprint("name ", i)}
 	}
 	through := func() {
-		c.reset("t", &origin{what: "GET /x"})
+		c.reset("t", &origin{request: "GET /x"})
 		batch.n = 0
-		p.seen.last = -1
+		p.cursor.lastRow = -1
 		for i := range values {
 			start := uint32(len(c.batch.Data))
 			c.batch.Data, err = connectdata.Append(c.batch.Data, nodes, 0, values[i])
@@ -252,8 +254,8 @@ func TestNoAllocationForARow(t *testing.T) {
 			c.batch.Rows = append(c.batch.Rows, wit.Row{RowIndex: uint32(i), Partition: -1, Timestamp: -1, Key: d,
 				Value: d})
 		}
-		require.NoError(t, p.take(0))
-		require.NoError(t, s.work(context.Background(), c))
+		require.NoError(t, p.acceptRows(0))
+		require.NoError(t, s.process(context.Background(), c))
 	}
 	through()
 	if batch.n != enoughRows || string(batch.records[3].Value) != `{"Id":3,"Name":"name 3"}` {

@@ -7,19 +7,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Buffers is the memory of the chunks of all feeds of a worker: what a chunk needs while it is under way, and gives
-// back when it is settled. A feed has [ownChunks] of its own, which is enough to go on; more only while others leave
-// some. Safe for use by several goroutines.
+// Buffers owns the memory of all chunks of a worker while they are in flight. Each feed has [ownChunks] of its own,
+// which is enough to make progress, and more as long as other feeds leave some. It is safe for concurrent use.
 type Buffers struct {
-	// more holds a token for each chunk beyond those that feeds have of their own.
-	more chan struct{}
+	sharedTokens chan struct{}
 
-	mu   sync.Mutex
-	out  int // chunks under way
-	free []buffer
+	mu    sync.Mutex
+	inUse int // chunks
+	free  []buffer
 }
 
-// buffer is the memory of a chunk.
 type buffer struct {
 	rows    []wit.Row
 	data    []byte
@@ -28,21 +25,19 @@ type buffer struct {
 }
 
 const (
-	// ownChunks are one for each place where a chunk may wait for another: reading, after it, converting, and what
-	// that is split into.
-	ownChunks = 4
-	// moreChunks are shared by all feeds.
-	moreChunks = 32
+	// ownChunks is one for each place where a chunk may wait for another: reading, decoded, converting, and a part of
+	// that.
+	ownChunks    = 4
+	sharedChunks = 32
 )
 
-// NewBuffers makes those of a worker.
-func NewBuffers() *Buffers { return &Buffers{more: make(chan struct{}, moreChunks)} }
+// NewBuffers returns the buffers of a worker.
+func NewBuffers() *Buffers { return &Buffers{sharedTokens: make(chan struct{}, sharedChunks)} }
 
-// equip gives a chunk memory, used before where there is some.
-func (b *Buffers) equip(c *chunk) {
+func (b *Buffers) attach(c *chunk) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.out++
+	b.inUse++
 	if last := len(b.free) - 1; last >= 0 {
 		f := b.free[last]
 		b.free[last] = buffer{}
@@ -51,52 +46,49 @@ func (b *Buffers) equip(c *chunk) {
 	}
 }
 
-// strip takes a chunk's memory back, for others where that is safe. When no chunk is under way, nothing is kept.
-func (b *Buffers) strip(c *chunk, safe bool) {
-	c.slim()
+func (b *Buffers) detach(c *chunk, reusable bool) {
+	c.freeLarge()
 	f := buffer{c.batch.Rows[:0], c.batch.Data[:0], c.origins[:0], c.out[:0]}
 	c.batch.Rows, c.batch.Data, c.origins, c.out = nil, nil, nil, nil
-	c.batch.Reset() // schemas, too, are held for as long as rows name them
+	c.batch.Reset() // rows keep their schemas in memory
 	c.produced = nil
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.out--
+	b.inUse--
 	switch {
-	case b.out == 0:
+	case b.inUse == 0:
 		b.free = nil
-	case safe && len(b.free) < moreChunks:
+	case reusable && len(b.free) < sharedChunks:
 		b.free = append(b.free, f)
 	}
 }
 
-// take finds a chunk for rows of a page: the feed's own, or a chunk that all feeds share.
-func (f *feed) take(ctx context.Context, of *origin) (c *chunk, err error) {
+func (f *feed) acquireChunk(ctx context.Context, source *origin) (c *chunk, err error) {
 	select {
-	case c = <-f.pipe.free:
+	case c = <-f.pipeline.free:
 	default:
 		select {
-		case c = <-f.pipe.free:
-		case f.task.o.Buffers.more <- struct{}{}:
+		case c = <-f.pipeline.free:
+		case f.task.o.Buffers.sharedTokens <- struct{}{}:
 			c = newChunk(f.task.o.Registry)
 			c.shared = true
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
-	f.task.o.Buffers.equip(c)
-	c.reset(f.wit().Topic, of)
+	f.task.o.Buffers.attach(c)
+	c.reset(f.spec().Topic, source)
 	return c, nil
 }
 
-// give takes a chunk back that take found. Of a feed that has failed, records may still be on their way: nobody else
-// gets the memory that they lie in.
-func (f *feed) give(c *chunk) {
-	f.task.o.Metrics.Batches.AddActive(-c.held)
-	c.held = 0
-	f.task.o.Buffers.strip(c, f.pipe.failed.Err() == nil)
+// releaseChunk does not reuse the memory of a failed feed: its records may still be in flight.
+func (f *feed) releaseChunk(c *chunk) {
+	f.task.o.Metrics.Batches.AddActive(-c.inFlight)
+	c.inFlight = 0
+	f.task.o.Buffers.detach(c, f.pipeline.ctx.Err() == nil)
 	if c.shared {
-		<-f.task.o.Buffers.more
+		<-f.task.o.Buffers.sharedTokens
 		return
 	}
-	f.pipe.free <- c
+	f.pipeline.free <- c
 }

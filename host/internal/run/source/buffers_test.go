@@ -180,15 +180,15 @@ func TestSharedMemoryIsNotReusedBeforeTheAcknowledgement(t *testing.T) {
 func shareMemory(t *testing.T, seed uint64) {
 	const feeds = 14
 	buffers := NewBuffers()
-	late := &lateRecords{}
+	flushCtx := &lateRecords{}
 	var tasks, producers sync.WaitGroup
 	worlds := make([]*world, feeds)
 	for n := range feeds {
 		pick := rand.New(rand.NewPCG(seed, uint64(n)))
-		size, made := 200+pick.IntN(400), 0
+		size, created := 200+pick.IntN(400), 0
 		wide := n%7 == 6
 		if wide { // values that the converter makes
-			size, made = 12_000, 12_000
+			size, created = 12_000, 12_000
 		}
 		var pages [][]string
 		for page := range 1 + pick.IntN(4) {
@@ -209,7 +209,7 @@ func shareMemory(t *testing.T, seed uint64) {
 		w := newWorld(&reader{exact: pick.IntN(2) == 0, acks: pick.IntN(3) == 0}, pages...)
 		worlds[n] = w
 		w.o.Buffers, w.broker.coin, w.broker.flushes = buffers, pick, false
-		w.o.NewConverters = converting(asIs{}, widening{made})
+		w.o.NewConverters = converting(asIs{}, widening{created})
 		if pick.IntN(2) == 0 {
 			w.o.NewChain = func(context.Context) (Chain, error) { return swelling{}, nil }
 		}
@@ -227,7 +227,7 @@ func shareMemory(t *testing.T, seed uint64) {
 		}
 		w.o.NewOutput = func(string) (Output, error) {
 			p := &slowProducer{t, w.broker, rand.New(rand.NewPCG(chance.Uint64(), 1)), size, &failures,
-				make(chan func(), 1000), late, &producers, nil}
+				make(chan func(), 1000), flushCtx, &producers, nil}
 			producers.Go(func() {
 				for f := range p.queue {
 					f()
@@ -260,34 +260,34 @@ func shareMemory(t *testing.T, seed uint64) {
 	}
 	tasks.Wait()
 	producers.Wait()
-	for _, b := range late.batches {
+	for _, b := range flushCtx.batches {
 		if wrong := b.wrong(); wrong != "" {
 			t.Error("of a feed that failed:", wrong)
 		}
 	}
-	if len(late.batches) == 0 {
+	if len(flushCtx.batches) == 0 {
 		t.Error("nothing failed")
 	}
 	for n, w := range worlds {
-		came := map[string]bool{}
+		triggers := map[string]bool{}
 		for _, line := range w.broker.records() {
 			key, value, _ := strings.Cut(line, "=")
-			came[key] = true
+			triggers[key] = true
 			if !strings.HasPrefix(key, fmt.Sprintf("feed%d/", n)) || !strings.HasPrefix(value, key+".") {
 				t.Errorf("feed %d: the record %.60s", n, line)
 			}
 		}
 		for _, page := range w.service.pages {
 			for _, line := range page {
-				if key, _, _ := strings.Cut(line, "="); !came[key] {
+				if key, _, _ := strings.Cut(line, "="); !triggers[key] {
 					t.Fatalf("feed %d: %s is lost", n, key)
 				}
 			}
 		}
 	}
-	assert.Equal(t, 0, buffers.out, "out")
+	assert.Equal(t, 0, buffers.inUse, "out")
 	assert.Equal(t, 0, len(buffers.free), "free")
-	assert.Equal(t, 0, len(buffers.more), "more")
+	assert.Equal(t, 0, len(buffers.sharedTokens), "more")
 }
 
 // panickingProducer has a mistake where a batch is asked for.
@@ -308,8 +308,8 @@ func TestSharedChunksComeBackAfterAPanic(t *testing.T) {
 		if _, err := w.run(t); err == nil {
 			t.Error("expected the mistake, found nothing")
 		}
-		if b := w.o.Buffers; b.out != 0 || len(b.more) != 0 || len(b.free) != 0 {
-			t.Errorf("%d chunks are under way, %d shared ones, %d kept", b.out, len(b.more), len(b.free))
+		if b := w.o.Buffers; b.inUse != 0 || len(b.sharedTokens) != 0 || len(b.free) != 0 {
+			t.Errorf("%d chunks are under way, %d shared ones, %d kept", b.inUse, len(b.sharedTokens), len(b.free))
 		}
 	})
 }
@@ -318,25 +318,25 @@ func TestSharedChunksComeBackAfterAPanic(t *testing.T) {
 func TestChunksAreAnsweredForLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		task := NewTask(newWorld(&reader{}).o)
-		f := newFeedOf(task, &openedVersion{feeds: []wit.Feed{{Topic: "t"}}})
-		f.pipe.free = make(chan *chunk, 1)
-		f.pipe.free <- newChunk(task.o.Registry)
-		f.pipe.failed, f.pipe.fail = context.WithCancelCause(t.Context())
-		c, err := f.take(t.Context(), &origin{what: "GET /x"})
+		f := emptyFeed(task, &openedVersion{feeds: []wit.Feed{{Topic: "t"}}})
+		f.pipeline.free = make(chan *chunk, 1)
+		f.pipeline.free <- newChunk(task.o.Registry)
+		f.pipeline.ctx, f.pipeline.fail = context.WithCancelCause(t.Context())
+		c, err := f.acquireChunk(t.Context(), &origin{request: "GET /x"})
 		require.NoError(t, err)
 		c.batch.Data = append(c.batch.Data, "under way"...)
 		under := c.batch.Data
-		f.pipe.fail(errors.New("refused"))
+		f.pipeline.fail(errors.New("refused"))
 		answered := make(chan struct{})
 		go func() { defer close(answered); c.done(1, nil) }()
-		f.give(c)
-		again, err := f.take(t.Context(), &origin{what: "GET /y"})
+		f.releaseChunk(c)
+		again, err := f.acquireChunk(t.Context(), &origin{request: "GET /y"})
 		if err != nil || again != c {
 			t.Fatal(err)
 		}
 		again.batch.Data = append(again.batch.Data, "something else"...)
 		<-answered
 		assert.Equal(t, "under way", string(under))
-		f.give(again)
+		f.releaseChunk(again)
 	})
 }

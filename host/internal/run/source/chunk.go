@@ -16,77 +16,59 @@ const (
 )
 
 const (
-	// maxChunkOutput is how many bytes of converted rows are collected before they go on to the producer. A chunk has
-	// at most one record more, and a feed [chunks] of them.
-	maxChunkOutput = 4 << 20
-	// maxChunkRecords is the same for records of no bytes, each of which takes some 250.
-	maxChunkRecords = 10_000
-	// recordOverhead and headerOverhead are what a producer counts for a record besides its bytes: a batch of one
-	// record, its lengths, those of a header.
+	// maxChunkOutput bounds the converted rows, in bytes, that are collected before they go to the producer. A chunk
+	// exceeds it by one record at most, and a feed has at most [chunks] of them.
+	maxChunkOutput                 = 4 << 20
+	maxChunkRecords                = 10_000
 	recordOverhead, headerOverhead = 100, 10
-	// watchRows is how many rows are converted between two looks at the context.
-	watchRows = 16
+	// contextCheckRows is how many rows are converted between two checks of the context.
+	contextCheckRows = 16
 )
 
-// chunk is a piece of a page on its way from stage to stage. It belongs to the stage that holds it and is used again.
+// chunk is a part of a page on its way through the stages. It belongs to the stage that holds it, and is reused.
 type chunk struct {
-	batch record.Batch
-	// origins are the numbers of the rows in their page, kept because transforms give rows new ones.
-	origins []uint32
-	// shared: it belongs to the chunks that all feeds share, not to the feed's own.
-	shared bool
-	// held is how many rows it counts for that are under way.
-	held int
-	of   *origin
-	// upTo is what is stored when this chunk and all before it are acknowledged, zero for nothing.
-	upTo kafka.Offset
-	// begins: it is the first of a page, or of what it was gone on with; ends: how the page ends with it.
-	begins bool
-	ends   ending
-	// barrier is closed when upTo is stored, nil where nobody waits.
-	barrier chan struct{}
+	batch    record.Batch
+	origins  []uint32 // the row indexes in the page, kept because transforms assign new ones
+	shared   bool     // belongs to all feeds
+	inFlight int      // how many of its rows are counted as in flight
+	origin   *origin
+	// offsetAfter is stored when this chunk and all before it are acknowledged; zero means nothing.
+	offsetAfter kafka.Offset
+	firstOfPage bool // also set where an interrupted page continues
+	pageEnd     pageEnd
+	barrier     chan struct{} // if not nil, closed when offsetAfter is stored
 
-	// err is why a stage could not handle it.
-	err      error
+	err      error // why a stage failed
 	out      []byte
 	produced Batch
-	// letters are dead letters of the chunk's rows; posted is how many of the records are such.
-	letters []outgoing
-	posted  int
-	// sending is the span from its hand-over to the producer to its acknowledgement.
-	sending *tracing.Span
-	// settled has one entry for each use. A producer answers there and nowhere else: when a feed has failed, it may do
-	// so after the chunk was given back.
+	// deadLetterCount is how many of the produced records are dead letters.
+	deadLetters     []outgoingLetter
+	deadLetterCount int
+	sending         *tracing.Span // lasts from the producer to the acknowledgement
+	// settled receives one value for each use. A producer answers only there: after a failure of the feed it may do so
+	// when the chunk was released already.
 	settled chan settlement
 }
 
-// origin is the page that rows came from. Its chunks share it, and nobody changes it once there is one.
+// origin is the immutable source of the rows of a page, shared by its chunks.
 type origin struct {
-	// what is the page's request, for messages.
-	what string
-	// refused is the dead letter that the rows are of, nil of those that came from the service.
-	refused *task.DeadLetter
-	// span is the page's, nil while nothing is traced; carries is the header of its records by which they say so, with
-	// Key "" for none.
-	span    *tracing.Span
-	carries kgo.RecordHeader
+	request     string
+	replayed    *task.DeadLetter // the dead letter that the rows are of; nil if they came from the service
+	span        *tracing.Span    // traceHeader is added to each record; its Key is empty for none
+	traceHeader kgo.RecordHeader
 }
 
-// ending is how a page ends with a chunk.
-type ending int
+type pageEnd int
 
 const (
-	// pageContinues: it does not.
-	pageContinues ending = iota
-	// pageComplete: it is at its end, or is gone on with from upTo.
+	pageContinues pageEnd = iota
+	// pageComplete also ends a page that will continue from offsetAfter.
 	pageComplete
-	// pageAborted: it comes again from its start.
 	pageAborted
 )
 
-// settlement is what became of a chunk's records.
 type settlement struct {
-	records int // that were acknowledged
+	records int // acknowledged
 	err     error
 }
 
@@ -96,30 +78,27 @@ func newChunk(registry *record.Registry) *chunk {
 	return c
 }
 
-// done takes the producer's answer.
 func (c *chunk) done(n int, err error) { c.settled <- settlement{n, err} }
 
-func (c *chunk) reset(topic string, of *origin) {
+func (c *chunk) reset(topic string, source *origin) {
 	c.batch.Reset()
 	c.batch.Topics = append(c.batch.Topics, topic)
-	c.of, c.origins = of, c.origins[:0]
-	c.upTo, c.barrier = kafka.Offset{}, nil
-	c.begins, c.ends = false, pageContinues
+	c.origin, c.origins = source, c.origins[:0]
+	c.offsetAfter, c.barrier = kafka.Offset{}, nil
+	c.firstOfPage, c.pageEnd = false, pageContinues
 	c.err, c.out, c.produced = nil, c.out[:0], nil
-	c.letters, c.posted, c.sending = nil, 0, nil
-	c.slim()
+	c.deadLetters, c.deadLetterCount, c.sending = nil, 0, nil
+	c.freeLarge()
 }
 
-// slim lets go of memory of giant rows.
-func (c *chunk) slim() {
+func (c *chunk) freeLarge() {
 	if cap(c.out) > 8*enoughBytes {
 		c.out = nil
 	}
-	c.spare()
+	c.freeLargeRows()
 }
 
-// spare frees row buffers that have grown far beyond a usual chunk: nobody needs them after the converters.
-func (c *chunk) spare() {
+func (c *chunk) freeLargeRows() {
 	if cap(c.batch.Data) > 8*enoughBytes {
 		c.batch.Data = nil
 	}
@@ -128,21 +107,19 @@ func (c *chunk) spare() {
 	}
 }
 
-func (c *chunk) enough() bool {
+func (c *chunk) isFull() bool {
 	return len(c.batch.Rows) >= enoughRows || len(c.batch.Data) >= enoughBytes
 }
 
-// cut takes away the rows from one on.
-func (c *chunk) cut(from int) {
+func (c *chunk) truncate(from int) {
 	c.batch.Rows = c.batch.Rows[:from]
 	c.origins = c.origins[:min(from, len(c.origins))]
 }
 
-// truncate is cut for the first row with this number or a higher one.
-func (c *chunk) truncate(origin uint32) {
+func (c *chunk) truncateFrom(origin uint32) {
 	for i := range c.batch.Rows {
 		if c.batch.Rows[i].RowIndex >= origin {
-			c.cut(i)
+			c.truncate(i)
 			return
 		}
 	}

@@ -11,8 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Reader makes calls of a source plugin, on one of its instances: *plugin.Reader. It belongs to one goroutine at a
-// time.
+// Reader calls a source plugin's instance: *plugin.Reader. It belongs to one goroutine at a time.
 type Reader interface {
 	OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
 		answers []wit.Response) (wit.SourceOpenResult, error)
@@ -21,7 +20,7 @@ type Reader interface {
 		error)
 	Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.OffsetEntry, response wit.Response) (uint32,
 		error)
-	// Decode appends rows and data to `into`; Rows and Data of the portion are nil.
+	// Decode appends rows and data to into; Rows and Data of the result are nil.
 	Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
 		into *record.Batch) (wit.DecodeResult, error)
 	Abandon(ctx context.Context, page uint32) error
@@ -31,14 +30,14 @@ type Reader interface {
 		answers []wit.Response) (wit.CallResult, error)
 }
 
-// Code is one version of a plugin at work for one connector, and Versions what a connector runs and what it could run.
-// Readers share instances: a page may fail with a *plugin.Abandoned because of another one.
+// Code is one version of a plugin for one connector; Versions are those that the connector runs or could run. Readers
+// share instances: a page may fail with a *plugin.Abandoned because of another one.
 type (
 	Code     = task.PluginVersion[Reader]
 	Versions = task.PluginVersions[Reader]
 )
 
-// BoundVersions is the versions of the plugin that a connector is bound to. settings are those that a version may see.
+// BoundVersions returns the plugin versions of a binding. settings returns the settings that a version may see.
 func BoundVersions(b *plugin.Binding, settings task.SettingsFunc) Versions {
 	return task.NewPluginVersions(b, task.InstanceFuncs[Reader]{VisibleSettings: settings,
 		Acquire: func(ctx context.Context, p *plugin.Pool, _ bool) (Reader, error) {
@@ -51,7 +50,7 @@ func BoundVersions(b *plugin.Binding, settings task.SettingsFunc) Versions {
 		Release: func(_ *plugin.Pool, r Reader) { r.(*plugin.Reader).Close() }})
 }
 
-// Client makes the exchanges: *transport.Client.
+// Client sends requests: *transport.Client.
 type Client interface {
 	transport.Fetcher
 	Do(ctx context.Context, r *wit.Request) (*transport.Answer, error)
@@ -59,36 +58,36 @@ type Client interface {
 	Away() bool
 }
 
-// Chain is the transforms: *transform.Chain. It replaces the rows of a batch and appends data; a fault's origin is the
-// position of the row in the call.
+// Chain runs the transforms: *transform.Chain. It replaces the rows of a batch and appends data. An error's row index
+// is the position in the call.
 type Chain interface {
 	Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error)
-	// Input is a row of the last batch as it came, by its place there; its bytes are in the batch still.
+	// Input returns an input row of the last call by its position; its bytes are still in the batch.
 	Input(origin uint32) wit.Row
 }
 
-// Batch is a run of records that is acknowledged as a whole.
+// Batch is a list of records that is acknowledged as a whole.
 type Batch = kafka.Records
 
-// Output is where a feed writes its records and its offset to: *kafka.Output. done functions are called in the order of
-// Produce, once all that came before is acknowledged too; after a failure all are called with it. They must not block.
-// An empty batch is a mark.
+// Output receives the records and the offset of a feed: *kafka.Output. It calls done functions in the order of Produce,
+// once everything before is acknowledged; after a failure it calls all of them with that. They must not block. An empty
+// batch only stores an offset.
 type Output interface {
 	NewBatch() Batch
-	// OnFailure sets what is called when that fails which was to be committed between two pages: when no call of the
-	// output's is under way that could say so. Whoever uses the output ends.
+	// OnFailure sets the function that is called if the commit between two pages fails while no other call could return
+	// the error. The user of the output stops then.
 	OnFailure(failed func(error))
-	// Keeps tells whether what was sent of a page that broke off stays, so that the page can be gone on with after it.
-	// Else it comes again from its start.
+	// Keeps reports whether the sent part of an interrupted page remains, so that the page can continue after it;
+	// otherwise the page is read again from its start.
 	Keeps() bool
-	// Begin and Commit are around the batches of a page, or of a part of it that need not come again; Abort is in the
-	// place of Commit where a page broke off that comes again from its start.
+	// Begin and Commit enclose the batches of a page, or of a part of it that need not be read again. Abort replaces
+	// Commit for an interrupted page that is read again from its start.
 	Begin(ctx context.Context) error
-	// Produce sends a batch. The offset after it counts when the batch does.
+	// Produce sends a batch. The offset after it becomes valid with the batch.
 	Produce(ctx context.Context, b Batch, upTo kafka.Offset, done func(n int, err error))
 	Commit(ctx context.Context) error
 	Abort(ctx context.Context) error
-	// Flush returns when the offset after what was acknowledged is stored.
+	// Flush returns when the offset after the acknowledged records is stored.
 	Flush(ctx context.Context) error
 	Close(ctx context.Context) error
 }

@@ -116,7 +116,8 @@ func TestChangedFingerprint(t *testing.T) {
 			_, err := w.run(t)
 			assert.Ends(t, err, want.err, changed)
 			assert.Equal(t, want.requests, w.service.requests, changed)
-			if at := describe(w.broker.offsets["feed=0"]); err == nil && at != "page=2 total=2 fingerprint=client=200" {
+			if at := describeOffset(w.broker.offsets["feed=0"]); err == nil &&
+				at != "page=2 total=2 fingerprint=client=200" {
 				t.Errorf("%d: stored %s", changed, at)
 			}
 		})

@@ -1,14 +1,21 @@
-// Package source reads feeds of a service into Kafka: the loop of a source task. What a service's bytes mean is the
-// plugin's business; what may be skipped, sent again and stored is this package's.
+// Package source reads the feeds of a service into Kafka: it is the loop of a source task. The plugin interprets the
+// service's responses; this package decides what is skipped, retried and stored.
 //
-// Where to look: task.go for a task and its feeds, feed.go for the stages of a feed, which are read.go with page.go and
-// ahead.go (pages, and requests that follow from them), chunk.go and shape.go (transforms, converters), deliver.go
-// (records, acknowledgements, offsets); wakes.go for notifications; offset.go for what is stored, swap.go for another
-// version of the plugin, poison.go for rows on which a plugin breaks, buffers.go for memory;
-// letter.go and replay.go for dead letters, written and read back; code.go for what a task needs of others: plugin,
-// client, chain, output.
+// A [Task] runs its feeds, each with four stages that pass chunks on: read (page by page, with linked requests, see
+// page.go), transform (transforms and converters), produce, settle (acknowledgements and offsets). Notifications wake
+// a feed; a [Replay] runs dead letters through the same stages.
 //
-// Invariants: an offset is stored when all records before it are acknowledged, and never before. Records of a feed are
-// sent in the order in which the plugin gave them. What is under way when a task ends is either acknowledged with its
-// offset or read again. A version of the plugin is taken at the end of a page only.
+// Where to look:
+//
+//   - options.go, task.go, progress.go: the task. feed.go: a feed and its stages. code.go: the interfaces of plugin,
+//     client, chain and output.
+//   - read.go: the read stage. page.go, prefetch.go: pages and their linked requests. poison.go: rows that trap the
+//     plugin.
+//   - transform.go, deliver.go, chunk.go, buffers.go: the other stages, their data and its memory.
+//   - notifications.go, subscription.go: notifications. offset.go: stored offsets. upgrade.go: plugin versions.
+//   - deadletter.go, replay.go: dead letters, written and read.
+//
+// Invariants: an offset is stored when all records before it are acknowledged, never earlier. The records of a feed are
+// sent in the plugin's order. What is in flight when a task ends is acknowledged with its offset or read again. A
+// plugin version changes only at the end of a page.
 package source

@@ -106,9 +106,9 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 	}
 	defer client.Close()
 	task := NewTask(Options{Connector: "c", Component: binding.Component().Name, Settings: settings,
-		Versions: VersionsOf(binding), Client: client, Registry: registry, Once: p.listen == nil, Listen: p.listen,
-		Logger: quiet, StoredOffset: StoredIn(offsets, "c"), NewConverters: func() (key, value convert.Converter,
-			err error) {
+		Versions: VersionsOf(binding), Client: client, Registry: registry, Once: p.listen == nil,
+		Telemetry: Telemetry{Logger: quiet}, Offsets: Offsets{StoredOffset: StoredIn(offsets, "c")},
+		Stages: Stages{Listen: p.listen, NewConverters: func() (key, value convert.Converter, err error) {
 			if key, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"},
 				convert.Use{Key: true, Schemas: registry}); err == nil {
 				value, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"},
@@ -124,7 +124,7 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 		}, EnsureTopic: func(ctx context.Context, topic string) error {
 			_, err := admin.EnsureTopics(ctx, kafka.Topic{Name: topic})
 			return err
-		}})
+		}}})
 	return task, task.Run(ctx)
 }
 
@@ -242,13 +242,13 @@ func TestGoneEntitiesAreReadTwice(t *testing.T) {
 
 // T17: pages that break off in every way, and answer otherwise the next time: nothing is missing.
 func TestPagesThatBreakOffOnTheWire(t *testing.T) {
-	for how, differences := range map[string][]string{"reset": {"", "reorder", "all"}, "length": {"reorder"},
+	for end, differences := range map[string][]string{"reset": {"", "reorder", "all"}, "length": {"reorder"},
 		"truncate": {"reorder"}} {
 		for _, differ := range differences {
-			t.Run(how+" "+differ, func(t *testing.T) {
+			t.Run(end+" "+differ, func(t *testing.T) {
 				x := newStack(t, northwind.Options{Rows: 3000, Switches: northwind.Switches{PageSize: 1500,
 					Differ: differ,
-					Match:  "/Orders", Break: how, BreakAfter: 400_000, BreakCount: 3}}, sets("Orders")...)
+					Match:  "/Orders", Break: end, BreakAfter: 400_000, BreakCount: 3}}, sets("Orders")...)
 				task := x.run(t)
 				keys, born := x.keys(t, "t"), x.service.Ledger().Born
 				if differ != "all" && len(keys) != 3000 {
@@ -277,7 +277,7 @@ func TestOneLongPage(t *testing.T) {
 	// compiles the guest, which takes memory of its own
 	newStack(t, northwind.Options{Rows: 1}, sets("Orders")...).run(t)
 	x := newStack(t, northwind.Options{Rows: rows}, sets("Orders", "page.size=1000000")...)
-	var most atomic.Uint64
+	var maxBytes atomic.Uint64
 	done := make(chan struct{})
 	var sampler sync.WaitGroup
 	sampler.Go(func() {
@@ -290,24 +290,24 @@ func TestOneLongPage(t *testing.T) {
 			case <-tick.C:
 				var m runtime.MemStats
 				runtime.ReadMemStats(&m)
-				most.Store(max(most.Load(), m.HeapInuse))
+				maxBytes.Store(max(maxBytes.Load(), m.HeapInuse))
 			}
 		}
 	})
 	start := time.Now()
 	task := x.run(t)
-	took := time.Since(start)
+	elapsed := time.Since(start)
 	close(done)
 	sampler.Wait()
 	p := task.Progress()
 	if p.Written != rows || p.Pages != 2 { // the second one is the question whether the page's count is the set's
 		t.Fatalf("%+v", p)
 	}
-	t.Logf("%d bytes, %v, %.0f rows/s, heap at most %d MiB (service and broker included), stages %+v", p.Bytes, took,
-		rows/took.Seconds(), most.Load()>>20, p.Flow.Stages)
-	if limit := uint64(64 << 20); most.Load() > limit {
+	t.Logf("%d bytes, %v, %.0f rows/s, heap at most %d MiB (service and broker included), stages %+v", p.Bytes, elapsed,
+		rows/elapsed.Seconds(), maxBytes.Load()>>20, p.Flow.Stages)
+	if limit := uint64(64 << 20); maxBytes.Load() > limit {
 		t.Errorf("expected less than %d MiB of heap for a page of %d MiB, found %d", limit>>20, p.Bytes>>20,
-			most.Load()>>20)
+			maxBytes.Load()>>20)
 	}
 }
 
@@ -383,10 +383,10 @@ func (x *stack) covered(t *testing.T) (int, bool) {
 	if len(entries) == 0 {
 		return 0, false
 	}
-	p, _, _, err := positionOf(entries[0].Offset)
+	p, _, _, err := parsePosition(entries[0].Offset)
 	require.NoError(t, err)
 	seen, _ := wit.Lookup(p.fields, "seen")
-	if !p.inside {
+	if !p.midPage {
 		return int(*seen.Integer), false
 	}
 	return int(*seen.Integer) + int(p.row) + 1, true

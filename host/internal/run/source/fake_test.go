@@ -188,8 +188,8 @@ type reader struct {
 // between.
 var seeing sync.Mutex
 
-// came notes why the next page is asked for.
-func (r *reader) came(cause string) {
+// record notes why the next page is requested.
+func (r *reader) record(cause string) {
 	seeing.Lock()
 	defer seeing.Unlock()
 	r.causes = append(r.causes, cause)
@@ -256,19 +256,19 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 	}
 	total, _ := wit.Lookup(offset, "total")
 	if cause.Trigger != nil {
-		r.came("wake " + *cause.Trigger)
+		r.record("wake " + *cause.Trigger)
 		return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/" + *cause.Trigger,
 				Repeatable: true}}},
 			nil
 	}
 	ended := total.Integer != nil && n >= int(*total.Integer)
 	if r.stores && cause.Start != nil {
-		r.came("store")
+		r.record("store")
 		return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/store",
 			Repeatable: true}}}, nil
 	}
 	if r.calm && cause.Snapshot != nil && ended {
-		r.came("snapshot " + *cause.Snapshot)
+		r.record("snapshot " + *cause.Snapshot)
 		return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot",
 				Repeatable: true}}},
 			nil
@@ -278,16 +278,16 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 	}
 	switch {
 	case cause.Snapshot != nil:
-		r.came("snapshot " + *cause.Snapshot)
+		r.record("snapshot " + *cause.Snapshot)
 		return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot",
 				Repeatable: true}}},
 			nil
 	case cause.More != nil:
-		r.came("more")
+		r.record("more")
 	case cause.Poll != nil:
-		r.came("poll")
+		r.record("poll")
 	default:
-		r.came("start")
+		r.record("start")
 	}
 	position := []wit.OffsetEntry{wit.IntegerEntry("page", int64(n))}
 	f := wit.Fetch{Request: wit.Request{Method: "GET", Target: fmt.Sprint("/page/", n), Repeatable: !r.once},
@@ -321,7 +321,7 @@ func (r *reader) Begin(_ context.Context, _ []byte, _ uint32, position *[]wit.Of
 func (r *reader) Abandon(context.Context, uint32) error { r.page = nil; return nil }
 
 func (r *reader) CheckOffset(_ context.Context, _, offset []wit.OffsetEntry) error {
-	if r.refuses != "" && strings.Contains(describe(offset), r.refuses) {
+	if r.refuses != "" && strings.Contains(describeOffset(offset), r.refuses) {
 		return &wit.Error{Kind: wit.ErrorIncompatible, Message: "unknown offset"}
 	}
 	return nil
@@ -507,13 +507,13 @@ func (b *broker) alive() bool {
 func (b *broker) Get(_ context.Context, partition []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.offsets[describe(partition)], nil
+	return b.offsets[describeOffset(partition)], nil
 }
 
 func (b *broker) Acknowledged(partition, offset []wit.OffsetEntry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.pending[describe(partition)] = offset
+	b.pending[describeOffset(partition)] = offset
 	if b.flushes || b.coin != nil && b.coin.IntN(3) == 0 {
 		b.flush()
 	}
@@ -525,7 +525,7 @@ func (b *broker) flush() error {
 	}
 	for k, v := range b.pending {
 		b.offsets[k] = v
-		b.stores = append(b.stores, describe(v))
+		b.stores = append(b.stores, describeOffset(v))
 	}
 	clear(b.pending)
 	if b.killAfter--; b.killAfter == 0 {
@@ -657,8 +657,9 @@ func newWorld(r *reader, pages ...[]string) *world {
 	w := &world{service: &service{pages: pages, retry: noRetries()}, broker: newBroker(),
 		versions: runtest.Running[Reader](&fakeCode{reader: r})}
 	w.o = Options{Connector: "c", Component: "C", Versions: w.versions, Client: w.service,
-		Registry: record.NewRegistry(), StoredOffset: w.broker.Get, NewOutput: w.broker.output, Once: true,
-		Logger: slog.New(slog.DiscardHandler), NewConverters: converting(asIs{}, asIs{})}
+		Registry: record.NewRegistry(), Once: true, Offsets: Offsets{StoredOffset: w.broker.Get},
+		Stages:    Stages{NewOutput: w.broker.output, NewConverters: converting(asIs{}, asIs{})},
+		Telemetry: Telemetry{Logger: slog.New(slog.DiscardHandler)}}
 	return w
 }
 
@@ -678,8 +679,8 @@ func deadLetters(note func(FailedRow)) *DeadLetters {
 		}}
 }
 
-// came is what stands in Kafka: the dead letters, and all others.
-func (w *world) came() (dead, others []string) {
+// received is what stands in Kafka: the dead letters, and all others.
+func (w *world) received() (dead, others []string) {
 	for _, record := range w.broker.records() {
 		if strings.HasPrefix(record, "dead/") {
 			dead = append(dead, record)
@@ -694,7 +695,7 @@ func (w *world) came() (dead, others []string) {
 func (w *world) stored() string {
 	w.broker.mu.Lock()
 	defer w.broker.mu.Unlock()
-	return describe(w.broker.offsets["feed=0"])
+	return describeOffset(w.broker.offsets["feed=0"])
 }
 
 // snapshotAt has the task asked for a snapshot while such a request is sent, once.
@@ -709,11 +710,11 @@ func (w *world) snapshotAt(t *testing.T, task *Task, target string) {
 }
 
 // snapshotEnded reports a snapshot of the first feed that still waits, or was not begun as expected.
-func snapshotEnded(t *testing.T, task *Task, begun bool) {
+func snapshotEnded(t *testing.T, task *Task, started bool) {
 	t.Helper()
 	s := task.Progress().Feeds[0]
-	if s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" || s.LastSnapshot.Started != begun {
-		t.Errorf("expected a snapshot, begun %v, found %+v", begun, s)
+	if s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" || s.LastSnapshot.Started != started {
+		t.Errorf("expected a snapshot, begun %v, found %+v", started, s)
 	}
 }
 

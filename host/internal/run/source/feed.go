@@ -18,84 +18,71 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// feed is one feed at work. Four goroutines, started and ended by run, hand its rows on as chunks, so that memory does
-// not depend on the size of pages: read (fetch and decode), shape (transforms and converters), produce, settle.
+// feed is one running feed. Four goroutines, started and ended by run, pass its rows on as chunks, so that memory does
+// not depend on the size of pages: read (fetch and decode), transform (with the converters), produce, settle.
 type feed struct {
-	task *Task
-	name string
-	log  *slog.Logger
-	// partition is the same in every version that the feed runs.
-	partition []wit.OffsetEntry
-	// opened and index are the feed in the plugin; reading changes them between pages.
-	opened *openedVersion
-	index  uint32
-	// at is where reading goes on; it runs ahead of what is acknowledged.
-	at position
-	// reads is the stage of reading: [feed.read], or dead letters.
-	reads func(context.Context) error
-	// standing is where the feed stood before the page that is being read.
-	standing []wit.OffsetEntry
-	// last is the request and the rows of the page before, if it said that more comes: see [page.advances].
-	last  string
-	pipe  *pipe
-	shown *feedShown
-	wakes *wakes
+	task      *Task
+	name      string
+	log       *slog.Logger
+	partition []wit.OffsetEntry // the same in every version of the plugin
+	opened    *openedVersion    // reading changes it between pages
+	index     uint32
+	position  position                    // where reading continues; it is ahead of what is acknowledged
+	readStage func(context.Context) error // [feed.read], or reads dead letters
+	pageStart []wit.OffsetEntry           // the offset before the current page
+	// identifies the previous page if more was to follow, see [page.checkProgress]
+	lastPage      string
+	pipeline      *pipeline
+	status        *feedStatus
+	notifications *notificationQueue
 
-	mu sync.Mutex
-	// between is where the feed stood at its last page boundary, for judging other versions.
-	between []wit.OffsetEntry
-	// fingerprint is what its offsets belong to, see [wit.Feed].
+	mu          sync.Mutex
+	boundary    []wit.OffsetEntry // the offset at the last page boundary, for checking other versions
 	fingerprint string
-	// successor has taken the feed's place.
-	successor *feed
+	replacement *feed // has taken the feed's place
 }
 
-// pipe is what the stages of a feed hand chunks on by: each chunk is in one of the channels, or with one stage. failed
-// ends the stages: its cause is the feed's fault.
-type pipe struct {
-	output  Output
-	free    chan *chunk
-	decoded chan *chunk
-	shaped  chan *chunk
-	sent    chan *chunk
+// pipeline connects the stages: each chunk is in one channel or with one stage. The cause of ctx is the feed's error.
+type pipeline struct {
+	output    Output
+	free      chan *chunk
+	decoded   chan *chunk
+	converted chan *chunk
+	sent      chan *chunk
 
-	failed context.Context
-	fail   context.CancelCauseFunc
-	// fromStart says that the page that broke off is delivered again from its start; nil where none is.
-	fromStart func()
+	ctx        context.Context
+	fail       context.CancelCauseFunc
+	logRestart func() // logs that an interrupted page is delivered again from its start; nil if none is
 }
 
-// feedShown is what is shown of a feed in addition to its rows. Times are in Unix milliseconds, 0 for not yet, or not.
-type feedShown struct {
-	caughtUp atomic.Bool
-	// lastUp is when it was caught up last.
-	lastUp atomic.Int64
-	// subscribed is since when notifications are to come, notified when the last one came.
+// feedStatus is the visible state of a feed. Times are in Unix milliseconds, 0 for none.
+type feedStatus struct {
+	caughtUp     atomic.Bool
+	lastCaughtUp atomic.Int64
+	// subscribed is the start of the subscription, notified the last notification.
 	subscribed, notified atomic.Int64
 
-	// Under the feed's lock: asked is the last request, due when the next poll begins by the clock, faulted what went
-	// wrong last, lastSnapshot the one that the plugin was asked for last.
-	asked        *FeedRequest
-	due          time.Time
-	faulted      *FeedError
+	// The feed's lock guards the fields below.
+	lastRequest  *FeedRequest
+	nextPoll     time.Time
+	lastError    *FeedError
 	lastSnapshot *FeedSnapshot
 }
 
-// newFeedOf is a feed of which nothing is known yet.
-func newFeedOf(t *Task, o *openedVersion) *feed {
-	return &feed{task: t, opened: o, pipe: &pipe{}, shown: &feedShown{}, wakes: &wakes{came: guard.NewBell()}}
+func emptyFeed(t *Task, o *openedVersion) *feed {
+	return &feed{task: t, opened: o, pipeline: &pipeline{}, status: &feedStatus{},
+		notifications: &notificationQueue{signal: guard.NewBell()}}
 }
 
-// chunks is how many chunks wait for their acknowledgement in a feed, at most, shapedChunks how many converted ones are
-// still to be produced: they gather while a transaction is committed.
-const chunks, shapedChunks = 16, 8
+// chunks bounds the chunks of a feed that wait for acknowledgement, convertedChunks those to produce: they accumulate
+// during the commit of a transaction.
+const chunks, convertedChunks = 16, 8
 
 var errStopped = errors.New("the stop took too long")
 
-// newFeed finds where a feed stands and whether it may go on from there.
 func (t *Task) newFeed(ctx context.Context, o *openedVersion, index uint32) (*feed, error) {
 	w := &o.feeds[index]
-	f := newFeedOf(t, o)
+	f := emptyFeed(t, o)
 	f.name, f.partition, f.fingerprint, f.index = w.Name, w.Partition, w.Fingerprint, index
 	f.log = t.log.With("feed", w.Name)
 	stored, err := t.o.StoredOffset(ctx, w.Partition)
@@ -103,40 +90,40 @@ func (t *Task) newFeed(ctx context.Context, o *openedVersion, index uint32) (*fe
 		return nil, fmt.Errorf("read the stored offset: %w", err)
 	}
 	if stored == nil {
-		f.at = position{fields: []wit.OffsetEntry{}}
-	} else if f.at, f.wakes.subscriptionDigest, err = t.resume(ctx, o, w, stored); err != nil {
+		f.position = position{fields: []wit.OffsetEntry{}}
+	} else if f.position, f.notifications.subscriptionDigest, err = t.resume(ctx, o, w, stored); err != nil {
 		return nil, err
 	}
-	f.standing, f.between, f.reads = f.at.fields, f.at.fields, f.read
+	f.pageStart, f.boundary, f.readStage = f.position.fields, f.position.fields, f.read
 	return f, nil
 }
 
-// resume checks a stored offset: it must belong to what the feed is now (P7), and the plugin must know its form.
+// resume validates a stored offset: it must match the feed's fingerprint (P7), and the plugin must accept it.
 func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored []wit.OffsetEntry) (p position,
 	subscription string, err error) {
-	p, fingerprint, subscription, err := positionOf(stored)
+	p, fingerprint, subscription, err := parsePosition(stored)
 	if err != nil {
 		return p, "", err
 	}
 	now := w.Fingerprint
 	if fingerprint != nil && *fingerprint != now && strings.Contains(*fingerprint, topicPart) {
 		p.topic = w.Topic
-		now = belonging(now, p.topic)
+		now = withTopic(now, p.topic)
 	}
 	if fingerprint == nil {
-		t.log.Warn("the stored offset does not say what it belongs to: it is taken as it is", "feed", w.Name)
-	} else if changed := difference(*fingerprint, now); *fingerprint == now {
+		t.log.Warn("the stored offset has no fingerprint: it is used without a check", "feed", w.Name)
+	} else if changed := describeDiff(*fingerprint, now); *fingerprint == now {
 	} else if w.OnMismatch == wit.MismatchReload {
-		t.log.Warn("the stored offset belongs to something else: the feed is read again", "feed", w.Name, "changed",
+		t.log.Warn("the stored offset is of another query: the feed is read again", "feed", w.Name, "changed",
 			changed)
 		return position{fields: []wit.OffsetEntry{}}, "", nil
 	} else if w.OnMismatch == wit.MismatchKeep {
-		t.log.Info("the stored offset belongs to something else, and is gone on from", "feed", w.Name, "changed",
+		t.log.Info("the stored offset is of another query: reading continues from it", "feed", w.Name, "changed",
 			changed)
 	} else {
 		decide := ""
-		if by := t.o.MismatchSetting; by != "" {
-			decide = ", set " + by + "=keep to go on from it all the same, or =reload"
+		if setting := t.o.MismatchSetting; setting != "" {
+			decide = ", set " + setting + "=keep to go on from it all the same, or =reload"
 		}
 		return p, "", &wit.Error{Kind: wit.ErrorConfig, Message: "the stored offset belongs to something else (" +
 			changed + "): set it back as it was" + decide +
@@ -149,70 +136,69 @@ func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored
 	return p, subscription, nil
 }
 
-// run is the feed's life: until ctx ends, and then for as long as a stop may take.
 func (f *feed) run(ctx context.Context) (err error) {
 	o := &f.task.o
-	if f.pipe.output, err = o.NewOutput(f.name); err != nil {
+	if f.pipeline.output, err = o.NewOutput(f.name); err != nil {
 		return err
 	}
-	shaper, err := f.newShaper(ctx)
+	stage, err := f.newTransformStage(ctx)
 	if err != nil {
 		f.closeOutput()
 		return err
 	}
-	f.pipe.free, f.pipe.decoded = make(chan *chunk, ownChunks), make(chan *chunk, 1)
-	f.pipe.shaped, f.pipe.sent = make(chan *chunk, shapedChunks), make(chan *chunk, chunks)
+	f.pipeline.free, f.pipeline.decoded = make(chan *chunk, ownChunks), make(chan *chunk, 1)
+	f.pipeline.converted, f.pipeline.sent = make(chan *chunk, convertedChunks), make(chan *chunk, chunks)
 	for range ownChunks {
-		f.pipe.free <- newChunk(o.Registry)
+		f.pipeline.free <- newChunk(o.Registry)
 	}
-	// What was read is brought to its end after ctx has ended, but not for ever.
-	f.pipe.failed, f.pipe.fail = context.WithCancelCause(context.WithoutCancel(ctx))
+	// What was read is delivered after ctx has ended, but not for long.
+	f.pipeline.ctx, f.pipeline.fail = context.WithCancelCause(context.WithoutCancel(ctx))
 	stopped := context.AfterFunc(ctx, func() {
-		time.AfterFunc(o.StopTimeout*3/4, func() { f.pipe.fail(errStopped) })
+		time.AfterFunc(o.StopTimeout*3/4, func() { f.pipeline.fail(errStopped) })
 	})
 	defer stopped()
-	f.pipe.output.OnFailure(f.pipe.fail)
+	f.pipeline.output.OnFailure(f.pipeline.fail)
 	reading, endReading := context.WithCancelCause(ctx)
 	defer endReading(nil)
-	linked := context.AfterFunc(f.pipe.failed, func() { endReading(context.Cause(f.pipe.failed)) })
+	linked := context.AfterFunc(f.pipeline.ctx, func() { endReading(context.Cause(f.pipeline.ctx)) })
 	defer linked()
 
 	var stages sync.WaitGroup
-	stages.Go(func() { defer close(f.pipe.shaped); f.shape(shaper) })
-	stages.Go(func() { defer close(f.pipe.sent); f.produce() })
-	stages.Go(f.settle)
-	readErr := guard.Do(f.task.log, "feed "+f.name+", the stage of reading", func() error { return f.reads(reading) })
-	close(f.pipe.decoded)
+	stages.Go(func() { defer close(f.pipeline.converted); f.runTransform(stage) })
+	stages.Go(func() { defer close(f.pipeline.sent); f.runProduce() })
+	stages.Go(f.runSettle)
+	readErr := guard.Do(f.task.log, "feed "+f.name+", the stage of reading",
+		func() error { return f.readStage(reading) })
+	close(f.pipeline.decoded)
 	stages.Wait()
 
 	return f.end(ctx, readErr)
 }
 
-// end stores what was acknowledged and tells what became of the feed.
 func (f *feed) end(ctx context.Context, readErr error) error {
-	cause := context.Cause(f.pipe.failed)
-	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	cause := context.Cause(f.pipeline.ctx)
+	flushCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	hurry := func() { time.AfterFunc(max(f.task.o.StopTimeout/4, time.Second), cancel) }
+	limitWait := func() { time.AfterFunc(max(f.task.o.StopTimeout/4, time.Second), cancel) }
 	if cause == nil && readErr == nil || kafka.Outlasted(cause) {
-		// A feed that has read everything can wait for a busy broker, and one whose transaction was not ended in time
-		// for one that is away: until a stop is asked for.
-		defer context.AfterFunc(ctx, hurry)()
+		// Until the task stops, a feed that has read everything waits for a busy broker, and one whose transaction
+		// timed out for an unavailable one.
+		defer context.AfterFunc(ctx, limitWait)()
 	} else {
-		hurry()
+		limitWait()
 	}
-	storeErr := f.pipe.output.Flush(late)
+	storeErr := f.pipeline.output.Flush(flushCtx)
 	f.closeOutput()
-	f.pipe.fail(nil)
+	f.pipeline.fail(nil)
 	switch {
 	case kafka.Outlasted(cause) && storeErr == nil && !errors.As(cause, new(*kafka.Rewound)):
-		return &kafka.Rewound{Cause: cause} // it was given up
+		return &kafka.Rewound{Cause: cause} // the transaction was given up
 	case cause != nil && !errors.Is(cause, errStopped):
 		return cause
 	case readErr != nil && ctx.Err() == nil:
 		return readErr
 	case cause != nil:
-		f.log.Warn("stopped before everything that was read was acknowledged: it will be read again", "within",
+		f.log.Warn("stopped before all rows were acknowledged: they will be read again", "within",
 			f.task.o.StopTimeout)
 		return nil
 	case storeErr != nil:
@@ -224,13 +210,12 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 func (f *feed) closeOutput() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = f.pipe.output.Close(ctx) // failures were reported with their batches
+	_ = f.pipeline.output.Close(ctx) // errors were reported with their batches
 }
 
-func (f *feed) wit() *wit.Feed { return &f.opened.feeds[f.index] }
+func (f *feed) spec() *wit.Feed { return &f.opened.feeds[f.index] }
 
-// skipped says that a row was left out: by its cause where a letter holds it, else each of them.
-func (f *feed) skipped(page string, row uint32, stage task.ErrorStage, err error, more func() []any) {
+func (f *feed) logSkipped(page string, row uint32, stage task.ErrorStage, err error, more func() []any) {
 	f.task.o.Metrics.Logged.Add(1)
 	if f.task.o.DeadLetters == nil {
 		f.task.o.LogSkipped(f.log, rowSkipped, []any{"page", page, "row", row, "stage", stage, "error", err}, more)
@@ -241,19 +226,19 @@ func (f *feed) skipped(page string, row uint32, stage task.ErrorStage, err error
 
 const rowSkipped = "row skipped"
 
-// progress is how far the feed is.
 func (f *feed) progress() FeedProgress {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := f.shown
-	p := FeedProgress{Name: f.name, CaughtUp: s.caughtUp.Load(), Notifications: len(f.wakes.waiting.list),
-		Snapshots: len(f.wakes.snapshots), LastRequest: s.asked, LastError: s.faulted, LastSnapshot: s.lastSnapshot,
-		LastCaughtUp: moment(s.lastUp.Load()), Subscribed: moment(s.subscribed.Load())}
+	s := f.status
+	p := FeedProgress{Name: f.name, CaughtUp: s.caughtUp.Load(), Notifications: len(f.notifications.pending.list),
+		Snapshots: len(f.notifications.snapshots), LastRequest: s.lastRequest, LastError: s.lastError,
+		LastSnapshot: s.lastSnapshot,
+		LastCaughtUp: timePtr(s.lastCaughtUp.Load()), Subscribed: timePtr(s.subscribed.Load())}
 	if p.Subscribed != nil {
-		p.LastNotified = moment(s.notified.Load())
+		p.LastNotified = timePtr(s.notified.Load())
 	}
-	if !s.due.IsZero() {
-		due := s.due.UTC()
+	if !s.nextPoll.IsZero() {
+		due := s.nextPoll.UTC()
 		p.NextRun = &due
 	}
 	if p.LastCaughtUp != nil {
@@ -263,8 +248,7 @@ func (f *feed) progress() FeedProgress {
 	return p
 }
 
-// moment is a time in milliseconds since 1970, nil for 0.
-func moment(ms int64) *time.Time {
+func timePtr(ms int64) *time.Time {
 	if ms <= 0 {
 		return nil
 	}
@@ -272,33 +256,30 @@ func moment(ms int64) *time.Time {
 	return &at
 }
 
-// asks notes the request for a page, before it is sent and when it is answered.
-func (f *feed) asks(r FeedRequest) {
+func (f *feed) setLastRequest(r FeedRequest) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.shown.asked = &r
+	f.status.lastRequest = &r
 }
 
-// waitsUntil notes when the feed is read again by the clock; never, or not while it is being read.
-func (f *feed) waitsUntil(due time.Time, ever bool) {
+func (f *feed) setNextPoll(due time.Time, scheduled bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.shown.due = due; !ever {
-		f.shown.due = time.Time{}
+	if f.status.nextPoll = due; !scheduled {
+		f.status.nextPoll = time.Time{}
 	}
 }
 
-// failing notes what went wrong with a page, whatever becomes of it.
-func (f *feed) failing(err error) {
-	var fault *wit.Error
-	if !errors.As(err, &fault) {
+func (f *feed) setLastError(err error) {
+	var pluginErr *wit.Error
+	if !errors.As(err, &pluginErr) {
 		return
 	}
 	last := &FeedError{At: time.Now().UTC(), Message: shown.Line(err.Error())}
-	if fault.Code != nil {
-		last.Code = shown.Line(*fault.Code)
+	if pluginErr.Code != nil {
+		last.Code = shown.Line(*pluginErr.Code)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.shown.faulted = last
+	f.status.lastError = last
 }

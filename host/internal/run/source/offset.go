@@ -13,83 +13,77 @@ import (
 
 // Fields that the host adds to a plugin's offset.
 const (
-	// fieldRecord is the number of the last row of the page that was delivered, with all rows before it.
+	// fieldRecord is the index of the last row of the page that was delivered, with all rows before it.
 	fieldRecord = "record"
-	// fieldKeys is the digest of the keys of the rows up to that one.
+	// fieldKeys is the digest of the keys up to that row.
 	fieldKeys = "keys"
-	// fieldFingerprint is what the offset belongs to (P7).
+	// fieldFingerprint identifies the query that the offset is of (P7).
 	fieldFingerprint = "fingerprint"
-	// fieldSubscription is which subscriptions notified of what happened since what was read, see
-	// [wakes.subscriptionDigest].
+	// fieldSubscription is [notificationQueue.subscriptionDigest].
 	fieldSubscription = "subscription"
 )
 
-// position is a position in a feed: between pages, or after a row of one.
+// position is a position in a feed: between pages, or after a row of a page.
 type position struct {
-	// fields are the plugin's.
-	fields []wit.OffsetEntry
-	// inside: after row `row` of the page that fields ask for; `keys` is the digest of the keys up to there.
-	inside bool
-	row    uint32
-	keys   digest
-	// beyond is how many rows with the next number were delivered too, beyondKeys the digest with them. It is not
-	// stored: offsets move between numbers only (P5).
-	beyond     int
-	beyondKeys digest
-	// topic is where the rows before it went, while more of what they belong to is to come; "" between two loads. It is
-	// stored as a part of the fingerprint: rows of one load stand in one topic.
+	fields  []wit.OffsetEntry // the plugin's
+	midPage bool              // after row of the page that fields identify; keys is the digest of the keys up to there
+	row     uint32
+	keys    digest
+	// extraRows is how many rows with the next index were delivered, too, extraKeys the digest with these. They are not
+	// stored: a stored offset is between indexes (P5).
+	extraRows int
+	extraKeys digest
+	// topic is where the rows of the current load go, empty between loads: rows of one load go to one topic. It is
+	// stored as a part of the fingerprint.
 	topic string
 }
 
-// topicPart begins the part of a stored fingerprint that names the topic.
 const topicPart = ";topic="
 
-// belonging is a fingerprint that names the topic, too; "" is none.
-func belonging(fingerprint, topic string) string {
+func withTopic(fingerprint, topic string) string {
 	if topic == "" {
 		return fingerprint
 	}
 	return fingerprint + topicPart + topic
 }
 
-// stored is the place as it is stored.
-func (p *position) stored(fingerprint, subscription string) []wit.OffsetEntry {
+func (p *position) storedFields(fingerprint, subscription string) []wit.OffsetEntry {
 	fields := slices.Clone(p.fields)
-	if p.inside {
+	if p.midPage {
 		fields = append(fields, wit.IntegerEntry(fieldRecord, int64(p.row)),
 			wit.StringEntry(fieldKeys, p.keys.String()))
 	}
 	if subscription != "" {
 		fields = append(fields, wit.StringEntry(fieldSubscription, subscription))
 	}
-	return append(fields, wit.StringEntry(fieldFingerprint, belonging(fingerprint, p.topic)))
+	return append(fields, wit.StringEntry(fieldFingerprint, withTopic(fingerprint, p.topic)))
 }
 
-// Fingerprint is what a stored offset belongs to; false: it does not say.
-func Fingerprint(stored []wit.OffsetEntry) (fingerprint string, some bool) {
-	_, text, _, err := positionOf(stored)
+// Fingerprint returns the fingerprint of a stored offset, and whether it has one.
+func Fingerprint(stored []wit.OffsetEntry) (fingerprint string, ok bool) {
+	_, text, _, err := parsePosition(stored)
 	if err != nil || text == nil {
 		return "", false
 	}
 	return *text, true
 }
 
-// FingerprintDiff names, in the words of the plugin, what a stored offset belongs to and a feed does not (P7); none
-// where it is the feed's, or does not say.
+// FingerprintDiff names the parts of the fingerprint, in the plugin's words, by which a stored offset and a feed differ
+// (P7); none if they match or the offset has no fingerprint.
 func FingerprintDiff(stored []wit.OffsetEntry, w *wit.Feed) (names []string) {
-	was, some := Fingerprint(stored)
+	prior, ok := Fingerprint(stored)
 	is := w.Fingerprint
-	if strings.Contains(was, topicPart) {
-		is = belonging(is, w.Topic)
+	if strings.Contains(prior, topicPart) {
+		is = withTopic(is, w.Topic)
 	}
-	if !some || was == is {
+	if !ok || prior == is {
 		return nil
 	}
 	parts := func(text string) []string {
 		return strings.FieldsFunc(text, func(r rune) bool { return r == ';' || unicode.IsSpace(r) })
 	}
-	more := map[string]int{} // how often the stored one has a part more than the feed's
-	for _, part := range parts(was) {
+	more := map[string]int{} // occurrences in the stored one minus those in the feed's
+	for _, part := range parts(prior) {
 		more[part]++
 	}
 	for _, part := range parts(is) {
@@ -105,8 +99,7 @@ func FingerprintDiff(stored []wit.OffsetEntry, w *wit.Feed) (names []string) {
 	return slices.Compact(names)
 }
 
-// positionOf reads a stored offset. fingerprint is nil where the offset has none: somebody else has written it.
-func positionOf(stored []wit.OffsetEntry) (p position, fingerprint *string, subscription string, err error) {
+func parsePosition(stored []wit.OffsetEntry) (p position, fingerprint *string, subscription string, err error) {
 	p.fields = []wit.OffsetEntry{}
 	row, keys := false, false
 	for _, f := range stored {
@@ -114,7 +107,7 @@ func positionOf(stored []wit.OffsetEntry) (p position, fingerprint *string, subs
 		switch f.Name {
 		case fieldRecord:
 			if v.Integer == nil || *v.Integer < 0 || *v.Integer > 1<<32-1 {
-				return p, nil, "", fmt.Errorf("stored offset, field %s: expected the number of a row", f.Name)
+				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a row number", f.Name)
 			}
 			p.row, row = uint32(*v.Integer), true
 		case fieldKeys:
@@ -137,18 +130,17 @@ func positionOf(stored []wit.OffsetEntry) (p position, fingerprint *string, subs
 			p.fields = append(p.fields, f)
 		}
 	}
-	// A number without a digest says nothing that can be verified (P2): the page comes again from its start.
-	p.inside = row && keys
+	// An index without a digest cannot be verified (P2): the page is read again from its start.
+	p.midPage = row && keys
 	return p, fingerprint, subscription, nil
 }
 
-// PluginFields are the fields of a stored offset that the plugin knows: those of the host are checked and left out.
+// PluginFields returns the plugin's fields of a stored offset; those of the host are checked.
 func PluginFields(stored []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
-	p, _, _, err := positionOf(stored)
+	p, _, _, err := parsePosition(stored)
 	return p.fields, err
 }
 
-// reservedField is the first of a plugin's fields that has one of the host's names.
 func reservedField(fields []wit.OffsetEntry) (string, bool) {
 	for _, f := range fields {
 		switch f.Name {
@@ -174,13 +166,13 @@ func sameScalar(a, b wit.Scalar) bool {
 
 func samePointee[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// digest is the hash of the keys of rows, in order: FNV-1a over lengths and bytes. It guards against a service that
-// answers otherwise the second time, not against anybody who wants it to collide.
+// digest is the FNV-1a hash of lengths and bytes of row keys, in order. It detects a service that answers differently
+// the second time; it does not resist an attacker.
 type digest uint64
 
-const noRows digest = 14695981039346656037
+const emptyDigest digest = 14695981039346656037
 
-func (d *digest) row(b *record.Batch, r *wit.Row) {
+func (d *digest) addRow(b *record.Batch, r *wit.Row) {
 	value := r.Key
 	if value.Encoding == wit.Absent {
 		value = r.Value
@@ -196,14 +188,12 @@ func (d *digest) row(b *record.Batch, r *wit.Row) {
 	d.add(b.Bytes(value))
 }
 
-// digestOf is the digest of a text.
 func digestOf(text string) string {
-	d := noRows
+	d := emptyDigest
 	d.add([]byte(text))
 	return d.String()
 }
 
-// add goes on with a text.
 func (d *digest) add(text []byte) {
 	h := uint64(*d)
 	for _, c := range text {
@@ -220,22 +210,22 @@ func (d *digest) parse(s string) bool {
 	return err == nil && len(s) == 16
 }
 
-// difference names where two fingerprints part: the line or the part between separators that is not the same.
-func difference(stored, now string) string {
+// describeDiff returns the first part by which two fingerprints differ.
+func describeDiff(stored, now string) string {
 	split := func(s string) []string {
 		return strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("\n;|, ", r) })
 	}
 	a, b := split(stored), split(now)
 	for i := range max(len(a), len(b)) {
-		var was, is string
+		var prior, is string
 		if i < len(a) {
-			was = strings.TrimSpace(a[i])
+			prior = strings.TrimSpace(a[i])
 		}
 		if i < len(b) {
 			is = strings.TrimSpace(b[i])
 		}
-		if was != is {
-			return fmt.Sprintf("stored %q, now %q", was, is)
+		if prior != is {
+			return fmt.Sprintf("stored %q, now %q", prior, is)
 		}
 	}
 	return fmt.Sprintf("stored %q, now %q", stored, now)

@@ -68,7 +68,7 @@ func (o *transactions) Commit(context.Context) error {
 	}
 	o.b.log = append(o.b.log, o.lines...)
 	if o.upTo.Partition != nil {
-		o.b.offsets[describe(o.upTo.Partition)] = o.upTo.Position
+		o.b.offsets[describeOffset(o.upTo.Partition)] = o.upTo.Position
 	}
 	o.open, o.lines, o.upTo = false, nil, kafka.Offset{}
 	if !o.b.alive() {
@@ -92,7 +92,7 @@ func (o *transactions) Close(context.Context) error { return nil }
 // once and in order, whatever breaks off, and whenever the worker is killed.
 func TestPagesAsTransactions(t *testing.T) {
 	runtest.Seeds(t, *rounds/5, 3, func(t *testing.T, seed uint64, r *rand.Rand) {
-		l := newLife(r)
+		l := newScenario(r)
 		l.w.o.NewOutput = func(string) (Output, error) { return &transactions{t: t, b: l.w.broker}, nil }
 		for range r.IntN(5) {
 			l.w.broker.kill, l.w.broker.events = 1+r.IntN(12), 0
@@ -150,10 +150,10 @@ func TestRefusedCommits(t *testing.T) {
 		// committed: others are, between two that are refused, and the stored offset stays as it was.
 		committed bool
 	}{
-		{kerr.InvalidTxnState, refusals - 1, false, false},
-		{kerr.InvalidTxnState, refusals, true, false},
-		{kerr.InvalidTxnState, 10 * refusals, false, true},
-		{kerr.UnknownProducerID, refusals, true, false},
+		{kerr.InvalidTxnState, refusalLimit - 1, false, false},
+		{kerr.InvalidTxnState, refusalLimit, true, false},
+		{kerr.InvalidTxnState, 10 * refusalLimit, false, true},
+		{kerr.UnknownProducerID, refusalLimit, true, false},
 		{kerr.MessageTooLarge, 1000, true, false},
 		{kerr.NotCoordinator, 1000, false, false},
 		{kerr.NotLeaderForPartition, 1000, false, false},
@@ -170,8 +170,8 @@ func TestRefusedCommits(t *testing.T) {
 				return
 			}
 			_, err := w.run(t)
-			if !errors.Is(err, c.by) || left != c.times-refusals {
-				t.Errorf("expected %v after %d tries, found %v after %d", c.by, refusals, err, c.times-left)
+			if !errors.Is(err, c.by) || left != c.times-refusalLimit {
+				t.Errorf("expected %v after %d tries, found %v after %d", c.by, refusalLimit, err, c.times-left)
 			}
 			assert.Equal(t, 0, len(w.broker.records()), "records")
 		})
@@ -232,12 +232,12 @@ func TestPagesAreReadWhileOthersAreCommitted(t *testing.T) {
 		}
 		began := time.Now()
 		w.ok(t)
-		took := time.Since(began)
+		elapsed := time.Since(began)
 		if n := len(w.broker.records()); n != pages*len(page) {
 			t.Fatalf("expected %d records, found %d", pages*len(page), n)
 		}
-		if alone := pages * 12 * piece; took > alone+2*takes {
-			t.Errorf("expected about %v for the pages and %v for the last commit, took %v", alone, takes, took)
+		if alone := pages * 12 * piece; elapsed > alone+2*takes {
+			t.Errorf("expected about %v for the pages and %v for the last commit, took %v", alone, takes, elapsed)
 		}
 	})
 }

@@ -24,9 +24,9 @@ func TestPluginsThatGetNowhere(t *testing.T) {
 		return func(int, string) (uint16, string, bool) { return 200, answer, false }
 	}
 	row := 0
-	follows := make([]string, 5000)
-	for i := range follows {
-		follows[i] = ">/inner"
+	linked := make([]string, 5000)
+	for i := range linked {
+		linked[i] = ">/inner"
 	}
 	for _, c := range []struct {
 		name   string
@@ -46,7 +46,7 @@ func TestPluginsThatGetNowhere(t *testing.T) {
 			row++
 			return 200, fmt.Sprintf("a=%d\nEND 0 true\n", row), false
 		}, 70},
-		{"followed without rows", &reader{}, follows, nil, 330},
+		{"followed without rows", &reader{}, linked, nil, 330},
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			c.reader.exact = true
@@ -65,37 +65,37 @@ func TestPluginsThatGetNowhere(t *testing.T) {
 
 // A page asks for a bounded number of answers beside its own, at once or nested in each other.
 func TestFollowedRequestsAreBounded(t *testing.T) {
-	fails := func(t *testing.T, w *world, follows map[string][]string) {
+	fails := func(t *testing.T, w *world, linked map[string][]string) {
 		t.Helper()
-		w.service.follows = follows
+		w.service.follows = linked
 		w.fails(t, "expected at most 100000 requests that are to be followed in a page")
-		if n := len(w.service.requests); n > maxFollowed+2 { // with /open and the page
-			t.Errorf("expected at most %d requests, found %d", maxFollowed+2, n)
+		if n := len(w.service.requests); n > maxLinked+2 { // with /open and the page
+			t.Errorf("expected at most %d requests, found %d", maxLinked+2, n)
 		}
 	}
 	runtest.Bubble(t, "in the page", func(t *testing.T) {
-		w := newWorld(&reader{exact: true}, slices.Repeat([]string{">/inner"}, maxFollowed+1))
+		w := newWorld(&reader{exact: true}, slices.Repeat([]string{">/inner"}, maxLinked+1))
 		fails(t, w, map[string][]string{"/inner": {}})
 	})
 	runtest.Bubble(t, "in each other", func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{">/0"})
 		w.service.follows = map[string][]string{}
-		for depth := range 2 * maxDepth { // each asks for the next one amid its body
+		for depth := range 2 * maxNesting { // each asks for the next one amid its body
 			w.service.follows[fmt.Sprint("/", depth)] = []string{fmt.Sprint(">/", depth+1),
 				strings.Repeat("\n", 2*pieceSize)}
 		}
 		w.fails(t, "answers nest more than 16 deep")
-		if n := len(w.service.requests); n > maxDepth+2 {
-			t.Errorf("expected an end at a depth of %d, found it after %d requests", maxDepth, n)
+		if n := len(w.service.requests); n > maxNesting+2 {
+			t.Errorf("expected an end at a depth of %d, found it after %d requests", maxNesting, n)
 		}
 	})
 	runtest.Bubble(t, "in answers that are followed", func(t *testing.T) {
-		follows := map[string][]string{}
+		linked := map[string][]string{}
 		for depth := range 5 {
-			follows[fmt.Sprint("/", depth)] = slices.Repeat([]string{fmt.Sprint(">/", depth+1)}, 10)
+			linked[fmt.Sprint("/", depth)] = slices.Repeat([]string{fmt.Sprint(">/", depth+1)}, 10)
 		}
-		follows["/5"] = []string{}
-		fails(t, newWorld(&reader{exact: true}, slices.Repeat([]string{">/0"}, 10)), follows)
+		linked["/5"] = []string{}
+		fails(t, newWorld(&reader{exact: true}, slices.Repeat([]string{">/0"}, 10)), linked)
 	})
 }
 
@@ -109,12 +109,12 @@ func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
 			w.service.follows[fmt.Sprint("/", n)] = []string{fmt.Sprint(">/", n+1), ">/end"}
 		}
 		w.fails(t, "bytes of requests that wait to be followed")
-		if n := len(w.service.requests); n > 2*(maxWaitingBytes/each+2) {
-			t.Errorf("expected an end at %d bytes, found it after %d requests", maxWaitingBytes, n)
+		if n := len(w.service.requests); n > 2*(maxPendingBytes/each+2) {
+			t.Errorf("expected an end at %d bytes, found it after %d requests", maxPendingBytes, n)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(&reader{exact: true, followBody: make([]byte, maxWaitingBytes/10)},
+		w := newWorld(&reader{exact: true, followBody: make([]byte, maxPendingBytes/10)},
 			slices.Concat(slices.Repeat([]string{">/inner"}, 9), []string{strings.Repeat("\n", 2*pieceSize)},
 				slices.Repeat([]string{">/inner"}, 9)))
 		w.service.follows = map[string][]string{"/inner": {"inner=1"}}
@@ -156,8 +156,8 @@ func TestProgressIsNotPaced(t *testing.T) {
 		w := newWorld(&reader{exact: true}, pages...)
 		start := time.Now()
 		w.ok(t)
-		if took := time.Since(start); took > 5*time.Second {
-			t.Errorf("500 pages took %v", took)
+		if elapsed := time.Since(start); elapsed > 5*time.Second {
+			t.Errorf("500 pages took %v", elapsed)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -180,7 +180,7 @@ func (a apart) AcquireFresh(context.Context) (Reader, error) { return a.Acquire(
 func (a apart) Release(Reader)                               {}
 
 // A service that takes its time to begin an answer holds up no other feed: the slot of its page is theirs meanwhile.
-func TestAnswersThatHaveNotBegunHoldUpNobody(t *testing.T) {
+func TestSlowAnswersDelayNoOtherFeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{feeds: 2}, rows("a", 3))
 		w.o.ConcurrentPages, w.o.Versions = 1, runtest.Running[Reader](apart{w.versions.Current().(*fakeCode)})
@@ -253,7 +253,7 @@ func TestPageThatComesTwice(t *testing.T) {
 	}
 }
 
-// A request that acknowledges is not sent while the worker may be none of its group's any more: the offset before it is
+// A request that acknowledges is not sent while the worker may have left its group: the offset before it is
 // stored when that is asked, and the request goes out when the group has confirmed the worker, or never.
 func TestLease(t *testing.T) {
 	for name, c := range map[string]struct {

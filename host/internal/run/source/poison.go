@@ -11,57 +11,49 @@ import (
 )
 
 const (
-	// maxPoison is how many rows of a page may break the plugin and be left out; more are the plugin's fault.
-	maxPoison = 20
-	// maxSearches is how many times a page is asked for to find them: mostly three times for each.
+	// maxPoison bounds the rows of a page that may trap the plugin and be skipped; more are the plugin's fault.
+	maxPoison   = 20
 	maxSearches = 6 * maxPoison
-	// maxMoved is how many times a page may answer differently during a search: in other rows, or in where they are.
-	maxMoved = 3
-	// searchSteps is into how many parts a piece is cut in which the plugin broke.
+	maxMoved    = 3
 	searchSteps = 256
 )
 
-// search looks for rows of a page on which decode traps (P32). Each time the page is asked for again it is fed in
-// smaller pieces there, in the end byte by byte; then the row of that byte is left out.
-type search struct {
-	// tries are all of them, since those for the row that is searched for, moved how often the page answered
-	// differently.
+// bisection finds the rows of a page that trap the plugin (P32). The page is requested again and decoded there in
+// smaller pieces, finally byte by byte; then the row of that byte is skipped.
+type bisection struct {
+	// tries counts all attempts, since those for the current row, moved how often the page answered differently.
 	tries, since, moved int
-	// from and to bound where the plugin broke, as bytes of the page's own body, step is how it is cut there.
+	// from and to bound the trap, as bytes of the page's own body, step is the size of its pieces.
 	from, to, step int64
-	// rows are those that were found.
-	rows []poison
+	rows           []poisonRow
 }
 
-// poison is a row on which decode traps.
-type poison struct {
-	// at is the byte of the body with which it did, before the digest of the rows before: their bytes need not be the
-	// same in each answer, a feed in Atom has the time of the answer in each of its entries.
+// poisonRow is a row that traps the plugin.
+type poisonRow struct {
+	// at is the byte that trapped it, before the digest of the rows before, whose bytes may differ in each response.
 	at     int64
 	before digest
 	trap   *plugin.Trap
 }
 
-// breaksOn says why a row, or a document of one, is left out.
-func breaksOn(trap *plugin.Trap) string { return "the plugin breaks on this row: " + trap.Error() }
+func trapMessage(trap *plugin.Trap) string { return "the plugin breaks on this row: " + trap.Error() }
 
-// trapped is a trap of decode in a page's own body, or in what a row of it has followed.
-type trapped struct {
+type trapError struct {
 	trap     *plugin.Trap
 	from, to int64
 	before   digest
 }
 
-func (t *trapped) Error() string { return t.trap.Error() }
-func (t *trapped) Unwrap() error { return t.trap }
+func (t *trapError) Error() string { return t.trap.Error() }
+func (t *trapError) Unwrap() error { return t.trap }
 
-// narrow says how the page is to be fed next time; false: the row cannot be found.
-func (s *search) narrow(t *trapped) bool {
+// narrow decides how the page is decoded next time, and returns false if the row cannot be found.
+func (s *bisection) narrow(t *trapError) bool {
 	size := t.to - t.from
 	n := len(s.rows)
-	short := n > 0 && t.from < s.rows[n-1].at // of the place of a row that was to be left out
+	short := n > 0 && t.from < s.rows[n-1].at // before a row that was to be skipped
 	if s.since++; short || s.from < s.to && (t.from < s.from || t.to > s.to) {
-		s.differs()
+		s.restart()
 		n = 0
 	}
 	if s.tries++; s.tries > maxSearches || s.moved > maxMoved {
@@ -70,14 +62,14 @@ func (s *search) narrow(t *trapped) bool {
 	switch {
 	case size == 0 && (t.from == 0 || s.from == 0 && s.to == t.from):
 		return false // there is no body before it, or all of it was fed byte by byte
-	case size == 0: // it came with what had been complete before
+	case size == 0: // the row had been complete before
 		s.from, s.to = max(0, t.from-max(pieceSize, 4*(s.to-s.from))), t.from
 		s.step = max(1, (s.to-s.from)/searchSteps)
 	case size == 1 && t.from >= s.from && t.to <= s.to:
 		if n == maxPoison || n > 0 && s.rows[n-1].at == t.from {
-			return false // leaving it out did not help
+			return false // skipping it did not help
 		}
-		s.rows = append(s.rows, poison{t.from, t.before, t.trap})
+		s.rows = append(s.rows, poisonRow{t.from, t.before, t.trap})
 		s.from, s.to, s.step, s.since = 0, 0, 0, 0
 	default:
 		s.from, s.to, s.step = t.from, t.to, max(1, size/searchSteps)
@@ -85,11 +77,9 @@ func (s *search) narrow(t *trapped) bool {
 	return true
 }
 
-// differs begins the search again: the page is another one by now.
-func (s *search) differs() { *s = search{tries: s.tries, since: s.since, moved: s.moved + 1} }
+func (s *bisection) restart() { *s = bisection{tries: s.tries, since: s.since, moved: s.moved + 1} }
 
-// next is where the piece that begins at a byte of the body is to end, at most.
-func (s *search) next(at, end int64) int64 {
+func (s *bisection) pieceEnd(at, end int64) int64 {
 	switch {
 	case at < s.from:
 		end = min(end, s.from)
@@ -104,102 +94,98 @@ func (s *search) next(at, end int64) int64 {
 	return end
 }
 
-// put hands a piece of a body to the plugin, and follows what it asks for.
-func (p *page) put(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
-	s := p.hunt.search
+func (p *page) putPiece(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
+	s := p.poisonSearch.bisection
 	if tag != "" || s.tries == 0 {
 		return p.putPart(ctx, tag, status, piece, last)
 	}
 	for {
-		if err := p.leaveOut(ctx, status); err != nil {
+		if err := p.skipPoison(ctx, status); err != nil {
 			return err
 		}
-		within := s.from < s.to && p.hunt.fed >= s.from && p.hunt.fed < s.to
-		if within && p.hunt.fed == s.from {
+		inRange := s.from < s.to && p.poisonSearch.bytesFed >= s.from && p.poisonSearch.bytesFed < s.to
+		if inRange && p.poisonSearch.bytesFed == s.from {
 			if err := p.putPart(ctx, wit.TagComplete, status, nil, false); err != nil {
 				return err
 			}
 		}
-		from, before := p.hunt.fed, p.seen.keys
-		n := s.next(from, from+int64(len(piece))) - from
-		ends := n == int64(len(piece))
-		err := p.putPart(ctx, tag, status, piece[:n], last && ends)
-		if err == nil && within && !(last && ends) {
+		from, before := p.poisonSearch.bytesFed, p.cursor.keys
+		n := s.pieceEnd(from, from+int64(len(piece))) - from
+		isLast := n == int64(len(piece))
+		err := p.putPart(ctx, tag, status, piece[:n], last && isLast)
+		if err == nil && inRange && !(last && isLast) {
 			if err = p.putPart(ctx, wit.TagComplete, status, nil, false); err != nil {
-				if t := new(trapped); errors.As(err, &t) {
+				if t := new(trapError); errors.As(err, &t) {
 					t.from, t.before = from, before
 				}
 			}
 		}
-		if err != nil || ends {
+		if err != nil || isLast {
 			return err
 		}
 		piece = piece[n:]
 	}
 }
 
-// putPart is one call of the plugin, and what it asks for. It knows where in the page it breaks.
 func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
-	own := tag == "" || tag == wit.TagComplete || tag == wit.TagSkipRow
-	from, before := p.hunt.fed, p.seen.keys
-	broke := func(err error) error {
-		if t := new(plugin.Trap); own && errors.As(err, &t) && t.Limit == "" {
-			return &trapped{t, from, from + int64(len(piece)), before}
+	ownBody := tag == "" || tag == wit.TagComplete || tag == wit.TagSkipRow
+	from, before := p.poisonSearch.bytesFed, p.cursor.keys
+	withRange := func(err error) error {
+		if t := new(plugin.Trap); ownBody && errors.As(err, &t) && t.Limit == "" {
+			return &trapError{t, from, from + int64(len(piece)), before}
 		}
 		return err
 	}
-	follows, err := p.part(ctx, tag, status, piece, last)
+	linked, err := p.decodeBounded(ctx, tag, status, piece, last)
 	if err != nil {
-		return broke(err)
+		return withRange(err)
 	}
-	if own {
-		p.hunt.fed += int64(len(piece))
+	if ownBody {
+		p.poisonSearch.bytesFed += int64(len(piece))
 	}
-	return broke(p.followAll(ctx, follows)) // what breaks it is of the row that wanted it
+	return withRange(p.fetchAllLinked(ctx, linked)) // a trap there is of the row with the link
 }
 
-// part is one call of the plugin. It returns what the plugin asks for.
-func (p *page) part(ctx context.Context, tag string, status uint16, piece []byte, last bool) ([]wit.LinkedRequest,
-	error) {
+func (p *page) decodeBounded(ctx context.Context, tag string, status uint16, piece []byte,
+	last bool) ([]wit.LinkedRequest, error) {
 	portion, err := p.decode(ctx, tag, status, piece, last)
 	if err != nil {
 		return nil, err
 	}
-	if p.follows.wanted += len(portion.Linked); p.follows.wanted > maxFollowed {
+	if p.linked.total += len(portion.Linked); p.linked.total > maxLinked {
 		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf(
-			"expected at most %d requests that are to be followed in a page, found %d", maxFollowed, p.follows.wanted)}
+			"expected at most %d requests that are to be followed in a page, found %d", maxLinked, p.linked.total)}
 	}
 	for i := range portion.Linked {
-		p.follows.waiting += transport.RequestBytes(&portion.Linked[i].Request)
+		p.linked.pendingBytes += transport.RequestBytes(&portion.Linked[i].Request)
 	}
-	if p.follows.waiting > maxWaitingBytes {
+	if p.linked.pendingBytes > maxPendingBytes {
 		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("expected at most %d bytes of requests that "+
-			"wait to be followed in a page, found %d", maxWaitingBytes, p.follows.waiting)}
+			"wait to be followed in a page, found %d", maxPendingBytes, p.linked.pendingBytes)}
 	}
 	return portion.Linked, nil
 }
 
-// leaveOut has the row left out that was found to begin or go on with the next byte, unless the page is another one by
-// now.
-func (p *page) leaveOut(ctx context.Context, status uint16) error {
-	s := p.hunt.search
+// skipPoison skips the row that was found at the next byte, unless the page has changed.
+func (p *page) skipPoison(ctx context.Context, status uint16) error {
+	s := p.poisonSearch.bisection
 	for i := range s.rows {
-		row := &s.rows[i]
-		if row.at != p.hunt.fed {
+		poison := &s.rows[i]
+		if poison.at != p.poisonSearch.bytesFed {
 			continue
 		}
 		if err := p.putPart(ctx, wit.TagComplete, status, nil, false); err != nil {
 			return err
 		}
-		if row.before != p.seen.keys {
-			p.feed.log.Info("the page in which the plugin broke answers differently now", "page", p.of.what)
-			s.differs()
+		if poison.before != p.cursor.keys {
+			p.feed.log.Info("the page on which the plugin broke has changed", "page", p.origin.request)
+			s.restart()
 			return nil
 		}
 		if err := p.putPart(ctx, wit.TagSkipRow, status, nil, false); err != nil {
 			return err
 		}
-		p.hunt.left = row
+		p.poisonSearch.skipping = poison
 		return nil
 	}
 	return nil

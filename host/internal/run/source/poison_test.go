@@ -40,15 +40,15 @@ func TestRowsThatBreakThePlugin(t *testing.T) {
 				letters = append(letters, fmt.Sprintf("%s %d %s", l.Stage, l.Row, l.Err))
 			})
 			w.ok(t)
-			dead, came := w.came()
+			dead, triggers := w.received()
 			if !exact { // the page came several times
-				slices.Sort(came)
-				came = slices.Compact(came)
+				slices.Sort(triggers)
+				triggers = slices.Compact(triggers)
 				slices.Sort(records)
 			}
 			slices.Sort(letters) // one that no row stands after may come again
 			letters = slices.Compact(letters)
-			assert.Equal(t, records, came, "exact", exact)
+			assert.Equal(t, records, triggers, "exact", exact)
 			if !slices.Contains(dead, "dead/=!trap") || r.breaks != 12 {
 				t.Errorf("exact %t: dead letters %q, the plugin broke %d times", exact, dead, r.breaks)
 			}
@@ -78,11 +78,12 @@ func TestRowsThatBreakThePluginWithWhatTheyNest(t *testing.T) {
 				letters = append(letters, fmt.Sprintf("%s %s", l.Stage, l.Err))
 			})
 			w.ok(t)
-			dead, came := w.came()
+			dead, triggers := w.received()
 			slices.Sort(records)
-			slices.Sort(came)
-			came = slices.Compact(came) // the page comes again: the reader gives no number to what it has followed
-			assert.Equal(t, records, came, "exact", exact)
+			slices.Sort(triggers)
+			// the page comes again: the reader gives no number to what it has followed
+			triggers = slices.Compact(triggers)
+			assert.Equal(t, records, triggers, "exact", exact)
 			for _, row := range []string{"dead/=>deep", "dead/=>deeper"} {
 				if !slices.Contains(dead, row) {
 					t.Errorf("exact %t: expected the dead letter %q, found %q", exact, row, dead)
@@ -139,7 +140,7 @@ func TestPagesThatBreakThePlugin(t *testing.T) {
 
 // Answers differ from one to the next without being other rows: each entry of a feed in Atom has the answer's time.
 // The rows are found all the same, where they stay at their bytes and where they move by some.
-func TestRowsAmidTimesThatBreakThePlugin(t *testing.T) {
+func TestPoisonRowsBetweenChangingTimes(t *testing.T) {
 	for name, c := range map[string]struct {
 		time   func(n int) string
 		breaks int
@@ -167,11 +168,11 @@ func TestRowsAmidTimesThatBreakThePlugin(t *testing.T) {
 					slices.Sort(keys)
 					return keys
 				}
-				came := keys(w.broker.records())
+				triggers := keys(w.broker.records())
 				if !exact {
-					came = slices.Compact(came)
+					triggers = slices.Compact(triggers)
 				}
-				assert.Equal(t, keys(records), came)
+				assert.Equal(t, keys(records), triggers)
 				if r.breaks > c.breaks {
 					t.Errorf("expected the plugin to break %d times at most, found %d", c.breaks, r.breaks)
 				}
@@ -183,8 +184,8 @@ func TestRowsAmidTimesThatBreakThePlugin(t *testing.T) {
 // A search of which nothing is left to narrow ends: the plugin breaks after the last byte, whatever comes before.
 func TestSearchBehindTheLastByte(t *testing.T) {
 	for _, size := range []int64{0, 1, pieceSize, 100 * pieceSize} {
-		s, n := search{}, 0
-		for s.narrow(&trapped{from: size, to: size}) {
+		s, n := bisection{}, 0
+		for s.narrow(&trapError{from: size, to: size}) {
 			n++
 		}
 		if n > 6 {
@@ -195,11 +196,11 @@ func TestSearchBehindTheLastByte(t *testing.T) {
 
 // A plugin that breaks whatever it is given, also before the first byte, is no matter of a row.
 func TestSearchBeforeTheFirstByte(t *testing.T) {
-	s := search{}
-	if !s.narrow(&trapped{from: 0, to: 1480}) {
+	s := bisection{}
+	if !s.narrow(&trapError{from: 0, to: 1480}) {
 		t.Error("expected the page to be asked for again in smaller pieces")
 	}
-	if s.narrow(&trapped{}) {
+	if s.narrow(&trapError{}) {
 		t.Error("expected the search to end")
 	}
 }
@@ -209,6 +210,6 @@ func TestPluginsThatUseTheHostsTags(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">culvert:leave-out"})
 		w.service.follows = map[string][]string{"culvert:leave-out": rows("b", 1)}
-		w.fails(t, `followed with the tag "culvert:leave-out"`)
+		w.fails(t, `linked request with the tag "culvert:leave-out"`)
 	})
 }

@@ -26,10 +26,10 @@ func TestNextPoll(t *testing.T) {
 		{wit.Feed{Cron: wit.Ptr("0 0 14 * * ? Europe/Berlin")}, time.Hour, true},
 		{wit.Feed{Cron: wit.Ptr("0 0 0 1 1 ? 2020")}, 0, false},
 	} {
-		f := newFeedOf(nil, &openedVersion{feeds: []wit.Feed{c.feed}})
-		due, ever := f.nextPoll(now, time.Second)
-		if ever != c.ever || ever && !due.Equal(now.Add(c.due)) {
-			t.Errorf("%+v: due %v %v, expected %v", c.feed, due, ever, now.Add(c.due))
+		f := emptyFeed(nil, &openedVersion{feeds: []wit.Feed{c.feed}})
+		due, scheduled := f.nextPoll(now, time.Second)
+		if scheduled != c.ever || scheduled && !due.Equal(now.Add(c.due)) {
+			t.Errorf("%+v: due %v %v, expected %v", c.feed, due, scheduled, now.Add(c.due))
 		}
 	}
 	if err := checkFeeds([]wit.Feed{{Name: "Orders", Cron: wit.Ptr("0 0 25 * * ?")}}); err == nil {
@@ -37,9 +37,9 @@ func TestNextPoll(t *testing.T) {
 	}
 }
 
-// TestRest: what a plugin's instances hold is let go when all feeds wait for long, once for each time, and not while
-// one of them waits for less.
-func TestRest(t *testing.T) {
+// TestIdleTask: what a plugin's instances hold is let go when all feeds wait for long, once for each time, and not
+// while one of them waits for less.
+func TestIdleTask(t *testing.T) {
 	const often, seldom = 4_999, 60_000
 	for name, c := range map[string]struct {
 		periods    [2]uint32 // of two feeds, in milliseconds, 0: they are read once
@@ -57,23 +57,23 @@ func TestRest(t *testing.T) {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			w := newWorld(&reader{exact: true, feeds: 2, pollsMs: c.periods[:], subscribes: c.subscribes}, rows("a", 3))
 			w.o.Once = false
-			var rests, ends atomic.Int64
+			var rests, isLast atomic.Int64
 			w.o.OnIdle = func(until time.Time) func() {
 				rests.Add(1)
-				if rests.Load() != ends.Load()+1 {
-					t.Errorf("%d rests and %d ends of them before", rests.Load(), ends.Load())
+				if rests.Load() != isLast.Load()+1 {
+					t.Errorf("%d rests and %d ends of them before", rests.Load(), isLast.Load())
 				}
 				if never := c.periods == [2]uint32{}; until.IsZero() != never ||
 					!never && time.Until(until) < MinIdleTime {
 					t.Errorf("it rests until %v", until)
 				}
-				return func() { ends.Add(1) }
+				return func() { isLast.Add(1) }
 			}
 			stop := runtest.Start(t, NewTask(w.o).Run)
 			runtest.Pass(89 * time.Second)
 			require.NoError(t, stop())
-			if got := rests.Load(); got != int64(c.rests) || got != ends.Load() {
-				t.Errorf("expected %d rests, each with its end, found %d and %d ends", c.rests, got, ends.Load())
+			if got := rests.Load(); got != int64(c.rests) || got != isLast.Load() {
+				t.Errorf("expected %d rests, each with its end, found %d and %d ends", c.rests, got, isLast.Load())
 			}
 		})
 	}

@@ -13,328 +13,307 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// watchEvery is how often an idle feed looks for a new version of its plugin.
-const watchEvery = time.Second
+const upgradeInterval = time.Second
 
-// read is the first stage: page after page. It returns nil when nothing is left to do, with Once when the feed is
-// caught up.
 func (f *feed) read(ctx context.Context) error {
 	start := wit.PollReason{Start: wit.Set}
-	r := &reading{feed: f, cause: start, again: start, tried: attempts{retry: f.task.o.Client.Retry()}}
-	adopt := f.adopt
+	r := &readLoop{feed: f, reason: start, retryReason: start, attempts: attempts{retry: f.task.o.Client.Retry()}}
+	upgrade := f.upgrade
 	for {
-		if err := adopt(ctx); err != nil {
+		if err := upgrade(ctx); err != nil {
 			return err
 		}
-		adopt = f.adopt
-		r.displace()
-		if r.cause.Trigger != nil {
-			f.serve()
+		upgrade = f.upgrade
+		r.preemptForSnapshot()
+		if r.reason.Trigger != nil {
+			f.markReading()
 		}
-		end, err := f.turn(ctx, r.cause, &r.tried)
+		end, err := f.step(ctx, r.reason, &r.attempts)
 		if err != nil {
-			if err = r.overcome(ctx, end, err); err != nil {
+			if err = r.handleError(ctx, end, err); err != nil {
 				return err
 			}
-			adopt = f.adoptWaiting // the version that failed may have been left for another one
+			upgrade = f.upgradeWaiting // another version may have replaced the one that failed
 			continue
 		}
-		if done, err := r.ended(ctx, end); done || err != nil {
+		if done, err := r.afterStep(ctx, end); done || err != nil {
 			return err
 		}
 	}
 }
 
-// reading is what the first stage keeps from one turn to the next: above all why the next one comes.
-type reading struct {
-	feed  *feed
-	cause wit.PollReason // of the next turn
-	again wit.PollReason // of the turn after a page that failed
-	tried attempts
-	pace  pace
-	// displaced is the cause that a snapshot has taken the place of, nil: none has.
-	displaced *wit.PollReason
-	// later: the plugin reads a snapshot only after what it is reading.
-	later bool
+type readLoop struct {
+	feed             *feed
+	reason           wit.PollReason // of the next step
+	retryReason      wit.PollReason // of the step after a failed page
+	attempts         attempts
+	backoff          progressBackoff
+	displaced        *wit.PollReason // the reason that a snapshot has preempted
+	snapshotDeferred bool            // the plugin reads a snapshot only after the current data
 }
 
-// displace puts a snapshot that waits in the place of what was about to be read. A start's own page comes before a
-// snapshot, which does not say which entities are gone.
-func (r *reading) displace() {
-	if r.displaced != nil || r.later || r.cause.Start != nil {
+// preemptForSnapshot lets a waiting snapshot precede the next step. The page of a start comes before it, because a
+// snapshot does not report deleted entities.
+func (r *readLoop) preemptForSnapshot() {
+	if r.displaced != nil || r.snapshotDeferred || r.reason.Start != nil {
 		return
 	}
-	if ident, some := r.feed.snapshot(); some {
-		before := r.cause
-		r.displaced, r.cause = &before, wit.PollReason{Snapshot: &ident}
+	if ident, found := r.feed.nextSnapshot(); found {
+		before := r.reason
+		r.displaced, r.reason = &before, wit.PollReason{Snapshot: &ident}
 	}
 }
 
-// overcome decides what becomes of a turn that failed; nil: another one is tried.
-func (r *reading) overcome(ctx context.Context, end turnEnd, err error) error {
-	r.feed.failing(err)
-	if err := r.feed.overcome(ctx, &r.tried, err); err != nil {
+func (r *readLoop) handleError(ctx context.Context, end stepResult, err error) error {
+	r.feed.setLastError(err)
+	if err := r.feed.prepareRetry(ctx, &r.attempts, err); err != nil {
 		return err
 	}
 	if end.fetched {
-		r.cause = r.again // the feed's position is the place in this page now
+		r.reason = r.retryReason // the feed's position is within this page now
 	}
 	return nil
 }
 
-// ended works out, after a turn without an error, why and when the next one comes. done: there is none.
-func (r *reading) ended(ctx context.Context, end turnEnd) (done bool, err error) {
-	r.tried.reset()
-	if r.cause.Start != nil && end.asked && !end.fetched {
-		r.again = wit.PollReason{More: wit.Set} // what the plugin reads at a start, in addition to the offset, was read
+func (r *readLoop) afterStep(ctx context.Context, end stepResult) (done bool, err error) {
+	r.attempts.reset()
+	if r.reason.Start != nil && end.requested && !end.fetched {
+		r.retryReason = wit.PollReason{More: wit.Set} // the plugin's extra page of a start was read
 	}
-	if r.cause.Trigger != nil && end.more && !end.fetched && end.wait > 0 {
-		r.feed.later(end.wait)
+	if r.reason.Trigger != nil && end.more && !end.fetched && end.wait > 0 {
+		r.feed.scheduleRepeat(end.wait)
 		end.more, end.wait = false, 0
 	}
 	if r.displaced != nil {
 		before := *r.displaced
 		r.displaced = nil
-		if err := r.snapshotEnded(ctx, end.asked); err != nil {
+		if err := r.afterSnapshot(ctx, end.requested); err != nil {
 			return false, err
 		}
-		if !end.more { // what was about to be read comes now
-			r.cause = before
+		if !end.more { // continue with the preempted step
+			r.reason = before
 			return false, nil
 		}
-		if before.Trigger != nil { // a snapshot does not tell of an entity that is gone
-			r.feed.putBack()
+		if before.Trigger != nil { // a snapshot does not report a deleted entity
+			r.feed.requeue()
 		}
 	}
 	if end.more {
-		return false, r.goOn(ctx, end)
+		return false, r.continueReading(ctx, end)
 	}
-	return r.caughtUp(ctx, end)
+	return r.waitForWork(ctx, end)
 }
 
-// snapshotEnded notes what the plugin made of a snapshot: it has begun to read it, wants to read it later, or reads
-// none.
-func (r *reading) snapshotEnded(ctx context.Context, begun bool) error {
+func (r *readLoop) afterSnapshot(ctx context.Context, started bool) error {
 	f := r.feed
-	if r.later = !begun && !f.shown.caughtUp.Load(); r.later {
+	if r.snapshotDeferred = !started && !f.status.caughtUp.Load(); r.snapshotDeferred {
 		return nil
 	}
-	if begun {
-		// If the feed starts over before the first page is committed, the snapshot is still in its list and is asked
-		// for again.
-		if err := f.durable(ctx); err != nil {
+	if started {
+		// Until its first page is committed, the snapshot stays in the list, so that a feed that starts over repeats
+		// it.
+		if err := f.awaitDurable(ctx); err != nil {
 			return err
 		}
 	}
-	f.taken(begun)
+	f.snapshotAnswered(started)
 	return nil
 }
 
-// goOn has what comes after a page read next, when the plugin wants it. Where the page brought no rows, or left the
-// offset as it was, that takes a pause: a plugin may ask for more for ever.
-func (r *reading) goOn(ctx context.Context, end turnEnd) error {
-	r.cause = wit.PollReason{More: wit.Set}
-	goesOn := end.rows && end.moved
-	if least := r.pace.after(goesOn); !goesOn {
-		end.wait = max(end.wait, least)
+// continueReading pauses after a page without rows or progress: a plugin may announce more for ever.
+func (r *readLoop) continueReading(ctx context.Context, end stepResult) error {
+	r.reason = wit.PollReason{More: wit.Set}
+	progressed := end.rows && end.moved
+	if minDelay := r.backoff.after(progressed); !progressed {
+		end.wait = max(end.wait, minDelay)
 	}
 	return pause.For(ctx, end.wait)
 }
 
-// caughtUp waits, after the feed was read to its end, until it is to be read again. done: it is not.
-func (r *reading) caughtUp(ctx context.Context, end turnEnd) (done bool, err error) {
+func (r *readLoop) waitForWork(ctx context.Context, end stepResult) (done bool, err error) {
 	f := r.feed
-	f.shown.caughtUp.Store(true)
-	r.later = false
-	f.shown.lastUp.Store(time.Now().UnixMilli())
-	if err := f.release(ctx); err != nil {
+	f.status.caughtUp.Store(true)
+	r.snapshotDeferred = false
+	f.status.lastCaughtUp.Store(time.Now().UnixMilli())
+	if err := f.ackProcessed(ctx); err != nil {
 		return false, err
 	}
-	if !f.called() {
+	if !f.hasWork() {
 		if f.task.o.Once {
 			return true, nil
 		}
-		due, ever := f.nextPoll(time.Now(), max(end.wait, r.pace.after(end.rows)))
-		if err := f.rest(ctx, due, ever && !end.finished); err != nil {
+		due, scheduled := f.nextPoll(time.Now(), max(end.wait, r.backoff.after(end.rows)))
+		if err := f.waitForPoll(ctx, due, scheduled && !end.finished); err != nil {
 			return false, err
 		}
 	}
-	r.cause = wit.PollReason{Poll: wit.Set}
-	if token, some := f.nextWake(); some { // before what is due by the clock
-		r.cause = wit.PollReason{Trigger: &token}
+	r.reason = wit.PollReason{Poll: wit.Set}
+	if token, found := f.nextTrigger(); found { // before a poll that is due
+		r.reason = wit.PollReason{Trigger: &token}
 	}
 	return false, nil
 }
 
-// turnEnd is how a turn ended.
-type turnEnd struct {
-	// asked: the plugin had something to ask for
-	asked bool
-	// fetched: there was a page with a position of its own
+type stepResult struct {
+	requested bool // the plugin returned a request
+	// fetched: the page had a position of its own
 	fetched, more, finished bool
-	// rows came; moved: the offset after the page is another one than that before it
+	// rows: the page had rows; moved: it changed the offset
 	rows, moved bool
 	wait        time.Duration
 }
 
-// turn asks the plugin what to fetch and reads that page, all on one instance: a swap of the plugin waits for it.
-func (f *feed) turn(ctx context.Context, cause wit.PollReason, tried *attempts) (end turnEnd, err error) {
+// step asks the plugin for the next action and reads that page, all on one instance: an upgrade of the plugin waits for
+// it.
+func (f *feed) step(ctx context.Context, cause wit.PollReason, attempts *attempts) (end stepResult, err error) {
 	r, err := f.opened.code.Acquire(ctx)
 	if err != nil {
 		if f.opened.code != f.task.plugin.Current() {
-			return end, errSwapped
+			return end, errVersionReplaced
 		}
 		return end, err
 	}
 	defer f.opened.code.Release(r)
-	// Behind the instance: it is kept while a slot is waited for once more, and whoever has a slot waits for none.
+	// After the instance, which is kept while the page waits for a slot again: the owner of a slot never waits.
 	slot := &pageSlot{task: f.task}
-	if err := slot.take(ctx); err != nil {
+	if err := slot.acquire(ctx); err != nil {
 		return end, err
 	}
-	defer slot.giveBack()
-	step, err := r.Next(ctx, f.opened.context, f.index, f.at.fields, cause, time.Now().UnixMilli())
+	defer slot.release()
+	step, err := r.Next(ctx, f.opened.context, f.index, f.position.fields, cause, time.Now().UnixMilli())
 	if err != nil {
 		return end, fmt.Errorf("next: %w", err)
 	}
 	if step.Fetch == nil {
-		f.last = ""
-		return turnEnd{finished: step.Finished != nil}, nil
+		f.lastPage = ""
+		return stepResult{finished: step.Finished != nil}, nil
 	}
 	if position := step.Fetch.Position; position != nil {
 		if name, ok := reservedField(*position); ok {
 			return end, fmt.Errorf("next: the plugin's offset has a field %s, which is the host's name", name)
 		}
 	}
-	f.shown.caughtUp.Store(false)
-	standing := f.standing
-	if end, err = f.page(ctx, r, step.Fetch, tried, slot); err != nil {
-		f.last = ""
+	f.status.caughtUp.Store(false)
+	pageStart := f.pageStart
+	if end, err = f.readPage(ctx, r, step.Fetch, attempts, slot); err != nil {
+		f.lastPage = ""
 	}
-	end.moved = !sameFields(standing, f.standing)
-	end.asked, end.fetched = true, step.Fetch.Position != nil
+	end.moved = !sameFields(pageStart, f.pageStart)
+	end.requested, end.fetched = true, step.Fetch.Position != nil
 	return end, err
 }
 
-// pageSlot is one of the slots for pages that are read at the same time.
 type pageSlot struct {
-	task  *Task
-	taken bool
+	task *Task
+	held bool
 }
 
-// take waits for one.
-func (s *pageSlot) take(ctx context.Context) error {
+func (s *pageSlot) acquire(ctx context.Context) error {
 	select {
-	case s.task.pages <- struct{}{}:
-		s.taken = true
+	case s.task.pageSlots <- struct{}{}:
+		s.held = true
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-func (s *pageSlot) giveBack() {
-	if s.taken {
-		s.taken = false
-		<-s.task.pages
+func (s *pageSlot) release() {
+	if s.held {
+		s.held = false
+		<-s.task.pageSlots
 	}
 }
 
-// errSwapped: another feed has promoted a newer version while this one was about to use the old.
-var errSwapped = errors.New("the plugin was swapped")
+// errVersionReplaced: another feed has promoted a newer version in the meantime.
+var errVersionReplaced = errors.New("the plugin was swapped")
 
-// nextPoll is when a feed that was read to its end by now is polled again, at least so much later; false: never.
-func (f *feed) nextPoll(now time.Time, least time.Duration) (due time.Time, ever bool) {
-	w := f.wit()
+func (f *feed) nextPoll(now time.Time, minDelay time.Duration) (due time.Time, scheduled bool) {
+	w := f.spec()
 	switch {
 	case w.Cron != nil:
-		// The expression was read when the feeds were checked.
+		// checkFeeds has validated the expression.
 		if schedule, err := cron.Parse(*w.Cron); err == nil {
-			due, ever = schedule.Next(now)
+			due, scheduled = schedule.Next(now)
 		}
 	case w.PollEveryMs != nil:
-		due, ever = now.Add(time.Duration(*w.PollEveryMs)*time.Millisecond), true
+		due, scheduled = now.Add(time.Duration(*w.PollEveryMs)*time.Millisecond), true
 	}
-	if soonest := now.Add(least); due.Before(soonest) {
-		due = soonest
+	if minDue := now.Add(minDelay); due.Before(minDue) {
+		due = minDue
 	}
-	return due, ever
+	return due, scheduled
 }
 
-// rest waits until the next poll is due, for ever where there is none. In the meantime it looks for a new version of
-// the plugin.
-func (f *feed) rest(ctx context.Context, due time.Time, ever bool) error {
-	f.waitsUntil(due, ever)
-	defer f.waitsUntil(time.Time{}, false)
-	f.stand(f.at.fields)
-	if !f.wit().Subscribes { // a notification may come at any time
-		defer f.task.rests(time.Now())()
+func (f *feed) waitForPoll(ctx context.Context, due time.Time, scheduled bool) error {
+	f.setNextPoll(due, scheduled)
+	defer f.setNextPoll(time.Time{}, false)
+	f.setBoundary(f.position.fields)
+	if !f.spec().Subscribes { // a notification may come at any time
+		defer f.task.trackIdle(time.Now())()
 	}
 	for {
-		next := watchEvery
-		if ever {
-			left := time.Until(due)
-			if left <= 0 {
+		next := upgradeInterval
+		if scheduled {
+			remaining := time.Until(due)
+			if remaining <= 0 {
 				return context.Cause(ctx)
 			}
-			next = min(next, left)
+			next = min(next, remaining)
 		}
-		if err := f.doze(ctx, next); err != nil {
+		if err := f.sleep(ctx, next); err != nil {
 			return err
 		}
-		if err := f.adopt(ctx); err != nil {
+		if err := f.upgrade(ctx); err != nil {
 			return err
 		}
-		if f.called() {
+		if f.hasWork() {
 			return nil
 		}
 	}
 }
 
-// called tells whether the feed is to be read before its next poll: for a notification, or a snapshot.
-func (f *feed) called() bool {
-	_, some := f.snapshot()
-	return some || f.woken()
+func (f *feed) hasWork() bool {
+	_, found := f.nextSnapshot()
+	return found || f.hasDueTrigger()
 }
 
-// MinIdleTime is the least time that all feeds of a task wait before [Options.OnIdle] is called. It is what instances
-// of a plugin live that nobody calls, so that none is made more often for it.
+// MinIdleTime is the minimum idle time before [Options.OnIdle] is called: the lifetime of unused plugin instances, so
+// that none is created more often because of it.
 const MinIdleTime = 5 * time.Second
 
-// rests counts a feed that waits for its next poll, and for nothing else, until the returned function is called.
-func (t *Task) rests(now time.Time) (done func()) {
-	t.restMu.Lock()
-	defer t.restMu.Unlock()
-	t.resting++
-	if feeds := t.current(); t.resting == len(feeds) && t.o.OnIdle != nil {
+// trackIdle counts a feed as waiting for its next poll only, until the returned function is called.
+func (t *Task) trackIdle(now time.Time) (done func()) {
+	t.idleMu.Lock()
+	defer t.idleMu.Unlock()
+	t.idleFeeds++
+	if feeds := t.currentFeeds(); t.idleFeeds == len(feeds) && t.o.OnIdle != nil {
 		if until := earliest(feeds); until.IsZero() || !until.Before(now.Add(MinIdleTime)) {
-			t.endRest = t.o.OnIdle(until)
+			t.endIdle = t.o.OnIdle(until)
 		}
 	}
 	return func() {
-		t.restMu.Lock()
-		defer t.restMu.Unlock()
-		t.resting--
-		if t.endRest != nil {
-			t.endRest()
-			t.endRest = nil
+		t.idleMu.Lock()
+		defer t.idleMu.Unlock()
+		t.idleFeeds--
+		if t.endIdle != nil {
+			t.endIdle()
+			t.endIdle = nil
 		}
 	}
 }
 
-// earliest is when the first of feeds that wait for their next poll has it; zero: none ever has.
 func earliest(feeds []*feed) (due time.Time) {
 	for _, f := range feeds {
 		f.mu.Lock()
-		if !f.shown.due.IsZero() && (due.IsZero() || f.shown.due.Before(due)) {
-			due = f.shown.due
+		if !f.status.nextPoll.IsZero() && (due.IsZero() || f.status.nextPoll.Before(due)) {
+			due = f.status.nextPoll
 		}
 		f.mu.Unlock()
 	}
 	return due
 }
 
-// maxSnapshots is how many may wait for a feed.
 const maxSnapshots = 16
 
 // ErrNoFeed is the error of a feed that a task does not have, ErrSnapshots of one for which too many snapshots wait.
@@ -343,8 +322,9 @@ var (
 	ErrTooManySnapshots = errors.New("snapshots wait already")
 )
 
-// Snapshot has a feed read as it is now, in addition to going on from its offset: at its next page boundary, or, where
-// the plugin wants it so, when all has been read. Those that were not begun when the task ends are forgotten.
+// Snapshot requests the current state of a feed in addition to the changes after its offset: at its next page boundary
+// or, if the plugin prefers that, after all changes were read. Snapshots that have not started when the task ends are
+// dropped.
 func (t *Task) Snapshot(feed, ident string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -354,46 +334,42 @@ func (t *Task) Snapshot(feed, ident string) error {
 		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if len(f.wakes.snapshots) >= maxSnapshots {
-			return fmt.Errorf("feed %s: %d %w", feed, len(f.wakes.snapshots), ErrTooManySnapshots)
+		if len(f.notifications.snapshots) >= maxSnapshots {
+			return fmt.Errorf("feed %s: %d %w", feed, len(f.notifications.snapshots), ErrTooManySnapshots)
 		}
-		f.wakes.snapshots = append(f.wakes.snapshots, ident)
-		f.wakes.came.Ring() // it need not doze on
+		f.notifications.snapshots = append(f.notifications.snapshots, ident)
+		f.notifications.signal.Ring()
 		return nil
 	}
 	return fmt.Errorf("%w: %q", ErrNoFeed, feed)
 }
 
-// snapshot is the one that is next.
-func (f *feed) snapshot() (ident string, some bool) {
+func (f *feed) nextSnapshot() (ident string, found bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.wakes.snapshots) == 0 {
+	if len(f.notifications.snapshots) == 0 {
 		return "", false
 	}
-	return f.wakes.snapshots[0], true
+	return f.notifications.snapshots[0], true
 }
 
-// taken says that the plugin has answered the one that was next: it has begun to read it, or reads none.
-func (f *feed) taken(begun bool) {
+func (f *feed) snapshotAnswered(started bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.shown.lastSnapshot = &FeedSnapshot{Snapshot: f.wakes.snapshots[0], At: time.Now().UTC(), Started: begun}
-	if !begun {
-		f.log.Error("the plugin reads no snapshots of this feed", "snapshot", f.wakes.snapshots[0])
+	f.status.lastSnapshot = &FeedSnapshot{Snapshot: f.notifications.snapshots[0], At: time.Now().UTC(),
+		Started: started}
+	if !started {
+		f.log.Error("the plugin reads no snapshots of this feed", "snapshot", f.notifications.snapshots[0])
 	}
-	f.wakes.snapshots = f.wakes.snapshots[1:]
+	f.notifications.snapshots = f.notifications.snapshots[1:]
 }
 
-// attempts counts what was tried for one page.
 type attempts struct {
-	retry retryPolicy
-	count int
-	stale bool
-	// search is for rows on which the plugin breaks.
-	search search
-	// doubts counts those on which a version in doubt broke.
-	doubts int
+	retry         retryPolicy
+	count         int
+	reopened      bool
+	bisection     bisection
+	trialFailures int // counts the failures of a version on trial
 }
 
 type retryPolicy interface {
@@ -404,67 +380,76 @@ type retryPolicy interface {
 
 func (a *attempts) reset() { *a = attempts{retry: a.retry} }
 
-// errMismatch: the page is not the one that was begun; it is to be delivered again from its start.
+// errMismatch means that the page is not the interrupted one; it is delivered again from its start.
 var errMismatch = errors.New("the page answers differently now")
 
-// overcome decides what becomes of a page that failed: nil where it is to be asked for again.
-func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
+// prepareRetry returns nil if a failed page is requested again.
+func (f *feed) prepareRetry(ctx context.Context, a *attempts, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if errors.Is(err, errSwapped) {
-		f.askedAgain()
+	if errors.Is(err, errVersionReplaced) {
+		f.onPageRestart()
 		return nil
-	}
-	if errors.Is(err, errMismatch) && f.task.o.ExactlyOnceRequired {
-		return fmt.Errorf("%w: rows up to row %d of it were delivered before, and would come twice, which "+
-			"exactly.once.support=required forbids", err, f.at.row)
 	}
 	if errors.Is(err, errMismatch) {
-		f.task.count.repeated.Add(1)
-		f.log.Warn("the rows that were delivered already are not those that the service answers now: the "+
-			"page is delivered again",
-			"row", f.at.row, "page", describe(f.at.fields))
-		f.at.inside = false
-		return nil
+		return f.handleMismatch(err)
 	}
 	if shared := new(plugin.Abandoned); errors.As(err, &shared) {
-		f.askedAgain()
-		f.log.Info("page to be asked for again", "reason", shared)
+		f.onPageRestart()
+		f.log.Info("page to be requested again", "reason", shared)
 		return nil
 	}
-	f.task.count.faults.Add()
+	f.task.count.errors.Add()
 	if f.task.plugin.ShouldRetry(err) {
-		f.askedAgain()
-		return f.onTrial(ctx, a, err)
+		f.onPageRestart()
+		return f.retryOnTrial(ctx, a, err)
 	}
-	if broke := new(trapped); errors.As(err, &broke) && a.search.narrow(broke) {
-		f.askedAgain()
-		f.log.Warn("the plugin broke: the page is asked for again, to find the row", "try", a.search.tries, "found",
-			len(a.search.rows),
-			"from_byte", broke.from, "to_byte", broke.to, "error", broke)
-		if a.search.since > soonAgain {
+	if inPage := new(trapError); errors.As(err, &inPage) && a.bisection.narrow(inPage) {
+		f.onPageRestart()
+		f.log.Warn("the plugin broke: requesting the page again to find the row", "try", a.bisection.tries, "found",
+			len(a.bisection.rows),
+			"from_byte", inPage.from, "to_byte", inPage.to, "error", inPage)
+		if a.bisection.since > immediateRetries {
 			return a.retry.Wait(ctx, 0)
 		}
 		return context.Cause(ctx)
 	}
-	var fault *wit.Error
-	var final *finalError
+	return f.retryError(ctx, a, err)
+}
+
+// handleMismatch delivers a page again from its start, unless that would deliver rows twice.
+func (f *feed) handleMismatch(err error) error {
+	if f.task.o.ExactlyOnceRequired {
+		return fmt.Errorf("%w: rows up to row %d of it were delivered before, and would come twice, which "+
+			"exactly.once.support=required forbids", err, f.position.row)
+	}
+	f.task.count.repeated.Add(1)
+	f.log.Warn("the service returns other rows than those that were delivered: the page is delivered again",
+		"row", f.position.row, "page", describeOffset(f.position.fields))
+	f.position.midPage = false
+	return nil
+}
+
+// retryError decides by the kind of an error.
+func (f *feed) retryError(ctx context.Context, a *attempts, err error) error {
+	var pluginErr *wit.Error
+	var permanent *permanentError
 	var trap *plugin.Trap
 	if errors.As(err, &trap) && trap.Limit != "" {
-		fault = &wit.Error{Kind: wit.ErrorTransient} // a busy machine breaks fences too
-	} else if !errors.As(err, &fault) || errors.As(err, &final) {
+		pluginErr = &wit.Error{Kind: wit.ErrorTransient} // also a result of a busy machine
+	} else if !errors.As(err, &pluginErr) || errors.As(err, &permanent) {
 		return err
 	}
 	switch {
-	case fault.Kind == wit.ErrorStale && !a.stale:
-		a.stale = true
-		f.askedAgain()
-		f.log.Info("the plugin asks to be opened again", "reason", fault.Message)
+	case pluginErr.Kind == wit.ErrorStale && !a.reopened:
+		a.reopened = true
+		f.onPageRestart()
+		f.log.Info("the plugin's context is stale: opening the plugin again", "reason", pluginErr.Message)
 		return f.reopen(ctx)
-	case fault.Kind == wit.ErrorStale:
+	case pluginErr.Kind == wit.ErrorStale:
 		return fmt.Errorf("opening the plugin again did not help: %w", err)
-	case fault.Kind == wit.ErrorTransient || fault.Code != nil && a.retry.Names(*fault.Code):
+	case pluginErr.Kind == wit.ErrorTransient || pluginErr.Code != nil && a.retry.Names(*pluginErr.Code):
 		if a.retry.Times() == 0 {
 			return err
 		}
@@ -473,57 +458,48 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 		}
 		a.count++
 		f.task.o.Metrics.Retries.Add(1)
-		f.askedAgain()
-		task.LogRetry(f.log, f.task.o.Client, "page to be asked for again", "retry", a.count, "error", err)
+		f.onPageRestart()
+		task.LogRetry(f.log, f.task.o.Client, "page to be requested again", "retry", a.count, "error", err)
 		return a.retry.Wait(ctx, 0)
 	}
 	return err
 }
 
-// askedAgain says that a page is delivered again from its start, where it is: a fault that is final is not followed by
-// that.
-func (f *feed) askedAgain() {
-	if say := f.pipe.fromStart; say != nil {
-		f.pipe.fromStart = nil
-		say()
+func (f *feed) onPageRestart() {
+	if log := f.pipeline.logRestart; log != nil {
+		f.pipeline.logRestart = nil
+		log()
 	}
 }
 
-// soonAgain is how often a page is asked for again without a pause where the version of the plugin is in doubt, or
-// where a row is searched for on which it breaks.
-const soonAgain = 3
+const immediateRetries = 3
 
-// onTrial has a page asked for again that broke a version in doubt: it is left for the one before soon, or proves
-// itself.
-func (f *feed) onTrial(ctx context.Context, a *attempts, err error) error {
-	a.doubts++
-	f.log.Warn("a version of the plugin that is new broke: the page is asked for again", "version",
+// retryOnTrial: soon the version is rolled back, or proves itself.
+func (f *feed) retryOnTrial(ctx context.Context, a *attempts, err error) error {
+	a.trialFailures++
+	f.log.Warn("a new version of the plugin failed: the page is requested again", "version",
 		f.opened.code.Version(), "error", err)
 	switch {
-	case a.doubts <= soonAgain:
+	case a.trialFailures <= immediateRetries:
 		return context.Cause(ctx)
-	case a.doubts-soonAgain > a.retry.Times():
-		return fmt.Errorf("tried %d times: %w", a.doubts, err)
+	case a.trialFailures-immediateRetries > a.retry.Times():
+		return fmt.Errorf("tried %d times: %w", a.trialFailures, err)
 	}
 	return a.retry.Wait(ctx, 0)
 }
 
-// finalError is one that must not be tried again here: the transport has done so already.
-type finalError struct{ err error }
+type permanentError struct{ err error }
 
-func (e *finalError) Error() string { return e.err.Error() }
-func (e *finalError) Unwrap() error { return e.err }
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
 
-// stand notes the plugin's offset between two pages: whether another version of the plugin takes this offset decides
-// whether that version can take over.
-func (f *feed) stand(at []wit.OffsetEntry) {
+func (f *feed) setBoundary(offset []wit.OffsetEntry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.between = at
+	f.boundary = offset
 }
 
-// describe writes fields for a message.
-func describe(fields []wit.OffsetEntry) string {
+func describeOffset(fields []wit.OffsetEntry) string {
 	b := []byte{}
 	for i, f := range fields {
 		if i > 0 {
@@ -546,22 +522,21 @@ func describe(fields []wit.OffsetEntry) string {
 	return string(b)
 }
 
-// pace keeps a feed from asking a service, or a plugin, without a pause where nothing comes of it: whatever period or
-// `more` a plugin names. The zero value is ready.
-type pace struct{ backoff pause.Backoff }
+// progressBackoff adds pauses between requests that bring nothing, whatever interval the plugin requests. The zero
+// value is ready to use.
+type progressBackoff struct{ backoff pause.Backoff }
 
-// The pause before the next try grows from the one to the other while nothing comes.
 const (
-	leastPause = 100 * time.Millisecond
-	maxPause   = time.Second
+	minPause = 100 * time.Millisecond
+	maxPause = time.Second
 )
 
-// after is the least pause after a try that brought something, or nothing.
-func (p *pace) after(something bool) time.Duration {
-	p.backoff.First, p.backoff.Longest = leastPause, maxPause
-	if something {
+// after returns the minimum pause after an attempt.
+func (p *progressBackoff) after(progressed bool) time.Duration {
+	p.backoff.First, p.backoff.Longest = minPause, maxPause
+	if progressed {
 		p.backoff.Reset()
-		return leastPause
+		return minPause
 	}
 	return p.backoff.Next()
 }

@@ -15,34 +15,34 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Replay is what sends dead letters once more.
+// Replay delivers dead letters again.
 type Replay struct {
-	// Partition is where it is stored how far they are.
+	// Partition is where the progress is stored.
 	Partition []wit.OffsetEntry
-	// Next returns some letters, and what is stored after them; no letters: these were all. It is called when those
-	// before are acknowledged and stored. Letters that are documents and unreadable are not to be among them.
+	// Next returns some letters and the offset after them; no letters means the end. It is called when the previous
+	// ones are acknowledged and stored. Unreadable documents must not be among them.
 	Next func(ctx context.Context, unreadable UnreadableReason) (letters []task.DeadLetter, after []wit.OffsetEntry,
 		err error)
 }
 
-// UnreadableReason tells why no feed of the connector can read a letter that is a document, "" where one can. The error
-// is that of opening the plugin.
+// UnreadableReason returns why no feed of the connector can read a letter that is a document, empty if one can. The
+// error is that of opening the plugin.
 type UnreadableReason func(context.Context, *task.DeadLetter) (why string, err error)
 
-// Replay sends dead letters through the transforms and converters, those that are documents through the plugin before.
-// What is refused again goes back to DeadLetters. It returns when all is acknowledged and what is after it is stored.
+// Replay sends dead letters through the transforms and converters, documents through the plugin before. Letters that
+// fail again go back to DeadLetters. It returns when all is acknowledged and the offset is stored.
 func (t *Task) Replay(ctx context.Context, r Replay) error {
 	if err := t.o.PrepareOffsets(ctx, 1); err != nil {
 		return err
 	}
-	reading := replaying{task: t}
+	reading := replayReader{task: t}
 	var err error
 	if reading.key, reading.value, err = t.o.DeadLetters.NewConverters(); err != nil {
 		return err
 	}
-	f := newFeedOf(t, &openedVersion{feeds: []wit.Feed{{}}})
+	f := emptyFeed(t, &openedVersion{feeds: []wit.Feed{{}}})
 	f.name, f.partition, f.log = "dead letters", r.Partition, t.log.With(slog.String("feed", "dead letters"))
-	f.reads = func(ctx context.Context) error {
+	f.readStage = func(ctx context.Context) error {
 		for {
 			letters, after, err := r.Next(ctx, reading.unreadable)
 			if err != nil || len(letters) == 0 {
@@ -51,7 +51,7 @@ func (t *Task) Replay(ctx context.Context, r Replay) error {
 			if err := reading.send(ctx, f, letters, after); err != nil {
 				return err
 			}
-			if err := f.durable(ctx); err != nil {
+			if err := f.awaitDurable(ctx); err != nil {
 				return err
 			}
 		}
@@ -64,33 +64,31 @@ func (t *Task) Replay(ctx context.Context, r Replay) error {
 	return err
 }
 
-// replaying makes rows of dead letters. It belongs to the stage of reading.
-type replaying struct {
+type replayReader struct {
 	task       *Task
 	key, value convert.Converter
-	opened     *openedVersion // for documents, by the first
+	opened     *openedVersion // set by the first document
 }
 
-// send forwards letters as one page, after which something is stored.
-func (r *replaying) send(ctx context.Context, f *feed, letters []task.DeadLetter, after []wit.OffsetEntry) error {
+func (r *replayReader) send(ctx context.Context, f *feed, letters []task.DeadLetter, after []wit.OffsetEntry) error {
 	for i, try := 0, 0; i < len(letters); {
-		p := newPage(f, &wit.Fetch{}, &origin{what: letters[i].Request, refused: &letters[i]}, &search{})
-		p.handed.some = i > 0
+		p := newPage(f, &wit.Fetch{}, &origin{request: letters[i].Request, replayed: &letters[i]}, &bisection{})
+		p.emitted.any = i > 0
 		err := r.fill(ctx, p)
-		if errors.As(err, new(*plugin.Abandoned)) && try < soonAgain && p.handed.parts == 0 {
-			try++ // another page broke the plugin's instance
-			p.giveBack()
+		if errors.As(err, new(*plugin.Abandoned)) && try < immediateRetries && p.emitted.chunks == 0 {
+			try++ // another page has lost the plugin's instance
+			p.releaseChunk()
 			continue
 		}
 		if err == nil && i == len(letters)-1 {
-			if err = p.room(ctx); err == nil {
-				p.chunk.upTo, p.chunk.ends = f.stores(position{fields: after}), pageComplete
+			if err = p.ensureChunk(ctx); err == nil {
+				p.chunk.offsetAfter, p.chunk.pageEnd = f.offsetAt(position{fields: after}), pageComplete
 			}
 		}
 		if err == nil && p.chunk != nil {
-			err = p.pass(ctx)
+			err = p.flush(ctx)
 		}
-		if p.giveBack(); err != nil {
+		if p.releaseChunk(); err != nil {
 			return err
 		}
 		i, try = i+1, 0
@@ -98,68 +96,68 @@ func (r *replaying) send(ctx context.Context, f *feed, letters []task.DeadLetter
 	return nil
 }
 
-// fill makes the rows of a letter. One that cannot be read goes back as it is.
-func (r *replaying) fill(ctx context.Context, p *page) error {
-	read := r.row
-	if p.of.refused.IsDocument {
-		read = r.document
+// fill makes the rows of a letter. An unreadable letter is written again as it is.
+func (r *replayReader) fill(ctx context.Context, p *page) error {
+	read := r.decodeRow
+	if p.origin.replayed.IsDocument {
+		read = r.decodeDocument
 	}
 	err := read(ctx, p)
-	if err == nil || ctx.Err() != nil || p.handed.parts > 0 || !ofTheLetter(err, p.of.refused.IsDocument) {
+	if err == nil || ctx.Err() != nil || p.emitted.chunks > 0 || !isLetterError(err, p.origin.replayed.IsDocument) {
 		return err
 	}
-	if err := p.room(ctx); err != nil {
+	if err := p.ensureChunk(ctx); err != nil {
 		return err
 	}
-	p.chunk.cut(0)
-	p.chunk.letters = p.chunk.letters[:0]
-	t, l := p.feed.task, p.of.refused
-	stage := task.StageReplay // which tells it from a document that the plugin has refused
+	p.chunk.truncate(0)
+	p.chunk.deadLetters = p.chunk.deadLetters[:0]
+	t, l := p.feed.task, p.origin.replayed
+	stage := task.StageReplay // a document that the plugin rejects has another stage
 	if l.IsDocument {
 		stage = task.StageDecode
 	}
 	if trap := new(plugin.Trap); errors.As(err, &trap) {
-		err = &wit.Error{Kind: wit.ErrorData, Message: breaksOn(trap)}
+		err = &wit.Error{Kind: wit.ErrorData, Message: trapMessage(trap)}
 	}
-	left := func() { p.feed.skipped(p.of.what, uint32(l.Record.Offset), stage, err, nil) }
-	if err := t.o.HandleError(&t.count.faults, err, left); err != nil {
+	onSkip := func() { p.feed.logSkipped(p.origin.request, uint32(l.Record.Offset), stage, err, nil) }
+	if err := t.o.HandleError(&t.count.errors, err, onSkip); err != nil {
 		return err
 	}
 	row := l.Record
-	back := goesBack(l, FailedRow{Topic: row.Topic, Partition: row.Partition, Timestamp: row.Timestamp.UnixMilli(),
-		Failure: task.NewFailure(stage, err)})
+	back := withReplayOrigin(l, FailedRow{Topic: row.Topic, Partition: row.Partition,
+		Timestamp: row.Timestamp.UnixMilli(),
+		Failure:   task.NewFailure(stage, err)})
 	back.Rows = l.Rows
-	p.chunk.letters = append(p.chunk.letters, outgoing{key: row.Key, value: bytes.Clone(row.Value),
+	p.chunk.deadLetters = append(p.chunk.deadLetters, outgoingLetter{key: row.Key, value: bytes.Clone(row.Value),
 		timestamp: back.Timestamp, headers: t.o.DeadLetters.Headers(back)})
 	return nil
 }
 
-// ofTheLetter tells whether what keeps a letter from being read is the letter's: others can be read all the same. Else
-// it is the service's, the plugin's as a whole, or of the moment.
-func ofTheLetter(err error, document bool) bool {
-	var ofPlugin *wit.Error
+// isLetterError reports whether an error is the letter's, so that others can be read all the same. Otherwise it is the
+// service's, the plugin's as a whole, or transient.
+func isLetterError(err error, document bool) bool {
+	var pluginErr *wit.Error
 	var trap *plugin.Trap
 	switch {
 	case fault.Stops(err):
 		return false
 	case errors.As(err, &trap):
-		return trap.Limit == "" // a busy machine breaks fences too
-	case !errors.As(err, &ofPlugin):
+		return trap.Limit == "" // a limit is also exceeded on a busy machine
+	case !errors.As(err, &pluginErr):
 		return !document
 	}
-	switch ofPlugin.Kind {
+	switch pluginErr.Kind {
 	case wit.ErrorData, wit.ErrorUnsupported:
 		return true
-	// What a document links to may be gone; it may break what a plugin takes for granted, and one that asks to be
-	// opened again was opened for these letters.
+	// A linked resource may be deleted, a document may violate the plugin's assumptions, and the plugin was just opened
+	// for these letters.
 	case wit.ErrorNotFound, wit.ErrorGone, wit.ErrorInternal, wit.ErrorStale:
 		return document
 	}
 	return false
 }
 
-// unreadable is an [UnreadableReason].
-func (r *replaying) unreadable(ctx context.Context, l *task.DeadLetter) (why string, err error) {
+func (r *replayReader) unreadable(ctx context.Context, l *task.DeadLetter) (reason string, err error) {
 	if r.opened == nil {
 		o, err := r.task.plugin.Start(ctx)
 		if err != nil {
@@ -168,16 +166,15 @@ func (r *replaying) unreadable(ctx context.Context, l *task.DeadLetter) (why str
 		r.task.plugin.Use(o)
 		r.opened = o
 	}
-	_, why = r.feed(l)
-	return why, nil
+	_, reason = r.feedOf(l)
+	return reason, nil
 }
 
-// row reads a row that a transform or a converter has refused.
-func (r *replaying) row(ctx context.Context, p *page) (err error) {
-	if err := p.room(ctx); err != nil {
+func (r *replayReader) decodeRow(ctx context.Context, p *page) (err error) {
+	if err := p.ensureChunk(ctx); err != nil {
 		return err
 	}
-	l, c := p.of.refused, p.chunk
+	l, c := p.origin.replayed, p.chunk
 	row := wit.Row{Partition: l.Record.Partition, Offset: -1, Timestamp: l.Record.Timestamp.UnixMilli()}
 	if row.Key, err = r.key.Decode(ctx, l.Record.Topic, l.Record.Key, &c.batch); err != nil {
 		return fmt.Errorf("its key: %w", err)
@@ -190,13 +187,12 @@ func (r *replaying) row(ctx context.Context, p *page) (err error) {
 	return nil
 }
 
-// document has the plugin read a row that it has refused.
-func (r *replaying) document(ctx context.Context, p *page) error {
-	l, t := p.of.refused, r.task
-	if why, err := r.unreadable(ctx, l); err != nil || why != "" {
-		return cmp.Or(err, errors.New("a letter "+why))
+func (r *replayReader) decodeDocument(ctx context.Context, p *page) error {
+	l, t := p.origin.replayed, r.task
+	if reason, err := r.unreadable(ctx, l); err != nil || reason != "" {
+		return cmp.Or(err, errors.New("a letter "+reason))
 	}
-	index, _ := r.feed(l)
+	index, _ := r.feedOf(l)
 	reader, err := r.opened.code.Acquire(ctx)
 	if err != nil {
 		return err
@@ -212,22 +208,22 @@ func (r *replaying) document(ctx context.Context, p *page) error {
 	if err != nil {
 		return err
 	}
-	if _, err := p.body(ctx, "", 200, bytes.NewReader(l.Record.Value)); err != nil {
+	if _, err := p.readBody(ctx, "", 200, bytes.NewReader(l.Record.Value)); err != nil {
 		_ = reader.Abandon(context.WithoutCancel(ctx), p.number) // the instance may be gone
 		return err
 	}
 	return nil
 }
 
-// offsetHeaders are the texts of a feed's stored offset, see [wit.OffsetHeader].
+// offsetHeaders returns the strings of a feed's stored offset, see [wit.OffsetHeader].
 func (t *Task) offsetHeaders(ctx context.Context, w *wit.Feed) (headers []wit.Header, err error) {
 	stored, err := t.o.StoredOffset(ctx, w.Partition)
 	if err != nil {
-		return nil, &finalError{fmt.Errorf("read the stored offset: %w", err)}
+		return nil, &permanentError{fmt.Errorf("read the stored offset: %w", err)}
 	}
 	fields, err := PluginFields(stored)
 	if err != nil {
-		return nil, &finalError{err}
+		return nil, &permanentError{err}
 	}
 	for _, field := range fields {
 		if text := field.Value.String; text != nil {
@@ -237,8 +233,7 @@ func (t *Task) offsetHeaders(ctx context.Context, w *wit.Feed) (headers []wit.He
 	return headers, nil
 }
 
-// feed is the one that a letter is of; why says that there is none.
-func (r *replaying) feed(l *task.DeadLetter) (index uint32, why string) {
+func (r *replayReader) feedOf(l *task.DeadLetter) (index uint32, reason string) {
 	found := -1
 	for i, f := range r.opened.feeds {
 		if l.Feed != "" && l.Feed != f.Name || l.Feed == "" && l.Record.Topic != f.Topic {
@@ -257,12 +252,14 @@ func (r *replaying) feed(l *task.DeadLetter) (index uint32, why string) {
 	return uint32(found), ""
 }
 
-// goesBack returns what is recorded about a dead letter that is written again: where its row first came from. Nil means
-// that it is written for the first time.
-func goesBack(l *task.DeadLetter, as FailedRow) FailedRow {
+// withReplayOrigin copies into a new dead letter where the row of a replayed one first came from. l is nil for a first
+// dead letter.
+func withReplayOrigin(l *task.DeadLetter, letter FailedRow) FailedRow {
 	if l != nil {
-		as.Feed, as.Page, as.Row, as.Replays, as.ReplayedFrom = l.Feed, l.Request, uint32(l.Record.Offset), l.Replays,
+		letter.Feed, letter.Page, letter.Row, letter.Replays, letter.ReplayedFrom = l.Feed, l.Request,
+			uint32(l.Record.Offset),
+			l.Replays,
 			l.Position
 	}
-	return as
+	return letter
 }

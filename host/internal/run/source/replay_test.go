@@ -104,14 +104,14 @@ func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 				func(ctx context.Context, unreadable UnreadableReason) error {
 					for i := range left {
 						if left[i].IsDocument {
-							if why, err := unreadable(ctx, &left[i]); err != nil || why != "" {
-								return errors.Join(err, errors.New("letters "+why))
+							if reason, err := unreadable(ctx, &left[i]); err != nil || reason != "" {
+								return errors.Join(err, errors.New("letters "+reason))
 							}
 						}
 					}
 					return nil
 				}))
-			dead, rows := w.came()
+			dead, rows := w.received()
 			if c.ends != "" {
 				runtest.Fails(t, err, c.ends)
 				assert.Equal(t, 0, len(rows)+len(dead), c.ends, "records", rows, dead)
@@ -130,7 +130,7 @@ func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 				task.Progress().Skipped != 1 {
 				t.Errorf("expected %q to be said once, found %q, %d", c.back, back, task.Progress().Skipped)
 			}
-			assert.Equal(t, "next=5 fingerprint=", describe(w.broker.offsets["topic=dlq"]), "stored")
+			assert.Equal(t, "next=5 fingerprint=", describeOffset(w.broker.offsets["topic=dlq"]), "stored")
 		})
 	}
 }

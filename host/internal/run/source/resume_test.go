@@ -26,7 +26,7 @@ var rounds = flag.Int("resume.rounds", 100, "rounds of the resume test")
 // lies after the last stored offset.
 func TestResume(t *testing.T) {
 	runtest.Seeds(t, *rounds, 1, func(t *testing.T, seed uint64, r *rand.Rand) {
-		l := newLife(r)
+		l := newScenario(r)
 		for range r.IntN(5) {
 			if r.IntN(2) == 0 {
 				l.killed(t, 1+r.IntN(6000), 0)
@@ -46,7 +46,7 @@ func TestResume(t *testing.T) {
 
 // What a plugin reads at a start in addition to a load that was begun leaves the stored offset where it is, in the
 // middle of a page, and is read once, however often a page of the load is asked for again.
-func TestPageBesideALoad(t *testing.T) {
+func TestExtraPageDuringALoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{exact: true}
 		page := rows("a", 3000)
@@ -79,7 +79,7 @@ func TestPageBesideALoad(t *testing.T) {
 		if causes, _ := r.seen(); strings.Count(strings.Join(causes, " "), "store") != 1 {
 			t.Errorf("the feed was read by the causes %q", causes)
 		}
-		p, _, _, err := positionOf(fieldsBefore)
+		p, _, _, err := parsePosition(fieldsBefore)
 		require.NoError(t, err)
 		left := len(page) - int(p.row) - 1
 		assert.Equal(t, left+1, len(w.broker.records())-written, "records after the restart")
@@ -89,7 +89,7 @@ func TestPageBesideALoad(t *testing.T) {
 
 // A topic that is changed amid a load would have a part of the rows each: the feed does what a changed fingerprint
 // means. Between two loads it may be changed.
-func TestTopicChangedAmidALoad(t *testing.T) {
+func TestTopicChangedDuringALoad(t *testing.T) {
 	a, b := rows("a", 3), rows("b", 3)
 	for name, c := range map[string]struct {
 		changed wit.MismatchPolicy
@@ -141,8 +141,8 @@ func TestTopicChangedAmidALoad(t *testing.T) {
 	}
 }
 
-// life is a feed's over several workers.
-type life struct {
+// scenario is a feed's over several workers.
+type scenario struct {
 	r           *rand.Rand
 	exact, lies bool
 	feeds       int
@@ -156,8 +156,8 @@ type life struct {
 	firsts []int
 }
 
-func newLife(r *rand.Rand) *life {
-	l := &life{r: r, exact: r.IntN(3) > 0, lies: r.IntN(2) == 0, feeds: 1 + r.IntN(2), deleted: map[string]bool{},
+func newScenario(r *rand.Rand) *scenario {
+	l := &scenario{r: r, exact: r.IntN(3) > 0, lies: r.IntN(2) == 0, feeds: 1 + r.IntN(2), deleted: map[string]bool{},
 		order: map[string]int{}}
 	for p := range 1 + r.IntN(4) {
 		var lines []string
@@ -184,26 +184,26 @@ func newLife(r *rand.Rand) *life {
 	return l
 }
 
-func (l *life) index() {
+func (l *scenario) index() {
 	n := 0
 	for _, page := range l.pages {
 		l.firsts = append(l.firsts, n)
-		ends := []int{}
+		isLast := []int{}
 		for _, line := range page {
 			n++
 			if line[0] == '+' {
-				ends[len(ends)-1] = n
+				isLast[len(isLast)-1] = n
 			} else {
-				ends = append(ends, n)
+				isLast = append(isLast, n)
 			}
 			l.order[strings.TrimPrefix(line, "+")] = n
 		}
-		l.ends = append(l.ends, ends)
+		l.ends = append(l.ends, isLast)
 	}
 }
 
 // killed runs until an event or until so many offsets were stored; after that nothing gets out of the worker.
-func (l *life) killed(t *testing.T, events, stores int) {
+func (l *scenario) killed(t *testing.T, events, stores int) {
 	b := l.w.broker
 	b.mu.Lock()
 	b.events, b.kill, b.killAfter = 0, events, stores
@@ -221,7 +221,7 @@ func (l *life) killed(t *testing.T, events, stores int) {
 	l.check(t, stored, before)
 }
 
-func (l *life) finish(t *testing.T) {
+func (l *scenario) finish(t *testing.T) {
 	stored := l.stored()
 	before := len(l.w.broker.records())
 	if _, err := l.w.run(t); err != nil {
@@ -243,14 +243,14 @@ func (l *life) finish(t *testing.T) {
 }
 
 // stored is how many rows of each feed the stored offsets cover; of a service that does not keep its word nobody knows.
-func (l *life) stored() []int {
+func (l *scenario) stored() []int {
 	out := make([]int, l.feeds)
 	if l.lies {
 		return out
 	}
 	for feed := range out {
 		fields, _ := l.w.broker.Get(context.Background(), []wit.OffsetEntry{wit.IntegerEntry("feed", int64(feed))})
-		p, _, _, err := positionOf(fields)
+		p, _, _, err := parsePosition(fields)
 		if err != nil || len(p.fields) == 0 {
 			continue
 		}
@@ -259,7 +259,7 @@ func (l *life) stored() []int {
 		switch {
 		case page == len(l.pages):
 			out[feed] = len(l.order)
-		case p.inside:
+		case p.midPage:
 			out[feed] = l.ends[page][p.row]
 		default:
 			out[feed] = l.firsts[page]
@@ -270,7 +270,7 @@ func (l *life) stored() []int {
 
 // check looks at what one worker wrote: where pages repeat exactly, nothing that the offsets which it found stored
 // cover.
-func (l *life) check(t *testing.T, stored []int, before int) {
+func (l *scenario) check(t *testing.T, stored []int, before int) {
 	if !l.exact || l.lies {
 		return
 	}
@@ -285,7 +285,7 @@ func (l *life) check(t *testing.T, stored []int, before int) {
 }
 
 // change is a service that answers otherwise the next time: rows gone, moved, added.
-func (l *life) change() {
+func (l *scenario) change() {
 	l.w.service.mu.Lock()
 	defer l.w.service.mu.Unlock()
 	for p := range l.pages {
@@ -315,7 +315,7 @@ func (l *life) change() {
 
 // A page that breaks off until the task fails, or in which the task is stopped, leaves a place after all that is in
 // Kafka: the next start repeats no row.
-func TestNoRowTwiceAfterAFailureAmidAPage(t *testing.T) {
+func TestNoRowTwiceAfterAFailureWithinAPage(t *testing.T) {
 	several := rows("a", 2000)
 	for i := range several {
 		if i%3 > 0 {

@@ -103,13 +103,13 @@ func TestFailureBetweenPages(t *testing.T) {
 		stop := runtest.Start(t, NewTask(w.o).Run)
 		runtest.Pass(time.Minute)
 		w.broker.mu.Lock()
-		came := w.broker.log
+		triggers := w.broker.log
 		w.broker.log, w.broker.offsets = nil, map[string][]wit.OffsetEntry{}
 		w.broker.mu.Unlock()
 		last.failed(&kafka.Rewound{Cause: errors.New("connection refused")})
 		runtest.Pass(time.Minute)
-		assert.Equal(t, came, w.broker.records(), "records after the loss")
-		assert.Equal(t, 3, len(came), "records")
+		assert.Equal(t, triggers, w.broker.records(), "records after the loss")
+		assert.Equal(t, 3, len(triggers), "records")
 		require.NoError(t, stop())
 	})
 }

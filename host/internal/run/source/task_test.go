@@ -313,10 +313,10 @@ func TestRequestsThatAcknowledge(t *testing.T) {
 		w := newWorld(&reader{exact: true, acks: true}, rows("a", 3), rows("b", 3), rows("c", 3))
 		w.broker.flushes = false
 		w.broker.slow = make(chan struct{})
-		ran, gone := make(chan struct{}), make(chan struct{})
-		defer func() { close(ran); <-gone }()
+		ran, swapped := make(chan struct{}), make(chan struct{})
+		defer func() { close(ran); <-swapped }()
 		go func() {
-			defer close(gone)
+			defer close(swapped)
 			for {
 				time.Sleep(time.Second)
 				select {
@@ -333,7 +333,7 @@ func TestRequestsThatAcknowledge(t *testing.T) {
 			}
 			w.broker.mu.Lock()
 			defer w.broker.mu.Unlock()
-			if stored := describe(w.broker.offsets["feed=0"]); len(w.broker.log) != n*3 ||
+			if stored := describeOffset(w.broker.offsets["feed=0"]); len(w.broker.log) != n*3 ||
 				stored != fmt.Sprintf("page=%d fingerprint=;topic=topic0", n) {
 				t.Errorf("%s was sent with %d records written and %q stored", r.Target, len(w.broker.log), stored)
 			}
@@ -421,7 +421,7 @@ func TestStoredOffsetsThatDoNotFit(t *testing.T) {
 		"refuses the stored offset": {[]wit.OffsetEntry{wit.IntegerEntry("page", 9)}, reader{refuses: "page=9"}},
 		"expected a digest": {[]wit.OffsetEntry{wit.IntegerEntry("record", 1), wit.StringEntry("keys",
 			"zz")}, reader{}},
-		"the number of a row": {[]wit.OffsetEntry{wit.StringEntry("record", "1")}, reader{}},
+		"a row number": {[]wit.OffsetEntry{wit.StringEntry("record", "1")}, reader{}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(&c.reader, rows("a", 3))
@@ -433,7 +433,7 @@ func TestStoredOffsetsThatDoNotFit(t *testing.T) {
 }
 
 // An offset without a digest says nothing that can be verified: the page comes again.
-func TestOffsetOfSomebodyElse(t *testing.T) {
+func TestOffsetOfAnotherProgram(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true, fingerprint: "f"}, rows("a", 3), rows("b", 3))
 		w.broker.offsets["feed=0"] = []wit.OffsetEntry{wit.IntegerEntry("page", 1), wit.IntegerEntry("record", 1)}
@@ -442,7 +442,7 @@ func TestOffsetOfSomebodyElse(t *testing.T) {
 	})
 }
 
-func TestWakesCarryTheStandingOffset(t *testing.T) {
+func TestTriggersCarryTheOffset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{wakes: true}, rows("a", 600))
 		w.broker.offsets["feed=0"] = []wit.OffsetEntry{wit.IntegerEntry("page", 0), wit.StringEntry("fingerprint", "")}
@@ -459,9 +459,10 @@ func TestSwapAtThePageBoundary(t *testing.T) {
 	}{
 		"that fits":            {reader{version: "2", exact: true, fingerprint: "f"}, ""},
 		"of other fingerprint": {reader{version: "2", exact: true, fingerprint: "g"}, "belong to something else"},
-		"of other feeds":       {reader{version: "2", exact: true, fingerprint: "f", feeds: 2}, "change of feeds"},
+		"of other feeds": {reader{version: "2", exact: true, fingerprint: "f", feeds: 2},
+			"restart the task to change feeds"},
 		"that refuses offsets": {reader{version: "2", exact: true, fingerprint: "f", refuses: "page=1"},
-			"refuses the offset"},
+			"rejects the offset"},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			old := &reader{version: "1", exact: true, fingerprint: "f"}

@@ -11,21 +11,20 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
-// worked is what a clock says of the last minute, in seconds.
 func worked(c *BusyClock) (seconds float64, calls int64) {
 	s := NewStage("", c)
 	return s.Busy.Round(time.Millisecond).Seconds(), s.Calls
 }
 
-func TestClock(t *testing.T) {
+func TestBusyClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c BusyClock
-		says := func(want float64, calls int64, took time.Duration, when string) {
+		says := func(want float64, calls int64, total time.Duration, when string) {
 			t.Helper()
 			seconds, n := worked(&c)
 			assert.Equal(t, want, seconds, when)
 			assert.Equal(t, calls, n, when)
-			assert.Equal(t, took, c.Total(), when)
+			assert.Equal(t, total, c.Total(), when)
 		}
 		says(0, 0, 0, "before it began")
 		c.Start()
@@ -46,8 +45,8 @@ func TestClock(t *testing.T) {
 	})
 }
 
-// What waits is not at work: for a pause, or for several at a time, also where one lasts longer than the work.
-func TestClockOfWorkThatWaits(t *testing.T) {
+// Waits do not count, also concurrent ones and those that outlast the work.
+func TestBusyClockIgnoresWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c BusyClock
 		ctx, end := c.Track(context.Background())
@@ -102,7 +101,7 @@ func TestFlow(t *testing.T) {
 	})
 }
 
-// A clock is used for each piece of a page: it takes no memory.
+// It is used for each piece of a page.
 func TestClockAllocatesNothing(t *testing.T) {
 	var c BusyClock
 	var m Meter

@@ -1,6 +1,3 @@
-// Package task is what tasks of sources and of sinks have in common: which version of the plugin is opened, how another
-// one takes its place, how long stages were at work, and what becomes of records that cannot be handled. What is read
-// and written is the business of host/internal/run/source and host/internal/run/sink.
 package task
 
 import (
@@ -18,78 +15,69 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PluginVersion is one version of a plugin at work for one connector. C is what a task makes its calls on: an instance,
-// or a page's share of one. Codes are comparable.
+// PluginVersion is one version of a plugin that a connector uses. C is what a task makes its calls on: an instance, or
+// a page's share of one. Values are comparable.
 type PluginVersion[C any] interface {
 	Acquire(ctx context.Context) (C, error)
-	// AcquireFresh is Acquire of an instance that has done nothing yet.
+	// AcquireFresh acquires an instance that has not been used yet.
 	AcquireFresh(ctx context.Context) (C, error)
 	Release(C)
-	// Version is for messages.
 	Version() string
 }
 
-// PluginVersions is what a connector runs and what it could run: see [VersionOf].
+// PluginVersions are the versions of a connector's plugin, see [NewPluginVersions].
 type PluginVersions[C any] interface {
 	Current() PluginVersion[C]
-	// Candidate is a newer version that nobody has judged yet, nil if there is none.
+	// Candidate returns a newer version that was not evaluated yet, nil if there is none.
 	Candidate() PluginVersion[C]
 	Promote(PluginVersion[C])
 	Reject(c PluginVersion[C], reason string)
-	// ShouldRetry reports whether what failed is to be tried once more before it counts: the version has just taken
-	// over, or was rolled back, and then the one before is the candidate.
+	// ShouldRetry reports whether a failed call is retried before it counts, because the version has just changed.
 	ShouldRetry(err error) bool
 }
 
-// Opener is how a version of the plugin is opened for a task: O is what comes of it, a pointer.
+// Opener opens a version of the plugin for a task. O is a pointer to the result.
 type Opener[C any, O comparable] struct {
-	// New makes the value for a version about to be opened; Of returns that value's version.
+	// New creates an empty result for a version, VersionOf returns its version.
 	New       func(PluginVersion[C]) O
 	VersionOf func(O) PluginVersion[C]
-	// CallOpen makes one call of open, and puts what it comes to into o; or it needs documents.
+	// CallOpen calls open and stores its result in o, or returns requests for documents.
 	CallOpen func(ctx context.Context, call C, o O, state []byte, answers []wit.Response) (*wit.RequestBatch, error)
-	// CheckCompatible is why a newer version cannot go on where the task stands.
+	// CheckCompatible returns an error if a newer version cannot continue at the task's offset.
 	CheckCompatible func(ctx context.Context, o O) error
 }
 
-// Plugin is the plugin of a task: the version that was opened last, and those that may take its place. It is safe for
-// use by several goroutines.
+// Plugin is the plugin of a task: the opened version and its possible replacements. It is safe for concurrent use.
 type Plugin[C any, O comparable] struct {
 	Opener[C, O]
 	versions PluginVersions[C]
 	client   transport.Fetcher
 	log      *slog.Logger
 
-	judging sync.Mutex // held while a version is judged
-	openers sync.WaitGroup
+	evaluating sync.Mutex // held while a version is evaluated
+	openers    sync.WaitGroup
 
-	mu     sync.Mutex
-	opened O
-	// ahead is the newer version that is being opened, or was, and is not judged yet; nil: none.
-	ahead *ahead[C, O]
-	// judgeAfter is until when no other version is looked at.
-	judgeAfter time.Time
-	// reopened is when the plugin was opened again last, reopenings how often in succession.
-	reopened   time.Time
-	reopenings int
+	mu            sync.Mutex
+	opened        O
+	pending       *pendingVersion[C, O]
+	evaluateAfter time.Time
+	reopened      time.Time
+	reopenings    int
 }
 
-// NewPlugin makes one; nothing is opened yet.
+// NewPlugin creates a plugin of which no version is opened yet.
 func NewPlugin[C any, O comparable](versions PluginVersions[C], client transport.Fetcher, log *slog.Logger,
 	o Opener[C, O]) *Plugin[C, O] {
 	return &Plugin[C, O]{Opener: o, versions: versions, client: client, log: log}
 }
 
 const (
-	// judgeAgain is how long a version waits that could not be opened for reasons of the moment.
-	judgeAgain = 30 * time.Second
-	// inSuccession is the longest pause between two reopenings that count as in succession.
-	inSuccession = 10 * time.Second
-	// soonAgain is how often a call is made again that a page broke by breaking its instance.
-	soonAgain = 3
+	evaluateRetry = 30 * time.Second
+	reopenWindow  = 10 * time.Second
+	callAttempts  = 3
 )
 
-// Open has a version work out what it needs.
+// Open opens a version.
 func (p *Plugin[C, O]) Open(ctx context.Context, code PluginVersion[C]) (O, error) {
 	o := p.New(code)
 	err := transport.Ask(ctx, p.client, func(state []byte, answers []wit.Response) (need *wit.RequestBatch, err error) {
@@ -102,7 +90,7 @@ func (p *Plugin[C, O]) Open(ctx context.Context, code PluginVersion[C]) (O, erro
 	return o, err
 }
 
-// Start opens the version that the connector runs, which is not taken yet.
+// Start opens the current version. The caller calls Use.
 func (p *Plugin[C, O]) Start(ctx context.Context) (o O, err error) {
 	if o, err = p.openCurrent(ctx, p.Open); err != nil {
 		return o, fmt.Errorf("open: %w", err)
@@ -110,8 +98,7 @@ func (p *Plugin[C, O]) Start(ctx context.Context) (o O, err error) {
 	return o, nil
 }
 
-// openCurrent opens the version that the connector runs, and the next one where another task of the connector takes
-// that while the first is being opened: its code is closed then.
+// openCurrent opens the current version, and the next one if another task has upgraded in the meantime.
 func (p *Plugin[C, O]) openCurrent(ctx context.Context, open func(context.Context, PluginVersion[C]) (O, error)) (O,
 	error) {
 	for {
@@ -123,29 +110,28 @@ func (p *Plugin[C, O]) openCurrent(ctx context.Context, open func(context.Contex
 	}
 }
 
-// Superseded reports whether a call failed because another version has taken the place of the one that it was made on:
-// whoever made it goes on with that, by [Plugin.Upgrade].
+// Superseded reports whether a call failed because its version was replaced. The caller continues with Upgrade.
 func (p *Plugin[C, O]) Superseded(o O, err error) bool { return p.superseded(p.VersionOf(o), err) }
 
 func (p *Plugin[C, O]) superseded(code PluginVersion[C], err error) bool {
 	return errors.Is(err, plugin.ErrClosed) && code != p.versions.Current()
 }
 
-// Use has the task go on with what was opened.
+// Use sets the opened version.
 func (p *Plugin[C, O]) Use(o O) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.opened = o
 }
 
-// Opened is what was opened last; the zero value before that.
+// Opened returns the opened version, or the zero value.
 func (p *Plugin[C, O]) Opened() O {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.opened
 }
 
-// Version is the version that was opened last, "" before that.
+// Version returns the version that is opened, or "".
 func (p *Plugin[C, O]) Version() string {
 	var none O
 	if o := p.Opened(); o != none {
@@ -159,88 +145,82 @@ func (p *Plugin[C, O]) UpgradePending() bool {
 	return p.candidate() != nil || p.versions.Current() != p.VersionOf(p.Opened())
 }
 
-// ahead is a version that is opened while the one before works.
-type ahead[C any, O comparable] struct {
-	code  PluginVersion[C]
-	begun context.Context // whose end ends it
-	done  chan struct{}   // closed when the rest is there
-	o     O
-	err   error
+type pendingVersion[C any, O comparable] struct {
+	code PluginVersion[C]
+	ctx  context.Context // cancels opening
+	done chan struct{}   // closed when o and err are set
+	o    O
+	err  error
 }
 
-// patience is how long a boundary waits for a newer version that is being opened: the work goes on with the old one
-// until another boundary where that takes longer, as it does while a service is asked for its documents.
-const patience = 5 * time.Millisecond
+const upgradeWait = 5 * time.Millisecond
 
-// watchEvery is how often [Plugin.WatchVersions] looks for a newer version.
-const watchEvery = time.Second
+const watchInterval = time.Second
 
-// Upgrade takes another version of the plugin at a boundary: a newer one if it fits, or the version that another task,
-// or another feed of this task, has taken already. It waits until that version is opened.
-func (p *Plugin[C, O]) Upgrade(ctx context.Context) (O, error) { return p.adopt(ctx, -1) }
+// Upgrade switches to another version at a boundary: a compatible candidate, or the version that another task or feed
+// has switched to. It waits until that is opened.
+func (p *Plugin[C, O]) Upgrade(ctx context.Context) (O, error) { return p.upgrade(ctx, -1) }
 
-// UpgradeIfOpened is Adopt that leaves a newer version which is not opened yet for a later boundary: it is opened
-// meanwhile, by a goroutine that ends with ctx, and that Close waits for.
+// UpgradeIfOpened is Upgrade, but it leaves a candidate that is not opened in time for a later boundary. A goroutine
+// that ends with ctx opens it; Close waits for that.
 func (p *Plugin[C, O]) UpgradeIfOpened(ctx context.Context) (O, error) {
-	return p.adopt(ctx, patience)
+	return p.upgrade(ctx, upgradeWait)
 }
 
-// WatchVersions opens newer versions while work goes on that has no boundary for long, until ctx ends. What cannot be
-// opened is rejected at once.
+// WatchVersions opens and evaluates candidates in the background until ctx ends, for work without frequent boundaries.
 func (p *Plugin[C, O]) WatchVersions(ctx context.Context) {
 	p.openers.Go(func() {
 		if err := guard.Do(p.log, "looking for newer versions of the plugin", func() error {
-			for pause.For(ctx, watchEvery) == nil {
+			for pause.For(ctx, watchInterval) == nil {
 				c := p.candidate()
 				if c == nil {
 					continue
 				}
-				a := p.openBeside(ctx, c)
-				if !a.await(ctx, -1) || a.err == nil || !p.judging.TryLock() {
+				a := p.openInBackground(ctx, c)
+				if !a.await(ctx, -1) || a.err == nil || !p.evaluating.TryLock() {
 					continue
 				}
-				err := p.judge(ctx, a)
-				p.judging.Unlock()
+				err := p.evaluate(ctx, a)
+				p.evaluating.Unlock()
 				if err != nil {
 					return nil // ctx has ended
 				}
 			}
 			return nil
 		}); err != nil {
-			p.log.Error("newer versions of the plugin are taken at the ends of pages only", "error", err)
+			p.log.Error("newer versions of the plugin are opened at the ends of pages only", "error", err)
 		}
 	})
 }
 
-// Close waits for what was begun in the background; the contexts of whoever began it are to have ended.
+// Close waits for background work, whose contexts must have ended.
 func (p *Plugin[C, O]) Close() { p.openers.Wait() }
 
-func (p *Plugin[C, O]) adopt(ctx context.Context, atMost time.Duration) (o O, err error) {
+func (p *Plugin[C, O]) upgrade(ctx context.Context, limit time.Duration) (o O, err error) {
 	if c := p.candidate(); c != nil {
-		a := p.openBeside(ctx, c)
-		if a.await(ctx, atMost) && p.judging.TryLock() {
-			err = p.judge(ctx, a)
-			p.judging.Unlock()
+		a := p.openInBackground(ctx, c)
+		if a.await(ctx, limit) && p.evaluating.TryLock() {
+			err = p.evaluate(ctx, a)
+			p.evaluating.Unlock()
 		}
 		if err != nil {
 			return o, err
 		}
 	}
-	if err = p.follow(ctx); err != nil {
+	if err = p.switchToCurrent(ctx); err != nil {
 		return o, err
 	}
 	return p.Opened(), nil
 }
 
-// openBeside begins to open a candidate, unless that was begun before.
-func (p *Plugin[C, O]) openBeside(ctx context.Context, c PluginVersion[C]) *ahead[C, O] {
+func (p *Plugin[C, O]) openInBackground(ctx context.Context, c PluginVersion[C]) *pendingVersion[C, O] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if a := p.ahead; a != nil && a.code == c {
+	if a := p.pending; a != nil && a.code == c {
 		return a
 	}
-	a := &ahead[C, O]{code: c, begun: ctx, done: make(chan struct{})}
-	p.ahead = a
+	a := &pendingVersion[C, O]{code: c, ctx: ctx, done: make(chan struct{})}
+	p.pending = a
 	p.openers.Go(func() {
 		defer close(a.done)
 		a.err = guard.Do(p.log, "opening a newer version of the plugin", func() (err error) {
@@ -254,40 +234,37 @@ func (p *Plugin[C, O]) openBeside(ctx context.Context, c PluginVersion[C]) *ahea
 	return a
 }
 
-// await reports whether the version is opened, or cannot be, within a time; negative: it waits for that, or for the end
-// of ctx.
-func (a *ahead[C, O]) await(ctx context.Context, atMost time.Duration) bool {
-	var late <-chan time.Time
-	if atMost >= 0 {
-		timer := time.NewTimer(atMost)
+// await reports whether opening has ended in time. Negative means no limit.
+func (a *pendingVersion[C, O]) await(ctx context.Context, limit time.Duration) bool {
+	var timeout <-chan time.Time
+	if limit >= 0 {
+		timer := time.NewTimer(limit)
 		defer timer.Stop()
-		late = timer.C
+		timeout = timer.C
 	}
 	select {
 	case <-a.done:
 		return true
-	case <-late:
+	case <-timeout:
 	case <-ctx.Done():
 	}
 	return false
 }
 
-// take hands over what was opened for a version before its turn, nil where nothing was. From then on only
-// the caller has it.
-func (p *Plugin[C, O]) take(c PluginVersion[C]) *ahead[C, O] {
+func (p *Plugin[C, O]) takePending(c PluginVersion[C]) *pendingVersion[C, O] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	a := p.ahead
+	a := p.pending
 	if a == nil || a.code != c {
 		return nil
 	}
-	p.ahead = nil
+	p.pending = nil
 	return a
 }
 
 func (p *Plugin[C, O]) candidate() PluginVersion[C] {
 	p.mu.Lock()
-	early := time.Now().Before(p.judgeAfter)
+	early := time.Now().Before(p.evaluateAfter)
 	p.mu.Unlock()
 	if early {
 		return nil
@@ -295,14 +272,14 @@ func (p *Plugin[C, O]) candidate() PluginVersion[C] {
 	return p.versions.Candidate()
 }
 
-// judge promotes or rejects a candidate that was opened while another version runs. Only the context's end is an error.
-func (p *Plugin[C, O]) judge(ctx context.Context, a *ahead[C, O]) error {
+// evaluate promotes or rejects an opened candidate. It returns an error only if ctx has ended.
+func (p *Plugin[C, O]) evaluate(ctx context.Context, a *pendingVersion[C, O]) error {
 	c := p.candidate()
 	if c != a.code {
 		return nil
 	}
-	if p.take(c) == nil {
-		return nil // somebody else has judged it
+	if p.takePending(c) == nil {
+		return nil // it was evaluated concurrently
 	}
 	o, err := a.o, a.err
 	if err == nil {
@@ -312,14 +289,14 @@ func (p *Plugin[C, O]) judge(ctx context.Context, a *ahead[C, O]) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case a.err != nil && a.begun.Err() != nil: // whoever began it has ended: the next boundary begins again
+	case a.err != nil && a.ctx.Err() != nil: // the next boundary opens it again
 	case err == nil:
 		p.versions.Promote(c)
 		p.Use(o)
 	case faulty && fault.Kind == wit.ErrorTransient:
 		p.log.Warn("a newer version of the plugin cannot be opened now", "version", c.Version(), "error", err)
 		p.mu.Lock()
-		p.judgeAfter = time.Now().Add(judgeAgain)
+		p.evaluateAfter = time.Now().Add(evaluateRetry)
 		p.mu.Unlock()
 	default:
 		p.versions.Reject(c, err.Error())
@@ -327,17 +304,16 @@ func (p *Plugin[C, O]) judge(ctx context.Context, a *ahead[C, O]) error {
 	return nil
 }
 
-// follow opens what the connector runs now, if that has not been done.
-func (p *Plugin[C, O]) follow(ctx context.Context) error {
+func (p *Plugin[C, O]) switchToCurrent(ctx context.Context) error {
 	if p.versions.Current() == p.VersionOf(p.Opened()) {
 		return nil
 	}
-	p.judging.Lock()
-	defer p.judging.Unlock()
+	p.evaluating.Lock()
+	defer p.evaluating.Unlock()
 	if p.versions.Current() == p.VersionOf(p.Opened()) {
 		return nil
 	}
-	o, err := p.openCurrent(ctx, p.openedAhead)
+	o, err := p.openCurrent(ctx, p.openPending)
 	if err != nil {
 		return fmt.Errorf("open version %s of the plugin: %w", p.versions.Current().Version(), err)
 	}
@@ -345,19 +321,17 @@ func (p *Plugin[C, O]) follow(ctx context.Context) error {
 	return nil
 }
 
-// openedAhead is a version opened, which may have begun while it was a candidate.
-func (p *Plugin[C, O]) openedAhead(ctx context.Context, code PluginVersion[C]) (O, error) {
-	if a := p.take(code); a != nil && a.await(ctx, -1) && a.err == nil {
+func (p *Plugin[C, O]) openPending(ctx context.Context, code PluginVersion[C]) (O, error) {
+	if a := p.takePending(code); a != nil && a.await(ctx, -1) && a.err == nil {
 		return a.o, nil
 	}
 	return p.Open(ctx, code)
 }
 
-// Reopen opens a version again because what it worked out no longer fits; with a pause where that was asked for shortly
-// before, since each time the service is asked for documents. The task goes on with it unless it has left the version
-// meanwhile.
+// Reopen opens a version again after it has become stale, with a delay if that happens repeatedly. It does nothing else
+// if the task has switched versions.
 func (p *Plugin[C, O]) Reopen(ctx context.Context, old O) (o O, err error) {
-	if err := p.pace(ctx); err != nil {
+	if err := p.pauseBeforeReopen(ctx); err != nil {
 		return o, err
 	}
 	if o, err = p.Open(ctx, p.VersionOf(old)); err != nil {
@@ -371,9 +345,9 @@ func (p *Plugin[C, O]) Reopen(ctx context.Context, old O) (o O, err error) {
 	return o, nil
 }
 
-func (p *Plugin[C, O]) pace(ctx context.Context) error {
+func (p *Plugin[C, O]) pauseBeforeReopen(ctx context.Context) error {
 	p.mu.Lock()
-	if time.Since(p.reopened) > inSuccession {
+	if time.Since(p.reopened) > reopenWindow {
 		p.reopenings = 0
 	}
 	p.reopened = time.Now()
@@ -386,15 +360,15 @@ func (p *Plugin[C, O]) pace(ctx context.Context) error {
 	return transport.Idle(ctx, n, 0)
 }
 
-// Current is the version that the connector runs, which may not be opened yet.
+// Current returns the connector's current version, which may not be opened yet.
 func (p *Plugin[C, O]) Current() PluginVersion[C] { return p.versions.Current() }
 
 // ShouldRetry is [PluginVersions.ShouldRetry].
 func (p *Plugin[C, O]) ShouldRetry(err error) bool { return p.versions.ShouldRetry(err) }
 
-// Do makes a call that belongs to no page; again where a page broke the instance before it could be made.
+// Do makes a call. It retries if a concurrent page broke the shared instance first.
 func Do[C any](ctx context.Context, code PluginVersion[C], call func(C) error) (err error) {
-	for range soonAgain {
+	for range callAttempts {
 		err = DoAcquired(ctx, code, code.Acquire, call)
 		if _, shared := errors.AsType[*plugin.Abandoned](err); !shared {
 			return err
@@ -403,7 +377,7 @@ func Do[C any](ctx context.Context, code PluginVersion[C], call func(C) error) (
 	return err
 }
 
-// DoAcquired makes a call on what acquire finds.
+// DoAcquired makes a call on the result of acquire.
 func DoAcquired[C any](ctx context.Context, code PluginVersion[C], acquire func(context.Context) (C, error),
 	call func(C) error) error {
 	c, err := acquire(ctx)
@@ -414,7 +388,7 @@ func DoAcquired[C any](ctx context.Context, code PluginVersion[C], acquire func(
 	return call(c)
 }
 
-// IsStale reports whether a plugin asks to be opened again.
+// IsStale reports whether the plugin must be opened again.
 func IsStale(err error) bool {
 	f, ok := errors.AsType[*wit.Error](err)
 	return ok && f.Kind == wit.ErrorStale

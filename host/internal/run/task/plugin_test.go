@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// version is a code that comes to what open says; its calls are made on its name.
+// version is a plugin version whose calls get its name.
 type version struct {
 	name  string
 	opens atomic.Int32
@@ -64,9 +64,8 @@ func started(t *testing.T, b *bound, fits error) *Plugin[string, *state] {
 	return p
 }
 
-// A newer version takes over where it can be opened and fits; one that cannot be opened for the moment is looked at
-// again later.
-func TestAdopt(t *testing.T) {
+// A newer version is used if it opens and is compatible. After a transient error it is tried again later.
+func TestUpgrade(t *testing.T) {
 	fault := func(kind wit.ErrorKind) error { return &wit.Error{Kind: kind, Message: "no"} }
 	for name, c := range map[string]struct {
 		open  func(n int) error
@@ -86,25 +85,24 @@ func TestAdopt(t *testing.T) {
 				b := &bound{current: &version{name: "1"}, candidate: &version{name: "2", open: c.open}}
 				next := b.candidate
 				p := started(t, b, c.fits)
-				var took time.Duration
-				for began := time.Now(); took == 0 && time.Since(began) < 2*time.Minute; time.Sleep(time.Second) {
+				var total time.Duration
+				for began := time.Now(); total == 0 && time.Since(began) < 2*time.Minute; time.Sleep(time.Second) {
 					_, err := p.Upgrade(t.Context())
 					require.NoError(t, err)
 					if p.Version() == "2" {
-						took = time.Since(began) + time.Second
+						total = time.Since(began) + time.Second
 					}
 				}
-				if opens := int(next.opens.Load()); took != c.after || opens != c.calls ||
+				if opens := int(next.opens.Load()); total != c.after || opens != c.calls ||
 					(b.rejected == "") != (c.after > 0) || p.UpgradePending() {
-					t.Errorf("taken after %v, opened %d times, rejected: %q", took, opens, b.rejected)
+					t.Errorf("taken after %v, opened %d times, rejected: %q", total, opens, b.rejected)
 				}
 			})
 		})
 	}
 }
 
-// What another task of the connector has taken is followed; a version that was left is not gone back to by an opening
-// again.
+// A task follows the version of other tasks, and reopening does not return to an old one.
 func TestFollowAndReopen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bound{current: &version{name: "1"}}
@@ -128,9 +126,8 @@ func TestFollowAndReopen(t *testing.T) {
 	})
 }
 
-// The work goes on with the old version while a newer one is opened, however long that takes; it is opened once, also
-// for a task that finds it promoted by another one, and again where whoever began it has ended.
-func TestAdoptOpened(t *testing.T) {
+// The work continues with the old version while a newer one is opened once, also if another task promotes it.
+func TestUpgradeIfOpened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opens, next := make(chan struct{}), &version{name: "2"}
 		next.open = func(int) error {
@@ -143,7 +140,7 @@ func TestAdoptOpened(t *testing.T) {
 			t.Helper()
 			began := time.Now()
 			o, err := p.UpgradeIfOpened(t.Context())
-			if err != nil || o.code.Version() != want || time.Since(began) > patience {
+			if err != nil || o.code.Version() != want || time.Since(began) > upgradeWait {
 				t.Errorf("expected version %s, found %v, %v after %v", want, o, err, time.Since(began))
 			}
 		}
@@ -184,7 +181,7 @@ func TestAdoptOpened(t *testing.T) {
 	})
 }
 
-// Beside work that has no boundary for long, newer versions are opened, and rejected where that fails; none takes over.
+// TestWatch: WatchVersions opens newer versions in the background and rejects those that fail.
 func TestWatch(t *testing.T) {
 	for name, c := range map[string]struct {
 		open     error
@@ -197,7 +194,7 @@ func TestWatch(t *testing.T) {
 				b := &bound{current: &version{name: "1"}, candidate: next}
 				p := started(t, b, nil)
 				p.WatchVersions(ctx)
-				time.Sleep(3 * watchEvery)
+				time.Sleep(3 * watchInterval)
 				synctest.Wait()
 				if next.opens.Load() != 1 || p.Version() != "1" || (b.rejected != "") != c.rejected {
 					t.Errorf("opened %d times, runs %s, rejected: %q", next.opens.Load(), p.Version(), b.rejected)

@@ -13,17 +13,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// RetryPolicy is for how long an operation that failed, and may do better the next time, is tried again. The zero value
-// tries nothing again.
+// RetryPolicy is how long a failed operation is retried. The zero value never retries.
 type RetryPolicy struct {
-	// Timeout is since the operation began (`errors.retry.timeout`); negative: for ever.
+	// Timeout counts from the start of the operation (errors.retry.timeout). Negative means no limit.
 	Timeout time.Duration
-	// MaxDelay is the longest pause between two tries (`errors.retry.delay.max.ms`). Default: a minute.
+	// MaxDelay is the longest delay between attempts (errors.retry.delay.max.ms). Default: a minute.
 	MaxDelay time.Duration
 }
 
-// LogRetry logs what failed and is tried again: as a warning, and at level debug while the service does not answer,
-// of which its client has warned for all that meet it.
+// LogRetry logs an error that is retried: as a warning, or at debug level while the client has logged that the service
+// does not respond.
 func LogRetry(log *slog.Logger, client interface{ Away() bool }, text string, args ...any) {
 	level := slog.LevelWarn
 	if client.Away() {
@@ -32,24 +31,22 @@ func LogRetry(log *slog.Logger, client interface{ Away() bool }, text string, ar
 	log.Log(context.Background(), level, text, args...)
 }
 
-// firstDelay is the pause before the first repetition; it doubles with each, as Kafka Connect's does.
 const firstDelay = 300 * time.Millisecond
 
-// Allows reports whether an operation that began so long ago may be tried again.
+// Allows reports whether an operation may be retried after a time.
 func (r RetryPolicy) Allows(since time.Duration) bool { return r.Timeout < 0 || since < r.Timeout }
 
-// Start begins an operation. The value belongs to one goroutine.
+// Start starts an operation. The result is for one goroutine.
 func (r RetryPolicy) Start() *Retrier {
 	longest := r.MaxDelay
 	if longest <= 0 {
 		longest = time.Minute
 	}
-	return &Retrier{of: r, began: time.Now(), backoff: pause.Backoff{First: firstDelay, Longest: longest + 1}}
+	return &Retrier{policy: r, start: time.Now(), backoff: pause.Backoff{First: firstDelay, Longest: longest + 1}}
 }
 
-// Transform sends rows through a chain: all of them again, while some fail that may do better, since transforms
-// remember nothing and the order of the rows stays. Rows that a failed try has made are dropped. again is called with
-// each failure that is followed by another try.
+// Transform sends rows through a chain. If some fail with a transient error, it retries all of them, because transforms
+// have no state and the order must not change. again is called before each retry.
 func (r RetryPolicy) Transform(ctx context.Context, apply func(context.Context, *record.Batch) ([]wit.RowError, error),
 	rows *record.Batch, again func(failure error)) ([]wit.RowError, error) {
 	if !r.Allows(0) {
@@ -69,11 +66,11 @@ func (r RetryPolicy) Transform(ctx context.Context, apply func(context.Context, 
 		if f, ok := errors.AsType[*wit.Error](failure); !ok || f.Kind != wit.ErrorTransient {
 			return faults, err
 		}
-		goesOn, stopped := tries.Wait(ctx)
+		allowed, stopped := tries.Wait(ctx)
 		if stopped != nil {
 			return nil, stopped
 		}
-		if !goesOn {
+		if !allowed {
 			return faults, err
 		}
 		again(failure)
@@ -82,26 +79,25 @@ func (r RetryPolicy) Transform(ctx context.Context, apply func(context.Context, 
 	}
 }
 
-// Retrier is an operation that is tried again.
+// Retrier is the state of one operation.
 type Retrier struct {
-	of      RetryPolicy
-	began   time.Time
+	policy  RetryPolicy
+	start   time.Time
 	backoff pause.Backoff
 }
 
-// Wait pauses before the next try, at the longest until the time is up. again: there is to be one. It ends early with
-// the context's cause.
+// Wait waits before the next attempt. It reports false if the time is up, and returns the cause of the context's end.
 func (r *Retrier) Wait(ctx context.Context) (again bool, err error) {
-	since := time.Since(r.began)
-	if !r.of.Allows(since) {
+	since := time.Since(r.start)
+	if !r.policy.Allows(since) {
 		return false, nil
 	}
 	delay := r.backoff.Next()
-	if delay == r.backoff.Longest { // as Kafka Connect's: the pauses end at random ones
+	if delay == r.backoff.Longest { // as in Kafka Connect, delays become random at the maximum
 		delay = rand.N(r.backoff.Longest - 1)
 	}
-	if r.of.Timeout >= 0 {
-		delay = min(delay, r.of.Timeout-since)
+	if r.policy.Timeout >= 0 {
+		delay = min(delay, r.policy.Timeout-since)
 	}
 	return true, pause.For(ctx, delay)
 }

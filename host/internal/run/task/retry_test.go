@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/task"
 )
 
-// Pauses double from 300 ms up to the longest, beyond which they are drawn, and the last one ends with the time.
-func TestRetrying(t *testing.T) {
+// Delays double from 300 ms to the maximum, where they become random, and the last one ends with the timeout.
+func TestRetryPolicy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ends := func(r task.RetryPolicy, most int) (ends []time.Duration) {
 			began, retries := time.Now(), r.Start()

@@ -5,28 +5,25 @@ import (
 	"time"
 )
 
-// half is how long a half of a [Window] is, as a sample of Kafka's figures (metrics.sample.window.ms).
-const half = 30 * time.Second
+const halfWindow = 30 * time.Second
 
-// Window knows the average, the largest and the smallest of the values of the last half to whole minute, as Kafka's
-// own figures do (metrics.num.samples=2). The zero value is empty; it is for one goroutine at a time.
-type Window [2]sampled
+// Window summarizes the values of the last 30 to 60 seconds, as Kafka's metrics do (metrics.num.samples=2). The zero
+// value is empty. It is not safe for concurrent use.
+type Window [2]windowHalf
 
-// sampled are the values of half a minute.
-type sampled struct {
-	began         time.Time
+type windowHalf struct {
+	start         time.Time
 	count         int64
 	sum, max, min float64
 }
 
-// Summary is what is known of values. Without any all of it is NaN, as in Kafka.
+// Summary is NaN without values, as in Kafka.
 type Summary struct{ Avg, Max, Min float64 }
 
-// add takes a value that was measured at a time.
 func (w *Window) add(now time.Time, value float64) {
-	if s := &w[0]; s.count == 0 || now.Sub(s.began) >= half {
+	if s := &w[0]; s.count == 0 || now.Sub(s.start) >= halfWindow {
 		w[1] = *s
-		w[0] = sampled{began: now, max: value, min: value}
+		w[0] = windowHalf{start: now, max: value, min: value}
 	}
 	s := &w[0]
 	s.count++
@@ -34,16 +31,16 @@ func (w *Window) add(now time.Time, value float64) {
 	s.max, s.min = max(s.max, value), min(s.min, value)
 }
 
-// AddSince takes the milliseconds since a time.
+// AddSince adds the milliseconds since a time.
 func (w *Window) AddSince(now, start time.Time) {
 	w.add(now, float64(now.Sub(start))/float64(time.Millisecond))
 }
 
-// Summary is that of the values which are not too old at a time.
+// Summary summarizes the values of the window.
 func (w *Window) Summary(now time.Time) Summary {
-	var all sampled
+	var all windowHalf
 	for _, s := range w {
-		if s.count == 0 || now.Sub(s.began) >= 2*half {
+		if s.count == 0 || now.Sub(s.start) >= 2*halfWindow {
 			continue
 		}
 		if all.count == 0 {
@@ -59,20 +56,19 @@ func (w *Window) Summary(now time.Time) Summary {
 	return Summary{all.sum / float64(all.count), all.max, all.min}
 }
 
-// Outcomes count what was tried, and know which share of it in the last half to whole minute went well, as Kafka's
-// percentages do (org.apache.kafka.common.metrics.stats.Frequencies). The zero value is empty; it is for one goroutine
-// at a time.
+// Outcomes counts operations and has the success ratio of the window, as Kafka's percentages do
+// (org.apache.kafka.common.metrics.stats.Frequencies). The zero value is empty. It is not safe for concurrent use.
 type Outcomes struct {
 	Succeeded, Failed int64
 	recent            Window
 }
 
-// OutcomeRatios are from 0 to 1; both are 0 where nothing was tried, as in Kafka.
+// OutcomeRatios are from 0 to 1. Both are 0 without operations, as in Kafka.
 type OutcomeRatios struct{ Succeeded, Failed float64 }
 
-// Add counts one that came to its end at a time.
-func (o *Outcomes) Add(now time.Time, well bool) {
-	if well {
+// Add counts an operation.
+func (o *Outcomes) Add(now time.Time, succeeded bool) {
+	if succeeded {
 		o.Succeeded++
 		o.recent.add(now, 1)
 	} else {
@@ -81,11 +77,11 @@ func (o *Outcomes) Add(now time.Time, well bool) {
 	}
 }
 
-// Ratios are those of what is not too old at a time.
+// Ratios returns the ratios of the window.
 func (o *Outcomes) Ratios(now time.Time) OutcomeRatios {
-	well := o.recent.Summary(now).Avg
-	if math.IsNaN(well) {
+	succeeded := o.recent.Summary(now).Avg
+	if math.IsNaN(succeeded) {
 		return OutcomeRatios{}
 	}
-	return OutcomeRatios{well, 1 - well}
+	return OutcomeRatios{succeeded, 1 - succeeded}
 }

@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -21,29 +22,25 @@ import (
 )
 
 const (
-	// maxAnswer bounds what is read of an answer, in bytes.
-	maxAnswer = 64 << 10
-	// firstPause and lastPause are between two tries of one sending; they double.
-	firstPause, lastPause = time.Second, 8 * time.Second
-	// maxWaiting is how many spans wait to be sent, at most.
-	maxWaiting = 2048
+	maxResponseBytes                = 64 << 10
+	firstRetryDelay, lastRetryDelay = time.Second, 8 * time.Second
+	maxQueued                       = 2048
 )
 
-// post sends the requests of OpenTelemetry's exporter to the endpoint as it is, with its user, password and query,
-// which the exporter leaves out, and the headers.
-type post struct {
-	to      *url.URL
+// endpointTransport sends the exporter's requests to the configured endpoint with its user, password and query, which
+// the exporter drops, and the headers.
+type endpointTransport struct {
+	url     *url.URL
 	headers http.Header
 	next    http.RoundTripper
-	// closing: nothing more is tried again.
-	closing atomic.Bool
+	closing atomic.Bool // disables retries
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (p *post) RoundTrip(r *http.Request) (*http.Response, error) {
+func (p *endpointTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
-	r.URL, r.Host = p.to, ""
-	if user := p.to.User; user != nil {
+	r.URL, r.Host = p.url, ""
+	if user := p.url.User; user != nil {
 		password, _ := user.Password()
 		r.SetBasicAuth(user.Username(), password)
 	}
@@ -52,97 +49,95 @@ func (p *post) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	answer, err := p.next.RoundTrip(r)
 	if err != nil && !p.closing.Load() {
-		err = unanswered{err}
+		err = noResponseError{err}
 	}
 	return answer, err
 }
 
-// unanswered is the error of a request without an answer, which is sent again.
-type unanswered struct{ error }
+type noResponseError struct{ error }
 
-func (unanswered) Temporary() bool { return true }
-func (u unanswered) Unwrap() error { return u.error }
+func (noResponseError) Temporary() bool { return true }
+func (u noResponseError) Unwrap() error { return u.error }
 
-// newExporter makes one that posts spans by OTLP over HTTP, binary
-// (https://opentelemetry.io/docs/specs/otlp/#otlphttp).
+// newExporter implements https://opentelemetry.io/docs/specs/otlp/#otlphttp, binary.
 func newExporter(o Options, log *slog.Logger) (*exporter, error) {
-	trusted, err := o.trust()
+	tlsConfig, err := o.tlsConfig()
 	if err != nil {
 		return nil, err
 	}
 	to, err := url.Parse(o.Endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("the endpoint is no URL")
+		return nil, errors.New("the endpoint is not a URL")
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.TLSClientConfig = trusted
-	p := &post{to: to, headers: o.Headers, next: t}
+	t.TLSClientConfig = tlsConfig
+	p := &endpointTransport{url: to, headers: o.Headers, next: t}
 	client := otlptracehttp.NewClient(otlptracehttp.WithEndpoint(to.Host), otlptracehttp.WithURLPath(to.Path),
-		otlptracehttp.WithInsecure(), // not read: the transport goes by the endpoint
+		otlptracehttp.WithInsecure(), // unused: the transport has its own URL
 		otlptracehttp.WithCompression(otlptracehttp.GzipCompression), otlptracehttp.WithTimeout(o.Timeout),
-		otlptracehttp.WithMaxResponseSize(maxAnswer),
-		// In place of OTEL_EXPORTER_OTLP_HEADERS, which may be for another collector than this endpoint.
+		otlptracehttp.WithMaxResponseSize(maxResponseBytes),
+		// Overrides OTEL_EXPORTER_OTLP_HEADERS, which may be for another collector.
 		otlptracehttp.WithHeaders(nil), otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf),
-		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: true, InitialInterval: firstPause,
-			MaxInterval: lastPause, MaxElapsedTime: o.Timeout}),
+		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: true, InitialInterval: firstRetryDelay,
+			MaxInterval: lastRetryDelay, MaxElapsedTime: o.Timeout}),
 		otlptracehttp.WithHTTPClient(&http.Client{Transport: p, Timeout: o.Timeout,
-			// Headers may be secret, and the next address is somebody else's.
+			// Headers may be secret, and a redirect may lead to another host.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}))
-	e := &exporter{SpanExporter: otlptrace.NewUnstarted(client), post: p, log: log,
-		to: to.Scheme + "://" + to.Host + to.Path}
+	e := &exporter{SpanExporter: otlptrace.NewUnstarted(client), transport: p, log: log,
+		endpoint: to.Scheme + "://" + to.Host + to.Path}
 	for _, values := range o.Headers {
-		e.known.Keep(values...)
+		e.secrets.Keep(values...)
 	}
-	if password, some := to.User.Password(); some {
-		e.known.Keep(password)
+	if password, found := to.User.Password(); found {
+		e.secrets.Keep(password)
 	}
 	for _, values := range to.Query() {
-		e.known.Keep(values...)
+		e.secrets.Keep(values...)
 	}
 	return e, nil
 }
 
-// exporter counts what was sent, and says once that nothing can be, and once that it can be again.
+// exporter counts the spans, and logs once when the collector becomes unavailable and once when it is back.
 type exporter struct {
 	sdk.SpanExporter
-	post        *post
-	to          string       // the endpoint without what may be secret
-	known       secret.Known // of the headers and the endpoint, which a collector may repeat
-	log         *slog.Logger
-	taken, lost atomic.Int64
-	waiting     atomic.Int64 // spans that have ended and are not being sent yet
+	transport      *endpointTransport
+	endpoint       string       // without secrets
+	secrets        secret.Known // of the headers and the endpoint, which a collector may repeat
+	log            *slog.Logger
+	exported, lost atomic.Int64
+	queued         atomic.Int64 // spans that have ended and are not being sent yet
 
-	mu        sync.Mutex
-	collector away.Partner
-	missed    int64 // spans since it is away
+	mu            sync.Mutex
+	collector     away.Partner
+	lostWhileAway int64 // spans since it is away
 }
 
-// queue is a [sdk.SpanProcessor] that drops a span if maxWaiting spans wait, and counts it as lost.
-type queue struct {
+type boundedProcessor struct {
 	sdk.SpanProcessor
 	e *exporter
 }
 
-func newQueue(e *exporter, timeout time.Duration) queue {
-	return queue{sdk.NewBatchSpanProcessor(e, sdk.WithExportTimeout(timeout), sdk.WithMaxQueueSize(maxWaiting)), e}
+func newBoundedProcessor(e *exporter, timeout time.Duration) boundedProcessor {
+	return boundedProcessor{sdk.NewBatchSpanProcessor(e, sdk.WithExportTimeout(timeout),
+		sdk.WithMaxQueueSize(maxQueued)), e}
 }
 
 // OnEnd implements [sdk.SpanProcessor].
-func (q queue) OnEnd(s sdk.ReadOnlySpan) {
+func (q boundedProcessor) OnEnd(s sdk.ReadOnlySpan) {
 	if !s.SpanContext().IsSampled() {
 		return
 	}
-	if q.e.waiting.Add(1) > maxWaiting {
-		q.e.waiting.Add(-1)
+	if q.e.queued.Add(1) > maxQueued {
+		q.e.queued.Add(-1)
 		q.e.lost.Add(1)
 		return
 	}
 	q.SpanProcessor.OnEnd(s)
 }
 
-// ExportSpans never fails: what it has to say is said here, in one line while failures last and not for each batch.
+// ExportSpans never returns an error: it logs one line per outage, not one for each batch.
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
-	e.waiting.Add(-int64(len(spans)))
+	e.queued.Add(-int64(len(spans)))
 	began := time.Now()
 	err := e.SpanExporter.ExportSpans(ctx, spans)
 	e.mu.Lock()
@@ -155,20 +150,21 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 		}
 	}
 	e.lost.Add(lost)
-	e.taken.Add(int64(len(spans)) - lost)
-	e.missed += lost
+	e.exported.Add(int64(len(spans)) - lost)
+	e.lostWhileAway += lost
 	if err != nil {
-		e.collector.Lost(e.log, began, "", "tracing: spans cannot be sent, and those until they can be are lost", "endpoint",
-			e.to, "error", shown.Line(e.known.Strike(err.Error())))
+		e.collector.Lost(e.log, began, "", "tracing: spans cannot be sent, and those until they can be are lost",
+			"endpoint",
+			e.endpoint, "error", shown.Line(e.secrets.Strike(err.Error())))
 		return nil
 	}
-	e.collector.Back(e.log, began, "tracing: spans are sent again", "endpoint", e.to, "lost", e.missed)
-	e.missed = 0
+	e.collector.Back(e.log, began, "tracing: spans are sent again", "endpoint", e.endpoint, "lost", e.lostWhileAway)
+	e.lostWhileAway = 0
 	return nil
 }
 
-// rejected is how many spans an error is about: as many as the collector says, at the end of an error whose type the
-// exporter keeps to itself, else all.
+// rejected returns how many spans an error rejects: the number at the end of a partial success, whose type the exporter
+// does not export, otherwise all.
 func rejected(err error) (n int64) {
 	text := err.Error()
 	if i := strings.LastIndexByte(text, '('); i >= 0 && strings.Contains(text, "OTLP partial success") {

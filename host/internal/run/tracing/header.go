@@ -10,22 +10,21 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Names of the headers with a trace context, as https://www.w3.org/TR/trace-context/ has them.
+// The headers of https://www.w3.org/TR/trace-context/.
 const (
 	parentHeader = "traceparent"
 	stateHeader  = "tracestate"
 )
 
-// maxState is how many bytes of tracestate are read: the specification asks for at least 512.
+// maxState bounds the tracestate in bytes; the specification requires at least 512.
 const maxState = 4096
 
-// maxLinks is how many spans the span of a batch goes back to at most, as the SDK has it by default.
 const maxLinks = 128
 
-// carried is what a [propagation.TraceContext] reads and writes.
-type carried struct{ parent, state string }
+// headerCarrier is a [propagation.TextMapCarrier].
+type headerCarrier struct{ parent, state string }
 
-func (c *carried) Get(key string) string {
+func (c *headerCarrier) Get(key string) string {
 	switch key {
 	case parentHeader:
 		return c.parent
@@ -35,7 +34,7 @@ func (c *carried) Get(key string) string {
 	return ""
 }
 
-func (c *carried) Set(key, value string) {
+func (c *headerCarrier) Set(key, value string) {
 	switch key {
 	case parentHeader:
 		c.parent = value
@@ -44,34 +43,32 @@ func (c *carried) Set(key, value string) {
 	}
 }
 
-func (c *carried) Keys() []string { return []string{parentHeader, stateHeader} }
+func (c *headerCarrier) Keys() []string { return []string{parentHeader, stateHeader} }
 
-// Header is the header by which records say that they come of the span; with Key "" of none. One that was not sampled
-// is carried, too: whoever goes on from it makes no spans either. There is no tracestate, since the worker begins its
-// traces itself.
+// Header returns the trace context header for records of the span, with an empty Key for none. A span that is not
+// sampled is propagated, too, so that consumers create no spans either. There is no tracestate, because the worker
+// starts its own traces.
 func (s *Span) Header() kgo.RecordHeader {
 	if s == nil {
 		return kgo.RecordHeader{}
 	}
-	var c carried
-	propagation.TraceContext{}.Inject(s.under, &c)
+	var c headerCarrier
+	propagation.TraceContext{}.Inject(s.ctx, &c)
 	return kgo.RecordHeader{Key: parentHeader, Value: []byte(c.parent)}
 }
 
-// IsTraceHeader tells whether a record's header is a trace context.
+// IsTraceHeader reports whether a record header is a trace context.
 func IsTraceHeader(name string) bool { return name == parentHeader }
 
-// links are the spans that records come of, each once, in their order. Headers that are no trace context are passed
-// over.
+// links collects the distinct spans of records, in order; invalid trace contexts are ignored.
 type links struct {
 	links []trace.Link
-	seen  map[string]bool // values of the header, as far as they are looked at
+	seen  map[string]bool // header values
 }
 
-// of notes what a record comes of.
-func (l *links) of(r *kgo.Record) {
-	var c carried
-	for i := range r.Headers { // of several the last one counts, as in Kafka's own clients
+func (l *links) add(r *kgo.Record) {
+	var c headerCarrier
+	for i := range r.Headers { // the last one counts, as in Kafka's clients
 		switch h := &r.Headers[i]; {
 		case h.Key == parentHeader && len(h.Value) < maxState:
 			c.parent = string(h.Value)
@@ -92,14 +89,14 @@ func (l *links) of(r *kgo.Record) {
 	}
 }
 
-// StartBatch begins the span of a batch of records, the first of which came at a time.
+// StartBatch starts the span of a batch of records whose first one arrived at since.
 func (t *Tracer) StartBatch(since time.Time, records iter.Seq[*kgo.Record]) *Span {
 	if t == nil {
 		return nil
 	}
 	var l links
 	for r := range records {
-		l.of(r)
+		l.add(r)
 	}
 	return t.start(context.Background(), "batch", trace.WithSpanKind(Consumer), trace.WithTimestamp(since),
 		trace.WithLinks(l.links...))

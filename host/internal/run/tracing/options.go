@@ -16,33 +16,31 @@ import (
 	"github.com/culvert-project/culvert/host/keystore"
 )
 
-// Options say where spans go and which are made.
+// Options configure a [Tracer].
 type Options struct {
-	// Endpoint is the URL to which spans are posted.
+	// Endpoint is the URL that receives the spans.
 	Endpoint string
-	// Headers go with each request. They may be secret.
+	// Headers are added to each request. They may be secret.
 	Headers http.Header
-	// Certificate is a PEM file with the authorities of the endpoint; "": the system's.
+	// Certificate is a PEM file with the endpoint's authorities. Empty means the system's.
 	Certificate string
-	// Timeout bounds one sending, with what is tried again of it.
+	// Timeout limits an export, including retries.
 	Timeout time.Duration
-	// Service is the name under which the spans are shown; "": that of OTEL_RESOURCE_ATTRIBUTES, else culvert.
+	// Service is the service name of the spans. Empty means that of OTEL_RESOURCE_ATTRIBUTES, otherwise culvert.
 	Service string
 	// Sampler is one of [samplers], Argument its ratio.
 	Sampler, SamplerArg string
-	// Redact leaves out of texts what must not be shown. Default: nothing.
+	// Redact removes secrets from texts. The default removes nothing.
 	Redact func(string) string
 }
 
-// samplers are the names of samplers, as the specification of OTEL_TRACES_SAMPLER has them.
+// samplers are the values of OTEL_TRACES_SAMPLER.
 var samplers = []string{"always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off",
 	"parentbased_traceidratio"}
 
-// tracesPath is where OTLP has traces below the URL of a collector.
 const tracesPath = "v1/traces"
 
-// TracesEndpoint is where traces go of a collector at a URL, as the specification of OTEL_EXPORTER_OTLP_ENDPOINT has
-// it.
+// TracesEndpoint returns the URL of a collector's traces, as OTEL_EXPORTER_OTLP_ENDPOINT specifies.
 func TracesEndpoint(base string) (string, error) {
 	u, err := CheckEndpoint(base)
 	if err != nil {
@@ -52,8 +50,9 @@ func TracesEndpoint(base string) (string, error) {
 	return at.JoinPath(tracesPath).String(), nil
 }
 
-// CheckEndpoint checks a URL to which traces are posted as it is, as OTEL_EXPORTER_OTLP_TRACES_ENDPOINT has it. The
-// error does not quote it: it may hold a password.
+// CheckEndpoint checks a URL that is used unchanged, as OTEL_EXPORTER_OTLP_TRACES_ENDPOINT specifies. The
+// error does not quote
+// it, because it may contain a password.
 func CheckEndpoint(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -62,7 +61,7 @@ func CheckEndpoint(endpoint string) (string, error) {
 	return endpoint, nil
 }
 
-// ParseHeaders reads NAME=VALUE, several separated by commas, values with %XX for other characters: the form of
+// ParseHeaders reads comma-separated NAME=VALUE pairs with %XX escapes in values, the format of
 // OTEL_EXPORTER_OTLP_HEADERS. The error quotes no value.
 func ParseHeaders(text string) (http.Header, error) {
 	headers := http.Header{}
@@ -70,9 +69,9 @@ func ParseHeaders(text string) (http.Header, error) {
 		if strings.TrimSpace(part) == "" {
 			continue
 		}
-		name, value, some := strings.Cut(part, "=")
+		name, value, found := strings.Cut(part, "=")
 		decoded, err := url.PathUnescape(strings.TrimSpace(value))
-		if name = strings.TrimSpace(name); !some || name == "" || err != nil ||
+		if name = strings.TrimSpace(name); !found || name == "" || err != nil ||
 			strings.ContainsFunc(name+decoded, func(r rune) bool { return r < ' ' || r == 0x7f }) ||
 			strings.ContainsAny(name, " ()<>@,;:\\\"/[]?={}") {
 			return nil, fmt.Errorf("expected NAME=VALUE, separated by commas; number %d is something else", n+1)
@@ -82,7 +81,6 @@ func ParseHeaders(text string) (http.Header, error) {
 	return headers, nil
 }
 
-// sampler is that of the options.
 func (o Options) sampler() (sdk.Sampler, error) {
 	ratio := func() (sdk.Sampler, error) {
 		share := 1.0
@@ -115,20 +113,19 @@ func (o Options) sampler() (sdk.Sampler, error) {
 	return nil, fmt.Errorf("expected one of %s, found %q", strings.Join(samplers, ", "), o.Sampler)
 }
 
-// CheckSampler tells what is wrong with the sampler, CheckTrust what is with the certificates.
+// CheckSampler validates the sampler.
 func (o Options) CheckSampler() error {
 	_, err := o.sampler()
 	return err
 }
 
-// CheckCertificate is as [Options.CheckSampler].
+// CheckCertificate validates the certificates.
 func (o Options) CheckCertificate() error {
-	_, err := o.trust()
+	_, err := o.tlsConfig()
 	return err
 }
 
-// trust is the configuration of TLS; nil: the system's.
-func (o Options) trust() (*tls.Config, error) {
+func (o Options) tlsConfig() (*tls.Config, error) {
 	if o.Certificate == "" {
 		return nil, nil
 	}

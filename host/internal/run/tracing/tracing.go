@@ -1,11 +1,8 @@
-// Package tracing makes spans of what tasks do, for OpenTelemetry, and sends them to a collector by OTLP over HTTP.
-// There is a span for a page, for a batch and for what is done with one as a whole, never for a row.
+// Package tracing creates OpenTelemetry spans of tasks and sends them to a collector by OTLP over HTTP. There are spans
+// for pages and batches and their stages, never for a row.
 //
-// Tracing is off where a [Tracer] is nil: then Start returns a nil [Span], all methods of a nil Span do nothing, and no
-// memory is taken. Nothing here waits for the collector but [Tracer.Close].
-//
-// Where to look: tracing.go for tracers and spans, options.go for what may be set, export.go for what is sent,
-// header.go for the trace context in records.
+// A nil [Tracer] is off: Start returns a nil [Span], whose methods do nothing and allocate nothing. Only [Tracer.Close]
+// waits for the collector.
 package tracing
 
 import (
@@ -24,26 +21,24 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// scope is the name under which spans say who made them.
-const scope = "github.com/culvert-project/culvert"
+const instrumentationScope = "github.com/culvert-project/culvert"
 
-// defaultService is the name of the service where nobody gives one.
 const defaultService = "culvert"
 
-// maxText bounds a text in a span, in characters: an error may quote what a service answered.
+// maxText bounds a text attribute in characters: an error may quote a response.
 const maxText = 1024
 
-// Tracer makes spans. It owns the goroutine that sends them, until Close. All methods may be called at any time, on nil
-// too, which is a tracer that is off.
+// Tracer creates spans and owns the goroutine that sends them, until Close. Its methods are safe for concurrent use and
+// on nil, a tracer that is off.
 type Tracer struct {
 	tracer   trace.Tracer
 	provider *sdk.TracerProvider
 	exporter *exporter
-	strike   func(string) string
+	redact   func(string) string
 }
 
-// New makes a tracer that sends its spans as o says; instance names this worker among others of the service, version is
-// the program's. Nothing is sent before the first spans have ended. The error is for options that cannot be met.
+// New returns a tracer; instance identifies this worker within the service, version is the program's. The error is for
+// invalid options.
 func New(ctx context.Context, o Options, instance, version string, log *slog.Logger) (*Tracer, error) {
 	sampler, err := o.sampler()
 	if err != nil {
@@ -53,65 +48,64 @@ func New(ctx context.Context, o Options, instance, version string, log *slog.Log
 	if err != nil {
 		return nil, err
 	}
-	own := []attribute.KeyValue{attribute.String("service.name", defaultService),
+	defaults := []attribute.KeyValue{attribute.String("service.name", defaultService),
 		attribute.String("service.version", version), attribute.String("service.instance.id", instance)}
-	var given []attribute.KeyValue
+	var configured []attribute.KeyValue
 	if o.Service != "" {
-		given = append(given, attribute.String("service.name", o.Service))
+		configured = append(configured, attribute.String("service.name", o.Service))
 	}
-	// Later ones win. WithFromEnv: OTEL_RESOURCE_ATTRIBUTES. Nothing about the process: its arguments may hold secrets.
-	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(own...),
-		resource.WithFromEnv(), resource.WithAttributes(given...))
+	// Later options win; WithFromEnv reads OTEL_RESOURCE_ATTRIBUTES. Process attributes may contain secret arguments.
+	res, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(defaults...),
+		resource.WithFromEnv(), resource.WithAttributes(configured...))
 	if err != nil {
 		log.Warn("tracing: OTEL_RESOURCE_ATTRIBUTES cannot be read, and spans go without them", "error", err)
 	}
-	p := sdk.NewTracerProvider(sdk.WithSpanProcessor(newQueue(e, o.Timeout)),
-		sdk.WithSampler(sampler), sdk.WithResource(about))
-	strike := o.Redact
-	if strike == nil {
-		strike = func(text string) string { return text }
+	p := sdk.NewTracerProvider(sdk.WithSpanProcessor(newBoundedProcessor(e, o.Timeout)),
+		sdk.WithSampler(sampler), sdk.WithResource(res))
+	redact := o.Redact
+	if redact == nil {
+		redact = func(text string) string { return text }
 	}
-	return &Tracer{tracer: p.Tracer(scope, trace.WithInstrumentationVersion(version)), provider: p, exporter: e,
-		strike: strike}, nil
+	return &Tracer{tracer: p.Tracer(instrumentationScope, trace.WithInstrumentationVersion(version)), provider: p,
+		exporter: e,
+		redact:   redact}, nil
 }
 
-// Close sends what waits still, once, and ends the tracer, when ctx ends at the latest.
+// Close exports the queued spans once and ends the tracer, at the latest when ctx ends.
 func (t *Tracer) Close(ctx context.Context) {
 	if t != nil {
-		t.exporter.post.closing.Store(true)
-		_ = t.provider.Shutdown(ctx) // what was lost by it was said
+		t.exporter.transport.closing.Store(true)
+		_ = t.provider.Shutdown(ctx) // losses were logged
 	}
 }
 
-// Sent are how many spans a collector has taken, and how many were lost since it did not, or since too many waited.
-func (t *Tracer) Sent() (taken, lost int64) {
+// Sent returns how many spans a collector has accepted, and how many were lost.
+func (t *Tracer) Sent() (exported, lost int64) {
 	if t == nil {
 		return 0, 0
 	}
-	return t.exporter.taken.Load(), t.exporter.lost.Load()
+	return t.exporter.exported.Load(), t.exporter.lost.Load()
 }
 
-// Kind is what a span is about, as OpenTelemetry has it.
+// Kind is the kind of a span in OpenTelemetry.
 type Kind = trace.SpanKind
 
 const (
-	// Internal is for work in the worker, Client for a request to a service, Producer and Consumer for what goes to
-	// Kafka and comes from there.
+	// Internal is for work in the worker, Client for requests to a service, Producer and Consumer for Kafka.
 	Internal = trace.SpanKindInternal
 	Client   = trace.SpanKindClient
 	Producer = trace.SpanKindProducer
 	Consumer = trace.SpanKindConsumer
 )
 
-// Span is something that a task does with a page or a batch. nil is none. It is ended by whoever began it; children may
-// begin after that.
+// Span is an operation of a task on a page or a batch. All methods do nothing on nil. Children may start after its end.
 type Span struct {
 	tracer *Tracer
 	span   trace.Span
-	under  context.Context // with the span in it
+	ctx    context.Context // with the span in it
 }
 
-// Start begins a trace.
+// Start starts a trace.
 func (t *Tracer) Start(name string, kind Kind) *Span {
 	if t == nil {
 		return nil
@@ -119,38 +113,37 @@ func (t *Tracer) Start(name string, kind Kind) *Span {
 	return t.start(context.Background(), name, trace.WithSpanKind(kind))
 }
 
-func (t *Tracer) start(under context.Context, name string, o ...trace.SpanStartOption) *Span {
+func (t *Tracer) start(ctx context.Context, name string, o ...trace.SpanStartOption) *Span {
 	s := &Span{tracer: t}
-	s.under, s.span = t.tracer.Start(under, name, o...)
+	s.ctx, s.span = t.tracer.Start(ctx, name, o...)
 	return s
 }
 
-// StartChild begins a part of what the span is about.
+// StartChild starts a child span.
 func (s *Span) StartChild(name string, kind Kind) *Span {
 	if s == nil {
 		return nil
 	}
-	return s.tracer.start(s.under, name, trace.WithSpanKind(kind))
+	return s.tracer.start(s.ctx, name, trace.WithSpanKind(kind))
 }
 
-// AddPastChild is a part that is over: it was at work for so long between two moments.
+// AddPastChild adds a child that has ended; work is how long it was active between from and to.
 func (s *Span) AddPastChild(name string, from, to time.Time, work time.Duration) {
 	if s == nil || from.IsZero() {
 		return
 	}
-	_, part := s.tracer.tracer.Start(s.under, name, trace.WithTimestamp(from),
+	_, part := s.tracer.tracer.Start(s.ctx, name, trace.WithTimestamp(from),
 		trace.WithAttributes(attribute.Float64("culvert.work_ms", float64(work)/float64(time.Millisecond))))
 	part.End(trace.WithTimestamp(to))
 }
 
-// SetTask notes whose the span is.
+// SetTask sets the connector and the task.
 func (s *Span) SetTask(connector string, task int) {
 	s.SetString("culvert.connector", connector)
 	s.SetInt("culvert.task", int64(task))
 }
 
-// StartRequest begins the span of a request to a service. Its target stands there as in the log: without what may be
-// secret.
+// StartRequest starts the span of a request to a service. Its target is without secrets, as in the log.
 func (s *Span) StartRequest(name string, r *wit.Request) *Span {
 	if s == nil {
 		return nil
@@ -161,7 +154,7 @@ func (s *Span) StartRequest(name string, r *wit.Request) *Span {
 	return part
 }
 
-// SetStatus notes the status of an answer; from 400 on it is an error, as OpenTelemetry has it for clients.
+// SetStatus sets the status of a response; from 400 on it is an error, as in OpenTelemetry's conventions for clients.
 func (s *Span) SetStatus(status uint16) {
 	if s == nil {
 		return
@@ -172,37 +165,37 @@ func (s *Span) SetStatus(status uint16) {
 	}
 }
 
-// SetString notes a name that the connector publishes.
+// SetString sets an attribute that contains no secret.
 func (s *Span) SetString(key, value string) {
 	if s != nil {
-		s.span.SetAttributes(attribute.String(key, bounded(value)))
+		s.span.SetAttributes(attribute.String(key, truncate(value)))
 	}
 }
 
-// SetRedacted notes something about the span, without what must not be shown.
+// SetRedacted sets an attribute without its secrets.
 func (s *Span) SetRedacted(key, value string) {
 	if s != nil {
-		s.SetString(key, s.tracer.strike(value))
+		s.SetString(key, s.tracer.redact(value))
 	}
 }
 
-// SetInt notes something about the span.
+// SetInt sets a number.
 func (s *Span) SetInt(key string, value int64) {
 	if s != nil {
 		s.span.SetAttributes(attribute.Int64(key, value))
 	}
 }
 
-// End ends the span; err is what went wrong, if something did.
+// End ends the span; err, if not nil, is its error.
 func (s *Span) End(err error) {
 	if s == nil {
 		return
 	}
 	if err != nil {
-		s.span.SetStatus(codes.Error, bounded(s.tracer.strike(err.Error())))
+		s.span.SetStatus(codes.Error, truncate(s.tracer.redact(err.Error())))
 	}
 	s.span.End()
 }
 
-// bounded is a text as a span has it: one line of valid UTF-8, since protobuf takes nothing else.
-func bounded(text string) string { return shown.Within(text, maxText) }
+// truncate returns one line of valid UTF-8, which protobuf requires.
+func truncate(text string) string { return shown.Within(text, maxText) }

@@ -201,8 +201,8 @@ func TestAnswersOfACollectorAreBounded(t *testing.T) {
 	r.Answer = func(w http.ResponseWriter, q *http.Request) {
 		n := 0
 		for q.Context().Err() == nil {
-			some, err := w.Write(make([]byte, 64<<10))
-			if n += some; err != nil {
+			found, err := w.Write(make([]byte, 64<<10))
+			if n += found; err != nil {
 				break
 			}
 		}
@@ -229,8 +229,8 @@ func TestSilentCollector(t *testing.T) {
 	}
 	taken, lost := tracer.Sent()
 	close(over)
-	if taken != 0 || lost < spans-maxWaiting-batch || lost > spans-maxWaiting {
-		t.Errorf("expected about %d spans to be lost and none to be taken, found %d and %d", spans-maxWaiting, lost,
+	if taken != 0 || lost < spans-maxQueued-batch || lost > spans-maxQueued {
+		t.Errorf("expected about %d spans to be lost and none to be taken, found %d and %d", spans-maxQueued, lost,
 			taken)
 	}
 	flush(t, tracer)
@@ -282,7 +282,7 @@ func TestOffCostsNothing(t *testing.T) {
 	}
 }
 
-func TestBatchGoesBackToItsRecords(t *testing.T) {
+func TestBatchLinksToItsRecords(t *testing.T) {
 	r := tracetest.Start(t)
 	tracer, _ := opened(t, r.URL, nil)
 	page := tracer.Start("page", Internal)

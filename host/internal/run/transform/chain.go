@@ -1,6 +1,6 @@
-// Package transform runs the chain of transforms of a connector over batches. Stages that stand side by side and come
-// from one version of one plugin go to it as one chain, to be fused there; a predicate of one plugin on a transform of
-// another is asked first, and only the rows that it means are sent on.
+// Package transform runs the transforms of a connector on batches. Adjacent stages of one version of one plugin are
+// called as one chain, which the plugin can fuse. A predicate of another plugin is tested first, and only matching rows
+// go to the transform.
 package transform
 
 import (
@@ -17,45 +17,43 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Stage is one transform of a connector's configuration.
+// Stage is a configured transform.
 type Stage struct {
-	// Alias is the user's name for it, as in `transforms.<alias>.type`.
+	// Alias is the name in `transforms.<alias>.type`.
 	Alias string
-	// Class and Version choose the component; Version "" is the newest.
+	// Class and Version select the component; an empty version is the newest.
 	Class, Version string
-	// Settings are those below `transforms.<alias>.` that a version of the plugin may see.
+	// Settings returns the settings below `transforms.<alias>.` that a version of the plugin may see.
 	Settings  func(plugin.Info) []wit.Setting
 	Predicate *Predicate
-	// Negate sends the rows here that the predicate does not match.
+	// Negate inverts the predicate.
 	Negate bool
 }
 
-// Predicate decides which rows a stage sees.
+// Predicate decides which rows a stage receives.
 type Predicate struct {
 	Alias, Class, Version string
 	Settings              func(plugin.Info) []wit.Setting
 }
 
-// Options of a [Chain].
+// Options configure a [Chain].
 type Options struct {
 	Manager   *plugin.Manager
 	Connector string
 	Stages    []Stage
-	// Logger gets a line for each row that trapped a plugin. Default slog.Default().
+	// Logger logs each row that traps a plugin. Default slog.Default().
 	Logger *slog.Logger
-	// BatchRows is the most rows in one call of a plugin. Default 500.
+	// BatchRows limits the rows of one plugin call. Default 500.
 	BatchRows int
-	// Isolated: it is none of its connector's tasks that the chain is for. It stays with the versions that it was bound
-	// to, and what becomes of its calls says nothing of a version that is on trial.
+	// Aside means that the chain belongs to none of its connector's tasks: it keeps its plugin versions, and its calls
+	// do not count for a version on trial.
 	Isolated bool
 }
 
-// maxGrowth is how many bytes of data and rows the plugins of one group may add to a batch that is sent to them in
-// several calls: each call has its own bound, `plugin.NAME.limits.result.bytes`, but a batch may have any number of
-// them.
+// maxGrowth bounds the bytes that the plugins of one group may add to a batch over several calls, each of which is
+// bounded by `plugin.NAME.limits.result.bytes`.
 const maxGrowth = 256 << 20
 
-// rowBytes is what a row takes besides its data.
 const rowBytes = 80
 
 // Chain is the transforms of one task. It belongs to one goroutine.
@@ -63,28 +61,24 @@ type Chain struct {
 	groups []group
 	limit  int
 	logger *slog.Logger
-	// input is the rows as they came, faults what failed since.
+	// input are the rows of the last call.
 	input  []wit.Row
 	faults []wit.RowError
-	// piece, chosen, others and out hold parts of a batch.
-	piece, chosen record.Batch
-	others, out   []wit.Row
-	// origins are those of the rows of a part, by their places in it.
-	origins []uint32
+	// The fields below are buffers.
+	piece, matched record.Batch
+	unmatched, out []wit.Row
+	rowIndexes     []uint32
 }
 
-// group is stages that go to one plugin in one call.
 type group struct {
-	chain *prepared
-	// first is the place of its first stage in the chain; aliases are those of all.
-	first   int
-	aliases []string
-	// condition is a predicate of another plugin, in front of a single stage; nil: none.
-	condition *prepared
+	chain     *preparedStages
+	first     int // the position of its first stage in the chain
+	aliases   []string
+	condition *preparedStages // a predicate of another plugin for a single stage
 	negate    bool
 }
 
-// New binds the stages to plugins and prepares them. Its errors name the settings at fault: `transforms.<alias>.…`.
+// New binds the stages to plugins and prepares them. Its errors name the settings: `transforms.<alias>.…`.
 func New(ctx context.Context, o Options) (*Chain, error) {
 	c := &Chain{limit: o.BatchRows, logger: o.Logger}
 	if c.limit <= 0 {
@@ -99,7 +93,7 @@ func New(ctx context.Context, o Options) (*Chain, error) {
 	}
 	for i := range c.groups {
 		g := &c.groups[i]
-		for _, p := range []*prepared{g.chain, g.condition} {
+		for _, p := range []*preparedStages{g.chain, g.condition} {
 			if p == nil {
 				continue
 			}
@@ -112,55 +106,53 @@ func New(ctx context.Context, o Options) (*Chain, error) {
 	return c, nil
 }
 
-// bind finds the plugins and puts neighbours together.
 func (c *Chain) bind(o Options) error {
 	for i, s := range o.Stages {
 		at := "transforms." + s.Alias + "."
-		own, err := o.Manager.Bind(o.Connector, wit.ComponentTransformation, s.Class, s.Version)
+		binding, err := o.Manager.Bind(o.Connector, wit.ComponentTransformation, s.Class, s.Version)
 		if err != nil {
 			return fmt.Errorf("%stype: %w", at, err)
 		}
-		stage := staged{Stage: wit.Stage{Component: s.Class}, settings: s.Settings}
-		var other *prepared
+		stage := boundStage{Stage: wit.Stage{Component: s.Class}, settings: s.Settings}
+		var predicate *preparedStages
 		if s.Predicate != nil {
 			b, err := o.Manager.Bind(o.Connector, wit.ComponentPredicate, s.Predicate.Class, s.Predicate.Version)
 			if err != nil {
-				own.Close()
-				return fmt.Errorf("predicates.%s.type, asked for by %spredicate: %w", s.Predicate.Alias, at, err)
+				binding.Close()
+				return fmt.Errorf("predicates.%s.type, used by %spredicate: %w", s.Predicate.Alias, at, err)
 			}
-			if same(own, b) && s.Version == s.Predicate.Version {
+			if sameModule(binding, b) && s.Version == s.Predicate.Version {
 				stage.Condition = &wit.Condition{Component: s.Predicate.Class, Negate: s.Negate}
 				stage.condition = s.Predicate.Settings
 				b.Close()
 			} else {
-				other = &prepared{binding: b, aside: o.Isolated,
-					stages: []staged{{Stage: wit.Stage{Component: s.Predicate.Class},
+				predicate = &preparedStages{binding: b, isolated: o.Isolated,
+					stages: []boundStage{{Stage: wit.Stage{Component: s.Predicate.Class},
 						settings: s.Predicate.Settings}}}
 			}
 		}
-		if n := len(c.groups); other == nil && n > 0 && c.groups[n-1].takes(own, s.Version) {
+		if n := len(c.groups); predicate == nil && n > 0 && c.groups[n-1].accepts(binding, s.Version) {
 			g := &c.groups[n-1]
 			g.chain.stages, g.aliases = append(g.chain.stages, stage), append(g.aliases, s.Alias)
-			own.Close()
+			binding.Close()
 			continue
 		}
-		c.groups = append(c.groups, group{first: i, aliases: []string{s.Alias}, condition: other, negate: s.Negate,
-			chain: &prepared{binding: own, version: s.Version, aside: o.Isolated, stages: []staged{stage}}})
+		c.groups = append(c.groups, group{first: i, aliases: []string{s.Alias}, condition: predicate, negate: s.Negate,
+			chain: &preparedStages{binding: binding, version: s.Version, isolated: o.Isolated,
+				stages: []boundStage{stage}}})
 	}
 	return nil
 }
 
-// takes reports whether a stage of this binding may join the group.
-func (g *group) takes(b *plugin.Binding, version string) bool {
-	return g.condition == nil && g.chain.version == version && same(g.chain.binding, b)
+func (g *group) accepts(b *plugin.Binding, version string) bool {
+	return g.condition == nil && g.chain.version == version && sameModule(g.chain.binding, b)
 }
 
-// same reports whether two bindings run the same module now.
-func same(a, b *plugin.Binding) bool {
+func sameModule(a, b *plugin.Binding) bool {
 	return a.Current().Module().Hash == b.Current().Module().Hash
 }
 
-// Close lets go of the plugins.
+// Close releases the plugins.
 func (c *Chain) Close() {
 	for i := range c.groups {
 		c.groups[i].chain.binding.Close()
@@ -170,7 +162,7 @@ func (c *Chain) Close() {
 	}
 }
 
-// Status is the state of the plugins of the stages, by alias.
+// Status returns the state of the stages' plugins, by alias.
 func (c *Chain) Status() map[string]plugin.Status {
 	all := map[string]plugin.Status{}
 	for i := range c.groups {
@@ -181,13 +173,13 @@ func (c *Chain) Status() map[string]plugin.Status {
 	return all
 }
 
-// Apply sends a batch through the chain. b.Rows becomes what comes out, in order; a row keeps the Origin and Offset of
-// the one that it was made of; what plugins wrote is appended to b.Data. Rows that fail are taken out, with all that
-// was made of the same one: their faults come back in order, one for each, with Origin as the place in b.Rows as it
-// was ([Chain.Input] has the row) and Stage as the place in the whole chain. A row that traps a plugin is found by
-// halving and fails alone. The faults are valid until the next call. On an error nothing can be said of b.
+// Apply runs the chain on a batch. It replaces b.Rows by the results, in order, and appends to b.Data; a row keeps the
+// index and Offset of its input row. Input rows that fail are removed with all of their results; there is one error for
+// each, in order, with its position in b.Rows ([Chain.Input] returns the row) and Stage as the position in the whole
+// chain. A row that traps a plugin is found by bisection and fails alone. The errors are valid until the next call.
+// After an error b is undefined.
 //
-// Newer versions of the plugins take over at the start of a call, if they can prepare the same stages.
+// Newer plugin versions take over at the start of a call if they can prepare the same stages.
 func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error) {
 	if len(c.groups) == 0 {
 		return nil, nil
@@ -199,9 +191,9 @@ func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, err
 	}
 	for i := range c.groups {
 		g := &c.groups[i]
-		g.chain.swap(ctx)
+		g.chain.upgrade(ctx)
 		if g.condition != nil {
-			g.condition.swap(ctx)
+			g.condition.upgrade(ctx)
 		}
 		if err := c.run(ctx, g, b); err != nil {
 			return nil, fmt.Errorf("transforms.%s: %w", strings.Join(g.aliases, ", transforms."), err)
@@ -210,7 +202,7 @@ func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, err
 	slices.SortStableFunc(c.faults, func(a, b wit.RowError) int { return int(a.RowIndex) - int(b.RowIndex) })
 	c.faults = slices.CompactFunc(c.faults, func(a, b wit.RowError) bool { return a.RowIndex == b.RowIndex })
 	if len(c.faults) > 0 {
-		b.Rows = slices.DeleteFunc(b.Rows, c.failed)
+		b.Rows = slices.DeleteFunc(b.Rows, c.hasFailed)
 	}
 	for i := range b.Rows {
 		b.Rows[i].RowIndex = c.input[b.Rows[i].RowIndex].RowIndex
@@ -218,33 +210,32 @@ func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, err
 	return c.faults, nil
 }
 
-// failed reports whether something that was made of the same row has failed, in another plugin too.
-func (c *Chain) failed(r wit.Row) bool {
+// hasFailed reports whether another result of the same input row has failed.
+func (c *Chain) hasFailed(r wit.Row) bool {
 	_, found := slices.BinarySearchFunc(c.faults, r.RowIndex,
 		func(f wit.RowError, origin uint32) int { return cmp.Compare(f.RowIndex, origin) })
 	return found
 }
 
-// Input is a row of the last batch as it came; its bytes are in the batch still. It is valid until the next Apply.
+// Input returns an input row of the last call; its bytes are still in the batch. It is valid until the next Apply.
 func (c *Chain) Input(origin uint32) wit.Row { return c.input[origin] }
 
-// run sends all rows through a group, some at a time.
 func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
 	if g.condition == nil && len(b.Rows) <= c.limit {
-		return c.part(ctx, g, b)
+		return c.applyGroup(ctx, g, b)
 	}
 	rows := b.Rows
 	c.piece.Registry, c.piece.Topics, c.piece.Data, c.piece.Held = b.Registry, b.Topics, b.Data, b.Held
-	defer func() { // the memory is the batch's: the next one has another
+	defer func() { // the memory belongs to the batch
 		c.piece.Topics, c.piece.Data, c.piece.Held = nil, nil, nil
-		c.chosen.Topics, c.chosen.Data, c.chosen.Held = nil, nil, nil
+		c.matched.Topics, c.matched.Data, c.matched.Held = nil, nil, nil
 	}()
 	c.out = c.out[:0]
 	for from := 0; from < len(rows); from += c.limit {
 		c.piece.Rows = append(c.piece.Rows[:0], rows[from:min(from+c.limit, len(rows))]...)
 		var err error
 		if g.condition == nil {
-			err = c.part(ctx, g, &c.piece)
+			err = c.applyGroup(ctx, g, &c.piece)
 		} else {
 			err = c.conditional(ctx, g, &c.piece)
 		}
@@ -252,23 +243,22 @@ func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
 			return err
 		}
 		c.out = append(c.out, c.piece.Rows...)
-		if made := len(c.piece.Data) - len(b.Data) + rowBytes*max(0, len(c.out)-len(rows)); made > maxGrowth {
-			return fmt.Errorf("the results for one batch have %d bytes more than it: at most %d are allowed", made,
-				maxGrowth)
+		if added := len(c.piece.Data) - len(b.Data) + rowBytes*max(0, len(c.out)-len(rows)); added > maxGrowth {
+			return fmt.Errorf("expected at most %d bytes more than the batch in its results, found %d", maxGrowth,
+				added)
 		}
 	}
 	b.Rows, b.Topics, b.Data, b.Held = append(b.Rows[:0], c.out...), c.piece.Topics, c.piece.Data, c.piece.Held
 	return nil
 }
 
-// part sends the rows of a small batch through a group's plugin.
-func (c *Chain) part(ctx context.Context, g *group, b *record.Batch) error {
+func (c *Chain) applyGroup(ctx context.Context, g *group, b *record.Batch) error {
 	faults, err := g.chain.apply(ctx, b)
-	for g.chain.again(ctx, err) {
+	for g.chain.retry(ctx, err) {
 		faults, err = g.chain.apply(ctx, b)
 	}
 	if trap, ok := errors.AsType[*plugin.Trap](err); ok && ctx.Err() == nil {
-		return c.halve(ctx, g, b, trap)
+		return c.bisect(ctx, g, b, trap)
 	}
 	for _, f := range faults {
 		f.Stage += uint32(g.first)
@@ -277,10 +267,10 @@ func (c *Chain) part(ctx context.Context, g *group, b *record.Batch) error {
 	return err
 }
 
-// conditional asks the predicate of another plugin, sends the rows that it means through the stage and puts all
-// together again, in their order.
+// conditional tests the predicate of another plugin, applies the stage to the matching rows and merges all rows in
+// order.
 func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) error {
-	matches, faults, err := c.ask(ctx, g, b)
+	matches, faults, err := c.testRows(ctx, g, b)
 	if err != nil {
 		return err
 	}
@@ -291,44 +281,43 @@ func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) erro
 		f.Stage = uint32(g.first)
 		c.faults = append(c.faults, f)
 	}
-	chosen := &c.chosen
-	chosen.Registry, chosen.Topics, chosen.Data, chosen.Held = b.Registry, b.Topics, b.Data, b.Held
-	chosen.Rows = chosen.Rows[:0]
-	c.others, c.origins = c.others[:0], c.origins[:0]
+	matched := &c.matched
+	matched.Registry, matched.Topics, matched.Data, matched.Held = b.Registry, b.Topics, b.Data, b.Held
+	matched.Rows = matched.Rows[:0]
+	c.unmatched, c.rowIndexes = c.unmatched[:0], c.rowIndexes[:0]
 	for i, row := range b.Rows {
-		c.origins = append(c.origins, row.RowIndex)
-		row.RowIndex = uint32(i) // its place: rows that were made of one row have its origin in common
+		c.rowIndexes = append(c.rowIndexes, row.RowIndex)
+		row.RowIndex = uint32(i) // unique, unlike the index of the input row
 		switch {
 		case len(faults) > 0 && failed[uint32(i)]:
 		case matches[i] != g.negate:
-			chosen.Rows = append(chosen.Rows, row)
+			matched.Rows = append(matched.Rows, row)
 		default:
-			c.others = append(c.others, row)
+			c.unmatched = append(c.unmatched, row)
 		}
 	}
-	if len(chosen.Rows) > 0 {
-		if err := c.part(ctx, g, chosen); err != nil {
+	if len(matched.Rows) > 0 {
+		if err := c.applyGroup(ctx, g, matched); err != nil {
 			return err
 		}
 	}
-	b.Topics, b.Data, b.Held = chosen.Topics, chosen.Data, chosen.Held
-	b.Rows = merge(b.Rows[:0], chosen.Rows, c.others)
+	b.Topics, b.Data, b.Held = matched.Topics, matched.Data, matched.Held
+	b.Rows = merge(b.Rows[:0], matched.Rows, c.unmatched)
 	for i := range b.Rows {
-		b.Rows[i].RowIndex = c.origins[b.Rows[i].RowIndex]
+		b.Rows[i].RowIndex = c.rowIndexes[b.Rows[i].RowIndex]
 	}
 	for i := range c.faults[before:] {
 		f := &c.faults[before+i]
-		f.RowIndex = c.origins[f.RowIndex]
+		f.RowIndex = c.rowIndexes[f.RowIndex]
 	}
 	return nil
 }
 
-// ask asks the predicate of each row. Faults name rows by their place in b; those that trap it are found by halving
-// (P32).
-func (c *Chain) ask(ctx context.Context, g *group, b *record.Batch) (matches []bool, faults []wit.RowError,
+// testRows tests the predicate on each row. Errors have positions in b; rows that trap it are found by bisection (P32).
+func (c *Chain) testRows(ctx context.Context, g *group, b *record.Batch) (matches []bool, faults []wit.RowError,
 	err error) {
 	matches, faults, err = g.condition.test(ctx, b)
-	for g.condition.again(ctx, err) {
+	for g.condition.retry(ctx, err) {
 		matches, faults, err = g.condition.test(ctx, b)
 	}
 	trap, ok := errors.AsType[*plugin.Trap](err)
@@ -336,23 +325,23 @@ func (c *Chain) ask(ctx context.Context, g *group, b *record.Batch) (matches []b
 	case !ok || ctx.Err() != nil:
 		return matches, faults, err
 	case len(b.Rows) == 1:
-		return []bool{false}, []wit.RowError{c.trapped(g, 0, trap)}, nil
+		return []bool{false}, []wit.RowError{c.trapError(g, 0, trap)}, nil
 	}
 	rows, middle := b.Rows, len(b.Rows)/2
 	defer func() { b.Rows = rows }()
 	b.Rows = rows[:middle]
-	if matches, faults, err = c.ask(ctx, g, b); err != nil {
+	if matches, faults, err = c.testRows(ctx, g, b); err != nil {
 		return nil, nil, err
 	}
 	b.Rows = rows[middle:]
-	more, others, err := c.ask(ctx, g, b)
+	more, others, err := c.testRows(ctx, g, b)
 	for i := range others {
 		others[i].RowIndex += uint32(middle)
 	}
 	return append(matches, more...), append(faults, others...), err
 }
 
-// merge puts two lists of rows that are sorted by Origin into one; no origin is in both.
+// merge merges two lists that are sorted by row index and have none in common.
 func merge(dst, a, b []wit.Row) []wit.Row {
 	for len(a) > 0 && len(b) > 0 {
 		if a[0].RowIndex < b[0].RowIndex {
@@ -364,11 +353,11 @@ func merge(dst, a, b []wit.Row) []wit.Row {
 	return append(append(dst, a...), b...)
 }
 
-// halve sends a batch that trapped a plugin again in two parts, on other instances, until the rows that trap it stand
+// bisect sends a batch that trapped a plugin again in two parts, on other instances, until the rows that trap it are
 // alone: these fail (P32).
-func (c *Chain) halve(ctx context.Context, g *group, b *record.Batch, trap *plugin.Trap) error {
+func (c *Chain) bisect(ctx context.Context, g *group, b *record.Batch, trap *plugin.Trap) error {
 	if len(b.Rows) == 1 {
-		c.faults = append(c.faults, c.trapped(g, b.Rows[0].RowIndex, trap))
+		c.faults = append(c.faults, c.trapError(g, b.Rows[0].RowIndex, trap))
 		b.Rows = b.Rows[:0]
 		return nil
 	}
@@ -376,7 +365,7 @@ func (c *Chain) halve(ctx context.Context, g *group, b *record.Batch, trap *plug
 	var out []wit.Row
 	for _, half := range [][]wit.Row{rows[:len(rows)/2], rows[len(rows)/2:]} {
 		b.Rows = append(b.Rows[:0], half...)
-		if err := c.part(ctx, g, b); err != nil {
+		if err := c.applyGroup(ctx, g, b); err != nil {
 			return err
 		}
 		out = append(out, b.Rows...)
@@ -385,12 +374,10 @@ func (c *Chain) halve(ctx context.Context, g *group, b *record.Batch, trap *plug
 	return nil
 }
 
-// trapped is the fault of a row that traps a plugin.
-func (c *Chain) trapped(g *group, origin uint32, trap *plugin.Trap) wit.RowError {
+func (c *Chain) trapError(g *group, origin uint32, trap *plugin.Trap) wit.RowError {
 	c.logger.Error("a row trapped a plugin", "transforms", g.aliases, "error", trap)
 	return wit.RowError{RowIndex: origin, Stage: uint32(g.first), ErrorClass: trapClass,
 		Error: wit.Error{Kind: wit.ErrorInternal, Message: trap.Error()}}
 }
 
-// trapClass is the class under which a dead letter names a trap.
 const trapClass = "org.apache.kafka.connect.errors.ConnectException"

@@ -278,7 +278,7 @@ func TestNewNamesTheSetting(t *testing.T) {
 	m, _, _ := manager(t, nil)
 	for want, s := range map[string]Stage{
 		"transforms.a.type: ": {Alias: "a", Class: "no.Such"},
-		"predicates.p.type, asked for by transforms.a.predicate: ": {Alias: "a", Class: "Filter",
+		"predicates.p.type, used by transforms.a.predicate: ": {Alias: "a", Class: "Filter",
 			Predicate: &Predicate{Alias: "p", Class: "no.Such"}},
 		"transforms.a: regex: ": {Alias: "a", Class: "RegexRouter"},
 		"transforms.a: stage 0, InsertField$Value: No field insertion": {Alias: "a", Class: "InsertField$Value"},
@@ -393,7 +393,7 @@ func TestVersionThatPanicsIsRolledBack(t *testing.T) {
 
 // A chain aside that breaks a plugin until it is stopped there leaves the connector's own chain alone, and begins no
 // trial.
-func TestChainsAsideSayNothingOfVersions(t *testing.T) {
+func TestIsolatedChainsDoNotCountForVersions(t *testing.T) {
 	m, reg := withOdd(t)
 	trap := Stage{Alias: "trap", Class: "test.Trap"}
 	own := open(t, m, 0, trap)

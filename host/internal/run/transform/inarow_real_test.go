@@ -130,13 +130,13 @@ func TestRealRowsInARow(t *testing.T) {
 		faults, err := c.Apply(t.Context(), all)
 		require.NoError(t, err)
 		c.Close()
-		made, failed := all.Rows, map[uint32][]wit.RowError{}
+		prepared, failed := all.Rows, map[uint32][]wit.RowError{}
 		for _, f := range faults {
 			failed[f.RowIndex] = append(failed[f.RowIndex], f)
 		}
 		for i := range want {
 			all.Rows = nil
-			for _, row := range made {
+			for _, row := range prepared {
 				if row.RowIndex == uint32(i) {
 					all.Rows = append(all.Rows, row)
 				}

@@ -27,7 +27,8 @@ func replay(t *testing.T, stdin, of string) (out, said string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Minute) // the first run fetches Kafka
 	defer cancel()
-	c := exec.CommandContext(ctx, "../../../../testdata/peers/kafka/tool.sh", "../../../../plugins/smt/testdata/Replay.java",
+	c := exec.CommandContext(ctx, "../../../../testdata/peers/kafka/tool.sh",
+		"../../../../plugins/smt/testdata/Replay.java",
 		of)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.Env = append(os.Environ(), "TIMEOUT=3000", "HEAP=512m")

@@ -64,17 +64,17 @@ impl PluginGuest for Plugin {
         let Some(found) = known.components.into_iter().find(|c| c.name == component) else {
             return Err(failure(ErrorKind::Config, format!("unknown component {component}")));
         };
-        let examined = found.settings.into_iter().map(|spec| {
-            let value = settings.iter().find(|s| s.name == spec.name).map(|s| s.value.clone()).or(spec.default_value.clone());
-            let errors = if value.is_none() { vec![format!("{} is missing", spec.name)] } else { vec![] };
-            culvert_examined(spec, value, errors)
+        let values = found.settings.into_iter().map(|key| {
+            let value = settings.iter().find(|s| s.name == key.name).map(|s| s.value.clone()).or(key.default_value.clone());
+            let errors = if value.is_none() { vec![format!("{} is missing", key.name)] } else { vec![] };
+            config_value(key, value, errors)
         });
-        Ok(ValidateResult::Done(examined.collect()))
+        Ok(ValidateResult::Done(values.collect()))
     }
 }
 
-fn culvert_examined(key: ConfigKey, value: Option<String>, errors: Vec<String>) -> culvert::connect::types::ConfigValue {
-    culvert::connect::types::ConfigValue { spec, value, errors, recommended: vec![], visible: true }
+fn config_value(key: ConfigKey, value: Option<String>, errors: Vec<String>) -> culvert::connect::types::ConfigValue {
+    culvert::connect::types::ConfigValue { key, value, errors, recommended: vec![], visible: true }
 }
 
 /// The context: component, then settings, as lines.

@@ -1,0 +1,57 @@
+package operate
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// A logger's name is a promise to operators: lines keep their logger, wherever the code that writes them moves.
+func TestLinesKeepTheirLoggers(t *testing.T) {
+	t.Parallel()
+	loggers := map[string][]string{
+		"org.apache.kafka.connect.runtime": {"REST listens", "connector started", "reload: a new connector",
+			"reload: its file is gone"},
+		"org.apache.kafka.connect.runtime.isolation": {"plugin loaded", "extraction finished"},
+		"org.apache.kafka.connect.runtime.rest":      {"changed by REST"},
+		"org.apache.kafka.clients":                   {"embedded Kafka broker"},
+		"org.init.ohja.kafka.connect.odatav2.source": {"source task ended"},
+		"org.init.ohja.kafka.connect.odatav2.sink":   {"sink task ended"},
+		"org.init.ohja.kafka.connect.odatav2.http":   {"msg=request "},
+	}
+	for logger := range loggers {
+		t.Run(logger, func(t *testing.T) {
+			t.Parallel()
+			p := e2etest.NewPlace(t)
+			s, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+			p.File("conf/orders.properties", e2etest.Source("orders", address, "Orders")...)
+			levels := []string{"logging.level.root=OFF", "logging.level." + logger + "=DEBUG"}
+			for other := range loggers {
+				if strings.HasPrefix(other, logger+".") {
+					levels = append(levels, "logging.level."+other+"=OFF")
+				}
+			}
+			f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf", levels...)
+			f.Await("orders", "runs", e2etest.Runs)
+			f.Steer("orders", "pause")
+			f.Must(202, "PUT", "/connectors/orders/resume", "")
+			p.File("conf/back.properties", e2etest.SinkOf("back", address, "Orders", "OrderCopies")...)
+			f.Await("back", "runs", e2etest.Is(connect.Running, 1))
+			f.Eventually("rows", func() bool { return len(e2etest.Entities(s, "OrderCopies")) == 5 })
+			f.Gone("conf/orders.properties")
+			f.Eventually("the end of orders", func() bool { return len(f.Names()) == 1 })
+			f.Stop()
+			for of, lines := range loggers {
+				for _, line := range lines {
+					if found := strings.Contains(f.Stderr.String(), line); found != (of == logger) {
+						t.Errorf("%q of logger %s: expected %t, found %t\n%s", line, of, of == logger, found,
+							f.Stderr.String())
+					}
+				}
+			}
+		})
+	}
+}

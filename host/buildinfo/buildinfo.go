@@ -1,0 +1,42 @@
+// Package buildinfo knows the version of this build, and the version of Kafka Connect that the REST API reports.
+package buildinfo
+
+import "runtime/debug"
+
+// kafkaVersion is the release of Kafka Connect whose REST responses this worker reproduces.
+const kafkaVersion = "4.3.1"
+
+// Release is the version that the program was built as. The program sets it before anything else runs. If it is empty,
+// the version of the module counts.
+var Release string
+
+// Version returns the version and the commit of this build, as far as the build knows them.
+func Version() (version, commit string) {
+	version, commit = Release, "unknown"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return orDevelopment(version), commit
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			commit = s.Value[:min(len(s.Value), 16)]
+		}
+	}
+	if version == "" && info.Main.Version != "(devel)" {
+		version = info.Main.Version
+	}
+	return orDevelopment(version), commit
+}
+
+func orDevelopment(version string) string {
+	if version == "" {
+		return "development"
+	}
+	return version
+}
+
+// REST returns the version that GET / reports. It begins as Kafka's does, because tools parse it.
+func REST() string {
+	version, _ := Version()
+	return kafkaVersion + "-culvert-" + version
+}

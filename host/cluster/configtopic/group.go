@@ -1,0 +1,49 @@
+package configtopic
+
+import (
+	"fmt"
+	"math"
+)
+
+// GroupAnnotation begins the keys of annotations of groups that run the topic's connectors; group.id follows.
+const GroupAnnotation = string(KindAnnotation) + "group-"
+
+// GroupRecord claims the topic for a group, or releases it.
+func GroupRecord(group string, runs bool) Record {
+	r := Record{Key: GroupAnnotation + group}
+	if runs {
+		r.Value = encodeJSON(object{})
+	}
+	return r
+}
+
+// Group returns the group that owns the topic, or "": the one with the first annotation. It is written once, so it
+// keeps its offset when the topic is compacted, and all readers agree.
+func (s *State) Group() (group string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := int64(math.MaxInt64)
+	for name, at := range s.groups {
+		if at < first {
+			group, first = name, at
+		}
+	}
+	return group
+}
+
+// OtherGroupError is returned if another group owns the topic; nothing is written.
+type OtherGroupError struct{ Topic, Group, Other string }
+
+func (e *OtherGroupError) Error() string {
+	return fmt.Sprintf("config.storage.topic=%s: expected connectors of group.id=%s, found the topic to be that of "+
+		"group %s, which runs them; give this group a topic of its own, or stop the workers of the other and release "+
+		"the topic by `culvert cluster release` with the file of one of them", e.Topic, e.Group, e.Other)
+}
+
+// CheckGroup returns an [OtherGroupError] if another group owns the topic.
+func (s *Store) CheckGroup() error {
+	if own, other := s.worker.Text("group.id"), s.Group(); other != "" && other != own {
+		return &OtherGroupError{s.topic, own, other}
+	}
+	return nil
+}

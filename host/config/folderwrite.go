@@ -1,0 +1,136 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// Put stores a connector created by REST; for one with a file it returns a [ReadOnlyError]. A target state is stored
+// first, so that a connector to be stopped never runs, and restored if the connector cannot be stored.
+func (s *FolderStore) Put(_ context.Context, name string, stored Stored) error {
+	undo := func() error { return nil }
+	if stored.Target != "" {
+		var err error
+		if undo, err = s.locations.TargetStates.setWithUndo(name, stored.Target); err != nil {
+			return err
+		}
+	}
+	if stored.Connector == nil {
+		s.notify.Ring()
+		return nil
+	}
+	if err := s.put(name, stored); err != nil {
+		return errors.Join(err, undo())
+	}
+	return nil
+}
+
+func (s *FolderStore) put(name string, stored Stored) error {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	if err := s.checkNoFile(name); err != nil {
+		return err
+	}
+	settings := stored.Connector.Raw()
+	settings["name"] = name
+	if err := s.locations.REST.put(name, settings, stored.IfMatch); err != nil {
+		return err
+	}
+	s.state.rest[name] = s.locations.REST.connector(name, s.worker.Providers)
+	s.markWritten()
+	return nil
+}
+
+// CheckWritable implements [Store].
+func (s *FolderStore) CheckWritable(name, file string) error {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	if err := s.checkNoFile(name); err != nil || file == "" || file == s.locations.REST.location(name) {
+		return err
+	}
+	return s.readOnly(name, file) // it runs on as it was, while its file holds something else or is away
+}
+
+func (s *FolderStore) checkNoFile(name string) error {
+	for _, c := range s.locations.Files {
+		if c.Name == name {
+			return &ReadOnlyError{name, c.File, "which was named when the worker was started"}
+		}
+	}
+	for path, f := range s.state.files {
+		if f.loaded != nil && f.loaded.Name == name {
+			return s.readOnly(name, path)
+		}
+	}
+	return nil
+}
+
+func (s *FolderStore) readOnly(name, file string) error {
+	return &ReadOnlyError{name, file, "in the folder of connectors (--config)"}
+}
+
+// Delete deletes a connector created by REST and its target state.
+func (s *FolderStore) Delete(_ context.Context, name string) error {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	if err := s.checkNoFile(name); err != nil {
+		return err
+	}
+	if s.state.rest[name] == nil {
+		return fmt.Errorf("expected connector %s to be one that was made by REST", name)
+	}
+	if err := s.locations.REST.remove(name); err != nil {
+		return err
+	}
+	delete(s.state.rest, name)
+	s.markWritten()
+	return s.locations.TargetStates.Forget(name)
+}
+
+func (s *FolderStore) markWritten() {
+	s.mu.Lock()
+	s.writes++
+	s.written = true
+	s.mu.Unlock()
+	s.notify.Ring()
+}
+
+// ReadOnlyError is returned if REST changes a connector that has a file.
+type ReadOnlyError struct {
+	Connector, File, Reason string
+}
+
+func (e *ReadOnlyError) Error() string {
+	return fmt.Sprintf("Connector %s is kept in %s, %s: change it there", e.Connector, e.File, e.Reason)
+}
+
+// ChangedError is returned for a change of another version than the stored one.
+type ChangedError struct{ Connector string }
+
+func (e *ChangedError) Error() string {
+	return fmt.Sprintf("Connector %s was changed meanwhile, and nothing was written: expected the version that the "+
+		"request names (If-Match, If-None-Match); read it again, and change what it is now", e.Connector)
+}
+
+// TooLargeError is returned for a configuration that is too large to be stored.
+type TooLargeError struct{ Text string }
+
+func (e *TooLargeError) Error() string { return e.Text }
+
+// ReadText returns the text of a connector's properties file, nil if the file has another format.
+func ReadText(path string) ([]byte, error) {
+	if !strings.EqualFold(filepath.Ext(path), ".properties") {
+		return nil, nil
+	}
+	data, err := ReadRegular(path)
+	if err == nil {
+		data, err = decodeText(data)
+	}
+	if err != nil || isJSON(data) {
+		return nil, err
+	}
+	return data, nil
+}

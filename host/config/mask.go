@@ -1,0 +1,88 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
+)
+
+// IsPassword reports whether a setting is a secret, by declarations (see [isSecret]) or by Kafka's own for clients.
+func IsPassword(key string, declared ...*Declarations) bool {
+	if _, client, ok := strings.Cut(key, ".override."); ok && hasPrefix(key, []string{"producer.", "consumer.",
+		"admin."}) {
+		return isSecret(client, workerDeclarations())
+	}
+	return isSecret(key, declared...) || slices.ContainsFunc(registrySecrets,
+		func(name string) bool { return strings.HasSuffix(key, name) })
+}
+
+var registrySecrets = []string{".basic.auth.user.info", ".bearer.auth.token", ".sasl.jaas.config"}
+
+// MaskPasswords replaces passwords by [Mask].
+func MaskPasswords(settings map[string]string, password func(key string) bool) map[string]string {
+	masked := make(map[string]string, len(settings))
+	for key, value := range settings {
+		if value != "" && password(key) {
+			value = Mask
+		}
+		masked[key] = value
+	}
+	return masked
+}
+
+// RestoreMasked replaces [Mask] in a received configuration by the stored value. The error names settings without one.
+// Every route that receives a configuration uses it, PATCH after applying the patch.
+func RestoreMasked(given, stored map[string]string) (map[string]string, error) {
+	settings := make(map[string]string, len(given))
+	var missing []string
+	for key, value := range given {
+		if setting.Trim(value) == Mask {
+			before, ok := stored[key]
+			if !ok || setting.Trim(before) == Mask {
+				missing = append(missing, key)
+			}
+			value = before
+		}
+		settings[key] = value
+	}
+	if len(missing) > 0 {
+		slices.Sort(missing)
+		return nil, fmt.Errorf("%s: expected a value, found %s, which stands for the one that is stored, and there "+
+			"is none", strings.Join(missing, ", "), Mask)
+	}
+	return settings, nil
+}
+
+// SharedProblems returns the problems that a connector of a file has in the config topic: only providers in
+// `config.providers` resolve its references, and passwords in clear text may be rejected.
+func (w *Worker) SharedProblems(c *Connector, password func(key string) bool) Problems {
+	entries := slices.Clone(c.Entries)
+	for i := range entries {
+		entries[i].FromREST = true
+	}
+	_, problems := NewConnector(c.File, entries, w.Providers)
+	problems = slices.DeleteFunc(problems, func(p Problem) bool { return slices.Contains(c.Problems, p) })
+	return append(problems, w.ClearTextProblems(c, password)...)
+}
+
+// SecretsSetting decides whether passwords may be stored in the config topic.
+const SecretsSetting = "config.storage.secrets"
+
+// ClearTextProblems returns the problems of passwords that are no references, if the worker's group rejects them.
+func (w *Worker) ClearTextProblems(c *Connector, password func(key string) bool) (problems Problems) {
+	if !w.InGroup() || !strings.EqualFold(w.Text(SecretsSetting), "refuse") {
+		return nil
+	}
+	for _, e := range c.Entries {
+		if setting.Trim(e.Raw) != "" && password(e.Key) && !w.Providers.hasReference(e) {
+			problems = append(problems, e.problem("expected a reference to a config provider, since %s=refuse keeps "+
+				"passwords out of config.storage.topic, found the password: write ${file:PATH:KEY} or ${env:NAME}, "+
+				"with a name that stands in config.providers (there: %s)", SecretsSetting,
+				cmp.Or(strings.Join(w.Providers.declared, ", "), "none")))
+		}
+	}
+	return problems
+}

@@ -1,0 +1,128 @@
+package config
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// PluginView decides which of a connector's settings a plugin sees.
+type PluginView struct {
+	Component       *Declarations
+	OtherComponents []*Declarations
+	// BuiltIn is true for plugins of the program itself. Others do not see values of `${file:…}` and `${dir:…}`, except
+	// for settings in Exposed (`plugin.NAME.reveal`), named as the user writes or the plugin declares them.
+	BuiltIn bool
+	Exposed []string
+	Prefix  string
+}
+
+// Settings returns the declared settings under their declared names, and name, class, topics and tasks.max, with [Mask]
+// for redacted values. Undeclared settings are omitted, because one may be a password with a misspelled name, and so
+// are the host's own.
+func (g *PluginView) Settings(c *Connector) []wit.Setting {
+	var settings []wit.Setting
+	for _, e := range c.Entries {
+		spec, ok := g.Component.Find(e.Key)
+		switch {
+		case isHostSetting(e.Key):
+		case ok:
+			settings = append(settings, wit.Setting{Name: spec.Name, Value: g.visible(e)})
+		case sharedSettings[e.Key]:
+			settings = append(settings, wit.Setting{Name: e.Key, Value: g.visible(e)})
+		}
+	}
+	return settings
+}
+
+// PlannedSettings masks settings that a version of the plugin has planned for another version.
+func (g *PluginView) PlannedSettings(c *Connector, planned []wit.Setting) []wit.Setting {
+	settings := slices.Clone(planned)
+	for i := range settings {
+		s := &settings[i]
+		e, given := c.Entry(s.Name)
+		if !given {
+			at := slices.IndexFunc(c.Entries, func(e Entry) bool {
+				spec, ok := g.Component.Find(e.Key)
+				return ok && spec.Name == s.Name
+			})
+			if at < 0 {
+				continue
+			}
+			e = c.Entries[at]
+		}
+		if g.redacts(e) {
+			s.Value = Mask
+		}
+	}
+	return settings
+}
+
+func (g *PluginView) visible(e Entry) string {
+	value := setting.Trim(e.Value.Reveal())
+	if value != "" && g.redacts(e) {
+		return Mask
+	}
+	return value
+}
+
+func (g *PluginView) redacts(e Entry) bool {
+	return isSecret(e.Key, append([]*Declarations{g.Component}, g.OtherComponents...)...) || g.redactsFile(e)
+}
+
+func (g *PluginView) redactsFile(e Entry) bool {
+	if g.BuiltIn || !e.Value.FromFile() {
+		return false
+	}
+	spec, ok := g.Component.Find(e.Key)
+	names := []string{g.Prefix + e.Key}
+	if ok {
+		names = append(names, g.Prefix+spec.Name)
+	}
+	for _, declared := range g.Component.Matching(e.Key) {
+		names = append(names, g.Prefix+declared.Name)
+	}
+	return !slices.ContainsFunc(g.Exposed, func(name string) bool { return slices.Contains(names, name) })
+}
+
+// RedactedFromFiles returns the keys that the plugin does not see only because their values come from a file.
+func (g *PluginView) RedactedFromFiles(c *Connector) []string {
+	var keys []string
+	for _, e := range c.Entries {
+		_, declared := g.Component.Find(e.Key)
+		if declared && !isHostSetting(e.Key) && g.redactsFile(e) &&
+			!isSecret(e.Key, append([]*Declarations{g.Component},
+				g.OtherComponents...)...) {
+			keys = append(keys, g.Prefix+e.Key)
+		}
+	}
+	return keys
+}
+
+// isSecret decides by kind or role, or, if only a template for any name matches, by the end of the key.
+func isSecret(key string, declared ...*Declarations) bool {
+	found := false
+	for _, d := range declared {
+		for _, spec := range d.Matching(key) {
+			found = found || !strings.HasSuffix(spec.Name, "{name}") // which stands for what nobody has thought of
+			if spec.Kind == wit.KindPassword || slices.ContainsFunc(spec.Rules,
+				func(r wit.Rule) bool { return r.Role != nil && role.IsSecret(*r.Role) }) {
+				return true
+			}
+		}
+	}
+	return !found && slices.Contains(secretNames, strings.ToLower(key[strings.LastIndexByte(key, '.')+1:]))
+}
+
+var secretNames = []string{"password", "pwd", "secret"}
+
+var sharedSettings = map[string]bool{"name": true, "connector.class": true, "tasks.max": true, "topics": true,
+	"topics.regex": true}
+
+func isHostSetting(key string) bool {
+	return hasPrefix(key, []string{"key.converter.", "value.converter.", "header.converter.", "producer.", "consumer.",
+		"admin.", "transforms.", "predicates.", "errors.", "config.providers"})
+}

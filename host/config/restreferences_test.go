@@ -1,0 +1,71 @@
+package config
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const fileClass = "org.apache.kafka.common.config.provider.FileConfigProvider"
+
+// References of what REST brings are resolved by the providers of config.providers alone, but for settings that a file
+// has as they are sent.
+func TestReferencesOfREST(t *testing.T) {
+	dir := t.TempDir()
+	secrets := filepath.Join(dir, "secrets")
+	write(t, secrets, "a=one\nb=two\n")
+	a, b := "${file:"+secrets+":a}", "${file:"+secrets+":b}"
+	stored := &Connector{Name: "c", Entries: []Entry{NewEntry("pwd", a, "", 0),
+		NewEntry("transforms.t.type", "T", "", 0), NewEntry("transforms.t.x", a, "", 0)}}
+	for _, c := range []struct {
+		worker   string
+		sent     map[string]string
+		problems int
+		pwd      string
+	}{
+		{"", map[string]string{"pwd": a, "transforms.t.type": "T", "transforms.t.x": a}, 0, "one"},
+		{"", map[string]string{"pwd": b}, 1, ""},
+		{"", map[string]string{"other": a}, 1, ""},
+		{"config.providers=file\nconfig.providers.file.class=" + fileClass +
+			"\nconfig.providers.file.param.allowed.paths=" + dir, map[string]string{"pwd": b}, 0, "two"},
+	} {
+		w := plainWorker(t, c.worker)
+		received := NewRESTConnector("the request", c.sent, stored, w.Providers)
+		pwd, _ := received.Get("pwd")
+		if len(received.Problems) != c.problems || pwd != c.pwd {
+			t.Errorf("%q: found %q %v", c.sent, pwd, received.Problems)
+		}
+		for _, p := range received.Problems {
+			if !strings.Contains(p.Text, "config.providers=file") {
+				t.Errorf("expected what opens the provider, found %v", p)
+			}
+		}
+	}
+}
+
+// The warnings of providers that REST may have read everything by.
+func TestProvidersWithoutBounds(t *testing.T) {
+	for class, bound := range map[string]string{"FileConfigProvider": "allowed.paths",
+		"DirectoryConfigProvider": "allowed.paths", "EnvVarConfigProvider": "allowlist.pattern"} {
+		lines := "config.providers=p\nconfig.providers.p.class=" + providerClasses + class
+		if _, problems := newProviders(workerEntries(t, lines)); len(problems) != 1 || !problems[0].Warning ||
+			!strings.Contains(problems[0].Text, "config.providers.p.param."+bound) {
+			t.Errorf("%s: found %v", class, problems)
+		}
+		param := lines + "\nconfig.providers.p.param." + bound
+		if _, problems := newProviders(workerEntries(t, param+"=/x")); len(problems) != 0 {
+			t.Errorf("%s with a bound: found %v", class, problems)
+		}
+		says := "gives what comes by REST all that the worker may read"
+		if class == "EnvVarConfigProvider" {
+			says = "an empty pattern"
+		}
+		p, problems := newProviders(workerEntries(t, param+"= "))
+		if len(problems) != 1 || !problems[0].Warning || !strings.Contains(problems[0].Text, says) {
+			t.Errorf("%s with an empty bound: expected %q, found %v", class, says, problems)
+		}
+		if _, problems := p.resolveAll([]Entry{NewEntry("k", "${p:PATH}", "", 0)}); problems.Err() == nil {
+			t.Errorf("%s with an empty bound gives PATH of the environment", class)
+		}
+	}
+}

@@ -1,0 +1,43 @@
+package config
+
+// TaskConfigs are the planned tasks of a connector. They are immutable.
+type TaskConfigs struct {
+	Version  int64               // the offset of the record that committed them. Later ones of a connector are greater.
+	Settings []map[string]string // the settings of each task as written, references unresolved
+	// Requirements are unknown (HasRequirements is false) if a worker of Kafka Connect planned the tasks.
+	Requirements    Requirements
+	HasRequirements bool
+}
+
+// Counts reports whether the tasks are planned of settings at an offset, and may run in a target state.
+func (t *TaskConfigs) Counts(offset int64, target string) bool {
+	return len(t.Settings) > 0 && t.Version >= offset && (t.HasRequirements || target == TargetPaused)
+}
+
+// Requirements is what a connector's tasks need beyond their settings.
+type Requirements struct {
+	Claims    []string `json:"claims,omitempty"` // resources that no other connector may use at the same time
+	Origin    string   `json:"origin,omitempty"`
+	Requests  int      `json:"requests,omitempty"`
+	PerSecond float64  `json:"per-second,omitempty"`
+}
+
+// TaskPlan is a connector's work divided into tasks, for its settings at an offset.
+type TaskPlan struct {
+	Offset int64               `json:"offset"`
+	Tasks  []map[string]string `json:"tasks,omitempty"`
+	Config map[string]string   `json:"-"` // the settings, as the user wrote them; Offset is theirs
+	Requirements
+}
+
+// FencingCounts are the numbers of a connector's tasks, and of transactional producers of each, at the last fencing.
+// Kafka Connect records no producers: 0, which means one.
+type FencingCounts struct {
+	Tasks, Producers int
+	At               int64
+}
+
+// Max returns the larger counts, with At of c.
+func (c FencingCounts) Max(other FencingCounts) FencingCounts {
+	return FencingCounts{max(c.Tasks, other.Tasks), max(c.Producers, other.Producers), c.At}
+}

@@ -1,0 +1,48 @@
+package connect
+
+import (
+	"time"
+)
+
+// stateClocks has the time that each task spent in its states. As in Kafka Connect, a pause keeps the clock of a task;
+// a stop or restart resets it. The controller's lock guards it.
+type stateClocks map[int]*stateClock
+
+type stateClock struct {
+	createdAt, countedUntil time.Time
+	stateSince              time.Time
+	state                   State
+	running, paused         time.Duration
+}
+
+func (s *stateClock) advance(now time.Time) {
+	switch spent := now.Sub(s.countedUntil); s.state {
+	case Running:
+		s.running += spent
+	case Paused:
+		s.paused += spent
+	}
+	s.countedUntil = now
+}
+
+func (t stateClocks) setState(number int, state State) {
+	now := time.Now()
+	s := t[number]
+	if s == nil {
+		s = &stateClock{createdAt: now, countedUntil: now}
+		t[number] = s
+	}
+	if s.advance(now); s.state != state {
+		s.state, s.stateSince = state, now
+	}
+}
+
+func (s stateClock) ratios() (running, paused float64) {
+	now := time.Now()
+	s.advance(now)
+	all := now.Sub(s.createdAt)
+	if s.createdAt.IsZero() || all <= 0 {
+		return 0, 0
+	}
+	return float64(s.running) / float64(all), float64(s.paused) / float64(all)
+}

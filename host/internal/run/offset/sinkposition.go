@@ -1,0 +1,93 @@
+package offset
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// InvalidError means that offsets do not have the form of Kafka Connect's REST API.
+type InvalidError struct{ Message string }
+
+func (e *InvalidError) Error() string { return e.Message }
+
+const (
+	fieldTopic     = "kafka_topic"
+	fieldPartition = "kafka_partition"
+	fieldOffset    = "kafka_offset"
+)
+
+// SinkPosition is the offset of a sink in a topic partition.
+type SinkPosition struct {
+	Topic     string
+	Partition int32
+	// Offset is that of the next record; -1 means that none is committed.
+	Offset int64
+}
+
+// Entry converts it for REST.
+func (p SinkPosition) Entry() Entry {
+	partition, at := int64(p.Partition), p.Offset
+	return Entry{
+		Partition: []wit.OffsetEntry{
+			{Name: fieldPartition, Value: wit.Scalar{Integer: &partition}}, wit.StringEntry(fieldTopic, p.Topic),
+		},
+		Offset: []wit.OffsetEntry{{Name: fieldOffset, Value: wit.Scalar{Integer: &at}}},
+	}
+}
+
+// ParseSinkPosition parses a sink's offset from REST, where numbers may be strings. An [InvalidError] has Kafka
+// Connect's message.
+func ParseSinkPosition(e Entry) (p SinkPosition, err error) {
+	if e.Partition == nil {
+		return p, &InvalidError{"The partition for a sink connector offset cannot be null or missing"}
+	}
+	topic, ok := wit.Lookup(e.Partition, fieldTopic)
+	number, also := wit.Lookup(e.Partition, fieldPartition)
+	if !ok || !also {
+		return p, &InvalidError{"The partition for a sink connector offset must contain the keys '" + fieldTopic +
+			"' and '" +
+			fieldPartition + "'"}
+	}
+	if topic.String == nil || *topic.String == "" {
+		return p, &InvalidError{"Kafka topic names must be valid strings and may not be null or empty"}
+	}
+	p.Topic, p.Offset = *topic.String, -1
+	n, err := integer(number, "partition", 1<<31-1)
+	if err != nil {
+		return p, err
+	}
+	p.Partition = int32(n)
+	if e.Offset == nil {
+		return p, nil
+	}
+	at, ok := wit.Lookup(e.Offset, fieldOffset)
+	if !ok {
+		return p, &InvalidError{"The offset for a sink connector should either be null or contain the key '" +
+			fieldOffset +
+			"'"}
+	}
+	p.Offset, err = integer(at, "offset", 1<<63-1)
+	return p, err
+}
+
+// errNegative is not an InvalidError, because Kafka Connect answers it with another status.
+var errNegative = errors.New("expected a number of 0 or more")
+
+func integer(s wit.Scalar, field string, limit int64) (int64, error) {
+	text := strings.Trim(string(appendScalar(nil, s)), `"`)
+
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n > limit || s.Real != nil {
+		return 0, &InvalidError{fmt.Sprintf("Failed to parse the following Kafka %s value in the provided offsets: "+
+			"'%.100s'. %s values for sink connectors need to be "+
+			"integers.", field, text, strings.ToUpper(field[:1])+field[1:])}
+	}
+	if n < 0 {
+		return 0, fmt.Errorf("kafka_%s %d: %w", field, n, errNegative)
+	}
+	return n, nil
+}

@@ -1,0 +1,136 @@
+package sink
+
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+type inDoubtLookup interface {
+	openRanges(at topicPartition, next int64) []offsetRange
+	usedDecisions(at topicPartition, next int64) []offsetRange
+	movedAndKnown(at topicPartition, next int64) (moved []offsetRange, known wit.Known)
+}
+
+const (
+	// reservedForNames is for names, separators, the moved range and the plugin's knowledge.
+	reservedForNames          = 64 + wit.MaxKnown
+	reservedForFirst          = 64
+	bitmapOverhead, splitCost = 48, 32
+)
+
+// capacity decides whether a delivery may start: whatever its outcome and that of the deliveries in flight, the
+// metadata must have room for it.
+type capacity struct {
+	inDoubt           inDoubtLookup
+	limit             int // bounds the metadata, in bytes
+	inFlight, settled []offsetRange
+}
+
+// fits reports whether the metadata of a partition have room for any outcome of n more rows up to maxOffset, as a
+// bitmap or as lists, where each row adds at most one offset and separator.
+func (l *capacity) fits(p *partition, n int, maxOffset int64, first bool) bool {
+	limit := l.limit - reservedForNames
+	if !first {
+		limit -= reservedForFirst
+	}
+	if len(p.items) > 0 && l.bitmapSize(p, n, max(p.maxStarted, maxOffset)) <= int64(limit) {
+		return true
+	}
+	l.inFlight, l.settled = p.appendInFlight(l.inFlight[:0], false), p.appendSettled(l.settled[:0], p.baseOffset, false)
+	lists := metadata{inDoubt: l.inDoubt.openRanges(p.tp, p.baseOffset),
+		decided: l.inDoubt.usedDecisions(p.tp, p.baseOffset), inFlight: l.inFlight,
+		settled: l.settled}
+	return lists.listsLength(p.baseOffset)+(p.startedRows+n)*p.rowCost() <= limit
+}
+
+// bitmapSize returns the maximum length of the metadata with a bitmap for any outcome of n more rows up to maxOffset.
+func (l *capacity) bitmapSize(p *partition, n int, maxOffset int64) int64 {
+	first := p.items[0].offset
+	for len(p.inherited) > 0 && p.inherited[0].last <= p.maxStarted {
+		p.inherited = p.inherited[1:]
+	}
+	listed := int64(0) // in lists
+	for _, s := range p.inherited {
+		if s.last > maxOffset {
+			listed += s.cost
+		}
+	}
+	least := bitmapLength(maxOffset-first+1) + listed
+	if listed > 0 {
+		least += splitCost
+	}
+	for _, s := range p.inherited {
+		if s.last > maxOffset {
+			listed -= s.cost
+			least = min(least, bitmapLength(s.last-first+1)+listed+splitCost)
+		}
+	}
+	if n := len(p.inherited); n > 0 && listed == 0 {
+		least = min(least, bitmapLength(max(maxOffset, p.inherited[n-1].last)-first+1))
+	}
+	decided := l.inDoubt.usedDecisions(p.tp, p.baseOffset)
+	if len(decided) == 0 {
+		return least + bitmapOverhead + reservedForFirst // leaves room for decisions
+	}
+	return least + bitmapOverhead +
+		int64(metadata{decided: decided}.listsLength(p.baseOffset)+p.rowCost()*(p.startedRows+n))
+}
+
+func (p *partition) rowCost() int {
+	distance := int64(0)
+	if n := len(p.items); n > 0 {
+		distance = max(p.items[n-1].offset-p.baseOffset, 0)
+	}
+	return len(strconv.FormatInt(distance, 10)) + 1
+}
+
+const minPortion = 64
+
+// portions splits rows of a batch, which are positions in items, into parts that are encoded one after another: of each
+// partition about as many as its metadata can describe, because a larger delivery could not start and would be encoded
+// again in parts. If distant offsets require lists, that is nearly twice as many with many lanes, since settled ranges
+// grow together. Rows of a partition stay in order.
+func (l *capacity) portions(items []*item, rows []uint32, inFlight int) [][]uint32 {
+	type part struct {
+		rows, size  int
+		first, last int64
+	}
+	parts, number := map[*partition]*part{}, 1
+	for _, row := range rows {
+		i := items[row]
+		total := parts[i.partition]
+		if total == nil {
+			total = &part{first: i.offset}
+			parts[i.partition] = total
+		}
+		total.rows, total.last = total.rows+1, max(total.last, i.offset)
+	}
+	for p, total := range parts {
+		lanes := max(inFlight, 2)
+		maxRows := max((l.limit-reservedForNames-reservedForFirst)/p.rowCost()*2*lanes/(lanes+2), minPortion)
+		// A bitmap may have room for more rows, unless their offsets are far apart.
+		budget := int64(l.limit - reservedForNames - reservedForFirst)
+		if len(p.items) > 0 && l.bitmapSize(p, total.rows, max(p.maxStarted, total.last)) <= budget {
+			maxRows = total.rows
+		} else if bitmapRows := 3 * (budget - bitmapOverhead - reservedForFirst); bitmapRows > 0 &&
+			len(p.inherited) == 0 &&
+			len(l.inDoubt.usedDecisions(p.tp, p.baseOffset)) == 0 {
+			times := (total.last - total.first + bitmapRows) / bitmapRows
+			maxRows = max(maxRows, int((int64(total.rows)+times-1)/times))
+		}
+		count := (total.rows + maxRows - 1) / maxRows
+		total.size, number = (total.rows+count-1)/count, max(number, count)
+	}
+	if number == 1 {
+		return [][]uint32{rows}
+	}
+	out, seen := make([][]uint32, number), make(map[*partition]int, len(parts))
+	for _, row := range rows {
+		p := items[row].partition
+		at := seen[p] / parts[p].size
+		out[at] = append(out[at], row)
+		seen[p]++
+	}
+	return out
+}

@@ -1,0 +1,382 @@
+package sink
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// InDoubtRecords holds the records of a connector whose outcome is unknown. Its tasks share it, because the group
+// assigns a failed task's partitions to another task, which would otherwise send the requests again (P19). A started
+// connector finds the records in the commit metadata. The zero value is ready to use.
+type InDoubtRecords struct {
+	mu         sync.Mutex
+	partitions map[topicPartition]*inDoubtPartition
+	known      wit.Known
+}
+
+type inDoubtPartition struct {
+	records map[int64]*inDoubtRecord
+	open    []offsetRange // the offsets of the unresolved records
+	moved   *offsetRange  // offsets that may have been written as records of another offset or topic
+	decided bool          // a decision about one of the records was used up once
+}
+
+// emptyInDoubt is never modified.
+var emptyInDoubt = &inDoubtPartition{}
+
+type inDoubtRecord struct {
+	cause error
+	// used counts the decisions to send it again that were used up. resending means that such a decision is being
+	// carried out, resendCounted that it is counted in used.
+	used                     int
+	resending, resendCounted bool
+	// resolved means that it is neither in doubt nor settled; its used decisions count if it comes into doubt again.
+	resolved bool
+}
+
+// The caller of partition, record, forget and isMoved holds mu.
+func (u *InDoubtRecords) partition(tp topicPartition) *inDoubtPartition {
+	return cmp.Or(u.partitions[tp], emptyInDoubt)
+}
+
+func (u *InDoubtRecords) record(r recordID) *inDoubtRecord {
+	return u.partition(r.topicPartition()).records[r.offset]
+}
+
+func (u *InDoubtRecords) forget(r recordID) {
+	if p := u.partitions[r.topicPartition()]; p != nil {
+		delete(p.records, r.offset)
+		p.open = removeOffset(p.open, r.offset)
+	}
+}
+
+func (u *InDoubtRecords) isMoved(r recordID) bool {
+	p := u.partition(r.topicPartition())
+	return p.moved != nil && containsRange([]offsetRange{*p.moved}, offsetRange{r.offset, r.offset}) &&
+		containsSorted(p.open, offsetRange{r.offset, r.offset})
+}
+
+// MergeKnown merges what the plugin knows and reports whether that is new.
+func (u *InDoubtRecords) MergeKnown(known wit.Known) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	before := u.known
+	u.known = u.known.With(known)
+	return u.known != before
+}
+
+// Known returns what the plugin knows, now or in an earlier run.
+func (u *InDoubtRecords) Known() wit.Known {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.known
+}
+
+func (u *InDoubtRecords) hint(r *kgo.Record) string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	hint := wit.HintUncertain
+	if u.isMoved(idOf(r)) {
+		hint += " " + wit.HintMoved
+	}
+	if u.known != "" {
+		hint += " " + wit.HintKnown + string(u.known)
+	}
+	return hint
+}
+
+func (u *InDoubtRecords) setMoved(tp topicPartition, moved offsetRange) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if p := u.partitions[tp]; p != nil {
+		p.moved = &moved
+	}
+}
+
+func (u *InDoubtRecords) moved(r *kgo.Record) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.isMoved(idOf(r)) && !u.record(idOf(r)).resending
+}
+
+// add uses up a decision about the record that was being carried out.
+func (u *InDoubtRecords) add(id recordID, reason error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.partitions == nil {
+		u.partitions = map[topicPartition]*inDoubtPartition{}
+	}
+	p := u.partitions[id.topicPartition()]
+	if p == nil {
+		p = &inDoubtPartition{records: map[int64]*inDoubtRecord{}}
+		u.partitions[id.topicPartition()] = p
+	}
+	d := p.records[id.offset]
+	p.open = addOffset(p.open, id.offset)
+	switch {
+	case d == nil:
+		p.records[id.offset] = &inDoubtRecord{cause: reason}
+	case d.resending || d.resolved:
+		d.cause, d.resending, d.resendCounted, d.resolved = reason, false, false, false
+	}
+}
+
+func (u *InDoubtRecords) count() (n int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, p := range u.partitions {
+		for _, d := range p.records {
+			if !d.resending && !d.resolved {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (u *InDoubtRecords) resolve(id recordID) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if d := u.record(id); d != nil && d.used > 0 {
+		d.resolved, d.resending, d.resendCounted = true, false, false
+		p := u.partitions[id.topicPartition()]
+		p.open = removeOffset(p.open, id.offset)
+	} else {
+		u.forget(id)
+	}
+}
+
+func (u *InDoubtRecords) restoreDecisions(id recordID, used int) {
+	u.add(id, nil)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	d, p := u.record(id), u.partitions[id.topicPartition()]
+	d.used, d.resolved, p.decided = max(d.used, used), true, true
+	p.open = removeOffset(p.open, id.offset)
+}
+
+// decide adds a record that metadata list as in doubt, and reports whether to send it again: the operator requested
+// that so many times, used of which were carried out as far as the metadata know. A record that is no longer requested
+// can be requested again. A resend that a revoked task was to carry out stays pending.
+func (u *InDoubtRecords) decide(id recordID, reason error, requested, used int) (resend bool) {
+	u.mu.Lock()
+	decided := u.record(id) != nil && u.record(id).resending
+	u.mu.Unlock()
+	if decided {
+		return true
+	}
+	u.add(id, reason)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	d := u.record(id)
+	if used > 0 {
+		u.partitions[id.topicPartition()].decided = true
+	}
+	switch d.used = max(d.used, used); {
+	case requested == 0:
+		d.used = 0
+	case requested > d.used:
+		d.resending = true
+	}
+	return d.resending
+}
+
+func (u *InDoubtRecords) useDecision(id recordID) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if d := u.record(id); d != nil && d.resending && !d.resendCounted {
+		d.resendCounted = true
+		d.used++
+		u.partitions[id.topicPartition()].decided = true
+	}
+}
+
+func (u *InDoubtRecords) remove(id recordID) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.forget(id)
+}
+
+// cause returns why a record is in doubt, nil if it is not or will be sent all the same.
+func (u *InDoubtRecords) cause(r *kgo.Record) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if d := u.record(idOf(r)); d != nil && !d.resending && !d.resolved {
+		return d.cause
+	}
+	return nil
+}
+
+func (u *InDoubtRecords) isResent(r *kgo.Record) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	d := u.record(idOf(r))
+	return d != nil && d.resending
+}
+
+func (u *InDoubtRecords) openRanges(tp topicPartition, next int64) []offsetRange {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return rangesFrom(u.partition(tp).open, next)
+}
+
+func (u *InDoubtRecords) movedAndKnown(tp topicPartition, next int64) (moved []offsetRange, known wit.Known) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	p := u.partition(tp)
+	if open := rangesFrom(p.open, next); len(open) > 0 && p.moved != nil {
+		s := offsetRange{max(p.moved.first, open[0].first), min(p.moved.last, open[len(open)-1].last)}
+		if s.first <= s.last {
+			moved = []offsetRange{s}
+		}
+	}
+	return moved, u.known
+}
+
+func (u *InDoubtRecords) usedDecisions(tp topicPartition, next int64) []offsetRange {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	p := u.partition(tp)
+	if !p.decided {
+		return nil
+	}
+	var all []offsetRange
+	for offset, d := range p.records {
+		for n := 0; n < d.used && offset >= next; n++ {
+			all = append(all, offsetRange{offset, offset})
+		}
+	}
+	slices.SortFunc(all, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
+	return all
+}
+
+const maxListedRecords = 1000
+
+func (u *InDoubtRecords) names() (all, resent []string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	ranges := map[topicPartition][]offsetRange{}
+	n := 0
+	for tp, p := range u.partitions {
+		for offset, d := range p.records {
+			if d.resending || d.resolved {
+				continue
+			}
+			n++
+			ranges[tp] = append(ranges[tp], offsetRange{offset, offset})
+			if d.used > 0 {
+				resent = append(resent, recordID{tp.topic, tp.partition, offset}.String())
+			}
+		}
+	}
+	tps := make([]topicPartition, 0, len(ranges))
+	for p := range ranges {
+		tps = append(tps, p)
+	}
+	slices.SortFunc(tps, func(a, b topicPartition) int {
+		return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
+	})
+	for _, p := range tps {
+		for _, s := range mergeRanges(ranges[p]) {
+			if n > maxListedRecords {
+				all = append(all, fmt.Sprintf("%s-%d@%v", p.topic, p.partition, s))
+				continue
+			}
+			for offset := s.first; offset <= s.last; offset++ {
+				all = append(all, recordID{p.topic, p.partition, offset}.String())
+			}
+		}
+	}
+	slices.Sort(resent)
+	return all, resent
+}
+
+const sendSetting, skipSetting = "errors.uncertain.send", "errors.uncertain.skip"
+
+type inDoubtError struct {
+	error
+	all, resent []string
+}
+
+func (e *inDoubtError) Unwrap() error { return e.error }
+
+func (e *inDoubtError) Error() string {
+	them, names := "it", strings.Join(e.all, ",")
+	if len(e.all) > 1 {
+		them = "them"
+	}
+	text := fmt.Sprintf("%v; look whether the service has %s, then set %s=%s to have %s sent again, "+
+		"or %s=%s to leave %s out",
+		e.error, them, sendSetting, names, them, skipSetting, names, them)
+	if len(e.resent) > 0 {
+		text += fmt.Sprintf("; a name in %s counts once, and was used up for %s: name it there once more than before "+
+			"to have it sent once more", sendSetting, strings.Join(e.resent, ","))
+	}
+	return text
+}
+
+func (u *InDoubtRecords) withAdvice(err error) error {
+	if all, resent := u.names(); len(all) > 0 {
+		return &inDoubtError{err, all, resent}
+	}
+	return err
+}
+
+// decisions are records as a setting names them, TOPIC-PARTITION@OFFSET or TOPIC-PARTITION@FIRST-LAST.
+type decisions map[topicPartition][]offsetRange
+
+func parseDecisions(setting string, names []string) (d decisions, err error) {
+	d = decisions{}
+	for _, name := range names {
+		tp, s, ok := parseDecision(name)
+		switch {
+		case name == "":
+		case !ok:
+			return d, fmt.Errorf("%s: expected TOPIC-PARTITION@OFFSET, as orders-0@17, found %q", setting, name)
+		default:
+			d[tp] = append(d[tp], s)
+		}
+	}
+	return d, nil
+}
+
+func parseDecision(name string) (tp topicPartition, s offsetRange, ok bool) {
+	n := strings.LastIndexByte(name, '@')
+	if n < 0 {
+		return tp, s, false
+	}
+	dash := strings.LastIndexByte(name[:n], '-')
+	if dash <= 0 {
+		return tp, s, false
+	}
+	partition, err := strconv.ParseInt(name[dash+1:n], 10, 32)
+	s, inOrder := parseOffsetRange(name[n+1:])
+	return topicPartition{name[:dash], int32(partition)}, s, inOrder && err == nil && partition >= 0
+}
+
+func (d decisions) names(setting string, tp topicPartition, from int64) (all []string) {
+	for _, s := range d[tp] {
+		if s.last >= from {
+			all = append(all, fmt.Sprintf("%s=%s-%d@%v", setting, tp.topic, tp.partition, s))
+		}
+	}
+	return all
+}
+
+func (d decisions) count(id recordID) int {
+	n := 0
+	for _, s := range d[id.topicPartition()] {
+		if s.first <= id.offset && id.offset <= s.last {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,132 @@
+package task
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// RowSubset is a subset of the rows that transforms created from one record. The zero value is all rows, however many.
+//
+// Invariant: unless Total is 0, spans are sorted, not adjacent, and below Total.
+type RowSubset struct {
+	Total uint32
+	spans []rowSpan
+}
+
+type rowSpan struct{ first, last uint32 }
+
+// NewRowSubset returns the subset of rows with these indexes. None means all.
+func NewRowSubset(of uint32, places []uint32) RowSubset {
+	places = slices.Compact(slices.Sorted(slices.Values(places)))
+	if len(places) == 0 || len(places) == int(of) {
+		return RowSubset{}
+	}
+	p := RowSubset{Total: of}
+	for _, at := range places {
+		if n := len(p.spans); n > 0 && p.spans[n-1].last+1 == at {
+			p.spans[n-1].last = at
+		} else {
+			p.spans = append(p.spans, rowSpan{at, at})
+		}
+	}
+	return p
+}
+
+// IsAll reports whether it contains all rows.
+func (p RowSubset) IsAll() bool { return p.Total == 0 }
+
+// Contains reports whether it contains the row at an index.
+func (p RowSubset) Contains(at uint32) bool {
+	if p.IsAll() {
+		return true
+	}
+	_, found := slices.BinarySearchFunc(p.spans, at, func(s rowSpan, at uint32) int {
+		switch {
+		case s.last < at:
+			return -1
+		case s.first > at:
+			return 1
+		}
+		return 0
+	})
+	return found
+}
+
+// CheckTotal returns an error if the record has another number of rows now, because the indexes are meaningless then.
+func (p RowSubset) CheckTotal(rows uint32) error {
+	if p.IsAll() || p.Total == rows {
+		return nil
+	}
+	return fmt.Errorf("expected the transforms to create %d rows, as when parts %s were left, found %d: "+
+		"it is unknown which of them were written", p.Total, p, rows)
+}
+
+// Intersect returns the common rows. It reports false if the totals differ.
+func (p RowSubset) Intersect(other RowSubset) (both RowSubset, ok bool) {
+	switch {
+	case p.IsAll():
+		return other, true
+	case other.IsAll():
+		return p, true
+	case p.Total != other.Total:
+		return p, false
+	}
+	both.Total = p.Total
+	for a, b := p.spans, other.spans; len(a) > 0 && len(b) > 0; {
+		if s := (rowSpan{max(a[0].first, b[0].first), min(a[0].last, b[0].last)}); s.first <= s.last {
+			both.spans = append(both.spans, s)
+		}
+		if a[0].last < b[0].last {
+			a = a[1:]
+		} else {
+			b = b[1:]
+		}
+	}
+	return both, true
+}
+
+// String returns indexes from 1, such as "2-4,7 of 9"; "" means all.
+func (p RowSubset) String() string {
+	if p.IsAll() {
+		return ""
+	}
+	text := make([]byte, 0, 8*len(p.spans)+8)
+	for i, s := range p.spans {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = strconv.AppendUint(text, uint64(s.first)+1, 10)
+		if s.last > s.first {
+			text = strconv.AppendUint(append(text, '-'), uint64(s.last)+1, 10)
+		}
+	}
+	return string(text) + " of " + strconv.FormatUint(uint64(p.Total), 10)
+}
+
+// ParseRowSubset parses the result of [RowSubset.String].
+func ParseRowSubset(text string) (p RowSubset, err error) {
+	wrong := fmt.Errorf("expected parts as 2-4,7 of 9, found %.100q", text)
+	list, count, _ := strings.Cut(text, " of ")
+	of, err := strconv.ParseUint(count, 10, 32)
+	if err != nil || of == 0 {
+		return p, wrong
+	}
+	least := uint64(1)
+	for one := range strings.SplitSeq(list, ",") {
+		from, to, ranged := strings.Cut(one, "-")
+		if !ranged {
+			to = from
+		}
+		first, err1 := strconv.ParseUint(from, 10, 32)
+		last, err2 := strconv.ParseUint(to, 10, 32)
+		if err1 != nil || err2 != nil || first < least || last < first || last > of {
+			return RowSubset{}, wrong
+		}
+		p.spans = append(p.spans, rowSpan{uint32(first - 1), uint32(last - 1)})
+		least = last + 1
+	}
+	p.Total = uint32(of)
+	return p, nil
+}

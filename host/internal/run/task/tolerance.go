@@ -1,0 +1,60 @@
+package task
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// Tolerance is what a task does with records that it cannot handle.
+type Tolerance struct {
+	// TolerateAll skips, counts and logs them (errors.tolerance=all). Default: the task fails.
+	TolerateAll bool
+	// LogErrors logs skipped records as errors instead of warnings (errors.log.enable). LogMessages adds details
+	// (errors.log.include.messages).
+	LogErrors, LogMessages bool
+}
+
+// ErrorCounts counts records that could not be handled, retries included, and the skipped ones among them.
+type ErrorCounts struct {
+	All, Skipped atomic.Int64
+	lastMilli    atomic.Int64 // Unix milliseconds of the last error
+}
+
+// Add counts an error.
+func (f *ErrorCounts) Add() {
+	f.All.Add(1)
+	f.lastMilli.Store(time.Now().UnixMilli())
+}
+
+// Last returns the time of the last error. Zero means none.
+func (f *ErrorCounts) Last() time.Time {
+	if at := f.lastMilli.Load(); at > 0 {
+		return time.UnixMilli(at)
+	}
+	return time.Time{}
+}
+
+// HandleError counts an error and returns it, or skips the record and calls skipped.
+func (t Tolerance) HandleError(count *ErrorCounts, fault error, skipped func()) error {
+	count.Add()
+	if !t.TolerateAll {
+		return fault
+	}
+	count.Skipped.Add(1)
+	skipped()
+	return nil
+}
+
+// LogSkipped logs a skipped record. more returns details, if not nil.
+func (t Tolerance) LogSkipped(log *slog.Logger, message string, about []any, more func() []any) {
+	level := slog.LevelWarn
+	if t.LogErrors {
+		level = slog.LevelError
+	}
+	if t.LogMessages && more != nil {
+		about = append(about, more()...)
+	}
+	log.Log(context.Background(), level, message, about...)
+}

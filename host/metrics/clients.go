@@ -1,0 +1,92 @@
+package metrics
+
+import (
+	"math"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+)
+
+// clientID is the label of all client metrics: each is the sum over all clients of a role.
+const clientID = "culvert"
+
+// clientCounts holds what franz-go's kprom has counted (see [kafka.Figures]), by role and metric.
+type clientCounts struct {
+	counted map[string]float64
+	rate    func(name string, value float64) float64
+}
+
+// countClients returns nil if gathering fails: kprom's own metrics report that in the same response.
+func countClients(g prometheus.Gatherer, rate func(string, float64) float64) *clientCounts {
+	families, err := g.Gather()
+	if err != nil {
+		return nil
+	}
+	c := &clientCounts{map[string]float64{}, rate}
+	for _, f := range families {
+		for _, m := range f.Metric {
+			c.counted[roleOf(m)+" "+f.GetName()] += m.GetCounter().GetValue() +
+				float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	return c
+}
+
+func (c *clientCounts) count(role, name string) float64 {
+	return c.counted[role+" culvert_kafka_"+name]
+}
+
+func (c *clientCounts) connections(role string) float64 {
+	return c.count(role, "connects_total") - c.count(role, "disconnects_total")
+}
+
+func clientRole(role, name string) []metric[*clientCounts] {
+	of := " of all clients of the role " + role + "."
+	return []metric[*clientCounts]{
+		gauge(name+"_connection_count", "Connections"+of, func(c *clientCounts) float64 { return c.connections(role) }),
+		counter(name+"_incoming_byte_total", "Bytes that were received"+of,
+			func(c *clientCounts) float64 { return c.count(role, "read_bytes_total") }),
+		counter(name+"_outgoing_byte_total", "Bytes that were sent"+of,
+			func(c *clientCounts) float64 { return c.count(role, "write_bytes_total") }),
+	}
+}
+
+// workerRole is the role that stands for the client by which a worker of Kafka Connect is a member of its group.
+const workerRole = "admin"
+
+func clientRate(name, help string, value func(*clientCounts) float64) metric[*clientCounts] {
+	return gauge("connect_client_"+name, help, func(c *clientCounts) float64 { return c.rate(name, value(c)) })
+}
+
+func requests(c *clientCounts) float64  { return c.count(workerRole, "write_time_seconds") }
+func responses(c *clientCounts) float64 { return c.count(workerRole, "read_time_seconds") }
+
+var clientMetrics = newMetrics("kafka_", []string{"client_id"}, slices.Concat(clientRole("producer", "producer"),
+	clientRole("consumer", "consumer"), clientRole("admin", "admin_client"), []metric[*clientCounts]{
+		gauge("connect_client_connection_count", "Connections of the worker's admin clients.",
+			func(c *clientCounts) float64 { return c.connections(workerRole) }),
+		clientRate("incoming_byte_rate", "Bytes that they receive in a second, over a minute or two.",
+			func(c *clientCounts) float64 { return c.count(workerRole, "read_bytes_total") }),
+		clientRate("outgoing_byte_rate", "Bytes that they send in a second, over a minute or two.",
+			func(c *clientCounts) float64 { return c.count(workerRole, "write_bytes_total") }),
+		clientRate("request_rate", "Requests that they send in a second, over a minute or two.", requests),
+		clientRate("response_rate", "Answers that they get in a second, over a minute or two.", responses),
+		clientRate("network_io_rate", "Requests and answers in a second, over a minute or two.",
+			func(c *clientCounts) float64 { return requests(c) + responses(c) }),
+		constant[*clientCounts]("connect_client_io_ratio", "Always NaN: Java's clients alone have a thread for it.",
+			math.NaN()),
+		constant[*clientCounts]("connect_client_failed_authentication_total", "Always NaN: logons are not counted.",
+			math.NaN()),
+		constant[*clientCounts]("connect_client_successful_authentication_rate", "Always NaN: logons are not counted.",
+			math.NaN()),
+	})...)
+
+func roleOf(m *dto.Metric) string {
+	for _, l := range m.Label {
+		if l.GetName() == "role" {
+			return l.GetValue()
+		}
+	}
+	return ""
+}

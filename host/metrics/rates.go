@@ -1,0 +1,54 @@
+package metrics
+
+import (
+	"sync"
+	"time"
+)
+
+// rates computes how fast counters grow, from samples that scrapes take.
+type rates struct {
+	mu sync.Mutex
+	// previous holds the samples of the previous scrape, samples the samples of the current one. The first sample of a
+	// pair is the older one; the second replaces it when it is rateWindow old.
+	previous, samples map[rateKey][2]sample
+}
+
+// rateKey identifies a counter. An empty connector means a counter of the worker.
+type rateKey struct {
+	metric    string
+	connector string
+	task      int
+}
+
+type sample struct {
+	at    time.Time
+	value float64
+}
+
+// rateWindow is the least time over which a rate is computed, once there is a sample of that age.
+const rateWindow = time.Minute
+
+// lock locks the rates for a scrape of all tasks. Counters that the previous scrape did not have are forgotten.
+func (r *rates) lock() {
+	r.mu.Lock()
+	r.previous, r.samples = r.samples, map[rateKey][2]sample{}
+}
+
+func (r *rates) unlock() { r.mu.Unlock() }
+
+// rate stores a sample and returns the growth per second since the oldest sample. A counter that fell was reset: its
+// rate is zero until the next sample.
+func (r *rates) rate(key rateKey, now time.Time, value float64) (rate float64) {
+	kept, there := r.previous[key]
+	if !there || value < kept[1].value {
+		kept = [2]sample{{now, value}, {now, value}}
+	}
+	if now.After(kept[0].at) {
+		rate = (value - kept[0].value) / now.Sub(kept[0].at).Seconds()
+	}
+	if now.Sub(kept[1].at) >= rateWindow {
+		kept = [2]sample{kept[1], {now, value}}
+	}
+	r.samples[key] = kept
+	return rate
+}

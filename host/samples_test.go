@@ -1,0 +1,36 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/setup"
+)
+
+// A transform of another class does not get the stored password that a sender only names by the mask.
+func TestStoredSecretsStayWithTheirTransform(t *testing.T) {
+	data := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(data, setup.ConnectorsFile), []byte(`{"last_version":1,"connectors":{"a":{
+		"version":1,"config":{"name":"a","connector.class":"None","transforms":"t","transforms.t.type":"T",
+		"transforms.t.password":"hush"}}}}`), 0o600))
+	h, err := New(t.Context(), Config{Data: data, Logger: quiet(), Files: config.Files{
+		Worker: write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")}})
+	require.NoError(t, err)
+	defer h.Close()
+	stop := runs(t, h)
+	defer stop()
+	for _, c := range []struct {
+		name, class, password, want string
+	}{
+		{"other class, stored password", "U", config.Mask, "transforms.t.type is another one than that stored"},
+		{"other class, own password", "U", "mine", "no plugin has the transformation U"},
+	} {
+		_, err := h.backend.REST().Sampled(t.Context(), "a", "none", map[string]string{"transforms": "t",
+			"transforms.t.type": c.class, "transforms.t.password": c.password})
+		assert.Error(t, err, c.want)
+	}
+}

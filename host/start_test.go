@@ -1,0 +1,142 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/group"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/certtest"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/restbackend"
+	"github.com/culvert-project/culvert/host/setup"
+)
+
+// A file of a connector of the version before that cannot be imported keeps a worker from a group, and is not adopted
+// silently: the connector would be lost.
+func TestFilesThatCannotBeImportedAreRefused(t *testing.T) {
+	data := t.TempDir()
+	bad := filepath.Join(data, "connectors", "bad.json")
+	require.NoError(t, os.Mkdir(filepath.Dir(bad), 0o755))
+	require.NoError(t, os.WriteFile(bad, []byte("{"), 0o600))
+	assert.Error(t, setup.RejectStored(Config{Data: data}), "found "+bad+": `culvert cluster adopt")
+	_, err := Import(t.Context(), Config{Data: data, Logger: quiet(), Files: config.Files{
+		Worker: write(t, "worker.properties", "bootstrap.servers=127.0.0.1:1\ngroup.id=g\n"+
+			"config.storage.topic=c\noffset.storage.topic=o\nstatus.storage.topic=s\n")}}, false)
+	assert.Error(t, err, bad+":1: invalid JSON")
+}
+
+// What killed writes have left in the data folder goes at the next start: it may hold passwords.
+func TestLeftoversGo(t *testing.T) {
+	data := t.TempDir()
+	folder := filepath.Join(data, "connectors")
+	require.NoError(t, os.Mkdir(folder, 0o755))
+	old := time.Now().Add(-2 * time.Hour)
+	leftovers := []string{filepath.Join(data, ".culvert-new-1"), filepath.Join(folder, ".culvert-new-2")}
+	for _, path := range leftovers {
+		require.NoError(t, errors.Join(os.WriteFile(path, []byte("secret"), 0o600), os.Chtimes(path, old, old)))
+	}
+	h, err := New(t.Context(), Config{Data: data, Logger: quiet(), Files: config.Files{
+		Worker: write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")}})
+	require.NoError(t, err)
+	h.Close()
+	for _, path := range leftovers {
+		if _, err := os.Stat(path); err == nil {
+			t.Errorf("expected %s to be removed", path)
+		}
+	}
+}
+
+// A worker that starts has no herder yet, not even an interface that holds a nil one, alone or in a group.
+func TestPartsWithoutAHerder(t *testing.T) {
+	settings, _ := config.NewWorker("", nil, nil, nil)
+	for _, g := range []*group.Worker{nil, {}} {
+		b := restbackend.New(restbackend.Options{Group: g, Parts: new(parts).get, WorkerID: func() string { return "" },
+			Installation: &setup.Installation{Installation: &config.Installation{Worker: settings}}})
+		parts := b.REST().Now()
+		assert.Error(t, parts.Starting, "Plugins are being loaded.")
+		if parts.Herder != nil {
+			t.Errorf("expected no herder, found %#v", parts.Herder)
+		}
+	}
+}
+
+// A worker forms a group where its settings are those of a distributed one, and it is not to end by itself.
+func TestInGroup(t *testing.T) {
+	distributed := []string{"bootstrap.servers=b:9092", "group.id=g", "config.storage.topic=c", "status.storage.topic=s"}
+	worker := func(lines ...string) *config.Worker {
+		t.Helper()
+		settings := map[string]string{}
+		for _, line := range lines {
+			entries, _ := config.Read("w.properties", []byte(line))
+			settings[entries[0].Key] = entries[0].Raw
+		}
+		w, _ := config.NewWorker("", nil, nil, settings)
+		return w
+	}
+	for _, c := range []struct {
+		config Config
+		mode   mode
+		lines  []string
+		want   bool
+	}{
+		{Config{}, mode{}, distributed, true},
+		{Config{Files: config.Files{Folder: "f"}}, mode{}, distributed, true},
+		{Config{Files: config.Files{Connectors: []string{"a.properties"}}}, mode{}, distributed, true},
+		{Config{}, mode{alone: true}, distributed, false},
+		{Config{Once: true}, mode{}, distributed, false},
+		{Config{}, mode{}, distributed[:3], false},
+		{Config{}, mode{}, append([]string{"bootstrap.servers=embedded"}, distributed[1:]...), false},
+	} {
+		assert.Equal(t, c.want, c.mode.inGroup(c.config, worker(c.lines...)), c)
+	}
+}
+
+// Others reach a worker at its listener of the advertised protocol, whichever stands first, and at none for /admin
+// alone (Kafka Connect: RestServer.advertisedUrl).
+func TestAdvertisedURL(t *testing.T) {
+	store := filepath.Join(t.TempDir(), "server.pem")
+	require.NoError(t, os.WriteFile(store, certtest.Issue(t, "server", nil, nil).KeyPEM(t), 0o600))
+	const plain, secure = "http://127.0.0.1:0", "https://127.0.0.1:0"
+	for _, c := range []struct {
+		listeners, more string
+		want            string // with PORTn for that of a listener
+	}{
+		{plain, "", "http://127.0.0.1:PORT0"},
+		{secure, "", "https://127.0.0.1:PORT0"},
+		{plain + "," + secure, "", "http://127.0.0.1:PORT0"},
+		{secure + "," + plain, "", "http://127.0.0.1:PORT1"},
+		{plain + "," + secure, "rest.advertised.listener=HTTPS", "https://127.0.0.1:PORT1"},
+		{secure + "," + plain, "rest.advertised.listener=https", "https://127.0.0.1:PORT0"},
+		{secure + "," + plain, "admin.listeners=http://127.0.0.1:0", "http://127.0.0.1:PORT1"},
+		{secure, "admin.listeners=http://127.0.0.1:0", "https://127.0.0.1:PORT0"},
+		{plain + "," + secure, "rest.advertised.listener=https\nrest.advertised.host.name=a.example",
+			"https://a.example:PORT1"},
+		{plain + "," + secure, "rest.advertised.listener=https\nrest.advertised.port=8443", "https://127.0.0.1:8443"},
+		{"", "rest.advertised.host.name=a.example", "http://a.example:8083"},
+	} {
+		entries, _ := config.Read("w.properties", []byte("bootstrap.servers=b:9092\nlisteners="+c.listeners+
+			"\nlisteners.https.ssl.keystore.location="+store+"\n"+c.more))
+		w, problems := config.NewWorker("w.properties", entries, nil, nil)
+		require.NoError(t, problems.Err())
+		in := &setup.Installation{Log: quiet(), Installation: &config.Installation{Worker: w}}
+		h := &Host{in: in, backend: restbackend.New(restbackend.Options{Installation: in})}
+		require.NoError(t, h.listen())
+		want := c.want
+		for n, address := range h.addresses() {
+			_, port, _ := net.SplitHostPort(address)
+			want = strings.ReplaceAll(want, fmt.Sprint("PORT", n), port)
+		}
+		assert.Equal(t, want, h.advertisedURL(), c)
+		_, id, _ := strings.Cut(want, "://")
+		assert.Equal(t, id, h.workerID(), c)
+		h.closeListeners()
+	}
+}

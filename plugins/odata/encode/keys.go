@@ -1,0 +1,148 @@
+package encode
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+)
+
+// KeyValue is the value of a key property.
+type KeyValue struct {
+	Property *edm.Property
+	Value    value.Converted
+}
+
+// Equal reports whether a service may treat two values of a key property as the same.
+func (k KeyValue) Equal(other KeyValue) bool {
+	return canonicalLiteral(k.Value.Type, k.Value.Text) == canonicalLiteral(other.Value.Type, other.Value.Text)
+}
+
+// KeyValues returns the values of the key properties. With scalarKey a scalar may stand for a key of one property.
+func (t *Type) KeyValues(c *sinkconfig.Config, v *rowvalue.Value, scalarKey bool) ([]KeyValue, error) {
+	var keys []KeyValue
+	for _, name := range t.Key {
+		property := t.properties[name]
+		if property == nil {
+			return nil, fault.Data("the key property " + name + " of " + t.QualifiedName() +
+				" isn't declared in $metadata")
+		}
+		k, ok, err := t.KeyValue(c, property, v, scalarKey)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, fault.Data("the key needs property " + name + " of " + t.QualifiedName() +
+				": expected a struct of all key properties")
+		}
+		keys = append(keys, k)
+	}
+	if len(keys) == 0 {
+		return nil, fault.Data(t.QualifiedName() + " has no key")
+	}
+	return keys, nil
+}
+
+// KeyValue returns the value of one key property. ok is false if the value does not contain it.
+func (t *Type) KeyValue(c *sinkconfig.Config, property *edm.Property, v *rowvalue.Value, scalarKey bool) (
+	k KeyValue, ok bool,
+	err error) {
+	member, ok := v.Field(property.Name)
+	if !ok && scalarKey && len(t.Key) == 1 {
+		c := v.Fields()
+		if c.Next(); c.Mismatch {
+			member, ok = *v, true
+		}
+	}
+	if !ok || !member.Present {
+		return k, false, nil
+	}
+	k.Property = property
+	if k.Value, err = Convert(c, property, &member); err != nil {
+		return k, false, fault.Data("key property " + property.Name + ": " + err.Error())
+	}
+	return k, true, nil
+}
+
+// Predicate returns the key predicate of an entity, "" without keys.
+func Predicate(keys []KeyValue) string {
+	if len(keys) == 0 {
+		return ""
+	}
+	var few [4]uri.Key
+	var memory [64]byte
+	literals := few[:0]
+	for i := range keys {
+		k := &keys[i]
+		literals = append(literals, uri.Key{Name: k.Property.Name,
+			Literal: uri.Literal{Type: k.Value.Type, Text: k.Value.Text}})
+	}
+	return string(uri.AppendPredicate(memory[:0], literals))
+}
+
+// CanonicalPredicate returns the same text for all keys that a service may treat as the same.
+func CanonicalPredicate(keys []KeyValue, predicate string) string {
+	if !slices.ContainsFunc(keys, hasOtherSpellings) {
+		return predicate
+	}
+	same := make([]KeyValue, len(keys))
+	for i, k := range keys {
+		k.Value.Text = canonicalLiteral(k.Value.Type, k.Value.Text)
+		same[i] = k
+	}
+	return Predicate(same)
+}
+
+// canonicalLiteral returns the same text for all literals that a service may treat as the same: GUIDs of either case,
+// decimals with other signs and zeros, times with and without zero parts, and [CanonicalText].
+func canonicalLiteral(t edm.Primitive, text string) string {
+	switch {
+	case t == edm.Guid:
+		return strings.ToLower(text)
+	case t == edm.Decimal:
+		return value.SameDecimal(text)
+	case t == edm.Time:
+		return value.SameTime(text)
+	case t == edm.String:
+		return CanonicalText(text)
+	}
+	return text
+}
+
+// CanonicalText ignores case, leading zeros and surrounding blanks.
+func CanonicalText(text string) string {
+	return strings.ToUpper(strings.TrimLeft(strings.TrimSpace(text), "0"))
+}
+
+func hasOtherSpellings(k KeyValue) bool {
+	switch k.Value.Type {
+	case edm.Guid, edm.Decimal, edm.Time:
+		return true
+	case edm.String:
+		text := k.Value.Text
+		if text == "" || text[0] == '0' || text[0] == ' ' || text[len(text)-1] == ' ' {
+			return true
+		}
+		for i := range len(text) {
+			if c := text[i]; c >= 'a' && c <= 'z' || c < ' ' || c >= 0x80 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// IsInitial reports whether a service may replace a key value, such as "0" or "", by a number of its own.
+func IsInitial(text string) bool {
+	return strings.Trim(text, "0-. ") == "" || strings.HasPrefix(text, "$")
+}
+
+// HasInitial reports whether any key value is initial.
+func HasInitial(keys []KeyValue) bool {
+	return slices.ContainsFunc(keys, func(k KeyValue) bool { return IsInitial(k.Value.Text) })
+}

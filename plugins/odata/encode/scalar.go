@@ -1,0 +1,120 @@
+package encode
+
+import (
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+	"github.com/culvert-project/culvert/wit"
+)
+
+type valueEncoding byte
+
+const (
+	// encodeConverted uses [Convert]. The other encodings have the same result without allocations.
+	encodeConverted valueEncoding = iota
+	encodeText
+	encodeInstant
+	encodeInteger
+	encodeDecimal
+)
+
+func (c *propertyWriter) setEncoding(kind wit.Kind, n *wit.SchemaNode) {
+	c.encoding = encodeConverted
+	if c.property == nil {
+		return
+	}
+	unnamed := n == nil || n.Name == nil
+	switch t := c.property.Type.Primitive; {
+	case kind == wit.String && t == edm.String:
+		c.encoding = encodeText
+	case kind == wit.Int64 && (t == edm.DateTime || t == edm.DateTimeOffset) &&
+		(unnamed || *n.Name == wit.NameTimestamp):
+		c.encoding = encodeInstant
+	case kind <= wit.Int64 && unnamed && c.min < c.max:
+		c.encoding = encodeInteger
+	case kind == wit.Bytes && t == edm.Decimal && !c.property.VariableScale:
+		if c.scale = value.SmallScale(n); c.scale >= 0 && c.scale <= c.property.Scale {
+			c.encoding = encodeDecimal
+		}
+	}
+}
+
+// appendFast writes values of frequent kinds without allocations. ok is false if [Convert] has to do it.
+func (m *propertyCursor) appendFast(dst []byte, json bool) (_ []byte, ok bool) {
+	if m.keyValue != nil {
+		return dst, false
+	}
+	if m.writers == nil { // the kind may change with each value
+		m.setEncoding(m.Value.Kind(), m.Value.Schema())
+	}
+	switch m.encoding {
+	case encodeText:
+		text := m.Value.Bytes()
+		most := m.property.Length
+		switch {
+		case most > 0 && len(text) > most && utf8.RuneCount(text) > most:
+			return dst, false
+		case json:
+			return jsontext.AppendText(dst, text)
+		}
+		return appendXML(dst, text), scan.XMLAllows(text)
+	case encodeInstant:
+		return value.AppendInstant(dst, m.property.Type.Primitive, m.Value.Int64(), json)
+	case encodeInteger:
+		v := m.Value.Int64()
+		switch {
+		case v < m.min || v > m.max:
+			return dst, false
+		case json && m.property.Type.Primitive == edm.Int64:
+			return append(strconv.AppendInt(append(dst, '"'), v, 10), '"'), true
+		}
+		return strconv.AppendInt(dst, v, 10), true
+	case encodeDecimal:
+		if content := m.Value.Bytes(); len(content) > 0 && len(content) <= 8 {
+			return appendDecimal(dst, content, m.scale, m.property, json)
+		}
+	}
+	return dst, false
+}
+
+func appendDecimal(dst, content []byte, scale int, p *edm.Property, json bool) (_ []byte, ok bool) {
+	unscaled := int64(int8(content[0]))
+	for _, c := range content[1:] {
+		unscaled = unscaled<<8 | int64(c)
+	}
+	var memory [24]byte
+	digits := strconv.AppendInt(memory[:0], unscaled, 10)
+	negative := unscaled < 0
+	if negative {
+		digits = digits[1:]
+	}
+	if p.Precision > 0 && len(digits)-scale > max(p.Precision-p.Scale, 0) && unscaled != 0 {
+		return dst, false
+	}
+	if json {
+		dst = append(dst, '"')
+	}
+	if negative {
+		dst = append(dst, '-')
+	}
+	switch before := len(digits) - scale; {
+	case scale == 0:
+		dst = append(dst, digits...)
+	case before <= 0:
+		dst = append(dst, "0."...)
+		for ; before < 0; before++ {
+			dst = append(dst, '0')
+		}
+		dst = append(dst, digits...)
+	default:
+		dst = append(append(append(dst, digits[:before]...), '.'), digits[before:]...)
+	}
+	if json {
+		dst = append(dst, '"')
+	}
+	return dst, true
+}

@@ -1,0 +1,154 @@
+package encode
+
+import (
+	"encoding/base64"
+	"errors"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Type is an entity type or complex type with indexes by name.
+type Type struct {
+	*edm.Structure
+	properties  map[string]*edm.Property
+	navigations map[string]*edm.Navigation
+	types       map[string]*Type
+	// writersBySchema caches the writers for the fields of a struct, by the root node of its schema.
+	writers         map[string]*propertyWriter
+	writersBySchema map[*wit.SchemaNode][]*propertyWriter
+}
+
+// NewType indexes the types and returns the first one.
+func NewType(structures []*edm.Structure) *Type {
+	all := map[string]*Type{}
+	for _, s := range structures {
+		all[s.QualifiedName()] = &Type{Structure: s, properties: map[string]*edm.Property{},
+			navigations: map[string]*edm.Navigation{}, types: map[string]*Type{}}
+	}
+	for _, s := range all {
+		for i := range s.Properties {
+			p := &s.Properties[i]
+			s.properties[p.Name] = p
+			if p.Type.Primitive == edm.NotPrimitive {
+				s.types[p.Name] = all[p.Type.Name]
+			}
+		}
+		for i := range s.Navigations {
+			n := &s.Navigations[i]
+			s.navigations[n.Name] = n
+			s.types[n.Name] = all[n.Target]
+		}
+		s.makeWriters()
+	}
+	return all[structures[0].QualifiedName()]
+}
+
+// Property returns a property by its name, nil if the type has none.
+func (s *Type) Property(name string) *edm.Property { return s.properties[name] }
+
+const maxSchemas = 64
+
+func (s *Type) writersFor(v *rowvalue.Value) []*propertyWriter {
+	n := v.Schema()
+	if n == nil || n.Kind != wit.Struct {
+		return nil
+	}
+	writers, ok := s.writersBySchema[n]
+	if !ok {
+		if len(s.writersBySchema) == maxSchemas {
+			clear(s.writersBySchema)
+		}
+		writers = make([]*propertyWriter, len(n.Fields))
+		for i, m := range n.Fields {
+			if c := s.writers[m.Name]; c != nil {
+				w, node := *c, v.Node(m.Node)
+				w.setEncoding(node.Kind, node)
+				writers[i] = &w
+			}
+		}
+		s.writersBySchema[n] = writers
+	}
+	return writers
+}
+
+func (s *Type) makeWriters() {
+	s.writers, s.writersBySchema = map[string]*propertyWriter{}, map[*wit.SchemaNode][]*propertyWriter{}
+	label := func(name string) []byte { return append(jsontext.AppendString(nil, name), ':') }
+	for name, n := range s.navigations {
+		s.writers[name] = &propertyWriter{navigation: n, typ: s.types[name], label: label(name)}
+	}
+	for name, p := range s.properties {
+		c := &propertyWriter{property: p, typ: s.types[name], isKey: s.IsKey(name), label: label(name)}
+		c.min, c.max, _ = p.Type.Primitive.Bounds()
+		s.writers[name] = c
+	}
+}
+
+type propertyWriter struct {
+	property   *edm.Property
+	navigation *edm.Navigation
+	// typ is the nested entity type or complex type, nil if the metadata lack it.
+	typ      *Type
+	isKey    bool
+	label    []byte
+	min, max int64
+	// encoding is constant for a writer in writersBySchema. Otherwise it is set for each value.
+	encoding valueEncoding
+	scale    int
+}
+
+// Convert converts a value to the type of a property. The settings decide whether it may lose precision.
+func Convert(c *sinkconfig.Config, property *edm.Property, v *rowvalue.Value) (value.Converted, error) {
+	if v.Present && (v.Schema() == nil || v.Schema().Name == nil) {
+		least, most, whole := property.Type.Primitive.Bounds()
+		switch kind := v.Kind(); {
+		case kind <= wit.Int64 && whole:
+			if n := v.Int64(); n >= least && n <= most {
+				return value.Converted{Type: property.Type.Primitive, Text: strconv.FormatInt(n, 10)}, nil
+			}
+		case kind == wit.String && property.Type.Primitive == edm.String:
+			if text := v.Bytes(); utf8.Valid(text) && (property.Length <= 0 || len(text) <= property.Length) {
+				return value.Converted{Type: edm.String, Text: string(text)}, nil
+			}
+		}
+	}
+	decoded, err := v.Decode()
+	if err != nil {
+		return value.Converted{}, err
+	}
+	n := v.Schema()
+	if c.Lossy {
+		return value.ConvertLossy(property, n, decoded)
+	}
+	converted, err := value.ConvertWithin(property, n, decoded)
+	if err != nil && decoded == nil {
+		if mismatch := (*value.MisfitError)(nil); errors.As(err, &mismatch) {
+			err = &value.MisfitError{Expected: mismatch.Expected, Found: "null"}
+		}
+	}
+	if err != nil && n == nil && property.Type.Primitive == edm.Decimal {
+		err = withDecimalHint(err, decoded)
+	}
+	return converted, err
+}
+
+// withDecimalHint explains a likely cause: JSON converters write decimals as Base64 by default, and without a schema
+// the scale is lost.
+func withDecimalHint(err error, v any) error {
+	text, ok := v.(string)
+	if !ok {
+		return err
+	}
+	if b, bad := base64.StdEncoding.DecodeString(text); bad != nil || len(b) == 0 {
+		return err
+	}
+	return errors.New(err.Error() + ", which may be a decimal as Base64, whose scale is lost without a schema: " +
+		"write the topic with value.converter.decimal.format = NUMERIC")
+}

@@ -1,0 +1,50 @@
+package requests
+
+import (
+	"encoding/hex"
+	"hash/fnv"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// The RequestID is FNV-1a of set, topic, partition, offset, part and time. Later versions must compute the same.
+func TestIdentity(t *testing.T) {
+	for _, c := range []struct {
+		path, topic, hashed, creation string
+		origin                        wit.RecordID
+		timestamp                     int64
+	}{
+		{"/s/A", "t", "/s/A\x00t\x000\x000\x000\x000", "1970-01-01T00:00:00", wit.RecordID{}, 0},
+		{"/s/A", "t", "/s/A\x00t\x003\x001234567890123\x002\x001700000000999", "2023-11-14T22:13:20",
+			wit.RecordID{Partition: 3, Offset: 1234567890123, Part: 2}, 1_700_000_000_999},
+		{"/s/A", "t", "/s/A\x00t\x000\x007\x000\x001700000000001", "2023-11-14T22:13:20",
+			wit.RecordID{Offset: 7}, 1_700_000_000_001},
+		{"/s/B", "t", "/s/B\x00t\x000\x007\x000\x00-1", "1970-01-01T00:00:00", wit.RecordID{Offset: 7}, -1},
+		{"/s/B", "größe", "/s/B\x00größe\x000\x007\x000\x00253402300800000", "10000-01-01T00:00:00",
+			wit.RecordID{Offset: 7}, 253_402_300_800_000},
+	} {
+		h := fnv.New128a()
+		h.Write([]byte(c.hashed))
+		want := []wit.Header{{Name: "RequestID", Value: strings.ToUpper(hex.EncodeToString(h.Sum(nil)))},
+			{Name: "RepeatabilityCreation", Value: c.creation}}
+		e := rowEncoder{set: &entityset.EntitySet{Path: c.path}, recordTopic: c.topic, recordID: c.origin,
+			row: &wit.Row{Timestamp: c.timestamp}}
+		if found := e.identity().headers(); !slices.Equal(want, found) {
+			t.Errorf("%q: expected %v, found %v", c.hashed, want, found)
+		}
+	}
+}
+
+func TestHints(t *testing.T) {
+	for _, h := range []Hint{{}, {Step: "insert"}, {OwnChangeset: true, Step: "update", HasETag: true, ETag: `W/"a alone b"`},
+		{NoBatch: true}, {NoIfMatch: true, NotFoundStatus: 404, StoppedBatches: 2, Step: "insert"},
+		{MaxBatchSize: 12, OwnChangeset: true}, {HasETag: true}, {Step: wit.HintUncertain}} {
+		if found := parseHint(h.Text()); found != h {
+			t.Errorf("%q: expected %+v, found %+v", h.Text(), h, found)
+		}
+	}
+}

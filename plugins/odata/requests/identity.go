@@ -1,0 +1,55 @@
+package requests
+
+import (
+	"encoding/hex"
+	"hash/fnv"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/plugins/odata/capabilities"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/wit"
+)
+
+const (
+	requestID   = "RequestID"
+	requestTime = "RepeatabilityCreation"
+)
+
+// identity identifies the POST of a record. It is the same in every run, and differs between sets, topics and clusters.
+// Assumption: the format is that of SAP Gateway's clients, 32 hexadecimal digits and a time without zone.
+type identity struct {
+	path, topic string
+	record      wit.RecordID
+	timestamp   int64
+}
+
+func (e *rowEncoder) identity() identity {
+	return identity{e.set.Path, e.recordTopic, e.recordID, e.row.Timestamp}
+}
+
+func (i identity) headers() []wit.Header {
+	h := fnv.New128a()
+	text := append(append([]byte(i.path), 0), i.topic...)
+	for _, n := range [...]int64{int64(i.record.Partition), i.record.Offset, int64(i.record.Part), i.timestamp} {
+		text = strconv.AppendInt(append(text, 0), n, 10)
+	}
+	h.Write(text)
+	seconds := max(i.timestamp, 0) / 1000
+	return []wit.Header{{Name: requestID, Value: strings.ToUpper(hex.EncodeToString(h.Sum(nil)))},
+		{Name: requestTime, Value: time.Unix(seconds, 0).UTC().Format("2006-01-02T15:04:05")}}
+}
+
+// IsIdempotent reports whether the service ignores a repeated POST of the row by its RequestID.
+func IsIdempotent(s *capabilities.State, t *entityset.EntitySet, h Hint) bool {
+	return s.InsertUncertain == "repeatable" && s.ServiceCapabilities[t.ServiceIndex].RequestIDs && !h.Moved
+}
+
+// IsRepeatable reports whether the request, or its operation in a batch, may be sent twice.
+func (t *Target) IsRepeatable(s *capabilities.State) bool {
+	if t.IsInsert() {
+		return s.InsertUncertain == "retry" || IsIdempotent(s, t.Set, t.Hint)
+	}
+	return t.Operation == Delete || !s.UseETags || !t.Hint.HasETag || t.Hint.ETag == "" || s.RetryETagConflicts
+}

@@ -1,0 +1,121 @@
+package responses
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/capabilities"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/encode"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/requests"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// LearnVersion records that the responses of a service contain the OData version.
+func LearnVersion(s *capabilities.State, service int, response *wit.Response) {
+	s.ServiceCapabilities[service].SendsVersion = s.ServiceCapabilities[service].SendsVersion || hasVersion(response)
+}
+
+func (s handler) learnRequestIDs(t *requests.Target, response *wit.Response) {
+	if s.InsertUncertain == "repeatable" && isSuccess(response.Status) {
+		s.ServiceCapabilities[t.Set.ServiceIndex].RequestIDs = strings.EqualFold(
+			strings.TrimSpace(headerOf(response, "RepeatabilityResult")), "accepted")
+	}
+}
+
+func (s handler) learnKeys(t *requests.Target, location string) {
+	if t.Predicate == "" || strings.HasSuffix(location, t.Predicate) ||
+		strings.Contains(location, setting.Hidden) { // the host has redacted a part of the key
+		return
+	}
+	sent, ok := t.Set.KeyLiterals(t.Predicate)
+	if !ok {
+		return
+	}
+	found, ok := t.Set.KeyLiterals(location)
+	if !ok {
+		return
+	}
+	before := s.SetCapabilities[t.Set.CapabilityIndex]
+	now := &s.SetCapabilities[t.Set.CapabilityIndex]
+	for i := range sent {
+		if isReplaced(sent[i], found[i]) {
+			now.FillsInitial = now.FillsInitial || encode.IsInitial(sent[i].Text)
+			now.Numbers = now.Numbers || !encode.IsInitial(sent[i].Text)
+		}
+	}
+	if *now == before {
+		return
+	}
+	text := t.Name() + ": the service created " + location + " for an entity with the key " + t.Predicate
+	if now.Numbers {
+		text += ": it replaces keys, so later records with that key would concern another entity, and fail"
+	}
+	sdk.Log(wit.LevelWarn, text)
+}
+
+// isReplaced reports whether a service replaced a key value. Padding, other case and trimmed blanks are no replacement.
+func isReplaced(sent, found uri.Literal) bool {
+	whole := func(t edm.Primitive) bool { return t == edm.Int32 || t == edm.Int64 }
+	switch {
+	case sent.Type == edm.String && found.Type == edm.String:
+		return encode.CanonicalText(sent.Text) != encode.CanonicalText(found.Text)
+	case sent.Type == found.Type || whole(sent.Type) && whole(found.Type):
+		order, ok := value.Compare(found.Type, sent.Text, found.Text)
+		return ok && order != 0 && sent.Text != found.Text
+	}
+	return false
+}
+
+// learnIfMatch records after an update or delete whether the service accepts If-Match: *. An accepted header counts
+// more than a request without it: some services create an entity by a PUT without If-Match.
+func (s handler) learnIfMatch(t *requests.Target) {
+	match := &s.SetCapabilities[t.Set.CapabilityIndex].IfMatch
+	switch {
+	case s.UseETags || s.NoIfMatch || *match != capabilities.IfMatchUnknown:
+	case t.Hint.NoIfMatch:
+		*match = capabilities.IfMatchRejected
+	default:
+		*match = capabilities.IfMatchAccepted
+	}
+}
+
+// learnIfMatchRequired returns false if If-Match was sent, or left out on purpose.
+func (s handler) learnIfMatchRequired(t *requests.Target) bool {
+	match := &s.SetCapabilities[t.Set.CapabilityIndex].IfMatch
+	if s.UseETags || s.NoIfMatch || *match != capabilities.IfMatchRejected && (*match != capabilities.IfMatchAccepted ||
+		!t.Hint.NoIfMatch) {
+		return false
+	}
+	*match = capabilities.IfMatchAccepted
+	return true
+}
+
+// mayRejectIfMatch reports whether If-Match: * may be the cause of the error. WCF rejects it with 400 and a localized
+// text if a type has no ETag.
+func (s handler) mayRejectIfMatch(t *requests.Target, response *wit.Response) bool {
+	if response.Status != 400 || s.UseETags || s.NoIfMatch || t.Hint.NoIfMatch {
+		return false
+	}
+	code, message, _ := fault.Document(response.Body)
+	return !t.Set.SAP && !t.Set.Type.Etag() &&
+		s.SetCapabilities[t.Set.CapabilityIndex].IfMatch != capabilities.IfMatchAccepted && !fault.Locked(response,
+		message) &&
+		!fault.Listed(s.RetryCodes, response.Status, code)
+}
+
+func retryWithoutIfMatch(t *requests.Target) wit.RowResult {
+	h := t.Hint
+	h.NoIfMatch, h.OwnChangeset = true, true
+	return requeue(h)
+}
+
+func retryWithIfMatch(t *requests.Target) wit.RowResult {
+	h := t.Hint
+	h.NoIfMatch = false
+	return requeue(h)
+}

@@ -1,0 +1,90 @@
+package responses
+
+import (
+	"bytes"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func headerOf(response *wit.Response, name string) string {
+	for _, h := range response.Headers {
+		if strings.EqualFold(h.Name, name) {
+			return h.Value
+		}
+	}
+	return ""
+}
+
+func isSuccess(status uint16) bool { return status >= 200 && status <= 299 }
+
+// provesDone reports whether all of the request was done. 202 promises nothing, 206 and 207 describe a part.
+func provesDone(status uint16) bool {
+	return isSuccess(status) && status != 202 && status != 206 && status != 207
+}
+
+func inconclusiveText(status uint16) string {
+	return "HTTP " + strconv.Itoa(int(status)) + " does not prove that the request was done: expected a status such " +
+		"as 200, 201 or 204"
+}
+
+func isEmpty(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }
+
+func hasVersion(response *wit.Response) bool {
+	return headerOf(response, "DataServiceVersion") != "" || headerOf(response, "OData-Version") != ""
+}
+
+// isNotServed reports whether an error document with this status means that the request was not processed. Without a
+// document the status may come from a proxy (see [wit.Refuses]).
+func isNotServed(status uint16) bool { return status == 408 || status == 503 }
+
+// isRepeatRejected reports whether the service rejected a request because of its RequestID. The second header is that
+// of OASIS Repeatable Requests.
+func isRepeatRejected(response *wit.Response) bool {
+	for _, name := range []string{"RepeatabilityResult", "Repeatability-Result"} {
+		if strings.EqualFold(strings.TrimSpace(headerOf(response, name)), "rejected") {
+			return true
+		}
+	}
+	return false
+}
+
+func (s handler) isExisting(response *wit.Response, code, message string) bool {
+	return fault.Exists(response, message) || fault.Listed(s.ExistsCodes, response.Status, code)
+}
+
+func (s handler) isNotFound(response *wit.Response) bool {
+	switch status := response.Status; {
+	case status == 404 || status == 410:
+		return true
+	case status == 0 || isSuccess(status):
+		return false
+	}
+	code, _, _ := fault.Document(response.Body)
+	return fault.Listed(s.NotFoundCodes, response.Status, code)
+}
+
+func retryAfter(response *wit.Response) uint32 {
+	wait, _ := fault.RetryAfter(headerOf(response, "Retry-After"), response.ReceivedAt)
+	return uint32(min(wait.Milliseconds(), math.MaxUint32))
+}
+
+func logServiceMessages(name string, response *wit.Response) {
+	if text := headerOf(response, "sap-message"); text != "" {
+		sdk.Log(messageLevel(text), name+": "+fault.Excerpt([]byte(text)))
+	}
+}
+
+func messageLevel(message string) wit.Level {
+	text := strings.ToLower(strings.Join(strings.Fields(message), ""))
+	for _, severity := range []string{"warning", "error"} {
+		if strings.Contains(text, `"severity":"`+severity) || strings.Contains(text, "<severity>"+severity) {
+			return wit.LevelWarn
+		}
+	}
+	return wit.LevelInfo
+}

@@ -1,0 +1,88 @@
+package rowvalue
+
+import (
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// Cursor iterates over the fields of a struct, the entries of a map or the items of an array.
+type Cursor struct {
+	parent Value
+	kind   wit.Kind
+	at     int
+	// count is the number of fields read, or of items left in the current block. last is true if no block follows.
+	count int64
+	last  bool
+	Name  string
+	Value Value
+	// Mismatch is true if the value has another kind than requested, or a map has a key that is not a string.
+	Mismatch bool
+}
+
+// Next moves to the next field or item. It returns false at the end.
+func (c *Cursor) Next() bool {
+	if c.Mismatch {
+		return false
+	}
+	if c.kind == wit.Struct {
+		members := c.parent.nodes[c.parent.node].Fields
+		if c.count == int64(len(members)) {
+			return false
+		}
+		m := &members[c.count]
+		c.Name = m.Name
+		c.read(m.Node)
+		c.count++
+		return true
+	}
+	if c.count == 0 && !c.last {
+		if c.count = c.readInt(); c.count < 0 { // the size of the block follows
+			c.count = -c.count
+			c.readInt()
+		}
+		c.last = c.count == 0
+	}
+	if c.count == 0 {
+		return false
+	}
+	c.count--
+	var key, element uint32
+	if n := c.parent.Schema(); n != nil {
+		key, element = n.Key, n.Element
+	}
+	if c.kind == wit.Map {
+		c.read(key)
+		name, ok := c.Value.Text()
+		if !ok {
+			c.Mismatch = true
+			return false
+		}
+		c.Name = string(name)
+	}
+	if c.read(element); c.parent.nodes == nil {
+		c.Value = c.Value.resolved()
+	}
+	return true
+}
+
+// FieldIndex returns the index of the current field in the schema of the struct.
+func (c *Cursor) FieldIndex() int64 { return c.count - 1 }
+
+func (c *Cursor) readInt() int64 {
+	n, size := connectdata.Number(c.parent.bytes[c.at:])
+	c.at += size
+	return n
+}
+
+func (c *Cursor) read(node uint32) {
+	at := c.at
+	if c.parent.nodes == nil {
+		c.Value = c.parent // the previous value may have been unwrapped
+		size, _ := connectdata.SkipSchemaless(c.parent.bytes[at:])
+		c.at += size
+	} else if c.at = connectdata.SkipFast(&c.parent.nodes[node], c.parent.bytes, at); c.at == 0 {
+		size, _ := connectdata.Skip(c.parent.nodes, node, c.parent.bytes[at:])
+		c.at = at + size
+	}
+	c.Value.open(node, at)
+}

@@ -1,0 +1,145 @@
+package rowvalue
+
+import (
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// Value is a position in the bytes of a row. The zero Value is null.
+type Value struct {
+	schemas   Schemas
+	nodes     []wit.SchemaNode
+	bytes     []byte
+	at, start int
+	node      uint32
+	Present   bool
+}
+
+func (v *Value) open(node uint32, at int) {
+	v.node, v.at, v.start, v.Present = node, at, at, true
+	switch {
+	case v.nodes == nil:
+		v.Present, v.start = len(v.bytes) > at && v.bytes[at] != connectdata.TagNull, at+1
+	case v.nodes[node].Optional:
+		v.Present, v.start = (v.bytes[at] == 0) != (v.nodes[node].DefaultValue == nil), at+1
+	}
+}
+
+// Schema returns nil for schemaless values.
+func (v *Value) Schema() *wit.SchemaNode {
+	if v.nodes == nil {
+		return nil
+	}
+	return &v.nodes[v.node]
+}
+
+// Node returns a node of the schema.
+func (v *Value) Node(index uint32) *wit.SchemaNode { return &v.nodes[index] }
+
+const kindOther = wit.Struct + 1
+
+// Kind returns the kind of a value that is not null.
+func (v *Value) Kind() wit.Kind {
+	if v.nodes != nil {
+		return v.nodes[v.node].Kind
+	}
+	switch tag := v.bytes[v.at]; tag {
+	case connectdata.TagInt8, connectdata.TagInt16, connectdata.TagInt32, connectdata.TagInt64:
+		return wit.Int8 + wit.Kind(tag-connectdata.TagInt8)
+	case connectdata.TagText:
+		return wit.String
+	case connectdata.TagArray:
+		return wit.Array
+	case connectdata.TagMap:
+		return wit.Map
+	}
+	return kindOther
+}
+
+// Int64 returns the value of an integer of any size.
+func (v *Value) Int64() int64 {
+	n, _ := connectdata.Number(v.bytes[v.start:])
+	return n
+}
+
+// Bytes returns the content of a string or of bytes.
+func (v *Value) Bytes() []byte {
+	content, _ := connectdata.LengthPrefixed(v.bytes[v.start:])
+	return content
+}
+
+// Decode converts the value as package datum does. Strings that are not UTF-8 are an error.
+func (v *Value) Decode() (decoded any, err error) {
+	switch {
+	case v.nodes != nil:
+		decoded, _, err = connectdata.Read(v.nodes, v.node, v.bytes[v.at:])
+	case len(v.bytes) > v.at:
+		decoded, _, err = connectdata.ReadSchemaless(v.bytes[v.at:])
+	}
+	return decoded, err
+}
+
+// Text returns the value if it is a string.
+func (v *Value) Text() (text []byte, ok bool) {
+	if !v.Present || v.Kind() != wit.String {
+		return nil, false
+	}
+	text = v.Bytes()
+	return text, utf8.Valid(text)
+}
+
+// resolved unwraps a struct that is embedded with its schema ID in schemaless data.
+func (v Value) resolved() Value {
+	if v.nodes != nil || len(v.bytes) <= v.at || v.bytes[v.at] != connectdata.TagStruct {
+		return v
+	}
+	id, size := connectdata.Number(v.bytes[v.start:])
+	content, _ := connectdata.LengthPrefixed(v.bytes[v.start+size:])
+	nodes := v.schemas[uint32(id)]
+	if nodes == nil || id>>32 != 0 {
+		return v
+	}
+	if _, err := connectdata.Skip(nodes, 0, content); err != nil {
+		return v
+	}
+	v = Value{schemas: v.schemas, nodes: nodes, bytes: content}
+	v.open(0, 0)
+	return v
+}
+
+// Field returns a field of a struct or an entry of a map.
+func (v *Value) Field(name string) (found Value, ok bool) {
+	for m := v.Fields(); m.Next(); {
+		if m.Name == name {
+			return m.Value, true
+		}
+	}
+	return found, false
+}
+
+// Fields iterates over a struct or a map.
+func (v *Value) Fields() Cursor {
+	c := v.cursor()
+	c.Mismatch = c.kind != wit.Struct && c.kind != wit.Map
+	return c
+}
+
+// Items iterates over an array.
+func (v *Value) Items() Cursor {
+	c := v.cursor()
+	c.Mismatch = c.kind != wit.Array
+	return c
+}
+
+func (v *Value) cursor() Cursor {
+	if !v.Present {
+		return Cursor{kind: kindOther}
+	}
+	c := Cursor{parent: *v, Value: *v, kind: v.Kind(), at: v.start}
+	if v.nodes == nil && (c.kind == wit.Map || c.kind == wit.Array) {
+		c.count, c.last = c.readInt(), true
+	}
+	return c
+}

@@ -1,0 +1,592 @@
+package sink
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/google/go-cmp/cmp"
+)
+
+// oneOrderingKey puts all requests that may share a batch into one sequence.
+const oneOrderingKey = "sap.odata.max.in.flight=1"
+
+func products(more ...string) []string { return append(set("00", "ProductCopies"), more...) }
+
+func setSwitches(t *testing.T, s *odatatest.Service, switches ...string) {
+	t.Helper()
+	for _, line := range switches {
+		name, value, _ := strings.Cut(line, "=")
+		noError(t, s.Set(name, value))
+	}
+}
+
+// Invalid rows are rejected, all others are written once, and the order of each key is kept.
+func TestBatches(t *testing.T) {
+	for _, c := range []struct {
+		name               string
+		settings, switches []string
+		requests           int // $batch, at most
+	}{
+		{"auto at SAP", nil, nil, 6},
+		{"all", []string{"sap.odata.changesets=all"}, nil, 9},
+		{"all in batches of 7", []string{"sap.odata.changesets=all", "sap.odata.max.batch.size=7"}, nil, 60},
+		{"all, refused", []string{"sap.odata.changesets=all"}, []string{"changesets=one"}, 9},
+		{"limited", nil, []string{"batch-limit=3000"}, 80},
+		{"Atom", []string{"sap.odata.request.format=atom"}, nil, 6},
+		{"no $batch", nil, []string{"no-batch=true"}, 3},
+		{"off", []string{"sap.odata.enable.batch=0"}, nil, 0},
+		{"of one", []string{"sap.odata.max.batch.size=1"}, nil, 0},
+		{"four ordering keys", []string{"sap.odata.max.in.flight=4"}, nil, 30},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := odatatest.New(odatatest.Options{})
+			w := open(t, s, append(products(oneOrderingKey, "sap.odata.operation.mode=dynamic",
+				"sap.odata.operation.mode.property=OP", "sap.odata.enable.delete=1"), c.settings...)...)
+			setSwitches(t, s, c.switches...)
+			h := w.host("ProductCopies")
+			var want []string
+			guilty := map[int]bool{}
+			for i := range 60 {
+				op := "I"
+				name := fmt.Sprint("name ", i)
+				if i%20 == 7 {
+					// longer than the property, which the connector may not know
+					name, guilty[len(h.rows)] = strings.Repeat("x", 41), true
+				} else {
+					want = append(want, fmt.Sprintf("%d:%s", i, "second"))
+				}
+				h.value("ProductID", int64(i), "ProductName", name, "Discontinued", false, "OP", op)
+			}
+			for i := range 60 {
+				if i%20 == 7 {
+					guilty[len(h.rows)] = true // not there
+				}
+				h.value("ProductID", int64(i), "ProductName", "second", "Discontinued", false, "OP", "u")
+			}
+			h.tombstone("ProductID", int64(3))
+			want = slices.DeleteFunc(want, func(text string) bool { return strings.HasPrefix(text, "3:") })
+			h.run()
+			if h.failed != nil {
+				t.Fatal(h.failed)
+			}
+			for i, found := range h.outcomes {
+				if guilty[i] == (found == outcomeWritten) || found == outcomeInDoubt {
+					t.Errorf("row %d: %s (%v)", i, found, h.reasons[i])
+				}
+			}
+			slices.Sort(want)
+			left := productsOf(s)
+			slices.Sort(left)
+			expectEqual(t, "found", want, left)
+			if batches, _ := h.batches(); batches > c.requests || c.requests > 0 && batches == 0 {
+				t.Errorf("expected at most %d batches, found %d", c.requests, batches)
+			}
+			for entity, n := range s.Ledger().Writes {
+				if n.Created != 1 {
+					t.Errorf("%s was created %d times", entity, n.Created)
+				}
+			}
+		})
+	}
+}
+
+// What was learned is kept: the second time nothing is tried in vain.
+func TestLearnsFromResponses(t *testing.T) {
+	for name, c := range map[string]struct {
+		settings, switches []string
+		first, second      int
+	}{
+		"changesets of one":   {[]string{"sap.odata.operation.mode=merge"}, []string{"changesets=one"}, 2, 1},
+		"inserts":             {nil, []string{"changesets=one"}, 1, 1},
+		"smaller bodies":      {nil, []string{"batch-limit=6000"}, 0, 0},
+		"no batch":            {nil, []string{"no-batch=true"}, 21, 20},
+		"changesets of one 2": {[]string{"sap.odata.changesets=all"}, []string{"changesets=one"}, 2, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := odatatest.New(odatatest.Options{})
+			address := northwind(oneOrderingKey)
+			if slices.Contains(c.settings, "sap.odata.operation.mode=merge") { // of what is there
+				h := open(t, s, address...).host("ProductCopies")
+				h.addProducts(100, 300, "old")
+				h.run()
+				h.expectAll(outcomeWritten)
+			}
+			w := open(t, s, append(address, c.settings...)...)
+			setSwitches(t, s, c.switches...)
+			requests := func(from int) *fakeHost {
+				h := w.host("ProductCopies")
+				h.addProducts(from, 20, "x")
+				h.run()
+				h.expectAll(outcomeWritten)
+				return h
+			}
+			first, second := len(requests(100).requests), requests(200)
+			if c.first > 0 && (first != c.first || len(second.requests) != c.second) {
+				t.Errorf("expected %d requests and then %d, found %d and %d", c.first, c.second, first,
+					len(second.requests))
+			}
+			refused := s.Ledger().Statuses[413]
+			requests(300)
+			if s.Ledger().Statuses[413] != refused {
+				t.Error("a body that is too large was sent in spite of the answers before")
+			}
+		})
+	}
+}
+
+// Inserts share a changeset only if configured.
+func TestChangesetsOfInserts(t *testing.T) {
+	plain := strings.ReplaceAll(shop, entityset.NamespaceSAP, "http://h/other")
+	for mode, want := range map[string]int{"insert": 3, "merge": 1} {
+		h := open(t, metadataService(plain), append(set("00", "Orders"), oneOrderingKey,
+			"sap.odata.operation.mode="+mode)...).host("Orders")
+		for i := range 3 {
+			h.value("ID", fmt.Sprint(i), "Note", "n")
+		}
+		answered := 0
+		h.answer = func(q *wit.Request) wit.Response {
+			found := strings.Count(string(q.Body), "Content-Type: multipart/mixed")
+			if answered == 0 && found != want {
+				t.Errorf("%s: expected %d changesets, found %d:\n%s", mode, want, found, q.Body)
+			}
+			answered++
+			return wit.Response{Status: 401}
+		}
+		h.run()
+	}
+}
+
+// Services with conversion exits treat keys that differ in case, leading zeros or blanks as the same. Their rows share
+// an ordering key.
+func TestEquivalentKeysShareOrderingKey(t *testing.T) {
+	t.Parallel()
+	w := openOrders(t, "sap.odata.operation.mode=merge", "sap.odata.max.in.flight=4")
+	h := w.host("Orders")
+	var rows []uint32
+	for i, id := range []string{"A7", "a7", "00A7", "A7 ", "Ä7", "ä7", "B1"} {
+		h.value("ID", id, "Note", "n")
+		rows = append(rows, uint32(i))
+	}
+	h.outcomes, h.reasons, h.isInDoubt = make([]string, len(rows)), make([]*wit.Error, len(rows)), make([]bool,
+		len(rows))
+	keys, delivery := map[uint32]uint32{}, map[uint32]int{}
+	for n, d := range h.encode(rows, nil) {
+		for _, row := range d.rows {
+			keys[row], delivery[row] = d.OrderingKey, n
+		}
+	}
+	for _, same := range [][]uint32{{0, 1, 2, 3}, {4, 5}} {
+		for i := 1; i < len(same); i++ {
+			if a, b := same[i-1], same[i]; keys[a] != keys[b] || delivery[a] >= delivery[b] {
+				t.Errorf(
+					"expected row %d after row %d in its sequence, found keys %d and %d, deliveries %d and %d",
+					b, a, keys[b], keys[a], delivery[b], delivery[a])
+			}
+		}
+	}
+}
+
+// Upserts of missing entities fail one by one, and a service that stops at a failure does not process the following
+// ones. They are sent without a batch.
+func TestServiceThatStopsAtAFailure(t *testing.T) {
+	s := odatatest.New(odatatest.Options{})
+	w := open(t, s, northwind(oneOrderingKey, "sap.odata.operation.mode=upsert", "sap.odata.changesets=one")...)
+	setSwitches(t, s, "batch-stop=true")
+	h := w.host("ProductCopies")
+	h.addProducts(100, 20, "x")
+	h.run()
+	h.expectAll(outcomeWritten)
+	if batches, _ := h.batches(); batches != 1 {
+		t.Errorf("expected one batch, found %d in %d requests", batches, len(h.requests))
+	}
+}
+
+// After a rejected update the other operations of the stopped batch are sent in a batch again, a few times.
+func TestUpdatesAfterFailedPart(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ bad, batches, singles int }{{0, 1, 0}, {1, 2, 0}, {3, 4, 0}, {20, 5, 31}} {
+		s := odatatest.New(odatatest.Options{})
+		settings := northwind(oneOrderingKey, "sap.odata.changesets=one")
+		h := open(t, s, settings...).host("ProductCopies")
+		h.addProducts(0, 20, "x")
+		h.run()
+		h.expectAll(outcomeWritten)
+		setSwitches(t, s, "batch-stop=true")
+		h = open(t, s, append(settings, "sap.odata.operation.mode=merge")...).host("ProductCopies")
+		for i := range 20 {
+			if i < c.bad { // a missing entity
+				h.addProducts(1000+i, 1, "y")
+			}
+			h.addProducts(i, 1, "y")
+		}
+		h.run()
+		found := map[string]int{}
+		for _, o := range h.outcomes {
+			found[o]++
+		}
+		batches, singles := h.batches()
+		if found["not-found"] != c.bad || found[outcomeWritten] != 20 || batches != c.batches || singles != c.singles {
+			t.Errorf("%d bad ones: found %v by %d batches and %d requests", c.bad, found, batches, singles)
+		}
+	}
+}
+
+// A response is cut off at any byte: its complete parts count, the other rows are in doubt or, with upserts, looked up.
+// Nothing is done twice.
+func TestTruncatedBatchResponse(t *testing.T) {
+	for _, mode := range []string{"insert", "upsert"} {
+		opened := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey, "sap.odata.operation.mode="+mode,
+			"sap.odata.upsert.first=insert")...)
+		for end, whole := 0, 1; end < whole; end++ {
+			whole = cutOff(t, opened, end, mode)
+		}
+	}
+}
+
+func cutOff(t *testing.T, opened *harness, end int, mode string) (whole int) {
+	t.Helper()
+	s := odatatest.New(odatatest.Options{})
+	w := &harness{t: t, service: s, p: opened.p, context: opened.context}
+	h := w.host("ProductCopies")
+	h.addProducts(0, 3, "x")
+	h.answer = func(q *wit.Request) wit.Response {
+		r := h.exchange(q)
+		if whole == 0 {
+			whole = len(r.Body)
+			r.Body = r.Body[:min(end, len(r.Body))]
+		}
+		return r
+	}
+	h.run()
+	if h.failed != nil {
+		t.Fatalf("%d bytes: %v", end, h.failed)
+	}
+	for i, found := range h.outcomes {
+		if found != outcomeWritten && (found != outcomeInDoubt || mode == "upsert") {
+			t.Errorf("%s, %d bytes, row %d: %s (%v)", mode, end, i, found, h.reasons[i])
+		}
+	}
+	for entity, n := range s.Ledger().Writes {
+		if n.Created != 1 {
+			t.Errorf("%s, %d bytes: %s was created %d times", mode, end, entity, n.Created)
+		}
+	}
+	return whole
+}
+
+// Unusual responses to a batch of three inserts.
+func TestUnusualBatchResponses(t *testing.T) {
+	set := func(status string, more ...string) string { return changeset(part(status, more...)) }
+	const mixed, end = "multipart/mixed; boundary=b", "--b--\r\n"
+	const doubts = "in doubt in doubt in doubt"
+	created := set("201 Created")
+	createdAs := func(id string) string { return set("201 Created", "Content-ID: "+id+"\r\n") }
+	bad := part("400 Bad Request", "Content-Type: application/json\r\n\r\n"+
+		`{"error":{"code":"X/1","message":{"lang":"en","value":"wrong"}}}`)
+	for _, c := range []struct {
+		name, kind, body string
+		status           int
+		want             string
+	}{
+		{"all well", mixed, created + created + set("204 No Content") + end, 202, "written written written"},
+		{"HTTP 200", mixed, created + created + set("204 No Content") + end, 200, "written written written"},
+		{"bare", mixed, part("201 Created") + bad + part("201 Created") + end, 202, "written data written"},
+		{"an error inside the changeset", mixed, created + set("409 Conflict") + created + end,
+			202, "written conflict written"},
+		{"later parts missing", mixed, created + bad + end, 202, "written data in doubt"},
+		{"too few", mixed, created + created + end, 202, doubts},
+		{"too few, with ids", mixed, createdAs("1") + createdAs("3") + end, 202, doubts},
+		{"too many", mixed, created + created + created + created + end, 202, doubts},
+		{"in another order", mixed, createdAs("2") + numbered("1", bad) + createdAs("3") + end, 202, doubts},
+		{"ids of its own", mixed, createdAs("1") + createdAs("1") + createdAs("1") + end, 202, doubts},
+		{"accepted, and not yet done", mixed, created + set("202 Accepted") + set("207 Multi-Status") + end,
+			202, "written in doubt in doubt"},
+		{"another status line", mixed, created + set("OK") + set("299 Odd") + end, 202, "written in doubt written"},
+		{"HTML", "text/html", "<html><body>Log on</body></html>", 200, doubts},
+		{"HTML as multipart", mixed, "<html><body>Log on</body></html>", 200, doubts},
+		{"an error with success", "application/json", `{"error":{"code":"X/1","message":{"value":"no"}}}`, 200, doubts},
+		{"nothing", "", "", 202, doubts},
+		{"an empty multipart", mixed, end, 202, doubts},
+		{"an empty multipart that opens", mixed, "--b\r\n\r\n" + end, 202, doubts},
+		{"502", "text/html", "<html>Bad Gateway</html>", 502, doubts},
+		{"no answer", "", "", 0, doubts},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey)...)
+			h := w.host("ProductCopies")
+			h.addProducts(1, 3, "x")
+			sent := 0
+			h.answer = func(*wit.Request) wit.Response {
+				if sent++; sent > 1 {
+					t.Error("sent again")
+				}
+				return wit.Response{Status: uint16(c.status), Body: []byte(c.body),
+					Headers: []wit.Header{{Name: "Content-Type", Value: c.kind}}}
+			}
+			h.run()
+			if found := strings.Join(h.outcomes, " "); found != c.want {
+				t.Errorf("expected %s, found %s (%v)", c.want, found, h.reasons)
+			}
+		})
+	}
+}
+
+// Responses in a changeset are matched by Content-ID in any order. Without Content-IDs, or with one of another
+// changeset, position counts.
+func TestChangesetResponsesByContentID(t *testing.T) {
+	for name, c := range map[string]struct{ answers, want string }{
+		"in order":         {"1 2 3", "written written written"},
+		"in another order": {"3 1 2", "written written written"},
+		"without":          {"- - -", "written written written"},
+		"one without":      {"2 - 3", "in doubt in doubt in doubt"},
+		"of others":        {"4 5 6", "in doubt in doubt in doubt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey, "sap.odata.changesets=all")...)
+			h := w.host("ProductCopies")
+			h.addProducts(1, 3, "x")
+			var parts []string
+			for i, id := range strings.Fields(c.answers) {
+				location := func(n string) string {
+					return part("201 Created", "Location: http://h/ProductCopies("+n+")\r\n")
+				}
+				if id == "-" {
+					parts = append(parts, location(strconv.Itoa(i+1)))
+				} else {
+					parts = append(parts, numbered(id, location(id)))
+				}
+			}
+			h.answer = func(*wit.Request) wit.Response { return batchAnswer(changeset(parts...)) }
+			h.run()
+			if found := strings.Join(h.outcomes, " "); found != c.want {
+				t.Errorf("expected %s, found %s (%v)", c.want, found, h.reasons)
+			}
+		})
+	}
+}
+
+// The service equals the fold of the topic by key without the rejected rows, whatever fails: requests before and after
+// they were done, responses cut off, invalid rows. Rows in doubt are checked.
+func TestFold(t *testing.T) {
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 13))
+		s := odatatest.New(odatatest.Options{})
+		w := open(t, s, products("sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP",
+			"sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check",
+			fmt.Sprint("sap.odata.max.batch.size=", 1+r.IntN(20)), fmt.Sprint("sap.odata.max.in.flight=", 1+r.IntN(4)),
+			"sap.odata.changesets="+[]string{"one", "all", "auto"}[r.IntN(3)])...)
+		setSwitches(t, s, []string{"changesets=any", "changesets=one", "batch-limit=2500", "batch-stop=true"}[r.IntN(
+			4)])
+		model, refusedRows := map[string]string{}, map[int]bool{}
+		for flush := range 4 {
+			h := w.host("ProductCopies")
+			for row := range 1 + r.IntN(40) {
+				id := 1 + r.IntN(8) // a key of 0 may be for the service to give
+				key, name := fmt.Sprint(id), fmt.Sprint("v", seed, flush, row)
+				_, there := model[key]
+				switch kind := r.IntN(10); {
+				case kind < 2:
+					h.tombstone("ProductID", int64(id))
+					delete(model, key)
+					continue
+				case kind == 2: // the service refuses it
+					h.value("ProductID", int64(id), "ProductName", nil, "Discontinued", nil, "UnitPrice", "-1",
+						"ReorderLevel", "x", "OP", "U")
+					refusedRows[row] = true
+				case kind < 6:
+					h.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "I")
+					if refusedRows[row] = there; !there {
+						model[key] = name
+					}
+				default:
+					h.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "M")
+					if refusedRows[row] = !there; there {
+						model[key] = name
+					}
+				}
+			}
+			troubles := 0
+			h.answer = func(q *wit.Request) wit.Response {
+				trouble := r.IntN(12)
+				if troubles++; troubles > 60 {
+					trouble = 12
+				}
+				switch trouble {
+				case 0: // before
+					return wit.Response{Status: 503,
+						Body: []byte(`{"error":{"code":"X/9","message":{"value":"not now"}}}`)}
+				case 1:
+					return wit.Response{Status: 429}
+				case 2: // it never arrived, as far as we know
+					return wit.Response{}
+				case 3: // after
+					h.exchange(q)
+					return wit.Response{}
+				case 4:
+					h.exchange(q)
+					return wit.Response{Status: 502, Body: []byte("<html>Bad Gateway</html>")}
+				case 5:
+					a := h.exchange(q)
+					if q.Method == "POST" {
+						a.Body = a.Body[:len(a.Body)*r.IntN(10)/10]
+					}
+					return a
+				}
+				return h.exchange(q)
+			}
+			h.maxAttempts = 100
+			h.run()
+			if h.failed != nil {
+				t.Fatalf("seed %d: %v", seed, h.failed)
+			}
+			for i, found := range h.outcomes {
+				// A row that the service would have rejected stays in doubt if it got no response.
+				if found == outcomeInDoubt && !refusedRows[i] || found == "again and again" || refusedRows[i] &&
+					found == outcomeWritten {
+					t.Errorf("seed %d, flush %d, row %d: %s (%v), to be refused: %t", seed, flush, i, found,
+						h.reasons[i], refusedRows[i])
+				}
+			}
+			clear(refusedRows)
+		}
+		found := map[string]string{}
+		s.Each("ProductCopies", func(_ string, f map[string]string) { found[f["ProductID"]] = f["ProductName"] })
+		if diff := cmp.Diff(model, found); diff != "" {
+			t.Fatalf("seed %d\n%s", seed, diff)
+		}
+	}
+}
+
+// answered sends inserts in a batch, and answers the last part with second. Later requests are answered 201.
+func answered(t *testing.T, rows int, second string, settings ...string) (result wit.ResponseResult, h *fakeHost) {
+	t.Helper()
+	w := open(t, odatatest.New(odatatest.Options{}), products(append(settings, oneOrderingKey)...)...)
+	h = w.host("ProductCopies")
+	h.addProducts(1, rows, "x")
+	answer := batchAnswer(part("201 Created"), second)
+	answer.ReceivedAt = 1_700_000_000_000
+	d := h.encoded(1, "ProductCopies", h.rows...)[0]
+	result, err := h.p.HandleResponse(h.context, d.State, d.Rows, answer)
+	noError(t, err)
+	sent := 0
+	h.answer = func(*wit.Request) wit.Response {
+		if sent++; sent == 1 {
+			return answer
+		}
+		return wit.Response{Status: 201}
+	}
+	h.run()
+	return result, h
+}
+
+func partOf(status string, headers ...string) string {
+	return part(status, "Content-Type: application/json\r\n", strings.Join(headers, ""), "\r\n",
+		denial("X/1",
+			"not now"))
+}
+
+// Configured codes count for inserts if the response proves that nothing was written: in a batch, with an error
+// document, or with a 4xx status.
+func TestRetriableInserts(t *testing.T) {
+	for _, c := range []struct{ codes, part, want string }{
+		{"", partOf("502 Bad Gateway"), outcomeWritten},
+		{"", partOf("504 Gateway Timeout"), outcomeWritten},
+		{"X/1", partOf("500 Internal Server Error"), outcomeWritten},
+		{"423", partOf("423 Locked"), outcomeWritten},
+		{"", partOf("423 Locked"), "data"},
+		{"429", partOf("502 Bad Gateway"), "data"},
+		{"", part("502 Bad Gateway"), outcomeInDoubt}, // not a document: it may come from a gateway
+	} {
+		var settings []string
+		if c.codes != "" {
+			settings = []string{"sap.odata.http.codes=" + c.codes}
+		}
+		if _, h := answered(t, 2, c.part, settings...); h.outcomes[0] != outcomeWritten || h.outcomes[1] != c.want {
+			t.Errorf("%s, with codes %q: expected the second one to be %s, found %v (%v)", c.part, c.codes, c.want,
+				h.outcomes, h.reasons)
+		}
+	}
+	for _, c := range []struct {
+		status, codes, want string
+	}{{"423", "423", outcomeWritten}, {"423", "429", "data"}, {"502 " + denial("X/1", "not now"), "502",
+		outcomeInDoubt}} {
+		w := open(t, odatatest.New(odatatest.Options{}), products("sap.odata.enable.batch=0",
+			"sap.odata.http.codes="+c.codes)...)
+		h := w.host("ProductCopies")
+		h.addProducts(1, 1, "x")
+		h.answer = scripted(t, c.status, "201")
+		h.run()
+		if h.outcomes[0] != c.want {
+			t.Errorf("%s alone, with codes %s: expected %s, found %s (%v)", c.status, c.codes, c.want, h.outcomes[0],
+				h.reasons[0])
+		}
+	}
+}
+
+// A part contains Retry-After in seconds or as a date.
+func TestRetryAfterInParts(t *testing.T) {
+	for header, want := range map[string]uint32{
+		"Retry-After: 7\r\n":                                7_000,
+		"Retry-After: 100000\r\n":                           100_000_000,
+		"Retry-After: Tue, 14 Nov 2023 22:13:50 GMT\r\n":    30_000,
+		"Retry-After: Tue, 14 Nov 2023 22:00:00 GMT\r\n":    0, // which is over
+		"Retry-After: Fri, 31 Dec 9999 23:59:59 GMT\r\n":    1<<31 - 1,
+		"Retry-After: soon\r\n":                             0,
+		"Retry-After: 99999999999999999999999999999999\r\n": 0,
+		"": 0,
+	} {
+		result, _ := answered(t, 2, partOf("429 Too Many Requests", header))
+		if v := result.Results[1]; v.Retry == nil || v.Retry.WaitMs != want {
+			t.Errorf("%q: expected to wait for %d ms, found %+v", header, want, v)
+		}
+	}
+}
+
+// A 413 to a batch from before the limit was learned does not raise the limit.
+func TestLateAnswerToALargerBatch(t *testing.T) {
+	w := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey)...)
+	encoded := func(rows int) *wit.Delivery {
+		h := w.host("ProductCopies")
+		h.addProducts(0, rows, "x")
+		out, err := w.p.Encode(w.context, nil, []string{"ProductCopies"}, h.rows, slices.Clone(w.data), nil, nil, nil)
+		if err != nil || len(out.Ready) == 0 {
+			t.Fatalf("expected a delivery, found %+v (%v)", out, err)
+		}
+		return &out.Ready[0]
+	}
+	large, small := encoded(40), encoded(10)
+	for _, d := range []*wit.Delivery{small, large} {
+		result, err := w.p.HandleResponse(w.context, d.State, d.Rows, wit.Response{Status: 413})
+		noError(t, err)
+		if result.Context != nil {
+			w.context = *result.Context
+		}
+	}
+	if d := encoded(40); len(d.Request.Body) > len(small.Request.Body)/2 {
+		t.Errorf("expected at most half of the %d bytes that were refused, found %d", len(small.Request.Body),
+			len(d.Request.Body))
+	}
+}
+
+// A service that stops at a failed part leaves the following inserts in doubt. The error mentions the setting that
+// finds them.
+func TestErrorMentionsInsertCheck(t *testing.T) {
+	for policy, mentioned := range map[string]bool{"fail": true, "check": false} {
+		result, h := answered(t, 3, partOf("400 Bad Request"), "sap.odata.insert.uncertain="+policy)
+		v := result.Results[2]
+		if v.Rejected == nil || v.Rejected.Kind != wit.ErrorTransient ||
+			strings.Contains(v.Rejected.Message, "sap.odata.insert.uncertain = check") != mentioned {
+			t.Errorf("%s: expected the third one to be in doubt, found %+v", policy, v)
+		}
+		if mentioned && h.outcomes[2] != outcomeInDoubt {
+			t.Errorf("expected the third one to stay in doubt, found %v", h.outcomes)
+		}
+	}
+}

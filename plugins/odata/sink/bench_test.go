@@ -1,0 +1,219 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/big"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"testing"
+	"time"
+
+	host "github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+var order = nodesOf(column{name: "OrderID", kind: wit.Int32}, column{name: "CustomerID", kind: wit.String,
+	optional: true},
+	column{name: "EmployeeID", kind: wit.Int32, optional: true},
+	column{name: "OrderDate", kind: wit.Int64, logical: wit.NameTimestamp, optional: true},
+	column{name: "ShipVia", kind: wit.Int32, optional: true},
+	column{name: "Freight", kind: wit.Bytes, logical: wit.NameDecimal, optional: true},
+	column{name: "ShipName", kind: wit.String, optional: true}, column{name: "ShipCity", kind: wit.String,
+		optional: true},
+	column{name: "ShipPostalCode", kind: wit.String, optional: true},
+	column{name: "ShipCountry", kind: wit.String, optional: true})
+
+// processorTime returns the CPU time of the process.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// ways are the kinds of batches to measure. With silent the responses have no Location.
+var ways = []struct {
+	name            string
+	settings        []string
+	silent, updates bool
+}{
+	{name: "JSON"},
+	{name: "RequestIDs", settings: []string{"sap.odata.insert.uncertain=repeatable"}},
+	{name: "Atom", settings: []string{"sap.odata.request.format=atom"}},
+	{name: "no Location", silent: true},
+	{name: "ETags", settings: []string{"sap.odata.operation.mode=merge", "sap.odata.etag=use"}, updates: true},
+}
+
+// BenchmarkBatchInSandbox encodes batches of 1,000 orders with ten fields and handles the responses in the sandbox.
+func BenchmarkBatchInSandbox(b *testing.B) {
+	registry := record.NewRegistry()
+	bound := boundTo(b, registry)
+	rows := ordersIn(b, registry, 1000)
+	for _, way := range ways {
+		b.Run(way.name, func(b *testing.B) {
+			err := bound.Current().Do(b.Context(), func(i *host.Instance) error {
+				s := &sandboxed{ctx: b.Context(), i: i, batch: rows, silent: way.silent,
+					w: &harness{t: &testing.T{}, service: odatatest.New(odatatest.Options{})}}
+				if way.updates { // what is there
+					if err := errors.Join(s.open(), s.write(b)); err != nil {
+						return err
+					}
+					s.answers, s.encode, s.settle = nil, 0, 0
+				}
+				if err := s.open(way.settings...); err != nil {
+					return err
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := s.write(b); err != nil {
+						return err
+					}
+				}
+				all := float64(b.N) * float64(len(rows.Rows))
+				b.ReportMetric(float64(s.encode)/all, "encode-ns/row")
+				b.ReportMetric(float64(s.settle)/all, "settle-ns/row")
+				b.ReportMetric(float64(s.encode+s.settle)/all, "ns/row")
+				return nil
+			})
+			noError(b, err)
+		})
+	}
+}
+
+// boundTo starts the sink in the sandbox.
+func boundTo(t testing.TB, registry *record.Registry) *host.Binding {
+	t.Helper()
+	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t,
+		"../../odata-sink"))},
+		Registry: registry, CacheDir: guesttest.Code(t)})
+	noError(t, err)
+	t.Cleanup(func() { m.Close() })
+	bound, err := m.Bind("c", wit.ComponentSink, sinkconfig.Alias, "")
+	if err != nil {
+		t.Fatalf("%v (%v)", err, m.Modules())
+	}
+	t.Cleanup(bound.Close)
+	return bound
+}
+
+func ordersIn(b testing.TB, registry *record.Registry, rows uint32) *record.Batch {
+	return structs(b, registry, "OrderCopies", order, rows, orderOf)
+}
+
+// structs returns a batch of rows with one schema.
+func structs(t testing.TB, registry *record.Registry, topic string, nodes []wit.SchemaNode, rows uint32,
+	made func(uint32) connectdata.Struct) *record.Batch {
+	t.Helper()
+	schema, err := registry.Intern(nodes)
+	noError(t, err)
+	batch := &record.Batch{Registry: registry, Topics: []string{topic}}
+	for i := range rows {
+		start := uint32(len(batch.Data))
+		batch.Data, err = connectdata.Append(batch.Data, nodes, 0, made(i))
+		noError(t, err)
+		batch.Rows = append(batch.Rows, wit.Row{RowIndex: i, Offset: int64(i), Timestamp: 1_700_000_000_000,
+			Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID, Start: start,
+				Size: uint32(len(batch.Data)) - start}})
+	}
+	return batch
+}
+
+// sandboxed writes a batch on an instance and measures the CPU time. Each response of the service is reused.
+type sandboxed struct {
+	ctx            context.Context
+	i              *host.Instance
+	batch          *record.Batch
+	w              *harness
+	context        []byte
+	answers        []wit.Response
+	silent         bool
+	encode, settle time.Duration
+}
+
+func (s *sandboxed) open(settings ...string) error {
+	context, err := openIn(s.ctx, s.i, s.w, append(append(set("00", "OrderCopies"), oneOrderingKey,
+		"sap.odata.max.batch.size=1000"), settings...)...)
+	if err == nil {
+		s.context = context
+	}
+	return err
+}
+
+// openIn opens a sink on an instance, and returns its context.
+func openIn(ctx context.Context, i *host.Instance, w *harness, settings ...string) ([]byte, error) {
+	given := configuration(settings...)
+	asked, err := i.OpenSink(ctx, sinkconfig.Component, given, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := i.OpenSink(ctx, sinkconfig.Component, given, nil,
+		[]wit.Response{w.exchange(&asked.Pending.Requests[0])})
+	if err != nil {
+		return nil, err
+	}
+	return opened.Ready.Context, nil
+}
+
+// write writes all rows.
+func (s *sandboxed) write(b *testing.B) error {
+	rows := len(s.batch.Rows)
+	origins := record.Origins{Topics: s.batch.Topics, IDs: make([]wit.RecordID, rows)}
+	for i := range origins.IDs {
+		origins.IDs[i].Offset = int64(i)
+	}
+	var hints []wit.Hint
+	for step := 0; ; step++ {
+		began := processorTime()
+		out, err := s.i.Encode(s.ctx, s.context, s.batch, origins, hints)
+		if err != nil || len(out.Ready) != 1 || len(out.Ready[0].Rows) != rows {
+			return fmt.Errorf("expected one delivery of %d rows, found %d (%w)", rows, len(out.Ready), err)
+		}
+		s.encode += processorTime() - began
+		d := &out.Ready[0]
+		if step == len(s.answers) {
+			b.StopTimer()
+			answer := s.w.exchange(&d.Request)
+			if s.silent {
+				answer.Body = location.ReplaceAll(answer.Body, nil)
+			}
+			s.answers = append(s.answers, answer)
+			b.StartTimer()
+		}
+		began = processorTime()
+		result, err := s.i.HandleResponse(s.ctx, s.context, d.State, d.Rows, s.answers[step])
+		if err != nil || len(result.Results) != rows {
+			return fmt.Errorf("expected results of %d rows, found %d (%w)", rows, len(result.Results), err)
+		}
+		s.settle += processorTime() - began
+		if result.Context != nil { // the first answers teach something
+			s.context = *result.Context
+		}
+		hints = hints[:0]
+		for n, v := range result.Results {
+			switch {
+			case v.Retry != nil:
+				hints = append(hints, wit.Hint{Row: d.Rows[n], Text: v.Retry.Hint})
+			case v.Written == nil:
+				return fmt.Errorf("row %d: %w", n, v.Rejected)
+			}
+		}
+		if len(hints) == 0 {
+			return nil
+		}
+	}
+}
+
+var location = regexp.MustCompile("(?i)\r\nlocation: [^\r]*")
+
+func orderOf(i uint32) connectdata.Struct {
+	return connectdata.Struct{int32(i), "ALFKI", int32(5),
+		int64(836_438_400_000) + int64(i)*86_400_000, int32(3), big.NewInt(323_800 + int64(i)).Bytes(),
+		"Vins et alcools Chevalier", "Köln", fmt.Sprintf("%05d", i), "Germany"}
+}

@@ -1,0 +1,75 @@
+package sink
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/requests"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// Every request contains the client in its query. Ordering keys and delivery states do not.
+func TestClientInQuery(t *testing.T) {
+	const query = "?sap-client=100&sap-language=DE"
+	given := append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1", "sap.odata.enable.batch=0",
+		"sap.odata.sap.client=100", "sap.odata.sap.language=DE")
+	var deliveries [2][]wit.Delivery
+	for i, more := range []string{"sap.odata.sap.client.in=header", "sap.odata.sap.client.in=query"} {
+		settings := configuration(append(given, more)...)
+		asked, err := New("0.1.0").Open(sinkconfig.Component, settings, nil, nil)
+		noError(t, err)
+		want := gateway + "/$metadata" + []string{"", query}[i]
+		if found := asked.Pending.Requests[0].Target; found != want {
+			t.Errorf("expected %s, found %s", want, found)
+		}
+		w := open(t, odatatest.New(odatatest.Options{}), append(given, more)...)
+		rows := []wit.Row{{Value: w.withSchema(detail, detailOf(3, 4))},
+			{Key: w.withSchema(detailKey, connectdata.Struct{int32(4), int32(3)})},
+			{Key: w.withSchema(detailKey, connectdata.Struct{int32(4), int32(3)})}}
+		out, err := w.p.Encode(w.context, w.schemas, []string{"Order_DetailCopies"}, rows, w.data, nil, nil,
+			[]wit.Hint{{Row: 2, Text: requests.StepConfirm}})
+		if err != nil || len(out.Ready) != 3 {
+			t.Fatalf("expected three deliveries, found %+v (%v)", out, err)
+		}
+		deliveries[i] = out.Ready
+	}
+	for i := range deliveries[0] {
+		d := &deliveries[0][i]
+		d.Request.Target += query
+		if d.Request.TokenPath != nil {
+			d.Request.TokenPath = wit.Ptr(*d.Request.TokenPath + query)
+		}
+	}
+	expectEqual(t, "found", deliveries[0], deliveries[1])
+}
+
+// A batch contains the client in its own query only.
+func TestClientInQueryOfABatch(t *testing.T) {
+	const query = "?sap-client=100"
+	given := append(set("00", "Order_DetailCopies"), oneOrderingKey, "sap.odata.sap.client=100",
+		"sap.odata.sap.client.in=query")
+	w := open(t, odatatest.New(odatatest.Options{}), given...)
+	rows := []wit.Row{{Value: w.withSchema(detail, detailOf(3, 4))}, {Value: w.withSchema(detail, detailOf(3, 5))}}
+	q := w.encoded(1, "Order_DetailCopies", rows...)[0].Request
+	if q.Target != gateway+"/$batch"+query || q.TokenPath == nil || *q.TokenPath != gateway+"/"+query {
+		t.Errorf("expected %s in both addresses, found %s and %v", query, q.Target, q.TokenPath)
+	}
+	body := string(q.Body)
+	if strings.Contains(body, "sap-client") || strings.Count(body, "\nPOST Order_DetailCopies HTTP") != 2 {
+		t.Errorf("expected the client in the batch's address alone, found %s", body)
+	}
+}
+
+func TestClientInQueryOfDoctor(t *testing.T) {
+	given := configuration(append(set("00", "OrderCopies"), "sap.odata.sap.client=100",
+		"sap.odata.sap.client.in=query")...)
+	reply, err := New("0.1.0").Run("doctor", []wit.Setting{{Name: "step", Value: "csrf " + gateway}}, given, nil, nil)
+	noError(t, err)
+	q := reply.Pending.Requests[0]
+	if want := gateway + "/?sap-client=100"; q.Target != want || q.TokenPath == nil || *q.TokenPath != want {
+		t.Errorf("expected %s for both, found %+v", want, q)
+	}
+}

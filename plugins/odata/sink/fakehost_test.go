@@ -1,0 +1,298 @@
+package sink
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// Outcomes of rows.
+const (
+	outcomeWritten = "written"
+	outcomeIgnored = "ignored"
+	outcomeInDoubt = "in doubt"
+)
+
+// fakeHost calls the plugin as the host does: deliveries of an ordering key in order, retries before later rows, and
+// checks of rows in doubt. It records the requests.
+type fakeHost struct {
+	*harness
+	topic string
+	rows  []wit.Row
+	// answer, if not nil, replaces the service.
+	answer      func(q *wit.Request) wit.Response
+	maxAttempts int
+	// restarted: all rows are in doubt at the start, because a previous run may have sent them.
+	restarted bool
+	// known is appended to the host's hint `uncertain`.
+	known string
+
+	outcomes  []string
+	reasons   []*wit.Error
+	isInDoubt []bool
+	attempts  []int
+	requests  []wit.Request
+	failed    error
+}
+
+func (w *harness) host(topic string) *fakeHost {
+	return &fakeHost{harness: w, topic: topic, maxAttempts: 20}
+}
+
+func (h *fakeHost) add(key, value wit.ValueSlice) {
+	h.rows = append(h.rows, wit.Row{Partition: 3, Offset: int64(100 + len(h.rows)), Timestamp: 1_700_000_000_000,
+		Key: key, Value: value})
+}
+
+func (h *fakeHost) value(pairs ...any) { h.add(wit.ValueSlice{}, h.schemaless(fields(pairs...))) }
+
+func (h *fakeHost) tombstone(pairs ...any) { h.add(h.schemaless(fields(pairs...)), wit.ValueSlice{}) }
+
+type sentDelivery struct {
+	wit.Delivery
+	rows []uint32
+}
+
+func (h *fakeHost) encode(rows []uint32, hints map[uint32]string) (out []sentDelivery) {
+	h.t.Helper()
+	var some []wit.Row
+	var ids []wit.RecordID
+	var given []wit.Hint
+	for n, row := range rows {
+		some = append(some, h.rows[row])
+		ids = append(ids, wit.RecordID{Partition: h.rows[row].Partition, Offset: h.rows[row].Offset})
+		if text := hints[row]; text != "" {
+			given = append(given, wit.Hint{Row: uint32(n), Text: text})
+		}
+	}
+	d, err := h.p.Encode(h.context, h.schemas, []string{h.topic}, some, slices.Clone(h.data), ids, []string{"origin"},
+		given)
+	h.schemas = h.schemas[:0:0]
+	noError(h.t, err)
+	seen := 0
+	for _, at := range d.Ignored {
+		h.outcomes[rows[at]] = outcomeIgnored
+		seen++
+	}
+	for i := range d.Rejected {
+		f := &d.Rejected[i]
+		h.finish(rows[f.RowIndex], &f.Error)
+		seen++
+	}
+	for _, ready := range d.Ready {
+		one := sentDelivery{Delivery: ready}
+		for _, at := range ready.Rows {
+			one.rows = append(one.rows, rows[at])
+			if h.isInDoubt[rows[at]] && ready.Request.Method != "GET" {
+				h.t.Errorf("row %d is in doubt and would be sent by %s %s", rows[at], ready.Request.Method,
+					ready.Request.Target)
+			}
+			seen++
+		}
+		out = append(out, one)
+	}
+	if seen != len(rows) {
+		h.t.Fatalf("expected %d rows to stand in the deliveries, found %d", len(rows), seen)
+	}
+	return out
+}
+
+func (h *fakeHost) finish(row uint32, f *wit.Error) {
+	h.outcomes[row], h.reasons[row] = f.Kind.String(), f
+	if h.isInDoubt[row] {
+		h.outcomes[row] = outcomeInDoubt
+	}
+}
+
+func (h *fakeHost) run() {
+	h.t.Helper()
+	n := len(h.rows)
+	h.outcomes, h.reasons, h.isInDoubt, h.attempts = make([]string, n), make([]*wit.Error, n), make([]bool, n),
+		make([]int, n)
+	var all []uint32
+	for i := range h.rows {
+		all = append(all, uint32(i))
+	}
+	hints := map[uint32]string{}
+	for _, row := range all {
+		if h.isInDoubt[row] = h.restarted; h.restarted {
+			hints[row] = wit.HintUncertain + h.known
+		}
+	}
+	queue := h.encode(all, hints)
+	for steps := 0; len(queue) > 0 && h.failed == nil; steps++ {
+		if steps > 100*n+100 {
+			h.t.Fatal("the rows are asked for again and again")
+		}
+		d := queue[0]
+		queue = append(h.deliver(&d), queue[1:]...)
+	}
+}
+
+func (h *fakeHost) deliver(d *sentDelivery) (more []sentDelivery) {
+	h.t.Helper()
+	h.requests = append(h.requests, d.Request)
+	exchange := h.exchange
+	if h.answer != nil {
+		exchange = h.answer
+	}
+	response := exchange(&d.Request)
+	result, err := h.p.HandleResponse(h.context, d.State, d.Rows, response)
+	proven := response.Status >= 400 && response.Status <= 499
+	if err != nil {
+		if d.Request.Repeatable || proven {
+			h.failed = err
+			return nil
+		}
+		for range d.rows {
+			result.Results = append(result.Results, wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorTransient,
+				Message: err.Error()}})
+		}
+	}
+	if result.Context != nil {
+		h.context = *result.Context
+	}
+	var rows []uint32
+	hints := map[uint32]string{}
+	check := func(row uint32) {
+		if h.isInDoubt[row] { // the check didn't say
+			h.outcomes[row] = outcomeInDoubt
+			return
+		}
+		h.isInDoubt[row] = true
+		rows, hints[row] = append(rows, row), wit.HintUncertain
+	}
+	for n, v := range result.Results {
+		row := d.rows[n]
+		switch {
+		case v.Written != nil:
+			h.outcomes[row], h.isInDoubt[row] = outcomeWritten, false
+		case v.Rejected != nil && h.isInDoubt[row]:
+			h.finish(row, v.Rejected)
+		case v.Rejected != nil && response.Status == 0 && !d.Request.Repeatable:
+			check(row)
+		case v.Rejected != nil && !d.Request.Repeatable && !proven && (response.Status < 200 || response.Status > 299 ||
+			v.Rejected.Kind == wit.ErrorTransient):
+			h.reasons[row] = v.Rejected
+			check(row)
+		case v.Rejected != nil:
+			h.finish(row, v.Rejected)
+		case v.Retry == nil:
+			h.t.Fatalf("row %d has no result", row)
+		default:
+			if h.attempts[row]++; h.attempts[row] > h.maxAttempts {
+				h.outcomes[row] = "again and again"
+				continue
+			}
+			if v.Retry.Error == nil && v.Retry.Hint != wit.HintUncertain {
+				h.isInDoubt[row] = false
+			}
+			rows, hints[row] = append(rows, row), v.Retry.Hint
+			if h.isInDoubt[row] {
+				hints[row] = wit.HintUncertain
+			}
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	return h.encode(rows, hints)
+}
+
+// writeOrders writes orders one after another, each given as name, value, … The responses are the lines of the script.
+// It returns the requests, the outcomes of the orders, and the host of the last order.
+func (w *harness) writeOrders(script []string, rows ...[]any) (requests, outcomes []string, last *fakeHost) {
+	w.t.Helper()
+	answer := scripted(w.t, script...)
+	for n, row := range rows {
+		last = w.host("Orders")
+		last.value(row...)
+		last.rows[0].Offset, last.answer = int64(n), answer
+		last.run()
+		requests, outcomes = append(requests, last.requestTexts()...), append(outcomes, last.outcome())
+	}
+	return requests, outcomes, last
+}
+
+func (h *fakeHost) expectAll(outcome string) {
+	h.t.Helper()
+	for i, found := range h.outcomes {
+		if found != outcome {
+			h.t.Errorf("row %d: expected it to be %s, found %s (%v)", i, outcome, found, h.reasons[i])
+		}
+	}
+}
+
+// outcome returns the outcome of the first row, or "fault" and the kind of the error that failed the task.
+func (h *fakeHost) outcome() string {
+	if h.failed != nil {
+		return "fault " + fault.As(h.failed).Kind.String()
+	}
+	return h.outcomes[0]
+}
+
+func (h *fakeHost) requestTexts() (all []string) {
+	for i := range h.requests {
+		all = append(all, shown(&h.requests[i]))
+	}
+	return all
+}
+
+// batches counts $batch requests and other requests.
+func (h *fakeHost) batches() (batches, singles int) {
+	for _, q := range h.requests {
+		if strings.HasSuffix(q.Target, "/$batch") {
+			batches++
+		} else {
+			singles++
+		}
+	}
+	return batches, singles
+}
+
+func product(id int, name string) connectdata.Map {
+	return fields("ProductID", int64(id), "ProductName", name, "Discontinued", false)
+}
+
+func (h *fakeHost) addProducts(first, count int, name string) {
+	for i := range count {
+		h.add(wit.ValueSlice{}, h.schemaless(product(first+i, name)))
+	}
+}
+
+// productsOf returns the products of a service as ID:name.
+func productsOf(s interface {
+	Each(string, func(string, map[string]string))
+}) (all []string) {
+	s.Each("ProductCopies", func(_ string, f map[string]string) {
+		all = append(all, f["ProductID"]+":"+f["ProductName"])
+	})
+	return all
+}
+
+// batchAnswer returns a response made of the results of part, changeset and numbered.
+func batchAnswer(parts ...string) wit.Response {
+	return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
+		Value: "multipart/mixed; boundary=b"}},
+		Body: []byte(strings.Join(parts, "") + "--b--\r\n")}
+}
+
+// part returns the response to an operation. Headers end with line ends, a body follows an empty line.
+func part(status string, more ...string) string {
+	return "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + status + "\r\n" + strings.Join(more, "") +
+		"\r\n\r\n"
+}
+
+// numbered adds a Content-ID to a part.
+func numbered(id, part string) string {
+	return strings.Replace(part, "\r\n\r\n", "\r\nContent-ID: "+id+"\r\n\r\n", 1)
+}
+
+// changeset returns the response to a changeset.
+func changeset(parts ...string) string {
+	return "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n" +
+		strings.ReplaceAll(strings.Join(parts, ""), "--b", "--c") + "--c--\r\n"
+}

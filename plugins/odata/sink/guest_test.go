@@ -1,0 +1,153 @@
+package sink
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	host "github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/requests"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// maxSize bounds the guest in bytes. Most of it is Go's runtime, reflection, math/big and fmt.
+const maxSize = 6 << 20
+
+// TestGuest builds the guest and writes rows through it.
+func TestGuest(t *testing.T) {
+	path := guesttest.Build(t, "../../odata-sink")
+	info, err := os.Stat(path)
+	noError(t, err)
+	t.Logf("the guest has %d bytes", info.Size())
+	if info.Size() > maxSize {
+		t.Errorf("expected a guest of at most %d bytes, found %d", maxSize, info.Size())
+	}
+	registry := record.NewRegistry()
+	b := boundTo(t, registry)
+	const rows = 100
+	batch := structs(t, registry, "Order_DetailCopies", detail, rows,
+		func(i uint32) connectdata.Struct { return detailOf(1, int32(i)) })
+	s := odatatest.New(odatatest.Options{})
+	noError(t, b.Current().Do(t.Context(), func(i *host.Instance) error { return guestWrite(t, i, s, batch) }))
+	if n := s.Count("Order_DetailCopies"); n != rows {
+		t.Errorf("expected %d entities, found %d", rows, n)
+	}
+	noError(t, b.Current().Do(t.Context(), func(i *host.Instance) error { return guestLarge(t, i) }))
+}
+
+// guestLarge writes a record of 20 MB between two others, and then a small one.
+func guestLarge(t *testing.T, i *host.Instance) error {
+	const size = 20 << 20
+	w := &harness{t: t, service: shopService()}
+	context, err := openIn(t.Context(), i, w, set("00", "Orders")...)
+	if err != nil {
+		return err
+	}
+	batch := &record.Batch{Registry: record.NewRegistry(), Topics: []string{"Orders"}}
+	for n, note := range []string{"a", strings.Repeat("x", size), "b"} {
+		value := w.schemaless(fields("ID", string(rune('a'+n)), "Note", note))
+		batch.Rows = append(batch.Rows, wit.Row{RowIndex: uint32(n), Offset: int64(n), Value: value})
+	}
+	batch.Data = w.data
+	origins := record.Origins{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
+	out, err := i.Encode(t.Context(), context, batch, origins, nil)
+	if err != nil {
+		return err
+	}
+	whole := false
+	for _, d := range out.Ready {
+		result, err := i.HandleResponse(t.Context(), context, d.State, d.Rows, wit.Response{Status: 502})
+		if err != nil || len(result.Results) != len(d.Rows) {
+			t.Errorf("expected results of %d rows, found %+v (%v)", len(d.Rows), result, err)
+		}
+		whole = whole || d.Rows[0] == 1 && len(d.Rows) == 1 && bytes.Count(d.Request.Body, []byte("x")) >= size
+	}
+	if len(out.Rejected) > 0 || !whole {
+		t.Errorf("expected the large record to be sent whole and by itself, found %d deliveries, refused %v",
+			len(out.Ready), out.Rejected)
+	}
+	small := &record.Batch{Registry: batch.Registry, Topics: batch.Topics, Rows: batch.Rows[:1],
+		Data: batch.Data[:batch.Rows[0].Value.Size]}
+	for range 3 { // what the large one has left behind is no reason to refuse it
+		origins.IDs = origins.IDs[:1]
+		out, err = i.Encode(t.Context(), context, small, origins, nil)
+		if err != nil || len(out.Ready) != 1 {
+			t.Errorf("expected a small record to be sent after a large one, found %+v (%v)", out, err)
+		}
+	}
+	return nil
+}
+
+func guestWrite(t *testing.T, i *host.Instance, s *odatatest.Service, batch *record.Batch) error {
+	w := &harness{t: t, service: s}
+	context, err := openIn(t.Context(), i, w, set("00", "Order_DetailCopies")...)
+	if err != nil {
+		return err
+	}
+	origins := record.Origins{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
+	out, err := i.Encode(t.Context(), context, batch, origins, nil)
+	if err != nil {
+		return err
+	}
+	for _, d := range out.Ready {
+		result, err := i.HandleResponse(t.Context(), context, d.State, d.Rows, w.exchange(&d.Request))
+		if err != nil {
+			return err
+		}
+		for n, v := range result.Results {
+			if v.Written == nil {
+				t.Errorf("row %d: found %+v", d.Rows[n], v)
+			}
+		}
+		for message, want := range map[string]int{"": 0, `{"code":"A/1","severity":"info","details":[]}`: 0,
+			`{"code":"A/1","severity":"success","details":[{"severity": "Warning"}]}`: 1,
+			`<notification><code>A/1</code><severity>error</severity></notification>`: 1} {
+			response := wit.Response{Status: 201, Headers: []wit.Header{{Name: "SAP-Message", Value: message}}}
+			state := (&requests.Target{Set: &entityset.EntitySet{}}).AppendState(requests.AppendStateHead(nil, 0, 0, 1),
+				nil, true)
+			result, err := i.HandleResponse(t.Context(), context, state, d.Rows[:1], response)
+			if err != nil || result.Results[0].Written == nil || i.Warnings() != want {
+				t.Errorf("%s: expected %d warnings and a success, found %d, %+v (%v)", message, want, i.Warnings(),
+					result, err)
+			}
+		}
+	}
+	return nil
+}
+
+// A task logs once for each set which properties it leaves out.
+func TestOmittedPropertiesAreLogged(t *testing.T) {
+	var log bytes.Buffer
+	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t,
+		"../../odata-sink"))},
+		Registry: record.NewRegistry(), Logger: slog.New(slog.NewTextHandler(&log, nil)), CacheDir: guesttest.Code(t)})
+	noError(t, err)
+	defer m.Close()
+	bound, err := m.Bind("c", wit.ComponentSink, sinkconfig.Alias, "")
+	noError(t, err)
+	defer bound.Close()
+	w := &harness{t: t, service: odatatest.New(odatatest.Options{})}
+	const suppliers = "entity set Suppliers of " + gateway + ": requests do not contain these properties, " +
+		"which $metadata marks as set by the service: "
+	for mode, want := range map[string]string{"insert": suppliers + "Version (inserts)",
+		"merge": suppliers + "Version (updates)", "upsert": suppliers + "Version (inserts), Version (updates)"} {
+		log.Reset()
+		noError(t, bound.Current().Do(t.Context(), func(i *host.Instance) error {
+			_, err := openIn(t.Context(), i, w, append(append(set("00", "Suppliers"), set("01", "OrderCopies")...),
+				"sap.odata.operation.mode="+mode)...)
+			return err
+		}))
+		if strings.Count(log.String(), want+`"`) != 1 || strings.Count(log.String(), "level=WARN") != 1 {
+			t.Errorf("%s: expected one warning %q, found %s", mode, want, &log)
+		}
+	}
+}

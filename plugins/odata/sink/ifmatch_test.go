@@ -1,0 +1,176 @@
+package sink
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// WCF rejects If-Match for entities without an ETag. With etag = any the rows are sent without it, in batches,
+// changesets and alone, and later rows at once. A row that is invalid by itself is rejected.
+func TestServicesThatRefuseIfMatch(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{sinkconfig.ModeUpdate, sinkconfig.ModeMerge, sinkconfig.ModeUpsert, "delete"} {
+		for _, batches := range []string{"sap.odata.enable.batch=0", "sap.odata.enable.batch=1",
+			"sap.odata.changesets=one"} {
+			s := odatatest.New(odatatest.Options{})
+			settings := northwind(oneOrderingKey, batches)
+			h := open(t, s, settings...).host("ProductCopies")
+			h.addProducts(0, 6, "old")
+			h.run()
+			h.expectAll(outcomeWritten)
+			setSwitches(t, s, "refuse-match=true")
+			if mode == "delete" {
+				settings = append(settings, "sap.odata.enable.delete=1")
+			} else {
+				settings = append(settings, "sap.odata.operation.mode="+mode)
+			}
+			w := open(t, s, settings...)
+			for round, matches := range []bool{true, false} {
+				h := w.host("ProductCopies")
+				if mode == "delete" {
+					for i := range 3 {
+						h.tombstone("ProductID", int64(3*round+i))
+					}
+				} else {
+					h.addProducts(3*round, 3, "new")
+				}
+				h.run()
+				h.expectAll(outcomeWritten)
+				sent := 0
+				for i := range h.requests {
+					q := &h.requests[i]
+					sent += strings.Count(shown(q)+string(q.Body), "If-Match")
+				}
+				if matches != (sent > 0) {
+					t.Errorf("%s, %s, round %d: expected If-Match: %t, found it %d times", mode, batches, round,
+						matches, sent)
+				}
+			}
+			want := []string{"0:new", "1:new", "2:new", "3:new", "4:new", "5:new"}
+			if mode == "delete" {
+				want = nil
+			}
+			expectEqual(t, mode+", "+batches, want, productsOf(s))
+		}
+	}
+}
+
+// If-Match: * is tried while nothing is known, and learned again if the service changes.
+func TestIfMatchIsLearned(t *testing.T) {
+	t.Parallel()
+	merge := func(match string) string { return "MERGE " + match + "(repeatable)" }
+	const with, without = "If-Match=* ", ""
+	for _, c := range []struct {
+		name     string
+		script   []string // answers to rows, one after another
+		requests []string
+		outcomes []string
+	}{
+		{"refused for itself", []string{"400 " + denial("X/1", "no"), "400 " + denial("X/2", "no such plant")},
+			[]string{merge(with), merge(without)}, []string{"data"}},
+		{"wanted", []string{"400 " + denial("X/1", "no"), "428"}, []string{merge(with), merge(without)},
+			[]string{"conflict"}},
+		{"taken, then refused for itself", []string{"204", "400 " + denial("X/1", "no")},
+			[]string{merge(with), merge(with)}, []string{outcomeWritten, "data"}},
+		{"locked for a while", []string{"400 " + denial("X/1", "locked by SMITH"), "204"},
+			[]string{merge(with), merge(with)}, []string{outcomeWritten}},
+		{"taken, and wanted all the same", []string{"204", "428"}, []string{merge(with), merge(with)},
+			[]string{outcomeWritten, "conflict"}},
+		{"not taken, then wanted", []string{"400", "204", "428", "204", "400"},
+			[]string{merge(with), merge(without), merge(without), merge(with), merge(with)},
+			[]string{outcomeWritten, outcomeWritten, "data"}},
+	} {
+		s := odatatest.New(odatatest.Options{})
+		w := open(t, s, northwind("sap.odata.operation.mode=merge", "sap.odata.enable.batch=0")...)
+		answer := scripted(t, c.script...)
+		var requests, outcomes []string
+		for i := range c.outcomes {
+			h := w.host("ProductCopies")
+			h.addProducts(i, 1, "x")
+			h.answer = answer
+			h.run()
+			for n := range h.requests {
+				q := h.requests[n]
+				q.Target, q.Body = "", nil
+				requests = append(requests, strings.ReplaceAll(shown(&q), "  ", " "))
+			}
+			outcomes = append(outcomes, h.outcomes...)
+		}
+		expectEqual(t, c.name, [][]string{c.requests, c.outcomes}, [][]string{requests, outcomes})
+	}
+}
+
+// If the service requires If-Match after all, all rows of the batch are repeated with it, and later rows contain it at
+// once.
+func TestIfMatchIsWantedByABatch(t *testing.T) {
+	t.Parallel()
+	w := open(t, odatatest.New(odatatest.Options{}), northwind("sap.odata.operation.mode=merge",
+		"sap.odata.changesets=one",
+		oneOrderingKey)...)
+	for round, requests := range []string{"MERGE with, MERGE without", "3 without, 3 with", "3 with"} {
+		h := w.host("ProductCopies")
+		h.addProducts(0, min(2*round+1, 3), "x")
+		var sent []string
+		h.answer = func(q *wit.Request) wit.Response {
+			text := shown(q)
+			count, match := strings.Count(text, "\nMERGE "), "without"
+			if strings.Contains(text, "If-Match") {
+				match = "with"
+			}
+			if count == 0 { // no batch
+				sent = append(sent, "MERGE "+match)
+				return wit.Response{Status: map[string]uint16{"with": 400, "without": 204}[match]}
+			}
+			sent = append(sent, fmt.Sprint(count, " ", match))
+			answer := part("428 Precondition Required")
+			if match == "with" {
+				answer = changeset(part("204 No Content"))
+			}
+			return batchAnswer(strings.Repeat(answer, count))
+		}
+		h.run()
+		h.expectAll(outcomeWritten)
+		if found := strings.Join(sent, ", "); found != requests {
+			t.Errorf("round %d: expected %s, found %s", round, requests, found)
+		}
+	}
+}
+
+// An upsert whose insert finds an entity and whose update finds none ends as a conflict: another entity has the same
+// unique value. If the entity was deleted in between, it is inserted.
+func TestUpsertsThatFindNothingTwice(t *testing.T) {
+	t.Parallel()
+	const exists, missing = `409 {"error":{"code":"X/1","message":{"value":"unique constraint violated"}}}`,
+		"404 DataServiceVersion: 2.0"
+	for _, c := range []struct {
+		first, etag string
+		script      []string
+		outcome     string
+	}{
+		{"update", "any", []string{missing, exists, missing, exists}, "conflict"},
+		{"update", "any", []string{missing, exists, "412", exists}, "conflict"},
+		{"insert", "any", []string{exists, missing, exists}, "conflict"},
+		{"update", "use", []string{missing, exists, missing, exists}, "conflict"},
+		{"update", "any", []string{missing, exists, missing, "201"}, outcomeWritten},
+		{"insert", "any", []string{exists, missing, "201"}, outcomeWritten},
+		{"update", "any", []string{missing, exists, "204"}, outcomeWritten},
+	} {
+		w := openOrders(t, "sap.odata.operation.mode=upsert", "sap.odata.upsert.first="+c.first,
+			"sap.odata.etag="+c.etag, "sap.odata.enable.batch=0")
+		_, _, h := w.writeOrders(c.script, []any{"ID", "x", "Note", "n"})
+		if h.outcomes[0] != c.outcome || len(h.requests) != len(c.script) {
+			t.Errorf("%+v: expected %s by %d requests, found %s by %d (%v)", c, c.outcome, len(c.script), h.outcomes[0],
+				len(h.requests), h.reasons[0])
+		}
+		if f := h.reasons[0]; c.outcome == "conflict" && (f == nil || !strings.Contains(f.Message,
+			"unique constraint") ||
+			!strings.Contains(f.Message, "an update was answered HTTP 4")) {
+			t.Errorf("%+v: expected both answers to be named, found %v", c, f)
+		}
+	}
+}

@@ -1,0 +1,215 @@
+package sink
+
+import (
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// stocked is the shop with entity sets for the nested entities of orders.
+func stocked() http.Handler {
+	const sets = `<EntitySet Name="Items" EntityType="S.Item"/><EntitySet Name="OldItems" EntityType="S.Item"/><EntitySet Name="Subs" EntityType="S.Sub"/>` +
+		`<AssociationSet Name="RS" Association="S.R"><End Role="o" EntitySet="Orders"/><End Role="i" EntitySet="Items"/></AssociationSet>` +
+		`<AssociationSet Name="BS" Association="S.B"><End Role="b" EntitySet="OldItems"/><End Role="o" EntitySet="Orders"/></AssociationSet></EntityContainer>`
+	return metadataService(strings.Replace(shop, "</EntityContainer>", sets, 1))
+}
+
+var boundaries = regexp.MustCompile(`(batch|changeset)_[0-9a-z_]+`)
+
+// unfolded splits batches into their parts, with the kind of each boundary.
+func unfolded(shown []string) []string {
+	for i, text := range shown {
+		shown[i] = strings.ReplaceAll(boundaries.ReplaceAllString(text, "$1"), "\r\n", "\n")
+	}
+	return shown
+}
+
+// The exact bytes of nested updates, and the results of their responses.
+func TestNestedUpdates(t *testing.T) {
+	items := connectdata.List{fields("Pos", int64(1), "Subs", connectdata.List{fields("N", "1.5")}),
+		fields("Pos", int64(2))}
+	order := fields("ID", "a", "Note", "n", "Items", items, "Buyer", fields("Pos", int64(9)))
+	part := func(id, method, place, body string) string {
+		return "--changeset\nContent-Type: application/http\nContent-Transfer-Encoding: binary\nContent-ID: " + id +
+			"\n\n" + method + " " + place +
+			" HTTP/1.1\nIf-Match: *\nAccept: application/json\nContent-Type: application/json\nContent-Length: " +
+			strconv.Itoa(len(body)) +
+			"\n\n" + body + "\n"
+	}
+	batchOf := func(method string) string {
+		return "POST /$batch (repeatable) --batch\nContent-Type: multipart/mixed; boundary=changeset\n\n" +
+			part("1", method, "Orders('a')", `{"ID":"a","Note":"n"}`) + part("2", method, "Items(1)", `{"Pos":1}`) +
+			part("3", method, "Subs(1.5M)", `{"N":"1.5"}`) + part("4", method, "Items(2)", `{"Pos":2}`) +
+			part("5", method, "OldItems(9)", `{"Pos":9}`) + "--changeset--\n\n--batch--\n"
+	}
+	const deep = `POST /Orders {"ID":"a","Note":"n","Items":[{"Pos":1,"Subs":[{"N":"1.5"}]},{"Pos":2}],"Buyer":{"Pos":9}}`
+	const mixed = "202 multipart/mixed; boundary=b\n--b\nContent-Type: "
+	answer := func(status string, n int) string {
+		text := mixed + "multipart/mixed; boundary=c\n\n"
+		for range n {
+			text += "--c\nContent-Type: application/http\n\nHTTP/1.1 " + status + "\n\n\n"
+		}
+		return text + "--c--\n--b--\n"
+	}
+	bare := func(status, body string) string {
+		return mixed + "application/http\n\nHTTP/1.1 " + status + "\nContent-Type: application/json\n\n" + body +
+			"\n--b--\n"
+	}
+	done, puts, merges := answer("204 No Content", 5), batchOf("PUT"), batchOf("MERGE")
+	refused := bare("400 Bad Request", denial("X/1", "no such thing"))
+	missing := func(what string) string { return bare("404 Not Found", denial("X/1", "no "+what)) }
+	const update, merge, upsert = "sap.odata.operation.mode=update", "sap.odata.operation.mode=merge",
+		"sap.odata.operation.mode=upsert"
+	for _, c := range []struct {
+		name             string
+		settings         []string
+		value            connectdata.Map
+		script, requests []string
+		outcome          string
+	}{
+		{"update", []string{update}, order, []string{done}, []string{puts}, outcomeWritten},
+		{"merge, one changeset each", []string{merge, "sap.odata.changesets=one"}, order,
+			[]string{done}, []string{merges}, outcomeWritten},
+		{"one of them is refused", []string{update}, order, []string{refused}, []string{puts}, "data"},
+		{"one of them is missing", []string{update}, order,
+			[]string{missing("such thing")}, []string{puts}, "not-found"},
+		{"locked, then not", []string{update}, order, []string{bare("503 Not Now", denial("X/1", "later")), done},
+			[]string{puts, puts}, outcomeWritten},
+		{"the batch is refused", []string{update}, order, []string{"400 " + denial("X/1", "no batch")},
+			[]string{puts}, "data"},
+		{"too large", []string{update}, order, []string{"413 "}, []string{puts}, "data"},
+		{"no batches there", []string{update}, order, []string{"405 "}, []string{puts}, "config"},
+		{"too few answers, then all", []string{update}, order, []string{answer("204 No Content", 4),
+			done}, []string{puts, puts}, outcomeWritten},
+		{"upsert that updates", []string{upsert}, order, []string{done}, []string{merges}, outcomeWritten},
+		{"upsert that inserts", []string{upsert}, order, []string{missing("order"), "201 "}, []string{merges, deep},
+			outcomeWritten},
+		{"upsert of what is there, but for an item", []string{upsert}, order,
+			[]string{missing("item"), "409 " + denial("X/2", "the order exists"), missing("item")},
+			[]string{merges, deep, merges}, "not-found"},
+		{"nothing nested", []string{update}, fields("ID", "a", "Items", connectdata.List{}, "Buyer", nil),
+			[]string{"204 "}, []string{`PUT /Orders('a') If-Match=* (repeatable) {"ID":"a"}`}, outcomeWritten},
+		{"a key that isn't said", []string{update}, fields("ID", "a", "Items", connectdata.List{fields("Subs", nil)}),
+			nil, nil, "data"},
+		{"no array", []string{update}, fields("ID", "a", "Items", fields("Pos", int64(1))), nil, nil, "data"},
+		{"no struct", []string{update}, fields("ID", "a", "Buyer", "x"), nil, nil, "data"},
+		{"a null among them", []string{update}, fields("ID", "a", "Items", connectdata.List{nil}), nil, nil, "data"},
+		{"a field that isn't there", []string{update}, fields("ID", "a", "Items",
+			connectdata.List{fields("Pos", int64(1), "Zip", "x")}), nil, nil, "data"},
+		{"insert", nil, order, []string{"201 "}, []string{deep}, outcomeWritten},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := open(t, stocked(), append(append(set("00", "Orders"), "sap.odata.nested.updates=operations"),
+				c.settings...)...)
+			h := w.host("Orders")
+			h.add(wit.ValueSlice{}, h.schemaless(c.value))
+			script := c.script
+			h.answer = func(q *wit.Request) (r wit.Response) {
+				if len(script) == 0 {
+					t.Fatalf("one request too many: %s", shown(q))
+				}
+				head, text, _ := strings.Cut(script[0], "\n")
+				script = script[1:]
+				if strings.HasPrefix(head, "202") {
+					return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: head[4:]}},
+						Body: []byte(text)}
+				}
+				return scripted(t, head)(q)
+			}
+			h.run()
+			expectEqual(t, "requests", c.requests, unfolded(h.requestTexts()))
+			if found := h.outcomes[0]; h.failed != nil || found != c.outcome {
+				t.Errorf("expected %s, found %s (%v, %v)", c.outcome, found, h.reasons[0], h.failed)
+			}
+		})
+	}
+}
+
+// Rows with nested content share batches with others, each in a changeset of its own. Only the rejected row is not
+// written.
+func TestNestedUpdatesShareBatches(t *testing.T) {
+	w := open(t, stocked(), append(set("00", "Orders"), oneOrderingKey, "sap.odata.operation.mode=update",
+		"sap.odata.changesets=all", "sap.odata.nested.updates=operations")...)
+	h := w.host("Orders")
+	h.value("ID", "a", "Note", "1")
+	h.value("ID", "b", "Items", connectdata.List{fields("Pos", int64(1))})
+	h.value("ID", "c", "Items", connectdata.List{fields("Pos", int64(2))})
+	h.value("ID", "d", "Note", "2")
+	h.value("ID", "e", "Note", "3")
+	done := part("204 No Content")
+	h.answer = func(q *wit.Request) wit.Response {
+		if n := strings.Count(string(q.Body), "boundary=changeset"); n != 4 {
+			t.Errorf("expected 4 changesets, found %d in %s", n, q.Body)
+		}
+		refused := part("400 Bad Request", "Content-Type: application/json\r\n\r\n", denial("X/1", "no"))
+		return batchAnswer(changeset(done), refused, changeset(done, done), changeset(done, done))
+	}
+	h.run()
+	if found := strings.Join(h.outcomes, " "); found != "written data written written written" || len(h.requests) != 1 {
+		t.Errorf("found %s after %d requests (%v)", found, len(h.requests), h.reasons)
+	}
+	if text := h.reasons[1].Message; !strings.Contains(text, "Orders('b') with nested entities") {
+		t.Errorf("found %s", text)
+	}
+}
+
+// Settings that exclude nested updates are rejected. A set that the metadata do not declare rejects the row.
+func TestNestedUpdatesRejected(t *testing.T) {
+	orders := append(set("00", "Orders"), "sap.odata.operation.mode=update", "sap.odata.nested.updates=operations")
+	for _, more := range []string{"sap.odata.enable.batch=0", "sap.odata.max.batch.size=1", "sap.odata.etag=use"} {
+		_, err := New("0.1.0").Open(sinkconfig.Component, configuration(append(orders, more)...), nil, nil)
+		if f := fault.As(err); err == nil || f.Setting == nil || *f.Setting != sinkconfig.NameNestedUpdates {
+			t.Errorf("%s: expected a fault about %s, found %v", more, sinkconfig.NameNestedUpdates, err)
+		}
+	}
+	w := open(t, shopService(), orders...) // has no sets for items
+	v, _ := w.writeRow("Orders", wit.ValueSlice{},
+		w.schemaless(fields("ID", "a", "Items", connectdata.List{fields("Pos",
+			int64(1))})))
+	if v.Rejected == nil || !strings.Contains(v.Rejected.Message, "an updatable entity set") {
+		t.Errorf("found %+v", v)
+	}
+}
+
+// P20 for nested entities: rows that update the same one go in order, never in one delivery.
+func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
+	settings := append(set("00", "Orders"), "sap.odata.nested.updates=operations", "sap.odata.operation.mode=merge",
+		"sap.odata#01.service="+gateway, "sap.odata#01.entityset=Items", "sap.odata#01.topic=Items")
+	w := open(t, stocked(), settings...)
+	item := connectdata.List{fields("Pos", int64(1))}
+	var rows []wit.Row
+	for i := range 8 { // of so many, some are in different lanes by their own keys
+		rows = append(rows, wit.Row{Value: w.schemaless(fields("ID", "o"+strconv.Itoa(i), "Items", item))})
+	}
+	rows = append(rows, wit.Row{Topic: 1, Value: w.schemaless(fields("Pos", int64(1)))},
+		wit.Row{Value: w.schemaless(fields("ID", "other", "Items", connectdata.List{fields("Pos", int64(2))}))})
+	out, err := w.p.Encode(w.context, w.schemas, []string{"Orders", "Items"}, rows, w.data, nil, nil, nil)
+	if err != nil || len(out.Rejected) > 0 {
+		t.Fatal(err, out.Rejected)
+	}
+	last := -1
+	for _, d := range out.Ready {
+		if d.OrderingKey != out.Ready[0].OrderingKey {
+			t.Errorf("rows %v: expected lane %d, found %d", d.Rows, out.Ready[0].OrderingKey, d.OrderingKey)
+		}
+		same := 0
+		for _, row := range d.Rows {
+			if row < 9 { // of the item 1
+				if same++; int(row) < last {
+					t.Errorf("row %d goes after row %d", row, last)
+				}
+				last = int(row)
+			}
+		}
+		if same > 1 {
+			t.Errorf("rows %v share a delivery, and update the same item", d.Rows)
+		}
+	}
+}

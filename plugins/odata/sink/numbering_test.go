@@ -1,0 +1,455 @@
+package sink
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/encode"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/requests"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A service replaces the keys of entities. Inserts in doubt are not looked up by the key that was sent, and nothing is
+// changed or deleted by it.
+func TestServiceReplacesKeys(t *testing.T) {
+	const rest = `"Note":"n"}`
+	post := func(id string) string { return `POST /Orders {"ID":"` + id + `",` + rest }
+	look := func(id string) string { return "GET /Orders('" + id + "') (repeatable)" }
+	merge := func(id string) string {
+		return "MERGE /Orders('" + id + `') If-Match=* (repeatable) {"ID":"` + id + `",` + rest
+	}
+	made := func(id string) string { return "201 Location: http://h/Orders('" + id + "')" }
+	both := []string{outcomeWritten, outcomeWritten}
+	const remove = `DELETE /Orders('a') If-Match=* (repeatable)`
+	const filter, upsert, insertFirst = "sap.odata.check.filter=Note", "sap.odata.operation.mode=upsert",
+		"sap.odata.upsert.first=insert"
+	const search = "GET /Orders?$filter=Note%20eq%20'n'&$top=20 (repeatable)"
+	for _, c := range []struct {
+		name     string
+		settings []string
+		// rows are keys and operations, separated by a colon.
+		rows     []string
+		script   []string
+		requests []string
+		outcomes []string
+	}{
+		{"kept", nil, []string{"a:I", "a:M"}, []string{made("a"), "204"}, []string{post("a"), merge("a")}, both},
+		{"padded", nil, []string{"7:I", "7:M"}, []string{made("0007"), "204"}, []string{post("7"), merge("7")}, both},
+		{"in capitals", nil, []string{"a:I", "a:D"}, []string{made("A"), "204"}, []string{post("a"), remove}, both},
+		{"no address", nil, []string{"a:I", "a:D"}, []string{"201 Location: http://h/Orders", "204"},
+			[]string{post("a"), remove}, both},
+		{"changed, then merged", nil, []string{"a:I", "a:M"}, []string{made("17")},
+			[]string{post("a")}, []string{outcomeWritten, "config"}},
+		{"changed, then deleted", nil, []string{"a:I", "b:D"}, []string{made("17")},
+			[]string{post("a")}, []string{outcomeWritten, "config"}},
+		{"changed, the next one lost", nil, []string{"a:I", "b:I"}, []string{made("17"), "0"},
+			[]string{post("a"), post("b")}, []string{outcomeWritten, outcomeInDoubt}},
+		{"changed, the next one lost and found", []string{filter}, []string{"a:I", "b:I"},
+			[]string{made("17"), "0", `200 {"d":[{"ID":"18","Note":"n"}]}`}, []string{post("a"), post("b"), search},
+			both},
+		{"changed by an upsert", []string{upsert, insertFirst}, []string{"a:", "a:"}, []string{made("17")},
+			[]string{post("a")}, []string{outcomeWritten, "config"}},
+		{"numbered where it is 0", nil, []string{"0:I", "5:M"}, []string{made("5"), "204"},
+			[]string{post("0"), merge("5")}, both},
+		{"numbered where it is 0, the next one lost", nil, []string{"0:I", "0:I"}, []string{made("5"), "0"},
+			[]string{post("0"), post("0")}, []string{outcomeWritten, outcomeInDoubt}},
+		{"numbered where it is 0, the next one lost that is not", nil, []string{"0:I", "7:I"},
+			[]string{made("5"), "0", "404", "201"}, []string{post("0"), post("7"), look("7"), post("7")}, both},
+		{"0, the first one lost", nil, []string{"0:I"}, []string{"0", "404"}, []string{post("0"), look("0")},
+			[]string{outcomeInDoubt}},
+		{"0, the first one lost and there", nil, []string{"0:I"}, []string{"0", `200 {"d":{"ID":"0","Note":"n"}}`},
+			[]string{post("0"), look("0")}, []string{outcomeWritten}},
+		{"0, the first one lost and found", []string{filter}, []string{"0:I"},
+			[]string{"0", `200 {"d":[{"ID":"17","Note":"n"}]}`}, []string{post("0"), search}, []string{outcomeWritten}},
+		{"0, the first one lost and not there", []string{filter}, []string{"0:I"},
+			[]string{"0", `200 {"d":[]}`, "201"}, []string{post("0"), search, post("0")}, []string{outcomeWritten}},
+		{"upserts of what is numbered", []string{upsert, insertFirst}, []string{"0:", "0:"}, []string{made("5")},
+			[]string{post("0")}, []string{outcomeWritten, "data"}},
+		{"not shown, lost and not there", nil, []string{"a:I"}, []string{"0", "404", "201"},
+			[]string{post("a"), look("a"), post("a")}, []string{outcomeWritten}},
+		{"not shown, lost, stored late", nil, []string{"a:I"}, []string{"0", `200 {"d":{"ID":"a","Note":"n"}}`},
+			[]string{post("a"), look("a")}, []string{outcomeWritten}},
+		{"equal to a counter's value, then changed", nil, []string{"3:I", "9:I", "9:M"}, []string{made("3"), made("8")},
+			[]string{post("3"), post("9")}, []string{outcomeWritten, outcomeWritten, "config"}},
+		{"an upsert, lost and not there", []string{upsert}, []string{"a:"},
+			[]string{"404 DataServiceVersion: 2.0", "0", "404 DataServiceVersion: 2.0", "201"},
+			[]string{merge("a"), post("a"), look("a"), post("a")}, []string{outcomeWritten}},
+	} {
+		settings := append(set("00", "Orders"), "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
+		if strings.HasSuffix(c.rows[0], ":I") {
+			settings = append(settings, "sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP")
+		}
+		w := open(t, shopService(), append(settings, c.settings...)...)
+		var rows [][]any
+		for _, row := range c.rows {
+			id, does, _ := strings.Cut(row, ":")
+			pairs := []any{"ID", id, "Note", "n"}
+			if does != "" {
+				pairs = append(pairs, "OP", does)
+			}
+			rows = append(rows, pairs)
+		}
+		requests, outcomes, _ := w.writeOrders(c.script, rows...)
+		expectEqual(t, c.name+": requests", c.requests, requests)
+		expectEqual(t, c.name, c.outcomes, outcomes)
+	}
+}
+
+// What responses have shown of keys is stored, and returned with rows in doubt of an earlier run. A row that may have
+// had another RequestID is looked up.
+func TestChecksUseStoredCapabilities(t *testing.T) {
+	w := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
+	learn := func(sent, made string) wit.Known {
+		_, _, h := w.writeOrders([]string{"201 Location: http://h/Orders('" + made + "')"}, []any{"ID", sent, "Note",
+			"n"})
+		h.expectAll(outcomeWritten)
+		return wit.KnownIn(w.context)
+	}
+	orders := (&entityset.EntitySet{Path: gateway + "/Orders"}).Digest()
+	expectEqual(t, "a key that is kept", "", learn("a", "a"))
+	expectEqual(t, "an initial one", wit.Known("f"+orders), learn("0", "5"))
+	expectEqual(t, "another one", wit.Known("n"+orders), learn("b", "6"))
+
+	const upsert, filter, repeats = "sap.odata.operation.mode=upsert", "sap.odata.check.filter=Note",
+		"sap.odata.insert.uncertain=repeatable"
+	numbers, fills := " known=n"+orders, " known=f"+orders
+	const there, notFound, none, empty = `200 {"d":{"ID":"a","Note":"n"}}`, "404 DataServiceVersion: 2.0", "",
+		`200 {"d":[]}`
+	const accepted = "201 RepeatabilityResult: accepted"
+	for _, c := range []struct {
+		name, setting, key, knows string
+		script                    []string
+		outcome                   string
+	}{
+		{"nothing", none, "a", "", []string{notFound, "201"}, outcomeWritten},
+		{"another set", none, "a", " known=nXyZ", []string{notFound, "201"}, outcomeWritten},
+		{"it numbers", none, "a", numbers, nil, outcomeInDoubt},
+		{"a set numbers", none, "a", " known=n*", nil, outcomeInDoubt},
+		{"anything", none, "a", " known=*", nil, outcomeInDoubt},
+		{"it numbers, among others", none, "a", " known=fXyZ,n" + orders, nil, outcomeInDoubt},
+		{"it numbers, by a filter", filter, "a", numbers, []string{empty, "201"}, outcomeWritten},
+		{"it fills", none, "0", fills, nil, outcomeInDoubt},
+		{"it fills others", none, "a", fills, []string{notFound, "201"}, outcomeWritten},
+		{"an upsert", upsert, "a", "", []string{notFound, "201"}, outcomeWritten},
+		{"an upsert, it numbers", upsert, "a", numbers, nil, outcomeInDoubt},
+		{"an upsert of an initial key", upsert, "0", "", []string{notFound}, outcomeInDoubt},
+		{"moved", none, "a", " moved", []string{there}, outcomeWritten},
+		{"a RequestID", repeats, "a", "", []string{`200 {"d":{"ID":"a","Note":"other"}}`, accepted}, outcomeWritten},
+		{"a RequestID, moved", repeats, "a", " moved", []string{`200 {"d":{"ID":"a","Note":"other"}}`}, outcomeInDoubt},
+		{"a RequestID, moved, gone, lost", repeats, "a", " moved", []string{notFound, "0", there}, outcomeWritten},
+	} {
+		settings := append(set("00", "Orders"), "sap.odata.enable.batch=0")
+		if !strings.HasPrefix(c.setting, "sap.odata.insert.uncertain") {
+			settings = append(settings, "sap.odata.insert.uncertain=check")
+		}
+		if c.setting != none {
+			settings = append(settings, c.setting)
+		}
+		w := open(t, shopService(), settings...)
+		if c.setting == repeats { // it is shown by another row
+			_, _, h := w.writeOrders([]string{accepted}, []any{"ID", "z", "Note", "n"})
+			h.expectAll(outcomeWritten)
+		}
+		h := w.host("Orders")
+		h.value("ID", c.key, "Note", "n")
+		asked := 0
+		answer := scripted(t, c.script...)
+		h.restarted, h.known, h.answer = true, c.knows, func(q *wit.Request) wit.Response {
+			asked++
+			return answer(q)
+		}
+		h.run()
+		expectEqual(t, c.name, []string{c.outcome}, h.outcomes)
+		expectEqual(t, c.name+": requests", len(c.script), asked)
+	}
+}
+
+// A row that another worker may have written is repeatable if all possible requests are: updates, deletes, and upserts
+// by keys that the service keeps, but no inserts unless configured.
+func TestRepeatableRows(t *testing.T) {
+	const twice, once, upsert, insertFirst = "twice", "once", "upsert", "sap.odata.upsert.first=insert"
+	const useTag, retry, repeats = "sap.odata.etag=use", "sap.odata.insert.uncertain=retry",
+		"sap.odata.insert.uncertain=repeatable"
+	orders := (&entityset.EntitySet{Path: gateway + "/Orders"}).Digest()
+	numbers, fills := " known=n"+orders, " known=f"+orders
+	for _, c := range []struct {
+		mode, setting, key, knows, want string
+	}{
+		{"insert", "", "a", "", once},
+		{"insert", repeats, "a", "", once},
+		{"insert", retry, "a", "", twice},
+		{"insert", "", "a", numbers, once},
+		{"update", "", "a", "", twice},
+		{"merge", "", "0", fills, twice},
+		{"patch", useTag, "a", "", twice},
+		{"merge", "", "a", numbers, "config"},
+		{"delete", "", "a", "", twice},
+		{"delete", useTag, "a", "", twice},
+		{"delete", "", "a", numbers, "config"},
+		{"I", "", "a", "", once},
+		{"U", "", "a", "", twice},
+		{upsert, "", "a", "", twice},
+		{upsert, "", "a", fills, twice},
+		{upsert, "", "a", " known=nXyZ", twice},
+		{upsert, useTag, "a", "", twice},
+		{upsert, "sap.odata.upsert.method=put", "a", "", twice},
+		{upsert, "", "0", "", once},
+		{upsert, "", "0", fills, once},
+		{upsert, "", "000", "", once},
+		{upsert, "", "", "", once},
+		{upsert, useTag, "0", "", once},
+		{upsert, "sap.odata.upsert.method=put", "0", "", once},
+		{upsert, repeats, "0", "", once},
+		{upsert, retry, "0", "", twice},
+		{upsert, retry, "0", fills, "data"},
+		{upsert, "", "a", numbers, "config"},
+		{upsert, retry, "a", numbers, "config"},
+		{upsert, "", "a", " known=*", "config"},
+		{upsert, insertFirst, "a", "", once},
+		{upsert, insertFirst, "0", "", once},
+		{upsert, insertFirst, "a", numbers, "config"},
+		{"upsert and delete", "", "0", "", twice},
+	} {
+		for _, batches := range []string{"0", "1"} {
+			settings := append(set("00", "Orders"), "sap.odata.enable.batch="+batches, "sap.odata.enable.delete=1",
+				oneOrderingKey)
+			mode, deletes, _ := strings.Cut(c.mode, " and ")
+			switch {
+			case mode == "delete":
+				deletes = mode
+			case len(mode) == 1:
+				settings = append(settings, "sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP")
+			default:
+				settings = append(settings, "sap.odata.operation.mode="+mode)
+			}
+			if c.setting != "" {
+				settings = append(settings, c.setting)
+			}
+			w := open(t, shopService(), settings...)
+			h := w.host("Orders")
+			for n := range 2 { // the other row does not count
+				switch key := []string{c.key, "z"}[n]; {
+				case deletes != "":
+					h.tombstone("ID", key)
+				case len(mode) == 1:
+					h.value("ID", key, "Note", "n", "OP", mode)
+				default:
+					h.value("ID", key, "Note", "n")
+				}
+			}
+			hints := []wit.Hint{{Row: 0, Text: wit.HintMoved + c.knows}, {Row: 1, Text: wit.HintMoved}}
+			d, err := w.p.Encode(w.context, h.schemas, []string{h.topic}, h.rows, h.data, make([]wit.RecordID, 2),
+				[]string{"origin"}, hints)
+			noError(t, err)
+			found := ""
+			for _, f := range d.Rejected {
+				if f.RowIndex == 0 {
+					found = f.Error.Kind.String()
+				}
+			}
+			for _, ready := range d.Ready {
+				if slices.Contains(ready.Rows, 0) {
+					found = map[bool]string{true: twice, false: once}[ready.Request.Repeatable]
+				}
+			}
+			expectEqual(t, strings.Join([]string{c.mode, c.setting, c.key, c.knows, "batches", batches}, " "), c.want,
+				found)
+		}
+	}
+}
+
+// An upsert in doubt is looked up by its key only, so the message does not suggest a filter.
+func TestMessageForRowsInDoubt(t *testing.T) {
+	const upsert, filter, isNotSet = "sap.odata.operation.mode=upsert", "sap.odata.check.filter=Note",
+		"no entity found, but the service may have replaced the record's initial key; " +
+			"sap.odata.check.filter is not set"
+	const byKey, noValue = "upserts are looked up by key only", "sap.odata.check.filter needs a value that the " +
+		"record does not have"
+	for _, c := range []struct {
+		settings []string
+		note     any
+		want     string
+	}{
+		{nil, "n", isNotSet},
+		{[]string{filter}, nil, noValue},
+		{[]string{upsert}, "n", byKey},
+		{[]string{upsert, filter}, "n", byKey},
+	} {
+		for _, numbers := range []bool{false, true} { // an answer that shows it came while the check was on its way
+			w := openOrders(t, append(c.settings, "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")...)
+			h := w.host("Orders")
+			h.restarted = true
+			h.value("ID", "0", "Note", c.note)
+			want := c.want
+			h.answer = func(q *wit.Request) wit.Response {
+				if numbers {
+					want = strings.Replace(want, ", but the service may have replaced the record's initial key",
+						", and another response has shown that the service replaces keys", 1)
+					out, err := w.p.HandleResponse(w.context, w.deliveryState(requests.Insert, "('a')"), []uint32{0},
+						wit.Response{Status: 201,
+							Headers: []wit.Header{{Name: "Location", Value: "http://h/Orders('17')"}}})
+					noError(t, err)
+					h.context = *out.Context
+				}
+				return scripted(t, "404 DataServiceVersion: 2.0")(q)
+			}
+			h.run()
+			h.expectAll(outcomeInDoubt)
+			if !strings.Contains(h.reasons[0].Message, want) {
+				t.Errorf("%v, it numbers: %t: expected %q, found %v", c.settings, numbers, want, h.reasons[0])
+			}
+		}
+	}
+}
+
+// A service may number one of several key properties and keep the others.
+func TestKeysOfSeveralProperties(t *testing.T) {
+	t.Parallel()
+	changed := strings.Replace(shop, `<PropertyRef Name="ID"/>`, `<PropertyRef Name="ID"/><PropertyRef Name="Count"/>`,
+		1)
+	const filter = "sap.odata.check.filter=Note"
+	for _, c := range []struct {
+		name, setting string
+		rows          [][]any // ID and Count
+		script        []string
+		requests      int
+		outcomes      []string
+	}{
+		{"the same one is 0", "", [][]any{{"a", 0}, {"b", 0}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)",
+			"0"}, 2, []string{outcomeWritten, outcomeInDoubt}},
+		{"none is 0", "", [][]any{{"a", 0}, {"b", 5}, {"c", 6}},
+			[]string{"201 Location: http://h/Orders(ID='a',Count=9)", "201 Location: http://h/Orders(ID='b',Count=5)",
+				"0", "404", "201"}, 5,
+			[]string{outcomeWritten, outcomeWritten, outcomeWritten}},
+		{"the same one, by the filter", filter, [][]any{{"a", 0}, {"b", 0}},
+			[]string{"201 Location: http://h/Orders(ID='a',Count=9)", "0",
+				`200 {"d":[{"ID":"b","Count":10,"Note":"n"}]}`}, 3,
+			[]string{outcomeWritten, outcomeWritten}},
+		{"another one's, by the filter", filter, [][]any{{"a", 0}, {"b", 0}},
+			[]string{"201 Location: http://h/Orders(ID='a',Count=9)", "0",
+				`200 {"d":[{"ID":"a","Count":9,"Note":"n"}]}`}, 3,
+			[]string{outcomeWritten, outcomeInDoubt}},
+	} {
+		more := []string{"sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0"}
+		if c.setting != "" {
+			more = append(more, c.setting)
+		}
+		w := open(t, metadataService(changed), append(set("00", "Orders"), more...)...)
+		var rows [][]any
+		for _, row := range c.rows {
+			rows = append(rows, []any{"ID", row[0], "Count", int64(row[1].(int)), "Note", "n"})
+		}
+		requests, outcomes, _ := w.writeOrders(c.script, rows...)
+		expectEqual(t, c.name+": requests", c.requests, len(requests))
+		expectEqual(t, c.name, c.outcomes, outcomes)
+	}
+}
+
+// Keys are also learned from the response to a batch, even if two rows exchange their keys.
+func TestServiceReplacesKeysInBatch(t *testing.T) {
+	w := openOrders(t, oneOrderingKey, "sap.odata.enable.delete=1")
+	h := w.host("Orders")
+	var parts []string
+	for i := range 3 {
+		h.value("ID", strconv.Itoa(i+1), "Note", "n")
+		key := []string{"3", "101", "102"}[i]
+		parts = append(parts, numbered(strconv.Itoa(i+1), part("201 Created",
+			"Location: http://h/Orders('"+key+"')\r\n")))
+	}
+	h.answer = func(*wit.Request) wit.Response { return batchAnswer(parts...) }
+	h.run()
+	h.expectAll(outcomeWritten)
+	again := w.host("Orders")
+	again.tombstone("ID", "2")
+	again.run()
+	again.expectAll(wit.ErrorConfig.String())
+	if f := again.reasons[0]; !strings.Contains(f.Message,
+		"/Orders: the service replaces the keys of inserted entities") {
+		t.Errorf("expected to be told what the service does, found %v", f)
+	}
+}
+
+// Records of one entity have one ordering key, however its key is spelled.
+func TestSpellingsOfOneKey(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		one, other string
+		same       bool
+	}{{"(guid'0123ABCD-89AB-CDEF-0123-456789ABCDEF')", "(guid'0123abcd-89ab-cdef-0123-456789abcdef')", true},
+		{"(1.50M)", "(1.5m)", true}, {"(2.00M)", "(2M)", true}, {"(20M)", "(2M)", false}, {"(01.5M)", "(1.5M)", true},
+		{"(-0M)", "(0.0M)", true},
+		{"(-1.5M)", "(1.5M)", false}, {"(time'PT1H30M')", "(time'PT01H30M00.0S')", true},
+		{"(time'PT1H30M')", "(time'PT1H31M')", false}, {"('007')", "('7 ')", true},
+		{"('a')", "('A')", true},
+		{"('a')", "('b')", false}, {"(A='x',N=0.10M)", "(A='X',N=0.1M)", true}} {
+		var found [2]string
+		for i, predicate := range []string{c.one, c.other} {
+			_, keys, err := uri.ParsePredicate("Es" + predicate)
+			noError(t, err)
+			var values []encode.KeyValue
+			for _, k := range keys {
+				values = append(values, encode.KeyValue{Property: &edm.Property{Name: k.Name},
+					Value: value.Converted{Type: k.Literal.Type, Text: k.Literal.Text}})
+			}
+			found[i] = encode.CanonicalPredicate(values, predicate)
+		}
+		if (found[0] == found[1]) != c.same {
+			t.Errorf("%s and %s: found %s and %s", c.one, c.other, found[0], found[1])
+		}
+	}
+}
+
+// A Location with a hidden secret is not compared.
+func TestAddressWithAHiddenPart(t *testing.T) {
+	w := openOrders(t, oneOrderingKey, "sap.odata.enable.delete=1")
+	_, _, h := w.writeOrders([]string{"201 Location: http://h/Orders('1000[hidden]')"}, []any{"ID", "10002024", "Note",
+		"n"})
+	h.expectAll(outcomeWritten)
+	again := w.host("Orders")
+	again.tombstone("ID", "10002024")
+	again.run()
+	again.expectAll(outcomeWritten)
+}
+
+// Rows are sent one by one if the service has no $batch, whatever its status. A gateway's response proves nothing.
+func TestServicesWithoutBatch(t *testing.T) {
+	for _, c := range []struct {
+		answer string
+		none   bool
+	}{{"501", true}, {"501 <html>Not Implemented", true}, {"501 " + denial("X/1", "no"), true}, {"405", true},
+		{"404 <html>", true},
+		{"415", true}, {"502", false}, {"504 <html>", false}} {
+		w := openOrders(t, oneOrderingKey)
+		first := scripted(t, c.answer)
+		batches, single := 0, 0
+		for range 2 {
+			h := w.host("Orders")
+			for i := range 3 {
+				h.value("ID", strconv.Itoa(i), "Note", "n")
+			}
+			h.answer = func(q *wit.Request) wit.Response {
+				if strings.HasSuffix(q.Target, "/$batch") {
+					batches++
+					return first(q)
+				}
+				single++
+				return wit.Response{Status: 201}
+			}
+			h.run()
+			if !c.none {
+				h.expectAll(outcomeInDoubt)
+				break
+			}
+			h.expectAll(outcomeWritten)
+		}
+		if batches != 1 || c.none != (single == 6) || !c.none && single > 0 {
+			t.Errorf("%s: found %d batches and %d requests of one row", c.answer, batches, single)
+		}
+	}
+}

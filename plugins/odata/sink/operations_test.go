@@ -1,0 +1,382 @@
+package sink
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/batch"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+	"github.com/google/go-cmp/cmp"
+)
+
+// shown returns a request as one line.
+func shown(q *wit.Request) string {
+	text := q.Method + " " + strings.TrimPrefix(q.Target, gateway)
+	for _, h := range q.Headers {
+		switch h.Name {
+		case "If-Match", "X-HTTP-Method", "RequestID", "RepeatabilityCreation":
+			text += " " + h.Name + "=" + h.Value
+		}
+	}
+	if q.Repeatable {
+		text += " (repeatable)"
+	}
+	if len(q.Body) > 0 {
+		text += " " + string(q.Body)
+	}
+	return text
+}
+
+// scripted returns a response for each line: a status, a header, a body.
+func scripted(t *testing.T, script ...string) func(*wit.Request) wit.Response {
+	return func(q *wit.Request) wit.Response {
+		if len(script) == 0 {
+			t.Errorf("one request too many: %s", shown(q))
+			return wit.Response{Status: 400}
+		}
+		var status uint16
+		fmt.Sscan(script[0], &status)
+		_, rest, _ := strings.Cut(script[0], " ")
+		script = script[1:]
+		r := wit.Response{Status: status}
+		if name, value, ok := strings.Cut(rest, ": "); ok && !strings.HasPrefix(rest, "{") && !strings.HasPrefix(rest,
+			"<") {
+			r.Headers = []wit.Header{{Name: name, Value: value}}
+		} else {
+			r.Body = []byte(rest)
+		}
+		return r
+	}
+}
+
+func denial(code, text string) string {
+	return `{"error":{"code":"` + code + `","message":{"lang":"en","value":"` + text + `"}}}`
+}
+
+// Records and settings → the bytes of requests. Responses → the outcome of the row.
+func TestOperations(t *testing.T) {
+	value := fields("ID", "a'b", "Note", "n", "Count", int64(1))
+	const entity = "/Orders('a''b')"
+	const body = `{"ID":"a'b","Note":"n","Count":1}`
+	mode := func(m string) string { return "sap.odata.operation.mode=" + m }
+	update, merge, upsert := mode("update"), mode("merge"), mode("upsert")
+	dynamic := []string{mode("dynamic"), "sap.odata.operation.mode.property=OP"}
+	const insertFirst, deletes, keyOfRecord = "sap.odata.upsert.first=insert", "sap.odata.enable.delete=1",
+		"sap.odata.key.from=record"
+	const noTag, useTag, check = "sap.odata.etag=none", "sap.odata.etag=use", "sap.odata.insert.uncertain=check"
+	const post, get, deleted = "POST /Orders " + body, "GET " + entity + " (repeatable)",
+		"DELETE /Orders('x') If-Match=* (repeatable)"
+	changed := func(method string) string { return method + " " + entity + " If-Match=* (repeatable) " + body }
+	with := func(m connectdata.Map, pairs ...any) connectdata.Map {
+		return append(m[:len(m):len(m)], fields(pairs...)...)
+	}
+	for _, c := range []struct {
+		name       string
+		settings   []string
+		key, value any
+		script     []string
+		requests   []string
+		outcome    string
+	}{
+		{"insert", nil, nil, value, []string{"201"}, []string{post}, outcomeWritten},
+		{"update", []string{mode("UPDATE")}, nil, value, []string{"204"}, []string{changed("PUT")}, outcomeWritten},
+		{"merge", []string{merge}, nil, value, []string{"204"}, []string{changed("MERGE")}, outcomeWritten},
+		{"patch", []string{mode("Patch")}, nil, value, []string{"200 {}"}, []string{changed("PATCH")}, outcomeWritten},
+		{"update of nothing", []string{update}, nil, value, []string{"404 " + denial("X/1", "no such order")},
+			[]string{changed("PUT")}, "not-found"},
+		{"update by a service that was switched off", []string{update}, nil, value, []string{"404 <html>gone"},
+			[]string{changed("PUT")}, "fault not-found"},
+		{"update without key", []string{update}, nil, fields("Note", "n"), nil, nil, "data"},
+		{"patch that the service doesn't know", []string{mode("patch")}, nil, value, []string{"405"},
+			[]string{changed("PATCH")}, "fault unsupported"},
+		{"nested content in an update", []string{update}, nil, with(value, "Items",
+			connectdata.List{fields("Pos", int64(1))}), nil, nil, "data"},
+		{"dynamic I", dynamic, nil, with(value, "OP", "i"), []string{"201"}, []string{post}, outcomeWritten},
+		{"dynamic U", dynamic, nil, with(value, "OP", "U"), []string{"204"}, []string{changed("PUT")}, outcomeWritten},
+		{"dynamic M", dynamic, nil, with(value, "OP", "m"), []string{"204"}, []string{changed("MERGE")},
+			outcomeWritten},
+		{"dynamic D", dynamic, nil, with(value, "OP", "d"), []string{"204"},
+			[]string{"DELETE " + entity + " If-Match=* (repeatable)"}, outcomeWritten},
+		{"dynamic by a property of the entity", []string{mode("dynamic"), "sap.odata.operation.mode.property=Note"},
+			nil, fields("ID", "a'b", "Note", "I"), []string{"201"}, []string{`POST /Orders {"ID":"a'b","Note":"I"}`},
+			outcomeWritten},
+		{"dynamic X", dynamic, nil, with(value, "OP", "X"), nil, nil, "data"},
+		{"dynamic without", dynamic, nil, value, nil, nil, "data"},
+		{"upsert that updates", []string{upsert}, nil, value, []string{"204"}, []string{changed("MERGE")},
+			outcomeWritten},
+		{"upsert that inserts", []string{upsert}, nil, value, []string{"404", "201"},
+			[]string{changed("MERGE"), post}, outcomeWritten},
+		{"upsert by code", []string{upsert, "sap.odata.notfound.codes=400,Z/9", "sap.odata.upsert.method=put"}, nil,
+			value, []string{"400", "201"}, []string{changed("PUT"), post}, outcomeWritten},
+		{"upsert that is refused", []string{upsert}, nil, value, []string{"400 " + denial("X/1", "no")},
+			[]string{changed("MERGE")}, "data"},
+		{"upsert that inserts first", // "exists" in it does not count
+			[]string{upsert, insertFirst, "sap.odata.upsert.method=patch"}, nil, value,
+			[]string{"400 " + denial("X/1", "Order exists"), "204"}, []string{post}, "data"},
+		{"upsert by a code of existing",
+			[]string{upsert, insertFirst, "sap.odata.upsert.method=patch", "sap.odata.exists.codes=x/1"}, nil, value,
+			[]string{"500 " + denial("X/1", "Order exists"), "204"}, []string{post, changed("PATCH")}, outcomeWritten},
+		{"upsert whose insert was lost and arrived", []string{upsert, insertFirst}, nil, value,
+			[]string{"0", "200 {}", "204"}, []string{post, get, changed("MERGE")}, outcomeWritten},
+		{"upsert whose insert was lost", []string{upsert, insertFirst}, nil, value, []string{"0", "404", "201"},
+			[]string{post, get, post}, outcomeWritten},
+		{"tunnelled", []string{merge, "sap.odata.method.tunnel=1"}, nil, value, []string{"204"},
+			[]string{"POST " + entity + " If-Match=* X-HTTP-Method=MERGE (repeatable) " + body}, outcomeWritten},
+		{"delete", []string{deletes}, fields("ID", "x"), nil, []string{"204"}, []string{deleted}, outcomeWritten},
+		{"delete by the only key", []string{deletes}, "x", nil, []string{"204"}, []string{deleted}, outcomeWritten},
+		{"delete by a code of missing", []string{deletes, "sap.odata.notfound.codes=Z/9"}, "x", nil,
+			[]string{"400 " + denial("Z/9", "nothing")}, []string{deleted}, outcomeWritten},
+		{"a source's delete", []string{"sap.odata.delete.records=1"}, nil, fields("ID", "x", "Note", nil, "Count", nil,
+			"RECORDMODE", "D", "DELETED_AT", int64(5)), []string{"204"},
+			[]string{deleted}, outcomeWritten},
+		{"a source's row", []string{"sap.odata.delete.records=1"}, nil, with(value, "ODQ_CHANGEMODE", "U",
+			"ODQ_ENTITYCNTR", "1"), []string{"201"}, []string{post}, outcomeWritten},
+		{"a source's row, unasked", nil, nil, with(value, "RECORDMODE", "U"), nil, nil, "data"},
+		{"key from the record", []string{update, keyOfRecord}, "k", value, []string{"204"},
+			[]string{`PUT /Orders('k') If-Match=* (repeatable) {"ID":"k","Note":"n","Count":1}`}, outcomeWritten},
+		{"insert with the key from the record", []string{keyOfRecord}, fields("ID", "k"),
+			fields("Note", "n"), []string{"201"}, []string{`POST /Orders {"ID":"k","Note":"n"}`}, outcomeWritten},
+		{"no key in the record", []string{keyOfRecord}, nil, value, nil, nil, "data"},
+		{"what the value lacks is the record's", []string{merge}, fields("ID", "k"), fields("Note", "n"),
+			[]string{"204"}, []string{`MERGE /Orders('k') If-Match=* (repeatable) {"Note":"n"}`}, outcomeWritten},
+		{"a key that the value says whole", []string{merge}, fields("ID", "other"), value, []string{"204"},
+			[]string{changed("MERGE")}, outcomeWritten},
+		{"no ETag", []string{update, noTag}, nil, value, []string{"204"},
+			[]string{"PUT " + entity + " (repeatable) " + body}, outcomeWritten},
+		{"no ETag, wanted", []string{update, noTag}, nil, value, []string{"428"},
+			[]string{"PUT " + entity + " (repeatable) " + body}, "conflict"},
+		{"ETag", []string{update, useTag}, nil, value, []string{`200 ETag: W/"a b"`, "204"},
+			[]string{get, "PUT " + entity + ` If-Match=W/"a b" ` + body}, outcomeWritten},
+		{"ETag of the document", []string{update, useTag}, nil, value,
+			[]string{`200 {"d":{"__metadata":{"etag":"W/\"7\""}}}`, "204"}, []string{get,
+				"PUT " + entity + ` If-Match=W/"7" ` + body}, outcomeWritten},
+		{"no ETag there", []string{update, useTag}, nil, value, []string{"200 {}", "204"},
+			[]string{get, "PUT " + entity + " (repeatable) " + body}, outcomeWritten},
+		{"ETag of what is cut off", []string{update, useTag}, nil, value,
+			[]string{`200 <entry xmlns="http://www.w3.org/2005/Atom"><id>x</id>`, "204"}, []string{get}, "data"},
+		{"ETag of no document", []string{update, useTag}, nil, value, []string{"200", "204"}, []string{get}, "data"},
+		{"ETag conflict", []string{update, useTag}, nil, value, []string{`200 ETag: "1"`, "412"},
+			[]string{get, "PUT " + entity + ` If-Match="1" ` + body}, "conflict"},
+		{"ETag conflict, again", []string{update, useTag, "sap.odata.etag.conflict=retry"}, nil,
+			value, []string{`200 ETag: "1"`, "412", `200 ETag: "2"`, "204"},
+			[]string{get, "PUT " + entity + ` If-Match="1" (repeatable) ` + body,
+				get, "PUT " + entity + ` If-Match="2" (repeatable) ` + body}, outcomeWritten},
+		{"ETag of what is gone", []string{deletes, useTag}, "x", nil, []string{"404"},
+			[]string{"GET /Orders('x') (repeatable)"}, outcomeWritten},
+		{"ETag of an upsert", []string{upsert, useTag}, nil, value, []string{"404", "201"},
+			[]string{get, post}, outcomeWritten},
+		{"unknown field, ignored", []string{"sap.odata.unknown.fields=ignore"}, nil, with(value, "Other", "x"),
+			[]string{"201"}, []string{post}, outcomeWritten},
+		{"unknown field, fails", []string{"sap.odata.unknown.fields=fail"}, nil, with(value, "Other", "x"), nil, nil,
+			"config"},
+		{"out of range", nil, nil, fields("ID", "a", "Count", int64(1)<<32+5), nil, nil, "data"},
+		{"out of range, allowed", []string{"sap.odata.lossy=allow"}, nil, fields("ID", "a", "Count", int64(1)<<32+5),
+			[]string{"201"}, []string{`POST /Orders {"ID":"a","Count":5}`}, outcomeWritten},
+		{"lost", nil, nil, value, []string{"0"}, []string{post}, outcomeInDoubt},
+		{"lost, found", []string{check}, nil, value,
+			[]string{"0", `200 {"d":{"ID":"a'b","Note":"n  ","Count":"1","Place":{"City":null}}}`},
+			[]string{post, get}, outcomeWritten},
+		{"lost, another one found", []string{check}, nil, value,
+			[]string{"0", `200 {"d":{"ID":"a'b","Note":"other"}}`}, []string{post, get}, outcomeInDoubt},
+		{"lost, not there", []string{check}, nil, value, []string{"0", "404", `200 {"d":[]}`, "201"},
+			[]string{post, get, post}, outcomeWritten},
+		{"lost, without a key", []string{check}, nil, fields("Note", "n"), []string{"0"},
+			[]string{`POST /Orders {"Note":"n"}`}, outcomeInDoubt},
+		{"lost, with a key that the insert doesn't say", []string{check},
+			fields("ID", "k"), fields("Note", "n"), []string{"0"}, []string{`POST /Orders {"Note":"n"}`}, outcomeInDoubt},
+		{"upsert by the record's key", []string{upsert}, fields("ID", "k"), fields("Note", "n"),
+			[]string{"404", "201"},
+			[]string{`MERGE /Orders('k') If-Match=* (repeatable) {"ID":"k","Note":"n"}`,
+				`POST /Orders {"ID":"k","Note":"n"}`}, outcomeWritten},
+		{"lost, found by filter", []string{check, "sap.odata.check.filter=Note"}, nil,
+			fields("Note", "n'1 &"), []string{"0", `200 {"d":{"results":[{"ID":"7","Note":"n'1 &"}]}}`},
+			[]string{`POST /Orders {"Note":"n'1 &"}`,
+				"GET /Orders?$filter=Note%20eq%20'n''1%20%26'&$top=20 (repeatable)"}, outcomeWritten},
+		{"lost, not found by filter", []string{check,
+			"sap.odata.check.filter=Count eq {Count} and Note ne 'x'"}, nil, fields("Count", int64(7)), []string{"0",
+			`200 {"d":[]}`, "201"},
+			[]string{`POST /Orders {"Count":7}`,
+				"GET /Orders?$filter=Count%20eq%207%20and%20Note%20ne%20'x'&$top=20 (repeatable)",
+				`POST /Orders {"Count":7}`}, outcomeWritten},
+		{"lost, no filter's answer", []string{check, "sap.odata.check.filter=Note"}, nil,
+			fields("Note", "n"), []string{"0", "200 {}"},
+			[]string{`POST /Orders {"Note":"n"}`, "GET /Orders?$filter=Note%20eq%20'n'&$top=20 (repeatable)"}, outcomeInDoubt},
+		{"retried", []string{"sap.odata.insert.uncertain=retry"}, nil, value, []string{"0", "201"},
+			[]string{"POST /Orders (repeatable) " + body, "POST /Orders (repeatable) " + body}, outcomeWritten},
+		{"RequestID, unknown to the service", []string{"sap.odata.insert.uncertain=repeatable"}, nil, value,
+			[]string{"0", "404", "201 RepeatabilityResult: accepted"},
+			[]string{"POST /Orders RequestID=FC6DBB870155B07AD4E275C2CE68029E " +
+				"RepeatabilityCreation=2023-11-14T22:13:20 " + body, get,
+				"POST /Orders RequestID=FC6DBB870155B07AD4E275C2CE68029E RepeatabilityCreation=2023-11-14T22:13:20 " +
+					body}, outcomeWritten},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := openOrders(t, c.settings...)
+			h := w.host("Orders")
+			datumOf := func(v any) wit.ValueSlice {
+				if v == nil {
+					return wit.ValueSlice{}
+				}
+				return w.schemaless(v)
+			}
+			h.add(datumOf(c.key), datumOf(c.value))
+			h.answer = scripted(t, c.script...)
+			h.run()
+			expectEqual(t, "requests", c.requests, h.requestTexts())
+			if found := h.outcome(); found != c.outcome {
+				t.Errorf("expected %s, found %s (%v)", c.outcome, found, h.reasons[0])
+			}
+		})
+	}
+}
+
+// A service that confirms RequestIDs gets the same RequestID again, so each document is created once.
+func TestRepeatability(t *testing.T) {
+	s := odatatest.New(odatatest.Options{})
+	setSwitches(t, s, "repeatability=true")
+	w := open(t, s, append(set("00", "Inbox"), "sap.odata.insert.uncertain=repeatable", oneOrderingKey)...)
+	for round := range 3 {
+		h := w.host("Inbox")
+		for i := range 5 {
+			h.add(wit.ValueSlice{}, h.schemaless(fields("Topic", fmt.Sprint(round, i))))
+			h.rows[i].Offset += int64(100 * round)
+		}
+		lose := round > 0
+		h.answer = func(q *wit.Request) wit.Response {
+			a := h.exchange(q)
+			if lose && q.Method == "POST" {
+				lose = false
+				return wit.Response{}
+			}
+			return a
+		}
+		h.run()
+		h.expectAll(outcomeWritten)
+	}
+	if n := s.Count("Inbox"); n != 15 {
+		t.Errorf("expected 15 documents, found %d", n)
+	}
+}
+
+// ETags of several rows are read in one batch. If another client changes an entity, its update is rejected, or repeated
+// with the new ETag.
+func TestETagsOfABatch(t *testing.T) {
+	for _, c := range []struct{ conflict, second string }{{"refuse", wit.ErrorConflict.String()},
+		{"retry", outcomeWritten}} {
+		w := openOrders(t, oneOrderingKey, "sap.odata.operation.mode=merge", "sap.odata.etag=use",
+			"sap.odata.etag.conflict="+c.conflict)
+		h := w.host("Orders")
+		tags := map[string]int{}
+		for i := range 3 {
+			id := string(rune('a' + i))
+			tags[id] = 10 * (i + 1)
+			h.value("ID", id, "Note", "n")
+		}
+		h.answer = func(q *wit.Request) wit.Response {
+			if q.Method == "GET" {
+				return wit.Response{Status: 200, Headers: []wit.Header{{Name: "ETag", Value: tagText(tags["b"])}}}
+			}
+			if q.Method == "MERGE" {
+				return merged(q.Headers, tags, q.Target[len(q.Target)-3:len(q.Target)-2])
+			}
+			d, ok := batch.Parse(headerOfRequest(q, "Content-Type"), q.Body)
+			if !ok {
+				t.Fatalf("expected a batch, found %s", q.Body)
+			}
+			var parts []string
+			for i := range d.Parts {
+				m := &d.Parts[i].Messages[0]
+				line, _, _ := strings.Cut(m.Line, " HTTP")
+				id := line[len(line)-3 : len(line)-2]
+				a := wit.Response{Status: 200, Headers: []wit.Header{{Name: "ETag", Value: tagText(tags[id])}}}
+				if strings.HasPrefix(line, "MERGE") {
+					a = merged(m.Headers(), tags, id)
+				}
+				headers := ""
+				for _, header := range a.Headers {
+					headers += header.Name + ": " + header.Value + "\r\n"
+				}
+				parts = append(parts, part(fmt.Sprint(a.Status, " x"), headers))
+			}
+			if len(h.requests) == 1 {
+				tags["b"]++ // another client changed it
+			}
+			return batchAnswer(parts...)
+		}
+		h.run()
+		if diff := cmp.Diff([]string{outcomeWritten, c.second, outcomeWritten}, h.outcomes); diff != "" ||
+			h.failed != nil {
+			t.Errorf("%s: (-expected +found)\n%s%v", c.conflict, diff, h.failed)
+		}
+	}
+}
+
+func tagText(n int) string { return fmt.Sprintf(`W/"%d"`, n) }
+
+// merged answers as a service that compares If-Match.
+func merged(headers []wit.Header, tags map[string]int, id string) wit.Response {
+	if headerOfRequest(&wit.Request{Headers: headers}, "If-Match") == tagText(tags[id]) {
+		tags[id]++
+		return wit.Response{Status: 204}
+	}
+	return wit.Response{Status: 412}
+}
+
+func TestAtom(t *testing.T) {
+	items := connectdata.List{fields("Pos", int64(1)), fields("Pos", int64(2))}
+	const start = `<?xml version="1.0" encoding="utf-8"?><entry xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">` +
+		`<title></title><updated></updated><author><name></name></author><category term="S.Order" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/>`
+	item := func(n string) string {
+		return `<entry><title></title><updated></updated><author><name></name></author><category term="S.Item" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/>` +
+			`<content type="application/xml"><m:properties><d:Pos m:type="Edm.Int32">` + n +
+			`</d:Pos></m:properties></content></entry>`
+	}
+	for _, c := range []struct {
+		value connectdata.Map
+		want  string
+	}{
+		{fields("ID", "<a>&\r\n", "Note", nil, "Count", int64(1), "Place", fields("City", "Ulm")),
+			start + `<content type="application/xml"><m:properties><d:ID>&lt;a&gt;&amp;&#13;` + "\n" +
+				`</d:ID><d:Note m:null="true"/><d:Count m:type="Edm.Int32">1</d:Count><d:Place m:type="S.Place"><d:City>Ulm</d:City></d:Place></m:properties></content></entry>`},
+		{fields("ID", "a", "Items", items),
+			start +
+				`<link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/Items" type="application/atom+xml;type=feed" title="Items"><m:inline><feed>` + item("1") + item("2") +
+				`</feed></m:inline></link><content type="application/xml"><m:properties><d:ID>a</d:ID></m:properties></content></entry>`},
+		{fields("ID", "a\x01"), ""},
+	} {
+		w := openOrders(t, "sap.odata.request.format=atom")
+		v, requests := w.writeRow("Orders", wit.ValueSlice{}, w.schemaless(c.value))
+		switch {
+		case c.want == "":
+			if v.Rejected == nil {
+				t.Error("expected a text that XML can't hold to be refused")
+			}
+		case string(requests[0].Body) != c.want:
+			t.Errorf("expected %s\nfound %s", c.want, requests[0].Body)
+		}
+	}
+	// Every type is written as in JSON.
+	s := odatatest.New(odatatest.Options{})
+	w := open(t, s, append(set("00", "AllTypesCopies"), "sap.odata.request.format=atom")...)
+	out, value := read(t, s)
+	w.schemas, w.data = []wit.Schema{{ID: 1, Nodes: value}}, out.Data
+	refused := 0
+	for _, row := range out.Rows {
+		row.Value.Schema = 1
+		if v, _ := w.writeRow("AllTypesCopies", wit.ValueSlice{}, row.Value); v.Rejected != nil {
+			refused++
+		}
+	}
+	originals, copies := dump(s, "AllTypes"), dump(s, "AllTypesCopies")
+	for key := range originals {
+		if copies[key] == nil {
+			delete(originals, key)
+		}
+	}
+	if diff := cmp.Diff(originals, copies); diff != "" || refused > 0 {
+		t.Errorf("%d refused\n%s", refused, diff)
+	}
+}

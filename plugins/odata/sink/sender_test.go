@@ -1,0 +1,405 @@
+package sink
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/requests"
+	"github.com/culvert-project/culvert/plugins/odata/responses"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/google/go-cmp/cmp"
+)
+
+// describeResponse handles one response to an operation, given as status, header, | and body.
+func describeResponse(t *testing.T, w *harness, op requests.Operation, path, answer string) string {
+	t.Helper()
+	header, body, _ := strings.Cut(answer, "|")
+	response := wit.Response{Body: []byte(body)}
+	status, header, _ := strings.Cut(header, " ")
+	for _, c := range status {
+		response.Status = response.Status*10 + uint16(c-'0')
+	}
+	if name, value, ok := strings.Cut(header, ": "); ok {
+		response.Headers = []wit.Header{{Name: name, Value: value}}
+	}
+	out, err := w.p.HandleResponse(w.context, w.deliveryState(op, path), []uint32{4}, response)
+	return describe(t, out, err)
+}
+
+// A 404 counts for a row only if the service itself sent it. Otherwise a router's 404 would count deletes as done and
+// repeat inserts in doubt.
+func TestNotFoundMustComeFromService(t *testing.T) {
+	document := denial("X/1", "no such order")
+	noService := denial("/IWFND/MED/170", "No service found for namespace")
+	noRight := denial("/IWFND/CM_CONSUMER/101", "No authorization to access the service")
+	const apigee = `{"fault":{"faultstring":"Unable to identify proxy for host"}}`
+	const router = "404 Not Found: Requested route ('x.cfapps.eu10.hana.ondemand.com') does not exist."
+	s := odatatest.New(odatatest.Options{})
+	says, mute := []http.Handler{s}, []http.Handler{withoutVersion(s)}
+	both := []http.Handler{s, withoutVersion(s)}
+	for _, c := range []struct {
+		services        []http.Handler
+		setting         string
+		answer          string
+		deleted, update string // results of a DELETE and of an update
+	}{
+		{both, "", "404|" + apigee, "fault not-found", "fault not-found"},
+		{both, "", "404|" + router, "fault not-found", "fault not-found"},
+		{both, "", "410|" + apigee, "fault gone", "fault gone"},
+		{both, "", "404|<html>gone", "fault not-found", "fault not-found"},
+		{both, "", `404|{"error":{"code":404,"message":"no route"}}`, "fault not-found", "fault not-found"},
+		{both, "", "404|" + noService, "fault not-found", "fault not-found"},
+		{both, "", "404 DataServiceVersion: 1.0|" + noService, "fault not-found", "fault not-found"},
+		{both, "", "403|" + noService, "fault forbidden", "fault forbidden"},
+		{both, "", "403|" + noRight, "fault forbidden", "fault forbidden"},
+		{both, "", "404|" + document, "written", "refused not-found X/1"},
+		{both, "", "404 DataServiceVersion: 1.0|", "written", "refused not-found"},
+		{both, "", "404 dataserviceversion: 2.0;|Not here", "written", "refused not-found"},
+		{both, "", "410 DATASERVICEVERSION: 2.0|", "written", "refused not-found"},
+		{says, "", "404|", "fault not-found", "fault not-found"},
+		{mute, "", "404|", "written", "refused not-found"},
+		{mute, "", "410| \r\n", "written", "refused not-found"},
+		{both, "sap.odata.notfound.codes=404", "404|" + router, "written", "refused not-found"},
+		{both, "sap.odata.notfound.codes=404", "404|", "written", "refused not-found"},
+		{both, "sap.odata.notfound.codes=404", "404|<html>gone", "fault not-found", "fault not-found"},
+	} {
+		for _, s := range c.services {
+			more := append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")
+			if c.setting != "" {
+				more = append(more, c.setting)
+			}
+			w := open(t, s, more...)
+			inserts := strings.Replace(c.deleted, "written", "again insert", 1)
+			for _, o := range []struct {
+				requests.Operation
+				want string
+			}{{requests.Delete, c.deleted}, {requests.ConfirmDelete, c.deleted}, {requests.ReadETagForDelete,
+				c.deleted},
+				{requests.Put, c.update}, {requests.Merge, c.update},
+				{requests.Patch, c.update}, {requests.LookUp, inserts}, {requests.LookUpForUpsert, inserts}} {
+				if found := describeResponse(t, w, o.Operation, "/s/Orders('1')", c.answer); found != o.want {
+					t.Errorf("%s, operation %d, %s: expected %s, found %s", c.setting, o.Operation, c.answer, o.want,
+						found)
+				}
+			}
+		}
+	}
+	// The version is also learned from other responses of the service.
+	w := open(t, withoutVersion(s), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
+	out, err := w.p.HandleResponse(w.context, w.deliveryState(requests.Delete, "/s/Orders('1')"), []uint32{4},
+		wit.Response{Status: 204, Headers: []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}})
+	if err != nil || out.Context == nil {
+		t.Fatalf("expected something to be learned, found %+v (%v)", out, err)
+	}
+	w.context = *out.Context
+	if found := describeResponse(t, w, requests.Delete, "/s/Orders('1')", "404|"); found != "fault not-found" {
+		t.Errorf("expected the answer of something else, found %s", found)
+	}
+}
+
+// An HTML page with 4xx comes from a server in front of the service and fails the call. Otherwise it would reject all
+// rows. A body that is too large concerns the row.
+func TestHTMLErrorsFailTheCall(t *testing.T) {
+	s := odatatest.New(odatatest.Options{})
+	w := open(t, s, append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
+	const page = "|<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>"
+	for answer, want := range map[string]string{
+		"400" + page: "fault data", "414" + page: "fault data", "421" + page: "fault data", "431" + page: "fault data",
+		"409" + page: "fault conflict", "422" + page: "fault data", "405" + page: "fault unsupported",
+		"413" + page: "refused data", "400|": "refused data", "400|no such plant": "refused data",
+		"408" + page: "again transient", "429" + page: "again transient",
+		`400|{"error":{"code":"X/1","message":{"value":"no such plant"}}}`: "refused data X/1",
+	} {
+		for _, op := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put, requests.Merge,
+			requests.Patch, requests.Delete, requests.ReadETag, requests.LookUp} {
+			if strings.HasPrefix(answer, "405") && op != requests.Insert {
+				continue
+			}
+			want := want
+			if strings.HasPrefix(answer, "408") && op.IsInsert() { // the service may have done it (P19)
+				want = "refused transient"
+			}
+			if found := describeResponse(t, w, op, "/s/Orders('1')", answer); found != want {
+				t.Errorf("operation %d, %s: expected %s, found %s", op, answer, want, found)
+			}
+		}
+	}
+}
+
+// A gateway that answers 200 to a failed request has written nothing.
+func TestSuccessMustComeFromService(t *testing.T) {
+	s := odatatest.New(odatatest.Options{})
+	w := open(t, withoutVersion(s), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1",
+		"sap.odata.etag=use")...)
+	const path, key = gateway + "/Order_DetailCopies", "(OrderID=1,ProductID=1)"
+	for _, answer := range []string{
+		"200|Service temporarily unavailable", `200|{"fault":{"faultstring":"no target"}}`, `201|{"status":"ok"}`,
+		`200|"ok"`, "200|[]", `202|{"OrderID":1}`,
+		`200 Location: https://h/login?to=/x|wait`, `200|{"d":{"OrderID`, `200|<fault xmlns="x">no target</fault>`,
+		`200|<entry xmlns="x"/>`, `200|{"meta":1,"error":{"code":1}}`,
+		"202|", "202 DataServiceVersion: 2.0|", `207 DataServiceVersion: 2.0|<multistatus xmlns="DAV:"/>`,
+		`206 DataServiceVersion: 2.0|{"d":{"OrderID":1}}`,
+	} {
+		for op, want := range map[requests.Operation]string{requests.Insert: "refused transient",
+			requests.UpsertInsert: "refused transient",
+			requests.Put:          "again transient", requests.UpsertMerge: "again transient",
+			requests.Delete:        "again transient",
+			requests.ConfirmDelete: "again transient confirm", requests.ReadETag: "again transient",
+			requests.ReadETagForDelete: "again transient",
+			requests.LookUp:            "again transient", requests.LookUpForUpsert: "again transient",
+			requests.Find: "again transient"} {
+			at := path + key
+			if op == requests.Insert || op == requests.UpsertInsert || op == requests.Find {
+				at = path
+			}
+			if found := describeResponse(t, w, op, at, answer); found != want {
+				t.Errorf("operation %d, %s: expected %s, found %s", op, answer, want, found)
+			}
+		}
+	}
+	for _, answer := range []string{
+		"204|", "200| \n", "201|{}", `201|{"d":{"OrderID":1}}`, `201|{"odata.metadata":"x","OrderID":1,"ProductID":1}`,
+		`201|<?xml version="1.0"?><a:entry xmlns:a="http://www.w3.org/2005/Atom"/>`,
+		"201 Location: Order_DetailCopies(OrderID=1,ProductID=1)|made", "201 location: https://h" + path + key +
+			"|made", "200 dataServiceVersion: 2.0|made",
+	} {
+		for _, op := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put, requests.Merge,
+			requests.Delete} {
+			if op != requests.Insert && op != requests.UpsertInsert && strings.Contains(strings.ToLower(answer),
+				"location") {
+				continue // says nothing there
+			}
+			if found := describeResponse(t, w, op, path, answer); found != "written" {
+				t.Errorf("operation %d, %s: expected it to be written, found %s", op, answer, found)
+			}
+		}
+	}
+	for _, name := range []string{"RepeatabilityResult", "Repeatability-Result"} {
+		if found := describeResponse(t, w, requests.Insert, path,
+			"201 "+name+`: Rejected|{"d":{"OrderID":1}}`); found != "refused transient" {
+			t.Errorf("%s: expected the insert to be in doubt, found %s", name, found)
+		}
+	}
+	// A request that is not repeatable is not repeated.
+	q := w.target(requests.Put, path+key)
+	q.Hint = requests.Hint{HasETag: true, ETag: `W/"1"`}
+	out, err := w.p.HandleResponse(w.context, q.AppendState(requests.AppendStateHead(nil, 0, 0, 1), nil, true),
+		[]uint32{4},
+		wit.Response{Status: 200, Body: []byte("wait")})
+	if found := describe(t, out, err); found != "refused transient" {
+		t.Errorf("expected it to be refused, found %s", found)
+	}
+}
+
+// A page in response to a key that IIS, Tomcat or Apache may reject concerns the row, if the set itself can be read.
+// Otherwise it fails the call.
+func TestKeysRejectedByProxies(t *testing.T) {
+	t.Parallel()
+	const page = " <html><body><h2>Bad Request - Invalid URL</h2></body></html>"
+	const service = "200 DataServiceVersion: 2.0"
+	long := strings.Repeat("x", 260)
+	for _, c := range []struct {
+		name, mode, id string
+		script         []string
+		requests       []string
+		outcome        string
+	}{
+		{"merged", "merge", "50%", []string{"400" + page, service, "400" + page},
+			[]string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
+		{"put", "update", "a:b", []string{"400" + page, service, "400" + page}, []string{"PUT", "GET /Orders?$top=1",
+			"PUT"}, "data"},
+		{"of 260 characters", "merge", long, []string{"414" + page, service, "414" + page},
+			[]string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
+		{"with a slash", "upsert", "a/b", []string{"404" + page, service, "404" + page},
+			[]string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
+		{"the set is refused by the service", "merge", "50%", []string{"400" + page, "403 " + denial("X/1",
+			"no reading"), "400" + page}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
+		{"the set cannot be read", "merge", "50%", []string{"400" + page, "400" + page},
+			[]string{"MERGE", "GET /Orders?$top=1"}, "fault data"},
+		{"it was of the moment", "merge", "50%", []string{"404" + page, service, "204"},
+			[]string{"MERGE", "GET /Orders?$top=1", "MERGE"}, outcomeWritten},
+		{"no odd key", "merge", "a-b", []string{"400" + page}, []string{"MERGE"}, "fault data"},
+		{"the service's own refusal", "merge", "50%", []string{"400 " + denial("X/1", "no such plant")},
+			[]string{"MERGE"}, "data"},
+		{"not allowed", "merge", "50%", []string{"405" + page}, []string{"MERGE"}, "fault unsupported"},
+		{"an insert says no key in its address", "insert", "50%", []string{"400" + page}, []string{"POST"},
+			"fault data"},
+		{"deleted", "", "a/b", []string{"404" + page, service, "404" + page}, []string{"DELETE", "GET /Orders?$top=1",
+			"DELETE"}, "data"},
+	} {
+		settings := []string{"sap.odata.enable.batch=0", "sap.odata.enable.delete=1"}
+		if c.mode != "" {
+			settings = append(settings, "sap.odata.operation.mode="+c.mode)
+		}
+		w := openOrders(t, settings...)
+		h := w.host("Orders")
+		if c.mode == "" {
+			h.tombstone("ID", c.id)
+		} else {
+			h.value("ID", c.id, "Note", "n")
+		}
+		h.answer = scripted(t, c.script...)
+		h.run()
+		requests := h.requestTexts()
+		for i, text := range requests {
+			if method, _, _ := strings.Cut(text, " "); method != "GET" {
+				text = method
+			}
+			requests[i] = strings.TrimSuffix(text, " (repeatable)")
+		}
+		expectEqual(t, c.name+": requests", c.requests, requests)
+		if found := h.outcome(); found != c.outcome {
+			t.Errorf("%s: expected %s, found %s (%v)", c.name, c.outcome, found, h.reasons[0])
+		}
+		if c.outcome == "data" && len(c.script) == 3 && !strings.Contains(h.reasons[0].Message,
+			"so a server in front of the service rejects the key") {
+			t.Errorf("%s: expected the reason, found %s", c.name, h.reasons[0].Message)
+		}
+	}
+}
+
+// An update or delete with an inconclusive success is repeated. The error names the status and what is expected, alone
+// and in a changeset.
+func TestInconclusiveStatusIsReported(t *testing.T) {
+	t.Parallel()
+	w := openOrders(t)
+	s, err := w.p.cache.Read(w.context)
+	noError(t, err)
+	named := func(v wit.RowResult, status string) bool {
+		f := v.Rejected
+		if v.Retry != nil {
+			f = v.Retry.Error
+		}
+		return f != nil && f.Kind == wit.ErrorTransient && strings.Contains(f.Message, "/Orders") &&
+			strings.Contains(f.Message, "HTTP "+status+" does not prove that the request was done") &&
+			strings.Contains(f.Message, "such as 200, 201 or 204")
+	}
+	for _, op := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put, requests.Merge,
+		requests.Patch, requests.UpsertPut, requests.UpsertMerge, requests.UpsertPatch,
+		requests.Delete} {
+		a := requests.Target{Operation: op, Set: &s.Sets[0], Predicate: "('1')"}
+		for _, status := range []string{"202", "206", "207"} {
+			code, _ := strconv.Atoi(status)
+			v, err := responses.Handle(s, &requests.Delivery{Targets: []requests.Target{a}},
+				&wit.Response{Status: uint16(code)})
+			inserts := op.IsInsert()
+			if err != nil || v[0].Written != nil || !named(v[0], status) || (v[0].Retry != nil) == inserts {
+				t.Errorf("operation %d: found %+v (%v)", op, v, err)
+			}
+			b := requests.Delivery{BatchBytes: 1, Parts: []int{2}, Targets: []requests.Target{a, a}}
+			b.Targets[1].Predicate = "('2')"
+			answer := batchAnswer(changeset(part("204 No Content"), part(status+" Odd")))
+			results, err := responses.Handle(s, &b, &answer)
+			if err != nil || len(results) != 2 || !named(results[0], status) || !named(results[1], status) {
+				t.Errorf("operation %d in a changeset: found %+v (%v)", op, results, err)
+			}
+		}
+	}
+}
+
+// A POST that is answered 404 with an error document concerns the row, if the set itself can be read, as for CAP, RAP
+// and SAP Gateway. Otherwise the set does not exist.
+func TestInsertAnsweredNotFound(t *testing.T) {
+	t.Parallel()
+	missing := "404 " + denial("X/1", "no such plant")
+	const reads = "GET /Orders?$top=1 (repeatable)"
+	for _, c := range []struct {
+		name, mode string
+		script     []string
+		requests   int
+		outcome    string
+	}{
+		{"of the row", "insert", []string{missing, `200 {"d":[]}`, missing}, 3, "data"},
+		{"by an upsert", "upsert", []string{"404 DataServiceVersion: 2.0", missing, `200 {"d":[]}`, missing}, 4,
+			"data"},
+		{"of a set without read permission", "insert", []string{missing, "405 " + denial("X/2", "insert only"),
+			missing},
+			3,
+			"data"},
+		{"of a set whose reading isn't built", "insert", []string{missing, "501 " + denial("X/2", "not implemented"),
+			missing}, 3, "data"},
+		{"of the moment", "insert", []string{missing, `200 {"d":[]}`, "201"}, 3, outcomeWritten},
+		{"of the set", "insert", []string{missing, missing}, 2, "fault not-found"},
+		{"of the service", "insert", []string{"404 " + denial("/IWFND/MED/170", "No service found")}, 1,
+			"fault not-found"},
+		{"without words", "insert", []string{"404 DataServiceVersion: 2.0"}, 1, "fault not-found"},
+	} {
+		w := openOrders(t, "sap.odata.enable.batch=0", "sap.odata.operation.mode="+c.mode)
+		requests, _, h := w.writeOrders(c.script, []any{"ID", "a", "Note", "n"})
+		if found, n := h.outcome(), len(requests); found != c.outcome || n != c.requests {
+			t.Errorf("%s: expected %s by %d requests, found %s by %d (%v)", c.name, c.outcome, c.requests, found, n,
+				h.reasons[0])
+		}
+		if c.outcome == "data" {
+			if n := len(requests); n < 2 || requests[n-2] != reads {
+				t.Errorf("%s: expected %s behind the first request, found %d requests", c.name, reads, n)
+			}
+			if f := h.reasons[0]; f == nil || !strings.Contains(f.Message, "no such plant") {
+				t.Errorf("%s: expected the service's words, found %v", c.name, f)
+			}
+		}
+	}
+	// In a batch the other rows are written.
+	w := openOrders(t, oneOrderingKey)
+	h := w.host("Orders")
+	for _, id := range []string{"a", "b", "c"} {
+		h.value("ID", id, "Note", "n")
+	}
+	h.answer = func(q *wit.Request) wit.Response {
+		switch {
+		case q.Method == "GET":
+			return wit.Response{Status: 200, Body: []byte(`{"d":[]}`)}
+		case strings.HasSuffix(q.Target, "/$batch"):
+			refused := part("404 Not Found", "\r\n", denial("X/1", "no such plant"))
+			return batchAnswer(part("201 Created"), refused, part("201 Created"))
+		}
+		return wit.Response{Status: 404, Body: []byte(denial("X/1", "no such plant"))}
+	}
+	h.run()
+	if diff := cmp.Diff([]string{outcomeWritten, "data", outcomeWritten}, h.outcomes); diff != "" || h.failed != nil {
+		t.Errorf("in a batch: (-expected +found)\n%s (%v)", diff, h.failed)
+	}
+}
+
+// With key.from = value, each key property comes from the value, or else from the record's key. If both are needed they
+// must not contradict each other.
+func TestKeysFromValueAndRecord(t *testing.T) {
+	t.Parallel()
+	changed := strings.Replace(shop, `<PropertyRef Name="ID"/>`, `<PropertyRef Name="ID"/><PropertyRef Name="Count"/>`,
+		1)
+	for _, c := range []struct {
+		name       string
+		key, value []any
+		want       string
+	}{
+		{"all in the value", []any{"ID", "z", "Count", int64(9)}, []any{"ID", "a", "Count", int64(1)},
+			"(ID='a',Count=1)"},
+		{"each has one", []any{"Count", int64(9)}, []any{"ID", "a"}, "(ID='a',Count=9)"},
+		{"each has one, the other way", []any{"ID", "z"}, []any{"Count", int64(1)}, "(ID='z',Count=1)"},
+		{"all in the key", []any{"ID", "z", "Count", int64(9)}, []any{"Note", "n"}, "(ID='z',Count=9)"},
+		{"one twice, the same", []any{"ID", "A", "Count", int64(9)}, []any{"ID", "a"}, "(ID='a',Count=9)"},
+		{"one twice, another", []any{"ID", "z", "Count", int64(9)}, []any{"ID", "a"}, `found "a" and "z"`},
+		{"one nowhere", []any{"ID", "z"}, []any{"ID", "z"}, "the key needs property Count"},
+		{"a null", []any{"ID", "z", "Count", nil}, []any{"ID", "z"}, "the key needs property Count"},
+		{"no number", []any{"Count", "x"}, []any{"ID", "a"}, `key property Count: expected Edm.Int32, found "x"`},
+	} {
+		w := open(t, metadataService(changed), append(set("00", "Orders"), "sap.odata.operation.mode=merge",
+			"sap.odata.enable.batch=0")...)
+		h := w.host("Orders")
+		h.add(w.schemaless(fields(c.key...)), w.schemaless(fields(c.value...)))
+		h.answer = func(*wit.Request) wit.Response { return wit.Response{Status: 204} }
+		h.run()
+		found := ""
+		if len(h.requests) > 0 {
+			found = h.requests[0].Target
+		} else if h.reasons[0] != nil {
+			found = h.reasons[0].Message
+		}
+		if !strings.Contains(found, c.want) {
+			t.Errorf("%s: expected %s, found %s", c.name, c.want, found)
+		}
+	}
+}

@@ -1,0 +1,374 @@
+package sink
+
+import (
+	"bytes"
+	"maps"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/requests"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+	"github.com/google/go-cmp/cmp"
+)
+
+const gateway = "/sap/opu/odata/sap/NORTHWIND_SRV"
+
+func configuration(more ...string) []wit.Setting {
+	lines := append([]string{"sap.odata.host.protocol=http", "sap.odata.host.address=127.0.0.1",
+		"sap.odata.host.port=8080"}, more...)
+	var list []wit.Setting
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, "=")
+		list = append(list, wit.Setting{Name: name, Value: value})
+	}
+	return list
+}
+
+func set(number, name string) []string {
+	return []string{"sap.odata#" + number + ".service=" + gateway, "sap.odata#" + number + ".entityset=" + name,
+		"sap.odata#" + number + ".topic=" + name}
+}
+
+// harness calls a sink with a service.
+type harness struct {
+	t       *testing.T
+	service http.Handler
+	p       *Plugin
+	context []byte
+	schemas []wit.Schema
+	data    []byte
+	bodies  []string
+}
+
+// openOrders opens a sink for the orders of the shop.
+func openOrders(t *testing.T, more ...string) *harness {
+	t.Helper()
+	return open(t, shopService(), append(set("00", "Orders"), more...)...)
+}
+
+// northwind returns settings for copies of products at a WCF service.
+func northwind(more ...string) []string {
+	return append([]string{"sap.odata#00.service=" + odatatest.NorthwindPath, "sap.odata#00.entityset=ProductCopies",
+		"sap.odata#00.topic=ProductCopies"}, more...)
+}
+
+func (w *harness) encoded(count int, topic string, rows ...wit.Row) []wit.Delivery {
+	w.t.Helper()
+	out, err := w.p.Encode(w.context, w.schemas, []string{topic}, rows, slices.Clone(w.data), nil, nil, nil)
+	if err != nil || len(out.Ready) != count {
+		w.t.Fatalf("expected %d deliveries, found %+v (%v)", count, out, err)
+	}
+	return out.Ready
+}
+
+func noError(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func expectEqual[T any](t *testing.T, what string, expected, found T) {
+	t.Helper()
+	if diff := cmp.Diff(expected, found); diff != "" {
+		t.Errorf("%s (-expected +found)\n%s", what, diff)
+	}
+}
+
+func open(t *testing.T, s http.Handler, more ...string) *harness {
+	t.Helper()
+	w := &harness{t: t, service: s, p: New("0.1.0")}
+	asked, err := w.p.Open(sinkconfig.Component, configuration(more...), nil, nil)
+	noError(t, err)
+	var answers []wit.Response
+	for _, q := range asked.Pending.Requests {
+		answers = append(answers, w.exchange(&q))
+	}
+	opened, err := w.p.Open(sinkconfig.Component, configuration(more...), nil, answers)
+	noError(t, err)
+	w.context = opened.Ready.Context
+	return w
+}
+
+func (w *harness) exchange(q *wit.Request) wit.Response {
+	r := httptest.NewRequest(q.Method, "http://127.0.0.1:8080"+q.Target, bytes.NewReader(q.Body))
+	for _, h := range q.Headers {
+		r.Header.Set(h.Name, h.Value)
+	}
+	answer := httptest.NewRecorder()
+	w.service.ServeHTTP(answer, r)
+	w.bodies = append(w.bodies, string(q.Body))
+	response := wit.Response{Tag: q.Tag, Status: uint16(answer.Code), Target: q.Target, Body: answer.Body.Bytes()}
+	for name := range answer.Header() {
+		response.Headers = append(response.Headers, wit.Header{Name: name, Value: answer.Header().Get(name)})
+	}
+	return response
+}
+
+func (w *harness) withSchema(nodes []wit.SchemaNode, v any) wit.ValueSlice {
+	w.t.Helper()
+	id := uint32(len(w.schemas) + 1)
+	w.schemas = append(w.schemas, wit.Schema{ID: id, Nodes: nodes})
+	start := len(w.data)
+	var err error
+	w.data, err = connectdata.Append(w.data, nodes, 0, v)
+	noError(w.t, err)
+	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: id, Start: uint32(start), Size: uint32(len(w.data) - start)}
+}
+
+func (w *harness) schemaless(v any) wit.ValueSlice {
+	w.t.Helper()
+	start := len(w.data)
+	var err error
+	w.data, err = connectdata.AppendSchemaless(w.data, v)
+	noError(w.t, err)
+	return wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start), Size: uint32(len(w.data) - start)}
+}
+
+// writeRow writes one row and returns its result, which is empty if the row was ignored.
+func (w *harness) writeRow(topic string, key, value wit.ValueSlice) (result wit.RowResult, requests []wit.Request) {
+	w.t.Helper()
+	h := w.host(topic)
+	h.add(key, value)
+	h.run()
+	if result.Rejected = h.reasons[0]; h.failed != nil {
+		result.Rejected = fault.As(h.failed)
+	}
+	if h.outcomes[0] == outcomeWritten {
+		result = wit.RowResult{Written: wit.Set}
+	}
+	return result, h.requests
+}
+
+type column struct {
+	name, logical string
+	kind          wit.Kind
+	optional      bool
+}
+
+func nodesOf(columns ...column) []wit.SchemaNode {
+	nodes := []wit.SchemaNode{{Kind: wit.Struct}}
+	for _, c := range columns {
+		n := wit.SchemaNode{Kind: c.kind, Optional: c.optional}
+		if c.logical != "" {
+			n.Name = wit.Ptr(c.logical)
+		}
+		if c.logical == wit.NameDecimal {
+			n.Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: "4"}}
+		}
+		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: c.name, Node: uint32(len(nodes))})
+		nodes = append(nodes, n)
+	}
+	return nodes
+}
+
+var detail = nodesOf(column{name: "OrderID", kind: wit.Int32}, column{name: "ProductID", kind: wit.Int32},
+	column{name: "UnitPrice", kind: wit.Bytes, logical: wit.NameDecimal}, column{name: "Quantity", kind: wit.Int16},
+	column{name: "Discount", kind: wit.Float32},
+	column{name: "Gone", kind: wit.String, optional: true})
+
+func detailOf(order, product int32) connectdata.Struct {
+	return connectdata.Struct{order, product, big.NewInt(123400).Bytes(), int16(5), float32(0.05), nil}
+}
+
+var detailKey = nodesOf(column{name: "ProductID", kind: wit.Int32}, column{name: "OrderID", kind: wit.Int32})
+
+func TestTombstonesAreIgnoredByDefault(t *testing.T) {
+	w := open(t, odatatest.New(odatatest.Options{}), set("00", "Order_DetailCopies")...)
+	if v, requests := w.writeRow("Order_DetailCopies", w.withSchema(detailKey, connectdata.Struct{int32(1), int32(1)}),
+		wit.ValueSlice{}); v != (wit.RowResult{}) || len(requests) > 0 {
+		t.Errorf("expected the row to be ignored, found %+v", v)
+	}
+}
+
+func TestRefusedRows(t *testing.T) {
+	w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "Order_DetailCopies"),
+		"sap.odata.enable.delete=1")...)
+	unknown := detailOf(1, 1)
+	unknown[5] = "x"
+	for text, row := range map[string]struct{ key, value wit.ValueSlice }{
+		"Gone: NORTHWIND_SRV.Order_DetailCopy has no such property": {wit.ValueSlice{}, w.withSchema(detail, unknown)},
+		"Quantity: expected Edm.Int16 from -32768 to 32767, found integer 70000": {wit.ValueSlice{},
+			w.schemaless(fields("Quantity", int64(70000)))},
+		"the value: expected a struct of NORTHWIND_SRV.Order_DetailCopy": {wit.ValueSlice{}, w.schemaless("text")},
+		"a tombstone without a key does not":                             {wit.ValueSlice{}, wit.ValueSlice{}},
+		"the key needs property ProductID": {w.schemaless(fields("OrderID", int64(1))),
+			wit.ValueSlice{}},
+		"key property ProductID: expected Edm.Int32, found \"x\"": {
+			w.schemaless(fields("OrderID", int64(1), "ProductID", "x")), wit.ValueSlice{}},
+		"the key needs property OrderID of NORTHWIND_SRV.Order_DetailCopy: ": {w.schemaless("plain"), wit.ValueSlice{}},
+	} {
+		v, requests := w.writeRow("Order_DetailCopies", row.key, row.value)
+		if v.Rejected == nil || v.Rejected.Kind != wit.ErrorData || !strings.HasPrefix(v.Rejected.Message, text) ||
+			len(requests) > 0 {
+			t.Errorf("expected %q, found %+v", text, v.Rejected)
+		}
+	}
+	if v, _ := w.writeRow("other", wit.ValueSlice{}, w.schemaless(connectdata.Map{})); v.Rejected == nil ||
+		v.Rejected.Kind != wit.ErrorData {
+		t.Errorf("a topic that is not configured: found %+v", v)
+	}
+}
+
+func TestHandleResponse(t *testing.T) {
+	w := open(t, withoutVersion(odatatest.New(odatatest.Options{})), append(set("00", "Order_DetailCopies"),
+		"sap.odata.enable.delete=1")...)
+	for _, c := range []struct {
+		op      requests.Operation
+		status  uint16
+		body    string
+		verdict string // as told has it
+	}{
+		{requests.Insert, 201, "{}", "written"}, {requests.Insert, 204, "", "written"}, {requests.Insert, 200, "{}",
+			"written"},
+		{requests.Insert, 200, "<html>Log on", "fault unauthorized"},
+		{requests.Insert, 202, "", "refused transient"}, {requests.Insert, 201, `{"d":{"error":1}}`, "written"},
+		{requests.Insert, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused transient 1"},
+		{requests.Insert, 201, `{"error":"timeout"}`, "refused transient"},
+		{requests.Insert, 200, `{"error":{"code":"1","message":{"value":"Order 7 is locked by SMITH"}}}`, "again transient"},
+		{requests.Delete, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused data 1"},
+		{requests.Insert, 0, "", "refused conflict UNCERTAIN"}, {requests.Insert, 304, "", "refused transient"},
+		{requests.Insert, 302, "", "refused transient"}, {requests.Insert, 101, "", "refused transient"},
+		{requests.Insert, 502, "", "refused transient"}, {requests.Insert, 503, "", "refused transient"},
+		{requests.Insert, 504, "", "refused transient"}, {requests.Insert, 507, "no space", "refused transient"},
+		{requests.Insert, 520, "<html><title>520</title>", "refused transient"}, {requests.Insert, 524, "timeout",
+			"refused transient"},
+		{requests.Insert, 530, "", "refused transient"}, {requests.Insert, 599, "", "refused transient"},
+		{requests.Insert, 501, "", "refused transient"}, {requests.Insert, 505, "", "refused transient"},
+		{requests.Insert, 500, "Order 7 is locked by SMITH", "refused transient"},
+		{requests.Insert, 503, `{"error":{"code":"X/1","message":{"value":"not now"}}}`, "again transient"},
+		{requests.Insert, 503,
+			`<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>X/1</code><message xml:lang="en">not now</message></error>`, "again transient"},
+		{requests.Insert, 503, `<error><code>X/1</code><message>not now</message></error>`, "refused transient"},
+		{requests.Insert, 503, `{"error":"not now"}`, "refused transient"},
+		{requests.Insert, 503, `{"error":{"code":503,"message":"not now"}}`, "refused transient"},
+		{requests.Insert, 503, `{"error":{"code":"X/1","message":{"value":"not`, "refused transient"},
+		{requests.Insert, 502, `{"error":{"code":"X/1","message":{"value":"not now"}}}`, "refused transient X/1"},
+		{requests.Insert, 504, `{"error":{"code":"X/1"}}`, "refused transient"},
+		{requests.Insert, 429, "", "again transient"}, {requests.Insert, 408, "<html>", "refused transient"},
+		{requests.Insert, 408, "stream timeout", "refused transient"}, {requests.Insert, 406, "", "refused transient"},
+		{requests.Insert, 408, `{"error":{"code":"X/1","message":{"value":"not in time"}}}`, "again transient"},
+		{requests.Insert, 499, `{"code":1,"message":"context canceled"}`, "refused transient"},
+		{requests.Delete, 408, "", "again transient"}, {requests.Delete, 406, "<html>", "fault data"},
+		{requests.Delete, 503, "", "again transient"}, {requests.Delete, 520, "", "again transient"},
+		{requests.Insert, 400, `{"error":{"code":"M7/021","message":{"value":"Material locked by user SMITH"}}}`,
+			"again transient"},
+		{requests.Insert, 500, `{"error":{"code":"M7/021","message":{"value":"Material locked by user SMITH"}}}`,
+			"again transient"},
+		{requests.Insert, 500, "", "refused transient"}, {requests.Insert, 400, "", "refused data"},
+		{requests.Insert, 409, "", "refused conflict"},
+		{requests.Insert, 400, `{"error":{"code":"X/2","message":{"value":"Order 7 already exists"}}}`, "refused conflict X/2"},
+		{requests.Insert, 400, `{"error":{"code":"X/2","message":{"value":"Order 7 is wrong"}}}`, "refused data X/2"},
+		{requests.Insert, 403, `{"error":{"code":"X/1","message":{"value":"no right for plant 1000"}}}`,
+			"refused forbidden X/1"},
+		{requests.Insert, 403, "", "fault forbidden"}, {requests.Insert, 403, "Access denied to resource",
+			"fault forbidden"},
+		{requests.Delete, 403, "<html>Forbidden", "fault forbidden"},
+		{requests.Insert, 401, "", "fault unauthorized"}, {requests.Insert, 404, "", "fault not-found"},
+		{requests.Delete, 204, "", "written"}, {requests.Delete, 404, "", "written"}, {requests.Delete, 410, "",
+			"written"},
+		{requests.Delete, 412, "", "again confirm"},
+		{requests.Delete, 0, "", "again transient"}, {requests.Delete, 504, "", "again transient"}, {requests.Delete,
+			400, "", "refused data"},
+		{requests.ConfirmDelete, 404, "", "written"}, {requests.ConfirmDelete, 200, "{}", "refused conflict"},
+		{requests.ConfirmDelete, 503, "",
+			"again transient confirm"}, {requests.ConfirmDelete, 0, "", "again transient confirm"},
+	} {
+		result, err := w.p.HandleResponse(w.context, w.deliveryState(c.op, "/s/Gesperrte(1)"), []uint32{4},
+			wit.Response{Status: c.status,
+				Body: []byte(c.body)})
+		found := describe(t, result, err)
+		if found != c.verdict {
+			t.Errorf("operation %d, HTTP %d %s: expected %s, found %s", c.op, c.status, c.body, c.verdict, found)
+		}
+	}
+}
+
+// describe returns the result of one row in words: written, refused, again, again HINT or fault, with the kind and the
+// code of the error.
+func describe(t *testing.T, result wit.ResponseResult, err error) string {
+	t.Helper()
+	found := "written"
+	switch v := result.Results; {
+	case err != nil:
+		found = "fault " + fault.As(err).Kind.String()
+	case len(v) != 1:
+		t.Fatalf("expected one result, found %d", len(v))
+	case v[0].Rejected != nil:
+		found = "refused " + v[0].Rejected.Kind.String()
+		if code := v[0].Rejected.Code; code != nil {
+			found += " " + *code
+		}
+	case v[0].Retry != nil:
+		found = "again"
+		if v[0].Retry.Error != nil {
+			found += " " + v[0].Retry.Error.Kind.String()
+		}
+		if v[0].Retry.Hint != "" {
+			found += " " + v[0].Retry.Hint
+		}
+	}
+	return found
+}
+
+// target returns the target of a request to the first set. path may contain a key.
+func (w *harness) target(op requests.Operation, path string) requests.Target {
+	w.t.Helper()
+	s, err := w.p.cache.Read(w.context)
+	noError(w.t, err)
+	a := requests.Target{Operation: op, Set: &s.Sets[0]}
+	if _, key, ok := strings.Cut(path, "("); ok {
+		a.Predicate = "(" + key
+	}
+	if op == requests.ConfirmDelete {
+		a.Hint.Step = requests.StepConfirm
+	}
+	return a
+}
+
+// deliveryState returns the state of a single request.
+func (w *harness) deliveryState(op requests.Operation, path string) []byte {
+	a := w.target(op, path)
+	return a.AppendState(requests.AppendStateHead(nil, 0, 0, 1), nil, true)
+}
+
+// withoutVersion removes the version from the responses of a service.
+func withoutVersion(s http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := httptest.NewRecorder()
+		s.ServeHTTP(answer, r)
+		maps.Copy(w.Header(), answer.Header())
+		w.Header().Del("DataServiceVersion")
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
+	})
+}
+
+// Rows of one entity have the same ordering key, whether its key is in the value or in the record's key.
+func TestOrderingKeys(t *testing.T) {
+	w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "Order_DetailCopies"),
+		"sap.odata.enable.delete=1",
+		"sap.odata.enable.batch=0")...)
+	rows := []wit.Row{{Value: w.withSchema(detail, detailOf(3, 4))},
+		{Key: w.withSchema(detailKey, connectdata.Struct{int32(4), int32(3)})},
+		{Key: w.schemaless(fields("OrderID", int64(3), "ProductID", int64(5)))}}
+	out := w.encoded(3, "Order_DetailCopies", rows...)
+	if out[0].OrderingKey != out[1].OrderingKey || out[1].OrderingKey == out[2].OrderingKey {
+		t.Errorf("expected lanes of two entities, found %d, %d, %d", out[0].OrderingKey, out[1].OrderingKey,
+			out[2].OrderingKey)
+	}
+	for _, d := range out {
+		if d.Request.TokenPath == nil || *d.Request.TokenPath != gateway+"/" ||
+			d.Request.Repeatable != (d.Request.Method == "DELETE") {
+			t.Errorf("%s: token from %v, repeatable %v", d.Request.Method, d.Request.TokenPath, d.Request.Repeatable)
+		}
+	}
+}

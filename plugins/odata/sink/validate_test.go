@@ -1,0 +1,80 @@
+package sink
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Values are recommended from catalogue and metadata, errors are added to their settings, and settings without effect
+// are hidden.
+func TestRecommendations(t *testing.T) {
+	const root = gateway
+	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10}})
+	of := func(name string, more ...string) []string {
+		return append([]string{"sap.odata#00.service=" + root, "sap.odata#00.entityset=" + name,
+			"sap.odata#00.topic=t"}, more...)
+	}
+	for _, c := range []struct {
+		given   []string
+		setting string
+		want    string // among the recommended values
+		wrong   string // begins an error
+		visible bool
+	}{
+		{nil, "sap.odata#00.service", root, "No entity set is configured", true},
+		{of("")[:1], "sap.odata#00.entityset", "Orders", "Missing required", true},
+		{of("Orders"), "sap.odata#00.topic", "Orders", "", true},
+		{of("Orders"), "sap.odata#01.service", root, "", true},
+		{of("Orders"), "sap.odata.operation.mode", "upsert", "", true},
+		{of("Orders"), "sap.odata.operation.mode.property", "", "", false},
+		{of("Orders", "sap.odata.operation.mode=dynamic"), "sap.odata.operation.mode.property", "", "Missing required",
+			true},
+		{of("Orders"), "sap.odata.upsert.first", "insert", "", false},
+		{of("Orders", "sap.odata.operation.mode=upsert"), "sap.odata.upsert.first", "insert", "", true},
+		{of("Orders", "sap.odata.etag=use"), "sap.odata.etag.conflict", "retry", "", true},
+		{of("Ordres"), "sap.odata#00.entityset", "Orders", "Entity set Ordres isn't in $metadata", true},
+		{append(of("Orders"), "sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR"), "sap.odata#00.service", root,
+			"The service /sap/opu/odata/sap/NORTHWIND_SVR doesn't exist", true},
+	} {
+		var state []byte
+		var answers []wit.Response
+		var done *[]wit.ConfigValue
+		for range 20 {
+			inquiry, err := New("0.1.0").Validate(sinkconfig.Component, configuration(c.given...), true, state, answers)
+			noError(t, err)
+			if done = inquiry.Done; done != nil {
+				break
+			}
+			state, answers = inquiry.Pending.State, nil
+			for _, q := range inquiry.Pending.Requests {
+				answers = append(answers, (&harness{t: t, service: s}).exchange(&q))
+			}
+		}
+		if done == nil {
+			t.Fatal("the validation doesn't end")
+		}
+		i := slices.IndexFunc(*done, func(e wit.ConfigValue) bool { return e.Key.Name == c.setting })
+		if i < 0 {
+			t.Errorf("%v: %s isn't there", c.given, c.setting)
+			continue
+		}
+		e := (*done)[i]
+		errors := strings.Join(e.Errors, "\n")
+		if e.Visible != c.visible || c.want != "" && !slices.Contains(e.Recommended, c.want) ||
+			(errors == "") != (c.wrong == "") || !strings.HasPrefix(errors, c.wrong) {
+			t.Errorf("%v: %s: expected visible %v, %q and error %q, found %v, %.200q and %q", c.given, c.setting,
+				c.visible, c.want, c.wrong, e.Visible, e.Recommended, errors)
+		}
+	}
+}
+
+// Every setting of the original connector is supported, an alias, or rejected by name.
+func TestNamesOfTheOriginal(t *testing.T) {
+	configtest.Names(t, sinkconfig.Table, "sink", "../../../testdata/overview-names.txt")
+}
