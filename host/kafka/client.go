@@ -154,7 +154,7 @@ func partitionBytes(s ConsumerConfig, partitions int) int32 {
 }
 
 // Limits of kgo.ProducerBatchMaxBytesFn, in bytes.
-const minBatchBytes, maxBatchBytes = 512, 1 << 30
+const minBatchBytes, batchBytesLimit = 512, 1 << 30
 
 const minRequestBytes = 4 << 20
 

@@ -3,6 +3,8 @@
 // with measured defaults: no compression unless configured, large fetches for few partitions, records in slabs,
 // explicit start offsets and resets.
 //
+// Where to look:
+//
 //   - config.go, settings.go, parse.go, policy.go: properties. client.go, shared.go, dial.go: clients. figures.go:
 //     their metrics. Package security: TLS, SASL, proxies, and which failures are fatal.
 //   - sharedclient.go, producer.go, partitioner.go: producers. output.go, transactionaloutput.go, transactions.go: the

@@ -142,7 +142,7 @@ func (s *sharedClient) deny(err error) {
 // asks once per topic.
 func (c Config) batchLimit() kgo.Opt {
 	return kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
-		most := min(c.Producer.MaxRequestBytes, maxBatchBytes)
+		most := min(c.Producer.MaxRequestBytes, batchBytesLimit)
 		if bytes, known := c.topicLimits().Load(topic); known {
 			most = min(most, bytes.(int32))
 		}

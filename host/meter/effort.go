@@ -28,7 +28,7 @@ type label struct {
 
 type passage struct {
 	branches, loops, values int
-	// Targets of tables, and each times the enclosing loops.
+	// targets counts labels of tables, aimed each times its enclosing loops.
 	targets, aimed int
 	bulk           int
 	depth, deepest int

@@ -24,7 +24,7 @@
 // MiB, the maximum, needs 0.9 GB to compile, a module with 16 of them 1.4 GB. Results are cached with checksums,
 // refusals included (refusals.go).
 //
-// Files:
+// Where to look:
 //
 //   - manager.go, open.go: [Manager], from [New] to [Manager.Close]. modulefiles.go, watch.go: module files.
 //   - loader.go, refusals.go, compilenotice.go: from a file to a module; check.go: `plugins check`.

@@ -231,7 +231,7 @@ type pluginHistory struct {
 	Accepted map[string]*roleDeclarations `json:",omitempty"`
 }
 
-const maxHistoryBytes = 16 << 20
+const historyFileLimit = 16 << 20
 
 // readHistory returns an error for an unreadable file: without it any version would count as the first.
 func readHistory(path string, log *slog.Logger) (*history, error) {
@@ -240,7 +240,7 @@ func readHistory(path string, log *slog.Logger) (*history, error) {
 	if path == "" {
 		return h, nil
 	}
-	text, err := wholefile.Read(path, maxHistoryBytes)
+	text, err := wholefile.Read(path, historyFileLimit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return h, nil
 	}
@@ -295,12 +295,12 @@ func (h *history) check(info *Info, older *roleDeclarations) error {
 		h.logger.Warn("a version of a plugin gives other roles to settings than the version before", "plugin",
 			info.Name,
 			"version", info.Version, "hash", info.Hash, "file", info.Path, "before", before.Version, "changes",
-			strings.Join(changes[:min(len(changes), maxListedChanges)], "; "), "count", len(changes))
+			strings.Join(changes[:min(len(changes), listedChanges)], "; "), "count", len(changes))
 	}
 	return nil
 }
 
-const maxListedChanges = 10
+const listedChanges = 10
 
 // recordRun stores that a connector runs a version, merged with what other processes have written.
 func (h *history) recordRun(info *Info) {

@@ -242,7 +242,7 @@ func misdeed(t *testing.T, module guesttest.Module) (loading, elapsed time.Durat
 	if info.Err != nil {
 		return loading, 0, info.Err
 	}
-	b := memoryBudget(t, m, "victim", "hostile")
+	b := bind(t, m, "victim", "hostile")
 	use(t, b, func(ctx context.Context, i *plugin.Instance) {
 		start := time.Now()
 		_, err = i.Prepare(ctx, nil)

@@ -106,7 +106,7 @@ func (l *loader) limitsFor(name string) Limits {
 // maxDescribe bounds describe: otherwise the limit of a plugin with long calls would apply to any file.
 const maxDescribe = time.Minute
 
-// widestLimits are limits under which any configured plugin can be asked for its name.
+// widest returns limits under which any configured plugin can be asked for its name.
 func (l *loader) widest() Limits {
 	widest := l.limits.filled()
 	for _, named := range l.namedLimits {

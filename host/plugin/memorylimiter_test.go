@@ -20,8 +20,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// contentionTime is a manager of connectors that share the memory for guests.
-type contentionTime struct {
+// limited is a manager of connectors that share the memory for guests.
+type limited struct {
 	*plugin.Manager
 	log *logtest.Journal
 }
@@ -31,7 +31,7 @@ const limit = 2 << 20
 
 // bounded starts a manager of the small plugins a, b and c, with memory for so many instances of sources and sinks, and
 // as many of transforms.
-func bounded(t *testing.T, n int64) contentionTime {
+func bounded(t *testing.T, n int64) limited {
 	t.Helper()
 	folder, log := t.TempDir(), &logtest.Journal{}
 	for _, name := range []string{"a", "b", "c"} {
@@ -52,18 +52,18 @@ func bounded(t *testing.T, n int64) contentionTime {
 		works(t, b.Current(), "1.0.0") // compiled outside of a bubble
 		b.Close()
 	}
-	return contentionTime{m, log}
+	return limited{m, log}
 }
 
 // instances are those of a plugin.
-func (c contentionTime) instances() (n int64) {
+func (c limited) instances() (n int64) {
 	for _, i := range c.Modules() {
 		n += i.Metrics.Instances
 	}
 	return n
 }
 
-func (c contentionTime) bind(t *testing.T, connector, name string) *plugin.Binding {
+func (c limited) bind(t *testing.T, connector, name string) *plugin.Binding {
 	t.Helper()
 	b, err := c.BindPlugin(connector, name, "")
 	require.NoError(t, err)
@@ -71,7 +71,7 @@ func (c contentionTime) bind(t *testing.T, connector, name string) *plugin.Bindi
 }
 
 // bindTransform is bind of the plugin's transform.
-func (c contentionTime) bindTransform(t *testing.T, connector, name string) *plugin.Binding {
+func (c limited) bindTransform(t *testing.T, connector, name string) *plugin.Binding {
 	t.Helper()
 	b, err := c.Bind(connector, wit.ComponentTransformation, name+"Transform", "")
 	require.NoError(t, err)

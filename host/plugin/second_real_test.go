@@ -161,13 +161,13 @@ func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 	runtime := wazero.NewRuntime(ctx)
 	t.Cleanup(func() { runtime.Close(ctx) })
 	wasi_snapshot_preview1.MustInstantiate(ctx, runtime)
-	provideImports(t, runtime, meter.Module, meter.Name, nil, []api.ValueType{api.ValueTypeI64},
+	provide(t, runtime, meter.Module, meter.Name, nil, []api.ValueType{api.ValueTypeI64},
 		func(_ context.Context, _ api.Module, stack []uint64) {
 			r.ticks++
 			stack[0] = uint64(budget)
 		})
 	i32 := api.ValueTypeI32
-	provideImports(t, runtime, wit.ImportModule(wit.InterfaceHost), "log", []api.ValueType{i32, i32, i32}, nil,
+	provide(t, runtime, wit.ImportModule(wit.InterfaceHost), "log", []api.ValueType{i32, i32, i32}, nil,
 		func(_ context.Context, m api.Module, stack []uint64) {
 			text, _ := m.Memory().Read(uint32(stack[1]), uint32(stack[2]))
 			r.here.Log = append(r.here.Log, []string{r.enums["level"][uint32(stack[0])], string(text)})
@@ -598,8 +598,8 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 	}
 }
 
-// provideImports adds a function that guests of a runtime can import.
-func provideImports(t testing.TB, r wazero.Runtime, module, name string, params, results []api.ValueType,
+// provide adds a function that guests of a runtime can import.
+func provide(t testing.TB, r wazero.Runtime, module, name string, params, results []api.ValueType,
 	f api.GoModuleFunc) {
 	t.Helper()
 	_, err := r.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params, results).Export(name).

@@ -38,8 +38,8 @@ func until(t *testing.T, what string, condition func() bool) {
 	require.Until(t, condition, func() string { return what })
 }
 
-// withClock is a folder with version 1.0.0 of a plugin, a manager that watches it, and a connector's binding.
-func withClock(t *testing.T) (folder string, m *plugin.Manager, b *plugin.Binding) {
+// watched is a folder with version 1.0.0 of a plugin, a manager that watches it, and a connector's binding.
+func watched(t *testing.T) (folder string, m *plugin.Manager, b *plugin.Binding) {
 	t.Helper()
 	folder = t.TempDir()
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
@@ -61,7 +61,7 @@ func works(t *testing.T, p *plugin.Pool, version string) {
 }
 
 func TestSwapByPromotion(t *testing.T) {
-	folder, m, b := withClock(t)
+	folder, m, b := watched(t)
 	if b.Candidate() != nil {
 		t.Fatal("a candidate before anything changed")
 	}
@@ -102,7 +102,7 @@ func TestSwapByPromotion(t *testing.T) {
 }
 
 func TestSwapByRejection(t *testing.T) {
-	folder, _, b := withClock(t)
+	folder, _, b := watched(t)
 	put(t, folder, "new.wasm", variant(t, "1.1.0", 0))
 	until(t, "a candidate", func() bool { return b.Candidate() != nil })
 	b.Reject(b.Candidate(), "feeds differ")
@@ -123,7 +123,7 @@ func TestSwapByRejection(t *testing.T) {
 }
 
 func TestBadFileLeavesTheOldRunning(t *testing.T) {
-	folder, m, b := withClock(t)
+	folder, m, b := watched(t)
 	whole := variant(t, "1.1.0", 0)
 	put(t, folder, "all.wasm", whole[:len(whole)/2])
 	until(t, "the refusal", func() bool { return b.Status().FileError != "" })
@@ -156,7 +156,7 @@ func TestBadFileLeavesTheOldRunning(t *testing.T) {
 }
 
 func TestRemovedFile(t *testing.T) {
-	folder, m, b := withClock(t)
+	folder, m, b := watched(t)
 	require.NoError(t, os.Remove(filepath.Join(folder, "all.wasm")))
 	until(t, "the removal", func() bool { return b.Status().Removed })
 	works(t, b.Current(), "1.0.0")
@@ -344,7 +344,7 @@ func TestCodeWithoutInstancesRests(t *testing.T) {
 func TestFolderThatIsNeverQuiet(t *testing.T) {
 	for _, name := range []string{"build.log", "copy.wasm"} {
 		t.Run(name, func(t *testing.T) {
-			folder, _, b := withClock(t)
+			folder, _, b := watched(t)
 			busy, err := os.Create(filepath.Join(folder, name))
 			require.NoError(t, err)
 			var writing sync.WaitGroup

@@ -132,9 +132,9 @@ func (s *Cache) Remember(hash string, f *Facts) {
 	}
 }
 
-// maxUnused is how long files and compiled code stay in the cache after their last use, so that those of removed
+// unusedLifetime is how long files and compiled code stay in the cache after their last use, so that those of removed
 // plugins and of earlier versions of wazero are deleted.
-const maxUnused = 30 * 24 * time.Hour
+const unusedLifetime = 30 * 24 * time.Hour
 
 // touch marks the files of a module as used now, for [Cache.Tidy].
 func (s *Cache) touch(hash string) {
@@ -163,8 +163,8 @@ func (s *Cache) codeFolder(hash string) (dir string, held bool) {
 	return dir, held
 }
 
-// Tidy deletes files that were not used for [maxUnused]. Other processes may use the folder at the same time: they have
-// read the files that they need.
+// Tidy deletes files that were not used for [unusedLifetime]. Other processes may use the folder at the same time: they
+// have read the files that they need.
 func (s *Cache) Tidy(now time.Time) {
 	if s == nil {
 		return
@@ -172,7 +172,7 @@ func (s *Cache) Tidy(now time.Time) {
 	wholefile.Clean(s.dir)
 	files, _ := filepath.Glob(filepath.Join(s.dir, "culvert-*")) // the pattern is right
 	for _, f := range files {
-		if info, err := os.Lstat(f); err == nil && now.Sub(info.ModTime()) > maxUnused {
+		if info, err := os.Lstat(f); err == nil && now.Sub(info.ModTime()) > unusedLifetime {
 			_ = os.RemoveAll(f)
 		}
 	}
