@@ -24,13 +24,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Admin creates topics and answers questions about the cluster.
+// Admin is an administrator of the cluster.
 type Admin struct {
-	config Config
-	client *kgo.Client
-	dialer *security.Dialer
-	admin  *kadm.Client
-	// release lets go of a client that others share; nil: it is this one's own.
+	config  Config
+	client  *kgo.Client
+	dialer  *security.Dialer
+	admin   *kadm.Client
 	release func()
 }
 
@@ -41,20 +40,19 @@ func NewAdmin(c Config) (*Admin, error) {
 		return nil, err
 	}
 	admin := kadm.NewClient(client)
-	if limit := c.Admin.over(c.ClientConfig).RequestTimeout; limit > 0 {
+	if limit := c.Admin.withDefaults(c.ClientConfig).RequestTimeout; limit > 0 {
 		admin.SetTimeoutMillis(int32(limit.Milliseconds()))
 	}
 	return &Admin{config: c, client: client, dialer: dialer, admin: admin}, nil
 }
 
-// NewConsumerAdmin is an administrator that goes where the consumers of c go, and logs on as they do: for questions
-// about what they read and have committed, be it on another cluster than c's.
+// NewConsumerAdmin opens an administrator with the brokers and credentials of c's consumers.
 func NewConsumerAdmin(c Config) (*Admin, error) {
-	c.Admin = c.Consumer.over(c.ClientConfig)
+	c.Admin = c.Consumer.withDefaults(c.ClientConfig)
 	return NewAdmin(c)
 }
 
-// Close ends the client, or lets go of one that others share.
+// Close closes the client, or releases a shared one.
 func (a *Admin) Close() {
 	if a.release != nil {
 		a.release()
@@ -63,32 +61,31 @@ func (a *Admin) Close() {
 	a.client.Close()
 }
 
-// ClusterID is the cluster's id, as REST's root shows it.
+// ClusterID returns the ID of the cluster.
 func (a *Admin) ClusterID(ctx context.Context) (string, error) {
 	id, err := embedded.ClusterID(ctx, a.client)
 	return id, a.dialer.Explain(err)
 }
 
-// Embedded tells whether the cluster is an embedded broker, in whatever process.
+// Embedded reports whether the cluster is an embedded broker, in any process.
 func (a *Admin) Embedded(ctx context.Context) (bool, error) {
 	id, err := a.ClusterID(ctx)
 	return strings.HasPrefix(id, embedded.ClusterPrefix), err
 }
 
-// Topic is one to be created where it is missing.
+// Topic is a topic to create.
 type Topic struct {
 	Name string
-	// Partitions and Replication; 0 or less: the broker's default (embedded: 1).
+	// Zero or less means the broker's default (embedded: 1).
 	Partitions  int32
 	Replication int16
-	// Configs are the topic's own settings; none: the broker's defaults.
-	Configs map[string]string
+	Configs     map[string]string
 }
 
 // topicName is Kafka's rule; the embedded broker does not check it.
 var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
-// CheckTopic tells whether Kafka takes a name for a topic.
+// CheckTopic returns an error for an invalid topic name.
 func CheckTopic(name string) error {
 	if !topicName.MatchString(name) || name == "." || name == ".." {
 		return fmt.Errorf("expected a topic's name, 1 to 249 letters, digits, dots, underscores or hyphens, found %q",
@@ -97,12 +94,12 @@ func CheckTopic(name string) error {
 	return nil
 }
 
-// coordinated is how long the coordinator of a group or of transactions may be away: a new cluster first makes the
-// topic that it works with.
-const coordinated = 30 * time.Second
+// coordinatorTimeout is how long a group or transaction coordinator may be unavailable: a new cluster creates its
+// topic first.
+const coordinatorTimeout = 30 * time.Second
 
-// EnsureTopics creates those of the topics that are missing, waits until they have leaders, and returns the names of
-// the created. Topics that exist are not touched.
+// EnsureTopics creates missing topics, waits for their leaders, and returns the names of created ones. Existing
+// topics are not changed.
 func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []string, err error) {
 	names := make([]string, len(topics))
 	for i, t := range topics {
@@ -137,7 +134,6 @@ func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []st
 	return created, a.awaitLeaders(ctx, names)
 }
 
-// create makes a topic; one that somebody else made in the meantime is no error.
 func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 	partitions, replication := t.Partitions, t.Replication
 	if partitions <= 0 {
@@ -151,7 +147,7 @@ func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 		configs[k] = &v
 	}
 	response, err := a.admin.CreateTopic(ctx, partitions, replication, configs, t.Name)
-	until := time.Now().Add(coordinated)
+	until := time.Now().Add(coordinatorTimeout)
 	backoff := pause.Backoff{First: 100 * time.Millisecond, Longest: time.Second}
 	for fencedBrokers(err, response) && time.Now().Before(until) {
 		if err := backoff.Wait(ctx); err != nil {
@@ -173,8 +169,8 @@ func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 	return true, nil
 }
 
-// fencedBrokers tells whether a topic has no place since brokers stop or start, which only the words of the answer say:
-// the code is that of a replication factor that is too high.
+// fencedBrokers reports whether brokers are stopping or starting. Only the message says so; the code is that of a too
+// high replication factor.
 func fencedBrokers(err error, response kadm.CreateTopicResponse) bool {
 	return errors.Is(err, kerr.InvalidReplicationFactor) && strings.Contains(response.ErrMessage, "currently fenced")
 }
@@ -183,7 +179,7 @@ func (a *Admin) awaitLeaders(ctx context.Context, names []string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for backoff := (pause.Backoff{First: 5 * time.Millisecond, Longest: 100 * time.Millisecond}); ; {
-		// Not by kadm, which answers from its cache: the topics are unknown there.
+		// Not with kadm, whose cache does not have the topics.
 		request := kmsg.NewPtrMetadataRequest()
 		for _, name := range names {
 			topic := kmsg.NewMetadataRequestTopic()
@@ -204,7 +200,6 @@ func (a *Admin) awaitLeaders(ctx context.Context, names []string) error {
 	}
 }
 
-// leaderless is one of the topics that cannot be used yet, "" if all can.
 func leaderless(metadata *kmsg.MetadataResponse, names []string) string {
 	ready := map[string]bool{}
 	for _, t := range metadata.Topics {
@@ -224,20 +219,16 @@ func leaderless(metadata *kmsg.MetadataResponse, names []string) string {
 
 // Internal is one of Kafka Connect's own topics (offsets, configuration, status).
 type Internal struct {
-	Name string
-	// Setting that names the topic, for errors: offset.storage.topic.
-	Setting string
-	// Partitions is what Kafka Connect takes by default, or what the user set.
+	Name       string
+	Setting    string
 	Partitions int32
-	// Replication; 0: 3 as in Kafka Connect, or the broker's default where there are fewer brokers.
+	// Replication: zero means 3 as in Kafka Connect, or the broker's default with fewer brokers.
 	Replication int16
-	// Configs are further settings of the topic.
-	Configs map[string]string
+	Configs     map[string]string
 }
 
-// ParseInternal takes from a worker's properties those of one of Kafka Connect's own topics, which begin with prefix
-// (offset.storage. or status.storage.): topic, partitions, replication.factor; all others become configs of the topic,
-// but for cleanup.policy, which is not to be chosen. t has the defaults. Problems are in the order of names.
+// ParseInternal reads a worker's properties that begin with prefix (offset.storage. or status.storage.): topic,
+// partitions, replication.factor; others become topic configs, except cleanup.policy. t has the defaults.
 func ParseInternal(properties map[string]string, prefix string, t Internal) (Internal, setting.Problems) {
 	var problems setting.Problems
 	t.Setting = prefix + "topic"
@@ -270,7 +261,6 @@ func ParseInternal(properties map[string]string, prefix string, t Internal) (Int
 	return t, problems
 }
 
-// count parses a number of 1 or more; -1 leaves it to the broker.
 func count[T int16 | int32](value string, most int64) (T, error) {
 	n, ok := setting.ParseInt(wit.KindLong, value)
 	if !ok || n > most || (n < 1 && n != -1) {
@@ -279,9 +269,9 @@ func count[T int16 | int32](value string, most int64) (T, error) {
 	return T(n), nil
 }
 
-// EnsureInternal creates an internal topic as Kafka Connect does: compacted. On the embedded broker it has one
-// partition and is kept for ever instead, since compaction loses data there. An existing topic that is not compacted
-// is refused, as Kafka Connect does: old offsets would expire.
+// EnsureInternal creates an internal topic, compacted as in Kafka Connect. On the embedded broker it has one
+// partition and infinite retention instead, since compaction loses data there. An existing topic that is not
+// compacted is rejected: old offsets would expire.
 func (a *Admin) EnsureInternal(ctx context.Context, t Internal) error {
 	embedded, err := a.Embedded(ctx)
 	if err != nil {
@@ -310,7 +300,7 @@ func (a *Admin) EnsureInternal(ctx context.Context, t Internal) error {
 	return a.checkCompacted(ctx, t)
 }
 
-// CheckInternal is [Admin.EnsureInternal] and [Examine] for a topic that is to be there: it makes nothing.
+// CheckInternal checks an existing internal topic like [Admin.EnsureInternal] and [Examine].
 func (a *Admin) CheckInternal(ctx context.Context, t Internal) error {
 	embedded, err := a.Embedded(ctx)
 	if err == nil {
@@ -325,8 +315,8 @@ func (a *Admin) CheckInternal(ctx context.Context, t Internal) error {
 	return a.checkCompacted(ctx, t)
 }
 
-// Examine finds what keeps a client from using an internal topic that is there: other partitions than one where
-// t.Partitions is 1, or no right to READ, or to WRITE.
+// Examine returns why a client cannot use an internal topic: a wrong number of partitions, or no right to READ or
+// WRITE.
 func Examine(ctx context.Context, client *kgo.Client, t Internal) error {
 	request := kmsg.NewPtrMetadataRequest()
 	topic := kmsg.NewMetadataRequestTopic()
@@ -348,7 +338,7 @@ func Examine(ctx context.Context, client *kgo.Client, t Internal) error {
 			"to guarantee consistency of connector configurations, but found %d partitions.", t.Name, t.Setting, n)
 	}
 	for _, right := range []kmsg.ACLOperation{kmsg.ACLOperationRead, kmsg.ACLOperationWrite} {
-		// Brokers before Kafka 2.3 say nothing (KIP-430).
+		// Brokers before Kafka 2.3 do not report rights (KIP-430).
 		if may := found.AuthorizedOperations; may != math.MinInt32 && may&(1<<right) == 0 {
 			return Lacking(kerr.TopicAuthorizationFailed, right.String(), "Topic "+t.Name)
 		}
@@ -374,7 +364,6 @@ func (a *Admin) internalReplication(ctx context.Context, asked int16) (int16, er
 func (a *Admin) checkCompacted(ctx context.Context, t Internal) error {
 	policy, err := a.topicConfig(ctx, t.Name, "cleanup.policy")
 	if err != nil {
-		// Not every client may describe configurations; Kafka Connect goes on as well.
 		a.config.log().Debug("cleanup.policy cannot be checked", "topic", t.Name, "error", err)
 		return nil
 	}
@@ -385,7 +374,6 @@ func (a *Admin) checkCompacted(ctx context.Context, t Internal) error {
 	return nil
 }
 
-// topicConfig is a topic's own setting, or the brokers' default for it.
 func (a *Admin) topicConfig(ctx context.Context, topic, name string) (string, error) {
 	described, err := a.admin.DescribeTopicConfigs(ctx, topic)
 	if err != nil {
@@ -406,8 +394,7 @@ func (a *Admin) topicConfig(ctx context.Context, topic, name string) (string, er
 	return "", errors.New("the answer does not have it")
 }
 
-// EndOffsets are where reading ends in each topic: after the last record of a finished transaction, or with
-// uncommitted after the last record of all.
+// EndOffsets returns the last stable offsets of topics, or with uncommitted their end offsets.
 func (a *Admin) EndOffsets(ctx context.Context, uncommitted bool, topics ...string) (map[string]Positions, error) {
 	if len(topics) == 0 {
 		return map[string]Positions{}, nil // kadm would take it for all topics
@@ -420,14 +407,14 @@ func (a *Admin) EndOffsets(ctx context.Context, uncommitted bool, topics ...stri
 	return ends, a.dialer.Explain(err)
 }
 
-// StartOffsets are where the logs of a topic's partitions begin.
+// StartOffsets returns the log start offsets of a topic.
 func (a *Admin) StartOffsets(ctx context.Context, topic string) (Positions, error) {
 	starts, err := offsetsOf(ctx, a.admin.ListStartOffsets, topic)
 	return starts[topic], a.dialer.Explain(err)
 }
 
-// Records are how many records topics hold, compacted ones included: none of a topic that is not there. Topics that
-// brokers do not answer for are left out.
+// Records counts the records of topics by their offsets, compacted ones included. Missing topics have none; topics
+// whose brokers do not respond are left out.
 func (a *Admin) Records(ctx context.Context, topics ...string) map[string]int64 {
 	records := map[string]int64{}
 	if len(topics) == 0 {
@@ -456,9 +443,9 @@ func (a *Admin) Records(ctx context.Context, topics ...string) map[string]int64 
 	return records
 }
 
-// Committed are the offsets that a consumer group has committed; none for a group that there is not.
+// Committed returns a group's committed offsets; an unknown group has none.
 func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positions, error) {
-	waiting, cancel := context.WithTimeout(ctx, coordinated)
+	waiting, cancel := context.WithTimeout(ctx, coordinatorTimeout)
 	defer cancel()
 	offsets, err := a.admin.FetchOffsets(ctx, group)
 	for err != nil {
@@ -481,7 +468,7 @@ func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positio
 	return result, nil
 }
 
-// CommitOffsets sets where a group stands that has no members. One that has members is refused by the broker.
+// CommitOffsets sets the offsets of a group without members; brokers reject it for other groups.
 func (a *Admin) CommitOffsets(ctx context.Context, group string, at map[string]Positions) error {
 	offsets := kadm.Offsets{}
 	for topic, partitions := range at {
@@ -499,7 +486,7 @@ func (a *Admin) CommitOffsets(ctx context.Context, group string, at map[string]P
 	return nil
 }
 
-// DeleteOffsets forgets where a group without members stands in partitions; what it has not committed is no fault.
+// DeleteOffsets deletes offsets of a group without members; missing ones are no error.
 func (a *Admin) DeleteOffsets(ctx context.Context, group string, of map[string][]int32) error {
 	set := kadm.TopicsSet{}
 	for topic, partitions := range of {
@@ -515,7 +502,7 @@ func (a *Admin) DeleteOffsets(ctx context.Context, group string, of map[string][
 	return nil
 }
 
-// DeleteGroup forgets a group without members, with all its offsets; one that there is not is no fault.
+// DeleteGroup deletes a group without members and its offsets; a missing group is no error.
 func (a *Admin) DeleteGroup(ctx context.Context, group string) error {
 	response, err := a.admin.DeleteGroup(ctx, group)
 	if err == nil {
@@ -527,7 +514,7 @@ func (a *Admin) DeleteGroup(ctx context.Context, group string) error {
 	return nil
 }
 
-// Topics are the names of all topics that are not Kafka's own.
+// Topics returns the names of all topics that are not Kafka's own.
 func (a *Admin) Topics(ctx context.Context) ([]string, error) {
 	topics, err := a.admin.ListTopics(ctx)
 	if err != nil {
@@ -536,15 +523,13 @@ func (a *Admin) Topics(ctx context.Context) ([]string, error) {
 	return topics.Names(), nil
 }
 
-// administering is a client that asks and creates, with how many share it.
-type administering struct {
+type sharedAdmin struct {
 	*Admin
 	users int
 }
 
-// SharedAdmin is [NewAdmin] with the client of all administrators that were opened with the same key and whose
-// configuration was made of the same one: the key is to tell apart what differs in their settings. The last one to be
-// closed ends the client.
+// SharedAdmin is [NewAdmin] with a client that is shared by all administrators with the same key whose configurations
+// have the same origin. The last Close ends the client.
 func (c Config) SharedAdmin(key, clientID string) (*Admin, error) {
 	if c.Admin.ClientID == "" {
 		c.Admin.ClientID = clientID
@@ -555,17 +540,17 @@ func (c Config) SharedAdmin(key, clientID string) (*Admin, error) {
 	root := c.shared
 	root.opening.Lock()
 	defer root.opening.Unlock()
-	client := root.administering[key]
+	client := root.admins[key]
 	if client == nil {
 		admin, err := NewAdmin(c)
 		if err != nil {
 			return nil, err
 		}
-		client = &administering{Admin: admin}
-		if root.administering == nil {
-			root.administering = map[string]*administering{}
+		client = &sharedAdmin{Admin: admin}
+		if root.admins == nil {
+			root.admins = map[string]*sharedAdmin{}
 		}
-		root.administering[key] = client
+		root.admins[key] = client
 	}
 	client.users++
 	own := *client.Admin
@@ -574,7 +559,7 @@ func (c Config) SharedAdmin(key, clientID string) (*Admin, error) {
 		client.users--
 		last := client.users == 0
 		if last {
-			delete(root.administering, key)
+			delete(root.admins, key)
 		}
 		root.opening.Unlock()
 		if last {

@@ -16,19 +16,17 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// opts are for every client.
 func (c Config) opts(client ClientConfig) []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(client.Bootstrap...),
 		kgo.ClientID(client.ClientID),
 		kgo.SoftwareNameAndVersion("culvert", "0"),
-		// Pushing metrics to the broker (KIP-714) is nobody's wish here and costs a request when a client opens.
+		// Pushing metrics to the broker (KIP-714) costs a request when a client opens.
 		kgo.DisableClientMetrics(),
 		kgo.MaxDecompressBatchBytes(int(c.Consumer.DecompressedBytes)),
-		// A broker that is killed while a client opens looks like one that wants SASL or TLS, and would fail the task.
-		// The dialer finds out which of both it is.
+		// A broker that is killed while a client opens looks like one that requires SASL or TLS, and would fail the
+		// task; the dialer finds out which.
 		kgo.AlwaysRetryEOF(),
-		// Five seconds by default: so long a moved partition or a new topic would go unnoticed.
 		client.metadataMinAge(time.Second),
 	}
 	var outages *security.Outages
@@ -48,7 +46,6 @@ func (c Config) opts(client ClientConfig) []kgo.Opt {
 	return opts
 }
 
-// metadataMinAge is at most the greatest age, or the client refuses it.
 func (c ClientConfig) metadataMinAge(age time.Duration) kgo.Opt {
 	if c.MetadataMaxAge > 0 {
 		age = min(age, c.MetadataMaxAge)
@@ -56,16 +53,16 @@ func (c ClientConfig) metadataMinAge(age time.Duration) kgo.Opt {
 	return kgo.MetadataMinAge(age)
 }
 
-// ProducerOpts are the options of a client that writes; extra ones and [Config.Extra] come after them.
+// ProducerOpts returns options of a producing client; extra ones and [Config.Extra] follow.
 func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
-	p, client := c.Producer, c.Producer.over(c.ClientConfig)
+	p, client := c.Producer, c.Producer.withDefaults(c.ClientConfig)
 	opts := append(c.opts(client),
 		kgo.ProducerBatchCompression(codecs[p.Compression]),
 		kgo.ProducerLinger(p.Linger),
 		c.batchLimit(),
-		// As in Kafka's own producer, this bounds a request, not each of its batches alone: with many topics a request
-		// would hold all that waits, in memory once more.
-		kgo.BrokerMaxWriteBytes(max(leastRequest, roomFor(p.MaxRequestBytes))),
+		// As in Kafka's producer this bounds a request, not each batch: with many topics a request would otherwise
+		// copy all waiting data.
+		kgo.BrokerMaxWriteBytes(max(minRequestBytes, withOverhead(p.MaxRequestBytes))),
 		kgo.TransactionTimeout(p.TransactionTimeout),
 		// The default of 20 ms makes back-to-back transactions of one producer 21 ms long.
 		kgo.ConcurrentTransactionsBackoff(time.Millisecond),
@@ -90,12 +87,12 @@ func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 	return append(append(opts, extra...), c.Extra...)
 }
 
-// ConsumerOpts are the options of a client that reads; extra ones and [Config.Extra] come after them.
+// ConsumerOpts returns options of a consuming client; extra ones and [Config.Extra] follow.
 func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 	s := c.Consumer
-	opts := append(c.opts(s.over(c.ClientConfig)),
+	opts := append(c.opts(s.withDefaults(c.ClientConfig)),
 		kgo.FetchMaxBytes(s.FetchBytes),
-		kgo.BrokerMaxReadBytes(max(100<<20, roomFor(s.FetchBytes))),
+		kgo.BrokerMaxReadBytes(max(100<<20, withOverhead(s.FetchBytes))),
 		kgo.FetchMaxPartitionBytes(min(s.FetchBytes, partitionBytes(s, 1))),
 		kgo.FetchMinBytes(s.FetchMinBytes),
 		kgo.FetchMaxWait(s.FetchMaxWait),
@@ -103,7 +100,6 @@ func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 	if !s.ReadUncommitted {
 		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	}
-	// Both are stated: franz-go's reset rewinds by a minute, Kafka's start is the end.
 	switch s.Reset {
 	case "latest":
 		opts = append(opts, kgo.ConsumeStartOffset(kgo.NewOffset().AtEnd()),
@@ -122,18 +118,18 @@ func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 	return append(append(opts, extra...), c.Extra...)
 }
 
-// AdminOpts are the options of a client that neither reads nor writes records.
+// AdminOpts returns options of a client that neither reads nor writes records.
 func (c Config) AdminOpts(extra ...kgo.Opt) []kgo.Opt {
-	// Answers about topics are kept for the least age: a topic just created would stay unknown for it.
-	client := c.Admin.over(c.ClientConfig)
+	// Metadata are cached for the minimum age: a new topic would stay unknown for it.
+	client := c.Admin.withDefaults(c.ClientConfig)
 	opts := append(c.opts(client), client.metadataMinAge(50*time.Millisecond))
 	opts = c.Figures.with(func(f *Figures) kgo.Opt { return f.admins }, opts)
 	return append(append(opts, extra...), c.Extra...)
 }
 
-// tooLarge returns the error of a fetch from an offset, with the setting that it is about where a batch takes more
-// memory than that allows. The client may fetch nothing more of the partition, and does not repeat the error.
-func (s ConsumerConfig) tooLarge(err error, offset int64) error {
+// explainTooLarge adds the setting to the error of a too large batch, after which the client stops fetching the
+// partition.
+func (s ConsumerConfig) explainTooLarge(err error, offset int64) error {
 	skip, large := "", (*kgo.ErrDecompressTooLarge)(nil)
 	switch {
 	case errors.As(err, &large):
@@ -147,8 +143,6 @@ func (s ConsumerConfig) tooLarge(err error, offset int64) error {
 		s.DecompressedBytes, decompressedBytes, skip)}, err)
 }
 
-// partitionBytes is how much is fetched of a partition at a time: much where few partitions share the memory, because
-// large fetches are what makes reading fast.
 func partitionBytes(s ConsumerConfig, partitions int) int32 {
 	switch {
 	case s.PartitionBytes > 0:
@@ -159,16 +153,13 @@ func partitionBytes(s ConsumerConfig, partitions int) int32 {
 	return 1 << 20
 }
 
-// smallBatch and fullBatch are the limits that kgo takes, in bytes (ProducerBatchMaxBytesFn).
-const smallBatch, fullBatch = 512, 1 << 30
+// Limits of kgo.ProducerBatchMaxBytesFn, in bytes.
+const minBatchBytes, batchBytesLimit = 512, 1 << 30
 
-// leastRequest is what requests may have however short max.request.size is: other requests are not cut by it.
-const leastRequest = 4 << 20
+const minRequestBytes = 4 << 20
 
-// roomFor is how long a request or an answer may be that carries so many bytes of records.
-func roomFor(bytes int32) int32 { return min(bytes, math.MaxInt32-(1<<20)) + 1<<20 }
+func withOverhead(bytes int32) int32 { return min(bytes, math.MaxInt32-(1<<20)) + 1<<20 }
 
-// codecs are those of compression.type.
 var codecs = map[string]kgo.CompressionCodec{"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(),
 	"snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()}
 
@@ -180,9 +171,8 @@ func newClient(opts []kgo.Opt) (*kgo.Client, *security.Dialer, error) {
 	return client, security.DialerOf(opts), nil
 }
 
-// clientLogger is franz-go's logger over slog. Its informational lines are about its own housekeeping: debug here. So
-// is what it says of failures that pass: each of its clients says that for each try, and [security.Outages] has
-// said it once.
+// clientLogger logs franz-go's lines with slog: informational ones and transient failures at debug level, since every
+// client repeats the latter and [security.Outages] logs them once.
 type clientLogger struct{ log *slog.Logger }
 
 func (l clientLogger) Level() kgo.LogLevel {
@@ -201,7 +191,7 @@ func (l clientLogger) Level() kgo.LogLevel {
 func (l clientLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	to := slog.LevelDebug
 	switch {
-	case slices.ContainsFunc(keyvals, ofTheMoment):
+	case slices.ContainsFunc(keyvals, isTransientValue):
 	case level == kgo.LogLevelError:
 		to = slog.LevelError
 	case level == kgo.LogLevelWarn:
@@ -210,9 +200,8 @@ func (l clientLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	l.log.Log(context.Background(), to, "kafka: "+msg, slices.Clone(keyvals)...)
 }
 
-// ofTheMoment tells whether a value of a log line is an error that passes, or one that comes of our own end.
-func ofTheMoment(value any) bool {
+func isTransientValue(value any) bool {
 	err, ok := value.(error)
-	return ok && err != nil && (security.Passes(err) || forgotten(err) || security.Away(err) ||
+	return ok && err != nil && (security.Passes(err) || isUnknownMember(err) || security.Away(err) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed))
 }

@@ -20,8 +20,8 @@ import (
 // door is a listener that can be closed, with all connections that came through it, and opened again on the same port:
 // a broker that is restarted, as its clients see it.
 type door struct {
-	at   string // the port's real address
-	told net.Addr
+	at         string // the port's real address
+	advertised net.Addr
 
 	mu       sync.Mutex
 	open     *sync.Cond
@@ -33,15 +33,15 @@ type door struct {
 func newDoor(t *testing.T, advertised string) *door {
 	t.Helper()
 	l := porttest.Listen(t)
-	d := &door{at: l.Addr().String(), told: l.Addr(), listener: l, inside: map[net.Conn]bool{}}
+	d := &door{at: l.Addr().String(), advertised: l.Addr(), listener: l, inside: map[net.Conn]bool{}}
 	if advertised != "" {
-		d.told = hostPort(advertised)
+		d.advertised = hostPort(advertised)
 	}
 	d.open = sync.NewCond(&d.mu)
 	return d
 }
 
-func (d *door) Addr() net.Addr { return d.told }
+func (d *door) Addr() net.Addr { return d.advertised }
 
 // hostPort is an address as it is told.
 type hostPort string

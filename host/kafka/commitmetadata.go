@@ -16,38 +16,35 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// metadataMark is in front of what we store with an offset: `culvert@17:qkW… settled=2-4` was written for the offset 17
-// of the topic with that ID, which brokers before 2.8 do not have. Other clients, and kgo by itself, store other things
-// there. earlierMark is of versions that stored neither offset nor topic; they take no notice of metadataMark.
-const metadataMark, earlierMark = "culvert@", "culvert:"
+// metadataPrefix begins our metadata: `culvert@17:qkW… settled=2-4` was written for offset 17 of the topic with that
+// ID (none before Kafka 2.8). legacyPrefix is of versions that stored neither offset nor topic and ignore
+// metadataPrefix.
+const metadataPrefix, legacyPrefix = "culvert@", "culvert:"
 
-// MaxCommitMetadata is how much is stored with an offset at most, in bytes after the mark: by default brokers allow
-// 4,096. Where one allows less, which the first commit finds out, a sink makes do with less, but not with less than
-// leastMetadata. MaxCommitText is what remains for the text beside offset and topic, which take metadataIdentity.
+// MaxCommitMetadata bounds metadata without the prefix, in bytes; by default brokers allow 4,096. If the first commit
+// finds a lower limit, a sink uses less, down to minCommitMetadata. MaxCommitText is what remains for the text.
 const (
 	MaxCommitMetadata = 3500
-	leastMetadata     = MaxCommitMetadata >> 4
+	minCommitMetadata = MaxCommitMetadata >> 4
 	metadataIdentity  = 20 + 22 + 1 // the longest offset with its colon, a topic ID, a blank
 	MaxCommitText     = MaxCommitMetadata - metadataIdentity
 )
 
-// identified returns a text with the offset and the topic that it is about.
-func identified(offset int64, topic kadm.TopicID, text string) string {
+func encodeMetadata(offset int64, topic kadm.TopicID, text string) string {
 	id := ""
 	if topic != (kadm.TopicID{}) {
 		id = base64.RawURLEncoding.EncodeToString(topic[:])
 	}
-	return metadataMark + strconv.FormatInt(offset, 10) + ":" + id + " " + text
+	return metadataPrefix + strconv.FormatInt(offset, 10) + ":" + id + " " + text
 }
 
-// readIdentified reads what stands with a committed offset of a topic, but for the end of the log.
-func readIdentified(next int64, topic kadm.TopicID, stored string) (m CommitMetadata) {
+func decodeMetadata(next int64, topic kadm.TopicID, stored string) (m CommitMetadata) {
 	m.WrittenFor = next
-	if text, earlier := strings.CutPrefix(stored, earlierMark); earlier {
+	if text, earlier := strings.CutPrefix(stored, legacyPrefix); earlier {
 		m.Text = strings.TrimRight(text, " ")
 		return m
 	}
-	stored, ours := strings.CutPrefix(stored, metadataMark)
+	stored, ours := strings.CutPrefix(stored, metadataPrefix)
 	if !ours {
 		return m
 	}
@@ -71,28 +68,27 @@ func readIdentified(next int64, topic kadm.TopicID, stored string) (m CommitMeta
 	return m
 }
 
-// metadataSetting is the setting of brokers that says how much that may be.
 const metadataSetting = "offset.metadata.max.bytes"
 
-// ErrCommitMetadata is in the error of a commit whose metadata the broker does not store. Without it, rows could be
+// ErrCommitMetadata is the error of a commit whose metadata the broker does not store. Without them rows could be
 // written twice.
 var ErrCommitMetadata = errors.New("what stands with the offsets of a sink, so that nothing is written " +
 	"twice, cannot be stored")
 
-// commitWithMetadata commits offsets with their metadata. The metadata of the first commit is padded to the greatest
-// length, so that the limit of the brokers is known before that length is needed. If they refuse it, half the length is
-// tried. A partition whose metadata is too long is left out, and the error names it.
+// commitWithMetadata commits offsets with metadata. The first commit is padded to the maximum length to find the
+// brokers' limit early; if it is rejected, half the length is tried. Partitions with longer metadata are left out and
+// named in the error.
 func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) error {
-	if s.o.Metadata == nil {
+	if s.options.Metadata == nil {
 		return ignoreNothingToCommit(s.commitOnce(ctx, offsets, nil))
 	}
 	for {
 		s.mu.Lock()
-		longest, probing, topics := s.metadata.longest-metadataIdentity, !s.metadata.asked, s.topics
+		longest, probing, topics := s.metadata.bytes-metadataIdentity, !s.metadata.confirmed, s.topics
 		s.mu.Unlock()
 		var tooLong error
 		err := s.commitOnce(ctx, offsets, func(topic string, p *kmsg.OffsetCommitRequestTopicPartition) bool {
-			metadata, ok := s.o.Metadata(topic, p.Partition, p.Offset)
+			metadata, ok := s.options.Metadata(topic, p.Partition, p.Offset)
 			if !ok {
 				return false
 			}
@@ -102,8 +98,8 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 					ErrCommitMetadata, topic, p.Partition, longest, len(metadata), metadataSetting)
 				return false
 			}
-			metadata = identified(p.Offset, topics[topic], metadata)
-			if most := longest + metadataIdentity + len(metadataMark); probing {
+			metadata = encodeMetadata(p.Offset, topics[topic], metadata)
+			if most := longest + metadataIdentity + len(metadataPrefix); probing {
 				metadata, probing = metadata+strings.Repeat(" ", most-len(metadata)), false
 			}
 			p.Metadata = &metadata
@@ -116,12 +112,12 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 			return err
 		}
 		s.mu.Lock()
-		s.metadata.asked = err == nil
-		least := s.metadata.longest <= leastMetadata
+		s.metadata.confirmed = err == nil
+		least := s.metadata.bytes <= minCommitMetadata
 		if err != nil && !least {
-			s.metadata.longest /= 2
+			s.metadata.bytes /= 2
 		}
-		longest = s.metadata.longest - metadataIdentity
+		longest = s.metadata.bytes - metadataIdentity
 		s.mu.Unlock()
 		switch {
 		case err == nil:
@@ -129,17 +125,16 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 		case least:
 			return fmt.Errorf("%w: expected brokers that take %d bytes with an offset, found that they take fewer "+
 				"(%s, by default 4096): %w",
-				ErrCommitMetadata, leastMetadata+len(metadataMark), metadataSetting, err)
+				ErrCommitMetadata, minCommitMetadata+len(metadataPrefix), metadataSetting, err)
 		}
 		s.config.log().Info("kafka: the brokers take shorter metadata with offsets: fewer requests run ahead of the "+
-			"first one that is not answered", "group", s.o.Group, "setting", metadataSetting, "bytes", longest)
-		if s.o.MetadataLimit != nil {
-			s.o.MetadataLimit(longest)
+			"first one that is not answered", "group", s.options.Group, "setting", metadataSetting, "bytes", longest)
+		if s.options.MetadataLimit != nil {
+			s.options.MetadataLimit(longest)
 		}
 	}
 }
 
-// ignoreNothingToCommit returns nil for errNothingToCommit, and any other error as it is.
 func ignoreNothingToCommit(err error) error {
 	if errors.Is(err, errNothingToCommit) {
 		return nil
@@ -147,11 +142,9 @@ func ignoreNothingToCommit(err error) error {
 	return err
 }
 
-// readMetadata tells about the committed offsets of new partitions and the metadata with them: without them records
-// could be written twice.
 func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partitions map[string][]int32) error {
 	failed := func(err error) error {
-		return fmt.Errorf("read what is stored with the offsets of group %s: %w", s.o.Group, err)
+		return fmt.Errorf("read what is stored with the offsets of group %s: %w", s.options.Group, err)
 	}
 	names := slices.Collect(maps.Keys(partitions))
 	stored, err := s.storedOffsets(ctx, client, names)
@@ -170,7 +163,7 @@ func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 	for topic, list := range partitions {
 		for _, p := range list {
 			at, _ := stored.Lookup(topic, p)
-			m := readIdentified(at.At, topics[topic], at.Metadata)
+			m := decodeMetadata(at.At, topics[topic], at.Metadata)
 			setAt(all, topic, p, m)
 			if at.At >= 0 && (m.Text != "" || m.Moved != "") {
 				setAt(reaching, topic, p, kgo.EpochOffset{})
@@ -179,7 +172,7 @@ func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 	}
 	var ends map[string]Positions
 	if len(reaching) > 0 {
-		list := only(reaching, kadm.NewClient(client).ListEndOffsets)
+		list := limitTo(reaching, kadm.NewClient(client).ListEndOffsets)
 		if ends, err = offsetsOf(ctx, list, slices.Collect(maps.Keys(reaching))...); err != nil {
 			return failed(err)
 		}
@@ -191,13 +184,12 @@ func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 			if m.End = ends[topic][p]; at.At < 0 {
 				m = CommitMetadata{}
 			}
-			s.o.Committed(topic, p, max(at.At, -1), m)
+			s.options.Committed(topic, p, max(at.At, -1), m)
 		}
 	}
 	return nil
 }
 
-// topicIDs asks for the IDs of topics; brokers before 2.8 have none.
 func topicIDs(ctx context.Context, client *kgo.Client, names []string) (map[string]kadm.TopicID, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	for _, name := range names {
@@ -223,7 +215,7 @@ func topicIDs(ctx context.Context, client *kgo.Client, names []string) (map[stri
 
 func (s *Consumer) storedOffsets(ctx context.Context, client *kgo.Client, topics []string) (kadm.OffsetResponses,
 	error) {
-	stored, err := kadm.NewClient(client).FetchOffsetsForTopics(ctx, s.o.Group, topics...)
+	stored, err := kadm.NewClient(client).FetchOffsetsForTopics(ctx, s.options.Group, topics...)
 	if err == nil {
 		err = stored.Error()
 	}

@@ -39,18 +39,18 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		limit, longest int // 0: too little
-	}{{4096, MaxCommitText}, {MaxCommitMetadata + len(metadataMark), MaxCommitText},
-		{MaxCommitMetadata + len(metadataMark) - 1, MaxCommitMetadata/2 - metadataIdentity}, {1000,
+	}{{4096, MaxCommitText}, {MaxCommitMetadata + len(metadataPrefix), MaxCommitText},
+		{MaxCommitMetadata + len(metadataPrefix) - 1, MaxCommitMetadata/2 - metadataIdentity}, {1000,
 			875 - metadataIdentity},
-		{leastMetadata + len(metadataMark), leastMetadata - metadataIdentity},
-		{leastMetadata + len(metadataMark) - 1, 0}, {100, 0}, {0, 0}} {
+		{minCommitMetadata + len(metadataPrefix), minCommitMetadata - metadataIdentity},
+		{minCommitMetadata + len(metadataPrefix) - 1, 0}, {100, 0}, {0, 0}} {
 		b := openTestBroker(t, t.TempDir())
 		kafkatest.Put(t, b.Addr(), "orders", "1", "2")
 		limitNotes(b, c.limit)
-		metadata, heard, stored := "sent=7", MaxCommitText, CommitMetadata{Text: "none"}
+		metadata, reported, stored := "sent=7", MaxCommitText, CommitMetadata{Text: "none"}
 		o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
 			Metadata:      func(string, int32, int64) (string, bool) { return metadata, true },
-			MetadataLimit: func(bytes int) { heard = bytes },
+			MetadataLimit: func(bytes int) { reported = bytes },
 			Committed:     func(_ string, _ int32, _ int64, m CommitMetadata) { stored = m }}}
 		s := openTestConsumer(t, b.Addr(), o)
 		settled := Offsets{}
@@ -60,8 +60,8 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 			if !errors.Is(err, ErrCommitMetadata) || !strings.Contains(err.Error(), metadataSetting) {
 				t.Errorf("%d bytes: expected a fault that names %s, found %v", c.limit, metadataSetting, err)
 			}
-		} else if err != nil || heard != c.longest {
-			t.Errorf("%d bytes: expected to hear of %d bytes, found %d, %v", c.limit, c.longest, heard, err)
+		} else if err != nil || reported != c.longest {
+			t.Errorf("%d bytes: expected to hear of %d bytes, found %d, %v", c.limit, c.longest, reported, err)
 		}
 		if c.longest > 0 {
 			// What is longer is not stored, and neither is the offset.
@@ -127,26 +127,28 @@ func TestMetadataSayWhatTheyAreAbout(t *testing.T) {
 	all, err := admin.FetchOffsets(kafkatest.Context(t), "connect-test")
 	require.NoError(t, err)
 	found, _ := all.Lookup("orders", 0)
-	if _, known := strings.CutPrefix(found.Metadata, earlierMark); known {
+	if _, known := strings.CutPrefix(found.Metadata, legacyPrefix); known {
 		t.Errorf("expected versions before to take no notice of %q", found.Metadata)
 	}
 	identity, _, _ := strings.Cut(found.Metadata, " ")
 	anonymous, _, _ := strings.Cut(identity, ":")
-	other := identified(1, kadm.TopicID{1}, "settled=1")
+	other := encodeMetadata(1, kadm.TopicID{1}, "settled=1")
 	const elsewhere, again = "they were written for the offset 2", "they were written for another topic of this " +
 		"name: it was made again, or is a copy"
 	for metadata, want := range map[string]CommitMetadata{
-		found.Metadata:          {Text: "settled=1", Moved: elsewhere, WrittenFor: 2, End: 4},
-		identity:                {Moved: elsewhere, WrittenFor: 2, End: 4},
-		anonymous + ": sent=0":  {Text: "sent=0", Moved: elsewhere, WrittenFor: 2, End: 4},
-		other:                   {Text: "settled=1", Moved: again, WrittenFor: 1, End: 4},
-		"culvert@1: settled=1":  {Text: "settled=1", WrittenFor: 1, End: 4},
-		"culvert:settled=1":     {Text: "settled=1", WrittenFor: 1, End: 4},
-		"culvert@x:y settled=1": {Text: "settled=1", WrittenFor: 1, End: 4, Moved: `nobody knows for which offset they were written: "x:y"`},
-		"culvert@1:" + "":       {WrittenFor: 1},
-		"culvert:":              {WrittenFor: 1},
-		"of another client's":   {WrittenFor: 1},
-		"culvert@-5: settled=1": {Text: "settled=1", WrittenFor: 1, End: 4, Moved: `nobody knows for which offset they were written: "-5:"`},
+		found.Metadata:         {Text: "settled=1", Moved: elsewhere, WrittenFor: 2, End: 4},
+		identity:               {Moved: elsewhere, WrittenFor: 2, End: 4},
+		anonymous + ": sent=0": {Text: "sent=0", Moved: elsewhere, WrittenFor: 2, End: 4},
+		other:                  {Text: "settled=1", Moved: again, WrittenFor: 1, End: 4},
+		"culvert@1: settled=1": {Text: "settled=1", WrittenFor: 1, End: 4},
+		"culvert:settled=1":    {Text: "settled=1", WrittenFor: 1, End: 4},
+		"culvert@x:y settled=1": {Text: "settled=1", WrittenFor: 1, End: 4,
+			Moved: `nobody knows for which offset they were written: "x:y"`},
+		"culvert@1:" + "":     {WrittenFor: 1},
+		"culvert:":            {WrittenFor: 1},
+		"of another client's": {WrittenFor: 1},
+		"culvert@-5: settled=1": {Text: "settled=1", WrittenFor: 1, End: 4,
+			Moved: `nobody knows for which offset they were written: "-5:"`},
 	} {
 		set(1, metadata)
 		reads(3)
@@ -171,7 +173,7 @@ func TestTopicIDsThatAreRefused(t *testing.T) {
 	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
 	admin := kadm.NewClient(client)
 	offsets := kadm.Offsets{}
-	offsets.Add(kadm.Offset{Topic: "orders", At: 1, LeaderEpoch: -1, Metadata: identified(1, kadm.TopicID{1}, "")})
+	offsets.Add(kadm.Offset{Topic: "orders", At: 1, LeaderEpoch: -1, Metadata: encodeMetadata(1, kadm.TopicID{1}, "")})
 	require.NoError(t, admin.CommitAllOffsets(kafkatest.Context(t), "connect-test", offsets))
 	var read atomic.Bool // the consumer has read the group's offsets, and asks for IDs
 	var refused atomic.Int32
@@ -200,11 +202,11 @@ func TestTopicIDsThatAreRefused(t *testing.T) {
 func TestCommitLeavesOut(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2")
-	old, gone, stored := false, false, int64(-2)
+	old, dropped, stored := false, false, int64(-2)
 	var s *Consumer
 	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
 		Metadata: func(string, int32, int64) (string, bool) {
-			if gone {
+			if dropped {
 				t.Error("expected no question about a partition that went away")
 			}
 			return "sent=7", !old
@@ -217,14 +219,14 @@ func TestCommitLeavesOut(t *testing.T) {
 	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 1}
 	old = true
 	assert.NoError(t, s.Commit(kafkatest.Context(t), settled))
-	old, gone = false, true
+	old, dropped = false, true
 	s.drop(s.client, map[string][]int32{"orders": {0}})
 	if err := s.commit(kafkatest.Context(t), settled); err != nil { // as one that waited
 		t.Error(err)
 	}
 	s.Close()
 	again := openTestConsumer(t, b.Addr(), o)
-	gone = false
+	dropped = false
 	kafkatest.Put(t, b.Addr(), "orders", "3")
 	pollValues(t, again, 1, Offsets{})
 	if again.Close(); stored != 2 {

@@ -22,7 +22,7 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-// NewConsumer joins the group with the first Poll; Close leaves it.
+// NewConsumer opens a consumer that joins the group with the first Poll.
 func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	if c.Consumer.Group != "" {
 		o.Group = c.Consumer.Group
@@ -30,8 +30,8 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	if c.Consumer.ClientID == "" {
 		c.Consumer.ClientID = o.ClientID
 	}
-	s := &Consumer{config: c, o: o, topics: map[string]kadm.TopicID{},
-		metadata: metadataRoom{longest: MaxCommitMetadata},
+	s := &Consumer{config: c, options: o, topics: map[string]kadm.TopicID{},
+		metadata: metadataLimit{bytes: MaxCommitMetadata},
 		session: NewSession(o.Group, c.Consumer.Instance, c.Consumer.SessionTimeout,
 			c.Consumer.MaxPollInterval), ready: make(chan struct{})}
 	topics, err := o.topicOpts()
@@ -54,7 +54,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 		kgo.OnPartitionsAssigned(s.assigned),
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.lost),
-		kgo.AdjustFetchOffsetsFn(s.mayBegin),
+		kgo.AdjustFetchOffsetsFn(s.checkStart),
 		kgo.WithHooks(s.session),
 	)
 	if c.Consumer.Instance != "" {
@@ -65,12 +65,12 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 		return nil, err
 	}
 	s.client, s.dialer = client, dialer
-	s.life, s.end = context.WithCancel(context.Background())
-	dialer.OnDenied(s.deny)
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	dialer.OnDenied(s.fail)
 	close(s.ready)
 	subscribe := func() {}
 	switch {
-	case o.Regex != "" && (joinsLater || !o.alike()):
+	case o.Regex != "" && (joinsLater || !o.isGoCompatible()):
 		p, err := pattern.Compile(o.Regex)
 		if err != nil {
 			return nil, err
@@ -78,8 +78,8 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 		subscribe = func() {
 			go func() {
 				if err := guard.Do(nil, "topics of a regular expression",
-					func() error { return s.follow(p) }); err != nil {
-					s.deny(err)
+					func() error { return s.followRegex(p) }); err != nil {
+					s.fail(err)
 				}
 			}()
 		}
@@ -102,7 +102,7 @@ func (o ConsumerOptions) topicOpts() ([]kgo.Opt, error) {
 		if _, err := pattern.Compile(o.Regex); err != nil {
 			return nil, fmt.Errorf("topics.regex: %w", err)
 		}
-		if o.alike() {
+		if o.isGoCompatible() {
 			return []kgo.Opt{kgo.ConsumeTopics("^(?:" + o.Regex + ")$"), kgo.ConsumeRegex()}, nil
 		}
 		return nil, nil // see follow
@@ -110,44 +110,38 @@ func (o ConsumerOptions) topicOpts() ([]kgo.Opt, error) {
 	return nil, errors.New("expected either topics or topics.regex")
 }
 
-// plainRegex are expressions that Java and Go read alike where whole names of topics are concerned: those have no
-// characters beyond ASCII. Classes within classes, flags and what goes back and forth are not among them.
+// plainRegex matches expressions with the same meaning in Java and Go for topic names, which are ASCII: no nested
+// classes, flags or lookaround.
 var plainRegex = regexp.MustCompile(`^(?:[A-Za-z0-9_.|*+-]|\?|\((?:\?:)?|\)|\\[.dw-]|\[\^?[A-Za-z0-9_.-]+\])*$`)
 
-// alike tells whether the client, which matches as Go does, can be given the expression itself.
-func (o ConsumerOptions) alike() bool {
+func (o ConsumerOptions) isGoCompatible() bool {
 	_, err := regexp.Compile(o.Regex)
 	flags := strings.Contains(strings.ReplaceAll(o.Regex, "(?:", ""), "(?")
 	return err == nil && !flags && plainRegex.MatchString(o.Regex)
 }
 
-// regexWithin is how long an expression may take for one topic's name.
-const regexWithin = time.Second
+const regexTimeout = time.Second
 
-// follow adds the topics that match an expression of Java's to what is read, at the start and whenever metadata is
-// looked at again.
-func (s *Consumer) follow(p pattern.Pattern) error {
-	p, known, wait := p.WithTimeout(regexWithin), map[string]bool{}, time.Second
-	for s.life.Err() == nil {
+func (s *Consumer) followRegex(p pattern.Pattern) error {
+	p, known, wait := p.WithTimeout(regexTimeout), map[string]bool{}, time.Second
+	for s.ctx.Err() == nil {
 		request := kmsg.NewPtrMetadataRequest()
-		// An error is asked about again: whether brokers are there is for Poll to say.
-		if answer, err := request.RequestWith(s.life, s.client); err == nil {
+		if answer, err := request.RequestWith(s.ctx, s.client); err == nil {
 			if wait = time.Second; answer.ThrottleMillis == 0 && s.config.Consumer.MetadataMaxAge > 0 {
 				wait = s.config.Consumer.MetadataMaxAge
 			}
-			if err := s.add(p, known, answer); err != nil {
+			if err := s.addMatching(p, known, answer); err != nil {
 				return err
 			}
 		}
-		if pause.For(s.life, wait) != nil {
+		if pause.For(s.ctx, wait) != nil {
 			return nil
 		}
 	}
 	return nil
 }
 
-// add subscribes to the topics of an answer that match and are new. The error is a match that takes too long.
-func (s *Consumer) add(p pattern.Pattern, known map[string]bool, answer *kmsg.MetadataResponse) error {
+func (s *Consumer) addMatching(p pattern.Pattern, known map[string]bool, answer *kmsg.MetadataResponse) error {
 	var added []string
 	for _, t := range answer.Topics {
 		if t.Topic == nil || t.IsInternal || known[*t.Topic] || t.ErrorCode != 0 {
@@ -155,31 +149,31 @@ func (s *Consumer) add(p pattern.Pattern, known map[string]bool, answer *kmsg.Me
 		}
 		matches, err := p.Matches(*t.Topic)
 		if err != nil {
-			return fmt.Errorf("topics.regex: the expression %q does not come to an end for the topic %q: %w", s.o.Regex,
+			return fmt.Errorf("topics.regex: the expression %q does not come to an end for the topic %q: %w",
+				s.options.Regex,
 				*t.Topic, err)
 		}
 		if matches {
 			known[*t.Topic] = true
 			added = append(added, *t.Topic)
-			s.counted(*t.Topic, len(t.Partitions))
+			s.recordPartitions(*t.Topic, len(t.Partitions))
 		}
 	}
 	s.client.AddConsumeTopics(added...)
 	return nil
 }
 
-// balancers returns the configured assignors, or cooperative-sticky if none is configured.
 func (s *Consumer) balancers() []kgo.GroupBalancer {
 	var result []kgo.GroupBalancer
 	for _, name := range s.config.Consumer.Assignors {
 		result = append(result, assignors[name].balancer())
 	}
 	if len(result) == 0 {
-		// Alone: a second one that is not cooperative would make every rebalance stop all tasks.
+		// Without a second one: an eager assignor would stop all tasks in every rebalance.
 		result = append(result, kgo.CooperativeStickyBalancer())
 	}
-	if s.o.first {
-		result[0] = firstPartitions{result[0]}
+	if s.options.exclusive {
+		result[0] = exclusiveBalancer{result[0]}
 	}
 	for i, b := range result {
 		result[i] = memberBalancer{b, s}
@@ -187,23 +181,22 @@ func (s *Consumer) balancers() []kgo.GroupBalancer {
 	return result
 }
 
-// Poll waits for records and returns at most max.poll.records of them, in order within a partition. The slice is
-// valid until the next Poll, the records and their bytes may be kept. A context that ends is its error.
+// Poll waits for records and returns at most max.poll.records, in order within a partition. The slice is valid until
+// the next Poll, its records longer.
 //
-// Markers of transactions are among them (Attrs.IsControl). Each takes an offset, and is to be settled as a record that
-// nothing comes of: were the offset of a marker committed as the next one, nobody could tell later, when the log has
-// expired up to there, whether a record was missed.
+// Transaction markers are included (Attrs.IsControl) and must be settled like records without rows: if a marker's
+// offset were committed as the next one, nobody could tell later whether expired records were missed.
 func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	polling, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(s.life, cancel)()
+	defer context.AfterFunc(s.ctx, cancel)()
 	if s.subscribe != nil {
-		if err := s.join(polling); err != nil {
-			return nil, cmp.Or(s.failed(), ctx.Err(), err)
+		if err := s.joinGroup(polling); err != nil {
+			return nil, cmp.Or(s.pollError(), ctx.Err(), err)
 		}
 	}
 	fetches := s.client.PollRecords(polling, s.config.Consumer.MaxPollRecords)
-	if failed := s.failed(); failed != nil {
+	if failed := s.pollError(); failed != nil {
 		return nil, failed
 	}
 	clear(s.records)
@@ -211,13 +204,14 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	fetches.EachRecord(func(r *kgo.Record) { s.records = append(s.records, r) })
 	fetches.EachError(func(topic string, partition int32, err error) {
 		if errors.Is(err, kgo.ErrMaxDecompress) { // said once
-			s.deny(fmt.Errorf("consume %s, partition %d: %w", topic, partition, s.config.Consumer.tooLarge(err, 0)))
+			s.fail(fmt.Errorf("consume %s, partition %d: %w", topic, partition,
+				s.config.Consumer.explainTooLarge(err, 0)))
 		}
 	})
 	if len(s.records) > 0 {
 		return s.records, nil // any other error that comes with them comes again or was of the moment
 	}
-	if failed := s.failed(); failed != nil {
+	if failed := s.pollError(); failed != nil {
 		return nil, failed
 	}
 	var failure error
@@ -229,24 +223,22 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 				failure = err
 			}
 		case errors.As(err, &lost):
-			// The client goes on where the log now ends.
-			s.config.log().Warn("kafka: the broker has lost records", "group", s.o.Group, "topic", topic,
+			s.config.log().Warn("kafka: the broker has lost records", "group", s.options.Group, "topic", topic,
 				"partition", partition, "error", err)
-		case joinsAnew(err):
-			// The client has given up its membership, and joins again by itself as soon as it can.
+		case isRejoinableSession(err):
 			if !s.dialer.Outages().Lately() { // that has been said
-				s.config.log().Warn("kafka: the membership in the group has ended; the consumer joins again", "group",
-					s.o.Group, "error", err)
+				s.config.log().Warn("kafka: the group membership has ended; the consumer rejoins", "group",
+					s.options.Group, "error", err)
 			}
 		case failure == nil && errors.Is(err, kerr.UnknownTopicID):
 			failure = fmt.Errorf("consume %s, partition %d: the topic was deleted, and may have been made again: "+
 				"restart the task to read the new one: %w", topic, partition, err)
 		case failure == nil && topic == "": // of the group as a whole
-			failure = Lacking(err, "READ", "Group "+s.o.Group)
+			failure = Lacking(err, "READ", "Group "+s.options.Group)
 		case failure == nil:
 			at, _ := s.position(topic, partition)
 			failure = fmt.Errorf("consume %s, partition %d: %w", topic, partition,
-				Lacking(s.config.Consumer.tooLarge(err, at), "READ", "Topic "+topic))
+				Lacking(s.config.Consumer.explainTooLarge(err, at), "READ", "Topic "+topic))
 		}
 	})
 	if failure == nil {
@@ -255,8 +247,7 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	return nil, failure
 }
 
-// Commit stores offsets with the group and waits for the answer. Those of partitions that are no longer this member's
-// are left out.
+// Commit commits offsets of owned partitions and waits for the response.
 func (s *Consumer) Commit(ctx context.Context, offsets Offsets) error {
 	mine := Offsets{}
 	for topic, partitions := range offsets {
@@ -277,46 +268,48 @@ func (s *Consumer) commit(ctx context.Context, offsets Offsets) error {
 	switch {
 	case failure == nil:
 		return nil
-	case forgotten(failure), errors.Is(failure, kerr.FencedInstanceID):
-		return fmt.Errorf("commit offsets of group %s: %w: %w", s.o.Group, ErrRebalanced, failure)
+	case isUnknownMember(failure), errors.Is(failure, kerr.FencedInstanceID):
+		return fmt.Errorf("commit offsets of group %s: %w: %w", s.options.Group, ErrRebalanced, failure)
 	}
-	resource := "Group " + s.o.Group
+	resource := "Group " + s.options.Group
 	if errors.Is(failure, kerr.TopicAuthorizationFailed) {
 		resource = "Topic that is read"
 	}
-	return fmt.Errorf("commit offsets of group %s: %w", s.o.Group, Lacking(failure, "READ", resource))
+	return fmt.Errorf("commit offsets of group %s: %w", s.options.Group, Lacking(failure, "READ", resource))
 }
 
-// Close leaves the group, unless the member is static. Commit before.
+// Close leaves the group, unless the member is static. It does not commit.
 func (s *Consumer) Close() {
 	s.client.CloseAllowingRebalance()
-	s.end()
+	s.cancel()
 }
 
 func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-s.ready
-	if s.o.Assigned != nil && len(partitions) > 0 {
-		s.o.Assigned(partitions) // before they are owned, so that commits of an earlier assignment are left out
+	if s.options.Assigned != nil && len(partitions) > 0 {
+		s.options.Assigned(partitions) // before they are owned, so that commits of an earlier assignment are left out
 	}
 	member, _ := client.GroupMetadata()
 	s.membership.assign(member, partitions)
 	s.resize(client)
-	if s.o.Committed != nil && len(partitions) > 0 {
-		s.asksUntil(ctx, func(ctx context.Context) error { return s.readMetadata(ctx, client, partitions) })
+	if s.options.Committed != nil && len(partitions) > 0 {
+		s.retryWhileUnreachable(ctx, func(ctx context.Context) error { return s.readMetadata(ctx, client, partitions) })
 	}
-	if reset := s.config.Consumer.Reset; !s.o.first && (reset == "earliest" || reset == "latest") {
-		if begin, known := s.unbegunWith(partitions); len(begin) > 0 {
-			s.asksUntil(ctx, func(ctx context.Context) error { return s.beginAt(ctx, client, begin, known) })
+	if reset := s.config.Consumer.Reset; !s.options.exclusive && (reset == "earliest" || reset == "latest") {
+		if begin, known := s.unstartedWith(partitions); len(begin) > 0 {
+			s.retryWhileUnreachable(ctx, func(ctx context.Context) error {
+				return s.commitStarts(ctx, client, begin,
+					known)
+			})
 		}
 	}
 }
 
-// asksUntil asks what new partitions need before their first record. While nobody can be reached it goes on asking;
-// what cannot be had for other reasons ends the next Poll.
-func (s *Consumer) asksUntil(ctx context.Context, ask func(context.Context) error) {
+// retryWhileUnreachable retries while brokers are unreachable; other errors end the next Poll.
+func (s *Consumer) retryWhileUnreachable(ctx context.Context, ask func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Consumer.MaxPollInterval)
 	defer cancel()
-	defer context.AfterFunc(s.life, cancel)()
+	defer context.AfterFunc(s.ctx, cancel)()
 	err := ask(ctx)
 	for err != nil && security.Passes(err) && pause.For(ctx, time.Second) == nil {
 		err = ask(ctx)
@@ -326,8 +319,8 @@ func (s *Consumer) asksUntil(ctx context.Context, ask func(context.Context) erro
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.life.Err() == nil && s.failure == nil {
-		s.failure = Lacking(err, "READ", "Group "+s.o.Group)
+	if s.ctx.Err() == nil && s.failure == nil {
+		s.failure = Lacking(err, "READ", "Group "+s.options.Group)
 	}
 }
 
@@ -336,35 +329,33 @@ func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions m
 	if len(partitions) == 0 {
 		return
 	}
-	if s.o.Revoked != nil {
-		settled := s.o.Revoked(ctx, partitions)
+	if s.options.Revoked != nil {
+		settled := s.options.Revoked(ctx, partitions)
 		err := s.Commit(ctx, settled)
 		if errors.Is(err, ErrCommitMetadata) {
-			s.deny(err)
+			s.fail(err)
 		}
 		if err != nil {
 			s.config.log().Warn("kafka: offsets of revoked partitions are not stored: their last records come again",
-				"group", s.o.Group, "error", err)
+				"group", s.options.Group, "error", err)
 		}
 	}
 	s.drop(client, partitions)
 }
 
-// lost is called when the client is no longer a member: it has dropped all its partitions.
 func (s *Consumer) lost(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-s.ready
 	s.membership.clearStale()
 	s.loseOwned(client, partitions)
 }
 
-// loseOwned removes from partitions those that are not owned, calls Lost with the rest and drops them.
 func (s *Consumer) loseOwned(client *kgo.Client, partitions map[string][]int32) {
 	for topic, list := range partitions {
 		partitions[topic] = slices.DeleteFunc(list, func(p int32) bool { return !s.membership.owns(topic, p) })
 	}
 	maps.DeleteFunc(partitions, func(_ string, list []int32) bool { return len(list) == 0 })
-	if s.o.Lost != nil && len(partitions) > 0 {
-		s.o.Lost(partitions) // first: who commits nothing for a partition that is not owned any more can see why
+	if s.options.Lost != nil && len(partitions) > 0 {
+		s.options.Lost(partitions) // first: who commits nothing for a partition that is not owned any more can see why
 	}
 	s.drop(client, partitions)
 }
@@ -374,7 +365,6 @@ func (s *Consumer) drop(client *kgo.Client, partitions map[string][]int32) {
 	s.resize(client)
 }
 
-// resize fetches large pieces of few partitions and small ones of many.
 func (s *Consumer) resize(client *kgo.Client) {
 	client.UpdateFetchMaxBytes(s.config.Consumer.FetchBytes, min(s.config.Consumer.FetchBytes,
 		partitionBytes(s.config.Consumer, s.membership.count())))

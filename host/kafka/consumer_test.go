@@ -57,7 +57,7 @@ func expectValues(t *testing.T, s *Consumer, settled Offsets, want ...string) {
 	}
 }
 
-func TestConsumerGoesOnWhereItCommitted(t *testing.T) {
+func TestConsumerResumesAtCommittedOffset(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3")
 	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}}
@@ -117,7 +117,7 @@ func TestConsumerRegexIsJavas(t *testing.T) {
 	for text, want := range map[string]bool{`a.*|b\d`: true, `[a-z]+`: true, `[a-z&&[b]]`: false, `(?i)a`: false,
 		`a{,3}`: false,
 		`a++`:   false, `[[a]]`: false, `x(y|z)?`: true} {
-		if got := (ConsumerOptions{Regex: text}).alike(); got != want {
+		if got := (ConsumerOptions{Regex: text}).isGoCompatible(); got != want {
 			t.Errorf("%s: expected %v", text, want)
 		}
 	}
@@ -164,18 +164,18 @@ func TestConsumerHandsOver(t *testing.T) {
 		}
 	}()
 	got := pollValues(t, second, 10, Offsets{})
-	gone := <-revoked
-	if len(gone["wide"]) != 2 {
-		t.Fatalf("revoked: %v", gone)
+	dropped := <-revoked
+	if len(dropped["wide"]) != 2 {
+		t.Fatalf("revoked: %v", dropped)
 	}
 	var want []string
 	for i := 20; i < 40; i++ {
-		if slices.Contains(gone["wide"], int32(i%4)) {
+		if slices.Contains(dropped["wide"], int32(i%4)) {
 			want = append(want, fmt.Sprintf("%02d", i))
 		}
 	}
 	assert.Equal(t, want, got, "the second member")
-	for _, p := range gone["wide"] {
+	for _, p := range dropped["wide"] {
 		if first.membership.owns("wide", p) || !second.membership.owns("wide", p) {
 			t.Errorf("partition %d: first %v, second %v", p, first.membership.owns("wide", p),
 				second.membership.owns("wide", p))
@@ -188,7 +188,7 @@ func TestAssignedBeforeTheConsumerIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, err := kgo.NewClient()
 		require.NoError(t, err)
-		s := &Consumer{config: testConfig("127.0.0.1:1"), o: ConsumerOptions{Group: "g"},
+		s := &Consumer{config: testConfig("127.0.0.1:1"), options: ConsumerOptions{Group: "g"},
 			ready: make(chan struct{})}
 		go s.assigned(t.Context(), client, map[string][]int32{"orders": {0}})
 		synctest.Wait()
@@ -210,9 +210,10 @@ func TestRegexWithoutAnswer(t *testing.T) {
 	p, err := pattern.Compile(regex)
 	require.NoError(t, err)
 	name := strings.Repeat("a", 60)
-	s := &Consumer{o: ConsumerOptions{Regex: regex}}
+	s := &Consumer{options: ConsumerOptions{Regex: regex}}
 	known := map[string]bool{}
-	err = s.add(p.WithTimeout(time.Millisecond), known, &kmsg.MetadataResponse{Topics: []kmsg.MetadataResponseTopic{
+	err = s.addMatching(p.WithTimeout(time.Millisecond), known,
+		&kmsg.MetadataResponse{Topics: []kmsg.MetadataResponseTopic{
 		{Topic: &name}}})
 	if err == nil || !strings.Contains(err.Error(), `does not come to an end for the topic "`+name) || len(known) > 0 {
 		t.Errorf("expected an error that names the topic, found %v, %v", err, known)
@@ -221,7 +222,7 @@ func TestRegexWithoutAnswer(t *testing.T) {
 
 // A broker that came back does not know a member that joined before: Kafka's own consumer joins again then, and so does
 // ours.
-func TestForgottenMemberJoinsAnew(t *testing.T) {
+func TestUnknownMemberRejoins(t *testing.T) {
 	t.Parallel()
 	for _, code := range []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress,
 		kerr.CoordinatorNotAvailable} {

@@ -54,8 +54,9 @@ func TestDenied(t *testing.T) {
 		{"TLS", []kfake.Opt{kfake.TLS(secure)}, []string{"security.protocol=SSL", trust}, ""},
 		{"unknown authority", []kfake.Opt{kfake.TLS(secure)}, []string{"security.protocol=SSL",
 			"ssl.truststore.certificates=" + string(other.PEM())}, "TLS: ssl.truststore.certificates"},
-		{"other host", []kfake.Opt{kfake.TLS(serverOf(t, a, "somebody.else.invalid"))}, []string{"security.protocol=SSL",
-			trust}, "somebody.else.invalid"},
+		{"other host", []kfake.Opt{kfake.TLS(serverOf(t, a, "somebody.else.invalid"))},
+			[]string{"security.protocol=SSL",
+				trust}, "somebody.else.invalid"},
 		{"other host, no check", []kfake.Opt{kfake.TLS(serverOf(t, a, "somebody.else.invalid"))},
 			[]string{"security.protocol=SSL", trust, "ssl.endpoint.identification.algorithm="}, ""},
 		{"unknown authority, no check of hosts", []kfake.Opt{kfake.TLS(secure)}, []string{"security.protocol=SSL",
@@ -159,7 +160,7 @@ func readOnce(t *testing.T, c Config) error {
 }
 
 // A broker that ends connections because it is being stopped denies nobody: who asks it what it speaks gets no answer.
-func TestStoppedBrokerDeniesNobody(t *testing.T) {
+func TestStoppedBrokerIsNoDenial(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, "")
 	openCluster(t, []*door{d}, kfake.SeedTopics(1, "t"))

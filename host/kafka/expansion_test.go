@@ -133,8 +133,8 @@ func TestExpansionIsBounded(t *testing.T) {
 					}
 					expectTexts(t, err, topic, "partition 0", "offset 0", "fetch.max.decompressed.bytes",
 						fmt.Sprint(limit))
-					if took := after.TotalAlloc - before.TotalAlloc; took > bomb {
-						t.Errorf("expected at most %d bytes of memory, found %d", bomb, took)
+					if elapsed := after.TotalAlloc - before.TotalAlloc; elapsed > bomb {
+						t.Errorf("expected at most %d bytes of memory, found %d", bomb, elapsed)
 					}
 				})
 			}

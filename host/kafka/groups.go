@@ -10,25 +10,22 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Group is what a group's coordinator says of it.
+// Group describes a group.
 type Group struct {
-	// State is Kafka's name of it, Stable or Empty say; Type (consumer, connect) and Protocol are what the members have
-	// in common, "" where the coordinator does not say so.
+	// State is Kafka's name, such as Stable. Type (consumer, connect) and Protocol may be "".
 	State, Type, Protocol string
 	Members               []Member
 }
 
-// Member is one of a group.
+// Member is a member of a group.
 type Member struct {
-	// ClientID and Host tell people which process it is.
 	ClientID, Host string
-	// URL is where a worker of Kafka Connect's, or of ours, is reached; "" for others, and while the group forms.
-	URL string
-	// Metadata is what it said when it joined; none while the group forms.
+	// URL is the REST address of a Connect worker; "" for others, and during a rebalance.
+	URL      string
 	Metadata []byte
 }
 
-// Group asks the coordinator of a group about it; of one that there is not it says nothing, or Dead.
+// Group describes a group; an unknown group has no state, or Dead.
 func (a *Admin) Group(ctx context.Context, group string) (g Group, err error) {
 	request := kmsg.NewPtrDescribeGroupsRequest()
 	request.Groups = []string{group}
@@ -61,8 +58,7 @@ func (a *Admin) Group(ctx context.Context, group string) (g Group, err error) {
 	return g, nil
 }
 
-// Members are those of a consumer group that is stable, as people know processes: client id and host. While it forms
-// there are none.
+// Members lists the members of a stable consumer group as client ID and host.
 func (a *Admin) Members(ctx context.Context, group string) (members []string, err error) {
 	g, err := a.Group(ctx, group)
 	if g.State == "Stable" {

@@ -18,13 +18,13 @@ import (
 )
 
 // smallTopic is a broker whose topic rows takes batches of 2,000 bytes, with how many of its answers refused one. It
-// says what the topic takes where tells is set.
-func smallTopic(t *testing.T, partitions int32, tells bool) (c Config, refused *atomic.Int64) {
+// says what the topic takes where reportsLimit is set.
+func smallTopic(t *testing.T, partitions int32, reportsLimit bool) (c Config, refused *atomic.Int64) {
 	t.Helper()
 	b := openTestBroker(t, t.TempDir())
 	makeTopics(t, b.Addr(), Topic{Name: "rows", Partitions: partitions,
 		Configs: map[string]string{"max.message.bytes": "2000"}}, Topic{Name: "offsets"})
-	if !tells {
+	if !reportsLimit {
 		kafkatest.Refuse(b.Cluster, kmsg.DescribeConfigs, kafkatest.Always, kerr.TopicAuthorizationFailed)
 	}
 	c = shareable(t, b.Addr())
@@ -110,12 +110,12 @@ var outputs = map[string]func(t *testing.T, c Config, add func(Records)) error{
 func TestTopicOfSmallBatches(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		tells      bool
-		maxRequest int32
+		reportsLimit bool
+		maxRequest   int32
 	}{"max.message.bytes": {true, 1_000_012}, "max.request.size": {false, 1_800}} {
 		for by, send := range outputs {
 			t.Run(name+"/"+by, func(t *testing.T) {
-				config, refused := smallTopic(t, 3, c.tells)
+				config, refused := smallTopic(t, 3, c.reportsLimit)
 				config.Producer.MaxRequestBytes = c.maxRequest
 				require.NoError(t, config.LearnTopic(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"))
 				require.NoError(t, send(t, config, func(b Records) { fill(b, rowsOfTest) }))
@@ -136,8 +136,8 @@ func TestTopicOfSmallBatches(t *testing.T) {
 // transactions nothing of it is committed.
 func TestBatchTooLargeForItsTopic(t *testing.T) {
 	for name, c := range map[string]struct {
-		tells bool
-		add   func(Records)
+		reportsLimit bool
+		add          func(Records)
 	}{
 		"a record that the client refuses": {true, func(b Records) { add(b, make([]byte, 5000)) }},
 		"a record that brokers refuse":     {false, func(b Records) { add(b, make([]byte, 5000)) }},
@@ -145,13 +145,14 @@ func TestBatchTooLargeForItsTopic(t *testing.T) {
 	} {
 		for by, send := range outputs {
 			t.Run(name+"/"+by, func(t *testing.T) {
-				config, _ := smallTopic(t, 1, c.tells)
+				config, _ := smallTopic(t, 1, c.reportsLimit)
 				require.NoError(t, config.LearnTopic(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"))
 				err := send(t, config, c.add)
 				if !errors.Is(err, kerr.MessageTooLarge) || errors.As(err, new(*Rewound)) {
 					t.Errorf("expected MESSAGE_TOO_LARGE for good, found %v", err)
 				}
-				for _, want := range []string{"topic rows", "uncompressed_bytes=", "producer.override.max.request.size"} {
+				for _, want := range []string{"topic rows", "uncompressed_bytes=",
+					"producer.override.max.request.size"} {
 					assert.Error(t, err, want)
 				}
 				if of, n := valuesOf(t, config, "rows"); n > 0 {

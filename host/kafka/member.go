@@ -14,127 +14,108 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
-// Offsets are what a sink has settled: the offset of the next record by topic and partition, with the leader's epoch
-// of the last record (-1: unknown).
+// Offsets are the next offsets by topic and partition, with the leader epoch of the last record (-1: unknown).
 type Offsets map[string]map[int32]kgo.EpochOffset
 
-// ErrRebalanced is in the error of a commit that came after the group had given the partitions to somebody else. Their
-// records come again there; nothing is lost.
+// ErrRebalanced is the error of a commit for partitions that another member has now. It reads their records again.
 var ErrRebalanced = errors.New("the group has rebalanced")
 
-// ConsumerOptions say what a sink's consumer reads.
+// ConsumerOptions configure a sink's consumer.
 type ConsumerOptions struct {
-	// Group is connect-NAME, unless the configuration names another.
-	Group string
-	// ClientID is used unless the configuration has one: connector-consumer-orders-0.
+	Group    string
 	ClientID string
-	// Topics to read, or Regex that the whole name of a topic must match. Exactly one of both.
+	// Topics or a Regex for whole topic names; exactly one of both.
 	Topics []string
 	Regex  string
 	Rebalances
 
-	first bool // see Turn
+	exclusive bool // see Turn
 }
 
-// Rebalances are what a consumer calls when its partitions change; nil: nobody wants to know.
+// Rebalances are optional callbacks of a consumer.
 type Rebalances struct {
 	// Assigned is called with new partitions before their first record.
 	Assigned func(partitions map[string][]int32)
-	// Revoked is called with partitions that are about to go to another member, and returns the offsets settled so far,
-	// which are committed before they go. It runs at the same time as Poll and may take up to max.poll.interval.ms.
+	// Revoked is called before partitions are revoked and returns settled offsets, which are committed. It runs
+	// concurrently with Poll and may take up to max.poll.interval.ms.
 	Revoked func(ctx context.Context, partitions map[string][]int32) Offsets
-	// Lost is called with partitions that another member has already: what is under way for them comes twice.
+	// Lost is called with partitions that another member may have already; records in progress are delivered twice.
 	Lost func(partitions map[string][]int32)
-	// Metadata is what is stored with the offset `next` of a partition when that is committed, "" for nothing. Where
-	// it is longer than MaxCommitText, or than MetadataLimit said, nothing is committed. It is asked for partitions
-	// that were just revoked, too. ok false leaves the partition out, without an error: a commit waits while the group
-	// rebalances, and the offset may be of an assignment that is over.
+	// Metadata returns the text to commit with the offset next, also for partitions that were just revoked. It must
+	// not be longer than MaxCommitText or the MetadataLimit. ok false leaves the partition out: the offset may be of
+	// an earlier assignment.
 	Metadata func(topic string, partition int32, next int64) (text string, ok bool)
-	// MetadataLimit is called with how long that may be where the brokers take less than MaxCommitMetadata.
+	// MetadataLimit is called if the brokers allow less than MaxCommitMetadata.
 	MetadataLimit func(bytes int)
-	// Committed is called with the committed offsets of new partitions (-1: none) and what stands with them, after
-	// Assigned and before their first record.
+	// Committed is called with committed offsets of new partitions (-1: none), after Assigned and before their first
+	// record.
 	Committed func(topic string, partition int32, next int64, metadata CommitMetadata)
 }
 
-// CommitMetadata is what stands with a committed offset. The zero value means nothing.
+// CommitMetadata are the metadata of a committed offset. The zero value means none.
 type CommitMetadata struct {
-	// Text is what [Rebalances.Metadata] returned.
 	Text string
-	// Moved says why the text is not about the committed offset; "": it is, as far as one can tell. It may be of
-	// another offset or topic where a tool has copied the group's offsets, as MirrorMaker does, or where the topic was
-	// made again.
+	// Moved says why the text is about another offset or topic, "" if it is not: tools such as MirrorMaker copy
+	// offsets, and topics are recreated.
 	Moved string
-	// Verified: the text is about this offset of this very topic.
-	Verified bool
-	// WrittenFor is the offset that the text is about: the committed one, unless the metadata say another.
+	// Verified: offset and topic ID match.
+	Verified   bool
 	WrittenFor int64
-	// End is the partition's end offset. Only there with a text, or where it was moved.
+	// End is the partition's end offset, set with Text or Moved.
 	End int64
 }
 
-// Consumer reads for one task of a sink as a member of its group. Offsets are committed by Commit only. It owns the
-// goroutines of its client until Close; the group's heartbeat goes on while nobody polls.
+// Consumer reads for one sink task as a group member. It commits with Commit only. It owns the client's goroutines
+// until Close; heartbeats continue between polls.
 type Consumer struct {
-	config Config
-	o      ConsumerOptions
-	client *kgo.Client
-	dialer *security.Dialer
-	// session says whether the member may have been given up.
+	config  Config
+	options ConsumerOptions
+	client  *kgo.Client
+	dialer  *security.Dialer
 	session *Session
 
 	membership membership
 
-	mu sync.Mutex
-	// failure ends the next Poll.
+	mu       sync.Mutex
 	failure  error
-	metadata metadataRoom
-	// topics are the IDs of the topics that the member has had partitions of, replaced as a whole.
-	topics map[string]kadm.TopicID
-	// life ends with a failure that Poll must not wait for.
-	life context.Context
-	end  context.CancelFunc
-	// ready is closed when all of this is there: the client joins the group while it is being made, and calls back.
-	ready chan struct{}
-	// subscribe is called by the first Poll, where the member joins the group with that only; nil afterwards.
+	metadata metadataLimit
+	topics   map[string]kadm.TopicID
+	ctx      context.Context
+	cancel   context.CancelFunc
+	// ready is closed when the fields are set: the client calls back earlier.
+	ready     chan struct{}
 	subscribe func()
-	// counts are how many partitions the topics had when this member joined the group, or found them by topics.regex:
-	// those with higher numbers were added since. Only kept with auto.offset.reset=latest.
-	counts  map[string]int
-	unbegun unbegun
-	records []*kgo.Record // of the last poll
+	counts    map[string]int
+	unstarted unstarted
+	records   []*kgo.Record // of the last poll
 }
 
-// metadataRoom is how long metadata with an offset may be; asked: the brokers have taken one of that length.
-type metadataRoom struct {
-	longest int
-	asked   bool
+type metadataLimit struct {
+	bytes     int
+	confirmed bool
 }
 
-// unbegun are partitions whose beginning the coordinator did not take, as the member has to join again first, and its
-// answer.
-type unbegun struct {
+// unstarted are partitions whose start could not be committed until the member rejoins, and the error.
+type unstarted struct {
 	at      Offsets
 	refusal error
 }
 
-// deny ends Poll: brokers do not let the client in, and the client itself would try without end.
-func (s *Consumer) deny(err error) {
+func (s *Consumer) fail(err error) {
 	s.mu.Lock()
 	s.failure = err
 	s.mu.Unlock()
-	s.end()
+	s.cancel()
 }
 
-// failed is what ends Poll.
-func (s *Consumer) failed() error {
+func (s *Consumer) pollError() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.failure
 }
 
-// Alive returns nil where the partitions of this member cannot have gone to another one without its knowing. Within its
-// session it costs nothing; after one that is over, as after a pause of the process, the coordinator is asked.
+// Alive returns nil if no other member can own this member's partitions. It asks the coordinator only after a session
+// timeout, as after a pause of the process.
 func (s *Consumer) Alive(ctx context.Context) error {
 	if s.session.Lasts() {
 		return nil
@@ -142,16 +123,14 @@ func (s *Consumer) Alive(ctx context.Context) error {
 	return s.session.Confirm(ctx, s.client, s.config.Consumer.SessionTimeout)
 }
 
-// Lasts tells whether that is so by the time that the session has left.
+// Lasts reports whether the session has not timed out.
 func (s *Consumer) Lasts() bool { return s.session.Lasts() }
 
-// errNothingToCommit is returned by commitOnce if no partition is left to commit.
 var errNothingToCommit = errors.New("nothing to commit")
 
-// commitOnce sends one commit and returns the first error of a partition, or errNothingToCommit. It leaves out
-// partitions that this member does not own any more when the request is sent: a commit that waited for a rebalance is
-// sent with the new generation, so the coordinator would accept it and overwrite the offsets of the new owner. If
-// prepare is not nil, it may set the metadata of a partition; partitions for which it returns false are left out, too.
+// commitOnce sends one commit and returns the first error of a partition, or errNothingToCommit. It skips partitions
+// that are not owned when the request is sent: after a rebalance it has the new generation and would overwrite
+// offsets of the new owner. prepare may set metadata and returns false to skip a partition.
 func (s *Consumer) commitOnce(ctx context.Context, offsets Offsets,
 	prepare func(topic string, p *kmsg.OffsetCommitRequestTopicPartition) bool) (failure error) {
 	ctx = kgo.PreCommitFnContext(ctx, func(r *kmsg.OffsetCommitRequest) error {

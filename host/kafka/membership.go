@@ -10,8 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// membership holds the partitions of a consumer. The zero value owns none. Its methods may be called by several
-// goroutines.
+// membership holds the partitions of a consumer. It is safe for concurrent use.
 //
 // Invariants: all owned partitions were assigned to the ID in member. When the client joins with another ID, or keeps
 // partitions while the group changes to an eager protocol, nothing is owned until the client has dropped its
@@ -20,11 +19,9 @@ type membership struct {
 	mu     sync.Mutex
 	owned  map[string]map[int32]bool
 	member string // the ID of the member that was assigned the partitions
-	// stale is true while the client keeps an assignment that other members may have by now.
-	stale bool
+	stale  bool
 }
 
-// assign adds partitions that a member was assigned.
 func (m *membership) assign(member string, partitions map[string][]int32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -39,7 +36,6 @@ func (m *membership) assign(member string, partitions map[string][]int32) {
 	}
 }
 
-// drop removes partitions.
 func (m *membership) drop(partitions map[string][]int32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -50,14 +46,12 @@ func (m *membership) drop(partitions map[string][]int32) {
 	}
 }
 
-// owns reports whether a partition is owned now.
 func (m *membership) owns(topic string, partition int32) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.owned[topic][partition]
 }
 
-// count returns how many partitions are owned.
 func (m *membership) count() (n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -67,8 +61,6 @@ func (m *membership) count() (n int) {
 	return n
 }
 
-// join is called when the client joins the group with a member ID. lost are the partitions that are owned with another
-// ID; stale reports whether the client still keeps a stale assignment.
 func (m *membership) join(member string) (lost map[string][]int32, stale bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -78,15 +70,15 @@ func (m *membership) join(member string) (lost map[string][]int32, stale bool) {
 	return lost, m.stale
 }
 
-// downgrade is called when the group has agreed on an eager protocol, with which members join without partitions. lost
-// are those that this member has kept as one of a cooperative protocol.
+// downgrade is called when the group uses an eager protocol, whose members join without partitions. lost are owned
+// ones.
 func (m *membership) downgrade() (lost map[string][]int32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.expire()
 }
 
-// expire returns what is owned; if there is anything, the assignment of the client is stale. The caller holds mu.
+// expire returns the owned partitions, which makes a nonempty assignment stale. The caller holds mu.
 func (m *membership) expire() map[string][]int32 {
 	owned := map[string][]int32{}
 	for topic, partitions := range m.owned {
@@ -98,7 +90,6 @@ func (m *membership) expire() map[string][]int32 {
 	return owned
 }
 
-// clearStale resets stale, since the client drops its assignment, and returns its previous value.
 func (m *membership) clearStale() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -107,10 +98,9 @@ func (m *membership) clearStale() bool {
 	return stale
 }
 
-// memberBalancer wraps an assignor of one consumer. It makes the client drop its assignment if the group removed the
-// member while the client was joining again, or if the group changed to an eager protocol. By itself kgo 1.22 keeps the
-// partitions until it has joined: other members may have committed offsets since, and a commit that waited for the join
-// would set these back.
+// memberBalancer makes the client drop its assignment if the group removed the member while it was rejoining, or
+// changed to an eager protocol. kgo 1.22 keeps the partitions until it has joined: a commit that waited for the join
+// would reset offsets that other members have committed since.
 type memberBalancer struct {
 	kgo.GroupBalancer
 	consumer *Consumer
@@ -129,8 +119,8 @@ func (b memberBalancer) JoinGroupMetadata(topics []string, owned map[string][]in
 	return b.GroupBalancer.JoinGroupMetadata(topics, owned, generation)
 }
 
-// ParseSyncAssignment implements [kgo.GroupBalancer]. The error makes the client drop its assignment and join once
-// more: all partitions of the next assignment are new to it, so it reads their committed offsets.
+// ParseSyncAssignment implements [kgo.GroupBalancer]. The error makes the client drop its assignment and rejoin, so
+// that it reads all committed offsets again.
 func (b memberBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
 	s := b.consumer
 	if !b.IsCooperative() {

@@ -55,9 +55,9 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 			o := newTransacting(t, config, "g-c-0").Output()
 			require.NoError(t, page(t, o, "late", 1))
 			o.mu.Lock()
-			producer, epoch, err := o.held.ProducerID(t.Context())
-			o.began = o.began.Add(-2 * time.Minute)
-			o.held.away = func(time.Time) (string, time.Duration) { return "b:9092", 2 * time.Minute }
+			producer, epoch, err := o.current.ProducerID(t.Context())
+			o.startedAt = o.startedAt.Add(-2 * time.Minute)
+			o.current.outageSince = func(time.Time) (string, time.Duration) { return "b:9092", 2 * time.Minute }
 			o.mu.Unlock()
 			require.NoError(t, err)
 			if c.fenced {
@@ -100,7 +100,7 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 				}
 				return
 			}
-			again := o.of.Output()
+			again := o.transactions.Output()
 			require.NoError(t, errors.Join(page(t, again, "again", 1), again.Commit(t.Context())))
 			expectCommitted(t, config, "again", "1")
 		})

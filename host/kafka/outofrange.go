@@ -11,13 +11,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// outOfRange decides where a sink goes on whose next offset is not in the log: its records have expired before they
-// were read, or the log has become shorter. Kafka's consumer goes to where auto.offset.reset says, with a line of
-// information. Here it does so only where auto.offset.reset is set, and logs an error; otherwise what is missing is an
-// error that names it; where nothing is committed, always ([Consumer.beginAnew]). It decides nothing and returns nil if
-// the offset is in the log by now, or if this member does not own the partition.
-//
-// Behind expired records the sink goes on with the oldest that is left, also with `latest`, which would skip these too.
+// outOfRange handles a next offset that is not in the log: its records have expired, or the log was truncated. If
+// auto.offset.reset is set, it logs an error and resets the offset, after expired records always to the oldest one;
+// otherwise it returns an error. It does nothing if the offset is in the log by now or the partition is not owned.
 func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32) error {
 	if !s.membership.owns(topic, partition) {
 		return nil // kgo still fetches lost partitions until it has joined again
@@ -34,7 +30,7 @@ func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32
 	start, end := starts[topic][partition], ends[topic][partition]
 	at, known := s.position(topic, partition)
 	if !known {
-		return s.beginAnew(ctx, topic, partition, start, end)
+		return s.resetUncommitted(ctx, topic, partition, start, end)
 	}
 	to, missing := start, ""
 	switch {
@@ -52,23 +48,22 @@ func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32
 	}
 	switch s.config.Consumer.Reset {
 	case "earliest", "latest":
-		s.config.log().Error("kafka: records of a sink's topic are missing; it goes on as auto.offset.reset says",
-			"group", s.o.Group, "topic", topic, "partition", partition, "missing", missing, "goes_on_at", to)
+		s.config.log().Error("kafka: records of a sink's topic are missing; it continues as auto.offset.reset "+
+			"specifies",
+			"group", s.options.Group, "topic", topic, "partition", partition, "missing", missing, "goes_on_at", to)
 	default:
 		return &wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf("group %s, topic %s, partition %d: %s. To go on "+
 			"without them, set consumer.override.auto.offset.reset=earliest, or the offset of this sink (%d to %d)",
-			s.o.Group, topic, partition, missing, start, end)}
+			s.options.Group, topic, partition, missing, start, end)}
 	}
 	s.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: to}}})
 	return nil
 }
 
-// beginAnew is outOfRange where the group has no offset: the partition was to be read from where it began, or ended,
-// when the task joined, and that is no longer in the log. The client cannot be set to another offset then
-// ([kgo.Client.SetOffsets] skips such partitions) and would fetch nothing more. The offset to go on at is committed,
-// and the fault ends the task, which begins there when it is restarted: with `latest` it would else begin after
-// records that came since.
-func (s *Consumer) beginAnew(ctx context.Context, topic string, partition int32, start, end int64) error {
+// resetUncommitted is outOfRange for a partition without committed offset, which [kgo.Client.SetOffsets] skips. It
+// commits the offset to continue at and returns a fault: the restarted task begins there. With `latest` it would
+// otherwise skip records written since.
+func (s *Consumer) resetUncommitted(ctx context.Context, topic string, partition int32, start, end int64) error {
 	to, missing := start, fmt.Sprintf("the records before offset %d are no longer there (they have expired or were "+
 		"deleted) and may not have been read", start)
 	if start == 0 { // nothing has expired: the offset lies after the end
@@ -82,15 +77,16 @@ func (s *Consumer) beginAnew(ctx context.Context, topic string, partition int32,
 	case errors.Is(err, errNothingToCommit):
 		return nil
 	case err != nil:
-		return fmt.Errorf("group %s, topic %s, partition %d: %s; commit offset %d to go on there: %w", s.o.Group, topic,
-			partition, missing, to, Lacking(err, "READ", "Group "+s.o.Group))
+		return fmt.Errorf("group %s, topic %s, partition %d: %s; commit offset %d to go on there: %w", s.options.Group,
+			topic,
+			partition, missing, to, Lacking(err, "READ", "Group "+s.options.Group))
 	}
 	return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("group %s, topic %s, partition %d: nothing was "+
-		"committed, and %s. Offset %d is committed now: restart the task to go on there", s.o.Group, topic, partition,
+		"committed, and %s. Offset %d is committed now: restart the task to go on there", s.options.Group, topic,
+		partition,
 		missing, to)}
 }
 
-// position is the offset of the next record of a partition; false where nothing was read and nothing is committed.
 func (s *Consumer) position(topic string, partition int32) (next int64, known bool) {
 	at, known := s.client.UncommittedOffsets()[topic][partition]
 	if !known {

@@ -150,7 +150,7 @@ func TestOffsetBehindTheEnd(t *testing.T) {
 }
 
 // That is told also where another topic always has records.
-func TestExpiredRecordsBesideOthers(t *testing.T) {
+func TestExpiredRecordsOfOnePartition(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3", "4")
 	kafkatest.Put(t, b.Addr(), "busy", "0")
@@ -288,7 +288,7 @@ func TestOutOfRangeOfAnotherMember(t *testing.T) {
 	if err := s.outOfRange(ctx, "orders", 0); err != nil {
 		t.Errorf("expected no error for a partition of another member, found %v", err)
 	}
-	if err := s.beginAnew(ctx, "orders", 0, 4, 4); err != nil {
+	if err := s.resetUncommitted(ctx, "orders", 0, 4, 4); err != nil {
 		t.Errorf("expected no error for a partition that went to another member meanwhile, found %v", err)
 	}
 	stored, err := kadm.NewClient(s.client).FetchOffsets(ctx, "connect-orders")

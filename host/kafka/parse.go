@@ -14,14 +14,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Parse takes from a worker's properties those that are about Kafka clients; the rest is not looked at. Warnings name
-// settings that are Kafka's but change nothing here, and those below producer., consumer. or admin. that nobody knows.
-// The error is, or wraps, a [setting.Problem]; nobody here knows of files. ctx ends the reading of key stores.
+// Parse reads Kafka client properties of a worker and ignores others. Warnings name settings without effect, and
+// unknown ones after producer., consumer. or admin. The error wraps a [setting.Problem]. ctx cancels reading of key
+// stores.
 func Parse(ctx context.Context, properties map[string]string) (Config, setting.Problems, error) {
 	c := Defaults()
 	c.live, c.shared = &security.Live{}, &shared{}
-	warnings, err := c.apply(properties, map[string]side{
-		"": sideCommon, "producer.": sideProducer, "consumer.": sideConsumer, "admin.": sideAdmin,
+	warnings, err := c.apply(properties, map[string]clientKind{
+		"": kindCommon, "producer.": kindProducer, "consumer.": kindConsumer, "admin.": kindAdmin,
 	})
 	if err != nil {
 		return Config{}, warnings, err
@@ -33,28 +33,26 @@ func Parse(ctx context.Context, properties map[string]string) (Config, setting.P
 	if c.Proxy, err = security.NewProxy(properties, c.Bootstrap, c.live); err != nil {
 		return Config{}, warnings, err
 	}
-	notes, err := c.secure(ctx)
+	notes, err := c.buildAccess(ctx)
 	return c, append(warnings, notes...), err
 }
 
-// Override is the configuration of one connector: c changed by the connector's producer.override.*, consumer.override.*
-// and admin.override.* properties. ctx ends the reading of key stores.
+// Override returns c changed by a connector's producer.override.*, consumer.override.* and admin.override.*
+// properties. ctx cancels reading of key stores.
 func (c Config) Override(ctx context.Context, properties map[string]string) (Config, setting.Problems, error) {
-	warnings, err := c.apply(properties, map[string]side{
-		"producer.override.": sideProducer, "consumer.override.": sideConsumer, "admin.override.": sideAdmin,
+	warnings, err := c.apply(properties, map[string]clientKind{
+		"producer.override.": kindProducer, "consumer.override.": kindConsumer, "admin.override.": kindAdmin,
 	})
 	c.live, c.shared = c.live.Next(), cmp.Or(c.shared, &shared{})
 	if err != nil || !overridesAccess(properties) {
 		return c, warnings, err
 	}
-	notes, err := c.secure(ctx)
+	notes, err := c.buildAccess(ctx)
 	return c, append(warnings, notes...), err
 }
 
-// overridePrefixes are those of a connector's settings for its own clients.
 var overridePrefixes = []string{"producer.override.", "consumer.override.", "admin.override."}
 
-// overridesAccess tells whether properties of a connector change how its clients come to their brokers.
 func overridesAccess(properties map[string]string) bool {
 	for name := range properties {
 		for _, prefix := range overridePrefixes {
@@ -67,19 +65,19 @@ func overridesAccess(properties map[string]string) bool {
 	return false
 }
 
-// apply sets every property whose name begins with one of the prefixes. Names are taken in order, so that the first
-// error and the warnings do not depend on the map.
-func (c *Config) apply(properties map[string]string, prefixes map[string]side) (warnings setting.Problems, err error) {
+// apply sets properties in order of names, so that errors and warnings are deterministic.
+func (c *Config) apply(properties map[string]string, prefixes map[string]clientKind) (warnings setting.Problems,
+	err error) {
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		prefix, s := maxPrefix(name, prefixes)
-		if s == sideNone {
+		if s == kindNone {
 			continue
 		}
 		short, value := name[len(prefix):], setting.Trim(properties[name])
 		p, known := settings[s][short]
 		switch {
 		case security.Concerns(short):
-			warning, err := c.secured(s, short, security.Given{Name: name, Value: value})
+			warning, err := c.applySecurity(s, short, security.Given{Name: name, Value: value})
 			if err != nil {
 				return warnings, err
 			}
@@ -87,7 +85,7 @@ func (c *Config) apply(properties map[string]string, prefixes map[string]side) (
 				warnings = append(warnings, warning)
 			}
 		case known && p.set != nil:
-			note, err := p.give(c, name, value)
+			note, err := p.apply(c, name, value)
 			if err != nil {
 				return warnings, err
 			}
@@ -109,8 +107,7 @@ func warning(name string, code setting.Code, text string) setting.Problem {
 	return setting.Problem{Setting: name, Code: code, Text: text, Warning: true}
 }
 
-// secured notes a property of security for one kind of client. A warning without a text is none.
-func (c *Config) secured(s side, name string, given security.Given) (warns setting.Problem, err error) {
+func (c *Config) applySecurity(s clientKind, name string, given security.Given) (warns setting.Problem, err error) {
 	effective, warns, err := security.Check(name, given)
 	if !effective {
 		return warns, err
@@ -124,30 +121,26 @@ func (c *Config) secured(s side, name string, given security.Given) (warns setti
 	return warns, nil
 }
 
-// client is where the settings of one kind of client are.
-func (c *Config) client(s side) *ClientConfig {
+func (c *Config) client(s clientKind) *ClientConfig {
 	switch s {
-	case sideProducer:
+	case kindProducer:
 		return &c.Producer.ClientConfig
-	case sideConsumer:
+	case kindConsumer:
 		return &c.Consumer.ClientConfig
-	case sideAdmin:
+	case kindAdmin:
 		return &c.Admin
 	}
 	return &c.ClientConfig
 }
 
-// secure makes the accesses of all kinds of clients and returns what the user should know. Stores are opened, nothing
-// is sent. ctx ends the opening.
-func (c *Config) secure(ctx context.Context) (warnings setting.Problems, err error) {
+func (c *Config) buildAccess(ctx context.Context) (warnings setting.Problems, err error) {
 	if c.live == nil {
 		c.live = &security.Live{}
 	}
-	// The first is for clients of no kind, such as a worker's membership in its group.
-	for _, s := range []side{sideCommon, sideProducer, sideConsumer, sideAdmin} {
+	for _, s := range []clientKind{kindCommon, kindProducer, kindConsumer, kindAdmin} {
 		client := c.client(s)
-		merged := client.over(c.ClientConfig)
-		if like := c.alike(s, merged); like != nil {
+		merged := client.withDefaults(c.ClientConfig)
+		if like := c.sameAccess(s, merged); like != nil {
 			client.access = like.access
 			continue
 		}
@@ -166,10 +159,9 @@ func (c *Config) secure(ctx context.Context) (warnings setting.Problems, err err
 	return warnings, nil
 }
 
-// alike is a kind of client before s whose access would be the same: stores are opened and tokens are fetched once.
-func (c *Config) alike(s side, merged ClientConfig) *ClientConfig {
-	for before := sideCommon; before < s; before++ {
-		other := c.client(before).over(c.ClientConfig)
+func (c *Config) sameAccess(s clientKind, merged ClientConfig) *ClientConfig {
+	for before := kindCommon; before < s; before++ {
+		other := c.client(before).withDefaults(c.ClientConfig)
 		if maps.Equal(other.Security, merged.Security) && slices.Equal(other.Bootstrap, merged.Bootstrap) &&
 			other.ConnectTimeout == merged.ConnectTimeout {
 			return c.client(before)
@@ -178,7 +170,7 @@ func (c *Config) alike(s side, merged ClientConfig) *ClientConfig {
 	return nil
 }
 
-// EmbeddedListen tells whether bootstrap.servers asks for the embedded broker, and on which address: "" is the default
+// EmbeddedListen reports whether bootstrap.servers specifies the embedded broker, and its address; "" is the default
 // of [BrokerOptions.Listen].
 func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error) {
 	if len(bootstrap) == 0 || (bootstrap[0] != "embedded" && !strings.HasPrefix(bootstrap[0], "embedded:")) {
@@ -201,10 +193,10 @@ func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error
 	return fmt.Sprintf("127.0.0.1:%d", n), true, nil
 }
 
-func maxPrefix(name string, prefixes map[string]side) (string, side) {
-	best, found := "", sideNone
+func maxPrefix(name string, prefixes map[string]clientKind) (string, clientKind) {
+	best, found := "", kindNone
 	for prefix, s := range prefixes {
-		if strings.HasPrefix(name, prefix) && (found == sideNone || len(prefix) > len(best)) {
+		if strings.HasPrefix(name, prefix) && (found == kindNone || len(prefix) > len(best)) {
 			best, found = prefix, s
 		}
 	}

@@ -2,8 +2,8 @@ package kafka
 
 import "github.com/twmb/franz-go/pkg/kgo"
 
-// partitioner keeps a partition that the record names (0 or higher) and else does what Kafka's own producer does:
-// murmur2 of the key, or evenly filled batches without one.
+// partitioner keeps a record's partition (0 or higher), else it does what Kafka's producer does: murmur2 of the key,
+// or evenly filled batches.
 type partitioner struct{ byKey kgo.Partitioner }
 
 func newPartitioner() kgo.Partitioner {
@@ -16,14 +16,12 @@ func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
 
 type topicPartitioner struct{ byKey kgo.TopicBackupPartitioner }
 
-// RequiresConsistency: a record for a certain partition waits for it rather than going elsewhere while it has no
-// leader.
+// RequiresConsistency makes a record with a partition wait for its leader.
 func (p *topicPartitioner) RequiresConsistency(r *kgo.Record) bool {
 	return r.Partition >= 0 || p.byKey.RequiresConsistency(r)
 }
 
-// Partition is not called by the client, which prefers PartitionByBackup; it is right for records with a partition or a
-// key.
+// Partition is not called by the client, which prefers PartitionByBackup.
 func (p *topicPartitioner) Partition(r *kgo.Record, n int) int { return p.PartitionByBackup(r, n, nil) }
 
 func (p *topicPartitioner) PartitionByBackup(r *kgo.Record, n int, backup kgo.TopicBackupIter) int {

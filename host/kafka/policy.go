@@ -8,22 +8,20 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Settings of a worker that say what connectors may change about their Kafka clients, as in Kafka Connect.
+// Settings of a worker, as in Kafka Connect.
 const (
 	OverridePolicySetting    = "connector.client.config.override.policy"
 	OverrideAllowlistSetting = "connector.client.config.override.allowlist"
 )
 
-// Overrides are what connectors may change about their Kafka clients below producer.override., consumer.override. and
-// admin.override.
+// Overrides are the client properties that connectors may override.
 type Overrides struct {
 	policy string
 	all    bool
 	names  []string
 }
 
-// OverridePolicy is the policy of a worker by Kafka Connect's name or class; "" is All, as there. allowlist belongs to
-// Allowlist.
+// OverridePolicy parses a policy by Kafka Connect's name or class; "" is All. allowlist belongs to Allowlist.
 func OverridePolicy(name, allowlist string) (Overrides, error) {
 	const folder, class = "org.apache.kafka.connect.connector.policy.", "ConnectorClientConfigOverridePolicy"
 	o := Overrides{policy: strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(name), folder), class)}
@@ -43,7 +41,7 @@ func OverridePolicy(name, allowlist string) (Overrides, error) {
 	return o, nil
 }
 
-// Check tells whether a connector may have a setting.
+// Check returns an error if a connector may not have a setting.
 func (o Overrides) Check(setting string) error {
 	for _, prefix := range overridePrefixes {
 		short, ok := strings.CutPrefix(setting, prefix)

@@ -12,57 +12,52 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Producer writes the records of one feed: idempotent, acknowledged by all in-sync replicas unless configured
-// otherwise. Its client is its own, or that of all feeds with equal settings: see [Config.SharedProducer]. What fails
-// for one feed is no other's failure, unless brokers do not let the client in.
+// Producer writes the records of one feed, idempotent and acknowledged by all in-sync replicas unless configured
+// otherwise. Its client may be shared, see [Config.SharedProducer].
 //
-// Batches are acknowledged in the order in which they were produced, whatever partitions their records went to: the
-// done function of a batch is called after those of all earlier ones. Once a record has failed, its batch and all later
-// ones are reported as failed, so that nobody stores an offset after a lost record; the producer stays in that state.
+// Batches are reported in order. Once a record has failed, its batch and all later ones fail, so that no offset after
+// a lost record is stored.
 type Producer struct {
-	client *producing
-	limit  int // bytes of batches that are not reported yet
-	// through is the client of the open transaction; nil: records go through the one above.
-	through atomic.Pointer[kgo.Client]
+	client    *sharedClient
+	limit     int // bytes of batches that are not reported yet
+	txnClient atomic.Pointer[kgo.Client]
 
 	mu         sync.Mutex
 	bytes      int           // of the queue
-	room       chan struct{} // closed when bytes has shrunk; nil: nobody waits
+	spaceFreed chan struct{} // closed when bytes has shrunk; nil: nobody waits
 	queue      []*Batch      // produced and not yet reported, oldest first
-	delivering bool          // somebody calls done functions
+	reporting  bool          // somebody calls done functions
 	waiting    []chan struct{}
 	failure    error
 }
 
-// NewProducer opens a client; Close ends it. The client id is what the configuration says, else the one given, such as
-// connector-producer-orders-0.
+// NewProducer opens a producer. clientID is used unless configured, such as connector-producer-orders-0.
 func NewProducer(c Config, clientID string) (*Producer, error) {
-	client, err := newProducing(c, clientID)
+	client, err := newSharedClient(c, clientID)
 	if err != nil {
 		return nil, err
 	}
-	p, _ := client.join(c.Producer.BufferBytes)
+	p, _ := client.newProducer(c.Producer.BufferBytes)
 	return p, nil
 }
 
-// deny fails everything: brokers do not let the client in, and the client itself would try without end.
+// deny fails all batches: brokers reject the client, which would retry without end.
 func (p *Producer) deny(err error) {
 	p.mu.Lock()
 	if p.failure == nil {
 		p.failure = err
 	}
-	if p.room != nil {
-		close(p.room)
-		p.room = nil
+	if p.spaceFreed != nil {
+		close(p.spaceFreed)
+		p.spaceFreed = nil
 	}
 	p.mu.Unlock()
 }
 
-// slab is how many records are allocated at once.
 const slab = 512
 
-// Batch is a run of records that is acknowledged as a whole. The bytes that its records point to belong to the caller
-// and must stay as they are until done has been called.
+// Batch is acknowledged as a whole. The caller owns the bytes of its records and must not change them until done is
+// called.
 type Batch struct {
 	producer *Producer
 	slabs    [][]kgo.Record
@@ -70,32 +65,29 @@ type Batch struct {
 	n        int
 	bytes    int // of all records, with what they cost around their bytes
 
-	// promise is the method value of settle, made once: one allocation for the batch, none for a record.
-	promise func(*kgo.Record, error)
-	done    func(n int, err error)
-	// pending counts records without an answer, and one for Produce itself.
-	pending atomic.Int64
-	acked   atomic.Int64
-	failed  atomic.Pointer[error]
-	settled bool // under the producer's lock
+	// promise is the method value of onAnswer: one allocation for the batch, none for a record.
+	promise  func(*kgo.Record, error)
+	done     func(n int, err error)
+	pending  atomic.Int64
+	acked    atomic.Int64
+	failed   atomic.Pointer[error]
+	answered bool // under the producer's lock
 }
 
-// batches are those that were used before, of all producers.
 var batches sync.Pool
 
-// NewBatch is an empty batch, of memory that an earlier one used where possible.
 func (p *Producer) NewBatch() *Batch {
 	b, _ := batches.Get().(*Batch)
 	if b == nil {
 		b = &Batch{}
-		b.promise = b.settle
+		b.promise = b.onAnswer
 	}
 	b.producer = p
 	return b
 }
 
-// Add appends an empty record to be filled in: Topic is needed; Partition is -1 (chosen by the key) and may be set;
-// without a Timestamp it gets the present. Key and Value may be nil.
+// Add appends a record to be filled in: Topic is required; Partition is -1 (by key); a zero Timestamp means now. Key
+// and Value may be nil.
 func (b *Batch) Add() *kgo.Record {
 	if b.n == len(b.slabs)*slab {
 		b.slabs = append(b.slabs, make([]kgo.Record, slab))
@@ -106,7 +98,6 @@ func (b *Batch) Add() *kgo.Record {
 	return r
 }
 
-// Headers are n empty headers for a record of this batch.
 func (b *Batch) Headers(n int) []kgo.RecordHeader {
 	if len(b.headers)+n > cap(b.headers) {
 		b.headers = make([]kgo.RecordHeader, 0, max(slab, n)) // records keep what they were given of the old one
@@ -116,7 +107,7 @@ func (b *Batch) Headers(n int) []kgo.RecordHeader {
 	return b.headers[start : start+n : start+n]
 }
 
-// EachTopic calls see with the topics of the batch's records, each once where they stand together.
+// EachTopic calls see with the topic of each run of records.
 func (b *Batch) EachTopic(see func(topic string)) {
 	last, left := "", b.n
 	for _, slab := range b.slabs {
@@ -130,16 +121,14 @@ func (b *Batch) EachTopic(see func(topic string)) {
 	}
 }
 
-// Len is the number of records.
 func (b *Batch) Len() int { return b.n }
 
 func (b *Batch) at(i int) *kgo.Record { return &b.slabs[i/slab][i%slab] }
 
-// Produce sends the records on their way. It waits while more bytes than buffer.memory are not acknowledged yet (a
-// larger batch goes alone); when ctx ends that wait, the batch fails as a whole and nothing of it is sent. When all
-// records are acknowledged or have failed, done is called with the number of acknowledged ones and the first error, and
-// the batch belongs to the producer again. done runs where the client's answers arrive: it must not block and must not
-// call Flush. An empty batch is a mark: its done is called when all that was produced before is settled.
+// Produce sends a batch. It waits while more than buffer.memory bytes are unacknowledged (a larger batch is sent
+// alone); if ctx ends the wait, nothing of the batch is sent. done is called with the number of acknowledged records
+// and the first error, and the batch is recycled. done must neither block nor call Flush. An empty batch is reported
+// when all earlier ones are.
 func (p *Producer) Produce(ctx context.Context, b *Batch, done func(n int, err error)) {
 	b.done = done
 	b.pending.Store(int64(b.n) + 1)
@@ -149,23 +138,21 @@ func (p *Producer) Produce(ctx context.Context, b *Batch, done func(n int, err e
 	b.release(1)
 }
 
-// send gives the records of a batch to the client.
 func (p *Producer) send(b *Batch) {
-	client := p.sending()
+	client := p.currentClient()
 	for i := range b.n {
 		if b.failed.Load() != nil {
 			b.release(int64(b.n - i)) // those that are not sent
 			return
 		}
 		r := b.at(i)
-		r.Context = p.client.life
-		client.Produce(p.client.life, r, b.promise)
+		r.Context = p.client.ctx
+		client.Produce(p.client.ctx, r, b.promise)
 	}
 }
 
-// sending is the client that records go through; nil where there is a transaction for each page and none is open.
-func (p *Producer) sending() *kgo.Client {
-	if client := p.through.Load(); client != nil {
+func (p *Producer) currentClient() *kgo.Client {
+	if client := p.txnClient.Load(); client != nil {
 		return client
 	}
 	return p.client.Client
@@ -183,15 +170,14 @@ func (b *Batch) measure() {
 	}
 }
 
-// enqueue waits for room and gives b its place; b is marked as failed where nothing of it may be sent.
 func (p *Producer) enqueue(ctx context.Context, b *Batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for p.failure == nil && b.bytes > 0 && p.bytes > 0 && p.bytes+b.bytes > p.limit {
-		if p.room == nil {
-			p.room = make(chan struct{})
+		if p.spaceFreed == nil {
+			p.spaceFreed = make(chan struct{})
 		}
-		room := p.room
+		room := p.spaceFreed
 		p.mu.Unlock()
 		select {
 		case <-room:
@@ -210,26 +196,26 @@ func (p *Producer) enqueue(ctx context.Context, b *Batch) {
 	p.queue = append(p.queue, b)
 }
 
-// settle is the promise of every record.
-func (b *Batch) settle(r *kgo.Record, err error) {
+func (b *Batch) onAnswer(r *kgo.Record, err error) {
 	switch {
 	case err == nil:
 		b.acked.Add(1)
 	case errors.Is(err, kerr.MessageTooLarge):
-		// The client keeps the limit that a topic had when it first wrote there: the next one asks for it again.
+		// The client caches a topic's limit; the next client reads it again.
 		b.producer.client.retire()
 		b.fail(fmt.Errorf("produce to topic %s: a batch is larger than the topic's max.message.bytes or our "+
 			"max.request.size (%d). Set producer.override.max.request.size to at most max.message.bytes, or raise "+
-			"both where a record alone is larger: %w", r.Topic, b.producer.client.most, err))
+			"both where a record alone is larger: %w", r.Topic, b.producer.client.maxRequestBytes, err))
 	default:
-		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, mistimed(r, Lacking(err, "WRITE", "Topic "+r.Topic))))
+		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, withClockHint(r,
+			Lacking(err, "WRITE", "Topic "+r.Topic))))
 		b.producer.client.retire()
 	}
 	b.release(1)
 }
 
-// mistimed adds a record's time to an error about it: the brokers' answer does not say whose clock may be wrong.
-func mistimed(r *kgo.Record, err error) error {
+// withClockHint adds both times to an InvalidTimestamp error, which does not say whose clock may be wrong.
+func withClockHint(r *kgo.Record, err error) error {
 	if !errors.Is(err, kerr.InvalidTimestamp) {
 		return err
 	}
@@ -247,22 +233,21 @@ func (b *Batch) release(n int64) {
 	}
 }
 
-// report calls done for b and what waits after it, in order, one at a time.
 func (p *Producer) report(settled *Batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	settled.settled = true
-	if p.delivering {
+	settled.answered = true
+	if p.reporting {
 		return // whoever delivers now sees it
 	}
-	p.delivering = true
-	for len(p.queue) > 0 && p.queue[0].settled {
+	p.reporting = true
+	for len(p.queue) > 0 && p.queue[0].answered {
 		b := p.queue[0]
 		p.queue = p.queue[1:]
 		p.bytes -= b.bytes
-		if p.room != nil {
-			close(p.room)
-			p.room = nil
+		if p.spaceFreed != nil {
+			close(p.spaceFreed)
+			p.spaceFreed = nil
 		}
 		if failed := b.failed.Load(); failed != nil && p.failure == nil {
 			p.failure = *failed
@@ -275,7 +260,7 @@ func (p *Producer) report(settled *Batch) {
 		p.mu.Lock()
 		p.recycle(b)
 	}
-	p.delivering = false
+	p.reporting = false
 	if len(p.queue) == 0 {
 		p.queue = nil
 		for _, w := range p.waiting {
@@ -285,7 +270,6 @@ func (p *Producer) report(settled *Batch) {
 	}
 }
 
-// recycle keeps the memory of batches of ordinary size.
 func (p *Producer) recycle(b *Batch) {
 	const slabs = 32
 	for i := range b.n {
@@ -296,24 +280,23 @@ func (p *Producer) recycle(b *Batch) {
 	}
 	clear(b.headers)
 	b.headers = b.headers[:0]
-	b.n, b.done, b.settled = 0, nil, false
+	b.n, b.done, b.answered = 0, nil, false
 	b.acked.Store(0)
 	b.failed.Store(nil)
 	batches.Put(b)
 }
 
-// Flush sends what lingers and waits until every batch has been reported. It returns the first failure since the
-// producer was opened, or the context's error.
+// Flush waits until every batch has been reported. It returns the first failure of the producer, or the context's
+// error.
 func (p *Producer) Flush(ctx context.Context) error {
-	// The client's flush would wait for the records of other feeds too; until it is ended it keeps what is there from
-	// lingering.
+	// The client's Flush stops lingering, but would also wait for records of other feeds.
 	sending, sent := context.WithCancel(ctx)
 	defer sent()
-	if client := p.sending(); client != nil {
+	if client := p.currentClient(); client != nil {
 		go func() { _ = client.Flush(sending) }()
 	}
 	p.mu.Lock()
-	if len(p.queue) == 0 && !p.delivering {
+	if len(p.queue) == 0 && !p.reporting {
 		defer p.mu.Unlock()
 		return p.failure
 	}
@@ -328,17 +311,16 @@ func (p *Producer) Flush(ctx context.Context) error {
 	}
 }
 
-// Err is the first failure since the producer was opened.
 func (p *Producer) Err() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.failure
 }
 
-// Close flushes for as long as ctx lasts, then ends the client where nobody shares it: batches that are not settled by
-// then fail. Those of a client that others go on with are reported when the client is done with them.
+// Close flushes until ctx ends, then closes the client unless it is shared. Batches without a response fail with
+// their client.
 func (p *Producer) Close(ctx context.Context) error {
 	err := p.Flush(ctx)
-	p.client.leave(p)
+	p.client.remove(p)
 	return err
 }

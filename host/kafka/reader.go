@@ -19,16 +19,15 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
-// ErrUnknownTopic is in the error of whoever asks for a topic that the broker does not have.
+// ErrUnknownTopic is the error for a topic that the broker does not have.
 var ErrUnknownTopic = errors.New("unknown topic")
 
-// ErrStop ends a read without an error when the function that takes a [Reader]'s records returns it.
+// ErrStop ends a read without an error if the callback returns it.
 var ErrStop = errors.New("stop reading")
 
 // Positions are offsets of the next record by partition.
 type Positions map[int32]int64
 
-// setAt sets what a map holds of a partition.
 func setAt[P ~map[int32]V, V any](m map[string]P, topic string, partition int32, value V) {
 	if m[topic] == nil {
 		m[topic] = P{}
@@ -36,9 +35,8 @@ func setAt[P ~map[int32]V, V any](m map[string]P, topic string, partition int32,
 	m[topic][partition] = value
 }
 
-// Reader reads a topic from and up to given offsets, partition by partition, without a group. Unlike a consumer it
-// knows where it stands after control records and aborted transactions, so that it ends where the end offset is in
-// such a gap.
+// Reader reads a range of offsets of a topic without a group. Unlike a consumer it knows the offset after control
+// records and aborted transactions, so it ends correctly if the end offset is in such a gap.
 type Reader struct {
 	config Config
 	client *kgo.Client
@@ -46,9 +44,8 @@ type Reader struct {
 	admin  *kadm.Client
 }
 
-// NewReader opens a client; Close ends it.
 func NewReader(c Config) (*Reader, error) {
-	client, dialer, err := newClient(c.ConsumerOpts(c.Consumer.over(c.ClientConfig).metadataMinAge(
+	client, dialer, err := newClient(c.ConsumerOpts(c.Consumer.withDefaults(c.ClientConfig).metadataMinAge(
 		50 * time.Millisecond)))
 	if err != nil {
 		return nil, err
@@ -56,39 +53,29 @@ func NewReader(c Config) (*Reader, error) {
 	return &Reader{c, client, dialer, kadm.NewClient(client)}, nil
 }
 
-// Close ends the client.
 func (r *Reader) Close() { r.client.Close() }
 
-// ReadOptions bound a read.
 type ReadOptions struct {
-	// From is where to start in each partition; partitions that are missing start at the log's start, and one whose
-	// log begins later starts there.
+	// From are the start offsets; default and minimum is the log start offset.
 	From Positions
-	// To is where to end (exclusive); nil: at the ends that the topic has when Read begins. Otherwise partitions
-	// that are missing are not read.
+	// To are the end offsets (exclusive); nil means the present ends. Otherwise missing partitions are not read.
 	To Positions
-	// Resumed: From is where an earlier read of the topic stood. A partition that ends before that, or is not there, is
-	// an error: it has lost records, or the topic was deleted and made again.
+	// Resumed: From is from an earlier read. A partition that ends before it is an error.
 	Resumed bool
-	// Follow goes on with new records until the context ends; partitions that are added meanwhile are not read.
-	Follow bool
-	// Uncommitted gives records of open and aborted transactions too.
+	// Follow continues with new records until the context ends, but not with new partitions.
+	Follow      bool
 	Uncommitted bool
-	// Expected: the topic is there, so brokers that do not know it are asked again for 30 s, as by Kafka Connect's
-	// KafkaBasedLog: for a moment after it was made only the controller knows it.
+	// Expected retries an unknown topic for 30 s, as Kafka Connect's KafkaBasedLog does: at first only the controller
+	// knows a new topic.
 	Expected bool
-	// SideBySide reads partitions side by side, where their order among each other does not matter; the records
-	// are handed over one at a time all the same. Not with [ErrStop].
+	// SideBySide reads partitions concurrently; callbacks are still serialized. Not with [ErrStop].
 	SideBySide bool
 }
 
-// partitionsBeside is how many partitions are read side by side: enough to have one on its way while another is
-// looked at.
-const partitionsBeside = 4
+const parallelPartitions = 4
 
-// Read hands every record to each, in order within a partition, one partition after the other unless the options say
-// otherwise. The records and their bytes may be kept. It returns where it stands, also with an error. The end of the
-// context while following is no error.
+// Read calls each with every record, in order within a partition, by default one partition after the other. Records
+// may be kept. It returns the reached offsets, also with an error. A canceled context while following is no error.
 func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each func(*kgo.Record) error) (Positions,
 	error) {
 	from, to, err := r.bounds(ctx, topic, o)
@@ -111,7 +98,6 @@ func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each fun
 	return from, err
 }
 
-// readAll moves from up to the ends. The first error ends all.
 func (r *Reader) readAll(ctx context.Context, topic string, from, to Positions, o ReadOptions,
 	each func(*kgo.Record) error) error {
 	ctx, end := context.WithCancel(ctx)
@@ -152,7 +138,7 @@ func (r *Reader) readAll(ctx context.Context, topic string, from, to Positions, 
 	}
 	count := 1
 	if o.SideBySide {
-		count = min(partitionsBeside, len(to))
+		count = min(parallelPartitions, len(to))
 	}
 	for range count {
 		readers.Go(func() {
@@ -169,8 +155,8 @@ func (r *Reader) readAll(ctx context.Context, topic string, from, to Positions, 
 	return failed
 }
 
-// Empty tells whether no record that can be read lies in any partition from one offset up to another: a consumer that
-// stands there has caught up, though markers and aborted records keep its offset below the end.
+// Empty reports whether no readable record is in a range: a consumer there has caught up although markers and aborted
+// records keep its offset below the end.
 func (r *Reader) Empty(ctx context.Context, topic string, from, to Positions) (bool, error) {
 	empty := true
 	_, err := r.Read(ctx, topic, ReadOptions{From: from, To: to}, func(*kgo.Record) error {
@@ -180,8 +166,8 @@ func (r *Reader) Empty(ctx context.Context, topic string, from, to Positions) (b
 	return empty && err == nil, err
 }
 
-// AwaitCommitted waits until all that was written to a topic before is committed or aborted: what [Reader.Read] cannot
-// read before, although it was committed, because it lies after the records of a transaction that is open.
+// AwaitCommitted waits until everything written to a topic before is committed or aborted, since records after those
+// of an open transaction cannot be read.
 func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 	written, err := offsetsOf(ctx, r.admin.ListEndOffsets, topic)
 	if err != nil {
@@ -209,7 +195,7 @@ func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 	}
 }
 
-// Since is where the first record of each partition is whose timestamp is not before a time, or the partition's end.
+// Since returns the offsets of the first records that are not before a time.
 func (r *Reader) Since(ctx context.Context, topic string, at time.Time) (Positions, error) {
 	found, err := offsetsOf(ctx, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
 		return r.admin.ListOffsetsAfterMilli(ctx, at.UnixMilli(), topics...)
@@ -217,7 +203,6 @@ func (r *Reader) Since(ctx context.Context, topic string, at time.Time) (Positio
 	return found[topic], r.dialer.Explain(err)
 }
 
-// bounds works out where each partition is to be read from and to.
 func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from, to Positions, err error) {
 	starts, err := offsetsOf(ctx, r.admin.ListStartOffsets, topic)
 	if err != nil {
@@ -232,7 +217,7 @@ func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from,
 		return nil, nil, err
 	}
 	if o.Resumed {
-		if err := r.shrunk(ctx, topic, o.From, ends[topic]); err != nil {
+		if err := r.checkShrunk(ctx, topic, o.From, ends[topic]); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -255,11 +240,10 @@ func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from,
 	return from, to, nil
 }
 
-// ErrShrunk is in the error of a read that is resumed, of a topic that ends before what was read of it.
+// ErrShrunk is the error of a resumed read whose topic ends before its start.
 var ErrShrunk = errors.New("it has lost records, or was deleted and made again")
 
-// shrunk is the error of partitions that end before what was read of them. ends may be those of finished transactions.
-func (r *Reader) shrunk(ctx context.Context, topic string, from, ends Positions) error {
+func (r *Reader) checkShrunk(ctx context.Context, topic string, from, ends Positions) error {
 	var logs map[string]Positions
 	for _, partition := range slices.Sorted(maps.Keys(from)) {
 		if end, there := ends[partition]; there && from[partition] <= end {
@@ -279,16 +263,14 @@ func (r *Reader) shrunk(ctx context.Context, topic string, from, ends Positions)
 	return nil
 }
 
-// offsetsOf asks for offsets of topics until their leaders answer: brokers that take over from others, or have a topic
-// that was made a moment ago, may not lead it for longer than the client itself tries.
 func offsetsOf(ctx context.Context, ask func(context.Context, ...string) (kadm.ListedOffsets, error),
 	topics ...string) (map[string]Positions, error) {
 	for failures := 0; ; failures++ {
-		found, err := listed(ask(ctx, topics...))
+		found, err := toPositions(ask(ctx, topics...))
 		if err == nil {
 			return found, nil
 		}
-		if !leaderMoves(err) || failures == leaderTries {
+		if !isLeaderChange(err) || failures == leaderTries {
 			return nil, err
 		}
 		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
@@ -297,7 +279,7 @@ func offsetsOf(ctx context.Context, ask func(context.Context, ...string) (kadm.L
 	}
 }
 
-func listed(offsets kadm.ListedOffsets, err error) (map[string]Positions, error) {
+func toPositions(offsets kadm.ListedOffsets, err error) (map[string]Positions, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list offsets: %w", err)
 	}
@@ -319,7 +301,6 @@ func listed(offsets kadm.ListedOffsets, err error) (map[string]Positions, error)
 	return result, nil
 }
 
-// readPartition moves at[partition] up to end.
 func (r *Reader) readPartition(ctx context.Context, topic string, partition int32, at Positions, end int64,
 	uncommitted bool, each func(*kgo.Record) error) error {
 	if at[partition] >= end {
@@ -340,7 +321,6 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 		case err == nil:
 			failures = 0
 		case errors.Is(err, kerr.OffsetOutOfRange) && failures == 0:
-			// Retention moved the start of the log since it was listed.
 			failures++
 			starts, err := offsetsOf(ctx, r.admin.ListStartOffsets, topic)
 			if err != nil {
@@ -351,7 +331,7 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 				continue
 			}
 			return kerr.OffsetOutOfRange
-		case leaderMoves(err) && failures < leaderTries:
+		case isLeaderChange(err) && failures < leaderTries:
 			failures++
 			where = leadership{}
 			if err := pause.For(ctx, 100*time.Millisecond); err != nil {
@@ -380,43 +360,37 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 	return nil
 }
 
-// stalls counts answers in succession that bring a reader of a partition no further.
 type stalls struct {
-	// empties are those without any batch although the broker could read up to the end, stuck those with batches that
-	// hold nothing from the reader's offset on.
+	// empties counts responses without any batch although the broker could read up to the end, stuck those whose
+	// batches end before the offset.
 	empties, stuck int
 }
 
-// next returns the offset to go on at, after an answer whose records were taken up to at.
 func (s *stalls) next(at, end int64, got fetched) (next int64, err error) {
 	next = max(at, min(got.next, end))
-	if next > at || len(got.records) > 0 || !got.anything {
+	if next > at || len(got.records) > 0 || !got.hasBatches {
 		s.stuck = 0
 	} else if s.stuck++; s.stuck == 3 {
 		return next, errors.New("the broker answers with batches that hold nothing from there on")
 	}
-	if got.anything || got.readable < end {
+	if got.hasBatches || got.readable < end {
 		s.empties = 0
 		return next, nil
 	}
-	// The broker has nothing at or after the offset although the end lies after it: what was there is compacted away.
-	// Twice, since a broker that throttles us also answers nothing.
+	// The remaining records were compacted away. Twice, since a throttling broker also returns nothing.
 	if s.empties++; s.empties == 2 {
 		return end, nil
 	}
 	return next, nil
 }
 
-// leaderTries is how often a partition's leader is looked for again, each time after a tenth of a second: brokers that
-// start, or take over from others, take some seconds.
+// leaderTries is how often a leader is looked up, every 100 ms: starting brokers need some seconds.
 const leaderTries = 300
 
-// errUnanswered is in the error of a request that a partition's leader has not answered.
-var errUnanswered = errors.New("the leader does not answer")
+var errNoResponse = errors.New("the leader does not answer")
 
-// leaderMoves tells whether a partition's leader is to be looked for again: it says that it does not lead, or it does
-// not answer although metadata name it, as they do for some seconds after a broker was killed.
-func leaderMoves(err error) bool {
+// isLeaderChange includes missing responses: metadata name a killed broker for some seconds.
+func isLeaderChange(err error) bool {
 	unanswered, denied := (*kadm.ShardErrors)(nil), (*security.Denied)(nil)
 	switch {
 	case kerr.IsRetriable(err):
@@ -424,10 +398,9 @@ func leaderMoves(err error) bool {
 	case errors.As(err, &denied), errors.Is(err, kgo.ErrClientClosed):
 		return false
 	}
-	return errors.Is(err, errUnanswered) || errors.As(err, &unanswered)
+	return errors.Is(err, errNoResponse) || errors.As(err, &unanswered)
 }
 
-// leadership is where a partition is read.
 type leadership struct {
 	topic *kadm.TopicDetail
 	node  int32
@@ -456,12 +429,11 @@ func (r *Reader) leader(ctx context.Context, topic string, partition int32) (lea
 	}
 }
 
-// fetched is one answer: next is the offset after all that was read, readable where reading ends at this time.
 type fetched struct {
-	records  []*kgo.Record
-	next     int64
-	readable int64
-	anything bool
+	records    []*kgo.Record
+	next       int64
+	readable   int64
+	hasBatches bool
 }
 
 func (r *Reader) fetch(ctx context.Context, where leadership, partition int32, offset int64, uncommitted bool) (fetched,
@@ -486,7 +458,7 @@ func (r *Reader) fetch(ctx context.Context, where leadership, partition int32, o
 
 	answer, err := r.client.Broker(int(where.node)).Request(ctx, request)
 	if err != nil {
-		return fetched{}, fmt.Errorf("%w: %w", errUnanswered, err)
+		return fetched{}, fmt.Errorf("%w: %w", errNoResponse, err)
 	}
 	response := answer.(*kmsg.FetchResponse)
 	if err := kerr.ErrorForCode(response.ErrorCode); err != nil {
@@ -501,7 +473,7 @@ func (r *Reader) fetch(ctx context.Context, where leadership, partition int32, o
 		Offset: offset, IsolationLevel: level, Topic: where.topic.Topic, Partition: partition,
 	}, raw, r.client.OptValue(kgo.WithDecompressor).(kgo.Decompressor), nil)
 	if processed.Err != nil {
-		return fetched{}, r.config.Consumer.tooLarge(processed.Err, offset)
+		return fetched{}, r.config.Consumer.explainTooLarge(processed.Err, offset)
 	}
 	readable := processed.LastStableOffset
 	if uncommitted || readable < 0 {
@@ -510,7 +482,6 @@ func (r *Reader) fetch(ctx context.Context, where leadership, partition int32, o
 	return fetched{processed.Records, next, readable, len(raw.RecordBatches) > 0}, nil
 }
 
-// follow goes on from the given positions with new records, as they come.
 func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommitted bool,
 	each func(*kgo.Record) error) error {
 	offsets := map[int32]kgo.Offset{}
@@ -549,7 +520,7 @@ func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommi
 		for _, e := range fetches.Errors() {
 			if lost := (*kgo.ErrDataLoss)(nil); !errors.As(e.Err, &lost) {
 				return fmt.Errorf("follow %s, partition %d: %w", e.Topic, e.Partition,
-					Lacking(config.Consumer.tooLarge(e.Err, at[e.Partition]), "READ", "Topic "+topic))
+					Lacking(config.Consumer.explainTooLarge(e.Err, at[e.Partition]), "READ", "Topic "+topic))
 			}
 		}
 	}

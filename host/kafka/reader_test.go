@@ -286,19 +286,19 @@ func TestStalls(t *testing.T) {
 	}
 	some := []*kgo.Record{{}}
 	for name, steps := range map[string][]step{
-		"records":              {{got: fetched{records: some, next: 5, readable: 9, anything: true}, at: 5, next: 5}},
-		"after compacted ones": {{got: fetched{next: 7, readable: 9, anything: true}, at: 5, next: 7}},
-		"beyond the end":       {{got: fetched{next: 12, readable: 12, anything: true}, at: 5, next: 9}},
+		"records":              {{got: fetched{records: some, next: 5, readable: 9, hasBatches: true}, at: 5, next: 5}},
+		"after compacted ones": {{got: fetched{next: 7, readable: 9, hasBatches: true}, at: 5, next: 7}},
+		"beyond the end":       {{got: fetched{next: 12, readable: 12, hasBatches: true}, at: 5, next: 9}},
 		"nothing, twice": {{got: fetched{readable: 9}, at: 5, next: 5},
 			{got: fetched{readable: 9}, at: 5, next: 9}},
 		"nothing, then something": {{got: fetched{readable: 9}, at: 5, next: 5},
-			{got: fetched{records: some, next: 6, readable: 9, anything: true}, at: 6, next: 6},
+			{got: fetched{records: some, next: 6, readable: 9, hasBatches: true}, at: 6, next: 6},
 			{got: fetched{readable: 9}, at: 6, next: 6}},
 		"open transactions": {{got: fetched{readable: 5}, at: 5, next: 5}, {got: fetched{readable: 5}, at: 5, next: 5},
 			{got: fetched{readable: 5}, at: 5, next: 5}},
-		"batches with nothing": {{got: fetched{next: 5, readable: 9, anything: true}, at: 5, next: 5},
-			{got: fetched{next: 5, readable: 9, anything: true}, at: 5, next: 5},
-			{got: fetched{next: 5, readable: 9, anything: true}, at: 5, next: 5, isRefused: true}},
+		"batches with nothing": {{got: fetched{next: 5, readable: 9, hasBatches: true}, at: 5, next: 5},
+			{got: fetched{next: 5, readable: 9, hasBatches: true}, at: 5, next: 5},
+			{got: fetched{next: 5, readable: 9, hasBatches: true}, at: 5, next: 5, isRefused: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var s stalls

@@ -5,23 +5,21 @@ import (
 	"strings"
 )
 
-// Reserved are topics that records of connectors must not be written to, on whatever cluster and by whatever client:
-// Kafka's own, and those in which workers keep offsets, configurations and states. A record there would be believed: a
-// forged offset has a connector skip rows. The zero value holds Kafka's own. Whoever sends rows, dead letters included,
-// asks [Reserved.Check] before the first one of a topic.
+// Reserved are topics that connectors must not write to: Kafka's own, and those of workers for offsets,
+// configurations and statuses. A forged offset there would make a connector skip rows. The zero value has Kafka's
+// own. Check each topic before its first record, dead letters included.
 type Reserved struct {
 	uses map[string]string // by the name in lower case
 }
 
-// ofKafka are topics that brokers keep for themselves.
-var ofKafka = map[string]string{
+var kafkaTopics = map[string]string{
 	"__consumer_offsets":  "the offsets of Kafka's groups",
 	"__transaction_state": "the transactions of Kafka's producers",
 	"__share_group_state": "the states of Kafka's share groups",
 	"__cluster_metadata":  "Kafka's own metadata",
 }
 
-// Add reserves a topic for what use says; a name that is empty is none.
+// Add reserves a topic; an empty name is ignored.
 func (r *Reserved) Add(topic, use string) {
 	if topic == "" {
 		return
@@ -34,13 +32,13 @@ func (r *Reserved) Add(topic, use string) {
 	}
 }
 
-// Check tells whether records may go to a topic. Capitals make no difference: Kafka tells names apart by them, but a
-// broker whose file system does not would put both into one folder.
+// Check returns an error for a reserved topic. It ignores case, since a broker on a case-insensitive file system maps
+// both names to one folder.
 func (r *Reserved) Check(topic string) error {
 	name := strings.ToLower(topic)
 	use, reserved := r.uses[name]
 	if !reserved {
-		use, reserved = ofKafka[name]
+		use, reserved = kafkaTopics[name]
 	}
 	if !reserved {
 		return nil

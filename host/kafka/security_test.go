@@ -76,7 +76,7 @@ func TestSecuritySettings(t *testing.T) {
 		"sasl.oauthbearer.token.endpoint.url=https://t.example.com/token")
 	cases := []struct {
 		name, value string
-		beside      map[string]string
+		extra       map[string]string
 		verdict
 	}{
 		{"security.protocol", "PLAINTEXT", nil, verdict{}},
@@ -204,7 +204,7 @@ func TestSecuritySettings(t *testing.T) {
 	for _, c := range cases {
 		covered[c.name] = true
 		t.Run(c.name+"="+firstLine(c.value), func(t *testing.T) {
-			properties := with(c.beside, c.name+"="+c.value, "bootstrap.servers=kafka.example.com:9092")
+			properties := with(c.extra, c.name+"="+c.value, "bootstrap.servers=kafka.example.com:9092")
 			parsed, warnings, err := Parse(t.Context(), properties)
 			text := strings.Join(texts(warnings), "\n")
 			switch {

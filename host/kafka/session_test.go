@@ -15,10 +15,10 @@ import (
 // clock is a time that a test sets.
 type clock struct {
 	mu sync.Mutex
-	at instant
+	at bootTime
 }
 
-func (c *clock) now() instant {
+func (c *clock) now() bootTime {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.at
@@ -32,7 +32,7 @@ func (c *clock) goOn(by time.Duration) {
 
 // Within its session a member asks nobody. Behind one, the coordinator's word counts, and nothing else: not the answer
 // to a heartbeat that was on its way, nor how long ago the last one went well.
-func TestMemberBeyondItsSession(t *testing.T) {
+func TestMemberAfterItsSession(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1")
 	config := testConfig(b.Addr())
@@ -103,7 +103,7 @@ func TestSessionOnBothClocks(t *testing.T) {
 	} {
 		s := NewSession("connect-test", "", 10*time.Second, time.Minute)
 		at := start
-		s.now = func() instant { return at }
+		s.now = func() bootTime { return at }
 		if s.Lasts() {
 			t.Errorf("%s: expected no session before it has begun", name)
 		}
@@ -113,7 +113,7 @@ func TestSessionOnBothClocks(t *testing.T) {
 			t.Errorf("%s: expected no session before it was joined", name)
 		}
 		s.Joined()
-		at = instant{start.at.Add(c.ran), start.awake + c.awake}
+		at = bootTime{start.at.Add(c.ran), start.boot + c.awake}
 		if s.Lasts() != c.lasts {
 			t.Errorf("%s: expected that it lasts: %v", name, c.lasts)
 		}
@@ -123,7 +123,7 @@ func TestSessionOnBothClocks(t *testing.T) {
 			t.Errorf("%s: expected no session after its end", name)
 		}
 	}
-	if first := now(); now().since(first) < 0 || first.awake <= 0 {
+	if first := now(); now().since(first) < 0 || first.boot <= 0 {
 		t.Errorf("expected clocks that go on, found %v", first)
 	}
 }

@@ -16,44 +16,38 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// side is the client that a setting belongs to.
-type side int
+type clientKind int
 
 const (
-	sideNone side = iota
-	sideCommon
-	sideProducer
-	sideConsumer
-	sideAdmin
+	kindNone clientKind = iota
+	kindCommon
+	kindProducer
+	kindConsumer
+	kindAdmin
 )
 
-// property is a setting of Kafka's clients.
 type property struct {
 	kind  wit.SettingKind
 	rules []wit.Rule
-	// set puts a value, which was checked by kind and rules, into c. It may return a note for the user, and says why
-	// the value is wrong where kind and rules cannot; nil: known, without effect here, because the client does it by
-	// itself or has no such thing.
+	// set applies a value that passed kind and rules. It may return a note for the user, or why the value is wrong.
+	// Nil: the property is known but has no effect here.
 	set func(c *Config, value string) (note, why string)
 }
 
-// idleProperty is one without effect.
-var idleProperty = property{}
+var ignoredProperty = property{}
 
 const connectTimeout = "socket.connection.setup.timeout.ms"
 
-// decompressedBytes is no property of Kafka's: its consumers have no such bound.
+// decompressedBytes is not a property of Kafka, whose consumers have no such limit.
 const decompressedBytes = "fetch.max.decompressed.bytes"
 
-// maxMillis is the most that Kafka's settings in milliseconds take.
 const maxMillis = math.MaxInt32
 
-// settings are the declarations of what is understood of Kafka's Java clients.
-var settings = map[side]map[string]property{
-	sideCommon: clientProperties(func(c *Config) *ClientConfig { return &c.ClientConfig },
+var settings = map[clientKind]map[string]property{
+	kindCommon: clientProperties(func(c *Config) *ClientConfig { return &c.ClientConfig },
 		map[string]property{"compression.type": compressionType()},
-		idleConnections, []string{"client.dns.lookup"}),
-	sideProducer: clientProperties(func(c *Config) *ClientConfig { return &c.Producer.ClientConfig },
+		ignoredConnection, []string{"client.dns.lookup"}),
+	kindProducer: clientProperties(func(c *Config) *ClientConfig { return &c.Producer.ClientConfig },
 		map[string]property{
 			"compression.type":    compressionType(),
 			"acks":                acks(),
@@ -68,9 +62,9 @@ var settings = map[side]map[string]property{
 				1<<10, math.MaxInt32),
 			"transaction.timeout.ms": millis(func(c *Config) *time.Duration { return &c.Producer.TransactionTimeout },
 				1),
-		}, idleConnections, []string{"batch.size", "max.block.ms", "partitioner.class", "key.serializer",
+		}, ignoredConnection, []string{"batch.size", "max.block.ms", "partitioner.class", "key.serializer",
 			"value.serializer", "interceptor.classes", "metric.reporters"}),
-	sideConsumer: clientProperties(func(c *Config) *ClientConfig { return &c.Consumer.ClientConfig },
+	kindConsumer: clientProperties(func(c *Config) *ClientConfig { return &c.Consumer.ClientConfig },
 		map[string]property{
 			"client.rack":       text(func(c *Config) *string { return &c.Consumer.Rack }),
 			"group.id":          text(func(c *Config) *string { return &c.Consumer.Group }),
@@ -94,19 +88,16 @@ var settings = map[side]map[string]property{
 			"max.poll.interval.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.MaxPollInterval },
 				100),
 			"partition.assignment.strategy": list(func(c *Config) *[]string { return &c.Consumer.Assignors }, assignor),
-		}, idleConnections, []string{"enable.auto.commit", "auto.commit.interval.ms", "allow.auto.create.topics",
+		}, ignoredConnection, []string{"enable.auto.commit", "auto.commit.interval.ms", "allow.auto.create.topics",
 			"check.crcs", "exclude.internal.topics", "key.deserializer", "value.deserializer", "interceptor.classes",
 			"metric.reporters", "default.api.timeout.ms"}),
-	sideAdmin: clientProperties(func(c *Config) *ClientConfig { return &c.Admin }, nil,
+	kindAdmin: clientProperties(func(c *Config) *ClientConfig { return &c.Admin }, nil,
 		[]string{"retries", "retry.backoff.ms", "default.api.timeout.ms"}),
 }
 
-// idleConnections are properties of connections that the client looks after by itself.
-var idleConnections = []string{"retry.backoff.ms", "reconnect.backoff.ms", "reconnect.backoff.max.ms",
+var ignoredConnection = []string{"retry.backoff.ms", "reconnect.backoff.ms", "reconnect.backoff.max.ms",
 	"send.buffer.bytes", "receive.buffer.bytes"}
 
-// clientProperties are those that every kind of client has, at its configuration, with its own and those without
-// effect.
 func clientProperties(at func(*Config) *ClientConfig, own map[string]property,
 	idle ...[]string) map[string]property {
 	all := map[string]property{
@@ -115,14 +106,14 @@ func clientProperties(at func(*Config) *ClientConfig, own map[string]property,
 		"metadata.max.age.ms": millis(func(c *Config) *time.Duration { return &at(c).MetadataMaxAge }, 1),
 		"request.timeout.ms":  millis(func(c *Config) *time.Duration { return &at(c).RequestTimeout }, 1),
 
-		"socket.connection.setup.timeout.max.ms": idleProperty,
+		"socket.connection.setup.timeout.max.ms": ignoredProperty,
 	}
 	all[connectTimeout] = millis(func(c *Config) *time.Duration { return &at(c).ConnectTimeout }, 1)
 	all["connections.max.idle.ms"] = idleTimeout(func(c *Config) *time.Duration { return &at(c).IdleTimeout })
 	maps.Copy(all, own)
 	for _, names := range idle {
 		for _, name := range names {
-			all[name] = idleProperty
+			all[name] = ignoredProperty
 		}
 	}
 	return all
@@ -151,7 +142,6 @@ func boolean(at func(*Config) *bool) property {
 	}}
 }
 
-// number is a whole one in a range.
 func number(least, most int64, set func(c *Config, n int64) (note string)) property {
 	p := property{kind: wit.KindLong, rules: []wit.Rule{setting.AtLeast(least)}}
 	switch most {
@@ -182,7 +172,6 @@ func millis(at func(*Config) *time.Duration, least int64) property {
 	})
 }
 
-// idleTimeout: -1 is never in Kafka; the client has a limit of its own.
 func idleTimeout(at func(*Config) *time.Duration) property {
 	const least, most = 100 * time.Millisecond, 15 * time.Minute
 	return number(-1, math.MaxInt64/int64(time.Millisecond), func(c *Config, n int64) string {
@@ -196,7 +185,6 @@ func idleTimeout(at func(*Config) *time.Duration) property {
 	})
 }
 
-// list parses items between commas; item checks one and may rewrite it.
 func list(at func(*Config) *[]string, item func(string) (taken, why string)) property {
 	return property{kind: wit.KindList, set: func(c *Config, v string) (note, why string) {
 		var list []string
@@ -216,7 +204,6 @@ func bootstrapServer(s string) (taken, why string) {
 	if s == "embedded" || strings.HasPrefix(s, "embedded:") {
 		return s, ""
 	}
-	// Kafka's files may name the listener's protocol in front.
 	if _, rest, found := strings.Cut(s, "://"); found {
 		s = rest
 	}
@@ -231,7 +218,7 @@ func compressionType() property {
 	return oneOf(func(c *Config) *string { return &c.Producer.Compression }, "none", "gzip", "snappy", "lz4", "zstd")
 }
 
-// acks=0 cannot be had: offsets are written after acknowledged records only.
+// acks=0 is not supported: offsets are written after acknowledged records only.
 func acks() property {
 	return property{rules: []wit.Rule{setting.Allowed("all", "-1", "0", "1")}, set: func(c *Config, v string) (note,
 		why string) {
@@ -247,7 +234,7 @@ func acks() property {
 	}}
 }
 
-// Kafka Connect sets delivery.timeout.ms to the largest int: no bound.
+// Kafka Connect sets delivery.timeout.ms to the largest int: no limit.
 func deliveryTimeout() property {
 	return number(1, maxMillis, func(c *Config, n int64) string {
 		c.Producer.DeliveryTimeout = 0
@@ -276,7 +263,6 @@ func isolationLevel() property {
 	}}
 }
 
-// assignors are the ways to share partitions, by Kafka's short names.
 var assignors = map[string]struct {
 	class    string
 	balancer func() kgo.GroupBalancer
@@ -287,7 +273,6 @@ var assignors = map[string]struct {
 	"sticky":             {"StickyAssignor", kgo.StickyBalancer},
 }
 
-// assignor takes Java's class name or Kafka's short name.
 func assignor(v string) (taken, why string) {
 	class := v[strings.LastIndexByte(v, '.')+1:]
 	for name, a := range assignors {
@@ -299,8 +284,7 @@ func assignor(v string) (taken, why string) {
 		"RoundRobinAssignor, found %q", v)
 }
 
-// give checks the value of a property by its declaration and puts it into c. name is how the user calls it.
-func (p property) give(c *Config, name, value string) (note string, err error) {
+func (p property) apply(c *Config, name, value string) (note string, err error) {
 	spec := wit.ConfigKey{Name: name, Kind: p.kind, Rules: p.rules}
 	if why := (setting.Check{}).Value(&spec, value); why != "" {
 		return "", setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: why}
@@ -312,12 +296,10 @@ func (p property) give(c *Config, name, value string) (note string, err error) {
 	return note, nil
 }
 
-// items cuts a list at its commas and leaves out what is empty.
 func items(list string) []string {
 	return slices.DeleteFunc(setting.ParseList(list), func(item string) bool { return item == "" })
 }
 
-// unknownAmong is the text for a name that is none of the known ones.
 func unknownAmong(name string, known iter.Seq[string]) string {
 	var t setting.Table
 	for _, k := range slices.Sorted(known) {
@@ -326,26 +308,23 @@ func unknownAmong(name string, known iter.Seq[string]) string {
 	return setting.Unknown(t.Nearest(name))
 }
 
-// ClientProperty is a property of Kafka's Java clients that is understood here.
+// ClientProperty is a supported property of Kafka's Java clients.
 type ClientProperty struct {
-	Name string
-	Kind wit.SettingKind
-	// Clients are those that take it: common (all of them), producer, consumer, admin.
+	Name    string
+	Kind    wit.SettingKind
 	Clients []string
-	// Idle: it is known and changes nothing, since the client does it by itself or has no such thing.
-	Idle bool
-	// Refused is why it cannot be had; "" otherwise.
+	Idle    bool
 	Refused string
 }
 
-// ClientProperties are all properties of Kafka's clients that are understood, by name. In a worker's file they stand as
-// they are or after `producer.`, `consumer.` or `admin.`; in a connector's after `producer.override.` and kin.
+// ClientProperties returns all supported properties by name. Workers use them as they are or after `producer.`,
+// `consumer.` or `admin.`, connectors after `producer.override.` and so on.
 func ClientProperties() []ClientProperty {
 	found := map[string]*ClientProperty{}
 	for _, client := range []struct {
-		side side
+		side clientKind
 		name string
-	}{{sideCommon, "common"}, {sideProducer, "producer"}, {sideConsumer, "consumer"}, {sideAdmin, "admin"}} {
+	}{{kindCommon, "common"}, {kindProducer, "producer"}, {kindConsumer, "consumer"}, {kindAdmin, "admin"}} {
 		for name, p := range settings[client.side] {
 			one := found[name]
 			if one == nil {

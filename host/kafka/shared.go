@@ -8,26 +8,19 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
-// shared is what a configuration and all that were made of it have in common.
 type shared struct {
-	mu guard.Mutex
-	// clusters are by bootstrap.servers.
-	clusters map[string]*cluster
-	// producing are clients that feeds share, by their settings; opening guards it and is held while one is opened.
+	mu        guard.Mutex
+	clusters  map[string]*cluster
 	opening   guard.Mutex
-	producing map[string]*producing
-	// administering are those that administrators share, under the same lock.
-	administering map[string]*administering
+	producers map[string]*sharedClient
+	admins    map[string]*sharedAdmin
 }
 
-// cluster is what all clients know of the brokers that they start from.
 type cluster struct {
-	outages security.Outages
-	// topicLimits holds max.message.bytes (int32) by topic.
+	outages     security.Outages
 	topicLimits sync.Map
 }
 
-// cluster is that of some brokers to start from.
 func (s *shared) cluster(bootstrap []string) *cluster {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,48 +15,42 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Outlasted tells whether a transaction has outlasted its time because a broker was away for at least half of it. Where
-// it was given up, its feed can start over ([Rewound]): the brokers are to be waited for.
+// Outlasted reports whether a transaction timed out because a broker was away for at least half of the time. If it is
+// aborted, the feed can restart ([Rewound]) once brokers are back.
 func Outlasted(err error) bool {
-	outlasted := (*outlasted)(nil)
+	outlasted := (*timedOutError)(nil)
 	return errors.As(err, &outlasted)
 }
 
-// outlasted is the fault of such a transaction.
-type outlasted struct{ fault *wit.Error }
+type timedOutError struct{ fault *wit.Error }
 
-func (o *outlasted) Error() string { return o.fault.Error() }
-func (o *outlasted) Unwrap() error { return o.fault }
+func (o *timedOutError) Error() string { return o.fault.Error() }
+func (o *timedOutError) Unwrap() error { return o.fault }
 
-// Refused tells whether brokers have said no, rather than that nobody could be reached or that it may pass.
-func (r *Rewound) Refused() bool { return definite(r.Cause) && !Outlasted(r.Cause) }
+// Refused reports whether brokers rejected the commit for good.
+func (r *Rewound) Refused() bool { return isFinal(r.Cause) && !Outlasted(r.Cause) }
 
-// TransactionalOutput is an [Output] whose pages are committed with their offset or not at all. Its methods are called
-// one at a time, but for Flush and NewBatch.
+// TransactionalOutput commits each page with its offset in a transaction. Only Flush and NewBatch may be called
+// concurrently.
 type TransactionalOutput struct {
-	of       *Transactions
-	producer *Producer
+	transactions *Transactions
+	producer     *Producer
 
-	// mu is held during a call that changes what is below.
-	mu sync.Mutex
-	// held is the producer of the open transaction, nil: none is open.
-	held  *transactional
-	began time.Time
-	upTo  Offset // of the last batch
-	// records are those of the transaction; stored is the offset that was committed last.
-	records int
-	stored  Offset
-	// committed: a transaction was. failed is the fault of one that could not be aborted.
+	mu        sync.Mutex
+	current   *transactional
+	startedAt time.Time
+	offset    Offset // of the last batch
+	records   int
+	stored    Offset
 	committed bool
 	failed    error
 }
 
-// Output opens one for a feed.
 func (t *Transactions) Output() *TransactionalOutput {
-	client := &producing{most: t.config.Producer.MaxRequestBytes, users: map[*Producer]struct{}{}}
-	client.life, client.end = context.WithCancel(context.Background())
-	p, _ := client.join(t.config.Producer.BufferBytes)
-	o := &TransactionalOutput{of: t, producer: p}
+	client := &sharedClient{maxRequestBytes: t.config.Producer.MaxRequestBytes, users: map[*Producer]struct{}{}}
+	client.ctx, client.cancel = context.WithCancel(context.Background())
+	p, _ := client.newProducer(t.config.Producer.BufferBytes)
+	o := &TransactionalOutput{transactions: t, producer: p}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.outputs[o] = struct{}{}
@@ -69,49 +63,49 @@ func (t *Transactions) Output() *TransactionalOutput {
 // NewBatch is [Producer.NewBatch].
 func (o *TransactionalOutput) NewBatch() Records { return o.producer.NewBatch() }
 
-// Keeps tells that a page that broke off comes again from its start.
+// Keeps returns false: an interrupted page is repeated.
 func (o *TransactionalOutput) Keeps() bool { return false }
 
-// OnFailure does nothing: what fails is in the error of a call.
+// OnFailure does nothing: calls return errors.
 func (o *TransactionalOutput) OnFailure(func(error)) {}
 
-// Begin opens a transaction, or goes on with the one that is open.
+// Begin opens a transaction unless one is open.
 func (o *TransactionalOutput) Begin(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.failed != nil {
 		return o.failed
 	}
-	if o.held == nil {
-		m, err := o.of.acquire(ctx)
+	if o.current == nil {
+		m, err := o.transactions.acquire(ctx)
 		if err != nil {
 			return err
 		}
 		if err := m.BeginTransaction(); err != nil {
-			o.of.free <- m
-			return transactionFault(o.of.config, m.id, err)
+			o.transactions.free <- m
+			return transactionFault(o.transactions.config, m.id, err)
 		}
-		o.held, o.began, o.records, o.upTo = m, time.Now(), 0, Offset{}
-		o.producer.through.Store(m.Client)
+		o.current, o.startedAt, o.records, o.offset = m, time.Now(), 0, Offset{}
+		o.producer.txnClient.Store(m.Client)
 	}
 	return nil
 }
 
-// Produce is [Producer.Produce]; the last offset is written when the transaction ends.
+// Produce is [Producer.Produce]; the last offset is written by Commit.
 func (o *TransactionalOutput) Produce(ctx context.Context, b Records, upTo Offset, done func(n int, err error)) {
 	batch := b.(*Batch)
 	o.mu.Lock()
-	held := o.held
+	held := o.current
 	if upTo.Partition != nil {
-		o.upTo = upTo
+		o.offset = upTo
 	}
 	if held == nil && batch.n > 0 {
 		batch.fail(errors.New("produce: no transaction is open"))
-	} else if held != nil && o.late(o.began) {
-		batch.fail(o.overdue(held, o.began)) // the brokers have ended it, or are about to
+	} else if held != nil && o.isOverdue(o.startedAt) {
+		batch.fail(o.timeoutError(held, o.startedAt)) // the brokers have ended it, or are about to
 	}
 	o.records += batch.n
-	began := o.began
+	began := o.startedAt
 	o.mu.Unlock()
 	o.producer.Produce(ctx, batch, func(n int, err error) {
 		if err != nil && held != nil {
@@ -121,71 +115,66 @@ func (o *TransactionalOutput) Produce(ctx context.Context, b Records, upTo Offse
 	})
 }
 
-// late tells whether a transaction has outlasted its time.
-func (o *TransactionalOutput) late(began time.Time) bool {
-	return time.Since(began) >= o.of.config.Producer.TransactionTimeout
+func (o *TransactionalOutput) isOverdue(began time.Time) bool {
+	return time.Since(began) >= o.transactions.config.Producer.TransactionTimeout
 }
 
-// overdue is the fault of one that has. It may pass where a broker was away meanwhile: if for half of the time, that
-// was it; for less, nobody knows.
-func (o *TransactionalOutput) overdue(m *transactional, began time.Time) error {
-	limit := o.of.config.Producer.TransactionTimeout
+// timeoutError returns a transient error if a broker was away in the meantime; for at least half of the time, it was
+// the cause.
+func (o *TransactionalOutput) timeoutError(m *transactional, began time.Time) error {
+	limit := o.transactions.config.Producer.TransactionTimeout
 	text := fmt.Sprintf("the transaction of the page has lasted longer than "+
 		"transaction.timeout.ms (%d) and is aborted: ", limit.Milliseconds())
 	const pageSize = "set a smaller page.size, or a larger producer.override.transaction.timeout.ms"
-	broker, away := m.away(began)
+	broker, away := m.outageSince(began)
 	if broker == "" {
 		return &wit.Error{Kind: wit.ErrorConfig, Message: text + pageSize}
 	}
 	text += fmt.Sprintf("broker %s was away for %v of it", broker, away.Round(time.Millisecond))
 	if away >= limit/2 {
-		return &outlasted{&wit.Error{Kind: wit.ErrorTransient, Message: text}}
+		return &timedOutError{&wit.Error{Kind: wit.ErrorTransient, Message: text}}
 	}
 	return &wit.Error{Kind: wit.ErrorTransient, Message: text + "; where it comes again without that, " + pageSize}
 }
 
-// explain is an error of a producer with what is to be done about it. The brokers fence a producer, too, whose
-// transaction has outlasted its time.
 func (o *TransactionalOutput) explain(m *transactional, began time.Time, err error) error {
-	if fencedOff(err) && o.late(began) {
-		return fmt.Errorf("%w (%w)", o.overdue(m, began), err)
+	if isFenced(err) && o.isOverdue(began) {
+		return fmt.Errorf("%w (%w)", o.timeoutError(m, began), err)
 	}
-	return transactionFault(o.of.config, m.id, err)
+	return transactionFault(o.transactions.config, m.id, err)
 }
 
 // Commit ends a page and its transaction.
 func (o *TransactionalOutput) Commit(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.held == nil {
+	if o.current == nil {
 		return o.failed
 	}
 	return o.commit(ctx)
 }
 
-// commit writes the offset and ends the transaction with it.
 func (o *TransactionalOutput) commit(ctx context.Context) error {
-	m, began, upTo := o.held, o.began, o.upTo
+	m, began, upTo := o.current, o.startedAt, o.offset
 	if o.records == 0 && (upTo.Partition == nil || reflect.DeepEqual(upTo, o.stored)) {
 		return o.abort(ctx, m) // there is nothing to commit
 	}
 	committing, records := time.Now(), o.records
-	// The offset goes out with the last records: all are acknowledged before the transaction ends, or none counts.
-	stored, acknowledged := o.store(ctx, m)
+	stored, acknowledged := o.produceOffset(ctx, m)
 	err := o.producer.Flush(ctx)
 	if fault := acknowledged(); err == nil { // waited for in any case: a transaction is not ended above its records
 		err = fault
 	}
-	if err == nil && o.late(began) {
-		err = o.overdue(m, began)
+	if err == nil && o.isOverdue(began) {
+		err = o.timeoutError(m, began)
 	}
 	if err == nil {
 		err = m.EndTransaction(ctx, kgo.TryCommit)
 	}
-	o.of.Ended(committing, records, err)
+	o.transactions.Ended(committing, records, err)
 	if err == nil {
 		if stored != nil {
-			o.of.offsets.Committed(upTo, stored)
+			o.transactions.offsets.Committed(upTo, stored)
 			o.stored = upTo
 		}
 		o.committed = true
@@ -204,13 +193,12 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	return &Rewound{err, o.committed} // whether it was committed the offset tells
 }
 
-// store sends the offset after the records, nil where there is none; it counts when the transaction is committed.
-// acknowledged waits for the answer.
-func (o *TransactionalOutput) store(ctx context.Context, m *transactional) (r *kgo.Record, acknowledged func() error) {
-	if o.upTo.Partition == nil {
+func (o *TransactionalOutput) produceOffset(ctx context.Context, m *transactional) (r *kgo.Record,
+	acknowledged func() error) {
+	if o.offset.Partition == nil {
 		return nil, func() error { return nil }
 	}
-	r = o.of.offsets.Record(o.upTo)
+	r = o.transactions.offsets.Record(o.offset)
 	r.Context = context.WithoutCancel(ctx)
 	answer := make(chan error, 1)
 	m.Produce(r.Context, r, func(_ *kgo.Record, err error) { answer <- err })
@@ -225,7 +213,6 @@ func (o *TransactionalOutput) store(ctx context.Context, m *transactional) (r *k
 	}
 }
 
-// abort ends the transaction without its records, as soon as brokers can be reached.
 func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error {
 	said := map[bool]bool{} // whether the brokers are aborting it, or cannot be asked
 	for {
@@ -237,51 +224,51 @@ func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error
 			o.release()
 			return nil
 		}
-		final := definite(err)
-		if final && Outlasted(o.explain(m, o.began, err)) {
-			again := o.of.again(ctx, m)
+		final := isFinal(err)
+		if final && Outlasted(o.explain(m, o.startedAt, err)) {
+			again := o.transactions.reopen(ctx, m)
 			if again == nil {
 				o.release()
 				return nil
 			}
 			denied, aborting := (*security.Denied)(nil), errors.Is(again, errAborting)
-			final = definite(again) || errors.Is(again, errTaken) || errors.As(again, &denied) || unknownRequest(again)
+			final = isFinal(again) || errors.Is(again, errTakenOver) || errors.As(again, &denied) ||
+				isUnknownRequest(again)
 			if !final && !said[aborting] {
 				said[aborting] = true
-				o.of.config.log().Warn("kafka: a transaction has outlasted its time while a broker was away; its "+
-					"producer is opened again as soon as the brokers say what became of it", "transactional_id", m.id,
+				o.transactions.config.log().Warn(
+					"kafka: a transaction has outlasted its time while a broker was away; its "+
+						"producer is opened again as soon as the brokers say what became of it", "transactional_id",
+					m.id,
 					"error", again)
 			}
 			err = errors.Join(err, again)
 		}
 		if final {
-			began := o.began
-			o.forget()
+			began := o.startedAt
+			o.clearCurrent()
 			err = o.explain(m, began, err)
 			o.failed = err // the producer is not free any more: who began once more would wait for it for ever
 			return err
 		}
 		if pause.For(ctx, 100*time.Millisecond) != nil {
-			return o.explain(m, o.began, err)
+			return o.explain(m, o.startedAt, err)
 		}
 	}
 }
 
-// release gives the producer back to the task's others.
 func (o *TransactionalOutput) release() {
-	m := o.held
-	o.forget()
-	o.of.free <- m
+	m := o.current
+	o.clearCurrent()
+	o.transactions.free <- m
 }
 
-// forget keeps the producer from being used again.
-func (o *TransactionalOutput) forget() {
-	o.held, o.records, o.upTo = nil, 0, Offset{}
-	o.producer.through.Store(nil)
+func (o *TransactionalOutput) clearCurrent() {
+	o.current, o.records, o.offset = nil, 0, Offset{}
+	o.producer.txnClient.Store(nil)
 }
 
-// Write commits records by themselves, all or none, and sets in them where they were written. Of a record it takes the
-// topic, the key and the value.
+// Write commits records in their own transaction and sets their offsets. It uses topic, key and value of a record.
 func (o *TransactionalOutput) Write(ctx context.Context, records ...*kgo.Record) error {
 	if err := o.Begin(ctx); err != nil {
 		return err
@@ -299,43 +286,42 @@ func (o *TransactionalOutput) Write(ctx context.Context, records ...*kgo.Record)
 	return o.Commit(ctx)
 }
 
-// Abort takes a page back that broke off.
+// Abort aborts an interrupted page.
 func (o *TransactionalOutput) Abort(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.held == nil {
+	if o.current == nil {
 		return o.failed
 	}
-	// Records that wait would fail the producer for good.
 	err := o.producer.Flush(ctx)
-	if aborted := o.abort(ctx, o.held); err == nil {
+	if aborted := o.abort(ctx, o.current); err == nil {
 		err = aborted
 	}
 	return err
 }
 
-// Flush gives up a page that is not at its end.
+// Flush aborts an unfinished page.
 func (o *TransactionalOutput) Flush(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.held == nil {
+	if o.current == nil {
 		return o.failed
 	}
 	_ = o.producer.Flush(ctx) // what failed was reported with its batch
-	return o.abort(ctx, o.held)
+	return o.abort(ctx, o.current)
 }
 
-// Close gives up a transaction that is open, as Flush does.
+// Close aborts an open transaction.
 func (o *TransactionalOutput) Close(ctx context.Context) error {
 	err := o.Flush(ctx)
 	o.mu.Lock()
-	if o.held != nil {
-		o.forget()
+	if o.current != nil {
+		o.clearCurrent()
 	}
 	o.mu.Unlock()
-	o.of.mu.Lock()
-	delete(o.of.outputs, o)
-	o.of.mu.Unlock()
-	o.producer.client.leave(o.producer)
+	o.transactions.mu.Lock()
+	delete(o.transactions.outputs, o)
+	o.transactions.mu.Unlock()
+	o.producer.client.remove(o.producer)
 	return err
 }

@@ -21,8 +21,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TransactionalID names a transactional producer as Kafka Connect does, `<group.id>-<connector>-<task>`; further ones
-// of the same task have a number from 1 on after that.
+// TransactionalID returns `<group.id>-<connector>-<task>`, as in Kafka Connect; further producers of a task append a
+// number from 1.
 func TransactionalID(group, connector string, task, producer int) string {
 	id := fmt.Sprintf("%s-%s-%d", group, connector, task)
 	if producer > 0 {
@@ -31,7 +31,7 @@ func TransactionalID(group, connector string, task, producer int) string {
 	return id
 }
 
-// TransactionalIDs are those of a connector whose tasks have so many producers each; 0 is one, as Kafka Connect has it.
+// TransactionalIDs returns the IDs of a connector whose tasks have so many producers each; zero means one.
 func TransactionalIDs(group, connector string, tasks, producers int) []string {
 	var ids []string
 	for task := range tasks {
@@ -42,8 +42,8 @@ func TransactionalIDs(group, connector string, tasks, producers int) []string {
 	return ids
 }
 
-// Fence ends what other producers with these transactional ids have open, and keeps them from committing anything from
-// now on. It logs on as the producers of c do, with the rights that they need.
+// Fence aborts open transactions of other producers with these IDs and fences them. It uses the credentials of c's
+// producers.
 func Fence(ctx context.Context, c Config, ids []string) error {
 	client, dialer, err := newClient(c.ProducerOpts())
 	if err != nil {
@@ -59,7 +59,7 @@ func Fence(ctx context.Context, c Config, ids []string) error {
 }
 
 func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, coordinated) // for each, since there may be tens of thousands
+	ctx, cancel := context.WithTimeout(ctx, coordinatorTimeout) // for each, since there may be tens of thousands
 	defer cancel()
 	for backoff := (pause.Backoff{First: 5 * time.Millisecond, Longest: 500 * time.Millisecond}); ; {
 		request := kmsg.NewPtrInitProducerIDRequest()
@@ -70,7 +70,7 @@ func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 		if err == nil {
 			err = kerr.ErrorForCode(response.ErrorCode)
 		}
-		// The coordinator first ends what the producer before has open.
+		// The coordinator first ends the earlier producer's transaction.
 		if err == nil || !kerr.IsRetriable(err) && !errors.Is(err, kerr.ConcurrentTransactions) {
 			return err
 		}
@@ -80,25 +80,22 @@ func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 	}
 }
 
-// Taken is the transactional id of a producer that commits nothing more, since another one has taken it over; "" where
-// an error is not of that.
+// Taken returns the transactional ID of a fenced producer, "" for other errors.
 func Taken(err error) (id string) {
-	if taken := (*taken)(nil); errors.As(err, &taken) {
+	if taken := (*takenOverError)(nil); errors.As(err, &taken) {
 		return taken.id
 	}
 	return ""
 }
 
-// taken is the fault of such a producer.
-type taken struct {
+type takenOverError struct {
 	fault *wit.Error
 	id    string
 }
 
-func (t *taken) Error() string { return t.fault.Error() }
-func (t *taken) Unwrap() error { return t.fault }
+func (t *takenOverError) Error() string { return t.fault.Error() }
+func (t *takenOverError) Unwrap() error { return t.fault }
 
-// transactionFault says what is missing where a transactional producer cannot work: the right, or the setting.
 func transactionFault(c Config, id string, err error) error {
 	denied := (*security.Denied)(nil)
 	text, kind := "", wit.ErrorConfig
@@ -116,55 +113,51 @@ func transactionFault(c Config, id string, err error) error {
 			"expected at most their "+
 			"transaction.max.timeout.ms; set producer.override.transaction.timeout.ms",
 			c.Producer.TransactionTimeout.Milliseconds())
-	case errors.Is(err, errNoTransactions), errors.Is(err, kerr.UnsupportedVersion), unknownRequest(err):
+	case errors.Is(err, errNoTransactions), errors.Is(err, kerr.UnsupportedVersion), isUnknownRequest(err):
 		text = "the brokers know no transactions: expected Apache Kafka 2.5 or newer; without them set the worker's " +
 			"exactly.once.source.support=disabled"
-	case fencedOff(err):
+	case isFenced(err):
 		text = "another producer uses it: expected one worker alone to run the connector with this group.id; this " +
 			"one has committed nothing since. Stop the other, or give one of both another group.id"
 	case errors.Is(err, kerr.CoordinatorNotAvailable), errors.Is(err, context.DeadlineExceeded):
 		kind = wit.ErrorTransient
 		text = fmt.Sprintf("no coordinator of transactions within %v: is transaction.state.log.replication.factor of "+
-			"the brokers (3 by default) more than there are brokers?", coordinated)
+			"the brokers (3 by default) more than there are brokers?", coordinatorTimeout)
 	case errors.Is(err, kerr.ConcurrentTransactions):
 		kind = wit.ErrorTransient
-		text = fmt.Sprintf("expected the transaction of the producer before to end within %v", coordinated)
+		text = fmt.Sprintf("expected the transaction of the producer before to end within %v", coordinatorTimeout)
 	default:
 		return fmt.Errorf("transactional id %s: %w", id, err)
 	}
 	fault := &wit.Error{Kind: kind, Message: fmt.Sprintf("transactional id %s: %s (%v)", id, text, err)}
-	if fencedOff(err) {
-		return &taken{fault, id}
+	if isFenced(err) {
+		return &takenOverError{fault, id}
 	}
 	return fault
 }
 
-// unknownRequest tells whether the client found brokers that do not take a request; its errors for that have no names.
-func unknownRequest(err error) bool {
+// isUnknownRequest reports whether brokers do not support a request; kgo has no named errors for it.
+func isUnknownRequest(err error) bool {
 	return strings.Contains(err.Error(), "request key is unknown") || strings.Contains(err.Error(), "broker is too old")
 }
 
-// fencedOff tells whether a newer producer has taken the transactional id over.
-func fencedOff(err error) bool {
+func isFenced(err error) bool {
 	return errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) ||
 		errors.Is(err, kerr.InvalidProducerIDMapping)
 }
 
 var errNoTransactions = errors.New("no producer id was given")
 
-// OffsetRecords turns offsets into records of the topic that keeps them: an offset.Store's, for one connector.
+// OffsetRecords converts offsets into records of the offsets topic: *offset.Store, for one connector.
 type OffsetRecords interface {
-	// Record is the record that stores an offset. The caller produces it.
 	Record(o Offset) *kgo.Record
-	// Committed says that such a record is in the topic.
 	Committed(o Offset, r *kgo.Record)
 }
 
-// Transactions are the transactional producers of one source task, which its feeds share: each page of a feed has one
-// for itself from its beginning to its end. It owns their clients until Close.
+// Transactions are the transactional producers of one source task. Each page of a feed uses one exclusively. It owns
+// their clients until Close.
 type Transactions struct {
-	// Ended is called with each transaction that was to be committed: since when, with how many records, and whether it
-	// was. It is set before the first output is.
+	// Ended is called after each attempt to commit. Set it before the first output is opened.
 	Ended func(began time.Time, records int, err error)
 
 	config  Config
@@ -177,38 +170,34 @@ type Transactions struct {
 	denied  error
 }
 
-// transactional is one of the producers.
 type transactional struct {
 	*kgo.Client
-	id string
-	// away is [security.Outages.Since] of the cluster.
-	away         func(begin time.Time) (broker string, lasted time.Duration)
-	acknowledged *acknowledged
+	id           string
+	outageSince  func(begin time.Time) (broker string, lasted time.Duration)
+	acknowledged *ackRecorder
 }
 
-// acknowledged is a hook of a client that notes, before promises are called, what brokers have acknowledged since the
-// transaction began.
-type acknowledged struct {
+type ackRecorder struct {
 	mu  sync.Mutex
-	all map[written]struct{}
+	all map[writer]struct{}
 }
 
-// written is what records of a transaction have in common: their topic, and the producer as brokers know it. With the
-// next epoch they abort what is open by the one before.
-type written struct {
+// writer is a topic and the producer that wrote to it. With the next epoch brokers abort what the earlier one has
+// open.
+type writer struct {
 	topic string
 	id    int64
 	epoch int16
 }
 
 // OnProduceRecordUnbuffered implements [kgo.HookProduceRecordUnbuffered].
-func (a *acknowledged) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
+func (a *ackRecorder) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
 	if err != nil {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.all[written{r.Topic, r.ProducerID, r.ProducerEpoch}] = struct{}{}
+	a.all[writer{r.Topic, r.ProducerID, r.ProducerEpoch}] = struct{}{}
 }
 
 // BeginTransaction is [kgo.Client.BeginTransaction].
@@ -219,20 +208,19 @@ func (m *transactional) BeginTransaction() error {
 	return m.Client.BeginTransaction()
 }
 
-// EndTransaction is [kgo.Client.EndTransaction] where that does what it says. All records are to be acknowledged.
+// EndTransaction is [kgo.Client.EndTransaction] with two checks. All records must be acknowledged.
 //
-// Where a topic is new to the client, kgo 1.22.2 sends the records that have waited for its partitions, and only then
-// stores these, all at once (storePartitionsUpdate). Where brokers answer in between, its EndTransaction finds no
-// partition of the transaction: it aborts one that is to be committed, or leaves it open (Kafka before 4.0), without
-// an error. EndTransaction looks where PartitionLeader does, and partitions stay there once they are stored.
+// kgo 1.22.2 sends waiting records of a new topic before it stores the topic's partitions (storePartitionsUpdate). If
+// brokers respond in between, its EndTransaction finds no partition and aborts, or leaves the transaction open
+// (before Kafka 4.0), without an error. So this waits until PartitionLeader finds them.
 //
-// Where brokers refuse a batch for a partition whose log begins after all that was acknowledged there before, kgo takes
-// the next epoch and sends the batch with that (handleReqRespBatch): what the transaction had before is lost.
+// If brokers reject a batch for a partition whose log begins after all that was acknowledged, kgo sends it with the
+// next epoch (handleReqRespBatch): earlier records are lost.
 func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionEndTry) error {
 	m.acknowledged.mu.Lock()
 	all := slices.Collect(maps.Keys(m.acknowledged.all))
 	m.acknowledged.mu.Unlock()
-	for slices.ContainsFunc(all, func(w written) bool {
+	for slices.ContainsFunc(all, func(w writer) bool {
 		leader, _, _ := m.PartitionLeader(w.topic, 0)
 		return leader == -1
 	}) {
@@ -242,7 +230,7 @@ func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionE
 	}
 	if how == kgo.TryCommit {
 		id, epoch, err := m.ProducerID(ctx) // kgo says what is wrong with one that has failed
-		if err == nil && slices.ContainsFunc(all, func(w written) bool { return w.id != id || w.epoch != epoch }) {
+		if err == nil && slices.ContainsFunc(all, func(w writer) bool { return w.id != id || w.epoch != epoch }) {
 			return fmt.Errorf("expected all records of the transaction by producer %d with epoch %d, found others: "+
 				"brokers have aborted those", id, epoch)
 		}
@@ -250,14 +238,12 @@ func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionE
 	return m.Client.EndTransaction(ctx, how)
 }
 
-// OpenTransactions opens a producer for each id, and fences others with these ids: what those have committed is to be
-// read after that. Records go to the cluster of the offsets. A transaction ends with each page.
+// OpenTransactions opens a producer for each ID and fences others. Read what those have committed afterwards.
 func OpenTransactions(ctx context.Context, c Config, clientID string, ids []string,
 	offsets OffsetRecords) (*Transactions, error) {
 	if c.Producer.ClientID == "" {
 		c.Producer.ClientID = clientID
 	}
-	// Whatever the worker's producers do: a transaction needs both.
 	c.Producer.Acks, c.Producer.Idempotent = -1, true
 	t := &Transactions{Ended: func(time.Time, int, error) {}, config: c, offsets: offsets,
 		free: make(chan *transactional, len(ids)), outputs: map[*TransactionalOutput]struct{}{}}
@@ -273,16 +259,15 @@ func OpenTransactions(ctx context.Context, c Config, clientID string, ids []stri
 	return t, nil
 }
 
-// open opens a producer, and fences others with its id.
 func (t *Transactions) open(ctx context.Context, id string) (*transactional, error) {
-	acks := &acknowledged{all: map[written]struct{}{}}
+	acks := &ackRecorder{all: map[writer]struct{}{}}
 	client, dialer, err := newClient(t.config.ProducerOpts(kgo.TransactionalID(id), kgo.WithHooks(acks),
 		kgo.MaxBufferedRecords(math.MaxInt), kgo.MaxBufferedBytes(math.MaxInt)))
 	if err != nil {
 		return nil, err
 	}
 	m := &transactional{client, id, dialer.Outages().Since, acks}
-	waiting, cancel := context.WithTimeout(ctx, coordinated)
+	waiting, cancel := context.WithTimeout(ctx, coordinatorTimeout)
 	defer cancel()
 	if err := m.open(waiting); err != nil {
 		client.Close()
@@ -292,21 +277,19 @@ func (t *Transactions) open(ctx context.Context, id string) (*transactional, err
 	return m, nil
 }
 
-// errTaken is the error of a transactional id that another producer has taken over.
-var errTaken = errors.New("another producer has taken the id over")
+var errTakenOver = errors.New("another producer has taken the id over")
 
-// expiredEpochs is by how much the coordinator raises the epoch of a producer whose transaction it aborts since its
-// time is over, measured with Apache Kafka 4.3.1. Who takes an id over raises it once more.
+// expiredEpochs is by how much the coordinator raises the epoch when it aborts a timed out transaction (measured with
+// Apache Kafka 4.3.1). A takeover raises it once more.
 const expiredEpochs = 1
 
-// again opens a producer again whose transaction the brokers have aborted because its time was over: they take nothing
-// more of it. They say the same to a producer whose id another one has taken over; but that one leaves another state:
-// it begins in the state Empty, with an epoch above that of the abort.
-func (t *Transactions) again(ctx context.Context, m *transactional) error {
+// reopen opens a producer again after the brokers aborted its timed out transaction. They return the same error to a
+// fenced producer, but then the state is Empty with a higher epoch.
+func (t *Transactions) reopen(ctx context.Context, m *transactional) error {
 	producer, epoch, _ := m.ProducerID(ctx) // also of one that has failed
 	described, err := kadm.NewClient(m.Client).DescribeTransactions(ctx, m.id)
 	if err != nil {
-		if unknownRequest(err) {
+		if isUnknownRequest(err) {
 			err = fmt.Errorf("the brokers cannot tell whether another producer has taken the id over (expected Apache "+
 				"Kafka 3.0 or newer): %w", err)
 		}
@@ -315,7 +298,7 @@ func (t *Transactions) again(ctx context.Context, m *transactional) error {
 	d, ok := described[m.id]
 	switch {
 	case !ok:
-		return fmt.Errorf("the coordinator does not describe the transactional id: %w", errTaken)
+		return fmt.Errorf("the coordinator does not describe the transactional id: %w", errTakenOver)
 	case d.Err != nil:
 		return d.Err
 	case d.ProducerID == producer && d.ProducerEpoch <= epoch+expiredEpochs &&
@@ -323,7 +306,7 @@ func (t *Transactions) again(ctx context.Context, m *transactional) error {
 		return errAborting
 	case d.ProducerID != producer || d.ProducerEpoch > epoch+expiredEpochs || d.State != "CompleteAbort":
 		return fmt.Errorf("producer %d of epoch %d is now %d of epoch %d, %s: %w", producer, epoch, d.ProducerID,
-			d.ProducerEpoch, d.State, errTaken)
+			d.ProducerEpoch, d.State, errTakenOver)
 	}
 	fresh, err := t.open(ctx, m.id)
 	if err != nil {
@@ -334,10 +317,8 @@ func (t *Transactions) again(ctx context.Context, m *transactional) error {
 	return nil
 }
 
-// errAborting is the error of a transaction whose abort by the brokers is not complete.
 var errAborting = errors.New("the brokers are about to abort the transaction")
 
-// open gets the producer its id, which fences others.
 func (m *transactional) open(ctx context.Context) error {
 	for {
 		id, _, err := m.ProducerID(ctx)
@@ -346,7 +327,7 @@ func (m *transactional) open(ctx context.Context) error {
 			return errNoTransactions
 		case err == nil:
 			return nil
-		case definite(err):
+		case isFinal(err):
 			return err
 		}
 		if pause.For(ctx, 100*time.Millisecond) != nil {
@@ -355,21 +336,19 @@ func (m *transactional) open(ctx context.Context) error {
 	}
 }
 
-// definite tells whether an error is the broker's last word.
-func definite(err error) bool {
+func isFinal(err error) bool {
 	broker := (*kerr.Error)(nil)
 	return errors.As(err, &broker) && !broker.Retriable && !errors.Is(err, kerr.ConcurrentTransactions) &&
 		!errors.Is(err, kerr.UnknownServerError)
 }
 
-// Close ends the producers; what is open is aborted by whoever opens them next, or by the brokers after a time.
+// Close closes the producers; open transactions are aborted by the next producer or by timeout.
 func (t *Transactions) Close() {
 	for _, m := range t.all {
 		m.Client.Close()
 	}
 }
 
-// deny fails all outputs: brokers do not let the clients in.
 func (t *Transactions) deny(err error) {
 	t.mu.Lock()
 	t.denied = err
@@ -380,7 +359,6 @@ func (t *Transactions) deny(err error) {
 	}
 }
 
-// acquire is a producer for a page.
 func (t *Transactions) acquire(ctx context.Context) (*transactional, error) {
 	select {
 	case m := <-t.free:

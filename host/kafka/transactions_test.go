@@ -180,8 +180,8 @@ func TestFenceOfMany(t *testing.T) {
 		c.Bootstrap, c.Extra = cluster.ListenAddrs(), []kgo.Opt{kgo.Dialer(network.DialContext)}
 		began := time.Now()
 		require.NoError(t, Fence(t.Context(), c, TransactionalIDs("g", "c", 10, 10)))
-		if took := time.Since(began); took < 100*time.Second {
-			t.Errorf("expected a second for each, found %v", took)
+		if elapsed := time.Since(began); elapsed < 100*time.Second {
+			t.Errorf("expected a second for each, found %v", elapsed)
 		}
 	})
 }
@@ -193,7 +193,7 @@ func TestPagesThatTakeTooLong(t *testing.T) {
 	o := newTransacting(t, c, "g-c-0").Output()
 	// On a machine that has other things to do the record alone may outlast it.
 	err := page(t, o, "slow", 1)
-	for !o.late(o.began) {
+	for !o.isOverdue(o.startedAt) {
 		<-time.After(time.Millisecond)
 	}
 	if err == nil {
@@ -227,8 +227,8 @@ func TestTransactionsThatOutlastAnOutage(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			client := security.NewDialer(nil, nil, nil)
 			defer client.OnClientClosed(nil)
-			m := &transactional{id: "g-c-0", away: client.Outages().Since}
-			o := &TransactionalOutput{of: &Transactions{config: Defaults()}}
+			m := &transactional{id: "g-c-0", outageSince: client.Outages().Since}
+			o := &TransactionalOutput{transactions: &Transactions{config: Defaults()}}
 			began := time.Now().Add(max(0, -c.before))
 			time.Sleep(max(0, c.before))
 			if c.away > 0 {
@@ -333,7 +333,7 @@ func TestTransactionsEndWithTheirPartitions(t *testing.T) {
 				})
 				sent := make(chan error, 1)
 				produceRow(t, o, "rows", "first", Offset{}, sent)
-				o.held.Produce(t.Context(), &kgo.Record{Topic: "rows", Value: []byte("last")}, nil)
+				o.current.Produce(t.Context(), &kgo.Record{Topic: "rows", Value: []byte("last")}, nil)
 				close(both)
 				require.NoError(t, <-sent)
 				<-held

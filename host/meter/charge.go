@@ -39,12 +39,10 @@ const (
 	pageBytesBits = 16
 )
 
-// bodyWriter writes instructions into a body.
 type bodyWriter struct {
 	m   *rewriter
 	out []byte
-	// left is the local for fuel, size the one for sizes, count the one for turns of small loops that are
-	// paid for, each with weight.
+	// left, size and count are locals: fuel, size of a copy, prepaid turns of small loops, each with weight.
 	left, size, count uint32
 	weight            uint64
 }
@@ -54,15 +52,14 @@ func (w *bodyWriter) ops(ops ...byte)          { w.out = append(w.out, ops...) }
 func (w *bodyWriter) i32(n int64)              { w.out = wasm.AppendSigned(append(w.out, opI32Const), n) }
 func (w *bodyWriter) i64(n int64)              { w.out = wasm.AppendSigned(append(w.out, opI64Const), n) }
 
-// charge takes fuel.
 func (w *bodyWriter) charge(n uint64) {
 	w.op(opGlobalGet, w.m.fuel())
 	w.i64(int64(n))
 	w.spend()
 }
 
-// chargeSome takes fuel for several turns of a small loop in advance and counts those that are left in a local, which
-// is cheaper than fuel in memory: 3 to 5 % of decoding.
+// chargeSome charges several turns of a small loop in advance and counts them in a local, which is cheaper than fuel
+// in memory: 3 to 5 % of decoding.
 func (w *bodyWriter) chargeSome() {
 	w.op(opLocalGet, w.count)
 	w.ops(opIf, empty)
@@ -77,7 +74,6 @@ func (w *bodyWriter) chargeSome() {
 	w.ops(opEnd)
 }
 
-// chargeSize takes fuel for as many things as a local says.
 func (w *bodyWriter) chargeSize(local, shift uint32) {
 	w.op(opGlobalGet, w.m.fuel())
 	w.op(opLocalGet, local)
@@ -87,8 +83,8 @@ func (w *bodyWriter) chargeSize(local, shift uint32) {
 	w.spend()
 }
 
-// spend subtracts: the fuel and what is taken of it lie on the stack. The local saves reading the global twice; tick
-// stands in the else because engines lay out the code of the first branch as that which runs (3 % of decoding).
+// spend subtracts the price on the stack from the fuel. The local saves a second read of the global; tick is in the
+// else branch because engines lay out the first branch as the likely one (3 % of decoding).
 func (w *bodyWriter) spend() {
 	w.ops(opI64Sub)
 	w.op(opLocalTee, w.left)
@@ -127,7 +123,6 @@ func (w *bodyWriter) edit(e *edit, loops []loop) {
 	}
 }
 
-// bulk calls a function of ours where a copy is long.
 func (w *bodyWriter) bulk(e *edit, function uint32) {
 	w.op(opLocalTee, w.size)
 	w.op(opLocalGet, w.size)
@@ -141,7 +136,6 @@ func (w *bodyWriter) bulk(e *edit, function uint32) {
 	w.m.report.Copies++
 }
 
-// Locals of the functions for long copies: to, from (or the value), size, a piece's size; the fuel is the last.
 const (
 	localTo = iota
 	localFrom
@@ -150,13 +144,11 @@ const (
 	localFuel
 )
 
-// function starts a function (to, from, size) that is appended to the module.
 func (m *rewriter) function(out []byte) (w bodyWriter, sizeAt int) {
 	sizeAt = len(out)
 	return bodyWriter{m: m, out: append(out, 0, 0, 0, 0, 0, 2, 1, 0x7f, 1, 0x7e), left: localFuel}, sizeAt
 }
 
-// outside pushes whether size bytes at an address run past the memory.
 func (w *bodyWriter) outside(local uint32) {
 	w.op(opLocalGet, local)
 	w.ops(opI64ExtendU)
@@ -166,7 +158,6 @@ func (w *bodyWriter) outside(local uint32) {
 	w.ops(opI64Shl, opI64GtU)
 }
 
-// piece sets the size of the next piece and charges it.
 func (w *bodyWriter) piece() {
 	w.i32(pieceBytes)
 	w.op(opLocalGet, localSize)
@@ -177,7 +168,6 @@ func (w *bodyWriter) piece() {
 	w.chargeSize(localPiece, bytesPerUnit)
 }
 
-// move adds the piece's size to a local, or takes it away.
 func (w *bodyWriter) move(local uint32, op byte) {
 	w.op(opLocalGet, local)
 	w.op(opLocalGet, localPiece)
@@ -185,14 +175,12 @@ func (w *bodyWriter) move(local uint32, op byte) {
 	w.op(opLocalSet, local)
 }
 
-// again goes on with the loop around while bytes are left.
 func (w *bodyWriter) again() {
 	w.op(opLocalGet, localSize)
 	w.op(opBrIf, 0)
 	w.ops(opEnd)
 }
 
-// whole makes the copy in one: it traps.
 func (w *bodyWriter) whole(instruction ...byte) {
 	w.ops(opIf, empty)
 	w.op(opLocalGet, localTo)
@@ -202,7 +190,7 @@ func (w *bodyWriter) whole(instruction ...byte) {
 	w.ops(opEnd)
 }
 
-// copyFunction copies from the end on where the target lies after the source, so that overlapping pieces do no harm.
+// copyFunction copies backwards if the target is after the source, so that overlapping pieces are correct.
 func (m *rewriter) copyFunction(out []byte) []byte {
 	w, sizeAt := m.function(out)
 	w.outside(localTo)

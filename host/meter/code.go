@@ -9,41 +9,31 @@ const (
 	priceBulk     = 24
 	priceTable    = 256
 	priceGrow     = 256
-	// leafPrice is the most that a function may cost that its callers pay for.
-	leafPrice = 64
-	// unit is how many instructions a unit of fuel is worth.
-	unit = 16
+	leafPrice     = 64
+	unit          = 16
 )
 
-// body is what is known of a function's body.
 type body struct {
-	// from and to are the whole of it, locals included; code is where the instructions begin.
 	from, code, to int
-	// groups of locals stand after the count; locals counts parameters too.
+	// groups is after the count of local groups; locals includes parameters.
 	groups, localsAt int
 	locals           uint32
-	// firstLoop and firstEdit are where its own begin. The first of the loops is the body itself.
+	// firstLoop and firstEdit index rewriter.loops and edits. The first loop is the body itself.
 	firstLoop, firstEdit int
-	// opens is the loop that the body opens with, 0 without one.
-	opens int32
-	// calls reports whether it calls anything, bulk whether it needs a local for sizes.
-	calls, bulk bool
-	leaf        bool
+	opens                int32
+	calls, bulk          bool
+	leaf                 bool
 }
 
-// loop is one of a body's loops.
 type loop struct {
-	// at is where its body begins; parent is the loop around it, 0 for the function's body.
-	at     int
-	parent int32
-	// targeted: something jumps back to it.
+	at       int
+	parent   int32
 	targeted bool
-	// calls: its body, without the loops inside, calls something. small is worked out when all is known.
+	// calls: its body, without inner loops, has a call. small is set when all bodies are read.
 	calls, small bool
 	price        uint64
 }
 
-// edit is a place where code changes.
 type edit struct {
 	at, to int
 	kind   editKind
@@ -57,15 +47,13 @@ type editKind byte
 const (
 	editCall editKind = iota
 	editRef
-	// editHead is the head of a loop: index is its number in the body.
 	editHead
-	// editCopy and editFill are cut where they are long, editSized is charged before it runs.
+	// editCopy and editFill are split if long, editSized is charged in advance.
 	editCopy
 	editFill
 	editSized
 )
 
-// code reads the bodies and notes what has to change.
 func (m *rewriter) code(n int) {
 	m.bodies = make([]body, 0, n)
 	for i := range n {
@@ -84,7 +72,6 @@ func (m *rewriter) code(n int) {
 	}
 }
 
-// inCode reports whether bodies are being read.
 func (m *rewriter) inCode() bool { return m.bodies != nil && len(m.bodies) < len(m.types) }
 
 func (m *rewriter) locals(b *body, params uint32) {
@@ -99,7 +86,6 @@ func (m *rewriter) locals(b *body, params uint32) {
 	b.locals = uint32(all)
 }
 
-// instructions reads a body from its first instruction to its end.
 func (m *rewriter) instructions(b *body) {
 	loops := m.loops[b.firstLoop:]
 	own := m.types[len(m.bodies)]
@@ -110,7 +96,7 @@ func (m *rewriter) instructions(b *body) {
 		targets int
 		passed  = passage{results: m.results[own]}
 		opening = true // nothing has jumped or called yet
-		// small is a constant up to bulkFree that was pushed just before.
+		// small: a constant up to bulkFree was just pushed.
 		small, smallNext bool
 	)
 	r := &m.Reader
@@ -274,7 +260,6 @@ func (m *rewriter) instructions(b *body) {
 	m.loops = append(m.loops[:b.firstLoop], loops...)
 }
 
-// target reads a label and notes a loop that it jumps back to.
 func (m *rewriter) target(loops []loop) {
 	depth := m.Index(len(m.blocks), "label")
 	if n := m.blocks[len(m.blocks)-1-int(depth)].loop; n >= 0 {
@@ -282,7 +267,6 @@ func (m *rewriter) target(loops []loop) {
 	}
 }
 
-// blockType is how many values a block takes and leaves.
 func (m *rewriter) blockType() (params, results uint32) {
 	switch t := m.Signed(33); {
 	case t >= 0:
@@ -301,7 +285,6 @@ func (m *rewriter) blockType() (params, results uint32) {
 	return 0, 1
 }
 
-// miscellaneous reads an instruction after the prefix 0xfc. small: a small constant was pushed before.
 func (m *rewriter) miscellaneous(b *body, start int, small bool, passed *passage) uint64 {
 	sized := func(shift uint32) {
 		b.bulk = true

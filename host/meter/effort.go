@@ -2,12 +2,11 @@ package meter
 
 import "fmt"
 
-// What a function takes to compile, in microseconds of a core of some 3 GHz, as it was measured with the compiler of
-// wazero 1.12 on shapes made for it (TestEffort holds them to it). Engines number the blocks of a function and search
-// them again for each of its joins, bring together the values of each local wherever branches meet, and at the heads of
-// loops once more for each loop around.
+// Compile cost in microseconds on a core of some 3 GHz, fitted to wazero 1.12 with shapes of TestEffort. Engines
+// number blocks and search them for each join, merge the values of each local at every branch, and at loop heads once
+// more for each enclosing loop.
 const (
-	// What a branch, a loop and the code that is added here weigh among the blocks, whose square counts.
+	// Weights of branches, loops and added code among the blocks, whose square counts.
 	weightBranch   = 4
 	weightLoop     = 4
 	weightCharge   = 3
@@ -20,27 +19,21 @@ const (
 	redundantShare = 1000
 )
 
-// label is an open block: the loop that it is, -1 for none, and what lies on the stack of values: height where it
-// began, without the values that it takes, and results, which it leaves.
+// label is an open block: its loop (-1 for none), the stack height at its start without parameters, and its results.
 type label struct {
 	loop            int32
 	height, results int
 	params          int
 }
 
-// passage counts what makes a function hard to compile.
 type passage struct {
 	branches, loops, values int
-	// targets of tables, and each of them times the loops around it.
+	// targets counts labels of tables, aimed each times its enclosing loops.
 	targets, aimed int
-	// bulk is how many copies and fills get code of ours.
-	bulk int
-	// depth is how many loops stand around, deepest the most that did.
+	bulk           int
 	depth, deepest int
-	// height is that of the stack of values, held the sum of it at all branches.
-	height, held int
-	// results is the most values that a label was seen to take: what encloses a jump was read before.
-	results uint32
+	height, held   int
+	results        uint32
 }
 
 func (p *passage) block(params, results uint32) {
@@ -61,17 +54,15 @@ func (p *passage) call(m *rewriter, t uint32) {
 	p.height += int(m.results[t])
 }
 
-// table counts the labels of a br_table.
 func (p *passage) table(n int) {
 	p.targets += n
 	p.aimed += n * p.depth
 	p.jump(n)
 }
 
-// pop takes values off the stack. Behind a jump nothing is known of it, so that it may seem to hold fewer than none.
+// pop may make the height negative in unreachable code, where it is unknown.
 func (p *passage) pop(n int) { p.height = max(0, p.height-n) }
 
-// heights says by how many values instructions with nothing but a number after them change the stack.
 var heights = func() (t [256]int8) {
 	set := func(by int8, from, to int) {
 		for i := from; i <= to; i++ {
@@ -94,7 +85,6 @@ var heights = func() (t [256]int8) {
 	return t
 }()
 
-// miscHeight is the same for what stands after the prefix 0xfc.
 func miscHeight(op uint32) int {
 	switch {
 	case op < 8, op == 9, op == 13:
@@ -107,7 +97,6 @@ func miscHeight(op uint32) int {
 	return -3
 }
 
-// typeOf is a function's type.
 func (m *rewriter) typeOf(f uint32) uint32 {
 	if int(f) < m.imports {
 		return m.importTypes[f]
@@ -115,7 +104,6 @@ func (m *rewriter) typeOf(f uint32) uint32 {
 	return m.types[int(f)-m.imports]
 }
 
-// effort is what compiling a body takes.
 func (p *passage) effort(b *body, loops []loop) int {
 	locals := int(b.locals) + int(p.results)
 	blocks := weightBranch*p.branches + weightLoop*p.loops + weightBulk*p.bulk
@@ -136,7 +124,6 @@ func (p *passage) effort(b *body, loops []loop) int {
 		(locals*locals*p.loops+p.values*int(p.results))/redundantShare*(1+p.deepest)
 }
 
-// weigh bounds what compiling a body takes.
 func (m *rewriter) weigh(b *body, p *passage, loops []loop) {
 	effort := p.effort(b, loops)
 	m.effort += effort

@@ -131,12 +131,12 @@ func TestEffort(t *testing.T) {
 					break
 				}
 			}
-			took := compile(t, out)
+			elapsed := compile(t, out)
 			t.Logf("%d of them in %d bytes: foretold %v, took %v", n, report.BytesIn,
-				time.Duration(report.Hardest)*time.Microsecond, took)
-			if took > factor*time.Duration(report.Hardest)*time.Microsecond {
+				time.Duration(report.Hardest)*time.Microsecond, elapsed)
+			if elapsed > factor*time.Duration(report.Hardest)*time.Microsecond {
 				t.Errorf("expected at most %d times the %d µs that were foretold, found %v", factor, report.Hardest,
-					took)
+					elapsed)
 			}
 			// What grows without end is refused before it takes long.
 			for n *= 2; ; n *= 2 {

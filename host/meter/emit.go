@@ -7,17 +7,13 @@ import (
 )
 
 const (
-	// bulkFree is the size in bytes up to which copies are paid for by the price of the instruction.
-	bulkFree = 1024
-	// pieceBytes is the most that is copied without a look at the fuel.
+	bulkFree   = 1024
 	pieceBytes = 256 << 10
-	// paidAhead is how many turns of a small loop are paid for at once, smallPrice the most that one may cost in
-	// instructions.
+	// paidAhead turns of a small loop are paid in advance; smallPrice is its maximum price.
 	paidAhead  = 8
 	smallPrice = 64
 )
 
-// emit writes the rewritten module.
 func (m *rewriter) emit() []byte {
 	out := append(make([]byte, 0, len(m.Data)+len(m.Data)/3), m.Data[:8]...)
 	// What is appended to the vectors of sections, by their id.
@@ -49,7 +45,6 @@ func (m *rewriter) emit() []byte {
 	return out
 }
 
-// extended writes a section with more items.
 func (m *rewriter) extended(out []byte, s *section, more [][]byte) []byte {
 	out = append(out, s.ID)
 	if s.rewritten {
@@ -62,7 +57,6 @@ func (m *rewriter) extended(out []byte, s *section, more [][]byte) []byte {
 	return wasm.AppendSized(out, content)
 }
 
-// codeSection writes the bodies.
 func (m *rewriter) codeSection(out []byte, s *section) []byte {
 	m.report.Functions = len(m.bodies)
 	for i := range m.bodies {
@@ -71,7 +65,6 @@ func (m *rewriter) codeSection(out []byte, s *section) []byte {
 		m.report.Leaves += btoi(b.leaf)
 	}
 	out = append(out, s.ID)
-	// The section's size is written in five bytes when it is known.
 	sizeAt := len(out)
 	out = append(out, 0, 0, 0, 0, 0)
 	out = wasm.AppendU32(out, uint32(s.count+2*btoi(m.bulk)))
@@ -88,7 +81,6 @@ func (m *rewriter) codeSection(out []byte, s *section) []byte {
 	return out
 }
 
-// pad writes a number in five bytes.
 func pad(dst []byte, n uint32) {
 	for i := range 5 {
 		dst[i] = byte(n&0x7f) | 0x80
@@ -97,7 +89,6 @@ func pad(dst []byte, n uint32) {
 	dst[4] &^= 0x80
 }
 
-// own are the loops and edits of a body.
 func (m *rewriter) own(i int) ([]loop, []edit) {
 	loops, edits := m.loops[m.bodies[i].firstLoop:], m.edits[m.bodies[i].firstEdit:]
 	if i+1 < len(m.bodies) {
@@ -107,7 +98,7 @@ func (m *rewriter) own(i int) ([]loop, []edit) {
 	return loops, edits
 }
 
-// isLeaf reports whether callers pay for a function, and sums up what stands in loops that are none.
+// isLeaf reports whether callers pay for a function. It merges the price of loops that are never jumped to.
 func (m *rewriter) isLeaf(i int) bool {
 	loops, _ := m.own(i)
 	targeted := false
@@ -122,7 +113,7 @@ func (m *rewriter) isLeaf(i int) bool {
 	return !targeted && !m.bodies[i].calls && loops[0].price <= leafPrice
 }
 
-// settle adds what calls cost to the loops that they stand in, and returns what is charged at the entry, 0 for nothing.
+// settle adds the price of calls to their loops and returns the price at the entry.
 func (m *rewriter) settle(i int, loops []loop, edits []edit) (entry uint64) {
 	for n := range edits {
 		if e := &edits[n]; e.kind == editCall {
@@ -148,8 +139,6 @@ func (m *rewriter) settle(i int, loops []loop, edits []edit) (entry uint64) {
 	return loops[0].price/unit + 1
 }
 
-// smallLoops marks those that are paid for ahead, loops without calls and loops inside, and returns the dearest one's
-// weight, 0 if there are none.
 func smallLoops(loops []loop) (weight uint64) {
 	for n := len(loops) - 1; n > 0; n-- {
 		l := &loops[n]
@@ -164,7 +153,6 @@ func smallLoops(loops []loop) (weight uint64) {
 	return weight
 }
 
-// body writes a body with its length.
 func (m *rewriter) body(out []byte, i int) []byte {
 	b := &m.bodies[i]
 	loops, edits := m.own(i)
@@ -206,7 +194,7 @@ func (m *rewriter) body(out []byte, i int) []byte {
 	return shorten(out, sizeAt)
 }
 
-// shorten writes the length of what stands after the five bytes at sizeAt into them, in as few as it takes.
+// shorten replaces the five bytes at sizeAt by the length, in as few bytes as possible.
 func shorten(out []byte, sizeAt int) []byte {
 	size := len(out) - sizeAt - 5
 	var head [5]byte

@@ -10,57 +10,54 @@ import (
 )
 
 const (
-	// Module and Name are those of the import that is called when fuel is used up.
 	Module, Name = "culvert:meter", "tick"
 	// DefaultBudget is some 0.2 ms of plain work, a few ms of the dearest.
 	DefaultBudget = 200_000
 )
 
-// Options of [Rewrite]. A zero field stands for its default.
+// Options of [Rewrite]. Zero fields have their default.
 type Options struct {
 	// Budget is the fuel at the start, in units of sixteen instructions. Default [DefaultBudget].
 	Budget int64
 	Limits Limits
 }
 
-// Limits bound what is taken on. A zero field stands for its default.
+// Limits bound accepted modules. Zero fields have their default.
 type Limits struct {
-	// ModuleBytes is the most that a module may have. Default 64 MiB.
+	// ModuleBytes bounds a module. Default 64 MiB.
 	ModuleBytes int
-	// FunctionBytes is the most that the body of a function may have. Default 1 MiB.
+	// FunctionBytes bounds a function's body. Default 1 MiB.
 	FunctionBytes int
-	// Functions is how many functions a module may define. Default 100,000.
+	// Functions bounds the defined functions. Default 100,000.
 	Functions int
-	// Types is how many types of functions there may be: engines compare each function with them all. Default 2,000.
+	// Types bounds function types: engines compare each function with all. Default 2,000.
 	Types int
-	// Locals is how many locals a function may have: engines give each its place. Default 50,000.
+	// Locals bounds the locals of a function. Default 50,000.
 	Locals int
-	// Nesting is how deeply blocks may stand in each other. Default 20,000.
+	// Nesting bounds the depth of blocks. Default 20,000.
 	Nesting int
-	// Targets is how many labels the br_table instructions of a function may list in all. Default 65,536.
+	// Targets bounds the br_table labels of a function. Default 65,536.
 	Targets int
-	// Effort bounds, for each function, what compiling it takes in microseconds, as it was measured with shapes made
-	// for it: the square of its blocks, its locals and what lies on its stack times its branches, its locals squared
-	// times its loops and their depth, and the labels of its tables times the loops around. Functions of a few KiB can
-	// take minutes and gigabytes if nothing bounds it. Default 4,000,000; the most that one of a Go guest was seen to
-	// need is 160,000.
+	// Effort bounds the compile cost of each function in microseconds, measured with synthetic shapes: squared
+	// blocks, locals and stack times branches, squared locals times loops and their depth, and table labels times
+	// enclosing loops. Without it some KiB can take minutes and gigabytes. Default 4,000,000; Go guests need at most
+	// 160,000.
 	Effort int
-	// TotalEffort is that of all functions. Default 20,000,000; Go guests of 5 MB need 2,500,000.
+	// TotalEffort bounds the sum. Default 20,000,000; Go guests of 5 MB need 2,500,000.
 	TotalEffort int
-	// Values is how many parameters and results the calls, blocks and jumps of a function may pass in all, each call
-	// counting eight more; a type may have 1,000 of each. Default 500,000.
+	// Values bounds parameters and results of all calls, blocks and jumps of a function, plus eight per call; a type
+	// may have 1,000 of each. Default 500,000.
 	Values int
-	// Items is how many imports, globals and exports there may be, of each. Default 100,000.
+	// Items bounds imports, globals and exports, each. Default 100,000.
 	Items int
-	// Segments is how many segments of data, and of elements, there may be: engines keep some hundred bytes for each.
-	// Default 100,000.
+	// Segments bounds data and element segments, each: engines need some hundred bytes per segment. Default 100,000.
 	Segments int
-	// TableElements is the most that all tables may have at the start, and element segments in all; it is shared out
-	// among the tables as their maximum. Default 1,048,576.
+	// TableElements bounds the initial elements of all tables, and of all segments; it is divided among the tables as
+	// their maximum. Default 1,048,576.
 	TableElements int
 }
 
-// Defaults are what zero fields of [Limits] stand for.
+// Defaults returns the defaults of [Limits].
 func Defaults() Limits { return Limits{}.filled() }
 
 func (l Limits) filled() Limits {
@@ -76,27 +73,27 @@ func (l Limits) filled() Limits {
 	return l
 }
 
-// Report says what [Rewrite] has added to a module.
+// Report is what [Rewrite] did.
 type Report struct {
 	// BytesIn and BytesOut are the sizes before and after.
 	BytesIn, BytesOut int
-	// Functions that the module defines, Leaves among them that are not charged at their entry.
+	// Leaves are functions without a charge at their entry.
 	Functions, Leaves int
-	// Entries and Loops that are charged, Copies that are charged by size.
+	// Entries, Loops and Copies are charged ones.
 	Entries, Loops, Copies int
-	// Effort is what compiling all functions takes, Hardest what the hardest of them does: see [Limits.Effort].
+	// Effort is the compile cost of all functions, Hardest the highest, see [Limits.Effort].
 	Effort, Hardest int
-	// Dropped are the custom sections that were left out.
+	// Dropped are removed custom sections.
 	Dropped []string
 }
 
-// Refusal is a feature that the rewriter does not know.
+// Refusal is the error of an unsupported feature.
 type Refusal struct {
-	// Feature is its name: `SIMD`.
+	// Feature is a name: `SIMD`.
 	Feature string
-	// Offset is where in the module it was found, in bytes.
+	// Offset is in bytes.
 	Offset int
-	// Function is the index of the function that uses it, -1 outside of code.
+	// Function is an index, -1 outside of code.
 	Function int
 }
 
@@ -108,12 +105,11 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("uses %s at byte %d%s, which cannot be metered", r.Feature, r.Offset, where)
 }
 
-// failure carries an error up to [Rewrite].
 type failure struct{ err error }
 
-// Exceeded is a limit that the module does not keep to.
+// Exceeded is the error of a module beyond a limit.
 type Exceeded struct {
-	// What is too much: `the body of function 12 in bytes`.
+	// What describes the size: `the body of function 12 in bytes`.
 	What         string
 	Found, Limit int
 }
@@ -122,9 +118,8 @@ func (e *Exceeded) Error() string {
 	return fmt.Sprintf("%s: found %d, at most %d are allowed", e.What, e.Found, e.Limit)
 }
 
-// Rewrite returns the metered form of a core module. The error is a [*Refusal], an [*Exceeded], the cause of the
-// context's end, or says what is malformed and at which byte. module is not changed. A module without code comes back
-// as it is.
+// Rewrite returns the metered form of a core module, which is not changed; one without code is returned as it is. The
+// error is a [*Refusal], an [*Exceeded], the context's cause, or says what is malformed at which byte.
 func Rewrite(ctx context.Context, module []byte, o Options) (out []byte, report Report, err error) {
 	o = Options{Budget: cmp.Or(o.Budget, DefaultBudget), Limits: o.Limits.filled()}
 	report.BytesIn = len(module)

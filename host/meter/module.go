@@ -9,55 +9,41 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/wasm"
 )
 
-// order is the place of each section in a module, by id.
 var order = [...]int{wasm.Types: 1, wasm.Imports: 2, wasm.Functions: 3, wasm.Tables: 4, wasm.Memories: 5,
 	wasm.Tags: 6, wasm.Globals: 7, wasm.Exports: 8, wasm.Start: 9, wasm.Elements: 10, wasm.DataCount: 11,
 	wasm.Code: 12, wasm.Data: 13}
 
-// rewriter holds what is known of a module while it is rewritten.
 type rewriter struct {
 	wasm.Reader
-	ctx context.Context
-	// looked is the place, of what is read or of what is written, at the last look at ctx.
+	ctx     context.Context
 	looked  int
 	options Options
 	report  *Report
 
-	sections []section
-	// params is how many parameters each type has, results how many results.
-	params, results []uint32
-	// effort of all functions, elements of all tables and of all segments.
+	sections                               []section
+	params, results                        []uint32
 	effort, tableElements, segmentElements int
-	// importTypes are those of imported functions.
-	importTypes []uint32
-	// The counts of the original: every index must lie below them.
+	importTypes                            []uint32
+	// Counts of the original; every index must be below.
 	imports, functions, globals, tables int
-	// types of the functions that are defined.
-	types  []uint32
-	bodies []body
-	// loops and edits of all bodies, in the order of the module.
-	loops []loop
-	edits []edit
-	// blocks is the stack of the body that is read.
-	blocks []label
-	// bulk: functions for long copies are needed.
-	bulk bool
+	types                               []uint32
+	bodies                              []body
+	loops                               []loop
+	edits                               []edit
+	blocks                              []label
+	bulk                                bool
 }
 
-// section is one of the module, with the new content where it has one already. Where imports and the like are appended,
-// items is what stood after the count.
+// section is a section; content is set once it is rewritten. items follow the count.
 type section struct {
 	wasm.Section
-	count int
-	items []byte
-	// rewritten: items is the whole new content.
+	count     int
+	items     []byte
 	rewritten bool
 }
 
-// lookEvery is how many bytes are read or written between looks at the context.
 const lookEvery = 64 << 10
 
-// look ends the rewriting where its context has ended; at is the place in what is read, or in what is written.
 func (m *rewriter) look(at int) {
 	if at-m.looked < lookEvery {
 		return
@@ -101,7 +87,6 @@ func (m *rewriter) parse() {
 	}
 }
 
-// section reads the content of a section and reports whether it is kept.
 func (m *rewriter) section(s *section) bool {
 	switch s.ID {
 	case wasm.Custom:
@@ -178,7 +163,6 @@ func (m *rewriter) section(s *section) bool {
 	return true
 }
 
-// moved is a function's index in the rewritten module.
 func (m *rewriter) moved(f uint32) uint32 {
 	if int(f) >= m.imports {
 		return f + 1
@@ -186,8 +170,7 @@ func (m *rewriter) moved(f uint32) uint32 {
 	return f
 }
 
-// fuel, tick, and the appended functions have these indices in the rewritten module, appended types those after the
-// original's.
+// Indices of fuel, tick and the appended functions in the rewritten module; appended types follow the original's.
 func (m *rewriter) fuel() uint32     { return uint32(m.globals) }
 func (m *rewriter) tick() uint32     { return uint32(m.imports) }
 func (m *rewriter) copier() uint32   { return uint32(m.functions) + 1 }
@@ -213,24 +196,20 @@ func (m *rewriter) functionType() {
 	}
 }
 
-// typeValues is how many parameters, or results, a type may have.
 const typeValues = 1000
 
-// atMost compares a number with its limit.
 func (m *rewriter) atMost(n, limit int, what string) {
 	if n > limit {
 		panic(failure{&Exceeded{what, n, limit}})
 	}
 }
 
-// ofFunction is atMost for the function whose body is read, which what has a place for.
 func (m *rewriter) ofFunction(n, limit int, what string) {
 	if n > limit {
 		panic(failure{&Exceeded{fmt.Sprintf(what, m.current()), n, limit}})
 	}
 }
 
-// current is the index of the function whose body is read.
 func (m *rewriter) current() int { return m.imports + len(m.bodies) }
 
 func (m *rewriter) valueType() byte {
@@ -345,7 +324,6 @@ func (m *rewriter) globalItems(n int) (out []byte) {
 	return out
 }
 
-// constant copies a constant expression with the functions that it names renumbered.
 func (m *rewriter) constant(out []byte) []byte {
 	for {
 		m.look(m.At)

@@ -37,7 +37,6 @@ const (
 	isTyped
 )
 
-// refused names the features that instructions belong to.
 var refused = map[opcode]string{isVector: "SIMD", isThread: "threads", isTail: "tail calls", isException: "exceptions",
 	isTyped: "typed references"}
 

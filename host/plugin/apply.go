@@ -8,20 +8,17 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxPortions is how many results of the largest size a guest may give for one batch, which it may take row by row.
-// Rows count as they lie in memory, with data or without.
 const maxPortions = 4
 
-// Apply sends a batch through the chain that context was prepared from. b.Rows becomes the result: each row keeps the
-// Origin and the Offset of the row that it came from, b.Topics may grow, and what the guest wrote is appended to
-// b.Data, so that rows which it left unchanged keep their place. Faults name rows by their position in b.Rows as it
-// was. On an error b is as it was.
+// Apply sends a batch through the chain that context was prepared from and replaces b.Rows with the result. Rows keep
+// Origin and Offset of their input row; data of the guest is appended to b.Data, so unchanged rows stay where they
+// are. Faults name rows by their position in the input. On an error b is unchanged.
 func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) ([]wit.RowError, error) {
 	topics, data := len(b.Topics), len(b.Data)
 	i.scratch.rows = i.scratch.rows[:0]
 	var faults []wit.RowError
 	for from := 0; from < len(b.Rows); {
-		consumed, some, err := i.applySome(ctx, context, b, from)
+		consumed, some, err := i.applyChunk(ctx, context, b, from)
 		made := int64(len(b.Data)-data) + int64(len(i.scratch.rows))*abi.RowBytes
 		if limit := maxPortions * i.module.limits.ResultBytes; err == nil && made > limit {
 			err = i.discard(abi.TooMuch("the results for one batch have %d bytes: at most %d are allowed", made, limit))
@@ -37,20 +34,21 @@ func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) (
 	return faults, nil
 }
 
-// applySome makes one call with the rows from a position on; its results go to i.scratch.rows.
-func (i *Instance) applySome(ctx context.Context, context []byte, b *record.Batch, from int) (consumed int,
+func (i *Instance) applyChunk(ctx context.Context, context []byte, b *record.Batch, from int) (consumed int,
 	faults []wit.RowError, err error) {
 	c := batchCall{b: b, rows: b.Rows[from:], spaced: true}
-	err = i.carry(ctx, applyFunc, func(f *abi.Func) (uint32, error) { return i.pass(f, context, &c, nil) }, appliedSize,
+	err = i.callBatch(ctx, applyFunc, func(f *abi.Func) (uint32, error) { return i.passBatch(f, context, &c, nil) },
+		appliedSize,
 		func(ok []byte, _ uint32) (err error) {
-			consumed, faults, err = i.applied(ok, &c, from)
+			consumed, faults, err = i.readApply(ok, &c, from)
 			return err
 		})
 	return consumed, faults, err
 }
 
-// applied reads what apply gave back: schemas 0, topics 8, rows 16, data 24, faults 32, consumed 40.
-func (i *Instance) applied(ok []byte, c *batchCall, from int) (consumed int, faults []wit.RowError, err error) {
+// readApply reads the result of apply at these offsets: schemas 0, topics 8, rows 16, data 24, faults 32, consumed
+// 40.
+func (i *Instance) readApply(ok []byte, c *batchCall, from int) (consumed int, faults []wit.RowError, err error) {
 	if err := i.declared(ok, 0); err != nil {
 		return 0, nil, err
 	}
@@ -91,21 +89,21 @@ func (i *Instance) applied(ok []byte, c *batchCall, from int) (consumed int, fau
 	return consumed, faults, err
 }
 
-// Test asks a predicate of each row: there is one entry for each of b.Rows, the negation not applied. b is left as it
-// is.
+// Test evaluates a predicate without its negation; there is one match for each of b.Rows. b is not changed.
 func (i *Instance) Test(ctx context.Context, context []byte, b *record.Batch) (matches []bool, faults []wit.RowError,
 	err error) {
 	c := batchCall{b: b, rows: b.Rows}
-	err = i.carry(ctx, testFunc, func(f *abi.Func) (uint32, error) { return i.pass(f, context, &c, nil) }, testedSize,
+	err = i.callBatch(ctx, testFunc, func(f *abi.Func) (uint32, error) { return i.passBatch(f, context, &c, nil) },
+		testedSize,
 		func(ok []byte, _ uint32) (err error) {
-			matches, faults, err = i.tested(ok, len(b.Rows))
+			matches, faults, err = i.readTest(ok, len(b.Rows))
 			return err
 		})
 	return matches, faults, err
 }
 
-// tested reads what test gave back: matches 0, faults 8.
-func (i *Instance) tested(ok []byte, rows int) ([]bool, []wit.RowError, error) {
+// readTest reads the result of test at these offsets: matches 0, faults 8.
+func (i *Instance) readTest(ok []byte, rows int) ([]bool, []wit.RowError, error) {
 	list, n, err := i.guest.ListAt(ok, 0, 1, 1)
 	if err != nil {
 		return nil, nil, err

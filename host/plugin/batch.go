@@ -14,9 +14,8 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Apply, Test, Encode and Decode carry batches: rows and data cross as arrays laid by hand, one copy each way, without
-// an allocation for each row. Results lie in memory as the canonical ABI puts them: byte 0 says ok or fault, the
-// payload begins at byte 4.
+// Apply, Test, Encode and Decode pass rows and data as arrays laid out by hand, with one copy each way and no
+// allocation per row. Results follow the canonical ABI: byte 0 is ok or fault, the payload begins at byte 4.
 const (
 	payload     = 4
 	faultSize   = 48
@@ -32,31 +31,29 @@ var (
 	decodeFunc = functions[wit.InterfaceSource]["Decode"]
 )
 
-// batchCall is a call that takes rows, before its results are read.
 type batchCall struct {
-	b    *record.Batch
-	rows []wit.Row
-	// low and high are what of the batch's data the rows use: only that crosses.
+	b         *record.Batch
+	rows      []wit.Row
 	low, high uint32
-	// size is the sum of the rows' data. spaced: they cross one after the other, with room after each value.
+	// size is the sum of the rows' data. spaced: values are passed one by one with padding after each.
 	size   uint64
 	spaced bool
 }
 
-// valueRoom is how many bytes of a call's data lie free after each value, where rows are spaced: a transform that
-// appends a field may write it there, and leaves the value where it is.
-const valueRoom = 64
+// valuePadding is the free space after each value, in bytes: a transform may append a field there without moving the
+// value.
+const valuePadding = 64
 
-// crossing is how many bytes of data cross.
 func (c *batchCall) crossing() int {
 	if c.spaced {
-		return int(c.size) + valueRoom*len(c.rows)
+		return int(c.size) + valuePadding*len(c.rows)
 	}
 	return int(c.high - c.low)
 }
 
-// survey checks the host's own rows, finds what of the data they use, and notes the schemas that the instance lacks.
-func (i *Instance) survey(c *batchCall) error {
+// checkRows checks the host's rows, finds the used range of data, and collects schemas that the instance does not
+// know.
+func (i *Instance) checkRows(c *batchCall) error {
 	c.low, c.high, c.size = math.MaxUint32, 0, 0
 	if uint64(len(c.b.Data)) > math.MaxUint32 {
 		return abi.Refused("a batch with %d bytes of data: at most %d can be addressed", len(c.b.Data),
@@ -100,13 +97,11 @@ func (i *Instance) survey(c *batchCall) error {
 	return nil
 }
 
-// encoding is what encode is given in addition to the rows.
 type encoding struct {
 	origins record.Origins
 	hints   []wit.Hint
 }
 
-// pass passes it. The topics that records came from are few.
 func (e *encoding) pass(ctx context.Context, g *abi.Guest, blockOrigins abi.Block) error {
 	g.PassList(blockOrigins, len(e.origins.IDs))
 	if err := g.PassLowered(ctx, e.origins.Topics, len(e.origins.Topics)); err != nil {
@@ -115,7 +110,6 @@ func (e *encoding) pass(ctx context.Context, g *abi.Guest, blockOrigins abi.Bloc
 	return g.PassLowered(ctx, e.hints, len(e.hints))
 }
 
-// check finds origins that belong to other rows.
 func (e *encoding) check(rows int) error {
 	if len(e.origins.IDs) != rows {
 		return abi.Refused("%d rows with the origins of %d", rows, len(e.origins.IDs))
@@ -128,9 +122,10 @@ func (e *encoding) check(rows int) error {
 	return nil
 }
 
-// carry makes a call that carries a batch: pass hands over the arguments and calls, read takes what came back, which
-// has size bytes at ptr, and whose fixed part is ok.
-func (i *Instance) carry(ctx context.Context, fn *canon.Func, pass func(f *abi.Func) (ptr uint32, err error), size int,
+// callBatch calls a function. pass passes the arguments and makes the call, read reads the result of size bytes at
+// ptr, whose fixed part is ok.
+func (i *Instance) callBatch(ctx context.Context, fn *canon.Func, pass func(f *abi.Func) (ptr uint32, err error),
+	size int,
 	read func(ok []byte, ptr uint32) error) error {
 	f, err := i.enter(ctx, fn)
 	if err != nil {
@@ -145,16 +140,15 @@ func (i *Instance) carry(ctx context.Context, fn *canon.Func, pass func(f *abi.F
 		}
 	}
 	if err == nil {
-		err = i.guest.Done(i.calling, f, ptr)
+		err = i.guest.Done(i.callCtx, f, ptr)
 	}
 	i.schemas.Sent(err == nil && fault == nil)
 	return i.leave(fault, err)
 }
 
-// pass hands over context, schemas, topics, rows and data, and what encode is given besides, and calls.
-func (i *Instance) pass(f *abi.Func, context []byte, c *batchCall, e *encoding) (uint32, error) {
+func (i *Instance) passBatch(f *abi.Func, context []byte, c *batchCall, e *encoding) (uint32, error) {
 	g := i.guest
-	if err := i.survey(c); err != nil {
+	if err := i.checkRows(c); err != nil {
 		return 0, err
 	}
 	if e != nil {
@@ -176,7 +170,7 @@ func (i *Instance) pass(f *abi.Func, context []byte, c *batchCall, e *encoding) 
 	if e != nil {
 		blockOrigins = g.Add(len(e.origins.IDs)*abi.RecordIDBytes, 8)
 	}
-	if err := g.Place(i.calling); err != nil {
+	if err := g.Place(i.callCtx); err != nil {
 		return 0, err
 	}
 	g.PassList(blockContext, len(context))
@@ -187,7 +181,7 @@ func (i *Instance) pass(f *abi.Func, context []byte, c *batchCall, e *encoding) 
 	g.PassList(blockRows, len(c.rows))
 	g.PassList(blockData, c.crossing())
 	if e != nil {
-		if err := e.pass(i.calling, g, blockOrigins); err != nil {
+		if err := e.pass(i.callCtx, g, blockOrigins); err != nil {
 			return 0, err
 		}
 	}
@@ -203,19 +197,17 @@ func (i *Instance) pass(f *abi.Func, context []byte, c *batchCall, e *encoding) 
 	if e != nil {
 		abi.PutRecordIDs(g.At(blockOrigins), e.origins.IDs)
 	}
-	return g.Call(i.calling, f)
+	return g.Call(i.callCtx, f)
 }
 
-// passSchemas passes what the instance lacks; mostly nothing.
 func (i *Instance) passSchemas() error {
 	list := i.schemas.Pending()
 	if len(list) == 0 {
-		return i.guest.PassEmpty(i.calling, 4)
+		return i.guest.PassEmpty(i.callCtx, 4)
 	}
-	return i.guest.PassLowered(i.calling, list, len(list))
+	return i.guest.PassLowered(i.callCtx, list, len(list))
 }
 
-// put writes the data and the rows: numbered by their place in the call, pointing into the data that crosses.
 func (c *batchCall) put(dst, data []byte) {
 	abi.PutRows(dst, c.rows)
 	for n := range c.rows {
@@ -239,7 +231,6 @@ func (c *batchCall) put(dst, data []byte) {
 	}
 }
 
-// putSpaced writes the data of each row after those of the row before, and where they are.
 func (c *batchCall) putSpaced(dst, data []byte) {
 	at := 0
 	for n := range c.rows {
@@ -251,13 +242,12 @@ func (c *batchCall) putSpaced(dst, data []byte) {
 			binary.LittleEndian.PutUint32(row[32+16*i+8:], uint32(at))
 			at += copy(data[at:], c.b.Data[d.Start:d.Start+d.Size])
 			if d == &r.Value {
-				at += valueRoom
+				at += valuePadding
 			}
 		}
 	}
 }
 
-// result returns the payload of a result of the given size, or the fault in it.
 func (i *Instance) result(ptr uint32, size int) (ok []byte, fault *wit.Error, err error) {
 	area, err := i.guest.Area(ptr, uint32(payload+max(size, faultSize)), 4)
 	if err != nil {
@@ -273,7 +263,6 @@ func (i *Instance) result(ptr uint32, size int) (ok []byte, fault *wit.Error, er
 	return nil, nil, abi.Violated("result: expected ok (0) or a fault (1), found case %d", area[0])
 }
 
-// declared takes the schemas whose list stands at offset; there are seldom any.
 func (i *Instance) declared(ok []byte, offset int) error {
 	if abi.Word(ok, offset+4) == 0 {
 		return nil
@@ -285,18 +274,17 @@ func (i *Instance) declared(ok []byte, offset int) error {
 	return i.schemas.Declare(list)
 }
 
-// fewTopics are compared one by one.
 const fewTopics = 16
 
-// topics reads the result's topics into i.scratch.topics, as indices in the batch's. A result without topics uses the
-// call's.
+// topics reads the result's topics into i.scratch.topics, as indices in b.Topics. An empty result uses the topics of
+// the call.
 func (i *Instance) topics(ok []byte, offset int, b *record.Batch) error {
 	i.scratch.topics = i.scratch.topics[:0]
 	list, n, err := i.guest.ListAt(ok, offset, 8, 4)
 	if err != nil {
 		return err
 	}
-	if err := atMost("topics", n, MaxTopics); err != nil {
+	if err := checkCount("topics", n, MaxTopics); err != nil {
 		return err
 	}
 	if n == 0 {
@@ -305,7 +293,6 @@ func (i *Instance) topics(ok []byte, offset int, b *record.Batch) error {
 		}
 		return nil
 	}
-	// Few topics are compared one by one; many are looked up.
 	var numbers map[string]int
 	if n+len(b.Topics) > fewTopics {
 		numbers = make(map[string]int, len(b.Topics))
@@ -344,7 +331,6 @@ func (i *Instance) topics(ok []byte, offset int, b *record.Batch) error {
 	return nil
 }
 
-// data appends the result's data to the batch's and returns its size.
 func (i *Instance) data(ok []byte, offset int, b *record.Batch) (uint32, error) {
 	list, n, err := i.guest.ListAt(ok, offset, 1, 1)
 	if err != nil {
@@ -359,7 +345,7 @@ func (i *Instance) data(ok []byte, offset int, b *record.Batch) (uint32, error) 
 	return uint32(n), nil
 }
 
-// faults reads the row faults whose list stands at offset. Their origins lie below limit and are moved by from.
+// faults reads row faults. Their origins are below limit and are moved by from.
 func (i *Instance) faults(ok []byte, offset int, limit, from uint32, check *rowCheck) ([]wit.RowError, error) {
 	if abi.Word(ok, offset+4) == 0 {
 		return nil, nil
@@ -370,7 +356,7 @@ func (i *Instance) faults(ok []byte, offset int, limit, from uint32, check *rowC
 	}
 	for n := range list {
 		if n%watchEvery == watchEvery-1 {
-			if err := i.clock.ended(); err != nil {
+			if err := i.clock.callerErr(); err != nil {
 				return nil, err
 			}
 		}

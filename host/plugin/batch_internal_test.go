@@ -36,7 +36,7 @@ func TestRowsCrossApart(t *testing.T) {
 		{"rows without data", []wit.Row{{}, {}}, true},
 	} {
 		call := &batchCall{b: b, rows: c.rows, spaced: true}
-		require.NoError(t, (&Instance{}).survey(call))
+		require.NoError(t, (&Instance{}).checkRows(call))
 		if call.spaced != c.spaced {
 			t.Errorf("%s: expected apart to be %t", c.name, c.spaced)
 		}
@@ -59,7 +59,7 @@ func TestRowsCrossApart(t *testing.T) {
 					t.Errorf("%s: row %d: a datum at %d, where %d are taken or free", c.name, n, start, end)
 				}
 				if end = start + size; i == 1 {
-					end += valueRoom
+					end += valuePadding
 				}
 			}
 		}

@@ -176,7 +176,7 @@ func TestPoolIsBounded(t *testing.T) {
 func TestPoolUnderConcurrency(t *testing.T) {
 	reg := record.NewRegistry()
 	m, first := guest(t, plugin.Options{Registry: reg, Limits: plugin.Limits{Instances: 3, Calls: 20}}, all)
-	second := bound(t, m, "other", "all")
+	second := bind(t, m, "other", "all")
 	var wait sync.WaitGroup
 	for worker := range 12 {
 		wait.Go(func() {

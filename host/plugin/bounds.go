@@ -12,54 +12,43 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// How long the lists may be that a plugin hands over, and how much one value in them. A call's result is bounded in
-// bytes by `plugin.NAME.limits.result.bytes`; these bound what the host keeps, goes through again and again, or starts
-// goroutines for.
+// Bounds of lists and values that a plugin returns. plugin.NAME.limits.result.bytes bounds a call's result; these
+// bound what the host stores, iterates over, or starts goroutines for.
 const (
-	// maxFeeds is how many feeds a source may open with: each has goroutines and a Kafka client of its own.
+	// maxFeeds: each feed has goroutines and a Kafka client of its own.
 	maxFeeds = 10_000
-	// maxFeedBytes is how long name, topic, times and fingerprint of a feed may be together: the fingerprint is stored
-	// with every offset, and the name stands in metrics.
+	// maxFeedBytes bounds a feed's name, topic, cron and fingerprint, which are stored with offsets and used in
+	// metrics.
 	maxFeedBytes = 64 << 10
-	// maxTasks is how many tasks a source may be shared out among, whatever tasks.max.enforce says: each has goroutines
-	// and clients of its own.
-	maxTasks = 10_000
-	// maxClaims is how many claims a source may have, MaxClaimBytes how long they may be together: those of all
-	// connectors are kept, and held against each other.
+	maxTasks     = 10_000
+	// MaxClaimBytes bounds all claims of a source together: those of all connectors are compared.
 	maxClaims     = 10_000
 	MaxClaimBytes = 1 << 20
-	// MaxExamined is how many settings a plugin may say something of when it checks a connector's: each that is
-	// declared stands there again for each of the connector's entity sets, of which there may be a thousand.
+	// MaxExamined bounds the settings in a validation: each is repeated for every entity set, of which there may be a
+	// thousand.
 	MaxExamined = 100_000
-	// MaxFindings is how many errors in settings are kept of those that a plugin finds when it checks a connector's:
-	// each is looked for among the others.
+	// MaxFindings bounds the errors kept of a validation.
 	MaxFindings = 1_000
-	// maxWakes is how many wakes a notification may become, MaxWakeBytes how long token and ident of one may be
-	// together: they are kept until they are served.
+	// maxWakes bounds the triggers of a notification, maxWakeBytes token and ident of each.
 	maxWakes     = 10_000
 	maxWakeBytes = 4 << 10
-	// maxDoneBytes is how long what a plugin says of a subscription, or of its end, may be.
 	maxDoneBytes = 64 << 10
-	// MaxHintBytes is how long a hint may be, which is kept for its row.
+	// MaxHintBytes bounds a hint, which is kept for its row.
 	MaxHintBytes = 16 << 10
-	// MaxTopics is how many topics a batch may have, and a sink may open with: names are looked up for every batch.
+	// MaxTopics bounds the topics of a batch and of a sink.
 	MaxTopics = 10_000
-	// MaxComponents is how many components and aliases a plugin may have.
+	// MaxComponents bounds a plugin's components and aliases.
 	MaxComponents = 1_000
-	// maxSettings is how many settings, rules and aliases the components of a plugin may declare together: a setting
-	// that is not known is compared with all of them.
+	// maxSettings bounds all settings, rules and aliases of a plugin: an unknown setting is compared with all of
+	// them.
 	maxSettings = 20_000
-	// maxPatterns is how many rules of a plugin may have a pattern, MaxPatternBytes how long each may be: RE2 takes
-	// time in proportion to its length for each byte of a value.
+	// maxPatterns bounds a plugin's patterns, maxPatternBytes each: RE2 takes time in proportion to its length for
+	// each byte.
 	maxPatterns     = 1_000
 	maxPatternBytes = 1_000
-	// maxPrefixes is how many prefixes a component may have: a setting that is not known is compared with all of them.
-	maxPrefixes = 100
-	// maxPlaceholders is how many placeholders a setting's name may have, such as {n} and {m}: each is a loop over what
-	// they stand for.
+	maxPrefixes     = 100
 	maxPlaceholders = 2
-	// maxDescriptionBytes is how long all texts of a description may be together: they are kept as long as the file is
-	// there.
+	// maxDescriptionBytes bounds all texts of a description, which are kept in memory.
 	maxDescriptionBytes = 4 << 20
 )
 
@@ -83,7 +72,6 @@ func CheckOffset(what string, fields []wit.OffsetEntry) error {
 	return nil
 }
 
-// checkPosition is [CheckOffset] for one that may not be there.
 func checkPosition(what string, fields *[]wit.OffsetEntry) error {
 	if fields == nil {
 		return nil
@@ -91,8 +79,7 @@ func checkPosition(what string, fields *[]wit.OffsetEntry) error {
 	return CheckOffset(what, *fields)
 }
 
-// atMost refuses more of something than are allowed.
-func atMost(what string, found, most int) error {
+func checkCount(what string, found, most int) error {
 	if found > most {
 		return abi.Violated("expected at most %d %s, found %d", most, what, found)
 	}
@@ -100,7 +87,7 @@ func atMost(what string, found, most int) error {
 }
 
 func checkFeeds(feeds []wit.Feed) error {
-	if err := atMost("feeds", len(feeds), maxFeeds); err != nil {
+	if err := checkCount("feeds", len(feeds), maxFeeds); err != nil {
 		return err
 	}
 	for i := range feeds {
@@ -120,29 +107,28 @@ func checkFeeds(feeds []wit.Feed) error {
 	return nil
 }
 
-// checkLayout bounds what a source wants to have.
-func checkLayout(l *wit.PlanResult) error {
+func checkPlan(l *wit.PlanResult) error {
 	size := 0
 	for _, claim := range l.Claims {
 		size += len(claim)
 	}
-	return cmp.Or(atMost("tasks", len(l.Tasks), maxTasks), atMost("claims", len(l.Claims), maxClaims),
-		atMost("bytes of claims", size, MaxClaimBytes))
+	return cmp.Or(checkCount("tasks", len(l.Tasks), maxTasks), checkCount("claims", len(l.Claims), maxClaims),
+		checkCount("bytes of claims", size, MaxClaimBytes))
 }
 
-// checkExamined bounds what a plugin says of settings, and leaves out errors after the first [MaxFindings].
-func checkExamined(all []wit.ConfigValue) error {
-	room := MaxFindings
+// checkConfigValues drops errors after the first [MaxFindings].
+func checkConfigValues(all []wit.ConfigValue) error {
+	remaining := MaxFindings
 	for i := range all {
-		all[i].Errors = all[i].Errors[:min(len(all[i].Errors), room)]
-		room -= len(all[i].Errors)
+		all[i].Errors = all[i].Errors[:min(len(all[i].Errors), remaining)]
+		remaining -= len(all[i].Errors)
 	}
-	return atMost("settings", len(all), MaxExamined)
+	return checkCount("settings", len(all), MaxExamined)
 }
 
-// checkWakes refuses wakes that would be too many, or too long, to be kept. It is the fault of the notification, whose
-// sender gets it as an answer: plugins make wakes of what comes.
-func checkWakes(wakes []wit.Trigger) error {
+// checkTriggers rejects too many or too long triggers. It returns a fault, which the sender of the notification
+// receives as a response.
+func checkTriggers(wakes []wit.Trigger) error {
 	if len(wakes) > maxWakes {
 		return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf(
 			"expected at most %d rows to be read for a notification, found %d", maxWakes, len(wakes))}
@@ -156,7 +142,6 @@ func checkWakes(wakes []wit.Trigger) error {
 	return nil
 }
 
-// checkDone bounds what a plugin says of a subscription, or of its end.
 func checkDone(a *wit.CallResult) error {
 	if a.Done != nil && len(*a.Done) > maxDoneBytes {
 		return abi.Violated("done: expected at most %d bytes, found %d", maxDoneBytes, len(*a.Done))
@@ -164,7 +149,6 @@ func checkDone(a *wit.CallResult) error {
 	return nil
 }
 
-// checkHints bounds what is kept of verdicts.
 func checkHints(verdicts []wit.RowResult) error {
 	for n := range verdicts {
 		if again := verdicts[n].Retry; again != nil && len(again.Hint) > MaxHintBytes {
@@ -182,8 +166,6 @@ func clip(s string) string {
 	return s
 }
 
-// checkLists refuses a description whose lists or texts are too long, or that has names which cannot be matched. It
-// ends with ctx.
 func checkLists(ctx context.Context, d *wit.Description) error {
 	n := tally{texts: len(d.Documentation)}
 	for i := range d.Components {
@@ -224,7 +206,6 @@ type tally struct{ components, settings, patterns, texts int }
 
 var placeholders = regexp.MustCompile(`\{[a-z]+\}`)
 
-// name counts and checks a name that may be a template.
 func (n *tally) name(c *wit.Component, what, name string) error {
 	n.settings++
 	n.texts += len(name)
@@ -285,5 +266,4 @@ func (n *tally) setting(c *wit.Component, s *wit.ConfigKey) error {
 	return nil
 }
 
-// maxNameBytes is how long names and versions may be: they stand in each line of a log and in each figure.
 const maxNameBytes = 200

@@ -49,10 +49,10 @@ func TestJudgingEndsWithItsContext(t *testing.T) {
 	long := &wit.Description{Name: "n", Version: "1",
 		Components: []wit.Component{{Name: "c", Settings: make([]wit.ConfigKey, 3*watchEvery)}}}
 	m := &module{info: Info{Interfaces: []string{wit.InterfaceSource}}}
-	require.NoError(t, m.judgeDescription(t.Context(), long))
+	require.NoError(t, m.checkDescription(t.Context(), long))
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := m.judgeDescription(ended, long); !errors.Is(err, context.Canceled) {
+	if err := m.checkDescription(ended, long); !errors.Is(err, context.Canceled) {
 		t.Errorf("expected %v, found %v", context.Canceled, err)
 	}
 }
@@ -80,24 +80,27 @@ func TestResultsThatAreKeptAreBounded(t *testing.T) {
 	text := func(n int) string { return strings.Repeat("x", n) }
 	for want, check := range map[string]func(more int) error{
 		"at most 10000 tasks": func(more int) error {
-			return checkLayout(&wit.PlanResult{Tasks: make([][]wit.Setting, 10_000+more)})
+			return checkPlan(&wit.PlanResult{Tasks: make([][]wit.Setting, 10_000+more)})
 		},
 		"at most 10000 claims": func(more int) error {
-			return checkLayout(&wit.PlanResult{Claims: make([]string, 10_000+more)})
+			return checkPlan(&wit.PlanResult{Claims: make([]string, 10_000+more)})
 		},
 		"at most 1048576 bytes of claims": func(more int) error {
-			return checkLayout(&wit.PlanResult{Claims: []string{text(1 << 19), text(1<<19 + more)}})
+			return checkPlan(&wit.PlanResult{Claims: []string{text(1 << 19), text(1<<19 + more)}})
 		},
 		"at most 65536 bytes of name, topic, times and fingerprint": func(more int) error {
 			return checkFeeds([]wit.Feed{{Name: text(1 << 14), Topic: text(1 << 14), Cron: wit.Ptr(text(1 << 14)),
 				Fingerprint: text(1<<14 + more)}})
 		},
-		"at most 100000 settings": func(more int) error { return checkExamined(make([]wit.ConfigValue, 100_000+more)) },
+		"at most 100000 settings": func(more int) error {
+			return checkConfigValues(make([]wit.ConfigValue,
+				100_000+more))
+		},
 		"at most 10000 rows to be read for a notification": func(more int) error {
-			return checkWakes(make([]wit.Trigger, 10_000+more))
+			return checkTriggers(make([]wit.Trigger, 10_000+more))
 		},
 		"at most 4096 bytes of what names a notification": func(more int) error {
-			return checkWakes([]wit.Trigger{{Token: text(2048), Ident: text(2048 + more)}})
+			return checkTriggers([]wit.Trigger{{Token: text(2048), Ident: text(2048 + more)}})
 		},
 		"done: expected at most 65536 bytes": func(more int) error {
 			return checkDone(&wit.CallResult{Done: wit.Ptr(text(65_536 + more))})
@@ -116,7 +119,7 @@ func TestErrorsInSettingsAreBounded(t *testing.T) {
 	for _, more := range []int{0, 1, 700} {
 		all := []wit.ConfigValue{{Errors: make([]string, 500)}, {}, {Errors: make([]string, 500+more)},
 			{Errors: make([]string, more)}}
-		require.NoError(t, checkExamined(all))
+		require.NoError(t, checkConfigValues(all))
 		assert.Equal(t, 500, len(all[0].Errors))
 		assert.Equal(t, 500, len(all[2].Errors))
 		assert.Equal(t, 0, len(all[3].Errors))

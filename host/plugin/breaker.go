@@ -9,31 +9,26 @@ import (
 )
 
 const (
-	// breaksToOpen is how many calls of a function must break in succession, with no good one in between, before the
-	// version is stopped. Finding one row among 500 by halving (P32) takes up to ten, each bad neighbour of it one or
-	// two more: whoever has one poisonous row keeps the connector, and a version that only ever loops has its
-	// connector's time for 20 s, not for hours.
+	// breaksToOpen is how many calls of a function must break in a row before the version is stopped. Bisecting 500
+	// rows for one poison row takes up to ten, so one such row does not stop a connector; a version that only loops
+	// does so within 20 s.
 	breaksToOpen = 20
-	// breakWindow is the longest pause between two breaks that count as in succession: what happens once a day is an
-	// accident.
-	breakWindow = 10 * time.Minute
-	// openFirst is how long a stopped version rests before one call is let through; each one that breaks too doubles
-	// it, up to openLongest. Whoever restarts a task by hand or by a timer gets an answer within minutes.
+	breakWindow  = 10 * time.Minute
+	// openFirst is the pause before one call is let through; each further break doubles it, up to openLongest.
 	openFirst, openLongest = 30 * time.Second, 10 * time.Minute
-	// A version that took over less than trialFor ago is left for the one before at the trialBreaks-th broken call,
-	// whatever went well in between: the one before was good, so doubt is for the new one. Once is not enough, because
-	// a busy machine can break the fence of time.
-	trialBreaks = 3
-	trialFor    = 10 * time.Minute
+	// A version that was activated less than canaryTime ago is rolled back at the canaryTraps-th broken call, even
+	// with good ones in between. One is not enough: a busy machine can exceed the time limit.
+	canaryTraps = 3
+	canaryTime  = 10 * time.Minute
 )
 
-// Stopped is the error of a call that was not made, because the plugin version broke too often.
+// Stopped is the error of a call that was not made because the plugin version broke too often.
 type Stopped struct {
 	Plugin, Version, Hash, Connector string
-	// Function broke Times times in succession, at last by Broke: a limit as in the settings, or a reason.
+	// Function broke Times times in a row, the last time by Broke: the name of a limit, or a reason.
 	Function, Broke string
 	Times           int
-	// Until is when a call is let through again.
+	// Until is when the next call is tried.
 	Until time.Time
 }
 
@@ -43,72 +38,65 @@ func (s *Stopped) Error() string {
 		s.Plugin, s.Version, s.Hash, s.Connector, s.Function, s.Times, s.Broke, s.Until.UTC().Format(time.RFC3339))
 }
 
-// breaker stops a plugin version for one connector: another's settings and data may suit it well.
 type breaker struct {
-	// troubled: there is something to look at: calls of a plugin that works cost one load.
-	troubled atomic.Bool
+	// active avoids the lock while no function has broken.
+	active atomic.Bool
 
 	mu        guard.Mutex
 	functions map[string]*streak
 }
 
-// streak is the breaks of one function since it last went well.
 type streak struct {
-	count int
-	last  time.Time
-	broke string
-	// until is when the function is tried again, zero while it is not stopped; rest is the present pause.
-	until time.Time
-	rest  time.Duration
-	// trying: a call was let through to see.
-	trying bool
+	count   int
+	last    time.Time
+	cause   string
+	until   time.Time
+	pause   time.Duration
+	probing bool
 }
 
-// check reports whether a call of a function may be made: nil, or what is stopped.
 func (b *breaker) check(function string, now time.Time) *Stopped {
-	if !b.troubled.Load() {
+	if !b.active.Load() {
 		return nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for name, s := range b.functions {
-		if !s.until.IsZero() && (now.Before(s.until) || name == function && s.trying) {
-			return &Stopped{Function: name, Broke: s.broke, Times: s.count, Until: s.until}
+		if !s.until.IsZero() && (now.Before(s.until) || name == function && s.probing) {
+			return &Stopped{Function: name, Broke: s.cause, Times: s.count, Until: s.until}
 		}
 	}
-	// Only when nothing else stops the call: a try that is noted and not made would be waited for without end.
+	// Only if nothing else stops the call: a recorded try that is not made would block the function for ever.
 	if s := b.functions[function]; s != nil && !s.until.IsZero() {
-		s.trying = true
+		s.probing = true
 	}
 	return nil
 }
 
-// good notes a call that ended well.
-func (b *breaker) good(function string) {
-	if !b.troubled.Load() {
+func (b *breaker) succeeded(function string) {
+	if !b.active.Load() {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.functions, function)
-	b.troubled.Store(len(b.functions) > 0)
+	b.active.Store(len(b.functions) > 0)
 }
 
-// undone notes a call that says nothing of the plugin: its caller gave up, or its arguments could not be passed.
-func (b *breaker) undone(function string) {
-	if !b.troubled.Load() {
+// inconclusive records a call that proves nothing: its caller gave up, or its arguments could not be passed.
+func (b *breaker) inconclusive(function string) {
+	if !b.active.Load() {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if s := b.functions[function]; s != nil {
-		s.trying = false
+		s.probing = false
 	}
 }
 
-// bad counts a call that trapped or broke a fence. When it was one too many the function is stopped for a while: that
-// is returned, else nil.
-func (b *breaker) bad(function, broke string, now time.Time) *Stopped {
+// trapped counts a call that trapped or exceeded a limit, and returns what it stopped, if anything.
+func (b *breaker) trapped(function, broke string, now time.Time) *Stopped {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.functions[function]
@@ -119,13 +107,13 @@ func (b *breaker) bad(function, broke string, now time.Time) *Stopped {
 		s = &streak{}
 		b.functions[function] = s
 	}
-	b.troubled.Store(true)
+	b.active.Store(true)
 	s.count++
-	s.last, s.broke, s.trying = now, broke, false
+	s.last, s.cause, s.probing = now, broke, false
 	if s.count < breaksToOpen || now.Before(s.until) {
 		return nil // a call that began before the version was stopped makes its rest no longer
 	}
-	s.rest = min(max(2*s.rest, openFirst), openLongest)
-	s.until = now.Add(s.rest)
+	s.pause = min(max(2*s.pause, openFirst), openLongest)
+	s.until = now.Add(s.pause)
 	return &Stopped{Function: function, Broke: broke, Times: s.count, Until: s.until}
 }

@@ -161,7 +161,7 @@ func TestStoppedVersionIsTriedAgain(t *testing.T) {
 		if !at("apply") {
 			t.Fatal("expected another try")
 		}
-		s.Undone("apply")
+		s.Inconclusive("apply")
 		if !at("apply") {
 			t.Error("expected a try for one whose caller gave up")
 		}

@@ -9,12 +9,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The calls that are rare go through the reflective codec.
-
-// functions are the contract's, by interface and Go's name.
 var functions = binary.Functions
 
-// invoke calls a function by Go's name of it.
+// invoke calls a function by its Go name through the reflective codec; batch.go has the calls that carry rows.
 func invoke[T any](ctx context.Context, i *Instance, iface, method string, args ...any) (result T, err error) {
 	fn := functions[iface][method]
 	f, err := i.enter(ctx, fn)
@@ -22,10 +19,10 @@ func invoke[T any](ctx context.Context, i *Instance, iface, method string, args 
 		return result, err
 	}
 	var dst any = &result
-	if _, none := dst.(*nothing); none {
+	if _, none := dst.(*noResult); none {
 		dst = nil
 	}
-	fault, err := i.guest.Invoke(i.calling, f, fn, dst, args...)
+	fault, err := i.guest.Invoke(i.callCtx, f, fn, dst, args...)
 	if err = i.leave(fault, err); err != nil {
 		var zero T
 		return zero, err
@@ -33,34 +30,33 @@ func invoke[T any](ctx context.Context, i *Instance, iface, method string, args 
 	return result, nil
 }
 
-// nothing is the result of a function without one.
-type nothing struct{}
+type noResult struct{}
 
-// Describe asks the module what it is.
+// Describe returns the module's description of itself.
 func (i *Instance) Describe(ctx context.Context) (wit.Description, error) {
 	return invoke[wit.Description](ctx, i, wit.InterfacePlugin, "Describe")
 }
 
-// Validate checks settings together.
+// Validate validates the settings of a component.
 func (i *Instance) Validate(ctx context.Context, component string, settings []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.ValidateResult, error) {
-	inquiry, err := invoke[wit.ValidateResult](ctx, i, wit.InterfacePlugin, "Validate", component, settings, online,
+	validation, err := invoke[wit.ValidateResult](ctx, i, wit.InterfacePlugin, "Validate", component, settings, online,
 		state,
 		answers)
-	if err == nil && inquiry.Done != nil {
-		if err := checkExamined(*inquiry.Done); err != nil {
+	if err == nil && validation.Done != nil {
+		if err := checkConfigValues(*validation.Done); err != nil {
 			return wit.ValidateResult{}, i.discard(err)
 		}
-		for _, x := range *inquiry.Done {
+		for _, x := range *validation.Done {
 			for n := range x.Errors {
 				x.Errors[n] = shown.Line(x.Errors[n])
 			}
 		}
 	}
-	return inquiry, err
+	return validation, err
 }
 
-// Commands lists what the plugin adds to the command line.
+// Commands returns the plugin's commands.
 func (i *Instance) Commands(ctx context.Context) ([]wit.Command, error) {
 	return invoke[[]wit.Command](ctx, i, wit.InterfaceTools, "Commands")
 }
@@ -71,35 +67,35 @@ func (i *Instance) Run(ctx context.Context, command string, options, settings []
 	return invoke[wit.CommandResult](ctx, i, wit.InterfaceTools, "Run", command, options, settings, state, answers)
 }
 
-// Plan shares a source's work out among tasks.
+// Plan returns the task configs of a source.
 func (i *Instance) Plan(ctx context.Context, component string, settings []wit.Setting, maxTasks uint32) (wit.PlanResult,
 	error) {
-	layout, err := invoke[wit.PlanResult](ctx, i, wit.InterfaceSource, "Plan", component, settings, maxTasks)
+	plan, err := invoke[wit.PlanResult](ctx, i, wit.InterfaceSource, "Plan", component, settings, maxTasks)
 	if err != nil {
-		return layout, err
+		return plan, err
 	}
-	if err := checkLayout(&layout); err != nil {
+	if err := checkPlan(&plan); err != nil {
 		return wit.PlanResult{}, i.discard(err)
 	}
-	if why := layout.ExactlyOnce.Unsupported; why != nil {
+	if why := plan.ExactlyOnce.Unsupported; why != nil {
 		*why = shown.Line(*why)
 	}
-	return layout, nil
+	return plan, nil
 }
 
-// OpenSource works out what a source's other calls need. Schemas of feeds come back under the host's ids.
+// OpenSource returns the context for a source's other calls. Schemas of feeds have the host's IDs.
 func (i *Instance) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.SourceOpenResult, error) {
-	opening, err := invoke[wit.SourceOpenResult](ctx, i, wit.InterfaceSource, "Open", component, settings, state,
+	result, err := invoke[wit.SourceOpenResult](ctx, i, wit.InterfaceSource, "Open", component, settings, state,
 		answers)
-	if err != nil || opening.Ready == nil {
-		return opening, err
+	if err != nil || result.Ready == nil {
+		return result, err
 	}
-	if err := checkFeeds(opening.Ready.Feeds); err != nil {
+	if err := checkFeeds(result.Ready.Feeds); err != nil {
 		return wit.SourceOpenResult{}, i.discard(err)
 	}
-	for f := range opening.Ready.Feeds {
-		feed := &opening.Ready.Feeds[f]
+	for f := range result.Ready.Feeds {
+		feed := &result.Ready.Feeds[f]
 		for _, s := range []*wit.Schema{feed.Key, feed.Value} {
 			if s == nil {
 				continue
@@ -109,30 +105,29 @@ func (i *Instance) OpenSource(ctx context.Context, component string, settings []
 			}
 		}
 	}
-	return opening, nil
+	return result, nil
 }
 
-// discard makes a trap of something that only showed after a call had ended well.
 func (i *Instance) discard(err error) error {
 	i.broken = i.trap(err)
-	i.judge(i.broken)
+	i.recordOutcome(i.broken)
 	return i.broken
 }
 
-// Next asks a feed what to fetch. now is in milliseconds since 1970.
+// Next returns what a feed should fetch. now is in milliseconds since 1970.
 func (i *Instance) Next(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry,
 	cause wit.PollReason,
 	now int64) (wit.NextAction, error) {
-	step, err := invoke[wit.NextAction](ctx, i, wit.InterfaceSource, "Next", context, feed, offset, cause, now)
-	if err == nil && step.Fetch != nil {
-		if err := checkPosition("next: position", step.Fetch.Position); err != nil {
+	action, err := invoke[wit.NextAction](ctx, i, wit.InterfaceSource, "Next", context, feed, offset, cause, now)
+	if err == nil && action.Fetch != nil {
+		if err := checkPosition("next: position", action.Fetch.Position); err != nil {
 			return wit.NextAction{}, i.discard(err)
 		}
 	}
-	return step, err
+	return action, err
 }
 
-// Begin starts a page; position is nil for a wake's. The page's number is valid on this instance only.
+// Begin starts a page; position is nil for a notification's. The page's number is valid on this instance only.
 func (i *Instance) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.OffsetEntry,
 	response wit.Response) (uint32, error) {
 	return invoke[uint32](ctx, i, wit.InterfaceSource, "Begin", context, feed, position, response)
@@ -140,22 +135,22 @@ func (i *Instance) Begin(ctx context.Context, context []byte, feed uint32, posit
 
 // Abandon ends a page before its last piece.
 func (i *Instance) Abandon(ctx context.Context, page uint32) error {
-	_, err := invoke[nothing](ctx, i, wit.InterfaceSource, "Abandon", page)
+	_, err := invoke[noResult](ctx, i, wit.InterfaceSource, "Abandon", page)
 	return err
 }
 
-// CheckOffset asks whether a stored offset is one of the plugin's: nil, or a [*wit.Fault] that says why not.
+// CheckOffset returns a [*wit.Fault] if the plugin rejects a stored offset.
 func (i *Instance) CheckOffset(ctx context.Context, partition, offset []wit.OffsetEntry) error {
-	_, err := invoke[nothing](ctx, i, wit.InterfaceSource, "CheckOffset", partition, offset)
+	_, err := invoke[noResult](ctx, i, wit.InterfaceSource, "CheckOffset", partition, offset)
 	return err
 }
 
-// HandleNotification hands in a request of the listener's.
+// HandleNotification passes a request that a notification endpoint received.
 func (i *Instance) HandleNotification(ctx context.Context, context []byte,
 	notification wit.Notification) ([]wit.Trigger, error) {
 	wakes, err := invoke[[]wit.Trigger](ctx, i, wit.InterfaceNotifications, "HandleNotification", context, notification)
 	if err == nil {
-		err = checkWakes(wakes)
+		err = checkTriggers(wakes)
 	}
 	if err != nil {
 		return nil, err
@@ -163,22 +158,23 @@ func (i *Instance) HandleNotification(ctx context.Context, context []byte,
 	return wakes, nil
 }
 
-// Subscribe asks for a subscription of a feed under an address.
+// Subscribe subscribes a feed under an address.
 func (i *Instance) Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
-	return i.arrange(invoke[wit.CallResult](ctx, i, wit.InterfaceNotifications, "Subscribe", context, feed, address,
+	return i.checkCallResult(invoke[wit.CallResult](ctx, i, wit.InterfaceNotifications, "Subscribe", context, feed,
+		address,
 		state, answers))
 }
 
-// Retire undoes what a connector set up at its service.
+// Retire removes what a connector created at its service.
 func (i *Instance) Retire(ctx context.Context, component string, settings []wit.Setting, addresses []string,
 	state []byte, answers []wit.Response) (wit.CallResult, error) {
-	return i.arrange(invoke[wit.CallResult](ctx, i, wit.InterfaceRetirement, "Retire", component, settings, addresses,
+	return i.checkCallResult(invoke[wit.CallResult](ctx, i, wit.InterfaceRetirement, "Retire", component, settings,
+		addresses,
 		state, answers))
 }
 
-// arrange takes what came of a call that arranges something at the service.
-func (i *Instance) arrange(a wit.CallResult, err error) (wit.CallResult, error) {
+func (i *Instance) checkCallResult(a wit.CallResult, err error) (wit.CallResult, error) {
 	if err == nil {
 		if err := checkDone(&a); err != nil {
 			return wit.CallResult{}, i.discard(err)
@@ -187,46 +183,46 @@ func (i *Instance) arrange(a wit.CallResult, err error) (wit.CallResult, error) 
 	return a, err
 }
 
-// OpenSink works out what a sink's other calls need.
+// OpenSink returns the context for a sink's other calls.
 func (i *Instance) OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.SinkOpenResult, error) {
-	opening, err := invoke[wit.SinkOpenResult](ctx, i, wit.InterfaceSink, "Open", component, settings, state, answers)
-	if err == nil && opening.Ready != nil {
-		if err := atMost("topics", len(opening.Ready.Topics), MaxTopics); err != nil {
+	result, err := invoke[wit.SinkOpenResult](ctx, i, wit.InterfaceSink, "Open", component, settings, state, answers)
+	if err == nil && result.Ready != nil {
+		if err := checkCount("topics", len(result.Ready.Topics), MaxTopics); err != nil {
 			return wit.SinkOpenResult{}, i.discard(err)
 		}
 	}
-	return opening, err
+	return result, err
 }
 
-// Warnings is how many lines the call before has logged as warnings or errors.
+// Warnings returns how many warnings and errors the last call logged.
 func (i *Instance) Warnings() int { return i.out.warnings }
 
-// HandleResponse reports what became of a delivery; there is one verdict for each of its rows.
+// HandleResponse passes the response to a delivery and returns one result for each of its rows.
 func (i *Instance) HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
 	response wit.Response) (wit.ResponseResult, error) {
-	settled, err := invoke[wit.ResponseResult](ctx, i, wit.InterfaceSink, "HandleResponse", context, memo, rows,
+	result, err := invoke[wit.ResponseResult](ctx, i, wit.InterfaceSink, "HandleResponse", context, memo, rows,
 		response)
-	verdicts := settled.Results
-	if err == nil && len(verdicts) != len(rows) {
+	rowResults := result.Results
+	if err == nil && len(rowResults) != len(rows) {
 		return wit.ResponseResult{}, i.discard(abi.Violated("expected %d verdicts, one for each row, found %d",
 			len(rows),
-			len(verdicts)))
+			len(rowResults)))
 	}
 	if err == nil {
-		if err := checkHints(verdicts); err != nil {
+		if err := checkHints(rowResults); err != nil {
 			return wit.ResponseResult{}, i.discard(err)
 		}
 	}
-	for n := range verdicts {
-		if f := verdicts[n].Rejected; f != nil {
+	for n := range rowResults {
+		if f := rowResults[n].Rejected; f != nil {
 			readable(f)
 		}
-		if again := verdicts[n].Retry; again != nil && again.Error != nil {
+		if again := rowResults[n].Retry; again != nil && again.Error != nil {
 			readable(again.Error)
 		}
 	}
-	return settled, err
+	return result, err
 }
 
 // Prepare compiles a chain of stages of this module into a context.

@@ -20,22 +20,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Checked is what [Check] found out about a file.
+// Checked is the result of [Check].
 type Checked struct {
-	// Info of the module; Info.Err says why it was not loaded, and then there are no calls.
+	// Info.Err says why the module was not loaded; there are no calls then.
 	Info Info
-	// MemoryBytes is what an instance starts with, Limits what the module would run under.
+	// MemoryBytes is the initial memory of an instance.
 	MemoryBytes int64
 	Limits      Limits
-	// Metered is what the meter does to the module, zero where it refuses it.
-	Metered meter.Report
-	// Calls that were tried, in their order.
-	Calls []Call
-	// Findings of the calls and of what the module says of itself; at loading there is at most one.
+	// Metered is zero if the meter rejects the module.
+	Metered  meter.Report
+	Calls    []Call
 	Findings []Finding
 }
 
-// Refused reports whether a finding keeps the module from being used.
+// Refused reports whether a finding prevents the module from being used.
 func (c *Checked) Refused() bool {
 	for _, f := range c.Findings {
 		if f.Refused {
@@ -45,39 +43,35 @@ func (c *Checked) Refused() bool {
 	return false
 }
 
-// Call is one that [Check] made.
+// Call is a call that [Check] made.
 type Call struct {
-	// Function is the contract's, as `source.plan`; Of says what it was called for, "" for nothing in particular.
+	// Function is the contract's name, such as source.plan. Of is the component or command, "" for none.
 	Function, Of string
-	// Answer is what came: `answered`, a fault, or `trap`, for which there is a finding too.
+	// Answer is `answered`, a fault, or `trap`.
 	Answer string
 }
 
-// Finding is something that [Check] noticed. A refused one keeps the module from being used, or breaks the contract;
-// others are advice.
+// Finding is a result of [Check]. A refused one prevents the module from being used or breaks the contract; others
+// are advice.
 type Finding struct {
 	Refused bool
-	// Where is a function or a component, Text what was expected and found there.
+	// Where is a function or a component.
 	Where, Text string
 }
 
 func (f Finding) String() string { return f.Where + ": " + f.Text }
 
-// CheckTime is how long [Check] may take, compiling and all calls together: each has its own limit, but a plugin may
-// have any number of components and commands.
+// CheckTime bounds [Check], compiling and all calls together.
 const CheckTime = time.Minute
 
-// Check loads a file as a host would and tries what must work without settings or a service: describe gives the same
-// answer twice, validate answers for each component with nothing set, and every function of the contract that the
-// module has returns when it is called with empty lists and the context that open or prepare returned, all within
-// [CheckTime], compiling included; what is not tried by then is refused. What loading refuses, such as a list that is
-// too long or a command whose option clashes, is the one finding. The error is about reading the file; a refused module
-// is a finding.
+// Check loads a file as a worker does and tries what must work without settings or a service: describe returns the
+// same twice, validate responds for each component without settings, and every function returns when called with
+// empty lists and the context of open or prepare. The error is about reading the file; a refused module is a finding.
 func Check(ctx context.Context, path string, o Options) (*Checked, error) {
 	return check(ctx, path, o, CheckTime)
 }
 
-func check(ctx context.Context, path string, o Options, within time.Duration) (*Checked, error) {
+func check(ctx context.Context, path string, o Options, timeout time.Duration) (*Checked, error) {
 	data, err := code.ReadModule(path)
 	if err != nil {
 		return nil, err
@@ -89,28 +83,28 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	checked := &Checked{Info: Info{Path: path, Hash: code.HashOf(data), Size: len(data)}}
 	c := checker{Checked: checked}
 	var cancel context.CancelFunc
-	c.ctx, cancel = context.WithTimeout(ctx, within) // from here on: compiling counts, too
+	c.ctx, cancel = context.WithTimeout(ctx, timeout) // from here on: compiling counts, too
 	defer cancel()
 	if o.Registry == nil {
 		o.Registry = record.NewRegistry()
 	}
 	o.Idle, o.MemoryBytes = 0, 0
-	l := loader{host: newHost(&o), limits: o.Limits.filled(), named: named}
-	l.compiler.Time = within // l.kept is nil: what was refused before is tried again
+	l := loader{host: newHost(&o), limits: o.Limits.filled(), namedLimits: named}
+	l.compiler.Time = timeout // l.kept is nil: what was refused before is tried again
 	if _, report, err := meter.Rewrite(c.ctx, binary.Shaped(data), code.Metering); err == nil {
 		checked.Metered = report
 	}
-	m, err := l.load(c.ctx, fileArrival(path, checked.Info.Hash, len(data)))
+	m, err := l.load(c.ctx, newCandidateFile(path, checked.Info.Hash, len(data)))
 	if err == nil {
-		defer m.rest()
+		defer m.freeIfUnused()
 	}
 	if c.ctx.Err() != nil && ctx.Err() == nil && err != nil {
 		err = fmt.Errorf("expected it to be compiled and to say what it is within %v, which is for all of the check, "+
-			"found that it was not: %w", within, err)
+			"found that it was not: %w", timeout, err)
 	}
 	if err != nil {
 		checked.Info.Err = err
-		c.find(true, "load", "%v", err)
+		c.addFinding(true, "load", "%v", err)
 		return checked, ctx.Err()
 	}
 	c.module = m
@@ -118,10 +112,11 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	for n := range m.info.Components {
 		c.component(&m.info.Components[n])
 	}
-	c.empty()
-	if c.left > 0 && ctx.Err() == nil {
-		c.find(true, "all calls", "expected compiling and all calls to take at most %v together, found that %d calls "+
-			"were made by then; the others were not tried", within, len(c.Calls))
+	c.callAll()
+	if c.skipped > 0 && ctx.Err() == nil {
+		c.addFinding(true, "all calls", "expected compiling and all calls to take at most %v together, found that "+
+			"%d calls "+
+			"were made by then; the others were not tried", timeout, len(c.Calls))
 	}
 	c.Info, c.MemoryBytes, c.Limits = m.snapshot(), int64(m.binary.MemoryPages)*binary.PageBytes, m.limits
 	return checked, ctx.Err()
@@ -129,27 +124,24 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 
 type checker struct {
 	*Checked
-	ctx    context.Context
-	module *module
-	// left is how many calls were not made, or not to their end, because the time of all was up.
-	left int
+	ctx     context.Context
+	module  *module
+	skipped int
 }
 
-// find notes a finding, each once.
-func (c *checker) find(refused bool, where, format string, args ...any) {
+func (c *checker) addFinding(refused bool, where, format string, args ...any) {
 	if f := (Finding{refused, where, fmt.Sprintf(format, args...)}); !slices.Contains(c.Findings, f) {
 		c.Findings = append(c.Findings, f)
 	}
 }
 
-// try calls f with a fresh instance while there is time. Faults are answers, a panic is a finding; anything else is
-// refused.
+// try calls f with a fresh instance while there is time. A panic is advice, any other trap is refused.
 func (c *checker) try(function, of string, f func(*Instance) error) {
 	if c.ctx.Err() != nil {
-		c.left++
+		c.skipped++
 		return
 	}
-	i, err := c.module.instanceFor(c.ctx, newBucket(c.module.limits.LogLinesPerSecond), nil)
+	i, err := c.module.newInstance(c.ctx, newBucket(c.module.limits.LogLinesPerSecond), nil)
 	if err == nil {
 		defer i.close()
 		err = f(i)
@@ -160,22 +152,22 @@ func (c *checker) try(function, of string, f func(*Instance) error) {
 	case ok:
 		answer = "fault: " + fault.Error()
 	case c.ctx.Err() != nil && errors.Is(err, c.ctx.Err()):
-		c.left++
+		c.skipped++
 		return
 	default:
 		answer = "trap"
-		// A panic may come of what the call lacks, and breaks no contract.
+		// A panic may be due to the empty arguments, and breaks no contract.
 		trap, _ := errors.AsType[*Trap](err)
 		panics, text := trap != nil && strings.Contains(trap.Output, "panic: "), err.Error()
 		if panics {
 			text, _, _ = strings.Cut(text, "\n")
 		}
-		c.find(!panics, strings.TrimSpace(function+" "+of), "%s", text)
+		c.addFinding(!panics, strings.TrimSpace(function+" "+of), "%s", text)
 	}
 	c.Calls = append(c.Calls, Call{function, of, answer})
 }
 
-// describe asks twice on one instance; the answer at loading came from another.
+// describe calls twice on one instance; the description at loading is from another instance.
 func (c *checker) describe() {
 	c.try("plugin.describe", "", func(i *Instance) error {
 		for range 2 {
@@ -186,50 +178,49 @@ func (c *checker) describe() {
 			m := c.module.info
 			if !reflect.DeepEqual(d, wit.Description{Name: m.Name, Version: m.Version, Documentation: m.Documentation,
 				Components: m.Components}) {
-				c.find(true, "plugin.describe", "expected the same answer each time, found two")
+				c.addFinding(true, "plugin.describe", "expected the same answer each time, found two")
 				break
 			}
 		}
 		return nil
 	})
-	c.legible("plugin.describe", "name", c.module.info.Name)
-	c.legible("plugin.describe", "version", c.module.info.Version)
-	c.legible("plugin.describe", "documentation", c.module.info.Documentation)
+	c.checkPrintable("plugin.describe", "name", c.module.info.Name)
+	c.checkPrintable("plugin.describe", "version", c.module.info.Version)
+	c.checkPrintable("plugin.describe", "documentation", c.module.info.Documentation)
 	if len(c.module.info.Components) == 0 && !c.module.info.Has(wit.InterfaceTools) {
-		c.find(false, "plugin.describe", "expected components or commands, found none")
+		c.addFinding(false, "plugin.describe", "expected components or commands, found none")
 	}
 }
 
-// legible notes text that is shown in another way than it stands there.
-func (c *checker) legible(where, what, text string) {
+func (c *checker) checkPrintable(where, what, text string) {
 	if shown.Line(text) != strings.NewReplacer("\n", " ", "\t", " ").Replace(text) {
-		c.find(false, where, "the %s holds control characters or others that do not show themselves, or is longer "+
+		c.addFinding(false, where, "the %s holds control characters or others that do not show themselves, or is "+
+			"longer "+
 			"than %d characters: it is shown without them", what, shown.MaxLine)
 	}
 }
 
-// texts looks at the texts of a setting, or of an option, except its name.
-func (c *checker) texts(where string, s *wit.ConfigKey) {
+func (c *checker) checkTexts(where string, s *wit.ConfigKey) {
 	of := inQuotes(s.Name)
-	c.legible(where, "documentation of "+of, s.Documentation)
+	c.checkPrintable(where, "documentation of "+of, s.Documentation)
 	if s.DefaultValue != nil {
-		c.legible(where, "default of "+of, *s.DefaultValue)
+		c.checkPrintable(where, "default of "+of, *s.DefaultValue)
 		// A secret's default may stand for something else: it is never shown.
 		if text := (setting.Check{AllowEmpty: true}).Value(s, *s.DefaultValue); text != "" && *s.DefaultValue != "" &&
 			s.Kind != wit.KindPassword {
-			c.find(true, where, "the default of %s is none of its values: %s", of, text)
+			c.addFinding(true, where, "the default of %s is none of its values: %s", of, text)
 		}
 	}
 	for _, r := range s.Rules {
 		for what, text := range map[string]*string{"alias": r.Alias, "group": r.Group, "display name": r.DisplayName,
 			"role": r.Role} {
 			if text != nil {
-				c.legible(where, what+" of "+of, *text)
+				c.checkPrintable(where, what+" of "+of, *text)
 			}
 		}
 		if r.Allowed != nil {
 			for _, value := range *r.Allowed {
-				c.legible(where, "allowed value of "+of, value)
+				c.checkPrintable(where, "allowed value of "+of, value)
 			}
 		}
 	}
@@ -237,27 +228,26 @@ func (c *checker) texts(where string, s *wit.ConfigKey) {
 
 func inQuotes(s string) string { return fmt.Sprintf("%.100q", s) }
 
-// component checks the declarations, and validate with nothing set.
 func (c *checker) component(x *wit.Component) {
 	where := x.Kind.String() + " " + x.Name
 	if x.Documentation == "" {
-		c.find(false, where, "has no documentation")
+		c.addFinding(false, where, "has no documentation")
 	}
-	c.legible(where, "name", x.Name)
-	c.legible(where, "documentation", x.Documentation)
+	c.checkPrintable(where, "name", x.Name)
+	c.checkPrintable(where, "documentation", x.Documentation)
 	for _, alias := range x.Aliases {
-		c.legible(where, "alias "+inQuotes(alias), alias)
+		c.checkPrintable(where, "alias "+inQuotes(alias), alias)
 	}
 	for _, prefix := range x.Prefixes {
-		c.legible(where, "prefix "+inQuotes(prefix), prefix)
+		c.checkPrintable(where, "prefix "+inQuotes(prefix), prefix)
 	}
 	seen := map[string]bool{}
 	for n := range x.Settings {
 		s := &x.Settings[n]
-		c.legible(where, "name of a setting", s.Name)
-		c.texts(where, s)
+		c.checkPrintable(where, "name of a setting", s.Name)
+		c.checkTexts(where, s)
 		if s.Name == "" || seen[s.Name] {
-			c.find(true, where, "expected setting names that are not empty and stand once, found %q", s.Name)
+			c.addFinding(true, where, "expected setting names that are not empty and stand once, found %q", s.Name)
 		}
 		seen[s.Name] = true
 		for _, r := range s.Rules {
@@ -265,44 +255,44 @@ func (c *checker) component(x *wit.Component) {
 				continue
 			}
 			if _, err := regexp.Compile(*r.Pattern); err != nil {
-				c.find(true, where, "setting %s: expected a pattern of RE2: %v", s.Name, err)
+				c.addFinding(true, where, "setting %s: expected a pattern of RE2: %v", s.Name, err)
 			}
 		}
 	}
 	for _, f := range role.Check(x) {
-		c.find(f.Fatal || f.Invalid, where, "%v", f)
+		c.addFinding(f.Fatal || f.Invalid, where, "%v", f)
 	}
 	c.try("plugin.validate", where, func(i *Instance) error {
-		inquiry, err := i.Validate(c.ctx, x.Name, nil, false, nil, nil)
+		validation, err := i.Validate(c.ctx, x.Name, nil, false, nil, nil)
 		switch fault, ok := errors.AsType[*wit.Error](err); {
 		case ok:
-			c.find(false, where, "validate with nothing set is a fault: %v; expected errors with the settings", fault)
+			c.addFinding(false, where, "validate with nothing set is a fault: %v; expected errors with the settings",
+				fault)
 			return err
 		case err != nil:
 			return err
-		case inquiry.Pending != nil:
-			c.find(true, where, "validate asks for documents although it is offline")
+		case validation.Pending != nil:
+			c.addFinding(true, where, "validate asks for documents although it is offline")
 		default:
-			c.examined(where, x, *inquiry.Done)
+			c.checkAnswered(where, x, *validation.Done)
 		}
 		return nil
 	})
 }
 
-func (c *checker) examined(where string, x *wit.Component, done []wit.ConfigValue) {
+func (c *checker) checkAnswered(where string, x *wit.Component, done []wit.ConfigValue) {
 	answered := map[string]bool{}
 	for _, e := range done {
 		answered[e.Key.Name] = true
 	}
 	for _, s := range x.Settings {
 		if !strings.Contains(s.Name, "{") && !answered[s.Name] {
-			c.find(false, where, "validate does not answer for the setting %s", s.Name)
+			c.addFinding(false, where, "validate does not answer for the setting %s", s.Name)
 		}
 	}
 }
 
-// empty calls everything else with empty lists. Whether that is a fault or an answer is the plugin's business.
-func (c *checker) empty() {
+func (c *checker) callAll() {
 	for _, i := range c.module.info.Interfaces {
 		switch i {
 		case wit.InterfaceTools:
@@ -324,7 +314,6 @@ func (c *checker) empty() {
 	}
 }
 
-// each tries a function for each component of a kind.
 func (c *checker) each(kind wit.ComponentKind, function string, f func(i *Instance, component string) error) {
 	for n := range c.module.info.Components {
 		if x := &c.module.info.Components[n]; x.Kind == kind {
@@ -342,7 +331,7 @@ func (c *checker) tools() {
 	c.try("tools.commands", "", func(i *Instance) (err error) {
 		if commands, err = i.Commands(c.ctx); err == nil {
 			if refused := CheckCommands(commands); refused != nil { // another answer than at loading
-				c.find(true, "tools.commands", "%v", refused)
+				c.addFinding(true, "tools.commands", "%v", refused)
 			}
 		}
 		return err
@@ -350,9 +339,9 @@ func (c *checker) tools() {
 	for n := range commands {
 		command := &commands[n]
 		where := "command " + command.Name
-		c.legible(where, "usage", command.Usage)
+		c.checkPrintable(where, "usage", command.Usage)
 		for o := range command.Options {
-			c.texts(where, &command.Options[o])
+			c.checkTexts(where, &command.Options[o])
 		}
 		c.try("tools.run", command.Name, func(i *Instance) error {
 			_, err := i.Run(c.ctx, command.Name, nil, nil, nil, nil)
@@ -378,7 +367,7 @@ func (c *checker) source() {
 		_, err := i.Next(c.ctx, opened, 0, nil, wit.PollReason{Start: wit.Set}, 0)
 		return err
 	})
-	// Without a page, decode and abandon are called for number 0: a plugin says that there is no such page.
+	// Without a page, decode and abandon are called for number 0, which the plugin must reject.
 	page := func(i *Instance) (uint32, error) {
 		return i.Begin(c.ctx, opened, 0, &[]wit.OffsetEntry{}, wit.Response{Status: 200})
 	}
@@ -426,7 +415,7 @@ func (c *checker) transform() {
 	var prepared []byte
 	c.try("transform.prepare", "", func(i *Instance) (err error) { prepared, err = i.Prepare(c.ctx, nil); return err })
 	c.try("transform.apply", "", func(i *Instance) error {
-		_, _, err := i.applySome(c.ctx, prepared, c.batch(), 0)
+		_, _, err := i.applyChunk(c.ctx, prepared, c.batch(), 0)
 		return err
 	})
 	predicates := slices.ContainsFunc(c.module.info.Components,

@@ -27,7 +27,7 @@ type working struct {
 
 func workFor(t *testing.T, ctx context.Context, limit time.Duration) *working {
 	w := &working{t: t, processors: &processors{slots: make(chan struct{}, 1)}}
-	require.NoError(t, w.processors.take(ctx))
+	require.NoError(t, w.processors.acquire(ctx))
 	w.start(ctx, time.Now(), limit)
 	w.perTick = 5 * plainTick // however slow the machine is
 	return w
@@ -56,10 +56,10 @@ func TestDeadlinesCountWork(t *testing.T) {
 	const limit = time.Second
 	all := int(limit / plainTick)
 	for name, c := range map[string]struct {
-		ticks int
-		wait  time.Duration
-		ended bool
-		took  time.Duration // by the clock, about
+		ticks   int
+		wait    time.Duration
+		ended   bool
+		byClock time.Duration // by the clock, about
 	}{
 		"work within the limit":                    {all - 2*windowLength, 0, false, limit},
 		"work beyond it":                           {2 * all, 0, true, limit},
@@ -73,19 +73,19 @@ func TestDeadlinesCountWork(t *testing.T) {
 				w := workFor(t, t.Context(), limit)
 				began := time.Now()
 				err := w.tick(c.ticks, c.wait)
-				took := time.Since(began)
+				elapsed := time.Since(began)
 				var overdue *overdue
 				if errors.As(err, &overdue) != c.ended || (err == nil) == c.ended {
-					t.Fatalf("after %v: expected an end: %v, found %v", took, c.ended, err)
+					t.Fatalf("after %v: expected an end: %v, found %v", elapsed, c.ended, err)
 				}
-				if c.ended && took < limit {
-					t.Errorf("ended after %v", took)
+				if c.ended && elapsed < limit {
+					t.Errorf("ended after %v", elapsed)
 				}
-				if took < c.took*8/10 || took > c.took*12/10+2*c.wait {
-					t.Errorf("expected some %v by the clock, found %v", c.took, took)
+				if elapsed < c.byClock*8/10 || elapsed > c.byClock*12/10+2*c.wait {
+					t.Errorf("expected some %v by the clock, found %v", c.byClock, elapsed)
 				}
-				if c.ended && (overdue.Took > 0) != (took >= clockFactor*limit) {
-					t.Errorf("after %v: %v", took, overdue)
+				if c.ended && (overdue.Elapsed > 0) != (elapsed >= clockFactor*limit) {
+					t.Errorf("after %v: %v", elapsed, overdue)
 				}
 			})
 		})
@@ -100,7 +100,7 @@ func TestDeadlinesCountCallsOut(t *testing.T) {
 		callOut := func() error {
 			from := time.Now()
 			time.Sleep(10 * time.Millisecond)
-			w.called(from, time.Now())
+			w.addHostTime(from, time.Now())
 			return w.tick(1, 0)
 		}
 		for range 95 {
@@ -120,21 +120,21 @@ func TestDeadlinesCountCallsOut(t *testing.T) {
 		ended := make(chan struct{})
 		go func() { // another call, which keeps its processor for long
 			defer close(ended)
-			for w.processors.take(ctx) == nil {
+			for w.processors.acquire(ctx) == nil {
 				time.Sleep(time.Second)
-				w.processors.give()
+				w.processors.release()
 			}
 		}()
 		synctest.Wait()
 		began := time.Now()
 		err := w.tick(5000, 0)
 		var overdue *overdue
-		if took := time.Since(began); !errors.As(err, &overdue) || overdue.Took == 0 ||
-			took < clockFactor*time.Second || took > (clockFactor+2)*time.Second {
-			t.Errorf("expected an end after ten times the limit, found %v after %v", err, took)
+		if elapsed := time.Since(began); !errors.As(err, &overdue) || overdue.Elapsed == 0 ||
+			elapsed < clockFactor*time.Second || elapsed > (clockFactor+2)*time.Second {
+			t.Errorf("expected an end after ten times the limit, found %v after %v", err, elapsed)
 		}
 		stop()
-		w.processors.give()
+		w.processors.release()
 		<-ended
 	})
 }
@@ -147,8 +147,8 @@ func TestDeadlinesOfThoseWhoGiveUp(t *testing.T) {
 		w := workFor(t, ctx, time.Minute)
 		began := time.Now()
 		err := w.tick(1_000_000, 0)
-		if took := time.Since(began); !errors.As(err, new(*canceled)) || took > 400*time.Millisecond {
-			t.Errorf("expected the end of a call whose caller gave up, found %v after %v", err, took)
+		if elapsed := time.Since(began); !errors.As(err, new(*canceled)) || elapsed > 400*time.Millisecond {
+			t.Errorf("expected the end of a call whose caller gave up, found %v after %v", err, elapsed)
 		}
 	})
 }

@@ -8,24 +8,23 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// MaxCommands is how many commands a plugin may have, and how many options each.
+// MaxCommands is the maximum number of commands of a plugin, and of options of each.
 const MaxCommands = 100
 
-// ReservedOptions are the names and letters of options that each command of a plugin has from the command line.
+// ReservedOptions are names and letters of options that culvert adds to every plugin command.
 var ReservedOptions = []string{"data", "format", "h", "help", "json", "log-format", "log-level", "p", "plugins",
 	"properties", "set"}
 
-// ReservedCommands are those of the command line, which is asked first: a plugin's command of such a name could not be
-// reached. doctor is none of them: culvert doctor runs the plugin's, too.
+// ReservedCommands are culvert's own commands, which have precedence. doctor is not among them: culvert doctor runs
+// the plugin's command too.
 var ReservedCommands = []string{"broker", "cluster", "completion", "connectors", "consume", "diff", "dlq", "drain",
 	"help", "init", "offsets", "plugins", "reference", "run", "status", "test", "tunnel",
 	"validate", "version"}
 
-// typed is what a name must be so that it can be typed after `culvert` or `--`.
 var typed = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
-// CheckCommands refuses commands that could not be used as they are declared: names that cannot be typed, stand twice
-// or are those of the command line, options that every command has from there.
+// CheckCommands rejects commands that cannot be used as declared: names that cannot be typed, are duplicates, or are
+// reserved.
 func CheckCommands(commands []wit.Command) error {
 	if len(commands) > MaxCommands {
 		return fmt.Errorf("commands: expected at most %d, found %d", MaxCommands, len(commands))

@@ -10,16 +10,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Decode hands in a piece of a page (tag "": of its main body), of an answer with that status. Rows and data are
-// appended to into, under the host's ids, and are nil in the portion; raw bytes of faults lie in into.Data. Rows have
-// topic 0: into.Topics begins with the feed's. On an error into is as it was.
+// Decode passes a piece of a response (tag "": of its main body). Rows and data are appended to into, with the host's
+// schema IDs; they are nil in the result. Rows have topic 0. On an error into is unchanged.
 func (i *Instance) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
 	into *record.Batch) (p wit.DecodeResult, err error) {
 	rows, data := len(into.Rows), len(into.Data)
-	err = i.carry(ctx, decodeFunc, func(f *abi.Func) (uint32, error) {
+	err = i.callBatch(ctx, decodeFunc, func(f *abi.Func) (uint32, error) {
 		return i.passPiece(f, page, tag, status, piece, last)
 	}, portionSize, func(ok []byte, ptr uint32) (err error) {
-		p, err = i.portion(ok, ptr, into)
+		p, err = i.readDecode(ok, ptr, into)
 		return err
 	})
 	if err != nil {
@@ -41,7 +40,7 @@ func (i *Instance) passPiece(f *abi.Func, page uint32, tag string, status uint16
 	}
 	g.Start()
 	blockTag, blockPiece := g.Add(len(tag), 1), g.Add(len(piece), 1)
-	if err := g.Place(i.calling); err != nil {
+	if err := g.Place(i.callCtx); err != nil {
 		return 0, err
 	}
 	g.Pass(uint64(page))
@@ -51,11 +50,12 @@ func (i *Instance) passPiece(f *abi.Func, page uint32, tag string, status uint16
 	g.Pass(lastPiece)
 	copy(g.At(blockTag), tag)
 	copy(g.At(blockPiece), piece)
-	return g.Call(i.calling, f)
+	return g.Call(i.callCtx, f)
 }
 
-// portion reads what decode gave back: schemas 0, rows 8, data 16, faults 24, follow 32, next 40, more 52, wait-ms 56.
-func (i *Instance) portion(ok []byte, ptr uint32, into *record.Batch) (p wit.DecodeResult, err error) {
+// readDecode reads the result of decode at these offsets: schemas 0, rows 8, data 16, faults 24, follow 32, next 40,
+// more 52, wait-ms 56.
+func (i *Instance) readDecode(ok []byte, ptr uint32, into *record.Batch) (p wit.DecodeResult, err error) {
 	if err := i.declared(ok, 0); err != nil {
 		return p, err
 	}

@@ -222,7 +222,7 @@ func TestWarm(t *testing.T) {
 	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry()})
 	require.NoError(t, err)
 	defer m.Close()
-	assert.Error(t, m.Warm(t.Context()), "there is no folder")
+	assert.Error(t, m.Warm(t.Context()), "no usable cache folder")
 }
 
 // Files that were not used for long are deleted from the cache; files in use stay.

@@ -9,17 +9,17 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Encode makes deliveries of a batch's rows, which came of the records that origins names. Row numbers in hints and in
-// the result are positions in b.Rows, each of which stands in exactly one of the result's three lists.
+// Encode creates deliveries from a batch's rows, whose source records origins names. Each row is in exactly one of
+// the result's three lists, by its position in b.Rows.
 func (i *Instance) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
 	hints []wit.Hint) (d wit.EncodeResult, err error) {
 	c, e := batchCall{b: b, rows: b.Rows}, encoding{origins, hints}
-	err = i.carry(ctx, encodeFunc, func(f *abi.Func) (uint32, error) { return i.pass(f, context, &c, &e) },
+	err = i.callBatch(ctx, encodeFunc, func(f *abi.Func) (uint32, error) { return i.passBatch(f, context, &c, &e) },
 		canon.SizeOf[wit.EncodeResult](), func(_ []byte, ptr uint32) error {
 			if err := i.guest.Lift(ptr, &d); err != nil {
 				return err
 			}
-			return i.judgeDeliveries(&d, len(b.Rows))
+			return i.checkDeliveries(&d, len(b.Rows))
 		})
 	if err != nil {
 		return wit.EncodeResult{}, err
@@ -27,8 +27,7 @@ func (i *Instance) Encode(ctx context.Context, context []byte, b *record.Batch, 
 	return d, nil
 }
 
-// judgeDeliveries checks that each row stands in exactly one place.
-func (i *Instance) judgeDeliveries(d *wit.EncodeResult, rows int) error {
+func (i *Instance) checkDeliveries(d *wit.EncodeResult, rows int) error {
 	i.scratch.counts = append(i.scratch.counts[:0], make([]uint8, rows)...)
 	count := func(row uint32) error {
 		if row >= uint32(rows) {

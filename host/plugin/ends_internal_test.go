@@ -65,7 +65,7 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 			run := func(left int) (*looked, error) {
 				ctx := &looked{Context: context.Background(), left: left}
 				i := &Instance{}
-				i.clock.ctx, i.schemas = ctx, schemas.New(record.NewRegistry(), i.clock.ended)
+				i.clock.ctx, i.schemas = ctx, schemas.New(record.NewRegistry(), i.clock.callerErr)
 				i.scratch.topics = []uint32{0}
 				return ctx, read(i)
 			}
@@ -91,13 +91,13 @@ func TestStoppedRewritingIsNoRefusal(t *testing.T) {
 	module := guesttest.Static(wit.Description{Name: "a", Version: "1.0.0"}, "")
 	gaveUp, cancel := context.WithCancel(t.Context())
 	cancel()
-	s := code.NewCompiler(t.TempDir(), provide, slog.New(slog.DiscardHandler)).Cache()
+	s := code.NewCompiler(t.TempDir(), provideImports, slog.New(slog.DiscardHandler)).Cache()
 	p, err := code.Prepare(gaveUp, module)
 	if !errors.Is(err, context.Canceled) || p != nil {
 		t.Fatalf("expected that it ends, found %v", err)
 	}
-	keepRefusal(s, "x", Limits{}.filled(), err)
-	assert.NoError(t, refusalOf(s, "x", Limits{}.filled()), "refused")
+	cacheRefusal(s, "x", Limits{}.filled(), err)
+	assert.NoError(t, cachedRefusal(s, "x", Limits{}.filled()), "refused")
 	if p, err = code.Prepare(t.Context(), module); err != nil || p == nil {
 		t.Errorf("expected the module, found %v", err)
 	}

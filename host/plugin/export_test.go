@@ -14,7 +14,7 @@ func (m *Manager) BindPlugin(connector, name, version string) (*Binding, error) 
 	for _, i := range m.Modules() {
 		if i.Name == name && len(i.Components) > 0 {
 			c := i.Components[0]
-			return m.bind(connector, selection{kind: c.Kind, class: c.Name, version: version, within: name})
+			return m.bind(connector, selection{kind: c.Kind, class: c.Name, version: version, plugin: name})
 		}
 	}
 	return nil, fmt.Errorf("there is no plugin %s", name)
@@ -24,7 +24,7 @@ func (m *Manager) BindPlugin(connector, name, version string) (*Binding, error) 
 func Awake(m *Manager) (n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, o := range m.origins {
+	for _, o := range m.sources {
 		for _, x := range []*module{o.active, o.previous} {
 			if x == nil {
 				continue
@@ -43,10 +43,10 @@ func Awake(m *Manager) (n int) {
 func Doze(m *Manager) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, o := range m.origins {
+	for _, o := range m.sources {
 		for _, x := range []*module{o.active, o.previous} {
 			if x != nil {
-				x.doze()
+				x.freeIdle()
 			}
 		}
 	}
@@ -63,9 +63,9 @@ func NewBreaker() *Breaker { return &Breaker{} }
 
 // Check, Good, Bad and Undone are what happens around calls.
 func (b *Breaker) Check(function string, now time.Time) *Stopped { return b.check(function, now) }
-func (b *Breaker) Good(function string)                          { b.good(function) }
-func (b *Breaker) Bad(function string, now time.Time)            { b.bad(function, "call.ms", now) }
-func (b *Breaker) Undone(function string)                        { b.undone(function) }
+func (b *Breaker) Good(function string)                          { b.succeeded(function) }
+func (b *Breaker) Bad(function string, now time.Time)            { b.trapped(function, "call.ms", now) }
+func (b *Breaker) Inconclusive(function string)                  { b.inconclusive(function) }
 
 // CheckWithin is Check with another time for all calls.
 func CheckWithin(ctx context.Context, path string, o Options, within time.Duration) (*Checked, error) {

@@ -199,7 +199,7 @@ func TestTopicsAreBounded(t *testing.T) {
 
 // Limits of a plugin that does not exist are reported, and so are settings that accepted versions, which have no
 // effect any more.
-func TestLimitsOfNobody(t *testing.T) {
+func TestLimitsOfUnknownPluginAreReported(t *testing.T) {
 	var log logtest.Journal
 	folder := holding(t, "p.wasm", guesttest.Static(wit.Description{Name: "present", Version: "1"}, "",
 		wit.InterfaceTransform))

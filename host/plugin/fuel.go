@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// maxTick is the most that a guest is taken to work between two ticks, as fast as this machine is: five times what
-// plain work takes. A call whose ticks take longer waits for a processor, or does what is dearer than its fuel. It is
-// measured once, by a loop of the host's own, since running a guest for it would cost a start ten times as much.
+// maxTick is the longest work between two ticks that counts, five times what plain work takes on this machine. Ticks
+// that take longer include waiting. It is measured once, by a loop of the host: running a guest for it would cost ten
+// times as much at the start.
 var maxTick = sync.OnceValue(func() time.Duration {
 	best := time.Hour
 	for range calibrations {
@@ -19,20 +19,16 @@ var maxTick = sync.OnceValue(func() time.Duration {
 })
 
 const (
-	// calibrations are how many loops of so many turns are measured: 0.3 ms in all.
 	calibrations     = 5
 	calibrationTurns = 40_000
-	// calibrationsPerTick is how many of them take as long as a tick may: 67 µs each where plain work comes by every
-	// 0.2 ms.
+	// calibrationsPerTick loops of 67 µs take as long as a tick may; plain work ticks every 0.2 ms.
 	calibrationsPerTick = 15
-	// minMaxTick is for clocks that stand still for long.
-	minMaxTick = 100 * time.Microsecond
+	minMaxTick          = 100 * time.Microsecond
 )
 
-// spun keeps the loop from being left out.
 var spun uint64
 
-// spin is a chain of operations each of which waits for the one before, as most of a guest's do.
+// spin runs operations that depend on each other, as most of a guest's do.
 //
 //go:noinline
 func spin(turns int) {

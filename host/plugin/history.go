@@ -17,27 +17,24 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A plugin decides by roles what the host does with the user's values: a version that gives the address's role to
-// another setting sends the user's credentials elsewhere. So a version from a folder is compared with all versions of
-// the plugin that ran before.
+// Roles decide what the host does with the user's values: a version that gives the address's role to another setting
+// sends credentials elsewhere. So a version from a folder is compared with all versions that ran.
 
 const (
-	acceptEnd = ".accept"
-	revealEnd = ".reveal"
+	acceptSuffix = ".accept"
+	revealSuffix = ".reveal"
 )
 
-// isTrustSetting reports whether a setting of the worker is `plugin.NAME.accept` or `plugin.NAME.reveal`.
 func isTrustSetting(key string) bool {
 	rest, ok := strings.CutPrefix(key, "plugin.")
-	return ok && len(rest) > len(acceptEnd) && (strings.HasSuffix(rest, acceptEnd) ||
-		strings.HasSuffix(rest, revealEnd))
+	return ok && len(rest) > len(acceptSuffix) && (strings.HasSuffix(rest, acceptSuffix) ||
+		strings.HasSuffix(rest, revealSuffix))
 }
 
-// revealOf reads the settings `plugin.NAME.reveal`: names of settings, by the names of plugins.
-func revealOf(settings map[string]string, log *slog.Logger) map[string][]string {
+func parseReveal(settings map[string]string, log *slog.Logger) map[string][]string {
 	reveal := map[string][]string{}
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		switch name, ok := strings.CutSuffix(strings.TrimPrefix(key, "plugin."), revealEnd); {
+		switch name, ok := strings.CutSuffix(strings.TrimPrefix(key, "plugin."), revealSuffix); {
 		case !isTrustSetting(key):
 		case !ok:
 			log.Warn("the setting has no effect: every version of a plugin is used unless it moves the role of an "+
@@ -53,17 +50,17 @@ func revealOf(settings map[string]string, log *slog.Logger) map[string][]string 
 	return reveal
 }
 
-// declared is what versions of a plugin declare of settings that matter to the host: by component, as
-// `source org.example.Shop`, once for each name that it answers to.
-type declared struct {
+// roleDeclarations are the roles and secrets that versions of a plugin declare, by component (`source
+// org.example.Shop`), under each of its names. It is stored as JSON.
+type roleDeclarations struct {
 	Version, Hash string
-	// Roles of all settings and their aliases, several joined by +, "" for none. Secrets are the passwords among them.
+	// Roles by setting or alias, several joined by +. Secrets are password settings.
 	Roles   map[string]map[string]string
 	Secrets map[string][]string
 }
 
-// Answers are the names by which a connector may ask for a component: its own, its aliases, and Kafka Connect's short
-// forms, without the package and without Connector at the end.
+// Answers returns the names of a component: its own, its aliases, and Kafka Connect's short forms, without the
+// package and without Connector at the end.
 func Answers(c *wit.Component) []string {
 	simple := c.Name[strings.LastIndexByte(c.Name, '.')+1:]
 	names := append([]string{c.Name}, c.Aliases...)
@@ -75,8 +72,8 @@ func Answers(c *wit.Component) []string {
 	return names
 }
 
-func declaredBy(info *Info) *declared {
-	d := &declared{Version: info.Version, Hash: info.Hash}
+func declarationsOf(info *Info) *roleDeclarations {
+	d := &roleDeclarations{Version: info.Version, Hash: info.Hash}
 	for i := range info.Components {
 		c := &info.Components[i]
 		for _, name := range Answers(c) {
@@ -89,7 +86,6 @@ func declaredBy(info *Info) *declared {
 	return d
 }
 
-// settingOf returns the names of a setting, its aliases included, its roles, and whether its value is a secret.
 func settingOf(s *wit.ConfigKey) (names, roles []string, secret bool) {
 	names, secret = []string{s.Name}, s.Kind == wit.KindPassword
 	for _, r := range s.Rules {
@@ -104,8 +100,7 @@ func settingOf(s *wit.ConfigKey) (names, roles []string, secret bool) {
 	return names, roles, secret
 }
 
-// add declares names of a setting.
-func (d *declared) add(component string, names, roles []string, secret bool) {
+func (d *roleDeclarations) add(component string, names, roles []string, secret bool) {
 	if d.Roles == nil {
 		d.Roles, d.Secrets = map[string]map[string]string{}, map[string][]string{}
 	}
@@ -122,13 +117,11 @@ func (d *declared) add(component string, names, roles []string, secret bool) {
 	}
 }
 
-// rolesIn splits roles that are joined by +.
 func rolesIn(joined string) []string {
 	return slices.DeleteFunc(strings.Split(joined, "+"), func(r string) bool { return r == "" })
 }
 
-// join adds what another version declares.
-func (d *declared) join(other *declared) *declared {
+func (d *roleDeclarations) join(other *roleDeclarations) *roleDeclarations {
 	if other == nil {
 		return d
 	}
@@ -143,8 +136,7 @@ func (d *declared) join(other *declared) *declared {
 	return d
 }
 
-// differences lists settings of known components that have another role than before, or are a password no more.
-func (d *declared) differences(before *declared) []string {
+func (d *roleDeclarations) differences(before *roleDeclarations) []string {
 	var texts []string
 	say := func(setting, was, is string) {
 		text := fmt.Sprintf("%s: %s before, %s now", setting, cmp.Or(was, "no role"), cmp.Or(is, "no role"))
@@ -173,10 +165,10 @@ func (d *declared) differences(before *declared) []string {
 	return texts
 }
 
-// Moved is the error of a version that gives the role of an address to another setting than the versions that ran.
+// Moved is the error of a version that gives an address role to another setting than the versions that ran.
 type Moved struct {
 	Plugin, Version, Setting, Role string
-	// Before are the settings that had the role, none where no setting had it.
+	// Before are the settings that had the role.
 	Before []string
 }
 
@@ -186,9 +178,9 @@ func (m *Moved) Error() string {
 		m.Setting, cmp.Or(strings.Join(m.Before, ", "), "to none"))
 }
 
-// moved returns the first setting with the role of an address that other settings had in the versions before, or that
-// answers to the name of a setting that did not have the role; nil if there is none.
-func (info *Info) moved(before *declared) *Moved {
+// roleMove returns the first setting with an address role that other settings had before, or whose name belonged to a
+// setting without the role; nil if there is none.
+func (info *Info) roleMove(before *roleDeclarations) *Moved {
 	for i := range info.Components {
 		c := &info.Components[i]
 		for _, answer := range Answers(c) {
@@ -223,37 +215,32 @@ func (info *Info) moved(before *declared) *Moved {
 	return nil
 }
 
-// history remembers, over restarts, what the versions of plugins have declared that ran.
 type history struct {
-	// mu comes after Manager.mu.
-	mu      sync.Mutex
-	path    string // "" where nothing is kept
-	logger  *slog.Logger
-	builtIn map[string]*declared // by the names of plugins
-	noted   map[string]bool      // hashes of versions that are noted since the start
-	Plugins map[string]*past
+	mu       sync.Mutex
+	path     string // "" where nothing is kept
+	logger   *slog.Logger
+	builtIn  map[string]*roleDeclarations // by the names of plugins
+	recorded map[string]bool              // hashes of versions that are noted since the start
+	Plugins  map[string]*pluginHistory
 }
 
-type past struct {
-	// Base is the version that ran last. In the file it is the one that ran last when the file was written.
-	Base *declared `json:",omitempty"`
-	// All joins the versions that ran.
-	All *declared `json:",omitempty"`
-	// Accepted stands in files of older versions of the program alone.
-	Accepted map[string]*declared `json:",omitempty"`
+type pluginHistory struct {
+	Base *roleDeclarations `json:",omitempty"`
+	All  *roleDeclarations `json:",omitempty"`
+	// Accepted is only in files of older versions of the program.
+	Accepted map[string]*roleDeclarations `json:",omitempty"`
 }
 
-// historyBytes is how large the file of a history is at most that is read, in bytes.
-const historyBytes = 16 << 20
+const historyFileLimit = 16 << 20
 
-// readHistory reads what was kept. What cannot be read is an error: without it any version would be the first.
+// readHistory returns an error for an unreadable file: without it any version would count as the first.
 func readHistory(path string, log *slog.Logger) (*history, error) {
-	h := &history{path: path, logger: log, builtIn: map[string]*declared{}, noted: map[string]bool{},
-		Plugins: map[string]*past{}}
+	h := &history{path: path, logger: log, builtIn: map[string]*roleDeclarations{}, recorded: map[string]bool{},
+		Plugins: map[string]*pluginHistory{}}
 	if path == "" {
 		return h, nil
 	}
-	text, err := wholefile.Read(path, historyBytes)
+	text, err := wholefile.Read(path, historyFileLimit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return h, nil
 	}
@@ -269,7 +256,7 @@ func readHistory(path string, log *slog.Logger) (*history, error) {
 			delete(h.Plugins, name)
 			continue
 		}
-		p.All = (&declared{}).join(p.All).join(p.Base)
+		p.All = (&roleDeclarations{}).join(p.All).join(p.Base)
 		for _, d := range p.Accepted {
 			p.All.join(d)
 		}
@@ -278,58 +265,56 @@ func readHistory(path string, log *slog.Logger) (*history, error) {
 	return h, nil
 }
 
-func (h *history) of(name string) *past {
+func (h *history) entry(name string) *pluginHistory {
 	p := h.Plugins[name]
 	if p == nil {
-		p = &past{All: &declared{}}
+		p = &pluginHistory{All: &roleDeclarations{}}
 		h.Plugins[name] = p
 	}
 	return p
 }
 
-// judge refuses a version from a folder that moves the role of an address, and warns of other roles that changed.
-// It is compared with the versions that ran, with those that come with the program, and with older, which joins
-// versions that other files offer.
-func (h *history) judge(info *Info, older *declared) error {
+// check rejects a version from a folder that moves an address role, and warns of other changed roles. It compares
+// with versions that ran, built-in ones, and older, which joins versions in other files.
+func (h *history) check(info *Info, older *roleDeclarations) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if info.BuiltIn {
-		h.builtIn[info.Name] = declaredBy(info)
+		h.builtIn[info.Name] = declarationsOf(info)
 		return nil
 	}
-	p := h.of(info.Name)
-	if moved := info.moved((&declared{}).join(p.All).join(h.builtIn[info.Name]).join(older)); moved != nil {
+	p := h.entry(info.Name)
+	if moved := info.roleMove((&roleDeclarations{}).join(p.All).join(h.builtIn[info.Name]).join(older)); moved != nil {
 		return moved
 	}
 	before := cmp.Or(p.Base, h.builtIn[info.Name])
 	if before == nil {
 		return nil
 	}
-	if changes := declaredBy(info).differences(before); len(changes) > 0 {
+	if changes := declarationsOf(info).differences(before); len(changes) > 0 {
 		h.logger.Warn("a version of a plugin gives other roles to settings than the version before", "plugin",
 			info.Name,
 			"version", info.Version, "hash", info.Hash, "file", info.Path, "before", before.Version, "changes",
-			strings.Join(changes[:min(len(changes), shownDifferences)], "; "), "count", len(changes))
+			strings.Join(changes[:min(len(changes), listedChanges)], "; "), "count", len(changes))
 	}
 	return nil
 }
 
-// shownDifferences is how many a message names.
-const shownDifferences = 10
+const listedChanges = 10
 
-// ran notes that a connector runs a version, together with what other processes have noted in the file.
-func (h *history) ran(info *Info) {
+// recordRun stores that a connector runs a version, merged with what other processes have written.
+func (h *history) recordRun(info *Info) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p, is := h.of(info.Name), declaredBy(info)
+	p, is := h.entry(info.Name), declarationsOf(info)
 	p.Base = is
-	if h.noted[info.Hash] {
+	if h.recorded[info.Hash] {
 		return
 	}
-	h.noted[info.Hash] = true
+	h.recorded[info.Hash] = true
 	if other, err := readHistory(h.path, h.logger); err == nil { // else it was sound when this began
 		for name, theirs := range other.Plugins {
-			h.of(name).All.join(theirs.All)
+			h.entry(name).All.join(theirs.All)
 		}
 	}
 	p.All.join(is)
@@ -346,7 +331,6 @@ func (h *history) ran(info *Info) {
 	}
 }
 
-// secrets are the settings that were passwords in versions of a plugin that ran, or of any plugin where name is "".
 func (h *history) secrets(name string) (names []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -361,8 +345,8 @@ func (h *history) secrets(name string) (names []string) {
 	return slices.Compact(names)
 }
 
-// Secrets are the settings that were a password, or had the role of a secret, in any version that ran: of this plugin
-// where it comes with the program, else of any plugin.
+// Secrets returns the settings that were secret in any version that ran: of this plugin if it is built in, else of
+// any plugin.
 func (m *Manager) Secrets(info *Info) []string {
 	if info.BuiltIn {
 		return m.history.secrets(info.Name)

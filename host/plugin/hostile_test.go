@@ -202,11 +202,11 @@ func TestHostileGuests(t *testing.T) {
 	defer close(stop)
 	for name, c := range hostileCases() {
 		t.Run(name, func(t *testing.T) {
-			loading, took, err := misdeed(t, c.module)
-			t.Logf("loading %v, the call %v", loading.Round(time.Millisecond), took.Round(100*time.Microsecond))
+			loading, elapsed, err := misdeed(t, c.module)
+			t.Logf("loading %v, the call %v", loading.Round(time.Millisecond), elapsed.Round(100*time.Microsecond))
 			assert.Error(t, err, c.want)
-			if took > 20*time.Second {
-				t.Errorf("expected an end within 20 s, found %v", took)
+			if elapsed > 20*time.Second {
+				t.Errorf("expected an end within 20 s, found %v", elapsed)
 			}
 			if loading > loadTime {
 				t.Errorf("expected it to be loaded or refused within %v, found %v", loadTime, loading)
@@ -232,7 +232,7 @@ func TestHostileGuests(t *testing.T) {
 
 // misdeed loads a plugin and calls its prepare. loading is the time until the file is loaded or refused, took that of
 // the call.
-func misdeed(t *testing.T, module guesttest.Module) (loading, took time.Duration, err error) {
+func misdeed(t *testing.T, module guesttest.Module) (loading, elapsed time.Duration, err error) {
 	t.Helper()
 	folder := holding(t, "hostile.wasm", module.Bytes())
 	start := time.Now()
@@ -242,17 +242,17 @@ func misdeed(t *testing.T, module guesttest.Module) (loading, took time.Duration
 	if info.Err != nil {
 		return loading, 0, info.Err
 	}
-	b := bound(t, m, "victim", "hostile")
+	b := bind(t, m, "victim", "hostile")
 	use(t, b, func(ctx context.Context, i *plugin.Instance) {
 		start := time.Now()
 		_, err = i.Prepare(ctx, nil)
-		took = time.Since(start)
+		elapsed = time.Since(start)
 		if _, again := i.Prepare(ctx, nil); again == nil || !strings.Contains(again.Error(),
 			"the instance was discarded") {
 			t.Errorf("a second call on the same instance: %v", again)
 		}
 	})
-	return loading, took, err
+	return loading, elapsed, err
 }
 
 // A guest may recurse as deeply as 60,000 frames that hold something, many times over, and its stack goes with its
@@ -295,8 +295,8 @@ func TestTimeFence(t *testing.T) {
 	for _, mode := range []string{"spin", "sleep"} {
 		start := time.Now()
 		trapped(t, misbehave(t, b, reg, mode), timeIsUp, "(connector orders): apply: ", "plugin.rogue.limits.call.ms")
-		if took := time.Since(start); took > 20*time.Second {
-			t.Errorf("%s: ended after %v", mode, took)
+		if elapsed := time.Since(start); elapsed > 20*time.Second {
+			t.Errorf("%s: ended after %v", mode, elapsed)
 		}
 	}
 	assert.NoError(t, misbehave(t, b, reg, "nothing"))
@@ -319,8 +319,8 @@ func TestCallersCanGiveUp(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &trap) || b.ShouldRetry(err) {
 			t.Errorf("expected the context's error and no trap, found %v", err)
 		}
-		if took := time.Since(start); took > 20*time.Second {
-			t.Errorf("ended after %v", took)
+		if elapsed := time.Since(start); elapsed > 20*time.Second {
+			t.Errorf("ended after %v", elapsed)
 		}
 	})
 	if got := b.Current().Module().Metrics; got.Traps != 0 || got.Stopped != 0 {

@@ -19,51 +19,42 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Instance is one guest at work for one connector. It belongs to one goroutine at a time: see [Pool]. A page stays on
-// the instance that began it, which may have several open.
+// Instance is a guest that works for one connector. One goroutine uses it at a time, see [Pool]. A page stays on the
+// instance that began it; an instance may have several pages open.
 //
-// An error of its methods is a [*wit.Fault] where the plugin said so itself, a [*Trap] where the call ended badly (the
-// instance answers nothing more then), and anything else where the call was not made.
+// Methods return a [*wit.Fault] from the plugin, a [*Trap] if the call ended badly (the instance is unusable then),
+// or another error if the call was not made.
 type Instance struct {
 	module *module
 	guest  *abi.Guest
-	// calling is the context of guest calls: it carries the instance, so that calls out know who calls. It is made
-	// once, since the engine does not watch contexts.
-	calling context.Context
-	clock   clock
-	out     output
-	schemas schemas.Numbers
-	scratch scratch
-	use     usage
-	// made is when it was; admitted: it has a permit of its pool's bound; counted is its memory as the admission has
-	// it.
-	made     time.Time
-	admitted bool
-	counted  int64
-	// pool is nil for the host's own, whose counters are its own too: what a connector sees does not depend on whether
-	// a file had to be asked for its description.
+	// callCtx carries the instance to host functions. It is created once, since the engine does not watch contexts.
+	callCtx        context.Context
+	clock          clock
+	out            output
+	schemas        schemas.Numbers
+	scratch        scratch
+	use            usage
+	createdAt      time.Time
+	hasReservation bool
+	reportedBytes  int64
+	// pool is nil for calls of the host itself, which have separate counters so that they do not distort a
+	// connector's.
 	pool     *Pool
 	counters *counters
-	// broken is why the instance must not be used again.
-	broken error
-	// funcs are the exports that were called before.
-	funcs   map[*canon.Func]*abi.Func
-	calls   int64
-	recycle int64
-	call    callOf
+	broken   error
+	funcs    map[*canon.Func]*abi.Func
+	calls    int64
+	recycle  int64
+	call     currentCall
 }
 
-// callOf is the present call of an instance, or the one before.
-type callOf struct {
+type currentCall struct {
 	function string
 	started  time.Time
-	// running: it was entered and not left, so that it has a processor.
-	running bool
-	// in and out are the guest's counts of bytes when the call before ended.
-	in, out uint64
+	running  bool
+	in, out  uint64
 }
 
-// connector is whom the instance works for, "" for the host itself.
 func (i *Instance) connector() string {
 	if i.pool == nil {
 		return ""
@@ -71,9 +62,7 @@ func (i *Instance) connector() string {
 	return i.pool.connector
 }
 
-// instanceFor makes an instance for a pool of a connector's; the host itself has none. Its log lines come out of the
-// bucket.
-func (m *module) instanceFor(ctx context.Context, lines *bucket, pool *Pool) (*Instance, error) {
+func (m *module) newInstance(ctx context.Context, lines *bucket, pool *Pool) (*Instance, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -81,100 +70,96 @@ func (m *module) instanceFor(ctx context.Context, lines *bucket, pool *Pool) (*I
 	if m.info.Name == "" {
 		logger = m.host.logger.With("plugin", m.info.Path)
 	}
-	i := &Instance{module: m, call: callOf{function: "_initialize"}, pool: pool, counters: &m.counters,
+	i := &Instance{module: m, call: currentCall{function: "_initialize"}, pool: pool, counters: &m.counters,
 		funcs: map[*canon.Func]*abi.Func{}}
 	if pool != nil {
 		logger = logger.With("connector", pool.connector)
 	} else {
 		i.counters = &counters{}
 	}
-	compiled, err := m.ready(ctx)
+	compiled, err := m.acquireCode(ctx)
 	made := false
 	defer func() {
 		if !made {
-			m.gone()
+			m.releaseCode()
 		}
 	}()
 	if err != nil {
 		return nil, err
 	}
-	if err := i.stopped(i.call.function, time.Now()); err != nil {
+	if err := i.checkBreaker(i.call.function, time.Now()); err != nil {
 		return nil, err
 	}
-	watch := func() { i.clock.look(time.Now()) }
+	watch := func() { i.clock.check(time.Now()) }
 	i.out = output{logger: logger, lines: lines, watch: watch}
-	i.schemas = schemas.New(m.host.registry.For(i.connector()), i.clock.ended)
-	i.calling = context.WithValue(context.Background(), instanceKey{}, i)
+	i.schemas = schemas.New(m.host.registry.For(i.connector()), i.clock.callerErr)
+	i.callCtx = context.WithValue(context.Background(), instanceKey{}, i)
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&i.out).WithStderr(&i.out).
 		WithRandSource(&randomness{rand.New(rand.NewSource(randomSeed)), watch})
-	if err := m.host.processors.take(ctx); err != nil {
+	if err := m.host.processors.acquire(ctx); err != nil {
 		return nil, err
 	}
-	defer m.host.processors.give()
+	defer m.host.processors.release()
 	i.clock.start(ctx, time.Now(), m.limits.call(i.call.function))
-	module, err := compiled.Instantiate(i.calling, config)
+	module, err := compiled.Instantiate(i.callCtx, config)
 	if err == nil {
 		if i.guest, err = abi.NewGuest(module, m.limits.ResultBytes); err != nil {
-			_ = module.Close(i.calling)
+			_ = module.Close(i.callCtx)
 			return nil, &code.Unfit{Reason: err}
 		}
-		i.guest.Ended = i.clock.ended
-		// Not by the engine, which would leave no way to watch the stack.
-		err = i.guest.Begin(i.calling, binary.StartExport, i.call.function)
+		i.guest.Ended = i.clock.callerErr
+		// Not by the engine, which would not allow to watch the stack.
+		err = i.guest.Begin(i.callCtx, binary.StartExport, i.call.function)
 	}
 	i.counters.ticks.Add(i.clock.ticks)
 	if err != nil {
-		err = i.aborted(err)
-		i.judge(err)
+		err = i.callError(err)
+		i.recordOutcome(err)
 		if module != nil {
-			_ = module.Close(i.calling)
+			_ = module.Close(i.callCtx)
 		}
 		return nil, err
 	}
-	i.judge(nil)
+	i.recordOutcome(nil)
 	i.counters.instances.Add(1)
 	i.counters.started.Add(1)
 	i.out.flush()
 	i.recycle = max(m.limits.RecycleBytes, int64(i.guest.MemoryBytes())+16<<20)
-	i.counters.sawMemory(int64(i.guest.MemoryBytes()))
-	i.count(int64(i.guest.MemoryBytes()))
+	i.counters.observeMemory(int64(i.guest.MemoryBytes()))
+	i.reportMemory(int64(i.guest.MemoryBytes()))
 	made = true
 	return i, nil
 }
 
-// errUnwound is why an instance is not used again on which a call of the host's panicked.
-var errUnwound = errors.New("a call ended in a panic of the host's")
+var errPanicked = errors.New("a call ended in a panic of the host's")
 
-// unwound ends a call that was entered and never left: its processor goes back, and nobody knows what the guest is in
-// the middle of.
-func (i *Instance) unwound() {
+// abortRunning releases the processor of a call that a panic interrupted; the guest's state is unknown then.
+func (i *Instance) abortRunning() {
 	if i.call.running {
-		i.call.running, i.broken = false, errUnwound
-		i.module.host.processors.give()
+		i.call.running, i.broken = false, errPanicked
+		i.module.host.processors.release()
 	}
 }
 
 func (i *Instance) close() {
-	i.unwound()
+	i.abortRunning()
 	_ = i.guest.Close(context.Background())
-	i.module.gone()
-	i.count(0)
-	if i.admitted {
-		i.pool.bound.release(i.module)
+	i.module.releaseCode()
+	i.reportMemory(0)
+	if i.hasReservation {
+		i.pool.budget.release(i.module)
 	}
 	i.counters.instances.Add(-1)
 }
 
-// count notes how large its memory is.
-func (i *Instance) count(bytes int64) {
-	i.module.host.admission.used.Add(bytes - i.counted)
-	i.counted = bytes
+func (i *Instance) reportMemory(bytes int64) {
+	i.module.host.memory.used.Add(bytes - i.reportedBytes)
+	i.reportedBytes = bytes
 }
 
-// Module is what the instance is of.
+// Module describes the instance's module.
 func (i *Instance) Module() Info { return i.module.snapshot() }
 
-// enter begins a call of a function and looks it up.
 func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error) {
 	if i.broken != nil {
 		return nil, fmt.Errorf("%s: the instance was discarded: %w", fn.Name, i.broken)
@@ -190,12 +175,12 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 		}
 		i.funcs[fn] = f
 	}
-	if err := i.module.host.processors.take(ctx); err != nil {
+	if err := i.module.host.processors.acquire(ctx); err != nil {
 		return nil, err
 	}
 	i.call.function, i.call.started = fn.Name, time.Now()
-	if err := i.stopped(i.call.function, i.call.started); err != nil {
-		i.module.host.processors.give()
+	if err := i.checkBreaker(i.call.function, i.call.started); err != nil {
+		i.module.host.processors.release()
 		return nil, err
 	}
 	i.call.running = true
@@ -205,35 +190,35 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 	return f, nil
 }
 
-// leave ends a call that was entered: err is what the engine or the codec said, fault what the plugin said.
+// leave ends a call. err is from the engine or the codec, fault from the plugin.
 func (i *Instance) leave(fault *wit.Error, err error) error {
 	i.call.running = false
-	i.module.host.processors.give()
+	i.module.host.processors.release()
 	i.schemas.Fill(nil)
 	c := i.counters
 	c.calls.Add(1)
-	took := int64(time.Since(i.call.started))
-	c.nanos.Add(took)
-	raise(&c.longest, took)
+	elapsed := int64(time.Since(i.call.started))
+	c.nanos.Add(elapsed)
+	raise(&c.longest, elapsed)
 	c.ticks.Add(i.clock.ticks)
 	in, out := i.guest.Crossed()
 	c.bytesIn.Add(int64(in - i.call.in))
 	c.bytesOut.Add(int64(out - i.call.out))
 	i.call.in, i.call.out = in, out
 	bytes := int64(i.guest.MemoryBytes())
-	c.sawMemory(bytes)
-	i.count(bytes)
+	c.observeMemory(bytes)
+	i.reportMemory(bytes)
 	if err != nil {
 		if isA[*abi.Refusal](err) {
-			// Arguments of the host's that cannot be passed: the guest was not called.
-			i.judge(err)
+			// The arguments cannot be passed: the guest was not called.
+			i.recordOutcome(err)
 			return err
 		}
-		i.broken = i.aborted(err)
-		i.judge(i.broken)
+		i.broken = i.callError(err)
+		i.recordOutcome(i.broken)
 		return i.broken
 	}
-	i.judge(nil)
+	i.recordOutcome(nil)
 	i.out.flush()
 	if fault != nil {
 		c.faults.Add(1)
@@ -243,7 +228,6 @@ func (i *Instance) leave(fault *wit.Error, err error) error {
 	return nil
 }
 
-// trap makes the error of a call that ended badly, with a word about memory where that is the likely cause.
 func (i *Instance) trap(err error) *Trap {
 	c := i.counters
 	c.traps.Add(1)
@@ -264,23 +248,21 @@ func (i *Instance) trap(err error) *Trap {
 		t.Limit, t.Hint = "call.ms", "the limit is set by "+limitSetting(i.module.info.Name, "call.ms")
 	case isA[*flood](err):
 		t.Limit = "log.lines.per.second"
-	case isA[*deep](err):
+	case isA[*tooDeep](err):
 		t.Limit = "stack"
 	}
-	c.abort(t.Limit)
+	c.countAbort(t.Limit)
 	return t
 }
 
-// aborted makes the error of a call that ended badly: a trap, unless it was the caller who gave up.
-func (i *Instance) aborted(err error) error {
+func (i *Instance) callError(err error) error {
 	if by := canceledBy(err); by != nil {
 		return fmt.Errorf("plugin %s %s: %s: %w", i.module.info.Name, i.module.info.Version, i.call.function, by)
 	}
 	return i.trap(err)
 }
 
-// worn is why an instance should be replaced although it works, "" if it should not.
-func (i *Instance) worn() string {
+func (i *Instance) recycleReason() string {
 	switch {
 	case i.calls >= i.module.limits.Calls:
 		return "calls"
@@ -292,7 +274,6 @@ func (i *Instance) worn() string {
 	return ""
 }
 
-// scratch is the buffers of an instance.
 type scratch struct {
 	rows   []wit.Row
 	topics []uint32
@@ -300,8 +281,7 @@ type scratch struct {
 	counts []uint8
 }
 
-// stopped is why a call of a function must not be made, nil if it may.
-func (i *Instance) stopped(function string, now time.Time) error {
+func (i *Instance) checkBreaker(function string, now time.Time) error {
 	if i.pool == nil {
 		return nil
 	}
@@ -311,45 +291,41 @@ func (i *Instance) stopped(function string, now time.Time) error {
 	return nil
 }
 
-// judge reports to the breaker how the running call ended: well with nil, badly with a [*Trap].
-func (i *Instance) judge(err error) {
+func (i *Instance) recordOutcome(err error) {
 	switch {
 	case i.pool == nil:
 	case err == nil:
-		i.pool.breaker.good(i.call.function)
+		i.pool.breaker.succeeded(i.call.function)
 	default:
-		i.broke(err)
+		i.recordFailure(err)
 	}
 }
 
-func (i *Instance) broke(err error) {
+func (i *Instance) recordFailure(err error) {
 	trap, ok := errors.AsType[*Trap](err)
 	if !ok {
-		i.pool.breaker.undone(i.call.function)
+		i.pool.breaker.inconclusive(i.call.function)
 		return
 	}
-	if s := i.pool.breaker.bad(i.call.function, trap.Broke(), time.Now()); s != nil {
+	if s := i.pool.breaker.trapped(i.call.function, trap.Broke(), time.Now()); s != nil {
 		i.module.counters.stopped.Add(1)
 		i.out.logger.Error("plugin stopped", "error", s.named(i.module, i.connector()))
 	}
-	i.pool.broke(trap)
+	i.pool.recordTrap(trap)
 }
 
-// named adds the plugin and the connector, which the breaker does not know.
 func (s *Stopped) named(m *module, connector string) *Stopped {
 	s.Plugin, s.Version, s.Hash, s.Connector = cmp.Or(m.info.Name, m.info.Path), m.info.Version, m.info.Hash,
 		connector
 	return s
 }
 
-// instanceKey is the key under which a call's context carries the instance that calls out.
 type instanceKey struct{}
 
-// randomSeed is the engine's own.
 const randomSeed = 42
 
-// randomness is random numbers that are the same at every start, in pieces, so that a guest that asks for the whole of
-// its memory is ended in time. They are the engine's default, which gives all in one.
+// randomness returns the engine's default sequence, in pieces, so that a guest that fills all of its memory is ended
+// in time.
 type randomness struct {
 	*rand.Rand
 	watch func()
@@ -361,15 +337,10 @@ func (r *randomness) Read(p []byte) (int, error) {
 	return r.Rand.Read(p[:min(len(p), 64<<10)])
 }
 
-// usage is what a pool knows of an instance, under its lock.
 type usage struct {
-	// held by a goroutine, for calls; readers are those who share it.
-	held    bool
-	readers int
-	// queue are the calls of readers that wait for it.
-	queue []chan struct{}
-	// parted: it is not among the pool's instances any more. gone: it was closed.
-	parted, gone bool
-	// idle is since when nobody uses it.
-	idle time.Time
+	held             bool
+	readers          int
+	queue            []chan struct{}
+	detached, closed bool
+	idle             time.Time
 }

@@ -12,32 +12,28 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Limits fence a plugin in. A zero field stands for its default.
+// Limits bound the resources of a plugin. Zero fields have their default.
 type Limits struct {
-	// MemoryBytes is the most memory that an instance may have, rounded down to pages of 64 KiB. Default 128 MiB; Go
-	// guests need about 32 MiB.
+	// MemoryBytes bounds the memory of an instance, rounded down to pages of 64 KiB. Default 128 MiB; Go guests need
+	// about 32 MiB.
 	MemoryBytes int64
-	// ResultBytes is the most that the results of one call may take. Default 64 MiB.
+	// ResultBytes bounds the results of one call. Default 64 MiB.
 	ResultBytes int64
-	// LogLinesPerSecond is how many lines the instances of a plugin may log for one connector, their output on stdout
-	// and stderr included. More are dropped and counted; a call that logs a hundred times as many is stopped. Default
-	// 100.
+	// LogLinesPerSecond bounds the log lines of a plugin for one connector, with stdout and stderr. More are dropped
+	// and counted; a call that logs a hundred times as many is stopped. Default 100.
 	LogLinesPerSecond int64
-	// CallMs is how long a call may work, in milliseconds, whatever its function; by the clock it may take ten times as
-	// long, since it may have to wait for a processor. Default by function: 1 s for decode, apply, test, encode and
-	// settle, 10 s for all others.
+	// CallMs bounds the work of a call, in milliseconds; by the clock it may take ten times as long. Default 1 s for
+	// calls with batches (decode, apply, test, encode, handle-response), 10 s for others.
 	CallMs int64
-	// Instances is how many instances of a module there may be for one connector. Default 8.
+	// Instances bounds the instances of a module for one connector. Default 8.
 	Instances int64
-	// Calls is after how many calls an instance is replaced by a fresh one. Default 100,000.
+	// Calls is after how many calls an instance is replaced. Default 100,000.
 	Calls int64
-	// RecycleBytes is the memory at which an instance is replaced by a fresh one, since guest memory never shrinks.
-	// Default half of MemoryBytes, but at least 16 MiB more than an instance starts with.
+	// RecycleBytes is the memory at which an instance is replaced, since guest memory never shrinks. Default half of
+	// MemoryBytes, but at least 16 MiB more than an instance starts with.
 	RecycleBytes int64
 }
 
-// limits is the table of what bounds a plugin, by what follows `plugin.<name>.limits.` in the worker's configuration,
-// with defaults.
 var limits = []struct {
 	name  string
 	field func(*Limits) *int64
@@ -57,7 +53,6 @@ var limits = []struct {
 		"Memory at which an instance is replaced; half of memory.bytes."},
 }
 
-// limitTable declares them.
 var limitTable = func() *setting.Table {
 	t := &setting.Table{}
 	for _, limit := range limits {
@@ -70,24 +65,20 @@ var limitTable = func() *setting.Table {
 	return t
 }()
 
-// LimitSettings are the declarations of what a worker's file may say of a plugin's limits, each as
-// `plugin.NAME.limits.<name>`.
+// LimitSettings returns the declarations of `plugin.NAME.limits.*`.
 func LimitSettings() []wit.ConfigKey { return slices.Clone(limitTable.Keys()) }
 
-// callTimes is how long calls may take: those that carry batches, of which a connector makes thousands, and all others.
 var callTimes = map[string]time.Duration{"decode": time.Second, "apply": time.Second, "test": time.Second,
 	"encode": time.Second, "handle-response": time.Second,
 	"": 10 * time.Second}
 
 const maxMemoryBytes = 65536 * binary.PageBytes
 
-// limitSetting is the setting by which an operator changes a plugin's limit. It holds the name that the plugin gives
-// itself, never that of its file: NAME stands for one that is not known yet.
+// limitSetting names the setting of a plugin's limit. NAME stands for a plugin whose name is unknown so far.
 func limitSetting(plugin, limit string) string {
 	return "plugin." + cmp.Or(plugin, "NAME") + ".limits." + limit
 }
 
-// filled returns the limits with defaults where nothing is set.
 func (l Limits) filled() Limits {
 	for _, limit := range limits {
 		if v := limit.field(&l); *v <= 0 {
@@ -101,7 +92,6 @@ func (l Limits) filled() Limits {
 	return l
 }
 
-// call is how long a call of a function may take.
 func (l Limits) call(function string) time.Duration {
 	if l.CallMs > 0 {
 		return time.Duration(min(l.CallMs, maxCallMs)) * time.Millisecond
@@ -112,12 +102,10 @@ func (l Limits) call(function string) time.Duration {
 	return callTimes[""]
 }
 
-// maxCallMs is a day.
 const maxCallMs = 24 * 60 * 60 * 1000
 
 func (l Limits) pages() uint32 { return uint32(l.MemoryBytes / binary.PageBytes) }
 
-// limitsOf reads the settings `plugin.<name>.limits.*` of a worker. Other keys are left alone.
 func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error) {
 	all := map[string]Limits{}
 	for key, value := range settings {

@@ -69,9 +69,9 @@ func TestWidestLimits(t *testing.T) {
 		want   time.Duration
 	}{
 		"nothing set": {loader{}, 10 * time.Second},
-		"one plugin's, longer": {loader{named: map[string]Limits{"a": {CallMs: 30_000}, "b": {CallMs: 5}}},
+		"one plugin's, longer": {loader{namedLimits: map[string]Limits{"a": {CallMs: 30_000}, "b": {CallMs: 5}}},
 			30 * time.Second},
-		"one plugin's, long": {loader{named: map[string]Limits{"a": hour}}, time.Minute},
+		"one plugin's, long": {loader{namedLimits: map[string]Limits{"a": hour}}, time.Minute},
 		"everybody's":        {loader{limits: hour}, time.Minute},
 	} {
 		w := c.loader.widest()
@@ -90,18 +90,18 @@ func TestNotice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var said []time.Duration
-				n := &notice{tell: func(took time.Duration) { said = append(said, took) }}
+				n := &compileNotice{report: func(elapsed time.Duration) { said = append(said, elapsed) }}
 				for _, takes := range c.compiles {
-					n.begin()
+					n.start()
 					time.Sleep(takes)
 				}
-				n.end()
-				n.begin() // in the background: nobody waits
+				n.stop()
+				n.start() // in the background: nobody waits
 				time.Sleep(time.Minute)
 				assert.Equal(t, c.want, said)
 			})
 		})
 	}
-	var none *notice
-	none.begin()
+	var none *compileNotice
+	none.start()
 }

@@ -12,18 +12,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// loader makes modules.
 type loader struct {
 	host
-	limits Limits
-	named  map[string]Limits
-	notice *notice
+	limits      Limits
+	namedLimits map[string]Limits
+	notice      *compileNotice
 }
 
-// load recognises, compiles and describes a module. The error says what is wrong with the file, not which file.
-func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
-	if a.kept != nil {
-		m, err := l.recall(ctx, a, a.kept)
+func (l *loader) load(ctx context.Context, a *candidateFile) (*module, error) {
+	if a.facts != nil {
+		m, err := l.fromCache(ctx, a, a.facts)
 		if m != nil || err != nil {
 			return m, err
 		}
@@ -36,33 +34,31 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := l.module(a, read)
+	m, err := l.newModule(a, read)
 	if err != nil {
 		return nil, err
 	}
-	if err := refusalOf(l.kept, a.hash, m.limits); err != nil {
+	if err := cachedRefusal(l.cache, a.hash, m.limits); err != nil {
 		return nil, err
 	}
-	l.notice.begin()
+	l.notice.start()
 	d, err := l.start(ctx, m)
 	if err != nil {
-		keepRefusal(l.kept, a.hash, m.limits, err)
+		cacheRefusal(l.cache, a.hash, m.limits, err)
 		return nil, err
 	}
-	l.kept.Remember(a.hash, &code.Facts{Binary: *read, Description: *d})
-	// Only now the name is known that limits are set by.
+	l.cache.Remember(a.hash, &code.Facts{Binary: *read, Description: *d})
 	before := m.limits
-	if m.limits = l.of(m.info.Name); m.limits.pages() != before.pages() {
-		m.rest()
-		if m.code, err = m.compiled(ctx); err != nil {
+	if m.limits = l.limitsFor(m.info.Name); m.limits.pages() != before.pages() {
+		m.freeIfUnused()
+		if m.code, err = m.compileCode(ctx); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
 }
 
-// module is the one that a file comes to by what was read off its bytes.
-func (l *loader) module(a *arrival, read *binary.Module) (*module, error) {
+func (l *loader) newModule(a *candidateFile, read *binary.Module) (*module, error) {
 	found, err := read.Judge()
 	if err != nil {
 		return nil, err
@@ -72,52 +68,48 @@ func (l *loader) module(a *arrival, read *binary.Module) (*module, error) {
 			Interfaces: found, Loaded: time.Now()}}, nil
 }
 
-// recall makes a module of what is kept of it; nil where this host does not take it as it did then.
-func (l *loader) recall(ctx context.Context, a *arrival, known *code.Facts) (*module, error) {
-	m, err := l.module(a, &known.Binary)
+func (l *loader) fromCache(ctx context.Context, a *candidateFile, known *code.Facts) (*module, error) {
+	m, err := l.newModule(a, &known.Binary)
 	if err != nil {
 		return nil, nil
 	}
-	if err := m.judgeDescription(ctx, &known.Description); err != nil {
+	if err := m.checkDescription(ctx, &known.Description); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	m.describedAs(&known.Description)
-	m.limits = l.of(m.info.Name)
-	if err := m.fits(); err != nil {
+	m.setDescription(&known.Description)
+	m.limits = l.limitsFor(m.info.Name)
+	if err := m.checkMemory(); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
-// start compiles a module and asks it what it is.
 func (l *loader) start(ctx context.Context, m *module) (d *wit.Description, err error) {
-	if m.code, err = m.compiled(ctx); err != nil {
+	if m.code, err = m.compileCode(ctx); err != nil {
 		return nil, err
 	}
 	if d, err = m.describe(ctx); err != nil {
-		m.rest()
+		m.freeIfUnused()
 		return nil, err
 	}
 	return d, nil
 }
 
-// of are the limits of a plugin by its name.
-func (l *loader) of(name string) Limits {
-	own, ok := l.named[name]
+func (l *loader) limitsFor(name string) Limits {
+	own, ok := l.namedLimits[name]
 	if !ok {
 		own = l.limits
 	}
 	return own.filled()
 }
 
-// maxDescribe is the longest time in which a module must say what it is: what is set for a plugin with long calls would
-// hold for any file then.
+// maxDescribe bounds describe: otherwise the limit of a plugin with long calls would apply to any file.
 const maxDescribe = time.Minute
 
-// widest are limits under which any module that some setting allows can be asked for its name.
+// widest returns limits under which any configured plugin can be asked for its name.
 func (l *loader) widest() Limits {
 	widest := l.limits.filled()
-	for _, named := range l.named {
+	for _, named := range l.namedLimits {
 		widest.MemoryBytes = max(widest.MemoryBytes, named.filled().MemoryBytes)
 		if named.call("describe") > widest.call("describe") {
 			widest.CallMs = named.CallMs
@@ -129,9 +121,8 @@ func (l *loader) widest() Limits {
 	return widest
 }
 
-// describe asks the module what it is.
 func (m *module) describe(ctx context.Context) (*wit.Description, error) {
-	i, err := m.instanceFor(ctx, newBucket(m.limits.LogLinesPerSecond), nil)
+	i, err := m.newInstance(ctx, newBucket(m.limits.LogLinesPerSecond), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -140,31 +131,30 @@ func (m *module) describe(ctx context.Context) (*wit.Description, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.judgeDescription(ctx, &d); err != nil {
+	if err := m.checkDescription(ctx, &d); err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx) // which says nothing of the module
 		}
 		return nil, &code.Unfit{Reason: fmt.Errorf("describe: %w", err)}
 	}
 	if m.info.Has(wit.InterfaceTools) {
-		// A plugin that cannot list its commands has none: whoever asks for one gets the reason.
+		// A plugin that cannot list its commands has none; a request for one returns the reason.
 		if commands, err := i.Commands(ctx); err == nil {
 			if err := CheckCommands(commands); err != nil {
 				return nil, err
 			}
 		}
 	}
-	m.describedAs(&d)
+	m.setDescription(&d)
 	return &d, nil
 }
 
-func (m *module) describedAs(d *wit.Description) {
+func (m *module) setDescription(d *wit.Description) {
 	m.info.Name, m.info.Version, m.info.Documentation, m.info.Components = d.Name, d.Version, d.Documentation,
 		d.Components
 }
 
-// judgeDescription refuses what a module must not say of itself. It ends with ctx.
-func (m *module) judgeDescription(ctx context.Context, d *wit.Description) error {
+func (m *module) checkDescription(ctx context.Context, d *wit.Description) error {
 	if d.Name == "" || d.Version == "" {
 		return fmt.Errorf("expected a name and a version, found %q and %q", d.Name, d.Version)
 	}
@@ -207,35 +197,30 @@ func (m *module) judgeDescription(ctx context.Context, d *wit.Description) error
 	return nil
 }
 
-// arrival is a module on its way to an origin. Its bytes are read when their turn comes: a folder may hold any number
-// of files.
-type arrival struct {
+// candidateFile is a module file that is being loaded. Its bytes are read late, since a folder may hold any number of
+// files.
+type candidateFile struct {
 	path, hash string
 	size       int
-	// builtIn: it comes with the program.
-	builtIn bool
-	// again gives the bytes.
-	again func() ([]byte, error)
-	// kept are the module's facts where the cache has them: then loading it costs next to nothing.
-	kept *code.Facts
-	// later: no connector that is configured uses it, as far as can be seen without compiling it.
-	later bool
-	// order is that among all that were loaded.
-	order int
-	// loaded or err is what became of it.
-	loaded *module
-	err    error
+	builtIn    bool
+	read       func() ([]byte, error)
+	facts      *code.Facts
+	// deferred: no configured connector uses it, as far as its bytes show.
+	deferred bool
+	order    int
+	loaded   *module
+	err      error
 }
 
-func fileArrival(path, hash string, size int) *arrival {
-	return &arrival{path: path, hash: hash, size: size, again: func() ([]byte, error) {
+func newCandidateFile(path, hash string, size int) *candidateFile {
+	return &candidateFile{path: path, hash: hash, size: size, read: func() ([]byte, error) {
 		return code.ReadModule(path)
 	}}
 }
 
-// bytes are the module's as they were when it was seen.
-func (a *arrival) bytes() ([]byte, error) {
-	data, err := a.again()
+// bytes returns an error if the file changed since it was seen.
+func (a *candidateFile) bytes() ([]byte, error) {
+	data, err := a.read()
 	if err == nil && code.HashOf(data) != a.hash {
 		err = errors.New("the file has changed since")
 	}

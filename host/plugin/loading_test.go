@@ -44,7 +44,7 @@ func state(m *plugin.Manager, name string) (loaded bool, err error) {
 }
 
 // Plugins that no connector needs are loaded in the background.
-func TestWhatNobodyNeedsWaits(t *testing.T) {
+func TestUnneededPluginsLoadLast(t *testing.T) {
 	folder := holding(t, "used.wasm", named("used", "1.0.0", 0))
 	// Its one function takes longer to compile than this test takes to look.
 	put(t, folder, "hostile.wasm", toilsome(1))
@@ -64,14 +64,14 @@ func TestWhatNobodyNeedsWaits(t *testing.T) {
 	m = load(plugin.Needed{Class: "org.example.AllSource"})
 	start := time.Now()
 	_ = m.Close()
-	if took := time.Since(start); took > 50*time.Second {
-		t.Errorf("expected it to close within 50 s, found %v", took)
+	if elapsed := time.Since(start); elapsed > 50*time.Second {
+		t.Errorf("expected it to close within 50 s, found %v", elapsed)
 	}
 }
 
 // A run that ends by itself does not load plugins that its connectors do not need: it would end before they are
 // compiled, and compile them again at each start. If a class is missing, all plugins are loaded.
-func TestWhatNobodyNeedsIsLeftAlone(t *testing.T) {
+func TestNeededOnlyLoadsNothingElse(t *testing.T) {
 	folder := holding(t, "used.wasm", named("used", "1.0.0", 0))
 	put(t, folder, "other.wasm", guesttest.Static(wit.Description{Name: "other", Version: "1.0.0",
 		Components: []wit.Component{
@@ -102,11 +102,11 @@ func TestCompilingIsGivenUp(t *testing.T) {
 	start, said := time.Now(), make(chan time.Duration, 2)
 	_, err := plugin.New(ctx, plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
 		CacheDir: filepath.Join(t.TempDir(), "cache"), Logger: (&logtest.Journal{}).Logger(plugin.LevelTrace),
-		Compiling: func(took time.Duration) { said <- took }})
-	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > 50*time.Second ||
-		took > 2*200*time.Millisecond && len(said) != 2 {
+		Compiling: func(elapsed time.Duration) { said <- elapsed }})
+	if elapsed := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || elapsed > 50*time.Second ||
+		elapsed > 2*200*time.Millisecond && len(said) != 2 {
 		t.Errorf("expected the end of its context within 50 s and two messages, found %v after %v and %d messages", err,
-			took, len(said))
+			elapsed, len(said))
 	}
 }
 

@@ -20,45 +20,42 @@ import (
 type Options struct {
 	// Folders hold plugins as .wasm files, directly. They override embedded ones of the same name and version.
 	Folders []string
-	// Embedded holds the plugins inside the program, nil for none.
+	// Embedded holds the built-in plugins.
 	Embedded fs.FS
-	// CacheDir is the folder for compiled code; "" keeps it in memory only. Only the process's user or root may be able
-	// to write there.
+	// CacheDir is the folder for compiled code; "" keeps it in memory. Only the process's user or root may have write
+	// access.
 	CacheDir string
-	// History is the file that keeps what versions of plugins have declared that ran, "" to know it only while the
-	// manager lives.
+	// History is the file that records the roles that versions declared, "" for none.
 	History string
 	// Limits for every plugin, and Settings for single ones: `plugin.<name>.limits.memory.bytes`, `.result.bytes`,
 	// `.log.lines.per.second`, `.call.ms`, `.instances`, `.calls`, `.recycle.bytes`; and `plugin.<name>.reveal`, see
 	// [Manager.Revealed]. Other keys are ignored.
 	Limits   Limits
 	Settings map[string]string
-	// Registry numbers the schemas of everything that comes out of plugins. Required.
+	// Registry assigns schema IDs. Required.
 	Registry *record.Registry
-	// Logger takes what plugins say and what becomes of files. Default slog.Default().
+	// Logger defaults to slog.Default().
 	Logger *slog.Logger
-	// Watch loads new and changed files of the folders while the manager lives.
+	// Watch loads new and changed files.
 	Watch bool
-	// Debounce is how long a folder must be quiet before its changes are read; one that is never quiet is read after
-	// ten times as long, without the files that are being written. Default 200 ms.
+	// Debounce is how long a folder must be quiet before it is read; after ten times as long it is read without the
+	// files that are being written. Default 200 ms.
 	Debounce time.Duration
-	// Compiling is called when plugins are compiled which no cache has: with 0 when that has gone on for a while, and
-	// with the time that it took when New is about to return. Default: lines of the Logger.
-	Compiling func(took time.Duration)
-	// Needed is what the connectors need that are to start: New loads what has it, and the rest in the background, so
-	// that nothing that no connector uses delays them. nil: New loads everything.
+	// Compiling is called with 0 when compiling uncached plugins takes a while, and with the total time when New
+	// returns. Default: lines of the Logger.
+	Compiling func(elapsed time.Duration)
+	// Needed are the components that starting connectors need: New loads their plugins and the rest in the
+	// background. Nil loads everything.
 	Needed []Needed
-	// NeededOnly leaves the rest alone: a run that ends by itself would compile it each time, and end before it is
-	// done.
+	// NeededOnly does not load the rest: a short run would compile it each time without finishing.
 	NeededOnly bool
-	// Rest is how long a module's code stays in memory while no connector uses the module (default 5 s), or while the
-	// module has no instance (default 1 min). Without CacheDir, the code of a module that connectors use stays.
+	// Rest is how long code stays in memory while no connector uses the module (default 5 s) or it has no instance
+	// (default 1 min). Without CacheDir, code of used modules stays.
 	Rest time.Duration
-	// Idle is how long an instance is kept that nobody uses. Default 5 s.
+	// Idle is how long an unused instance is kept. Default 5 s.
 	Idle time.Duration
-	// MemoryBytes bounds how many instances there are, by the memory that each may have ([Limits.MemoryBytes]):
-	// connectors that find none left take turns, and one is always let in. As many of transforms come in addition. Zero
-	// means no bound but those of connectors.
+	// MemoryBytes bounds the memory of all instances, by [Limits.MemoryBytes] of each: beyond it connectors take
+	// turns. Transforms have the same amount in addition. Zero means no limit.
 	MemoryBytes int64
 }
 
@@ -66,16 +63,16 @@ func (o *Options) compiling() func(time.Duration) {
 	if o.Compiling != nil {
 		return o.Compiling
 	}
-	return func(took time.Duration) { o.logger().Info(CompilingText(took)) }
+	return func(elapsed time.Duration) { o.logger().Info(CompilingText(elapsed)) }
 }
 
-// CompilingText says in words what [Options.Compiling] is called with.
-func CompilingText(took time.Duration) string {
+// CompilingText is the default message for [Options.Compiling].
+func CompilingText(elapsed time.Duration) string {
 	const text = "compiling plugins, once"
-	if took == 0 {
+	if elapsed == 0 {
 		return text
 	}
-	return fmt.Sprintf("%s: %.0f s", text, max(1, took.Seconds()))
+	return fmt.Sprintf("%s: %.0f s", text, max(1, elapsed.Seconds()))
 }
 
 func (o *Options) logger() *slog.Logger {
@@ -85,29 +82,29 @@ func (o *Options) logger() *slog.Logger {
 	return slog.Default()
 }
 
-// newHost is what all modules share under options; nothing is kept as yet.
 func newHost(o *Options) host {
-	h := host{compiler: code.NewCompiler(o.CacheDir, provide, o.logger()), registry: o.Registry, logger: o.logger(),
-		processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), doze: o.Rest}
-	h.admission = newAdmission(o.MemoryBytes, h.logger)
+	h := host{compiler: code.NewCompiler(o.CacheDir, provideImports, o.logger()), registry: o.Registry,
+		logger:     o.logger(),
+		processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), codeIdle: o.Rest}
+	h.memory = newMemoryLimiter(o.MemoryBytes, h.logger)
 	return h
 }
 
-// Manager knows all modules. With Options.Watch it owns a goroutine, which [Manager.Close] ends.
+// Manager holds all modules. With Options.Watch it owns a goroutine, which [Manager.Close] ends.
 type Manager struct {
-	loader  loader
-	folders folders
-	// stop ends what goes on in the background: loading what nothing needed at the start, and watching folders.
+	loader            loader
+	folders           folders
 	stop              context.CancelFunc
 	loading, watching sync.WaitGroup
 	reveal            map[string][]string
 	history           *history
-	// changes counts what became of files, so that bindings need not look for candidates when nothing did.
+	// changes is incremented whenever files or choices change, so that bindings skip searches that cannot find a
+	// candidate.
 	changes atomic.Uint64
 	shared  sharedPools
 
 	mu       guard.Mutex
-	origins  map[string]*moduleSource
+	sources  map[string]*moduleSource
 	bindings map[*Binding]struct{}
 	loads    int
 	closed   bool
@@ -115,24 +112,21 @@ type Manager struct {
 	trimming trimming
 }
 
-// folders are where plugins lie. scanning is held while they are read; it comes before Manager.mu. changes is nil
-// without [Options.Watch].
+// folders are the plugin folders. scanning is locked before Manager.mu. changes is nil without [Options.Watch].
 type folders struct {
 	scanning sync.Mutex
 	paths    []string
 	changes  *watch.Folders
 }
 
-// trimming lets code rest that no connector has used for so long; it is under Manager.mu.
 type trimming struct {
 	after time.Duration
 	timer *time.Timer
 }
 
-// trimLater lets code rest after a while, if it is not used then: a start or a restart of connectors would need it at
-// once.
-func (m *Manager) trimLater() {
-	if m.loader.kept == nil {
+// scheduleTrim frees unused code after a while: a restart of connectors would need it at once.
+func (m *Manager) scheduleTrim() {
+	if m.loader.cache == nil {
 		return
 	}
 	wait := m.trimming.after
@@ -150,37 +144,35 @@ func (m *Manager) trimLater() {
 	}
 }
 
-// trim frees what nobody uses.
 func (m *Manager) trim() {
 	defer guard.Recover(m.loader.logger, "letting plugins rest", nil)
 	m.mu.Lock()
 	var all []*module
-	for _, o := range m.origins {
+	for _, o := range m.sources {
 		all = append(all, o.active, o.previous)
 	}
 	m.mu.Unlock()
 	for _, x := range all {
 		if x != nil {
-			x.rest()
+			x.freeIfUnused()
 		}
 	}
 }
 
-// Memory is what all instances of plugins take together.
+// Memory describes the memory of all instances.
 type Memory struct {
-	// Used is what they have, in bytes, Bound what those of sources and sinks may come to.
+	// Used is the present total, Bound the limit for sources and sinks, in bytes.
 	Used, Bound int64
-	// Waiting is how many calls wait until there is room for an instance.
+	// Waiting is how many calls wait for memory.
 	Waiting int64
 }
 
-// Memory is how much memory instances take.
+// Memory returns the memory use of instances.
 func (m *Manager) Memory() Memory {
-	a := m.loader.admission
-	return Memory{a.used.Load(), a.sources.size, a.sources.waiting.Load() + a.transforms.waiting.Load()}
+	a := m.loader.memory
+	return Memory{a.used.Load(), a.sources.bytes, a.sources.waiting.Load() + a.transforms.waiting.Load()}
 }
 
-// rolledBack is why a version is refused that was tried and left for the one before.
 type rolledBack struct {
 	Version, Reason string
 	plugin          string
@@ -190,19 +182,16 @@ func (r *rolledBack) Error() string {
 	return fmt.Sprintf("version %s was rolled back: %s", r.Version, r.Reason)
 }
 
-// moduleSource is a place that a module comes from: a file, or an entry among the embedded ones.
 type moduleSource struct {
-	// active is what new connectors get, previous what it replaced, kept for rollback; nil where there is none.
+	// active is what new connectors get, previous what it replaced; both may be nil.
 	active, previous *module
-	// refused is the last file there when it was not accepted.
-	refused *Info
-	// hash is that of the file as it was last read.
-	hash string
+	refused          *Info
+	hash             string
 }
 
-// Needed is what a configured connector needs of plugins: a class, or a short form of one, in a version, "" for any.
+// Needed is a class, or its short form, and a version, "" for any.
 type Needed struct{ Class, Version string }
 
-// Revealed are the settings whose values a plugin of a folder may see although they come from a file:
+// Revealed returns the settings that a plugin from a folder may see although their values come from a file:
 // `plugin.NAME.reveal`.
 func (m *Manager) Revealed(name string) []string { return m.reveal[name] }

@@ -5,44 +5,37 @@ import (
 	"sync/atomic"
 )
 
-// Metrics are what a plugin version has done for connectors since it was loaded.
+// Metrics of a plugin version since it was loaded.
 type Metrics struct {
-	// Calls of functions of the contract, and Seconds spent in them, the copying of arguments and results included.
-	Calls   int64
-	Seconds float64
-	// BytesIn went to guests as arguments, BytesOut came from them as results.
+	// Seconds includes copying of arguments and results.
+	Calls             int64
+	Seconds           float64
 	BytesIn, BytesOut int64
-	// Faults were said by the plugin, Traps ended a call and its instance.
-	Faults, Traps int64
-	// Stopped is how often the version was stopped for a connector because it broke too often.
-	Stopped int64
-	// LongestSeconds is the longest call.
-	LongestSeconds float64
-	// Ticks is how often guests came by because their fuel was used up: about once in 0.2 ms of work.
+	Faults, Traps     int64
+	Stopped           int64
+	LongestSeconds    float64
+	// Ticks counts how often fuel was used up: about once in 0.2 ms of work.
 	Ticks int64
-	// Aborted is how many calls broke a limit, by its name in the settings: `call.ms`.
+	// Aborted counts calls that exceeded a limit, by its name: `call.ms`.
 	Aborted map[string]int64
-	// MemoryBytes is the largest that one instance's memory was.
+	// MemoryBytes is the largest memory of one instance.
 	MemoryBytes int64
-	// Instances are there now, Started were made in all, Recycled were replaced because of their age or size.
+	// Instances exist now, Started counts all, Recycled those replaced for age or size.
 	Instances, Started, Recycled int64
 }
 
-// counters are Metrics as they are counted.
 type counters struct {
 	calls, nanos, bytesIn, bytesOut, faults, traps, memory, instances, started, recycled, longest, ticks,
 	stopped atomic.Int64
 	aborted [len(fences)]atomic.Int64
 }
 
-// fences are the limits that calls can break.
 var fences = [...]string{"call.ms", "memory.bytes", "result.bytes", "log.lines.per.second", "stack"}
 
-// Fences are the limits that calls can break, as they are named in the settings.
+// Fences returns the names of limits that calls can exceed.
 func Fences() []string { return slices.Clone(fences[:]) }
 
-// abort counts a call that broke a limit, "" for none.
-func (c *counters) abort(limit string) {
+func (c *counters) countAbort(limit string) {
 	if at := slices.Index(fences[:], limit); at >= 0 {
 		c.aborted[at].Add(1)
 	}
@@ -64,9 +57,8 @@ func (c *counters) snapshot() Metrics {
 	}
 }
 
-func (c *counters) sawMemory(bytes int64) { raise(&c.memory, bytes) }
+func (c *counters) observeMemory(bytes int64) { raise(&c.memory, bytes) }
 
-// raise makes a counter at least n.
 func raise(counter *atomic.Int64, n int64) {
 	for {
 		seen := counter.Load()

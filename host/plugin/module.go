@@ -16,38 +16,33 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Info is what is known of a module, or of a file that was refused.
+// Info describes a module, or a file that was refused.
 type Info struct {
-	// Name, Version and Documentation are the plugin's own words, "" for a refused file.
+	// Name, Version and Documentation are from the plugin, "" for a refused file.
 	Name, Version, Documentation string
-	// Hash is the SHA-256 of the file, in hex; Size its size in bytes.
+	// Hash is the SHA-256 of the file, in hex.
 	Hash string
 	Size int
 	// Path is the file's path, or `embedded:` and its path there.
 	Path string
-	// Contract is the version of the contract that the module's exports name.
+	// Contract is the version of the contract.
 	Contract   string
 	Components []wit.Component
-	// Interfaces of the contract that the module exports.
 	Interfaces []string
 	Loaded     time.Time
-	// BuiltIn: it comes with the program; others are from folders.
-	BuiltIn bool
-	// Waits is what [Manager.Modules] says of a version that connectors do not run yet, and why; "" for nothing.
+	BuiltIn    bool
+	// Waits says why connectors do not run the version yet; set by [Manager.Modules].
 	Waits string
-	// Active: new connectors can get it. A module that a newer file replaced, or whose file is gone, lives on while it
-	// is used.
+	// Active: new connectors can get it. Other modules stay loaded while they are used.
 	Active bool
-	// Chosen: an operator has named it, so that it goes before newer ones, see [Manager.Swap]. Kept: it is what was
-	// there before the present version of its file, which [Manager.Rollback] comes back to.
+	// Chosen: an operator selected it with [Manager.Swap]. Kept: [Manager.Rollback] returns to it.
 	Chosen, Kept bool
-	// Err says why a file was refused, nil for a module that runs. What an origin held before stays active next to it.
+	// Err says why the file was refused. An earlier module of the same file stays active.
 	Err     error
 	Metrics Metrics
 }
 
-// State is active (new connectors get it), retired (only old ones run it), kept (a rollback comes back to it) or
-// refused.
+// State returns active, retired (only old connectors run it), kept (for rollback) or refused.
 func (info *Info) State() string {
 	switch {
 	case info.Err != nil:
@@ -63,52 +58,38 @@ func (info *Info) State() string {
 // Has reports whether the module exports an interface of the contract, such as [wit.InterfaceTools].
 func (info *Info) Has(iface string) bool { return slices.Contains(info.Interfaces, iface) }
 
-// host is what the modules of a manager share.
 type host struct {
-	compiler *code.Compiler
-	// kept keeps what loading finds out; nil: nothing is kept.
-	kept     *code.Cache
-	registry *record.Registry
-	logger   *slog.Logger
-	// processors are what running calls share, of all connectors. idle is how long an instance is kept that nobody
-	// uses.
+	compiler   *code.Compiler
+	cache      *code.Cache
+	registry   *record.Registry
+	logger     *slog.Logger
 	processors *processors
 	idle       time.Duration
-	// doze is how long code is kept that has no instances. Default [dozeTime].
-	doze time.Duration
-	// admission bounds the memory of all guests together.
-	admission *admission
+	codeIdle   time.Duration
+	memory     *memoryLimiter
 }
 
-// module is one version of a plugin. What it says of itself is kept; its code only while pools use it, and some time
-// after.
+// module is one version of a plugin. Its description is kept, its code only while it is used and some time after.
 type module struct {
 	info     Info
 	limits   Limits
 	binary   *binary.Module
 	host     *host
 	counters counters
-	// order is the sequence of loading: of equal versions the later one is newer.
-	order int
-	// original returns the file's bytes as they were loaded.
+	order    int
 	original func() ([]byte, error)
 
-	mu guard.Mutex
-	// users are the pools, offered whether an origin has the module.
+	mu      guard.Mutex
 	users   int
 	offered bool
 	code    *code.Code
-	// live are the instances that there are, or are made: the code stays as long as there are any. dozing lets it rest
-	// some time after the last one.
-	live   int
-	dozing *time.Timer
-	// compiling is the compilation that is under way, for which all calls wait; nil: none is.
+	// instances are those that exist or are being created; freeTimer frees the code some time after the last one.
+	instances int
+	freeTimer *time.Timer
 	compiling *compilation
-	// breakers are those of connectors, by name.
-	breakers map[string]*breaker
+	breakers  map[string]*breaker
 }
 
-// breaker is a connector's, which lives as long as the module.
 func (m *module) breaker(connector string) *breaker {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -123,14 +104,12 @@ func (m *module) breaker(connector string) *breaker {
 	return b
 }
 
-// snapshot is the module's Info with its counters.
 func (m *module) snapshot() Info {
 	info := m.info
 	info.Metrics = m.counters.snapshot()
 	return info
 }
 
-// component returns the component of that kind and class name or alias, nil if the module has none.
 func (m *module) component(kind wit.ComponentKind, class string) *wit.Component {
 	for i := range m.info.Components {
 		c := &m.info.Components[i]
@@ -141,8 +120,7 @@ func (m *module) component(kind wit.ComponentKind, class string) *wit.Component 
 	return nil
 }
 
-// fits reports whether the memory that a module begins with is within its limit.
-func (m *module) fits() error {
+func (m *module) checkMemory() error {
 	if m.binary.MemoryPages > uint64(m.limits.pages()) {
 		return fmt.Errorf("the module asks for at least %d bytes of memory, %d are allowed (%s)",
 			m.binary.MemoryPages*binary.PageBytes, m.limits.MemoryBytes,
@@ -151,8 +129,7 @@ func (m *module) fits() error {
 	return nil
 }
 
-// hold counts a pool that needs the module, release lets go of it.
-func (m *module) hold() {
+func (m *module) retain() {
 	m.mu.Lock()
 	m.users++
 	m.mu.Unlock()
@@ -164,45 +141,43 @@ func (m *module) release() {
 	retired := !m.offered
 	m.mu.Unlock()
 	if retired {
-		m.rest()
+		m.freeIfUnused()
 	}
 }
 
-// retire is called when no origin offers the module any more: its code goes with the last pool.
+// retire is called when no source has the module: its code is freed with the last pool.
 func (m *module) retire() {
 	m.mu.Lock()
 	m.offered = false
 	m.mu.Unlock()
-	m.rest()
+	m.freeIfUnused()
 }
 
-// offer makes the module one that its origin offers.
 func (m *module) offer() {
 	m.mu.Lock()
 	m.offered = true
 	m.mu.Unlock()
 }
 
-// compilation is the compiling of a module's code, with what came of it.
 type compilation struct {
 	done chan struct{}
 	code *code.Code
 	err  error
 }
 
-// dozeTime is how long code without instances is kept while connectors use the module. Instances live [idleTime]
-// longer than their last call, so only modules that are called less than once a minute need 0.1 s to load again.
-const dozeTime = time.Minute
+// codeIdleTime is how long the code of a used module without instances is kept. Instances live [idleTime] longer than
+// their last call, so only modules called less than once a minute load again, in 0.1 s.
+const codeIdleTime = time.Minute
 
-// ready returns the module's code for an instance. It compiles the module if the code was freed, which takes 0.1 s with
-// a cache folder. Call gone when the instance is closed, and at once if there is none because of an error. ready
-// returns when ctx ends, though the compilation continues: the engine cannot be stopped within a function.
-func (m *module) ready(ctx context.Context) (*code.Code, error) {
+// acquireCode returns the code for an instance and compiles the module if the code was freed. Call releaseCode when
+// the instance is closed, also after an error. It returns when ctx ends, though compiling continues: the engine
+// cannot be stopped within a function.
+func (m *module) acquireCode(ctx context.Context) (*code.Code, error) {
 	m.mu.Lock()
-	m.live++
-	if m.dozing != nil {
-		m.dozing.Stop()
-		m.dozing = nil
+	m.instances++
+	if m.freeTimer != nil {
+		m.freeTimer.Stop()
+		m.freeTimer = nil
 	}
 	if m.code != nil {
 		defer m.mu.Unlock()
@@ -223,63 +198,58 @@ func (m *module) ready(ctx context.Context) (*code.Code, error) {
 	}
 }
 
-// gone undoes ready. Without a cache folder the code stays while connectors use the module: compiling again takes
-// seconds.
-func (m *module) gone() {
+// releaseCode undoes acquireCode. Without a cache folder the code stays while connectors use the module: compiling
+// takes seconds.
+func (m *module) releaseCode() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.live--; m.live > 0 || m.host.kept == nil || m.users == 0 {
+	if m.instances--; m.instances > 0 || m.host.cache == nil || m.users == 0 {
 		return
 	}
-	m.dozing = time.AfterFunc(cmp.Or(m.host.doze, dozeTime), m.doze)
+	m.freeTimer = time.AfterFunc(cmp.Or(m.host.codeIdle, codeIdleTime), m.freeIdle)
 }
 
-// doze frees the code while connectors use the module, but none has an instance.
-func (m *module) doze() {
+func (m *module) freeIdle() {
 	defer guard.Recover(m.host.logger, "letting a plugin rest", nil)
 	m.free()
 }
 
-// compile makes the code for all who wait for it.
 func (m *module) compile(c *compilation) {
 	defer close(c.done)
 	c.err = errors.New("the module was not compiled")
 	defer guard.Recover(m.host.logger, "compiling "+m.info.Path, &c.err)
-	if c.code, c.err = m.compiled(context.Background()); c.err != nil {
+	if c.code, c.err = m.compileCode(context.Background()); c.err != nil {
 		c.err = fmt.Errorf("%s: %w", m.info.Path, c.err)
 	}
 	m.mu.Lock()
 	m.compiling, m.code = nil, c.code
-	abandoned := m.users == 0 && m.live == 0
+	abandoned := m.users == 0 && m.instances == 0
 	m.mu.Unlock()
 	if abandoned {
-		m.rest()
+		m.freeIfUnused()
 	}
 }
 
-// compiled returns the module's code, within its limits.
-func (m *module) compiled(ctx context.Context) (*code.Code, error) {
-	if err := m.fits(); err != nil {
+func (m *module) compileCode(ctx context.Context) (*code.Code, error) {
+	if err := m.checkMemory(); err != nil {
 		return nil, err
 	}
 	return m.host.compiler.Compile(ctx, &code.Module{Hash: m.info.Hash, Binary: m.binary,
 		Interfaces: m.info.Interfaces, Pages: m.limits.pages(), Original: m.original})
 }
 
-// rest frees the code of a module that no pool uses: 15 to 20 MB for a Go guest. It reports whether there was anything
-// to free.
-func (m *module) rest() bool {
+// freeIfUnused frees the code of a module without pools, 15 to 20 MB for a Go guest.
+func (m *module) freeIfUnused() bool {
 	m.mu.Lock()
 	used := m.users > 0
 	m.mu.Unlock()
 	return !used && m.free()
 }
 
-// free closes the code if no instance needs it, and reports whether it did.
 func (m *module) free() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.live > 0 || m.code == nil {
+	if m.instances > 0 || m.code == nil {
 		return false
 	}
 	m.code.Close()

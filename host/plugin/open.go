@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// New loads all plugins. A file that is refused does not fail it: see [Manager.Modules].
+// New loads all plugins. A refused file is no error, see [Manager.Modules].
 func New(ctx context.Context, o Options) (*Manager, error) {
 	if o.Registry == nil {
 		return nil, errors.New("plugin: Options.Registry is required")
@@ -25,29 +25,29 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{reveal: revealOf(o.Settings, o.logger()), history: before, folders: folders{paths: o.Folders},
-		trimming: trimming{after: o.Rest}, origins: map[string]*moduleSource{},
+	m := &Manager{reveal: parseReveal(o.Settings, o.logger()), history: before, folders: folders{paths: o.Folders},
+		trimming: trimming{after: o.Rest}, sources: map[string]*moduleSource{},
 		bindings: map[*Binding]struct{}{}, shared: sharedPools{pools: map[poolKey]*sharedPool{}},
 		pinning: pinning{rejected: map[string]*rolledBack{}, chosen: map[string]string{}},
-		loader: loader{host: newHost(&o), limits: o.Limits.filled(), named: named,
-			notice: &notice{tell: o.compiling()}}}
+		loader: loader{host: newHost(&o), limits: o.Limits.filled(), namedLimits: named,
+			notice: &compileNotice{report: o.compiling()}}}
 	background, stop := context.WithCancel(context.Background())
 	m.stop = stop
-	m.loader.kept = m.loader.compiler.Cache()
-	defer m.loader.notice.end()
+	m.loader.cache = m.loader.compiler.Cache()
+	defer m.loader.notice.stop()
 	maxTick() // measured before anything competes for the processors
 	if o.Watch {
-		// Before the first look, so that nothing falls between.
-		if err := m.listen(o.Debounce); err != nil {
+		// Before the first scan, so that no change is missed.
+		if err := m.openWatch(o.Debounce); err != nil {
 			m.Close()
 			return nil, err
 		}
 	}
-	embedded, err := m.embedded(o.Embedded, o.Needed)
+	embedded, err := m.embeddedModules(o.Embedded, o.Needed)
 	more := false
 	if err == nil {
-		embedded, more, err = m.begin(ctx, embedded, o.Needed)
-		m.loader.kept.Tidy(time.Now()) // begin has marked the files that are needed as used
+		embedded, more, err = m.loadNeeded(ctx, embedded, o.Needed)
+		m.loader.cache.Tidy(time.Now()) // begin has marked the files that are needed as used
 	}
 	if err != nil {
 		m.Close()
@@ -58,7 +58,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	case more:
 		m.loading.Go(func() { m.loadRest(background, embedded) })
 	default:
-		m.warnOfLimits()
+		m.warnUnusedLimits()
 	}
 	if o.Watch {
 		m.watching.Go(func() { m.watch(background) })
@@ -66,8 +66,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	return m, nil
 }
 
-// loadRest loads what no connector needed at the start.
-func (m *Manager) loadRest(ctx context.Context, embedded []*arrival) {
+func (m *Manager) loadRest(ctx context.Context, embedded []*candidateFile) {
 	defer guard.Recover(m.loader.logger, "loading plugins", nil)
 	if err := m.scan(ctx, embedded, nil); err != nil {
 		if ctx.Err() == nil {
@@ -75,28 +74,27 @@ func (m *Manager) loadRest(ctx context.Context, embedded []*arrival) {
 		}
 		return
 	}
-	m.warnOfLimits()
+	m.warnUnusedLimits()
 }
 
-// warnOfLimits names limits of plugins that are not there: more likely misspelt than meant for later.
-func (m *Manager) warnOfLimits() {
+func (m *Manager) warnUnusedLimits() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	there := map[string]bool{}
-	for _, o := range m.origins {
+	for _, o := range m.sources {
 		if o.active != nil {
 			there[o.active.info.Name] = true
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(m.loader.named)) {
+	for _, name := range slices.Sorted(maps.Keys(m.loader.namedLimits)) {
 		if !there[name] {
-			m.loader.logger.Warn("limits are set for a plugin that is not there", "plugin", name, "settings",
+			m.loader.logger.Warn("limits are set for an unknown plugin", "plugin", name, "settings",
 				limitSetting(name, "*"))
 		}
 	}
 }
 
-// Loaded waits until the plugins that nothing needed at the start have been looked at, too. The error is that of ctx.
+// Loaded waits until all plugins are loaded. The error is that of ctx.
 func (m *Manager) Loaded(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
@@ -111,15 +109,14 @@ func (m *Manager) Loaded(ctx context.Context) error {
 	}
 }
 
-// Warm compiles the modules that new connectors would use, so that a later start finds their code in
-// [Options.CacheDir].
+// Warm compiles the active modules, so that a later start finds their code in [Options.CacheDir].
 func (m *Manager) Warm(ctx context.Context) error {
-	if m.loader.kept == nil {
-		return errors.New("there is no folder that compiled code can be kept in")
+	if m.loader.cache == nil {
+		return errors.New("there is no usable cache folder for compiled code")
 	}
 	m.mu.Lock()
 	var all []*module
-	for _, o := range m.origins {
+	for _, o := range m.sources {
 		if o.active != nil {
 			all = append(all, o.active)
 		}
@@ -127,15 +124,15 @@ func (m *Manager) Warm(ctx context.Context) error {
 	m.mu.Unlock()
 	var errs []error
 	for _, x := range all {
-		_, err := x.ready(ctx)
-		x.gone()
-		x.rest()
+		_, err := x.acquireCode(ctx)
+		x.releaseCode()
+		x.freeIfUnused()
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// Close ends the watching and closes all bindings and modules. Instances that are out are closed when they come back.
+// Close closes all bindings and modules. Instances in use are closed when they are released.
 func (m *Manager) Close() error {
 	m.stop()
 	m.watching.Wait()
@@ -154,8 +151,8 @@ func (m *Manager) Close() error {
 	for b := range m.bindings {
 		bindings = append(bindings, b)
 	}
-	origins := m.origins
-	m.origins = map[string]*moduleSource{}
+	origins := m.sources
+	m.sources = map[string]*moduleSource{}
 	m.mu.Unlock()
 	for _, b := range bindings {
 		b.Close()
@@ -170,16 +167,15 @@ func (m *Manager) Close() error {
 	return nil
 }
 
-// Modules lists what was found, by name, version (newest first) and origin: refused files with Err among them, versions
-// that are only there because connectors still run them, and those that a rollback comes back to.
+// Modules lists all modules by name, version (newest first) and file: active, refused, retired and kept ones.
 func (m *Manager) Modules() []Info {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var all []Info
-	for _, o := range m.origins {
+	for _, o := range m.sources {
 		if o.active != nil {
 			info := o.active.snapshot()
-			info.Kept = !m.gets(o, o.active, selection{})
+			info.Kept = !m.canSelect(o, o.active, selection{})
 			info.Active = !info.Kept && !m.overridden(o.active)
 			info.Chosen = m.chosen[info.Name] == info.Hash
 			if why := m.rejected[info.Hash]; why != nil {
@@ -192,21 +188,21 @@ func (m *Manager) Modules() []Info {
 		}
 	}
 	retired := m.retired()
-	for _, o := range m.origins {
+	for _, o := range m.sources {
 		if o.previous != nil && !slices.Contains(retired, o.previous) {
 			retired = append(retired, o.previous)
 		}
 	}
 	for _, x := range retired {
 		info := x.snapshot()
-		if o := m.origins[info.Path]; o != nil && o.previous == x {
-			info.Active = m.gets(o, x, selection{})
+		if o := m.sources[info.Path]; o != nil && o.previous == x {
+			info.Active = m.canSelect(o, x, selection{})
 			info.Kept = !info.Active && m.rejected[info.Hash] == nil
 		}
 		all = append(all, info)
 	}
 	for i := range all {
-		all[i].Waits = m.waits(&all[i])
+		all[i].Waits = m.pendingReason(&all[i])
 	}
 	slices.SortFunc(all, func(a, b Info) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), CompareVersions(b.Version, a.Version),
@@ -215,9 +211,8 @@ func (m *Manager) Modules() []Info {
 	return all
 }
 
-// overridden reports whether another origin offers the same version, loaded later; m.mu is held.
 func (m *Manager) overridden(x *module) bool {
-	for _, o := range m.origins {
+	for _, o := range m.sources {
 		if a := o.active; a != nil && a != x && a.info.Name == x.info.Name && a.info.Version == x.info.Version &&
 			a.order > x.order {
 			return true

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// How much of what a guest says is kept: of one line, and of what one call writes to stdout and stderr.
+// Bounds of one log line, and of what one call writes to stdout and stderr.
 const (
 	maxLineBytes   = 8 << 10
 	maxOutputBytes = 16 << 10
@@ -24,30 +24,26 @@ const LevelTrace = slog.LevelDebug - 4
 
 var levels = [...]slog.Level{LevelTrace, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 
-// output takes what an instance says: lines by the contract's log, and the bytes that its runtime writes to stdout and
-// stderr, which stay in a buffer until the call is over, since a panic's text belongs to the trap.
+// output receives an instance's log lines, and its stdout and stderr, which are buffered until the call ends, since
+// the text of a panic belongs to the trap.
 type output struct {
 	logger *slog.Logger
 	text   []byte
-	// cut counts the bytes of this call that did not fit into text.
-	cut int
-	// lines is shared by the instances of a pool; flood counts what it refused in this call.
-	lines *bucket
-	flood int
-	// warnings counts the lines of this call that the guest calls warnings or errors, the refused ones too.
+	cut    int
+	lines  *bucket
+	flood  int
+	// warnings counts warnings and errors of this call, dropped ones included.
 	warnings int
 	// watch ends the call when its time is up: one write can have millions of parts.
 	watch func()
 }
 
-// bucket is the log lines that may be written, refilled by time. It is safe for use by several goroutines.
 type bucket struct {
 	perSecond float64
 
-	mu     sync.Mutex
-	left   float64
-	filled time.Time
-	// dropped counts lines since the last report.
+	mu      sync.Mutex
+	left    float64
+	filled  time.Time
 	dropped int
 }
 
@@ -55,7 +51,7 @@ func newBucket(perSecond int64) *bucket {
 	return &bucket{perSecond: float64(perSecond), left: float64(perSecond), filled: time.Now()}
 }
 
-// take takes a line out. dropped is how many were refused before this one was given.
+// take takes one token. dropped counts the lines refused since the last report.
 func (b *bucket) take() (dropped int, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -71,31 +67,28 @@ func (b *bucket) take() (dropped int, ok bool) {
 	return dropped, true
 }
 
-// reset starts a call.
 func (o *output) reset() { o.text, o.cut, o.flood, o.warnings = o.text[:0], 0, 0, 0 }
 
-// Write takes stdout and stderr.
+// Write receives stdout and stderr.
 func (o *output) Write(p []byte) (int, error) {
 	if o.watch != nil {
 		o.watch()
 	}
-	room := min(len(p), maxOutputBytes-len(o.text))
-	o.text = append(o.text, p[:room]...)
-	o.cut += len(p) - room
+	n := min(len(p), maxOutputBytes-len(o.text))
+	o.text = append(o.text, p[:n]...)
+	o.cut += len(p) - n
 	return len(p), nil
 }
 
-// said is line for what a guest logs.
-func (o *output) said(level wit.Level, text []byte) (flooded bool) {
+func (o *output) log(level wit.Level, text []byte) (flooded bool) {
 	if level >= wit.LevelWarn {
 		o.warnings++
 	}
-	return o.line(level, text)
+	return o.logLine(level, text)
 }
 
-// line logs a line of the guest's, within the rate. flooded: a hundred times the rate was dropped in one call, which
-// breaks the fence, since the host would spend its time on counting.
-func (o *output) line(level wit.Level, text []byte) (flooded bool) {
+// logLine logs a line within the rate. flooded: a hundred times the rate was dropped in one call, which ends it.
+func (o *output) logLine(level wit.Level, text []byte) (flooded bool) {
 	dropped, ok := o.lines.take()
 	if !ok {
 		o.flood++
@@ -116,24 +109,23 @@ func (o *output) line(level wit.Level, text []byte) (flooded bool) {
 	return false
 }
 
-// flush logs what a call that ended well wrote to stdout and stderr, line by line.
 func (o *output) flush() {
 	if len(o.text) == 0 {
 		return
 	}
 	for line := range bytes.Lines(o.text) {
 		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
-			o.line(wit.LevelInfo, line)
+			o.logLine(wit.LevelInfo, line)
 		}
 	}
 	if o.cut > 0 {
-		o.line(wit.LevelWarn, fmt.Appendf(nil, "... %d bytes of output more", o.cut))
+		o.logLine(wit.LevelWarn, fmt.Appendf(nil, "... %d bytes of output more", o.cut))
 	}
 	o.text = o.text[:0]
 }
 
-// flood is the reason of a [*Trap] when a call logged too much.
+// flood is the reason of a [*Trap] for a call that logged too much.
 type flood struct{ abi.Violation }
 
-// Unwrap makes it a violation.
+// Unwrap returns the violation.
 func (f *flood) Unwrap() error { return &f.Violation }

@@ -5,33 +5,29 @@ import (
 	"strings"
 )
 
-// Pin is which versions of a plugin connectors get that name none, as the workers of a group have agreed: no others,
-// whatever files there are. A version is the first digits of its file's hash, "" none.
+// Pin is the version of a plugin, agreed by the workers of a group, for connectors that specify none. Versions are
+// prefixes of a file's hash.
 type Pin struct {
-	// Hash is what runs, Before what runs in its place where this worker has left it because its calls broke.
+	// Hash is the agreed version, Before its replacement on a worker that rejected it because its calls broke.
 	Hash, Before string
 }
 
-// Offer is a version of a plugin that connectors can get here, or that this worker has left.
+// Offer is a version of a plugin on this worker.
 type Offer struct {
 	Name, Version, Hash string
-	// Left: its calls broke.
-	Left bool
+	Left                bool
 }
 
-// pinning is what was decided about versions: by operators, by the workers of a group, and here. It is under
-// Manager.mu. With a pin what was chosen does not count.
+// pinning holds decisions about versions, guarded by Manager.mu. A pin overrides an operator's choice.
 type pinning struct {
-	// rejected holds, by hash, the versions that were tried and left.
 	rejected map[string]*rolledBack
-	// chosen are the hashes of the versions that an operator has named, by the names of plugins, until a file of the
-	// plugin comes.
+	// chosen are hashes by plugin, selected by an operator until another file of the plugin is found.
 	chosen map[string]string
 	pins   map[string]Pin
 }
 
-// Pin has connectors get the versions that are named, by the names of plugins, and leaves other plugins alone. A
-// version that becomes the one that runs is taken although this worker has left it before.
+// Pin sets the agreed versions by plugin name. A newly agreed version is used although this worker has rejected it
+// before.
 func (m *Manager) Pin(pins map[string]Pin) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -47,20 +43,18 @@ func (m *Manager) Pin(pins map[string]Pin) {
 	m.changes.Add(1)
 }
 
-// pinned is the version of a plugin that a selection gets, where the workers of a group have agreed on one; m.mu is
-// held.
-func (m *Manager) pinned(name string, s selection) (hash string, ok bool) {
+func (m *Manager) pinnedHash(name string, s selection) (hash string, ok bool) {
 	p, ok := m.pins[name]
 	switch {
 	case !ok || s.version != "":
 		return "", false
-	case p.Before != "" && m.left(p.Hash):
+	case p.Before != "" && m.isRejected(p.Hash):
 		return p.Before, true
 	}
 	return p.Hash, true
 }
 
-func (m *Manager) left(short string) bool {
+func (m *Manager) isRejected(short string) bool {
 	for hash := range m.rejected {
 		if strings.HasPrefix(hash, short) {
 			return true
@@ -69,38 +63,36 @@ func (m *Manager) left(short string) bool {
 	return false
 }
 
-// gets reports whether a selection may get a module of an origin: the active one, unless a pin names another; m.mu is
-// held.
-func (m *Manager) gets(o *moduleSource, x *module, s selection) bool {
-	if hash, ok := m.pinned(x.info.Name, s); ok {
+// canSelect reports whether a selection may get a module of a source: the active one, unless a pin specifies another;
+// m.mu is held.
+func (m *Manager) canSelect(o *moduleSource, x *module, s selection) bool {
+	if hash, ok := m.pinnedHash(x.info.Name, s); ok {
 		return strings.HasPrefix(x.info.Hash, hash)
 	}
 	return x == o.active
 }
 
-// standing is the module of an origin that a selection may get, nil: none; m.mu is held.
-func (m *Manager) standing(o *moduleSource, s selection) *module {
+func (m *Manager) selected(o *moduleSource, s selection) *module {
 	for _, x := range []*module{o.active, o.previous} {
-		if x != nil && m.gets(o, x, s) {
+		if x != nil && m.canSelect(o, x, s) {
 			return x
 		}
 	}
 	return nil
 }
 
-// keeps reports whether connectors are to get a module as long as the pin stands, whatever becomes of its file; m.mu is
-// held.
-func (m *Manager) keeps(x *module) bool {
+// isPinned reports whether a pin requires the module, even without its file; m.mu is held.
+func (m *Manager) isPinned(x *module) bool {
 	p, ok := m.pins[x.info.Name]
 	return ok && strings.HasPrefix(x.info.Hash, p.Hash)
 }
 
-// Offers are the versions of plugins, of each plugin those first that connectors would get here if there were no pins.
+// Offers returns the versions of plugins, in the order in which connectors would get them without pins.
 func (m *Manager) Offers() (all []Offer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var active, kept []*module
-	for _, o := range m.origins {
+	for _, o := range m.sources {
 		active, kept = append(active, o.active), append(kept, o.previous)
 	}
 	newest := func(a, b *module) int {

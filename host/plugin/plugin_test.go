@@ -92,11 +92,11 @@ func guest(t testing.TB, o plugin.Options, pkg string) (*plugin.Manager, *plugin
 			t.Fatal(i.Err)
 		}
 	}
-	return m, bound(t, m, "orders", path.Base(pkg))
+	return m, bind(t, m, "orders", path.Base(pkg))
 }
 
-// bound is a connector's binding to a plugin, until the test ends.
-func bound(t testing.TB, m *plugin.Manager, connector, name string) *plugin.Binding {
+// bind is a connector's binding to a plugin, until the test ends.
+func bind(t testing.TB, m *plugin.Manager, connector, name string) *plugin.Binding {
 	t.Helper()
 	b, err := m.BindPlugin(connector, name, "")
 	require.NoError(t, err)

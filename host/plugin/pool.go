@@ -14,99 +14,85 @@ import (
 var ErrClosed = errors.New("closed")
 
 const (
-	// idleTime is how long an instance is kept that nobody uses.
 	idleTime = 5 * time.Second
-	// crowded is how long calls must have waited for an instance within a second, while a processor was free, before
-	// there is another one.
-	crowded = 20 * time.Millisecond
-	// suspicion is for how long pages do not share instances after one of them has trapped, as far as the pool's limit
-	// allows.
-	suspicion = time.Minute
+	// contentionTime is how long calls must have waited within a second, while a processor was free, before another
+	// instance is created.
+	contentionTime = 20 * time.Millisecond
+	// isolationTime is how long pages do not share instances after a trap, within the pool's limit.
+	isolationTime = time.Minute
 )
 
-// Pool is the instances of one version of a plugin that work for one connector, all of its tasks: one, and more, up to
-// its limit, only while calls wait for it. They are made when they are needed, replaced when they are worn or have
-// trapped, and closed when they were idle for a while. No instance ever sees two connectors. It is safe for use by
-// several goroutines.
+// Pool holds the instances of one plugin version for one connector. There is one, and more only while calls wait.
+// They are created when needed, replaced when used up or broken, and closed when idle. No instance ever serves two
+// connectors. It is safe for concurrent use.
 //
-// An instance is held by one goroutine at a time: from [Pool.Acquire] to [Pool.Release], or for one call of a [Reader].
+// One goroutine holds an instance at a time: from [Pool.Acquire] to [Pool.Release], or for one call of a [Reader].
 // Several readers may share one.
 type Pool struct {
-	module    *module
-	connector string
-	lines     *bucket
-	breaker   *breaker
-	bound     *bound
-	// life ends when the pool is closed, by end.
-	life context.Context
-	end  context.CancelFunc
-	mu   guard.Mutex
-	// instances are those that can be chosen; making is how many more are being made.
-	instances []*Instance
-	making    int
-	// parted is how many more get no new calls, and are closed when the last of their calls ends.
-	parted  int
-	waiters []*waiter
-	closed  bool
-	// timer closes idle instances; nil: none is idle.
-	timer    *time.Timer
-	crowding crowding
-	// let: the pool has released its module.
-	let bool
-	// trial is set while a version that took over can be left, else nil.
-	trial *trial
+	module         *module
+	connector      string
+	lines          *bucket
+	breaker        *breaker
+	budget         *memoryBudget
+	ctx            context.Context
+	cancel         context.CancelFunc
+	mu             guard.Mutex
+	instances      []*Instance
+	making         int
+	detached       int
+	waiters        []*waiter
+	closed         bool
+	timer          *time.Timer
+	contention     contention
+	moduleReleased bool
+	canary         *canary
 }
 
-// crowding says whether a page should have an instance of its own; it is under the pool's lock.
-type crowding struct {
-	// waited is how long calls have waited for instances, while a processor was free, since the moment `since`.
-	waited time.Duration
-	since  time.Time
-	// suspicious is until when each page has one, after a trap: the next one costs one page alone.
-	suspicious time.Time
+// contention decides whether a page gets an instance of its own; guarded by the pool's lock.
+type contention struct {
+	waited       time.Duration
+	since        time.Time
+	isolateUntil time.Time
 }
 
-// waiter is a call that waits for any instance of a pool.
 type waiter struct {
-	// reader: it wants to share one.
 	reader bool
 	ready  chan struct{}
-	// instance is the one that it gets; nil: it makes one itself, or err says why it cannot. admitted: there is a
-	// permit for it.
+	// instance is nil if the waiter creates one itself, or gets err. reserved: memory for it is reserved.
 	instance *Instance
 	err      error
-	admitted bool
+	reserved bool
 }
 
 func newPool(m *module, connector string, transforms bool) *Pool {
-	m.hold()
+	m.retain()
 	p := &Pool{module: m, connector: connector, lines: newBucket(m.limits.LogLinesPerSecond),
-		breaker: m.breaker(connector), bound: &m.host.admission.sources}
+		breaker: m.breaker(connector), budget: &m.host.memory.sources}
 	if transforms {
-		p.bound = &m.host.admission.transforms
+		p.budget = &m.host.memory.transforms
 	}
-	p.life, p.end = context.WithCancel(context.Background())
-	p.bound.join(p)
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.budget.add(p)
 	return p
 }
 
-// Module is what the pool has instances of.
+// Module describes the pool's module.
 func (p *Pool) Module() Info { return p.module.snapshot() }
 
-// Acquire returns an instance, waiting while all are held. Give it back by [Pool.Release].
+// Acquire returns an instance and waits while all are in use. The caller calls [Pool.Release].
 func (p *Pool) Acquire(ctx context.Context) (*Instance, error) { return p.acquire(ctx, false) }
 
-// AcquireFresh is [Pool.Acquire] of an instance that has done nothing yet: what another one has in its memory cannot be
-// why a call fails on it.
+// AcquireFresh is [Pool.Acquire] with an instance without earlier calls, whose memory cannot be the cause of a
+// failure.
 func (p *Pool) AcquireFresh(ctx context.Context) (*Instance, error) { return p.acquire(ctx, true) }
 
 func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		return nil, p.errClosed()
+		return nil, p.closedError()
 	}
-	i := p.free()
+	i := p.leastShared()
 	switch {
 	case i != nil && !fresh:
 		p.hold(i)
@@ -116,7 +102,7 @@ func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
 		return p.replace(ctx, i)
 	case p.count() == 0:
 		return p.make(ctx, false, false)
-	case fresh && p.more():
+	case fresh && p.tryReserve():
 		return p.make(ctx, false, true)
 	}
 	i, err := p.wait(ctx, false)
@@ -127,12 +113,12 @@ func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
 	return p.replace(ctx, i)
 }
 
-// replace makes an instance in the place of one that nobody else uses; p.mu is held, and free on return.
+// replace creates an instance in place of an unused one; p.mu is held, and free on return.
 func (p *Pool) replace(ctx context.Context, i *Instance) (*Instance, error) {
-	i.admitted = false // its permit is for the other one
-	p.part(i)
+	i.hasReservation = false // its permit is for the other one
+	p.detach(i)
 	i.use.held = false
-	p.shut(i)
+	p.closeInstance(i)
 	return p.make(ctx, false, true)
 }
 
@@ -149,16 +135,14 @@ func (p *Pool) Do(ctx context.Context, f func(*Instance) error) error {
 func (p *Pool) limit() int { return int(p.module.limits.Instances) }
 func (p *Pool) count() int { return len(p.instances) + p.making }
 
-// more takes a permit for one more instance, if there may be one; p.mu is held.
-func (p *Pool) more() bool { return p.count() < p.limit() && p.bound.more(p.module) }
+func (p *Pool) tryReserve() bool { return p.count() < p.limit() && p.budget.tryReserve(p.module) }
 
-func (p *Pool) errClosed() error {
+func (p *Pool) closedError() error {
 	return fmt.Errorf("plugin %s %s for connector %s: %w", p.module.info.Name, p.module.info.Version, p.connector,
 		ErrClosed)
 }
 
-// free is the instance with the fewest readers of those that nobody holds, nil if there is none; p.mu is held.
-func (p *Pool) free() (best *Instance) {
+func (p *Pool) leastShared() (best *Instance) {
 	for _, i := range p.instances {
 		if !i.use.held && (best == nil || i.use.readers < best.use.readers) {
 			best = i
@@ -169,121 +153,116 @@ func (p *Pool) free() (best *Instance) {
 
 func (p *Pool) hold(i *Instance) { i.use.held, i.use.idle = true, time.Time{} }
 
-// share adds a reader of an instance; p.mu is held.
-func (p *Pool) share(i *Instance) {
+func (p *Pool) addReader(i *Instance) {
 	i.use.readers++
 	i.use.idle = time.Time{}
 }
 
-// part takes an instance from those that can be chosen; p.mu is held.
-func (p *Pool) part(i *Instance) {
+func (p *Pool) detach(i *Instance) {
 	if at := slices.Index(p.instances, i); at >= 0 {
 		p.instances = slices.Delete(p.instances, at, at+1)
-		p.parted++
-		i.use.parted = true
+		p.detached++
+		i.use.detached = true
 	}
 }
 
-// shut closes an instance that is parted; p.mu is held, but not while it does so.
-func (p *Pool) shut(i *Instance) {
-	if i.use.gone {
+// closeInstance closes a detached instance; p.mu is held, but not while closing.
+func (p *Pool) closeInstance(i *Instance) {
+	if i.use.closed {
 		return
 	}
-	i.use.gone = true
-	p.parted--
+	i.use.closed = true
+	p.detached--
 	p.mu.Unlock()
 	i.close()
 	p.mu.Lock()
 }
 
-// make makes an instance that the caller holds, or that it shares; p.mu is held, and free on return. admitted: there is
-// a permit for it.
+// make creates an instance for the caller; p.mu is held, and free on return. admitted: memory is reserved.
 func (p *Pool) make(ctx context.Context, reader, admitted bool) (i *Instance, err error) {
 	p.making++
 	p.mu.Unlock()
 	if !admitted {
-		err = p.bound.acquire(ctx, p)
+		err = p.budget.reserve(ctx, p)
 	}
 	if err == nil {
-		if i, err = p.module.instanceFor(ctx, p.lines, p); err != nil {
-			p.bound.release(p.module)
+		if i, err = p.module.newInstance(ctx, p.lines, p); err != nil {
+			p.budget.release(p.module)
 		}
 	}
 	p.mu.Lock()
 	p.making--
 	if err != nil {
-		p.next()
-		p.ended()
+		p.grantNext()
+		p.unlock()
 		return nil, err
 	}
-	i.admitted, i.made = true, time.Now()
+	i.hasReservation, i.createdAt = true, time.Now()
 	p.instances = append(p.instances, i)
 	if p.closed {
-		p.part(i)
+		p.detach(i)
 	}
 	if reader {
-		p.share(i)
+		p.addReader(i)
 	} else {
 		p.hold(i)
 	}
 	for _, w := range slices.Clone(p.waiters) {
 		if w.reader {
-			p.share(i)
-			p.serve(w, i)
+			p.addReader(i)
+			p.grant(w, i)
 		}
 	}
 	p.mu.Unlock()
 	return i, nil
 }
 
-// serve answers a waiter: with an instance, or, nil, with the right to make one; p.mu is held.
-func (p *Pool) serve(w *waiter, i *Instance) {
+// grant gives a waiter an instance, or with nil the right to create one; p.mu is held.
+func (p *Pool) grant(w *waiter, i *Instance) {
 	p.waiters = slices.DeleteFunc(p.waiters, func(other *waiter) bool { return other == w })
 	w.instance = i
 	close(w.ready)
 }
 
-// next lets the waiter that came first make an instance, where there is room for one; p.mu is held.
-func (p *Pool) next() {
+func (p *Pool) grantNext() {
 	if len(p.waiters) == 0 {
 		return
 	}
 	w := p.waiters[0]
-	if w.admitted = p.more(); w.admitted || p.count() == 0 {
+	if w.reserved = p.tryReserve(); w.reserved || p.count() == 0 {
 		p.making++
-		p.serve(w, nil)
+		p.grant(w, nil)
 	}
 }
 
-// wait waits for an instance, by the order of coming; p.mu is held, and free on return.
 func (p *Pool) wait(ctx context.Context, reader bool) (*Instance, error) {
 	w := &waiter{reader: reader, ready: make(chan struct{})}
 	p.waiters = append(p.waiters, w)
 	start := time.Now()
 	p.mu.Unlock()
-	patience := time.NewTimer(crowded)
+	patience := time.NewTimer(contentionTime)
 	defer patience.Stop()
 	for {
 		select {
 		case <-w.ready:
-			return p.served(ctx, w, start)
+			return p.granted(ctx, w, start)
 		case <-patience.C:
-			// Who holds an instance without calling it takes no processor.
+			// A holder that makes no call uses no processor.
 			p.mu.Lock()
 			waited := time.Since(start)
 			if !reader && (waited > time.Second || p.module.host.processors.free()) {
-				p.next()
+				p.grantNext()
 			}
 			p.mu.Unlock()
-			patience.Reset(crowded)
+			patience.Reset(contentionTime)
 		case <-ctx.Done():
 			p.mu.Lock()
 			select {
 			case <-w.ready: // at the same moment
 				p.mu.Unlock()
-				i, err := p.served(ctx, w, start)
+				i, err := p.granted(ctx, w, start)
 				if err == nil && reader {
-					p.leave(i)
+					p.removeReader(i)
 				} else if err == nil {
 					p.Release(i)
 				}
@@ -297,141 +276,136 @@ func (p *Pool) wait(ctx context.Context, reader bool) (*Instance, error) {
 	}
 }
 
-// served is what a waiter comes to.
-func (p *Pool) served(ctx context.Context, w *waiter, start time.Time) (*Instance, error) {
+func (p *Pool) granted(ctx context.Context, w *waiter, start time.Time) (*Instance, error) {
 	p.mu.Lock()
 	if w.err != nil || w.instance != nil {
-		p.waited(start)
+		p.recordWait(start)
 		p.mu.Unlock()
 		return w.instance, w.err
 	}
 	p.making-- // make counts it
 	if p.closed {
-		if w.admitted {
-			p.bound.release(p.module)
+		if w.reserved {
+			p.budget.release(p.module)
 		}
-		p.ended()
-		return nil, p.errClosed()
+		p.unlock()
+		return nil, p.closedError()
 	}
-	return p.make(ctx, w.reader, w.admitted)
+	return p.make(ctx, w.reader, w.reserved)
 }
 
-// waited notes that a call waited for an instance; p.mu is held. Another instance helps only where there is a processor
-// for it; a processor that is free now may be the one of the call that was waited for.
-func (p *Pool) waited(start time.Time) {
+// recordWait records a wait; p.mu is held. Another instance helps only if there is a processor for it; the one that
+// is free now may be that of the call that just ended.
+func (p *Pool) recordWait(start time.Time) {
 	now := time.Now()
-	if now.Sub(p.crowding.since) > time.Second {
-		p.crowding.waited, p.crowding.since = 0, now
+	if now.Sub(p.contention.since) > time.Second {
+		p.contention.waited, p.contention.since = 0, now
 	}
 	if p.count() < p.module.host.processors.count() && p.module.host.processors.free() {
-		p.crowding.waited += min(now.Sub(start), crowded/4) // what one call may count for
+		p.contention.waited += min(now.Sub(start), contentionTime/4) // what one call may count for
 	}
-	if p.crowding.waited >= crowded && len(p.waiters) > 0 {
-		p.crowding.waited = 0
-		p.next()
+	if p.contention.waited >= contentionTime && len(p.waiters) > 0 {
+		p.contention.waited = 0
+		p.grantNext()
 	}
 }
 
-// Release gives an instance back. One that has trapped or is worn is closed.
+// Release returns an instance. Broken and used up ones are closed.
 func (p *Pool) Release(i *Instance) {
-	i.unwound()
-	worn := i.broken == nil && i.worn() != ""
+	i.abortRunning()
+	worn := i.broken == nil && i.recycleReason() != ""
 	p.mu.Lock()
 	i.use.held = false
 	switch {
 	case i.broken != nil:
-		p.crowding.suspicious = time.Now().Add(suspicion)
-		p.part(i)
+		p.contention.isolateUntil = time.Now().Add(isolationTime)
+		p.detach(i)
 		for _, q := range i.use.queue {
 			close(q) // they learn that it broke
 		}
 		i.use.queue = nil
-		p.shut(i)
-		p.next()
-	case worn && !i.use.parted:
+		p.closeInstance(i)
+		p.grantNext()
+	case worn && !i.use.detached:
 		p.module.counters.recycled.Add(1)
-		p.part(i)
-		p.next()
+		p.detach(i)
+		p.grantNext()
 	}
-	p.rest(i)
+	p.dispatch(i)
 }
 
-// spent reports whether the turn of an instance is over while others wait for one.
-func (p *Pool) spent(i *Instance) bool {
-	return p.bound.waiting.Load() > 0 && time.Since(i.made) >= instanceTurn
+func (p *Pool) isExpired(i *Instance) bool {
+	return p.budget.waiting.Load() > 0 && time.Since(i.createdAt) >= contendedLifetime
 }
 
-// rest finds something to do for an instance that nobody holds; p.mu is held, and free on return.
-func (p *Pool) rest(i *Instance) {
-	if !i.use.parted && p.spent(i) {
-		p.part(i)
-		p.next()
+// dispatch gives an unused instance to the next waiter; p.mu is held, and free on return.
+func (p *Pool) dispatch(i *Instance) {
+	if !i.use.detached && p.isExpired(i) {
+		p.detach(i)
+		p.grantNext()
 	}
 	switch {
-	case i.use.gone || i.use.held:
+	case i.use.closed || i.use.held:
 	case len(i.use.queue) > 0:
 		q := i.use.queue[0]
 		i.use.queue = i.use.queue[1:]
 		p.hold(i)
 		close(q)
-	case i.use.parted:
+	case i.use.detached:
 		if i.use.readers == 0 {
-			p.shut(i)
+			p.closeInstance(i)
 		}
 	case len(p.waiters) > 0:
 		w := p.waiters[0]
 		if w.reader {
-			p.share(i)
+			p.addReader(i)
 		} else {
 			p.hold(i)
 		}
-		p.serve(w, i)
+		p.grant(w, i)
 	case i.use.readers == 0:
 		i.use.idle = time.Now()
 		switch left := p.idleFor(i); {
 		case left <= 0:
-			p.part(i)
-			p.shut(i)
+			p.detach(i)
+			p.closeInstance(i)
 		case p.timer == nil:
 			p.timer = time.AfterFunc(left, p.trim)
 		case left < p.module.host.idle:
 			p.timer.Reset(left)
 		}
 	}
-	p.ended()
+	p.unlock()
 }
 
-// idleFor is how long an instance may be idle now: less while others wait for one.
 func (p *Pool) idleFor(i *Instance) time.Duration {
 	switch usual := p.module.host.idle; {
-	case p.spent(i):
+	case p.isExpired(i):
 		return 0
-	case p.bound.waiting.Load() > 0:
-		return min(usual, briefly)
+	case p.budget.waiting.Load() > 0:
+		return min(usual, contendedIdle)
 	default:
 		return usual
 	}
 }
 
-// ended lets go of p.mu, which is held, and of the module when nothing is left of a pool that was closed.
-func (p *Pool) ended() {
-	last := p.closed && len(p.instances) == 0 && p.making == 0 && p.parted == 0 && !p.let
-	p.let = p.let || last
+// unlock unlocks p.mu, and releases the module with the last instance of a closed pool.
+func (p *Pool) unlock() {
+	last := p.closed && len(p.instances) == 0 && p.making == 0 && p.detached == 0 && !p.moduleReleased
+	p.moduleReleased = p.moduleReleased || last
 	p.mu.Unlock()
 	if last {
-		p.bound.leave(p)
+		p.budget.remove(p)
 		p.module.release()
 	}
 }
 
-// Rest is called when the connector will call nothing of its plugins for longer than [Options.Idle]: instances that
-// nobody uses are closed at once.
-func (p *Pool) Rest() { p.module.host.admission.rest(p.connector) }
+// Rest closes the connector's unused instances; call it when the plugin will not be called for longer than
+// [Options.Idle].
+func (p *Pool) Rest() { p.module.host.memory.closeIdle(p.connector) }
 
-// trim closes the instances that were idle for long enough.
 func (p *Pool) trim() { p.closeIdle(p.idleFor) }
 
-// closeIdle closes the instances that were idle for as long as idleFor says, which is called under p.mu.
 func (p *Pool) closeIdle(idleFor func(*Instance) time.Duration) {
 	p.mu.Lock()
 	if p.timer != nil {
@@ -446,16 +420,15 @@ func (p *Pool) closeIdle(idleFor func(*Instance) time.Duration) {
 		left := idleFor(i) - now.Sub(i.use.idle)
 		switch {
 		case left <= 0:
-			p.part(i)
-			p.shut(i)
+			p.detach(i)
+			p.closeInstance(i)
 		case p.timer == nil && !p.closed:
 			p.timer = time.AfterFunc(left, p.trim)
 		}
 	}
-	p.ended()
+	p.unlock()
 }
 
-// close closes the instances: idle ones now, those that are in use when they come back.
 func (p *Pool) close() {
 	p.mu.Lock()
 	if p.closed {
@@ -463,61 +436,57 @@ func (p *Pool) close() {
 		return
 	}
 	p.closed = true
-	p.end()
+	p.cancel()
 	if p.timer != nil {
 		p.timer.Stop()
 	}
 	for _, w := range slices.Clone(p.waiters) {
-		w.err = p.errClosed()
-		p.serve(w, nil)
+		w.err = p.closedError()
+		p.grant(w, nil)
 	}
 	for _, i := range slices.Clone(p.instances) {
-		p.part(i)
+		p.detach(i)
 		if !i.use.held && i.use.readers == 0 {
-			p.shut(i)
+			p.closeInstance(i)
 		}
 	}
-	p.ended()
+	p.unlock()
 }
 
-// trial is the time in which a version that was swapped in can be left for the one before.
-type trial struct {
+type canary struct {
 	until  time.Time
 	breaks int
-	leave  func(reason string)
+	reject func(reason string)
 }
 
-// broke counts a broken call of a version on trial, and ends the trial where it was one too many.
-func (p *Pool) broke(t *Trap) {
+func (p *Pool) recordTrap(t *Trap) {
 	p.mu.Lock()
-	tried := p.trial
-	if tried != nil && time.Now().After(tried.until) {
-		p.trial, tried = nil, nil
+	c := p.canary
+	if c != nil && time.Now().After(c.until) {
+		p.canary, c = nil, nil
 	}
-	if tried != nil {
-		if tried.breaks++; tried.breaks < trialBreaks {
-			tried = nil
+	if c != nil {
+		if c.breaks++; c.breaks < canaryTraps {
+			c = nil
 		} else {
-			p.trial = nil
+			p.canary = nil
 		}
 	}
 	p.mu.Unlock()
-	if tried != nil {
-		tried.leave(fmt.Sprintf("%d calls broke soon after it took over for connector %s, at last %s by %s",
-			trialBreaks, p.connector, t.Function, t.Broke()))
+	if c != nil {
+		c.reject(fmt.Sprintf("%d calls broke soon after it took over for connector %s, at last %s by %s",
+			canaryTraps, p.connector, t.Function, t.Broke()))
 	}
 }
 
-// onTrial reports whether the version took over a short while ago and can still be left.
-func (p *Pool) onTrial() bool {
+func (p *Pool) isCanary() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.trial != nil && time.Now().Before(p.trial.until)
+	return p.canary != nil && time.Now().Before(p.canary.until)
 }
 
-// leave ends a reader's share of an instance.
-func (p *Pool) leave(i *Instance) {
+func (p *Pool) removeReader(i *Instance) {
 	p.mu.Lock()
 	i.use.readers--
-	p.rest(i)
+	p.dispatch(i)
 }

@@ -18,25 +18,25 @@ import (
 func TestProcessorsArePassedToAndFro(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &processors{slots: make(chan struct{}, 1)}
-		require.NoError(t, p.take(t.Context()))
-		if p.pass() {
+		require.NoError(t, p.acquire(t.Context()))
+		if p.yield() {
 			t.Error("passed on, and nobody waits")
 		}
 		second, first := make(chan error, 1), make(chan bool, 1)
-		go func() { second <- p.take(t.Context()) }()
+		go func() { second <- p.acquire(t.Context()) }()
 		synctest.Wait()
-		go func() { first <- p.pass() }()
+		go func() { first <- p.yield() }()
 		require.NoError(t, <-second)
 		synctest.Wait()
-		go func() { second <- nil; p.pass(); second <- nil }()
+		go func() { second <- nil; p.yield(); second <- nil }()
 		<-second
 		if !<-first {
 			t.Error("the one that waits was not let go first")
 		}
 		synctest.Wait()
-		p.give()
+		p.release()
 		<-second
-		p.give()
+		p.release()
 		assert.Equal(t, 0, len(p.slots), "processors that are taken")
 	})
 }
@@ -60,7 +60,7 @@ func TestProcessorsBoundWhatRuns(t *testing.T) {
 				pick := rand.New(rand.NewPCG(1, uint64(n)))
 				for range 30 {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(pick.IntN(300))*time.Millisecond)
-					err := p.take(ctx)
+					err := p.acquire(ctx)
 					cancel()
 					if err != nil {
 						if !errors.Is(err, context.DeadlineExceeded) {
@@ -73,11 +73,11 @@ func TestProcessorsBoundWhatRuns(t *testing.T) {
 					for range pick.IntN(5) {
 						<-time.After(turnTime) // the bubble's time: nobody waits for it
 						running.Add(-1)
-						p.pass()
+						p.yield()
 						in()
 					}
 					running.Add(-1)
-					p.give()
+					p.release()
 					done.Add(1)
 				}
 			})

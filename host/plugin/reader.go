@@ -11,21 +11,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Reader makes the calls that belong to one page of a source, all on one instance, which others' pages may share: it is
-// held for each call, not for the time in between. It is for one goroutine. Close it at the end of the page.
+// Reader makes the calls for one page of a source on one instance, which it locks for each call only, so that pages
+// can share it. It is for one goroutine. Close it at the end of the page.
 type Reader struct {
 	pool     *Pool
 	instance *Instance
-	// broke: it was a call of this reader that broke the instance. begun: a page of it is there.
-	broke, begun bool
+	// brokeInstance: a call of this reader broke the instance. hasPage: a page was begun.
+	brokeInstance, hasPage bool
 }
 
-// Abandoned is the error of a page whose instance broke, after it had begun, by a call that belonged to another page.
-// It says nothing of this page, which is to be asked for again.
+// Abandoned is the error of a page whose instance was broken by another page. Request the page again.
 type Abandoned struct {
 	Plugin, Version string
-	// Cause is what broke the instance.
-	Cause error
+	Cause           error
 }
 
 func (a *Abandoned) Error() string {
@@ -33,21 +31,20 @@ func (a *Abandoned) Error() string {
 		a.Version, a.Cause)
 }
 
-// Reader finds an instance for a page: the instance with the fewest pages, or a new one where calls wait for the
-// instances that there are.
+// Reader returns a reader on the instance with the fewest pages, or on a new one if calls wait.
 func (p *Pool) Reader(ctx context.Context) (*Reader, error) {
-	i, err := p.join(ctx)
+	i, err := p.joinInstance(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return &Reader{pool: p, instance: i}, nil
 }
 
-func (p *Pool) join(ctx context.Context) (*Instance, error) {
+func (p *Pool) joinInstance(ctx context.Context) (*Instance, error) {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		return nil, p.errClosed()
+		return nil, p.closedError()
 	}
 	var best *Instance
 	for _, i := range p.instances {
@@ -60,32 +57,30 @@ func (p *Pool) join(ctx context.Context) (*Instance, error) {
 		return p.make(ctx, true, false)
 	case best == nil:
 		return p.wait(ctx, true)
-	case best.use.readers > 0 && p.separate() && p.more():
+	case best.use.readers > 0 && p.needsOwnInstance() && p.tryReserve():
 		return p.make(ctx, true, true)
 	}
-	p.share(best)
+	p.addReader(best)
 	p.mu.Unlock()
 	return best, nil
 }
 
-// separate reports whether a page should not share an instance; p.mu is held.
-func (p *Pool) separate() bool {
+func (p *Pool) needsOwnInstance() bool {
 	now := time.Now()
-	if now.Before(p.crowding.suspicious) {
+	if now.Before(p.contention.isolateUntil) {
 		return true
 	}
-	if p.crowding.waited < crowded || now.Sub(p.crowding.since) > 2*time.Second {
+	if p.contention.waited < contentionTime || now.Sub(p.contention.since) > 2*time.Second {
 		return false
 	}
-	p.crowding.waited = 0
+	p.contention.waited = 0
 	return true
 }
 
-// Close ends the reader. Pages that it began and that did not end are to be abandoned before.
-func (r *Reader) Close() { r.pool.leave(r.instance) }
+// Close ends the reader. Abandon unfinished pages before.
+func (r *Reader) Close() { r.pool.removeReader(r.instance) }
 
-// take holds the instance for a call, in turn.
-func (p *Pool) take(ctx context.Context, i *Instance) error {
+func (p *Pool) lockInstance(ctx context.Context, i *Instance) error {
 	p.mu.Lock()
 	if !i.use.held {
 		p.hold(i)
@@ -99,7 +94,7 @@ func (p *Pool) take(ctx context.Context, i *Instance) error {
 	select {
 	case <-q:
 		p.mu.Lock()
-		p.waited(start)
+		p.recordWait(start)
 		p.mu.Unlock()
 		return nil
 	case <-ctx.Done():
@@ -109,73 +104,68 @@ func (p *Pool) take(ctx context.Context, i *Instance) error {
 		i.use.queue = slices.Delete(i.use.queue, at, at+1)
 		p.mu.Unlock()
 	} else { // at the same moment
-		gone := i.use.gone
+		removed := i.use.closed
 		p.mu.Unlock()
-		if !gone {
+		if !removed {
 			p.Release(i)
 		}
 	}
 	return ctx.Err()
 }
 
-// call makes a call on the instance.
 func (r *Reader) call(ctx context.Context, f func(*Instance) error) error {
 	var i *Instance
 	for {
-		if err := r.elsewhere(ctx); err != nil {
+		if err := r.replaceBroken(ctx); err != nil {
 			return err
 		}
 		i = r.instance
-		if err := r.pool.take(ctx, i); err != nil {
+		if err := r.pool.lockInstance(ctx, i); err != nil {
 			return err
 		}
-		if !r.gone() {
+		if !r.instanceClosed() {
 			break
 		}
 	}
 	defer r.pool.Release(i)
 	err := f(i)
-	r.broke = i.broken != nil
+	r.brokeInstance = i.broken != nil
 	return err
 }
 
-// elsewhere goes on with another instance where a call of another page broke the reader's before a page of it began:
-// nothing of it was there.
-func (r *Reader) elsewhere(ctx context.Context) error {
-	if !r.gone() {
+func (r *Reader) replaceBroken(ctx context.Context) error {
+	if !r.instanceClosed() {
 		return nil
 	}
-	if r.broke || r.begun {
-		return r.abandoned()
+	if r.brokeInstance || r.hasPage {
+		return r.brokenError()
 	}
-	i, err := r.pool.join(ctx)
+	i, err := r.pool.joinInstance(ctx)
 	switch {
 	case errors.Is(err, ErrClosed): // another version is there by now
-		return r.abandoned()
+		return r.brokenError()
 	case err != nil:
 		return err
 	}
-	r.pool.leave(r.instance)
+	r.pool.removeReader(r.instance)
 	r.instance = i
 	return nil
 }
 
-// gone reports whether the instance was closed because it broke.
-func (r *Reader) gone() bool {
+func (r *Reader) instanceClosed() bool {
 	r.pool.mu.Lock()
 	defer r.pool.mu.Unlock()
-	return r.instance.use.gone
+	return r.instance.use.closed
 }
 
-func (r *Reader) abandoned() error {
+func (r *Reader) brokenError() error {
 	i := r.instance
-	if r.broke {
+	if r.brokeInstance {
 		return fmt.Errorf("the instance was discarded: %w", i.broken)
 	}
 	return &Abandoned{Plugin: i.module.info.Name, Version: i.module.info.Version, Cause: i.broken}
 }
 
-// reading makes a call on the reader's instance that returns something.
 func reading[T any](ctx context.Context, r *Reader, f func(*Instance) (T, error)) (result T, err error) {
 	err = r.call(ctx, func(i *Instance) (err error) {
 		result, err = f(i)
@@ -204,7 +194,7 @@ func (r *Reader) Next(ctx context.Context, context []byte, feed uint32, offset [
 func (r *Reader) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.OffsetEntry,
 	response wit.Response) (page uint32, err error) {
 	return reading(ctx, r, func(i *Instance) (uint32, error) {
-		r.begun = true
+		r.hasPage = true
 		return i.Begin(ctx, context, feed, position, response)
 	})
 }
@@ -227,8 +217,7 @@ func (r *Reader) CheckOffset(ctx context.Context, partition, offset []wit.Offset
 	return r.call(ctx, func(i *Instance) error { return i.CheckOffset(ctx, partition, offset) })
 }
 
-// HandleNotification is [Instance.HandleNotification]. It waits for no more than the call that is being made on the
-// instance.
+// HandleNotification is [Instance.HandleNotification]. It waits for the current call of the instance at most.
 func (r *Reader) HandleNotification(ctx context.Context, context []byte, n wit.Notification) ([]wit.Trigger, error) {
 	return reading(ctx, r, func(i *Instance) ([]wit.Trigger, error) { return i.HandleNotification(ctx, context, n) })
 }

@@ -55,7 +55,7 @@ func instances(t *testing.T, p *plugin.Pool, want int64, when string) {
 func TestIdleInstancesAreClosed(t *testing.T) {
 	m, b := guest(t, plugin.Options{}, all)
 	works(t, b.Current(), "1.0.0") // compiled outside of the bubble
-	other := bound(t, m, "other", "all")
+	other := bind(t, m, "other", "all")
 	b.Close()
 	p := other.Current()
 	synctest.Test(t, func(t *testing.T) {
@@ -207,9 +207,9 @@ func TestReadersInTurn(t *testing.T) {
 
 // The tasks of a connector share its instances; other connectors have their own. An idle connector keeps only the
 // instances that are in use, and does not affect those of other connectors.
-func TestRestingConnectors(t *testing.T) {
+func TestIdleConnectorsReleaseInstances(t *testing.T) {
 	m, b := guest(t, plugin.Options{Idle: time.Hour}, all)
-	task, other := bound(t, m, "orders", "all"), bound(t, m, "other", "all")
+	task, other := bind(t, m, "orders", "all"), bind(t, m, "other", "all")
 	p := b.Current()
 	for _, one := range []*plugin.Binding{b, task, other} {
 		works(t, one.Current(), "1.0.0")

@@ -249,5 +249,5 @@ func TestLoadingIsGivenUp(t *testing.T) {
 		}
 	}
 	require.NoError(t, m.Reload(t.Context()))
-	bound(t, m, "x", "hostile") // it is loaded by the next look
+	bind(t, m, "x", "hostile") // it is loaded by the next look
 }

@@ -13,14 +13,13 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/internal/code"
 )
 
-// Refused is the error of a module that was refused before.
+// Refused is the error of a module that was refused before, stored as JSON.
 type Refused struct {
-	// Text is the reason, At when it was found. Until is when it is tried once more, nil: never, by this program under
-	// these limits.
+	// Until is when the module is tried again; nil: never by this program under these limits.
 	Text  string
 	At    time.Time
 	Until *time.Time
-	// File keeps it.
+	// File is where the refusal is stored.
 	File string `json:"-"`
 }
 
@@ -32,12 +31,11 @@ func (r *Refused) Error() string {
 	return text + "; to try it now delete " + r.File + ")"
 }
 
-// slowAgain is after how long a module is tried again that was refused for the time that it took: the machine may have
-// been busy.
-const slowAgain = 24 * time.Hour
+// slowRetry is when a module that was too slow is tried again: the machine may have been busy.
+const slowRetry = 24 * time.Hour
 
-// rulesOf is what decides whether a module is refused, in addition to its bytes: this very program, and the limits.
-var rulesOf = sync.OnceValue(func() string {
+// refusalRules identifies this program, which decides about refusals together with the limits.
+var refusalRules = sync.OnceValue(func() string {
 	path, err := os.Executable()
 	var info fs.FileInfo
 	if err == nil {
@@ -50,12 +48,11 @@ var rulesOf = sync.OnceValue(func() string {
 })
 
 func refusalName(hash string, limits Limits) string {
-	return code.HashOf(fmt.Appendf(nil, "program %s, %+v, %+v, %v: %s", rulesOf(), limits, meter.Defaults(),
+	return code.HashOf(fmt.Appendf(nil, "program %s, %+v, %+v, %v: %s", refusalRules(), limits, meter.Defaults(),
 		code.CompileTime, hash))
 }
 
-// refusalOf is the error of a module that was refused before, nil for any other.
-func refusalOf(kept *code.Cache, hash string, limits Limits) error {
+func cachedRefusal(kept *code.Cache, hash string, limits Limits) error {
 	name := refusalName(hash, limits)
 	var known Refused
 	text := kept.Read(name, "refused")
@@ -66,14 +63,13 @@ func refusalOf(kept *code.Cache, hash string, limits Limits) error {
 	return &known
 }
 
-// keepRefusal keeps a refusal that would come again, so that no restart and no copy of a file compiles again what
-// is refused anyway: what lies in the module, not in the machine or in a stop.
-func keepRefusal(kept *code.Cache, hash string, limits Limits, err error) {
+// cacheRefusal stores a refusal that depends on the module alone, so that it is not compiled again.
+func cacheRefusal(kept *code.Cache, hash string, limits Limits, err error) {
 	known := Refused{Text: err.Error(), At: time.Now().UTC().Truncate(time.Second)}
 	trap, trapped := errors.AsType[*Trap](err)
 	switch {
 	case isA[*code.Slow](err), trapped && trap.Limit == "call.ms":
-		until := known.At.Add(slowAgain)
+		until := known.At.Add(slowRetry)
 		known.Until = &until
 	case trapped, isA[*meter.Refusal](err), isA[*meter.Exceeded](err), isA[*code.Unfit](err):
 	default:

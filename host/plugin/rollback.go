@@ -6,24 +6,24 @@ import (
 	"fmt"
 )
 
-// leave rolls a version back: it is not offered any more, whatever file has it, and bindings that run it get the
-// version before it as their candidate. Without another version of the plugin nothing happens.
-func (m *Manager) leave(x *module, reason string) {
+// rejectVersion rolls a version back: it is not offered any more, and bindings get the earlier version as their
+// candidate. Without another version nothing happens.
+func (m *Manager) rejectVersion(x *module, reason string) {
 	m.mu.Lock()
-	if m.rejected[x.info.Hash] != nil || !m.replaceable(x) {
+	if m.rejected[x.info.Hash] != nil || !m.hasAlternative(x) {
 		m.mu.Unlock()
 		return
 	}
 	why := &rolledBack{Version: x.info.Version, Reason: reason, plugin: x.info.Name}
 	m.rejected[x.info.Hash] = why
 	_, pinned := m.pins[x.info.Name] // which says what takes over
-	for path, o := range m.origins {
+	for path, o := range m.sources {
 		if pinned || o.active != x || o.previous == nil || m.rejected[o.previous.info.Hash] != nil {
 			continue
 		}
 		info := x.snapshot()
 		info.Err = fmt.Errorf("%s: %w", path, why)
-		m.goBack(o)
+		m.restorePrevious(o)
 		o.previous, o.refused = nil, &info
 		x.mu.Lock()
 		x.offered = false
@@ -31,14 +31,14 @@ func (m *Manager) leave(x *module, reason string) {
 	}
 	m.changes.Add(1)
 	m.mu.Unlock()
-	m.loader.logger.Error("plugin version rolled back, the one before takes over", "plugin", x.info.Name, "version",
+	m.loader.logger.Error("plugin version rolled back; the previous version takes over", "plugin", x.info.Name,
+		"version",
 		x.info.Version, "hash", x.info.Hash[:12],
 		"file", x.info.Path, "reason", reason)
 }
 
-// replaceable reports whether another version of the plugin is there; m.mu is held.
-func (m *Manager) replaceable(x *module) bool {
-	for _, o := range m.origins {
+func (m *Manager) hasAlternative(x *module) bool {
+	for _, o := range m.sources {
 		for _, other := range []*module{o.active, o.previous} {
 			if other != nil && other != x && other.info.Name == x.info.Name && m.rejected[other.info.Hash] == nil &&
 				(other == o.active || o.active == x) {
@@ -49,13 +49,13 @@ func (m *Manager) replaceable(x *module) bool {
 	return false
 }
 
-// Rollback makes the version before the present one of a file active again, until the file changes, but none that was
-// itself tried and left. name is a plugin's.
+// Rollback activates the previous version of a plugin's file until the file changes, unless that version was
+// rejected.
 func (m *Manager) Rollback(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var newest *moduleSource
-	for _, o := range m.origins {
+	for _, o := range m.sources {
 		if o.active != nil && o.active.info.Name == name && o.previous != nil &&
 			m.rejected[o.previous.info.Hash] == nil && (newest == nil || o.active.order > newest.active.order) {
 			newest = o
@@ -65,32 +65,30 @@ func (m *Manager) Rollback(name string) error {
 		return fmt.Errorf("plugin %s: no version before the present one is kept of any of its files "+
 			"that connectors would take", name)
 	}
-	m.goBack(newest)
+	m.restorePrevious(newest)
 	m.chosen[name] = newest.active.info.Hash
-	m.loader.logger.Info("plugin version rolled back, as was asked for", "plugin", name, "to", newest.active.info.Version,
+	m.loader.logger.Info("plugin version rolled back, as was asked for", "plugin", name, "to",
+		newest.active.info.Version,
 		"hash", newest.active.info.Hash[:12], "file", newest.active.info.Path)
 	return nil
 }
 
-// goBack makes the version before the present one of a file active; m.mu is held.
-func (m *Manager) goBack(o *moduleSource) {
+func (m *Manager) restorePrevious(o *moduleSource) {
 	o.active, o.previous = o.previous, o.active
 	m.loads++
 	o.active.order = m.loads
 	m.changes.Add(1)
 }
 
-// Swap makes a version of a plugin the one that connectors get, whatever others there are, until another file of the
-// plugin comes. hash is that of its file, which is in a folder, comes with the program, or was there before the present
-// one of its path; a version that was rolled back is taken again. Connectors that name a version keep theirs, and tasks
-// judge it at the end of a page or batch, as they do every other one.
+// Swap selects the version of a plugin with this hash until another file of the plugin is found, even if it was
+// rolled back. Connectors that specify a version keep theirs, and tasks judge it at a boundary as usual.
 func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 	m.mu.Lock()
 	why := m.rejected[hash]
 	again := why != nil && why.plugin == name
 	if again {
 		delete(m.rejected, hash)
-		for _, o := range m.origins {
+		for _, o := range m.sources {
 			if o.refused != nil && o.refused.Hash == hash {
 				o.hash = "" // its file is read again
 			}
@@ -104,17 +102,18 @@ func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for path, o := range m.origins {
+	for path, o := range m.sources {
 		is := func(x *module) bool { return x != nil && x.info.Name == name && x.info.Hash == hash }
 		switch {
 		case is(o.previous):
-			m.goBack(o)
+			m.restorePrevious(o)
 		case !is(o.active):
 			continue
 		}
 		m.chosen[name] = hash
 		m.changes.Add(1)
-		m.loader.logger.Info("plugin version chosen, as was asked for", "plugin", name, "version", o.active.info.Version,
+		m.loader.logger.Info("plugin version chosen, as was asked for", "plugin", name, "version",
+			o.active.info.Version,
 			"hash",
 			hash[:12], "file", path)
 		return nil
@@ -125,5 +124,5 @@ func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 	return fmt.Errorf("%w %s with the hash %q", ErrUnknownVersion, name, hash)
 }
 
-// ErrUnknownVersion is the error of a version that is not there.
+// ErrUnknownVersion is the error for an unknown version.
 var ErrUnknownVersion = errors.New("there is no version of plugin")

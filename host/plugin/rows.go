@@ -6,25 +6,21 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// rowCheck checks rows of a guest's and makes them the host's: data moved to where it was appended, schemas by the
-// host's ids.
+// rowCheck checks a guest's rows and translates them: data offsets to the batch's, schemas to the host's IDs.
 type rowCheck struct {
-	i *Instance
-	b *record.Batch
-	// base is where the result's data lies in the batch's, size how much it is.
+	i          *Instance
+	b          *record.Batch
 	base, size uint32
-	// limit is how many bytes the rows may name in all, spent how many they have named, last the input row of the one
-	// before. Rows can name the same bytes: a few megabytes become any amount of work and output.
+	// limit bounds the bytes that all rows refer to, spent counts them. Rows can share bytes, so that a few megabytes
+	// cause any amount of work.
 	limit, spent uint64
 	last         *wit.Row
-	// guest and host are the schema that came last in each column.
-	guest, host [3]uint32
+	guest, host  [3]uint32
 }
 
-// row checks one; in is the row that it came from, nil in sources.
 func (c *rowCheck) row(n int, r, in *wit.Row) error {
 	if n%watchEvery == watchEvery-1 {
-		if err := c.i.clock.ended(); err != nil {
+		if err := c.i.clock.callerErr(); err != nil {
 			return err
 		}
 	}
@@ -45,27 +41,25 @@ func (c *rowCheck) row(n int, r, in *wit.Row) error {
 		return err
 	}
 	if err := c.datum(0, &r.Key, &in.Key); err != nil {
-		return inRow(n, "key", err)
+		return rowViolation(n, "key", err)
 	}
 	if err := c.datum(1, &r.Value, &in.Value); err != nil {
-		return inRow(n, "value", err)
+		return rowViolation(n, "value", err)
 	}
 	if err := c.datum(2, &r.Headers, &in.Headers); err != nil {
-		return inRow(n, "headers", err)
+		return rowViolation(n, "headers", err)
 	}
 	return nil
 }
 
-// inRow says where a violation was found.
-func inRow(n int, column string, err error) error {
+func rowViolation(n int, column string, err error) error {
 	if canceledBy(err) != nil {
 		return err
 	}
 	return abi.Violated("row %d, %s: %v", n, column, err)
 }
 
-// spend adds up what rows name. The first row that comes from an input row may have its bytes for nothing, since they
-// are there.
+// spend adds up referenced bytes. The first output row of an input row may refer to its bytes for free.
 func (c *rowCheck) spend(r, in *wit.Row) error {
 	repeated := in == c.last
 	c.last = in
@@ -85,7 +79,6 @@ func (c *rowCheck) spend(r, in *wit.Row) error {
 	return nil
 }
 
-// noRow stands for the input row of a source's.
 var noRow = wit.Row{Key: wit.ValueSlice{Encoding: wit.Unchanged}, Value: wit.ValueSlice{Encoding: wit.Unchanged},
 	Headers: wit.ValueSlice{Encoding: wit.Unchanged}}
 
@@ -121,7 +114,6 @@ func (c *rowCheck) datum(column int, d, in *wit.ValueSlice) (err error) {
 	return err
 }
 
-// unchanged takes the input row's bytes; of a structured datum the schema that the guest names counts.
 func (c *rowCheck) unchanged(column int, d, in *wit.ValueSlice) (err error) {
 	switch in.Encoding {
 	case wit.Unchanged:

@@ -600,7 +600,8 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 }
 
 // provide adds a function that guests of a runtime can import.
-func provide(t testing.TB, r wazero.Runtime, module, name string, params, results []api.ValueType, f api.GoModuleFunc) {
+func provide(t testing.TB, r wazero.Runtime, module, name string, params, results []api.ValueType,
+	f api.GoModuleFunc) {
 	t.Helper()
 	_, err := r.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params, results).Export(name).
 		Instantiate(t.Context())

@@ -9,27 +9,23 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// selection is the component that a connector asks for.
 type selection struct {
 	kind           wit.ComponentKind
 	class, version string
-	// within is the plugin that it must be of, "" for any.
-	within string
+	plugin         string
 }
 
-// transforms reports whether it is of a transformation or a predicate.
 func (s selection) transforms() bool {
 	return s.kind == wit.ComponentTransformation || s.kind == wit.ComponentPredicate
 }
 
 func (s selection) offered(m *module) bool {
-	return (s.within == "" || s.within == m.info.Name) && m.component(s.kind, s.class) != nil
+	return (s.plugin == "" || s.plugin == m.info.Name) && m.component(s.kind, s.class) != nil
 }
 
 func (s selection) String() string { return fmt.Sprintf("%s %s", s.kind, s.class) }
 
-// Find returns the module that a new connector would get for a component: the newest version that has it, or the given
-// one.
+// Find returns the module that a new connector would get: the newest version, or the specified one.
 func (m *Manager) Find(kind wit.ComponentKind, class, version string) (Info, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -40,19 +36,17 @@ func (m *Manager) Find(kind wit.ComponentKind, class, version string) (Info, err
 	return found.snapshot(), nil
 }
 
-// find returns the best active module for a selection; m.mu is held.
 func (m *Manager) find(s selection) (*module, error) {
 	if err := m.choosePlugin(&s); err != nil {
 		return nil, err
 	}
 	var best *module
 	var versions, refused []string
-	for _, o := range m.origins {
-		// Only what was rolled back has a name.
+	for _, o := range m.sources {
 		if o.refused != nil && (o.active == nil || o.refused.Name != "" && s.offered(o.active)) {
 			refused = append(refused, o.refused.Err.Error())
 		}
-		a := m.standing(o, s)
+		a := m.selected(o, s)
 		if waits := o.active; a == nil && waits != nil && s.offered(waits) {
 			refused = append(refused, fmt.Sprintf("version %s waits, as the group of this worker runs the one whose "+
 				"file's hash begins with %s, which is not here", waits.info.Version, m.pins[waits.info.Name].Hash))
@@ -68,7 +62,7 @@ func (m *Manager) find(s selection) (*module, error) {
 		if s.version != "" && s.version != a.info.Version {
 			continue
 		}
-		if best == nil || m.before(a, best) {
+		if best == nil || m.precedes(a, best) {
 			best = a
 		}
 	}
@@ -76,7 +70,7 @@ func (m *Manager) find(s selection) (*module, error) {
 		return best, nil
 	}
 	slices.Sort(refused)
-	if len(versions) == 0 && len(m.moved("")) > 0 {
+	if len(versions) == 0 && len(m.roleMoves("")) > 0 {
 		return nil, &Unsettled{fmt.Sprintf("no plugin has the %s; refused: %s", s, strings.Join(refused, "; "))}
 	}
 	hint := ""
@@ -91,9 +85,8 @@ func (m *Manager) find(s selection) (*module, error) {
 	return nil, fmt.Errorf("no plugin has the %s%s", s, hint)
 }
 
-// before reports whether connectors get a module rather than another one: an operator's choice, else the newer one;
-// m.mu is held.
-func (m *Manager) before(a, b *module) bool {
+// precedes reports whether a is preferred to b: an operator's choice, else the newer one; m.mu is held.
+func (m *Manager) precedes(a, b *module) bool {
 	if chosen := m.chosen[a.info.Name]; chosen != "" && a.info.Name == b.info.Name && a.info.Hash != b.info.Hash {
 		switch chosen {
 		case a.info.Hash:
@@ -105,21 +98,21 @@ func (m *Manager) before(a, b *module) bool {
 	return a.newer(b)
 }
 
-// Unsettled is the error of a class that two plugins have, or one whose only version is refused because of an address
-// ([Moved]). It concerns the connectors that name the class, and no others.
+// Unsettled is the error for a class that two plugins have, or whose only version is refused ([Moved]). It fails only
+// connectors that use the class.
 type Unsettled struct{ text string }
 
 func (u *Unsettled) Error() string { return u.text }
 
-// choosePlugin decides between several plugins that have a class: for the one built into the program. Otherwise it is
-// undecided, which is an error of the connectors that name the class. m.mu is held.
+// choosePlugin prefers the built-in one of several plugins with the class; otherwise it returns [Unsettled]. m.mu is
+// held.
 func (m *Manager) choosePlugin(s *selection) error {
-	if s.within != "" {
+	if s.plugin != "" {
 		return nil
 	}
 	var names []string
 	builtIn := map[string]bool{}
-	for _, o := range m.origins {
+	for _, o := range m.sources {
 		a := o.active
 		if a == nil || !s.offered(a) || m.rejected[a.info.Hash] != nil {
 			continue
@@ -135,16 +128,15 @@ func (m *Manager) choosePlugin(s *selection) error {
 	chosen := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !builtIn[name] })
 	if len(chosen) != 1 {
 		return &Unsettled{fmt.Sprintf("%s: expected one plugin that has it, there are %s (%s): remove the files of "+
-			"the others", s, strings.Join(names, ", "), m.offers(*s))}
+			"the others", s, strings.Join(names, ", "), m.providersText(*s))}
 	}
-	s.within = chosen[0]
+	s.plugin = chosen[0]
 	return nil
 }
 
-// offers are the plugins that have what is asked for, with their files; m.mu is held.
-func (m *Manager) offers(s selection) string {
+func (m *Manager) providersText(s selection) string {
 	var list []string
-	for path, o := range m.origins {
+	for path, o := range m.sources {
 		if o.active != nil && s.offered(o.active) {
 			list = append(list, fmt.Sprintf("%s %s (%s)", o.active.info.Name, o.active.info.Version, path))
 		}
@@ -153,10 +145,9 @@ func (m *Manager) offers(s selection) string {
 	return strings.Join(list, ", ")
 }
 
-// others are the plugins of other names that have what a binding runs; m.mu is held.
-func (m *Manager) others(s selection, name string) (list []string) {
-	s.within = ""
-	for path, o := range m.origins {
+func (m *Manager) otherProviders(s selection, name string) (list []string) {
+	s.plugin = ""
+	for path, o := range m.sources {
 		if a := o.active; a != nil && a.info.Name != name && s.offered(a) {
 			list = append(list, fmt.Sprintf("plugin %s (%s) has the %s too, and connectors do not get it there",
 				a.info.Name, path, s))
@@ -166,9 +157,8 @@ func (m *Manager) others(s selection, name string) (list []string) {
 	return list
 }
 
-// waits says why connectors do not run a version yet that may be newer than what they run, "" where nothing is known to
-// keep them; m.mu is held.
-func (m *Manager) waits(info *Info) string {
+// pendingReason says why tasks rejected a version, "" if none did; m.mu is held.
+func (m *Manager) pendingReason(info *Info) string {
 	tasks, unfit := 0, 0
 	reason := ""
 	for b := range m.bindings {
@@ -187,10 +177,8 @@ func (m *Manager) waits(info *Info) string {
 	return fmt.Sprintf("it does not fit at %d of %d tasks: %s", unfit, tasks, reason)
 }
 
-// moved lists why versions of a plugin are refused that move the role of an address, of any plugin where name is "";
-// m.mu is held.
-func (m *Manager) moved(name string) (texts []string) {
-	for _, o := range m.origins {
+func (m *Manager) roleMoves(name string) (texts []string) {
+	for _, o := range m.sources {
 		if o.refused == nil {
 			continue
 		}

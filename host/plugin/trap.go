@@ -11,25 +11,25 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Trap is a call that ended badly: the guest trapped, ended itself, broke the contract or a fence. Its instance is
-// thrown away. What a plugin says itself about its input or its service is a [wit.Fault] instead.
+// Trap is the error of a call that trapped, exited, broke the contract or exceeded a limit. Its instance is
+// discarded. Errors that the plugin reports are a [wit.Fault].
 type Trap struct {
 	Plugin, Version string
-	// Connector for which the instance worked, "" for the host's own calls.
+	// Connector is "" for the host's own calls.
 	Connector string
-	// Function is the contract's name for what was called: `decode`.
+	// Function is the contract's name: `decode`.
 	Function string
 	// Reason is wazero's error with the guest's stack, or a violation of the contract.
 	Reason error
-	// Output is what the guest wrote to stdout and stderr during the call, up to 16 KiB: a panic's text stands here.
+	// Output is stdout and stderr of the call, up to 16 KiB, such as a panic's text.
 	Output string
-	// Limit is the limit that was probably hit, as in the settings: `call.ms`; "" for any other reason.
+	// Limit is the exceeded limit: `call.ms`; "" for other reasons.
 	Limit string
-	// Hint says which limit was probably hit and how it is changed, "" if there is nothing to say.
+	// Hint says how to change the limit, "" for none.
 	Hint string
 }
 
-// Broke is in a word what was broken: a limit as in the settings, else the reason's first line.
+// Broke returns the limit or the first line of the reason.
 func (t *Trap) Broke() string {
 	if t.Limit != "" {
 		return t.Limit
@@ -38,8 +38,7 @@ func (t *Trap) Broke() string {
 	return reason
 }
 
-// Error names the plugin, the function, the reason and a limit's setting in the first line; what the guest wrote and
-// its stack follow.
+// Error names plugin, function, reason and limit in the first line; output and stack follow.
 func (t *Trap) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "plugin %s %s", shown.Line(t.Plugin), shown.Line(t.Version))
@@ -52,7 +51,7 @@ func (t *Trap) Error() string {
 		b.WriteString("; " + t.Hint)
 	}
 	if output := strings.TrimSpace(t.Output); output != "" {
-		// A line of the guest's begins with a tab, so that it passes for none of the log.
+		// Guest lines begin with a tab, so that they cannot be mistaken for log lines.
 		b.WriteString(": " + strings.ReplaceAll(shown.Text(head(output)), "\n", "\n\t"))
 	}
 	if stack != "" {
@@ -61,8 +60,7 @@ func (t *Trap) Error() string {
 	return b.String()
 }
 
-// readable makes what a plugin says of a fault fit for logs, terminals and statuses: the message is one line, so that
-// it passes for none of theirs.
+// readable makes a fault safe for logs and terminals; the message becomes one line.
 func readable(f *wit.Error) {
 	f.Message = shown.Line(f.Message)
 	if f.Setting != nil {
@@ -76,7 +74,6 @@ func readable(f *wit.Error) {
 	}
 }
 
-// head is the first lines of a text: traces of deep recursion have thousands.
 func head(s string) string {
 	const lines, size = 16, 2000
 	short := s[:min(len(s), size)]
@@ -99,7 +96,6 @@ func (t *Trap) reason() string {
 // Unwrap returns the reason.
 func (t *Trap) Unwrap() error { return t.Reason }
 
-// isA reports whether an error is of a kind, or wraps one that is.
 func isA[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// CompareVersions orders versions as semantic versioning does, but takes what authors write: a leading v, any number of
-// parts, parts that are no numbers (before the first hyphen they come before numbers). Build metadata does not count.
+// CompareVersions orders versions like semantic versioning, but accepts a leading v, any number of parts, and text
+// parts (before the first hyphen they precede numbers). It ignores build metadata.
 func CompareVersions(a, b string) int {
 	a, preA := splitVersion(a)
 	b, preB := splitVersion(b)
@@ -31,7 +31,6 @@ func splitVersion(v string) (core, pre string) {
 	return core, pre
 }
 
-// compareParts compares part by part; with padded, a part that is missing is 0.
 func compareParts(a, b string, padded bool) int {
 	as, bs := strings.Split(a, "."), strings.Split(b, ".")
 	for i := range max(len(as), len(bs)) {
@@ -52,7 +51,6 @@ func part(parts []string, i int) string {
 	return "0"
 }
 
-// comparePart compares two parts; textFirst: text comes before numbers, else after them.
 func comparePart(a, b string, textFirst bool) int {
 	x, errX := strconv.ParseUint(a, 10, 64)
 	y, errY := strconv.ParseUint(b, 10, 64)
@@ -68,7 +66,6 @@ func comparePart(a, b string, textFirst bool) int {
 	return strings.Compare(a, b)
 }
 
-// newer reports whether m comes after other: by version, then by the time of loading.
 func (m *module) newer(other *module) bool {
 	return cmp.Or(CompareVersions(m.info.Version, other.info.Version), cmp.Compare(m.order, other.order)) > 0
 }

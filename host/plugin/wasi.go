@@ -17,9 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// provide makes the imports of a module available in its runtime: the contract's log under the version that the module
-// names, and preview 1 where it asks for it.
-func provide(ctx context.Context, runtime wazero.Runtime, m *binary.Module) error {
+func provideImports(ctx context.Context, runtime wazero.Runtime, m *binary.Module) error {
 	if err := provideTick(ctx, runtime); err != nil {
 		return err
 	}
@@ -30,7 +28,7 @@ func provide(ctx context.Context, runtime wazero.Runtime, m *binary.Module) erro
 		}
 		provided[i.Module] = true
 		if i.Module == wasi_snapshot_preview1.ModuleName {
-			if _, err := wasi_snapshot_preview1.Instantiate(watched(ctx), runtime); err != nil {
+			if _, err := wasi_snapshot_preview1.Instantiate(withClock(ctx), runtime); err != nil {
 				return err
 			}
 			continue
@@ -46,7 +44,7 @@ func provide(ctx context.Context, runtime wazero.Runtime, m *binary.Module) erro
 	return nil
 }
 
-// logFromGuest is the contract's log. The upper halves of the stack's slots are garbage.
+// logFromGuest implements the contract's log. The upper halves of the stack's slots are garbage.
 func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 	began := time.Now()
 	i, _ := ctx.Value(instanceKey{}).(*Instance)
@@ -58,28 +56,27 @@ func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 		breach("log: %d bytes at %#x lie past the end of memory", size, ptr)
 	case level >= uint32(wit.Level(0).Cases()):
 		breach("log: expected a level from 0 to %d, found %d", wit.Level(0).Cases()-1, level)
-	case i.out.said(wit.Level(level), text):
+	case i.out.log(wit.Level(level), text):
 		panic(&flood{abi.Violation{Text: fmt.Sprintf("more than %.0f log lines beyond the allowed %.0f a "+
 			"second in one call (%s)",
 			100*i.out.lines.perSecond, i.out.lines.perSecond, limitSetting(i.module.info.Name,
 				"log.lines.per.second"))}})
 	default:
 		now := time.Now()
-		i.clock.called(began, now)
-		i.clock.look(now)
+		i.clock.addHostTime(began, now)
+		i.clock.check(now)
 	}
 }
 
-// breach ends the call that is running, from inside a call out: the engine turns the panic into the error of the call.
+// breach ends the running call from a host function: the engine turns the panic into the call's error.
 func breach(format string, args ...any) { panic(abi.Violated(format, args...)) }
 
-// provideTick makes the meter's import available.
 func provideTick(ctx context.Context, r wazero.Runtime) error {
 	tick := func(ctx context.Context, _ api.Module, stack []uint64) {
 		if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
 			if i.guest != nil {
 				if n := i.guest.StackGrown(); n > maxStackBytes {
-					panic(&deep{n})
+					panic(&tooDeep{n})
 				}
 			}
 			i.clock.tick(i.module.host.processors)
@@ -92,30 +89,29 @@ func provideTick(ctx context.Context, r wazero.Runtime) error {
 	return err
 }
 
-// watched makes functions of the host's look at the clock each time that they are called: some of them take long, and
-// cost no fuel.
-func watched(ctx context.Context) context.Context {
+// withClock checks the clock at each host call: some take long and cost no fuel.
+func withClock(ctx context.Context) context.Context {
 	return experimental.WithFunctionListenerFactory(ctx, experimental.FunctionListenerFactoryFunc(
-		func(api.FunctionDefinition) experimental.FunctionListener { return watcherOfCalls{} }))
+		func(api.FunctionDefinition) experimental.FunctionListener { return clockListener{} }))
 }
 
-type watcherOfCalls struct{}
+type clockListener struct{}
 
-// Before looks at the clock.
-func (watcherOfCalls) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64,
+// Before checks the clock.
+func (clockListener) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64,
 	_ experimental.StackIterator) {
 	if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
 		i.clock.entered = time.Now()
-		i.clock.look(i.clock.entered)
+		i.clock.check(i.clock.entered)
 	}
 }
 
-// After notes the time that it took.
-func (watcherOfCalls) After(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64) {
+// After records the elapsed time.
+func (clockListener) After(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64) {
 	if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
-		i.clock.called(i.clock.entered, time.Now())
+		i.clock.addHostTime(i.clock.entered, time.Now())
 	}
 }
 
 // Abort does nothing.
-func (watcherOfCalls) Abort(context.Context, api.Module, api.FunctionDefinition, error) {}
+func (clockListener) Abort(context.Context, api.Module, api.FunctionDefinition, error) {}

@@ -10,8 +10,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/watch"
 )
 
-// listen begins to listen to what changes in the folders; events wait until [Manager.watch].
-func (m *Manager) listen(debounce time.Duration) error {
+func (m *Manager) openWatch(debounce time.Duration) error {
 	f, err := watch.Open(watch.Options{Settle: cmp.Or(debounce, 200*time.Millisecond), Concerns: isModule,
 		Logger: m.loader.logger})
 	if err != nil {
@@ -26,7 +25,7 @@ func (m *Manager) listen(debounce time.Duration) error {
 	return nil
 }
 
-// watch scans when files of modules have changed. A copy in progress is a file cut off, and would be refused: it waits.
+// watch scans when module files have changed. Files that are still being copied wait.
 func (m *Manager) watch(ctx context.Context) {
 	defer guard.Recover(m.loader.logger, "watching plugin folders", nil)
 	for {

@@ -1,11 +1,8 @@
-// Package embedded is a Kafka broker inside this process, for trying out, development and tests: kfake with what keeps
-// its data over a kill and its groups alive.
+// Package embedded is a Kafka broker in this process for development and tests: kfake, with data that survives a kill
+// and groups that stay alive. broker.go: [Broker]; folder.go: its folder, [Find] and [Attach]; members.go: heartbeats
+// for members that wait for a response, which kfake would remove.
 //
-//   - broker.go: [Broker], how it is opened and where it listens.
-//   - folder.go: the folder that it keeps its data in, and how the broker of a folder is found ([Find], [Attach]).
-//   - members.go: heartbeats for members of groups that wait for an answer, which kfake would take for dead.
-//
-// Invariants: one broker at a time has a folder. What was acknowledged is on the disk. Nothing is compacted or expires.
+// Invariants: one broker at a time owns a folder. Acknowledged records are on disk. Nothing is compacted or expires.
 package embedded
 
 import (
@@ -33,41 +30,38 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
-// ClusterPrefix begins the cluster id of every embedded broker, so that a client can tell whom it talks to.
+// ClusterPrefix begins the cluster ID of every embedded broker.
 const ClusterPrefix = "culvert-embedded-"
 
-// The ports that are tried when none is asked for.
 const (
 	firstPort = 9092
 	lastPort  = 9191
 )
 
-// Options say where an embedded broker keeps its data and listens.
+// Options of an embedded broker.
 type Options struct {
-	// Dir holds the broker's folder, its lock and broker.json. It is made if missing. One broker at a time can have it.
+	// Dir is created if missing and owned by one broker at a time.
 	Dir string
-	// Listen is "" for 127.0.0.1 with port 9092 or the next free one (up to 9191), or HOST:PORT for exactly that;
-	// port 0 takes any free one, an empty host all interfaces.
+	// Listen is HOST:PORT; "" is 127.0.0.1 with the first free port from 9092 to 9191. Port 0 is any free one, an
+	// empty host all interfaces.
 	Listen string
-	// Advertised is the host, or HOST:PORT, that clients are to connect to. Default: what was listened on, and
-	// the machine's name where that is all interfaces.
+	// Advertised is the host or HOST:PORT for clients. Default: the listener's, or the machine's name for all
+	// interfaces.
 	Advertised string
-	// Unannounced keeps the address out of broker.json: for a broker that is opened for a moment.
+	// Unannounced keeps the address out of broker.json.
 	Unannounced bool
-	// Logger gets the broker's warnings; nil: nothing is logged.
+	// Logger may be nil.
 	Logger *slog.Logger
 }
 
-// Broker is a Kafka broker inside this process, for trying out, development and tests. It owns the goroutines of a
-// kfake cluster of one node until Close.
+// Broker is an in-process Kafka broker of one node. It owns its goroutines until Close.
 //
-// Every acknowledged record is synced to disk and survives kill -9. Nothing is ever compacted or expires by age or
-// size, whatever a topic's configuration says: both lose data here when the process is killed or restarted.
-// Transactions are torn by a kill of this process, so exactly-once must not be promised on it.
+// Acknowledged records survive kill -9. Nothing is compacted or expires, whatever a topic's configuration: both lose
+// data here after a kill. Transactions do not survive a kill, so it cannot promise exactly-once.
 type Broker struct {
 	addr string
 	dir  string
-	// Cluster is the broker itself, for tests that have it misbehave.
+	// Cluster is for tests that make the broker misbehave.
 	Cluster   *kfake.Cluster
 	beats     *heartbeats
 	lock      *lock.Lock
@@ -77,8 +71,8 @@ type Broker struct {
 	err   error
 }
 
-// Open locks the folder, replays what is in it and listens. After a kill -9 each partition that was written to is
-// held in memory while it is replayed; that memory is given back before Open returns.
+// Open locks the folder, replays it and listens. After a kill -9 each written partition is held in memory during
+// replay.
 func Open(o Options) (*Broker, error) {
 	log := o.Logger
 	if log == nil {
@@ -143,10 +137,10 @@ func Open(o Options) (*Broker, error) {
 	return b, nil
 }
 
-// Addr is the HOST:PORT that clients connect to.
+// Addr returns the HOST:PORT for clients.
 func (b *Broker) Addr() string { return b.addr }
 
-// Close takes the address out of broker.json, saves what an orderly stop saves, stops, and unlocks the folder.
+// Close removes the address from broker.json, stops the broker, and unlocks the folder.
 func (b *Broker) Close() error {
 	b.close.Do(func() {
 		if b.announced {
@@ -159,18 +153,16 @@ func (b *Broker) Close() error {
 	return b.err
 }
 
-// nothingIsForgotten switches off what makes the embedded broker lose data: compaction passes open transactions and
-// loses keys when it is killed half-way, and a partition whose records have all expired starts again at offset 0.
-// The cleaner does both, also for topics that ask for them; it first runs after a hundred years.
-// Offsets of groups would be dropped after a week without a member.
+// nothingIsForgotten disables the cleaner, which loses data: compaction skips open transactions and loses keys when
+// killed, and an expired partition restarts at offset 0. Group offsets would expire after a week.
 var nothingIsForgotten = map[string]string{
 	"log.retention.ms":          "-1",
 	"log.cleaner.backoff.ms":    "3155760000000",
 	"offsets.retention.minutes": "52596000",
 }
 
-// versionsForJava caps two requests that Java's admin client trips over: createTopics would fail with "id should be
-// positive" and describeTopics with a NullPointerException.
+// versionsForJava limits two requests that fail in Java's admin client: createTopics ("id should be positive") and
+// describeTopics (NullPointerException).
 func versionsForJava() *kversion.Versions {
 	v := kversion.Stable() // not Tip: without its features Java's transactions fail
 	v.SetMaxKeyVersion(int16(kmsg.CreateTopics), 4)
@@ -184,10 +176,10 @@ func newClusterID() string {
 	return ClusterPrefix + base64.RawURLEncoding.EncodeToString(random[:])
 }
 
-// keepAutoCreated has topics that a metadata request creates written down at once. kfake by itself writes the list of
-// topics only when one is created by name: after a kill the records of an auto-created topic would be gone.
+// keepAutoCreated stores auto-created topics at once; kfake does so only for topics created by name, and loses the
+// others in a kill.
 func keepAutoCreated(cluster *kfake.Cluster) {
-	// kfake keeps something of each connection that a control function saw, so the function is renewed now and then.
+	// kfake keeps state per connection that a control function saw, so the function is renewed periodically.
 	const renewAfter = 1000
 	var seen atomic.Int32
 	cluster.ControlKey(int16(kmsg.Metadata), func(request kmsg.Request) (kmsg.Response, error, bool) {
@@ -210,7 +202,6 @@ func keepAutoCreated(cluster *kfake.Cluster) {
 	})
 }
 
-// listen binds as Options.Listen says; the listener's Addr is the advertised address.
 func listen(where, advertised string) (*advertisedListener, error) {
 	if where == "" {
 		return listenNextFree(advertised)
@@ -246,8 +237,8 @@ func listenNextFree(advertised string) (*advertisedListener, error) {
 		last)
 }
 
-// answers tells whether somebody listens: where a wildcard address is taken, some systems let us bind the narrower one
-// and would split the clients between two brokers.
+// answers reports whether a process listens: some systems let us bind a narrower address next to a wildcard, which
+// would split clients between two brokers.
 func answers(addr string) bool {
 	conn, err := net.DialTimeout("tcp", addr, time.Second)
 	if err != nil {
@@ -269,7 +260,6 @@ func isWildcard(host string) bool {
 	return host == "" || (ip != nil && ip.IsUnspecified())
 }
 
-// advertise wraps a listener so that its Addr is what clients connect to.
 func advertise(l net.Listener, host, advertised string) (*advertisedListener, error) {
 	bound := l.Addr().(*net.TCPAddr).Port
 	shown, port := advertised, strconv.Itoa(bound)
@@ -298,7 +288,7 @@ type advertisedListener struct {
 
 func (l *advertisedListener) Addr() net.Addr { return l.addr }
 
-// bound is where this process itself reaches the listener.
+// bound returns the address for this process.
 func (l *advertisedListener) bound() string {
 	bound := l.Listener.Addr().(*net.TCPAddr)
 	return net.JoinHostPort(loopbackFor(bound.IP.String()), strconv.Itoa(bound.Port))
@@ -309,7 +299,6 @@ type advertisedAddr string
 func (advertisedAddr) Network() string  { return "tcp" }
 func (a advertisedAddr) String() string { return string(a) }
 
-// brokerLogger is kfake's logger over slog; what it tells at info is debug here.
 type brokerLogger struct{ log *slog.Logger }
 
 func (l brokerLogger) Logf(level kfake.LogLevel, format string, args ...any) {

@@ -121,7 +121,7 @@ func TestBrokerAnnouncesItself(t *testing.T) {
 }
 
 // A killed broker's address may belong to the broker of another folder by now.
-func TestFindBrokerTellsFoldersApart(t *testing.T) {
+func TestFindBrokerDistinguishesFolders(t *testing.T) {
 	mine, other := t.TempDir(), t.TempDir()
 	b := openTestBroker(t, mine)
 	b.Close()

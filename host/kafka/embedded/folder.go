@@ -17,7 +17,6 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
-// announcementFile in a broker's folder says where it listens, for as long as it does.
 const announcementFile = "broker.json"
 
 type announcement struct {
@@ -37,7 +36,6 @@ func announce(dir string, a announcement) error {
 	return nil
 }
 
-// folderFileBytes is how large files of the folder are at most that are read to know the broker, in bytes.
 const folderFileBytes = 64 << 10
 
 func announced(dir string) (announcement, bool) {
@@ -49,8 +47,7 @@ func announced(dir string) (announcement, bool) {
 	return a, true
 }
 
-// Find is the address of the embedded broker that runs on a folder. A broker.json that a killed broker left
-// after does not count: whoever answers there must be the broker of this folder.
+// Find returns the address of the broker that runs on a folder, and verifies that it is this folder's.
 func Find(ctx context.Context, dir string) (addr string, running bool) {
 	a, ok := announced(dir)
 	expected := folderClusterID(dir)
@@ -72,9 +69,8 @@ func Find(ctx context.Context, dir string) (addr string, running bool) {
 	return a.Address, true
 }
 
-// Attach gives access to the data of an embedded broker: to the one that runs on the folder, else by opening the
-// folder for the time until done is called. While somebody is only just opening or closing it, Attach waits, at
-// most 10 s. A folder without a broker's data is an error and stays as it is.
+// Attach connects to the broker that runs on the folder, or opens the folder until done is called. It waits at most
+// 10 s while another process opens or closes it. A folder without data is an error.
 func Attach(ctx context.Context, dir string, log *slog.Logger) (addr string, done func() error, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -98,7 +94,7 @@ func Attach(ctx context.Context, dir string, log *slog.Logger) (addr string, don
 	}
 }
 
-// folderClusterID is the id under which kfake keeps the folder's data, "" where there is none.
+// folderClusterID returns the cluster ID of the folder's data, "" for none.
 func folderClusterID(dir string) string {
 	var meta struct {
 		ClusterID string `json:"cluster_id"`
@@ -110,7 +106,7 @@ func folderClusterID(dir string) string {
 	return meta.ClusterID
 }
 
-// ClusterID is the id of the cluster that a client talks to.
+// ClusterID returns the ID of a client's cluster.
 func ClusterID(ctx context.Context, client *kgo.Client) (string, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	request.Topics = []kmsg.MetadataRequestTopic{} // none; nil would be all
@@ -124,10 +120,8 @@ func ClusterID(ctx context.Context, client *kgo.Client) (string, error) {
 	return *response.ClusterID, nil
 }
 
-// errLocked is in the error of [Open] when another broker has the folder.
 var errLocked = errors.New("another culvert has it")
 
-// lockFolder keeps other brokers out of a folder.
 func lockFolder(dir string) (*lock.Lock, error) {
 	l, err := lock.Take(filepath.Join(dir, "broker.lock"))
 	switch {

@@ -22,34 +22,26 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
 
-// maxRequest bounds a request, as Kafka does by default (socket.request.max.bytes).
 const maxRequest = 100 << 20
 
-// Heartbeats for members that wait: how often, which is a third of the shortest session timeout that the broker takes
-// (group.min.session.timeout.ms), and how many after a connection was closed. The first of these may come before the
-// request has reached the group.
+// Heartbeats for waiting members: a third of the shortest session timeout (group.min.session.timeout.ms), and how
+// many after a connection was closed; the first of them may precede the join.
 const (
 	waitingHeartbeat = 2 * time.Second
 	lastHeartbeats   = 2
 )
 
-// waitingMembers are the members of groups that wait for the answer to a JoinGroup or SyncGroup request. They cannot
-// heartbeat meanwhile, so Kafka's coordinator counts them as alive, and their session timeout begins with the answer;
-// whether the connection is still there does not matter (ClassicGroupMember.hasSatisfiedHeartbeat).
+// waitingMembers are group members that wait for a JoinGroup or SyncGroup response. They cannot send heartbeats, so
+// Kafka's coordinator counts them as alive and starts their session timeout with the response
+// (ClassicGroupMember.hasSatisfiedHeartbeat). kfake does not: it removes members whose session ends while they wait
+// without responding, and keeps a member whose connection was closed until the rebalance timeout, for which all
+// others wait.
 //
-// kfake does neither. It removes a member whose session timeout ends while it waits, and never answers it. And a member
-// whose connection is closed when the answer comes may have no session timeout at all: it stays until a rebalance
-// timeout (max.poll.interval.ms, five minutes by default) ends, and all others wait for it.
+// So the broker sends heartbeats for waiting members. The last ones after a closed connection start the session
+// timeout after which kfake removes the member, unless it has another connection.
 //
-// So the broker heartbeats for those that wait. When the connection is closed, the last heartbeats begin the session
-// timeout by which kfake removes the member, unless it lives: then it heartbeats, or waits, over another connection.
-//
-// Invariants:
-//
-//   - A connection has at most one waiting member: its requests are answered one after the other.
-//   - A member waits from when its request was read until it is answered, or until the last heartbeats after its
-//     connection was closed.
-//   - Members, generations and timeouts are kfake's alone. A heartbeat for a member that is gone changes nothing.
+// Invariants: a connection has at most one waiting member. Members, generations and timeouts belong to kfake; a
+// heartbeat for a removed member changes nothing.
 type waitingMembers struct {
 	mu  sync.Mutex
 	all map[*memberConn]*waitingMember
@@ -85,7 +77,6 @@ func (w *waitingMembers) closed(conn *memberConn) {
 	}
 }
 
-// now are copies of those that wait.
 func (w *waitingMembers) now() map[*memberConn]waitingMember {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -96,7 +87,6 @@ func (w *waitingMembers) now() map[*memberConn]waitingMember {
 	return all
 }
 
-// heartbeated notes a heartbeat for one that was as is said.
 func (w *waitingMembers) heartbeated(conn *memberConn, was waitingMember) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -109,7 +99,6 @@ func (w *waitingMembers) heartbeated(conn *memberConn, was waitingMember) {
 	}
 }
 
-// heartbeats owns the goroutine that heartbeats for members that wait.
 type heartbeats struct {
 	cluster *kfake.Cluster
 	client  *kgo.Client // of the same broker
@@ -117,7 +106,7 @@ type heartbeats struct {
 	ended   chan struct{}
 }
 
-// startHeartbeats needs the address that the broker listens on: the one that it advertises need not lead here.
+// startHeartbeats needs the listener's address; the advertised one may be unreachable here.
 func startHeartbeats(waiting *waitingMembers, cluster *kfake.Cluster, listening string, log *slog.Logger,
 ) (*heartbeats, error) {
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -145,14 +134,14 @@ func startHeartbeats(waiting *waitingMembers, cluster *kfake.Cluster, listening 
 	return h, nil
 }
 
-// close comes before that of the cluster, which answers nothing afterwards.
+// close must precede that of the cluster, which responds to nothing afterwards.
 func (h *heartbeats) close() {
 	h.end()
 	<-h.ended
 	h.client.Close()
 }
 
-// send returns false where the heartbeat has to be repeated: a rebalance that ended meanwhile began another generation.
+// send returns false if the generation has changed in the meantime.
 func (h *heartbeats) send(ctx context.Context, m waitingMember) bool {
 	group := h.cluster.GroupInfo(m.group)
 	if group == nil {
@@ -169,7 +158,6 @@ func (h *heartbeats) send(ctx context.Context, m waitingMember) bool {
 	return err == nil && response.ErrorCode != kerr.IllegalGeneration.Code
 }
 
-// memberListener has the broker's connections watched for members that wait.
 type memberListener struct {
 	net.Listener
 	waiting *waitingMembers
@@ -183,9 +171,9 @@ func (l memberListener) Accept() (net.Conn, error) {
 	return &memberConn{Conn: conn, waiting: l.waiting}, nil
 }
 
-// memberConn reads whole requests, so that it knows who waits, and kfake gets only what it can take: it would make room
-// for as many bytes as a length announces, and an API that it does not know would end the process. Each request is its
-// length in four bytes, then that many bytes (https://kafka.apache.org/protocol#protocol_common).
+// memberConn reads whole requests to find waiting members and to protect kfake, which would allocate whatever a
+// length announces and panic on unknown APIs. A request is a length in four bytes and that many bytes
+// (https://kafka.apache.org/protocol#protocol_common).
 type memberConn struct {
 	net.Conn
 	waiting *waitingMembers
@@ -203,7 +191,7 @@ func (c *memberConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next reads a request. Memory grows with what has come of it.
+// next reads a request; memory grows with the received bytes.
 func (c *memberConn) next() error {
 	var request bytes.Buffer
 	if _, err := io.CopyN(&request, c.Conn, 4); err != nil {
@@ -227,7 +215,7 @@ func (c *memberConn) next() error {
 	return nil
 }
 
-// Write gets whole answers: kfake writes each at once.
+// Write receives whole responses.
 func (c *memberConn) Write(p []byte) (int, error) {
 	if len(p) >= 8 {
 		c.waiting.answered(c, binary.BigEndian.Uint32(p[4:]))
@@ -235,20 +223,18 @@ func (c *memberConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// Close is called by kfake when it can read no more, and once again when it stops writing.
 func (c *memberConn) Close() error {
 	c.waiting.closed(c)
 	return c.Conn.Close()
 }
 
-// mayWait tells whether a request is one of those whose answer may have to wait for other members.
 func mayWait(request []byte) bool {
 	key := kmsg.Key(binary.BigEndian.Uint16(request))
 	return key == kmsg.JoinGroup || key == kmsg.SyncGroup
 }
 
-// waitingBy is who waits by a request, nil for nobody. Before the request stand its key, its version, the correlation
-// id and the client's id, and with newer versions tags.
+// waitingBy returns the member that waits by a request, or nil. A header has key, version, correlation ID, client ID
+// and, in newer versions, tags.
 func waitingBy(request []byte) *waitingMember {
 	if !mayWait(request) {
 		return nil

@@ -146,13 +146,13 @@ func TestKilledMembersLeave(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	const partitions = 16
 	tests := map[string]struct {
-		amid   int // how many are killed one after the other while they wait in a join
-		static bool
+		joining int // how many are killed one after the other while they wait in a join
+		static  bool
 	}{
 		"one that had joined":    {},
-		"one amid its join":      {amid: 1},
-		"ten amid their joins":   {amid: 10},
-		"ten of fixed instances": {amid: 10, static: true},
+		"one during its join":    {joining: 1},
+		"ten during their joins": {joining: 10},
+		"ten of fixed instances": {joining: 10, static: true},
 	}
 	for group, test := range tests {
 		require.NoError(t, b.Cluster.CreateTopic(group, partitions, nil))
@@ -160,7 +160,7 @@ func TestKilledMembersLeave(t *testing.T) {
 		join(t, first)
 		syncAll(t, first)
 		first.kill()
-		for i := range test.amid {
+		for i := range test.joining {
 			m := newMember(t, b.Addr(), group)
 			if instance := fmt.Sprint(i); test.static {
 				m.instance = &instance

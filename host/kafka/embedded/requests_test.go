@@ -51,8 +51,8 @@ func TestJunkTakesNoMemory(t *testing.T) {
 			_ = c.(*net.TCPConn).CloseWrite() // the broker may have closed it
 			_, _ = io.ReadAll(c)              // until the broker closes it
 			runtime.ReadMemStats(&after)
-			if took := after.TotalAlloc - before.TotalAlloc; took > 16<<20 {
-				t.Errorf("expected at most 16 MB of memory, found %d", took>>20)
+			if used := after.TotalAlloc - before.TotalAlloc; used > 16<<20 {
+				t.Errorf("expected at most 16 MB of memory, found %d", used>>20)
 			}
 		})
 	}

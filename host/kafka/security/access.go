@@ -20,14 +20,11 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// dialFunc connects to a broker by the address that it advertises.
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// direct is plain TCP, kept alive.
 var direct dialFunc = socks.Direct().DialContext
 
-// Access is how clients of one kind reach their brokers: directly or by a proxy, with or without TLS, and how they log
-// on. nil is plain TCP.
+// Access is how one kind of client connects: directly or by a proxy, with or without TLS and SASL. Nil is plain TCP.
 type Access struct {
 	connectBy dialFunc
 	proxied   bool
@@ -40,7 +37,7 @@ type Access struct {
 	live      *Live
 }
 
-// SASL is how clients log on; nil: they do not.
+// SASL returns the mechanism, nil for none.
 func (a *Access) SASL() sasl.Mechanism {
 	if a == nil {
 		return nil
@@ -48,7 +45,7 @@ func (a *Access) SASL() sasl.Mechanism {
 	return a.sasl
 }
 
-// TLS is that of connections, nil for none. explain says of a failed handshake which setting mends it, where one does.
+// TLS returns the configuration of connections, nil for none. explain adds the setting that fixes a failed handshake.
 func (a *Access) TLS() (config *tls.Config, explain func(error) error) {
 	if a == nil || a.tls == nil {
 		return nil, func(err error) error { return err }
@@ -56,21 +53,19 @@ func (a *Access) TLS() (config *tls.Config, explain func(error) error) {
 	return a.tls, func(err error) error { return keystore.Explain(err, a.stores) }
 }
 
-// Options are of what an access is made.
+// Options configure an [Access].
 type Options struct {
-	// Given are the properties of security, by Kafka's names without a prefix.
-	Given map[string]Given
-	// Bootstrap are the brokers to start from, for warnings.
+	// Given are security properties by Kafka's names without a prefix.
+	Given     map[string]Given
 	Bootstrap []string
-	// Timeout bounds a connection with its handshakes; 0: 10 s, through a proxy 30 s.
+	// Timeout bounds a connection with its handshakes. Zero means 10 s, through a proxy 30 s.
 	Timeout time.Duration
-	// Proxy stands before the brokers; nil: none does.
+	// Proxy may be nil.
 	Proxy *Proxy
-	// Live is what is learnt after the access was made.
-	Live *Live
+	Live  *Live
 }
 
-// New makes an access and returns what the user should know. Stores are opened, nothing is sent. ctx ends the opening.
+// New creates an access and returns warnings. It opens stores and sends nothing. ctx cancels it.
 func New(ctx context.Context, o Options) (a *Access, warnings setting.Problems, err error) {
 	s := settings{ctx: ctx, given: o.Given, live: o.Live}
 	a = &Access{connectBy: direct, connect: 10 * time.Second, named: s.named, live: o.Live}
@@ -100,8 +95,7 @@ func New(ctx context.Context, o Options) (a *Access, warnings setting.Problems, 
 	return a, s.warnings(protocol, o.Bootstrap), nil
 }
 
-// mechanism is what sasl.* asks for. Credentials are read again for every logon, so that changed secrets take effect
-// with the next one.
+// mechanism reads credentials again for every logon, so that changed secrets take effect.
 func (s settings) mechanism() (sasl.Mechanism, error) {
 	name := s.text("sasl.mechanism")
 	if name == "" {
@@ -135,7 +129,7 @@ func (s settings) mechanism() (sasl.Mechanism, error) {
 	return scram.Sha256(auth), err
 }
 
-// warnings are about what is given and not used, and about what is used and not safe.
+// warnings names unused and unsafe properties.
 func (s settings) warnings(protocol string, bootstrap []string) (warnings setting.Problems) {
 	warn := func(name, format string, args ...any) {
 		warnings = append(warnings, setting.Problem{Setting: s.named(name), Text: fmt.Sprintf(format, args...),
@@ -167,7 +161,6 @@ func (s settings) warnings(protocol string, bootstrap []string) (warnings settin
 	return warnings
 }
 
-// farHost is the first of the servers that is not on this machine, "" if there is none.
 func farHost(bootstrap []string) string {
 	for _, server := range bootstrap {
 		host, _, err := net.SplitHostPort(server)

@@ -21,7 +21,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Handlers that a sasl.login.callback.handler.class may name.
 const (
 	oauthHandlers     = "org.apache.kafka.common.security.oauthbearer."
 	tokenHandler      = oauthHandlers + "OAuthBearerLoginCallbackHandler"
@@ -32,7 +31,6 @@ const (
 	fileRetriever     = oauthHandlers + "FileJwtRetriever"
 )
 
-// bearer is OAUTHBEARER, with tokens of a token service, of a file, or made here.
 func (s settings) bearer() (sasl.Mechanism, error) {
 	source, err := s.tokenSource()
 	if err != nil {
@@ -53,20 +51,19 @@ func (s settings) bearer() (sasl.Mechanism, error) {
 		return oauth.Auth{Token: token, Extensions: extensions(m)}, nil
 	})
 	if service, ok := source.(*tokenService); ok {
-		return renewing{made, service}, nil
+		return renewingMechanism{made, service}, nil
 	}
 	return made, nil
 }
 
-// renewing is a mechanism that can show another token than the one that a broker did not take.
-type renewing struct {
+// renewingMechanism can replace a token that a broker rejected.
+type renewingMechanism struct {
 	sasl.Mechanism
 	*tokenService
 }
 
-// tokenSource hands out tokens.
 type tokenSource interface {
-	// check is the login module as it is now, if it is what the source needs.
+	// check returns the current login module if it is valid for the source.
 	check() (jaasModule, error)
 	token(context.Context, jaasModule) (string, error)
 }
@@ -104,7 +101,7 @@ func (s settings) tokenSource() (tokenSource, error) {
 
 var extensionName = regexp.MustCompile(`^[A-Za-z]+$`)
 
-// extensions are for the broker, as RFC 7628 has them.
+// extensions returns the SASL extensions (RFC 7628).
 func extensions(m jaasModule) map[string]string {
 	found := map[string]string{}
 	for option, value := range m.options {
@@ -133,7 +130,7 @@ func (s settings) bearerModule(known *setting.Table) (jaasModule, error) {
 	return m, nil
 }
 
-// tokenFile is a token that somebody else renews in a file.
+// tokenFile reads a token that another process renews.
 type tokenFile struct {
 	settings
 	path string
@@ -156,27 +153,24 @@ func (f tokenFile) token(context.Context, jaasModule) (string, error) {
 	return token, nil
 }
 
-// tokenService fetches tokens with client id and secret.
 type tokenService struct {
 	settings
-	mu     sync.Mutex
-	of     oauthClient
-	tokens *btp.Tokens
-	shown  string // the token that was handed out last
-	unfit  string // one that a broker did not take
+	mu          sync.Mutex
+	tokenClient oauthClient
+	tokens      *btp.Tokens
+	lastUsed    string // the token that was handed out last
+	rejected    string // one that a broker did not take
 }
 
-// TurnedAway: a broker did not take the token that was shown, which may have been revoked, or signed with a key
-// that was replaced since. The next logon shows another one.
+// TurnedAway records that a broker rejected the token; the next logon uses another one.
 func (t *tokenService) TurnedAway() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.unfit = t.shown
+	t.rejected = t.lastUsed
 }
 
 type oauthClient struct{ id, secret, scope string }
 
-// oauthOptions are those of tokens from elsewhere, unsecuredOptions of those that are made here.
 var (
 	oauthOptions = setting.NewTable(option("clientId", wit.KindString), option("clientSecret", wit.KindPassword),
 		option("scope", wit.KindString),
@@ -193,11 +187,11 @@ func (t *tokenService) check() (jaasModule, error) {
 	if err != nil {
 		return m, err
 	}
-	_, err = t.with(m)
+	_, err = t.tokensFor(m)
 	return m, err
 }
 
-// client: the properties of Kafka 4.1 go before the login module's options.
+// client prefers the properties of Kafka 4.1 to the login module's options.
 func (t *tokenService) client(m jaasModule) oauthClient {
 	return oauthClient{
 		cmp.Or(t.now("sasl.oauthbearer.client.credentials.client.id"), m.options["clientId"]),
@@ -206,12 +200,11 @@ func (t *tokenService) client(m jaasModule) oauthClient {
 	}
 }
 
-// with are the tokens of the client that the login module names now.
-func (t *tokenService) with(m jaasModule) (*btp.Tokens, error) {
+func (t *tokenService) tokensFor(m jaasModule) (*btp.Tokens, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	client := t.client(m)
-	if t.tokens != nil && t.of == client {
+	if t.tokens != nil && t.tokenClient == client {
 		return t.tokens, nil
 	}
 	trust, err := t.trusted(m)
@@ -227,7 +220,7 @@ func (t *tokenService) with(m jaasModule) (*btp.Tokens, error) {
 	if err != nil {
 		return nil, t.wrongLogon("sasl.jaas.config", "%v", err)
 	}
-	t.of, t.tokens = client, tokens
+	t.tokenClient, t.tokens = client, tokens
 	return tokens, nil
 }
 
@@ -243,8 +236,7 @@ func (t *tokenService) tokenSetting(field string) string {
 	return field
 }
 
-// trusted is how the token service shows itself: by the login module's own ssl.* options, as in Kafka, else to the
-// system's roots.
+// trusted uses the login module's own ssl.* options, as in Kafka, else the system's roots.
 func (t *tokenService) trusted(m jaasModule) (*tls.Config, error) {
 	options := map[string]string{}
 	for option, value := range m.options {
@@ -270,16 +262,16 @@ func (t *tokenService) trusted(m jaasModule) (*tls.Config, error) {
 }
 
 func (t *tokenService) token(ctx context.Context, m jaasModule) (string, error) {
-	tokens, err := t.with(m)
+	tokens, err := t.tokensFor(m)
 	if err != nil {
 		return "", err
 	}
 	t.mu.Lock()
-	unfit := t.unfit
+	unfit := t.rejected
 	t.mu.Unlock()
 	token, err := tokens.Token(ctx, unfit)
 	if err != nil && unfit != "" {
-		// There is no other: perhaps it was the broker that could not look at it for a moment.
+		// There is no other token; the broker may have failed to verify it.
 		token, err = tokens.Token(ctx, "")
 	}
 	if err != nil {
@@ -287,11 +279,11 @@ func (t *tokenService) token(ctx context.Context, m jaasModule) (string, error) 
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.shown = token
+	t.lastUsed = token
 	return token, nil
 }
 
-// unsecuredTokens are made here and signed by nobody: what Kafka's OAUTHBEARER does by default, for development.
+// unsecuredTokens are unsigned: the default of Kafka's OAUTHBEARER, for development.
 type unsecuredTokens struct{ settings }
 
 const unsecured = "unsecuredLogin"
@@ -306,7 +298,7 @@ func (u unsecuredTokens) check() (jaasModule, error) {
 }
 
 func (u unsecuredTokens) token(_ context.Context, m jaasModule) (string, error) {
-	claims, life := map[string]any{}, 3600.0
+	claims, lifetime := map[string]any{}, 3600.0
 	for option, value := range m.options {
 		kind, name, _ := strings.Cut(strings.TrimPrefix(option, unsecured), "_")
 		switch kind {
@@ -315,7 +307,7 @@ func (u unsecuredTokens) token(_ context.Context, m jaasModule) (string, error) 
 		case "NumberClaim", "LifetimeSeconds":
 			n, _ := setting.ParseFloat(value)
 			if kind == "LifetimeSeconds" {
-				life = n
+				lifetime = n
 			} else {
 				claims[name] = n
 			}
@@ -338,7 +330,7 @@ func (u unsecuredTokens) token(_ context.Context, m jaasModule) (string, error) 
 			u.named("sasl.oauthbearer.token.endpoint.url"))
 	}
 	now := float64(time.Now().UnixMilli()) / 1000
-	claims["iat"], claims["exp"] = now, now+life
+	claims["iat"], claims["exp"] = now, now+lifetime
 	body, err := json.Marshal(claims)
 	if err != nil {
 		return "", err

@@ -17,68 +17,62 @@ import (
 	"github.com/culvert-project/culvert/host/keystore"
 )
 
-// Dialer stands between one client and its brokers. It dials for the client, and tells failures that pass, which the
-// client may try again for ever, from those that do not. Of the latter it tells whoever watches, and answers them to
-// every dialling for a while.
+// Dialer dials for one client. It separates transient failures, which the client retries, from permanent ones, which
+// it reports once and returns to every dial for a while.
 type Dialer struct {
-	access *Access
-	log    *slog.Logger
-	life   context.Context
-	end    context.CancelFunc
-	// outages are those of the cluster, which other clients know, too.
+	access  *Access
+	log     *slog.Logger
+	ctx     context.Context
+	cancel  context.CancelFunc
 	outages *Outages
 
 	mu     sync.Mutex
 	watch  func(error)
 	logons logons
-	reach  reach
-	looks  looks
+	reach  reachability
+	probes probeState
 	denial denial
 }
 
-// logons says how brokers take this client's logons.
 type logons struct {
-	let     bool      // they have let it in
-	trouble time.Time // since when they have not
-	times   int       // that they have not since
+	accepted bool      // they have let it in
+	trouble  time.Time // since when they have not
+	times    int       // that they have not since
 }
 
-// reach says since when no broker can be connected to, zero while one can, and when that was found last.
-type reach struct{ barred, failed time.Time }
+type reachability struct{ barred, failed time.Time }
 
-// looks are questions to a broker about what it speaks: one at a time, and not too often.
-type looks struct {
+type probeState struct {
 	looking bool
 	looked  time.Time
 }
 
-// denial is what stands between the client and its brokers until somebody changes a setting.
 type denial struct {
-	now   *Denied   // nil: none
-	until time.Time // when it is forgotten
-	// none ends with the next denial, and diallings under way with it.
-	none context.Context
-	end  context.CancelFunc
+	current *Denied   // nil: none
+	until   time.Time // when it is forgotten
+	// ctx ends with the next denial, and dials in progress with it.
+	ctx context.Context
+	end context.CancelFunc
 }
 
 const (
-	// A client that was let in before is denied after so long and so often: secrets and certificates are not changed on
-	// both sides at once.
-	patience = 5 * time.Second
-	refusals = 3
-	// A client that was never let in, and is cut short in its logon, is denied after so long and as often.
-	hangUps = 1200 * time.Millisecond
-	// denialLasts is how long a client is denied without asking anybody.
-	denialLasts = 10 * time.Second
-	// Brokers are asked what they speak at most so often, and have so long to answer.
-	lookEvery = time.Second
-	lookTime  = 6 * time.Second // wantsSASL opens four connections, with up to four round trips each
-	// A broker that says nothing to a client's TLS for so long may be waiting for more of what it takes for a request.
-	silence = 2 * time.Second
+	// Accepted clients are denied after denyAfterTries over denyAfter: secrets and certificates do not change on both
+	// sides at once.
+	denyAfter      = 5 * time.Second
+	denyAfterTries = 3
+	// For clients that were never accepted and are cut off during logon.
+	cutShortAfter = 1200 * time.Millisecond
+	// denialTime is how long dials fail without a connection.
+	denialTime = 10 * time.Second
+	// Probes are rate limited.
+	probeInterval = time.Second
+	probeTimeout  = 6 * time.Second // wantsSASL opens four connections, with up to four round trips each
+	// A broker that is silent on TLS may be waiting for the rest of a plaintext request.
+	tlsSilence = 2 * time.Second
 )
 
-// NewDialer makes the dialer of one client, which ends it with its hooks. outages are those of the client's cluster;
-// nil: nobody else knows of them.
+// NewDialer creates the dialer of one client, which closes it through its hooks. outages are those of the cluster, or
+// nil.
 func NewDialer(a *Access, outages *Outages, log *slog.Logger) *Dialer {
 	if a == nil {
 		a = &Access{connectBy: direct, connect: 10 * time.Second, named: func(name string) string { return name }}
@@ -93,12 +87,12 @@ func NewDialer(a *Access, outages *Outages, log *slog.Logger) *Dialer {
 		outages = &Outages{}
 	}
 	g := &Dialer{access: a, log: log, outages: outages}
-	g.life, g.end = context.WithCancel(context.Background())
-	g.denial.none, g.denial.end = context.WithCancel(g.life)
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.denial.ctx, g.denial.end = context.WithCancel(g.ctx)
 	return g
 }
 
-// Opts are the client's options for its connections.
+// Opts returns the client's options for its connections.
 func (g *Dialer) Opts() []kgo.Opt {
 	opts := []kgo.Opt{kgo.Dialer(g.dial), dialerOption{kgo.WithHooks(g), g}}
 	if g.access.sasl != nil {
@@ -107,13 +101,12 @@ func (g *Dialer) Opts() []kgo.Opt {
 	return opts
 }
 
-// dialerOption is an option that says whose it is.
 type dialerOption struct {
 	kgo.Opt
 	dialer *Dialer
 }
 
-// DialerOf is the dialer in the options of a client; the last one, as with options.
+// DialerOf returns the last dialer in options.
 func DialerOf(opts []kgo.Opt) (g *Dialer) {
 	for _, o := range opts {
 		if found, ok := o.(dialerOption); ok {
@@ -123,47 +116,46 @@ func DialerOf(opts []kgo.Opt) (g *Dialer) {
 	return g
 }
 
-// Explain is the denial that caused an error of the client, or the error.
+// Explain returns the denial that caused an error of the client, else the error.
 func (g *Dialer) Explain(err error) error {
 	if err != nil {
-		if d := g.standing(); d != nil {
+		if d := g.activeDenial(); d != nil {
 			return d
 		}
 	}
 	return err
 }
 
-// OnDenied sets what is called with the first failure that does not pass by itself, such as a refused logon.
+// OnDenied sets a function that is called with the first permanent failure.
 func (g *Dialer) OnDenied(f func(error)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.watch = f
 }
 
-// Outages are those of the client's cluster.
+// Outages returns the outages of the client's cluster.
 func (g *Dialer) Outages() *Outages { return g.outages }
 
-// dial is what the client uses for each of its connections.
 func (g *Dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if err := g.standing(); err != nil {
+	if err := g.activeDenial(); err != nil {
 		return nil, err
 	}
 	timed, cancel := context.WithTimeout(ctx, g.access.connect)
 	defer cancel()
 	g.mu.Lock()
-	until := g.denial.none
+	until := g.denial.ctx
 	g.mu.Unlock()
 	defer context.AfterFunc(until, cancel)()
 	conn, err := g.access.connectBy(timed, network, address)
 	if err != nil {
 		return nil, g.dialFailed(ctx, timed, network, address, err)
 	}
-	g.open()
+	g.markReachable()
 	if g.access.tls == nil {
 		return conn, nil
 	}
 	secure := g.access.secured(conn, address)
-	silent := time.AfterFunc(silence, func() { g.lookForPlain(address) })
+	silent := time.AfterFunc(tlsSilence, func() { g.probePlain(address) })
 	defer silent.Stop()
 	if err := secure.HandshakeContext(timed); err != nil {
 		conn.Close()
@@ -172,31 +164,28 @@ func (g *Dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	return secure, nil
 }
 
-func (g *Dialer) lookForPlain(address string) {
-	g.look(address, g.access.plainKafka, "expected TLS, and it speaks Kafka without: set %s to PLAINTEXT or "+
+func (g *Dialer) probePlain(address string) {
+	g.startProbe(address, g.access.plainKafka, "expected TLS, and it speaks Kafka without: set %s to PLAINTEXT or "+
 		"SASL_PLAINTEXT, or use its port for TLS", "security.protocol")
 }
 
-// standing is the denial that stands.
-func (g *Dialer) standing() error {
+func (g *Dialer) activeDenial() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.denial.now != nil && time.Now().Before(g.denial.until) {
-		return g.denial.now
+	if g.denial.current != nil && time.Now().Before(g.denial.until) {
+		return g.denial.current
 	}
 	return nil
 }
 
-// open notes that a broker could be connected to.
-func (g *Dialer) open() {
+func (g *Dialer) markReachable() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.reach.barred = time.Time{}
 }
 
-// dialFailed is what a failed dialling is for the client.
 func (g *Dialer) dialFailed(ctx, timed context.Context, network, address string, err error) error {
-	if denied := g.standing(); denied != nil {
+	if denied := g.activeDenial(); denied != nil {
 		return denied
 	}
 	switch {
@@ -217,39 +206,37 @@ func (g *Dialer) dialFailed(ctx, timed context.Context, network, address string,
 	return away(network, err, timed.Err() != nil)
 }
 
-// unasked is how long after a failed dialling the next one says nothing about the time between: nobody wanted a
-// connection.
-const unasked = time.Minute
+// idleGap is the time after which a failed dial does not continue an outage, since no connection was requested.
+const idleGap = time.Minute
 
-// barredSince is when connecting to a broker failed for the first time after which none could be connected to.
+// barredSince is when the present outage began.
 func (g *Dialer) barredSince() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	if g.reach.barred.IsZero() || now.Sub(g.reach.failed) > unasked {
+	if g.reach.barred.IsZero() || now.Sub(g.reach.failed) > idleGap {
 		g.reach.barred = now
 	}
 	g.reach.failed = now
 	return g.reach.barred
 }
 
-// handshakeFailed is what a failed handshake is for the client.
 func (g *Dialer) handshakeFailed(ctx context.Context, network, address string, err error) error {
-	if denied := g.standing(); denied != nil {
+	if denied := g.activeDenial(); denied != nil {
 		return denied
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", err, ctx.Err())
 	}
-	if keystore.ClassOf(err) != keystore.NoFailure || explained(err, g.access.stores) != "" {
-		return g.doubtTLS(network, address, err)
+	if keystore.ClassOf(err) != keystore.NoFailure || explainTLS(err, g.access.stores) != "" {
+		return g.tlsFailed(network, address, err)
 	}
-	g.lookForPlain(address)
+	g.probePlain(address)
 	return away(network, fmt.Errorf("TLS handshake with %s: %w", address, err), false)
 }
 
-// explained is a failure of TLS with the setting that mends it in front, "" if none does.
-func explained(err error, o keystore.Options) string {
+// explainTLS returns a TLS failure with the setting that fixes it, "" if none does.
+func explainTLS(err error, o keystore.Options) string {
 	var named *keystore.Error
 	if explained := keystore.Explain(err, o); errors.As(explained, &named) {
 		return explained.Error()
@@ -257,23 +244,23 @@ func explained(err error, o keystore.Options) string {
 	return ""
 }
 
-func (g *Dialer) doubtTLS(network, address string, err error) error {
-	text := explained(err, g.access.stores)
+func (g *Dialer) tlsFailed(network, address string, err error) error {
+	text := explainTLS(err, g.access.stores)
 	if text == "" {
 		text = err.Error()
 	}
-	return g.doubt(network, &Denied{Broker: address, Cause: err, text: "TLS: " + text}, err)
+	return g.denyIfRepeated(network, &Denied{Broker: address, Cause: err, text: "TLS: " + text}, err)
 }
 
-// doubt denies a client that was never let in, and another one when it goes on.
-func (g *Dialer) doubt(network string, d *Denied, err error) error {
+// denyIfRepeated denies clients that were never accepted, others after repeated failures.
+func (g *Dialer) denyIfRepeated(network string, d *Denied, err error) error {
 	g.mu.Lock()
 	if g.logons.trouble.IsZero() {
 		g.logons.trouble = time.Now()
 	}
 	g.logons.times++
 	times := g.logons.times
-	lasting := !g.logons.let || times >= refusals && time.Since(g.logons.trouble) >= patience
+	lasting := !g.logons.accepted || times >= denyAfterTries && time.Since(g.logons.trouble) >= denyAfter
 	g.mu.Unlock()
 	if lasting {
 		return g.deny(d)
@@ -282,13 +269,13 @@ func (g *Dialer) doubt(network string, d *Denied, err error) error {
 	return away(network, err, false)
 }
 
-// deny keeps a failure that does not pass by itself, logs it where it is new, and ends what waits for brokers.
+// deny stores a permanent failure, logs a new one, and cancels waiting dials.
 func (g *Dialer) deny(d *Denied) error {
 	g.mu.Lock()
-	first := g.denial.now == nil || !time.Now().Before(g.denial.until)
-	g.denial.now, g.denial.until = d, time.Now().Add(denialLasts)
+	first := g.denial.current == nil || !time.Now().Before(g.denial.until)
+	g.denial.current, g.denial.until = d, time.Now().Add(denialTime)
 	g.denial.end()
-	g.denial.none, g.denial.end = context.WithCancel(g.life)
+	g.denial.ctx, g.denial.end = context.WithCancel(g.ctx)
 	watch := g.watch
 	g.watch = nil
 	g.mu.Unlock()
@@ -301,14 +288,13 @@ func (g *Dialer) deny(d *Denied) error {
 	return d
 }
 
-// OnBrokerConnect is called by the client when a connection is open: after the request for the versions of its API and
-// after SASL.
-func (g *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, took time.Duration, conn net.Conn, err error) {
-	if err == nil || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || g.life.Err() != nil {
+// OnBrokerConnect is called by the client after the requests for API versions and SASL.
+func (g *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duration, conn net.Conn, err error) {
+	if err == nil || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || g.ctx.Err() != nil {
 		return
 	}
 	if denied := (*Denied)(nil); !errors.As(err, &denied) && (Passes(err) || broken(err)) {
-		g.outages.lost(g.log, broker, took, err)
+		g.outages.lost(g.log, broker, elapsed, err)
 	}
 	if conn == nil {
 		return // failed diallings are judged already
@@ -316,58 +302,60 @@ func (g *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, took time.Duration, 
 	address := addressOf(broker)
 	switch {
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
-		g.doubtLogon(address, err, "it refuses user and password, or token, of %s: "+err.Error(), "sasl.jaas.config")
+		g.logonFailed(address, err, "it refuses user and password, or token, of %s: "+err.Error(), "sasl.jaas.config")
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
-		g.doubtLogon(address, err, "it does not offer the mechanism of %s"+g.offered(address), "sasl.mechanism")
+		g.logonFailed(address, err, "it does not offer the mechanism of %s"+g.offered(address), "sasl.mechanism")
 	case errors.Is(err, kerr.IllegalSaslState):
-		g.doubtLogon(address, err, "it wants no SASL on this port: set %s to PLAINTEXT or SSL, "+
+		g.logonFailed(address, err, "it wants no SASL on this port: set %s to PLAINTEXT or SSL, "+
 			"or use its port for SASL", "security.protocol")
 	case lasts(err):
-		g.doubtLogon(address, err, "logon by %s: "+err.Error(), "sasl.mechanism")
+		g.logonFailed(address, err, "logon by %s: "+err.Error(), "sasl.mechanism")
 	case g.access.tls != nil && keystore.ClassOf(err) != keystore.NoFailure:
-		g.doubtTLS("tcp", address, err)
+		g.tlsFailed("tcp", address, err)
 	case broken(err):
 		g.cutShort(address, err)
 	case g.access.tls == nil && (g.access.sasl == nil || strings.Contains(err.Error(), "tls alert")):
 		// the answer was no Kafka
-		g.lookForTLS(address)
+		g.probeTLS(address)
 	case g.access.sasl != nil && !kgo.IsRetryableBrokerErr(err) && !isNet(err) && !kerr.IsRetriable(err):
-		g.doubtLogon(address, err, "logon by %s: "+err.Error(), "sasl.mechanism") // such as a wrong signature of SCRAM
+		g.logonFailed(address, err, "logon by %s: "+err.Error(), "sasl.mechanism") // such as a wrong signature of SCRAM
 	}
 }
 
-// cutShort is for connections that the broker closes before they can be used. It is being stopped, or its listener has
-// another security.protocol, or it has refused a password without saying so.
+// cutShort handles connections that the broker closes early: it is stopping, its listener has another
+// security.protocol, or it rejects a password silently.
 func (g *Dialer) cutShort(address string, err error) {
 	var versions *kgo.ErrFirstReadEOF
 	if g.access.tls == nil {
-		g.lookForTLS(address)
+		g.probeTLS(address)
 	}
 	if g.access.sasl != nil && !errors.As(err, &versions) {
-		g.hungUp(address, err)
+		g.logonCutShort(address, err)
 	}
 }
 
-func (g *Dialer) lookForTLS(address string) {
-	g.look(address, g.access.speaksTLS, "expected Kafka without TLS, and it speaks TLS: set %s to SSL or SASL_SSL, or "+
-		"use its port for plain text", "security.protocol")
+func (g *Dialer) probeTLS(address string) {
+	g.startProbe(address, g.access.speaksTLS,
+		"expected Kafka without TLS, and it speaks TLS: set %s to SSL or SASL_SSL, or "+
+			"use its port for plain text", "security.protocol")
 }
 
-func (g *Dialer) doubtLogon(address string, err error, format, property string) {
+func (g *Dialer) logonFailed(address string, err error, format, property string) {
 	if r, ok := g.access.sasl.(interface{ TurnedAway() }); ok {
 		r.TurnedAway()
 	}
-	g.doubt("tcp", &Denied{Broker: address, Cause: err, text: fmt.Sprintf(format, g.access.named(property))}, err)
+	g.denyIfRepeated("tcp", &Denied{Broker: address, Cause: err, text: fmt.Sprintf(format, g.access.named(property))},
+		err)
 }
 
-// hungUp denies a client that is cut short in its logon again and again, as one that is being stopped does not do.
-func (g *Dialer) hungUp(address string, err error) {
+// logonCutShort denies a client that is repeatedly cut off during logon; a stopping broker does not repeat it.
+func (g *Dialer) logonCutShort(address string, err error) {
 	g.mu.Lock()
 	if g.logons.trouble.IsZero() {
 		g.logons.trouble = time.Now()
 	}
 	g.logons.times++
-	lasting := !g.logons.let && g.logons.times >= refusals && time.Since(g.logons.trouble) >= hangUps
+	lasting := !g.logons.accepted && g.logons.times >= denyAfterTries && time.Since(g.logons.trouble) >= cutShortAfter
 	g.mu.Unlock()
 	if lasting {
 		g.deny(&Denied{Broker: address, Cause: err, text: fmt.Sprintf("it ends the connection while we log on: user "+
@@ -376,33 +364,31 @@ func (g *Dialer) hungUp(address string, err error) {
 	}
 }
 
-// look runs ask in the background, over a separate connection. If ask returns true, the client is denied as
-// [Dialer.doubt] decides. One such check runs at a time.
-func (g *Dialer) look(address string, ask func(context.Context, string) bool, format, property string) {
+// startProbe runs ask in the background and calls denyIfRepeated if it returns true. One probe runs at a time.
+func (g *Dialer) startProbe(address string, ask func(context.Context, string) bool, format, property string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.looks.looking || time.Since(g.looks.looked) < lookEvery || g.life.Err() != nil {
+	if g.probes.looking || time.Since(g.probes.looked) < probeInterval || g.ctx.Err() != nil {
 		return
 	}
-	g.looks.looking = true
+	g.probes.looking = true
 	go func() {
 		defer guard.Recover(nil, "a question to a broker that does not answer", nil)
-		ctx, cancel := context.WithTimeout(g.life, lookTime)
+		ctx, cancel := context.WithTimeout(g.ctx, probeTimeout)
 		defer cancel()
 		yes := ask(ctx, address)
 		g.mu.Lock()
-		g.looks.looking, g.looks.looked = false, time.Now()
+		g.probes.looking, g.probes.looked = false, time.Now()
 		g.mu.Unlock()
 		if yes {
 			d := &Denied{Broker: address, text: fmt.Sprintf(format, g.access.named(property))}
-			g.doubt("tcp", d, d)
+			g.denyIfRepeated("tcp", d, d)
 		}
 	}()
 }
 
-// offered is what a broker says of its mechanisms, for a message.
 func (g *Dialer) offered(address string) string {
-	ctx, cancel := context.WithTimeout(g.life, lookTime)
+	ctx, cancel := context.WithTimeout(g.ctx, probeTimeout)
 	defer cancel()
 	if _, names := g.access.mechanisms(ctx, address); len(names) > 0 {
 		return ", only " + strings.Join(names, ", ")
@@ -417,31 +403,31 @@ const (
 	keySASLAuthenticate = 36
 )
 
-// OnBrokerRead is called by the client with every answer: the first one after the handshakes shows that the broker
-// has accepted the logon.
+// OnBrokerRead is called by the client with every response: the first one after the handshakes means that the logon
+// was accepted.
 func (g *Dialer) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
 	switch {
 	case key == keySASLHandshake || key == keyAPIVersions || key == keySASLAuthenticate:
 	case err == nil:
 		g.mu.Lock()
-		// One broker that is away does not bar the way to the others.
-		g.logons, g.reach.barred, g.denial.now = logons{let: true}, time.Time{}, nil
+		// One broker that is away does not block the others.
+		g.logons, g.reach.barred, g.denial.current = logons{accepted: true}, time.Time{}, nil
 		g.mu.Unlock()
 		g.outages.found(g.log, broker)
 	case g.access.sasl == nil && broken(err):
-		g.look(addressOf(broker), g.access.wantsSASL, "expected no SASL, and it wants one: set %s to SASL_SSL (or "+
-			"SASL_PLAINTEXT), sasl.mechanism and sasl.jaas.config", "security.protocol")
+		g.startProbe(addressOf(broker), g.access.wantsSASL,
+			"expected no SASL, and it wants one: set %s to SASL_SSL (or "+
+				"SASL_PLAINTEXT), sasl.mechanism and sasl.jaas.config", "security.protocol")
 	}
 }
 
-// OnClientClosed ends what the dialer has under way.
-func (g *Dialer) OnClientClosed(*kgo.Client) { g.end() }
+// OnClientClosed cancels the dialer.
+func (g *Dialer) OnClientClosed(*kgo.Client) { g.cancel() }
 
-// Dial connects to a broker, without logging on. What fails is in the error alone; log is what key stores and proxies
-// write to.
+// Dial connects to a broker without SASL and logs nothing; log is for key stores and proxies.
 func (a *Access) Dial(ctx context.Context, log *slog.Logger, network, address string) (net.Conn, error) {
 	g := NewDialer(a, nil, log)
-	defer g.end()
+	defer g.cancel()
 	g.log = slog.New(slog.DiscardHandler)
 	return g.dial(ctx, network, address)
 }

@@ -37,13 +37,16 @@ func TestDialersPatience(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				nobody := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("nobody") }
-				g := NewDialer(&Access{connectBy: nobody, connect: time.Second,
+				refuseAll := func(context.Context, string, string) (net.Conn, error) {
+					return nil,
+						errors.New("nobody")
+				}
+				g := NewDialer(&Access{connectBy: refuseAll, connect: time.Second,
 					sasl:  plain.Auth{User: "u", Pass: "p"}.AsMechanism(),
 					named: func(name string) string { return name }}, nil, nil)
-				defer g.end()
-				var told []error
-				g.OnDenied(func(err error) { told = append(told, err) })
+				defer g.cancel()
+				var denials []error
+				g.OnDenied(func(err error) { denials = append(denials, err) })
 				conn, other := net.Pipe()
 				defer conn.Close()
 				defer other.Close()
@@ -52,18 +55,18 @@ func TestDialersPatience(t *testing.T) {
 				}
 				g.OnBrokerConnect(broker, 0, conn, c.err)
 				for _, wait := range c.waits {
-					if len(told) > 0 {
-						t.Fatalf("denied too early: %v", told)
+					if len(denials) > 0 {
+						t.Fatalf("denied too early: %v", denials)
 					}
 					time.Sleep(wait)
 					g.OnBrokerConnect(broker, 0, conn, c.err)
 				}
-				if len(told) != 1 || g.standing() == nil {
-					t.Fatalf("expected to be denied once, found %v", told)
+				if len(denials) != 1 || g.activeDenial() == nil {
+					t.Fatalf("expected to be denied once, found %v", denials)
 				}
-				time.Sleep(denialLasts)
-				if err := g.standing(); err != nil {
-					t.Errorf("expected another try after %v, found %v", denialLasts, err)
+				time.Sleep(denialTime)
+				if err := g.activeDenial(); err != nil {
+					t.Errorf("expected another try after %v, found %v", denialTime, err)
 				}
 			})
 		})
@@ -71,7 +74,7 @@ func TestDialersPatience(t *testing.T) {
 	t.Run("let in between", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			g := NewDialer(nil, nil, nil)
-			defer g.end()
+			defer g.cancel()
 			conn, other := net.Pipe()
 			defer conn.Close()
 			defer other.Close()
@@ -80,7 +83,7 @@ func TestDialersPatience(t *testing.T) {
 				g.OnBrokerConnect(broker, 0, conn, kerr.SaslAuthenticationFailed)
 				time.Sleep(3 * time.Second)
 			}
-			if err := g.standing(); err != nil {
+			if err := g.activeDenial(); err != nil {
 				t.Errorf("expected that brokers which let the client in go before, found %v", err)
 			}
 		})

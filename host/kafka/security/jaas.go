@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// jaasModule is the one login module of a sasl.jaas.config.
+// jaasModule is the login module of a sasl.jaas.config.
 type jaasModule struct {
 	class   string
 	flag    string
@@ -22,9 +22,8 @@ func (m jaasModule) String() string { return m.class }
 // GoString is String, so that %#v shows no password either.
 func (m jaasModule) GoString() string { return m.class }
 
-// parseJAAS reads a sasl.jaas.config as Kafka's client does: words as Java's StreamTokenizer cuts them, then CLASS FLAG
-// NAME=VALUE …; and nothing after it. Errors say what was expected and at which character, and never quote the text,
-// which holds the password.
+// parseJAAS parses a sasl.jaas.config as Kafka does, with the tokens of Java's StreamTokenizer: CLASS FLAG NAME=VALUE
+// …; Errors never quote the text, which has the password.
 func parseJAAS(text string) (jaasModule, error) {
 	t := &jaasTokens{text: text}
 	m := jaasModule{options: map[string]string{}}
@@ -53,7 +52,7 @@ func parseJAAS(text string) (jaasModule, error) {
 	return m, nil
 }
 
-// LoginOptions are the values of the options of a login module; !ok: the text is no line of a sasl.jaas.config.
+// LoginOptions returns the option values of a login module; !ok: the text is no sasl.jaas.config.
 func LoginOptions(text string) (values []string, ok bool) {
 	m, err := parseJAAS(text)
 	if err != nil {
@@ -62,7 +61,6 @@ func LoginOptions(text string) (values []string, ok bool) {
 	return slices.Collect(maps.Values(m.options)), true
 }
 
-// readOptions reads NAME=VALUE up to the semicolon.
 func (t *jaasTokens) readOptions(options map[string]string) error {
 	for {
 		name, err := t.next()
@@ -113,7 +111,7 @@ type jaasToken struct {
 
 func (t jaasToken) is(sign rune) bool { return t.kind == jaasSign && t.sign == sign }
 
-// jaasTokens cuts text as java.io.StreamTokenizer with // and /* comments, and -, _ and $ as letters.
+// jaasTokens splits text like java.io.StreamTokenizer with // and /* comments, and -, _ and $ as letters.
 type jaasTokens struct {
 	text string
 	pos  int // in bytes
@@ -173,7 +171,6 @@ func (t *jaasTokens) next() (jaasToken, error) {
 	}
 }
 
-// Characters that begin a number, and go on with a word.
 func isDigit(r rune) bool { return r >= '0' && r <= '9' || r == '.' || r == '-' }
 
 func isLetter(r rune) bool {
@@ -190,7 +187,7 @@ func (t *jaasTokens) bare() string {
 	}
 }
 
-// number is the longest run of digits, which is no value to Kafka; a - or . that no digit follows is a sign.
+// number skips digits, which are no value to Kafka; a - or . without a digit is a sign.
 func (t *jaasTokens) number(start int) jaasToken {
 	digits := false
 	first, _ := t.peek()
@@ -208,7 +205,6 @@ func (t *jaasTokens) number(start int) jaasToken {
 	return jaasToken{kind: jaasNumber, at: start}
 }
 
-// comment passes over /* … */, or // or a single / to the end of the line.
 func (t *jaasTokens) comment() error {
 	start := t.at + 1
 	t.take()
@@ -231,7 +227,7 @@ func (t *jaasTokens) comment() error {
 	}
 }
 
-// quoted reads up to the same quote. Java ends it at a line's end without a word; here that is an error.
+// quoted reads up to the same quote. Java silently ends it at the line's end; here that is an error.
 func (t *jaasTokens) quoted() (string, error) {
 	start := t.at + 1
 	quote := t.take()
@@ -251,7 +247,7 @@ func (t *jaasTokens) quoted() (string, error) {
 	}
 }
 
-// escaped is what follows a backslash in quotes: up to three octal digits, a letter as in C, or the character itself.
+// escaped parses an escape: up to three octal digits, a letter as in C, or the character itself.
 func (t *jaasTokens) escaped() rune {
 	r := t.take()
 	if r >= '0' && r <= '7' {

@@ -7,8 +7,8 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// Live is what a configuration learns after it was made: what its secrets are now, and its logger. The zero value knows
-// neither. Safe for use by several goroutines.
+// Live holds what changes after a configuration was created: its secrets and its logger. It is safe for concurrent
+// use.
 type Live struct {
 	of *Live // that of the configuration that this one was made of; nil: none
 
@@ -17,17 +17,16 @@ type Live struct {
 	log     *slog.Logger
 }
 
-// Next is for a configuration that is made of this one's: what it does not know itself it has from here. l may be nil.
+// Next returns a Live for a derived configuration, which falls back to l. l may be nil.
 func (l *Live) Next() *Live { return &Live{of: l} }
 
-// Follow sets what says which value a property has now, by its whole name; !ok: the one that was given.
+// Follow sets a function that returns the current value of a property by its whole name.
 func (l *Live) Follow(current func(name string) (string, bool)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.current = current
 }
 
-// now is the value that a property has now; !ok: the one that was given.
 func (l *Live) now(name string) (string, bool) {
 	l.mu.Lock()
 	current := l.current
@@ -46,14 +45,12 @@ func (l *Live) now(name string) (string, bool) {
 	return "", false
 }
 
-// logTo sets the logger of key stores and proxies, which are made before the configuration has one.
 func (l *Live) logTo(log *slog.Logger) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.log = log
 }
 
-// logger is for what is made before the configuration has a logger.
 func (l *Live) logger() *slog.Logger {
 	return slog.New(lateHandler{l, func(h slog.Handler) slog.Handler { return h }})
 }

@@ -11,59 +11,56 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Outages says of one cluster which brokers are away: a line when one cannot be reached, another when it answers again,
-// however many clients there are and however often they try. Safe for use by several goroutines.
+// Outages logs once when a broker of a cluster becomes unreachable and once when it is back, for all clients. It is
+// safe for concurrent use.
 type Outages struct {
-	some atomic.Bool // any is away: every answer asks
-	mu   sync.Mutex
-	away map[int32]*absence // by the broker's number
-	last time.Time          // when one was back
-	was  absence            // of the one that was back then
+	anyAway    atomic.Bool // any is away: every answer asks
+	mu         sync.Mutex
+	away       map[int32]*outage // by the broker's number
+	last       time.Time         // when one was back
+	lastOutage outage            // of the one that was back then
 }
 
-// absence is of one broker.
-type absence struct {
+type outage struct {
 	address string
 	since   time.Time
 }
 
-// settling is how long what is said of a broker stands: a try that began before the broker was back may fail after it,
-// and an answer that was sent before the broker was lost may be read after it, by a client that runs late.
-const settling = 2 * time.Second
+// settleTime is how long a state is kept: late failures and responses of slow clients may be from before.
+const settleTime = 2 * time.Second
 
-// anyBroker is the number under which the brokers of bootstrap.servers are away, which the client asks while it knows
-// no others.
+// anyBroker stands for bootstrap.servers, used while the client knows no brokers.
 const anyBroker = -1
 
 func addressOf(b kgo.BrokerMetadata) string {
 	return net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 }
 
-// lost notes that a broker cannot be reached, or ends connections while they begin; took is how long the try took.
-func (o *Outages) lost(log *slog.Logger, b kgo.BrokerMetadata, took time.Duration, err error) {
+// lost records that a broker cannot be reached; the try took elapsed.
+func (o *Outages) lost(log *slog.Logger, b kgo.BrokerMetadata, elapsed time.Duration, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	number := max(b.NodeID, anyBroker)
-	if began := time.Now().Add(-took); began.Before(o.last.Add(settling)) {
+	if began := time.Now().Add(-elapsed); began.Before(o.last.Add(settleTime)) {
 		return // a later try says so of one that is away again
 	}
 	if o.away[number] != nil || number == anyBroker && len(o.away) > 0 {
 		return
 	}
 	if o.away == nil {
-		o.away = map[int32]*absence{}
+		o.away = map[int32]*outage{}
 	}
-	o.some.Store(true)
-	if nobody := o.away[anyBroker]; nobody != nil { // no broker has answered since: that is said, and now has a number
+	o.anyAway.Store(true)
+	// no broker has answered since: that is said, and now has a number
+	if anonymous := o.away[anyBroker]; anonymous != nil {
 		delete(o.away, anyBroker)
-		o.away[number] = nobody
+		o.away[number] = anonymous
 		return
 	}
-	o.away[number] = &absence{addressOf(b), time.Now()}
+	o.away[number] = &outage{addressOf(b), time.Now()}
 	log.Warn("kafka: a broker is away, and is asked again until it is back", "broker", addressOf(b), "error", err)
 }
 
-// found notes that a broker has answered.
 func (o *Outages) found(log *slog.Logger, b kgo.BrokerMetadata) {
 	if !o.any() {
 		return
@@ -73,40 +70,39 @@ func (o *Outages) found(log *slog.Logger, b kgo.BrokerMetadata) {
 	now := time.Now()
 	for _, number := range []int32{b.NodeID, anyBroker} { // one that answers is enough to start from
 		was := o.away[number]
-		if was == nil || now.Sub(was.since) < settling {
+		if was == nil || now.Sub(was.since) < settleTime {
 			continue
 		}
 		delete(o.away, number)
-		o.last, o.was = now, *was
+		o.last, o.lastOutage = now, *was
 		log.Info("kafka: a broker is back", "broker", was.address, "after", now.Sub(was.since).Round(time.Millisecond))
 	}
-	o.some.Store(len(o.away) > 0)
+	o.anyAway.Store(len(o.away) > 0)
 }
 
-// any tells whether a broker is away.
-func (o *Outages) any() bool { return o.some.Load() }
+func (o *Outages) any() bool { return o.anyAway.Load() }
 
-// Lately tells whether a broker is away, or was a moment ago: what clients have to say of it comes late.
+// Lately reports whether a broker is, or was within a minute, unreachable.
 func (o *Outages) Lately() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.away) > 0 || time.Since(o.last) < time.Minute
 }
 
-// Since returns the address of a broker that is away, or was at some time since begin, and for how long; "": none was.
+// Since returns the broker with the longest outage since begin and its duration, "" for none.
 func (o *Outages) Since(begin time.Time) (address string, lasted time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	within := func(a absence, until time.Time) {
+	within := func(a outage, until time.Time) {
 		if a.since.Before(begin) {
 			a.since = begin
 		}
-		if took := until.Sub(a.since); took > lasted {
-			address, lasted = a.address, took
+		if elapsed := until.Sub(a.since); elapsed > lasted {
+			address, lasted = a.address, elapsed
 		}
 	}
 	if o.last.After(begin) {
-		within(o.was, o.last)
+		within(o.lastOutage, o.last)
 	}
 	for _, a := range o.away {
 		within(*a, time.Now())

@@ -22,7 +22,7 @@ func TestOutages(t *testing.T) {
 		*Outages
 		log *slog.Logger
 	}
-	lost := func(w world, b kgo.BrokerMetadata, took time.Duration) { w.lost(w.log, b, took, refused) }
+	lost := func(w world, b kgo.BrokerMetadata, elapsed time.Duration) { w.lost(w.log, b, elapsed, refused) }
 	found := func(w world, b kgo.BrokerMetadata) { w.found(w.log, b) }
 	for _, c := range []struct {
 		name   string

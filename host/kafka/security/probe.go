@@ -12,23 +12,19 @@ import (
 	"github.com/culvert-project/culvert/host/keystore"
 )
 
-// What follows asks a broker over a connection of its own what it speaks. A broker that is spoken to in the wrong way
-// ends the connection, and so does one that is being stopped: the difference shows when it is spoken to in the other
-// way. Nothing secret is sent for that.
+// Probes use separate connections and send no secrets. A broker that is stopping closes connections like one that
+// expects another protocol; only a try with the other protocol tells them apart.
 
-// speaksTLS tells whether a port answers TLS.
 func (a *Access) speaksTLS(ctx context.Context, address string) bool {
 	conn, err := a.connectBy(ctx, "tcp", address)
 	if err != nil {
 		return false
 	}
 	defer conn.Close()
-	// Whose certificate it is does not matter: nothing is said on this connection.
 	err = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(ctx)
 	return err == nil || keystore.ClassOf(err) == keystore.Alert
 }
 
-// plainKafka tells whether a port answers Kafka without TLS.
 func (a *Access) plainKafka(ctx context.Context, address string) bool {
 	conn, err := a.connectBy(ctx, "tcp", address)
 	if err != nil {
@@ -39,9 +35,8 @@ func (a *Access) plainKafka(ctx context.Context, address string) bool {
 	return err == nil
 }
 
-// wantsSASL reports whether a broker has SASL mechanisms and closes connections that send other requests before
-// authentication. Mechanisms alone prove nothing: kfake has some and requires none. A broker that is killed closes
-// connections, too, so both are checked twice.
+// wantsSASL reports whether a broker has SASL mechanisms and closes unauthenticated connections. Both are checked
+// twice: kfake has mechanisms without requiring them, and a killed broker closes connections.
 func (a *Access) wantsSASL(ctx context.Context, address string) bool {
 	for range 2 {
 		if has, _ := a.mechanisms(ctx, address); !has || !a.closesOnMetadata(ctx, address) {
@@ -59,12 +54,11 @@ func (a *Access) closesOnMetadata(ctx context.Context, address string) bool {
 	}
 	defer conn.Close()
 	request := kmsg.NewPtrMetadataRequest()
-	request.Version, request.Topics = 4, []kmsg.MetadataRequestTopic{} // none; nil is all
+	request.Version, request.Topics = 4, []kmsg.MetadataRequestTopic{} // ctx; nil is all
 	_, err = exchange[*kmsg.MetadataResponse](ctx, conn, request)
 	return err != nil && broken(err)
 }
 
-// connected is a connection as the client has it, before anybody logs on.
 func (a *Access) connected(ctx context.Context, address string) (net.Conn, error) {
 	conn, err := a.connectBy(ctx, "tcp", address)
 	if err != nil || a.tls == nil {
@@ -78,7 +72,6 @@ func (a *Access) connected(ctx context.Context, address string) (net.Conn, error
 	return secure, nil
 }
 
-// secured is a connection with TLS, whose handshake is to come.
 func (a *Access) secured(conn net.Conn, address string) *tls.Conn {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -87,7 +80,7 @@ func (a *Access) secured(conn net.Conn, address string) *tls.Conn {
 	return tls.Client(conn, keystore.ForHost(a.tls, host))
 }
 
-// mechanisms asks for an unknown mechanism: brokers answer with the list of those that they have.
+// mechanisms requests an unknown mechanism: brokers respond with their list.
 func (a *Access) mechanisms(ctx context.Context, address string) (wanted bool, names []string) {
 	conn, err := a.connected(ctx, address)
 	if err != nil {
@@ -103,7 +96,6 @@ func (a *Access) mechanisms(ctx context.Context, address string) (wanted bool, n
 	return len(response.SupportedMechanisms) > 0, response.SupportedMechanisms
 }
 
-// exchange sends a request of an inflexible version and returns the answer.
 func exchange[R kmsg.Response](ctx context.Context, conn net.Conn, request kmsg.Request) (R, error) {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()

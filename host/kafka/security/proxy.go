@@ -30,8 +30,7 @@ type Proxy struct {
 	route      *route.Route
 }
 
-// dial connects by the proxy. Where the proxy refuses for good, and the files with what it is shown have changed since,
-// it is asked once more with their new content.
+// dial retries once with new credentials if the proxy rejects the old ones and their files have changed.
 func (p *Proxy) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	p.mu.Lock()
 	r := p.route
@@ -47,8 +46,7 @@ func (p *Proxy) dial(ctx context.Context, network, address string) (net.Conn, er
 	return again.DialContext(ctx, network, address)
 }
 
-// renewed is another route than the old one, of secrets as they are now; nil where they are what they were, or make no
-// route.
+// renewed returns a route with changed secrets, nil if they are unchanged or invalid.
 func (p *Proxy) renewed(old *route.Route) *route.Route {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -79,7 +77,6 @@ func (p *Proxy) renewed(old *route.Route) *route.Route {
 	return made
 }
 
-// shown is a digest of what is shown to proxies and token services, files included.
 func shown(properties map[string]string) (digest [sha256.Size]byte) {
 	all := sha256.New()
 	for _, short := range []string{route.NameUser, route.NamePassword, route.NameTokenClientID, route.NameTokenSecret} {
@@ -92,10 +89,8 @@ func shown(properties map[string]string) (digest [sha256.Size]byte) {
 	return [sha256.Size]byte(all.Sum(nil))
 }
 
-// proxyPrefix begins the settings of the proxy before the brokers.
 const proxyPrefix = "kafka.proxy."
 
-// proxyNames are the settings by the short names of package route.
 var proxyNames = map[string]string{
 	route.NameType: "type", route.NameAddress: "address", route.NameUser: "user", route.NamePassword: "password",
 	route.NameLocationID: "location.id", route.NameAddressMap: "address.map",
@@ -105,8 +100,8 @@ var proxyNames = map[string]string{
 	route.NameServiceKey: "service.key", route.NameOutage: "outage.ms",
 }
 
-// RouteSettings are what a worker's properties say about the route to its brokers; VCAP_SERVICES is taken from the
-// environment. The outage is left out: a client has many connections, and keeps count over all of them.
+// RouteSettings returns the settings of the route to the brokers, without the outage time, which counts over all
+// connections.
 func RouteSettings(properties map[string]string) (s route.Settings, outage time.Duration, err error) {
 	vcap, unread := btp.Environment()
 	text := func(short string) string { return strings.TrimSpace(properties[proxyPrefix+proxyNames[short]]) }
@@ -130,8 +125,7 @@ func RouteSettings(properties map[string]string) (s route.Settings, outage time.
 	return s, outage, nil
 }
 
-// NewProxy is what kafka.proxy.* of a worker's properties ask for, with the map of addresses; nil: nothing stands
-// before the brokers. The error is, or wraps, a [setting.Problem].
+// NewProxy creates the proxy of kafka.proxy.* properties, nil for none. The error wraps a [setting.Problem].
 func NewProxy(properties map[string]string, bootstrap []string, live *Live) (*Proxy, error) {
 	s, outage, err := RouteSettings(properties)
 	if err != nil {

@@ -86,7 +86,7 @@ func TestOneBrokerAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		barred := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("barred") }
 		g := NewDialer(&Access{connectBy: barred, proxied: true, outage: time.Minute, connect: time.Second}, nil, nil)
-		defer g.end()
+		defer g.cancel()
 		dial := func() (isDenied bool) {
 			_, err := g.dial(t.Context(), "tcp", "broker:9092")
 			denied := (*Denied)(nil)
@@ -112,7 +112,7 @@ func TestIdleIsNoOutage(t *testing.T) {
 		barred := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("barred") }
 		g := NewDialer(&Access{connectBy: barred, proxied: true, outage: 90 * time.Second, connect: time.Second},
 			nil, nil)
-		defer g.end()
+		defer g.cancel()
 		var found []bool
 		for _, pause := range []time.Duration{0, 5 * time.Minute, 50 * time.Second, 41 * time.Second} {
 			time.Sleep(pause)

@@ -9,15 +9,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Login modules that a sasl.jaas.config may name, by mechanism.
 const (
 	plainModule = "org.apache.kafka.common.security.plain.PlainLoginModule"
 	scramModule = "org.apache.kafka.common.security.scram.ScramLoginModule"
 	oauthModule = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
 )
 
-// logonError is in errors of credentials that cannot be used as they are: nothing is sent, and trying again is of no
-// use.
+// logonError marks unusable credentials: nothing is sent, and retrying is useless.
 type logonError struct{ problem error }
 
 func (e *logonError) Error() string { return e.problem.Error() }
@@ -30,7 +28,6 @@ func (s settings) wrongLogon(name, format string, args ...any) error {
 	return &logonError{s.fault(name, format, args...)}
 }
 
-// jaas is the login module as it stands now.
 func (s settings) jaas(class string) (jaasModule, error) {
 	m, err := parseJAAS(s.now("sasl.jaas.config"))
 	switch {
@@ -69,7 +66,6 @@ func (s settings) user(class string) (saslUser, error) {
 		nil
 }
 
-// Options of login modules.
 var (
 	plainOptions = setting.NewTable(option("username", wit.KindString), option("password", wit.KindPassword))
 	scramOptions = setting.NewTable(option("username", wit.KindString), option("password", wit.KindPassword),
@@ -80,8 +76,7 @@ func option(name string, kind wit.SettingKind) wit.ConfigKey {
 	return wit.ConfigKey{Name: name, Kind: kind}
 }
 
-// checkOptions refuses options of a login module that would be passed over, and values that cannot be, which it does
-// not show.
+// checkOptions rejects unknown options and invalid values without quoting them.
 func (s settings) checkOptions(m jaasModule, known *setting.Table) error {
 	for _, name := range slices.Sorted(maps.Keys(m.options)) {
 		spec, ok := known.Find(name)

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Given is a property of security.protocol, ssl.* or sasl.* as the user gave it.
+// Given is a security property as the user specified it.
 type Given struct {
 	// Name is the whole name: producer.override.sasl.jaas.config.
 	Name string
@@ -26,25 +26,18 @@ func (g Given) String() string { return g.Name }
 // GoString is String.
 func (g Given) GoString() string { return g.Name }
 
-// property is one of security.protocol, ssl.* or sasl.*, declared for all kinds of clients and with
-// every prefix.
 type property struct {
-	name  string
-	kind  wit.SettingKind
-	rules []wit.Rule
-	// initial is the default, "" for none.
+	name    string
+	kind    wit.SettingKind
+	rules   []wit.Rule
 	initial string
-	// doc says what it is, for the reference of a worker's settings; "" where idle or refused.
-	doc string
-	// check says why a value is wrong where kind and rules cannot; nil: they can.
-	check func(value string) error
-	// refuse is why it cannot be had.
+	doc     string
+	// check returns why a value is wrong beyond kind and rules; may be nil.
+	check  func(value string) error
 	refuse string
-	// idle: known, without effect here.
-	idle bool
+	idle   bool
 }
 
-// spec declares the property under the name that the user gave it.
 func (s *property) spec(name string) wit.ConfigKey {
 	spec := wit.ConfigKey{Name: name, Kind: s.kind, Importance: wit.Low, Documentation: s.doc, Rules: s.rules}
 	if s.initial != "" {
@@ -53,7 +46,7 @@ func (s *property) spec(name string) wit.ConfigKey {
 	return spec
 }
 
-// wrong says what is wrong with a value, in Kafka Connect's words, "" if nothing. Passwords and keys are not shown.
+// wrong returns why a value is wrong, in Kafka Connect's words, without quoting passwords and keys.
 func (s *property) wrong(name, value string) string {
 	spec := s.spec(name)
 	if text := (setting.Check{}).Value(&spec, value); text != "" || s.check == nil {
@@ -68,12 +61,10 @@ func (s *property) wrong(name, value string) string {
 	return ""
 }
 
-// built is a property that Kafka's Java clients and this one understand.
 func built(name string, kind wit.SettingKind, doc string, rules ...wit.Rule) property {
 	return property{name: name, kind: kind, doc: doc, rules: rules}
 }
 
-// checked is a property whose values a function checks in addition to kind and rules.
 func (s property) checked(check func(value string) error) property {
 	s.check = check
 	return s
@@ -91,8 +82,7 @@ const (
 	noProviders   = "there are no Java security providers"
 )
 
-// properties are all such properties of Kafka 4.3's clients, without a prefix, in the order of the reference. They
-// are the same for every kind of client.
+// properties are Kafka 4.3's security properties without a prefix, in the order of the reference.
 var properties = []property{
 	{name: "security.protocol", initial: "PLAINTEXT", doc: "How brokers are spoken to.",
 		rules: []wit.Rule{setting.Allowed("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")}},
@@ -125,7 +115,6 @@ var properties = []property{
 
 	built("sasl.mechanism", wit.KindString, mechanisms+".").checked(knownMechanism),
 	built("sasl.jaas.config", wit.KindPassword, "The login module with user and password, as Java's JAAS has it."),
-	// What it may name depends on the mechanism, see sasl.go.
 	built("sasl.login.callback.handler.class", wit.KindClass, "Where tokens of OAUTHBEARER come from."),
 	notBuilt("sasl.client.callback.handler.class", noJavaClasses),
 	notBuilt("sasl.login.class", noJavaClasses),
@@ -173,7 +162,6 @@ var properties = []property{
 	notBuilt("sasl.oauthbearer.assertion.template.file", noAssertions),
 }
 
-// byName are properties by name.
 var byName = func() map[string]*property {
 	byName := make(map[string]*property, len(properties))
 	for i := range properties {
@@ -182,16 +170,16 @@ var byName = func() map[string]*property {
 	return byName
 }()
 
-// Property is one of Kafka's properties about security, without a prefix.
+// Property is a security property of Kafka without a prefix.
 type Property struct {
 	Name string
-	// Idle: it is known and changes nothing.
+	// Idle: it has no effect.
 	Idle bool
-	// Refused is why it cannot be had; "" otherwise.
+	// Refused says why it is not supported; "" otherwise.
 	Refused string
 }
 
-// Properties are all that are understood, in the order of the reference.
+// Properties returns all supported properties in the order of the reference.
 func Properties() (known []Property) {
 	for _, p := range properties {
 		known = append(known, Property{p.name, p.idle, p.refuse})
@@ -199,9 +187,8 @@ func Properties() (known []Property) {
 	return known
 }
 
-// Settings are the declarations of security.protocol, ssl.* and sasl.* as far as they have an effect, in the
-// order of the reference. They hold without a prefix, for all of a worker's clients, and after producer., consumer.,
-// admin. and those of connectors alike. [Check] and [New] check their values further.
+// Settings returns the declarations of properties with an effect, for any prefix. [Check] and [New] check their
+// values further.
 func Settings() []wit.ConfigKey {
 	var specs []wit.ConfigKey
 	for i := range properties {
@@ -215,13 +202,13 @@ func Settings() []wit.ConfigKey {
 const noAssertions = "tokens by JWT assertion are not built: client credentials (clientId, " +
 	"clientSecret) and token files are"
 
-// Concerns tells whether a name without a prefix is about security, known or not.
+// Concerns reports whether a name without a prefix is about security, known or not.
 func Concerns(name string) bool {
 	return strings.HasPrefix(name, "ssl.") || strings.HasPrefix(name, "sasl.") || strings.HasPrefix(name, "security.")
 }
 
-// Check tells whether a property of that name, without a prefix, has an effect: with a warning where it has none, and
-// an error, a [setting.Problem], where it cannot be had or its value is wrong. A warning without a text is none.
+// Check reports whether a property without prefix has an effect, with a warning if not, or a [setting.Problem]. A
+// warning without a text is none.
 func Check(name string, given Given) (effective bool, warns setting.Problem, err error) {
 	rule, known := byName[name]
 	problem := setting.Problem{Setting: given.Name, Code: setting.CodeUnsupported}
@@ -248,7 +235,6 @@ func Check(name string, given Given) (effective bool, warns setting.Problem, err
 	return true, warns, nil
 }
 
-// unknown is the text for a name that is none of the declared ones.
 func unknown(name string) string {
 	var t setting.Table
 	for _, known := range slices.Sorted(maps.Keys(byName)) {
@@ -257,24 +243,19 @@ func unknown(name string) string {
 	return setting.Unknown(t.Nearest(name))
 }
 
-// settings are what one kind of client has, for it to be made something of.
 type settings struct {
-	// ctx ends the reading of key stores.
 	ctx   context.Context
 	given map[string]Given
-	// prefix is for the names of properties that are missing: none, since what is given for all clients holds for this
-	// kind, too.
+	// prefix is for names of missing properties; empty, since common properties apply too.
 	prefix string
 	live   *Live
 }
 
-// text is the value of a property; "" where it is not given.
 func (s settings) text(name string) string { return s.given[name].Value }
 
-// has tells whether a property is given, be it empty.
+// has reports whether a property is set, even to "".
 func (s settings) has(name string) bool { _, ok := s.given[name]; return ok }
 
-// named is how the user calls a property.
 func (s settings) named(name string) string {
 	if g, ok := s.given[name]; ok {
 		return g.Name
@@ -282,7 +263,7 @@ func (s settings) named(name string) string {
 	return s.prefix + name
 }
 
-// now is the value as it is at this time, where the user has it from a file that may have changed since.
+// now returns the current value, which may come from a changed file.
 func (s settings) now(name string) string {
 	g := s.given[name]
 	if value, ok := s.live.now(g.Name); ok {

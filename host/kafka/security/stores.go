@@ -12,7 +12,6 @@ import (
 	"github.com/culvert-project/culvert/host/keystore"
 )
 
-// storeFields are Kafka's names of what package keystore calls otherwise.
 var storeFields = map[string]string{
 	"keystore." + keystore.FieldKeyPassword: "ssl.key.password",
 	"keystore." + keystore.FieldPEM:         "ssl.keystore.key",
@@ -22,11 +21,10 @@ var storeFields = map[string]string{
 	keystore.FieldHostCheck:                 "ssl.endpoint.identification.algorithm",
 }
 
-// storeTexts are in the place of files.
 var storeTexts = map[string]string{"ssl.keystore.location": "ssl.keystore.key",
 	"ssl.truststore.location": "ssl.truststore.certificates"}
 
-// stores are what is said about keys and certificates, by Kafka's rules: PEM texts and files exclude each other.
+// stores applies Kafka's rules for keys and certificates: PEM texts and files exclude each other.
 func (s settings) stores() (keystore.Options, error) {
 	o := keystore.Options{Context: s.ctx, Protocol: s.text("ssl.protocol"), Logger: s.live.logger(),
 		Name: func(field string) string {
@@ -42,7 +40,7 @@ func (s settings) stores() (keystore.Options, error) {
 	o.SkipHostCheck = s.has("ssl.endpoint.identification.algorithm") &&
 		s.text("ssl.endpoint.identification.algorithm") == ""
 	if s.has("ssl.enabled.protocols") {
-		// Java's own list of versions goes before the context's, which then only has to be one that there is.
+		// Java prefers its list of versions to the context's, which must only be valid.
 		o.Protocol = ""
 		switch strings.ToUpper(s.text("ssl.protocol")) {
 		case "SSL", "TLS", "", "TLSV1.2", "TLSV1.3":
@@ -104,7 +102,7 @@ func (s settings) trustLocation() (*keystore.Location, error) {
 	return l, nil
 }
 
-// isPEM: texts in a setting are PEM, and where a type is given it must say so, as in Kafka.
+// isPEM: as in Kafka, texts must be PEM, and a type must say so.
 func (s settings) isPEM(name string) error {
 	if t := s.text(name); t != "" && !strings.EqualFold(t, "PEM") {
 		return s.fault(name, "expected PEM, since key and certificates stand in settings, found %q", t)
@@ -112,7 +110,6 @@ func (s settings) isPEM(name string) error {
 	return nil
 }
 
-// tls is the configuration of connections.
 func (s settings) tls(o keystore.Options) (*tls.Config, error) {
 	config, err := keystore.ClientTLS(o)
 	if err != nil {
@@ -131,10 +128,8 @@ func (s settings) tls(o keystore.Options) (*tls.Config, error) {
 	return config, nil
 }
 
-// ClientTLS is the configuration of TLS that `ssl.*` properties ask for, for a service other than a broker that takes
-// them by Kafka's names, such as a schema registry: for connections to one host at a time, a name or an IP address
-// without a port. given has their names from `ssl.` on; prefix is what stands in front of them where the user gave
-// them, for errors. ctx ends the reading of key stores.
+// ClientTLS returns the TLS configuration of `ssl.*` properties for one host that is not a broker, such as a schema
+// registry. prefix precedes their names in errors. ctx cancels reading of key stores.
 func ClientTLS(ctx context.Context, given map[string]string, prefix string,
 	log *slog.Logger) (func(host string) *tls.Config, error) {
 	config, err := serviceTLS(ctx, given, prefix, &Live{log: log}, func(name, why string) error {
@@ -146,8 +141,7 @@ func ClientTLS(ctx context.Context, given map[string]string, prefix string,
 	return func(host string) *tls.Config { return keystore.ForHost(config, host) }, nil
 }
 
-// serviceTLS is what `ssl.*` properties ask for that hold for one service other than a broker: a schema registry, a
-// token service. prefix stands in front of their names where the user gave them; wrong makes the error of a property.
+// serviceTLS is ClientTLS with errors made by wrong.
 func serviceTLS(ctx context.Context, given map[string]string, prefix string, live *Live,
 	wrong func(name, why string) error) (*tls.Config, error) {
 	own := settings{ctx: ctx, given: map[string]Given{}, live: live, prefix: prefix}

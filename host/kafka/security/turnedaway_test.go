@@ -30,8 +30,8 @@ func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	a, _, err := New(t.Context(), Options{Given: given, Live: &Live{}})
 	require.NoError(t, err)
 	g := NewDialer(a, nil, nil)
-	defer g.end()
-	g.logons.let = true // a client that worked until now
+	defer g.cancel()
+	g.logons.accepted = true // a client that worked until now
 	show := func() string {
 		_, message, err := g.access.sasl.Authenticate(context.Background(), "")
 		require.NoError(t, err)

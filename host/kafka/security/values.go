@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// enabledProtocols are the lowest and the highest of a list of versions by Java's names; 0 and 0 for an empty list.
+// enabledProtocols returns the lowest and highest of Java's version names; zero for an empty list.
 func enabledProtocols(list string) (lowest, highest uint16, err error) {
 	for _, name := range setting.ParseList(list) {
 		var version uint16
@@ -36,8 +36,7 @@ func enabledProtocols(list string) (lowest, highest uint16, err error) {
 	return lowest, highest, nil
 }
 
-// suites are the cipher suites of TLS 1.2 of a list by their standard names, which Java has, too, and the names of
-// those that are insecure.
+// suites returns TLS 1.2 cipher suites by standard name, and the names of insecure ones.
 func suites(list string) (ids []uint16, insecure []string, err error) {
 	known := map[string]*tls.CipherSuite{}
 	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
@@ -76,7 +75,6 @@ func hasTLS13(list string) bool {
 	})
 }
 
-// pemText wants PEM of a kind.
 func pemText(kind string) func(value string) error {
 	return func(v string) error {
 		if v == "" || strings.Contains(v, "-----BEGIN") && strings.Contains(v, kind) {
@@ -86,7 +84,7 @@ func pemText(kind string) func(value string) error {
 	}
 }
 
-// pemLines gives PEM text of one line its lines back: that is how properties often hold it, and Java takes it.
+// pemLines restores line breaks of one-line PEM, which Java accepts in properties.
 func pemLines(text string) string {
 	if strings.Contains(text, "\n") {
 		return text
@@ -99,10 +97,9 @@ func pemLines(text string) string {
 
 var pemBlock = regexp.MustCompile(`(-----BEGIN [^-]+-----)([^-]*)(-----END [^-]+-----)\s*`)
 
-// mechanisms are those of SASL, for messages.
 const mechanisms = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
 
-// knownMechanism takes the names of mechanisms in their own spelling alone, as Kafka does.
+// knownMechanism is case-sensitive, as in Kafka.
 func knownMechanism(v string) error {
 	known := []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"}
 	if !slices.Contains(known, v) {
@@ -121,7 +118,6 @@ func knownSuites(v string) error {
 	return err
 }
 
-// hostNames is how the names in certificates are checked.
 func hostNames(v string) error {
 	if v != "" && !strings.EqualFold(v, "https") {
 		return errors.New("expected https, or nothing")

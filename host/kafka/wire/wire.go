@@ -131,7 +131,7 @@ func Answer[R kmsg.Response](ask func(kmsg.Request) ([]byte, error), request kms
 // and returns the body of its answer, as [Conn.Ask] does. life is how long the broker takes the logon for, 0 where it
 // has no end.
 func LogOn(ctx context.Context, host string, mechanism sasl.Mechanism, ask func(kmsg.Request) ([]byte,
-	error)) (life time.Duration, err error) {
+	error)) (lifetime time.Duration, err error) {
 	handshake := kmsg.NewPtrSASLHandshakeRequest()
 	handshake.Version, handshake.Mechanism = 1, mechanism.Name()
 	shaken, err := Answer[*kmsg.SASLHandshakeResponse](ask, handshake)
@@ -147,7 +147,7 @@ func LogOn(ctx context.Context, host string, mechanism sasl.Mechanism, ask func(
 	}
 	for done := false; ; {
 		if done && len(message) == 0 {
-			return life, nil
+			return lifetime, nil
 		}
 		// Version 1, of brokers from 2.2 on, is the first that tells how long the logon lasts (KIP-368).
 		request := kmsg.NewPtrSASLAuthenticateRequest()
@@ -163,9 +163,9 @@ func LogOn(ctx context.Context, host string, mechanism sasl.Mechanism, ask func(
 			turnAway(mechanism)
 			return 0, err
 		}
-		life = time.Duration(answer.SessionLifetimeMillis) * time.Millisecond
+		lifetime = time.Duration(answer.SessionLifetimeMillis) * time.Millisecond
 		if done {
-			return life, nil
+			return lifetime, nil
 		}
 		if done, message, err = session.Challenge(answer.SASLAuthBytes); err != nil {
 			turnAway(mechanism)

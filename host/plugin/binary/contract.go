@@ -88,17 +88,17 @@ func (m *Module) built() string {
 // part is a mistake, one that is not there at all is not offered.
 func (m *Module) interfaces() (found, missing []string) {
 	for _, i := range interfaces {
-		var lacks []string
+		var absent []string
 		for _, f := range canon.Functions(i) {
 			if name := ExportName(m.Contract, i, f.Name); !m.Has(name) {
-				lacks = append(lacks, name)
+				absent = append(absent, name)
 			}
 		}
 		switch {
-		case len(lacks) == 0:
+		case len(absent) == 0:
 			found = append(found, i)
-		case len(lacks) < len(Functions[i]) || i == wit.InterfacePlugin:
-			missing = append(missing, lacks...)
+		case len(absent) < len(Functions[i]) || i == wit.InterfacePlugin:
+			missing = append(missing, absent...)
 		}
 	}
 	return found, missing

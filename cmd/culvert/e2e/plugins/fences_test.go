@@ -22,13 +22,15 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 	g, _, address := e2etest.Gated(t, odatatest.Options{Rows: rows, PageSize: page}, "/Orders", 10*rows)
 	listen := porttest.Address(t)
 	c := p.Start("run", "--set", "listeners=http://"+listen, "--set", "plugin.odata-source.limits.call.ms=400",
-		"--plugins", dir, "--data", p.Data, p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"),
-			e2etest.Silent)...))
+		"--plugins", dir, "--data", p.Data, p.File("orders.properties",
+			append(e2etest.Source("orders", address, "Orders"),
+				e2etest.Silent)...))
 	g.Let(1)
 	c.Eventually("the second page", g.Held)
 	before := e2etest.Scrape(t, listen)
-	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/odata-source",
-		"main.version=0.2.0"),
+	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Looping(t,
+		guesttest.Bytes(t, "../../../../plugins/odata-source",
+			"main.version=0.2.0"),
 		wit.ExportName(wit.InterfaceSource, "decode")))
 	c.Awaits(`msg="plugin loaded" plugin=odata-source version=0.2.0`)
 	c.Awaits("a newer version of the plugin is open, and takes over at a boundary") // so it does at the next one
@@ -36,7 +38,7 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 	g.Let(6)
 	c.Awaits("plugin=odata-source from=0.1.0 to=0.2.0")
 	e2etest.Contains(t, "the reason",
-		c.Awaits(`msg="plugin version rolled back, the one before takes over" plugin=odata-source version=0.2.0`),
+		c.Awaits(`msg="plugin version rolled back; the previous version takes over" plugin=odata-source version=0.2.0`),
 		"3 calls broke soon after it took over for connector orders, at last decode by call.ms")
 	c.Awaits("plugin=odata-source from=0.2.0 to=0.1.0")
 	g.Let(rows)
@@ -53,7 +55,8 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 	of := func(figures map[string]float64, name string, labels ...string) (value float64) {
 		found := false
 		for series, v := range figures {
-			fits := strings.HasPrefix(series, "culvert_plugin_"+name+"{") && strings.Contains(series, `plugin="odata-source"`)
+			fits := strings.HasPrefix(series, "culvert_plugin_"+name+"{") &&
+				strings.Contains(series, `plugin="odata-source"`)
 			for _, label := range labels {
 				fits = fits && strings.Contains(series, label)
 			}
@@ -74,7 +77,8 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 	}
 	for name, least := range map[string]float64{"memory_high_water_bytes": 1 << 20, "longest_call_seconds": 1e-6,
 		"instances_started_total": 1,
-		"ticks_total":             0, "faults_total": 0, "traps_total": 0, "stopped_total": 0, "instances_recycled_total": 0} {
+		"ticks_total":             0, "faults_total": 0, "traps_total": 0, "stopped_total": 0,
+		"instances_recycled_total": 0} {
 		if v := of(after, name, good); v < least {
 			t.Errorf("%s: expected at least %v, found %v", name, least, v)
 		}

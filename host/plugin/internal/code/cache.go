@@ -33,10 +33,8 @@ type Cache struct {
 	logger *slog.Logger
 }
 
-// descriptionsFormat is the version of the files' content.
 const descriptionsFormat = 5
 
-// key names a file's results.
 func (s *Cache) key(hash string) string {
 	return HashOf(fmt.Appendf(nil, "descriptions %d, preparation %d, contract %s, %+v: %s", descriptionsFormat,
 		Preparation, wit.Version, Metering, hash))
@@ -118,7 +116,7 @@ func (s *Cache) Facts(hash string) *Facts {
 	if err := json.Unmarshal(text, f); err != nil {
 		return nil
 	}
-	s.used(hash)
+	s.touch(hash)
 	return f
 }
 
@@ -134,12 +132,12 @@ func (s *Cache) Remember(hash string, f *Facts) {
 	}
 }
 
-// keptFor is how long files and compiled code stay in the cache after their last use, so that those of removed plugins
-// and of earlier versions of wazero are deleted.
-const keptFor = 30 * 24 * time.Hour
+// unusedLifetime is how long files and compiled code stay in the cache after their last use, so that those of removed
+// plugins and of earlier versions of wazero are deleted.
+const unusedLifetime = 30 * 24 * time.Hour
 
-// used marks the files of a module as used now, for [Cache.Tidy].
-func (s *Cache) used(hash string) {
+// touch marks the files of a module as used now, for [Cache.Tidy].
+func (s *Cache) touch(hash string) {
 	now := time.Now()
 	for _, kind := range []string{factsKind, preparedKind, codeKind} {
 		_ = os.Chtimes(s.Path(hash, kind), now, now)
@@ -165,8 +163,8 @@ func (s *Cache) codeFolder(hash string) (dir string, held bool) {
 	return dir, held
 }
 
-// Tidy deletes files that were not used for [keptFor]. Other processes may use the folder at the same time: they have
-// read the files that they need.
+// Tidy deletes files that were not used for [unusedLifetime]. Other processes may use the folder at the same time: they
+// have read the files that they need.
 func (s *Cache) Tidy(now time.Time) {
 	if s == nil {
 		return
@@ -174,7 +172,7 @@ func (s *Cache) Tidy(now time.Time) {
 	wholefile.Clean(s.dir)
 	files, _ := filepath.Glob(filepath.Join(s.dir, "culvert-*")) // the pattern is right
 	for _, f := range files {
-		if info, err := os.Lstat(f); err == nil && now.Sub(info.ModTime()) > keptFor {
+		if info, err := os.Lstat(f); err == nil && now.Sub(info.ModTime()) > unusedLifetime {
 			_ = os.RemoveAll(f)
 		}
 	}

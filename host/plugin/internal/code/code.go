@@ -90,7 +90,7 @@ func (l *Compiler) Compile(ctx context.Context, m *Module) (c *Code, err error) 
 	}
 	var unkept error
 	if l.cache != nil {
-		c, unkept = l.kept(ctx, m, p)
+		c, unkept = l.compileCached(ctx, m, p)
 	}
 	if c == nil {
 		if _, slow := errors.AsType[*Slow](unkept); slow || ctx.Err() != nil {
@@ -110,9 +110,9 @@ func (l *Compiler) Compile(ctx context.Context, m *Module) (c *Code, err error) 
 	return c, nil
 }
 
-// kept compiles a module with its folder. wazero fails if a file there is damaged or cannot be written; if the folder
-// was not empty, kept removes it and tries once more.
-func (l *Compiler) kept(ctx context.Context, m *Module, p *Prepared) (*Code, error) {
+// compileCached compiles a module with its folder. wazero fails if a file there is damaged or cannot be written; if the
+// folder was not empty, kept removes it and tries once more.
+func (l *Compiler) compileCached(ctx context.Context, m *Module, p *Prepared) (*Code, error) {
 	dir, held := l.cache.codeFolder(m.Hash)
 	c, err := l.compileIn(ctx, m, p, dir)
 	if err != nil && held && ctx.Err() == nil {
@@ -123,12 +123,11 @@ func (l *Compiler) kept(ctx context.Context, m *Module, p *Prepared) (*Code, err
 		c, err = l.compileIn(ctx, m, p, dir)
 	}
 	if err == nil {
-		l.cache.used(m.Hash)
+		l.cache.touch(m.Hash)
 	}
 	return c, err
 }
 
-// compileIn compiles a module with the code cached in dir.
 func (l *Compiler) compileIn(ctx context.Context, m *Module, p *Prepared, dir string) (*Code, error) {
 	cache, err := wazero.NewCompilationCacheWithDir(dir)
 	if err != nil {
@@ -142,7 +141,6 @@ func (l *Compiler) compileIn(ctx context.Context, m *Module, p *Prepared, dir st
 	return c, nil
 }
 
-// compile compiles a module in a new runtime with the module's imports.
 func (l *Compiler) compile(ctx context.Context, m *Module, p *Prepared, cache wazero.CompilationCache) (*Code, error) {
 	config := wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(m.Pages)
 	c := &Code{runtime: wazero.NewRuntimeWithConfig(ctx, config)}

@@ -1,6 +1,5 @@
 package code
 
-// onHeap is a guest's memory in Go's heap.
 type onHeap struct {
 	all  []byte
 	most uint64

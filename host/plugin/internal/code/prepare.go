@@ -35,7 +35,6 @@ func Prepare(ctx context.Context, data []byte) (*Prepared, error) {
 	return &Prepared{metered, report.Effort}, nil
 }
 
-// prepared returns a module's prepared form, from the cache if it is there.
 func (s *Cache) prepared(ctx context.Context, m *Module) (*Prepared, error) {
 	const effortBytes = 8
 	if kept := s.Read(m.Hash, preparedKind); len(kept) > effortBytes {

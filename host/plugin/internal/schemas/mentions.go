@@ -26,8 +26,8 @@ func (s *Numbers) inside(form wit.Encoding, b []byte, refuse func(string, ...any
 	if form == wit.Schemaless && unmentioned(b) {
 		return nil, nil
 	}
-	s.mentions = s.mentions[:0]
-	w := walker{b: b, mentions: s.mentions, ended: s.ended}
+	s.references = s.references[:0]
+	w := walker{b: b, mentions: s.references, ended: s.callerErr}
 	switch form {
 	case wit.Schemaless:
 		w.dynamic(0)
@@ -42,7 +42,7 @@ func (s *Numbers) inside(form wit.Encoding, b []byte, refuse func(string, ...any
 			wit.Raw: "a block of headers"}[form],
 			len(b), cmp.Or(w.bad, "bytes left over"), w.i)
 	}
-	s.mentions = w.mentions
+	s.references = w.mentions
 	return w.mentions, nil
 }
 
@@ -163,7 +163,6 @@ func (w *walker) fail(what string) {
 	}
 }
 
-// mention reads a schema's number.
 func (w *walker) mention() {
 	at := w.i
 	id := w.number()

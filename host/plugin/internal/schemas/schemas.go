@@ -1,5 +1,5 @@
-// Package schemas translates numbers of schemas between the host and one instance of a plugin: in rows, and inside
-// dynamic values and headers (mentions.go).
+// Package schemas translates schema IDs between the host and one instance of a plugin: in rows, and inside dynamic
+// values and headers (mentions.go).
 package schemas
 
 import (
@@ -8,96 +8,89 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Numbers translates between the host's numbers for schemas and those of one instance. Outside of package plugin only
-// the host's exist; inside a guest both do, and either side may name the other's. It is for one goroutine.
+// Numbers translates between the host's schema IDs and those of one instance. Outside of package plugin only the
+// host's are used; a guest uses both. It is for one goroutine.
 type Numbers struct {
 	registry *record.Registry
-	// given are the host's that the instance knows, which stay registered as long as it may name them; pending those
-	// that come with the call under way.
-	given   map[uint32]*record.Schema
-	pending []uint32
-	// declared maps the guest's ids to the host's.
-	declared map[uint32]*record.Schema
-	// own are those that were declared, under one number or several.
-	own map[*record.Schema]struct{}
-	// givenBytes and declaredBytes are what they take.
-	givenBytes, declaredBytes int
-	// into is the batch whose rows are being taken over.
-	into *record.Batch
-	// mentions is a buffer.
-	mentions []schemaReference
-	// ended reports whether values are to be read no further; nil: they are.
-	ended func() error
+	// known are the host's schemas that the instance has received and may refer to; pending ones are sent with the
+	// current call.
+	known                     map[uint32]*record.Schema
+	pending                   []uint32
+	declared                  map[uint32]*record.Schema
+	own                       map[*record.Schema]struct{}
+	knownBytes, declaredBytes int
+	// batch receives references to the schemas of its rows.
+	batch      *record.Batch
+	references []schemaReference
+	// callerErr returns an error to stop reading; may be nil.
+	callerErr func() error
 }
 
 const (
 	// maxDeclaredSchemas is how many schemas an instance may declare.
 	maxDeclaredSchemas = 10_000
-	// maxInstanceSchemaBytes is how many bytes the schemas may have together that an instance declares. One that was
-	// given as many, or more than maxDeclaredSchemas, is replaced by a fresh instance, which is given what it needs
-	// again.
+	// maxInstanceSchemaBytes bounds the schemas that an instance declares. An instance that has received as many, or
+	// more than maxDeclaredSchemas, is replaced.
 	maxInstanceSchemaBytes = 32 << 20
 )
 
-// New has the numbers of an instance that knows none yet. ended reports whether what a call returned is to be read no
-// further, by an error; nil: it never is.
+// New returns the Numbers of a new instance.
 func New(registry *record.Registry, ended func() error) Numbers {
-	return Numbers{registry: registry, ended: ended}
+	return Numbers{registry: registry, callerErr: ended}
 }
 
-// Fill names the batch whose rows are being taken over, nil for none: it holds the schemas that they name.
-func (s *Numbers) Fill(b *record.Batch) { s.into = b }
+// Fill sets the batch that holds referenced schemas, nil for none.
+func (s *Numbers) Fill(b *record.Batch) { s.batch = b }
 
-// Worn reports whether the instance has so many schemas that it should be replaced: one that declares some from time to
-// time, such as after changes of a service's metadata, is replaced long before it may declare no more.
+// Worn reports whether the instance has so many schemas that it should be replaced, long before it reaches a limit.
 func (s *Numbers) Worn() bool {
-	return s.givenBytes > maxInstanceSchemaBytes || len(s.given) > maxDeclaredSchemas ||
+	return s.knownBytes > maxInstanceSchemaBytes || len(s.known) > maxDeclaredSchemas ||
 		s.declaredBytes > maxInstanceSchemaBytes/2 || len(s.declared) > maxDeclaredSchemas/2
 }
 
-// Need puts a schema of the host's among those that go with the call, unless the instance has it.
+// Need adds a schema to the pending ones unless the instance has it.
 func (s *Numbers) Need(id uint32) error {
-	if s.given[id] != nil {
+	if s.known[id] != nil {
 		return nil
 	}
 	registered := s.registry.Get(id)
 	if registered == nil {
 		return abi.Refused("a row names schema %d, which is not registered", id)
 	}
-	if s.given == nil {
-		s.given = map[uint32]*record.Schema{}
+	if s.known == nil {
+		s.known = map[uint32]*record.Schema{}
 	}
-	s.given[id] = registered
-	s.givenBytes += registered.Size
+	s.known[id] = registered
+	s.knownBytes += registered.Size
 	s.pending = append(s.pending, id)
 	return nil
 }
 
-// Sent settles what was pending: a call that failed may not have looked at its schemas, so they will be given again.
+// Sent clears the pending schemas; after a failed call they will be sent again.
 func (s *Numbers) Sent(ok bool) {
 	if !ok {
 		for _, id := range s.pending {
-			s.givenBytes -= s.given[id].Size
-			delete(s.given, id)
+			s.knownBytes -= s.known[id].Size
+			delete(s.known, id)
 		}
 	}
 	s.pending = s.pending[:0]
 }
 
-// Pending is the pending schemas as they cross.
+// Pending returns the pending schemas.
 func (s *Numbers) Pending() []wit.Schema {
 	list := make([]wit.Schema, len(s.pending))
 	for i, id := range s.pending {
-		list[i] = s.given[id].Wit()
+		list[i] = s.known[id].Wit()
 	}
 	return list
 }
 
-// Declare registers schemas that the guest made.
+// Declare registers schemas of the guest.
 func (s *Numbers) Declare(list []wit.Schema) error {
 	for i := range list {
-		if s.ended != nil {
-			if err := s.ended(); err != nil {
+		if s.callerErr != nil {
+			if err := s.callerErr(); err != nil {
 				return err
 			}
 		}
@@ -139,8 +132,7 @@ func (s *Numbers) declareOne(w *wit.Schema) (uint32, error) {
 	return registered.ID, nil
 }
 
-// Adopt registers a schema outside of rows and puts the host's id into it. It may also be one of the host's that the
-// guest was given.
+// Adopt registers a schema outside of rows, or finds a host's one, and sets its ID.
 func (s *Numbers) Adopt(w *wit.Schema) (err error) {
 	if w.ID < wit.GuestSchemas {
 		w.ID, err = s.Host(w.ID)
@@ -150,19 +142,19 @@ func (s *Numbers) Adopt(w *wit.Schema) (err error) {
 	return err
 }
 
-// Host is the host's id for one that a guest names; the batch that is being filled holds it.
+// Host returns the host's ID of a schema and adds it to the batch.
 func (s *Numbers) Host(id uint32) (uint32, error) {
 	found := s.declared[id]
 	if id < wit.GuestSchemas {
-		if found = s.given[id]; found == nil {
+		if found = s.known[id]; found == nil {
 			return 0, abi.Violated("names schema %d, which it was not given", id)
 		}
 	}
 	if found == nil {
 		return 0, abi.Violated("names schema %#x, which it has not declared", id)
 	}
-	if s.into != nil {
-		s.into.Hold(found)
+	if s.batch != nil {
+		s.batch.Hold(found)
 	}
 	return found.ID, nil
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// AppendLine appends a record as one line of JSON, without the line's end: topic, partition, offset, timestamp in
-// milliseconds, key, value, headers in their order. A key or value that is one JSON document stands as it is (numbers
-// to the letter, blanks between tokens left out), other UTF-8 as a string, other bytes as {"base64":"…"}, null as null.
+// AppendLine appends a record as one line of JSON without newline: topic, partition, offset, timestamp in ms, key,
+// value, headers. Keys and values that are JSON stay JSON (compacted), other UTF-8 becomes a string, other bytes
+// {"base64":"…"}.
 func AppendLine(line []byte, r *kgo.Record) []byte {
 	line = append(line, `{"topic":`...)
 	line = appendText(line, r.Topic)
@@ -56,7 +56,6 @@ func appendDatum(line, datum []byte) []byte {
 	return appendText(line, string(datum))
 }
 
-// appendText appends a JSON string with nothing escaped that need not be; bytes that are not UTF-8 become U+FFFD.
 func appendText(line []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	line = append(line, '"')

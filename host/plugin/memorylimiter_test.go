@@ -20,8 +20,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// crowded is a manager of connectors that share the memory for guests.
-type crowded struct {
+// limited is a manager of connectors that share the memory for guests.
+type limited struct {
 	*plugin.Manager
 	log *logtest.Journal
 }
@@ -31,7 +31,7 @@ const limit = 2 << 20
 
 // bounded starts a manager of the small plugins a, b and c, with memory for so many instances of sources and sinks, and
 // as many of transforms.
-func bounded(t *testing.T, n int64) crowded {
+func bounded(t *testing.T, n int64) limited {
 	t.Helper()
 	folder, log := t.TempDir(), &logtest.Journal{}
 	for _, name := range []string{"a", "b", "c"} {
@@ -52,18 +52,18 @@ func bounded(t *testing.T, n int64) crowded {
 		works(t, b.Current(), "1.0.0") // compiled outside of a bubble
 		b.Close()
 	}
-	return crowded{m, log}
+	return limited{m, log}
 }
 
 // instances are those of a plugin.
-func (c crowded) instances() (n int64) {
+func (c limited) instances() (n int64) {
 	for _, i := range c.Modules() {
 		n += i.Metrics.Instances
 	}
 	return n
 }
 
-func (c crowded) bind(t *testing.T, connector, name string) *plugin.Binding {
+func (c limited) bind(t *testing.T, connector, name string) *plugin.Binding {
 	t.Helper()
 	b, err := c.BindPlugin(connector, name, "")
 	require.NoError(t, err)
@@ -71,7 +71,7 @@ func (c crowded) bind(t *testing.T, connector, name string) *plugin.Binding {
 }
 
 // bindTransform is bind of the plugin's transform.
-func (c crowded) bindTransform(t *testing.T, connector, name string) *plugin.Binding {
+func (c limited) bindTransform(t *testing.T, connector, name string) *plugin.Binding {
 	t.Helper()
 	b, err := c.Bind(connector, wit.ComponentTransformation, name+"Transform", "")
 	require.NoError(t, err)

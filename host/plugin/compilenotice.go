@@ -5,13 +5,12 @@ import (
 	"time"
 )
 
-// noticeAfter is how long compiling may take without a word.
 const noticeAfter = 200 * time.Millisecond
 
-// notice says that plugins are compiled which no cache has, while a manager opens: seconds in which nothing else
-// happens. nil says nothing.
-type notice struct {
-	tell func(took time.Duration) // see [Options.Compiling]
+// compileNotice reports that uncached plugins are compiled while a manager opens, which takes seconds. Nil reports
+// nothing.
+type compileNotice struct {
+	report func(elapsed time.Duration) // see [Options.Compiling]
 
 	mu    sync.Mutex
 	since time.Time
@@ -19,8 +18,7 @@ type notice struct {
 	ended bool
 }
 
-// begin: a plugin is about to be compiled.
-func (n *notice) begin() {
+func (n *compileNotice) start() {
 	if n == nil {
 		return
 	}
@@ -34,17 +32,16 @@ func (n *notice) begin() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if !n.ended {
-			n.tell(0)
+			n.report(0)
 		}
 	})
 }
 
-// end: the manager is open.
-func (n *notice) end() {
+func (n *compileNotice) stop() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.ended = true
 	if n.timer != nil && !n.timer.Stop() {
-		n.tell(time.Since(n.since))
+		n.report(time.Since(n.since))
 	}
 }

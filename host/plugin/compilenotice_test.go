@@ -20,13 +20,13 @@ func TestCompilingIsSaid(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var said []string
-			n := &notice{tell: func(took time.Duration) { said = append(said, CompilingText(took)) }}
+			n := &compileNotice{report: func(elapsed time.Duration) { said = append(said, CompilingText(elapsed)) }}
 			if c.compiles {
-				n.begin()
-				n.begin() // another plugin at the same time
+				n.start()
+				n.start() // another plugin at the same time
 			}
 			time.Sleep(c.takes)
-			n.end()
+			n.stop()
 			if found := strings.Join(said, "; "); found != c.want {
 				t.Errorf("%s: expected %q, found %q", fmt.Sprint(c), c.want, found)
 			}

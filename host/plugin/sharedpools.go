@@ -2,27 +2,24 @@ package plugin
 
 import "github.com/culvert-project/culvert/host/guard"
 
-// sharedPools are the pools that bindings share, under a lock within Manager.mu and the bindings' locks.
 type sharedPools struct {
 	mu    guard.Mutex
 	pools map[poolKey]*sharedPool
 }
 
-// sharedPool is a pool, and how many bindings share it.
 type sharedPool struct {
 	pool  *Pool
 	users int
 }
 
-// poolKey is what a pool is of.
 type poolKey struct {
 	module     *module
 	connector  string
 	transforms bool
 }
 
-// share is the pool of a module for a connector, or for its transforms: its tasks share one. Let go of it by drop.
-func (s *sharedPools) share(x *module, connector string, transforms bool) *Pool {
+// acquire returns the pool of a module for a connector or its transforms, shared by its tasks. Call release.
+func (s *sharedPools) acquire(x *module, connector string, transforms bool) *Pool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := poolKey{x, connector, transforms}
@@ -35,10 +32,9 @@ func (s *sharedPools) share(x *module, connector string, transforms bool) *Pool 
 	return p.pool
 }
 
-// drop lets go of a pool; the last one closes it.
-func (s *sharedPools) drop(p *Pool) {
+func (s *sharedPools) release(p *Pool) {
 	s.mu.Lock()
-	key := poolKey{p.module, p.connector, p.bound == &p.module.host.admission.transforms}
+	key := poolKey{p.module, p.connector, p.budget == &p.module.host.memory.transforms}
 	s.pools[key].users--
 	last := s.pools[key].users == 0
 	if last {

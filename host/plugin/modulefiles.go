@@ -19,8 +19,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// embedded reads the modules that come with the program.
-func (m *Manager) embedded(files fs.FS, needed []Needed) (list []*arrival, err error) {
+func (m *Manager) embeddedModules(files fs.FS, needed []Needed) (list []*candidateFile, err error) {
 	if files == nil {
 		return nil, nil
 	}
@@ -29,17 +28,17 @@ func (m *Manager) embedded(files fs.FS, needed []Needed) (list []*arrival, err e
 			return err
 		}
 		again := func() ([]byte, error) { return fs.ReadFile(files, path) }
-		a := &arrival{path: embeddedPrefix + path, builtIn: true, again: again}
+		a := &candidateFile{path: embeddedPrefix + path, builtIn: true, read: again}
 		if a.hash, a.size, err = code.HashFile(files, path); err != nil {
 			return err
 		}
-		a.kept = m.loader.kept.Facts(a.hash)
-		if needed != nil && a.kept == nil {
+		a.facts = m.loader.cache.Facts(a.hash)
+		if needed != nil && a.facts == nil {
 			data, err := again()
 			if err != nil {
 				return err
 			}
-			a.later = canWait(data, needed)
+			a.deferred = isDeferrable(data, needed)
 		}
 		list = append(list, a)
 		return nil
@@ -47,62 +46,62 @@ func (m *Manager) embedded(files fs.FS, needed []Needed) (list []*arrival, err e
 	return list, err
 }
 
-// embeddedPrefix begins the origin of modules that are not in a folder.
 const embeddedPrefix = "embedded:"
 
 func isModule(path string) bool { return strings.EqualFold(filepath.Ext(path), ".wasm") }
 
-// Reload reads the folders now: what Options.Watch does by itself.
+// Reload reads the folders now.
 func (m *Manager) Reload(ctx context.Context) error { return m.scan(ctx, nil, nil) }
 
-// scan compares the folders with what is known: new and changed files are loaded after those that are given, modules
-// whose files are gone retire. Files that are being written, if unfinished names any, are passed over.
-func (m *Manager) scan(ctx context.Context, list []*arrival, unfinished func(path string) bool) error {
+// scan loads list and the new and changed files of the folders, and retires modules whose files were removed. Files
+// for which unfinished is true are skipped.
+func (m *Manager) scan(ctx context.Context, list []*candidateFile, unfinished func(path string) bool) error {
 	m.folders.scanning.Lock()
 	defer m.folders.scanning.Unlock()
-	list, present, err := m.arrivals(list, nil, unfinished)
+	list, present, err := m.candidates(list, nil, unfinished)
 	if err != nil {
 		return err
 	}
 	m.loadAll(ctx, list)
-	for _, path := range m.gone(present) {
+	for _, path := range m.removedFiles(present) {
 		m.remove(path)
 	}
 	if len(list) > 0 {
-		m.trimLater()
+		m.scheduleTrim()
 	}
 	return ctx.Err()
 }
 
-// begin loads what is needed of the modules that come with the program and of the folders, and returns those of the
-// program that are left. Where something needed is not found among them, all are loaded.
-func (m *Manager) begin(ctx context.Context, embedded []*arrival, needed []Needed) (left []*arrival, more bool,
+// loadNeeded loads the needed modules and returns the built-in ones that are left. If a needed component is not
+// found, it loads all.
+func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile, needed []Needed) (left []*candidateFile,
+	more bool,
 	err error) {
 	m.folders.scanning.Lock()
 	defer m.folders.scanning.Unlock()
-	list, _, err := m.arrivals(embedded, needed, nil)
+	list, _, err := m.candidates(embedded, needed, nil)
 	if err != nil {
 		return nil, false, err
 	}
-	if slices.ContainsFunc(list, func(a *arrival) bool { return !a.builtIn }) {
-		// What files of folders may do depends on what the program's own plugins declare.
+	if slices.ContainsFunc(list, func(a *candidateFile) bool { return !a.builtIn }) {
+		// Files of folders are compared with what the built-in plugins declare.
 		for _, a := range list {
-			a.later = a.later && !a.builtIn
+			a.deferred = a.deferred && !a.builtIn
 		}
 	}
-	var later []*arrival
-	list = slices.DeleteFunc(list, func(a *arrival) bool {
-		if a.later {
+	var later []*candidateFile
+	list = slices.DeleteFunc(list, func(a *candidateFile) bool {
+		if a.deferred {
 			later = append(later, a)
 		}
-		return a.later
+		return a.deferred
 	})
 	m.loadAll(ctx, list)
-	if ctx.Err() == nil && len(later) > 0 && !m.has(needed) {
+	if ctx.Err() == nil && len(later) > 0 && !m.hasAll(needed) {
 		m.loadAll(ctx, later)
 		later = nil
 	}
-	m.trimLater()
+	m.scheduleTrim()
 	for _, a := range later {
 		if strings.HasPrefix(a.path, embeddedPrefix) {
 			left = append(left, a)
@@ -111,14 +110,13 @@ func (m *Manager) begin(ctx context.Context, embedded []*arrival, needed []Neede
 	return left, len(later) > 0, ctx.Err()
 }
 
-// has reports whether all that is needed is there.
-func (m *Manager) has(needed []Needed) bool {
+func (m *Manager) hasAll(needed []Needed) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return !slices.ContainsFunc(needed, func(n Needed) bool {
-		for _, o := range m.origins {
+		for _, o := range m.sources {
 			if o.active != nil && (n.Version == "" || n.Version == o.active.info.Version) &&
-				mentioned(o.active.info.Components, n) {
+				providesClass(o.active.info.Components, n) {
 				return false
 			}
 		}
@@ -126,25 +124,23 @@ func (m *Manager) has(needed []Needed) bool {
 	})
 }
 
-func mentioned(components []wit.Component, n Needed) bool {
+func providesClass(components []wit.Component, n Needed) bool {
 	return slices.ContainsFunc(components, func(c wit.Component) bool {
 		return slices.ContainsFunc(append([]string{c.Name}, c.Aliases...),
 			func(name string) bool { return strings.Contains(name, n.Class) })
 	})
 }
 
-// canWait reports whether a module that is not known need not be loaded before connectors start, nil: none can. A
-// module that has a component of a name holds that name in nearly all cases, and where it does not, [Manager.has] finds
-// that something is missing.
-func canWait(data []byte, needed []Needed) bool {
+// isDeferrable reports whether an unknown module can be loaded after the start. It nearly always contains the names
+// of its components; where it does not, [Manager.hasAll] finds that one is missing.
+func isDeferrable(data []byte, needed []Needed) bool {
 	return needed != nil && !slices.ContainsFunc(needed, func(n Needed) bool {
 		return bytes.Contains(data, []byte(n.Class))
 	})
 }
 
-// arrivals are the new and changed files of the folders, after those that are given, and the paths of all that are
-// there.
-func (m *Manager) arrivals(list []*arrival, needed []Needed, unfinished func(path string) bool) ([]*arrival,
+func (m *Manager) candidates(list []*candidateFile, needed []Needed,
+	unfinished func(path string) bool) ([]*candidateFile,
 	map[string]bool, error) {
 	present := map[string]bool{}
 	for _, folder := range m.folders.paths {
@@ -161,7 +157,7 @@ func (m *Manager) arrivals(list []*arrival, needed []Needed, unfinished func(pat
 			if unfinished != nil && unfinished(path) {
 				continue
 			}
-			if a := m.look(path, needed); a != nil {
+			if a := m.readCandidate(path, needed); a != nil {
 				list = append(list, a)
 			}
 		}
@@ -169,9 +165,9 @@ func (m *Manager) arrivals(list []*arrival, needed []Needed, unfinished func(pat
 	return list, present, nil
 }
 
-// look reads a file and returns it unless it is as it was. Its bytes decide: the clock of a file system may stand for
-// milliseconds, so that a file that was just replaced has the size and time of the one before.
-func (m *Manager) look(path string, needed []Needed) *arrival {
+// readCandidate reads a file and returns it if it changed. It compares the bytes: file systems may have a coarse
+// clock.
+func (m *Manager) readCandidate(path string, needed []Needed) *candidateFile {
 	data, err := code.ReadModule(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // gone again; the next scan sees it
@@ -179,42 +175,42 @@ func (m *Manager) look(path string, needed []Needed) *arrival {
 	if err != nil {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if o := m.origins[path]; o != nil && o.refused != nil && o.refused.Hash == "" &&
+		if o := m.sources[path]; o != nil && o.refused != nil && o.refused.Hash == "" &&
 			o.refused.Err.Error() == refusal(path, err).Error() {
 			return nil
 		}
-		return &arrival{path: path, err: err}
+		return &candidateFile{path: path, err: err}
 	}
 	hash := code.HashOf(data)
-	kept := m.loader.kept.Facts(hash)
+	kept := m.loader.cache.Facts(hash)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	o := m.origins[path]
+	o := m.sources[path]
 	if o != nil && o.hash == hash {
 		return nil
 	}
 	if o != nil && o.active != nil && o.active.info.Hash == hash {
-		// What runs has come back after something that was refused.
+		// The running version is back after a refused one.
 		o.refused, o.hash = nil, hash
 		return nil
 	}
-	a := fileArrival(path, hash, len(data))
-	a.kept = kept
-	a.later = kept == nil && canWait(data, needed)
+	a := newCandidateFile(path, hash, len(data))
+	a.facts = kept
+	a.deferred = kept == nil && isDeferrable(data, needed)
 	return a
 }
 
-// loadAll loads modules in parallel, since each takes half a second without a compile cache. The modules of the program
-// come first, since files of folders are compared with them; each is offered as soon as it is loaded. Files of folders
-// are offered when all of them are loaded, older versions first, since newer versions are compared with older ones.
-func (m *Manager) loadAll(ctx context.Context, list []*arrival) {
+// loadAll loads modules in parallel, since each takes half a second without a cache. Built-in modules come first;
+// files of folders are activated after all of them are loaded, older versions first, since they are compared with
+// them.
+func (m *Manager) loadAll(ctx context.Context, list []*candidateFile) {
 	m.mu.Lock()
 	for _, a := range list {
 		m.loads++
 		a.order = m.loads
 	}
 	m.mu.Unlock()
-	own, others := []*arrival{}, []*arrival{}
+	own, others := []*candidateFile{}, []*candidateFile{}
 	for _, a := range list {
 		if a.builtIn {
 			own = append(own, a)
@@ -222,22 +218,21 @@ func (m *Manager) loadAll(ctx context.Context, list []*arrival) {
 			others = append(others, a)
 		}
 	}
-	m.loadSome(ctx, own, m.admit)
-	m.loadSome(ctx, others, func(context.Context, *arrival) {})
-	version := func(a *arrival) string {
+	m.loadSome(ctx, own, m.checkAndActivate)
+	m.loadSome(ctx, others, func(context.Context, *candidateFile) {})
+	version := func(a *candidateFile) string {
 		if a.loaded == nil {
 			return ""
 		}
 		return a.loaded.info.Version
 	}
-	slices.SortStableFunc(others, func(a, b *arrival) int { return CompareVersions(version(a), version(b)) })
+	slices.SortStableFunc(others, func(a, b *candidateFile) int { return CompareVersions(version(a), version(b)) })
 	for _, a := range others {
-		m.admit(ctx, a)
+		m.checkAndActivate(ctx, a)
 	}
 }
 
-// loadSome loads modules in parallel and calls then with each.
-func (m *Manager) loadSome(ctx context.Context, list []*arrival, then func(context.Context, *arrival)) {
+func (m *Manager) loadSome(ctx context.Context, list []*candidateFile, then func(context.Context, *candidateFile)) {
 	var wait sync.WaitGroup
 	places := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for _, a := range list {
@@ -254,40 +249,38 @@ func (m *Manager) loadSome(ctx context.Context, list []*arrival, then func(conte
 	wait.Wait()
 }
 
-// admit compares a module that was loaded with other versions, and offers or refuses it.
-func (m *Manager) admit(ctx context.Context, a *arrival) {
+func (m *Manager) checkAndActivate(ctx context.Context, a *candidateFile) {
 	defer guard.Recover(m.loader.logger, "loading "+a.path, nil)
 	if a.err != nil && ctx.Err() != nil {
 		return // given up: the next look finds the file as new as it is
 	}
 	if a.err == nil {
-		a.err = m.history.judge(&a.loaded.info, m.older(a))
+		a.err = m.history.check(&a.loaded.info, m.olderDeclarations(a))
 	}
-	m.settle(a)
+	m.activate(a)
 }
 
-// older joins what the versions of the plugin declare that other files offer and that are not newer than a module.
-func (m *Manager) older(a *arrival) *declared {
+func (m *Manager) olderDeclarations(a *candidateFile) *roleDeclarations {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all, info := &declared{}, &a.loaded.info
-	for path, o := range m.origins {
+	all, info := &roleDeclarations{}, &a.loaded.info
+	for path, o := range m.sources {
 		if x := o.active; x != nil && path != a.path && x.info.Name == info.Name &&
 			CompareVersions(x.info.Version, info.Version) <= 0 {
-			all.join(declaredBy(&x.info))
+			all.join(declarationsOf(&x.info))
 		}
 	}
 	return all
 }
 
-func (m *Manager) load(ctx context.Context, a *arrival) (x *module, err error) {
+func (m *Manager) load(ctx context.Context, a *candidateFile) (x *module, err error) {
 	defer guard.Recover(m.loader.logger, "loading "+a.path, &err)
 	return m.loader.load(ctx, a)
 }
 
-// settle makes a module what its origin offers. What was there before stays for rollback, or stays active when the new
-// one was refused.
-func (m *Manager) settle(a *arrival) {
+// activate makes a module the active one of its source. The earlier one is kept for rollback, or stays active if the
+// new one is refused.
+func (m *Manager) activate(a *candidateFile) {
 	m.mu.Lock()
 	if why := m.rejected[a.hash]; why != nil && a.err == nil {
 		a.err = why
@@ -295,21 +288,21 @@ func (m *Manager) settle(a *arrival) {
 	if a.err != nil || m.closed {
 		m.mu.Unlock()
 		if a.loaded != nil {
-			a.loaded.rest()
+			a.loaded.freeIfUnused()
 		}
 		if a.err != nil {
-			m.refuse(a)
+			m.recordRefusal(a)
 		}
 		return
 	}
 	info := &a.loaded.info
 	a.loaded.order = a.order
 	a.loaded.offer()
-	o := m.origin(a.path)
+	o := m.source(a.path)
 	var dropped *module
 	if o.active != nil {
 		dropped, o.previous = o.previous, o.active
-		if dropped != nil && m.keeps(dropped) {
+		if dropped != nil && m.isPinned(dropped) {
 			dropped, o.previous = o.previous, dropped
 		}
 	}
@@ -318,11 +311,11 @@ func (m *Manager) settle(a *arrival) {
 		delete(m.chosen, info.Name)
 	}
 	m.changes.Add(1)
-	others := m.alike(info)
+	others := m.conflicts(info)
 	replaced := ""
-	for _, o := range m.origins {
+	for _, o := range m.sources {
 		if b := o.active; b != nil && !a.builtIn && b.info.BuiltIn && b.info.Name == info.Name &&
-			m.before(a.loaded, b) {
+			m.precedes(a.loaded, b) {
 			replaced = b.info.Version
 		}
 	}
@@ -335,7 +328,8 @@ func (m *Manager) settle(a *arrival) {
 			"are refused to connectors", "plugin", info.Name, "file", a.path, "others", others)
 	}
 	if replaced != "" {
-		m.loader.logger.Warn("a file replaces a plugin that is built into the program: take it away unless it is meant",
+		m.loader.logger.Warn("a file replaces a plugin that is built into the program: remove the file unless this "+
+			"is intended",
 			"plugin", info.Name, "version", info.Version, "replaced", replaced, "file", a.path, "hash", a.hash)
 	}
 	if err := exposed(a); err != nil {
@@ -346,8 +340,8 @@ func (m *Manager) settle(a *arrival) {
 		a.path)
 }
 
-// exposed says which others than this user, and root, can write a module's file, or put another one in its place.
-func exposed(a *arrival) error {
+// exposed returns an error if other users than this one and root can write or replace a module's file.
+func exposed(a *candidateFile) error {
 	if a.builtIn {
 		return nil
 	}
@@ -361,10 +355,9 @@ func exposed(a *arrival) error {
 	return nil
 }
 
-// alike are the components of other plugins that have a name in common with one of a plugin; m.mu is held.
-func (m *Manager) alike(info *Info) (others []string) {
+func (m *Manager) conflicts(info *Info) (others []string) {
 	for _, c := range info.Components {
-		for _, o := range m.origins {
+		for _, o := range m.sources {
 			if x := o.active; x != nil && x.info.Name != info.Name && x.component(c.Kind, c.Name) != nil {
 				others = append(others, fmt.Sprintf("%s %s of %s %s (%s)", c.Kind, c.Name, x.info.Name,
 					x.info.Version, x.info.Path))
@@ -375,22 +368,21 @@ func (m *Manager) alike(info *Info) (others []string) {
 	return others
 }
 
-// origin returns the entry of a place; m.mu is held.
-func (m *Manager) origin(path string) *moduleSource {
-	o := m.origins[path]
+func (m *Manager) source(path string) *moduleSource {
+	o := m.sources[path]
 	if o == nil {
 		o = &moduleSource{}
-		m.origins[path] = o
+		m.sources[path] = o
 	}
 	return o
 }
 
 func refusal(path string, err error) error { return fmt.Errorf("%s: %w", path, err) }
 
-func (m *Manager) refuse(a *arrival) {
+func (m *Manager) recordRefusal(a *candidateFile) {
 	err := refusal(a.path, a.err)
 	m.mu.Lock()
-	o := m.origin(a.path)
+	o := m.source(a.path)
 	o.refused = &Info{Path: a.path, Size: a.size, Hash: a.hash, Loaded: time.Now(), Err: err}
 	if a.loaded != nil {
 		o.refused.Name, o.refused.Version = a.loaded.info.Name, a.loaded.info.Version
@@ -399,18 +391,18 @@ func (m *Manager) refuse(a *arrival) {
 	running := o.active
 	m.mu.Unlock()
 	if running != nil {
-		m.loader.logger.Error("plugin refused, the version before goes on", "error", err, "plugin", running.info.Name,
+		m.loader.logger.Error("plugin refused; the current version keeps running", "error", err, "plugin",
+			running.info.Name,
 			"version", running.info.Version)
 		return
 	}
 	m.loader.logger.Error("plugin refused", "error", err)
 }
 
-// gone lists the files that were there and are not any more.
-func (m *Manager) gone(present map[string]bool) (paths []string) {
+func (m *Manager) removedFiles(present map[string]bool) (paths []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for path := range m.origins {
+	for path := range m.sources {
 		if !strings.HasPrefix(path, embeddedPrefix) && !present[path] {
 			paths = append(paths, path)
 		}
@@ -418,21 +410,20 @@ func (m *Manager) gone(present map[string]bool) (paths []string) {
 	return paths
 }
 
-// remove retires what an origin offered: running connectors keep it, new ones do not get it.
 func (m *Manager) remove(path string) {
 	m.mu.Lock()
-	o := m.origins[path]
+	o := m.sources[path]
 	active, previous := o.active, o.previous
-	if active != nil && m.keeps(active) || previous != nil && m.keeps(previous) {
+	if active != nil && m.isPinned(active) || previous != nil && m.isPinned(previous) {
 		m.mu.Unlock() // a later scan asks again
 		return
 	}
-	delete(m.origins, path)
+	delete(m.sources, path)
 	m.changes.Add(1)
 	m.mu.Unlock()
-	for _, gone := range []*module{active, previous} {
-		if gone != nil {
-			gone.retire()
+	for _, removed := range []*module{active, previous} {
+		if removed != nil {
+			removed.retire()
 		}
 	}
 	if active != nil {

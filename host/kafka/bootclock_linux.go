@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sleepless is the time since the machine was started, the time that it slept among it.
-func sleepless() time.Duration {
+// bootClock is the time since boot, sleep included.
+func bootClock() time.Duration {
 	var t unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // fails for an unknown clock alone: Linux 2.6.39 knows it
 	return time.Duration(t.Nano())

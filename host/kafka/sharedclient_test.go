@@ -88,11 +88,11 @@ func TestProducersShareAClient(t *testing.T) {
 	}
 	for i, p := range all {
 		require.NoError(t, p.Close(ctx))
-		if i+1 < len(all) && p.client.life.Err() != nil {
+		if i+1 < len(all) && p.client.ctx.Err() != nil {
 			t.Fatalf("the client ended with user %d of 50", i+1)
 		}
 	}
-	if all[0].client.life.Err() == nil {
+	if all[0].client.ctx.Err() == nil {
 		t.Error("the client outlives its users")
 	}
 	again := of("", 1)[0]
@@ -100,7 +100,7 @@ func TestProducersShareAClient(t *testing.T) {
 	for _, p := range []*Producer{again, other} {
 		_ = p.Close(ctx)
 	}
-	if n := len(c.shared.producing); n != 0 {
+	if n := len(c.shared.producers); n != 0 {
 		t.Errorf("%d clients are left", n)
 	}
 }
@@ -165,7 +165,7 @@ func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	for _, p := range []*Producer{idle, again, other} {
 		_ = p.Close(ctx)
 	}
-	if idle.client.life.Err() == nil || len(c.shared.producing) != 0 {
+	if idle.client.ctx.Err() == nil || len(c.shared.producers) != 0 {
 		t.Error("a client outlives its users")
 	}
 }
@@ -209,8 +209,8 @@ func TestAdministratorsShareAClient(t *testing.T) {
 	}
 	ask(all[0])
 	all[0].Close()
-	if len(c.shared.administering) != 1 {
-		t.Errorf("expected the client of the other one alone, found %d", len(c.shared.administering))
+	if len(c.shared.admins) != 1 {
+		t.Errorf("expected the client of the other one alone, found %d", len(c.shared.admins))
 	}
 	again := of("")
 	if ask(again); again.client == all[0].client {
@@ -218,7 +218,7 @@ func TestAdministratorsShareAClient(t *testing.T) {
 	}
 	again.Close()
 	other.Close()
-	if n := len(c.shared.administering); n != 0 {
+	if n := len(c.shared.admins); n != 0 {
 		t.Errorf("%d clients are left", n)
 	}
 }

@@ -33,7 +33,7 @@ func joined(t *testing.T, s *Consumer, partitions int) {
 	t.Helper()
 	for ctx := kafkatest.Context(t); ; {
 		// The commits of where they begin come before their records.
-		a, err := kadm.NewClient(s.client).FetchOffsets(ctx, s.o.Group)
+		a, err := kadm.NewClient(s.client).FetchOffsets(ctx, s.options.Group)
 		if err == nil && len(owned(s, "orders")) == partitions && len(a["orders"]) == partitions {
 			return
 		}
@@ -140,7 +140,7 @@ func TestLatestOfATopicThatIsMissing(t *testing.T) {
 		return !written.Load()
 	})
 	s := openConsumer(t, config, ordersSink)
-	require.NoError(t, s.join(ctx))
+	require.NoError(t, s.joinGroup(ctx))
 	makeTopics(t, b.b.Addr(), Topic{Name: "orders", Partitions: 2})
 	b.put(0, "1")
 	b.put(1, "2")
@@ -172,15 +172,15 @@ func TestLatestOfATopicThatBrokersKnowLate(t *testing.T) {
 		topics := r.(*kmsg.MetadataRequest).Topics
 		return len(topics) == 1 && topics[0].Topic != nil && *topics[0].Topic == "orders" && asked.Add(1) <= 2
 	})
-	require.NoError(t, s.join(kafkatest.Context(t)))
-	if asked.Load() < 3 || s.added("orders", 0) {
-		t.Errorf("asked %d times, and then taken for missing: %t", asked.Load(), s.added("orders", 0))
+	require.NoError(t, s.joinGroup(kafkatest.Context(t)))
+	if asked.Load() < 3 || s.isAdded("orders", 0) {
+		t.Errorf("asked %d times, and then taken for missing: %t", asked.Load(), s.isAdded("orders", 0))
 	}
 }
 
 // With `latest`, a partition without an offset begins at its end where the topic had it when the consumer joined,
 // though the group has offsets of others: it may have been quiet under an older version, or its offset was reset.
-func TestLatestReadsNoQuietPartitionAnew(t *testing.T) {
+func TestLatestDoesNotRereadQuietPartition(t *testing.T) {
 	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
 		b := newBeginning(t, 2)
 		b.put(0, "before")
@@ -258,15 +258,16 @@ func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
 			config.Consumer.Reset = "latest" // has not joined yet
 			s := openConsumer(t, config, ordersSink)
 			s.config.Consumer.Reset = reset
-			if err := s.beginAt(ctx, s.client, map[string][]int32{"orders": {2}}, Offsets{}); err != nil || asked.Load() > 0 {
+			if err := s.commitStarts(ctx, s.client, map[string][]int32{"orders": {2}}, Offsets{}); err != nil ||
+				asked.Load() > 0 {
 				t.Errorf("with an offset: expected not to ask, found %d requests, %v", asked.Load(), err)
 			}
-			if err := s.beginAt(ctx, s.client, map[string][]int32{"orders": {0, 2}}, Offsets{}); err != nil {
+			if err := s.commitStarts(ctx, s.client, map[string][]int32{"orders": {0, 2}}, Offsets{}); err != nil {
 				t.Errorf("beside a partition without a leader: %v", err)
 			}
 			short, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
-			if err := s.beginAt(short, s.client, map[string][]int32{"orders": {0, 1}}, Offsets{}); err == nil {
+			if err := s.commitStarts(short, s.client, map[string][]int32{"orders": {0, 1}}, Offsets{}); err == nil {
 				t.Error("expected an error of an assigned partition without a leader")
 			}
 		})

@@ -13,9 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Lacking is an error with the right that is missing, where it says that the brokers do not let the user do what was
-// asked for; another error is returned as it is. The right is an operation of Kafka's ACLs, the resource its type and
-// name, such as `Topic orders`.
+// Lacking adds the missing right to an authorization error; other errors are returned unchanged. right is an ACL
+// operation, resource a type and name, such as `Topic orders`.
 func Lacking(err error, right, resource string) error {
 	fault := (*wit.Error)(nil)
 	switch {
@@ -32,13 +31,13 @@ func Lacking(err error, right, resource string) error {
 			"expected the right " + right + " on the resource " + resource}, err)
 }
 
-// Rights returns what the client that writes records of c, or the one that reads them, may do with topics: nil for one
-// on which it has the right, and DESCRIBE. note says which rights it has, or that it is not known.
+// Rights reports for each topic whether the producing or consuming client has a right and DESCRIBE. note lists its
+// rights, or says that they are unknown.
 func Rights(ctx context.Context, c Config, right kmsg.ACLOperation, topics []string, found func(topic, note string,
 	err error)) error {
-	c.Admin = c.Producer.over(c.ClientConfig)
+	c.Admin = c.Producer.withDefaults(c.ClientConfig)
 	if right == kmsg.ACLOperationRead {
-		c.Admin = c.Consumer.over(c.ClientConfig)
+		c.Admin = c.Consumer.withDefaults(c.ClientConfig)
 	}
 	a, err := NewAdmin(c)
 	if err != nil {

@@ -1,0 +1,124 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+const (
+	// contendedLifetime is how long an instance is kept while other pools wait for memory; then it is closed as soon
+	// as it is unused.
+	contendedLifetime = time.Second
+	contendedIdle     = 50 * time.Millisecond
+	warnInterval      = time.Minute
+)
+
+// MemorySetting is the worker's setting that [Options.MemoryBytes] comes from.
+const MemorySetting = "plugins.memory.bytes"
+
+// memoryLimiter bounds the instances of all connectors by the memory that each may grow to. Waiters are served in
+// order. Transforms have a budget of their own: the page of a source holds an instance while its rows wait for one of
+// a transform, and a transform waits for nothing.
+type memoryLimiter struct {
+	sources, transforms memoryBudget
+	used                atomic.Int64
+}
+
+type memoryBudget struct {
+	bytes   int64
+	permits *semaphore.Weighted
+	waiting atomic.Int64
+	logger  *slog.Logger
+
+	mu         sync.Mutex
+	pools      map[*Pool]struct{}
+	lastWarned time.Time
+}
+
+func newMemoryLimiter(bytes int64, logger *slog.Logger) *memoryLimiter {
+	if bytes <= 0 {
+		bytes = math.MaxInt64
+	}
+	a := &memoryLimiter{}
+	for _, b := range []*memoryBudget{&a.sources, &a.transforms} {
+		b.bytes, b.permits, b.logger, b.pools = bytes, semaphore.NewWeighted(bytes), logger, map[*Pool]struct{}{}
+	}
+	return a
+}
+
+// instanceBytes is at most the whole budget, so that one instance always fits.
+func (b *memoryBudget) instanceBytes(m *module) int64 { return min(m.limits.MemoryBytes, b.bytes) }
+
+func (b *memoryBudget) tryReserve(m *module) bool { return b.permits.TryAcquire(b.instanceBytes(m)) }
+
+func (b *memoryBudget) reserve(ctx context.Context, p *Pool) error {
+	if b.tryReserve(p.module) {
+		return nil
+	}
+	b.waiting.Add(1)
+	defer b.waiting.Add(-1)
+	b.mu.Lock()
+	warn := time.Since(b.lastWarned) > warnInterval
+	if warn {
+		b.lastWarned = time.Now()
+	}
+	others := slices.Collect(maps.Keys(b.pools))
+	b.mu.Unlock()
+	if warn {
+		b.logger.Warn("the memory for plugins is used up: connectors take turns", "setting", MemorySetting, "bound",
+			b.bytes, "connector", p.connector)
+	}
+	for _, other := range others {
+		if other != p {
+			other.trim() // what is idle there
+		}
+	}
+	waitCtx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(p.ctx, func() { cancel(p.closedError()) })()
+	if err := b.permits.Acquire(waitCtx, b.instanceBytes(p.module)); err != nil {
+		if cause := context.Cause(waitCtx); errors.Is(cause, ErrClosed) {
+			return cause
+		}
+		return fmt.Errorf("waiting for memory for an instance of plugin %s (%s is %d): %w", p.module.info.Name,
+			MemorySetting, b.bytes, err)
+	}
+	return nil
+}
+
+func (b *memoryBudget) release(m *module) { b.permits.Release(b.instanceBytes(m)) }
+
+func (b *memoryBudget) add(p *Pool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pools[p] = struct{}{}
+}
+
+func (b *memoryBudget) remove(p *Pool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.pools, p)
+}
+
+func (a *memoryLimiter) closeIdle(connector string) {
+	for _, b := range []*memoryBudget{&a.sources, &a.transforms} {
+		b.mu.Lock()
+		all := slices.Collect(maps.Keys(b.pools))
+		b.mu.Unlock()
+		for _, p := range all {
+			if p.connector == connector {
+				p.closeIdle(func(*Instance) time.Duration { return 0 })
+			}
+		}
+	}
+}
