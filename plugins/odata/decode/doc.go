@@ -1,5 +1,5 @@
 // Package decode turns pages of OData v2 (verbose JSON, Atom) into rows: Avro binary as wit/encoding.md has it. What it
-// needs of an entity type under a projection is a [RowLayout], which [NewRowLayout] makes of metadata. Pages come in
+// needs of an entity type under a projection is a [RowSchema], which [NewRowSchema] makes of metadata. Pages come in
 // pieces of any size.
 //
 // There are two ways through a row. The plain parser can read every row and is what tests compare with. The fast lane

@@ -18,9 +18,9 @@ type PageError struct {
 	Expected, Found string
 	// HTML: an HTML page came, usually a logon page.
 	HTML bool
-	// Said is what the service says in the place of rows: the title of an HTML page, or code and message of an error
-	// document.
-	Said string
+	// ServiceText is what the service says in the place of rows: the title of an HTML page, or code and message of an
+	// error document.
+	ServiceText string
 	// Failed: the service says in the page that it failed.
 	Failed bool
 	// Tag of the nested page; "" is the page itself.
@@ -29,8 +29,8 @@ type PageError struct {
 
 func (e *PageError) Error() string {
 	s := "expected " + e.Expected + ", found " + e.Found
-	if e.Said != "" {
-		s += ": " + e.Said
+	if e.ServiceText != "" {
+		s += ": " + e.ServiceText
 	}
 	s += " at byte " + strconv.FormatInt(e.Byte, 10)
 	if e.Row >= 0 {
@@ -46,42 +46,42 @@ func (e *PageError) Error() string {
 	return s
 }
 
-// misfit is a value that its column cannot take: the row's fault, not the page's.
-type misfit struct {
+// conversionError is a value that its column cannot take: the row's fault, not the page's.
+type conversionError struct {
 	// path of the property from the row, `Address/Street`
 	path            string
 	expected, found string
-	// advice is what would take it, "" where nothing is known to
-	advice string
+	// hint is what would take it, "" where nothing is known to
+	hint string
 }
 
-func (m *misfit) Error() string {
+func (m *conversionError) Error() string {
 	s := "expected " + m.expected + ", found " + m.found
 	if m.path != "" {
 		s = "property " + m.path + ": " + s
 	}
-	if m.advice != "" {
-		s += "; " + m.advice
+	if m.hint != "" {
+		s += "; " + m.hint
 	}
 	return s
 }
 
-// misfit is a value that the column cannot take.
-func (c *Column) misfit(expected, found string) *misfit {
-	m := &misfit{path: c.Name, expected: expected, found: found}
+// conversionError is a value that the column cannot take.
+func (c *Column) conversionError(expected, found string) *conversionError {
+	m := &conversionError{path: c.Name, expected: expected, found: found}
 	switch {
 	case strings.HasPrefix(expected, expectedScale):
-		m.advice = c.Advice.Scale
+		m.hint = c.Hints.Scale
 	case strings.HasPrefix(expected, expectedPrecision):
-		m.advice = c.Advice.Precision
+		m.hint = c.Hints.Precision
 	case strings.HasPrefix(expected, expectedRange):
-		m.advice = c.Advice.Range
+		m.hint = c.Hints.Range
 	case expected == expectedValue:
-		m.advice = c.Advice.Null
+		m.hint = c.Hints.Null
 	case expected == expectedInline:
-		m.advice = c.Advice.Inline
+		m.hint = c.Hints.Inline
 	case expected == edm.Time.String():
-		m.advice = c.Advice.Time
+		m.hint = c.Hints.Time
 	}
 	return m
 }
@@ -95,8 +95,8 @@ const (
 	expectedInline    = "what it leads to, expanded as asked for"
 )
 
-// in puts a step in front of the path.
-func (m *misfit) in(name string) *misfit {
+// within puts a step in front of the path.
+func (m *conversionError) within(name string) *conversionError {
 	if m.path == "" {
 		m.path = name
 	} else {
@@ -119,10 +119,10 @@ func quoted(text []byte) string {
 // ErrorClass is the class under which rows that do not fit stand in dead letter headers.
 const ErrorClass = "org.apache.kafka.connect.errors.DataException"
 
-// fault records a row that does not fit, as a document of its own.
-func (s *stream) fault(text []byte, at int64, m *misfit, out *Output) {
+// addRowError records a row that does not fit, as a document of its own.
+func (s *stream) addRowError(text []byte, at int64, m *conversionError, out *Output) {
 	start, origin := len(out.Data), s.page.Rows
-	out.Data = s.format.document(out.Data, text)
+	out.Data = s.format.rowDocument(out.Data, text)
 	out.Faults = append(out.Faults, wit.RowError{
 		RowIndex: origin, ErrorClass: ErrorClass,
 		Error: wit.Error{Kind: wit.ErrorData, Message: m.Error() + " (row " + strconv.FormatUint(uint64(origin), 10) +

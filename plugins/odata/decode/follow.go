@@ -6,81 +6,81 @@ import (
 	"strconv"
 )
 
-// follow is a row that waits for further pages of a feed expanded in it. When they have come, their rows are put into
-// the row's text in place of the link and the row is decoded again: links in them, or further ones in the row, are
+// nestedPages is a row that waits for further pages of a feed expanded in it. When they have come, their rows are put
+// into the row's text in place of the link and the row is decoded again: links in them, or further ones in the row, are
 // found then.
-type follow struct {
+type nestedPages struct {
 	waiting bool
 	// row is the row's text, at its place in the page.
 	row []byte
 	at  int64
-	// hole is where the link is and where rows go.
-	hole   hole
-	tag    string
-	number int
-	child  *stream
-	out    Output
-	// followed are hashes of the links by which the hole is filled, empty is how many pages in succession brought
+	// nextLink is where the link is and where rows go.
+	nextLink nestedNextLink
+	tag      string
+	number   int
+	child    *stream
+	out      Output
+	// visited are hashes of the links by which the hole is filled, empty is how many pages in succession brought
 	// nothing.
-	followed map[uint64]bool
-	empty    int
+	visited    map[uint64]bool
+	emptyPages int
 }
 
 // maxEmpty is how many further pages of an expanded feed without a row may follow one another.
 const maxEmpty = 1000
 
 // hole is a link to more rows of a feed inside a row.
-type hole struct {
+type nestedNextLink struct {
 	found bool
 	link  Link
 	// linkAt is the place of the link in the row's text, blank what stands for none; rowsAt is after the last row
 	// there, comma what separates further ones from it.
-	linkAt       textRange
-	rowsAt       int
-	blank, comma string
+	linkAt               textRange
+	rowsAt               int
+	emptyLink, separator string
 }
 
-// ask starts waiting: row has the hole h.
-func (s *stream) ask(row []byte, at int64, h hole, out *Output) {
-	w := &s.follow
+// awaitNestedPages starts waiting: row has the hole h.
+func (s *stream) awaitNestedPages(row []byte, at int64, h nestedNextLink, out *Output) {
+	w := &s.nestedPages
 	if !w.waiting {
 		w.row = append(w.row[:0], row...)
 		w.at = at
 	}
-	w.waiting, w.hole = true, h
+	w.waiting, w.nextLink = true, h
 	if w.child == nil {
-		w.child = s.format.nested()
+		w.child = s.format.nestedDecoder()
 	}
 	w.child.format.Reset()
-	w.empty = 0
-	if clear(w.followed); w.followed == nil {
-		w.followed = map[uint64]bool{}
+	w.emptyPages = 0
+	if clear(w.visited); w.visited == nil {
+		w.visited = map[uint64]bool{}
 	}
-	s.follow.passes(h.link)
-	s.request(h.link, out)
+	s.nestedPages.visit(h.link)
+	s.requestNestedPage(h.link, out)
 }
 
-// passes notes a link that is followed; false: it was before.
-func (w *follow) passes(link Link) bool {
+// visit notes a link that is followed; false: it was before.
+func (w *nestedPages) visit(link Link) bool {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(link.Base + " " + link.Href))
 	n := h.Sum64()
-	known := w.followed[n]
-	w.followed[n] = true
+	known := w.visited[n]
+	w.visited[n] = true
 	return !known
 }
 
-func (s *stream) request(link Link, out *Output) {
-	w := &s.follow
+func (s *stream) requestNestedPage(link Link, out *Output) {
+	w := &s.nestedPages
 	w.number++
 	w.tag = "nested page " + strconv.Itoa(w.number)
-	out.Follow = append(out.Follow, Follow{w.tag, link})
+	out.NestedPages = append(out.NestedPages, NestedPageRequest{w.tag, link})
 }
 
 // nestedPiece takes a piece of a nested page; with the last one of the last page the row is decoded and the page goes
 // on.
 func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *PageError {
-	w := &s.follow
+	w := &s.nestedPages
 	if !w.waiting || tag != w.tag {
 		return s.misuse("a piece of "+strconv.Quote(w.tag), "one of "+strconv.Quote(tag))
 	}
@@ -99,22 +99,22 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 		return nil
 	}
 	if next := w.out.Page.Next; next.Href != "" {
-		if w.empty++; w.out.Page.Rows > 0 {
-			w.empty = 0
+		if w.emptyPages++; w.out.Page.Rows > 0 {
+			w.emptyPages = 0
 		}
 		end := &PageError{Row: int64(s.page.Rows), Tag: tag, Expected: "an end of an expanded feed"}
 		switch {
-		case !w.passes(next):
+		case !w.visit(next):
 			end.Found = "a link that was followed before, " + strconv.Quote(next.Href)
 			return end
-		case w.empty == maxEmpty:
+		case w.emptyPages == maxEmpty:
 			end.Found = strconv.Itoa(maxEmpty) + " pages without a row"
 			return end
 		}
 		collected := child.collected
 		w.child.format.Reset()
 		child.collected = collected
-		s.request(next, out)
+		s.requestNestedPage(next, out)
 		return nil
 	}
 	w.splice(child.collected)
@@ -123,14 +123,14 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 }
 
 // splice blanks the link of the hole and puts rows there.
-func (w *follow) splice(collected []byte) {
-	h := w.hole
+func (w *nestedPages) splice(collected []byte) {
+	h := w.nextLink
 	link := w.row[h.linkAt.start:h.linkAt.end]
 	for i := range link {
 		link[i] = ' '
 	}
-	copy(link, h.blank)
+	copy(link, h.emptyLink)
 	if len(collected) > 0 {
-		w.row = slices.Concat(w.row[:h.rowsAt], []byte(h.comma), collected, w.row[h.rowsAt:])
+		w.row = slices.Concat(w.row[:h.rowsAt], []byte(h.separator), collected, w.row[h.rowsAt:])
 	}
 }

@@ -16,8 +16,8 @@ type JSON struct {
 	// open is how many objects around the rows are still open.
 	open int
 	text []byte
-	// lane is nil where every row is for the plain parser
-	lane *jsonLane
+	// templates is nil where every row is for the plain parser
+	templates *jsonTemplates
 }
 
 type jsonState uint8
@@ -38,13 +38,13 @@ const (
 )
 
 // NewJSON makes a decoder for rows of a layout that is ready.
-func NewJSON(l *RowLayout) *JSON {
+func NewJSON(l *RowSchema) *JSON {
 	d := newPlainJSON(l)
-	d.lane = newJSONLane(d)
+	d.templates = newJSONTemplates(d)
 	return d
 }
 
-func newPlainJSON(l *RowLayout) *JSON {
+func newPlainJSON(l *RowSchema) *JSON {
 	d := &JSON{}
 	d.init(d, l)
 	return d
@@ -53,15 +53,15 @@ func newPlainJSON(l *RowLayout) *JSON {
 func (d *JSON) Reset() {
 	d.stream.reset()
 	d.state, d.open = jsonStart, 0
-	if d.lane != nil {
-		d.lane.cutEnd = 0
-		if d.lane.reported {
-			d.lane = newJSONLane(d)
+	if d.templates != nil {
+		d.templates.truncatedAt = 0
+		if d.templates.hasUnknown {
+			d.templates = newJSONTemplates(d)
 		}
 	}
 }
 
-func (d *JSON) nested() *stream {
+func (d *JSON) nestedDecoder() *stream {
 	child := newPlainJSON(d.layout)
 	child.collect = true
 	return &child.stream
@@ -75,13 +75,13 @@ func (d *JSON) step(out *Output) *scan.Error {
 		return d.end(i)
 	}
 	if i >= len(b) {
-		return scan.More
+		return scan.ErrNeedMore
 	}
 	switch d.state {
 	case jsonStart:
 		return d.start(i)
 	case jsonRoot, jsonInner:
-		return d.probe(i, out)
+		return d.findRows(i, out)
 	case jsonFirstRow:
 		next, closed, err := scan.JSONFirst(b, i, ']')
 		if err != nil {
@@ -89,18 +89,18 @@ func (d *JSON) step(out *Output) *scan.Error {
 		}
 		d.pos, d.state = next, jsonRow
 		if closed {
-			d.leave()
+			d.endContainer()
 		}
 		return nil
 	case jsonRow:
-		if d.lane != nil && b[i] == '{' {
-			next, closed, progress, err := d.lane.try(&d.stream, i, out)
+		if d.templates != nil && b[i] == '{' {
+			next, closed, progress, err := d.templates.decodeRows(&d.stream, i, out)
 			if err != nil {
 				return err
 			}
 			if progress {
 				if d.pos = next; closed {
-					d.leave()
+					d.endContainer()
 				}
 				return nil
 			}
@@ -114,7 +114,7 @@ func (d *JSON) step(out *Output) *scan.Error {
 	if closed {
 		d.pos = next
 		d.open--
-		d.leave()
+		d.endContainer()
 		return nil
 	}
 	return d.member(next)
@@ -123,18 +123,18 @@ func (d *JSON) step(out *Output) *scan.Error {
 // end: only white space may follow.
 func (d *JSON) end(i int) *scan.Error {
 	if i < len(d.buf) {
-		return scan.WrongByte(d.buf, i, "nothing behind the page")
+		return scan.UnexpectedByte(d.buf, i, "nothing behind the page")
 	}
 	d.pos = i
 	if !d.ended {
-		return scan.More
+		return scan.ErrNeedMore
 	}
 	d.page.Done = true
 	return nil
 }
 
-// leave goes on after something that was closed.
-func (d *JSON) leave() {
+// endContainer goes on after something that was closed.
+func (d *JSON) endContainer() {
 	d.state = jsonMembers
 	if d.open == 0 {
 		d.state = jsonEnd
@@ -146,10 +146,10 @@ func (d *JSON) start(i int) *scan.Error {
 	b := d.buf
 	mark, ok := byteOrderMark(b, i)
 	if !ok {
-		return scan.More
+		return scan.ErrNeedMore
 	}
 	if i = scan.JSONSpace(b, i+mark); i >= len(b) {
-		return scan.More
+		return scan.ErrNeedMore
 	}
 	switch b[i] {
 	case '{':
@@ -162,18 +162,18 @@ func (d *JSON) start(i int) *scan.Error {
 		if utf16(b[i:]) {
 			return notUTF8(i)
 		}
-		return scan.WrongByte(b, i, "'{' at the start of JSON")
+		return scan.UnexpectedByte(b, i, "'{' at the start of JSON")
 	}
 	d.pos = i
 	return nil
 }
 
-// probe looks through an object around the rows until it finds them, or finds at its end that it is an entity itself,
-// or a page without rows, of which only links and count came.
-func (d *JSON) probe(start int, out *Output) *scan.Error {
+// findRows looks through an object around the rows until it finds them, or finds at its end that it is an entity
+// itself, or a page without rows, of which only links and count came.
+func (d *JSON) findRows(start int, out *Output) *scan.Error {
 	b := d.buf
 	if b[start] != '{' {
-		return scan.WrongByte(b, start, "'{'")
+		return scan.UnexpectedByte(b, start, "'{'")
 	}
 	var only jsonMember
 	count, failure, paged, known := 0, "", false, false
@@ -191,7 +191,7 @@ func (d *JSON) probe(start int, out *Output) *scan.Error {
 				": the path is that of a service of another version"}
 		}
 		_, column := d.layout.names[string(m.name)]
-		known = known || column || d.layout.known[string(m.name)]
+		known = known || column || d.layout.ignored[string(m.name)]
 		if d.state == jsonRoot && m.is("d") || m.is("results") {
 			if d.enter(m) {
 				d.failure += failure
@@ -218,19 +218,22 @@ func (d *JSON) probe(start int, out *Output) *scan.Error {
 	}
 	if paged && count == 0 { // a page that leaves out that it has no rows
 		d.pos = i
-		d.leave()
+		d.endContainer()
 		return nil
 	}
-	if d.state == jsonRoot && !known && !d.wraps(only, count) {
-		return &scan.Error{At: start, Expected: "rows", Found: "JSON with none of the set's properties, such as gateways " +
-			"answer: " + quoted(b[start:i])}
+	if d.state == jsonRoot && !known && !d.mayBeWrapper(only, count) {
+		return &scan.Error{At: start, Expected: "rows",
+			Found: "JSON with none of the set's properties, such as gateways " +
+				"answer: " + quoted(b[start:i])}
 	}
-	return d.whole(start, i, only, count, out)
+	return d.decodeObject(start, i, only, count, out)
 }
 
-// wraps reports whether an object of one member may be what [JSON.whole] takes for something else than an entity.
-func (d *JSON) wraps(only jsonMember, count int) bool {
-	return count == 0 || count == 1 && (only.is("d") || only.is("results") || only.is("error") || only.is("odata.error") ||
+// mayBeWrapper reports whether an object of one member may be what [JSON.decodeObject] takes for something else than an
+// entity.
+func (d *JSON) mayBeWrapper(only jsonMember, count int) bool {
+	return count == 0 || count == 1 && (only.is("d") || only.is("results") || only.is("error") ||
+		only.is("odata.error") ||
 		only.is("EntitySets"))
 }
 
@@ -272,9 +275,9 @@ func (d *JSON) enter(m jsonMember) bool {
 	return true
 }
 
-// whole decides about an object that was seen whole and has no array of rows: an entity, or around one the name of a
-// function.
-func (d *JSON) whole(start, end int, only jsonMember, count int, out *Output) *scan.Error {
+// decodeObject decides about an object that was seen whole and has no array of rows: an entity, or around one the name
+// of a function.
+func (d *JSON) decodeObject(start, end int, only jsonMember, count int, out *Output) *scan.Error {
 	b, l := d.buf, d.layout
 	if count == 0 {
 		return &scan.Error{At: start, Expected: "rows", Found: "an object without properties"}
@@ -283,11 +286,11 @@ func (d *JSON) whole(start, end int, only jsonMember, count int, out *Output) *s
 		_, column := l.names[string(only.name)]
 		opens := b[only.value]
 		switch {
-		case column || l.known[string(only.name)]:
+		case column || l.ignored[string(only.name)]:
 		case opens == 'n' && (only.is("d") || only.is("results")):
 			// no entity, as functions answer
 			d.pos = end
-			d.leave()
+			d.endContainer()
 			return nil
 		case (only.is("error") || only.is("odata.error")) && d.state == jsonRoot:
 			return &scan.Error{At: only.value, Expected: "rows",
@@ -305,7 +308,7 @@ func (d *JSON) whole(start, end int, only jsonMember, count int, out *Output) *s
 		}
 	}
 	d.pos = end
-	d.leave()
+	d.endContainer()
 	d.row(b[start:end], d.base+int64(start), out)
 	return nil
 }
@@ -357,7 +360,7 @@ func nameIn(text []byte) []byte {
 
 // pageMember takes what the page says about itself; false: it is something else.
 func (d *JSON) pageMember(m jsonMember) bool {
-	text := d.plain(d.buf[m.value:m.end])
+	text := d.scalarText(d.buf[m.value:m.end])
 	switch string(m.name) {
 	case "__next":
 		d.page.Next.Href = string(text)
@@ -373,8 +376,8 @@ func (d *JSON) pageMember(m jsonMember) bool {
 	return true
 }
 
-// plain is what a string stands for, or a number's text; nothing for null and what is wrong.
-func (d *JSON) plain(value []byte) []byte {
+// scalarText is what a string stands for, or a number's text; nothing for null and what is wrong.
+func (d *JSON) scalarText(value []byte) []byte {
 	switch {
 	case value[0] == '"':
 		ok := false
@@ -403,12 +406,12 @@ func (d *JSON) item(start int, out *Output) *scan.Error {
 	d.inRow = false
 	d.pos = next
 	if closed {
-		d.leave()
+		d.endContainer()
 	}
 	made := len(out.Rows)
 	d.row(b[start:end], d.base+int64(start), out)
-	if d.lane != nil && len(out.Rows) > made {
-		d.lane.learnRow(b[start:end])
+	if d.templates != nil && len(out.Rows) > made {
+		d.templates.learnRow(b[start:end])
 	}
 	return nil
 }
@@ -427,17 +430,17 @@ func byteOrderMark(b []byte, i int) (size int, ok bool) {
 	return len(mark), true
 }
 
-// saidWithin is how many bytes of a document without rows are looked at for what it is and says.
-const saidWithin = 4 << 10
+// maxErrorText is how many bytes of a document without rows are looked at for what it is and says.
+const maxErrorText = 4 << 10
 
 // noRows is the error of markup in the place of rows, where nothing else is known of it than found; more: too little of
 // it has come to tell.
 func (s *stream) noRows(at int, expected, found string) *scan.Error {
 	head := s.buf[at:]
-	if !s.ended && len(head) < saidWithin {
-		return scan.More
+	if !s.ended && len(head) < maxErrorText {
+		return scan.ErrNeedMore
 	}
-	head = head[:min(len(head), saidWithin)]
+	head = head[:min(len(head), maxErrorText)]
 	low := bytes.ToLower(head[:min(len(head), 1024)])
 	s.html = bytes.Contains(low, []byte("<!doctype html")) || bytes.Contains(low, []byte("<html"))
 	switch {

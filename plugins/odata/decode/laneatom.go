@@ -8,34 +8,34 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// atomLane reads entries that are like those before them. An entry is what stands in front of its properties, templates
-// with expanded entries between them; the properties; what stands after them, a template.
-type atomLane struct {
-	lane
+// atomTemplates reads entries that are like those before them. An entry is what stands in front of its properties,
+// templates with expanded entries between them; the properties; what stands after them, a template.
+type atomTemplates struct {
+	templateDecoder
 	d      *Atom
 	reader atomReader
 
 	// heads and tails are the templates learned lately. fronts and backs are those of the feed around the entries, for
 	// expanded ones.
-	heads         [][]headPart
-	tails         []*fast.Template
-	fronts, backs []*fast.Template
+	heads                      [][]headPart
+	tails                      []*fast.Template
+	feedPrefixes, feedSuffixes []*fast.Template
 	// key is the namespaces around the entries for which all was learned; generation counts how often all was
 	// forgotten.
 	key        []byte
 	generation int
-	// scopes are the namespaces in force at the properties, inside; closing is the name of the element around the
+	// namespaces are the namespaces in force at the properties, inside; closing is the name of the element around the
 	// properties, data their prefix.
-	scopes        scopes
-	inside        int
-	closing, data []byte
+	namespaces        namespaceStack
+	propertiesScope   int
+	closingName, data []byte
 
 	// path is that of the structure read, "" or ending in a slash; depth is how deep its properties may nest.
 	path  string
 	depth int
 	// root reads rows; inner read the structures inside, by column.
-	root  *atomLane
-	inner []*atomLane
+	root  *atomTemplates
+	inner []*atomTemplates
 }
 
 // headPart is a part of what stands in front of an entry's properties. After it comes the expanded value of a column,
@@ -50,16 +50,16 @@ type headPart struct {
 // maxTemplates is how many forms of entries are known at a time.
 const maxTemplates = 3
 
-func newAtomLane(d *Atom) *atomLane {
+func newAtomTemplates(d *Atom) *atomTemplates {
 	// an entry, its content and the properties are around a property
-	f := &atomLane{d: d, depth: maxDepth - 3}
+	f := &atomTemplates{d: d, depth: maxDepth - 3}
 	f.root = f
-	f.forget(d.layout)
+	f.reset(d.layout)
 	return f
 }
 
-// forget drops all that was learned.
-func (f *atomLane) forget(l *RowLayout) {
+// reset drops all that was learned.
+func (f *atomTemplates) reset(l *RowSchema) {
 	f.init(f, l, 1)
 	for i := range l.Columns {
 		if len(l.Columns[i].steps) > 0 {
@@ -67,55 +67,55 @@ func (f *atomLane) forget(l *RowLayout) {
 			f.optionals[i] = 0
 		}
 	}
-	f.heads, f.tails, f.fronts, f.backs = nil, nil, nil, nil
-	f.data, f.closing = nil, nil
-	f.inner = make([]*atomLane, len(l.Columns))
+	f.heads, f.tails, f.feedPrefixes, f.feedSuffixes = nil, nil, nil, nil
+	f.data, f.closingName = nil, nil
+	f.inner = make([]*atomTemplates, len(l.Columns))
 	f.generation++
 }
 
-// of returns the lane of the structures in a column.
-func (f *atomLane) of(column int) *atomLane {
+// structDecoder returns the lane of the structures in a column.
+func (f *atomTemplates) structDecoder(column int) *atomTemplates {
 	if f.inner[column] == nil {
 		c := &f.l.Columns[column]
-		x := &atomLane{d: f.d, path: c.path(f.path), root: f.root, depth: f.depth - 1}
-		if c.Shape != Complex {
+		x := &atomTemplates{d: f.d, path: c.path(f.path), root: f.root, depth: f.depth - 1}
+		if c.Kind != Complex {
 			// link, inline, feed, entry, content, properties
 			x.depth = f.depth - 6
 		}
-		x.forget(c.Nested)
+		x.reset(c.Nested)
 		f.inner[column] = x
 	}
 	return f.inner[column]
 }
 
 // bind takes the namespaces around the entries of a page, or of a feed inside an entry.
-func (f *atomLane) bind(s *scopes, scope int) {
+func (f *atomTemplates) bind(s *namespaceStack, scope int) {
 	var key []byte
 	for k := scope; k > 0; k = s.all[k].outer {
 		key = append(append(append(append(key, s.all[k].prefix...), '='), s.all[k].value...), '\n')
 	}
-	if f.reported || !bytes.Equal(key, f.key) {
-		f.forget(f.l)
+	if f.hasUnknown || !bytes.Equal(key, f.key) {
+		f.reset(f.l)
 		f.key = key
 	}
 }
 
-func (f *atomLane) after(p int) (next int, closed, ok bool) {
+func (f *atomTemplates) afterRow(p int) (next int, closed, ok bool) {
 	return scan.XMLSpace(f.buf, p), false, true
 }
 
-// between has the kernel go from entry to entry where nothing is expanded in front of the properties.
-func (f *atomLane) between() {
-	f.end.Skip, f.lane.head.Skip = nil, nil
+// setRowTemplates has the kernel go from entry to entry where nothing is expanded in front of the properties.
+func (f *atomTemplates) setRowTemplates() {
+	f.end.Skip, f.templateDecoder.head.Skip = nil, nil
 	if len(f.heads) > 0 && len(f.heads[0]) == 1 {
 		head := f.heads[0]
-		f.end.Skip, f.lane.head.Skip = f.tails[0].Program(), head[0].template.Program()
+		f.end.Skip, f.templateDecoder.head.Skip = f.tails[0].Program(), head[0].template.Program()
 	}
 }
 
-// matchOne returns the length of what the first of the templates to match matches; where none does, it is as the result
+// matchAny returns the length of what the first of the templates to match matches; where none does, it is as the result
 // of [fast.Template.Match] for the one that went furthest.
-func matchOne(templates []*fast.Template, in unsafe.Pointer, p int) int {
+func matchAny(templates []*fast.Template, in unsafe.Pointer, p int) int {
 	furthest := 0
 	for i, t := range templates {
 		n := t.Match(unsafe.Add(in, p))
@@ -132,16 +132,16 @@ func matchOne(templates []*fast.Template, in unsafe.Pointer, p int) int {
 
 // read reads the entry at p and writes its columns at o. It returns the place after it; false: the plain parser must
 // read it.
-func (f *atomLane) read(p, o int) (int, bool) {
+func (f *atomTemplates) read(p, o int) (int, bool) {
 	for i := range f.heads {
-		r := f.begin(p, o)
+		r := f.beginRow(p, o)
 		if !f.head(r, f.heads[i]) {
 			continue
 		}
 		if i > 0 {
 			f.heads[0], f.heads[i] = f.heads[i], f.heads[0]
 		}
-		if !f.members(r, &f.root.effort) {
+		if !f.readMembers(r, &f.root.stats) {
 			return 0, false
 		}
 		return f.tail(r)
@@ -150,123 +150,124 @@ func (f *atomLane) read(p, o int) (int, bool) {
 }
 
 // head reads what stands in front of the properties.
-func (f *atomLane) head(r *fast.Row, parts []headPart) bool {
+func (f *atomTemplates) head(r *fast.Row, parts []headPart) bool {
 	for _, part := range parts {
 		n := part.template.Match(unsafe.Add(r.In, r.P))
 		if n <= 0 {
-			f.root.failed(r.P - n)
+			f.root.recordFailure(r.P - n)
 			return false
 		}
 		r.P += n
-		if part.column >= 0 && (part.generation != f.of(part.column).generation || !f.expanded(r, part.column)) {
+		if part.column >= 0 && (part.generation != f.structDecoder(part.column).generation ||
+			!f.expanded(r, part.column)) {
 			return false
 		}
 	}
-	r.Before, r.Entry = &f.lane.head.Entry, f.lane.head.Next
+	r.Before, r.Entry = &f.templateDecoder.head.Entry, f.templateDecoder.head.Next
 	return true
 }
 
 // structure reads a complex value.
-func (f *atomLane) structure(r *fast.Row) bool {
+func (f *atomTemplates) structure(r *fast.Row) bool {
 	e := entryOf(r.Entry)
-	if e.c.Shape != Complex {
+	if e.c.Kind != Complex {
 		return false
 	}
-	x := f.of(e.Column)
-	x.scopes, x.inside = f.scopes, f.inside
-	x.use(f.buf, f.out)
+	x := f.structDecoder(e.Column)
+	x.namespaces, x.propertiesScope = f.namespaces, f.propertiesScope
+	x.setBuffers(f.buf, f.out)
 	o := r.O + e.Optional
 	fast.Put(r.Arena, r.O, 2)
-	x.promise(r.P, o)
-	ok := x.members(x.begin(r.P, o), &f.root.effort)
+	x.reserve(r.P, o)
+	ok := x.readMembers(x.beginRow(r.P, o), &f.root.stats)
 	end := 0
 	if ok {
-		end = x.finish(o)
+		end = x.completeRow(o)
 	}
-	return f.leave(r, x.row.P, end, ok && end >= 0)
+	return f.endStructure(r, x.row.P, end, ok && end >= 0)
 }
 
 // expanded reads what is inside m:inline.
-func (f *atomLane) expanded(r *fast.Row, column int) bool {
+func (f *atomTemplates) expanded(r *fast.Row, column int) bool {
 	e := &f.entries[column]
 	r.Entry = &e.Entry
-	if !r.Given(column) {
+	if !r.BeginColumn(column) {
 		return false
 	}
-	x := f.of(column)
-	x.use(f.buf, f.out)
+	x := f.structDecoder(column)
+	x.setBuffers(f.buf, f.out)
 	o, p, ok := r.O+e.Optional, r.P, false
 	fast.Put(r.Arena, r.O, 2)
-	if e.c.Shape == Many {
+	if e.c.Kind == NavigationToMany {
 		p, o, ok = x.feed(p, o)
 	} else {
-		x.row.Most = 0
+		x.row.MaxRows = 0
 		p, o, ok = x.entry(scan.XMLSpace(f.buf, p), o)
 	}
-	return f.leave(r, p, o, ok)
+	return f.endStructure(r, p, o, ok)
 }
 
 // entry reads the expanded entry at p.
-func (f *atomLane) entry(p, o int) (next, end int, ok bool) {
-	f.promise(p, o)
+func (f *atomTemplates) entry(p, o int) (next, end int, ok bool) {
+	f.reserve(p, o)
 	if next, ok = f.read(p, o); !ok {
-		f.root.failed(f.row.P)
+		f.root.recordFailure(f.row.P)
 		return p, o, false
 	}
-	end = f.finish(f.row.Start)
+	end = f.completeRow(f.row.RowOutput)
 	return scan.XMLSpace(f.buf, next), end, end >= 0
 }
 
 // feed reads the expanded feed at p.
-func (f *atomLane) feed(p, o int) (next, end int, ok bool) {
+func (f *atomTemplates) feed(p, o int) (next, end int, ok bool) {
 	in := unsafe.Pointer(unsafe.SliceData(f.buf))
-	n := matchOne(f.fronts, in, p)
+	n := matchAny(f.feedPrefixes, in, p)
 	if n <= 0 {
-		f.root.failed(p - n)
+		f.root.recordFailure(p - n)
 		return p, o, false
 	}
 	from, count := o, 0
 	o++
-	for p += n; ; count += f.row.Made + 1 {
-		if n = matchOne(f.backs, in, p); n > 0 {
-			return p + n, f.count(from, o, count), true
+	for p += n; ; count += f.row.RowCount + 1 {
+		if n = matchAny(f.feedSuffixes, in, p); n > 0 {
+			return p + n, f.writeCount(from, o, count), true
 		}
-		f.promise(p, o)
-		f.items()
+		f.reserve(p, o)
+		f.prepareItems()
 		if p, o, ok = f.entry(p, o); !ok {
 			return p, o, false
 		}
 	}
 }
 
-func (f *atomLane) tail(r *fast.Row) (int, bool) {
-	n := matchOne(f.tails, r.In, r.P)
+func (f *atomTemplates) tail(r *fast.Row) (int, bool) {
+	n := matchAny(f.tails, r.In, r.P)
 	if n <= 0 {
-		f.root.failed(r.P - n)
+		f.root.recordFailure(r.P - n)
 		return 0, false
 	}
-	f.between()
+	f.setRowTemplates()
 	return r.P + n, true
 }
 
-func (f *atomLane) plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool) {
+func (f *atomTemplates) plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool) {
 	start := bytes.LastIndexByte(f.buf[:r.P], '<')
 	end, err := scan.XMLElement(f.buf, start, f.depth)
 	if err != nil {
 		return dst, 0, false
 	}
 	x, s, c := &f.reader, &f.d.stream, r.Entry.Column
-	x.d, x.row, x.hole = f.d, f.buf, hole{}
+	x.d, x.row, x.nextLink = f.d, f.buf, nestedNextLink{}
 	x.ready(0, f.l, f.path)
-	s.levels[0].spans[c], s.levels[0].scopes[c] = textRange{start, end}, f.inside
-	outer, known := f.d.scopes, len(s.page.Unknown)
-	f.d.scopes = scopes{f.scopes.all}
+	s.levels[0].spans[c], s.levels[0].scopes[c] = textRange{start, end}, f.propertiesScope
+	outer, known := f.d.namespaces, len(s.page.Unknown)
+	f.d.namespaces = namespaceStack{f.namespaces.all}
 	dst, m := x.column(dst, f.l, c, 0, element{}, false)
-	f.d.scopes = outer
-	return dst, end, !s.unreported(known) && m == nil
+	f.d.namespaces = outer
+	return dst, end, !s.retractUnknown(known) && m == nil
 }
 
-func (f *atomLane) memberEnd(r *fast.Row, t *fast.Template) (end int) {
+func (f *atomTemplates) memberEnd(r *fast.Row, t *fast.Template) (end int) {
 	start := bytes.LastIndexByte(f.buf[:r.P], '<')
 	end, err := scan.XMLElement(f.buf, start, f.depth)
 	if err != nil {
@@ -275,7 +276,7 @@ func (f *atomLane) memberEnd(r *fast.Row, t *fast.Template) (end int) {
 	if back := bytes.LastIndex(f.buf[:end], []byte("</")); t != nil && back >= r.P &&
 		bytes.IndexByte(f.buf[r.P:back], '<') < 0 {
 		t.Reset()
-		t.Hole(&fast.AtomSkip)
+		t.Gap(&fast.AtomSkip)
 		t.Text(f.buf[back:end]...)
 		t.Done()
 	}
@@ -307,9 +308,9 @@ func attributes(b []byte, t scan.XMLTag, meta []byte) (null, plain bool) {
 	}
 }
 
-// named finds the entry of an element of the namespace of properties, or makes one; nil: it is not one of it, or the
+// entryFor finds the entry of an element of the namespace of properties, or makes one; nil: it is not one of it, or the
 // plain parser is to report it.
-func (f *atomLane) named(name []byte) *entry {
+func (f *atomTemplates) entryFor(name []byte) *entry {
 	if e := f.names[string(name)]; e != nil {
 		return e
 	}
@@ -322,27 +323,27 @@ func (f *atomLane) named(name []byte) *entry {
 		return &f.entries[i]
 	}
 	if f.d.unknown[f.path+string(local)] {
-		f.root.reported = true
-	} else if !f.l.known[string(local)] {
+		f.root.hasUnknown = true
+	} else if !f.l.ignored[string(local)] {
 		return nil
 	}
 	return f.newSkip(name, true)
 }
 
 // learnRow learns from an entry that the plain parser has read, and the namespaces around it.
-func (f *atomLane) learnRow(text []byte, around *scopes, outer int) {
-	if f.mayLearn() {
+func (f *atomTemplates) learnRow(text []byte, around *namespaceStack, outer int) {
+	if f.canSample() {
 		f.learn(text, around, outer)
 	}
 }
 
-func (f *atomLane) learn(text []byte, around *scopes, outer int) {
+func (f *atomTemplates) learn(text []byte, around *namespaceStack, outer int) {
 	if f != f.root {
 		f.bind(around, outer)
 	}
-	s := &scopes{append([]binding{}, around.all...)}
+	s := &namespaceStack{append([]binding{}, around.all...)}
 	open, _ := scan.XMLTagAt(text, 0)
-	scope := s.open(text, open, outer)
+	scope := s.push(text, open, outer)
 	properties, inside, ok := findProperties(s, text, element{open, len(text)}, scope)
 	if !ok {
 		return
@@ -350,7 +351,7 @@ func (f *atomLane) learn(text []byte, around *scopes, outer int) {
 	t := properties.tag
 	name := t.Name
 	meta, _ := scan.SplitName(name)
-	data := s.prefix(dataSpace, inside)
+	data := s.prefix(dataNamespace, inside)
 	before, rest := text[:t.End], text[properties.end:]
 	for _, part := range [][]byte{before, rest} {
 		if bytes.Contains(part, []byte("<!")) || bytes.Contains(part, []byte("<?")) {
@@ -364,36 +365,36 @@ func (f *atomLane) learn(text []byte, around *scopes, outer int) {
 	if !ok {
 		return
 	}
-	if f.data != nil && (!bytes.Equal(data, f.data) || !bytes.Equal(name, f.closing)) {
+	if f.data != nil && (!bytes.Equal(data, f.data) || !bytes.Equal(name, f.closingName)) {
 		// the names mean something else: the next entry like this one is learned
-		taken, learned := f.taken, f.learned
-		f.forget(f.l)
-		f.taken, f.learned = taken, learned
+		taken, learned := f.decoded, f.samples
+		f.reset(f.l)
+		f.decoded, f.samples = taken, learned
 		return
 	}
-	f.data, f.closing = bytes.Clone(data), bytes.Clone(name)
+	f.data, f.closingName = bytes.Clone(data), bytes.Clone(name)
 	f.learnProperties(text, properties, meta)
-	s.keep()
-	f.scopes, f.inside = *s, inside
+	s.copyBytes()
+	f.namespaces, f.propertiesScope = *s, inside
 	f.heads = append([][]headPart{parts}, f.heads...)
 	f.heads = f.heads[:min(len(f.heads), maxTemplates)]
 	f.tails = addTemplate(f.tails, rest)
-	f.between()
+	f.setRowTemplates()
 }
 
 // learnProperties learns from the properties in an element.
-func (f *atomLane) learnProperties(text []byte, e element, meta []byte) {
-	before, from := &f.lane.head, e.tag.End
+func (f *atomTemplates) learnProperties(text []byte, e element, meta []byte) {
+	before, from := &f.templateDecoder.head, e.tag.End
 	children := content(text, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
-		x := f.named(c.tag.Name)
+		x := f.entryFor(c.tag.Name)
 		null, plain := attributes(text, c.tag, meta)
 		if x == nil || !plain || scan.XMLSpace(text, from) != c.tag.Start {
 			return
 		}
 		x.learnElement(text, from, c, null)
-		if x.c != nil && x.c.Shape == Complex && !null && !c.tag.Empty {
-			inner := f.of(x.Column)
+		if x.c != nil && x.c.Kind == Complex && !null && !c.tag.Empty {
+			inner := f.structDecoder(x.Column)
 			inner.data = f.data
 			inner.learnProperties(text, c, meta)
 		}
@@ -401,47 +402,48 @@ func (f *atomLane) learnProperties(text []byte, e element, meta []byte) {
 		before, from = x, c.end
 	}
 	if scan.XMLSpace(text, from) == contentEnd(text, e.tag, e.end) {
-		f.end.Open = fast.NewMark(text[from:e.end])
+		f.end.Prefix = fast.NewPattern(text[from:e.end])
 		before.followedBy(&f.end)
 	}
 }
 
 // learnElement remembers an element with the white space before it, which begins at from.
 func (e *entry) learnElement(text []byte, from int, c element, null bool) {
-	switch whole := fast.NewMark(text[from:c.end]); {
+	switch whole := fast.NewPattern(text[from:c.end]); {
 	case e.Kind == fast.Skip && c.tag.Empty:
 		e.Null = whole
 	case e.Kind == fast.Skip:
-		e.Open = fast.NewMark(text[from:c.tag.End])
-	case null || c.tag.Empty && e.c.Shape == Primitive:
+		e.Prefix = fast.NewPattern(text[from:c.tag.End])
+	case null || c.tag.Empty && e.c.Kind == Primitive:
 		e.Null, e.Empty = whole, 0
 		if !null && !e.c.emptyIsNull() {
 			e.Empty = 1
 		}
 	case !c.tag.Empty:
-		e.Open = fast.NewMark(text[from:c.tag.End])
-		e.Close = fast.NewMark(text[contentEnd(text, c.tag, c.end):c.end])
+		e.Prefix = fast.NewPattern(text[from:c.tag.End])
+		e.Suffix = fast.NewPattern(text[contentEnd(text, c.tag, c.end):c.end])
 	}
 }
 
 // learnExpanded learns what is in front of an entry's properties, and the expanded entries there; false: it is not for
 // the fast path.
-func (f *atomLane) learnExpanded(s *scopes, text []byte, e element, scope int, properties element) ([]headPart, bool) {
+func (f *atomTemplates) learnExpanded(s *namespaceStack, text []byte, e element, scope int,
+	properties element) ([]headPart, bool) {
 	var parts []headPart
 	from, found := 0, 0
 	children := content(text, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.open(text, c.tag, scope)
-		where, local := s.element(text, c.tag, inside)
+		inside := s.push(text, c.tag, scope)
+		ns, local := s.element(text, c.tag, inside)
 		switch {
-		case where == metaSpace && string(local) == "properties":
+		case ns == metadataNamespace && string(local) == "properties":
 			found++
-		case where == atomSpace && string(local) == "content":
+		case ns == atomNamespace && string(local) == "content":
 			if _, _, ok := findProperties(s, text, c, inside); ok {
 				found++
 			}
 		}
-		if where != atomSpace || string(local) != "link" {
+		if ns != atomNamespace || string(local) != "link" {
 			continue
 		}
 		column, inline, inside, several := f.inline(s, text, c, inside)
@@ -455,10 +457,11 @@ func (f *atomLane) learnExpanded(s *scopes, text []byte, e element, scope int, p
 			return nil, false
 		}
 		end := contentEnd(text, inline.tag, inline.end)
-		if !f.of(column).learnInline(s, text, inline, inside, f.l.Columns[column].Shape) {
+		if !f.structDecoder(column).learnInline(s, text, inline, inside, f.l.Columns[column].Kind) {
 			return nil, false
 		}
-		parts = append(parts, headPart{newTemplate(text[from:inline.tag.End]), column, f.of(column).generation})
+		parts = append(parts, headPart{newTemplate(text[from:inline.tag.End]), column,
+			f.structDecoder(column).generation})
 		from = end
 	}
 	// a second place for properties is for the plain parser
@@ -470,7 +473,8 @@ func (f *atomLane) learnExpanded(s *scopes, text []byte, e element, scope int, p
 }
 
 // inline finds the expanded value of a column in a link; column -1: there is none.
-func (f *atomLane) inline(s *scopes, text []byte, link element, scope int) (column int, inline element, inside int,
+func (f *atomTemplates) inline(s *namespaceStack, text []byte, link element, scope int) (column int, inline element,
+	inside int,
 	several bool) {
 	column = -1
 	k, ok := f.related(text, link.tag)
@@ -479,8 +483,8 @@ func (f *atomLane) inline(s *scopes, text []byte, link element, scope int) (colu
 	}
 	children := content(text, link.tag, link.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
-		scope := s.open(text, c.tag, scope)
-		if where, local := s.element(text, c.tag, scope); where == metaSpace && string(local) == "inline" {
+		scope := s.push(text, c.tag, scope)
+		if ns, local := s.element(text, c.tag, scope); ns == metadataNamespace && string(local) == "inline" {
 			several = column >= 0
 			column, inline, inside = k, c, scope
 		}
@@ -489,47 +493,47 @@ func (f *atomLane) inline(s *scopes, text []byte, link element, scope int) (colu
 }
 
 // related is the column of expanded entities that a link is about.
-func (f *atomLane) related(text []byte, link scan.XMLTag) (column int, ok bool) {
+func (f *atomTemplates) related(text []byte, link scan.XMLTag) (column int, ok bool) {
 	rel := relation(text, link)
 	k, ok := f.l.names[string(rel[bytes.LastIndexByte(rel, '/')+1:])]
-	return k, ok && (f.l.Columns[k].Shape == One || f.l.Columns[k].Shape == Many)
+	return k, ok && (f.l.Columns[k].Kind == NavigationToOne || f.l.Columns[k].Kind == NavigationToMany)
 }
 
 // learnInline learns from expanded entries.
-func (f *atomLane) learnInline(s *scopes, text []byte, inline element, scope int, shape Shape) bool {
+func (f *atomTemplates) learnInline(s *namespaceStack, text []byte, inline element, scope int, shape ColumnKind) bool {
 	children := content(text, inline.tag, inline.end)
 	only, ok := children.next()
 	if _, more := children.next(); !ok || more {
 		return false
 	}
-	inside := s.open(text, only.tag, scope)
-	where, local := s.element(text, only.tag, inside)
-	if shape == One {
-		if where != atomSpace || string(local) != "entry" {
+	inside := s.push(text, only.tag, scope)
+	ns, local := s.element(text, only.tag, inside)
+	if shape == NavigationToOne {
+		if ns != atomNamespace || string(local) != "entry" {
 			return false
 		}
 		f.learn(text[only.tag.Start:only.end], s, scope)
 		return true
 	}
-	if where != atomSpace || string(local) != "feed" || only.tag.Empty {
+	if ns != atomNamespace || string(local) != "feed" || only.tag.Empty {
 		return false
 	}
 	return f.learnFeed(s, text, inline, only, inside)
 }
 
 // learnFeed learns from an expanded feed: what is in front of its entries, the entries, what is after them.
-func (f *atomLane) learnFeed(s *scopes, text []byte, inline, feed element, scope int) bool {
+func (f *atomTemplates) learnFeed(s *namespaceStack, text []byte, inline, feed element, scope int) bool {
 	front, back := contentEnd(text, feed.tag, feed.end), 0
 	back = front
 	entries := 0
 	children := content(text, feed.tag, feed.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.open(text, c.tag, scope)
-		where, local := s.element(text, c.tag, inside)
+		inside := s.push(text, c.tag, scope)
+		ns, local := s.element(text, c.tag, inside)
 		switch {
-		case where == atomSpace && string(local) == "link" && string(relation(text, c.tag)) == "next":
+		case ns == atomNamespace && string(local) == "link" && string(relation(text, c.tag)) == "next":
 			return false
-		case where == atomSpace && string(local) == "entry":
+		case ns == atomNamespace && string(local) == "entry":
 			if entries == 0 {
 				front = c.tag.Start
 			}
@@ -539,21 +543,21 @@ func (f *atomLane) learnFeed(s *scopes, text []byte, inline, feed element, scope
 			back = scan.XMLSpace(text, c.end)
 		}
 	}
-	f.fronts = addTemplate(f.fronts, text[inline.tag.End:front])
-	f.backs = addTemplate(f.backs, text[back:contentEnd(text, inline.tag, inline.end)])
+	f.feedPrefixes = addTemplate(f.feedPrefixes, text[inline.tag.End:front])
+	f.feedSuffixes = addTemplate(f.feedSuffixes, text[back:contentEnd(text, inline.tag, inline.end)])
 	return true
 }
 
 // findProperties finds m:properties, which must not be empty, inside an entry or its content.
-func findProperties(s *scopes, text []byte, e element, scope int) (element, int, bool) {
+func findProperties(s *namespaceStack, text []byte, e element, scope int) (element, int, bool) {
 	children := content(text, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.open(text, c.tag, scope)
-		where, local := s.element(text, c.tag, inside)
+		inside := s.push(text, c.tag, scope)
+		ns, local := s.element(text, c.tag, inside)
 		switch {
-		case where == metaSpace && string(local) == "properties":
+		case ns == metadataNamespace && string(local) == "properties":
 			return c, inside, !c.tag.Empty
-		case where == atomSpace && string(local) == "content":
+		case ns == atomNamespace && string(local) == "content":
 			if p, inside, ok := findProperties(s, text, c, inside); ok {
 				return p, inside, true
 			}
@@ -563,11 +567,11 @@ func findProperties(s *scopes, text []byte, e element, scope int) (element, int,
 }
 
 // prefix returns the only prefix bound to a namespace; nil: there is none, or more than one.
-func (s *scopes) prefix(where space, scope int) []byte {
+func (s *namespaceStack) prefix(ns namespace, scope int) []byte {
 	var found []byte
 	for k := scope; k > 0; k = s.all[k].outer {
 		b := &s.all[k]
-		if b.base || b.space != where || s.space(b.prefix, scope) != where {
+		if b.base || b.namespace != ns || s.namespace(b.prefix, scope) != ns {
 			continue
 		}
 		prefix := append([]byte{}, b.prefix...)
@@ -581,7 +585,7 @@ func (s *scopes) prefix(where space, scope int) []byte {
 
 // addTemplate makes a template of a text and puts it in front.
 func addTemplate(all []*fast.Template, text []byte) []*fast.Template {
-	padded := append(bytes.Clone(text), make([]byte, fast.Room)...)
+	padded := append(bytes.Clone(text), make([]byte, fast.Padding)...)
 	for _, t := range all {
 		if t.Match(unsafe.Pointer(&padded[0])) == len(text) {
 			return all
@@ -610,7 +614,7 @@ func atomTemplate(t *fast.Template, text []byte) {
 			if len(bytes.Trim(text[i:end], " \t\r\n")) == 0 || end == len(text) {
 				t.Text(text[i:end]...)
 			} else {
-				t.Hole(&fast.AtomSkip)
+				t.Gap(&fast.AtomSkip)
 			}
 			i, opened = end, false
 			continue
@@ -622,7 +626,7 @@ func atomTemplate(t *fast.Template, text []byte) {
 			break
 		}
 		if tag.Closing && opened {
-			t.Hole(&fast.AtomSkip)
+			t.Gap(&fast.AtomSkip)
 		}
 		tagTemplate(t, text, tag)
 		i, opened = tag.End, !tag.Closing && !tag.Empty
@@ -643,9 +647,9 @@ func tagTemplate(t *fast.Template, text []byte, tag scan.XMLTag) {
 		}
 		t.Text(text[from:a.ValueAt]...)
 		if text[next-1] == '"' {
-			t.Hole(&fast.AtomQuoted)
+			t.Gap(&fast.AtomQuoted)
 		} else {
-			t.Hole(&fast.AtomApostrophed)
+			t.Gap(&fast.AtomApostrophed)
 		}
 		from = next - 1
 	}

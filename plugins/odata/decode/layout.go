@@ -8,47 +8,48 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/zone"
 )
 
-// As says how a value is written where its type leaves a choice.
-type As uint8
+// Mapping says how a value is written where its type leaves a choice.
+type Mapping uint8
 
 const (
-	// AsUsual: Boolean boolean; SByte int8; Byte, Int16 int16; Int32 int32; Int64 int64; Single float32; Double
+	// DefaultMapping: Boolean boolean; SByte int8; Byte, Int16 int16; Int32 int32; Int64 int64; Single float32; Double
 	// float64; String, Guid text; Binary bytes; Decimal Connect's Decimal; DateTime, DateTimeOffset Connect's
 	// Timestamp; Time Connect's Time.
-	AsUsual As = iota
-	// AsFloat64 writes a Decimal as the nearest float64 (`decimal.mapping = primitive`, scale above 0).
-	AsFloat64
-	// AsInt64 writes a Decimal without fraction as int64 (`decimal.mapping = primitive`, scale 0).
-	AsInt64
-	// AsDate writes the days of a DateTime as Connect's Date; it never shifts by zone, a time of day is dropped.
-	AsDate
-	// AsMicros writes a DateTime or DateTimeOffset in microseconds (`timestamp.precision = micros`).
-	AsMicros
+	DefaultMapping Mapping = iota
+	// Float64Mapping writes a Decimal as the nearest float64 (`decimal.mapping = primitive`, scale above 0).
+	Float64Mapping
+	// Int64Mapping writes a Decimal without fraction as int64 (`decimal.mapping = primitive`, scale 0).
+	Int64Mapping
+	// DateMapping writes the days of a DateTime as Connect's Date; it never shifts by zone, a time of day is dropped.
+	DateMapping
+	// MicrosMapping writes a DateTime or DateTimeOffset in microseconds (`timestamp.precision = micros`).
+	MicrosMapping
 )
 
 // Shape is what a column holds.
-type Shape uint8
+type ColumnKind uint8
 
 const (
 	// Primitive: a value of a primitive type.
-	Primitive Shape = iota
+	Primitive ColumnKind = iota
 	// Complex: a structure of a complex type, in [Column.Nested].
 	Complex
-	// One: an expanded navigation to at most one entity, a structure.
-	One
-	// Many: an expanded navigation to many entities, an array of structures (that are not optional themselves).
-	Many
-	// Blank: never read from a page and always null (DELETED_AT of rows that are not deleted); must be optional.
-	Blank
+	// NavigationToOne: an expanded navigation to at most one entity, a structure.
+	NavigationToOne
+	// NavigationToMany: an expanded navigation to many entities, an array of structures (that are not optional
+	// themselves).
+	NavigationToMany
+	// Synthetic: never read from a page and always null (DELETED_AT of rows that are not deleted); must be optional.
+	Synthetic
 )
 
 // Column is one member of a row's structure.
 type Column struct {
 	// Name of the property or navigation property as the service writes it.
-	Name  string
-	Shape Shape
-	Type  edm.Primitive
-	As    As
+	Name    string
+	Kind    ColumnKind
+	Type    edm.Primitive
+	Mapping Mapping
 	// Optional: the schema's node is optional, so a branch number precedes the value, and null or absent is null.
 	// Otherwise null or absent makes the row a fault. `nullable = lenient` is: optional everywhere but in keys.
 	Optional bool
@@ -61,13 +62,13 @@ type Column struct {
 	// Zone is that of the clock of an Edm.DateTime (`datetime.zone`); nil: it is UTC.
 	Zone *zone.Zone
 	// Nested is the layout of the structure of Complex and One, of the items of Many. It has no keys.
-	Nested *RowLayout
+	Nested *RowSchema
 	// Target is the FC_TargetPath of metadata (`SyndicationTitle`, `geo/lat`, `geo/@lat`): in Atom, a value that is not
 	// among the properties is taken from there. "" for none.
 	Target string
 
-	// Advice is said of values that do not fit.
-	Advice Advice
+	// Hints is said of values that do not fit.
+	Hints ErrorHints
 
 	// inner is the name and a slash; steps is the target as names of elements, the last one @name for an attribute
 	inner string
@@ -77,17 +78,17 @@ type Column struct {
 // Advice is what the user can do about values that a column cannot take, "" where nothing helps: a Decimal with digits
 // after its scale, with more digits than its precision, out of the range of the type that it is mapped to; null where
 // it is not allowed; a link where an expanded entity was asked for; a duration that is no time of day.
-type Advice struct{ Scale, Precision, Range, Null, Inline, Time string }
+type ErrorHints struct{ Scale, Precision, Range, Null, Inline, Time string }
 
-// RowLayout is the compiled form of an entity type or complex type under a projection and expansion. It is not changed
-// by decoders, which may share it. Call [RowLayout.Ready] after making one.
-type RowLayout struct {
+// RowSchema is the compiled form of an entity type or complex type under a projection and expansion. It is not changed
+// by decoders, which may share it. Call [RowSchema.Init] after making one.
+type RowSchema struct {
 	// Name of the type, for messages: `NS.Product`.
 	Name    string
 	Columns []Column
-	// Visible is how many of the columns make the row's value, in the order of the schema's members; those after are
-	// decoded for the key or to be watched only.
-	Visible int
+	// ValueColumns is how many of the columns make the row's value, in the order of the schema's members; those after
+	// are decoded for the key or to be watched only.
+	ValueColumns int
 	// Keys are the columns that make the record's key, in order; empty: rows have no key. Members of a key are written
 	// as their columns but never optional: a null there makes the row a fault. A key is a structure, also of one
 	// member.
@@ -96,53 +97,53 @@ type RowLayout struct {
 	KeyTail []byte
 	// KeySchema and ValueSchema are the schema ids in the rows made.
 	KeySchema, ValueSchema uint32
-	// Watch are the columns whose bytes in each row [Output.Watched] points at (change modes, counters, cursors).
-	Watch []int
-	// Known are names that the type has and the projection leaves out, navigation properties among them: skipped, and
+	// Tracked are the columns whose bytes in each row [Output.Tracked] points at (change modes, counters, cursors).
+	Tracked []int
+	// Ignored are names that the type has and the projection leaves out, navigation properties among them: skipped, and
 	// not reported as unknown.
-	Known []string
-	names map[string]int
-	known map[string]bool
+	Ignored []string
+	names   map[string]int
+	ignored map[string]bool
 }
 
-// Ready readies a layout for decoders. The error is of metadata that no rows can have.
-func (l *RowLayout) Ready() error {
-	l.names, l.known = make(map[string]int, len(l.Columns)), make(map[string]bool, len(l.Known))
-	for _, name := range l.Known {
-		l.known[name] = true
+// Init readies a layout for decoders. The error is of metadata that no rows can have.
+func (l *RowSchema) Init() error {
+	l.names, l.ignored = make(map[string]int, len(l.Columns)), make(map[string]bool, len(l.Ignored))
+	for _, name := range l.Ignored {
+		l.ignored[name] = true
 	}
 	for i := range l.Columns {
 		c := &l.Columns[i]
 		c.inner, c.steps = c.Name+"/", targetSteps(c.Target)
 		if c.Nested != nil {
-			if err := c.Nested.Ready(); err != nil {
+			if err := c.Nested.Init(); err != nil {
 				return err
 			}
 		}
-		if c.Shape == Blank {
+		if c.Kind == Synthetic {
 			continue
 		}
-		if _, twice := l.names[c.Name]; twice {
+		if _, duplicate := l.names[c.Name]; duplicate {
 			return errors.New("layout " + l.Name + ": column " + c.Name + " is there twice")
 		}
 		l.names[c.Name] = i
 	}
 	for _, i := range l.Keys {
-		if l.Columns[i].Shape != Primitive {
+		if l.Columns[i].Kind != Primitive {
 			return errors.New("layout " + l.Name + ": key column " + l.Columns[i].Name + " is not primitive")
 		}
 	}
 	return nil
 }
 
-// regular reports whether a row's key is columns of it that stand side by side, and none is watched.
-func (l *RowLayout) regular() bool {
+// keyIsInPlace reports whether a row's key is columns of it that stand side by side, and none is watched.
+func (l *RowSchema) keyIsInPlace() bool {
 	for n, i := range l.Keys {
 		if i != l.Keys[0]+n || l.Columns[i].Optional {
 			return false
 		}
 	}
-	return len(l.Keys) > 0 && len(l.KeyTail) == 0 && len(l.Watch) == 0
+	return len(l.Keys) > 0 && len(l.KeyTail) == 0 && len(l.Tracked) == 0
 }
 
 // syndication are the targets that metadata has a word for.

@@ -41,14 +41,14 @@ func TestSmallPiecesAreNotQuadratic(t *testing.T) {
 	long := strings.Repeat("x", 300_000)
 	json := NewJSON(l)
 	if out, err := decodePieces(json, []byte(`{"d":[{"Text":"`+long+`"}]}`), cuts{size: 1}, nil); err != nil ||
-		len(out.Rows) != 1 || json.tries > 3000 {
-		t.Errorf("JSON: %d rows, %d tries, %v", len(out.Rows), json.tries, err)
+		len(out.Rows) != 1 || json.steps > 3000 {
+		t.Errorf("JSON: %d rows, %d tries, %v", len(out.Rows), json.steps, err)
 	}
 	atom := NewAtom(l)
 	doc := feedFront + entryFront + "<d:Text>" + long + "</d:Text>" + entryBack + "</feed>"
 	if out, err := decodePieces(atom, []byte(doc), cuts{size: 1}, nil); err != nil || len(out.Rows) != 1 ||
-		atom.tries > 3000 {
-		t.Errorf("Atom: %d rows, %d tries, %v", len(out.Rows), atom.tries, err)
+		atom.steps > 3000 {
+		t.Errorf("Atom: %d rows, %d tries, %v", len(out.Rows), atom.steps, err)
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// real reads a floating-point number: digits with point and exponent, or INF, -INF, NaN and their long forms.
-func real(text []byte, bits int) (float64, bool) {
+// parseFloat reads a floating-point number: digits with point and exponent, or INF, -INF, NaN and their long forms.
+func parseFloat(text []byte, bits int) (float64, bool) {
 	switch string(text) {
 	case "NaN":
 		return math.NaN(), true
@@ -167,15 +167,15 @@ func (d *decimal) appendDecimal(dst []byte, c *Column, text []byte) (out []byte,
 	if !d.parse(text) {
 		return dst, "Edm.Decimal"
 	}
-	if c.As == AsFloat64 {
-		v, ok := real(text, 64)
+	if c.Mapping == Float64Mapping {
+		v, ok := parseFloat(text, 64)
 		if !ok {
 			return dst, expectedRange + "double"
 		}
 		return connectdata.AppendFloat64(dst, v), ""
 	}
 	scale := c.Scale
-	if c.As == AsInt64 {
+	if c.Mapping == Int64Mapping {
 		scale = 0
 	}
 	if !d.shift(scale, c.Rounding) {
@@ -188,7 +188,7 @@ func (d *decimal) appendDecimal(dst []byte, c *Column, text []byte) (out []byte,
 		if d.negative {
 			small = -small
 		}
-		if c.As == AsInt64 {
+		if c.Mapping == Int64Mapping {
 			return connectdata.AppendNumber(dst, small), ""
 		}
 		return connectdata.AppendDecimal64(dst, small), ""
@@ -197,7 +197,7 @@ func (d *decimal) appendDecimal(dst []byte, c *Column, text []byte) (out []byte,
 	if d.negative {
 		v.Neg(v)
 	}
-	if c.As == AsInt64 {
+	if c.Mapping == Int64Mapping {
 		if !v.IsInt64() {
 			return dst, expectedRange + "long"
 		}

@@ -13,14 +13,14 @@ type Output struct {
 	// Faults are rows that could not be read; raw is the row as a document of its own, which a decoder of the same
 	// layout takes.
 	Faults []wit.RowError
-	// LeftOut are the origins of those faults that are none of the row's: the host had it left out.
-	LeftOut []uint32
+	// Skipped are the origins of those faults that are none of the row's: the host had it left out.
+	Skipped []uint32
 	// Tombstones are deleted entries.
 	Tombstones []Tombstone
-	// Watched holds len(Layout.Watch) spans for each row of Rows.
-	Watched []Span
-	// Follow are pages of expanded feeds that the decoder needs before it goes on; at most one at a time.
-	Follow []Follow
+	// Tracked holds len(Layout.Watch) spans for each row of Rows.
+	Tracked []Span
+	// NestedPages are pages of expanded feeds that the decoder needs before it goes on; at most one at a time.
+	NestedPages []NestedPageRequest
 	// Page is what is known of the page so far; set by each call.
 	Page Page
 }
@@ -28,7 +28,7 @@ type Output struct {
 // Reset empties the output for the next call, keeping its memory.
 func (o *Output) Reset() {
 	o.Rows, o.Data, o.Faults, o.Tombstones = o.Rows[:0], o.Data[:0], o.Faults[:0], o.Tombstones[:0]
-	o.Watched, o.Follow, o.LeftOut, o.Page = o.Watched[:0], o.Follow[:0], o.LeftOut[:0], Page{}
+	o.Tracked, o.NestedPages, o.Skipped, o.Page = o.Tracked[:0], o.NestedPages[:0], o.Skipped[:0], Page{}
 }
 
 // Span is a place in [Output.Data], the branch number of an optional column included.
@@ -49,7 +49,7 @@ type Tombstone struct {
 type Link struct{ Href, Base string }
 
 // Follow asks for a further page of an expanded feed: fetch it and hand it to [Decoder.Feed] under its tag.
-type Follow struct {
+type NestedPageRequest struct {
 	Tag  string
 	Link Link
 }
@@ -72,7 +72,7 @@ type Page struct {
 type Decoder interface {
 	// Write takes the next piece of the page's own body. After an error the decoder is good for [Decoder.Reset] only.
 	Write(piece []byte, last bool, out *Output) error
-	// Feed takes a piece of the answer to the [Follow] with that tag; the tag "" is the page itself.
+	// Feed takes a piece of the answer to the [NestedPages] with that tag; the tag "" is the page itself.
 	Feed(tag string, piece []byte, last bool, out *Output) error
 	// Reset readies the decoder for another page of its layout, keeping memory and what it has learned.
 	Reset()

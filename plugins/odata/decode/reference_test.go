@@ -23,7 +23,8 @@ var errMisfit = errors.New("misfit")
 func refBlock(b []byte) []byte { return append(binary.AppendVarint(nil, int64(len(b))), b...) }
 
 var refBounds = map[edm.Primitive][2]string{edm.Byte: {"0", "255"}, edm.SByte: {"-128", "127"},
-	edm.Int16: {"-32768", "32767"}, edm.Int32: {"-2147483648", "2147483647"}, edm.Int64: {"-9223372036854775808", "9223372036854775807"}}
+	edm.Int16: {"-32768", "32767"}, edm.Int32: {"-2147483648", "2147483647"},
+	edm.Int64: {"-9223372036854775808", "9223372036854775807"}}
 
 var (
 	refInteger = regexp.MustCompile(`^[-+]?[0-9]+$`)
@@ -80,12 +81,12 @@ func refDecimal(c *Column, s string) ([]byte, error) {
 	if !ok || !refReal.MatchString(s) {
 		return nil, errMisfit
 	}
-	if c.As == AsFloat64 {
+	if c.Mapping == Float64Mapping {
 		f, _ := r.Float64()
 		return binary.LittleEndian.AppendUint64(nil, math.Float64bits(f)), nil
 	}
 	scale := int64(c.Scale)
-	if c.As == AsInt64 {
+	if c.Mapping == Int64Mapping {
 		scale = 0
 	}
 	r.Mul(r, new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(scale), nil)))
@@ -104,7 +105,7 @@ func refDecimal(c *Column, s string) ([]byte, error) {
 	if c.Precision > 0 && len(new(big.Int).Abs(n).String()) > c.Precision && n.Sign() != 0 {
 		return nil, errMisfit
 	}
-	if c.As == AsInt64 {
+	if c.Mapping == Int64Mapping {
 		if !n.IsInt64() {
 			return nil, errMisfit
 		}
@@ -195,11 +196,11 @@ func refInstant(c *Column, s string) ([]byte, error) {
 	if wall.Year() < 1 || wall.Year() > 9999 {
 		return nil, errMisfit
 	}
-	if c.As == AsDate {
+	if c.Mapping == DateMapping {
 		day := time.Date(wall.Year(), wall.Month(), wall.Day(), 0, 0, 0, 0, time.UTC)
 		return binary.AppendVarint(nil, day.Unix()/86400), nil
 	}
-	if c.As == AsMicros {
+	if c.Mapping == MicrosMapping {
 		return binary.AppendVarint(nil, at.UnixMicro()), nil
 	}
 	return binary.AppendVarint(nil, at.UnixMilli()), nil

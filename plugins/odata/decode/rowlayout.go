@@ -7,24 +7,24 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-// NewRowLayout is the layout of a view, whose rows are those of [edm.Model.ReadSchema] and [edm.Model.KeySchema] under
+// NewRowSchema is the layout of a view, whose rows are those of [edm.Model.ReadSchema] and [edm.Model.KeySchema] under
 // the same options; what is hidden in the view's root is after the visible columns. The caller sets the schemas' ids.
-func NewRowLayout(m *edm.Model, v *edm.View, o edm.Options) (*RowLayout, error) {
+func NewRowSchema(m *edm.Model, v *edm.View, o edm.Options) (*RowSchema, error) {
 	// The schema bounds what the layout comes to.
 	if _, err := m.ReadSchema(v, o); err != nil {
 		return nil, err
 	}
-	layout, err := view(m, v, o, 0)
+	layout, err := viewSchema(m, v, o, 0)
 	if err != nil {
 		return nil, err
 	}
 	if o.Delta {
 		var extra []Column
 		for _, name := range v.Structure.Extra() {
-			extra = append(extra, Column{Name: name, Shape: Blank, Optional: true})
+			extra = append(extra, Column{Name: name, Kind: Synthetic, Optional: true})
 		}
-		layout.Columns = slices.Insert(layout.Columns, layout.Visible, extra...)
-		layout.Visible += len(extra)
+		layout.Columns = slices.Insert(layout.Columns, layout.ValueColumns, extra...)
+		layout.ValueColumns += len(extra)
 	}
 	for _, key := range m.RowKey(v.Structure) {
 		for i := range layout.Columns {
@@ -33,96 +33,97 @@ func NewRowLayout(m *edm.Model, v *edm.View, o edm.Options) (*RowLayout, error) 
 			}
 		}
 	}
-	return layout, layout.Ready()
+	return layout, layout.Init()
 }
 
-func view(m *edm.Model, v *edm.View, o edm.Options, depth int) (*RowLayout, error) {
-	wanted := func(name string) bool { return v.Shows(name) || slices.Contains(v.Hidden, name) }
-	whole, err := structure(m, v.Structure, wanted, o, depth)
+func viewSchema(m *edm.Model, v *edm.View, o edm.Options, depth int) (*RowSchema, error) {
+	wanted := func(name string) bool { return v.Includes(name) || slices.Contains(v.Hidden, name) }
+	whole, err := structureSchema(m, v.Structure, wanted, o, depth)
 	if err != nil {
 		return nil, err
 	}
-	l := &RowLayout{Name: whole.Name}
+	l := &RowSchema{Name: whole.Name}
 	var hidden []Column
 	for _, c := range whole.Columns {
 		switch isHidden := slices.Contains(v.Hidden, c.Name); {
-		case v.Shows(c.Name), isHidden && depth > 0:
+		case v.Includes(c.Name), isHidden && depth > 0:
 			l.Columns = append(l.Columns, c)
 		case isHidden:
 			hidden = append(hidden, c)
 		}
 	}
-	for _, n := range whole.Known {
+	for _, n := range whole.Ignored {
 		if v.Expansion(n) == nil {
-			l.Known = append(l.Known, n)
+			l.Ignored = append(l.Ignored, n)
 		}
 	}
 	for _, e := range v.Expanded {
-		nested, err := view(m, e.View, o, depth+1)
+		nested, err := viewSchema(m, e.View, o, depth+1)
 		if err != nil {
 			return nil, err
 		}
-		c := Column{Name: e.Name, Shape: One, Optional: true, Inline: true, Nested: nested}
+		c := Column{Name: e.Name, Kind: NavigationToOne, Optional: true, Inline: true, Nested: nested}
 		if e.Many {
-			c.Shape, c.Optional = Many, false
+			c.Kind, c.Optional = NavigationToMany, false
 		}
 		l.Columns = append(l.Columns, c)
 	}
-	l.Visible = len(l.Columns)
+	l.ValueColumns = len(l.Columns)
 	l.Columns = append(l.Columns, hidden...)
 	return l, nil
 }
 
-// structure is the layout of the properties that are wanted, nil: all.
-func structure(m *edm.Model, s *edm.Structure, wanted func(name string) bool, o edm.Options, depth int) (*RowLayout,
+// structureSchema is the layout of the properties that are wanted, nil: all.
+func structureSchema(m *edm.Model, s *edm.StructuredType, wanted func(name string) bool, o edm.Options,
+	depth int) (*RowSchema,
 	error) {
 	if depth > edm.MaxDepth {
 		return nil, errors.New("complex types nest in a circle at " + s.QualifiedName())
 	}
-	l := &RowLayout{Name: s.QualifiedName()}
+	l := &RowSchema{Name: s.QualifiedName()}
 	for i := range s.Properties {
 		p := &s.Properties[i]
 		if wanted != nil && !wanted(p.Name) {
-			l.Known = append(l.Known, p.Name) // its type may be one that can't be read
+			l.Ignored = append(l.Ignored, p.Name) // its type may be one that can't be read
 			continue
 		}
-		c := Column{Name: p.Name, Optional: o.Optional(s, p)}
+		c := Column{Name: p.Name, Optional: o.IsOptional(s, p)}
 		if p.Feed != nil {
 			c.Target = p.Feed.Path
 		}
 		if p.Type.Primitive != edm.NotPrimitive && !p.Type.Collection {
 			c.Type = p.Type.Primitive
-			switch moment := c.Type == edm.DateTime || c.Type == edm.DateTimeOffset; {
-			case o.Date(p):
-				c.As = AsDate
-			case o.Micros && moment:
-				c.As = AsMicros
+			switch isDateTime := c.Type == edm.DateTime || c.Type == edm.DateTimeOffset; {
+			case o.IsDate(p):
+				c.Mapping = DateMapping
+			case o.Micros && isDateTime:
+				c.Mapping = MicrosMapping
 			}
-			if o.Zoned(p, s.IsKey(p.Name)) {
+			if o.IsZoned(p, s.IsKey(p.Name)) {
 				c.Zone = o.Zone
 			}
-			scale(&c, p, o)
+			setDecimal(&c, p, o)
 		} else {
 			inner, err := m.Inner(s, p)
 			if err != nil {
 				return nil, err
 			}
-			c.Shape = Complex
-			if c.Nested, err = structure(m, inner, nil, o, depth+1); err != nil {
+			c.Kind = Complex
+			if c.Nested, err = structureSchema(m, inner, nil, o, depth+1); err != nil {
 				return nil, err
 			}
 		}
 		l.Columns = append(l.Columns, c)
 	}
-	l.Visible = len(l.Columns)
+	l.ValueColumns = len(l.Columns)
 	for _, n := range s.Navigations {
-		l.Known = append(l.Known, n.Name)
+		l.Ignored = append(l.Ignored, n.Name)
 	}
 	return l, nil
 }
 
-// scale says how a decimal is written.
-func scale(c *Column, p *edm.Property, o edm.Options) {
+// setDecimal says how a decimal is written.
+func setDecimal(c *Column, p *edm.Property, o edm.Options) {
 	if p.Type.Primitive != edm.Decimal {
 		return
 	}
@@ -133,8 +134,8 @@ func scale(c *Column, p *edm.Property, o edm.Options) {
 	}
 	switch {
 	case o.PrimitiveDecimals && c.Scale == 0:
-		c.As = AsInt64
+		c.Mapping = Int64Mapping
 	case o.PrimitiveDecimals:
-		c.As = AsFloat64
+		c.Mapping = Float64Mapping
 	}
 }

@@ -24,8 +24,8 @@ const (
 
 // watched are the watched columns of a row that say what happened to it.
 func (pg *Page) watched(row int) []decode.Span {
-	n := len(pg.Feed.Layout.Watch)
-	return pg.Out.Watched[row*n+pg.Feed.Watch : (row+1)*n]
+	n := len(pg.Feed.Layout.Tracked)
+	return pg.Out.Tracked[row*n+pg.Feed.Watch : (row+1)*n]
 }
 
 // takeImage takes a row of ODP.
@@ -99,11 +99,11 @@ func (f Set) negative(column int, b []byte) bool {
 	switch {
 	case null || len(b) == 0:
 		return false
-	case c.Type == edm.Double || c.As == decode.AsFloat64:
+	case c.Type == edm.Double || c.Mapping == decode.Float64Mapping:
 		return len(b) == 8 && b[7] >= 0x80
 	case c.Type == edm.String:
 		return size > 0 && len(b) > size && b[size] == '-'
-	case c.Type == edm.Decimal && c.As == decode.AsUsual:
+	case c.Type == edm.Decimal && c.Mapping == decode.DefaultMapping:
 		return size > 0 && len(b) > size && b[size] >= 0x80
 	}
 	return size > 0 && n < 0
@@ -132,7 +132,7 @@ func (pg *Page) takeDeleted(row *wit.Row, watched []decode.Span) {
 // marked is a row with the time at which it was deleted, which stands at its end.
 func (pg *Page) marked(row wit.Row, when int64) wit.Row {
 	f, v := pg.set(), row.Value
-	if f.Deleted != f.Layout.Visible-1 || f.Layout.Columns[f.Deleted].Shape != decode.Blank {
+	if f.Deleted != f.Layout.ValueColumns-1 || f.Layout.Columns[f.Deleted].Kind != decode.Synthetic {
 		return row
 	}
 	start := len(pg.Out.Data)

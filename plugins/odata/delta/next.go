@@ -134,7 +134,7 @@ func (f Set) fetch(at phase) (fetch *wit.Fetch, err error) {
 
 // question asks what an ODP service says in addition to the set.
 func (f Set) question(url string) wit.Request {
-	return service.Get("", f.Query.On(url), "application/json")
+	return service.Get("", f.Query.AppendTo(url), "application/json")
 }
 
 // prefer has changes tracked, before what else a request prefers.

@@ -142,7 +142,7 @@ func (pg *Page) further(a *rereadEntity, tag string) (follows []wit.LinkedReques
 	base := pg.Base
 	defer func() { pg.Base = base }()
 	pg.Base = a.target
-	for _, follow := range pg.rows.asked.out.Follow {
+	for _, follow := range pg.rows.asked.out.NestedPages {
 		target, err := pg.Resolve(follow.Link)
 		if err != nil {
 			return nil, err

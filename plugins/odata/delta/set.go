@@ -44,13 +44,14 @@ func (f Set) rewriting() string {
 
 // FunctionURL asks for a function, or for a set in JSON.
 func (f Set) FunctionURL(name string) string {
-	return f.Query.On(f.Service + "/" + name + "?$format=json")
+	return f.Query.AppendTo(f.Service + "/" + name + "?$format=json")
 }
 
 // tokenURL is a delta link made of a token.
 func (f Set) tokenURL(token string) string {
-	return f.Query.On(f.Service + "/" + f.Address + "?!deltatoken='" + strings.ReplaceAll(strings.Trim(token, "'"), "'",
-		"''") + "'")
+	return f.Query.AppendTo(f.Service + "/" + f.Address + "?!deltatoken='" +
+		strings.ReplaceAll(strings.Trim(token, "'"), "'",
+			"''") + "'")
 }
 
 // relink is a delta link with another token, in the form of the one before, if there is one.

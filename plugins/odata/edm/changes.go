@@ -10,7 +10,7 @@ const (
 
 // ChangeMode is the property that says what happened to a row: that of ODP, else one that is called as ours would be.
 // nil: none.
-func (s *Structure) ChangeMode() *Property {
+func (s *StructuredType) ChangeMode() *Property {
 	for i := range s.Properties {
 		if p := &s.Properties[i]; p.Semantics == semanticsChangeMode || p.Name == nameChangeMode {
 			return p
@@ -23,7 +23,7 @@ func (s *Structure) ChangeMode() *Property {
 }
 
 // EntityCounter is ODP's property that is -1 in images before a change. nil: there is none.
-func (s *Structure) EntityCounter() *Property {
+func (s *StructuredType) EntityCounter() *Property {
 	for i := range s.Properties {
 		if p := &s.Properties[i]; p.Semantics == semanticsEntityCounter || p.Name == nameEntityCounter {
 			return p
@@ -33,7 +33,7 @@ func (s *Structure) EntityCounter() *Property {
 }
 
 // Extra are the names of the fields that delta mode adds to a type's rows, after its own.
-func (s *Structure) Extra() []string {
+func (s *StructuredType) Extra() []string {
 	var names []string
 	if s.ChangeMode() == nil && s.Property(RecordMode) == nil {
 		names = append(names, RecordMode)

@@ -11,10 +11,10 @@ import (
 )
 
 // Model is what a $metadata document says. Names of types are qualified, `Namespace.Type`, with aliases resolved. A
-// document may have thousands of types: what they hold is read when [Model.Structure] is asked for one.
+// document may have thousands of types: what they hold is read when [Model.StructuredType] is asked for one.
 type Model struct {
-	// Structures have what stands in the tags of the types; those that [Model.Structure] has returned have all.
-	Structures   []*Structure
+	// Structures have what stands in the tags of the types; those that [Model.StructuredType] has returned have all.
+	Structures   []*StructuredType
 	Sets         []*Set
 	Functions    []*Function
 	associations []*association
@@ -22,13 +22,13 @@ type Model struct {
 	linked  []*association
 	aliases [][2]string
 	// byName finds structures by qualified name, byBareName by the name alone; made when first needed.
-	byName, byBareName map[string]*Structure
+	byName, byBareName map[string]*StructuredType
 	byAssociation      map[string]*association
 }
 
-// Structure is an entity type or a complex type. Properties, Key and Navigations hold those of the base types too,
+// StructuredType is an entity type or a complex type. Properties, Key and Navigations hold those of the base types too,
 // these first.
-type Structure struct {
+type StructuredType struct {
 	Namespace, Name string
 	// Base is the qualified name of the base type, "" for none.
 	Base string
@@ -62,11 +62,11 @@ type Property struct {
 	Sortable, Filterable                  bool
 	Creatable, Updatable                  bool
 	// Feed says where Atom holds the value (m:FC_TargetPath); nil: in m:properties.
-	Feed *FeedPlace
+	Feed *FeedMapping
 }
 
-// FeedPlace is a customized place of a property's value in an Atom entry.
-type FeedPlace struct {
+// FeedMapping is a customized place of a property's value in an Atom entry.
+type FeedMapping struct {
 	// Path is an element of Atom as m:FC_TargetPath names it (SyndicationTitle …) or a path of elements of Namespace.
 	Path, Namespace string
 	// Keep: the value stands in m:properties too.
@@ -216,7 +216,7 @@ type end struct {
 }
 
 // QualifiedName is `Namespace.Name`, the bare name in a schema without namespace.
-func (s *Structure) QualifiedName() string { return qualify(s.Namespace, s.Name) }
+func (s *StructuredType) QualifiedName() string { return qualify(s.Namespace, s.Name) }
 
 func qualify(namespace, name string) string {
 	if namespace == "" {
@@ -226,7 +226,7 @@ func qualify(namespace, name string) string {
 }
 
 // Property returns the property of that name, nil when there is none.
-func (s *Structure) Property(name string) *Property {
+func (s *StructuredType) Property(name string) *Property {
 	for i := range s.Properties {
 		if s.Properties[i].Name == name {
 			return &s.Properties[i]
@@ -236,7 +236,7 @@ func (s *Structure) Property(name string) *Property {
 }
 
 // Navigation returns the navigation property of that name, nil when there is none.
-func (s *Structure) Navigation(name string) *Navigation {
+func (s *StructuredType) Navigation(name string) *Navigation {
 	for i := range s.Navigations {
 		if s.Navigations[i].Name == name {
 			return &s.Navigations[i]
@@ -246,16 +246,16 @@ func (s *Structure) Navigation(name string) *Navigation {
 }
 
 // IsKey reports whether a property belongs to the key.
-func (s *Structure) IsKey(name string) bool { return slices.Contains(s.Key, name) }
+func (s *StructuredType) IsKey(name string) bool { return slices.Contains(s.Key, name) }
 
 // Etag reports whether entities of the type have an ETag.
-func (s *Structure) Etag() bool {
+func (s *StructuredType) Etag() bool {
 	return slices.ContainsFunc(s.Properties, func(p Property) bool { return p.Etag })
 }
 
-// Structure returns the type of that qualified name with all that it holds, nil when there is none. Structures must not
-// be added after the first call.
-func (m *Model) Structure(name string) *Structure {
+// StructuredType returns the type of that qualified name with all that it holds, nil when there is none. Structures
+// must not be added after the first call.
+func (m *Model) Structure(name string) *StructuredType {
 	s := m.named(name)
 	if s != nil && s.rest != nil {
 		m.complete(s)
@@ -264,9 +264,9 @@ func (m *Model) Structure(name string) *Structure {
 }
 
 // named returns a type like Structure, but without reading its contents.
-func (m *Model) named(name string) *Structure {
+func (m *Model) named(name string) *StructuredType {
 	if m.byName == nil {
-		m.byName, m.byBareName = make(map[string]*Structure, len(m.Structures)), make(map[string]*Structure,
+		m.byName, m.byBareName = make(map[string]*StructuredType, len(m.Structures)), make(map[string]*StructuredType,
 			len(m.Structures))
 		for i := len(m.Structures) - 1; i >= 0; i-- {
 			s := m.Structures[i]
@@ -291,9 +291,9 @@ func (m *Model) Set(name string) *Set {
 	return nil
 }
 
-// Leads is the entity set in which the entities of a navigation property stand, from an entity of the set `from` on:
-// that of the association set, or else the only one of their type. nil: the document does not say which.
-func (m *Model) Leads(from *Set, n *Navigation) *Set {
+// NavigationTarget is the entity set in which the entities of a navigation property stand, from an entity of the set
+// `from` on: that of the association set, or else the only one of their type. nil: the document does not say which.
+func (m *Model) NavigationTarget(from *Set, n *Navigation) *Set {
 	for _, l := range m.linked {
 		if l.name != m.qualified(n.relationship) || len(l.ends) != 2 {
 			continue

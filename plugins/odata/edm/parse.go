@@ -28,7 +28,7 @@ func (e *Error) Error() string { return e.Text }
 // types that nobody has asked for.
 func Parse(document []byte) (*Model, error) {
 	// A copy of 40 MB more would not fit into a guest's memory.
-	p := parser{Reader: markup.Over(document), model: &Model{}}
+	p := parser{Reader: markup.NewReaderNoCopy(document), model: &Model{}}
 	kind, err := p.Next()
 	if err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func (p *parser) edmx() error {
 			if p.Local != "Schema" {
 				return p.Skip()
 			}
-			if strings.Contains(p.Space, oasis) {
+			if strings.Contains(p.Namespace, oasis) {
 				p.newer = true
 				return p.Skip()
 			}
@@ -108,7 +108,7 @@ func (p *parser) schema() error {
 		p.model.aliases = append(p.model.aliases, [2]string{alias, p.namespace})
 	}
 	return p.children(func() error {
-		if strings.Contains(p.Space, oasis) {
+		if strings.Contains(p.Namespace, oasis) {
 			return p.Skip()
 		}
 		switch p.Local {
@@ -139,7 +139,7 @@ func (p *parser) sap(local string) string {
 func (p *parser) permitted(local string) bool { return p.sap(local) != "false" }
 
 func (p *parser) structure() error {
-	s := &Structure{Namespace: p.namespace, Name: p.value("Name"), Base: p.value("BaseType"),
+	s := &StructuredType{Namespace: p.namespace, Name: p.value("Name"), Base: p.value("BaseType"),
 		Complex:  p.Local == "ComplexType",
 		Abstract: p.value("Abstract") == "true"}
 	stream, _ := p.AttributeIn(spaceData, "HasStream")
@@ -151,7 +151,7 @@ func (p *parser) structure() error {
 }
 
 // complete reads what a type holds, and adds what it inherits. The document was found to be well-formed before.
-func (m *Model) complete(s *Structure) {
+func (m *Model) complete(s *StructuredType) {
 	p := parser{Reader: s.rest, model: m}
 	s.rest = nil
 	_ = p.children(func() error {
@@ -175,7 +175,7 @@ func (m *Model) complete(s *Structure) {
 	})
 	for _, place := range s.places {
 		if property := s.Property(place.source); property != nil {
-			property.Feed = &place.FeedPlace
+			property.Feed = &place.FeedMapping
 		}
 	}
 	for i := range s.Properties {
@@ -194,7 +194,7 @@ func (m *Model) complete(s *Structure) {
 
 type sourced struct {
 	source string
-	FeedPlace
+	FeedMapping
 }
 
 // places reads the customized feed places that a type declares for its properties: m:FC_TargetPath with
@@ -204,13 +204,13 @@ func (p *parser) places() []sourced {
 	for i := range p.Attributes {
 		a := p.Attributes[i]
 		suffix, ok := strings.CutPrefix(a.Local, "FC_TargetPath")
-		if !ok || a.Space != spaceData {
+		if !ok || a.Namespace != spaceData {
 			continue
 		}
 		source, _ := p.AttributeIn(spaceData, "FC_SourcePath"+suffix)
 		keep, _ := p.AttributeIn(spaceData, "FC_KeepInContent"+suffix)
 		space, _ := p.AttributeIn(spaceData, "FC_NsUri"+suffix)
-		all = append(all, sourced{strings.Clone(source), FeedPlace{strings.Clone(a.Value), strings.Clone(space),
+		all = append(all, sourced{strings.Clone(source), FeedMapping{strings.Clone(a.Value), strings.Clone(space),
 			keep != "false"}})
 	}
 	return all
@@ -231,7 +231,7 @@ func (p *parser) property() (Property, error) {
 		x.Type.Collection = true
 	}
 	for _, place := range p.places() {
-		x.Feed = &place.FeedPlace
+		x.Feed = &place.FeedMapping
 		break
 	}
 	return x, p.Skip()
@@ -294,7 +294,8 @@ func (p *parser) associationSet() error {
 
 func (p *parser) function() error {
 	method, _ := p.AttributeIn(spaceData, "HttpMethod")
-	f := &Function{Name: p.value("Name"), Method: strings.Clone(method), Returns: p.value("ReturnType"), Set: p.value("EntitySet")}
+	f := &Function{Name: p.value("Name"), Method: strings.Clone(method), Returns: p.value("ReturnType"),
+		Set: p.value("EntitySet")}
 	p.model.Functions = append(p.model.Functions, f)
 	return p.children(func() error {
 		if p.Local != "Parameter" {
@@ -326,7 +327,7 @@ func (m *Model) resolve() error {
 	for _, l := range m.linked {
 		l.name = m.qualified(l.name)
 	}
-	done := make(map[*Structure]bool, len(m.Structures))
+	done := make(map[*StructuredType]bool, len(m.Structures))
 	for _, s := range m.Structures {
 		for t, depth := s, 0; t != nil && t.Base != "" && !done[t]; t, depth = m.named(t.Base), depth+1 {
 			if depth > len(m.Structures) {

@@ -38,25 +38,26 @@ type Options struct {
 	Micros bool
 	// Zone is that of the clock by which an Edm.DateTime is written (`datetime.zone`), nil: UTC.
 	Zone *zone.Zone
-	// Delta makes everything optional but keys, and adds to rows what delta mode says of them: see [Structure.Extra].
+	// Delta makes everything optional but keys, and adds to rows what delta mode says of them: see
+	// [StructuredType.Extra].
 	Delta bool
 	// Lenient makes everything but keys optional, whatever Nullable says (`nullable = lenient`).
 	Lenient bool
 }
 
-// Optional reports whether a property's node is optional.
-func (o Options) Optional(s *Structure, p *Property) bool {
-	return p.Nullable || o.Lenient && !s.IsKey(p.Name) || o.Delta && !s.Complex && (!s.IsKey(p.Name) || p.Control())
+// IsOptional reports whether a property's node is optional.
+func (o Options) IsOptional(s *StructuredType, p *Property) bool {
+	return p.Nullable || o.Lenient && !s.IsKey(p.Name) || o.Delta && !s.Complex && (!s.IsKey(p.Name) || p.IsControl())
 }
 
-// Date reports whether a property is a date without a time of day, and shown as one.
-func (o Options) Date(p *Property) bool {
+// IsDate reports whether a property is a date without a time of day, and shown as one.
+func (o Options) IsDate(p *Property) bool {
 	return o.Dates && p.Type.Primitive == DateTime && p.DisplayFormat == displayDate
 }
 
-// Zoned reports whether a property is a time on the clock of the zone. Dates without a time of day are the same
+// IsZoned reports whether a property is a time on the clock of the zone. Dates without a time of day are the same
 // everywhere, and keys stay as they are in addresses and conditions.
-func (o Options) Zoned(p *Property, key bool) bool {
+func (o Options) IsZoned(p *Property, key bool) bool {
 	return o.Zone != nil && !key && p.Type.Primitive == DateTime && p.DisplayFormat != displayDate
 }
 
@@ -72,8 +73,8 @@ const (
 	nameEntityCounter      = "ODQ_ENTITYCNTR"
 )
 
-// Control reports whether a property is a control field of the operational delta queue.
-func (p *Property) Control() bool {
+// IsControl reports whether a property is a control field of the operational delta queue.
+func (p *Property) IsControl() bool {
 	return p.Semantics == semanticsChangeMode || p.Semantics == semanticsEntityCounter || p.Name == nameChangeMode ||
 		p.Name == nameEntityCounter
 }
@@ -91,13 +92,13 @@ func (o Options) DecimalScale(p *Property) int {
 
 // ValueSchema is the Connect schema of an entity type's rows, named as the type; the nodes of complex types stand
 // inside.
-func (m *Model) ValueSchema(s *Structure, o Options) ([]wit.SchemaNode, error) {
-	return m.ViewSchema(Whole(s), o)
+func (m *Model) ValueSchema(s *StructuredType, o Options) ([]wit.SchemaNode, error) {
+	return m.ViewSchema(WholeView(s), o)
 }
 
 // KeySchema is the Connect schema of an entity type's keys, named `NS.Type.Key`; its members are the key properties in
 // the order of the document, without the control fields of ODP, never optional. nil: the type has no key.
-func (m *Model) KeySchema(s *Structure, o Options) ([]wit.SchemaNode, error) {
+func (m *Model) KeySchema(s *StructuredType, o Options) ([]wit.SchemaNode, error) {
 	keys := m.RowKey(s)
 	if len(keys) == 0 {
 		return nil, nil
@@ -115,10 +116,10 @@ func (m *Model) KeySchema(s *Structure, o Options) ([]wit.SchemaNode, error) {
 }
 
 // RowKey are the properties that make a record's key.
-func (m *Model) RowKey(s *Structure) []*Property {
+func (m *Model) RowKey(s *StructuredType) []*Property {
 	var keys []*Property
 	for _, name := range s.Key {
-		if p := s.Property(name); p != nil && !p.Control() {
+		if p := s.Property(name); p != nil && !p.IsControl() {
 			keys = append(keys, p)
 		}
 	}
@@ -126,7 +127,7 @@ func (m *Model) RowKey(s *Structure) []*Property {
 }
 
 // Inner is the complex type of a property.
-func (m *Model) Inner(s *Structure, p *Property) (*Structure, error) {
+func (m *Model) Inner(s *StructuredType, p *Property) (*StructuredType, error) {
 	if inner := m.Structure(p.Type.Name); inner != nil && !p.Type.Collection {
 		return inner, nil
 	}
@@ -159,7 +160,7 @@ func (b *schemaBuilder) node(n wit.SchemaNode) uint32 {
 const maxNodes = 20_000
 
 // begin writes the node of a structure, without its members.
-func (b *schemaBuilder) begin(s *Structure, optional bool, depth int) (uint32, error) {
+func (b *schemaBuilder) begin(s *StructuredType, optional bool, depth int) (uint32, error) {
 	if depth > MaxDepth {
 		return 0, &Error{"complex types nest in a circle at " + s.QualifiedName()}
 	}
@@ -169,14 +170,14 @@ func (b *schemaBuilder) begin(s *Structure, optional bool, depth int) (uint32, e
 	return b.node(wit.SchemaNode{Kind: wit.Struct, Optional: optional, Name: wit.Ptr(s.QualifiedName())}), nil
 }
 
-func (b *schemaBuilder) structure(s *Structure, optional bool, depth int) error {
+func (b *schemaBuilder) structure(s *StructuredType, optional bool, depth int) error {
 	root, err := b.begin(s, optional, depth)
 	if err != nil {
 		return err
 	}
 	for i := range s.Properties {
 		p := &s.Properties[i]
-		n, err := b.property(s, p, b.options.Optional(s, p), depth+1)
+		n, err := b.property(s, p, b.options.IsOptional(s, p), depth+1)
 		if err != nil {
 			return err
 		}
@@ -185,7 +186,7 @@ func (b *schemaBuilder) structure(s *Structure, optional bool, depth int) error 
 	return nil
 }
 
-func (b *schemaBuilder) property(s *Structure, p *Property, optional bool, depth int) (uint32, error) {
+func (b *schemaBuilder) property(s *StructuredType, p *Property, optional bool, depth int) (uint32, error) {
 	at := uint32(len(b.nodes))
 	if p.Type.Primitive != NotPrimitive && !p.Type.Collection {
 		b.node(b.primitive(p, optional))
@@ -222,7 +223,7 @@ func (b *schemaBuilder) primitive(p *Property, optional bool) wit.SchemaNode {
 	case Binary:
 		n.Kind = wit.Bytes
 	case DateTime, DateTimeOffset:
-		if b.options.Date(p) {
+		if b.options.IsDate(p) {
 			logical(wit.Int32, wit.NameDate)
 			return n
 		}

@@ -4,8 +4,8 @@ import "github.com/culvert-project/culvert/sdk/go/pack"
 
 // Closure lists the structures that rows of a type need: the type, the complex types of its properties and, where
 // navigations is true, the entity types that it leads to (for nested writes), each once, the type itself first.
-func (m *Model) Closure(s *Structure, navigations bool) []*Structure {
-	list := []*Structure{s}
+func (m *Model) Closure(s *StructuredType, navigations bool) []*StructuredType {
+	list := []*StructuredType{s}
 	add := func(name string) {
 		found := m.Structure(name)
 		for _, have := range list {
@@ -34,7 +34,7 @@ func (m *Model) Closure(s *Structure, navigations bool) []*Structure {
 }
 
 // Pack appends structures for [Unpack]: what schemas, layouts and writing need; annotations for display are left out.
-func Pack(dst []byte, structures []*Structure) []byte {
+func Pack(dst []byte, structures []*StructuredType) []byte {
 	dst = pack.Int(dst, len(structures))
 	for _, s := range structures {
 		dst = pack.String(pack.String(dst, s.Namespace), s.Name)
@@ -82,7 +82,8 @@ func packProperty(dst []byte, p *Property) []byte {
 func Unpack(r *pack.Reader) *Model {
 	m := &Model{}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		s := &Structure{Namespace: r.String(), Name: r.String(), Complex: r.Bool(), Stream: r.Bool(), Key: r.Strings()}
+		s := &StructuredType{Namespace: r.String(), Name: r.String(), Complex: r.Bool(), Stream: r.Bool(),
+			Key: r.Strings()}
 		for i := r.Count(); i > 0; i-- {
 			s.Properties = append(s.Properties, unpackProperty(r))
 		}
@@ -112,7 +113,7 @@ func unpackProperty(r *pack.Reader) Property {
 		p.DisplayFormat = displayDate
 	}
 	if r.Bool() {
-		p.Feed = &FeedPlace{Path: r.String(), Namespace: r.String(), Keep: r.Bool()}
+		p.Feed = &FeedMapping{Path: r.String(), Namespace: r.String(), Keep: r.Bool()}
 	}
 	return p
 }

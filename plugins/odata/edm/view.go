@@ -8,10 +8,10 @@ import (
 
 // View is what is read of an entity type: its properties under a projection, and the entities that are expanded in it.
 type View struct {
-	Structure *Structure
+	Structure *StructuredType
 	// Hidden are properties that stand in no row and are read all the same, since a condition looks at them; Left are
 	// those that are neither read nor shown. Both hold names.
-	Hidden, Left []string
+	Hidden, Omitted []string
 	// Expanded are the navigation properties that are followed, in the order of the metadata.
 	Expanded []Expansion
 }
@@ -24,8 +24,8 @@ type Expansion struct {
 	View *View
 }
 
-// Whole is the view of all properties of a structure.
-func Whole(s *Structure) *View { return &View{Structure: s} }
+// WholeView is the view of all properties of a structure.
+func WholeView(s *StructuredType) *View { return &View{Structure: s} }
 
 // Expansion returns the expansion of that name, nil when there is none.
 func (v *View) Expansion(name string) *Expansion {
@@ -37,16 +37,16 @@ func (v *View) Expansion(name string) *Expansion {
 	return nil
 }
 
-// Shows reports whether a property stands in rows.
-func (v *View) Shows(name string) bool {
-	return !slices.Contains(v.Hidden, name) && !slices.Contains(v.Left, name)
+// Includes reports whether a property stands in rows.
+func (v *View) Includes(name string) bool {
+	return !slices.Contains(v.Hidden, name) && !slices.Contains(v.Omitted, name)
 }
 
-// Strips tells whether something inside an expanded entity is read and not shown, so that rows as a decoder makes them
-// are not those of [Model.ViewSchema] but of [Model.ReadSchema].
-func (v *View) Strips() bool {
+// HidesNested tells whether something inside an expanded entity is read and not shown, so that rows as a decoder makes
+// them are not those of [Model.ViewSchema] but of [Model.ReadSchema].
+func (v *View) HidesNested() bool {
 	for _, e := range v.Expanded {
-		if len(e.View.Hidden) > 0 || e.View.Strips() {
+		if len(e.View.Hidden) > 0 || e.View.HidesNested() {
 			return true
 		}
 	}
@@ -85,7 +85,7 @@ func (b *schemaBuilder) view(v *View, optional bool, depth int) error {
 			if !wanted(p.Name) {
 				continue
 			}
-			n, err := b.property(s, p, b.options.Optional(s, p), depth+1)
+			n, err := b.property(s, p, b.options.IsOptional(s, p), depth+1)
 			if err != nil {
 				return err
 			}
@@ -94,7 +94,7 @@ func (b *schemaBuilder) view(v *View, optional bool, depth int) error {
 		return nil
 	}
 	hidden := func(name string) bool { return b.hidden && slices.Contains(v.Hidden, name) }
-	if err := properties(func(name string) bool { return v.Shows(name) || depth > 0 && hidden(name) }); err != nil {
+	if err := properties(func(name string) bool { return v.Includes(name) || depth > 0 && hidden(name) }); err != nil {
 		return err
 	}
 	for _, e := range v.Expanded {

@@ -27,7 +27,7 @@ func (e Entry) Find(m *edm.Model) (address, options string, err error) {
 
 // FindSet finds what an entry reads: an entity set, or, as if they were one, the entities that a function import
 // answers or that a view with parameters has.
-func FindSet(e *Entry, m *edm.Model) (*edm.Set, *edm.Structure, error) {
+func FindSet(e *Entry, m *edm.Model) (*edm.Set, *edm.StructuredType, error) {
 	i := slices.IndexFunc(m.Functions, func(f *edm.Function) bool { return f.Name == e.Set })
 	name := config.InGroup(e.Number, NameEntitySet)
 	if strings.Contains(e.Set, "(") {
@@ -63,8 +63,8 @@ func FindSet(e *Entry, m *edm.Model) (*edm.Set, *edm.Structure, error) {
 
 // view finds the entities of a view with parameters, which are the key of an entity whose navigation property leads to
 // them: ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set. Its set has that address as its name.
-func view(e *Entry, m *edm.Model, name string) (*edm.Set, *edm.Structure, error) {
-	refuse := func(why string) (*edm.Set, *edm.Structure, error) {
+func view(e *Entry, m *edm.Model, name string) (*edm.Set, *edm.StructuredType, error) {
+	refuse := func(why string) (*edm.Set, *edm.StructuredType, error) {
 		return nil, nil, fault.Config(name, "Entity set "+e.Set+" of "+e.Service+": "+why)
 	}
 	end := strings.LastIndex(e.Set, ")/") + 1
@@ -116,7 +116,7 @@ func view(e *Entry, m *edm.Model, name string) (*edm.Set, *edm.Structure, error)
 			" that leads to several entities" + fault.Among(e.Set[end+1:], names, "it has none"))
 	}
 	set := &edm.Set{Countable: true, Pageable: true, Topable: true}
-	if to := m.Leads(from, n); to != nil {
+	if to := m.NavigationTarget(from, n); to != nil {
 		*set = *to
 	}
 	set.Name, set.Default, set.Type, set.Addressable = string(address)+")/"+n.Name, true, n.Target, true

@@ -170,17 +170,17 @@ func Document(body []byte) (code, message string, ok bool) {
 }
 
 func completeJSON(e jsontext.Value) bool {
-	message := e.At("message")
-	of := message.At("value").Kind == jsontext.String
+	message := e.Get("message")
+	of := message.Get("value").Kind == jsontext.String
 	// Gateways write a number with a plain message, services one with a message of OData v2.
-	code := e.At("code").Kind
+	code := e.Get("code").Kind
 	return code == jsontext.String && (of || message.Kind == jsontext.String) || code == jsontext.Number && of
 }
 
 func completeXML(body []byte) bool {
 	r := markup.NewReader(body)
 	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "error" ||
-		!slices.Contains(metadataSpaces, r.Space) {
+		!slices.Contains(metadataSpaces, r.Namespace) {
 		return false
 	}
 	coded, said := false, false
@@ -327,7 +327,7 @@ func transaction(body []byte) string {
 	id := ""
 	switch text := begin(body); {
 	case isJSON(body):
-		id = errorOf(body).At("innererror").At("transactionid").Text
+		id = errorOf(body).Get("innererror").Get("transactionid").Text
 	case bytes.HasPrefix(text, []byte("<")) && bytes.Contains(text, []byte("transactionid")):
 		id = transactionOfXML(body)
 	}
@@ -373,9 +373,9 @@ func errorOf(body []byte) jsontext.Value {
 	if err != nil {
 		return jsontext.Value{}
 	}
-	e := v.At("error")
+	e := v.Get("error")
 	if e.Kind != jsontext.Object {
-		e = v.At("odata.error")
+		e = v.Get("odata.error")
 	}
 	return e
 }
@@ -383,12 +383,12 @@ func errorOf(body []byte) jsontext.Value {
 // fromJSON reads the error of {"error":{"code":…,"message":{"value":…}}}, see errorOf; the message may be a plain
 // string.
 func fromJSON(e jsontext.Value) (code, message string) {
-	if m := e.At("message"); m.Kind == jsontext.String {
+	if m := e.Get("message"); m.Kind == jsontext.String {
 		message = m.Text
 	} else {
-		message = m.At("value").Text
+		message = m.Get("value").Text
 	}
-	return e.At("code").Text, message
+	return e.Get("code").Text, message
 }
 
 // fromXML reads <error><code/><message/>; the message may hold a <value>.

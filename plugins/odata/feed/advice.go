@@ -10,12 +10,12 @@ import (
 )
 
 // advise names, for each column, the settings that would take a value that doesn't fit.
-func (f *Feed) advise(l *decode.RowLayout, v *edm.View) {
+func (f *Feed) advise(l *decode.RowSchema, v *edm.View) {
 	s := v.Structure
 	for i := range l.Columns {
 		c := &l.Columns[i]
 		if e := v.Expansion(c.Name); e != nil && c.Nested != nil {
-			c.Advice.Inline = "the service takes $expand and does not heed it: leave " + c.Name + " out of " +
+			c.Hints.Inline = "the service takes $expand and does not heed it: leave " + c.Name + " out of " +
 				f.Setting(query.Expand)
 			f.advise(c.Nested, e.View)
 			continue
@@ -25,18 +25,18 @@ func (f *Feed) advise(l *decode.RowLayout, v *edm.View) {
 			continue
 		}
 		if inner := f.model.Structure(p.Type.Name); c.Nested != nil && inner != nil {
-			f.advise(c.Nested, edm.Whole(inner))
+			f.advise(c.Nested, edm.WholeView(inner))
 		}
 		if !f.Options.Lenient && !slices.Contains(s.Key, c.Name) {
-			c.Advice.Null = f.Setting(entry.NameNullable) + " = lenient takes it"
+			c.Hints.Null = f.Setting(entry.NameNullable) + " = lenient takes it"
 		}
 		if c.Type == edm.Time {
-			c.Advice.Time = "Connect's Time is below 24:00:00; errors.tolerance = all makes dead letters of such rows"
+			c.Hints.Time = "Connect's Time is below 24:00:00; errors.tolerance = all makes dead letters of such rows"
 			if !slices.Contains(s.Key, c.Name) {
-				c.Advice.Time += ", " + f.Setting(query.Select) + " without " + c.Name + " leaves the property out"
+				c.Hints.Time += ", " + f.Setting(query.Select) + " without " + c.Name + " leaves the property out"
 			}
 		}
-		if c.Type != edm.Decimal || c.Shape != decode.Primitive {
+		if c.Type != edm.Decimal || c.Kind != decode.Primitive {
 			continue
 		}
 		exact := f.Setting(entry.NameDecimalMapping) + " = none keeps decimals exact"
@@ -44,19 +44,19 @@ func (f *Feed) advise(l *decode.RowLayout, v *edm.View) {
 		inexact := f.Setting(entry.NameDecimalMapping) + " = primitive takes it as a double"
 		open := p.Scale < 0 && (p.VariableScale || p.Precision < 0)
 		switch {
-		case c.As == decode.AsInt64:
-			c.Advice.Scale, c.Advice.Range = round, exact
-		case c.As == decode.AsFloat64:
-			c.Advice.Range = exact
+		case c.Mapping == decode.Int64Mapping:
+			c.Hints.Scale, c.Hints.Range = round, exact
+		case c.Mapping == decode.Float64Mapping:
+			c.Hints.Range = exact
 		case c.Scale > 0:
-			c.Advice.Scale, c.Advice.Precision = round+"; "+inexact, inexact
+			c.Hints.Scale, c.Hints.Precision = round+"; "+inexact, inexact
 		default:
-			c.Advice.Scale = round
+			c.Hints.Scale = round
 		}
 		if open {
-			c.Advice.Scale = "a higher " + entry.ScaleFallback +
+			c.Hints.Scale = "a higher " + entry.ScaleFallback +
 				" takes it, since the metadata leave the scale open; " +
-				c.Advice.Scale
+				c.Hints.Scale
 		}
 	}
 }

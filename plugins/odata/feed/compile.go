@@ -61,7 +61,7 @@ func New(e entry.Entry, m *edm.Model) (*Feed, error) {
 }
 
 // widened returns a type with the properties that its derived types add. A row may lack any of these.
-func (f *Feed) widened(m *edm.Model, s *edm.Structure) (*edm.Structure, error) {
+func (f *Feed) widened(m *edm.Model, s *edm.StructuredType) (*edm.StructuredType, error) {
 	wide := *s
 	wide.Properties = slices.Clip(s.Properties)
 	for _, t := range m.Structures {
@@ -90,7 +90,7 @@ func (f *Feed) widened(m *edm.Model, s *edm.Structure) (*edm.Structure, error) {
 // readAlike reports whether the values of two properties of one type are read in the same way.
 func (f *Feed) readAlike(a, b *edm.Property) bool {
 	o := f.Options
-	return o.Date(a) == o.Date(b) && o.Zoned(a, false) == o.Zoned(b, false) &&
+	return o.IsDate(a) == o.IsDate(b) && o.IsZoned(a, false) == o.IsZoned(b, false) &&
 		(a.Type.Primitive != edm.Decimal || a.Scale == b.Scale && a.VariableScale == b.VariableScale &&
 			a.Precision == b.Precision) &&
 		(a.Feed == b.Feed || a.Feed != nil && b.Feed != nil && *a.Feed == *b.Feed)
@@ -98,7 +98,7 @@ func (f *Feed) readAlike(a, b *edm.Property) bool {
 
 // derivedProperties are the properties that types add to the one they are derived from, each followed by
 // a blank.
-func derivedProperties(m *edm.Model, s *edm.Structure) (properties []string) {
+func derivedProperties(m *edm.Model, s *edm.StructuredType) (properties []string) {
 	for _, t := range m.Structures {
 		if t == s || t.Complex || t.Base == "" || !derives(m, t, s) {
 			continue
@@ -117,7 +117,7 @@ func derivedProperties(m *edm.Model, s *edm.Structure) (properties []string) {
 const maxDerived = 1000
 
 // derives reports whether a type is another one or derived from it.
-func derives(m *edm.Model, t, from *edm.Structure) bool {
+func derives(m *edm.Model, t, from *edm.StructuredType) bool {
 	for range edm.MaxDepth {
 		if t == nil || t == from {
 			return t == from
@@ -163,15 +163,15 @@ func (f *Feed) compile() error {
 			return fail(err)
 		}
 	}
-	f.Layout, err = decode.NewRowLayout(f.model, view, f.Options)
+	f.Layout, err = decode.NewRowSchema(f.model, view, f.Options)
 	if err != nil {
 		return unreadable(err)
 	}
-	if f.Rows, err = f.Asked.Rows(f.model, f.Options); err != nil {
+	if f.Rows, err = f.Asked.RowChecker(f.model, f.Options); err != nil {
 		return fail(err)
 	}
 	if f.Rows != nil {
-		f.Layout.Watch = f.Rows.Watch
+		f.Layout.Tracked = f.Rows.Tracked
 	}
 	f.makeHeaders()
 	for _, field := range f.Extra {
@@ -261,23 +261,24 @@ func (f *Feed) watchModes() {
 	}
 	for i := range f.Layout.Columns {
 		switch c := &f.Layout.Columns[i]; {
-		case c.Name == mode && (c.Shape == decode.Blank || c.Type == edm.String):
+		case c.Name == mode && (c.Kind == decode.Synthetic || c.Type == edm.String):
 			f.Mode = i
-		case c.Name == edm.DeletedAt && (c.Shape == decode.Blank || c.As == decode.AsUsual && (c.Type == edm.DateTime ||
-			c.Type == edm.DateTimeOffset)):
+		case c.Name == edm.DeletedAt && (c.Kind == decode.Synthetic || c.Mapping == decode.DefaultMapping &&
+			(c.Type == edm.DateTime ||
+				c.Type == edm.DateTimeOffset)):
 			f.Deleted = i
 		case c.Name == counter && counter != "":
 			f.Counter = i
 		}
 	}
-	if f.Tracking.On && f.Mode >= 0 && f.Layout.Columns[f.Mode].Shape != decode.Blank && f.controlled() {
-		f.Watch = len(f.Layout.Watch)
-		f.Layout.Watch = append(append(slices.Clone(f.Layout.Watch), f.Mode), f.Layout.Keys...)
+	if f.Tracking.On && f.Mode >= 0 && f.Layout.Columns[f.Mode].Kind != decode.Synthetic && f.controlled() {
+		f.Watch = len(f.Layout.Tracked)
+		f.Layout.Tracked = append(append(slices.Clone(f.Layout.Tracked), f.Mode), f.Layout.Keys...)
 		if f.Counter >= 0 {
-			f.Layout.Watch = append(f.Layout.Watch, f.Counter)
+			f.Layout.Tracked = append(f.Layout.Tracked, f.Counter)
 		}
 		if f.Rows != nil {
-			f.Rows.Watched = len(f.Layout.Watch)
+			f.Rows.TrackedCount = len(f.Layout.Tracked)
 		}
 	}
 }
@@ -285,7 +286,7 @@ func (f *Feed) watchModes() {
 // controlled reports whether the service says of each row what happened to it.
 func (f *Feed) controlled() bool {
 	p := f.Structure().ChangeMode()
-	return p != nil && p.Control()
+	return p != nil && p.IsControl()
 }
 
 // findGuids finds out which members of the key are GUIDs whose case matters.

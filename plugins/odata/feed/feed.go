@@ -36,10 +36,10 @@ type Feed struct {
 	model *edm.Model
 
 	Key, Value wit.Schema
-	Layout     *decode.RowLayout
+	Layout     *decode.RowSchema
 	// Asked is which rows are read, and what of them; rows looks at them, nil where all are taken as they come.
 	Asked *query.Query
-	Rows  *query.Rows
+	Rows  *query.RowChecker
 	// Mode is the column that says what happened to a row, Deleted that for when it was deleted, Counter ODP's; -1:
 	// there is none.
 	Mode, Deleted, Counter int
@@ -63,7 +63,7 @@ type Feed struct {
 }
 
 // Structure is the entity type of the set.
-func (f *Feed) Structure() *edm.Structure { return f.model.Structures[0] }
+func (f *Feed) Structure() *edm.StructuredType { return f.model.Structures[0] }
 
 var lastSchema uint32 = wit.GuestSchemas
 
@@ -107,7 +107,7 @@ func (f *Feed) Request(tag, target string) wit.Request {
 	if f.Atom {
 		accept = "application/atom+xml"
 	}
-	r := service.Get(tag, f.Query.On(target), accept)
+	r := service.Get(tag, f.Query.AppendTo(target), accept)
 	r.Headers = append(r.Headers, wit.Header{Name: "Prefer", Value: "odata.maxpagesize=" + strconv.Itoa(f.PageSize)})
 	return r
 }

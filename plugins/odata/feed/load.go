@@ -85,7 +85,7 @@ func (pg *Load) Decode(tag string, _ uint16, piece []byte, last bool) (portion w
 
 // portion is what the piece came to.
 func (pg *Load) portion() (wit.DecodeResult, error) {
-	out := load.Rows{Rows: pg.Out.Rows, Data: pg.Out.Data, Faults: pg.Out.Faults, LeftOut: pg.Out.LeftOut,
+	out := load.Rows{Rows: pg.Out.Rows, Data: pg.Out.Data, Faults: pg.Out.Faults, LeftOut: pg.Out.Skipped,
 		Cursor: func(row int) (string, bool) { return pg.Feed.cursor(&pg.Out, row) }}
 	rows, keep := pg.page.Look(&out)
 	portion := wit.DecodeResult{}

@@ -50,7 +50,7 @@ func (r *Reader) Filtered() error {
 
 // Followed has further pages of expanded feeds asked for.
 func (r *Reader) Followed(portion *wit.DecodeResult) error {
-	for _, follow := range r.Out.Follow {
+	for _, follow := range r.Out.NestedPages {
 		target, err := r.Resolve(follow.Link)
 		if err != nil {
 			return err

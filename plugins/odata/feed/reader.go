@@ -211,7 +211,7 @@ func (f *Feed) EntityTarget(predicate string) string {
 	if len(options) > 0 {
 		target += "?" + strings.Join(options, "&")
 	}
-	return f.Query.On(target)
+	return f.Query.AppendTo(target)
 }
 
 // HeaderValue is the value of the first header with a name, in any case; "" for none.

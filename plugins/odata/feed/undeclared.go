@@ -63,7 +63,7 @@ func (r *Reader) misfit(out *decode.Output) error {
 		return nil
 	}
 	for i := range out.Faults {
-		if f := &out.Faults[i]; !slices.Contains(out.LeftOut, f.RowIndex) {
+		if f := &out.Faults[i]; !slices.Contains(out.Skipped, f.RowIndex) {
 			return &wit.Error{Kind: wit.ErrorStale, Message: r.What() + ": " + f.Error.Message}
 		}
 	}
@@ -135,13 +135,13 @@ func (f *Feed) lacks(name string, a absence) {
 
 // declares reports whether a type has the property at a path, as the decoder writes it: through complex types and
 // expanded entities, with slashes between.
-func declares(m *edm.Model, s *edm.Structure, path string) bool {
+func declares(m *edm.Model, s *edm.StructuredType, path string) bool {
 	name, inner, nested := strings.Cut(path, "/")
 	p, n := s.Property(name), s.Navigation(name)
 	if !nested {
 		return p != nil || n != nil
 	}
-	var within *edm.Structure
+	var within *edm.StructuredType
 	switch {
 	case p != nil:
 		within = m.Structure(p.Type.Name)

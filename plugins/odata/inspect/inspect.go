@@ -41,7 +41,7 @@ var (
 type arguments struct {
 	root, set, prefix, link string
 	rows                    int
-	given                   []wit.Setting // of the connector
+	settings                []wit.Setting // of the connector
 }
 
 // Command is a command of the source that asks a service.
@@ -76,14 +76,15 @@ var Commands = []Command{
 }
 
 // Run runs the command with a name; given are the connector's settings.
-func Run(name string, options, given []wit.Setting, state []byte, answers []wit.Response) (wit.CommandResult, error) {
+func Run(name string, options, settings []wit.Setting, state []byte, answers []wit.Response) (wit.CommandResult,
+	error) {
 	at := slices.IndexFunc(Commands, func(c Command) bool { return c.Name == name })
 	if at < 0 {
 		return wit.CommandResult{}, &wit.Error{Kind: wit.ErrorUnsupported, Message: "unknown command " + name +
 			", expected ping, list-entitysets, extract-schema, peek, list-services, active-subscriptions, " +
 			"delete-subscription, retire or doctor"}
 	}
-	a, command := arguments{rows: 10, given: given}, &Commands[at]
+	a, command := arguments{rows: 10, settings: settings}, &Commands[at]
 	for i := range command.Options {
 		o := &command.Options[i]
 		text := valueOf(options, o.Names())
@@ -123,7 +124,7 @@ func valueOf(options []wit.Setting, names []string) string {
 
 // ping compares the service document with the metadata.
 func ping(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	query := config.Query(entry.Table.Values(a.given))
+	query := config.Query(entry.Table.Values(a.settings))
 	m, err := p.Metadata(a.root, query)
 	answer, missing := p.Get(service.DocumentRequest(a.root, query)) // in the same round
 	if err != nil {
@@ -142,7 +143,7 @@ func ping(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 			types++
 		}
 	}
-	return probe.Document(jsontext.Of(
+	return probe.Document(jsontext.NewObject(
 		probe.Member("service", a.root),
 		member("collections", number(len(collections))),
 		member("entitySets", number(len(m.Sets))),
@@ -156,30 +157,30 @@ func member(name string, v jsontext.Value) jsontext.Member {
 }
 
 func number[T int | int8 | int16 | int32 | int64](n T) jsontext.Value {
-	return numeral(strconv.FormatInt(int64(n), 10))
+	return jsonNumber(strconv.FormatInt(int64(n), 10))
 }
 
-func numeral(text string) jsontext.Value { return jsontext.Value{Kind: jsontext.Number, Text: text} }
+func jsonNumber(text string) jsontext.Value { return jsontext.Value{Kind: jsontext.Number, Text: text} }
 
 // listSets is a table of the entity sets.
 func listSets(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	m, err := p.Metadata(a.root, config.Query(entry.Table.Values(a.given)))
+	m, err := p.Metadata(a.root, config.Query(entry.Table.Values(a.settings)))
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
-	list := jsontext.List()
+	list := jsontext.NewArray()
 	for _, s := range m.Sets {
 		var keys []string
 		if t := m.Structure(s.Type); t != nil {
 			keys = t.Key
 		}
-		list.Items = append(list.Items, jsontext.Of(
+		list.Items = append(list.Items, jsontext.NewObject(
 			probe.Member("name", service.Address(s)),
 			probe.Member("type", s.Type),
 			probe.Member("key", strings.Join(keys, ",")),
-			member("creatable", jsontext.Bool(s.Creatable)),
-			member("deletable", jsontext.Bool(s.Deletable)),
-			member("changeTracking", jsontext.Bool(s.ChangeTracking)),
+			member("creatable", jsontext.NewBool(s.Creatable)),
+			member("deletable", jsontext.NewBool(s.Deletable)),
+			member("changeTracking", jsontext.NewBool(s.ChangeTracking)),
 			probe.Member("label", s.Label),
 		))
 	}
@@ -204,7 +205,7 @@ func extractSchema(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 // feedOf is the feed of an entity set: that of the entry in the connector's file, with what it says of rows and types,
 // else of a plain one.
 func feedOf(p *probe.Prober, a arguments) (*feed.Feed, error) {
-	v := entry.Table.Values(a.given)
+	v := entry.Table.Values(a.settings)
 	m, err := p.Metadata(a.root, config.Query(v))
 	if err != nil {
 		return nil, err

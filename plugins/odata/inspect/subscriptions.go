@@ -26,7 +26,7 @@ func Subscriptions(p *probe.Prober, v setting.Values, root, collection string,
 	fail := func(err error) error { return &wit.Error{Kind: wit.ErrorData, Message: what + ": " + err.Error()} }
 	trail := pageTrail{list: what}
 	for target := root + "/" + collection; ; {
-		request := notify.ListRequest(config.Query(v).On(target))
+		request := notify.ListRequest(config.Query(v).AppendTo(target))
 		if err := trail.add(request.Target); err != nil {
 			return err
 		}
@@ -56,7 +56,7 @@ func Subscriptions(p *probe.Prober, v setting.Values, root, collection string,
 
 // activeSubscriptions lists the subscriptions that the user has at a service.
 func activeSubscriptions(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	v := entry.Table.Values(a.given)
+	v := entry.Table.Values(a.settings)
 	m, err := p.Metadata(a.root, config.Query(v))
 	if err != nil {
 		return wit.CommandResult{}, err
@@ -66,13 +66,14 @@ func activeSubscriptions(p *probe.Prober, a arguments) (wit.CommandResult, error
 		return wit.CommandResult{}, fault.Config(optionService,
 			"the service "+a.root+" takes no subscriptions: it has no entity set "+feed.CollectionName)
 	}
-	list := jsontext.List()
+	list := jsontext.NewArray()
 	err = Subscriptions(p, v, a.root, collection, func(s *notify.Subscription,
 		resolve func(string) (string, error)) error {
 		if target, err := resolve(s.Target); err == nil {
 			s.Target = target
 		}
-		list.Items = append(list.Items, jsontext.Of(probe.Member("id", s.ID), probe.Member("collection", s.Collection),
+		list.Items = append(list.Items, jsontext.NewObject(probe.Member("id", s.ID),
+			probe.Member("collection", s.Collection),
 			probe.Member("changeType", s.ChangeType), probe.Member("deliveryAddress", s.Address),
 			probe.Member("user", s.User), probe.Member("updated", s.Updated), probe.Member("url", s.Target)))
 		return nil
@@ -82,7 +83,7 @@ func activeSubscriptions(p *probe.Prober, a arguments) (wit.CommandResult, error
 
 // deleteSubscription deletes one by its URL. Nothing but subscriptions is deleted.
 func deleteSubscription(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	v := entry.Table.Values(a.given)
+	v := entry.Table.Values(a.settings)
 	set, _, err := uri.ParsePredicate(a.link)
 	if err != nil || !strings.Contains(set, "Subscription") {
 		return wit.CommandResult{}, fault.Config(optionURL,
@@ -101,5 +102,5 @@ func deleteSubscription(p *probe.Prober, a arguments) (wit.CommandResult, error)
 	if answer.Status < 200 || answer.Status > 299 {
 		return wit.CommandResult{}, fault.Of("subscription "+target, answer, answer.Body)
 	}
-	return probe.Document(jsontext.Of(probe.Member("deleted", target))), nil
+	return probe.Document(jsontext.NewObject(probe.Member("deleted", target))), nil
 }

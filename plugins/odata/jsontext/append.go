@@ -94,19 +94,19 @@ func Append(dst []byte, v Value) []byte {
 	return append(dst, "null"...)
 }
 
-// Text makes a string value.
-func Text(s string) Value { return Value{Kind: String, Text: s} }
+// NewString makes a string value.
+func NewString(s string) Value { return Value{Kind: String, Text: s} }
 
-// Bool makes a boolean value.
-func Bool(b bool) Value {
+// NewBool makes a boolean value.
+func NewBool(b bool) Value {
 	if b {
 		return Value{Kind: True}
 	}
 	return Value{Kind: False}
 }
 
-// Of makes an object.
-func Of(members ...Member) Value { return Value{Kind: Object, Members: members} }
+// NewObject makes an object.
+func NewObject(members ...Member) Value { return Value{Kind: Object, Members: members} }
 
-// List makes an array.
-func List(items ...Value) Value { return Value{Kind: Array, Items: items} }
+// NewArray makes an array.
+func NewArray(items ...Value) Value { return Value{Kind: Array, Items: items} }

@@ -51,7 +51,7 @@ func Parse(document []byte) (Value, error) {
 	end, err := scan.JSONValue(p.text, start, maxDepth)
 	if err == nil {
 		if end = scan.JSONSpace(p.text, end); end < len(p.text) {
-			err = scan.WrongByte(p.text, end, "the end of the document")
+			err = scan.UnexpectedByte(p.text, end, "the end of the document")
 		}
 	}
 	if err != nil {
@@ -66,8 +66,8 @@ func Parse(document []byte) (Value, error) {
 
 func notJSON(err *scan.Error) error { return errors.New("JSON, " + err.Error()) }
 
-// At follows names of members; a missing one gives a null.
-func (v Value) At(names ...string) Value {
+// Get follows names of members; a missing one gives a null.
+func (v Value) Get(names ...string) Value {
 	for _, name := range names {
 		found := Value{}
 		for i := range v.Members {

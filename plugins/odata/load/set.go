@@ -197,7 +197,7 @@ func (s *Set) asked(options []string) string {
 	if len(options) > 0 {
 		url += "?" + strings.Join(options, "&")
 	}
-	return s.Query.On(url)
+	return s.Query.AppendTo(url)
 }
 
 // filter is the value of $filter for a condition of the connector's own, "" for none.

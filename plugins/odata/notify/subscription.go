@@ -88,7 +88,7 @@ func Subscribe(o *feed.Context, feed *feed.Feed, address string, state []byte,
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorUnsupported,
 			Message: what + ": " + f.Setting(entry.NameSubscription) + " is 0"}
 	}
-	root, to := f.Query.On(f.Service+"/"+f.Subscriptions), f.Subscribing.To+address
+	root, to := f.Query.AppendTo(f.Service+"/"+f.Subscriptions), f.Subscribing.To+address
 	if len(state) == 0 {
 		return f.look(root, subscribeLook, make([]string, len(changeTypes))), nil
 	}
@@ -121,7 +121,7 @@ func Subscribe(o *feed.Context, feed *feed.Feed, address string, state []byte,
 		if err != nil {
 			return wit.CallResult{}, &wit.Error{Kind: wit.ErrorData, Message: what + ": " + err.Error()}
 		}
-		return f.look(f.Query.On(target), phase, found), nil
+		return f.look(f.Query.AppendTo(target), phase, found), nil
 	}
 	need := &wit.RequestBatch{State: pack.Strings(pack.Int(nil, subscribeMake), found)}
 	var names, missing []string
@@ -166,7 +166,7 @@ func (f Set) subscribe(target, changeType, address string) wit.Request {
 	}
 	body = append(body, "</m:properties></atom:content></atom:entry>"...)
 	return wit.Request{Tag: changeType, Method: "POST", Target: target, Body: body,
-		TokenPath: wit.Ptr(f.Query.On(f.Service + "/")),
+		TokenPath: wit.Ptr(f.Query.AppendTo(f.Service + "/")),
 		Headers: []wit.Header{{Name: "Content-Type", Value: "application/atom+xml"},
 			{Name: "Accept", Value: "application/atom+xml"},
 			{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
@@ -176,7 +176,7 @@ var escapeXML = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 // EndRequest deletes a subscription.
 func EndRequest(tag, target, root string, query uri.Query) wit.Request {
-	r := service.Get(tag, query.On(target), "application/atom+xml")
-	r.Method, r.TokenPath = "DELETE", wit.Ptr(query.On(root+"/"))
+	r := service.Get(tag, query.AppendTo(target), "application/atom+xml")
+	r.Method, r.TokenPath = "DELETE", wit.Ptr(query.AppendTo(root+"/"))
 	return r
 }

@@ -49,7 +49,8 @@ func (p *Prober) More(target string) (rows []Listed, next string, err error) {
 }
 
 func catalogueRequest(query uri.Query, root, options string) wit.Request {
-	return service.Get("catalogue "+root+" "+options, query.On(root+"/ServiceCollection?"+options), "application/json")
+	return service.Get("catalogue "+root+" "+options, query.AppendTo(root+"/ServiceCollection?"+options),
+		"application/json")
 }
 
 // readCatalogue reads an answer of the catalogue; next is the link to what comes after it, "" for none. Errors are
@@ -63,16 +64,17 @@ func readCatalogue(answer *wit.Response) (rows []Listed, next string, err error)
 	if err != nil || !document.Has("d") {
 		return nil, "", fault.NotData(what, "rows in JSON", answer.Body)
 	}
-	d := document.At("d")
-	for _, row := range d.At("results").Items {
-		s := Listed{row.At("TechnicalServiceName").Text, row.At("TechnicalServiceVersion").Text, row.At("Title").Text,
-			pathOf(row.At("ServiceUrl").Text)}
+	d := document.Get("d")
+	for _, row := range d.Get("results").Items {
+		s := Listed{row.Get("TechnicalServiceName").Text, row.Get("TechnicalServiceVersion").Text,
+			row.Get("Title").Text,
+			pathOf(row.Get("ServiceUrl").Text)}
 		if s.Title == "" || s.Title == s.Name {
-			s.Title = row.At("Description").Text
+			s.Title = row.Get("Description").Text
 		}
 		rows = append(rows, s)
 	}
-	return rows, d.At("__next").Text, nil
+	return rows, d.Get("__next").Text, nil
 }
 
 // pathOf is the path of a service's URL, which the catalogue has with whatever host it knows itself by.

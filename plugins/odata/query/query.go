@@ -24,13 +24,13 @@ type Query struct {
 	rest        []string
 	// checked are conditions on what rows show; inner those that are applied to expanded rows.
 	checked, inner []condition
-	structures     []*edm.Structure
+	structures     []*edm.StructuredType
 	zone           *zone.Zone
 }
 
 // Compile checks settings against the metadata. structure is the entity type of the set. Errors are *wit.Fault and name
 // the setting.
-func Compile(s Settings, m *edm.Model, structure *edm.Structure) (*Query, error) {
+func Compile(s Settings, m *edm.Model, structure *edm.StructuredType) (*Query, error) {
 	q := &Query{Prefix: s.Prefix, zone: s.Zone}
 	if err := q.readRaw(&s); err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func Compile(s Settings, m *edm.Model, structure *edm.Structure) (*Query, error)
 			return nil, err
 		}
 	}
-	if root.structure.Property(s.Cursor) != nil && !root.shown(s.Cursor) && !slices.Contains(root.hidden, s.Cursor) {
+	if root.structure.Property(s.Cursor) != nil && !root.inRows(s.Cursor) && !slices.Contains(root.hidden, s.Cursor) {
 		root.hidden = append(root.hidden, s.Cursor)
 	}
 	q.View = root.view()
@@ -70,27 +70,27 @@ func (q *Query) readRaw(s *Settings) error {
 		switch name = optionName(name); {
 		case strings.EqualFold(name, "$filter"):
 			if q.raw != "" {
-				return refuse(s.Prefix+Raw, s.Raw, "expected one $filter, found two")
+				return invalid(s.Prefix+Raw, s.Raw, "expected one $filter, found two")
 			}
-			q.raw = uri.Sendable(value)
+			q.raw = uri.EncodeQuery(value)
 		case strings.EqualFold(name, "$select"):
 			if len(s.Select) > 0 {
-				return refuse(s.Prefix+Raw, s.Raw, "expected $select in "+s.Prefix+Select+" or here, found both")
+				return invalid(s.Prefix+Raw, s.Raw, "expected $select in "+s.Prefix+Select+" or here, found both")
 			}
 			s.Select = list()
 		case strings.EqualFold(name, "$expand"):
 			if len(s.Expand) > 0 {
-				return refuse(s.Prefix+Raw, s.Raw, "expected $expand in "+s.Prefix+Expand+" or here, found both")
+				return invalid(s.Prefix+Raw, s.Raw, "expected $expand in "+s.Prefix+Expand+" or here, found both")
 			}
 			s.Expand = list()
 		case slices.ContainsFunc(ours, func(own string) bool { return strings.EqualFold(own, name) }):
-			return refuse(s.Prefix+Raw, s.Raw,
+			return invalid(s.Prefix+Raw, s.Raw,
 				"it holds "+name+", which the connector sets by itself: see format, count, paging and page.size")
 		case strings.EqualFold(name, "sap-client"), strings.EqualFold(name, "sap-language"):
-			return refuse(s.Prefix+Raw, s.Raw, "it holds "+name+", which does not reach all requests from here: see "+
+			return invalid(s.Prefix+Raw, s.Raw, "it holds "+name+", which does not reach all requests from here: see "+
 				"sap.odata.sap.client and sap.odata.sap.language")
 		default:
-			q.rest = append(q.rest, uri.Sendable(part))
+			q.rest = append(q.rest, uri.EncodeQuery(part))
 		}
 	}
 	return nil
@@ -164,11 +164,11 @@ func (q *Query) Fingerprint() string {
 var whole = strings.NewReplacer("%", "%25", " ", "%20", "=", "%3D", ";", "%3B", "|", "%7C", "\n", "%0A", "\r", "%0D")
 
 // Structures are the types that [Compile] needs of a model for the same settings, the set's own first.
-func (q *Query) Structures() []*edm.Structure { return q.structures }
+func (q *Query) Structures() []*edm.StructuredType { return q.structures }
 
 // gather collects the types that were come by.
 func (q *Query) gather(m *edm.Model, l *level) {
-	add := func(s *edm.Structure) {
+	add := func(s *edm.StructuredType) {
 		for _, needed := range m.Closure(s, false) {
 			if !slices.Contains(q.structures, needed) {
 				q.structures = append(q.structures, needed)
@@ -176,7 +176,7 @@ func (q *Query) gather(m *edm.Model, l *level) {
 		}
 	}
 	add(l.structure)
-	for _, t := range l.touched {
+	for _, t := range l.visitedTypes {
 		add(t)
 	}
 	for _, e := range l.expanded {
@@ -185,19 +185,19 @@ func (q *Query) gather(m *edm.Model, l *level) {
 }
 
 // condition compiles a condition and sorts it in.
-func (q *Query) condition(m *edm.Model, root *level, given *Condition, expand string) error {
-	r := route{model: m, root: root, given: given, expand: expand, reached: true, level: root,
+func (q *Query) condition(m *edm.Model, root *level, spec *Condition, expand string) error {
+	r := route{model: m, root: root, condition: spec, expand: expand, reached: true, level: root,
 		structure: root.structure}
-	if err := r.walk(); err != nil {
+	if err := r.resolve(); err != nil {
 		return err
 	}
 	property, err := r.property()
 	if err != nil {
 		return err
 	}
-	c := condition{setting: given.Prefix + Option, operator: given.Option, property: property, key: r.endsAtKey()}
-	c.sees(edm.Options{Zone: q.zone})
-	if err := c.read(given); err != nil {
+	c := condition{setting: spec.Prefix + Option, operator: spec.Option, property: property, key: r.endsAtKey()}
+	c.setRowFormat(edm.Options{Zone: q.zone})
+	if err := c.read(spec); err != nil {
 		return err
 	}
 	c.many, c.path = r.steps[:r.many], r.steps[r.many:]
@@ -214,7 +214,7 @@ func (q *Query) condition(m *edm.Model, root *level, given *Condition, expand st
 func (q *Query) sort(c condition, r *route) error {
 	if r.many > 0 {
 		if !r.reached {
-			return r.refuse("the condition is applied to expanded rows: name " +
+			return r.invalid("the condition is applied to expanded rows: name " +
 				strings.Join(r.steps[:len(r.steps)-1], "/") + " in " + r.expand + ", too")
 		}
 		q.inner = append(q.inner, c)

@@ -65,6 +65,6 @@ func (s *Settings) Empty() bool {
 	return len(s.Select) == 0 && len(s.Expand) == 0 && len(s.Conditions) == 0 && s.Raw == ""
 }
 
-func refuse(name, value, why string) error {
+func invalid(name, value, why string) error {
 	return fault.Config(name, setting.Invalid(name, value, why))
 }

@@ -9,10 +9,10 @@ import (
 func Collections(body []byte) ([]string, bool) {
 	if v, err := jsontext.Parse(body); err == nil {
 		if v.Has("d") {
-			v = v.At("d")
+			v = v.Get("d")
 		}
 		var names []string
-		for _, item := range v.At("EntitySets").Items {
+		for _, item := range v.Get("EntitySets").Items {
 			names = append(names, item.Text)
 		}
 		return names, v.Has("EntitySets")

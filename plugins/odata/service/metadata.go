@@ -13,7 +13,7 @@ import (
 
 // MetadataRequest asks for a service's $metadata; path has no slash at its end.
 func MetadataRequest(path string, query uri.Query) wit.Request {
-	return Get(path, query.On(path+"/$metadata"), "application/xml")
+	return Get(path, query.AppendTo(path+"/$metadata"), "application/xml")
 }
 
 // NeedMetadata returns the requests for the metadata of services while there are no answers, nil once there is one for
@@ -35,7 +35,7 @@ func NeedMetadata(services []string, query uri.Query, answers []wit.Response) (*
 
 // DocumentRequest asks for a service document.
 func DocumentRequest(path string, query uri.Query) wit.Request {
-	return Get("document "+path, query.On(path+"/"), documentTypes)
+	return Get("document "+path, query.AppendTo(path+"/"), documentTypes)
 }
 
 // ReadDocument reads the answer to DocumentRequest: the names of its entity sets. Errors are *wit.Fault.
@@ -79,7 +79,7 @@ func ReadMetadata(path string, answer *wit.Response) (*edm.Model, error) {
 }
 
 // FindSet finds an entity set and its type. name is the setting that names the set. Errors are *wit.Fault.
-func FindSet(m *edm.Model, path, set, name string) (*edm.Set, *edm.Structure, error) {
+func FindSet(m *edm.Model, path, set, name string) (*edm.Set, *edm.StructuredType, error) {
 	s := m.Set(set)
 	if s == nil {
 		var names []string

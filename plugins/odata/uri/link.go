@@ -28,8 +28,8 @@ func (e *ForeignError) Error() string {
 		"; if the service calls itself so, name that host in the setting sap.odata.link.hosts"
 }
 
-// wrong is the error of a link, an address or a literal that can't be read.
-func wrong(what, text, why string) error { return errors.New(what + " " + quote(text) + ": " + why) }
+// invalid is the error of a link, an address or a literal that can't be read.
+func invalid(what, text, why string) error { return errors.New(what + " " + quote(text) + ": " + why) }
 
 func quote(s string) string {
 	const most = 300
@@ -73,33 +73,33 @@ func (o Origin) Resolve(link, base, request string) (string, error) {
 		target = join(target, reference)
 	}
 	if link == "" {
-		return "", wrong("the service's link", link, "it is empty")
+		return "", invalid("the service's link", link, "it is empty")
 	}
-	scheme, authority, rest := cut(target)
+	scheme, authority, rest := splitReference(target)
 	if authority == "" {
 		if scheme != "" {
-			return "", wrong("the service's link", link, "expected http or https, found "+scheme)
+			return "", invalid("the service's link", link, "expected http or https, found "+scheme)
 		}
-		return sendable(rest), nil
+		return encodeTarget(rest), nil
 	}
 	if scheme == "" {
 		scheme = o.Scheme
 	}
 	if scheme != "http" && scheme != "https" {
-		return "", wrong("the service's link", link, "expected http or https, found "+scheme)
+		return "", invalid("the service's link", link, "expected http or https, found "+scheme)
 	}
 	host, port, ok := hostPort(authority, scheme)
 	if !ok {
-		return "", wrong("the service's link", link, "expected a host and a port, found "+quote(authority))
+		return "", invalid("the service's link", link, "expected a host and a port, found "+quote(authority))
 	}
-	if (o.Host != "" || len(o.Aliases) > 0) && !o.is(scheme, host, port) && !o.alias(host, port, authority) {
+	if (o.Host != "" || len(o.Aliases) > 0) && !o.equals(scheme, host, port) && !o.matchesAlias(host, port, authority) {
 		return "", &ForeignError{link, scheme + "://" + authority, o}
 	}
-	return sendable(rest), nil
+	return encodeTarget(rest), nil
 }
 
-// is compares origins; two loopback names of the same port are one.
-func (o Origin) is(scheme, host string, port int) bool {
+// equals compares origins; two loopback names of the same port are one.
+func (o Origin) equals(scheme, host string, port int) bool {
 	own := o.Port
 	if own == 0 {
 		own = defaultPort(o.Scheme)
@@ -107,10 +107,10 @@ func (o Origin) is(scheme, host string, port int) bool {
 	if scheme != o.Scheme || port != own {
 		return false
 	}
-	return strings.EqualFold(host, strings.Trim(o.Host, "[]")) || loopback(host) && loopback(o.Host)
+	return strings.EqualFold(host, strings.Trim(o.Host, "[]")) || isLoopback(host) && isLoopback(o.Host)
 }
 
-func (o Origin) alias(host string, port int, authority string) bool {
+func (o Origin) matchesAlias(host string, port int, authority string) bool {
 	for _, a := range o.Aliases {
 		a = strings.TrimSpace(a)
 		name, aliasPort, given := a, 0, false
@@ -127,13 +127,13 @@ func (o Origin) alias(host string, port int, authority string) bool {
 	return false
 }
 
-func loopback(host string) bool {
+func isLoopback(host string) bool {
 	host = strings.ToLower(strings.Trim(host, "[]"))
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "::1" || strings.HasPrefix(host,
-		"127.") && dotted(host)
+		"127.") && isDotted(host)
 }
 
-func dotted(host string) bool {
+func isDotted(host string) bool {
 	return strings.Count(host, ".") == 3 && strings.Trim(host, "0123456789.") == ""
 }
 
@@ -142,11 +142,11 @@ func join(on, reference string) string {
 	if i := strings.IndexByte(reference, '#'); i >= 0 {
 		reference = reference[:i]
 	}
-	scheme, authority, rest := cut(reference)
+	scheme, authority, rest := splitReference(reference)
 	if scheme != "" || authority != "" {
 		return reference
 	}
-	onScheme, onAuthority, onRest := cut(on)
+	onScheme, onAuthority, onRest := splitReference(on)
 	prefix := ""
 	if onAuthority != "" {
 		prefix = "//" + onAuthority
@@ -170,11 +170,11 @@ func join(on, reference string) string {
 	if path == "" {
 		path = "/"
 	}
-	return prefix + clean(path, rest)
+	return prefix + removeDotSegments(path, rest)
 }
 
-// clean takes . and .. out of a relative path put after the folder of another.
-func clean(folder, rest string) string {
+// removeDotSegments takes . and .. out of a relative path put after the folder of another.
+func removeDotSegments(folder, rest string) string {
 	query := ""
 	if i := strings.IndexByte(rest, '?'); i >= 0 {
 		rest, query = rest[:i], rest[i:]
@@ -197,10 +197,11 @@ func clean(folder, rest string) string {
 	}
 }
 
-// cut splits a reference into scheme, authority and the rest; rest of a reference with an authority starts with '/'.
-func cut(reference string) (scheme, authority, rest string) {
+// splitReference splits a reference into scheme, authority and the rest; rest of a reference with an authority starts
+// with '/'.
+func splitReference(reference string) (scheme, authority, rest string) {
 	rest = reference
-	if i := strings.IndexAny(rest, ":/?#"); i > 0 && rest[i] == ':' && schemed(rest[:i]) {
+	if i := strings.IndexAny(rest, ":/?#"); i > 0 && rest[i] == ':' && hasScheme(rest[:i]) {
 		scheme, rest = strings.ToLower(rest[:i]), rest[i+1:]
 	}
 	if !strings.HasPrefix(rest, "//") {
@@ -218,8 +219,8 @@ func cut(reference string) (scheme, authority, rest string) {
 	return scheme, authority, rest
 }
 
-// schemed: an entity set with a key such as `Set(a:b)` is no scheme.
-func schemed(s string) bool {
+// hasScheme: an entity set with a key such as `Set(a:b)` is no scheme.
+func hasScheme(s string) bool {
 	for i := 0; i < len(s); i++ {
 		c := s[i] | 0x20
 		if (c < 'a' || c > 'z') && (i == 0 || strings.IndexByte("+-.0123456789", s[i]) < 0) {
@@ -248,8 +249,8 @@ func hostPort(authority, scheme string) (host string, port int, ok bool) {
 	return host, port, host != ""
 }
 
-// sendable escapes what can't stand in a request line and keeps all else as the service wrote it.
-func sendable(target string) string {
+// encodeTarget escapes what can't stand in a request line and keeps all else as the service wrote it.
+func encodeTarget(target string) string {
 	bad := func(c byte) bool { return c <= ' ' || c >= 0x7f }
 	i := 0
 	for i < len(target) && !bad(target[i]) {
@@ -271,5 +272,5 @@ func sendable(target string) string {
 
 const upperHex = "0123456789ABCDEF"
 
-// Sendable is part of a query as a user wrote it, with what can't stand in a request line percent-encoded.
-func Sendable(query string) string { return strings.ReplaceAll(sendable(query), "#", "%23") }
+// EncodeQuery is part of a query as a user wrote it, with what can't stand in a request line percent-encoded.
+func EncodeQuery(query string) string { return strings.ReplaceAll(encodeTarget(query), "#", "%23") }

@@ -84,7 +84,7 @@ func ParseLiteral(s string) (Literal, error) {
 	case "NaN", "INF", "-INF":
 		return Literal{edm.Double, s}, nil
 	case "":
-		return Literal{}, wrong("literal", s, "it is empty")
+		return Literal{}, invalid("literal", s, "it is empty")
 	}
 	return parseNumber(s)
 }
@@ -92,7 +92,7 @@ func ParseLiteral(s string) (Literal, error) {
 func parseQuoted(s string, at int) (Literal, error) {
 	text, rest, ok := unquote(s[at:])
 	if !ok || rest != "" {
-		return Literal{}, wrong("literal", s, "expected a closing quote at its end")
+		return Literal{}, invalid("literal", s, "expected a closing quote at its end")
 	}
 	switch prefix := strings.ToLower(s[:at]); prefix {
 	case "":
@@ -108,11 +108,11 @@ func parseQuoted(s string, at int) (Literal, error) {
 	case "x", "binary":
 		raw, ok := unhex(text)
 		if !ok {
-			return Literal{}, wrong("literal", s, "expected pairs of hexadecimal digits")
+			return Literal{}, invalid("literal", s, "expected pairs of hexadecimal digits")
 		}
 		return Literal{edm.Binary, base64.StdEncoding.EncodeToString(raw)}, nil
 	}
-	return Literal{}, wrong("literal", s, "unknown prefix "+s[:at])
+	return Literal{}, invalid("literal", s, "unknown prefix "+s[:at])
 }
 
 func parseNumber(s string) (Literal, error) {
@@ -149,7 +149,7 @@ func parseNumber(s string) (Literal, error) {
 		}
 	}
 	if err != nil {
-		return Literal{}, wrong("literal", s, "expected a literal of OData v2")
+		return Literal{}, invalid("literal", s, "expected a literal of OData v2")
 	}
 	return Literal{typ, body}, nil
 }

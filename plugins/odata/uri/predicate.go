@@ -73,7 +73,7 @@ func ParsePredicate(address string) (set string, keys []Key, err error) {
 	path = Unescape(path)
 	open := predicateStart(path)
 	if open < 0 {
-		return "", nil, wrong("address", address, "expected a key in parentheses at its end")
+		return "", nil, invalid("address", address, "expected a key in parentheses at its end")
 	}
 	set = path[strings.LastIndexByte(path[:open], '/')+1 : open]
 	for rest := path[open+1 : len(path)-1]; rest != ""; {
@@ -85,12 +85,12 @@ func ParsePredicate(address string) (set string, keys []Key, err error) {
 		}
 		key.Literal, err = ParseLiteral(strings.TrimSpace(item))
 		if err != nil {
-			return "", nil, wrong("address", address, err.Error())
+			return "", nil, invalid("address", address, err.Error())
 		}
 		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
-		return "", nil, wrong("address", address, "expected a key in parentheses at its end")
+		return "", nil, invalid("address", address, "expected a key in parentheses at its end")
 	}
 	return set, keys, nil
 }

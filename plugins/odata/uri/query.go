@@ -6,9 +6,9 @@ import "strings"
 // service that lack it; "" is nothing.
 type Query string
 
-// On puts the options into a target's query, after its own. One that the target has already, whatever its value, stays
-// as it is.
-func (q Query) On(target string) string {
+// AppendTo puts the options into a target's query, after its own. One that the target has already, whatever its value,
+// stays as it is.
+func (q Query) AppendTo(target string) string {
 	if q == "" {
 		return target
 	}

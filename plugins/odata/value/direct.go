@@ -9,7 +9,7 @@ import (
 // maxSmallScale is the most digits after the point of a decimal whose unscaled number fits in eight bytes.
 const maxSmallScale = 18
 
-// SmallScale is the scale of a node's decimals, -1 where it is no node of decimals, or one for [ConvertWithin].
+// SmallScale is the scale of a node's decimals, -1 where it is no node of decimals, or one for [ConvertChecked].
 func SmallScale(n *wit.SchemaNode) int {
 	if n.Kind != wit.Bytes || logical(n) != wit.NameDecimal {
 		return -1

@@ -14,12 +14,12 @@ import (
 
 // Literal makes a literal of a property's type of what a user wrote in a setting: as it is, or as it would stand in a
 // URL, such as `2024-01-31`, `datetime'2024-01-31T00:00:00'`, `12.5`, `12.5M`, `Germany`, `'Germany'`. The error is a
-// *[MisfitError] that says what the type takes.
+// *[ConversionError] that says what the type takes.
 func Literal(p *edm.Property, text string) (uri.Literal, error) {
 	t := p.Type.Primitive
-	wrong := &MisfitError{Expected: Takes(t), Found: strconv.Quote(cut(text))}
+	wrong := &ConversionError{Expected: AcceptedForms(t), Found: strconv.Quote(shorten(text))}
 	if t == edm.NotPrimitive {
-		return uri.Literal{}, &MisfitError{Expected: "a property of a primitive type", Found: p.Type.Name}
+		return uri.Literal{}, &ConversionError{Expected: "a property of a primitive type", Found: p.Type.Name}
 	}
 	plain := text
 	if inner, ok := unquoted(t, text); ok {
@@ -37,12 +37,12 @@ func Literal(p *edm.Property, text string) (uri.Literal, error) {
 // maxDigits is far more than any decimal has, and few enough to compare with.
 const maxDigits = 1000
 
-// maxShown is how much of a value an error repeats, in bytes.
-const maxShown = 60
+// maxQuote is how much of a value an error repeats, in bytes.
+const maxQuote = 60
 
-func cut(s string) string {
-	if len(s) > maxShown {
-		return strings.ToValidUTF8(s[:maxShown], "") + "..."
+func shorten(s string) string {
+	if len(s) > maxQuote {
+		return strings.ToValidUTF8(s[:maxQuote], "") + "..."
 	}
 	return s
 }
@@ -67,8 +67,8 @@ func unquoted(t edm.Primitive, text string) (plain string, ok bool) {
 	return "", false
 }
 
-// Takes says which texts [Literal] takes for a type.
-func Takes(t edm.Primitive) string {
+// AcceptedForms says which texts [Literal] takes for a type.
+func AcceptedForms(t edm.Primitive) string {
 	switch t {
 	case edm.Boolean:
 		return "true or false (Edm.Boolean)"
@@ -122,7 +122,7 @@ func canonical(t edm.Primitive, s string) (string, bool) {
 	case edm.Guid:
 		return s, edm.IsGUID(s)
 	case edm.DateTime, edm.DateTimeOffset:
-		return moment(s, t == edm.DateTimeOffset)
+		return dateTime(s, t == edm.DateTimeOffset)
 	case edm.Time:
 		return timeOfDay(s)
 	case edm.Binary:
@@ -132,9 +132,9 @@ func canonical(t edm.Primitive, s string) (string, bool) {
 	return s, true
 }
 
-// moment writes a point in time with as many digits of the second as it has, up to 7. Edm.DateTime has no zone: a text
-// that has one is moved to UTC. Edm.DateTimeOffset has one: a text without is in UTC.
-func moment(s string, zoned bool) (string, bool) {
+// dateTime writes a point in time with as many digits of the second as it has, up to 7. Edm.DateTime has no zone: a
+// text that has one is moved to UTC. Edm.DateTimeOffset has one: a text without is in UTC.
+func dateTime(s string, zoned bool) (string, bool) {
 	if len(s) > 10 && s[10] == ' ' {
 		s = s[:10] + "T" + s[11:]
 	}
@@ -142,7 +142,7 @@ func moment(s string, zoned bool) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	return iso(ms, ticks, zoned)
+	return isoTime(ms, ticks, zoned)
 }
 
 // timeOfDay writes a time of day as a duration.
@@ -151,7 +151,7 @@ func timeOfDay(s string) (string, bool) {
 		_, ok := durationTicks(s)
 		return s, ok
 	}
-	var m datetime.Moment
+	var m datetime.DateTime
 	ok := m.Parse([]byte("1970-01-01T"+s)) && !m.Rounded && !m.Zoned
 	return duration(m.Wall*datetime.TicksPerMilli + m.Ticks), ok
 }
@@ -200,9 +200,9 @@ func Compare(t edm.Primitive, a, b string) (order int, ok bool) {
 	return strings.Compare(a, b), true
 }
 
-// SameDecimal is a decimal as all are written that are the same number: without a plus sign, zeros in front, and zeros
-// after the point. What is no decimal stays.
-func SameDecimal(s string) string {
+// NormalizeDecimal is a decimal as all are written that are the same number: without a plus sign, zeros in front, and
+// zeros after the point. What is no decimal stays.
+func NormalizeDecimal(s string) string {
 	if !isDecimal(s) {
 		return s
 	}
@@ -223,8 +223,9 @@ func SameDecimal(s string) string {
 	return sign + digits
 }
 
-// SameTime is a time of day, PT1H30M, as all are written that are the same, in units of 100 ns. What is none stays.
-func SameTime(s string) string {
+// NormalizeTime is a time of day, PT1H30M, as all are written that are the same, in units of 100 ns. What is none
+// stays.
+func NormalizeTime(s string) string {
 	if ticks, ok := durationTicks(s); ok {
 		return strconv.FormatInt(ticks, 10)
 	}

@@ -27,10 +27,10 @@ type Converted struct {
 	Millis, Ticks int64
 }
 
-// MisfitError is a value that an EDM type can't hold.
-type MisfitError struct{ Expected, Found string }
+// ConversionError is a value that an EDM type can't hold.
+type ConversionError struct{ Expected, Found string }
 
-func (e *MisfitError) Error() string { return "expected " + e.Expected + ", found " + e.Found }
+func (e *ConversionError) Error() string { return "expected " + e.Expected + ", found " + e.Found }
 
 // Text reads the structured value of a node at the start of b as a primitive type, and returns its size. A null is an
 // error.
@@ -45,7 +45,7 @@ func Text(t edm.Primitive, nodes []wit.SchemaNode, node uint32, b []byte) (text 
 
 // Convert makes a property's value of a value that isn't null, by the overview's table of types; n is the value's node,
 // nil for dynamic values. Beyond the table, text is taken for any type that it can be read as: values without schema
-// have no other way to say a decimal or a date. Nothing is cut or rounded: what doesn't fit is a *[MisfitError].
+// have no other way to say a decimal or a date. Nothing is cut or rounded: what doesn't fit is a *[ConversionError].
 func Convert(p *edm.Property, n *wit.SchemaNode, v any) (Converted, error) {
 	c := Converted{Type: p.Type.Primitive}
 	var ok bool
@@ -63,17 +63,17 @@ func Convert(p *edm.Property, n *wit.SchemaNode, v any) (Converted, error) {
 		c.Text = trimScale(c.Text, p.Scale)
 	case edm.DateTime, edm.DateTimeOffset:
 		if c.Millis, c.Ticks, ok = instant(v, n); ok {
-			c.Text, ok = iso(c.Millis, c.Ticks, c.Type == edm.DateTimeOffset)
+			c.Text, ok = isoTime(c.Millis, c.Ticks, c.Type == edm.DateTimeOffset)
 		}
 	case edm.Time:
-		c.Text, ok = clock(v, n)
+		c.Text, ok = timeOfDayText(v, n)
 	case edm.Binary:
 		c.Text, ok = binary(v)
 	default:
 		c.Text, ok = v.(string)
 	}
 	if !ok {
-		return c, &MisfitError{expected(c.Type, v), describe(v, n)}
+		return c, &ConversionError{expected(c.Type, v), describe(v, n)}
 	}
 	return c, nil
 }
@@ -85,7 +85,7 @@ func expected(t edm.Primitive, v any) string {
 	case ok && strings.HasPrefix(text, "/Date(") && (t == edm.DateTime || t == edm.DateTimeOffset):
 		return t.String() + " (milliseconds in UTC, as /Date(0)/ or /Date(0+0000)/; no other offset is read)"
 	case ok && t == edm.Time:
-		return Takes(t)
+		return AcceptedForms(t)
 	}
 	return t.String()
 }
@@ -116,8 +116,8 @@ func logical(n *wit.SchemaNode) string {
 	return *n.Name
 }
 
-// whole is an integer without logical meaning.
-func whole(v any) (int64, bool) {
+// toInteger is an integer without logical meaning.
+func toInteger(v any) (int64, bool) {
 	switch x := v.(type) {
 	case int8:
 		return int64(x), true
@@ -143,7 +143,7 @@ func boolean(v any) (string, bool) {
 
 func integer(t edm.Primitive, v any, n *wit.SchemaNode) (string, bool) {
 	least, most, _ := t.Bounds()
-	i, ok := whole(v)
+	i, ok := toInteger(v)
 	if s, isText := v.(string); isText {
 		var err error
 		i, err = strconv.ParseInt(s, 10, 64)
@@ -153,11 +153,11 @@ func integer(t edm.Primitive, v any, n *wit.SchemaNode) (string, bool) {
 		// Without schema every number of JSON may come as a float.
 		i, ok = int64(f), true
 	}
-	return strconv.FormatInt(i, 10), ok && i >= least && i <= most && !Timed(n)
+	return strconv.FormatInt(i, 10), ok && i >= least && i <= most && !IsTime(n)
 }
 
-// Timed reports whether a node's integers are dates or times.
-func Timed(n *wit.SchemaNode) bool {
+// IsTime reports whether a node's integers are dates or times.
+func IsTime(n *wit.SchemaNode) bool {
 	switch logical(n) {
 	case wit.NameDate, wit.NameTime, wit.NameTimestamp, wit.NameMicroTimestamp:
 		return true
@@ -233,8 +233,8 @@ func isJSONNumber(s string) bool {
 }
 
 func decimal(v any, n *wit.SchemaNode) (string, bool) {
-	if i, ok := whole(v); ok {
-		return strconv.FormatInt(i, 10), !Timed(n)
+	if i, ok := toInteger(v); ok {
+		return strconv.FormatInt(i, 10), !IsTime(n)
 	}
 	switch x := v.(type) {
 	case float32:
@@ -242,7 +242,7 @@ func decimal(v any, n *wit.SchemaNode) (string, bool) {
 	case float64:
 		return strconv.FormatFloat(x, 'f', -1, 64), finite(x)
 	case connectdata.Decimal:
-		return pointed(x.Unscaled.String(), int(x.Scale))
+		return insertPoint(x.Unscaled.String(), int(x.Scale))
 	case []byte:
 		if logical(n) != wit.NameDecimal {
 			return "", false
@@ -252,9 +252,9 @@ func decimal(v any, n *wit.SchemaNode) (string, bool) {
 			for _, b := range x[1:] {
 				small = small<<8 | int64(b)
 			}
-			return pointed(strconv.FormatInt(small, 10), scale(n))
+			return insertPoint(strconv.FormatInt(small, 10), scale(n))
 		}
-		return pointed(connectdata.Unscaled(x).String(), scale(n))
+		return insertPoint(connectdata.Unscaled(x).String(), scale(n))
 	case string:
 		return decimalText(x), isDecimal(x)
 	}
@@ -298,8 +298,8 @@ func scale(n *wit.SchemaNode) int {
 // maxScale bounds the zeros that a scale can ask for.
 const maxScale = 1000
 
-// pointed writes an unscaled value with its point.
-func pointed(digits string, scale int) (string, bool) {
+// insertPoint writes an unscaled value with its point.
+func insertPoint(digits string, scale int) (string, bool) {
 	if scale > maxScale || scale < -maxScale {
 		return "", false
 	}
@@ -332,16 +332,16 @@ func trimScale(text string, scale int) string {
 
 const ticksOfMinute = 60 * 1000 * datetime.TicksPerMilli
 
-// count is what a node's integers count: units of which so many are a millisecond, or days where that is 0; since 1970
-// or, of a time of day, since midnight.
-type count struct {
+// timeUnit is what a node's integers count: units of which so many are a millisecond, or days where that is 0; since
+// 1970 or, of a time of day, since midnight.
+type timeUnit struct {
 	perMilli int64
 	clock    bool
 }
 
-// counts are the logical names of Kafka Connect, of Debezium, and of Avro as its converter hands them on. Of local
+// timeUnits are the logical names of Kafka Connect, of Debezium, and of Avro as its converter hands them on. Of local
 // timestamps, which have no zone, EDM's points in time get the same digits.
-var counts = map[string]count{
+var timeUnits = map[string]timeUnit{
 	wit.NameDate: {0, false}, wit.NameTime: {1, true}, wit.NameTimestamp: {1, false},
 	"io.debezium.time.Date": {0, false}, "io.debezium.time.Time": {1, true}, "io.debezium.time.MicroTime": {1000, true},
 	"io.debezium.time.NanoTime": {1_000_000, true}, "io.debezium.time.Timestamp": {1, false},
@@ -352,7 +352,7 @@ var counts = map[string]count{
 }
 
 // ticks are the units of 100 ns after a millisecond of so many units; ok: nothing is left of them.
-func (c count) ticks(rest int64) (ticks int64, ok bool) {
+func (c timeUnit) ticks(rest int64) (ticks int64, ok bool) {
 	ns := rest * (1_000_000 / c.perMilli)
 	return ns / 100, ns%100 == 0
 }
@@ -366,8 +366,8 @@ func instant(v any, n *wit.SchemaNode) (millis, ticks int64, ok bool) {
 	case string:
 		return parseInstant(x)
 	}
-	i, ok := whole(v)
-	c, known := counts[logical(n)]
+	i, ok := toInteger(v)
+	c, known := timeUnits[logical(n)]
 	switch _, long := v.(int64); {
 	case !ok, c.clock, !known && (!long || logical(n) != ""):
 		return 0, 0, false
@@ -383,7 +383,7 @@ func instant(v any, n *wit.SchemaNode) (millis, ticks int64, ok bool) {
 
 // parseInstant reads a point in time in milliseconds since 1970 and ticks. Of /Date(…)/ it takes those in UTC alone.
 func parseInstant(s string) (millis, ticks int64, ok bool) {
-	var m datetime.Moment
+	var m datetime.DateTime
 	ok = m.Parse([]byte(s)) && !m.Rounded && (m.Offset == 0 || s[0] != '/')
 	return m.UTC(), m.Ticks, ok
 }
@@ -394,8 +394,8 @@ func floor(n, by int64) (quotient, rest int64) {
 	return (n - rest) / by, rest
 }
 
-// iso writes a point in time in UTC, with a Z where the type has a zone. Years outside of 1 to 9999 don't fit.
-func iso(ms, ticks int64, zoned bool) (string, bool) {
+// isoTime writes a point in time in UTC, with a Z where the type has a zone. Years outside of 1 to 9999 don't fit.
+func isoTime(ms, ticks int64, zoned bool) (string, bool) {
 	if ms < datetime.FirstMs || ms > datetime.LastMs {
 		return "", false
 	}
@@ -434,9 +434,9 @@ func digits(dst []byte, n, count int) []byte {
 	return dst
 }
 
-// clock reads a time of day: that of a point in time, an integer by its logical name, milliseconds of the day where it
-// has none, or ISO text.
-func clock(v any, n *wit.SchemaNode) (string, bool) {
+// timeOfDayText reads a time of day: that of a point in time, an integer by its logical name, milliseconds of the day
+// where it has none, or ISO text.
+func timeOfDayText(v any, n *wit.SchemaNode) (string, bool) {
 	if x, ok := v.(string); ok {
 		if !strings.HasPrefix(x, "PT") {
 			return timeOfDay(x)
@@ -444,8 +444,8 @@ func clock(v any, n *wit.SchemaNode) (string, bool) {
 		return x, len(x) > 3
 	}
 	millis, ticks, ok := instant(v, n)
-	i, plain := whole(v)
-	if c := counts[logical(n)]; c.clock && plain {
+	i, plain := toInteger(v)
+	if c := timeUnits[logical(n)]; c.clock && plain {
 		var rest int64
 		millis, rest = floor(i, c.perMilli)
 		ticks, ok = c.ticks(rest)
@@ -460,15 +460,15 @@ func clock(v any, n *wit.SchemaNode) (string, bool) {
 
 // duration writes a time of day.
 func duration(ticks int64) string {
-	text := "PT" + two(ticks/(60*ticksOfMinute)) + "H" + two(ticks/ticksOfMinute%60) + "M" +
-		two(ticks/(1000*datetime.TicksPerMilli)%60)
+	text := "PT" + twoDigits(ticks/(60*ticksOfMinute)) + "H" + twoDigits(ticks/ticksOfMinute%60) + "M" +
+		twoDigits(ticks/(1000*datetime.TicksPerMilli)%60)
 	if rest := ticks % (1000 * datetime.TicksPerMilli); rest > 0 {
 		text += "." + strings.TrimRight(strconv.FormatInt(1000*datetime.TicksPerMilli+rest, 10)[1:], "0")
 	}
 	return text + "S"
 }
 
-func two(n int64) string { return strconv.FormatInt(100+n, 10)[1:] }
+func twoDigits(n int64) string { return strconv.FormatInt(100+n, 10)[1:] }
 
 func binary(v any) (string, bool) {
 	switch x := v.(type) {
@@ -506,11 +506,11 @@ func describe(v any, n *wit.SchemaNode) string {
 	case connectdata.Struct, connectdata.Nested:
 		name = "a struct"
 	case connectdata.Decimal:
-		name = "decimal " + cut(x.Unscaled.String()+"e"+strconv.Itoa(-int(x.Scale)))
+		name = "decimal " + shorten(x.Unscaled.String()+"e"+strconv.Itoa(-int(x.Scale)))
 	case connectdata.Instant:
 		name = "a date"
 	default:
-		if i, ok := whole(v); ok {
+		if i, ok := toInteger(v); ok {
 			name = "integer " + strconv.FormatInt(i, 10)
 		}
 	}

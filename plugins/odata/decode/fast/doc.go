@@ -5,8 +5,8 @@
 //
 // [Read] gets a [Row]: the page's text (In, from P on), the memory for the result (Arena, from O on), and the table.
 // It compares the text with the table, writes values as wit/encoding.md specifies, and advances P and O. Nothing here
-// checks bounds: [Room] zero bytes must follow the text, since every scan stops at 0, which neither format allows; and
-// the memory for the result must have [Room] bytes after the result.
+// checks bounds: [Padding] zero bytes must follow the text, since every scan stops at 0, which neither format allows;
+// and the memory for the result must have [Padding] bytes after the result.
 //
 // # The table
 //
@@ -32,10 +32,10 @@
 //
 // # The fallback
 //
-// A kernel stops at text that it does not know and returns why: [Missed], [OddValue], [OddMember], [OddRow],
-// [Unsealed] or [Cut]. Package decode then reads the value, the member or the whole row by its plain parser, which can
-// read every row, learns from it if that pays, and calls again. A kernel that gives up more often costs time only.
-// Fuzzing compares with the plain parser (FuzzFastJSON and FuzzFastAtom of package decode).
+// A kernel stops at text that it does not know and returns why: [NoEntry], [UnexpectedValue], [UnexpectedProperty],
+// [UnexpectedRow], [NeedsLength] or [Truncated]. Package decode then reads the value, the member or the whole row by
+// its plain parser, which can read every row, learns from it if that pays, and calls again. A kernel that gives up more
+// often costs time only. Fuzzing compares with the plain parser (FuzzFastJSON and FuzzFastAtom of package decode).
 //
 // # Assembly
 //

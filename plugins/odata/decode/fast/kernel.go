@@ -16,19 +16,19 @@ func stops(x, flip, limit, stop uint64) uint64 {
 	return (((x ^ flip) - limit) | ((x ^ stop) - Ones)) &^ x & Highs
 }
 
-// unlike is not 0 where another text than the mark's stands at p. It compares the first 24 bytes at once, which is all
-// there is of most marks, then the rest where there is one. first masks the first word.
-func unlike(in unsafe.Pointer, p int, m *Mark, first uint64) uint64 {
-	d := (Load(in, p)^m.Parts[0])&m.Parts[1]&first | (Load(in, p+8)^m.Parts[2])&m.Parts[3] |
-		(Load(in, p+16)^m.Parts[4])&m.Parts[5] | m.Bias
+// mismatch is not 0 where another text than the mark's stands at p. It compares the first 24 bytes at once, which is
+// all there is of most marks, then the rest where there is one. first masks the first word.
+func mismatch(in unsafe.Pointer, p int, m *Pattern, first uint64) uint64 {
+	d := (Load(in, p)^m.Words[0])&m.Words[1]&first | (Load(in, p+8)^m.Words[2])&m.Words[3] |
+		(Load(in, p+16)^m.Words[4])&m.Words[5] | m.Disabled
 	if d == 0 && m.Size > 24 {
-		d = (Load(in, p+24)^m.Parts[6])&m.Parts[7] |
-			(Load(in, p+32)^m.Parts[8])&m.Parts[9] |
-			(Load(in, p+40)^m.Parts[10])&m.Parts[11] |
-			(Load(in, p+48)^m.Parts[12])&m.Parts[13] |
-			(Load(in, p+56)^m.Parts[14])&m.Parts[15] |
-			(Load(in, p+64)^m.Parts[16])&m.Parts[17] |
-			(Load(in, p+72)^m.Parts[18])&m.Parts[19]
+		d = (Load(in, p+24)^m.Words[6])&m.Words[7] |
+			(Load(in, p+32)^m.Words[8])&m.Words[9] |
+			(Load(in, p+40)^m.Words[10])&m.Words[11] |
+			(Load(in, p+48)^m.Words[12])&m.Words[13] |
+			(Load(in, p+56)^m.Words[14])&m.Words[15] |
+			(Load(in, p+64)^m.Words[16])&m.Words[17] |
+			(Load(in, p+72)^m.Words[18])&m.Words[19]
 	}
 	return d
 }
@@ -79,9 +79,9 @@ func digits(powers, p unsafe.Pointer, i int) (uint64, int) {
 			return 0, 0
 		}
 		w = w << (64 - m)
-		return eight(w), int(m >> 3)
+		return eightDigits(w), int(m >> 3)
 	}
-	v := eight(w)
+	v := eightDigits(w)
 	w = Load(p, i+8) ^ Zeros
 	m = Nondigits(w)
 	if m != 0 {
@@ -90,9 +90,9 @@ func digits(powers, p unsafe.Pointer, i int) (uint64, int) {
 			return v, 8
 		}
 		w = w << (64 - m)
-		return v*Load(powers, int(m)) + eight(w), 8 + int(m>>3)
+		return v*Load(powers, int(m)) + eightDigits(w), 8 + int(m>>3)
 	}
-	v = v*1e8 + eight(w)
+	v = v*1e8 + eightDigits(w)
 	for m = 16; m < 19; m++ {
 		w = uint64(Byte(p, i+int(m))) - '0'
 		if w > 9 {
@@ -105,8 +105,8 @@ func digits(powers, p unsafe.Pointer, i int) (uint64, int) {
 	return v, 19
 }
 
-// eight is the number of eight digits, '0' taken out of each; the first digit is in the lowest byte.
-func eight(w uint64) uint64 {
+// eightDigits is the number of eight digits, '0' taken out of each; the first digit is in the lowest byte.
+func eightDigits(w uint64) uint64 {
 	return ((w*10+w>>8)&0x000000ff000000ff*0x000f424000000064 +
 		(w*10+w>>8)>>16&0x000000ff000000ff*0x0000271000000001) >> 32
 }
@@ -243,7 +243,7 @@ func name(s *Row, in unsafe.Pointer, p int) (int, int) {
 	}
 	p++
 	for {
-		m := ends(Load(in, p+n))
+		m := endsName(Load(in, p+n))
 		if m != 0 {
 			return p, n + bits.TrailingZeros64(m)>>3
 		}
@@ -251,20 +251,20 @@ func name(s *Row, in unsafe.Pointer, p int) (int, int) {
 	}
 }
 
-// ends has the high bit of the first byte that ends the name of an element.
-func ends(x uint64) uint64 {
+// endsName has the high bit of the first byte that ends the name of an element.
+func endsName(x uint64) uint64 {
 	return (((x ^ Ones*' ') - Ones) | ((x ^ Ones*'>') - Ones) | ((x ^ Ones*'/') - Ones) | (x - Ones)) &^ x & Highs
 }
 
 // pointer reads a pointer.
 func pointer(p unsafe.Pointer, i int) *Entry { return *(**Entry)(unsafe.Add(p, i)) }
 
-// given notes that the row has a column: it is in order, nulls stand for those left out, or the row is mixed. It
+// beginColumn notes that the row has a column: it is in order, nulls stand for those left out, or the row is mixed. It
 // returns the place in the arena, -1 if the row has the column already.
-func given(s *Row, c, o int) int {
+func beginColumn(s *Row, c, o int) int {
 	touch(s)
 	k := s.Expected
-	if c > k && s.Mixed == 0 {
+	if c > k && s.OutOfOrder == 0 {
 		i := k
 		for i < c && Load(s.Optionals, i*8) != 0 {
 			i++
@@ -283,7 +283,7 @@ func given(s *Row, c, o int) int {
 	if Load(s.Stamps, c*8) == s.Stamp {
 		return -1
 	}
-	s.Mixed = 1
+	s.OutOfOrder = 1
 	return o
 }
 
@@ -294,14 +294,14 @@ func Follows(before, e *Entry) {
 		before.Times = 0
 	}
 	before.Times++
-	if before.Times >= enough {
+	if before.Times >= minRepeats {
 		before.Next = e
 		before.Times = 0
 	}
 }
 
-// done notes where a column is.
-func done(s *Row, c, start, o int) {
+// endColumn notes where a column is.
+func endColumn(s *Row, c, start, o int) {
 	touch(s)
 	Store(s.Spans, c*16, uint64(start))
 	Store(s.Spans, c*16+8, uint64(o))
@@ -311,36 +311,36 @@ func done(s *Row, c, start, o int) {
 	}
 }
 
-// complete makes a row of the columns, which end at o in the arena, and begins the next one, which is at p in JSON.
-func complete(s *Row, p, o int) {
+// finishRow makes a row of the columns, which end at o in the arena, and begins the next one, which is at p in JSON.
+func finishRow(s *Row, p, o int) {
 	touch(s)
-	row := unsafe.Add(s.Rows, s.Made*rowBytes)
+	row := unsafe.Add(s.Rows, s.RowCount*rowBytes)
 	first := Load(s.Spans, s.KeyFirst)
 	end := uint64(o)
-	if s.Hidden >= 0 {
-		end = Load(s.Spans, s.Hidden)
+	if s.ValueEnd >= 0 {
+		end = Load(s.Spans, s.ValueEnd)
 	}
 	Store(row, 72, 0)
 	Store(row, 64, 0)
-	Store(row, 56, uint64(s.Start)|(end-uint64(s.Start))<<32)
-	Store(row, 48, s.ValueForm)
+	Store(row, 56, uint64(s.RowOutput)|(end-uint64(s.RowOutput))<<32)
+	Store(row, 48, s.ValueEncoding)
 	Store(row, 40, first|(Load(s.Spans, s.KeyLast)-first)<<32)
-	Store(row, 32, s.KeyForm)
+	Store(row, 32, s.KeyEncoding)
 	Store(row, 24, ^uint64(0))
 	Store(row, 16, ^uint64(0))
 	Store(row, 8, 0xffffffff)
-	Store(row, 0, s.Origin)
-	s.Origin++
-	s.Made++
-	s.From = p
-	s.Start = o
+	Store(row, 0, s.RowIndex)
+	s.RowIndex++
+	s.RowCount++
+	s.RowText = p
+	s.RowOutput = o
 	s.Expected = 0
 	s.Stamp++
 	s.Before = s.Head
 }
 
-// seal writes the length of a text of n bytes if it is as long as was guessed; 0: it is not.
-func seal(arena unsafe.Pointer, o, n, width int) int {
+// writeLength writes the length of a text of n bytes if it is as long as was guessed; 0: it is not.
+func writeLength(arena unsafe.Pointer, o, n, width int) int {
 	if n < 64 {
 		if width != 1 {
 			return 0
@@ -359,9 +359,10 @@ func seal(arena unsafe.Pointer, o, n, width int) int {
 	return 0
 }
 
-// scaled writes a number as a decimal, of so many digits before the point and so many places after it, and returns the
-// place after what it wrote; -1: it does not fit.
-func scaled(powers unsafe.Pointer, e *Entry, arena unsafe.Pointer, o int, u uint64, whole, places, negative int) int {
+// writeDecimal writes a number as a decimal, of so many digits before the point and so many places after it, and
+// returns the place after what it wrote; -1: it does not fit.
+func writeDecimal(powers unsafe.Pointer, e *Entry, arena unsafe.Pointer, o int, u uint64, whole, places,
+	negative int) int {
 	touch(e)
 	for places > e.Scale {
 		if u%10 != 0 {
@@ -384,9 +385,9 @@ func scaled(powers unsafe.Pointer, e *Entry, arena unsafe.Pointer, o int, u uint
 	return unscaled(arena, o, v)
 }
 
-// iso reads yyyy-mm-ddThh:mm:ss, a fraction of up to nine digits and Z, as milliseconds since 1970. It returns the
+// isoTime reads yyyy-mm-ddThh:mm:ss, a fraction of up to nine digits and Z, as milliseconds since 1970. It returns the
 // place after it, -1: not for us.
-func iso(s *Row, in unsafe.Pointer, p int) (int, int) {
+func isoTime(s *Row, in unsafe.Pointer, p int) (int, int) {
 	ms := 0
 	{
 		a := Load(in, p)
@@ -402,8 +403,8 @@ func iso(s *Row, in unsafe.Pointer, p int) (int, int) {
 			return -1, 0
 		}
 		// d is yyyymmdd, b hhmmss00
-		d = eight(d)
-		b = eight(b)
+		d = eightDigits(d)
+		b = eightDigits(b)
 		a = d % 100
 		c = d / 100 % 100
 		d = d / 10000
@@ -454,8 +455,8 @@ func iso(s *Row, in unsafe.Pointer, p int) (int, int) {
 	return p, ms
 }
 
-// clock reads PThhHmmMssS as milliseconds of a day, which takes 11 bytes; -1: not for us.
-func clock(in unsafe.Pointer, p int) int {
+// timeOfDay reads PThhHmmMssS as milliseconds of a day, which takes 11 bytes; -1: not for us.
+func timeOfDay(in unsafe.Pointer, p int) int {
 	a := Load(in, p)
 	b := Load(in, p+8)
 	if a&0xff0000ff0000ffff != 'P'|'T'<<8|'H'<<32|'M'<<56 || b&0xff0000 != 'S'<<16 {
@@ -466,7 +467,7 @@ func clock(in unsafe.Pointer, p int) int {
 		return -1
 	}
 	// hhmmss00
-	a = eight(a)
+	a = eightDigits(a)
 	b = a/1000000*3600000 + a/10000%100*60000 + a/100%100*1000
 	if b >= 86400000 {
 		return -1
@@ -493,9 +494,10 @@ func putGUID(in unsafe.Pointer, p int, arena unsafe.Pointer, o int) int {
 	return o + 37
 }
 
-// copied copies up to 32 bytes of a text, to the next stop. It returns where it ended, all bytes or'ed, and the stop as
-// a mask, 0: there was none.
-func copied(in unsafe.Pointer, p int, arena unsafe.Pointer, q int, all, flip, stop uint64) (int, int, uint64, uint64) {
+// copyText copies up to 32 bytes of a text, to the next stop. It returns where it ended, all bytes or'ed, and the stop
+// as a mask, 0: there was none.
+func copyText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int, all, flip, stop uint64) (int, int, uint64,
+	uint64) {
 	x := Load(in, p)
 	Store(arena, q, x)
 	m := stops(x, flip, Ones*0x21, stop)
@@ -532,13 +534,13 @@ func copied(in unsafe.Pointer, p int, arena unsafe.Pointer, q int, all, flip, st
 	return p + n, q + n, all | x, m
 }
 
-// quoted copies the text of a string of JSON, up to its end, to q. It returns the places after it, and all bytes
-// or'ed; at a byte that is not for us it stops, and q is 0.
-func quoted(plain, in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, int, uint64) {
+// copyJSONString copies the text of a string of JSON, up to its end, to q. It returns the places after it, and all
+// bytes or'ed; at a byte that is not for us it stops, and q is 0.
+func copyJSONString(plain, in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, int, uint64) {
 	all := uint64(0)
 	for {
 		m := uint64(0)
-		p, q, all, m = copied(in, p, arena, q, all, Ones*0x02, Ones*'\\')
+		p, q, all, m = copyText(in, p, arena, q, all, Ones*0x02, Ones*'\\')
 		if m == 0 {
 			continue
 		}
@@ -559,12 +561,12 @@ func quoted(plain, in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, 
 	}
 }
 
-// marked is quoted for the text of an element.
-func marked(in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, int, uint64) {
+// copyXMLText is quoted for the text of an element.
+func copyXMLText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, int, uint64) {
 	all := uint64(0)
 	for {
 		m := uint64(0)
-		p, q, all, m = copied(in, p, arena, q, all, Ones*0x06, Ones*'<')
+		p, q, all, m = copyText(in, p, arena, q, all, Ones*0x06, Ones*'<')
 		if m == 0 {
 			continue
 		}
@@ -607,50 +609,50 @@ func entity(x uint64) (uint64, int) {
 	return 0, 0
 }
 
-// texts copies a text to o, after its length. It returns the places after both texts; -1 and why not.
-func texts(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
+// readText copies a text to o, after its length. It returns the places after both texts; -1 and why not.
+func readText(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	q := 0
 	all := uint64(0)
-	if e.Kind == Quoted {
-		p, q, all = quoted(s.Plain, in, p, arena, o+e.Width)
+	if e.Kind == JSONString {
+		p, q, all = copyJSONString(s.Escapes, in, p, arena, o+e.Width)
 	} else {
-		p, q, all = marked(in, p, arena, o+e.Width)
+		p, q, all = copyXMLText(in, p, arena, o+e.Width)
 	}
 	if q == 0 {
 		if Byte(in, p) == 0 {
 			s.P = p
-			return -1, Cut
+			return -1, Truncated
 		}
-		return -1, OddValue
+		return -1, UnexpectedValue
 	}
 	touch(e)
 	n := q - o - e.Width
 	if all&Highs != 0 {
 		if invalid(arena, q-n, n, e.Kind) != 0 {
-			return -1, OddValue
+			return -1, UnexpectedValue
 		}
 	}
-	if seal(arena, o, n, e.Width) == 0 {
+	if writeLength(arena, o, n, e.Width) == 0 {
 		s.P = p
 		s.Size = n
-		return -1, Unsealed
+		return -1, NeedsLength
 	}
 	return p, q
 }
 
-// amount reads a number and writes it at o. It returns the places after both; -1 and why not.
-func amount(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
+// readNumber reads a number and writes it at o. It returns the places after both; -1 and why not.
+func readNumber(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	negative := 0
 	if Byte(in, p) == '-' {
 		negative = 1
 		p++
 	}
-	if e.Bare != 0 && Byte(in, p) == '0' && uint64(Byte(in, p+1))-'0' <= 9 {
-		return -1, OddValue
+	if e.Unquoted != 0 && Byte(in, p) == '0' && uint64(Byte(in, p+1))-'0' <= 9 {
+		return -1, UnexpectedValue
 	}
 	u, n := digits(s.Powers, in, p)
 	if n == 0 || n > 18 {
-		return -1, OddValue
+		return -1, UnexpectedValue
 	}
 	p += n
 	if e.Kind == Integer {
@@ -659,7 +661,7 @@ func amount(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o 
 			i = -i
 		}
 		if i < e.Low || i > e.High {
-			return -1, OddValue
+			return -1, UnexpectedValue
 		}
 		o = number(arena, o, i)
 		return p, o
@@ -669,49 +671,49 @@ func amount(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o 
 		p++
 		part, k := digits(s.Powers, in, p)
 		if k == 0 || n+k > 18 {
-			return -1, OddValue
+			return -1, UnexpectedValue
 		}
 		u = u*Load(s.Powers, k*8) + part
 		p += k
 		places = k
 	}
 	if e.Kind == Decimal {
-		o = scaled(s.Powers, e, arena, o, u, n, places, negative)
+		o = writeDecimal(s.Powers, e, arena, o, u, n, places, negative)
 		if o < 0 {
-			return -1, OddValue
+			return -1, UnexpectedValue
 		}
 		return p, o
 	}
 	if u >= 1<<53 {
-		return -1, OddValue
+		return -1, UnexpectedValue
 	}
 	Store(arena, o, quotient(u, s.Exact, places*8)|uint64(negative)<<63)
 	return p, o + 8
 }
 
-// other reads a value of the kinds that are neither texts nor numbers and writes it at o. It returns the places after
-// both; -1 and why not.
-func other(s *Row, kind int, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
-	if kind == Moment {
+// readOther reads a value of the kinds that are neither texts nor numbers and writes it at o. It returns the places
+// after both; -1 and why not.
+func readOther(s *Row, kind int, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
+	if kind == DateTime {
 		ms := 0
-		p, ms = iso(s, in, p)
+		p, ms = isoTime(s, in, p)
 		if p < 0 {
-			return -1, OddValue
+			return -1, UnexpectedValue
 		}
 		o = number(arena, o, ms)
 		return p, o
 	}
-	if kind == Clock {
-		ms := clock(in, p)
+	if kind == TimeOfDay {
+		ms := timeOfDay(in, p)
 		if ms < 0 {
-			return -1, OddValue
+			return -1, UnexpectedValue
 		}
 		o = number(arena, o, ms)
 		return p + 11, o
 	}
 	if kind == GUID {
 		if notGUID(in, p) != 0 {
-			return -1, OddValue
+			return -1, UnexpectedValue
 		}
 		return p + 36, putGUID(in, p, arena, o)
 	}
@@ -721,7 +723,7 @@ func other(s *Row, kind int, in unsafe.Pointer, p int, arena unsafe.Pointer, o i
 		return p + 4, o + 1
 	}
 	if kind == Slow || v&0xffffffffff != 'f'|'a'<<8|'l'<<16|'s'<<24|'e'<<32 {
-		return -1, OddValue
+		return -1, UnexpectedValue
 	}
 	Put(arena, o, 0)
 	return p + 5, o + 1
@@ -730,11 +732,11 @@ func other(s *Row, kind int, in unsafe.Pointer, p int, arena unsafe.Pointer, o i
 // search finds the entry of the member at p, whose Open is not that of e: 0. 1: it is null. -1: no entry is known for
 // it. Once a row is mixed, what comes next is anybody's guess, and only the table tells.
 func search(s *Row, in unsafe.Pointer, p int, e **Entry) int {
-	if s.Mixed == 0 {
+	if s.OutOfOrder == 0 {
 		near := 3
 		for {
 			touch(*e)
-			if unlike(in, p, &(*e).Null, s.First) == 0 {
+			if mismatch(in, p, &(*e).Null, s.First) == 0 {
 				return 1
 			}
 			if near == 0 {
@@ -743,7 +745,7 @@ func search(s *Row, in unsafe.Pointer, p int, e **Entry) int {
 			*e = (*e).Next
 			near--
 			touch(*e)
-			if unlike(in, p, &(*e).Open, s.First) == 0 {
+			if mismatch(in, p, &(*e).Prefix, s.First) == 0 {
 				return 0
 			}
 		}
@@ -757,10 +759,10 @@ func search(s *Row, in unsafe.Pointer, p int, e **Entry) int {
 			return -1
 		}
 		touch(*e)
-		if unlike(in, p, &(*e).Open, s.First) == 0 {
+		if mismatch(in, p, &(*e).Prefix, s.First) == 0 {
 			break
 		}
-		if unlike(in, p, &(*e).Null, s.First) == 0 {
+		if mismatch(in, p, &(*e).Null, s.First) == 0 {
 			n = 1
 			break
 		}
@@ -770,9 +772,9 @@ func search(s *Row, in unsafe.Pointer, p int, e **Entry) int {
 	return n
 }
 
-// another goes on to the next row, from the end of one that is whole: to its first member, 0: the caller must look.
-func another(s *Row, in unsafe.Pointer, p, o int, end *Entry) int {
-	if s.Made >= s.Most || s.Mixed != 0 || s.Expected != s.Columns || o-p > s.Slack {
+// nextRow goes on to the next row, from the end of one that is whole: to its first member, 0: the caller must look.
+func nextRow(s *Row, in unsafe.Pointer, p, o int, end *Entry) int {
+	if s.RowCount >= s.MaxRows || s.OutOfOrder != 0 || s.Expected != s.Columns || o-p > s.Slack {
 		return 0
 	}
 	p = match(in, p, unsafe.Pointer(end.Skip))
@@ -789,20 +791,20 @@ func another(s *Row, in unsafe.Pointer, p, o int, end *Entry) int {
 		p = match(in, p, unsafe.Pointer(s.Head.Skip))
 	}
 	if p != 0 {
-		complete(s, from, o)
+		finishRow(s, from, o)
 	}
 	return p
 }
 
-// passed goes on from what is no column, whose Open ends at p: over its value, or from the row's end to the first
+// skipMember goes on from what is no column, whose Open ends at p: over its value, or from the row's end to the first
 // member of the next one. 0: the caller must look.
-func passed(s *Row, in unsafe.Pointer, p, o int, e *Entry) int {
+func skipMember(s *Row, in unsafe.Pointer, p, o int, e *Entry) int {
 	if e.Kind != Skip {
 		// with its only byte masked, the end would be everywhere
 		if s.First != ^uint64(0) {
 			return 0
 		}
-		return another(s, in, p, o, e)
+		return nextRow(s, in, p, o, e)
 	}
 	s.First = ^uint64(0)
 	if e.Skip == nil {
@@ -811,46 +813,46 @@ func passed(s *Row, in unsafe.Pointer, p, o int, e *Entry) int {
 	return match(in, p, unsafe.Pointer(e.Skip))
 }
 
-// blocked says why what is no column was not passed.
-func blocked(s *Row, e *Entry) int {
+// skipResult says why what is no column was not passed.
+func skipResult(s *Row, e *Entry) int {
 	if e.Kind == Skip {
-		return OddMember
+		return UnexpectedProperty
 	}
 	if s.First != ^uint64(0) {
-		return Missed
+		return NoEntry
 	}
 	return AtEnd
 }
 
-// value reads a value and writes it at o. It returns the places after both; -1 and why not.
-func value(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
-	if e.Kind <= Marked {
-		p, o = texts(s, e, in, p, arena, o)
+// readValue reads a value and writes it at o. It returns the places after both; -1 and why not.
+func readValue(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
+	if e.Kind <= XMLText {
+		p, o = readText(s, e, in, p, arena, o)
 	} else {
 		if e.Kind <= Double {
-			p, o = amount(s, e, in, p, arena, o)
+			p, o = readNumber(s, e, in, p, arena, o)
 		} else {
-			p, o = other(s, e.Kind, in, p, arena, o)
+			p, o = readOther(s, e.Kind, in, p, arena, o)
 		}
-		if p >= 0 && e.Bare != 0 && Byte(in, p) != ',' && Byte(in, p) != '}' {
-			return -1, OddValue
+		if p >= 0 && e.Unquoted != 0 && Byte(in, p) != ',' && Byte(in, p) != '}' {
+			return -1, UnexpectedValue
 		}
 	}
 	return p, o
 }
 
-// closed goes past what closes the value before p; -1: it does not stand there.
-func closed(e *Entry, in unsafe.Pointer, p int) int {
+// skipSuffix goes past what closes the value before p; -1: it does not stand there.
+func skipSuffix(e *Entry, in unsafe.Pointer, p int) int {
 	touch(e)
-	if unlike(in, p, &e.Close, ^uint64(0)) != 0 {
+	if mismatch(in, p, &e.Suffix, ^uint64(0)) != 0 {
 		return -1
 	}
-	return p + e.Close.Size
+	return p + e.Suffix.Size
 }
 
-// nothing writes what stands for a column whose Null stands in the text, and returns the place after it; -1: it must
+// writeNull writes what stands for a column whose Null stands in the text, and returns the place after it; -1: it must
 // not be null.
-func nothing(e *Entry, arena unsafe.Pointer, o int) int {
+func writeNull(e *Entry, arena unsafe.Pointer, o int) int {
 	if e.Empty != 0 {
 		Put(arena, o, 2)
 		o += e.Optional
@@ -863,32 +865,32 @@ func nothing(e *Entry, arena unsafe.Pointer, o int) int {
 	return o + 1
 }
 
-// bareNull reads null in the place of a bare value, which begins as that does, and writes it. It returns the places
+// unquotedNull reads null in the place of a bare value, which begins as that does, and writes it. It returns the places
 // after both; -1: it is something else, or must not be null.
-func bareNull(s *Row, e *Entry, in, arena unsafe.Pointer) (int, int) {
-	p := s.P - e.Open.Size
-	if unlike(in, p, &e.Null, ^uint64(0xff)) != 0 {
+func unquotedNull(s *Row, e *Entry, in, arena unsafe.Pointer) (int, int) {
+	p := s.P - e.Prefix.Size
+	if mismatch(in, p, &e.Null, ^uint64(0xff)) != 0 {
 		return p, -1
 	}
-	return p + e.Null.Size, nothing(e, arena, s.O)
+	return p + e.Null.Size, writeNull(e, arena, s.O)
 }
 
-// absent is nothing for a member that was found by its Null, which may be no column.
-func absent(s *Row, e *Entry, arena unsafe.Pointer, o int) int {
+// nullMember is nothing for a member that was found by its Null, which may be no column.
+func nullMember(s *Row, e *Entry, arena unsafe.Pointer, o int) int {
 	s.First = ^uint64(0)
 	if e.Kind == Skip {
 		return o
 	}
 	if e.Column != s.Expected {
-		o = given(s, e.Column, o)
+		o = beginColumn(s, e.Column, o)
 		if o < 0 {
 			return -1
 		}
 		touch(e)
 	}
 	s.O = o
-	o = nothing(e, arena, o)
-	done(s, e.Column, s.O, o)
+	o = writeNull(e, arena, o)
+	endColumn(s, e.Column, s.O, o)
 	return o
 }
 
@@ -903,18 +905,18 @@ func goRead(s *Row) int {
 	for {
 		touch(e)
 		touch(s)
-		if unlike(in, p, &e.Open, s.First) != 0 {
+		if mismatch(in, p, &e.Prefix, s.First) != 0 {
 			s.P = p
 			s.O = o
 			null := search(s, in, p, &e)
 			if null != 0 {
 				if null < 0 {
-					return Missed
+					return NoEntry
 				}
 				touch(e)
-				o = absent(s, e, arena, o)
+				o = nullMember(s, e, arena, o)
 				if o < 0 {
-					return OddRow
+					return UnexpectedRow
 				}
 				p += e.Null.Size
 				s.Before = e
@@ -924,12 +926,12 @@ func goRead(s *Row) int {
 		}
 		touch(e)
 		if e.Kind >= Skip {
-			s.P = p + e.Open.Size
+			s.P = p + e.Prefix.Size
 			s.O = o
 			s.Entry = e
-			p = passed(s, in, s.P, o, e)
+			p = skipMember(s, in, s.P, o, e)
 			if p == 0 {
-				return blocked(s, e)
+				return skipResult(s, e)
 			}
 			if e.Kind == End {
 				e = s.Head
@@ -939,33 +941,33 @@ func goRead(s *Row) int {
 			continue
 		}
 		if e.Column != s.Expected {
-			o = given(s, e.Column, o)
+			o = beginColumn(s, e.Column, o)
 			if o < 0 {
-				return OddRow
+				return UnexpectedRow
 			}
 		}
-		p += e.Open.Size
+		p += e.Prefix.Size
 		s.First = ^uint64(0)
 		s.P = p
 		s.O = o
 		s.Entry = e
 		Put(arena, o, 2)
-		p, o = value(s, e, in, p, arena, o+e.Optional)
+		p, o = readValue(s, e, in, p, arena, o+e.Optional)
 		if p >= 0 {
-			p = closed(e, in, p)
+			p = skipSuffix(e, in, p)
 			if p < 0 {
-				return OddValue
+				return UnexpectedValue
 			}
 		} else {
-			if e.Bare == 0 {
+			if e.Unquoted == 0 {
 				return o
 			}
-			p, o = bareNull(s, e, in, arena)
+			p, o = unquotedNull(s, e, in, arena)
 			if o < 0 {
-				return OddValue
+				return UnexpectedValue
 			}
 		}
-		done(s, e.Column, s.O, o)
+		endColumn(s, e.Column, s.O, o)
 		s.Before = e
 		e = e.Next
 	}

@@ -16,8 +16,8 @@ func (t *Template) Text(b ...byte) {
 	t.Size += len(b)
 }
 
-// Hole ends the current run: what follows goes on to one of the stops.
-func (t *Template) Hole(s *Stops) {
+// Gap ends the current run: what follows goes on to one of the stops.
+func (t *Template) Gap(s *Stops) {
 	t.flush(0)
 	t.program = append(t.program, s.Flip, s.Limit, s.Stop)
 }

@@ -2,8 +2,8 @@ package fast
 
 import "unsafe"
 
-// Room is how many zero bytes follow a text, and how many bytes may be written past an end.
-const Room = 96
+// Padding is how many zero bytes follow a text, and how many bytes may be written past an end.
+const Padding = 96
 
 // Ones has 1 in each byte; Repeat(c) is c in each byte.
 const (
