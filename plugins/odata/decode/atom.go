@@ -7,31 +7,30 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// Atom decodes Atom feeds and entries, deleted entries among them, and results of functions. Prefixes are arbitrary.
+// Atom decodes Atom feeds and entries, with deleted entries, and function results. Prefixes are arbitrary.
 type Atom struct {
 	stream
 	state      atomState
 	namespaces namespaceStack
-	// outer is the scope inside the feed; rows is where the bindings of a row start.
+	// outer is the scope inside the feed. The bindings of a row start at rowBindings.
 	outer, rowBindings int
-	// feed is the qualified name to be closed.
+	// feed is the qualified name of the open feed element.
 	feed []byte
 	text []byte
-	// templates is nil where every entry is for the plain parser
+	// templates is nil in decoders that use the plain parser only.
 	templates *atomTemplates
 }
 
 type atomState uint8
 
 const (
-	// atomStart: nothing was seen yet. atomProlog: in front of the outermost element.
 	atomStart atomState = iota
 	atomProlog
 	atomFeed
 	atomEnd
 )
 
-// NewAtom makes a decoder for rows of a layout that is ready.
+// NewAtom returns a decoder for rows of an initialized schema.
 func NewAtom(l *RowSchema) *Atom {
 	d := newPlainAtom(l)
 	d.templates = newAtomTemplates(d)
@@ -100,7 +99,7 @@ func (d *Atom) step(out *Output) *scan.Error {
 	return scan.UnexpectedByte(b, i, "nothing behind the outermost element")
 }
 
-// between: text between elements means nothing inside a feed, and is wrong outside.
+// skipText skips text between the elements of a feed. Outside of the feed, text is an error.
 func (d *Atom) skipText(i int) *scan.Error {
 	b := d.buf
 	if d.state != atomFeed {
@@ -131,8 +130,8 @@ func (d *Atom) start(i int) *scan.Error {
 	return nil
 }
 
-// declaration looks at what may stand in front of the outermost element only: a document type, which feeds do not have
-// and HTML has, and an encoding; true: it was the XML declaration, which is passed.
+// declaration reads what only precedes the outermost element. It skips the XML declaration and returns true, and
+// rejects a document type, which HTML has and feeds do not.
 func (d *Atom) declaration(i int) (bool, *scan.Error) {
 	b := d.buf
 	if ok, err := scan.XMLHas(b, i, "<?xml"); ok || err != nil {
@@ -155,7 +154,6 @@ func (d *Atom) declaration(i int) (bool, *scan.Error) {
 	return false, nil
 }
 
-// encoding is what an XML declaration says, in lower case.
 func encoding(declaration []byte) string {
 	_, rest, ok := bytes.Cut(declaration, []byte("encoding"))
 	if !ok {
@@ -169,7 +167,6 @@ func encoding(declaration []byte) string {
 	return string(bytes.ToLower(value))
 }
 
-// root looks at the outermost element.
 func (d *Atom) root(i int, out *Output) *scan.Error {
 	b := d.buf
 	t, err := scan.XMLTagAt(b, i)
@@ -203,7 +200,6 @@ func (d *Atom) root(i int, out *Output) *scan.Error {
 	}
 }
 
-// feedChild reads an element of the feed, or its end.
 func (d *Atom) feedChild(i int, out *Output) *scan.Error {
 	b := d.buf
 	if i+1 < len(b) && b[i+1] == '/' {
@@ -230,7 +226,7 @@ func (d *Atom) feedChild(i int, out *Output) *scan.Error {
 	return d.element(i, out)
 }
 
-// element reads an element of the feed, or an entry that stands for itself, whole.
+// element reads a complete element of the feed, or a single entry.
 func (d *Atom) element(i int, out *Output) *scan.Error {
 	b := d.buf
 	t, err := scan.XMLTagAt(b, i)
@@ -276,7 +272,7 @@ func (d *Atom) element(i int, out *Output) *scan.Error {
 	return nil
 }
 
-// contentEnd is where the content of an element ends that starts with t and ends at end.
+// contentEnd returns the end of the content of the element that starts with t and ends at end.
 func contentEnd(b []byte, t scan.XMLTag, end int) int {
 	if t.Empty {
 		return t.End
@@ -284,7 +280,7 @@ func contentEnd(b []byte, t scan.XMLTag, end int) int {
 	return bytes.LastIndex(b[:end], []byte("</"))
 }
 
-// relation is a link's rel without the registry's address in front.
+// relation returns a link's rel without the IANA prefix.
 func relation(b []byte, t scan.XMLTag) []byte {
 	rel, _ := attribute(b, t, "rel")
 	return bytes.TrimPrefix(rel, []byte("http://www.iana.org/assignments/relation/"))
@@ -305,7 +301,6 @@ func (d *Atom) link(b []byte, t scan.XMLTag, scope int) {
 	}
 }
 
-// deleted takes a tombstone.
 func (d *Atom) deleted(element []byte, at int64, out *Output) {
 	if d.collect {
 		return
@@ -330,8 +325,7 @@ func (d *Atom) deleted(element []byte, at int64, out *Output) {
 	d.page.Rows++
 }
 
-// function reads the result of a function that is no entity: a structure of its own, or several in elements named
-// element.
+// function reads a function result that is no entity: a struct, or several structs in elements with the same name.
 func (d *Atom) function(i int, out *Output) *scan.Error {
 	b := d.buf
 	end, err := scan.XMLElement(b, i, maxDepth)

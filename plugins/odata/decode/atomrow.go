@@ -16,7 +16,7 @@ func (d *Atom) row(text []byte, at int64, out *Output) {
 	d.decode(text, at, out, true)
 }
 
-// decode is row for an entry, or an element that has the properties inside it without an entry around them.
+// decode decodes an entry, or an element with properties but without an entry around them.
 func (d *Atom) decode(text []byte, at int64, out *Output, entry bool) {
 	if d.skipRow(text, at, out) {
 		return
@@ -31,19 +31,19 @@ func (d *Atom) rowDocument(dst, row []byte) []byte {
 	return d.namespaces.appendSelfContained(dst, row, d.outer)
 }
 
-// element is an element inside a text, whole and well formed.
+// element is a complete, well-formed element of a text.
 type element struct {
 	tag scan.XMLTag
 	end int
 }
 
-// elements goes through the elements of a content.
+// elements iterates over child elements.
 type elements struct {
 	b      []byte
 	i, end int
 }
 
-// content is inside the element that starts with t and ends at end.
+// content returns the children of the element that starts with t and ends at end.
 func content(b []byte, t scan.XMLTag, end int) elements {
 	return elements{b, t.End, contentEnd(b, t, end)}
 }
@@ -69,10 +69,10 @@ func (e *elements) next() (element, bool) {
 	return element{}, false
 }
 
-// unlimited: the depth was checked when the row was found.
+// unlimited depth is safe because the depth was checked when the row was found.
 const unlimited = 1 << 30
 
-// atomReader decodes one entry whose text is whole and well formed.
+// atomReader decodes one complete, well-formed entry.
 type atomReader struct {
 	d        *Atom
 	row      []byte
@@ -106,7 +106,7 @@ func (r *atomReader) decode(out *Output, entry bool) *conversionError {
 	return nil
 }
 
-// ready clears the memory for a structure.
+// ready clears the memory for a struct.
 func (r *atomReader) ready(depth int, l *RowSchema, path string) {
 	lv := r.d.level(depth, l)
 	lv.path = path
@@ -116,7 +116,7 @@ func (r *atomReader) ready(depth int, l *RowSchema, path string) {
 	lv.scopes = lv.scopes[:len(l.Columns)]
 }
 
-// entry notes where the values of an entry's columns are: properties inside its content or next to it, expanded links.
+// entry records the positions of column values: properties inside the content or next to it, and expanded links.
 func (r *atomReader) entry(e element, scope int, l *RowSchema, depth int) *conversionError {
 	s := &r.d.namespaces
 	children := content(r.row, e.tag, e.end)
@@ -155,7 +155,7 @@ func (r *atomReader) content(e element, scope int, l *RowSchema, depth int) *con
 	return nil
 }
 
-// properties notes the elements of m:properties, or of a complex value.
+// properties records the elements of m:properties or of a complex value.
 func (r *atomReader) properties(e element, scope int, l *RowSchema, depth int) *conversionError {
 	s, lv := &r.d.namespaces, &r.d.levels[depth]
 	children := content(r.row, e.tag, e.end)
@@ -183,7 +183,6 @@ func (r *atomReader) properties(e element, scope int, l *RowSchema, depth int) *
 	return nil
 }
 
-// link notes what is expanded in a link.
 func (r *atomReader) link(e element, scope int, l *RowSchema, depth int) *conversionError {
 	const front = "/related/"
 	s, lv := &r.d.namespaces, &r.d.levels[depth]
@@ -214,7 +213,7 @@ func (r *atomReader) link(e element, scope int, l *RowSchema, depth int) *conver
 	return c.deferred(lv.spans[k])
 }
 
-// deferred is the misfit of a link that should have been expanded and was not.
+// deferred returns the error of a link that should have been expanded.
 func (c *Column) deferred(inline textRange) *conversionError {
 	if !c.Inline || inline.end != 0 {
 		return nil
@@ -222,7 +221,7 @@ func (c *Column) deferred(inline textRange) *conversionError {
 	return c.conversionError(expectedInline, "a link to it")
 }
 
-// column writes a column's value. whole is the entry or the structure, for targets outside the properties.
+// column writes a column's value. whole is the entry or struct, for targets outside of the properties.
 func (r *atomReader) column(dst []byte, l *RowSchema, i, depth int, whole element, entry bool) ([]byte,
 	*conversionError) {
 	c, lv := &l.Columns[i], &r.d.levels[depth]
@@ -267,7 +266,6 @@ func (r *atomReader) column(dst []byte, l *RowSchema, i, depth int, whole elemen
 	return dst, nil
 }
 
-// structure writes the columns noted at a depth.
 func (r *atomReader) structure(dst []byte, c *Column, whole element, depth int, entry bool) ([]byte, *conversionError) {
 	for i := range c.Nested.Columns {
 		var m *conversionError
@@ -300,7 +298,7 @@ func (r *atomReader) primitive(dst []byte, l *RowSchema, c *Column, content []by
 	return dst, nil
 }
 
-// inlineEntry writes an expanded entity; false: there is none.
+// inlineEntry writes an expanded entity. It returns false if there is none.
 func (r *atomReader) inlineEntry(dst []byte, c *Column, inline element, scope, depth int) ([]byte, bool,
 	*conversionError) {
 	s := &r.d.namespaces
@@ -323,7 +321,6 @@ func (r *atomReader) nestedEntry(dst []byte, c *Column, e element, scope, depth 
 	return r.structure(dst, c, e, depth, true)
 }
 
-// inlineFeed writes the items of an expanded feed.
 func (r *atomReader) inlineFeed(dst []byte, c *Column, inline element, scope, depth int) ([]byte, *conversionError) {
 	s := &r.d.namespaces
 	children := content(r.row, inline.tag, inline.end)
@@ -352,7 +349,7 @@ func (r *atomReader) feed(dst []byte, c *Column, feed element, scope, depth int)
 	return append(dst, 0), m
 }
 
-// eachEntry goes through the entries of an expanded feed, and notes its next link.
+// eachEntry calls each for the entries of an expanded feed, and records its next link.
 func (r *atomReader) eachEntry(feed element, scope int, each func(e element,
 	inside int) *conversionError) *conversionError {
 	s := &r.d.namespaces
@@ -380,7 +377,7 @@ func (r *atomReader) eachEntry(feed element, scope int, each func(e element,
 	return nil
 }
 
-// target writes a value that customised feeds hold elsewhere in the entry.
+// target writes a value that customized feeds hold elsewhere in the entry.
 func (r *atomReader) target(dst []byte, l *RowSchema, c *Column, entry element) ([]byte, *conversionError) {
 	e := entry
 	for i, step := range c.steps {
@@ -407,7 +404,6 @@ func (r *atomReader) target(dst []byte, l *RowSchema, c *Column, entry element) 
 	return r.primitive(dst, l, c, r.row[e.tag.End:contentEnd(r.row, e.tag, e.end)])
 }
 
-// attributeLocal returns the value of an attribute by its local name.
 func attributeLocal(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
 	for i := t.NameEnd; ; {
 		a, next, err := scan.XMLAttributeAt(b, i)

@@ -9,35 +9,33 @@ import (
 )
 
 // JSON decodes pages of verbose JSON: `{"d":{"results":[…]}}`, `{"d":[…]}`, the same without `d`, single entities and
-// results of functions. Members come in any order.
+// function results. Members may have any order.
 type JSON struct {
 	stream
 	state jsonState
-	// open is how many objects around the rows are still open.
+	// open counts the open objects around the rows.
 	open int
 	text []byte
-	// templates is nil where every row is for the plain parser
+	// templates is nil in decoders that use the plain parser only.
 	templates *jsonTemplates
 }
 
 type jsonState uint8
 
 const (
-	// jsonStart: nothing was seen yet.
 	jsonStart jsonState = iota
-	// jsonRoot, jsonInner: in front of an object that holds the rows or is one.
+	// jsonRoot and jsonInner precede an object that holds the rows or is one.
 	jsonRoot
 	jsonInner
-	// jsonFirstRow, jsonRow: in the array of rows, in front of its first item or its end; in front of an item.
+	// jsonFirstRow is at the start of the array of rows, jsonRow in front of an item.
 	jsonFirstRow
 	jsonRow
-	// jsonMembers: after a member of an object around the rows.
+	// jsonMembers follows a member of an object around the rows.
 	jsonMembers
-	// jsonEnd: after everything.
 	jsonEnd
 )
 
-// NewJSON makes a decoder for rows of a layout that is ready.
+// NewJSON returns a decoder for rows of an initialized schema.
 func NewJSON(l *RowSchema) *JSON {
 	d := newPlainJSON(l)
 	d.templates = newJSONTemplates(d)
@@ -120,7 +118,6 @@ func (d *JSON) step(out *Output) *scan.Error {
 	return d.member(next)
 }
 
-// end: only white space may follow.
 func (d *JSON) end(i int) *scan.Error {
 	if i < len(d.buf) {
 		return scan.UnexpectedByte(d.buf, i, "nothing behind the page")
@@ -133,7 +130,6 @@ func (d *JSON) end(i int) *scan.Error {
 	return nil
 }
 
-// endContainer goes on after something that was closed.
 func (d *JSON) endContainer() {
 	d.state = jsonMembers
 	if d.open == 0 {
@@ -141,7 +137,6 @@ func (d *JSON) endContainer() {
 	}
 }
 
-// start skips a byte order mark and knows JSON from other things.
 func (d *JSON) start(i int) *scan.Error {
 	b := d.buf
 	mark, ok := byteOrderMark(b, i)
@@ -168,8 +163,7 @@ func (d *JSON) start(i int) *scan.Error {
 	return nil
 }
 
-// findRows looks through an object around the rows until it finds them, or finds at its end that it is an entity
-// itself, or a page without rows, of which only links and count came.
+// findRows searches an object around the rows. It may turn out to be an entity itself, or a page without rows.
 func (d *JSON) findRows(start int, out *Output) *scan.Error {
 	b := d.buf
 	if b[start] != '{' {
@@ -216,6 +210,7 @@ func (d *JSON) findRows(start int, out *Output) *scan.Error {
 	if err != nil {
 		return err
 	}
+	// a page without rows may leave out their array
 	if paged && count == 0 { // a page that leaves out that it has no rows
 		d.pos = i
 		d.endContainer()
@@ -229,15 +224,14 @@ func (d *JSON) findRows(start int, out *Output) *scan.Error {
 	return d.decodeObject(start, i, only, count, out)
 }
 
-// mayBeWrapper reports whether an object of one member may be what [JSON.decodeObject] takes for something else than an
-// entity.
+// mayBeWrapper reports whether [JSON.decodeObject] may accept an object of one member as something else than an entity.
 func (d *JSON) mayBeWrapper(only jsonMember, count int) bool {
 	return count == 0 || count == 1 && (only.is("d") || only.is("results") || only.is("error") ||
 		only.is("odata.error") ||
 		only.is("EntitySets"))
 }
 
-// version names the other version of OData of whose answers a member is, "" for none.
+// version names the other OData version whose responses have this member, or returns an empty string.
 func (m jsonMember) version(opens byte) string {
 	name := string(m.name)
 	switch {
@@ -253,14 +247,14 @@ func (m jsonMember) version(opens byte) string {
 	return ""
 }
 
-// utf16 reports whether a text begins as one in UTF-16 does, with a byte order mark or without one.
+// utf16 reports whether a text begins like UTF-16, with or without a byte order mark.
 func utf16(b []byte) bool {
 	return len(b) > 1 && (b[0] == 0xff && b[1] == 0xfe || b[0] == 0xfe && b[1] == 0xff || b[0] == 0 != (b[1] == 0))
 }
 
 func notUTF8(at int) *scan.Error { return &scan.Error{At: at, Expected: "UTF-8", Found: "UTF-16"} }
 
-// enter goes into a member that holds the rows; false: it does not.
+// enter enters a member that holds the rows. It returns false for other members.
 func (d *JSON) enter(m jsonMember) bool {
 	b := d.buf
 	switch {
@@ -275,8 +269,7 @@ func (d *JSON) enter(m jsonMember) bool {
 	return true
 }
 
-// decodeObject decides about an object that was seen whole and has no array of rows: an entity, or around one the name
-// of a function.
+// decodeObject handles a complete object without an array of rows: an entity, or the name of a function around one.
 func (d *JSON) decodeObject(start, end int, only jsonMember, count int, out *Output) *scan.Error {
 	b, l := d.buf, d.layout
 	if count == 0 {
@@ -288,7 +281,7 @@ func (d *JSON) decodeObject(start, end int, only jsonMember, count int, out *Out
 		switch {
 		case column || l.ignored[string(only.name)]:
 		case opens == 'n' && (only.is("d") || only.is("results")):
-			// no entity, as functions answer
+			// a function returned no entity
 			d.pos = end
 			d.endContainer()
 			return nil
@@ -313,7 +306,6 @@ func (d *JSON) decodeObject(start, end int, only jsonMember, count int, out *Out
 	return nil
 }
 
-// member reads a member of an object around the rows, after them.
 func (d *JSON) member(i int) *scan.Error {
 	m, err := d.readMember(i)
 	if err != nil {
@@ -332,7 +324,6 @@ func (d *JSON) member(i int) *scan.Error {
 	return nil
 }
 
-// jsonMember is a member of an object around the rows.
 type jsonMember struct {
 	name       []byte
 	value, end int
@@ -349,7 +340,6 @@ func (d *JSON) readMember(i int) (jsonMember, *scan.Error) {
 	return jsonMember{name: nameIn(b[i:end]), value: value}, nil
 }
 
-// nameIn is what a member's name, in quotes, stands for.
 func nameIn(text []byte) []byte {
 	name := text[1 : len(text)-1]
 	if bytes.IndexByte(name, '\\') >= 0 {
@@ -358,7 +348,7 @@ func nameIn(text []byte) []byte {
 	return name
 }
 
-// pageMember takes what the page says about itself; false: it is something else.
+// pageMember reads links and count of the page. It returns false for other members.
 func (d *JSON) pageMember(m jsonMember) bool {
 	text := d.scalarText(d.buf[m.value:m.end])
 	switch string(m.name) {
@@ -376,7 +366,7 @@ func (d *JSON) pageMember(m jsonMember) bool {
 	return true
 }
 
-// scalarText is what a string stands for, or a number's text; nothing for null and what is wrong.
+// scalarText returns the value of a string or the text of a number, and nil for null and invalid values.
 func (d *JSON) scalarText(value []byte) []byte {
 	switch {
 	case value[0] == '"':
@@ -391,7 +381,6 @@ func (d *JSON) scalarText(value []byte) []byte {
 	return value
 }
 
-// item reads a row of the array.
 func (d *JSON) item(start int, out *Output) *scan.Error {
 	b := d.buf
 	d.inRow = true
@@ -416,7 +405,7 @@ func (d *JSON) item(start int, out *Output) *scan.Error {
 	return nil
 }
 
-// byteOrderMark returns the length of a byte order mark at i; false: more must be seen.
+// byteOrderMark returns the length of a byte order mark at i. ok is false if more bytes are needed.
 func byteOrderMark(b []byte, i int) (size int, ok bool) {
 	const mark = "\xef\xbb\xbf"
 	for k := range len(mark) {
@@ -430,11 +419,10 @@ func byteOrderMark(b []byte, i int) (size int, ok bool) {
 	return len(mark), true
 }
 
-// maxErrorText is how many bytes of a document without rows are looked at for what it is and says.
+// maxErrorText limits how much of a document without rows is searched for an error message.
 const maxErrorText = 4 << 10
 
-// noRows is the error of markup in the place of rows, where nothing else is known of it than found; more: too little of
-// it has come to tell.
+// noRows returns the error of a document that came instead of rows, or asks for more of it.
 func (s *stream) noRows(at int, expected, found string) *scan.Error {
 	head := s.buf[at:]
 	if !s.ended && len(head) < maxErrorText {

@@ -25,12 +25,12 @@ func (d *JSON) row(text []byte, at int64, out *Output) {
 	d.addRow(text, at, start, r.nextLink, r.deleted, m, out)
 }
 
-// rowDocument makes an array of one: a row alone might be taken for the result of a function.
+// rowDocument makes an array of one row: a row alone could be a function result.
 func (d *JSON) rowDocument(dst, row []byte) []byte {
 	return append(append(append(dst, `{"d":{"results":[`...), row...), "]}}"...)
 }
 
-// jsonReader decodes one row whose text is whole and well formed.
+// jsonReader decodes one complete, well-formed row.
 type jsonReader struct {
 	d        *JSON
 	row      []byte
@@ -62,7 +62,7 @@ func (r *jsonReader) decode(out *Output) *conversionError {
 	return nil
 }
 
-// members notes where the values of an object's columns are.
+// members records the positions of an object's column values.
 func (r *jsonReader) members(l *RowSchema, object textRange, lv *level) *conversionError {
 	b := r.row
 	i, closed, _ := scan.JSONFirst(b, object.start+1, '}')
@@ -87,12 +87,12 @@ func (r *jsonReader) members(l *RowSchema, object textRange, lv *level) *convers
 	return nil
 }
 
-// isControl: names of the format, not of properties.
+// isControl reports names of the format: `__metadata`, `@odata.context`.
 func isControl(name []byte) bool {
 	return len(name) > 1 && name[0] == '_' && name[1] == '_' || bytes.IndexByte(name, '@') >= 0
 }
 
-// isDeferred: an object whose first member is __deferred is a navigation that was not expanded.
+// isDeferred reports a navigation that was not expanded: its first member is __deferred.
 func (r *jsonReader) isDeferred(value int) bool {
 	if r.row[value] != '{' {
 		return false
@@ -101,7 +101,6 @@ func (r *jsonReader) isDeferred(value int) bool {
 	return bytes.HasPrefix(r.row[i:], []byte(`"__deferred"`))
 }
 
-// column writes a column's value; where is its place in the row.
 func (r *jsonReader) column(dst []byte, l *RowSchema, i int, source textRange, depth int) ([]byte, *conversionError) {
 	c := &l.Columns[i]
 	b := r.row
@@ -132,7 +131,7 @@ func (r *jsonReader) column(dst []byte, l *RowSchema, i int, source textRange, d
 	return dst, m
 }
 
-// appendNull writes null; given reports whether it was written as null or left out.
+// appendNull writes null. given reports whether the row has a null instead of no value.
 func appendNull(dst []byte, c *Column, given bool) ([]byte, *conversionError) {
 	if c.Optional {
 		return append(dst, 0), nil
@@ -188,7 +187,7 @@ func (r *jsonReader) structure(dst []byte, c *Column, source textRange, depth in
 	return dst, nil
 }
 
-// array writes the items of an expanded feed: `{"results":[…],"__next":…}`, or `[…]` as version 1 had it.
+// array writes the items of an expanded feed: `{"results":[…],"__next":…}`, or `[…]` in version 1.
 func (r *jsonReader) array(dst []byte, c *Column, source textRange, depth int) ([]byte, *conversionError) {
 	rows, next := source, textRange{}
 	if r.row[source.start] == '{' {
@@ -231,7 +230,6 @@ func (r *jsonReader) array(dst []byte, c *Column, source textRange, depth int) (
 	return append(dst, 0), nil
 }
 
-// feed finds results and next link of an expanded feed; twice: it has two.
 func (r *jsonReader) feed(object textRange) (rows, next textRange, duplicate bool) {
 	b := r.row
 	i, closed, _ := scan.JSONFirst(b, object.start+1, '}')
@@ -250,7 +248,7 @@ func (r *jsonReader) feed(object textRange) (rows, next textRange, duplicate boo
 	return rows, next, duplicate
 }
 
-// tombstone takes a deleted entry, as Olingo writes it.
+// tombstone reads a deleted entry in Olingo's form.
 func (r *jsonReader) tombstone(out *Output) bool {
 	const kind = "/$deletedEntity"
 	b := r.row

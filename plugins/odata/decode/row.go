@@ -5,8 +5,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// finishRow adds the row whose columns were appended to the output from start on; columns has their places in the
-// output's data, all of them, the invisible ones too. The misfit is a null in the key.
+// finishRow adds the row whose columns were appended to the output from start on. columns are the positions of all
+// columns in the output's data. It fails if a key column is null.
 func finishRow(out *Output, l *RowSchema, origin uint32, start int, columns []textRange) *conversionError {
 	end := len(out.Data)
 	if l.ValueColumns < len(columns) {
@@ -29,7 +29,7 @@ func finishRow(out *Output, l *RowSchema, origin uint32, start int, columns []te
 	return nil
 }
 
-// appendKey makes the key: the bytes of its columns in place where they lie one after the other, else a copy.
+// appendKey returns the key: in place if its columns are contiguous, else as a copy.
 func appendKey(out *Output, l *RowSchema, columns []textRange) (wit.ValueSlice, *conversionError) {
 	first := columns[l.Keys[0]].start
 	end, inPlace := first, len(l.KeyTail) == 0
@@ -61,5 +61,4 @@ func appendKey(out *Output, l *RowSchema, columns []textRange) (wit.ValueSlice, 
 		Size: uint32(end - first)}, nil
 }
 
-// appendCount writes the number of items of an array.
 func appendCount(dst []byte, n int) []byte { return connectdata.AppendNumber(dst, int64(n)) }

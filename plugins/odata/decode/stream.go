@@ -8,30 +8,28 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// stream holds what a page's pieces have left unread, and drives a format over it. A step that runs out of text is
-// tried again when there is more; to keep small pieces from being quadratic, a long tail must have grown by a quarter
-// first.
+// stream holds the unread bytes of a page and drives a format over them. A step that runs out of text is repeated with
+// more. A long tail must grow by a quarter first, so that small pieces do not take quadratic time.
 type stream struct {
 	format format
 	layout *RowSchema
 
 	buf []byte
-	// pos is how far buf is read; base is the byte of the page at which buf starts.
-	pos  int
-	base int64
-	// minTail is how long the tail must be before the next try.
+	// buf is read up to pos; it starts at byte base of the page.
+	pos     int
+	base    int64
 	minTail int
 	ended   bool
 	failed  bool
-	// steps counts steps, for tests
+	// steps counts format steps, for tests.
 	steps int
-	// flush: rows are decoded that the fast path would wait with; leaving: the next row is left out.
+	// flush makes the fast path decode all complete rows now instead of waiting for more input. skipNextRow makes the
+	// next row a fault.
 	flush, skipNextRow bool
-	// inRow reports whether a row is being read, for messages.
-	inRow bool
-	// failure is the service's error text inside the page, "" for none.
+	inRow              bool
+	// failure is the service's error text inside the page.
 	failure string
-	// html reports that HTML came instead of rows. serviceText is the service's text in what came instead, "" for none.
+	// html and serviceText describe the document that came instead of rows.
 	html        bool
 	serviceText string
 
@@ -41,41 +39,38 @@ type stream struct {
 	spans       []textRange
 	levels      []level
 	nestedPages nestedPages
-	// collect: the decoder reads a nested page; its rows are not decoded but kept as text.
+	// collect is set for nested pages: their rows are kept as text instead of being decoded.
 	collect   bool
 	collected []byte
 }
 
-// format is what differs between JSON and Atom.
+// format is the part of a decoder that differs between JSON and Atom.
 type format interface {
-	// step reads one thing at pos and moves pos after it.
+	// step reads one token sequence at pos and moves pos after it.
 	step(out *Output) *scan.Error
-	// row decodes a row, given as its text, and adds what becomes of it to the output. at is where it starts in the
-	// page.
+	// row decodes the row with this text, which starts at byte `at` of the page.
 	row(text []byte, at int64, out *Output)
-	// rowDocument appends a row as a document of its own.
+	// rowDocument appends a row as a document of its own, for a dead letter.
 	rowDocument(dst, row []byte) []byte
-	// nestedDecoder makes a decoder that collects the rows of a nested page.
+	// nestedDecoder returns a decoder that collects the rows of a nested page.
 	nestedDecoder() *stream
 	Reset()
 }
 
-// shortTail is a tail that may be tried at every piece.
+// shortTail is the longest tail that is parsed again with every piece.
 const shortTail = 256
 
-// maxRow is the size of one row's text, or of anything else that must be seen whole, in bytes; maxDepth is that of
-// elements or objects inside a row.
+// maxRow limits the text of one row, or of anything that must be complete, in bytes. maxDepth limits the nesting in a
+// row.
 const (
 	maxRow   = 16 << 20
 	maxDepth = 64
 )
 
-// init readies for the pages of a layout.
 func (s *stream) init(f format, l *RowSchema) {
 	s.format, s.layout, s.page, s.unknown = f, l, Page{Count: -1}, map[string]bool{}
 }
 
-// reset readies for another page.
 func (s *stream) reset() {
 	s.buf, s.pos, s.base, s.minTail = s.buf[:0], 0, 0, 0
 	s.ended, s.failed, s.inRow, s.skipNextRow = false, false, false, false
@@ -126,7 +121,7 @@ func (s *stream) process(tag string, piece []byte, last bool, out *Output) *Page
 	return s.run(out)
 }
 
-// skipRow reports whether the row that was found is to be left out, and makes a fault of it.
+// skipRow reports whether the host wants this row skipped, and records it as a row error.
 func (s *stream) skipRow(text []byte, at int64, out *Output) bool {
 	if !s.skipNextRow || s.collect {
 		return false
@@ -138,8 +133,8 @@ func (s *stream) skipRow(text []byte, at int64, out *Output) bool {
 	return true
 }
 
-// addRow adds the row whose columns were appended to the output from start on, m being what is wrong with it, or
-// starts waiting for what is missing in it; tombstone: there is no row.
+// addRow adds the row whose columns were appended to the output from start on. If the row has a next link inside, it
+// requests the nested page instead; m, if not nil, makes the row fail.
 func (s *stream) addRow(text []byte, at int64, start int, h nestedNextLink, tombstone bool, m *conversionError,
 	out *Output) {
 	if m == nil && h.found {
@@ -163,8 +158,8 @@ func (s *stream) misuse(expected, found string) *PageError {
 	return &PageError{Byte: s.base + int64(s.pos), Row: -1, Expected: expected, Found: found}
 }
 
-// append adds a piece, and the zero bytes after it that the fast path needs; what was read goes only when it is half
-// of the buffer, so that a long tail is not moved at every piece.
+// append adds a piece and the zero padding that the fast path needs. Read bytes are dropped only once they fill half of
+// the buffer, so that a long tail does not move with every piece.
 func (s *stream) append(piece []byte) {
 	if s.pos > len(s.buf)/2 || s.pos == len(s.buf) {
 		n := copy(s.buf, s.buf[s.pos:])
@@ -205,7 +200,6 @@ func (s *stream) run(out *Output) *PageError {
 	return nil
 }
 
-// awaitMore sets how much text the next try needs.
 func (s *stream) awaitMore() *PageError {
 	tail := len(s.buf) - s.pos
 	if tail > maxRow {
@@ -228,7 +222,7 @@ func (s *stream) pageError(err *scan.Error) *PageError {
 	return e
 }
 
-// reportUnknown notes a property that the layout does not have.
+// reportUnknown records a property that the row schema does not have.
 func (s *stream) reportUnknown(in string, name []byte) {
 	const most = 100
 	path := in + string(name)
@@ -238,19 +232,19 @@ func (s *stream) reportUnknown(in string, name []byte) {
 	}
 }
 
-// textRange is a place in a text; end 0: none.
+// textRange is a range of a text. A zero end means that there is none.
 type textRange struct{ start, end int }
 
-// level is the memory for one structure while it is being read: where its columns' values are.
+// level holds the positions of column values of one struct while it is being read.
 type level struct {
 	spans []textRange
-	// scopes are the namespaces in force at each span; Atom only
+	// scopes are the namespace scopes of the spans, in Atom only.
 	scopes []int
-	// path of the structure from the row, "" or ending in a slash
+	// path of the struct in the row: empty or ending in a slash.
 	path string
 }
 
-// level returns cleared memory for a structure at some depth.
+// level returns cleared memory for a struct at this depth.
 func (s *stream) level(depth int, l *RowSchema) *level {
 	for len(s.levels) <= depth {
 		s.levels = append(s.levels, level{})
@@ -264,7 +258,7 @@ func (s *stream) level(depth int, l *RowSchema) *level {
 	return lv
 }
 
-// path of the structure in a column; made again only when it changes.
+// path returns the path of the struct in a column. It allocates below the first level only.
 func (c *Column) path(outer string) string {
 	if outer == "" {
 		return c.inner

@@ -10,14 +10,14 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// values writes single values; it holds memory that is used again.
+// values encodes single values and reuses its buffers.
 type values struct {
 	decimal        decimal
 	binary, base64 []byte
 }
 
-// AppendText writes a value of a primitive column, branch number included, from the text that Atom has for it: for
-// values that come from elsewhere, such as the key predicate of a deleted entry. The error says what was expected.
+// AppendText appends a value of a primitive column, union branch included, from its text in Atom: for values from
+// outside of a row, such as the key predicate of a deleted entry.
 func AppendText(dst []byte, l *RowSchema, c *Column, text []byte) ([]byte, error) {
 	var v values
 	if c.Optional {
@@ -30,7 +30,7 @@ func AppendText(dst []byte, l *RowSchema, c *Column, text []byte) ([]byte, error
 	return dst, nil
 }
 
-// append writes a value that is not null, without branch number. Both formats' forms of all types are taken in both.
+// append writes a non-null value without union branch. It accepts the forms of both formats.
 func (v *values) append(dst []byte, l *RowSchema, c *Column, text []byte) (out []byte, expected string) {
 	var n int64
 	var ok bool
@@ -114,7 +114,7 @@ func appendBoolean(dst, text []byte) (out []byte, expected string) {
 	return dst, "Edm.Boolean"
 }
 
-// appendBase64 reads both alphabets, with or without padding, and skips white space.
+// appendBase64 accepts both alphabets, with or without padding, and skips white space.
 func (v *values) appendBase64(dst, text []byte) ([]byte, bool) {
 	v.base64 = v.base64[:0]
 	for _, c := range text {

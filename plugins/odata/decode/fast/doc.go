@@ -1,4 +1,4 @@
-// Package fast reads rows of JSON and Atom that are like rows that were read before. It is fast in a guest because it
+// Package fast reads rows of JSON and Atom that resemble earlier rows. It is fast in a guest because it
 // loads and tests eight bytes at once without bounds checks, in loops that are Wasm assembly there.
 //
 // # Inputs
@@ -11,24 +11,24 @@
 // # The table
 //
 // Package decode fills the table of [Entry] values from rows that its plain parser has read. An entry holds the text
-// before a value (Open), the text after it (Close), the kind of the value, its column, and the entry that followed it
+// before a value (Prefix), the text after it (Suffix), the kind of the value, its column, and the entry that followed it
 // last. After a row such as
 //
 //	{"ID":7,"Name":"Köln","Changed":"\/Date(1700000000000)\/"}
 //
-// the entries of a layout of three columns are
+// the entries of a schema of three columns are
 //
-//	Open                  Close   Kind     Column  Next
-//	,"ID":                        Integer  0       Name
-//	,"Name":"             "       Quoted   1       Changed
-//	,"Changed":"\/Date(   )\/"    Moment   2       the end
-//	}                             End              ID
+//	Prefix                Suffix  Kind        Column  Next
+//	,"ID":                        Integer     0       Name
+//	,"Name":"             "       JSONString  1       Changed
+//	,"Changed":"\/Date(   )\/"    DateTime    2       the end
+//	}                             End                 ID
 //
-// The first byte of Open is masked before a row's first member (First), so that an entry works in any position. If the
-// text differs from Next's, Table has the entry by the hash of the member's name. Members that are no columns have
-// entries of kind [Skip], with a [Template]: text with holes that end at a byte of [Stops]. [Match] compares a text
+// The first byte of Prefix is masked before a row's first member (First), so that an entry works in any position. If the
+// text differs from Next's, Table has the entry by the hash of the member's name. Members that are not columns have
+// entries of kind [Skip], with a [Template]: text with gaps that end at a byte of [Stops]. [Match] compares a text
 // with a template; templates are also used for the text around the properties of an Atom entry. [Sort] restores the
-// layout's order of columns.
+// schema's order of columns.
 //
 // # The fallback
 //

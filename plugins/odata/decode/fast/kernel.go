@@ -6,18 +6,18 @@ import (
 	"unsafe"
 )
 
-// quotient is u divided by the power of ten at p+i, as bits.
+// quotient returns u divided by the power of ten at p+i, as bits.
 func quotient(u uint64, p unsafe.Pointer, i int) uint64 {
 	return math.Float64bits(float64(u) / *(*float64)(unsafe.Add(p, i)))
 }
 
-// stops has the high bit of the first byte that is one of the [Stops]; bytes above it may be wrong.
+// stops sets the high bit of the first byte that is one of the [Stops]; higher bytes may be wrong.
 func stops(x, flip, limit, stop uint64) uint64 {
 	return (((x ^ flip) - limit) | ((x ^ stop) - Ones)) &^ x & Highs
 }
 
-// mismatch is not 0 where another text than the mark's stands at p. It compares the first 24 bytes at once, which is
-// all there is of most marks, then the rest where there is one. first masks the first word.
+// mismatch is not zero if another text than the pattern's is at p. Most patterns fit into the first 24 bytes. first
+// masks the first word.
 func mismatch(in unsafe.Pointer, p int, m *Pattern, first uint64) uint64 {
 	d := (Load(in, p)^m.Words[0])&m.Words[1]&first | (Load(in, p+8)^m.Words[2])&m.Words[3] |
 		(Load(in, p+16)^m.Words[4])&m.Words[5] | m.Disabled
@@ -33,7 +33,7 @@ func mismatch(in unsafe.Pointer, p int, m *Pattern, first uint64) uint64 {
 	return d
 }
 
-// number writes a number as wit/encoding.md has it (zigzag, seven bits a byte) and returns the place after it.
+// number writes a zigzag varint (wit/encoding.md) and returns the offset after it.
 func number(p unsafe.Pointer, i int, v int) int {
 	u := uint64(v<<1 ^ v>>63)
 	if u < 0x80 {
@@ -49,7 +49,7 @@ func number(p unsafe.Pointer, i int, v int) int {
 		Store(p, i, u)
 		return i + 1
 	}
-	// divided by 7
+	// divides by 7
 	n := (bits.Len64(u) + 6) * 37 >> 8
 	u = u&0x0fffffff | u&0x00fffffff0000000<<4
 	u = u&0x00003fff00003fff | u&0x0fffc0000fffc000<<2
@@ -58,7 +58,7 @@ func number(p unsafe.Pointer, i int, v int) int {
 	return i + n
 }
 
-// unscaled writes the unscaled value of a Decimal: the number of bytes, then two's complement, big-endian, shortest.
+// unscaled writes the unscaled value of a Decimal: the number of bytes, then the shortest big-endian two's complement.
 func unscaled(p unsafe.Pointer, i int, v int) int {
 	n := (bits.Len64(uint64(v^v>>63)) + 8) >> 3
 	Store(p, i, uint64(n)<<1)
@@ -105,14 +105,14 @@ func digits(powers, p unsafe.Pointer, i int) (uint64, int) {
 	return v, 19
 }
 
-// eightDigits is the number of eight digits, '0' taken out of each; the first digit is in the lowest byte.
+// eightDigits parses eight digits with '0' subtracted; the first digit is in the lowest byte.
 func eightDigits(w uint64) uint64 {
 	return ((w*10+w>>8)&0x000000ff000000ff*0x000f424000000064 +
 		(w*10+w>>8)>>16&0x000000ff000000ff*0x0000271000000001) >> 32
 }
 
-// match is Match, from n on: it returns the place after what matches, 0 for none. Here the place is no address of 32
-// bits, as the registers of those are taken.
+// match is Match from n on. It returns the offset after the match, or zero. The offset is no 32-bit address, since
+// those registers are taken.
 func match(src unsafe.Pointer, n int, at unsafe.Pointer) int {
 	for {
 		head := Load(at, 0)
@@ -147,7 +147,7 @@ func match(src unsafe.Pointer, n int, at unsafe.Pointer) int {
 	}
 }
 
-// invalid is not 0 if n bytes at i are not UTF-8; XML: or hold U+FFFE or U+FFFF.
+// invalid is not zero if n bytes at i are not UTF-8 or, in XML, contain U+FFFE or U+FFFF.
 func invalid(p unsafe.Pointer, i, n int, xml int) int {
 	end := i + n
 	for i < end {
@@ -200,8 +200,8 @@ func invalid(p unsafe.Pointer, i, n int, xml int) int {
 	return 0
 }
 
-// Hash of a name of n bytes at p. A product's low bits say nothing of the last bytes of a word, which are all that tell
-// FIELD01 from FIELD02: so the upper half is multiplied in, and the top bits are taken.
+// Hash of a name of n bytes at p. The low bits of a product hardly depend on the last bytes of a word, which
+// distinguish FIELD01 from FIELD02: so the upper half is multiplied in, and the top bits are used.
 func Hash(in unsafe.Pointer, p, n int) uint64 {
 	w := Load(in, p)
 	if n < 8 {
@@ -218,8 +218,8 @@ func Hash(in unsafe.Pointer, p, n int) uint64 {
 // golden is 2^64 divided by the golden ratio.
 const golden = 0x9e3779b97f4a7c15
 
-// name finds the name of the member at p: in JSON the text in quotes after a comma (or what s.First says), in markup
-// that of a tag, after white space. It returns where the name begins and its length; that of the row's end is 0.
+// name finds the name of the member at p: in JSON the quoted text after a comma (or the byte that s.First masks), in
+// markup a tag's name after white space. It returns start and length; the length of the row's end is zero.
 func name(s *Row, in unsafe.Pointer, p int) (int, int) {
 	n := 0
 	if s.Markup == 0 {
@@ -251,16 +251,14 @@ func name(s *Row, in unsafe.Pointer, p int) (int, int) {
 	}
 }
 
-// endsName has the high bit of the first byte that ends the name of an element.
 func endsName(x uint64) uint64 {
 	return (((x ^ Ones*' ') - Ones) | ((x ^ Ones*'>') - Ones) | ((x ^ Ones*'/') - Ones) | (x - Ones)) &^ x & Highs
 }
 
-// pointer reads a pointer.
 func pointer(p unsafe.Pointer, i int) *Entry { return *(**Entry)(unsafe.Add(p, i)) }
 
-// beginColumn notes that the row has a column: it is in order, nulls stand for those left out, or the row is mixed. It
-// returns the place in the arena, -1 if the row has the column already.
+// beginColumn starts a column: it is in order, or null is written for the columns before it, or the row is out of
+// order. It returns the offset in the arena, or -1 if the row already has the column.
 func beginColumn(s *Row, c, o int) int {
 	touch(s)
 	k := s.Expected
@@ -287,7 +285,7 @@ func beginColumn(s *Row, c, o int) int {
 	return o
 }
 
-// Follows notes that e came after another entry than was expected.
+// Follows records that e followed another entry than expected.
 func Follows(before, e *Entry) {
 	if before.Candidate != e {
 		before.Candidate = e
@@ -300,7 +298,6 @@ func Follows(before, e *Entry) {
 	}
 }
 
-// endColumn notes where a column is.
 func endColumn(s *Row, c, start, o int) {
 	touch(s)
 	Store(s.Spans, c*16, uint64(start))
@@ -311,7 +308,7 @@ func endColumn(s *Row, c, start, o int) {
 	}
 }
 
-// finishRow makes a row of the columns, which end at o in the arena, and begins the next one, which is at p in JSON.
+// finishRow writes a row of the columns that end at o in the arena, and starts the next one.
 func finishRow(s *Row, p, o int) {
 	touch(s)
 	row := unsafe.Add(s.Rows, s.RowCount*rowBytes)
@@ -339,7 +336,7 @@ func finishRow(s *Row, p, o int) {
 	s.Before = s.Head
 }
 
-// writeLength writes the length of a text of n bytes if it is as long as was guessed; 0: it is not.
+// writeLength writes the length of a text of n bytes if it needs the expected width, and returns zero otherwise.
 func writeLength(arena unsafe.Pointer, o, n, width int) int {
 	if n < 64 {
 		if width != 1 {
@@ -359,8 +356,8 @@ func writeLength(arena unsafe.Pointer, o, n, width int) int {
 	return 0
 }
 
-// writeDecimal writes a number as a decimal, of so many digits before the point and so many places after it, and
-// returns the place after what it wrote; -1: it does not fit.
+// writeDecimal writes a number with these digits before and after the point as a decimal. It returns the offset after
+// it, or -1 if it does not fit.
 func writeDecimal(powers unsafe.Pointer, e *Entry, arena unsafe.Pointer, o int, u uint64, whole, places,
 	negative int) int {
 	touch(e)
@@ -385,8 +382,8 @@ func writeDecimal(powers unsafe.Pointer, e *Entry, arena unsafe.Pointer, o int, 
 	return unscaled(arena, o, v)
 }
 
-// isoTime reads yyyy-mm-ddThh:mm:ss, a fraction of up to nine digits and Z, as milliseconds since 1970. It returns the
-// place after it, -1: not for us.
+// isoTime reads yyyy-mm-ddThh:mm:ss, up to nine fraction digits and Z, as milliseconds since 1970. It returns the
+// offset after it, or -1 for other forms.
 func isoTime(s *Row, in unsafe.Pointer, p int) (int, int) {
 	ms := 0
 	{
@@ -455,7 +452,7 @@ func isoTime(s *Row, in unsafe.Pointer, p int) (int, int) {
 	return p, ms
 }
 
-// timeOfDay reads PThhHmmMssS as milliseconds of a day, which takes 11 bytes; -1: not for us.
+// timeOfDay reads PThhHmmMssS, 11 bytes, as milliseconds of the day. It returns -1 for other forms.
 func timeOfDay(in unsafe.Pointer, p int) int {
 	a := Load(in, p)
 	b := Load(in, p+8)
@@ -475,7 +472,7 @@ func timeOfDay(in unsafe.Pointer, p int) int {
 	return int(b)
 }
 
-// notGUID is not 0 if 36 characters are no GUID.
+// notGUID is not zero if 36 characters are no GUID.
 func notGUID(in unsafe.Pointer, p int) uint64 {
 	return (uint64(Byte(in, p+8)) ^ '-') | (uint64(Byte(in, p+13)) ^ '-') | (uint64(Byte(in,
 		p+18)) ^ '-') | (uint64(Byte(in, p+23)) ^ '-') |
@@ -483,7 +480,6 @@ func notGUID(in unsafe.Pointer, p int) uint64 {
 			hex(Load(in, p+19)&0xffffffff|Load(in, p+24)<<32)&hex(Load(in, p+28)) ^ Highs)
 }
 
-// putGUID copies 36 characters after their length.
 func putGUID(in unsafe.Pointer, p int, arena unsafe.Pointer, o int) int {
 	Put(arena, o, 72)
 	Store(arena, o+1, Load(in, p))
@@ -494,8 +490,8 @@ func putGUID(in unsafe.Pointer, p int, arena unsafe.Pointer, o int) int {
 	return o + 37
 }
 
-// copyText copies up to 32 bytes of a text, to the next stop. It returns where it ended, all bytes or'ed, and the stop
-// as a mask, 0: there was none.
+// copyText copies up to 32 bytes of a text, to the next stop. It returns the end, all bytes or'ed, and the stop as a
+// mask.
 func copyText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int, all, flip, stop uint64) (int, int, uint64,
 	uint64) {
 	x := Load(in, p)
@@ -534,8 +530,8 @@ func copyText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int, all, flip, 
 	return p + n, q + n, all | x, m
 }
 
-// copyJSONString copies the text of a string of JSON, up to its end, to q. It returns the places after it, and all
-// bytes or'ed; at a byte that is not for us it stops, and q is 0.
+// copyJSONString copies the text of a JSON string to q. It returns the offsets after both texts and all bytes or'ed. q
+// is zero if it reaches a byte that it cannot handle.
 func copyJSONString(plain, in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, int, uint64) {
 	all := uint64(0)
 	for {
@@ -561,7 +557,7 @@ func copyJSONString(plain, in unsafe.Pointer, p int, arena unsafe.Pointer, q int
 	}
 }
 
-// copyXMLText is quoted for the text of an element.
+// copyXMLText is copyJSONString for the text of an element.
 func copyXMLText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, int, uint64) {
 	all := uint64(0)
 	for {
@@ -584,8 +580,8 @@ func copyXMLText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, in
 	}
 }
 
-// entity is the character that a text stands for which begins with an ampersand, and the length of that text; a line
-// end or a tab stands for itself. 0: it is not for us.
+// entity returns the character for an entity, line end or tab, and the length of its text. Zero means that the plain
+// parser must read it.
 func entity(x uint64) (uint64, int) {
 	c := x & 0xff
 	if c == '\n' || c == '\t' {
@@ -609,7 +605,7 @@ func entity(x uint64) (uint64, int) {
 	return 0, 0
 }
 
-// readText copies a text to o, after its length. It returns the places after both texts; -1 and why not.
+// readText copies a text to o after its length. It returns the offsets after both texts, or -1 and the reason.
 func readText(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	q := 0
 	all := uint64(0)
@@ -640,7 +636,6 @@ func readText(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, 
 	return p, q
 }
 
-// readNumber reads a number and writes it at o. It returns the places after both; -1 and why not.
 func readNumber(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	negative := 0
 	if Byte(in, p) == '-' {
@@ -691,8 +686,7 @@ func readNumber(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer
 	return p, o + 8
 }
 
-// readOther reads a value of the kinds that are neither texts nor numbers and writes it at o. It returns the places
-// after both; -1 and why not.
+// readOther reads a value that is neither text nor number, like readText.
 func readOther(s *Row, kind int, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	if kind == DateTime {
 		ms := 0
@@ -729,8 +723,8 @@ func readOther(s *Row, kind int, in unsafe.Pointer, p int, arena unsafe.Pointer,
 	return p + 5, o + 1
 }
 
-// search finds the entry of the member at p, whose Open is not that of e: 0. 1: it is null. -1: no entry is known for
-// it. Once a row is mixed, what comes next is anybody's guess, and only the table tells.
+// search finds the entry of the member at p, which is not the expected e: 0 found, 1 found by its Null, -1 unknown.
+// Once a row is out of order, only the table is used.
 func search(s *Row, in unsafe.Pointer, p int, e **Entry) int {
 	if s.OutOfOrder == 0 {
 		near := 3
@@ -772,7 +766,8 @@ func search(s *Row, in unsafe.Pointer, p int, e **Entry) int {
 	return n
 }
 
-// nextRow goes on to the next row, from the end of one that is whole: to its first member, 0: the caller must look.
+// nextRow continues from the end of a complete row to the first member of the next one. It returns zero if the caller
+// must check.
 func nextRow(s *Row, in unsafe.Pointer, p, o int, end *Entry) int {
 	if s.RowCount >= s.MaxRows || s.OutOfOrder != 0 || s.Expected != s.Columns || o-p > s.Slack {
 		return 0
@@ -796,8 +791,8 @@ func nextRow(s *Row, in unsafe.Pointer, p, o int, end *Entry) int {
 	return p
 }
 
-// skipMember goes on from what is no column, whose Open ends at p: over its value, or from the row's end to the first
-// member of the next one. 0: the caller must look.
+// skipMember skips the value after the prefix of a member that is no column, or moves from the end of a row to the next
+// one. It returns zero if the caller must check.
 func skipMember(s *Row, in unsafe.Pointer, p, o int, e *Entry) int {
 	if e.Kind != Skip {
 		// with its only byte masked, the end would be everywhere
@@ -813,7 +808,7 @@ func skipMember(s *Row, in unsafe.Pointer, p, o int, e *Entry) int {
 	return match(in, p, unsafe.Pointer(e.Skip))
 }
 
-// skipResult says why what is no column was not passed.
+// skipResult returns the reason why skipMember stopped.
 func skipResult(s *Row, e *Entry) int {
 	if e.Kind == Skip {
 		return UnexpectedProperty
@@ -824,7 +819,6 @@ func skipResult(s *Row, e *Entry) int {
 	return AtEnd
 }
 
-// readValue reads a value and writes it at o. It returns the places after both; -1 and why not.
 func readValue(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	if e.Kind <= XMLText {
 		p, o = readText(s, e, in, p, arena, o)
@@ -841,7 +835,7 @@ func readValue(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer,
 	return p, o
 }
 
-// skipSuffix goes past what closes the value before p; -1: it does not stand there.
+// skipSuffix returns the offset after the suffix, or -1 if the text before p does not continue with it.
 func skipSuffix(e *Entry, in unsafe.Pointer, p int) int {
 	touch(e)
 	if mismatch(in, p, &e.Suffix, ^uint64(0)) != 0 {
@@ -850,8 +844,7 @@ func skipSuffix(e *Entry, in unsafe.Pointer, p int) int {
 	return p + e.Suffix.Size
 }
 
-// writeNull writes what stands for a column whose Null stands in the text, and returns the place after it; -1: it must
-// not be null.
+// writeNull writes null and returns the offset after it, or -1 if the column is required.
 func writeNull(e *Entry, arena unsafe.Pointer, o int) int {
 	if e.Empty != 0 {
 		Put(arena, o, 2)
@@ -865,8 +858,7 @@ func writeNull(e *Entry, arena unsafe.Pointer, o int) int {
 	return o + 1
 }
 
-// unquotedNull reads null in the place of a bare value, which begins as that does, and writes it. It returns the places
-// after both; -1: it is something else, or must not be null.
+// unquotedNull reads null in the place of an unquoted value. It returns the offsets after both, or -1.
 func unquotedNull(s *Row, e *Entry, in, arena unsafe.Pointer) (int, int) {
 	p := s.P - e.Prefix.Size
 	if mismatch(in, p, &e.Null, ^uint64(0xff)) != 0 {
@@ -875,7 +867,7 @@ func unquotedNull(s *Row, e *Entry, in, arena unsafe.Pointer) (int, int) {
 	return p + e.Null.Size, writeNull(e, arena, s.O)
 }
 
-// nullMember is nothing for a member that was found by its Null, which may be no column.
+// nullMember is writeNull for a member that was found by its Null and may be no column.
 func nullMember(s *Row, e *Entry, arena unsafe.Pointer, o int) int {
 	s.First = ^uint64(0)
 	if e.Kind == Skip {
@@ -894,8 +886,7 @@ func nullMember(s *Row, e *Entry, arena unsafe.Pointer, o int) int {
 	return o
 }
 
-// kernel(e, s): goRead reads members of a row: the marks and kinds of its entries are the program, the text between
-// marks are the values.
+// kernel(e, s): goRead reads members of a row. The patterns and kinds of its entries are the program.
 func goRead(s *Row) int {
 	in := s.In
 	arena := s.Arena
@@ -973,9 +964,9 @@ func goRead(s *Row) int {
 	}
 }
 
-// kernel(s): goSort puts the columns of a row, which is from start to s.O and came in another order, in theirs; those
-// not given are null. It returns the row's end, -1: a column that is not given must not be null. The arena needs room
-// for the row twice.
+// kernel(s): goSort puts the columns of a row, which is from start to s.O, into schema order and writes null for
+// missing ones. It returns the end of the row, or -1 if a required column is missing. The arena needs memory for the
+// row twice.
 func goSort(s *Row, start, columns int) int {
 	arena := s.Arena
 	p := s.O
@@ -1018,8 +1009,8 @@ func goSort(s *Row, start, columns int) int {
 	return p - shift
 }
 
-// kernel(at, src): goMatch returns the length of what matches a template. If it does not match, the result is 0 or
-// negative: how far it did, to some words.
+// kernel(at, src): goMatch returns the length of the text that matches a template, else minus the length that matched,
+// in whole words.
 func goMatch(src unsafe.Pointer, program *uint64) int {
 	at := unsafe.Pointer(program)
 	from := src

@@ -6,41 +6,37 @@ import (
 	"strconv"
 )
 
-// nestedPages is a row that waits for further pages of a feed expanded in it. When they have come, their rows are put
-// into the row's text in place of the link and the row is decoded again: links in them, or further ones in the row, are
-// found then.
+// nestedPages holds a row that waits for further pages of a feed expanded in it. Their rows replace the link in the
+// row's text, and then the row is decoded again, which finds further links.
 type nestedPages struct {
 	waiting bool
-	// row is the row's text, at its place in the page.
-	row []byte
-	at  int64
-	// nextLink is where the link is and where rows go.
+	// row is the row's text, which starts at byte `at` of the page.
+	row      []byte
+	at       int64
 	nextLink nestedNextLink
 	tag      string
 	number   int
 	child    *stream
 	out      Output
-	// visited are hashes of the links by which the hole is filled, empty is how many pages in succession brought
-	// nothing.
+	// visited are hashes of the links followed for this feed. emptyPages counts consecutive pages without rows.
 	visited    map[uint64]bool
 	emptyPages int
 }
 
-// maxEmpty is how many further pages of an expanded feed without a row may follow one another.
+// maxEmpty limits consecutive pages without a row in an expanded feed.
 const maxEmpty = 1000
 
-// hole is a link to more rows of a feed inside a row.
+// nestedNextLink is the next link of an expanded collection inside a row.
 type nestedNextLink struct {
 	found bool
 	link  Link
-	// linkAt is the place of the link in the row's text, blank what stands for none; rowsAt is after the last row
-	// there, comma what separates further ones from it.
+	// linkAt is the link's position in the row's text, emptyLink its replacement. Further rows are inserted at rowsAt
+	// after separator.
 	linkAt               textRange
 	rowsAt               int
 	emptyLink, separator string
 }
 
-// awaitNestedPages starts waiting: row has the hole h.
 func (s *stream) awaitNestedPages(row []byte, at int64, h nestedNextLink, out *Output) {
 	w := &s.nestedPages
 	if !w.waiting {
@@ -60,7 +56,7 @@ func (s *stream) awaitNestedPages(row []byte, at int64, h nestedNextLink, out *O
 	s.requestNestedPage(h.link, out)
 }
 
-// visit notes a link that is followed; false: it was before.
+// visit records a link. It returns false if the link was followed before.
 func (w *nestedPages) visit(link Link) bool {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(link.Base + " " + link.Href))
@@ -77,8 +73,7 @@ func (s *stream) requestNestedPage(link Link, out *Output) {
 	out.NestedPages = append(out.NestedPages, NestedPageRequest{w.tag, link})
 }
 
-// nestedPiece takes a piece of a nested page; with the last one of the last page the row is decoded and the page goes
-// on.
+// nestedPiece reads a piece of a nested page. After the last page it decodes the row and continues with the outer page.
 func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *PageError {
 	w := &s.nestedPages
 	if !w.waiting || tag != w.tag {
@@ -122,7 +117,7 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 	return s.run(out)
 }
 
-// splice blanks the link of the hole and puts rows there.
+// splice removes the next link and inserts the collected rows.
 func (w *nestedPages) splice(collected []byte) {
 	h := w.nextLink
 	link := w.row[h.linkAt.start:h.linkAt.end]

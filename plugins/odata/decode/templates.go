@@ -14,21 +14,21 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// lane is the fast lane: it reads rows that are like those before them. Its entries are the program of a kernel
-// (package fast): one for each thing that may stand in a row, with the text before and after its value, and how the
-// value is read. They are learned from rows that the plain parser has read, and do only what that would have done with
-// the same bytes: where anything else turns up, the row, or one value of it, is the plain parser's. fast.Room zero
-// bytes after the text end every scan, so a row that is cut off is given up too, and tried again with more text.
+// templateDecoder is the fast path: it decodes rows that resemble earlier rows. Its entries are the program of a kernel
+// (package fast): one per property or other part of a row, with the text around its value and the way to read it. They
+// are learned from rows that the plain parser has read and must produce what it would produce from the same bytes; the
+// plain parser gets every other row or value. fast.Padding zero bytes after the text stop every scan, so a truncated
+// row is given up and decoded again with more text.
 //
-// Invariants: entries[i] is that of the layout's column i; the table holds each entry whose name is known once; no Next
-// is nil of an entry that has a mark. spans, stamps and optionals are the row's, by column.
+// Invariants: entries[i] belongs to column i; the table holds each named entry once; Next is never nil for an entry
+// that has a pattern. spans, stamps and optionals describe the current row, by column.
 type templateDecoder struct {
 	format  templateFormat
 	l       *RowSchema
 	entries []entry
-	// head stands in front of the first entry, end for the end of the row.
+	// head precedes the first entry; end stands for the end of the row.
 	head, end entry
-	// names are the entries by name, skips how many of them are no columns; table is the kernel's form of them.
+	// names are the entries by name, table the same for the kernel. skips counts those that are not columns.
 	names map[string]*entry
 	skips int
 	table []*entry
@@ -36,7 +36,7 @@ type templateDecoder struct {
 	row               fast.Row
 	spans             []textRange
 	stamps, optionals []uint64
-	// unused is where the kernel writes rows of structures, which are none.
+	// unused is memory for the rows that the kernel writes for nested structs, which nobody reads.
 	unused []wit.Row
 
 	buf []byte
@@ -44,59 +44,56 @@ type templateDecoder struct {
 	stats
 }
 
-// form is what differs between JSON and Atom, of a lane or of one of the structures inside.
+// templateFormat is the part of a templateDecoder that differs between JSON and Atom. Where a method returns false, the
+// plain parser must decode the row or the value.
 type templateFormat interface {
-	// read reads the row at p and writes its columns at o. It returns the place after it; false: the plain parser must
-	// read it.
+	// read decodes the row at p, writes its columns at o, and returns the end of the row.
 	read(p, o int) (int, bool)
-	// afterRow goes from the end of a row to the next one, or after the end of the rows; false: it is not as it should
-	// be.
+	// afterRow goes from the end of a row to the next one, or past the end of the rows.
 	afterRow(p int) (next int, closed, ok bool)
-	// memberEnd is where the member ends that is no column and whose value is at r.P; 0: the plain parser must read the
-	// row. It makes t, if there is one, a template of the value, if it can be one.
+	// memberEnd returns the end of the unknown member whose value is at r.P, or zero for the plain parser. It makes t,
+	// if not nil, a template of the value if possible.
 	memberEnd(r *fast.Row, t *fast.Template) (end int)
-	// structure reads the structure at r.P; false: there is none, or the plain parser must read it.
+	// structure decodes the struct at r.P.
 	structure(r *fast.Row) bool
-	// plain has the plain parser read the value at r.P: it is appended to dst, and ends at end.
+	// plain appends the value at r.P with the plain parser.
 	plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool)
 }
 
-// stats is how much a lane has tried, and what came of it.
+// stats counts attempts and successes of the fast path.
 type stats struct {
-	// decoded counts rows that the lane read, learned those that it learned from.
+	// decoded counts rows of the fast path, samples those that it learned from.
 	decoded, samples int
-	// failedAt is where in the text the last try failed, -1: it did not, or not for what stands there.
+	// failedAt is the position of the last failed attempt, -1 if none failed in this text.
 	failedAt int
-	// truncatedRow is where in the page the last row stood that the end of the text, at cutEnd there, had cut off; 0:
-	// none.
+	// truncatedRow is the position in the page of the last row that the end of the text, truncatedAt, cut off.
 	truncatedRow, truncatedAt int64
-	// failures is how many tries failed running, rest how many rows are left to the plain parser for that.
+	// failures counts consecutive failed attempts, rowsToSkip the rows left to the plain parser as backoff.
 	failures, rowsToSkip int
-	// hasUnknown: some skips are properties that this page has reported as unknown
+	// hasUnknown reports that some skipped members were reported as unknown properties of this page.
 	hasUnknown bool
 }
 
-// entry is one thing that may stand in a row, with what is needed to learn it.
+// entry is one part of a row, with what is needed to learn it.
 type entry struct {
 	fast.Entry
 	c    *Column
 	name []byte
-	// kind is how values of the column are read where their text is as usual; inside is how many bytes of Open belong
-	// to the value.
+	// kind is used for values of the usual form. valuePrefix is the number of bytes of Prefix that belong to the value.
 	kind, valuePrefix int
 	skip              fast.Template
-	// templateBudget is how many more of a value to be passed may be learned; free: nothing about the value matters.
+	// templateBudget limits how many more templates of a skipped value are learned; anyValue skips any value.
 	templateBudget int
 	anyValue       bool
 }
 
 func entryOf(e *fast.Entry) *entry { return (*entry)(unsafe.Pointer(e)) }
 
-// maxSamples bounds how many rows a lane learns from, and how many templates one entry does, besides one row of 16
-// that it reads: learning costs more than a row.
+// maxSamples limits the rows that a decoder learns from, besides one in 16 that it decodes, and the templates of one
+// entry: learning costs more than a row.
 const maxSamples = 64
 
-// canSample reports whether one more lesson is worth it, and counts it.
+// canSample reports whether another sample is worth it, and counts it.
 func (e *stats) canSample() bool {
 	if e.samples >= maxSamples+e.decoded/16 {
 		return false
@@ -105,7 +102,6 @@ func (e *stats) canSample() bool {
 	return true
 }
 
-// init prepares for a layout.
 func (f *templateDecoder) init(form templateFormat, l *RowSchema, markup int) {
 	n := len(l.Columns)
 	*f = templateDecoder{format: form, l: l, entries: make([]entry, n), names: map[string]*entry{},
@@ -138,7 +134,6 @@ func (f *templateDecoder) init(form templateFormat, l *RowSchema, markup int) {
 		unsafe.Pointer(&f.optionals[0])
 }
 
-// reset gives an entry its kind, and no marks.
 func (e *entry) reset(kind int) {
 	e.kind, e.Kind, e.templateBudget = kind, kind, maxSamples
 	e.Prefix, e.Null, e.Suffix = fast.NoPattern, fast.NoPattern, fast.NoPattern
@@ -179,7 +174,6 @@ func (e *entry) configure(markup int) (kind int) {
 	return fast.Slow
 }
 
-// decimal is configure for a Decimal.
 func (e *entry) decimal() (kind int) {
 	c := e.c
 	limit := uint64(1 << 63)
@@ -206,7 +200,6 @@ func (e *entry) decimal() (kind int) {
 	return fast.Slow
 }
 
-// rehash makes the table of names, with room for n of them.
 func (f *templateDecoder) rehash(n int) {
 	size := 16
 	for size < n {
@@ -220,7 +213,6 @@ func (f *templateDecoder) rehash(n int) {
 	}
 }
 
-// add makes an entry known by a name.
 func (f *templateDecoder) add(e *entry, name []byte) {
 	e.name = bytes.Clone(name)
 	f.names[string(name)] = e
@@ -240,10 +232,9 @@ func (f *templateDecoder) insert(e *entry) {
 	f.table[at&f.row.Mask] = e
 }
 
-// maxSkips bounds how many members that are no columns are remembered.
+// maxSkips limits how many members are remembered that are not columns.
 const maxSkips = 200
 
-// newSkip makes an entry for a member that is no column; free: its value may be anything.
 func (f *templateDecoder) newSkip(name []byte, free bool) *entry {
 	if f.skips == maxSkips || len(name) == 0 {
 		return nil
@@ -255,7 +246,6 @@ func (f *templateDecoder) newSkip(name []byte, free bool) *entry {
 	return e
 }
 
-// followedBy notes that next came after e.
 func (e *entry) followedBy(next *entry) {
 	switch {
 	case next.Next == nil:
@@ -265,14 +255,12 @@ func (e *entry) followedBy(next *entry) {
 	}
 }
 
-// setBuffers has the lane read a text and write to an output.
 func (f *templateDecoder) setBuffers(buf []byte, out *Output) {
 	f.buf, f.out, f.failedAt = buf, out, -1
 }
 
-// decodeRows reads as many rows as it can, from the one at p on, and returns where it stopped: in front of a row, or
-// after the rows' end. progress is false if it could not read the row at p; the error is that more text must come
-// first.
+// decodeRows decodes as many rows as it can from p on. It returns the position in front of the next row, or after the
+// end of the rows. progress is false if it could not decode the row at p; the error asks for more text.
 func (f *templateDecoder) decodeRows(s *stream, p int, out *Output) (next int, closed, progress bool, err *scan.Error) {
 	if s.flush || s.skipNextRow {
 		return p, false, false, nil
@@ -307,7 +295,7 @@ func (f *templateDecoder) readRows(s *stream, p int, out *Output) (next int, clo
 		if o < 0 {
 			return p, false, progress
 		}
-		// What is after the row must be right, as the plain parser has it, before the row counts.
+		// The text after a row must be valid before the row counts.
 		next, closed, ok := f.format.afterRow(q)
 		if !ok || !f.finishRow(s, start, o) {
 			return p, false, progress
@@ -320,7 +308,6 @@ func (f *templateDecoder) readRows(s *stream, p int, out *Output) (next int, clo
 	}
 }
 
-// beginRow starts a row at p, to be written at o.
 func (f *templateDecoder) beginRow(p, o int) *fast.Row {
 	r := &f.row
 	r.In, r.Arena = unsafe.Pointer(unsafe.SliceData(f.buf)), unsafe.Pointer(unsafe.SliceData(f.out.Data))
@@ -329,15 +316,15 @@ func (f *templateDecoder) beginRow(p, o int) *fast.Row {
 	r.Before, r.Entry = &f.head.Entry, f.head.Next
 	r.First = ^uint64(0)
 	if r.Markup == 0 {
-		// of the separator in front of the first member, { stands for the comma
+		// The first member's separator is { instead of a comma.
 		r.First = ^uint64(0xff)
 	}
 	r.Stamp++
 	return r
 }
 
-// prepareRows has the kernel go from one row to the next by itself as long as all is regular, where it is known what
-// stands between rows, and make rows of them in out, if the layout allows it.
+// prepareRows lets the kernel decode consecutive regular rows by itself and write them to the output, if the schema
+// allows it and the text between rows is known.
 func (f *templateDecoder) prepareRows(page *Page) {
 	r := &f.row
 	r.RowCount, r.MaxRows = 0, 0
@@ -354,7 +341,7 @@ func (f *templateDecoder) prepareRows(page *Page) {
 	r.Slack = cap(f.out.Data) - f.maxOutput(0)
 }
 
-// prepareItems is several for structures inside a row, of which no rows are made.
+// prepareItems is prepareRows for structs inside a row.
 func (f *templateDecoder) prepareItems() {
 	r := &f.row
 	r.RowCount, r.MaxRows = 0, 0
@@ -368,7 +355,7 @@ func (f *templateDecoder) prepareItems() {
 	r.Slack = cap(f.out.Data) - f.maxOutput(0)
 }
 
-// readMembers reads members up to the row's end; false: the plain parser must read the row.
+// readMembers decodes members up to the end of the row.
 func (f *templateDecoder) readMembers(r *fast.Row, root *stats) bool {
 	for {
 		switch fast.Read(r) {
@@ -393,7 +380,7 @@ func (f *templateDecoder) readMembers(r *fast.Row, root *stats) bool {
 	}
 }
 
-// skipMember passes a member that is no column, and learns a template of it.
+// skipMember skips a member that is not a column and learns a template of it.
 func (f *templateDecoder) skipMember(r *fast.Row) bool {
 	e := entryOf(r.Entry)
 	t := &e.skip
@@ -411,7 +398,6 @@ func (f *templateDecoder) skipMember(r *fast.Row) bool {
 	return end > 0
 }
 
-// readPlain lets the plain parser read one value.
 func (f *templateDecoder) readPlain(r *fast.Row) bool {
 	dst, end, ok := f.format.plain(r, f.out.Data[:r.O])
 	if !ok {
@@ -423,8 +409,8 @@ func (f *templateDecoder) readPlain(r *fast.Row) bool {
 	return true
 }
 
-// retractUnknown takes back what the plain parser has reported in reading one value: it is to say so with the row.
-// false: there was nothing.
+// retractUnknown removes the unknown properties after the first n: the plain parser reports them again with the row. It
+// reports whether there were any.
 func (s *stream) retractUnknown(known int) bool {
 	reported := s.page.Unknown[known:]
 	for _, path := range reported {
@@ -434,14 +420,13 @@ func (s *stream) retractUnknown(known int) bool {
 	return len(reported) > 0
 }
 
-// isTruncated reports whether the last try failed at the end of the text, of so many bytes: more of it will do what the
-// plain parser cannot.
+// isTruncated reports whether the last attempt failed at the end of the text, so that more text helps and the plain
+// parser does not.
 func (e *stats) isTruncated(size int) bool { return e.failedAt >= 0 && e.failedAt+fast.Padding > size }
 
-// recordFailure takes it down that a try failed at p.
 func (e *stats) recordFailure(p int) { e.failedAt = max(e.failedAt, p) }
 
-// recordUndecoded takes it down that the row at p could not be read.
+// recordUndecoded records that the row at p could not be decoded.
 func (f *templateDecoder) recordUndecoded(s *stream, p int) {
 	f.recordFailure(f.row.P)
 	if f.isTruncated(len(f.buf)) {
@@ -449,12 +434,12 @@ func (f *templateDecoder) recordUndecoded(s *stream, p int) {
 	}
 }
 
-// needsMore reports whether the row at p is known to be cut off by the end of the text.
+// needsMore reports whether the end of the text is known to cut off the row at p.
 func (e *stats) needsMore(s *stream, p int) bool {
 	return e.truncatedAt == s.base+int64(len(s.buf)) && e.truncatedRow == s.base+int64(p)
 }
 
-// shouldTry reports whether to try the next row: where many tries failed running, only some rows are tried.
+// shouldTry is false for some rows after many consecutive failures.
 func (e *stats) shouldTry() bool {
 	if e.rowsToSkip > 0 {
 		e.rowsToSkip--
@@ -463,7 +448,6 @@ func (e *stats) shouldTry() bool {
 	return true
 }
 
-// recordAttempt notes whether tries read a row.
 func (e *stats) recordAttempt(progress bool) {
 	const many, most = 8, 32
 	if progress {
@@ -473,12 +457,12 @@ func (e *stats) recordAttempt(progress bool) {
 	}
 }
 
-// need is how much room the text from p on may take in the output.
+// maxOutput limits how much output the text from p on can produce.
 func (f *templateDecoder) maxOutput(p int) int {
 	return len(f.buf) - p + 48*len(f.entries) + 2*fast.Padding
 }
 
-// reserve makes room after o in the output, whose bytes up to o count, for the text from p on.
+// reserve grows the output for the text from p on, keeping its bytes up to o.
 func (f *templateDecoder) reserve(p, o int) {
 	if cap(f.out.Data)-o < f.maxOutput(p) {
 		f.grow(o, f.maxOutput(p))
@@ -486,7 +470,6 @@ func (f *templateDecoder) reserve(p, o int) {
 	f.row.Arena = unsafe.Pointer(unsafe.SliceData(f.out.Data))
 }
 
-// grow makes room for n more bytes after o.
 func (f *templateDecoder) grow(o, n int) {
 	size := len(f.out.Data)
 	grown := make([]byte, o, (o+n)*5/4)
@@ -494,7 +477,7 @@ func (f *templateDecoder) grow(o, n int) {
 	f.out.Data = grown[:size]
 }
 
-// leave goes on after a structure, which ends at p in the text and at o in the output, if it was read.
+// endStructure continues after a struct that ends at p in the text and at o in the output.
 func (f *templateDecoder) endStructure(r *fast.Row, p, o int, ok bool) bool {
 	if !ok { // the output may have moved all the same
 		r.Arena = unsafe.Pointer(unsafe.SliceData(f.out.Data))
@@ -505,8 +488,8 @@ func (f *templateDecoder) endStructure(r *fast.Row, p, o int, ok bool) bool {
 	return true
 }
 
-// completeRow completes a row whose members were read: columns left out are null, and all are in order. It returns the
-// row's end in the output, -1: a column that must not be null is.
+// completeRow writes null for missing columns and puts all in schema order. It returns the end of the row in the
+// output, or -1 if a required column is null.
 func (f *templateDecoder) completeRow(start int) int {
 	r := &f.row
 	if r.OutOfOrder == 0 {
@@ -519,7 +502,6 @@ func (f *templateDecoder) completeRow(start int) int {
 	return fast.Sort(r, start, len(f.entries))
 }
 
-// writeNulls writes null for the columns after those given.
 func (f *templateDecoder) writeNulls(o, from int) int {
 	for ; from < len(f.entries); from++ {
 		if f.optionals[from] == 0 {
@@ -532,8 +514,8 @@ func (f *templateDecoder) writeNulls(o, from int) int {
 	return o
 }
 
-// commitRows takes the rows that the kernel made by itself. It returns where the row at work begins in the text and in
-// the output.
+// commitRows takes over the rows that the kernel wrote, and returns where the current row begins in the text and in the
+// output.
 func (f *templateDecoder) commitRows(s *stream) (p, start int) {
 	n := f.row.RowCount
 	f.out.Rows, f.out.Data = f.out.Rows[:len(f.out.Rows)+n], f.out.Data[:f.row.RowOutput]
@@ -542,7 +524,6 @@ func (f *templateDecoder) commitRows(s *stream) (p, start int) {
 	return f.row.RowText, f.row.RowOutput
 }
 
-// finishRow adds the row whose members were read, from start to o in the output.
 func (f *templateDecoder) finishRow(s *stream, start, o int) bool {
 	f.out.Data = f.out.Data[:o]
 	if m := finishRow(f.out, f.l, s.page.Rows, start, f.spans[:len(f.entries)]); m != nil {
@@ -554,8 +535,8 @@ func (f *templateDecoder) finishRow(s *stream, start, o int) bool {
 	return true
 }
 
-// writeCount writes the number of items of an array whose bytes are from from+1 to o, and its end; it returns the place
-// after.
+// writeCount encodes an array: the number of its items before the bytes from from+1 to o, and the end marker. It
+// returns the offset after it.
 func (f *templateDecoder) writeCount(from, o, count int) int {
 	if count == 0 {
 		f.out.Data[:from+1][from] = 0
@@ -575,8 +556,7 @@ func (f *templateDecoder) writeCount(from, o, count int) int {
 	return o + width
 }
 
-// writeLength writes the length in front of a text that has moved or is longer than was guessed, and returns the place
-// after the text.
+// writeLength writes the length prefix of a text whose prefix needs another width than expected, and moves the text.
 func (f *templateDecoder) writeLength() int {
 	r := &f.row
 	n, o := r.Size, r.O+r.Entry.Optional

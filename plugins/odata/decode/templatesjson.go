@@ -7,15 +7,15 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// jsonTemplates reads rows of verbose JSON that are like those before them.
+// jsonTemplates decodes rows of verbose JSON from learned templates.
 type jsonTemplates struct {
 	templateDecoder
 	d      *JSON
 	reader jsonReader
-	// path is that of the structure read, "" or ending in a slash; depth is how deep its values may nest.
+	// path of the struct in the row: empty or ending in a slash. depth limits the nesting of its values.
 	path  string
 	depth int
-	// root reads rows; inner read the structures inside, by column.
+	// root decodes rows; inner decode the structs inside, by column.
 	root  *jsonTemplates
 	inner []*jsonTemplates
 }
@@ -40,7 +40,7 @@ func newJSONStructure(d *JSON, l *RowSchema, depth int) *jsonTemplates {
 	return f
 }
 
-// structDecoder returns the lane of the structures in a column.
+// structDecoder returns the decoder of the structs in a column.
 func (f *jsonTemplates) structDecoder(e *entry) *jsonTemplates {
 	x := f.inner[e.Column]
 	if x == nil {
@@ -55,8 +55,6 @@ func (f *jsonTemplates) structDecoder(e *entry) *jsonTemplates {
 	return x
 }
 
-// read reads the row at p and writes its columns at o. It returns the place after the row; false: the plain parser
-// must read it.
 func (f *jsonTemplates) read(p, o int) (int, bool) {
 	r := f.beginRow(p, o)
 	if f.buf[p] != '{' {
@@ -71,7 +69,6 @@ func (f *jsonTemplates) afterRow(p int) (next int, closed, ok bool) {
 	return next, closed, err == nil
 }
 
-// valueStart is where the value of an entry begins that the kernel is at.
 func valueStart(r *fast.Row) int { return r.P - entryOf(r.Entry).valuePrefix }
 
 func (f *jsonTemplates) plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool) {
@@ -119,7 +116,7 @@ func deferredValue(value []byte) bool {
 	return value[0] == '{' && bytes.HasPrefix(value[scan.JSONSpace(value, 1):], []byte(`"__deferred"`))
 }
 
-// jsonTemplate makes a template of a value: what its strings hold are holes, all else is to be there again.
+// jsonTemplate makes a template of a value in which the texts of strings may vary.
 func jsonTemplate(t *fast.Template, value []byte) {
 	t.Reset()
 	for i := 0; i < len(value); {
@@ -161,7 +158,7 @@ func (f *jsonTemplates) structure(r *fast.Row) bool {
 	return f.endStructure(r, p, o, ok)
 }
 
-// object reads the structure at p, and others after it where the kernel goes on, and writes them at o.
+// object decodes the struct at p, and the ones after it where the kernel continues, and writes them at o.
 func (f *jsonTemplates) object(p, o int) (next, end int, ok bool) {
 	if p >= len(f.buf) || f.buf[p] != '{' || deferredValue(f.buf[p:]) || f.depth < 0 {
 		return p, o, false
@@ -175,7 +172,7 @@ func (f *jsonTemplates) object(p, o int) (next, end int, ok bool) {
 	return next, end, end >= 0
 }
 
-// array reads the items of an expanded feed that has no further pages.
+// array decodes the items of an expanded feed without further pages.
 func (f *jsonTemplates) array(p, o int) (next, end int, ok bool) {
 	b, i := f.buf, p
 	if p >= len(b) {
@@ -215,7 +212,7 @@ func (f *jsonTemplates) array(p, o int) (next, end int, ok bool) {
 	return i, o, true
 }
 
-// results finds the items of a feed; p is after its bracket.
+// results finds the items of a feed; p is after its opening bracket.
 func (f *jsonTemplates) results(p int) (int, bool) {
 	b := f.buf
 	i, closed, err := scan.JSONFirst(b, p, '}')
@@ -237,7 +234,7 @@ func (f *jsonTemplates) results(p int) (int, bool) {
 	return 0, false
 }
 
-// tail passes what stands after the items of a feed; a further page is for the plain parser.
+// tail skips the members after the items of a feed. It fails for a next link.
 func (f *jsonTemplates) tail(p int) (int, bool) {
 	b := f.buf
 	i, closed, err := scan.JSONNext(b, p, '}')
@@ -256,14 +253,12 @@ func (f *jsonTemplates) tail(p int) (int, bool) {
 	return i, err == nil
 }
 
-// learnRow learns from a row that the plain parser has read.
 func (f *jsonTemplates) learnRow(row []byte) {
 	if f.canSample() {
 		f.learn(row, textRange{0, len(row)})
 	}
 }
 
-// learn learns from an object that is well formed.
 func (f *jsonTemplates) learn(b []byte, object textRange) {
 	before, from := &f.head, object.start
 	i, closed, _ := scan.JSONFirst(b, from+1, '}')
@@ -288,7 +283,6 @@ func (f *jsonTemplates) learn(b []byte, object textRange) {
 	}
 }
 
-// learnInside learns from the structures in a value.
 func (f *jsonTemplates) learnInside(b []byte, value textRange, shape ColumnKind) {
 	r := jsonReader{d: f.d, row: b}
 	switch {
@@ -311,8 +305,8 @@ func (f *jsonTemplates) learnInside(b []byte, value textRange, shape ColumnKind)
 	}
 }
 
-// entryFor finds the entry of a name, or makes one for a member that is no column, if it may be passed without a word;
-// nil: there is none. first is the first byte of the member's value.
+// entryFor returns the entry of a name. For a name that is no column it adds one if the member may be skipped without a
+// report; first is the first byte of its value.
 func (f *jsonTemplates) entryFor(name []byte, first byte) *entry {
 	e := f.names[string(name)]
 	switch {
@@ -332,8 +326,8 @@ func (f *jsonTemplates) entryFor(name []byte, first byte) *entry {
 	return nil
 }
 
-// learn remembers what stands before a member's value and after it. Of a value that is not as usual it remembers only
-// where it begins, if nothing better is known.
+// learn remembers the text before and after a member's value. Of an unusual value it remembers only where it begins, if
+// nothing better is known.
 func (e *entry) learn(before, value []byte) {
 	open := append([]byte{','}, before[1:]...)
 	if e.kind != fast.Skip {
@@ -355,8 +349,8 @@ func (e *entry) learn(before, value []byte) {
 	}
 }
 
-// kindOf is how a value is read, as it is written: how much of it is the same in all values like it, and what stands
-// after the rest.
+// kindOf returns how to read a value in this form, the length of the prefix that all such values share, and the text
+// after the value.
 func (e *entry) kindOf(value []byte) (kind, inside int, end []byte) {
 	quoted := value[0] == '"'
 	switch {

@@ -8,62 +8,60 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// atomTemplates reads entries that are like those before them. An entry is what stands in front of its properties,
-// templates with expanded entries between them; the properties; what stands after them, a template.
+// atomTemplates decodes Atom entries from learned templates: the text before an entry's properties, with expanded
+// entries inside; the properties; the text after them.
 type atomTemplates struct {
 	templateDecoder
 	d      *Atom
 	reader atomReader
 
-	// heads and tails are the templates learned lately. fronts and backs are those of the feed around the entries, for
-	// expanded ones.
+	// heads and tails are the latest templates. feedPrefixes and feedSuffixes surround the entries of an expanded feed.
 	heads                      [][]headPart
 	tails                      []*fast.Template
 	feedPrefixes, feedSuffixes []*fast.Template
-	// key is the namespaces around the entries for which all was learned; generation counts how often all was
-	// forgotten.
+	// key identifies the namespaces around the entries, for which the templates are valid. generation counts resets.
 	key        []byte
 	generation int
-	// namespaces are the namespaces in force at the properties, inside; closing is the name of the element around the
+	// namespaces are in force at the properties, in scope propertiesScope. closingName is the element around the
 	// properties, data their prefix.
 	namespaces        namespaceStack
 	propertiesScope   int
 	closingName, data []byte
 
-	// path is that of the structure read, "" or ending in a slash; depth is how deep its properties may nest.
+	// path of the struct in the row: empty or ending in a slash. depth limits the nesting of its properties.
 	path  string
 	depth int
-	// root reads rows; inner read the structures inside, by column.
+	// root decodes rows; inner decode the structs inside, by column.
 	root  *atomTemplates
 	inner []*atomTemplates
 }
 
-// headPart is a part of what stands in front of an entry's properties. After it comes the expanded value of a column,
-// or with -1 the properties.
+// headPart is a part of the text before an entry's properties. The expanded value of a column follows it, or the
+// properties if column is -1.
 type headPart struct {
 	template *fast.Template
 	column   int
-	// generation of the column's reader when the part was learned: it may have forgotten since.
+	// generation of the column's decoder when the part was learned.
 	generation int
 }
 
-// maxTemplates is how many forms of entries are known at a time.
+// maxTemplates limits how many forms of an entry are kept.
 const maxTemplates = 3
 
 func newAtomTemplates(d *Atom) *atomTemplates {
-	// an entry, its content and the properties are around a property
+	// entry, content and properties surround a property
 	f := &atomTemplates{d: d, depth: maxDepth - 3}
 	f.root = f
 	f.reset(d.layout)
 	return f
 }
 
-// reset drops all that was learned.
+// reset drops all templates.
 func (f *atomTemplates) reset(l *RowSchema) {
 	f.init(f, l, 1)
 	for i := range l.Columns {
 		if len(l.Columns[i].steps) > 0 {
-			// what is not among the properties may be elsewhere in the entry: for the plain parser
+			// What is missing in the properties may be elsewhere in the entry, where only the plain parser looks.
 			f.optionals[i] = 0
 		}
 	}
@@ -73,7 +71,7 @@ func (f *atomTemplates) reset(l *RowSchema) {
 	f.generation++
 }
 
-// structDecoder returns the lane of the structures in a column.
+// structDecoder returns the decoder of the structs in a column.
 func (f *atomTemplates) structDecoder(column int) *atomTemplates {
 	if f.inner[column] == nil {
 		c := &f.l.Columns[column]
@@ -88,7 +86,8 @@ func (f *atomTemplates) structDecoder(column int) *atomTemplates {
 	return f.inner[column]
 }
 
-// bind takes the namespaces around the entries of a page, or of a feed inside an entry.
+// bind sets the namespaces around the entries of a page or of an expanded feed. Templates of other namespaces are
+// dropped.
 func (f *atomTemplates) bind(s *namespaceStack, scope int) {
 	var key []byte
 	for k := scope; k > 0; k = s.all[k].outer {
@@ -104,7 +103,7 @@ func (f *atomTemplates) afterRow(p int) (next int, closed, ok bool) {
 	return scan.XMLSpace(f.buf, p), false, true
 }
 
-// setRowTemplates has the kernel go from entry to entry where nothing is expanded in front of the properties.
+// setRowTemplates lets the kernel continue from entry to entry if nothing is expanded before the properties.
 func (f *atomTemplates) setRowTemplates() {
 	f.end.Skip, f.templateDecoder.head.Skip = nil, nil
 	if len(f.heads) > 0 && len(f.heads[0]) == 1 {
@@ -113,8 +112,8 @@ func (f *atomTemplates) setRowTemplates() {
 	}
 }
 
-// matchAny returns the length of what the first of the templates to match matches; where none does, it is as the result
-// of [fast.Template.Match] for the one that went furthest.
+// matchAny returns the length of the first match. If none matches, it returns the result of [fast.Template.Match] for
+// the template that got furthest.
 func matchAny(templates []*fast.Template, in unsafe.Pointer, p int) int {
 	furthest := 0
 	for i, t := range templates {
@@ -130,8 +129,6 @@ func matchAny(templates []*fast.Template, in unsafe.Pointer, p int) int {
 	return furthest
 }
 
-// read reads the entry at p and writes its columns at o. It returns the place after it; false: the plain parser must
-// read it.
 func (f *atomTemplates) read(p, o int) (int, bool) {
 	for i := range f.heads {
 		r := f.beginRow(p, o)
@@ -149,7 +146,6 @@ func (f *atomTemplates) read(p, o int) (int, bool) {
 	return 0, false
 }
 
-// head reads what stands in front of the properties.
 func (f *atomTemplates) head(r *fast.Row, parts []headPart) bool {
 	for _, part := range parts {
 		n := part.template.Match(unsafe.Add(r.In, r.P))
@@ -167,7 +163,6 @@ func (f *atomTemplates) head(r *fast.Row, parts []headPart) bool {
 	return true
 }
 
-// structure reads a complex value.
 func (f *atomTemplates) structure(r *fast.Row) bool {
 	e := entryOf(r.Entry)
 	if e.c.Kind != Complex {
@@ -187,7 +182,7 @@ func (f *atomTemplates) structure(r *fast.Row) bool {
 	return f.endStructure(r, x.row.P, end, ok && end >= 0)
 }
 
-// expanded reads what is inside m:inline.
+// expanded decodes the content of m:inline.
 func (f *atomTemplates) expanded(r *fast.Row, column int) bool {
 	e := &f.entries[column]
 	r.Entry = &e.Entry
@@ -207,7 +202,6 @@ func (f *atomTemplates) expanded(r *fast.Row, column int) bool {
 	return f.endStructure(r, p, o, ok)
 }
 
-// entry reads the expanded entry at p.
 func (f *atomTemplates) entry(p, o int) (next, end int, ok bool) {
 	f.reserve(p, o)
 	if next, ok = f.read(p, o); !ok {
@@ -218,7 +212,6 @@ func (f *atomTemplates) entry(p, o int) (next, end int, ok bool) {
 	return scan.XMLSpace(f.buf, next), end, end >= 0
 }
 
-// feed reads the expanded feed at p.
 func (f *atomTemplates) feed(p, o int) (next, end int, ok bool) {
 	in := unsafe.Pointer(unsafe.SliceData(f.buf))
 	n := matchAny(f.feedPrefixes, in, p)
@@ -283,8 +276,7 @@ func (f *atomTemplates) memberEnd(r *fast.Row, t *fast.Template) (end int) {
 	return end
 }
 
-// attributes looks at a property's attributes: null says that it has m:null, plain that none of them changes what the
-// names mean.
+// attributes reports whether a property has m:null, and whether none of its attributes changes a namespace.
 func attributes(b []byte, t scan.XMLTag, meta []byte) (null, plain bool) {
 	for i := t.NameEnd; ; {
 		a, next, err := scan.XMLAttributeAt(b, i)
@@ -308,8 +300,8 @@ func attributes(b []byte, t scan.XMLTag, meta []byte) (null, plain bool) {
 	}
 }
 
-// entryFor finds the entry of an element of the namespace of properties, or makes one; nil: it is not one of it, or the
-// plain parser is to report it.
+// entryFor returns the entry of an element. It returns nil for an element outside of the properties' namespace, and for
+// one that the plain parser must report.
 func (f *atomTemplates) entryFor(name []byte) *entry {
 	if e := f.names[string(name)]; e != nil {
 		return e
@@ -330,7 +322,6 @@ func (f *atomTemplates) entryFor(name []byte) *entry {
 	return f.newSkip(name, true)
 }
 
-// learnRow learns from an entry that the plain parser has read, and the namespaces around it.
 func (f *atomTemplates) learnRow(text []byte, around *namespaceStack, outer int) {
 	if f.canSample() {
 		f.learn(text, around, outer)
@@ -366,7 +357,7 @@ func (f *atomTemplates) learn(text []byte, around *namespaceStack, outer int) {
 		return
 	}
 	if f.data != nil && (!bytes.Equal(data, f.data) || !bytes.Equal(name, f.closingName)) {
-		// the names mean something else: the next entry like this one is learned
+		// The prefixes changed: learn from the next such entry.
 		taken, learned := f.decoded, f.samples
 		f.reset(f.l)
 		f.decoded, f.samples = taken, learned
@@ -382,7 +373,6 @@ func (f *atomTemplates) learn(text []byte, around *namespaceStack, outer int) {
 	f.setRowTemplates()
 }
 
-// learnProperties learns from the properties in an element.
 func (f *atomTemplates) learnProperties(text []byte, e element, meta []byte) {
 	before, from := &f.templateDecoder.head, e.tag.End
 	children := content(text, e.tag, e.end)
@@ -425,8 +415,8 @@ func (e *entry) learnElement(text []byte, from int, c element, null bool) {
 	}
 }
 
-// learnExpanded learns what is in front of an entry's properties, and the expanded entries there; false: it is not for
-// the fast path.
+// learnExpanded learns the text before an entry's properties and the expanded entries in it. It returns false for
+// entries that the plain parser must decode.
 func (f *atomTemplates) learnExpanded(s *namespaceStack, text []byte, e element, scope int,
 	properties element) ([]headPart, bool) {
 	var parts []headPart
@@ -464,7 +454,7 @@ func (f *atomTemplates) learnExpanded(s *namespaceStack, text []byte, e element,
 			f.structDecoder(column).generation})
 		from = end
 	}
-	// a second place for properties is for the plain parser
+	// Only the plain parser handles a second place for properties.
 	if found > 1 || bytes.Count(text[properties.end:], text[properties.tag.Start:properties.tag.NameEnd]) > 0 ||
 		bytes.Count(text[from:properties.tag.End], text[properties.tag.Start:properties.tag.NameEnd]) > 1 {
 		return nil, false
@@ -472,7 +462,7 @@ func (f *atomTemplates) learnExpanded(s *namespaceStack, text []byte, e element,
 	return append(parts, headPart{newTemplate(text[from:properties.tag.End]), -1, 0}), true
 }
 
-// inline finds the expanded value of a column in a link; column -1: there is none.
+// inline finds the expanded value of a column in a link. column is -1 if there is none.
 func (f *atomTemplates) inline(s *namespaceStack, text []byte, link element, scope int) (column int, inline element,
 	inside int,
 	several bool) {
@@ -492,14 +482,13 @@ func (f *atomTemplates) inline(s *namespaceStack, text []byte, link element, sco
 	return
 }
 
-// related is the column of expanded entities that a link is about.
+// related returns the navigation column that a link belongs to.
 func (f *atomTemplates) related(text []byte, link scan.XMLTag) (column int, ok bool) {
 	rel := relation(text, link)
 	k, ok := f.l.names[string(rel[bytes.LastIndexByte(rel, '/')+1:])]
 	return k, ok && (f.l.Columns[k].Kind == NavigationToOne || f.l.Columns[k].Kind == NavigationToMany)
 }
 
-// learnInline learns from expanded entries.
 func (f *atomTemplates) learnInline(s *namespaceStack, text []byte, inline element, scope int, shape ColumnKind) bool {
 	children := content(text, inline.tag, inline.end)
 	only, ok := children.next()
@@ -521,7 +510,6 @@ func (f *atomTemplates) learnInline(s *namespaceStack, text []byte, inline eleme
 	return f.learnFeed(s, text, inline, only, inside)
 }
 
-// learnFeed learns from an expanded feed: what is in front of its entries, the entries, what is after them.
 func (f *atomTemplates) learnFeed(s *namespaceStack, text []byte, inline, feed element, scope int) bool {
 	front, back := contentEnd(text, feed.tag, feed.end), 0
 	back = front
@@ -548,7 +536,7 @@ func (f *atomTemplates) learnFeed(s *namespaceStack, text []byte, inline, feed e
 	return true
 }
 
-// findProperties finds m:properties, which must not be empty, inside an entry or its content.
+// findProperties finds m:properties inside an entry or its content. It fails for an empty element.
 func findProperties(s *namespaceStack, text []byte, e element, scope int) (element, int, bool) {
 	children := content(text, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
@@ -566,7 +554,7 @@ func findProperties(s *namespaceStack, text []byte, e element, scope int) (eleme
 	return element{}, 0, false
 }
 
-// prefix returns the only prefix bound to a namespace; nil: there is none, or more than one.
+// prefix returns the only prefix bound to a namespace, or nil if there is none or several.
 func (s *namespaceStack) prefix(ns namespace, scope int) []byte {
 	var found []byte
 	for k := scope; k > 0; k = s.all[k].outer {
@@ -583,7 +571,7 @@ func (s *namespaceStack) prefix(ns namespace, scope int) []byte {
 	return found
 }
 
-// addTemplate makes a template of a text and puts it in front.
+// addTemplate puts a template of the text in front, unless one matches it.
 func addTemplate(all []*fast.Template, text []byte) []*fast.Template {
 	padded := append(bytes.Clone(text), make([]byte, fast.Padding)...)
 	for _, t := range all {
@@ -601,8 +589,8 @@ func newTemplate(text []byte) *fast.Template {
 	return t
 }
 
-// atomTemplate makes a template of markup in which nothing is looked at: texts and the values of attributes are holes,
-// but for white space and declarations of namespaces.
+// atomTemplate makes a template of markup in which texts and attribute values may vary, except white space and
+// namespace declarations.
 func atomTemplate(t *fast.Template, text []byte) {
 	opened := false
 	for i := 0; i < len(text); {
@@ -621,7 +609,7 @@ func atomTemplate(t *fast.Template, text []byte) {
 		}
 		tag, err := scan.XMLTagAt(text, i)
 		if err != nil {
-			// the rest begins or ends inside an element
+			// the rest begins or ends inside of an element
 			t.Text(text[i:]...)
 			break
 		}

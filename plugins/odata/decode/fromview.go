@@ -7,10 +7,10 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-// NewRowSchema is the layout of a view, whose rows are those of [edm.Model.ReadSchema] and [edm.Model.KeySchema] under
-// the same options; what is hidden in the view's root is after the visible columns. The caller sets the schemas' ids.
+// NewRowSchema returns the schema of a view, whose rows match [edm.Model.ReadSchema] and [edm.Model.KeySchema] under
+// the same options. The properties hidden in the view's root follow the value columns. The caller sets the schema IDs.
 func NewRowSchema(m *edm.Model, v *edm.View, o edm.Options) (*RowSchema, error) {
-	// The schema bounds what the layout comes to.
+	// The schema limits the size of the result.
 	if _, err := m.ReadSchema(v, o); err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func viewSchema(m *edm.Model, v *edm.View, o edm.Options, depth int) (*RowSchema
 	return l, nil
 }
 
-// structureSchema is the layout of the properties that are wanted, nil: all.
+// structureSchema describes the wanted properties. If wanted is nil, it describes all.
 func structureSchema(m *edm.Model, s *edm.StructuredType, wanted func(name string) bool, o edm.Options,
 	depth int) (*RowSchema,
 	error) {
@@ -122,14 +122,13 @@ func structureSchema(m *edm.Model, s *edm.StructuredType, wanted func(name strin
 	return l, nil
 }
 
-// setDecimal says how a decimal is written.
 func setDecimal(c *Column, p *edm.Property, o edm.Options) {
 	if p.Type.Primitive != edm.Decimal {
 		return
 	}
 	c.Scale, c.Precision, c.Rounding = o.DecimalScale(p), max(p.Precision, 0), o.Rounding
 	if p.Scale < 0 && c.Scale > 0 {
-		// The point moves: the digits that the facet allows say nothing of those at the fallback's scale.
+		// At the fallback scale, the precision facet no longer limits the digits before the point.
 		c.Precision = 0
 	}
 	switch {

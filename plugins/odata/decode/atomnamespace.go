@@ -6,14 +6,14 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// namespace is a namespace, as far as feeds know it.
+// namespace classifies a namespace URI.
 type namespace uint8
 
 const (
 	noNamespace namespace = iota
 	otherNamespace
 	atomNamespace
-	// metadataNamespace and dataSpace are those of m: and d:.
+	// metadataNamespace is usually m:, dataNamespace d:.
 	metadataNamespace
 	dataNamespace
 )
@@ -32,8 +32,8 @@ func namespaceOf(uri []byte) namespace {
 	return otherNamespace
 }
 
-// binding is one declaration of a namespace or of xml:base, and those in force around it: a chain, so that a place in a
-// row is remembered with all that is in force there by one number. 0 is the outermost: nothing declared.
+// binding is one declaration of a namespace or of xml:base, linked to the ones around it. So one number, the scope,
+// identifies everything that is in force at a position. Scope 0 declares nothing.
 type binding struct {
 	outer     int
 	base      bool
@@ -42,12 +42,12 @@ type binding struct {
 	namespace namespace
 }
 
-// scopes holds the bindings of the page's outer elements, then those of the row being read.
+// namespaceStack holds the bindings of the page's outer elements, then the ones of the current row.
 type namespaceStack struct{ all []binding }
 
 func (s *namespaceStack) reset() { s.all = append(s.all[:0], binding{}) }
 
-// push returns the scope inside a tag.
+// push adds the bindings of a tag and returns the scope inside of it.
 func (s *namespaceStack) push(b []byte, t scan.XMLTag, outer int) int {
 	for i := t.NameEnd; ; {
 		a, next, err := scan.XMLAttributeAt(b, i)
@@ -73,7 +73,7 @@ func (s *namespaceStack) add(b binding) int {
 	return len(s.all) - 1
 }
 
-// copyBytes copies the bindings' bytes, which are those of a buffer that moves.
+// copyBytes detaches the bindings from the buffer, which moves.
 func (s *namespaceStack) copyBytes() {
 	for i := range s.all {
 		b := &s.all[i]
@@ -81,7 +81,6 @@ func (s *namespaceStack) copyBytes() {
 	}
 }
 
-// namespace of a prefix in a scope.
 func (s *namespaceStack) namespace(prefix []byte, scope int) namespace {
 	for ; scope > 0; scope = s.all[scope].outer {
 		b := &s.all[scope]
@@ -92,7 +91,6 @@ func (s *namespaceStack) namespace(prefix []byte, scope int) namespace {
 	return noNamespace
 }
 
-// base is the xml:base in a scope.
 func (s *namespaceStack) base(scope int) string {
 	for ; scope > 0; scope = s.all[scope].outer {
 		if s.all[scope].base {
@@ -103,7 +101,7 @@ func (s *namespaceStack) base(scope int) string {
 	return ""
 }
 
-// element returns namespace and local name of a tag, in the scope inside it.
+// element returns namespace and local name of a tag; inside is the scope inside of it.
 func (s *namespaceStack) element(b []byte, t scan.XMLTag, inside int) (namespace, []byte) {
 	prefix, local := scan.SplitName(t.Name)
 	return s.namespace(prefix, inside), local
@@ -139,7 +137,7 @@ func (s *namespaceStack) isNull(b []byte, t scan.XMLTag, inside int) bool {
 	}
 }
 
-// appendSelfContained appends an element with the declarations in force around it repeated.
+// appendSelfContained appends an element and repeats the declarations in force around it.
 func (s *namespaceStack) appendSelfContained(dst, element []byte, outer int) []byte {
 	t, _ := scan.XMLTagAt(element, 0)
 	dst = append(dst, element[:t.NameEnd]...)
@@ -165,7 +163,7 @@ func (s *namespaceStack) appendSelfContained(dst, element []byte, outer int) []b
 	return append(dst, element[t.NameEnd:]...)
 }
 
-// isShadowed reports whether a binding is hidden by one further in, or by the element's own.
+// isShadowed reports whether an inner binding, or one of the element itself, overrides a binding.
 func (s *namespaceStack) isShadowed(element []byte, t scan.XMLTag, inner, scope int) bool {
 	b := &s.all[scope]
 	for k := inner; k != scope; k = s.all[k].outer {
