@@ -4,15 +4,14 @@ package datetime
 
 import "github.com/culvert-project/culvert/plugins/odata/scan"
 
-// DateTime is a point in time as a service wrote it: the time on its clock, and how far that clock is from UTC.
+// DateTime is a point in time as a service wrote it: the local time and its offset from UTC.
 type DateTime struct {
-	// Wall is the time on the clock, in milliseconds since 1970 as if it were UTC. Ticks follow the milliseconds.
+	// Wall is the local time in milliseconds since 1970 as if it were UTC, Ticks the units of 100 ns after it.
 	Wall, Ticks int64
 	// Zoned reports that Offset, in minutes east of UTC, was given.
 	Zoned  bool
 	Offset int64
-	// Rounded reports that the text said another point in time, next to this one: it has digits after the ticks, or is
-	// just outside of the years 1 to 9999.
+	// Rounded reports that the text had digits after the ticks, or was just outside of the years 1 to 9999.
 	Rounded bool
 }
 
@@ -29,10 +28,10 @@ const (
 	julianMs = FirstMs - 2*MsPerDay
 )
 
-// UTC returns the moment in milliseconds since 1970.
+// UTC returns the milliseconds since 1970.
 func (m *DateTime) UTC() int64 { return m.Wall - m.Offset*msPerMinute }
 
-// Days returns the days since 1970 on the clock's own calendar.
+// Days returns the days since 1970 of the local date.
 func (m *DateTime) Days() int64 {
 	days := m.Wall / MsPerDay
 	if m.Wall%MsPerDay < 0 {
@@ -261,8 +260,8 @@ func TimeOfDay(text []byte) (ticks int64, rounded, ok bool) {
 	return ticks, rounded, ticks < MsPerDay*TicksPerMilli
 }
 
-// timeStart is where the time of a duration begins, after its T; 0: it has none, or years, months or days in front
-// that are not 0.
+// timeStart returns where the time of a duration begins, after its T. Zero means that it has none, or nonzero years,
+// months or days.
 func timeStart(text []byte) int {
 	if len(text) < 2 || text[0] != 'P' {
 		return 0

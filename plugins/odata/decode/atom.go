@@ -54,7 +54,7 @@ func (d *Atom) Reset() {
 }
 
 func (d *Atom) nestedDecoder() *stream {
-	child := newPlainAtom(d.layout)
+	child := newPlainAtom(d.schema)
 	child.collect = true
 	return &child.stream
 }

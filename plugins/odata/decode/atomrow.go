@@ -80,7 +80,7 @@ type atomReader struct {
 }
 
 func (r *atomReader) decode(out *Output, entry bool) *conversionError {
-	d, l := r.d, r.d.layout
+	d, l := r.d, r.d.schema
 	d.namespaces.all = d.namespaces.all[:d.rowBindings]
 	d.spans = d.spans[:0]
 	r.ready(0, l, "")

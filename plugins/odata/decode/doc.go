@@ -17,6 +17,6 @@
 //   - templates.go: the fast path; templatesjson.go, templatesatom.go: how it learns from each format.
 //
 // Invariants: the fast path returns exactly what the plain parser would return, in pieces of any size, and a row counts
-// only after the text behind it was validated. Row indexes count everything in the page from 0 without a gap. Regular
+// only after the text that follows it was validated. Row indexes count everything in the page from 0 without a gap. Regular
 // rows allocate nothing.
 package decode

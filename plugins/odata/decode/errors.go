@@ -50,7 +50,7 @@ type conversionError struct {
 	// path of the property from the row, `Address/Street`.
 	path            string
 	expected, found string
-	// hint says which setting would accept the value; may be empty.
+	// hint names the setting that would accept the value; may be empty.
 	hint string
 }
 

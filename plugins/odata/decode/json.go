@@ -60,7 +60,7 @@ func (d *JSON) Reset() {
 }
 
 func (d *JSON) nestedDecoder() *stream {
-	child := newPlainJSON(d.layout)
+	child := newPlainJSON(d.schema)
 	child.collect = true
 	return &child.stream
 }
@@ -184,8 +184,8 @@ func (d *JSON) findRows(start int, out *Output) *scan.Error {
 			return &scan.Error{At: i, Expected: "rows of OData v2", Found: other +
 				": the path is that of a service of another version"}
 		}
-		_, column := d.layout.names[string(m.name)]
-		known = known || column || d.layout.ignored[string(m.name)]
+		_, column := d.schema.names[string(m.name)]
+		known = known || column || d.schema.ignored[string(m.name)]
 		if d.state == jsonRoot && m.is("d") || m.is("results") {
 			if d.enter(m) {
 				d.failure += failure
@@ -271,7 +271,7 @@ func (d *JSON) enter(m jsonMember) bool {
 
 // decodeObject handles a complete object without an array of rows: an entity, or the name of a function around one.
 func (d *JSON) decodeObject(start, end int, only jsonMember, count int, out *Output) *scan.Error {
-	b, l := d.buf, d.layout
+	b, l := d.buf, d.schema
 	if count == 0 {
 		return &scan.Error{At: start, Expected: "rows", Found: "an object without properties"}
 	}

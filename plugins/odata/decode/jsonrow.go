@@ -45,7 +45,7 @@ func (r *jsonReader) decode(out *Output) *conversionError {
 	if r.tombstone(out) {
 		return nil
 	}
-	l := r.d.layout
+	l := r.d.schema
 	r.d.spans = r.d.spans[:0]
 	lv := r.d.level(0, l)
 	if m := r.members(l, textRange{0, len(r.row)}, lv); m != nil {

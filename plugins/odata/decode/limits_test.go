@@ -15,7 +15,7 @@ const (
 	entryBack  = `</m:properties></content></entry>`
 )
 
-func TestRowsOverTheLimitAreRefused(t *testing.T) {
+func TestRejectsRowsOverTheLimit(t *testing.T) {
 	l := parseLayout(t, "ID Edm.Int32 key\nText Edm.String?")
 	long := strings.Repeat("x", 2*maxRow)
 	for _, c := range []struct {
@@ -52,7 +52,7 @@ func TestSmallPiecesAreNotQuadratic(t *testing.T) {
 	}
 }
 
-func TestMisuseIsRefused(t *testing.T) {
+func TestRejectsMisuse(t *testing.T) {
 	l := parseLayout(t, "ID Edm.Int32")
 	d := NewJSON(l)
 	out := &Output{}
@@ -87,9 +87,9 @@ func TestLocalTimes(t *testing.T) {
 	}
 }
 
-// A service that fails amid an answer says so in it, with a status of success: the page fails, and no value that was
+// A service that fails during a response reports it in the page, with a status of success: the page fails, and no value that was
 // left out for it passes for null.
-func TestErrorsAmidRows(t *testing.T) {
+func TestErrorBetweenRowsFailsPage(t *testing.T) {
 	l := parseLayout(t, "ID Edm.Int32 key\nName Edm.String?")
 	const failed = `<m:error><m:code>X/1</m:code><m:message>dump</m:message></m:error>`
 	entry := func(inside string) string {
@@ -117,7 +117,7 @@ func TestErrorsAmidRows(t *testing.T) {
 	}
 }
 
-// What an expanded feed and a page say of themselves is read however it is written.
+// The metadata of expanded feeds and pages is read in every notation.
 func TestOddFeedsInJSON(t *testing.T) {
 	l := parseLayout(t, "ID Edm.Int32 key\nItems many {\n  N Edm.Int32\n}")
 	for doc, want := range map[string]struct {

@@ -73,7 +73,7 @@ type Column struct {
 	steps []string
 }
 
-// ErrorHints say what to do about values that a column cannot hold: a Decimal outside of the scale, the precision or
+// ErrorHints are recommendations for values that a column cannot hold: a Decimal outside of the scale, the precision or
 // the range of its mapped type, a null, a link instead of an expanded entity, a duration that is no time of day.
 type ErrorHints struct{ Scale, Precision, Range, Null, Inline, Time string }
 
@@ -121,13 +121,13 @@ func (l *RowSchema) Init() error {
 			continue
 		}
 		if _, duplicate := l.names[c.Name]; duplicate {
-			return errors.New("layout " + l.Name + ": column " + c.Name + " is there twice")
+			return errors.New("row schema " + l.Name + ": duplicate column " + c.Name)
 		}
 		l.names[c.Name] = i
 	}
 	for _, i := range l.Keys {
 		if l.Columns[i].Kind != Primitive {
-			return errors.New("layout " + l.Name + ": key column " + l.Columns[i].Name + " is not primitive")
+			return errors.New("row schema " + l.Name + ": key column " + l.Columns[i].Name + " is not primitive")
 		}
 	}
 	return nil

@@ -12,7 +12,7 @@ import (
 // more. A long tail must grow by a quarter first, so that small pieces do not take quadratic time.
 type stream struct {
 	format format
-	layout *RowSchema
+	schema *RowSchema
 
 	buf []byte
 	// buf is read up to pos; it starts at byte base of the page.
@@ -68,7 +68,7 @@ const (
 )
 
 func (s *stream) init(f format, l *RowSchema) {
-	s.format, s.layout, s.page, s.unknown = f, l, Page{Count: -1}, map[string]bool{}
+	s.format, s.schema, s.page, s.unknown = f, l, Page{Count: -1}, map[string]bool{}
 }
 
 func (s *stream) reset() {
@@ -90,7 +90,7 @@ func (s *stream) Feed(tag string, piece []byte, last bool, out *Output) error {
 	err := s.process(tag, piece, last, out)
 	out.Page = s.page
 	if err == nil && s.failure != "" {
-		err = s.misuse("rows", "an error amid them: "+s.failure)
+		err = s.misuse("rows", "an error among them: "+s.failure)
 		err.Failed = true
 	}
 	if err != nil {
@@ -144,7 +144,7 @@ func (s *stream) addRow(text []byte, at int64, start int, h nestedNextLink, tomb
 	}
 	s.nestedPages.waiting = false
 	if m == nil && !tombstone {
-		m = finishRow(out, s.layout, s.page.Rows, start, s.spans)
+		m = finishRow(out, s.schema, s.page.Rows, start, s.spans)
 	}
 	if m != nil {
 		out.Data = out.Data[:start]

@@ -26,7 +26,7 @@ type templateDecoder struct {
 	format  templateFormat
 	l       *RowSchema
 	entries []entry
-	// head precedes the first entry; end stands for the end of the row.
+	// head precedes the first entry; end matches the end of the row.
 	head, end entry
 	// names are the entries by name, table the same for the kernel. skips counts those that are not columns.
 	names map[string]*entry

@@ -467,7 +467,7 @@ func TestFastPathForgetsOtherNamespaces(t *testing.T) {
 }
 
 // Rows that are like those before them are not for the plain parser, nor are those after an odd one.
-func TestFastPathIsTaken(t *testing.T) {
+func TestUsesFastPath(t *testing.T) {
 	l := parseLayout(t, oddLayout)
 	const rows = 50
 	many := func(row, odd, between string) string {

@@ -52,7 +52,7 @@ func newAtomTemplates(d *Atom) *atomTemplates {
 	// entry, content and properties surround a property
 	f := &atomTemplates{d: d, depth: maxDepth - 3}
 	f.root = f
-	f.reset(d.layout)
+	f.reset(d.schema)
 	return f
 }
 

@@ -21,7 +21,7 @@ type jsonTemplates struct {
 }
 
 func newJSONTemplates(d *JSON) *jsonTemplates {
-	f := newJSONStructure(d, d.layout, maxDepth-1)
+	f := newJSONStructure(d, d.schema, maxDepth-1)
 	f.root = f
 	return f
 }

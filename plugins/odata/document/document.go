@@ -1,5 +1,5 @@
-// Package document reads an entity or a feed whole, in verbose JSON or Atom, into the tree of the JSON. Pages of rows
-// are read by package decode, which streams.
+// Package document reads an entity or a feed as a whole, in verbose JSON or Atom, into a JSON tree. Package decode
+// reads pages of rows instead, and streams.
 package document
 
 import (
@@ -59,19 +59,19 @@ func Items(v jsontext.Value) (items []jsontext.Value, ok bool) {
 	return v.Items, v.Kind == jsontext.Array
 }
 
-// MaxEntries bounds how many entries the feeds of a document in Atom may have in all.
+// MaxEntries limits the entries of all feeds of an Atom document.
 const MaxEntries = 10_000
 
-// ErrTooMany is the error of a document with more than [MaxEntries].
+// ErrTooMany reports a document with more than [MaxEntries].
 var ErrTooMany = errors.New("expected at most " + strconv.Itoa(MaxEntries) + " entries, found more")
 
-// atom reads elements whose start tags were read, each to its end. entries counts those of feeds.
+// atom reads elements after their start tags, each to its end. entries counts the entries of feeds.
 type atom struct {
 	*markup.Reader
 	entries *int
 }
 
-// eachChild calls do for each element inside of one; do reads it to its end.
+// eachChild calls do for each child element; do reads it to its end.
 func (a atom) eachChild(do func() error) error {
 	for {
 		kind, err := a.Next()

@@ -15,17 +15,16 @@ const (
 	oasis     = "docs.oasis-open.org"
 )
 
-// Error is a $metadata document that can't be used.
+// Error reports a $metadata document that cannot be used.
 type Error struct{ Text string }
 
 func (e *Error) Error() string { return e.Text }
 
-// Parse reads a $metadata document. It goes by local names, because every EDM namespace from 2006/04 on is in use, and
-// skips what it doesn't know: services carry annotations of OData v4 and extensions of their own. Types that aren't
-// there, dangling ends of associations and the like fail only what needs them.
+// Parse reads a $metadata document. It matches local names, because every EDM namespace from 2006/04 on is in use, and
+// skips unknown elements, such as OData v4 annotations. Missing types and incomplete associations fail only what needs
+// them.
 //
-// The document must not be changed while the model is in use. The model is smaller, and has no part of it, but for
-// types that nobody has asked for.
+// The document must not be changed while the model is in use, because types are parsed on demand.
 func Parse(document []byte) (*Model, error) {
 	// A copy of 40 MB more would not fit into a guest's memory.
 	p := parser{Reader: markup.NewReaderNoCopy(document), model: &Model{}}
@@ -64,8 +63,7 @@ type parser struct {
 	newer     bool
 }
 
-// children calls visit at the Open of each child of the element whose Open was just read; visit reads the child to its
-// Close.
+// children calls visit at the Open of each child of the current element. visit must read up to the child's Close.
 func (p *parser) children(visit func() error) error {
 	for {
 		kind, err := p.Next()
@@ -135,7 +133,7 @@ func (p *parser) sap(local string) string {
 	return strings.Clone(v)
 }
 
-// permitted is an annotation of SAP that is true where it isn't given.
+// permitted reads an annotation of SAP that defaults to true.
 func (p *parser) permitted(local string) bool { return p.sap(local) != "false" }
 
 func (p *parser) structure() error {
@@ -150,7 +148,7 @@ func (p *parser) structure() error {
 	return p.Skip()
 }
 
-// complete reads what a type holds, and adds what it inherits. The document was found to be well-formed before.
+// complete parses the content of a type, which is known to be well-formed, and adds what it inherits.
 func (m *Model) complete(s *StructuredType) {
 	p := parser{Reader: s.rest, model: m}
 	s.rest = nil
@@ -197,8 +195,8 @@ type sourced struct {
 	FeedMapping
 }
 
-// places reads the customized feed places that a type declares for its properties: m:FC_TargetPath with
-// m:FC_SourcePath, the second and later ones numbered (m:FC_TargetPath_1).
+// places reads the feed mappings that a type declares for its properties: m:FC_TargetPath with m:FC_SourcePath, the
+// second and later ones numbered (m:FC_TargetPath_1).
 func (p *parser) places() []sourced {
 	var all []sourced
 	for i := range p.Attributes {
@@ -237,7 +235,7 @@ func (p *parser) property() (Property, error) {
 	return x, p.Skip()
 }
 
-// facet is a number, -1 where it isn't given or has no limit (MaxLength="Max").
+// facet reads a number, -1 if it is missing or unlimited (MaxLength="Max").
 func (p *parser) facet(local string) int {
 	n, err := strconv.Atoi(p.value(local))
 	if err != nil || n < 0 {
@@ -307,7 +305,7 @@ func (p *parser) function() error {
 	})
 }
 
-// resolve replaces aliases, and finds types that inherit from themselves.
+// resolve replaces aliases and rejects types that inherit from themselves.
 func (m *Model) resolve() error {
 	for _, s := range m.Structures {
 		s.Base = m.qualified(s.Base)
@@ -341,7 +339,6 @@ func (m *Model) resolve() error {
 	return nil
 }
 
-// target finds where a navigation property leads.
 func (m *Model) target(n *Navigation) {
 	a := m.byAssociation[m.qualified(n.relationship)]
 	if a == nil {
@@ -373,7 +370,6 @@ func (m *Model) typeOf(t Type) Type {
 	return t
 }
 
-// qualified replaces an alias in front of a name by its namespace.
 func (m *Model) qualified(name string) string {
 	i := strings.LastIndexByte(name, '.')
 	if i < 0 {

@@ -100,8 +100,8 @@ func TestDecimals(t *testing.T) {
 	}
 }
 
-// TestPackKeepsWhatIsGoneBy packs a property whose every sign differs from the default.
-func TestPackKeepsWhatIsGoneBy(t *testing.T) {
+// TestPackKeepsUsedFields packs a property whose every sign differs from the default.
+func TestPackKeepsUsedFields(t *testing.T) {
 	place := edm.FeedMapping{Path: "SyndicationTitle", Namespace: "n", Keep: true}
 	s := &edm.StructuredType{Namespace: "N", Name: "T", Stream: true, Key: []string{"A"}, Properties: []edm.Property{
 		{Name: "A", Type: edm.Type{Primitive: edm.Decimal, Name: "Edm.Decimal"}, Nullable: true, Length: 1,

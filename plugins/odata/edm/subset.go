@@ -2,8 +2,8 @@ package edm
 
 import "github.com/culvert-project/culvert/sdk/go/pack"
 
-// Closure lists the structures that rows of a type need: the type, the complex types of its properties and, where
-// navigations is true, the entity types that it leads to (for nested writes), each once, the type itself first.
+// Closure lists the types that rows of a type need, each once, the type itself first: complex types of properties and,
+// if navigations is true, target entity types (for nested writes).
 func (m *Model) Closure(s *StructuredType, navigations bool) []*StructuredType {
 	list := []*StructuredType{s}
 	add := func(name string) {
@@ -33,7 +33,7 @@ func (m *Model) Closure(s *StructuredType, navigations bool) []*StructuredType {
 	return list
 }
 
-// Pack appends structures for [Unpack]: what schemas, layouts and writing need; annotations for display are left out.
+// Pack appends types for [Unpack], without annotations for display.
 func Pack(dst []byte, structures []*StructuredType) []byte {
 	dst = pack.Int(dst, len(structures))
 	for _, s := range structures {
@@ -52,7 +52,7 @@ func Pack(dst []byte, structures []*StructuredType) []byte {
 	return dst
 }
 
-// control is a property's semantics where rows go by them.
+// control returns a property's semantics if it affects rows.
 func control(p *Property) string {
 	if p.Semantics == semanticsChangeMode || p.Semantics == semanticsEntityCounter {
 		return p.Semantics
@@ -78,7 +78,7 @@ func packProperty(dst []byte, p *Property) []byte {
 	return dst
 }
 
-// Unpack reads what [Pack] wrote into a model that holds these structures; the first is the one that was asked for.
+// Unpack reads types written by [Pack] into a model.
 func Unpack(r *pack.Reader) *Model {
 	m := &Model{}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {

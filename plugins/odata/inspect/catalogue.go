@@ -11,10 +11,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxServices is how many services are listed.
 const maxServices = 10_000
 
-// listServices lists what the catalogue of an SAP system holds.
+// listServices lists the services in the catalogue of an SAP system.
 func listServices(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	v := entry.Table.Values(a.settings)
 	query, at := config.Query(v), entry.Origin(v)
@@ -46,7 +45,6 @@ func listServices(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	return wit.CommandResult{}, err
 }
 
-// hasPrefixFold reports whether a text begins with another, in any case.
 func hasPrefixFold(text, prefix string) bool {
 	return strings.HasPrefix(strings.ToLower(text), strings.ToLower(prefix))
 }

@@ -27,7 +27,7 @@ const (
 
 const commandActive = "active-subscriptions"
 
-// maxPeeked bounds the rows that are shown.
+// maxPeeked limits the rows that peek returns.
 const maxPeeked = 1000
 
 var (
@@ -37,20 +37,19 @@ var (
 		setting.Alias("entity-set"))
 )
 
-// arguments are what a command is called with.
 type arguments struct {
 	root, set, prefix, link string
 	rows                    int
 	settings                []wit.Setting // of the connector
 }
 
-// Command is a command of the source that asks a service.
+// Command is a command of the source that calls a service.
 type Command struct {
 	wit.Command
 	run func(*probe.Prober, arguments) (wit.CommandResult, error)
 }
 
-// Commands are all of them.
+// Commands lists all commands.
 var Commands = []Command{
 	{wit.Command{Name: "ping", Usage: "Fetches a service's document and metadata and says what was found.",
 		Options: []wit.ConfigKey{serviceOption}}, ping},
@@ -75,7 +74,7 @@ var Commands = []Command{
 			setting.Required(), setting.Alias("url"))}}, deleteSubscription},
 }
 
-// Run runs the command with a name; given are the connector's settings.
+// Run runs the command with this name; settings belong to the connector.
 func Run(name string, options, settings []wit.Setting, state []byte, answers []wit.Response) (wit.CommandResult,
 	error) {
 	at := slices.IndexFunc(Commands, func(c Command) bool { return c.Name == name })
@@ -112,7 +111,7 @@ func Run(name string, options, settings []wit.Setting, state []byte, answers []w
 	return probe.Run(state, answers, func(p *probe.Prober) (wit.CommandResult, error) { return command.run(p, a) })
 }
 
-// valueOf is the value of an option by one of its names, "" for none.
+// valueOf returns the value of an option by one of its names; may be empty.
 func valueOf(options []wit.Setting, names []string) string {
 	for _, o := range options {
 		if slices.Contains(names, o.Name) {
@@ -122,7 +121,6 @@ func valueOf(options []wit.Setting, names []string) string {
 	return ""
 }
 
-// ping compares the service document with the metadata.
 func ping(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	query := config.Query(entry.Table.Values(a.settings))
 	m, err := p.Metadata(a.root, query)
@@ -162,7 +160,6 @@ func number[T int | int8 | int16 | int32 | int64](n T) jsontext.Value {
 
 func jsonNumber(text string) jsontext.Value { return jsontext.Value{Kind: jsontext.Number, Text: text} }
 
-// listSets is a table of the entity sets.
 func listSets(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	m, err := p.Metadata(a.root, config.Query(entry.Table.Values(a.settings)))
 	if err != nil {
@@ -187,8 +184,7 @@ func listSets(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	return probe.Document(list), nil
 }
 
-// extractSchema answers the schemas of keys, where there are any, and values; the host shows them in the form that the
-// user wants.
+// extractSchema returns the schemas of keys, if any, and values. The host prints them in the requested form.
 func extractSchema(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	f, err := feedOf(p, a)
 	if err != nil {
@@ -202,8 +198,7 @@ func extractSchema(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	return wit.CommandResult{Schemas: &schemas}, nil
 }
 
-// feedOf is the feed of an entity set: that of the entry in the connector's file, with what it says of rows and types,
-// else of a plain one.
+// feedOf returns the feed of an entity set with the connector's settings for it, if any.
 func feedOf(p *probe.Prober, a arguments) (*feed.Feed, error) {
 	v := entry.Table.Values(a.settings)
 	m, err := p.Metadata(a.root, config.Query(v))

@@ -17,8 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// peek shows the first rows of an entity set as they will be in records: it asks for the metadata, the page, and pages
-// inside of it.
+// peek returns the first rows of an entity set as they would appear in records.
 func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	f, err := feedOf(p, a)
 	if err != nil {
@@ -74,7 +73,7 @@ func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 		member("fields", fields), member("rows", printable))), nil
 }
 
-// addRows decodes a page, or one inside of it, and adds its rows up to the most that are shown.
+// addRows decodes a page or a nested page and adds up to most rows.
 func addRows(pg *feed.Reader, tag string, body []byte, rows *jsontext.Value, most int) error {
 	f := pg.Feed
 	fail := func(err error) error {
@@ -105,7 +104,7 @@ func addRows(pg *feed.Reader, tag string, body []byte, rows *jsontext.Value, mos
 	return nil
 }
 
-// jsonValue is a value as JSON: decimals with all their digits, times as ISO 8601 has them, bytes in base64.
+// jsonValue converts a value to JSON: decimals with all digits, times in ISO 8601, bytes in base64.
 func jsonValue(nodes []wit.SchemaNode, node uint32, v any) jsontext.Value {
 	n := &nodes[node]
 	logical := ""
@@ -169,7 +168,6 @@ func jsonFloat(f float64, bits int) jsontext.Value {
 	return jsonNumber(strconv.FormatFloat(f, 'g', -1, bits))
 }
 
-// typeOf names a type in a line.
 func typeOf(nodes []wit.SchemaNode, node uint32) string {
 	n := &nodes[node]
 	name := [...]string{wit.Int8: "int8", wit.Int16: "int16", wit.Int32: "int32", wit.Int64: "int64",

@@ -15,11 +15,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// EscapedSegment is a name as a segment of a path at the listener, as the host writes it.
+// EscapedSegment encodes a name as path segment of the notification listener, as the host does.
 func EscapedSegment(name string) string { return string(uri.AppendEscaped(nil, name)) }
 
-// Subscriptions calls each for the subscriptions in a collection of a service, in its pages; resolve makes a target of
-// a link in an answer.
+// Subscriptions calls each for the subscriptions in a collection of a service, page by page. resolve turns a link into
+// a target.
 func Subscriptions(p *probe.Prober, v setting.Values, root, collection string,
 	each func(s *notify.Subscription, resolve func(link string) (string, error)) error) error {
 	what := "subscriptions of " + root
@@ -54,7 +54,6 @@ func Subscriptions(p *probe.Prober, v setting.Values, root, collection string,
 	}
 }
 
-// activeSubscriptions lists the subscriptions that the user has at a service.
 func activeSubscriptions(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	v := entry.Table.Values(a.settings)
 	m, err := p.Metadata(a.root, config.Query(v))
@@ -81,7 +80,7 @@ func activeSubscriptions(p *probe.Prober, a arguments) (wit.CommandResult, error
 	return probe.Document(list), err
 }
 
-// deleteSubscription deletes one by its URL. Nothing but subscriptions is deleted.
+// deleteSubscription deletes a subscription by its URL. It rejects other URLs.
 func deleteSubscription(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	v := entry.Table.Values(a.settings)
 	set, _, err := uri.ParsePredicate(a.link)

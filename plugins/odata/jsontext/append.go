@@ -12,7 +12,7 @@ var plain = func() (plain [256]bool) {
 	return plain
 }()
 
-// AppendString writes a string with its quotes. Bytes that are no UTF-8 become U+FFFD.
+// AppendString appends a quoted string and replaces invalid UTF-8 by U+FFFD.
 func AppendString(dst []byte, s string) []byte {
 	dst, _ = appendText(dst, s)
 	return dst
@@ -60,7 +60,7 @@ func appendText[T string | []byte](dst []byte, s T) (_ []byte, valid bool) {
 	return append(append(dst, s[from:]...), '"'), valid
 }
 
-// Append writes a value.
+// Append appends a value.
 func Append(dst []byte, v Value) []byte {
 	switch v.Kind {
 	case False:
@@ -94,10 +94,10 @@ func Append(dst []byte, v Value) []byte {
 	return append(dst, "null"...)
 }
 
-// NewString makes a string value.
+// NewString returns a string value.
 func NewString(s string) Value { return Value{Kind: String, Text: s} }
 
-// NewBool makes a boolean value.
+// NewBool returns a boolean value.
 func NewBool(b bool) Value {
 	if b {
 		return Value{Kind: True}
@@ -105,8 +105,8 @@ func NewBool(b bool) Value {
 	return Value{Kind: False}
 }
 
-// NewObject makes an object.
+// NewObject returns an object.
 func NewObject(members ...Member) Value { return Value{Kind: Object, Members: members} }
 
-// NewArray makes an array.
+// NewArray returns an array.
 func NewArray(items ...Value) Value { return Value{Kind: Array, Items: items} }

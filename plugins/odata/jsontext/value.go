@@ -41,10 +41,10 @@ type Member struct {
 	Value Value
 }
 
-// maxDepth bounds the nesting: documents come from outside.
+// maxDepth limits nesting in untrusted documents.
 const maxDepth = 1000
 
-// Parse reads one document. Bytes that are no UTF-8, and halves of surrogate pairs, become U+FFFD.
+// Parse reads one document. Invalid UTF-8 and halves of surrogate pairs become U+FFFD.
 func Parse(document []byte) (Value, error) {
 	p := parser{text: append(bytes.TrimPrefix(slices.Clip(document), []byte("\ufeff")), ' ')} // which ends a number
 	start := scan.JSONSpace(p.text, 0)
@@ -66,7 +66,7 @@ func Parse(document []byte) (Value, error) {
 
 func notJSON(err *scan.Error) error { return errors.New("JSON, " + err.Error()) }
 
-// Get follows names of members; a missing one gives a null.
+// Get descends by names of members. It returns null if one is missing.
 func (v Value) Get(names ...string) Value {
 	for _, name := range names {
 		found := Value{}

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// Kind is what Next came to.
+// Kind is a kind of token.
 type Kind uint8
 
 const (
@@ -25,21 +25,21 @@ const (
 	Open
 	// Close is an end tag.
 	Close
-	// Text is character data, entities resolved; one run may come in several pieces.
+	// Text is character data with resolved entities. One run may come in several pieces.
 	Text
 )
 
-// Attribute of an element; Space is the namespace's URI, "" for attributes without prefix.
+// Attribute of an element. Namespace is a URI, empty for attributes without prefix.
 type Attribute struct{ Namespace, Local, Value string }
 
 // Name of an element: namespace URI and local name.
 type Name struct{ Namespace, Local string }
 
-// Reader reads a document from its start. Its fields hold what the last Next came to.
+// Reader reads a document from its start. Its fields describe the current token.
 type Reader struct {
 	Name
 	Attributes []Attribute
-	// Data is the text of a Text.
+	// Data is the text of a Text token.
 	Data string
 
 	// text is the document, of which names and values are parts, and bytes the same to scan. at is how far it is read.
@@ -70,28 +70,28 @@ type Error struct {
 
 func (e *Error) Error() string { return "XML, line " + strconv.Itoa(e.Line) + ": " + e.Text }
 
-// maxDepth bounds the nesting: documents come from outside.
+// maxDepth limits nesting in untrusted documents.
 const maxDepth = 1000
 
-// NewReader reads a document in UTF-8 (a byte order mark is skipped).
+// NewReader reads a document in UTF-8 and skips a byte order mark.
 func NewReader(document []byte) *Reader { return NewReaderNoCopy(bytes.Clone(document)) }
 
-// NewReaderNoCopy is NewReader without a copy of the document, which must not be changed while names and values are in
-// use: they are parts of it.
+// NewReaderNoCopy is NewReader for a document that does not change while names and values, which are parts of it, are
+// in use.
 func NewReaderNoCopy(document []byte) *Reader {
 	document = bytes.TrimPrefix(document, []byte("\ufeff"))
 	return &Reader{text: unsafe.String(unsafe.SliceData(document), len(document)), bytes: document}
 }
 
-// Fork returns a reader that goes on from here by itself.
+// Fork returns an independent reader at the current position.
 func (r *Reader) Fork() *Reader {
 	fork := *r
 	fork.Attributes, fork.open, fork.bindings = nil, slices.Clone(r.open), slices.Clone(r.bindings)
 	return &fork
 }
 
-// Attribute returns the value of the attribute with that local name, in any namespace or none; one without a prefix
-// wins.
+// Attribute returns the value of the attribute with that local name in any namespace. One without a prefix has
+// priority.
 func (r *Reader) Attribute(local string) (string, bool) {
 	found, value := false, ""
 	for i := range r.Attributes {
@@ -125,7 +125,7 @@ func (r *Reader) Skip() error {
 	return nil
 }
 
-// Content reads the text inside the element whose Open was just read, to its end; elements inside count by their text.
+// Content reads the text of the current element to its end, child elements included.
 func (r *Reader) Content() (string, error) {
 	var all string
 	for depth := len(r.open); len(r.open) >= depth; {
@@ -140,7 +140,7 @@ func (r *Reader) Content() (string, error) {
 	return all, nil
 }
 
-// Next goes on to the next tag or text.
+// Next reads the next tag or text.
 func (r *Reader) Next() (Kind, error) {
 	if r.empty {
 		r.empty = false
@@ -185,7 +185,7 @@ func (r *Reader) finish() (Kind, error) {
 	return End, nil
 }
 
-// characters reads text up to the next tag; white space outside of the root gives End and no error.
+// characters reads text up to the next tag. White space outside of the root returns End.
 func (r *Reader) characters() (Kind, error) {
 	end := strings.IndexByte(r.text[r.at:], '<')
 	if end < 0 {
@@ -208,7 +208,6 @@ func (r *Reader) characters() (Kind, error) {
 	return Text, nil
 }
 
-// tag reads a tag with its attributes and namespaces.
 func (r *Reader) tag() (Kind, error) {
 	t, err := scan.XMLTagAt(r.bytes, r.at)
 	if err != nil {
@@ -337,7 +336,6 @@ func split(written string) (prefix, local string) {
 	return "", written
 }
 
-// syntaxError is what is wrong by the scanner.
 func (r *Reader) syntaxError(err *scan.Error) error {
 	if err == scan.ErrNeedMore {
 		return r.errorf("the document ends inside of a tag, comment or CDATA section")

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/value"
 )
 
-// rowText is a value of a row as Atom writes it.
+// rowText is a row's value in Atom's form.
 type rowText struct {
 	text string
 	null bool
@@ -28,7 +28,7 @@ func (t rowText) String() string {
 	return strconv.Quote(t.text)
 }
 
-// shown are the values that a row's may be at the service: more than one where its clock was set forward.
+// serviceValues returns the values that the service may have compared: two if its clock was set forward.
 func (c *condition) serviceValues(found rowText) (one, other rowText) {
 	if one, other = found, found; c.zone != nil && !found.null {
 		one.text, other.text = c.zone.Clock(found.text)
@@ -36,14 +36,14 @@ func (c *condition) serviceValues(found rowText) (one, other rowText) {
 	return one, other
 }
 
-// contradicts reports whether no reading of the condition lets the value pass.
+// contradicts reports whether no interpretation of the condition accepts the value.
 func (c *condition) contradicts(found rowText, approximate bool) bool {
 	return !c.evaluate(func(operator string, operand uri.Literal) bool {
 		return !c.contradictsOperand(operator, found, operand, approximate)
 	})
 }
 
-// matches applies the condition as OData says: null equals null alone, and is neither below nor above anything.
+// matches applies the condition as OData defines it: null equals only null, and is neither below nor above anything.
 func (c *condition) matches(found rowText) bool {
 	return c.evaluate(func(operator string, operand uri.Literal) bool {
 		if isNull := operand.Type == edm.NotPrimitive; isNull || found.null {
@@ -54,7 +54,7 @@ func (c *condition) matches(found rowText) bool {
 	})
 }
 
-// holds reports whether the condition does by what comparisons with single operands come to.
+// evaluate combines the results of comparisons with single operands.
 func (c *condition) evaluate(compared func(operator string, operand uri.Literal) bool) bool {
 	switch c.operator {
 	case "bt":
@@ -69,7 +69,7 @@ func (c *condition) evaluate(compared func(operator string, operand uri.Literal)
 
 // contradictsOperand reports whether a value contradicts a comparison with one operand.
 //
-// Assumption: null stands for the initial value of ABAP, too, which is below all others and may be equal to an initial
+// Assumption: null stands for the initial value of ABAP, too, which is below all others and may equal an initial
 // literal.
 func (c *condition) contradictsOperand(operator string, found rowText, operand uri.Literal, approximate bool) bool {
 	t := c.property.Type.Primitive
@@ -135,8 +135,7 @@ func mayBeInitial(t edm.Primitive, text string) bool {
 	return strings.Trim(text, "0.-") == ""
 }
 
-// normalize is a text as services compare texts that compare them least strictly: without regard to case, blanks at the
-// end and zeros in front of a number.
+// normalize removes what the least strict service ignores: case, trailing blanks, leading zeros of a number.
 func normalize(s string) string {
 	s = strings.ToLower(strings.TrimRight(s, " "))
 	if s != "" && strings.Trim(s, "0123456789") == "" {
@@ -149,7 +148,7 @@ func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
-// mayHaveMoreDigits reports whether the service may know more digits of a value than rows carry.
+// mayHaveMoreDigits reports whether the service may store more digits of a value than rows carry.
 func mayHaveMoreDigits(p *edm.Property) bool {
 	switch p.Type.Primitive {
 	case edm.DateTime, edm.DateTimeOffset, edm.Time:
@@ -160,7 +159,7 @@ func mayHaveMoreDigits(p *edm.Property) bool {
 	return false
 }
 
-// isNearly reports whether two values may be one that was rounded on its way.
+// isNearly reports whether two values may differ by rounding only.
 func isNearly(t edm.Primitive, a, b string) bool {
 	switch t {
 	case edm.Double, edm.Single:
@@ -176,10 +175,9 @@ func isNearly(t edm.Primitive, a, b string) bool {
 	return false
 }
 
-// dateOf is a point in time without its time of day.
 func dateOf(s string) string { return s[:min(len(s), len("2006-01-02"))] }
 
-// truncateMillis is a point in time without digits after milliseconds, zone and zeros at its end.
+// truncateMillis drops digits after milliseconds, the zone, and trailing zeros.
 func truncateMillis(s string) string {
 	s = strings.TrimSuffix(s, "Z")
 	if dot := strings.IndexByte(s, '.'); dot >= 0 {

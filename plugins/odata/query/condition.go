@@ -10,24 +10,24 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/zone"
 )
 
-// condition is a compiled one.
+// condition is a compiled [Condition].
 type condition struct {
-	// setting is the name of the condition's operator, for messages; text is the condition as $filter has it.
+	// setting is the name of the operator's setting, for messages; text is the condition in $filter syntax.
 	setting, text string
 	operator      string
 	property      *edm.Property
-	// dayOnly: rows hold the property's day alone. key: it is one of its structure's key.
+	// dayOnly reports that rows contain only the date; key that the property belongs to the key.
 	dayOnly, key bool
-	// zone is that of the clock that the service compares by, where rows don't have what it shows.
+	// zone, if not nil, is the service's zone: rows hold UTC, the service compares local times.
 	zone *zone.Zone
-	// operands are literals; one of type 0 is null.
+	// operands are literals; type 0 is null.
 	operands []uri.Literal
-	// many are the steps to the expanded rows that an inner condition is about, path those from there, or from the row,
-	// to the value.
+	// many is the path to the expanded rows of an inner condition. path continues from there, or from the row, to the
+	// value.
 	many, path []string
 }
 
-// read makes literals of the bounds.
+// read parses the bounds.
 func (c *condition) read(spec *Condition) error {
 	texts := []string{spec.Low}
 	switch c.operator {
@@ -67,13 +67,13 @@ func (c *condition) read(spec *Condition) error {
 	return nil
 }
 
-// hasZone reports whether a point in time says where its clock is, so that it was read as one in UTC.
+// hasZone reports whether a point in time has a zone, so that it was converted to UTC.
 func hasZone(text string) bool {
 	_, clock, _ := strings.Cut(strings.TrimSuffix(text, "'"), "T")
 	return strings.ContainsAny(clock, "Zz+-")
 }
 
-// splitList cuts a list at commas outside of quotes.
+// splitList splits at commas outside of quotes.
 func splitList(list string) []string {
 	if strings.TrimSpace(list) == "" {
 		return nil
@@ -92,7 +92,7 @@ func splitList(list string) []string {
 	return out
 }
 
-// opensLiteral reports whether a quote behind this text begins a literal, or goes on with one: O'Neil holds no literal.
+// opensLiteral reports whether a quote after this text begins a literal: not in O'Neil.
 func opensLiteral(before string) bool {
 	switch before = strings.ToLower(strings.TrimSpace(before)); before {
 	case "", "guid", "datetime", "datetimeoffset", "time", "binary", "x":
@@ -101,7 +101,6 @@ func opensLiteral(before string) bool {
 	return strings.HasSuffix(before, "'")
 }
 
-// expression is the condition as $filter has it.
 func (c *condition) expression(path string) string {
 	literal := func(i int) string {
 		if c.operands[i].Type == edm.NotPrimitive {
@@ -124,7 +123,6 @@ func (c *condition) expression(path string) string {
 	return path + " " + c.operator + " " + literal(0)
 }
 
-// describe says what the condition wants, for messages.
 func (c *condition) describe() string {
 	var texts []string
 	for _, o := range c.operands {
@@ -137,7 +135,7 @@ func (c *condition) describe() string {
 	return c.operator + " " + strings.Join(texts, ", ")
 }
 
-// setRowFormat notes how values look in rows that are decoded under these options.
+// setRowFormat sets how values appear in rows decoded under these options.
 func (c *condition) setRowFormat(o edm.Options) {
 	c.dayOnly, c.zone = o.IsDate(c.property), nil
 	if o.IsZoned(c.property, c.key) {

@@ -12,13 +12,13 @@ import (
 // level is one entity type in the tree of expansions.
 type level struct {
 	structure *edm.StructuredType
-	// projected: the projection names properties of the level, those in named.
+	// projected reports that the projection names properties of this level, in selected.
 	projected bool
 	selected  []string
-	// hidden are properties that conditions look at.
+	// hidden are properties that only conditions use.
 	hidden   []string
 	expanded []*expansion
-	// visitedTypes are types that conditions come by on their way, outside of what is expanded.
+	// visitedTypes are types on the paths of conditions outside of the expanded ones.
 	visitedTypes []*edm.StructuredType
 }
 
@@ -35,10 +35,10 @@ func (l *level) expansion(name string) *level {
 	return l.expanded[i].level
 }
 
-// maxSteps bounds a path; schemas nest no deeper.
+// maxSteps limits a path; schemas nest no deeper.
 const maxSteps = 20
 
-// expand grows the tree by paths of navigation properties.
+// expand adds paths of navigation properties to the tree.
 func (l *level) expand(m *edm.Model, paths []string, name string) error {
 	for _, path := range paths {
 		at, depth := l, 0
@@ -68,7 +68,7 @@ func (l *level) expand(m *edm.Model, paths []string, name string) error {
 	return nil
 }
 
-// sortExpansions puts expansions in the order of the metadata.
+// sortExpansions restores the order of the metadata.
 func (l *level) sortExpansions() {
 	place := func(e *expansion) int {
 		return slices.IndexFunc(l.structure.Navigations,
@@ -92,7 +92,7 @@ func (l *level) noNavigation(name string) string {
 	return text + fault.Among(name, names, "it has no navigation property")
 }
 
-// choose reads the projection.
+// choose applies the projection.
 func (l *level) choose(paths []string, name, expand string) error {
 	for _, path := range paths {
 		steps := strings.Split(path, "/")
@@ -136,7 +136,6 @@ func noProperty(s *edm.StructuredType, name string, wanted func(*edm.Property) b
 		"it has no such property")
 }
 
-// propertiesOf are the names of the properties that are wanted.
 func propertiesOf(s *edm.StructuredType, wanted func(*edm.Property) bool) []string {
 	var names []string
 	for i := range s.Properties {
@@ -147,18 +146,16 @@ func propertiesOf(s *edm.StructuredType, wanted func(*edm.Property) bool) []stri
 	return names
 }
 
-// inRows reports whether a property stands in rows: those of the key always do.
+// inRows reports whether rows contain a property. They always contain the key.
 func (l *level) inRows(name string) bool {
 	return !l.projected || slices.Contains(l.selected, name) || l.structure.IsKey(name)
 }
 
-// projects reports whether something is left out, here or inside.
 func (l *level) projects() bool {
 	return l.projected || slices.ContainsFunc(l.expanded, func(e *expansion) bool { return e.level.projects() })
 }
 
-// selection lists what $select has to name, so that nothing of it hangs on how a service understands the name of an
-// expanded entity.
+// selection lists all names for $select, because services interpret the name of an expanded entity differently.
 func (l *level) selection(dst []string, prefix string) []string {
 	for i := range l.structure.Properties {
 		if name := l.structure.Properties[i].Name; l.inRows(name) || slices.Contains(l.hidden, name) {

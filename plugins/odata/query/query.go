@@ -10,11 +10,11 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Query is what [Compile] made of settings.
+// Query is the compiled form of [Settings].
 type Query struct {
-	// View is what of each row is read.
+	// View is the part of each row that is read.
 	View *edm.View
-	// Prefix is that of the settings' names.
+	// Prefix of the settings' names.
 	Prefix string
 
 	selected, expanded string
@@ -28,8 +28,8 @@ type Query struct {
 	zone           *zone.Zone
 }
 
-// Compile checks settings against the metadata. structure is the entity type of the set. Errors are *wit.Fault and name
-// the setting.
+// Compile checks settings against the metadata; structure is the entity type of the set. Errors are configuration
+// errors that name the setting.
 func Compile(s Settings, m *edm.Model, structure *edm.StructuredType) (*Query, error) {
 	q := &Query{Prefix: s.Prefix, zone: s.Zone}
 	if err := q.readRaw(&s); err != nil {
@@ -59,7 +59,7 @@ func Compile(s Settings, m *edm.Model, structure *edm.StructuredType) (*Query, e
 	return q, nil
 }
 
-// readRaw takes the user's own options apart. What the connector says itself cannot be said there.
+// readRaw parses the user's own query options. It rejects options that the connector sets itself.
 func (q *Query) readRaw(s *Settings) error {
 	for part := range strings.SplitSeq(strings.TrimPrefix(s.Raw, "?"), "&") {
 		if part == "" {
@@ -100,11 +100,11 @@ func (q *Query) readRaw(s *Settings) error {
 var ours = []string{"$top", "$skip", "$skiptoken", "$orderby", "$inlinecount", "$format", "$count", "!deltatoken",
 	"$deltatoken"}
 
-// Selects reports whether the service alone knows which rows meet the user's own $filter.
+// Selects reports whether the user's own $filter selects rows, which only the service can check.
 func (q *Query) Selects() bool { return q.raw != "" }
 
-// Filter is the value of $filter for rows that meet the conditions and own, a further condition of the connector's,
-// percent-encoded; "" where all rows are asked for.
+// Filter returns the percent-encoded $filter for the conditions and own, a further condition of the connector; empty
+// for all rows.
 func (q *Query) Filter(own string) string {
 	var parts []string
 	if q.raw != "" {
@@ -124,7 +124,7 @@ func (q *Query) Filter(own string) string {
 	return strings.Join(parts, "%20and%20")
 }
 
-// Options are all other options of a request for rows.
+// Options returns the other query options of a request.
 func (q *Query) Options() []string {
 	var options []string
 	if q.selected != "" {
@@ -136,14 +136,13 @@ func (q *Query) Options() []string {
 	return append(options, q.rest...)
 }
 
-// escapeList percent-encodes names; commas and slashes between them stay, as services are used to.
+// escapeList percent-encodes names but not the commas and slashes between them.
 func escapeList(list string) string {
 	text := string(uri.AppendEscaped(nil, list))
 	return strings.NewReplacer("%2C", ",", "%2F", "/").Replace(text)
 }
 
-// Fingerprint is what offsets belong to besides the set itself (P7), each part with a blank in front; "" for a whole
-// set.
+// Fingerprint identifies the query in offsets (P7): each part after a blank, empty for a whole set.
 func (q *Query) Fingerprint() string {
 	var inner []string
 	for _, c := range q.inner {
@@ -163,10 +162,9 @@ func (q *Query) Fingerprint() string {
 // whole writes what separates the parts of a fingerprint so that a part stays one.
 var whole = strings.NewReplacer("%", "%25", " ", "%20", "=", "%3D", ";", "%3B", "|", "%7C", "\n", "%0A", "\r", "%0D")
 
-// Structures are the types that [Compile] needs of a model for the same settings, the set's own first.
+// Structures returns the types that [Compile] needs for the same settings, the set's own first.
 func (q *Query) Structures() []*edm.StructuredType { return q.structures }
 
-// gather collects the types that were come by.
 func (q *Query) gather(m *edm.Model, l *level) {
 	add := func(s *edm.StructuredType) {
 		for _, needed := range m.Closure(s, false) {
@@ -184,7 +182,6 @@ func (q *Query) gather(m *edm.Model, l *level) {
 	}
 }
 
-// condition compiles a condition and sorts it in.
 func (q *Query) condition(m *edm.Model, root *level, spec *Condition, expand string) error {
 	r := route{model: m, root: root, condition: spec, expand: expand, reached: true, level: root,
 		structure: root.structure}
@@ -209,8 +206,8 @@ func (q *Query) condition(m *edm.Model, root *level, spec *Condition, expand str
 	return nil
 }
 
-// sort adds a condition to those that the service applies or, since OData v2 can't ask for that, to those on expanded
-// rows. What the service applies is checked, too, where the rows that come hold the value.
+// sort adds a condition to the ones that the service applies or, since OData v2 cannot express it, to the ones on
+// expanded rows. Rows that contain the value are checked in both cases.
 func (q *Query) sort(c condition, r *route) error {
 	if r.many > 0 {
 		if !r.reached {

@@ -9,34 +9,31 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 )
 
-// route is the way from the rows of a set to the property that a condition is about, step by step: through navigation
-// properties first, then through complex ones.
+// route is the path from a row to the property of a condition: navigation properties first, then complex properties.
 type route struct {
 	model     *edm.Model
 	root      *level
 	condition *Condition
-	// expand is the name of the setting that says what is expanded, for messages.
+	// expand is the name of the expansion setting, for messages.
 	expand string
 	steps  []string
 
-	// reached: all navigation properties on the way are expanded, so that the rows that come hold the value. level is
-	// the last one of the tree that the way comes by, held the property of that level that the value is in, "" as long
-	// as none was met.
+	// reached reports that all navigation properties on the path are expanded, so that rows contain the value. level is
+	// the last expanded level, held the first property of that level on the path.
 	reached bool
 	level   *level
 	held    string
-	// structure is the one that the next step is looked for in.
+	// structure is the type that has the next step.
 	structure *edm.StructuredType
-	// many is the number of steps up to the last that leads to many entities.
+	// many is the number of steps up to the last to-many navigation.
 	many int
 }
 
-// invalid says what is wrong with the path.
 func (r *route) invalid(why string) error {
 	return invalid(r.condition.Prefix+Property, r.condition.Property, why)
 }
 
-// resolve takes all steps but the last, so that structure is that of the property.
+// resolve follows all steps but the last.
 func (r *route) resolve() error {
 	text := r.condition.Property
 	r.steps = strings.Split(text, "/")
@@ -61,8 +58,7 @@ func (r *route) resolve() error {
 	return nil
 }
 
-// navigate goes to the entities that a navigation property leads to; steps are those up to it. To many it has to be
-// expanded, because the condition is applied here.
+// navigate follows a navigation property. A to-many navigation must be expanded, because the condition is applied here.
 func (r *route) navigate(n *edm.Navigation, steps int) error {
 	step := r.steps[steps-1]
 	target := r.model.Structure(n.Target)
@@ -90,7 +86,6 @@ func (r *route) navigate(n *edm.Navigation, steps int) error {
 	return nil
 }
 
-// enter goes into a complex property.
 func (r *route) enter(step string) error {
 	s := r.structure
 	p := s.Property(step)
@@ -109,8 +104,8 @@ func (r *route) enter(step string) error {
 	return nil
 }
 
-// property is the one that the last step names. It has to be one with a value and, unless the condition is applied
-// here, one that the service filters by.
+// property returns the property of the last step. The service must be able to filter by it, unless the condition is
+// applied here.
 func (r *route) property() (*edm.Property, error) {
 	s, last := r.structure, r.steps[len(r.steps)-1]
 	p := s.Property(last)
@@ -133,17 +128,16 @@ func (r *route) property() (*edm.Property, error) {
 	return p, nil
 }
 
-// endsAtKey reports whether the property is one of its structure's key.
 func (r *route) endsAtKey() bool { return r.structure.IsKey(r.steps[len(r.steps)-1]) }
 
-// show has the service send the value, which the projection may leave out: the condition is looked at here.
+// show requests the value, which the projection may leave out, as hidden property.
 func (r *route) show() {
 	if l := r.level; r.reached && !l.inRows(r.held) && !slices.Contains(l.hidden, r.held) {
 		l.hidden = append(l.hidden, r.held)
 	}
 }
 
-// firstName is the name of a property that a navigation property leads to, as an example.
+// firstName returns a property of the target type, as an example.
 func firstName(m *edm.Model, n *edm.Navigation) string {
 	if s := m.Structure(n.Target); s != nil && len(s.Properties) > 0 {
 		return s.Properties[0].Name

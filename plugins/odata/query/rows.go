@@ -12,34 +12,33 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// RowChecker looks at rows as a decoder makes them by the layout of the query's view: whether they meet the conditions
-// that the service was asked to apply, and what of them is handed on where conditions are applied here.
+// RowChecker checks decoded rows against the conditions that the service was asked to apply, and applies the conditions
+// on expanded rows.
 type RowChecker struct {
-	// Tracked are the columns that the layout has to watch for [RowChecker.Check].
+	// Tracked are the columns that the row schema must track for [RowChecker.Check].
 	Tracked []int
-	// TrackedCount is how many columns the layout watches where it watches others after these, else 0.
+	// TrackedCount is the number of columns that the row schema tracks, if it tracks others after these; else zero.
 	TrackedCount int
 
-	query *Query
-	// nodes are those of rows as they are read.
+	query   *Query
 	nodes   []wit.SchemaNode
 	checks  []check
 	rewrite *rewrite
-	// approximate: decimals are rounded, so that they may differ from what the service compared.
+	// approximate reports that decimals are rounded, so they may differ from what the service compared.
 	approximate bool
 }
 
-// check is a condition with its place in rows.
+// check is a condition with its position in rows.
 type check struct {
 	*condition
-	// tracked is the position among the layout's watched columns; node is the column's.
+	// tracked is the index among the tracked columns; node is the column's schema node, steps are field indexes below
+	// it.
 	tracked int
 	node    uint32
-	// steps are positions of members below it.
-	steps []int
+	steps   []int
 }
 
-// RowChecker compiles the query for rows under these options. nil: the rows are handed on as they come.
+// RowChecker compiles the query for rows under these options. It returns nil if rows need no checks and no changes.
 func (q *Query) RowChecker(m *edm.Model, o edm.Options) (*RowChecker, error) {
 	if len(q.checked) == 0 && len(q.inner) == 0 && !q.View.HidesNested() {
 		return nil, nil
@@ -73,7 +72,7 @@ func memberOf(n *wit.SchemaNode, name string) int {
 	return slices.IndexFunc(n.Fields, func(m wit.Field) bool { return m.Name == name })
 }
 
-// positions are those of the members on a path of names.
+// positions returns the field indexes on a path of names.
 func positions(nodes []wit.SchemaNode, node uint32, path []string) []int {
 	var out []int
 	for _, name := range path {
@@ -84,7 +83,7 @@ func positions(nodes []wit.SchemaNode, node uint32, path []string) []int {
 	return out
 }
 
-// value goes from a value to one inside. null: that, or something on the way, is null.
+// value descends to a nested value. null reports that the value or one around it is null.
 func (r *RowChecker) value(node uint32, b []byte, path []int) (n uint32, inside []byte, null bool, err error) {
 	for {
 		isNull, size, ok := connectdata.IsNull(&r.nodes[node], b)
@@ -109,10 +108,9 @@ func (r *RowChecker) value(node uint32, b []byte, path []int) (n uint32, inside 
 	}
 }
 
-// Check looks whether rows contradict a condition that the service was asked to apply. A service that takes $filter and
-// does not heed it would fill a topic with what nobody wanted. Where services differ (case and blanks of texts, digits
-// that no format carries) a row counts as the service has it. Rows that except names are not looked at; nil: there
-// are none.
+// Check reports rows that contradict a condition: a service that accepts $filter but ignores it would fill a topic with
+// unwanted rows. Where services differ (case and blanks of texts, digits that no format carries), a row gets the
+// benefit of the doubt. If except is not nil, the rows that it returns true for are not checked.
 func (r *RowChecker) Check(out *decode.Output, except func(row int) bool) *wit.Error {
 	if r == nil {
 		return nil
@@ -147,25 +145,24 @@ func (r *RowChecker) Check(out *decode.Output, except func(row int) bool) *wit.E
 	return nil
 }
 
-// rewrite writes a structure without what is not to be handed on.
+// rewrite copies a struct without its hidden fields.
 type rewrite struct {
-	// members of the structure as it is read.
 	members []member
 }
 
 type member struct {
 	node uint32
-	// hidden: it is not written.
+	// hidden fields are not written.
 	hidden bool
-	// inner is what is rewritten inside; nil: the member is copied. many: it is an array of it.
+	// inner rewrites the value, or each item if many. Nil means a plain copy.
 	inner *rewrite
 	many  bool
-	// conditions on the items, with the positions of the members that they look at.
+	// conditions apply to the items; paths are the field indexes of their values.
 	conditions []*condition
 	paths      [][]int
 }
 
-// compile makes the rewriting of a view, whose node is given; at are the steps from the row to it.
+// compile returns the rewrite of a view at a schema node; at is the path from the row.
 func (r *RowChecker) compile(v *edm.View, node uint32, at []string) *rewrite {
 	w := &rewrite{}
 	for _, m := range r.nodes[node].Fields {
@@ -192,13 +189,11 @@ func (r *RowChecker) compile(v *edm.View, node uint32, at []string) *rewrite {
 	return w
 }
 
-// isIdentity reports whether nothing changes.
 func (w *rewrite) isIdentity() bool {
 	return !slices.ContainsFunc(w.members, func(m member) bool { return m.hidden || m.inner != nil })
 }
 
-// Rewrite puts rows into the form in which they are handed on: without expanded rows that don't meet the conditions on
-// them, and without members that were read for conditions alone.
+// Rewrite removes expanded rows that do not meet their conditions and fields that were read for conditions only.
 func (r *RowChecker) Rewrite(out *decode.Output) error {
 	if r == nil || r.rewrite == nil {
 		return nil
@@ -216,7 +211,7 @@ func (r *RowChecker) Rewrite(out *decode.Output) error {
 	return nil
 }
 
-// write writes a structure and says how much of b it took. What is hidden in the row itself stands after it and is
+// write writes a struct and returns how many bytes of b it read. Hidden fields of the row itself come after it and are
 // not in b.
 func (r *RowChecker) write(dst []byte, w *rewrite, b []byte) (out []byte, size int, err error) {
 	whole := len(b)
@@ -249,7 +244,7 @@ func (r *RowChecker) write(dst []byte, w *rewrite, b []byte) (out []byte, size i
 	return dst, whole - len(b), nil
 }
 
-// items writes an array with the items that meet the conditions.
+// items writes the array items that meet the conditions.
 func (r *RowChecker) items(dst []byte, m *member, b []byte) ([]byte, error) {
 	element := r.nodes[m.node].Element
 	var kept [][]byte
@@ -294,7 +289,6 @@ func (r *RowChecker) items(dst []byte, m *member, b []byte) ([]byte, error) {
 	return append(dst, 0), nil
 }
 
-// meets reports whether an item meets all conditions.
 func (r *RowChecker) meets(m *member, element uint32, item []byte) (bool, error) {
 	for i, c := range m.conditions {
 		node, b, null, err := r.value(element, item, m.paths[i])

@@ -5,7 +5,7 @@ package scan
 
 import "strconv"
 
-// Error says where and why a text is not well formed.
+// Error reports where and why a text is not well formed.
 type Error struct {
 	// At is the offset in the text, in bytes.
 	At              int

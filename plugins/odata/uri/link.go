@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// Origin is where a connector's requests go, and by which other names its service calls itself.
+// Origin is the target of a connector's requests, with the other names that its service uses in links.
 type Origin struct {
-	// Scheme is http or https. Host "": only the host of this program knows where requests go (a destination of BTP);
-	// then every link keeps path and query, unless there are aliases.
+	// Scheme is http or https. An empty Host means that only the host program knows the target (a BTP destination);
+	// then every link keeps its path and query, unless there are aliases.
 	Scheme, Host string
-	// Port: 0 is the scheme's.
+	// Port of the service. Zero means the scheme's port.
 	Port int
-	// Aliases are hosts, `name` or `name:port`, whose links keep path and query and go to the origin.
+	// Aliases are hosts, `name` or `name:port`, whose links keep path and query but go to the origin.
 	Aliases []string
 }
 
-// ForeignError is a link that leads to another origin.
+// ForeignError reports a link to another origin.
 type ForeignError struct {
 	Link, Host string
 	Origin     Origin
@@ -28,7 +28,6 @@ func (e *ForeignError) Error() string {
 		"; if the service calls itself so, name that host in the setting sap.odata.link.hosts"
 }
 
-// invalid is the error of a link, an address or a literal that can't be read.
 func invalid(what, text, why string) error { return errors.New(what + " " + quote(text) + ": " + why) }
 
 func quote(s string) string {
@@ -39,7 +38,7 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// String is `scheme://host:port`, without the port where it is the scheme's.
+// String returns `scheme://host:port`, without the scheme's default port.
 func (o Origin) String() string {
 	if o.Port == 0 || o.Port == defaultPort(o.Scheme) {
 		return o.Scheme + "://" + bracketed(o.Host)
@@ -61,9 +60,9 @@ func defaultPort(scheme string) int {
 	return 80
 }
 
-// Resolve turns a link of an answer into path and query on the origin, as they stand in the link. base is the xml:base
-// in force, "" for none; request is path and query (or the URL) that was asked for. The error of a link to another
-// origin is a *[ForeignError].
+// Resolve turns a link of a response into path and query on the origin, as written in the link. base is the xml:base in
+// force, or empty; request is the URL, or the path and query, of the request. A link to another origin returns a
+// *[ForeignError].
 func (o Origin) Resolve(link, base, request string) (string, error) {
 	target := request
 	for _, reference := range [...]string{base, link} {
@@ -98,7 +97,7 @@ func (o Origin) Resolve(link, base, request string) (string, error) {
 	return encodeTarget(rest), nil
 }
 
-// equals compares origins; two loopback names of the same port are one.
+// equals compares origins. Loopback names with the same port are equal.
 func (o Origin) equals(scheme, host string, port int) bool {
 	own := o.Port
 	if own == 0 {
@@ -137,7 +136,7 @@ func isDotted(host string) bool {
 	return strings.Count(host, ".") == 3 && strings.Trim(host, "0123456789.") == ""
 }
 
-// join resolves a reference on a URL or on path and query, as RFC 3986 section 5.2 says.
+// join resolves a reference on a URL or on path and query (RFC 3986 section 5.2).
 func join(on, reference string) string {
 	if i := strings.IndexByte(reference, '#'); i >= 0 {
 		reference = reference[:i]
@@ -173,7 +172,6 @@ func join(on, reference string) string {
 	return prefix + removeDotSegments(path, rest)
 }
 
-// removeDotSegments takes . and .. out of a relative path put after the folder of another.
 func removeDotSegments(folder, rest string) string {
 	query := ""
 	if i := strings.IndexByte(rest, '?'); i >= 0 {
@@ -197,8 +195,7 @@ func removeDotSegments(folder, rest string) string {
 	}
 }
 
-// splitReference splits a reference into scheme, authority and the rest; rest of a reference with an authority starts
-// with '/'.
+// splitReference splits a reference into scheme, authority and the rest, which starts with '/' after an authority.
 func splitReference(reference string) (scheme, authority, rest string) {
 	rest = reference
 	if i := strings.IndexAny(rest, ":/?#"); i > 0 && rest[i] == ':' && hasScheme(rest[:i]) {
@@ -219,7 +216,7 @@ func splitReference(reference string) (scheme, authority, rest string) {
 	return scheme, authority, rest
 }
 
-// hasScheme: an entity set with a key such as `Set(a:b)` is no scheme.
+// hasScheme is false for an entity set with a key such as `Set(a:b)`.
 func hasScheme(s string) bool {
 	for i := 0; i < len(s); i++ {
 		c := s[i] | 0x20
@@ -249,7 +246,7 @@ func hostPort(authority, scheme string) (host string, port int, ok bool) {
 	return host, port, host != ""
 }
 
-// encodeTarget escapes what can't stand in a request line and keeps all else as the service wrote it.
+// encodeTarget escapes what a request line cannot contain and keeps the rest as the service wrote it.
 func encodeTarget(target string) string {
 	bad := func(c byte) bool { return c <= ' ' || c >= 0x7f }
 	i := 0
@@ -272,5 +269,5 @@ func encodeTarget(target string) string {
 
 const upperHex = "0123456789ABCDEF"
 
-// EncodeQuery is part of a query as a user wrote it, with what can't stand in a request line percent-encoded.
+// EncodeQuery percent-encodes what a request line cannot contain in a part of a query written by a user.
 func EncodeQuery(query string) string { return strings.ReplaceAll(encodeTarget(query), "#", "%23") }

@@ -1,4 +1,4 @@
-// Package uri writes and reads the addresses of OData v2: literals, key predicates, links.
+// Package uri reads and writes OData v2 literals, key predicates and links.
 package uri
 
 import (
@@ -9,14 +9,13 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-// Literal is a value of a primitive type. Text is the value as Atom writes it: digits, true, ISO dates, base64, plain
-// text.
+// Literal is a value of a primitive type. Text is in Atom's form: digits, true, ISO dates, base64, plain text.
 type Literal struct {
 	Type edm.Primitive
 	Text string
 }
 
-// AppendLiteral writes a literal as it stands in keys, filters and parameters, before percent-encoding.
+// AppendLiteral appends a literal for keys, filters and parameters, before percent-encoding.
 func AppendLiteral(dst []byte, l Literal) []byte {
 	switch l.Type {
 	case edm.String:
@@ -63,7 +62,7 @@ func binary(dst []byte, text string) []byte {
 	return append(dst, '\'')
 }
 
-// suffixed: NaN and the infinities carry no suffix.
+// suffixed adds the suffix, which NaN and the infinities do not have.
 func suffixed(dst []byte, text string, suffix byte) []byte {
 	dst = append(dst, text...)
 	if strings.Trim(text, "NaIF-") == "" {
@@ -72,7 +71,7 @@ func suffixed(dst []byte, text string, suffix byte) []byte {
 	return append(dst, suffix)
 }
 
-// ParseLiteral reads a literal. Whole numbers are Int32 or, where they don't fit, Int64; numbers with a fraction and no
+// ParseLiteral reads a literal. Integers are Int32 or, if they do not fit, Int64; numbers with a fraction and without
 // suffix are Double.
 func ParseLiteral(s string) (Literal, error) {
 	if i := strings.IndexByte(s, '\''); i >= 0 {
@@ -154,7 +153,7 @@ func parseNumber(s string) (Literal, error) {
 	return Literal{typ, body}, nil
 }
 
-// unquote reads a quoted text at the start of s, in which quotes are doubled.
+// unquote reads a quoted text with doubled quotes at the start of s.
 func unquote(s string) (text, rest string, ok bool) {
 	var out []byte
 	for i := 1; i < len(s); i++ {

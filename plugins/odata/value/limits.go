@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// ConvertChecked is [Convert], and holds the value against the facets of the property as well: a number that is out of
-// range, a text that is too long, a decimal with too many digits is a *[ConversionError] that names the limits.
+// ConvertChecked is [Convert] with a check of the property's facets: numbers out of range, long texts and decimals with
+// too many digits return a *[ConversionError] that names the limit.
 func ConvertChecked(p *edm.Property, n *wit.SchemaNode, v any) (Converted, error) {
 	c, err := Convert(p, n, v)
 	if err != nil {
@@ -63,7 +63,6 @@ func decimalLimits(p *edm.Property) string {
 	return text
 }
 
-// fits reports whether the digits of a decimal have room in the property.
 func fits(text string, p *edm.Property) bool {
 	before, after, _ := strings.Cut(strings.TrimLeft(text, "+-"), ".")
 	before, after = strings.TrimLeft(before, "0"), strings.TrimRight(after, "0")
@@ -80,9 +79,8 @@ func fits(text string, p *edm.Property) bool {
 	return len(before)+len(after) <= p.Precision
 }
 
-// ConvertLossy is [Convert], which refuses what doesn't fit (P21), but makes it fit, as Java's conversions do: integers
-// lose their upper bits, digits after a property's scale are rounded to the nearest, to the even one of two. Texts
-// that are too long stay as they are.
+// ConvertLossy is [Convert] for values that do not fit (P21): integers lose their upper bits as in Java, digits after
+// the scale are rounded half to even. Long texts stay as they are.
 func ConvertLossy(p *edm.Property, n *wit.SchemaNode, v any) (Converted, error) {
 	if _, _, bounded := p.Type.Primitive.Bounds(); bounded && !IsTime(n) {
 		if i, ok := truncateToInteger(v); ok {
@@ -120,7 +118,6 @@ func wrapInteger(t edm.Primitive, i int64) int64 {
 	return i
 }
 
-// roundDecimal cuts a decimal to a scale.
 func roundDecimal(text string, scale int) string {
 	_, after, _ := strings.Cut(text, ".")
 	if len(after) <= scale {

@@ -19,7 +19,7 @@ type Shape struct {
 	Layout *decode.RowSchema
 	// rows of text values, by column; nil is null
 	rows [][]*string
-	// items are those of the expanded feed Items, if the layout has one as its last column.
+	// items are those of the expanded feed Items, if the last column is one.
 	items [][][]*string
 }
 
@@ -30,7 +30,7 @@ func Shapes(rows int) []Shape {
 	return []Shape{orders(rows), wide(rows), long(rows), expanded(rows)}
 }
 
-// Layouts are the layouts of the shapes.
+// Layouts returns the row schemas of the shapes.
 func Layouts() []*decode.RowSchema {
 	var all []*decode.RowSchema
 	for _, s := range Shapes(0) {

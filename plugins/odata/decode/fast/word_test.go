@@ -78,7 +78,7 @@ func TestGUID(t *testing.T) {
 }
 
 // Every stop is found at every place, and nothing else is one.
-// Names that differ in one place only, at the end or amid them, must not stand in a row in the lane's table.
+// Names that differ in one byte only, wherever it is, must not fill consecutive slots of the hash table.
 func TestHashSpreadsNamesThatAreAlike(t *testing.T) {
 	for _, form := range []string{"F%02d",
 		"Field%02d", "FIELD%03d", "ZZ%02dNAME", "d:Property%02d", "Amount%02dInDocumentCurrency"} {
@@ -173,7 +173,7 @@ func TestTemplate(t *testing.T) {
 
 // Marks of every length match their text and nothing else: start tags with a type are longer than the words compared
 // first.
-func TestMarksAreComparedWhole(t *testing.T) {
+func TestPatternsAreComparedWhole(t *testing.T) {
 	long := "<d:RequiredDeliveryDateOfTheWholeOrder m:type=\"Edm.DateTimeOffset\" m:null=\"true\"/>....."
 	for size := 1; size <= PatternSize+1; size++ {
 		mark := NewPattern([]byte(long[:size]))
