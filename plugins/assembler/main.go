@@ -782,7 +782,6 @@ func (g *generator) place(p, i ast.Expr) int64 {
 	return offset
 }
 
-// inlined returns the called function if it has a body to inline.
 func (g *generator) inlined(e *ast.CallExpr) *ast.FuncDecl {
 	if id, ok := e.Fun.(*ast.Ident); ok {
 		switch id.Name {
@@ -920,7 +919,6 @@ func (g *generator) replaced(p operand, e *ast.CallExpr, targets []int) bool {
 	return uses == 1
 }
 
-// uses counts how often a function uses its parameter.
 func (g *generator) uses(fn *ast.FuncDecl, o types.Object) int {
 	count := 0
 	ast.Inspect(fn.Body, func(n ast.Node) bool {
@@ -932,7 +930,6 @@ func (g *generator) uses(fn *ast.FuncDecl, o types.Object) int {
 	return count
 }
 
-// assigned reports whether a function assigns to its parameter.
 func (g *generator) assigned(fn *ast.FuncDecl, o types.Object) bool {
 	found := false
 	ast.Inspect(fn.Body, func(n ast.Node) bool {

@@ -127,7 +127,6 @@ func (m *DateTime) parseISO(text []byte) bool {
 	return m.parseZone(rest)
 }
 
-// parseZone reads nothing, Z, ±hh:mm, ±hhmm or ±hh.
 func (m *DateTime) parseZone(text []byte) bool {
 	if len(text) == 0 {
 		return true
@@ -176,7 +175,6 @@ func fraction(text []byte) (ticks int64, rounded bool, rest []byte, ok bool) {
 	return ticks, rounded, text[i:], i > 1
 }
 
-// digits reads exactly n digits at i.
 func digits(text []byte, i, n int) (v int64, ok bool) {
 	if i+n > len(text) {
 		return 0, false

@@ -226,7 +226,6 @@ func (d *Atom) feedChild(i int, out *Output) *scan.Error {
 	return d.element(i, out)
 }
 
-// element reads a complete element of the feed, or a single entry.
 func (d *Atom) element(i int, out *Output) *scan.Error {
 	b := d.buf
 	t, err := scan.XMLTagAt(b, i)
@@ -272,7 +271,6 @@ func (d *Atom) element(i int, out *Output) *scan.Error {
 	return nil
 }
 
-// contentEnd returns the end of the content of the element that starts with t and ends at end.
 func contentEnd(b []byte, t scan.XMLTag, end int) int {
 	if t.Empty {
 		return t.End

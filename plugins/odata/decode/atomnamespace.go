@@ -107,7 +107,6 @@ func (s *namespaceStack) element(b []byte, t scan.XMLTag, inside int) (namespace
 	return s.namespace(prefix, inside), local
 }
 
-// attribute returns the value of an attribute without prefix.
 func attribute(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
 	for i := t.NameEnd; ; {
 		a, next, err := scan.XMLAttributeAt(b, i)
@@ -121,7 +120,6 @@ func attribute(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
 	}
 }
 
-// isNull reports whether a tag has m:null="true".
 func (s *namespaceStack) isNull(b []byte, t scan.XMLTag, inside int) bool {
 	for i := t.NameEnd; ; {
 		a, next, err := scan.XMLAttributeAt(b, i)

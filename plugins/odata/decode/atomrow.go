@@ -31,19 +31,16 @@ func (d *Atom) rowDocument(dst, row []byte) []byte {
 	return d.namespaces.appendSelfContained(dst, row, d.outer)
 }
 
-// element is a complete, well-formed element of a text.
 type element struct {
 	tag scan.XMLTag
 	end int
 }
 
-// elements iterates over child elements.
 type elements struct {
 	b      []byte
 	i, end int
 }
 
-// content returns the children of the element that starts with t and ends at end.
 func content(b []byte, t scan.XMLTag, end int) elements {
 	return elements{b, t.End, contentEnd(b, t, end)}
 }
@@ -155,7 +152,6 @@ func (r *atomReader) content(e element, scope int, l *RowSchema, depth int) *con
 	return nil
 }
 
-// properties records the elements of m:properties or of a complex value.
 func (r *atomReader) properties(e element, scope int, l *RowSchema, depth int) *conversionError {
 	s, lv := &r.d.namespaces, &r.d.levels[depth]
 	children := content(r.row, e.tag, e.end)

@@ -1,11 +1,11 @@
 // Package decode turns pages of OData v2 (verbose JSON, Atom) into rows in the encoding of wit/encoding.md. A
-// [RowSchema], which [NewRowSchema] derives from metadata, describes the rows. A [Decoder] reads a page in pieces of any
-// size and adds rows, row errors and requests for nested pages to an [Output].
+// [RowSchema], which [NewRowSchema] derives from metadata, describes the rows. A [Decoder] reads a page in pieces of
+// any size and adds rows, row errors and requests for nested pages to an [Output].
 //
 // Each row is decoded in one of two ways. The plain parser can read every row and is what tests compare with. The fast
-// path (templateDecoder) reads rows that resemble earlier rows: it learns the text between values from rows of the plain
-// parser, and a kernel (package fast), the same for both formats, compares that text and reads the values. The plain
-// parser gets the values and rows that the fast path cannot read.
+// path (templateDecoder) reads rows that resemble earlier rows: it learns the text between values from rows of the
+// plain parser, and a kernel (package fast), the same for both formats, compares that text and reads the values. The
+// plain parser gets the values and rows that the fast path cannot read.
 //
 // Files:
 //
@@ -16,7 +16,7 @@
 //   - value.go, number.go and package datetime: values. Each format also accepts the forms of the other.
 //   - templates.go: the fast path; templatesjson.go, templatesatom.go: how it learns from each format.
 //
-// Invariants: the fast path returns exactly what the plain parser would return, in pieces of any size, and a row counts
-// only after the text that follows it was validated. Row indexes count everything in the page from 0 without a gap. Regular
-// rows allocate nothing.
+// Invariants: the fast path returns exactly what the plain parser would return, in pieces of any size, and a row
+// counts only after the text that follows it was validated. Row indexes count everything in the page from 0 without a
+// gap. Regular rows allocate nothing.
 package decode

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// parseLayout reads a layout as golden files have it, one column a line:
+// parseLayout reads a row schema in the syntax of golden files, one column per line:
 //
 //	ID Edm.Int32 key
 //	Name Edm.String?             optional

@@ -93,7 +93,6 @@ const (
 	expectedInline    = "what it leads to, expanded as asked for"
 )
 
-// within prepends a step to the path.
 func (m *conversionError) within(name string) *conversionError {
 	if m.path == "" {
 		m.path = name

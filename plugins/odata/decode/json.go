@@ -254,7 +254,6 @@ func utf16(b []byte) bool {
 
 func notUTF8(at int) *scan.Error { return &scan.Error{At: at, Expected: "UTF-8", Found: "UTF-16"} }
 
-// enter enters a member that holds the rows. It returns false for other members.
 func (d *JSON) enter(m jsonMember) bool {
 	b := d.buf
 	switch {
@@ -348,7 +347,6 @@ func nameIn(text []byte) []byte {
 	return name
 }
 
-// pageMember reads links and count of the page. It returns false for other members.
 func (d *JSON) pageMember(m jsonMember) bool {
 	text := d.scalarText(d.buf[m.value:m.end])
 	switch string(m.name) {
@@ -405,7 +403,6 @@ func (d *JSON) item(start int, out *Output) *scan.Error {
 	return nil
 }
 
-// byteOrderMark returns the length of a byte order mark at i. ok is false if more bytes are needed.
 func byteOrderMark(b []byte, i int) (size int, ok bool) {
 	const mark = "\xef\xbb\xbf"
 	for k := range len(mark) {

@@ -62,7 +62,6 @@ func (r *jsonReader) decode(out *Output) *conversionError {
 	return nil
 }
 
-// members records the positions of an object's column values.
 func (r *jsonReader) members(l *RowSchema, object textRange, lv *level) *conversionError {
 	b := r.row
 	i, closed, _ := scan.JSONFirst(b, object.start+1, '}')
@@ -87,7 +86,6 @@ func (r *jsonReader) members(l *RowSchema, object textRange, lv *level) *convers
 	return nil
 }
 
-// isControl reports names of the format: `__metadata`, `@odata.context`.
 func isControl(name []byte) bool {
 	return len(name) > 1 && name[0] == '_' && name[1] == '_' || bytes.IndexByte(name, '@') >= 0
 }
@@ -131,7 +129,6 @@ func (r *jsonReader) column(dst []byte, l *RowSchema, i int, source textRange, d
 	return dst, m
 }
 
-// appendNull writes null. given reports whether the row has a null instead of no value.
 func appendNull(dst []byte, c *Column, given bool) ([]byte, *conversionError) {
 	if c.Optional {
 		return append(dst, 0), nil

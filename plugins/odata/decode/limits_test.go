@@ -87,8 +87,8 @@ func TestLocalTimes(t *testing.T) {
 	}
 }
 
-// A service that fails during a response reports it in the page, with a status of success: the page fails, and no value that was
-// left out for it passes for null.
+// A service that fails during a response reports it in the page, with a status of success: the page fails, and no
+// value that was left out for it passes for null.
 func TestErrorBetweenRowsFailsPage(t *testing.T) {
 	l := parseLayout(t, "ID Edm.Int32 key\nName Edm.String?")
 	const failed = `<m:error><m:code>X/1</m:code><m:message>dump</m:message></m:error>`

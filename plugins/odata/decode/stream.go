@@ -15,7 +15,7 @@ type stream struct {
 	schema *RowSchema
 
 	buf []byte
-	// buf is read up to pos; it starts at byte base of the page.
+	// pos is the read position in buf, which starts at byte base of the page.
 	pos     int
 	base    int64
 	minTail int
@@ -178,7 +178,6 @@ func (s *stream) append(piece []byte) {
 	clear(s.buf[len(s.buf) : len(s.buf)+fast.Padding])
 }
 
-// run steps until the text is used up, a nested page is needed, or the page is done.
 func (s *stream) run(out *Output) *PageError {
 	for !s.page.Done && !s.nestedPages.waiting {
 		if !s.ended && len(s.buf)-s.pos < s.minTail {
@@ -222,7 +221,6 @@ func (s *stream) pageError(err *scan.Error) *PageError {
 	return e
 }
 
-// reportUnknown records a property that the row schema does not have.
 func (s *stream) reportUnknown(in string, name []byte) {
 	const most = 100
 	path := in + string(name)
@@ -235,7 +233,6 @@ func (s *stream) reportUnknown(in string, name []byte) {
 // textRange is a range of a text. A zero end means that there is none.
 type textRange struct{ start, end int }
 
-// level holds the positions of column values of one struct while it is being read.
 type level struct {
 	spans []textRange
 	// scopes are the namespace scopes of the spans, in Atom only.

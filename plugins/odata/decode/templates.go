@@ -93,7 +93,6 @@ func entryOf(e *fast.Entry) *entry { return (*entry)(unsafe.Pointer(e)) }
 // entry: learning costs more than a row.
 const maxSamples = 64
 
-// canSample reports whether another sample is worth it, and counts it.
 func (e *stats) canSample() bool {
 	if e.samples >= maxSamples+e.decoded/16 {
 		return false
@@ -139,7 +138,6 @@ func (e *entry) reset(kind int) {
 	e.Prefix, e.Null, e.Suffix = fast.NoPattern, fast.NoPattern, fast.NoPattern
 }
 
-// configure chooses how the column's values are read.
 func (e *entry) configure(markup int) (kind int) {
 	c := e.c
 	if c.Optional {
@@ -355,7 +353,6 @@ func (f *templateDecoder) prepareItems() {
 	r.Slack = cap(f.out.Data) - f.maxOutput(0)
 }
 
-// readMembers decodes members up to the end of the row.
 func (f *templateDecoder) readMembers(r *fast.Row, root *stats) bool {
 	for {
 		switch fast.Read(r) {
@@ -380,7 +377,6 @@ func (f *templateDecoder) readMembers(r *fast.Row, root *stats) bool {
 	}
 }
 
-// skipMember skips a member that is not a column and learns a template of it.
 func (f *templateDecoder) skipMember(r *fast.Row) bool {
 	e := entryOf(r.Entry)
 	t := &e.skip
@@ -426,7 +422,6 @@ func (e *stats) isTruncated(size int) bool { return e.failedAt >= 0 && e.failedA
 
 func (e *stats) recordFailure(p int) { e.failedAt = max(e.failedAt, p) }
 
-// recordUndecoded records that the row at p could not be decoded.
 func (f *templateDecoder) recordUndecoded(s *stream, p int) {
 	f.recordFailure(f.row.P)
 	if f.isTruncated(len(f.buf)) {

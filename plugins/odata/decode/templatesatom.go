@@ -182,7 +182,6 @@ func (f *atomTemplates) structure(r *fast.Row) bool {
 	return f.endStructure(r, x.row.P, end, ok && end >= 0)
 }
 
-// expanded decodes the content of m:inline.
 func (f *atomTemplates) expanded(r *fast.Row, column int) bool {
 	e := &f.entries[column]
 	r.Entry = &e.Entry
@@ -276,7 +275,6 @@ func (f *atomTemplates) memberEnd(r *fast.Row, t *fast.Template) (end int) {
 	return end
 }
 
-// attributes reports whether a property has m:null, and whether none of its attributes changes a namespace.
 func attributes(b []byte, t scan.XMLTag, meta []byte) (null, plain bool) {
 	for i := t.NameEnd; ; {
 		a, next, err := scan.XMLAttributeAt(b, i)
@@ -397,7 +395,6 @@ func (f *atomTemplates) learnProperties(text []byte, e element, meta []byte) {
 	}
 }
 
-// learnElement remembers an element with the white space before it, which begins at from.
 func (e *entry) learnElement(text []byte, from int, c element, null bool) {
 	switch whole := fast.NewPattern(text[from:c.end]); {
 	case e.Kind == fast.Skip && c.tag.Empty:
@@ -482,7 +479,6 @@ func (f *atomTemplates) inline(s *namespaceStack, text []byte, link element, sco
 	return
 }
 
-// related returns the navigation column that a link belongs to.
 func (f *atomTemplates) related(text []byte, link scan.XMLTag) (column int, ok bool) {
 	rel := relation(text, link)
 	k, ok := f.l.names[string(rel[bytes.LastIndexByte(rel, '/')+1:])]

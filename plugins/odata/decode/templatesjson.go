@@ -40,7 +40,6 @@ func newJSONStructure(d *JSON, l *RowSchema, depth int) *jsonTemplates {
 	return f
 }
 
-// structDecoder returns the decoder of the structs in a column.
 func (f *jsonTemplates) structDecoder(e *entry) *jsonTemplates {
 	x := f.inner[e.Column]
 	if x == nil {

@@ -1,5 +1,5 @@
-// Package edm reads a service's $metadata and turns entity types into Kafka Connect schemas and into the column layouts
-// that the decoders work by.
+// Package edm reads a service's $metadata and derives Kafka Connect schemas and row schemas for the decoders from its
+// entity types.
 package edm
 
 import (

@@ -13,7 +13,6 @@ import (
 
 const maxServices = 10_000
 
-// listServices lists the services in the catalogue of an SAP system.
 func listServices(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	v := entry.Table.Values(a.settings)
 	query, at := config.Query(v), entry.Origin(v)

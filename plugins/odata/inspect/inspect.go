@@ -111,7 +111,6 @@ func Run(name string, options, settings []wit.Setting, state []byte, answers []w
 	return probe.Run(state, answers, func(p *probe.Prober) (wit.CommandResult, error) { return command.run(p, a) })
 }
 
-// valueOf returns the value of an option by one of its names; may be empty.
 func valueOf(options []wit.Setting, names []string) string {
 	for _, o := range options {
 		if slices.Contains(names, o.Name) {

@@ -17,7 +17,6 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// peek returns the first rows of an entity set as they would appear in records.
 func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	f, err := feedOf(p, a)
 	if err != nil {
@@ -73,7 +72,6 @@ func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 		member("fields", fields), member("rows", printable))), nil
 }
 
-// addRows decodes a page or a nested page and adds up to most rows.
 func addRows(pg *feed.Reader, tag string, body []byte, rows *jsontext.Value, most int) error {
 	f := pg.Feed
 	fail := func(err error) error {

@@ -100,7 +100,6 @@ type parser struct {
 	wrong *scan.Error
 }
 
-// value returns the value that starts at i, and its end.
 func (p *parser) value(i int) (v Value, end int) {
 	switch c := p.text[i]; c {
 	case '{', '[':
@@ -139,7 +138,6 @@ func (p *parser) value(i int) (v Value, end int) {
 	return v, end
 }
 
-// string returns the value of the quoted string between two offsets.
 func (p *parser) string(start, end int) string {
 	ok := false
 	if p.memory, ok = scan.Unescape(p.memory[:0], p.text[start:end], true); !ok && p.wrong == nil {

@@ -269,7 +269,6 @@ func (r *Reader) push(written string, outer int) (Kind, error) {
 	return Open, nil
 }
 
-// attribute adds an attribute; namespace declarations become bindings.
 func (r *Reader) attribute(a scan.XMLAttribute) error {
 	name := r.text[a.NameAt : a.NameAt+len(a.Name)]
 	value, err := r.resolve(r.text[a.ValueAt : a.ValueAt+len(a.Value)])
@@ -308,7 +307,6 @@ func (r *Reader) lookup(prefix string) (string, bool) {
 	return "", false
 }
 
-// resolve replaces entities and character references.
 func (r *Reader) resolve(raw string) (string, error) {
 	if !utf8.ValidString(raw) {
 		return "", r.errorf("expected UTF-8, found bytes that are not")

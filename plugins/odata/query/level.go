@@ -68,7 +68,6 @@ func (l *level) expand(m *edm.Model, paths []string, name string) error {
 	return nil
 }
 
-// sortExpansions restores the order of the metadata.
 func (l *level) sortExpansions() {
 	place := func(e *expansion) int {
 		return slices.IndexFunc(l.structure.Navigations,
@@ -146,7 +145,6 @@ func propertiesOf(s *edm.StructuredType, wanted func(*edm.Property) bool) []stri
 	return names
 }
 
-// inRows reports whether rows contain a property. They always contain the key.
 func (l *level) inRows(name string) bool {
 	return !l.projected || slices.Contains(l.selected, name) || l.structure.IsKey(name)
 }

@@ -33,7 +33,6 @@ func XMLSpace(b []byte, i int) int {
 	return i
 }
 
-// xmlName returns the end of a name.
 func xmlName(b []byte, i int) (end int, err *Error) {
 	start := i
 	for i < len(b) {
@@ -266,7 +265,6 @@ func XMLContent(dst, b []byte) ([]byte, bool) {
 	return dst, XMLAllows(dst[start:])
 }
 
-// appendLines appends text with \n as line ends.
 func appendLines(dst, text []byte) []byte {
 	for i, c := range text {
 		if c == '\r' {
@@ -325,7 +323,6 @@ func AppendXMLEntity[T string | []byte](dst []byte, b T) (out []byte, size int) 
 	return dst, 0
 }
 
-// characterReference reads the number of a character reference.
 func characterReference(number string) (rune, bool) {
 	base := rune(10)
 	if len(number) > 0 && number[0] == 'x' {

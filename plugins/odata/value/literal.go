@@ -100,7 +100,6 @@ func AcceptedForms(t edm.Primitive) string {
 	return "text, or text in single quotes with quotes inside doubled (Edm.String)"
 }
 
-// canonical returns a value in Atom's form.
 func canonical(t edm.Primitive, s string) (string, bool) {
 	switch t {
 	case edm.Boolean:
@@ -155,7 +154,6 @@ func timeOfDay(s string) (string, bool) {
 	return duration(m.Wall*datetime.TicksPerMilli + m.Ticks), ok
 }
 
-// durationTicks reads PT12H34M56.7S, with up to 7 decimals, in units of 100 ns.
 func durationTicks(s string) (int64, bool) {
 	ticks, rounded, ok := datetime.TimeOfDay([]byte(s))
 	_, fraction, _ := strings.Cut(s, ".")

@@ -383,7 +383,6 @@ func parseInstant(s string) (millis, ticks int64, ok bool) {
 	return m.UTC(), m.Ticks, ok
 }
 
-// floor divides with a non-negative remainder.
 func floor(n, by int64) (quotient, rest int64) {
 	rest = (n%by + by) % by
 	return (n - rest) / by, rest
@@ -397,7 +396,6 @@ func isoTime(ms, ticks int64, zoned bool) (string, bool) {
 	return string(appendISO(make([]byte, 0, len("2006-01-02T15:04:05.9999999Z")), ms, ticks, zoned)), true
 }
 
-// appendISO is isoTime for years in range.
 func appendISO(dst []byte, ms, ticks int64, zoned bool) []byte {
 	t := time.UnixMilli(ms).UTC().Add(time.Duration(ticks) * 100)
 	year, month, day := t.Date()
@@ -417,7 +415,6 @@ func appendISO(dst []byte, ms, ticks int64, zoned bool) []byte {
 	return dst
 }
 
-// digits appends the last digits of a number.
 func digits(dst []byte, n, count int) []byte {
 	for range count {
 		dst = append(dst, '0')

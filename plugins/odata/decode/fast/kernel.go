@@ -6,7 +6,6 @@ import (
 	"unsafe"
 )
 
-// quotient returns u divided by the power of ten at p+i, as bits.
 func quotient(u uint64, p unsafe.Pointer, i int) uint64 {
 	return math.Float64bits(float64(u) / *(*float64)(unsafe.Add(p, i)))
 }
