@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
@@ -430,9 +430,9 @@ func (s *stream) noRows(at int, expected, found string) *scan.Error {
 	s.html = bytes.Contains(low, []byte("<!doctype html")) || bytes.Contains(low, []byte("<html"))
 	switch {
 	case s.html:
-		found, s.serviceText = "HTML", fault.Title(head)
-	case fault.IsError(head):
-		if code, message, _ := fault.Document(head); message != "" {
+		found, s.serviceText = "HTML", odataerror.Title(head)
+	case odataerror.IsError(head):
+		if code, message, _ := odataerror.Document(head); message != "" {
 			found, s.serviceText = "an error document", strings.TrimPrefix(code+": "+message, ": ")
 		}
 	}

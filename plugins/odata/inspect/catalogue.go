@@ -4,18 +4,18 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
 
 const maxServices = 10_000
 
 func listServices(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	v := entry.Table.Values(a.settings)
-	query, at := config.Query(v), entry.Origin(v)
+	v := sourceconfig.Table.Values(a.settings)
+	query, at := config.Query(v), sourceconfig.Origin(v)
 	const options = "$format=json"
 	rows, catalogue, next, err := p.Catalogue(query, options)
 	from, list := query.AppendTo(probe.Catalogues[catalogue]+"/ServiceCollection?"+options), jsontext.NewArray()
@@ -36,7 +36,7 @@ func listServices(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 		}
 		target, wrong := at.Resolve(next, "", from)
 		if wrong != nil {
-			return wit.CommandResult{}, fault.Config(config.LinkHosts, "catalogue of services: "+wrong.Error())
+			return wit.CommandResult{}, odataerror.ForSetting(config.LinkHosts, "catalogue of services: "+wrong.Error())
 		}
 		from = query.AppendTo(target)
 		rows, next, err = p.More(from)

@@ -177,6 +177,7 @@ func isNearly(t edm.Primitive, a, b string) bool {
 
 func dateOf(s string) string { return s[:min(len(s), len("2006-01-02"))] }
 
+// truncateMillis drops digits after milliseconds, the zone, and trailing zeros.
 func truncateMillis(s string) string {
 	s = strings.TrimSuffix(s, "Z")
 	if dot := strings.IndexByte(s, '.'); dot >= 0 {

@@ -27,6 +27,7 @@ type condition struct {
 	many, path []string
 }
 
+// read parses the bounds.
 func (c *condition) read(spec *Condition) error {
 	texts := []string{spec.Low}
 	switch c.operator {

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 )
 
 // level is one entity type in the tree of expansions.
@@ -68,6 +68,7 @@ func (l *level) expand(m *edm.Model, paths []string, name string) error {
 	return nil
 }
 
+// sortExpansions restores the order of the metadata.
 func (l *level) sortExpansions() {
 	place := func(e *expansion) int {
 		return slices.IndexFunc(l.structure.Navigations,
@@ -88,7 +89,7 @@ func (l *level) noNavigation(name string) string {
 	if l.structure.Property(name) != nil {
 		text = name + " is a property of " + l.structure.QualifiedName() + ", which needs no expansion"
 	}
-	return text + fault.Among(name, names, "it has no navigation property")
+	return text + odataerror.Suggest(name, names, "it has no navigation property")
 }
 
 // choose applies the projection.
@@ -131,7 +132,7 @@ func (l *level) noProperty(name string, wanted func(*edm.Property) bool) string 
 }
 
 func noProperty(s *edm.StructuredType, name string, wanted func(*edm.Property) bool) string {
-	return name + " is no property of " + s.QualifiedName() + fault.Among(name, propertiesOf(s, wanted),
+	return name + " is no property of " + s.QualifiedName() + odataerror.Suggest(name, propertiesOf(s, wanted),
 		"it has no such property")
 }
 
@@ -145,6 +146,7 @@ func propertiesOf(s *edm.StructuredType, wanted func(*edm.Property) bool) []stri
 	return names
 }
 
+// inRows reports whether rows contain a property. They always contain the key.
 func (l *level) inRows(name string) bool {
 	return !l.projected || slices.Contains(l.selected, name) || l.structure.IsKey(name)
 }

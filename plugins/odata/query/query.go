@@ -136,6 +136,7 @@ func (q *Query) Options() []string {
 	return append(options, q.rest...)
 }
 
+// escapeList percent-encodes names but not the commas and slashes between them.
 func escapeList(list string) string {
 	text := string(uri.AppendEscaped(nil, list))
 	return strings.NewReplacer("%2C", ",", "%2F", "/").Replace(text)

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 )
 
 // route is the path from a row to the property of a condition: navigation properties first, then complex properties.
@@ -120,7 +120,7 @@ func (r *route) property() (*edm.Property, error) {
 		return nil, r.invalid(last + " is of type " + p.Type.Name + "; expected a property inside of it")
 	case r.many == 0 && !p.Filterable:
 		return nil, r.invalid("the service doesn't filter by " + last + " (sap:filterable=false)" +
-			fault.Among("", propertiesOf(s, filterable), "it filters by no property"))
+			odataerror.Suggest("", propertiesOf(s, filterable), "it filters by no property"))
 	}
 	if r.held == "" {
 		r.held = last

@@ -162,6 +162,7 @@ type member struct {
 	paths      [][]int
 }
 
+// compile returns the rewrite of a view at a schema node; at is the path from the row.
 func (r *RowChecker) compile(v *edm.View, node uint32, at []string) *rewrite {
 	w := &rewrite{}
 	for _, m := range r.nodes[node].Fields {
@@ -243,6 +244,7 @@ func (r *RowChecker) write(dst []byte, w *rewrite, b []byte) (out []byte, size i
 	return dst, whole - len(b), nil
 }
 
+// items writes the array items that meet the conditions.
 func (r *RowChecker) items(dst []byte, m *member, b []byte) ([]byte, error) {
 	element := r.nodes[m.node].Element
 	var kept [][]byte
